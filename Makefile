@@ -1,0 +1,95 @@
+# Two commands matter: `make demo` and `make test`; both set up .venv first. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKS := requirements/base.txt requirements/dev.txt
+UV := $(shell command -v uv 2>/dev/null)
+# The first interpreter that is Python 3.11 and runs; a version manager's shim may exist and still not run.
+PYTHON ?= $(shell for p in python3.11 /usr/bin/python3.11 python3; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
+
+ifdef UV
+PIP_INSTALL = $(UV) pip install --python $(BIN)/python --quiet
+else
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet
+endif
+
+# pyright carries its own JavaScript; ask no registry whether a newer one exists.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.PHONY: help setup demo test lint format types doctor cuda omnisafe locks clean
+
+help:
+	@echo "make demo      set up, then train four small agents and draw curves and a table under results/demo"
+	@echo "make test      set up, then run the tests (ARGS='-k planner' selects some)"
+	@echo "make setup     create $(VENV) from the lock files; runs again only when they change"
+	@echo "make lint      ruff: rules and formatting        make format    apply them"
+	@echo "make types     pyright on agents and benchmarks  make doctor    what this machine has and lacks"
+	@echo "make cuda      add the NVIDIA GPU packages       make omnisafe  add the model-free baselines (torch)"
+	@echo "make locks     resolve the lock files anew       make clean     remove $(VENV) and caches"
+
+setup: $(VENV)/.package
+
+$(BIN)/python:
+ifdef UV
+	@echo "setup: creating $(VENV) with uv"
+	@$(UV) venv --quiet --seed --python "$(or $(PYTHON),3.11)" $(VENV) || \
+		{ echo "setup: no Python 3.11; install it (Debian, Ubuntu: apt-get install python3.11 python3.11-venv) or give one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+else
+	@[ -n "$(PYTHON)" ] || \
+		{ echo "setup: no Python 3.11; install it (Debian, Ubuntu: apt-get install python3.11 python3.11-venv) or give one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "setup: $(PYTHON) cannot make virtual environments; apt-get install python3.11-venv" >&2; exit 1; }
+	@echo "setup: creating $(VENV) with $(PYTHON)"
+	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+endif
+
+# --no-deps: the lock files are complete, and upstream pins contradict one another (requirements/overrides.txt).
+$(VENV)/.locks: $(LOCKS) | $(BIN)/python
+	@echo "setup: installing the packages of $(LOCKS); the first time this takes some minutes"
+	@$(PIP_INSTALL) --no-deps $(LOCKS:%=-r %)
+	@touch $@
+
+$(VENV)/.package: pyproject.toml $(VENV)/.locks
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	@$(BIN)/safedreamer demo --out results/demo
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: setup
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: setup
+	@$(BIN)/pyright
+
+doctor: setup
+	@$(BIN)/safedreamer doctor
+
+cuda: setup
+	@$(PIP_INSTALL) --no-deps -r requirements/cuda.txt
+
+# torch comes with its dependencies, since its CUDA and CPU builds need different ones; pip finds local CPU wheels.
+omnisafe: setup
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet \
+		--constraint requirements/base.txt --constraint requirements/omnisafe.txt "$$(grep '^torch==' requirements/omnisafe.txt)"
+	@$(PIP_INSTALL) --no-deps $$(grep -v '^torch==' requirements/omnisafe.txt)
+
+locks:
+	@requirements/compile.sh
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis build dist ./*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
