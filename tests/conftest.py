@@ -1,0 +1,63 @@
+"""Set-up of all tests: JAX's compilation cache, the rendering backend, the shared recordings, what may be skipped."""
+
+from __future__ import annotations
+
+import ctypes.util
+import functools
+import os
+import shutil
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Both are read when JAX and MuJoCo are first imported, so they stand before every other import.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+if not any(os.environ.get(name) for name in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")) and ctypes.util.find_library("OSMesa"):
+    os.environ["MUJOCO_GL"] = "osmesa"
+
+import hypothesis
+import pytest
+
+from benchmarks.doctor import GL_PACKAGES, try_rendering
+
+# Compilation makes first examples slow; CI must not fail by the luck of a draw.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of recordings of the authors' release; it lies beside the checkout, or where SAFEDREAMER_SHARED says."""
+    folder = Path(os.environ.get("SAFEDREAMER_SHARED") or Path(__file__).resolve().parents[1].parent / "shared")
+    if not (folder / "official").is_dir():
+        pytest.fail(f"{folder} holds no official/: put the shared recordings there or set SAFEDREAMER_SHARED to their folder")
+    return folder
+
+
+@functools.cache
+def missing_gl() -> str:
+    """Why nothing can be rendered, or ""."""
+    backend = os.environ.get("MUJOCO_GL") or "glfw"
+    error = try_rendering(backend, timeout_s=120.0)
+    return error and f"MUJOCO_GL={backend} does not render ({error}); apt-get install {' '.join(GL_PACKAGES.values())}"
+
+
+@functools.cache
+def missing_slurm() -> str:
+    """Which of Slurm's commands are not there, or ""."""
+    absent = [name for name in ("sbatch", "squeue", "scancel") if shutil.which(name) is None]
+    return f"no {', '.join(absent)}; apt-get install slurm-client slurmctld slurmd" if absent else ""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose machine part is missing, or fail it where the environment says that part must be there."""
+    for marker, missing, variable in (
+        ("gl", missing_gl, "SAFEDREAMER_REQUIRE_GL"),
+        ("slurm", missing_slurm, "SAFEDREAMER_REQUIRE_SLURM"),
+    ):
+        if item.get_closest_marker(marker) and (reason := missing()):
+            if os.environ.get(variable) == "1":
+                pytest.fail(f"{variable}=1, but {reason}", pytrace=False)
+            pytest.skip(reason)

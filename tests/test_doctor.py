@@ -1,0 +1,112 @@
+"""The doctor's report: what it finds missing, the command it names, and its exit status."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import doctor
+from benchmarks.doctor import Check, DoctorConfig
+
+
+def test_import_loads_no_heavy_package():
+    code = "import sys, benchmarks.doctor; print(*{'jax', 'mujoco', 'numpy', 'pandas', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=doctor.ROOT)
+    assert done.stdout.strip() == ""
+
+
+def test_pins_are_the_lock_file(tmp_path: Path):
+    lock = tmp_path / "base.txt"
+    lock.write_text("jax==1.2.3\nnumpy==4.5\n")
+    assert doctor.pins(lock) == {"jax": "1.2.3", "numpy": "4.5"}
+    assert doctor.pins(tmp_path / "absent.txt") == {}
+    assert set(doctor.STACK) <= set(doctor.pins())
+
+
+def test_package_that_is_not_installed_names_the_command():
+    check = doctor.check_package("no-such-package", {"no-such-package": "1.0"})
+    assert (check.status, check.required) == ("missing", True)
+    assert check.fix == ".venv/bin/python -m pip install --no-deps no-such-package==1.0"
+
+
+def test_package_of_another_version_is_a_warning():
+    check = doctor.check_package("pytest", {"pytest": "0.0.1"})
+    assert check.status == "warn"
+    assert "0.0.1" in check.detail
+    assert doctor.check_package("pytest", {}).status == "ok"
+
+
+def test_this_environment_is_the_lock_file():
+    wrong = [check for check in (doctor.check_package(name, doctor.pins()) for name in doctor.STACK) if check.status != "ok"]
+    assert wrong == []
+
+
+def test_jax_devices_and_the_required_gpu(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    assert doctor.check_jax(120.0, require_gpu=False).detail.startswith("cpu: ")
+    lacking = doctor.check_jax(120.0, require_gpu=True)
+    assert (lacking.status, lacking.required, lacking.fix) == ("missing", True, "make cuda")
+    monkeypatch.setenv("JAX_PLATFORMS", "nonsense")
+    broken = doctor.check_jax(120.0, require_gpu=False)
+    assert (broken.status, broken.required) == ("missing", True)
+    assert "nonsense" in broken.detail
+
+
+@pytest.mark.gl
+def test_rendering_works_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PYOPENGL_PLATFORM", "nonsense")  # what an importing process may have left behind
+    assert "ok" in {check.status for check in doctor.check_rendering(120.0, require_gl=True)}
+
+
+def test_backend_that_does_not_exist_gives_the_reason():
+    assert "nonsense" in doctor.try_rendering("nonsense", 120.0)
+
+
+def test_trial_that_hangs_is_given_up():
+    code, _, error = doctor._try("import time; time.sleep(60)", 0.2, {})
+    assert (code, error) == (124, "no answer within 0 s")
+
+
+@pytest.mark.parametrize("require", [False, True])
+def test_no_backend_is_missing_and_required_on_demand(monkeypatch: pytest.MonkeyPatch, require: bool):
+    monkeypatch.setattr(doctor, "try_rendering", lambda backend, timeout_s: "no library")
+    osmesa, egl = doctor.check_rendering(1.0, require_gl=require)
+    assert osmesa.fix == "apt-get install -y libosmesa6 && export MUJOCO_GL=osmesa"
+    assert egl.fix == "apt-get install -y libegl1 libgl1-mesa-dri && export MUJOCO_GL=egl"
+    assert [(c.status, c.required) for c in (osmesa, egl)] == [("missing", require)] * 2
+
+
+def test_one_backend_is_enough(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "try_rendering", lambda backend, timeout_s: "" if backend == "egl" else "no library")
+    osmesa, egl = doctor.check_rendering(1.0, require_gl=True)
+    assert (osmesa.status, osmesa.required, egl.status) == ("warn", False, "ok")
+
+
+def test_disk_of_a_folder_that_does_not_exist_yet(tmp_path: Path):
+    disk = {check.name: check for check in doctor.check_machine(tmp_path / "runs" / "new")}["free disk"]
+    assert f"at {tmp_path}" in disk.detail
+
+
+@pytest.mark.parametrize(
+    ("checks", "status"),
+    [
+        ([Check("a", "ok", "1", required=True), Check("b", "missing", "gone", fix="install b")], 0),
+        ([Check("a", "warn", "old", required=True, fix="install a")], 0),
+        ([Check("a", "missing", "gone", required=True, fix="install a"), Check("b", "ok", "2")], 1),
+    ],
+)
+def test_exit_status_and_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, checks, status):
+    monkeypatch.setattr(doctor, "report", lambda config: checks)
+    assert doctor.run_doctor(DoctorConfig()) == status
+    printed = capsys.readouterr().out
+    for check in checks:
+        assert (check.fix == "") or f"{check.fix}    # {check.name}" in printed
+    assert ("Required and missing: a" in printed) == (status == 1)
+
+
+def test_impossible_timeout_is_refused():
+    with pytest.raises(ValueError, match="timeout_s=0"):
+        DoctorConfig(timeout_s=0)
