@@ -1,0 +1,1 @@
+"""World-model agents and their parts; imports only jax, flax, optax, chex and numpy."""

@@ -1,0 +1,80 @@
+"""What a training loop may ask of an agent, and nothing more.
+
+An agent is a bundle of jitted functions with fixed configuration. All that changes lives in two pytrees that the loop passes
+around: the learner's `state` (parameters, optimisers, multipliers, normalisers, counters) and the policy's `carry` (latent,
+previous action, warm start of the planner; one row per environment). Agents never see environments, clocks or files.
+
+Shapes: E environments; A action dimensions; B, T replay batch and sequence length.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, TypeAlias
+
+import jax
+import numpy as np
+
+PyTree: TypeAlias = Any
+Mode: TypeAlias = Literal["train", "eval"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ArraySpec:
+    """Shape (without leading batch axes) and dtype name of one array of an observation or of a replay row."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+ObsSpec: TypeAlias = Mapping[str, ArraySpec]
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvSpec:
+    """All that an agent is told of the environment it is built for.
+
+    `layout` names slices of the flat observation (`"hazards" -> slice(9, 25)`), empty where there are none.
+    `episode_env_steps` is the length of a full episode in simulator steps, `action_repeat` simulator steps per agent step.
+    """
+
+    obs: ObsSpec
+    action_dim: int
+    action_repeat: int
+    episode_env_steps: int
+    layout: Mapping[str, slice] = dataclasses.field(default_factory=dict)
+
+    @property
+    def episode_agent_steps(self) -> int:
+        return -(-self.episode_env_steps // self.action_repeat)
+
+
+class Agent(Protocol):
+    """The interface of every agent of the suite.
+
+    A replay row holds what was seen and what was then done: observation arrays, `action` [A] taken *after* this observation
+    (zeros at `is_last`), `reward` and `cost` received *on arriving* at it, `is_first`, `is_last`, `is_terminal` (bool).
+    """
+
+    def init(self, seed: int) -> PyTree:
+        """The learner's initial state."""
+        ...
+
+    def init_carry(self, num_envs: int) -> PyTree:
+        """The policy's initial carry for `num_envs` environments; rows are reset where `is_first`."""
+        ...
+
+    def act(
+        self, state: PyTree, carry: PyTree, obs: Mapping[str, np.ndarray], is_first: np.ndarray, key: jax.Array, mode: Mode
+    ) -> tuple[jax.Array, PyTree, dict[str, jax.Array]]:
+        """Actions [E, A] in [-1, 1] for observations [E, ...], the next carry, and per-environment info [E]."""
+        ...
+
+    def update(self, state: PyTree, batch: Mapping[str, np.ndarray], key: jax.Array) -> tuple[PyTree, dict[str, jax.Array]]:
+        """One learner update on a replay batch [B, T, ...]; scalar metrics. Donates `state`."""
+        ...
+
+    def end_episode(self, state: PyTree, cost: float, agent_steps: int) -> PyTree:
+        """Tell the agent the cost of a finished *training* episode, at `agent_steps` of training (evaluation never calls it)."""
+        ...

@@ -1,0 +1,157 @@
+"""Lagrange multipliers as pure state -> state functions: a PID controller and an augmented Lagrangian.
+
+Both are scalars in, scalars out, and know nothing of agents. All costs are per episode, in the simulator's units, unless the
+caller decides otherwise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+@dataclasses.dataclass(frozen=True)
+class PIDConfig:
+    """PID-controlled multiplier (Stooke et al., arXiv:2007.03964); defaults are those of SafeDreamer's OSRP-Lag."""
+
+    kp: float = 0.1
+    """Proportional gain, multiplier per unit of smoothed cost excess."""
+    ki: float = 0.01
+    """Integral gain, multiplier per unit of cost excess and episode."""
+    kd: float = 0.01
+    """Derivative gain, multiplier per unit of cost increase over `delay` episodes."""
+    integral_init: float = 1e-3
+    """Initial value of the integral term."""
+    proportional_ema: float = 0.95
+    """Share of the old value in the smoothed cost excess."""
+    derivative_ema: float = 0.95
+    """Share of the old value in the smoothed cost."""
+    cost_ema: float = 0.99
+    """Share of the old value in the running mean of episode costs."""
+    delay: int = 10
+    """Episodes between the two smoothed costs whose difference is the derivative."""
+    max_multiplier: float = 0.1
+    """Upper bound of the multiplier."""
+    start_agent_steps: int = 5000
+    """Agent steps up to which the multiplier stays at zero."""
+    limit_schedule: bool = False
+    """Lower the limit stepwise from `limit_init` instead of using the final one from the start."""
+    limit_init: float = 10.0
+    """First limit of the schedule, cost per episode."""
+    limit_decrement: float = 2.0
+    """Cost by which each stage of the schedule lowers the limit."""
+    limit_stage_steps: int = 20000
+    """Agent steps per stage of the schedule."""
+    limit_stages: int = 7
+    """Number of stages after which the limit stays."""
+
+    def __post_init__(self):
+        if self.delay < 1:
+            raise ValueError(f"pid.delay={self.delay} must be at least 1 episode")
+        for name in ("proportional_ema", "derivative_ema", "cost_ema"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"pid.{name}={getattr(self, name)} must lie in 0..1")
+
+
+class PIDState(NamedTuple):
+    """Controller state; scalars but for `history`, the smoothed costs of the last `delay` episodes, oldest first."""
+
+    multiplier: jax.Array
+    proportional: jax.Array
+    integral: jax.Array
+    derivative: jax.Array
+    smoothed_cost: jax.Array
+    history: jax.Array
+    cost_average: jax.Array
+
+
+def init_pid(config: PIDConfig) -> PIDState:
+    """Multiplier zero, integral at its initial value, everything else zero."""
+    zero = jnp.zeros(())
+    return PIDState(zero, zero, jnp.asarray(config.integral_init, jnp.float32), zero, zero, jnp.zeros((config.delay,)), zero)
+
+
+def scheduled_limit(config: PIDConfig, cost_limit: float, agent_steps: jax.Array | int) -> jax.Array:
+    """Cost limit at `agent_steps`: constant, or falling by `limit_decrement` each stage and never below `cost_limit`."""
+    if not config.limit_schedule:
+        return jnp.asarray(cost_limit, jnp.float32)
+    stage = jnp.minimum(jnp.asarray(agent_steps) // config.limit_stage_steps, config.limit_stages)
+    return jnp.maximum(cost_limit, config.limit_init - config.limit_decrement * stage).astype(jnp.float32)
+
+
+def update_pid(
+    config: PIDConfig, state: PIDState, episode_cost: jax.Array | float, cost_limit: float, agent_steps: jax.Array | int
+) -> PIDState:
+    """Controller step after a finished training episode (spec section 4).
+
+        c = EMA(episode_cost);  e = c - limit
+        I <- max(0, I + ki e);  P <- 0.95 P + 0.05 e;  S <- 0.95 S + 0.05 c;  D = max(0, S - S[delay updates ago])
+        multiplier = clip(kp P + I + kd D, 0, max_multiplier)
+
+    Up to `start_agent_steps` only the cost average moves.
+    """
+    average = config.cost_ema * state.cost_average + (1.0 - config.cost_ema) * episode_cost
+    excess = average - scheduled_limit(config, cost_limit, agent_steps)
+    integral = jnp.maximum(0.0, state.integral + config.ki * excess)
+    proportional = config.proportional_ema * state.proportional + (1.0 - config.proportional_ema) * excess
+    smoothed = config.derivative_ema * state.smoothed_cost + (1.0 - config.derivative_ema) * average
+    derivative = jnp.maximum(0.0, smoothed - state.history[0])
+    multiplier = jnp.clip(config.kp * proportional + integral + config.kd * derivative, 0.0, config.max_multiplier)
+    history = jnp.concatenate([state.history[1:], smoothed[None]])
+    stepped = PIDState(multiplier, proportional, integral, derivative, smoothed, history, average)
+    waiting = state._replace(cost_average=average)
+    started = jnp.asarray(agent_steps) > config.start_agent_steps
+    return jax.tree.map(lambda new, old: jnp.where(started, new, old), stepped, waiting)
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentedConfig:
+    """Augmented Lagrangian (SafeDreamer section 5.3, as LAMBDA arXiv:2201.09802); defaults are BSRP-Lag's."""
+
+    multiplier_init: float = 1e-6
+    """Initial Lagrange multiplier."""
+    penalty_init: float = 5e-9
+    """Initial penalty coefficient mu; it only grows."""
+    penalty_growth: float = 1e-5
+    """Relative growth of mu per update."""
+    penalty_max: float = 1.0
+    """Upper bound of mu."""
+
+    def __post_init__(self):
+        if self.penalty_init <= 0:
+            raise ValueError(f"augmented.penalty_init={self.penalty_init} must be positive")
+
+
+class AugmentedState(NamedTuple):
+    """Multiplier and penalty coefficient; scalars."""
+
+    multiplier: jax.Array
+    penalty: jax.Array
+
+
+def init_augmented(config: AugmentedConfig) -> AugmentedState:
+    """State before the first update."""
+    return AugmentedState(jnp.asarray(config.multiplier_init, jnp.float32), jnp.asarray(config.penalty_init, jnp.float32))
+
+
+def augmented_penalty(state: AugmentedState, excess: jax.Array) -> jax.Array:
+    """Penalty to add to a loss for a constraint excess g = C - b; gradients flow through g.
+
+        u = lambda + mu g;   psi = lambda g + mu g^2 / 2   if u > 0   else   -lambda^2 / (2 mu)
+    """
+    active = state.multiplier + state.penalty * excess > 0
+    return jnp.where(
+        active,
+        state.multiplier * excess + 0.5 * state.penalty * jnp.square(excess),
+        -jnp.square(state.multiplier) / (2.0 * state.penalty),
+    )
+
+
+def update_augmented(config: AugmentedConfig, state: AugmentedState, excess: jax.Array) -> AugmentedState:
+    """lambda <- max(0, lambda + mu g);  mu <- clip(mu (1 + growth), mu, max)."""
+    multiplier = jnp.maximum(0.0, state.multiplier + state.penalty * excess)
+    penalty = jnp.clip(state.penalty * (1.0 + config.penalty_growth), state.penalty, config.penalty_max)
+    return AugmentedState(multiplier, penalty)

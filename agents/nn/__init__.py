@@ -1,0 +1,1 @@
+"""Network parts shared by all agents: layers, convolutions and distributions."""

@@ -1,0 +1,1 @@
+"""SafeDreamer (Huang et al., ICLR 2024, arXiv:2307.07176): world model, actor, critics, constrained planner."""

@@ -1,0 +1,160 @@
+"""Actor and critics, trained on imagined trajectories (spec section 3).
+
+Shapes: H imagined steps, N starts, F features, A actions; trajectories are time first with the start as row 0: [H+1, N, ...].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from agents.lagrangian import AugmentedState, augmented_penalty
+from agents.nn.distributions import normal_entropy, twohot_log_prob, twohot_mean
+from agents.nn.layers import MLP, Linear
+from agents.returns import ReturnNormState, discount_weights, lambda_return, return_scale
+from agents.safedreamer.config import ActorConfig, ModelConfig
+from agents.safedreamer.rssm import Latent
+from agents.safedreamer.world_model import Head, WorldModel
+
+sg = jax.lax.stop_gradient
+
+
+class Actor(nnx.Module):
+    """Diagonal Gaussian: mean = tanh(m), std = min + (max - min) * sigmoid(s + 2); samples are not squashed."""
+
+    def __init__(
+        self, feat_dim: int, action_dim: int, config: ActorConfig, model: ModelConfig, *, rngs: nnx.Rngs, dtype: jnp.dtype = jnp.float32
+    ):
+        self.mlp = MLP(feat_dim, model.units, model.head_layers, rngs=rngs, dtype=dtype)
+        self.mean = Linear(model.units, action_dim, rngs=rngs, dtype=dtype)
+        self.std = Linear(model.units, action_dim, rngs=rngs, dtype=dtype)
+        self.config = config
+
+    def __call__(self, feat: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Mean and standard deviation of the action, each [..., A]."""
+        x = self.mlp(feat)
+        spread = jax.nn.sigmoid(self.std(x).astype(jnp.float32) + 2.0)
+        std = self.config.min_std + (self.config.max_std - self.config.min_std) * spread
+        return jnp.tanh(self.mean(x).astype(jnp.float32)), std
+
+    def sample(self, feat: jax.Array, key: jax.Array) -> jax.Array:
+        """Reparameterised sample [..., A]; features are stop-gradient, so actor gradients reach earlier steps through actions only."""
+        mean, std = self(sg(feat))
+        return mean + std * jax.random.normal(key, mean.shape)
+
+
+class Critic(Head):
+    """Two-hot value head starting at zero, [..., F] -> [..., K] logits."""
+
+    def __init__(self, feat_dim: int, model: ModelConfig, *, rngs: nnx.Rngs, dtype: jnp.dtype = jnp.float32):
+        super().__init__(feat_dim, model.bins, model, rngs=rngs, outscale=0.0, dtype=dtype)
+
+    def value(self, feat: jax.Array) -> jax.Array:
+        """Expected return, [..., F] -> [...]."""
+        return twohot_mean(self(feat))
+
+
+class Trajectory(NamedTuple):
+    """feat [H+1, N, F]; action [H+1, N, A], the last row unused; cont [H+1, N], row 0 from the data."""
+
+    feat: jax.Array
+    action: jax.Array
+    cont: jax.Array
+
+
+def rollout(
+    model: WorldModel, start: Latent, policy: Callable[[jax.Array, jax.Array, jax.Array], jax.Array], horizon: int, key: jax.Array
+) -> tuple[Latent, jax.Array]:
+    """Latents and actions [H+1, N, ...] from `start` [N, ...] under `policy(t, feat, key)` -> [N, A]; latents are sampled."""
+
+    def step(carry, xs):
+        latent, action = carry
+        t, step_key = xs
+        model_key, policy_key = jax.random.split(step_key)
+        latent = model.rssm.img_step(latent, action, model_key)
+        action = policy(t, latent.feat, policy_key)
+        return (latent, action), (latent, action)
+
+    first_key, scan_key = jax.random.split(key)
+    first = policy(jnp.zeros((), jnp.int32), start.feat, first_key)
+    times = jnp.arange(1, horizon + 1)
+    _, (latents, actions) = jax.lax.scan(step, (start, first), (times, jax.random.split(scan_key, horizon)))
+    latents = jax.tree.map(lambda x, xs: jnp.concatenate([x[None], xs], 0), start, latents)
+    return latents, jnp.concatenate([first[None], actions], 0)
+
+
+def imagine(model: WorldModel, actor: Actor, start: Latent, start_cont: jax.Array, horizon: int, key: jax.Array) -> Trajectory:
+    """Trajectory of the actor in the model; `start_cont` [N] is 1 - is_terminal of the starts."""
+    latents, action = rollout(model, start, lambda _, feat, k: actor.sample(feat, k), horizon, key)
+    feat = latents.feat
+    cont = jnp.concatenate([start_cont[None], model.cont(feat[1:])], 0)
+    return Trajectory(feat, action, cont)
+
+
+class Returns(NamedTuple):
+    """reward [H, N] on arriving at rows 1..H; value [H+1, N]; ret [H, N], the λ-return of rows 0..H-1."""
+
+    reward: jax.Array
+    value: jax.Array
+    ret: jax.Array
+
+
+def trajectory_returns(reward: jax.Array, value: jax.Array, cont: jax.Array, discount: float, lam: float) -> Returns:
+    """λ-returns of rewards (or costs) [H, N] with values [H+1, N] and continuation [H+1, N]."""
+    return Returns(reward, value, lambda_return(reward, value, discount * cont[1:], lam))
+
+
+class ActorTerms(NamedTuple):
+    """Parts of the actor's objective; scalars but for entropy [H+1, N]."""
+
+    loss: jax.Array
+    penalty: jax.Array
+    excess: jax.Array
+    entropy: jax.Array
+
+
+def actor_loss(
+    actor: Actor,
+    traj: Trajectory,
+    rewards: Returns,
+    costs: Returns | None,
+    norm: ReturnNormState,
+    augmented: AugmentedState | None,
+    *,
+    discount: float,
+    cost_limit: float,
+    pessimistic: bool,
+) -> ActorTerms:
+    """Weighted mean of -advantage - entropy bonus, plus the augmented Lagrangian's penalty where one is given.
+
+        advantage = (R - v) / max(1, p95 - p5);   weight = cumprod(discount * cont) / discount
+        excess = mean over starts of (sum over steps of Rc if pessimistic else mean) - cost_limit
+    """
+    entropy = normal_entropy(actor(sg(traj.feat))[1])
+    advantage = (rewards.ret - rewards.value[:-1]) / return_scale(norm)
+    weight = sg(discount_weights(traj.cont, discount))[:-1]
+    loss = (weight * (-advantage - actor.config.entropy_scale * entropy[:-1])).mean()
+    if augmented is None or costs is None:
+        return ActorTerms(loss, jnp.zeros(()), jnp.zeros(()), entropy)
+    per_start = costs.ret.sum(0) if pessimistic else costs.ret.mean(0)
+    excess = per_start.mean() - cost_limit
+    penalty = augmented_penalty(augmented, excess)
+    return ActorTerms(loss + penalty, penalty, excess, entropy)
+
+
+def critic_loss(critic: Critic, slow: Critic, feat: jax.Array, target: jax.Array, weight: jax.Array, slow_scale: float) -> jax.Array:
+    """Mean of weight * (-log p(target) - slow_scale * log p(mean of the slow copy)); feat [H, N, F], target and weight [H, N]."""
+    logits = critic(sg(feat))
+    fit = -twohot_log_prob(logits, sg(target))
+    regulariser = -twohot_log_prob(logits, sg(slow.value(feat)))
+    return (sg(weight) * (fit + slow_scale * regulariser)).mean()
+
+
+def update_slow(slow: dict, fast: dict, updates: jax.Array, fraction: float) -> dict:
+    """EMA of parameters towards `fast`; the first update copies."""
+    mix = jnp.where(updates == 0, 1.0, fraction)
+    return jax.tree.map(lambda s, f: (1.0 - mix) * s + mix * f, slow, fast)

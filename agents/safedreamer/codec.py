@@ -1,0 +1,119 @@
+"""Encoder and decoder between observations and vectors (spec section 2).
+
+Observation arrays with three axes are images [..., 64, 64, c] (uint8 in, 0..1 out), those with one axis are vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from agents.api import ObsSpec
+from agents.nn.conv import Conv
+from agents.nn.distributions import symlog
+from agents.nn.layers import MLP, Linear
+from agents.safedreamer.config import ModelConfig
+
+IMAGE_SIDE = 64
+MIN_SIDE = 4  # pixels a side after four halvings
+
+
+def image_keys(obs: ObsSpec) -> tuple[str, ...]:
+    """Names of image arrays, sorted."""
+    return tuple(sorted(name for name, spec in obs.items() if len(spec.shape) == 3))
+
+
+def vector_keys(obs: ObsSpec) -> tuple[str, ...]:
+    """Names of flat arrays, sorted."""
+    return tuple(sorted(name for name, spec in obs.items() if len(spec.shape) == 1))
+
+
+def check_obs(obs: ObsSpec) -> None:
+    """Raise ValueError unless every array is a 64x64 image or a vector."""
+    for name, spec in obs.items():
+        square = len(spec.shape) == 3 and spec.shape[:2] == (IMAGE_SIDE, IMAGE_SIDE)
+        if not (square or len(spec.shape) == 1):
+            raise ValueError(f"observation {name!r} has shape {spec.shape}; use ({IMAGE_SIDE}, {IMAGE_SIDE}, channels) or (size,)")
+    if not obs:
+        raise ValueError("the environment offers no observation arrays")
+
+
+class Encoder(nnx.Module):
+    """Images through four strided convolutions, vectors through symlog and dense blocks; images first in the embedding."""
+
+    def __init__(self, config: ModelConfig, obs: ObsSpec, *, rngs: nnx.Rngs, dtype: jnp.dtype):
+        self.images, self.vectors = image_keys(obs), vector_keys(obs)
+        self.size = 0
+        if self.images:
+            depth = config.conv_depth
+            channels = [sum(obs[k].shape[-1] for k in self.images), depth, 2 * depth, 4 * depth, 8 * depth]
+            self.convs = nnx.List(
+                Conv(i, o, rngs=rngs, transpose=False, norm=True, impl=config.conv_impl, dtype=dtype)
+                for i, o in zip(channels, channels[1:], strict=False)
+            )
+            self.size += MIN_SIDE * MIN_SIDE * channels[-1]
+        if self.vectors:
+            width = sum(obs[k].shape[0] for k in self.vectors)
+            self.mlp = MLP(width, config.vector_units, config.vector_layers, rngs=rngs, dtype=dtype)
+            self.size += config.vector_units
+        self.dtype = dtype
+
+    def __call__(self, obs: Mapping[str, jax.Array]) -> jax.Array:
+        """[..., *shape] for each array -> [..., size]."""
+        parts = []
+        if self.images:
+            x = jnp.concatenate([obs[k] for k in self.images], -1)
+            lead = x.shape[:-3]
+            x = (x.astype(jnp.float32) / 255.0 - 0.5).astype(self.dtype).reshape(-1, *x.shape[-3:])
+            for conv in self.convs:
+                x = conv(x)
+            parts.append(x.reshape(*lead, -1))
+        if self.vectors:
+            x = jnp.concatenate([obs[k].astype(jnp.float32) for k in self.vectors], -1)
+            parts.append(self.mlp(symlog(x)))
+        return jnp.concatenate(parts, -1)
+
+
+class Decoder(nnx.Module):
+    """Features to reconstructed observations: images around 0..1, vectors raw."""
+
+    def __init__(self, config: ModelConfig, obs: ObsSpec, feat_dim: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
+        self.images, self.vectors = image_keys(obs), vector_keys(obs)
+        self.splits = {k: obs[k].shape[-1] for k in self.images}
+        if self.images:
+            depth = config.conv_depth
+            channels = [8 * depth, 4 * depth, 2 * depth, depth, sum(self.splits.values())]
+            self.image_in = Linear(feat_dim, MIN_SIDE * MIN_SIDE * channels[0], rngs=rngs, dtype=dtype)
+            self.convs = nnx.List(
+                Conv(i, o, rngs=rngs, transpose=True, norm=n < 3, impl=config.conv_impl, dtype=dtype)
+                for n, (i, o) in enumerate(zip(channels, channels[1:], strict=False))
+            )
+        if self.vectors:
+            self.mlp = MLP(feat_dim, config.vector_units, config.vector_layers, rngs=rngs, dtype=dtype)
+            self.vector_out = nnx.Dict({k: Linear(config.vector_units, obs[k].shape[0], rngs=rngs, dtype=dtype) for k in self.vectors})
+
+    def __call__(self, feat: jax.Array) -> dict[str, jax.Array]:
+        """[..., F] -> {name: [..., *shape]} in float32."""
+        return {**self.decode_images(feat), **self.decode_vectors(feat)}
+
+    def decode_images(self, feat: jax.Array) -> dict[str, jax.Array]:
+        """Images only; empty without any."""
+        if not self.images:
+            return {}
+        lead = feat.shape[:-1]
+        x = self.image_in(feat).reshape(-1, MIN_SIDE, MIN_SIDE, self.image_in.kernel.shape[-1] // MIN_SIDE**2)
+        for conv in self.convs:
+            x = conv(x)
+        x = x.astype(jnp.float32).reshape(*lead, *x.shape[1:]) + 0.5
+        ends = [sum(list(self.splits.values())[: i + 1]) for i in range(len(self.splits) - 1)]
+        return dict(zip(self.images, jnp.split(x, ends, -1), strict=True))
+
+    def decode_vectors(self, feat: jax.Array) -> dict[str, jax.Array]:
+        """Vectors only; empty without any."""
+        if not self.vectors:
+            return {}
+        x = self.mlp(feat)
+        return {k: self.vector_out[k](x).astype(jnp.float32) for k in self.vectors}

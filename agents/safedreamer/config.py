@@ -1,0 +1,242 @@
+"""Configuration of a SafeDreamer agent; defaults are the release's vision settings (spec section 5)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from agents.lagrangian import AugmentedConfig, PIDConfig
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """Adam with a global-norm clip before it."""
+
+    learning_rate: float = 1e-4
+    """Step size."""
+    eps: float = 1e-8
+    """Adam's denominator offset."""
+    clip: float = 1000.0
+    """Global gradient norm above which gradients are scaled down."""
+
+    def __post_init__(self):
+        _require(self.learning_rate > 0, f"learning_rate={self.learning_rate} must be positive")
+        _require(self.clip > 0, f"clip={self.clip} must be positive")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Recurrent state-space model with encoder, decoder and heads."""
+
+    deter: int = 512
+    """Size of the deterministic latent."""
+    stoch: int = 48
+    """Number of categorical latent variables."""
+    classes: int = 48
+    """Classes per latent variable."""
+    units: int = 512
+    """Units of the dense blocks in the RSSM and in all heads, actor and critics."""
+    head_layers: int = 2
+    """Dense blocks of each head, actor and critic."""
+    vector_units: int = 1024
+    """Units of the vector encoder and decoder."""
+    vector_layers: int = 5
+    """Dense blocks of the vector encoder and decoder."""
+    conv_depth: int = 32
+    """Channels of the first convolution; the others have 2, 4 and 8 times as many."""
+    conv_impl: Literal["auto", "xla", "matmul"] = "auto"
+    """Form of the convolutions: XLA's, or matrix products (faster on CPU); equal results."""
+    bins: int = 255
+    """Bins of the two-hot heads."""
+    unimix: float = 0.01
+    """Share of a uniform distribution mixed into the latent's classes."""
+    free_nats: float = 1.0
+    """KL below which the KL terms exert no gradient."""
+    dyn_scale: float = 0.5
+    """Weight of the KL that trains the prior."""
+    rep_scale: float = 0.1
+    """Weight of the KL that trains the posterior."""
+    image_scale: float = 1.0
+    """Weight of the image reconstruction loss."""
+    vector_scale: float = 1.0
+    """Weight of the vector reconstruction loss."""
+    cost_source: Literal["head", "geometry", "none"] = "head"
+    """Where imagined costs come from: a learned head, decoded hazard positions (coordinates only), or nowhere."""
+    cost_weight: float = 10.0
+    """Weight of the cost head's loss on steps whose cost is at least 1."""
+    hazard_radius: float = 0.25
+    """Distance in metres within which a decoded hazard costs 1 (cost_source geometry)."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """Optimiser of the world model."""
+
+    def __post_init__(self):
+        for name in ("deter", "stoch", "units", "head_layers", "vector_units", "vector_layers", "conv_depth"):
+            _require(getattr(self, name) >= 1, f"model.{name}={getattr(self, name)} must be at least 1")
+        _require(self.classes >= 2, f"model.classes={self.classes} must be at least 2")
+        _require(self.bins >= 3 and self.bins % 2 == 1, f"model.bins={self.bins} must be odd and at least 3, so that one bin is zero")
+        _require(0.0 <= self.unimix < 1.0, f"model.unimix={self.unimix} must lie in 0..1")
+
+
+@dataclasses.dataclass(frozen=True)
+class ActorConfig:
+    """Gaussian actor with a squashed mean."""
+
+    min_std: float = 0.1
+    """Smallest standard deviation of an action."""
+    max_std: float = 1.0
+    """Largest standard deviation of an action."""
+    entropy_scale: float = 3e-4
+    """Weight of the entropy bonus."""
+    eval_action: Literal["sample", "mode"] = "mode"
+    """What evaluation executes: the distribution's mean, or a sample as in training."""
+    optimizer: OptimizerConfig = OptimizerConfig(3e-5, 1e-5, 100.0)
+    """Optimiser of the actor."""
+
+    def __post_init__(self):
+        _require(0 < self.min_std <= self.max_std, f"actor.min_std={self.min_std} must lie in 0..max_std={self.max_std}")
+
+
+@dataclasses.dataclass(frozen=True)
+class CriticConfig:
+    """Reward and cost critic: two-hot heads, each regularised towards a slow copy of itself."""
+
+    slow_fraction: float = 0.02
+    """Share of the critic that moves into its slow copy each update."""
+    slow_scale: float = 1.0
+    """Weight of the regulariser towards the slow copy's mean."""
+    optimizer: OptimizerConfig = OptimizerConfig(3e-5, 1e-5, 100.0)
+    """Optimiser of each critic."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImaginationConfig:
+    """Imagined rollouts that train actor and critics."""
+
+    horizon: int = 15
+    """Imagined model steps (agent steps)."""
+    lam: float = 0.95
+    """λ of the λ-returns."""
+    discount_horizon: float = 333.0
+    """Discount is 1 - 1 / this, per agent step."""
+    starts: int = 0
+    """Posterior states from which rollouts start, drawn without replacement; 0 takes all states of the batch."""
+    norm_decay: float = 0.99
+    """EMA decay of the return percentiles."""
+
+    def __post_init__(self):
+        _require(self.horizon >= 1, f"imagination.horizon={self.horizon} must be at least 1 step")
+        _require(0.0 <= self.lam <= 1.0, f"imagination.lam={self.lam} must lie in 0..1")
+        _require(self.discount_horizon > 1.0, f"imagination.discount_horizon={self.discount_horizon} must exceed 1 step")
+        _require(self.starts >= 0, f"imagination.starts={self.starts} must be 0 (all) or positive")
+
+    @property
+    def discount(self) -> float:
+        return 1.0 - 1.0 / self.discount_horizon
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannerConfig:
+    """Constrained cross-entropy planner (SafeDreamer Alg. 1)."""
+
+    horizon: int = 15
+    """Planned model steps (agent steps)."""
+    candidates: int = 500
+    """Plans sampled per iteration."""
+    elites: int = 50
+    """Plans that refit the Gaussian."""
+    iterations: int = 6
+    """Refits per decision."""
+    actor_fraction: float = 0.0
+    """Actor rollouts added to the candidates, as a share of them."""
+    momentum: float = 0.1
+    """Share of the old mean kept at each refit."""
+    init_std: float = 1.0
+    """Standard deviation before the first refit."""
+    min_std: float = 0.0
+    """Lower bound of the standard deviation after a refit; 0 as in the release."""
+    objective: Literal["return", "lagrangian", "reward_sum"] = "return"
+    """What ranks plans: λ-return, λ-return minus multiplier times cost return, or the sum of rewards."""
+    feasible_filter: bool = True
+    """Rank only plans whose predicted episode cost is within the limit; lowest cost first if fewer than `elites` are."""
+    elite_weights: Literal["uniform", "softmax"] = "uniform"
+    """Weights of the elites in the refit."""
+    temperature: float = 10.0
+    """Sharpness of softmax weights."""
+    cost_scale: Literal["release", "exact"] = "release"
+    """Predicted plan cost to episode cost: times 1000 / horizon (release), or episode agent steps / horizon (exact)."""
+    action: Literal["mean", "sample"] = "mean"
+    """Executed in training: first row of the final mean (release) or a sample of the final distribution (paper).
+    Evaluation always executes the mean."""
+
+    def __post_init__(self):
+        _require(self.horizon >= 1, f"planner.horizon={self.horizon} must be at least 1 step")
+        _require(self.iterations >= 1, f"planner.iterations={self.iterations} must be at least 1")
+        _require(self.candidates >= 1, f"planner.candidates={self.candidates} must be at least 1")
+        _require(
+            1 <= self.elites <= self.candidates, f"planner.elites={self.elites} must lie in 1..planner.candidates={self.candidates}"
+        )
+        _require(0.0 <= self.actor_fraction <= 1.0, f"planner.actor_fraction={self.actor_fraction} must lie in 0..1")
+        _require(0.0 <= self.momentum < 1.0, f"planner.momentum={self.momentum} must lie in 0..1, 1 excluded")
+        _require(self.init_std > 0, f"planner.init_std={self.init_std} must be positive")
+
+    @property
+    def proposals(self) -> int:
+        """Actor rollouts among the candidates."""
+        return int(self.actor_fraction * self.candidates)
+
+
+@dataclasses.dataclass(frozen=True)
+class SafeDreamerConfig:
+    """A SafeDreamer variant: what acts, what constrains, and the sizes of its parts."""
+
+    act_with: Literal["actor", "planner"] = "actor"
+    """What chooses actions: the actor network or the planner."""
+    multiplier: Literal["none", "pid", "augmented"] = "none"
+    """Lagrange multiplier: none, PID on episode costs (planner), augmented Lagrangian on imagined cost returns (actor)."""
+    cost_limit: float = 2.0
+    """Cost allowed per episode."""
+    pessimistic: bool = True
+    """Constrain the sum over the horizon of imagined cost returns instead of their mean (augmented Lagrangian)."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Compute dtype; parameters, norms, losses and distributions stay float32."""
+    model: ModelConfig = ModelConfig()
+    """World model."""
+    actor: ActorConfig = ActorConfig()
+    """Actor."""
+    critic: CriticConfig = CriticConfig()
+    """Reward and cost critic."""
+    imagination: ImaginationConfig = ImaginationConfig()
+    """Imagined training rollouts."""
+    planner: PlannerConfig = PlannerConfig()
+    """Planner; unused with act_with actor."""
+    pid: PIDConfig = PIDConfig()
+    """PID multiplier; unused unless multiplier is pid."""
+    augmented: AugmentedConfig = AugmentedConfig()
+    """Augmented Lagrangian; unused unless multiplier is augmented."""
+
+    def __post_init__(self):
+        _require(self.cost_limit >= 0, f"cost_limit={self.cost_limit} must not be negative")
+        plans = self.act_with == "planner"
+        needs_cost = self.multiplier != "none" or (plans and (self.planner.feasible_filter or self.planner.objective == "lagrangian"))
+        _require(
+            not needs_cost or self.model.cost_source != "none",
+            "this variant needs predicted costs: set model.cost_source to head (or geometry), not none",
+        )
+        _require(
+            not (plans and self.planner.objective == "lagrangian" and self.multiplier != "pid"),
+            "planner.objective=lagrangian needs multiplier=pid",
+        )
+        _require(
+            self.multiplier != "pid" or (plans and self.planner.objective == "lagrangian"),
+            "multiplier=pid acts through the planner: set act_with=planner and planner.objective=lagrangian",
+        )
+
+    @property
+    def use_cost(self) -> bool:
+        """Whether costs are predicted, so that a cost critic exists."""
+        return self.model.cost_source != "none"

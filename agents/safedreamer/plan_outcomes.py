@@ -1,0 +1,52 @@
+"""Evaluation of plans in the world model: the `Evaluate` that a SafeDreamer agent hands to the planner.
+
+Shapes: E environments, N plans each, H steps, A actions; the model sees E * N rollouts.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from agents.safedreamer.actor_critic import Actor, Critic, rollout, trajectory_returns
+from agents.safedreamer.planner import Evaluate, Outcomes
+from agents.safedreamer.rssm import Latent
+from agents.safedreamer.world_model import WorldModel
+
+
+def repeat_latent(latent: Latent, count: int) -> Latent:
+    """[E, ...] -> [E * count, ...], each row `count` times in a run."""
+    return jax.tree.map(lambda x: jnp.repeat(x, count, axis=0), latent)
+
+
+def actor_proposals(model: WorldModel, actor: Actor, start: Latent, count: int, horizon: int, key: jax.Array) -> jax.Array:
+    """Plans [E, count, H+1, A] sampled by the actor in the model, clipped to [-1, 1]."""
+    envs = start.deter.shape[0]
+    _, actions = rollout(model, repeat_latent(start, count), lambda _, feat, k: actor.sample(feat, k), horizon, key)
+    return jnp.clip(actions.reshape(horizon + 1, envs, count, -1).transpose(1, 2, 0, 3), -1.0, 1.0)
+
+
+def make_evaluate(
+    model: WorldModel, critic: Critic, cost_critic: Critic | None, start: Latent, *, discount: float, lam: float, cost_scale: float
+) -> Evaluate:
+    """Evaluation from `start` [E, ...]; `cost_scale` extrapolates the sum of a plan's predicted costs to an episode."""
+
+    def evaluate(plans: jax.Array, key: jax.Array) -> Outcomes:
+        envs, count, rows, _ = plans.shape
+        actions = plans.transpose(2, 0, 1, 3).reshape(rows, envs * count, -1)
+        latents, _ = rollout(model, repeat_latent(start, count), lambda t, *_: actions[t], rows - 1, key)
+        # Only states 1..H matter: the λ-return at the start reads neither the value nor the continuation of the start itself.
+        feat = jax.tree.map(lambda x: x[1:], latents).feat
+        cont = jnp.concatenate([jnp.ones((1, envs * count)), model.cont(feat)], 0)
+
+        def returns(step_reward, value_net):
+            value = value_net.value(feat)
+            return trajectory_returns(step_reward, jnp.concatenate([value[:1], value], 0), cont, discount, lam)
+
+        rewards = returns(model.reward(feat), critic)
+        costs = model.cost(feat)
+        cost_return = returns(costs, cost_critic).ret[0] if cost_critic is not None else jnp.zeros(envs * count)
+        per_plan = Outcomes(rewards.ret[0], rewards.reward.sum(0), cost_return, cost_scale * costs.sum(0))
+        return jax.tree.map(lambda x: x.reshape(envs, count), per_plan)
+
+    return evaluate

@@ -1,0 +1,104 @@
+"""Named settings of the SafeDreamer family: five methods, three presets.
+
+`release` holds the authors' sizes (spec section 5), `cpu` is sized for two cores and an hour, `debug` for seconds. Methods are values
+of one configuration; the observation kind picks between the release's vision and vector sizes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from agents.safedreamer.config import (
+    ActorConfig,
+    CriticConfig,
+    ImaginationConfig,
+    ModelConfig,
+    OptimizerConfig,
+    PlannerConfig,
+    SafeDreamerConfig,
+)
+
+METHODS: tuple[str, ...] = ("osrp", "osrp_lag", "bsrp_lag", "dreamerv3", "cem")
+PRESETS: tuple[str, ...] = ("release", "cpu", "debug")
+
+_VECTOR_SIZES = ModelConfig(
+    deter=256, stoch=16, classes=16, units=256, vector_units=256, vector_layers=3, vector_scale=5.0
+)
+_CPU_LEARNING = OptimizerConfig(3e-4, 1e-5, 100.0)
+
+
+def _vary(base: SafeDreamerConfig, method: str) -> SafeDreamerConfig:
+    """The method's choices on top of common sizes (spec section 4)."""
+    choices: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "osrp": ({"act_with": "planner"}, {}),
+        "osrp_lag": ({"act_with": "planner", "multiplier": "pid"}, {"objective": "lagrangian"}),
+        "bsrp_lag": ({"multiplier": "augmented"}, {}),
+        "dreamerv3": ({}, {}),
+        "cem": (
+            {"act_with": "planner"},
+            {"objective": "reward_sum", "feasible_filter": False, "elite_weights": "softmax"},
+        ),
+    }
+    agent, planner = choices[method]
+    return dataclasses.replace(base, **agent, planner=dataclasses.replace(base.planner, **planner))
+
+
+def release(method: str, obs: str) -> SafeDreamerConfig:
+    """The authors' settings: vision sizes, or the vector preset for any flat observation."""
+    unsafe = method in ("dreamerv3", "cem")
+    if obs == "vision":
+        config = SafeDreamerConfig(model=ModelConfig(cost_source="none" if unsafe else "head"))
+        return _vary(config, method)
+    source = "none" if unsafe else "geometry" if obs == "coordinates" and method == "osrp" else "head"
+    config = SafeDreamerConfig(
+        cost_limit=0.0,
+        model=dataclasses.replace(_VECTOR_SIZES, cost_source=source, cost_weight=1.0),
+        planner=PlannerConfig(actor_fraction=0.05),
+    )
+    return _vary(config, method)
+
+
+def cpu(method: str, obs: str) -> SafeDreamerConfig:
+    """Learns SafetyPointGoal1 (coordinates) within an hour on two cores; why these values: docs/decisions.md."""
+    config = SafeDreamerConfig(
+        cost_limit=2.0,
+        model=ModelConfig(
+            deter=128,
+            stoch=16,
+            classes=16,
+            units=128,
+            vector_units=128,
+            vector_layers=2,
+            conv_depth=16,
+            vector_scale=5.0,
+            optimizer=OptimizerConfig(6e-4, 1e-8, 1000.0),
+        ),
+        actor=ActorConfig(optimizer=_CPU_LEARNING),
+        critic=CriticConfig(optimizer=_CPU_LEARNING),
+        imagination=ImaginationConfig(starts=128),
+        planner=PlannerConfig(candidates=96, elites=12, iterations=4, actor_fraction=0.25, cost_scale="exact"),
+    )
+    return _vary(config, method)
+
+
+def debug(method: str, obs: str) -> SafeDreamerConfig:
+    """Every size shrunk until a run takes seconds; learns nothing."""
+    config = SafeDreamerConfig(
+        model=ModelConfig(deter=16, stoch=4, classes=4, units=16, head_layers=1, vector_units=16, vector_layers=1, conv_depth=2),
+        imagination=ImaginationConfig(horizon=5),
+        planner=PlannerConfig(horizon=4, candidates=16, elites=4, iterations=2),
+    )
+    return _vary(config, method)
+
+
+_BUILDERS = {"release": release, "cpu": cpu, "debug": debug}
+
+
+def agent_config(method: str, obs: str, preset: str) -> SafeDreamerConfig:
+    """Configuration of `method` (one of METHODS) for an observation kind under a preset (one of PRESETS); KeyError otherwise."""
+    if method not in METHODS:
+        raise KeyError(f"unknown method {method!r}; valid: {', '.join(METHODS)}")
+    if preset not in _BUILDERS:
+        raise KeyError(f"unknown preset {preset!r}; valid: {', '.join(PRESETS)}")
+    return _BUILDERS[preset](method, obs)

@@ -1,0 +1,125 @@
+"""Recurrent state-space model: the latent dynamics of SafeDreamer (spec section 2).
+
+Shapes: B batch, T time; D deterministic size; S categorical variables of C classes; A action; E embedding.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from agents.nn.distributions import mode_onehot, sample_onehot, unimix_logits
+from agents.nn.layers import DenseBlock, LayerNorm, Linear
+from agents.safedreamer.config import ModelConfig
+
+
+class Latent(NamedTuple):
+    """deter [..., D]; stoch [..., S, C] one-hot; logit [..., S, C] log-probabilities that stoch was drawn from."""
+
+    deter: jax.Array
+    stoch: jax.Array
+    logit: jax.Array
+
+    @property
+    def feat(self) -> jax.Array:
+        """[..., D + S * C], what every head reads."""
+        return jnp.concatenate([self.deter, flatten_stoch(self.stoch)], -1)
+
+
+def flatten_stoch(stoch: jax.Array) -> jax.Array:
+    """[..., S, C] -> [..., S * C]."""
+    return stoch.reshape(*stoch.shape[:-2], -1)
+
+
+class RSSM(nnx.Module):
+    """GRU core with categorical latents: `img_step` predicts, `obs_step` corrects by an embedded observation."""
+
+    def __init__(self, config: ModelConfig, action_dim: int, embed_dim: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
+        flat = config.stoch * config.classes
+        units, deter = config.units, config.deter
+        self.img_in = DenseBlock(flat + action_dim, units, rngs=rngs, dtype=dtype)
+        self.gru = Linear(deter + units, 3 * deter, rngs=rngs, bias=False, dtype=dtype)
+        self.gru_norm = LayerNorm(3 * deter)
+        self.img_out = DenseBlock(deter, units, rngs=rngs, dtype=dtype)
+        self.img_stats = Linear(units, flat, rngs=rngs, dtype=dtype)
+        self.obs_out = DenseBlock(deter + embed_dim, units, rngs=rngs, dtype=dtype)
+        self.obs_stats = Linear(units, flat, rngs=rngs, dtype=dtype)
+        self.initial_deter = nnx.Param(jnp.zeros((deter,), jnp.float32))
+        self.config = config
+
+    def initial(self, batch: int) -> Latent:
+        """Learned initial state [B, ...]: deter = tanh(parameter), stoch = mode of the prior there."""
+        deter = jnp.tanh(self.initial_deter[...])[None]
+        logit = self.prior_logit(deter)
+        row = Latent(deter, mode_onehot(logit), logit)
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *x.shape[1:])), row)
+
+    def prior_logit(self, deter: jax.Array) -> jax.Array:
+        """Log-probabilities of the prior [..., S, C] at a deterministic state, uniform mix included."""
+        return self._logit(self.img_stats(self.img_out(deter)))
+
+    def _logit(self, raw: jax.Array) -> jax.Array:
+        return unimix_logits(raw.reshape(*raw.shape[:-1], self.config.stoch, self.config.classes), self.config.unimix)
+
+    def next_deter(self, deter: jax.Array, stoch: jax.Array, action: jax.Array) -> jax.Array:
+        """GRU step [..., D]; the action is first divided by max(1, |a|)."""
+        action = action / jnp.maximum(1.0, jnp.abs(action))
+        x = self.img_in(jnp.concatenate([flatten_stoch(stoch), action], -1))
+        gates = self.gru_norm(self.gru(jnp.concatenate([deter.astype(x.dtype), x], -1))).astype(jnp.float32)
+        reset, candidate, update = jnp.split(gates, 3, -1)
+        candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
+        update = jax.nn.sigmoid(update - 1.0)
+        return update * candidate + (1.0 - update) * deter
+
+    def img_step(self, prev: Latent, action: jax.Array, key: jax.Array) -> Latent:
+        """One predicted step from `prev` under `action` [..., A], stoch sampled from the prior."""
+        deter = self.next_deter(prev.deter, prev.stoch, action)
+        logit = self.prior_logit(deter)
+        return Latent(deter, sample_onehot(key, logit), logit)
+
+    def embed_part(self, embed: jax.Array) -> jax.Array:
+        """The embedding's summand of the posterior's first product, so that a scan need not repeat it step by step."""
+        return self.obs_out.linear.rows(embed, self.config.deter)
+
+    def posterior(self, deter: jax.Array, embed_part: jax.Array) -> jax.Array:
+        """Log-probabilities of the posterior [..., S, C] given `embed_part(embed)`."""
+        return self._logit(self.obs_stats(self.obs_out.activate(self.obs_out.linear.rows(deter, 0) + embed_part)))
+
+    def obs_step(
+        self, prev: Latent, prev_action: jax.Array, embed_part: jax.Array, is_first: jax.Array, first: Latent, key: jax.Array
+    ) -> Latent:
+        """One corrected step [B, ...]; where `is_first`, from the state `first` (see `initial`) with a zero action."""
+
+        def choose(new, old):
+            return jnp.where(is_first.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+
+        prev = jax.tree.map(choose, first, prev)
+        prev_action = choose(jnp.zeros_like(prev_action), prev_action)
+        deter = self.next_deter(prev.deter, prev.stoch, prev_action)
+        logit = self.posterior(deter, embed_part)
+        return Latent(deter, sample_onehot(key, logit), logit)
+
+    def observe(self, embed: jax.Array, action: jax.Array, is_first: jax.Array, key: jax.Array) -> tuple[Latent, jax.Array]:
+        """Posterior [B, T, ...] along a sequence and the prior's logits [B, T, S, C].
+
+        `action[:, t]` is the action taken at t. Every sequence starts from the learned initial state with a zero action: rows of
+        a fresh uniform sample do not continue those of the batch before, so a carried latent (as in the release) means nothing.
+        """
+        batch, length = is_first.shape
+        prev_action = jnp.concatenate([jnp.zeros_like(action[:, :1]), action[:, :-1]], 1)
+        is_first = is_first.at[:, 0].set(True)
+        inputs = jax.tree.map(lambda x: x.swapaxes(0, 1), (prev_action, self.embed_part(embed), is_first))
+
+        first = self.initial(batch)
+
+        def step(prev, xs):
+            *row, step_key = xs
+            post = self.obs_step(prev, *row, first, step_key)
+            return post, post
+
+        _, post = jax.lax.scan(step, first, (*inputs, jax.random.split(key, length)))
+        post = jax.tree.map(lambda x: x.swapaxes(0, 1), post)
+        return post, self.prior_logit(post.deter)

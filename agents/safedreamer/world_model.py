@@ -1,0 +1,156 @@
+"""The world model and its loss (spec section 2): RSSM, codec, reward, cost and continue heads.
+
+Shapes: B batch, T time, F feature size; all per-step quantities are [B, T].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from agents.api import EnvSpec
+from agents.nn.distributions import (
+    bernoulli_log_prob,
+    bernoulli_mode,
+    categorical_entropy,
+    categorical_kl,
+    twohot_log_prob,
+    twohot_mean,
+)
+from agents.nn.layers import MLP, Linear
+from agents.safedreamer.codec import Decoder, Encoder, check_obs
+from agents.safedreamer.config import ModelConfig
+from agents.safedreamer.rssm import RSSM, Latent
+
+
+class Head(nnx.Module):
+    """Dense blocks and a linear layer, [..., F] -> [..., outputs] logits in float32; outscale 0 starts it at zero."""
+
+    def __init__(
+        self, fan_in: int, outputs: int, config: ModelConfig, *, rngs: nnx.Rngs, outscale: float = 1.0, dtype: jnp.dtype = jnp.float32
+    ):
+        self.mlp = MLP(fan_in, config.units, config.head_layers, rngs=rngs, dtype=dtype)
+        self.out = Linear(config.units, outputs, rngs=rngs, outscale=outscale, dtype=dtype)
+
+    def __call__(self, feat: jax.Array) -> jax.Array:
+        return self.out(self.mlp(feat)).astype(jnp.float32)
+
+
+class WorldModel(nnx.Module):
+    """Everything trained on replayed sequences."""
+
+    def __init__(self, config: ModelConfig, env: EnvSpec, *, rngs: nnx.Rngs, dtype: jnp.dtype):
+        check_obs(env.obs)
+        if config.cost_source == "geometry" and "hazards" not in env.layout:
+            raise ValueError(
+                "model.cost_source=geometry needs hazard positions in the observation (--obs coordinates on a task with hazards); "
+                "use model.cost_source=head"
+            )
+        self.config = config
+        self.encoder = Encoder(config, env.obs, rngs=rngs, dtype=dtype)
+        self.rssm = RSSM(config, env.action_dim, self.encoder.size, rngs=rngs, dtype=dtype)
+        self.feat_dim = config.deter + config.stoch * config.classes
+        self.decoder = Decoder(config, env.obs, self.feat_dim, rngs=rngs, dtype=dtype)
+        self.reward_head = Head(self.feat_dim, config.bins, config, rngs=rngs, outscale=0.0, dtype=dtype)
+        self.cont_head = Head(self.feat_dim, 1, config, rngs=rngs, dtype=dtype)
+        self.cost_head = Head(self.feat_dim, config.bins, config, rngs=rngs, dtype=dtype) if config.cost_source == "head" else None
+        self.hazards = env.layout.get("hazards")
+
+    def reward(self, feat: jax.Array) -> jax.Array:
+        """Expected reward on arriving at a state, [...]."""
+        return twohot_mean(self.reward_head(feat))
+
+    def cont(self, feat: jax.Array) -> jax.Array:
+        """Mode of the continue head: 0.0 or 1.0, [...]."""
+        return bernoulli_mode(self.cont_head(feat)[..., 0])
+
+    def cost(self, feat: jax.Array) -> jax.Array:
+        """Expected cost on arriving at a state, [...], from the source that the configuration names."""
+        if self.config.cost_source == "head":
+            return twohot_mean(self.cost_head(feat))
+        if self.config.cost_source == "geometry":
+            (observation,) = self.decoder.decode_vectors(feat).values()
+            return hazard_cost(observation[..., self.hazards], self.config.hazard_radius)
+        return jnp.zeros(feat.shape[:-1], jnp.float32)
+
+
+def hazard_cost(positions: jax.Array, radius: float) -> jax.Array:
+    """Number of hazards within `radius` metres: flattened robot-frame positions [..., 2 * hazards] -> [...]."""
+    xy = positions.reshape(*positions.shape[:-1], -1, 2)
+    return (jnp.linalg.norm(xy, axis=-1) <= radius).sum(-1).astype(jnp.float32)
+
+
+def kl_losses(post_logit: jax.Array, prior_logit: jax.Array, free_nats: float) -> tuple[jax.Array, jax.Array]:
+    """KL balancing with free nats, DreamerV3 (arXiv:2301.04104v1, Eq. 5): the dynamics and the representation term, each [B, T].
+
+    dyn = max(free, KL(sg(post) || prior));   rep = max(free, KL(post || sg(prior)))
+    """
+    sg = jax.lax.stop_gradient
+    dyn = jnp.maximum(free_nats, categorical_kl(sg(post_logit), prior_logit))
+    rep = jnp.maximum(free_nats, categorical_kl(post_logit, sg(prior_logit)))
+    return dyn, rep
+
+
+def head_log_probs(model: WorldModel, feat: jax.Array, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """Log-likelihood of the data under each head, [B, T]; reconstructions are minus the squared error summed over the event."""
+    logp = {}
+    for name, mean in model.decoder(feat).items():
+        target = batch[name].astype(jnp.float32) / (255.0 if batch[name].dtype == jnp.uint8 else 1.0)
+        logp[name] = -jnp.square(mean - target).sum(tuple(range(2, mean.ndim)))
+    logp["reward"] = twohot_log_prob(model.reward_head(feat), batch["reward"])
+    logp["cont"] = bernoulli_log_prob(model.cont_head(feat)[..., 0], 1.0 - batch["is_terminal"])
+    if model.cost_head is not None:
+        logp["cost"] = twohot_log_prob(model.cost_head(feat), batch["cost"])
+    return logp
+
+
+class ModelOutput(NamedTuple):
+    """What the model loss leaves behind: posterior [B, T, ...] and scalar metrics."""
+
+    post: Latent
+    metrics: dict[str, jax.Array]
+
+
+def model_loss(model: WorldModel, batch: Mapping[str, jax.Array], key: jax.Array) -> tuple[jax.Array, ModelOutput]:
+    """Mean over B and T of KL terms and weighted negative log-likelihoods (spec section 2)."""
+    config = model.config
+    obs = {k: batch[k] for k in (*model.encoder.images, *model.encoder.vectors)}
+    post, prior_logit = model.rssm.observe(model.encoder(obs), batch["action"], batch["is_first"], key)
+    feat = post.feat
+    dyn, rep = kl_losses(post.logit, prior_logit, config.free_nats)
+    logp = head_log_probs(model, feat, batch)
+    scales = dict.fromkeys(model.encoder.images, config.image_scale) | dict.fromkeys(model.encoder.vectors, config.vector_scale)
+    weights: dict[str, float | jax.Array] = {name: scales.get(name, 1.0) for name in logp}
+    if "cost" in logp:
+        weights["cost"] = jnp.where(batch["cost"] >= 1.0, config.cost_weight, 1.0)
+    terms = {name: -value * weights[name] for name, value in logp.items()}
+    terms |= {"dyn": config.dyn_scale * dyn, "rep": config.rep_scale * rep}
+    loss = sum(terms.values()).mean()
+    metrics = {f"model/{name}_loss": value.mean() for name, value in terms.items()}
+    metrics |= {
+        "model/loss": loss,
+        "model/post_entropy": categorical_entropy(post.logit).mean(),
+        "model/prior_entropy": categorical_entropy(prior_logit).mean(),
+    }
+    if config.cost_source != "none":
+        metrics |= cost_confusion(model.cost(jax.lax.stop_gradient(feat)), batch["cost"])
+    return loss, ModelOutput(post, metrics)
+
+
+def cost_confusion(predicted: jax.Array, cost: jax.Array) -> dict[str, jax.Array]:
+    """Precision and recall of 'predicted cost above one half' for steps with any cost, and both means; [B, T] -> scalars.
+
+    Precision and recall are 0 where a batch holds no predicted or no true cost.
+    """
+    said, true = predicted > 0.5, cost > 0.0
+    hits = (said & true).sum()
+    return {
+        "model/cost_precision": hits / jnp.maximum(1, said.sum()),
+        "model/cost_recall": hits / jnp.maximum(1, true.sum()),
+        "model/cost_predicted": predicted.mean(),
+        "model/cost_true": cost.mean(),
+    }
