@@ -1,6 +1,6 @@
 """What this machine has, what it lacks, and the command that fixes it: `safedreamer doctor`.
 
-Anything that could crash or claim a device (JAX, OpenGL) is tried in a process of its own. Importing this file loads none of it.
+Anything that could crash or claim a device (JAX, OpenGL) is tried in a process of its own. Importing this file loads neither.
 """
 
 from __future__ import annotations
