@@ -59,7 +59,7 @@ $(VENV)/.package: pyproject.toml $(VENV)/.locks
 	@touch $@
 
 demo: setup
-	@$(BIN)/safedreamer demo --out results/demo
+	@$(BIN)/safedreamer demo --out results/demo $(ARGS)
 
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)
