@@ -29,9 +29,9 @@ class Actor(nnx.Module):
     def __init__(
         self, feat_dim: int, action_dim: int, config: ActorConfig, model: ModelConfig, *, rngs: nnx.Rngs, dtype: jnp.dtype = jnp.float32
     ):
-        self.mlp = MLP(feat_dim, model.units, model.head_layers, rngs=rngs, dtype=dtype)
-        self.mean = Linear(model.units, action_dim, rngs=rngs, dtype=dtype)
-        self.std = Linear(model.units, action_dim, rngs=rngs, dtype=dtype)
+        self.mlp = MLP(feat_dim, model.head_units, model.head_layers, rngs=rngs, dtype=dtype)
+        self.mean = Linear(model.head_units, action_dim, rngs=rngs, dtype=dtype)
+        self.std = Linear(model.head_units, action_dim, rngs=rngs, dtype=dtype)
         self.config = config
 
     def __call__(self, feat: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -40,7 +40,9 @@ class ModelConfig:
     classes: int = 48
     """Classes per latent variable."""
     units: int = 512
-    """Units of the dense blocks in the RSSM and in all heads, actor and critics."""
+    """Units of the dense blocks in the RSSM."""
+    head_units: int = 512
+    """Units of the dense blocks in all heads, actor and critics."""
     head_layers: int = 2
     """Dense blocks of each head, actor and critic."""
     vector_units: int = 1024
@@ -75,7 +77,7 @@ class ModelConfig:
     """Optimiser of the world model."""
 
     def __post_init__(self):
-        for name in ("deter", "stoch", "units", "head_layers", "vector_units", "vector_layers", "conv_depth"):
+        for name in ("deter", "stoch", "units", "head_units", "head_layers", "vector_units", "vector_layers", "conv_depth"):
             _require(getattr(self, name) >= 1, f"model.{name}={getattr(self, name)} must be at least 1")
         _require(self.classes >= 2, f"model.classes={self.classes} must be at least 2")
         _require(self.bins >= 3 and self.bins % 2 == 1, f"model.bins={self.bins} must be odd and at least 3, so that one bin is zero")

@@ -59,11 +59,10 @@ _FROMBUFFER = {Global(module, "_frombuffer") for module in _NUMERIC}
 _JAX_ARRAY = {
     Global("jax._src.array", "_reconstruct_array"),
     Global("jax._src.device_array", "reconstruct_device_array"),
-    Global("jaxlib.xla_extension", "_reconstruct_array"),
 }
 _NDARRAY, _DTYPE, _ENCODE = Global("numpy", "ndarray"), Global("numpy", "dtype"), Global("_codecs", "encode")
 _KNOWN = _RECONSTRUCT | _SCALAR | _FROMBUFFER | _JAX_ARRAY | {_NDARRAY, _DTYPE, _ENCODE}
-_OPTAX_CLASS = re.compile(r"optax(\._src)?(\.[a-z][a-z_]*)*\.[A-Z][A-Za-z0-9]*State")
+_OPTAX_CLASS = re.compile(r"optax(\.[a-z_]+)*\.[A-Z][A-Za-z0-9]*State")
 _NUMERIC_DTYPE = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248]|c(8|16))|bool")
 
 

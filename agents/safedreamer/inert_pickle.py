@@ -1,8 +1,8 @@
 """Reads a pickle as data: a stack machine over `pickletools.genops` in which a global is only a name.
 
 Unlike a `pickle.Unpickler` with a restricted `find_class`, nothing named by the file is ever imported, called or given
-attributes, so there is no gadget to look for. Plain containers, numbers, strings and bytes are understood here, what names stand
-for in `inert_arrays.py`. Persistent ids, extension codes and all opcodes that a checkpoint has no use for are refused by name.
+attributes, so there is no gadget to look for. Plain containers, numbers, strings and bytes are understood here; what names
+stand for is in `inert_arrays.py`. Persistent ids, extension codes and all opcodes that a checkpoint has no use for are refused.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def infer_sizes(params: Mapping[str, np.ndarray], stoch: int | None = None, clas
     Returns: deter, stoch, classes, embed, action_dim, bins; units (of the RSSM), head_units, head_layers; encoder ("mlp", "cnn"
     or "cnn+mlp"); vectors {name: size}, mlp_units, mlp_layers (0 without vectors); image_channels, images (of 3 channels each),
     image_size, cnn_depth (0 without images); actor (path prefix); cost_head, cost_critic, lagrange (bool).
-    Raises CheckpointFormatError when arrays are absent or do not fit each other, ValueError for a hint that is lacking or wrong.
+    Raises CheckpointFormatError when arrays are absent or do not fit each other, ValueError for a lacking or wrong hint.
     """
     rssm = "agent/wm/rssm"
     deter = _shape(params, f"{rssm}/initial")[0]

@@ -23,7 +23,7 @@ METHODS: tuple[str, ...] = ("osrp", "osrp_lag", "bsrp_lag", "dreamerv3", "cem")
 PRESETS: tuple[str, ...] = ("release", "cpu", "debug")
 
 _VECTOR_SIZES = ModelConfig(
-    deter=256, stoch=16, classes=16, units=256, vector_units=256, vector_layers=3, vector_scale=5.0
+    deter=256, stoch=16, classes=16, units=256, head_units=256, vector_units=256, vector_layers=3, vector_scale=5.0
 )
 _CPU_LEARNING = OptimizerConfig(3e-4, 1e-5, 100.0)
 
@@ -68,6 +68,7 @@ def cpu(method: str, obs: str) -> SafeDreamerConfig:
             stoch=16,
             classes=16,
             units=128,
+            head_units=128,
             vector_units=128,
             vector_layers=2,
             conv_depth=16,
@@ -85,7 +86,7 @@ def cpu(method: str, obs: str) -> SafeDreamerConfig:
 def debug(method: str, obs: str) -> SafeDreamerConfig:
     """Every size shrunk until a run takes seconds; learns nothing."""
     config = SafeDreamerConfig(
-        model=ModelConfig(deter=16, stoch=4, classes=4, units=16, head_layers=1, vector_units=16, vector_layers=1, conv_depth=2),
+        model=ModelConfig(deter=16, stoch=4, classes=4, units=16, head_units=16, head_layers=1, vector_units=16, vector_layers=1, conv_depth=2),
         imagination=ImaginationConfig(horizon=5),
         planner=PlannerConfig(horizon=4, candidates=16, elites=4, iterations=2),
     )

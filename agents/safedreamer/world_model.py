@@ -33,8 +33,8 @@ class Head(nnx.Module):
     def __init__(
         self, fan_in: int, outputs: int, config: ModelConfig, *, rngs: nnx.Rngs, outscale: float = 1.0, dtype: jnp.dtype = jnp.float32
     ):
-        self.mlp = MLP(fan_in, config.units, config.head_layers, rngs=rngs, dtype=dtype)
-        self.out = Linear(config.units, outputs, rngs=rngs, outscale=outscale, dtype=dtype)
+        self.mlp = MLP(fan_in, config.head_units, config.head_layers, rngs=rngs, dtype=dtype)
+        self.out = Linear(config.head_units, outputs, rngs=rngs, outscale=outscale, dtype=dtype)
 
     def __call__(self, feat: jax.Array) -> jax.Array:
         return self.out(self.mlp(feat)).astype(jnp.float32)

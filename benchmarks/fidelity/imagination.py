@@ -1,0 +1,92 @@
+"""Imagined rewards, values, returns, losses and multipliers on the recorded imagined batch."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agents.lagrangian import update_augmented
+from agents.returns import discount_weights, update_return_norm
+from agents.safedreamer.actor_critic import Trajectory, actor_loss, critic_loss, trajectory_returns
+from benchmarks.fidelity.model import sample_row
+from benchmarks.fidelity.recording import Recording
+from benchmarks.fidelity.report import Row, compare
+
+
+def check_latents(rec: Recording) -> list[Row]:
+    """Imagined deter and prior step by step, fed with the release's samples and actions; action and stoch as plausible samples."""
+    ref, rssm, actor = rec.arrays, rec.nets.model.rssm, rec.nets.actor
+    imagined, action = rec.latent("imag"), jnp.asarray(ref["imag_action"])
+    deters = [imagined.deter[0]]
+    for h in range(action.shape[0] - 1):
+        deters.append(rssm.next_deter(deters[-1], imagined.stoch[h], action[h]))
+    deter = jnp.stack(deters)
+    logit = rssm.prior_logit(deter[1:])
+    mean, std = actor(imagined.feat)
+    z = np.abs(np.asarray((action - mean) / std))
+    spread = float(np.sqrt(np.mean(z**2)))
+    # A chi-square with z.size degrees of freedom, within 4.5 of its standard deviations.
+    tolerance = 4.5 / np.sqrt(2 * z.size)
+    return [
+        compare("imag_deter", deter, ref["imag_deter"]),
+        compare("imag_logit", logit, ref["imag_logit"][1:]),
+        sample_row("imag_stoch", ref["imag_stoch"][1:], logit),
+        Row("imag_action", action.shape, 0.0, 0.0, abs(spread - 1) < tolerance, f"sample; rms {spread:.3f} of our sd"),
+    ]
+
+
+def check_losses(rec: Recording) -> list[Row]:
+    """Everything the first update computes on the imagined batch."""
+    ref, nets, agent = rec.arrays, rec.nets, rec.agent
+    config, state = agent.config, rec.state
+    discount, lam = config.imagination.discount, config.imagination.lam
+    feat = rec.latent("imag").feat
+    start_cont = 1.0 - rec.batch["is_terminal"].reshape(-1)
+    cont = jnp.concatenate([start_cont[None], nets.model.cont(feat[1:])], 0)
+    traj = Trajectory(feat, jnp.asarray(ref["imag_action"]), cont)
+    weight = discount_weights(cont, discount)
+    rewards = trajectory_returns(nets.model.reward(feat[1:]), nets.critic.value(feat), cont, discount, lam)
+    norm = update_return_norm(state.return_norm, rewards.ret, decay=config.imagination.norm_decay)
+    computed: dict[str, jax.Array] = {
+        "imag_cont": cont,
+        "imag_weight": weight,
+        "imag_reward": rewards.reward,
+        "imag_value": rewards.value[:-1],
+        "imag_return": rewards.ret,
+        "retnorm_low": norm.low,
+        "retnorm_high": norm.high,
+    }
+    costs = None
+    if nets.cost_critic is not None:
+        costs = trajectory_returns(nets.model.cost(feat[1:]), nets.cost_critic.value(feat), cont, discount, lam)
+        computed |= {"imag_cost": costs.reward, "imag_cost_value": costs.value[:-1], "imag_cost_return": costs.ret}
+    constrained = config.multiplier == "augmented"
+    terms = actor_loss(
+        nets.actor,
+        traj,
+        rewards,
+        costs,
+        norm,
+        state.augmented if constrained else None,
+        discount=discount,
+        cost_limit=config.cost_limit,
+        pessimistic=config.pessimistic,
+    )
+    computed["actor_loss"] = terms.loss
+    if constrained:
+        after = update_augmented(config.augmented, state.augmented, terms.excess)
+        computed |= {
+            "actor_penalty": terms.penalty,
+            "actor_lagrange_multiplier": after.multiplier,
+            "actor_penalty_multiplier": after.penalty,
+        }
+    slow = agent.networks(state.params._replace(critic=state.slow_critic, cost_critic=state.slow_cost_critic))
+    computed["critic_loss"] = critic_loss(
+        nets.critic, slow.critic, feat[:-1], rewards.ret, weight[:-1], config.critic.slow_scale
+    )
+    if costs is not None:
+        computed["cost_critic_loss"] = critic_loss(
+            nets.cost_critic, slow.cost_critic, feat[:-1], costs.ret, weight[:-1], config.critic.slow_scale
+        )
+    return [compare(name, value, ref[name]) for name, value in computed.items() if name in ref]

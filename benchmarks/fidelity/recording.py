@@ -1,0 +1,115 @@
+"""A recorded agent folder of the release (`checkpoint`, `arrays.npz`, `config.json`) loaded into our agent."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agents.api import ArraySpec, EnvSpec
+from agents.lagrangian import AugmentedConfig, PIDConfig
+from agents.safedreamer.agent import AgentState, Networks, SafeDreamer
+from agents.safedreamer.config import (
+    ActorConfig,
+    CriticConfig,
+    ImaginationConfig,
+    ModelConfig,
+    OptimizerConfig,
+    PlannerConfig,
+    SafeDreamerConfig,
+)
+from agents.safedreamer.official import infer_sizes, load_official
+from agents.safedreamer.official_params import agent_state, model_config
+from agents.safedreamer.rssm import Latent
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """The release's arrays beside our agent holding the same parameters."""
+
+    arrays: Mapping[str, np.ndarray]
+    flat_config: Mapping[str, Any]
+    agent: SafeDreamer
+    state: AgentState
+
+    @property
+    def nets(self) -> Networks:
+        return self.agent.networks(self.state.params)
+
+    @property
+    def batch(self) -> dict[str, jax.Array]:
+        """The input batch [B, T, ...] without the prefix `data_`."""
+        return {k.removeprefix("data_"): jnp.asarray(v) for k, v in self.arrays.items() if k.startswith("data_")}
+
+    def latent(self, prefix: str) -> Latent:
+        """Recorded latent, such as `post` [B, T, ...] or `imag` [H+1, N, ...]."""
+        return Latent(*(jnp.asarray(self.arrays[f"{prefix}_{name}"]) for name in ("deter", "stoch", "logit")))
+
+
+def _optimizer(flat: Mapping[str, Any], prefix: str) -> OptimizerConfig:
+    return OptimizerConfig(flat[f"{prefix}.lr"], flat[f"{prefix}.eps"], flat[f"{prefix}.clip"])
+
+
+def translate_config(flat: Mapping[str, Any], sizes: Mapping[str, Any]) -> SafeDreamerConfig:
+    """Our configuration of a release's flat `config.json`; network sizes come from the checkpoint's arrays."""
+    model = ModelConfig(
+        unimix=flat["rssm.unimix"],
+        free_nats=flat["dyn_loss.free"],
+        dyn_scale=flat["loss_scales.dyn"],
+        rep_scale=flat["loss_scales.rep"],
+        image_scale=flat["loss_scales.image"],
+        vector_scale=flat["loss_scales.vector"],
+        cost_weight=flat["cost_weight"],
+        optimizer=_optimizer(flat, "model_opt"),
+    )
+    return SafeDreamerConfig(
+        multiplier="augmented" if sizes["lagrange"] else "none",
+        cost_limit=flat["cost_limit"],
+        pessimistic=flat["pessimistic"],
+        model=model_config(sizes, model),
+        actor=ActorConfig(flat["actor.minstd"], flat["actor.maxstd"], flat["actent"], optimizer=_optimizer(flat, "actor_opt")),
+        critic=CriticConfig(flat["slow_critic_fraction"], flat["loss_scales.slowreg"], _optimizer(flat, "critic_opt")),
+        imagination=ImaginationConfig(
+            flat["imag_horizon"], flat["return_lambda"], flat["horizon"], norm_decay=flat["retnorm.decay"]
+        ),
+        planner=PlannerConfig(
+            horizon=flat["planner.horizon"],
+            candidates=flat["planner.num_samples"],
+            elites=flat["planner.num_elites"],
+            iterations=flat["planner.iterations"],
+            actor_fraction=flat["planner.mixture_coef"],
+            momentum=flat["planner.momentum"],
+            init_std=flat["planner.init_std"],
+            temperature=flat["planner.temperature"],
+        ),
+        pid=PIDConfig(),
+        augmented=AugmentedConfig(flat["lagrange_multiplier_init"], flat["penalty_multiplier_init"]),
+    )
+
+
+def load_recording(folder: Path) -> Recording:
+    """Reads a folder with `official.ckpt` (or any single *.ckpt), `config.json` and `arrays.npz`; sizes from these files only."""
+    files = sorted(folder.glob("*.ckpt"))
+    if len(files) != 1:
+        raise FileNotFoundError(f"{folder} must hold exactly one *.ckpt file, it holds {[f.name for f in files]}")
+    flat = json.loads((folder / "config.json").read_text())
+    with np.load(folder / "arrays.npz") as stored:
+        arrays = {k: stored[k] for k in stored.files}
+    checkpoint = load_official(files[0])
+    sizes = infer_sizes(checkpoint.agent, stoch=flat["rssm.stoch"], classes=flat["rssm.classes"])
+    config = translate_config(flat, sizes)
+    reserved = ("reward", "cost", "action", "is_first", "is_last", "is_terminal", "reset")
+    names = [k.removeprefix("data_") for k in arrays if k.startswith("data_")]
+    obs = {k: ArraySpec(arrays[f"data_{k}"].shape[2:], str(arrays[f"data_{k}"].dtype)) for k in names if k not in reserved}
+    env = EnvSpec(obs, action_dim=sizes["action_dim"], action_repeat=1, episode_env_steps=1000)
+    agent = SafeDreamer(config, env)
+    state = agent_state(agent, checkpoint, sizes)
+    # The recorded losses belong to the first update: normaliser and multipliers start fresh.
+    fresh = agent.state_from_params(state.params)
+    return Recording(arrays, flat, agent, state._replace(return_norm=fresh.return_norm, augmented=fresh.augmented))

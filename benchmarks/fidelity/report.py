@@ -1,0 +1,47 @@
+"""One line per compared quantity, and the verdict on a whole comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+TOLERANCE = 1e-3  # largest error as a share of the reference's largest magnitude
+
+
+class Row(NamedTuple):
+    """A compared quantity; errors are the largest over its elements, `note` says how it was judged if not by tolerance."""
+
+    quantity: str
+    shape: tuple[int, ...]
+    abs_error: float
+    rel_error: float
+    ok: bool
+    note: str = ""
+
+
+def compare(quantity: str, ours: object, reference: object, tolerance: float = TOLERANCE) -> Row:
+    """Largest absolute error, and that error relative to the reference's largest magnitude (absolute if the reference is zero).
+
+    A single element's own relative error says nothing where the reference crosses zero.
+    """
+    a, b = np.asarray(ours, np.float64), np.asarray(reference, np.float64)
+    if a.shape != b.shape:
+        return Row(quantity, b.shape, np.inf, np.inf, False, f"our shape is {a.shape}")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return Row(quantity, b.shape, np.inf, np.inf, False, "not finite")
+    absolute = float(np.abs(a - b).max(initial=0.0))
+    scale = float(np.abs(b).max(initial=0.0))
+    relative = absolute / scale if scale > 0 else absolute
+    return Row(quantity, b.shape, absolute, relative, relative <= tolerance)
+
+
+def format_table(rows: Iterable[Row]) -> str:
+    """Aligned text table with a verdict per row."""
+    lines = [f"{'quantity':44} {'shape':>20} {'abs error':>10} {'rel error':>10}  verdict"]
+    for row in rows:
+        shape = "x".join(map(str, row.shape)) or "scalar"
+        verdict = "ok" if row.ok else "OFF"
+        lines.append(f"{row.quantity:44} {shape:>20} {row.abs_error:10.2e} {row.rel_error:10.2e}  {verdict} {row.note}".rstrip())
+    return "\n".join(lines)
