@@ -1,0 +1,232 @@
+"""Series, statistics, tables and figures on hand-made records, with the values worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import curves, series, stats, style, tables
+from analysis.load import load
+from tests.analysis_runs import run_row, write_run, write_sweep
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    return write_sweep(tmp_path)
+
+
+# -- statistics and series -------------------------------------------------------------------------------------------------
+
+
+def test_half_width_by_hand():
+    # s = 2, n = 3, t[2, 0.975] = 4.302653 (tables): 4.302653 * 2 / sqrt(3) = 4.968276
+    np.testing.assert_allclose(stats.mean_half_width(np.array([10.0, 12.0, 14.0])), 4.968276, rtol=1e-6)
+    assert np.isnan(stats.mean_half_width(np.array([10.0, 12.0])))
+
+
+def test_interval_covers_the_mean_in_95_percent_of_cases():
+    draws = np.random.default_rng(0).normal(size=(4, 20_000))
+    covered = np.abs(draws.mean(axis=0)) <= stats.mean_half_width(draws)
+    assert abs(covered.mean() - 0.95) < 0.006  # 4 standard errors
+
+
+def test_evaluation_points_are_means_per_evaluation(sweep):
+    points = series.evaluation_points(load([sweep / "osrp-0"]).episodes)
+    assert points[["env_steps", "return", "cost", "episodes"]].values.tolist() == [[2000, 5.0, 8.0, 2], [4000, 10.0, 2.0, 2]]
+
+
+def test_diverged_episode_is_a_gap_not_a_smaller_mean(tmp_path):
+    write_run(tmp_path / "a", "osrp", evals=[(2000, float("nan"), 1.0), (2000, 4.0, 1.0), (4000, 5.0, 1.0)])
+    results = load([tmp_path])
+    np.testing.assert_array_equal(series.evaluation_points(results.episodes)["return"], [np.nan, 5.0])
+    assert "not finite" in run_row(results, "a")["notes"]
+    assert np.isnan(tables.final_performance(results)["return_mean"][0])
+
+
+def test_training_points_are_a_centred_rolling_mean(sweep):
+    points = series.training_points(load([sweep / "osrp-0"]).episodes, share=0.75)  # 3 of 4 episodes
+    assert points["return"].tolist() == [2.0, 3.0, 5.0, 6.0]
+    assert points["cost"].tolist() == [15.0, 12.0, 20.0 / 3.0, 5.0]
+
+
+def test_band_interpolates_and_ends_with_the_shortest_run():
+    points = pd.DataFrame(
+        [("a", 0, 0.0), ("a", 10, 10.0), ("b", 5, 1.0), ("b", 10, 2.0), ("c", 5, 3.0), ("c", 20, 9.0)],
+        columns=["run", "env_steps", "return"],
+    )
+    band = series.band(points, "return")
+    assert band.env_steps.tolist() == [5, 10]
+    # at 5: (5 + 1 + 3) / 3; at 10: c lies a third of the way from 3 to 9: (10 + 2 + 5) / 3
+    np.testing.assert_allclose(band.mean, [3.0, 17.0 / 3.0])
+    np.testing.assert_allclose(
+        band.high - band.mean, 4.302653 * np.array([2.0, np.std([10, 2, 5], ddof=1)]) / np.sqrt(3), rtol=1e-6
+    )
+
+
+# -- tables ----------------------------------------------------------------------------------------------------------------
+
+
+def test_final_performance_by_hand(sweep):
+    unsafe, osrp = tables.final_performance(load([sweep]), k=2).to_dict("records")
+    assert (unsafe["method"], unsafe["return_mean"], unsafe["cost_mean"], unsafe["within_limit"]) == (
+        "dreamerv3",
+        21.0,
+        55.0,
+        0.0,
+    )
+    assert np.isnan(unsafe["return_half"])
+    # last two episodes of each seed: returns 9 11, 11 13, 13 15; costs 1 3 each; limit 2
+    assert (osrp["return_mean"], osrp["cost_mean"], osrp["within_limit"], osrp["cost_limit"]) == (12.0, 2.0, 0.5, 2.0)
+    assert (osrp["episodes"], osrp["runs"], osrp["seeds"], osrp["env_steps_min"]) == (6, 3, "0 1 2", 4000)
+    np.testing.assert_allclose(osrp["return_half"], 4.968276, rtol=1e-6)
+    np.testing.assert_allclose(osrp["return_std"], np.std([9, 11, 11, 13, 13, 15], ddof=1))
+    assert osrp["cost_half"] == 0.0
+    assert osrp["wall_minutes"] == pytest.approx(400 / 60)
+
+
+def test_k_beyond_what_there_is_uses_all_and_counts_them(sweep):
+    _, osrp = tables.final_performance(load([sweep]), k=10).to_dict("records")
+    assert (osrp["episodes"], osrp["return_mean"]) == (12, (5.0 + 12.0) / 2)
+
+
+def test_every_run_weighs_the_same_whatever_its_episodes(tmp_path):
+    write_run(tmp_path / "a", "osrp", 0, evals=[(4000, 0.0, 0.0)] * 1)
+    write_run(tmp_path / "b", "osrp", 1, evals=[(4000, 10.0, 0.0), (4000, 10.0, 0.0), (4000, 10.0, 0.0)])
+    assert tables.final_performance(load([tmp_path]))["return_mean"][0] == 5.0
+
+
+def test_last_episodes_go_by_step_not_by_line(tmp_path):
+    write_run(tmp_path / "a", "osrp", evals=[(4000, 9.0, 0.0), (1000, 1.0, 0.0)])
+    assert tables.final_performance(load([tmp_path]), k=1)["return_mean"][0] == 9.0
+
+
+def test_cost_at_the_limit_is_within_it(tmp_path):
+    write_run(tmp_path / "a", "osrp", evals=[(4000, 1.0, 0.0), (4000, 1.0, 0.5)], cost_limit=0.0)
+    assert tables.final_performance(load([tmp_path]))["within_limit"][0] == 0.5
+
+
+def test_unsafe_method_is_judged_by_the_limit_of_its_task(tmp_path):
+    write_run(tmp_path / "safe", "osrp", evals=[(4000, 1.0, 0.0)], cost_limit=5.0)
+    write_run(tmp_path / "unsafe", "dreamerv3", evals=[(4000, 1.0, 4.0)], cost_limit=2.0)  # an unused default
+    assert tables.final_performance(load([tmp_path]))["cost_limit"].tolist() == [5.0, 5.0]
+
+
+def test_bad_k_is_refused(sweep):
+    with pytest.raises(ValueError, match="k=0 must be at least 1"):
+        tables.final_performance(load([sweep]), k=0)
+
+
+# -- figures ---------------------------------------------------------------------------------------------------------------
+
+
+def drawn(axes, gid):
+    return [line for line in axes.lines if line.get_gid() == gid]
+
+
+def legend_labels(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_curves_draw_means_bands_seeds_and_limit(sweep):
+    figure = curves.curves(load([sweep]))
+    reward, cost = figure.axes
+    assert (reward.get_xlabel(), reward.get_ylabel()) == ("Simulator steps", "Episode return")
+    assert (cost.get_xlabel(), cost.get_ylabel()) == ("Simulator steps", "Episode cost (log above 2)")
+    (mean,) = drawn(reward, "mean")  # OSRP, three seeds
+    assert mean.get_xydata().tolist() == [[2000.0, 5.0], [4000.0, 12.0]]
+    assert mean.get_color() == style.METHODS["osrp"].color
+    (band,) = reward.collections
+    np.testing.assert_allclose(band.get_paths()[0].get_extents().ymax, 12.0 + 4.968276, rtol=1e-6)
+    (single,) = drawn(reward, "run")  # DreamerV3, one seed: the run itself, no band
+    assert single.get_xydata().tolist() == [[4000.0, 21.0]]
+    assert single.get_marker() == "s"  # a single point must be visible
+    assert len(drawn(reward, "training")) == 4
+    (limit,) = drawn(cost, "cost limit")
+    assert set(limit.get_ydata()) == {2.0}
+    assert not drawn(reward, "cost limit")
+    wanted = [
+        "DreamerV3 (unsafe), 1 seed",
+        "OSRP, 3 seeds",
+        "evaluation",
+        "training episodes, smoothed",
+        "95 % interval",
+        "cost limit 2",
+    ]
+    assert legend_labels(figure) == wanted
+
+
+def test_two_seeds_are_drawn_singly(sweep):
+    reward, _ = curves.curves(load([sweep / "osrp-0", sweep / "osrp-1"])).axes
+    assert len(drawn(reward, "run")) == 2
+    assert not drawn(reward, "mean") and not reward.collections
+
+
+def test_mean_stops_where_the_shortest_run_does(sweep):
+    write_run(sweep / "osrp-3", "osrp", 3, evals=[(2000, 5.0, 8.0)])
+    reward, _ = curves.curves(load([sweep])).axes
+    (mean,) = drawn(reward, "mean")
+    assert mean.get_xdata().tolist() == [2000]
+    assert len(drawn(reward, "rest")) == 3
+
+
+def test_low_costs_keep_a_linear_axis_and_a_zero_limit_stays_in_view(tmp_path):
+    write_run(tmp_path / "a", "osrp", evals=[(4000, 1.0, 3.0)], cost_limit=0.0)
+    _, cost = curves.curves(load([tmp_path])).axes
+    assert cost.get_yscale() == "linear"
+    assert cost.get_ylim()[0] < 0.0 < 3.0 < cost.get_ylim()[1]
+
+
+def test_run_without_evaluations_is_drawn_by_its_training(tmp_path):
+    write_run(tmp_path / "a", "osrp", train=[(1000, 1.0, 0.0), (2000, 2.0, 0.0)])
+    reward, _ = curves.curves(load([tmp_path])).axes
+    (line,) = drawn(reward, "training")
+    assert line.get_alpha() == 0.9
+
+
+def test_missing_run_is_named_in_its_panel(sweep):
+    write_run(sweep / "cem-4", "cem", 4)
+    figure = curves.curves(load([sweep]))
+    (text,) = [t for t in figure.axes[0].texts if t.get_gid() == "missing"]
+    assert text.get_text() == "no records:\nCEM (unsafe) seed 4"
+    assert "CEM (unsafe), 0 seeds" in legend_labels(figure)
+
+
+def test_one_pair_of_panels_per_task(sweep):
+    for task in ("SafetyCarGoal1-v0", "SafetyPointPush1-v0"):
+        write_run(sweep / task, "osrp", evals=[(4000, 1.0, 0.0)], task=task)
+    figure = curves.curves(load([sweep]))
+    assert len(figure.axes) == 6
+    assert [axes.get_title() for axes in figure.axes[::2]] == [
+        f"{t} (coordinates)" for t in ("CarGoal1", "PointGoal1", "PointPush1")
+    ]
+
+
+def test_nothing_to_draw_is_an_error(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(ValueError, match="nothing to draw"):
+        curves.curves(load([tmp_path]))
+
+
+def test_everything_lies_inside_the_figure(sweep):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    for method in ("cem", "osrp_lag", "bsrp_lag"):
+        write_run(sweep / method, method, evals=[(4000, 1.0, 0.0)])
+    figure = curves.curves(load([sweep]))
+    FigureCanvasAgg(figure).draw()
+    whole = figure.bbox
+    for artist in (*figure.axes, *figure.legends):
+        box = artist.get_tightbbox()
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= whole.x1 and box.y1 <= whole.y1, artist
+
+
+def test_own_variants_come_first_and_all_styles_differ():
+    assert list(style.METHODS)[:5] == ["dreamerv3", "cem", "osrp", "osrp_lag", "bsrp_lag"]
+    assert len({look.color for look in style.METHODS.values()}) == len(style.METHODS)
+
+
+def test_unknown_methods_keep_their_look():
+    alone = style.method_styles(["mine"])["mine"]
+    assert style.method_styles(["osrp", "mine"])["mine"] == alone
+    assert list(style.method_styles(["mine", "osrp"])) == ["osrp", "mine"]
+    many = style.method_styles([f"method{i}" for i in range(40)])
+    assert len({(look.color, str(look.line)) for look in many.values()}) == 40
