@@ -63,10 +63,13 @@ def curves(results: Results, config: CurvesConfig | None = None, title: str = ""
             here = runs[(runs["task"] == task) & (runs["obs"] == obs)]
             data = episodes[episodes["run"].isin(here["run"])]
             limits = cost_limits(runs, task, obs)
-            for axes, column in ((reward_axes, "return"), (cost_axes, "cost")):
-                for method, look in styles.items():
-                    mine = data["run"].isin(here.loc[here["method"] == method, "run"])
-                    _draw_method(axes, data[mine], column, look, config.smooth_share)
+            for method, look in styles.items():
+                mine = data[data["run"].isin(here.loc[here["method"] == method, "run"])]
+                training, evaluation = training_points(mine, config.smooth_share), evaluation_points(mine)
+                for axes, column in ((reward_axes, "return"), (cost_axes, "cost")):
+                    _draw_training(axes, training, column, look, alone=evaluation.empty)
+                    if not evaluation.empty:
+                        _draw_evaluation(axes, evaluation, column, look)
             _cost_axis(cost_axes, limits, config)
             _label_panels(reward_axes, cost_axes, style.task_label(task, obs), single=len(tasks) == 1)
             _name_missing(reward_axes, here)
@@ -91,14 +94,11 @@ def _panels(figure: Figure, count: int, config: CurvesConfig) -> list[tuple[Axes
     return [(figure.add_subplot(grid[2 * r, c]), figure.add_subplot(grid[2 * r + 1, c])) for r, c in places]
 
 
-def _draw_method(axes: Axes, data: pd.DataFrame, column: str, look: style.MethodStyle, smooth_share: float) -> None:
-    evaluation = evaluation_points(data)
-    # without evaluations the training lines are all there is to see; many runs would drown the rest
-    alpha = 0.9 if evaluation.empty else 0.3 if data["run"].nunique() < MIN_RUNS else 0.15
-    for _, line in training_points(data, smooth_share).groupby("run"):
+def _draw_training(axes: Axes, points: pd.DataFrame, column: str, look: style.MethodStyle, alone: bool) -> None:
+    """One line per run: faint, more so where many runs would drown the rest, unless it is all there is to see."""
+    alpha = 0.9 if alone else 0.3 if points["run"].nunique() < MIN_RUNS else 0.15
+    for _, line in points.groupby("run"):
         axes.plot(line["env_steps"], line[column], color=look.color, lw=0.9, alpha=alpha, zorder=2, gid="training")
-    if not evaluation.empty:
-        _draw_evaluation(axes, evaluation, column, look)
 
 
 def _draw_evaluation(axes: Axes, points: pd.DataFrame, column: str, look: style.MethodStyle) -> None:
@@ -114,10 +114,11 @@ def _draw_evaluation(axes: Axes, points: pd.DataFrame, column: str, look: style.
     low = np.maximum(shared.low, 0.0) if column == "cost" else shared.low  # costs are never negative
     axes.fill_between(shared.env_steps, low, shared.high, color=look.color, alpha=0.16, lw=0, zorder=3, gid="band")
     axes.plot(shared.env_steps, shared.mean, gid="mean", **strong)
-    for run in runs:  # what only some runs reached, thin: not part of the mean
-        rest = run[run["env_steps"] >= shared.env_steps[-1]]
-        if len(rest) > 1:
-            axes.plot(rest["env_steps"], rest[column], gid="rest", **(strong | {"lw": 0.8, "marker": "None"}))
+    thin = strong | {"lw": 0.8, "marker": "None"}
+    for run in runs:  # what only some runs reached: not part of the mean
+        for rest in (run[run["env_steps"] <= shared.env_steps[0]], run[run["env_steps"] >= shared.env_steps[-1]]):
+            if len(rest) > 1:
+                axes.plot(rest["env_steps"], rest[column], gid="rest", **thin)
 
 
 def _cost_axis(axes: Axes, limits: tuple[float, ...], config: CurvesConfig) -> None:
@@ -157,11 +158,15 @@ def _label_panels(reward_axes: Axes, cost_axes: Axes, name: str, single: bool) -
 
 
 def _name_missing(axes: Axes, runs: pd.DataFrame) -> None:
-    """Says in the panel which runs of its task have no records, so that the gap is seen."""
-    lost = runs[(runs["train_episodes"] == 0) & (runs["eval_episodes"] == 0)]
-    if len(lost):
+    """Says in the panel which runs of its task lack records, or evaluations that others have, so that the gap is seen."""
+    empty = (runs["train_episodes"] == 0) & (runs["eval_episodes"] == 0)
+    unjudged = ~empty & (runs["eval_episodes"] == 0) & (runs["eval_episodes"].max() > 0)
+    blocks = []
+    for what, lost in (("no records", runs[empty]), ("no evaluations", runs[unjudged])):
         names = [f"{style.method_label(m)} seed {s}" for m, s in zip(lost["method"], lost["seed"])]
-        text = "no records:\n" + "\n".join(names)
+        blocks += ["\n".join([f"{what}:", *names])] if names else []
+    if blocks:
+        text = "\n".join(blocks)
         axes.text(0.02, 0.98, text, transform=axes.transAxes, va="top", fontsize=7, color="#B00020", gid="missing")
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.parse import Damage, parse_records
+from analysis.parse import Damage, no_records, parse_records
 from benchmarks.records import DTYPES, EVAL, FILE_NAME, TRAIN
 
 SPEC_FILE = "spec.json"
@@ -178,19 +178,18 @@ def _read_spec(file: Path, notes: list[str]) -> tuple[dict[str, Any], str]:
 
 def _read_episodes(file: Path, notes: list[str]) -> tuple[pd.DataFrame, list[Damage], str]:
     """Good rows, damaged lines and "" or the status that unusable records give the run."""
-    nothing = pd.DataFrame({column: pd.Series(dtype=dtype) for column, dtype in DTYPES.items()})
     if not file.is_file():
-        return nothing, [], NO_RECORDS
+        return no_records(), [], NO_RECORDS
     try:
         episodes, damage = parse_records(file)
     except ValueError as error:
         notes.append(str(error))
-        return nothing, [], BAD_RECORDS
+        return no_records(), [], BAD_RECORDS
     repeated = episodes.duplicated(["split", "episode", "env_steps"], keep="last")
     if repeated.any():
         notes.append(f"{int(repeated.sum())} episodes recorded twice, the later record kept")
         episodes = episodes[~repeated].reset_index(drop=True)
-    bad = int((~np.isfinite(episodes[["return", "cost"]])).any(axis=1).sum())
+    bad = int((~np.isfinite(episodes["return"].to_numpy() + episodes["cost"].to_numpy())).sum())
     if bad:
         notes.append(f"{bad} episodes with a return or cost that is not finite")
     return episodes, damage, "" if len(episodes) else NO_RECORDS
@@ -198,7 +197,7 @@ def _read_episodes(file: Path, notes: list[str]) -> tuple[pd.DataFrame, list[Dam
 
 def _identity(column: str, episodes: pd.DataFrame, spec: dict[str, Any], notes: list[str]) -> Any:
     """A run's method, task, ...: what its records say, else its specification; disagreement is noted."""
-    recorded = list(dict.fromkeys(episodes[column]))
+    recorded = episodes[column].unique().tolist()
     specified = _spec_values(spec, column)
     if len(recorded) > 1:
         notes.append(f"records of several {column}: {', '.join(map(str, recorded))}")

@@ -25,6 +25,11 @@ class Damage(NamedTuple):
     reason: str
 
 
+def no_records() -> pd.DataFrame:
+    """No rows, with the columns and dtypes of `benchmarks.records`."""
+    return pd.DataFrame({column: pd.Series(dtype=dtype) for column, dtype in DTYPES.items()})
+
+
 def parse_records(file: Path) -> tuple[pd.DataFrame, list[Damage]]:
     """The good records of a file, with the columns and dtypes of `benchmarks.records`, and its damaged lines.
 
@@ -56,6 +61,8 @@ def _fields(line: str) -> list[str]:
 
 
 def _field_count(line: str) -> str:
+    if line.count(",") == len(COLUMNS) - 1 and '"' not in line:
+        return ""
     count = len(_fields(line)) if line.strip() else 0
     return "" if count == len(COLUMNS) else f"{count} of {len(COLUMNS)} fields"
 

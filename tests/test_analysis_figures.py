@@ -190,6 +190,12 @@ def test_missing_run_is_named_in_its_panel(sweep):
     assert "CEM (unsafe), 0 seeds" in legend_labels(figure)
 
 
+def test_run_without_evaluations_beside_evaluated_ones_is_named(sweep):
+    write_run(sweep / "osrp-5", "osrp", 5, train=[(1000, 1.0, 0.0)])
+    figure = curves.curves(load([sweep]))
+    assert [t.get_text() for t in figure.axes[0].texts] == ["no evaluations:\nOSRP seed 5"]
+
+
 def test_one_pair_of_panels_per_task(sweep):
     for task in ("SafetyCarGoal1-v0", "SafetyPointPush1-v0"):
         write_run(sweep / task, "osrp", evals=[(4000, 1.0, 0.0)], task=task)
