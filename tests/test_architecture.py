@@ -28,7 +28,7 @@ AGENT_LIBRARIES = {"jax", "flax", "optax", "chex", "numpy"}
 ANALYSIS_MAY_IMPORT = "benchmarks.records"
 HEAVY = ("jax", "flax", "torch", "mujoco", "gymnasium", "safety_gymnasium", "omnisafe")
 # Only these join an agent's implementation with environments; everywhere else one side comes in as a factory or a value.
-JOINTS = ("benchmarks.launch", "benchmarks.cli", "benchmarks.perf", "benchmarks.fidelity")
+JOINTS = ("benchmarks.run", "benchmarks.cli", "benchmarks.perf", "benchmarks.fidelity")
 
 # Written so that this file does not match itself.
 FORBIDDEN_TEXT = {
