@@ -1,0 +1,48 @@
+"""`safedreamer COMMAND ...`: finds the subcommand, and turns mistakes of the user's into one line and exit status 2.
+
+Subcommands are imported when they run, so that `--help` never waits for JAX.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from benchmarks.spec import BadInput, choose
+
+COMMANDS = {
+    "train": "train a method on a task; the same command again continues it",
+    "evaluate": "run episodes with a trained run or with an authors' checkpoint",
+    "plot": "curves and tables from run folders",
+    "doctor": "versions, devices, GL backend, what is missing and how to fix it",
+    "demo": "train four methods with small budgets, then plot them",
+    "methods": "list the methods",
+    "tasks": "list the tasks",
+}
+PROG = "safedreamer"
+
+
+def usage() -> str:
+    """The text of `safedreamer --help`."""
+    width = max(map(len, COMMANDS))
+    lines = [f"usage: {PROG} COMMAND [options]", "", "commands:"]
+    lines += [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    return "\n".join([*lines, "", f"{PROG} COMMAND --help shows every setting with its default and unit."])
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command. Returns 0, 1 (the command found something wrong) or 2 (bad input); 130 when interrupted."""
+    args = list(sys.argv[1:] if args is None else args)
+    if not args or args[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if args else 2
+    try:
+        name = choose("command", args[0], COMMANDS)
+        return importlib.import_module(f"benchmarks.cli.{name}").main(args[1:])
+    except BadInput as error:
+        print(f"{PROG}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{PROG}: interrupted", file=sys.stderr)
+        return 130

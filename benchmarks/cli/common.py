@@ -1,0 +1,99 @@
+"""Command lines from frozen dataclasses: tyro, with one-line errors, `2e6` for integers and near names for unknown settings."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from benchmarks.spec import BadInput
+
+T = TypeVar("T")
+REGISTRY = ConstructorRegistry()
+
+
+def whole_number(text: str) -> int:
+    """An integer, also as 2e6 or 2_000_000. Raises ValueError for anything else, such as 2.5."""
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a whole number") from error
+    if not value.is_integer():
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(value) if "e" in text.lower() else int(text.removesuffix(".0"))
+
+
+@REGISTRY.primitive_rule
+def _integers(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | None:
+    if info.type is not int:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=lambda texts: whole_number(texts[0]),
+        is_instance=lambda value: isinstance(value, int),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def parse(cls: type[T], args: Sequence[str], prog: str, description: str = "", default: T | None = None) -> T:
+    """An instance of the dataclass from the command line; prints help and exits 0 for --help.
+
+    Raises BadInput, in one line, for an unknown setting (with near names) or a value that does not fit.
+    """
+    extra: dict[str, Any] = {} if default is None else {"default": default}
+    value, unknown = _quietly(cls, args, prog=prog, description=description, return_unknown_args=True, **extra)
+    if unknown:
+        known = [name for name in option_names(cls, prog, extra) if name != "--help"]
+        raise BadInput(_explain_unknown(unknown[0], known, prog))
+    return value
+
+
+def parse_known(cls: type[T], args: Sequence[str], prog: str) -> T:
+    """Like `parse`, but leaves settings that `cls` lacks to a later stage, --help included."""
+    return _quietly(cls, args, prog=prog, add_help=False, return_unknown_args=True)[0]
+
+
+def option_names(cls: type, prog: str, extra: dict[str, Any]) -> list[str]:
+    """Every option of the dataclass, as --help spells it."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):  # tyro exits after printing help
+        tyro.cli(cls, args=["--help"], prog=prog, registry=REGISTRY, **extra)
+    return list(dict.fromkeys(re.findall(r"(?<![\w-])--[a-z][\w.-]*", text.getvalue())))
+
+
+def _explain_unknown(argument: str, known: list[str], prog: str) -> str:
+    if not argument.startswith("--"):
+        return f"unexpected argument {argument!r}; {prog} --help lists what there is"
+    name = argument.split("=", 1)[0].replace("_", "-")
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    near += [option for option in known if option.rsplit(".", 1)[-1] == name.lstrip("-") and option not in near][:3]
+    hint = f"did you mean {' or '.join(near)}?" if near else f"{prog} --help lists them all"
+    return f"unknown setting {argument.split('=', 1)[0]}; {hint}"
+
+
+def _quietly(cls: Any, args: Sequence[str], **options: Any) -> Any:
+    """tyro.cli, whose boxed messages become one BadInput."""
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            return tyro.cli(cls, args=list(args), registry=REGISTRY, **options)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise BadInput(_one_line(errors.getvalue())) from stop
+
+
+def _one_line(boxed: str) -> str:
+    """The message inside a box that tyro drew, without its frame and its advice to read the help."""
+    lines = [line.strip(" │┃") for line in boxed.splitlines() if not line.startswith(("╭", "╰"))]
+    body = [line for line in lines if line and not set(line) <= set("─")]
+    text = " ".join(line for line in body if "--help" not in line)
+    text = re.sub(r" Argument helptext: .*", "", text)
+    return re.sub(r"^Error parsing ([\w.]+: )?", "", text) or "the command line could not be read"

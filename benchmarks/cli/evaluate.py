@@ -1,0 +1,190 @@
+"""`safedreamer evaluate`: episodes with a run's newest checkpoint, or with a checkpoint that the authors published.
+
+A policy means nothing on another task or observation than the one it was trained on; asking for that is refused unless forced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import tyro
+
+from benchmarks.cli.common import parse
+from benchmarks.spec import BadInput, RunSpec
+
+PROG = "safedreamer evaluate"
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateArgs:
+    """Which policy, on what, how often."""
+
+    run: Annotated[Path | None, tyro.conf.Positional] = None
+    """Run folder of `safedreamer train`; not with --official."""
+    official: Path | None = None
+    """Authors' checkpoint (checkpoint.ckpt); needs --task."""
+    method: str | None = None
+    """Method that acts, with --official; bsrp_lag if not given. A run knows its own."""
+    task: str | None = None
+    """Task; a run's own if not given."""
+    obs: str | None = None
+    """Observation; a run's own, or the task's published one, if not given."""
+    force: bool = False
+    """Evaluate although task or observation are not those of the training."""
+    episodes: int = 10
+    """Number of episodes, with fixed layouts 0, 1, ... of the seed."""
+    seed: int | None = None
+    """Seed of layouts and actions; the run's own, or 0, if not given."""
+    out: Path | None = None
+    """File for the records; evaluation-TASK-OBS-STEPS.csv, in the run folder if there is one, if not given."""
+    workers: Literal["process", "inline"] = "process"
+    """One process per environment, or all in this one."""
+
+
+class Policy(NamedTuple):
+    """What is evaluated: its spec, and where its parameters come from."""
+
+    spec: RunSpec
+    source: Path
+    official: bool
+    env_steps: int  # of training
+    agent_steps: int
+
+
+def main(args: Sequence[str]) -> int:
+    """Evaluate, write the records and print a table; returns 0."""
+    chosen = parse(EvaluateArgs, args, PROG, "Run evaluation episodes and print returns and costs.")
+    if chosen.episodes < 1:
+        raise BadInput(f"episodes={chosen.episodes} must be at least 1")
+    if (chosen.run is None) == (chosen.official is None):
+        raise BadInput("give either a run folder or --official FILE")
+    policy = _of_file(chosen) if chosen.official is not None else _of_run(chosen)
+    out = chosen.out or _default_out(policy)
+    run(policy, out, chosen.episodes, chosen.workers)
+    return 0
+
+
+def _of_run(chosen: EvaluateArgs) -> Policy:
+    from benchmarks import checkpoint
+    from benchmarks.run_folder import CHECKPOINTS, load_spec
+
+    assert chosen.run is not None
+    if chosen.method is not None:
+        raise BadInput("--method goes with --official; a run knows its own")
+    spec = load_spec(chosen.run)
+    path = checkpoint.latest(chosen.run / CHECKPOINTS)
+    if path is None:
+        raise BadInput(f"{chosen.run} has no checkpoint yet")
+    counters = checkpoint.read_meta(path, spec.run_id)["counters"]
+    task, obs = chosen.task or spec.task, chosen.obs or spec.obs
+    if (task, obs) != (spec.task, spec.obs) and not chosen.force:
+        trained = f"{spec.task} ({spec.obs})"
+        raise BadInput(f"{chosen.run} was trained on {trained}, not on {task} ({obs}); --force evaluates all the same")
+    spec = dataclasses.replace(spec, task=task, obs=_checked_obs(task, obs))
+    return Policy(_seeded(spec, chosen), path, False, counters["env_steps"], counters["agent_steps"])
+
+
+def _of_file(chosen: EvaluateArgs) -> Policy:
+    from agents.safedreamer.official import load_official
+    from benchmarks.methods import settings
+    from benchmarks.tasks import get_task
+
+    path = chosen.official
+    assert path is not None
+    if chosen.task is None:
+        raise BadInput("--official needs --task: the file does not say what it was trained on")
+    if not path.is_file():
+        raise BadInput(f"--official {path}: no such file")
+    obs = chosen.obs or _checked_obs(chosen.task, None)
+    named = tasks_named(path)
+    if named and chosen.task not in named and not chosen.force:
+        raise BadInput(f"the path {path} names {', '.join(named)}, not {chosen.task}; --force evaluates all the same")
+    method = chosen.method or "bsrp_lag"
+    preset = settings(method, _checked_obs(chosen.task, obs), "release")
+    try:
+        step = load_official(path).step
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    spec = RunSpec(
+        method, get_task(chosen.task).id, obs, 0, preset.steps, "release", preset.loop, preset.replay, preset.agent, str(path)
+    )
+    return Policy(_seeded(spec, chosen), path, True, step * preset.loop.action_repeat, step)
+
+
+def tasks_named(path: Path) -> list[str]:
+    """Tasks whose name, such as PointGoal1, occurs in the path: the authors' folders are named after theirs."""
+    from benchmarks.tasks import tasks
+
+    text = str(path.resolve()).lower()
+    short = {task: re.sub(r"^Safety|-v\d$", "", task).lower() for task in tasks()}
+    return [task for task, name in short.items() if re.search(rf"(?<![a-z]){name}(?!\d)|safety{name}(?!\d)", text)]
+
+
+def _checked_obs(task: str, obs: str | None) -> str:
+    from benchmarks.tasks import get_task
+
+    try:
+        found = get_task(task)
+        return found.check_obs(obs or found.default_obs)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+def _seeded(spec: RunSpec, chosen: EvaluateArgs) -> RunSpec:
+    return spec if chosen.seed is None else dataclasses.replace(spec, seed=chosen.seed)
+
+
+def _default_out(policy: Policy) -> Path:
+    name = f"evaluation-{policy.spec.task.replace(':', '-')}-{policy.spec.obs}-{policy.env_steps}.csv"
+    return Path(name) if policy.official else policy.source.parents[1] / name
+
+
+def run(policy: Policy, out: Path, episodes: int, workers: Literal["process", "inline"]) -> None:
+    """Run the episodes, write them to `out` (replacing it) and print them."""
+    import jax
+
+    from benchmarks import checkpoint
+    from benchmarks.envs import env_spec as spec_of
+    from benchmarks.evaluate import mean_return_cost, run_episodes
+    from benchmarks.run import agent_for, env_factory, official_agent, probe
+    from benchmarks.records import EVAL, EpisodeRecord, RecordWriter
+
+    spec = policy.spec
+    make = env_factory(spec.task, spec.obs, spec.loop.action_repeat)
+    probe(spec.task, spec.obs, make)
+    with contextlib.closing(make()) as env:
+        env_spec = spec_of(env)
+    if policy.official:
+        agent, state = official_agent(policy.source, env_spec, spec.agent)
+    else:
+        agent = agent_for(spec, env_spec)
+        state = checkpoint.load_state(policy.source, agent.init(spec.seed))
+    print(f"{spec.method} on {spec.task} ({spec.obs}) after {policy.env_steps:,} simulator steps", flush=True)
+    print(f"{'episode':>8} {'return':>9} {'cost':>8} {'length':>7}")
+    began = time.perf_counter()
+    done = run_episodes(
+        agent,
+        state,
+        make,
+        run_seed=spec.seed,
+        episodes=episodes,
+        key=jax.random.fold_in(jax.random.key(spec.seed), policy.env_steps),
+        workers=workers,
+        on_episode=lambda e: print(f"{e.episode:>8} {e.return_:>9.2f} {e.cost:>8.1f} {e.length:>7}", flush=True),
+    )
+    mean_return, mean_cost = mean_return_cost(done)
+    print(f"{'mean':>8} {mean_return:>9.2f} {mean_cost:>8.1f}")
+    out.unlink(missing_ok=True)
+    wall = round(time.perf_counter() - began, 2)
+    of_run = (spec.run_id, spec.method, spec.task, spec.obs, spec.seed, EVAL)
+    with RecordWriter(out) as writer:
+        for e in done:
+            steps = (policy.env_steps, policy.agent_steps)
+            writer.write(EpisodeRecord(*of_run, e.episode, *steps, e.return_, e.cost, e.length, wall))
+    print(f"wrote {out}")

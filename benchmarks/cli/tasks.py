@@ -1,0 +1,34 @@
+"""`safedreamer tasks`: the tasks, one per line."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+
+from benchmarks.cli.common import parse
+from benchmarks.spec import BadInput
+
+
+@dataclasses.dataclass(frozen=True)
+class TasksArgs:
+    """Which tasks to list."""
+
+    group: Annotated[str, tyro.conf.Positional] = ""
+    """Group, such as paper20, core5, velocity, circle or run; all tasks if not given."""
+
+
+def main(args: Sequence[str]) -> int:
+    """Print task, published observation and the observations it offers; returns 0."""
+    chosen = parse(TasksArgs, args, "safedreamer tasks", "List the tasks that train accepts; module:factory names your own.")
+    from benchmarks.tasks import expand, get_task, tasks
+
+    try:
+        pairs = expand(chosen.group) if chosen.group else [(task.id, task.default_obs) for task in tasks().values()]
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    for name, obs in pairs:
+        print(f"{name:<32} {obs:<12} of {', '.join(get_task(name).observations)}")
+    return 0

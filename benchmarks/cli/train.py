@@ -1,0 +1,149 @@
+"""`safedreamer train`: one run from the command line, in two stages.
+
+The first stage reads method, observation and preset; they decide the defaults of everything else, which the second stage reads
+and --help shows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from benchmarks.cli.common import parse, parse_known
+from benchmarks.spec import BadInput, LoopConfig, ReplayConfig, RunSpec
+
+PROG = "safedreamer train"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainArgs:
+    """What to train, and where."""
+
+    method: str = "osrp_lag"
+    """Method; `safedreamer methods` lists them."""
+    task: str = "SafetyPointGoal1-v0"
+    """Task id, or module:factory for your own environment; `safedreamer tasks` lists them."""
+    obs: str | None = None
+    """Observation: vision, coordinates, lidar or default; the task's published one if not given."""
+    preset: str = "release"
+    """Sizes and schedules: release (the authors'), cpu (two cores), debug (seconds)."""
+    seed: int = 0
+    """Seed of parameters, actions and layouts."""
+    steps: int | None = None
+    """Simulator steps to train for, such as 2e6; the preset's if not given."""
+    out: Path | None = None
+    """Run folder; runs/TASK-OBS-METHOD-seedSEED if not given. A folder with the same settings is continued."""
+    init_from: Path | None = None
+    """Authors' checkpoint (checkpoint.ckpt) whose parameters training starts from."""
+    max_minutes: float | None = None
+    """Wall-clock budget of the run in minutes, resumes included; it ends with a last evaluation and a checkpoint."""
+    tensorboard: bool = False
+    """Write the metrics for TensorBoard too."""
+    report_seconds: float = 15.0
+    """Seconds between progress lines where stdout is no terminal."""
+
+
+def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
+    """The run that a command line describes. Raises BadInput before anything is started or written."""
+    first = parse_known(TrainArgs, args, PROG)
+    from benchmarks.methods import settings
+    from benchmarks.tasks import get_task
+
+    try:
+        task = get_task(first.task)
+        obs = task.check_obs(first.obs or task.default_obs)
+        preset = settings(first.method, obs, first.preset)
+        everything = _everything(type(preset.agent))
+        run = dataclasses.replace(first, obs=obs, steps=first.steps if first.steps is not None else preset.steps)
+        default = everything(run=run, loop=preset.loop, replay=preset.replay, agent=preset.agent)
+        chosen: Any = parse(everything, args, PROG, "Train a method on a task.", default)
+        steps = chosen.run.steps
+        if steps is None:  # `--steps None` on the command line
+            raise BadInput("--steps must be a number of simulator steps")
+        source = str(first.init_from) if first.init_from else ""
+        spec = RunSpec(
+            method=first.method,
+            task=task.id,
+            obs=obs,
+            seed=first.seed,
+            steps=steps,
+            preset=first.preset,
+            loop=chosen.loop,
+            replay=chosen.replay,
+            agent=chosen.agent,
+            init_from=source,
+            init_sha256=_sha256(first.init_from) if first.init_from else "",
+        )
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    if chosen.run.max_minutes is not None and not chosen.run.max_minutes > 0:
+        raise BadInput(f"max_minutes={chosen.run.max_minutes} must be positive")
+    return chosen.run, spec
+
+
+def _everything(agent_type: type) -> Any:
+    """The dataclass of the second stage: agent settings carry no prefix of their own."""
+    return dataclasses.make_dataclass(
+        "Train",
+        [
+            ("run", Annotated[TrainArgs, tyro.conf.arg(name="")]),
+            ("loop", LoopConfig),
+            ("replay", ReplayConfig),
+            ("agent", Annotated[agent_type, tyro.conf.arg(name="")]),
+        ],
+        frozen=True,
+    )
+
+
+def _sha256(path: Path) -> str:
+    if not path.is_file():
+        raise BadInput(f"--init-from {path}: no such file")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def default_out(spec: RunSpec) -> Path:
+    """Where a run goes if --out does not say."""
+    task = spec.task.replace(":", "-").replace("/", "-")
+    return Path("runs") / f"{task}-{spec.obs}-{spec.method}-seed{spec.seed}"
+
+
+def main(args: Sequence[str]) -> int:
+    """Train; returns 0, also when stopped early with a checkpoint by --max-minutes, Ctrl-C or SIGTERM."""
+    run, spec = read(args)
+    out = run.out or default_out(spec)
+    from benchmarks.run import launch
+    from benchmarks.loop import Options
+    from benchmarks.progress import reporter
+
+    print(f"{spec.method} on {spec.task} ({spec.obs}), seed {spec.seed}, run {spec.run_id} in {out}", flush=True)
+    live = reporter(spec.method, run.report_seconds)
+    try:
+        result = launch(spec, out, Options(run.max_minutes, run.tensorboard, live, stopper()))
+    finally:
+        live.close()
+    state = "finished" if result.finished else "stopped; the same command continues it"
+    print(f"{state} at {result.env_steps:,} simulator steps, {result.updates:,} updates; records in {out}")
+    return 0
+
+
+def stopper() -> Callable[[], bool]:
+    """Asks the loop to end after its iteration on the first Ctrl-C or SIGTERM; a second one ends the process at once."""
+    asked: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        del frame
+        asked.append(number)
+        print("stopping after this step, with a checkpoint; once more ends at once", file=sys.stderr)
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    return lambda: bool(asked)

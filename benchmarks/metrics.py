@@ -1,0 +1,94 @@
+"""Training metrics: averaged over a window, written as one JSON row, with the seconds that each part of the loop took.
+
+Values stay on the device until the window is flushed, so that logging never makes the learner wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+FILE_NAME = "metrics.jsonl"
+
+
+class Window:
+    """Collects scalars or per-environment arrays, on host or device; `flush` fetches them once and returns their means."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[Any]] = defaultdict(list)
+
+    def add(self, values: Mapping[str, Any], prefix: str = "") -> None:
+        for name, value in values.items():
+            self._values[prefix + name].append(value)
+
+    def flush(self) -> dict[str, float]:
+        """Means of everything added since the last flush (mean over elements too), sorted by name."""
+        fetched = jax.device_get(dict(self._values))
+        self._values.clear()
+        return {name: float(np.mean([np.mean(v) for v in fetched[name]])) for name in sorted(fetched)}
+
+
+class Sections:
+    """Seconds of wall clock spent in each named part of the loop since the last flush."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._start = time.perf_counter()
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] += time.perf_counter() - start
+
+    def flush(self) -> dict[str, float]:
+        """`time/<part>` in seconds, `time/other` for what no part claimed, `time/total`."""
+        now = time.perf_counter()
+        total, self._start = now - self._start, now
+        seconds = {f"time/{name}": round(value, 4) for name, value in sorted(self._seconds.items())}
+        seconds["time/other"] = round(total - sum(self._seconds.values()), 4)
+        self._seconds.clear()
+        return seconds | {"time/total": round(total, 4)}
+
+
+class MetricsWriter:
+    """One JSON object per row in metrics.jsonl and, when asked, the same numbers for TensorBoard against `env_steps`."""
+
+    def __init__(self, folder: Path, tensorboard: bool = False) -> None:
+        self.path = folder / FILE_NAME
+        self._file = self.path.open("a", encoding="utf-8")
+        self._board = None
+        if tensorboard:
+            from tensorboardX import SummaryWriter
+
+            self._board = SummaryWriter(str(folder / "tensorboard"))
+
+    def write(self, row: Mapping[str, float | int]) -> None:
+        """Append `row` (it must hold `env_steps`); NaN and infinities are written as null, which is what JSON has."""
+        plain = {key: (value if np.isfinite(value) else None) for key, value in row.items()}
+        self._file.write(json.dumps(plain) + "\n")
+        self._file.flush()
+        if self._board is not None:
+            for key, value in row.items():
+                self._board.add_scalar(key, value, int(row["env_steps"]))
+
+    def position(self) -> int:
+        """Bytes written so far."""
+        self._file.flush()
+        return os.fstat(self._file.fileno()).st_size
+
+    def close(self) -> None:
+        self._file.close()
+        if self._board is not None:
+            self._board.close()

@@ -1,0 +1,140 @@
+"""The per-episode record: one flat row for every finished episode, and the only definition of its columns.
+
+Writers append, one row at a time, flushed at once, so that a killed run keeps what it has. Readers need no more than pandas:
+the analysis imports this module on machines without JAX or a simulator.
+
+Units: `env_steps` are simulator steps of *training* when the episode finished (for an evaluation episode: when the evaluation
+took place), `agent_steps` policy actions of training at that time; `length` is the episode's own length in simulator steps;
+`return` and `cost` are undiscounted sums over the episode; `wall_seconds` counts from the start of the run, resumes included.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple, get_type_hints
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRAIN, EVAL = "train", "eval"
+FILE_NAME = "episodes.csv"
+
+
+class EpisodeRecord(NamedTuple):
+    """One finished episode. `return_` is the column `return`, a keyword of the language."""
+
+    run_id: str
+    method: str
+    task: str
+    obs: str
+    seed: int
+    split: str  # "train" or "eval"
+    episode: int  # index within its split; evaluation repeats the same indices each time
+    env_steps: int
+    agent_steps: int
+    return_: float
+    cost: float
+    length: int
+    wall_seconds: float
+
+
+def _column(field: str) -> str:
+    return field.rstrip("_")
+
+
+_TYPES: Mapping[str, type] = get_type_hints(EpisodeRecord)  # field -> str, int or float, in order
+_DTYPE_OF = {str: "str", int: "int64", float: "float64"}
+DTYPES: Mapping[str, str] = {_column(field): _DTYPE_OF[kind] for field, kind in _TYPES.items()}
+COLUMNS: tuple[str, ...] = tuple(DTYPES)
+
+
+class RecordWriter:
+    """Appends records to a CSV file; creates it with its header when absent or empty.
+
+    Raises ValueError when the file exists with other columns: rows of two schemas never share a file.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = not self.path.exists() or self.path.stat().st_size == 0
+        if not fresh:
+            check_header(self.path)
+        self._file = self.path.open("a", newline="", encoding="utf-8")
+        self._csv = csv.writer(self._file, lineterminator="\n")
+        if fresh:
+            self._csv.writerow(COLUMNS)
+            self._file.flush()
+
+    def write(self, record: EpisodeRecord) -> None:
+        """Append one row and flush it."""
+        self._csv.writerow(_plain(record))
+        self._file.flush()
+
+    def position(self) -> int:
+        """Bytes written so far; a checkpoint stores it so that a resume can drop later rows."""
+        self._file.flush()
+        return os.fstat(self._file.fileno()).st_size
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> RecordWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _plain(record: EpisodeRecord) -> list[str | int | float]:
+    """The row with values of the declared types, so that numpy scalars never leak their own spelling into the file."""
+    return [kind(value) for value, kind in zip(record, _TYPES.values(), strict=True)]
+
+
+def check_header(path: Path | str) -> None:
+    """Raise ValueError unless the file's first line is exactly this schema."""
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        header = tuple(next(csv.reader(file), ()))
+    if header != COLUMNS:
+        missing = [c for c in COLUMNS if c not in header]
+        extra = [c for c in header if c not in COLUMNS]
+        detail = f"missing {missing}, unknown {extra}" if missing or extra else f"order {list(header)}"
+        raise ValueError(f"{path} is not a file of episode records: {detail}; expected the columns {','.join(COLUMNS)}")
+
+
+def read_records(paths: Path | str | Iterable[Path | str]) -> pd.DataFrame:
+    """All records of one or more files (or run folders) as a DataFrame with the columns and dtypes of `DTYPES`.
+
+    Raises FileNotFoundError for a missing file and ValueError for a file with other columns.
+    """
+    import pandas as pd  # here, so that importing the schema costs nothing
+
+    frames = []
+    for path in [Path(paths)] if isinstance(paths, str | Path) else [Path(p) for p in paths]:
+        file = path / FILE_NAME if path.is_dir() else path
+        if not file.is_file():
+            raise FileNotFoundError(f"no episode records at {file}")
+        check_header(file)
+        nan = {"return": ["nan"], "cost": ["nan"]}
+        frame = pd.read_csv(file, keep_default_na=False, na_values=nan, float_precision="round_trip")
+        frames.append(frame.astype(dict(DTYPES)))
+    if not frames:
+        raise ValueError("no record files given")
+    return pd.concat(frames, ignore_index=True)
+
+
+def truncate(path: Path | str, position: int) -> None:
+    """Cut a file back to `position` bytes (rows written after a checkpoint that is being resumed).
+
+    Raises ValueError when the file is shorter: rows the checkpoint counted on are gone.
+    """
+    path = Path(path)
+    size = path.stat().st_size if path.exists() else 0
+    if size < position:
+        raise ValueError(f"{path} has {size} bytes but its checkpoint was taken at {position}: rows were removed by hand")
+    if size > position:
+        os.truncate(path, position)

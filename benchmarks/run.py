@@ -1,0 +1,79 @@
+"""From a spec to a running loop: the real environment and agent behind the factories that the loop takes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import os
+import sys
+from pathlib import Path
+
+from agents.api import Agent, EnvSpec, PyTree
+from agents.safedreamer.agent import SafeDreamer
+from agents.safedreamer.config import SafeDreamerConfig
+from agents.safedreamer.official_params import load_agent
+from benchmarks.envs import EnvContractError, MissingGLError, make_env
+from benchmarks.loop import MakeEnv, Options, Result, train
+from benchmarks.methods import method
+from benchmarks.run_folder import check
+from benchmarks.spec import BadInput, RunSpec, flatten
+from benchmarks.tasks import get_task
+
+
+def env_factory(task: str, obs: str, action_repeat: int) -> MakeEnv:
+    """A picklable factory, because environments are made in processes of their own."""
+    return functools.partial(make_env, task, obs, action_repeat)
+
+
+def probe(task: str, obs: str, make: MakeEnv) -> None:
+    """Start one episode of a user's own environment, or of one that renders, to find out at once what is missing.
+
+    Raises BadInput that says what it is and how to add it.
+    """
+    custom = get_task(task).custom
+    if custom and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # an installed command does not search the folder it runs in; processes inherit this
+    if not custom and obs != "vision":
+        return
+    try:
+        with contextlib.closing(make()) as env:
+            env.reset(seed=0)
+    except (EnvContractError, MissingGLError, ValueError) as error:
+        raise BadInput(str(error)) from error
+
+
+def agent_for(spec: RunSpec, env_spec: EnvSpec) -> Agent:
+    """The agent of the spec's method for this kind of environment."""
+    return method(spec.method).make_agent(spec.agent, env_spec)
+
+
+def official_agent(path: Path, env_spec: EnvSpec, config: SafeDreamerConfig) -> tuple[SafeDreamer, PyTree]:
+    """Agent and learner state of an authors' checkpoint: sizes from the file, everything else from `config`.
+
+    Raises BadInput when the file is no such checkpoint or was trained on other observations or actions.
+    """
+    try:
+        return load_agent(path, env_spec, config)
+    except (ValueError, OSError) as error:
+        raise BadInput(f"{path}: {error}") from error
+
+
+def initial_state(spec: RunSpec, env_spec: EnvSpec) -> PyTree:
+    """A learner state with the parameters of the authors' checkpoint. Raises BadInput when its sizes are not the spec's."""
+    agent, state = official_agent(Path(spec.init_from), env_spec, spec.agent)
+    theirs, ours = (flatten(dataclasses.asdict(config)) for config in (agent.config, spec.agent))
+    options = [f"--{name} {value}" for name, value in theirs.items() if ours[name] != value]
+    if options:
+        raise BadInput(f"{spec.init_from} has other sizes than this configuration: add {' '.join(options)}")
+    return state
+
+
+def launch(spec: RunSpec, out: Path, options: Options = Options()) -> Result:
+    """Train `spec` in `out` on its real task (see benchmarks.loop.train)."""
+    if spec.init_from:
+        options = options._replace(init_state=functools.partial(initial_state, spec))
+    check(spec, out)
+    make = env_factory(spec.task, spec.obs, spec.loop.action_repeat)
+    probe(spec.task, spec.obs, make)
+    return train(spec, out, make, functools.partial(agent_for, spec), options)

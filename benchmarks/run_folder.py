@@ -1,0 +1,100 @@
+"""The folder of one run: what it holds, which configuration it belongs to, and the refusal to mix two.
+
+spec.json       the configuration, and for every start: commit, versions, hardware
+episodes.csv    one row per finished episode (records.py)
+metrics.jsonl   training metrics (metrics.py)
+checkpoints/    learner states and counters (checkpoint.py)
+replay/         the replay buffer as of those checkpoints (agents/replay_journal.py)
+run.lock        held while a process trains here
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks import metrics, records
+from benchmarks.provenance import provenance
+from benchmarks.spec import BadInput, RunSpec, diff, from_dict, to_dict
+
+SPEC_FILE = "spec.json"
+CHECKPOINTS = "checkpoints"
+REPLAY = "replay"
+LOCK_FILE = "run.lock"
+
+
+@contextmanager
+def claim(spec: RunSpec, out: Path) -> Iterator[Path]:
+    """The folder `out`, made or checked for `spec` and locked for this process; yields it.
+
+    Raises BadInput when it belongs to another configuration (with the difference), holds something else, or is in use.
+    """
+    check(spec, out)
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / LOCK_FILE).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadInput(f"{out} is in use: another process is training there") from error
+        _write_spec(spec, out)
+        yield out
+
+
+def check(spec: RunSpec, out: Path) -> None:
+    """Raise BadInput unless `out` is absent, empty or a run of the same configuration. Changes nothing."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise BadInput(f"{out} is a file; --out must be a folder")
+    if not (out / SPEC_FILE).is_file():
+        if any(path.name != LOCK_FILE for path in out.iterdir()):
+            raise BadInput(f"{out} is not empty and holds no {SPEC_FILE}: choose a new folder with --out")
+        return
+    different = diff(read_spec(out)["spec"], spec)
+    if different:
+        shown = "; ".join(f"{name}: there {old!r}, here {new!r}" for name, (old, new) in different.items())
+        raise BadInput(f"{out} belongs to another configuration ({shown}): choose another --out, or the same settings")
+
+
+def read_spec(folder: Path) -> dict[str, Any]:
+    """What spec.json holds: `run_id`, `spec` (see spec.to_dict) and `starts`. Raises BadInput when there is none."""
+    path = folder / SPEC_FILE
+    if not path.is_file():
+        raise BadInput(f"{folder} is not a run folder: it has no {SPEC_FILE}")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise BadInput(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(data, Mapping) or not {"run_id", "spec", "starts"} <= set(data):
+        raise BadInput(f"{path} is not the {SPEC_FILE} of a run: it needs run_id, spec and starts")
+    return dict(data)
+
+
+def load_spec(folder: Path) -> RunSpec:
+    """The run's spec as a value. Raises BadInput when the folder is no run or was written by an incompatible version."""
+    from benchmarks.methods import method
+
+    data = read_spec(folder)["spec"]
+    return from_dict(data, method(data["method"]).config_type)
+
+
+def _write_spec(spec: RunSpec, out: Path) -> None:
+    starts = read_spec(out)["starts"] if (out / SPEC_FILE).is_file() else []
+    starts = [*starts, {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **provenance()}]
+    data = {"run_id": spec.run_id, "spec": to_dict(spec), "starts": starts}
+    temporary = out / f".{SPEC_FILE}.tmp"
+    temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, out / SPEC_FILE)
+
+
+def rewind(out: Path, positions: Mapping[str, int]) -> None:
+    """Drop rows of the run's files written after `positions` (bytes); empty positions start them over."""
+    for name in (records.FILE_NAME, metrics.FILE_NAME):
+        if (out / name).exists() or name in positions:
+            records.truncate(out / name, positions.get(name, 0))

@@ -1,0 +1,84 @@
+"""The episode schema, its writer and its reader."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks.records import COLUMNS, DTYPES, EpisodeRecord, RecordWriter, read_records, truncate
+
+RECORD = EpisodeRecord("abc", "osrp", "SafetyPointGoal1-v0", "coordinates", 3, "train", 7, 2000, 400, 12.5, 1.0, 1000, 60.25)
+
+
+def test_columns_are_those_of_the_specification():
+    expected = "run_id method task obs seed split episode env_steps agent_steps return cost length wall_seconds".split()
+    assert list(COLUMNS) == expected
+    assert DTYPES["return"] == "float64" and DTYPES["env_steps"] == "int64" and DTYPES["obs"] == "str"
+
+
+def test_a_row_survives_writing_and_reading(tmp_path):
+    path = tmp_path / "episodes.csv"
+    with RecordWriter(path) as writer:
+        writer.write(RECORD)
+        # numpy scalars, a name that looks like a missing value, a comma: none of them may change
+        writer.write(RECORD._replace(method="nan", task="a,b", return_=np.float32(0.1), env_steps=np.int64(5)))
+    frame = read_records(path)
+    assert dict(frame.iloc[0]) == {column: value for column, value in zip(COLUMNS, RECORD, strict=True)}
+    assert list(frame["method"]) == ["osrp", "nan"] and frame["task"][1] == "a,b"
+    assert frame["return"][1] == float(np.float32(0.1)) and frame["env_steps"].dtype == np.int64
+
+
+def test_rows_are_on_disk_before_the_file_is_closed(tmp_path):
+    path = tmp_path / "episodes.csv"
+    with RecordWriter(path) as writer:
+        writer.write(RECORD)
+        assert len(path.read_text().splitlines()) == 2
+        assert writer.position() == path.stat().st_size
+
+
+def test_writing_appends_under_one_header(tmp_path):
+    path = tmp_path / "episodes.csv"
+    for episode in range(2):
+        with RecordWriter(path) as writer:
+            writer.write(RECORD._replace(episode=episode))
+    assert list(read_records(path)["episode"]) == [0, 1]
+    assert path.read_text().count("run_id") == 1
+
+
+def test_a_file_with_other_columns_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "episodes.csv"
+    path.write_text("seed,return\n1,2\n")
+    for use in (RecordWriter, read_records):
+        with pytest.raises(ValueError, match="missing.*'run_id'"):
+            use(path)
+    assert path.read_text() == "seed,return\n1,2\n"
+
+
+def test_reading_folders_and_missing_files(tmp_path):
+    for name in ("a", "b"):
+        with RecordWriter(tmp_path / name / "episodes.csv") as writer:
+            writer.write(RECORD._replace(run_id=name))
+    assert list(read_records([tmp_path / "a", tmp_path / "b"])["run_id"]) == ["a", "b"]
+    with pytest.raises(FileNotFoundError, match="c"):
+        read_records(tmp_path / "c")
+
+
+def test_truncating_drops_later_rows_and_notices_lost_ones(tmp_path):
+    path = tmp_path / "episodes.csv"
+    with RecordWriter(path) as writer:
+        writer.write(RECORD)
+        position = writer.position()
+        writer.write(RECORD._replace(episode=8))
+    truncate(path, position)
+    assert list(read_records(path)["episode"]) == [7]
+    with pytest.raises(ValueError, match="removed by hand"):
+        truncate(path, position + 1)
+
+
+def test_the_schema_imports_neither_jax_nor_pandas():
+    code = "import sys, benchmarks.records; print(*{'jax', 'torch', 'pandas', 'gymnasium'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -1,0 +1,103 @@
+"""Specs as values: identity, difference, spec.json and back, refusal of impossible sizes; presets of the methods."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from benchmarks.methods import METHODS, settings
+from benchmarks.spec import PRESETS, BadInput, LoopConfig, RunSpec, choose, diff, from_dict, to_dict
+
+
+def spec_of(method: str = "osrp_lag", obs: str = "coordinates", preset: str = "debug", **changes) -> RunSpec:
+    chosen = settings(method, obs, preset)
+    fields = {"method": method, "task": "SafetyPointGoal1-v0", "obs": obs, "seed": 0, "preset": preset}
+    fields |= {"steps": chosen.steps, "loop": chosen.loop, "replay": chosen.replay, "agent": chosen.agent}
+    return RunSpec(**(fields | changes))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("obs", ["vision", "coordinates", "lidar"])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_preset_survives_spec_json(method, obs, preset):
+    spec = spec_of(method, obs, preset)
+    again = from_dict(to_dict(spec), METHODS[method].config_type)
+    assert again == spec
+    assert again.run_id == spec.run_id
+
+
+def test_run_ids_depend_on_what_decides_the_result():
+    spec = spec_of()
+    deeper = dataclasses.replace(spec.agent, cost_limit=7.0)
+    more = [spec_of(seed=1), spec_of("osrp"), spec_of(task="SafetyCarGoal1-v0"), spec_of(agent=deeper)]
+    more.append(spec_of(loop=dataclasses.replace(spec.loop, train_ratio=3.0)))
+    assert len({s.run_id for s in [spec, *more]}) == 6
+
+
+def test_run_ids_do_not_depend_on_the_rest():
+    spec = spec_of()
+    loop = dataclasses.replace(spec.loop, log_every=7, checkpoint_every=9, env_workers="inline")
+    other = dataclasses.replace(
+        spec, steps=99, loop=loop, replay=dataclasses.replace(spec.replay, directory="x"), init_from="y"
+    )
+    assert other.run_id == spec.run_id
+    assert diff(spec, other) == {}
+
+
+def test_diff_names_nested_settings_with_both_values():
+    spec = spec_of()
+    planner = dataclasses.replace(spec.agent.planner, horizon=9)
+    other = dataclasses.replace(spec, seed=5, agent=dataclasses.replace(spec.agent, planner=planner))
+    assert diff(spec, to_dict(other)) == {"agent.planner.horizon": (4, 9), "seed": (0, 5)}
+
+
+def test_settings_of_another_version_are_refused_by_name():
+    data = to_dict(spec_of())
+    data["loop"]["old_setting"] = data["loop"].pop("prefill")
+    with pytest.raises(BadInput, match=r"unknown settings \['loop.old_setting'\] and lacks \['loop.prefill'\]"):
+        from_dict(data, METHODS["osrp_lag"].config_type)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_envs": 0}, "num_envs=0 must be positive"),
+        ({"train_ratio": 0.0}, "train_ratio=0.0 must be positive"),
+        ({"train_ratio": float("nan")}, "train_ratio=nan must be positive"),
+        ({"batch_length": 1}, "batch_length=1 must be at least 2"),
+        ({"prefill": 63}, "prefill=63 must be at least batch_length . num_envs = 64"),
+        ({"eval_episodes": -1}, "eval_episodes=-1"),
+    ],
+)
+def test_impossible_loops_are_refused(change, message):
+    with pytest.raises(BadInput, match=message):
+        LoopConfig(**change)
+
+
+def test_impossible_runs_are_refused():
+    with pytest.raises(BadInput, match="steps=0"):
+        spec_of(steps=0)
+    with pytest.raises(BadInput, match="seed=-1"):
+        spec_of(seed=-1)
+    with pytest.raises(BadInput, match="replay.capacity=31 must be at least"):
+        spec_of(replay=dataclasses.replace(spec_of().replay, capacity=31))
+
+
+def test_updates_follow_the_train_ratio_of_the_release():
+    loop = settings("osrp_lag", "vision", "release").loop
+    # 512 replayed steps per agent step over batches of 16 x 64 = 1024 steps: one update every second agent step after prefill
+    assert [loop.updates_due(n) for n in (0, 1024, 1025, 1026, 1027, 2024)] == [0, 0, 0, 1, 1, 500]
+
+
+def test_release_action_repeats():
+    repeats = {name: settings(name, "vision", "release").loop.action_repeat for name in METHODS}
+    assert repeats == {"osrp": 5, "osrp_lag": 4, "bsrp_lag": 4, "dreamerv3": 2, "cem": 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("osrp_lga", "did you mean osrp_lag"), ("zzz", "valid: osrp, ")], ids=["near", "far"]
+)
+def test_unknown_names_come_with_valid_ones(name, expected):
+    with pytest.raises(BadInput, match=expected):
+        choose("method", name, METHODS)

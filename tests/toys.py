@@ -1,0 +1,141 @@
+"""A toy constrained environment and small agents, for tests of the loop: no simulator, no networks, milliseconds per episode."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium.spaces import Box
+
+from agents.api import EnvSpec, Mode
+from benchmarks.envs import make_env
+from benchmarks.spec import LoopConfig, ReplayConfig, RunSpec
+
+EPISODE_ENV_STEPS = 20
+EDGE = 1.0  # beyond it every simulator step costs 1
+STRIDE = 0.25  # distance of a full action
+
+
+class Shore(gymnasium.Env):
+    """A point in the plane earns its way to the right; beyond x = EDGE it pays. Starts depend on the seed.
+
+    The observation holds x, y and the number of simulator steps taken, so that a test can see which rows it holds.
+    """
+
+    observation_space = Box(-np.inf, np.inf, (3,), np.float32)
+    action_space = Box(-1.0, 1.0, (2,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed, options=options)
+        self.position = self.np_random.uniform(-1.0, 0.0, 2)
+        self.steps = 0
+        return self._observe(), {"cost": 0.0}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        move = STRIDE * np.clip(action, -1.0, 1.0)
+        self.position = self.position + move
+        self.steps += 1
+        cost = float(self.position[0] > EDGE)
+        return self._observe(), float(move[0]), False, self.steps >= EPISODE_ENV_STEPS, {"cost": cost}
+
+    def _observe(self) -> np.ndarray:
+        return np.array([*self.position, self.steps], np.float32)
+
+
+def shore() -> gymnasium.Env:
+    """The factory behind the task `tests.toys:shore`."""
+    return gymnasium.wrappers.TimeLimit(Shore(), EPISODE_ENV_STEPS)
+
+
+def costless() -> gymnasium.Env:
+    """A standard environment, which reports no cost."""
+    return gymnasium.make("Pendulum-v1")
+
+
+def toy_env(action_repeat: int = 2) -> gymnasium.Env:
+    return make_env("tests.toys:shore", "default", action_repeat)
+
+
+class ToyState(NamedTuple):
+    """One weight that every update changes by the batch it sees, and what the agent was told of episodes."""
+
+    weight: jax.Array
+    updates: jax.Array
+    cost_sum: jax.Array
+    episodes: jax.Array
+
+
+class ToyAgent:
+    """Implements agents.api.Agent: noisy actions around a weight that moves with the mean of its batches.
+
+    Whatever the loop gets wrong (rows, order, keys, evaluation inside training state) changes the weight and so the records.
+    """
+
+    def __init__(self, env: EnvSpec) -> None:
+        self.env = env
+
+    def init(self, seed: int) -> ToyState:
+        return ToyState(jnp.float32(0.01 * seed), jnp.int32(0), jnp.float32(0), jnp.int32(0))
+
+    def init_carry(self, num_envs: int) -> jax.Array:
+        return jnp.zeros((num_envs,), jnp.int32)
+
+    def act(
+        self, state: ToyState, carry: jax.Array, obs: Mapping[str, np.ndarray], is_first: np.ndarray, key: jax.Array, mode: Mode
+    ) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
+        return _act(state, carry, dict(obs), is_first, key, self.env.action_dim, mode)
+
+    def update(self, state: ToyState, batch: Mapping[str, np.ndarray], key: jax.Array) -> tuple[ToyState, dict[str, jax.Array]]:
+        return _update(state, dict(batch), key)
+
+    def end_episode(self, state: ToyState, cost: float, agent_steps: int) -> ToyState:
+        del agent_steps
+        return state._replace(cost_sum=state.cost_sum + cost, episodes=state.episodes + 1)
+
+
+@functools.partial(jax.jit, static_argnames=("action_dim", "mode"))
+def _act(state, carry, obs, is_first, key, action_dim, mode):
+    carry = jnp.where(is_first, 0, carry + 1)
+    noise = jax.random.uniform(key, (*carry.shape, action_dim), minval=-1.0, maxval=1.0)
+    drift = 0.1 * jnp.sin(obs["observation"][:, :1]) + state.weight
+    return jnp.clip(drift + (noise if mode == "train" else 0.5 * noise), -1.0, 1.0), carry, {"age": carry}
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _update(state, batch, key):
+    signal = jnp.mean(batch["action"]) + 0.1 * jnp.mean(batch["reward"]) + 0.01 * jax.random.normal(key)
+    new = state._replace(weight=0.9 * state.weight + 0.1 * signal, updates=state.updates + 1)
+    return new, {"toy/loss": signal**2}
+
+
+def toy_spec(seed: int = 0, steps: int = 600, **loop: Any) -> RunSpec:
+    """A run of the toy agent: 3 environments, episodes of 10 agent steps."""
+    defaults: dict[str, Any] = {
+        "num_envs": 3,
+        "action_repeat": 2,
+        "prefill": 36,
+        "train_ratio": 8.0,
+        "batch_size": 4,
+        "batch_length": 5,
+        "eval_every": 100,
+        "eval_episodes": 2,
+        "log_every": 50,
+        "checkpoint_every": 60,
+        "env_workers": "inline",
+    }
+    return RunSpec(
+        method="toy",
+        task="tests.toys:shore",
+        obs="default",
+        seed=seed,
+        steps=steps,
+        preset="debug",
+        loop=LoopConfig(**(defaults | loop)),
+        replay=ReplayConfig(capacity=1000),
+        agent={"kind": "toy"},
+    )
