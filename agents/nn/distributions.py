@@ -59,19 +59,17 @@ def bernoulli_mode(logit: jax.Array) -> jax.Array:
     return (logit > 0).astype(jnp.float32)
 
 
-def unimix_logits(logits: jax.Array, unimix: float) -> jax.Array:
-    """Log-probabilities after mixing `unimix` of a uniform distribution into softmax(logits); [..., C]."""
-    probs = jax.nn.softmax(logits.astype(jnp.float32), -1)
-    return jnp.log((1.0 - unimix) * probs + unimix / logits.shape[-1])
+def unimix_probs(logits: jax.Array, unimix: float) -> jax.Array:
+    """softmax(logits) with a share `unimix` of a uniform distribution mixed in; [..., C]."""
+    return (1.0 - unimix) * jax.nn.softmax(logits.astype(jnp.float32), -1) + unimix / logits.shape[-1]
 
 
-def sample_onehot(key: jax.Array, logits: jax.Array) -> jax.Array:
+def sample_onehot(key: jax.Array, probs: jax.Array) -> jax.Array:
     """Straight-through one-hot sample of categorical variables, [..., C] -> [..., C].
 
     Inverse-CDF sampling: one uniform number a variable. The Gumbel trick would draw one a class, and drawing numbers is what
     dominates a planner's rollout on CPU. The cumulative sum is a product with a triangle of ones, which is a fast matmul.
     """
-    probs = jax.nn.softmax(logits, -1)
     classes = probs.shape[-1]
     cdf = jax.lax.stop_gradient(probs) @ jnp.triu(jnp.ones((classes, classes), probs.dtype))
     threshold = jax.random.uniform(key, (*probs.shape[:-1], 1)) * cdf[..., -1:]
@@ -84,20 +82,18 @@ def straight_through(value: jax.Array, probs: jax.Array) -> jax.Array:
     return jax.lax.stop_gradient(value - probs) + probs
 
 
-def mode_onehot(logits: jax.Array) -> jax.Array:
-    """One-hot of the most likely class with straight-through gradients."""
-    return straight_through(jax.nn.one_hot(logits.argmax(-1), logits.shape[-1], dtype=logits.dtype), jax.nn.softmax(logits, -1))
+def mode_onehot(probs: jax.Array) -> jax.Array:
+    """One-hot of the most likely class with straight-through gradients; [..., C] -> [..., C]."""
+    return straight_through(jax.nn.one_hot(probs.argmax(-1), probs.shape[-1], dtype=probs.dtype), probs)
 
 
 def categorical_kl(post: jax.Array, prior: jax.Array) -> jax.Array:
-    """KL(post || prior) summed over the S variables: [..., S, C] -> [...]."""
-    post, prior = jax.nn.log_softmax(post, -1), jax.nn.log_softmax(prior, -1)
+    """KL(post || prior) of log-probabilities, summed over the S variables: [..., S, C] -> [...]."""
     return (jnp.exp(post) * (post - prior)).sum((-2, -1))
 
 
-def categorical_entropy(logits: jax.Array) -> jax.Array:
-    """Entropy summed over the S variables: [..., S, C] -> [...]."""
-    log_probs = jax.nn.log_softmax(logits, -1)
+def categorical_entropy(log_probs: jax.Array) -> jax.Array:
+    """Entropy of log-probabilities, summed over the S variables: [..., S, C] -> [...]."""
     return -(jnp.exp(log_probs) * log_probs).sum((-2, -1))
 
 

@@ -22,13 +22,13 @@ MIN_SIDE = 4  # pixels a side after four halvings
 
 
 def image_keys(obs: ObsSpec) -> tuple[str, ...]:
-    """Names of image arrays, sorted."""
-    return tuple(sorted(name for name, spec in obs.items() if len(spec.shape) == 3))
+    """Names of image arrays, in the environment's order: the release concatenates in that order, so checkpoints depend on it."""
+    return tuple(name for name, spec in obs.items() if len(spec.shape) == 3)
 
 
 def vector_keys(obs: ObsSpec) -> tuple[str, ...]:
-    """Names of flat arrays, sorted."""
-    return tuple(sorted(name for name, spec in obs.items() if len(spec.shape) == 1))
+    """Names of flat arrays, in the environment's order."""
+    return tuple(name for name, spec in obs.items() if len(spec.shape) == 1)
 
 
 def check_obs(obs: ObsSpec) -> None:

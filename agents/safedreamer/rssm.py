@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from agents.nn.distributions import mode_onehot, sample_onehot, unimix_logits
+from agents.nn.distributions import mode_onehot, sample_onehot, unimix_probs
 from agents.nn.layers import DenseBlock, LayerNorm, Linear
 from agents.safedreamer.config import ModelConfig
 
@@ -53,16 +53,20 @@ class RSSM(nnx.Module):
     def initial(self, batch: int) -> Latent:
         """Learned initial state [B, ...]: deter = tanh(parameter), stoch = mode of the prior there."""
         deter = jnp.tanh(self.initial_deter[...])[None]
-        logit = self.prior_logit(deter)
-        row = Latent(deter, mode_onehot(logit), logit)
+        probs = self.prior_probs(deter)
+        row = Latent(deter, mode_onehot(probs), jnp.log(probs))
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *x.shape[1:])), row)
 
     def prior_logit(self, deter: jax.Array) -> jax.Array:
         """Log-probabilities of the prior [..., S, C] at a deterministic state, uniform mix included."""
-        return self._logit(self.img_stats(self.img_out(deter)))
+        return jnp.log(self.prior_probs(deter))
 
-    def _logit(self, raw: jax.Array) -> jax.Array:
-        return unimix_logits(raw.reshape(*raw.shape[:-1], self.config.stoch, self.config.classes), self.config.unimix)
+    def prior_probs(self, deter: jax.Array) -> jax.Array:
+        """Probabilities of the prior [..., S, C], uniform mix included."""
+        return self._probs(self.img_stats(self.img_out(deter)))
+
+    def _probs(self, raw: jax.Array) -> jax.Array:
+        return unimix_probs(raw.reshape(*raw.shape[:-1], self.config.stoch, self.config.classes), self.config.unimix)
 
     def next_deter(self, deter: jax.Array, stoch: jax.Array, action: jax.Array) -> jax.Array:
         """GRU step [..., D]; the action is first divided by max(1, |a|)."""
@@ -77,8 +81,8 @@ class RSSM(nnx.Module):
     def img_step(self, prev: Latent, action: jax.Array, key: jax.Array) -> Latent:
         """One predicted step from `prev` under `action` [..., A], stoch sampled from the prior."""
         deter = self.next_deter(prev.deter, prev.stoch, action)
-        logit = self.prior_logit(deter)
-        return Latent(deter, sample_onehot(key, logit), logit)
+        probs = self.prior_probs(deter)
+        return Latent(deter, sample_onehot(key, probs), jnp.log(probs))
 
     def embed_part(self, embed: jax.Array) -> jax.Array:
         """The embedding's summand of the posterior's first product, so that a scan need not repeat it step by step."""
@@ -86,7 +90,11 @@ class RSSM(nnx.Module):
 
     def posterior(self, deter: jax.Array, embed_part: jax.Array) -> jax.Array:
         """Log-probabilities of the posterior [..., S, C] given `embed_part(embed)`."""
-        return self._logit(self.obs_stats(self.obs_out.activate(self.obs_out.linear.rows(deter, 0) + embed_part)))
+        return jnp.log(self.posterior_probs(deter, embed_part))
+
+    def posterior_probs(self, deter: jax.Array, embed_part: jax.Array) -> jax.Array:
+        """Probabilities of the posterior [..., S, C]."""
+        return self._probs(self.obs_stats(self.obs_out.activate(self.obs_out.linear.rows(deter, 0) + embed_part)))
 
     def obs_step(
         self, prev: Latent, prev_action: jax.Array, embed_part: jax.Array, is_first: jax.Array, first: Latent, key: jax.Array
@@ -99,8 +107,8 @@ class RSSM(nnx.Module):
         prev = jax.tree.map(choose, first, prev)
         prev_action = choose(jnp.zeros_like(prev_action), prev_action)
         deter = self.next_deter(prev.deter, prev.stoch, prev_action)
-        logit = self.posterior(deter, embed_part)
-        return Latent(deter, sample_onehot(key, logit), logit)
+        probs = self.posterior_probs(deter, embed_part)
+        return Latent(deter, sample_onehot(key, probs), jnp.log(probs))
 
     def observe(self, embed: jax.Array, action: jax.Array, is_first: jax.Array, key: jax.Array) -> tuple[Latent, jax.Array]:
         """Posterior [B, T, ...] along a sequence and the prior's logits [B, T, S, C].
