@@ -22,7 +22,7 @@ MIN_SIDE = 4  # pixels a side after four halvings
 
 
 def image_keys(obs: ObsSpec) -> tuple[str, ...]:
-    """Names of image arrays, in the environment's order: the release concatenates in that order, so checkpoints depend on it."""
+    """Names of image arrays, in the environment's order, in which the release concatenates them: checkpoints depend on it."""
     return tuple(name for name, spec in obs.items() if len(spec.shape) == 3)
 
 
@@ -36,7 +36,8 @@ def check_obs(obs: ObsSpec) -> None:
     for name, spec in obs.items():
         square = len(spec.shape) == 3 and spec.shape[:2] == (IMAGE_SIDE, IMAGE_SIDE)
         if not (square or len(spec.shape) == 1):
-            raise ValueError(f"observation {name!r} has shape {spec.shape}; use ({IMAGE_SIDE}, {IMAGE_SIDE}, channels) or (size,)")
+            fitting = f"({IMAGE_SIDE}, {IMAGE_SIDE}, channels) or (size,)"
+            raise ValueError(f"observation {name!r} has shape {spec.shape}; use {fitting}")
     if not obs:
         raise ValueError("the environment offers no observation arrays")
 
@@ -93,7 +94,8 @@ class Decoder(nnx.Module):
             )
         if self.vectors:
             self.mlp = MLP(feat_dim, config.vector_units, config.vector_layers, rngs=rngs, dtype=dtype)
-            self.vector_out = nnx.Dict({k: Linear(config.vector_units, obs[k].shape[0], rngs=rngs, dtype=dtype) for k in self.vectors})
+            units = config.vector_units
+            self.vector_out = nnx.Dict({k: Linear(units, obs[k].shape[0], rngs=rngs, dtype=dtype) for k in self.vectors})
 
     def __call__(self, feat: jax.Array) -> dict[str, jax.Array]:
         """[..., F] -> {name: [..., *shape]} in float32."""

@@ -15,7 +15,7 @@ from benchmarks.fidelity.report import Row, compare
 
 
 def check_latents(rec: Recording) -> list[Row]:
-    """Imagined deter and prior step by step, fed with the release's samples and actions; action and stoch as plausible samples."""
+    """Imagined deter and prior fed with the release's samples and actions, step by step; actions and stoch as samples."""
     ref, rssm, actor = rec.arrays, rec.nets.model.rssm, rec.nets.actor
     imagined, action = rec.latent("imag"), jnp.asarray(ref["imag_action"])
     deters = [imagined.deter[0]]
@@ -85,7 +85,7 @@ def check_losses(rec: Recording) -> list[Row]:
     computed["critic_loss"] = critic_loss(
         nets.critic, slow.critic, feat[:-1], rewards.ret, weight[:-1], config.critic.slow_scale
     )
-    if costs is not None:
+    if nets.cost_critic is not None and slow.cost_critic is not None and costs is not None:
         computed["cost_critic_loss"] = critic_loss(
             nets.cost_critic, slow.cost_critic, feat[:-1], costs.ret, weight[:-1], config.critic.slow_scale
         )

@@ -37,7 +37,7 @@ def teacher_forced_posterior(rec: Recording) -> tuple[jax.Array, jax.Array, Late
 
 
 def sample_row(name: str, onehot: np.ndarray, logit: jax.Array) -> Row:
-    """Are recorded one-hots plausible samples of our probabilities? Log-likelihood against expectation, in standard deviations."""
+    """Are recorded one-hots plausible samples of ours? Log-likelihood against its expectation, in standard deviations."""
     log_probs = np.asarray(jax.nn.log_softmax(logit, -1), np.float64)
     probs = np.exp(log_probs)
     mean = (probs * log_probs).sum(-1)

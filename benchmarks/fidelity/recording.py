@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ from agents.safedreamer.config import (
 from agents.safedreamer.official import infer_sizes, load_official
 from agents.safedreamer.official_params import agent_state, model_config
 from agents.safedreamer.rssm import Latent
+
+# Where the release, without a cost head, looks for hazard positions in its coordinate observation, whatever the task.
+RELEASE_HAZARDS = slice(9, 25)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +70,7 @@ def translate_config(flat: Mapping[str, Any], sizes: Mapping[str, Any]) -> SafeD
         image_scale=flat["loss_scales.image"],
         vector_scale=flat["loss_scales.vector"],
         cost_weight=flat["cost_weight"],
+        cost_source="geometry" if flat["use_cost"] and not flat["use_cost_model"] else "head",
         optimizer=_optimizer(flat, "model_opt"),
     )
     return SafeDreamerConfig(
@@ -93,8 +98,23 @@ def translate_config(flat: Mapping[str, Any], sizes: Mapping[str, Any]) -> SafeD
     )
 
 
+def observed(arrays: Mapping[str, np.ndarray], flat: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[str, ArraySpec]:
+    """What the encoder takes, in the recorded order, which is that of its concatenation.
+
+    Images by the configured pattern, and the vectors that the checkpoint reconstructs; other `data_*` arrays are rewards,
+    flags, or observations left unused.
+    """
+    specs = {}
+    for name, array in arrays.items():
+        key, shape = name.removeprefix("data_"), array.shape[2:]
+        image = len(shape) == 3 and re.match(flat["encoder.cnn_keys"], key)
+        if name.startswith("data_") and (image or key in sizes["vectors"]):
+            specs[key] = ArraySpec(shape, str(array.dtype))
+    return specs
+
+
 def load_recording(folder: Path) -> Recording:
-    """Reads a folder with `official.ckpt` (or any single *.ckpt), `config.json` and `arrays.npz`; sizes from these files only."""
+    """Reads a folder with `official.ckpt` (or any single *.ckpt), `config.json` and `arrays.npz`; all sizes come from these."""
     files = sorted(folder.glob("*.ckpt"))
     if len(files) != 1:
         raise FileNotFoundError(f"{folder} must hold exactly one *.ckpt file, it holds {[f.name for f in files]}")
@@ -104,10 +124,9 @@ def load_recording(folder: Path) -> Recording:
     checkpoint = load_official(files[0])
     sizes = infer_sizes(checkpoint.agent, stoch=flat["rssm.stoch"], classes=flat["rssm.classes"])
     config = translate_config(flat, sizes)
-    reserved = ("reward", "cost", "action", "is_first", "is_last", "is_terminal", "reset")
-    names = [k.removeprefix("data_") for k in arrays if k.startswith("data_")]
-    obs = {k: ArraySpec(arrays[f"data_{k}"].shape[2:], str(arrays[f"data_{k}"].dtype)) for k in names if k not in reserved}
-    env = EnvSpec(obs, action_dim=sizes["action_dim"], action_repeat=1, episode_env_steps=1000)
+    obs = observed(arrays, flat, sizes)
+    layout = {"hazards": RELEASE_HAZARDS} if config.model.cost_source == "geometry" else {}
+    env = EnvSpec(obs, action_dim=sizes["action_dim"], action_repeat=1, episode_env_steps=1000, layout=layout)
     agent = SafeDreamer(config, env)
     state = agent_state(agent, checkpoint, sizes)
     # The recorded losses belong to the first update: normaliser and multipliers start fresh.

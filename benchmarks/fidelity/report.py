@@ -43,5 +43,7 @@ def format_table(rows: Iterable[Row]) -> str:
     for row in rows:
         shape = "x".join(map(str, row.shape)) or "scalar"
         verdict = "ok" if row.ok else "OFF"
-        lines.append(f"{row.quantity:44} {shape:>20} {row.abs_error:10.2e} {row.rel_error:10.2e}  {verdict} {row.note}".rstrip())
+        lines.append(
+            f"{row.quantity:44} {shape:>20} {row.abs_error:10.2e} {row.rel_error:10.2e}  {verdict} {row.note}".rstrip()
+        )
     return "\n".join(lines)

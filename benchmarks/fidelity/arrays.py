@@ -1,0 +1,34 @@
+"""What a recording's .npz must hold, and the series in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+
+class RecordingError(ValueError):
+    """A recording lacks something that its other arrays need."""
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an .npz in the order they were written."""
+    with np.load(path) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def require(arrays: Iterable[str], path: Path, names: Iterable[str]) -> None:
+    """Raise RecordingError unless every name is there."""
+    held = list(arrays)
+    missing = [name for name in names if name not in held]
+    if missing:
+        raise RecordingError(f"{path.name} lacks {', '.join(missing)}; it holds {', '.join(held[:60])}")
+
+
+def series_names(arrays: Mapping[str, np.ndarray], path: Path, suffixes: tuple[str, ...]) -> list[str]:
+    """Names n for which n + suffix is an array for every suffix; RecordingError where only some are."""
+    names = dict.fromkeys(key.removesuffix(end) for key in arrays for end in suffixes if key.endswith(end))
+    for name in names:
+        require(arrays, path, [name + end for end in suffixes])
+    return list(names)

@@ -1,0 +1,93 @@
+"""Finds what can be checked in a folder of recordings, and checks it.
+
+A folder may hold files of its own (multipliers, distributions, simulator rollouts) and the parts of one recorded agent
+(`*.ckpt`, `config.json`, `arrays.npz`, `params.json`, `planner.npz`). Sub-folders are searched one level deep.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.fidelity import checkpoint, distributions, imagination, lagrangian, model, planner
+from benchmarks.fidelity.arrays import RecordingError
+from benchmarks.fidelity.recording import Recording, load_recording
+from benchmarks.fidelity.report import Row
+
+Check = Callable[[], list[Row]]
+
+# Families of arrays that a recording of an agent may hold. One of these that nothing compares is a fault, not an extra.
+FAMILIES = re.compile(r"(embed$|initial_|post_|prior_|pred_|logprob_|dyn_|rep_|actor_|critic_|cost_critic_|imag_|retnorm_)")
+
+
+def check_rollouts(path: Path) -> list[Row]:
+    """Simulator rollouts; its module imports MuJoCo, which the other checks do without."""
+    from benchmarks.fidelity import env_rollouts
+
+    return env_rollouts.check(path)
+
+
+FILES: dict[str, Callable[[Path], list[Row]]] = {
+    "pid_lagrangian.npz": lagrangian.check_pid,
+    "augmented_lagrangian.npz": lagrangian.check_augmented,
+    "distributions.npz": distributions.check,
+    "env_rollouts.npz": check_rollouts,
+}
+
+
+def check_agent(rec: Recording) -> list[Row]:
+    """Everything in `arrays.npz`; arrays of a known family that no check compares are off, others only named."""
+    checks = (model.check_model, model.check_behaviour, imagination.check_latents, imagination.check_losses)
+    rows = [row for check in checks for row in check(rec)]
+    compared = {row.quantity for row in rows}
+    for name, array in rec.arrays.items():
+        if name not in compared and not name.startswith("data_"):
+            known = FAMILIES.match(name) is not None
+            error = np.inf if known else 0.0
+            rows.append(Row(name, array.shape, error, error, not known, "not compared: our agent has no such quantity"))
+    return rows
+
+
+def agent_checks(folder: Path) -> Iterator[tuple[str, Check]]:
+    """Checks of the agent recorded in a folder, if there is one."""
+    checkpoints, listing = sorted(folder.glob("*.ckpt")), folder / "params.json"
+    if checkpoints and listing.is_file():
+        yield "checkpoint", lambda: checkpoint.check(checkpoints[0], listing)
+    arrays, plans = folder / "arrays.npz", folder / "planner.npz"
+    if arrays.is_file() or plans.is_file():
+        missing = [name for name in ("arrays.npz", "config.json") if not (folder / name).is_file()]
+        if missing or not checkpoints:
+            lacks = ", ".join([*missing, *["*.ckpt"] * (not checkpoints)])
+            raise RecordingError(f"{folder} holds part of a recorded agent but lacks {lacks}")
+        rec = load_recording(folder)
+        yield "agent", lambda: check_agent(rec)
+        if plans.is_file():
+            yield "planner", lambda: planner.check_planner(rec, plans)
+
+
+def find_checks(folder: Path) -> Iterator[tuple[str, Check]]:
+    """(name, check) of everything in this folder, sub-folders excluded."""
+    for name, check in FILES.items():
+        path = folder / name
+        if path.is_file():
+            yield name, lambda check=check, path=path: check(path)
+    yield from agent_checks(folder)
+
+
+def check_folders(root: Path) -> Iterator[tuple[str, list[Row]]]:
+    """(heading, rows) of everything in `root` and its immediate sub-folders, each as soon as it is done.
+
+    A recording that cannot be read is a row that is off, with the reason: one broken part must not hide the others.
+    """
+    for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir())):
+        label = folder.name if folder != root else ""
+        try:
+            for name, check in find_checks(folder):
+                heading = f"{label}/{name}" if label else name
+                yield heading, check()
+        except (OSError, ValueError, KeyError) as error:
+            reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+            yield label or ".", [Row("recording", (), np.inf, np.inf, False, f"cannot be checked: {reason}")]
