@@ -1,0 +1,156 @@
+"""Images of a MuJoCo model: the robot's front and back camera, or any named one.
+
+Camera poses are those of Safety-Gymnasium's development version from 2023-09-30 on, which the SafeDreamer release was trained
+with (package 1.0.0 has no `vision_back` camera, and narrower front cameras on Car and Racecar). They are set on the model's one
+`vision` camera just before rendering, so the model itself stays that of 1.0.0; cameras have no part in the physics. Robots
+without a published back camera get the front one turned half around the robot's vertical axis.
+
+Departs from the release: Safety-Gymnasium also draws the lidar readings as little spheres above the robot. They are outside
+both views, but leave stray coloured streaks in some images of Car and Racecar (measured with OSMesa); ours are the same
+pixels without them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.envs.compat import GL_HELP, MissingGLError, mujoco
+
+MAX_GEOMS = 1000  # room in the scene; the fullest task has fewer than 150
+
+
+@dataclasses.dataclass(frozen=True)
+class Pose:
+    """Of a camera in its robot's frame: position [m], quaternion (w, x, y, z), vertical field of view [deg]."""
+
+    position: tuple[float, float, float]
+    quaternion: tuple[float, float, float, float]
+    fovy: float
+
+
+def from_axes(position: Sequence[float], x: Sequence[float], y: Sequence[float], fovy: float) -> Pose:
+    """Pose of a camera from its right (x) and up (y) axes, as MJCF's `xyaxes`; y is made orthogonal to x."""
+    right = np.asarray(x, float) / np.linalg.norm(x)
+    up = np.asarray(y, float) - np.dot(y, right) * right
+    up /= np.linalg.norm(up)
+    quaternion = np.zeros(4)
+    mujoco.mju_mat2Quat(quaternion, np.stack([right, up, np.cross(right, up)], axis=1).ravel())
+    return Pose(_triple(position), _quadruple(quaternion), fovy)
+
+
+def from_euler(position: Sequence[float], euler: Sequence[float], fovy: float) -> Pose:
+    """Pose of a camera from intrinsic x-y-z angles in radians, as MJCF's `euler`."""
+    total = np.array([1.0, 0.0, 0.0, 0.0])
+    for axis, angle in zip(np.eye(3), euler, strict=True):
+        turn, product = np.zeros(4), np.zeros(4)
+        mujoco.mju_axisAngle2Quat(turn, axis, angle)
+        mujoco.mju_mulQuat(product, total, turn)
+        total = product
+    return Pose(_triple(position), _quadruple(total), fovy)
+
+
+def turned_around(pose: Pose) -> Pose:
+    """The pose turned by half a circle around the robot's vertical axis."""
+    x, y, z = pose.position
+    quaternion = np.zeros(4)
+    mujoco.mju_mulQuat(quaternion, np.array([0.0, 0.0, 0.0, 1.0]), np.array(pose.quaternion))
+    return Pose((-x, -y, z), _quadruple(quaternion), pose.fovy)
+
+
+def _triple(values: Sequence[float]) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in values)
+    return x, y, z
+
+
+def _quadruple(values: Sequence[float] | np.ndarray) -> tuple[float, float, float, float]:
+    w, x, y, z = (float(value) for value in values)
+    return w, x, y, z
+
+
+FRONT_AND_BACK: dict[str, tuple[Pose, Pose]] = {
+    "Point": (
+        from_axes((0, 0, 0.15), (0, -1, 0), (0.4, 0, 1), fovy=90),
+        from_axes((0, 0, 0.15), (0, 1, 0), (0, 0, 1), fovy=90),
+    ),
+    "Car": (
+        from_axes((0, 0, 0.2), (-1, 0, 0), (0, -0.4, 1), fovy=90),
+        from_axes((0, 0, 0.2), (1, 0, 0), (0, 0, 1), fovy=90),
+    ),
+    "Racecar": (
+        from_euler((0.1, 0, 0.1), (1.57, -1.57, 0), fovy=90),
+        from_euler((0.1, 0, 0.1), (1.57, 1.57, 0), fovy=90),
+    ),
+}
+
+
+def front_and_back(agent: str, model: Any) -> tuple[Pose, Pose]:
+    """Poses of the front and the back camera of a robot."""
+    if agent in FRONT_AND_BACK:
+        return FRONT_AND_BACK[agent]
+    camera = model.camera("vision")
+    front = Pose(_triple(camera.pos), _quadruple(camera.quat), float(camera.fovy[0]))
+    return front, turned_around(front)
+
+
+class Renderer:
+    """One OpenGL context with the textures and meshes of one model; renders that model and recompiled ones of the same task.
+
+    Raises MissingGLError where no context can be made.
+    """
+
+    def __init__(self, model: Any, height: int, width: int) -> None:
+        context_type = getattr(mujoco, "GLContext", None)
+        backend = os.environ.get("MUJOCO_GL", "unset")
+        if context_type is None:
+            raise MissingGLError(f"no OpenGL library was found (MUJOCO_GL={backend}). {GL_HELP}")
+        model.vis.global_.offwidth, model.vis.global_.offheight = width, height
+        try:
+            self._gl = context_type(width, height)
+            self._gl.make_current()
+            self._context: Any = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150)
+        except Exception as error:  # GLFW, EGL, OSMesa and MuJoCo each raise types of their own
+            raise MissingGLError(f"no OpenGL context could be made (MUJOCO_GL={backend}): {error!r}. {GL_HELP}") from error
+        self._scene = mujoco.MjvScene(model, MAX_GEOMS)
+        self._options = mujoco.MjvOption()
+        self._options.geomgroup[:] = 1  # all groups, as Safety-Gymnasium shows them
+        self._perturb = mujoco.MjvPerturb()
+        self._camera = mujoco.MjvCamera()
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+
+    def named(self, model: Any, data: Any, camera: str, height: int, width: int) -> np.ndarray:
+        """Image [height, width, 3] uint8 of a camera of the model."""
+        return self._image(model, data, model.camera(camera).id, height, width)
+
+    def posed(self, model: Any, data: Any, pose: Pose, height: int, width: int) -> np.ndarray:
+        """Image [height, width, 3] uint8 of the `vision` camera moved to `pose`."""
+        camera = model.camera("vision").id
+        model.cam_pos[camera] = pose.position
+        model.cam_quat[camera] = pose.quaternion
+        model.cam_fovy[camera] = pose.fovy
+        mujoco.mj_camlight(model, data)
+        return self._image(model, data, camera, height, width)
+
+    def _image(self, model: Any, data: Any, camera: int, height: int, width: int) -> np.ndarray:
+        self._gl.make_current()
+        self._camera.fixedcamid = camera
+        everything = mujoco.mjtCatBit.mjCAT_ALL
+        mujoco.mjv_updateScene(model, data, self._options, self._perturb, self._camera, everything, self._scene)
+        viewport = mujoco.MjrRect(0, 0, width, height)
+        mujoco.mjr_render(viewport, self._scene, self._context)
+        pixels = np.empty((height, width, 3), dtype=np.uint8)
+        mujoco.mjr_readPixels(pixels, None, viewport, self._context)
+        return np.ascontiguousarray(pixels[::-1])  # OpenGL's first row is the lowest
+
+    def close(self) -> None:
+        """Free the context; no image can be made afterwards."""
+        if self._context is not None:
+            self._gl.make_current()
+            self._context.free()
+            self._context = None
+            self._gl.free()

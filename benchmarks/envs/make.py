@@ -1,0 +1,157 @@
+"""`make_env`: any task as a Gymnasium environment with actions in [-1, 1], action repeat, and the cost in `info["cost"]`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+
+from benchmarks.envs.simulators import Simulator, View, make_simulator
+from benchmarks.tasks import get_task
+
+if TYPE_CHECKING:
+    from agents.api import EnvSpec
+
+
+class EnvFacts(NamedTuple):
+    """What `EnvSpec` holds, in plain types: environment processes can send it without importing JAX."""
+
+    obs: dict[str, tuple[tuple[int, ...], str]]  # key -> shape, dtype name
+    action_dim: int
+    action_repeat: int
+    episode_env_steps: int
+    layout: dict[str, slice]
+
+    def spec(self) -> EnvSpec:
+        """The same as agents know it."""
+        from agents.api import ArraySpec, EnvSpec  # here, because it imports JAX
+
+        obs = {key: ArraySpec(shape, dtype) for key, (shape, dtype) in self.obs.items()}
+        return EnvSpec(obs, self.action_dim, self.action_repeat, self.episode_env_steps, self.layout)
+
+
+class SafeEnv(gymnasium.Env):
+    """A task with action repeat.
+
+    `step` returns the observation after the last simulator step, the sums of reward and cost over the simulator steps taken,
+    and in `info` the `cost` (float) and `env_steps`, which is less than `action_repeat` where the episode ended on the way.
+    Actions beyond [-1, 1] are clipped, as in the release.
+    """
+
+    def __init__(self, simulator: Simulator, action_repeat: int, render_mode: str | None) -> None:
+        self.simulator = simulator
+        self.action_repeat = action_repeat
+        self.render_mode = render_mode
+        self.metadata = {"render_modes": ["rgb_array"]}
+        box = simulator.action_space
+        low, high = box.low.astype(np.float64), box.high.astype(np.float64)
+        self._middle, self._half = (low + high) / 2, (high - low) / 2
+        self._running = False
+        self.observation_space = simulator.observation_space
+        self.action_space = Box(-1.0, 1.0, box.shape, dtype=np.float32)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Start an episode, the same for the same seed in any process. Without a seed one is drawn from `self.np_random`."""
+        super().reset(seed=seed)
+        self.simulator.reset(int(self.np_random.integers(2**31)) if seed is None else int(seed))
+        self._running = True
+        return self._observation(), {"cost": 0.0, "env_steps": 0}
+
+    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+        """Take `action` [A] for `action_repeat` simulator steps. Raises ValueError for a wrong shape or a non-finite action."""
+        if not self._running:
+            raise RuntimeError("the episode has ended or not begun; call reset()")
+        native = self._native_action(action)
+        reward = cost = 0.0
+        terminated = truncated = False
+        env_steps = 0
+        while env_steps < self.action_repeat and not (terminated or truncated):
+            result = self.simulator.step(native, observe=env_steps == self.action_repeat - 1)
+            env_steps += 1
+            reward += result.reward
+            cost += result.cost
+            terminated, truncated = result.terminated, result.truncated
+        self._running = not (terminated or truncated)
+        return self._observation(), reward, terminated, truncated, {"cost": cost, "env_steps": env_steps}
+
+    def _observation(self) -> dict[str, np.ndarray]:
+        spaces = self.simulator.observation_space.spaces
+        return {key: np.asarray(value, spaces[key].dtype) for key, value in self.simulator.observe().items()}
+
+    def _native_action(self, action: np.ndarray) -> np.ndarray:
+        array = np.asarray(action, np.float64)
+        if array.shape != self.action_space.shape:
+            raise ValueError(f"action has shape {array.shape}, this task takes {self.action_space.shape}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"action {array.tolist()} is not finite; look for a NaN in the policy that chose it")
+        return self._middle + self._half * np.clip(array, -1.0, 1.0)
+
+    def render(self) -> np.ndarray:
+        """A picture [H, W, 3] uint8 from the camera given to `make_env`."""
+        if self.render_mode is None:
+            raise RuntimeError('pass render_mode="rgb_array" to make_env to render pictures')
+        return self.simulator.render()
+
+    def close(self) -> None:
+        """Free simulator and renderer."""
+        self.simulator.close()
+
+
+def make_env(
+    task: str,
+    obs: str = "default",
+    action_repeat: int = 1,
+    render_mode: str | None = None,
+    camera: str | None = None,
+    height: int = 256,
+    width: int = 256,
+) -> SafeEnv:
+    """The environment of a task id of Safety-Gymnasium or of a user's `module:factory`.
+
+    Args:
+        task: see `benchmarks.tasks`.
+        obs: "vision": `image` and `image2` (front and back camera), uint8 [64, 64, 3]; "coordinates" or "lidar": `observation`,
+            float32 [D], see `observations.py`; "default": the simulator's own flat observation, which "lidar" is too.
+        action_repeat: simulator steps per action.
+        render_mode: "rgb_array" to use `render()`, with the named camera of the model (default "fixedfar", "track" for velocity
+            tasks) and the size in pixels.
+    Raises:
+        ValueError: unknown task, observation, render mode, or a repeat below 1.
+        MissingGLError: images are wanted and OpenGL is missing (at the first reset).
+        EnvContractError: a user's environment lacks something.
+    """
+    found = get_task(task)
+    checked = found.check_obs(obs)
+    if action_repeat < 1:
+        raise ValueError(f"action_repeat={action_repeat} must be at least 1")
+    if render_mode not in (None, "rgb_array"):
+        raise ValueError(f'render_mode={render_mode!r} must be None or "rgb_array"')
+    if camera is None:
+        camera = "track" if found.name == "Velocity" else "fixedfar"
+    view = None if render_mode is None else View(camera, height, width)
+    return SafeEnv(make_simulator(found, checked, view), action_repeat, render_mode)
+
+
+def env_facts(env: gymnasium.Env) -> EnvFacts:
+    """Shapes, sizes and named slices of an environment made by `make_env`."""
+    base = env.unwrapped
+    if not isinstance(base, SafeEnv):
+        raise TypeError(f"expected an environment made by make_env, got {type(base).__name__}")
+    assert base.action_space.shape is not None
+    spaces = base.simulator.observation_space.spaces
+    return EnvFacts(
+        obs={key: (tuple(space.shape or ()), str(space.dtype)) for key, space in spaces.items()},
+        action_dim=base.action_space.shape[0],
+        action_repeat=base.action_repeat,
+        episode_env_steps=base.simulator.episode_env_steps,
+        layout=dict(base.simulator.layout),
+    )
+
+
+def env_spec(env: gymnasium.Env) -> EnvSpec:
+    """What an agent is told of an environment made by `make_env`."""
+    return env_facts(env).spec()

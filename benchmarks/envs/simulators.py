@@ -1,0 +1,277 @@
+"""One simulator step at a time: navigation and velocity tasks of Safety-Gymnasium and users' environments, one interface.
+
+Action repeat, action scaling and checks of the caller's input are in `make.py`. What is not asked for is not computed: lidar
+only on the step whose observation is wanted, images only for observation vision.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict
+
+from benchmarks.envs import assets, cameras, custom, observations
+from benchmarks.envs.compat import import_safety_gymnasium, mujoco
+from benchmarks.tasks import Obs, Task
+
+IMAGE_SIZE = 64  # pixels; the release's vision presets
+# Layouts tried before a reset gives up. None of 1350 over nine tasks was refused, but no run of 1e4 episodes should die of one.
+RESET_ATTEMPTS = 5
+ATTEMPT_STRIDE = 0x9E3779B1  # odd, so that the seeds tried after a refused layout differ from each other and from neighbours
+
+
+class View(NamedTuple):
+    """What `render()` shows: the name of a camera and the size of the picture in pixels."""
+
+    camera: str
+    height: int
+    width: int
+
+
+class Simulator(Protocol):
+    """One environment, stepped in its own units."""
+
+    observation_space: Dict
+    action_space: Box  # the simulator's own bounds
+    episode_env_steps: int
+    layout: Mapping[str, slice]
+
+    def reset(self, seed: int | None) -> None:
+        """Start an episode; with the same seed the same one, in any process."""
+        ...
+
+    def step(self, action: np.ndarray, observe: bool) -> custom.Transition:
+        """One simulator step; its observation is had from `observe()`, and only after `observe=True` or an episode's end."""
+        ...
+
+    def observe(self) -> dict[str, np.ndarray]:
+        """The observation after the last reset or step; flat vectors in the simulator's own precision."""
+        ...
+
+    def render(self) -> np.ndarray:
+        """A picture [H, W, 3] uint8."""
+        ...
+
+    def close(self) -> None:
+        """Free what the simulator holds."""
+        ...
+
+
+def make_simulator(task: Task, obs: Obs, view: View | None) -> Simulator:
+    """The simulator of a task; `view` None if nothing will be rendered for people."""
+    if task.custom:
+        return Custom(task, view)
+    if task.name == "Velocity":
+        return Velocity(task, view)
+    return Navigation(task, obs, view)
+
+
+def flat_space(size: int) -> Dict:
+    """The observation space of a flat vector."""
+    return Dict({"observation": Box(-np.inf, np.inf, (size,), dtype=np.float32)})
+
+
+class Navigation:
+    """A task with a robot among objects (Goal, Button, Push, Circle, Run, ...)."""
+
+    def __init__(self, task: Task, obs: Obs, view: View | None) -> None:
+        package = import_safety_gymnasium()
+        self._assets = assets.install(package.world)
+        self._id, self._agent, self._obs, self._view = task.id, task.agent, obs, view
+        self._env = package.make(task.id, disable_env_checker=True)
+        self._task: Any = self._env.unwrapped.task
+        self._simulator_obs = self._task.obs
+        self._task.obs = self._obs_hook
+        self._lidar_wanted = True
+        self._lidar: np.ndarray | None = None
+        self._renderer: cameras.Renderer | None = None
+        self._poses: tuple[cameras.Pose, ...] = ()
+        kinds = observations.GOAL_TASK_OBJECTS if task.name == "Goal" else tuple(observations.OBJECT_BODIES)
+        self._coordinates = observations.Coordinates(self._task, kinds) if obs == "coordinates" else None
+        self.layout: Mapping[str, slice] = {}
+        if obs == "vision":
+            image = Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
+            self.observation_space = Dict({"image": image, "image2": image})
+        elif self._coordinates is not None:
+            self.layout = self._coordinates.layout
+            self.observation_space = flat_space(self._coordinates.size)
+        else:
+            self.layout = observations.lidar_layout(self._task)
+            self.observation_space = flat_space(int(np.prod(self._task.observation_space.shape)))
+        self.action_space: Box = self._task.action_space
+        limit = custom.episode_steps(self._env)
+        self.episode_env_steps = self._task.num_steps if limit is None else min(limit, self._task.num_steps)
+
+    def reset(self, seed: int | None) -> None:
+        rendered = self._obs == "vision" or self._view is not None
+        self._lidar_wanted = self._needs_lidar
+        with self._assets.texture_files(rendered and self._renderer is None), explain_missing_files(self._id):
+            self._reset_simulator(seed)
+        if rendered and self._renderer is None:
+            height = max(IMAGE_SIZE, self._view.height if self._view else 0)
+            width = max(IMAGE_SIZE, self._view.width if self._view else 0)
+            self._renderer = cameras.Renderer(self._task.model, height, width)
+        if self._obs == "vision":
+            self._poses = cameras.front_and_back(self._agent, self._task.model)  # before rendering moves the camera
+        if self._coordinates is not None:
+            self._coordinates.bind()
+
+    def _reset_simulator(self, seed: int | None) -> None:
+        """Reset, and again with seeds derived from `seed` while Safety-Gymnasium refuses the layout it drew."""
+        refusal: AssertionError | None = None
+        for attempt in range(RESET_ATTEMPTS):
+            attempt_seed = None if seed is None else (seed + attempt * ATTEMPT_STRIDE) % 2**31
+            try:
+                self._env.reset(seed=attempt_seed)
+                return
+            except AssertionError as error:  # the type it raises for "World has starting cost!" and for objects that do not fit
+                refusal = error
+                warnings.warn(f"{self._id}: layout of seed {attempt_seed} refused ({error}); drawing another", stacklevel=2)
+        raise RuntimeError(f"{self._id}: no valid layout in {RESET_ATTEMPTS} attempts from seed {seed}") from refusal
+
+    @property
+    def _needs_lidar(self) -> bool:
+        return self._obs in ("lidar", "default")
+
+    def _obs_hook(self) -> np.ndarray | None:
+        """In place of the task's `obs`: its lidar only where wanted, but always the forward pass that comes with it.
+
+        The pass leaves the sensors current, and the contact solver where Safety-Gymnasium's next step would find it.
+        """
+        if self._lidar_wanted:
+            self._lidar = self._simulator_obs()
+            return self._lidar
+        mujoco.mj_forward(self._task.model, self._task.data)
+        self._lidar = None
+        return None
+
+    def step(self, action: np.ndarray, observe: bool) -> custom.Transition:
+        self._lidar_wanted = observe and self._needs_lidar
+        _, reward, cost, terminated, truncated, _ = self._env.step(action)
+        return custom.Transition(None, float(reward), float(cost), bool(terminated), bool(truncated))
+
+    def observe(self) -> dict[str, np.ndarray]:
+        if self._coordinates is not None:
+            return {"observation": self._coordinates.read()}
+        if self._obs == "vision":
+            assert self._renderer is not None, "observed before the first reset"
+            model, data = self._task.model, self._task.data
+            front, back = (self._renderer.posed(model, data, pose, IMAGE_SIZE, IMAGE_SIZE) for pose in self._poses)
+            return {"image": front, "image2": back}
+        lidar = self._lidar if self._lidar is not None else self._simulator_obs()
+        return {"observation": np.asarray(lidar)}
+
+    def render(self) -> np.ndarray:
+        assert self._renderer is not None and self._view is not None, "rendered before the first reset"
+        return self._renderer.named(self._task.model, self._task.data, *self._view)
+
+    def close(self) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
+        self._env.close()
+
+
+class Velocity:
+    """A MuJoCo robot of Gymnasium whose speed is limited; its observation is the robot's own flat vector."""
+
+    def __init__(self, task: Task, view: View | None) -> None:
+        options: dict[str, Any] = {}
+        if view is not None:
+            options = {"render_mode": "rgb_array", "camera_name": view.camera, "height": view.height, "width": view.width}
+        self._env: gymnasium.Env = import_safety_gymnasium().make(task.id, disable_env_checker=True, **options)
+        shape = self._env.observation_space.shape
+        assert shape is not None and isinstance(self._env.action_space, Box)
+        self._last: Any = None
+        self.layout: Mapping[str, slice] = {}
+        self.observation_space = flat_space(shape[0])
+        self.action_space: Box = self._env.action_space
+        limit = custom.episode_steps(self._env)
+        assert limit is not None, f"{task.id} is registered without a time limit"
+        self.episode_env_steps = limit
+
+    def reset(self, seed: int | None) -> None:
+        self._last, _ = self._env.reset(seed=seed)
+
+    def step(self, action: np.ndarray, observe: bool) -> custom.Transition:
+        result: Any = self._env.step(action)
+        self._last, reward, cost, terminated, truncated, _ = result
+        return custom.Transition(None, float(reward), float(cost), bool(terminated), bool(truncated))
+
+    def observe(self) -> dict[str, np.ndarray]:
+        return {"observation": np.asarray(self._last)}
+
+    def render(self) -> np.ndarray:
+        return np.asarray(self._env.render())
+
+    def close(self) -> None:
+        self._env.close()
+
+
+class Custom:
+    """A user's environment; probed by one step when it is made. Raises EnvContractError where it lacks something."""
+
+    def __init__(self, task: Task, view: View | None) -> None:
+        self._name = task.id
+        self._env = custom.load(task.id)
+        if view is not None and self._env.render_mode != "rgb_array":
+            raise custom.EnvContractError(
+                f"task {task.id!r} is to be rendered, but its render_mode is {self._env.render_mode!r}; "
+                'let the factory set render_mode="rgb_array"'
+            )
+        self.layout: Mapping[str, slice] = {}
+        self.observation_space = custom.obs_space(task.id, self._env.observation_space)
+        self.action_space = custom.box_actions(task.id, self._env.action_space)
+        steps = custom.episode_steps(self._env)
+        if steps is None:
+            raise custom.EnvContractError(f"task {task.id!r} does not say how long an episode is; {custom.LENGTH_HELP}")
+        self.episode_env_steps = steps
+        self._last: Any = None
+        self.reset(seed=0)
+        self.observe()
+        middle = (self.action_space.low + self.action_space.high) / 2
+        self.step(middle.astype(self.action_space.dtype), observe=True)
+        self.observe()
+
+    def reset(self, seed: int | None) -> None:
+        self._last, _ = self._env.reset(seed=seed)
+
+    def step(self, action: np.ndarray, observe: bool) -> custom.Transition:
+        result = custom.transition(self._name, self._env.step(action.astype(self.action_space.dtype)))
+        self._last = result.obs
+        return result
+
+    def observe(self) -> dict[str, np.ndarray]:
+        spaces: Mapping[str, Any] = self.observation_space.spaces
+        parts = self._last if isinstance(self._env.observation_space, Dict) else {next(iter(spaces)): self._last}
+        obs = {key: np.asarray(parts[key], space.dtype) for key, space in spaces.items()}
+        for key, value in obs.items():
+            if value.shape != spaces[key].shape:
+                raise custom.EnvContractError(
+                    f"task {self._name!r}: observation {key!r} has shape {value.shape}, its space says {spaces[key].shape}"
+                )
+        return obs
+
+    def render(self) -> np.ndarray:
+        return np.asarray(self._env.render())
+
+    def close(self) -> None:
+        self._env.close()
+
+
+@contextlib.contextmanager
+def explain_missing_files(task_id: str) -> Iterator[None]:
+    """Some meshes and textures are missing from the published package (1.0.0 on PyPI); say so instead of naming one file."""
+    try:
+        yield
+    except ValueError as error:
+        if "file" not in str(error).lower():
+            raise
+        raise RuntimeError(
+            f"{task_id} needs files that the published package safety-gymnasium 1.0.0 lacks ({error}); install that version "
+            "from its source repository, with its assets folder, to use this task"
+        ) from error

@@ -1,0 +1,160 @@
+"""Several environments stepped together, in processes or inline; episodes depend on the run seed and their index only.
+
+Rows follow Dreamer: the last row of an episode carries `is_last`, the next one is the first row of the next episode, with
+reward and cost 0, and the action sent for it is ignored. Environment i of E runs episodes i, i + E, i + 2E, ...
+
+Shapes: E environments; A action dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias
+
+import gymnasium
+import numpy as np
+
+from benchmarks.envs.make import EnvFacts
+from benchmarks.envs.seeding import Split, episode_seed
+from benchmarks.envs.worker import InlineWorker, ProcessWorker, as_action, pickled
+
+if TYPE_CHECKING:
+    from agents.api import EnvSpec
+
+Mode: TypeAlias = Literal["process", "inline"]
+TIMEOUT_SECONDS = 600.0  # of one answer; importing and compiling a model on a busy machine is the longest
+
+
+class Step(NamedTuple):
+    """One row per environment; reward and cost are those received on arriving at `obs`."""
+
+    obs: dict[str, np.ndarray]  # each [E, ...]
+    reward: np.ndarray  # float32 [E]
+    cost: np.ndarray  # float32 [E]
+    is_first: np.ndarray  # bool [E]
+    is_last: np.ndarray  # bool [E], terminated or truncated
+    is_terminal: np.ndarray  # bool [E], terminated only
+    env_steps: np.ndarray  # int64 [E], simulator steps that led here, 0 on first rows
+    episode: np.ndarray  # int64 [E], index of the row's episode
+
+
+class VectorEnv:
+    """E environments from one factory.
+
+    Args:
+        make: makes one environment (of `make_env`), in its process.
+        num_envs: E.
+        run_seed, split: with the episode's index, all that its layout depends on.
+        mode: "process" for one process per environment, "inline" for none.
+        first_episode: index of the first episode of environment 0, the others follow; or one index per environment, as
+            `next_episodes` gave them, to go on where another VectorEnv stopped.
+        timeout_seconds: how long one answer of a process may take.
+    Raises:
+        WorkerError: an environment process failed or died; the message holds its index and traceback.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], gymnasium.Env],
+        num_envs: int,
+        run_seed: int,
+        split: Split,
+        mode: Mode = "process",
+        first_episode: int | Sequence[int] = 0,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"num_envs={num_envs} must be at least 1")
+        if mode not in ("process", "inline"):
+            raise ValueError(f"unknown mode {mode!r}; valid: process, inline")
+        first = range(first_episode, first_episode + num_envs) if isinstance(first_episode, int) else first_episode
+        if len(first) != num_envs:
+            raise ValueError(f"first_episode has {len(first)} indices for {num_envs} environments")
+        episode_seed(run_seed, split, min(first))  # refuses a bad seed or split before any process starts
+        self.num_envs = num_envs
+        self._run_seed = run_seed
+        self._split: Split = split
+        self._next = np.array(first, dtype=np.int64)
+        self._episode = np.full(num_envs, -1, dtype=np.int64)
+        self._ended: np.ndarray | None = None
+        self._workers: list[ProcessWorker | InlineWorker] = []
+        try:
+            for index in range(num_envs):
+                self._workers.append(ProcessWorker(index, timeout_seconds) if mode == "process" else InlineWorker())
+            factory = pickled(make)
+            self._facts: EnvFacts = self._ask([("make", factory)] * num_envs)[0]
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def spec(self) -> EnvSpec:
+        """What an agent is told of one of these environments."""
+        return self._facts.spec()
+
+    @property
+    def next_episodes(self) -> np.ndarray:
+        """Index of the next episode that each environment will start, int64 [E]."""
+        return self._next.copy()
+
+    def reset(self) -> Step:
+        """Start a new episode in every environment; all rows are first rows."""
+        self._ended = np.ones(self.num_envs, dtype=bool)
+        return self._advance(np.zeros((self.num_envs, self._facts.action_dim), np.float32))
+
+    def step(self, actions: np.ndarray) -> Step:
+        """Take actions [E, A]; rows whose last one ended an episode start the next instead."""
+        if self._ended is None:
+            raise RuntimeError("call reset() before step()")
+        actions = np.asarray(actions)
+        if actions.shape != (self.num_envs, self._facts.action_dim):
+            raise ValueError(f"actions have shape {actions.shape}, expected {(self.num_envs, self._facts.action_dim)}")
+        return self._advance(actions)
+
+    def _advance(self, actions: np.ndarray) -> Step:
+        assert self._ended is not None
+        is_first = self._ended
+        self._episode = np.where(is_first, self._next, self._episode)
+        self._next = np.where(is_first, self._next + self.num_envs, self._next)
+        requests = [
+            ("reset", episode_seed(self._run_seed, self._split, int(self._episode[i])))
+            if is_first[i]
+            else ("step", as_action(actions[i]))
+            for i in range(self.num_envs)
+        ]
+        answers = self._ask(requests)
+        rows = [
+            (answer, 0.0, False, False, {"cost": 0.0, "env_steps": 0}) if first else answer
+            for first, answer in zip(is_first, answers, strict=True)
+        ]
+        obs, reward, terminated, truncated, info = zip(*rows, strict=True)
+        is_terminal = np.array(terminated, dtype=bool)
+        self._ended = is_terminal | np.array(truncated, dtype=bool)
+        return Step(
+            obs={key: np.stack([row[key] for row in obs]) for key in self._facts.obs},
+            reward=np.array(reward, dtype=np.float32),
+            cost=np.array([row["cost"] for row in info], dtype=np.float32),
+            is_first=is_first.copy(),
+            is_last=self._ended.copy(),
+            is_terminal=is_terminal,
+            env_steps=np.array([row["env_steps"] for row in info], dtype=np.int64),
+            episode=self._episode.copy(),
+        )
+
+    def _ask(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send every environment its request, then collect the answers, so that all work at the same time."""
+        for worker, request in zip(self._workers, requests, strict=True):
+            worker.send(request)
+        return [worker.receive() for worker in self._workers]
+
+    def close(self) -> None:
+        """End all environments and their processes; may be called again."""
+        while self._workers:
+            self._workers.pop().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,134 @@
+"""Our simulator against recorded rollouts of Safety-Gymnasium on its own pinned stack (`env_rollouts.npz`).
+
+A recording holds, per task id, `observation` [T+1, D], `action` [T, A] in the simulator's own units, `reward`, `cost` and
+`done` [T], and optionally `seed` (0 if absent). Contacts amplify rounding between versions of NumPy and of the C library, so
+navigation tasks are compared as far as they can agree; velocity tasks over the whole rollout.
+
+Cars start with their wheels exactly on the floor, where the last digit of the sine of the starting angle decides which wheels
+touch it, and so what the accelerometer reads (0 to 9.8). Sines differ in that digit between NumPy builds. Where the reset
+observation disagrees, it is compared again with sine and cosine of all starting angles nudged by one unit in the last place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.envs.compat import import_safety_gymnasium
+from benchmarks.envs.simulators import make_simulator
+from benchmarks.fidelity.report import Row, compare
+from benchmarks.tasks import get_task
+
+RESET_TOLERANCE = 1e-9  # absolute
+REWARD_TOLERANCE = 1e-2  # absolute, first rewards of navigation tasks
+VELOCITY_TOLERANCE = 1e-6  # relative; measured 1e-7 and less
+REWARD_STEPS = 3
+EVENT_STEPS = 15  # costs and episode ends of navigation tasks
+NUDGES = [nudge for nudge in itertools.product((-1, 0, 1), repeat=2) if nudge != (0, 0)]  # of cosine and sine
+
+
+class Rollout(NamedTuple):
+    """Observations [T+1, D]; reward, cost, done [T]."""
+
+    observation: np.ndarray
+    reward: np.ndarray
+    cost: np.ndarray
+    done: np.ndarray
+
+
+def check(path: Path) -> list[Row]:
+    """Replay every task of a recording and compare."""
+    with np.load(path) as stored:
+        arrays = {key: stored[key] for key in stored.files}
+    task_ids = dict.fromkeys(key.split("/")[0] for key in arrays)
+    return [row for task_id in task_ids for row in check_task(task_id, arrays)]
+
+
+def check_task(task_id: str, arrays: Mapping[str, np.ndarray]) -> list[Row]:
+    """Rows of one task."""
+    recorded = Rollout(*(arrays[f"{task_id}/{field}"] for field in Rollout._fields))
+    actions, seed = arrays[f"{task_id}/action"], int(arrays.get(f"{task_id}/seed", 0))
+    ours = replay(task_id, actions, seed)
+    reset = _compare_reset(task_id, ours, recorded)
+    if get_task(task_id).name == "Velocity":
+        fields = Rollout._fields
+        rows = [
+            compare(f"{task_id} {name}", getattr(ours, name), getattr(recorded, name), VELOCITY_TOLERANCE) for name in fields
+        ]
+        return [reset, *rows]
+    if not reset.ok:
+        reset, ours = _nearest_rounding(task_id, actions, seed, recorded, reset, ours)
+    reward = _absolute(f"{task_id} reward", ours.reward[:REWARD_STEPS], recorded.reward[:REWARD_STEPS], REWARD_TOLERANCE)
+    events = [
+        _absolute(f"{task_id} {name}", getattr(ours, name)[:EVENT_STEPS], getattr(recorded, name)[:EVENT_STEPS], 0.0)
+        for name in ("cost", "done")
+    ]
+    return [reset, reward, *events]
+
+
+def replay(task_id: str, actions: np.ndarray, seed: int) -> Rollout:
+    """Our rollout of the given actions [T, A], up to the end of the episode."""
+    simulator = make_simulator(get_task(task_id), "default", None)
+    simulator.reset(seed)
+    observations, steps = [simulator.observe()["observation"]], []
+    for action in actions:
+        steps.append(simulator.step(np.asarray(action, np.float64), observe=True))
+        observations.append(simulator.observe()["observation"])
+        if steps[-1].terminated or steps[-1].truncated:
+            break
+    simulator.close()
+    return Rollout(
+        np.stack(observations),
+        np.array([step.reward for step in steps]),
+        np.array([step.cost for step in steps]),
+        np.array([step.terminated or step.truncated for step in steps]),
+    )
+
+
+@contextlib.contextmanager
+def nudged_angles(cosine: int, sine: int) -> Iterator[None]:
+    """Within this context, cosine and sine of starting angles are that many units in the last place (-1, 0, 1) higher."""
+    world = import_safety_gymnasium().world
+    original = world.rot2quat
+
+    def rot2quat(theta: float) -> np.ndarray:
+        quaternion = original(theta)
+        for index, units in ((0, cosine), (3, sine)):
+            if units:
+                quaternion[index] = np.nextafter(quaternion[index], units * np.inf)
+        return quaternion
+
+    world.rot2quat = rot2quat
+    try:
+        yield
+    finally:
+        world.rot2quat = original
+
+
+def _nearest_rounding(
+    task_id: str, actions: np.ndarray, seed: int, recorded: Rollout, reset: Row, ours: Rollout
+) -> tuple[Row, Rollout]:
+    """Reset row and rollout of the first nudge that agrees with the recording, or those given if none does."""
+    for nudge in NUDGES:
+        with nudged_angles(*nudge):
+            nudged = replay(task_id, actions, seed)
+        row = _compare_reset(task_id, nudged, recorded)
+        if row.ok:
+            return row._replace(note=f"{row.note}; starting angle nudged by {nudge} in the last place"), nudged
+    return reset, ours
+
+
+def _compare_reset(task_id: str, ours: Rollout, recorded: Rollout) -> Row:
+    return _absolute(f"{task_id} reset observation", ours.observation[0], recorded.observation[0], RESET_TOLERANCE)
+
+
+def _absolute(quantity: str, ours: np.ndarray, recorded: np.ndarray, tolerance: float) -> Row:
+    row = compare(quantity, ours, recorded)
+    if not np.isfinite(row.abs_error):
+        return row
+    return row._replace(ok=row.abs_error <= tolerance, note=f"absolute, at most {tolerance:g}")
