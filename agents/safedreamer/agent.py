@@ -92,7 +92,7 @@ class SafeDreamer:
         steps = env.episode_env_steps if config.planner.cost_scale == "release" else env.episode_agent_steps
         self.cost_scale = steps / config.planner.horizon
         self._act = jax.jit(self._act_impl, static_argnames="mode")
-        self._update = jax.jit(self._update_impl, donate_argnums=0)
+        self._update = jax.jit(self.update_function, donate_argnums=0)
         self._end_episode = jax.jit(partial(update_pid, config.pid))
 
     # Construction
@@ -201,7 +201,8 @@ class SafeDreamer:
         """One learner update on a replay batch [B, T, ...]; donates `state`."""
         return self._update(state, dict(batch), key)
 
-    def _update_impl(self, state: AgentState, batch, key):
+    def update_function(self, state: AgentState, batch: Mapping[str, jax.Array], key: jax.Array):
+        """What `update` jits: a pure function, for tracing and counting."""
         model_key, start_key, imagine_key = jax.random.split(key, 3)
         params, opt = state.params, state.optimizers
         metrics: dict[str, jax.Array] = {}

@@ -66,19 +66,20 @@ def cpu(method: str, obs: str) -> SafeDreamerConfig:
         model=ModelConfig(
             deter=128,
             stoch=16,
-            classes=16,
+            classes=8,
             units=128,
-            head_units=128,
+            head_units=96,
             vector_units=128,
             vector_layers=2,
             conv_depth=16,
+            bins=63,
             vector_scale=5.0,
             optimizer=OptimizerConfig(6e-4, 1e-8, 1000.0),
         ),
         actor=ActorConfig(optimizer=_CPU_LEARNING),
         critic=CriticConfig(optimizer=_CPU_LEARNING),
         imagination=ImaginationConfig(starts=128),
-        planner=PlannerConfig(candidates=96, elites=12, iterations=4, actor_fraction=0.25, cost_scale="exact"),
+        planner=PlannerConfig(candidates=48, elites=8, iterations=3, actor_fraction=0.33, cost_scale="exact"),
     )
     return _vary(config, method)
 

@@ -1,0 +1,112 @@
+"""What is timed: a planned action and an update of a method at the release's own settings, on random data."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from agents.api import ArraySpec, EnvSpec
+from agents.safedreamer.agent import SafeDreamer
+from agents.safedreamer.config import SafeDreamerConfig
+from agents.safedreamer.presets import agent_config
+
+BATCH, LENGTH = 16, 64  # the release's batch
+# PointGoal1 as the release sees it: two cameras, or 29 coordinates of which 16 are hazard positions.
+VISION = {name: ArraySpec((64, 64, 3), "uint8") for name in ("image", "image2")}
+VECTOR = {"observation": ArraySpec((29,), "float32")}
+HAZARDS = {"hazards": slice(9, 25)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One timed function. `release_seconds` is what the authors' release took on two cores of the reference machine, if known."""
+
+    name: str
+    method: str
+    obs: str
+    kind: str  # "plan" or "update"
+    dtype: str = "float32"
+    envs: int = 1
+    conv_impl: str = "auto"
+    release_seconds: float | None = None
+
+    def config(self) -> SafeDreamerConfig:
+        base = agent_config(self.method, self.obs, "release")
+        return dataclasses.replace(base, dtype=self.dtype, model=dataclasses.replace(base.model, conv_impl=self.conv_impl))
+
+    def prepare(self) -> tuple[Callable[..., Any], tuple[Any, ...], Callable[[], Any]]:
+        """The traced function with its arguments, for counting FLOPs, and a call without arguments, for timing."""
+        obs = VISION if self.obs == "vision" else VECTOR
+        config = self.config()
+        agent = SafeDreamer(config, EnvSpec(obs, 2, 5, 1000, HAZARDS if self.obs == "coordinates" else {}))
+        state, key = agent.init(0), jax.random.key(1)
+        if self.kind == "update":
+            batch = jax.device_put(random_batch(obs, BATCH, LENGTH))
+            return agent.update_function, (state, batch, key), Updater(agent, state, batch, key)
+        rows = {name: random_array(spec, (self.envs,)) for name, spec in obs.items()}
+        args = (state, agent.init_carry(self.envs), jax.device_put(rows), np.zeros(self.envs, bool), key)
+        return lambda *a: agent.act(*a, mode="eval"), args, lambda: agent.act(*args, mode="eval")[0]
+
+
+class Updater:
+    """Calls the update again and again on the state it returned: the state's buffers are donated."""
+
+    def __init__(self, agent: SafeDreamer, state: Any, batch: Any, key: jax.Array):
+        self.agent, self.state, self.batch, self.key = agent, jax.tree.map(jax.numpy.copy, state), batch, key
+
+    def __call__(self) -> Any:
+        self.state, metrics = self.agent.update(self.state, self.batch, self.key)
+        return self.state, metrics
+
+
+def random_array(spec: ArraySpec, lead: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Uniform bytes or normal floats, [*lead, *shape]."""
+    rng = np.random.default_rng(seed)
+    shape = (*lead, *spec.shape)
+    return rng.integers(0, 256, shape, np.uint8) if spec.dtype == "uint8" else rng.normal(size=shape).astype(np.float32)
+
+
+def random_batch(obs: dict[str, ArraySpec], batch: int, length: int) -> dict[str, np.ndarray]:
+    """A replay batch [B, T, ...] of one endless episode."""
+    rng = np.random.default_rng(1)
+    flags = {name: np.zeros((batch, length), bool) for name in ("is_first", "is_last", "is_terminal")}
+    return {name: random_array(spec, (batch, length)) for name, spec in obs.items()} | flags | {
+        "action": rng.uniform(-1, 1, (batch, length, 2)).astype(np.float32),
+        "reward": rng.normal(size=(batch, length)).astype(np.float32),
+        "cost": (rng.random((batch, length)) < 0.1).astype(np.float32),
+    }
+
+
+def release_cases() -> list[Case]:
+    """The four numbers measured from the release, and the vision update with XLA's own convolutions beside ours."""
+    return [
+        Case("plan, vector preset", "osrp", "coordinates", "plan", release_seconds=0.80),
+        Case("update, vector preset", "osrp", "coordinates", "update", release_seconds=1.46),
+        Case("plan, vision preset", "osrp_lag", "vision", "plan", release_seconds=7.2),
+        Case("update, vision preset", "bsrp_lag", "vision", "update", release_seconds=43.0),
+    ]
+
+
+def accelerator_cases() -> list[Case]:
+    """Planner latency for 1, 8 and 64 environments and update time at the vision preset, in both compute dtypes."""
+    dtypes = ("float32", "bfloat16")
+    plans = [
+        Case(f"plan, vision, {n} environments, {d}", "osrp_lag", "vision", "plan", d, n) for d in dtypes for n in (1, 8, 64)
+    ]
+    return plans + [Case(f"update, vision, {d}", "bsrp_lag", "vision", "update", d) for d in dtypes]
+
+
+def convolution_cases() -> list[Case]:
+    """The vision update with each form of the convolutions."""
+    return [Case(f"update, vision, conv {impl}", "bsrp_lag", "vision", "update", conv_impl=impl) for impl in ("matmul", "xla")]
+
+
+SUITES: dict[str, Callable[[], list[Case]]] = {
+    "release": release_cases,
+    "accelerator": accelerator_cases,
+    "convolution": convolution_cases,
+}
