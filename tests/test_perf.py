@@ -1,0 +1,44 @@
+"""FLOP counting by hand, and the benchmark's cases; nothing here is timed."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from benchmarks.perf.cases import SUITES
+from benchmarks.perf.flops import matmul_flops
+
+
+def test_matmul_flops_by_hand():
+    # [3, 4] @ [4, 5]: 3 * 5 outputs of 4 multiply-adds
+    assert matmul_flops(lambda a, b: a @ b, jnp.ones((3, 4)), jnp.ones((4, 5))) == 2 * 3 * 4 * 5
+
+
+def test_loops_count_as_often_as_they_run():
+    def looped(a):
+        return jax.lax.scan(lambda carry, _: (carry @ a, None), a, None, length=7)[0]
+
+    assert matmul_flops(jax.jit(looped), jnp.ones((4, 4))) == 7 * 2 * 4**3
+
+
+def test_convolution_by_hand():
+    def conv(x, kernel):
+        return jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    # 4 x 4 outputs of 6 channels, each 4 * 4 taps over 3 channels
+    assert matmul_flops(conv, jnp.ones((1, 8, 8, 3)), jnp.ones((4, 4, 3, 6))) == 2 * 4 * 4 * 6 * 4 * 4 * 3
+
+
+def test_transposed_convolution_counts_no_dilation_zeros():
+    def conv(x, kernel):
+        return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWOI", "NHWC"))
+
+    # 8 x 8 outputs of 6 channels, each seeing 2 x 2 of the 4 x 4 taps over 3 channels
+    assert matmul_flops(conv, jnp.ones((1, 4, 4, 3)), jnp.ones((4, 4, 6, 3))) == 2 * 8 * 8 * 6 * 2 * 2 * 3
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_cases_name_valid_settings(suite):
+    cases = SUITES[suite]()
+    assert len({case.name for case in cases}) == len(cases)
+    for case in cases:
+        assert case.config().dtype == case.dtype
