@@ -6,6 +6,7 @@ key and the episode seeds it is given.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -16,6 +17,7 @@ import numpy as np
 from agents.api import Agent, PyTree
 from benchmarks.envs import VectorEnv
 
+EVALUATE = 2  # stream of keys, beside those of the loop
 MAX_ENVS = 16  # environments at once; more episodes run in turns
 
 
@@ -48,6 +50,42 @@ class Tally:
             finished.append(Episode(int(episode[i]), float(self._returns[i]), float(self._costs[i]), int(self._lengths[i])))
             self._returns[i] = self._costs[i] = self._lengths[i] = 0
         return finished
+
+
+def evaluation_key(run_seed: int, env_steps: int) -> jax.Array:
+    """The key of the evaluation after `env_steps` of training, the same in the loop and on the command line."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(run_seed), EVALUATE), env_steps)
+
+
+class Forecast:
+    """Seconds that the next evaluation will take, so that a run which ends by the clock leaves time for it.
+
+    As long as the last one; before the first, what acting in training suggests, compilation included.
+    """
+
+    def __init__(self, episode_agent_steps: int, num_envs: int, episodes: int) -> None:
+        rounds = -(-episodes // MAX_ENVS)
+        self._actions = rounds * episode_agent_steps * max(1.0, min(episodes, MAX_ENVS) / num_envs) if episodes else 0.0
+        self._compiling = 0.0  # the first action, which compiles
+        self._acting: deque[float] = deque(maxlen=20)
+        self._last: float | None = None
+
+    def acted(self, seconds: float) -> None:
+        """One choice of actions for all training environments took so long."""
+        if self._compiling:
+            self._acting.append(seconds)
+        else:
+            self._compiling = seconds
+
+    def evaluated(self, seconds: float) -> None:
+        """An evaluation took so long."""
+        self._last = seconds
+
+    def seconds(self) -> float:
+        """The forecast; 0 before the policy has acted, or without evaluations."""
+        if self._last is not None or not self._actions:
+            return self._last or 0.0
+        return self._compiling + (self._actions * float(np.median(self._acting)) if self._acting else 0.0)
 
 
 def run_episodes(

@@ -28,8 +28,8 @@ from agents.api import Agent, EnvSpec, PyTree
 from agents.prefetch import Prefetch
 from benchmarks import checkpoint, metrics, records
 from benchmarks.envs import Step, VectorEnv
-from benchmarks.evaluate import Episode, Tally, mean_return_cost, run_episodes
-from benchmarks.progress import Reporter, Silent, Snapshot
+from benchmarks.evaluate import Episode, Forecast, Tally, evaluation_key, mean_return_cost, run_episodes
+from benchmarks.progress import Reporter, Silent, Snapshot, Speed
 from benchmarks.run_folder import CHECKPOINTS, REPLAY, claim, rewind
 from benchmarks.spec import RunSpec
 from benchmarks.transitions import make_replay, row
@@ -37,7 +37,7 @@ from benchmarks.transitions import make_replay, row
 MakeEnv = Callable[[], gymnasium.Env]
 MakeAgent = Callable[[EnvSpec], Agent]
 
-ACT, UPDATE, EVALUATE = 0, 1, 2  # streams of keys
+ACT, UPDATE = 0, 1  # streams of keys; benchmarks.evaluate has its own
 PREFILL = 3  # stream of numpy generators; batches draw from [seed, update] (agents.prefetch)
 RECENT_EPISODES = 10  # training episodes whose mean the progress line shows
 REPORT_SECONDS = 0.5
@@ -123,8 +123,8 @@ class Loop:
         self.window, self.sections = metrics.Window(), metrics.Sections()
         self.recent: deque[Episode] = deque(maxlen=RECENT_EPISODES)
         self.evaluation: list[Episode] = []
-        self.evaluation_seconds = 0.0
-        self.speed, self.speed_since = 0.0, (self._elapsed(), self.counters.env_steps)
+        self.forecast = Forecast(self.envs.spec.episode_agent_steps, self.config.num_envs, self.config.eval_episodes)
+        self.speed, self.logged = Speed(), (self._elapsed(), self.counters.env_steps)
         self.losses: dict[str, float] = {}
         self.renders = any(array.dtype == "uint8" for array in self.envs.spec.obs.values())
         self.step: Step = self.envs.reset()
@@ -180,7 +180,9 @@ class Loop:
             key = self._key(ACT, self.counters.iterations)
             actions, self.carry, info = self.agent.act(self.state, self.carry, self.step.obs, is_first, key, "train")
             self.window.add(info, "act/")
-            return np.asarray(actions, np.float32)
+            result = np.asarray(actions, np.float32)
+        self.forecast.acted(self.sections.last)
+        return result
 
     def _random_actions(self) -> np.ndarray:
         rng = np.random.default_rng([self.spec.seed, PREFILL, self.counters.iterations])
@@ -216,24 +218,24 @@ class Loop:
                 self.make_env,
                 run_seed=self.spec.seed,
                 episodes=self.config.eval_episodes,
-                key=self._key(EVALUATE, self.counters.env_steps),
+                key=evaluation_key(self.spec.seed, self.counters.env_steps),
                 # Starting processes takes longer than simulating; rendering is what pays for them.
                 workers=self.config.env_workers if self.renders else "inline",
             )
         for episode in self.evaluation:
             self._record(records.EVAL, episode)
         self.counters.evaluated_at = self.counters.env_steps
-        self.evaluation_seconds = self._elapsed() - begun
+        self.forecast.evaluated(self._elapsed() - begun)
 
     def log(self) -> None:
         """One row of metrics: means since the last row, and where the time went."""
         values = self.window.flush()
         now, env_steps = self._elapsed(), self.counters.env_steps
-        then, steps_then = self.speed_since
-        self.speed, self.speed_since = (env_steps - steps_then) / max(now - then, 1e-9), (now, env_steps)
+        (then, steps_then), self.logged = self.logged, (now, env_steps)
+        speed = (env_steps - steps_then) / max(now - then, 1e-9)
         self.losses = {k.removeprefix("train/"): v for k, v in values.items() if k.startswith("train/") and k.endswith("/loss")}
         row = {"env_steps": env_steps, "agent_steps": self.counters.agent_steps, "updates": self.counters.updates}
-        row |= {"wall_seconds": round(now, 2), "env_steps_per_second": round(self.speed, 2)}
+        row |= {"wall_seconds": round(now, 2), "env_steps_per_second": round(speed, 2)}
         self.metrics.write(row | values | self.sections.flush())
 
     def save(self) -> None:
@@ -252,8 +254,9 @@ class Loop:
     def report(self, phase: str = "train") -> None:
         """Tell the reporter where the run stands."""
         now = self.reported_at = self._elapsed()
-        then, steps_then = self.speed_since
-        speed = self.speed or (self.counters.env_steps - steps_then) / max(now - then, 1e-9)
+        if self.counters.agent_steps < self.config.prefill:
+            self.speed.forget()  # random actions are fast and say nothing about what follows
+        speed = self.speed(now, self.counters.env_steps)
         recent, last = (mean_return_cost(list(x)) if x else None for x in (self.recent, self.evaluation))
         self.options.reporter.update(
             Snapshot(self.counters.env_steps, self.spec.steps, now, speed, recent, last, self.losses, phase)
@@ -293,5 +296,5 @@ class Loop:
 
     def _over(self) -> bool:
         limit = self.options.max_minutes
-        late = limit is not None and self._elapsed() + self.evaluation_seconds >= 60.0 * limit
+        late = limit is not None and self._elapsed() + self.forecast.seconds() >= 60.0 * limit
         return self._spent() or late or self.options.should_stop()

@@ -43,6 +43,7 @@ class Sections:
     def __init__(self) -> None:
         self._seconds: dict[str, float] = defaultdict(float)
         self._start = time.perf_counter()
+        self.last = 0.0  # of the part that ended last
 
     @contextlib.contextmanager
     def __call__(self, name: str) -> Iterator[None]:
@@ -50,7 +51,8 @@ class Sections:
         try:
             yield
         finally:
-            self._seconds[name] += time.perf_counter() - start
+            self.last = time.perf_counter() - start
+            self._seconds[name] += self.last
 
     def flush(self) -> dict[str, float]:
         """`time/<part>` in seconds, `time/other` for what no part claimed, `time/total`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from typing import NamedTuple, Protocol
 
 from rich.progress import BarColumn, Progress, TextColumn
@@ -26,6 +27,25 @@ class Snapshot(NamedTuple):
         if self.env_steps_per_second <= 0:
             return None
         return max(0, self.total_env_steps - self.env_steps) / self.env_steps_per_second
+
+
+class Speed:
+    """Simulator steps per second over the last minute, pauses for compiling and evaluating included."""
+
+    def __init__(self, window_seconds: float = 60.0) -> None:
+        self._window_seconds = window_seconds
+        self._points: deque[tuple[float, int]] = deque()
+
+    def __call__(self, seconds: float, env_steps: int) -> float:
+        """Note where the run is, and say how fast it got there; 0 while nothing is known."""
+        self._points.append((seconds, env_steps))
+        while len(self._points) > 2 and seconds - self._points[1][0] >= self._window_seconds:
+            self._points.popleft()
+        then, steps_then = self._points[0]
+        return (env_steps - steps_then) / (seconds - then) if seconds > then else 0.0
+
+    def forget(self) -> None:
+        self._points.clear()
 
 
 class Reporter(Protocol):

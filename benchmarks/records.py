@@ -119,9 +119,8 @@ def read_records(paths: Path | str | Iterable[Path | str]) -> pd.DataFrame:
         if not file.is_file():
             raise FileNotFoundError(f"no episode records at {file}")
         check_header(file)
-        nan = {"return": ["nan"], "cost": ["nan"]}
-        frame = pd.read_csv(file, keep_default_na=False, na_values=nan, float_precision="round_trip")
-        frames.append(frame.astype(dict(DTYPES)))
+        text = pd.read_csv(file, dtype=str, keep_default_na=False)  # numbers then parse exactly, and "nan" stays a name
+        frames.append(text.astype(dict(DTYPES)))
     if not frames:
         raise ValueError("no record files given")
     return pd.concat(frames, ignore_index=True)

@@ -26,7 +26,7 @@ def test_a_row_survives_writing_and_reading(tmp_path):
         # numpy scalars, a name that looks like a missing value, a comma: none of them may change
         writer.write(RECORD._replace(method="nan", task="a,b", return_=np.float32(0.1), env_steps=np.int64(5)))
     frame = read_records(path)
-    assert dict(frame.iloc[0]) == {column: value for column, value in zip(COLUMNS, RECORD, strict=True)}
+    assert dict(frame.iloc[0]) == dict(zip(COLUMNS, RECORD, strict=True))
     assert list(frame["method"]) == ["osrp", "nan"] and frame["task"][1] == "a,b"
     assert frame["return"][1] == float(np.float32(0.1)) and frame["env_steps"].dtype == np.int64
 
@@ -52,7 +52,7 @@ def test_a_file_with_other_columns_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "episodes.csv"
     path.write_text("seed,return\n1,2\n")
     for use in (RecordWriter, read_records):
-        with pytest.raises(ValueError, match="missing.*'run_id'"):
+        with pytest.raises(ValueError, match=r"missing.*'run_id'"):
             use(path)
     assert path.read_text() == "seed,return\n1,2\n"
 

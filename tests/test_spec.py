@@ -80,7 +80,7 @@ def test_impossible_runs_are_refused():
         spec_of(steps=0)
     with pytest.raises(BadInput, match="seed=-1"):
         spec_of(seed=-1)
-    with pytest.raises(BadInput, match="replay.capacity=31 must be at least"):
+    with pytest.raises(BadInput, match=r"replay.capacity=31 must be at least"):
         spec_of(replay=dataclasses.replace(spec_of().replay, capacity=31))
 
 

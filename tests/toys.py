@@ -1,4 +1,4 @@
-"""A toy constrained environment and small agents, for tests of the loop: no simulator, no networks, milliseconds per episode."""
+"""A toy constrained environment and a toy agent, for tests of the loop: no simulator, no networks, milliseconds per episode."""
 
 from __future__ import annotations
 

@@ -147,13 +147,11 @@ def _default_out(policy: Policy) -> Path:
 
 def run(policy: Policy, out: Path, episodes: int, workers: Literal["process", "inline"]) -> None:
     """Run the episodes, write them to `out` (replacing it) and print them."""
-    import jax
-
     from benchmarks import checkpoint
     from benchmarks.envs import env_spec as spec_of
-    from benchmarks.evaluate import mean_return_cost, run_episodes
-    from benchmarks.run import agent_for, env_factory, official_agent, probe
+    from benchmarks.evaluate import evaluation_key, mean_return_cost, run_episodes
     from benchmarks.records import EVAL, EpisodeRecord, RecordWriter
+    from benchmarks.run import agent_for, env_factory, official_agent, probe
 
     spec = policy.spec
     make = env_factory(spec.task, spec.obs, spec.loop.action_repeat)
@@ -174,7 +172,7 @@ def run(policy: Policy, out: Path, episodes: int, workers: Literal["process", "i
         make,
         run_seed=spec.seed,
         episodes=episodes,
-        key=jax.random.fold_in(jax.random.key(spec.seed), policy.env_steps),
+        key=evaluation_key(spec.seed, policy.env_steps),
         workers=workers,
         on_episode=lambda e: print(f"{e.episode:>8} {e.return_:>9.2f} {e.cost:>8.1f} {e.length:>7}", flush=True),
     )

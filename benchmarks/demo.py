@@ -1,0 +1,92 @@
+"""The demo: four methods on the real SafetyPointGoal1 with coordinates, one after another; then curves and a table.
+
+It shows that everything works on this machine, not what the methods can do: that takes an hour each. Each method gets an equal
+share of the time that is left. Sizes are those of the preset `cpu`, but for a planner that looks at fewer and shorter plans.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import time
+from pathlib import Path
+
+from benchmarks.loop import Options
+from benchmarks.methods import settings
+from benchmarks.progress import reporter
+from benchmarks.run import launch
+from benchmarks.run_folder import SPEC_FILE
+from benchmarks.spec import BadInput, RunSpec
+
+METHODS = ("osrp", "osrp_lag", "bsrp_lag", "dreamerv3")
+TASK, OBS = "SafetyPointGoal1-v0", "coordinates"
+REPORT_MINUTES = 0.5  # kept for drawing the figures and for what a run does after its time is up
+RUNS = "runs"
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoConfig:
+    """How much time the demo takes, and where its results go."""
+
+    out: Path = Path("results/demo")
+    """Folder for runs, curves and table; what an earlier demo left there is replaced."""
+    minutes: float = 8.0
+    """Wall-clock minutes for everything."""
+    steps: int = 60_000
+    """Simulator steps per method at most; a slow machine ends earlier, by the clock."""
+    seed: int = 0
+    """Seed of all runs."""
+
+    def __post_init__(self) -> None:
+        if not self.minutes > REPORT_MINUTES:
+            raise BadInput(f"minutes={self.minutes} must exceed {REPORT_MINUTES}")
+        if self.steps < 1:
+            raise BadInput(f"steps={self.steps} must be positive")
+        if self.seed < 0:
+            raise BadInput(f"seed={self.seed} must not be negative")
+
+
+def demo_spec(method: str, config: DemoConfig) -> RunSpec:
+    """The preset `cpu` with a short prefill, few short evaluations and a light planner."""
+    chosen = settings(method, OBS, "cpu")
+    loop = dataclasses.replace(
+        chosen.loop, prefill=600, eval_every=2000, eval_episodes=3, log_every=400, checkpoint_every=1_000_000
+    )
+    planner = dataclasses.replace(chosen.agent.planner, horizon=8, candidates=48, elites=6, iterations=2)
+    agent = dataclasses.replace(chosen.agent, planner=planner)
+    return RunSpec(method, TASK, OBS, config.seed, config.steps, "cpu", loop, chosen.replay, agent)
+
+
+def run_demo(config: DemoConfig) -> int:
+    """Train, plot, print the table. Returns 0."""
+    began = time.perf_counter()
+    clear(config.out)
+    # Before the runs, so that they are given what is left: the first import of Matplotlib on a machine lists its fonts.
+    from analysis.report import write_report
+
+    left = lambda: config.minutes - (time.perf_counter() - began) / 60.0  # noqa: E731
+    print(
+        f"demo: {len(METHODS)} methods on {TASK} ({OBS}), about {config.minutes:g} minutes, results in {config.out}", flush=True
+    )
+    for index, name in enumerate(METHODS):
+        minutes = max(0.1, (left() - REPORT_MINUTES) / (len(METHODS) - index))
+        live = reporter(f"[{index + 1}/{len(METHODS)}] {name}", every_seconds=10.0)
+        try:
+            launch(demo_spec(name, config), config.out / RUNS / name, Options(max_minutes=minutes, reporter=live))
+        finally:
+            live.close()
+    report = write_report([config.out / RUNS], config.out, title=f"Demo: {TASK}, {config.minutes:g} minutes")
+    print((config.out / "table.md").read_text(encoding="utf-8"))
+    print("wrote " + ", ".join(map(str, report.files)))
+    print(f"demo: done in {(time.perf_counter() - began) / 60.0:.1f} minutes")
+    return 0
+
+
+def clear(out: Path) -> None:
+    """Remove the runs of an earlier demo. Raises BadInput when the folder holds anything else that could be lost."""
+    runs = out / RUNS
+    if runs.is_dir():
+        strange = [path.name for path in runs.iterdir() if path.name not in METHODS or not (path / SPEC_FILE).is_file()]
+        if strange:
+            raise BadInput(f"{runs} holds {', '.join(sorted(strange))}, which no demo wrote: choose another --out")
+        shutil.rmtree(runs)
