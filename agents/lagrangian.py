@@ -140,7 +140,7 @@ def init_augmented(config: AugmentedConfig) -> AugmentedState:
 def augmented_penalty(state: AugmentedState, excess: jax.Array) -> jax.Array:
     """Penalty to add to a loss for a constraint excess g = C - b; gradients flow through g.
 
-        u = lambda + mu g;   psi = lambda g + mu g^2 / 2   if u > 0   else   -lambda^2 / (2 mu)
+    u = lambda + mu g;   psi = lambda g + mu g^2 / 2   if u > 0   else   -lambda^2 / (2 mu)
     """
     active = state.multiplier + state.penalty * excess > 0
     return jnp.where(

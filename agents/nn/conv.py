@@ -58,7 +58,7 @@ def conv_transpose_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Along one axis, out[2m] = k0 x[m-1] + k2 x[m] and out[2m+1] = k1 x[m] + k3 x[m+1]; in two dimensions each parity pair sees
     two by two inputs.
     """
-    batch, rows, cols, channels = x.shape
+    batch, rows, cols, _ = x.shape
     out = kernel.shape[2]
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     phases = []
@@ -76,7 +76,15 @@ class Conv(nnx.Module):
     """4x4 convolution with stride 2, or its transpose; with `norm`: no bias, LayerNorm over channels, SiLU; without: bias only."""
 
     def __init__(
-        self, fan_in: int, fan_out: int, *, rngs: nnx.Rngs, transpose: bool, norm: bool, impl: Impl, dtype: jnp.dtype = jnp.float32
+        self,
+        fan_in: int,
+        fan_out: int,
+        *,
+        rngs: nnx.Rngs,
+        transpose: bool,
+        norm: bool,
+        impl: Impl,
+        dtype: jnp.dtype = jnp.float32,
     ):
         area = KERNEL * KERNEL
         shape = (KERNEL, KERNEL, fan_out, fan_in) if transpose else (KERNEL, KERNEL, fan_in, fan_out)
@@ -84,7 +92,7 @@ class Conv(nnx.Module):
         self.norm = LayerNorm(fan_out) if norm else None
         self.bias = None if norm else nnx.Param(jnp.zeros((fan_out,), jnp.float32))
         self.transpose = transpose
-        self.impl = impl
+        self.impl: Impl = impl
         self.dtype = dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -95,6 +103,7 @@ class Conv(nnx.Module):
             (True, "matmul"): conv_transpose_matmul,
         }
         y = forms[self.transpose, resolve_impl(self.impl)](x.astype(self.dtype), self.kernel[...].astype(self.dtype))
-        if self.norm is not None:
-            return jax.nn.silu(self.norm(y))
-        return y + self.bias[...].astype(self.dtype)
+        if self.bias is not None:
+            return y + self.bias[...].astype(self.dtype)
+        assert self.norm is not None
+        return jax.nn.silu(self.norm(y))

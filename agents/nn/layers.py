@@ -28,7 +28,14 @@ class Linear(nnx.Module):
     """x @ kernel (+ bias)."""
 
     def __init__(
-        self, fan_in: int, fan_out: int, *, rngs: nnx.Rngs, bias: bool = True, outscale: float = 1.0, dtype: jnp.dtype = jnp.float32
+        self,
+        fan_in: int,
+        fan_out: int,
+        *,
+        rngs: nnx.Rngs,
+        bias: bool = True,
+        outscale: float = 1.0,
+        dtype: jnp.dtype = jnp.float32,
     ):
         self.kernel = nnx.Param(fan_avg_init(rngs.params(), (fan_in, fan_out), outscale, fan_in, fan_out))
         self.bias = nnx.Param(jnp.zeros((fan_out,), jnp.float32)) if bias else None

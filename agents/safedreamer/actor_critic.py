@@ -27,7 +27,14 @@ class Actor(nnx.Module):
     """Diagonal Gaussian: mean = tanh(m), std = min + (max - min) * sigmoid(s + 2); samples are not squashed."""
 
     def __init__(
-        self, feat_dim: int, action_dim: int, config: ActorConfig, model: ModelConfig, *, rngs: nnx.Rngs, dtype: jnp.dtype = jnp.float32
+        self,
+        feat_dim: int,
+        action_dim: int,
+        config: ActorConfig,
+        model: ModelConfig,
+        *,
+        rngs: nnx.Rngs,
+        dtype: jnp.dtype = jnp.float32,
     ):
         self.mlp = MLP(feat_dim, model.head_units, model.head_layers, rngs=rngs, dtype=dtype)
         self.mean = Linear(model.head_units, action_dim, rngs=rngs, dtype=dtype)
@@ -67,7 +74,11 @@ class Trajectory(NamedTuple):
 
 
 def rollout(
-    model: WorldModel, start: Latent, policy: Callable[[jax.Array, jax.Array, jax.Array], jax.Array], horizon: int, key: jax.Array
+    model: WorldModel,
+    start: Latent,
+    policy: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
+    horizon: int,
+    key: jax.Array,
 ) -> tuple[Latent, jax.Array]:
     """Latents and actions [H+1, N, ...] from `start` [N, ...] under `policy(t, feat, key)` -> [N, A]; latents are sampled."""
 
@@ -131,8 +142,8 @@ def actor_loss(
 ) -> ActorTerms:
     """Weighted mean of -advantage - entropy bonus, plus the augmented Lagrangian's penalty where one is given.
 
-        advantage = (R - v) / max(1, p95 - p5);   weight = cumprod(discount * cont) / discount
-        excess = mean over starts of (sum over steps of Rc if pessimistic else mean) - cost_limit
+    advantage = (R - v) / max(1, p95 - p5);   weight = cumprod(discount * cont) / discount
+    excess = mean over starts of (sum over steps of Rc if pessimistic else mean) - cost_limit
     """
     entropy = normal_entropy(actor(sg(traj.feat))[1])
     advantage = (rewards.ret - rewards.value[:-1]) / return_scale(norm)
@@ -146,7 +157,9 @@ def actor_loss(
     return ActorTerms(loss + penalty, penalty, excess, entropy)
 
 
-def critic_loss(critic: Critic, slow: Critic, feat: jax.Array, target: jax.Array, weight: jax.Array, slow_scale: float) -> jax.Array:
+def critic_loss(
+    critic: Critic, slow: Critic, feat: jax.Array, target: jax.Array, weight: jax.Array, slow_scale: float
+) -> jax.Array:
     """Mean of weight * (-log p(target) - slow_scale * log p(mean of the slow copy)); feat [H, N, F], target and weight [H, N]."""
     logits = critic(sg(feat))
     fit = -twohot_log_prob(logits, sg(target))

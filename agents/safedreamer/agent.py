@@ -197,7 +197,9 @@ class SafeDreamer:
             return state
         return state._replace(pid=self._end_episode(state.pid, cost, self.config.cost_limit, agent_steps))
 
-    def update(self, state: AgentState, batch: Mapping[str, np.ndarray], key: jax.Array) -> tuple[AgentState, dict[str, jax.Array]]:
+    def update(
+        self, state: AgentState, batch: Mapping[str, np.ndarray], key: jax.Array
+    ) -> tuple[AgentState, dict[str, jax.Array]]:
         """One learner update on a replay batch [B, T, ...]; donates `state`."""
         return self._update(state, dict(batch), key)
 
@@ -242,7 +244,7 @@ class SafeDreamer:
             metrics["pid/multiplier"] = state.pid.multiplier
         return state, metrics
 
-    def _step(self, name: str, grads: Params, opt_state: Any, params: Params) -> tuple[Params, Any]:
+    def _step(self, name: str, grads: Any, opt_state: Any, params: Any) -> tuple[Any, Any]:
         updates, opt_state = getattr(self.optimizers, name).update(grads, opt_state, params)
         return optax.apply_updates(params, updates), opt_state
 
@@ -320,9 +322,7 @@ class SafeDreamer:
         current = getattr(params, name)
 
         def loss(p):
-            return critic_loss(
-                nnx.merge(graph, p), nnx.merge(graph, slow), feat, target, weight, self.config.critic.slow_scale
-            )
+            return critic_loss(nnx.merge(graph, p), nnx.merge(graph, slow), feat, target, weight, self.config.critic.slow_scale)
 
         value, grads = jax.value_and_grad(loss)(current)
         new, opt_state = self._step(name, grads, getattr(state.optimizers, name), current)

@@ -80,7 +80,9 @@ class ModelConfig:
         for name in ("deter", "stoch", "units", "head_units", "head_layers", "vector_units", "vector_layers", "conv_depth"):
             _require(getattr(self, name) >= 1, f"model.{name}={getattr(self, name)} must be at least 1")
         _require(self.classes >= 2, f"model.classes={self.classes} must be at least 2")
-        _require(self.bins >= 3 and self.bins % 2 == 1, f"model.bins={self.bins} must be odd and at least 3, so that one bin is zero")
+        _require(
+            self.bins >= 3 and self.bins % 2 == 1, f"model.bins={self.bins} must be odd and at least 3, so that one bin is zero"
+        )
         _require(0.0 <= self.unimix < 1.0, f"model.unimix={self.unimix} must lie in 0..1")
 
 
@@ -180,7 +182,8 @@ class PlannerConfig:
         _require(self.iterations >= 1, f"planner.iterations={self.iterations} must be at least 1")
         _require(self.candidates >= 1, f"planner.candidates={self.candidates} must be at least 1")
         _require(
-            1 <= self.elites <= self.candidates, f"planner.elites={self.elites} must lie in 1..planner.candidates={self.candidates}"
+            1 <= self.elites <= self.candidates,
+            f"planner.elites={self.elites} must lie in 1..planner.candidates={self.candidates}",
         )
         _require(0.0 <= self.actor_fraction <= 1.0, f"planner.actor_fraction={self.actor_fraction} must lie in 0..1")
         _require(0.0 <= self.momentum < 1.0, f"planner.momentum={self.momentum} must lie in 0..1, 1 excluded")
@@ -224,7 +227,9 @@ class SafeDreamerConfig:
     def __post_init__(self):
         _require(self.cost_limit >= 0, f"cost_limit={self.cost_limit} must not be negative")
         plans = self.act_with == "planner"
-        needs_cost = self.multiplier != "none" or (plans and (self.planner.feasible_filter or self.planner.objective == "lagrangian"))
+        needs_cost = self.multiplier != "none" or (
+            plans and (self.planner.feasible_filter or self.planner.objective == "lagrangian")
+        )
         _require(
             not needs_cost or self.model.cost_source != "none",
             "this variant needs predicted costs: set model.cost_source to head (or geometry), not none",

@@ -96,7 +96,10 @@ def model_config(sizes: Mapping[str, Any], base: ModelConfig) -> ModelConfig:
 def observation_spec(sizes: Mapping[str, Any]) -> dict[str, ArraySpec]:
     """Observation arrays that a checkpoint's encoder takes; images are named as the release names its cameras."""
     side = sizes["image_size"]
-    images = {("image", "image2")[i] if i < 2 else f"image{i + 1}": ArraySpec((side, side, 3), "uint8") for i in range(sizes["images"])}
+    images = {
+        ("image", "image2")[i] if i < 2 else f"image{i + 1}": ArraySpec((side, side, 3), "uint8")
+        for i in range(sizes["images"])
+    }
     return images | {name: ArraySpec((size,), "float32") for name, size in sizes["vectors"].items()}
 
 
@@ -124,7 +127,9 @@ def agent_state(agent: SafeDreamer, checkpoint: OfficialCheckpoint, sizes: Mappi
         translate(template.params.model, arrays),
         translate(template.params.actor, arrays, sizes["actor"]),
         translate(template.params.critic, arrays, f"{critics}/critic/net"),
-        None if template.params.cost_critic is None else translate(template.params.cost_critic, arrays, f"{critics}/cost_critic/net"),
+        None
+        if template.params.cost_critic is None
+        else translate(template.params.cost_critic, arrays, f"{critics}/cost_critic/net"),
     )
     state = agent.state_from_params(params)
     state = state._replace(slow_critic=translate(template.params.critic, arrays, f"{critics}/critic/slow"))

@@ -27,7 +27,14 @@ def actor_proposals(model: WorldModel, actor: Actor, start: Latent, count: int, 
 
 
 def make_evaluate(
-    model: WorldModel, critic: Critic, cost_critic: Critic | None, start: Latent, *, discount: float, lam: float, cost_scale: float
+    model: WorldModel,
+    critic: Critic,
+    cost_critic: Critic | None,
+    start: Latent,
+    *,
+    discount: float,
+    lam: float,
+    cost_scale: float,
 ) -> Evaluate:
     """Evaluation from `start` [E, ...]; `cost_scale` extrapolates the sum of a plan's predicted costs to an episode."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from agents.lagrangian import AugmentedConfig
 from agents.safedreamer.config import (
     ActorConfig,
     CriticConfig,
@@ -72,6 +73,7 @@ def cpu(method: str, obs: str) -> SafeDreamerConfig:
             vector_units=128,
             vector_layers=2,
             conv_depth=16,
+            cost_weight=3.0,
             bins=63,
             vector_scale=5.0,
             optimizer=OptimizerConfig(6e-4, 1e-8, 1000.0),
@@ -80,6 +82,7 @@ def cpu(method: str, obs: str) -> SafeDreamerConfig:
         critic=CriticConfig(optimizer=_CPU_LEARNING),
         imagination=ImaginationConfig(starts=128),
         planner=PlannerConfig(candidates=48, elites=8, iterations=3, actor_fraction=0.33, cost_scale="exact"),
+        augmented=AugmentedConfig(penalty_init=1e-7),
     )
     return _vary(config, method)
 
@@ -87,7 +90,9 @@ def cpu(method: str, obs: str) -> SafeDreamerConfig:
 def debug(method: str, obs: str) -> SafeDreamerConfig:
     """Every size shrunk until a run takes seconds; learns nothing."""
     config = SafeDreamerConfig(
-        model=ModelConfig(deter=16, stoch=4, classes=4, units=16, head_units=16, head_layers=1, vector_units=16, vector_layers=1, conv_depth=2),
+        model=ModelConfig(
+            deter=16, stoch=4, classes=4, units=16, head_units=16, head_layers=1, vector_units=16, vector_layers=1, conv_depth=2
+        ),
         imagination=ImaginationConfig(horizon=5),
         planner=PlannerConfig(horizon=4, candidates=16, elites=4, iterations=2),
     )

@@ -124,8 +124,8 @@ class RSSM(nnx.Module):
         first = self.initial(batch)
 
         def step(prev, xs):
-            *row, step_key = xs
-            post = self.obs_step(prev, *row, first, step_key)
+            prev_action, embed_part, is_first, step_key = xs
+            post = self.obs_step(prev, prev_action, embed_part, is_first, first, step_key)
             return post, post
 
         _, post = jax.lax.scan(step, first, (*inputs, jax.random.split(key, length)))

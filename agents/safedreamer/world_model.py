@@ -31,7 +31,14 @@ class Head(nnx.Module):
     """Dense blocks and a linear layer, [..., F] -> [..., outputs] logits in float32; outscale 0 starts it at zero."""
 
     def __init__(
-        self, fan_in: int, outputs: int, config: ModelConfig, *, rngs: nnx.Rngs, outscale: float = 1.0, dtype: jnp.dtype = jnp.float32
+        self,
+        fan_in: int,
+        outputs: int,
+        config: ModelConfig,
+        *,
+        rngs: nnx.Rngs,
+        outscale: float = 1.0,
+        dtype: jnp.dtype = jnp.float32,
     ):
         self.mlp = MLP(fan_in, config.head_units, config.head_layers, rngs=rngs, dtype=dtype)
         self.out = Linear(config.head_units, outputs, rngs=rngs, outscale=outscale, dtype=dtype)
@@ -57,7 +64,9 @@ class WorldModel(nnx.Module):
         self.decoder = Decoder(config, env.obs, self.feat_dim, rngs=rngs, dtype=dtype)
         self.reward_head = Head(self.feat_dim, config.bins, config, rngs=rngs, outscale=0.0, dtype=dtype)
         self.cont_head = Head(self.feat_dim, 1, config, rngs=rngs, dtype=dtype)
-        self.cost_head = Head(self.feat_dim, config.bins, config, rngs=rngs, dtype=dtype) if config.cost_source == "head" else None
+        self.cost_head = (
+            Head(self.feat_dim, config.bins, config, rngs=rngs, dtype=dtype) if config.cost_source == "head" else None
+        )
         self.hazards = env.layout.get("hazards")
 
     def reward(self, feat: jax.Array) -> jax.Array:
@@ -70,7 +79,7 @@ class WorldModel(nnx.Module):
 
     def cost(self, feat: jax.Array) -> jax.Array:
         """Expected cost on arriving at a state, [...], from the source that the configuration names."""
-        if self.config.cost_source == "head":
+        if self.cost_head is not None:
             return twohot_mean(self.cost_head(feat))
         if self.config.cost_source == "geometry":
             (observation,) = self.decoder.decode_vectors(feat).values()
@@ -129,7 +138,7 @@ def model_loss(model: WorldModel, batch: Mapping[str, jax.Array], key: jax.Array
         weights["cost"] = jnp.where(batch["cost"] >= 1.0, config.cost_weight, 1.0)
     terms = {name: -value * weights[name] for name, value in logp.items()}
     terms |= {"dyn": config.dyn_scale * dyn, "rep": config.rep_scale * rep}
-    loss = sum(terms.values()).mean()
+    loss = jnp.stack(list(terms.values())).sum(0).mean()
     metrics = {f"model/{name}_loss": value.mean() for name, value in terms.items()}
     metrics |= {
         "model/loss": loss,
