@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.loop import Options
@@ -21,6 +22,7 @@ from benchmarks.spec import BadInput, RunSpec
 METHODS = ("osrp", "osrp_lag", "bsrp_lag", "dreamerv3")
 TASK, OBS = "SafetyPointGoal1-v0", "coordinates"
 REPORT_MINUTES = 0.5  # kept for drawing the figures and for what a run does after its time is up
+MIN_MINUTES = 0.1  # per method, when those before it took longer than planned
 RUNS = "runs"
 
 
@@ -50,36 +52,30 @@ def demo_spec(method: str, config: DemoConfig) -> RunSpec:
     """The preset `cpu` with a short prefill, few short evaluations and a light planner."""
     chosen = settings(method, OBS, "cpu")
     loop = dataclasses.replace(
-        chosen.loop, prefill=600, eval_every=2000, eval_episodes=3, log_every=400, checkpoint_every=1_000_000
+        chosen.loop, prefill=600, eval_every=1000, eval_episodes=3, log_every=400, checkpoint_every=1_000_000
     )
     planner = dataclasses.replace(chosen.agent.planner, horizon=8, candidates=48, elites=6, iterations=2)
     agent = dataclasses.replace(chosen.agent, planner=planner)
     return RunSpec(method, TASK, OBS, config.seed, config.steps, "cpu", loop, chosen.replay, agent)
 
 
-def run_demo(config: DemoConfig) -> int:
-    """Train, plot, print the table. Returns 0."""
+def run_demo(config: DemoConfig, report: Callable[[Path], None]) -> None:
+    """Train the methods under `config.out`/runs, then call `report` with that folder. Raises BadInput as `clear` does."""
     began = time.perf_counter()
     clear(config.out)
-    # Before the runs, so that they are given what is left: the first import of Matplotlib on a machine lists its fonts.
-    from analysis.report import write_report
-
-    left = lambda: config.minutes - (time.perf_counter() - began) / 60.0  # noqa: E731
     print(
         f"demo: {len(METHODS)} methods on {TASK} ({OBS}), about {config.minutes:g} minutes, results in {config.out}", flush=True
     )
     for index, name in enumerate(METHODS):
-        minutes = max(0.1, (left() - REPORT_MINUTES) / (len(METHODS) - index))
+        left = config.minutes - REPORT_MINUTES - (time.perf_counter() - began) / 60.0
+        minutes = max(MIN_MINUTES, left / (len(METHODS) - index))
         live = reporter(f"[{index + 1}/{len(METHODS)}] {name}", every_seconds=10.0)
         try:
             launch(demo_spec(name, config), config.out / RUNS / name, Options(max_minutes=minutes, reporter=live))
         finally:
             live.close()
-    report = write_report([config.out / RUNS], config.out, title=f"Demo: {TASK}, {config.minutes:g} minutes")
-    print((config.out / "table.md").read_text(encoding="utf-8"))
-    print("wrote " + ", ".join(map(str, report.files)))
+    report(config.out / RUNS)
     print(f"demo: done in {(time.perf_counter() - began) / 60.0:.1f} minutes")
-    return 0
 
 
 def clear(out: Path) -> None:

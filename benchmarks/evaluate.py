@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-import gymnasium
 import jax
 import numpy as np
 
 from agents.api import Agent, PyTree
 from benchmarks.envs import VectorEnv
+
+if TYPE_CHECKING:  # benchmarks.envs chooses the rendering backend, and has to be imported before Gymnasium
+    import gymnasium
+
+MakeEnv: TypeAlias = "Callable[[], gymnasium.Env]"
 
 EVALUATE = 2  # stream of keys, beside those of the loop
 MAX_ENVS = 16  # environments at once; more episodes run in turns
@@ -91,7 +95,7 @@ class Forecast:
 def run_episodes(
     agent: Agent,
     state: PyTree,
-    make_env: Callable[[], gymnasium.Env],
+    make_env: MakeEnv,
     *,
     run_seed: int,
     episodes: int,

@@ -18,9 +18,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-import gymnasium
 import jax
 import numpy as np
 
@@ -28,14 +27,13 @@ from agents.api import Agent, EnvSpec, PyTree
 from agents.prefetch import Prefetch
 from benchmarks import checkpoint, metrics, records
 from benchmarks.envs import Step, VectorEnv
-from benchmarks.evaluate import Episode, Forecast, Tally, evaluation_key, mean_return_cost, run_episodes
+from benchmarks.evaluate import Episode, Forecast, MakeEnv, Tally, evaluation_key, mean_return_cost, run_episodes
 from benchmarks.progress import Reporter, Silent, Snapshot, Speed
 from benchmarks.run_folder import CHECKPOINTS, REPLAY, claim, rewind
 from benchmarks.spec import RunSpec
 from benchmarks.transitions import make_replay, row
 
-MakeEnv = Callable[[], gymnasium.Env]
-MakeAgent = Callable[[EnvSpec], Agent]
+MakeAgent: TypeAlias = Callable[[EnvSpec], Agent]
 
 ACT, UPDATE = 0, 1  # streams of keys; benchmarks.evaluate has its own
 PREFILL = 3  # stream of numpy generators; batches draw from [seed, update] (agents.prefetch)

@@ -9,6 +9,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from benchmarks.allocator import keep_memory
 from benchmarks.spec import BadInput, choose
 
 COMMANDS = {
@@ -39,6 +40,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0 if args else 2
     try:
         name = choose("command", args[0], COMMANDS)
+        keep_memory()
         return importlib.import_module(f"benchmarks.cli.{name}").main(args[1:])
     except BadInput as error:
         print(f"{PROG}: error: {error}", file=sys.stderr)

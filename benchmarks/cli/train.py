@@ -119,12 +119,13 @@ def main(args: Sequence[str]) -> int:
     """Train; returns 0, also when stopped early with a checkpoint by --max-minutes, Ctrl-C or SIGTERM."""
     run, spec = read(args)
     out = run.out or default_out(spec)
+    from benchmarks.run_folder import check
+
+    check(spec, out)  # before the imports that take seconds
     from benchmarks.loop import Options
     from benchmarks.progress import reporter
-    from benchmarks.run_folder import check
     from benchmarks.run import launch
 
-    check(spec, out)
     print(f"{spec.method} on {spec.task} ({spec.obs}), seed {spec.seed}, run {spec.run_id} in {out}", flush=True)
     live = reporter(spec.method, run.report_seconds)
     try:
