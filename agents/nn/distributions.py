@@ -64,17 +64,22 @@ def unimix_probs(logits: jax.Array, unimix: float) -> jax.Array:
     return (1.0 - unimix) * jax.nn.softmax(logits.astype(jnp.float32), -1) + unimix / logits.shape[-1]
 
 
-def sample_onehot(key: jax.Array, probs: jax.Array) -> jax.Array:
-    """Straight-through one-hot sample of categorical variables, [..., C] -> [..., C].
+def onehot_from_uniform(uniform: jax.Array, probs: jax.Array) -> jax.Array:
+    """Straight-through one-hot samples of categorical variables: uniform [...] in 0..1, probs [..., C] -> [..., C].
 
     Inverse-CDF sampling: one uniform number a variable. The Gumbel trick would draw one a class, and drawing numbers is what
-    dominates a planner's rollout on CPU. The cumulative sum is a product with a triangle of ones, which is a fast matmul.
+    dominates a planner's rollout on CPU. The numbers are an argument so that a scan's are all drawn before it, in one call.
+    The cumulative sum is a product with a triangle of ones, which is a fast matmul.
     """
     classes = probs.shape[-1]
     cdf = jax.lax.stop_gradient(probs) @ jnp.triu(jnp.ones((classes, classes), probs.dtype))
-    threshold = jax.random.uniform(key, (*probs.shape[:-1], 1)) * cdf[..., -1:]
-    index = (cdf[..., :-1] <= threshold).sum(-1)
+    index = (cdf[..., :-1] <= uniform[..., None] * cdf[..., -1:]).sum(-1)
     return straight_through(jax.nn.one_hot(index, classes, dtype=probs.dtype), probs)
+
+
+def sample_onehot(key: jax.Array, probs: jax.Array) -> jax.Array:
+    """Straight-through one-hot sample of categorical variables, [..., C] -> [..., C]."""
+    return onehot_from_uniform(jax.random.uniform(key, probs.shape[:-1]), probs)
 
 
 def straight_through(value: jax.Array, probs: jax.Array) -> jax.Array:

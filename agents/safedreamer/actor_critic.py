@@ -48,10 +48,10 @@ class Actor(nnx.Module):
         std = self.config.min_std + (self.config.max_std - self.config.min_std) * spread
         return jnp.tanh(self.mean(x).astype(jnp.float32)), std
 
-    def sample(self, feat: jax.Array, key: jax.Array) -> jax.Array:
-        """Reparameterised sample [..., A]; features are stop-gradient, so actor gradients reach earlier steps through actions only."""
+    def act(self, feat: jax.Array, noise: jax.Array) -> jax.Array:
+        """Action mean + std * noise [..., A]; features are stop-gradient, so gradients reach earlier steps through actions only."""
         mean, std = self(sg(feat))
-        return mean + std * jax.random.normal(key, mean.shape)
+        return mean + std * noise
 
 
 class Critic(Head):
@@ -74,33 +74,36 @@ class Trajectory(NamedTuple):
 
 
 def rollout(
-    model: WorldModel,
-    start: Latent,
-    policy: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
-    horizon: int,
-    key: jax.Array,
+    model: WorldModel, start: Latent, policy: Callable[[jax.Array, jax.Array], jax.Array], inputs: jax.Array, key: jax.Array
 ) -> tuple[Latent, jax.Array]:
-    """Latents and actions [H+1, N, ...] from `start` [N, ...] under `policy(t, feat, key)` -> [N, A]; latents are sampled."""
+    """Latents and actions [H+1, N, ...] from `start` [N, ...]; the action at step t is `policy(feat [N, F], inputs[t])` -> [N, A].
+
+    `inputs` [H+1, ...] sets the length; latents are sampled.
+    """
+    noise = model.rssm.noise(key, (inputs.shape[0] - 1, start.deter.shape[0]))
 
     def step(carry, xs):
-        latent, action = carry
-        t, step_key = xs
-        model_key, policy_key = jax.random.split(step_key)
-        latent = model.rssm.img_step(latent, action, model_key)
-        action = policy(t, latent.feat, policy_key)
+        (latent, action), (step_noise, step_input) = carry, xs
+        latent = model.rssm.img_step(latent, action, step_noise)
+        action = policy(latent.feat, step_input)
         return (latent, action), (latent, action)
 
-    first_key, scan_key = jax.random.split(key)
-    first = policy(jnp.zeros((), jnp.int32), start.feat, first_key)
-    times = jnp.arange(1, horizon + 1)
-    _, (latents, actions) = jax.lax.scan(step, (start, first), (times, jax.random.split(scan_key, horizon)))
+    first = policy(start.feat, inputs[0])
+    _, (latents, actions) = jax.lax.scan(step, (start, first), (noise, inputs[1:]))
     latents = jax.tree.map(lambda x, xs: jnp.concatenate([x[None], xs], 0), start, latents)
     return latents, jnp.concatenate([first[None], actions], 0)
 
 
+def actor_rollout(model: WorldModel, actor: Actor, start: Latent, horizon: int, key: jax.Array) -> tuple[Latent, jax.Array]:
+    """`rollout` under samples of the actor."""
+    model_key, actor_key = jax.random.split(key)
+    shape = (horizon + 1, start.deter.shape[0], actor.mean.kernel.shape[-1])
+    return rollout(model, start, actor.act, jax.random.normal(actor_key, shape), model_key)
+
+
 def imagine(model: WorldModel, actor: Actor, start: Latent, start_cont: jax.Array, horizon: int, key: jax.Array) -> Trajectory:
     """Trajectory of the actor in the model; `start_cont` [N] is 1 - is_terminal of the starts."""
-    latents, action = rollout(model, start, lambda _, feat, k: actor.sample(feat, k), horizon, key)
+    latents, action = actor_rollout(model, actor, start, horizon, key)
     feat = latents.feat
     cont = jnp.concatenate([start_cont[None], model.cont(feat[1:])], 0)
     return Trajectory(feat, action, cont)

@@ -154,7 +154,9 @@ class SafeDreamer:
         latent_key, plan_key, action_key = jax.random.split(key, 3)
         rssm = nets.model.rssm
         embed = rssm.embed_part(nets.model.encoder(obs))
-        latent = rssm.obs_step(carry.latent, carry.action, embed, is_first, rssm.initial(is_first.shape[0]), latent_key)
+        latent = rssm.obs_step(
+            carry.latent, carry.action, embed, is_first, rssm.initial(is_first.shape[0]), rssm.noise(latent_key, is_first.shape)
+        )
         info, plan_mean = {}, carry.plan
         if self.config.act_with == "planner":
             result = self.plan(nets, latent, warm_start(carry.plan, is_first), multiplier, plan_key)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from agents.safedreamer.actor_critic import Actor, Critic, rollout, trajectory_returns
+from agents.safedreamer.actor_critic import Actor, Critic, actor_rollout, rollout, trajectory_returns
 from agents.safedreamer.planner import Evaluate, Outcomes
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.world_model import WorldModel
@@ -22,7 +22,7 @@ def repeat_latent(latent: Latent, count: int) -> Latent:
 def actor_proposals(model: WorldModel, actor: Actor, start: Latent, count: int, horizon: int, key: jax.Array) -> jax.Array:
     """Plans [E, count, H+1, A] sampled by the actor in the model, clipped to [-1, 1]."""
     envs = start.deter.shape[0]
-    _, actions = rollout(model, repeat_latent(start, count), lambda _, feat, k: actor.sample(feat, k), horizon, key)
+    _, actions = actor_rollout(model, actor, repeat_latent(start, count), horizon, key)
     return jnp.clip(actions.reshape(horizon + 1, envs, count, -1).transpose(1, 2, 0, 3), -1.0, 1.0)
 
 
@@ -41,7 +41,7 @@ def make_evaluate(
     def evaluate(plans: jax.Array, key: jax.Array) -> Outcomes:
         envs, count, rows, _ = plans.shape
         actions = plans.transpose(2, 0, 1, 3).reshape(rows, envs * count, -1)
-        latents, _ = rollout(model, repeat_latent(start, count), lambda t, *_: actions[t], rows - 1, key)
+        latents, _ = rollout(model, repeat_latent(start, count), lambda _, action: action, actions, key)
         # Only states 1..H matter: the λ-return at the start reads neither the value nor the continuation of the start itself.
         feat = jax.tree.map(lambda x: x[1:], latents).feat
         cont = jnp.concatenate([jnp.ones((1, envs * count)), model.cont(feat)], 0)

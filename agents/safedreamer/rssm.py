@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from agents.nn.distributions import mode_onehot, sample_onehot, unimix_probs
+from agents.nn.distributions import mode_onehot, onehot_from_uniform, unimix_probs
 from agents.nn.layers import DenseBlock, LayerNorm, Linear
 from agents.safedreamer.config import ModelConfig
 
@@ -78,11 +78,15 @@ class RSSM(nnx.Module):
         update = jax.nn.sigmoid(update - 1.0)
         return update * candidate + (1.0 - update) * deter
 
-    def img_step(self, prev: Latent, action: jax.Array, key: jax.Array) -> Latent:
-        """One predicted step from `prev` under `action` [..., A], stoch sampled from the prior."""
+    def noise(self, key: jax.Array, lead: tuple[int, ...]) -> jax.Array:
+        """Uniform numbers [*lead, S] from which `img_step` and `obs_step` draw their samples."""
+        return jax.random.uniform(key, (*lead, self.config.stoch))
+
+    def img_step(self, prev: Latent, action: jax.Array, noise: jax.Array) -> Latent:
+        """One predicted step from `prev` under `action` [..., A], stoch sampled from the prior by `noise` [..., S]."""
         deter = self.next_deter(prev.deter, prev.stoch, action)
         probs = self.prior_probs(deter)
-        return Latent(deter, sample_onehot(key, probs), jnp.log(probs))
+        return Latent(deter, onehot_from_uniform(noise, probs), jnp.log(probs))
 
     def embed_part(self, embed: jax.Array) -> jax.Array:
         """The embedding's summand of the posterior's first product, so that a scan need not repeat it step by step."""
@@ -97,9 +101,12 @@ class RSSM(nnx.Module):
         return self._probs(self.obs_stats(self.obs_out.activate(self.obs_out.linear.rows(deter, 0) + embed_part)))
 
     def obs_step(
-        self, prev: Latent, prev_action: jax.Array, embed_part: jax.Array, is_first: jax.Array, first: Latent, key: jax.Array
+        self, prev: Latent, prev_action: jax.Array, embed_part: jax.Array, is_first: jax.Array, first: Latent, noise: jax.Array
     ) -> Latent:
-        """One corrected step [B, ...]; where `is_first`, from the state `first` (see `initial`) with a zero action."""
+        """One corrected step [B, ...]; where `is_first`, from the state `first` (see `initial`) with a zero action.
+
+        `noise` [B, S] draws the sample.
+        """
 
         def choose(new, old):
             return jnp.where(is_first.reshape(-1, *[1] * (old.ndim - 1)), new, old)
@@ -108,7 +115,7 @@ class RSSM(nnx.Module):
         prev_action = choose(jnp.zeros_like(prev_action), prev_action)
         deter = self.next_deter(prev.deter, prev.stoch, prev_action)
         probs = self.posterior_probs(deter, embed_part)
-        return Latent(deter, sample_onehot(key, probs), jnp.log(probs))
+        return Latent(deter, onehot_from_uniform(noise, probs), jnp.log(probs))
 
     def observe(self, embed: jax.Array, action: jax.Array, is_first: jax.Array, key: jax.Array) -> tuple[Latent, jax.Array]:
         """Posterior [B, T, ...] along a sequence and the prior's logits [B, T, S, C].
@@ -124,10 +131,10 @@ class RSSM(nnx.Module):
         first = self.initial(batch)
 
         def step(prev, xs):
-            prev_action, embed_part, is_first, step_key = xs
-            post = self.obs_step(prev, prev_action, embed_part, is_first, first, step_key)
+            prev_action, embed_part, is_first, noise = xs
+            post = self.obs_step(prev, prev_action, embed_part, is_first, first, noise)
             return post, post
 
-        _, post = jax.lax.scan(step, first, (*inputs, jax.random.split(key, length)))
+        _, post = jax.lax.scan(step, first, (*inputs, self.noise(key, (length, batch))))
         post = jax.tree.map(lambda x: x.swapaxes(0, 1), post)
         return post, self.prior_logit(post.deter)
