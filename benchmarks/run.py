@@ -48,20 +48,25 @@ def agent_for(spec: RunSpec, env_spec: EnvSpec) -> Agent:
     return method(spec.method).make_agent(spec.agent, env_spec)
 
 
-def official_agent(path: Path, env_spec: EnvSpec, config: SafeDreamerConfig) -> tuple[SafeDreamer, PyTree]:
+def official_agent(
+    path: Path, env_spec: EnvSpec, config: SafeDreamerConfig, stoch: int | None = None
+) -> tuple[SafeDreamer, PyTree]:
     """Agent and learner state of an authors' checkpoint: sizes from the file, everything else from `config`.
 
+    `stoch`, the number of latent variables, is needed where it differs from their number of classes: the file does not say.
     Raises BadInput when the file is no such checkpoint or was trained on other observations or actions.
     """
     try:
-        return load_agent(path, env_spec, config)
+        return load_agent(path, env_spec, config, stoch=stoch)
     except (ValueError, OSError) as error:
         raise BadInput(f"{path}: {error}") from error
 
 
 def initial_state(spec: RunSpec, env_spec: EnvSpec) -> PyTree:
     """A learner state with the parameters of the authors' checkpoint. Raises BadInput when its sizes are not the spec's."""
-    agent, state = official_agent(Path(spec.init_from), env_spec, spec.agent)
+    model = spec.agent.model
+    stoch = model.stoch if model.stoch != model.classes else None
+    agent, state = official_agent(Path(spec.init_from), env_spec, spec.agent, stoch)
     theirs, ours = (flatten(dataclasses.asdict(config)) for config in (agent.config, spec.agent))
     options = [f"--{name} {value}" for name, value in theirs.items() if ours[name] != value]
     if options:

@@ -47,7 +47,10 @@ def claim(spec: RunSpec, out: Path) -> Iterator[Path]:
 
 
 def check(spec: RunSpec, out: Path) -> None:
-    """Raise BadInput unless `out` is absent, empty or a run of the same configuration. Changes nothing."""
+    """Raise BadInput unless `out` is absent, empty, a run of the same configuration, or one that ended before it had results.
+
+    Changes nothing.
+    """
     if not out.exists():
         return
     if not out.is_dir():
@@ -57,9 +60,15 @@ def check(spec: RunSpec, out: Path) -> None:
             raise BadInput(f"{out} is not empty and holds no {SPEC_FILE}: choose a new folder with --out")
         return
     different = diff(read_spec(out)["spec"], spec)
-    if different:
+    if different and _holds_results(out):
         shown = "; ".join(f"{name}: there {old!r}, here {new!r}" for name, (old, new) in different.items())
         raise BadInput(f"{out} belongs to another configuration ({shown}): choose another --out, or the same settings")
+
+
+def _holds_results(out: Path) -> bool:
+    file = out / records.FILE_NAME
+    rows = file.is_file() and len(file.read_text(encoding="utf-8").splitlines()) > 1
+    return rows or any((out / CHECKPOINTS).glob("[0-9]*"))
 
 
 def read_spec(folder: Path) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def test_a_folder_of_another_configuration_is_refused_with_the_difference(tmp_pa
 
     _, spec = train.read([*TOY, "--planner.horizon", "3"])
     with claim(spec, tmp_path / "run"):
-        pass
+        (tmp_path / "run" / "checkpoints" / "000000000100").mkdir(parents=True)
     line = refused(capsys, "train", *TOY, "--out", tmp_path / "run")
     assert "agent.planner.horizon: there 3, here 4" in line
 
@@ -163,6 +163,28 @@ def test_tasks_named_in_the_path_of_a_checkpoint():
     assert tasks_named(Path("ckpt/bsrp_safetycarbutton2/checkpoint.ckpt")) == ["SafetyCarButton2-v0"]
     assert tasks_named(Path("ckpt/racecarpush1/checkpoint.ckpt")) == ["SafetyRacecarPush1-v0"]  # and not CarPush1
     assert tasks_named(Path("ckpt/checkpoint.ckpt")) == []
+
+
+@pytest.mark.parametrize("name", ["config.json", "config.yaml"])
+def test_the_configuration_beside_a_checkpoint_knows_better_than_its_path(tmp_path, name):
+    folder = tmp_path / "PointGoal2"
+    folder.mkdir()
+    text = (
+        '{"seed": 1,\n "task": "safetygym_SafetyCarGoal1-v0"}'
+        if name == "config.json"
+        else "seed: 1\ntask: safetygym_SafetyCarGoal1-v0\n"
+    )
+    (folder / name).write_text(text)
+    assert tasks_named(folder / "checkpoint.ckpt") == ["SafetyCarGoal1-v0"]
+
+
+def test_an_authors_checkpoint_is_refused_on_another_task_or_observation(shared, capsys):
+    file = shared / "official" / "small_vector" / "official.ckpt"
+    args = ["evaluate", "--official", file, "--stoch", 4, "--out", "unused.csv"]
+    line = refused(capsys, *args, "--task", "SafetyCarGoal1-v0", "--obs", "coordinates")
+    assert "was trained on SafetyPointGoal1-v0" in line and "--force" in line
+    line = refused(capsys, *args, "--task", "SafetyPointGoal1-v0", "--obs", "lidar")
+    assert "official.ckpt: " in line
 
 
 def test_an_environment_without_cost_is_refused_with_what_to_add(tmp_path):

@@ -31,6 +31,8 @@ class EvaluateArgs:
     """Authors' checkpoint (checkpoint.ckpt); needs --task."""
     method: str | None = None
     """Method that acts, with --official; bsrp_lag if not given. A run knows its own."""
+    stoch: int | None = None
+    """Latent variables, with --official; needed only where it differs from the classes per variable."""
     task: str | None = None
     """Task; a run's own if not given."""
     obs: str | None = None
@@ -55,6 +57,7 @@ class Policy(NamedTuple):
     official: bool
     env_steps: int  # of training
     agent_steps: int
+    stoch: int | None = None  # of an authors' checkpoint, if given
 
 
 def main(args: Sequence[str]) -> int:
@@ -75,8 +78,8 @@ def _of_run(chosen: EvaluateArgs) -> Policy:
     from benchmarks.run_folder import CHECKPOINTS, load_spec
 
     assert chosen.run is not None
-    if chosen.method is not None:
-        raise BadInput("--method goes with --official; a run knows its own")
+    if chosen.method is not None or chosen.stoch is not None:
+        raise BadInput("--method and --stoch go with --official; a run knows its own")
     spec = load_spec(chosen.run)
     path = checkpoint.latest(chosen.run / CHECKPOINTS)
     if path is None:
@@ -104,7 +107,10 @@ def _of_file(chosen: EvaluateArgs) -> Policy:
     obs = chosen.obs or _checked_obs(chosen.task, None)
     named = tasks_named(path)
     if named and chosen.task not in named and not chosen.force:
-        raise BadInput(f"the path {path} names {', '.join(named)}, not {chosen.task}; --force evaluates all the same")
+        trained = " or ".join(named)
+        raise BadInput(
+            f"{path} was trained on {trained} as its path or configuration says, not on {chosen.task}; --force evaluates all the same"
+        )
     method = chosen.method or "bsrp_lag"
     preset = settings(method, _checked_obs(chosen.task, obs), "release")
     try:
@@ -114,14 +120,25 @@ def _of_file(chosen: EvaluateArgs) -> Policy:
     spec = RunSpec(
         method, get_task(chosen.task).id, obs, 0, preset.steps, "release", preset.loop, preset.replay, preset.agent, str(path)
     )
-    return Policy(_seeded(spec, chosen), path, True, step * preset.loop.action_repeat, step)
+    return Policy(_seeded(spec, chosen), path, True, step * preset.loop.action_repeat, step, chosen.stoch)
 
 
 def tasks_named(path: Path) -> list[str]:
-    """Tasks whose name, such as PointGoal1, occurs in the path: the authors' folders are named after theirs."""
+    """Tasks that a checkpoint was trained on by what lies around it.
+
+    That is the `task` of a config.json or config.yaml beside it, else those whose name, such as PointGoal1, is in its path: the
+    authors' folders are named after their tasks.
+    """
     from benchmarks.tasks import tasks
 
     text = str(path.resolve()).lower()
+    for name in ("config.json", "config.yaml"):
+        beside = path.with_name(name)
+        if beside.is_file() and (
+            found := re.search(r'^\W*task\W*: *"?([\w-]+)', beside.read_text(encoding="utf-8"), re.MULTILINE)
+        ):
+            text = found[1].lower()
+            break
     short = {task: re.sub(r"^Safety|-v\d$", "", task).lower() for task in tasks()}
     return [task for task, name in short.items() if re.search(rf"(?<![a-z]){name}(?!\d)|safety{name}(?!\d)", text)]
 
@@ -159,7 +176,7 @@ def run(policy: Policy, out: Path, episodes: int, workers: Literal["process", "i
     with contextlib.closing(make()) as env:
         env_spec = spec_of(env)
     if policy.official:
-        agent, state = official_agent(policy.source, env_spec, spec.agent)
+        agent, state = official_agent(policy.source, env_spec, spec.agent, policy.stoch)
     else:
         agent = agent_for(spec, env_spec)
         state = checkpoint.load_state(policy.source, agent.init(spec.seed))
