@@ -231,7 +231,8 @@ class Loop:
         now, env_steps = self._elapsed(), self.counters.env_steps
         (then, steps_then), self.logged = self.logged, (now, env_steps)
         speed = (env_steps - steps_then) / max(now - then, 1e-9)
-        self.losses = {k.removeprefix("train/"): v for k, v in values.items() if k.startswith("train/") and k.endswith("/loss")}
+        losses = {k.removeprefix("train/"): v for k, v in values.items() if k.startswith("train/") and k.endswith("/loss")}
+        self.losses = losses or self.losses  # the last row may come right after another
         row = {"env_steps": env_steps, "agent_steps": self.counters.agent_steps, "updates": self.counters.updates}
         row |= {"wall_seconds": round(now, 2), "env_steps_per_second": round(speed, 2)}
         self.metrics.write(row | values | self.sections.flush())
