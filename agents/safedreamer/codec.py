@@ -13,7 +13,7 @@ from flax import nnx
 
 from agents.api import ObsSpec
 from agents.nn.conv import Conv
-from agents.nn.distributions import symlog
+from agents.nn.distributions import symexp, symlog
 from agents.nn.layers import MLP, Linear
 from agents.safedreamer.config import ModelConfig
 
@@ -83,6 +83,7 @@ class Decoder(nnx.Module):
 
     def __init__(self, config: ModelConfig, obs: ObsSpec, feat_dim: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
         self.images, self.vectors = image_keys(obs), vector_keys(obs)
+        self.symlog = config.vector_target == "symlog"
         self.splits = {k: obs[k].shape[-1] for k in self.images}
         if self.images:
             depth = config.conv_depth
@@ -114,8 +115,19 @@ class Decoder(nnx.Module):
         return dict(zip(self.images, jnp.split(x, ends, -1), strict=True))
 
     def decode_vectors(self, feat: jax.Array) -> dict[str, jax.Array]:
-        """Vectors only; empty without any."""
+        """Vectors only, in their own units; empty without any."""
+        return {k: symexp(x) if self.symlog else x for k, x in self.predict_vectors(feat).items()}
+
+    def predict_vectors(self, feat: jax.Array) -> dict[str, jax.Array]:
+        """Vectors as the loss compares them: raw, or symlog."""
         if not self.vectors:
             return {}
         x = self.mlp(feat)
         return {k: self.vector_out[k](x).astype(jnp.float32) for k in self.vectors}
+
+    def log_probs(self, feat: jax.Array, obs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        """Minus the squared error summed over the event, [B, T] for each array; images in 0..1, vectors as `predict_vectors`."""
+        targets = {k: obs[k].astype(jnp.float32) / 255.0 for k in self.images}
+        targets |= {k: symlog(obs[k]) if self.symlog else obs[k] for k in self.vectors}
+        means = {**self.decode_images(feat), **self.predict_vectors(feat)}
+        return {k: -jnp.square(mean - targets[k]).sum(tuple(range(2, mean.ndim))) for k, mean in means.items()}

@@ -67,6 +67,8 @@ class ModelConfig:
     """Weight of the image reconstruction loss."""
     vector_scale: float = 1.0
     """Weight of the vector reconstruction loss."""
+    vector_target: Literal["raw", "symlog"] = "raw"
+    """What the squared error of vectors compares: raw values (release), or their symlog (DreamerV3), which weighs near objects more."""
     cost_source: Literal["head", "geometry", "none"] = "head"
     """Where imagined costs come from: a learned head, decoded hazard positions (coordinates only), or nowhere."""
     cost_weight: float = 10.0

@@ -106,10 +106,7 @@ def kl_losses(post_logit: jax.Array, prior_logit: jax.Array, free_nats: float) -
 
 def head_log_probs(model: WorldModel, feat: jax.Array, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     """Log-likelihood of the data under each head, [B, T]; reconstructions are minus the squared error summed over the event."""
-    logp = {}
-    for name, mean in model.decoder(feat).items():
-        target = batch[name].astype(jnp.float32) / (255.0 if batch[name].dtype == jnp.uint8 else 1.0)
-        logp[name] = -jnp.square(mean - target).sum(tuple(range(2, mean.ndim)))
+    logp = model.decoder.log_probs(feat, batch)
     logp["reward"] = twohot_log_prob(model.reward_head(feat), batch["reward"])
     logp["cont"] = bernoulli_log_prob(model.cont_head(feat)[..., 0], 1.0 - batch["is_terminal"])
     if model.cost_head is not None:

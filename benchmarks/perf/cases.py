@@ -74,11 +74,15 @@ def random_batch(obs: dict[str, ArraySpec], batch: int, length: int) -> dict[str
     """A replay batch [B, T, ...] of one endless episode."""
     rng = np.random.default_rng(1)
     flags = {name: np.zeros((batch, length), bool) for name in ("is_first", "is_last", "is_terminal")}
-    return {name: random_array(spec, (batch, length)) for name, spec in obs.items()} | flags | {
-        "action": rng.uniform(-1, 1, (batch, length, 2)).astype(np.float32),
-        "reward": rng.normal(size=(batch, length)).astype(np.float32),
-        "cost": (rng.random((batch, length)) < 0.1).astype(np.float32),
-    }
+    return (
+        {name: random_array(spec, (batch, length)) for name, spec in obs.items()}
+        | flags
+        | {
+            "action": rng.uniform(-1, 1, (batch, length, 2)).astype(np.float32),
+            "reward": rng.normal(size=(batch, length)).astype(np.float32),
+            "cost": (rng.random((batch, length)) < 0.1).astype(np.float32),
+        }
+    )
 
 
 def release_cases() -> list[Case]:
