@@ -96,13 +96,13 @@ def _release(chosen: Method) -> Loop:
 def _cpu(chosen: Method) -> Loop:
     del chosen  # one action repeat for all, so that they are compared at equal simulator steps and equal time
     loop = LoopConfig(
-        num_envs=4,
+        num_envs=2,
         action_repeat=5,
         prefill=1000,
-        train_ratio=64.0,
+        train_ratio=256.0,
         batch_size=16,
         batch_length=32,
-        eval_every=4000,
+        eval_every=5000,
         eval_episodes=5,
         log_every=1000,
         checkpoint_every=10_000,

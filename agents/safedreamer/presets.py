@@ -76,13 +76,13 @@ def cpu(method: str, obs: str) -> SafeDreamerConfig:
             cost_weight=3.0,
             bins=63,
             vector_scale=5.0,
-            optimizer=OptimizerConfig(6e-4, 1e-8, 1000.0),
+            optimizer=OptimizerConfig(1e-3, 1e-8, 1000.0),
         ),
         actor=ActorConfig(optimizer=_CPU_LEARNING),
         critic=CriticConfig(optimizer=_CPU_LEARNING),
-        imagination=ImaginationConfig(starts=128),
+        imagination=ImaginationConfig(starts=64),
         planner=PlannerConfig(candidates=48, elites=8, iterations=3, actor_fraction=0.33, cost_scale="exact"),
-        augmented=AugmentedConfig(penalty_init=1e-7),
+        augmented=AugmentedConfig(penalty_init=2e-8),
     )
     return _vary(config, method)
 
