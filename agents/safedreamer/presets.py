@@ -29,8 +29,8 @@ _VECTOR_SIZES = ModelConfig(
 _CPU_LEARNING = OptimizerConfig(3e-4, 1e-5, 100.0)
 
 
-def _vary(base: SafeDreamerConfig, method: str) -> SafeDreamerConfig:
-    """The method's choices on top of common sizes (spec section 4)."""
+def with_method(base: SafeDreamerConfig, method: str) -> SafeDreamerConfig:
+    """`base` with what makes it the method: what acts, what constrains, what ranks plans (spec section 4)."""
     choices: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         "osrp": ({"act_with": "planner"}, {}),
         "osrp_lag": ({"act_with": "planner", "multiplier": "pid"}, {"objective": "lagrangian"}),
@@ -50,14 +50,14 @@ def release(method: str, obs: str) -> SafeDreamerConfig:
     unsafe = method in ("dreamerv3", "cem")
     if obs == "vision":
         config = SafeDreamerConfig(model=ModelConfig(cost_source="none" if unsafe else "head"))
-        return _vary(config, method)
+        return with_method(config, method)
     source = "none" if unsafe else "geometry" if obs == "coordinates" and method == "osrp" else "head"
     config = SafeDreamerConfig(
         cost_limit=0.0,
         model=dataclasses.replace(_VECTOR_SIZES, cost_source=source, cost_weight=1.0),
         planner=PlannerConfig(actor_fraction=0.05),
     )
-    return _vary(config, method)
+    return with_method(config, method)
 
 
 def cpu(method: str, obs: str) -> SafeDreamerConfig:
@@ -84,7 +84,7 @@ def cpu(method: str, obs: str) -> SafeDreamerConfig:
         planner=PlannerConfig(candidates=48, elites=8, iterations=3, actor_fraction=0.33, cost_scale="exact"),
         augmented=AugmentedConfig(penalty_init=2e-8),
     )
-    return _vary(config, method)
+    return with_method(config, method)
 
 
 def debug(method: str, obs: str) -> SafeDreamerConfig:
@@ -96,7 +96,7 @@ def debug(method: str, obs: str) -> SafeDreamerConfig:
         imagination=ImaginationConfig(horizon=5),
         planner=PlannerConfig(horizon=4, candidates=16, elites=4, iterations=2),
     )
-    return _vary(config, method)
+    return with_method(config, method)
 
 
 _BUILDERS = {"release": release, "cpu": cpu, "debug": debug}
