@@ -81,7 +81,7 @@ def cpu(method: str, obs: str) -> SafeDreamerConfig:
         actor=ActorConfig(optimizer=_CPU_LEARNING),
         critic=CriticConfig(optimizer=_CPU_LEARNING),
         imagination=ImaginationConfig(starts=64),
-        planner=PlannerConfig(candidates=48, elites=8, iterations=3, actor_fraction=0.33, cost_scale="exact"),
+        planner=PlannerConfig(horizon=10, candidates=40, elites=6, iterations=2, actor_fraction=0.5, cost_scale="exact"),
         augmented=AugmentedConfig(penalty_init=2e-8),
     )
     return with_method(config, method)
