@@ -1,4 +1,4 @@
-"""`python -m analysis RUN... --out DIR`: curves and tables from run folders."""
+"""`python -m analysis RUN... --out DIR`, or `safedreamer plot`: curves and tables from run folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 def parser() -> argparse.ArgumentParser:
     """The command line of `python -m analysis`."""
-    p = argparse.ArgumentParser(prog="python -m analysis", description="Curves and tables from run folders.")
+    p = argparse.ArgumentParser(prog="safedreamer plot", description="Curves and tables from run folders.")
     p.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders, or folders that hold them at any depth")
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the figures and tables")
     p.add_argument("--last", type=int, default=10, metavar="K", help="evaluation episodes per run in the table (default: 10)")
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         report = write_report(args.runs, args.out, k=args.last, cost_limit=args.cost_limit, title=args.title)
     except (FileNotFoundError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"safedreamer: error: {error}", file=sys.stderr)
         return 2
     for warning in report.warnings:
         print(f"warning: {warning}", file=sys.stderr)

@@ -22,8 +22,6 @@ ARROWS = {
     "slurm": {"benchmarks"},
     "analysis": {"benchmarks"},
 }
-# `safedreamer plot` and `safedreamer demo` hand finished run folders to analysis: the command line is where all parts meet.
-MEETING_POINT = ("benchmarks.cli", "analysis")
 AGENT_LIBRARIES = {"jax", "flax", "optax", "chex", "numpy"}
 ANALYSIS_MAY_IMPORT = "benchmarks.records"
 HEAVY = ("jax", "flax", "torch", "mujoco", "gymnasium", "safety_gymnasium", "omnisafe")
@@ -88,10 +86,7 @@ def test_imports_follow_the_arrows(package: str):
         f"{file}:{line}: {module}"
         for file in sources(package)
         for line, module in imports(file)
-        if (top := module.split(".")[0]) in ARROWS
-        and top != package
-        and top not in ARROWS[package]
-        and not (within(module_name(file), MEETING_POINT[0]) and top == MEETING_POINT[1])
+        if (top := module.split(".")[0]) in ARROWS and top != package and top not in ARROWS[package]
     ]
     assert against == []
 

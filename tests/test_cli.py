@@ -27,10 +27,10 @@ def safedreamer(*args: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
-def refused(capsys: pytest.CaptureFixture[str], *args: object) -> str:
+def refused(capfd: pytest.CaptureFixture[str], *args: object) -> str:
     """The one line that a mistake is answered with."""
     assert app.main(list(map(str, args))) == 2
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     assert out == "" and err.startswith("safedreamer: error: ") and err.count("\n") == 1, (out, err)
     return err
 
@@ -43,21 +43,21 @@ def test_help_lists_every_command_without_jax():
 
 
 @pytest.mark.parametrize("command", app.COMMANDS)
-def test_every_command_has_help(command, capsys):
+def test_every_command_has_help(command, capfd):
     with pytest.raises(SystemExit) as stop:
         app.main([command, "--help"])
     assert stop.value.code == 0
-    assert f"usage: safedreamer {command}" in capsys.readouterr().out
+    assert f"usage: safedreamer {command}" in capfd.readouterr().out
 
 
-def test_help_of_train_shows_every_setting_with_the_presets_default(capsys):
+def test_help_of_train_shows_every_setting_with_the_presets_default(capfd):
     from benchmarks.methods import settings
     from benchmarks.spec import flatten
 
     def options(method: str, preset: str) -> dict[str, str]:
         with pytest.raises(SystemExit):
             app.main(["train", "--method", method, "--preset", preset, "--obs", "coordinates", "--help"])
-        text = re.sub(r"[│\s]+", " ", capsys.readouterr().out)
+        text = re.sub(r"[│\s]+", " ", capfd.readouterr().out)
         return dict(re.findall(r"--([a-z][\w.-]*) (?:(?!--[a-z]).)*?\(default: ([^)]*)\)", text))
 
     import dataclasses
@@ -110,8 +110,8 @@ def test_help_of_train_shows_every_setting_with_the_presets_default(capsys):
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
-def test_mistakes_get_one_line_and_status_2(args, expected, capsys):
-    assert expected in refused(capsys, *args)
+def test_mistakes_get_one_line_and_status_2(args, expected, capfd):
+    assert expected in refused(capfd, *args)
 
 
 def test_a_mistake_starts_nothing(tmp_path):
@@ -136,13 +136,13 @@ def test_the_observation_is_the_published_one_unless_given():
     assert train.read(["--task", "SafetyHopperVelocity-v1"])[1].obs == "lidar"
 
 
-def test_a_folder_of_another_configuration_is_refused_with_the_difference(tmp_path, capsys):
+def test_a_folder_of_another_configuration_is_refused_with_the_difference(tmp_path, capfd):
     from benchmarks.run_folder import claim
 
     _, spec = train.read([*TOY, "--planner.horizon", "3"])
     with claim(spec, tmp_path / "run"):
         (tmp_path / "run" / "checkpoints" / "000000000100").mkdir(parents=True)
-    line = refused(capsys, "train", *TOY, "--out", tmp_path / "run")
+    line = refused(capfd, "train", *TOY, "--out", tmp_path / "run")
     assert "agent.planner.horizon: there 3, here 4" in line
 
 
@@ -178,12 +178,12 @@ def test_the_configuration_beside_a_checkpoint_knows_better_than_its_path(tmp_pa
     assert tasks_named(folder / "checkpoint.ckpt") == ["SafetyCarGoal1-v0"]
 
 
-def test_an_authors_checkpoint_is_refused_on_another_task_or_observation(shared, capsys):
+def test_an_authors_checkpoint_is_refused_on_another_task_or_observation(shared, capfd):
     file = shared / "official" / "small_vector" / "official.ckpt"
     args = ["evaluate", "--official", file, "--stoch", 4, "--out", "unused.csv"]
-    line = refused(capsys, *args, "--task", "SafetyCarGoal1-v0", "--obs", "coordinates")
+    line = refused(capfd, *args, "--task", "SafetyCarGoal1-v0", "--obs", "coordinates")
     assert "was trained on SafetyPointGoal1-v0" in line and "--force" in line
-    line = refused(capsys, *args, "--task", "SafetyPointGoal1-v0", "--obs", "lidar")
+    line = refused(capfd, *args, "--task", "SafetyPointGoal1-v0", "--obs", "lidar")
     assert "official.ckpt: " in line
 
 
