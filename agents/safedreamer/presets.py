@@ -80,9 +80,11 @@ def cpu(method: str, obs: str) -> SafeDreamerConfig:
         ),
         actor=ActorConfig(optimizer=_CPU_LEARNING),
         critic=CriticConfig(optimizer=_CPU_LEARNING),
-        imagination=ImaginationConfig(starts=64),
-        planner=PlannerConfig(horizon=10, candidates=40, elites=6, iterations=2, actor_fraction=0.5, cost_scale="exact"),
-        augmented=AugmentedConfig(penalty_init=2e-8),
+        imagination=ImaginationConfig(starts=64, discount_horizon=50.0),
+        planner=PlannerConfig(
+            horizon=10, candidates=32, elites=6, iterations=2, actor_fraction=1.0, init_std=0.5, cost_scale="exact"
+        ),
+        augmented=AugmentedConfig(penalty_init=1e-8),
     )
     return with_method(config, method)
 
