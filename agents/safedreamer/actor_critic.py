@@ -74,13 +74,17 @@ class Trajectory(NamedTuple):
 
 
 def rollout(
-    model: WorldModel, start: Latent, policy: Callable[[jax.Array, jax.Array], jax.Array], inputs: jax.Array, key: jax.Array
+    model: WorldModel,
+    start: Latent,
+    policy: Callable[[jax.Array, jax.Array], jax.Array],
+    inputs: jax.Array,
+    key: jax.Array | None,
 ) -> tuple[Latent, jax.Array]:
     """Latents and actions [H+1, N, ...] from `start` [N, ...]; the action at step t is `policy(feat [N, F], inputs[t])` -> [N, A].
 
-    `inputs` [H+1, ...] sets the length; latents are sampled.
+    `inputs` [H+1, ...] sets the length. Latents are sampled, or without a key the prior's modes.
     """
-    noise = model.rssm.noise(key, (inputs.shape[0] - 1, start.deter.shape[0]))
+    noise = None if key is None else model.rssm.noise(key, (inputs.shape[0] - 1, start.deter.shape[0]))
 
     def step(carry, xs):
         (latent, action), (step_noise, step_input) = carry, xs

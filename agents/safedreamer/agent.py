@@ -184,6 +184,7 @@ class SafeDreamer:
             discount=imagination.discount,
             lam=imagination.lam,
             cost_scale=self.cost_scale,
+            sample=config.latents == "sample",
         )
         envs, rows, actions = start_mean.shape
         proposals = jnp.zeros((envs, 0, rows, actions))

@@ -175,6 +175,8 @@ class PlannerConfig:
     """Sharpness of softmax weights."""
     cost_scale: Literal["release", "exact"] = "release"
     """Predicted plan cost to episode cost: times 1000 / horizon (release), or episode agent steps / horizon (exact)."""
+    latents: Literal["sample", "mode"] = "sample"
+    """Imagined latents of a plan: sampled (release), or the prior's modes, so that no plan is chosen for a lucky sample."""
     action: Literal["mean", "sample"] = "mean"
     """Executed in training: first row of the final mean (release) or a sample of the final distribution (paper).
     Evaluation always executes the mean."""

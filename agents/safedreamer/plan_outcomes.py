@@ -35,13 +35,17 @@ def make_evaluate(
     discount: float,
     lam: float,
     cost_scale: float,
+    sample: bool = True,
 ) -> Evaluate:
-    """Evaluation from `start` [E, ...]; `cost_scale` extrapolates the sum of a plan's predicted costs to an episode."""
+    """Evaluation from `start` [E, ...]; `cost_scale` extrapolates the sum of a plan's predicted costs to an episode; `sample` draws latents.
+
+    Without it plans are compared along the prior's modes: fewer lucky samples among the elites.
+    """
 
     def evaluate(plans: jax.Array, key: jax.Array) -> Outcomes:
         envs, count, rows, _ = plans.shape
         actions = plans.transpose(2, 0, 1, 3).reshape(rows, envs * count, -1)
-        latents, _ = rollout(model, repeat_latent(start, count), lambda _, action: action, actions, key)
+        latents, _ = rollout(model, repeat_latent(start, count), lambda _, action: action, actions, key if sample else None)
         # Only states 1..H matter: the λ-return at the start reads neither the value nor the continuation of the start itself.
         feat = jax.tree.map(lambda x: x[1:], latents).feat
         cont = jnp.concatenate([jnp.ones((1, envs * count)), model.cont(feat)], 0)

@@ -82,11 +82,12 @@ class RSSM(nnx.Module):
         """Uniform numbers [*lead, S] from which `img_step` and `obs_step` draw their samples."""
         return jax.random.uniform(key, (*lead, self.config.stoch))
 
-    def img_step(self, prev: Latent, action: jax.Array, noise: jax.Array) -> Latent:
-        """One predicted step from `prev` under `action` [..., A], stoch sampled from the prior by `noise` [..., S]."""
+    def img_step(self, prev: Latent, action: jax.Array, noise: jax.Array | None) -> Latent:
+        """One predicted step from `prev` under `action` [..., A]: stoch sampled by `noise` [..., S], or without it the prior's mode."""
         deter = self.next_deter(prev.deter, prev.stoch, action)
         probs = self.prior_probs(deter)
-        return Latent(deter, onehot_from_uniform(noise, probs), jnp.log(probs))
+        stoch = mode_onehot(probs) if noise is None else onehot_from_uniform(noise, probs)
+        return Latent(deter, stoch, jnp.log(probs))
 
     def embed_part(self, embed: jax.Array) -> jax.Array:
         """The embedding's summand of the posterior's first product, so that a scan need not repeat it step by step."""
