@@ -37,9 +37,10 @@ def make_evaluate(
     cost_scale: float,
     sample: bool = True,
 ) -> Evaluate:
-    """Evaluation from `start` [E, ...]; `cost_scale` extrapolates the sum of a plan's predicted costs to an episode; `sample` draws latents.
+    """Evaluation of plans from `start` [E, ...].
 
-    Without it plans are compared along the prior's modes: fewer lucky samples among the elites.
+    `cost_scale` extrapolates the sum of a plan's predicted costs to an episode. `sample` draws latents; without it plans are compared
+    along the prior's modes, and none becomes an elite for a lucky sample.
     """
 
     def evaluate(plans: jax.Array, key: jax.Array) -> Outcomes:
