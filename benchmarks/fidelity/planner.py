@@ -113,9 +113,17 @@ def sample_plans(two_plans: TwoPlans, seeds: int, seed: int = 0) -> dict[str, np
     return {name: np.asarray(x).swapaxes(0, 1) for name, x in plans.items()}
 
 
-def mean_limit(comparisons: int) -> float:
-    """Standard errors allowed: 4, or what keeps the chance of any false alarm among so many comparisons at 1 %."""
-    return max(MAX_STANDARD_ERRORS, NormalDist().inv_cdf(1.0 - FALSE_ALARMS / (2 * comparisons)))
+def mean_limit(comparisons: int, ours: int, recorded: int) -> float:
+    """Standard errors allowed: 4, or what keeps the chance of any false alarm among so many comparisons at 1 %.
+
+    Spreads are estimated from these numbers of seeds, so the quantile is Student's, with Welch's degrees of freedom for equal
+    variances; expanded around the normal quantile (Abramowitz and Stegun 26.7.5, first two terms).
+    """
+    z = NormalDist().inv_cdf(1.0 - FALSE_ALARMS / (2 * comparisons))
+    shares = 1.0 / ours, 1.0 / recorded
+    freedom = sum(shares) ** 2 / (shares[0] ** 2 / (ours - 1) + shares[1] ** 2 / (recorded - 1))
+    student = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    return max(MAX_STANDARD_ERRORS, student)
 
 
 def compare_plans(quantity: str, ours: np.ndarray, ref: np.ndarray, limit: float) -> Row:
@@ -147,7 +155,7 @@ def check_planner(rec: Recording, path: Path) -> list[Row]:
         raise RecordingError(f"{path.name} holds none of the regimes {', '.join(REGIMES)}")
     recorded = {f"{regime}/{name}": arrays.get(f"{regime}_{name}") for regime in regimes for name in QUANTITIES}
     comparisons = sum(x[:, 0].size for x in recorded.values() if x is not None)
-    limit = mean_limit(comparisons)
+    limit = mean_limit(comparisons, OUR_SEEDS, arrays[f"{regimes[0]}_action"].shape[1])
     rows = []
     for regime in regimes:
         cost_limit, objective = REGIMES[regime]

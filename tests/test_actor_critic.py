@@ -1,0 +1,218 @@
+"""Actor, critics and imagination: losses by hand and against plain NumPy, what gradients reach."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from agents.lagrangian import AugmentedConfig, init_augmented
+from agents.returns import ReturnNormState
+from agents.safedreamer.actor_critic import (
+    Actor,
+    Critic,
+    Returns,
+    Trajectory,
+    actor_loss,
+    critic_loss,
+    imagine,
+    rollout,
+    trajectory_returns,
+    update_slow,
+)
+from agents.safedreamer.config import ActorConfig
+from agents.safedreamer.plan_outcomes import actor_proposals, make_evaluate
+from agents.safedreamer.rssm import Latent
+from agents.safedreamer.world_model import WorldModel
+from tests.agent_inputs import VECTOR, tiny
+
+CONFIG = tiny("bsrp_lag").model
+FEAT = CONFIG.deter + CONFIG.stoch * CONFIG.classes
+
+
+def shaken(module, seed: int = 0):
+    """The module with every parameter moved, so that zero-initialised layers matter."""
+    graph, params = nnx.split(module)
+    rng = np.random.default_rng(seed)
+    return nnx.merge(graph, jax.tree.map(lambda x: x + 0.2 * rng.normal(size=x.shape).astype(np.float32), params))
+
+
+def make_actor(seed: int = 0) -> Actor:
+    return shaken(Actor(FEAT, 2, ActorConfig(), CONFIG, rngs=nnx.Rngs(seed)), seed)
+
+
+def make_critic(seed: int = 1) -> Critic:
+    return shaken(Critic(FEAT, CONFIG, rngs=nnx.Rngs(seed)), seed)
+
+
+@pytest.fixture(scope="module")
+def model() -> WorldModel:
+    return shaken(WorldModel(CONFIG, VECTOR, rngs=nnx.Rngs(0), dtype=jnp.dtype("float32")))
+
+
+def feats(*lead: int) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(5).normal(size=(*lead, FEAT)), jnp.float32)
+
+
+def starts(count: int) -> Latent:
+    rng = np.random.default_rng(6)
+    stoch = jnp.asarray(np.eye(CONFIG.classes)[rng.integers(0, CONFIG.classes, (count, CONFIG.stoch))], jnp.float32)
+    return Latent(jnp.asarray(rng.normal(size=(count, CONFIG.deter)), jnp.float32), stoch, jnp.zeros_like(stoch))
+
+
+def test_actor_by_hand():
+    actor = make_actor()
+    actor.mean.kernel[...] = jnp.zeros_like(actor.mean.kernel[...])
+    actor.mean.bias[...] = jnp.array([0.0, np.arctanh(0.5)])
+    actor.std.kernel[...] = jnp.zeros_like(actor.std.kernel[...])
+    actor.std.bias[...] = jnp.array([-2.0, 100.0])
+    mean, std = actor(feats(3))
+    np.testing.assert_allclose(mean, np.tile([0.0, 0.5], (3, 1)), atol=1e-6)
+    np.testing.assert_allclose(std, np.tile([0.1 + 0.9 * 0.5, 1.0], (3, 1)), rtol=1e-5)
+    np.testing.assert_allclose(actor.act(feats(3), jnp.full((3, 2), -2.0)), np.tile([-1.1, -1.5], (3, 1)), rtol=1e-5)
+
+
+def test_actions_send_no_gradient_into_features():
+    actor = make_actor()
+    gradient = jax.grad(lambda x: actor.act(x, jnp.ones((1, 2))).sum())(feats(1))
+    np.testing.assert_array_equal(gradient, np.zeros((1, FEAT)))
+
+
+def test_untrained_critic_is_zero():
+    np.testing.assert_allclose(Critic(FEAT, CONFIG, rngs=nnx.Rngs(0)).value(feats(4)), np.zeros(4), atol=1e-6)
+
+
+def test_imagination_is_the_model_under_the_actor(model: WorldModel):
+    actor, start = make_actor(), starts(3)
+    start_cont = jnp.array([1.0, 0.0, 1.0])
+    traj = jax.jit(lambda k: imagine(model, actor, start, start_cont, 4, k))(jax.random.key(0))
+    assert (traj.feat.shape, traj.action.shape, traj.cont.shape) == ((5, 3, FEAT), (5, 3, 2), (5, 3))
+    np.testing.assert_array_equal(traj.feat[0], start.feat)
+    np.testing.assert_array_equal(traj.cont[0], start_cont)
+    np.testing.assert_array_equal(traj.cont[1:], model.cont(traj.feat[1:]))
+    deter, stoch = traj.feat[..., : CONFIG.deter], traj.feat[..., CONFIG.deter :].reshape(5, 3, CONFIG.stoch, CONFIG.classes)
+    following = model.rssm.next_deter(deter[:-1], stoch[:-1], traj.action[:-1])
+    np.testing.assert_allclose(deter[1:], following, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(stoch.max(-1), np.ones((5, 3, CONFIG.stoch)), atol=1e-5)  # one-hot samples
+
+
+def test_rollout_executes_the_given_actions(model: WorldModel):
+    actions = jnp.asarray(np.random.default_rng(7).uniform(-1, 1, (4, 2, 2)), jnp.float32)
+    latents, executed = rollout(model, starts(2), lambda _, a: a, actions, jax.random.key(0))
+    np.testing.assert_array_equal(executed, actions)
+    np.testing.assert_allclose(
+        latents.deter[1:], model.rssm.next_deter(latents.deter[:-1], latents.stoch[:-1], actions[:-1]), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_plan_outcomes_are_those_of_a_rollout(model: WorldModel):
+    """Costs and returns of the planner's evaluation, recomputed for each plan from the rollout it stands for."""
+    critic, cost_critic, start = make_critic(1), make_critic(2), starts(2)
+    plans = jnp.asarray(np.random.default_rng(8).uniform(-1, 1, (2, 3, 5, 2)), jnp.float32)  # E, N, H+1, A
+    evaluate = make_evaluate(model, critic, cost_critic, start, discount=0.9, lam=0.95, cost_scale=100.0)
+    key = jax.random.key(3)
+    got = jax.jit(evaluate)(plans, key)
+    repeated = jax.tree.map(lambda x: jnp.repeat(x, 3, 0), start)
+    latents, _ = rollout(model, repeated, lambda _, a: a, plans.transpose(2, 0, 1, 3).reshape(5, 6, 2), key)
+    feat = latents.feat
+    reward, cost, cont = model.reward(feat[1:]), model.cost(feat[1:]), model.cont(feat[1:])
+    for values, critic_, name in ((reward, critic, "ret"), (cost, cost_critic, "cost_return")):
+        ret, value = critic_.value(feat[-1]), critic_.value(feat[1:])
+        for t in reversed(range(4)):
+            ret = values[t] + 0.9 * cont[t] * (0.05 * value[t] + 0.95 * ret)
+        np.testing.assert_allclose(getattr(got, name), ret.reshape(2, 3), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(got.reward_sum, reward.sum(0).reshape(2, 3), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(got.episode_cost, 100.0 * cost.sum(0).reshape(2, 3), rtol=1e-3, atol=1e-3)
+
+
+def test_proposals_are_clipped_actor_samples(model: WorldModel):
+    actor, start = make_actor(), starts(2)
+    plans = jax.jit(lambda k: actor_proposals(model, actor, start, 200, 2, k))(jax.random.key(0))
+    assert plans.shape == (2, 200, 3, 2)
+    assert float(jnp.abs(plans).max()) == 1.0
+    mean, std = (np.asarray(x) for x in actor(start.feat))
+    draws = mean[:, None] + std[:, None] * np.random.default_rng(0).normal(size=(2, 4000, 2))
+    np.testing.assert_allclose(plans[:, :, 0].mean(1), np.clip(draws, -1, 1).mean(1), atol=0.2)
+
+
+def hand_made(seed: int = 0) -> tuple[Trajectory, Returns, Returns]:
+    rng = np.random.default_rng(seed)
+    draw = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
+    cont = jnp.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
+    traj = Trajectory(feats(4, 2), draw(4, 2, 2), cont)
+    return traj, *(Returns(draw(3, 2), draw(4, 2), draw(3, 2)) for _ in range(2))
+
+
+@pytest.mark.parametrize("pessimistic", [True, False])
+def test_actor_loss_by_hand(pessimistic: bool):
+    actor, (traj, rewards, costs) = make_actor(), hand_made()
+    state = init_augmented(AugmentedConfig(0.5, 0.1))
+    arguments = {"discount": 0.9, "cost_limit": 0.25, "pessimistic": pessimistic}
+    norm = ReturnNormState(jnp.float32(-1.0), jnp.float32(3.0))  # a range of 4
+    free = actor_loss(actor, traj, rewards, costs, norm, None, **arguments)
+    bound = actor_loss(actor, traj, rewards, costs, norm, state, **arguments)
+    std = np.asarray(actor(traj.feat)[1])
+    entropy = np.log(std * np.sqrt(2 * np.pi * np.e)).sum(-1)[:-1]
+    weight = np.array([[1.0, 0.0], [0.9, 0.0], [0.0, 0.0]])  # cumprod(0.9 cont) / 0.9
+    advantage = (np.asarray(rewards.ret) - np.asarray(rewards.value)[:-1]) / 4.0
+    expected = (weight * (-advantage - 3e-4 * entropy)).mean()
+    assert float(free.loss) == pytest.approx(expected, rel=1e-4)
+    assert (float(free.penalty), float(free.excess)) == (0.0, 0.0)
+    ret = np.asarray(costs.ret)
+    g = (ret.sum(0) if pessimistic else ret.mean(0)).mean() - 0.25
+    u = 0.5 + 0.1 * g
+    penalty = 0.5 * g + 0.05 * g**2 if u > 0 else -0.25 / 0.2
+    assert float(bound.excess) == pytest.approx(g, rel=1e-4)
+    assert float(bound.penalty) == pytest.approx(penalty, rel=1e-4)
+    assert float(bound.loss) == pytest.approx(expected + penalty, rel=1e-4)
+
+
+def test_small_returns_are_not_blown_up():
+    actor, (traj, rewards, costs) = make_actor(), hand_made()
+    arguments = {"discount": 0.9, "cost_limit": 0.0, "pessimistic": True}
+    losses = [
+        float(
+            actor_loss(
+                actor, traj, rewards, costs, ReturnNormState(jnp.float32(0.0), jnp.float32(high)), None, **arguments
+            ).loss
+        )
+        for high in (0.01, 1.0)
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_critic_loss_matches_plain_numpy():
+    critic, slow, feat = make_critic(1), make_critic(2), feats(3, 2)
+    rng = np.random.default_rng(9)
+    target, weight = rng.normal(0, 20, (3, 2)), rng.random((3, 2))
+    bins = np.linspace(-20, 20, CONFIG.bins)
+
+    def log_prob(x: np.ndarray) -> np.ndarray:
+        logits = np.asarray(critic(feat), np.float64)
+        log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        out = np.zeros(x.shape)
+        for i in np.ndindex(x.shape):
+            position = (np.sign(x[i]) * np.log1p(abs(x[i])) + 20) / (bins[1] - bins[0])
+            below, share = int(position), position - int(position)
+            out[i] = (1 - share) * log_p[i][below] + share * log_p[i][below + 1]
+        return out
+
+    expected = -(weight * (log_prob(target) + 0.7 * log_prob(np.asarray(slow.value(feat))))).mean()
+    got = critic_loss(critic, slow, feat, jnp.asarray(target, jnp.float32), jnp.asarray(weight, jnp.float32), 0.7)
+    assert float(got) == pytest.approx(expected, rel=1e-4)
+
+
+def test_trajectory_returns_discount_the_arrival(model: WorldModel):
+    # Reward 1 on arriving at state 1, where the episode ends: the value beyond does not count.
+    ret = trajectory_returns(jnp.ones((1, 1)), jnp.array([[7.0], [100.0]]), jnp.array([[1.0], [0.0]]), 0.9, 0.95).ret
+    np.testing.assert_allclose(ret, [[1.0]])
+    ret = trajectory_returns(jnp.ones((1, 1)), jnp.array([[7.0], [100.0]]), jnp.array([[0.0], [1.0]]), 0.9, 0.95).ret
+    np.testing.assert_allclose(ret, [[91.0]])
+
+
+def test_slow_copy():
+    slow, fast = {"w": jnp.array([0.0])}, {"w": jnp.array([10.0])}
+    np.testing.assert_allclose(update_slow(slow, fast, jnp.int32(0), 0.02)["w"], [10.0])  # the first update copies
+    np.testing.assert_allclose(update_slow(slow, fast, jnp.int32(1), 0.02)["w"], [0.2], rtol=1e-6)

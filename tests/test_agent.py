@@ -1,0 +1,323 @@
+"""The whole agent: every variant, tracing, isolation of training and evaluation, dtypes, bad settings, learning a toy task."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from agents.safedreamer.agent import AgentState, SafeDreamer
+from agents.safedreamer.config import ImaginationConfig, ModelConfig, OptimizerConfig, SafeDreamerConfig
+from agents.safedreamer.presets import METHODS, agent_config
+from tests.agent_inputs import ENVS, LIDAR, VECTOR, VISION, as_float, observations, replay_batch, tiny
+
+ENVS_PER_CALL = 3
+
+
+def act(agent: SafeDreamer, state: AgentState, carry, seed: int, mode="train", first: bool = False):
+    is_first = np.array([first, True, first])
+    return agent.act(state, carry, observations(agent.env, (ENVS_PER_CALL,), seed), is_first, jax.random.key(seed), mode)
+
+
+def copied(tree: Any) -> Any:
+    """A copy on the host: `update` donates its state."""
+    return jax.tree.map(np.array, tree)
+
+
+def assert_equal_trees(a: Any, b: Any) -> None:
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)):
+        np.testing.assert_array_equal(x, y)
+
+
+class Traces:
+    """Counts how often an agent's functions are traced: each trace builds its networks, a compiled call does not."""
+
+    def __init__(self, agent: SafeDreamer, monkeypatch: pytest.MonkeyPatch):
+        self.count, build = 0, agent.networks
+
+        def counting(params):
+            self.count += 1
+            return build(params)
+
+        monkeypatch.setattr(agent, "networks", counting)
+
+
+@pytest.fixture(scope="module")
+def planner() -> SafeDreamer:
+    """OSRP-Lag with actor proposals and sampled actions: the variant that uses the most parts."""
+    config = tiny("osrp_lag")
+    return SafeDreamer(dataclasses.replace(config, planner=dataclasses.replace(config.planner, actor_fraction=0.25)), VECTOR)
+
+
+@pytest.fixture(scope="module")
+def background() -> SafeDreamer:
+    return SafeDreamer(tiny("bsrp_lag"), VECTOR)
+
+
+# Every variant
+
+
+@pytest.mark.parametrize("obs", ENVS)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_variant_acts_and_updates(method: str, obs: str):
+    """Traced, not run: actions of the right shape, and an update that returns a state of exactly the structure it takes."""
+    env = ENVS[obs]
+    agent = SafeDreamer(tiny(method, obs), env)
+    state, carry, key = jax.eval_shape(agent.init, 0), jax.eval_shape(lambda: agent.init_carry(4)), jax.random.key(0)
+    first = jnp.zeros(4, bool)
+
+    def one_act(state, carry):
+        return agent.act(state, carry, observations(env, (4,)), first, key, "train")  # pyright: ignore[reportArgumentType]
+
+    action, new_carry, info = jax.eval_shape(one_act, state, carry)
+    assert (action.shape, action.dtype) == ((4, 2), jnp.float32)
+    assert {x.shape for x in info.values()} == {(4,)}
+    batch = {name: jnp.asarray(x) for name, x in replay_batch(env).items()}
+    new_state, metrics = jax.eval_shape(agent.update_function, state, batch, key)
+    for before, after in ((state, new_state), (carry, new_carry)):
+        assert jax.tree.structure(before) == jax.tree.structure(after)
+        assert [(x.shape, x.dtype) for x in jax.tree.leaves(before)] == [(x.shape, x.dtype) for x in jax.tree.leaves(after)]
+    assert all(x.shape == () for x in metrics.values())
+    report = {f"plan/{x}" for x in ("safe_fraction", "ret", "cost", "spread")}
+    assert report & set(info) == (report if agent.config.act_with == "planner" else set())
+    assert ("cost_critic/loss" in metrics) == agent.config.use_cost
+    assert ("augmented/multiplier" in metrics) == (method == "bsrp_lag")
+
+
+@pytest.mark.parametrize("preset", ["release", "cpu"])
+@pytest.mark.parametrize("obs", ENVS)
+@pytest.mark.parametrize("method", METHODS)
+def test_presets_are_valid(method: str, obs: str, preset: str):
+    config = agent_config(method, obs, preset)
+    assert (config.act_with == "planner") == (method in ("osrp", "osrp_lag", "cem"))
+    assert config.multiplier == {"osrp_lag": "pid", "bsrp_lag": "augmented"}.get(method, "none")
+    assert config.use_cost == (method not in ("dreamerv3", "cem")) or preset != "release"
+    assert config.planner.feasible_filter == (method != "cem")
+
+
+def test_release_sizes_are_the_specifications():
+    vision, vector = agent_config("osrp", "vision", "release"), agent_config("osrp", "coordinates", "release")
+    assert (vision.model.deter, vision.model.stoch, vision.model.classes, vision.model.units) == (512, 48, 48, 512)
+    assert (vector.model.deter, vector.model.stoch, vector.model.classes, vector.model.units) == (256, 16, 16, 256)
+    assert (vision.cost_limit, vector.cost_limit, vision.model.cost_weight, vector.model.cost_weight) == (2.0, 0.0, 10.0, 1.0)
+    assert (vision.model.cost_source, vector.model.cost_source) == ("head", "geometry")
+    assert (vision.planner.proposals, vector.planner.proposals) == (0, 25)
+
+
+def test_unknown_names_list_the_valid_ones():
+    with pytest.raises(KeyError, match="osrp_lag"):
+        agent_config("orsp", "vision", "debug")
+    with pytest.raises(KeyError, match="release"):
+        agent_config("osrp", "vision", "releas")
+
+
+def test_vision_runs():
+    agent = SafeDreamer(tiny("bsrp_lag", "vision"), VISION)
+    state = agent.init(0)
+    action, _, _ = act(agent, state, agent.init_carry(ENVS_PER_CALL), 0)
+    assert np.abs(np.asarray(action)).max() <= 1.0
+    before = np.array(state.params.model["encoder"]["convs"][0]["kernel"])
+    state, metrics = agent.update(state, replay_batch(VISION, 2, 3), jax.random.key(0))
+    metrics = as_float(metrics)
+    assert all(np.isfinite(x) for x in metrics.values()), metrics
+    # Noise in 0..1 against a mid-grey guess: 1/12 to 1/4 for each of 64 * 64 * 3 numbers.
+    assert 64 * 64 * 3 / 12 < metrics["model/image_loss"] < 64 * 64 * 3 / 2
+    assert not np.allclose(before, state.params.model["encoder"]["convs"][0]["kernel"])
+
+
+# Tracing
+
+
+@pytest.mark.parametrize("name", ["planner", "background"])
+def test_each_function_is_traced_once(name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    template = request.getfixturevalue(name)
+    agent = SafeDreamer(template.config, template.env)  # nothing compiled yet
+    traces = Traces(agent, monkeypatch)
+    state, carry = agent.init(0), agent.init_carry(ENVS_PER_CALL)
+    counts = []
+    for step in range(3):
+        _, carry, _ = act(agent, state, carry, step, first=step == 0)
+        after_act = traces.count
+        state, _ = agent.update(state, replay_batch(agent.env, seed=step), jax.random.key(step))
+        state = agent.end_episode(state, 30.0 * step, 6000 * step)
+        counts.append((after_act, traces.count))
+    assert counts[0][0] == 1
+    assert counts[0][1] > 1
+    assert [count for pair in counts[1:] for count in pair] == [counts[0][1]] * 4
+
+
+# Isolation and resets
+
+
+@pytest.mark.parametrize("name", ["planner", "background"])
+def test_evaluation_leaves_training_alone(name: str, request: pytest.FixtureRequest):
+    agent = request.getfixturevalue(name)
+
+    def train(evaluate: bool):
+        state, carry, actions = agent.init(0), agent.init_carry(ENVS_PER_CALL), []
+        for step in range(2):
+            action, carry, _ = act(agent, state, carry, step)
+            actions.append(np.asarray(action))
+            if evaluate:
+                eval_carry = agent.init_carry(ENVS_PER_CALL)
+                for t in range(2):
+                    _, eval_carry, _ = act(agent, state, eval_carry, 100 + t, "eval")
+            state, _ = agent.update(state, replay_batch(agent.env, seed=step), jax.random.key(step))
+            state = agent.end_episode(state, 50.0, 6000)
+        return copied(state), actions
+
+    assert_equal_trees(train(True), train(False))
+
+
+def test_environments_and_resets_are_separate(planner: SafeDreamer):
+    """A row's action depends on its own history only, and on nothing before its last reset."""
+    state = planner.init(0)
+    obs = observations(planner.env, (ENVS_PER_CALL,), 5)
+    carry = planner.init_carry(ENVS_PER_CALL)
+    _, carry, _ = act(planner, state, carry, 0, first=True)
+    other = jax.tree.map(lambda x: x.at[1].add(0.3), carry)  # another past of row 1
+    key, reset, going = jax.random.key(1), np.array([False, True, False]), np.zeros(3, bool)
+    first, second = (np.asarray(planner.act(state, c, obs, reset, key, "eval")[0]) for c in (carry, other))
+    np.testing.assert_array_equal(first, second)
+    first, second = (np.asarray(planner.act(state, c, obs, going, key, "eval")[0]) for c in (carry, other))
+    np.testing.assert_array_equal(first[[0, 2]], second[[0, 2]])
+    assert not np.allclose(first[1], second[1])
+
+
+def test_plan_is_carried_and_reset(planner: SafeDreamer):
+    state, carry = planner.init(0), planner.init_carry(ENVS_PER_CALL)
+    action, carry, info = act(planner, state, carry, 0, "eval", first=True)
+    assert carry.plan.shape == (ENVS_PER_CALL, planner.config.planner.horizon + 1, 2)
+    np.testing.assert_allclose(action, np.clip(carry.plan[:, 0], -1, 1))  # the first row of the mean is executed
+    assert ((np.asarray(info["plan/safe_fraction"]) >= 0) & (np.asarray(info["plan/safe_fraction"]) <= 1)).all()
+
+
+def test_evaluation_takes_the_mode(background: SafeDreamer):
+    state, carry = background.init(0), background.init_carry(ENVS_PER_CALL)
+    obs, first = observations(VECTOR, (ENVS_PER_CALL,)), np.ones(3, bool)
+    draw = lambda mode: background.act(state, carry, obs, first, jax.random.key(2), mode)  # noqa: E731
+    mode, sample = draw("eval"), draw("train")
+    nets = background.networks(state.params)
+    np.testing.assert_allclose(mode[0], nets.actor(mode[1].latent.feat)[0], rtol=1e-5)
+    np.testing.assert_array_equal(mode[1].latent.deter, sample[1].latent.deter)
+    assert not np.allclose(mode[0], sample[0])
+
+
+def test_only_training_episodes_move_the_multiplier(planner: SafeDreamer, background: SafeDreamer):
+    state = planner.init(0)
+    moved = planner.end_episode(state, 500.0, 6000)
+    # One step by hand: c = 5, e = 3, I = 0.001 + 0.03, P = 0.15, D = 0.25 -> 0.015 + 0.031 + 0.0025
+    assert float(moved.pid.multiplier) == pytest.approx(0.0485, rel=1e-4)
+    assert float(planner.end_episode(state, 500.0, 4000).pid.multiplier) == 0.0
+    other = background.init(0)
+    assert background.end_episode(other, 500.0, 6000) is other
+
+
+# One update
+
+
+def test_update_moves_each_network_once(background: SafeDreamer):
+    before = copied(background.init(0))
+    after, metrics = background.update(background.init(0), replay_batch(VECTOR), jax.random.key(0))
+    after = copied(after)
+    rates = {"model": 1e-4, "actor": 3e-5, "critic": 3e-5, "cost_critic": 3e-5}
+    for name, rate in rates.items():
+        old, new = getattr(before.params, name), getattr(after.params, name)
+        change = max(float(np.abs(a - b).max()) for a, b in zip(jax.tree.leaves(old), jax.tree.leaves(new)))
+        assert 0.1 * rate < change < 1.05 * rate, name  # Adam's first step is the learning rate
+    assert_equal_trees(after.slow_critic, after.params.critic)  # the first update copies
+    assert int(after.updates) == 1
+    assert float(after.augmented.penalty) == pytest.approx(5e-9 * (1 + 1e-5), rel=1e-6)
+    metrics = as_float(metrics)
+    assert all(np.isfinite(x) for x in metrics.values()), metrics
+    assert metrics["model/reward_loss"] == pytest.approx(np.log(background.config.model.bins), rel=1e-4)  # a zero head
+
+
+def test_same_seed_same_update(background: SafeDreamer):
+    runs = [copied(background.update(background.init(3), replay_batch(VECTOR), jax.random.key(1))) for _ in range(2)]
+    assert_equal_trees(*runs)
+    other = background.update(background.init(4), replay_batch(VECTOR), jax.random.key(1))[1]
+    assert float(other["model/loss"]) != float(runs[0][1]["model/loss"])
+
+
+def test_fewer_starts_are_drawn_from_the_posterior():
+    config = tiny("dreamerv3", imagination=ImaginationConfig(horizon=2, starts=4))
+    agent = SafeDreamer(config, VECTOR)
+    rows = jnp.arange(18.0).reshape(3, 6, 1)
+    output = type("Output", (), {"post": rows})
+    terminal = {"is_terminal": (rows[..., 0] % 2).astype(bool)}
+    chosen, cont = agent._starts(output, terminal, jax.random.key(0))  # pyright: ignore
+    chosen = np.asarray(chosen)[:, 0]
+    assert len(set(chosen)) == 4
+    np.testing.assert_array_equal(cont, 1 - chosen % 2)
+
+
+def test_bfloat16_is_close_to_float32(background: SafeDreamer):
+    low = SafeDreamer(dataclasses.replace(background.config, dtype="bfloat16"), VECTOR)
+    state, metrics = low.update(low.init(0), replay_batch(VECTOR), jax.random.key(0))
+    assert {x.dtype for x in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
+    reference = as_float(background.update(background.init(0), replay_batch(VECTOR), jax.random.key(0))[1])
+    metrics = as_float(metrics)
+    assert all(np.isfinite(x) for x in metrics.values()), metrics
+    for name in ("model/loss", "model/observation_loss", "model/reward_loss", "model/cost_loss", "critic/loss"):
+        assert metrics[name] == pytest.approx(reference[name], rel=0.05), name
+    # Where rounding tips the draw of a latent class, an action is another one: most are not.
+    first, obs = np.ones(64, bool), observations(VECTOR, (64,))
+    actions = [
+        np.asarray(agent.act(agent.init(0), agent.init_carry(64), obs, first, jax.random.key(0), "eval")[0])
+        for agent in (low, background)
+    ]
+    assert np.median(np.abs(actions[0] - actions[1])) < 0.02
+
+
+# Bad settings
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SafeDreamerConfig(cost_limit=-1.0), "cost_limit=-1.0"),
+        (lambda: ModelConfig(deter=0), "model.deter=0"),
+        (lambda: ModelConfig(classes=1), "model.classes=1"),
+        (lambda: ModelConfig(bins=254), "model.bins=254 must be odd"),
+        (lambda: ModelConfig(unimix=1.0), "model.unimix=1.0"),
+        (lambda: ImaginationConfig(horizon=0), "imagination.horizon=0"),
+        (lambda: ImaginationConfig(lam=1.5), "imagination.lam=1.5"),
+        (lambda: ImaginationConfig(discount_horizon=1.0), "discount_horizon=1.0"),
+        (lambda: OptimizerConfig(learning_rate=0.0), "learning_rate=0.0"),
+        (lambda: tiny("osrp", model=ModelConfig(cost_source="none")), "cost_source"),
+        (lambda: tiny("osrp_lag", multiplier="none"), "needs multiplier=pid"),
+        (lambda: tiny("bsrp_lag", multiplier="pid"), "act_with=planner"),
+        (lambda: SafeDreamer(tiny("osrp", model=ModelConfig(cost_source="geometry")), LIDAR), "hazard positions"),
+    ],
+)
+def test_impossible_settings_are_refused(make, message: str):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+# Learning
+
+
+def test_updates_on_a_fixed_buffer_lower_the_model_loss():
+    """Observation, reward and cost follow from the last action; acting itself is learned in test_learning.py."""
+    rng = np.random.default_rng(0)
+    batch = replay_batch(VECTOR, 8, 8)
+    arrived = np.concatenate([np.zeros((8, 1, 2), np.float32), batch["action"][:, :-1]], 1)
+    batch["observation"] = np.tile(arrived, 5)[..., :9] + 0.01 * rng.normal(size=(8, 8, 9)).astype(np.float32)
+    batch |= {"reward": arrived[..., 0], "cost": (arrived[..., 0] > 0).astype(np.float32)}
+    config = tiny("bsrp_lag")
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, optimizer=OptimizerConfig(3e-3, 1e-8, 100.0)))
+    agent = SafeDreamer(config, VECTOR)
+    state, history = agent.init(0), []
+    for step in range(80):
+        state, metrics = agent.update(state, batch, jax.random.key(step))
+        history.append(as_float(metrics))
+    for name in ("loss", "observation_loss", "reward_loss", "cost_loss"):
+        first, last = (np.mean([metrics[f"model/{name}"] for metrics in part]) for part in (history[:5], history[-5:]))
+        assert last < 0.5 * first, name
