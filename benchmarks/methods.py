@@ -41,7 +41,7 @@ class Settings(NamedTuple):
     agent: Any
 
 
-_STEPS = {"release": 2_000_000, "cpu": 1_000_000, "debug": 3000}
+_STEPS = {"release": 2_000_000, "cpu": 2_000_000, "debug": 3000}
 
 _SAFEDREAMER = {  # name: (simulator steps per agent step in the release, summary)
     "dreamerv3": (2, "unsafe DreamerV3: the actor maximises reward"),
@@ -96,16 +96,16 @@ def _release(chosen: Method) -> Loop:
 def _cpu(chosen: Method) -> Loop:
     del chosen  # one action repeat for all, so that they are compared at equal simulator steps and equal time
     loop = LoopConfig(
-        num_envs=2,
+        num_envs=4,
         action_repeat=5,
-        prefill=1000,
-        train_ratio=256.0,
+        prefill=2000,
+        train_ratio=64.0,
         batch_size=16,
         batch_length=32,
-        eval_every=5000,
+        eval_every=20_000,
         eval_episodes=5,
-        log_every=1000,
-        checkpoint_every=10_000,
+        log_every=4000,
+        checkpoint_every=40_000,
     )
     return loop, ReplayConfig(capacity=500_000)
 
