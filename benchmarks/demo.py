@@ -32,7 +32,7 @@ class DemoConfig:
 
     out: Path = Path("results/demo")
     """Folder for runs, curves and table; what an earlier demo left there is replaced."""
-    minutes: float = 8.0
+    minutes: float = 7.0
     """Wall-clock minutes for everything."""
     steps: int = 60_000
     """Simulator steps per method at most; a slow machine ends earlier, by the clock."""
