@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import tyro
 
+from benchmarks.allocator import keep_memory
 from benchmarks.perf.cases import SUITES, Case
 from benchmarks.perf.flops import matmul_flops
 from benchmarks.perf.timing import matmul_peak, measure
@@ -70,4 +71,5 @@ def main(options: PerfOptions) -> int:
 
 
 if __name__ == "__main__":
+    keep_memory()  # as the command line does before it trains
     sys.exit(main(tyro.cli(PerfOptions, description=__doc__)))
