@@ -61,7 +61,7 @@ def release(method: str, obs: str) -> SafeDreamerConfig:
 
 
 def cpu(method: str, obs: str) -> SafeDreamerConfig:
-    """Learns SafetyPointGoal1 (coordinates) within an hour on two cores; why these values: docs/decisions.md."""
+    """Sized for an hour on two cores. Why these values: docs/decisions.md; what they reach so far: results/cpu/README.md."""
     config = SafeDreamerConfig(
         cost_limit=2.0,
         model=ModelConfig(
