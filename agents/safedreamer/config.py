@@ -85,7 +85,10 @@ class ModelConfig:
         _require(
             self.bins >= 3 and self.bins % 2 == 1, f"model.bins={self.bins} must be odd and at least 3, so that one bin is zero"
         )
-        _require(0.0 <= self.unimix < 1.0, f"model.unimix={self.unimix} must lie in 0..1")
+        _require(
+            0.0 < self.unimix < 1.0,
+            f"model.unimix={self.unimix} must lie between 0 and 1: at 0 a KL can be infinite",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
