@@ -477,12 +477,15 @@ def test_adding_does_not_wait_for_draws_of_younger_rows(monkeypatch):
 @pytest.mark.parametrize("call", ["next", "request", "add"])
 def test_an_exception_in_the_thread_surfaces_at_the_next_call(call):
     replay, env = filled(4, 4, 1)
+    both_requested = threading.Event()
 
     def fail(batch):
+        assert both_requested.wait(10)
         raise OSError("device gone")
 
     prefetch = Prefetch(replay, 2, 4, seed=0, device_put=fail)
     prefetch.request([7, 8])
+    both_requested.set()
     prefetch._thread.join(10)
     with pytest.raises(RuntimeError, match="update 7 failed") as caught:
         {"next": prefetch.next, "request": lambda: prefetch.request(9), "add": lambda: replay.add(env.step())}[call]()
