@@ -94,18 +94,20 @@ def _release(chosen: Method) -> Loop:
 
 
 def _cpu(chosen: Method) -> Loop:
-    del chosen  # one action repeat for all, so that they are compared at equal simulator steps and equal time
+    # One action repeat for all, so that they are compared at equal simulator steps. Planned actions cost as much as updates do, so
+    # planners take fewer of them per update.
+    plans = chosen.name in ("osrp", "osrp_lag", "cem")
     loop = LoopConfig(
         num_envs=4,
         action_repeat=5,
-        prefill=2000,
-        train_ratio=64.0,
+        prefill=8000,
+        train_ratio=128.0 if plans else 64.0,
         batch_size=16,
         batch_length=32,
         eval_every=20_000,
-        eval_episodes=5,
+        eval_episodes=10,
         log_every=4000,
-        checkpoint_every=40_000,
+        checkpoint_every=20_000,
     )
     return loop, ReplayConfig(capacity=500_000)
 

@@ -214,6 +214,16 @@ def test_hazard_cost_by_hand():
     np.testing.assert_array_equal(hazard_cost(positions, 0.2500001), [1.0, 2.0, 0.0])
 
 
+def test_soft_hazard_cost_by_hand():
+    # At the radius one half each; at 0.05 m beyond it sigmoid(-1) and 5 m away nothing; on top of a hazard still a finite gradient.
+    positions = jnp.array([[0.0, 0.25, 0.25, 0.0], [0.3, 0.0, 3.0, 4.0]])
+    expected = [1.0, 1.0 / (1.0 + np.e)]
+    np.testing.assert_allclose(hazard_cost(positions, 0.25, 0.05), expected, rtol=1e-4)
+    slope = jax.grad(lambda xy: hazard_cost(xy, 0.25, 0.05))(jnp.array([0.3, 0.0]))
+    np.testing.assert_allclose(slope, [-np.e / (1 + np.e) ** 2 / 0.05, 0.0], rtol=1e-4)
+    assert np.isfinite(jax.grad(lambda xy: hazard_cost(xy, 0.25, 0.05))(jnp.zeros(2))).all()
+
+
 def test_geometry_reads_the_named_slice_of_the_reconstruction():
     model = perturbed(dataclasses.replace(CONFIG, cost_source="geometry", hazard_radius=0.6))
     feat = jnp.asarray(np.random.default_rng(4).normal(size=(50, model.feat_dim)), jnp.float32)

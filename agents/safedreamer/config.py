@@ -75,6 +75,8 @@ class ModelConfig:
     """Weight of the cost head's loss on steps whose cost is at least 1."""
     hazard_radius: float = 0.25
     """Distance in metres within which a decoded hazard costs 1 (cost_source geometry)."""
+    hazard_softness: float = 0.0
+    """Metres over which that cost falls off, sigmoid((radius - distance) / this), so that it has a gradient; 0 is a step (release)."""
     optimizer: OptimizerConfig = OptimizerConfig()
     """Optimiser of the world model."""
 
@@ -85,6 +87,8 @@ class ModelConfig:
         _require(
             self.bins >= 3 and self.bins % 2 == 1, f"model.bins={self.bins} must be odd and at least 3, so that one bin is zero"
         )
+        _require(self.hazard_radius > 0, f"model.hazard_radius={self.hazard_radius} must be positive")
+        _require(self.hazard_softness >= 0, f"model.hazard_softness={self.hazard_softness} must not be negative")
         _require(
             0.0 < self.unimix < 1.0,
             f"model.unimix={self.unimix} must lie between 0 and 1: at 0 a KL can be infinite",

@@ -62,29 +62,35 @@ def release(method: str, obs: str) -> SafeDreamerConfig:
 
 def cpu(method: str, obs: str) -> SafeDreamerConfig:
     """Sized for an hour on two cores. Why these values: docs/decisions.md; what they reach so far: results/cpu/README.md."""
+    unsafe = method in ("dreamerv3", "cem")
+    model = ModelConfig(
+        deter=128,
+        stoch=16,
+        classes=8,
+        units=128,
+        head_units=96,
+        vector_units=128,
+        vector_layers=2,
+        conv_depth=16,
+        bins=63,
+        # Near hazards decide about costs; symlog weighs them more than far ones.
+        vector_target="symlog",
+        vector_scale=20.0,
+        # Positions are learned long before a classifier of "inside one of eight small discs" is.
+        cost_source="none" if unsafe else "geometry" if obs == "coordinates" else "head",
+        cost_weight=3.0,
+        hazard_radius=0.28,
+        hazard_softness=0.06,
+        optimizer=OptimizerConfig(1e-3, 1e-8, 1000.0),
+    )
     config = SafeDreamerConfig(
         cost_limit=2.0,
-        model=ModelConfig(
-            deter=128,
-            stoch=16,
-            classes=8,
-            units=128,
-            head_units=96,
-            vector_units=128,
-            vector_layers=2,
-            conv_depth=16,
-            cost_weight=3.0,
-            bins=63,
-            vector_scale=5.0,
-            optimizer=OptimizerConfig(1e-3, 1e-8, 1000.0),
-        ),
+        model=model,
         actor=ActorConfig(optimizer=_CPU_LEARNING),
         critic=CriticConfig(optimizer=_CPU_LEARNING),
         imagination=ImaginationConfig(starts=64, discount_horizon=50.0),
-        planner=PlannerConfig(
-            horizon=10, candidates=32, elites=6, iterations=2, actor_fraction=1.0, init_std=0.5, cost_scale="exact"
-        ),
-        augmented=AugmentedConfig(penalty_init=1e-8),
+        planner=PlannerConfig(horizon=8, candidates=24, elites=5, iterations=3, actor_fraction=1.0, cost_scale="exact"),
+        augmented=AugmentedConfig(penalty_init=3e-9, penalty_growth=1e-4),
     )
     return with_method(config, method)
 

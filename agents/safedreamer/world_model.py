@@ -83,14 +83,21 @@ class WorldModel(nnx.Module):
             return twohot_mean(self.cost_head(feat))
         if self.config.cost_source == "geometry":
             (observation,) = self.decoder.decode_vectors(feat).values()
-            return hazard_cost(observation[..., self.hazards], self.config.hazard_radius)
+            return hazard_cost(observation[..., self.hazards], self.config.hazard_radius, self.config.hazard_softness)
         return jnp.zeros(feat.shape[:-1], jnp.float32)
 
 
-def hazard_cost(positions: jax.Array, radius: float) -> jax.Array:
-    """Number of hazards within `radius` metres: flattened robot-frame positions [..., 2 * hazards] -> [...]."""
+def hazard_cost(positions: jax.Array, radius: float, softness: float = 0.0) -> jax.Array:
+    """Cost of hazards around the robot: how many are within `radius` metres of it, or a soft count.
+
+    Flattened robot-frame positions in metres [..., 2 * hazards] -> [...]. The soft count is the sum over hazards of
+    sigmoid((radius - distance) / softness), for a positive `softness` in metres.
+    """
     xy = positions.reshape(*positions.shape[:-1], -1, 2)
-    return (jnp.linalg.norm(xy, axis=-1) <= radius).sum(-1).astype(jnp.float32)
+    if softness == 0.0:
+        return (jnp.linalg.norm(xy, axis=-1) <= radius).sum(-1).astype(jnp.float32)
+    distance = jnp.sqrt(jnp.square(xy).sum(-1) + 1e-8)  # a norm has no gradient at zero
+    return jax.nn.sigmoid((radius - distance) / softness).sum(-1)
 
 
 def kl_losses(post_logit: jax.Array, prior_logit: jax.Array, free_nats: float) -> tuple[jax.Array, jax.Array]:
