@@ -223,6 +223,14 @@ def test_train_continue_evaluate_and_plot(tmp_path):
     assert other.returncode == 2
     assert "was trained on tests.toys:shore (default), not on SafetyPointGoal1-v0 (coordinates); --force" in other.stderr
 
+    short = safedreamer("diagnose", out, "--episodes", 2)
+    assert short.returncode == 2 and "fewer than a window of context 20 + horizon 15" in short.stderr
+    diagnosed = safedreamer("diagnose", out, "--episodes", 2, "--context", 3, "--horizon", 2)
+    assert diagnosed.returncode == 0, diagnosed.stderr
+    assert "cost precision" in diagnosed.stdout and (out / "diagnosis-500.csv").read_text().startswith(
+        "quantity,steps_ahead,value"
+    )
+
     plotted = safedreamer("plot", out, "--out", tmp_path / "figures")
     assert plotted.returncode == 0, plotted.stderr
     assert (tmp_path / "figures" / "curves.png").stat().st_size > 5000

@@ -182,6 +182,7 @@ class SafeDreamer:
             nets.cost_critic,
             latent,
             discount=imagination.discount,
+            cost_discount=imagination.cost_discount,
             lam=imagination.lam,
             cost_scale=self.cost_scale,
             sample=config.latents == "sample",
@@ -269,11 +270,13 @@ class SafeDreamer:
         def loss(actor_params):
             nets = self.networks(params._replace(actor=actor_params))
             traj = imagine(nets.model, nets.actor, start, start_cont, imagination.horizon, key)
-            returns = partial(trajectory_returns, cont=traj.cont, discount=imagination.discount, lam=imagination.lam)
-            rewards = returns(nets.model.reward(traj.feat[1:]), nets.critic.value(traj.feat))
+            returns = partial(trajectory_returns, cont=traj.cont, lam=imagination.lam)
+            rewards = returns(nets.model.reward(traj.feat[1:]), nets.critic.value(traj.feat), discount=imagination.discount)
             costs = None
             if nets.cost_critic is not None:
-                costs = returns(nets.model.cost(traj.feat[1:]), nets.cost_critic.value(traj.feat))
+                costs = returns(
+                    nets.model.cost(traj.feat[1:]), nets.cost_critic.value(traj.feat), discount=imagination.cost_discount
+                )
             norm = update_return_norm(state.return_norm, rewards.ret, decay=imagination.norm_decay)
             terms = actor_loss(
                 nets.actor,

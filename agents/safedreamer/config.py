@@ -136,6 +136,8 @@ class ImaginationConfig:
     """λ of the λ-returns."""
     discount_horizon: float = 333.0
     """Discount is 1 - 1 / this, per agent step."""
+    cost_discount_horizon: float = 0.0
+    """The same for costs, agent steps; 0 takes the reward's (release). Shorter, it leaves out costs too far ahead to be foreseen."""
     starts: int = 0
     """Posterior states from which rollouts start, drawn without replacement; 0 takes all states of the batch."""
     norm_decay: float = 0.99
@@ -145,11 +147,19 @@ class ImaginationConfig:
         _require(self.horizon >= 1, f"imagination.horizon={self.horizon} must be at least 1 step")
         _require(0.0 <= self.lam <= 1.0, f"imagination.lam={self.lam} must lie in 0..1")
         _require(self.discount_horizon > 1.0, f"imagination.discount_horizon={self.discount_horizon} must exceed 1 step")
+        _require(
+            self.cost_discount_horizon == 0.0 or self.cost_discount_horizon > 1.0,
+            f"imagination.cost_discount_horizon={self.cost_discount_horizon} must exceed 1 step, or be 0 to equal discount_horizon",
+        )
         _require(self.starts >= 0, f"imagination.starts={self.starts} must be 0 (all) or positive")
 
     @property
     def discount(self) -> float:
         return 1.0 - 1.0 / self.discount_horizon
+
+    @property
+    def cost_discount(self) -> float:
+        return 1.0 - 1.0 / (self.cost_discount_horizon or self.discount_horizon)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from benchmarks.spec import BadInput, choose
 COMMANDS = {
     "train": "train a method on a task; the same command again continues it",
     "evaluate": "run episodes with a trained run or with an authors' checkpoint",
+    "diagnose": "what the agent of a run predicts against what happens",
     "plot": "curves and tables from run folders",
     "doctor": "versions, devices, GL backend, what is missing and how to fix it",
     "demo": "train four methods with small budgets, then plot them",

@@ -85,6 +85,7 @@ def make_planner(rec: Recording, config: PlannerConfig, starts: np.ndarray, limi
             rec.nets.cost_critic,
             latent,
             discount=imagination.discount,
+            cost_discount=imagination.cost_discount,
             lam=imagination.lam,
             cost_scale=rec.agent.env.episode_env_steps / config.horizon,
         )

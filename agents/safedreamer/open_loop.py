@@ -1,0 +1,50 @@
+"""Open-loop predictions: what the world model expects after some context, given the actions and nothing else.
+
+Shapes: N windows of C observed and K unobserved rows; predictions are [N, K+1, ...], row 0 at the last observed state and row k after
+k actions without an observation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from agents.safedreamer.actor_critic import rollout
+from agents.safedreamer.agent import Networks
+from agents.safedreamer.world_model import WorldModel
+
+
+class OpenLoop(NamedTuple):
+    """Predicted observations (images in 0..1, vectors in their own units), reward, cost and values of reward and cost.
+
+    `cost_value` is zero without a cost critic.
+    """
+
+    obs: dict[str, jax.Array]
+    reward: jax.Array
+    cost: jax.Array
+    value: jax.Array
+    cost_value: jax.Array
+
+
+def open_loop(nets: Networks, rows: Mapping[str, jax.Array], context: int, key: jax.Array) -> OpenLoop:
+    """Predictions for replay rows [N, C+K, ...] whose first `context` = C observations are seen.
+
+    Windows must lie within episodes; latents are sampled. Raises ValueError unless 1 <= C < rows.
+    """
+    model: WorldModel = nets.model
+    length = rows["is_first"].shape[1]
+    if not 1 <= context < length:
+        raise ValueError(f"context={context} must lie in 1..{length - 1}, below the {length} rows of a window")
+    observe_key, predict_key = jax.random.split(key)
+    seen = {name: rows[name][:, :context] for name in (*model.encoder.images, *model.encoder.vectors, "action", "is_first")}
+    post, _ = model.rssm.observe(model.encoder(seen), seen["action"], seen["is_first"], observe_key)
+    start = jax.tree.map(lambda x: x[:, -1], post)
+    actions = jnp.swapaxes(rows["action"][:, context - 1 :], 0, 1)
+    latents, _ = rollout(model, start, lambda _, action: action, actions, predict_key)
+    feat = jnp.swapaxes(latents.feat, 0, 1)
+    cost_value = jnp.zeros(feat.shape[:2]) if nets.cost_critic is None else nets.cost_critic.value(feat)
+    return OpenLoop(model.decoder(feat), model.reward(feat), model.cost(feat), nets.critic.value(feat), cost_value)
