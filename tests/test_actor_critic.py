@@ -111,17 +111,22 @@ def test_plan_outcomes_are_those_of_a_rollout(model: WorldModel):
     """Costs and returns of the planner's evaluation, recomputed for each plan from the rollout it stands for."""
     critic, cost_critic, start = make_critic(1), make_critic(2), starts(2)
     plans = jnp.asarray(np.random.default_rng(8).uniform(-1, 1, (2, 3, 5, 2)), jnp.float32)  # E, N, H+1, A
-    evaluate = make_evaluate(model, critic, cost_critic, start, discount=0.9, cost_discount=0.8, lam=0.95, cost_scale=100.0)
+    evaluate = make_evaluate(
+        model, critic, cost_critic, start, discount=0.9, cost_discount=0.8, lam=0.95, cost_lam=0.7, cost_scale=100.0
+    )
     key = jax.random.key(3)
     got = jax.jit(evaluate)(plans, key)
     repeated = jax.tree.map(lambda x: jnp.repeat(x, 3, 0), start)
     latents, _ = rollout(model, repeated, lambda _, a: a, plans.transpose(2, 0, 1, 3).reshape(5, 6, 2), key)
     feat = latents.feat
     reward, cost, cont = model.reward(feat[1:]), model.cost(feat[1:]), model.cont(feat[1:])
-    for values, critic_, name, discount in ((reward, critic, "ret", 0.9), (cost, cost_critic, "cost_return", 0.8)):
+    for values, critic_, name, discount, lam in (
+        (reward, critic, "ret", 0.9, 0.95),
+        (cost, cost_critic, "cost_return", 0.8, 0.7),
+    ):
         ret, value = critic_.value(feat[-1]), critic_.value(feat[1:])
         for t in reversed(range(4)):
-            ret = values[t] + discount * cont[t] * (0.05 * value[t] + 0.95 * ret)
+            ret = values[t] + discount * cont[t] * ((1 - lam) * value[t] + lam * ret)
         np.testing.assert_allclose(getattr(got, name), ret.reshape(2, 3), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(got.reward_sum, reward.sum(0).reshape(2, 3), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(got.episode_cost, 100.0 * cost.sum(0).reshape(2, 3), rtol=1e-3, atol=1e-3)

@@ -184,6 +184,7 @@ class SafeDreamer:
             discount=imagination.discount,
             cost_discount=imagination.cost_discount,
             lam=imagination.lam,
+            cost_lam=imagination.lam_of_costs,
             cost_scale=self.cost_scale,
             sample=config.latents == "sample",
         )
@@ -270,13 +271,12 @@ class SafeDreamer:
         def loss(actor_params):
             nets = self.networks(params._replace(actor=actor_params))
             traj = imagine(nets.model, nets.actor, start, start_cont, imagination.horizon, key)
-            returns = partial(trajectory_returns, cont=traj.cont, lam=imagination.lam)
-            rewards = returns(nets.model.reward(traj.feat[1:]), nets.critic.value(traj.feat), discount=imagination.discount)
+            reward, value = nets.model.reward(traj.feat[1:]), nets.critic.value(traj.feat)
+            rewards = trajectory_returns(reward, value, traj.cont, imagination.discount, imagination.lam)
             costs = None
             if nets.cost_critic is not None:
-                costs = returns(
-                    nets.model.cost(traj.feat[1:]), nets.cost_critic.value(traj.feat), discount=imagination.cost_discount
-                )
+                cost, value = nets.model.cost(traj.feat[1:]), nets.cost_critic.value(traj.feat)
+                costs = trajectory_returns(cost, value, traj.cont, imagination.cost_discount, imagination.lam_of_costs)
             norm = update_return_norm(state.return_norm, rewards.ret, decay=imagination.norm_decay)
             terms = actor_loss(
                 nets.actor,

@@ -138,6 +138,8 @@ class ImaginationConfig:
     """Discount is 1 - 1 / this, per agent step."""
     cost_discount_horizon: float = 0.0
     """The same for costs, agent steps; 0 takes the reward's (release). Shorter, it leaves out costs too far ahead to be foreseen."""
+    cost_lam: float = -1.0
+    """λ of the cost's λ-returns; -1 takes the reward's (release). Smaller, the actor learns more of costs from their critic."""
     starts: int = 0
     """Posterior states from which rollouts start, drawn without replacement; 0 takes all states of the batch."""
     norm_decay: float = 0.99
@@ -151,6 +153,10 @@ class ImaginationConfig:
             self.cost_discount_horizon == 0.0 or self.cost_discount_horizon > 1.0,
             f"imagination.cost_discount_horizon={self.cost_discount_horizon} must exceed 1 step, or be 0 to equal discount_horizon",
         )
+        _require(
+            self.cost_lam == -1.0 or 0.0 <= self.cost_lam <= 1.0,
+            f"imagination.cost_lam={self.cost_lam} must lie in 0..1, or be -1 to equal lam",
+        )
         _require(self.starts >= 0, f"imagination.starts={self.starts} must be 0 (all) or positive")
 
     @property
@@ -160,6 +166,10 @@ class ImaginationConfig:
     @property
     def cost_discount(self) -> float:
         return 1.0 - 1.0 / (self.cost_discount_horizon or self.discount_horizon)
+
+    @property
+    def lam_of_costs(self) -> float:
+        return self.lam if self.cost_lam < 0 else self.cost_lam
 
 
 @dataclasses.dataclass(frozen=True)

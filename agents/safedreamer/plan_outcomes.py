@@ -35,6 +35,7 @@ def make_evaluate(
     discount: float,
     cost_discount: float,
     lam: float,
+    cost_lam: float,
     cost_scale: float,
     sample: bool = True,
 ) -> Evaluate:
@@ -52,13 +53,15 @@ def make_evaluate(
         feat = jax.tree.map(lambda x: x[1:], latents).feat
         cont = jnp.concatenate([jnp.ones((1, envs * count)), model.cont(feat)], 0)
 
-        def returns(step_reward, value_net, discount):
+        def returns(step_reward, value_net, discount, lam):
             value = value_net.value(feat)
             return trajectory_returns(step_reward, jnp.concatenate([value[:1], value], 0), cont, discount, lam)
 
-        rewards = returns(model.reward(feat), critic, discount)
+        rewards = returns(model.reward(feat), critic, discount, lam)
         costs = model.cost(feat)
-        cost_return = returns(costs, cost_critic, cost_discount).ret[0] if cost_critic is not None else jnp.zeros(envs * count)
+        cost_return = (
+            returns(costs, cost_critic, cost_discount, cost_lam).ret[0] if cost_critic is not None else jnp.zeros(envs * count)
+        )
         per_plan = Outcomes(rewards.ret[0], rewards.reward.sum(0), cost_return, cost_scale * costs.sum(0))
         return jax.tree.map(lambda x: x.reshape(envs, count), per_plan)
 

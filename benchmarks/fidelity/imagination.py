@@ -60,7 +60,11 @@ def check_losses(rec: Recording) -> list[Row]:
     costs = None
     if nets.cost_critic is not None:
         costs = trajectory_returns(
-            nets.model.cost(feat[1:]), nets.cost_critic.value(feat), cont, config.imagination.cost_discount, lam
+            nets.model.cost(feat[1:]),
+            nets.cost_critic.value(feat),
+            cont,
+            config.imagination.cost_discount,
+            config.imagination.lam_of_costs,
         )
         computed |= {"imag_cost": costs.reward, "imag_cost_value": costs.value[:-1], "imag_cost_return": costs.ret}
     constrained = config.multiplier == "augmented"

@@ -86,6 +86,7 @@ def make_planner(rec: Recording, config: PlannerConfig, starts: np.ndarray, limi
             latent,
             discount=imagination.discount,
             cost_discount=imagination.cost_discount,
+            cost_lam=imagination.lam_of_costs,
             lam=imagination.lam,
             cost_scale=rec.agent.env.episode_env_steps / config.horizon,
         )
