@@ -15,11 +15,8 @@ import numpy as np
 from agents.api import EnvSpec, PyTree
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.open_loop import OpenLoop, open_loop
-from benchmarks.envs import VectorEnv
-from benchmarks.evaluate import MakeEnv
-from benchmarks.transitions import row
+from benchmarks.evaluate import Traces
 
-FIRST_EPISODE = 1000  # of the evaluation split: layouts that neither training nor evaluation uses
 NEAR = 0.6  # metres; hazards nearer than this decide about the next second
 WINDOWS_AT_ONCE = 64
 
@@ -30,32 +27,6 @@ class Finding(NamedTuple):
     quantity: str
     steps_ahead: int
     value: float
-
-
-class Traces(NamedTuple):
-    """Replay rows [E, T+1, ...] of whole episodes and the policy's reports [E, T]."""
-
-    rows: dict[str, np.ndarray]
-    info: dict[str, np.ndarray]
-
-
-def play(agent: SafeDreamer, state: PyTree, make_env: MakeEnv, run_seed: int, episodes: int, key: jax.Array) -> Traces:
-    """Episodes of the evaluation policy side by side, until the first of them ends: with tasks that only truncate, whole ones."""
-    rows, reports = [], []
-    with VectorEnv(make_env, episodes, run_seed, "eval", "inline", FIRST_EPISODE) as envs:
-        step, carry = envs.reset(), agent.init_carry(episodes)
-        while True:
-            actions, carry, info = agent.act(state, carry, step.obs, step.is_first, jax.random.fold_in(key, len(rows)), "eval")
-            rows.append(row(step, np.asarray(actions), truncation_is_terminal=False))
-            if step.is_last.any():
-                break
-            reports.append({name: np.asarray(value) for name, value in info.items()})
-            step = envs.step(np.asarray(actions))
-    return Traces(_stack(rows), _stack(reports))
-
-
-def _stack(dicts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.stack([d[name] for d in dicts], 1) for name in dicts[0]}
 
 
 def diagnose(

@@ -15,6 +15,7 @@ import numpy as np
 
 from agents.api import Agent, PyTree
 from benchmarks.envs import VectorEnv
+from benchmarks.transitions import row
 
 if TYPE_CHECKING:  # benchmarks.envs chooses the rendering backend, and has to be imported before Gymnasium
     import gymnasium
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # benchmarks.envs chooses the rendering backend, and has to b
 MakeEnv: TypeAlias = "Callable[[], gymnasium.Env]"
 
 EVALUATE = 2  # stream of keys, beside those of the loop
+UNSEEN_EPISODE = 1000  # of the evaluation split: from here on layouts that neither training nor evaluation uses
 MAX_ENVS = 16  # environments at once; more episodes run in turns
 
 
@@ -129,3 +131,29 @@ def run_episodes(
 def mean_return_cost(episodes: list[Episode]) -> tuple[float, float]:
     """Mean return and mean cost of some episodes."""
     return float(np.mean([e.return_ for e in episodes])), float(np.mean([e.cost for e in episodes]))
+
+
+class Traces(NamedTuple):
+    """Replay rows [E, T+1, ...] of whole episodes and the policy's reports [E, T]."""
+
+    rows: dict[str, np.ndarray]
+    info: dict[str, np.ndarray]
+
+
+def play(agent: Agent, state: PyTree, make_env: MakeEnv, run_seed: int, episodes: int, key: jax.Array) -> Traces:
+    """Episodes of the evaluation policy side by side, until the first of them ends: with tasks that only truncate, whole ones."""
+    rows, reports = [], []
+    with VectorEnv(make_env, episodes, run_seed, "eval", "inline", UNSEEN_EPISODE) as envs:
+        step, carry = envs.reset(), agent.init_carry(episodes)
+        while True:
+            actions, carry, info = agent.act(state, carry, step.obs, step.is_first, jax.random.fold_in(key, len(rows)), "eval")
+            rows.append(row(step, np.asarray(actions), truncation_is_terminal=False))
+            if step.is_last.any():
+                break
+            reports.append({name: np.asarray(value) for name, value in info.items()})
+            step = envs.step(np.asarray(actions))
+    return Traces(_stack(rows), _stack(reports))
+
+
+def _stack(dicts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.stack([d[name] for d in dicts], 1) for name in dicts[0]}

@@ -10,7 +10,8 @@ import pytest
 
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.open_loop import OpenLoop, open_loop
-from benchmarks.diagnose import Traces, cut_windows, diagnose, discounted_sums, open_loop_errors, plan_report, play
+from benchmarks.diagnose import cut_windows, diagnose, discounted_sums, open_loop_errors, plan_report
+from benchmarks.evaluate import Traces, play
 from tests.agent_inputs import HAZARDS, VECTOR, observations, tiny
 from tests.toys import toy_env
 

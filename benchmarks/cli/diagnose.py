@@ -41,9 +41,9 @@ def main(args: Sequence[str]) -> int:
             raise BadInput(f"{name}={getattr(chosen, name)} must be at least 1")
     from agents.safedreamer.agent import SafeDreamer
     from benchmarks import checkpoint
-    from benchmarks.diagnose import diagnose, play
+    from benchmarks.diagnose import diagnose
     from benchmarks.envs import env_spec as spec_of
-    from benchmarks.evaluate import evaluation_key
+    from benchmarks.evaluate import evaluation_key, play
     from benchmarks.run import agent_for, env_factory, probe
     from benchmarks.run_folder import CHECKPOINTS, load_spec
 
