@@ -35,7 +35,8 @@ ObsSpec: TypeAlias = Mapping[str, ArraySpec]
 class EnvSpec:
     """All that an agent is told of the environment it is built for.
 
-    `layout` names slices of the flat observation (`"hazards" -> slice(9, 25)`), empty where there are none.
+    `layout` names slices of the flat observation (`"hazards" -> slice(9, 25)`), empty where there are none. `costly` names what
+    costs (`("hazards", "vases")`), empty where nothing does or the environment does not say.
     `episode_env_steps` is the length of a full episode in simulator steps, `action_repeat` simulator steps per agent step.
     """
 
@@ -44,6 +45,7 @@ class EnvSpec:
     action_repeat: int
     episode_env_steps: int
     layout: Mapping[str, slice] = dataclasses.field(default_factory=dict)
+    costly: tuple[str, ...] = ()
 
     @property
     def episode_agent_steps(self) -> int:

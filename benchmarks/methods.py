@@ -20,14 +20,14 @@ Loop = tuple[LoopConfig, ReplayConfig]
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A named way to train an agent. `make_config(obs, preset)` and `loop(preset)` give its defaults."""
+    """A named way to train an agent. `make_config(obs, preset, costly)` gives the defaults of its agent."""
 
     name: str
     family: str
     summary: str
     observations: tuple[str, ...]
     config_type: type
-    make_config: Callable[[str, str], Any]
+    make_config: Callable[[str, str, tuple[str, ...]], Any]
     make_agent: Callable[[Any, EnvSpec], Agent]
     action_repeat: int  # of the release
 
@@ -66,7 +66,7 @@ def _safedreamer(name: str) -> Method:
         summary=summary,
         observations=OBSERVATIONS,
         config_type=SafeDreamerConfig,
-        make_config=lambda obs, preset: safedreamer_presets.agent_config(name, obs, preset),
+        make_config=lambda obs, preset, costly: safedreamer_presets.agent_config(name, obs, preset, costly),
         make_agent=_make_safedreamer,
         action_repeat=repeat,
     )
@@ -80,13 +80,16 @@ def method(name: str) -> Method:
     return METHODS[choose("method", name, METHODS)]
 
 
-def settings(name: str, obs: str, preset: str) -> Settings:
-    """The defaults of a method with an observation under a preset. Raises BadInput for an unknown name of any of them."""
+def settings(name: str, obs: str, preset: str, costly: tuple[str, ...] = ("hazards",)) -> Settings:
+    """The defaults of a method with an observation under a preset. Raises BadInput for an unknown name of any of them.
+
+    `costly` names what costs in the task (see agents.api.EnvSpec); if not given, what costs in the published coordinates tasks.
+    """
     chosen = method(name)
     choose(f"observation of {name}", obs, chosen.observations)
     choose("preset", preset, PRESETS)
     loop, replay = {"release": _release, "cpu": _cpu, "debug": _debug}[preset](chosen)
-    return Settings(_STEPS[preset], loop, replay, chosen.make_config(obs, preset))
+    return Settings(_STEPS[preset], loop, replay, chosen.make_config(obs, preset, costly))
 
 
 def _release(chosen: Method) -> Loop:

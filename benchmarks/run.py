@@ -14,6 +14,7 @@ from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import SafeDreamerConfig
 from agents.safedreamer.official_params import load_agent
 from benchmarks.envs import EnvContractError, MissingGLError, make_env
+from benchmarks.envs import env_spec as env_spec_of
 from benchmarks.loop import MakeEnv, Options, Result, train
 from benchmarks.methods import method
 from benchmarks.run_folder import check
@@ -26,26 +27,31 @@ def env_factory(task: str, obs: str, action_repeat: int) -> MakeEnv:
     return functools.partial(make_env, task, obs, action_repeat)
 
 
-def probe(task: str, obs: str, make: MakeEnv) -> None:
-    """Start one episode of a user's own environment, or of one that renders, to find out at once what is missing.
+def environment(spec: RunSpec) -> tuple[MakeEnv, EnvSpec]:
+    """The factory of the spec's environments, and what agents are told of them.
 
-    Raises BadInput that says what it is and how to add it.
+    Makes one; a user's own, or one that renders, starts an episode too, to find out at once what is missing. Raises BadInput that
+    says what it is and how to add it.
     """
-    custom = get_task(task).custom
+    custom = get_task(spec.task).custom
     if custom and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # an installed command does not search the folder it runs in; processes inherit this
-    if not custom and obs != "vision":
-        return
+    make = env_factory(spec.task, spec.obs, spec.loop.action_repeat)
     try:
         with contextlib.closing(make()) as env:
-            env.reset(seed=0)
+            if custom or spec.obs == "vision":
+                env.reset(seed=0)
+            return make, env_spec_of(env)
     except (EnvContractError, MissingGLError, ValueError) as error:
         raise BadInput(str(error)) from error
 
 
 def agent_for(spec: RunSpec, env_spec: EnvSpec) -> Agent:
-    """The agent of the spec's method for this kind of environment."""
-    return method(spec.method).make_agent(spec.agent, env_spec)
+    """The agent of the spec's method for this kind of environment. Raises BadInput where its settings do not fit that."""
+    try:
+        return method(spec.method).make_agent(spec.agent, env_spec)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
 
 
 def official_agent(
@@ -75,10 +81,10 @@ def initial_state(spec: RunSpec, env_spec: EnvSpec) -> PyTree:
 
 
 def launch(spec: RunSpec, out: Path, options: Options = Options()) -> Result:
-    """Train `spec` in `out` on its real task (see benchmarks.loop.train)."""
+    """Train `spec` in `out` on its real task (see benchmarks.loop.train). What does not fit is refused before anything starts."""
     if spec.init_from:
         options = options._replace(init_state=functools.partial(initial_state, spec))
     check(spec, out)
-    make = env_factory(spec.task, spec.obs, spec.loop.action_repeat)
-    probe(spec.task, spec.obs, make)
-    return train(spec, out, make, functools.partial(agent_for, spec), options)
+    make, env_spec = environment(spec)
+    agent = agent_for(spec, env_spec)
+    return train(spec, out, make, lambda _: agent, options)

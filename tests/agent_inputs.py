@@ -12,7 +12,7 @@ from agents.safedreamer.config import SafeDreamerConfig
 from agents.safedreamer.presets import agent_config
 
 HAZARDS = slice(4, 8)  # two hazards
-VECTOR = EnvSpec({"observation": ArraySpec((9,), "float32")}, 2, 4, 1000, {"hazards": HAZARDS})
+VECTOR = EnvSpec({"observation": ArraySpec((9,), "float32")}, 2, 4, 1000, {"hazards": HAZARDS}, ("hazards",))
 LIDAR = EnvSpec({"observation": ArraySpec((12,), "float32")}, 2, 4, 1000)
 VISION = EnvSpec({name: ArraySpec((64, 64, 3), "uint8") for name in ("image", "image2")}, 2, 4, 1000)
 ENVS = {"coordinates": VECTOR, "lidar": LIDAR, "vision": VISION}

@@ -138,6 +138,41 @@ def test_the_observation_is_the_published_one_unless_given():
     assert train.read(["--task", "SafetyHopperVelocity-v1"])[1].obs == "lidar"
 
 
+TASKS_BY_COST = {
+    "SafetyPointGoal0-v0": "the observation holds no hazard positions",
+    "SafetyPointGoal1-v0": None,
+    "SafetyPointGoal2-v0": "vases cost too",
+    "SafetyPointButton1-v0": "buttons and gremlins cost too",
+}
+
+
+@pytest.mark.parametrize(("task", "lack"), TASKS_BY_COST.items())
+def test_geometric_costs_are_for_tasks_where_hazards_alone_cost(task, lack, tmp_path, monkeypatch):
+    """By default a task gets the source that fits; one that was asked for and does not fit is refused before anything starts."""
+    from benchmarks import run
+
+    monkeypatch.setattr(run, "train", lambda *_: "started")
+    command = ["--task", task, "--obs", "coordinates", "--method", "osrp"]
+    for preset in ("release", "cpu"):
+        chosen = train.read([*command, "--preset", preset])[1]
+        assert chosen.agent.model.cost_source == ("head" if lack else "geometry")
+    assert run.launch(chosen, tmp_path / "run") == "started"
+    _, spec = train.read([*command, "--preset", "debug", "--model.cost-source", "geometry"])
+    if lack is None:
+        assert run.launch(spec, tmp_path / "run") == "started"
+    else:
+        with pytest.raises(BadInput, match=f"{lack}: use --model.cost-source head"):
+            run.launch(spec, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_costs_that_do_not_fit_the_task_get_one_line_and_status_2(tmp_path):
+    task = ["--task", "SafetyPointGoal2-v0", "--obs", "coordinates", "--method", "osrp", "--preset", "debug"]
+    done = safedreamer("train", *task, "--model.cost-source", "geometry", "--out", tmp_path / "run")
+    assert done.returncode == 2 and list(tmp_path.iterdir()) == []
+    assert re.fullmatch(r"safedreamer: error: [^\n]*use --model.cost-source head\n", done.stderr)
+
+
 def test_a_folder_of_another_configuration_is_refused_with_the_difference(tmp_path, capfd):
     from benchmarks.run_folder import claim
 

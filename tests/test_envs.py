@@ -68,6 +68,32 @@ def test_coordinates_of_other_tasks(task, size, names):
     assert spec.episode_env_steps == (500 if "Circle" in task else 1000)
 
 
+@pytest.mark.parametrize(
+    ("task", "costly", "theirs"),
+    [
+        ("SafetyPointGoal0-v0", (), set()),
+        (POINT, ("hazards",), {"hazards"}),  # its vase costs nothing
+        ("SafetyPointGoal2-v0", ("hazards", "vases"), {"hazards", "vases_contact", "vases_velocity"}),
+        ("SafetyPointButton1-v0", ("buttons", "hazards", "gremlins"), {"buttons", "hazards", "gremlins"}),
+        ("SafetyCarPush1-v0", ("hazards",), {"hazards"}),
+        ("SafetyCarPush2-v0", ("hazards", "pillars"), {"hazards", "pillars"}),
+        ("SafetyPointCircle1-v0", ("sigwalls",), {"out_of_boundary"}),
+        ("SafetyPointRun0-v0", ("sigwalls",), {"out_of_boundary"}),
+        ("SafetyPointRace1-v0", ("hazards", "static_geoms"), {"hazards", "static_geoms_contact"}),
+    ],
+)
+def test_what_costs_is_what_the_simulator_sums(task, costly, theirs):
+    env = make_env(task, "coordinates")
+    assert env_spec(env).costly == costly
+    env.reset(seed=0)
+    assert set(world(env).calculate_cost()) == {"cost_sum", *(f"cost_{name}" for name in theirs)}
+
+
+def test_what_costs_elsewhere():
+    assert env_spec(make_env("SafetyHopperVelocity-v1", "lidar")).costly == ("velocity",)
+    assert env_spec(make_env("toy_envs:counter", "default")).costly == ()  # nobody says
+
+
 def test_coordinates_by_hand():
     """Objects in the robot frame by plain trigonometry from the robot's heading, sensors from the simulator by name."""
     env = make_env(POINT, "coordinates", 1)

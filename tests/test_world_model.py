@@ -239,9 +239,18 @@ def test_without_a_cost_source_costs_are_zero():
     np.testing.assert_array_equal(model.cost(jnp.ones((3, model.feat_dim))), np.zeros(3))
 
 
-def test_geometry_needs_hazards():
-    with pytest.raises(ValueError, match="cost_source=head"):
-        perturbed(dataclasses.replace(CONFIG, cost_source="geometry"), LIDAR)
+@pytest.mark.parametrize(
+    ("env", "lack"),
+    [
+        (LIDAR, "the observation holds no hazard positions"),
+        (dataclasses.replace(VECTOR, costly=("buttons", "hazards", "gremlins")), "buttons and gremlins cost too"),
+        (dataclasses.replace(VECTOR, costly=("vases",)), "vases cost too"),
+        (dataclasses.replace(VECTOR, costly=()), "the environment does not say that hazards cost"),
+    ],
+)
+def test_geometry_needs_hazards_that_are_all_that_costs(env: EnvSpec, lack: str):
+    with pytest.raises(ValueError, match=f"{lack}: use --model.cost-source head"):
+        perturbed(dataclasses.replace(CONFIG, cost_source="geometry"), env)
 
 
 def test_images_come_first_and_lie_around_zero():

@@ -1,13 +1,14 @@
 """Named settings of the SafeDreamer family: five methods, three presets.
 
 `release` holds the authors' sizes (spec section 5), `cpu` is sized for two cores and an hour, `debug` for seconds. Methods are values
-of one configuration; the observation kind picks between the release's vision and vector sizes.
+of one configuration; the observation kind picks between the release's vision and vector sizes, and with what costs in the task
+between the sources of predicted costs.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 from agents.lagrangian import AugmentedConfig
 from agents.safedreamer.config import (
@@ -19,8 +20,10 @@ from agents.safedreamer.config import (
     PlannerConfig,
     SafeDreamerConfig,
 )
+from agents.safedreamer.geometry import HAZARDS, hazards_alone
 
 METHODS: tuple[str, ...] = ("osrp", "osrp_lag", "bsrp_lag", "dreamerv3", "cem")
+UNSAFE = ("dreamerv3", "cem")  # predict no costs
 PRESETS: tuple[str, ...] = ("release", "cpu", "debug")
 
 _VECTOR_SIZES = ModelConfig(
@@ -45,13 +48,17 @@ def with_method(base: SafeDreamerConfig, method: str) -> SafeDreamerConfig:
     return dataclasses.replace(base, **agent, planner=dataclasses.replace(base.planner, **planner))
 
 
-def release(method: str, obs: str) -> SafeDreamerConfig:
+def cost_source(method: str, geometry: bool) -> Literal["head", "geometry", "none"]:
+    """Where the method's predicted costs come from, if geometry is wanted and tells them."""
+    return "none" if method in UNSAFE else "geometry" if geometry else "head"
+
+
+def release(method: str, obs: str, geometry: bool) -> SafeDreamerConfig:
     """The authors' settings: vision sizes, or the vector preset for any flat observation."""
-    unsafe = method in ("dreamerv3", "cem")
     if obs == "vision":
-        config = SafeDreamerConfig(model=ModelConfig(cost_source="none" if unsafe else "head"))
+        config = SafeDreamerConfig(model=ModelConfig(cost_source=cost_source(method, geometry=False)))
         return with_method(config, method)
-    source = "none" if unsafe else "geometry" if obs == "coordinates" and method == "osrp" else "head"
+    source = cost_source(method, geometry and method == "osrp")
     config = SafeDreamerConfig(
         cost_limit=0.0,
         model=dataclasses.replace(_VECTOR_SIZES, cost_source=source, cost_weight=1.0),
@@ -60,9 +67,8 @@ def release(method: str, obs: str) -> SafeDreamerConfig:
     return with_method(config, method)
 
 
-def cpu(method: str, obs: str) -> SafeDreamerConfig:
+def cpu(method: str, obs: str, geometry: bool) -> SafeDreamerConfig:
     """Sized for an hour on two cores. Why these values: docs/decisions.md; what they reach so far: results/cpu/README.md."""
-    unsafe = method in ("dreamerv3", "cem")
     model = ModelConfig(
         deter=128,
         stoch=16,
@@ -77,7 +83,7 @@ def cpu(method: str, obs: str) -> SafeDreamerConfig:
         vector_target="symlog",
         vector_scale=20.0,
         # Positions are learned long before a classifier of "inside one of eight small discs" is.
-        cost_source="none" if unsafe else "geometry" if obs == "coordinates" else "head",
+        cost_source=cost_source(method, geometry),
         cost_weight=3.0,
         hazard_radius=0.28,
         hazard_softness=0.06,
@@ -95,7 +101,7 @@ def cpu(method: str, obs: str) -> SafeDreamerConfig:
     return with_method(config, method)
 
 
-def debug(method: str, obs: str) -> SafeDreamerConfig:
+def debug(method: str, obs: str, geometry: bool) -> SafeDreamerConfig:
     """Every size shrunk until a run takes seconds; learns nothing."""
     config = SafeDreamerConfig(
         model=ModelConfig(
@@ -110,10 +116,13 @@ def debug(method: str, obs: str) -> SafeDreamerConfig:
 _BUILDERS = {"release": release, "cpu": cpu, "debug": debug}
 
 
-def agent_config(method: str, obs: str, preset: str) -> SafeDreamerConfig:
-    """Configuration of `method` (one of METHODS) for an observation kind under a preset (one of PRESETS); KeyError otherwise."""
+def agent_config(method: str, obs: str, preset: str, costly: tuple[str, ...] = (HAZARDS,)) -> SafeDreamerConfig:
+    """Configuration of `method` (one of METHODS) for an observation kind under a preset (one of PRESETS); KeyError otherwise.
+
+    `costly` (see EnvSpec) is that of the published coordinates tasks if not given.
+    """
     if method not in METHODS:
         raise KeyError(f"unknown method {method!r}; valid: {', '.join(METHODS)}")
     if preset not in _BUILDERS:
         raise KeyError(f"unknown preset {preset!r}; valid: {', '.join(PRESETS)}")
-    return _BUILDERS[preset](method, obs)
+    return _BUILDERS[preset](method, obs, obs == "coordinates" and hazards_alone(costly))

@@ -24,6 +24,7 @@ from agents.nn.distributions import (
 from agents.nn.layers import MLP, Linear
 from agents.safedreamer.codec import Decoder, Encoder, check_obs
 from agents.safedreamer.config import ModelConfig
+from agents.safedreamer.geometry import HAZARDS, check_geometry
 from agents.safedreamer.rssm import RSSM, Latent
 
 
@@ -52,11 +53,8 @@ class WorldModel(nnx.Module):
 
     def __init__(self, config: ModelConfig, env: EnvSpec, *, rngs: nnx.Rngs, dtype: jnp.dtype):
         check_obs(env.obs)
-        if config.cost_source == "geometry" and "hazards" not in env.layout:
-            raise ValueError(
-                "model.cost_source=geometry needs hazard positions in the observation (--obs coordinates on a task with hazards); "
-                "use model.cost_source=head"
-            )
+        if config.cost_source == "geometry":
+            check_geometry(env)
         self.config = config
         self.encoder = Encoder(config, env.obs, rngs=rngs, dtype=dtype)
         self.rssm = RSSM(config, env.action_dim, self.encoder.size, rngs=rngs, dtype=dtype)
@@ -67,7 +65,7 @@ class WorldModel(nnx.Module):
         self.cost_head = (
             Head(self.feat_dim, config.bins, config, rngs=rngs, dtype=dtype) if config.cost_source == "head" else None
         )
-        self.hazards = env.layout.get("hazards")
+        self.hazards = env.layout.get(HAZARDS)
 
     def reward(self, feat: jax.Array) -> jax.Array:
         """Expected reward on arriving at a state, [...]."""

@@ -42,9 +42,8 @@ def main(args: Sequence[str]) -> int:
     from agents.safedreamer.agent import SafeDreamer
     from benchmarks import checkpoint
     from benchmarks.diagnose import diagnose
-    from benchmarks.envs import env_spec as spec_of
     from benchmarks.evaluate import evaluation_key, play
-    from benchmarks.run import agent_for, env_factory, probe
+    from benchmarks.run import agent_for, environment
     from benchmarks.run_folder import CHECKPOINTS, load_spec
 
     spec = load_spec(chosen.run)
@@ -52,11 +51,7 @@ def main(args: Sequence[str]) -> int:
     if path is None:
         raise BadInput(f"{chosen.run} has no checkpoint yet")
     env_steps = checkpoint.read_meta(path, spec.run_id)["counters"]["env_steps"]
-    make = env_factory(spec.task, spec.obs, spec.loop.action_repeat)
-    probe(spec.task, spec.obs, make)
-    env = make()
-    env_spec = spec_of(env)
-    env.close()
+    make, env_spec = environment(spec)
     agent = agent_for(spec, env_spec)
     if not isinstance(agent, SafeDreamer):
         raise BadInput(f"{spec.method} has no world model of the SafeDreamer family to diagnose")

@@ -5,7 +5,6 @@ A policy means nothing on another task or observation than the one it was traine
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
 import time
@@ -95,7 +94,7 @@ def _of_run(chosen: EvaluateArgs) -> Policy:
 
 def _of_file(chosen: EvaluateArgs) -> Policy:
     from agents.safedreamer.official import load_official
-    from benchmarks.methods import settings
+    from benchmarks.cli.defaults import task_settings
     from benchmarks.tasks import get_task
 
     path = chosen.official
@@ -112,7 +111,7 @@ def _of_file(chosen: EvaluateArgs) -> Policy:
             f"{path} was trained on {trained} as its path or configuration says, not on {chosen.task}; --force evaluates all the same"
         )
     method = chosen.method or "bsrp_lag"
-    preset = settings(method, _checked_obs(chosen.task, obs), "release")
+    preset = task_settings(method, chosen.task, _checked_obs(chosen.task, obs), "release")
     try:
         step = load_official(path).step
     except ValueError as error:
@@ -165,16 +164,12 @@ def _default_out(policy: Policy) -> Path:
 def run(policy: Policy, out: Path, episodes: int, workers: Literal["process", "inline"]) -> None:
     """Run the episodes, write them to `out` (replacing it) and print them."""
     from benchmarks import checkpoint
-    from benchmarks.envs import env_spec as spec_of
     from benchmarks.evaluate import evaluation_key, mean_return_cost, run_episodes
     from benchmarks.records import EVAL, EpisodeRecord, RecordWriter
-    from benchmarks.run import agent_for, env_factory, official_agent, probe
+    from benchmarks.run import agent_for, environment, official_agent
 
     spec = policy.spec
-    make = env_factory(spec.task, spec.obs, spec.loop.action_repeat)
-    probe(spec.task, spec.obs, make)
-    with contextlib.closing(make()) as env:
-        env_spec = spec_of(env)
+    make, env_spec = environment(spec)
     if policy.official:
         agent, state = official_agent(policy.source, env_spec, spec.agent, policy.stoch)
     else:

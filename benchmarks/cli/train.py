@@ -53,13 +53,13 @@ class TrainArgs:
 def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
     """The run that a command line describes. Raises BadInput before anything is started or written."""
     first = parse_known(TrainArgs, args, PROG)
-    from benchmarks.methods import settings
+    from benchmarks.cli.defaults import task_settings
     from benchmarks.tasks import get_task
 
     try:
         task = get_task(first.task)
         obs = task.check_obs(first.obs or task.default_obs)
-        preset = settings(first.method, obs, first.preset)
+        preset = task_settings(first.method, task.id, obs, first.preset)
         everything = _everything(type(preset.agent))
         run = dataclasses.replace(first, obs=obs, steps=first.steps if first.steps is not None else preset.steps)
         default = everything(run=run, loop=preset.loop, replay=preset.replay, agent=preset.agent)

@@ -23,13 +23,14 @@ class EnvFacts(NamedTuple):
     action_repeat: int
     episode_env_steps: int
     layout: dict[str, slice]
+    costly: tuple[str, ...]
 
     def spec(self) -> EnvSpec:
         """The same as agents know it."""
         from agents.api import ArraySpec, EnvSpec  # here, because it imports JAX
 
         obs = {key: ArraySpec(shape, dtype) for key, (shape, dtype) in self.obs.items()}
-        return EnvSpec(obs, self.action_dim, self.action_repeat, self.episode_env_steps, self.layout)
+        return EnvSpec(obs, self.action_dim, self.action_repeat, self.episode_env_steps, self.layout, self.costly)
 
 
 class SafeEnv(gymnasium.Env):
@@ -149,6 +150,7 @@ def env_facts(env: gymnasium.Env) -> EnvFacts:
         action_repeat=base.action_repeat,
         episode_env_steps=base.simulator.episode_env_steps,
         layout=dict(base.simulator.layout),
+        costly=base.simulator.costly,
     )
 
 

@@ -40,6 +40,7 @@ class Simulator(Protocol):
     action_space: Box  # the simulator's own bounds
     episode_env_steps: int
     layout: Mapping[str, slice]
+    costly: tuple[str, ...]  # names of what costs; empty where nothing does or nobody says
 
     def reset(self, seed: int | None) -> None:
         """Start an episode; with the same seed the same one, in any process."""
@@ -76,6 +77,14 @@ def flat_space(size: int) -> Dict:
     return Dict({"observation": Box(-np.inf, np.inf, (size,), dtype=np.float32)})
 
 
+def costly(task: Any) -> tuple[str, ...]:
+    """Names of what costs in a task object of Safety-Gymnasium: constrained obstacles, and touching what stands still."""
+    names = [obstacle.name for obstacle in task._obstacles if obstacle.is_constrained]
+    if task._is_load_static_geoms and task.static_geoms_contact_cost:
+        names.append("static_geoms")
+    return tuple(names)
+
+
 class Navigation:
     """A task with a robot among objects (Goal, Button, Push, Circle, Run, ...)."""
 
@@ -85,6 +94,7 @@ class Navigation:
         self._id, self._agent, self._obs, self._view = task.id, task.agent, obs, view
         self._env = package.make(task.id, disable_env_checker=True)
         self._task: Any = self._env.unwrapped.task
+        self.costly = costly(self._task)
         self._simulator_obs = self._task.obs
         self._task.obs = self._obs_hook
         self._lidar_wanted = True
@@ -188,6 +198,7 @@ class Velocity:
         assert shape is not None and isinstance(self._env.action_space, Box)
         self._last: Any = None
         self.layout: Mapping[str, slice] = {}
+        self.costly: tuple[str, ...] = ("velocity",)
         self.observation_space = flat_space(shape[0])
         self.action_space: Box = self._env.action_space
         limit = custom.episode_steps(self._env)
@@ -224,6 +235,7 @@ class Custom:
                 'let the factory set render_mode="rgb_array"'
             )
         self.layout: Mapping[str, slice] = {}
+        self.costly: tuple[str, ...] = ()
         self.observation_space = custom.obs_space(task.id, self._env.observation_space)
         self.action_space = custom.box_actions(task.id, self._env.action_space)
         steps = custom.episode_steps(self._env)

@@ -126,7 +126,7 @@ def load_recording(folder: Path) -> Recording:
     config = translate_config(flat, sizes)
     obs = observed(arrays, flat, sizes)
     layout = {"hazards": RELEASE_HAZARDS} if config.model.cost_source == "geometry" else {}
-    env = EnvSpec(obs, action_dim=sizes["action_dim"], action_repeat=1, episode_env_steps=1000, layout=layout)
+    env = EnvSpec(obs, sizes["action_dim"], action_repeat=1, episode_env_steps=1000, layout=layout, costly=tuple(layout))
     agent = SafeDreamer(config, env)
     state = agent_state(agent, checkpoint, sizes)
     # The recorded losses belong to the first update: normaliser and multipliers start fresh.

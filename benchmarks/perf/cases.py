@@ -42,7 +42,8 @@ class Case:
         """The traced function with its arguments, for counting FLOPs, and a call without arguments, for timing."""
         obs = VISION if self.obs == "vision" else VECTOR
         config = self.config()
-        agent = SafeDreamer(config, EnvSpec(obs, 2, 5, 1000, HAZARDS if self.obs == "coordinates" else {}))
+        layout = HAZARDS if self.obs == "coordinates" else {}
+        agent = SafeDreamer(config, EnvSpec(obs, 2, 5, 1000, layout, costly=tuple(layout)))
         state, key = agent.init(0), jax.random.key(1)
         if self.kind == "update":
             batch = jax.device_put(random_batch(obs, BATCH, LENGTH))
