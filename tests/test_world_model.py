@@ -215,13 +215,13 @@ def test_hazard_cost_by_hand():
 
 
 def test_soft_hazard_cost_by_hand():
-    # At the radius one half each; at 0.05 m beyond it sigmoid(-1) and 5 m away nothing; on top of a hazard still a finite gradient.
-    positions = jnp.array([[0.0, 0.25, 0.25, 0.0], [0.3, 0.0, 3.0, 4.0]])
-    expected = [1.0, 1.0 / (1.0 + np.e)]
-    np.testing.assert_allclose(hazard_cost(positions, 0.25, 0.05), expected, rtol=1e-4)
-    slope = jax.grad(lambda xy: hazard_cost(xy, 0.25, 0.05))(jnp.array([0.3, 0.0]))
-    np.testing.assert_allclose(slope, [-np.e / (1 + np.e) ** 2 / 0.05, 0.0], rtol=1e-4)
-    assert np.isfinite(jax.grad(lambda xy: hazard_cost(xy, 0.25, 0.05))(jnp.zeros(2))).all()
+    # Hazards at 0.2, 0.25, 0.35, 0.45 and 0.5 m: within the radius, a fifth and three fifths into the fringe, at its end, beyond it.
+    positions = jnp.array([[0.2, 0.0], [0.0, 0.25], [-0.35, 0.0], [0.45, 0.0], [0.3, 0.4]])
+    np.testing.assert_allclose(hazard_cost(positions, 0.2, 0.25), [1.0, 0.8, 0.4, 0.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(hazard_cost(positions.reshape(-1), 0.2, 0.25), 2.2, rtol=1e-6)
+    slope = jax.grad(lambda xy: hazard_cost(xy, 0.2, 0.25))(jnp.array([0.3, 0.0]))
+    np.testing.assert_allclose(slope, [-4.0, 0.0], rtol=1e-4)
+    assert np.isfinite(jax.grad(lambda xy: hazard_cost(xy, 0.2, 0.25))(jnp.zeros(2))).all()
 
 
 def test_geometry_reads_the_named_slice_of_the_reconstruction():

@@ -76,7 +76,7 @@ class ModelConfig:
     hazard_radius: float = 0.25
     """Distance in metres within which a decoded hazard costs 1 (cost_source geometry)."""
     hazard_softness: float = 0.0
-    """Metres over which that cost falls off, sigmoid((radius - distance) / this), so that it has a gradient; 0 is a step (release)."""
+    """Metres beyond the radius over which that cost falls linearly to 0, so that it has a gradient; 0 is a step (release)."""
     optimizer: OptimizerConfig = OptimizerConfig()
     """Optimiser of the world model."""
 

@@ -85,8 +85,8 @@ def cpu(method: str, obs: str, geometry: bool) -> SafeDreamerConfig:
         # Positions are learned long before a classifier of "inside one of eight small discs" is.
         cost_source=cost_source(method, geometry),
         cost_weight=3.0,
-        hazard_radius=0.28,
-        hazard_softness=0.06,
+        hazard_radius=0.2,
+        hazard_softness=0.25,
         optimizer=OptimizerConfig(1e-3, 1e-8, 1000.0),
     )
     config = SafeDreamerConfig(

@@ -88,14 +88,15 @@ class WorldModel(nnx.Module):
 def hazard_cost(positions: jax.Array, radius: float, softness: float = 0.0) -> jax.Array:
     """Cost of hazards around the robot: how many are within `radius` metres of it, or a soft count.
 
-    Flattened robot-frame positions in metres [..., 2 * hazards] -> [...]. The soft count is the sum over hazards of
-    sigmoid((radius - distance) / softness), for a positive `softness` in metres.
+    Flattened robot-frame positions in metres [..., 2 * hazards] -> [...]. With a positive `softness` in metres each hazard counts
+    clip((radius + softness - distance) / softness, 0, 1): 1 within the radius and exactly nothing beyond its fringe, so that a plan
+    which keeps clear costs zero.
     """
     xy = positions.reshape(*positions.shape[:-1], -1, 2)
     if softness == 0.0:
         return (jnp.linalg.norm(xy, axis=-1) <= radius).sum(-1).astype(jnp.float32)
     distance = jnp.sqrt(jnp.square(xy).sum(-1) + 1e-8)  # a norm has no gradient at zero
-    return jax.nn.sigmoid((radius - distance) / softness).sum(-1)
+    return jnp.clip((radius + softness - distance) / softness, 0.0, 1.0).sum(-1)
 
 
 def kl_losses(post_logit: jax.Array, prior_logit: jax.Array, free_nats: float) -> tuple[jax.Array, jax.Array]:
