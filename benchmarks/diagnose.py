@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from agents.api import EnvSpec, PyTree
+from agents.returns import lambda_return
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.open_loop import OpenLoop, open_loop
+from agents.safedreamer.world_model import cost_confusion
 from benchmarks.evaluate import Traces
 
 NEAR = 0.6  # metres; hazards nearer than this decide about the next second
@@ -73,11 +76,8 @@ def open_loop_errors(env: EnvSpec, predicted: OpenLoop, truth: dict[str, np.ndar
         reward, cost = np.asarray(predicted.reward)[:, k], np.asarray(predicted.cost)[:, k]
         yield Finding("reward correlation", k, _correlation(reward, truth["reward"][:, k]))
         yield Finding("reward error (predicted - true)", k, float((reward - truth["reward"][:, k]).mean()))
-        said, costly = cost > 0.5, truth["cost"][:, k] > 0
-        yield Finding("cost precision", k, _share((said & costly).sum(), said.sum()))
-        yield Finding("cost recall", k, _share((said & costly).sum(), costly.sum()))
-        yield Finding("cost predicted", k, float(cost.mean()))
-        yield Finding("cost true", k, float(truth["cost"][:, k].mean()))
+        for name, value in cost_confusion(jnp.asarray(cost), jnp.asarray(truth["cost"][:, k])).items():
+            yield Finding(name.removeprefix("model/").replace("_", " "), k, float(value))
 
 
 def _layout_errors(env: EnvSpec, error: np.ndarray, true: np.ndarray, k: int) -> Iterator[Finding]:
@@ -105,18 +105,12 @@ def value_errors(
         if name == "cost" and not agent.config.use_cost:
             continue
         said = np.asarray(values)[:, 0].reshape(len(rows["reward"]), -1)[:, : len(at)]
-        true = discounted_sums(rows[name], discount)[:, at]
+        received = jnp.asarray(rows[name][:, 1:].T)  # [T, E], on arriving at rows 1, 2, ...
+        nothing = jnp.zeros_like(received, shape=(len(received) + 1, received.shape[1]))
+        true = np.asarray(lambda_return(received, nothing, jnp.full_like(received, discount), lam=1.0)).T[:, at]
         yield Finding(f"{name} critic", -1, _mean(said))
         yield Finding(f"{name} that followed, discounted", -1, _mean(true))
         yield Finding(f"{name} critic correlation", -1, _correlation(said.ravel(), true.ravel()))
-
-
-def discounted_sums(step_values: np.ndarray, discount: float) -> np.ndarray:
-    """sum_k discount^k x[t+1+k] for every row t, [E, T] -> [E, T]; the last row has 0."""
-    out = np.zeros_like(step_values, np.float64)
-    for t in range(step_values.shape[1] - 2, -1, -1):
-        out[:, t] = step_values[:, t + 1] + discount * out[:, t + 1]
-    return out
 
 
 def plan_report(agent: SafeDreamer, traces: Traces) -> Iterator[Finding]:
@@ -139,10 +133,6 @@ def plan_report(agent: SafeDreamer, traces: Traces) -> Iterator[Finding]:
 
 def _mean(values: np.ndarray) -> float:
     return float(np.mean(values)) if np.size(values) else float("nan")
-
-
-def _share(part: np.ndarray, whole: np.ndarray) -> float:
-    return float(part / whole) if whole else float("nan")
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:

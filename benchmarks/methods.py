@@ -30,6 +30,7 @@ class Method:
     make_config: Callable[[str, str, tuple[str, ...]], Any]
     make_agent: Callable[[Any, EnvSpec], Agent]
     action_repeat: int  # of the release
+    plans: bool  # acts by planning, so that an action costs about as much as an update
 
 
 class Settings(NamedTuple):
@@ -69,6 +70,7 @@ def _safedreamer(name: str) -> Method:
         make_config=lambda obs, preset, costly: safedreamer_presets.agent_config(name, obs, preset, costly),
         make_agent=_make_safedreamer,
         action_repeat=repeat,
+        plans=safedreamer_presets.agent_config(name, "default", "release").act_with == "planner",
     )
 
 
@@ -97,14 +99,12 @@ def _release(chosen: Method) -> Loop:
 
 
 def _cpu(chosen: Method) -> Loop:
-    # One action repeat for all, so that they are compared at equal simulator steps. Planned actions cost as much as updates do, so
-    # planners take fewer of them per update.
-    plans = chosen.name in ("osrp", "osrp_lag", "cem")
+    # One action repeat for all, so that they are compared at equal simulator steps; planners take fewer actions per update.
     loop = LoopConfig(
         num_envs=4,
         action_repeat=5,
         prefill=8000,
-        train_ratio=128.0 if plans else 64.0,
+        train_ratio=128.0 if chosen.plans else 64.0,
         batch_size=16,
         batch_length=32,
         eval_every=20_000,

@@ -13,6 +13,7 @@ from agents.api import Agent, EnvSpec, PyTree
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import SafeDreamerConfig
 from agents.safedreamer.official_params import load_agent
+from benchmarks import checkpoint
 from benchmarks.envs import EnvContractError, MissingGLError, make_env
 from benchmarks.envs import env_spec as env_spec_of
 from benchmarks.loop import MakeEnv, Options, Result, train
@@ -52,6 +53,12 @@ def agent_for(spec: RunSpec, env_spec: EnvSpec) -> Agent:
         return method(spec.method).make_agent(spec.agent, env_spec)
     except ValueError as error:
         raise BadInput(str(error)) from error
+
+
+def trained_agent(spec: RunSpec, saved: Path, env_spec: EnvSpec) -> tuple[Agent, PyTree]:
+    """The spec's agent and its learner state in a checkpoint of ours. Raises BadInput where they do not fit."""
+    agent = agent_for(spec, env_spec)
+    return agent, checkpoint.load_state(saved, agent.init(spec.seed))
 
 
 def official_agent(

@@ -17,9 +17,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from benchmarks import metrics, records
+from benchmarks import checkpoint, metrics, records
 from benchmarks.provenance import provenance
 from benchmarks.spec import BadInput, RunSpec, diff, from_dict, to_dict
 
@@ -27,6 +27,15 @@ SPEC_FILE = "spec.json"
 CHECKPOINTS = "checkpoints"
 REPLAY = "replay"
 LOCK_FILE = "run.lock"
+
+
+class Saved(NamedTuple):
+    """A run as its newest checkpoint has it."""
+
+    spec: RunSpec
+    checkpoint: Path
+    env_steps: int  # of training
+    agent_steps: int
 
 
 @contextmanager
@@ -91,6 +100,16 @@ def load_spec(folder: Path) -> RunSpec:
 
     data = read_spec(folder)["spec"]
     return from_dict(data, method(data["method"]).config_type)
+
+
+def newest(folder: Path) -> Saved:
+    """The run's newest checkpoint. Raises BadInput as `load_spec` does, and when there is none that belongs to the run."""
+    spec = load_spec(folder)
+    path = checkpoint.latest(folder / CHECKPOINTS)
+    if path is None:
+        raise BadInput(f"{folder} has no checkpoint yet")
+    counters = checkpoint.read_meta(path, spec.run_id)["counters"]
+    return Saved(spec, path, counters["env_steps"], counters["agent_steps"])
 
 
 def _write_spec(spec: RunSpec, out: Path) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from agents.safedreamer.agent import SafeDreamer
+from agents.safedreamer.config import ImaginationConfig
 from agents.safedreamer.open_loop import OpenLoop, open_loop
-from benchmarks.diagnose import cut_windows, diagnose, discounted_sums, open_loop_errors, plan_report
+from benchmarks.diagnose import cut_windows, diagnose, open_loop_errors, plan_report, value_errors
 from benchmarks.evaluate import Traces, play
 from tests.agent_inputs import HAZARDS, VECTOR, observations, tiny
 from tests.toys import toy_env
@@ -101,8 +102,24 @@ def test_errors_by_hand():
     assert found["reward error (predicted - true)", 0] == pytest.approx(0.25)
 
 
-def test_discounted_sums_and_windows_by_hand():
-    np.testing.assert_allclose(discounted_sums(np.array([[5.0, 1.0, 2.0, 4.0]]), 0.5), [[1 + 1 + 1, 2 + 2, 4, 0]])
+def test_critics_against_what_followed_by_hand():
+    imagination = ImaginationConfig(discount_horizon=2.0, cost_discount_horizon=4.0)  # discounts 1/2 and 3/4
+    agent = SafeDreamer(tiny("bsrp_lag", imagination=imagination), VECTOR)
+    reward = np.array([[9.0, 9.0, 1.0, 2.0, 4.0, 0.0, 0.0, 0.0], [9.0, 9.0, 0.0, 0.0, 0.0, 8.0, 0.0, 0.0]])
+    cost = np.zeros_like(reward)
+    cost[0, 3] = cost[1, 5] = 1.0
+    said = np.array([[[3.5], [0.5]], [[2.5], [0.5]]])  # critics [reward, cost] of the two windows' last observed rows
+    predicted = perfect(rows((2, 1)))._replace(value=said[0], cost_value=said[1])
+    # Windows of 6 rows of which 2 are seen: the last seen one is row 1, and 8 - 2 * 2 rows have enough after them.
+    found = by_name(value_errors(agent, predicted, {"reward": reward, "cost": cost}, context=2, length=6))
+    after = [1 + 2 / 2 + 4 / 4, 8 / 8], [3 / 4, (3 / 4) ** 3]
+    assert found["reward that followed, discounted", -1] == pytest.approx(np.mean(after[0]))
+    assert found["cost that followed, discounted", -1] == pytest.approx(np.mean(after[1]), rel=1e-6)
+    assert (found["reward critic", -1], found["cost critic", -1]) == (2.0, 1.5)
+    assert found["reward critic correlation", -1] == found["cost critic correlation", -1] == pytest.approx(1.0)
+
+
+def test_windows_by_hand():
     windows = cut_windows({"reward": np.arange(14).reshape(2, 7)}, 3)
     np.testing.assert_array_equal(windows["reward"], [[0, 1, 2], [3, 4, 5], [7, 8, 9], [10, 11, 12]])
 

@@ -40,22 +40,16 @@ def main(args: Sequence[str]) -> int:
         if getattr(chosen, name) < 1:
             raise BadInput(f"{name}={getattr(chosen, name)} must be at least 1")
     from agents.safedreamer.agent import SafeDreamer
-    from benchmarks import checkpoint
     from benchmarks.diagnose import diagnose
     from benchmarks.evaluate import evaluation_key, play
-    from benchmarks.run import agent_for, environment
-    from benchmarks.run_folder import CHECKPOINTS, load_spec
+    from benchmarks.run import environment, trained_agent
+    from benchmarks.run_folder import newest
 
-    spec = load_spec(chosen.run)
-    path = checkpoint.latest(chosen.run / CHECKPOINTS)
-    if path is None:
-        raise BadInput(f"{chosen.run} has no checkpoint yet")
-    env_steps = checkpoint.read_meta(path, spec.run_id)["counters"]["env_steps"]
+    spec, saved, env_steps, _ = newest(chosen.run)
     make, env_spec = environment(spec)
-    agent = agent_for(spec, env_spec)
+    agent, state = trained_agent(spec, saved, env_spec)
     if not isinstance(agent, SafeDreamer):
         raise BadInput(f"{spec.method} has no world model of the SafeDreamer family to diagnose")
-    state = checkpoint.load_state(path, agent.init(spec.seed))
     print(
         f"{spec.method} on {spec.task} ({spec.obs}) after {env_steps:,} simulator steps; {chosen.episodes} episodes", flush=True
     )

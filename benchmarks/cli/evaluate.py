@@ -73,23 +73,18 @@ def main(args: Sequence[str]) -> int:
 
 
 def _of_run(chosen: EvaluateArgs) -> Policy:
-    from benchmarks import checkpoint
-    from benchmarks.run_folder import CHECKPOINTS, load_spec
+    from benchmarks.run_folder import newest
 
     assert chosen.run is not None
     if chosen.method is not None or chosen.stoch is not None:
         raise BadInput("--method and --stoch go with --official; a run knows its own")
-    spec = load_spec(chosen.run)
-    path = checkpoint.latest(chosen.run / CHECKPOINTS)
-    if path is None:
-        raise BadInput(f"{chosen.run} has no checkpoint yet")
-    counters = checkpoint.read_meta(path, spec.run_id)["counters"]
+    spec, path, env_steps, agent_steps = newest(chosen.run)
     task, obs = chosen.task or spec.task, chosen.obs or spec.obs
     if (task, obs) != (spec.task, spec.obs) and not chosen.force:
         trained = f"{spec.task} ({spec.obs})"
         raise BadInput(f"{chosen.run} was trained on {trained}, not on {task} ({obs}); --force evaluates all the same")
     spec = dataclasses.replace(spec, task=task, obs=_checked_obs(task, obs))
-    return Policy(_seeded(spec, chosen), path, False, counters["env_steps"], counters["agent_steps"])
+    return Policy(_seeded(spec, chosen), path, False, env_steps, agent_steps)
 
 
 def _of_file(chosen: EvaluateArgs) -> Policy:
@@ -163,18 +158,16 @@ def _default_out(policy: Policy) -> Path:
 
 def run(policy: Policy, out: Path, episodes: int, workers: Literal["process", "inline"]) -> None:
     """Run the episodes, write them to `out` (replacing it) and print them."""
-    from benchmarks import checkpoint
     from benchmarks.evaluate import evaluation_key, mean_return_cost, run_episodes
     from benchmarks.records import EVAL, EpisodeRecord, RecordWriter
-    from benchmarks.run import agent_for, environment, official_agent
+    from benchmarks.run import environment, official_agent, trained_agent
 
     spec = policy.spec
     make, env_spec = environment(spec)
     if policy.official:
         agent, state = official_agent(policy.source, env_spec, spec.agent, policy.stoch)
     else:
-        agent = agent_for(spec, env_spec)
-        state = checkpoint.load_state(policy.source, agent.init(spec.seed))
+        agent, state = trained_agent(spec, policy.source, env_spec)
     print(f"{spec.method} on {spec.task} ({spec.obs}) after {policy.env_steps:,} simulator steps", flush=True)
     print(f"{'episode':>8} {'return':>9} {'cost':>8} {'length':>7}")
     began = time.perf_counter()
