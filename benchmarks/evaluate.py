@@ -141,10 +141,22 @@ class Traces(NamedTuple):
 
 
 def play(agent: Agent, state: PyTree, make_env: MakeEnv, run_seed: int, episodes: int, key: jax.Array) -> Traces:
-    """Episodes of the evaluation policy side by side, until the first of them ends: with tasks that only truncate, whole ones."""
+    """Episodes of the evaluation policy on unseen layouts, at most MAX_ENVS side by side.
+
+    All are as long as the shortest: with tasks that only truncate, whole ones.
+    """
+    parts = []
+    for begin in range(0, episodes, MAX_ENVS):
+        part = range(begin, min(episodes, begin + MAX_ENVS))
+        parts.append(_play_together(agent, state, make_env, run_seed, part, jax.random.fold_in(key, begin)))
+    return Traces(_join([part.rows for part in parts]), _join([part.info for part in parts]))
+
+
+def _play_together(agent: Agent, state: PyTree, make_env: MakeEnv, run_seed: int, episodes: range, key: jax.Array) -> Traces:
+    """These of the unseen episodes, until the first of them ends."""
     rows, reports = [], []
-    with VectorEnv(make_env, episodes, run_seed, "eval", "inline", UNSEEN_EPISODE) as envs:
-        step, carry = envs.reset(), agent.init_carry(episodes)
+    with VectorEnv(make_env, len(episodes), run_seed, "eval", "inline", UNSEEN_EPISODE + episodes.start) as envs:
+        step, carry = envs.reset(), agent.init_carry(len(episodes))
         while True:
             actions, carry, info = agent.act(state, carry, step.obs, step.is_first, jax.random.fold_in(key, len(rows)), "eval")
             rows.append(row(step, np.asarray(actions), truncation_is_terminal=False))
@@ -153,6 +165,12 @@ def play(agent: Agent, state: PyTree, make_env: MakeEnv, run_seed: int, episodes
             reports.append({name: np.asarray(value) for name, value in info.items()})
             step = envs.step(np.asarray(actions))
     return Traces(_stack(rows), _stack(reports))
+
+
+def _join(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Parts [E, T, ...] along their episodes, each cut to the shortest T."""
+    length = min((value.shape[1] for part in parts for value in part.values()), default=0)
+    return {name: np.concatenate([part[name][:, :length] for part in parts]) for name in parts[0]}
 
 
 def _stack(dicts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

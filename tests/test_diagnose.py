@@ -12,7 +12,8 @@ from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import ImaginationConfig
 from agents.safedreamer.open_loop import OpenLoop, open_loop
 from benchmarks.diagnose import cut_windows, diagnose, open_loop_errors, plan_report, value_errors
-from benchmarks.evaluate import Traces, play
+from benchmarks.envs import VectorEnv
+from benchmarks.evaluate import Traces, _join, play
 from tests.agent_inputs import HAZARDS, VECTOR, observations, tiny
 from tests.toys import toy_env
 
@@ -138,6 +139,31 @@ def test_the_plans_promise_and_what_followed():
     assert found["episode cost that plans promised", -1] == 3.0
     # Decisions 0 to 5 have a whole horizon after them; rows 1..4, 2..5 and 3..6 hold the cost, so three of them see it.
     assert found["episode cost at the rate that followed", -1] == pytest.approx(3 * 2.0 * 250 / 4 / 6)
+
+
+def test_more_episodes_than_environments_are_played_in_turns(monkeypatch):
+    from benchmarks import evaluate
+    from benchmarks.envs import env_spec
+
+    agent = SafeDreamer(tiny("bsrp_lag"), env_spec(toy_env()))
+    state = agent.init(0)
+    at_once = play(agent, state, toy_env, run_seed=0, episodes=3, key=jax.random.key(0))
+    made = []
+    monkeypatch.setattr(evaluate, "MAX_ENVS", 2)
+    monkeypatch.setattr(evaluate, "VectorEnv", lambda *args: made.append(args[1]) or VectorEnv(*args))
+    turns = play(agent, state, toy_env, run_seed=0, episodes=3, key=jax.random.key(0))
+    assert made == [2, 1]
+    assert {k: v.shape for k, v in turns.rows.items()} == {k: v.shape for k, v in at_once.rows.items()}
+    assert {k: v.shape for k, v in turns.info.items()} == {k: v.shape for k, v in at_once.info.items()} != {}
+    # Keys differ between the two, layouts do not.
+    np.testing.assert_array_equal(turns.rows["observation"][:, 0], at_once.rows["observation"][:, 0])
+    assert len(np.unique(turns.rows["observation"][:, 0], axis=0)) == 3
+
+
+def test_turns_are_cut_to_the_shortest_episode():
+    parts = [{"reward": np.full((2, 4), 1.0)}, {"reward": np.full((1, 3), 2.0)}]
+    np.testing.assert_array_equal(_join(parts)["reward"], [[1, 1, 1], [1, 1, 1], [2, 2, 2]])
+    assert _join([{}, {}]) == {}
 
 
 def test_whole_episodes_of_new_layouts_and_all_findings():

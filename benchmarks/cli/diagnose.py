@@ -24,7 +24,7 @@ class DiagnoseArgs:
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder of `safedreamer train`."""
     episodes: int = 10
-    """Episodes of new layouts."""
+    """Episodes of new layouts; more than 16 are played in turns."""
     context: int = 20
     """Observed agent steps before a prediction."""
     horizon: int = 15
