@@ -16,6 +16,7 @@ from agents.safedreamer.presets import METHODS, agent_config
 from tests.agent_inputs import ENVS, LIDAR, VECTOR, VISION, as_float, observations, replay_batch, tiny
 
 ENVS_PER_CALL = 3
+NAN = float("nan")
 
 
 def act(agent: SafeDreamer, state: AgentState, carry, seed: int, mode="train", first: bool = False):
@@ -286,9 +287,20 @@ def test_bfloat16_is_close_to_float32(background: SafeDreamer):
         (lambda: ModelConfig(classes=1), "model.classes=1"),
         (lambda: ModelConfig(bins=254), "model.bins=254 must be odd"),
         (lambda: ModelConfig(unimix=1.0), "model.unimix=1.0"),
+        (lambda: ModelConfig(hazard_radius=0.0), "model.hazard_radius=0.0 must be positive"),
+        (lambda: ModelConfig(hazard_radius=-0.2), "model.hazard_radius=-0.2 must be positive"),
+        (lambda: ModelConfig(hazard_radius=NAN), "model.hazard_radius=nan"),
+        (lambda: ModelConfig(hazard_softness=-0.01), "model.hazard_softness=-0.01 must not be negative"),
+        (lambda: ModelConfig(hazard_softness=NAN), "model.hazard_softness=nan"),
         (lambda: ImaginationConfig(horizon=0), "imagination.horizon=0"),
         (lambda: ImaginationConfig(lam=1.5), "imagination.lam=1.5"),
         (lambda: ImaginationConfig(discount_horizon=1.0), "discount_horizon=1.0"),
+        (lambda: ImaginationConfig(cost_discount_horizon=1.0), "cost_discount_horizon=1.0 must exceed 1 step, or be 0"),
+        (lambda: ImaginationConfig(cost_discount_horizon=-8.0), "cost_discount_horizon=-8.0"),
+        (lambda: ImaginationConfig(cost_discount_horizon=NAN), "cost_discount_horizon=nan"),
+        (lambda: ImaginationConfig(cost_lam=1.01), "cost_lam=1.01 must lie in 0..1, or be -1"),
+        (lambda: ImaginationConfig(cost_lam=-0.5), "cost_lam=-0.5"),
+        (lambda: ImaginationConfig(cost_lam=NAN), "cost_lam=nan"),
         (lambda: OptimizerConfig(learning_rate=0.0), "learning_rate=0.0"),
         (lambda: tiny("osrp", model=ModelConfig(cost_source="none")), "cost_source"),
         (lambda: tiny("osrp_lag", multiplier="none"), "needs multiplier=pid"),
@@ -299,6 +311,14 @@ def test_bfloat16_is_close_to_float32(background: SafeDreamer):
 def test_impossible_settings_are_refused(make, message: str):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_costs_have_the_rewards_discount_and_lambda_unless_given():
+    rewards = ImaginationConfig(lam=0.9, discount_horizon=50.0)
+    assert (rewards.cost_discount_horizon, rewards.cost_lam) == (0.0, -1.0)
+    assert (rewards.cost_discount, rewards.lam_of_costs) == (rewards.discount, rewards.lam) == (0.98, 0.9)
+    own = dataclasses.replace(rewards, cost_discount_horizon=8.0, cost_lam=0.0)
+    assert (own.cost_discount, own.lam_of_costs, own.discount, own.lam) == (0.875, 0.0, 0.98, 0.9)
 
 
 # Learning
