@@ -73,6 +73,10 @@ def open_loop_errors(env: EnvSpec, predicted: OpenLoop, truth: dict[str, np.ndar
             yield Finding(f"{name} root mean square error", k, float(np.sqrt(np.square(error).mean())))
             if len(env.obs[name].shape) == 1:
                 yield from _layout_errors(env, error, true, k)
+                if np.size(predicted.hazards):
+                    yield _near_hazards(
+                        "tracked hazards", np.asarray(predicted.hazards)[:, k], true[:, env.layout["hazards"]], k
+                    )
         reward, cost = np.asarray(predicted.reward)[:, k], np.asarray(predicted.cost)[:, k]
         yield Finding("reward correlation", k, _correlation(reward, truth["reward"][:, k]))
         yield Finding("reward error (predicted - true)", k, float((reward - truth["reward"][:, k]).mean()))
@@ -85,8 +89,13 @@ def _layout_errors(env: EnvSpec, error: np.ndarray, true: np.ndarray, k: int) ->
     for name, part in env.layout.items():
         yield Finding(f"{name} root mean square error", k, float(np.sqrt(np.square(error[:, part]).mean())))
         if name == "hazards":
-            off, away = (np.linalg.norm(x[:, part].reshape(len(x), -1, 2), axis=-1) for x in (error, true))
-            yield Finding(f"hazards nearer than {NEAR} m: error in metres", k, _mean(off[away < NEAR]))
+            yield _near_hazards("hazards", (true + error)[:, part], true[:, part], k)
+
+
+def _near_hazards(name: str, predicted: np.ndarray, true: np.ndarray, k: int) -> Finding:
+    """By how many metres hazards near the robot are misplaced; positions [N, 2 * hazards]."""
+    off, away = (np.linalg.norm(x.reshape(len(x), -1, 2), axis=-1) for x in (predicted - true, true))
+    return Finding(f"{name} nearer than {NEAR} m: error in metres", k, _mean(off[away < NEAR]))
 
 
 def value_errors(

@@ -25,6 +25,7 @@ from agents.safedreamer.actor_critic import (
 from agents.safedreamer.config import ActorConfig
 from agents.safedreamer.plan_outcomes import actor_proposals, make_evaluate
 from agents.safedreamer.rssm import Latent
+from agents.safedreamer.tracking import Belief, untracked
 from agents.safedreamer.world_model import WorldModel
 from tests.agent_inputs import VECTOR, tiny
 
@@ -56,10 +57,10 @@ def feats(*lead: int) -> jax.Array:
     return jnp.asarray(np.random.default_rng(5).normal(size=(*lead, FEAT)), jnp.float32)
 
 
-def starts(count: int) -> Latent:
+def starts(count: int) -> Belief:
     rng = np.random.default_rng(6)
     stoch = jnp.asarray(np.eye(CONFIG.classes)[rng.integers(0, CONFIG.classes, (count, CONFIG.stoch))], jnp.float32)
-    return Latent(jnp.asarray(rng.normal(size=(count, CONFIG.deter)), jnp.float32), stoch, jnp.zeros_like(stoch))
+    return untracked(Latent(jnp.asarray(rng.normal(size=(count, CONFIG.deter)), jnp.float32), stoch, jnp.zeros_like(stoch)))
 
 
 def test_actor_by_hand():
@@ -88,11 +89,12 @@ def test_imagination_is_the_model_under_the_actor(model: WorldModel):
     actor, start = make_actor(), starts(3)
     start_cont = jnp.array([1.0, 0.0, 1.0])
     traj = jax.jit(lambda k: imagine(model, actor, start, start_cont, 4, k))(jax.random.key(0))
-    assert (traj.feat.shape, traj.action.shape, traj.cont.shape) == ((5, 3, FEAT), (5, 3, 2), (5, 3))
-    np.testing.assert_array_equal(traj.feat[0], start.feat)
+    assert (traj.belief.feat.shape, traj.action.shape, traj.cont.shape) == ((5, 3, FEAT), (5, 3, 2), (5, 3))
+    np.testing.assert_array_equal(traj.belief.feat[0], start.feat)
+    np.testing.assert_array_equal(traj.view, traj.belief.feat)  # nothing is tracked
     np.testing.assert_array_equal(traj.cont[0], start_cont)
-    np.testing.assert_array_equal(traj.cont[1:], model.cont(traj.feat[1:]))
-    deter, stoch = traj.feat[..., : CONFIG.deter], traj.feat[..., CONFIG.deter :].reshape(5, 3, CONFIG.stoch, CONFIG.classes)
+    np.testing.assert_array_equal(traj.cont[1:], model.cont(traj.view[1:]))
+    deter, stoch = traj.view[..., : CONFIG.deter], traj.view[..., CONFIG.deter :].reshape(5, 3, CONFIG.stoch, CONFIG.classes)
     following = model.rssm.next_deter(deter[:-1], stoch[:-1], traj.action[:-1])
     np.testing.assert_allclose(deter[1:], following, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(stoch.max(-1), np.ones((5, 3, CONFIG.stoch)), atol=1e-5)  # one-hot samples
@@ -100,8 +102,9 @@ def test_imagination_is_the_model_under_the_actor(model: WorldModel):
 
 def test_rollout_executes_the_given_actions(model: WorldModel):
     actions = jnp.asarray(np.random.default_rng(7).uniform(-1, 1, (4, 2, 2)), jnp.float32)
-    latents, executed = rollout(model, starts(2), lambda _, a: a, actions, jax.random.key(0))
+    beliefs, executed = rollout(model, starts(2), lambda _, a: a, actions, jax.random.key(0))
     np.testing.assert_array_equal(executed, actions)
+    latents = beliefs.latent
     np.testing.assert_allclose(
         latents.deter[1:], model.rssm.next_deter(latents.deter[:-1], latents.stoch[:-1], actions[:-1]), rtol=1e-4, atol=1e-5
     )
@@ -117,9 +120,10 @@ def test_plan_outcomes_are_those_of_a_rollout(model: WorldModel):
     key = jax.random.key(3)
     got = jax.jit(evaluate)(plans, key)
     repeated = jax.tree.map(lambda x: jnp.repeat(x, 3, 0), start)
-    latents, _ = rollout(model, repeated, lambda _, a: a, plans.transpose(2, 0, 1, 3).reshape(5, 6, 2), key)
-    feat = latents.feat
-    reward, cost, cont = model.reward(feat[1:]), model.cost(feat[1:]), model.cont(feat[1:])
+    beliefs, _ = rollout(model, repeated, lambda _, a: a, plans.transpose(2, 0, 1, 3).reshape(5, 6, 2), key)
+    feat = beliefs.feat
+    cost = model.cost(jax.tree.map(lambda x: x[1:], beliefs))
+    reward, cont = model.reward(feat[1:]), model.cont(feat[1:])
     for values, critic_, name, discount, lam in (
         (reward, critic, "ret", 0.9, 0.95),
         (cost, cost_critic, "cost_return", 0.8, 0.7),
@@ -142,11 +146,16 @@ def test_proposals_are_clipped_actor_samples(model: WorldModel):
     np.testing.assert_allclose(plans[:, :, 0].mean(1), np.clip(draws, -1, 1).mean(1), atol=0.2)
 
 
+def model_free_latent(*lead: int) -> Latent:
+    stoch = jnp.zeros((*lead, CONFIG.stoch, CONFIG.classes))
+    return Latent(jnp.zeros((*lead, CONFIG.deter)), stoch, stoch)
+
+
 def hand_made(seed: int = 0) -> tuple[Trajectory, Returns, Returns]:
     rng = np.random.default_rng(seed)
     draw = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
     cont = jnp.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
-    traj = Trajectory(feats(4, 2), draw(4, 2, 2), cont)
+    traj = Trajectory(untracked(model_free_latent(4, 2)), feats(4, 2), draw(4, 2, 2), cont)
     return traj, *(Returns(draw(3, 2), draw(4, 2), draw(3, 2)) for _ in range(2))
 
 
@@ -158,7 +167,7 @@ def test_actor_loss_by_hand(pessimistic: bool):
     norm = ReturnNormState(jnp.float32(-1.0), jnp.float32(3.0))  # a range of 4
     free = actor_loss(actor, traj, rewards, costs, norm, None, **arguments)
     bound = actor_loss(actor, traj, rewards, costs, norm, state, **arguments)
-    std = np.asarray(actor(traj.feat)[1])
+    std = np.asarray(actor(traj.view)[1])
     entropy = np.log(std * np.sqrt(2 * np.pi * np.e)).sum(-1)[:-1]
     weight = np.array([[1.0, 0.0], [0.9, 0.0], [0.0, 0.0]])  # cumprod(0.9 cont) / 0.9
     advantage = (np.asarray(rewards.ret) - np.asarray(rewards.value)[:-1]) / 4.0

@@ -250,7 +250,7 @@ def test_fewer_starts_are_drawn_from_the_posterior():
     config = tiny("dreamerv3", imagination=ImaginationConfig(horizon=2, starts=4))
     agent = SafeDreamer(config, VECTOR)
     rows = jnp.arange(18.0).reshape(3, 6, 1)
-    output = type("Output", (), {"post": rows})
+    output = type("Output", (), {"belief": rows})
     terminal = {"is_terminal": (rows[..., 0] % 2).astype(bool)}
     chosen, cont = agent._starts(output, terminal, jax.random.key(0))  # pyright: ignore
     chosen = np.asarray(chosen)[:, 0]

@@ -70,9 +70,8 @@ def test_a_context_without_a_prediction_is_refused(agent, context):
 
 
 def perfect(truth: dict[str, np.ndarray]) -> OpenLoop:
-    return OpenLoop(
-        {"observation": truth["observation"].copy()}, truth["reward"], truth["cost"], truth["reward"], truth["cost"]
-    )  # pyright: ignore[reportArgumentType]
+    reward, cost, tracked = truth["reward"], truth["cost"], truth["observation"][..., HAZARDS].copy()
+    return OpenLoop({"observation": truth["observation"].copy()}, reward, cost, reward, cost, tracked)  # pyright: ignore[reportArgumentType]
 
 
 def by_name(findings: Any) -> dict[tuple[str, int], float]:
@@ -95,8 +94,10 @@ def test_errors_by_hand():
     truth["cost"] = np.array([[1.0], [0.0]], np.float32)
     said = perfect(truth)._replace(cost=np.array([[0.4], [0.6]]), reward=truth["reward"] + 0.25)
     said.obs["observation"][0, 0, HAZARDS] += [0.03, 0.04, 1.0, 0.0]
+    said.hazards[0, 0] += [0.0, 0.2, 1.0, 0.0]
     found = by_name(open_loop_errors(VECTOR, said, truth))
     assert found["hazards nearer than 0.6 m: error in metres", 0] == pytest.approx(0.05, rel=1e-4)
+    assert found["tracked hazards nearer than 0.6 m: error in metres", 0] == pytest.approx(0.2, rel=1e-4)
     assert found["hazards root mean square error", 0] == pytest.approx(np.sqrt((0.0009 + 0.0016 + 1.0) / 8), rel=1e-4)
     assert found["cost precision", 0] == found["cost recall", 0] == 0.0
     assert found["cost predicted", 0] == found["cost true", 0] == pytest.approx(0.5)

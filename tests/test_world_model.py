@@ -14,6 +14,7 @@ from agents.api import ArraySpec, EnvSpec
 from agents.nn.distributions import twohot_log_prob
 from agents.safedreamer.codec import image_keys, vector_keys
 from agents.safedreamer.rssm import Latent
+from agents.safedreamer.tracking import untracked
 from agents.safedreamer.world_model import WorldModel, cost_confusion, hazard_cost, head_log_probs, kl_losses, model_loss
 from tests.agent_inputs import HAZARDS, LIDAR, VECTOR, VISION, replay_batch, tiny
 
@@ -50,7 +51,7 @@ def loss_of(model: WorldModel, batch: dict[str, jax.Array], **changes: object):
     model = nnx.merge(graph, params)
     model.config = dataclasses.replace(model.config, **changes)  # pyright: ignore[reportArgumentType]
     loss, output = jax.jit(lambda b: model_loss(model, b, jax.random.key(1)))(batch)
-    return float(loss), {name.removeprefix("model/"): float(x) for name, x in output.metrics.items()}, output.post
+    return float(loss), {name.removeprefix("model/"): float(x) for name, x in output.metrics.items()}, output.belief.latent
 
 
 # Dynamics
@@ -226,17 +227,18 @@ def test_soft_hazard_cost_by_hand():
 
 def test_geometry_reads_the_named_slice_of_the_reconstruction():
     model = perturbed(dataclasses.replace(CONFIG, cost_source="geometry", hazard_radius=0.6))
-    feat = jnp.asarray(np.random.default_rng(4).normal(size=(50, model.feat_dim)), jnp.float32)
+    latent = model.rssm.initial(50)
+    latent = latent._replace(deter=jnp.asarray(np.random.default_rng(4).normal(size=latent.deter.shape), jnp.float32))
     assert model.cost_head is None
-    positions = np.asarray(model.decoder(feat)["observation"])[:, HAZARDS].reshape(50, 2, 2)
+    positions = np.asarray(model.decoder(latent.feat)["observation"])[:, HAZARDS].reshape(50, 2, 2)
     expected = (np.hypot(positions[..., 0], positions[..., 1]) <= 0.6).sum(-1)
-    np.testing.assert_array_equal(model.cost(feat), expected)
+    np.testing.assert_array_equal(model.cost(untracked(latent)), expected)
     assert set(expected) != {0}
 
 
 def test_without_a_cost_source_costs_are_zero():
     model = perturbed(dataclasses.replace(CONFIG, cost_source="none"))
-    np.testing.assert_array_equal(model.cost(jnp.ones((3, model.feat_dim))), np.zeros(3))
+    np.testing.assert_array_equal(model.cost(untracked(model.rssm.initial(3))), np.zeros(3))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Actor and critics, trained on imagined trajectories (spec section 3).
 
-Shapes: H imagined steps, N starts, F features, A actions; trajectories are time first with the start as row 0: [H+1, N, ...].
+Shapes: H imagined steps, N starts, F features, V what actor and critics see (`WorldModel.view`), A actions; trajectories are time first
+with the start as row 0: [H+1, N, ...].
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from agents.lagrangian import AugmentedState, augmented_penalty
 from agents.nn.distributions import normal_entropy, twohot_log_prob, twohot_mean
 from agents.nn.layers import MLP, Linear
 from agents.returns import ReturnNormState, discount_weights, lambda_return, return_scale
-from agents.safedreamer.config import ActorConfig, ModelConfig
-from agents.safedreamer.rssm import Latent
+from agents.safedreamer.config import ActorConfig, ImaginationConfig, ModelConfig
+from agents.safedreamer.tracking import Belief
 from agents.safedreamer.world_model import Head, WorldModel
 
 sg = jax.lax.stop_gradient
@@ -28,7 +29,7 @@ class Actor(nnx.Module):
 
     def __init__(
         self,
-        feat_dim: int,
+        view_dim: int,
         action_dim: int,
         config: ActorConfig,
         model: ModelConfig,
@@ -36,81 +37,81 @@ class Actor(nnx.Module):
         rngs: nnx.Rngs,
         dtype: jnp.dtype = jnp.float32,
     ):
-        self.mlp = MLP(feat_dim, model.head_units, model.head_layers, rngs=rngs, dtype=dtype)
+        self.mlp = MLP(view_dim, model.head_units, model.head_layers, rngs=rngs, dtype=dtype)
         self.mean = Linear(model.head_units, action_dim, rngs=rngs, dtype=dtype)
         self.std = Linear(model.head_units, action_dim, rngs=rngs, dtype=dtype)
         self.config = config
 
-    def __call__(self, feat: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, view: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Mean and standard deviation of the action, each [..., A]."""
-        x = self.mlp(feat)
+        x = self.mlp(view)
         spread = jax.nn.sigmoid(self.std(x).astype(jnp.float32) + 2.0)
         std = self.config.min_std + (self.config.max_std - self.config.min_std) * spread
         return jnp.tanh(self.mean(x).astype(jnp.float32)), std
 
-    def act(self, feat: jax.Array, noise: jax.Array) -> jax.Array:
-        """Action mean + std * noise [..., A]; features are stop-gradient, so gradients reach earlier steps through actions only."""
-        mean, std = self(sg(feat))
+    def act(self, view: jax.Array, noise: jax.Array) -> jax.Array:
+        """Action mean + std * noise [..., A]; what it sees is stop-gradient, so gradients reach earlier steps through actions only."""
+        mean, std = self(sg(view))
         return mean + std * noise
 
 
 class Critic(Head):
-    """Two-hot value head starting at zero, [..., F] -> [..., K] logits."""
+    """Two-hot value head starting at zero, [..., V] -> [..., K] logits."""
 
-    def __init__(self, feat_dim: int, model: ModelConfig, *, rngs: nnx.Rngs, dtype: jnp.dtype = jnp.float32):
-        super().__init__(feat_dim, model.bins, model, rngs=rngs, outscale=0.0, dtype=dtype)
+    def __init__(self, view_dim: int, model: ModelConfig, *, rngs: nnx.Rngs, dtype: jnp.dtype = jnp.float32):
+        super().__init__(view_dim, model.bins, model, rngs=rngs, outscale=0.0, dtype=dtype)
 
-    def value(self, feat: jax.Array) -> jax.Array:
-        """Expected return, [..., F] -> [...]."""
-        return twohot_mean(self(feat))
+    def value(self, view: jax.Array) -> jax.Array:
+        """Expected return, [..., V] -> [...]."""
+        return twohot_mean(self(view))
 
 
 class Trajectory(NamedTuple):
-    """feat [H+1, N, F]; action [H+1, N, A], the last row unused; cont [H+1, N], row 0 from the data."""
+    """belief [H+1, N, ...]; view [H+1, N, V]; action [H+1, N, A], the last row unused; cont [H+1, N], row 0 from the data."""
 
-    feat: jax.Array
+    belief: Belief
+    view: jax.Array
     action: jax.Array
     cont: jax.Array
 
 
 def rollout(
     model: WorldModel,
-    start: Latent,
+    start: Belief,
     policy: Callable[[jax.Array, jax.Array], jax.Array],
     inputs: jax.Array,
     key: jax.Array | None,
-) -> tuple[Latent, jax.Array]:
-    """Latents and actions [H+1, N, ...] from `start` [N, ...]; the action at step t is `policy(feat [N, F], inputs[t])` -> [N, A].
+) -> tuple[Belief, jax.Array]:
+    """Beliefs and actions [H+1, N, ...] from `start` [N, ...]; the action at step t is `policy(view [N, V], inputs[t])` -> [N, A].
 
     `inputs` [H+1, ...] sets the length. Latents are sampled, or without a key the prior's modes.
     """
-    noise = None if key is None else model.rssm.noise(key, (inputs.shape[0] - 1, start.deter.shape[0]))
+    noise = None if key is None else model.rssm.noise(key, (inputs.shape[0] - 1, start.latent.deter.shape[0]))
 
     def step(carry, xs):
-        (latent, action), (step_noise, step_input) = carry, xs
-        latent = model.rssm.img_step(latent, action, step_noise)
-        action = policy(latent.feat, step_input)
-        return (latent, action), (latent, action)
+        (belief, action), (step_noise, step_input) = carry, xs
+        belief = model.step(belief, action, step_noise)
+        action = policy(model.view(belief), step_input)
+        return (belief, action), (belief, action)
 
-    first = policy(start.feat, inputs[0])
-    _, (latents, actions) = jax.lax.scan(step, (start, first), (noise, inputs[1:]))
-    latents = jax.tree.map(lambda x, xs: jnp.concatenate([x[None], xs], 0), start, latents)
-    return latents, jnp.concatenate([first[None], actions], 0)
+    first = policy(model.view(start), inputs[0])
+    _, (beliefs, actions) = jax.lax.scan(step, (start, first), (noise, inputs[1:]))
+    beliefs = jax.tree.map(lambda x, xs: jnp.concatenate([x[None], xs], 0), start, beliefs)
+    return beliefs, jnp.concatenate([first[None], actions], 0)
 
 
-def actor_rollout(model: WorldModel, actor: Actor, start: Latent, horizon: int, key: jax.Array) -> tuple[Latent, jax.Array]:
+def actor_rollout(model: WorldModel, actor: Actor, start: Belief, horizon: int, key: jax.Array) -> tuple[Belief, jax.Array]:
     """`rollout` under samples of the actor."""
     model_key, actor_key = jax.random.split(key)
-    shape = (horizon + 1, start.deter.shape[0], actor.mean.kernel.shape[-1])
+    shape = (horizon + 1, start.latent.deter.shape[0], actor.mean.kernel.shape[-1])
     return rollout(model, start, actor.act, jax.random.normal(actor_key, shape), model_key)
 
 
-def imagine(model: WorldModel, actor: Actor, start: Latent, start_cont: jax.Array, horizon: int, key: jax.Array) -> Trajectory:
+def imagine(model: WorldModel, actor: Actor, start: Belief, start_cont: jax.Array, horizon: int, key: jax.Array) -> Trajectory:
     """Trajectory of the actor in the model; `start_cont` [N] is 1 - is_terminal of the starts."""
-    latents, action = actor_rollout(model, actor, start, horizon, key)
-    feat = latents.feat
-    cont = jnp.concatenate([start_cont[None], model.cont(feat[1:])], 0)
-    return Trajectory(feat, action, cont)
+    beliefs, action = actor_rollout(model, actor, start, horizon, key)
+    cont = jnp.concatenate([start_cont[None], model.cont(beliefs.feat[1:])], 0)
+    return Trajectory(beliefs, model.view(beliefs), action, cont)
 
 
 class Returns(NamedTuple):
@@ -124,6 +125,20 @@ class Returns(NamedTuple):
 def trajectory_returns(reward: jax.Array, value: jax.Array, cont: jax.Array, discount: float, lam: float) -> Returns:
     """λ-returns of rewards (or costs) [H, N] with values [H+1, N] and continuation [H+1, N]."""
     return Returns(reward, value, lambda_return(reward, value, discount * cont[1:], lam))
+
+
+def imagined_returns(
+    model: WorldModel, critic: Critic, cost_critic: Critic | None, traj: Trajectory, imagination: ImaginationConfig
+) -> tuple[Returns, Returns | None]:
+    """Returns of rewards and, with a cost critic, of costs along a trajectory."""
+    arrived = jax.tree.map(lambda x: x[1:], traj.belief)
+    rewards = trajectory_returns(
+        model.reward(arrived.feat), critic.value(traj.view), traj.cont, imagination.discount, imagination.lam
+    )
+    if cost_critic is None:
+        return rewards, None
+    cost, value = model.cost(arrived), cost_critic.value(traj.view)
+    return rewards, trajectory_returns(cost, value, traj.cont, imagination.cost_discount, imagination.lam_of_costs)
 
 
 class ActorTerms(NamedTuple):
@@ -152,7 +167,7 @@ def actor_loss(
     advantage = (R - v) / max(1, p95 - p5);   weight = cumprod(discount * cont) / discount
     excess = mean over starts of (sum over steps of Rc if pessimistic else mean) - cost_limit
     """
-    entropy = normal_entropy(actor(sg(traj.feat))[1])
+    entropy = normal_entropy(actor(sg(traj.view))[1])
     advantage = (rewards.ret - rewards.value[:-1]) / return_scale(norm)
     weight = sg(discount_weights(traj.cont, discount))[:-1]
     loss = (weight * (-advantage - actor.config.entropy_scale * entropy[:-1])).mean()
@@ -165,12 +180,12 @@ def actor_loss(
 
 
 def critic_loss(
-    critic: Critic, slow: Critic, feat: jax.Array, target: jax.Array, weight: jax.Array, slow_scale: float
+    critic: Critic, slow: Critic, view: jax.Array, target: jax.Array, weight: jax.Array, slow_scale: float
 ) -> jax.Array:
-    """Mean of weight * (-log p(target) - slow_scale * log p(mean of the slow copy)); feat [H, N, F], target and weight [H, N]."""
-    logits = critic(sg(feat))
+    """Mean of weight * (-log p(target) - slow_scale * log p(mean of the slow copy)); view [H, N, V], target and weight [H, N]."""
+    logits = critic(sg(view))
     fit = -twohot_log_prob(logits, sg(target))
-    regulariser = -twohot_log_prob(logits, sg(slow.value(feat)))
+    regulariser = -twohot_log_prob(logits, sg(slow.value(view)))
     return (sg(weight) * (fit + slow_scale * regulariser)).mean()
 
 

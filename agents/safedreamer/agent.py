@@ -25,13 +25,14 @@ from agents.safedreamer.actor_critic import (
     actor_loss,
     critic_loss,
     imagine,
-    trajectory_returns,
+    imagined_returns,
     update_slow,
 )
 from agents.safedreamer.config import OptimizerConfig, SafeDreamerConfig
 from agents.safedreamer.plan_outcomes import actor_proposals, make_evaluate
 from agents.safedreamer.planner import Plan, plan, warm_start
 from agents.safedreamer.rssm import Latent
+from agents.safedreamer.tracking import Belief
 from agents.safedreamer.world_model import ModelOutput, WorldModel, model_loss
 
 Params = dict[str, Any]
@@ -100,9 +101,9 @@ class SafeDreamer:
     def _build(self, rngs: nnx.Rngs, dtype: jnp.dtype) -> Networks:
         config = self.config
         model = WorldModel(config.model, self.env, rngs=rngs, dtype=dtype)
-        actor = Actor(model.feat_dim, self.env.action_dim, config.actor, config.model, rngs=rngs, dtype=dtype)
-        critic = Critic(model.feat_dim, config.model, rngs=rngs, dtype=dtype)
-        cost_critic = Critic(model.feat_dim, config.model, rngs=rngs, dtype=dtype) if config.use_cost else None
+        actor = Actor(model.view_dim, self.env.action_dim, config.actor, config.model, rngs=rngs, dtype=dtype)
+        critic = Critic(model.view_dim, config.model, rngs=rngs, dtype=dtype)
+        cost_critic = Critic(model.view_dim, config.model, rngs=rngs, dtype=dtype) if config.use_cost else None
         return Networks(model, actor, critic, cost_critic)
 
     def _initial_state(self, nets: Networks) -> AgentState:
@@ -157,30 +158,31 @@ class SafeDreamer:
         latent = rssm.obs_step(
             carry.latent, carry.action, embed, is_first, rssm.initial(is_first.shape[0]), rssm.noise(latent_key, is_first.shape)
         )
+        belief = nets.model.belief(latent, obs)
         info, plan_mean = {}, carry.plan
         if self.config.act_with == "planner":
-            result = self.plan(nets, latent, warm_start(carry.plan, is_first), multiplier, plan_key)
+            result = self.plan(nets, belief, warm_start(carry.plan, is_first), multiplier, plan_key)
             plan_mean = result.mean
             mean, std = result.mean[:, 0], result.std[:, 0]
             stochastic = mode == "train" and self.config.planner.action == "sample"
             info = {f"plan/{k}": getattr(result, k) for k in ("safe_fraction", "ret", "cost", "spread")}
         else:
-            mean, std = nets.actor(latent.feat)
+            mean, std = nets.actor(nets.model.view(belief))
             stochastic = mode == "train" or self.config.actor.eval_action == "sample"
             info = {"actor/std": std.mean(-1)}
         noise = std * jax.random.normal(action_key, mean.shape) if stochastic else 0.0
         action = jnp.clip(mean + noise, -1.0, 1.0)
         return action, Carry(latent, action, plan_mean), info
 
-    def plan(self, nets: Networks, latent: Latent, start_mean: jax.Array, multiplier: jax.Array, key: jax.Array) -> Plan:
-        """One planner call for latents [E, ...] warm-started at start_mean [E, H+1, A]."""
+    def plan(self, nets: Networks, belief: Belief, start_mean: jax.Array, multiplier: jax.Array, key: jax.Array) -> Plan:
+        """One planner call for beliefs [E, ...] warm-started at start_mean [E, H+1, A]."""
         config, imagination = self.config.planner, self.config.imagination
         proposal_key, plan_key = jax.random.split(key)
         evaluate = make_evaluate(
             nets.model,
             nets.critic,
             nets.cost_critic,
-            latent,
+            belief,
             discount=imagination.discount,
             cost_discount=imagination.cost_discount,
             lam=imagination.lam,
@@ -191,7 +193,7 @@ class SafeDreamer:
         envs, rows, actions = start_mean.shape
         proposals = jnp.zeros((envs, 0, rows, actions))
         if config.proposals:
-            proposals = actor_proposals(nets.model, nets.actor, latent, config.proposals, config.horizon, proposal_key)
+            proposals = actor_proposals(nets.model, nets.actor, belief, config.proposals, config.horizon, proposal_key)
         return plan(config, evaluate, start_mean, proposals, self.config.cost_limit, multiplier, plan_key)
 
     # Learning
@@ -218,7 +220,7 @@ class SafeDreamer:
             return model_loss(nnx.merge(self.graphs.model, p), batch, model_key)
 
         grads, output = jax.grad(loss_model, has_aux=True)(params.model)
-        metrics |= output.metrics | {"model/grad_norm": optax.global_norm(grads)}
+        metrics |= output.metrics | {"model/grad_norm": optax.tree.norm(grads)}
         new_model, opt_model = self._step("model", grads, opt.model, params.model)
         params = params._replace(model=new_model)
 
@@ -227,12 +229,12 @@ class SafeDreamer:
         new_actor, opt_actor = self._step("actor", ac_grads, opt.actor, params.actor)
         metrics |= aux["metrics"]
 
-        new_critic, opt_critic, slow, loss = self._critic_step("critic", params, state, aux["feat"], aux["ret"], aux["weight"])
+        new_critic, opt_critic, slow, loss = self._critic_step("critic", params, state, aux["view"], aux["ret"], aux["weight"])
         metrics["critic/loss"] = loss
         new_cost, opt_cost, slow_cost = None, None, None
         if self.config.use_cost:
             new_cost, opt_cost, slow_cost, loss = self._critic_step(
-                "cost_critic", params, state, aux["feat"], aux["cost_ret"], aux["weight"]
+                "cost_critic", params, state, aux["view"], aux["cost_ret"], aux["weight"]
             )
             metrics["cost_critic/loss"] = loss
         state = AgentState(
@@ -253,17 +255,17 @@ class SafeDreamer:
         updates, opt_state = getattr(self.optimizers, name).update(grads, opt_state, params)
         return optax.apply_updates(params, updates), opt_state
 
-    def _starts(self, output: ModelOutput, batch: Mapping[str, jax.Array], key: jax.Array) -> tuple[Latent, jax.Array]:
+    def _starts(self, output: ModelOutput, batch: Mapping[str, jax.Array], key: jax.Array) -> tuple[Belief, jax.Array]:
         """Posterior states [N, ...] from which imagination starts, and 1 - is_terminal there."""
-        flat = jax.tree.map(lambda x: jax.lax.stop_gradient(x.reshape(-1, *x.shape[2:])), output.post)
         cont = 1.0 - batch["is_terminal"].reshape(-1).astype(jnp.float32)
+        flat = jax.tree.map(lambda x: jax.lax.stop_gradient(x.reshape(cont.size, *x.shape[2:])), output.belief)
         count = self.config.imagination.starts
         if not 0 < count < cont.shape[0]:
             return flat, cont
         chosen = jax.random.choice(key, cont.shape[0], (count,), replace=False)
         return jax.tree.map(lambda x: x[chosen], (flat, cont))
 
-    def _actor_gradients(self, params: Networks, state: AgentState, start: Latent, start_cont: jax.Array, key: jax.Array):
+    def _actor_gradients(self, params: Networks, state: AgentState, start: Belief, start_cont: jax.Array, key: jax.Array):
         """Gradients of the actor and what the critics need of the imagined batch."""
         config, imagination = self.config, self.config.imagination
         constrained = config.multiplier == "augmented"
@@ -271,12 +273,7 @@ class SafeDreamer:
         def loss(actor_params):
             nets = self.networks(params._replace(actor=actor_params))
             traj = imagine(nets.model, nets.actor, start, start_cont, imagination.horizon, key)
-            reward, value = nets.model.reward(traj.feat[1:]), nets.critic.value(traj.feat)
-            rewards = trajectory_returns(reward, value, traj.cont, imagination.discount, imagination.lam)
-            costs = None
-            if nets.cost_critic is not None:
-                cost, value = nets.model.cost(traj.feat[1:]), nets.cost_critic.value(traj.feat)
-                costs = trajectory_returns(cost, value, traj.cont, imagination.cost_discount, imagination.lam_of_costs)
+            rewards, costs = imagined_returns(nets.model, nets.critic, nets.cost_critic, traj, imagination)
             norm = update_return_norm(state.return_norm, rewards.ret, decay=imagination.norm_decay)
             terms = actor_loss(
                 nets.actor,
@@ -296,7 +293,7 @@ class SafeDreamer:
         metrics = {
             "actor/loss": terms.loss,
             "actor/entropy": terms.entropy.mean(),
-            "actor/grad_norm": optax.global_norm(grads),
+            "actor/grad_norm": optax.tree.norm(grads),
             "imagined/reward": rewards.reward.mean(),
             "imagined/return": rewards.ret.mean(),
             "imagined/value": rewards.value.mean(),
@@ -312,7 +309,7 @@ class SafeDreamer:
                 "augmented/excess": terms.excess,
             }
         aux = {
-            "feat": traj.feat[:-1],
+            "view": traj.view[:-1],
             "weight": discount_weights(traj.cont, imagination.discount)[:-1],
             "ret": rewards.ret,
             "cost_ret": None if costs is None else costs.ret,
@@ -322,13 +319,13 @@ class SafeDreamer:
         }
         return grads, aux
 
-    def _critic_step(self, name: str, params: Networks, state: AgentState, feat, target, weight):
+    def _critic_step(self, name: str, params: Networks, state: AgentState, view, target, weight):
         """Update one critic and its slow copy: parameters, optimiser state, slow copy, loss."""
         graph, slow = getattr(self.graphs, name), getattr(state, f"slow_{name}")
         current = getattr(params, name)
 
         def loss(p):
-            return critic_loss(nnx.merge(graph, p), nnx.merge(graph, slow), feat, target, weight, self.config.critic.slow_scale)
+            return critic_loss(nnx.merge(graph, p), nnx.merge(graph, slow), view, target, weight, self.config.critic.slow_scale)
 
         value, grads = jax.value_and_grad(loss)(current)
         new, opt_state = self._step(name, grads, getattr(state.optimizers, name), current)

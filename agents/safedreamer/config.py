@@ -69,20 +69,24 @@ class ModelConfig:
     """Weight of the vector reconstruction loss."""
     vector_target: Literal["raw", "symlog"] = "raw"
     """What the squared error of vectors compares: raw values (release), or their symlog (DreamerV3), which weighs near objects more."""
-    cost_source: Literal["head", "geometry", "none"] = "head"
-    """Where imagined costs come from: a learned head, decoded hazard positions (coordinates only), or nowhere."""
+    cost_source: Literal["head", "geometry", "tracked", "none"] = "head"
+    """Where imagined costs come from: a learned head; hazard positions (coordinates only), either decoded from the latent (geometry)
+    or observed and moved along with the robot's predicted motion (tracked, not in the release); or nowhere."""
     cost_weight: float = 10.0
     """Weight of the cost head's loss on steps whose cost is at least 1."""
     hazard_radius: float = 0.25
-    """Distance in metres within which a decoded hazard costs 1 (cost_source geometry)."""
+    """Distance in metres within which a decoded hazard costs 1 (cost_source geometry or tracked)."""
     hazard_softness: float = 0.0
     """Metres beyond the radius over which that cost falls linearly to 0, so that it has a gradient; 0 is a step (release)."""
+    lidar_bins: int = 16
+    """Bins of the lidar of tracked hazards that actor and critics see beside the features (cost_source tracked)."""
     optimizer: OptimizerConfig = OptimizerConfig()
     """Optimiser of the world model."""
 
     def __post_init__(self):
         for name in ("deter", "stoch", "units", "head_units", "head_layers", "vector_units", "vector_layers", "conv_depth"):
             _require(getattr(self, name) >= 1, f"model.{name}={getattr(self, name)} must be at least 1")
+        _require(self.lidar_bins >= 3, f"model.lidar_bins={self.lidar_bins} must be at least 3")
         _require(self.classes >= 2, f"model.classes={self.classes} must be at least 2")
         _require(
             self.bins >= 3 and self.bins % 2 == 1, f"model.bins={self.bins} must be odd and at least 3, so that one bin is zero"

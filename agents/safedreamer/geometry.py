@@ -1,4 +1,4 @@
-"""Where `model.cost_source=geometry` fits: hazards are all that costs, and the observation holds their positions."""
+"""Where costs follow from hazard positions: hazards are all that costs, and the observation holds their positions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def hazards_alone(costly: tuple[str, ...]) -> bool:
     return set(costly) == {HAZARDS}
 
 
-def check_geometry(env: EnvSpec) -> None:
+def check_geometry(env: EnvSpec, source: str) -> None:
     """Raise ValueError, which names the remedy, where costs do not follow from observed hazards."""
     if HAZARDS in env.layout and hazards_alone(env.costly):
         return
@@ -24,5 +24,5 @@ def check_geometry(env: EnvSpec) -> None:
     else:
         lack = "the environment does not say that hazards cost"
     raise ValueError(
-        f"model.cost_source=geometry counts hazards and nothing else, and here {lack}: use --model.cost-source head"
+        f"model.cost_source={source} counts hazards and nothing else, and here {lack}: use --model.cost-source head"
     )

@@ -20,7 +20,7 @@ from agents.safedreamer.world_model import WorldModel
 class OpenLoop(NamedTuple):
     """Predicted observations (images in 0..1, vectors in their own units), reward, cost and values of reward and cost.
 
-    `cost_value` is zero without a cost critic.
+    `cost_value` is zero without a cost critic; `hazards` are the tracked positions, of width 0 where none are.
     """
 
     obs: dict[str, jax.Array]
@@ -28,6 +28,7 @@ class OpenLoop(NamedTuple):
     cost: jax.Array
     value: jax.Array
     cost_value: jax.Array
+    hazards: jax.Array
 
 
 def open_loop(nets: Networks, rows: Mapping[str, jax.Array], context: int, key: jax.Array) -> OpenLoop:
@@ -42,9 +43,11 @@ def open_loop(nets: Networks, rows: Mapping[str, jax.Array], context: int, key: 
     observe_key, predict_key = jax.random.split(key)
     seen = {name: rows[name][:, :context] for name in (*model.encoder.images, *model.encoder.vectors, "action", "is_first")}
     post, _ = model.rssm.observe(model.encoder(seen), seen["action"], seen["is_first"], observe_key)
-    start = jax.tree.map(lambda x: x[:, -1], post)
+    start = jax.tree.map(lambda x: x[:, -1], model.belief(post, seen))
     actions = jnp.swapaxes(rows["action"][:, context - 1 :], 0, 1)
-    latents, _ = rollout(model, start, lambda _, action: action, actions, predict_key)
-    feat = jnp.swapaxes(latents.feat, 0, 1)
-    cost_value = jnp.zeros(feat.shape[:2]) if nets.cost_critic is None else nets.cost_critic.value(feat)
-    return OpenLoop(model.decoder(feat), model.reward(feat), model.cost(feat), nets.critic.value(feat), cost_value)
+    beliefs, _ = rollout(model, start, lambda _, action: action, actions, predict_key)
+    beliefs = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), beliefs)
+    feat, view = beliefs.feat, model.view(beliefs)
+    cost_value = jnp.zeros(feat.shape[:2]) if nets.cost_critic is None else nets.cost_critic.value(view)
+    value = nets.critic.value(view)
+    return OpenLoop(model.decoder(feat), model.reward(feat), model.cost(beliefs), value, cost_value, beliefs.hazards)

@@ -10,19 +10,19 @@ import jax.numpy as jnp
 
 from agents.safedreamer.actor_critic import Actor, Critic, actor_rollout, rollout, trajectory_returns
 from agents.safedreamer.planner import Evaluate, Outcomes
-from agents.safedreamer.rssm import Latent
+from agents.safedreamer.tracking import Belief
 from agents.safedreamer.world_model import WorldModel
 
 
-def repeat_latent(latent: Latent, count: int) -> Latent:
+def repeat_belief(belief: Belief, count: int) -> Belief:
     """[E, ...] -> [E * count, ...], each row `count` times in a run."""
-    return jax.tree.map(lambda x: jnp.repeat(x, count, axis=0), latent)
+    return jax.tree.map(lambda x: jnp.repeat(x, count, axis=0), belief)
 
 
-def actor_proposals(model: WorldModel, actor: Actor, start: Latent, count: int, horizon: int, key: jax.Array) -> jax.Array:
+def actor_proposals(model: WorldModel, actor: Actor, start: Belief, count: int, horizon: int, key: jax.Array) -> jax.Array:
     """Plans [E, count, H+1, A] sampled by the actor in the model, clipped to [-1, 1]."""
-    envs = start.deter.shape[0]
-    _, actions = actor_rollout(model, actor, repeat_latent(start, count), horizon, key)
+    envs = start.latent.deter.shape[0]
+    _, actions = actor_rollout(model, actor, repeat_belief(start, count), horizon, key)
     return jnp.clip(actions.reshape(horizon + 1, envs, count, -1).transpose(1, 2, 0, 3), -1.0, 1.0)
 
 
@@ -30,7 +30,7 @@ def make_evaluate(
     model: WorldModel,
     critic: Critic,
     cost_critic: Critic | None,
-    start: Latent,
+    start: Belief,
     *,
     discount: float,
     cost_discount: float,
@@ -48,17 +48,18 @@ def make_evaluate(
     def evaluate(plans: jax.Array, key: jax.Array) -> Outcomes:
         envs, count, rows, _ = plans.shape
         actions = plans.transpose(2, 0, 1, 3).reshape(rows, envs * count, -1)
-        latents, _ = rollout(model, repeat_latent(start, count), lambda _, action: action, actions, key if sample else None)
+        beliefs, _ = rollout(model, repeat_belief(start, count), lambda _, action: action, actions, key if sample else None)
         # Only states 1..H matter: the λ-return at the start reads neither the value nor the continuation of the start itself.
-        feat = jax.tree.map(lambda x: x[1:], latents).feat
+        beliefs = jax.tree.map(lambda x: x[1:], beliefs)
+        feat, view = beliefs.feat, model.view(beliefs)
         cont = jnp.concatenate([jnp.ones((1, envs * count)), model.cont(feat)], 0)
 
         def returns(step_reward, value_net, discount, lam):
-            value = value_net.value(feat)
+            value = value_net.value(view)
             return trajectory_returns(step_reward, jnp.concatenate([value[:1], value], 0), cont, discount, lam)
 
         rewards = returns(model.reward(feat), critic, discount, lam)
-        costs = model.cost(feat)
+        costs = model.cost(beliefs)
         cost_return = (
             returns(costs, cost_critic, cost_discount, cost_lam).ret[0] if cost_critic is not None else jnp.zeros(envs * count)
         )

@@ -8,7 +8,7 @@ between the sources of predicted costs.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from agents.lagrangian import AugmentedConfig
 from agents.safedreamer.config import (
@@ -48,17 +48,20 @@ def with_method(base: SafeDreamerConfig, method: str) -> SafeDreamerConfig:
     return dataclasses.replace(base, **agent, planner=dataclasses.replace(base.planner, **planner))
 
 
-def cost_source(method: str, geometry: bool) -> Literal["head", "geometry", "none"]:
-    """Where the method's predicted costs come from, if geometry is wanted and tells them."""
-    return "none" if method in UNSAFE else "geometry" if geometry else "head"
+Source: TypeAlias = Literal["head", "geometry", "tracked", "none"]
+
+
+def cost_source(method: str, safe: Source) -> Source:
+    """Where the method's predicted costs come from: `safe` unless it predicts none."""
+    return "none" if method in UNSAFE else safe
 
 
 def release(method: str, obs: str, geometry: bool) -> SafeDreamerConfig:
     """The authors' settings: vision sizes, or the vector preset for any flat observation."""
     if obs == "vision":
-        config = SafeDreamerConfig(model=ModelConfig(cost_source=cost_source(method, geometry=False)))
+        config = SafeDreamerConfig(model=ModelConfig(cost_source=cost_source(method, "head")))
         return with_method(config, method)
-    source = cost_source(method, geometry and method == "osrp")
+    source = cost_source(method, "geometry" if geometry and method == "osrp" else "head")
     config = SafeDreamerConfig(
         cost_limit=0.0,
         model=dataclasses.replace(_VECTOR_SIZES, cost_source=source, cost_weight=1.0),
@@ -82,11 +85,11 @@ def cpu(method: str, obs: str, geometry: bool) -> SafeDreamerConfig:
         # Near hazards decide about costs; symlog weighs them more than far ones.
         vector_target="symlog",
         vector_scale=20.0,
-        # Positions are learned long before a classifier of "inside one of eight small discs" is.
-        cost_source=cost_source(method, geometry),
+        # The robot's motion is learned long before eight moving positions, or a classifier of "inside one of eight small discs", are.
+        cost_source=cost_source(method, "tracked" if geometry else "head"),
         cost_weight=3.0,
         hazard_radius=0.2,
-        hazard_softness=0.25,
+        hazard_softness=0.12,
         optimizer=OptimizerConfig(1e-3, 1e-8, 1000.0),
     )
     config = SafeDreamerConfig(
@@ -94,9 +97,9 @@ def cpu(method: str, obs: str, geometry: bool) -> SafeDreamerConfig:
         model=model,
         actor=ActorConfig(optimizer=_CPU_LEARNING),
         critic=CriticConfig(optimizer=_CPU_LEARNING),
-        imagination=ImaginationConfig(starts=64, discount_horizon=50.0, cost_discount_horizon=8.0),
+        imagination=ImaginationConfig(starts=64, discount_horizon=50.0, cost_discount_horizon=20.0),
         planner=PlannerConfig(horizon=8, candidates=24, elites=5, iterations=3, actor_fraction=1.0, cost_scale="exact"),
-        augmented=AugmentedConfig(penalty_init=3e-9, penalty_growth=1e-4),
+        augmented=AugmentedConfig(penalty_init=1e-7, penalty_growth=3e-4, penalty_max=1e-6),
     )
     return with_method(config, method)
 

@@ -26,6 +26,7 @@ from agents.safedreamer.codec import Decoder, Encoder, check_obs
 from agents.safedreamer.config import ModelConfig
 from agents.safedreamer.geometry import HAZARDS, check_geometry
 from agents.safedreamer.rssm import RSSM, Latent
+from agents.safedreamer.tracking import Belief, after_motion, hazard_lidar, tracking_error, untracked
 
 
 class Head(nnx.Module):
@@ -53,8 +54,9 @@ class WorldModel(nnx.Module):
 
     def __init__(self, config: ModelConfig, env: EnvSpec, *, rngs: nnx.Rngs, dtype: jnp.dtype):
         check_obs(env.obs)
-        if config.cost_source == "geometry":
-            check_geometry(env)
+        self.tracks = config.cost_source == "tracked"
+        if self.tracks or config.cost_source == "geometry":
+            check_geometry(env, config.cost_source)
         self.config = config
         self.encoder = Encoder(config, env.obs, rngs=rngs, dtype=dtype)
         self.rssm = RSSM(config, env.action_dim, self.encoder.size, rngs=rngs, dtype=dtype)
@@ -65,7 +67,33 @@ class WorldModel(nnx.Module):
         self.cost_head = (
             Head(self.feat_dim, config.bins, config, rngs=rngs, dtype=dtype) if config.cost_source == "head" else None
         )
+        self.motion_head = Head(self.feat_dim, 3, config, rngs=rngs, outscale=0.0, dtype=dtype) if self.tracks else None
         self.hazards = env.layout.get(HAZARDS)
+        self.view_dim = self.feat_dim + (config.lidar_bins if self.tracks else 0)
+
+    def belief(self, latent: Latent, obs: Mapping[str, jax.Array]) -> Belief:
+        """What is known after an observation [..., *shape]: the posterior, and where tracked hazards are."""
+        if not self.tracks:
+            return untracked(latent)
+        return Belief(latent, self.hazards_in(obs))
+
+    def hazards_in(self, arrays: Mapping[str, jax.Array]) -> jax.Array:
+        """Hazard positions in a flat observation or its reconstruction, metres in the robot's frame, [..., 2 * hazards]."""
+        (name,) = self.encoder.vectors
+        return arrays[name][..., self.hazards].astype(jnp.float32)
+
+    def step(self, belief: Belief, action: jax.Array, noise: jax.Array | None) -> Belief:
+        """The belief one predicted step after `action` [..., A]; see `RSSM.img_step`."""
+        latent = self.rssm.img_step(belief.latent, action, noise)
+        if self.motion_head is None:
+            return Belief(latent, belief.hazards)
+        return Belief(latent, after_motion(belief.hazards, self.motion_head(latent.feat)))
+
+    def view(self, belief: Belief) -> jax.Array:
+        """What actor and critics see, [..., V]: the features and, where hazards are tracked, their lidar."""
+        if not self.tracks:
+            return belief.feat
+        return jnp.concatenate([belief.feat, hazard_lidar(belief.hazards, self.config.lidar_bins)], -1)
 
     def reward(self, feat: jax.Array) -> jax.Array:
         """Expected reward on arriving at a state, [...]."""
@@ -75,14 +103,14 @@ class WorldModel(nnx.Module):
         """Mode of the continue head: 0.0 or 1.0, [...]."""
         return bernoulli_mode(self.cont_head(feat)[..., 0])
 
-    def cost(self, feat: jax.Array) -> jax.Array:
+    def cost(self, belief: Belief) -> jax.Array:
         """Expected cost on arriving at a state, [...], from the source that the configuration names."""
         if self.cost_head is not None:
-            return twohot_mean(self.cost_head(feat))
-        if self.config.cost_source == "geometry":
-            (observation,) = self.decoder.decode_vectors(feat).values()
-            return hazard_cost(observation[..., self.hazards], self.config.hazard_radius, self.config.hazard_softness)
-        return jnp.zeros(feat.shape[:-1], jnp.float32)
+            return twohot_mean(self.cost_head(belief.feat))
+        if self.config.cost_source == "none":
+            return jnp.zeros(belief.latent.deter.shape[:-1], jnp.float32)
+        positions = belief.hazards if self.tracks else self.hazards_in(self.decoder.decode_vectors(belief.feat))
+        return hazard_cost(positions, self.config.hazard_radius, self.config.hazard_softness)
 
 
 def hazard_cost(positions: jax.Array, radius: float, softness: float = 0.0) -> jax.Array:
@@ -117,13 +145,18 @@ def head_log_probs(model: WorldModel, feat: jax.Array, batch: Mapping[str, jax.A
     logp["cont"] = bernoulli_log_prob(model.cont_head(feat)[..., 0], 1.0 - batch["is_terminal"])
     if model.cost_head is not None:
         logp["cost"] = twohot_log_prob(model.cost_head(feat), batch["cost"])
+    if model.motion_head is not None:
+        seen = model.hazards_in(batch)
+        error = tracking_error(after_motion(seen[:, :-1], model.motion_head(feat[:, 1:])), seen[:, 1:])
+        # Nothing moved from the last state of an episode to the first of the next.
+        logp["motion"] = -jnp.pad(jnp.where(batch["is_first"][:, 1:], 0.0, error), ((0, 0), (1, 0)))
     return logp
 
 
 class ModelOutput(NamedTuple):
-    """What the model loss leaves behind: posterior [B, T, ...] and scalar metrics."""
+    """What the model loss leaves behind: beliefs [B, T, ...] and scalar metrics."""
 
-    post: Latent
+    belief: Belief
     metrics: dict[str, jax.Array]
 
 
@@ -135,12 +168,14 @@ def model_loss(model: WorldModel, batch: Mapping[str, jax.Array], key: jax.Array
     feat = post.feat
     dyn, rep = kl_losses(post.logit, prior_logit, config.free_nats)
     logp = head_log_probs(model, feat, batch)
-    scales = dict.fromkeys(model.encoder.images, config.image_scale) | dict.fromkeys(model.encoder.vectors, config.vector_scale)
+    scales = dict.fromkeys(model.encoder.images, config.image_scale)
+    scales |= dict.fromkeys((*model.encoder.vectors, "motion"), config.vector_scale)
     weights: dict[str, float | jax.Array] = {name: scales.get(name, 1.0) for name in logp}
     if "cost" in logp:
         weights["cost"] = jnp.where(batch["cost"] >= 1.0, config.cost_weight, 1.0)
     terms = {name: -value * weights[name] for name, value in logp.items()}
     terms |= {"dyn": config.dyn_scale * dyn, "rep": config.rep_scale * rep}
+    belief = model.belief(post, obs)
     loss = jnp.stack(list(terms.values())).sum(0).mean()
     metrics = {f"model/{name}_loss": value.mean() for name, value in terms.items()}
     metrics |= {
@@ -149,8 +184,8 @@ def model_loss(model: WorldModel, batch: Mapping[str, jax.Array], key: jax.Array
         "model/prior_entropy": categorical_entropy(prior_logit).mean(),
     }
     if config.cost_source != "none":
-        metrics |= cost_confusion(model.cost(jax.lax.stop_gradient(feat)), batch["cost"])
-    return loss, ModelOutput(post, metrics)
+        metrics |= cost_confusion(model.cost(jax.lax.stop_gradient(belief)), batch["cost"])
+    return loss, ModelOutput(belief, metrics)
 
 
 def cost_confusion(predicted: jax.Array, cost: jax.Array) -> dict[str, jax.Array]:

@@ -8,7 +8,8 @@ import numpy as np
 
 from agents.lagrangian import update_augmented
 from agents.returns import discount_weights, update_return_norm
-from agents.safedreamer.actor_critic import Trajectory, actor_loss, critic_loss, trajectory_returns
+from agents.safedreamer.actor_critic import Trajectory, actor_loss, critic_loss, imagined_returns
+from agents.safedreamer.tracking import untracked
 from benchmarks.fidelity.model import sample_row
 from benchmarks.fidelity.recording import Recording
 from benchmarks.fidelity.report import Row, compare
@@ -40,13 +41,14 @@ def check_losses(rec: Recording) -> list[Row]:
     """Everything the first update computes on the imagined batch."""
     ref, nets, agent = rec.arrays, rec.nets, rec.agent
     config, state = agent.config, rec.state
-    discount, lam = config.imagination.discount, config.imagination.lam
-    feat = rec.latent("imag").feat
+    discount = config.imagination.discount
+    belief = untracked(rec.latent("imag"))
+    feat = belief.feat
     start_cont = 1.0 - rec.batch["is_terminal"].reshape(-1)
     cont = jnp.concatenate([start_cont[None], nets.model.cont(feat[1:])], 0)
-    traj = Trajectory(feat, jnp.asarray(ref["imag_action"]), cont)
+    traj = Trajectory(belief, feat, jnp.asarray(ref["imag_action"]), cont)
     weight = discount_weights(cont, discount)
-    rewards = trajectory_returns(nets.model.reward(feat[1:]), nets.critic.value(feat), cont, discount, lam)
+    rewards, costs = imagined_returns(nets.model, nets.critic, nets.cost_critic, traj, config.imagination)
     norm = update_return_norm(state.return_norm, rewards.ret, decay=config.imagination.norm_decay)
     computed: dict[str, jax.Array] = {
         "imag_cont": cont,
@@ -57,15 +59,7 @@ def check_losses(rec: Recording) -> list[Row]:
         "retnorm_low": norm.low,
         "retnorm_high": norm.high,
     }
-    costs = None
-    if nets.cost_critic is not None:
-        costs = trajectory_returns(
-            nets.model.cost(feat[1:]),
-            nets.cost_critic.value(feat),
-            cont,
-            config.imagination.cost_discount,
-            config.imagination.lam_of_costs,
-        )
+    if costs is not None:
         computed |= {"imag_cost": costs.reward, "imag_cost_value": costs.value[:-1], "imag_cost_return": costs.ret}
     constrained = config.multiplier == "augmented"
     terms = actor_loss(

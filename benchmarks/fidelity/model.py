@@ -8,6 +8,7 @@ import numpy as np
 
 from agents.nn.distributions import normal_entropy
 from agents.safedreamer.rssm import Latent
+from agents.safedreamer.tracking import untracked
 from agents.safedreamer.world_model import head_log_probs, kl_losses
 from benchmarks.fidelity.recording import Recording
 from benchmarks.fidelity.report import Row, compare
@@ -66,7 +67,7 @@ def check_model(rec: Recording) -> list[Row]:
     preds["pred_reward"] = model.reward(feat)
     preds["pred_cont"] = jax.nn.sigmoid(model.cont_head(feat)[..., 0])
     if model.cost_head is not None:
-        preds["pred_cost"] = model.cost(feat)
+        preds["pred_cost"] = model.cost(untracked(post))
     logp = {f"logprob_{k}": v for k, v in head_log_probs(model, feat, batch).items()}
     dyn, rep = kl_losses(post.logit, prior_logit, model.config.free_nats)
     computed = preds | logp | {"dyn_loss": dyn, "rep_loss": rep}

@@ -26,6 +26,7 @@ from agents.safedreamer.config import PlannerConfig
 from agents.safedreamer.plan_outcomes import make_evaluate
 from agents.safedreamer.planner import plan, warm_start
 from agents.safedreamer.rssm import Latent
+from agents.safedreamer.tracking import untracked
 from benchmarks.fidelity.arrays import RecordingError, load_arrays, require
 from benchmarks.fidelity.recording import Recording
 from benchmarks.fidelity.report import Row
@@ -74,7 +75,7 @@ def planner_config(rec: Recording, settings: np.ndarray, objective: str) -> Plan
 def make_planner(rec: Recording, config: PlannerConfig, starts: np.ndarray, limit: float, multiplier: float) -> TwoPlans:
     """A function of a key: plans of a first call and of a second one warm-started from it, for the starts [G, 2] = (b, t)."""
     b, t = starts.T
-    latent = Latent(*(x[b, t] for x in rec.latent("post")))
+    start = untracked(Latent(*(x[b, t] for x in rec.latent("post"))))
     count = len(starts)
 
     def two_plans(key: jax.Array) -> dict[str, jax.Array]:
@@ -83,7 +84,7 @@ def make_planner(rec: Recording, config: PlannerConfig, starts: np.ndarray, limi
             rec.nets.model,
             rec.nets.critic,
             rec.nets.cost_critic,
-            latent,
+            start,
             discount=imagination.discount,
             cost_discount=imagination.cost_discount,
             cost_lam=imagination.lam_of_costs,
@@ -94,8 +95,8 @@ def make_planner(rec: Recording, config: PlannerConfig, starts: np.ndarray, limi
         zeros = jnp.zeros((count, config.horizon + 1, rec.agent.env.action_dim))
         no_proposals = jnp.zeros((count, 0, *zeros.shape[1:]))
         first = plan(config, evaluate, zeros, no_proposals, limit, jnp.asarray(multiplier), first_key)
-        start = warm_start(first.mean, jnp.zeros(count, bool))
-        second = plan(config, evaluate, start, no_proposals, limit, jnp.asarray(multiplier), second_key)
+        shifted = warm_start(first.mean, jnp.zeros(count, bool))
+        second = plan(config, evaluate, shifted, no_proposals, limit, jnp.asarray(multiplier), second_key)
         return {
             "action": first.mean[:, 0],
             "mean": first.mean,
