@@ -155,7 +155,7 @@ def test_geometric_costs_are_for_tasks_where_hazards_alone_cost(task, lack, tmp_
     command = ["--task", task, "--obs", "coordinates", "--method", "osrp"]
     for preset in ("release", "cpu"):
         chosen = train.read([*command, "--preset", preset])[1]
-        assert chosen.agent.model.cost_source == ("head" if lack else "tracked")
+        assert chosen.agent.model.cost_source == ("head" if lack else "geometry" if preset == "release" else "tracked")
     assert run.launch(chosen, tmp_path / "run") == "started"
     _, spec = train.read([*command, "--preset", "debug", "--model.cost-source", "geometry"])
     if lack is None:

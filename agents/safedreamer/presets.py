@@ -97,7 +97,7 @@ def cpu(method: str, obs: str, geometry: bool) -> SafeDreamerConfig:
         model=model,
         actor=ActorConfig(optimizer=_CPU_LEARNING),
         critic=CriticConfig(optimizer=_CPU_LEARNING),
-        imagination=ImaginationConfig(starts=64, discount_horizon=50.0, cost_discount_horizon=20.0),
+        imagination=ImaginationConfig(starts=64, discount_horizon=50.0, cost_discount_horizon=15.0),
         planner=PlannerConfig(horizon=8, candidates=24, elites=5, iterations=3, actor_fraction=1.0, cost_scale="exact"),
         augmented=AugmentedConfig(penalty_init=1e-7, penalty_growth=3e-4, penalty_max=1e-6),
     )
