@@ -36,7 +36,8 @@ class EnvSpec:
     """All that an agent is told of the environment it is built for.
 
     `layout` names slices of the flat observation (`"hazards" -> slice(9, 25)`), empty where there are none. `costly` names what
-    costs (`("hazards", "vases")`), empty where nothing does or the environment does not say.
+    costs (`("hazards", "vases")`), empty where nothing does or the environment does not say. `hazard_size` is the distance in metres
+    within which a hazard costs, 0 without hazards.
     `episode_env_steps` is the length of a full episode in simulator steps, `action_repeat` simulator steps per agent step.
     """
 
@@ -46,6 +47,7 @@ class EnvSpec:
     episode_env_steps: int
     layout: Mapping[str, slice] = dataclasses.field(default_factory=dict)
     costly: tuple[str, ...] = ()
+    hazard_size: float = 0.0
 
     @property
     def episode_agent_steps(self) -> int:

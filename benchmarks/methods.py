@@ -20,14 +20,14 @@ Loop = tuple[LoopConfig, ReplayConfig]
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A named way to train an agent. `make_config(obs, preset, costly)` gives the defaults of its agent."""
+    """A named way to train an agent. `make_config(obs, preset, hazard_radius)` gives the defaults of its agent."""
 
     name: str
     family: str
     summary: str
     observations: tuple[str, ...]
     config_type: type
-    make_config: Callable[[str, str, tuple[str, ...]], Any]
+    make_config: Callable[[str, str, float], Any]
     make_agent: Callable[[Any, EnvSpec], Agent]
     action_repeat: int  # of the release
     plans: bool  # acts by planning, so that an action costs about as much as an update
@@ -67,7 +67,7 @@ def _safedreamer(name: str) -> Method:
         summary=summary,
         observations=OBSERVATIONS,
         config_type=SafeDreamerConfig,
-        make_config=lambda obs, preset, costly: safedreamer_presets.agent_config(name, obs, preset, costly),
+        make_config=lambda obs, preset, radius: safedreamer_presets.agent_config(name, obs, preset, radius),
         make_agent=_make_safedreamer,
         action_repeat=repeat,
         plans=safedreamer_presets.agent_config(name, "default", "release").act_with == "planner",
@@ -82,16 +82,17 @@ def method(name: str) -> Method:
     return METHODS[choose("method", name, METHODS)]
 
 
-def settings(name: str, obs: str, preset: str, costly: tuple[str, ...] = ("hazards",)) -> Settings:
+def settings(name: str, obs: str, preset: str, hazard_radius: float = 0.2) -> Settings:
     """The defaults of a method with an observation under a preset. Raises BadInput for an unknown name of any of them.
 
-    `costly` names what costs in the task (see agents.api.EnvSpec); if not given, what costs in the published coordinates tasks.
+    `hazard_radius` is the distance in metres within which hazards cost, 0 where something else costs too; if not given, that of the
+    published coordinates tasks.
     """
     chosen = method(name)
     choose(f"observation of {name}", obs, chosen.observations)
     choose("preset", preset, PRESETS)
     loop, replay = {"release": _release, "cpu": _cpu, "debug": _debug}[preset](chosen)
-    return Settings(_STEPS[preset], loop, replay, chosen.make_config(obs, preset, costly))
+    return Settings(_STEPS[preset], loop, replay, chosen.make_config(obs, preset, hazard_radius))
 
 
 def _release(chosen: Method) -> Loop:

@@ -146,6 +146,11 @@ TASKS_BY_COST = {
 }
 
 
+def test_the_cpu_preset_knows_how_large_a_tasks_hazards_are():
+    command = ["--obs", "coordinates", "--method", "osrp", "--preset", "cpu", "--task"]
+    assert train.read([*command, "SafetyCarPush1-v0"])[1].agent.model.hazard_radius == pytest.approx(0.3)
+
+
 @pytest.mark.parametrize(("task", "lack"), TASKS_BY_COST.items())
 def test_geometric_costs_are_for_tasks_where_hazards_alone_cost(task, lack, tmp_path, monkeypatch):
     """By default a task gets the source that fits; one that was asked for and does not fit is refused before anything starts."""
@@ -156,6 +161,7 @@ def test_geometric_costs_are_for_tasks_where_hazards_alone_cost(task, lack, tmp_
     for preset in ("release", "cpu"):
         chosen = train.read([*command, "--preset", preset])[1]
         assert chosen.agent.model.cost_source == ("head" if lack else "geometry" if preset == "release" else "tracked")
+    assert lack or chosen.agent.model.hazard_radius == 0.2
     assert run.launch(chosen, tmp_path / "run") == "started"
     _, spec = train.read([*command, "--preset", "debug", "--model.cost-source", "geometry"])
     if lack is None:

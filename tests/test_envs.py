@@ -89,6 +89,23 @@ def test_what_costs_is_what_the_simulator_sums(task, costly, theirs):
     assert set(world(env).calculate_cost()) == {"cost_sum", *(f"cost_{name}" for name in theirs)}
 
 
+@pytest.mark.parametrize(("task", "size"), [(POINT, 0.2), ("SafetyCarPush1-v0", 0.3), ("SafetyPointGoal0-v0", 0.0)])
+def test_hazard_size_is_the_distance_within_which_the_simulator_counts(task, size):
+    """Put next to a hazard, just inside its radius and just outside."""
+    env = make_env(task, "coordinates")
+    assert env_spec(env).hazard_size == pytest.approx(size)
+    env.reset(seed=0)
+    hazards = [obstacle for obstacle in world(env)._obstacles if obstacle.name == "hazards"]
+    assert bool(hazards) == (size > 0)
+    for hazard in hazards:
+        robot = world(env).agent.pos
+        for distance, costs in ((size - 0.01, True), (size + 0.01, False)):
+            world(env).data.body("hazard0").xpos[:2] = robot[:2] + np.array([distance, 0.0])
+            for i in range(1, hazard.num):
+                world(env).data.body(f"hazard{i}").xpos[:2] = robot[:2] + 5.0
+            assert (hazard.cal_cost()["cost_hazards"] > 0.0) == costs
+
+
 def test_what_costs_elsewhere():
     assert env_spec(make_env("SafetyHopperVelocity-v1", "lidar")).costly == ("velocity",)
     assert env_spec(make_env("toy_envs:counter", "default")).costly == ()  # nobody says

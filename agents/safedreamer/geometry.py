@@ -12,6 +12,11 @@ def hazards_alone(costly: tuple[str, ...]) -> bool:
     return set(costly) == {HAZARDS}
 
 
+def hazard_radius(env: EnvSpec) -> float:
+    """Metres within which a hazard costs, where hazards are all that costs; 0 elsewhere."""
+    return env.hazard_size if hazards_alone(env.costly) else 0.0
+
+
 def check_geometry(env: EnvSpec, source: str) -> None:
     """Raise ValueError, which names the remedy, where costs do not follow from observed hazards."""
     if HAZARDS in env.layout and hazards_alone(env.costly):

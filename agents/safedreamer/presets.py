@@ -20,7 +20,6 @@ from agents.safedreamer.config import (
     PlannerConfig,
     SafeDreamerConfig,
 )
-from agents.safedreamer.geometry import HAZARDS, hazards_alone
 
 METHODS: tuple[str, ...] = ("osrp", "osrp_lag", "bsrp_lag", "dreamerv3", "cem")
 UNSAFE = ("dreamerv3", "cem")  # predict no costs
@@ -56,12 +55,12 @@ def cost_source(method: str, safe: Source) -> Source:
     return "none" if method in UNSAFE else safe
 
 
-def release(method: str, obs: str, geometry: bool) -> SafeDreamerConfig:
+def release(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
     """The authors' settings: vision sizes, or the vector preset for any flat observation."""
     if obs == "vision":
         config = SafeDreamerConfig(model=ModelConfig(cost_source=cost_source(method, "head")))
         return with_method(config, method)
-    source = cost_source(method, "geometry" if geometry and method == "osrp" else "head")
+    source = cost_source(method, "geometry" if hazard_radius and method == "osrp" else "head")
     config = SafeDreamerConfig(
         cost_limit=0.0,
         model=dataclasses.replace(_VECTOR_SIZES, cost_source=source, cost_weight=1.0),
@@ -70,7 +69,7 @@ def release(method: str, obs: str, geometry: bool) -> SafeDreamerConfig:
     return with_method(config, method)
 
 
-def cpu(method: str, obs: str, geometry: bool) -> SafeDreamerConfig:
+def cpu(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
     """Sized for an hour on two cores. Why these values: docs/decisions.md; what they reach so far: results/cpu/README.md."""
     model = ModelConfig(
         deter=128,
@@ -86,9 +85,9 @@ def cpu(method: str, obs: str, geometry: bool) -> SafeDreamerConfig:
         vector_target="symlog",
         vector_scale=20.0,
         # The robot's motion is learned long before eight moving positions, or a classifier of "inside one of eight small discs", are.
-        cost_source=cost_source(method, "tracked" if geometry else "head"),
+        cost_source=cost_source(method, "tracked" if hazard_radius else "head"),
         cost_weight=3.0,
-        hazard_radius=0.2,
+        hazard_radius=hazard_radius or 0.2,
         hazard_softness=0.12,
         optimizer=OptimizerConfig(1e-3, 1e-8, 1000.0),
     )
@@ -104,7 +103,7 @@ def cpu(method: str, obs: str, geometry: bool) -> SafeDreamerConfig:
     return with_method(config, method)
 
 
-def debug(method: str, obs: str, geometry: bool) -> SafeDreamerConfig:
+def debug(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
     """Every size shrunk until a run takes seconds; learns nothing."""
     config = SafeDreamerConfig(
         model=ModelConfig(
@@ -119,13 +118,14 @@ def debug(method: str, obs: str, geometry: bool) -> SafeDreamerConfig:
 _BUILDERS = {"release": release, "cpu": cpu, "debug": debug}
 
 
-def agent_config(method: str, obs: str, preset: str, costly: tuple[str, ...] = (HAZARDS,)) -> SafeDreamerConfig:
+def agent_config(method: str, obs: str, preset: str, hazard_radius: float = 0.2) -> SafeDreamerConfig:
     """Configuration of `method` (one of METHODS) for an observation kind under a preset (one of PRESETS); KeyError otherwise.
 
-    `costly` (see EnvSpec) is that of the published coordinates tasks if not given.
+    `hazard_radius` in metres is that of the published coordinates tasks if not given, and 0 where costs do not follow from hazards
+    (see geometry.hazard_radius).
     """
     if method not in METHODS:
         raise KeyError(f"unknown method {method!r}; valid: {', '.join(METHODS)}")
     if preset not in _BUILDERS:
         raise KeyError(f"unknown preset {preset!r}; valid: {', '.join(PRESETS)}")
-    return _BUILDERS[preset](method, obs, obs == "coordinates" and hazards_alone(costly))
+    return _BUILDERS[preset](method, obs, hazard_radius if obs == "coordinates" else 0.0)

@@ -24,13 +24,16 @@ class EnvFacts(NamedTuple):
     episode_env_steps: int
     layout: dict[str, slice]
     costly: tuple[str, ...]
+    hazard_size: float
 
     def spec(self) -> EnvSpec:
         """The same as agents know it."""
         from agents.api import ArraySpec, EnvSpec  # here, because it imports JAX
 
         obs = {key: ArraySpec(shape, dtype) for key, (shape, dtype) in self.obs.items()}
-        return EnvSpec(obs, self.action_dim, self.action_repeat, self.episode_env_steps, self.layout, self.costly)
+        return EnvSpec(
+            obs, self.action_dim, self.action_repeat, self.episode_env_steps, self.layout, self.costly, self.hazard_size
+        )
 
 
 class SafeEnv(gymnasium.Env):
@@ -151,6 +154,7 @@ def env_facts(env: gymnasium.Env) -> EnvFacts:
         episode_env_steps=base.simulator.episode_env_steps,
         layout=dict(base.simulator.layout),
         costly=base.simulator.costly,
+        hazard_size=base.simulator.hazard_size,
     )
 
 

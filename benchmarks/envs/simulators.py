@@ -41,6 +41,7 @@ class Simulator(Protocol):
     episode_env_steps: int
     layout: Mapping[str, slice]
     costly: tuple[str, ...]  # names of what costs; empty where nothing does or nobody says
+    hazard_size: float  # metres within which a hazard costs; 0 without hazards
 
     def reset(self, seed: int | None) -> None:
         """Start an episode; with the same seed the same one, in any process."""
@@ -95,6 +96,7 @@ class Navigation:
         self._env = package.make(task.id, disable_env_checker=True)
         self._task: Any = self._env.unwrapped.task
         self.costly = costly(self._task)
+        self.hazard_size = next((float(o.size) for o in self._task._obstacles if o.name == "hazards"), 0.0)
         self._simulator_obs = self._task.obs
         self._task.obs = self._obs_hook
         self._lidar_wanted = True
@@ -199,6 +201,7 @@ class Velocity:
         self._last: Any = None
         self.layout: Mapping[str, slice] = {}
         self.costly: tuple[str, ...] = ("velocity",)
+        self.hazard_size = 0.0
         self.observation_space = flat_space(shape[0])
         self.action_space: Box = self._env.action_space
         limit = custom.episode_steps(self._env)
@@ -236,6 +239,7 @@ class Custom:
             )
         self.layout: Mapping[str, slice] = {}
         self.costly: tuple[str, ...] = ()
+        self.hazard_size = 0.0
         self.observation_space = custom.obs_space(task.id, self._env.observation_space)
         self.action_space = custom.box_actions(task.id, self._env.action_space)
         steps = custom.episode_steps(self._env)
