@@ -246,6 +246,20 @@ def test_same_seed_same_update(background: SafeDreamer):
     assert float(other["model/loss"]) != float(runs[0][1]["model/loss"])
 
 
+@pytest.mark.parametrize("changes", [{"cost_discount_horizon": 3.0}, {"cost_lam": 0.2}])
+def test_costs_have_a_discount_and_a_lambda_of_their_own(background: SafeDreamer, changes: dict[str, float]):
+    """Against the settings of the reward: the same imagined trajectories, rewards and returns, other returns of costs."""
+    imagination = dataclasses.replace(background.config.imagination, **changes)
+    own = SafeDreamer(dataclasses.replace(background.config, imagination=imagination), VECTOR)
+    shared, other = (
+        as_float(agent.update(agent.init(0), replay_batch(VECTOR), jax.random.key(0))[1]) for agent in (background, own)
+    )
+    for name in ("imagined/reward", "imagined/return", "imagined/cost", "critic/loss"):
+        assert other[name] == pytest.approx(shared[name], rel=1e-5), name
+    assert abs(other["imagined/cost_return"] / shared["imagined/cost_return"] - 1) > 0.02
+    assert other["augmented/excess"] != shared["augmented/excess"]
+
+
 def test_fewer_starts_are_drawn_from_the_posterior():
     config = tiny("dreamerv3", imagination=ImaginationConfig(horizon=2, starts=4))
     agent = SafeDreamer(config, VECTOR)
