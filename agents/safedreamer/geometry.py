@@ -1,6 +1,9 @@
-"""Where costs follow from hazard positions: hazards are all that costs, and the observation holds their positions."""
+"""Costs that follow from hazard positions: what they are, and where they do (hazards alone cost, and the observation holds them)."""
 
 from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
 
 from agents.api import EnvSpec
 
@@ -31,3 +34,17 @@ def check_geometry(env: EnvSpec, source: str) -> None:
     raise ValueError(
         f"model.cost_source={source} counts hazards and nothing else, and here {lack}: use --model.cost-source head"
     )
+
+
+def hazard_cost(positions: jax.Array, radius: float, softness: float = 0.0) -> jax.Array:
+    """Cost of hazards around the robot: how many are within `radius` metres of it, or a soft count.
+
+    Flattened robot-frame positions in metres [..., 2 * hazards] -> [...]. With a positive `softness` in metres each hazard counts
+    clip((radius + softness - distance) / softness, 0, 1): 1 within the radius and exactly nothing beyond its fringe, so that a plan
+    which keeps clear costs zero.
+    """
+    xy = positions.reshape(*positions.shape[:-1], -1, 2)
+    if softness == 0.0:
+        return (jnp.linalg.norm(xy, axis=-1) <= radius).sum(-1).astype(jnp.float32)
+    distance = jnp.sqrt(jnp.square(xy).sum(-1) + 1e-8)  # a norm has no gradient at zero
+    return jnp.clip((radius + softness - distance) / softness, 0.0, 1.0).sum(-1)

@@ -24,7 +24,7 @@ from agents.nn.distributions import (
 from agents.nn.layers import MLP, Linear
 from agents.safedreamer.codec import Decoder, Encoder, check_obs
 from agents.safedreamer.config import ModelConfig
-from agents.safedreamer.geometry import HAZARDS, check_geometry
+from agents.safedreamer.geometry import HAZARDS, check_geometry, hazard_cost
 from agents.safedreamer.rssm import RSSM, Latent
 from agents.safedreamer.tracking import Belief, after_motion, hazard_lidar, tracking_error, untracked
 
@@ -111,20 +111,6 @@ class WorldModel(nnx.Module):
             return jnp.zeros(belief.latent.deter.shape[:-1], jnp.float32)
         positions = belief.hazards if self.tracks else self.hazards_in(self.decoder.decode_vectors(belief.feat))
         return hazard_cost(positions, self.config.hazard_radius, self.config.hazard_softness)
-
-
-def hazard_cost(positions: jax.Array, radius: float, softness: float = 0.0) -> jax.Array:
-    """Cost of hazards around the robot: how many are within `radius` metres of it, or a soft count.
-
-    Flattened robot-frame positions in metres [..., 2 * hazards] -> [...]. With a positive `softness` in metres each hazard counts
-    clip((radius + softness - distance) / softness, 0, 1): 1 within the radius and exactly nothing beyond its fringe, so that a plan
-    which keeps clear costs zero.
-    """
-    xy = positions.reshape(*positions.shape[:-1], -1, 2)
-    if softness == 0.0:
-        return (jnp.linalg.norm(xy, axis=-1) <= radius).sum(-1).astype(jnp.float32)
-    distance = jnp.sqrt(jnp.square(xy).sum(-1) + 1e-8)  # a norm has no gradient at zero
-    return jnp.clip((radius + softness - distance) / softness, 0.0, 1.0).sum(-1)
 
 
 def kl_losses(post_logit: jax.Array, prior_logit: jax.Array, free_nats: float) -> tuple[jax.Array, jax.Array]:
