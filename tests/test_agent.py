@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.safedreamer.agent import AgentState, SafeDreamer
+from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import ImaginationConfig, ModelConfig, OptimizerConfig, SafeDreamerConfig
+from agents.safedreamer.learner import AgentState
 from agents.safedreamer.presets import METHODS, agent_config
 from tests.agent_inputs import ENVS, LIDAR, VECTOR, VISION, as_float, observations, replay_batch, tiny
 
@@ -79,7 +80,7 @@ def test_every_variant_acts_and_updates(method: str, obs: str):
     assert (action.shape, action.dtype) == ((4, 2), jnp.float32)
     assert {x.shape for x in info.values()} == {(4,)}
     batch = {name: jnp.asarray(x) for name, x in replay_batch(env).items()}
-    new_state, metrics = jax.eval_shape(agent.update_function, state, batch, key)
+    new_state, metrics = jax.eval_shape(agent.learner.update, state, batch, key)
     for before, after in ((state, new_state), (carry, new_carry)):
         assert jax.tree.structure(before) == jax.tree.structure(after)
         assert [(x.shape, x.dtype) for x in jax.tree.leaves(before)] == [(x.shape, x.dtype) for x in jax.tree.leaves(after)]
@@ -266,7 +267,7 @@ def test_fewer_starts_are_drawn_from_the_posterior():
     rows = jnp.arange(18.0).reshape(3, 6, 1)
     output = type("Output", (), {"belief": rows})
     terminal = {"is_terminal": (rows[..., 0] % 2).astype(bool)}
-    chosen, cont = agent._starts(output, terminal, jax.random.key(0))  # pyright: ignore
+    chosen, cont = agent.learner.starts(output, terminal, jax.random.key(0))
     chosen = np.asarray(chosen)[:, 0]
     assert len(set(chosen)) == 4
     np.testing.assert_array_equal(cont, 1 - chosen % 2)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from agents.api import ArraySpec, EnvSpec
-from agents.safedreamer.agent import Networks
+from agents.safedreamer.networks import Networks
 from agents.safedreamer.official import CheckpointFormatError, infer_sizes, load_official
 from agents.safedreamer.official_params import check_fit, load_agent, observation_spec, translate
 from tests.agent_inputs import VISION, tiny

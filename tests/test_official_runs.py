@@ -11,7 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-from agents.safedreamer.agent import AgentState, SafeDreamer
+from agents.safedreamer.agent import SafeDreamer
+from agents.safedreamer.learner import AgentState
 from agents.safedreamer.official_params import _official_name, _path
 from benchmarks import checkpoint
 from benchmarks.cli import app, train

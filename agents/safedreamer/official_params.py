@@ -19,8 +19,10 @@ import numpy as np
 from agents.api import ArraySpec, EnvSpec
 from agents.lagrangian import AugmentedState
 from agents.returns import ReturnNormState
-from agents.safedreamer.agent import AgentState, Networks, SafeDreamer
+from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import ModelConfig, SafeDreamerConfig
+from agents.safedreamer.learner import AgentState
+from agents.safedreamer.networks import Networks
 from agents.safedreamer.official import CheckpointFormatError, OfficialCheckpoint, infer_sizes, load_official
 
 # Our path within a network -> the release's, as regular expressions; tried in order.
@@ -131,7 +133,7 @@ def agent_state(agent: SafeDreamer, checkpoint: OfficialCheckpoint, sizes: Mappi
         if template.params.cost_critic is None
         else translate(template.params.cost_critic, arrays, f"{critics}/cost_critic/net"),
     )
-    state = agent.state_from_params(params)
+    state = agent.learner.fresh_state(params)
     state = state._replace(slow_critic=translate(template.params.critic, arrays, f"{critics}/critic/slow"))
     if template.params.cost_critic is not None:
         state = state._replace(slow_cost_critic=translate(template.params.cost_critic, arrays, f"{critics}/cost_critic/slow"))

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from agents.safedreamer.actor_critic import rollout
-from agents.safedreamer.agent import Networks
+from agents.safedreamer.networks import Networks
 from agents.safedreamer.world_model import WorldModel
 
 

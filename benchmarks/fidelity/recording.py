@@ -15,7 +15,7 @@ import numpy as np
 
 from agents.api import ArraySpec, EnvSpec
 from agents.lagrangian import AugmentedConfig, PIDConfig
-from agents.safedreamer.agent import AgentState, Networks, SafeDreamer
+from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import (
     ActorConfig,
     CriticConfig,
@@ -25,6 +25,8 @@ from agents.safedreamer.config import (
     PlannerConfig,
     SafeDreamerConfig,
 )
+from agents.safedreamer.learner import AgentState
+from agents.safedreamer.networks import Networks
 from agents.safedreamer.official import infer_sizes, load_official
 from agents.safedreamer.official_params import agent_state, model_config
 from agents.safedreamer.rssm import Latent
@@ -130,5 +132,5 @@ def load_recording(folder: Path) -> Recording:
     agent = SafeDreamer(config, env)
     state = agent_state(agent, checkpoint, sizes)
     # The recorded losses belong to the first update: normaliser and multipliers start fresh.
-    fresh = agent.state_from_params(state.params)
+    fresh = agent.learner.fresh_state(state.params)
     return Recording(arrays, flat, agent, state._replace(return_norm=fresh.return_norm, augmented=fresh.augmented))

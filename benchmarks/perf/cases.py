@@ -47,7 +47,7 @@ class Case:
         state, key = agent.init(0), jax.random.key(1)
         if self.kind == "update":
             batch = jax.device_put(random_batch(obs, BATCH, LENGTH))
-            return agent.update_function, (state, batch, key), Updater(agent, state, batch, key)
+            return agent.learner.update, (state, batch, key), Updater(agent, state, batch, key)
         rows = {name: random_array(spec, (self.envs,)) for name, spec in obs.items()}
         args = (state, agent.init_carry(self.envs), jax.device_put(rows), np.zeros(self.envs, bool), key)
         return lambda *a: agent.act(*a, mode="eval"), args, lambda: agent.act(*args, mode="eval")[0]

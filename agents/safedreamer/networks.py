@@ -1,0 +1,55 @@
+"""The networks of a SafeDreamer agent: how they are built, taken apart into parameters, and put together again."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from agents.api import EnvSpec
+from agents.safedreamer.actor_critic import Actor, Critic
+from agents.safedreamer.config import SafeDreamerConfig
+from agents.safedreamer.world_model import WorldModel
+
+Params = dict[str, Any]
+
+
+class Networks(NamedTuple):
+    """One entry per network, in whichever form: modules, graph definitions, parameters, optimisers or their states.
+
+    The cost critic is None (an empty pytree) without predicted costs.
+    """
+
+    model: Any
+    actor: Any
+    critic: Any
+    cost_critic: Any
+
+
+def build(config: SafeDreamerConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
+    """Freshly drawn modules for one kind of environment."""
+    dtype = jnp.dtype(config.dtype)
+    model = WorldModel(config.model, env, rngs=rngs, dtype=dtype)
+    actor = Actor(model.view_dim, env.action_dim, config.actor, config.model, rngs=rngs, dtype=dtype)
+    critic = Critic(model.view_dim, config.model, rngs=rngs, dtype=dtype)
+    cost_critic = Critic(model.view_dim, config.model, rngs=rngs, dtype=dtype) if config.use_cost else None
+    return Networks(model, actor, critic, cost_critic)
+
+
+def graphs(config: SafeDreamerConfig, env: EnvSpec) -> Networks:
+    """Graph definitions, which are static; computes shapes only."""
+    built = nnx.eval_shape(lambda: build(config, env, nnx.Rngs(0)))
+    return Networks(*(None if net is None else nnx.split(net)[0] for net in built))
+
+
+def init_params(config: SafeDreamerConfig, env: EnvSpec, key: jax.Array) -> Networks:
+    """Freshly drawn parameters, one pure dict per network."""
+    nets = build(config, env, nnx.Rngs(key))
+    return Networks(*(None if net is None else nnx.to_pure_dict(nnx.split(net)[1]) for net in nets))
+
+
+def merge(graph: Networks, params: Networks) -> Networks:
+    """Modules around parameters, for use inside a traced function."""
+    return Networks(*(None if p is None else nnx.merge(g, p) for g, p in zip(graph, params, strict=True)))
