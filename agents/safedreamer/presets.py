@@ -29,7 +29,6 @@ PRESETS: tuple[str, ...] = ("release", "cpu", "debug")
 _VECTOR_SIZES = ModelConfig(
     deter=256, stoch=16, classes=16, units=256, head_units=256, vector_units=256, vector_layers=3, vector_scale=5.0
 )
-_CPU_LEARNING = OptimizerConfig(3e-4, 1e-5, 100.0)
 
 
 def with_method(base: SafeDreamerConfig, method: str) -> SafeDreamerConfig:
@@ -89,16 +88,18 @@ def cpu(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
         cost_source=cost_source(method, "tracked" if hazard_radius else "head"),
         cost_weight=3.0,
         hazard_radius=hazard_radius or 0.2,
-        # Plans are optimised against the model's errors and need a margin; an actor that pays for the fringe gives up narrow passages.
-        hazard_softness=0.12 if method in PLANNING else 0.06,
+        # Plans are optimised against the model's errors and need a margin, and so does an actor that cannot stop at once.
+        hazard_softness=0.12,
         optimizer=OptimizerConfig(1e-3, 1e-8, 1000.0),
     )
+    # An actor that acts alone ends as well as the noise of its gradient allows; one that proposes plans has to be there early.
+    learning = OptimizerConfig(3e-4 if method in PLANNING else 1e-4, 1e-5, 100.0)
     config = SafeDreamerConfig(
         cost_limit=2.0,
         model=model,
-        actor=ActorConfig(optimizer=_CPU_LEARNING),
-        critic=CriticConfig(optimizer=_CPU_LEARNING),
-        imagination=ImaginationConfig(starts=64, discount_horizon=50.0, cost_discount_horizon=20.0),
+        actor=ActorConfig(optimizer=learning),
+        critic=CriticConfig(optimizer=learning),
+        imagination=ImaginationConfig(starts=64, discount_horizon=50.0, cost_discount_horizon=15.0),
         planner=PlannerConfig(horizon=8, candidates=24, elites=5, iterations=3, actor_fraction=1.0, cost_scale="exact"),
         augmented=AugmentedConfig(penalty_init=1e-7, penalty_growth=3e-4, penalty_max=4e-7),
     )
