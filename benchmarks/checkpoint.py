@@ -1,22 +1,21 @@
-"""Checkpoints: everything a run needs to continue, written so that a crash at any moment leaves a whole one behind.
+"""Checkpoints: everything a run needs to continue as if it had never stopped, written so that a crash at any moment leaves one.
 
-A checkpoint is a folder `checkpoints/<env_steps>` with the learner's state (`state.npz`, one array per leaf of the pytree, by
-its path) and `meta.json` (run id, counters, byte positions of the run's files, the mark of the replay buffer, which
-agents.replay saves piece by piece beside the checkpoints). It is written beside its place and renamed; the one before it is
-kept. No pickle is involved, so loading runs no code.
-
-A resumed run continues with the same parameters, buffer, counters and random keys, and starts the unfinished episodes anew; it
-is not yet step-for-step the run that was never interrupted.
+A checkpoint is a folder `checkpoints/<env_steps>` with one .npz per pytree (the learner's state, the policy's carry, the loop's own
+arrays; one array per leaf, by its path), `meta.json` (run id, counters, byte positions of the run's files, the mark of the replay
+buffer, which agents.replay saves piece by piece beside the checkpoints) and `SHA256SUMS` (`sha256sum -c` checks it). It is written
+beside its place and renamed; the one before it is kept, and is used when the newest is damaged. No pickle is involved, so loading
+runs no code.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,21 +25,31 @@ import numpy as np
 from agents.api import PyTree
 from benchmarks.spec import BadInput
 
-STATE, META = "state.npz", "meta.json"
+FORMAT = 2  # of what a checkpoint holds; another one is refused
+LEARNER, META, SUMS = "learner", "meta.json", "SHA256SUMS"
 
 
-def save(folder: Path, env_steps: int, state: PyTree, meta: Mapping[str, Any], keep: int = 2) -> Path:
-    """Write a checkpoint and delete all but the newest `keep`. Waits for the learner."""
+class Found(NamedTuple):
+    """The newest whole checkpoint, if any, and what is wrong with newer ones."""
+
+    path: Path | None
+    damaged: tuple[tuple[Path, str], ...]
+
+
+def save(folder: Path, env_steps: int, trees: Mapping[str, PyTree], meta: Mapping[str, Any], keep: int = 2) -> Path:
+    """Write a checkpoint of named pytrees and delete all but the newest `keep`. Waits for the learner.
+
+    Raises BadInput where the disk is full; the checkpoints before it are then untouched.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     final, temporary = folder / f"{env_steps:012d}", folder / f".{env_steps:012d}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
-    arrays, dtypes = _to_arrays(state)
-    np.savez(temporary / STATE, allow_pickle=False, **arrays)
-    text = json.dumps({**meta, "env_steps": env_steps, "dtypes": dtypes}, indent=1)
-    (temporary / META).write_text(text, encoding="utf-8")
-    for path in temporary.iterdir():
-        _sync(path)
+    try:
+        _write(temporary, trees, {**meta, "format": FORMAT, "env_steps": env_steps})
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     shutil.rmtree(final, ignore_errors=True)
     os.replace(temporary, final)
     _sync(folder)
@@ -49,37 +58,95 @@ def save(folder: Path, env_steps: int, state: PyTree, meta: Mapping[str, Any], k
     return final
 
 
-def latest(folder: Path) -> Path | None:
-    """The newest whole checkpoint, or None."""
-    found = _all(folder)
-    return found[-1] if found else None
+def _write(folder: Path, trees: Mapping[str, PyTree], meta: Mapping[str, Any]) -> None:
+    dtypes = {}
+    for name, tree in trees.items():
+        arrays, dtypes[name] = _to_arrays(tree)
+        np.savez(folder / f"{name}.npz", allow_pickle=False, **arrays)
+    (folder / META).write_text(json.dumps({**meta, "dtypes": dtypes}, indent=1), encoding="utf-8")
+    sums = [f"{_sha256(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
+    (folder / SUMS).write_text("".join(sums), encoding="utf-8")
+    for path in folder.iterdir():
+        _sync(path)
+
+
+def find(folder: Path) -> Found:
+    """The newest checkpoint whose content is whole, and newer ones that are not."""
+    damaged = []
+    for path in reversed(_all(folder)):
+        fault = _fault(path)
+        if fault is None:
+            return Found(path, tuple(damaged))
+        damaged.append((path, fault))
+    return Found(None, tuple(damaged))
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged checkpoint, so that it is never looked at again but nothing is lost; returns its new place."""
+    for number in range(1000):
+        aside = path.with_name(f"damaged-{path.name}" + (f"-{number}" if number else ""))
+        if not aside.exists():
+            os.replace(path, aside)
+            return aside
+    raise BadInput(
+        f"{path.parent} holds a thousand damaged checkpoints of step {path.name}: something destroys them; check the disk"
+    )
+
+
+def _fault(path: Path) -> str | None:
+    """What is wrong with a checkpoint's content, or None."""
+    try:
+        lines = (path / SUMS).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        return f"{SUMS} cannot be read ({error})" if (path / SUMS).exists() else f"it holds no {SUMS}"
+    expected_sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    if META not in expected_sums:
+        return f"{SUMS} is cut short"
+    for name, expected in expected_sums.items():
+        if not (path / name).is_file():
+            return f"{name} is missing"
+        if _sha256(path / name) != expected:
+            return f"{name} is not what was written"
+    return None
 
 
 def read_meta(path: Path, run_id: str) -> dict[str, Any]:
-    """Counters and file positions. Raises BadInput when the checkpoint was made by another configuration or is damaged."""
-    meta_file = path / META
-    if not meta_file.is_file():
-        raise BadInput(f"{path} holds no {META}: delete this folder to continue from the checkpoint before it")
-    meta = json.loads(meta_file.read_text(encoding="utf-8"))
+    """Counters and file positions. Raises BadInput when another configuration or another version of this format made it."""
+    meta = json.loads((path / META).read_text(encoding="utf-8"))
+    if meta.get("format") != FORMAT:
+        raise BadInput(
+            f"{path} has format {meta.get('format', 1)}, this version reads {FORMAT}: continue the run with the commit that its "
+            "spec.json names, or start a new one"
+        )
     if meta["run_id"] != run_id:
         raise BadInput(f"{path} belongs to run {meta['run_id']}, not to {run_id}: another configuration wrote it")
     return meta
 
 
-def load_state(path: Path, template: PyTree) -> PyTree:
-    """The saved state in the structure of `template` (what `agent.init` returns).
+def load(path: Path, name: str, template: PyTree) -> PyTree:
+    """The saved tree in the structure of `template` (for the learner what `agent.init` returns).
 
     Raises BadInput naming the first leaf that is missing, unknown, or of another shape or dtype.
     """
-    dtypes = json.loads((path / META).read_text(encoding="utf-8"))["dtypes"]
+    dtypes = json.loads((path / META).read_text(encoding="utf-8"))["dtypes"][name]
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     names = [jax.tree_util.keystr(key) for key, _ in leaves]
-    with np.load(path / STATE, allow_pickle=False) as file:
-        different = set(names) ^ set(file.files)
-        if different:
-            raise BadInput(f"{path / STATE} does not fit the agent: {sorted(different)[0]} is in only one of them")
-        loaded = [_from_array(name, leaf, file[name], dtypes[name]) for name, (_, leaf) in zip(names, leaves, strict=True)]
-        return jax.tree_util.tree_unflatten(structure, loaded)
+    saved = _arrays(path, name)
+    different = set(names) ^ set(saved)
+    if different:
+        raise BadInput(f"{path / name}.npz does not fit the agent: {sorted(different)[0]} is in only one of them")
+    loaded = [_from_array(key, leaf, saved[key], dtypes[key]) for key, (_, leaf) in zip(names, leaves, strict=True)]
+    return jax.tree_util.tree_unflatten(structure, loaded)
+
+
+def load_flat(path: Path, name: str) -> dict[str, np.ndarray]:
+    """A saved tree that is a flat dict of arrays, whatever its names are."""
+    return {key.removeprefix("['").removesuffix("']"): array for key, array in _arrays(path, name).items()}
+
+
+def _arrays(path: Path, name: str) -> dict[str, np.ndarray]:
+    with np.load(path / f"{name}.npz", allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
 
 
 def _to_arrays(state: PyTree) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -106,6 +173,11 @@ def _from_array(name: str, leaf: Any, array: np.ndarray, dtype: str) -> Any:
 
 def _all(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("[0-9]*") if path.is_dir()) if folder.is_dir() else []
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

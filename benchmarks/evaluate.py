@@ -7,7 +7,7 @@ key and the episode seeds it is given.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import jax
@@ -56,6 +56,14 @@ class Tally:
             finished.append(Episode(int(episode[i]), float(self._returns[i]), float(self._costs[i]), int(self._lengths[i])))
             self._returns[i] = self._costs[i] = self._lengths[i] = 0
         return finished
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Sums so far, [E] each; `restore` takes them back."""
+        return {"returns": self._returns.copy(), "costs": self._costs.copy(), "lengths": self._lengths.copy()}
+
+    def restore(self, sums: Mapping[str, np.ndarray]) -> None:
+        """Go on from a snapshot."""
+        self._returns, self._costs, self._lengths = (np.array(sums[name]) for name in ("returns", "costs", "lengths"))
 
 
 def evaluation_key(run_seed: int, env_steps: int) -> jax.Array:

@@ -25,16 +25,17 @@ import numpy as np
 
 from agents.api import Agent, EnvSpec, PyTree
 from agents.prefetch import Prefetch
-from benchmarks import checkpoint, metrics, records
+from benchmarks import checkpoint, metrics, records, resume
 from benchmarks.envs import Step, VectorEnv
 from benchmarks.evaluate import Episode, Forecast, MakeEnv, Tally, evaluation_key, mean_return_cost, run_episodes
 from benchmarks.progress import Reporter, Silent, Snapshot, Speed
 from benchmarks.run_folder import CHECKPOINTS, REPLAY, claim, rewind
-from benchmarks.spec import RunSpec
+from benchmarks.spec import BadInput, RunSpec
 from benchmarks.transitions import make_replay, row
 
 MakeAgent: TypeAlias = Callable[[EnvSpec], Agent]
 
+CARRY, STANDING = "carry", "loop"  # of a checkpoint, beside the learner
 ACT, UPDATE = 0, 1  # streams of keys; benchmarks.evaluate has its own
 PREFILL = 3  # stream of numpy generators; batches draw from [seed, update] (agents.prefetch)
 RECENT_EPISODES = 10  # training episodes whose mean the progress line shows
@@ -69,7 +70,6 @@ class Counters:
     env_steps: int = 0
     updates: int = 0
     requested: int = 0  # updates whose batches are drawn
-    next_episodes: tuple[int, ...] = ()  # first episode of each environment when resumed; empty: 0, 1, ...
     evaluated_at: int = -1  # env_steps of the last evaluation
     wall_seconds: float = 0.0
 
@@ -91,7 +91,7 @@ class Loop:
     ) -> None:
         self.spec, self.config, self.out, self.options, self.make_env = spec, spec.loop, out, options, make_env
         self.key = jax.random.key(spec.seed)
-        found = checkpoint.latest(out / CHECKPOINTS)
+        found = self._newest_checkpoint(out / CHECKPOINTS)
         meta: dict[str, Any] = {"counters": {}, "positions": {}}
         if found:
             meta = checkpoint.read_meta(found, spec.run_id)
@@ -100,15 +100,11 @@ class Loop:
         self.started = time.perf_counter() - self.counters.wall_seconds
         self.records = stack.enter_context(contextlib.closing(records.RecordWriter(out / records.FILE_NAME)))
         self.metrics = stack.enter_context(contextlib.closing(metrics.MetricsWriter(out, options.tensorboard)))
-        self.envs = stack.enter_context(
-            VectorEnv(
-                make_env, self.config.num_envs, spec.seed, "train", self.config.env_workers, self.counters.next_episodes or 0
-            )
-        )
+        self.envs = stack.enter_context(VectorEnv(make_env, self.config.num_envs, spec.seed, "train", self.config.env_workers))
         self.agent = make_agent(self.envs.spec)
         self.replay = stack.enter_context(contextlib.closing(make_replay(spec, self.envs.spec)))
         if found:
-            self.state = checkpoint.load_state(found, self.agent.init(spec.seed))
+            self.state = checkpoint.load(found, checkpoint.LEARNER, self.agent.init(spec.seed))
             self.replay.load(out / REPLAY, meta["replay_mark"])
         else:
             self.state = options.init_state(self.envs.spec) if options.init_state else self.agent.init(spec.seed)
@@ -116,7 +112,7 @@ class Loop:
         batch = self.config.batch_size, self.config.batch_length
         self.batches = stack.enter_context(Prefetch(self.replay, *batch, seed=spec.seed, device_put=jax.device_put))
         self.batches.request(range(self.counters.updates, self.counters.requested))
-        self.carry, self.carry_is_fresh = self.agent.init_carry(self.config.num_envs), True
+        self.carry = self.agent.init_carry(self.config.num_envs)
         self.tally = Tally(self.config.num_envs)
         self.window, self.sections = metrics.Window(), metrics.Sections()
         self.recent: deque[Episode] = deque(maxlen=RECENT_EPISODES)
@@ -125,7 +121,7 @@ class Loop:
         self.speed, self.logged = Speed(), (self._elapsed(), self.counters.env_steps)
         self.losses: dict[str, float] = {}
         self.renders = any(array.dtype == "uint8" for array in self.envs.spec.obs.values())
-        self.step: Step = self.envs.reset()
+        self.step: Step = self._restore(found) if found else self.envs.reset()
         self.reported_at = 0.0
 
     def run(self) -> Result:
@@ -143,9 +139,9 @@ class Loop:
             if self._elapsed() - self.reported_at > REPORT_SECONDS:
                 self.report()
         if self.counters.iterations > begun:
-            if not self.options.should_stop():
+            if not self.options.should_stop():  # a run that is stopped goes on as if it never had been
                 self.evaluate()
-            self.log()
+                self.log()
             self.save()
             self.report()
         return Result(self.counters.env_steps, self.counters.updates, self._spent(), self.evaluation)
@@ -172,11 +168,9 @@ class Loop:
         """The policy's actions [E, A]; waits for the learner first, so that its time is not counted as the policy's."""
         with self.sections("learner"):
             jax.block_until_ready(self.state)
-        is_first = np.ones_like(self.step.is_first) if self.carry_is_fresh else self.step.is_first
-        self.carry_is_fresh = False
         with self.sections("act"):
             key = self._key(ACT, self.counters.iterations)
-            actions, self.carry, info = self.agent.act(self.state, self.carry, self.step.obs, is_first, key, "train")
+            actions, self.carry, info = self.agent.act(self.state, self.carry, self.step.obs, self.step.is_first, key, "train")
             self.window.add(info, "act/")
             result = np.asarray(actions, np.float32)
         self.forecast.acted(self.sections.last)
@@ -238,17 +232,43 @@ class Loop:
         self.metrics.write(row | values | self.sections.flush())
 
     def save(self) -> None:
-        """A checkpoint of everything; unfinished episodes start anew when it is resumed."""
+        """A checkpoint of everything, from which the run continues as if it had not stopped. Raises BadInput on a full disk."""
         with self.sections("checkpoint"):
             counters = self.counters
-            upcoming = np.where(self.step.is_last, self.envs.next_episodes, self.step.episode)
-            counters.next_episodes = tuple(upcoming.tolist())
             counters.wall_seconds = self._elapsed()
             positions = {records.FILE_NAME: self.records.position(), metrics.FILE_NAME: self.metrics.position()}
             mark = self.replay.save(self.out / REPLAY)
             progress = {"counters": dataclasses.asdict(counters), "positions": positions}
             meta = {"run_id": self.spec.run_id, "replay_mark": mark, **progress}
-            checkpoint.save(self.out / CHECKPOINTS, counters.env_steps, self.state, meta)
+            standing = resume.snapshot(self.envs, self.step, self.tally, self.window)
+            trees = {checkpoint.LEARNER: self.state, CARRY: self.carry, STANDING: standing}
+            checkpoint.save(self.out / CHECKPOINTS, counters.env_steps, trees, meta)
+
+    def _newest_checkpoint(self, folder: Path) -> Path | None:
+        """The newest whole one; damaged ones are named and set aside. Raises BadInput when only damaged ones are left."""
+        found = checkpoint.find(folder)
+        faults = "; ".join(f"{path}: {fault}" for path, fault in found.damaged)
+        if found.damaged and found.path is None:
+            raise BadInput(
+                f"no checkpoint of this run is whole ({faults}): delete {folder} to start over, or choose another --out"
+            )
+        for path, fault in found.damaged:
+            aside = checkpoint.set_aside(path)
+            self.options.reporter.say(
+                f"checkpoint {path.name} is damaged ({fault}); kept as {aside}, continuing from {found.path}"
+            )
+        return found.path
+
+    def _restore(self, found: Path) -> Step:
+        """Return to the middle of whatever the run was doing."""
+        self.carry = checkpoint.load(found, CARRY, self.carry)
+        step, different = resume.restore(checkpoint.load_flat(found, STANDING), self.envs, self.tally, self.window)
+        if different:
+            self.options.reporter.say(
+                f"environments {list(different)} did not return to where they were: they are not determined by their seed and "
+                "actions, so the run continues, but not exactly"
+            )
+        return step
 
     def report(self, phase: str = "train") -> None:
         """Tell the reporter where the run stands."""

@@ -20,6 +20,11 @@ import numpy as np
 FILE_NAME = "metrics.jsonl"
 
 
+def is_clock(name: str) -> bool:
+    """Whether a metric measures time, so that a resumed run may differ in it from one that never stopped."""
+    return name.startswith("time/") or name in ("wall_seconds", "env_steps_per_second")
+
+
 class Window:
     """Collects scalars or per-environment arrays, on host or device; `flush` fetches them once and returns their means."""
 
@@ -29,6 +34,16 @@ class Window:
     def add(self, values: Mapping[str, Any], prefix: str = "") -> None:
         for name, value in values.items():
             self._values[prefix + name].append(value)
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """What was added since the last flush, each value as a row; `restore` takes it back."""
+        fetched = jax.device_get(dict(self._values))
+        return {name: np.stack([np.asarray(value) for value in values]) for name, values in fetched.items()}
+
+    def restore(self, values: Mapping[str, np.ndarray]) -> None:
+        """Go on from a snapshot."""
+        self._values.clear()
+        self._values.update({name: list(rows) for name, rows in values.items()})
 
     def flush(self) -> dict[str, float]:
         """Means of everything added since the last flush (mean over elements too), sorted by name."""

@@ -53,6 +53,10 @@ class Reporter(Protocol):
 
     def update(self, snapshot: Snapshot) -> None: ...
 
+    def say(self, text: str) -> None:
+        """Something that has to be read."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -89,6 +93,9 @@ class Lines:
         if time.monotonic() >= self._next:
             self._print()
 
+    def say(self, text: str) -> None:
+        print(f"{self._label}: {text}", flush=True)
+
     def _print(self) -> None:
         if self._unprinted is not None:
             print(f"{self._label}: {describe(self._unprinted)}", flush=True)
@@ -113,6 +120,9 @@ class Live:
             self._task, description=describe(snapshot), completed=snapshot.env_steps, total=snapshot.total_env_steps
         )
 
+    def say(self, text: str) -> None:
+        self._bar.console.print(text, markup=False, highlight=False)
+
     def close(self) -> None:
         self._bar.stop()
 
@@ -122,6 +132,9 @@ class Silent:
 
     def update(self, snapshot: Snapshot) -> None:
         del snapshot
+
+    def say(self, text: str) -> None:
+        del text
 
     def close(self) -> None:
         pass

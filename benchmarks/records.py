@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRAIN, EVAL = "train", "eval"
+CLOCK = ("wall_seconds",)  # columns in which a resumed run may differ from one that never stopped
 FILE_NAME = "episodes.csv"
 
 

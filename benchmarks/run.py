@@ -58,7 +58,7 @@ def agent_for(spec: RunSpec, env_spec: EnvSpec) -> Agent:
 def trained_agent(spec: RunSpec, saved: Path, env_spec: EnvSpec) -> tuple[Agent, PyTree]:
     """The spec's agent and its learner state in a checkpoint of ours. Raises BadInput where they do not fit."""
     agent = agent_for(spec, env_spec)
-    return agent, checkpoint.load_state(saved, agent.init(spec.seed))
+    return agent, checkpoint.load(saved, checkpoint.LEARNER, agent.init(spec.seed))
 
 
 def official_agent(

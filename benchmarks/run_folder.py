@@ -105,9 +105,10 @@ def load_spec(folder: Path) -> RunSpec:
 def newest(folder: Path) -> Saved:
     """The run's newest checkpoint. Raises BadInput as `load_spec` does, and when there is none that belongs to the run."""
     spec = load_spec(folder)
-    path = checkpoint.latest(folder / CHECKPOINTS)
+    path, damaged = checkpoint.find(folder / CHECKPOINTS)
     if path is None:
-        raise BadInput(f"{folder} has no checkpoint yet")
+        faults = "; ".join(f"{path}: {fault}" for path, fault in damaged)
+        raise BadInput(f"{folder} has no whole checkpoint ({faults})" if damaged else f"{folder} has no checkpoint yet")
     counters = checkpoint.read_meta(path, spec.run_id)["counters"]
     return Saved(spec, path, counters["env_steps"], counters["agent_steps"])
 

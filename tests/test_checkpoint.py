@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from typing import NamedTuple
 
 import jax
@@ -28,13 +30,13 @@ def state(scale: float = 1.0) -> State:
 
 def save(folder, env_steps=100, run_id="abc", value=None):
     return checkpoint.save(
-        folder, env_steps, state() if value is None else value, {"run_id": run_id, "counters": {"updates": 3}}
+        folder, env_steps, {"learner": state() if value is None else value}, {"run_id": run_id, "counters": {"updates": 3}}
     )
 
 
 def test_every_leaf_comes_back_with_its_type(tmp_path):
     path = save(tmp_path)
-    loaded = checkpoint.load_state(path, state(0.0))
+    loaded = checkpoint.load(path, "learner", state(0.0))
     assert jax.tree.structure(loaded) == jax.tree.structure(state())
     for got, expected in zip(jax.tree.leaves(loaded), jax.tree.leaves(state()), strict=True):
         assert type(got) is type(expected)
@@ -54,23 +56,23 @@ def test_a_state_of_another_shape_structure_or_dtype_is_refused_by_name(tmp_path
     path = save(tmp_path)
     wider = state()._replace(history=np.zeros(3))
     with pytest.raises(BadInput, match=r"saved .history is float64\[2\], the agent's is float64\[3\]"):
-        checkpoint.load_state(path, wider)
+        checkpoint.load(path, "learner", wider)
     with pytest.raises(BadInput, match=r"saved .count is int32\[\], the agent's is float32\[\]"):
-        checkpoint.load_state(path, state()._replace(count=jnp.float32(0)))
+        checkpoint.load(path, "learner", state()._replace(count=jnp.float32(0)))
     with pytest.raises(BadInput, match=r"more'\] is in only one of them"):
-        checkpoint.load_state(path, state()._replace(params={**state().params, "more": jnp.zeros(2)}))
+        checkpoint.load(path, "learner", state()._replace(params={**state().params, "more": jnp.zeros(2)}))
 
 
 def test_the_newest_two_are_kept(tmp_path):
     for env_steps in (900, 1_000, 20_000):
         save(tmp_path, env_steps)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["000000001000", "000000020000"]
-    assert checkpoint.latest(tmp_path) == tmp_path / "000000020000"
+    assert checkpoint.find(tmp_path) == (tmp_path / "000000020000", ())
 
 
 def test_none_before_the_first(tmp_path):
-    assert checkpoint.latest(tmp_path) is None
-    assert checkpoint.latest(tmp_path / "absent") is None
+    assert checkpoint.find(tmp_path) == (None, ())
+    assert checkpoint.find(tmp_path / "absent") == (None, ())
 
 
 def test_a_crash_while_saving_leaves_the_one_before(tmp_path, monkeypatch):
@@ -83,9 +85,9 @@ def test_a_crash_while_saving_leaves_the_one_before(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         save(tmp_path, 200)
     monkeypatch.undo()
-    newest = checkpoint.latest(tmp_path)
+    newest, _ = checkpoint.find(tmp_path)
     assert newest == tmp_path / "000000000100"
-    assert checkpoint.load_state(newest, state(0.0)).count == 7
+    assert checkpoint.load(newest, "learner", state(0.0)).count == 7
     assert save(tmp_path, 200).name == "000000000200"  # what the crash left behind is no obstacle
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000000000100", "000000000200"]
 
@@ -93,23 +95,57 @@ def test_a_crash_while_saving_leaves_the_one_before(tmp_path, monkeypatch):
 def test_saving_again_at_the_same_step_replaces(tmp_path):
     save(tmp_path, 100)
     save(tmp_path, 100, value=state(2.0))
-    assert checkpoint.load_state(tmp_path / "000000000100", state()).count == 14
+    assert checkpoint.load(tmp_path / "000000000100", "learner", state()).count == 14
 
 
-def test_a_damaged_checkpoint_says_what_to_do(tmp_path):
+DAMAGE = {
+    "cut short": (lambda path: os.truncate(path / "learner.npz", 100), "learner.npz is not what was written"),
+    "one bit": (lambda path: flip(path / "learner.npz"), "learner.npz is not what was written"),
+    "a bit of the counters": (lambda path: flip(path / "meta.json"), "meta.json is not what was written"),
+    "no arrays": (lambda path: (path / "learner.npz").unlink(), "learner.npz is missing"),
+    "no sums": (lambda path: (path / "SHA256SUMS").unlink(), "it holds no SHA256SUMS"),
+    "empty sums": (lambda path: (path / "SHA256SUMS").write_text(""), "SHA256SUMS is cut short"),
+    "sums of one file": (lambda path: (path / "SHA256SUMS").write_text("0  learner.npz\n"), "SHA256SUMS is cut short"),
+}
+
+
+def flip(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_found(tmp_path, damage):
+    whole, newest = save(tmp_path, 100), save(tmp_path, 200)
+    hurt, fault = DAMAGE[damage]
+    hurt(newest)
+    assert checkpoint.find(tmp_path) == (whole, ((newest, fault),))
+    assert checkpoint.set_aside(newest).name == "damaged-000000000200" and checkpoint.find(tmp_path) == (whole, ())
+    hurt(save(tmp_path, 200))
+    assert checkpoint.set_aside(newest).name == "damaged-000000000200-1"  # and the first one is still there
+
+
+def test_the_sums_are_those_of_a_standard_tool(tmp_path):
     path = save(tmp_path)
-    (path / checkpoint.META).unlink()
-    with pytest.raises(BadInput, match="delete this folder to continue from the checkpoint before it"):
+    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=path, check=True, capture_output=True)
+
+
+def test_a_checkpoint_of_another_format_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "FORMAT", 1)
+    path = save(tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(BadInput, match="has format 1, this version reads 2: continue the run with the commit"):
         checkpoint.read_meta(path, "abc")
 
 
 def test_loading_runs_no_code_from_the_file(tmp_path):
     path = save(tmp_path)
-    arrays = dict(np.load(path / checkpoint.STATE))
+    arrays = dict(np.load(path / "learner.npz"))
     arrays[".history"] = np.array([print], dtype=object)
-    np.savez(path / checkpoint.STATE, **arrays)
+    np.savez(path / "learner.npz", **arrays)
     with pytest.raises(ValueError, match="allow_pickle"):
-        checkpoint.load_state(path, state())
+        checkpoint.load(path, "learner", state())
 
 
 def test_typed_keys_have_no_place_in_a_state(tmp_path):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import sys
 
 import jax
 import numpy as np
@@ -12,10 +15,12 @@ from agents.replay import Replay
 from benchmarks.envs import VectorEnv
 from benchmarks.evaluate import Tally, run_episodes
 from benchmarks.loop import Options, train
-from benchmarks.records import read_records
+from benchmarks.metrics import is_clock
+from benchmarks.progress import Silent
+from benchmarks.records import CLOCK, read_records
 from benchmarks.spec import BadInput
 from benchmarks.transitions import row, row_specs
-from tests.toys import EPISODE_ENV_STEPS, ToyAgent, toy_env, toy_spec
+from tests.toys import EPISODE_ENV_STEPS, Shore, ToyAgent, toy_env, toy_spec
 
 
 def run(spec, out, **options):
@@ -60,7 +65,7 @@ def test_evaluation_leaves_training_as_it_was(tmp_path):
         out = tmp_path / name
         run(toy_spec(eval_episodes=episodes), out)
         newest = max((out / "checkpoints").iterdir())
-        with np.load(newest / "state.npz") as state:
+        with np.load(newest / "learner.npz") as state:
             results[name] = {key: state[key].tobytes() for key in state.files}
         results[name]["records"] = steady(read_records(out)).drop(columns="run_id").to_csv()
     assert results["with"] == results["without"]
@@ -107,9 +112,107 @@ def test_prefill_acts_at_random_and_does_not_learn(tmp_path):
     assert not any(name.startswith(("train/", "act/")) for name in last)
 
 
+def without_clocks(out):
+    """The run's files as they should be on every run of its spec."""
+    rows = [{name: value for name, value in row.items() if not is_clock(name)} for row in metric_rows(out)]
+    return read_records(out).drop(columns=list(CLOCK)).to_csv(), rows
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    out = tmp_path_factory.mktemp("unbroken") / "run"
+    run(toy_spec(), out)
+    return without_clocks(out)
+
+
+def stop_after(iterations):
+    calls = itertools.count()
+    return lambda: next(calls) >= iterations
+
+
+@pytest.mark.parametrize(
+    ("stops", "workers"),
+    [((1,), "inline"), ((10, 1, 1), "inline"), ((13, 34, 13, 40), "inline"), ((108,), "inline"), ((40,), "process")],
+)
+def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(tmp_path, unbroken, stops, workers):
+    spec = toy_spec(env_workers=workers)
+    for iterations in stops:
+        assert not run(spec, tmp_path / "run", should_stop=stop_after(iterations)).finished
+    assert run(spec, tmp_path / "run").finished
+    records, rows = without_clocks(tmp_path / "run")
+    assert rows == unbroken[1]
+    assert records.replace(spec.run_id, toy_spec().run_id) == unbroken[0]
+
+
+class Died(Exception):
+    """Stands for a kill: nothing of the loop after it runs."""
+
+
+@pytest.mark.parametrize("where", ["benchmarks.loop.run_episodes", "benchmarks.checkpoint._write", "benchmarks.loop.row"])
+@pytest.mark.parametrize("call", [1, 2, 5])
+def test_a_run_that_dies_anywhere_ends_as_if_it_had_not(tmp_path, unbroken, monkeypatch, where, call):
+    module, name = where.rsplit(".", 1)
+    original, calls = getattr(sys.modules[module], name), itertools.count(1)
+
+    def dying(*args, **kwargs):
+        result = original(*args, **kwargs)
+        if next(calls) == call * (20 if name == "row" else 1):
+            raise Died
+        return result
+
+    monkeypatch.setattr(where, dying)
+    with contextlib.suppress(Died):
+        run(toy_spec(), tmp_path / "run")
+    monkeypatch.undo()
+    assert run(toy_spec(), tmp_path / "run").finished
+    assert without_clocks(tmp_path / "run") == unbroken
+
+
+def damage_newest(out):
+    newest = max((out / "checkpoints").glob("[0-9]*"))
+    (newest / "learner.npz").write_bytes(b"")
+    return newest
+
+
+class Listener(Silent):
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_continued(tmp_path, unbroken):
+    listener = Listener()
+    run(toy_spec(), tmp_path / "run", should_stop=stop_after(60))
+    newest = damage_newest(tmp_path / "run")
+    run(toy_spec(), tmp_path / "run", reporter=listener)
+    assert without_clocks(tmp_path / "run") == unbroken
+    (said,) = listener.said
+    assert f"checkpoint {newest.name} is damaged (learner.npz is not what was written)" in said
+    assert (newest.parent / f"damaged-{newest.name}").is_dir()
+
+
+def test_a_run_with_no_whole_checkpoint_is_refused_untouched(tmp_path):
+    run(toy_spec(), tmp_path / "run", should_stop=stop_after(60))
+    before = (tmp_path / "run" / "episodes.csv").read_bytes()
+    for path in (tmp_path / "run" / "checkpoints").iterdir():
+        (path / "meta.json").unlink()
+    with pytest.raises(BadInput, match=r"no checkpoint of this run is whole .*meta.json is missing.*to start over"):
+        run(toy_spec(), tmp_path / "run")
+    assert (tmp_path / "run" / "episodes.csv").read_bytes() == before
+
+
+def test_an_environment_that_does_not_return_to_its_place_is_reported(tmp_path, monkeypatch):
+    listener = Listener()
+    run(toy_spec(), tmp_path / "run", should_stop=stop_after(60))
+    monkeypatch.setattr(Shore, "_observe", lambda self: np.random.default_rng().normal(size=3).astype(np.float32))
+    run(toy_spec(), tmp_path / "run", reporter=listener)
+    assert "environments [0, 1, 2] did not return to where they were" in listener.said[0]
+
+
 def test_a_stopped_run_goes_on(tmp_path):
-    calls = iter(range(10_000))
-    stopped = run(toy_spec(), tmp_path / "run", should_stop=lambda: next(calls) > 60)
+    stopped = run(toy_spec(), tmp_path / "run", should_stop=stop_after(60))
     before = read_records(tmp_path / "run")
     assert not stopped.finished and 0 < stopped.env_steps < 600
     finished = run(toy_spec(), tmp_path / "run")
@@ -117,7 +220,7 @@ def test_a_stopped_run_goes_on(tmp_path):
     assert finished.finished and finished.env_steps >= 600 and finished.updates > stopped.updates
     assert after.iloc[: len(before)].equals(before)
     training = after[after["split"] == "train"]
-    assert list(training["episode"]) == list(range(len(training)))  # unfinished ones anew, none twice, none left out
+    assert list(training["episode"]) == list(range(len(training)))  # none twice, none left out
     assert (after["wall_seconds"].diff().fillna(0) >= 0).all()
     starts = json.loads((tmp_path / "run" / "spec.json").read_text())["starts"]
     assert len(starts) == 2 and starts[0]["versions"]["jax"] == jax.__version__
@@ -179,7 +282,7 @@ def test_minutes_bound_a_run_that_still_evaluates(tmp_path):
 def test_the_agent_hears_of_training_episodes_only(tmp_path):
     run(toy_spec(), tmp_path / "run")
     training = read_records(tmp_path / "run").query("split == 'train'")
-    with np.load(max((tmp_path / "run" / "checkpoints").iterdir()) / "state.npz") as state:
+    with np.load(max((tmp_path / "run" / "checkpoints").iterdir()) / "learner.npz") as state:
         assert state[".episodes"] == len(training) == 30
         assert state[".cost_sum"] == training["cost"].sum()
 

@@ -109,7 +109,7 @@ def test_training_starts_from_its_parameters(official: Official, tmp_path: Path,
     options = ["--init-from", official.file, "--steps", 40, "--loop.eval-episodes", 0, "--loop.env-workers", "inline"]
     assert app.main(list(map(str, ["train", *TASK, "--preset", "debug", *options, "--out", out]))) == 0
     saved = newest(out)
-    state = checkpoint.load_state(saved.checkpoint, official.agent.init(1))
+    state = checkpoint.load(saved.checkpoint, checkpoint.LEARNER, official.agent.init(1))
     for name in ("params", "slow_critic", "slow_cost_critic"):
         jax.tree.map(np.testing.assert_array_equal, getattr(state, name), getattr(official.state, name))
     assert (int(state.updates), float(state.augmented.multiplier)) == (UPDATES, 0.25)

@@ -8,7 +8,7 @@ Shapes: E environments; A action dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias
 
@@ -47,8 +47,7 @@ class VectorEnv:
         num_envs: E.
         run_seed, split: with the episode's index, all that its layout depends on.
         mode: "process" for one process per environment, "inline" for none.
-        first_episode: index of the first episode of environment 0, the others follow; or one index per environment, as
-            `next_episodes` gave them, to go on where another VectorEnv stopped.
+        first_episode: index of the first episode of environment 0; the others follow.
         timeout_seconds: how long one answer of a process may take.
     Raises:
         WorkerError: an environment process failed or died; the message holds its index and traceback.
@@ -61,23 +60,21 @@ class VectorEnv:
         run_seed: int,
         split: Split,
         mode: Mode = "process",
-        first_episode: int | Sequence[int] = 0,
+        first_episode: int = 0,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         if num_envs < 1:
             raise ValueError(f"num_envs={num_envs} must be at least 1")
         if mode not in ("process", "inline"):
             raise ValueError(f"unknown mode {mode!r}; valid: process, inline")
-        first = range(first_episode, first_episode + num_envs) if isinstance(first_episode, int) else first_episode
-        if len(first) != num_envs:
-            raise ValueError(f"first_episode has {len(first)} indices for {num_envs} environments")
-        episode_seed(run_seed, split, min(first))  # refuses a bad seed or split before any process starts
+        episode_seed(run_seed, split, first_episode)  # refuses a bad seed or split before any process starts
         self.num_envs = num_envs
         self._run_seed = run_seed
         self._split: Split = split
-        self._next = np.array(first, dtype=np.int64)
+        self._next = np.arange(first_episode, first_episode + num_envs, dtype=np.int64)
         self._episode = np.full(num_envs, -1, dtype=np.int64)
         self._ended: np.ndarray | None = None
+        self._actions: list[list[np.ndarray]] = [[] for _ in range(num_envs)]  # of the running episodes
         self._workers: list[ProcessWorker | InlineWorker] = []
         try:
             for index in range(num_envs):
@@ -93,11 +90,6 @@ class VectorEnv:
         """What an agent is told of one of these environments."""
         return self._facts.spec()
 
-    @property
-    def next_episodes(self) -> np.ndarray:
-        """Index of the next episode that each environment will start, int64 [E]."""
-        return self._next.copy()
-
     def reset(self) -> Step:
         """Start a new episode in every environment; all rows are first rows."""
         self._ended = np.ones(self.num_envs, dtype=bool)
@@ -112,18 +104,46 @@ class VectorEnv:
             raise ValueError(f"actions have shape {actions.shape}, expected {(self.num_envs, self._facts.action_dim)}")
         return self._advance(actions)
 
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Where the environments stand: the running episodes and the actions taken in them. `restore` leads there again."""
+        lengths = np.array([len(actions) for actions in self._actions])
+        taken = np.zeros((self.num_envs, lengths.max(initial=0), self._facts.action_dim), np.float32)
+        for row, actions in zip(taken, self._actions, strict=True):
+            row[: len(actions)] = np.array(actions, np.float32).reshape(-1, row.shape[-1])
+        return {"episode": self._episode.copy(), "next": self._next.copy(), "lengths": lengths, "actions": taken}
+
+    def restore(self, snapshot: Mapping[str, np.ndarray]) -> Step:
+        """Start the episodes of a snapshot from their seeds and repeat their actions; returns the row that came last then.
+
+        The same row and the same future follow where the environment is deterministic given its seed, as Safety-Gymnasium's are.
+        """
+        self._episode, self._next = np.array(snapshot["episode"]), np.array(snapshot["next"])
+        self._actions = [list(row[:n]) for row, n in zip(snapshot["actions"], snapshot["lengths"], strict=True)]
+        requests = [
+            ("replay", self._seed(i), np.array(actions, np.float32).reshape(-1, self._facts.action_dim))
+            for i, actions in enumerate(self._actions)
+        ]
+        return self._as_step(self._ask(requests), is_first=np.array([not actions for actions in self._actions]))
+
     def _advance(self, actions: np.ndarray) -> Step:
         assert self._ended is not None
         is_first = self._ended
         self._episode = np.where(is_first, self._next, self._episode)
         self._next = np.where(is_first, self._next + self.num_envs, self._next)
-        requests = [
-            ("reset", episode_seed(self._run_seed, self._split, int(self._episode[i])))
-            if is_first[i]
-            else ("step", as_action(actions[i]))
-            for i in range(self.num_envs)
-        ]
-        answers = self._ask(requests)
+        requests: list[tuple[Any, ...]] = []
+        for i in range(self.num_envs):
+            if is_first[i]:
+                self._actions[i] = []
+                requests.append(("reset", self._seed(i)))
+            else:
+                self._actions[i].append(as_action(actions[i]))
+                requests.append(("step", self._actions[i][-1]))
+        return self._as_step(self._ask(requests), is_first)
+
+    def _seed(self, index: int) -> int:
+        return episode_seed(self._run_seed, self._split, int(self._episode[index]))
+
+    def _as_step(self, answers: Sequence[Any], is_first: np.ndarray) -> Step:
         rows = [
             (answer, 0.0, False, False, {"cost": 0.0, "env_steps": 0}) if first else answer
             for first, answer in zip(is_first, answers, strict=True)

@@ -1,8 +1,8 @@
 """One environment behind a connection: the program of an environment process, and the same without a process.
 
 The process is a fresh interpreter that imports only what the environment needs: no JAX, nothing of the program that started it.
-Requests are tuples, ("make", pickled factory), ("reset", seed), ("step", action), ("close",); every one but the last is
-answered by ("ok", result) or ("error", traceback). When the connection breaks, the process ends.
+Requests are tuples, ("make", pickled factory), ("reset", seed), ("step", action), ("replay", seed, actions), ("close",); every one
+but the last is answered by ("ok", result) or ("error", traceback). When the connection breaks, the process ends.
 """
 
 from __future__ import annotations
@@ -57,7 +57,17 @@ class Server:
             return obs
         if kind == "step":
             return self._env.step(rest[0])
+        if kind == "replay":
+            return self._replay(self._env, *rest)
         raise ValueError(f"unknown request {kind!r}")
+
+    @staticmethod
+    def _replay(env: gymnasium.Env, seed: int, actions: np.ndarray) -> Any:
+        """Start the episode of a seed and take actions [T, A]; the answer of the last request this stands for."""
+        answer, _ = env.reset(seed=seed)
+        for action in actions:
+            answer = env.step(action)
+        return answer
 
     def close(self) -> None:
         """Close the environment."""
