@@ -1,7 +1,8 @@
-"""`python -m benchmarks.faults`: kill a real training process at random instants, resume it, and compare it with one that never stopped.
+"""`python -m benchmarks.faults`: kill a training process at random instants, resume it, compare with one that never stopped.
 
 Both are `safedreamer train` of the same spec in folders of their own. What must agree, byte for byte, are the episode records and the
-metrics without their columns of time. The report names every kill: after how many seconds, at which checkpoint the next start began.
+metrics without their columns of time. Every other kill falls anywhere in a process's life, starting and compiling included; the others
+wait until it has saved something new, so that the run advances. The report names every kill.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,17 +72,19 @@ def run_to_end(command: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def kill_after(command: list[str], seconds: float) -> bool:
-    """Start the command and kill it, and what it started, without warning; False when it had ended by itself."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+def kill_after(command: list[str], seconds: float, ready: Callable[[], bool]) -> bool:
+    """Start the command and kill it without warning `seconds` after `ready()`; False when it ended by itself before."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not ready():
+        time.sleep(0.01)
     try:
-        _, errors = process.communicate(timeout=seconds)
+        code = process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.wait()
         return True
-    if process.returncode:
-        raise RuntimeError(f"a resumed run failed by itself:\n{errors[-2000:]}")
+    if code:
+        raise RuntimeError(f"a resumed run failed by itself with status {code}; run it to see why: {' '.join(command)}")
     return False
 
 
@@ -93,6 +96,14 @@ def without_clocks(out: Path) -> dict[str, bytes]:
     return {records.FILE_NAME: frame.to_csv(index=False).encode(), metrics.FILE_NAME: json.dumps(rows).encode()}
 
 
+def _newest_step(run: Path) -> int:
+    """Simulator steps of the newest checkpoint, 0 without one. Raises RuntimeError when a kill left a damaged one."""
+    newest, damaged = checkpoint.find(run / CHECKPOINTS)
+    if damaged:
+        raise RuntimeError(f"a kill left a damaged checkpoint: {damaged}")
+    return int(newest.name) if newest else 0
+
+
 def kill_and_resume(options: FaultOptions, extra: Sequence[str]) -> tuple[list[Kill], dict[str, bool]]:
     """The kills that happened, and for each compared file whether it agrees with the unbroken run's."""
     unbroken, broken = options.out / "unbroken", options.out / "killed"
@@ -102,15 +113,15 @@ def kill_and_resume(options: FaultOptions, extra: Sequence[str]) -> tuple[list[K
     rng, kills = random.Random(options.seed), []
     command = train_command(options, broken, extra)
     while len(kills) < options.kills:
-        seconds = rng.uniform(0.0, lifetime)
-        if not kill_after(command, seconds):
+        before = _newest_step(broken)
+        anywhere = len(kills) % 2 == 0
+        seconds = rng.uniform(0.0, lifetime if anywhere else lifetime / options.kills)
+        start = time.perf_counter()
+        if not kill_after(command, seconds, lambda: anywhere or _newest_step(broken) > before):  # noqa: B023 (called at once)
             break  # finished before its last kills: there is nothing left to interrupt
-        newest, damaged = checkpoint.find(broken / CHECKPOINTS)
-        if damaged:
-            raise RuntimeError(f"a kill left a damaged checkpoint: {damaged}")
-        kills.append(Kill(round(seconds, 2), int(newest.name) if newest else 0))
+        kills.append(Kill(round(time.perf_counter() - start, 2), _newest_step(broken)))
         print(
-            f"killed after {seconds:6.2f} s of at most {lifetime:.0f} s; newest checkpoint at {kills[-1].env_steps:,} steps",
+            f"kill {len(kills)} after {kills[-1].seconds:6.2f} s, newest checkpoint at {kills[-1].env_steps:,} steps",
             flush=True,
         )
     run_to_end(command)
