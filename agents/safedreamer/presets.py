@@ -71,6 +71,7 @@ def release(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
 
 def cpu(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
     """Sized for an hour on two cores. Why these values: docs/decisions.md; what they reach so far: results/cpu/README.md."""
+    plans = method in PLANNING
     model = ModelConfig(
         deter=128,
         stoch=16,
@@ -88,18 +89,18 @@ def cpu(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
         cost_source=cost_source(method, "tracked" if hazard_radius else "head"),
         cost_weight=3.0,
         hazard_radius=hazard_radius or 0.2,
-        # Plans are optimised against the model's errors and need a margin, and so does an actor that cannot stop at once.
-        hazard_softness=0.12,
+        # Plans are optimised against the model's errors and need a margin; an actor that pays for a wide fringe gives up passages.
+        hazard_softness=0.12 if plans else 0.09,
         optimizer=OptimizerConfig(1e-3, 1e-8, 1000.0),
     )
-    # An actor that acts alone ends as well as the noise of its gradient allows; one that proposes plans has to be there early.
-    learning = OptimizerConfig(3e-4 if method in PLANNING else 1e-4, 1e-5, 100.0)
+    learning = OptimizerConfig(3e-4, 1e-5, 100.0)
     config = SafeDreamerConfig(
         cost_limit=2.0,
         model=model,
         actor=ActorConfig(optimizer=learning),
         critic=CriticConfig(optimizer=learning),
-        imagination=ImaginationConfig(starts=64, discount_horizon=50.0, cost_discount_horizon=15.0),
+        # An actor that acts alone ends as well as the noise of its gradient allows; one that proposes plans need not be as good.
+        imagination=ImaginationConfig(starts=64 if plans else 192, discount_horizon=50.0, cost_discount_horizon=20.0),
         planner=PlannerConfig(horizon=8, candidates=24, elites=5, iterations=3, actor_fraction=1.0, cost_scale="exact"),
         augmented=AugmentedConfig(penalty_init=1e-7, penalty_growth=3e-4, penalty_max=4e-7),
     )
