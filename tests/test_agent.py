@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from agents.safedreamer import agent as agent_module
+from agents.safedreamer import learner, networks
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import ImaginationConfig, ModelConfig, OptimizerConfig, SafeDreamerConfig
 from agents.safedreamer.learner import AgentState
@@ -37,16 +39,17 @@ def assert_equal_trees(a: Any, b: Any) -> None:
 
 
 class Traces:
-    """Counts how often an agent's functions are traced: each trace builds its networks, a compiled call does not."""
+    """Counts how often an agent's functions are traced: each trace puts networks together, a compiled call does not."""
 
-    def __init__(self, agent: SafeDreamer, monkeypatch: pytest.MonkeyPatch):
-        self.count, build = 0, agent.networks
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self.count = 0
 
-        def counting(params):
+        def counting(graphs, params):
             self.count += 1
-            return build(params)
+            return networks.merge(graphs, params)
 
-        monkeypatch.setattr(agent, "networks", counting)
+        for module in (agent_module, learner):
+            monkeypatch.setattr(module, "merge", counting)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +142,7 @@ def test_vision_runs():
 def test_each_function_is_traced_once(name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
     template = request.getfixturevalue(name)
     agent = SafeDreamer(template.config, template.env)  # nothing compiled yet
-    traces = Traces(agent, monkeypatch)
+    traces = Traces(monkeypatch)
     state, carry = agent.init(0), agent.init_carry(ENVS_PER_CALL)
     counts = []
     for step in range(3):
