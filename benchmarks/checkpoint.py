@@ -39,7 +39,7 @@ class Found(NamedTuple):
 def save(folder: Path, env_steps: int, trees: Mapping[str, PyTree], meta: Mapping[str, Any], keep: int = 2) -> Path:
     """Write a checkpoint of named pytrees and delete all but the newest `keep`. Waits for the learner.
 
-    Raises BadInput where the disk is full; the checkpoints before it are then untouched.
+    What fails on the way (a full disk) leaves the checkpoints before it as they were.
     """
     folder.mkdir(parents=True, exist_ok=True)
     final, temporary = folder / f"{env_steps:012d}", folder / f".{env_steps:012d}.tmp"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import shutil
 import time
 from collections import deque
@@ -233,16 +234,24 @@ class Loop:
 
     def save(self) -> None:
         """A checkpoint of everything, from which the run continues as if it had not stopped. Raises BadInput on a full disk."""
-        with self.sections("checkpoint"):
-            counters = self.counters
-            counters.wall_seconds = self._elapsed()
-            positions = {records.FILE_NAME: self.records.position(), metrics.FILE_NAME: self.metrics.position()}
-            mark = self.replay.save(self.out / REPLAY)
-            progress = {"counters": dataclasses.asdict(counters), "positions": positions}
-            meta = {"run_id": self.spec.run_id, "replay_mark": mark, **progress}
-            standing = resume.snapshot(self.envs, self.step, self.tally, self.window)
-            trees = {checkpoint.LEARNER: self.state, CARRY: self.carry, STANDING: standing}
-            checkpoint.save(self.out / CHECKPOINTS, counters.env_steps, trees, meta)
+        try:
+            with self.sections("checkpoint"):
+                counters = self.counters
+                counters.wall_seconds = self._elapsed()
+                positions = {records.FILE_NAME: self.records.position(), metrics.FILE_NAME: self.metrics.position()}
+                mark = self.replay.save(self.out / REPLAY)
+                progress = {"counters": dataclasses.asdict(counters), "positions": positions}
+                meta = {"run_id": self.spec.run_id, "replay_mark": mark, **progress}
+                standing = resume.snapshot(self.envs, self.step, self.tally, self.window)
+                trees = {checkpoint.LEARNER: self.state, CARRY: self.carry, STANDING: standing}
+                checkpoint.save(self.out / CHECKPOINTS, counters.env_steps, trees, meta)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise BadInput(
+                f"no space is left for a checkpoint in {self.out} ({error}); the one before it is whole: free space, and the same "
+                "command continues the run from there"
+            ) from error
 
     def _newest_checkpoint(self, folder: Path) -> Path | None:
         """The newest whole one; damaged ones are named and set aside. Raises BadInput when only damaged ones are left."""

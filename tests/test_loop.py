@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import json
 import sys
@@ -14,10 +15,10 @@ import pytest
 from agents.replay import Replay
 from benchmarks.envs import VectorEnv
 from benchmarks.evaluate import Tally, run_episodes
+from benchmarks.faults import without_clocks
 from benchmarks.loop import Options, train
-from benchmarks.metrics import is_clock
 from benchmarks.progress import Silent
-from benchmarks.records import CLOCK, read_records
+from benchmarks.records import read_records
 from benchmarks.spec import BadInput
 from benchmarks.transitions import row, row_specs
 from tests.toys import EPISODE_ENV_STEPS, Shore, ToyAgent, toy_env, toy_spec
@@ -112,12 +113,6 @@ def test_prefill_acts_at_random_and_does_not_learn(tmp_path):
     assert not any(name.startswith(("train/", "act/")) for name in last)
 
 
-def without_clocks(out):
-    """The run's files as they should be on every run of its spec."""
-    rows = [{name: value for name, value in row.items() if not is_clock(name)} for row in metric_rows(out)]
-    return read_records(out).drop(columns=list(CLOCK)).to_csv(), rows
-
-
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
     out = tmp_path_factory.mktemp("unbroken") / "run"
@@ -139,9 +134,9 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(tmp_path, unbroken, s
     for iterations in stops:
         assert not run(spec, tmp_path / "run", should_stop=stop_after(iterations)).finished
     assert run(spec, tmp_path / "run").finished
-    records, rows = without_clocks(tmp_path / "run")
-    assert rows == unbroken[1]
-    assert records.replace(spec.run_id, toy_spec().run_id) == unbroken[0]
+    files = without_clocks(tmp_path / "run")
+    assert files["metrics.jsonl"] == unbroken["metrics.jsonl"]
+    assert files["episodes.csv"].replace(spec.run_id.encode(), toy_spec().run_id.encode()) == unbroken["episodes.csv"]
 
 
 class Died(Exception):
@@ -162,6 +157,21 @@ def test_a_run_that_dies_anywhere_ends_as_if_it_had_not(tmp_path, unbroken, monk
 
     monkeypatch.setattr(where, dying)
     with contextlib.suppress(Died):
+        run(toy_spec(), tmp_path / "run")
+    monkeypatch.undo()
+    assert run(toy_spec(), tmp_path / "run").finished
+    assert without_clocks(tmp_path / "run") == unbroken
+
+
+@pytest.mark.parametrize("where", ["benchmarks.checkpoint._write", "agents.replay_journal.save"])
+def test_a_full_disk_is_explained_and_leaves_the_run_resumable(tmp_path, unbroken, monkeypatch, where):
+    run(toy_spec(), tmp_path / "run", should_stop=stop_after(60))
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(where, full)
+    with pytest.raises(BadInput, match=r"no space is left for a checkpoint .* the one before it is whole: free space"):
         run(toy_spec(), tmp_path / "run")
     monkeypatch.undo()
     assert run(toy_spec(), tmp_path / "run").finished

@@ -17,7 +17,16 @@ from flax import nnx
 
 from agents.lagrangian import AugmentedState, PIDState, init_augmented, init_pid, update_augmented
 from agents.returns import ReturnNormState, discount_weights, init_return_norm, update_return_norm
-from agents.safedreamer.actor_critic import actor_loss, critic_loss, imagine, imagined_returns, update_slow
+from agents.safedreamer.actor_critic import (
+    ActorTerms,
+    Returns,
+    Trajectory,
+    actor_loss,
+    critic_loss,
+    imagine,
+    imagined_returns,
+    update_slow,
+)
 from agents.safedreamer.config import OptimizerConfig, SafeDreamerConfig
 from agents.safedreamer.networks import Networks, Params, merge
 from agents.safedreamer.tracking import Belief
@@ -35,6 +44,15 @@ class AgentState(NamedTuple):
     augmented: AugmentedState
     pid: PIDState
     updates: jax.Array
+
+
+class Objective(NamedTuple):
+    """The actor's loss (`terms`) and what it is made of; `costs` is None without predicted costs."""
+
+    rewards: Returns
+    costs: Returns | None
+    norm: ReturnNormState
+    terms: ActorTerms
 
 
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
@@ -126,6 +144,24 @@ class Learner:
         chosen = jax.random.choice(key, cont.shape[0], (count,), replace=False)
         return jax.tree.map(lambda x: x[chosen], (flat, cont))
 
+    def objective(self, nets: Networks, state: AgentState, traj: Trajectory) -> Objective:
+        """The actor's loss on an imagined trajectory and what it is made of, with the normaliser and multiplier of `state`."""
+        config, imagination = self.config, self.config.imagination
+        rewards, costs = imagined_returns(nets.model, nets.critic, nets.cost_critic, traj, imagination)
+        norm = update_return_norm(state.return_norm, rewards.ret, decay=imagination.norm_decay)
+        terms = actor_loss(
+            nets.actor,
+            traj,
+            rewards,
+            costs,
+            norm,
+            state.augmented if config.multiplier == "augmented" else None,
+            discount=imagination.discount,
+            cost_limit=config.cost_limit,
+            pessimistic=config.pessimistic,
+        )
+        return Objective(rewards, costs, norm, terms)
+
     def _actor_gradients(self, params: Networks, state: AgentState, start: Belief, start_cont: jax.Array, key: jax.Array):
         """Gradients of the actor and what the critics need of the imagined batch."""
         config, imagination = self.config, self.config.imagination
@@ -134,22 +170,10 @@ class Learner:
         def loss(actor_params):
             nets = merge(self.graphs, params._replace(actor=actor_params))
             traj = imagine(nets.model, nets.actor, start, start_cont, imagination.horizon, key)
-            rewards, costs = imagined_returns(nets.model, nets.critic, nets.cost_critic, traj, imagination)
-            norm = update_return_norm(state.return_norm, rewards.ret, decay=imagination.norm_decay)
-            terms = actor_loss(
-                nets.actor,
-                traj,
-                rewards,
-                costs,
-                norm,
-                state.augmented if constrained else None,
-                discount=imagination.discount,
-                cost_limit=config.cost_limit,
-                pessimistic=config.pessimistic,
-            )
-            return terms.loss, (traj, rewards, costs, norm, terms)
+            objective = self.objective(nets, state, traj)
+            return objective.terms.loss, (traj, objective)
 
-        grads, (traj, rewards, costs, norm, terms) = jax.grad(loss, has_aux=True)(params.actor)
+        grads, (traj, (rewards, costs, norm, terms)) = jax.grad(loss, has_aux=True)(params.actor)
         augmented = update_augmented(config.augmented, state.augmented, terms.excess) if constrained else state.augmented
         metrics = {
             "actor/loss": terms.loss,

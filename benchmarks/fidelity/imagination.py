@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents.lagrangian import update_augmented
-from agents.returns import discount_weights, update_return_norm
-from agents.safedreamer.actor_critic import Trajectory, actor_loss, critic_loss, imagined_returns
+from agents.returns import discount_weights
+from agents.safedreamer.actor_critic import Trajectory, critic_loss
 from agents.safedreamer.tracking import untracked
 from benchmarks.fidelity.model import sample_row
 from benchmarks.fidelity.recording import Recording
@@ -48,8 +48,7 @@ def check_losses(rec: Recording) -> list[Row]:
     cont = jnp.concatenate([start_cont[None], nets.model.cont(feat[1:])], 0)
     traj = Trajectory(belief, feat, jnp.asarray(ref["imag_action"]), cont)
     weight = discount_weights(cont, discount)
-    rewards, costs = imagined_returns(nets.model, nets.critic, nets.cost_critic, traj, config.imagination)
-    norm = update_return_norm(state.return_norm, rewards.ret, decay=config.imagination.norm_decay)
+    rewards, costs, norm, terms = agent.learner.objective(nets, state, traj)
     computed: dict[str, jax.Array] = {
         "imag_cont": cont,
         "imag_weight": weight,
@@ -62,17 +61,6 @@ def check_losses(rec: Recording) -> list[Row]:
     if costs is not None:
         computed |= {"imag_cost": costs.reward, "imag_cost_value": costs.value[:-1], "imag_cost_return": costs.ret}
     constrained = config.multiplier == "augmented"
-    terms = actor_loss(
-        nets.actor,
-        traj,
-        rewards,
-        costs,
-        norm,
-        state.augmented if constrained else None,
-        discount=discount,
-        cost_limit=config.cost_limit,
-        pessimistic=config.pessimistic,
-    )
     computed["actor_loss"] = terms.loss
     if constrained:
         after = update_augmented(config.augmented, state.augmented, terms.excess)
