@@ -76,7 +76,10 @@ class Agent(Protocol):
         ...
 
     def update(self, state: PyTree, batch: Mapping[str, np.ndarray], key: jax.Array) -> tuple[PyTree, dict[str, jax.Array]]:
-        """One learner update on a replay batch [B, T, ...]; scalar metrics. Donates `state`."""
+        """One learner update on a replay batch [B, T, ...]; scalar metrics. Donates `state`.
+
+        The metric `nonfinite` (int32) counts NaNs and infinities among losses and gradients, see agents.finite; it is not logged.
+        """
         ...
 
     def end_episode(self, state: PyTree, cost: float, agent_steps: int) -> PyTree:

@@ -9,11 +9,13 @@ runs no code.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,6 +58,20 @@ def save(folder: Path, env_steps: int, trees: Mapping[str, PyTree], meta: Mappin
     for old in _all(folder)[:-keep]:
         shutil.rmtree(old)
     return final
+
+
+@contextlib.contextmanager
+def explain_full_disk(run: Path) -> Iterator[None]:
+    """Raise BadInput that says what to do where the disk under the folder `run` is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise BadInput(
+            f"no space is left for a checkpoint in {run} ({error}); the one before it is whole: free space, and the same command "
+            "continues the run from there"
+        ) from error
 
 
 def _write(folder: Path, trees: Mapping[str, PyTree], meta: Mapping[str, Any]) -> None:

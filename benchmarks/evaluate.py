@@ -7,14 +7,15 @@ key and the episode seeds it is given.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
 
 from agents.api import Agent, PyTree
-from benchmarks.envs import VectorEnv
+from benchmarks.envs import Fault, VectorEnv
+from benchmarks.spec import RunFailed
 from benchmarks.transitions import row
 
 if TYPE_CHECKING:  # benchmarks.envs chooses the rendering backend, and has to be imported before Gymnasium
@@ -25,6 +26,10 @@ MakeEnv: TypeAlias = "Callable[[], gymnasium.Env]"
 EVALUATE = 2  # stream of keys, beside those of the loop
 UNSEEN_EPISODE = 1000  # of the evaluation split: from here on layouts that neither training nor evaluation uses
 MAX_ENVS = 16  # environments at once; more episodes run in turns
+
+
+class Stopped(Exception):
+    """Episodes were left unfinished because a stop was asked for."""
 
 
 class Episode(NamedTuple):
@@ -56,6 +61,11 @@ class Tally:
             finished.append(Episode(int(episode[i]), float(self._returns[i]), float(self._costs[i]), int(self._lengths[i])))
             self._returns[i] = self._costs[i] = self._lengths[i] = 0
         return finished
+
+    def forget(self, lost: np.ndarray) -> None:
+        """Drop the sums of episodes [E] that were given up."""
+        for sums in (self._returns, self._costs, self._lengths):
+            sums[lost] = 0
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """Sums so far, [E] each; `restore` takes them back."""
@@ -112,33 +122,46 @@ def run_episodes(
     key: jax.Array,
     workers: Literal["process", "inline"] = "process",
     on_episode: Callable[[Episode], None] | None = None,
+    on_fault: Callable[[Fault], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> list[Episode]:
     """Episodes 0..episodes-1 of the split "eval" of `run_seed`, in order; `on_episode` hears of each as it finishes.
 
-    Environment i of E runs episodes i, i + E, ...; those beyond the last are not counted.
+    Environment i of E runs episodes i, i + E, ...; those beyond the last are not counted. `on_fault` hears of workers that were
+    replaced; episodes lost with them are left out. Raises Stopped when asked to, and RunFailed when every episode was lost.
     """
     num_envs = min(episodes, MAX_ENVS)
     done: dict[int, Episode] = {}
+    lost: set[int] = set()
     carry = agent.init_carry(num_envs)
     tally = Tally(num_envs)
     with VectorEnv(make_env, num_envs, run_seed, "eval", workers) as envs:
         step = envs.reset()
         count = 0
-        while len(done) < episodes:
+        while len(done) + len(lost) < episodes:
+            if should_stop():
+                raise Stopped
             actions, carry, _ = agent.act(state, carry, step.obs, step.is_first, jax.random.fold_in(key, count), "eval")
             step = envs.step(np.asarray(actions))
             count += 1
+            tally.forget(step.lost)
+            for fault in envs.take_faults():
+                on_fault(fault)
+                lost |= {fault.episode} & set(range(episodes)) if fault.lost else set()
             for finished in tally.add(step.reward, step.cost, step.env_steps, step.is_last, step.episode):
                 if finished.episode < episodes:
                     done[finished.episode] = finished
                     if on_episode is not None:
                         on_episode(finished)
-    return [done[i] for i in range(episodes)]
+    if not done:
+        raise RunFailed("every evaluation episode was lost: its environment failed")
+    return [done[i] for i in sorted(done)]
 
 
-def mean_return_cost(episodes: list[Episode]) -> tuple[float, float]:
+def mean_return_cost(episodes: Iterable[Episode]) -> tuple[float, float]:
     """Mean return and mean cost of some episodes."""
-    return float(np.mean([e.return_ for e in episodes])), float(np.mean([e.cost for e in episodes]))
+    returns, costs = zip(*((e.return_, e.cost) for e in episodes), strict=True)
+    return float(np.mean(returns)), float(np.mean(costs))
 
 
 class Traces(NamedTuple):
@@ -172,6 +195,9 @@ def _play_together(agent: Agent, state: PyTree, make_env: MakeEnv, run_seed: int
                 break
             reports.append({name: np.asarray(value) for name, value in info.items()})
             step = envs.step(np.asarray(actions))
+            for fault in envs.take_faults():
+                if fault.lost:
+                    raise RunFailed(f"episode {fault.episode} cannot be played: {fault.reason}")
     return Traces(_stack(rows), _stack(reports))
 
 

@@ -80,25 +80,17 @@ class Sections:
 
 
 class MetricsWriter:
-    """One JSON object per row in metrics.jsonl and, when asked, the same numbers for TensorBoard against `env_steps`."""
+    """One JSON object per row in metrics.jsonl."""
 
-    def __init__(self, folder: Path, tensorboard: bool = False) -> None:
+    def __init__(self, folder: Path) -> None:
         self.path = folder / FILE_NAME
         self._file = self.path.open("a", encoding="utf-8")
-        self._board = None
-        if tensorboard:
-            from tensorboardX import SummaryWriter
-
-            self._board = SummaryWriter(str(folder / "tensorboard"))
 
     def write(self, row: Mapping[str, float | int]) -> None:
-        """Append `row` (it must hold `env_steps`); NaN and infinities are written as null, which is what JSON has."""
+        """Append `row`; NaN and infinities are written as null, which is what JSON has."""
         plain = {key: (value if np.isfinite(value) else None) for key, value in row.items()}
         self._file.write(json.dumps(plain) + "\n")
         self._file.flush()
-        if self._board is not None:
-            for key, value in row.items():
-                self._board.add_scalar(key, value, int(row["env_steps"]))
 
     def position(self) -> int:
         """Bytes written so far."""
@@ -107,5 +99,3 @@ class MetricsWriter:
 
     def close(self) -> None:
         self._file.close()
-        if self._board is not None:
-            self._board.close()

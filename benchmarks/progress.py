@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from rich.progress import BarColumn, Progress, TextColumn
+
+from benchmarks.status import State, estimated_end
 
 
 class Snapshot(NamedTuple):
@@ -20,13 +22,28 @@ class Snapshot(NamedTuple):
     train: tuple[float, float] | None  # return, cost
     evaluation: tuple[float, float] | None
     losses: dict[str, float]
-    phase: str = "train"
+    state: State = "train"
 
     @property
     def eta_seconds(self) -> float | None:
         if self.env_steps_per_second <= 0:
             return None
         return max(0, self.total_env_steps - self.env_steps) / self.env_steps_per_second
+
+    def status(self) -> dict[str, Any]:
+        """The same as fields of benchmarks.status.Status."""
+        pairs = {"train": self.train or (None, None), "eval": self.evaluation or (None, None)}
+        return {
+            "state": self.state,
+            "env_steps": self.env_steps,
+            "env_steps_per_second": round(self.env_steps_per_second, 1),
+            "estimated_end": estimated_end(self.eta_seconds),
+            **{
+                f"{name}_{what}": value
+                for name, pair in pairs.items()
+                for what, value in zip(("return", "cost"), pair, strict=True)
+            },
+        }
 
 
 class Speed:
@@ -53,11 +70,18 @@ class Reporter(Protocol):
 
     def update(self, snapshot: Snapshot) -> None: ...
 
+    def evaluated(self, snapshot: Snapshot) -> None:
+        """An evaluation is done; `snapshot.evaluation` is its."""
+        ...
+
     def say(self, text: str) -> None:
         """Something that has to be read."""
         ...
 
     def close(self) -> None: ...
+
+
+_DOING = {"evaluate": "evaluating", "save": "saving"}
 
 
 def describe(s: Snapshot) -> str:
@@ -68,9 +92,18 @@ def describe(s: Snapshot) -> str:
         if pair is not None:
             parts.append(f"{name} return {pair[0]:.2f} cost {pair[1]:.1f}")
     parts += [f"{name} {value:.3g}" for name, value in s.losses.items()]
-    if s.phase != "train":
-        parts.append(s.phase)
+    if s.state in _DOING:
+        parts.append(_DOING[s.state])
     return " | ".join(parts)
+
+
+def describe_evaluation(s: Snapshot) -> str:
+    """The line of an evaluation: steps, its means beside those of training, time."""
+    mean_return, mean_cost = s.evaluation or (float("nan"), float("nan"))
+    parts = [f"{s.env_steps:>11,} sim steps", f"evaluation: return {mean_return:7.2f}, cost {mean_cost:6.1f}"]
+    if s.train is not None:
+        parts.append(f"training: return {s.train[0]:7.2f}, cost {s.train[1]:6.1f}")
+    return " | ".join([*parts, f"{_clock(s.wall_seconds)} gone"])
 
 
 def _clock(seconds: float) -> str:
@@ -92,6 +125,9 @@ class Lines:
         self._unprinted = snapshot
         if time.monotonic() >= self._next:
             self._print()
+
+    def evaluated(self, snapshot: Snapshot) -> None:
+        print(f"{self._label}: {describe_evaluation(snapshot)}", flush=True)
 
     def say(self, text: str) -> None:
         print(f"{self._label}: {text}", flush=True)
@@ -120,6 +156,9 @@ class Live:
             self._task, description=describe(snapshot), completed=snapshot.env_steps, total=snapshot.total_env_steps
         )
 
+    def evaluated(self, snapshot: Snapshot) -> None:
+        self._bar.console.print(describe_evaluation(snapshot), markup=False, highlight=False)
+
     def say(self, text: str) -> None:
         self._bar.console.print(text, markup=False, highlight=False)
 
@@ -131,6 +170,9 @@ class Silent:
     """For tests and library use."""
 
     def update(self, snapshot: Snapshot) -> None:
+        del snapshot
+
+    def evaluated(self, snapshot: Snapshot) -> None:
         del snapshot
 
     def say(self, text: str) -> None:

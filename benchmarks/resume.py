@@ -7,21 +7,28 @@ and counters, and nothing here holds a clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 
+from benchmarks import checkpoint
 from benchmarks.envs import Step, VectorEnv
 from benchmarks.evaluate import Tally
 from benchmarks.metrics import Window
+from benchmarks.spec import BadInput
 
 
-class Restored(NamedTuple):
-    """The row that the loop acts on next, and environments whose row is not what it was when it was saved."""
-
-    step: Step
-    different: tuple[int, ...]
+def newest_checkpoint(folder: Path, say: Callable[[str], None]) -> Path | None:
+    """The newest whole one; damaged ones are named and set aside. Raises BadInput when only damaged ones are left."""
+    found = checkpoint.find(folder)
+    faults = "; ".join(f"{path}: {fault}" for path, fault in found.damaged)
+    if found.damaged and found.path is None:
+        raise BadInput(f"no checkpoint of this run is whole ({faults}): delete {folder} to start over, or choose another --out")
+    for path, fault in found.damaged:
+        aside = checkpoint.set_aside(path)
+        say(f"checkpoint {path.name} is damaged ({fault}); kept as {aside}, continuing from {found.path}")
+    return found.path
 
 
 def snapshot(envs: VectorEnv, step: Step, tally: Tally, window: Window) -> dict[str, np.ndarray]:
@@ -30,8 +37,13 @@ def snapshot(envs: VectorEnv, step: Step, tally: Tally, window: Window) -> dict[
     return {f"{part}:{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
 
 
-def restore(arrays: Mapping[str, np.ndarray], envs: VectorEnv, tally: Tally, window: Window) -> Restored:
-    """Lead environments, sums and metrics to where a snapshot was taken."""
+def restore(
+    arrays: Mapping[str, np.ndarray], envs: VectorEnv, tally: Tally, window: Window, say: Callable[[str], None]
+) -> Step:
+    """Lead environments, sums and metrics to where a snapshot was taken; returns the row that the loop acts on next.
+
+    Environments whose row is not what it was are named.
+    """
     parts: dict[str, dict[str, np.ndarray]] = {"envs": {}, "tally": {}, "window": {}, "row": {}}
     for key, array in arrays.items():
         part, name = key.split(":", 1)
@@ -39,15 +51,21 @@ def restore(arrays: Mapping[str, np.ndarray], envs: VectorEnv, tally: Tally, win
     tally.restore(parts["tally"])
     window.restore(parts["window"])
     step = envs.restore(parts["envs"])
+    tally.forget(step.lost)
     now = _row(step)
     different = [
         index
         for index in range(envs.num_envs)
         if any(not np.array_equal(now[name][index], saved[index]) for name, saved in parts["row"].items())
     ]
-    return Restored(step, tuple(different))
+    if different:
+        say(
+            f"environments {different} did not return to where they were: they are not determined by their seed and actions, so the "
+            "run continues, but not exactly"
+        )
+    return step
 
 
 def _row(step: Step) -> dict[str, np.ndarray]:
-    rest = {name: value for name, value in step._asdict().items() if name != "obs"}
+    rest = {name: value for name, value in step._asdict().items() if name not in ("obs", "lost")}
     return rest | {f"obs/{name}": value for name, value in step.obs.items()}

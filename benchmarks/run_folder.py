@@ -5,28 +5,31 @@ episodes.csv    one row per finished episode (records.py)
 metrics.jsonl   training metrics (metrics.py)
 checkpoints/    learner states and counters (checkpoint.py)
 replay/         the replay buffer as of those checkpoints (agents/replay_journal.py)
-run.lock        held while a process trains here
+status.json     where the run stands, while it runs and after (status.py)
+run.lock, owner.json  held while a process trains here (ownership.py)
+faults.jsonl    environment workers that were replaced (env_faults.py)
+diverged/       the batch that made a run diverge (divergence.py)
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import checkpoint, metrics, records
+from benchmarks.ownership import LOCK_FILE, OWNER_FILE, own
 from benchmarks.provenance import provenance
 from benchmarks.spec import BadInput, RunSpec, diff, from_dict, to_dict
+from benchmarks.status import StatusFile
 
 SPEC_FILE = "spec.json"
 CHECKPOINTS = "checkpoints"
 REPLAY = "replay"
-LOCK_FILE = "run.lock"
 
 
 class Saved(NamedTuple):
@@ -39,20 +42,18 @@ class Saved(NamedTuple):
 
 
 @contextmanager
-def claim(spec: RunSpec, out: Path) -> Iterator[Path]:
-    """The folder `out`, made or checked for `spec` and locked for this process; yields it.
+def claim(spec: RunSpec, out: Path, say: Callable[[str], None] = lambda _: None) -> Iterator[StatusFile]:
+    """The folder `out`, made or checked for `spec` and owned by this process; yields its status, kept up to date.
 
     Raises BadInput when it belongs to another configuration (with the difference), holds something else, or is in use.
     """
     check(spec, out)
     out.mkdir(parents=True, exist_ok=True)
-    with (out / LOCK_FILE).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BadInput(f"{out} is in use: another process is training there") from error
+    with own(out, say) as ownership:
+        check(spec, out)  # again, now that no one else writes there
         _write_spec(spec, out)
-        yield out
+        with StatusFile(out, spec, on_beat=ownership.check) as status:
+            yield status
 
 
 def check(spec: RunSpec, out: Path) -> None:
@@ -65,7 +66,7 @@ def check(spec: RunSpec, out: Path) -> None:
     if not out.is_dir():
         raise BadInput(f"{out} is a file; --out must be a folder")
     if not (out / SPEC_FILE).is_file():
-        if any(path.name != LOCK_FILE for path in out.iterdir()):
+        if any(path.name not in (LOCK_FILE, OWNER_FILE) for path in out.iterdir()):
             raise BadInput(f"{out} is not empty and holds no {SPEC_FILE}: choose a new folder with --out")
         return
     different = diff(read_spec(out)["spec"], spec)

@@ -23,6 +23,10 @@ class BadInput(ValueError):
     """A mistake of the user's that one line can explain; the command line prints it without a traceback."""
 
 
+class RunFailed(RuntimeError):
+    """A run ended because of what happened in it; the command line prints it without a traceback."""
+
+
 @dataclasses.dataclass(frozen=True)
 class LoopConfig:
     """How the training loop runs. Agent steps are counted over all environments together."""

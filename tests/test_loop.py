@@ -6,20 +6,25 @@ import contextlib
 import errno
 import itertools
 import json
+import os
+import signal
 import sys
 
+import gymnasium
 import jax
 import numpy as np
 import pytest
 
 from agents.replay import Replay
-from benchmarks.envs import VectorEnv
+from benchmarks.envs import VectorEnv, make_env
 from benchmarks.evaluate import Tally, run_episodes
 from benchmarks.faults import without_clocks
 from benchmarks.loop import Options, train
 from benchmarks.progress import Silent
 from benchmarks.records import read_records
-from benchmarks.spec import BadInput
+from benchmarks.signals import Stop
+from benchmarks.spec import BadInput, RunFailed
+from benchmarks.status import read_status
 from benchmarks.transitions import row, row_specs
 from tests.toys import EPISODE_ENV_STEPS, Shore, ToyAgent, toy_env, toy_spec
 
@@ -120,9 +125,19 @@ def unbroken(tmp_path_factory):
     return without_clocks(out)
 
 
+class StopAfter(Stop):
+    def __init__(self, iterations):
+        self.iterations = iterations
+
+    def __call__(self):
+        return self.iterations <= 0
+
+    def iterated(self, seconds):
+        self.iterations -= 1
+
+
 def stop_after(iterations):
-    calls = itertools.count()
-    return lambda: next(calls) >= iterations
+    return StopAfter(iterations)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +147,7 @@ def stop_after(iterations):
 def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(tmp_path, unbroken, stops, workers):
     spec = toy_spec(env_workers=workers)
     for iterations in stops:
-        assert not run(spec, tmp_path / "run", should_stop=stop_after(iterations)).finished
+        assert not run(spec, tmp_path / "run", stop=stop_after(iterations)).finished
     assert run(spec, tmp_path / "run").finished
     files = without_clocks(tmp_path / "run")
     assert files["metrics.jsonl"] == unbroken["metrics.jsonl"]
@@ -165,7 +180,7 @@ def test_a_run_that_dies_anywhere_ends_as_if_it_had_not(tmp_path, unbroken, monk
 
 @pytest.mark.parametrize("where", ["benchmarks.checkpoint._write", "agents.replay_journal.save"])
 def test_a_full_disk_is_explained_and_leaves_the_run_resumable(tmp_path, unbroken, monkeypatch, where):
-    run(toy_spec(), tmp_path / "run", should_stop=stop_after(60))
+    run(toy_spec(), tmp_path / "run", stop=stop_after(60))
 
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -194,7 +209,7 @@ class Listener(Silent):
 
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_continued(tmp_path, unbroken):
     listener = Listener()
-    run(toy_spec(), tmp_path / "run", should_stop=stop_after(60))
+    run(toy_spec(), tmp_path / "run", stop=stop_after(60))
     newest = damage_newest(tmp_path / "run")
     run(toy_spec(), tmp_path / "run", reporter=listener)
     assert without_clocks(tmp_path / "run") == unbroken
@@ -204,7 +219,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_continued(tmp_path,
 
 
 def test_a_run_with_no_whole_checkpoint_is_refused_untouched(tmp_path):
-    run(toy_spec(), tmp_path / "run", should_stop=stop_after(60))
+    run(toy_spec(), tmp_path / "run", stop=stop_after(60))
     before = (tmp_path / "run" / "episodes.csv").read_bytes()
     for path in (tmp_path / "run" / "checkpoints").iterdir():
         (path / "meta.json").unlink()
@@ -215,14 +230,14 @@ def test_a_run_with_no_whole_checkpoint_is_refused_untouched(tmp_path):
 
 def test_an_environment_that_does_not_return_to_its_place_is_reported(tmp_path, monkeypatch):
     listener = Listener()
-    run(toy_spec(), tmp_path / "run", should_stop=stop_after(60))
+    run(toy_spec(), tmp_path / "run", stop=stop_after(60))
     monkeypatch.setattr(Shore, "_observe", lambda self: np.random.default_rng().normal(size=3).astype(np.float32))
     run(toy_spec(), tmp_path / "run", reporter=listener)
     assert "environments [0, 1, 2] did not return to where they were" in listener.said[0]
 
 
 def test_a_stopped_run_goes_on(tmp_path):
-    stopped = run(toy_spec(), tmp_path / "run", should_stop=stop_after(60))
+    stopped = run(toy_spec(), tmp_path / "run", stop=stop_after(60))
     before = read_records(tmp_path / "run")
     assert not stopped.finished and 0 < stopped.env_steps < 600
     finished = run(toy_spec(), tmp_path / "run")
@@ -346,3 +361,91 @@ def test_tally_by_hand():
     assert tuple(second) == (5, 2.5, 3.0, 2)
     (again,) = tally.add(np.array([7.0, 1.0]), np.zeros(2), ones, np.array([True, False]), np.array([6, 7]))
     assert tuple(again) == (6, 7.0, 0.0, 1)
+
+
+class StopInEvaluation(Stop, Silent):
+    """Asks for the end in the evaluation of a given number, as a signal would that arrives there."""
+
+    def __init__(self, number):
+        self.number, self.asked = number, False
+
+    def update(self, snapshot):
+        if snapshot.state == "evaluate":
+            self.number -= 1
+            self.asked = self.number == 0
+
+    def __call__(self):
+        return self.asked
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_run_stopped_in_an_evaluation_repeats_it_and_ends_the_same(tmp_path, unbroken, number):
+    stop = StopInEvaluation(number)
+    stopped = run(toy_spec(), tmp_path / "run", stop=stop, reporter=stop)
+    assert not stopped.finished and stop.asked
+    assert int(max((tmp_path / "run" / "checkpoints").iterdir()).name) == stopped.env_steps
+    assert run(toy_spec(), tmp_path / "run").finished
+    assert without_clocks(tmp_path / "run") == unbroken
+
+
+class Brittle(Shore):
+    """Breaks in the middle of every third episode of its own."""
+
+    def reset(self, **options):
+        self.episodes = getattr(self, "episodes", -1) + 1
+        return super().reset(**options)
+
+    def step(self, action):
+        if self.steps == 8 and int(self.np_random.bit_generator.state["state"]["state"]) % 3 == 0:
+            raise OSError("the bridge is out")
+        return super().step(action)
+
+
+def brittle_env():
+    return make_env("tests.test_loop:brittle", "default", 2)
+
+
+def brittle():
+    return gymnasium.wrappers.TimeLimit(Brittle(), EPISODE_ENV_STEPS)
+
+
+def test_lost_episodes_are_recorded_and_training_goes_on(tmp_path):
+    listener = Listener()
+    result = train(toy_spec(), tmp_path, brittle_env, ToyAgent, Options(reporter=listener, max_env_faults=100))
+    assert result.finished
+    faults = [json.loads(line) for line in (tmp_path / "faults.jsonl").read_text().splitlines()]
+    assert {fault["split"] for fault in faults} == {"train", "eval"}
+    assert all(fault["lost"] and "the bridge is out" in fault["reason"] for fault in faults)
+    assert all(fault["agent_steps"] == 5 for fault in faults)  # the fifth action met it
+    training = read_records(tmp_path).query("split == 'train'")
+    lost = {fault["episode"] for fault in faults if fault["split"] == "train"}
+    assert lost and not lost & set(training["episode"])
+    assert (training["length"] == EPISODE_ENV_STEPS).all()  # nothing of a lost episode is counted with another
+    assert any("environment" in said and "the episode is lost: OSError: the bridge is out" in said for said in listener.said)
+
+
+def test_too_many_lost_environments_end_the_run_with_the_reason(tmp_path):
+    with pytest.raises(RunFailed, match=r"3 environment workers failed, more than --max-env-faults 2 (.|\n)*the bridge is out"):
+        train(toy_spec(), tmp_path, brittle_env, ToyAgent, Options(max_env_faults=2))
+    assert "the bridge is out" in (read_status(tmp_path).last_error or "")
+    assert len((tmp_path / "faults.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_worker_killed_in_training_changes_nothing(tmp_path, monkeypatch):
+    """Out of memory is the usual cause; the episode is played again up to where it was."""
+    spec = toy_spec(env_workers="process", eval_episodes=0, steps=240)
+    run(spec, tmp_path / "whole")
+    original = VectorEnv.step
+
+    def step(self, actions):
+        calls[0] += 1
+        if calls[0] in (7, 22):
+            os.kill(self._workers[calls[0] % 3].pid, signal.SIGKILL)
+        return original(self, actions)
+
+    calls = [0]
+    monkeypatch.setattr(VectorEnv, "step", step)
+    run(spec, tmp_path / "killed")
+    assert without_clocks(tmp_path / "killed") == without_clocks(tmp_path / "whole")
+    faults = [json.loads(line) for line in (tmp_path / "killed" / "faults.jsonl").read_text().splitlines()]
+    assert [(fault["env"], fault["lost"]) for fault in faults] == [(1, False), (1, False)]

@@ -102,9 +102,8 @@ def test_its_episodes_are_those_of_its_parameters(official: Official, tmp_path: 
     assert f"{rows['return'].mean():.2f}" in capfd.readouterr().out
 
 
-def test_training_starts_from_its_parameters(official: Official, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_training_starts_from_its_parameters(official: Official, tmp_path: Path):
     """A run too short for an update ends with what it began with."""
-    monkeypatch.setattr(train, "stopper", lambda: lambda: False)  # signals stay pytest's
     out = tmp_path / "run"
     options = ["--init-from", official.file, "--steps", 40, "--loop.eval-episodes", 0, "--loop.env-workers", "inline"]
     assert app.main(list(map(str, ["train", *TASK, "--preset", "debug", *options, "--out", out]))) == 0

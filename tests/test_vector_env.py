@@ -156,13 +156,31 @@ def test_worker_threads_are_limited():
     VectorEnv(make, 1, 0, "train", "process").close()
 
 
-def test_error_of_an_environment_comes_with_index_and_traceback():
-    with VectorEnv(toy("failing", repeat=1), 2, 0, "train", "process") as envs:
+@pytest.mark.parametrize("mode", ["inline", "process"])
+def test_an_environment_that_raises_loses_its_episode_and_goes_on_with_the_next(mode):
+    with VectorEnv(toy("failing", repeat=1), 2, 0, "train", mode) as envs:
         envs.reset()
         envs.step(np.zeros((2, 2)))
         envs.step(np.zeros((2, 2)))
-        with pytest.raises(WorkerError, match=r"environment 0 failed(.|\n)*in step(.|\n)*ArithmeticError: the wheel came off"):
-            envs.step(np.zeros((2, 2)))
+        row = envs.step(np.zeros((2, 2)))
+        assert row.lost.all() and row.is_first.all() and not row.is_last.any()
+        assert row.episode.tolist() == [2, 3] and row.env_steps.tolist() == [0, 0] and not row.reward.any()
+        assert row.obs["observation"][:, 1].tolist() == [0.0, 0.0]  # the first row of an episode
+        faults = envs.take_faults()
+        assert [(fault.env, fault.episode, fault.agent_steps, fault.lost) for fault in faults] == [
+            (0, 0, 3, True),
+            (1, 1, 3, True),
+        ]
+        assert "in step" in faults[0].reason and "ArithmeticError: the wheel came off" in faults[0].reason
+        after = envs.step(np.zeros((2, 2)))
+        assert not after.lost.any() and after.env_steps.tolist() == [1, 1] and not envs.take_faults()
+
+
+def test_an_environment_whose_episodes_fail_one_after_the_other_ends_it():
+    with VectorEnv(toy("never_starting"), 1, 0, "train", "inline") as envs:
+        with pytest.raises(WorkerError, match=r"environment 0 failed in 4 episodes one after the other(.|\n)*no such floor"):
+            envs.reset()
+        assert [fault.episode for fault in envs.take_faults()] == [0, 1, 2, 3]
 
 
 def test_error_while_making_ends_the_other_processes():
@@ -179,26 +197,43 @@ def test_error_while_making_ends_the_other_processes():
     assert not any(alive(pid) for pid in made)
 
 
-def test_dead_process_is_reported():
-    with VectorEnv(toy(), 2, 0, "train", "process") as envs:
+def test_a_killed_process_is_replaced_and_its_episode_goes_on_as_if_nothing_had_happened():
+    rng = np.random.default_rng(0)
+    actions = rng.uniform(-1, 1, (12, 2, 2))
+    with VectorEnv(toy("counter", repeat=1), 2, 0, "train", "inline") as envs:
+        expected = [envs.reset(), *(envs.step(action) for action in actions)]
+    with VectorEnv(toy("counter", repeat=1), 2, 0, "train", "process") as envs:
+        rows = [envs.reset()]
+        for count, action in enumerate(actions):
+            if count in (3, 7):  # in the middle of an episode, and where one begins
+                os.kill(envs._workers[1].pid, signal.SIGKILL)
+            rows.append(envs.step(action))
+        faults = envs.take_faults()
+    for ours, theirs in zip(rows, expected, strict=True):
+        np.testing.assert_equal(ours._asdict(), theirs._asdict())
+    assert [(fault.env, fault.episode, fault.lost) for fault in faults] == [(1, 1, False), (1, 3, False)]
+    assert "died: killed by signal SIGKILL; out of memory is the usual cause" in faults[0].reason
+
+
+def test_a_process_that_hangs_is_killed_and_replaced():
+    with VectorEnv(toy("hanging", repeat=1), 1, 0, "train", "process", timeout_seconds=1.0) as envs:
         envs.reset()
-        os.kill(envs._workers[1].pid, signal.SIGKILL)
-        with pytest.raises(WorkerError, match=r"environment 1 \(process \d+\) died: killed by signal SIGKILL; out of memory"):
-            for _ in range(3):
-                envs.step(np.zeros((2, 2)))
-
-
-def test_process_that_hangs_is_reported_and_killed():
-    envs = VectorEnv(toy("hanging", repeat=1), 1, 0, "train", "process", timeout_seconds=30.0)
-    envs.reset()
-    envs.step(np.zeros((1, 2)))
-    envs.step(np.zeros((1, 2)))
-    envs._workers[0]._timeout_seconds = 0.2
-    pid = envs._workers[0].pid
-    with pytest.raises(WorkerError, match=r"environment 0 did not answer within 0\.2 s"):
         envs.step(np.zeros((1, 2)))
-    envs.close()
-    assert not alive(pid)
+        envs.step(np.zeros((1, 2)))
+        pid = envs._workers[0].pid
+        row = envs.step(np.zeros((1, 2)))  # repeating its actions hangs too
+        assert not alive(pid) and row.lost.tolist() == [True] and row.episode.tolist() == [1]
+        (fault,) = envs.take_faults()
+        assert fault.lost and fault.reason == "environment 0 did not answer within 1 s"
+
+
+def test_a_stopped_process_is_replaced_without_loss():
+    with VectorEnv(toy(), 1, 0, "train", "process", timeout_seconds=1.0) as envs:
+        envs.reset()
+        os.kill(envs._workers[0].pid, signal.SIGSTOP)
+        row = envs.step(np.zeros((1, 2)))
+        assert row.env_steps.tolist() == [3] and not row.lost.any()
+        assert [fault.lost for fault in envs.take_faults()] == [False]
 
 
 def test_close_ends_the_processes_and_may_be_repeated():

@@ -140,3 +140,16 @@ class Hanging(Counter):
 
 def hanging() -> gymnasium.Env:
     return gymnasium.wrappers.TimeLimit(Hanging(), 7)
+
+
+class NeverStarting(Counter):
+    """Its episodes cannot be started, once it is made."""
+
+    def reset(self, **options: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        if options.get("seed"):  # 0 is the probe's
+            raise LookupError("no such floor")
+        return super().reset(**options)
+
+
+def never_starting() -> gymnasium.Env:
+    return gymnasium.wrappers.TimeLimit(NeverStarting(), 7)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from agents.finite import count_nonfinite
 from agents.lagrangian import AugmentedState, PIDState, init_augmented, init_pid, update_augmented
 from agents.returns import ReturnNormState, discount_weights, init_return_norm, update_return_norm
 from agents.safedreamer.actor_critic import (
@@ -108,14 +109,16 @@ class Learner:
         new_actor, opt_actor = self._apply("actor", ac_grads, opt.actor, params.actor)
         metrics |= aux["metrics"]
 
-        new_critic, opt_critic, slow, loss = self._critic_step("critic", params, state, aux["view"], aux["ret"], aux["weight"])
-        metrics["critic/loss"] = loss
+        new_critic, opt_critic, slow, values = self._critic_step(
+            "critic", params, state, aux["view"], aux["ret"], aux["weight"]
+        )
+        metrics |= values
         new_cost, opt_cost, slow_cost = None, None, None
         if self.config.use_cost:
-            new_cost, opt_cost, slow_cost, loss = self._critic_step(
+            new_cost, opt_cost, slow_cost, values = self._critic_step(
                 "cost_critic", params, state, aux["view"], aux["cost_ret"], aux["weight"]
             )
-            metrics["cost_critic/loss"] = loss
+            metrics |= values
         state = AgentState(
             Networks(new_model, new_actor, new_critic, new_cost),
             slow,
@@ -128,6 +131,7 @@ class Learner:
         )
         if self.config.multiplier == "pid":
             metrics["pid/multiplier"] = state.pid.multiplier
+        metrics["nonfinite"] = count_nonfinite(metrics)
         return state, metrics
 
     def _apply(self, name: str, grads: Any, opt_state: Any, params: Any) -> tuple[Any, Any]:
@@ -205,7 +209,7 @@ class Learner:
         return grads, aux
 
     def _critic_step(self, name: str, params: Networks, state: AgentState, view, target, weight):
-        """Update one critic and its slow copy: parameters, optimiser state, slow copy, loss."""
+        """Update one critic and its slow copy: parameters, optimiser state, slow copy, metrics."""
         graph, slow = getattr(self.graphs, name), getattr(state, f"slow_{name}")
         current = getattr(params, name)
 
@@ -214,4 +218,5 @@ class Learner:
 
         value, grads = jax.value_and_grad(loss)(current)
         new, opt_state = self._apply(name, grads, getattr(state.optimizers, name), current)
-        return new, opt_state, update_slow(slow, new, state.updates, self.config.critic.slow_fraction), value
+        metrics = {f"{name}/loss": value, f"{name}/grad_norm": optax.tree.norm(grads)}
+        return new, opt_state, update_slow(slow, new, state.updates, self.config.critic.slow_fraction), metrics

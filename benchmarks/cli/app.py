@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks.allocator import keep_memory
-from benchmarks.spec import BadInput, choose
+from benchmarks.spec import BadInput, RunFailed, choose
 
 COMMANDS = {
     "train": "train a method on a task; the same command again continues it",
@@ -34,7 +34,7 @@ def usage() -> str:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run one command. Returns 0, 1 (the command found something wrong) or 2 (bad input); 130 when interrupted."""
+    """Run one command. Returns 0, 1 (the command found something wrong, or its run failed), 2 (bad input), 130 when interrupted."""
     args = list(sys.argv[1:] if args is None else args)
     if not args or args[0] in ("-h", "--help"):
         print(usage())
@@ -46,6 +46,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(f"{PROG}: error: {error}", file=sys.stderr)
         return 2
+    except RunFailed as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"{PROG}: interrupted", file=sys.stderr)
         return 130

@@ -6,11 +6,10 @@ and --help shows.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
-import signal
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,9 +44,15 @@ class TrainArgs:
     max_minutes: float | None = None
     """Wall-clock budget of the run in minutes, resumes included; it ends with a last evaluation and a checkpoint."""
     tensorboard: bool = False
-    """Write the metrics for TensorBoard too."""
-    report_seconds: float = 15.0
+    """Write metrics, returns and costs for TensorBoard too."""
+    wandb: str | None = None
+    """Project of Weights & Biases to log to; never without being asked."""
+    report_seconds: float = 60.0
     """Seconds between progress lines where stdout is no terminal."""
+    env_timeout_seconds: float = 120.0
+    """Seconds after which an environment that does not answer is replaced."""
+    max_env_faults: int = 20
+    """Environments replaced (crashed, hanging, raising) before this start gives up."""
 
 
 def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
@@ -83,6 +88,8 @@ def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
         )
     except ValueError as error:
         raise BadInput(str(error)) from error
+    if not chosen.run.env_timeout_seconds > 0 or chosen.run.max_env_faults < 0:
+        raise BadInput("env_timeout_seconds must be positive and max_env_faults at least 0")
     if chosen.run.max_minutes is not None and not chosen.run.max_minutes > 0:
         raise BadInput(f"max_minutes={chosen.run.max_minutes} must be positive")
     return chosen.run, spec
@@ -116,7 +123,7 @@ def default_out(spec: RunSpec) -> Path:
 
 
 def main(args: Sequence[str]) -> int:
-    """Train; returns 0, also when stopped early with a checkpoint by --max-minutes, Ctrl-C or SIGTERM."""
+    """Train; returns 0, also when --max-minutes are over, or EXIT_STOPPED after a signal, with a checkpoint."""
     run, spec = read(args)
     out = run.out or default_out(spec)
     from benchmarks.run_folder import check
@@ -125,28 +132,20 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.loop import Options
     from benchmarks.progress import reporter
     from benchmarks.run import launch
+    from benchmarks.signals import EXIT_STOPPED, OnSignal
 
     print(f"{spec.method} on {spec.task} ({spec.obs}), seed {spec.seed}, run {spec.run_id} in {out}", flush=True)
-    live = reporter(spec.method, run.report_seconds)
-    try:
-        result = launch(spec, out, Options(run.max_minutes, run.tensorboard, live, stopper()))
-    finally:
-        live.close()
+    with OnSignal() as stop, contextlib.closing(reporter(spec.method, run.report_seconds)) as live:
+        options = Options(
+            run.max_minutes,
+            run.tensorboard,
+            run.wandb,
+            live,
+            env_timeout_seconds=run.env_timeout_seconds,
+            max_env_faults=run.max_env_faults,
+            stop=stop,
+        )
+        result = launch(spec, out, options)
     state = "finished" if result.finished else "stopped; the same command continues it"
-    print(f"{state} at {result.env_steps:,} simulator steps, {result.updates:,} updates; records in {out}")
-    return 0
-
-
-def stopper() -> Callable[[], bool]:
-    """Asks the loop to end after its iteration on the first Ctrl-C or SIGTERM; a second one ends the process at once."""
-    asked: list[int] = []
-
-    def handle(number: int, frame: Any) -> None:
-        del frame
-        asked.append(number)
-        print("stopping after this step, with a checkpoint; once more ends at once", file=sys.stderr)
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
-    return lambda: bool(asked)
+    print(f"{state} at {result.env_steps:,} simulator steps, {result.updates:,} updates; records in {out}", flush=True)
+    return EXIT_STOPPED if stop() and not result.finished else 0

@@ -5,11 +5,12 @@ from benchmarks.envs.compat import MissingGLError
 from benchmarks.envs.custom import EnvContractError
 from benchmarks.envs.make import SafeEnv, env_spec, make_env
 from benchmarks.envs.seeding import Split, episode_seed
-from benchmarks.envs.vector import Step, VectorEnv
+from benchmarks.envs.vector import Fault, Step, VectorEnv
 from benchmarks.envs.worker import WorkerError
 
 __all__ = [
     "EnvContractError",
+    "Fault",
     "MissingGLError",
     "SafeEnv",
     "Split",

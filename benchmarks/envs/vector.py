@@ -1,5 +1,8 @@
 """Several environments stepped together, in processes or inline; episodes depend on the run seed and their index only.
 
+A worker that crashes, hangs or raises is replaced. Its episode is started again and its actions repeated, so that nothing is lost where
+the fault came from outside; where it fails again, the episode is given up, and the next row is the first one of the next episode.
+
 Rows follow Dreamer: the last row of an episode carries `is_last`, the next one is the first row of the next episode, with
 reward and cost 0, and the action sent for it is ignored. Environment i of E runs episodes i, i + E, i + 2E, ...
 
@@ -17,13 +20,25 @@ import numpy as np
 
 from benchmarks.envs.make import EnvFacts
 from benchmarks.envs.seeding import Split, episode_seed
-from benchmarks.envs.worker import InlineWorker, ProcessWorker, as_action, pickled
+from benchmarks.envs.worker import InlineWorker, ProcessWorker, WorkerError, as_action, pickled
 
 if TYPE_CHECKING:
     from agents.api import EnvSpec
 
 Mode: TypeAlias = Literal["process", "inline"]
-TIMEOUT_SECONDS = 600.0  # of one answer; importing and compiling a model on a busy machine is the longest
+MAKE_SECONDS = 600.0  # to make an environment: importing and compiling a model on a busy machine
+TIMEOUT_SECONDS = 120.0  # of every other answer; repeating an episode of rendered steps is the longest
+ATTEMPTS = 3  # episodes in a row that one environment may fail to start
+
+
+class Fault(NamedTuple):
+    """A worker that was replaced."""
+
+    env: int
+    episode: int
+    agent_steps: int  # of the episode so far
+    lost: bool  # whether the episode was given up
+    reason: str
 
 
 class Step(NamedTuple):
@@ -37,6 +52,7 @@ class Step(NamedTuple):
     is_terminal: np.ndarray  # bool [E], terminated only
     env_steps: np.ndarray  # int64 [E], simulator steps that led here, 0 on first rows
     episode: np.ndarray  # int64 [E], index of the row's episode
+    lost: np.ndarray  # bool [E], the episode before this first row was given up without an end
 
 
 class VectorEnv:
@@ -50,7 +66,7 @@ class VectorEnv:
         first_episode: index of the first episode of environment 0; the others follow.
         timeout_seconds: how long one answer of a process may take.
     Raises:
-        WorkerError: an environment process failed or died; the message holds its index and traceback.
+        WorkerError: an environment could not be made, or its episodes fail again and again; the message holds index and traceback.
     """
 
     def __init__(
@@ -75,12 +91,15 @@ class VectorEnv:
         self._episode = np.full(num_envs, -1, dtype=np.int64)
         self._ended: np.ndarray | None = None
         self._actions: list[list[np.ndarray]] = [[] for _ in range(num_envs)]  # of the running episodes
+        self._mode, self._timeout_seconds, self._factory = mode, timeout_seconds, pickled(make)
+        self._faults: list[Fault] = []
         self._workers: list[ProcessWorker | InlineWorker] = []
         try:
             for index in range(num_envs):
-                self._workers.append(ProcessWorker(index, timeout_seconds) if mode == "process" else InlineWorker())
-            factory = pickled(make)
-            self._facts: EnvFacts = self._ask([("make", factory)] * num_envs)[0]
+                self._workers.append(self._new_worker(index))
+            for worker in self._workers:
+                worker.send(("make", self._factory))
+            self._facts: EnvFacts = self._made()
         except BaseException:
             self.close()
             raise
@@ -104,6 +123,11 @@ class VectorEnv:
             raise ValueError(f"actions have shape {actions.shape}, expected {(self.num_envs, self._facts.action_dim)}")
         return self._advance(actions)
 
+    def take_faults(self) -> list[Fault]:
+        """Workers that were replaced since the last call."""
+        faults, self._faults = self._faults, []
+        return faults
+
     def snapshot(self) -> dict[str, np.ndarray]:
         """Where the environments stand: the running episodes and the actions taken in them. `restore` leads there again."""
         lengths = np.array([len(actions) for actions in self._actions])
@@ -119,11 +143,8 @@ class VectorEnv:
         """
         self._episode, self._next = np.array(snapshot["episode"]), np.array(snapshot["next"])
         self._actions = [list(row[:n]) for row, n in zip(snapshot["actions"], snapshot["lengths"], strict=True)]
-        requests = [
-            ("replay", self._seed(i), np.array(actions, np.float32).reshape(-1, self._facts.action_dim))
-            for i, actions in enumerate(self._actions)
-        ]
-        return self._as_step(self._ask(requests), is_first=np.array([not actions for actions in self._actions]))
+        answers, lost = self._ask([self._replay(i) for i in range(self.num_envs)])
+        return self._as_step(answers, np.array([not actions for actions in self._actions]), lost)
 
     def _advance(self, actions: np.ndarray) -> Step:
         assert self._ended is not None
@@ -138,12 +159,18 @@ class VectorEnv:
             else:
                 self._actions[i].append(as_action(actions[i]))
                 requests.append(("step", self._actions[i][-1]))
-        return self._as_step(self._ask(requests), is_first)
+        answers, lost = self._ask(requests)
+        return self._as_step(answers, is_first | lost, lost)
+
+    def _replay(self, index: int) -> tuple[Any, ...]:
+        """The request that leads an environment to where its episode stands."""
+        actions = np.array(self._actions[index], np.float32).reshape(-1, self._facts.action_dim)
+        return "replay", self._seed(index), actions
 
     def _seed(self, index: int) -> int:
         return episode_seed(self._run_seed, self._split, int(self._episode[index]))
 
-    def _as_step(self, answers: Sequence[Any], is_first: np.ndarray) -> Step:
+    def _as_step(self, answers: Sequence[Any], is_first: np.ndarray, lost: np.ndarray) -> Step:
         rows = [
             (answer, 0.0, False, False, {"cost": 0.0, "env_steps": 0}) if first else answer
             for first, answer in zip(is_first, answers, strict=True)
@@ -160,13 +187,64 @@ class VectorEnv:
             is_terminal=is_terminal,
             env_steps=np.array([row["env_steps"] for row in info], dtype=np.int64),
             episode=self._episode.copy(),
+            lost=lost,
         )
 
-    def _ask(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Send every environment its request, then collect the answers, so that all work at the same time."""
-        for worker, request in zip(self._workers, requests, strict=True):
-            worker.send(request)
-        return [worker.receive() for worker in self._workers]
+    def _ask(self, requests: Sequence[tuple[Any, ...]]) -> tuple[list[Any], np.ndarray]:
+        """Answers to a request for every environment, and which of them come from a new episode because the old one was lost [E].
+
+        All are sent before answers are collected, so that the environments work at the same time.
+        """
+        answers: list[Any] = [None] * self.num_envs
+        failed: dict[int, WorkerError] = {}
+        for i, request in enumerate(requests):
+            try:
+                self._workers[i].send(request)
+            except WorkerError as error:
+                failed[i] = error
+        for i in range(self.num_envs):
+            try:
+                if i not in failed:
+                    answers[i] = self._workers[i].receive(self._timeout_seconds)
+            except WorkerError as error:
+                failed[i] = error
+        lost = np.zeros(self.num_envs, bool)
+        for i, error in failed.items():
+            answers[i], lost[i] = self._recover(i, error)
+        return answers, lost
+
+    def _recover(self, index: int, error: WorkerError) -> tuple[Any, bool]:
+        """Replace a worker and return to where its episode stands, or else to the start of the next.
+
+        Returns the answer and whether an episode was lost. Raises WorkerError when episode after episode cannot be started.
+        """
+        for attempt in range(1 + ATTEMPTS):
+            episode, taken = int(self._episode[index]), len(self._actions[index])
+            try:
+                self._workers[index].kill()
+                worker = self._workers[index] = self._new_worker(index)
+                worker.send(("make", self._factory))
+                worker.receive(MAKE_SECONDS)
+                worker.send(self._replay(index))
+                answer = worker.receive(self._timeout_seconds)
+            except WorkerError as again:
+                self._faults.append(Fault(index, episode, taken, True, str(error)))
+                error, self._actions[index] = again, []
+                self._episode[index] = self._next[index]
+                self._next[index] += self.num_envs
+            else:
+                if not attempt:
+                    self._faults.append(Fault(index, episode, taken, False, str(error)))
+                return answer, attempt > 0
+        raise WorkerError(f"environment {index} failed in {1 + ATTEMPTS} episodes one after the other; the last time: {error}")
+
+    def _made(self) -> EnvFacts:
+        """Wait until all environments are made; they are alike."""
+        facts = [worker.receive(MAKE_SECONDS) for worker in self._workers]
+        return facts[0]
+
+    def _new_worker(self, index: int) -> ProcessWorker | InlineWorker:
+        return ProcessWorker(index) if self._mode == "process" else InlineWorker(index)
 
     def close(self) -> None:
         """End all environments and their processes; may be called again."""

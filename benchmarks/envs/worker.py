@@ -103,8 +103,8 @@ def main(descriptor: int) -> None:
 class ProcessWorker:
     """An environment in a process of its own. `send` returns at once; `receive` waits for the answer."""
 
-    def __init__(self, index: int, timeout_seconds: float) -> None:
-        self._index, self._timeout_seconds = index, timeout_seconds
+    def __init__(self, index: int) -> None:
+        self._index = index
         self._connection, theirs = Pipe()
         environ = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
         environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
@@ -131,11 +131,11 @@ class ProcessWorker:
         except (BrokenPipeError, ConnectionResetError) as error:
             raise self._death() from error
 
-    def receive(self) -> Any:
+    def receive(self, timeout_seconds: float) -> Any:
         """The answer to the last request. Raises WorkerError for an error there, a death, or no answer within the timeout."""
         try:
-            if not self._connection.poll(self._timeout_seconds):
-                raise WorkerError(f"environment {self._index} did not answer within {self._timeout_seconds:g} s")
+            if not self._connection.poll(timeout_seconds):
+                raise WorkerError(f"environment {self._index} did not answer within {timeout_seconds:g} s")
             status, result = self._connection.recv()
         except (EOFError, ConnectionResetError) as error:
             raise self._death() from error
@@ -160,28 +160,43 @@ class ProcessWorker:
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
+
+    def kill(self) -> None:
+        """End a process that cannot be asked."""
+        self._connection.close()
+        self._process.kill()
+        self._process.wait()
 
 
 class InlineWorker:
-    """The same in this process, for debugging and for tests: `send` does the work."""
+    """The same in this process, for debugging and for tests: `send` does the work. Crashes and hangs are the program's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, index: int) -> None:
+        self._index = index
         self._server = Server()
         self._result: Any = None
 
     def send(self, request: tuple[Any, ...]) -> None:
-        """Do what is requested; errors are raised as they are."""
-        self._result = self._server.answer(request)
+        """Do what is requested. Raises WorkerError where the environment raises anything, from that."""
+        try:
+            self._result = self._server.answer(request)
+        except Exception as error:
+            raise WorkerError(f"environment {self._index} failed; its traceback:\n{traceback.format_exc()}") from error
 
-    def receive(self) -> Any:
+    def receive(self, timeout_seconds: float) -> Any:
         """The result of the last request."""
+        del timeout_seconds
         return self._result
 
     def close(self) -> None:
         """Close the environment."""
         self._server.close()
+
+    def kill(self) -> None:
+        """Close an environment that has failed, whatever it says to that."""
+        with contextlib.suppress(Exception):
+            self._server.close()
 
 
 def pickled(make: Callable[[], gymnasium.Env]) -> bytes:
