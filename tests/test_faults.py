@@ -1,4 +1,4 @@
-"""The harness that kills a real training process: a kill is a kill, and a difference is found."""
+"""The harness that breaks real training processes: a kill is a kill, and a difference is found."""
 
 from __future__ import annotations
 
@@ -7,18 +7,30 @@ import sys
 
 import pytest
 
-from benchmarks.faults import kill_after, without_clocks
+from benchmarks.faults import kills
+from benchmarks.faults.kills import KillOptions, kill_at, trainings
+from benchmarks.faults.process import Training, without_clocks
 from benchmarks.loop import train
 from tests.toys import ToyAgent, toy_env, toy_spec
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+class Program(Training):
+    """Some other program than a training."""
+
+    def command(self, *more):
+        return [sys.executable, "-c", *self.extra]
 
 
-def test_a_kill_comes_after_its_seconds_and_not_after_the_end():
-    assert kill_after(SLEEP, 0.2, lambda: True)
-    assert not kill_after([sys.executable, "-c", ""], 30.0, lambda: False)
-    with pytest.raises(RuntimeError, match="failed by itself with status 3"):
-        kill_after([sys.executable, "-c", "raise SystemExit(3)"], 30.0, lambda: False)
+def program(text, tmp_path):
+    return Program(tmp_path, "", "", "", "", 0, 0, tmp_path, (text,))
+
+
+def test_a_kill_comes_after_its_seconds_and_not_after_the_end(tmp_path):
+    killed = kill_at(program("import time; time.sleep(60)", tmp_path), -1, 0.2)
+    assert killed is not None and 0.2 <= killed.seconds < 30.0 and killed.checkpoint == 0
+    assert kill_at(program("", tmp_path), -1, 30.0) is None
+    with pytest.raises(RuntimeError, match=r"failed by itself with status 3:\nmy last words"):
+        kill_at(program("print('my last words'); raise SystemExit(3)", tmp_path), -1, 30.0)
 
 
 def test_only_columns_of_time_are_left_out(tmp_path):
@@ -32,3 +44,13 @@ def test_only_columns_of_time_are_left_out(tmp_path):
     ):
         file.write_text("".join(json.dumps(row | change) + "\n" for row in rows))
         assert (without_clocks(tmp_path) == before) == same
+
+
+def test_a_killed_run_of_the_simulator_ends_like_an_unbroken_one(tmp_path):
+    options = KillOptions(tmp_path, method="bsrp_lag", steps=3000, kills=3, mapped=True)
+    assert kills.main(options, ["--loop.checkpoint-every", "50", "--replay.capacity", "600"]) == 0  # the buffer wraps
+    report = json.loads((tmp_path / "kills.json").read_text())
+    assert report["equal"] == {"episodes.csv": True, "metrics.jsonl": True} and len(report["kills"]) >= 2
+    assert any(kill["checkpoint"] for kill in report["kills"])
+    unbroken, killed = trainings(options, [])
+    assert unbroken._replace(out=killed.out, extra=killed.extra) == killed

@@ -18,7 +18,7 @@ import pytest
 from agents.replay import Replay
 from benchmarks.envs import VectorEnv, make_env
 from benchmarks.evaluate import Tally, run_episodes
-from benchmarks.faults import without_clocks
+from benchmarks.faults.process import without_clocks
 from benchmarks.loop import Options, train
 from benchmarks.progress import Silent
 from benchmarks.records import read_records

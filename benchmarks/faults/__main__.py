@@ -1,0 +1,24 @@
+"""`python -m benchmarks.faults kills|inject --out DIR ...`: see kills.py and inject.py."""
+
+from __future__ import annotations
+
+import sys
+
+import tyro
+
+from benchmarks.faults import kills
+
+
+def run(arguments: list[str]) -> int:
+    """Run one of the two."""
+    own, extra = (
+        (arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]) if "--" in arguments else (arguments, [])
+    )
+    if own[:1] == ["kills"]:
+        return kills.main(tyro.cli(kills.KillOptions, args=own[1:]), extra)
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,144 @@
+"""Kill a training process at random instants with SIGKILL, resume it, and compare it with one that never stopped.
+
+Instants are spread over the run: a process is killed up to a second after it has reached a random number of simulator steps, so also
+while it evaluates or writes a checkpoint; every fourth one is killed while it starts. What must agree, byte for byte, are the episode
+records and the metrics without their columns of time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import shutil
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks import checkpoint
+from benchmarks.faults.process import Training, wait_until, without_clocks
+from benchmarks.provenance import provenance
+from benchmarks.run_folder import CHECKPOINTS
+
+STARTING_EVERY = 4  # of so many processes one is killed while it starts
+AFTER_SECONDS = 1.0  # the most that passes between reaching the steps and the kill
+
+
+@dataclasses.dataclass(frozen=True)
+class KillOptions:
+    """Kill and resume one run; further settings of `safedreamer train` after `--`."""
+
+    out: Path
+    """Folder for both runs and the report."""
+    method: str = "osrp_lag"
+    """Method to train."""
+    task: str = "SafetyPointGoal1-v0"
+    """Task to train on."""
+    obs: str = "coordinates"
+    """Observation."""
+    preset: str = "debug"
+    """Preset."""
+    steps: int = 20_000
+    """Simulator steps of the run."""
+    kills: int = 20
+    """Times the process is killed before it may finish."""
+    seed: int = 0
+    """Seed of the instants, and of the run."""
+    mapped: bool = False
+    """Map the replay buffer to files (`--replay.directory`)."""
+
+
+class Kill(NamedTuple):
+    """One killed process: seconds it lived, what it was doing, simulator steps it had reached and those of its newest checkpoint."""
+
+    seconds: float
+    state: str
+    env_steps: int
+    checkpoint: int
+
+
+def trainings(options: KillOptions, extra: Sequence[str]) -> tuple[Training, Training]:
+    """The run that is left alone and the one that is killed, the same but for their folders."""
+    pair = []
+    for name in ("unbroken", "killed"):
+        mapped = ("--replay.directory", str(options.out / f"{name}-replay")) if options.mapped else ()
+        of_run = (options.method, options.task, options.obs, options.preset, options.seed, options.steps)
+        pair.append(Training(options.out / name, *of_run, options.out / "cache", (*extra, *mapped)))
+    return pair[0], pair[1]
+
+
+def kill_at(training: Training, env_steps: int, seconds: float) -> Kill | None:
+    """Start, wait for `env_steps` (-1: not at all) and `seconds` more, kill; None when the process ended before.
+
+    Raises RuntimeError when it failed, or when its newest checkpoint is damaged.
+    """
+    start, process = time.perf_counter(), training.start()
+
+    def reached() -> bool:
+        status = training.status()
+        return env_steps < 0 or (status is not None and status.pid == process.pid and status.env_steps >= env_steps)
+
+    alive = wait_until(process, reached)
+    deadline = time.perf_counter() + seconds
+    if not (alive and wait_until(process, lambda: time.perf_counter() > deadline)):
+        said, _ = process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"a resumed run failed by itself with status {process.returncode}:\n{said}")
+        return None
+    status = training.status()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    newest, damaged = checkpoint.find(training.out / CHECKPOINTS)
+    if damaged:
+        raise RuntimeError(f"a kill left a damaged checkpoint: {damaged}")
+    ours = status if status is not None and status.pid == process.pid else None
+    lived = round(time.perf_counter() - start, 2)
+    return Kill(lived, ours.state if ours else "starting", ours.env_steps if ours else 0, int(newest.name) if newest else 0)
+
+
+def kill_and_resume(options: KillOptions, extra: Sequence[str]) -> tuple[list[Kill], dict[str, bool]]:
+    """The kills that happened, and for each compared file whether it agrees with the unbroken run's."""
+    unbroken, killed = trainings(options, extra)
+    for training in (unbroken, killed):
+        shutil.rmtree(training.out, ignore_errors=True)
+    unbroken.finish()
+    rng, kills = random.Random(options.seed), []
+    targets = sorted(rng.randrange(options.steps) for _ in range(options.kills))
+    for index, target in enumerate(targets):
+        starting = index % STARTING_EVERY == STARTING_EVERY - 1
+        kill = kill_at(killed, -1 if starting else target, rng.uniform(0.0, 5.0 if starting else AFTER_SECONDS))
+        if kill is None:
+            break  # finished before its last kills: there is nothing left to interrupt
+        kills.append(kill)
+        print(describe(len(kills), kill), flush=True)
+    killed.finish()
+    expected, got = without_clocks(unbroken.out), without_clocks(killed.out)
+    return kills, {name: expected[name] == got[name] for name in expected}
+
+
+def describe(number: int, kill: Kill) -> str:
+    """A kill in one line."""
+    return (
+        f"kill {number:2} after {kill.seconds:6.2f} s at {kill.env_steps:>7,} sim steps while in state {kill.state:<9} "
+        f"newest checkpoint at {kill.checkpoint:>7,}"
+    )
+
+
+def main(options: KillOptions, extra: Sequence[str]) -> int:
+    """Print and write the report; returns 1 when a file differs or the run ended before half of the kills."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    kills, equal = kill_and_resume(options, extra)
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in dataclasses.asdict(options).items()}
+    report = {
+        "settings": settings,
+        "extra": list(extra),
+        "kills": [kill._asdict() for kill in kills],
+        "equal": equal,
+        **provenance(),
+    }
+    (options.out / "kills.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    for name, same in equal.items():
+        print(f"{name}: {'identical' if same else 'DIFFERENT'} after {len(kills)} kills")
+    return 0 if all(equal.values()) and 2 * len(kills) >= options.kills else 1
