@@ -62,15 +62,14 @@ def save(folder: Path, env_steps: int, trees: Mapping[str, PyTree], meta: Mappin
 
 @contextlib.contextmanager
 def explain_full_disk(run: Path) -> Iterator[None]:
-    """Raise BadInput that says what to do where the disk under the folder `run` is full."""
+    """Raise BadInput that says what to do where the disk under the folder `run` is full; the newest checkpoint stays whole."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise BadInput(
-            f"no space is left for a checkpoint in {run} ({error}); the one before it is whole: free space, and the same command "
-            "continues the run from there"
+            f"no space is left in {run} ({error}); its newest checkpoint is whole: free space; the same command continues from there"
         ) from error
 
 

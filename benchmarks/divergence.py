@@ -7,7 +7,7 @@ loop waits for the learner anyway. Nothing is saved after it: the newest checkpo
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,16 @@ FOLDER = "diverged"
 
 class Diverged(RunFailed):
     """The learner's losses or gradients, or the policy's actions, are not finite."""
+
+
+def origins(names: Sequence[str]) -> str:
+    """Of metrics that are not finite those that the others follow from: terms of a loss, else whole losses, else all of them."""
+    for ending in ("_loss", "/loss", ""):
+        first = sorted(name for name in names if name.endswith(ending))
+        if first:
+            break
+    rest = len(names) - len(first)
+    return ", ".join(first) + (f" (and {rest} more that follow)" if rest else "")
 
 
 class Watch:
@@ -43,7 +53,7 @@ class Watch:
             if int(values[NONFINITE]):
                 metrics = {name: float(np.mean(value)) for name, value in jax.device_get(dict(values)).items()}
                 wrong = [name for name, value in metrics.items() if not np.isfinite(value)]
-                self._raise(f"update {update}", env_steps, ", ".join(sorted(wrong)), jax.device_get(dict(batch)), metrics)
+                self._raise(f"update {update}", env_steps, origins(wrong), jax.device_get(dict(batch)), metrics)
         self._pending.clear()
 
     def check_actions(self, actions: np.ndarray, obs: Mapping[str, np.ndarray], env_steps: int) -> None:
@@ -54,6 +64,10 @@ class Watch:
     def _raise(
         self, when: str, env_steps: int, what: str, arrays: Mapping[str, np.ndarray], metrics: Mapping[str, float]
     ) -> None:
+        sent = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+        advice = "lower the learning rate, or train with another seed"
+        if sent and when != "acting":
+            advice = f"the batch itself is not finite in {', '.join(sent)}, as the environment sent it: mend the environment"
         self._folder.mkdir(exist_ok=True)
         path = self._folder / f"{when.replace(' ', '-')}.npz"
         np.savez(path, allow_pickle=False, **arrays)
@@ -61,5 +75,5 @@ class Watch:
         path.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         raise Diverged(
             f"diverged at {env_steps:,} simulator steps ({when}): not finite: {what}. The batch is in {path}, the newest checkpoint is "
-            "from before. The same command would meet it again: lower the learning rate, or train with another seed"
+            f"from before. The same command would meet it again: {advice}"
         )

@@ -86,9 +86,13 @@ class Counters:
 def train(spec: RunSpec, out: Path, make_env: MakeEnv, make_agent: MakeAgent, options: Options = Options()) -> Result:
     """Train `spec` in the folder `out`, continuing from its last checkpoint if there is one.
 
-    Raises BadInput when `out` belongs to another configuration or process, RunFailed when the run cannot go on.
+    Raises BadInput when `out` belongs to another configuration or process or its disk is full, RunFailed when the run cannot go on.
     """
-    with claim(spec, Path(out), options.reporter.say) as status, contextlib.ExitStack() as stack:
+    with (
+        checkpoint.explain_full_disk(out),
+        claim(spec, Path(out), options.reporter.say) as status,
+        contextlib.ExitStack() as stack,
+    ):
         return Loop(spec, Path(out), make_env, make_agent, options, status, stack).run()
 
 
@@ -284,14 +288,14 @@ class Loop:
         self.boards.write(row, env_steps)
 
     def save(self) -> None:
-        """A checkpoint of everything, from which the run continues as if it had not stopped. Raises BadInput on a full disk."""
+        """A checkpoint of everything, from which the run continues as if it had not stopped."""
         counters = self.counters
         standing = dataclasses.astuple(counters)
         if standing == self.saved:
             return
         self._await_learner()
         self.report("save")
-        with self.options.stop.saving(), self.sections("checkpoint"), checkpoint.explain_full_disk(self.out):
+        with self.options.stop.saving(), self.sections("checkpoint"):
             positions = {records.FILE_NAME: self.reports.records.position(), metrics.FILE_NAME: self.metrics.position()}
             mark = self.replay.save(self.out / REPLAY)
             progress = {"counters": dataclasses.asdict(counters) | {"wall_seconds": self._elapsed()}, "positions": positions}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,12 +13,13 @@ import pytest
 from agents.finite import count_nonfinite
 from agents.safedreamer.agent import SafeDreamer
 from benchmarks import checkpoint
-from benchmarks.divergence import Diverged
+from benchmarks.divergence import Diverged, origins
+from benchmarks.envs import make_env
 from benchmarks.loop import train
 from benchmarks.metrics import Window
 from benchmarks.status import read_status
 from tests.agent_inputs import VECTOR, replay_batch, tiny
-from tests.toys import ToyAgent, toy_env, toy_spec
+from tests.toys import EPISODE_ENV_STEPS, Shore, ToyAgent, toy_env, toy_spec
 
 BAD_UPDATE = 30
 
@@ -44,6 +46,42 @@ def test_count_by_hand():
     tree = {"a": jnp.array([1.0, jnp.nan, jnp.inf]), "b": (jnp.int32(3), jnp.bfloat16(-jnp.inf)), "c": None}
     assert int(jax.jit(count_nonfinite)(tree)) == 3
     assert int(count_nonfinite({"a": jnp.zeros(4)})) == 0
+
+
+def test_the_terms_of_a_loss_are_named_before_what_follows_from_them():
+    assert (
+        origins(["actor/loss", "model/loss", "model/reward_loss", "model/grad_norm"])
+        == "model/reward_loss (and 3 more that follow)"
+    )
+    assert origins(["critic/loss", "critic/grad_norm"]) == "critic/loss (and 1 more that follow)"
+    assert origins(["actor/grad_norm"]) == "actor/grad_norm"
+
+
+class Sending(Shore):
+    """Its reward is not a number once it has moved for a while."""
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = super().step(action)
+        return observation, reward if self.steps < 15 else float("nan"), terminated, truncated, info
+
+
+def sending():
+    return gymnasium.wrappers.TimeLimit(Sending(), EPISODE_ENV_STEPS)
+
+
+class Following(ToyAgent):
+    """Its loss is not finite when its batch is not."""
+
+    def update(self, state, batch, key):
+        state, values = super().update(state, batch, key)
+        return state, values | {"nonfinite": count_nonfinite(values)}
+
+
+def test_an_environment_that_sends_no_numbers_is_blamed(tmp_path):
+    with pytest.raises(
+        Diverged, match=r"the batch itself is not finite in reward, as the environment sent it: mend the environment"
+    ):
+        train(toy_spec(), tmp_path, lambda: make_env("tests.test_divergence:sending", "default", 2), Following)
 
 
 def test_a_diverged_run_ends_with_its_batch_and_the_checkpoint_from_before(tmp_path):

@@ -178,7 +178,9 @@ def test_a_run_that_dies_anywhere_ends_as_if_it_had_not(tmp_path, unbroken, monk
     assert without_clocks(tmp_path / "run") == unbroken
 
 
-@pytest.mark.parametrize("where", ["benchmarks.checkpoint._write", "agents.replay_journal.save"])
+@pytest.mark.parametrize(
+    "where", ["benchmarks.checkpoint._write", "agents.replay_journal.save", "benchmarks.records.RecordWriter.write"]
+)
 def test_a_full_disk_is_explained_and_leaves_the_run_resumable(tmp_path, unbroken, monkeypatch, where):
     run(toy_spec(), tmp_path / "run", stop=stop_after(60))
 
@@ -186,7 +188,7 @@ def test_a_full_disk_is_explained_and_leaves_the_run_resumable(tmp_path, unbroke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(where, full)
-    with pytest.raises(BadInput, match=r"no space is left for a checkpoint .* the one before it is whole: free space"):
+    with pytest.raises(BadInput, match=r"no space is left in .*; its newest checkpoint is whole: free space"):
         run(toy_spec(), tmp_path / "run")
     monkeypatch.undo()
     assert run(toy_spec(), tmp_path / "run").finished

@@ -1,10 +1,14 @@
 """FLOP counting by hand, and the benchmark's cases; nothing here is timed."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import pytest
 
+from benchmarks.perf import checkpoints
 from benchmarks.perf.cases import SUITES
+from benchmarks.perf.checkpoints import CheckpointOptions
 from benchmarks.perf.flops import matmul_flops
 
 
@@ -42,3 +46,14 @@ def test_cases_name_valid_settings(suite):
     assert len({case.name for case in cases}) == len(cases)
     for case in cases:
         assert case.config().dtype == case.dtype
+
+
+def test_a_checkpoint_writes_only_new_rows(tmp_path):
+    out = tmp_path / "results"
+    options = CheckpointOptions("bsrp_lag", "vision", "debug", 1200, 1, tmp_path, str(out))
+    assert checkpoints.main(options) == 0
+    result = json.loads((out / "checkpoints.json").read_text())
+    row = 2 * 64 * 64 * 3
+    assert result["first_replay_bytes"] >= 1200 * row > 800 * row > result["replay_bytes"] >= 400 * row
+    assert result["new_rows_per_checkpoint"] == 400 and result["learner_bytes"] > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]

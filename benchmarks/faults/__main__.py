@@ -6,7 +6,7 @@ import sys
 
 import tyro
 
-from benchmarks.faults import kills
+from benchmarks.faults import inject, kills
 
 
 def run(arguments: list[str]) -> int:
@@ -16,6 +16,8 @@ def run(arguments: list[str]) -> int:
     )
     if own[:1] == ["kills"]:
         return kills.main(tyro.cli(kills.KillOptions, args=own[1:]), extra)
+    if own[:1] == ["inject"]:
+        return inject.main(tyro.cli(inject.InjectOptions, args=own[1:]))
     print(__doc__, file=sys.stderr)
     return 2
 

@@ -1,0 +1,64 @@
+"""Small environments that go wrong, as tasks: `benchmarks.faults.envs:nan_reward` and `benchmarks.faults.envs:raising`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+from gymnasium.wrappers.time_limit import TimeLimit
+
+EPISODE_ENV_STEPS = 50
+GOOD_EPISODES = 8  # of one environment, before things go wrong
+
+
+class Drift(gymnasium.Env):
+    """A point that the action pushes; beyond 1 it costs. `_fault` is what goes wrong in the middle of later episodes."""
+
+    observation_space = Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = Box(-1.0, 1.0, (2,), np.float32)
+
+    def __init__(self) -> None:
+        self._episodes = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed, options=options)
+        self._position, self._steps = self.np_random.uniform(-1.0, 1.0, 2), 0
+        self._episodes += 1
+        return self._position.astype(np.float32), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self._position = self._position + 0.1 * action
+        self._steps += 1
+        reward = float(action[0])
+        if self._episodes > GOOD_EPISODES and self._steps == EPISODE_ENV_STEPS // 2:
+            reward = self._fault()
+        return self._position.astype(np.float32), reward, False, False, {"cost": float(self._position[0] > 1.0)}
+
+    def _fault(self) -> float:
+        raise NotImplementedError
+
+
+class NaNReward(Drift):
+    """Its reward is not a number, once."""
+
+    def _fault(self) -> float:
+        return float("nan")
+
+
+class Raising(Drift):
+    """Raises, as simulators do that have become unstable."""
+
+    def _fault(self) -> float:
+        raise FloatingPointError("the simulation is unstable")
+
+
+def nan_reward() -> gymnasium.Env:
+    """See NaNReward."""
+    return TimeLimit(NaNReward(), EPISODE_ENV_STEPS)
+
+
+def raising() -> gymnasium.Env:
+    """See Raising."""
+    return TimeLimit(Raising(), EPISODE_ENV_STEPS)

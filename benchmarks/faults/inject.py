@@ -1,0 +1,306 @@
+"""Inject one fault after the other into real training processes and say what happened: a table, and `injected.json`.
+
+Where the run goes on it has to end like one that was left alone, byte for byte without the clocks; where it cannot, it has to say why.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from benchmarks import checkpoint
+from benchmarks.env_faults import FAULTS_FILE
+from benchmarks.faults.process import Training, wait_until, without_clocks
+from benchmarks.ownership import OWNER_FILE
+from benchmarks.provenance import provenance
+from benchmarks.run_folder import CHECKPOINTS
+from benchmarks.status import State
+
+DISK_BYTES = 5 * 2**18  # room for two checkpoints, not for the third
+
+
+@dataclasses.dataclass(frozen=True)
+class InjectOptions:
+    """Faults in real training processes, one after the other."""
+
+    out: Path
+    """Folder for the runs and the report."""
+    only: str = ""
+    """Regular expression: only faults whose name it finds."""
+
+
+class Outcome(NamedTuple):
+    """What a fault led to."""
+
+    fault: str
+    exit_status: int
+    seconds: float  # from the fault to the end of the process
+    as_undisturbed: bool | None  # the finished run's files; None where it cannot or need not finish
+    said: str
+
+
+class Lab:
+    """Where faults are made: a small run that was left alone to compare with, and fresh copies of it."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self._expected: dict[str, bytes] | None = None
+
+    def small(self, name: str, *extra: str, task: str = "SafetyPointGoal1-v0", steps: int = 6000) -> Training:
+        """A run of the debug preset with two environments in processes, in a folder of its own."""
+        run = self.out / name
+        shutil.rmtree(run, ignore_errors=True)
+        often = ("--loop.checkpoint-every", "150", "--loop.num-envs", "2")
+        obs = "coordinates" if task.startswith("Safety") else "default"
+        return Training(run, "bsrp_lag", task, obs, "debug", 0, steps, self.out / "cache", (*often, *extra))
+
+    def cpu(self, name: str, cache: str = "cache") -> Training:
+        """A run of the cpu preset that learns and evaluates soon."""
+        run = self.out / name
+        shutil.rmtree(run, ignore_errors=True)
+        soon = ("--loop.prefill", "500", "--loop.eval-every", "600", "--loop.checkpoint-every", "100000")
+        of_run = ("osrp_lag", "SafetyPointGoal1-v0", "coordinates", "cpu", 0, 10**7)
+        return Training(run, *of_run, self.out / cache, soon)
+
+    def as_undisturbed(self, run: Training) -> bool:
+        """Finish the run; whether its files are those of one that was left alone."""
+        if self._expected is None:
+            undisturbed = self.small("undisturbed")
+            undisturbed.finish()
+            self._expected = without_clocks(undisturbed.out)
+        run.finish()
+        return without_clocks(run.out) == self._expected
+
+
+Injection = Callable[[Lab], Outcome]
+INJECTIONS: dict[str, Injection] = {}
+
+
+def injection(name: str) -> Callable[[Injection], Injection]:
+    """Enter a function into the table."""
+
+    def enter(function: Injection) -> Injection:
+        INJECTIONS[name] = function
+        return function
+
+    return enter
+
+
+def until(process: subprocess.Popen[str], run: Training, condition: Callable[[State, int], bool]) -> None:
+    """Wait until the run's state and simulator steps satisfy the condition. Raises RuntimeError when it ends before."""
+
+    def satisfied() -> bool:
+        status = run.status()
+        return status is not None and status.pid == process.pid and condition(status.state, status.env_steps)
+
+    if not wait_until(process, satisfied):
+        raise RuntimeError(f"the process ended too early:\n{process.communicate()[0]}")
+
+
+def ended(fault: str, process: subprocess.Popen[str], since: float, same: bool | None = None, pattern: str = "") -> Outcome:
+    """The outcome of a process that is ending; `said` is its last line, or the last one that the pattern finds."""
+    said, _ = process.communicate()
+    lines = [line for line in said.strip().splitlines() if re.search(pattern, line)]
+    return Outcome(fault, process.returncode, round(time.perf_counter() - since, 2), same, lines[-1] if lines else "")
+
+
+def _signal(name: str, number: signal.Signals, where: Callable[[State, int], bool], cache: str = "cache") -> None:
+    def inject(lab: Lab) -> Outcome:
+        run = lab.cpu("signal", cache)
+        if cache != "cache":
+            shutil.rmtree(run.cache, ignore_errors=True)
+        process = run.start()
+        until(process, run, where)
+        time.sleep(3.0 if cache != "cache" else 0.3)
+        since = time.perf_counter()
+        process.send_signal(number)
+        return ended(name, process, since)
+
+    INJECTIONS[name] = inject
+
+
+def learning(state: State, env_steps: int) -> bool:
+    """The first updates are done."""
+    return state == "train" and env_steps > 2600
+
+
+for _number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+    _signal(f"{_number.name} while training, preset cpu", _number, learning)
+_signal("SIGTERM while evaluating, preset cpu", signal.SIGTERM, lambda state, _: state == "evaluate")
+_signal("SIGTERM while compiling, preset cpu", signal.SIGTERM, lambda _, env_steps: env_steps >= 2000, "cold-cache")
+
+
+@injection("SIGINT twice, preset cpu, compiling")
+def _twice(lab: Lab) -> Outcome:
+    run = lab.cpu("signal", "cold-cache")
+    shutil.rmtree(run.cache, ignore_errors=True)
+    process = run.start()
+    until(process, run, lambda _, env_steps: env_steps >= 2000)
+    since = time.perf_counter()
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    return ended("", process, since)
+
+
+def _worker(lab: Lab, name: str, number: signal.Signals, *extra: str) -> Outcome:
+    run = lab.small(name, *extra)
+    process = run.start()
+    until(process, run, lambda _, env_steps: env_steps > 2500)
+    since = time.perf_counter()
+    psutil.Process(process.pid).children()[1].send_signal(number)
+    outcome = ended("", process, since, pattern="environment")
+    return outcome._replace(as_undisturbed=lab.as_undisturbed(run))
+
+
+@injection("an environment's process is killed (SIGKILL)")
+def _worker_killed(lab: Lab) -> Outcome:
+    return _worker(lab, "worker-killed", signal.SIGKILL)
+
+
+@injection("an environment's process hangs (SIGSTOP, time limit 5 s)")
+def _worker_hangs(lab: Lab) -> Outcome:
+    return _worker(lab, "worker-hangs", signal.SIGSTOP, "--env-timeout-seconds", "5")
+
+
+@injection("an environment raises in the middle of episodes")
+def _raising(lab: Lab) -> Outcome:
+    run = lab.small("raising", "--max-env-faults", "1000", task="benchmarks.faults.envs:raising", steps=4000)
+    since = time.perf_counter()
+    outcome = ended("", run.start(), since, pattern="finished")
+    lost = len((run.out / FAULTS_FILE).read_text(encoding="utf-8").splitlines())
+    return outcome._replace(said=f"{outcome.said}; {lost} episodes lost, each with its reason in {FAULTS_FILE}")
+
+
+@injection("an environment raises in more episodes than --max-env-faults 5")
+def _raising_too_often(lab: Lab) -> Outcome:
+    run = lab.small("raising-often", "--max-env-faults", "5", task="benchmarks.faults.envs:raising", steps=4000)
+    since = time.perf_counter()
+    return ended("", run.start(), since, pattern="workers failed")
+
+
+@injection("a reward is NaN")
+def _nan(lab: Lab) -> Outcome:
+    run = lab.small("nan", task="benchmarks.faults.envs:nan_reward", steps=10**6)
+    since = time.perf_counter()
+    return ended("", run.start(), since, pattern="diverged")
+
+
+def _half(lab: Lab, name: str, *extra: str) -> Training:
+    """A run that was killed in the middle."""
+    run = lab.small(name, *extra)
+    process = run.start()
+    until(process, run, lambda _, env_steps: env_steps > 3500)
+    process.kill()
+    process.communicate()
+    return run
+
+
+@injection("the newest checkpoint is cut in half")
+def _truncated(lab: Lab) -> Outcome:
+    run = _half(lab, "truncated")
+    newest, _ = checkpoint.find(run.out / CHECKPOINTS)
+    assert newest is not None
+    file = newest / "learner.npz"
+    os.truncate(file, file.stat().st_size // 2)
+    since = time.perf_counter()
+    outcome = ended("", run.start(), since, pattern="damaged")
+    return outcome._replace(as_undisturbed=lab.as_undisturbed(run))
+
+
+@injection("a checkpoint of another version")
+def _version(lab: Lab) -> Outcome:
+    run = _half(lab, "version")
+    for path in (run.out / CHECKPOINTS).glob("[0-9]*"):
+        meta = json.loads((path / checkpoint.META).read_text(encoding="utf-8")) | {"format": 99}
+        (path / checkpoint.META).write_text(json.dumps(meta), encoding="utf-8")
+        names = sorted(file.name for file in path.iterdir() if file.name != checkpoint.SUMS)
+        sums = subprocess.run(["sha256sum", *names], cwd=path, check=True, capture_output=True)
+        (path / checkpoint.SUMS).write_bytes(sums.stdout)
+    since = time.perf_counter()
+    return ended("", run.start(), since)
+
+
+@injection("another configuration on the folder")
+def _configuration(lab: Lab) -> Outcome:
+    run = _half(lab, "configuration")
+    since = time.perf_counter()
+    return ended("", run.start("--cost_limit", "7"), since)
+
+
+@injection("a second process on the folder")
+def _second(lab: Lab) -> Outcome:
+    run = lab.small("second")
+    process = run.start()
+    until(process, run, lambda _, env_steps: env_steps > 1000)
+    since = time.perf_counter()
+    outcome = ended("", run.start(), since)
+    process.communicate()
+    return outcome._replace(as_undisturbed=lab.as_undisturbed(run))
+
+
+@injection("the owner of the folder was killed, same machine")
+def _owner_dead(lab: Lab) -> Outcome:
+    run = _half(lab, "owner-dead")
+    since = time.perf_counter()
+    outcome = ended("", run.start(), since, pattern="takes over")
+    return outcome._replace(as_undisturbed=lab.as_undisturbed(run))
+
+
+@injection("the owner of the folder was killed, on another machine")
+def _owner_elsewhere(lab: Lab) -> Outcome:
+    run = _half(lab, "owner-elsewhere")
+    owner = json.loads((run.out / OWNER_FILE).read_text(encoding="utf-8")) | {"boot": "another kernel", "host": "node7"}
+    (run.out / OWNER_FILE).write_text(json.dumps(owner), encoding="utf-8")
+    since = time.perf_counter()
+    outcome = ended("", run.start(), since, pattern="takes over")
+    return outcome._replace(as_undisturbed=lab.as_undisturbed(run))
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Callable[[], None]]:
+    """A file system of DISK_BYTES at `folder`; yields what makes it large enough. Needs the right to mount."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)], check=True)
+    try:
+        yield lambda: subprocess.run(["mount", "-o", "remount,size=1g", str(folder)], check=True) and None
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@injection("the disk is full, then has room again")
+def _disk(lab: Lab) -> Outcome:
+    with small_disk(lab.out / "disk") as enlarge:
+        run = lab.small("disk/run")
+        since = time.perf_counter()
+        outcome = ended("", run.start(), since, pattern="no space|error")
+        enlarge()
+        return outcome._replace(as_undisturbed=lab.as_undisturbed(run))
+
+
+def main(options: InjectOptions) -> int:
+    """Print and write the table; returns 1 when a run that went on ended otherwise than the undisturbed one."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    lab, outcomes = Lab(options.out), []
+    for name, inject in INJECTIONS.items():
+        if not re.search(options.only, name):
+            continue
+        outcome = inject(lab)._replace(fault=name)
+        outcomes.append(outcome)
+        same = {None: "-", True: "identical", False: "DIFFERENT"}[outcome.as_undisturbed]
+        print(f"{name:<64} exit {outcome.exit_status:>3} after {outcome.seconds:6.2f} s  {same:<9}  {outcome.said}", flush=True)
+    report = {"outcomes": [outcome._asdict() for outcome in outcomes], **provenance()}
+    (options.out / "injected.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return 1 if any(outcome.as_undisturbed is False for outcome in outcomes) else 0

@@ -1,0 +1,117 @@
+"""`python -m benchmarks.perf.checkpoints [--out results/perf]`: bytes and seconds of the checkpoints of a preset with a full replay.
+
+The learner is the preset's. Its replay buffer is filled with random rows to its capacity (mapped to files, as one beyond memory has to
+be) and saved once as a whole; then rows are added and saved as often as in a run, where only new ones are written. Every other
+number is the median of the repeats.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from agents.api import EnvSpec
+from agents.replay import Replay
+from agents.safedreamer.agent import SafeDreamer
+from agents.safedreamer.presets import agent_config
+from benchmarks import checkpoint
+from benchmarks.methods import settings
+from benchmarks.perf.cases import HAZARDS, VECTOR, VISION, random_array
+from benchmarks.provenance import provenance
+from benchmarks.transitions import row_specs
+
+BLOCK = 1000  # rows added at once
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointOptions:
+    """Measure checkpoints of a method's preset."""
+
+    method: str = "osrp_lag"
+    """Method."""
+    obs: str = "vision"
+    """Observation: vision or coordinates."""
+    preset: str = "release"
+    """Preset."""
+    capacity: int | None = None
+    """Transitions that the replay holds; the preset's if not given. The release's 1e6 of images need 50 GB of disk here."""
+    repeats: int = 3
+    """Checkpoints after the first."""
+    scratch: Path = Path(tempfile.gettempdir())
+    """Folder for buffer and checkpoints; removed afterwards."""
+    out: str = ""
+    """Folder for checkpoints.json; printed only if empty."""
+
+
+def fill(replay: Replay, rows: int, block: dict[str, np.ndarray]) -> None:
+    """Add `rows` rows, repeating those of the block."""
+    for index in range(rows):
+        replay.add({name: values[index % BLOCK][None] for name, values in block.items()})
+
+
+def measure(options: CheckpointOptions, folder: Path) -> dict[str, Any]:
+    """Bytes and seconds of the first checkpoint and of those that follow."""
+    obs, layout = (VISION, {}) if options.obs == "vision" else (VECTOR, HAZARDS)
+    env = EnvSpec(obs, 2, 5, 1000, layout, costly=tuple(layout))
+    preset = settings(options.method, options.obs, options.preset)
+    capacity, rows = options.capacity or preset.replay.capacity, preset.loop.checkpoint_every
+    agent = SafeDreamer(agent_config(options.method, options.obs, options.preset), env)
+    state = agent.init(0)
+    block = {name: random_array(spec, (BLOCK,)) for name, spec in row_specs(env).items() if spec.dtype != "bool"}
+    block |= {name: np.zeros(BLOCK, bool) for name in ("is_first", "is_last", "is_terminal")}
+    replay = Replay(row_specs(env), capacity, 1, folder / "buffer")
+    result: dict[str, Any] = {"transitions": capacity, "new_rows_per_checkpoint": rows}
+    print(f"filling the buffer with {capacity:,} transitions", flush=True)
+    fill(replay, capacity, block)
+    costs = []
+    for index in range(1 + options.repeats):
+        if index:
+            fill(replay, rows, block)
+        start = time.perf_counter()
+        before = set((folder / "replay").glob("*"))
+        replay.save(folder / "replay")
+        middle = time.perf_counter()
+        saved = checkpoint.save(folder / "checkpoints", index, {checkpoint.LEARNER: state}, {})
+        end = time.perf_counter()
+        new = set((folder / "replay").glob("*")) - before
+        costs.append((size(new), middle - start, size(saved.iterdir()), end - middle))
+        print("replay {:.3e} bytes {:.2f} s, learner {:.3e} bytes {:.2f} s".format(*costs[-1]), flush=True)
+    replay.close()
+    names = ("replay_bytes", "replay_seconds", "learner_bytes", "learner_seconds")
+    later = np.median(costs[1:], 0)
+    result |= {f"first_{name}": value for name, value in zip(names, costs[0], strict=True)}
+    return result | {name: float(value) for name, value in zip(names, later, strict=True)}
+
+
+def size(paths: Any) -> int:
+    """Bytes of some files."""
+    return sum(path.stat().st_size for path in paths)
+
+
+def main(options: CheckpointOptions) -> int:
+    """Measure, print, and write JSON where asked."""
+    folder = Path(tempfile.mkdtemp(prefix="checkpoints-", dir=options.scratch))
+    try:
+        result = measure(options, folder)
+    finally:
+        shutil.rmtree(folder)
+    print(json.dumps(result, indent=1))
+    if options.out:
+        command = "python -m benchmarks.perf.checkpoints " + " ".join(sys.argv[1:])
+        path = Path(options.out) / "checkpoints.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"command": command, **result, **provenance()}, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(CheckpointOptions, description=__doc__)))
