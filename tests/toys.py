@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 from gymnasium.spaces import Box
 
 from agents.api import EnvSpec, Mode
 from benchmarks.envs import make_env
+from benchmarks.loop import Options, Result, train
+from benchmarks.progress import Silent
 from benchmarks.spec import LoopConfig, ReplayConfig, RunSpec
 
 EPISODE_ENV_STEPS = 20
@@ -139,3 +144,28 @@ def toy_spec(seed: int = 0, steps: int = 600, **loop: Any) -> RunSpec:
         replay=ReplayConfig(capacity=1000),
         agent={"kind": "toy"},
     )
+
+
+def run(spec: RunSpec, out: Path, **options: Any) -> Result:
+    """Train the toy agent."""
+    return train(spec, out, toy_env, ToyAgent, Options(**options))
+
+
+def metric_rows(out: Path) -> list[dict[str, Any]]:
+    """The rows of a run's metrics."""
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def steady(frame: pd.DataFrame, split: str = "train") -> pd.DataFrame:
+    """Records without the clock."""
+    return frame[frame["split"] == split].drop(columns="wall_seconds").reset_index(drop=True)
+
+
+class Listener(Silent):
+    """Keeps what a run says."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)

@@ -248,6 +248,8 @@ class VectorEnv:
 
     def close(self) -> None:
         """End all environments and their processes; may be called again."""
+        for worker in self._workers:
+            worker.ask_to_close()
         while self._workers:
             self._workers.pop().close()
 

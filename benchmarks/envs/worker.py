@@ -152,11 +152,15 @@ class ProcessWorker:
         hint = "; out of memory is the usual cause of SIGKILL" if code == -signal.SIGKILL else ""
         return WorkerError(f"environment {self._index} (process {self.pid}) died: {how}{hint}")
 
-    def close(self) -> None:
-        """End the process: ask, then kill after five seconds."""
+    def ask_to_close(self) -> None:
+        """Let the process end while others are asked."""
         with contextlib.suppress(OSError):  # already gone, which is all that is asked
             self._connection.send(("close",))
         self._connection.close()
+
+    def close(self) -> None:
+        """End the process: ask, then kill after five seconds."""
+        self.ask_to_close()
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -188,6 +192,9 @@ class InlineWorker:
         """The result of the last request."""
         del timeout_seconds
         return self._result
+
+    def ask_to_close(self) -> None:
+        """Nothing to wait for."""
 
     def close(self) -> None:
         """Close the environment."""

@@ -1,0 +1,81 @@
+"""Environments that fail in a run: replaced, recorded, counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import gymnasium
+import pytest
+
+from benchmarks.envs import VectorEnv, make_env
+from benchmarks.faults.process import without_clocks
+from benchmarks.loop import Options, train
+from benchmarks.records import read_records
+from benchmarks.spec import RunFailed
+from benchmarks.status import read_status
+from tests.toys import EPISODE_ENV_STEPS, Listener, Shore, ToyAgent, run, toy_spec
+
+
+class Brittle(Shore):
+    """Breaks in the middle of every third episode of its own."""
+
+    def reset(self, **options):
+        self.episodes = getattr(self, "episodes", -1) + 1
+        return super().reset(**options)
+
+    def step(self, action):
+        if self.steps == 8 and int(self.np_random.bit_generator.state["state"]["state"]) % 3 == 0:
+            raise OSError("the bridge is out")
+        return super().step(action)
+
+
+def brittle_env():
+    return make_env("tests.test_env_faults:brittle", "default", 2)
+
+
+def brittle():
+    return gymnasium.wrappers.TimeLimit(Brittle(), EPISODE_ENV_STEPS)
+
+
+def test_lost_episodes_are_recorded_and_training_goes_on(tmp_path):
+    listener = Listener()
+    result = train(toy_spec(), tmp_path, brittle_env, ToyAgent, Options(reporter=listener, max_env_faults=100))
+    assert result.finished
+    faults = [json.loads(line) for line in (tmp_path / "faults.jsonl").read_text().splitlines()]
+    assert {fault["split"] for fault in faults} == {"train", "eval"}
+    assert all(fault["lost"] and "the bridge is out" in fault["reason"] for fault in faults)
+    assert all(fault["agent_steps"] == 5 for fault in faults)  # the fifth action met it
+    training = read_records(tmp_path).query("split == 'train'")
+    lost = {fault["episode"] for fault in faults if fault["split"] == "train"}
+    assert lost and not lost & set(training["episode"])
+    assert (training["length"] == EPISODE_ENV_STEPS).all()  # nothing of a lost episode is counted with another
+    assert any("environment" in said and "the episode is lost: OSError: the bridge is out" in said for said in listener.said)
+
+
+def test_too_many_lost_environments_end_the_run_with_the_reason(tmp_path):
+    with pytest.raises(RunFailed, match=r"3 environment workers failed, more than --max-env-faults 2 (.|\n)*the bridge is out"):
+        train(toy_spec(), tmp_path, brittle_env, ToyAgent, Options(max_env_faults=2))
+    assert "the bridge is out" in (read_status(tmp_path).last_error or "")
+    assert len((tmp_path / "faults.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_worker_killed_in_training_changes_nothing(tmp_path, monkeypatch):
+    """Out of memory is the usual cause; the episode is played again up to where it was."""
+    spec = toy_spec(env_workers="process", eval_episodes=0, steps=240)
+    run(spec, tmp_path / "whole")
+    original = VectorEnv.step
+
+    def step(self, actions):
+        calls[0] += 1
+        if calls[0] in (7, 22):
+            os.kill(self._workers[calls[0] % 3].pid, signal.SIGKILL)
+        return original(self, actions)
+
+    calls = [0]
+    monkeypatch.setattr(VectorEnv, "step", step)
+    run(spec, tmp_path / "killed")
+    assert without_clocks(tmp_path / "killed") == without_clocks(tmp_path / "whole")
+    faults = [json.loads(line) for line in (tmp_path / "killed" / "faults.jsonl").read_text().splitlines()]
+    assert [(fault["env"], fault["lost"]) for fault in faults] == [(1, False), (1, False)]
