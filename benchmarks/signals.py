@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import socket
+import statistics
 import sys
 import threading
 from collections import deque
@@ -43,8 +44,8 @@ class Stop:
 class OnSignal(Stop):
     """Asks the run to end on SIGTERM, SIGINT, SIGUSR1 or SIGUSR2; a second SIGINT ends the process at once.
 
-    The process has `grace_seconds` to save, or as long as an iteration takes here, and the time that writing the checkpoint needs. For
-    the main thread, as a context manager. `end` ends the process (for tests).
+    The process has `grace_seconds`, or 1.5 times what an iteration usually takes here, to reach the end of its iteration, and then the
+    time that writing the checkpoint needs. For the main thread, as a context manager. `end` ends the process (for tests).
     """
 
     def __init__(self, grace_seconds: float = GRACE_SECONDS, end: Callable[[int], None] = os._exit) -> None:
@@ -96,7 +97,8 @@ class OnSignal(Stop):
 
     def _deadline(self) -> None:
         """End a process that does not come to its next iteration, but never in the middle of a checkpoint."""
-        seconds = max(self._grace_seconds, 1.5 * max(self._recent, default=0.0))
+        usual = statistics.median(self._recent) if self._recent else 0.0  # not the longest: that one compiled
+        seconds = max(self._grace_seconds, 1.5 * usual)
         if self._over.wait(seconds):
             return
         with self._saving:
