@@ -525,6 +525,29 @@ def test_robot_without_a_published_back_camera_looks_both_ways_in_every_frame():
     assert not np.array_equal(first["image"], first["image2"])
 
 
+@pytest.mark.parametrize("name", compat.DRAWING_STRUCTURES)
+def test_arrays_of_drawing_structures_have_elements_of_their_own(name):
+    structure = getattr(compat.mujoco, name)()
+    arrays = {key: value for key in dir(structure) if isinstance(value := getattr(structure, key), np.ndarray)}
+    assert arrays
+    for key, array in arrays.items():
+        numbers = np.arange(1, array.size + 1).reshape(array.shape)
+        array[...] = numbers
+        np.testing.assert_array_equal(getattr(structure, key), numbers)
+
+
+@pytest.mark.gl
+def test_pictures_show_what_the_agent_has_to_find_and_to_avoid():
+    """Safety-Gymnasium puts goals, hazards and vases into groups of shapes that MuJoCo hides unless told otherwise."""
+    env = make_env("SafetyPointGoal2-v0", "vision", 1, render_mode="rgb_array", height=128, width=128)
+    env.reset(seed=0)
+    red, green, blue = np.moveaxis(env.render().astype(int), -1, 0)
+    assert ((green > red + 60) & (green > blue + 60)).sum() > 30  # the goal
+    assert ((blue > red + 60) & (blue > green + 60)).sum() > 100  # hazards
+    assert ((blue > red + 60) & (green > red + 60)).sum() > 30  # vases
+    env.close()
+
+
 @pytest.mark.gl
 @pytest.mark.parametrize("task", [POINT, "SafetyHopperVelocity-v1"])
 def test_render(task):

@@ -1,11 +1,14 @@
 """Import of Safety-Gymnasium 1.0.0 on Python 3.11, and choice of the OpenGL backend; the only file that imports either.
 
-Two obstacles stand between the package and a current Python:
+Three obstacles stand between the package and a current Python:
 - its dataclasses have NumPy arrays as defaults, which Python 3.11 refuses (3.9, its own version, shared them between
   instances). `dataclasses.dataclass` is replaced while the package is imported, keeping the 3.9 meaning, then put back;
 - MuJoCo reads MUJOCO_GL once, when it is imported (already `import gymnasium` does so, through its plugins), and fails then
   if that backend's library is missing. So the backend is chosen when this module is imported, before either: the user's
-  value, else the display, else OSMesa, else EGL, else none (then only images are impossible).
+  value, else the display, else OSMesa, else EGL, else none (then only images are impossible);
+- MuJoCo 2.3.3 was built for NumPy 1. Under NumPy 2 the arrays inside its small structures (not those of model and data) have
+  stride 0: `option.geomgroup[:] = 1` writes one element, and pictures lack goals, hazards and vases. `mend_arrays` restores
+  the strides of the structures that drawing uses.
 """
 
 from __future__ import annotations
@@ -92,9 +95,32 @@ def _import_mujoco() -> ModuleType:
     return mujoco
 
 
+DRAWING_STRUCTURES = ("MjvOption", "MjvCamera", "MjvGeom", "MjvPerturb")
+
+
+def mend_arrays(struct: type) -> None:
+    """Give arrays that are properties of a structure of MuJoCo the strides of consecutive elements, which they have in memory."""
+
+    def mended(getter: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def get(self: Any) -> Any:
+            value = getter(self)
+            if not isinstance(value, np.ndarray) or value.size < 2 or any(value.strides):
+                return value
+            strides = np.empty(value.shape, value.dtype).strides
+            return np.lib.stride_tricks.as_strided(value, strides=strides)
+
+        return get
+
+    for name, attribute in list(vars(struct).items()):
+        if isinstance(attribute, property) and attribute.fget is not None:
+            setattr(struct, name, property(mended(attribute.fget), attribute.fset, attribute.fdel, attribute.__doc__))
+
+
 # Gymnasium-Robotics prints a notice about its Adroit hands at every import; none of our tasks has one.
 farama_notifications.notifications.pop("gymnasium_robotics", None)
 mujoco = _import_mujoco()
+for _name in DRAWING_STRUCTURES:
+    mend_arrays(getattr(mujoco, _name))
 
 
 @functools.cache
