@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from agents.api import Agent, PyTree
-from benchmarks.envs import Fault, VectorEnv
+from benchmarks.envs import Fault, Step, VectorEnv
 from benchmarks.spec import RunFailed
 from benchmarks.transitions import row
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # benchmarks.envs chooses the rendering backend, and has to b
     import gymnasium
 
 MakeEnv: TypeAlias = "Callable[[], gymnasium.Env]"
+OnStep: TypeAlias = Callable[[Step, np.ndarray, Mapping[str, np.ndarray]], None]
 
 EVALUATE = 2  # stream of keys, beside those of the loop
 UNSEEN_EPISODE = 1000  # of the evaluation split: from here on layouts that neither training nor evaluation uses
@@ -124,11 +125,14 @@ def run_episodes(
     on_episode: Callable[[Episode], None] | None = None,
     on_fault: Callable[[Fault], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
+    on_step: OnStep | None = None,
 ) -> list[Episode]:
     """Episodes 0..episodes-1 of the split "eval" of `run_seed`, in order; `on_episode` hears of each as it finishes.
 
     Environment i of E runs episodes i, i + E, ...; those beyond the last are not counted. `on_fault` hears of workers that were
-    replaced; episodes lost with them are left out. Raises Stopped when asked to, and RunFailed when every episode was lost.
+    replaced; episodes lost with them are left out. `on_step` hears of every step, the last included, with the actions [E, A] that
+    followed it and the policy's reports [E] on them (zeros and nothing after the last).
+    Raises Stopped when asked to, and RunFailed when every episode was lost.
     """
     num_envs = min(episodes, MAX_ENVS)
     done: dict[int, Episode] = {}
@@ -141,7 +145,9 @@ def run_episodes(
         while len(done) + len(lost) < episodes:
             if should_stop():
                 raise Stopped
-            actions, carry, _ = agent.act(state, carry, step.obs, step.is_first, jax.random.fold_in(key, count), "eval")
+            actions, carry, info = agent.act(state, carry, step.obs, step.is_first, jax.random.fold_in(key, count), "eval")
+            if on_step is not None:
+                on_step(step, np.asarray(actions), {name: np.asarray(value) for name, value in info.items()})
             step = envs.step(np.asarray(actions))
             count += 1
             tally.forget(step.lost)
@@ -153,6 +159,8 @@ def run_episodes(
                     done[finished.episode] = finished
                     if on_episode is not None:
                         on_episode(finished)
+        if on_step is not None:
+            on_step(step, np.zeros((num_envs, envs.spec.action_dim), np.float32), {})
     if not done:
         raise RunFailed("every evaluation episode was lost: its environment failed")
     return [done[i] for i in sorted(done)]

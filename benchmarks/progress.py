@@ -1,15 +1,19 @@
-"""What a person sees while a run trains: a live line on a terminal, otherwise a plain line every few seconds."""
+"""What a person sees while a run trains, or something else takes long: a live line on a terminal, otherwise plain lines."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections import deque
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import track as rich_track
 
 from benchmarks.status import State, estimated_end
+
+T = TypeVar("T")
 
 
 class Snapshot(NamedTuple):
@@ -185,3 +189,16 @@ class Silent:
 def reporter(label: str, every_seconds: float = 15.0) -> Reporter:
     """A live line when stdout is a terminal, plain lines otherwise."""
     return Live(label) if sys.stdout.isatty() else Lines(label, every_seconds)
+
+
+def track(items: Iterable[T], label: str, total: int, every_seconds: float = 15.0) -> Iterator[T]:
+    """The items, and a bar on a terminal, otherwise a line every few seconds; nothing is printed of what is quicker than that."""
+    if sys.stdout.isatty():
+        yield from rich_track(items, label, total, transient=True)
+        return
+    next_line = time.monotonic() + every_seconds
+    for done, item in enumerate(items):
+        if time.monotonic() >= next_line:
+            print(f"{label}: {done}/{total}", flush=True)
+            next_line = time.monotonic() + every_seconds
+        yield item

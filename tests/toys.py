@@ -57,6 +57,35 @@ def shore() -> gymnasium.Env:
     return gymnasium.wrappers.TimeLimit(Shore(), EPISODE_ENV_STEPS)
 
 
+class PaintedShore(Shore):
+    """Its picture is the brighter the more steps were taken."""
+
+    render_mode = "rgb_array"
+
+    def render(self) -> np.ndarray:
+        return np.full((40, 60, 3), 10 * self.steps, np.uint8)
+
+
+def painted_shore() -> gymnasium.Env:
+    """The same with pictures: `tests.toys:painted_shore`."""
+    return gymnasium.wrappers.TimeLimit(PaintedShore(), EPISODE_ENV_STEPS)
+
+
+class Drifting(PaintedShore):
+    """Draws from a generator that its seed does not determine."""
+
+    drift = np.random.default_rng(0)
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        obs, reward, terminated, truncated, info = super().step(action)
+        return obs, reward + self.drift.normal(), terminated, truncated, info
+
+
+def drifting_shore() -> gymnasium.Env:
+    """An environment that does not repeat itself."""
+    return gymnasium.wrappers.TimeLimit(Drifting(), EPISODE_ENV_STEPS)
+
+
 def costless() -> gymnasium.Env:
     """A standard environment, which reports no cost."""
     return gymnasium.make("Pendulum-v1")

@@ -5,17 +5,22 @@ A policy means nothing on another task or observation than the one it was traine
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import tyro
 
 from benchmarks.cli.common import parse
+from benchmarks.cli.film import Filming
 from benchmarks.spec import BadInput, RunSpec
+
+if TYPE_CHECKING:
+    from benchmarks.evaluate import Episode
 
 PROG = "safedreamer evaluate"
 
@@ -46,6 +51,36 @@ class EvaluateArgs:
     """File for the records; evaluation-TASK-OBS-STEPS.csv, in the run folder if there is one, if not given."""
     workers: Literal["process", "inline"] = "process"
     """One process per environment, or all in this one."""
+    video: bool = False
+    """Write a video of each of the first episodes into a folder named like the records; nothing else changes."""
+    stills: int = 0
+    """Write so many single frames per filmed episode, too; some show a cost if one is incurred."""
+    video_episodes: int = 1
+    """Number of episodes to film; all, if there are fewer."""
+    video_fps: float = 20.0
+    """Frames per second; there is a frame for every agent step."""
+    dream_context: int = 20
+    """Agent steps that the world model sees before it predicts, in videos."""
+    dream_steps: int = 30
+    """Agent steps that it predicts at a time."""
+
+    def filming(self) -> Filming | None:
+        """What to film. Raises BadInput where the numbers make no sense."""
+        for name in ("video_episodes", "video_fps", "dream_context", "dream_steps"):
+            if not getattr(self, name) > 0:
+                raise BadInput(f"{name}={getattr(self, name)} must be positive")
+        if self.stills < 0:
+            raise BadInput(f"stills={self.stills} must not be negative")
+        if not (self.video or self.stills):
+            return None
+        return Filming(
+            self.video,
+            self.stills,
+            min(self.video_episodes, self.episodes),
+            self.video_fps,
+            self.dream_context,
+            self.dream_steps,
+        )
 
 
 class Policy(NamedTuple):
@@ -66,9 +101,10 @@ def main(args: Sequence[str]) -> int:
         raise BadInput(f"episodes={chosen.episodes} must be at least 1")
     if (chosen.run is None) == (chosen.official is None):
         raise BadInput("give either a run folder or --official FILE")
+    filming = chosen.filming()
     policy = _of_file(chosen) if chosen.official is not None else _of_run(chosen)
     out = chosen.out or _default_out(policy)
-    run(policy, out, chosen.episodes, chosen.workers)
+    run(policy, out, chosen.episodes, chosen.workers, filming)
     return 0
 
 
@@ -156,11 +192,14 @@ def _default_out(policy: Policy) -> Path:
     return Path(name) if policy.official else policy.source.parents[1] / name
 
 
-def run(policy: Policy, out: Path, episodes: int, workers: Literal["process", "inline"]) -> None:
-    """Run the episodes, write them to `out` (replacing it) and print them."""
+def run(
+    policy: Policy, out: Path, episodes: int, workers: Literal["process", "inline"], filming: Filming | None = None
+) -> None:
+    """Run the episodes, write them to `out` (replacing it) and print them; then film some, into the folder `out` without suffix."""
+    from benchmarks.cli.film import film_episodes, open_stage
     from benchmarks.evaluate import evaluation_key, mean_return_cost, run_episodes
-    from benchmarks.records import EVAL, EpisodeRecord, RecordWriter
     from benchmarks.run import environment, official_agent, trained_agent
+    from benchmarks.video.traces import Recorder
 
     spec = policy.spec
     make, env_spec = environment(spec)
@@ -168,26 +207,42 @@ def run(policy: Policy, out: Path, episodes: int, workers: Literal["process", "i
         agent, state = official_agent(policy.source, env_spec, spec.agent, policy.stoch)
     else:
         agent, state = trained_agent(spec, policy.source, env_spec)
-    print(f"{spec.method} on {spec.task} ({spec.obs}) after {policy.env_steps:,} simulator steps", flush=True)
-    print(f"{'episode':>8} {'return':>9} {'cost':>8} {'length':>7}")
-    began = time.perf_counter()
-    done = run_episodes(
-        agent,
-        state,
-        make,
-        run_seed=spec.seed,
-        episodes=episodes,
-        key=evaluation_key(spec.seed, policy.env_steps),
-        workers=workers,
-        on_episode=lambda e: print(f"{e.episode:>8} {e.return_:>9.2f} {e.cost:>8.1f} {e.length:>7}", flush=True),
-    )
-    mean_return, mean_cost = mean_return_cost(done)
-    print(f"{'mean':>8} {mean_return:>9.2f} {mean_cost:>8.1f}")
+    after = f"{spec.method} on {spec.task} ({spec.obs}) after {policy.env_steps:,} simulator steps"
+    with contextlib.ExitStack() as stack:
+        stage = (
+            stack.enter_context(open_stage(spec)) if filming else None
+        )  # before the episodes: what is missing is said at once
+        recorder = Recorder(filming.episodes) if filming else None
+        print(after, flush=True)
+        print(f"{'episode':>8} {'return':>9} {'cost':>8} {'length':>7}")
+        began = time.perf_counter()
+        done = run_episodes(
+            agent,
+            state,
+            make,
+            run_seed=spec.seed,
+            episodes=episodes,
+            key=evaluation_key(spec.seed, policy.env_steps),
+            workers=workers,
+            on_episode=lambda e: print(f"{e.episode:>8} {e.return_:>9.2f} {e.cost:>8.1f} {e.length:>7}", flush=True),
+            on_step=recorder.add if recorder else None,
+        )
+        mean_return, mean_cost = mean_return_cost(done)
+        print(f"{'mean':>8} {mean_return:>9.2f} {mean_cost:>8.1f}")
+        _write(policy, out, done, round(time.perf_counter() - began, 2))
+        if filming and stage and recorder:
+            film_episodes(filming, stage, agent, state, env_spec, recorder.traces(), after, out.with_suffix(""))
+
+
+def _write(policy: Policy, out: Path, done: list[Episode], wall_seconds: float) -> None:
+    """Records of evaluation episodes, in place of an older file."""
+    from benchmarks.records import EVAL, EpisodeRecord, RecordWriter
+
+    spec = policy.spec
     out.unlink(missing_ok=True)
-    wall = round(time.perf_counter() - began, 2)
     of_run = (spec.run_id, spec.method, spec.task, spec.obs, spec.seed, EVAL)
     with RecordWriter(out) as writer:
         for e in done:
             steps = (policy.env_steps, policy.agent_steps)
-            writer.write(EpisodeRecord(*of_run, e.episode, *steps, e.return_, e.cost, e.length, wall))
-    print(f"wrote {out}")
+            writer.write(EpisodeRecord(*of_run, e.episode, *steps, e.return_, e.cost, e.length, wall_seconds))
+    print(f"wrote {out}", flush=True)

@@ -1,4 +1,4 @@
-"""Images of a MuJoCo model: the robot's front and back camera, or any named one.
+"""Images of a MuJoCo model: the robot's front and back camera, any named one, or an overview from above.
 
 Camera poses are those of Safety-Gymnasium's development version from 2023-09-30 on, which the SafeDreamer release was trained
 with (package 1.0.0 has no `vision_back` camera, and narrower front cameras on Car and Racecar). They are set on the model's one
@@ -22,6 +22,9 @@ import numpy as np
 from benchmarks.envs.compat import GL_HELP, MissingGLError, mujoco
 
 MAX_GEOMS = 1000  # room in the scene; the fullest task has fewer than 150
+OVERVIEW = "overview"  # of `View.camera`: the free camera that `Renderer.overview` sets up, none of the model's
+OVERVIEW_ELEVATION = -62.0  # degrees; steep enough to see which disc the robot is on
+OVERVIEW_DISTANCE = 2.5  # in half widths of the arena, which then fills a square picture (field of view 45 degrees)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +34,14 @@ class Pose:
     position: tuple[float, float, float]
     quaternion: tuple[float, float, float, float]
     fovy: float
+
+    @property
+    def heading(self) -> float:
+        """Direction of view in the robot's plane, radians to the left of its x axis."""
+        matrix = np.zeros(9)
+        mujoco.mju_quat2Mat(matrix, np.array(self.quaternion))
+        x, y, _ = -matrix.reshape(3, 3)[:, 2]  # cameras look along their negative z axis
+        return float(np.arctan2(y, x))
 
 
 def from_axes(position: Sequence[float], x: Sequence[float], y: Sequence[float], fovy: float) -> Pose:
@@ -120,12 +131,24 @@ class Renderer:
         self._options.geomgroup[:] = 1  # all groups, as Safety-Gymnasium shows them
         self._perturb = mujoco.MjvPerturb()
         self._camera = mujoco.MjvCamera()
-        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
 
     def named(self, model: Any, data: Any, camera: str, height: int, width: int) -> np.ndarray:
         """Image [height, width, 3] uint8 of a camera of the model."""
-        return self._image(model, data, model.camera(camera).id, height, width)
+        self._fix(model.camera(camera).id)
+        return self._image(model, data, height, width)
+
+    def overview(self, model: Any, data: Any, half_width: float, height: int, width: int) -> np.ndarray:
+        """Image [height, width, 3] uint8 of the square of `half_width` metres around the origin.
+
+        The camera stands still while the robot is within the square and follows it outside.
+        """
+        robot = data.body("agent").xpos[:2]
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FREE
+        self._camera.lookat[:] = *(robot - np.clip(robot, -half_width, half_width)), 0.0
+        self._camera.distance = OVERVIEW_DISTANCE * (half_width + 0.4)  # a margin for what stands at the edge
+        self._camera.azimuth, self._camera.elevation = 90.0, OVERVIEW_ELEVATION
+        return self._image(model, data, height, width)
 
     def posed(self, model: Any, data: Any, pose: Pose, height: int, width: int) -> np.ndarray:
         """Image [height, width, 3] uint8 of the `vision` camera moved to `pose`."""
@@ -134,11 +157,14 @@ class Renderer:
         model.cam_quat[camera] = pose.quaternion
         model.cam_fovy[camera] = pose.fovy
         mujoco.mj_camlight(model, data)
-        return self._image(model, data, camera, height, width)
+        self._fix(camera)
+        return self._image(model, data, height, width)
 
-    def _image(self, model: Any, data: Any, camera: int, height: int, width: int) -> np.ndarray:
+    def _fix(self, camera: int) -> None:
+        self._camera.type, self._camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, camera
+
+    def _image(self, model: Any, data: Any, height: int, width: int) -> np.ndarray:
         self._gl.make_current()
-        self._camera.fixedcamid = camera
         everything = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(model, data, self._options, self._perturb, self._camera, everything, self._scene)
         viewport = mujoco.MjrRect(0, 0, width, height)

@@ -122,7 +122,7 @@ def make_env(
             float32 [D], see `observations.py`; "default": the simulator's own flat observation, which "lidar" is too.
         action_repeat: simulator steps per action.
         render_mode: "rgb_array" to use `render()`, with the named camera of the model (default "fixedfar", "track" for velocity
-            tasks) and the size in pixels.
+            tasks; navigation tasks also have "overview", the whole arena from above) and the size in pixels.
     Raises:
         ValueError: unknown task, observation, render mode, or a repeat below 1.
         MissingGLError: images are wanted and OpenGL is missing (at the first reset).

@@ -178,9 +178,19 @@ class Navigation:
         lidar = self._lidar if self._lidar is not None else self._simulator_obs()
         return {"observation": np.asarray(lidar)}
 
+    @property
+    def heading(self) -> float:
+        """Where the front camera looks, radians to the left of the robot's x axis; known after a reset that images follow."""
+        assert self._poses, "asked before a reset of an environment with images"
+        return self._poses[0].heading
+
     def render(self) -> np.ndarray:
         assert self._renderer is not None and self._view is not None, "rendered before the first reset"
-        return self._renderer.named(self._task.model, self._task.data, *self._view)
+        camera, height, width = self._view
+        model, data = self._task.model, self._task.data
+        if camera == cameras.OVERVIEW:
+            return self._renderer.overview(model, data, max(map(abs, self._task.placements_conf.extents)), height, width)
+        return self._renderer.named(model, data, camera, height, width)
 
     def close(self) -> None:
         if self._renderer is not None:

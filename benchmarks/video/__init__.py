@@ -1,0 +1,1 @@
+"""Pictures of evaluation episodes: what the simulator shows, what the agent sees, and what its world model expects."""

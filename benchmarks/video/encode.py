@@ -1,0 +1,100 @@
+"""Frames into files: H.264 in an mp4, or a GIF where there is no ffmpeg, and PNG for single frames.
+
+A video lies under its final name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import imageio.v2 as imageio
+import imageio_ffmpeg
+import numpy as np
+from PIL import Image
+
+Add = Callable[[Image.Image], None]
+QUALITY = "27"  # constant rate factor of H.264; text stays sharp, ten seconds take about half a megabyte
+MOST_BITS = "900k"  # per second, which only noisy pictures reach (of world models that have learned nothing)
+GIF_SHRINK = 2  # GIFs are large: half the width and height
+
+
+def ffmpeg() -> str | None:
+    """The ffmpeg to use: that of IMAGEIO_FFMPEG_EXE, of the package imageio-ffmpeg, or of the system; None if there is none."""
+    try:
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError:
+        return None
+
+
+def video_path(folder: Path, name: str) -> Path:
+    """Where the video goes; its suffix says what can be written here."""
+    return folder / f"{name}{'.gif' if ffmpeg() is None else '.mp4'}"
+
+
+@contextlib.contextmanager
+def video(path: Path, frames_per_second: float) -> Iterator[Add]:
+    """Yields the function that adds a frame; all frames must have one size, with sides that are multiples of 16."""
+    temporary = path.with_name(f".{path.name}.tmp{path.suffix}")
+    writer = _gif if path.suffix == ".gif" else _mp4
+    try:
+        with writer(temporary, frames_per_second) as add:
+            yield add
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _mp4(path: Path, frames_per_second: float) -> Iterator[Add]:
+    options = ["-crf", QUALITY, "-maxrate", MOST_BITS, "-bufsize", MOST_BITS, "-preset", "medium", "-movflags", "+faststart"]
+    writer: Any = imageio.get_writer(
+        path, format="FFMPEG", mode="I", fps=frames_per_second, codec="libx264", quality=None, ffmpeg_params=options
+    )
+
+    def add(frame: Image.Image) -> None:
+        with warnings.catch_warnings():
+            # The first frame starts ffmpeg. JAX warns of every fork; this one only sets its group and becomes ffmpeg.
+            warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+            writer.append_data(np.asarray(frame))
+
+    with contextlib.closing(writer):
+        yield add
+
+
+@contextlib.contextmanager
+def _gif(path: Path, frames_per_second: float) -> Iterator[Add]:
+    frames: list[Image.Image] = []
+
+    def add(frame: Image.Image) -> None:
+        frames.append(_palette(frame.reduce(GIF_SHRINK)))
+
+    yield add
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=round(1000 / frames_per_second), loop=0)
+
+
+def still(path: Path, frame: Image.Image) -> None:
+    """One frame as a PNG of 256 colours."""
+    _palette(frame).save(path, optimize=True)
+
+
+def _palette(frame: Image.Image) -> Image.Image:
+    return frame.quantize(256, dither=Image.Dither.NONE)
+
+
+def still_rows(costs: np.ndarray, count: int) -> list[int]:
+    """At most `count` rows of an episode with costs [T+1], evenly spread; where there are costs, half of them moved to such rows."""
+    length = len(costs)
+    rows = np.unique(((np.arange(count) + 0.5) * length / count).astype(int)) if count else np.zeros(0, int)
+    costly = np.flatnonzero(costs > 0)
+    if not len(costly) or not len(rows):
+        return rows.tolist()
+    moved = costly[np.unique(np.linspace(0, len(costly) - 1, min(len(costly), -(-len(rows) // 2))).round().astype(int))]
+    free = rows.tolist()
+    for row in moved.tolist():
+        free.remove(min(free, key=lambda other: abs(other - row)))
+    return sorted({*free, *moved.tolist()})

@@ -1,0 +1,98 @@
+"""How pictures look: colours with one meaning everywhere, fonts, and a few shapes.
+
+Colours are of Okabe and Ito ("Color Universal Design", 2008), which stay apart under the common colour-vision deficiencies. What is
+true is filled, in a lighter tone; what is predicted is an outline, in the full one.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+Color: TypeAlias = tuple[int, int, int]
+
+BACKGROUND: Color = (255, 255, 255)
+PANEL: Color = (246, 246, 244)
+INK: Color = (30, 30, 30)
+FAINT: Color = (118, 118, 118)
+LINE: Color = (205, 205, 205)
+COST: Color = (213, 94, 0)  # vermillion
+REWARD: Color = (0, 158, 115)  # bluish green, as the goal that earns it
+DREAM: Color = (0, 0, 0)  # what is predicted and no particular thing
+SMALL, MEDIUM, LARGE = 14, 17, 24  # pixels
+
+
+class Kind(NamedTuple):
+    """How one kind of object is drawn."""
+
+    color: Color
+    shape: str  # disc, diamond or square
+
+
+KINDS: dict[str, Kind] = {  # blue hazards and a green goal, as the simulator shows them
+    "goal": Kind(REWARD, "diamond"),
+    "hazards": Kind((0, 114, 178), "disc"),
+    "vases": Kind((86, 180, 233), "square"),
+    "buttons": Kind((230, 159, 0), "disc"),
+    "push_box": Kind((200, 180, 20), "square"),
+    "gremlins": Kind((204, 121, 167), "square"),
+    "pillars": Kind((118, 118, 118), "disc"),
+    "circle": Kind(REWARD, "disc"),
+    "walls": Kind((118, 118, 118), "square"),
+    "sigwalls": Kind((118, 118, 118), "square"),
+}
+OTHER = Kind((118, 118, 118), "disc")
+
+
+@functools.cache
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font, of so many pixels; it knows Latin letters only."""
+    return ImageFont.load_default(size)
+
+
+def tint(color: Color, share: float = 0.4) -> Color:
+    """The colour mixed with white: `share` of it."""
+    r, g, b = (round(255 - share * (255 - value)) for value in color)
+    return r, g, b
+
+
+def text(image: Image.Image, xy: tuple[float, float], words: str, size: int, color: Color = INK, anchor: str = "la") -> None:
+    """Words at a point; `anchor` as Pillow's: la left top, ra right top, mm middle."""
+    ImageDraw.Draw(image).text(xy, words, fill=color, font=font(size), anchor=anchor)
+
+
+def badge(image: Image.Image, xy: tuple[int, int], words: str, background: Color, color: Color) -> None:
+    """Words on a coloured plate, 24 pixels high, whose left top corner is at a point."""
+    draw, (x, y) = ImageDraw.Draw(image), xy
+    width = draw.textlength(words, font=font(SMALL))
+    draw.rectangle((x, y, x + width + 16, y + 23), fill=background)
+    draw.text((x + 8, y + 12), words, fill=color, font=font(SMALL), anchor="lm")
+
+
+def mark(draw: ImageDraw.ImageDraw, kind: Kind, xy: tuple[float, float], radius: float, filled: bool, width: int = 2) -> None:
+    """One object: filled (true) or outlined (predicted)."""
+    x, y = xy
+    fill, outline = (tint(kind.color), None) if filled else (None, kind.color)
+    if kind.shape == "disc":
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill, outline=outline, width=width)
+    elif kind.shape == "square":
+        side = 0.85 * radius
+        draw.rectangle((x - side, y - side, x + side, y + side), fill=fill, outline=outline, width=width)
+    else:
+        corners = [(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)]
+        draw.polygon(corners, fill=fill, outline=outline, width=width)
+
+
+def fitted(picture: np.ndarray, size: int) -> Image.Image:
+    """A picture [h, w, c] uint8 in a square of `size`: small ones enlarged with their pixels kept, the rest left blank."""
+    array = np.repeat(picture, 3, -1) if picture.shape[-1] == 1 else picture[..., :3]
+    image = Image.fromarray(np.ascontiguousarray(array))
+    scale = size / max(image.size)
+    resample = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
+    image = image.resize((round(image.width * scale), round(image.height * scale)), resample)
+    square = Image.new("RGB", (size, size), PANEL)
+    square.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
+    return square

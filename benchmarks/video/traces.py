@@ -1,0 +1,62 @@
+"""What some of the evaluation's episodes consisted of: every row seen, every action taken, every report of the policy.
+
+A video is made afterwards, by repeating the actions in an environment that renders, so that filming cannot change the evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.envs import Step
+from benchmarks.transitions import row
+
+
+class EpisodeTrace(NamedTuple):
+    """One episode: replay rows and `env_steps` [T+1, ...] (see `benchmarks.transitions.row`), the policy's reports [T]."""
+
+    episode: int
+    rows: dict[str, np.ndarray]
+    info: dict[str, np.ndarray]
+
+    @property
+    def returns(self) -> np.ndarray:
+        """Return so far [T+1]."""
+        return np.cumsum(self.rows["reward"], dtype=np.float64)
+
+    @property
+    def costs(self) -> np.ndarray:
+        """Cost so far [T+1]."""
+        return np.cumsum(self.rows["cost"], dtype=np.float64)
+
+    @property
+    def env_steps(self) -> np.ndarray:
+        """Simulator steps so far [T+1]."""
+        return np.cumsum(self.rows["env_steps"])
+
+
+class Recorder:
+    """Keeps episodes 0..episodes-1 of `benchmarks.evaluate.run_episodes`, whichever environments run them."""
+
+    def __init__(self, episodes: int) -> None:
+        self._rows: dict[int, list[dict[str, np.ndarray]]] = {index: [] for index in range(episodes)}
+        self._info: dict[int, list[dict[str, np.ndarray]]] = {index: [] for index in range(episodes)}
+
+    def add(self, step: Step, actions: np.ndarray, info: Mapping[str, np.ndarray]) -> None:
+        """One step of all environments, the actions [E, A] taken after it and the policy's reports [E] on them."""
+        rows = row(step, actions, truncation_is_terminal=False) | {"env_steps": step.env_steps}
+        for i, episode in enumerate(step.episode.tolist()):
+            if episode in self._rows:
+                self._rows[episode].append({name: values[i] for name, values in rows.items()})
+                if not step.is_last[i]:
+                    self._info[episode].append({name: np.asarray(values)[i] for name, values in info.items()})
+
+    def traces(self) -> list[EpisodeTrace]:
+        """The episodes, in order; all of them must have ended."""
+        return [EpisodeTrace(index, _stack(rows), _stack(self._info[index])) for index, rows in self._rows.items()]
+
+
+def _stack(dicts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.stack([d[name] for d in dicts]) for name in dicts[0]}
