@@ -198,7 +198,7 @@ def test_the_map_is_turned_so_that_the_robot_looks_up():
     np.testing.assert_allclose(pixels(picture, look.tint(look.KINDS["hazards"].color)).mean(0), [150, 225], atol=1.0)
     true = np.zeros(16)
     true[4] = 1.0  # the same direction
-    bar = pixels(lidar.draw(300, {"hazards": true}, None, -np.pi / 2), look.tint(look.KINDS["hazards"].color, 0.55))
+    bar = pixels(lidar.draw(300, {"hazards": true}, None, -np.pi / 2), look.tint(look.KINDS["hazards"].color))
     across, down = bar.mean(0)
     assert down > 200 and 150 < across < 190
 
@@ -221,7 +221,7 @@ def test_lidar_bars_point_to_their_bins():
     true[4], said[8] = 1.0, 0.5  # to the left, and behind
     picture = lidar.draw(300, {"hazards": true}, {"hazards": said})
     color = look.KINDS["hazards"].color
-    across, down = pixels(picture, look.tint(color, 0.55)).mean(0)
+    across, down = pixels(picture, look.tint(color)).mean(0)
     assert across < 100 and 150 < down < 190  # bin 4 is just beyond the left
     across, down = pixels(picture, color).mean(0)
     assert down > 180 and 150 < across < 190
@@ -231,7 +231,7 @@ def test_lidar_bars_point_to_their_bins():
 @pytest.mark.parametrize("now", [0, 3, 7])
 def test_a_strip_tells_nothing_of_later_steps(now):
     true = np.array([0.0, 1.0] * 4)
-    bars = pixels(strip.draw(160, 60, look.COST, true, None, now, None), look.tint(look.COST, 0.6))
+    bars = pixels(strip.draw(160, 60, look.COST, true, None, now, None), look.tint(look.COST, look.BAR))
     columns = np.unique(bars[:, 0] // 20) if len(bars) else []
     assert list(columns) == [t for t in range(now + 1) if true[t]]
 
@@ -324,6 +324,17 @@ def test_a_gif_where_there_is_no_ffmpeg(tmp_path, monkeypatch):
     with Image.open(path) as gif:
         assert (path.suffix, gif.format, gif.n_frames, gif.size) == (".gif", "GIF", 5, (32, 24))  # pyright: ignore[reportAttributeAccessIssue]
         assert gif.info["duration"] == 50
+
+
+def test_stills_keep_the_colours_that_mean_something(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = Image.fromarray(rng.integers(0, 256, (200, 200, 3)).astype(np.uint8))
+    colors = sorted(look.meaningful())
+    for i, color in enumerate(colors):
+        frame.putpixel((i, 0), color)
+    encode.still(tmp_path / "still.png", frame)
+    with Image.open(tmp_path / "still.png") as kept:
+        assert [kept.convert("RGB").getpixel((i, 0)) for i in range(len(colors))] == colors
 
 
 def test_a_video_that_fails_leaves_nothing(tmp_path):

@@ -17,6 +17,8 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
+from benchmarks.video import look
+
 Add = Callable[[Image.Image], None]
 QUALITY = "27"  # constant rate factor of H.264; text stays sharp, ten seconds take about half a megabyte
 MOST_BITS = "900k"  # per second, which only noisy pictures reach (of world models that have learned nothing)
@@ -83,7 +85,12 @@ def still(path: Path, frame: Image.Image) -> None:
 
 
 def _palette(frame: Image.Image) -> Image.Image:
-    return frame.quantize(256, dither=Image.Dither.NONE)
+    """The frame in 256 colours: those that mean something, exactly, and the others as they fit."""
+    meant = list(look.meaningful())
+    fitting = (frame.quantize(256 - len(meant)).getpalette() or [])[: 3 * (256 - len(meant))]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*fitting, *(value for color in meant for value in color)])
+    return frame.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def still_rows(costs: np.ndarray, count: int) -> list[int]:

@@ -40,7 +40,7 @@ def draw(
                 outer = inner + (0.92 * width) * float(np.clip(value, 0.0, 1.0))
                 corners = _wedge(large, i, len(readings), inner, outer, heading)
                 if filled:
-                    canvas.polygon(corners, fill=look.tint(kind.color, 0.55))
+                    canvas.polygon(corners, fill=look.tint(kind.color))
                 elif value > 0.02:  # less is a line on the ring
                     canvas.line([*corners, corners[0]], fill=kind.color, width=2 * DETAIL)
         _circle(canvas, large, inner)

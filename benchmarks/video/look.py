@@ -22,6 +22,7 @@ LINE: Color = (205, 205, 205)
 COST: Color = (213, 94, 0)  # vermillion
 REWARD: Color = (0, 158, 115)  # bluish green, as the goal that earns it
 DREAM: Color = (0, 0, 0)  # what is predicted and no particular thing
+BAR = 0.6  # tone of bars, for `tint`
 SMALL, MEDIUM, LARGE = 14, 17, 24  # pixels
 
 
@@ -57,6 +58,13 @@ def tint(color: Color, share: float = 0.4) -> Color:
     """The colour mixed with white: `share` of it."""
     r, g, b = (round(255 - share * (255 - value)) for value in color)
     return r, g, b
+
+
+def meaningful() -> set[Color]:
+    """Colours that stand for something, with the tones they are used in."""
+    things = {kind.color for kind in (*KINDS.values(), OTHER)}
+    bars = {tint(color, BAR) for color in (COST, REWARD)}
+    return {COST, REWARD, INK, FAINT, BACKGROUND, PANEL, *things, *map(tint, things), *bars}
 
 
 def text(image: Image.Image, xy: tuple[float, float], words: str, size: int, color: Color = INK, anchor: str = "la") -> None:

@@ -39,7 +39,7 @@ def draw(
     for t in range(now + 1):
         if true[t] != 0:
             top, bottom = sorted((y(0.0), y(float(true[t]))))
-            canvas.rectangle((t * step, top, max(t * step + 1, (t + 1) * step - 1), bottom), fill=look.tint(color, 0.6))
+            canvas.rectangle((t * step, top, max(t * step + 1, (t + 1) * step - 1), bottom), fill=look.tint(color, look.BAR))
     if predicted is not None:
         for t in range(1, now + 1):
             if np.isfinite(predicted[t - 1 : t + 1]).all() and (seen is None or not seen[t]):
