@@ -54,8 +54,9 @@ class Recorder:
                     self._info[episode].append({name: np.asarray(values)[i] for name, values in info.items()})
 
     def traces(self) -> list[EpisodeTrace]:
-        """The episodes, in order; all of them must have ended."""
-        return [EpisodeTrace(index, _stack(rows), _stack(self._info[index])) for index, rows in self._rows.items()]
+        """The episodes that ended, in order; those lost with their environment did not."""
+        ended = [index for index, rows in self._rows.items() if rows and rows[-1]["is_last"]]
+        return [EpisodeTrace(index, _stack(self._rows[index]), _stack(self._info[index])) for index in ended]
 
 
 def _stack(dicts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
