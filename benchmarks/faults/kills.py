@@ -130,7 +130,7 @@ def main(options: KillOptions, extra: Sequence[str]) -> int:
     """Print and write the report; returns 1 when a file differs or the run ended before half of the kills."""
     options.out.mkdir(parents=True, exist_ok=True)
     kills, equal = kill_and_resume(options, extra)
-    settings = {name: str(value) if isinstance(value, Path) else value for name, value in dataclasses.asdict(options).items()}
+    settings = {name: value for name, value in dataclasses.asdict(options).items() if name != "out"}
     report = {
         "settings": settings,
         "extra": list(extra),
@@ -138,7 +138,9 @@ def main(options: KillOptions, extra: Sequence[str]) -> int:
         "equal": equal,
         **provenance(),
     }
-    (options.out / "kills.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (options.out / f"kills-{options.method}-{options.obs}.json").write_text(
+        json.dumps(report, indent=1) + "\n", encoding="utf-8"
+    )
     for name, same in equal.items():
         print(f"{name}: {'identical' if same else 'DIFFERENT'} after {len(kills)} kills")
     return 0 if all(equal.values()) and 2 * len(kills) >= options.kills else 1

@@ -1,0 +1,70 @@
+"""`python -m benchmarks.faults report DIR...`: the reports of kills and injected faults as one page of Markdown tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+INTRODUCTION = """# Faults made on purpose
+
+Real training processes are killed, starved and fed with nonsense; a run that goes on has to end with the `episodes.csv` and
+`metrics.jsonl` of one that was left alone, columns of time apart. Made by the commands below; the JSON files beside this page hold
+commit, versions and machine.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportOptions:
+    """Write README.md beside the reports."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """Folder with kills-*.json and injected.json."""
+
+
+def kills_table(report: dict[str, Any]) -> list[str]:
+    """Command, verdict and one row per kill."""
+    settings, kills = report["settings"], report["kills"]
+    flags = [
+        f"--{name} {value}" for name, value in settings.items() if name not in ("out", "mapped", "kills", "task", "preset")
+    ]
+    flags += ["--mapped"] if settings["mapped"] else []
+    verdict = ", ".join(f"`{name}` {'identical' if same else 'DIFFERENT'}" for name, same in report["equal"].items())
+    lines = [f"## {settings['method']}, {settings['obs']}: {len(kills)} kills, {verdict}", ""]
+    lines += [f"    python -m benchmarks.faults kills --out DIR {' '.join(flags)} -- {' '.join(report['extra'])}", ""]
+    lines += ["| kill | after | while in state | simulator steps | of the checkpoint it left |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {i} | {kill['seconds']:.1f} s | {kill['state']} | {kill['env_steps']:,} | {kill['checkpoint']:,} |"
+        for i, kill in enumerate(kills, 1)
+    ]
+    return [*lines, ""]
+
+
+def injected_table(report: dict[str, Any]) -> list[str]:
+    """One row per fault."""
+    lines = ["## Other faults", "", "    python -m benchmarks.faults inject --out DIR", ""]
+    lines += ["| fault | exit status | after | finished run | what was said |", "|---|---|---|---|---|"]
+    verdict = {None: "", True: "identical", False: "DIFFERENT"}
+    for outcome in report["outcomes"]:
+        said = re.sub(r"(/[\w.-]+)+/", "", outcome["said"]).replace("|", "/")  # where it was tried is no one's business
+        seconds, finished = f"{outcome['seconds']:.1f} s", verdict[outcome["as_undisturbed"]]
+        lines.append(f"| {outcome['fault']} | {outcome['exit_status']} | {seconds} | {finished} | {said} |")
+    return [*lines, ""]
+
+
+def main(options: ReportOptions) -> int:
+    """Write the page."""
+    lines: list[str] = [INTRODUCTION]
+    for path in sorted(options.folder.glob("kills-*.json")):
+        lines += kills_table(json.loads(path.read_text(encoding="utf-8")))
+    injected = options.folder / "injected.json"
+    if injected.is_file():
+        lines += injected_table(json.loads(injected.read_text(encoding="utf-8")))
+    page = options.folder / "README.md"
+    page.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    print(f"wrote {page}")
+    return 0
