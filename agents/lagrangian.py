@@ -7,7 +7,7 @@ caller decides otherwise.
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -119,6 +119,8 @@ class AugmentedConfig:
     """Relative growth of mu per update."""
     penalty_max: float = 1.0
     """Upper bound of mu."""
+    driven_by: Literal["imagined", "episode"] = "imagined"
+    """What moves the multiplier: imagined cost returns at every update (release), or the real cost of each training episode."""
 
     def __post_init__(self):
         if self.penalty_init <= 0:
@@ -152,6 +154,26 @@ def augmented_penalty(state: AugmentedState, excess: jax.Array) -> jax.Array:
 
 def update_augmented(config: AugmentedConfig, state: AugmentedState, excess: jax.Array) -> AugmentedState:
     """lambda <- max(0, lambda + mu g);  mu <- clip(mu (1 + growth), mu, max)."""
-    multiplier = jnp.maximum(0.0, state.multiplier + state.penalty * excess)
-    penalty = jnp.clip(state.penalty * (1.0 + config.penalty_growth), state.penalty, config.penalty_max)
-    return AugmentedState(multiplier, penalty)
+    return AugmentedState(move_multiplier(state, excess).multiplier, grow_penalty(config, state).penalty)
+
+
+def move_multiplier(state: AugmentedState, excess: jax.Array) -> AugmentedState:
+    """lambda <- max(0, lambda + mu g); the penalty coefficient stays."""
+    return state._replace(multiplier=jnp.maximum(0.0, state.multiplier + state.penalty * excess))
+
+
+def grow_penalty(config: AugmentedConfig, state: AugmentedState) -> AugmentedState:
+    """mu <- clip(mu (1 + growth), mu, max); the multiplier stays."""
+    return state._replace(penalty=jnp.clip(state.penalty * (1.0 + config.penalty_growth), state.penalty, config.penalty_max))
+
+
+def imagined_excess(
+    episode_cost: jax.Array | float, cost_limit: float, *, episode_length: float, discount_horizon: float, summed: int
+) -> jax.Array | float:
+    """An episode's excess over the cost limit in the units of imagined cost returns, g = (J - b) * S * T / L.
+
+    A cost of c per agent step makes an episode of L agent steps cost J = c L, and a discounted return c T with the discount 1 - 1/T,
+    of which the imagined constraint sums S (the horizon when pessimistic, else 1): S c T = J * S T / L. So penalty coefficients
+    mean the same whether imagined or real costs move the multiplier. Ours, not the release's.
+    """
+    return (episode_cost - cost_limit) * (summed * discount_horizon / episode_length)

@@ -121,6 +121,10 @@ _NOT_IDENTITY = frozenset(
     ["steps", "preset", "init_from", "replay.directory", "loop.log_every", "loop.checkpoint_every", "loop.env_workers"]
 )
 
+# Settings that specs of before lack -> the value that says what was done before they existed. A spec without one is read as having
+# that value, and at that value a setting is no part of the identity: runs from before keep their id, load and continue.
+_BEFORE: Mapping[str, Any] = {"agent.augmented.driven_by": "imagined"}
+
 
 def choose(kind: str, name: str, valid: Iterable[str]) -> str:
     """`name` if it is valid; otherwise BadInput with the nearest valid names, or all of them when none is near."""
@@ -145,7 +149,8 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def identity_of(data: Mapping[str, Any]) -> dict[str, Any]:
     """Flat settings that decide the result, of a spec given as `to_dict` writes it."""
-    return {key: value for key, value in flatten(data).items() if key not in _NOT_IDENTITY}
+    flat = flatten(data)
+    return {k: v for k, v in flat.items() if k not in _NOT_IDENTITY and not (k in _BEFORE and v == _BEFORE[k])}
 
 
 def diff(a: RunSpec | Mapping[str, Any], b: RunSpec | Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -155,7 +160,7 @@ def diff(a: RunSpec | Mapping[str, Any], b: RunSpec | Mapping[str, Any]) -> dict
     """
     left, right = (x.identity() if isinstance(x, RunSpec) else identity_of(x) for x in (a, b))
     names = sorted(left.keys() | right.keys())
-    pairs = {name: (left.get(name, "absent"), right.get(name, "absent")) for name in names}
+    pairs = {name: tuple(side.get(name, _BEFORE.get(name, "absent")) for side in (left, right)) for name in names}
     return {name: (x, y) for name, (x, y) in pairs.items() if x != y}
 
 
@@ -173,8 +178,12 @@ def from_dict(data: Mapping[str, Any], agent_type: type) -> RunSpec:
 
 
 def build(cls: Any, data: Mapping[str, Any], prefix: str = "") -> Any:
-    """A (nested) dataclass from plain values; every field must be present and known, so that old files never load half."""
+    """A (nested) dataclass from plain values; every field must be present and known, so that old files never load half.
+
+    Only what `_BEFORE` lists may be missing.
+    """
     names = [field.name for field in dataclasses.fields(cls)]
+    data = {name: _BEFORE[f"{prefix}{name}"] for name in names if f"{prefix}{name}" in _BEFORE} | dict(data)
     _check_names(cls.__name__, data, names, prefix)
     hints = get_type_hints(cls)
     return cls(**{name: _value(hints[name], data[name], f"{prefix}{name}.") for name in names})

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from agents.lagrangian import AugmentedConfig
 from agents.safedreamer import agent as agent_module
 from agents.safedreamer import learner, networks
 from agents.safedreamer.agent import SafeDreamer
@@ -88,7 +89,7 @@ def test_every_variant_acts_and_updates(method: str, obs: str):
         assert jax.tree.structure(before) == jax.tree.structure(after)
         assert [(x.shape, x.dtype) for x in jax.tree.leaves(before)] == [(x.shape, x.dtype) for x in jax.tree.leaves(after)]
     assert all(x.shape == () for x in metrics.values())
-    report = {f"plan/{x}" for x in ("safe_fraction", "ret", "cost", "spread")}
+    report = {f"plan/{x}" for x in ("safe_fraction", "none_safe", "ret", "cost", "spread")}
     assert report & set(info) == (report if agent.config.act_with == "planner" else set())
     assert ("cost_critic/loss" in metrics) == agent.config.use_cost
     assert ("augmented/multiplier" in metrics) == (method == "bsrp_lag")
@@ -199,7 +200,9 @@ def test_plan_is_carried_and_reset(planner: SafeDreamer):
     action, carry, info = act(planner, state, carry, 0, "eval", first=True)
     assert carry.plan.shape == (ENVS_PER_CALL, planner.config.planner.horizon + 1, 2)
     np.testing.assert_allclose(action, np.clip(carry.plan[:, 0], -1, 1))  # the first row of the mean is executed
-    assert ((np.asarray(info["plan/safe_fraction"]) >= 0) & (np.asarray(info["plan/safe_fraction"]) <= 1)).all()
+    safe = np.asarray(info["plan/safe_fraction"])
+    assert ((safe >= 0) & (safe <= 1)).all()
+    np.testing.assert_array_equal(info["plan/none_safe"], safe == 0)
 
 
 def test_evaluation_takes_the_mode(background: SafeDreamer):
@@ -221,6 +224,44 @@ def test_only_training_episodes_move_the_multiplier(planner: SafeDreamer, backgr
     assert float(planner.end_episode(state, 500.0, 4000).pid.multiplier) == 0.0
     other = background.init(0)
     assert background.end_episode(other, 500.0, 6000) is other
+
+
+def driven_by_episodes(cost_source: str) -> SafeDreamer:
+    """BSRP-Lag with an imagination horizon of 5, cost horizon of 20 agent steps and 250 agent steps an episode."""
+    config = tiny("bsrp_lag", augmented=AugmentedConfig(0.5, 1e-3, penalty_growth=0.1, driven_by="episode"))
+    imagination = dataclasses.replace(config.imagination, cost_discount_horizon=20.0)
+    model = dataclasses.replace(config.model, cost_source=cost_source)
+    return SafeDreamer(dataclasses.replace(config, imagination=imagination, model=model), VECTOR)
+
+
+# An excess of 40 is 5 * 20 / 250 as much in imagined units, a quarter of that where hazards count once per 4 simulator steps. Ten
+# updates in 500 agent steps are 5 per episode. With a penalty coefficient of 1e-3 the multiplier moves by 5 * 1e-3 * 16 or 4.
+@pytest.mark.parametrize(("cost_source", "move"), [("head", 0.08), ("geometry", 0.02), ("tracked", 0.02)])
+def test_episodes_move_the_augmented_multiplier_by_hand(cost_source: str, move: float):
+    agent = driven_by_episodes(cost_source)
+    state = agent.init(0)._replace(updates=jnp.int32(10))
+    above, below = agent.end_episode(state, 42.0, 500), agent.end_episode(state, 0.0, 500)
+    np.testing.assert_allclose(above.augmented, [0.5 + move, 1e-3], rtol=1e-6)
+    np.testing.assert_allclose(below.augmented, [0.5 - move * 2 / 40, 1e-3], rtol=1e-6)
+    assert above._replace(augmented=state.augmented) == state
+    unlearned = agent.end_episode(agent.init(0), 42.0, 500)  # no updates were made, so none are due
+    assert float(unlearned.augmented.multiplier) == 0.5
+
+
+def test_updates_leave_a_multiplier_that_episodes_drive():
+    agent = driven_by_episodes("head")
+    state, metrics = agent.update(agent.init(0), replay_batch(VECTOR), jax.random.key(0))
+    np.testing.assert_allclose(state.augmented, [0.5, 1.1e-3], rtol=1e-6)
+    assert float(metrics["augmented/multiplier"]) == 0.5 and float(metrics["augmented/excess"]) != 0.0
+
+
+def test_updates_move_a_multiplier_that_imagination_drives(background: SafeDreamer):
+    before = copied(background.init(0)).augmented
+    state, metrics = background.update(background.init(0), replay_batch(VECTOR), jax.random.key(0))
+    assert float(metrics["augmented/excess"]) != 0.0
+    np.testing.assert_allclose(
+        state.augmented.multiplier, before.multiplier + before.penalty * metrics["augmented/excess"], rtol=1e-6
+    )
 
 
 # One update

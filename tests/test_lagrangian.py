@@ -16,8 +16,11 @@ from agents.lagrangian import (
     AugmentedConfig,
     PIDConfig,
     augmented_penalty,
+    grow_penalty,
+    imagined_excess,
     init_augmented,
     init_pid,
+    move_multiplier,
     scheduled_limit,
     update_augmented,
     update_pid,
@@ -126,6 +129,22 @@ def test_augmented_update_by_hand():
     state = update_augmented(config, init_augmented(config), jnp.float32(3.0))
     np.testing.assert_allclose(state, [0.8, 0.12], rtol=1e-6)  # lambda = u; mu would be 0.15 but is capped
     assert float(update_augmented(config, state, jnp.float32(-100.0)).multiplier) == 0.0
+
+
+def test_an_update_is_a_move_of_the_multiplier_and_growth_of_the_penalty():
+    config = AugmentedConfig(0.5, 0.1, penalty_growth=0.5)
+    state, excess = init_augmented(config), jnp.float32(3.0)
+    np.testing.assert_allclose(move_multiplier(state, excess), [0.8, 0.1], rtol=1e-6)
+    np.testing.assert_allclose(grow_penalty(config, state), [0.5, 0.15], rtol=1e-6)
+    np.testing.assert_array_equal(update_augmented(config, state, excess), grow_penalty(config, move_multiplier(state, excess)))
+
+
+def test_episode_excess_in_imagined_units_by_hand():
+    # 250 steps that cost 0.04 each cost 10; a return of horizon 50 of such steps is 2, and 15 of those sum to 30.
+    units = {"episode_length": 250, "discount_horizon": 50.0, "summed": 15}
+    assert imagined_excess(10.0, 0.0, **units) == pytest.approx(30.0)
+    assert imagined_excess(10.0, 2.0, **units) == pytest.approx(24.0)  # the limit is one of episode cost
+    assert imagined_excess(0.0, 2.0, **units) == pytest.approx(-6.0)
 
 
 @pytest.mark.parametrize("series", ["release", "fast", "tight"])

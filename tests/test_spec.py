@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
@@ -57,6 +58,40 @@ def test_settings_of_another_version_are_refused_by_name():
     data["loop"]["old_setting"] = data["loop"].pop("prefill")
     with pytest.raises(BadInput, match=r"unknown settings \['loop.old_setting'\] and lacks \['loop.prefill'\]"):
         from_dict(data, METHODS["osrp_lag"].config_type)
+
+
+def before(spec: RunSpec) -> dict:
+    """The spec as it was written before `augmented.driven_by` existed."""
+    data = to_dict(spec)
+    del data["agent"]["augmented"]["driven_by"]
+    return data
+
+
+def test_specs_from_before_a_setting_mean_what_was_done_then():
+    spec = spec_of("bsrp_lag")
+    assert from_dict(before(spec), METHODS["bsrp_lag"].config_type) == spec
+    assert diff(before(spec), spec) == {}
+    assert "agent.augmented.driven_by" not in spec.identity()  # so the run id is the one that was hashed without it
+    other = dataclasses.replace(spec.agent, augmented=dataclasses.replace(spec.agent.augmented, driven_by="episode"))
+    changed = dataclasses.replace(spec, agent=other)
+    assert changed.run_id != spec.run_id
+    assert diff(before(spec), changed) == {"agent.augmented.driven_by": ("imagined", "episode")}
+    assert from_dict(to_dict(changed), METHODS["bsrp_lag"].config_type) == changed
+
+
+def test_a_run_from_before_a_setting_loads_and_continues(tmp_path):
+    from benchmarks.run_folder import check, claim, load_spec
+
+    spec = spec_of("bsrp_lag")
+    with claim(spec, tmp_path):
+        (tmp_path / "checkpoints" / "000000000100").mkdir(parents=True)
+    file = tmp_path / "spec.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"spec": before(spec)}))
+    assert load_spec(tmp_path) == spec
+    check(spec, tmp_path)
+    other = dataclasses.replace(spec.agent, augmented=dataclasses.replace(spec.agent.augmented, driven_by="episode"))
+    with pytest.raises(BadInput, match=r"agent\.augmented\.driven_by: there 'imagined', here 'episode'"):
+        check(dataclasses.replace(spec, agent=other), tmp_path)
 
 
 @pytest.mark.parametrize(

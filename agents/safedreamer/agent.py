@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents.api import EnvSpec, Mode
-from agents.lagrangian import update_pid
+from agents.lagrangian import AugmentedState, imagined_excess, move_multiplier, update_pid
 from agents.safedreamer.config import SafeDreamerConfig
 from agents.safedreamer.learner import AgentState, Learner
 from agents.safedreamer.networks import Networks, graphs, init_params, merge
@@ -45,7 +45,10 @@ class SafeDreamer:
         self.cost_scale = steps / config.planner.horizon
         self._act = jax.jit(self._act_impl, static_argnames="mode")
         self._update = jax.jit(self.learner.update, donate_argnums=0)
+        # Episode cost, as the simulator counts it, per unit of predicted cost per agent step.
+        self.episode_cost_per_step = env.episode_agent_steps * (env.action_repeat if config.model.counts_hazards else 1)
         self._end_episode = jax.jit(partial(update_pid, config.pid))
+        self._end_episode_augmented = jax.jit(self._end_episode_augmented_impl)
 
     def networks(self, params: Networks) -> Networks:
         """Modules around parameters, for use inside a traced function."""
@@ -89,6 +92,7 @@ class SafeDreamer:
             mean, std = result.mean[:, 0], result.std[:, 0]
             stochastic = mode == "train" and self.config.planner.action == "sample"
             info = {f"plan/{k}": getattr(result, k) for k in ("safe_fraction", "ret", "cost", "spread")}
+            info["plan/none_safe"] = (result.safe_fraction == 0.0).astype(jnp.float32)
         else:
             mean, std = nets.actor(nets.model.view(belief))
             stochastic = mode == "train" or self.config.actor.eval_action == "sample"
@@ -122,10 +126,27 @@ class SafeDreamer:
     # Learning
 
     def end_episode(self, state: AgentState, cost: float, agent_steps: int) -> AgentState:
-        """PID step on the cost of a finished training episode; other variants ignore it."""
-        if self.config.multiplier != "pid":
-            return state
-        return state._replace(pid=self._end_episode(state.pid, cost, self.config.cost_limit, agent_steps))
+        """Move the multiplier by the cost of a finished training episode, where episodes drive it; other variants ignore it."""
+        if self.config.multiplier == "pid":
+            return state._replace(pid=self._end_episode(state.pid, cost, self.config.cost_limit, agent_steps))
+        if self.config.multiplier == "augmented" and self.config.augmented.driven_by == "episode":
+            return state._replace(augmented=self._end_episode_augmented(state.augmented, state.updates, cost, agent_steps))
+        return state
+
+    def _end_episode_augmented_impl(
+        self, augmented: AugmentedState, updates: jax.Array, cost: jax.Array, agent_steps: jax.Array
+    ) -> AugmentedState:
+        """One step of the multiplier worth as many as an episode has updates, each with the episode's excess."""
+        imagination = self.config.imagination
+        excess = imagined_excess(
+            cost,
+            self.config.cost_limit,
+            episode_length=self.episode_cost_per_step,
+            discount_horizon=imagination.horizon_of_costs,
+            summed=imagination.horizon if self.config.pessimistic else 1,
+        )
+        per_episode = updates / agent_steps * self.env.episode_agent_steps
+        return move_multiplier(augmented, per_episode * excess)
 
     def update(
         self, state: AgentState, batch: Mapping[str, np.ndarray], key: jax.Array

@@ -98,6 +98,11 @@ class ModelConfig:
             f"model.unimix={self.unimix} must lie between 0 and 1: at 0 a KL can be infinite",
         )
 
+    @property
+    def counts_hazards(self) -> bool:
+        """Whether predicted costs count hazards once per agent step, where real costs sum simulator steps."""
+        return self.cost_source in ("geometry", "tracked")
+
 
 @dataclasses.dataclass(frozen=True)
 class ActorConfig:
@@ -169,7 +174,11 @@ class ImaginationConfig:
 
     @property
     def cost_discount(self) -> float:
-        return 1.0 - 1.0 / (self.cost_discount_horizon or self.discount_horizon)
+        return 1.0 - 1.0 / self.horizon_of_costs
+
+    @property
+    def horizon_of_costs(self) -> float:
+        return self.cost_discount_horizon or self.discount_horizon
 
     @property
     def lam_of_costs(self) -> float:
@@ -237,7 +246,8 @@ class SafeDreamerConfig:
     act_with: Literal["actor", "planner"] = "actor"
     """What chooses actions: the actor network or the planner."""
     multiplier: Literal["none", "pid", "augmented"] = "none"
-    """Lagrange multiplier: none, PID on episode costs (planner), augmented Lagrangian on imagined cost returns (actor)."""
+    """Lagrange multiplier: none, PID on episode costs (planner), augmented Lagrangian on imagined cost returns (actor; what moves
+    it is `augmented.driven_by`)."""
     cost_limit: float = 2.0
     """Cost allowed per episode."""
     pessimistic: bool = True

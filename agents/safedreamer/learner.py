@@ -16,7 +16,7 @@ import optax
 from flax import nnx
 
 from agents.finite import count_nonfinite
-from agents.lagrangian import AugmentedState, PIDState, init_augmented, init_pid, update_augmented
+from agents.lagrangian import AugmentedState, PIDState, grow_penalty, init_augmented, init_pid, update_augmented
 from agents.returns import ReturnNormState, discount_weights, init_return_norm, update_return_norm
 from agents.safedreamer.actor_critic import (
     ActorTerms,
@@ -178,7 +178,7 @@ class Learner:
             return objective.terms.loss, (traj, objective)
 
         grads, (traj, (rewards, costs, norm, terms)) = jax.grad(loss, has_aux=True)(params.actor)
-        augmented = update_augmented(config.augmented, state.augmented, terms.excess) if constrained else state.augmented
+        augmented = self._next_augmented(state.augmented, terms.excess)
         metrics = {
             "actor/loss": terms.loss,
             "actor/entropy": terms.entropy.mean(),
@@ -207,6 +207,14 @@ class Learner:
             "metrics": metrics,
         }
         return grads, aux
+
+    def _next_augmented(self, state: AugmentedState, excess: jax.Array) -> AugmentedState:
+        """Multiplier and penalty coefficient after an update; what episodes drive is moved by `SafeDreamer.end_episode` instead."""
+        if self.config.multiplier != "augmented":
+            return state
+        if self.config.augmented.driven_by == "episode":
+            return grow_penalty(self.config.augmented, state)
+        return update_augmented(self.config.augmented, state, excess)
 
     def _critic_step(self, name: str, params: Networks, state: AgentState, view, target, weight):
         """Update one critic and its slow copy: parameters, optimiser state, slow copy, metrics."""
