@@ -70,7 +70,7 @@ def curves(results: Results, config: CurvesConfig | None = None, title: str = ""
                     _draw_training(axes, training, column, look, alone=evaluation.empty)
                     if not evaluation.empty:
                         _draw_evaluation(axes, evaluation, column, look)
-            _cost_axis(cost_axes, limits, config)
+            cost_axis(cost_axes, limits, config)
             _label_panels(reward_axes, cost_axes, style.task_label(task, obs), single=len(tasks) == 1)
             _name_missing(reward_axes, here)
         if title or len(tasks) == 1:
@@ -121,7 +121,7 @@ def _draw_evaluation(axes: Axes, points: pd.DataFrame, column: str, look: style.
                 axes.plot(rest["env_steps"], rest[column], gid="rest", **thin)
 
 
-def _cost_axis(axes: Axes, limits: tuple[float, ...], config: CurvesConfig) -> None:
+def cost_axis(axes: Axes, limits: tuple[float, ...], config: CurvesConfig) -> None:
     """Limit lines, and a scale on which a limit of 2 and the costs of an unsafe method can both be read."""
     for limit in limits:
         axes.axhline(limit, color=style.LIMIT_COLOR, lw=1.1, ls=(0, (4, 3)), zorder=5, gid="cost limit")

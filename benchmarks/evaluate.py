@@ -173,31 +173,40 @@ def mean_return_cost(episodes: Iterable[Episode]) -> tuple[float, float]:
 
 
 class Traces(NamedTuple):
-    """Replay rows [E, T+1, ...] of whole episodes and the policy's reports [E, T]."""
+    """Replay rows [E, T+1, ...] of whole episodes and the policy's reports [E, T], none where it did not act."""
 
     rows: dict[str, np.ndarray]
     info: dict[str, np.ndarray]
 
 
-def play(agent: Agent, state: PyTree, make_env: MakeEnv, run_seed: int, episodes: int, key: jax.Array) -> Traces:
-    """Episodes of the evaluation policy on unseen layouts, at most MAX_ENVS side by side.
+def play(
+    agent: Agent, state: PyTree, make_env: MakeEnv, run_seed: int, episodes: int, key: jax.Array, random: bool = False
+) -> Traces:
+    """Episodes of the evaluation policy on unseen layouts, at most MAX_ENVS side by side; `random` plays uniform actions instead.
 
     All are as long as the shortest: with tasks that only truncate, whole ones.
     """
     parts = []
     for begin in range(0, episodes, MAX_ENVS):
         part = range(begin, min(episodes, begin + MAX_ENVS))
-        parts.append(_play_together(agent, state, make_env, run_seed, part, jax.random.fold_in(key, begin)))
+        parts.append(_play_together(agent, state, make_env, run_seed, part, jax.random.fold_in(key, begin), random))
     return Traces(_join([part.rows for part in parts]), _join([part.info for part in parts]))
 
 
-def _play_together(agent: Agent, state: PyTree, make_env: MakeEnv, run_seed: int, episodes: range, key: jax.Array) -> Traces:
+def _play_together(
+    agent: Agent, state: PyTree, make_env: MakeEnv, run_seed: int, episodes: range, key: jax.Array, random: bool
+) -> Traces:
     """These of the unseen episodes, until the first of them ends."""
     rows, reports = [], []
     with VectorEnv(make_env, len(episodes), run_seed, "eval", "inline", UNSEEN_EPISODE + episodes.start) as envs:
         step, carry = envs.reset(), agent.init_carry(len(episodes))
         while True:
-            actions, carry, info = agent.act(state, carry, step.obs, step.is_first, jax.random.fold_in(key, len(rows)), "eval")
+            act_key = jax.random.fold_in(key, len(rows))
+            if random:
+                shape = (len(episodes), envs.spec.action_dim)
+                actions, info = jax.random.uniform(act_key, shape, minval=-1.0, maxval=1.0), {}
+            else:
+                actions, carry, info = agent.act(state, carry, step.obs, step.is_first, act_key, "eval")
             rows.append(row(step, np.asarray(actions), truncation_is_terminal=False))
             if step.is_last.any():
                 break

@@ -106,6 +106,9 @@ def test_help_of_train_shows_every_setting_with_the_presets_default(capfd):
         (["evaluate", "--official", "nowhere.ckpt"], "--official needs --task"),
         (["evaluate", "--official", "nowhere.ckpt", "--task", "SafetyPointGoal1-v0"], "no such file"),
         (["evaluate", "nowhere", "--episodes", "0"], "episodes=0 must be at least 1"),
+        (["diagnose", "nowhere"], "nowhere is not a run folder"),
+        (["diagnose", "nowhere", "--stride", "0"], "stride=0 must be at least 1"),
+        (["diagnose", "nowhere", "--actions", "none"], "invalid choice 'none'"),
         (["plot", "nowhere", "--out", "x"], "no folder nowhere"),
         (["tasks", "core6"], "did you mean core5"),
         (["demo", "--minutes", "0"], "minutes=0.0 must exceed"),
@@ -269,8 +272,9 @@ def test_train_continue_evaluate_and_plot(tmp_path):
     diagnosed = safedreamer("diagnose", out, "--episodes", 2, "--context", 3, "--horizon", 2)
     assert diagnosed.returncode == 0, diagnosed.stderr
     assert "cost precision" in diagnosed.stdout and (out / "diagnosis-500.csv").read_text().startswith(
-        "quantity,steps_ahead,value"
+        "quantity,predictor,steps_ahead,bin_low,env_steps,value"
     )
+    assert all((out / f"diagnosis-500.{suffix}").stat().st_size > 5000 for suffix in ("png", "pdf"))
 
     plotted = safedreamer("plot", out, "--out", tmp_path / "figures")
     assert plotted.returncode == 0, plotted.stderr

@@ -22,6 +22,7 @@ from agents.nn.distributions import (
     symexp,
     symlog,
     twohot,
+    twohot_above,
     twohot_bins,
     twohot_log_prob,
     twohot_mean,
@@ -63,6 +64,15 @@ def test_twohot_round_trip(x: float, count: int):
 def test_twohot_edges(x: float, bin_: int):
     assert int(twohot(jnp.float32(x), 255).argmax()) == bin_
     assert float(twohot(jnp.float32(x), 255)[bin_]) == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("count", [63, 255])
+@pytest.mark.parametrize("chance", [0.0, 0.3, 1.0])
+def test_probability_of_a_cost_by_hand(count: int, chance: float):
+    """The head that fits costs of 0, 1 and 4 best gives them their probability."""
+    codes = [twohot(jnp.float32(cost), count) for cost in (0.0, 1.0, 4.0)]
+    best = (1 - chance) * codes[0] + chance * (0.75 * codes[1] + 0.25 * codes[2])
+    assert float(twohot_above(jnp.log(best + 1e-12), 0.5)) == pytest.approx(chance, abs=1e-4)
 
 
 def test_untrained_head_predicts_zero():

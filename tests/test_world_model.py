@@ -234,7 +234,18 @@ def test_geometry_reads_the_named_slice_of_the_reconstruction():
     positions = np.asarray(model.decoder(latent.feat)["observation"])[:, HAZARDS].reshape(50, 2, 2)
     expected = (np.hypot(positions[..., 0], positions[..., 1]) <= 0.6).sum(-1)
     np.testing.assert_array_equal(model.cost(untracked(latent)), expected)
-    assert set(expected) != {0}
+    assert set(expected) == {0, 1, 2}
+    np.testing.assert_array_equal(model.cost_probability(untracked(latent)), expected > 0)  # a count, at most 1
+
+
+def test_the_cost_heads_probability_is_that_of_its_own_bins():
+    model = perturbed(CONFIG)
+    latent = model.rssm.initial(50)
+    latent = latent._replace(deter=jnp.asarray(np.random.default_rng(4).normal(size=latent.deter.shape), jnp.float32))
+    assert model.cost_head is not None
+    probs = np.asarray(jax.nn.softmax(model.cost_head(latent.feat)))
+    above = np.expm1(np.linspace(-20, 20, CONFIG.bins)) > 0.5
+    np.testing.assert_allclose(model.cost_probability(untracked(latent)), probs[:, above].sum(-1), rtol=1e-5)
 
 
 def test_without_a_cost_source_costs_are_zero():

@@ -47,6 +47,13 @@ def twohot_log_prob(logits: jax.Array, x: jax.Array) -> jax.Array:
     return (twohot(x, logits.shape[-1]) * jax.nn.log_softmax(logits, -1)).sum(-1)
 
 
+def twohot_above(logits: jax.Array, threshold: float) -> jax.Array:
+    """Probability of the bins above a value: [..., K] -> [...]."""
+    logits = logits.astype(jnp.float32)
+    above = symexp(twohot_bins(logits.shape[-1])) > threshold
+    return jax.nn.softmax(logits, -1) @ above.astype(jnp.float32)
+
+
 def bernoulli_log_prob(logit: jax.Array, x: jax.Array) -> jax.Array:
     """Log-likelihood of x in {0, 1} under a Bernoulli with the given logit."""
     logit = logit.astype(jnp.float32)

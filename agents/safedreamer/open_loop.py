@@ -20,12 +20,14 @@ from agents.safedreamer.world_model import WorldModel
 class OpenLoop(NamedTuple):
     """Predicted observations (images in 0..1, vectors in their own units), reward, cost and values of reward and cost.
 
-    `cost_value` is zero without a cost critic; `hazards` are the tracked positions, of width 0 where none are.
+    `cost_probability` is that of `WorldModel.cost_probability`; `cost_value` is zero without a cost critic; `hazards` are the tracked
+    positions, of width 0 where none are.
     """
 
     obs: dict[str, jax.Array]
     reward: jax.Array
     cost: jax.Array
+    cost_probability: jax.Array
     value: jax.Array
     cost_value: jax.Array
     hazards: jax.Array
@@ -50,4 +52,5 @@ def open_loop(nets: Networks, rows: Mapping[str, jax.Array], context: int, key: 
     feat, view = beliefs.feat, model.view(beliefs)
     cost_value = jnp.zeros(feat.shape[:2]) if nets.cost_critic is None else nets.cost_critic.value(view)
     value = nets.critic.value(view)
-    return OpenLoop(model.decoder(feat), model.reward(feat), model.cost(beliefs), value, cost_value, beliefs.hazards)
+    cost, probability = model.cost(beliefs), model.cost_probability(beliefs)
+    return OpenLoop(model.decoder(feat), model.reward(feat), cost, probability, value, cost_value, beliefs.hazards)

@@ -18,6 +18,7 @@ from agents.nn.distributions import (
     bernoulli_mode,
     categorical_entropy,
     categorical_kl,
+    twohot_above,
     twohot_log_prob,
     twohot_mean,
 )
@@ -111,6 +112,15 @@ class WorldModel(nnx.Module):
             return jnp.zeros(belief.latent.deter.shape[:-1], jnp.float32)
         positions = belief.hazards if self.tracks else self.hazards_in(self.decoder.decode_vectors(belief.feat))
         return hazard_cost(positions, self.config.hazard_radius, self.config.hazard_softness)
+
+    def cost_probability(self, belief: Belief) -> jax.Array:
+        """Probability that arriving costs anything, [...], by the cost head; costs count in whole units.
+
+        A count of hazards has no probability: there it is the (soft) count, at most 1.
+        """
+        if self.cost_head is not None:
+            return twohot_above(self.cost_head(belief.feat), 0.5)
+        return jnp.minimum(self.cost(belief), 1.0)
 
 
 def kl_losses(post_logit: jax.Array, prior_logit: jax.Array, free_nats: float) -> tuple[jax.Array, jax.Array]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
+import math
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from benchmarks.cli.common import parse
+from benchmarks.findings import LAST_SEEN, MEAN, MODEL, Finding, write
 from benchmarks.spec import BadInput
 
 PROG = "safedreamer diagnose"
 SHOWN = (0, 1, 2, 3, 5, 10, 15)  # steps ahead in the printed table; the file has all
+SHOWN_ROWS = 8  # of the history of training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,17 +33,23 @@ class DiagnoseArgs:
     """Observed agent steps before a prediction."""
     horizon: int = 15
     """Predicted agent steps."""
+    stride: int = 5
+    """Agent steps between the starts of two predictions."""
+    actions: Literal["agent", "random"] = "agent"
+    """Who acts: the evaluation policy, or uniform random actions, which meet costs that a safe agent avoids."""
     out: Path | None = None
-    """File for all figures; diagnosis-STEPS.csv in the run folder if not given."""
+    """File for all figures, beside which the pictures go. If not given diagnosis-STEPS.csv in the run folder, with random actions
+    diagnosis-STEPS-random.csv."""
 
 
 def main(args: Sequence[str]) -> int:
-    """Play, predict, print a table and write the file; returns 0."""
+    """Play, predict, print tables, write the file and draw it; returns 0, or the status of the drawing when that fails."""
     chosen = parse(DiagnoseArgs, args, PROG, "Compare what a run's agent predicts with what happens on new layouts.")
-    for name in ("episodes", "context", "horizon"):
+    for name in ("episodes", "context", "horizon", "stride"):
         if getattr(chosen, name) < 1:
             raise BadInput(f"{name}={getattr(chosen, name)} must be at least 1")
     from agents.safedreamer.agent import SafeDreamer
+    from benchmarks.cost_history import cost_history
     from benchmarks.diagnose import diagnose
     from benchmarks.evaluate import evaluation_key, play
     from benchmarks.run import environment, trained_agent
@@ -50,34 +60,84 @@ def main(args: Sequence[str]) -> int:
     agent, state = trained_agent(spec, saved, env_spec)
     if not isinstance(agent, SafeDreamer):
         raise BadInput(f"{spec.method} has no world model of the SafeDreamer family to diagnose")
-    print(
-        f"{spec.method} on {spec.task} ({spec.obs}) after {env_steps:,} simulator steps; {chosen.episodes} episodes", flush=True
-    )
-    traces = play(agent, state, make, spec.seed, chosen.episodes, evaluation_key(spec.seed, env_steps))
+    title = f"{spec.method} on {spec.task} ({spec.obs}) after {env_steps:,} simulator steps"
+    random = chosen.actions == "random"
+    title += ", random actions" if random else ""
+    print(f"{title}; {chosen.episodes} episodes", flush=True)
+    history = cost_history(chosen.run, agent)
+    traces = play(agent, state, make, spec.seed, chosen.episodes, evaluation_key(spec.seed, env_steps), random)
     try:
-        findings = diagnose(agent, state, traces, context=chosen.context, horizon=chosen.horizon, seed=spec.seed)
+        window = {"context": chosen.context, "horizon": chosen.horizon, "stride": chosen.stride}
+        findings = diagnose(agent, state, traces, **window, seed=spec.seed)
     except ValueError as error:
         raise BadInput(str(error)) from error
-    print(table(findings))
-    out = chosen.out or chosen.run / f"diagnosis-{env_steps}.csv"
-    with out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("quantity", "steps_ahead", "value"))
-        writer.writerows(findings)
-    print(f"wrote {out}")
-    return 0
+    print(table(findings), reliability(findings), over_training(history), sep="\n\n")
+    out = chosen.out or chosen.run / f"diagnosis-{env_steps}{'-random' if random else ''}.csv"
+    write(out, [*findings, *history], env_steps)
+    print(f"wrote {out}", flush=True)
+    # Like `safedreamer plot`: the analysis reads files and runs in a process of its own.
+    return subprocess.run([sys.executable, "-m", "analysis.diagnosis", str(out), "--title", title], check=False).returncode
 
 
-def table(findings: Sequence[tuple[str, int, float]]) -> str:
-    """Findings that have steps ahead as columns, then the others one to a line."""
-    by_step: dict[str, dict[int, float]] = {}
+def table(findings: Sequence[Finding]) -> str:
+    """What the model predicts with steps ahead as columns, below it the best guess without a model; then the rest line by line."""
+    by_step: dict[str, dict[str, dict[int, float]]] = {}
     single = []
-    for quantity, steps, value in findings:
-        if steps < 0:
-            single.append(f"{quantity:<58} {value:10.3f}")
-        else:
-            by_step.setdefault(quantity, {})[steps] = value
-    columns = [k for k in SHOWN if any(k in values for values in by_step.values())]
-    lines = [f"{'agent steps ahead':<44}" + "".join(f"{k:>8}" for k in columns)]
-    lines += [f"{name:<44}" + "".join(f"{values[k]:8.3f}" for k in columns) for name, values in by_step.items()]
+    for f in findings:
+        if math.isnan(f.bin_low) and f.steps_ahead >= 0:
+            by_step.setdefault(f.quantity, {}).setdefault(f.predictor, {})[f.steps_ahead] = f.value
+        elif math.isnan(f.bin_low):
+            single.append(f"{f.quantity:<58} {f.value:10.3f}")
+    columns = [k for k in SHOWN if any(k in values[MODEL] for values in by_step.values())]
+    lines = [f"{'agent steps ahead':<52}" + "".join(f"{k:>8}" for k in columns)]
+    for quantity, values in by_step.items():
+        lines.append(_line(quantity, [values[MODEL][k] for k in columns]))
+        others = [values[name] for name in (LAST_SEEN, MEAN) if name in values]  # of two, errors: less is better
+        if others:
+            lines.append(_line("    without a model", [min(other[k] for other in others) for k in columns]))
     return "\n".join([*lines, "", *single])
+
+
+def reliability(findings: Sequence[Finding]) -> str:
+    """The calibration of predicted costs: per bin of predictions its mean, how often a cost followed, and of how many steps."""
+    cells: dict[int, dict[float, dict[str, float]]] = {}
+    what = ""
+    for f in findings:
+        if not math.isnan(f.bin_low):
+            what, _, column = f.quantity.partition(": ")
+            cells.setdefault(f.steps_ahead, {}).setdefault(f.bin_low, {})[column] = f.value
+    if not cells:
+        return "this agent predicts no costs that could be calibrated"
+    lines = [f"{what}: mean prediction -> observed frequency (steps)"]
+    for low in sorted({low for rows in cells.values() for low in rows}):
+        line = f"{low:.1f} to {low + 0.1:.1f}"
+        for rows in cells.values():
+            line += f"{_cell(rows[low]) if low in rows else '-':>24}"
+        lines.append(line)
+    return "\n".join([lines[0], " " * 10 + "".join(f"{f'{k} ahead':>24}" for k in cells), *lines[1:]])
+
+
+def _cell(row: dict[str, float]) -> str:
+    return f"{row['mean prediction']:.2f} -> {row['observed frequency']:.2f} ({row['steps in bin']:.0f})"
+
+
+def over_training(history: Sequence[Finding]) -> str:
+    """The history at some simulator steps, evenly spread: the latest value of each quantity by then."""
+    columns: dict[str, dict[int, float]] = {}
+    for f in history:
+        if f.env_steps >= 0:
+            columns.setdefault(f.quantity.removeprefix("training: "), {})[f.env_steps] = f.value
+    steps = sorted({step for values in columns.values() for step in values})
+    if not steps:
+        return "no metrics of training yet"
+    every = max(1, math.ceil(len(steps) / SHOWN_ROWS))
+    shown = steps[::-1][::every][::-1]
+    lines = [f"{'over training, simulator steps':<52}" + "".join(f"{step:>11,}" for step in shown)]
+    for name, values in columns.items():
+        latest = [max((step for step in values if step <= at), default=None) for at in shown]
+        lines.append(f"{name:<52}" + "".join(f"{'-':>11}" if step is None else f"{values[step]:11.4g}" for step in latest))
+    return "\n".join(lines)
+
+
+def _line(name: str, values: Sequence[float]) -> str:
+    return f"{name:<52}" + "".join(f"{'-':>8}" if math.isnan(value) else f"{value:8.3f}" for value in values)
