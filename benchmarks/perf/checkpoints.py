@@ -106,7 +106,8 @@ def main(options: CheckpointOptions) -> int:
         shutil.rmtree(folder)
     print(json.dumps(result, indent=1))
     if options.out:
-        command = "python -m benchmarks.perf.checkpoints " + " ".join(sys.argv[1:])
+        named = {"method": options.method, "obs": options.obs, "preset": options.preset, "repeats": options.repeats}
+        command = "python -m benchmarks.perf.checkpoints " + " ".join(f"--{name} {value}" for name, value in named.items())
         path = Path(options.out) / "checkpoints.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"command": command, **result, **provenance()}, indent=1) + "\n")
