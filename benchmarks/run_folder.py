@@ -51,7 +51,7 @@ def claim(spec: RunSpec, out: Path, say: Callable[[str], None] = lambda _: None)
     out.mkdir(parents=True, exist_ok=True)
     with own(out, say) as ownership:
         check(spec, out)  # again, now that no one else writes there
-        _write_spec(spec, out)
+        _write_spec(spec, out, say)
         with StatusFile(out, spec, on_beat=ownership.check) as status:
             yield status
 
@@ -114,13 +114,25 @@ def newest(folder: Path) -> Saved:
     return Saved(spec, path, counters["env_steps"], counters["agent_steps"])
 
 
-def _write_spec(spec: RunSpec, out: Path) -> None:
+def _write_spec(spec: RunSpec, out: Path, say: Callable[[str], None]) -> None:
     starts = read_spec(out)["starts"] if (out / SPEC_FILE).is_file() else []
-    starts = [*starts, {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **provenance()}]
+    now = provenance()
+    if starts and (changes := rounding_changes(starts[-1], now)):
+        say(
+            f"since the last start {changes}: the run goes on, but its numbers are rounded otherwise than if it had not changed"
+        )
+    starts = [*starts, {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **now}]
     data = {"run_id": spec.run_id, "spec": to_dict(spec), "starts": starts}
     temporary = out / f".{SPEC_FILE}.tmp"
     temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
     os.replace(temporary, out / SPEC_FILE)
+
+
+def rounding_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What differs between the `provenance` of two starts and decides how sums are rounded (XLA splits them among cores)."""
+    pairs = [(name, before["hardware"].get(name), now["hardware"][name]) for name in ("cpu", "cores", "devices")]
+    pairs += [(name, before["versions"].get(name), now["versions"][name]) for name in ("jax", "jaxlib", "numpy")]
+    return ", ".join(f"{name} changed from {old} to {new}" for name, old, new in pairs if old != new)
 
 
 def rewind(out: Path, positions: Mapping[str, int]) -> None:

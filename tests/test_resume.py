@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.faults.process import without_clocks
 from benchmarks.progress import Silent
+from benchmarks.provenance import provenance
 from benchmarks.records import read_records
 from benchmarks.signals import Stop
 from benchmarks.spec import BadInput
@@ -126,6 +127,18 @@ def damage_newest(out):
     newest = max((out / "checkpoints").glob("[0-9]*"))
     (newest / "learner.npz").write_bytes(b"")
     return newest
+
+
+def test_a_resume_with_other_cores_is_said_to_be_rounded_otherwise(tmp_path, monkeypatch):
+    run(toy_spec(), tmp_path / "run", stop=stop_after(60))
+    listener, now = Listener(), provenance()
+    run(toy_spec(), tmp_path / "run", stop=stop_after(1), reporter=listener)
+    assert not listener.said
+    other = {**now, "hardware": {**now["hardware"], "cores": 99}}
+    monkeypatch.setattr("benchmarks.run_folder.provenance", lambda: other)
+    run(toy_spec(), tmp_path / "run", stop=stop_after(1), reporter=listener)
+    (said,) = listener.said
+    assert f"cores changed from {now['hardware']['cores']} to 99" in said and "rounded otherwise" in said
 
 
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_continued(tmp_path, unbroken):
