@@ -136,6 +136,17 @@ def choose(kind: str, name: str, valid: Iterable[str]) -> str:
     raise BadInput(f"unknown {kind} {name!r}; {hint}")
 
 
+def whole_number(text: str) -> int:
+    """An integer, also as 2e6 or 2_000_000. Raises ValueError for anything else, such as 2.5."""
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a whole number") from error
+    if not value.is_integer():
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(value) if "e" in text.lower() else int(text.removesuffix(".0"))
+
+
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"a": {"b": 1}} -> {"a.b": 1}."""
     flat: dict[str, Any] = {}

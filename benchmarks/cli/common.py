@@ -12,21 +12,10 @@ from typing import Any, TypeVar
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from benchmarks.spec import BadInput
+from benchmarks.spec import BadInput, whole_number
 
 T = TypeVar("T")
 REGISTRY = ConstructorRegistry()
-
-
-def whole_number(text: str) -> int:
-    """An integer, also as 2e6 or 2_000_000. Raises ValueError for anything else, such as 2.5."""
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise ValueError(f"{text!r} is not a whole number") from error
-    if not value.is_integer():
-        raise ValueError(f"{text!r} is not a whole number")
-    return int(value) if "e" in text.lower() else int(text.removesuffix(".0"))
 
 
 @REGISTRY.primitive_rule

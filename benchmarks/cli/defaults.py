@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 
+from agents.api import EnvSpec
 from benchmarks.methods import Settings, settings
 
 
@@ -12,7 +14,14 @@ def task_settings(method: str, task: str, obs: str, preset: str) -> Settings:
     if obs != "coordinates":
         return settings(method, obs, preset)
     from agents.safedreamer.geometry import hazard_radius
+
+    return settings(method, obs, preset, hazard_radius(task_env_spec(task, obs)))
+
+
+@functools.cache
+def task_env_spec(task: str, obs: str, action_repeat: int = 1) -> EnvSpec:
+    """What agents are told of a task. Starts its simulator, once."""
     from benchmarks.envs import env_spec, make_env
 
-    with contextlib.closing(make_env(task, obs)) as env:
-        return settings(method, obs, preset, hazard_radius(env_spec(env)))
+    with contextlib.closing(make_env(task, obs, action_repeat)) as env:
+        return env_spec(env)

@@ -1,0 +1,74 @@
+"""Settings by name, as `safedreamer train` takes them, applied to a method's defaults: `cost_limit`, `planner.horizon`, ...
+
+Values come from YAML, which reads `2e6` as text; they are converted to the field's type or refused, never passed on as they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from benchmarks.methods import Settings
+from benchmarks.spec import BadInput, choose, flatten, whole_number
+
+PARTS = ("loop", "replay")  # of Settings that have a prefix; the agent's settings have none
+
+
+def names(settings: Settings) -> list[str]:
+    """Every setting that can be overridden."""
+    parts = {part: dataclasses.asdict(getattr(settings, part)) for part in PARTS}
+    return list(flatten(dataclasses.asdict(settings.agent))) + list(flatten(parts))
+
+
+def check(settings: Settings, name: str, value: Any) -> tuple[str, Any]:
+    """The setting's name as the configuration spells it, and the value in its type. Raises BadInput, with near names."""
+    spelled = choose("setting", name.replace("-", "_"), names(settings))
+    first, *rest = spelled.split(".")
+    config, path = (getattr(settings, first), rest) if first in PARTS else (settings.agent, [first, *rest])
+    for part in path[:-1]:
+        config = getattr(config, part)
+    return spelled, _convert(get_type_hints(type(config))[path[-1]], value, spelled)
+
+
+def apply(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """`settings` with checked values. Raises ValueError where they do not fit together."""
+    tree: dict[str, Any] = {}
+    for name, value in values.items():
+        first, *rest = name.split(".")
+        at = tree.setdefault(first, {}) if first in PARTS else tree.setdefault("agent", {})
+        path = rest if first in PARTS else [first, *rest]
+        for part in path[:-1]:
+            at = at.setdefault(part, {})
+        at[path[-1]] = value
+    return settings._replace(**{part: _replace(getattr(settings, part), changes) for part, changes in tree.items()})
+
+
+def _replace(config: Any, changes: Mapping[str, Any]) -> Any:
+    """A nested dataclass with changes at any depth; each level checks itself once, with all of them."""
+    return dataclasses.replace(
+        config, **{k: _replace(getattr(config, k), v) if isinstance(v, Mapping) else v for k, v in changes.items()}
+    )
+
+
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise BadInput(f"{name}={value!r} must be one of {', '.join(map(str, get_args(hint)))}")
+        return value
+    if hint is bool and isinstance(value, bool):
+        return value
+    if hint is str and isinstance(value, str):
+        return value
+    if hint in (int, float) and isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            number = whole_number(str(value)) if hint is int else float(value)
+        except ValueError as error:
+            raise BadInput(f"{name}: {error}") from error
+        if math.isfinite(number):
+            return number
+    raise BadInput(f"{name}={value!r} must be {_KINDS.get(hint, hint)}")
+
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}

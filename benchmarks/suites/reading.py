@@ -1,0 +1,215 @@
+"""Suites from YAML, checked on load: every error names file and line.
+
+about: what it compares
+tags: [paper]                       # optional
+preset: release                     # preset, steps, seeds, obs and settings here hold for every block that does not say otherwise
+steps: 2e6                          # simulator steps; the preset's if not given
+seeds: [0, 5, 10]
+runs:
+  - methods: [osrp, osrp_lag]
+    tasks: [core5, my_envs:make]    # task ids, groups of `safedreamer tasks`, environments of your own
+    obs: vision                     # the published observation of each task if not given
+    settings: {loop.num_envs: 2}    # as `safedreamer train` takes them, for the whole block
+    variants:                       # named sets of settings
+      plain: {}
+      short: {planner.horizon: 5}
+    grid:                           # every combination, named after its values
+      cost_limit: [0, 2, 5]
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from benchmarks.methods import METHODS
+from benchmarks.spec import PRESETS, BadInput, choose, whole_number
+from benchmarks.suites.suite import Block, Override, Suite, Variant
+from benchmarks.tasks import OBS, TaskObs
+from benchmarks.tasks import expand as expand_tasks
+
+COMMON = ("preset", "steps", "seeds", "obs", "settings")
+TOP = ("about", "tags", "runs", *COMMON)
+IN_BLOCK = ("methods", "tasks", "variants", "grid", *COMMON)
+SUFFIXES = (".yaml", ".yml")
+
+
+def builtin() -> dict[str, str]:
+    """Names of the built-in suites, with the line that says what each is about."""
+    folder = resources.files("benchmarks.suites")
+    names = sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return {name: load(name).about for name in names}
+
+
+def load(name: str) -> Suite:
+    """A built-in suite by name, or the file of that name. Raises BadInput, with the line for what a file gets wrong."""
+    path = Path(name)
+    if path.suffix in SUFFIXES or path.is_file():
+        try:
+            return parse(path.read_text(encoding="utf-8"), path.stem, name)
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"suite {name} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    folder = resources.files("benchmarks.suites")
+    names = [Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml")]
+    file = folder / f"{choose('suite (a name or a .yaml file)', name, sorted(names))}.yaml"
+    return parse(file.read_text(encoding="utf-8"), name, file.name)
+
+
+def parse(text: str, name: str, source: str) -> Suite:
+    """The suite that the text describes. `source` is what errors call the file."""
+    try:
+        node = yaml.compose(text, yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise BadInput(f"{source}:{mark.line + 1 if mark else 1}: {error.problem or error.context}") from error
+    except yaml.YAMLError as error:
+        raise BadInput(f"{source}: {error}") from error
+    if node is None:
+        raise BadInput(f"{source}:1: an empty file is no suite; it needs runs")
+    return _File(source).suite(node, name)
+
+
+class _File:
+    """Nodes of one file into values; `source` is its name."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def suite(self, node: yaml.Node, name: str) -> Suite:
+        top = self.fields(node, TOP)
+        if "runs" not in top:
+            self.wrong(node, "a suite needs runs: a list of blocks with methods and tasks")
+        common = {key: top[key] for key in COMMON if key in top}
+        blocks = tuple(self.block(item, common) for item in self.items(top["runs"], "runs"))
+        about = self.text(top["about"], "about") if "about" in top else ""
+        tags = tuple(self.text(item, "tags") for item in self.items(top["tags"], "tags")) if "tags" in top else ()
+        return Suite(name, about, tags, blocks, self.source)
+
+    def block(self, node: yaml.Node, common: Mapping[str, yaml.Node]) -> Block:
+        own = self.fields(node, IN_BLOCK)
+        given = {**common, **own}
+        for needed in ("methods", "tasks", "seeds"):
+            if needed not in given:
+                self.wrong(node, f"a block needs {needed}")
+        obs = self.chosen("observation", given["obs"], OBS) if "obs" in given else None
+        settings = [self.settings(part["settings"]) for part in (common, own) if "settings" in part]
+        shared = tuple(override for part in settings for override in part)
+        return Block(
+            methods=self.distinct(given["methods"], "methods", lambda item: self.chosen("method", item, METHODS)),
+            tasks=tuple(dict.fromkeys(x for item in self.items(given["tasks"], "tasks") for x in self.tasks(item, obs))),
+            preset=self.chosen("preset", given["preset"], PRESETS) if "preset" in given else "release",
+            steps=self.number(given["steps"], "steps", 1) if "steps" in given else None,
+            seeds=self.distinct(given["seeds"], "seeds", lambda item: self.number(item, "a seed", 0)),
+            variants=self.variants(given, shared, _line(node)),
+            line=_line(node),
+        )
+
+    def tasks(self, node: yaml.Node, obs: Any) -> tuple[TaskObs, ...]:
+        try:
+            return expand_tasks(self.text(node, "tasks"), obs)
+        except BadInput:
+            raise
+        except ValueError as error:
+            self.wrong(node, str(error), error)
+
+    def variants(self, given: Mapping[str, yaml.Node], shared: tuple[Override, ...], line: int) -> tuple[Variant, ...]:
+        named = [Variant("", (), line)]
+        if "variants" in given:
+            found = self.fields(given["variants"], None)
+            named = [Variant(key, self.settings(value), _line(value)) for key, value in found.items()]
+            if not named:
+                self.wrong(given["variants"], "variants is empty")
+        axes: list[list[Override]] = []
+        if "grid" in given:
+            for key, value in self.fields(given["grid"], None).items():
+                axes.append([Override(key, self.value(item), _line(item)) for item in self.items(value, key)])
+        result = []
+        for variant, point in itertools.product(named, itertools.product(*axes)):
+            parts = [variant.name] if variant.name else []
+            parts += [f"{override.name}={override.value}" for override in point]
+            result.append(Variant(" ".join(parts), (*shared, *variant.overrides, *point), variant.line))
+        return tuple(result)
+
+    def settings(self, node: yaml.Node, prefix: str = "") -> tuple[Override, ...]:
+        """Nested or dotted names: {planner: {horizon: 5}} and {planner.horizon: 5} are the same."""
+        found: list[Override] = []
+        for key, value in self.fields(node, None).items():
+            if isinstance(value, yaml.MappingNode):
+                found += self.settings(value, f"{prefix}{key}.")
+            else:
+                found.append(Override(f"{prefix}{key}", self.value(value), _line(value)))
+        return tuple(found)
+
+    def fields(self, node: yaml.Node, known: Sequence[str] | None) -> dict[str, yaml.Node]:
+        if not isinstance(node, yaml.MappingNode):
+            self.wrong(node, f"expected settings as `name: value`{f' with {known[0]}, {known[1]}, ...' if known else ''}")
+        found: dict[str, yaml.Node] = {}
+        for key, value in node.value:
+            name = self.text(key, "a name")
+            if known is not None:
+                self.chosen("key", key, known)
+            if name in found:
+                self.wrong(key, f"{name} is given twice")
+            found[name] = value
+        return found
+
+    def items(self, node: yaml.Node, what: str) -> list[yaml.Node]:
+        if not isinstance(node, yaml.SequenceNode) or not node.value:
+            self.wrong(node, f"{what} must be a list with at least one item, such as [a, b]")
+        return node.value
+
+    def distinct(self, node: yaml.Node, what: str, read: Any) -> tuple[Any, ...]:
+        values: list[Any] = []
+        for item in self.items(node, what):
+            value = read(item)
+            if value in values:
+                self.wrong(item, f"{what}: {value} is given twice")
+            values.append(value)
+        return tuple(values)
+
+    def chosen(self, kind: str, node: yaml.Node, valid: Any) -> Any:
+        text = self.text(node, kind)
+        try:
+            return choose(kind, text, valid)
+        except BadInput as error:
+            self.wrong(node, str(error), error)
+
+    def number(self, node: yaml.Node, what: str, least: int) -> int:
+        value = self.value(node)
+        try:
+            number = whole_number(str(value))
+        except (ValueError, OverflowError) as error:
+            self.wrong(node, f"{what}: {error}", error)
+        if isinstance(value, bool) or number < least:
+            self.wrong(node, f"{what}={value} must be a whole number of at least {least}")
+        return number
+
+    def text(self, node: yaml.Node, what: str) -> str:
+        value = self.value(node)
+        if not isinstance(value, str):
+            self.wrong(node, f"{what}: {value!r} must be text")
+        return value
+
+    def value(self, node: yaml.Node) -> Any:
+        """A scalar as YAML reads it: text, number, true or false."""
+        if not isinstance(node, yaml.ScalarNode):
+            self.wrong(node, "expected one value, not a list or a mapping")
+        loader = yaml.SafeLoader("")
+        try:
+            return loader.construct_object(node)
+        except ValueError as error:
+            self.wrong(node, str(error), error)
+        finally:
+            loader.dispose()
+
+    def wrong(self, node: yaml.Node, text: str, cause: BaseException | None = None) -> NoReturn:
+        raise BadInput(f"{self.source}:{_line(node)}: {text}") from cause
+
+
+def _line(node: yaml.Node) -> int:
+    return node.start_mark.line + 1

@@ -1,0 +1,135 @@
+"""A suite as a value, and its expansion: methods x tasks x variants x seeds, each a RunSpec.
+
+Nothing here reads files or starts simulators: what a method's defaults are on a task comes in as a function.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.methods import Settings
+from benchmarks.spec import BadInput, RunSpec
+from benchmarks.suites.overrides import apply, check
+from benchmarks.tasks import TaskObs
+
+Defaults = Callable[[str, str, str, str], Settings]  # of (method, task, obs, preset)
+
+
+class Override(NamedTuple):
+    """A setting by name, and the line of the suite's file that says so."""
+
+    name: str
+    value: Any
+    line: int
+
+
+class Variant(NamedTuple):
+    """Overrides under a name that tells them apart from other variants of a method; "" is the method as it is."""
+
+    name: str
+    overrides: tuple[Override, ...]
+    line: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Every combination of these."""
+
+    methods: tuple[str, ...]
+    tasks: tuple[TaskObs, ...]
+    preset: str
+    steps: int | None  # simulator steps; None: the preset's
+    seeds: tuple[int, ...]
+    variants: tuple[Variant, ...]
+    line: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """A named set of runs."""
+
+    name: str
+    about: str
+    tags: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    source: str  # file name, for messages
+
+
+class Entry(NamedTuple):
+    """One run of a suite."""
+
+    spec: RunSpec
+    variant: str
+
+    @property
+    def label(self) -> str:
+        """Method, and variant where there is one."""
+        return label(self.spec.method, self.variant)
+
+    @property
+    def folder_name(self) -> str:
+        """What it is, readable, and its run id."""
+        task = self.spec.task.replace(":", "-").replace("/", "-")
+        parts = (task, self.spec.obs, self.spec.method, _plain(self.variant), f"seed{self.spec.seed}", self.spec.run_id)
+        return "-".join(part for part in parts if part)
+
+
+def label(method: str, variant: str) -> str:
+    """What tables call a method with a variant."""
+    return f"{method} [{variant}]" if variant else method
+
+
+def expand(suite: Suite, defaults: Defaults) -> tuple[Entry, ...]:
+    """The runs of a suite, each once: where variants come to the same configuration, the first one's name stays.
+
+    Raises BadInput that names the line of the suite's file.
+    """
+    cached = functools.cache(defaults)
+    found: dict[str, Entry] = {}
+    for block in suite.blocks:
+        for method in block.methods:
+            for task, obs in block.tasks:
+                for variant in block.variants:
+                    chosen = _settings(suite, block, cached, method, task, obs, variant)
+                    for seed in block.seeds:
+                        entry = _entry(suite, block, chosen, method, task, obs, variant, seed)
+                        found.setdefault(entry.spec.run_id, entry)
+    return tuple(found.values())
+
+
+def _settings(suite: Suite, block: Block, defaults: Defaults, method: str, task: str, obs: str, variant: Variant) -> Settings:
+    line = block.line
+    try:
+        chosen = defaults(method, task, obs, block.preset)
+        values = {}
+        for override in variant.overrides:
+            line = override.line
+            name, value = check(chosen, override.name, override.value)
+            values[name] = value
+        line = variant.line
+        return apply(chosen, values)
+    except ValueError as error:
+        raise BadInput(f"{suite.source}:{line}: {error}") from error
+
+
+def _entry(
+    suite: Suite, block: Block, chosen: Settings, method: str, task: str, obs: str, variant: Variant, seed: int
+) -> Entry:
+    steps = block.steps if block.steps is not None else chosen.steps
+    try:
+        spec = RunSpec(method, task, obs, seed, steps, block.preset, chosen.loop, chosen.replay, chosen.agent)
+    except ValueError as error:
+        raise BadInput(f"{suite.source}:{variant.line}: {error}") from error
+    if spec.replay.directory:  # each run needs one of its own
+        own = str(Path(spec.replay.directory) / spec.run_id)
+        spec = dataclasses.replace(spec, replay=dataclasses.replace(spec.replay, directory=own))
+    return Entry(spec, variant.name)
+
+
+def _plain(name: str) -> str:
+    """A variant's name as part of a file name."""
+    return "".join(c if c.isalnum() or c in "._=+" else "-" for c in name).strip("-")[:80]

@@ -1,0 +1,176 @@
+"""Suites: the built-in ones as the paper has them, a user's own file, and errors that name its line."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+
+import pytest
+
+from benchmarks.methods import settings
+from benchmarks.spec import BadInput
+from benchmarks.suites.reading import builtin, load, parse
+from benchmarks.suites.suite import expand
+
+
+def defaults(method, task, obs, preset):
+    return settings(method, obs, preset)
+
+
+def runs_of(text: str):
+    return expand(parse(textwrap.dedent(text), "mine", "mine.yaml"), defaults)
+
+
+def test_paper20_is_the_papers():
+    entries = expand(load("paper20"), defaults)
+    assert len(entries) == 3 * 20 * 3 == len({entry.folder_name for entry in entries})
+    assert Counter(entry.spec.obs for entry in entries) == {"vision": 3 * 18 * 3, "coordinates": 3 * 2 * 3}
+    assert {entry.spec.seed for entry in entries} == {0, 5, 10}
+    assert {(entry.spec.steps, entry.spec.preset) for entry in entries} == {(2_000_000, "release")}
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("core5", 4 * 5 * 3),
+        ("vector", 5 * 2 * 3),
+        ("velocity", 4 * 6 * 3),
+        ("demo", 4),
+        ("ablation-planner-lagrangian", 8 * 5 * 3),
+        ("ablation-planner-budget", 27 * 3),
+        ("ablation-cost-limit", 3 * 2 * 5 * 3),
+        ("ablation-world-model", 2 * 9 * 3),
+    ],
+)
+def test_every_built_in_suite_expands(name, count):
+    assert len(expand(load(name), defaults)) == count
+    assert builtin()[name]
+
+
+def test_the_ablation_of_planner_and_multiplier_crosses_them():
+    agents = {e.variant: e.spec.agent for e in expand(load("ablation-planner-lagrangian"), defaults)}
+    found = {(a.act_with, a.multiplier, a.planner.feasible_filter) for a in agents.values()}
+    planned = {("planner", multiplier, filtered) for multiplier in ("none", "pid", "augmented") for filtered in (True, False)}
+    assert found == planned | {("actor", "none", True), ("actor", "augmented", True)}
+    assert len({e.spec.loop.action_repeat for e in expand(load("ablation-planner-lagrangian"), defaults)}) == 1
+
+
+def test_a_file_of_ones_own(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        textwrap.dedent("""
+        tags: [quick]
+        preset: debug
+        steps: 2e3
+        seeds: [0, 1]
+        settings: {loop.num-envs: 1}
+        runs:
+          - methods: [osrp, dreamerv3]
+            tasks: [velocity, SafetyPointGoal1-v0]
+            obs: lidar
+            settings: {planner: {horizon: 5}}
+          - methods: [osrp]
+            tasks: [SafetyCarGoal1-v0]
+            steps: 9e3
+            variants:
+              a: {cost_limit: 1}
+              b: {cost_limit: "3"}
+            grid:
+              planner.candidates: [8, 16]
+              replay.capacity: [2e3]
+        """)
+    )
+    suite = load(str(file))
+    entries = expand(suite, defaults)
+    assert (suite.name, suite.tags, len(entries)) == ("mine", ("quick",), 2 * 7 * 2 + 4 * 2)
+    first, last = entries[0].spec, entries[-1]
+    assert (first.steps, first.loop.num_envs, first.agent.planner.horizon, first.obs) == (2000, 1, 5, "lidar")
+    assert last.variant == "b planner.candidates=16 replay.capacity=2e3"
+    assert (last.spec.agent.cost_limit, last.spec.agent.planner.candidates) == (3.0, 16)
+    assert (last.spec.steps, last.spec.replay.capacity, last.spec.obs) == (9000, 2000, "vision")
+    assert last.folder_name.startswith(
+        "SafetyCarGoal1-v0-vision-osrp-b-planner.candidates=16-replay.capacity=2e3-seed1-"
+    ) and last.folder_name.endswith(last.spec.run_id)
+
+
+def test_runs_are_those_of_the_command_line():
+    from benchmarks.cli.train import read
+
+    entry = runs_of("""
+        runs:
+          - {methods: [osrp], tasks: [SafetyPointGoal1-v0], obs: lidar, preset: cpu, seeds: [3], settings: {planner.horizon: 5}}
+    """)[0]
+    line = "--method osrp --task SafetyPointGoal1-v0 --obs lidar --preset cpu --seed 3 --planner.horizon 5"
+    assert entry.spec == read(line.split())[1]
+
+
+def test_equal_configurations_are_one_run():
+    text = "{methods: [osrp], tasks: [SafetyPointGoal1-v0], obs: vision, seeds: [0], grid: {cost_limit: [2, 2.0, 3]}}"
+    assert [entry.variant for entry in runs_of(f"runs: [{text}]")] == ["cost_limit=2", "cost_limit=3"]
+
+
+def test_runs_never_share_a_folder_for_their_replay():
+    text = "{methods: [osrp], tasks: [SafetyPointGoal1-v0], seeds: [0, 1], settings: {replay.directory: scratch}}"
+    entries = runs_of(f"runs: [{text}]")
+    assert [e.spec.replay.directory for e in entries] == [f"scratch/{e.spec.run_id}" for e in entries]
+
+
+BLOCK = "- methods: [osrp]\n  tasks: [SafetyPointGoal1-v0]\n  seeds: [0]"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[osrp]", "[osrp_lga]", "mine.yaml:2: unknown method 'osrp_lga'; did you mean osrp_lag"),
+        (
+            "SafetyPointGoal1",
+            "SafetyPointGaol1",
+            "mine.yaml:3: unknown task 'SafetyPointGaol1-v0'; did you mean",
+        ),
+        ("  seeds: [0]", "  seeds: [0, 0]", "mine.yaml:4: seeds: 0 is given twice"),
+        ("  seeds: [0]", "  seeds: [-1]", "mine.yaml:4: a seed=-1 must be a whole number of at least 0"),
+        ("  seeds: [0]", "  seeds: 0", "mine.yaml:4: seeds must be a list"),
+        ("  seeds: [0]", "  seeds: []", "mine.yaml:4: seeds must be a list with at least one item"),
+        ("  seeds: [0]", "", "mine.yaml:2: a block needs seeds"),
+        ("  seeds: [0]", "  seeds: [0]\n  seed: 3", "mine.yaml:5: unknown key 'seed'; did you mean seeds?"),
+        ("  seeds: [0]", "  seeds: [0]\n  seeds: [1]", "mine.yaml:5: seeds is given twice"),
+        ("  seeds: [0]", "  seeds: [0]\n  steps: 2.5", "mine.yaml:5: steps: '2.5' is not a whole number"),
+        ("  seeds: [0]", "  seeds: [0]\n  preset: fast", "mine.yaml:5: unknown preset 'fast'"),
+        ("  seeds: [0]", "  seeds: [0]\n  obs: visoin", "mine.yaml:5: unknown observation 'visoin'; did you mean vision"),
+        ("  seeds: [0]", "  seeds: [0]\n  settings:\n    planner.horizn: 3", "mine.yaml:6: unknown setting .*planner.horizon"),
+        (
+            "  seeds: [0]",
+            "  seeds: [0]\n  settings: {planner.horizon: much}",
+            "mine.yaml:5: planner.horizon: 'much' is not a whole",
+        ),
+        ("  seeds: [0]", "  seeds: [0]\n  settings: {planner.horizon: yes}", "planner.horizon=True must be a whole number"),
+        ("  seeds: [0]", "  seeds: [0]\n  settings: {planner: 3}", "mine.yaml:5: unknown setting 'planner'"),
+        (
+            "  seeds: [0]",
+            "  seeds: [0]\n  settings: {multiplier: PDI}",
+            "mine.yaml:5: multiplier='PDI' must be one of none, pid",
+        ),
+        ("  seeds: [0]", "  seeds: [0]\n  settings: {cost_limit: .nan}", "mine.yaml:5: cost_limit=nan must be a number"),
+        (
+            "  seeds: [0]",
+            "  seeds: [0]\n  settings: {multiplier: pid}",
+            "mine.yaml:2: multiplier=pid acts through the planner",
+        ),
+        ("  seeds: [0]", "  seeds: [0]\n  settings: {replay.capacity: 3}", "mine.yaml:2: replay.capacity=3 must be at least"),
+        ("  seeds: [0]", "  seeds: [0]\n  grid: {cost_limit: [1, -1]}", "mine.yaml:2: cost_limit=-1.0 must not be negative"),
+        ("  seeds: [0]", "  seeds: [0", "mine.yaml:5: expected ',' or ']'"),
+        ("runs:\n", "", "mine.yaml:1: expected settings"),
+    ],
+)
+def test_mistakes_are_pointed_at(old, new, message):
+    text = f"runs:\n{BLOCK}\n"
+    assert old in text
+    with pytest.raises(BadInput, match=message):
+        expand(parse(text.replace(old, new), "mine", "mine.yaml"), defaults)
+
+
+def test_unknown_suites_come_with_known_ones(tmp_path):
+    with pytest.raises(BadInput, match=r"unknown suite .* 'paper'; did you mean paper20"):
+        load("paper")
+    with pytest.raises(BadInput, match=r"nowhere.yaml cannot be read: No such file"):
+        load(str(tmp_path / "nowhere.yaml"))
