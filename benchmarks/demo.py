@@ -16,8 +16,7 @@ from benchmarks.loop import Options
 from benchmarks.methods import settings
 from benchmarks.progress import reporter
 from benchmarks.run import launch
-from benchmarks.run_folder import SPEC_FILE
-from benchmarks.spec import BadInput, RunSpec
+from benchmarks.spec import SPEC_FILE, BadInput, RunSpec
 
 METHODS = ("osrp", "osrp_lag", "bsrp_lag", "dreamerv3")
 TASK, OBS = "SafetyPointGoal1-v0", "coordinates"

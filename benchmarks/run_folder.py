@@ -24,10 +24,9 @@ from typing import Any, NamedTuple
 from benchmarks import checkpoint, metrics, records
 from benchmarks.ownership import LOCK_FILE, OWNER_FILE, own
 from benchmarks.provenance import provenance
-from benchmarks.spec import BadInput, RunSpec, diff, from_dict, to_dict
+from benchmarks.spec import SPEC_FILE, BadInput, RunSpec, diff, from_dict, to_dict
 from benchmarks.status import StatusFile
 
-SPEC_FILE = "spec.json"
 CHECKPOINTS = "checkpoints"
 REPLAY = "replay"
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.methods import Settings
 from benchmarks.spec import BadInput, RunSpec
+from benchmarks.suites.names import file_name
 from benchmarks.suites.overrides import apply, check
 from benchmarks.tasks import TaskObs
 
@@ -66,21 +67,11 @@ class Entry(NamedTuple):
     variant: str
 
     @property
-    def label(self) -> str:
-        """Method, and variant where there is one."""
-        return label(self.spec.method, self.variant)
-
-    @property
     def folder_name(self) -> str:
         """What it is, readable, and its run id."""
         task = self.spec.task.replace(":", "-").replace("/", "-")
-        parts = (task, self.spec.obs, self.spec.method, _plain(self.variant), f"seed{self.spec.seed}", self.spec.run_id)
+        parts = (task, self.spec.obs, self.spec.method, file_name(self.variant), f"seed{self.spec.seed}", self.spec.run_id)
         return "-".join(part for part in parts if part)
-
-
-def label(method: str, variant: str) -> str:
-    """What tables call a method with a variant."""
-    return f"{method} [{variant}]" if variant else method
 
 
 def expand(suite: Suite, defaults: Defaults) -> tuple[Entry, ...]:
@@ -128,8 +119,3 @@ def _entry(
         own = str(Path(spec.replay.directory) / spec.run_id)
         spec = dataclasses.replace(spec, replay=dataclasses.replace(spec.replay, directory=own))
     return Entry(spec, variant.name)
-
-
-def _plain(name: str) -> str:
-    """A variant's name as part of a file name."""
-    return "".join(c if c.isalnum() or c in "._=+" else "-" for c in name).strip("-")[:80]

@@ -1,0 +1,74 @@
+"""The folders of a plan's runs, written before anything is started: from then on the results folder is all that an executor needs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from benchmarks.spec import SPEC_FILE, RunSpec, to_dict
+from benchmarks.suites.suite import Suite
+from benchmarks.sweep import attempts
+from benchmarks.sweep.members import RUNS, SWEEP_FILE
+from benchmarks.sweep.plan import Plan, Start
+
+
+def prepare(out: Path, suite: Suite, plan: Plan, code: str = "") -> list[Path]:
+    """Write folders for the runs to start, with the new budget of those that grow; returns them in order.
+
+    `code` is the hash of the snapshot that they run from. Runs that are there already are marked as this suite's too.
+    """
+    folders = []
+    for start in plan.start:
+        folder = start.member.folder if start.member else out / RUNS / start.entry.folder_name
+        folder.mkdir(parents=True, exist_ok=True)
+        _describe(folder, suite, start.entry.variant)
+        _freeze(folder, start.entry.spec, start)
+        attempts.add(folder, "submitted", code=code)
+        folders.append(folder)
+    for member in (*plan.running, *plan.done):
+        if suite.name not in member.suites:
+            _describe(member.folder, suite, member.variant)
+    return folders
+
+
+def drop(plan: Plan, suite: str) -> list[Path]:
+    """Take the suite's name from runs that left it, and cancel those that no other suite asks for; returns the cancelled ones.
+
+    Finished runs stay as they are.
+    """
+    cancelled = []
+    for member in plan.left:
+        others = [name for name in member.suites if name != suite]
+        _update(member.folder / SWEEP_FILE, suites=others)
+        if not others and member.standing not in ("done", "cancelled"):
+            attempts.add(member.folder, "cancelled", reason=f"no longer in suite {suite}")
+            cancelled.append(member.folder)
+    return cancelled
+
+
+def _describe(folder: Path, suite: Suite, variant: str) -> None:
+    path = folder / SWEEP_FILE
+    old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    suites = list(dict.fromkeys([*old.get("suites", ()), suite.name]))
+    tags = list(dict.fromkeys([*old.get("tags", ()), *suite.tags]))
+    _update(path, suites=suites, tags=tags, variant=old.get("variant", variant))
+
+
+def _freeze(folder: Path, spec: RunSpec, start: Start) -> None:
+    """The run's spec.json; what is known of earlier starts stays."""
+    path = folder / SPEC_FILE
+    starts = json.loads(path.read_text(encoding="utf-8"))["starts"] if start.member else []
+    _write(path, {"run_id": spec.run_id, "spec": to_dict(spec), "starts": starts})
+
+
+def _update(path: Path, **fields: Any) -> None:
+    old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    _write(path, old | fields)
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

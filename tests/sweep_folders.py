@@ -1,0 +1,42 @@
+"""Run folders as executors and runs leave them, for tests of sweeps: no training."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from benchmarks.methods import settings
+from benchmarks.status import STATUS_FILE, Status, StatusFile
+from benchmarks.suites.reading import parse
+from benchmarks.suites.suite import Entry, Suite, expand
+from benchmarks.sweep import plan, prepare
+from benchmarks.sweep.members import existing
+
+
+def suite(seeds: str = "0, 1, 2", steps: str = "600", name: str = "mine") -> Suite:
+    """Two methods on the toy task."""
+    text = f"{{tags: [toy], preset: debug, steps: {steps}, seeds: [{seeds}]}}"
+    runs = "runs: [{methods: [osrp, dreamerv3], tasks: ['tests.toys:shore']}]"
+    return parse(text[:-1] + f", {runs}}}", name, f"{name}.yaml")
+
+
+def entries(of: Suite) -> tuple[Entry, ...]:
+    return expand(of, lambda method, task, obs, preset: settings(method, obs, preset))
+
+
+def submit(out: Path, of: Suite) -> list[Path]:
+    """Folders of the suite's runs, as a sweep command makes them."""
+    return prepare.prepare(out, of, plan.make_plan(of.name, entries(of), existing(out)))
+
+
+def stand(folder: Path, state: str, silent_seconds: float = 0.0, **fields: Any) -> None:
+    """A status.json in that state, with a heartbeat so long ago."""
+    from benchmarks.run_folder import load_spec
+
+    status: Status = StatusFile(folder, load_spec(folder))._status
+    beat = (datetime.now(UTC) - timedelta(seconds=silent_seconds)).isoformat(timespec="seconds")
+    status = dataclasses.replace(status, state=state, heartbeat=beat, **fields)  # type: ignore
+    (folder / STATUS_FILE).write_text(json.dumps(dataclasses.asdict(status)))
