@@ -29,6 +29,7 @@ from benchmarks.spec import BadInput
 
 FORMAT = 2  # of what a checkpoint holds; another one is refused
 LEARNER, META, SUMS = "learner", "meta.json", "SHA256SUMS"
+KEEP = 2  # checkpoints of a run; one more while it is written
 
 
 class Found(NamedTuple):
@@ -38,7 +39,7 @@ class Found(NamedTuple):
     damaged: tuple[tuple[Path, str], ...]
 
 
-def save(folder: Path, env_steps: int, trees: Mapping[str, PyTree], meta: Mapping[str, Any], keep: int = 2) -> Path:
+def save(folder: Path, env_steps: int, trees: Mapping[str, PyTree], meta: Mapping[str, Any], keep: int = KEEP) -> Path:
     """Write a checkpoint of named pytrees and delete all but the newest `keep`. Waits for the learner.
 
     What fails on the way (a full disk) leaves the checkpoints before it as they were.

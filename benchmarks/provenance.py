@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "mujoco", "gymnasium", "safety-gymnasium")
+SNAPSHOT_FILE = "snapshot.json"  # what is known of the checkout that a copy of the code was made from (sweep/code.py)
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -19,7 +21,12 @@ def provenance() -> dict[str, Any]:
 
 
 def git_state() -> dict[str, Any]:
-    """Commit and whether tracked files differ from it; None for both where the code is no git checkout."""
+    """Commit and whether tracked files differ from it; None for both where the code is no git checkout.
+
+    A snapshot of a sweep knows those of the checkout it was made from, and its own hash.
+    """
+    if (_ROOT / SNAPSHOT_FILE).is_file():
+        return json.loads((_ROOT / SNAPSHOT_FILE).read_text(encoding="utf-8"))
     commit = _git("rev-parse", "HEAD")
     status = _git("status", "--porcelain", "--untracked-files=no") if commit else None
     return {"commit": commit, "dirty": None if status is None else bool(status)}

@@ -36,7 +36,9 @@ def environment(spec: RunSpec) -> tuple[MakeEnv, EnvSpec]:
     """
     custom = get_task(spec.task).custom
     if custom and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # an installed command does not search the folder it runs in; processes inherit this
+        # An installed command does not search the folder it runs in; processes inherit this. Last, so that a checkout there does not
+        # replace the snapshot of the code that a sweep runs.
+        sys.path.append(os.getcwd())
     make = env_factory(spec.task, spec.obs, spec.loop.action_repeat)
     try:
         with contextlib.closing(make()) as env:

@@ -80,7 +80,7 @@ def test_help_of_train_shows_every_setting_with_the_presets_default(capfd):
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        (["trian"], "unknown command 'trian'; did you mean train?"),
+        (["trian"], "unknown command 'trian'; did you mean train, run?"),
         (["train", "--method", "osrp-lag"], "unknown method 'osrp-lag'; did you mean osrp_lag"),
         (["train", "--task", "SafetyPointGaol1-v0"], "did you mean SafetyPointGoal1-v0"),
         (["train", "--obs", "visoin"], "did you mean vision?"),

@@ -14,6 +14,9 @@ from benchmarks.spec import BadInput, RunFailed, choose
 
 COMMANDS = {
     "train": "train a method on a task; the same command again continues it",
+    "sweep": "run a suite; the same command again continues it",
+    "suites": "list the suites",
+    "run": "train the run of a run folder",
     "evaluate": "run episodes with a trained run or with an authors' checkpoint",
     "diagnose": "what the agent of a run predicts against what happens",
     "plot": "curves and tables from run folders",
@@ -22,6 +25,7 @@ COMMANDS = {
     "methods": "list the methods",
     "tasks": "list the tasks",
 }
+ELSEWHERE = {"sweep": "slurm.cli"}  # commands of packages that import this one
 PROG = "safedreamer"
 
 
@@ -42,7 +46,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         name = choose("command", args[0], COMMANDS)
         keep_memory()
-        return importlib.import_module(f"benchmarks.cli.{name}").main(args[1:])
+        return importlib.import_module(ELSEWHERE.get(name, f"benchmarks.cli.{name}")).main(args[1:])
     except BadInput as error:
         print(f"{PROG}: error: {error}", file=sys.stderr)
         return 2

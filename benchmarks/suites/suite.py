@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.methods import Settings
 from benchmarks.spec import BadInput, RunSpec
-from benchmarks.suites.names import file_name
+from benchmarks.suites.names import file_name, label
 from benchmarks.suites.overrides import apply, check
 from benchmarks.tasks import TaskObs
 
@@ -65,6 +65,11 @@ class Entry(NamedTuple):
 
     spec: RunSpec
     variant: str
+
+    @property
+    def label(self) -> str:
+        """Method, and variant where there is one."""
+        return label(self.spec.method, self.variant)
 
     @property
     def folder_name(self) -> str:

@@ -117,13 +117,13 @@ def standing(steps: int, status: Status | None, events: list[Event], now: dateti
 
     A heartbeat says that it runs; all else is decided by what happened last: its own last word or an executor's.
     """
-    if status is not None and status.alive(now):
-        return "running" if not (events and _is_death(events[-1], status)) else "failed"
+    last = events[-1] if events else None
+    if status is not None and status.alive(now) and not _seen_to_end(last, status):
+        return "running"
     if status is not None and status.state == "finished" and status.env_steps >= steps:
         return "done"
     if attempts.cancelled(events):
         return "cancelled"
-    last = events[-1] if events else None
     if last is not None and (status is None or last.since(status.heartbeat)):
         return "failed" if last.failed else "waiting"
     if status is None or status.state in ("stopped", "finished"):
@@ -131,9 +131,9 @@ def standing(steps: int, status: Status | None, events: list[Event], now: dateti
     return "failed" if status.state == "failed" else "stale"
 
 
-def _is_death(event: Event, status: Status) -> bool:
-    """Whether the executor saw the end of the process whose heartbeat still looks fresh."""
-    return event.event == "ended" and event.failed and event.since(status.heartbeat)
+def _seen_to_end(last: Event | None, status: Status) -> bool:
+    """Whether an executor saw the end of the process whose heartbeat still looks fresh."""
+    return last is not None and last.event == "ended" and last.since(status.heartbeat)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,0 +1,77 @@
+"""What a sweep command is about to do, as text: runs, hours, memory, disk."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.spec import BadInput, RunSpec
+from benchmarks.suites.suite import Entry, Suite
+from benchmarks.sweep.members import Member
+from benchmarks.sweep.needs import Estimate, Needs
+from benchmarks.sweep.plan import Plan, Start
+from benchmarks.sweep.rates import Rates
+from benchmarks.sweep.text import amount, columns
+
+
+def preview(suite: Suite, entries: Sequence[Entry], plan: Plan, rates: Rates, needs: dict[str, Needs], out: Path) -> list[str]:
+    """Lines for a person. `needs` holds every run to start, by run id."""
+    counts = ", ".join(f"{count} {kind}" for kind, count in plan.counts().items()) or "nothing to do"
+    lines = [f"suite {suite.name}: {len(entries)} runs ({counts}) in {out}", *_table(plan.start, rates), ""]
+    if plan.start:
+        lines += [_time(plan.start, rates), *_space([needs[start.entry.spec.run_id] for start in plan.start])]
+    lines += [f"cancelled (safedreamer retry brings it back): {member.folder.name}" for member in plan.cancelled]
+    lines += [f"no longer in the suite ({member.standing}): {member.folder.name}" for member in plan.left]
+    return lines
+
+
+def needs_of(starts: Sequence[Start], estimate: Estimate) -> dict[str, Needs]:
+    """Needs by run id. Raises BadInput that names the run whose method and task do not fit."""
+    return {start.entry.spec.run_id: _checked(start.entry.spec, estimate) for start in starts}
+
+
+def _checked(spec: RunSpec, estimate: Estimate) -> Needs:
+    try:
+        return estimate(spec)
+    except ValueError as error:
+        raise BadInput(f"{spec.method} on {spec.task} ({spec.obs}): {error}") from error
+
+
+def _table(starts: Sequence[Start], rates: Rates) -> list[str]:
+    """One line for runs that differ by seed only."""
+    groups: dict[tuple[str, ...], list[Start]] = defaultdict(list)
+    for start in starts:
+        spec = start.entry.spec
+        groups[(start.entry.label, spec.task, spec.obs, f"{spec.steps:,}")].append(start)
+    rows = []
+    for kind, members in groups.items():
+        seeds = " ".join(str(start.entry.spec.seed) for start in members)
+        why = ", ".join(f"{count} {name}" for name, count in Counter(start.why for start in members).items())
+        rows.append((*kind, seeds, why, _hours([_left(start, rates) for start in members])))
+    return columns(("method", "task", "obs", "steps", "seeds", "to start", "hours"), rows) if rows else []
+
+
+def _left(start: Start, rates: Rates) -> float | None:
+    member: Member | None = start.member
+    return rates.hours(start.entry, member.env_steps if member else 0)
+
+
+def _hours(hours: Sequence[float | None]) -> str:
+    known = [value for value in hours if value is not None]
+    return f"{sum(known):.1f}" if len(known) == len(hours) else "unknown"
+
+
+def _time(starts: Sequence[Start], rates: Rates) -> str:
+    hours = [_left(start, rates) for start in starts]
+    known = [value for value in hours if value is not None]
+    text = f"time: {sum(known):.1f} hours of runs, one after another" if known else "time: unknown"
+    if len(known) < len(hours):
+        text += f"; {len(hours) - len(known)} of {len(hours)} runs have no measured rate of their kind in this folder yet"
+    return text
+
+
+def _space(needs: Sequence[Needs]) -> list[str]:
+    largest = max(need.memory for need in needs)
+    total = sum(need.disk for need in needs)
+    return [f"memory: {amount(largest)} for the largest run", f"disk: {amount(total)} for these runs when they are done"]

@@ -1,0 +1,49 @@
+"""Runs one after another in this process, for a debugger or a first look: output on the terminal, Ctrl-C ends the sweep."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from benchmarks.cli import main
+from benchmarks.signals import EXIT_STOPPED
+from benchmarks.sweep import attempts
+from benchmarks.sweep.members import member
+from slurm.executor import Ended, Job
+
+
+class DebugExecutor:
+    """`run` trains a run folder and returns an exit status."""
+
+    def __init__(self, run: Callable[[Path], int] = lambda folder: main(["run", str(folder), "--here"])) -> None:
+        self._run = run
+        self._waiting: deque[Job] = deque()
+
+    @property
+    def outstanding(self) -> int:
+        return len(self._waiting)
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        self._waiting.extend(jobs)
+
+    def poll(self) -> list[Ended]:
+        if not self._waiting:
+            return []
+        job = self._waiting.popleft()
+        standing = member(job.folder).standing
+        if standing in ("done", "running", "cancelled"):
+            return [Ended(job, None, standing)]
+        attempts.add(job.folder, "started", where="in process")
+        status = self._run(job.folder)
+        if status in (EXIT_STOPPED, 130):
+            self._waiting.clear()
+        return [Ended(job, status, f"exit status {status}")]
+
+    def cancel(self, folders: Iterable[Path]) -> None:
+        chosen = set(folders)
+        self._waiting = deque(job for job in self._waiting if job.folder not in chosen)
+
+    def close(self) -> list[Ended]:
+        self._waiting.clear()
+        return []

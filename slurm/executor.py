@@ -1,0 +1,51 @@
+"""What a sweep asks of an executor, and nothing more.
+
+Run folders decide what is done; an executor only reports what became of processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+
+class Job(NamedTuple):
+    """A run to start: its folder, the snapshot of the code that it runs, and the memory it needs."""
+
+    folder: Path
+    code: Path
+    memory_bytes: int
+
+
+class Ended(NamedTuple):
+    """A job that the executor no longer has. `exit` is None where nothing was started, negative for the signal that killed it."""
+
+    job: Job
+    exit: int | None
+    reason: str
+
+
+class Executor(Protocol):
+    """Runs jobs, in its own order and number at a time."""
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Take jobs in. Returns at once."""
+        ...
+
+    def poll(self) -> list[Ended]:
+        """What ended since the last call; starts what can be started."""
+        ...
+
+    def cancel(self, folders: Iterable[Path]) -> None:
+        """Forget these where they wait and ask them to save and end where they run."""
+        ...
+
+    def close(self) -> list[Ended]:
+        """Forget what waits, have everything that depends on this process save and end, and wait for it."""
+        ...
+
+    @property
+    def outstanding(self) -> int:
+        """Jobs that wait or run."""
+        ...
