@@ -5,23 +5,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from benchmarks.cli.common import parse
+from benchmarks.cli.selection import Selection
 from benchmarks.spec import BadInput
 
 
 @dataclasses.dataclass(frozen=True)
-class RunArgs:
-    """Which run."""
+class RunArgs(Selection):
+    """Which run, and where."""
 
-    folder: Annotated[Path, tyro.conf.Positional]
-    """Run folder, or results folder of a sweep."""
-    run: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Run id, folder name or FIELD=PATTERN that choose one run of a results folder."""
     here: bool = False
     """In the foreground, in this process; `safedreamer sweep` starts runs everywhere else."""
     report_seconds: float = 60.0
@@ -35,13 +28,13 @@ def main(args: Sequence[str]) -> int:
         raise BadInput(
             "add --here to train in the foreground; `safedreamer sweep` starts runs in the background or on a cluster"
         )
-    from benchmarks.sweep.filters import select
-    from benchmarks.sweep.members import members
-
-    found = select(members(chosen.folder), chosen.run)
+    found = chosen.members()
     if len(found) > 1:
         raise BadInput(f"{len(found)} runs match; name one by its id, such as {found[0].run_id}")
     folder = found[0].folder
+    if found[0].standing == "done":  # whose checkpoints may be gone
+        print(f"finished already at {found[0].env_steps:,} simulator steps: {folder}")
+        return 0
     from benchmarks.loop import Options
     from benchmarks.progress import reporter
     from benchmarks.run import launch

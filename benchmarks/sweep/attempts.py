@@ -4,6 +4,7 @@ submitted   a person asked for the run (sweep, retry); what failed before is for
 started     a process was started for it
 ended       that process ended with `exit` (a negative number is the signal that killed it)
 cancelled   a person wants no more of it
+cleaned     its replay buffer, or its checkpoints too, were deleted
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from benchmarks.status import utc_now
 
 FILE_NAME = "attempts.jsonl"
-Kind: TypeAlias = Literal["submitted", "started", "ended", "cancelled"]
+Kind: TypeAlias = Literal["submitted", "started", "ended", "cancelled", "cleaned"]
 
 
 class Event(NamedTuple):

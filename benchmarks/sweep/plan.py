@@ -29,6 +29,7 @@ class Plan(NamedTuple):
     done: list[Member]
     running: list[Member]
     cancelled: list[Member]  # by a person; `safedreamer retry` brings them back
+    cleaned: list[Member]  # finished with fewer steps than wanted, and cannot go on
     left: list[Member]  # runs of this suite's earlier versions
 
     def counts(self) -> dict[str, int]:
@@ -36,14 +37,19 @@ class Plan(NamedTuple):
         kinds: dict[str, int] = {}
         for start in self.start:
             kinds[start.why] = kinds.get(start.why, 0) + 1
-        kinds |= {"running": len(self.running), "done": len(self.done), "cancelled": len(self.cancelled)}
+        kinds |= {
+            "running": len(self.running),
+            "done": len(self.done),
+            "cancelled": len(self.cancelled),
+            "cleaned": len(self.cleaned),
+        }
         return {kind: count for kind, count in kinds.items() if count}
 
 
 def make_plan(suite: str, entries: Sequence[Entry], there: Iterable[Member]) -> Plan:
     """What the suite's command has to do in a results folder that holds `there`."""
     known = {member.run_id: member for member in there}
-    plan = Plan([], [], [], [], [])
+    plan = Plan([], [], [], [], [], [])
     for entry in entries:
         member = known.get(entry.spec.run_id)
         if member is None:
@@ -54,6 +60,8 @@ def make_plan(suite: str, entries: Sequence[Entry], there: Iterable[Member]) -> 
             plan.done.append(member)
         elif member.standing == "cancelled":
             plan.cancelled.append(member)
+        elif any(event.event == "cleaned" for event in member.events):
+            plan.cleaned.append(member)
         else:
             plan.start.append(Start(entry, member, _why(member, entry)))
     wanted = {entry.spec.run_id for entry in entries}

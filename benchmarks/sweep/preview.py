@@ -22,6 +22,9 @@ def preview(suite: Suite, entries: Sequence[Entry], plan: Plan, rates: Rates, ne
     if plan.start:
         lines += [_time(plan.start, rates), *_space([needs[start.entry.spec.run_id] for start in plan.start])]
     lines += [f"cancelled (safedreamer retry brings it back): {member.folder.name}" for member in plan.cancelled]
+    lines += [
+        f"cleaned, cannot be made longer (delete its folder to run it anew): {member.folder.name}" for member in plan.cleaned
+    ]
     lines += [f"no longer in the suite ({member.standing}): {member.folder.name}" for member in plan.left]
     return lines
 

@@ -1,0 +1,58 @@
+"""The records of a sweep as one Parquet file: the columns of benchmarks.records, and what tells runs of a sweep apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.records import DTYPES, FILE_NAME, check_header
+from benchmarks.spec import BadInput
+from benchmarks.sweep.members import Member
+
+ADDED = ("run", "variant", "preset", "suites", "tags", "state")  # columns; suites and tags are joined by commas
+
+
+def export(members: Sequence[Member], path: Path) -> tuple[int, list[Member]]:
+    """Write the file; returns its number of rows and the runs that have no records yet.
+
+    Raises BadInput when no run has any, or a file has other columns.
+    """
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    types = {"str": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
+    options = csv.ConvertOptions(
+        column_types={name: types[kind] for name, kind in DTYPES.items()}, strings_can_be_null=False, null_values=[]
+    )
+    tables, empty = [], []
+    for member in members:
+        file = member.folder / FILE_NAME
+        if not file.is_file() or file.stat().st_size == 0:
+            empty.append(member)
+            continue
+        try:
+            check_header(file)
+            table = csv.read_csv(file, convert_options=options)
+        except (ValueError, pa.ArrowInvalid) as error:
+            raise BadInput(f"{file}: {error}") from error
+        for name, value in zip(ADDED, _added(member), strict=True):
+            table = table.append_column(name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows))
+        tables.append(table)
+    if not tables:
+        raise BadInput("none of these runs has records yet")
+    whole = pa.concat_tables(tables)
+    temporary = path.with_name(f".{path.name}.tmp")
+    parquet.write_table(whole, temporary)
+    temporary.replace(path)
+    return whole.num_rows, empty
+
+
+def _added(member: Member) -> tuple[str, ...]:
+    return (
+        member.folder.name,
+        member.variant,
+        member.spec["preset"],
+        ",".join(member.suites),
+        ",".join(member.tags),
+        member.standing,
+    )

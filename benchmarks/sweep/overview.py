@@ -1,0 +1,124 @@
+"""Tables of where a sweep stands: runs that differ by seed only share a line. Pure: members in, text out."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+
+from benchmarks.status import Status
+from benchmarks.sweep.members import STANDINGS, Member
+from benchmarks.sweep.records import Reached
+from benchmarks.sweep.text import columns, duration
+
+Group = tuple[str, str, str]  # method with variant, task, observation
+NONE = "-"
+
+
+def groups(members: Iterable[Member]) -> dict[Group, list[Member]]:
+    """Members by what they have in common but the seed."""
+    found: dict[Group, list[Member]] = defaultdict(list)
+    for member in members:
+        found[(member.label, member.spec["task"], member.spec["obs"])].append(member)
+    return found
+
+
+def overview(members: Sequence[Member], now: datetime | None = None) -> list[str]:
+    """Counts, progress, steps per second, time to the end, and means over seeds of the last return and cost."""
+    now = now or datetime.now(UTC)
+    header = ("method", "task", "obs", *STANDINGS, "progress", "steps/s", "left", "return", "cost")
+    rows = []
+    for kind, runs in groups(members).items():
+        counts = Counter(run.standing for run in runs)
+        rates = [run.status.env_steps_per_second for run in runs if run.standing == "running" and run.status]
+        rows.append(
+            (
+                *kind,
+                *(str(counts[name] or NONE) for name in STANDINGS),
+                f"{_progress(runs):.0%}",
+                f"{sum(rates):.0f}" if rates else NONE,
+                _left(runs, now),
+                _mean(runs, lambda status: _last(status.eval_return, status.train_return)),
+                _mean(runs, lambda status: _last(status.eval_cost, status.train_cost)),
+            )
+        )
+    total = Counter(member.standing for member in members)
+    summary = ", ".join(f"{total[name]} {name}" for name in STANDINGS if total[name])
+    return [*columns(header, rows), "", f"{len(members)} runs: {summary}; {_progress(members):.0%} of all steps"]
+
+
+def each(members: Iterable[Member]) -> list[str]:
+    """One line for each run."""
+    rows = []
+    for m in members:
+        status = m.status
+        rate = f"{status.env_steps_per_second:.0f}" if status and m.standing == "running" else NONE
+        values = (
+            _mean([m], lambda s: _last(s.eval_return, s.train_return)),
+            _mean([m], lambda s: _last(s.eval_cost, s.train_cost)),
+        )
+        rows.append((m.run_id, m.standing, f"{m.env_steps:,}", f"{m.steps:,}", rate, *values, m.folder.name))
+    return columns(("id", "state", "at step", "of", "steps/s", "return", "cost", "run"), rows)
+
+
+def failures(members: Iterable[Member]) -> list[str]:
+    """Runs that failed, fell silent or were cancelled, and why."""
+    rows = [
+        (m.run_id, m.standing, m.folder.name, " ".join(m.reason().split()) or NONE)
+        for m in members
+        if m.standing in ("failed", "stale", "cancelled")
+    ]
+    return columns(("id", "state", "run", "reason"), rows) if rows else ["no run failed, fell silent or was cancelled"]
+
+
+def compared(members: Sequence[Member], reached: Callable[[Member, int | None], Reached | None]) -> list[str]:
+    """Evaluations at the step that all runs have reached; runs without one are named, because a mean without them is another's.
+
+    `reached(member, limit)` is the run's last evaluation at or before that many steps, or its last one.
+    """
+    last = {member.folder: reached(member, None) for member in members}
+    able = [member for member in members if last[member.folder] is not None]
+    missing = [member for member in members if last[member.folder] is None]
+    notes = [f"no evaluation yet, left out: {member.folder.name} ({member.standing})" for member in missing]
+    if not able:
+        return notes
+    common = min(found.env_steps for found in last.values() if found is not None)
+    rows = []
+    for kind, runs in groups(able).items():
+        found = [at for run in runs if (at := reached(run, common)) is not None]
+        if not found:
+            rows.append((*kind, "0", NONE, NONE, NONE))
+            continue
+        steps = sorted({at.env_steps for at in found})
+        rows.append(
+            (
+                *kind,
+                str(len(found)),
+                " to ".join(f"{step:,}" for step in dict.fromkeys((steps[0], steps[-1]))),
+                f"{statistics.fmean(at.return_ for at in found):.2f}",
+                f"{statistics.fmean(at.cost for at in found):.2f}",
+            )
+        )
+    title = f"last evaluations up to {common:,} simulator steps, which every run below has reached"
+    return [title, *columns(("method", "task", "obs", "runs", "at step", "return", "cost"), rows), *notes]
+
+
+def _progress(runs: Sequence[Member]) -> float:
+    return sum(min(run.env_steps, run.steps) for run in runs) / sum(run.steps for run in runs)
+
+
+def _left(runs: Sequence[Member], now: datetime) -> str:
+    """Until the last of the running ones ends."""
+    ends = [run.status.estimated_end for run in runs if run.standing == "running" and run.status]
+    times = [datetime.fromisoformat(end) for end in ends if end]
+    return duration(max(0.0, (max(times) - now).total_seconds())) if times else NONE
+
+
+def _last(evaluated: float | None, trained: float | None) -> float | None:
+    return evaluated if evaluated is not None else trained
+
+
+def _mean(runs: Sequence[Member], value: Callable[[Status], float | None]) -> str:
+    found = [x for run in runs if run.status and (x := value(run.status)) is not None]
+    return f"{statistics.fmean(found):.2f}" if found else NONE
