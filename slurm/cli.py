@@ -80,15 +80,17 @@ def main(args: Sequence[str]) -> int:
     if plan.start:
         _check_room(chosen, out, [needs[start.entry.spec.run_id] for start in plan.start], memory)
 
+    from benchmarks.checkpoint import explain_full_disk
     from benchmarks.sweep.code import snapshot
     from benchmarks.sweep.prepare import drop, prepare
 
-    if chosen.sync:
-        drop(plan, suite.name)
-    if not plan.start:
-        return 0
-    code = snapshot(out)
-    folders = prepare(out, suite, plan, code.name)
+    with explain_full_disk(out):
+        if chosen.sync:
+            drop(plan, suite.name)
+        if not plan.start:
+            return 0
+        code = snapshot(out)
+        folders = prepare(out, suite, plan, code.name)
     jobs = [Job(folder, code, needs[start.entry.spec.run_id].memory) for folder, start in zip(folders, plan.start, strict=True)]
     return _run(_executor(chosen, memory), jobs, chosen.retries)
 

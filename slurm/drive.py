@@ -92,6 +92,9 @@ class Drive:
             self.say(f"{now.standing} elsewhere: {folder.name}")
             self._jobs.pop(folder, None)
             return
+        if attempts.cancelled(now.events):
+            attempts.add(folder, "ended", exit=ended.exit)
+            return
         failed = now.standing != "done" and ended.exit not in (0, EXIT_STOPPED)
         attempts.add(folder, "ended", exit=ended.exit, failed=failed, reason=ended.reason if failed else "")
         if not failed:

@@ -170,6 +170,15 @@ def test_a_cancelled_run_ends_and_the_others_go_on(folders):
     assert member(folders[0]).status.state == "stopped" and member(folders[1]).status is None
 
 
+def test_a_cancelled_run_is_not_tried_again(folders):
+    attempts.add(folders[0], "cancelled")
+    executor = Scripted()
+    sweep, _ = drive(executor, Retries(limit=3, delay_seconds=0.0))
+    sweep._settle(Ended(jobs_of(folders)[0], 1, "exit status 1"))
+    sweep.run([])
+    assert executor.submitted == [] and sweep.failed == [] and member(folders[0]).standing == "cancelled"
+
+
 def test_what_another_process_runs_or_finished_is_left_alone(folders):
     stand(folders[0], "train")
     stand(folders[1], "finished", env_steps=600)
@@ -272,35 +281,35 @@ def test_a_snapshot_is_the_code_as_it_was(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_real_sweep_stops_continues_and_equals_runs_by_hand(tmp_path, capsys):
+def test_a_real_sweep_stops_continues_and_equals_a_run_by_hand(tmp_path, capsys):
     file = tmp_path / "mine.yaml"
     file.write_text(
-        "preset: debug\nsteps: 400\nseeds: [0, 1]\nruns:\n  - methods: [dreamerv3]\n    tasks: ['tests.toys:shore']\n"
+        "preset: debug\nsteps: 400\nseeds: [1]\nruns:\n  - methods: [dreamerv3]\n    tasks: ['tests.toys:shore']\n"
         "    settings: {loop.env_workers: inline, loop.train_ratio: 1, loop.log_every: 50}\n"
     )
     out = tmp_path / "out"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "benchmarks.cli", "sweep", "--suite", str(file), "--out", str(out)]
+    arguments = ["sweep", "--suite", str(file), "--out", str(out)]
+    command = [sys.executable, "-m", "benchmarks.cli", *arguments]
     first = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-    wait_for(lambda: out.is_dir() and any(path.name == "status.json" for path in out.rglob("status.json")), 120)
+    wait_for(lambda: any(out.glob("runs/*/status.json")), 120)
     first.send_signal(signal.SIGTERM)
     shown, _ = first.communicate(timeout=120)
-    assert first.returncode == EXIT_STOPPED, shown
-    assert "SIGTERM: stopped; the same command continues" in shown
-    assert {m.standing for m in members(out)} == {"waiting"}
+    assert first.returncode == EXIT_STOPPED and "SIGTERM: stopped; the same command continues" in shown
+    assert [m.standing for m in members(out)] == ["waiting"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    found = members(out)
-    assert [m.standing for m in found] == ["done", "done"]
-    code = next((out / "code").iterdir()).name
-    starts = [start["git"] for m in found for start in json.loads((m.folder / SPEC_FILE).read_text())["starts"]]
-    assert {git["snapshot"] for git in starts} == {code}  # and not the checkout in the current folder
+    (found,) = members(out)
+    assert found.standing == "done"
+    starts = [start["git"] for start in json.loads((found.folder / SPEC_FILE).read_text())["starts"]]
+    assert {git["snapshot"] for git in starts} == {
+        next((out / "code").iterdir()).name
+    }  # not the checkout in the current folder
     by_hand = tmp_path / "by-hand"
     line = "--method dreamerv3 --task tests.toys:shore --preset debug --steps 400 --seed 1 --loop.env-workers inline"
-    options = [*line.split(), "--loop.train-ratio", "1", "--loop.log-every", "50", "--out", str(by_hand)]
-    assert app.main(["train", *options]) == 0
-    same = next(m.folder for m in found if m.spec["seed"] == 1)
-    left, right = (read_records(folder).drop(columns=list(CLOCK)) for folder in (same, by_hand))
+    assert app.main(["train", *line.split(), "--loop.train-ratio", "1", "--loop.log-every", "50", "--out", str(by_hand)]) == 0
+    left, right = (read_records(folder).drop(columns=list(CLOCK)) for folder in (found.folder, by_hand))
     assert left.equals(right) and len(left) > 0
-    again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=True)
-    assert "2 done" in again.stdout and [len(attempts.read(m.folder)) for m in found] == [len(m.events) for m in members(out)]
+    capsys.readouterr()
+    assert app.main(arguments) == 0
+    assert "1 runs (1 done)" in capsys.readouterr().out and attempts.read(found.folder) == found.events
