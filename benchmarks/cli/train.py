@@ -123,7 +123,7 @@ def default_out(spec: RunSpec) -> Path:
 
 
 def main(args: Sequence[str]) -> int:
-    """Train; returns 0, also when --max-minutes are over, or EXIT_STOPPED after a signal, with a checkpoint."""
+    """Train; returns 0, also when --max-minutes are over. After a signal the process exits with EXIT_STOPPED, once all is saved."""
     run, spec = read(args)
     out = run.out or default_out(spec)
     from benchmarks.run_folder import check
@@ -132,7 +132,7 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.loop import Options
     from benchmarks.progress import reporter
     from benchmarks.run import launch
-    from benchmarks.signals import EXIT_STOPPED, OnSignal
+    from benchmarks.signals import OnSignal
 
     print(f"{spec.method} on {spec.task} ({spec.obs}), seed {spec.seed}, run {spec.run_id} in {out}", flush=True)
     with OnSignal() as stop, contextlib.closing(reporter(spec.method, run.report_seconds)) as live:
@@ -148,4 +148,6 @@ def main(args: Sequence[str]) -> int:
         result = launch(spec, out, options)
     state = "finished" if result.finished else "stopped; the same command continues it"
     print(f"{state} at {result.env_steps:,} simulator steps, {result.updates:,} updates; records in {out}", flush=True)
-    return EXIT_STOPPED if stop() and not result.finished else 0
+    if stop() and not result.finished:
+        stop.leave()
+    return 0

@@ -297,7 +297,8 @@ def main(options: InjectOptions) -> int:
     for name, inject in INJECTIONS.items():
         if not re.search(options.only, name):
             continue
-        outcome = inject(lab)._replace(fault=name)
+        outcome = inject(lab)
+        outcome = outcome._replace(fault=name, said=outcome.said.replace(str(options.out), "DIR"))
         outcomes.append(outcome)
         same = {None: "-", True: "identical", False: "DIFFERENT"}[outcome.as_undisturbed]
         print(f"{name:<64} exit {outcome.exit_status:>3} after {outcome.seconds:6.2f} s  {same:<9}  {outcome.said}", flush=True)
