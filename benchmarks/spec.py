@@ -124,7 +124,7 @@ _NOT_IDENTITY = frozenset(
 
 # Settings that specs of before lack -> the value that says what was done before they existed. A spec without one is read as having
 # that value, and at that value a setting is no part of the identity: runs from before keep their id, load and continue.
-_BEFORE: Mapping[str, Any] = {"agent.augmented.driven_by": "imagined"}
+_BEFORE: Mapping[str, Any] = {"agent.augmented.driven_by": "imagined", "agent.planner.cost_critic": True}
 
 
 def choose(kind: str, name: str, valid: Iterable[str]) -> str:

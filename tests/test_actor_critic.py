@@ -136,6 +136,26 @@ def test_plan_outcomes_are_those_of_a_rollout(model: WorldModel):
     np.testing.assert_allclose(got.episode_cost, 100.0 * cost.sum(0).reshape(2, 3), rtol=1e-3, atol=1e-3)
 
 
+def test_without_the_cost_critic_a_plan_pays_for_its_own_costs_only(model: WorldModel):
+    cost_critic, start = make_critic(2), starts(2)
+    plans = jnp.asarray(np.random.default_rng(8).uniform(-1, 1, (2, 3, 5, 2)), jnp.float32)
+    settings = {"discount": 0.9, "cost_discount": 0.8, "lam": 0.95, "cost_lam": 0.7, "cost_scale": 100.0}
+    key = jax.random.key(3)
+    without = make_evaluate(model, make_critic(1), cost_critic, start, **settings, bootstrap_costs=False)(plans, key)
+    repeated = jax.tree.map(lambda x: jnp.repeat(x, 3, 0), start)
+    beliefs, _ = rollout(model, repeated, lambda _, a: a, plans.transpose(2, 0, 1, 3).reshape(5, 6, 2), key)
+    arrived = jax.tree.map(lambda x: x[1:], beliefs)
+    cost, cont = model.cost(arrived), model.cont(arrived.feat)
+    expected, weight = 0.0, 1.0
+    for t in range(4):
+        expected += weight * cost[t]
+        weight = weight * 0.8 * cont[t]  # after the last step nothing follows
+    np.testing.assert_allclose(without.cost_return, np.reshape(expected, (2, 3)), rtol=1e-3, atol=1e-4)
+    with_critic = make_evaluate(model, make_critic(1), cost_critic, start, **settings)(plans, key)
+    np.testing.assert_array_equal(without.ret, with_critic.ret)
+    assert float(jnp.abs(without.cost_return - with_critic.cost_return).max()) > 1e-3
+
+
 def test_proposals_are_clipped_actor_samples(model: WorldModel):
     actor, start = make_actor(), starts(2)
     plans = jax.jit(lambda k: actor_proposals(model, actor, start, 200, 2, k))(jax.random.key(0))

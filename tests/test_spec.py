@@ -61,8 +61,9 @@ def test_settings_of_another_version_are_refused_by_name():
 
 
 def before(spec: RunSpec) -> dict:
-    """The spec as it was written before `augmented.driven_by` existed."""
+    """The spec as it was written before `augmented.driven_by` and `planner.cost_critic` existed."""
     data = to_dict(spec)
+    del data["agent"]["planner"]["cost_critic"]
     del data["agent"]["augmented"]["driven_by"]
     return data
 

@@ -36,7 +36,7 @@ def test_paper20_is_the_papers():
         ("vector", 5 * 2 * 3),
         ("velocity", 4 * 6 * 3),
         ("demo", 4),
-        ("ablation-planner-lagrangian", 8 * 5 * 3),
+        ("ablation-planner-lagrangian", 10 * 5 * 3),
         ("ablation-planner-budget", 27 * 3),
         ("ablation-cost-limit", 3 * 2 * 5 * 3),
         ("ablation-world-model", 2 * 9 * 3),

@@ -116,6 +116,7 @@ class SafeDreamer:
             cost_lam=imagination.lam_of_costs,
             cost_scale=self.cost_scale,
             sample=config.latents == "sample",
+            bootstrap_costs=config.cost_critic,
         )
         envs, rows, actions = start_mean.shape
         proposals = jnp.zeros((envs, 0, rows, actions))

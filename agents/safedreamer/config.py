@@ -207,6 +207,9 @@ class PlannerConfig:
     """Lower bound of the standard deviation after a refit; 0 as in the release."""
     objective: Literal["return", "lagrangian", "reward_sum"] = "return"
     """What ranks plans: λ-return, λ-return minus multiplier times cost return, or the sum of rewards."""
+    cost_critic: bool = True
+    """Let the cost critic continue a plan's cost return beyond its end, as in the release; without it a plan's own discounted costs are
+    all that objective lagrangian subtracts."""
     feasible_filter: bool = True
     """Rank only plans whose predicted episode cost is within the limit; lowest cost first if fewer than `elites` are."""
     elite_weights: Literal["uniform", "softmax"] = "uniform"

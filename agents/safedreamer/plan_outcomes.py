@@ -38,11 +38,13 @@ def make_evaluate(
     cost_lam: float,
     cost_scale: float,
     sample: bool = True,
+    bootstrap_costs: bool = True,
 ) -> Evaluate:
     """Evaluation of plans from `start` [E, ...].
 
     `cost_scale` extrapolates the sum of a plan's predicted costs to an episode. `sample` draws latents; without it plans are compared
-    along the prior's modes, and none becomes an elite for a lucky sample.
+    along the prior's modes, and none becomes an elite for a lucky sample. Without `bootstrap_costs` the cost return is the discounted
+    sum of a plan's own costs, and the cost critic is not asked.
     """
 
     def evaluate(plans: jax.Array, key: jax.Array) -> Outcomes:
@@ -54,15 +56,17 @@ def make_evaluate(
         feat, view = beliefs.feat, model.view(beliefs)
         cont = jnp.concatenate([jnp.ones((1, envs * count)), model.cont(feat)], 0)
 
-        def returns(step_reward, value_net, discount, lam):
-            value = value_net.value(view)
+        def returns(step_reward, value, discount, lam):
             return trajectory_returns(step_reward, jnp.concatenate([value[:1], value], 0), cont, discount, lam)
 
-        rewards = returns(model.reward(feat), critic, discount, lam)
+        rewards = returns(model.reward(feat), critic.value(view), discount, lam)
         costs = model.cost(beliefs)
-        cost_return = (
-            returns(costs, cost_critic, cost_discount, cost_lam).ret[0] if cost_critic is not None else jnp.zeros(envs * count)
-        )
+        if cost_critic is None:
+            cost_return = jnp.zeros(envs * count)
+        elif bootstrap_costs:
+            cost_return = returns(costs, cost_critic.value(view), cost_discount, cost_lam).ret[0]
+        else:
+            cost_return = returns(costs, jnp.zeros_like(costs), cost_discount, 1.0).ret[0]
         per_plan = Outcomes(rewards.ret[0], rewards.reward.sum(0), cost_return, cost_scale * costs.sum(0))
         return jax.tree.map(lambda x: x.reshape(envs, count), per_plan)
 
