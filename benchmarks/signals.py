@@ -22,7 +22,7 @@ from typing import Self
 EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: not an error; the same command continues
 EXIT_AT_ONCE = 130  # what shells report for SIGINT
 HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
-GRACE_SECONDS = 8.0
+GRACE_SECONDS = 7.0
 RECENT = 20  # iterations
 
 
