@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from agents.replay import Replay
 
 VERSION = 1
-KEPT_MARKS = 2
+KEPT_MARKS = 3  # two checkpoints are kept, and a run may die after saving the replay for a third
 SEGMENT_BYTES = 256 * 2**20  # upper bound of one segment, so that saving a large replay needs little extra memory
 
 

@@ -152,6 +152,20 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_continued(tmp_path,
     assert (newest.parent / f"damaged-{newest.name}").is_dir()
 
 
+def test_the_older_checkpoint_is_continued_also_when_the_replay_was_saved_for_a_third(tmp_path, unbroken, monkeypatch):
+    def dying(*_, **__):
+        raise Died
+
+    run(toy_spec(), tmp_path / "run", stop=stop_after(60))
+    monkeypatch.setattr("benchmarks.checkpoint.save", dying)
+    with pytest.raises(Died):
+        run(toy_spec(), tmp_path / "run")
+    monkeypatch.undo()
+    damage_newest(tmp_path / "run")
+    run(toy_spec(), tmp_path / "run")
+    assert without_clocks(tmp_path / "run") == unbroken
+
+
 def test_a_run_with_no_whole_checkpoint_is_refused_untouched(tmp_path):
     run(toy_spec(), tmp_path / "run", stop=stop_after(60))
     before = (tmp_path / "run" / "episodes.csv").read_bytes()
