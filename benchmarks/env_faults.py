@@ -7,17 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.envs import Fault
-from benchmarks.spec import RunFailed
+from benchmarks.spec import MAX_ENV_FAULTS, RunFailed
 from benchmarks.status import utc_now
 
 FAULTS_FILE = "faults.jsonl"
-MAX_FAULTS = 20  # of one start of a run
+
+
+def describe(fault: Fault, split: str) -> str:
+    """The fault in a line."""
+    end = "the episode is lost" if fault.lost else "the episode goes on"
+    reason = fault.reason.strip().splitlines()[-1]
+    return f"environment {fault.env} replaced in {split} episode {fault.episode}, step {fault.agent_steps}; {end}: {reason}"
 
 
 class EnvFaults:
     """Writes every fault and says it in a line. Raises RunFailed at the fault after `limit`."""
 
-    def __init__(self, out: Path, say: Callable[[str], None], limit: int = MAX_FAULTS) -> None:
+    def __init__(self, out: Path, say: Callable[[str], None], limit: int = MAX_ENV_FAULTS) -> None:
         self._path, self._say, self._limit = out / FAULTS_FILE, say, limit
         self._count = 0
 
@@ -26,11 +32,7 @@ class EnvFaults:
         row = {"time": utc_now(), "env_steps": env_steps, "split": split, **fault._asdict()}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        reason = fault.reason.strip().splitlines()[-1]
-        end = "the episode is lost" if fault.lost else "the episode goes on"
-        self._say(
-            f"environment {fault.env} replaced in {split} episode {fault.episode}, step {fault.agent_steps}; {end}: {reason}"
-        )
+        self._say(describe(fault, split))
         if self._count > self._limit:
             raise RunFailed(
                 f"{self._count} environment workers failed, more than --max-env-faults {self._limit} (all are in {self._path}); the "

@@ -27,15 +27,14 @@ from agents.prefetch import Prefetch
 from benchmarks import checkpoint, metrics, records, resume
 from benchmarks.boards import boards
 from benchmarks.divergence import Watch
-from benchmarks.env_faults import MAX_FAULTS, EnvFaults
+from benchmarks.env_faults import EnvFaults
 from benchmarks.envs import VectorEnv
-from benchmarks.envs.vector import TIMEOUT_SECONDS
 from benchmarks.evaluate import Episode, Forecast, MakeEnv, Stopped, Tally, evaluation_key, run_episodes
 from benchmarks.progress import Reporter, Silent, Snapshot
 from benchmarks.reporting import Reports
 from benchmarks.run_folder import CHECKPOINTS, REPLAY, claim, rewind
 from benchmarks.signals import Stop
-from benchmarks.spec import RunSpec
+from benchmarks.spec import ENV_TIMEOUT_SECONDS, MAX_ENV_FAULTS, RunSpec
 from benchmarks.status import State, StatusFile
 from benchmarks.transitions import make_replay, row
 
@@ -53,8 +52,8 @@ class Options(NamedTuple):
     tensorboard: bool = False
     wandb: str | None = None  # project of Weights & Biases
     reporter: Reporter = Silent()
-    env_timeout_seconds: float = TIMEOUT_SECONDS  # after which an environment hangs
-    max_env_faults: int = MAX_FAULTS  # environments replaced before the run gives up
+    env_timeout_seconds: float = ENV_TIMEOUT_SECONDS  # after which an environment hangs
+    max_env_faults: int = MAX_ENV_FAULTS  # environments replaced before the run gives up
     stop: Stop = Stop()  # asked after every iteration and inside evaluations
     init_state: Callable[[EnvSpec], PyTree] | None = None  # instead of agent.init(seed), for a run from an authors' checkpoint
 
@@ -191,16 +190,18 @@ class Loop:
         with self.sections("replay"):
             self.replay.add(row(step, actions, self.config.truncation_is_terminal))
         self._learn()
-        with self.sections("env"):
-            self.step = self.envs.step(actions)
+        try:
+            with self.sections("env"):
+                self.step = self.envs.step(actions)
+        finally:  # recorded also when no environment could be replaced and the run ends here
+            for fault in self.envs.take_faults():
+                self.env_faults(fault, records.TRAIN, counters.env_steps)
         counters.iterations += 1
         counters.previous_agent_steps = counters.agent_steps
         counters.agent_steps += int(np.count_nonzero(self.step.env_steps))
         counters.env_steps += int(np.sum(self.step.env_steps))
         new = self.step
         self.tally.forget(new.lost)
-        for fault in self.envs.take_faults():
-            self.env_faults(fault, records.TRAIN, counters.env_steps)
         for episode in self.tally.add(new.reward, new.cost, new.env_steps, new.is_last, new.episode):
             self.state = self.agent.end_episode(self.state, episode.cost, counters.agent_steps)
             self._record(records.TRAIN, episode)

@@ -66,12 +66,6 @@ class OnSignal(Stop):
         with self._saving:
             yield
 
-    def leave(self) -> None:
-        """End the process now that all is saved: unloading XLA and MuJoCo takes seconds on a busy machine."""
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self._end(EXIT_STOPPED)
-
     def __enter__(self) -> Self:
         self._ours, theirs = socket.socketpair()
         self._theirs = theirs

@@ -20,6 +20,11 @@ OBSERVATIONS: tuple[str, ...] = get_args(Obs)
 PRESETS: tuple[str, ...] = get_args(Preset)
 
 
+# What one start of a run may choose without changing its result.
+ENV_TIMEOUT_SECONDS = 120.0  # for an environment's answer; repeating an episode of rendered steps is the longest
+MAX_ENV_FAULTS = 20  # environments replaced before the start gives up
+
+
 class BadInput(ValueError):
     """A mistake of the user's that one line can explain; the command line prints it without a traceback."""
 

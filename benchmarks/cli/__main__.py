@@ -1,7 +1,5 @@
 """`python -m benchmarks.cli`, the same as `safedreamer`."""
 
-import sys
+from benchmarks.cli.app import entry
 
-from benchmarks.cli.app import main
-
-sys.exit(main())
+entry()

@@ -6,10 +6,13 @@ Subcommands are imported when they run, so that `--help` never waits for JAX.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from benchmarks.allocator import keep_memory
+from benchmarks.signals import EXIT_STOPPED
 from benchmarks.spec import BadInput, RunFailed, choose
 
 COMMANDS = {
@@ -41,6 +44,16 @@ def usage() -> str:
     lines = [f"usage: {PROG} COMMAND [options]", "", "commands:"]
     lines += [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
     return "\n".join([*lines, "", f"{PROG} COMMAND --help shows every setting with its default and unit."])
+
+
+def entry() -> NoReturn:
+    """The process of a command. One that a signal ended leaves at once: unloading XLA and MuJoCo takes seconds on a busy machine."""
+    status = main()
+    if status == EXIT_STOPPED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Sequence
 
 from benchmarks.cli.common import parse
+from benchmarks.cli.foreground import train_here
 from benchmarks.cli.selection import Selection
 from benchmarks.spec import BadInput
 
@@ -35,16 +35,6 @@ def main(args: Sequence[str]) -> int:
     if found[0].standing == "done":  # whose checkpoints may be gone
         print(f"finished already at {found[0].env_steps:,} simulator steps: {folder}")
         return 0
-    from benchmarks.loop import Options
-    from benchmarks.progress import reporter
-    from benchmarks.run import launch
     from benchmarks.run_folder import load_spec
-    from benchmarks.signals import EXIT_STOPPED, OnSignal
 
-    spec = load_spec(folder)
-    print(f"{spec.method} on {spec.task} ({spec.obs}), seed {spec.seed}, run {spec.run_id} in {folder}", flush=True)
-    with OnSignal() as stop, contextlib.closing(reporter(spec.method, chosen.report_seconds)) as live:
-        result = launch(spec, folder, Options(reporter=live, stop=stop))
-    state = "finished" if result.finished else "stopped; the same command continues it"
-    print(f"{state} at {result.env_steps:,} simulator steps, {result.updates:,} updates; records in {folder}", flush=True)
-    return 0 if result.finished else EXIT_STOPPED
+    return train_here(load_spec(folder), folder, chosen.report_seconds)

@@ -6,7 +6,6 @@ and --help shows.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Sequence
@@ -16,7 +15,8 @@ from typing import Annotated, Any
 import tyro
 
 from benchmarks.cli.common import parse, parse_known
-from benchmarks.spec import BadInput, LoopConfig, ReplayConfig, RunSpec
+from benchmarks.cli.foreground import train_here
+from benchmarks.spec import ENV_TIMEOUT_SECONDS, MAX_ENV_FAULTS, BadInput, LoopConfig, ReplayConfig, RunSpec
 
 PROG = "safedreamer train"
 
@@ -49,9 +49,9 @@ class TrainArgs:
     """Project of Weights & Biases to log to; never without being asked."""
     report_seconds: float = 60.0
     """Seconds between progress lines where stdout is no terminal."""
-    env_timeout_seconds: float = 120.0
+    env_timeout_seconds: float = ENV_TIMEOUT_SECONDS
     """Seconds after which an environment that does not answer is replaced."""
-    max_env_faults: int = 20
+    max_env_faults: int = MAX_ENV_FAULTS
     """Environments replaced (crashed, hanging, raising) before this start gives up."""
 
 
@@ -123,31 +123,19 @@ def default_out(spec: RunSpec) -> Path:
 
 
 def main(args: Sequence[str]) -> int:
-    """Train; returns 0, also when --max-minutes are over. After a signal the process exits with EXIT_STOPPED, once all is saved."""
+    """Train; returns 0, also when --max-minutes are over, or EXIT_STOPPED after a signal, with a checkpoint."""
     run, spec = read(args)
     out = run.out or default_out(spec)
     from benchmarks.run_folder import check
 
     check(spec, out)  # before the imports that take seconds
-    from benchmarks.loop import Options
-    from benchmarks.progress import reporter
-    from benchmarks.run import launch
-    from benchmarks.signals import OnSignal
-
-    print(f"{spec.method} on {spec.task} ({spec.obs}), seed {spec.seed}, run {spec.run_id} in {out}", flush=True)
-    with OnSignal() as stop, contextlib.closing(reporter(spec.method, run.report_seconds)) as live:
-        options = Options(
-            run.max_minutes,
-            run.tensorboard,
-            run.wandb,
-            live,
-            env_timeout_seconds=run.env_timeout_seconds,
-            max_env_faults=run.max_env_faults,
-            stop=stop,
-        )
-        result = launch(spec, out, options)
-    state = "finished" if result.finished else "stopped; the same command continues it"
-    print(f"{state} at {result.env_steps:,} simulator steps, {result.updates:,} updates; records in {out}", flush=True)
-    if stop() and not result.finished:
-        stop.leave()
-    return 0
+    return train_here(
+        spec,
+        out,
+        run.report_seconds,
+        max_minutes=run.max_minutes,
+        tensorboard=run.tensorboard,
+        wandb=run.wandb,
+        env_timeout_seconds=run.env_timeout_seconds,
+        max_env_faults=run.max_env_faults,
+    )

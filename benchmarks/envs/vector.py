@@ -21,13 +21,13 @@ import numpy as np
 from benchmarks.envs.make import EnvFacts
 from benchmarks.envs.seeding import Split, episode_seed
 from benchmarks.envs.worker import InlineWorker, ProcessWorker, WorkerError, as_action, pickled
+from benchmarks.spec import ENV_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from agents.api import EnvSpec
 
 Mode: TypeAlias = Literal["process", "inline"]
 MAKE_SECONDS = 600.0  # to make an environment: importing and compiling a model on a busy machine
-TIMEOUT_SECONDS = 120.0  # of every other answer; repeating an episode of rendered steps is the longest
 ATTEMPTS = 3  # episodes in a row that one environment may fail to start
 
 
@@ -77,7 +77,7 @@ class VectorEnv:
         split: Split,
         mode: Mode = "process",
         first_episode: int = 0,
-        timeout_seconds: float = TIMEOUT_SECONDS,
+        timeout_seconds: float = ENV_TIMEOUT_SECONDS,
     ) -> None:
         if num_envs < 1:
             raise ValueError(f"num_envs={num_envs} must be at least 1")

@@ -24,6 +24,7 @@ import gymnasium
 import numpy as np
 
 from benchmarks.envs.make import env_facts
+from benchmarks.spec import RunFailed
 
 THREAD_VARIABLES = (  # one thread each: the environments are what runs in parallel
     "OMP_NUM_THREADS",
@@ -34,7 +35,7 @@ THREAD_VARIABLES = (  # one thread each: the environments are what runs in paral
 )
 
 
-class WorkerError(RuntimeError):
+class WorkerError(RunFailed):
     """An environment failed, died or did not answer; the message holds its index and, where there is one, its traceback."""
 
 
