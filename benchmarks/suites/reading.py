@@ -20,18 +20,19 @@ runs:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
 from benchmarks.methods import METHODS
-from benchmarks.spec import PRESETS, BadInput, choose, whole_number
+from benchmarks.spec import PRESETS, BadInput, choose
 from benchmarks.suites.suite import Block, Override, Suite, Variant
 from benchmarks.tasks import OBS, TaskObs
 from benchmarks.tasks import expand as expand_tasks
+from benchmarks.yaml_nodes import Nodes, compose, line_of
 
 COMMON = ("preset", "steps", "seeds", "obs", "settings")
 TOP = ("about", "tags", "runs", *COMMON)
@@ -62,23 +63,14 @@ def load(name: str) -> Suite:
 
 def parse(text: str, name: str, source: str) -> Suite:
     """The suite that the text describes. `source` is what errors call the file."""
-    try:
-        node = yaml.compose(text, yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise BadInput(f"{source}:{mark.line + 1 if mark else 1}: {error.problem or error.context}") from error
-    except yaml.YAMLError as error:
-        raise BadInput(f"{source}: {error}") from error
+    node = compose(text, source)
     if node is None:
         raise BadInput(f"{source}:1: an empty file is no suite; it needs runs")
     return _File(source).suite(node, name)
 
 
-class _File:
-    """Nodes of one file into values; `source` is its name."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
+class _File(Nodes):
+    """A suite from the nodes of its file."""
 
     def suite(self, node: yaml.Node, name: str) -> Suite:
         top = self.fields(node, TOP)
@@ -105,8 +97,8 @@ class _File:
             preset=self.chosen("preset", given["preset"], PRESETS) if "preset" in given else "release",
             steps=self.number(given["steps"], "steps", 1) if "steps" in given else None,
             seeds=self.distinct(given["seeds"], "seeds", lambda item: self.number(item, "a seed", 0)),
-            variants=self.variants(given, shared, _line(node)),
-            line=_line(node),
+            variants=self.variants(given, shared, line_of(node)),
+            line=line_of(node),
         )
 
     def tasks(self, node: yaml.Node, obs: Any) -> tuple[TaskObs, ...]:
@@ -121,13 +113,13 @@ class _File:
         named = [Variant("", (), line)]
         if "variants" in given:
             found = self.fields(given["variants"], None)
-            named = [Variant(key, self.settings(value), _line(value)) for key, value in found.items()]
+            named = [Variant(key, self.settings(value), line_of(value)) for key, value in found.items()]
             if not named:
                 self.wrong(given["variants"], "variants is empty")
         axes: list[list[Override]] = []
         if "grid" in given:
             for key, value in self.fields(given["grid"], None).items():
-                axes.append([Override(key, self.value(item), _line(item)) for item in self.items(value, key)])
+                axes.append([Override(key, self.value(item), line_of(item)) for item in self.items(value, key)])
         result = []
         for variant, point in itertools.product(named, itertools.product(*axes)):
             parts = [variant.name] if variant.name else []
@@ -142,74 +134,5 @@ class _File:
             if isinstance(value, yaml.MappingNode):
                 found += self.settings(value, f"{prefix}{key}.")
             else:
-                found.append(Override(f"{prefix}{key}", self.value(value), _line(value)))
+                found.append(Override(f"{prefix}{key}", self.value(value), line_of(value)))
         return tuple(found)
-
-    def fields(self, node: yaml.Node, known: Sequence[str] | None) -> dict[str, yaml.Node]:
-        if not isinstance(node, yaml.MappingNode):
-            self.wrong(node, f"expected settings as `name: value`{f' with {known[0]}, {known[1]}, ...' if known else ''}")
-        found: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            name = self.text(key, "a name")
-            if known is not None:
-                self.chosen("key", key, known)
-            if name in found:
-                self.wrong(key, f"{name} is given twice")
-            found[name] = value
-        return found
-
-    def items(self, node: yaml.Node, what: str) -> list[yaml.Node]:
-        if not isinstance(node, yaml.SequenceNode) or not node.value:
-            self.wrong(node, f"{what} must be a list with at least one item, such as [a, b]")
-        return node.value
-
-    def distinct(self, node: yaml.Node, what: str, read: Any) -> tuple[Any, ...]:
-        values: list[Any] = []
-        for item in self.items(node, what):
-            value = read(item)
-            if value in values:
-                self.wrong(item, f"{what}: {value} is given twice")
-            values.append(value)
-        return tuple(values)
-
-    def chosen(self, kind: str, node: yaml.Node, valid: Any) -> Any:
-        text = self.text(node, kind)
-        try:
-            return choose(kind, text, valid)
-        except BadInput as error:
-            self.wrong(node, str(error), error)
-
-    def number(self, node: yaml.Node, what: str, least: int) -> int:
-        value = self.value(node)
-        try:
-            number = whole_number(str(value))
-        except (ValueError, OverflowError) as error:
-            self.wrong(node, f"{what}: {error}", error)
-        if isinstance(value, bool) or number < least:
-            self.wrong(node, f"{what}={value} must be a whole number of at least {least}")
-        return number
-
-    def text(self, node: yaml.Node, what: str) -> str:
-        value = self.value(node)
-        if not isinstance(value, str):
-            self.wrong(node, f"{what}: {value!r} must be text")
-        return value
-
-    def value(self, node: yaml.Node) -> Any:
-        """A scalar as YAML reads it: text, number, true or false."""
-        if not isinstance(node, yaml.ScalarNode):
-            self.wrong(node, "expected one value, not a list or a mapping")
-        loader = yaml.SafeLoader("")
-        try:
-            return loader.construct_object(node)
-        except ValueError as error:
-            self.wrong(node, str(error), error)
-        finally:
-            loader.dispose()
-
-    def wrong(self, node: yaml.Node, text: str, cause: BaseException | None = None) -> NoReturn:
-        raise BadInput(f"{self.source}:{_line(node)}: {text}") from cause
-
-
-def _line(node: yaml.Node) -> int:
-    return node.start_mark.line + 1
