@@ -6,7 +6,7 @@ import dataclasses
 import os
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -21,7 +21,9 @@ from slurm.drive import Drive, Retries
 from slurm.executor import Executor, Job
 
 if TYPE_CHECKING:
-    from benchmarks.sweep.needs import Needs
+    from benchmarks.suites.suite import Entry, Suite
+    from benchmarks.sweep.needs import Estimate, Needs
+    from benchmarks.sweep.plan import Plan
 
 PROG = "safedreamer sweep"
 
@@ -32,16 +34,26 @@ class SweepArgs:
 
     suite: str
     """Name of a suite, or a YAML file of your own; `safedreamer suites` lists the built-in ones."""
+    filters: Annotated[tuple[str, ...], tyro.conf.arg(name="only")] = ()
+    """Only runs that match FIELD=PATTERN or !FIELD=PATTERN: method=osrp* task=*Goal* seed=0."""
     out: Path | None = None
     """Results folder; runs/SUITE if not given. Several suites may share one: runs they have in common run once."""
     dry_run: bool = False
     """Print the runs, their hours, memory and disk, and start nothing."""
-    cluster: Literal["local", "debug"] = "local"
-    """This machine, each run a process of its own; or one after another in this process."""
-    jobs: int = 1
-    """Runs at a time."""
+    cluster: Literal["local", "debug", "slurm"] = "local"
+    """This machine, each run a process of its own; one after another in this process; or Slurm's jobs."""
+    profile: Path | None = None
+    """YAML file with what jobs ask of the Slurm cluster: partition, account, time, ... (docs/slurm.md)."""
+    slurm: tuple[str, ...] = ()
+    """KEY=VALUE, over the profile: partition=gpu time=4:00:00."""
+    detach: bool = False
+    """Return once the jobs are submitted; without it, the command watches them and may be stopped at any time."""
+    jobs: int | None = None
+    """Runs at a time; on this machine 1 if not given, on Slurm as many as it starts."""
     memory_gb: float | None = None
-    """Memory for all runs together, in 1e9 bytes; what is free at the start if not given."""
+    """Memory for all runs together on this machine, in 1e9 bytes; what is free at the start if not given."""
+    canary: bool = False
+    """First one short run per method and variant; what fails there is not started."""
     sync: bool = False
     """Cancel runs that are no longer in the suite."""
     tags: tuple[str, ...] = ()
@@ -53,13 +65,11 @@ class SweepArgs:
 def main(args: Sequence[str]) -> int:
     """Plan, print, run. Returns 0, 1 when runs failed for good, EXIT_STOPPED after a signal."""
     chosen = parse(SweepArgs, args, PROG, "Run a suite: what is done stays, the rest is started or continued.")
-    if chosen.jobs < 1:
-        raise BadInput(f"jobs={chosen.jobs} must be at least 1")
-    if chosen.memory_gb is not None and not chosen.memory_gb > 0:
-        raise BadInput(f"memory_gb={chosen.memory_gb} must be positive")
+    _check(chosen)
     from benchmarks.cli.defaults import task_env_spec, task_settings
     from benchmarks.suites.reading import load
     from benchmarks.suites.suite import expand
+    from benchmarks.sweep.filters import select_entries
     from benchmarks.sweep.members import existing
     from benchmarks.sweep.needs import Estimate
     from benchmarks.sweep.plan import make_plan
@@ -69,50 +79,113 @@ def main(args: Sequence[str]) -> int:
     suite = load(chosen.suite)
     suite = dataclasses.replace(suite, tags=(*suite.tags, *chosen.tags))
     out = chosen.out or Path("runs") / suite.name
-    entries = expand(suite, task_settings)
+    entries = select_entries(expand(suite, task_settings), chosen.filters)
     there = existing(out)
     plan = make_plan(suite.name, entries, there)
-    needs = needs_of(plan.start, Estimate(task_env_spec))
+    if chosen.filters:  # what the filters leave out has not left the suite
+        plan.left.clear()
+    estimate = Estimate(task_env_spec)
+    needs = needs_of(plan.start, estimate)
     print("\n".join(preview(suite, entries, plan, Rates(there), needs, out)), flush=True)
     if chosen.dry_run:
         return 0
     memory = _memory_bytes(chosen)
+    executor = _executor(chosen, out, memory)
     if plan.start:
         _check_room(chosen, out, [needs[start.entry.spec.run_id] for start in plan.start], memory)
+    jobs = _prepare(chosen, suite, out, plan, needs, estimate)
+    return _run(executor, jobs, chosen) if jobs else 0
 
+
+def _check(chosen: SweepArgs) -> None:
+    if chosen.jobs is not None and chosen.jobs < 1:
+        raise BadInput(f"jobs={chosen.jobs} must be at least 1")
+    if chosen.memory_gb is not None and not chosen.memory_gb > 0:
+        raise BadInput(f"memory_gb={chosen.memory_gb} must be positive")
+    if chosen.cluster != "slurm" and (chosen.profile or chosen.slurm or chosen.detach):
+        raise BadInput("--profile, --slurm and --detach go with --cluster slurm")
+    if chosen.filters and chosen.sync:
+        raise BadInput("--sync compares the whole suite: it does not go with --only")
+
+
+def _prepare(
+    chosen: SweepArgs, suite: Suite, out: Path, plan: Plan, needs: Mapping[str, Needs], estimate: Estimate
+) -> list[Job]:
+    """Folders and snapshot of what is to start; the jobs, canaries first. Runs under way are watched again on Slurm."""
     from benchmarks.checkpoint import explain_full_disk
+    from benchmarks.methods import method
     from benchmarks.sweep.code import snapshot
     from benchmarks.sweep.prepare import drop, prepare
 
     with explain_full_disk(out):
         if chosen.sync:
             drop(plan, suite.name)
-        if not plan.start:
-            return 0
+        watch = plan.running if chosen.cluster == "slurm" else []
+        if not plan.start and not watch:
+            return []
         code = snapshot(out)
         folders = prepare(out, suite, plan, code.name)
-    jobs = [Job(folder, code, needs[start.entry.spec.run_id].memory) for folder, start in zip(folders, plan.start, strict=True)]
-    return _run(_executor(chosen, memory), jobs, chosen.retries)
+        first = _canaries(suite, out, [start.entry for start in plan.start], code, estimate) if chosen.canary else {}
+    jobs = list(first.values())
+    for folder, start in zip(folders, plan.start, strict=True):
+        canary = first.get(start.entry.label)
+        after = canary.folder if canary is not None else None
+        spec = start.entry.spec
+        jobs.append(Job(folder, code, needs[spec.run_id].memory, method(spec.method).family, after))
+    return [*jobs, *(Job(member.folder, code, 0, method(member.spec["method"]).family) for member in watch)]
 
 
-def _run(executor: Executor, jobs: Sequence[Job], retries: Retries) -> int:
+def _canaries(suite: Suite, out: Path, entries: Sequence[Entry], code: Path, estimate: Estimate) -> dict[str, Job]:
+    """The canaries that are not done yet, by label."""
+    from benchmarks.methods import method
+    from benchmarks.sweep.canary import canaries, place
+    from benchmarks.sweep.members import existing
+    from benchmarks.sweep.plan import make_plan
+    from benchmarks.sweep.prepare import prepare
+
+    wanted = canaries(entries)
+    plan = make_plan(suite.name, list(wanted.values()), existing(place(out)))
+    folders = prepare(place(out), suite, plan, code.name)
+    print(
+        f"canaries: {len(plan.start)} to run, {len(plan.done)} done, {len(plan.running)} running, in {place(out)}", flush=True
+    )
+    jobs = {}
+    for folder, start in zip(folders, plan.start, strict=True):
+        spec = start.entry.spec
+        jobs[start.entry.label] = Job(folder, code, estimate(spec).memory, method(spec.method).family)
+    return jobs
+
+
+def _run(executor: Executor, jobs: Sequence[Job], chosen: SweepArgs) -> int:
+    if chosen.detach:
+        executor.submit(jobs)
+        print("the jobs go on by themselves; the same command without --detach watches them", flush=True)
+        return 0
     with _stop_signals() as heard:
-        drive = Drive(executor, retries, stop=lambda: bool(heard), say=lambda text: print(text, flush=True))
+        drive = Drive(executor, chosen.retries, stop=lambda: bool(heard), say=lambda text: print(text, flush=True))
         drive.run(jobs)
     if heard:
-        print(f"{heard[0]}: stopped; the same command continues", flush=True)
+        what = (
+            "the jobs go on, the same command watches them again" if chosen.cluster == "slurm" else "the same command continues"
+        )
+        print(f"{heard[0]}: stopped; {what}", flush=True)
         return EXIT_STOPPED
     return 1 if drive.failed else 0
 
 
-def _executor(chosen: SweepArgs, memory: int) -> Executor:
+def _executor(chosen: SweepArgs, out: Path, memory: int) -> Executor:
+    """Raises BadInput, before any run is touched, for what Slurm would refuse."""
+    if chosen.cluster == "slurm":
+        from slurm.start import slurm_executor
+
+        return slurm_executor(out, chosen.profile, chosen.slurm, chosen.retries, chosen.jobs)
     if chosen.cluster == "debug":
         from slurm.debug import DebugExecutor
 
         return DebugExecutor()
     from slurm.local import LocalExecutor, visible_gpus
 
-    return LocalExecutor(chosen.jobs, memory, visible_gpus(os.environ))
+    return LocalExecutor(chosen.jobs or 1, memory, visible_gpus(os.environ))
 
 
 def _memory_bytes(chosen: SweepArgs) -> int:
@@ -123,19 +196,20 @@ def _memory_bytes(chosen: SweepArgs) -> int:
 
 def _check_room(chosen: SweepArgs, out: Path, needs: Sequence[Needs], memory: int) -> None:
     """Raise BadInput, before anything is started, when a run cannot fit."""
+    here = chosen.cluster != "slurm"
     largest = max(need.memory for need in needs)
-    if largest > memory:
+    if here and largest > memory:
         raise BadInput(
             f"a run needs {amount(largest)} of memory and {amount(memory)} are free: use a smaller replay.capacity, a "
             "replay.directory on disk, or --memory-gb if you know better"
         )
     place = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(place).free
-    at_once = chosen.jobs * max(need.disk for need in needs)
+    at_once = (chosen.jobs or (1 if here else len(needs))) * max(need.disk for need in needs)
     if at_once > free:
         raise BadInput(
-            f"{chosen.jobs} runs at a time need up to {amount(at_once)} of disk and {place} has {amount(free)}: choose another "
-            "--out, fewer --jobs or a smaller replay.capacity"
+            f"runs at a time need up to {amount(at_once)} of disk and {place} has {amount(free)}: choose another --out, fewer "
+            "--jobs or a smaller replay.capacity"
         )
 
 

@@ -21,6 +21,14 @@ class DebugExecutor:
         self._waiting: deque[Job] = deque()
 
     @property
+    def poll_seconds(self) -> float:
+        return 0.5
+
+    @property
+    def depends(self) -> bool:
+        return False
+
+    @property
     def outstanding(self) -> int:
         return len(self._waiting)
 
@@ -33,7 +41,7 @@ class DebugExecutor:
         job = self._waiting.popleft()
         standing = member(job.folder).standing
         if standing in ("done", "running", "cancelled"):
-            return [Ended(job, None, standing)]
+            return [Ended(job, None, f"{standing} elsewhere")]
         attempts.add(job.folder, "started", where="in process")
         status = self._run(job.folder)
         if status in (EXIT_STOPPED, 130):

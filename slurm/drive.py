@@ -18,7 +18,7 @@ from slurm.executor import Ended, Executor, Job
 
 FAILED, BAD_INPUT = 1, 2  # exit statuses of the command line; after bad input the same again will not help
 LOG_LINES = 15
-POLL_SECONDS = 0.5
+STOP_SECONDS = 0.5  # how often `stop` is asked while waiting for the next poll
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,26 +51,47 @@ class Drive:
     def __post_init__(self) -> None:
         self._jobs: dict[Path, Job] = {}
         self._later: list[tuple[float, Job]] = []
+        self._held: list[Job] = []  # until their canary is done
         self.failed: list[Path] = []
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Until every job ended for good, or `stop`. `failed` then holds those that failed for good."""
         self._jobs = {job.folder: job for job in jobs}
-        self.executor.submit(jobs)
-        while self.executor.outstanding or self._later:
+        self._held = [job for job in jobs if job.after is not None and not self.executor.depends]
+        self.executor.submit([job for job in jobs if job not in self._held])
+        while self.executor.outstanding or self._later or self._held:
+            self._release()
             self._drop_cancelled()
             for ended in self.executor.poll():
                 self._settle(ended)
             due = [job for when, job in self._later if when <= self.clock()]
             self._later = [(when, job) for when, job in self._later if when > self.clock()]
             self.executor.submit(due)
-            if self.stop():
+            if self._wait():
                 self._later.clear()
                 for ended in self.executor.close():
                     self._settle(ended, closing=True)
                 return
-            if self.executor.outstanding or self._later:
-                self.sleep(POLL_SECONDS)
+
+    def _wait(self) -> bool:
+        """Until the next poll; whether to stop."""
+        until = self.clock() + self.executor.poll_seconds
+        while not self.stop():
+            if self.clock() >= until or not (self.executor.outstanding or self._later or self._held):
+                return False
+            self.sleep(min(STOP_SECONDS, self.executor.poll_seconds))
+        return True
+
+    def _release(self) -> None:
+        """Submit runs whose canary is done; give up those whose canary failed or was cancelled."""
+        after = {job.after for job in self._held if job.after is not None}
+        done = {folder for folder in after if member(folder).standing == "done"}
+        lost = {folder for folder in after if folder not in self._jobs} - done
+        for folder in lost:
+            self.say(f"canary {folder.name} is not done: what comes after it is not started")
+        ready = [job for job in self._held if job.after in done]
+        self._held = [job for job in self._held if job.after not in done | lost]
+        self.executor.submit(ready)
 
     def _drop_cancelled(self) -> None:
         gone = [folder for folder in self._jobs if attempts.cancelled(attempts.read(folder))]
@@ -89,14 +110,15 @@ class Drive:
             ended.exit in (FAILED, BAD_INPUT) and now.standing == "running"
         )  # refused, because another process has the folder
         if ended.exit is None or taken:
-            self.say(f"{now.standing} elsewhere: {folder.name}")
+            self.say(f"{'running elsewhere' if taken else ended.reason}: {folder.name}")
             self._jobs.pop(folder, None)
             return
-        if attempts.cancelled(now.events):
-            attempts.add(folder, "ended", exit=ended.exit)
+        cancelled = attempts.cancelled(now.events)
+        failed = not cancelled and now.standing != "done" and ended.exit not in (0, EXIT_STOPPED)
+        if not ended.recorded:
+            attempts.add(folder, "ended", exit=ended.exit, failed=failed, reason=ended.reason if failed else "")
+        if cancelled:
             return
-        failed = now.standing != "done" and ended.exit not in (0, EXIT_STOPPED)
-        attempts.add(folder, "ended", exit=ended.exit, failed=failed, reason=ended.reason if failed else "")
         if not failed:
             word = "done" if now.standing == "done" else "stopped, the same command continues it"
             self.say(f"{word}: {folder.name} at {now.env_steps:,} steps")

@@ -16,18 +16,39 @@ class Job(NamedTuple):
     folder: Path
     code: Path
     memory_bytes: int
+    family: str = ""  # of its method: some need a Python of their own
+    after: Path | None = None  # the canary, a run folder that must be done first
 
 
 class Ended(NamedTuple):
-    """A job that the executor no longer has. `exit` is None where nothing was started, negative for the signal that killed it."""
+    """A job that the executor no longer has. `exit` is None where nothing was started, negative for the signal that killed it.
+
+    `recorded` says that attempts.jsonl of its folder has this end already.
+    """
 
     job: Job
     exit: int | None
     reason: str
+    recorded: bool = False
 
 
 class Executor(Protocol):
     """Runs jobs, in its own order and number at a time."""
+
+    @property
+    def poll_seconds(self) -> float:
+        """How long to wait between two polls."""
+        ...
+
+    @property
+    def depends(self) -> bool:
+        """Whether it holds jobs back itself until those that they come after are done."""
+        ...
+
+    @property
+    def outstanding(self) -> int:
+        """Jobs that wait or run."""
+        ...
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Take jobs in. Returns at once."""
@@ -43,9 +64,4 @@ class Executor(Protocol):
 
     def close(self) -> list[Ended]:
         """Forget what waits, have everything that depends on this process save and end, and wait for it."""
-        ...
-
-    @property
-    def outstanding(self) -> int:
-        """Jobs that wait or run."""
         ...

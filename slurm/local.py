@@ -9,19 +9,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
-from benchmarks.status import utc_now
 from benchmarks.sweep import attempts
-from benchmarks.sweep.members import LOG_FILE, member
+from benchmarks.sweep.members import member
+from slurm import child
 from slurm.executor import Ended, Job
-
-FRACTION = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # of a GPU's memory that a process takes
-USABLE_FRACTION = 0.9
 
 
 class Child(NamedTuple):
@@ -30,25 +26,6 @@ class Child(NamedTuple):
     job: Job
     process: subprocess.Popen[bytes]
     gpu: str | None
-
-
-def command(folder: Path) -> list[str]:
-    """What trains a run folder."""
-    return [sys.executable, "-m", "benchmarks.cli", "run", str(folder), "--here"]
-
-
-def environment(code: Path, base: Mapping[str, str], gpu: str | None = None, share: float = 1.0) -> dict[str, str]:
-    """Variables of a run: the snapshot comes first among modules, even before the folder it is started from.
-
-    `share` is the part of the GPU that this run may take.
-    """
-    path = os.pathsep.join([str(code.resolve()), *filter(None, [base.get("PYTHONPATH")])])
-    variables = {**base, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
-    if gpu is not None:
-        variables["CUDA_VISIBLE_DEVICES"] = gpu
-        if share < 1.0:
-            variables.setdefault(FRACTION, f"{USABLE_FRACTION * share:.2f}")
-    return variables
 
 
 class LocalExecutor:
@@ -60,6 +37,14 @@ class LocalExecutor:
         self._running: list[Child] = []
 
     @property
+    def poll_seconds(self) -> float:
+        return 0.5
+
+    @property
+    def depends(self) -> bool:
+        return False
+
+    @property
     def outstanding(self) -> int:
         return len(self._waiting) + len(self._running)
 
@@ -67,12 +52,12 @@ class LocalExecutor:
         self._waiting.extend(jobs)
 
     def poll(self) -> list[Ended]:
-        ended = [Ended(child.job, exit, _words(exit)) for child in self._running if (exit := child.process.poll()) is not None]
-        self._running = [child for child in self._running if child.process.returncode is None]
+        ended = [Ended(c.job, status, child.words(status)) for c in self._running if (status := c.process.poll()) is not None]
+        self._running = [c for c in self._running if c.process.returncode is None]
         while len(self._running) < self._jobs and (job := self._next()) is not None:
             standing = member(job.folder).standing  # someone else may have been here since it was submitted
             if standing in ("done", "running", "cancelled"):
-                ended.append(Ended(job, None, standing))
+                ended.append(Ended(job, None, f"{standing} elsewhere"))
             else:
                 self._running.append(self._start(job))
         return ended
@@ -80,25 +65,25 @@ class LocalExecutor:
     def cancel(self, folders: Iterable[Path]) -> None:
         chosen = set(folders)
         self._waiting = deque(job for job in self._waiting if job.folder not in chosen)
-        for child in self._running:
-            if child.job.folder in chosen:
-                child.process.send_signal(signal.SIGTERM)
+        for running in self._running:
+            if running.job.folder in chosen:
+                running.process.send_signal(signal.SIGTERM)
 
     def close(self) -> list[Ended]:
         self._waiting.clear()
-        for child in self._running:
-            child.process.send_signal(signal.SIGTERM)
+        for running in self._running:
+            running.process.send_signal(signal.SIGTERM)
         try:
-            for child in self._running:
-                child.process.wait()
+            for running in self._running:
+                running.process.wait()
         except KeyboardInterrupt:  # a second Ctrl-C: the last checkpoints have to do
-            for child in self._running:
-                child.process.kill()
+            for running in self._running:
+                running.process.kill()
         return self.poll()
 
     def _next(self) -> Job | None:
         """The first waiting job that fits beside those that run."""
-        free = self._memory_bytes - sum(child.job.memory_bytes for child in self._running)
+        free = self._memory_bytes - sum(running.job.memory_bytes for running in self._running)
         for job in self._waiting:
             if job.memory_bytes <= free or not self._running:
                 self._waiting.remove(job)
@@ -108,28 +93,15 @@ class LocalExecutor:
     def _start(self, job: Job) -> Child:
         gpu = self._gpu()
         share = min(1.0, len(self._gpus) / self._jobs) if self._gpus else 1.0
-        with (job.folder / LOG_FILE).open("ab") as log:
-            process = self._spawn(job, environment(job.code, os.environ, gpu, share), log)
+        process = child.start(job.folder, job.code, child.environment(job.code, os.environ, gpu, share), own_session=True)
         attempts.add(job.folder, "started", where=f"local, process {process.pid}", code=job.code.name)
         return Child(job, process, gpu)
-
-    def _spawn(self, job: Job, variables: dict[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-        log.write(f"--- {utc_now()} started from code {job.code.name}\n".encode())
-        log.flush()
-        return subprocess.Popen(
-            command(job.folder),
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
 
     def _gpu(self) -> str | None:
         """The GPU with the fewest runs."""
         if not self._gpus:
             return None
-        used = Counter(child.gpu for child in self._running)
+        used = Counter(running.gpu for running in self._running)
         return min(self._gpus, key=lambda gpu: used[gpu])
 
 
@@ -143,10 +115,3 @@ def visible_gpus(variables: Mapping[str, str]) -> tuple[str, ...]:
     except (OSError, subprocess.SubprocessError):  # no driver here
         return ()
     return tuple(listed.split())
-
-
-def _words(exit: int) -> str:
-    if exit >= 0:
-        return f"exit status {exit}"
-    name = signal.Signals(-exit).name
-    return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")

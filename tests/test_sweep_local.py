@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-import slurm.local
+import slurm.child
 from benchmarks.cli import app
 from benchmarks.provenance import SNAPSHOT_FILE
 from benchmarks.records import CLOCK, read_records
@@ -22,10 +22,11 @@ from benchmarks.spec import SPEC_FILE
 from benchmarks.sweep import attempts
 from benchmarks.sweep.code import snapshot
 from benchmarks.sweep.members import LOG_FILE, member, members
+from slurm.child import FRACTION, environment
 from slurm.debug import DebugExecutor
 from slurm.drive import Drive, Retries
 from slurm.executor import Ended, Job
-from slurm.local import FRACTION, LocalExecutor, environment, visible_gpus
+from slurm.local import LocalExecutor, visible_gpus
 from tests.sweep_folders import stand, submit, suite
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,7 +58,7 @@ tell("finished", 600)
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
     """Six run folders whose training is the child above."""
-    monkeypatch.setattr(slurm.local, "command", lambda folder: [sys.executable, "-S", "-c", CHILD, str(folder)])
+    monkeypatch.setattr(slurm.child, "command", lambda folder: [sys.executable, "-S", "-c", CHILD, str(folder)])
     found = submit(tmp_path, suite())
     for folder in found:
         stand(folder, "starting")
@@ -193,6 +194,7 @@ class Scripted:
 
     def __init__(self, *exits):
         self.exits, self.waiting, self.submitted = deque(exits), [], []
+        self.poll_seconds, self.depends = 0.5, False
 
     @property
     def outstanding(self):

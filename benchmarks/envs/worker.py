@@ -35,6 +35,9 @@ THREAD_VARIABLES = (  # one thread each: the environments are what runs in paral
 )
 
 
+OF_THE_JOB = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
 class WorkerError(RunFailed):
     """An environment failed, died or did not answer; the message holds its index and, where there is one, its traceback."""
 
@@ -79,8 +82,9 @@ class Server:
 def main(descriptor: int) -> None:
     """The environment process: serve requests from the inherited connection until it closes."""
     # Signals to the whole job reach us too, while the parent still needs our answers; it closes the connection when done.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in OF_THE_JOB:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_THE_JOB)
     connection = Connection(descriptor)
     server = Server()
     while True:
@@ -110,14 +114,19 @@ class ProcessWorker:
         environ = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
         environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
         command = f"from benchmarks.envs.worker import main; main({theirs.fileno()})"
-        # Not multiprocessing: its children import the program's main module again, and with it JAX.
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", command],
-            pass_fds=[theirs.fileno()],
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # what simulators print must not mix with this program's output
-        )
+        # Signals to the whole job would end a process that is still importing; they wait until `main` ignores them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_THE_JOB)
+        try:
+            # Not multiprocessing: its children import the program's main module again, and with it JAX.
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", command],
+                pass_fds=[theirs.fileno()],
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # what simulators print must not mix with this program's output
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     @property

@@ -39,7 +39,7 @@ class Event(NamedTuple):
 def add(folder: Path, event: Kind, **fields: Any) -> None:
     """Append a row, whole: several processes may write."""
     row = Event(utc_now(), event, **fields)._asdict()
-    text = json.dumps({key: value for key, value in row.items() if value not in (None, "", False)})
+    text = json.dumps({key: value for key, value in row.items() if value is not None and value is not False and value != ""})
     with (folder / FILE_NAME).open("a", encoding="utf-8") as file:
         file.write(text + "\n")
 

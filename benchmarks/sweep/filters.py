@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from benchmarks.spec import BadInput, choose
 from benchmarks.sweep.members import Member
 
-FIELDS: Mapping[str, Callable[[Member], tuple[str, ...]]] = {
+if TYPE_CHECKING:
+    from benchmarks.suites.suite import Entry  # imports JAX
+
+Run = TypeVar("Run")
+Fields = Mapping[str, Callable[[Run], tuple[str, ...]]]
+
+FIELDS: Fields[Member] = {
     "id": lambda m: (m.run_id,),
     "name": lambda m: (m.folder.name,),
     "method": lambda m: (m.spec["method"],),
@@ -21,22 +28,46 @@ FIELDS: Mapping[str, Callable[[Member], tuple[str, ...]]] = {
     "tag": lambda m: m.tags,
     "state": lambda m: (m.standing,),
 }
+ENTRY_FIELDS: Fields[Entry] = {  # of a run that may not exist yet
+    "id": lambda e: (e.spec.run_id,),
+    "name": lambda e: (e.folder_name,),
+    "method": lambda e: (e.spec.method,),
+    "task": lambda e: (e.spec.task,),
+    "obs": lambda e: (e.spec.obs,),
+    "seed": lambda e: (str(e.spec.seed),),
+    "preset": lambda e: (e.spec.preset,),
+    "variant": lambda e: (e.variant,),
+}
 
 
 def select(found: Iterable[Member], filters: Sequence[str]) -> list[Member]:
-    """Those that every filter keeps. Raises BadInput for an unknown field, and when nothing is left."""
-    tests = [_test(text) for text in filters]
-    kept = [member for member in found if all(test(member) for test in tests)]
+    """Runs that every filter keeps. Raises BadInput for an unknown field, and when nothing is left."""
+    return _select(found, filters, FIELDS)
+
+
+def select_entries(entries: Iterable[Entry], filters: Sequence[str]) -> list[Entry]:
+    """The same for runs of a suite."""
+    return _select(entries, filters, ENTRY_FIELDS)
+
+
+def _select(found: Iterable[Run], filters: Sequence[str], fields: Fields[Run]) -> list[Run]:
+    tests = [_test(text, fields) for text in filters]
+    kept = [run for run in found if all(test(run) for test in tests)]
     if not kept:
         raise BadInput(f"no run matches {' '.join(filters)}" if filters else "there are no runs")
     return kept
 
 
-def _test(text: str) -> Callable[[Member], bool]:
+def _test(text: str, fields: Fields[Run]) -> Callable[[Run], bool]:
     negated, plain = text.startswith("!"), text.removeprefix("!")
     if "=" in plain and (field := plain.split("=", 1)[0]).isidentifier():
-        values, pattern = FIELDS[choose("field to filter by", field, FIELDS)], plain.split("=", 1)[1]
-        return lambda m: any(fnmatch.fnmatchcase(value, pattern) for value in values(m)) != negated
+        values, pattern = fields[choose("field to filter by", field, fields)], plain.split("=", 1)[1]
+        return lambda run: any(fnmatch.fnmatchcase(value, pattern) for value in values(run)) != negated
     if not plain:
         raise BadInput("an empty filter; write FIELD=PATTERN, or a run id")
-    return lambda m: (m.run_id.startswith(plain) or fnmatch.fnmatchcase(m.folder.name, plain)) != negated
+
+    def named(run: Run) -> bool:
+        (run_id,), (name,) = fields["id"](run), fields["name"](run)
+        return (run_id.startswith(plain) or fnmatch.fnmatchcase(name, plain)) != negated
+
+    return named

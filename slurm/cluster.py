@@ -1,0 +1,184 @@
+"""The seam to Slurm: every call of its commands is here or in submitit. Tests of the executor put a fake in its place."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from benchmarks.spec import BadInput, RunFailed, choose
+from slurm.profile import Profile
+from slurm.profile import minutes as minutes_of
+from slurm.supervise import Order, Supervisor
+
+COMMANDS = ("sbatch", "squeue", "scancel", "sinfo", "scontrol", "srun")
+TIMEOUT_SECONDS = 120.0  # of one command: busy controllers take their time
+REQUEUES = 100_000  # warnings before the time limit that submitit follows; runs may need any number of them
+
+
+class Unreachable(RunFailed):
+    """Slurm's controller does not answer."""
+
+
+class Request(NamedTuple):
+    """What the jobs of one array share."""
+
+    profile: Profile
+    code: Path  # the snapshot that they run
+    python: str  # shell words
+    memory_gb: float
+    at_once: int | None  # jobs of the array at a time; None: as many as Slurm starts
+    after: str = ""  # id of a job that must succeed first
+
+
+class Entry(NamedTuple):
+    """A job in Slurm's queue."""
+
+    id: str
+    state: str
+    reason: str
+    node: str
+
+
+class Cluster(Protocol):
+    """What the executor needs of Slurm."""
+
+    @property
+    def max_array(self) -> int:
+        """Jobs that one array may have."""
+        ...
+
+    def check(self, request: Request) -> None:
+        """Raise BadInput when Slurm would refuse such a job."""
+        ...
+
+    def submit(self, name: str, folder: Path, request: Request, orders: Sequence[Order]) -> str:
+        """One array of jobs, or one job; returns its id. `folder` takes logs."""
+        ...
+
+    def queue(self, names: Iterable[str]) -> dict[str, dict[int, Entry]]:
+        """By name and index, jobs that Slurm still knows. Raises Unreachable."""
+        ...
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        """No more of these jobs."""
+        ...
+
+
+class SlurmCluster:
+    """The cluster that sbatch and squeue of this machine talk to. Raises BadInput where there is none."""
+
+    def __init__(self) -> None:
+        missing = [name for name in COMMANDS if shutil.which(name) is None]
+        if missing:
+            raise BadInput(
+                f"no {', '.join(missing)} on this machine: run this on the cluster's login node, or use --cluster local "
+                "(docs/slurm.md shows a private cluster on one machine)"
+            )
+        self.calls = 0  # of Slurm's commands, submitit's included
+        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", self._call("scontrol", "show", "config"), re.MULTILINE)
+        self.max_array = int(found[1]) if found else 1000
+
+    def check(self, request: Request) -> None:
+        profile = request.profile
+        limits = dict(line.split("|") for line in self._call("sinfo", "-h", "-o", "%R|%l").splitlines())
+        if profile.partition is not None:
+            for name in profile.partition.split(","):
+                _within(profile, limits[choose("partition", name, limits)], name)
+        with tempfile.TemporaryDirectory() as folder:
+            script = Path(folder) / "test.sh"
+            script.write_text(
+                self._executor(Path(folder), "test", request)._make_submission_file_text("true", ""), encoding="utf-8"
+            )
+            try:
+                self._call("sbatch", "--test-only", str(script))
+            except Unreachable as error:
+                raise BadInput(f"Slurm refuses such a job ({error}); change the profile or --slurm KEY=VALUE") from error
+
+    def submit(self, name: str, folder: Path, request: Request, orders: Sequence[Order]) -> str:
+        from submitit.core.utils import FailedJobError
+
+        self.calls += 1
+        try:
+            jobs = self._executor(folder, name, request).map_array(Supervisor(), orders)
+        except FailedJobError as error:
+            for litter in folder.glob("*.pkl"):
+                litter.unlink()
+            raise BadInput(f"Slurm refused the jobs: {' '.join(str(error).split())}") from error
+        return jobs[0].job_id.split("_")[0]
+
+    def queue(self, names: Iterable[str]) -> dict[str, dict[int, Entry]]:
+        names = list(names)
+        found: dict[str, dict[int, Entry]] = {name: {} for name in names}
+        if not names:
+            return found
+        text = self._call("squeue", "-h", "-r", "-t", "all", f"--name={','.join(names)}", "-o", "%i|%j|%T|%r|%N")
+        for line in text.splitlines():
+            job, name, state, reason, node = line.split("|")
+            index = int(job.partition("_")[2] or 0)
+            found[name][index] = Entry(job, state, reason, node)
+        return found
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        if ids:
+            self._call("scancel", *ids)
+
+    def _executor(self, folder: Path, name: str, request: Request) -> Any:
+        import submitit
+
+        profile = request.profile
+        executor = submitit.SlurmExecutor(folder, max_num_timeout=REQUEUES, python=request.python)
+        chosen = {
+            key: getattr(profile, key) for key in ("partition", "account", "qos", "constraint", "gres", "nodelist", "exclude")
+        }
+        extra: dict[str, Any] = {"requeue": True, **dict(profile.sbatch)}
+        if request.after:
+            extra |= {"dependency": f"afterok:{request.after}", "kill-on-invalid-dep": "yes"}
+        executor.update_parameters(
+            job_name=name,
+            time=profile.minutes,
+            cpus_per_task=profile.cpus,
+            mem=f"{math.ceil(request.memory_gb * 1e9 / 2**20)}M",
+            signal_delay_s=profile.signal_seconds,
+            setup=set_up(profile, request.code),
+            array_parallelism=request.at_once or 10**6,
+            additional_parameters=extra,
+            stderr_to_stdout=True,
+            **chosen,
+        )
+        return executor
+
+    def _call(self, *command: str) -> str:
+        """Output of one of Slurm's commands. Raises Unreachable with what it said."""
+        self.calls += 1
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise Unreachable(f"{command[0]} did not answer within {TIMEOUT_SECONDS:g} s") from error
+        if done.returncode:
+            raise Unreachable(f"{command[0]}: {' '.join(done.stderr.split()) or f'exit status {done.returncode}'}")
+        return done.stdout
+
+
+def set_up(profile: Profile, code: Path) -> list[str]:
+    """Shell lines before a start. One that fails ends the job and is named in its log, where submitit alone would go on."""
+    return [
+        "trap 'echo \"set-up failed: $BASH_COMMAND\" >&2' ERR",
+        "set -e",
+        *profile.setup,
+        "set +e",
+        "trap - ERR",
+        f"export PYTHONPATH={shlex.quote(str(code.resolve()))}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONSAFEPATH=1",
+        "export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}",  # not inherited by srun in Slurm 22.05
+    ]
+
+
+def _within(profile: Profile, limit: str, partition: str) -> None:
+    if limit.strip() not in ("infinite", "n/a", "") and profile.minutes > minutes_of(limit):
+        raise BadInput(f"time={profile.time} is longer than partition {partition} allows ({limit.strip()})")

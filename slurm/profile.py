@@ -1,0 +1,169 @@
+"""What jobs ask of a Slurm cluster: one small YAML file per cluster, checked on load with errors that point at the line.
+
+partition: gpu
+account: lab
+time: 24:00:00                    # as sbatch takes it; a run that needs longer is requeued and goes on
+gres: gpu:1
+cpus: 8
+setup: [module load cuda]         # shell lines before each start; one that fails ends the job with its text in the log
+python:                           # what starts Python, per family of methods; `default` for all others
+  default: apptainer exec --nv suite.sif python
+  omnisafe: /opt/torch/bin/python
+sbatch: {mail-type: FAIL}         # any other option of sbatch
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.spec import BadInput, choose
+from benchmarks.yaml_nodes import Nodes, compose
+
+DEFAULT = "default"  # family of all methods that have no Python of their own
+POSITIVE = {"cpus": int, "memory_gb": float, "signal_seconds": int, "poll_seconds": float}
+OURS = ("array", "job-name", "output", "error", "open-mode", "signal", "requeue", "no-requeue", "dependency", "export")
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """Options of jobs. None leaves the choice to the cluster."""
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    gres: str | None = None
+    nodelist: str | None = None
+    exclude: str | None = None
+    time: str = "24:00:00"  # of one start: minutes, HH:MM:SS or D-HH:MM:SS
+    cpus: int | None = None
+    memory_gb: float | None = None  # per job, in 1e9 bytes; what each run is estimated to need if not given
+    signal_seconds: int = 120  # before the time limit, for the last step and a checkpoint
+    poll_seconds: float = 15.0  # between two looks at the queue
+    setup: tuple[str, ...] = ()
+    python: tuple[tuple[str, str], ...] = ()  # (family, shell words that start Python)
+    sbatch: tuple[tuple[str, str | bool], ...] = ()  # any other long option; true for one without a value
+
+    def __post_init__(self) -> None:
+        if self.signal_seconds >= 60 * self.minutes:
+            raise BadInput(
+                f"time={self.time} must be longer than signal_seconds={self.signal_seconds}, in which a run saves; Slurm is up to a "
+                "minute early besides"
+            )
+
+    @property
+    def minutes(self) -> int:
+        """The time limit in minutes, rounded up as Slurm does. Raises BadInput."""
+        return minutes(self.time)
+
+    def python_of(self, family: str) -> str:
+        """Shell words that start Python for methods of a family: this interpreter where nothing else is said."""
+        known = dict(self.python)
+        return known.get(family, known.get(DEFAULT, shlex.quote(sys.executable)))
+
+
+def minutes(text: str) -> int:
+    """Minutes of a time limit as sbatch writes it: M, M:S, H:M:S, D-H, D-H:M or D-H:M:S; rounded up. Raises BadInput for all else."""
+    match = re.fullmatch(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})", text.strip())
+    if match is None:
+        raise BadInput(f"time={text!r} must be minutes, HH:MM:SS or D-HH:MM:SS")
+    parts = [int(part) for part in match["clock"].split(":")]
+    if match["days"] is not None:
+        hours, mins, seconds = (*parts, 0, 0)[:3]
+    elif len(parts) == 3:
+        hours, mins, seconds = parts
+    else:
+        hours, mins, seconds = 0, *(*parts, 0)[:2]
+    total = ((int(match["days"] or 0) * 24 + hours) * 60 + mins) * 60 + seconds
+    if total == 0:
+        raise BadInput(f"time={text!r} must be positive")
+    return -(-total // 60)
+
+
+def load(path: Path | None, overrides: Sequence[str] = (), families: Sequence[str] = ()) -> Profile:
+    """The profile of a file, with KEY=VALUE overrides. Raises BadInput with the line of what is wrong.
+
+    `families` are those of methods that may have a Python of their own.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"profile {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        values |= _File(str(path), families).values(compose(text, str(path)))
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise BadInput(f"--slurm {override}: expected KEY=VALUE, such as partition=gpu")
+        source = f"--slurm {override}"
+        values |= _File(source, families).values(compose(f"{key}: {value}", source))
+    return Profile(**values)
+
+
+class _File(Nodes):
+    """A profile's fields from the nodes of its file."""
+
+    def __init__(self, source: str, families: Sequence[str]) -> None:
+        super().__init__(source)
+        self._families = (DEFAULT, *families)
+
+    def values(self, root: yaml.Node | None) -> dict[str, Any]:
+        if root is None:
+            return {}
+        known = tuple(field.name for field in dataclasses.fields(Profile))
+        return {key: self._value(key, node) for key, node in self.fields(root, known).items()}
+
+    def _value(self, key: str, node: yaml.Node) -> Any:
+        if key == "setup":
+            return tuple(self.text(item, key) for item in self.items(node, key))
+        if key == "python":
+            return tuple((self._family(name, item), self.text(item, name)) for name, item in self.fields(node, None).items())
+        if key == "sbatch":
+            return tuple((self._option(name, item), self._flag(name, item)) for name, item in self.fields(node, None).items())
+        if key == "time":
+            return self._time(node)
+        if key in POSITIVE:
+            return self._positive(key, node)
+        return self.text(node, key)
+
+    def _family(self, name: str, node: yaml.Node) -> str:
+        try:
+            return choose("family of methods", name, self._families)
+        except BadInput as error:
+            self.wrong(node, str(error), error)
+
+    def _option(self, name: str, node: yaml.Node) -> str:
+        spelled = name.lstrip("-").replace("_", "-")
+        if spelled in OURS:
+            self.wrong(node, f"{name} is set by the sweep and cannot be chosen")
+        return spelled
+
+    def _flag(self, name: str, node: yaml.Node) -> str | bool:
+        value = self.value(node)
+        if value is False or value is None:
+            self.wrong(node, f"{name} must be a value, or true for an option without one")
+        return True if value is True else str(value)
+
+    def _time(self, node: yaml.Node) -> str:
+        # YAML 1.1 reads 12:30:00 as a number in base 60, so the text itself is taken.
+        text = node.value if isinstance(node, yaml.ScalarNode) else ""
+        try:
+            minutes(text)
+        except BadInput as error:
+            self.wrong(node, str(error), error)
+        return text
+
+    def _positive(self, key: str, node: yaml.Node) -> int | float:
+        value, kind = self.value(node), POSITIVE[key]
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0 or kind(value) != value:
+            self.wrong(node, f"{key}={value} must be a positive {'whole number' if kind is int else 'number'}")
+        return kind(value)

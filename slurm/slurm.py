@@ -1,0 +1,273 @@
+"""Runs as Slurm's jobs: arrays submitted through submitit, watched through squeue, told apart by the batches in the results folder.
+
+A batch is a folder `slurm/NAME` of the results folder, whose `batch.json` lists its runs by index and is written before the jobs are
+submitted under that name. So whoever asks later, after the submitter's death too, finds every queued run again, and nothing is
+submitted twice. What became of a run is read in its folder; Slurm only says which jobs are still to come.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import math
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.spec import BadInput
+from benchmarks.sweep import attempts
+from benchmarks.sweep.logs import tail
+from benchmarks.sweep.members import member
+from slurm.cluster import Cluster, Entry, Request, Unreachable
+from slurm.drive import FAILED, Retries
+from slurm.executor import Ended, Job
+from slurm.profile import Profile
+from slurm.supervise import Order
+
+FOLDER, BATCH_FILE, OVER_FILE = "slurm", "batch.json", "over"
+ENDED_STATES = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "TIMEOUT")
+PERHAPS_ENDED_STATES = ("NODE_FAIL", "PREEMPTED", "REVOKED")  # final on some clusters, for some seconds on others
+PATIENCE_SECONDS = 60.0  # until such a state is taken for final
+HOPELESS = (
+    "Invalid",
+    "NotAllowed",
+    "NeverSatisfied",
+    "BadConstraints",
+    "PartitionTimeLimit",
+    "PartitionNodeLimit",
+    "PartitionDown",
+)
+HOPELESS += ("PartitionInactive", "Held", "held", "MaxRequeue")  # parts of reasons for waiting that time does not cure
+SAVE_MARGIN_SECONDS = 5.0  # of the time between warning and end that submitit and the requeueing need
+
+
+class Watched(NamedTuple):
+    """A job in the queue."""
+
+    job: Job
+    batch: str
+    task: int  # of its array
+    events: int  # in its folder when it was submitted
+
+
+class SlurmExecutor:
+    """Submits runs of the results folder `out` and watches them; at most `at_once` of an array run at a time (None: any number)."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        out: Path,
+        profile: Profile,
+        retries: Retries = Retries(),
+        at_once: int | None = None,
+        say: Callable[[str], None] = print,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cluster, self._out, self._profile, self._retries, self._at_once = cluster, out, profile, retries, at_once
+        self._say, self._clock = say, clock
+        self._watched: dict[Path, Watched] = {}
+        self._refused: list[Ended] = []
+        self._held: list[Job] = []  # while Slurm does not answer
+        self._since: dict[Path, float] = {}  # when a state that may be final was first seen
+        self._submitted = False
+        self._told: set[str] = set()  # reasons for waiting that were said already
+
+    @property
+    def poll_seconds(self) -> float:
+        return self._profile.poll_seconds
+
+    @property
+    def depends(self) -> bool:
+        return True
+
+    @property
+    def outstanding(self) -> int:
+        return len(self._watched) + len(self._refused) + len(self._held)
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Submit what nobody else has submitted, runs or has finished; watch what is queued already.
+
+        Raises Unreachable at the first submission, before anything was done; later ones wait until Slurm answers.
+        """
+        if not jobs:
+            return
+        try:
+            self._submit_new(jobs)
+        except Unreachable as error:
+            if not self._submitted:
+                raise
+            self._say_once(f"Slurm does not answer ({error}); what is to be submitted waits")
+            self._held.extend(job for job in jobs if job.folder not in self._watched)
+
+    def _submit_new(self, jobs: Sequence[Job]) -> None:
+        with locked(self._out / FOLDER):
+            queued = self._queued()
+            self._submitted = True
+            new = []
+            for job in jobs:
+                if (at := queued.get(self._name(job))) is not None:
+                    self._watched[job.folder] = Watched(job, *at)
+                elif (standing := member(job.folder).standing) in ("done", "running", "cancelled"):
+                    self._refused.append(Ended(job, None, f"{standing} elsewhere"))
+                else:
+                    new.append(job)
+            for part in ([job for job in new if job.after is None], [job for job in new if job.after is not None]):
+                for request, group in self._groups(part):
+                    for start in range(0, len(group), self._cluster.max_array - 1):
+                        self._submit(request, group[start : start + self._cluster.max_array - 1])
+
+    def _queued(self) -> dict[str, tuple[str, int, int]]:
+        """What is watched of every run of the results folder that waits or runs in Slurm, by the name of its folder.
+
+        Batches that are over are marked, so that nobody asks for them again; that is for who holds the lock.
+        """
+        batches = read_batches(self._out)
+        listed = self._cluster.queue(batches)
+        found: dict[str, tuple[str, int, int]] = {}
+        for name, runs in batches.items():
+            live = [index for index, entry in listed[name].items() if entry.state not in ENDED_STATES]
+            if not live:
+                (self._out / FOLDER / name / OVER_FILE).touch()
+            found |= {runs[index][0]: (name, index, runs[index][1]) for index in live}
+        return found
+
+    def _name(self, job: Job) -> str:
+        return job.folder.resolve().relative_to(self._out.resolve()).as_posix()
+
+    def poll(self) -> list[Ended]:
+        held, self._held = self._held, []
+        self.submit(held)
+        ended, self._refused = self._refused, []
+        try:
+            listed = self._cluster.queue({at.batch for at in self._watched.values()})
+        except Unreachable as error:
+            self._say_once(f"Slurm does not answer ({error}); jobs go on, and so does the watch")
+            return ended
+        for at in list(self._watched.values()):
+            entry = listed[at.batch].get(at.task)
+            if self._over(at.job.folder, entry):
+                del self._watched[at.job.folder]
+                ended.append(self._ended(at, entry))
+            elif entry is not None and entry.state == "PENDING" and any(word in entry.reason for word in HOPELESS):
+                self._say_once(f"Slurm does not start {at.job.folder.name} (job {entry.id}): {entry.reason}")
+        return ended
+
+    def cancel(self, folders: Iterable[Path]) -> None:
+        """Runs that wait leave the queue. Those that run see it in their folder, save and end, in whatever time that takes."""
+        chosen = [self._watched.pop(folder) for folder in folders if folder in self._watched]
+        try:
+            listed = self._cluster.queue({at.batch for at in chosen})
+            entries = [listed[at.batch].get(at.task) for at in chosen]
+            self._cluster.cancel([entry.id for entry in entries if entry is not None and entry.state == "PENDING"])
+        except Unreachable as error:
+            self._say_once(f"Slurm does not answer ({error}); cancelled runs end when their jobs start")
+
+    def close(self) -> list[Ended]:
+        """Jobs do not depend on this process: they go on."""
+        self._watched.clear()
+        return []
+
+    def _groups(self, jobs: Sequence[Job]) -> Iterator[tuple[Request, list[Job]]]:
+        """Jobs that one array can hold: same code, Python, memory and canary."""
+        groups: dict[Request, list[Job]] = defaultdict(list)
+        for job in jobs:
+            memory = self._profile.memory_gb or rounded_up(job.memory_bytes / 1e9)
+            after = ""
+            if job.after is not None and job.after in self._watched:
+                after = self._job_id(self._watched[job.after])
+            groups[Request(self._profile, job.code, self._profile.python_of(job.family), memory, self._at_once, after)].append(
+                job
+            )
+        yield from groups.items()
+
+    def _job_id(self, at: Watched) -> str:
+        entry = self._cluster.queue([at.batch])[at.batch].get(at.task)
+        return entry.id if entry is not None else ""
+
+    def _submit(self, request: Request, jobs: list[Job]) -> None:
+        name = f"safedreamer-{uuid.uuid4().hex[:12]}"
+        folder = self._out / FOLDER / name
+        folder.mkdir()
+        events = [len(attempts.read(job.folder)) for job in jobs]
+        runs = [[self._name(job), count] for job, count in zip(jobs, events, strict=True)]
+        (folder / BATCH_FILE).write_text(json.dumps({"runs": runs}) + "\n", encoding="utf-8")
+        seconds = max(1.0, self._profile.signal_seconds - SAVE_MARGIN_SECONDS)
+        orders = [Order(str(job.folder.resolve()), str(job.code.resolve()), self._retries, seconds) for job in jobs]
+        try:
+            number = self._cluster.submit(name, folder, request, orders)
+        except BadInput:
+            (folder / OVER_FILE).touch()
+            raise
+        self._say(f"submitted {len(jobs)} runs as job {number} ({name})")
+        for index, job in enumerate(jobs):
+            self._watched[job.folder] = Watched(job, name, index, events[index])
+
+    def _over(self, folder: Path, entry: Entry | None) -> bool:
+        """Whether Slurm is done with the job."""
+        if entry is None or entry.state in ENDED_STATES:
+            return True
+        if entry.state not in PERHAPS_ENDED_STATES:
+            self._since.pop(folder, None)
+            return False
+        return self._clock() - self._since.setdefault(folder, self._clock()) > PATIENCE_SECONDS
+
+    def _ended(self, at: Watched, entry: Entry | None) -> Ended:
+        """What became of the run, by its folder; a job that left no word there died, and that is recorded."""
+        folder = at.job.folder
+        now = member(folder)
+        last = next(reversed(now.events[at.events :]), None)
+        if now.standing in ("done", "cancelled"):
+            return Ended(at.job, 0 if now.standing == "done" else None, now.standing, recorded=True)
+        if last is not None and last.event == "ended":
+            return Ended(at.job, last.exit if last.exit is not None else FAILED, last.reason, recorded=True)
+        state = entry.state if entry is not None else "gone from the queue"
+        if state.startswith("CANCELLED") and (last is None or last.event != "started"):
+            return Ended(at.job, None, "cancelled in Slurm before it started, or what it came after failed")
+        said = " | ".join(tail(self._log(at, entry), 3)) if last is None or last.event != "started" else ""
+        reason = (
+            f"Slurm: {state}"
+            + (f" on {entry.node}" if entry is not None and entry.node else "")
+            + (f": {said}" if said else "")
+        )
+        attempts.add(folder, "ended", exit=FAILED, failed=True, reason=reason)
+        return Ended(at.job, FAILED, reason, recorded=True)
+
+    def _log(self, at: Watched, entry: Entry | None) -> Path:
+        """What submitit and the set-up lines of the job wrote."""
+        number = entry.id if entry is not None else "*"
+        found = sorted((self._out / FOLDER / at.batch).glob(f"{number}_*_log.out"))
+        return found[-1] if found else self._out / FOLDER / at.batch / "log.out"
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._say(text)
+
+
+def read_batches(out: Path) -> dict[str, list[tuple[str, int]]]:
+    """Run folder and its number of events, by index, of each batch that may not be over."""
+    found = {}
+    for path in sorted((out / FOLDER).glob(f"*/{BATCH_FILE}")):
+        if not (path.parent / OVER_FILE).exists():
+            found[path.parent.name] = json.loads(path.read_text(encoding="utf-8"))["runs"]
+    return found
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One submitter at a time, as far as the file system has locks. Without them two may submit a run twice; its job checks again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "submit.lock").open("w") as lock:
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def rounded_up(gigabytes: float) -> float:
+    """To the next of 1, 1.5, 2, 3, 4, 6, 8, ...: runs with nearly the same needs share an array."""
+    power = 2.0 ** math.floor(math.log2(max(1.0, gigabytes)))
+    return next(step for step in (power, 1.5 * power, 2 * power) if gigabytes <= step)

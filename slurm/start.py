@@ -1,0 +1,33 @@
+"""A Slurm executor from what the command line says, checked against the cluster before any job is submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.methods import METHODS
+from slurm.cluster import Cluster, Request, SlurmCluster
+from slurm.drive import Retries
+from slurm.profile import DEFAULT, Profile, load
+from slurm.slurm import SlurmExecutor
+
+
+def slurm_executor(
+    out: Path,
+    file: Path | None,
+    overrides: Sequence[str],
+    retries: Retries,
+    at_once: int | None,
+    cluster: Cluster | None = None,
+) -> SlurmExecutor:
+    """Raises BadInput for a profile with mistakes, for a machine without Slurm, and for jobs that Slurm would refuse."""
+    families = tuple(dict.fromkeys(method.family for method in METHODS.values()))
+    profile = load(file, overrides, families)
+    cluster = cluster or SlurmCluster()
+    cluster.check(probe(profile, out, at_once))
+    return SlurmExecutor(cluster, out, profile, retries, at_once, say=lambda text: print(text, flush=True))
+
+
+def probe(profile: Profile, out: Path, at_once: int | None) -> Request:
+    """A request like those that will follow, of the least memory."""
+    return Request(profile, out, profile.python_of(DEFAULT), profile.memory_gb or 1.0, at_once)

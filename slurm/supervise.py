@@ -1,0 +1,172 @@
+"""What a Slurm job does: sees one run through, in a child process, and leaves a word about everything in the run's folder.
+
+Slurm may start a job twice (after a node's death the first copy can live on), or again after its success, so the folder is asked
+first. Before the time limit and on preemption Slurm sends SIGUSR2 to every process of the job: submitit then calls `checkpoint`, which
+has the child save, and requeues the job. On SIGTERM alone (`scancel`, preemption on clusters that send nothing else) the child saves
+too, and Slurm decides whether the job comes back. A child that crashes is started again here, up to a limit and ever later, so that
+retries need no process outside the cluster.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from submitit.helpers import DelayedSubmission
+
+from benchmarks.signals import EXIT_STOPPED
+from benchmarks.sweep import attempts
+from benchmarks.sweep.members import member
+from slurm import child
+from slurm.drive import BAD_INPUT, FAILED, Retries
+
+POLL_SECONDS = 0.5  # how often the child is looked at
+LOOK_SECONDS = 5.0  # how often the folder is
+TELLING = (-signal.SIGTERM, -signal.SIGUSR1, -signal.SIGUSR2)  # ends of a child that did not listen yet
+
+
+class Order(NamedTuple):
+    """What a job is told: everything else is in the run's folder."""
+
+    folder: str
+    code: str
+    retries: Retries
+    save_seconds: float  # that Slurm gives between its warning and the end
+
+
+class RunGaveUp(Exception):
+    """A run failed for good; its job shall be seen to fail by Slurm, so that nothing that depends on it starts."""
+
+
+class Supervisor:
+    """The function that submitit calls in the job, and checkpoints."""
+
+    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._sleep = sleep
+        self._process: subprocess.Popen[bytes] | None = None
+        self._told = ""  # name of the signal that asked for the end
+
+    def __call__(self, order: Order) -> str:
+        """See the run through; returns how it stands. Raises RunGaveUp."""
+        self._listen()
+        folder, where = Path(order.folder), place(os.environ)
+        while True:
+            standing = self._await_others(folder, where)
+            if standing in ("done", "cancelled", "running"):
+                return standing
+            _settle_earlier(folder, where)
+            failed = attempts.failures(attempts.read(folder))
+            if failed > order.retries.limit:
+                raise RunGaveUp(f"{folder.name} failed {failed} times: {member(folder).reason()}")
+            if failed and not self._pause(folder, order.retries.delay(failed)):
+                return "stopped"
+            status = self._train(folder, Path(order.code), where)
+            if self._told or status == EXIT_STOPPED:
+                return "stopped"
+            if status == BAD_INPUT:
+                raise RunGaveUp(f"{folder.name}: {member(folder).reason()}")
+
+    def checkpoint(self, order: Order) -> DelayedSubmission:
+        """Have the child save; what submitit then requeues. Called in a signal handler, possibly more than once."""
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # some Slurms send it twice
+        folder = Path(order.folder)
+        self._told = "SIGUSR2"
+        if self._process is not None:
+            self._end_child(order.save_seconds)
+            if member(folder).standing == "done":
+                sys.exit(0)  # it was about to finish: nothing to requeue
+            attempts.add(folder, "ended", exit=EXIT_STOPPED, reason="requeued: time limit or preemption")
+        return DelayedSubmission(Supervisor(), order)
+
+    def _end_child(self, seconds: float) -> None:
+        """SIGTERM, and wait; without Popen.wait, whose lock the interrupted main program may hold."""
+        assert self._process is not None
+        pid, deadline = self._process.pid, time.monotonic() + seconds
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGTERM)
+            while time.monotonic() < deadline:
+                if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                    return
+                time.sleep(0.1)
+
+    def _listen(self) -> None:
+        """SIGTERM is noted and handed to the child: not every way of ending a job reaches all its processes."""
+
+        def tell(number: int, frame: object) -> None:
+            self._told = signal.Signals(number).name
+            if self._process is not None and self._process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self._process.pid, signal.SIGTERM)
+
+        signal.signal(signal.SIGTERM, tell)
+
+    def _await_others(self, folder: Path, where: str) -> str:
+        """How the run stands, once no earlier copy of this very job trains it; "running" when another does."""
+        while (standing := member(folder).standing) == "running" and not self._told:
+            last = next((e for e in reversed(attempts.read(folder)) if e.event == "started"), None)
+            if last is None or job_of(last.where) != job_of(where):
+                return "running"
+            self._sleep(LOOK_SECONDS)
+        return standing
+
+    def _pause(self, folder: Path, seconds: float) -> bool:
+        """Wait before the next start; False when the run shall not start any more."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not self._told:
+            self._sleep(min(LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
+            if attempts.cancelled(attempts.read(folder)):
+                return False
+        return not self._told
+
+    def _train(self, folder: Path, code: Path, where: str) -> int:
+        """One start of the run: record it, wait for its end, record that. Returns the exit status."""
+        attempts.add(folder, "started", where=where, code=code.name)
+        process = child.start(folder, code, child.environment(code, os.environ), own_session=False)
+        self._process = process
+        looked, told = time.monotonic(), False
+        while (status := process.poll()) is None:
+            self._sleep(POLL_SECONDS)
+            if not told and time.monotonic() - looked > LOOK_SECONDS:
+                looked = time.monotonic()
+                if told := attempts.cancelled(attempts.read(folder)):
+                    process.send_signal(signal.SIGTERM)
+        self._process = None
+        asked = bool(self._told) or told
+        if status == EXIT_STOPPED or (asked and status in TELLING):
+            attempts.add(folder, "ended", exit=EXIT_STOPPED, reason=f"stopped by {self._told or 'a person'}")
+            return EXIT_STOPPED
+        now = member(folder)
+        taken = status in (FAILED, BAD_INPUT) and now.standing == "running"  # refused: another process has the folder
+        failed = not taken and now.standing != "done"
+        attempts.add(folder, "ended", exit=status, failed=failed, reason=child.words(status) if failed else "")
+        return status if failed else 0
+
+
+def place(variables: Mapping[str, str]) -> str:
+    """Where a job runs, for a person and for the next start: "slurm 12_3 on node7"."""
+    array, task = variables.get("SLURM_ARRAY_JOB_ID"), variables.get("SLURM_ARRAY_TASK_ID")
+    job = f"{array}_{task}" if array else variables.get("SLURM_JOB_ID", "?")
+    return f"slurm {job} on {variables.get('SLURMD_NODENAME') or socket.gethostname()}"
+
+
+def job_of(where: str) -> str:
+    """Slurm's id in `place`, "" where the start was not Slurm's."""
+    words = where.split()
+    return words[1] if words[:1] == ["slurm"] else ""
+
+
+def _settle_earlier(folder: Path, where: str) -> None:
+    """Record the end of a start of this very job that left no word: killed with its node, or by Slurm."""
+    events = attempts.read(folder)
+    last = next((e for e in reversed(events) if e.event in ("started", "ended")), None)
+    if last is not None and last.event == "started" and job_of(last.where) == job_of(where):
+        reason = f"killed without a word ({last.where}): its node died, or Slurm killed it"
+        attempts.add(folder, "ended", failed=True, reason=reason)
