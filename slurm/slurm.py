@@ -225,7 +225,7 @@ class SlurmExecutor:
         if last is not None and last.event == "ended":
             return Ended(at.job, last.exit if last.exit is not None else FAILED, last.reason, recorded=True)
         state = entry.state if entry is not None else "gone from the queue"
-        if state.startswith("CANCELLED") and (last is None or last.event != "started"):
+        if state == "CANCELLED" and (last is None or last.event != "started"):
             return Ended(at.job, None, "cancelled in Slurm before it started, or what it came after failed")
         said = " | ".join(tail(self._log(at, entry), 3)) if last is None or last.event != "started" else ""
         reason = (

@@ -1,0 +1,274 @@
+"""The Slurm executor against a cluster in memory: what is submitted when, and what becomes of jobs that end in every way."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks.signals import EXIT_STOPPED
+from benchmarks.spec import BadInput
+from benchmarks.sweep import attempts
+from benchmarks.sweep.members import member
+from slurm.cluster import Entry, Unreachable
+from slurm.drive import Drive, Retries
+from slurm.executor import Job
+from slurm.profile import Profile
+from slurm.slurm import PATIENCE_SECONDS, SlurmExecutor, rounded_up
+from tests.sweep_folders import stand, submit, suite
+
+
+class FakeCluster:
+    """Jobs by name and index; tests change their states."""
+
+    max_array = 1001
+
+    def __init__(self):
+        self.requests, self.orders, self.cancelled = [], [], []
+        self.entries: dict[str, dict[int, Entry]] = {}
+        self.down = False
+        self.calls = 0
+
+    def check(self, request):
+        pass
+
+    def submit(self, name, folder, request, orders):
+        assert (folder / "batch.json").is_file()  # whoever asks later finds the runs even if we die now
+        self.requests.append(request)
+        self.orders.append(list(orders))
+        number = len(self.requests)
+        self.entries[name] = {i: Entry(f"{number}_{i}", "PENDING", "Priority", "") for i in range(len(orders))}
+        return str(number)
+
+    def queue(self, names):
+        self.calls += 1
+        if self.down:
+            raise Unreachable("squeue: no controller")
+        return {name: dict(self.entries.get(name, {})) for name in names}
+
+    def cancel(self, ids):
+        self.cancelled += ids
+
+    def become(self, index, state, reason="", node="n1"):
+        for name, entries in self.entries.items():
+            if index in entries:
+                self.entries[name][index] = Entry(entries[index].id, state, reason, node)
+
+    def forget(self, index):
+        for entries in self.entries.values():
+            entries.pop(index, None)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return submit(tmp_path, suite())
+
+
+@pytest.fixture
+def cluster():
+    return FakeCluster()
+
+
+def make(cluster, folders, said=None, **options):
+    out = folders[0].parents[1]
+    clock = options.pop("clock", lambda: 0.0)
+    said = [] if said is None else said
+    return SlurmExecutor(cluster, out, options.pop("profile", Profile()), say=said.append, clock=clock, **options)
+
+
+def jobs_of(folders, **fields):
+    return [Job(folder, folder.parents[1] / "code", 10**9, **fields) for folder in folders]
+
+
+def test_one_array_for_runs_that_are_alike(cluster, folders):
+    executor = make(cluster, folders, at_once=3)
+    executor.submit(jobs_of(folders))
+    (request,) = cluster.requests
+    assert request.at_once == 3 and executor.outstanding == 6
+    assert [order.folder for order in cluster.orders[0]] == [str(folder) for folder in folders]
+    assert executor.poll() == [] and [member(folder).standing for folder in folders] == ["waiting"] * 6
+
+
+def test_arrays_no_longer_than_the_cluster_takes(cluster, folders):
+    cluster.max_array = 5
+    make(cluster, folders).submit(jobs_of(folders))
+    assert [len(orders) for orders in cluster.orders] == [4, 2]
+
+
+def test_memory_python_and_code_tell_arrays_apart(cluster, folders):
+    out = folders[0].parents[1]
+    kinds = [(10**9, "a", "one"), (1_100_000_000, "a", "one"), (1_200_000_000, "b", "one"), (1_200_000_000, "b", "two")]
+    jobs = [Job(folder, out / code, memory, family) for folder, (memory, family, code) in zip(folders, kinds, strict=False)]
+    make(cluster, folders, profile=Profile(python=(("b", "python-b"),))).submit(jobs)
+    assert [(r.memory_gb, r.python[-8:], r.code.name) for r in cluster.requests][1:] == [
+        (1.5, cluster.requests[0].python[-8:], "one"),
+        (1.5, "python-b", "one"),
+        (1.5, "python-b", "two"),
+    ]
+    assert cluster.requests[0].memory_gb == 1.0
+
+
+@pytest.mark.parametrize(("need", "asked"), [(0.2, 1.0), (1.0, 1.0), (1.01, 1.5), (1.6, 2.0), (25.0, 32.0), (17.0, 24.0)])
+def test_memory_is_rounded_up(need, asked):
+    assert rounded_up(need) == asked
+
+
+def test_what_is_queued_is_not_submitted_again_after_the_submitter_died(cluster, folders):
+    make(cluster, folders).submit(jobs_of(folders[:3]))
+    second = make(cluster, folders)
+    second.submit(jobs_of(folders))
+    assert [len(orders) for orders in cluster.orders] == [3, 3] and second.outstanding == 6
+    for index in range(3):
+        cluster.become(index, "COMPLETED")
+    third = make(cluster, folders)
+    third.submit(jobs_of(folders))
+    assert len(cluster.orders) == 3 and len(cluster.orders[2]) == 6
+
+
+def test_a_submitter_that_died_before_sbatch_leaves_nothing_behind(cluster, folders):
+    out = folders[0].parents[1]
+    batch = out / "slurm" / "safedreamer-dead"
+    batch.mkdir(parents=True)
+    (batch / "batch.json").write_text(json.dumps({"runs": [[f"runs/{folders[0].name}", 1]]}))
+    make(cluster, folders).submit(jobs_of(folders[:1]))
+    assert len(cluster.orders) == 1 and (batch / "over").exists()
+
+
+def test_what_runs_or_is_done_elsewhere_is_left_alone(cluster, folders):
+    stand(folders[0], "train")
+    stand(folders[1], "finished", env_steps=600)
+    attempts.add(folders[2], "cancelled")
+    executor = make(cluster, folders)
+    executor.submit(jobs_of(folders[:3]))
+    assert cluster.orders == []
+    assert [(e.exit, e.reason) for e in executor.poll()] == [
+        (None, f"{how} elsewhere") for how in ("running", "done", "cancelled")
+    ]
+    assert executor.outstanding == 0
+
+
+def test_the_folder_says_what_became_of_a_job(cluster, folders):
+    executor = make(cluster, folders)
+    executor.submit(jobs_of(folders[:4]))
+    stand(folders[0], "finished", env_steps=600)
+    attempts.add(folders[1], "started", where="slurm 1_1 on n1")
+    attempts.add(folders[1], "ended", exit=EXIT_STOPPED, reason="stopped by SIGTERM")
+    attempts.add(folders[2], "started", where="slurm 1_2 on n1")
+    attempts.add(folders[2], "ended", exit=1, failed=True, reason="exit status 1")
+    attempts.add(folders[3], "started", where="slurm 1_3 on n1")
+    for index, state in enumerate(("COMPLETED", "COMPLETED", "FAILED", "OUT_OF_MEMORY")):
+        cluster.become(index, state)
+    ended = executor.poll()
+    assert [(e.exit, e.recorded) for e in ended] == [(0, True), (EXIT_STOPPED, True), (1, True), (1, True)]
+    assert ended[3].reason == "Slurm: OUT_OF_MEMORY on n1"
+    assert attempts.read(folders[3])[-1].failed and member(folders[3]).reason() == "Slurm: OUT_OF_MEMORY on n1"
+
+
+def test_a_job_that_died_with_its_heartbeat_still_fresh_counts_as_failed(cluster, folders):
+    executor = make(cluster, folders)
+    executor.submit(jobs_of(folders[:1]))
+    attempts.add(folders[0], "started", where="slurm 1_0 on n1")
+    stand(folders[0], "train")
+    cluster.forget(0)
+    (ended,) = executor.poll()
+    assert ended.reason == "Slurm: gone from the queue" and member(folders[0]).standing == "failed"
+
+
+def test_states_that_slurm_may_take_back_are_given_time(cluster, folders):
+    now = [0.0]
+    executor = make(cluster, folders, clock=lambda: now[0])
+    executor.submit(jobs_of(folders[:2]))
+    for index in (0, 1):
+        attempts.add(folders[index], "started", where=f"slurm 1_{index} on n1")
+    cluster.become(0, "NODE_FAIL")
+    cluster.become(1, "PREEMPTED")
+    assert executor.poll() == []
+    cluster.become(0, "PENDING", "BeginTime")
+    now[0] += PATIENCE_SECONDS + 1
+    assert [(e.job.folder, e.reason) for e in executor.poll()] == [(folders[1], "Slurm: PREEMPTED on n1")]
+    cluster.become(0, "NODE_FAIL")  # a second time: the patience starts anew
+    assert executor.poll() == [] and executor.outstanding == 1
+
+
+def test_set_up_lines_that_fail_again_and_again_end_with_their_text(cluster, folders):
+    said = []
+    executor = make(cluster, folders, said, profile=Profile(poll_seconds=0.01))
+
+    def fail(_):
+        for name, entries in cluster.entries.items():
+            folder = folders[0].parents[1] / "slurm" / name
+            for index, entry in entries.items():
+                (folder / f"{entry.id}_0_log.out").write_text("set-up failed: module load cuda\n")
+                entries[index] = entry._replace(state="FAILED")
+
+    sweep = Drive(executor, Retries(limit=2, delay_seconds=0.0), lambda: False, said.append, sleep=fail)
+    sweep.run(jobs_of(folders[:1]))
+    assert len(cluster.orders) == 3 and sweep.failed == folders[:1]
+    assert "set-up failed: module load cuda" in said[-1] and "after 3 starts" in said[-1]
+
+
+def test_a_controller_that_does_not_answer_is_waited_for(cluster, folders):
+    said = []
+    executor = make(cluster, folders, said)
+    cluster.down = True
+    with pytest.raises(Unreachable):
+        executor.submit(jobs_of(folders[:1]))  # the first time a person should know
+    cluster.down = False
+    executor.submit(jobs_of(folders[:1]))
+    cluster.down = True
+    executor.submit(jobs_of(folders[1:2]))
+    assert executor.poll() == [] and executor.outstanding == 2
+    cluster.down = False
+    assert executor.poll() == [] and len(cluster.orders) == 2
+    assert sum("does not answer" in text for text in said) == 2
+
+
+def test_cancelled_runs_leave_the_queue_and_those_that_run_see_it_themselves(cluster, folders):
+    executor = make(cluster, folders)
+    executor.submit(jobs_of(folders[:3]))
+    cluster.become(0, "RUNNING")
+    executor.cancel(folders[:2])
+    assert cluster.cancelled == ["1_1"] and executor.outstanding == 1
+
+
+def test_jobs_outlive_the_watcher(cluster, folders):
+    executor = make(cluster, folders)
+    executor.submit(jobs_of(folders[:3]))
+    assert executor.close() == [] and executor.outstanding == 0 and cluster.cancelled == []
+
+
+def test_runs_come_after_their_canary_in_slurm_itself(cluster, folders):
+    executor = make(cluster, folders)
+    executor.submit([*jobs_of(folders[1:3], after=folders[0]), *jobs_of(folders[:1])])
+    assert [(request.after, len(orders)) for request, orders in zip(cluster.requests, cluster.orders, strict=True)] == [
+        ("", 1),
+        ("1_0", 2),
+    ]
+    cluster.become(1, "CANCELLED")
+    (ended,) = executor.poll()
+    assert ended.exit is None and "what it came after failed" in ended.reason
+
+
+def test_why_a_job_can_never_start_is_said_once(cluster, folders):
+    said = []
+    executor = make(cluster, folders, said)
+    executor.submit(jobs_of(folders[:2]))
+    cluster.become(0, "PENDING", "InvalidQOS")
+    cluster.become(1, "PENDING", "QOSMaxJobsPerUserLimit")
+    executor.poll()
+    executor.poll()
+    assert [text for text in said if "does not start" in text] == [
+        f"Slurm does not start {folders[0].name} (job 1_0): InvalidQOS"
+    ]
+
+
+def test_refused_jobs_leave_no_batch(cluster, folders, monkeypatch):
+    def refuse(*_):
+        raise BadInput("Slurm refused the jobs")
+
+    monkeypatch.setattr(cluster, "submit", refuse)
+    with pytest.raises(BadInput):
+        make(cluster, folders).submit(jobs_of(folders))
+    monkeypatch.undo()
+    make(cluster, folders).submit(jobs_of(folders))
+    assert len(cluster.orders) == 1

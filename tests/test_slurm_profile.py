@@ -1,0 +1,105 @@
+"""Profiles of Slurm clusters: what the file may say, and that errors name the line."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+import pytest
+
+from benchmarks.spec import BadInput
+from slurm.profile import Profile, load, minutes
+
+FULL = """\
+partition: gpu
+account: lab
+time: 1-02:30:00
+gres: gpu:1
+cpus: 8
+memory_gb: 32
+setup: [module load cuda, 'export A=1']
+python:
+  default: apptainer exec --nv suite.sif python
+  omnisafe: /opt/torch/bin/python
+sbatch: {mail-type: FAIL, exclusive: true, nice: 5}
+"""
+
+
+def write(folder, text):
+    path = folder / "cluster.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_profile_says_what_jobs_ask_for(tmp_path):
+    profile = load(write(tmp_path, FULL), families=["safedreamer", "omnisafe"])
+    assert (profile.partition, profile.account, profile.gres, profile.cpus) == ("gpu", "lab", "gpu:1", 8)
+    assert profile.minutes == (24 + 2) * 60 + 30 and profile.memory_gb == 32.0
+    assert profile.setup == ("module load cuda", "export A=1")
+    assert profile.python_of("omnisafe") == "/opt/torch/bin/python"
+    assert profile.python_of("safedreamer") == "apptainer exec --nv suite.sif python"
+    assert dict(profile.sbatch) == {"mail-type": "FAIL", "exclusive": True, "nice": "5"}
+    assert hash(profile) == hash(load(write(tmp_path, FULL), families=["safedreamer", "omnisafe"]))
+
+
+def test_nothing_is_chosen_for_a_cluster_by_default():
+    profile = load(None)
+    assert profile == Profile() and profile.partition is None and profile.python_of("any") == shlex.quote(sys.executable)
+
+
+def test_the_command_line_comes_after_the_file(tmp_path):
+    profile = load(write(tmp_path, FULL), ["partition=cpu", "time=90", "setup=[module purge]"], ["omnisafe"])
+    assert (profile.partition, profile.minutes, profile.setup, profile.account) == ("cpu", 90, ("module purge",), "lab")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("30", 30), ("2:30", 3), ("01:00:00", 60), ("0:0:30", 1), ("1-0", 1440), ("2-12", 3600), ("1-00:01:01", 1442)],
+)
+def test_time_limits_as_slurm_reads_them(text, expected):
+    assert minutes(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "soon", "1:2:3:4", "-5", "0", "1-"])
+def test_other_time_limits_are_refused(text):
+    with pytest.raises(BadInput, match="time="):
+        minutes(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("partition: gpu\npartiton: x", ":2: unknown key 'partiton'; did you mean partition"),
+        ("cpus: 0", ":1: cpus=0 must be a positive whole number"),
+        ("account: lab\ncpus: 1.5", ":2: cpus=1.5 must be a positive whole number"),
+        ("memory_gb: lots", ":1: memory_gb=lots must be a positive number"),
+        ("partition: 12", ":1: partition: 12 must be text"),
+        ("setup: module load cuda", ":1: setup must be a list"),
+        ("python:\n  omnisave: x", ":2: unknown family of methods 'omnisave'; did you mean omnisafe"),
+        ("\nsbatch:\n  array: 0-3", ":3: array is set by the sweep"),
+        ("sbatch:\n  exclusive: false", ":2: exclusive must be a value, or true"),
+        ("time: later", ":1: time='later' must be minutes"),
+        ("- partition", ":1: expected settings"),
+        ("partition: [", ":1: "),
+    ],
+)
+def test_mistakes_are_named_by_line(tmp_path, text, expected):
+    path = write(tmp_path, text)
+    with pytest.raises(BadInput) as error:
+        load(path, families=["omnisafe"])
+    assert f"{path}{expected}" in str(error.value)
+
+
+def test_a_time_of_day_is_no_number_in_base_60(tmp_path):
+    assert load(write(tmp_path, "time: 12:30:00")).minutes == 750  # YAML 1.1 alone reads 45000
+
+
+def test_other_mistakes(tmp_path):
+    with pytest.raises(BadInput, match="cannot be read: No such file"):
+        load(tmp_path / "none.yaml")
+    with pytest.raises(BadInput, match="expected KEY=VALUE"):
+        load(None, ["partition"])
+    with pytest.raises(BadInput, match="--slurm cpu=2:1: unknown key 'cpu'; did you mean cpus"):
+        load(None, ["cpu=2"])
+    with pytest.raises(BadInput, match="must be longer than signal_seconds=120"):
+        load(None, ["time=2"])
