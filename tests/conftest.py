@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes.util
 import functools
 import os
-import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,6 +21,9 @@ import hypothesis
 import pytest
 
 from benchmarks.doctor import GL_PACKAGES, try_rendering
+from slurm.minicluster import packages
+from slurm.minicluster.cluster import MiniCluster, temporary
+from slurm.minicluster.settings import Settings
 
 # Compilation makes first examples slow; CI must not fail by the luck of a draw.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -46,9 +49,15 @@ def missing_gl() -> str:
 
 @functools.cache
 def missing_slurm() -> str:
-    """Which of Slurm's commands are not there, or ""."""
-    absent = [name for name in ("sbatch", "squeue", "scancel") if shutil.which(name) is None]
-    return f"no {', '.join(absent)}; apt-get install slurm-client slurmctld slurmd" if absent else ""
+    """Which of Slurm's commands and daemons are not there, or ""."""
+    return packages.missing()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[MiniCluster]:
+    """A private Slurm of three nodes, for all tests together: leave no jobs and no dead nodes behind."""
+    with temporary(Settings(slurmd_timeout_s=8)) as cluster:
+        yield cluster
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

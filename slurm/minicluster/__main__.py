@@ -1,0 +1,110 @@
+"""`python -m slurm.minicluster up|down|status FOLDER` and `run FOLDER|--temporary -- COMMAND`."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import tyro
+
+from benchmarks.cli.common import parse
+from benchmarks.spec import BadInput, RunFailed, choose
+from slurm.minicluster.cluster import MiniCluster, temporary
+from slurm.minicluster.settings import Settings
+
+PROG = "python -m slurm.minicluster"
+
+
+@dataclasses.dataclass(frozen=True)
+class Where:
+    """Which cluster."""
+
+    folder: tyro.conf.Positional[Path]
+    """Its folder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Up:
+    """Bring a cluster up, or what is down of it."""
+
+    folder: tyro.conf.Positional[Path]
+    """Holds all of the cluster: configuration, logs, state. Made if it is not there."""
+    settings: tyro.conf.OmitArgPrefixes[Settings] = Settings()
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Run a command with a cluster, then take the cluster down."""
+
+    folder: tyro.conf.Positional[Path | None] = None
+    """As for `up`."""
+    temporary: bool = False
+    """A temporary folder instead, deleted afterwards."""
+    settings: tyro.conf.OmitArgPrefixes[Settings] = Settings()
+
+
+def main(arguments: list[str]) -> int:
+    """Run one of the commands. Returns 0, 1 (no cluster, or trouble with it), 2 (bad input), or what the command of `run` returned."""
+    commands = {"up": up, "down": down, "status": status, "run": run}
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"{__doc__}\n\nEach has --help.")
+        return 0 if arguments else 2
+    try:
+        return commands[choose("command", arguments[0], commands)](arguments[1:])
+    except BadInput as error:
+        print(f"{PROG}: error: {error}", file=sys.stderr)
+        return 2
+    except RunFailed as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
+        return 1
+
+
+def up(arguments: list[str]) -> int:
+    chosen = parse(Up, arguments, f"{PROG} up", "Bring a cluster up, or what is down of it.")
+    cluster = MiniCluster(chosen.folder, chosen.settings)
+    cluster.up()
+    print(f"export SLURM_CONF={cluster.conf}")  # for eval
+    return 0
+
+
+def down(arguments: list[str]) -> int:
+    chosen = parse(Where, arguments, f"{PROG} down", "End every process of a cluster; its logs stay.")
+    MiniCluster(chosen.folder).down()
+    return 0
+
+
+def status(arguments: list[str]) -> int:
+    chosen = parse(Where, arguments, f"{PROG} status", "The nodes and jobs of a cluster; 1 if it is not wholly up.")
+    cluster = MiniCluster(chosen.folder)
+    nodes = cluster.nodes()
+    print("\n".join(f"{name}  {state}" for name, state in nodes.items()) or f"no controller answers for {cluster.folder}")
+    for job in cluster.squeue() if nodes else []:
+        print("  ".join(job))
+    return 0 if cluster.is_up() else 1
+
+
+def run(arguments: list[str]) -> int:
+    if "--" not in arguments or not (words := arguments[arguments.index("--") + 1 :]):
+        raise BadInput("run needs a command after --, such as: run --temporary -- srun -N3 hostname")
+    chosen = parse(Run, arguments[: arguments.index("--")], f"{PROG} run", "Run a command with a cluster up; down afterwards.")
+    if (chosen.folder is None) != chosen.temporary:
+        raise BadInput("run needs either a folder or --temporary")
+    if shutil.which(words[0]) is None:
+        raise BadInput(f"no command {words[0]}")
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    with temporary(chosen.settings) if chosen.folder is None else MiniCluster(chosen.folder, chosen.settings) as cluster:
+        command = subprocess.Popen(words, env=cluster.environment)
+        try:
+            return command.wait()
+        finally:
+            if command.poll() is None:
+                command.terminate()
+                command.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,45 @@
+"""Free TCP ports for a cluster that starts while others may be starting too."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+from benchmarks.spec import BadInput
+
+# Below the ports that Linux hands to outgoing connections; a range is never shared, so one live daemon keeps it all.
+FIRST, LAST, RANGE = 20000, 32000, 40
+
+
+@contextlib.contextmanager
+def claim(count: int, port: int = 0) -> Iterator[int]:
+    """The first of `count` free ports in a row, this process's to bind while the context lasts; from `port` on if that is not 0.
+
+    Raises BadInput when there are none.
+    """
+    if port:
+        if taken := [p for p in range(port, port + count) if not _free(p)]:
+            raise BadInput(f"port {taken[0]} is in use; choose another --port, or 0 for free ones")
+        yield port
+        return
+    for base in range(FIRST, LAST, RANGE):
+        with socket.socket(socket.AF_UNIX) as ours:
+            try:
+                ours.bind(f"\0slurm-minicluster-{base}")  # abstract: known where the ports are, gone with this process
+            except OSError:  # another cluster is starting there
+                continue
+            if all(_free(p) for p in range(base, base + RANGE)):
+                yield base
+                return
+    raise BadInput(f"no {RANGE} free ports in a row in {FIRST}..{LAST}; give --port")
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Slurm: only listeners count, not connections that fade
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
