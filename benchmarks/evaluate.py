@@ -121,17 +121,17 @@ def run_episodes(
     run_seed: int,
     episodes: int,
     key: jax.Array,
+    on_fault: Callable[[Fault], None],
     workers: Literal["process", "inline"] = "process",
     on_episode: Callable[[Episode], None] | None = None,
-    on_fault: Callable[[Fault], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
     on_step: OnStep | None = None,
 ) -> list[Episode]:
     """Episodes 0..episodes-1 of the split "eval" of `run_seed`, in order; `on_episode` hears of each as it finishes.
 
     Environment i of E runs episodes i, i + E, ...; those beyond the last are not counted. `on_fault` hears of workers that were
-    replaced; episodes lost with them are left out. `on_step` hears of every step, the last included, with the actions [E, A] that
-    followed it and the policy's reports [E] on them (zeros and nothing after the last).
+    replaced; episodes lost with them are left out, so that fewer than `episodes` may come back. `on_step` hears of every step, the
+    last included, with the actions [E, A] that followed it and the policy's reports [E] on them (zeros and nothing after the last).
     Raises Stopped when asked to, and RunFailed when every episode was lost.
     """
     num_envs = min(episodes, MAX_ENVS)
@@ -148,12 +148,15 @@ def run_episodes(
             actions, carry, info = agent.act(state, carry, step.obs, step.is_first, jax.random.fold_in(key, count), "eval")
             if on_step is not None:
                 on_step(step, np.asarray(actions), {name: np.asarray(value) for name, value in info.items()})
-            step = envs.step(np.asarray(actions))
+            try:
+                step = envs.step(np.asarray(actions))
+            finally:  # said also when no environment could be replaced
+                faults = envs.take_faults()
+                for fault in faults:
+                    on_fault(fault)
             count += 1
             tally.forget(step.lost)
-            for fault in envs.take_faults():
-                on_fault(fault)
-                lost |= {fault.episode} & set(range(episodes)) if fault.lost else set()
+            lost |= {fault.episode for fault in faults if fault.lost and fault.episode < episodes}
             for finished in tally.add(step.reward, step.cost, step.env_steps, step.is_last, step.episode):
                 if finished.episode < episodes:
                     done[finished.episode] = finished

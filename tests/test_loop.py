@@ -12,7 +12,7 @@ from benchmarks.evaluate import Tally, run_episodes
 from benchmarks.records import read_records
 from benchmarks.spec import BadInput
 from benchmarks.transitions import row, row_specs
-from tests.toys import EPISODE_ENV_STEPS, ToyAgent, metric_rows, run, steady, toy_env, toy_spec
+from tests.toys import EPISODE_ENV_STEPS, ToyAgent, metric_rows, no_fault, run, steady, toy_env, toy_spec
 
 
 def test_a_run_leaves_whole_records(tmp_path):
@@ -151,7 +151,7 @@ def test_truncation_is_terminal_only_on_request():
 def test_more_episodes_than_environments_are_run_in_turns(monkeypatch):
     with VectorEnv(toy_env, 1, 0, "eval", "inline") as envs:
         agent = ToyAgent(envs.spec)
-    arguments = {"run_seed": 0, "key": jax.random.key(0), "workers": "inline"}
+    arguments = {"run_seed": 0, "key": jax.random.key(0), "on_fault": no_fault, "workers": "inline"}
     state = agent.init(0)
     monkeypatch.setattr("benchmarks.evaluate.MAX_ENVS", 2)
     done = run_episodes(agent, state, toy_env, episodes=5, **arguments)

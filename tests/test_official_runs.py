@@ -23,7 +23,7 @@ from benchmarks.run import initial_state
 from benchmarks.run_folder import newest, read_spec
 from benchmarks.spec import BadInput
 from tests.agent_inputs import tiny
-from tests.toys import toy_env
+from tests.toys import no_fault, toy_env
 
 TASK = ["--task", "tests.toys:shore", "--obs", "default", "--method", "bsrp_lag"]
 ACTION_REPEAT, STEP, UPDATES = 4, 300, 7
@@ -92,6 +92,7 @@ def test_its_episodes_are_those_of_its_parameters(official: Official, tmp_path: 
         run_seed=3,
         episodes=2,
         key=evaluation_key(3, STEP * ACTION_REPEAT),
+        on_fault=no_fault,
         workers="inline",
     )
     rows = read_records(out)

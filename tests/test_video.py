@@ -26,7 +26,7 @@ from benchmarks.video.footage import Shot
 from benchmarks.video.frame import SCENE, Subject, compose, predicted_costs
 from benchmarks.video.traces import EpisodeTrace, Recorder
 from tests.agent_inputs import HAZARDS, VECTOR, VISION, observations, tiny
-from tests.toys import ToyAgent, toy_env, toy_spec
+from tests.toys import ToyAgent, no_fault, toy_env, toy_spec
 
 CONTEXT, STEPS = 4, 3
 
@@ -36,7 +36,8 @@ def evaluated(episodes: int, recorded: int, factory: Any = toy_env) -> tuple[lis
     with_env = factory()
     agent = ToyAgent(env_spec(with_env))
     recorder = Recorder(recorded)
-    arguments: dict[str, Any] = {"run_seed": 0, "episodes": episodes, "key": evaluation_key(0, 0), "workers": "inline"}
+    arguments: dict[str, Any] = {"run_seed": 0, "episodes": episodes, "key": evaluation_key(0, 0)}
+    arguments |= {"on_fault": no_fault, "workers": "inline"}
     done = run_episodes(agent, agent.init(0), factory, **arguments, on_step=recorder.add)
     assert done == run_episodes(agent, agent.init(0), factory, **arguments)
     return done, recorder.traces()
@@ -399,9 +400,9 @@ def test_a_planner_in_safety_gymnasium_is_filmed_as_it_was_evaluated(obs, tmp_pa
     make, env = environment(spec)
     osrp = agent_for(spec, env)
     recorder = Recorder(1)
-    key = evaluation_key(3, 0)
     state = osrp.init(0)
-    run_episodes(osrp, state, make, run_seed=3, episodes=1, key=key, workers="inline", on_step=recorder.add)
+    arguments: dict[str, Any] = {"run_seed": 3, "episodes": 1, "key": evaluation_key(3, 0), "workers": "inline"}
+    run_episodes(osrp, state, make, **arguments, on_fault=no_fault, on_step=recorder.add)
     with open_stage(spec) as stage:
         film_episodes(Filming(True, 2, 1, 20.0, 5, 10), stage, osrp, state, env, recorder.traces(), "untrained", tmp_path)
         shot = next(stage.shots(recorder.traces()[0]))

@@ -16,7 +16,7 @@ import pandas as pd
 from gymnasium.spaces import Box
 
 from agents.api import EnvSpec, Mode
-from benchmarks.envs import make_env
+from benchmarks.envs import Fault, make_env
 from benchmarks.loop import Options, Result, train
 from benchmarks.progress import Silent
 from benchmarks.spec import LoopConfig, ReplayConfig, RunSpec
@@ -188,6 +188,11 @@ def metric_rows(out: Path) -> list[dict[str, Any]]:
 def steady(frame: pd.DataFrame, split: str = "train") -> pd.DataFrame:
     """Records without the clock."""
     return frame[frame["split"] == split].drop(columns="wall_seconds").reset_index(drop=True)
+
+
+def no_fault(fault: Fault) -> None:
+    """For evaluations in which no environment may fail."""
+    raise AssertionError(fault)
 
 
 class Listener(Silent):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -197,7 +198,9 @@ def run(
 ) -> None:
     """Run the episodes, write them to `out` (replacing it) and print them; then film some, into the folder `out` without suffix."""
     from benchmarks.cli.film import film_episodes, open_stage
+    from benchmarks.env_faults import describe
     from benchmarks.evaluate import evaluation_key, mean_return_cost, run_episodes
+    from benchmarks.records import EVAL
     from benchmarks.run import environment, official_agent, trained_agent
     from benchmarks.video.traces import Recorder
 
@@ -223,12 +226,15 @@ def run(
             run_seed=spec.seed,
             episodes=episodes,
             key=evaluation_key(spec.seed, policy.env_steps),
+            on_fault=lambda fault: print(f"{PROG}: {describe(fault, EVAL)}", file=sys.stderr, flush=True),
             workers=workers,
             on_episode=lambda e: print(f"{e.episode:>8} {e.return_:>9.2f} {e.cost:>8.1f} {e.length:>7}", flush=True),
             on_step=recorder.add if recorder else None,
         )
         mean_return, mean_cost = mean_return_cost(done)
         print(f"{'mean':>8} {mean_return:>9.2f} {mean_cost:>8.1f}")
+        if lost := episodes - len(done):
+            print(f"{lost} of {episodes} episodes lost with their environments; mean and records have the other {len(done)}")
         _write(policy, out, done, round(time.perf_counter() - began, 2))
         if filming and stage and recorder:
             film_episodes(filming, stage, agent, state, env_spec, recorder.traces(), after, out.with_suffix(""))
