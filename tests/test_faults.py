@@ -64,8 +64,8 @@ def test_a_killed_run_of_the_simulator_ends_like_an_unbroken_one(tmp_path):
 
 
 def test_injected_faults_are_listed(tmp_path):
-    outcome = Outcome("a fault", 2, 1.5, False, "error: DIR/run has no | room")
-    (tmp_path / "injected.json").write_text(json.dumps({"outcomes": [outcome._asdict()]}))
+    outcome = Outcome(2, 1.5, "error: DIR/run has no | room", False)
+    (tmp_path / "injected.json").write_text(json.dumps({"outcomes": [{"fault": "a fault", **outcome._asdict()}]}))
     assert report_page.main(report_page.ReportOptions(tmp_path)) == 0
     assert "| a fault | 2 | 1.5 s | DIFFERENT | error: DIR/run has no / room |" in (tmp_path / "README.md").read_text()
 

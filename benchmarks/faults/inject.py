@@ -6,6 +6,7 @@ Where the run goes on it has to end like one that was left alone, byte for byte 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -26,6 +27,7 @@ from benchmarks.faults.process import Training, wait_until, without_clocks
 from benchmarks.ownership import OWNER_FILE
 from benchmarks.provenance import provenance
 from benchmarks.run_folder import CHECKPOINTS
+from benchmarks.signals import HEARD
 from benchmarks.status import State
 
 DISK_BYTES = 5 * 2**18  # room for two checkpoints, not for the third
@@ -44,11 +46,10 @@ class InjectOptions:
 class Outcome(NamedTuple):
     """What a fault led to."""
 
-    fault: str
     exit_status: int
     seconds: float  # from the fault to the end of the process
-    as_undisturbed: bool | None  # the finished run's files; None where it cannot or need not finish
     said: str
+    as_undisturbed: bool | None = None  # the finished run's files; None where it cannot or need not finish
 
 
 class Lab:
@@ -66,33 +67,42 @@ class Lab:
         obs = "coordinates" if task.startswith("Safety") else "default"
         return Training(run, "bsrp_lag", task, obs, "debug", 0, steps, self.out / "cache", (*often, *extra))
 
-    def cpu(self, name: str, cache: str = "cache") -> Training:
-        """A run of the cpu preset that learns and evaluates soon."""
-        run = self.out / name
-        shutil.rmtree(run, ignore_errors=True)
+    def cpu(self, compiling: bool) -> Training:
+        """A run of the cpu preset that learns and evaluates soon; `compiling` has it compile anew."""
+        run, cache = self.out / "signal", self.out / ("cold-cache" if compiling else "cache")
+        for folder in (run, cache) if compiling else (run,):
+            shutil.rmtree(folder, ignore_errors=True)
         soon = ("--loop.prefill", "500", "--loop.eval-every", "600", "--loop.checkpoint-every", "100000")
-        of_run = ("osrp_lag", "SafetyPointGoal1-v0", "coordinates", "cpu", 0, 10**7)
-        return Training(run, *of_run, self.out / cache, soon)
+        return Training(run, "osrp_lag", "SafetyPointGoal1-v0", "coordinates", "cpu", 0, 10**7, cache, soon)
 
-    def as_undisturbed(self, run: Training) -> bool:
-        """Finish the run; whether its files are those of one that was left alone."""
+    def half(self, name: str) -> Training:
+        """A small run that was killed in the middle."""
+        run = self.small(name)
+        process = run.start()
+        until(process, run, lambda _, env_steps: env_steps > 3500)
+        process.kill()
+        process.communicate()
+        return run
+
+    def compared(self, run: Training, outcome: Outcome) -> Outcome:
+        """Finish the run; its outcome with whether its files are those of one that was left alone."""
         if self._expected is None:
             undisturbed = self.small("undisturbed")
             undisturbed.finish()
             self._expected = without_clocks(undisturbed.out)
         run.finish()
-        return without_clocks(run.out) == self._expected
+        return outcome._replace(as_undisturbed=without_clocks(run.out) == self._expected)
 
 
-Injection = Callable[[Lab], Outcome]
-INJECTIONS: dict[str, Injection] = {}
+Injection = Callable[..., Outcome]
+INJECTIONS: dict[str, Callable[[Lab], Outcome]] = {}
 
 
-def injection(name: str) -> Callable[[Injection], Injection]:
-    """Enter a function into the table."""
+def injection(name: str, **settings: Any) -> Callable[[Injection], Injection]:
+    """Enter a function, with these of its arguments, into the table."""
 
     def enter(function: Injection) -> Injection:
-        INJECTIONS[name] = function
+        INJECTIONS[name] = functools.partial(function, **settings)
         return function
 
     return enter
@@ -109,26 +119,17 @@ def until(process: subprocess.Popen[str], run: Training, condition: Callable[[St
         raise RuntimeError(f"the process ended too early:\n{process.communicate()[0]}")
 
 
-def ended(fault: str, process: subprocess.Popen[str], since: float, same: bool | None = None, pattern: str = "") -> Outcome:
+def ended(process: subprocess.Popen[str], since: float, pattern: str = "") -> Outcome:
     """The outcome of a process that is ending; `said` is its last line, or the last one that the pattern finds."""
     said, _ = process.communicate()
     lines = [line for line in said.strip().splitlines() if re.search(pattern, line)]
-    return Outcome(fault, process.returncode, round(time.perf_counter() - since, 2), same, lines[-1] if lines else "")
+    return Outcome(process.returncode, round(time.perf_counter() - since, 2), lines[-1] if lines else "")
 
 
-def _signal(name: str, number: signal.Signals, where: Callable[[State, int], bool], cache: str = "cache") -> None:
-    def inject(lab: Lab) -> Outcome:
-        run = lab.cpu("signal", cache)
-        if cache != "cache":
-            shutil.rmtree(run.cache, ignore_errors=True)
-        process = run.start()
-        until(process, run, where)
-        time.sleep(3.0 if cache != "cache" else 0.3)
-        since = time.perf_counter()
-        process.send_signal(number)
-        return ended(name, process, since)
-
-    INJECTIONS[name] = inject
+def started(run: Training, *more: str, pattern: str = "") -> Outcome:
+    """The outcome of starting the run as it stands; `said` as in `ended`."""
+    since = time.perf_counter()
+    return ended(run.start(*more), since, pattern)
 
 
 def learning(state: State, env_steps: int) -> bool:
@@ -136,33 +137,40 @@ def learning(state: State, env_steps: int) -> bool:
     return state == "train" and env_steps > 2600
 
 
-for _number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-    _signal(f"{_number.name} while training, preset cpu", _number, learning)
-_signal("SIGTERM while evaluating, preset cpu", signal.SIGTERM, lambda state, _: state == "evaluate")
-_signal("SIGTERM while compiling, preset cpu", signal.SIGTERM, lambda _, env_steps: env_steps >= 2000, "cold-cache")
+def first_update(_: State, env_steps: int) -> bool:
+    """The first update is due, and has to be compiled unless that is cached."""
+    return env_steps >= 2000
 
 
-@injection("SIGINT twice, preset cpu, compiling")
-def _twice(lab: Lab) -> Outcome:
-    run = lab.cpu("signal", "cold-cache")
-    shutil.rmtree(run.cache, ignore_errors=True)
+def _signal(
+    lab: Lab, number: signal.Signals, where: Callable[[State, int], bool], compiling: bool = False, twice: bool = False
+) -> Outcome:
+    run = lab.cpu(compiling)
     process = run.start()
-    until(process, run, lambda _, env_steps: env_steps >= 2000)
+    until(process, run, where)
+    time.sleep(3.0 if compiling else 0.3)
     since = time.perf_counter()
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    return ended("", process, since)
+    process.send_signal(number)
+    if twice:
+        time.sleep(0.5)
+        process.send_signal(number)
+    return ended(process, since)
 
 
-def _worker(lab: Lab, name: str, number: signal.Signals, *extra: str) -> Outcome:
-    run = lab.small(name, *extra)
+for _number in HEARD:
+    injection(f"{_number.name} while training, preset cpu", number=_number, where=learning)(_signal)
+injection("SIGTERM while evaluating, preset cpu", number=signal.SIGTERM, where=lambda state, _: state == "evaluate")(_signal)
+injection("SIGTERM while compiling, preset cpu", number=signal.SIGTERM, where=first_update, compiling=True)(_signal)
+injection("SIGINT twice, preset cpu, compiling", number=signal.SIGINT, where=first_update, compiling=True, twice=True)(_signal)
+
+
+def _worker(lab: Lab, folder: str, number: signal.Signals, *options: str) -> Outcome:
+    run = lab.small(folder, *options)
     process = run.start()
     until(process, run, lambda _, env_steps: env_steps > 2500)
     since = time.perf_counter()
     psutil.Process(process.pid).children()[1].send_signal(number)
-    outcome = ended("", process, since, pattern="environment")
-    return outcome._replace(as_undisturbed=lab.as_undisturbed(run))
+    return lab.compared(run, ended(process, since, pattern="environment"))
 
 
 @injection("an environment's process is killed (SIGKILL)")
@@ -178,8 +186,7 @@ def _worker_hangs(lab: Lab) -> Outcome:
 @injection("an environment raises in the middle of episodes")
 def _raising(lab: Lab) -> Outcome:
     run = lab.small("raising", "--max-env-faults", "1000", task="benchmarks.faults.envs:raising", steps=4000)
-    since = time.perf_counter()
-    outcome = ended("", run.start(), since, pattern="finished")
+    outcome = started(run, pattern="finished")
     lost = len((run.out / FAULTS_FILE).read_text(encoding="utf-8").splitlines())
     return outcome._replace(said=f"{outcome.said}; {lost} episodes lost, each with its reason in {FAULTS_FILE}")
 
@@ -187,57 +194,39 @@ def _raising(lab: Lab) -> Outcome:
 @injection("an environment raises in more episodes than --max-env-faults 5")
 def _raising_too_often(lab: Lab) -> Outcome:
     run = lab.small("raising-often", "--max-env-faults", "5", task="benchmarks.faults.envs:raising", steps=4000)
-    since = time.perf_counter()
-    return ended("", run.start(), since, pattern="workers failed")
+    return started(run, pattern="workers failed")
 
 
 @injection("a reward is NaN")
 def _nan(lab: Lab) -> Outcome:
-    run = lab.small("nan", task="benchmarks.faults.envs:nan_reward", steps=10**6)
-    since = time.perf_counter()
-    return ended("", run.start(), since, pattern="diverged")
-
-
-def _half(lab: Lab, name: str, *extra: str) -> Training:
-    """A run that was killed in the middle."""
-    run = lab.small(name, *extra)
-    process = run.start()
-    until(process, run, lambda _, env_steps: env_steps > 3500)
-    process.kill()
-    process.communicate()
-    return run
+    return started(lab.small("nan", task="benchmarks.faults.envs:nan_reward", steps=10**6), pattern="diverged")
 
 
 @injection("the newest checkpoint is cut in half")
 def _truncated(lab: Lab) -> Outcome:
-    run = _half(lab, "truncated")
+    run = lab.half("truncated")
     newest, _ = checkpoint.find(run.out / CHECKPOINTS)
     assert newest is not None
     file = newest / "learner.npz"
     os.truncate(file, file.stat().st_size // 2)
-    since = time.perf_counter()
-    outcome = ended("", run.start(), since, pattern="damaged")
-    return outcome._replace(as_undisturbed=lab.as_undisturbed(run))
+    return lab.compared(run, started(run, pattern="damaged"))
 
 
 @injection("a checkpoint of another version")
 def _version(lab: Lab) -> Outcome:
-    run = _half(lab, "version")
+    run = lab.half("version")
     for path in (run.out / CHECKPOINTS).glob("[0-9]*"):
         meta = json.loads((path / checkpoint.META).read_text(encoding="utf-8")) | {"format": 99}
         (path / checkpoint.META).write_text(json.dumps(meta), encoding="utf-8")
         names = sorted(file.name for file in path.iterdir() if file.name != checkpoint.SUMS)
         sums = subprocess.run(["sha256sum", *names], cwd=path, check=True, capture_output=True)
         (path / checkpoint.SUMS).write_bytes(sums.stdout)
-    since = time.perf_counter()
-    return ended("", run.start(), since)
+    return started(run)
 
 
 @injection("another configuration on the folder")
 def _configuration(lab: Lab) -> Outcome:
-    run = _half(lab, "configuration")
-    since = time.perf_counter()
-    return ended("", run.start("--cost_limit", "7"), since)
+    return started(lab.half("configuration"), "--cost_limit", "7")
 
 
 @injection("a second process on the folder")
@@ -245,28 +234,23 @@ def _second(lab: Lab) -> Outcome:
     run = lab.small("second")
     process = run.start()
     until(process, run, lambda _, env_steps: env_steps > 1000)
-    since = time.perf_counter()
-    outcome = ended("", run.start(), since)
+    outcome = started(run)
     process.communicate()
-    return outcome._replace(as_undisturbed=lab.as_undisturbed(run))
+    return lab.compared(run, outcome)
 
 
 @injection("the owner of the folder was killed, same machine")
 def _owner_dead(lab: Lab) -> Outcome:
-    run = _half(lab, "owner-dead")
-    since = time.perf_counter()
-    outcome = ended("", run.start(), since, pattern="takes over")
-    return outcome._replace(as_undisturbed=lab.as_undisturbed(run))
+    run = lab.half("owner-dead")
+    return lab.compared(run, started(run, pattern="takes over"))
 
 
 @injection("the owner of the folder was killed, on another machine")
 def _owner_elsewhere(lab: Lab) -> Outcome:
-    run = _half(lab, "owner-elsewhere")
+    run = lab.half("owner-elsewhere")
     owner = json.loads((run.out / OWNER_FILE).read_text(encoding="utf-8")) | {"boot": "another kernel", "host": "node7"}
     (run.out / OWNER_FILE).write_text(json.dumps(owner), encoding="utf-8")
-    since = time.perf_counter()
-    outcome = ended("", run.start(), since, pattern="takes over")
-    return outcome._replace(as_undisturbed=lab.as_undisturbed(run))
+    return lab.compared(run, started(run, pattern="takes over"))
 
 
 @contextmanager
@@ -284,24 +268,22 @@ def small_disk(folder: Path) -> Iterator[Callable[[], None]]:
 def _disk(lab: Lab) -> Outcome:
     with small_disk(lab.out / "disk") as enlarge:
         run = lab.small("disk/run")
-        since = time.perf_counter()
-        outcome = ended("", run.start(), since, pattern="no space|error")
+        outcome = started(run, pattern="no space|error")
         enlarge()
-        return outcome._replace(as_undisturbed=lab.as_undisturbed(run))
+        return lab.compared(run, outcome)
 
 
 def main(options: InjectOptions) -> int:
     """Print and write the table; returns 1 when a run that went on ended otherwise than the undisturbed one."""
     options.out.mkdir(parents=True, exist_ok=True)
-    lab, outcomes = Lab(options.out), []
+    lab, outcomes = Lab(options.out), {}
     for name, inject in INJECTIONS.items():
         if not re.search(options.only, name):
             continue
         outcome = inject(lab)
-        outcome = outcome._replace(fault=name, said=outcome.said.replace(str(options.out), "DIR"))
-        outcomes.append(outcome)
+        outcome = outcomes[name] = outcome._replace(said=outcome.said.replace(str(options.out), "DIR"))
         same = {None: "-", True: "identical", False: "DIFFERENT"}[outcome.as_undisturbed]
         print(f"{name:<64} exit {outcome.exit_status:>3} after {outcome.seconds:6.2f} s  {same:<9}  {outcome.said}", flush=True)
-    report = {"outcomes": [outcome._asdict() for outcome in outcomes], **provenance()}
+    report = {"outcomes": [{"fault": name, **outcome._asdict()} for name, outcome in outcomes.items()], **provenance()}
     (options.out / "injected.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return 1 if any(outcome.as_undisturbed is False for outcome in outcomes) else 0
+    return 1 if any(outcome.as_undisturbed is False for outcome in outcomes.values()) else 0
