@@ -121,7 +121,7 @@ class Loop:
         self.started = time.perf_counter() - self.counters.wall_seconds
         self.saved = dataclasses.astuple(self.counters)
         self.boards = stack.enter_context(contextlib.closing(boards(spec, out, options.tensorboard, options.wandb)))
-        self.reports = Reports(spec, out, options.reporter, status, self.boards)
+        self.reports = Reports(spec, out, options.reporter, status, self.boards, options.max_minutes)
         stack.enter_context(contextlib.closing(self.reports))
         self.metrics = stack.enter_context(contextlib.closing(metrics.MetricsWriter(out)))
         self.envs = stack.enter_context(self._environments())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import deque
@@ -27,12 +28,14 @@ class Snapshot(NamedTuple):
     evaluation: tuple[float, float] | None
     losses: dict[str, float]
     state: State = "train"
+    max_seconds: float = math.inf  # of wall clock, after which the run ends wherever it stands
 
     @property
     def eta_seconds(self) -> float | None:
-        if self.env_steps_per_second <= 0:
-            return None
-        return max(0, self.total_env_steps - self.env_steps) / self.env_steps_per_second
+        """Seconds until the steps are done or the time is up; None while nothing is known."""
+        missing, speed = max(0, self.total_env_steps - self.env_steps), self.env_steps_per_second
+        seconds = min(missing / speed if speed > 0 else math.inf, max(0.0, self.max_seconds - self.wall_seconds))
+        return seconds if math.isfinite(seconds) else None
 
     def status(self) -> dict[str, Any]:
         """The same as fields of benchmarks.status.Status."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +21,11 @@ REPORT_SECONDS = 0.5
 class Reports:
     """Collects what is to be told of a run. Steps are those of the whole run, `seconds` its wall clock."""
 
-    def __init__(self, spec: RunSpec, out: Path, reporter: Reporter, status: StatusFile, boards: Boards) -> None:
+    def __init__(
+        self, spec: RunSpec, out: Path, reporter: Reporter, status: StatusFile, boards: Boards, max_minutes: float | None = None
+    ) -> None:
         self._spec, self._reporter, self._status, self._boards = spec, reporter, status, boards
+        self._max_seconds = math.inf if max_minutes is None else 60.0 * max_minutes
         self.records = records.RecordWriter(out / records.FILE_NAME)
         self.losses: dict[str, float] = {}
         self._recent: deque[Episode] = deque(maxlen=RECENT_EPISODES)
@@ -54,7 +58,7 @@ class Reports:
         """Where the run stands."""
         recent, last = (mean_return_cost(x) if x else None for x in (self._recent, self._evaluation))
         speed = self._speed(seconds, env_steps)
-        return Snapshot(env_steps, self._spec.steps, seconds, speed, recent, last, self.losses, state)
+        return Snapshot(env_steps, self._spec.steps, seconds, speed, recent, last, self.losses, state, self._max_seconds)
 
     def tell(self, snapshot: Snapshot, updates: int) -> None:
         """To reporter and status file. Raises LostOwnership when the folder is another's by now."""

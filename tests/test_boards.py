@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import types
+from datetime import datetime
 
 import pytest
 import tensorboardX
 
 from benchmarks.boards import boards
 from benchmarks.loop import Options, train
-from benchmarks.progress import Lines, Snapshot, describe_evaluation
+from benchmarks.progress import Lines, Snapshot, describe, describe_evaluation
 from benchmarks.spec import BadInput
+from benchmarks.status import read_status
 from tests.toys import ToyAgent, toy_env, toy_spec
 
 
@@ -74,6 +77,30 @@ def test_tensorboard_gets_returns_and_costs(tmp_path, monkeypatch):
     train(toy_spec(), tmp_path, toy_env, ToyAgent, Options(tensorboard=True))
     assert [step for name, _, step in scalars if name == "eval/return"] == [204, 402, 600]
     assert {"train/return", "train/cost", "eval/cost", "train/toy/loss"} <= {name for name, _, _ in scalars}
+
+
+@pytest.mark.parametrize(
+    ("speed", "max_seconds", "left"),
+    [
+        (100.0, math.inf, ", 2:05:00 left"),  # 750,000 steps
+        (100.0, 3783.0, ", 1:00 left"),  # the clock ends it first
+        (1e5, 3783.0, ", 0:07 left"),
+        (0.0, 3783.0, ", 1:00 left"),
+        (0.0, 3000.0, ", 0:00 left"),
+        (0.0, math.inf, ""),
+    ],
+)
+def test_time_left_is_by_steps_or_by_the_clock(speed, max_seconds, left):
+    snapshot = Snapshot(1_250_000, 2_000_000, 3723.0, speed, None, None, {}, max_seconds=max_seconds)
+    assert describe(snapshot) == f"1,250,000/2,000,000 sim steps | {speed:.0f}/s | 1:02:03 gone{left}"
+    assert (snapshot.status()["estimated_end"] is None) == (not left)
+
+
+def test_a_run_says_that_its_time_is_up(tmp_path):
+    train(toy_spec(steps=10**9), tmp_path, toy_env, ToyAgent, Options(max_minutes=0.0))
+    status = read_status(tmp_path)
+    end, heartbeat = (datetime.fromisoformat(time) for time in (status.estimated_end, status.heartbeat))
+    assert end <= heartbeat  # and not in hours, or unknown
 
 
 def test_an_evaluation_is_one_line(tmp_path, capsys):

@@ -106,8 +106,12 @@ def test_a_training_process_saves_and_says_so(tmp_path, number):
 
 
 def test_a_second_interrupt_ends_a_process_at_once():
-    program = "import time; from benchmarks.signals import OnSignal\nwith OnSignal(): print('ready', flush=True); time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    program = (
+        "import time; from benchmarks.signals import OnSignal\nwith OnSignal(): print('ready', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)
         assert process.stderr.readline() == "SIGINT: saving after this step; Ctrl-C ends at once\n"
