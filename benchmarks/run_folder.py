@@ -26,6 +26,7 @@ from benchmarks.ownership import LOCK_FILE, OWNER_FILE, own
 from benchmarks.provenance import provenance
 from benchmarks.spec import SPEC_FILE, BadInput, RunSpec, diff, from_dict, to_dict
 from benchmarks.status import StatusFile
+from benchmarks.sweep import attempts
 
 CHECKPOINTS = "checkpoints"
 REPLAY = "replay"
@@ -72,6 +73,11 @@ def check(spec: RunSpec, out: Path) -> None:
     if different and _holds_results(out):
         shown = "; ".join(f"{name}: there {old!r}, here {new!r}" for name, (old, new) in different.items())
         raise BadInput(f"{out} belongs to another configuration ({shown}): choose another --out, or the same settings")
+    if any(event.event == "cleaned" for event in attempts.read(out)):
+        raise BadInput(
+            f"{out} was cleaned (`safedreamer clean`): without its replay buffer it would start over, and its records with it; choose "
+            "another --out"
+        )
 
 
 def _holds_results(out: Path) -> bool:

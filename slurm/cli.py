@@ -6,6 +6,7 @@ import dataclasses
 import os
 import shutil
 import signal
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,7 +91,7 @@ def main(args: Sequence[str]) -> int:
     if chosen.dry_run:
         return 0
     memory = _memory_bytes(chosen)
-    executor = _executor(chosen, out, memory)
+    executor = _executor(chosen, out, memory, plan)
     if plan.start:
         _check_room(chosen, out, [needs[start.entry.spec.run_id] for start in plan.start], memory)
     jobs = _prepare(chosen, suite, out, plan, needs, estimate)
@@ -173,7 +174,7 @@ def _run(executor: Executor, jobs: Sequence[Job], chosen: SweepArgs) -> int:
     return 1 if drive.failed else 0
 
 
-def _executor(chosen: SweepArgs, out: Path, memory: int) -> Executor:
+def _executor(chosen: SweepArgs, out: Path, memory: int, plan: Plan) -> Executor:
     """Raises BadInput, before any run is touched, for what Slurm would refuse."""
     if chosen.cluster == "slurm":
         from slurm.start import slurm_executor
@@ -185,7 +186,8 @@ def _executor(chosen: SweepArgs, out: Path, memory: int) -> Executor:
         return DebugExecutor()
     from slurm.local import LocalExecutor, visible_gpus
 
-    return LocalExecutor(chosen.jobs or 1, memory, visible_gpus(os.environ))
+    here = [member.folder for member in plan.running if member.status and member.status.host == socket.gethostname()]
+    return LocalExecutor(chosen.jobs or 1, memory, visible_gpus(os.environ), here)
 
 
 def _memory_bytes(chosen: SweepArgs) -> int:

@@ -29,10 +29,14 @@ class Child(NamedTuple):
 
 
 class LocalExecutor:
-    """At most `jobs` runs at a time, together within `memory_bytes`, on `gpus` (none: JAX decides)."""
+    """At most `jobs` runs at a time, together within `memory_bytes`, on `gpus` (none: JAX decides).
 
-    def __init__(self, jobs: int, memory_bytes: int, gpus: Sequence[str] = ()) -> None:
+    Runs of `beside` count too while they run: they were started by a sweep command that was killed, or by another one.
+    """
+
+    def __init__(self, jobs: int, memory_bytes: int, gpus: Sequence[str] = (), beside: Sequence[Path] = ()) -> None:
         self._jobs, self._memory_bytes, self._gpus = jobs, memory_bytes, tuple(gpus)
+        self._beside = list(beside)
         self._waiting: deque[Job] = deque()
         self._running: list[Child] = []
 
@@ -54,7 +58,8 @@ class LocalExecutor:
     def poll(self) -> list[Ended]:
         ended = [Ended(c.job, status, child.words(status)) for c in self._running if (status := c.process.poll()) is not None]
         self._running = [c for c in self._running if c.process.returncode is None]
-        while len(self._running) < self._jobs and (job := self._next()) is not None:
+        self._beside = [folder for folder in self._beside if member(folder).standing == "running"]
+        while len(self._running) + len(self._beside) < self._jobs and (job := self._next()) is not None:
             standing = member(job.folder).standing  # someone else may have been here since it was submitted
             if standing in ("done", "running", "cancelled"):
                 ended.append(Ended(job, None, f"{standing} elsewhere"))
@@ -85,7 +90,7 @@ class LocalExecutor:
         """The first waiting job that fits beside those that run."""
         free = self._memory_bytes - sum(running.job.memory_bytes for running in self._running)
         for job in self._waiting:
-            if job.memory_bytes <= free or not self._running:
+            if job.memory_bytes <= free or not (self._running or self._beside):
                 self._waiting.remove(job)
                 return job
         return None

@@ -189,6 +189,20 @@ def test_what_another_process_runs_or_finished_is_left_alone(folders):
     assert sorted(text.split(":")[0] for text in said) == ["done elsewhere", "running elsewhere"]
 
 
+def test_runs_that_a_killed_sweep_command_left_behind_count(folders):
+    stand(folders[0], "train")
+    executor = LocalExecutor(2, 100, beside=folders[:1])
+    executor.submit(jobs_of(folders[1:4]))
+    for folder in folders[1:4]:
+        behave(folder, "hang")
+    executor.poll()
+    assert [(folder / LOG_FILE).is_file() for folder in folders[1:4]] == [True, False, False]
+    stand(folders[0], "stopped")
+    executor.poll()
+    assert [(folder / LOG_FILE).is_file() for folder in folders[1:4]] == [True, True, False]
+    executor.close()
+
+
 class Scripted:
     """An executor whose jobs end at once, with the exit statuses given."""
 

@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.cli import app
 from benchmarks.records import COLUMNS, EpisodeRecord, RecordWriter
+from benchmarks.run_folder import check, load_spec
 from benchmarks.spec import BadInput
 from benchmarks.sweep import attempts, overview
 from benchmarks.sweep.export import export
@@ -151,6 +152,8 @@ def test_a_cleaned_run_is_not_started_over(tmp_path, folders, capsys):
     longer = suite("0", steps="1200")
     plan = make_plan("mine", entries(longer), existing(tmp_path))
     assert [m.folder for m in plan.cleaned] == [folders[0]] and [s.member.folder for s in plan.start] == [folders[3]]
+    with pytest.raises(BadInput, match="was cleaned"):
+        check(load_spec(folders[0]), folders[0])
     assert "finished already" in safedreamer(capsys, "run", folders[0], "--here")
 
 
