@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,3 +41,5 @@ def stand(folder: Path, state: str, silent_seconds: float = 0.0, **fields: Any) 
     beat = (datetime.now(UTC) - timedelta(seconds=silent_seconds)).isoformat(timespec="seconds")
     status = dataclasses.replace(status, state=state, heartbeat=beat, **fields)  # type: ignore
     (folder / STATUS_FILE).write_text(json.dumps(dataclasses.asdict(status)))
+    written = (folder / STATUS_FILE).stat().st_mtime - silent_seconds
+    os.utime(folder / STATUS_FILE, (written, written))

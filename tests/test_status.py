@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from benchmarks.heartbeat import file_clock, modified
 from benchmarks.loop import Options, train
 from benchmarks.progress import Silent
 from benchmarks.spec import BadInput
@@ -33,9 +35,9 @@ def test_a_run_says_where_it_stands_and_how_it_ended(tmp_path):
     status = read_status(tmp_path / "run")
     assert (status.state, status.env_steps, status.total_env_steps, status.seed) == ("finished", 600, 600, 0)
     assert status.updates > 0 and status.env_steps_per_second > 0 and status.last_error is None
-    assert status.eval_return is not None and status.train_cost is not None and not status.alive()
+    assert status.eval_return is not None and status.train_cost is not None and status.ended
     middle = reading.states[len(reading.states) // 2][1]
-    assert 0 < middle.env_steps < 600 and middle.alive()
+    assert 0 < middle.env_steps < 600 and not middle.ended
     assert middle.heartbeat >= middle.started and middle.host and middle.pid
 
 
@@ -87,13 +89,14 @@ def test_a_reader_never_sees_half_a_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [STATUS_FILE]
 
 
-def test_silence_is_death_and_an_ended_run_is_not_alive(tmp_path):
-    with StatusFile(tmp_path, toy_spec()) as file:
-        status = read_status(tmp_path)
-        assert status.alive()
-        assert not status.alive(datetime.now(UTC) + timedelta(minutes=5))
-        file.update(state="stopped")
-    assert not read_status(tmp_path).alive()
+def test_every_heartbeat_dates_the_file_by_its_file_system(tmp_path):
+    long_ago = file_clock(tmp_path) - 1000
+    with StatusFile(tmp_path, toy_spec(), beat_seconds=0.05):
+        os.utime(tmp_path / STATUS_FILE, (long_ago, long_ago))
+        time.sleep(0.5)
+        assert 0 <= file_clock(tmp_path) - modified(tmp_path / STATUS_FILE) < 10
+        assert not read_status(tmp_path).ended
+    assert modified(tmp_path / "nothing") == float("-inf")
 
 
 def test_what_cannot_be_read_is_named(tmp_path):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from benchmarks import heartbeat
 from benchmarks.run_folder import check, load_spec
 from benchmarks.spec import SPEC_FILE, BadInput
 from benchmarks.status import STATUS_FILE
@@ -55,7 +59,8 @@ def test_where_a_run_stands(folders):
     stand(folder, "stopped", env_steps=50)
     assert standing() == "waiting"
     stand(folder, "failed", last_error="the gears are stuck")
-    assert (standing(), member(folder).reason()) == ("waiting", "")  # started since
+    attempts.add(folder, "started")
+    assert (standing(), member(folder).reason()) == ("waiting", "")
     attempts.add(folder, "ended", exit=1, failed=True, reason="exit status 1")
     assert (standing(), member(folder).reason()) == ("failed", "the gears are stuck")
     attempts.add(folder, "submitted")
@@ -80,6 +85,46 @@ def test_a_killed_process_is_known_at_once_by_who_started_it(folders):
     stand(folders[0], "train", env_steps=50)
     attempts.add(folders[0], "ended", exit=-9, failed=True, reason="killed by SIGKILL")
     assert (member(folders[0]).standing, member(folders[0]).reason()) == ("failed", "killed by SIGKILL")
+    attempts.add(folders[0], "submitted")  # at once, while the heartbeat still looks fresh
+    assert member(folders[0]).standing == "waiting"
+
+
+@pytest.mark.parametrize("ahead_seconds", [-7200, 7200])
+@pytest.mark.parametrize("whose", ["ours", "the run's", "the file system's"])
+def test_clocks_that_differ_change_nothing(folders, monkeypatch, whose, ahead_seconds):
+    for folder, silent_seconds in zip(folders, (5, 100), strict=False):
+        stand(folder, "train", silent_seconds=silent_seconds, env_steps=50)
+        status = json.loads((folder / STATUS_FILE).read_text())
+        dated = (folder / STATUS_FILE).stat().st_mtime
+        if whose == "the run's":
+            said = datetime.fromisoformat(status["heartbeat"]) + timedelta(seconds=ahead_seconds)
+            (folder / STATUS_FILE).write_text(json.dumps(status | {"heartbeat": said.isoformat()}))
+        elif whose == "the file system's":
+            dated += ahead_seconds
+        os.utime(folder / STATUS_FILE, (dated, dated))
+        if silent_seconds > 60:
+            os.utime(folder / attempts.FILE_NAME, (dated - 1, dated - 1))
+    if whose == "ours":
+        now = time.time()
+        monkeypatch.setattr(heartbeat.time, "time", lambda: now + ahead_seconds)
+    elif whose == "the file system's":
+        probe = heartbeat.file_clock
+        monkeypatch.setattr("benchmarks.sweep.members.file_clock", lambda folder: probe(folder) + ahead_seconds)
+    assert [member(folder).standing for folder in folders[:2]] == ["running", "stale"]
+    seen = {each.folder: each.standing for each in members(folders[0].parents[1])}
+    assert [seen[folder] for folder in folders[:2]] == ["running", "stale"]
+
+
+def test_where_nothing_can_be_written_our_clock_has_to_do(tmp_path):
+    assert abs(heartbeat.file_clock(tmp_path) - time.time()) < 5 and list(tmp_path.iterdir()) == []
+    assert abs(heartbeat.file_clock(Path("/proc")) - time.time()) < 5
+
+
+def test_one_probe_is_enough_for_a_scan(tmp_path, folders, monkeypatch):
+    probed = []
+    monkeypatch.setattr("benchmarks.sweep.members.file_clock", lambda folder: probed.append(folder) or 0.0)
+    members(tmp_path)
+    assert probed == [tmp_path / "runs"]
 
 
 def test_a_cancelled_run_stays_cancelled_until_asked_for(folders):

@@ -10,7 +10,6 @@ cleaned     its replay buffer, or its checkpoints too, were deleted
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -23,17 +22,13 @@ Kind: TypeAlias = Literal["submitted", "started", "ended", "cancelled", "cleaned
 class Event(NamedTuple):
     """One row. `failed` is meant for an end that was neither success nor a stop by signal."""
 
-    time: str  # UTC, ISO 8601
+    time: str  # UTC, ISO 8601, by the clock of who wrote it
     event: Kind
     exit: int | None = None
     failed: bool = False
     reason: str = ""
     where: str = ""  # executor, and its name for the job
     code: str = ""  # hash of the snapshot that runs
-
-    def since(self, time: str) -> bool:
-        """Whether it happened at that time or later."""
-        return datetime.fromisoformat(self.time) >= datetime.fromisoformat(time)
 
 
 def add(folder: Path, event: Kind, **fields: Any) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+from benchmarks.heartbeat import DEAD_AFTER_SECONDS, file_clock, modified
 from benchmarks.spec import SPEC_FILE, BadInput
 from benchmarks.status import STATUS_FILE, Status, read_status
 from benchmarks.suites.names import label
@@ -67,7 +67,7 @@ class Member:
         return error or (ended.reason if ended else "") or "unknown"
 
 
-def members(out: Path, now: datetime | None = None) -> list[Member]:
+def members(out: Path) -> list[Member]:
     """Every run of a results folder, sorted by name; a run folder is a results folder of one.
 
     Raises BadInput when there is no such folder or it holds no runs.
@@ -75,17 +75,17 @@ def members(out: Path, now: datetime | None = None) -> list[Member]:
     if not out.is_dir():
         raise BadInput(f"no folder {out}")
     if (out / SPEC_FILE).is_file():
-        return [member(out, now)]
+        return [member(out)]
     found = _run_folders(out / RUNS) or _run_folders(out)
     if not found:
         raise BadInput(f"{out} holds no runs; `safedreamer sweep --suite NAME --out {out}` makes some")
-    now = now or datetime.now(UTC)
+    now = file_clock(found[0].parent)
     return [member(folder, now) for folder in found]
 
 
 def existing(out: Path) -> list[Member]:
     """Runs of a results folder that may not exist yet."""
-    now = datetime.now(UTC)
+    now = file_clock(out / RUNS)
     return [member(folder, now) for folder in _run_folders(out / RUNS)]
 
 
@@ -97,43 +97,45 @@ def _run_folders(parent: Path) -> list[Path]:
     return [parent / name for name in names if (parent / name / SPEC_FILE).is_file()]
 
 
-def member(folder: Path, now: datetime | None = None) -> Member:
-    """The run in that folder. Raises BadInput for files that cannot be read."""
+def member(folder: Path, now: float | None = None) -> Member:
+    """The run in that folder; `now` is its file system's time. Raises BadInput for files that cannot be read."""
     saved = _read(folder / SPEC_FILE)
     extra = _read(folder / SWEEP_FILE) if (folder / SWEEP_FILE).is_file() else {}
     status = read_status(folder) if (folder / STATUS_FILE).is_file() else None
     events = attempts.read(folder)
+    beat = modified(folder / STATUS_FILE)
+    beats = (file_clock(folder) if now is None else now) - beat < DEAD_AFTER_SECONDS
+    later = modified(folder / attempts.FILE_NAME) >= beat
     try:
         spec = saved["spec"]
         about = (tuple(extra.get("suites", ())), extra.get("variant", ""), tuple(extra.get("tags", ())))
-        place = standing(spec["steps"], status, events, now)
+        place = standing(spec["steps"], status, events, beats, later)
         return Member(folder, saved["run_id"], spec, *about, status, events, place)
     except (KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{folder / SPEC_FILE} is not the {SPEC_FILE} of a run") from error
 
 
-def standing(steps: int, status: Status | None, events: list[Event], now: datetime | None = None) -> Standing:
-    """Where a run of so many steps stands.
+def standing(steps: int, status: Status | None, events: list[Event], beats: bool, later: bool) -> Standing:
+    """Where a run of so many steps stands; `beats`: its heartbeat is fresh, `later`: the last event is younger than that.
 
-    A heartbeat says that it runs; all else is decided by what happened last: its own last word or an executor's.
+    A heartbeat says that it runs, unless an executor saw its process end since; all else is decided by what happened last: its own
+    last word or an executor's.
     """
-    last = events[-1] if events else None
-    if status is not None and status.alive(now) and not _seen_to_end(last, status):
+    last = events[-1] if events and later else None
+    seen_to_end = (
+        last is not None and next((e.event for e in reversed(events) if e.event in ("started", "ended")), "") == "ended"
+    )
+    if status is not None and beats and not status.ended and not seen_to_end:
         return "running"
     if status is not None and status.state == "finished" and status.env_steps >= steps:
         return "done"
     if attempts.cancelled(events):
         return "cancelled"
-    if last is not None and (status is None or last.since(status.heartbeat)):
+    if last is not None:
         return "failed" if last.failed else "waiting"
     if status is None or status.state in ("stopped", "finished"):
         return "waiting"
     return "failed" if status.state == "failed" else "stale"
-
-
-def _seen_to_end(last: Event | None, status: Status) -> bool:
-    """Whether an executor saw the end of the process whose heartbeat still looks fresh."""
-    return last is not None and last.event == "ended" and last.since(status.heartbeat)
 
 
 def _read(path: Path) -> dict[str, Any]:
