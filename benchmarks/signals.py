@@ -26,6 +26,24 @@ GRACE_SECONDS = 7.0
 RECENT = 20  # iterations
 
 
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Processes started in this context are not ended by signals to the whole job while they still import.
+
+    The signals wait until the process asks for them (`let_through`). For this thread they wait until the context ends.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def let_through() -> None:
+    """Have signals that were held back come, and all later ones."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
+
+
 class Stop:
     """Whether a run should end, asked after every iteration and inside evaluations. This one never asks for it."""
 
@@ -73,6 +91,7 @@ class OnSignal(Stop):
         self._before = {number: signal.signal(number, lambda *_: None) for number in HEARD}
         self._wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         threading.Thread(target=self._listen, name="signals", daemon=True).start()
+        let_through()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:

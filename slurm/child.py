@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks.signals import held_back
 from benchmarks.status import utc_now
 from benchmarks.sweep.members import LOG_FILE
 
@@ -38,26 +39,20 @@ def environment(code: Path, base: Mapping[str, str], gpu: str | None = None, sha
 def start(folder: Path, code: Path, variables: Mapping[str, str], own_session: bool) -> subprocess.Popen[bytes]:
     """Start training. In a session of its own, signals to the parent's group do not reach it.
 
-    SIGUSR1 and SIGUSR2 are ignored until the run listens to them: Slurm sends its warning to every process of a step, also to one
-    that is still importing.
+    Signals wait until the run listens to them: Slurm sends its warning to every process of a step, also to one that still imports.
     """
     with (folder / LOG_FILE).open("ab") as log:
         log.write(f"--- {utc_now()} started from code {code.name}\n".encode())
         log.flush()
-        return subprocess.Popen(
-            command(folder),
-            env=dict(variables),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=own_session,
-            preexec_fn=_ignore_warnings,
-        )
-
-
-def _ignore_warnings() -> None:
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        with held_back():
+            return subprocess.Popen(
+                command(folder),
+                env=dict(variables),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=own_session,
+            )
 
 
 def words(status: int) -> str:

@@ -33,8 +33,10 @@ words = open(folder + "/behave").read().split()
 open(folder + "/behave", "w").write(" ".join(words[1:]))
 how = words[0] if words else "finish"
 if how == "deaf":
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     time.sleep(60)
 signal.signal(signal.SIGTERM, save)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
 tell("train", 10)
 if how == "hang":
     open(folder + "/hangs", "w").close(); time.sleep(60)
@@ -49,6 +51,7 @@ if how == "leave":
 tell("finished", 600)
 """
 WHERE = "slurm 7_2 on n1"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -243,12 +246,9 @@ def test_where_a_job_runs():
     assert job_of(WHERE) == "7_2" and job_of("local, process 3") == ""
 
 
-def test_the_warning_does_not_end_a_child_that_still_imports(folder):
-    process = slurm.child.start(folder, folder, os.environ, own_session=False)
-    masks = {
-        line.split(":")[0]: line.split(":")[1].strip() for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
-    }
-    ignored = int(masks["SigIgn"], 16)
-    process.kill()
-    process.wait()
-    assert all(ignored >> (number - 1) & 1 for number in (signal.SIGUSR1, signal.SIGUSR2))
+def test_the_warning_waits_until_a_child_listens(folder, monkeypatch):
+    listen = "from benchmarks.signals import OnSignal\nwith OnSignal() as stop:\n    time.sleep(0.2); print(stop(), stop.name)"
+    monkeypatch.setattr(slurm.child, "command", lambda _: [sys.executable, "-c", f"import time; time.sleep(0.5)\n{listen}"])
+    process = slurm.child.start(folder, ROOT, os.environ | {"PYTHONPATH": str(ROOT)}, own_session=False)
+    process.send_signal(signal.SIGUSR2)
+    assert process.wait() == 0 and "True SIGUSR2" in (folder / LOG_FILE).read_text()

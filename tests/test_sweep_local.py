@@ -41,6 +41,7 @@ def tell(state, steps):
 def save(*_):
     tell("stopped", 50); sys.exit(75)
 signal.signal(signal.SIGTERM, save)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 tell("train", 10)
 print("gpu", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
 behave = open(folder + "/behave").read()

@@ -24,6 +24,7 @@ import gymnasium
 import numpy as np
 
 from benchmarks.envs.make import env_facts
+from benchmarks.signals import HEARD, held_back, let_through
 from benchmarks.spec import RunFailed
 
 THREAD_VARIABLES = (  # one thread each: the environments are what runs in parallel
@@ -33,9 +34,6 @@ THREAD_VARIABLES = (  # one thread each: the environments are what runs in paral
     "NUMEXPR_NUM_THREADS",
     "LP_NUM_THREADS",  # Mesa's software renderer
 )
-
-
-OF_THE_JOB = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class WorkerError(RunFailed):
@@ -82,9 +80,9 @@ class Server:
 def main(descriptor: int) -> None:
     """The environment process: serve requests from the inherited connection until it closes."""
     # Signals to the whole job reach us too, while the parent still needs our answers; it closes the connection when done.
-    for number in OF_THE_JOB:
+    for number in HEARD:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_THE_JOB)
+    let_through()
     connection = Connection(descriptor)
     server = Server()
     while True:
@@ -114,9 +112,7 @@ class ProcessWorker:
         environ = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
         environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
         command = f"from benchmarks.envs.worker import main; main({theirs.fileno()})"
-        # Signals to the whole job would end a process that is still importing; they wait until `main` ignores them.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_THE_JOB)
-        try:
+        with held_back():
             # Not multiprocessing: its children import the program's main module again, and with it JAX.
             self._process = subprocess.Popen(
                 [sys.executable, "-c", command],
@@ -125,8 +121,6 @@ class ProcessWorker:
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # what simulators print must not mix with this program's output
             )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     @property
