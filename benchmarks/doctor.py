@@ -197,12 +197,22 @@ def check_ffmpeg() -> Check:
         return Check("ffmpeg", "missing", "needed for videos", False, "apt-get install -y ffmpeg")
 
 
-def check_slurm() -> Check:
-    """Slurm's commands; without them runs can still be started one by one."""
-    absent = [name for name in ("sbatch", "squeue", "scancel") if shutil.which(name) is None]
+def check_slurm(timeout_s: float = 10.0) -> Check:
+    """Slurm's commands and whether a controller answers; without either, runs can still be started on this machine."""
+    absent = [name for name in ("sbatch", "squeue", "scancel", "scontrol") if shutil.which(name) is None]
     if absent:
         return Check("Slurm", "ok", f"none ({', '.join(absent)} not found); only needed to submit to a cluster")
-    return Check("Slurm", "ok", str(shutil.which("sbatch")))
+    commands = f"commands in {Path(str(shutil.which('sbatch'))).parent}"
+    try:
+        ping = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=timeout_s, check=False)
+        said = [line.strip() for line in (ping.stdout or ping.stderr).splitlines() if line.strip()]
+    except subprocess.TimeoutExpired:
+        said = []
+    up = [line for line in said if line.endswith("is UP")]
+    if up:
+        return Check("Slurm", "ok", f"{commands}; {up[0]}")
+    why = next((line for line in said if "is DOWN" in line), said[-1] if said else f"nothing within {timeout_s:g} s")
+    return Check("Slurm", "ok", f"{commands}, but no controller answers ({why}); only needed to submit to a cluster")
 
 
 def check_machine(out: Path) -> list[Check]:

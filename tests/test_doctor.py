@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -110,3 +111,36 @@ def test_exit_status_and_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 def test_impossible_timeout_is_refused():
     with pytest.raises(ValueError, match="timeout_s=0"):
         DoctorConfig(timeout_s=0)
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo 'Slurmctld(primary) at head is UP'", "; Slurmctld(primary) at head is UP"),
+        (
+            "echo 'Slurmctld(primary) at head is DOWN'; echo '*****'; exit 1",
+            "no controller answers (Slurmctld(primary) at head is DOWN)",
+        ),
+        ("echo 'scontrol: fatal: no configuration' >&2; exit 1", "no controller answers (scontrol: fatal: no configuration)"),
+        ("exec sleep 60", "no controller answers (nothing within 1 s)"),
+    ],
+)
+def test_slurm_with_and_without_a_controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, words: str):
+    for name in ("sbatch", "squeue", "scancel", "scontrol"):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    check = doctor.check_slurm(timeout_s=1.0)
+    assert check.status == "ok" and check.detail.startswith(f"commands in {tmp_path}") and words in check.detail
+
+
+def test_no_slurm_is_no_fault(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", "")
+    check = doctor.check_slurm()
+    assert check.status == "ok" and "sbatch, squeue, scancel, scontrol not found" in check.detail
+
+
+@pytest.mark.slurm
+def test_the_controller_of_a_real_slurm_is_seen(cluster, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])
+    assert doctor.check_slurm().detail.endswith("is UP")
