@@ -70,15 +70,16 @@ def test_settings_that_cannot_be_are_named():
 
 
 def test_clusters_that_start_at_once_get_ports_of_their_own():
-    with ports.claim(4) as one, ports.claim(4) as other:
+    here = "127.0.0.1"
+    with ports.claim(here, 4) as one, ports.claim(here, 4) as other:
         assert abs(one - other) >= ports.RANGE
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", one + 3))
+        taken.bind((here, one + 3))
         taken.listen()
-        with ports.claim(4) as third:
+        with ports.claim(here, 4) as third:
             assert third != one
-        with pytest.raises(BadInput, match=f"port {one + 3} is in use"), ports.claim(4, one):
+        with pytest.raises(BadInput, match=f"port {one + 3} is in use"), ports.claim(here, 4, one):
             pass
 
 
@@ -105,6 +106,13 @@ def test_mistakes_get_one_line(arguments, words, capsys):
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
+
+
+def test_a_host_that_does_not_know_its_name_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(packages, "missing", lambda: "")
+    monkeypatch.setattr(socket, "gethostname", lambda: "nowhere.invalid")
+    with pytest.raises(BadInput, match=r"echo 127.0.0.1 nowhere.invalid >> /etc/hosts"):
+        MiniCluster(tmp_path).up()
 
 
 def test_a_folder_whose_sockets_would_have_too_long_names_is_refused(tmp_path, monkeypatch):
@@ -145,6 +153,20 @@ def test_up_again_starts_only_what_is_down(cluster):
 
 
 @pytest.mark.slurm
+def test_a_controller_that_was_stopped_finds_its_jobs_again(cluster, short_path):
+    job = submit(cluster, short_path, script="#!/bin/bash\nsleep 600\n")
+    node = running(cluster, job)
+    cluster.stop_controller()
+    assert "slurmctld" not in {one.role for one in cluster.processes()}
+    assert processes.JOB in {one.role for one in cluster.processes() if one.node == node}
+    cluster.up()
+    assert running(cluster, job) == node
+    cluster.command("scancel", job)
+    assert wait_until(lambda: processes.JOB not in {one.role for one in cluster.processes()}, 30.0)
+
+
+@pytest.mark.slurm
+@pytest.mark.slow
 def test_a_dead_slurmd_leaves_its_jobs_alive_and_a_dead_node_does_not(cluster, tmp_path):
     job = submit(cluster, tmp_path, "--requeue")
     first = running(cluster, job)
@@ -198,9 +220,15 @@ def test_run_gives_the_command_a_cluster_and_passes_its_status_on(short_path, ca
 def test_a_cluster_ends_with_who_brought_it_up(short_path, number):
     words = [sys.executable, "-m", "slurm.minicluster", "run", str(short_path), "--nodes", "1", "--", "sleep", "600"]
     caller = subprocess.Popen(words, cwd=Path(module.__file__).parents[2])
-    assert wait_until(lambda: MiniCluster(short_path).is_up() and len(psutil.Process(caller.pid).children()) == 2, 30.0)
-    command = next(child for child in psutil.Process(caller.pid).children() if child.name() == "sleep")
-    caller.send_signal(number)
+
+    def commands() -> list[psutil.Process]:
+        return [child for child in psutil.Process(caller.pid).children() if child.name() == "sleep"]
+
+    try:
+        assert wait_until(lambda: bool(commands()), 30.0) and MiniCluster(short_path).is_up()
+        (command,) = commands()
+    finally:
+        caller.send_signal(number)
     assert caller.wait() == (128 + number if number == signal.SIGTERM else -number)
     assert wait_until(lambda: processes.find(short_path) == [] and not (short_path / module.SAVED).exists(), 20.0)
     if number == signal.SIGKILL:

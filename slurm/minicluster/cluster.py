@@ -69,7 +69,7 @@ class MiniCluster:
             self.settings = saved
             self._start()
             return
-        with ports.claim(1 + self.settings.nodes, self.settings.port) as port:
+        with ports.claim(conf.own_address(), 1 + self.settings.nodes, self.settings.port) as port:
             self._configure(port)
             try:
                 self._start()
@@ -119,6 +119,10 @@ class MiniCluster:
         """Start the node's slurmd again. The controller takes it back as soon as it has registered."""
         self._known(node)
         self._run("slurmd", "-f", str(self.conf), "-N", node)
+
+    def stop_controller(self) -> None:
+        """Have the controller save and end; jobs go on, and `up` starts it again. (Killed, it would forget what it did last.)"""
+        processes.end(lambda: [one for one in self.processes() if one.role == "slurmctld"], 10.0)
 
     def nodes(self) -> dict[str, str]:
         """State of each node, such as "idle", "mixed", "down*"; none while no controller answers."""

@@ -6,6 +6,7 @@ import os
 import socket
 from pathlib import Path
 
+from benchmarks.spec import BadInput
 from slurm.minicluster.settings import Settings
 
 KILL_WAIT_S = 5  # between SIGTERM and SIGKILL for a job that is cancelled or out of time
@@ -14,13 +15,13 @@ GRACE_S = 10  # between the word to a preempted job and its end
 
 def slurm_conf(folder: Path, settings: Settings) -> str:
     """The cluster's slurm.conf. Port and authentication are decided by now."""
-    host, user = socket.gethostname().split(".")[0], os.geteuid()
+    host, address, user = socket.gethostname().split(".")[0], own_address(), os.geteuid()
     port, nodes = settings.port, settings.nodes
     munge = f"socket={munge_socket(folder)}," if settings.auth == "munge" else ""
     gres = f" Gres=gpu:fake:{settings.gpus}" if settings.gpus else ""
     return f"""\
 ClusterName=mini
-SlurmctldHost={host}(127.0.0.1)
+SlurmctldHost={host}({address})
 SlurmctldPort={port}
 SlurmUser={user}
 SlurmdUser={user}
@@ -61,12 +62,21 @@ SlurmdTimeout={settings.slurmd_timeout_s}
 ReturnToService=2
 MinJobAge=300
 
-NodeName=n[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{port + 1}-{port + nodes}] \
+NodeName=n[1-{nodes}] NodeHostname={host} NodeAddr={address} Port=[{port + 1}-{port + nodes}] \
 CPUs={settings.cpus} RealMemory={settings.memory_mb}{gres}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE PriorityTier=10 GraceTime={GRACE_S}
 PartitionName=short Nodes=ALL MaxTime=1 PriorityTier=10 GraceTime={GRACE_S}
 PartitionName=high Nodes=ALL MaxTime=INFINITE PriorityTier=20 PreemptMode=OFF
 """
+
+
+def own_address() -> str:
+    """The address that this host's name stands for: daemons listen there and nowhere else. Raises BadInput when there is none."""
+    name = socket.gethostname()
+    try:
+        return socket.gethostbyname(name)
+    except OSError as error:
+        raise BadInput(f"this machine does not know its own name {name}; echo 127.0.0.1 {name} >> /etc/hosts") from error
 
 
 def gres_conf(folder: Path, settings: Settings) -> str:

@@ -13,13 +13,13 @@ FIRST, LAST, RANGE = 20000, 32000, 40
 
 
 @contextlib.contextmanager
-def claim(count: int, port: int = 0) -> Iterator[int]:
+def claim(address: str, count: int, port: int = 0) -> Iterator[int]:
     """The first of `count` free ports in a row, this process's to bind while the context lasts; from `port` on if that is not 0.
 
     Raises BadInput when there are none.
     """
     if port:
-        if taken := [p for p in range(port, port + count) if not _free(p)]:
+        if taken := [p for p in range(port, port + count) if not _free(address, p)]:
             raise BadInput(f"port {taken[0]} is in use; choose another --port, or 0 for free ones")
         yield port
         return
@@ -29,17 +29,17 @@ def claim(count: int, port: int = 0) -> Iterator[int]:
                 ours.bind(f"\0slurm-minicluster-{base}")  # abstract: known where the ports are, gone with this process
             except OSError:  # another cluster is starting there
                 continue
-            if all(_free(p) for p in range(base, base + RANGE)):
+            if all(_free(address, p) for p in range(base, base + RANGE)):
                 yield base
                 return
     raise BadInput(f"no {RANGE} free ports in a row in {FIRST}..{LAST}; give --port")
 
 
-def _free(port: int) -> bool:
+def _free(address: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Slurm: only listeners count, not connections that fade
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((address, port))
         except OSError:
             return False
     return True

@@ -23,7 +23,7 @@ class Settings:
     gpus: int = 0
     """GPUs of each node, which exist for Slurm only. They need root."""
     port: int = 0
-    """First of 1 + nodes TCP ports on the loopback interface; 0 finds free ones."""
+    """First of 1 + nodes TCP ports, at the address that the host's name stands for; 0 finds free ones."""
     auth: Auth = "auto"
     """How daemons and commands know each other: a munged of the cluster's own, nothing, or munge where it is installed."""
     slurmd_timeout_s: int = 20
