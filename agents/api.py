@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-import jax
 import numpy as np
+
+if TYPE_CHECKING:  # processes without JAX describe arrays with this module too
+    import jax
 
 PyTree: TypeAlias = Any
 Mode: TypeAlias = Literal["train", "eval"]

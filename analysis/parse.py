@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from benchmarks.records import COLUMNS, DTYPES, EVAL, TRAIN, check_header
+from benchmarks.records import COLUMNS, DTYPES, SPLITS, check_header
 
 _PARSERS = [{"int64": int, "float64": float}.get(dtype, str) for dtype in DTYPES.values()]
 
@@ -72,7 +72,7 @@ def _frame(lines: list[str]) -> pd.DataFrame:
     text = io.StringIO("\n".join(lines))
     nan = {"return": ["nan"], "cost": ["nan"]}
     frame = pd.read_csv(text, header=None, names=list(COLUMNS), dtype=dict(DTYPES), keep_default_na=False, na_values=nan)
-    if unknown := set(frame["split"]) - {TRAIN, EVAL}:
+    if unknown := set(frame["split"]) - set(SPLITS):
         raise ValueError(f"unknown split {sorted(unknown)}")
     return frame
 
@@ -86,4 +86,4 @@ def _wrong_value(line: str) -> str:
         except ValueError:
             return f"{column} is {value!r}"
     split = values[COLUMNS.index("split")]
-    return "" if split in (TRAIN, EVAL) else f"split is {split!r}"
+    return "" if split in SPLITS else f"split is {split!r}"

@@ -4,7 +4,7 @@ A checkpoint is a folder `checkpoints/<env_steps>` with one .npz per pytree (the
 arrays; one array per leaf, by its path), `meta.json` (run id, counters, byte positions of the run's files, the mark of the replay
 buffer, which agents.replay saves piece by piece beside the checkpoints) and `SHA256SUMS` (`sha256sum -c` checks it). It is written
 beside its place and renamed; the one before it is kept, and is used when the newest is damaged. No pickle is involved, so loading
-runs no code.
+runs no code. Trees that are flat dicts of NumPy arrays are written and read without importing JAX.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
@@ -144,6 +142,8 @@ def load(path: Path, name: str, template: PyTree) -> PyTree:
 
     Raises BadInput naming the first leaf that is missing, unknown, or of another shape or dtype.
     """
+    import jax
+
     dtypes = json.loads((path / META).read_text(encoding="utf-8"))["dtypes"][name]
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     names = [jax.tree_util.keystr(key) for key, _ in leaves]
@@ -166,6 +166,11 @@ def _arrays(path: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def _to_arrays(state: PyTree) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    if isinstance(state, dict) and all(type(leaf) is np.ndarray for leaf in state.values()):  # needs no JAX
+        return {f"['{name}']": leaf for name, leaf in state.items()}, {f"['{name}']": x.dtype.name for name, x in state.items()}
+    import jax
+    import jax.numpy as jnp
+
     arrays, dtypes = {}, {}
     for key, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
         name = jax.tree_util.keystr(key)
@@ -182,6 +187,9 @@ def _from_array(name: str, leaf: Any, array: np.ndarray, dtype: str) -> Any:
     wanted = np.asarray(leaf) if not hasattr(leaf, "dtype") else leaf
     if array.shape != wanted.shape or array.dtype != wanted.dtype:
         raise BadInput(f"saved {name} is {array.dtype}{list(array.shape)}, the agent's is {wanted.dtype}{list(wanted.shape)}")
+    import jax
+    import jax.numpy as jnp
+
     if isinstance(leaf, jax.Array):
         return jnp.asarray(array)
     return array if isinstance(leaf, np.ndarray) else type(leaf)(array)

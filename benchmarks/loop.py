@@ -29,7 +29,8 @@ from benchmarks.boards import boards
 from benchmarks.divergence import Watch
 from benchmarks.env_faults import EnvFaults
 from benchmarks.envs import VectorEnv
-from benchmarks.evaluate import Episode, Forecast, MakeEnv, Stopped, Tally, evaluation_key, run_episodes
+from benchmarks.episodes import Episode, Stopped, Tally
+from benchmarks.evaluate import Forecast, MakeEnv, evaluation_key, run_episodes
 from benchmarks.progress import Reporter, Silent, Snapshot
 from benchmarks.reporting import Reports
 from benchmarks.run_folder import CHECKPOINTS, REPLAY, claim, rewind

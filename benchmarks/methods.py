@@ -1,36 +1,23 @@
 """Methods by name: what each is, the factory of its agent, and the settings of its presets.
 
-`release` follows the authors' schedules (spec section 5), `cpu` fits two cores, `debug` runs in seconds. Sizes of the agents
-themselves are theirs to know (agents.safedreamer.presets); here are the loop and the replay.
+`release` follows the authors' schedules (spec section 5), `cpu` fits two cores, `debug` runs in seconds; `matched` gives baselines the
+action repeat and the cost limit of our agents. Sizes of the agents themselves are theirs to know (agents.safedreamer.presets,
+baselines.omnisafe.config); here are the loop and the replay. Importing this loads neither JAX nor torch.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from agents.api import Agent, EnvSpec
-from agents.safedreamer import presets as safedreamer_presets
-from agents.safedreamer.config import SafeDreamerConfig
-from benchmarks.spec import OBSERVATIONS, PRESETS, LoopConfig, ReplayConfig, choose
+from baselines.omnisafe import algorithms as omnisafe
+from benchmarks.omnisafe import presets as omnisafe_presets
+from benchmarks.spec import OBSERVATIONS, BadInput, LoopConfig, ReplayConfig, RunSpec, choose
 
 Loop = tuple[LoopConfig, ReplayConfig]
-
-
-@dataclasses.dataclass(frozen=True)
-class Method:
-    """A named way to train an agent. `make_config(obs, preset, hazard_radius)` gives the defaults of its agent."""
-
-    name: str
-    family: str
-    summary: str
-    observations: tuple[str, ...]
-    config_type: type
-    make_config: Callable[[str, str, float], Any]
-    make_agent: Callable[[Any, EnvSpec], Agent]
-    action_repeat: int  # of the release
-    plans: bool  # acts by planning, so that an action costs about as much as an update
+Engine: TypeAlias = Literal["jax", "torch"]  # in processes of their own, never in one
 
 
 class Settings(NamedTuple):
@@ -42,70 +29,180 @@ class Settings(NamedTuple):
     agent: Any
 
 
-_STEPS = {"release": 2_000_000, "cpu": 2_000_000, "debug": 3000}
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A named way to train an agent. `make_settings(obs, preset, hazard_radius, task)` gives the defaults of everything."""
 
-_SAFEDREAMER = {  # name: (simulator steps per agent step in the release, summary)
-    "dreamerv3": (2, "unsafe DreamerV3: the actor maximises reward"),
-    "cem": (5, "unsafe planning: cross-entropy method on the sum of rewards"),
-    "osrp": (5, "online safety-reward planning: constrained cross-entropy planner"),
-    "osrp_lag": (4, "OSRP with a PID multiplier on the cost return"),
-    "bsrp_lag": (4, "background safety-reward planning: actor with an augmented Lagrangian"),
+    name: str
+    family: str
+    summary: str
+    constrains: str
+    paper: str
+    exact_resume: bool  # a resumed run is the run that never stopped
+    observations: tuple[str, ...]
+    presets: tuple[str, ...]
+    engine: Engine
+    action_repeat: int | None  # of the release; None: the task decides
+    load_config_type: Callable[[], type]
+    make_settings: Callable[[str, str, float, str], Settings]
+    make_agent: Callable[[Any, EnvSpec], Agent] | None = None  # in the engine "jax"
+
+    @property
+    def config_type(self) -> type:
+        """Of the agent's settings. Raises BadInput where what defines it is not installed."""
+        try:
+            return self.load_config_type()
+        except ValueError as error:
+            raise BadInput(str(error)) from error
+
+    def agent(self, config: Any, env: EnvSpec) -> Agent:
+        """The agent, for the loop of this process. Raises BadInput for methods that train in a process of their own."""
+        if self.make_agent is None:
+            raise BadInput(f"{self.name} is OmniSafe's: it is trained and evaluated by `safedreamer train` and `evaluate`")
+        return self.make_agent(config, env)
+
+
+_STEPS = {"release": 2_000_000, "cpu": 2_000_000, "debug": 3000}
+_PAPER = "Huang et al. 2023, arXiv:2307.07176"
+
+_SAFEDREAMER = {  # name: (simulator steps per agent step in the release, acts by planning, summary, what it constrains, paper)
+    "dreamerv3": (
+        2,
+        False,
+        "unsafe DreamerV3: the actor maximises reward",
+        "nothing: maximises reward",
+        "Hafner et al. 2023, arXiv:2301.04104",
+    ),
+    "cem": (5, True, "unsafe planning: cross-entropy method on the sum of rewards", "nothing: maximises reward", _PAPER),
+    "osrp": (
+        5,
+        True,
+        "online safety-reward planning: constrained cross-entropy planner",
+        "predicted cost return of a plan",
+        _PAPER,
+    ),
+    "osrp_lag": (
+        4,
+        True,
+        "OSRP with a PID multiplier on the cost return",
+        "predicted cost return of a plan, and mean episode cost by a PID-controlled multiplier",
+        _PAPER,
+    ),
+    "bsrp_lag": (
+        4,
+        False,
+        "background safety-reward planning: actor with an augmented Lagrangian",
+        "imagined cost return, by an augmented Lagrangian",
+        _PAPER,
+    ),
 }
 
 
-def _make_safedreamer(config: SafeDreamerConfig, env: EnvSpec) -> Agent:
-    from agents.safedreamer.agent import SafeDreamer  # compiles nothing, but imports flax and optax
+def _make_safedreamer(config: Any, env: EnvSpec) -> Agent:
+    from agents.safedreamer.agent import SafeDreamer  # compiles nothing, but imports JAX, flax and optax
 
     return SafeDreamer(config, env)
 
 
+def _safedreamer_config_type() -> type:
+    from agents.safedreamer.config import SafeDreamerConfig
+
+    return SafeDreamerConfig
+
+
 def _safedreamer(name: str) -> Method:
-    repeat, summary = _SAFEDREAMER[name]
+    repeat, plans, summary, constrains, paper = _SAFEDREAMER[name]
+
+    def make_settings(obs: str, preset: str, hazard_radius: float, task: str) -> Settings:
+        from agents.safedreamer.presets import agent_config
+
+        del task
+        loops: dict[str, Callable[[int, bool], Loop]] = {"release": _release, "cpu": _cpu, "debug": _debug}
+        loop, replay = loops[preset](repeat, plans)
+        return Settings(_STEPS[preset], loop, replay, agent_config(name, obs, preset, hazard_radius))
+
     return Method(
         name=name,
         family="safedreamer",
         summary=summary,
+        constrains=constrains,
+        paper=paper,
+        exact_resume=True,
         observations=OBSERVATIONS,
-        config_type=SafeDreamerConfig,
-        make_config=lambda obs, preset, radius: safedreamer_presets.agent_config(name, obs, preset, radius),
-        make_agent=_make_safedreamer,
+        presets=("release", "cpu", "debug"),
+        engine="jax",
         action_repeat=repeat,
-        plans=safedreamer_presets.agent_config(name, "default", "release").act_with == "planner",
+        load_config_type=_safedreamer_config_type,
+        make_settings=make_settings,
+        make_agent=_make_safedreamer,
     )
 
 
-METHODS: dict[str, Method] = {name: _safedreamer(name) for name in safedreamer_presets.METHODS}
+def _omnisafe(row: omnisafe.Algorithm) -> Method:
+    def make_settings(obs: str, preset: str, hazard_radius: float, task: str) -> Settings:
+        del obs, hazard_radius
+        return Settings(*omnisafe_presets.settings(row.name, preset, task))
+
+    return Method(
+        name=row.name,
+        family=f"omnisafe {row.family}",
+        summary=f"{row.omnisafe} of OmniSafe",
+        constrains=row.constrains,
+        paper=row.paper,
+        exact_resume=row.exact_resume,
+        observations=("coordinates", "lidar", "default"),
+        presets=("release", "matched", "cpu", "debug"),
+        engine="torch",
+        action_repeat=None if row.family == "model-based" else 1,
+        load_config_type=lambda: omnisafe_presets.config_type(row.name),
+        make_settings=make_settings,
+    )
+
+
+METHODS: dict[str, Method] = {name: _safedreamer(name) for name in _SAFEDREAMER}
+METHODS |= {name: _omnisafe(row) for name, row in omnisafe.ALGORITHMS.items()}
 
 
 def method(name: str) -> Method:
     """The method of that name. Raises BadInput with the nearest valid names."""
+    if why := omnisafe.offline(name):
+        raise BadInput(why)
+    if name not in METHODS and (ours := omnisafe.own_name(name)):
+        raise BadInput(f"unknown method {name!r}; did you mean {ours}?")
     return METHODS[choose("method", name, METHODS)]
 
 
-def settings(name: str, obs: str, preset: str, hazard_radius: float = 0.2) -> Settings:
+def settings(name: str, obs: str, preset: str, hazard_radius: float = 0.2, task: str = "") -> Settings:
     """The defaults of a method with an observation under a preset. Raises BadInput for an unknown name of any of them.
 
     `hazard_radius` is the distance in metres within which hazards cost, 0 where something else costs too; if not given, that of the
-    published coordinates tasks.
+    published coordinates tasks. `task` matters to baselines that have settings for single tasks.
     """
     chosen = method(name)
     choose(f"observation of {name}", obs, chosen.observations)
-    choose("preset", preset, PRESETS)
-    loop, replay = {"release": _release, "cpu": _cpu, "debug": _debug}[preset](chosen)
-    return Settings(_STEPS[preset], loop, replay, chosen.make_config(obs, preset, hazard_radius))
+    choose(f"preset of {name}", preset, chosen.presets)
+    return chosen.make_settings(obs, preset, hazard_radius, task)
 
 
-def _release(chosen: Method) -> Loop:
-    return LoopConfig(action_repeat=chosen.action_repeat), ReplayConfig()  # all other defaults are the release's
+def check_spec(spec: RunSpec) -> None:
+    """Raise BadInput, which names the fix, where a run's settings do not fit its method or each other."""
+    if method(spec.method).engine == "torch":
+        omnisafe_presets.check(spec)
 
 
-def _cpu(chosen: Method) -> Loop:
+def _release(repeat: int, plans: bool) -> Loop:
+    del plans
+    return LoopConfig(action_repeat=repeat), ReplayConfig()  # all other defaults are the release's
+
+
+def _cpu(repeat: int, plans: bool) -> Loop:
     # One action repeat for all, so that they are compared at equal simulator steps; planners take fewer actions per update.
+    del repeat
     loop = LoopConfig(
         num_envs=4,
         action_repeat=5,
         prefill=8000,
-        train_ratio=128.0 if chosen.plans else 64.0,
+        train_ratio=128.0 if plans else 64.0,
         batch_size=16,
         batch_length=32,
         eval_every=20_000,
@@ -116,10 +213,11 @@ def _cpu(chosen: Method) -> Loop:
     return loop, ReplayConfig(capacity=500_000)
 
 
-def _debug(chosen: Method) -> Loop:
+def _debug(repeat: int, plans: bool) -> Loop:
+    del plans
     loop = LoopConfig(
         num_envs=2,
-        action_repeat=chosen.action_repeat,
+        action_repeat=repeat,
         prefill=64,
         train_ratio=16.0,
         batch_size=4,

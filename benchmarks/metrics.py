@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 FILE_NAME = "metrics.jsonl"
@@ -37,6 +36,8 @@ class Window:
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """What was added since the last flush, each value as a row; `restore` takes it back."""
+        import jax
+
         fetched = jax.device_get(dict(self._values))
         return {name: np.stack([np.asarray(value) for value in values]) for name, values in fetched.items()}
 
@@ -47,6 +48,8 @@ class Window:
 
     def flush(self) -> dict[str, float]:
         """Means of everything added since the last flush (mean over elements too), sorted by name."""
+        import jax
+
         fetched = jax.device_get(dict(self._values))
         self._values.clear()
         return {name: float(np.mean([np.mean(v) for v in fetched[name]])) for name in sorted(fetched)}

@@ -6,18 +6,37 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "mujoco", "gymnasium", "safety-gymnasium")
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "numpy",
+    "mujoco",
+    "gymnasium",
+    "safety-gymnasium",
+    "torch",
+    "omnisafe",
+)
 SNAPSHOT_FILE = "snapshot.json"  # what is known of the checkout that a copy of the code was made from (sweep/code.py)
 _ROOT = Path(__file__).resolve().parents[1]
 
 
-def provenance() -> dict[str, Any]:
-    """Commit, dirty flag, versions, hardware. Imports JAX to list its devices."""
-    return {"git": git_state(), "versions": versions(), "hardware": hardware()}
+def jax_devices() -> list[str]:
+    """The devices that JAX sees, which this imports."""
+    import jax
+
+    return [f"{device.platform}: {device.device_kind}" for device in jax.devices()]
+
+
+def provenance(devices: Callable[[], list[str]] = jax_devices) -> dict[str, Any]:
+    """Commit, dirty flag, versions, hardware with its `devices`."""
+    return {"git": git_state(), "versions": versions(), "hardware": hardware(devices)}
 
 
 def git_state() -> dict[str, Any]:
@@ -51,15 +70,13 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def hardware() -> dict[str, Any]:
-    """Processor, cores this process may use, memory in GiB, JAX devices."""
-    import jax
-
+def hardware(devices: Callable[[], list[str]] = jax_devices) -> dict[str, Any]:
+    """Processor, cores this process may use, memory in GiB, devices."""
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
+        "devices": devices(),
         "system": platform.platform(),
     }
 

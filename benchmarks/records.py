@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRAIN, EVAL = "train", "eval"
+EVAL_SAMPLED = "eval_sampled"  # the episodes of an evaluation once more, with sampled actions, where a method offers both
+SPLITS = (TRAIN, EVAL, EVAL_SAMPLED)
 CLOCK = ("wall_seconds",)  # columns in which a resumed run may differ from one that never stopped
 FILE_NAME = "episodes.csv"
 
@@ -33,7 +35,7 @@ class EpisodeRecord(NamedTuple):
     task: str
     obs: str
     seed: int
-    split: str  # "train" or "eval"
+    split: str  # "train", "eval" or "eval_sampled"
     episode: int  # index within its split; evaluation repeats the same indices each time
     env_steps: int
     agent_steps: int

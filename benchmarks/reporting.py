@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import records
 from benchmarks.boards import Boards
-from benchmarks.evaluate import Episode, mean_return_cost
+from benchmarks.episodes import Episode, mean_return_cost
 from benchmarks.progress import Reporter, Snapshot, Speed
 from benchmarks.spec import RunSpec
 from benchmarks.status import State, StatusFile

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks import checkpoint
 from benchmarks.envs import Step, VectorEnv
-from benchmarks.evaluate import Tally
+from benchmarks.episodes import Tally
 from benchmarks.metrics import Window
 from benchmarks.spec import BadInput
 

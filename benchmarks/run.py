@@ -52,7 +52,7 @@ def environment(spec: RunSpec) -> tuple[MakeEnv, EnvSpec]:
 def agent_for(spec: RunSpec, env_spec: EnvSpec) -> Agent:
     """The agent of the spec's method for this kind of environment. Raises BadInput where its settings do not fit that."""
     try:
-        return method(spec.method).make_agent(spec.agent, env_spec)
+        return method(spec.method).agent(spec.agent, env_spec)
     except ValueError as error:
         raise BadInput(str(error)) from error
 

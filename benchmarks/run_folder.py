@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import checkpoint, metrics, records
 from benchmarks.ownership import LOCK_FILE, OWNER_FILE, own
-from benchmarks.provenance import provenance
+from benchmarks.provenance import jax_devices, provenance
 from benchmarks.spec import SPEC_FILE, BadInput, RunSpec, diff, from_dict, to_dict
 from benchmarks.status import StatusFile
 from benchmarks.sweep import attempts
@@ -42,16 +42,22 @@ class Saved(NamedTuple):
 
 
 @contextmanager
-def claim(spec: RunSpec, out: Path, say: Callable[[str], None] = lambda _: None) -> Iterator[StatusFile]:
+def claim(
+    spec: RunSpec,
+    out: Path,
+    say: Callable[[str], None] = lambda _: None,
+    devices: Callable[[], list[str]] = jax_devices,
+) -> Iterator[StatusFile]:
     """The folder `out`, made or checked for `spec` and owned by this process; yields its status, kept up to date.
 
+    `devices` lists those of the learner's library, for the record of where a result comes from.
     Raises BadInput when it belongs to another configuration (with the difference), holds something else, or is in use.
     """
     check(spec, out)
     out.mkdir(parents=True, exist_ok=True)
     with own(out, say) as ownership:
         check(spec, out)  # again, now that no one else writes there
-        _write_spec(spec, out, say)
+        _write_spec(spec, out, say, devices)
         with StatusFile(out, spec, on_beat=ownership.check) as status:
             yield status
 
@@ -119,9 +125,9 @@ def newest(folder: Path) -> Saved:
     return Saved(spec, path, counters["env_steps"], counters["agent_steps"])
 
 
-def _write_spec(spec: RunSpec, out: Path, say: Callable[[str], None]) -> None:
+def _write_spec(spec: RunSpec, out: Path, say: Callable[[str], None], devices: Callable[[], list[str]]) -> None:
     starts = read_spec(out)["starts"] if (out / SPEC_FILE).is_file() else []
-    now = provenance()
+    now = provenance(devices)
     if starts and (changes := rounding_changes(starts[-1], now)):
         say(
             f"since the last start {changes}: the run goes on, but its numbers are rounded otherwise than if it had not changed"
@@ -136,8 +142,9 @@ def _write_spec(spec: RunSpec, out: Path, say: Callable[[str], None]) -> None:
 def rounding_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What differs between the `provenance` of two starts and decides how sums are rounded (XLA splits them among cores)."""
     pairs = [(name, before["hardware"].get(name), now["hardware"][name]) for name in ("cpu", "cores", "devices")]
-    pairs += [(name, before["versions"].get(name), now["versions"][name]) for name in ("jax", "jaxlib", "numpy")]
-    return ", ".join(f"{name} changed from {old} to {new}" for name, old, new in pairs if old != new)
+    pairs += [(name, before["versions"].get(name), now["versions"].get(name)) for name in ("jax", "jaxlib", "numpy", "torch")]
+    known = [(name, old, new) for name, old, new in pairs if old is not None]  # None: not installed then
+    return ", ".join(f"{name} changed from {old} to {new}" for name, old, new in known if old != new)
 
 
 def rewind(out: Path, positions: Mapping[str, int]) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 SPEC_FILE = "spec.json"  # in a run folder
 Obs = Literal["vision", "coordinates", "lidar", "default"]
-Preset = Literal["release", "cpu", "debug"]
+Preset = Literal["release", "matched", "cpu", "debug"]
 OBSERVATIONS: tuple[str, ...] = get_args(Obs)
 PRESETS: tuple[str, ...] = get_args(Preset)
 
@@ -127,6 +127,13 @@ _NOT_IDENTITY = frozenset(
     ["steps", "preset", "init_from", "replay.directory", "loop.log_every", "loop.checkpoint_every", "loop.env_workers"]
 )
 
+# Where one of these is on, a longer run does not begin like a shorter one: it follows its budget (or its memory has its size).
+_SCHEDULED = (
+    "agent.model_cfgs.linear_lr_decay",
+    "agent.model_cfgs.exploration_noise_anneal",
+    "agent.planner_cfgs.plan_horizon",
+)
+
 # Settings that specs of before lack -> the value that says what was done before they existed. A spec without one is read as having
 # that value, and at that value a setting is no part of the identity: runs from before keep their id, load and continue.
 _BEFORE: Mapping[str, Any] = {"agent.augmented.driven_by": "imagined", "agent.planner.cost_critic": True}
@@ -167,7 +174,8 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def identity_of(data: Mapping[str, Any]) -> dict[str, Any]:
     """Flat settings that decide the result, of a spec given as `to_dict` writes it."""
     flat = flatten(data)
-    return {k: v for k, v in flat.items() if k not in _NOT_IDENTITY and not (k in _BEFORE and v == _BEFORE[k])}
+    outside = _NOT_IDENTITY - ({"steps"} if any(flat.get(name) for name in _SCHEDULED) else set())
+    return {k: v for k, v in flat.items() if k not in outside and not (k in _BEFORE and v == _BEFORE[k])}
 
 
 def diff(a: RunSpec | Mapping[str, Any], b: RunSpec | Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -57,7 +57,7 @@ def test_needs_are_those_of_replay_and_learner():
 
     from benchmarks.methods import method
 
-    state = method("osrp").make_agent(spec.agent, ENV).init(0)
+    state = method("osrp").agent(spec.agent, ENV).init(0)
     assert learner == sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     assert need.disk == 800 * row + 3 * learner
 

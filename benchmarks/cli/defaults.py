@@ -7,15 +7,23 @@ import functools
 
 from agents.api import EnvSpec
 from benchmarks.methods import Settings, settings
+from benchmarks.methods import method as find
+from benchmarks.tasks import Task
 
 
 def task_settings(method: str, task: str, obs: str, preset: str) -> Settings:
     """See benchmarks.methods.settings. Only coordinates show hazards, so that only they are worth the simulator's start."""
-    if obs != "coordinates":
-        return settings(method, obs, preset)
+    if obs != "coordinates" or find(method).engine == "torch":
+        return settings(method, obs, preset, task=task)
     from agents.safedreamer.geometry import hazard_radius
 
     return settings(method, obs, preset, hazard_radius(task_env_spec(task, obs)))
+
+
+def default_obs(name: str, task: Task) -> str:
+    """The published observation of a task, or the simulator's own for methods that do not see that."""
+    offered = find(name).observations
+    return task.default_obs if task.default_obs in offered else next(o for o in ("lidar", "default") if o in task.observations)
 
 
 @functools.cache

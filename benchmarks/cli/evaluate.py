@@ -21,7 +21,7 @@ from benchmarks.cli.film import Filming
 from benchmarks.spec import BadInput, RunSpec
 
 if TYPE_CHECKING:
-    from benchmarks.evaluate import Episode
+    from benchmarks.episodes import Episode
 
 PROG = "safedreamer evaluate"
 
@@ -102,9 +102,20 @@ def main(args: Sequence[str]) -> int:
         raise BadInput(f"episodes={chosen.episodes} must be at least 1")
     if (chosen.run is None) == (chosen.official is None):
         raise BadInput("give either a run folder or --official FILE")
+    from benchmarks.methods import method as find
+
     filming = chosen.filming()
     policy = _of_file(chosen) if chosen.official is not None else _of_run(chosen)
     out = chosen.out or _default_out(policy)
+    if not policy.official and find(policy.spec.method).engine == "torch":
+        if filming is not None:
+            raise BadInput(
+                f"videos are not offered for {policy.spec.method}, which runs in a process of its own; leave --video and --stills"
+            )
+        from benchmarks.omnisafe.process import evaluate_in_child
+
+        assert chosen.run is not None
+        return evaluate_in_child(policy.spec, chosen.run, episodes=chosen.episodes, out=str(out))
     run(policy, out, chosen.episodes, chosen.workers, filming)
     return 0
 
@@ -199,7 +210,8 @@ def run(
     """Run the episodes, write them to `out` (replacing it) and print them; then film some, into the folder `out` without suffix."""
     from benchmarks.cli.film import film_episodes, open_stage
     from benchmarks.env_faults import describe
-    from benchmarks.evaluate import evaluation_key, mean_return_cost, run_episodes
+    from benchmarks.episodes import mean_return_cost
+    from benchmarks.evaluate import evaluation_key, run_episodes
     from benchmarks.records import EVAL
     from benchmarks.run import environment, official_agent, trained_agent
     from benchmarks.video.traces import Recorder

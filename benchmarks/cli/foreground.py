@@ -1,4 +1,4 @@
-"""Training in this process for whoever started it: a line that says what, progress, signals, and how it ended."""
+"""Training for whoever started it, here or in a child process: a line that says what, progress, signals, and how it ended."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ from benchmarks.spec import RunSpec
 
 def train_here(spec: RunSpec, out: Path, report_seconds: float, **options: Any) -> int:
     """Train `spec` in `out`; `options` are those of benchmarks.loop.Options. Returns 0, or EXIT_STOPPED after a signal."""
+    from benchmarks.methods import method
+
+    print(f"{spec.method} on {spec.task} ({spec.obs}), seed {spec.seed}, run {spec.run_id} in {out}", flush=True)
+    if method(spec.method).engine == "torch":
+        from benchmarks.omnisafe.process import train_in_child
+
+        return train_in_child(spec, out, report_seconds, **options)
     from benchmarks.loop import Options
     from benchmarks.progress import reporter
     from benchmarks.run import launch
     from benchmarks.signals import EXIT_STOPPED, OnSignal
 
-    print(f"{spec.method} on {spec.task} ({spec.obs}), seed {spec.seed}, run {spec.run_id} in {out}", flush=True)
     with OnSignal() as stop, contextlib.closing(reporter(spec.method, report_seconds)) as live:
         result = launch(spec, out, Options(reporter=live, stop=stop, **options))
     state = "finished" if result.finished else "stopped; the same command continues it"

@@ -58,12 +58,13 @@ class TrainArgs:
 def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
     """The run that a command line describes. Raises BadInput before anything is started or written."""
     first = parse_known(TrainArgs, args, PROG)
-    from benchmarks.cli.defaults import task_settings
+    from benchmarks.cli.defaults import default_obs, task_settings
+    from benchmarks.methods import check_spec
     from benchmarks.tasks import get_task
 
     try:
         task = get_task(first.task)
-        obs = task.check_obs(first.obs or task.default_obs)
+        obs = task.check_obs(first.obs or default_obs(first.method, task))
         preset = task_settings(first.method, task.id, obs, first.preset)
         everything = _everything(type(preset.agent))
         run = dataclasses.replace(first, obs=obs, steps=first.steps if first.steps is not None else preset.steps)
@@ -86,6 +87,7 @@ def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
             init_from=source,
             init_sha256=_sha256(first.init_from) if first.init_from else "",
         )
+        check_spec(spec)
     except ValueError as error:
         raise BadInput(str(error)) from error
     if not chosen.run.env_timeout_seconds > 0 or chosen.run.max_env_faults < 0:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import gymnasium
 import numpy as np
@@ -13,6 +14,9 @@ from benchmarks.tasks import get_task
 
 if TYPE_CHECKING:
     from agents.api import EnvSpec
+
+
+MakeEnv: TypeAlias = Callable[[], gymnasium.Env]
 
 
 class EnvFacts(NamedTuple):

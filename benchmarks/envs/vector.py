@@ -123,6 +123,24 @@ class VectorEnv:
             raise ValueError(f"actions have shape {actions.shape}, expected {(self.num_envs, self._facts.action_dim)}")
         return self._advance(actions)
 
+    def begin(self, which: np.ndarray) -> dict[str, np.ndarray]:
+        """Start the next episode of the environments marked in `which` [E], wherever the last one stands; the others wait.
+
+        Returns their first observations [E, ...], zeros for the others.
+        """
+        which = np.asarray(which, dtype=bool)
+        if self._ended is None:
+            self._ended = np.zeros(self.num_envs, dtype=bool)
+        requests: list[tuple[Any, ...] | None] = [None] * self.num_envs
+        for i in np.flatnonzero(which):
+            self._start(i)
+            requests[i] = ("reset", self._seed(i))
+        answers, _ = self._ask(requests)
+        self._ended = self._ended & ~which
+        blank = {key: np.zeros(shape, dtype) for key, (shape, dtype) in self._facts.obs.items()}
+        rows = [blank if answer is None else answer for answer in answers]
+        return {key: np.stack([row[key] for row in rows]) for key in self._facts.obs}
+
     def take_faults(self) -> list[Fault]:
         """Workers that were replaced since the last call."""
         faults, self._faults = self._faults, []
@@ -149,18 +167,21 @@ class VectorEnv:
     def _advance(self, actions: np.ndarray) -> Step:
         assert self._ended is not None
         is_first = self._ended
-        self._episode = np.where(is_first, self._next, self._episode)
-        self._next = np.where(is_first, self._next + self.num_envs, self._next)
-        requests: list[tuple[Any, ...]] = []
+        requests: list[tuple[Any, ...] | None] = []
         for i in range(self.num_envs):
             if is_first[i]:
-                self._actions[i] = []
+                self._start(i)
                 requests.append(("reset", self._seed(i)))
             else:
                 self._actions[i].append(as_action(actions[i]))
                 requests.append(("step", self._actions[i][-1]))
         answers, lost = self._ask(requests)
         return self._as_step(answers, is_first | lost, lost)
+
+    def _start(self, index: int) -> None:
+        """Have an environment be in its next episode, before its first action."""
+        self._episode[index], self._actions[index] = self._next[index], []
+        self._next[index] += self.num_envs
 
     def _replay(self, index: int) -> tuple[Any, ...]:
         """The request that leads an environment to where its episode stands."""
@@ -190,21 +211,24 @@ class VectorEnv:
             lost=lost,
         )
 
-    def _ask(self, requests: Sequence[tuple[Any, ...]]) -> tuple[list[Any], np.ndarray]:
+    def _ask(self, requests: Sequence[tuple[Any, ...] | None]) -> tuple[list[Any], np.ndarray]:
         """Answers to a request for every environment, and which of them come from a new episode because the old one was lost [E].
 
-        All are sent before answers are collected, so that the environments work at the same time.
+        An environment without a request is left alone and answers None. All are sent before answers are collected, so that the
+        environments work at the same time.
         """
         answers: list[Any] = [None] * self.num_envs
         failed: dict[int, WorkerError] = {}
         for i, request in enumerate(requests):
+            if request is None:
+                continue
             try:
                 self._workers[i].send(request)
             except WorkerError as error:
                 failed[i] = error
         for i in range(self.num_envs):
             try:
-                if i not in failed:
+                if requests[i] is not None and i not in failed:
                     answers[i] = self._workers[i].receive(self._timeout_seconds)
             except WorkerError as error:
                 failed[i] = error

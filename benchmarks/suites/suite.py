@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.methods import Settings
+from benchmarks.methods import Settings, check_spec
 from benchmarks.spec import BadInput, RunSpec
 from benchmarks.suites.names import file_name, label
 from benchmarks.suites.overrides import apply, check
@@ -118,6 +118,7 @@ def _entry(
     steps = block.steps if block.steps is not None else chosen.steps
     try:
         spec = RunSpec(method, task, obs, seed, steps, block.preset, chosen.loop, chosen.replay, chosen.agent)
+        check_spec(spec)
     except ValueError as error:
         raise BadInput(f"{suite.source}:{variant.line}: {error}") from error
     if spec.replay.directory:  # each run needs one of its own

@@ -62,7 +62,7 @@ class Estimate:
     def _learner_bytes(self, spec: RunSpec, env_spec: EnvSpec) -> int:
         kind = (spec.method, spec.agent, repr(env_spec.obs), env_spec.action_dim)
         if kind not in self._learners:
-            agent = method(spec.method).make_agent(spec.agent, env_spec)
+            agent = method(spec.method).agent(spec.agent, env_spec)
             leaves = jax.tree.leaves(jax.eval_shape(lambda: agent.init(0)))
             self._learners[kind] = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
         return self._learners[kind]

@@ -1,0 +1,127 @@
+"""The environments of this suite as a CMDP of OmniSafe, and what is asked of them.
+
+OmniSafe looks environments up by name, wraps them, and makes a second one for its own evaluation. The second is inert here:
+evaluation is the caller's. Ended episodes are followed by the next one within `step`, as OmniSafe's adapters expect of several
+environments, except for the model-based family, which resets by itself.
+
+Shapes: E environments; D observation, A action dimensions. OmniSafe drops E where it is 1, and so does what this hands out.
+"""
+
+# pyright: reportMissingImports=false
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+from omnisafe.envs import core
+
+ENV_ID = "suite"
+
+
+class Rows(NamedTuple):
+    """One step of all environments."""
+
+    obs: np.ndarray  # float32 [E, D], the last one of an episode where it ended
+    reward: np.ndarray  # float32 [E]
+    cost: np.ndarray  # float32 [E]
+    terminated: np.ndarray  # bool [E]
+    truncated: np.ndarray  # bool [E]
+
+
+class Envs(Protocol):
+    """Environments as this package needs them; whoever hands them in seeds, counts and records their episodes."""
+
+    num_envs: int
+    obs_dim: int
+    action_dim: int
+    episode_steps: int  # actions of a full episode
+    fresh: np.ndarray  # bool [E], in an episode in which nothing was done yet
+
+    def begin(self, which: np.ndarray, ended: bool) -> np.ndarray:
+        """Start the next episode where marked [E]; returns where all stand, [E, D].
+
+        `ended` says of episodes that still run whether the algorithm ended them (they count), or merely stopped looking.
+        """
+        ...
+
+    def step(self, actions: np.ndarray) -> Rows:
+        """Take actions [E, A]."""
+        ...
+
+    def observation(self) -> np.ndarray:
+        """Where all stand, [E, D]."""
+        ...
+
+
+class SuiteCMDP(core.CMDP):
+    """What OmniSafe's adapters wrap. `install` says which environments it stands for."""
+
+    _support_envs: ClassVar[list[str]] = [ENV_ID]
+    need_time_limit_wrapper = False  # theirs would overwrite true ends, and is 1000 steps long for some algorithms
+    need_auto_reset_wrapper = False  # theirs is for one environment only
+    _waiting: ClassVar[tuple[Envs, bool] | None] = None
+
+    def __init__(self, env_id: str, num_envs: int = 1, device: Any = "cpu", **kwargs: Any) -> None:
+        del kwargs  # cameras and render modes of OmniSafe's evaluation
+        super().__init__(env_id)
+        waiting, SuiteCMDP._waiting = SuiteCMDP._waiting, None
+        self._envs, self._autoreset = waiting if waiting is not None else (None, False)
+        self._dims = SuiteCMDP._sizes
+        self._num_envs = num_envs
+        self._device = torch.device(device)
+        obs_dim, action_dim = self._dims
+        self._observation_space = Box(-np.inf, np.inf, (obs_dim,), np.float32)
+        self._action_space = Box(-1.0, 1.0, (action_dim,), np.float32)
+        self._metadata = {}
+        self.cutting = False  # whether the next reset starts an epoch, so that running episodes do not count
+
+    _sizes: ClassVar[tuple[int, int]] = (0, 0)
+
+    @classmethod
+    def install(cls, envs: Envs, autoreset: bool) -> None:
+        """The next one that OmniSafe makes stands for `envs`; those after it are inert."""
+        cls._waiting, cls._sizes = (envs, autoreset), (envs.obs_dim, envs.action_dim)
+        if ENV_ID not in core.support_envs():
+            core.env_register(cls)
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[torch.Tensor, dict[str, Any]]:
+        """Start the next episodes; those in which nothing was done yet go on, so that no layout is lost between two resets."""
+        del seed, options  # episodes are seeded by their index
+        if self._envs is None:
+            return self._one(np.zeros((self._num_envs, self._dims[0]), np.float32)), {}
+        stale = ~self._envs.fresh
+        if stale.any():
+            self._envs.begin(stale, ended=not self.cutting)
+        self.cutting = False
+        return self._one(self._envs.observation()), {}
+
+    def step(
+        self, action: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, dict[str, Any]]:
+        """One action of every environment."""
+        assert self._envs is not None, "the second environment is only looked at"
+        rows = self._envs.step(action.detach().cpu().numpy().reshape(self._num_envs, -1))
+        info: dict[str, Any] = {}
+        obs, ended = rows.obs, rows.terminated | rows.truncated
+        if self._autoreset and ended.any():
+            info["final_observation"] = self._one(rows.obs)
+            if self._num_envs > 1:
+                info["_final_observation"] = torch.as_tensor(ended, device=self._device)
+            obs = self._envs.begin(ended, ended=True)
+        terminated, truncated = self._one(rows.terminated), self._one(rows.truncated)
+        return self._one(obs), self._one(rows.reward), self._one(rows.cost), terminated, truncated, info
+
+    def _one(self, array: np.ndarray) -> torch.Tensor:
+        """On the device, without E where that is 1."""
+        return torch.as_tensor(array[0] if self._num_envs == 1 else array, device=self._device)
+
+    def set_seed(self, seed: int) -> None:
+        """Episodes are seeded by their index."""
+
+    def render(self) -> Any:
+        raise NotImplementedError("pictures are the suite's own")
+
+    def close(self) -> None:
+        """Whoever handed the environments in closes them."""

@@ -1,0 +1,286 @@
+"""One algorithm of OmniSafe in training: its own rollouts and updates, in a loop that can stop, save and go on.
+
+`advance` takes a learner from one consistent point to the next: an epoch for the on-policy family (its episodes start anew with every
+epoch), an update cycle for the off-policy family, an action for the model-based one. `state` and `load` belong to such points.
+
+Departs from OmniSafe 0.5.0: no files, no evaluation of its own, episodes seeded by their index; nothing in the updates.
+"""
+
+# pyright: reportMissingImports=false
+from __future__ import annotations
+
+import abc
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from omnisafe.algorithms import registry
+from omnisafe.utils.config import Config, check_all_configs
+
+from baselines.omnisafe import config as configs
+from baselines.omnisafe import state as states
+from baselines.omnisafe.algorithms import ALGORITHMS, SINGLE_ENV, Algorithm
+from baselines.omnisafe.cmdp import ENV_ID, Envs, SuiteCMDP
+from baselines.omnisafe.quiet import EpochLogger, quiet, settle_process
+from baselines.omnisafe.state import Tree
+
+Row: TypeAlias = dict[str, float]
+_CLOCKS = ("Time/Total", "Time/FPS", "Time/Epoch")
+
+
+class Setup(NamedTuple):
+    """What a learner is made of. `total_steps` is counted as the algorithm counts, see config.counts_simulator_steps."""
+
+    algorithm: str
+    config: Any
+    seed: int
+    total_steps: int
+    action_repeat: int  # that the algorithm applies itself; 1 where the environments do
+
+
+class Learner(abc.ABC):
+    """The part that all families share."""
+
+    def __init__(self, setup: Setup, envs: Envs, on_work: Callable[[], None]) -> None:
+        self.row: Algorithm = ALGORITHMS[setup.algorithm]
+        self.envs = envs
+        tree = configs.to_omnisafe(
+            setup.algorithm,
+            setup.config,
+            seed=setup.seed,
+            num_envs=envs.num_envs,
+            total_steps=setup.total_steps,
+            episode_steps=envs.episode_steps,
+            action_repeat=setup.action_repeat,
+        )
+        self.cfgs: Any = Config.dict2config(tree)
+        self.cfgs.recurisve_update({"exp_name": setup.algorithm, "env_id": ENV_ID, "algo": self.row.omnisafe})
+        device = self.cfgs.train_cfgs.device
+        if device != "cpu" and not torch.cuda.is_available():
+            raise ValueError(f"train_cfgs.device={device}: this installation of torch sees no GPU")
+        settle_process(device, self.cfgs.train_cfgs.torch_threads)
+        SuiteCMDP.install(envs, autoreset=self.row.family != "model-based")
+        try:
+            check_all_configs(self.cfgs, self.row.family)
+            with quiet(on_work):
+                self.algo: Any = registry.get(self.row.omnisafe)(env_id=ENV_ID, cfgs=self.cfgs)
+        except AssertionError as error:
+            raise ValueError(f"OmniSafe refuses the settings: {error}") from error
+        self.logger: EpochLogger = self.algo._logger
+        self.epoch = 0
+        self.steps_per_epoch = int(self.cfgs.algo_cfgs.steps_per_epoch)
+
+    @property
+    def cmdp(self) -> SuiteCMDP:
+        """The environments as OmniSafe sees them, under its wrappers."""
+        env = self.algo._env._env
+        while not isinstance(env, SuiteCMDP):
+            env = env._env
+        return env
+
+    @abc.abstractmethod
+    def advance(self) -> Row | None:
+        """Train up to the next consistent point; the statistics of an epoch where one ended with it."""
+
+    @property
+    @abc.abstractmethod
+    def steps(self) -> int:
+        """Steps of training, as the algorithm counts."""
+
+    @property
+    def updates(self) -> int:
+        """Updates of the policy: epochs, or gradient steps where they are counted."""
+        return int(getattr(self.algo, "_update_count", self.epoch))
+
+    def state(self) -> Tree:
+        """All that changed since the learner was made, replay buffers aside."""
+        tree = states.save(self.algo, self._skip())
+        for name, buffer in states.replays(self.algo).items():
+            tree.pack(f"replay:{name}", [buffer._ptr, buffer._size])
+        tree.pack("progress", self._progress())
+        rng = states.save_rng()
+        tree.plain["rng"] = {"plain": rng.plain}
+        tree.arrays |= {f"rng:{name}": array for name, array in rng.arrays.items()}
+        return tree
+
+    def load(self, tree: Tree) -> None:
+        """Go on from a state. Raises ValueError where it is another algorithm's, or of other sizes."""
+        plain = dict(tree.plain)
+        rng = Tree({k[4:]: v for k, v in tree.arrays.items() if k.startswith("rng:")}, plain.pop("rng")["plain"])
+        self._set_progress(tree.unpack("progress"))
+        del plain["progress"]
+        for name, buffer in states.replays(self.algo).items():
+            buffer._ptr, buffer._size = tree.unpack(f"replay:{name}")
+            del plain[f"replay:{name}"]
+        states.load(self.algo, Tree(tree.arrays, plain), self._skip())
+        states.load_rng(rng)
+
+    def _skip(self) -> frozenset[str]:
+        return frozenset(["_buf", "_dynamics_buf", "_policy_buf", "_cfgs", "_on_store", "_config"])
+
+    def _progress(self) -> dict[str, Any]:
+        return {"epoch": self.epoch}
+
+    def _set_progress(self, progress: dict[str, Any]) -> None:
+        self.epoch = progress["epoch"]
+
+    def _end_epoch(self, values: dict[str, float]) -> Row:
+        self.logger.store({name: value for name, value in values.items() if name in self.logger._current_row})
+        row = self.logger.end_epoch()
+        self.epoch += 1
+        return {name: value for name, value in row.items() if name not in _CLOCKS}
+
+
+class OnPolicy(Learner):
+    """Rollout of an epoch, then its updates."""
+
+    def __init__(self, setup: Setup, envs: Envs, on_work: Callable[[], None]) -> None:
+        if setup.algorithm in SINGLE_ENV and envs.num_envs > 1:
+            raise ValueError(f"{setup.algorithm} runs with one environment only: --loop.num-envs 1")
+        super().__init__(setup, envs, on_work)
+
+    @property
+    def steps(self) -> int:
+        return self.epoch * self.steps_per_epoch
+
+    def advance(self) -> Row:
+        algo, cfgs = self.algo, self.cfgs
+        began = time.perf_counter()
+        self.cmdp.cutting = True
+        algo._env.rollout(steps_per_epoch=algo._steps_per_epoch, agent=algo._actor_critic, buffer=algo._buf, logger=self.logger)
+        rolled = time.perf_counter()
+        algo._update()
+        if cfgs.model_cfgs.exploration_noise_anneal:
+            algo._actor_critic.annealing(self.epoch)
+        rate = 0.0
+        if cfgs.model_cfgs.actor.lr is not None:
+            algo._actor_critic.actor_scheduler.step()
+            rate = algo._actor_critic.actor_scheduler.get_last_lr()[0]
+        times = {"Time/Rollout": rolled - began, "Time/Update": time.perf_counter() - rolled}
+        progress = {"TotalEnvSteps": self.steps + self.steps_per_epoch, "Train/Epoch": self.epoch, "Train/LR": rate}
+        return self._end_epoch(progress | times | dict.fromkeys(_CLOCKS, 0.0))
+
+
+class OffPolicy(Learner):
+    """A few actions, then an update; epochs are for statistics, schedules and the warm-up of multipliers."""
+
+    def __init__(self, setup: Setup, envs: Envs, on_work: Callable[[], None]) -> None:
+        if envs.num_envs > 1:
+            raise ValueError(f"{setup.algorithm} hangs in OmniSafe with more than one environment: --loop.num-envs 1")
+        super().__init__(setup, envs, on_work)
+        self.sample = 0  # update cycles done
+        self._times = {"Time/Rollout": 0.0, "Time/Update": 0.0}
+
+    @property
+    def steps(self) -> int:
+        return self.sample * self.algo._update_cycle
+
+    def advance(self) -> Row | None:
+        algo, cfgs = self.algo, self.cfgs.algo_cfgs
+        algo._epoch = self.epoch
+        began, start = self.steps, time.perf_counter()
+        if cfgs.use_exploration_noise:
+            algo._actor_critic.actor.noise = cfgs.exploration_noise
+        algo._env.rollout(
+            rollout_step=algo._update_cycle,
+            agent=algo._actor_critic,
+            buffer=algo._buf,
+            logger=self.logger,
+            use_rand_action=began <= cfgs.start_learning_steps,
+        )
+        rolled = time.perf_counter()
+        learns = began > cfgs.start_learning_steps
+        if learns:
+            algo._update()
+        else:
+            algo._log_when_not_update()
+        self._times["Time/Rollout"] += rolled - start
+        self._times["Time/Update"] += time.perf_counter() - rolled
+        self.sample += 1
+        if self.steps % self.steps_per_epoch:
+            return None
+        scheduler = algo._actor_critic.actor_scheduler
+        if learns and self.cfgs.model_cfgs.linear_lr_decay:
+            scheduler.step()
+        progress = {"TotalEnvSteps": self.steps, "Train/Epoch": self.epoch, "Train/LR": scheduler.get_last_lr()[0]}
+        row = self._end_epoch(progress | self._times | dict.fromkeys((*_CLOCKS, "Time/Evaluate"), 0.0))
+        self._times = dict.fromkeys(self._times, 0.0)
+        row.pop("Time/Evaluate")
+        return row
+
+    def _progress(self) -> dict[str, Any]:
+        return super()._progress() | {"sample": self.sample}
+
+    def _set_progress(self, progress: dict[str, Any]) -> None:
+        super()._set_progress(progress)
+        self.sample = progress["sample"]
+
+
+class ModelBased(Learner):
+    """An action at a time, of a planner on an ensemble of dynamics; OmniSafe counts simulator steps and repeats actions itself."""
+
+    def __init__(self, setup: Setup, envs: Envs, on_work: Callable[[], None]) -> None:
+        if envs.num_envs > 1:
+            raise ValueError(f"{setup.algorithm} runs with one environment only: --loop.num-envs 1")
+        super().__init__(setup, envs, on_work)
+        self.current = 0
+        self._in_epoch = 0
+        # A rollout logs the running episode when it is the first; only an epoch without any finished one needs that.
+        self.algo._env._first_log = True
+
+    @property
+    def steps(self) -> int:
+        return self.current
+
+    def advance(self) -> Row | None:
+        algo, cfgs = self.algo, self.cfgs
+        if cfgs.algo_cfgs.action_repeat + self._in_epoch >= self.steps_per_epoch and not self.logger._data["Metrics/EpRet"]:
+            algo._env._first_log = False
+        before = self.current
+        self.current = algo._env.rollout(
+            current_step=before,
+            rollout_step=1,
+            use_actor_critic=algo._use_actor_critic,
+            act_func=self._act,
+            store_data_func=algo._store_real_data,
+            update_dynamics_func=algo._update_dynamics_model,
+            use_eval=False,
+            eval_func=algo._eval_fn,
+            logger=self.logger,
+            algo_reset_func=algo._algo_reset,
+            update_actor_func=algo._update_policy,
+        )
+        self._in_epoch += self.current - before
+        if self._in_epoch < self.steps_per_epoch:
+            return None
+        self._in_epoch = 0
+        if self.current > cfgs.algo_cfgs.start_learning_steps:
+            algo._update_epoch()
+        row = self._end_epoch({"Train/Epoch": self.epoch, "TotalEnvSteps": self.current} | dict.fromkeys(_CLOCKS, 0.0))
+        return {name: value for name, value in row.items() if not name.startswith("Time/")}  # they are means over actions
+
+    def _act(self, current_step: int, state: torch.Tensor) -> torch.Tensor:
+        if current_step < self.cfgs.algo_cfgs.start_learning_steps:
+            # Theirs draws from the action space's own generator, which no seed reaches and no checkpoint holds.
+            low_to_high = 2.0 * torch.rand(1, self.envs.action_dim) - 1.0
+            return low_to_high.to(state.device)
+        return self.algo._select_action(current_step, state)
+
+    def _progress(self) -> dict[str, Any]:
+        return super()._progress() | {"current": self.current, "in_epoch": self._in_epoch}
+
+    def _set_progress(self, progress: dict[str, Any]) -> None:
+        super()._set_progress(progress)
+        self.current, self._in_epoch = progress["current"], progress["in_epoch"]
+
+
+_FAMILIES: dict[str, type[Learner]] = {"on-policy": OnPolicy, "off-policy": OffPolicy, "model-based": ModelBased}
+
+
+def make_learner(setup: Setup, envs: Envs, on_work: Callable[[], None] = lambda: None) -> Learner:
+    """The learner of an algorithm. `on_work` is called often, in the midst of rollouts and updates, and may raise to abandon them.
+
+    Raises ValueError where settings and environments do not fit.
+    """
+    return _FAMILIES[ALGORITHMS[setup.algorithm].family](setup, envs, on_work)

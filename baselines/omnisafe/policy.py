@@ -1,0 +1,95 @@
+"""The policy of a learner in evaluation: reads networks, statistics and planners, and leaves them as they were.
+
+Shapes: E environments; D observation, A action dimensions.
+"""
+
+# pyright: reportMissingImports=false
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from omnisafe.adapter import SauteAdapter, SimmerAdapter
+from omnisafe.common.normalizer import Normalizer
+
+from baselines.omnisafe.learner import Learner
+
+
+class Policy:
+    """Acts for E episodes side by side; `begin` them all, then `act` and tell what it cost with `paid`."""
+
+    samples = True  # whether its stochastic actions differ from its deterministic ones
+
+    def __init__(self, learner: Learner) -> None:
+        self._algo = learner.algo
+        self._device = learner.algo._device
+        self._normalizer: Normalizer | None = None
+        if learner.cfgs.algo_cfgs.obs_normalize:
+            self._normalizer = learner.algo._env.save()["obs_normalizer"]
+
+    def begin(self, num_envs: int) -> None:
+        """New episodes in all of `num_envs` environments."""
+
+    def act(self, obs: np.ndarray, deterministic: bool) -> np.ndarray:
+        """Actions [E, A] for observations [E, D]."""
+        with torch.no_grad():
+            seen = self._seen(torch.as_tensor(obs, dtype=torch.float32, device=self._device))
+            return self._actions(seen, deterministic).cpu().numpy().astype(np.float32)
+
+    def paid(self, cost: np.ndarray) -> None:
+        """What the last actions cost [E]."""
+
+    def _actions(self, seen: torch.Tensor, deterministic: bool) -> torch.Tensor:
+        return self._algo._actor_critic.actor.predict(seen, deterministic=deterministic)
+
+    def _seen(self, obs: torch.Tensor) -> torch.Tensor:
+        """Normalised as in training, without adding to the statistics."""
+        norm = self._normalizer
+        if norm is None or norm._count <= 1:
+            return obs
+        return torch.clamp((obs - norm._mean) / norm._std, -norm._clip, norm._clip)
+
+
+class BudgetPolicy(Policy):
+    """Sees what is left of the episode's safety budget (Saute, Simmer)."""
+
+    def begin(self, num_envs: int) -> None:
+        adapter = self._algo._env
+        self._budget, self._gamma = adapter._safety_budget[:1], adapter._cfgs.algo_cfgs.saute_gamma
+        start = adapter._rel_safety_budget[:1] if isinstance(adapter, SimmerAdapter) else torch.ones_like(self._budget)
+        self._left = start.repeat(num_envs, 1)
+
+    def paid(self, cost: np.ndarray) -> None:
+        spent = torch.as_tensor(cost, dtype=torch.float32, device=self._device).unsqueeze(-1) / self._budget
+        self._left = (self._left - spent) / self._gamma
+
+    def _seen(self, obs: torch.Tensor) -> torch.Tensor:
+        return torch.cat([super()._seen(obs), self._left], dim=-1)
+
+
+class PlannerPolicy(Policy):
+    """Plans for one episode after another; each keeps its own plan to start the next one from."""
+
+    samples = False
+
+    def begin(self, num_envs: int) -> None:
+        mean = self._algo._planner._action_sequence_mean
+        self._plans = [torch.zeros_like(mean) for _ in range(num_envs)]
+
+    def _actions(self, seen: torch.Tensor, deterministic: bool) -> torch.Tensor:
+        planner: Any = self._algo._planner
+        before, actions = planner._action_sequence_mean, []
+        for i, obs in enumerate(seen):
+            planner._action_sequence_mean = self._plans[i]
+            actions.append(planner.output_action(obs.unsqueeze(0))[0])
+            self._plans[i] = planner._action_sequence_mean
+        planner._action_sequence_mean = before
+        return torch.cat(actions)
+
+
+def make_policy(learner: Learner) -> Policy:
+    """The evaluation policy of a learner as it stands; it follows the learner's training."""
+    if learner.row.family == "model-based":
+        return PlannerPolicy(learner)
+    return BudgetPolicy(learner) if isinstance(learner.algo._env, SauteAdapter) else Policy(learner)

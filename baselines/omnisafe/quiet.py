@@ -1,0 +1,85 @@
+"""OmniSafe without its files and its console: what it logs is kept in memory and handed to the caller at the end of an epoch."""
+
+# pyright: reportMissingImports=false
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from omnisafe.adapter import onpolicy_adapter
+from omnisafe.algorithms.model_based.base import pets
+from omnisafe.algorithms.off_policy import ddpg
+from omnisafe.algorithms.on_policy.base import policy_gradient
+from omnisafe.algorithms.on_policy.first_order import cup, focops
+from omnisafe.common.logger import Logger
+from omnisafe.utils.config import Config
+
+WITH_LOGGER = (policy_gradient, ddpg, pets)
+WITH_BARS = (policy_gradient, onpolicy_adapter, focops, cup)
+
+
+class EpochLogger(Logger):
+    """Keeps statistics as OmniSafe's does; writes nothing. `on_store` hears of every value, so also in the midst of updates."""
+
+    def __init__(self, on_store: Callable[[], None], **options: Any) -> None:
+        config: Config | None = options.get("config")
+        self._maste_proc = False  # its spelling; it is what guards every file and every print
+        self._on_store = on_store
+        self._epoch, self._first_row = 0, True
+        self._data, self._current_row = {}, {}
+        self._headers_windows, self._headers_minmax, self._headers_delta = {}, {}, {}
+        self._use_tensorboard = self._use_wandb = False
+        if config is not None:
+            self._config = config
+
+    def store(self, data: dict[str, Any] | None = None, /, **kwargs: Any) -> None:
+        """Take values of an epoch."""
+        self._on_store()
+        super().store(data, **kwargs)
+
+    def end_epoch(self) -> dict[str, float]:
+        """Statistics of the epoch, of what was stored in it; a new one begins."""
+        silent = {key for key, values in self._data.items() if not values}  # registered, and never heard of: would be NaN
+        self._update_current_row()
+        self._epoch += 1
+        return {key: value for key, value in self._current_row.items() if not any(_of(key, name) for name in silent)}
+
+    def log(self, msg: str, color: str = "green", bold: bool = False) -> None:
+        """Nothing is printed."""
+
+    def torch_save(self) -> None:
+        """Checkpoints are the caller's."""
+
+
+def _of(key: str, name: str) -> bool:
+    return key == name or (key.startswith(f"{name}/") and key.removeprefix(f"{name}/") in ("Min", "Max", "Std", "Delta"))
+
+
+def _plain(items: Iterable[Any], *_: Any, **__: Any) -> Iterable[Any]:
+    return items
+
+
+@contextmanager
+def quiet(on_store: Callable[[], None]) -> Iterator[None]:
+    """Within this context algorithms are made with an `EpochLogger`; progress bars are gone from this process for good."""
+    before = [(module, module.Logger) for module in WITH_LOGGER]
+    for module in WITH_LOGGER:
+        vars(module)["Logger"] = lambda **options: EpochLogger(on_store, **options)
+    for module in WITH_BARS:
+        vars(module)["track"] = _plain
+    try:
+        yield
+    finally:
+        for module, logger in before:
+            vars(module)["Logger"] = logger
+
+
+def settle_process(device: str, threads: int) -> None:
+    """What OmniSafe's own entry sets for the process, except that one GPU is chosen by number always."""
+    torch.set_num_threads(threads)
+    if device != "cpu":
+        torch.cuda.set_device(device)
+    os.environ["OMNISAFE_DEVICE"] = device

@@ -1,0 +1,71 @@
+"""A replay buffer of OmniSafe as the journal of agents.replay_journal sees one, so that a save writes only what is new."""
+
+# pyright: reportMissingImports=false
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omnisafe.common.buffer import OffPolicyBuffer
+
+from agents import replay_journal
+from agents.api import ArraySpec
+
+
+class SavedBuffer:
+    """Rows of one stream, counted from the start of the run; row r lies in slot r % slots, as OmniSafe writes them."""
+
+    num_streams = 1
+
+    def __init__(self, buffer: OffPolicyBuffer) -> None:
+        self._data: dict[str, torch.Tensor] = {
+            key: value.squeeze(1) if value.ndim > 1 and value.shape[1] == 1 and hasattr(buffer, "num_envs") else value
+            for key, value in buffer.data.items()
+        }
+        self.slots: int = buffer.max_size
+        self.specs = {key: ArraySpec(tuple(value.shape[1:]), "float32") for key, value in self._data.items()}
+        self.added = 0
+        self.saved: replay_journal.SavedMark | None = None
+        self._store = buffer.store
+        vars(buffer)["store"] = self._counted
+
+    def _counted(self, **data: torch.Tensor) -> None:
+        self._store(**data)
+        self.added += 1
+
+    @property
+    def held(self) -> int:
+        """Rows that are still there."""
+        return min(self.added, self.slots)
+
+    def save(self, folder: Path) -> int:
+        """Write what is new since the last save; returns its mark."""
+        journal: Any = replay_journal.save
+        return journal(self, folder)
+
+    def load(self, folder: Path, mark: int) -> None:
+        """The content as of a mark. Raises ValueError where that is absent, damaged or of another layout."""
+        journal: Any = replay_journal.load
+        journal(self, folder, mark)
+
+    def read_rows(self, first: int, stop: int) -> dict[str, np.ndarray]:
+        """Rows first..stop-1, [1, n, ...]."""
+        slots = torch.arange(first, stop) % self.slots
+        return {key: value[slots.to(value.device)].cpu().numpy()[None] for key, value in self._data.items()}
+
+    def write_rows(self, first: int, rows: Mapping[str, np.ndarray]) -> None:
+        """Put rows [1, n, ...] back, from row `first` on."""
+        for key, value in self._data.items():
+            slots = torch.arange(first, first + rows[key].shape[1]) % self.slots
+            value[slots.to(value.device)] = torch.as_tensor(np.array(rows[key][0]), device=value.device)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.added = 0
+
+    def set_added(self, added: int) -> None:
+        """How many rows there have been."""
+        self.added = added

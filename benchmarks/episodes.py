@@ -1,0 +1,64 @@
+"""Finished episodes: their sums, as training and evaluation count them. Needs neither JAX nor a simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+MAX_ENVS = 16  # environments of an evaluation at once; more episodes run in turns
+
+
+class Stopped(Exception):
+    """Episodes were left unfinished because a stop was asked for."""
+
+
+class Episode(NamedTuple):
+    """One finished episode: undiscounted sums, length in simulator steps."""
+
+    episode: int
+    return_: float
+    cost: float
+    length: int
+
+
+class Tally:
+    """Sums reward, cost and simulator steps of the episodes that E environments are in."""
+
+    def __init__(self, num_envs: int) -> None:
+        self._returns = np.zeros(num_envs, np.float64)
+        self._costs = np.zeros(num_envs, np.float64)
+        self._lengths = np.zeros(num_envs, np.int64)
+
+    def add(
+        self, reward: np.ndarray, cost: np.ndarray, env_steps: np.ndarray, is_last: np.ndarray, episode: np.ndarray
+    ) -> list[Episode]:
+        """Count one step of all environments ([E] each); returns the episodes that ended with it, in environment order."""
+        self._returns += reward
+        self._costs += cost
+        self._lengths += env_steps
+        finished = []
+        for i in np.flatnonzero(is_last):
+            finished.append(Episode(int(episode[i]), float(self._returns[i]), float(self._costs[i]), int(self._lengths[i])))
+            self._returns[i] = self._costs[i] = self._lengths[i] = 0
+        return finished
+
+    def forget(self, lost: np.ndarray) -> None:
+        """Drop the sums of episodes [E] that were given up."""
+        for sums in (self._returns, self._costs, self._lengths):
+            sums[lost] = 0
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Sums so far, [E] each; `restore` takes them back."""
+        return {"returns": self._returns.copy(), "costs": self._costs.copy(), "lengths": self._lengths.copy()}
+
+    def restore(self, sums: Mapping[str, np.ndarray]) -> None:
+        """Go on from a snapshot."""
+        self._returns, self._costs, self._lengths = (np.array(sums[name]) for name in ("returns", "costs", "lengths"))
+
+
+def mean_return_cost(episodes: Iterable[Episode]) -> tuple[float, float]:
+    """Mean return and mean cost of some episodes."""
+    returns, costs = zip(*((e.return_, e.cost) for e in episodes), strict=True)
+    return float(np.mean(returns)), float(np.mean(costs))

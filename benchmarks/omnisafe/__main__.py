@@ -1,0 +1,99 @@
+"""`python -m benchmarks.omnisafe RUN_FOLDER`: the process in which OmniSafe trains or is evaluated, without JAX.
+
+What to do comes as one JSON object on a line of stdin (see benchmarks.omnisafe.process). When stdin closes, whoever asked is gone, and
+this process ends at once. Exit statuses are those of `safedreamer`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any, NoReturn
+
+from benchmarks.envs.compat import import_safety_gymnasium
+
+import_safety_gymnasium()  # with the patch that Python 3.11 needs, before OmniSafe imports it
+
+from benchmarks.envs import EnvContractError, MissingGLError, make_env  # noqa: E402
+from benchmarks.envs.make import MakeEnv  # noqa: E402
+from benchmarks.methods import method  # noqa: E402
+from benchmarks.omnisafe import presets  # noqa: E402
+from benchmarks.progress import reporter  # noqa: E402
+from benchmarks.signals import EXIT_STOPPED, OnSignal  # noqa: E402
+from benchmarks.spec import BadInput, RunFailed, RunSpec, from_dict  # noqa: E402
+from benchmarks.tasks import get_task  # noqa: E402
+
+PROG = "safedreamer"
+
+
+def environment(spec: RunSpec) -> MakeEnv:
+    """The factory of the run's environments. Raises BadInput that says what does not fit."""
+    if get_task(spec.task).custom and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    repeat = presets.budget(spec, 1).env_repeat
+    make = functools.partial(make_env, spec.task, spec.obs, repeat)
+    try:
+        with contextlib.closing(make()) as env:
+            env.reset(seed=0)
+    except (EnvContractError, MissingGLError, ValueError) as error:
+        raise BadInput(str(error)) from error
+    return make
+
+
+def train(spec: RunSpec, out: Path, report_seconds: float, options: dict[str, Any]) -> int:
+    """Train; returns 0, or EXIT_STOPPED after a signal."""
+    from benchmarks.omnisafe import loop
+
+    presets.check(spec)
+    with OnSignal() as stop, contextlib.closing(reporter(spec.method, report_seconds)) as live:
+        result = loop.train(spec, out, environment(spec), loop.Options(reporter=live, stop=stop, **options))
+    state = "finished" if result.finished else "stopped; the same command continues it"
+    print(f"{state} at {result.env_steps:,} simulator steps, {result.updates:,} updates; records in {out}", flush=True)
+    return EXIT_STOPPED if stop() and not result.finished else 0
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+def main() -> int:
+    """Do what stdin says."""
+    order = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    try:
+        spec = from_dict(order["spec"], method(order["spec"]["method"]).config_type)
+        out = Path(sys.argv[1])
+        if order["do"] == "train":
+            return train(spec, out, order["report_seconds"], order["options"])
+        from benchmarks.omnisafe.evaluate import evaluate_run
+
+        return evaluate_run(spec, out, environment(spec), **order["options"])
+    except BadInput as error:
+        print(f"{PROG}: error: {error}", file=sys.stderr)
+        return 2
+    except RunFailed as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "omnisafe"):
+            raise
+        print(f"{PROG}: error: {error.name} is not installed: run `make omnisafe`", file=sys.stderr)
+        return 2
+
+
+def entry() -> NoReturn:
+    """The process: unloading torch and MuJoCo takes long, and the thread that waits for the parent never ends."""
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,124 @@
+"""The environments of a run for baselines.omnisafe: flat observations, seeded episodes, counted steps, recorded ends.
+
+An episode that is lost with its environment process looks like one that was cut off. Steps are counted as actions times action
+repeat: an action that the end of an episode cuts short counts in full, as OmniSafe counts it.
+
+Shapes: E environments; D observation, A action dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from agents.api import EnvSpec
+from baselines.omnisafe.cmdp import Rows
+from benchmarks.envs import Fault, VectorEnv
+from benchmarks.episodes import Episode, Tally
+from benchmarks.spec import BadInput
+
+
+def flat_size(spec: EnvSpec) -> int:
+    """D. Raises BadInput for observations that are no vectors."""
+    images = [key for key, array in spec.obs.items() if len(array.shape) != 1]
+    if images:
+        raise BadInput(f"OmniSafe's networks take vectors, and {', '.join(images)} is none: choose --obs lidar or coordinates")
+    return sum(array.shape[0] for array in spec.obs.values())
+
+
+def flatten(obs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Observations [E, ...] as one vector [E, D] each, float32, in the order of their keys in the environment's specification."""
+    parts = list(obs.values())
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1).astype(np.float32)
+
+
+class EpisodeEnvs:
+    """Implements baselines.omnisafe.cmdp.Envs. `on_episode` hears of episodes that count, `on_step` of every step."""
+
+    def __init__(
+        self,
+        vector: VectorEnv,
+        env_steps_per_step: int,
+        on_episode: Callable[[Episode], None],
+        on_fault: Callable[[Fault], None],
+        on_step: Callable[[], None],
+    ) -> None:
+        spec = vector.spec
+        self.num_envs, self.obs_dim, self.action_dim = vector.num_envs, flat_size(spec), spec.action_dim
+        self.episode_steps = math.ceil(spec.episode_env_steps / spec.action_repeat)
+        self.env_steps = 0  # of training, all environments together
+        self.fresh = np.zeros(self.num_envs, bool)
+        self._vector, self._env_steps_per_step = vector, env_steps_per_step
+        self._on_episode, self._on_fault, self._on_step = on_episode, on_fault, on_step
+        self._tally = Tally(self.num_envs)
+        self._obs = np.zeros((self.num_envs, self.obs_dim), np.float32)
+        self._episode = np.zeros(self.num_envs, np.int64)
+        self._over = np.ones(self.num_envs, bool)  # no episode runs
+        self._replaced = np.zeros(self.num_envs, bool)  # the next episode has begun already, in place of a lost one
+
+    def observation(self) -> np.ndarray:
+        """Where all stand, [E, D]; a copy, because OmniSafe normalises in place."""
+        return self._obs.copy()
+
+    def begin(self, which: np.ndarray, ended: bool) -> np.ndarray:
+        """See baselines.omnisafe.cmdp.Envs."""
+        running = which & ~self._over & ~self.fresh
+        if ended and running.any():
+            nothing = np.zeros(self.num_envs)
+            self._tell(self._tally.add(nothing, nothing, nothing.astype(np.int64), running, self._episode))
+        self._tally.forget(which)
+        needed = which & ~self._replaced
+        if needed.any():
+            obs = flatten(self._vector.begin(needed))
+            self._obs[needed] = obs[needed]
+            self._take_faults()
+        self.fresh = self.fresh | which
+        self._over, self._replaced = self._over & ~which, self._replaced & ~which
+        return self.observation()
+
+    def step(self, actions: np.ndarray) -> Rows:
+        """See baselines.omnisafe.cmdp.Envs."""
+        step = self._vector.step(actions)
+        self._take_faults()
+        self.env_steps += self.num_envs * self._env_steps_per_step
+        before, self._obs = self._obs, np.array(flatten(step.obs))
+        self._tally.forget(step.lost)
+        self._episode, self._over, self._replaced = step.episode, step.is_last | step.lost, step.lost
+        self.fresh = np.zeros(self.num_envs, bool)
+        self._tell(self._tally.add(step.reward, step.cost, step.env_steps, step.is_last, step.episode))
+        self._on_step()
+        obs = np.where(step.lost[:, None], before, self._obs)
+        truncated = (step.is_last & ~step.is_terminal) | step.lost
+        return Rows(obs, step.reward, step.cost, step.is_terminal, truncated)
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Where the environments stand; `restore` leads there again."""
+        parts = {"vector": self._vector.snapshot(), "tally": self._tally.snapshot()}
+        flat = {f"{part}:{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+        return flat | {"obs": self._obs.copy(), "over": self._over.copy(), "env_steps": np.array(self.env_steps)}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> bool:
+        """Repeat the running episodes of a snapshot; returns whether they came to where they had been."""
+        parts: dict[str, dict[str, np.ndarray]] = {"vector": {}, "tally": {}}
+        for key, array in arrays.items():
+            part, _, name = key.partition(":")
+            if name:
+                parts[part][name] = array
+        self._tally.restore(parts["tally"])
+        step = self._vector.restore(parts["vector"])
+        self._tally.forget(step.lost)
+        self._take_faults()
+        self._obs, self._episode = np.array(flatten(step.obs)), step.episode
+        self._over, self.fresh = np.array(arrays["over"]) & ~step.lost, step.is_first
+        self.env_steps = int(arrays["env_steps"])
+        return bool(np.array_equal(self._obs, arrays["obs"]))
+
+    def _tell(self, episodes: list[Episode]) -> None:
+        for episode in episodes:
+            self._on_episode(episode)
+
+    def _take_faults(self) -> None:
+        for fault in self._vector.take_faults():
+            self._on_fault(fault)

@@ -1,0 +1,76 @@
+"""Evaluation episodes of a trained policy of OmniSafe: the layouts that our agents are evaluated on, and nothing in training changes.
+
+Each evaluation plays them with the policy's most likely actions (split "eval") and with sampled ones (split "eval_sampled"), where a
+policy tells the two apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from baselines.omnisafe.policy import Policy
+from baselines.omnisafe.state import borrowed_rng
+from benchmarks import records
+from benchmarks.envs import Fault, VectorEnv
+from benchmarks.envs.make import MakeEnv
+from benchmarks.episodes import MAX_ENVS, Episode, Stopped, Tally
+from benchmarks.omnisafe.envs import flatten
+from benchmarks.spec import RunFailed
+
+STREAM = 4  # of random numbers, beside those of the JAX loop
+
+
+def evaluate(
+    policy: Policy,
+    make_env: MakeEnv,
+    *,
+    run_seed: int,
+    env_steps: int,
+    episodes: int,
+    on_fault: Callable[[Fault], None],
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[str, list[Episode]]]:
+    """(split, its episodes 0..episodes-1 of the seed's split "eval") for each way to act.
+
+    Raises Stopped when asked to, and RunFailed when every episode was lost.
+    """
+    for mode, split in enumerate((records.EVAL, records.EVAL_SAMPLED)[: 1 + policy.samples]):
+        seed = int(np.random.SeedSequence([run_seed, STREAM, env_steps, mode]).generate_state(1)[0])
+        with borrowed_rng(seed):
+            yield split, _play(policy, make_env, run_seed, episodes, mode == 0, on_fault, should_stop)
+
+
+def _play(
+    policy: Policy,
+    make_env: MakeEnv,
+    run_seed: int,
+    episodes: int,
+    deterministic: bool,
+    on_fault: Callable[[Fault], None],
+    should_stop: Callable[[], bool],
+) -> list[Episode]:
+    num_envs = min(episodes, MAX_ENVS)
+    done: dict[int, Episode] = {}
+    for first in range(0, episodes, num_envs):  # whole rounds, so that the policy's carry begins with all of them
+        tally, last = Tally(num_envs), min(episodes, first + num_envs)
+        over = np.arange(first, first + num_envs) >= last
+        with VectorEnv(make_env, num_envs, run_seed, "eval", "inline", first) as envs:
+            policy.begin(num_envs)
+            step = envs.reset()
+            while not over.all():
+                if should_stop():
+                    raise Stopped
+                step = envs.step(policy.act(flatten(step.obs), deterministic))
+                policy.paid(step.cost)
+                for fault in envs.take_faults():
+                    on_fault(fault)
+                tally.forget(step.lost)
+                for finished in tally.add(step.reward, step.cost, step.env_steps, step.is_last, step.episode):
+                    if finished.episode < last:
+                        done[finished.episode] = finished
+                over |= step.is_last | step.lost
+    if not done:
+        raise RunFailed("every evaluation episode was lost: its environment failed")
+    return [done[i] for i in sorted(done)]

@@ -1,0 +1,326 @@
+"""The loop of a run of OmniSafe: advance the learner, evaluate, log, save, tell; the same folder as every other run.
+
+The learner comes from one consistent point to the next (an epoch, an update cycle, an action: baselines.omnisafe.learner); everything
+here happens at such points. A stop within an epoch of the on-policy family gives the epoch up: the run is saved as it was at its start,
+and the same command plays it again.
+"""
+
+# pyright: reportMissingImports=false
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import shutil
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from baselines.omnisafe.learner import Learner, OnPolicy, Setup, make_learner
+from baselines.omnisafe.policy import make_policy
+from baselines.omnisafe.replay import SavedBuffer
+from baselines.omnisafe.state import Tree, replays
+from benchmarks import checkpoint, metrics, records, resume
+from benchmarks.boards import boards
+from benchmarks.env_faults import EnvFaults
+from benchmarks.envs import Fault, VectorEnv
+from benchmarks.envs.make import MakeEnv
+from benchmarks.episodes import Episode, Stopped
+from benchmarks.omnisafe import presets
+from benchmarks.omnisafe.envs import EpisodeEnvs
+from benchmarks.omnisafe.evaluation import evaluate
+from benchmarks.progress import Reporter, Silent, Snapshot
+from benchmarks.reporting import Reports
+from benchmarks.run_folder import CHECKPOINTS, REPLAY, claim, rewind
+from benchmarks.signals import Stop
+from benchmarks.spec import ENV_TIMEOUT_SECONDS, MAX_ENV_FAULTS, BadInput, RunFailed, RunSpec
+from benchmarks.status import State, StatusFile
+
+LEARNER, ENVS = checkpoint.LEARNER, "envs"  # of a checkpoint
+SHOWN = {"Loss/Loss_pi": "actor", "Loss/Loss_reward_critic": "critic", "Metrics/LagrangeMultiplier": "multiplier"}
+
+
+class Options(NamedTuple):
+    """What a start of a run may choose without changing its result; as benchmarks.loop.Options."""
+
+    max_minutes: float | None = None
+    tensorboard: bool = False
+    wandb: str | None = None
+    reporter: Reporter = Silent()
+    env_timeout_seconds: float = ENV_TIMEOUT_SECONDS
+    max_env_faults: int = MAX_ENV_FAULTS
+    stop: Stop = Stop()
+
+
+class Result(NamedTuple):
+    """How a call of `train` ended."""
+
+    env_steps: int
+    updates: int  # epochs of the on-policy family
+    finished: bool  # the step budget is spent
+
+
+@dataclasses.dataclass
+class Counters:
+    """Where a run stands; a checkpoint holds all of it."""
+
+    agent_steps: int = 0
+    env_steps: int = 0
+    previous_agent_steps: int = -1  # at the consistent point before; -1: nothing can be due
+    evaluated_at: int = -1  # env_steps of the last evaluation
+    wall_seconds: float = 0.0  # as of the checkpoint it was read from
+
+
+class Point(NamedTuple):
+    """A consistent point of a run, ready to be written."""
+
+    counters: Counters
+    trees: dict[str, dict[str, np.ndarray]]
+    meta: dict[str, Any]
+
+
+def torch_devices() -> list[str]:
+    """The GPUs that torch sees."""
+    return [f"gpu: {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+
+
+def train(spec: RunSpec, out: Path, make_env: MakeEnv, options: Options = Options()) -> Result:
+    """Train `spec` in the folder `out`, from its last checkpoint if there is one; `make_env` repeats actions as the budget says.
+
+    Raises BadInput when `out` belongs to another configuration or process or its disk is full, RunFailed when the run cannot go on.
+    """
+    with (
+        checkpoint.explain_full_disk(out),
+        claim(spec, Path(out), options.reporter.say, torch_devices) as status,
+        contextlib.ExitStack() as stack,
+    ):
+        return Loop(spec, Path(out), make_env, options, status, stack).run()
+
+
+class Loop:
+    """A run: what it is made of, and what happens at its consistent points. `stack` closes its files and environments."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        out: Path,
+        make_env: MakeEnv,
+        options: Options,
+        status: StatusFile,
+        stack: contextlib.ExitStack,
+    ) -> None:
+        self.spec, self.config, self.out, self.options, self.make_env = spec, spec.loop, out, options, make_env
+        self.env_faults = EnvFaults(out, options.reporter.say, options.max_env_faults)
+        found = resume.newest_checkpoint(out / CHECKPOINTS, options.reporter.say)
+        meta: dict[str, Any] = checkpoint.read_meta(found, spec.run_id) if found else {"counters": {}, "positions": {}}
+        rewind(out, meta["positions"])
+        self.counters = Counters(**meta["counters"])
+        self.saved_at = self.counters.env_steps
+        self.started = time.perf_counter() - self.counters.wall_seconds
+        self.boards = stack.enter_context(contextlib.closing(boards(spec, out, options.tensorboard, options.wandb)))
+        self.reports = Reports(spec, out, options.reporter, status, self.boards, options.max_minutes)
+        stack.enter_context(contextlib.closing(self.reports))
+        self.metrics = stack.enter_context(contextlib.closing(metrics.MetricsWriter(out)))
+        vector = stack.enter_context(
+            VectorEnv(
+                make_env,
+                self.config.num_envs,
+                spec.seed,
+                "train",
+                self.config.env_workers,
+                timeout_seconds=options.env_timeout_seconds,
+            )
+        )
+        episode_env_steps = vector.spec.episode_env_steps
+        presets.check(spec, episode_env_steps)
+        self.budget = presets.budget(spec, episode_env_steps)
+        self.envs = EpisodeEnvs(
+            vector,
+            self.budget.env_repeat,
+            lambda episode: self._record(records.TRAIN, episode),
+            lambda fault: self._fault(fault, records.TRAIN),
+            self._tick,
+        )
+        self.within_epoch = False  # of the on-policy family, where a stop gives it up
+        self.learner = self._learner()
+        self.buffers = {name: SavedBuffer(buffer) for name, buffer in replays(self.learner.algo).items()}
+        self.policy = make_policy(self.learner)
+        self.epoch_seconds = self.evaluation_seconds = 0.0
+        if found:
+            self._restore(found, meta)
+        else:
+            shutil.rmtree(out / REPLAY, ignore_errors=True)  # of a start that died before its first checkpoint
+            for warning in presets.warnings(spec):
+                options.reporter.say(warning)
+        self.point = self._point()
+
+    def _learner(self) -> Learner:
+        budget = self.budget
+        setup = Setup(self.spec.method, self.spec.agent, self.spec.seed, budget.total_steps, budget.omnisafe_repeat)
+        try:
+            return make_learner(setup, self.envs, self._tick)
+        except ValueError as error:
+            raise BadInput(str(error)) from error
+
+    def _restore(self, found: Path, meta: dict[str, Any]) -> None:
+        try:
+            for name, buffer in self.buffers.items():
+                buffer.load(self.out / REPLAY / name, meta["replay_marks"][name])
+            same = self.envs.restore(checkpoint.load_flat(found, ENVS))
+            self.learner.load(Tree(checkpoint.load_flat(found, LEARNER), meta["learner"]))
+        except (ValueError, KeyError) as error:
+            raise BadInput(f"{found} does not fit this run: {error}") from error
+        if not same:
+            self.options.reporter.say(
+                "the environments did not return to where they were: they are not determined by their seed and actions, so the run "
+                "continues, but not exactly"
+            )
+
+    def run(self) -> Result:
+        """Advance until the steps or minutes are spent or a stop is asked for; then evaluate (unless stopped) and save."""
+        stop = self.options.stop
+        begun = self.counters.env_steps
+        with contextlib.suppress(Stopped):
+            self.settle()
+            while not self._over():
+                start = time.perf_counter()
+                self.advance()
+                stop.iterated(time.perf_counter() - start if not isinstance(self.learner, OnPolicy) else 0.0)
+                self.settle()
+            if self.counters.env_steps > begun and not stop():
+                self.evaluate()
+        self.save()
+        self.report("finished" if self._spent() else "stopped")
+        return Result(self.counters.env_steps, self.learner.updates, self._spent())
+
+    def advance(self) -> None:
+        """Bring the learner to its next consistent point. Raises Stopped where an epoch was given up."""
+        start = time.perf_counter()
+        self.within_epoch = isinstance(self.learner, OnPolicy)
+        row = self.learner.advance()
+        self.within_epoch = False
+        counters = self.counters
+        counters.previous_agent_steps = counters.agent_steps
+        counters.env_steps = self.envs.env_steps
+        counters.agent_steps = self._agent_steps()
+        if row is not None:
+            self.epoch_seconds = time.perf_counter() - start
+            self._log(row)
+
+    def settle(self) -> None:
+        """What the last advance made due. A resumed run comes here first, because it may have been stopped in an evaluation."""
+        if isinstance(self.learner, OnPolicy):
+            self.point = self._point()  # a stop within the next epoch, or within the evaluation, leaves the run here
+        if self._due(self.config.eval_every):
+            self.evaluate()
+        if self._due(self.config.checkpoint_every):
+            self.save()
+        self._tick()
+
+    def evaluate(self) -> None:
+        """The fixed evaluation episodes with the present policy; once per number of steps. Raises Stopped when asked to."""
+        counters, config = self.counters, self.config
+        if config.eval_episodes == 0 or counters.evaluated_at == counters.env_steps:
+            return
+        self.report("evaluate")
+        start = time.perf_counter()
+        played = dict(
+            evaluate(
+                self.policy,
+                self.make_env,
+                run_seed=self.spec.seed,
+                env_steps=counters.env_steps,
+                episodes=config.eval_episodes,
+                on_fault=lambda fault: self._fault(fault, records.EVAL),
+                should_stop=self.options.stop,
+            )
+        )
+        for split, episodes in played.items():
+            for episode in episodes:
+                self._record(split, episode)
+        self.reports.evaluated(played[records.EVAL], self._snapshot("evaluate"))
+        counters.evaluated_at = counters.env_steps
+        self.evaluation_seconds = time.perf_counter() - start
+        if isinstance(self.learner, OnPolicy):
+            self.point = self._point()
+
+    def save(self) -> None:
+        """A checkpoint of the last consistent point, from which the run continues."""
+        point = self.point if isinstance(self.learner, OnPolicy) else self._point()
+        if point.counters.env_steps == self.saved_at and point.counters.evaluated_at == self._saved_evaluation:
+            return
+        self.report("save")
+        with self.options.stop.saving():
+            marks = {name: buffer.save(self.out / REPLAY / name) for name, buffer in self.buffers.items()}
+            meta = point.meta | {"replay_marks": marks}
+            checkpoint.save(self.out / CHECKPOINTS, point.counters.env_steps, point.trees, meta)
+        self.counters = dataclasses.replace(point.counters)
+        self.saved_at, self._saved_evaluation = point.counters.env_steps, point.counters.evaluated_at
+
+    _saved_evaluation = -1
+
+    def report(self, state: State = "train") -> None:
+        """Tell where the run stands. Raises LostOwnership when the folder is another's by now."""
+        self.reports.tell(self._snapshot(state), self.learner.updates)
+
+    def _point(self) -> Point:
+        counters = dataclasses.replace(self.counters)
+        tree = self.learner.state()
+        positions = {records.FILE_NAME: self.reports.records.position(), metrics.FILE_NAME: self.metrics.position()}
+        progress = dataclasses.asdict(counters) | {"wall_seconds": self._elapsed()}
+        meta = {"run_id": self.spec.run_id, "counters": progress, "positions": positions, "learner": tree.plain}
+        return Point(counters, {LEARNER: tree.arrays, ENVS: self.envs.snapshot()}, meta)
+
+    def _tick(self) -> None:
+        """Heard often, also in the midst of rollouts and updates."""
+        if self.within_epoch and self.options.stop():
+            raise Stopped
+        if self.reports.due(self._elapsed()):
+            self.report()
+
+    def _log(self, row: dict[str, float]) -> None:
+        now, counters = self._elapsed(), self.counters
+        self.reports.losses = {name: row[key] for key, name in SHOWN.items() if math.isfinite(row.get(key, math.nan))}
+        shown = {"env_steps": counters.env_steps, "agent_steps": counters.agent_steps, "updates": self.learner.updates}
+        written = shown | {"wall_seconds": round(now, 2)} | row
+        self.metrics.write(written)
+        self.boards.write(written, counters.env_steps)
+        broken = [key for key, value in row.items() if key in SHOWN and not math.isfinite(value)]
+        if broken:
+            raise RunFailed(
+                f"{', '.join(broken)} became {row[broken[0]]} at simulator step {counters.env_steps}: the run diverged; its last "
+                "checkpoint is from before"
+            )
+
+    def _fault(self, fault: Fault, split: str) -> None:
+        self.env_faults(fault, split, self.counters.env_steps)
+
+    def _record(self, split: str, episode: Episode) -> None:
+        self.reports.episode(split, episode, self.envs.env_steps, self._agent_steps(), self._elapsed())
+
+    def _agent_steps(self) -> int:
+        return self.envs.env_steps // self.config.action_repeat
+
+    def _snapshot(self, state: State) -> Snapshot:
+        steps = self.envs.env_steps if self.within_epoch else self.counters.env_steps
+        return self.reports.snapshot(steps, self._elapsed(), state)
+
+    def _elapsed(self) -> float:
+        return time.perf_counter() - self.started
+
+    def _due(self, every: int) -> bool:
+        """Whether the last advance passed a multiple of `every` agent steps."""
+        before = self.counters.previous_agent_steps
+        return before >= 0 and self.counters.agent_steps // every > before // every
+
+    def _spent(self) -> bool:
+        return self.counters.env_steps >= self.spec.steps
+
+    def _over(self) -> bool:
+        limit = self.options.max_minutes
+        advance = self.epoch_seconds if isinstance(self.learner, OnPolicy) else 0.0
+        late = limit is not None and self._elapsed() + advance + self.evaluation_seconds >= 60.0 * limit
+        return self._spent() or late or self.options.stop()

@@ -1,0 +1,69 @@
+"""OmniSafe in a process of its own: started, told what to do, sent our signals, and its exit status returned.
+
+torch and OmniSafe change settings of the whole process (deterministic algorithms, cuDNN, threads) and share none with JAX.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from benchmarks.signals import HEARD
+from benchmarks.spec import RunFailed, RunSpec, to_dict
+
+
+def train_in_child(spec: RunSpec, out: Path, report_seconds: float, **options: Any) -> int:
+    """Train `spec` in `out`; `options` are those of benchmarks.omnisafe.loop.Options. Returns the child's exit status."""
+    return _run(out, {"do": "train", "spec": to_dict(spec), "report_seconds": report_seconds, "options": options}, spec.method)
+
+
+def evaluate_in_child(spec: RunSpec, run: Path, **options: Any) -> int:
+    """Evaluate the newest checkpoint of `run`; `options` are those of benchmarks.omnisafe.evaluate.evaluate_run."""
+    return _run(run, {"do": "evaluate", "spec": to_dict(spec), "options": options}, spec.method)
+
+
+def _run(folder: Path, order: dict[str, Any], method: str) -> int:
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+    # A process group of its own: Ctrl-C of a terminal reaches it through us, once.
+    child = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.omnisafe", str(folder)], stdin=subprocess.PIPE, env=environ, process_group=0
+    )
+    assert child.stdin is not None
+    with _forwarding(child):
+        child.stdin.write(json.dumps(order).encode() + b"\n")
+        child.stdin.flush()  # left open: that it closes says that we are gone
+        status = child.wait()
+    if status < 0:
+        name = signal.Signals(-status).name
+        hint = "; out of memory is the usual cause" if name == "SIGKILL" else ""
+        raise RunFailed(
+            f"the process of {method} was killed by {name}{hint}; the same command continues from its last checkpoint"
+        )
+    return status
+
+
+@contextmanager
+def _forwarding(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Within this context signals to us go to the child, which answers them."""
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        del frame
+        child.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in HEARD}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if child.poll() is None:
+            child.kill()
+            child.wait()
