@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from omnisafe.algorithms import registry
 from omnisafe.utils.config import Config, check_all_configs
+from omnisafe.utils.tools import get_flat_params_from, set_param_values_to_model
 
 from baselines.omnisafe import config as configs
 from baselines.omnisafe import state as states
@@ -114,10 +115,14 @@ class Learner(abc.ABC):
             buffer._ptr, buffer._size = tree.unpack(f"replay:{name}")
             del plain[f"replay:{name}"]
         states.load(self.algo, Tree(tree.arrays, plain), self._skip())
+        self._lay_out()
         states.load_rng(rng)
 
+    def _lay_out(self) -> None:
+        """Put networks in memory as training leaves them, on which the last bit of their products depends."""
+
     def _skip(self) -> frozenset[str]:
-        return frozenset(["_buf", "_dynamics_buf", "_policy_buf", "_cfgs", "_on_store", "_config"])
+        return frozenset(["_buf", "_dynamics_buf", "_policy_buf", "_cfgs", "_config", "_fvp_obs"])  # the last is made anew by every update
 
     def _progress(self) -> dict[str, Any]:
         return {"epoch": self.epoch}
@@ -143,6 +148,11 @@ class OnPolicy(Learner):
     @property
     def steps(self) -> int:
         return self.epoch * self.steps_per_epoch
+
+    def _lay_out(self) -> None:
+        if self.epoch and self.cfgs.model_cfgs.actor.lr is None:  # natural gradient steps make parameters views of one vector
+            actor = self.algo._actor_critic.actor
+            set_param_values_to_model(actor, get_flat_params_from(actor))
 
     def advance(self) -> Row:
         algo, cfgs = self.algo, self.cfgs

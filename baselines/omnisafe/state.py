@@ -8,6 +8,7 @@ settings, environments, on-policy buffers (empty between epochs) and what `skip`
 # pyright: reportMissingImports=false
 from __future__ import annotations
 
+import functools
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -98,9 +99,12 @@ def save(root: Any, skip: frozenset[str] = frozenset()) -> Tree:
 def load(root: Any, tree: Tree, skip: frozenset[str] = frozenset()) -> None:
     """Give a newly made algorithm that state. Raises ValueError where the two are not of the same make."""
     here = list(_leaves(root, skip))
-    different = {path for path, _, _ in here} ^ set(tree.plain)
-    if different:
-        raise ValueError(f"the saved state does not fit the algorithm: {sorted(different)[0]} is in only one of them")
+    missing = {path for path, _, _ in here} - set(tree.plain)
+    if missing:
+        raise ValueError(f"the saved state does not fit the algorithm: it lacks {sorted(missing)[0]}")
+    for path in sorted(set(tree.plain) - {path for path, _, _ in here}):  # attributes that come into being in training
+        *owners, name = path.removeprefix(".").split(".")
+        setattr(functools.reduce(getattr, owners, root), name, tree.unpack(path))
     for path, value, put in here:
         saved = tree.unpack(path)
         if isinstance(value, torch.nn.Module):
@@ -148,7 +152,7 @@ class _Walk:
                 continue
             if _is_leaf(value):
                 yield from self._leaf(owner, name, value, here)
-            elif type(value).__module__.startswith("omnisafe") and hasattr(value, "__dict__") and self._new(value):
+            elif _is_theirs(value) and self._new(value):
                 yield from self.visit(value, here)
 
     def _leaf(self, owner: Any, name: str, value: Any, path: str) -> Iterator[Leaf]:
@@ -164,6 +168,8 @@ class _Walk:
             number = isinstance(value, int | float) and name not in _OF_EVERY_NETWORK
             if number or (isinstance(value, _SCHEDULED) and self._new(value)):
                 yield f"{path}.{name}", value, lambda new, name=name: setattr(module, name, new)
+            elif _is_theirs(value) and self._new(value):  # such as the scaler of a dynamics model
+                yield from self.visit(value, f"{path}.{name}")
         for name, child in module.named_children():
             yield from self._within(child, f"{path}.{name}")
 
@@ -171,6 +177,11 @@ class _Walk:
         new = id(value) not in self._seen
         self._seen.add(id(value))
         return new
+
+
+def _is_theirs(value: Any) -> bool:
+    known = type(value).__module__.startswith(("omnisafe", "baselines"))
+    return known and hasattr(value, "__dict__") and not isinstance(value, torch.nn.Module | type)
 
 
 def _stays_as_it_is(value: Any) -> bool:
