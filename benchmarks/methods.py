@@ -34,7 +34,8 @@ class Method:
     """A named way to train an agent. `make_settings(obs, preset, hazard_radius, task)` gives the defaults of everything."""
 
     name: str
-    family: str
+    family: str  # methods of one family run in one Python
+    kind: str
     summary: str
     constrains: str
     paper: str
@@ -124,6 +125,7 @@ def _safedreamer(name: str) -> Method:
     return Method(
         name=name,
         family="safedreamer",
+        kind="world model",
         summary=summary,
         constrains=constrains,
         paper=paper,
@@ -145,7 +147,8 @@ def _omnisafe(row: omnisafe.Algorithm) -> Method:
 
     return Method(
         name=row.name,
-        family=f"omnisafe {row.family}",
+        family="omnisafe",
+        kind=row.family,
         summary=f"{row.omnisafe} of OmniSafe",
         constrains=row.constrains,
         paper=row.paper,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes.util
 import functools
+import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,13 @@ def missing_slurm() -> str:
     return packages.missing()
 
 
+@functools.cache
+def missing_omnisafe() -> str:
+    """Which of the packages of `make omnisafe` is not there, or ""."""
+    absent = [name for name in ("torch", "omnisafe") if importlib.util.find_spec(name) is None]
+    return f"{' and '.join(absent)} not installed; make omnisafe" if absent else ""
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[MiniCluster]:
     """A private Slurm of three nodes, for all tests together: leave no jobs and no dead nodes behind."""
@@ -65,6 +73,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker, missing, variable in (
         ("gl", missing_gl, "SAFEDREAMER_REQUIRE_GL"),
         ("slurm", missing_slurm, "SAFEDREAMER_REQUIRE_SLURM"),
+        ("omnisafe", missing_omnisafe, "SAFEDREAMER_REQUIRE_OMNISAFE"),
     ):
         if item.get_closest_marker(marker) and (reason := missing()):
             if os.environ.get(variable) == "1":

@@ -117,6 +117,55 @@ def test_analysis_loads_neither_jax_nor_torch():
     assert done.stdout.strip() == ""
 
 
+def test_processes_of_omnisafe_load_no_jax():
+    """What benchmarks.omnisafe imports, and all that its modules import before they do anything; none needs a simulator for that."""
+    own = [module_name(file) for file in sources("benchmarks") if file.parts[1] == "omnisafe" and file.stem != "__main__"]
+    light = [name for name in own if not any(within(m, "torch") or within(m, "omnisafe") for m in all_imports(name))]
+    assert {"benchmarks.omnisafe.presets", "benchmarks.omnisafe.process", "benchmarks.omnisafe.envs"} <= set(light)
+    assert "benchmarks.omnisafe.loop" not in light
+    code = f"import sys, importlib; [importlib.import_module(m) for m in {light}]; print(*set({('jax', 'torch')}) & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""
+    jax = [name for name in own for module in all_imports(name) if within(module, "jax")]
+    assert jax == []
+
+
+def all_imports(name: str) -> set[str]:
+    """Modules that a module of ours imports at its top, and so on through ours."""
+    found, waiting = set(), [name]
+    while waiting:
+        file = Path(*waiting.pop().split("."))
+        path = next((p for p in (file.with_suffix(".py"), file / "__init__.py") if (ROOT / p).is_file()), None)
+        if path is not None:
+            new = set(top_imports(path)) - found
+            found |= new
+            waiting += [module for module in new if module.split(".")[0] in ARROWS]
+    return found
+
+
+def top_imports(file: Path) -> list[str]:
+    """Modules that are imported when the file is: neither within functions nor for type checkers only."""
+    found = []
+    for node in ast.parse((ROOT / file).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
+
+
+def test_baselines_import_neither_environments_nor_jax():
+    foreign = [
+        f"{file}:{line}: {module}"
+        for file in sources("baselines")
+        for line, module in imports(file)
+        if module.split(".")[0] in ("jax", "flax", "optax", "safety_gymnasium", "mujoco")
+    ]
+    assert sources("baselines") != []
+    assert foreign == []
+
+
 def test_few_modules_join_agents_and_environments():
     implementations = {f"agents.{file.parts[1]}" for file in sources("agents") if len(file.parts) > 2} - {"agents.nn"}
     assert "agents.safedreamer" in implementations

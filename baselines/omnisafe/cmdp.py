@@ -1,58 +1,25 @@
-"""The environments of this suite as a CMDP of OmniSafe, and what is asked of them.
+"""The environments of this suite as a CMDP of OmniSafe.
 
 OmniSafe looks environments up by name, wraps them, and makes a second one for its own evaluation. The second is inert here:
 evaluation is the caller's. Ended episodes are followed by the next one within `step`, as OmniSafe's adapters expect of several
 environments, except for the model-based family, which resets by itself.
 
-Shapes: E environments; D observation, A action dimensions. OmniSafe drops E where it is 1, and so does what this hands out.
+Shapes: E environments. OmniSafe drops E where it is 1, and so does what this hands out.
 """
 
 # pyright: reportMissingImports=false
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from gymnasium.spaces import Box
 from omnisafe.envs import core
 
+from baselines.omnisafe.interface import Envs
+
 ENV_ID = "suite"
-
-
-class Rows(NamedTuple):
-    """One step of all environments."""
-
-    obs: np.ndarray  # float32 [E, D], the last one of an episode where it ended
-    reward: np.ndarray  # float32 [E]
-    cost: np.ndarray  # float32 [E]
-    terminated: np.ndarray  # bool [E]
-    truncated: np.ndarray  # bool [E]
-
-
-class Envs(Protocol):
-    """Environments as this package needs them; whoever hands them in seeds, counts and records their episodes."""
-
-    num_envs: int
-    obs_dim: int
-    action_dim: int
-    episode_steps: int  # actions of a full episode
-    fresh: np.ndarray  # bool [E], in an episode in which nothing was done yet
-
-    def begin(self, which: np.ndarray, ended: bool) -> np.ndarray:
-        """Start the next episode where marked [E]; returns where all stand, [E, D].
-
-        `ended` says of episodes that still run whether the algorithm ended them (they count), or merely stopped looking.
-        """
-        ...
-
-    def step(self, actions: np.ndarray) -> Rows:
-        """Take actions [E, A]."""
-        ...
-
-    def observation(self) -> np.ndarray:
-        """Where all stand, [E, D]."""
-        ...
 
 
 class SuiteCMDP(core.CMDP):

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from baselines.omnisafe.algorithms import ALGORITHMS, Algorithm
+from baselines.omnisafe.algorithms import ALGORITHMS, LAGRANGE, Algorithm
 
 MISSING = "OmniSafe is not installed: run `make omnisafe`"
 
@@ -75,11 +75,11 @@ def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kept(row: Algorithm, flat: Flat) -> Flat:
-    """Without what is ours, and with the cost limit under its one name."""
+    """Without what is ours or what nothing reads, and with the cost limit under its one name."""
     hidden = OURS | set(row.limit)
-    kept = {
-        k: float(v) if k in AMOUNTS else v for k, v in flat.items() if k not in hidden and k.split(".")[0] not in OUR_SECTIONS
-    }
+    sections = OUR_SECTIONS if row.limit == LAGRANGE else (*OUR_SECTIONS, "lagrange_cfgs")  # IPO's file has some for nothing
+    kept = {k: v for k, v in flat.items() if k not in hidden and k.split(".")[0] not in sections}
+    kept = {k: float(v) if k in AMOUNTS else v for k, v in kept.items()}
     return ({"cost_limit": float(flat[row.limit[0]])} if row.constrained else {}) | kept
 
 

@@ -22,7 +22,8 @@ from omnisafe.utils.tools import get_flat_params_from, set_param_values_to_model
 from baselines.omnisafe import config as configs
 from baselines.omnisafe import state as states
 from baselines.omnisafe.algorithms import ALGORITHMS, SINGLE_ENV, Algorithm
-from baselines.omnisafe.cmdp import ENV_ID, Envs, SuiteCMDP
+from baselines.omnisafe.cmdp import ENV_ID, SuiteCMDP
+from baselines.omnisafe.interface import Envs
 from baselines.omnisafe.quiet import EpochLogger, quiet, settle_process
 from baselines.omnisafe.state import Tree
 
@@ -115,14 +116,16 @@ class Learner(abc.ABC):
             buffer._ptr, buffer._size = tree.unpack(f"replay:{name}")
             del plain[f"replay:{name}"]
         states.load(self.algo, Tree(tree.arrays, plain), self._skip())
-        self._lay_out()
+        self._restored()
         states.load_rng(rng)
 
-    def _lay_out(self) -> None:
-        """Put networks in memory as training leaves them, on which the last bit of their products depends."""
+    def _restored(self) -> None:  # noqa: B027 (most have nothing to do)
+        """What else is to be done after a state was loaded."""
 
     def _skip(self) -> frozenset[str]:
-        return frozenset(["_buf", "_dynamics_buf", "_policy_buf", "_cfgs", "_config", "_fvp_obs"])  # the last is made anew by every update
+        return frozenset(
+            ["_buf", "_dynamics_buf", "_policy_buf", "_cfgs", "_config", "_fvp_obs"]
+        )  # every update makes its _fvp_obs
 
     def _progress(self) -> dict[str, Any]:
         return {"epoch": self.epoch}
@@ -149,8 +152,9 @@ class OnPolicy(Learner):
     def steps(self) -> int:
         return self.epoch * self.steps_per_epoch
 
-    def _lay_out(self) -> None:
-        if self.epoch and self.cfgs.model_cfgs.actor.lr is None:  # natural gradient steps make parameters views of one vector
+    def _restored(self) -> None:
+        # Natural gradient steps make an actor's parameters views of one vector; how they lie decides the last bit of their products.
+        if self.epoch and self.cfgs.model_cfgs.actor.lr is None:
             actor = self.algo._actor_critic.actor
             set_param_values_to_model(actor, get_flat_params_from(actor))
 

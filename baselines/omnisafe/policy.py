@@ -22,6 +22,7 @@ class Policy:
     samples = True  # whether its stochastic actions differ from its deterministic ones
 
     def __init__(self, learner: Learner) -> None:
+        self.learner = learner
         self._algo = learner.algo
         self._device = learner.algo._device
         self._normalizer: Normalizer | None = None

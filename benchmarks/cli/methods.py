@@ -1,23 +1,60 @@
-"""`safedreamer methods`: the methods, one per line."""
+"""`safedreamer methods`: the methods, what they are and whose."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 
 from benchmarks.cli.common import parse
+from benchmarks.sweep.text import columns
+
+HEADER = ("method", "kind", "repeat", "observations", "resume", "constrains", "paper")
+NOTE = """
+repeat: simulator steps per action in the release. resume: exact says that a run that was killed and continued is the run that never
+stopped, on the same machine and devices. Baselines of OmniSafe need `make omnisafe`; docs/omnisafe.md tells more of them."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MethodsArgs:
-    """Nothing to choose."""
+    """How to list them."""
+
+    json: bool = False
+    """As JSON, with everything that is known of each."""
 
 
 def main(args: Sequence[str]) -> int:
-    """Print name, action repeat of the release and what the method is; returns 0."""
-    parse(MethodsArgs, args, "safedreamer methods", "List the methods that train accepts.")
+    """Print a line for each method; returns 0."""
+    chosen = parse(MethodsArgs, args, "safedreamer methods", "List the methods that train accepts.")
     from benchmarks.methods import METHODS
 
-    for method in METHODS.values():
-        print(f"{method.name:<12} action repeat {method.action_repeat}  {method.summary}")
+    if chosen.json:
+        shown = (
+            "name",
+            "family",
+            "kind",
+            "summary",
+            "constrains",
+            "paper",
+            "exact_resume",
+            "observations",
+            "presets",
+            "action_repeat",
+        )
+        print(json.dumps([{name: getattr(method, name) for name in shown} for method in METHODS.values()], indent=1))
+        return 0
+    rows = [
+        (
+            method.name,
+            method.kind,
+            str(method.action_repeat or "task"),
+            "all" if "vision" in method.observations else "no vision",
+            "exact" if method.exact_resume else "restarts",
+            method.constrains,
+            method.paper,
+        )
+        for method in METHODS.values()
+    ]
+    print("\n".join(columns(HEADER, rows)))
+    print(NOTE)
     return 0

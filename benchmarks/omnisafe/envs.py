@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from agents.api import EnvSpec
-from baselines.omnisafe.cmdp import Rows
+from baselines.omnisafe.interface import Rows
 from benchmarks.envs import Fault, VectorEnv
 from benchmarks.episodes import Episode, Tally
 from benchmarks.spec import BadInput
@@ -35,7 +35,7 @@ def flatten(obs: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 class EpisodeEnvs:
-    """Implements baselines.omnisafe.cmdp.Envs. `on_episode` hears of episodes that count, `on_step` of every step."""
+    """Implements baselines.omnisafe.interface.Envs. `on_episode` hears of episodes that count, `on_step` of every step."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class EpisodeEnvs:
         return self._obs.copy()
 
     def begin(self, which: np.ndarray, ended: bool) -> np.ndarray:
-        """See baselines.omnisafe.cmdp.Envs."""
+        """See baselines.omnisafe.interface.Envs."""
         running = which & ~self._over & ~self.fresh
         if ended and running.any():
             nothing = np.zeros(self.num_envs)
@@ -79,7 +79,7 @@ class EpisodeEnvs:
         return self.observation()
 
     def step(self, actions: np.ndarray) -> Rows:
-        """See baselines.omnisafe.cmdp.Envs."""
+        """See baselines.omnisafe.interface.Envs."""
         step = self._vector.step(actions)
         self._take_faults()
         self.env_steps += self.num_envs * self._env_steps_per_step

@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from benchmarks.methods import Settings
 from benchmarks.spec import BadInput, choose, flatten, whole_number
@@ -57,6 +58,11 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         if value not in get_args(hint):
             raise BadInput(f"{name}={value!r} must be one of {', '.join(map(str, get_args(hint)))}")
         return value
+    if get_origin(hint) in (Union, UnionType):
+        options = get_args(hint)
+        return None if value is None else _convert(next(option for option in options if option is not NoneType), value, name)
+    if get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(get_args(hint)[0], item, name) for item in value)
     if hint is bool and isinstance(value, bool):
         return value
     if hint is str and isinstance(value, str):

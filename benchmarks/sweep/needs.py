@@ -9,9 +9,7 @@ import math
 from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
-import jax
-
-from agents.api import EnvSpec
+from agents.api import ArraySpec, EnvSpec
 from agents.replay import memory_bytes
 from agents.replay_storage import available_memory_bytes
 from benchmarks.checkpoint import KEEP
@@ -26,6 +24,8 @@ EnvSpecOf = Callable[[str, str, int], EnvSpec]  # of (task, obs, action repeat)
 # Resident memory measured with the preset debug: interpreter, JAX, compiled functions, simulator; and of one environment process.
 PROCESS_BYTES = 1_300_000_000
 WORKER_BYTES = 200_000_000
+TORCH_PROCESS_BYTES = 1_200_000_000  # likewise with torch and OmniSafe, evaluation environments included
+CHECKPOINT_BYTES = 10_000_000  # of OmniSafe's networks and optimisers, more than any of them needs
 LEARNER_COPIES = 3  # the state, its gradients, and what a checkpoint writes
 
 
@@ -46,6 +46,8 @@ class Estimate:
     def __call__(self, spec: RunSpec) -> Needs:
         """What the run needs. Raises ValueError where method and task do not fit."""
         env_spec = self._env_spec_of(spec.task, spec.obs, spec.loop.action_repeat)
+        if method(spec.method).engine == "torch":
+            return _omnisafe(spec, env_spec)
         rows = row_specs(env_spec)
         full = memory_bytes(rows, spec.replay.capacity)
         transitions = math.ceil(spec.steps / spec.loop.action_repeat)
@@ -60,9 +62,24 @@ class Estimate:
         )
 
     def _learner_bytes(self, spec: RunSpec, env_spec: EnvSpec) -> int:
+        import jax
+
         kind = (spec.method, spec.agent, repr(env_spec.obs), env_spec.action_dim)
         if kind not in self._learners:
             agent = method(spec.method).agent(spec.agent, env_spec)
             leaves = jax.tree.leaves(jax.eval_shape(lambda: agent.init(0)))
             self._learners[kind] = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
         return self._learners[kind]
+
+
+def _omnisafe(spec: RunSpec, env_spec: EnvSpec) -> Needs:
+    """Of OmniSafe: its networks are small, its replay buffers are not, and it allocates them whole at the start."""
+    obs = sum(math.prod(array.shape) for array in env_spec.obs.values())
+    row = {"obs": obs, "next_obs": obs, "act": env_spec.action_dim, "reward": 1, "cost": 1, "done": 1}
+    rows = {name: ArraySpec((size,), "float32") for name, size in row.items()}
+    repeat, algo = spec.loop.action_repeat, spec.agent.algo_cfgs
+    kind = method(spec.method).kind
+    held = {"on-policy": algo.steps_per_epoch, "off-policy": getattr(algo, "size", 0), "model-based": 2 * spec.steps}[kind]
+    written = 0 if kind == "on-policy" else memory_bytes(rows, min(held, 2 * math.ceil(spec.steps / repeat)))
+    workers = spec.loop.num_envs * WORKER_BYTES if spec.loop.env_workers == "process" else 0
+    return Needs(memory=TORCH_PROCESS_BYTES + workers + memory_bytes(rows, held), disk=written + (KEEP + 1) * CHECKPOINT_BYTES)

@@ -1,0 +1,115 @@
+"""Runs of OmniSafe's algorithms on the toy shore, for tests: `python -m tests.omnisafe_runs FOLDER` in a process of its own.
+
+Trains every algorithm twice, once undisturbed and once stopped and continued, and writes what a test wants to know to results.json.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from baselines.omnisafe import config as configs
+from baselines.omnisafe.algorithms import ALGORITHMS
+from benchmarks.methods import settings
+from benchmarks.omnisafe import presets
+from benchmarks.signals import Stop
+from benchmarks.spec import RunSpec
+
+TASK = "tests.shore:shore"
+RESULTS = "results.json"
+EPOCHS = 3
+
+
+def toy_spec(name: str, epochs: int = EPOCHS, repeat: int = 2, seed: int = 0, num_envs: int = 1, **changes: Any) -> RunSpec:
+    """A run of a few short epochs; episodes have 20 simulator steps. `changes` are settings, with __ for dots."""
+    preset = settings(name, "default", "debug", task=TASK)
+    kind = ALGORITHMS[name].family
+    length = {"on-policy": 25 * num_envs, "off-policy": 20, "model-based": 40}[kind]  # on-policy epochs cut an episode
+    small: dict[str, Any] = {"algo_cfgs__steps_per_epoch": length}
+    if kind != "on-policy":
+        small["algo_cfgs__start_learning_steps"] = 20
+    if kind == "off-policy":
+        small["algo_cfgs__batch_size"] = 8
+    if kind == "model-based":
+        small["algo_cfgs__update_dynamics_cycle"] = 20
+    if hasattr(preset.agent.algo_cfgs, "update_policy_cycle"):
+        small["algo_cfgs__update_policy_cycle"] = 10
+    agent = configs.replace(preset.agent, **(small | changes))
+    loop = dataclasses.replace(
+        preset.loop, action_repeat=repeat, num_envs=num_envs, eval_every=25, eval_episodes=2, checkpoint_every=20
+    )
+    steps = epochs * agent.algo_cfgs.steps_per_epoch * (1 if kind == "model-based" else repeat)
+    return RunSpec(name, TASK, "default", seed, steps, "debug", loop, preset.replay, agent)
+
+
+def make_env(spec: RunSpec) -> Any:
+    """The factory of its environments."""
+    from benchmarks.envs import make_env as make
+
+    return functools.partial(make, spec.task, spec.obs, presets.budget(spec, 20).env_repeat)
+
+
+class After(Stop):
+    """Asks for a stop after so many questions, and counts them."""
+
+    def __init__(self, questions: float = math.inf) -> None:
+        self.questions, self.asked = questions, 0
+
+    def __call__(self) -> bool:
+        self.asked += 1
+        return self.asked > self.questions
+
+
+def run(spec: RunSpec, out: Path, **options: Any) -> Any:
+    """Train in this process."""
+    from benchmarks.omnisafe import loop
+
+    return loop.train(spec, out, make_env(spec), loop.Options(**options))
+
+
+def same_run(one: Path, other: Path) -> dict[str, bool]:
+    """Whether two runs have the same records and metrics, clocks aside."""
+    return {name: _rows(one / name) == _rows(other / name) for name in ("episodes.csv", "metrics.jsonl")}
+
+
+def _rows(path: Path) -> list[Any]:
+    lines = path.read_text().splitlines()
+    if path.suffix == ".csv":
+        return [line.rsplit(",", 1)[0] for line in lines]
+    clocks = ("Time/", "wall_seconds")
+    return [{k: v for k, v in json.loads(line).items() if not k.startswith(clocks)} for line in lines]
+
+
+def twice(name: str, folder: Path) -> dict[str, Any]:
+    """Train an algorithm undisturbed, and again with two stops, in the midst of whatever it does then."""
+    spec, count = toy_spec(name), After()
+    done = run(spec, folder / "undisturbed", stop=count)
+    stops = [run(spec, folder / "stopped", stop=After(part * count.asked)).env_steps for part in (0.45, 0.3)]
+    run(spec, folder / "stopped")
+    return {"finished": done.finished, "env_steps": done.env_steps, "stops": stops} | same_run(
+        folder / "undisturbed", folder / "stopped"
+    )
+
+
+def main() -> None:
+    """Write the results of all algorithms."""
+    from benchmarks.envs.compat import import_safety_gymnasium
+
+    import_safety_gymnasium()
+    out, results = Path(sys.argv[1]), {}
+    for name in sys.argv[2:] or ALGORITHMS:
+        try:
+            results[name] = twice(name, out / name)
+        except Exception:  # noqa: BLE001 (a test shows it)
+            results[name] = {"error": traceback.format_exc()}
+    (out / RESULTS).write_text(json.dumps({"results": results, "jax": "jax" in sys.modules}))
+
+
+if __name__ == "__main__":
+    main()
