@@ -67,14 +67,6 @@ _STEPS = {"release": 2_000_000, "cpu": 2_000_000, "debug": 3000}
 _PAPER = "Huang et al. 2023, arXiv:2307.07176"
 
 _SAFEDREAMER = {  # name: (simulator steps per agent step in the release, acts by planning, summary, what it constrains, paper)
-    "dreamerv3": (
-        2,
-        False,
-        "unsafe DreamerV3: the actor maximises reward",
-        "nothing: maximises reward",
-        "Hafner et al. 2023, arXiv:2301.04104",
-    ),
-    "cem": (5, True, "unsafe planning: cross-entropy method on the sum of rewards", "nothing: maximises reward", _PAPER),
     "osrp": (
         5,
         True,
@@ -96,6 +88,14 @@ _SAFEDREAMER = {  # name: (simulator steps per agent step in the release, acts b
         "imagined cost return, by an augmented Lagrangian",
         _PAPER,
     ),
+    "dreamerv3": (
+        2,
+        False,
+        "unsafe DreamerV3: the actor maximises reward",
+        "nothing: maximises reward",
+        "Hafner et al. 2023, arXiv:2301.04104",
+    ),
+    "cem": (5, True, "unsafe planning: cross-entropy method on the sum of rewards", "nothing: maximises reward", _PAPER),
 }
 
 
@@ -183,6 +183,10 @@ def settings(name: str, obs: str, preset: str, hazard_radius: float = 0.2, task:
     """
     chosen = method(name)
     choose(f"observation of {name}", obs, chosen.observations)
+    if preset == "matched" and preset not in chosen.presets:
+        raise BadInput(
+            f"{name} has no preset matched, which gives baselines the action repeat and cost limit of {name}'s family: use release"
+        )
     choose(f"preset of {name}", preset, chosen.presets)
     return chosen.make_settings(obs, preset, hazard_radius, task)
 

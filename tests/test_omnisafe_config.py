@@ -125,7 +125,7 @@ def test_matched_has_our_repeat_and_limit_and_keeps_lengths_in_simulator_steps()
 
 
 def test_safedreamer_has_no_matched_preset():
-    with pytest.raises(BadInput, match="preset of osrp 'matched'"):
+    with pytest.raises(BadInput, match="osrp has no preset matched"):
         settings("osrp", "vision", "matched")
 
 

@@ -135,7 +135,7 @@ def test_a_resume_with_other_cores_is_said_to_be_rounded_otherwise(tmp_path, mon
     run(toy_spec(), tmp_path / "run", stop=stop_after(1), reporter=listener)
     assert not listener.said
     other = {**now, "hardware": {**now["hardware"], "cores": 99}}
-    monkeypatch.setattr("benchmarks.run_folder.provenance", lambda: other)
+    monkeypatch.setattr("benchmarks.run_folder.provenance", lambda _: other)
     run(toy_spec(), tmp_path / "run", stop=stop_after(1), reporter=listener)
     (said,) = listener.said
     assert f"cores changed from {now['hardware']['cores']} to 99" in said and "rounded otherwise" in said

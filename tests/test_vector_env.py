@@ -276,3 +276,24 @@ def test_bad_calls():
         envs.reset()
         with pytest.raises(ValueError, match=r"actions have shape \(2, 3\), expected \(2, 2\)"):
             envs.step(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("mode", ["inline", "process"])
+def test_episodes_can_be_begun_one_by_one(mode):
+    with VectorEnv(toy(repeat=1), 3, 0, "train", mode) as envs:
+        envs.reset()
+        envs.step(np.zeros((3, 2)))
+        obs = envs.begin(np.array([False, True, False]))["observation"]
+        assert obs[[0, 2]].tolist() == [[0, 0], [0, 0]]  # they wait
+        assert obs[1, 1] == 0 and obs[1, 0] > 0
+        step = envs.step(np.zeros((3, 2)))
+        assert step.episode.tolist() == [0, 4, 2]
+        assert step.obs["observation"][:, 1].tolist() == [2, 1, 2]
+        assert not step.is_first.any()
+        snapshot = envs.snapshot()
+        again = envs.step(np.zeros((3, 2)))
+        envs.restore(snapshot)
+        np.testing.assert_array_equal(envs.step(np.zeros((3, 2))).obs["observation"], again.obs["observation"])
+    with VectorEnv(toy(repeat=1), 2, 0, "train", mode) as envs:  # no reset at all
+        assert (envs.begin(np.array([True, True]))["observation"][:, 1] == 0).all()
+        assert envs.step(np.zeros((2, 2))).episode.tolist() == [0, 1]
