@@ -24,7 +24,7 @@ from benchmarks.envs.make import MakeEnv  # noqa: E402
 from benchmarks.methods import method  # noqa: E402
 from benchmarks.omnisafe import presets  # noqa: E402
 from benchmarks.progress import reporter  # noqa: E402
-from benchmarks.signals import EXIT_STOPPED, OnSignal  # noqa: E402
+from benchmarks.signals import EXIT_STOPPED, OnSignal, let_through  # noqa: E402
 from benchmarks.spec import BadInput, RunFailed, RunSpec, from_dict  # noqa: E402
 from benchmarks.tasks import get_task  # noqa: E402
 
@@ -73,6 +73,7 @@ def main() -> int:
             return train(spec, out, order["report_seconds"], order["options"])
         from benchmarks.omnisafe.evaluate import evaluate_run
 
+        let_through()
         return evaluate_run(spec, out, environment(spec), **order["options"])
     except BadInput as error:
         print(f"{PROG}: error: {error}", file=sys.stderr)

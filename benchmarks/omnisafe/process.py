@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from benchmarks.signals import HEARD
+from benchmarks.signals import HEARD, held_back, let_through
 from benchmarks.spec import RunFailed, RunSpec, to_dict
 
 
@@ -32,10 +32,10 @@ def evaluate_in_child(spec: RunSpec, run: Path, **options: Any) -> int:
 
 def _run(folder: Path, order: dict[str, Any], method: str) -> int:
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-    # A process group of its own: Ctrl-C of a terminal reaches it through us, once.
-    child = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.omnisafe", str(folder)], stdin=subprocess.PIPE, env=environ, process_group=0
-    )
+    command = [sys.executable, "-m", "benchmarks.omnisafe", str(folder)]
+    with held_back():
+        # A process group of its own: Ctrl-C of a terminal reaches it through us, once.
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, env=environ, process_group=0)
     assert child.stdin is not None
     with _forwarding(child):
         child.stdin.write(json.dumps(order).encode() + b"\n")
@@ -59,6 +59,7 @@ def _forwarding(child: subprocess.Popen[bytes]) -> Iterator[None]:
         child.send_signal(number)
 
     before = {number: signal.signal(number, forward) for number in HEARD}
+    let_through()
     try:
         yield
     finally:
