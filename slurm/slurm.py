@@ -219,15 +219,15 @@ class SlurmExecutor:
         """What became of the run, by its folder; a job that left no word there died, and that is recorded."""
         folder = at.job.folder
         now = member(folder)
-        last = next(reversed(now.events[at.events :]), None)
+        last = next((e for e in reversed(now.events[at.events :]) if e.event in ("started", "ended")), None)
         if now.standing in ("done", "cancelled"):
             return Ended(at.job, 0 if now.standing == "done" else None, now.standing, recorded=True)
         if last is not None and last.event == "ended":
             return Ended(at.job, last.exit if last.exit is not None else FAILED, last.reason, recorded=True)
         state = entry.state if entry is not None else "gone from the queue"
-        if state == "CANCELLED" and (last is None or last.event != "started"):
+        if state == "CANCELLED" and last is None:
             return Ended(at.job, None, "cancelled in Slurm before it started, or what it came after failed")
-        said = " | ".join(tail(self._log(at, entry), 3)) if last is None or last.event != "started" else ""
+        said = " | ".join(tail(self._log(at, entry), 3)) if last is None else ""
         reason = (
             f"Slurm: {state}"
             + (f" on {entry.node}" if entry is not None and entry.node else "")

@@ -3,8 +3,8 @@
 Slurm may start a job twice (after a node's death the first copy can live on), or again after its success, so the folder is asked
 first. Before the time limit and on preemption Slurm sends SIGUSR2 to every process of the job: submitit then calls `checkpoint`, which
 has the child save, and requeues the job. On SIGTERM alone (`scancel`, preemption on clusters that send nothing else) the child saves
-too, and Slurm decides whether the job comes back. A child that crashes is started again here, up to a limit and ever later, so that
-retries need no process outside the cluster.
+too, and the job stays until Slurm kills it: Slurm requeues preempted jobs only if it had to end them itself. A child that crashes is
+started again here, up to a limit and ever later, so that retries need no process outside the cluster.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from slurm.drive import BAD_INPUT, FAILED, Retries
 
 POLL_SECONDS = 0.5  # how often the child is looked at
 LOOK_SECONDS = 5.0  # how often the folder is
+LINGER_SECONDS = 900.0  # after SIGTERM; longer than the grace that clusters give preempted jobs
 TELLING = (-signal.SIGTERM, -signal.SIGUSR1, -signal.SIGUSR2)  # ends of a child that did not listen yet
 
 
@@ -57,6 +58,13 @@ class Supervisor:
     def __call__(self, order: Order) -> str:
         """See the run through; returns how it stands. Raises RunGaveUp."""
         self._listen()
+        standing = self._see_through(order)
+        if self._told and standing not in ("done", "cancelled"):
+            self._linger()
+        return standing
+
+    def _see_through(self, order: Order) -> str:
+        """Start the run until it is done, failed for good, or shall not go on."""
         folder, where = Path(order.folder), place(os.environ)
         while True:
             standing = self._await_others(folder, where)
@@ -70,7 +78,7 @@ class Supervisor:
                 return "stopped"
             status = self._train(folder, Path(order.code), where)
             if self._told or status == EXIT_STOPPED:
-                return "stopped"
+                return "done" if member(folder).standing == "done" else "stopped"
             if status == BAD_INPUT:
                 raise RunGaveUp(f"{folder.name}: {member(folder).reason()}")
 
@@ -81,8 +89,9 @@ class Supervisor:
         self._told = "SIGUSR2"
         if self._process is not None:
             self._end_child(order.save_seconds)
-            if member(folder).standing == "done":
-                sys.exit(0)  # it was about to finish: nothing to requeue
+            if member(folder).standing == "done":  # it was about to finish: nothing to requeue
+                attempts.add(folder, "ended", exit=0)
+                sys.exit(0)
             attempts.add(folder, "ended", exit=EXIT_STOPPED, reason="requeued: time limit or preemption")
         return DelayedSubmission(Supervisor(), order)
 
@@ -107,6 +116,11 @@ class Supervisor:
                     os.kill(self._process.pid, signal.SIGTERM)
 
         signal.signal(signal.SIGTERM, tell)
+
+    def _linger(self) -> None:
+        """Stay until Slurm kills the job, so that it knows a preempted job from one that came to its end."""
+        for _ in range(round(LINGER_SECONDS / LOOK_SECONDS)):
+            self._sleep(LOOK_SECONDS)
 
     def _await_others(self, folder: Path, where: str) -> str:
         """How the run stands, once no earlier copy of this very job trains it; "running" when another does."""

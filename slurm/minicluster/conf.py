@@ -60,7 +60,8 @@ PreemptMode=REQUEUE
 KillWait={KILL_WAIT_S}
 SlurmdTimeout={settings.slurmd_timeout_s}
 ReturnToService=2
-MinJobAge=300
+# Jobs stay known for an hour after their end.
+MinJobAge=3600
 
 NodeName=n[1-{nodes}] NodeHostname={host} NodeAddr={address} Port=[{port + 1}-{port + nodes}] \
 CPUs={settings.cpus} RealMemory={settings.memory_mb}{gres}
