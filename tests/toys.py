@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,6 +53,20 @@ class Drifting(PaintedShore):
 def drifting_shore() -> gymnasium.Env:
     """An environment that does not repeat itself."""
     return gymnasium.wrappers.TimeLimit(Drifting(), EPISODE_ENV_STEPS)
+
+
+class SlowShore(Shore):
+    """Each simulator step takes as many seconds as the file SHORE_PACE says at that moment; none without it."""
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        if pace := os.environ.get("SHORE_PACE"):
+            time.sleep(float(Path(pace).read_text()))
+        return super().step(action)
+
+
+def slow_shore() -> gymnasium.Env:
+    """An environment that takes its time where a test wants to meet a run in the middle."""
+    return gymnasium.wrappers.TimeLimit(SlowShore(), EPISODE_ENV_STEPS)
 
 
 def costless() -> gymnasium.Env:
