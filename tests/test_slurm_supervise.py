@@ -58,6 +58,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def folder(tmp_path, monkeypatch):
     """A run folder whose training is the child above, in a job of Slurm's."""
     monkeypatch.setattr(slurm.child, "command", lambda folder: [sys.executable, "-S", "-c", CHILD, str(folder)])
+    monkeypatch.setattr("slurm.supervise.LINGER_SECONDS", 0.0)  # nobody kills these jobs
     for name, value in (("SLURM_ARRAY_JOB_ID", "7"), ("SLURM_ARRAY_TASK_ID", "2"), ("SLURMD_NODENAME", "n1")):
         monkeypatch.setenv(name, value)
     found = submit(tmp_path, suite())[0]
