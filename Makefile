@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes that run tests, whole files each; one core is enough for one, and tests of clusters mostly wait.
+WORKERS ?= 2
 LOCKS := requirements/base.txt requirements/dev.txt
 UV := $(shell command -v uv 2>/dev/null)
 # The first interpreter that is Python 3.11 and runs; a version manager's shim may exist and still not run.
@@ -62,7 +64,7 @@ demo: setup
 	@$(BIN)/safedreamer demo --out results/demo $(ARGS)
 
 test: setup
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -137,7 +137,7 @@ def _prepare(
 
 
 def _canaries(suite: Suite, out: Path, entries: Sequence[Entry], code: Path, estimate: Estimate) -> dict[str, Job]:
-    """The canaries that are not done yet, by label."""
+    """The canaries that are not done yet, by label; those that run already are waited for."""
     from benchmarks.methods import method
     from benchmarks.sweep.canary import canaries, place
     from benchmarks.sweep.members import existing
@@ -150,10 +150,10 @@ def _canaries(suite: Suite, out: Path, entries: Sequence[Entry], code: Path, est
     print(
         f"canaries: {len(plan.start)} to run, {len(plan.done)} done, {len(plan.running)} running, in {place(out)}", flush=True
     )
+    under_way = [(member.folder, wanted[member.label]) for member in plan.running]
     jobs = {}
-    for folder, start in zip(folders, plan.start, strict=True):
-        spec = start.entry.spec
-        jobs[start.entry.label] = Job(folder, code, estimate(spec).memory, method(spec.method).family)
+    for folder, entry in [*zip(folders, (start.entry for start in plan.start), strict=True), *under_way]:
+        jobs[entry.label] = Job(folder, code, estimate(entry.spec).memory, method(entry.spec.method).family)
     return jobs
 
 

@@ -20,6 +20,7 @@ if not any(os.environ.get(name) for name in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DI
 
 import hypothesis
 import pytest
+import submitit  # noqa: F401 (its import shuts down logging handlers, and absl's would then close the stream that pytest captures)
 
 from benchmarks.doctor import GL_PACKAGES, try_rendering
 from slurm.minicluster import packages

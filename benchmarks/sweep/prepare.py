@@ -11,7 +11,7 @@ from benchmarks.spec import SPEC_FILE, RunSpec, to_dict
 from benchmarks.suites.suite import Suite
 from benchmarks.sweep import attempts
 from benchmarks.sweep.members import RUNS, SWEEP_FILE
-from benchmarks.sweep.plan import Plan, Start
+from benchmarks.sweep.plan import Plan
 
 
 def prepare(out: Path, suite: Suite, plan: Plan, code: str = "") -> list[Path]:
@@ -24,7 +24,7 @@ def prepare(out: Path, suite: Suite, plan: Plan, code: str = "") -> list[Path]:
         folder = start.member.folder if start.member else out / RUNS / start.entry.folder_name
         folder.mkdir(parents=True, exist_ok=True)
         _describe(folder, suite, start.entry.variant)
-        _freeze(folder, start.entry.spec, start)
+        _freeze(folder, start.entry.spec)
         attempts.add(folder, "submitted", code=code)
         folders.append(folder)
     for member in (*plan.running, *plan.done):
@@ -56,10 +56,10 @@ def _describe(folder: Path, suite: Suite, variant: str) -> None:
     _update(path, suites=suites, tags=tags, variant=old.get("variant", variant))
 
 
-def _freeze(folder: Path, spec: RunSpec, start: Start) -> None:
-    """The run's spec.json; what is known of earlier starts stays."""
+def _freeze(folder: Path, spec: RunSpec) -> None:
+    """The run's spec.json; what is known of earlier starts stays, also of one that another command made since the plan."""
     path = folder / SPEC_FILE
-    starts = json.loads(path.read_text(encoding="utf-8"))["starts"] if start.member else []
+    starts = json.loads(path.read_text(encoding="utf-8"))["starts"] if path.is_file() else []
     _write(path, {"run_id": spec.run_id, "spec": to_dict(spec), "starts": starts})
 
 
