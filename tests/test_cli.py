@@ -85,7 +85,7 @@ def test_help_of_train_shows_every_setting_with_the_presets_default(capfd):
         (["train", "--task", "SafetyPointGaol1-v0"], "did you mean SafetyPointGoal1-v0"),
         (["train", "--obs", "visoin"], "did you mean vision?"),
         (["train", "--task", "SafetyHopperVelocity-v1", "--obs", "coordinates"], "offers lidar, default"),
-        (["train", "--preset", "fast"], "unknown preset 'fast'; valid: release, cpu, debug"),
+        (["train", "--preset", "fast"], "unknown preset of osrp_lag 'fast'; valid: release, cpu, debug"),
         (["train", "--planner.horizn", "3"], "unknown setting --planner.horizn; did you mean --planner.horizon"),
         (["train", "--horizon", "3"], "did you mean --planner.horizon or --imagination.horizon?"),
         (["train", "--planner.elites", "501"], "planner.elites=501 must lie in 1..planner.candidates=500"),

@@ -250,5 +250,10 @@ def test_reading_settings_loads_neither_torch_nor_jax():
     assert done.stdout.strip() == ""
 
 
+def test_evaluations_of_their_own_are_off():
+    assert flatten(_tree("pets", configs.defaults("pets")))["evaluation_cfgs.use_eval"] is False  # it films
+    assert flatten(_tree("sac", configs.defaults("sac")))["train_cfgs.eval_episodes"] == 0
+
+
 def test_devices():
     assert [configs.device_name(name) for name in ("cpu", "cuda", "cuda:1")] == ["cpu", "cuda:0", "cuda:1"]

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.envs import Fault, VectorEnv, episode_seed, make_env
 from benchmarks.episodes import Episode
 from benchmarks.omnisafe.envs import EpisodeEnvs
-from benchmarks.spec import BadInput
+from benchmarks.spec import BadInput, RunFailed
 from tests.shore import EDGE, EPISODE_ENV_STEPS, shore
 
 REPEAT = 2
@@ -140,6 +140,14 @@ def test_a_lost_episode_looks_cut_off_and_is_not_recorded(make: Any, heard: Hear
     now = envs.observation()
     np.testing.assert_array_equal(envs.begin(everywhere(envs), ended=True), now)  # it has begun already
     assert heard.episodes == []
+
+
+def test_an_action_that_is_not_finite_is_the_policys_fault(make: Any, heard: Heard):
+    envs = make()
+    envs.begin(everywhere(envs), ended=False)
+    with pytest.raises(RunFailed, match="diverged"):
+        envs.step(np.float32([[np.nan, 0]]))
+    assert heard.faults == []
 
 
 def test_pictures_are_refused(make: Any):

@@ -17,7 +17,7 @@ from agents.api import EnvSpec
 from baselines.omnisafe.interface import Rows
 from benchmarks.envs import Fault, VectorEnv
 from benchmarks.episodes import Episode, Tally
-from benchmarks.spec import BadInput
+from benchmarks.spec import BadInput, RunFailed
 
 
 def flat_size(spec: EnvSpec) -> int:
@@ -80,6 +80,10 @@ class EpisodeEnvs:
 
     def step(self, actions: np.ndarray) -> Rows:
         """See baselines.omnisafe.interface.Envs."""
+        if not np.isfinite(actions).all():  # which environments would answer with an error of their own
+            raise RunFailed(
+                f"the policy chose an action that is not finite at simulator step {self.env_steps}: the run diverged"
+            )
         step = self._vector.step(actions)
         self._take_faults()
         self.env_steps += self.num_envs * self._env_steps_per_step

@@ -200,8 +200,10 @@ class Loop:
         """Bring the learner to its next consistent point. Raises Stopped where an epoch was given up."""
         start = time.perf_counter()
         self.within_epoch = isinstance(self.learner, OnPolicy)
-        row = self.learner.advance()
-        self.within_epoch = False
+        try:
+            row = self.learner.advance()
+        finally:
+            self.within_epoch = False
         counters = self.counters
         counters.previous_agent_steps = counters.agent_steps
         counters.env_steps = self.envs.env_steps
