@@ -20,9 +20,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
 from analysis import style
+from analysis.intervals import MIN_RUNS
 from analysis.load import Results, cost_limits, usable
 from analysis.series import band, evaluation_points, training_points
-from analysis.stats import MIN_RUNS
 from benchmarks.records import EVAL, TRAIN
 
 MANY_POINTS = 40  # evaluations per line from which on markers would only thicken it

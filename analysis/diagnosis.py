@@ -23,7 +23,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from analysis import style
 from analysis.curves import CurvesConfig, cost_axis
-from analysis.stats import wilson_interval
+from analysis.intervals import wilson_interval
 
 COLUMNS = ("quantity", "predictor", "steps_ahead", "bin_low", "env_steps", "value")
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"

@@ -1,8 +1,8 @@
 """Run folders to one tidy DataFrame of episodes and one row per run, with everything that is wrong with them.
 
-A run folder holds `spec.json` and `episodes.csv` (`benchmarks.records`). Nothing found is dropped without being named: a run
-without records, without specification or with an unreadable file keeps its row in `Results.runs`, damaged lines are listed in
-`Results.damage`. Functions that draw or average use `usable(results)`.
+A run folder holds `spec.json` and `episodes.csv` (`benchmarks.records`), and where a sweep made it `sweep.json`. Nothing found is
+dropped without being named: a run without records, without specification or with an unreadable file keeps its row in `Results.runs`,
+damaged lines are listed in `Results.damage`.
 """
 
 from __future__ import annotations
@@ -18,32 +18,40 @@ import numpy as np
 import pandas as pd
 
 from analysis.parse import Damage, no_records, parse_records
-from benchmarks.records import DTYPES, EVAL, FILE_NAME, TRAIN
+from analysis.results import (
+    BAD_RECORDS,
+    BAD_SPEC,
+    COMPLETE,
+    EMPTY,
+    IDENTITY,
+    NO_RECORDS,
+    NO_SPEC,
+    UNCONSTRAINED,
+    Results,
+    assemble,
+    cost_limits,
+    judged_by,
+    set_cost_limit,
+    usable,
+)
+from benchmarks.records import DTYPES, FILE_NAME
+
+__all__ = [
+    "COMPLETE",
+    "REPORT_FILE",
+    "UNCONSTRAINED",
+    "Results",
+    "cost_limits",
+    "judged_by",
+    "load",
+    "set_cost_limit",
+    "usable",
+]
 
 SPEC_FILE = "spec.json"
+SWEEP_FILE = "sweep.json"
 REPORT_FILE = "report.json"  # marks a folder that `analysis.report` wrote: its episodes.csv is no run
 RUN_MARKS = (SPEC_FILE, FILE_NAME, "metrics.jsonl", "checkpoints", "run.lock")
-IDENTITY = ("run_id", "method", "task", "obs", "seed")
-
-UNCONSTRAINED = frozenset({"dreamerv3", "cem", "ppo", "trpo"})  # a cost limit in their specification is an unused default
-
-COMPLETE, SHORT, NO_BUDGET = "complete", "short of its step budget", "no step budget known"
-NO_SPEC, BAD_SPEC = "no specification", "unreadable specification"
-NO_RECORDS, BAD_RECORDS, EMPTY, DUPLICATE = "no records", "unreadable records", "empty folder", "duplicate"
-
-
-class Results(NamedTuple):
-    """All that was found.
-
-    episodes: one row per episode, the columns of `benchmarks.records` after `run`, the name of its folder.
-    runs: one row per run folder: `run`, IDENTITY, `status`, `used`, `train_episodes`, `eval_episodes`, `env_steps` (reached),
-        `budget_env_steps`, `cost_limit`, `wall_seconds`, `damaged_lines`, `notes`.
-    damage: one row per damaged line: `run`, `file`, `line`, `reason`.
-    """
-
-    episodes: pd.DataFrame
-    runs: pd.DataFrame
-    damage: pd.DataFrame
 
 
 class _Run(NamedTuple):
@@ -60,43 +68,9 @@ def load(paths: Iterable[Path | str]) -> Results:
     runs = [_load_run(name, folder) for name, folder in _named_folders([Path(p) for p in paths])]
     if not runs:
         raise ValueError("no folder given")
-    table = pd.DataFrame([run.row for run in runs])
-    table["seed"] = table["seed"].astype("Int64")
-    table = _mark_duplicates(table)
     episodes = pd.concat([run.episodes for run in runs], ignore_index=True).astype({"run": "str", **DTYPES})
     damage = [{"run": run.row["run"], **line._asdict()} for run in runs for line in run.damage]
-    return Results(episodes, table, pd.DataFrame(damage, columns=["run", *Damage._fields]))
-
-
-def usable(results: Results) -> pd.DataFrame:
-    """The episodes of the runs that count: all but duplicates."""
-    used = results.runs.loc[results.runs["used"], "run"]
-    return results.episodes[results.episodes["run"].isin(used)]
-
-
-def cost_limits(runs: pd.DataFrame, task: str, obs: str) -> tuple[float, ...]:
-    """The different cost limits of one task, smallest first: those of its constrained methods, if any were run."""
-    here = runs[(runs["task"] == task) & (runs["obs"] == obs) & runs["cost_limit"].notna()]
-    constrained = here[~here["method"].isin(UNCONSTRAINED)]
-    return tuple(sorted(set((here if constrained.empty else constrained)["cost_limit"])))
-
-
-def judged_by(runs: pd.DataFrame) -> dict[str, float]:
-    """The cost limit that judges each run: its own, or the only one of its task for a run that pursues none; else NaN."""
-    limits = {}
-    for (task, obs), here in runs.groupby(["task", "obs"]):
-        shared = cost_limits(here, task, obs)
-        for run, method, own in zip(here["run"], here["method"], here["cost_limit"]):
-            pursued = not np.isnan(own) and method not in UNCONSTRAINED
-            limits[run] = own if pursued else shared[0] if len(shared) == 1 else np.nan
-    return limits
-
-
-def set_cost_limit(results: Results, cost_limit: float) -> Results:
-    """The same results judged by one cost limit per episode, whatever the runs were given."""
-    if cost_limit < 0:
-        raise ValueError(f"cost_limit={cost_limit} must be at least 0")
-    return results._replace(runs=results.runs.assign(cost_limit=float(cost_limit)))
+    return assemble(episodes, [run.row for run in runs], pd.DataFrame(damage, columns=["run", *Damage._fields]))
 
 
 def _named_folders(roots: list[Path]) -> Iterator[tuple[str, Path]]:
@@ -144,16 +118,16 @@ def _load_run(name: str, folder: Path) -> _Run:
     for column in IDENTITY:
         row[column] = _identity(column, episodes, spec, notes)
     row["run_id"] = row["run_id"] or folder.name
-    budget = _spec_number(spec, "steps", "env_steps", "total_env_steps")
+    about = _read_sweep(folder / SWEEP_FILE, notes)
     row |= {
-        "status": records_status or spec_status or _progress(episodes, budget),
-        "used": len(episodes) > 0,
-        "train_episodes": int((episodes["split"] == TRAIN).sum()),
-        "eval_episodes": int((episodes["split"] == EVAL).sum()),
-        "env_steps": int(episodes["env_steps"].max()) if len(episodes) else 0,
-        "budget_env_steps": budget,
+        "variant": str(about.get("variant", "")),
+        "tags": ",".join(about.get("tags", ())),
+        "suites": ",".join(about.get("suites", ())),
+        "preset": next(iter(_spec_values(spec, "preset")), ""),
+        "problem": records_status or spec_status,
+        "budget_env_steps": _spec_number(spec, "steps", "env_steps", "total_env_steps"),
         "cost_limit": _spec_number(spec, "cost_limit"),
-        "wall_seconds": float(episodes["wall_seconds"].max()) if len(episodes) else np.nan,
+        "folder": str(folder),
         "damaged_lines": len(damage),
         "notes": "; ".join(notes),
     }
@@ -185,13 +159,6 @@ def _read_episodes(file: Path, notes: list[str]) -> tuple[pd.DataFrame, list[Dam
     except ValueError as error:
         notes.append(str(error))
         return no_records(), [], BAD_RECORDS
-    repeated = episodes.duplicated(["split", "episode", "env_steps"], keep="last")
-    if repeated.any():
-        notes.append(f"{int(repeated.sum())} episodes recorded twice, the later record kept")
-        episodes = episodes[~repeated].reset_index(drop=True)
-    bad = int((~np.isfinite(episodes["return"].to_numpy() + episodes["cost"].to_numpy())).sum())
-    if bad:
-        notes.append(f"{bad} episodes with a return or cost that is not finite")
     return episodes, damage, "" if len(episodes) else NO_RECORDS
 
 
@@ -207,16 +174,15 @@ def _identity(column: str, episodes: pd.DataFrame, spec: dict[str, Any], notes: 
     return next(iter(recorded or specified), default)
 
 
-def _progress(episodes: pd.DataFrame, budget: float) -> str:
-    """Complete when the records reach the budget, as the last evaluation does.
-
-    A run without evaluations is complete when no further round of training episodes fits.
-    """
-    if np.isnan(budget):
-        return NO_BUDGET
-    steps = np.unique(np.concatenate([[0], episodes["env_steps"].to_numpy()]))
-    round_steps = 0 if (episodes["split"] == EVAL).any() else np.diff(steps).max(initial=0)
-    return COMPLETE if steps[-1] >= budget or steps[-1] + round_steps > budget else SHORT
+def _read_sweep(file: Path, notes: list[str]) -> dict[str, Any]:
+    """What the sweep knows of a run; nothing where no sweep made it."""
+    if not file.is_file():
+        return {}
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        notes.append(f"{file.name}: {error}")
+        return {}
 
 
 def _spec_values(spec: dict[str, Any], key: str) -> list[Any]:
@@ -237,22 +203,3 @@ def _spec_number(spec: dict[str, Any], *keys: str) -> float:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 return float(value)
     return np.nan
-
-
-def _mark_duplicates(runs: pd.DataFrame) -> pd.DataFrame:
-    """Of folders with one run id the one that got furthest is used; runs that only share method, task and seed are noted."""
-    runs = runs.copy()
-    order = runs[runs["used"]].sort_values("env_steps", ascending=False, kind="stable")
-    for _, same in order.groupby("run_id", sort=False):
-        for index in same.index[1:]:
-            runs.loc[index, ["status", "used"]] = [DUPLICATE, False]
-            _note(runs, index, f"same run id as {same['run'].iloc[0]}")
-    for _, same in runs[runs["used"]].groupby(["method", "task", "obs", "seed"], sort=False):
-        for index in same.index[1:]:
-            _note(runs, index, f"same method, task and seed as {same['run'].iloc[0]}")
-    return runs
-
-
-def _note(runs: pd.DataFrame, index: Any, text: str) -> None:
-    old = runs.loc[index, "notes"]
-    runs.loc[index, "notes"] = f"{old}; {text}" if old else text

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.stats import mean_half_width
+from analysis.intervals import mean_half_width
 from benchmarks.records import EVAL, TRAIN
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from analysis import style
+from analysis.intervals import MIN_RUNS, mean_half_width
 from analysis.load import Results, judged_by, usable
-from analysis.stats import MIN_RUNS, mean_half_width
 from benchmarks.records import EVAL
 
 NONE = "–"

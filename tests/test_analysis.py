@@ -32,7 +32,7 @@ def append(folder: Path, text: str) -> None:
 
 def test_load_gives_every_record_once(sweep):
     results = load([sweep])
-    assert list(results.episodes.columns) == ["run", *COLUMNS]
+    assert list(results.episodes.columns) == ["run", "variant", "label", *COLUMNS]
     assert len(results.episodes) == 3 * (4 + 4) + 3
     assert set(results.runs["status"]) == {"complete"}
     row = run_row(results, "osrp-2")

@@ -1,0 +1,241 @@
+"""What was found, as three frames, whatever it was read from: episodes, runs, damaged lines.
+
+Every reader (`analysis.folders`, `analysis.parquet`, `analysis.foreign`) gives episodes and what it knows of each run to `assemble`,
+which counts, judges how far each run got, and marks duplicates. Nothing is dropped: a run without records keeps its row in
+`Results.runs`, with the reason. Functions that draw or average use `usable(results)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.records import DTYPES, EVAL, TRAIN
+
+IDENTITY = ("run_id", "method", "task", "obs", "seed")
+UNCONSTRAINED = frozenset({"dreamerv3", "cem", "ppo", "trpo"})  # a cost limit in their specification is an unused default
+
+COMPLETE, SHORT, NO_BUDGET = "complete", "short of its step budget", "no step budget known"
+NO_SPEC, BAD_SPEC = "no specification", "unreadable specification"
+NO_RECORDS, BAD_RECORDS, EMPTY, DUPLICATE = "no records", "unreadable records", "empty folder", "duplicate"
+FAILED, CANCELLED = "failed", "cancelled"
+
+# What a reader may know of a run, and what stands for not knowing it.
+FACTS: Mapping[str, Any] = {
+    "run": "",
+    "run_id": "",
+    "method": "",
+    "variant": "",
+    "task": "",
+    "obs": "",
+    "seed": pd.NA,
+    "preset": "",
+    "suites": "",  # joined by commas, as are tags
+    "tags": "",
+    "problem": "",  # the status that missing or unreadable files give the run
+    "state": "",  # what the run last said of itself
+    "budget_env_steps": np.nan,
+    "cost_limit": np.nan,
+    "source": "run folder",
+    "per_episode": True,  # False: its rows are means over several episodes
+    "lacks": "",  # what its format does not tell
+    "folder": "",
+    "commit": "",
+    "dirty": False,
+    "devices": "",
+    "started": "",
+    "damaged_lines": 0,
+    "notes": "",
+}
+
+
+class Results(NamedTuple):
+    """All that was found.
+
+    episodes: one row per episode: `run`, `variant`, `label`, then the columns of `benchmarks.records`. `length`, `agent_steps` and
+        `wall_seconds` are NaN where a foreign format does not tell them.
+    runs: one row per run: the columns of FACTS but `problem`, `label` (the method, with its variant where there is one), `status`,
+        `used`, `train_episodes`, `eval_episodes`, `env_steps` (reached), `wall_seconds`.
+    damage: one row per damaged line: `run`, `file`, `line`, `reason`.
+    """
+
+    episodes: pd.DataFrame
+    runs: pd.DataFrame
+    damage: pd.DataFrame
+
+
+def label(method: str, variant: str) -> str:
+    """What figures and tables call a method with a variant; spelled as in the lists of `safedreamer status`."""
+    return f"{method} [{variant}]" if variant else method
+
+
+def assemble(episodes: pd.DataFrame, facts: Iterable[Mapping[str, Any]], damage: pd.DataFrame | None = None) -> Results:
+    """Results from episodes (`run` and the columns of the records) and one mapping of FACTS per run.
+
+    Episodes recorded twice count once, the later record; a run's identity comes from its facts.
+    """
+    runs = pd.DataFrame([{**FACTS, **fact} for fact in facts], columns=list(FACTS))
+    runs["seed"] = runs["seed"].astype("Int64")
+    runs["label"] = [label(m, v) for m, v in zip(runs["method"], runs["variant"])]
+    notes: dict[str, list[str]] = {run: [text] if text else [] for run, text in zip(runs["run"], runs["notes"])}
+    episodes = _once(episodes, notes)
+    for run, bad in _not_finite(episodes).items():
+        notes[str(run)].append(f"{bad} episodes with a return or cost that is not finite")
+    runs = runs.drop(columns="notes").join(_reached(episodes), on="run")
+    for column in ("train_episodes", "eval_episodes", "rows", "env_steps"):
+        runs[column] = runs[column].fillna(0).astype("int64")
+    runs["used"] = runs["rows"] > 0
+    runs["status"] = [_status(row) for row in runs.to_dict("records")]
+    _mark_duplicates(runs, notes)
+    runs["notes"] = ["; ".join(notes[run]) for run in runs["run"]]
+    names = runs.set_index("run")
+    where = names.index.get_indexer(episodes["run"])
+    for at, column in enumerate(("variant", "label"), start=1):
+        episodes.insert(at, column, names[column].to_numpy(dtype=object)[where])
+    order = ["run", *IDENTITY, "variant", "label", "status", "used"]
+    rest = [c for c in runs.columns if c not in (*order, "problem", "rows", "gap")]
+    if damage is None:
+        damage = pd.DataFrame(columns=["run", "file", "line", "reason"])
+    return Results(episodes, runs[order + rest], damage)
+
+
+def no_episodes() -> pd.DataFrame:
+    """No rows, with `run` and the columns and dtypes of `benchmarks.records`."""
+    return pd.DataFrame({column: pd.Series(dtype=dtype) for column, dtype in {"run": "str", **DTYPES}.items()})
+
+
+def merge(parts: Iterable[Results]) -> Results:
+    """Several results as one; runs that two of them hold are marked as duplicates. Raises ValueError for no parts."""
+    parts = list(parts)
+    if not parts:
+        raise ValueError("nothing to merge")
+    if len(parts) == 1:
+        return parts[0]
+    names: set[str] = set()
+    renamed = []
+    for part in parts:
+        new = {run: _free(run, names) for run in part.runs["run"]}
+        renamed.append(Results(*(frame.assign(run=frame["run"].map(new)) for frame in part)))
+    runs = pd.concat([part.runs for part in renamed], ignore_index=True)
+    problems = ("", COMPLETE, SHORT, NO_BUDGET, DUPLICATE)
+    runs["problem"] = runs["status"].where(~runs["status"].isin(problems), "")
+    episodes = pd.concat([part.episodes.drop(columns=["variant", "label"]) for part in renamed], ignore_index=True)
+    damage = pd.concat([part.damage for part in renamed], ignore_index=True)
+    return assemble(episodes, runs[list(FACTS)].to_dict("records"), damage)
+
+
+def usable(results: Results) -> pd.DataFrame:
+    """The episodes of the runs that count: all but duplicates."""
+    used = results.runs.loc[results.runs["used"], "run"]
+    return results.episodes[results.episodes["run"].isin(used)]
+
+
+def cost_limits(runs: pd.DataFrame, task: str, obs: str) -> tuple[float, ...]:
+    """The different cost limits of one task, smallest first: those of its constrained methods, if any were run."""
+    here = runs[(runs["task"] == task) & (runs["obs"] == obs) & runs["cost_limit"].notna()]
+    constrained = here[~here["method"].isin(UNCONSTRAINED)]
+    return tuple(sorted(set((here if constrained.empty else constrained)["cost_limit"])))
+
+
+def judged_by(runs: pd.DataFrame) -> dict[str, float]:
+    """The cost limit that judges each run: its own, or the only one of its task for a run that pursues none; else NaN."""
+    limits = {}
+    for (task, obs), here in runs.groupby(["task", "obs"]):
+        shared = cost_limits(here, task, obs)
+        for run, method, own in zip(here["run"], here["method"], here["cost_limit"]):
+            pursued = not np.isnan(own) and method not in UNCONSTRAINED
+            limits[run] = own if pursued else shared[0] if len(shared) == 1 else np.nan
+    return limits
+
+
+def set_cost_limit(results: Results, cost_limit: float) -> Results:
+    """The same results judged by one cost limit per episode, whatever the runs were given."""
+    if cost_limit < 0:
+        raise ValueError(f"cost_limit={cost_limit} must be at least 0")
+    return results._replace(runs=results.runs.assign(cost_limit=float(cost_limit)))
+
+
+def gaps(results: Results) -> pd.DataFrame:
+    """Runs that would complete the grid: `label`, `task`, `obs`, `seed`, `reason`; empty when nothing is missing.
+
+    Every label is expected on every task any label was run on, with all seeds that the label has anywhere. A run that exists but has
+    no records is listed too, with its status; an unfinished one is not: it has something to show.
+    """
+    runs = results.runs[(results.runs["task"] != "") & (results.runs["status"] != DUPLICATE)]
+    there = {(r.label, r.task, r.obs, r.seed): r for r in runs.itertuples()}
+    rows = []
+    for name, mine in runs.groupby("label", sort=True):
+        for task, obs in sorted(set(zip(runs["task"], runs["obs"]))):
+            for seed in sorted(mine["seed"].dropna().unique()):
+                run = there.get((name, task, obs, seed))
+                if run is None or not run.used:
+                    rows.append((name, task, obs, seed, "not run" if run is None else run.status))
+    return pd.DataFrame(rows, columns=["label", "task", "obs", "seed", "reason"])
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, with a number where it is taken already."""
+    free, number = name, 2
+    while free in taken:
+        free, number = f"{name} ({number})", number + 1
+    taken.add(free)
+    return free
+
+
+def _once(episodes: pd.DataFrame, notes: dict[str, list[str]]) -> pd.DataFrame:
+    repeated = episodes.duplicated(["run", "split", "episode", "env_steps"], keep="last")
+    if not repeated.any():
+        return episodes.reset_index(drop=True)
+    for run, count in episodes.loc[repeated, "run"].value_counts(sort=False).items():
+        notes[str(run)].append(f"{count} episodes recorded twice, the later record kept")
+    return episodes[~repeated].reset_index(drop=True)
+
+
+def _not_finite(episodes: pd.DataFrame) -> pd.Series:
+    bad = ~np.isfinite(episodes["return"].to_numpy() + episodes["cost"].to_numpy())
+    return episodes.loc[bad, "run"].value_counts(sort=False)
+
+
+def _reached(episodes: pd.DataFrame) -> pd.DataFrame:
+    """Per run: `rows`, `train_episodes`, `eval_episodes`, `env_steps`, `wall_seconds`, and `gap`, the longest between records."""
+    names = {"rows": ("split", "size"), "env_steps": ("env_steps", "max"), "wall_seconds": ("wall_seconds", "max")}
+    table = episodes.groupby("run", sort=False).agg(**names)
+    for split in (TRAIN, EVAL):
+        table[f"{split}_episodes"] = (episodes["split"] == split).groupby(episodes["run"], sort=False).sum()
+    steps = episodes[["run", "env_steps"]].drop_duplicates().sort_values(["run", "env_steps"], kind="stable")
+    first = steps["run"] != steps["run"].shift()
+    gap = steps["env_steps"] - steps["env_steps"].shift().where(~first, 0)
+    return table.assign(gap=gap.groupby(steps["run"]).max())
+
+
+def _status(row: Mapping[str, Any]) -> str:
+    """Complete when the records reach the budget, as the last evaluation does.
+
+    A run without evaluations is complete when no further round of training episodes fits.
+    """
+    if row["problem"]:
+        return row["problem"]
+    if not row["rows"]:
+        return FAILED if row["state"] == FAILED else CANCELLED if row["state"] == CANCELLED else NO_RECORDS
+    budget = row["budget_env_steps"]
+    if np.isnan(budget):
+        return NO_BUDGET
+    round_steps = 0 if row["eval_episodes"] else row["gap"]
+    if row["env_steps"] >= budget or row["env_steps"] + round_steps > budget:
+        return COMPLETE
+    return row["state"] if row["state"] in (FAILED, CANCELLED) else SHORT
+
+
+def _mark_duplicates(runs: pd.DataFrame, notes: dict[str, list[str]]) -> None:
+    """Of runs with one run id the one that got furthest is used; runs that only share label, task and seed are noted."""
+    order = runs[runs["used"]].sort_values("env_steps", ascending=False, kind="stable")
+    for _, same in order.groupby("run_id", sort=False):
+        for index in same.index[1:]:
+            runs.loc[index, ["status", "used"]] = [DUPLICATE, False]
+            notes[runs.loc[index, "run"]].append(f"same run id as {same['run'].iloc[0]}")
+    for _, same in runs[runs["used"]].groupby(["label", "task", "obs", "seed"], sort=False):
+        for index in same.index[1:]:
+            notes[runs.loc[index, "run"]].append(f"same method, task and seed as {same['run'].iloc[0]}")
