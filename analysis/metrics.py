@@ -171,5 +171,5 @@ def _curve(evaluation: pd.DataFrame, limit_of: pd.Series, target: pd.Series) -> 
 
 
 def _gpus(devices: str) -> float:
-    count = sum(device.strip().startswith(("gpu", "cuda", "rocm")) for device in devices.split(","))
+    count = sum(device.strip().startswith(("gpu", "cuda", "rocm")) for device in devices.split(";"))
     return float(count) if count else float("nan")

@@ -1,20 +1,26 @@
-"""Reads one `episodes.csv` line by line where it must: a killed writer or a full disk leaves damaged lines, which are named.
+"""Reads one `episodes.csv`, line by line where it must: a killed writer or a full disk leaves damaged lines, which are named.
 
-Whole files go through pandas at once; only a file that pandas refuses is searched for the lines at fault.
+Whole files go through Arrow at once; only a file that Arrow refuses is searched for the lines at fault.
 """
 
 from __future__ import annotations
 
 import csv
+import functools
 import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from benchmarks.records import COLUMNS, DTYPES, SPLITS, check_header
+from analysis.results import SPLITS
+from benchmarks.records import COLUMNS, DTYPES, check_header
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _PARSERS = [{"int64": int, "float64": float}.get(dtype, str) for dtype in DTYPES.values()]
+_HEADER = ",".join(COLUMNS).encode()
 
 
 class Damage(NamedTuple):
@@ -25,18 +31,63 @@ class Damage(NamedTuple):
     reason: str
 
 
-def no_records() -> pd.DataFrame:
-    """No rows, with the columns and dtypes of `benchmarks.records`."""
-    return pd.DataFrame({column: pd.Series(dtype=dtype) for column, dtype in DTYPES.items()})
+@functools.cache
+def schema() -> pa.Schema:
+    """The columns of `benchmarks.records`; texts are dictionaries, since a run repeats the same few."""
+    import pyarrow as pa
+
+    types = {"str": pa.dictionary(pa.int32(), pa.string()), "int64": pa.int64(), "float64": pa.float64()}
+    return pa.schema([(name, types[kind]) for name, kind in DTYPES.items()])
 
 
-def parse_records(file: Path) -> tuple[pd.DataFrame, list[Damage]]:
-    """The good records of a file, with the columns and dtypes of `benchmarks.records`, and its damaged lines.
+def parse_records(file: Path) -> tuple[pa.Table, list[Damage]]:
+    """The good records of a file as a table of `schema`, and its damaged lines.
 
-    Raises ValueError when the header is not that of the schema, or is missing.
+    Raises ValueError when the header is not that of the records, or is missing.
     """
-    check_header(file)
-    _, *lines = file.read_bytes().decode("utf-8", errors="replace").split("\n")
+    import pyarrow as pa
+
+    data = file.read_bytes()
+    header, _, body = data.partition(b"\n")
+    if header.rstrip(b"\r") != _HEADER:
+        check_header(file)  # says what is wrong, or that it is the header in other quotes
+    if not body:
+        return schema().empty_table(), []
+    if body.endswith(b"\n"):
+        table = _whole(body)
+        if table is not None:
+            return table, []
+    frame, damage = _by_lines(body, file.name)
+    return pa.Table.from_pandas(frame, schema=schema(), preserve_index=False), damage
+
+
+def _whole(body: bytes) -> pa.Table | None:
+    """The table of a file without damage, None for all others."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    read, lines, values = _options()
+    try:
+        table = arrow_csv.read_csv(pa.BufferReader(body), read_options=read, parse_options=lines, convert_options=values)
+    except pa.ArrowInvalid:
+        return None
+    known = set(table["split"].combine_chunks().dictionary.to_pylist()) <= set(SPLITS)
+    return table if known else None
+
+
+@functools.cache
+def _options() -> tuple[Any, Any, Any]:
+    from pyarrow import csv as arrow_csv
+
+    return (
+        arrow_csv.ReadOptions(column_names=list(COLUMNS), use_threads=False),
+        arrow_csv.ParseOptions(ignore_empty_lines=False),
+        arrow_csv.ConvertOptions(column_types=schema(), null_values=[], strings_can_be_null=False),
+    )
+
+
+def _by_lines(body: bytes, name: str) -> tuple[pd.DataFrame, list[Damage]]:
+    lines = body.decode("utf-8", errors="replace").split("\n")
     good, damage = [], []
     for number, line in enumerate(lines, start=2):
         last = number == len(lines) + 1
@@ -44,14 +95,14 @@ def parse_records(file: Path) -> tuple[pd.DataFrame, list[Damage]]:
             continue  # what follows the newline that ends a whole file
         reason = "cut off: no end of line" if last else _field_count(line)
         if reason:
-            damage.append(Damage(file.name, number, reason))
+            damage.append(Damage(name, number, reason))
         else:
             good.append((number, line))
     try:
         frame = _frame([line for _, line in good])
     except ValueError:
         wrong = {number: reason for number, line in good if (reason := _wrong_value(line))}
-        damage += [Damage(file.name, number, reason) for number, reason in wrong.items()]
+        damage += [Damage(name, number, reason) for number, reason in wrong.items()]
         frame = _frame([line for number, line in good if number not in wrong])
     return frame, sorted(damage, key=lambda d: d.line)
 

@@ -1,7 +1,7 @@
 """What was found, as three frames, whatever it was read from: episodes, runs, damaged lines.
 
-Every reader (`analysis.folders`, `analysis.parquet`, `analysis.foreign`) gives episodes and what it knows of each run to `assemble`,
-which counts, judges how far each run got, and marks duplicates. Nothing is dropped: a run without records keeps its row in
+Every reader (`analysis.folders`, `analysis.parquet`, `analysis.foreign`) gives a `Part`, episodes and what it knows of each run;
+`assemble` counts, judges how far each run got, and marks duplicates. Nothing is dropped: a run without records keeps its row in
 `Results.runs`, with the reason. Functions that draw or average use `usable(results)`.
 """
 
@@ -15,6 +15,7 @@ import pandas as pd
 
 from benchmarks.records import DTYPES, EVAL, TRAIN
 
+DAMAGE_COLUMNS = ("run", "file", "line", "reason")
 IDENTITY = ("run_id", "method", "task", "obs", "seed")
 UNCONSTRAINED = frozenset({"dreamerv3", "cem", "ppo", "trpo"})  # a cost limit in their specification is an unused default
 
@@ -22,6 +23,8 @@ COMPLETE, SHORT, NO_BUDGET = "complete", "short of its step budget", "no step bu
 NO_SPEC, BAD_SPEC = "no specification", "unreadable specification"
 NO_RECORDS, BAD_RECORDS, EMPTY, DUPLICATE = "no records", "unreadable records", "empty folder", "duplicate"
 FAILED, CANCELLED = "failed", "cancelled"
+EVAL_SAMPLED = "eval_sampled"  # evaluations with a stochastic policy: never mixed with those of EVAL
+SPLITS = (TRAIN, EVAL, EVAL_SAMPLED)
 
 # What a reader may know of a run, and what stands for not knowing it.
 FACTS: Mapping[str, Any] = {
@@ -67,6 +70,14 @@ class Results(NamedTuple):
     damage: pd.DataFrame
 
 
+class Part(NamedTuple):
+    """What one reader found, before it is judged: episodes, a mapping of FACTS for each run, damaged lines."""
+
+    episodes: pd.DataFrame
+    facts: list[dict[str, Any]]
+    damage: pd.DataFrame
+
+
 def label(method: str, variant: str) -> str:
     """What figures and tables call a method with a variant; spelled as in the lists of `safedreamer status`."""
     return f"{method} [{variant}]" if variant else method
@@ -98,7 +109,7 @@ def assemble(episodes: pd.DataFrame, facts: Iterable[Mapping[str, Any]], damage:
     order = ["run", *IDENTITY, "variant", "label", "status", "used"]
     rest = [c for c in runs.columns if c not in (*order, "problem", "rows", "gap")]
     if damage is None:
-        damage = pd.DataFrame(columns=["run", "file", "line", "reason"])
+        damage = pd.DataFrame(columns=list(DAMAGE_COLUMNS))
     return Results(episodes, runs[order + rest], damage)
 
 
@@ -107,24 +118,21 @@ def no_episodes() -> pd.DataFrame:
     return pd.DataFrame({column: pd.Series(dtype=dtype) for column, dtype in {"run": "str", **DTYPES}.items()})
 
 
-def merge(parts: Iterable[Results]) -> Results:
-    """Several results as one; runs that two of them hold are marked as duplicates. Raises ValueError for no parts."""
-    parts = list(parts)
-    if not parts:
-        raise ValueError("nothing to merge")
-    if len(parts) == 1:
-        return parts[0]
-    names: set[str] = set()
-    renamed = []
+def merge(parts: Iterable[Part]) -> Results:
+    """What several readers found, as one; a run's name that is taken gets a number. Raises ValueError for no parts."""
+    taken: set[str] = set()
+    episodes, facts, damage = [], [], [pd.DataFrame(columns=list(DAMAGE_COLUMNS))]
     for part in parts:
-        new = {run: _free(run, names) for run in part.runs["run"]}
-        renamed.append(Results(*(frame.assign(run=frame["run"].map(new)) for frame in part)))
-    runs = pd.concat([part.runs for part in renamed], ignore_index=True)
-    problems = ("", COMPLETE, SHORT, NO_BUDGET, DUPLICATE)
-    runs["problem"] = runs["status"].where(~runs["status"].isin(problems), "")
-    episodes = pd.concat([part.episodes.drop(columns=["variant", "label"]) for part in renamed], ignore_index=True)
-    damage = pd.concat([part.damage for part in renamed], ignore_index=True)
-    return assemble(episodes, runs[list(FACTS)].to_dict("records"), damage)
+        new = {fact["run"]: _free(fact["run"], taken) for fact in part.facts}
+        same = all(old == name for old, name in new.items())
+        frames = part[::2] if same else tuple(frame.assign(run=frame["run"].map(new)) for frame in part[::2])
+        episodes += [frames[0]] if len(frames[0]) else []
+        damage += [frames[1]] if len(frames[1]) else []
+        facts += [{**fact, "run": new[fact["run"]]} for fact in part.facts]
+    if not facts:
+        raise ValueError("nothing to merge")
+    joined = pd.concat(episodes, ignore_index=True) if episodes else no_episodes()
+    return assemble(joined, facts, pd.concat(damage, ignore_index=True) if len(damage) > 1 else damage[0])
 
 
 def usable(results: Results) -> pd.DataFrame:

@@ -1,15 +1,23 @@
-"""The records of a sweep as one Parquet file: the columns of benchmarks.records, and what tells runs of a sweep apart."""
+"""The records of a sweep as one Parquet file: the columns of benchmarks.records, and what tells runs of a sweep apart.
+
+The file's metadata lists every run under RUNS_KEY, also those without records, with cost limit, step budget and provenance.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.records import DTYPES, FILE_NAME, check_header
+from benchmarks.run_folder import read_spec
 from benchmarks.spec import BadInput
 from benchmarks.sweep.members import Member
 
 ADDED = ("run", "variant", "preset", "suites", "tags", "state")  # columns; suites and tags are joined by commas
+
+RUNS_KEY = b"safedreamer.runs"  # in the schema's metadata: JSON, one object per run
 
 
 def export(members: Sequence[Member], path: Path) -> tuple[int, list[Member]]:
@@ -41,6 +49,8 @@ def export(members: Sequence[Member], path: Path) -> tuple[int, list[Member]]:
     if not tables:
         raise BadInput("none of these runs has records yet")
     whole = pa.concat_tables(tables)
+    listed = json.dumps([_listed(member) for member in members]).encode()
+    whole = whole.replace_schema_metadata({**(whole.schema.metadata or {}), RUNS_KEY: listed})
     temporary = path.with_name(f".{path.name}.tmp")
     parquet.write_table(whole, temporary)
     temporary.replace(path)
@@ -56,3 +66,22 @@ def _added(member: Member) -> tuple[str, ...]:
         ",".join(member.tags),
         member.standing,
     )
+
+
+def _listed(member: Member) -> dict[str, Any]:
+    """What the records do not tell of a run."""
+    starts = read_spec(member.folder)["starts"]
+    last = starts[-1] if starts else {}
+    git, hardware = last.get("git", {}), last.get("hardware", {})
+    columns = dict(zip(ADDED, _added(member), strict=True))
+    return columns | {
+        "run_id": member.run_id,
+        **{key: member.spec[key] for key in ("method", "task", "obs", "seed")},
+        "budget_env_steps": member.spec["steps"],
+        "cost_limit": member.spec["agent"].get("cost_limit"),
+        "folder": str(member.folder),
+        "commit": git.get("commit") or "",
+        "dirty": bool(git.get("dirty")),
+        "devices": "; ".join(hardware.get("devices", ())),
+        "started": last.get("time", ""),
+    }
