@@ -18,6 +18,7 @@ from benchmarks.records import EVAL, TRAIN
 WORST_SHARE = 0.05  # of episodes, in `cvar_cost`
 TARGET_SHARE = 0.5  # of the reference return, in `steps_to_return`
 VIOLATION_EPS = 1e-6  # Ray et al. (2019)
+ON_EVALUATIONS, ON_TRAINING = "evaluations", "training means"
 
 RAY = "Ray, Achiam, Amodei (2019), Benchmarking Safe Exploration in Deep Reinforcement Learning, section 5"
 
@@ -70,7 +71,9 @@ METRICS: dict[str, Metric] = {
 def scores(results: Results, k: int = 10, at: int | None = None, constants: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row of metrics per run that is no duplicate, also of runs without records.
 
-    Columns: `method` (the label), `task`, `obs`, `seed`, `run`, `tags`, `cost_limit` (that judges it), `env_steps`, then METRICS.
+    Columns: `method` (the label), `task`, `obs`, `seed`, `run`, `tags`, `cost_limit` (that judges it), `env_steps`, `judged_on`,
+    and those of METRICS.
+    `judged_on` says what the final return and cost are means of: evaluations, or, for imported training means only, the last of them.
 
     Args:
         k: evaluation episodes that final values are means of (fewer where a run has fewer).
@@ -86,26 +89,20 @@ def scores(results: Results, k: int = 10, at: int | None = None, constants: pd.D
         episodes = episodes[episodes["env_steps"] <= at]
     constants = find_references(results, k) if constants is None else constants
     limits = runs["run"].map(judged_by(results.runs)).astype(float)
-    table = runs[["run", "label", "task", "obs", "seed", "tags"]].rename(columns={"label": "method"})
+    table = runs[["run", "label", "task", "obs", "seed", "tags", "devices", "per_episode"]].rename(columns={"label": "method"})
     table = table.assign(cost_limit=limits).set_index("run")
     ends = episodes.groupby("run", sort=False)[["env_steps", "wall_seconds"]].max()
     table["env_steps"] = ends["env_steps"].reindex(table.index).fillna(0).astype("int64")
-    limit_of = table["cost_limit"]
-    table = table.join(_final(episodes[episodes["split"] == EVAL], limit_of, k))
-    table = table.join(_training(episodes[episodes["split"] == TRAIN], limit_of))
-    table["cost_over_limit"] = table["cost"] / limit_of.where(limit_of > 0)
-    table["feasible"] = (table["cost"] <= limit_of).astype(float).where(table["cost"].notna() & limit_of.notna())
+    single = set(table.index[table["per_episode"].astype(bool)])
+    table = table.join(_final(episodes, table["cost_limit"], single, k))
+    table = table.join(_training(episodes[(episodes["split"] == TRAIN) & episodes["run"].isin(single)], table["cost_limit"]))
     table["wall_hours"] = ends["wall_seconds"] / 3600.0
-    table["gpu_hours"] = table["wall_hours"] * runs.set_index("run")["devices"].map(_gpus)
+    table["gpu_hours"] = table["wall_hours"] * table["devices"].map(_gpus)
     by_task = constants.set_index("task").reindex(table["task"]).set_axis(table.index)
-    table["normalised_return"] = table["return"] / by_task["return"]
-    table["normalised_cost"] = table["cost"] / by_task["cost"]
-    table["normalised_cost_rate"] = table["cost_rate"] / by_task["cost_rate"]
-    worst = np.maximum(VIOLATION_EPS, by_task["cost"] - limit_of)
-    table["normalised_violation"] = np.maximum(0.0, table["cost"] - limit_of) / worst
-    table = table.join(_curve(episodes[episodes["split"] == EVAL], limit_of, TARGET_SHARE * by_task["return"]))
-    order = ["method", "task", "obs", "seed", "run", "tags", "cost_limit", "env_steps", *METRICS]
-    return table.reset_index()[order]
+    table = _against(table, by_task)
+    table = table.join(_curve(episodes[episodes["split"] == EVAL], table["cost_limit"], TARGET_SHARE * by_task["return"]))
+    order = ["method", "task", "obs", "seed", "run", "tags", "cost_limit", "env_steps", "judged_on", *METRICS]
+    return table.assign(judged_on=table["judged_on"].fillna("")).reset_index()[order]
 
 
 def equal_progress(results: Results) -> int:
@@ -131,35 +128,63 @@ def worst_mean(values: np.ndarray, share: float = WORST_SHARE) -> float:
     return float((values[:whole].sum() + rest) / weight)
 
 
-def _final(evaluation: pd.DataFrame, limit_of: pd.Series, k: int) -> pd.DataFrame:
+def _against(table: pd.DataFrame, by_task: pd.DataFrame) -> pd.DataFrame:
+    """What is measured against the limit, or divided by what unconstrained PPO reaches."""
+    limit, cost = table["cost_limit"], table["cost"]
+    worst = np.maximum(VIOLATION_EPS, by_task["cost"] - limit)
+    return table.assign(
+        cost_over_limit=cost / limit.where(limit > 0),
+        feasible=(cost <= limit).astype(float).where(cost.notna() & limit.notna()),
+        normalised_return=table["return"] / by_task["return"],
+        normalised_cost=cost / by_task["cost"],
+        normalised_violation=np.maximum(0.0, cost - limit) / worst,
+        normalised_cost_rate=table["cost_rate"] / by_task["cost_rate"],
+    )
+
+
+def _final(episodes: pd.DataFrame, limit_of: pd.Series, single: set[str], k: int) -> pd.DataFrame:
+    """Means of the last `k` evaluation episodes per run, and what they are of: `judged_on`.
+
+    Imported training means count by their last row where there are no evaluations: that is what their own authors report.
+    """
+    evaluation = episodes[episodes["split"] == EVAL]
     last = evaluation.sort_values(["run", "env_steps", "episode"], kind="stable").groupby("run").tail(k)
-    grouped = last.groupby("run")
-    means = grouped[["return", "cost"]].mean()
-    complete = grouped[["return", "cost"]].count().eq(grouped.size(), axis=0)
+    means = episodes[(episodes["split"] == TRAIN) & ~episodes["run"].isin(single | set(evaluation["run"]))]
+    final_mean = means.sort_values("env_steps", kind="stable").groupby("run").tail(1)
+    last = pd.concat([last.assign(judged_on=ON_EVALUATIONS), final_mean.assign(judged_on=ON_TRAINING)])
     limit = last["run"].map(limit_of)
-    within = (last["cost"] <= limit).astype(float).where(limit.notna() & last["cost"].notna())
-    # a diverged episode or one without a limit makes its run's mean NaN: pandas would leave it out
-    return means.where(complete).assign(feasible_episodes=within.groupby(last["run"]).agg(lambda v: v.mean(skipna=False)))
+    within = (last["cost"] <= limit).astype(float).where(limit.notna() & last["cost"].notna() & last["run"].isin(single))
+    grouped = last.assign(feasible_episodes=within).groupby("run")
+    columns = ["return", "cost", "feasible_episodes"]
+    # a diverged episode, or one without a limit, makes its run's mean NaN: pandas would leave it out
+    complete = grouped[columns].count().eq(grouped.size(), axis=0)
+    return grouped[columns].mean().where(complete).join(grouped["judged_on"].first())
 
 
 def _training(training: pd.DataFrame, limit_of: pd.Series) -> pd.DataFrame:
+    """Of runs whose training episodes are known one by one."""
     limit = training["run"].map(limit_of)
     over = (training["cost"] - limit).clip(lower=0.0)
-    grouped = training.assign(over=over, violated=(over > 0).astype(float).where(limit.notna())).groupby("run")
-    sums = grouped[["cost", "length"]].sum()
+    violated = (over > 0).astype(float).where(over.notna())
+    grouped = training.assign(over=over, violated=violated).groupby("run")
+    columns = ["cost", "length", "over", "violated"]
+    sums = grouped[columns].sum().where(grouped[columns].count().eq(grouped.size(), axis=0))
     return pd.DataFrame(
         {
-            "cost_rate": sums["cost"] / sums["length"],
+            # a format without lengths still tells how many steps there were
+            "cost_rate": sums["cost"] / sums["length"].fillna(grouped["env_steps"].max()),
             "total_cost": sums["cost"],
-            "cost_regret": grouped["over"].agg(lambda v: v.sum(skipna=False)),
-            "violation_rate": grouped["violated"].agg(lambda v: v.mean(skipna=False)),
+            "cost_regret": sums["over"],
+            "violation_rate": sums["violated"] / grouped.size(),
             "cvar_cost": grouped["cost"].agg(worst_mean),
         }
     )
 
 
 def _curve(evaluation: pd.DataFrame, limit_of: pd.Series, target: pd.Series) -> pd.DataFrame:
-    points = evaluation.groupby(["run", "env_steps"])[["return", "cost"]].mean().reset_index()
+    grouped = evaluation.groupby(["run", "env_steps"])
+    complete = grouped[["return", "cost"]].count().eq(grouped.size(), axis=0)
+    points = grouped[["return", "cost"]].mean().where(complete).reset_index()
     rows = {}
     for run, mine in points.groupby("run"):
         steps, returns = mine["env_steps"].to_numpy(float), mine["return"].to_numpy()

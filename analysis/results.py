@@ -90,6 +90,7 @@ def assemble(episodes: pd.DataFrame, facts: Iterable[Mapping[str, Any]], damage:
     """
     runs = pd.DataFrame([{**FACTS, **fact} for fact in facts], columns=list(FACTS))
     runs["seed"] = runs["seed"].astype("Int64")
+    runs = runs.astype({"budget_env_steps": float, "cost_limit": float})
     runs["label"] = [label(m, v) for m, v in zip(runs["method"], runs["variant"])]
     notes: dict[str, list[str]] = {run: [text] if text else [] for run, text in zip(runs["run"], runs["notes"])}
     episodes = _once(episodes, notes)
@@ -238,9 +239,12 @@ def _status(row: Mapping[str, Any]) -> str:
 
 
 def _mark_duplicates(runs: pd.DataFrame, notes: dict[str, list[str]]) -> None:
-    """Of runs with one run id the one that got furthest is used; runs that only share label, task and seed are noted."""
+    """Of runs with one run id the one that got furthest is used; runs that only share label, task and seed are noted.
+
+    The same run under different tags is none: a run id does not tell versions of the code apart, tags may.
+    """
     order = runs[runs["used"]].sort_values("env_steps", ascending=False, kind="stable")
-    for _, same in order.groupby("run_id", sort=False):
+    for _, same in order.groupby(["run_id", "tags"], sort=False):
         for index in same.index[1:]:
             runs.loc[index, ["status", "used"]] = [DUPLICATE, False]
             notes[runs.loc[index, "run"]].append(f"same run id as {same['run'].iloc[0]}")
