@@ -50,6 +50,7 @@ def aggregate(scores: pd.DataFrame, metric: str, reps: int = 2000, seed: int = 0
         values[:, :3] *= sign  # the gap is one already
         if sign < 0:
             values[1:, :3] = values[2:0:-1, :3]
+        values += 0.0  # no minus before a zero
         for name, (value, low, high) in zip(STATISTICS, values.T):
             rows.append((method, name, value, low, high, runs, trusted, len(table), left_out))
     columns = ["method", "statistic", "value", "low", "high", "runs", "trusted", "tasks", "left_out"]

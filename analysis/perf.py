@@ -1,8 +1,7 @@
 """`python -m analysis.perf [--runs 1000 --episodes 1000]`: how long loading and judging large results take.
 
 Makes run folders of random records, exports them with `safedreamer export`, and times in fresh processes: start-up, loading the
-folders, loading the export, `metrics.scores`. Wall clock and processor time in seconds, medians of the repeats; the load of the machine is
-printed with them.
+folders,
 """
 
 from __future__ import annotations

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from analysis import style
+from analysis.formats import NONE, csv_text, markdown, number, plus_minus, steps
 from analysis.intervals import MIN_RUNS, mean_half_width
-from analysis.load import Results, judged_by, usable
+from analysis.results import DUPLICATE, Results, judged_by, usable
 from benchmarks.records import EVAL
 
-NONE = "–"
+__all__ = ["csv_text", "final_performance", "last_evaluations", "markdown", "performance_markdown", "runs_markdown"]
+
 _PERFORMANCE_HEAD = (
     "Method",
     "Return",
@@ -42,7 +42,7 @@ def last_evaluations(results: Results, k: int) -> pd.DataFrame:
 
 
 def final_performance(results: Results, k: int = 10) -> pd.DataFrame:
-    """One row per task, observation and method that any run was meant for, methods in the order of `style`.
+    """One row per task, observation and method (with its variant) that any run was meant for, methods in the order of `style`.
 
     Over the last `k` evaluation episodes of each run: `return_mean`, `cost_mean` (mean of the runs' means, so that every seed
     counts the same), `return_half`, `cost_half` (half width of the 95 % Student-t interval over runs, NaN below three),
@@ -50,12 +50,12 @@ def final_performance(results: Results, k: int = 10) -> pd.DataFrame:
     `runs` were averaged of `runs_found`; `env_steps_min`, `env_steps_max` and `wall_minutes` (longest) are what they reached.
     """
     last = last_evaluations(results, k)
-    runs = results.runs[(results.runs["task"] != "") & (results.runs["status"] != "duplicate")]
+    runs = results.runs[(results.runs["task"] != "") & (results.runs["status"] != DUPLICATE)]
     rows = [
         _row(dict(zip(("task", "obs", "method"), key)), group, last[last["run"].isin(group["run"])])
-        for key, group in runs.groupby(["task", "obs", "method"])
+        for key, group in runs.groupby(["task", "obs", "label"])
     ]
-    order = list(style.method_styles(runs["method"]))
+    order = list(style.method_styles(runs["label"]))
     rows.sort(key=lambda row: (row["task"], row["obs"], order.index(row["method"])))
     return pd.DataFrame(rows)
 
@@ -88,10 +88,10 @@ def performance_markdown(table: pd.DataFrame, k: int) -> str:
     rows = []
     for r in table.itertuples():
         cells = [style.task_label(r.task, r.obs)] if several else []
-        cells += [style.method_label(r.method), _pm(r.return_mean, r.return_half), _pm(r.cost_mean, r.cost_half)]
-        cells += [_number(100.0 * r.within_limit, 0, " %"), _number(r.cost_limit, 6), str(r.episodes)]
+        cells += [style.method_label(r.method), plus_minus(r.return_mean, r.return_half), plus_minus(r.cost_mean, r.cost_half)]
+        cells += [number(100.0 * r.within_limit, 0, " %"), number(r.cost_limit, 6), str(r.episodes)]
         cells += [f"{r.runs} of {r.runs_found}", r.seeds or NONE]
-        cells += [_steps(r.env_steps_min, r.env_steps_max), _number(r.wall_minutes, 1)]
+        cells += [steps(r.env_steps_min, r.env_steps_max), number(r.wall_minutes, 1)]
         rows.append(cells)
     notes = [
         f"Mean over the last {k} evaluation episodes of each run (fewer where the episode count says so), then over runs.",
@@ -110,39 +110,12 @@ def runs_markdown(results: Results) -> str:
     """Every run folder with its status, its numbers of episodes and what is wrong with it, then the damaged lines."""
     rows = []
     for r in results.runs.itertuples():
-        steps = _steps(r.env_steps, r.env_steps) + ("" if np.isnan(r.budget_env_steps) else f" of {r.budget_env_steps:,.0f}")
+        reached = steps(r.env_steps, r.env_steps) + ("" if np.isnan(r.budget_env_steps) else f" of {r.budget_env_steps:,.0f}")
         seed = NONE if pd.isna(r.seed) else str(r.seed)
-        method = style.method_label(r.method) or NONE
-        rows.append([r.run, method, seed, r.status, r.train_episodes, r.eval_episodes, steps, r.damaged_lines, r.notes])
+        method = style.method_label(r.label) or NONE
+        rows.append([r.run, method, seed, r.status, r.train_episodes, r.eval_episodes, reached, r.damaged_lines, r.notes])
     text = markdown(_RUNS_HEAD, rows)
     if len(results.damage):
         text += "\nDamaged lines, not counted above:\n\n"
         text += "".join(f"- {d.run}/{d.file} line {d.line}: {d.reason}\n" for d in results.damage.itertuples())
     return text
-
-
-def csv_text(table: pd.DataFrame) -> str:
-    """Comma-separated, six significant digits, empty where there is no value."""
-    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A pipe table; a bar inside a cell is escaped."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-
-
-def _number(value: float, digits: int, unit: str = "") -> str:
-    if np.isnan(value):
-        return NONE
-    return (f"{value:g}" if digits >= 6 else f"{value:.{digits}f}") + unit
-
-
-def _pm(mean: float, half: float) -> str:
-    return _number(mean, 2) if np.isnan(half) else f"{mean:.2f} ± {half:.2f}"
-
-
-def _steps(low: int, high: int) -> str:
-    if high == 0:
-        return NONE
-    return f"{high:,}" if low == high else f"{low:,} to {high:,}"

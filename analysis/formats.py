@@ -1,0 +1,88 @@
+"""Tables as text: CSV, Markdown pipes, LaTeX with booktabs. Cells are plain text; `**bold**` around a whole cell is understood."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+NONE = "–"
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "≤": r"$\le$", "∞": r"$\infty$",
+    "†": r"$^\dagger$",
+}  # fmt: skip
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """Comma-separated, six significant digits, empty where there is no value."""
+    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A pipe table; a bar inside a cell is escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def latex(head: Sequence[str], rows: Sequence[Sequence[object]], notes: Sequence[str] = ()) -> str:
+    """A tabular in booktabs' style, first column left, the rest centred; a rule where the first column changes to another text.
+
+    Needs `\\usepackage{booktabs}`. Notes come underneath in a smaller size.
+    """
+    lines = [r"\begin{tabular}{l" + "c" * (len(head) - 1) + "}", r"\toprule", _line(head), r"\midrule"]
+    for number, row in enumerate(rows):
+        if number and row[0] != rows[number - 1][0] and row[0] != "":
+            lines.append(r"\midrule")
+        lines.append(_line(row))
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\par{\footnotesize " + escape(note) + "}" for note in notes]
+    return "\n".join(lines) + "\n"
+
+
+def escape(text: str) -> str:
+    """Plain text with the characters replaced that LaTeX reads otherwise."""
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def bold(text: str) -> str:
+    """Marked as bold for `markdown` and `latex`."""
+    return f"**{text}**"
+
+
+def number(value: float, digits: int, unit: str = "") -> str:
+    """With so many digits after the point; six or more mean significant digits as needed. A dash where there is none."""
+    if pd.isna(value):
+        return NONE
+    if np.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    value = 0.0 if value == 0 else value  # no minus before it
+    return (f"{value:g}" if digits >= 6 else f"{value:.{digits}f}") + unit
+
+
+def plus_minus(mean: float, half: float, digits: int = 2) -> str:
+    """Mean ± half width; the mean alone where there is no interval."""
+    return number(mean, digits) if pd.isna(half) else f"{mean:.{digits}f} ± {half:.{digits}f}"
+
+
+def interval(value: float, low: float, high: float, digits: int = 2) -> str:
+    """Value [low, high]; the value alone where there is no interval."""
+    return number(value, digits) if pd.isna(low) else f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def steps(low: float, high: float) -> str:
+    """A number of simulator steps, or a range of them."""
+    if pd.isna(high) or high == 0:
+        return NONE
+    return f"{high:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
+
+
+def _line(cells: Sequence[object]) -> str:
+    return " & ".join(_cell(str(cell)) for cell in cells) + r" \\"
+
+
+def _cell(text: str) -> str:
+    whole = re.fullmatch(r"\*\*(.*)\*\*", text)
+    return r"\textbf{" + escape(whole.group(1)) + "}" if whole else escape(text)
