@@ -1,7 +1,8 @@
 """`python -m analysis.perf [--runs 1000 --episodes 1000]`: how long loading and judging large results take.
 
 Makes run folders of random records, exports them with `safedreamer export`, and times in fresh processes: start-up, loading the
-folders,
+folders, loading the export, `metrics.scores`. Seconds of wall clock and of processor time, medians of the repeats, and the load of
+the machine before.
 """
 
 from __future__ import annotations
