@@ -19,8 +19,8 @@ from analysis.published import published
 
 PUBLISHED_METHODS = frozenset(
     {
-        "ppo", "ppo_lag", "trpo", "trpo_lag", "cpo", "focops", "cppo_pid", "sac_lag", "lambda", "cem_mpc", "SafeLOOP", "CCEPETS",
-        "RCEPETS", "CAPPETS", "OSRP (vector)", "PIGDreamer (twisted imagination)",
+        "ppo", "ppo_lag", "trpo", "trpo_lag", "cpo", "focops", "cppo_pid", "sac_lag", "lambda", "cem_mpc", "safe_loop", "cce_pets",
+        "rce_pets", "cap_pets", "OSRP (vector)", "PIGDreamer (twisted imagination)",
     }
 )  # fmt: skip
 HEAD = ("Task", "Method", "Return", "Cost", "Feasible seeds", "Seeds", "Cost limit", "Simulator steps")
@@ -116,13 +116,11 @@ def _cells(table: pd.DataFrame) -> tuple[list[list[str]], list[str]]:
 
 
 def aggregates_rows(aggregates: Sequence[tuple[str, pd.DataFrame]]) -> tuple[list[str], list[list[str]], list[str]]:
-    """Head, rows and notes of a table with a method per row: for each (metric, frame of `aggregate`) IQM, mean and optimality gap."""
-    shown = [
-        (metric, statistic, frame)
-        for metric, frame in aggregates
-        for statistic in ("IQM", "Mean", "Optimality Gap")
-        if frame.loc[frame["statistic"] == statistic, "value"].notna().any()
-    ]
+    """Head, rows and notes of a table with a method per row, from (metric, frame of `aggregate`).
+
+    Shown are the mean of shares, else the interquartile mean and, measured from a target other than zero, the optimality gap.
+    """
+    shown = [(metric, statistic, frame) for metric, frame in aggregates for statistic in _shown(metric)]
     head = ["Method", *(f"{metric_named(metric).label}, {statistic}" for metric, statistic, _ in shown), "Runs"]
     first = aggregates[0][1]
     rows = []
@@ -135,11 +133,18 @@ def aggregates_rows(aggregates: Sequence[tuple[str, pd.DataFrame]]) -> tuple[lis
     notes = [
         "Over all runs and tasks, with 95 % stratified bootstrap intervals (Agarwal et al. 2021). IQM: interquartile mean."
     ]
+    said: dict[str, list[str]] = {}
     for metric, frame in aggregates:
-        name = metric_named(metric).label
         if untrusted := sorted({style.method_label(m) for m in frame.loc[~frame["trusted"], "method"]}):
-            few = f"no interval can be trusted with fewer than {MIN_RUNS} seeds per task"
-            notes.append(f"{name}: {few} ({', '.join(untrusted)}).")
+            few = f"no interval can be trusted with fewer than {MIN_RUNS} seeds per task ({', '.join(untrusted)})"
+            said.setdefault(few, []).append(metric_named(metric).label)
         if left_out := frame["left_out"].iloc[0]:
-            notes.append(f"{name}: without {left_out}, which not all methods have values for.")
-    return head, rows, notes
+            said.setdefault(f"without {left_out}, which not all methods have values for", []).append(metric_named(metric).label)
+    return head, rows, notes + [f"{', '.join(names)}: {text}." for text, names in said.items()]
+
+
+def _shown(metric: str) -> tuple[str, ...]:
+    about = metric_named(metric)
+    if about.unit == "share":
+        return ("Mean",)
+    return ("IQM", "Optimality Gap") if about.target > 0 else ("IQM",)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from analysis.results import SPLITS
-from benchmarks.records import COLUMNS, DTYPES, check_header
+from benchmarks.records import COLUMNS, DTYPES, SPLITS, check_header
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,14 +17,15 @@ from benchmarks.records import DTYPES, EVAL, TRAIN
 
 DAMAGE_COLUMNS = ("run", "file", "line", "reason")
 IDENTITY = ("run_id", "method", "task", "obs", "seed")
-UNCONSTRAINED = frozenset({"dreamerv3", "cem", "ppo", "trpo"})  # a cost limit in their specification is an unused default
+# methods that pursue no limit: one in their specification is an unused default
+UNCONSTRAINED = frozenset(
+    {"dreamerv3", "cem", "policy_gradient", "natural_pg", "ppo", "trpo", "ddpg", "td3", "sac", "pets", "loop"}
+)
 
 COMPLETE, SHORT, NO_BUDGET = "complete", "short of its step budget", "no step budget known"
 NO_SPEC, BAD_SPEC = "no specification", "unreadable specification"
 NO_RECORDS, BAD_RECORDS, EMPTY, DUPLICATE = "no records", "unreadable records", "empty folder", "duplicate"
 FAILED, CANCELLED = "failed", "cancelled"
-EVAL_SAMPLED = "eval_sampled"  # evaluations with a stochastic policy: never mixed with those of EVAL
-SPLITS = (TRAIN, EVAL, EVAL_SAMPLED)
 
 # What a reader may know of a run, and what stands for not knowing it.
 FACTS: Mapping[str, Any] = {

@@ -8,10 +8,18 @@ import pandas as pd
 from analysis import style
 from analysis.formats import NONE, csv_text, markdown, number, plus_minus, steps
 from analysis.intervals import MIN_RUNS, mean_half_width
-from analysis.results import DUPLICATE, Results, judged_by, usable
+from analysis.results import DUPLICATE, Results, gaps, judged_by, usable
 from benchmarks.records import EVAL
 
-__all__ = ["csv_text", "final_performance", "last_evaluations", "markdown", "performance_markdown", "runs_markdown"]
+__all__ = [
+    "csv_text",
+    "final_performance",
+    "gaps_markdown",
+    "last_evaluations",
+    "markdown",
+    "performance_markdown",
+    "runs_markdown",
+]
 
 _PERFORMANCE_HEAD = (
     "Method",
@@ -119,3 +127,14 @@ def runs_markdown(results: Results) -> str:
         text += "\nDamaged lines, not counted above:\n\n"
         text += "".join(f"- {d.run}/{d.file} line {d.line}: {d.reason}\n" for d in results.damage.itertuples())
     return text
+
+
+def gaps_markdown(results: Results) -> str:
+    """The runs that would complete the grid of methods, tasks and seeds; "" when none is missing."""
+    missing = gaps(results)
+    if missing.empty:
+        return ""
+    rows = []
+    for (method, task, obs, reason), mine in missing.groupby(["label", "task", "obs", "reason"], sort=True):
+        rows.append([style.method_label(method), style.task_label(task, obs), " ".join(map(str, mine["seed"])), reason])
+    return "\nMissing for a full grid:\n\n" + markdown(("Method", "Task", "Seeds", "Reason"), rows)

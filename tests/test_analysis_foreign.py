@@ -11,7 +11,10 @@ import pytest
 
 from analysis import foreign, metrics, synthetic
 from analysis.foreign import table, tensorboard
+from analysis.foreign.common import METHODS
 from analysis.load import load
+from analysis.results import UNCONSTRAINED
+from baselines.omnisafe.algorithms import ALGORITHMS
 from benchmarks.records import COLUMNS
 
 OMNISAFE = "Metrics/EpRet,Metrics/EpCost,Metrics/EpLen,Train/Epoch,TotalEnvSteps,Time/Total"
@@ -207,6 +210,12 @@ def test_any_csv_with_a_map_of_its_columns(tmp_path):
         table.read(file, {"return": "R", "env_steps": "steps"})
     with pytest.raises(ValueError, match="no columns colour; there are"):
         table.read(file, columns, {"colour": 1})
+
+
+def test_names_of_methods_are_those_of_the_baselines():
+    assert {row.omnisafe: name for name, row in ALGORITHMS.items()} == METHODS
+    free = {name for name, row in ALGORITHMS.items() if not row.constrained}
+    assert free | {"dreamerv3", "cem"} == UNCONSTRAINED
 
 
 def test_every_reader_is_recognised():

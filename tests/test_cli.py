@@ -110,6 +110,8 @@ def test_help_of_train_shows_every_setting_with_the_presets_default(capfd):
         (["diagnose", "nowhere", "--stride", "0"], "stride=0 must be at least 1"),
         (["diagnose", "nowhere", "--actions", "none"], "invalid choice 'none'"),
         (["plot", "nowhere", "--out", "x"], "no folder nowhere"),
+        (["tables", "nowhere", "--out", "x"], "no folder nowhere"),
+        (["compare", "nowhere", "osrp", "cem"], "no folder nowhere"),
         (["tasks", "core6"], "did you mean core5"),
         (["demo", "--minutes", "0"], "minutes=0.0 must exceed"),
     ],

@@ -12,16 +12,46 @@ from analysis.parse import Damage
 from analysis.results import DAMAGE_COLUMNS, Part, no_episodes
 from benchmarks.records import COLUMNS
 
-# OmniSafe's names of algorithms that this suite knows by another
+# OmniSafe's names of algorithms -> this suite's (baselines/omnisafe/algorithms.py)
 METHODS = {
+    "PolicyGradient": "policy_gradient",
+    "NaturalPG": "natural_pg",
     "PPO": "ppo",
-    "PPOLag": "ppo_lag",
     "TRPO": "trpo",
+    "PPOLag": "ppo_lag",
     "TRPOLag": "trpo_lag",
-    "CPO": "cpo",
-    "FOCOPS": "focops",
+    "RCPO": "rcpo",
+    "PDO": "pdo",
     "CPPOPID": "cppo_pid",
+    "TRPOPID": "trpo_pid",
+    "CPO": "cpo",
+    "PCPO": "pcpo",
+    "FOCOPS": "focops",
+    "CUP": "cup",
+    "IPO": "ipo",
+    "P3O": "p3o",
+    "OnCRPO": "on_crpo",
+    "PPOSaute": "ppo_saute",
+    "TRPOSaute": "trpo_saute",
+    "PPOSimmerPID": "ppo_simmer_pid",
+    "TRPOSimmerPID": "trpo_simmer_pid",
+    "PPOEarlyTerminated": "ppo_early_terminated",
+    "TRPOEarlyTerminated": "trpo_early_terminated",
+    "DDPG": "ddpg",
+    "TD3": "td3",
+    "SAC": "sac",
+    "DDPGLag": "ddpg_lag",
+    "TD3Lag": "td3_lag",
     "SACLag": "sac_lag",
+    "DDPGPID": "ddpg_pid",
+    "TD3PID": "td3_pid",
+    "SACPID": "sac_pid",
+    "PETS": "pets",
+    "LOOP": "loop",
+    "SafeLOOP": "safe_loop",
+    "CCEPETS": "cce_pets",
+    "CAPPETS": "cap_pets",
+    "RCEPETS": "rce_pets",
 }
 
 

@@ -12,8 +12,8 @@ import pandas as pd
 
 from analysis.foreign.common import part
 from analysis.parse import Damage
-from analysis.results import FACTS, SPLITS, Part
-from benchmarks.records import TRAIN
+from analysis.results import FACTS, Part
+from benchmarks.records import SPLITS, TRAIN
 
 NEEDED = ("return", "cost", "env_steps")
 NUMBERS = ("return", "cost", "env_steps", "agent_steps", "length", "wall_seconds", "seed")

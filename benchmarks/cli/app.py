@@ -29,6 +29,8 @@ COMMANDS = {
     "evaluate": "run episodes with a trained run or with an authors' checkpoint",
     "diagnose": "what the agent of a run predicts against what happens",
     "plot": "curves and tables from run folders",
+    "tables": "metrics and tables of results, beside published numbers",
+    "compare": "whether two methods, or two tags, differ, and how many seeds would tell",
     "doctor": "versions, devices, GL backend, what is missing and how to fix it",
     "demo": "train four methods with small budgets, then plot them",
     "methods": "list the methods",
