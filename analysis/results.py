@@ -171,18 +171,22 @@ def set_cost_limit(results: Results, cost_limit: float) -> Results:
 def gaps(results: Results) -> pd.DataFrame:
     """Runs that would complete the grid: `label`, `task`, `obs`, `seed`, `reason`; empty when nothing is missing.
 
-    Every label is expected on every task any label was run on, with all seeds that the label has anywhere. A run that exists but has
-    no records is listed too, with its status; an unfinished one is not: it has something to show.
+    Within a suite (and among runs of none) every label is expected on every task that any label was run on, with all seeds that the
+    label has there. A run that exists but has no records is listed too, with its status; an unfinished one is not: it has something to
+    show.
     """
     runs = results.runs[(results.runs["task"] != "") & (results.runs["status"] != DUPLICATE)]
     there = {(r.label, r.task, r.obs, r.seed): r for r in runs.itertuples()}
-    rows = []
-    for name, mine in runs.groupby("label", sort=True):
-        for task, obs in sorted(set(zip(runs["task"], runs["obs"]))):
-            for seed in sorted(mine["seed"].dropna().unique()):
-                run = there.get((name, task, obs, seed))
-                if run is None or not run.used:
-                    rows.append((name, task, obs, seed, "not run" if run is None else run.status))
+    missing: dict[tuple[str, str, str, int], str] = {}
+    for _, suite in runs.assign(suite=runs["suites"].str.split(",")).explode("suite").groupby("suite", sort=True):
+        tasks = sorted(set(zip(suite["task"], suite["obs"])))
+        for name, mine in suite.groupby("label", sort=True):
+            for task, obs in tasks:
+                for seed in sorted(mine["seed"].dropna().unique()):
+                    run = there.get((name, task, obs, seed))
+                    if run is None or not run.used:
+                        missing[name, task, obs, seed] = "not run" if run is None else run.status
+    rows = [(*key, reason) for key, reason in missing.items()]
     return pd.DataFrame(rows, columns=["label", "task", "obs", "seed", "reason"])
 
 

@@ -16,7 +16,8 @@ from tests.analysis_runs import write_run
 def sweep(tmp_path_factory):
     made = synthetic.results(methods=("osrp", "osrp_lag"), tasks=3, seeds=4, steps=20_000)
     folder = synthetic.write(tmp_path_factory.mktemp("sweep"), made)
-    write_run(folder / "runs/late", "osrp", 9, task="SafetyPointGoal1-v0", evals=[(12000, 5.0, 1.0)], steps=20000)
+    late = write_run(folder / "runs/late", "osrp", 9, task="SafetyPointGoal1-v0", evals=[(12000, 5.0, 1.0)], steps=20000)
+    (late / "sweep.json").write_text('{"suites": ["synthetic"]}')
     return folder
 
 

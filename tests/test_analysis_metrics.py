@@ -173,6 +173,19 @@ def test_gaps_name_what_would_complete_the_grid(tmp_path):
     ]
 
 
+def test_gaps_of_one_suite_are_none_of_another(tmp_path):
+    for name, method, task, suites in (
+        ("a", "osrp", TASK, '"paper", "ablation"'), ("b", "osrp", "SafetyCarGoal1-v0", '"paper"'), ("c", "cem", TASK, '"ablation"')
+    ):  # fmt: skip
+        folder = write_run(tmp_path / name, method, task=task, evals=[(4000, 1.0, 1.0)])
+        (folder / "sweep.json").write_text(f'{{"suites": [{suites}]}}')
+    assert gaps(load([tmp_path])).empty
+    write_run(tmp_path / "c2", "cem", 1, task=TASK)
+    (tmp_path / "c2/sweep.json").write_text('{"suites": ["paper"]}')
+    found = gaps(load([tmp_path]))[["label", "task", "seed", "reason"]].values.tolist()
+    assert found == [["cem", "SafetyCarGoal1-v0", 1, "not run"], ["cem", TASK, 1, "no records"]]
+
+
 def test_variants_are_methods_of_their_own(tmp_path):
     folder = write_run(tmp_path / "a", "osrp", evals=[(4000, 1.0, 1.0)])
     (folder / "sweep.json").write_text('{"suites": ["mine"], "tags": ["x", "y"], "variant": "horizon=5"}')
