@@ -1,18 +1,22 @@
 """How methods look: one colour, line and marker per method in every figure, display names, and matplotlib's settings.
 
-Colours are those of Okabe and Ito ("Color Universal Design", 2008) and, for the many baselines, of Paul Tol's "muted" scheme:
-both stay apart under the common colour-vision deficiencies. Line style and marker differ as well, so that figures stay readable
-in grey.
+The suite's own variants have colours of Okabe and Ito ("Color Universal Design", 2008). Those of the baselines were searched for:
+of 15 colours on white, the two most alike stay as far apart as could be found for normal sight and under the three kinds of
+colour blindness as Machado et al. (2009) simulate them (a test holds the distance). Line style and marker differ as well, so that
+figures stay readable in grey.
 """
 
 from __future__ import annotations
 
+import io
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
+from matplotlib.figure import Figure
 
 
 class MethodStyle(NamedTuple):
@@ -27,6 +31,11 @@ class MethodStyle(NamedTuple):
 SOLID, DASHED, DOTTED, DASH_DOT = "-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2))
 LIMIT_COLOR = "#000000"
 TEXT_COLOR = "#444444"
+WARNING_COLOR = "#B00020"
+
+# Widths in inches of a two-column paper; figures are drawn at the size they are printed in, so that text sizes are what RC says.
+COLUMN, PAGE = 3.4, 7.0
+FORMATS = ("pdf", "svg", "png")
 
 # The suite's own variants come first and keep Okabe and Ito's colours; unsafe ones are warm, safe ones are cold.
 METHODS: dict[str, MethodStyle] = {
@@ -35,19 +44,19 @@ METHODS: dict[str, MethodStyle] = {
     "osrp": MethodStyle("OSRP", "#56B4E9", SOLID, "^"),
     "osrp_lag": MethodStyle("OSRP-Lag", "#0072B2", DASH_DOT, "v"),
     "bsrp_lag": MethodStyle("BSRP-Lag", "#009E73", SOLID, "o"),
-    "lambda": MethodStyle("LAMBDA", "#CC79A7", SOLID, "P"),
-    "safe_slac": MethodStyle("Safe SLAC", "#882255", DASHED, "X"),
-    "ppo": MethodStyle("PPO", "#999933", DASHED, "<"),
-    "ppo_lag": MethodStyle("PPO-Lag", "#DDCC77", SOLID, "<"),
-    "trpo": MethodStyle("TRPO", "#117733", DASHED, ">"),
-    "trpo_lag": MethodStyle("TRPO-Lag", "#44AA99", DASH_DOT, ">"),
-    "cpo": MethodStyle("CPO", "#332288", SOLID, "p"),
-    "focops": MethodStyle("FOCOPS", "#AA4499", DOTTED, "h"),
-    "cppo_pid": MethodStyle("CPPO-PID", "#CC6677", DASH_DOT, "d"),
-    "sac_lag": MethodStyle("SAC-Lag", "#888888", DOTTED, "*"),
+    "lambda": MethodStyle("LAMBDA", "#A26AF7", SOLID, "P"),
+    "safe_slac": MethodStyle("Safe SLAC", "#751810", DASHED, "X"),
+    "ppo": MethodStyle("PPO", "#7E87A0", DASHED, "<"),
+    "ppo_lag": MethodStyle("PPO-Lag", "#FF849E", SOLID, "<"),
+    "trpo": MethodStyle("TRPO", "#77BD54", DASHED, ">"),
+    "trpo_lag": MethodStyle("TRPO-Lag", "#4BDE86", DASH_DOT, ">"),
+    "cpo": MethodStyle("CPO", "#0946A4", SOLID, "p"),
+    "focops": MethodStyle("FOCOPS", "#C05A59", DOTTED, "h"),
+    "cppo_pid": MethodStyle("CPPO-PID", "#D72830", DASH_DOT, "d"),
+    "sac_lag": MethodStyle("SAC-Lag", "#383234", DOTTED, "*"),
 }
 
-# For names without an entry above: 10 colours x 4 lines; no colour of METHODS is among them.
+# For names without an entry above: 10 colours x 4 lines, then the same with other markers; no colour of METHODS is among them.
 _SPARE_COLORS = ("#7F3C8D", "#11A579", "#3969AC", "#A5682A", "#80BA5A", "#E68310", "#008695", "#CF1C90", "#4B4B8F", "#5E6B73")
 _SPARE_LINES = (SOLID, DASHED, DASH_DOT, DOTTED)
 _SPARE_MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "p")
@@ -88,30 +97,61 @@ def context() -> AbstractContextManager[None]:
 def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
     """The look of each method, in drawing order.
 
-    Known methods always look the same and come first in the order of METHODS. An unknown name gets a spare look chosen by its
-    own spelling, so it too keeps its colour from figure to figure; only when two unknown names of one call fall on the same
-    look does the alphabetically later one move to the next free one.
+    Known methods always look the same and come first in the order of METHODS. An unknown name, and a method's variant, gets a spare
+    look chosen by its own spelling, so it too keeps its colour from figure to figure; only when two such names of one call fall on
+    the same look does the alphabetically later one move to the next free one.
     """
     names = set(methods)
     styles = {name: style for name, style in METHODS.items() if name in names}
     looks = [(color, line) for line in _SPARE_LINES for color in _SPARE_COLORS]
     taken: set[int] = set()
-    for name in sorted(names - METHODS.keys()):
-        if len(taken) == len(looks):
-            raise ValueError(f"more than {len(looks)} methods without a style of their own; add them to analysis.style.METHODS")
+    for position, name in enumerate(sorted(names - METHODS.keys())):
+        turn, place = divmod(position, len(looks))  # colours and lines repeat after 40 names, with another marker
+        if not place:
+            taken.clear()
         start = zlib.crc32(name.encode()) % len(looks)
         index = next(i % len(looks) for i in range(start, start + len(looks)) if i % len(looks) not in taken)
         taken.add(index)
-        styles[name] = MethodStyle(name, *looks[index], _SPARE_MARKERS[index % len(_SPARE_MARKERS)])
+        styles[name] = MethodStyle(method_label(name), *looks[index], _SPARE_MARKERS[(index + turn) % len(_SPARE_MARKERS)])
     return styles
 
 
-def method_label(method: str) -> str:
-    """Display name; the name itself where none is known."""
-    return METHODS[method].label if method in METHODS else method
+def split_label(label: str) -> tuple[str, str]:
+    """Method and variant of a label: `osrp [cost_limit=5]` -> `osrp`, `cost_limit=5`; the variant is "" where there is none."""
+    method, bracket, variant = label.partition(" [")
+    return (method, variant.removesuffix("]")) if bracket else (label, "")
+
+
+def method_label(label: str) -> str:
+    """Display name of a method or of a method with its variant; the name itself where none is known."""
+    method, variant = split_label(label)
+    name = METHODS[method].label if method in METHODS else method
+    return f"{name} [{variant}]" if variant else name
 
 
 def task_label(task: str, obs: str) -> str:
     """Panel title: `SafetyPointGoal1-v0`, `coordinates` -> `PointGoal1 (coordinates)`."""
     short = task.removeprefix("Safety").rsplit("-v", 1)[0]
     return f"{short} ({obs})" if obs else short
+
+
+def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Write the figure as `stem` with each ending; the same figure gives the same bytes. Returns the files."""
+    undated = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    files = []
+    with context():
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once: the slowest part, and the same for every format
+        for name in formats:
+            file = stem.parent / f"{stem.name}.{name}"
+            figure.savefig(file, metadata=undated[name])
+            files.append(file)
+    return files
+
+
+def svg_text(figure: Figure) -> str:
+    """The figure as SVG; its text stays text, in whatever sans-serif font the reader has."""
+    buffer = io.StringIO()
+    with context():
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
