@@ -26,6 +26,7 @@ from benchmarks.doctor import GL_PACKAGES, try_rendering
 from slurm.minicluster import packages
 from slurm.minicluster.cluster import MiniCluster, temporary
 from slurm.minicluster.settings import Settings
+from tests import chromium
 
 # Compilation makes first examples slow; CI must not fail by the luck of a draw.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -62,6 +63,11 @@ def missing_omnisafe() -> str:
     return f"{' and '.join(absent)} not installed; make omnisafe" if absent else ""
 
 
+def missing_browser() -> str:
+    """Why no page can be opened, or ""."""
+    return "" if chromium.executable() else f"none of {', '.join(chromium.NAMES)} is installed; apt-get install chromium"
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[MiniCluster]:
     """A private Slurm of three nodes, for all tests together: leave no jobs and no dead nodes behind."""
@@ -75,6 +81,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         ("gl", missing_gl, "SAFEDREAMER_REQUIRE_GL"),
         ("slurm", missing_slurm, "SAFEDREAMER_REQUIRE_SLURM"),
         ("omnisafe", missing_omnisafe, "SAFEDREAMER_REQUIRE_OMNISAFE"),
+        ("browser", missing_browser, "SAFEDREAMER_REQUIRE_BROWSER"),
     ):
         if item.get_closest_marker(marker) and (reason := missing()):
             if os.environ.get(variable) == "1":

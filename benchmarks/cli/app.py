@@ -31,6 +31,8 @@ COMMANDS = {
     "plot": "curves and tables from run folders",
     "tables": "metrics and tables of results, beside published numbers",
     "compare": "whether two methods, or two tags, differ, and how many seeds would tell",
+    "figures": "every figure that results allow; with --paper the SafeDreamer paper's",
+    "report": "one HTML page of results, readable offline",
     "doctor": "versions, devices, GL backend, what is missing and how to fix it",
     "demo": "train four methods with small budgets, then plot them",
     "methods": "list the methods",

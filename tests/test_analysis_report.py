@@ -1,0 +1,223 @@
+"""The report's page: what stands in its text, and that a real browser draws, toggles and reads its curves without complaint."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from analysis import load, page, payload, style
+from analysis.commands import main
+from analysis.gallery import GalleryConfig
+from tests.analysis_runs import write_run, write_sweep
+from tests.chromium import Page
+
+FEW = page.PageConfig(title="A <test>", gallery=GalleryConfig(reps=20, pair_reps=20, single_tasks=False))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Three seeds of OSRP, one of DreamerV3, one run that never started, a second task, a variant, a video."""
+    folder = write_sweep(tmp_path_factory.mktemp("sweep"))
+    write_run(folder / "cem-0", "cem")
+    write_run(folder / "other", "osrp", task="SafetyCarGoal1-v0", evals=[(2000, 1.0, 0.0), (4000, 2.0, 0.5)])
+    variant = write_run(folder / "variant", "osrp", evals=[(2000, 3.0, 0.0), (4000, 4.0, 0.0)])
+    (variant / "sweep.json").write_text(json.dumps({"variant": "planner.horizon=5", "suites": [], "tags": []}))
+    (folder / "osrp-0" / "episode-0.mp4").write_bytes(b"no film")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(folder) -> Path:
+    out = folder / "report.html"
+    out.write_text(page.page(load.load([folder]), out, [folder], FEW), encoding="utf-8")
+    return out
+
+
+def data_of(text: str) -> dict:
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
+
+
+# -- text ------------------------------------------------------------------------------------------------------------------
+
+
+def test_page_holds_everything_and_loads_nothing(written):
+    text = written.read_text()
+    assert "<h1>A &lt;test&gt;</h1>" in text
+    sources = re.findall(r'(?:src|href)="([^"]*)"', text)
+    assert {source.split(":")[0] if ":" in source else source[:1] for source in sources} == {"data", "#"}
+    assert "@import" not in text and "url(" not in text
+    for id_ in ("overview", "curves", "performance", "aggregates", "ablations", "videos", "runs"):
+        assert f'<section id="{id_}">' in text and f'<a href="#{id_}">' in text
+
+
+def test_page_warns_of_what_is_missing(written, folder):
+    text = written.read_text()
+    assert f"{folder.name}/cem-0: no records" in text
+    assert "missing: OSRP on CarGoal1 (coordinates), seed 1" in text
+    assert "DreamerV3 (unsafe) has fewer than 3 seeds, no interval can be trusted (PointGoal1 (coordinates): 1)" in text
+
+
+def test_best_feasible_method_is_bold(written):
+    (best,) = re.findall(r'<tr class="best">(.*?)</tr>', written.read_text(), re.S)[:1]
+    assert "CarGoal1" in best and "2.00" not in best.replace("1.50", "")
+    assert "1.50" in best  # mean of the two evaluations
+
+
+def test_provenance_shares_configurations(written):
+    text = written.read_text()
+    assert len(re.findall(r'<details id="configuration-\d+">', text)) == 3  # OSRP, CEM and DreamerV3, whatever task and seed
+    assert "osrp, osrp [planner.horizon=5]\n(5 runs)" in text
+
+
+def test_payload_has_means_from_three_seeds_on(folder):
+    found = payload.curves(load.load([folder]))
+    names = [method["label"] for method in found["methods"]]
+    assert [method["shown"] for method in found["methods"]] == [True, True, True, False]  # the variant waits
+    _, task = found["tasks"]
+    lines = {names[line["method"]]: line for line in task["lines"]}
+    assert lines["osrp"]["mean"] and lines["osrp"]["x"] == [2000, 4000]
+    assert lines["osrp"]["return"]["mean"] == [5, 12]
+    assert lines["osrp"]["cost"]["low"] == [8, 2]
+    assert not lines["dreamerv3"]["mean"] and lines["dreamerv3"]["runs"][0]["return"] == [21]
+    assert lines["osrp"]["runs"][2]["training"]["x"] == [1000, 2000, 3000, 4000]
+
+
+def test_diverged_evaluation_is_null(tmp_path):
+    write_run(tmp_path / "a", "osrp", evals=[(2000, float("nan"), 1.0), (4000, 5.0, 1.0)])
+    (task,) = payload.curves(load.load([tmp_path]))["tasks"]
+    assert task["lines"][0]["runs"][0]["return"] == [None, 5]
+
+
+def test_long_lines_are_thinned_with_their_ends(tmp_path):
+    write_run(tmp_path / "a", "osrp", evals=[(10 * i, 1.0, 0.0) for i in range(1, 1001)])
+    (task,) = payload.curves(load.load([tmp_path]))["tasks"]
+    x = task["lines"][0]["runs"][0]["x"]
+    assert (len(x), x[0], x[-1]) == (payload.MAX_POINTS, 10, 10_000)
+
+
+def test_dashes_are_those_of_the_figures():
+    assert payload.dash(style.SOLID) == ""
+    assert payload.dash(style.DASHED) == "9 2.7"  # 5 and 1.5 line widths of 1.8
+
+
+def test_text_of_runs_cannot_leave_the_script_element(tmp_path):
+    write_run(tmp_path / "a", "</script><b>", evals=[(4000, 1.0, 0.0)])
+    text = page.page(load.load([tmp_path]), tmp_path / "r.html", [], FEW)
+    assert text.count("</script>") == 2
+    assert data_of(text)["methods"][0]["label"] == "</script><b>"
+
+
+def test_many_videos_are_linked_beside_the_page(folder, tmp_path):
+    config = page.PageConfig(embed_mb=0.0, gallery=FEW.gallery)
+    text = page.page(load.load([folder]), folder / "pages" / "r.html", [folder], config)
+    assert 'src="../osrp-0/episode-0.mp4"' in text
+    assert "1 videos of 0 MB are linked" in text
+
+
+def test_runs_can_be_judged_at_equal_progress(folder):
+    text = page.page(load.load([folder]), folder / "r.html", [], page.PageConfig(at=2000, gallery=FEW.gallery))
+    assert "judge runs at 2,000 simulator steps" in text
+    assert "5.00 ± 0.00" in text  # OSRP's first evaluation, the same for all seeds
+
+
+def test_command_line(folder, tmp_path, capsys):
+    few = ["--reps", "20", "--pair-reps", "20"]
+    assert main(["report", str(folder), "--out", str(tmp_path / "r.html"), *few]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith(f"wrote {tmp_path / 'r.html'}")
+    assert "warning: missing: OSRP on CarGoal1 (coordinates), seed 1" in shown.err
+    assert main(["report", str(folder / "nothing"), *few]) == 2
+    assert "safedreamer: error: no folder" in capsys.readouterr().err
+
+
+# -- browser ---------------------------------------------------------------------------------------------------------------
+
+LINES = "[...document.querySelectorAll('.panel')].map(p => p.querySelectorAll('path.line').length)"
+
+
+@pytest.fixture
+def browser(written, tmp_path):
+    with Page(tmp_path / "profile") as opened:
+        opened.open(written)
+        yield opened
+        assert opened.errors == []
+        assert [url for url in opened.requests if not url.startswith(("file:", "data:"))] == []
+
+
+def click(browser: Page, selector: str, shift: bool = False) -> None:
+    event = f"new MouseEvent('click', {{bubbles: true, shiftKey: {str(shift).lower()}}})"
+    browser.run(f"document.querySelector('{selector}').dispatchEvent({event})")
+
+
+@pytest.mark.browser
+def test_curves_are_visible(browser):
+    assert browser.run("document.documentElement.dataset.ready") == "yes"
+    assert browser.run(LINES) == [2, 4]  # CarGoal1: one OSRP seed, twice; PointGoal1: OSRP's mean and DreamerV3
+    lines = "document.querySelectorAll('.panel')[1].querySelectorAll('path.line')"
+    boxes = f"[...{lines}].map(line => line.getBBox()).map(box => [box.width, box.height])"
+    drawn = [box for box in browser.run(boxes) if box[0]]  # DreamerV3 has one evaluation: a dot
+    assert len(drawn) == 2 and all(width > 100 and height > 40 for width, height in drawn)
+    assert browser.run("document.querySelectorAll('.panel')[1].querySelectorAll('circle').length") == 2
+    assert browser.run("document.querySelectorAll('path.band').length") == 2
+    assert browser.run("document.querySelectorAll('line.limit').length") == 2
+    assert browser.run("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.browser
+def test_methods_toggle(browser):
+    osrp = 'button[data-label="osrp"]'
+    click(browser, osrp)
+    assert browser.run(LINES) == [0, 2]
+    assert browser.run(f"document.querySelector('{osrp}').getAttribute('aria-pressed')") == "false"
+    click(browser, osrp)
+    assert browser.run(LINES) == [2, 4]
+    click(browser, 'button[data-label="dreamerv3"]', shift=True)  # alone
+    assert browser.run(LINES) == [0, 2]
+    click(browser, "#none")
+    assert browser.run(LINES) == [0, 0]
+    click(browser, "#all")
+    assert browser.run(LINES) == [2, 6]  # the variant, too
+
+
+@pytest.mark.browser
+def test_options_toggle(browser):
+    def count(what: str) -> int:
+        return browser.run(f"document.querySelectorAll('{what}').length")
+
+    browser.run("document.getElementById('bands').click()")
+    assert count("path.band") == 0
+    browser.run("document.getElementById('runs').click()")
+    assert count("path.run") == 6  # three seeds, return and cost
+    browser.run("document.getElementById('training').click()")
+    assert count("path.training") == 2 * (4 + 1)
+    scale = "document.querySelectorAll('.panel')[1].querySelectorAll('.name')[1].textContent"
+    assert browser.run(scale) == "Episode cost (log above 2)"
+    browser.run("document.getElementById('log').click()")
+    assert browser.run(scale) == "Episode cost"
+    browser.run(
+        "document.getElementById('find').value = 'car'; document.getElementById('find').dispatchEvent(new Event('input'))"
+    )
+    assert browser.run("[...document.querySelectorAll('.panel')].map(p => p.offsetHeight > 0)") == [True, False]
+
+
+@pytest.mark.browser
+def test_values_are_read_by_hovering_and_by_keys(browser):
+    chart = "document.querySelectorAll('.panel')[1].querySelector('svg.chart')"
+    browser.run(f"{chart}.scrollIntoView({{block: 'center'}})")
+    left, top, width, height = browser.run(f"(r => [r.left, r.top, r.width, r.height])({chart}.getBoundingClientRect())")
+    browser.move(left + 0.97 * width, top + 0.5 * height)
+    tip = "document.getElementById('tip')"
+    assert browser.run(f"getComputedStyle({tip}).visibility") == "visible"
+    text = browser.run(f"{tip}.innerText")
+    assert text.startswith("4k simulator steps")
+    assert "DreamerV3 (unsafe) seed 0" in text and "21" in text
+    assert "OSRP" in text and "12" in text and "7.03 to 17" in text
+    browser.move(1, 1)
+    assert browser.run(f"getComputedStyle({tip}).visibility") == "hidden"
+    browser.run(f"{chart}.focus()")
+    browser.press("ArrowLeft")
+    assert browser.run(f"{tip}.innerText").startswith("2k simulator steps")
