@@ -8,7 +8,7 @@ The methods are this suite's; where the paper has others, or other settings, doc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -30,6 +30,7 @@ VISION = tuple(
 )
 VECTOR = (("SafetyPointGoal1-v0", "coordinates"), ("SafetyCarGoal1-v0", "coordinates"))
 NORMALISED = ("normalised_return", "normalised_cost", "normalised_cost_rate")
+INSTEAD = ("lidar", "coordinates", "default")  # what a model-free method sees on a task where it cannot see what the others see
 EMPTY, FEW, FULL = "empty", f"fewer than {MIN_RUNS} seeds", "complete"
 
 
@@ -49,17 +50,38 @@ CURVES = (
 )
 
 
+def observed(runs: pd.DataFrame, tasks: Sequence[tuple[str, str]]) -> pd.Series:
+    """The observation of the panel that each run stands in, by the index of `runs`: its own, but for model-free methods.
+
+    Those have no cameras: on a task of `tasks` that one was not run on with the panel's observation, the first of INSTEAD that it was
+    run with takes its place. `panels` tells which.
+    """
+    shown = runs["obs"].copy()
+    evaluated = runs[(runs["eval_episodes"] > 0) & (runs["status"] != DUPLICATE) & runs["label"].isin(MODEL_FREE)]
+    for (task, label), mine in evaluated.groupby(["task", "label"]):
+        there = set(mine["obs"])
+        for obs in (obs for name, obs in tasks if name == task and obs not in there):
+            instead = next((other for other in INSTEAD if other in there), None)
+            shown[(runs["task"] == task) & (runs["label"] == label) & (runs["obs"] == instead)] = obs
+    return shown
+
+
 def panels(results: Results) -> pd.DataFrame:
-    """What stands in every panel: `figure`, `task`, `obs`, `method`, `seeds` (with evaluations), `state` (EMPTY, FEW or FULL)."""
+    """What stands in every panel: `figure`, `task`, `obs`, `method`, `seeds` (with evaluations), `seen`, `state` (EMPTY, FEW or FULL).
+
+    `seen` is the observation of the method's runs where it is not the panel's.
+    """
     runs = results.runs[(results.runs["eval_episodes"] > 0) & (results.runs["status"] != DUPLICATE)]
-    seeds = runs.groupby(["task", "obs", "label"])["seed"].nunique()
     rows = []
     for figure in CURVES:
+        shown = runs.assign(panel=observed(runs, figure.tasks))
         for task, obs in figure.tasks:
             for method in figure.methods:
-                count = int(seeds.get((task, obs, method), 0))
-                rows.append((figure.name, task, obs, method, count, EMPTY if not count else FEW if count < MIN_RUNS else FULL))
-    return pd.DataFrame(rows, columns=["figure", "task", "obs", "method", "seeds", "state"])
+                mine = shown[(shown["task"] == task) & (shown["panel"] == obs) & (shown["label"] == method)]
+                count, seen = mine["seed"].nunique(), ", ".join(sorted(set(mine["obs"]) - {obs}))
+                state = EMPTY if not count else FEW if count < MIN_RUNS else FULL
+                rows.append((figure.name, task, obs, method, count, seen, state))
+    return pd.DataFrame(rows, columns=["figure", "task", "obs", "method", "seeds", "seen", "state"])
 
 
 def pictures(results: Results, scores: pd.DataFrame, config: GalleryConfig | None = None) -> Iterator[Picture]:
@@ -73,9 +95,11 @@ def pictures(results: Results, scores: pd.DataFrame, config: GalleryConfig | Non
         if not there:
             yield Picture(figure.name, gallery.CURVES, figure.title, caption, None)
             continue
-        drawn = grid(results, figure.tasks, there, GridConfig(panel_height=1.0))
+        placed = results._replace(runs=results.runs.assign(obs=observed(results.runs, figure.tasks)))
+        drawn = grid(placed, figure.tasks, there, GridConfig(panel_height=1.0))
         yield Picture(figure.name, gallery.CURVES, figure.title, caption, drawn)
-    yield _normalised(scores, config)
+    shown = results.runs.set_index("run").assign(obs=observed(results.runs, VISION).to_numpy())["obs"]
+    yield _normalised(scores.assign(obs=scores["run"].map(shown)), config)
     yield _ablation(scores)
 
 
@@ -88,7 +112,9 @@ def describe(mine: pd.DataFrame) -> str:
         if there.empty:
             lines.append(f"{name}: empty, no evaluated run of {len(rows)} methods.")
             continue
-        text = ", ".join(f"{style.method_label(r.method)} {r.seeds}" for r in there.itertuples())
+        text = ", ".join(
+            f"{style.method_label(r.method)} {r.seeds}{f' (from {r.seen})' if r.seen else ''}" for r in there.itertuples()
+        )
         lacking = [style.method_label(method) for method in rows.loc[rows["seeds"] == 0, "method"]]
         lines.append(f"{name}: seeds {text}" + (f"; empty: {', '.join(lacking)}." if lacking else "."))
     return " ".join(lines)
@@ -130,8 +156,9 @@ def panels_markdown(listed: pd.DataFrame) -> str:
         head = ["Task", *(style.method_label(method) for method in figure.methods)]
         lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
         for task, obs in figure.tasks:
-            row = mine[(mine["task"] == task) & (mine["obs"] == obs)].set_index("method")["seeds"]
-            lines.append("| " + " | ".join([style.task_label(task, obs), *(str(row[m] or "–") for m in figure.methods)]) + " |")
+            row = mine[(mine["task"] == task) & (mine["obs"] == obs)].set_index("method")
+            cells = [f"{row.at[m, 'seeds']} {row.at[m, 'seen']}".strip() if row.at[m, "seeds"] else "–" for m in figure.methods]
+            lines.append("| " + " | ".join([style.task_label(task, obs), *cells]) + " |")
         parts.append(f"## {figure.title}\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
 

@@ -275,8 +275,8 @@ def test_gallery_of_runs_without_evaluations(tmp_path):
 def test_paper_counts_seeds_and_names_empty_panels():
     results = made(["osrp", "osrp_lag", "lambda"], [POINT, ("SafetyPointGoal2-v0", "vision")], seeds=2)
     listed = paper.panels(results).set_index(["figure", "task", "obs", "method"])
-    assert listed.loc[("vision-model-based", *POINT, "lambda")].tolist() == [2, paper.FEW]
-    assert listed.loc[("vision-model-based", *CAR, "lambda")].tolist() == [0, paper.EMPTY]
+    assert listed.loc[("vision-model-based", *POINT, "lambda")].tolist() == [2, "", paper.FEW]
+    assert listed.loc[("vision-model-based", *CAR, "lambda")].tolist() == [0, "", paper.EMPTY]
     assert len(listed) == 5 * 6 + 5 * 11 + 2 * 13
     pictures = {picture.name: picture for picture in paper.pictures(results, metrics.scores(results), FEW)}
     assert pictures["vector"].figure is None
@@ -285,6 +285,19 @@ def test_paper_counts_seeds_and_names_empty_panels():
     assert len(pictures["vision-model-based"].figure.axes) == 10  # five tasks, drawn or empty
     assert "| CarGoal1 (vision) | – |" in paper.panels_markdown(paper.panels(results))
     assert inside(pictures["vision-model-based"].figure) == []
+
+
+def test_model_free_methods_stand_beside_vision_with_what_they_see():
+    results = made(["osrp"], [POINT], seeds=1)
+    blind = made(["ppo_lag", "lambda"], [(POINT[0], "lidar")], seeds=3)
+    both = Results(*(pd.concat(frames, ignore_index=True) for frames in zip(results, blind)))
+    listed = paper.panels(both).set_index(["figure", "task", "obs", "method"])
+    assert listed.loc[("vision-model-free", *POINT, "ppo_lag")].tolist() == [3, "lidar", paper.FULL]
+    assert listed.loc[("vision-model-based", *POINT, "lambda")].tolist() == [0, "", paper.EMPTY]  # it has eyes: no stand-in
+    pictures = {picture.name: picture for picture in paper.pictures(both, metrics.scores(both), FEW)}
+    assert "OSRP 1, PPO-Lag 3 (from lidar)" in pictures["vision-model-free"].caption
+    assert len([line for line in pictures["vision-model-free"].figure.axes[0].lines if line.get_gid() == "mean"]) == 1
+    assert "| PointGoal1 (vision) | 1 | – | – | – | 3 lidar |" in paper.panels_markdown(paper.panels(both))
 
 
 def test_everything_by_name():
