@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks.exits import BAD_INPUT, FAILED
 from benchmarks.signals import EXIT_STOPPED
 from benchmarks.sweep import attempts
 from benchmarks.sweep.logs import tail
 from benchmarks.sweep.members import LOG_FILE, member
 from slurm.executor import Ended, Executor, Job
 
-FAILED, BAD_INPUT = 1, 2  # exit statuses of the command line; after bad input the same again will not help
 LOG_LINES = 15
 STOP_SECONDS = 0.5  # how often `stop` is asked while waiting for the next poll
 

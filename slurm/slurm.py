@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.exits import FAILED
 from benchmarks.spec import BadInput
 from benchmarks.sweep import attempts
 from benchmarks.sweep.logs import tail
 from benchmarks.sweep.members import member
 from slurm.cluster import Cluster, Entry, Request, Unreachable
-from slurm.drive import FAILED, Retries
+from slurm.drive import Retries
 from slurm.executor import Ended, Job
 from slurm.profile import Profile
 from slurm.supervise import Order

@@ -22,11 +22,12 @@ from typing import NamedTuple
 
 from submitit.helpers import DelayedSubmission
 
+from benchmarks.exits import BAD_INPUT, FAILED
 from benchmarks.signals import EXIT_STOPPED
 from benchmarks.sweep import attempts
 from benchmarks.sweep.members import member
 from slurm import child
-from slurm.drive import BAD_INPUT, FAILED, Retries
+from slurm.drive import Retries
 
 POLL_SECONDS = 0.5  # how often the child is looked at
 LOOK_SECONDS = 5.0  # how often the folder is

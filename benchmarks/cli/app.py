@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from benchmarks.allocator import keep_memory
+from benchmarks.exits import explained
 from benchmarks.signals import EXIT_STOPPED
-from benchmarks.spec import BadInput, RunFailed, choose
+from benchmarks.spec import choose
 
 COMMANDS = {
     "train": "train a method on a task; the same command again continues it",
@@ -66,16 +67,14 @@ def main(args: Sequence[str] | None = None) -> int:
     if not args or args[0] in ("-h", "--help"):
         print(usage())
         return 0 if args else 2
-    try:
+
+    def command() -> int:
         name = choose("command", args[0], COMMANDS)
         keep_memory()
         return importlib.import_module(ELSEWHERE.get(name, f"benchmarks.cli.{name}")).main(args[1:])
-    except BadInput as error:
-        print(f"{PROG}: error: {error}", file=sys.stderr)
-        return 2
-    except RunFailed as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        return 1
+
+    try:
+        return explained(PROG, command)
     except KeyboardInterrupt:
         print(f"{PROG}: interrupted", file=sys.stderr)
         return 130

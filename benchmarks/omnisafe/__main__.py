@@ -21,11 +21,12 @@ import_safety_gymnasium()  # with the patch that Python 3.11 needs, before OmniS
 
 from benchmarks.envs import EnvContractError, MissingGLError, make_env  # noqa: E402
 from benchmarks.envs.make import MakeEnv  # noqa: E402
+from benchmarks.exits import explained  # noqa: E402
 from benchmarks.methods import method  # noqa: E402
 from benchmarks.omnisafe import presets  # noqa: E402
 from benchmarks.progress import reporter  # noqa: E402
 from benchmarks.signals import EXIT_STOPPED, OnSignal, let_through  # noqa: E402
-from benchmarks.spec import BadInput, RunFailed, RunSpec, from_dict  # noqa: E402
+from benchmarks.spec import BadInput, RunSpec, from_dict  # noqa: E402
 from benchmarks.tasks import get_task  # noqa: E402
 
 PROG = "safedreamer"
@@ -66,7 +67,8 @@ def main() -> int:
     """Do what stdin says."""
     order = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-    try:
+
+    def command() -> int:
         spec = from_dict(order["spec"], method(order["spec"]["method"]).config_type)
         out = Path(sys.argv[1])
         if order["do"] == "train":
@@ -75,12 +77,9 @@ def main() -> int:
 
         let_through()
         return evaluate_run(spec, out, environment(spec), **order["options"])
-    except BadInput as error:
-        print(f"{PROG}: error: {error}", file=sys.stderr)
-        return 2
-    except RunFailed as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        return 1
+
+    try:
+        return explained(PROG, command)
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "omnisafe"):
             raise

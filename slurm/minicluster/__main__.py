@@ -12,7 +12,8 @@ from pathlib import Path
 import tyro
 
 from benchmarks.cli.common import parse
-from benchmarks.spec import BadInput, RunFailed, choose
+from benchmarks.exits import explained
+from benchmarks.spec import BadInput, choose
 from slurm.minicluster.cluster import MiniCluster, temporary
 from slurm.minicluster.settings import Settings
 
@@ -53,14 +54,7 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"{__doc__}\n\nEach has --help.")
         return 0 if arguments else 2
-    try:
-        return commands[choose("command", arguments[0], commands)](arguments[1:])
-    except BadInput as error:
-        print(f"{PROG}: error: {error}", file=sys.stderr)
-        return 2
-    except RunFailed as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        return 1
+    return explained(PROG, lambda: commands[choose("command", arguments[0], commands)](arguments[1:]))
 
 
 def up(arguments: list[str]) -> int:
