@@ -7,7 +7,6 @@ those of the processor (one thread does all the work) hardly depend on what else
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import json
@@ -52,7 +51,9 @@ class Overhead:
 def spec_of(chosen: Overhead) -> RunSpec:
     """The run, without evaluations."""
     preset = settings(chosen.method, "lidar", "release", task=chosen.task)
-    changes = {"algo_cfgs__steps_per_epoch": chosen.steps_per_epoch}
+    changes: dict[str, object] = {"algo_cfgs__steps_per_epoch": chosen.steps_per_epoch}
+    if hasattr(preset.agent.algo_cfgs, "kl_early_stop"):
+        changes["algo_cfgs__kl_early_stop"] = False  # it would give the two different numbers of updates
     if ALGORITHMS[chosen.method].family == "off-policy":
         changes["algo_cfgs__start_learning_steps"] = chosen.start_learning_steps
     loop = dataclasses.replace(preset.loop, eval_episodes=0)
@@ -77,6 +78,8 @@ def by_omnisafe(chosen: Overhead) -> tuple[float, float]:
     spec, row = spec_of(chosen), ALGORITHMS[chosen.method]
     algo: dict[str, object] = {"steps_per_epoch": chosen.steps_per_epoch}
     train: dict[str, object] = {"total_steps": chosen.steps, "torch_threads": spec.agent.train_cfgs.torch_threads}
+    if hasattr(spec.agent.algo_cfgs, "kl_early_stop"):
+        algo["kl_early_stop"] = False
     if row.family == "off-policy":
         algo["start_learning_steps"] = chosen.start_learning_steps
         train["eval_episodes"] = 0
@@ -84,8 +87,7 @@ def by_omnisafe(chosen: Overhead) -> tuple[float, float]:
         os.chdir(folder)
         agent = omnisafe.Agent(row.omnisafe, chosen.task, custom_cfgs={"train_cfgs": train, "algo_cfgs": algo})
         clock = Clock()
-        with contextlib.redirect_stdout(sys.stderr):
-            agent.agent.learn()
+        agent.agent.learn()
         return clock()
 
 
@@ -121,7 +123,7 @@ def main(chosen: Overhead) -> int:
     for pair in range(chosen.pairs):
         for who in sorted(found, reverse=bool(pair % 2)):
             command = [sys.executable, "-m", "benchmarks.perf.omnisafe", *sys.argv[1:], "--only", who]
-            printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             found[who].append(json.loads(printed.splitlines()[-1])["seconds"])
         print("  ".join(f"{who} {rows[-1][0]:.1f} s, processor {rows[-1][1]:.1f} s" for who, rows in found.items()), flush=True)
     overhead = {
