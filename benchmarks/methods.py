@@ -44,15 +44,14 @@ class Method:
     presets: tuple[str, ...]
     engine: Engine
     action_repeat: int | None  # of the release; None: the task decides
-    load_config_type: Callable[[], type]
+    load_config_type: Callable[[str], type]  # for an observation
     make_settings: Callable[[str, str, float, str], Settings]
     make_agent: Callable[[Any, EnvSpec], Agent] | None = None  # in the engine "jax"
 
-    @property
-    def config_type(self) -> type:
-        """Of the agent's settings. Raises BadInput where what defines it is not installed."""
+    def config_type(self, obs: str) -> type:
+        """Of the agent's settings with an observation. Raises BadInput where what defines it is not installed."""
         try:
-            return self.load_config_type()
+            return self.load_config_type(obs)
         except ValueError as error:
             raise BadInput(str(error)) from error
 
@@ -105,9 +104,10 @@ def _make_safedreamer(config: Any, env: EnvSpec) -> Agent:
     return SafeDreamer(config, env)
 
 
-def _safedreamer_config_type() -> type:
+def _safedreamer_config_type(obs: str) -> type:
     from agents.safedreamer.config import SafeDreamerConfig
 
+    del obs
     return SafeDreamerConfig
 
 
@@ -142,8 +142,8 @@ def _safedreamer(name: str) -> Method:
 
 def _omnisafe(row: omnisafe.Algorithm) -> Method:
     def make_settings(obs: str, preset: str, hazard_radius: float, task: str) -> Settings:
-        del obs, hazard_radius
-        return Settings(*omnisafe_presets.settings(row.name, preset, task))
+        del hazard_radius
+        return Settings(*omnisafe_presets.settings(row.name, preset, task, obs))
 
     return Method(
         name=row.name,
@@ -153,14 +153,19 @@ def _omnisafe(row: omnisafe.Algorithm) -> Method:
         constrains=row.constrains,
         paper=row.paper,
         exact_resume=row.exact_resume,
-        observations=("coordinates", "lidar", "default"),
+        observations=OBSERVATIONS if row.family == "on-policy" else ("coordinates", "lidar", "default"),
         presets=("release", "matched", "cpu", "debug"),
         engine="torch",
         action_repeat=None if row.family == "model-based" else 1,
-        load_config_type=lambda: omnisafe_presets.config_type(row.name),
+        load_config_type=lambda obs: omnisafe_presets.config_type(row.name, obs),
         make_settings=make_settings,
     )
 
+
+_NO_PICTURES = {  # kind of method -> why
+    "off-policy": "OmniSafe's replay holds every observation twice as float32, 1.2 MB a step with three frames of two cameras",
+    "model-based": "its networks predict the next observation itself, which is for low-dimensional states only",
+}
 
 METHODS: dict[str, Method] = {name: _safedreamer(name) for name in _SAFEDREAMER}
 METHODS |= {name: _omnisafe(row) for name, row in omnisafe.ALGORITHMS.items()}
@@ -182,6 +187,11 @@ def settings(name: str, obs: str, preset: str, hazard_radius: float = 0.2, task:
     published coordinates tasks. `task` matters to baselines that have settings for single tasks.
     """
     chosen = method(name)
+    if obs == "vision" and obs not in chosen.observations:
+        raise BadInput(
+            f"{name} takes no pictures: {_NO_PICTURES[chosen.kind]}. OmniSafe's on-policy methods take them (ppo_lag, cpo, ...); or choose "
+            "--obs lidar or coordinates"
+        )
     choose(f"observation of {name}", obs, chosen.observations)
     if preset == "matched" and preset not in chosen.presets:
         raise BadInput(

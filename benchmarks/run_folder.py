@@ -111,7 +111,7 @@ def load_spec(folder: Path) -> RunSpec:
     from benchmarks.methods import method
 
     data = read_spec(folder)["spec"]
-    return from_dict(data, method(data["method"]).config_type)
+    return from_dict(data, method(data["method"]).config_type(data["obs"]))
 
 
 def newest(folder: Path) -> Saved:

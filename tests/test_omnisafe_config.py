@@ -49,7 +49,7 @@ def test_the_table_names_all_that_the_package_has():
 def test_every_preset_is_a_run_that_is_accepted_and_survives_its_file(name: str, preset: str):
     spec = spec_of(name, preset)
     check_spec(spec)
-    again = from_dict(to_dict(spec), METHODS[name].config_type)
+    again = from_dict(to_dict(spec), METHODS[name].config_type(spec.obs))
     assert again == spec
     assert again.run_id == spec.run_id
 
@@ -228,15 +228,15 @@ def test_names_of_theirs_and_offline_ones_are_answered():
 
 def test_without_the_package_methods_are_listed_and_training_says_what_to_run(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(configs.importlib.util, "find_spec", lambda _: None)
-    for cached in (configs._yaml, configs._schema, configs.config_type):
+    for cached in (configs._yaml, configs._schema, configs.config_type, configs.vision_config_type):
         cached.cache_clear()
     try:
         with pytest.raises(BadInput, match="make omnisafe"):
             read(["--method", "cpo"])
         with pytest.raises(BadInput, match="make omnisafe"):
-            _ = METHODS["cpo"].config_type
+            _ = METHODS["cpo"].config_type("lidar")
     finally:
-        for cached in (configs._yaml, configs._schema, configs.config_type):
+        for cached in (configs._yaml, configs._schema, configs.config_type, configs.vision_config_type):
             cached.cache_clear()
 
 

@@ -25,7 +25,7 @@ def spec_of(method: str = "osrp_lag", obs: str = "coordinates", preset: str = "d
 @pytest.mark.parametrize("method", OURS)
 def test_every_preset_survives_spec_json(method, obs, preset):
     spec = spec_of(method, obs, preset)
-    again = from_dict(to_dict(spec), METHODS[method].config_type)
+    again = from_dict(to_dict(spec), METHODS[method].config_type(spec.obs))
     assert again == spec
     assert again.run_id == spec.run_id
 
@@ -59,7 +59,7 @@ def test_settings_of_another_version_are_refused_by_name():
     data = to_dict(spec_of())
     data["loop"]["old_setting"] = data["loop"].pop("prefill")
     with pytest.raises(BadInput, match=r"unknown settings \['loop.old_setting'\] and lacks \['loop.prefill'\]"):
-        from_dict(data, METHODS["osrp_lag"].config_type)
+        from_dict(data, METHODS["osrp_lag"].config_type("vision"))
 
 
 def before(spec: RunSpec) -> dict:
@@ -72,14 +72,14 @@ def before(spec: RunSpec) -> dict:
 
 def test_specs_from_before_a_setting_mean_what_was_done_then():
     spec = spec_of("bsrp_lag")
-    assert from_dict(before(spec), METHODS["bsrp_lag"].config_type) == spec
+    assert from_dict(before(spec), METHODS["bsrp_lag"].config_type("vision")) == spec
     assert diff(before(spec), spec) == {}
     assert "agent.augmented.driven_by" not in spec.identity()  # so the run id is the one that was hashed without it
     other = dataclasses.replace(spec.agent, augmented=dataclasses.replace(spec.agent.augmented, driven_by="episode"))
     changed = dataclasses.replace(spec, agent=other)
     assert changed.run_id != spec.run_id
     assert diff(before(spec), changed) == {"agent.augmented.driven_by": ("imagined", "episode")}
-    assert from_dict(to_dict(changed), METHODS["bsrp_lag"].config_type) == changed
+    assert from_dict(to_dict(changed), METHODS["bsrp_lag"].config_type("vision")) == changed
 
 
 def test_a_run_from_before_a_setting_loads_and_continues(tmp_path):

@@ -4,6 +4,8 @@ OmniSafe looks environments up by name, wraps them, and makes a second one for i
 evaluation is the caller's. Ended episodes are followed by the next one within `step`, as OmniSafe's adapters expect of several
 environments, except for the model-based family, which resets by itself.
 
+Pictures stay here, in `Frames`; OmniSafe gets tickets for them.
+
 Shapes: E environments. OmniSafe drops E where it is 1, and so does what this hands out.
 """
 
@@ -17,6 +19,7 @@ import torch
 from gymnasium.spaces import Box
 from omnisafe.envs import core
 
+from baselines.omnisafe.frames import Frames
 from baselines.omnisafe.interface import Envs
 
 ENV_ID = "suite"
@@ -28,13 +31,13 @@ class SuiteCMDP(core.CMDP):
     _support_envs: ClassVar[list[str]] = [ENV_ID]
     need_time_limit_wrapper = False  # theirs would overwrite true ends, and is 1000 steps long for some algorithms
     need_auto_reset_wrapper = False  # theirs is for one environment only
-    _waiting: ClassVar[tuple[Envs, bool] | None] = None
+    _waiting: ClassVar[tuple[Envs, bool, Frames | None] | None] = None
 
     def __init__(self, env_id: str, num_envs: int = 1, device: Any = "cpu", **kwargs: Any) -> None:
         del kwargs  # cameras and render modes of OmniSafe's evaluation
         super().__init__(env_id)
         waiting, SuiteCMDP._waiting = SuiteCMDP._waiting, None
-        self._envs, self._autoreset = waiting if waiting is not None else (None, False)
+        self._envs, self._autoreset, self._frames = waiting if waiting is not None else (None, False, None)
         self._dims = SuiteCMDP._sizes
         self._num_envs = num_envs
         self._device = torch.device(device)
@@ -47,9 +50,10 @@ class SuiteCMDP(core.CMDP):
     _sizes: ClassVar[tuple[int, int]] = (0, 0)
 
     @classmethod
-    def install(cls, envs: Envs, autoreset: bool) -> None:
-        """The next one that OmniSafe makes stands for `envs`; those after it are inert."""
-        cls._waiting, cls._sizes = (envs, autoreset), (envs.obs_dim, envs.action_dim)
+    def install(cls, envs: Envs, autoreset: bool, frames: Frames | None = None) -> None:
+        """The next one that OmniSafe makes stands for `envs`; those after it are inert. `frames` keeps pictures."""
+        cls._waiting = (envs, autoreset, frames)
+        cls._sizes = (envs.obs_dim if frames is None else frames.stack, envs.action_dim)
         if ENV_ID not in core.support_envs():
             core.env_register(cls)
 
@@ -61,8 +65,12 @@ class SuiteCMDP(core.CMDP):
         stale = ~self._envs.fresh
         if stale.any():
             self._envs.begin(stale, ended=not self.cutting)
+        obs = self._envs.observation()
+        if self._frames is not None and self.cutting:
+            self._frames.clear()
+            stale = np.ones_like(stale)
         self.cutting = False
-        return self._one(self._envs.observation()), {}
+        return self._one(self._first(stale, obs)), {}
 
     def step(
         self, action: torch.Tensor
@@ -72,13 +80,23 @@ class SuiteCMDP(core.CMDP):
         rows = self._envs.step(action.detach().cpu().numpy().reshape(self._num_envs, -1))
         info: dict[str, Any] = {}
         obs, ended = rows.obs, rows.terminated | rows.truncated
+        if self._frames is not None:
+            self._frames.push(obs, ended)
+            obs = self._frames.tickets()
         if self._autoreset and ended.any():
-            info["final_observation"] = self._one(rows.obs)
+            info["final_observation"] = self._one(obs)
             if self._num_envs > 1:
                 info["_final_observation"] = torch.as_tensor(ended, device=self._device)
-            obs = self._envs.begin(ended, ended=True)
+            obs = self._first(ended, self._envs.begin(ended, ended=True))
         terminated, truncated = self._one(rows.terminated), self._one(rows.truncated)
         return self._one(obs), self._one(rows.reward), self._one(rows.cost), terminated, truncated, info
+
+    def _first(self, which: np.ndarray, obs: np.ndarray) -> np.ndarray:
+        """What OmniSafe sees of observations [E, D], which are first ones of episodes where marked."""
+        if self._frames is None:
+            return obs
+        self._frames.begin(which, obs)
+        return self._frames.tickets()
 
     def _one(self, array: np.ndarray) -> torch.Tensor:
         """On the device, without E where that is 1."""

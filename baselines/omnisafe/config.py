@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from baselines.omnisafe.algorithms import ALGORITHMS, LAGRANGE, Algorithm
+from baselines.omnisafe.vision import VisionConfig
 
 MISSING = "OmniSafe is not installed: run `make omnisafe`"
 
@@ -99,6 +100,19 @@ def config_type(algorithm: str) -> type:
     return _dataclass(f"{ALGORITHMS[algorithm].omnisafe}Config", _nest(_schema(algorithm)))
 
 
+@functools.cache
+def vision_config_type(algorithm: str) -> type:
+    """The dataclass of its settings on pictures: the same, and those of an encoder."""
+    plain = config_type(algorithm)
+    fields = [(field.name, field.type, dataclasses.field(default=field.default)) for field in dataclasses.fields(plain)]
+    section = ("vision", VisionConfig, dataclasses.field(default=VisionConfig()))
+    made = dataclasses.make_dataclass(
+        f"{plain.__name__}Vision", [*fields, section], frozen=True, namespace={"__module__": __name__}
+    )
+    made.__doc__ = plain.__doc__
+    return made
+
+
 def _dataclass(name: str, tree: Mapping[str, Any]) -> type:
     fields = []
     for key, value in tree.items():
@@ -120,14 +134,19 @@ def _type_of(value: Any) -> Any:
     return type(value)
 
 
-def defaults(algorithm: str, task: str = "") -> Any:
-    """OmniSafe's settings for a task, its block for that task included."""
+def defaults(algorithm: str, task: str = "", vision: bool = False) -> Any:
+    """OmniSafe's settings for a task, its block for that task included; with `vision` also those of an encoder.
+
+    Tickets of frames are no quantities, so that there is nothing to normalise on pictures.
+    """
     row = ALGORITHMS[algorithm]
     flat = _schema(algorithm)
     block = {k: v for k, v in _flatten(_yaml(algorithm).get(task, {})) if k not in DEAD}
     changes = {k: float(v) if k in AMOUNTS else v for k, v in block.items() if k in flat}
     if limits := [block[name] for name in row.limit if name in block]:
         changes["cost_limit"] = float(limits[0])
+    if vision:
+        return _build(vision_config_type(algorithm), _nest(flat | changes | {"algo_cfgs.obs_normalize": False}))
     return _build(config_type(algorithm), _nest(flat | changes))
 
 
@@ -174,7 +193,7 @@ def to_omnisafe(
     """
     row = ALGORITHMS[algorithm]
     base = dict(_flatten(_yaml(algorithm)["defaults"]))
-    chosen = dict(_flatten(dataclasses.asdict(config)))
+    chosen = {name: value for name, value in _flatten(dataclasses.asdict(config)) if not name.startswith("vision.")}
     limit = chosen.pop("cost_limit", None)
     flat = base | chosen | dict.fromkeys(row.limit, limit)
     flat |= {"seed": seed, "env_cfgs": {}, "train_cfgs.device": device_name(chosen["train_cfgs.device"])}

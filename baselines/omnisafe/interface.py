@@ -1,6 +1,6 @@
 """What this package asks of environments. Imports neither torch nor OmniSafe, so that any process can offer them.
 
-Shapes: E environments; D observation, A action dimensions.
+Shapes: E environments; D observation, A action dimensions. A picture is a uint8 vector of H * W * C values.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 class Rows(NamedTuple):
     """One step of all environments."""
 
-    obs: np.ndarray  # float32 [E, D], the last one of an episode where it ended
+    obs: np.ndarray  # float32 or uint8 [E, D], the last one of an episode where it ended
     reward: np.ndarray  # float32 [E]
     cost: np.ndarray  # float32 [E]
     terminated: np.ndarray  # bool [E]
@@ -26,6 +26,7 @@ class Envs(Protocol):
     num_envs: int
     obs_dim: int
     action_dim: int
+    frame: tuple[int, int, int] | None  # height, width and channels (those of all cameras) where observations are pictures
     episode_steps: int  # actions of a full episode
     fresh: np.ndarray  # bool [E], in an episode in which nothing was done yet
 

@@ -10,6 +10,7 @@ Departs from OmniSafe 0.5.0: no files, no evaluation of its own, episodes seeded
 from __future__ import annotations
 
 import abc
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -23,9 +24,12 @@ from baselines.omnisafe import config as configs
 from baselines.omnisafe import state as states
 from baselines.omnisafe.algorithms import ALGORITHMS, SINGLE_ENV, Algorithm
 from baselines.omnisafe.cmdp import ENV_ID, SuiteCMDP
+from baselines.omnisafe.encoder import encoding
+from baselines.omnisafe.frames import Frames
 from baselines.omnisafe.interface import Envs
 from baselines.omnisafe.quiet import EpochLogger, quiet, settle_process
 from baselines.omnisafe.state import Tree
+from baselines.omnisafe.vision import VisionConfig
 
 Row: TypeAlias = dict[str, float]
 _CLOCKS = ("Time/Total", "Time/FPS", "Time/Epoch")
@@ -62,16 +66,31 @@ class Learner(abc.ABC):
         if device != "cpu" and not torch.cuda.is_available():
             raise ValueError(f"train_cfgs.device={device}: this installation of torch sees no GPU")
         settle_process(device, self.cfgs.train_cfgs.torch_threads)
-        SuiteCMDP.install(envs, autoreset=self.row.family != "model-based")
+        self.frames, encoders = self._eyes(getattr(setup.config, "vision", None), device)
+        SuiteCMDP.install(envs, autoreset=self.row.family != "model-based", frames=self.frames)
         try:
             check_all_configs(self.cfgs, self.row.family)
-            with quiet(on_work):
+            with quiet(on_work), encoders:
                 self.algo: Any = registry.get(self.row.omnisafe)(env_id=ENV_ID, cfgs=self.cfgs)
         except AssertionError as error:
             raise ValueError(f"OmniSafe refuses the settings: {error}") from error
+        if self.frames is not None:  # OmniSafe switches it off, and torch's own convolutions are many times slower
+            torch.backends.cudnn.enabled = torch.backends.cudnn.deterministic = True
         self.logger: EpochLogger = self.algo._logger
         self.epoch = 0
         self.steps_per_epoch = int(self.cfgs.algo_cfgs.steps_per_epoch)
+
+    def _eyes(self, config: VisionConfig | None, device: str) -> tuple[Frames | None, contextlib.AbstractContextManager[None]]:
+        """Where the frames of an epoch are kept, and the context in which networks get encoders; neither for vectors."""
+        frame = self.envs.frame
+        if (frame is None) != (config is None):
+            raise ValueError("OmniSafe's networks take vectors, and only --obs vision of its on-policy family has an encoder")
+        if frame is None or config is None:
+            return None, contextlib.nullcontext()
+        steps = int(self.cfgs.algo_cfgs.steps_per_epoch)
+        config.pictures(*frame[:2])
+        frames = Frames(frame, config.frame_stack, steps, self.envs.num_envs, torch.device(device))
+        return frames, encoding(config, frame, frames)
 
     @property
     def cmdp(self) -> SuiteCMDP:

@@ -1,6 +1,8 @@
 """The policy of a learner in evaluation: reads networks, statistics and planners, and leaves them as they were.
 
-Shapes: E environments; D observation, A action dimensions.
+On pictures it keeps the last frames of each episode itself, [E, K, D]; a stack begins full of its first frame.
+
+Shapes: E environments; D observation, A action dimensions; K frames in a stack.
 """
 
 # pyright: reportMissingImports=false
@@ -28,12 +30,26 @@ class Policy:
         self._normalizer: Normalizer | None = None
         if learner.cfgs.algo_cfgs.obs_normalize:
             self._normalizer = learner.algo._env.save()["obs_normalizer"]
+        self._stacks: np.ndarray | None = None
 
     def begin(self, num_envs: int) -> None:
         """New episodes in all of `num_envs` environments."""
+        self._stacks = None
 
     def act(self, obs: np.ndarray, deterministic: bool) -> np.ndarray:
         """Actions [E, A] for observations [E, D]."""
+        frames = self.learner.frames
+        if frames is None:
+            return self._act(obs, deterministic)
+        newest = obs[:, None]
+        if self._stacks is None:
+            self._stacks = np.repeat(newest, frames.stack, axis=1)
+        else:
+            self._stacks = np.concatenate([self._stacks[:, 1:], newest], axis=1)
+        with frames.showing(self._stacks) as tickets:
+            return self._act(tickets, deterministic)
+
+    def _act(self, obs: np.ndarray, deterministic: bool) -> np.ndarray:
         with torch.no_grad():
             seen = self._seen(torch.as_tensor(obs, dtype=torch.float32, device=self._device))
             return self._actions(seen, deterministic).cpu().numpy().astype(np.float32)
@@ -56,6 +72,7 @@ class BudgetPolicy(Policy):
     """Sees what is left of the episode's safety budget (Saute, Simmer)."""
 
     def begin(self, num_envs: int) -> None:
+        super().begin(num_envs)
         adapter = self._algo._env
         self._budget, self._gamma = adapter._safety_budget[:1], adapter._cfgs.algo_cfgs.saute_gamma
         start = adapter._rel_safety_budget[:1] if isinstance(adapter, SimmerAdapter) else torch.ones_like(self._budget)

@@ -21,9 +21,10 @@ def task_settings(method: str, task: str, obs: str, preset: str) -> Settings:
 
 
 def default_obs(name: str, task: Task) -> str:
-    """The published observation of a task, or the simulator's own for methods that do not see that."""
-    offered = find(name).observations
-    return task.default_obs if task.default_obs in offered else next(o for o in ("lidar", "default") if o in task.observations)
+    """The published observation of a task; for OmniSafe's methods the simulator's own vector, of which its published results are."""
+    if find(name).engine == "jax" or task.default_obs != "vision":
+        return task.default_obs
+    return next(o for o in ("lidar", "default") if o in task.observations)
 
 
 @functools.cache

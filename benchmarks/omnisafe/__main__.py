@@ -69,7 +69,7 @@ def main() -> int:
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
 
     def command() -> int:
-        spec = from_dict(order["spec"], method(order["spec"]["method"]).config_type)
+        spec = from_dict(order["spec"], method(order["spec"]["method"]).config_type(order["spec"]["obs"]))
         out = Path(sys.argv[1])
         if order["do"] == "train":
             return train(spec, out, order["report_seconds"], order["options"])

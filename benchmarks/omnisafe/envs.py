@@ -20,17 +20,34 @@ from benchmarks.episodes import Episode, Tally
 from benchmarks.spec import BadInput, RunFailed
 
 
+def frame_of(spec: EnvSpec) -> tuple[int, int, int] | None:
+    """Height, width and channels of one picture with all cameras, None for vectors. Raises BadInput for what is neither."""
+    shapes = [array.shape for array in spec.obs.values()]
+    if all(len(shape) == 1 for shape in shapes):
+        return None
+    pictures = all(len(array.shape) == 3 and array.dtype == "uint8" for array in spec.obs.values())
+    if not pictures or len({shape[:2] for shape in shapes}) > 1:
+        raise BadInput(
+            f"OmniSafe's networks take vectors, and pictures of one size through an encoder; {', '.join(spec.obs)} of shapes {shapes} are "
+            "neither: choose --obs lidar or coordinates"
+        )
+    return shapes[0][0], shapes[0][1], sum(shape[2] for shape in shapes)
+
+
 def flat_size(spec: EnvSpec) -> int:
-    """D. Raises BadInput for observations that are no vectors."""
-    images = [key for key, array in spec.obs.items() if len(array.shape) != 1]
-    if images:
-        raise BadInput(f"OmniSafe's networks take vectors, and {', '.join(images)} is none: choose --obs lidar or coordinates")
-    return sum(array.shape[0] for array in spec.obs.values())
+    """D. Raises BadInput for observations that are neither vectors nor pictures of one size."""
+    frame = frame_of(spec)
+    return sum(array.shape[0] for array in spec.obs.values()) if frame is None else math.prod(frame)
 
 
 def flatten(obs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Observations [E, ...] as one vector [E, D] each, float32, in the order of their keys in the environment's specification."""
+    """Observations [E, ...] as one vector [E, D] each, in the order of their keys in the environment's specification.
+
+    Vectors are float32; pictures stay bytes, and have their cameras side by side in the channels of one.
+    """
     parts = list(obs.values())
+    if parts[0].ndim > 2:
+        return np.concatenate(parts, axis=-1).reshape(len(parts[0]), -1)
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1).astype(np.float32)
 
 
@@ -47,13 +64,14 @@ class EpisodeEnvs:
     ) -> None:
         spec = vector.spec
         self.num_envs, self.obs_dim, self.action_dim = vector.num_envs, flat_size(spec), spec.action_dim
+        self.frame = frame_of(spec)
         self.episode_steps = math.ceil(spec.episode_env_steps / spec.action_repeat)
         self.env_steps = 0  # of training, all environments together
         self.fresh = np.zeros(self.num_envs, bool)
         self._vector, self._env_steps_per_step = vector, env_steps_per_step
         self._on_episode, self._on_fault, self._on_step = on_episode, on_fault, on_step
         self._tally = Tally(self.num_envs)
-        self._obs = np.zeros((self.num_envs, self.obs_dim), np.float32)
+        self._obs = np.zeros((self.num_envs, self.obs_dim), np.float32 if self.frame is None else np.uint8)
         self._episode = np.zeros(self.num_envs, np.int64)
         self._over = np.ones(self.num_envs, bool)  # no episode runs
         self._replaced = np.zeros(self.num_envs, bool)  # the next episode has begun already, in place of a lost one

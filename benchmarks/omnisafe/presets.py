@@ -23,6 +23,17 @@ EVALUATE_ENV_STEPS = 100_000
 CPU_STEPS = MATCHED_STEPS = 1_000_000
 DEBUG_REPEAT = 5
 
+# On pictures OmniSafe has no settings. Release and matched keep those it has for vectors, with an encoder in front; cpu has a smaller
+# one and fewer passes over an epoch. Conjugate gradients differentiate twice and keep everything that they do so for, which no memory
+# holds for the 20000 stacks of an epoch: they estimate the curvature from every so-many-th row, OmniSafe's own setting for that.
+VISION = "vision"
+CURVATURE_ROWS = 1000
+CPU_UPDATE_ITERS = 10
+SMALL_ENCODER = {
+    "cpu": {"vision__channels": (16, 32, 32), "vision__features": 128},
+    "debug": {"vision__channels": (8, 8), "vision__kernels": (8, 4), "vision__strides": (4, 2), "vision__features": 16},
+}
+
 # Settings of ours that OmniSafe has its own for, or that mean nothing to it -> where to look instead.
 ELSEWHERE = {
     "loop.prefill": "algo_cfgs.start_learning_steps",
@@ -45,9 +56,9 @@ class Preset(NamedTuple):
     agent: Any
 
 
-def config_type(name: str) -> type:
+def config_type(name: str, obs: str = "lidar") -> type:
     """The dataclass of an algorithm's settings. Raises BadInput where OmniSafe is not installed."""
-    return _explained(configs.config_type, name)
+    return _explained(configs.vision_config_type if obs == VISION else configs.config_type, name)
 
 
 def _explained(ask: Any, *args: Any) -> Any:
@@ -57,12 +68,23 @@ def _explained(ask: Any, *args: Any) -> Any:
         raise BadInput(str(error)) from error
 
 
-def settings(name: str, preset: str, task: str) -> Preset:
+def settings(name: str, preset: str, task: str, obs: str = "lidar") -> Preset:
     """The defaults of an algorithm on a task. Raises BadInput where OmniSafe is not installed."""
-    config = _one_thread(_explained(configs.defaults, name, task))
+    config = _one_thread(_explained(configs.defaults, name, task, obs == VISION))
     repeat = configs.published_action_repeat(name, task)
-    chosen = {"release": _release, "matched": _matched, "cpu": _cpu, "debug": _debug}[preset]
-    return chosen(name, config, repeat)
+    chosen = {"release": _release, "matched": _matched, "cpu": _cpu, "debug": _debug}[preset](name, config, repeat)
+    return chosen._replace(agent=_seeing(chosen.agent, preset)) if obs == VISION else chosen
+
+
+def _seeing(config: Any, preset: str) -> Any:
+    """The encoder's size, and what of OmniSafe's settings does not survive pictures."""
+    changes: dict[str, Any] = dict(SMALL_ENCODER.get(preset, {}))
+    if preset == "cpu" and hasattr(config.algo_cfgs, "update_iters"):
+        changes["algo_cfgs__update_iters"] = min(config.algo_cfgs.update_iters, CPU_UPDATE_ITERS)
+    if hasattr(config.algo_cfgs, "fvp_sample_freq"):
+        rows = config.algo_cfgs.steps_per_epoch
+        changes["algo_cfgs__fvp_sample_freq"] = max(config.algo_cfgs.fvp_sample_freq, math.ceil(rows / CURVATURE_ROWS))
+    return configs.replace(config, **changes)
 
 
 def _one_thread(config: Any) -> Any:
@@ -178,6 +200,7 @@ def check(spec: RunSpec, episode_env_steps: int | None = None) -> None:
     episode_env_steps = episode_env_steps or get_task(spec.task).episode_env_steps
     _refuse_unused(spec)
     _check_envs(spec)
+    _check_vision(spec)
     _check_budget(spec)
     if episode_env_steps is not None:
         _check_epochs(spec, episode_env_steps)
@@ -206,6 +229,13 @@ def _check_envs(spec: RunSpec) -> None:
         return
     why = "hangs in OmniSafe with more than one environment" if family == "off-policy" else "is made for one environment"
     raise BadInput(f"{spec.method} {why}: --loop.num-envs 1, not {spec.loop.num_envs}")
+
+
+def _check_vision(spec: RunSpec) -> None:
+    if spec.obs == VISION and spec.agent.algo_cfgs.obs_normalize:
+        raise BadInput(
+            "algo_cfgs.obs_normalize does nothing good to pictures: the encoder scales them; --algo-cfgs.obs-normalize False"
+        )
 
 
 def _check_budget(spec: RunSpec) -> None:

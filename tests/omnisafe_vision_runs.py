@@ -1,0 +1,110 @@
+"""Runs of OmniSafe's methods on the ferry's pictures, for tests: `python -m tests.omnisafe_vision_runs learn|resume FOLDER`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from baselines.omnisafe import config as configs
+from benchmarks.methods import settings
+from benchmarks.spec import RunSpec
+from tests.ferry import EPISODE_ENV_STEPS, LIMIT
+
+TASK = "tests.ferry:ferry"
+SMALL = {
+    "vision__frame_stack": 2,
+    "vision__channels": (8, 16),
+    "vision__kernels": (4, 3),
+    "vision__strides": (2, 2),
+    "vision__features": 32,
+}
+# One algorithm of each way to update: gradients, natural gradients, a second pass, budgets behind the tickets, ends of its own.
+RESUMED = ("ppo_lag", "cpo", "cup", "ppo_simmer_pid", "trpo_saute", "ppo_early_terminated")
+
+
+def ferry_spec(name: str, steps: int, seed: int = 0, num_envs: int = 1, preset: str = "debug", **changes: Any) -> RunSpec:
+    """A run on pictures; `changes` are settings, with __ for dots."""
+    chosen = settings(name, "vision", preset, task=TASK)
+    agent = configs.replace(chosen.agent, **(SMALL | changes))
+    loop = dataclasses.replace(
+        chosen.loop, action_repeat=1, num_envs=num_envs, eval_every=steps, eval_episodes=2, checkpoint_every=20
+    )
+    return RunSpec(name, TASK, "vision", seed, steps, preset, loop, chosen.replay, agent)
+
+
+def make_env(spec: RunSpec) -> Any:
+    """The factory of its environments; pictures of an environment of one's own are its `default` observation."""
+    from benchmarks.envs import make_env as make
+
+    return functools.partial(make, spec.task, "default", spec.loop.action_repeat)
+
+
+def run(spec: RunSpec, out: Path, **options: Any) -> Any:
+    """Train in this process."""
+    from benchmarks.omnisafe import loop
+
+    return loop.train(spec, out, make_env(spec), loop.Options(**options))
+
+
+def learn_spec() -> RunSpec:
+    """PPO-Lag that solves the ferry in less than a minute of one core."""
+    rows = 64 * EPISODE_ENV_STEPS
+    spec = ferry_spec(
+        "ppo_lag",
+        30 * rows,
+        num_envs=8,
+        cost_limit=LIMIT,
+        algo_cfgs__steps_per_epoch=rows,
+        algo_cfgs__update_iters=4,
+        algo_cfgs__batch_size=64,
+        algo_cfgs__target_kl=0.05,
+        algo_cfgs__gamma=0.9,
+        algo_cfgs__cost_gamma=0.9,
+        model_cfgs__actor__lr=1e-3,
+        model_cfgs__critic__lr=1e-3,
+        model_cfgs__linear_lr_decay=False,
+        lagrange_cfgs__lagrangian_multiplier_init=0.3,
+        lagrange_cfgs__lambda_lr=0.05,
+    )
+    loop = dataclasses.replace(spec.loop, eval_episodes=64, checkpoint_every=spec.steps)
+    return dataclasses.replace(spec, loop=loop)
+
+
+def twice(name: str, folder: Path) -> dict[str, Any]:
+    """Train an algorithm undisturbed, and again with a stop in the midst of an epoch."""
+    from tests.omnisafe_runs import After, same_run
+
+    num_envs = 2 if name == "ppo_lag" else 1
+    spec = ferry_spec(name, 3 * 40 * num_envs, num_envs=num_envs, algo_cfgs__steps_per_epoch=40 * num_envs)
+    count = After()
+    done = run(spec, folder / "undisturbed", stop=count)
+    stopped = run(spec, folder / "stopped", stop=After(0.6 * count.asked)).env_steps
+    run(spec, folder / "stopped")
+    return {"finished": done.finished, "stopped": stopped} | same_run(folder / "undisturbed", folder / "stopped")
+
+
+def main() -> None:
+    """Write what was asked for."""
+    from benchmarks.envs.compat import import_safety_gymnasium
+
+    import_safety_gymnasium()
+    what, out = sys.argv[1], Path(sys.argv[2])
+    if what == "learn":
+        run(learn_spec(), out)
+        return
+    results = {}
+    for name in RESUMED:
+        try:
+            results[name] = twice(name, out / name)
+        except Exception:  # noqa: BLE001 (a test shows it)
+            results[name] = {"error": traceback.format_exc()}
+    (out / "results.json").write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
