@@ -189,8 +189,8 @@ def settings(name: str, obs: str, preset: str, hazard_radius: float = 0.2, task:
     chosen = method(name)
     if obs == "vision" and obs not in chosen.observations:
         raise BadInput(
-            f"{name} takes no pictures: {_NO_PICTURES[chosen.kind]}. OmniSafe's on-policy methods take them (ppo_lag, cpo, ...); or choose "
-            "--obs lidar or coordinates"
+            f"{name} takes no pictures: {_NO_PICTURES[chosen.kind]}. OmniSafe's on-policy methods take them (ppo_lag, cpo, ...); or "
+            "choose --obs lidar or coordinates"
         )
     choose(f"observation of {name}", obs, chosen.observations)
     if preset == "matched" and preset not in chosen.presets:

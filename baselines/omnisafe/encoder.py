@@ -1,8 +1,8 @@
 """An image encoder in front of the networks that OmniSafe builds: tickets in, frames looked up, features to its own MLP.
 
 OmniSafe's actors and critics call one function for their networks. While an algorithm is made within `encoding`, that function gives
-encoder and MLP as one network, so that the optimisers, trust regions, gradient norms and weight penalties of every algorithm hold for the
-encoder too. No class of OmniSafe is changed.
+encoder and MLP as one network, so that the optimisers, trust regions, gradient norms and weight penalties of every algorithm hold for
+the encoder too. No class of OmniSafe is changed.
 
 Shapes: K frames in a stack; whatever an algorithm appends to tickets (the safety budget of Saute and Simmer) goes past the encoder.
 """

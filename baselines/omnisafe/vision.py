@@ -50,7 +50,7 @@ class VisionConfig:
 
 
 def frame_slots(steps_per_epoch: int, num_envs: int) -> int:
-    """Frames of an epoch that are kept: one for each action, one more that an environment starts from, one for the end of an episode."""
+    """Frames of an epoch that are kept: one for each action, and of each environment a first one and one of an episode's end."""
     return steps_per_epoch + 2 * num_envs
 
 

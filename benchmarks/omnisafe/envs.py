@@ -28,8 +28,8 @@ def frame_of(spec: EnvSpec) -> tuple[int, int, int] | None:
     pictures = all(len(array.shape) == 3 and array.dtype == "uint8" for array in spec.obs.values())
     if not pictures or len({shape[:2] for shape in shapes}) > 1:
         raise BadInput(
-            f"OmniSafe's networks take vectors, and pictures of one size through an encoder; {', '.join(spec.obs)} of shapes {shapes} are "
-            "neither: choose --obs lidar or coordinates"
+            f"OmniSafe's networks take vectors, and pictures of one size through an encoder; {', '.join(spec.obs)} of shapes {shapes} "
+            "are neither: choose --obs lidar or coordinates"
         )
     return shapes[0][0], shapes[0][1], sum(shape[2] for shape in shapes)
 

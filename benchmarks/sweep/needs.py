@@ -12,8 +12,11 @@ from typing import NamedTuple
 from agents.api import ArraySpec, EnvSpec
 from agents.replay import memory_bytes
 from agents.replay_storage import available_memory_bytes
+from baselines.omnisafe.vision import CHUNK, encoding_bytes, frame_slots
 from benchmarks.checkpoint import KEEP
+from benchmarks.episodes import MAX_ENVS
 from benchmarks.methods import method
+from benchmarks.omnisafe.envs import frame_of
 from benchmarks.spec import RunSpec
 from benchmarks.transitions import row_specs
 
@@ -26,6 +29,7 @@ PROCESS_BYTES = 1_300_000_000
 WORKER_BYTES = 200_000_000
 TORCH_PROCESS_BYTES = 1_200_000_000  # likewise with torch and OmniSafe, evaluation environments included
 CHECKPOINT_BYTES = 10_000_000  # of OmniSafe's networks and optimisers, more than any of them needs
+VISION_CHECKPOINT_BYTES = 40_000_000  # with three encoders of the release
 LEARNER_COPIES = 3  # the state, its gradients, and what a checkpoint writes
 
 
@@ -79,7 +83,19 @@ def _omnisafe(spec: RunSpec, env_spec: EnvSpec) -> Needs:
     rows = {name: ArraySpec((size,), "float32") for name, size in row.items()}
     repeat, algo = spec.loop.action_repeat, spec.agent.algo_cfgs
     kind = method(spec.method).kind
+    pictures = 0
+    if spec.obs == "vision":  # the buffer holds tickets of frames, which are kept as bytes beside it
+        frame, vision = frame_of(env_spec), spec.agent.vision
+        assert frame is not None
+        rows |= {name: ArraySpec((vision.frame_stack,), "float32") for name in ("obs", "next_obs")}
+        # Conjugate gradients keep what they differentiate twice, with its gradients.
+        differentiated = (
+            2 * math.ceil(algo.steps_per_epoch / algo.fvp_sample_freq) if hasattr(algo, "fvp_sample_freq") else CHUNK
+        )
+        pictures = frame_slots(algo.steps_per_epoch, spec.loop.num_envs) * math.prod(frame)
+        pictures += differentiated * encoding_bytes(vision, frame) + min(spec.loop.eval_episodes, MAX_ENVS) * WORKER_BYTES
     held = {"on-policy": algo.steps_per_epoch, "off-policy": getattr(algo, "size", 0), "model-based": 2 * spec.steps}[kind]
     written = 0 if kind == "on-policy" else memory_bytes(rows, min(held, 2 * math.ceil(spec.steps / repeat)))
     workers = spec.loop.num_envs * WORKER_BYTES if spec.loop.env_workers == "process" else 0
-    return Needs(memory=TORCH_PROCESS_BYTES + workers + memory_bytes(rows, held), disk=written + (KEEP + 1) * CHECKPOINT_BYTES)
+    saved = VISION_CHECKPOINT_BYTES if spec.obs == "vision" else CHECKPOINT_BYTES
+    return Needs(memory=TORCH_PROCESS_BYTES + workers + pictures + memory_bytes(rows, held), disk=written + (KEEP + 1) * saved)
