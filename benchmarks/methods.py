@@ -163,7 +163,7 @@ def _omnisafe(row: omnisafe.Algorithm) -> Method:
 
 
 _NO_PICTURES = {  # kind of method -> why
-    "off-policy": "OmniSafe's replay holds every observation twice as float32, 1.2 MB a step with three frames of two cameras",
+    "off-policy": "OmniSafe's replay holds every observation twice as float32, 0.6 MB a step with three frames of two cameras",
     "model-based": "its networks predict the next observation itself, which is for low-dimensional states only",
 }
 

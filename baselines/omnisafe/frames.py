@@ -1,6 +1,6 @@
 """The frames of an epoch, each kept once as bytes; what OmniSafe handles in their place are tickets.
 
-OmniSafe stores observations as float32 rows. A stack of three frames of two cameras is 288 KB of them, 5.8 GB an epoch. A ticket is the
+OmniSafe stores observations as float32 rows. A stack of three frames of two cameras is 288 KB of them, 5.9 GB an epoch. A ticket is the
 number of the slot in which a frame lies, so that its rows are as wide as the stack and an epoch takes 0.5 GB; the encoder looks the
 frames up. Wrappers, buffers and updates copy, shuffle, cut and append to tickets as they do with any vector.
 
