@@ -53,8 +53,8 @@ CURVES = (
 def observed(runs: pd.DataFrame, tasks: Sequence[tuple[str, str]]) -> pd.Series:
     """The observation of the panel that each run stands in, by the index of `runs`: its own, but for model-free methods.
 
-    Those have no cameras: on a task of `tasks` that one was not run on with the panel's observation, the first of INSTEAD that it was
-    run with takes its place. `panels` tells which.
+    Those are published without cameras: on a task of `tasks` that one was not run on with the panel's observation, the first of INSTEAD
+    that it was run with takes its place. `panels` tells which.
     """
     shown = runs["obs"].copy()
     evaluated = runs[(runs["eval_episodes"] > 0) & (runs["status"] != DUPLICATE) & runs["label"].isin(MODEL_FREE)]
