@@ -64,7 +64,7 @@ demo: setup
 	@$(BIN)/safedreamer demo --out results/demo $(ARGS)
 
 test: setup
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -197,9 +198,10 @@ def test_mistakes(args, expected, tmp_path, folders, capsys):
 def test_watching_ends_with_ctrl_c(tmp_path, folders):
     command = [sys.executable, "-m", "benchmarks.cli", "status", str(tmp_path), "--watch", "--watch-seconds", "0.2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as child:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # Whoever started the tests in the background had them, and so this child, ignore Ctrl-C.
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, cwd=ROOT, env=environment, preexec_fn=listen, **pipes) as child:
         assert child.stdout is not None
         first = child.stdout.readline()
         child.send_signal(signal.SIGINT)
