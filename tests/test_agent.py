@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from agents.lagrangian import AugmentedConfig
+from agents.optimizers import OptimizerConfig
 from agents.safedreamer import agent as agent_module
 from agents.safedreamer import learner, networks
 from agents.safedreamer.agent import SafeDreamer
-from agents.safedreamer.config import ImaginationConfig, ModelConfig, OptimizerConfig, SafeDreamerConfig
+from agents.safedreamer.config import ImaginationConfig, ModelConfig, SafeDreamerConfig
 from agents.safedreamer.learner import AgentState
 from agents.safedreamer.presets import METHODS, agent_config
 from tests.agent_inputs import ENVS, LIDAR, VECTOR, VISION, as_float, observations, replay_batch, tiny

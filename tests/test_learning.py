@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from agents.lagrangian import AugmentedConfig
+from agents.optimizers import OptimizerConfig
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import (
     ActorConfig,
     CriticConfig,
     ImaginationConfig,
     ModelConfig,
-    OptimizerConfig,
     PlannerConfig,
     SafeDreamerConfig,
 )

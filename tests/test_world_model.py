@@ -12,7 +12,7 @@ from flax import nnx
 
 from agents.api import ArraySpec, EnvSpec
 from agents.nn.distributions import twohot_log_prob
-from agents.safedreamer.codec import image_keys, vector_keys
+from agents.nn.observations import image_keys, vector_keys
 from agents.safedreamer.geometry import hazard_cost
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import untracked

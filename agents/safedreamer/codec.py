@@ -15,31 +15,10 @@ from agents.api import ObsSpec
 from agents.nn.conv import Conv
 from agents.nn.distributions import symexp, symlog
 from agents.nn.layers import MLP, Linear
+from agents.nn.observations import image_keys, vector_keys
 from agents.safedreamer.config import ModelConfig
 
-IMAGE_SIDE = 64
 MIN_SIDE = 4  # pixels a side after four halvings
-
-
-def image_keys(obs: ObsSpec) -> tuple[str, ...]:
-    """Names of image arrays, in the environment's order, in which the release concatenates them: checkpoints depend on it."""
-    return tuple(name for name, spec in obs.items() if len(spec.shape) == 3)
-
-
-def vector_keys(obs: ObsSpec) -> tuple[str, ...]:
-    """Names of flat arrays, in the environment's order."""
-    return tuple(name for name, spec in obs.items() if len(spec.shape) == 1)
-
-
-def check_obs(obs: ObsSpec) -> None:
-    """Raise ValueError unless every array is a 64x64 image or a vector."""
-    for name, spec in obs.items():
-        square = len(spec.shape) == 3 and spec.shape[:2] == (IMAGE_SIDE, IMAGE_SIDE)
-        if not (square or len(spec.shape) == 1):
-            fitting = f"({IMAGE_SIDE}, {IMAGE_SIDE}, channels) or (size,)"
-            raise ValueError(f"observation {name!r} has shape {spec.shape}; use {fitting}")
-    if not obs:
-        raise ValueError("the environment offers no observation arrays")
 
 
 class Encoder(nnx.Module):

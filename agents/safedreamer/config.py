@@ -6,27 +6,12 @@ import dataclasses
 from typing import Literal
 
 from agents.lagrangian import AugmentedConfig, PIDConfig
+from agents.optimizers import OptimizerConfig
 
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ValueError(message)
-
-
-@dataclasses.dataclass(frozen=True)
-class OptimizerConfig:
-    """Adam with a global-norm clip before it."""
-
-    learning_rate: float = 1e-4
-    """Step size."""
-    eps: float = 1e-8
-    """Adam's denominator offset."""
-    clip: float = 1000.0
-    """Global gradient norm above which gradients are scaled down."""
-
-    def __post_init__(self):
-        _require(self.learning_rate > 0, f"learning_rate={self.learning_rate} must be positive")
-        _require(self.clip > 0, f"clip={self.clip} must be positive")
 
 
 @dataclasses.dataclass(frozen=True)

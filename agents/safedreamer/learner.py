@@ -17,6 +17,7 @@ from flax import nnx
 
 from agents.finite import count_nonfinite
 from agents.lagrangian import AugmentedState, PIDState, grow_penalty, init_augmented, init_pid, update_augmented
+from agents.optimizers import make_optimizer
 from agents.returns import ReturnNormState, discount_weights, init_return_norm, update_return_norm
 from agents.safedreamer.actor_critic import (
     ActorTerms,
@@ -28,7 +29,7 @@ from agents.safedreamer.actor_critic import (
     imagined_returns,
     update_slow,
 )
-from agents.safedreamer.config import OptimizerConfig, SafeDreamerConfig
+from agents.safedreamer.config import SafeDreamerConfig
 from agents.safedreamer.networks import Networks, Params, merge
 from agents.safedreamer.tracking import Belief
 from agents.safedreamer.world_model import ModelOutput, model_loss
@@ -54,11 +55,6 @@ class Objective(NamedTuple):
     costs: Returns | None
     norm: ReturnNormState
     terms: ActorTerms
-
-
-def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
-    """Global-norm clip, then Adam."""
-    return optax.chain(optax.clip_by_global_norm(config.clip), optax.adam(config.learning_rate, eps=config.eps))
 
 
 class Learner:

@@ -11,12 +11,12 @@ import dataclasses
 from typing import Any, Literal, TypeAlias
 
 from agents.lagrangian import AugmentedConfig
+from agents.optimizers import OptimizerConfig
 from agents.safedreamer.config import (
     ActorConfig,
     CriticConfig,
     ImaginationConfig,
     ModelConfig,
-    OptimizerConfig,
     PlannerConfig,
     SafeDreamerConfig,
 )

@@ -23,7 +23,8 @@ from agents.nn.distributions import (
     twohot_mean,
 )
 from agents.nn.layers import MLP, Linear
-from agents.safedreamer.codec import Decoder, Encoder, check_obs
+from agents.nn.observations import check_obs
+from agents.safedreamer.codec import Decoder, Encoder
 from agents.safedreamer.config import ModelConfig
 from agents.safedreamer.geometry import HAZARDS, check_geometry, hazard_cost
 from agents.safedreamer.rssm import RSSM, Latent
