@@ -63,6 +63,11 @@ class Agent(Protocol):
     (zeros at `is_last`), `reward` and `cost` received *on arriving* at it, `is_first`, `is_last`, `is_terminal` (bool).
     """
 
+    @property
+    def pretrain_updates(self) -> int:
+        """Updates on the prefill alone, before the policy first acts; 0 for agents that learn only while they act."""
+        ...
+
     def init(self, seed: int) -> PyTree:
         """The learner's initial state."""
         ...

@@ -6,7 +6,8 @@ a counter, so nothing random needs saving. Order of one iteration, with E enviro
     act on the current rows -> store them with their actions -> dispatch updates, draw the next batches -> step the environments
 
 The learner works while the environments step; its results are awaited only when the next actions need them, and its metrics
-only when a row of metrics.jsonl is due. The batches of an update are drawn one iteration before it.
+only when a row of metrics.jsonl is due. The batches of an update are drawn one iteration before it. Agents that pre-train
+(`Agent.pretrain_updates`) do so on the prefill, while the environments stand still.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from benchmarks.transitions import make_replay, row
 MakeAgent: TypeAlias = Callable[[EnvSpec], Agent]
 
 CARRY, STANDING = "carry", "loop"  # of a checkpoint, beside the learner
+PRETRAIN_SLICE = 32  # updates of pre-training between two looks at the clock and at requests to stop
 ACT, UPDATE = 0, 1  # streams of keys; benchmarks.evaluate has its own
 PREFILL = 3  # stream of numpy generators; batches draw from [seed, update] (agents.prefetch)
 
@@ -163,7 +165,10 @@ class Loop:
             self.settle()
             while not self._over():
                 start = time.perf_counter()
-                self.iterate()
+                if self._pretraining():
+                    self.pretrain()
+                else:
+                    self.iterate()
                 stop.iterated(time.perf_counter() - start)
                 self.settle()
             if self.counters.iterations > begun and not stop():  # a run that is stopped goes on as if it never had been
@@ -207,6 +212,20 @@ class Loop:
             self.state = self.agent.end_episode(self.state, episode.cost, counters.agent_steps)
             self._record(records.TRAIN, episode)
 
+    def pretrain(self) -> None:
+        """Some of the updates that precede the policy's first action; environments stand still."""
+        counters = self.counters
+        counters.previous_agent_steps = counters.agent_steps  # nothing is due twice
+        stop = min(counters.updates + PRETRAIN_SLICE, self.agent.pretrain_updates)
+        self.batches.request(range(counters.requested, stop))
+        counters.requested = stop
+        self._update()
+        self._await_learner()
+
+    def _pretraining(self) -> bool:
+        counters = self.counters
+        return counters.agent_steps >= self.config.prefill and counters.updates < self.agent.pretrain_updates
+
     def _await_learner(self) -> None:
         """Wait for the dispatched updates. Raises Diverged when one of them met a number that is not finite."""
         with self.sections("learner"):
@@ -235,6 +254,16 @@ class Loop:
         Nothing here waits for the learner, and batches are gathered while environments step.
         """
         counters = self.counters
+        self._update()
+        due = self.config.updates_due(counters.agent_steps)
+        if counters.agent_steps >= self.config.prefill:
+            due += self.agent.pretrain_updates
+        self.batches.request(range(counters.requested, due))
+        counters.requested = due
+
+    def _update(self) -> None:
+        """Dispatch the updates whose batches were drawn."""
+        counters = self.counters
         while counters.updates < counters.requested:
             with self.sections("replay"):
                 update, batch = self.batches.next()
@@ -242,9 +271,6 @@ class Loop:
                 self.state, values = self.agent.update(self.state, batch, self._key(UPDATE, update))
             self.window.add(self.watch.updated(update, batch, values), "train/")
             counters.updates += 1
-        due = self.config.updates_due(counters.agent_steps)
-        self.batches.request(range(counters.requested, due))
-        counters.requested = due
 
     def evaluate(self) -> None:
         """The fixed evaluation episodes with the present parameters; once per number of steps. Raises Stopped when asked to."""

@@ -155,15 +155,24 @@ def top_imports(file: Path) -> list[str]:
     return found
 
 
-def test_baselines_import_neither_environments_nor_jax():
+@pytest.mark.parametrize(
+    ("folder", "banned"), [("omnisafe", ("jax", "flax", "optax")), ("safe_slac", ("torch", "agents.safedreamer"))]
+)
+def test_baselines_import_neither_environments_nor_what_belongs_to_others(folder: str, banned: tuple[str, ...]):
+    files = [file for file in sources("baselines") if file.parts[1] == folder]
     foreign = [
         f"{file}:{line}: {module}"
-        for file in sources("baselines")
+        for file in files
         for line, module in imports(file)
-        if module.split(".")[0] in ("jax", "flax", "optax", "safety_gymnasium", "mujoco")
+        if any(within(module, name) for name in (*banned, "safety_gymnasium", "mujoco"))
     ]
-    assert sources("baselines") != []
+    assert files != []
     assert foreign == []
+
+
+def test_every_baseline_is_held_to_what_it_may_import():
+    folders = {file.parts[1] for file in sources("baselines") if len(file.parts) > 2}
+    assert folders == {"omnisafe", "safe_slac"}
 
 
 def test_few_modules_join_agents_and_environments():

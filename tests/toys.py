@@ -93,6 +93,8 @@ class ToyAgent:
     Whatever the loop gets wrong (rows, order, keys, evaluation inside training state) changes the weight and so the records.
     """
 
+    pretrain_updates = 0
+
     def __init__(self, env: EnvSpec) -> None:
         self.env = env
 

@@ -35,6 +35,8 @@ class Carry(NamedTuple):
 class SafeDreamer:
     """A SafeDreamer variant for one kind of environment; implements `agents.api.Agent`."""
 
+    pretrain_updates = 0
+
     def __init__(self, config: SafeDreamerConfig, env: EnvSpec):
         self.config = config
         self.env = env

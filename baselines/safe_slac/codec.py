@@ -1,0 +1,105 @@
+"""Encoder and decoder between observations and vectors: images through convolutions as published, vectors through an MLP.
+
+Images are uint8 [..., 64, 64, c] and compared in 0..1; vectors are compared by their symlog. A vector's branch is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from agents.api import ObsSpec
+from agents.nn.distributions import symlog
+from agents.nn.observations import check_obs, image_keys, vector_keys
+from baselines.safe_slac.config import LatentConfig
+from baselines.safe_slac.layers import MLP, leaky, normal_log_prob, xavier
+
+# Kernel, stride, padding (and of transposes, what is added on the far side of the output); PyTorch's convention of padding.
+_ENCODER = ((5, 2, 2), (3, 2, 1), (3, 2, 1), (3, 2, 1), (4, 1, 0))
+_DECODER = ((4, 1, 0, 0), (3, 2, 1, 1), (3, 2, 1, 1), (3, 2, 1, 1), (5, 2, 2, 1))
+
+
+def used_keys(config: LatentConfig, obs: ObsSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the images and of the vectors that the agent uses. Raises ValueError for arrays of other shapes."""
+    check_obs(obs)
+    images = image_keys(obs)
+    return (images[:1] if config.cameras == "first" else images), vector_keys(obs)
+
+
+def targets(
+    images: tuple[str, ...], vectors: tuple[str, ...], obs: Mapping[str, jax.Array]
+) -> tuple[jax.Array | None, jax.Array | None]:
+    """What is encoded and compared: images [..., 64, 64, c] in 0..1 and symlog of vectors [..., V]; None where there are none."""
+    picture = jnp.concatenate([obs[k] for k in images], -1).astype(jnp.float32) / 255.0 if images else None
+    vector = symlog(jnp.concatenate([obs[k].astype(jnp.float32) for k in vectors], -1)) if vectors else None
+    return picture, vector
+
+
+class Encoder(nnx.Module):
+    """Targets [..., *shape] -> feature [..., F]; the features of images and vectors stand side by side."""
+
+    def __init__(self, config: LatentConfig, channels: int, width: int, *, rngs: nnx.Rngs):
+        self.size = config.feature * (bool(channels) + bool(width))
+        depth = config.conv_depth
+        if channels:
+            sizes = [channels, depth, 2 * depth, 4 * depth, 8 * depth, config.feature]
+            self.convs = nnx.List(
+                nnx.Conv(i, o, (k, k), s, padding=((p, p), (p, p)), kernel_init=xavier, rngs=rngs)
+                for i, o, (k, s, p) in zip(sizes, sizes[1:], _ENCODER, strict=False)
+            )
+        if width:
+            self.mlp = MLP(width, config.units, config.layers, config.feature, jax.nn.elu, rngs=rngs)
+
+    def __call__(self, picture: jax.Array | None, vector: jax.Array | None) -> jax.Array:
+        parts = []
+        if picture is not None:
+            lead, x = picture.shape[:-3], picture.reshape(-1, *picture.shape[-3:])
+            for conv in self.convs:
+                x = jax.nn.elu(conv(x))
+            parts.append(x.reshape(*lead, -1))
+        if vector is not None:
+            parts.append(jax.nn.elu(self.mlp(vector)))
+        return jnp.concatenate(parts, -1)
+
+
+class Decoder(nnx.Module):
+    """Latent [..., Z] -> means of the targets; LeakyReLU after every layer of images, the last included, as published."""
+
+    def __init__(self, config: LatentConfig, channels: int, width: int, *, rngs: nnx.Rngs):
+        depth = config.conv_depth
+        if channels:
+            sizes = [config.size, 8 * depth, 4 * depth, 2 * depth, depth, channels]
+            self.convs = nnx.List(
+                nnx.ConvTranspose(
+                    i, o, (k, k), (s, s), padding=((k - 1 - p, k - 1 - p + extra),) * 2, kernel_init=xavier, rngs=rngs
+                )
+                for i, o, (k, s, p, extra) in zip(sizes, sizes[1:], _DECODER, strict=False)
+            )
+        if width:
+            self.mlp = MLP(config.size, config.units, config.layers, width, jax.nn.elu, rngs=rngs)
+        self.channels, self.width = channels, width
+
+    def __call__(self, z: jax.Array) -> tuple[jax.Array | None, jax.Array | None]:
+        picture = vector = None
+        if self.channels:
+            x = z.reshape(-1, 1, 1, z.shape[-1])
+            for conv in self.convs:
+                x = leaky(conv(x))
+            picture = x.reshape(*z.shape[:-1], *x.shape[1:])
+        if self.width:
+            vector = self.mlp(z)
+        return picture, vector
+
+    def log_prob(self, z: jax.Array, picture: jax.Array | None, vector: jax.Array | None, config: LatentConfig) -> jax.Array:
+        """Log-density of the targets [B, T, ...] given z [B, T, Z], summed over pixels and entries: [B, T]."""
+        total = jnp.zeros(z.shape[:-1])
+        means = self(z)
+        for mean, target, variance in zip(
+            means, (picture, vector), (config.image_variance, config.vector_variance), strict=True
+        ):
+            if mean is not None and target is not None:
+                total += normal_log_prob(target, mean, variance).sum(tuple(range(2, mean.ndim)))
+        return total

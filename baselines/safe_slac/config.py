@@ -1,0 +1,128 @@
+"""Configuration of a Safe SLAC agent; defaults are the published sizes and schedules (arXiv:2210.01801 and its code)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from agents.optimizers import OptimizerConfig
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclasses.dataclass(frozen=True)
+class LatentConfig:
+    """Two-level latent model, its heads and its losses."""
+
+    z1: int = 32
+    """Size of the lower latent, which observations correct."""
+    z2: int = 200
+    """Size of the upper latent, which carries the past."""
+    feature: int = 200
+    """Size of an encoded observation."""
+    units: int = 256
+    """Units of the hidden layers."""
+    layers: int = 2
+    """Hidden layers of each Gaussian, of the cost head and of the encoder and decoder of vectors."""
+    conv_depth: int = 32
+    """Channels of the first convolution; the next three have 2, 4 and 8 times as many."""
+    cameras: Literal["first", "all"] = "all"
+    """Which images of an observation are used: the first (published: one front camera) or all."""
+    image_variance: float = 0.4
+    """Fixed variance of decoded pixels, which lie in 0..1."""
+    vector_variance: float = 0.1
+    """Fixed variance of decoded vectors, whose symlog is compared (vectors are ours, not published)."""
+    reward_std_min: float = 1e-3
+    """Smallest standard deviation of the reward head. The release's 1e-5 lets the likelihood of rewards that are exactly zero
+    outweigh all else."""
+    cost_scale: float = 30.0
+    """Weight of the cost head's loss."""
+    cost_positive: float = 100.0
+    """Further weight of that loss on transitions that cost."""
+    whole_windows: bool = False
+    """Leave windows that cross the end of an episode out of all losses (release), instead of starting anew within them."""
+    batch: int = 32
+    """Windows of a batch that train the latent model; the rest train actor and critics."""
+    optimizer: OptimizerConfig = OptimizerConfig(1e-4, 1e-8, 40.0)
+    """Optimiser of the latent model."""
+
+    def __post_init__(self):
+        for name in ("z1", "z2", "feature", "units", "layers", "conv_depth", "batch"):
+            _require(getattr(self, name) >= 1, f"latent.{name}={getattr(self, name)} must be at least 1")
+        for name in ("image_variance", "vector_variance", "reward_std_min"):
+            _require(getattr(self, name) > 0, f"latent.{name}={getattr(self, name)} must be positive")
+
+    @property
+    def size(self) -> int:
+        """Of what actor, critics and heads read."""
+        return self.z1 + self.z2
+
+
+@dataclasses.dataclass(frozen=True)
+class SACConfig:
+    """Soft actor-critic on the latent, with a cost critic."""
+
+    units: int = 256
+    """Units of the two hidden layers of actor and critics."""
+    discount: float = 0.99
+    """Discount of rewards per agent step."""
+    cost_discount: float = 0.995
+    """Discount of costs per agent step."""
+    temperature: float = 4e-3
+    """Initial weight of the entropy."""
+    target_fraction: float = 5e-3
+    """Share of a critic that moves into its target copy each update."""
+    eval_action: Literal["sample", "mode"] = "sample"
+    """What evaluation executes: a sample (release) or the squashed mean."""
+    optimizer: OptimizerConfig = OptimizerConfig(2e-4, 1e-8, 40.0)
+    """Optimiser of each critic and of the temperature."""
+    actor_clip: float = 80.0
+    """Global gradient norm above which the actor's gradients are scaled down."""
+
+    def __post_init__(self):
+        _require(self.units >= 1, f"sac.units={self.units} must be at least 1")
+        for name in ("discount", "cost_discount"):
+            _require(0 < getattr(self, name) < 1, f"sac.{name}={getattr(self, name)} must lie between 0 and 1")
+        _require(0 < self.target_fraction <= 1, f"sac.target_fraction={self.target_fraction} must lie in 0..1")
+        _require(self.temperature > 0, f"sac.temperature={self.temperature} must be positive")
+
+
+@dataclasses.dataclass(frozen=True)
+class MultiplierConfig:
+    """Lagrange multiplier driven by the real cost of training episodes."""
+
+    init: float = 0.02
+    """Initial multiplier."""
+    learning_rate: float = 2e-4
+    """Step per unit of episode cost above the limit, in the raw value whose softplus is the multiplier."""
+
+    def __post_init__(self):
+        _require(self.init > 0, f"multiplier.init={self.init} must be positive: a softplus has no zero")
+        _require(self.learning_rate >= 0, f"multiplier.learning_rate={self.learning_rate} must not be negative")
+
+
+@dataclasses.dataclass(frozen=True)
+class SafeSLACConfig:
+    """A Safe SLAC agent."""
+
+    cost_limit: float = 25.0
+    """Cost allowed per episode."""
+    pretrain_updates: int = 30_000
+    """Updates of the latent model alone, on the prefill, before the policy acts."""
+    halve_after: int = 200_000
+    """Updates after pre-training from which on every learning rate is half of what it was; the release counts 400 times 1000 simulator
+    steps, which at its action repeat and one update per agent step are as many updates."""
+    latent: LatentConfig = LatentConfig()
+    """Latent model."""
+    sac: SACConfig = SACConfig()
+    """Actor and critics."""
+    multiplier: MultiplierConfig = MultiplierConfig()
+    """Lagrange multiplier."""
+
+    def __post_init__(self):
+        _require(self.cost_limit >= 0, f"cost_limit={self.cost_limit} must not be negative")
+        _require(self.pretrain_updates >= 0, f"pretrain_updates={self.pretrain_updates} must not be negative")
+        _require(self.halve_after >= 1, f"halve_after={self.halve_after} must be at least 1")

@@ -1,0 +1,83 @@
+"""Layers of Safe SLAC: Xavier-uniform kernels, zero biases, no norms; Gaussians as pairs of mean and standard deviation.
+
+Shapes: [..., I] -> [..., O].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+xavier = nnx.initializers.xavier_uniform()
+
+
+def leaky(x: jax.Array) -> jax.Array:
+    """LeakyReLU with slope 0.2."""
+    return jax.nn.leaky_relu(x, 0.2)
+
+
+class Normal(NamedTuple):
+    """Independent normals: mean and std [..., N]."""
+
+    mean: jax.Array
+    std: jax.Array
+
+    def sample(self, noise: jax.Array) -> jax.Array:
+        """mean + std * noise, with noise [..., N] from a unit normal."""
+        return self.mean + self.std * noise
+
+
+def normal_log_prob(x: jax.Array, mean: jax.Array, variance: jax.Array | float) -> jax.Array:
+    """Log-density of a normal for each element."""
+    return -0.5 * (jnp.square(x - mean) / variance + jnp.log(2.0 * jnp.pi * variance))
+
+
+def normal_kl(p: Normal, q: Normal) -> jax.Array:
+    """KL(p || q), summed over the last axis.
+
+    log(sq / sp) + (sp^2 + (mp - mq)^2) / (2 sq^2) - 1/2
+    """
+    ratio = jnp.square(p.std / q.std)
+    return 0.5 * (ratio + jnp.square((p.mean - q.mean) / q.std) - 1.0 - jnp.log(ratio)).sum(-1)
+
+
+class MLP(nnx.Module):
+    """Hidden layers with an activation, then a linear one."""
+
+    def __init__(
+        self,
+        fan_in: int,
+        units: int,
+        layers: int,
+        fan_out: int,
+        activation: Callable[[jax.Array], jax.Array],
+        *,
+        rngs: nnx.Rngs,
+        out_bias: float = 0.0,
+    ):
+        sizes = [fan_in, *[units] * layers]
+        self.hidden = nnx.List(nnx.Linear(i, o, kernel_init=xavier, rngs=rngs) for i, o in zip(sizes, sizes[1:], strict=False))
+        bias = nnx.initializers.constant(out_bias)
+        self.out = nnx.Linear(sizes[-1], fan_out, kernel_init=xavier, bias_init=bias, rngs=rngs)
+        self.activation = activation
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for layer in self.hidden:
+            x = self.activation(layer(x))
+        return self.out(x)
+
+
+class Gaussian(nnx.Module):
+    """MLP with ELU to a normal; std = softplus(raw) + min_std."""
+
+    def __init__(self, fan_in: int, size: int, units: int, layers: int, *, rngs: nnx.Rngs, min_std: float = 1e-5):
+        self.mlp = MLP(fan_in, units, layers, 2 * size, jax.nn.elu, rngs=rngs)
+        self.min_std = min_std
+
+    def __call__(self, *inputs: jax.Array) -> Normal:
+        mean, raw = jnp.split(self.mlp(jnp.concatenate(inputs, -1)), 2, -1)
+        return Normal(mean, jax.nn.softplus(raw) + self.min_std)

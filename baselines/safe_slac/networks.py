@@ -1,0 +1,56 @@
+"""The networks of a Safe SLAC agent: how they are built, taken apart into parameters, and put together again."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from agents.api import EnvSpec
+from baselines.safe_slac.config import SafeSLACConfig
+from baselines.safe_slac.latent import LatentModel
+from baselines.safe_slac.sac import Actor, CostCritic, TwinCritic, discounted_limit
+
+
+class Networks(NamedTuple):
+    """One entry per network, in whichever form: modules, graph definitions or parameters."""
+
+    latent: Any
+    actor: Any
+    critic: Any
+    cost_critic: Any
+
+
+class Learned(NamedTuple):
+    """Everything with an optimiser: parameters, optimisers or their states."""
+
+    latent: Any
+    actor: Any
+    critic: Any
+    cost_critic: Any
+    log_temperature: Any
+
+
+def build(config: SafeSLACConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
+    """Freshly drawn modules for one kind of environment."""
+    size, units = config.latent.size, config.sac.units
+    bias = discounted_limit(config.cost_limit, config.sac.cost_discount, env.episode_agent_steps)
+    return Networks(
+        LatentModel(config.latent, env, rngs=rngs),
+        Actor(size, env.action_dim, units, rngs=rngs),
+        TwinCritic(size + env.action_dim, units, rngs=rngs),
+        CostCritic(size + env.action_dim, units, bias, rngs=rngs),
+    )
+
+
+def graphs(config: SafeSLACConfig, env: EnvSpec) -> Networks:
+    """Graph definitions, which are static; computes shapes only."""
+    return Networks(*(nnx.split(net)[0] for net in nnx.eval_shape(lambda: build(config, env, nnx.Rngs(0)))))
+
+
+def init_params(config: SafeSLACConfig, env: EnvSpec, key: jax.Array) -> Learned:
+    """Freshly drawn parameters, one pure dict per network, and the logarithm of the temperature."""
+    params = Networks(*(nnx.to_pure_dict(nnx.split(net)[1]) for net in build(config, env, nnx.Rngs(key))))
+    return Learned(**params._asdict(), log_temperature=jnp.log(jnp.float32(config.sac.temperature)))

@@ -1,0 +1,61 @@
+"""Named settings of Safe SLAC.
+
+`release` is the published protocol, `matched` gives it SafeDreamer's cameras and cost limit (its action repeat is the loop's to set),
+`cpu` is sized for vectors on two cores, `debug` for seconds.
+"""
+
+from __future__ import annotations
+
+from agents.optimizers import OptimizerConfig
+from baselines.safe_slac.config import LatentConfig, MultiplierConfig, SACConfig, SafeSLACConfig
+
+
+def release() -> SafeSLACConfig:
+    """The published agent: one camera, limit 25, no floor under the reward's deviation to speak of, whole windows only."""
+    return SafeSLACConfig(latent=LatentConfig(cameras="first", reward_std_min=1e-5, whole_windows=True))
+
+
+def matched() -> SafeSLACConfig:
+    """Published sizes and schedules, SafeDreamer's two cameras and cost limit."""
+    return SafeSLACConfig(cost_limit=2.0)
+
+
+def cpu() -> SafeSLACConfig:
+    """Smaller and faster learning: an hour on two cores is a fraction of the published updates."""
+    return SafeSLACConfig(
+        cost_limit=2.0,
+        pretrain_updates=2000,
+        latent=LatentConfig(
+            z1=16,
+            z2=64,
+            feature=64,
+            units=128,
+            conv_depth=16,
+            batch=16,
+            reward_std_min=1e-2,
+            cost_positive=10.0,
+            optimizer=OptimizerConfig(5e-4, 1e-8, 40.0),
+        ),
+        sac=SACConfig(units=128, optimizer=OptimizerConfig(5e-4, 1e-8, 40.0)),
+        multiplier=MultiplierConfig(learning_rate=2e-3),
+    )
+
+
+def debug() -> SafeSLACConfig:
+    """Every size shrunk until a run takes seconds; learns nothing."""
+    return SafeSLACConfig(
+        pretrain_updates=5,
+        latent=LatentConfig(z1=4, z2=8, feature=8, units=16, layers=1, conv_depth=2, batch=2),
+        sac=SACConfig(units=16),
+    )
+
+
+_BUILDERS = {"release": release, "matched": matched, "cpu": cpu, "debug": debug}
+PRESETS: tuple[str, ...] = tuple(_BUILDERS)
+
+
+def agent_config(preset: str) -> SafeSLACConfig:
+    """Configuration under a preset (one of PRESETS); KeyError otherwise."""
+    if preset not in _BUILDERS:
+        raise KeyError(f"unknown preset {preset!r}; valid: {', '.join(PRESETS)}")
+    return _BUILDERS[preset]()

@@ -1,0 +1,84 @@
+"""Soft actor-critic with a cost critic on latents (arXiv:1801.01290; costs as in arXiv:2210.01801): networks, targets, losses.
+
+Shapes: N latents z [N, Z]; A action dimensions.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from baselines.safe_slac.layers import MLP, Normal, leaky, normal_log_prob
+
+HIDDEN_LAYERS = 2
+LOG_STD = -20.0, 2.0  # bounds
+
+
+class Actor(nnx.Module):
+    """Latents to squashed normals."""
+
+    def __init__(self, fan_in: int, action_dim: int, units: int, *, rngs: nnx.Rngs):
+        self.mlp = MLP(fan_in, units, HIDDEN_LAYERS, 2 * action_dim, leaky, rngs=rngs)
+
+    def __call__(self, z: jax.Array) -> Normal:
+        """The normal [N, A] before the tanh."""
+        mean, log_std = jnp.split(self.mlp(z), 2, -1)
+        return Normal(mean, jnp.exp(jnp.clip(log_std, *LOG_STD)))
+
+
+def sample_action(dist: Normal, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Actions tanh(u) [N, A] and their log-density log N(u) - sum log(1 - a^2 + 1e-6) [N]."""
+    unsquashed = dist.sample(jax.random.normal(key, dist.mean.shape))
+    action = jnp.tanh(unsquashed)
+    density = normal_log_prob(unsquashed, dist.mean, jnp.square(dist.std))
+    return action, (density - jnp.log(1.0 - jnp.square(action) + 1e-6)).sum(-1)
+
+
+class TwinCritic(nnx.Module):
+    """Two independent action values."""
+
+    def __init__(self, fan_in: int, units: int, *, rngs: nnx.Rngs):
+        self.first = MLP(fan_in, units, HIDDEN_LAYERS, 1, leaky, rngs=rngs)
+        self.second = MLP(fan_in, units, HIDDEN_LAYERS, 1, leaky, rngs=rngs)
+
+    def __call__(self, z: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Both values [N]."""
+        x = jnp.concatenate([z, action], -1)
+        return self.first(x)[..., 0], self.second(x)[..., 0]
+
+
+class CostCritic(nnx.Module):
+    """One discounted cost of an action, through a LeakyReLU of slope 0.01, starting near the discounted limit."""
+
+    def __init__(self, fan_in: int, units: int, bias: float, *, rngs: nnx.Rngs):
+        self.mlp = MLP(fan_in, units, HIDDEN_LAYERS, 1, leaky, rngs=rngs, out_bias=bias)
+
+    def __call__(self, z: jax.Array, action: jax.Array) -> jax.Array:
+        """Values [N]."""
+        return jax.nn.leaky_relu(self.mlp(jnp.concatenate([z, action], -1))[..., 0], 0.01)
+
+
+def discounted_limit(cost_limit: float, cost_discount: float, agent_steps: int) -> float:
+    """Discounted cost of an episode of `agent_steps` that spends its limit evenly: limit (1 - g^T) / (1 - g) / T."""
+    return cost_limit * (1.0 - cost_discount**agent_steps) / (1.0 - cost_discount) / agent_steps
+
+
+def reward_target(reward, terminal, value1, value2, log_prob, temperature, discount) -> jax.Array:
+    """y = r + (1 - done) g (min(Q1, Q2)(z', a') - alpha log pi(a' | z')), all [N]."""
+    return reward + (1.0 - terminal) * discount * (jnp.minimum(value1, value2) - temperature * log_prob)
+
+
+def cost_target(cost, terminal, value, discount) -> jax.Array:
+    """y = c + (1 - done) g C(z', a'), all [N]; no entropy."""
+    return cost + (1.0 - terminal) * discount * value
+
+
+def actor_objective(value1, value2, log_prob, cost_value, temperature, multiplier) -> jax.Array:
+    """min(Q1, Q2) - alpha log pi - multiplier C, all [N]; to be maximised."""
+    return jnp.minimum(value1, value2) - temperature * log_prob - multiplier * cost_value
+
+
+def temperature_loss(log_temperature, entropy, target_entropy) -> jax.Array:
+    """log(alpha) (H - H_target): alpha falls while the entropy is above its target, which is -A."""
+    return log_temperature * (entropy - target_entropy)

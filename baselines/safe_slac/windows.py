@@ -1,0 +1,57 @@
+"""Windows of transitions out of a replay batch, and which of them are real.
+
+Shapes: B windows; T frames, thus T - 1 transitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Windows(NamedTuple):
+    """Observations, actions [B, T, A] and episode starts [B, T]; rewards, costs, terminations and weights of transitions [B, T-1].
+
+    `weight` [B, T-1] is 0 for transitions across episodes; `kept` [B] is 0 for windows that no loss may use.
+    """
+
+    obs: dict[str, jax.Array]
+    action: jax.Array
+    is_first: jax.Array
+    reward: jax.Array
+    cost: jax.Array
+    terminal: jax.Array
+    weight: jax.Array
+    kept: jax.Array
+
+
+def make_windows(batch: Mapping[str, jax.Array], names: tuple[str, ...], whole: bool) -> Windows:
+    """Windows of a replay batch [B, T, ...], in which reward, cost and termination stand at the row on which a transition arrives.
+
+    With `whole`, windows that cross the end of an episode are not kept, as in the release, whose replay holds none.
+    """
+    crossing = batch["is_first"][:, 1:]
+    kept = jnp.ones(crossing.shape[0]) if not whole else 1.0 - crossing.any(1).astype(jnp.float32)
+    return Windows(
+        obs={name: batch[name] for name in names},
+        action=batch["action"],
+        is_first=batch["is_first"].at[:, 0].set(True),
+        reward=batch["reward"][:, 1:],
+        cost=batch["cost"][:, 1:],
+        terminal=batch["is_terminal"][:, 1:].astype(jnp.float32),
+        weight=kept[:, None] * (1.0 - crossing.astype(jnp.float32)),
+        kept=kept,
+    )
+
+
+def split(windows: Windows, count: int) -> tuple[Windows, Windows]:
+    """The first `count` windows and the others."""
+    return jax.tree.map(lambda x: x[:count], windows), jax.tree.map(lambda x: x[count:], windows)
+
+
+def weighted_mean(x: jax.Array, weight: jax.Array) -> jax.Array:
+    """Mean of x over elements by their weights, 0 where all weights are."""
+    return (x * weight).sum() / jnp.maximum(weight.sum(), 1.0)

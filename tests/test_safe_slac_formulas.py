@@ -1,0 +1,198 @@
+"""Formulas of Safe SLAC by hand: targets, temperature, multiplier, learning rates, discounted limit, squashed actions, losses."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from agents.optimizers import OptimizerConfig, make_optimizer
+from baselines.safe_slac import sac
+from baselines.safe_slac.config import LatentConfig, MultiplierConfig, SACConfig, SafeSLACConfig
+from baselines.safe_slac.layers import Normal, normal_kl, normal_log_prob
+from baselines.safe_slac.learner import rate_factor, soft_update
+from baselines.safe_slac.losses import cost_log_prob
+from baselines.safe_slac.multiplier import init_raw, update_raw
+from baselines.safe_slac.presets import PRESETS, agent_config
+from baselines.safe_slac.windows import make_windows, weighted_mean
+
+
+def test_reward_target_by_hand():
+    # 1 + 0.9 (min(4, 3) - 0.5 * 2) = 2.8; a terminal step has its reward alone
+    y = sac.reward_target(jnp.ones(2), jnp.array([0.0, 1.0]), 4.0, 3.0, 2.0, 0.5, 0.9)
+    np.testing.assert_allclose(y, [2.8, 1.0], rtol=1e-6)
+
+
+def test_cost_target_by_hand():
+    # 2 + 0.5 * 6 = 5, without entropy
+    np.testing.assert_allclose(sac.cost_target(jnp.full(2, 2.0), jnp.array([0.0, 1.0]), 6.0, 0.5), [5.0, 2.0])
+
+
+def test_actor_objective_by_hand():
+    # min(4, 3) - 0.5 * 2 - 0.1 * 5 = 1.5
+    assert float(sac.actor_objective(4.0, 3.0, 2.0, 5.0, 0.5, 0.1)) == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(("entropy", "sign"), [(-1.0, 1.0), (-2.0, 0.0), (-4.0, -1.0)])
+def test_temperature_falls_above_the_target_entropy_and_rises_below(entropy: float, sign: float):
+    # d/d log(alpha) = H - H_target, with H_target = -2
+    slope = jax.grad(sac.temperature_loss)(jnp.float32(-3.0), entropy, -2.0)
+    assert float(slope) == pytest.approx(entropy + 2.0)
+    assert np.sign(float(slope)) == sign
+
+
+def test_log_density_of_squashed_actions():
+    dist = Normal(jnp.array([[0.3, -0.2]]), jnp.array([[0.5, 0.8]]))
+    action, log_prob = sac.sample_action(dist, jax.random.key(1))
+    a, mean, std = (np.asarray(x, np.float64)[0] for x in (action, dist.mean, dist.std))
+    u = np.arctanh(a)
+    want = sum(
+        -0.5 * ((u[i] - mean[i]) / std[i]) ** 2 - np.log(std[i]) - 0.5 * np.log(2 * np.pi) - np.log(1 - a[i] ** 2 + 1e-6)
+        for i in range(2)
+    )
+    assert float(log_prob[0]) == pytest.approx(want, rel=1e-4)
+
+
+def test_discounted_limit_is_the_specifications():
+    assert sac.discounted_limit(25.0, 0.995, 500) == pytest.approx(9.184, abs=1e-3)
+
+
+# Multiplier
+
+
+def test_multiplier_starts_where_it_should_and_rests_at_the_limit():
+    raw = init_raw(0.02)
+    assert float(jax.nn.softplus(raw)) == pytest.approx(0.02, rel=1e-4)
+    assert float(update_raw(raw, 25.0, 25.0, 2e-4)) == float(raw)
+
+
+def test_multiplier_step_by_hand():
+    # raw = 0: sigmoid 1/2, softplus log 2; 0 + 0.01 * 0.5 / 0.6931 * (30 - 25) = 0.036067
+    assert float(update_raw(jnp.float32(0.0), 30.0, 25.0, 0.01)) == pytest.approx(0.036067, rel=1e-4)
+
+
+def test_small_multipliers_grow_exponentially():
+    # d log(multiplier) = lr (cost - limit) = 2e-4 * 35 = 0.007 an episode
+    raw = init_raw(1e-3)
+    grown = jax.nn.softplus(update_raw(raw, 60.0, 25.0, 2e-4))
+    assert float(jnp.log(grown / jax.nn.softplus(raw))) == pytest.approx(0.007, rel=0.01)
+
+
+def test_one_step_an_episode_is_nearly_the_sum_of_the_steps_of_the_release():
+    raw, cost, limit, steps = init_raw(0.02), 60.0, 25.0, 500
+    want = np.float64(raw)
+    for t in range(steps):
+        c = 1.0 if t < cost else 0.0
+        softplus, sigmoid = np.log1p(np.exp(want)), 1 / (1 + np.exp(-want))
+        want += 2e-4 * sigmoid / softplus * (c - limit / steps)
+    assert float(update_raw(raw, cost, limit, 2e-4)) == pytest.approx(want, abs=1e-5)
+
+
+# Schedules and optimisers
+
+
+def test_learning_rates_halve_once():
+    config = SafeSLACConfig(pretrain_updates=3, halve_after=4)
+    assert [float(rate_factor(config, n)) for n in (0, 3, 6, 7, 100)] == [1.0, 1.0, 1.0, 0.5, 0.5]
+
+
+def test_a_gradient_beyond_the_clip_steps_like_one_at_it():
+    # Adam's first step is lr * g / (|g| + eps): with eps = 1, norm 5 clipped to 1 gives g = (0.6, 0.8) -> lr * (0.375, 0.444...).
+    optimizer = make_optimizer(OptimizerConfig(learning_rate=0.1, eps=1.0, clip=1.0))
+    step, _ = optimizer.update(jnp.array([3.0, 4.0]), optimizer.init(jnp.zeros(2)), jnp.zeros(2))
+    np.testing.assert_allclose(step, [-0.1 * 0.6 / 1.6, -0.1 * 0.8 / 1.8], rtol=1e-5)
+
+
+def test_targets_move_by_their_fraction():
+    assert float(soft_update({"w": jnp.float32(1.0)}, {"w": jnp.float32(3.0)}, 0.25)["w"]) == 1.5
+
+
+# Losses of the latent model
+
+
+def test_kl_of_normals():
+    # log(2 / 1) + (1 + 1) / 8 - 1/2 = 0.443147 for N(1, 1) from N(0, 4), and nothing between equals
+    p, q = Normal(jnp.array([1.0, 0.0]), jnp.ones(2)), Normal(jnp.zeros(2), jnp.array([2.0, 1.0]))
+    assert float(normal_kl(p, q)) == pytest.approx(0.443147, rel=1e-5)
+    assert float(normal_kl(p, p)) == 0.0
+
+
+def test_log_density_of_normals_includes_constants():
+    # pixels 0.5 from the mean under a variance of 0.4: -(0.25 / 0.4 + log(2 pi 0.4)) / 2 = -0.773293
+    assert float(normal_log_prob(jnp.float32(1.0), 0.5, 0.4)) == pytest.approx(-0.773293, rel=1e-5)
+
+
+def test_cost_likelihood_weighs_costly_steps():
+    # p = sigmoid(0) = 1/2 in all: 100 log(1/2) where it cost, whatever the cost, and log(1/2) elsewhere
+    got = cost_log_prob(jnp.zeros(3), jnp.array([0.0, 1.0, 2.0]), 100.0)
+    np.testing.assert_allclose(got, np.log(0.5) * np.array([1.0, 100.0, 100.0]), rtol=1e-6)
+
+
+# Windows
+
+
+def batch(first: list[list[int]]) -> dict[str, jax.Array]:
+    flags = jnp.array(first, bool)
+    count = jnp.arange(flags.size, dtype=jnp.float32).reshape(flags.shape)
+    names = {"reward": count, "cost": 10 * count, "x": count[..., None], "action": count[..., None]}
+    return {**names, "is_first": flags, "is_terminal": jnp.zeros_like(flags).at[0, 1].set(True)}
+
+
+def test_transitions_across_episodes_have_no_weight():
+    windows = make_windows(batch([[0, 0, 1, 0], [1, 0, 0, 0]]), ("x",), whole=False)
+    np.testing.assert_array_equal(windows.weight, [[1, 0, 1], [1, 1, 1]])
+    np.testing.assert_array_equal(windows.reward, [[1, 2, 3], [5, 6, 7]])  # received on arriving
+    np.testing.assert_array_equal(windows.terminal, [[1, 0, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(windows.is_first[:, 0], [True, True])
+    np.testing.assert_array_equal(windows.kept, [1, 1])
+
+
+def test_whole_windows_drop_those_that_cross():
+    windows = make_windows(batch([[0, 0, 1, 0], [1, 0, 0, 0]]), ("x",), whole=True)
+    np.testing.assert_array_equal(windows.kept, [0, 1])
+    np.testing.assert_array_equal(windows.weight, [[0, 0, 0], [1, 1, 1]])
+
+
+def test_weighted_mean():
+    assert float(weighted_mean(jnp.array([1.0, 2.0, 6.0]), jnp.array([1.0, 0.0, 1.0]))) == 3.5
+    assert float(weighted_mean(jnp.ones(2), jnp.zeros(2))) == 0.0
+
+
+# Settings
+
+
+def test_release_is_the_specification_and_matched_has_the_limit_and_cameras_of_safedreamer():
+    release, matched = agent_config("release"), agent_config("matched")
+    latent, of_sac = release.latent, release.sac
+    assert (latent.z1, latent.z2, latent.feature, latent.units, latent.batch) == (32, 200, 200, 256, 32)
+    assert (latent.image_variance, latent.cost_scale, latent.cost_positive, latent.cameras) == (0.4, 30.0, 100.0, "first")
+    assert (latent.reward_std_min, latent.whole_windows) == (1e-5, True)
+    assert (latent.optimizer.learning_rate, latent.optimizer.clip) == (1e-4, 40.0)
+    assert (of_sac.discount, of_sac.cost_discount, of_sac.temperature, of_sac.target_fraction) == (0.99, 0.995, 4e-3, 5e-3)
+    assert (of_sac.optimizer.learning_rate, of_sac.optimizer.clip, of_sac.actor_clip) == (2e-4, 40.0, 80.0)
+    assert (release.cost_limit, release.pretrain_updates, release.halve_after) == (25.0, 30_000, 200_000)
+    assert (release.multiplier.init, release.multiplier.learning_rate) == (0.02, 2e-4)
+    assert (matched.cost_limit, matched.latent.cameras, matched.pretrain_updates) == (2.0, "all", 30_000)
+
+
+@pytest.mark.parametrize(
+    ("config", "bad"),
+    [
+        (LatentConfig, {"z1": 0}),
+        (LatentConfig, {"reward_std_min": 0.0}),
+        (SACConfig, {"discount": 1.0}),
+        (SACConfig, {"temperature": 0.0}),
+        (MultiplierConfig, {"init": 0.0}),
+        (SafeSLACConfig, {"halve_after": 0}),
+    ],
+)
+def test_bad_settings_name_themselves(config: type, bad: dict[str, float]):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        config(**bad)
+
+
+def test_unknown_presets_list_the_valid_ones():
+    assert PRESETS == ("release", "matched", "cpu", "debug")
+    with pytest.raises(KeyError, match="matched"):
+        agent_config("mached")

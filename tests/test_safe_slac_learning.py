@@ -1,0 +1,66 @@
+"""Safe SLAC must solve the toy task of tests/test_learning.py: walk to the shore, and stay out of the water."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import pytest
+
+from agents.optimizers import OptimizerConfig
+from baselines.safe_slac.agent import SafeSLAC
+from baselines.safe_slac.config import LatentConfig, MultiplierConfig, SACConfig, SafeSLACConfig
+from benchmarks.loop import Options, train
+from benchmarks.records import read_records
+from tests.toys import EDGE, toy_env, toy_spec
+
+CONFIG = SafeSLACConfig(
+    cost_limit=1.0,
+    pretrain_updates=200,
+    latent=LatentConfig(
+        z1=4,
+        z2=12,
+        feature=16,
+        units=32,
+        layers=1,
+        reward_std_min=0.1,
+        cost_scale=1.0,
+        cost_positive=3.0,
+        vector_variance=0.02,
+        batch=8,
+        optimizer=OptimizerConfig(1e-3, 1e-8, 40.0),
+    ),
+    sac=SACConfig(
+        units=32,
+        discount=0.95,
+        cost_discount=0.95,
+        temperature=0.05,
+        target_fraction=0.02,
+        eval_action="mode",
+        optimizer=OptimizerConfig(2e-3, 1e-8, 40.0),
+    ),
+    multiplier=MultiplierConfig(0.05, 0.01),
+)
+
+
+@pytest.mark.slow
+def test_it_stops_at_the_edge(tmp_path):
+    spec = toy_spec(
+        steps=2000,
+        num_envs=4,
+        action_repeat=1,
+        prefill=400,
+        train_ratio=48.0,
+        batch_size=24,
+        batch_length=4,
+        eval_every=1000,
+        eval_episodes=10,
+        log_every=500,
+    )
+    spec = dataclasses.replace(spec, method="safe_slac", agent=CONFIG)
+    train(spec, tmp_path / "run", functools.partial(toy_env, 1), lambda env: SafeSLAC(CONFIG, env), Options())
+    frame = read_records(tmp_path / "run")
+    last = frame[frame["split"] == "eval"].tail(10)
+    ret, cost = float(last["return"].mean()), float(last["cost"].mean())
+    assert cost <= 2.0, f"it pays {cost} a start, the limit is 1"
+    assert ret >= 0.5 * EDGE, f"it earns {ret}; the constrained optimum lies between 1 and 2"
