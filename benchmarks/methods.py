@@ -2,7 +2,7 @@
 
 `release` follows the authors' schedules (spec section 5), `cpu` fits two cores, `debug` runs in seconds; `matched` gives baselines the
 action repeat and the cost limit of our agents. Sizes of the agents themselves are theirs to know (agents.safedreamer.presets,
-baselines.omnisafe.config); here are the loop and the replay. Importing this loads neither JAX nor torch.
+baselines.omnisafe.config, baselines.safe_slac.presets); here are the loop and the replay. Importing this loads neither JAX nor torch.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from agents.api import Agent, EnvSpec
 from baselines.omnisafe import algorithms as omnisafe
+from benchmarks import safe_slac_presets
 from benchmarks.omnisafe import presets as omnisafe_presets
 from benchmarks.spec import OBSERVATIONS, BadInput, LoopConfig, ReplayConfig, RunSpec, choose
 
@@ -167,7 +168,48 @@ _NO_PICTURES = {  # kind of method -> why
     "model-based": "its networks predict the next observation itself, which is for low-dimensional states only",
 }
 
+
+def _make_safe_slac(config: Any, env: EnvSpec) -> Agent:
+    from baselines.safe_slac.agent import SafeSLAC
+
+    return SafeSLAC(config, env)
+
+
+def _safe_slac_config_type(obs: str) -> type:
+    from baselines.safe_slac.config import SafeSLACConfig
+
+    del obs
+    return SafeSLACConfig
+
+
+def _safe_slac_settings(obs: str, preset: str, hazard_radius: float, task: str) -> Settings:
+    from baselines.safe_slac.presets import agent_config
+
+    del obs, hazard_radius, task
+    return Settings(*safe_slac_presets.settings(preset), agent_config(preset))
+
+
+def _safe_slac() -> Method:
+    return Method(
+        name="safe_slac",
+        family="safe_slac",
+        kind="world model",
+        summary="Safe SLAC: soft actor-critic on a learned latent, with a safety critic",
+        constrains="mean episode cost, by a multiplier on the safety critic",
+        paper="Hogewind et al. 2023, arXiv:2210.01801",
+        exact_resume=True,
+        observations=OBSERVATIONS,
+        presets=("release", "matched", "cpu", "debug"),
+        engine="jax",
+        action_repeat=2,
+        load_config_type=_safe_slac_config_type,
+        make_settings=_safe_slac_settings,
+        make_agent=_make_safe_slac,
+    )
+
+
 METHODS: dict[str, Method] = {name: _safedreamer(name) for name in _SAFEDREAMER}
+METHODS["safe_slac"] = _safe_slac()
 METHODS |= {name: _omnisafe(row) for name, row in omnisafe.ALGORITHMS.items()}
 
 
@@ -205,6 +247,8 @@ def check_spec(spec: RunSpec) -> None:
     """Raise BadInput, which names the fix, where a run's settings do not fit its method or each other."""
     if method(spec.method).engine == "torch":
         omnisafe_presets.check(spec)
+    if spec.method == "safe_slac":
+        safe_slac_presets.check(spec)
 
 
 def _release(repeat: int, plans: bool) -> Loop:
