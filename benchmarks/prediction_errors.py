@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents.api import EnvSpec
+from agents.confusion import cost_confusion
 from agents.safedreamer.open_loop import OpenLoop
-from agents.safedreamer.world_model import cost_confusion
 from benchmarks.findings import LAST_SEEN, MEAN, MODEL, Finding
 
 NEAR = 0.6  # metres; hazards nearer than this decide about the next second

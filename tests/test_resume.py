@@ -18,7 +18,7 @@ from benchmarks.provenance import provenance
 from benchmarks.records import read_records
 from benchmarks.signals import Stop
 from benchmarks.spec import BadInput
-from tests.toys import Listener, Shore, run, steady, toy_spec
+from tests.toys import Listener, Shore, StopAfter, run, steady, toy_spec
 
 
 @pytest.fixture(scope="module")
@@ -26,17 +26,6 @@ def unbroken(tmp_path_factory):
     out = tmp_path_factory.mktemp("unbroken") / "run"
     run(toy_spec(), out)
     return without_clocks(out)
-
-
-class StopAfter(Stop):
-    def __init__(self, iterations):
-        self.iterations = iterations
-
-    def __call__(self):
-        return self.iterations <= 0
-
-    def iterated(self, seconds):
-        self.iterations -= 1
 
 
 def stop_after(iterations):

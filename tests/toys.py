@@ -20,6 +20,7 @@ from agents.api import EnvSpec, Mode
 from benchmarks.envs import Fault, make_env
 from benchmarks.loop import Options, Result, train
 from benchmarks.progress import Silent
+from benchmarks.signals import Stop
 from benchmarks.spec import LoopConfig, ReplayConfig, RunSpec
 from tests.shore import EDGE, EPISODE_ENV_STEPS, STRIDE, Shore, shore
 
@@ -188,3 +189,16 @@ class Listener(Silent):
 
     def say(self, text: str) -> None:
         self.said.append(text)
+
+
+class StopAfter(Stop):
+    """Asks for the end after so many iterations."""
+
+    def __init__(self, iterations: int) -> None:
+        self.iterations = iterations
+
+    def __call__(self) -> bool:
+        return self.iterations <= 0
+
+    def iterated(self, seconds: float) -> None:
+        self.iterations -= 1

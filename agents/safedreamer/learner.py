@@ -33,6 +33,7 @@ from agents.safedreamer.config import SafeDreamerConfig
 from agents.safedreamer.networks import Networks, Params, merge
 from agents.safedreamer.tracking import Belief
 from agents.safedreamer.world_model import ModelOutput, model_loss
+from agents.starts import draw_starts
 
 
 class AgentState(NamedTuple):
@@ -136,13 +137,8 @@ class Learner:
 
     def starts(self, output: ModelOutput, batch: Mapping[str, jax.Array], key: jax.Array) -> tuple[Belief, jax.Array]:
         """Posterior states [N, ...] from which imagination starts, and 1 - is_terminal there."""
-        cont = 1.0 - batch["is_terminal"].reshape(-1).astype(jnp.float32)
-        flat = jax.tree.map(lambda x: jax.lax.stop_gradient(x.reshape(cont.size, *x.shape[2:])), output.belief)
-        count = self.config.imagination.starts
-        if not 0 < count < cont.shape[0]:
-            return flat, cont
-        chosen = jax.random.choice(key, cont.shape[0], (count,), replace=False)
-        return jax.tree.map(lambda x: x[chosen], (flat, cont))
+        cont = 1.0 - batch["is_terminal"].astype(jnp.float32)
+        return draw_starts((output.belief, cont), self.config.imagination.starts, key)
 
     def objective(self, nets: Networks, state: AgentState, traj: Trajectory) -> Objective:
         """The actor's loss on an imagined trajectory and what it is made of, with the normaliser and multiplier of `state`."""

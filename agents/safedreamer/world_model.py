@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agents.api import EnvSpec
+from agents.confusion import cost_confusion
 from agents.nn.distributions import (
     bernoulli_log_prob,
     bernoulli_mode,
@@ -183,18 +184,3 @@ def model_loss(model: WorldModel, batch: Mapping[str, jax.Array], key: jax.Array
     if config.cost_source != "none":
         metrics |= cost_confusion(model.cost(jax.lax.stop_gradient(belief)), batch["cost"])
     return loss, ModelOutput(belief, metrics)
-
-
-def cost_confusion(predicted: jax.Array, cost: jax.Array) -> dict[str, jax.Array]:
-    """Precision and recall of 'predicted cost above one half' for steps with any cost, and both means; [B, T] -> scalars.
-
-    Precision and recall are 0 where a batch holds no predicted or no true cost.
-    """
-    said, true = predicted > 0.5, cost > 0.0
-    hits = (said & true).sum()
-    return {
-        "model/cost_precision": hits / jnp.maximum(1, said.sum()),
-        "model/cost_recall": hits / jnp.maximum(1, true.sum()),
-        "model/cost_predicted": predicted.mean(),
-        "model/cost_true": cost.mean(),
-    }
