@@ -156,7 +156,12 @@ def top_imports(file: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("folder", "banned"), [("omnisafe", ("jax", "flax", "optax")), ("safe_slac", ("torch", "agents.safedreamer"))]
+    ("folder", "banned"),
+    [
+        ("omnisafe", ("jax", "flax", "optax")),
+        ("safe_slac", ("torch", "agents.safedreamer")),
+        ("la_mbda", ("torch", "agents.safedreamer")),
+    ],
 )
 def test_baselines_import_neither_environments_nor_what_belongs_to_others(folder: str, banned: tuple[str, ...]):
     files = [file for file in sources("baselines") if file.parts[1] == folder]
@@ -172,7 +177,7 @@ def test_baselines_import_neither_environments_nor_what_belongs_to_others(folder
 
 def test_every_baseline_is_held_to_what_it_may_import():
     folders = {file.parts[1] for file in sources("baselines") if len(file.parts) > 2}
-    assert folders == {"omnisafe", "safe_slac"}
+    assert folders == {"omnisafe", "safe_slac", "la_mbda"}
 
 
 def test_few_modules_join_agents_and_environments():

@@ -1,0 +1,229 @@
+"""Configuration of a LAMBDA agent; defaults are the published vision settings with the defects of the published code mended."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from agents.lagrangian import AugmentedConfig
+from agents.optimizers import OptimizerConfig
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Gaussian recurrent state-space model with encoder, decoder and heads."""
+
+    deter: int = 200
+    """Size of the deterministic latent, and units of the dense layers around it."""
+    stoch: int = 30
+    """Size of the Gaussian latent."""
+    min_std: float = 0.1
+    """Smallest standard deviation of the Gaussian latent."""
+    head_units: int = 400
+    """Units of the reward, cost and terminal heads."""
+    head_layers: int = 2
+    """Hidden layers of these heads."""
+    cameras: Literal["front", "all"] = "front"
+    """Which images are seen, where the environment offers several: the first of them (published), or all."""
+    conv_depth: int = 32
+    """Channels of the first convolution; the others have 2, 4 and 8 times as many."""
+    vector_units: int = 400
+    """Units of the vector encoder and decoder."""
+    vector_layers: int = 3
+    """Hidden layers of the vector encoder and decoder."""
+    vector_scale: float = 1.0
+    """Weight of the vector reconstruction loss."""
+    kl_scale: float = 1.0
+    """Weight of the balanced KL."""
+    kl_balance: float = 0.8
+    """Share of the KL that trains the prior; the rest trains the posterior."""
+    free_nats: float = 3.0
+    """Mean KL of a batch below which it exerts no gradient."""
+    cost_weight: float = 100.0
+    """Weight of the cost head's loss on steps whose cost is at least 1."""
+    optimizer: OptimizerConfig = OptimizerConfig(5e-4, 1e-5, 100.0)
+    """Optimiser; its learning rate is the peak of the triangle."""
+    low_rate: float = 1e-4
+    """Learning rate at the foot of the triangle."""
+
+    def __post_init__(self):
+        for name in ("deter", "stoch", "head_units", "head_layers", "conv_depth", "vector_units", "vector_layers"):
+            _require(getattr(self, name) >= 1, f"model.{name}={getattr(self, name)} must be at least 1")
+        _require(self.min_std > 0, f"model.min_std={self.min_std} must be positive")
+        _require(0.0 <= self.kl_balance <= 1.0, f"model.kl_balance={self.kl_balance} must lie in 0..1")
+        _require(
+            0.0 < self.low_rate <= self.optimizer.learning_rate,
+            f"model.low_rate={self.low_rate} must lie in 0..model.optimizer.learning_rate={self.optimizer.learning_rate}",
+        )
+
+    @property
+    def feat_dim(self) -> int:
+        return self.stoch + self.deter
+
+
+@dataclasses.dataclass(frozen=True)
+class SwagConfig:
+    """SWAG posterior over the parameters that imagination uses (Maddox et al., arXiv:1902.02476)."""
+
+    start: int = 500
+    """Model updates before the first snapshot."""
+    period: int = 200
+    """Model updates between snapshots, and from the peak to the foot of the learning rate."""
+    rank: int = 20
+    """Deviations kept; samples differ from the live parameters once there are that many."""
+    decay: float = 0.8
+    """Share of the old value in the running mean and variance."""
+    scale: float = 1.0
+    """Variance of a sample, as a multiple of SWAG's."""
+    samples: int = 5
+    """Parameters drawn for each update; each imagines a trajectory from every start."""
+
+    def __post_init__(self):
+        _require(self.start >= 0, f"swag.start={self.start} must not be negative")
+        _require(self.period >= 1, f"swag.period={self.period} must be at least 1 update")
+        _require(self.rank >= 2, f"swag.rank={self.rank} must be at least 2: a covariance needs two deviations")
+        _require(0.0 <= self.decay < 1.0, f"swag.decay={self.decay} must lie in 0..1, 1 excluded")
+        _require(self.scale >= 0, f"swag.scale={self.scale} must not be negative")
+        _require(self.samples >= 1, f"swag.samples={self.samples} must be at least 1")
+
+    @property
+    def warm_updates(self) -> int:
+        """Model updates after which samples are drawn."""
+        return self.start + self.rank * self.period
+
+
+@dataclasses.dataclass(frozen=True)
+class ActorConfig:
+    """Squashed Gaussian actor."""
+
+    units: int = 400
+    """Units of its layers."""
+    layers: int = 4
+    """Hidden layers."""
+    init_std: float = 5.0
+    """Standard deviation at the start, before squashing."""
+    min_std: float = 1e-4
+    """Smallest standard deviation, before squashing."""
+    mean_scale: float = 5.0
+    """Bound of the mean, before squashing."""
+    mode_samples: int = 100
+    """Samples of which evaluation takes the densest."""
+    optimizer: OptimizerConfig = OptimizerConfig(8e-5, 1e-5, 5.0)
+    """Optimiser."""
+
+    def __post_init__(self):
+        for name in ("units", "layers", "mode_samples"):
+            _require(getattr(self, name) >= 1, f"actor.{name}={getattr(self, name)} must be at least 1")
+        _require(0 < self.min_std < self.init_std, f"actor.min_std={self.min_std} must lie in 0..init_std={self.init_std}")
+        _require(self.mean_scale > 0, f"actor.mean_scale={self.mean_scale} must be positive")
+
+
+@dataclasses.dataclass(frozen=True)
+class CriticConfig:
+    """Reward and cost critic."""
+
+    units: int = 400
+    """Units of their layers."""
+    layers: int = 3
+    """Hidden layers."""
+    slow_every: int = 100
+    """Updates between copies of the critics into those whose values their targets use."""
+    optimizer: OptimizerConfig = OptimizerConfig(8e-5, 1e-5, 1.0)
+    """Optimiser of the reward critic."""
+    cost_optimizer: OptimizerConfig = OptimizerConfig(2e-4, 1e-5, 50.0)
+    """Optimiser of the cost critic."""
+
+    def __post_init__(self):
+        for name in ("units", "layers", "slow_every"):
+            _require(getattr(self, name) >= 1, f"critic.{name}={getattr(self, name)} must be at least 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImaginationConfig:
+    """Imagined trajectories that train actor and critics."""
+
+    horizon: int = 15
+    """Imagined model steps (agent steps)."""
+    starts: int = 0
+    """Posterior states from which they start, drawn without replacement; 0 takes all states of the batch."""
+    lam: float = 0.95
+    """λ of the λ-returns of rewards."""
+    cost_lam: float = 0.95
+    """λ of the λ-returns of costs."""
+    discount: float = 0.99
+    """Discount of rewards per agent step."""
+    cost_discount: float = 0.995
+    """Discount of costs per agent step."""
+
+    def __post_init__(self):
+        _require(self.horizon >= 2, f"imagination.horizon={self.horizon} must be at least 2 steps: the last only bootstraps")
+        _require(self.starts >= 0, f"imagination.starts={self.starts} must be 0 (all) or positive")
+        for name in ("lam", "cost_lam"):
+            _require(0.0 <= getattr(self, name) <= 1.0, f"imagination.{name}={getattr(self, name)} must lie in 0..1")
+        for name in ("discount", "cost_discount"):
+            _require(0.0 < getattr(self, name) < 1.0, f"imagination.{name}={getattr(self, name)} must lie between 0 and 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class ReleaseConfig:
+    """Behaviour of the published code that changes results and that we mend; each switch restores one defect."""
+
+    reversed_returns: bool = False
+    """Attach λ-returns to imagined steps in the reverse order of time."""
+    biased_moments: bool = False
+    """Start SWAG's running mean and variance from zero: the first forty or so snapshots hold deviations that never were."""
+    unclipped_model: bool = False
+    """Leave the world model's gradients unclipped."""
+    select_by_value: bool = False
+    """Choose among posterior samples by the critics' mean value along a trajectory, instead of its mean λ-return."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LambdaConfig:
+    """A LAMBDA agent."""
+
+    cost_limit: float = 25.0
+    """Cost allowed per episode."""
+    limit_scale: Literal["rescaled", "raw"] = "rescaled"
+    """What the imagined discounted cost return is compared with: the return of an episode that just keeps the limit (rescaled), or
+    the limit itself (published)."""
+    pretrain_updates: int = 100
+    """First updates, which train the world model only."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Compute dtype of the world model and the actor; parameters, critics, losses and distributions stay float32."""
+    model: ModelConfig = ModelConfig()
+    """World model."""
+    swag: SwagConfig = SwagConfig()
+    """Posterior over its parameters."""
+    actor: ActorConfig = ActorConfig()
+    """Actor."""
+    critic: CriticConfig = CriticConfig()
+    """Reward and cost critic."""
+    imagination: ImaginationConfig = ImaginationConfig()
+    """Imagined training trajectories."""
+    augmented: AugmentedConfig = AugmentedConfig()
+    """Augmented Lagrangian on imagined costs."""
+    release: ReleaseConfig = ReleaseConfig()
+    """Defects of the published code to restore."""
+
+    def __post_init__(self):
+        _require(self.cost_limit >= 0, f"cost_limit={self.cost_limit} must not be negative")
+        _require(self.pretrain_updates >= 0, f"pretrain_updates={self.pretrain_updates} must not be negative")
+        _require(
+            self.augmented.driven_by == "imagined",
+            f"augmented.driven_by={self.augmented.driven_by} is not LAMBDA's: imagined costs drive its multiplier, use imagined",
+        )
+
+    def imagined_limit(self, episode_agent_steps: int) -> float:
+        """The bound of the imagined discounted cost return, see `limit_scale`.
+
+        An episode of L agent steps that costs b has costs of b / L per step, whose return is b / L / (1 - discount).
+        """
+        if self.limit_scale == "raw":
+            return self.cost_limit
+        return self.cost_limit / episode_agent_steps / (1.0 - self.imagination.cost_discount)
