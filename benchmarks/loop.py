@@ -23,20 +23,20 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import numpy as np
 
-from agents.api import Agent, EnvSpec, PyTree
+from agents.api import Agent, EnvSpec
 from agents.prefetch import Prefetch
 from benchmarks import checkpoint, metrics, records, resume
 from benchmarks.boards import boards
+from benchmarks.counters import Options, Progress
 from benchmarks.divergence import Watch
 from benchmarks.env_faults import EnvFaults
 from benchmarks.envs import VectorEnv
 from benchmarks.episodes import Episode, Stopped, Tally
 from benchmarks.evaluate import Forecast, MakeEnv, evaluation_key, run_episodes
-from benchmarks.progress import Reporter, Silent, Snapshot
+from benchmarks.progress import Snapshot
 from benchmarks.reporting import Reports
 from benchmarks.run_folder import CHECKPOINTS, REPLAY, claim, rewind
-from benchmarks.signals import Stop
-from benchmarks.spec import ENV_TIMEOUT_SECONDS, MAX_ENV_FAULTS, RunSpec
+from benchmarks.spec import RunSpec
 from benchmarks.status import State, StatusFile
 from benchmarks.transitions import make_replay, row
 
@@ -48,41 +48,23 @@ ACT, UPDATE = 0, 1  # streams of keys; benchmarks.evaluate has its own
 PREFILL = 3  # stream of numpy generators; batches draw from [seed, update] (agents.prefetch)
 
 
-class Options(NamedTuple):
-    """What a start of a run may choose without changing its result."""
-
-    max_minutes: float | None = None  # wall clock of the whole run, resumes included; leaves time for the last evaluation
-    tensorboard: bool = False
-    wandb: str | None = None  # project of Weights & Biases
-    reporter: Reporter = Silent()
-    env_timeout_seconds: float = ENV_TIMEOUT_SECONDS  # after which an environment hangs
-    max_env_faults: int = MAX_ENV_FAULTS  # environments replaced before the run gives up
-    stop: Stop = Stop()  # asked after every iteration and inside evaluations
-    init_state: Callable[[EnvSpec], PyTree] | None = None  # instead of agent.init(seed), for a run from an authors' checkpoint
-
-
 class Result(NamedTuple):
     """How a call of `train` ended."""
 
     env_steps: int
     updates: int
-    finished: bool  # the step budget is spent
+    finished: bool  # the step budget is spent and the last evaluation is recorded
     evaluation: list[Episode]  # the last one; empty when there was none
 
 
 @dataclasses.dataclass
-class Counters:
-    """Where a run stands; a checkpoint holds all of it."""
+class Counters(Progress):
+    """What this loop counts besides."""
 
     iterations: int = 0
-    agent_steps: int = 0
-    env_steps: int = 0
     updates: int = 0
     requested: int = 0  # updates whose batches are drawn
-    previous_agent_steps: int = -1  # before the last iteration; -1: nothing can be due
-    evaluated_at: int = -1  # env_steps of the last evaluation
     logged_at: int = -1  # env_steps of the last row of metrics
-    wall_seconds: float = 0.0  # as of the checkpoint it was read from
 
 
 def train(spec: RunSpec, out: Path, make_env: MakeEnv, make_agent: MakeAgent, options: Options = Options()) -> Result:
@@ -160,7 +142,7 @@ class Loop:
 
     def run(self) -> Result:
         """Iterate until the steps or minutes are spent or a stop is asked for; then evaluate (unless stopped) and save."""
-        begun, stop = self.counters.iterations, self.options.stop
+        stop = self.options.stop
         with contextlib.suppress(Stopped):
             self.settle()
             while not self._over():
@@ -171,20 +153,20 @@ class Loop:
                     self.iterate()
                 stop.iterated(time.perf_counter() - start)
                 self.settle()
-            if self.counters.iterations > begun and not stop():  # a run that is stopped goes on as if it never had been
+            if not stop():  # a run that is stopped goes on as if it never had been
                 self.evaluate()
                 self.log()
         self.save()
-        self.report("finished" if self._spent() else "stopped")
-        return Result(self.counters.env_steps, self.counters.updates, self._spent(), self.evaluation)
+        self.report("finished" if self._finished() else "stopped")
+        return Result(self.counters.env_steps, self.counters.updates, self._finished(), self.evaluation)
 
     def settle(self) -> None:
         """What the last iteration made due. A resumed run comes here first, because it may have been stopped in an evaluation."""
-        if self._due(self.config.eval_every):
+        if self.counters.due(self.config.eval_every):
             self.evaluate()
-        if self._due(self.config.log_every):
+        if self.counters.due(self.config.log_every):
             self.log()
-        if self._due(self.config.checkpoint_every):
+        if self.counters.due(self.config.checkpoint_every):
             self.save()
         if self.reports.due(self._elapsed()):
             self.report()
@@ -354,13 +336,13 @@ class Loop:
     def _elapsed(self) -> float:
         return time.perf_counter() - self.started
 
-    def _due(self, every: int) -> bool:
-        """Whether the last iteration passed a multiple of `every` agent steps."""
-        before = self.counters.previous_agent_steps
-        return before >= 0 and self.counters.agent_steps // every > before // every
-
     def _spent(self) -> bool:
         return self.counters.env_steps >= self.spec.steps
+
+    def _finished(self) -> bool:
+        """Whether nothing is left to do. A stop may have come between the last step and the last evaluation."""
+        evaluated = self.config.eval_episodes == 0 or self.counters.evaluated_at == self.counters.env_steps
+        return self._spent() and evaluated and self.counters.logged_at == self.counters.env_steps
 
     def _over(self) -> bool:
         limit = self.options.max_minutes

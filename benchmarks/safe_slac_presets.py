@@ -6,6 +6,8 @@ latent model on 32 windows of 11 frames and actor and critics on 64 others. It m
 
 from __future__ import annotations
 
+import dataclasses
+
 from benchmarks.spec import BadInput, LoopConfig, ReplayConfig, RunSpec
 
 _RELEASE = LoopConfig(
@@ -18,16 +20,7 @@ _RELEASE = LoopConfig(
     eval_every=12_500,
     eval_episodes=10,
 )
-_MATCHED = LoopConfig(
-    num_envs=1,
-    action_repeat=4,
-    prefill=15_000,
-    train_ratio=96.0 * 11,
-    batch_size=96,
-    batch_length=11,
-    eval_every=12_500,
-    eval_episodes=10,
-)
+_MATCHED = dataclasses.replace(_RELEASE, action_repeat=4, prefill=15_000)
 _CPU = LoopConfig(
     num_envs=4,
     action_repeat=5,

@@ -16,17 +16,12 @@ from slurm.executor import Ended, Job
 class DebugExecutor:
     """`run` trains a run folder and returns an exit status."""
 
+    poll_seconds = 0.5
+    depends = False
+
     def __init__(self, run: Callable[[Path], int] = lambda folder: main(["run", str(folder), "--here"])) -> None:
         self._run = run
         self._waiting: deque[Job] = deque()
-
-    @property
-    def poll_seconds(self) -> float:
-        return 0.5
-
-    @property
-    def depends(self) -> bool:
-        return False
 
     @property
     def outstanding(self) -> int:

@@ -34,19 +34,14 @@ class LocalExecutor:
     Runs of `beside` count too while they run: they were started by a sweep command that was killed, or by another one.
     """
 
+    poll_seconds = 0.5
+    depends = False
+
     def __init__(self, jobs: int, memory_bytes: int, gpus: Sequence[str] = (), beside: Sequence[Path] = ()) -> None:
         self._jobs, self._memory_bytes, self._gpus = jobs, memory_bytes, tuple(gpus)
         self._beside = list(beside)
         self._waiting: deque[Job] = deque()
         self._running: list[Child] = []
-
-    @property
-    def poll_seconds(self) -> float:
-        return 0.5
-
-    @property
-    def depends(self) -> bool:
-        return False
 
     @property
     def outstanding(self) -> int:

@@ -58,6 +58,8 @@ class Watched(NamedTuple):
 class SlurmExecutor:
     """Submits runs of the results folder `out` and watches them; at most `at_once` of an array run at a time (None: any number)."""
 
+    depends = True
+
     def __init__(
         self,
         cluster: Cluster,
@@ -80,10 +82,6 @@ class SlurmExecutor:
     @property
     def poll_seconds(self) -> float:
         return self._profile.poll_seconds
-
-    @property
-    def depends(self) -> bool:
-        return True
 
     @property
     def outstanding(self) -> int:

@@ -28,6 +28,8 @@ from slurm.minicluster.cluster import MiniCluster, temporary
 from slurm.minicluster.settings import Settings
 from tests import chromium
 
+pytest.register_assert_rewrite("tests.slurm_sweeps")
+
 # Compilation makes first examples slow; CI must not fail by the luck of a draw.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("suite")

@@ -225,7 +225,10 @@ spec, count = toy_spec("ppo_lag", num_envs=3), After()
 run(spec, out / "a", stop=count)
 run(spec, out / "b", stop=After(0.5 * count.asked))
 run(spec, out / "b")
-print(all(same_run(out / "a", out / "b").values()), len((out / "a" / "episodes.csv").read_text().splitlines()))
+late = run(spec, out / "c", stop=After(count.asked - 2))
+assert late.env_steps == spec.steps and not late.finished and run(spec, out / "c").finished  # in the last evaluation
+print(all([*same_run(out / "a", out / "b").values(), *same_run(out / "a", out / "c").values()]))
+print(len((out / "a" / "episodes.csv").read_text().splitlines()))
 """,
         str(tmp_path),
     )

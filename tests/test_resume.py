@@ -71,6 +71,27 @@ def test_a_run_stopped_in_an_evaluation_repeats_it_and_ends_the_same(tmp_path, u
     assert without_clocks(tmp_path / "run") == unbroken
 
 
+ENDS_BETWEEN = toy_spec(steps=540)  # no multiple of eval_every: only the end of the run asks for the last evaluation
+
+
+@pytest.fixture(scope="module")
+def unbroken_between(tmp_path_factory):
+    out, count = tmp_path_factory.mktemp("unbroken") / "run", StopAfter(10**9)
+    run(ENDS_BETWEEN, out, stop=count)
+    return without_clocks(out), 10**9 - count.iterations
+
+
+@pytest.mark.parametrize("where", ["last step", "last evaluation"])
+def test_a_run_stopped_at_its_very_end_still_gets_its_last_evaluation(tmp_path, unbroken_between, where):
+    files, iterations = unbroken_between
+    listener = StopInEvaluation(3)
+    stop = listener if where == "last evaluation" else StopAfter(iterations)
+    stopped = run(ENDS_BETWEEN, tmp_path / "run", stop=stop, reporter=listener)
+    assert stopped.env_steps == ENDS_BETWEEN.steps and not stopped.finished
+    assert run(ENDS_BETWEEN, tmp_path / "run").finished
+    assert without_clocks(tmp_path / "run") == files
+
+
 class Died(Exception):
     """Stands for a kill: nothing of the loop after it runs."""
 

@@ -75,7 +75,7 @@ def reference(local: Sweep) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def timed(new_sweep: NewSweep) -> Sweep:
     """Longer than Slurm waits before it says that two minutes are nearly over."""
-    sweep = new_sweep("timed", *only(0), *ON_SLURM, "time=2", "signal_seconds=30", "nodelist=n1", pace_s=0.5)
+    sweep = new_sweep("timed", *only(0), *ON_SLURM, "time=2", "signal_seconds=30", "nodelist=n1", pace_s=0.8)
     sweep.start()
     return sweep
 

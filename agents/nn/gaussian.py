@@ -1,6 +1,7 @@
 """Diagonal Gaussians, plain and squashed by tanh, as functions of mean and standard deviation.
 
-Shapes: `...` batch axes; Z size of a variable; A action dimensions. Everything sums over the last axis.
+Shapes: `...` batch axes; Z size of a variable; A action dimensions. Log-probabilities and the KL sum over the last
+axis.
 """
 
 from __future__ import annotations
@@ -11,9 +12,14 @@ import jax.numpy as jnp
 HALF_LOG_TAU = 0.9189385332046727  # log(2 pi) / 2
 
 
+def normal_log_density(x: jax.Array, mean: jax.Array, std: jax.Array | float) -> jax.Array:
+    """Log-density of N(mean, std^2) for each element."""
+    return -0.5 * jnp.square((x - mean) / std) - jnp.log(std) - HALF_LOG_TAU
+
+
 def normal_log_prob(x: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
     """Log-density of N(mean, std^2), [..., Z] -> [...]."""
-    return (-0.5 * jnp.square((x - mean) / std) - jnp.log(std) - HALF_LOG_TAU).sum(-1)
+    return normal_log_density(x, mean, std).sum(-1)
 
 
 def normal_kl(mean: jax.Array, std: jax.Array, other_mean: jax.Array, other_std: jax.Array) -> jax.Array:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from agents.checks import require
 from agents.lagrangian import AugmentedConfig, PIDConfig
 from agents.optimizers import OptimizerConfig
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,15 +66,15 @@ class ModelConfig:
 
     def __post_init__(self):
         for name in ("deter", "stoch", "units", "head_units", "head_layers", "vector_units", "vector_layers", "conv_depth"):
-            _require(getattr(self, name) >= 1, f"model.{name}={getattr(self, name)} must be at least 1")
-        _require(self.lidar_bins >= 3, f"model.lidar_bins={self.lidar_bins} must be at least 3")
-        _require(self.classes >= 2, f"model.classes={self.classes} must be at least 2")
-        _require(
+            require(getattr(self, name) >= 1, f"model.{name}={getattr(self, name)} must be at least 1")
+        require(self.lidar_bins >= 3, f"model.lidar_bins={self.lidar_bins} must be at least 3")
+        require(self.classes >= 2, f"model.classes={self.classes} must be at least 2")
+        require(
             self.bins >= 3 and self.bins % 2 == 1, f"model.bins={self.bins} must be odd and at least 3, so that one bin is zero"
         )
-        _require(self.hazard_radius > 0, f"model.hazard_radius={self.hazard_radius} must be positive")
-        _require(self.hazard_softness >= 0, f"model.hazard_softness={self.hazard_softness} must not be negative")
-        _require(
+        require(self.hazard_radius > 0, f"model.hazard_radius={self.hazard_radius} must be positive")
+        require(self.hazard_softness >= 0, f"model.hazard_softness={self.hazard_softness} must not be negative")
+        require(
             0.0 < self.unimix < 1.0,
             f"model.unimix={self.unimix} must lie between 0 and 1: at 0 a KL can be infinite",
         )
@@ -105,7 +101,7 @@ class ActorConfig:
     """Optimiser of the actor."""
 
     def __post_init__(self):
-        _require(0 < self.min_std <= self.max_std, f"actor.min_std={self.min_std} must lie in 0..max_std={self.max_std}")
+        require(0 < self.min_std <= self.max_std, f"actor.min_std={self.min_std} must lie in 0..max_std={self.max_std}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,18 +136,18 @@ class ImaginationConfig:
     """EMA decay of the return percentiles."""
 
     def __post_init__(self):
-        _require(self.horizon >= 1, f"imagination.horizon={self.horizon} must be at least 1 step")
-        _require(0.0 <= self.lam <= 1.0, f"imagination.lam={self.lam} must lie in 0..1")
-        _require(self.discount_horizon > 1.0, f"imagination.discount_horizon={self.discount_horizon} must exceed 1 step")
-        _require(
+        require(self.horizon >= 1, f"imagination.horizon={self.horizon} must be at least 1 step")
+        require(0.0 <= self.lam <= 1.0, f"imagination.lam={self.lam} must lie in 0..1")
+        require(self.discount_horizon > 1.0, f"imagination.discount_horizon={self.discount_horizon} must exceed 1 step")
+        require(
             self.cost_discount_horizon == 0.0 or self.cost_discount_horizon > 1.0,
             f"imagination.cost_discount_horizon={self.cost_discount_horizon} must exceed 1 step, or be 0 to equal discount_horizon",
         )
-        _require(
+        require(
             self.cost_lam == -1.0 or 0.0 <= self.cost_lam <= 1.0,
             f"imagination.cost_lam={self.cost_lam} must lie in 0..1, or be -1 to equal lam",
         )
-        _require(self.starts >= 0, f"imagination.starts={self.starts} must be 0 (all) or positive")
+        require(self.starts >= 0, f"imagination.starts={self.starts} must be 0 (all) or positive")
 
     @property
     def discount(self) -> float:
@@ -210,16 +206,16 @@ class PlannerConfig:
     Evaluation always executes the mean."""
 
     def __post_init__(self):
-        _require(self.horizon >= 1, f"planner.horizon={self.horizon} must be at least 1 step")
-        _require(self.iterations >= 1, f"planner.iterations={self.iterations} must be at least 1")
-        _require(self.candidates >= 1, f"planner.candidates={self.candidates} must be at least 1")
-        _require(
+        require(self.horizon >= 1, f"planner.horizon={self.horizon} must be at least 1 step")
+        require(self.iterations >= 1, f"planner.iterations={self.iterations} must be at least 1")
+        require(self.candidates >= 1, f"planner.candidates={self.candidates} must be at least 1")
+        require(
             1 <= self.elites <= self.candidates,
             f"planner.elites={self.elites} must lie in 1..planner.candidates={self.candidates}",
         )
-        _require(0.0 <= self.actor_fraction <= 1.0, f"planner.actor_fraction={self.actor_fraction} must lie in 0..1")
-        _require(0.0 <= self.momentum < 1.0, f"planner.momentum={self.momentum} must lie in 0..1, 1 excluded")
-        _require(self.init_std > 0, f"planner.init_std={self.init_std} must be positive")
+        require(0.0 <= self.actor_fraction <= 1.0, f"planner.actor_fraction={self.actor_fraction} must lie in 0..1")
+        require(0.0 <= self.momentum < 1.0, f"planner.momentum={self.momentum} must lie in 0..1, 1 excluded")
+        require(self.init_std > 0, f"planner.init_std={self.init_std} must be positive")
 
     @property
     def proposals(self) -> int:
@@ -258,20 +254,20 @@ class SafeDreamerConfig:
     """Augmented Lagrangian; unused unless multiplier is augmented."""
 
     def __post_init__(self):
-        _require(self.cost_limit >= 0, f"cost_limit={self.cost_limit} must not be negative")
+        require(self.cost_limit >= 0, f"cost_limit={self.cost_limit} must not be negative")
         plans = self.act_with == "planner"
         needs_cost = self.multiplier != "none" or (
             plans and (self.planner.feasible_filter or self.planner.objective == "lagrangian")
         )
-        _require(
+        require(
             not needs_cost or self.model.cost_source != "none",
             "this variant needs predicted costs: set model.cost_source to head (or geometry), not none",
         )
-        _require(
+        require(
             not (plans and self.planner.objective == "lagrangian" and self.multiplier != "pid"),
             "planner.objective=lagrangian needs multiplier=pid",
         )
-        _require(
+        require(
             self.multiplier != "pid" or (plans and self.planner.objective == "lagrangian"),
             "multiplier=pid acts through the planner: set act_with=planner and planner.objective=lagrangian",
         )

@@ -5,13 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from agents.checks import require
 from agents.lagrangian import AugmentedConfig
 from agents.optimizers import OptimizerConfig
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,10 +49,10 @@ class ModelConfig:
 
     def __post_init__(self):
         for name in ("deter", "stoch", "head_units", "head_layers", "conv_depth", "vector_units", "vector_layers"):
-            _require(getattr(self, name) >= 1, f"model.{name}={getattr(self, name)} must be at least 1")
-        _require(self.min_std > 0, f"model.min_std={self.min_std} must be positive")
-        _require(0.0 <= self.kl_balance <= 1.0, f"model.kl_balance={self.kl_balance} must lie in 0..1")
-        _require(
+            require(getattr(self, name) >= 1, f"model.{name}={getattr(self, name)} must be at least 1")
+        require(self.min_std > 0, f"model.min_std={self.min_std} must be positive")
+        require(0.0 <= self.kl_balance <= 1.0, f"model.kl_balance={self.kl_balance} must lie in 0..1")
+        require(
             0.0 < self.low_rate <= self.optimizer.learning_rate,
             f"model.low_rate={self.low_rate} must lie in 0..model.optimizer.learning_rate={self.optimizer.learning_rate}",
         )
@@ -84,12 +80,12 @@ class SwagConfig:
     """Parameters drawn for each update; each imagines a trajectory from every start."""
 
     def __post_init__(self):
-        _require(self.start >= 0, f"swag.start={self.start} must not be negative")
-        _require(self.period >= 1, f"swag.period={self.period} must be at least 1 update")
-        _require(self.rank >= 2, f"swag.rank={self.rank} must be at least 2: a covariance needs two deviations")
-        _require(0.0 <= self.decay < 1.0, f"swag.decay={self.decay} must lie in 0..1, 1 excluded")
-        _require(self.scale >= 0, f"swag.scale={self.scale} must not be negative")
-        _require(self.samples >= 1, f"swag.samples={self.samples} must be at least 1")
+        require(self.start >= 0, f"swag.start={self.start} must not be negative")
+        require(self.period >= 1, f"swag.period={self.period} must be at least 1 update")
+        require(self.rank >= 2, f"swag.rank={self.rank} must be at least 2: a covariance needs two deviations")
+        require(0.0 <= self.decay < 1.0, f"swag.decay={self.decay} must lie in 0..1, 1 excluded")
+        require(self.scale >= 0, f"swag.scale={self.scale} must not be negative")
+        require(self.samples >= 1, f"swag.samples={self.samples} must be at least 1")
 
     @property
     def warm_updates(self) -> int:
@@ -118,9 +114,9 @@ class ActorConfig:
 
     def __post_init__(self):
         for name in ("units", "layers", "mode_samples"):
-            _require(getattr(self, name) >= 1, f"actor.{name}={getattr(self, name)} must be at least 1")
-        _require(0 < self.min_std < self.init_std, f"actor.min_std={self.min_std} must lie in 0..init_std={self.init_std}")
-        _require(self.mean_scale > 0, f"actor.mean_scale={self.mean_scale} must be positive")
+            require(getattr(self, name) >= 1, f"actor.{name}={getattr(self, name)} must be at least 1")
+        require(0 < self.min_std < self.init_std, f"actor.min_std={self.min_std} must lie in 0..init_std={self.init_std}")
+        require(self.mean_scale > 0, f"actor.mean_scale={self.mean_scale} must be positive")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +136,7 @@ class CriticConfig:
 
     def __post_init__(self):
         for name in ("units", "layers", "slow_every"):
-            _require(getattr(self, name) >= 1, f"critic.{name}={getattr(self, name)} must be at least 1")
+            require(getattr(self, name) >= 1, f"critic.{name}={getattr(self, name)} must be at least 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,12 +157,12 @@ class ImaginationConfig:
     """Discount of costs per agent step."""
 
     def __post_init__(self):
-        _require(self.horizon >= 2, f"imagination.horizon={self.horizon} must be at least 2 steps: the last only bootstraps")
-        _require(self.starts >= 0, f"imagination.starts={self.starts} must be 0 (all) or positive")
+        require(self.horizon >= 2, f"imagination.horizon={self.horizon} must be at least 2 steps: the last only bootstraps")
+        require(self.starts >= 0, f"imagination.starts={self.starts} must be 0 (all) or positive")
         for name in ("lam", "cost_lam"):
-            _require(0.0 <= getattr(self, name) <= 1.0, f"imagination.{name}={getattr(self, name)} must lie in 0..1")
+            require(0.0 <= getattr(self, name) <= 1.0, f"imagination.{name}={getattr(self, name)} must lie in 0..1")
         for name in ("discount", "cost_discount"):
-            _require(0.0 < getattr(self, name) < 1.0, f"imagination.{name}={getattr(self, name)} must lie between 0 and 1")
+            require(0.0 < getattr(self, name) < 1.0, f"imagination.{name}={getattr(self, name)} must lie between 0 and 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,9 +208,9 @@ class LambdaConfig:
     """Defects of the published code to restore."""
 
     def __post_init__(self):
-        _require(self.cost_limit >= 0, f"cost_limit={self.cost_limit} must not be negative")
-        _require(self.pretrain_updates >= 0, f"pretrain_updates={self.pretrain_updates} must not be negative")
-        _require(
+        require(self.cost_limit >= 0, f"cost_limit={self.cost_limit} must not be negative")
+        require(self.pretrain_updates >= 0, f"pretrain_updates={self.pretrain_updates} must not be negative")
+        require(
             self.augmented.driven_by == "imagined",
             f"augmented.driven_by={self.augmented.driven_by} is not LAMBDA's: imagined costs drive its multiplier, use imagined",
         )

@@ -13,9 +13,10 @@ from flax import nnx
 
 from agents.api import ObsSpec
 from agents.nn.distributions import symlog
+from agents.nn.gaussian import normal_log_density
 from agents.nn.observations import check_obs, image_keys, vector_keys
 from baselines.safe_slac.config import LatentConfig
-from baselines.safe_slac.layers import MLP, leaky, normal_log_prob, xavier
+from baselines.safe_slac.layers import MLP, leaky, xavier
 
 # Kernel, stride, padding (and of transposes, what is added on the far side of the output); PyTorch's convention of padding.
 _ENCODER = ((5, 2, 2), (3, 2, 1), (3, 2, 1), (3, 2, 1), (4, 1, 0))
@@ -101,5 +102,5 @@ class Decoder(nnx.Module):
             means, (picture, vector), (config.image_variance, config.vector_variance), strict=True
         ):
             if mean is not None and target is not None:
-                total += normal_log_prob(target, mean, variance).sum(tuple(range(2, mean.ndim)))
+                total += normal_log_density(target, mean, variance**0.5).sum(tuple(range(2, mean.ndim)))
         return total

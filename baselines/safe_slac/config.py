@@ -5,12 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from agents.checks import require
 from agents.optimizers import OptimizerConfig
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +47,9 @@ class LatentConfig:
 
     def __post_init__(self):
         for name in ("z1", "z2", "feature", "units", "layers", "conv_depth", "batch"):
-            _require(getattr(self, name) >= 1, f"latent.{name}={getattr(self, name)} must be at least 1")
+            require(getattr(self, name) >= 1, f"latent.{name}={getattr(self, name)} must be at least 1")
         for name in ("image_variance", "vector_variance", "reward_std_min"):
-            _require(getattr(self, name) > 0, f"latent.{name}={getattr(self, name)} must be positive")
+            require(getattr(self, name) > 0, f"latent.{name}={getattr(self, name)} must be positive")
 
     @property
     def size(self) -> int:
@@ -83,11 +79,11 @@ class SACConfig:
     """Global gradient norm above which the actor's gradients are scaled down."""
 
     def __post_init__(self):
-        _require(self.units >= 1, f"sac.units={self.units} must be at least 1")
+        require(self.units >= 1, f"sac.units={self.units} must be at least 1")
         for name in ("discount", "cost_discount"):
-            _require(0 < getattr(self, name) < 1, f"sac.{name}={getattr(self, name)} must lie between 0 and 1")
-        _require(0 < self.target_fraction <= 1, f"sac.target_fraction={self.target_fraction} must lie in 0..1")
-        _require(self.temperature > 0, f"sac.temperature={self.temperature} must be positive")
+            require(0 < getattr(self, name) < 1, f"sac.{name}={getattr(self, name)} must lie between 0 and 1")
+        require(0 < self.target_fraction <= 1, f"sac.target_fraction={self.target_fraction} must lie in 0..1")
+        require(self.temperature > 0, f"sac.temperature={self.temperature} must be positive")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +96,8 @@ class MultiplierConfig:
     """Step per unit of episode cost above the limit, in the raw value whose softplus is the multiplier."""
 
     def __post_init__(self):
-        _require(self.init > 0, f"multiplier.init={self.init} must be positive: a softplus has no zero")
-        _require(self.learning_rate >= 0, f"multiplier.learning_rate={self.learning_rate} must not be negative")
+        require(self.init > 0, f"multiplier.init={self.init} must be positive: a softplus has no zero")
+        require(self.learning_rate >= 0, f"multiplier.learning_rate={self.learning_rate} must not be negative")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +119,6 @@ class SafeSLACConfig:
     """Lagrange multiplier."""
 
     def __post_init__(self):
-        _require(self.cost_limit >= 0, f"cost_limit={self.cost_limit} must not be negative")
-        _require(self.pretrain_updates >= 0, f"pretrain_updates={self.pretrain_updates} must not be negative")
-        _require(self.halve_after >= 1, f"halve_after={self.halve_after} must be at least 1")
+        require(self.cost_limit >= 0, f"cost_limit={self.cost_limit} must not be negative")
+        require(self.pretrain_updates >= 0, f"pretrain_updates={self.pretrain_updates} must not be negative")
+        require(self.halve_after >= 1, f"halve_after={self.halve_after} must be at least 1")

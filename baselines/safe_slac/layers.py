@@ -31,20 +31,6 @@ class Normal(NamedTuple):
         return self.mean + self.std * noise
 
 
-def normal_log_prob(x: jax.Array, mean: jax.Array, variance: jax.Array | float) -> jax.Array:
-    """Log-density of a normal for each element."""
-    return -0.5 * (jnp.square(x - mean) / variance + jnp.log(2.0 * jnp.pi * variance))
-
-
-def normal_kl(p: Normal, q: Normal) -> jax.Array:
-    """KL(p || q), summed over the last axis.
-
-    log(sq / sp) + (sp^2 + (mp - mq)^2) / (2 sq^2) - 1/2
-    """
-    ratio = jnp.square(p.std / q.std)
-    return 0.5 * (ratio + jnp.square((p.mean - q.mean) / q.std) - 1.0 - jnp.log(ratio)).sum(-1)
-
-
 class MLP(nnx.Module):
     """Hidden layers with an activation, then a linear one."""
 

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from agents.nn.distributions import bernoulli_log_prob
+from agents.nn.gaussian import normal_kl, normal_log_density
 from baselines.safe_slac.latent import LatentModel
-from baselines.safe_slac.layers import normal_kl, normal_log_prob
 from baselines.safe_slac.windows import Windows, weighted_mean
 
 
@@ -34,10 +34,10 @@ def latent_loss(model: LatentModel, windows: Windows, key: jax.Array) -> tuple[j
     z = steps.latent.z
     transition = jnp.concatenate([z[:, :-1], windows.action[:, :-1], z[:, 1:]], -1)
     reward = model.reward(transition)
-    reward_log_prob = normal_log_prob(windows.reward, reward.mean[..., 0], jnp.square(reward.std[..., 0]))
+    reward_log_prob = normal_log_density(windows.reward, reward.mean[..., 0], reward.std[..., 0])
     cost = cost_log_prob(model.cost(transition)[..., 0], windows.cost, config.cost_positive)
     terms = {
-        "kl": normal_kl(steps.post, steps.prior).sum(1),
+        "kl": normal_kl(*steps.post, *steps.prior).sum(1),
         "observation": -model.decoder.log_prob(z, picture, vector, config).sum(1),
         "reward": -(windows.weight * (1.0 - windows.terminal) * reward_log_prob).sum(1),
         "cost": -config.cost_scale * (windows.weight * cost).sum(1),

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from baselines.safe_slac.layers import MLP, Normal, leaky, normal_log_prob
+from agents.nn.gaussian import normal_log_prob
+from baselines.safe_slac.layers import MLP, Normal, leaky
 
 HIDDEN_LAYERS = 2
 LOG_STD = -20.0, 2.0  # bounds
@@ -31,8 +32,8 @@ def sample_action(dist: Normal, key: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Actions tanh(u) [N, A] and their log-density log N(u) - sum log(1 - a^2 + 1e-6) [N]."""
     unsquashed = dist.sample(jax.random.normal(key, dist.mean.shape))
     action = jnp.tanh(unsquashed)
-    density = normal_log_prob(unsquashed, dist.mean, jnp.square(dist.std))
-    return action, (density - jnp.log(1.0 - jnp.square(action) + 1e-6)).sum(-1)
+    density = normal_log_prob(unsquashed, dist.mean, dist.std)
+    return action, density - jnp.log(1.0 - jnp.square(action) + 1e-6).sum(-1)
 
 
 class TwinCritic(nnx.Module):

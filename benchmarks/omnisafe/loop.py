@@ -25,6 +25,7 @@ from baselines.omnisafe.replay import SavedBuffer
 from baselines.omnisafe.state import Tree, replays
 from benchmarks import checkpoint, metrics, records, resume
 from benchmarks.boards import boards
+from benchmarks.counters import Options, Progress
 from benchmarks.env_faults import EnvFaults
 from benchmarks.envs import Fault, VectorEnv
 from benchmarks.envs.make import MakeEnv
@@ -32,27 +33,14 @@ from benchmarks.episodes import Episode, Stopped
 from benchmarks.omnisafe import presets
 from benchmarks.omnisafe.envs import EpisodeEnvs
 from benchmarks.omnisafe.evaluation import evaluate
-from benchmarks.progress import Reporter, Silent, Snapshot
+from benchmarks.progress import Snapshot
 from benchmarks.reporting import Reports
 from benchmarks.run_folder import CHECKPOINTS, REPLAY, claim, rewind
-from benchmarks.signals import Stop
-from benchmarks.spec import ENV_TIMEOUT_SECONDS, MAX_ENV_FAULTS, BadInput, RunFailed, RunSpec
+from benchmarks.spec import BadInput, RunFailed, RunSpec
 from benchmarks.status import State, StatusFile
 
 LEARNER, ENVS = checkpoint.LEARNER, "envs"  # of a checkpoint
 SHOWN = {"Loss/Loss_pi": "actor", "Loss/Loss_reward_critic": "critic", "Metrics/LagrangeMultiplier": "multiplier"}
-
-
-class Options(NamedTuple):
-    """What a start of a run may choose without changing its result; as benchmarks.loop.Options."""
-
-    max_minutes: float | None = None
-    tensorboard: bool = False
-    wandb: str | None = None
-    reporter: Reporter = Silent()
-    env_timeout_seconds: float = ENV_TIMEOUT_SECONDS
-    max_env_faults: int = MAX_ENV_FAULTS
-    stop: Stop = Stop()
 
 
 class Result(NamedTuple):
@@ -60,24 +48,13 @@ class Result(NamedTuple):
 
     env_steps: int
     updates: int  # epochs of the on-policy family
-    finished: bool  # the step budget is spent
-
-
-@dataclasses.dataclass
-class Counters:
-    """Where a run stands; a checkpoint holds all of it."""
-
-    agent_steps: int = 0
-    env_steps: int = 0
-    previous_agent_steps: int = -1  # at the consistent point before; -1: nothing can be due
-    evaluated_at: int = -1  # env_steps of the last evaluation
-    wall_seconds: float = 0.0  # as of the checkpoint it was read from
+    finished: bool  # the step budget is spent and the last evaluation is recorded
 
 
 class Point(NamedTuple):
     """A consistent point of a run, ready to be written."""
 
-    counters: Counters
+    counters: Progress
     trees: dict[str, dict[str, np.ndarray]]
     meta: dict[str, Any]
 
@@ -117,7 +94,7 @@ class Loop:
         found = resume.newest_checkpoint(out / CHECKPOINTS, options.reporter.say)
         meta: dict[str, Any] = checkpoint.read_meta(found, spec.run_id) if found else {"counters": {}, "positions": {}}
         rewind(out, meta["positions"])
-        self.counters = Counters(**meta["counters"])
+        self.counters = Progress(**meta["counters"])
         self.saved_at = self.counters.env_steps
         self.started = time.perf_counter() - self.counters.wall_seconds
         self.boards = stack.enter_context(contextlib.closing(boards(spec, out, options.tensorboard, options.wandb)))
@@ -182,7 +159,6 @@ class Loop:
     def run(self) -> Result:
         """Advance until the steps or minutes are spent or a stop is asked for; then evaluate (unless stopped) and save."""
         stop = self.options.stop
-        begun = self.counters.env_steps
         with contextlib.suppress(Stopped):
             self.settle()
             while not self._over():
@@ -190,11 +166,11 @@ class Loop:
                 self.advance()
                 stop.iterated(time.perf_counter() - start if not isinstance(self.learner, OnPolicy) else 0.0)
                 self.settle()
-            if self.counters.env_steps > begun and not stop():
+            if not stop():  # a run that is stopped goes on as if it never had been
                 self.evaluate()
         self.save()
-        self.report("finished" if self._spent() else "stopped")
-        return Result(self.counters.env_steps, self.learner.updates, self._spent())
+        self.report("finished" if self._finished() else "stopped")
+        return Result(self.counters.env_steps, self.learner.updates, self._finished())
 
     def advance(self) -> None:
         """Bring the learner to its next consistent point. Raises Stopped where an epoch was given up."""
@@ -216,9 +192,9 @@ class Loop:
         """What the last advance made due. A resumed run comes here first, because it may have been stopped in an evaluation."""
         if isinstance(self.learner, OnPolicy):
             self.point = self._point()  # a stop within the next epoch, or within the evaluation, leaves the run here
-        if self._due(self.config.eval_every):
+        if self.counters.due(self.config.eval_every):
             self.evaluate()
-        if self._due(self.config.checkpoint_every):
+        if self.counters.due(self.config.checkpoint_every):
             self.save()
         self._tick()
 
@@ -313,13 +289,13 @@ class Loop:
     def _elapsed(self) -> float:
         return time.perf_counter() - self.started
 
-    def _due(self, every: int) -> bool:
-        """Whether the last advance passed a multiple of `every` agent steps."""
-        before = self.counters.previous_agent_steps
-        return before >= 0 and self.counters.agent_steps // every > before // every
-
     def _spent(self) -> bool:
         return self.counters.env_steps >= self.spec.steps
+
+    def _finished(self) -> bool:
+        """Whether nothing is left to do. A stop may have come between the last step and the last evaluation."""
+        evaluated = self.config.eval_episodes == 0 or self.counters.evaluated_at == self.counters.env_steps
+        return self._spent() and evaluated
 
     def _over(self) -> bool:
         limit = self.options.max_minutes
