@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from analysis.outcome import status_of
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line of `python -m analysis`."""
@@ -22,18 +24,17 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0 when the report was written, 2 when the input does not allow one; warnings go to stderr."""
     args = parser().parse_args(argv)
+    return status_of(lambda: _write(args))
+
+
+def _write(args: argparse.Namespace) -> str:
     from analysis.report import write_report  # after the arguments: --help need not wait for pandas and matplotlib
 
-    try:
-        report = write_report(args.runs, args.out, k=args.last, cost_limit=args.cost_limit, title=args.title)
-    except (FileNotFoundError, ValueError) as error:
-        print(f"safedreamer: error: {error}", file=sys.stderr)
-        return 2
+    report = write_report(args.runs, args.out, k=args.last, cost_limit=args.cost_limit, title=args.title)
     for warning in report.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    print((args.out / "table.md").read_text(encoding="utf-8"))
-    print("wrote " + ", ".join(map(str, report.files)))
-    return 0
+    table = (args.out / "table.md").read_text(encoding="utf-8")
+    return "\n".join([table, "wrote " + ", ".join(map(str, report.files))])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from analysis.outcome import status_of
+
 
 def parser() -> argparse.ArgumentParser:
     """The command lines of both."""
@@ -47,14 +49,13 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0 when everything was written, 2 when the input does not allow it; warnings go to stderr."""
     args = parser().parse_args(argv)
+    return status_of(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> str:
     started = time.perf_counter()
-    try:
-        written = _figures(args) if args.command == "figures" else _report(args)
-    except (FileNotFoundError, ValueError) as error:
-        print(f"safedreamer: error: {error}", file=sys.stderr)
-        return 2
-    print(f"wrote {written} in {time.perf_counter() - started:.1f} s")
-    return 0
+    written = _figures(args) if args.command == "figures" else _report(args)
+    return f"wrote {written} in {time.perf_counter() - started:.1f} s"
 
 
 def _figures(args: argparse.Namespace) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.outcome import status_of
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -37,12 +39,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0 when the comparison was made, 2 when the input does not allow it."""
     args = parser().parse_args(argv)
-    try:
-        print(_compare(args))
-    except (FileNotFoundError, ValueError) as error:
-        print(f"safedreamer: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return status_of(lambda: _compare(args))
 
 
 def _compare(args: argparse.Namespace) -> str:

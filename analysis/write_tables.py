@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from analysis.outcome import status_of
+
 AGGREGATED = ("normalised_return", "normalised_cost", "normalised_cost_rate", "cost_over_limit", "feasible")
 EQUAL = "equal"
 
@@ -39,12 +41,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0 when the tables were written, 2 when the input does not allow it."""
     args = parser().parse_args(argv)
-    try:
-        print(_write(args))
-    except (FileNotFoundError, ValueError) as error:
-        print(f"safedreamer: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return status_of(lambda: _write(args))
 
 
 def step(text: str | None, equal: int) -> int | None:

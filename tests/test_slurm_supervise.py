@@ -18,61 +18,27 @@ from benchmarks.sweep import attempts
 from benchmarks.sweep.members import LOG_FILE, member
 from slurm.drive import Retries
 from slurm.supervise import Order, RunGaveUp, Supervisor, job_of, place
+from tests import stand_in
+from tests.stand_in import behave
 from tests.sweep_folders import stand, submit, suite
 
-# Stands in for training: says where it is, then does what the first word of its folder's file `behave` says, and strikes that out.
-CHILD = """
-import json, os, signal, sys, time
-folder = sys.argv[1]
-def tell(state, steps):
-    status = json.load(open(folder + "/template.json")) | {"state": state, "env_steps": steps, "pid": os.getpid()}
-    open(folder + "/.new", "w").write(json.dumps(status)); os.replace(folder + "/.new", folder + "/status.json")
-def save(*_):
-    tell("stopped", 50); sys.exit(75)
-words = open(folder + "/behave").read().split()
-open(folder + "/behave", "w").write(" ".join(words[1:]))
-how = words[0] if words else "finish"
-if how == "deaf":
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-    time.sleep(60)
-signal.signal(signal.SIGTERM, save)
-signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
-tell("train", 10)
-if how == "hang":
-    open(folder + "/hangs", "w").close(); time.sleep(60)
-if how == "crash":
-    print("the gears are stuck", flush=True); tell("failed", 10); sys.exit(1)
-if how == "refuse":
-    tell("failed", 10); sys.exit(2)
-if how == "die":
-    os.kill(os.getpid(), signal.SIGKILL)
-if how == "leave":
-    save()
-tell("finished", 600)
-"""
 WHERE = "slurm 7_2 on n1"
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A run folder whose training is the child above, in a job of Slurm's."""
-    monkeypatch.setattr(slurm.child, "command", lambda folder: [sys.executable, "-S", "-c", CHILD, str(folder)])
+    """A run folder whose training is a stand-in, in a job of Slurm's."""
+    monkeypatch.setattr(slurm.child, "command", stand_in.command)
     monkeypatch.setattr("slurm.supervise.LINGER_SECONDS", 0.0)  # nobody kills these jobs
     for name, value in (("SLURM_ARRAY_JOB_ID", "7"), ("SLURM_ARRAY_TASK_ID", "2"), ("SLURMD_NODENAME", "n1")):
         monkeypatch.setenv(name, value)
     found = submit(tmp_path, suite())[0]
-    stand(found, "starting")
-    (found / "status.json").rename(found / "template.json")
-    behave(found)
+    stand_in.prepare(found)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR2)
     yield found
     signal.signal(signal.SIGTERM, before[0])
     signal.signal(signal.SIGUSR2, before[1])
-
-
-def behave(folder: Path, *how: str) -> None:
-    (folder / "behave").write_text(" ".join(how))
 
 
 def order(folder, limit=2, save_seconds=20.0):

@@ -27,49 +27,21 @@ from slurm.debug import DebugExecutor
 from slurm.drive import Drive, Retries
 from slurm.executor import Ended, Job
 from slurm.local import LocalExecutor, visible_gpus
+from tests import stand_in
+from tests.stand_in import behave
 from tests.sweep_folders import stand, submit, suite
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Stands in for training: says where it is, then does what the file `behave` of its folder says.
-CHILD = """
-import json, os, signal, sys, time
-folder = sys.argv[1]
-def tell(state, steps):
-    status = json.load(open(folder + "/template.json")) | {"state": state, "env_steps": steps, "pid": os.getpid()}
-    open(folder + "/.new", "w").write(json.dumps(status)); os.replace(folder + "/.new", folder + "/status.json")
-def save(*_):
-    tell("stopped", 50); sys.exit(75)
-signal.signal(signal.SIGTERM, save)
-signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-tell("train", 10)
-print("gpu", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
-behave = open(folder + "/behave").read()
-if behave == "hang":
-    time.sleep(60)
-if behave == "crash":
-    print("the gears are stuck", flush=True); tell("failed", 10); sys.exit(1)
-if behave == "die":
-    os.kill(os.getpid(), signal.SIGKILL)
-time.sleep(0.3)
-tell("finished", 600)
-"""
-
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
-    """Six run folders whose training is the child above."""
-    monkeypatch.setattr(slurm.child, "command", lambda folder: [sys.executable, "-S", "-c", CHILD, str(folder)])
+    """Six run folders whose training is a stand-in."""
+    monkeypatch.setattr(slurm.child, "command", stand_in.command)
     found = submit(tmp_path, suite())
     for folder in found:
-        stand(folder, "starting")
-        (folder / "status.json").rename(folder / "template.json")
-        behave(folder, "finish")
+        stand_in.prepare(folder)
     return found
-
-
-def behave(folder: Path, how: str) -> None:
-    (folder / "behave").write_text(how)
 
 
 def jobs_of(folders, memory_bytes=1):
@@ -134,8 +106,8 @@ def test_gpus_are_those_that_are_visible(value, expected):
 
 
 def test_a_crashed_run_is_started_again_up_to_the_limit_and_its_log_shown(folders):
-    behave(folders[0], "crash")
-    behave(folders[1], "die")
+    behave(folders[0], "crash", "crash")
+    behave(folders[1], "die", "die")
     sweep, said = drive(LocalExecutor(2, 100), Retries(limit=1, delay_seconds=0.1))
     sweep.run(jobs_of(folders[:3]))
     assert set(sweep.failed) == set(folders[:2])
