@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -23,6 +24,7 @@ import tyro
 from baselines.omnisafe import config as configs
 from baselines.omnisafe.algorithms import ALGORITHMS
 from benchmarks.methods import settings
+from benchmarks.provenance import provenance
 from benchmarks.spec import RunSpec
 
 
@@ -119,6 +121,7 @@ def main(chosen: Overhead) -> int:
         import_safety_gymnasium()
         print(json.dumps({"seconds": {"omnisafe": by_omnisafe, "suite": by_the_suite}[chosen.only](chosen)}))
         return 0
+    load = os.getloadavg()
     found: dict[str, list[list[float]]] = {"omnisafe": [], "suite": []}
     for pair in range(chosen.pairs):
         for who in sorted(found, reverse=bool(pair % 2)):
@@ -135,10 +138,14 @@ def main(chosen: Overhead) -> int:
     for kind, value in overhead.items():
         print(f"overhead in {kind} time: {100 * value:.1f} % (median of {chosen.pairs} pairs)")
     if chosen.out:
-        what = {"method": chosen.method, "task": chosen.task, "steps": chosen.steps, "pairs": chosen.pairs}
+        what = {"command": shlex.join(sys.orig_argv), **dataclasses.asdict(chosen), "load_before": load}
+        for name in ("out", "only"):
+            del what[name]
         path = Path(chosen.out) / f"omnisafe-{chosen.method}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(what | {"seconds": found, "overhead": overhead}, indent=1) + "\n", encoding="utf-8")
+        path.write_text(
+            json.dumps(what | {"seconds": found, "overhead": overhead} | provenance(), indent=1) + "\n", encoding="utf-8"
+        )
     return 0
 
 
