@@ -138,7 +138,7 @@ def main(chosen: Overhead) -> int:
     for kind, value in overhead.items():
         print(f"overhead in {kind} time: {100 * value:.1f} % (median of {chosen.pairs} pairs)")
     if chosen.out:
-        what = {"command": shlex.join(sys.orig_argv), **dataclasses.asdict(chosen), "load_before": load}
+        what = {"command": shlex.join(["python", *sys.orig_argv[1:]]), **dataclasses.asdict(chosen), "load_before": load}
         for name in ("out", "only"):
             del what[name]
         path = Path(chosen.out) / f"omnisafe-{chosen.method}.json"
