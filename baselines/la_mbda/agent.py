@@ -37,6 +37,11 @@ class Lambda:
         self._act = jax.jit(self._act_impl, static_argnames="mode")
         self._update = jax.jit(self.learner.update, donate_argnums=0)
 
+    @property
+    def pretrain_updates(self) -> int:
+        """Updates of the world model alone, before the actor acts."""
+        return self.config.pretrain_updates
+
     def init(self, seed: int) -> AgentState:
         """The learner's initial state."""
         return self._init(jax.random.key(seed))

@@ -1,0 +1,31 @@
+"""Loops that methods share. What differs between methods of one preset is what an update costs them and learns from."""
+
+from __future__ import annotations
+
+from benchmarks.spec import LoopConfig
+
+# One action repeat for all, so that they are compared at equal simulator steps, with the same prefill and evaluations.
+CPU = LoopConfig(
+    num_envs=4,
+    action_repeat=5,
+    prefill=8000,
+    train_ratio=64.0,
+    batch_size=16,
+    batch_length=32,
+    eval_every=20_000,
+    eval_episodes=10,
+    log_every=4000,
+    checkpoint_every=20_000,
+)
+DEBUG = LoopConfig(
+    num_envs=2,
+    action_repeat=2,
+    prefill=64,
+    train_ratio=16.0,
+    batch_size=4,
+    batch_length=16,
+    eval_every=400,
+    eval_episodes=1,
+    log_every=100,
+    checkpoint_every=400,
+)

@@ -1,0 +1,83 @@
+"""Safe SLAC: loop and replay under each preset, and what its settings must agree on. Sizes of the agent: baselines.safe_slac.presets.
+
+The published protocol counts agent steps of two simulator steps: 30,000 at random, then one update an agent step, which trains the
+latent model on 32 windows of 11 frames and actor and critics on 64 others. It makes them in bursts of 100; here each follows its step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from agents.api import Agent, EnvSpec
+from benchmarks.methods.loops import CPU, DEBUG
+from benchmarks.methods.method import Method, Settings
+from benchmarks.spec import OBSERVATIONS, BadInput, LoopConfig, ReplayConfig, RunSpec
+
+_RELEASE = LoopConfig(
+    num_envs=1,
+    action_repeat=2,
+    prefill=30_000,
+    train_ratio=96.0 * 11,
+    batch_size=96,
+    batch_length=11,
+    eval_every=12_500,
+    eval_episodes=10,
+)
+_MATCHED = dataclasses.replace(_RELEASE, action_repeat=4, prefill=15_000)
+_CPU = dataclasses.replace(CPU, train_ratio=0.5 * 48 * 8, batch_size=48, batch_length=8)
+_DEBUG = dataclasses.replace(DEBUG, train_ratio=6.0, batch_size=6, batch_length=5)
+_PRESETS = {
+    "release": (2_000_000, _RELEASE, ReplayConfig(capacity=200_000)),
+    "matched": (2_000_000, _MATCHED, ReplayConfig(capacity=200_000)),
+    "cpu": (2_000_000, _CPU, ReplayConfig(capacity=500_000)),
+    "debug": (3000, _DEBUG, ReplayConfig(capacity=4000)),
+}
+
+
+def _config_type(obs: str) -> type:
+    from baselines.safe_slac.config import SafeSLACConfig
+
+    del obs
+    return SafeSLACConfig
+
+
+def _settings(obs: str, preset: str, hazard_radius: float, task: str) -> Settings:
+    from baselines.safe_slac.presets import agent_config
+
+    del obs, hazard_radius, task
+    return Settings(*_PRESETS[preset], agent_config(preset))
+
+
+def _make(config: Any, env: EnvSpec) -> Agent:
+    from baselines.safe_slac.agent import SafeSLAC
+
+    return SafeSLAC(config, env)
+
+
+def _check(spec: RunSpec) -> None:
+    """Raise BadInput where a batch leaves actor and critics no window."""
+    if spec.loop.batch_size <= spec.agent.latent.batch:
+        raise BadInput(
+            f"loop.batch_size={spec.loop.batch_size} must exceed agent.latent.batch={spec.agent.latent.batch}: "
+            "the latent model trains on those windows, actor and critics on the rest"
+        )
+
+
+SAFE_SLAC = Method(
+    name="safe_slac",
+    family="safe_slac",
+    kind="world model",
+    summary="Safe SLAC: soft actor-critic on a learned latent, with a safety critic",
+    constrains="mean episode cost, by a multiplier on the safety critic",
+    paper="Hogewind et al. 2023, arXiv:2210.01801",
+    exact_resume=True,
+    observations=OBSERVATIONS,
+    presets=tuple(_PRESETS),
+    engine="jax",
+    action_repeat=2,
+    load_config_type=_config_type,
+    make_settings=_settings,
+    make_agent=_make,
+    check=_check,
+)

@@ -1,0 +1,74 @@
+"""LAMBDA must solve the toy task of test_learning.py: walk to the shore, and stay out of the water; with a loose limit, walk on."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import pytest
+
+from agents.lagrangian import AugmentedConfig
+from agents.optimizers import OptimizerConfig
+from baselines.la_mbda.agent import Lambda
+from baselines.la_mbda.config import ActorConfig, CriticConfig, ImaginationConfig, LambdaConfig, ModelConfig, SwagConfig
+from benchmarks.loop import Options, train
+from benchmarks.records import read_records
+from tests.toys import EDGE, toy_env, toy_spec
+
+FAST = OptimizerConfig(1e-3, 1e-5, 100.0)
+CONFIG = LambdaConfig(
+    cost_limit=1.0,
+    pretrain_updates=20,
+    model=ModelConfig(
+        deter=48,
+        stoch=8,
+        head_units=48,
+        head_layers=1,
+        vector_units=48,
+        vector_layers=1,
+        vector_scale=20.0,
+        free_nats=1.0,
+        cost_weight=2.0,
+        optimizer=OptimizerConfig(2e-3, 1e-5, 100.0),
+        low_rate=5e-4,
+    ),
+    swag=SwagConfig(start=500, period=50, rank=10, samples=3),
+    actor=ActorConfig(units=48, layers=2, init_std=1.0, min_std=0.1, mean_scale=2.0, optimizer=FAST),
+    critic=CriticConfig(units=48, layers=2, slow_every=20, optimizer=FAST, cost_optimizer=FAST),
+    imagination=ImaginationConfig(horizon=8, starts=64, discount=0.95, cost_discount=0.95),
+    augmented=AugmentedConfig(penalty_init=2e-4),
+)
+
+
+def solve(out, steps: int, cost_limit: float = CONFIG.cost_limit) -> tuple[float, float]:
+    """Mean return and cost of the last 10 evaluation episodes."""
+    spec = toy_spec(
+        steps=steps,
+        num_envs=4,
+        action_repeat=1,
+        prefill=400,
+        train_ratio=64.0,
+        batch_size=8,
+        batch_length=16,
+        eval_every=1000,
+        eval_episodes=10,
+        env_workers="inline",
+    )
+    spec = dataclasses.replace(spec, method="lambda", agent=dataclasses.replace(CONFIG, cost_limit=cost_limit))
+    train(spec, out, functools.partial(toy_env, 1), lambda env: Lambda(spec.agent, env), Options())
+    frame = read_records(out)
+    last = frame[frame["split"] == "eval"].tail(10)
+    return float(last["return"].mean()), float(last["cost"].mean())
+
+
+@pytest.mark.slow
+def test_it_stops_at_the_edge(tmp_path):
+    ret, cost = solve(tmp_path / "run", steps=3000)
+    assert cost <= 2.0, f"pays {cost} a start, the limit is 1"
+    assert ret >= 0.5 * EDGE, f"earns {ret}; the constrained optimum lies between 1 and 2"
+
+
+@pytest.mark.slow
+def test_with_a_limit_beyond_reach_it_walks_into_the_water(tmp_path):
+    ret, cost = solve(tmp_path / "run", steps=2000, cost_limit=1000.0)
+    assert ret >= 3.5 and cost >= 8.0, f"earns {ret} at {cost}; unconstrained it can earn 5"
