@@ -36,7 +36,7 @@ def test_images_become_vectors_and_back(cameras: str, channels: int):
     assert decoder.picture(feat).shape == (2, 3, 64, 64, channels)
     target = seen.picture(obs)
     assert target.shape[-1] == channels and float(target.min()) == -0.5 and float(target.max()) == 0.5
-    np.testing.assert_array_equal(target[..., :3], obs["image"] / np.float32(255) - np.float32(0.5))
+    np.testing.assert_allclose(target[..., :3], obs["image"] / 255.0 - 0.5, atol=1e-6)
     expected = -0.5 * np.square(np.asarray(decoder.picture(feat)) - np.asarray(target)).sum((-3, -2, -1))
     np.testing.assert_allclose(decoder.log_probs(feat, obs)["image"], expected, rtol=1e-4)
 
