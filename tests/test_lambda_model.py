@@ -139,7 +139,8 @@ def test_models_imagine_their_own_trajectories_and_costs_count_simulator_steps()
     graph, params = nnx.split(dynamics)[0], params_of(dynamics)
     params["reward_head"]["out"]["bias"] = jnp.array([1.0])
     models = jax.tree.map(lambda x: jnp.stack([x, x, 0.0 * x]), params)
-    traj = imagine(graph, models, actor, zero_latent(MODEL, (7,)), 4, env.action_repeat, env.action_dim, jax.random.key(0))
+    start, sizes = zero_latent(MODEL, (7,)), {"horizon": 4, "action_repeat": env.action_repeat, "action_dim": env.action_dim}
+    traj = imagine(graph, models, actor, start, jax.random.key(0), **sizes)
     assert traj.feat.shape == (4, 3, 7, MODEL.feat_dim) and traj.reward.shape == traj.cost.shape == traj.terminal.shape == (
         4,
         3,
@@ -148,7 +149,9 @@ def test_models_imagine_their_own_trajectories_and_costs_count_simulator_steps()
     np.testing.assert_allclose(traj.reward[:, 2], 0.0)  # of the model whose parameters are all zero
     np.testing.assert_allclose(traj.cost[:, 2], env.action_repeat * 0.5)
     assert float(jnp.abs(traj.reward[:, :2] - 1.0).mean()) < 0.9
-    assert float(jnp.abs(traj.feat[:, 0] - traj.feat[:, 1]).max()) > 0  # noise of their own
+    np.testing.assert_allclose(traj.feat[:, 0], traj.feat[:, 1], atol=1e-6)  # equal models with the same noise
+    published = imagine(graph, models, actor, start, jax.random.key(0), own_noise=True, **sizes)
+    assert float(jnp.abs(published.feat[:, 0] - published.feat[:, 1]).max()) > 0.1
 
 
 def test_actor_starts_wide_and_its_mode_is_the_densest_sample():
@@ -156,6 +159,8 @@ def test_actor_starts_wide_and_its_mode_is_the_densest_sample():
     mean, std = actor(jnp.zeros((4, 3)))
     np.testing.assert_allclose(mean, 0.0)
     np.testing.assert_allclose(std, 2.0 + 1e-4, rtol=1e-4)
+    bounded = Actor(3, 2, ActorConfig(units=8, layers=1, init_std=2.0, max_std=2.5), rngs=nnx.Rngs(0), dtype=F32)
+    np.testing.assert_allclose(bounded(jnp.zeros((4, 3)))[1], 2.5 * np.tanh(2.0001 / 2.5), rtol=1e-4)
     narrow = Actor(3, 2, ActorConfig(units=8, layers=1, init_std=0.05), rngs=nnx.Rngs(0), dtype=F32)
     feat = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)), jnp.float32)
     mode = narrow.mode(feat, jax.random.key(0))

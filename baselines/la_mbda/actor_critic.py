@@ -28,7 +28,8 @@ class Actor(nnx.Module):
         mean, raw = jnp.split(self.mlp(feat), 2, -1)
         scale = self.config.mean_scale
         shift = math.log(math.expm1(self.config.init_std))
-        return scale * jnp.tanh(mean / scale), jax.nn.softplus(raw + shift) + self.config.min_std
+        std, most = jax.nn.softplus(raw + shift) + self.config.min_std, self.config.max_std
+        return scale * jnp.tanh(mean / scale), std if math.isinf(most) else most * jnp.tanh(std / most)
 
     def sample(self, feat: jax.Array, noise: jax.Array) -> jax.Array:
         """Actions [..., A] in -1..1 from standard normal `noise` [..., A]."""

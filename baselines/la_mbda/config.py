@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Literal
 
 from agents.checks import require
@@ -34,6 +35,8 @@ class ModelConfig:
     """Hidden layers of the vector encoder and decoder."""
     vector_scale: float = 1.0
     """Weight of the vector reconstruction loss."""
+    reward_scale: float = 1.0
+    """Weight of the reward loss, that of a normal of unit variance: where rewards are small it tells the model little."""
     kl_scale: float = 1.0
     """Weight of the balanced KL."""
     kl_balance: float = 0.8
@@ -105,6 +108,8 @@ class ActorConfig:
     """Standard deviation at the start, before squashing."""
     min_std: float = 1e-4
     """Smallest standard deviation, before squashing."""
+    max_std: float = math.inf
+    """Bound of the standard deviation, before squashing: a wide one makes actions -1 or 1 at random, with no gradient left."""
     mean_scale: float = 5.0
     """Bound of the mean, before squashing."""
     mode_samples: int = 100
@@ -116,6 +121,7 @@ class ActorConfig:
         for name in ("units", "layers", "mode_samples"):
             require(getattr(self, name) >= 1, f"actor.{name}={getattr(self, name)} must be at least 1")
         require(0 < self.min_std < self.init_std, f"actor.min_std={self.min_std} must lie in 0..init_std={self.init_std}")
+        require(self.max_std > self.init_std, f"actor.max_std={self.max_std} must exceed init_std={self.init_std}")
         require(self.mean_scale > 0, f"actor.mean_scale={self.mean_scale} must be positive")
 
 
@@ -177,6 +183,8 @@ class ReleaseConfig:
     """Leave the world model's gradients unclipped."""
     select_by_value: bool = False
     """Choose among posterior samples by the critics' mean value along a trajectory, instead of its mean λ-return."""
+    own_noise: bool = False
+    """Draw noise of actions and latents for each posterior sample: the most rewarding of several trajectories is then the luckiest."""
 
 
 @dataclasses.dataclass(frozen=True)

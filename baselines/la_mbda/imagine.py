@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from agents.api import PyTree
@@ -42,10 +43,20 @@ def rollout(dynamics: Dynamics, actor: Actor, start: Latent, action_noise: jax.A
 
 
 def imagine(
-    graph: Any, models: PyTree, actor: Actor, start: Latent, horizon: int, action_repeat: int, action_dim: int, key: jax.Array
+    graph: Any,
+    models: PyTree,
+    actor: Actor,
+    start: Latent,
+    key: jax.Array,
+    *,
+    horizon: int,
+    action_repeat: int,
+    action_dim: int,
+    own_noise: bool = False,
 ) -> Trajectories:
-    """Trajectories of the actor in each of the `models` (parameters [P, ...] of the Dynamics `graph`), each with noise of its own.
+    """Trajectories of the actor in each of the `models` (parameters [P, ...] of the Dynamics `graph`).
 
+    All models share their noise, so that trajectories differ by what the models know, not by luck; with `own_noise` each draws its own.
     The cost head tells whether a step costs anything; its probability counts for every simulator step of the agent step.
     """
     latent_dim, starts = start.stoch.shape[-1], start.stoch.shape[0]
@@ -60,4 +71,5 @@ def imagine(
         return Trajectories(feat, dynamics.reward(feat), cost, jax.nn.sigmoid(dynamics.terminal_logit(feat)))
 
     samples = jax.tree.leaves(models)[0].shape[0]
-    return jax.vmap(one, out_axes=1)(models, jax.random.split(key, samples))
+    keys = jax.random.split(key, samples) if own_noise else jnp.broadcast_to(key, (samples,))
+    return jax.vmap(one, out_axes=1)(models, keys)

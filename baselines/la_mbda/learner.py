@@ -148,8 +148,17 @@ class Learner:
         """The actor's loss on trajectories from `start` [N, ...] in the `models` (dynamics parameters [P, ...])."""
         config, release = self.config.imagination, self.config.release
         actor, critic, cost_critic = (nnx.merge(g, p) for g, p in zip(self.graphs[1:], params[1:]))
-        steps, repeat, actions = config.horizon, self.env.action_repeat, self.env.action_dim
-        traj = imagine(self.dynamics_graph, models, actor, start, steps, repeat, actions, key)
+        traj = imagine(
+            self.dynamics_graph,
+            models,
+            actor,
+            start,
+            key,
+            horizon=config.horizon,
+            action_repeat=self.env.action_repeat,
+            action_dim=self.env.action_dim,
+            own_noise=release.own_noise,
+        )
         how = {"reverse": release.reversed_returns, "by_value": release.select_by_value}
         discounts, cost_discounts = (config.discount, config.lam), (config.cost_discount, config.cost_lam)
 

@@ -101,7 +101,7 @@ def model_loss(
     logp = model.decoder.log_probs(feat, rows)
     if "vector" in logp:
         logp["vector"] = config.vector_scale * logp["vector"]
-    logp["reward"] = -0.5 * jnp.square(dynamics.reward(feat) - rows["reward"])
+    logp["reward"] = -0.5 * config.reward_scale * jnp.square(dynamics.reward(feat) - rows["reward"])
     logp["terminal"] = bernoulli_log_prob(dynamics.terminal_logit(feat), rows["is_terminal"])
     cost_logit = dynamics.cost_logit(feat)
     logp["cost"] = weighted_cost_log_prob(cost_logit, rows["cost"], config.cost_weight)
