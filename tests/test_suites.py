@@ -33,6 +33,7 @@ def test_paper20_is_the_papers():
     ("name", "count"),
     [
         ("core5", 4 * 5 * 3),
+        pytest.param("core5-baselines", 6 * 5 * 3, marks=pytest.mark.omnisafe),
         ("vector", 5 * 2 * 3),
         ("velocity", 4 * 6 * 3),
         ("demo", 4),
