@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import pytest
 
@@ -11,9 +10,7 @@ from agents.lagrangian import AugmentedConfig
 from agents.optimizers import OptimizerConfig
 from baselines.la_mbda.agent import Lambda
 from baselines.la_mbda.config import ActorConfig, CriticConfig, ImaginationConfig, LambdaConfig, ModelConfig, SwagConfig
-from benchmarks.loop import Options, train
-from benchmarks.records import read_records
-from tests.toys import EDGE, toy_env, toy_spec
+from tests.toys import EDGE, solve_shore
 
 FAST = OptimizerConfig(1e-3, 1e-5, 100.0)
 CONFIG = LambdaConfig(
@@ -44,23 +41,8 @@ CONFIG = LambdaConfig(
 
 def solve(out, steps: int, cost_limit: float = CONFIG.cost_limit) -> tuple[float, float]:
     """Mean return and cost of the last 10 evaluation episodes."""
-    spec = toy_spec(
-        steps=steps,
-        num_envs=4,
-        action_repeat=1,
-        prefill=400,
-        train_ratio=64.0,
-        batch_size=8,
-        batch_length=16,
-        eval_every=1000,
-        eval_episodes=10,
-        env_workers="inline",
-    )
-    spec = dataclasses.replace(spec, method="lambda", agent=dataclasses.replace(CONFIG, cost_limit=cost_limit))
-    train(spec, out, functools.partial(toy_env, 1), lambda env: Lambda(spec.agent, env), Options())
-    frame = read_records(out)
-    last = frame[frame["split"] == "eval"].tail(10)
-    return float(last["return"].mean()), float(last["cost"].mean())
+    config = dataclasses.replace(CONFIG, cost_limit=cost_limit)
+    return solve_shore(out, "lambda", config, Lambda, steps=steps, eval_every=1000)
 
 
 @pytest.mark.slow

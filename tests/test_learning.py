@@ -6,9 +6,6 @@ return is 5 (20 strides of 0.25) at a cost of about 12 to 16 a start. Without co
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-
 import numpy as np
 import pytest
 
@@ -24,9 +21,7 @@ from agents.safedreamer.config import (
     SafeDreamerConfig,
 )
 from agents.safedreamer.presets import with_method
-from benchmarks.loop import Options, train
-from benchmarks.records import read_records
-from tests.toys import EDGE, toy_env, toy_spec
+from tests.toys import EDGE, solve_shore
 
 FAST = OptimizerConfig(1e-3, 1e-5, 100.0)
 BASE = SafeDreamerConfig(
@@ -56,23 +51,7 @@ BASE = SafeDreamerConfig(
 
 def solve(method: str, out) -> tuple[float, float]:
     """Mean return and cost of the last 10 evaluation episodes after 8,000 simulator steps."""
-    spec = toy_spec(
-        steps=8000,
-        num_envs=4,
-        action_repeat=1,
-        prefill=400,
-        train_ratio=64.0,
-        batch_size=8,
-        batch_length=16,
-        eval_every=4000,
-        eval_episodes=10,
-        env_workers="inline",
-    )
-    spec = dataclasses.replace(spec, method=method, agent=with_method(BASE, method))
-    train(spec, out, functools.partial(toy_env, 1), lambda env: SafeDreamer(spec.agent, env), Options())
-    frame = read_records(out)
-    last = frame[frame["split"] == "eval"].tail(10)
-    return float(last["return"].mean()), float(last["cost"].mean())
+    return solve_shore(out, method, with_method(BASE, method), SafeDreamer, steps=8000, eval_every=4000)
 
 
 @pytest.mark.slow

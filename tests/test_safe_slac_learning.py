@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-
 import pytest
 
 from agents.optimizers import OptimizerConfig
 from baselines.safe_slac.agent import SafeSLAC
 from baselines.safe_slac.config import LatentConfig, MultiplierConfig, SACConfig, SafeSLACConfig
-from benchmarks.loop import Options, train
-from benchmarks.records import read_records
-from tests.toys import EDGE, toy_env, toy_spec
+from tests.toys import EDGE, solve_shore
 
 CONFIG = SafeSLACConfig(
     cost_limit=1.0,
@@ -45,22 +40,7 @@ CONFIG = SafeSLACConfig(
 
 @pytest.mark.slow
 def test_it_stops_at_the_edge(tmp_path):
-    spec = toy_spec(
-        steps=2000,
-        num_envs=4,
-        action_repeat=1,
-        prefill=400,
-        train_ratio=48.0,
-        batch_size=24,
-        batch_length=4,
-        eval_every=1000,
-        eval_episodes=10,
-        log_every=500,
-    )
-    spec = dataclasses.replace(spec, method="safe_slac", agent=CONFIG)
-    train(spec, tmp_path / "run", functools.partial(toy_env, 1), lambda env: SafeSLAC(CONFIG, env), Options())
-    frame = read_records(tmp_path / "run")
-    last = frame[frame["split"] == "eval"].tail(10)
-    ret, cost = float(last["return"].mean()), float(last["cost"].mean())
+    loop = {"train_ratio": 48.0, "batch_size": 24, "batch_length": 4, "log_every": 500}
+    ret, cost = solve_shore(tmp_path / "run", "safe_slac", CONFIG, SafeSLAC, steps=2000, eval_every=1000, **loop)
     assert cost <= 2.0, f"it pays {cost} a start, the limit is 1"
     assert ret >= 0.5 * EDGE, f"it earns {ret}; the constrained optimum lies between 1 and 2"

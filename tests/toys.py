@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from agents.api import EnvSpec, Mode
+from agents.api import Agent, EnvSpec, Mode
 from benchmarks.envs import Fault, make_env
 from benchmarks.loop import Options, Result, train
 from benchmarks.progress import Silent
+from benchmarks.records import read_records
 from benchmarks.signals import Stop
 from benchmarks.spec import LoopConfig, ReplayConfig, RunSpec
 from tests.shore import EDGE, EPISODE_ENV_STEPS, STRIDE, Shore, shore
@@ -202,3 +204,16 @@ class StopAfter(Stop):
 
     def iterated(self, seconds: float) -> None:
         self.iterations -= 1
+
+
+def solve_shore(
+    out: Path, method: str, agent: Any, make_agent: Callable[[Any, EnvSpec], Agent], **loop: Any
+) -> tuple[float, float]:
+    """Train `agent`'s configuration on the shore; mean return and cost of the last 10 evaluation episodes."""
+    defaults = {"num_envs": 4, "action_repeat": 1, "prefill": 400, "train_ratio": 64.0, "batch_size": 8, "batch_length": 16}
+    spec = toy_spec(**{**defaults, "eval_episodes": 10, "env_workers": "inline", **loop})
+    spec = dataclasses.replace(spec, method=method, agent=agent)
+    train(spec, out, functools.partial(toy_env, 1), functools.partial(make_agent, agent), Options())
+    frame = read_records(out)
+    last = frame[frame["split"] == "eval"].tail(10)
+    return float(last["return"].mean()), float(last["cost"].mean())
