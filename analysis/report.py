@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +38,7 @@ def write_report(
     warnings = tuple(problems(results))
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    (out / REPORT_FILE).write_text(_summary(results, k, warnings), encoding="utf-8")  # first: marks the folder as no run
+    (out / REPORT_FILE).write_text(_summary(results, k, warnings, out), encoding="utf-8")  # first: marks the folder as no run
     with style.context():
         for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
             figure.savefig(out / f"curves{suffix}", metadata=metadata)  # no dates: the same runs give the same bytes
@@ -67,7 +68,9 @@ def _markdown(results: Results, table: pd.DataFrame, k: int, title: str) -> str:
     return f"{heading}## Final performance\n\n{performance}\n## Runs\n\n{runs}"
 
 
-def _summary(results: Results, k: int, warnings: Sequence[str]) -> str:
-    runs = json.loads(results.runs.to_json(orient="records"))  # NaN becomes null
+def _summary(results: Results, k: int, warnings: Sequence[str], out: Path) -> str:
+    # From here, so that a report that lies with its runs means the same on another machine.
+    folders = [os.path.relpath(folder, out.resolve()) if folder else "" for folder in results.runs["folder"]]
+    runs = json.loads(results.runs.assign(folder=folders).to_json(orient="records"))  # NaN becomes null
     damage = json.loads(results.damage.to_json(orient="records"))
     return json.dumps({"last_evaluations": k, "runs": runs, "damage": damage, "warnings": list(warnings)}, indent=1) + "\n"

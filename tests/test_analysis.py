@@ -188,7 +188,9 @@ def test_report_writes_everything(sweep, tmp_path):
     assert pd.read_csv(sweep / "report/table.csv").set_index("method").loc["osrp", "return_mean"] == 12.0
     assert len(pd.read_csv(sweep / "report/episodes.csv")) == 27
     assert report.warnings == (f"{sweep.name}/cem-0: no records",)
-    assert json.loads((sweep / "report/report.json").read_text())["warnings"] == list(report.warnings)
+    summary = json.loads((sweep / "report/report.json").read_text())
+    assert summary["warnings"] == list(report.warnings)
+    assert all((sweep / "report" / run["folder"]).is_dir() and not Path(run["folder"]).is_absolute() for run in summary["runs"])
     again = load([sweep])
     assert len(again.runs) == 5  # the report beside the runs is not taken for one
 
