@@ -203,6 +203,22 @@ def test_actor_loss_by_hand(pessimistic: bool):
     assert float(bound.loss) == pytest.approx(expected + penalty, rel=1e-4)
 
 
+def test_a_price_weighs_costs_as_the_planner_does():
+    actor, (traj, rewards, costs) = make_actor(), hand_made()
+    norm = ReturnNormState(jnp.float32(-1.0), jnp.float32(3.0))  # a range of 4
+    arguments = {"discount": 0.9, "cost_limit": 0.25, "pessimistic": True}
+    free = actor_loss(actor, traj, rewards, costs, norm, None, **arguments)
+    priced = actor_loss(actor, traj, rewards, costs, norm, None, price=jnp.float32(0.5), **arguments)
+    weight = np.array([[1.0, 0.0], [0.9, 0.0], [0.0, 0.0]])  # cumprod(0.9 cont) / 0.9
+    expected = 0.5 * (weight * np.asarray(costs.ret)).mean() / 4.0
+    assert float(priced.penalty) == pytest.approx(expected, rel=1e-4)
+    assert float(priced.loss - free.loss) == pytest.approx(expected, rel=1e-3)
+    merit = rewards._replace(ret=rewards.ret - 0.5 * costs.ret)  # what a plan's score would be
+    assert float(actor_loss(actor, traj, merit, costs, norm, None, **arguments).loss) == pytest.approx(
+        float(priced.loss), rel=1e-4
+    )
+
+
 def test_small_returns_are_not_blown_up():
     actor, (traj, rewards, costs) = make_actor(), hand_made()
     arguments = {"discount": 0.9, "cost_limit": 0.0, "pessimistic": True}

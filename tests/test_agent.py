@@ -364,7 +364,7 @@ def test_bfloat16_is_close_to_float32(background: SafeDreamer):
         (lambda: OptimizerConfig(learning_rate=0.0), "learning_rate=0.0"),
         (lambda: tiny("osrp", model=ModelConfig(cost_source="none")), "cost_source"),
         (lambda: tiny("osrp_lag", multiplier="none"), "needs multiplier=pid"),
-        (lambda: tiny("bsrp_lag", multiplier="pid"), "act_with=planner"),
+        (lambda: tiny("osrp", multiplier="pid"), "set planner.objective=lagrangian"),
         (lambda: SafeDreamer(tiny("osrp", model=ModelConfig(cost_source="geometry")), LIDAR), "hazard positions"),
     ],
 )

@@ -6,10 +6,12 @@ return is 5 (20 strides of 0.25) at a cost of about 12 to 16 a start. Without co
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from agents.lagrangian import AugmentedConfig
+from agents.lagrangian import AugmentedConfig, PIDConfig
 from agents.optimizers import OptimizerConfig
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import (
@@ -52,6 +54,15 @@ BASE = SafeDreamerConfig(
 def solve(method: str, out) -> tuple[float, float]:
     """Mean return and cost of the last 10 evaluation episodes after 8,000 simulator steps."""
     return solve_shore(out, method, with_method(BASE, method), SafeDreamer, steps=8000, eval_every=4000)
+
+
+@pytest.mark.slow
+def test_an_actor_with_a_pid_multiplier_stops_at_the_edge(tmp_path):
+    pid = PIDConfig(cost_ema=0.9, max_multiplier=2.0, start_agent_steps=400)
+    config = dataclasses.replace(with_method(BASE, "bsrp_lag"), multiplier="pid", pid=pid)
+    ret, cost = solve_shore(tmp_path / "run", "bsrp_lag", config, SafeDreamer, steps=4000, eval_every=2000)
+    assert cost <= 2.0, f"it pays {cost} a start, the limit is 1"
+    assert ret >= 0.5 * EDGE, f"it earns {ret}; the constrained optimum lies between 1 and 2"
 
 
 @pytest.mark.slow

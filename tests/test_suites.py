@@ -37,7 +37,7 @@ def test_paper20_is_the_papers():
         ("vector", 5 * 2 * 3),
         ("velocity", 4 * 6 * 3),
         ("demo", 4),
-        ("ablation-planner-lagrangian", 10 * 5 * 3),
+        ("ablation-planner-lagrangian", 11 * 5 * 3),
         ("ablation-planner-budget", 27 * 3),
         ("ablation-cost-limit", 3 * 2 * 5 * 3),
         ("ablation-world-model", 2 * 9 * 3),
@@ -52,7 +52,7 @@ def test_the_ablation_of_planner_and_multiplier_crosses_them():
     agents = {e.variant: e.spec.agent for e in expand(load("ablation-planner-lagrangian"), defaults)}
     found = {(a.act_with, a.multiplier, a.planner.feasible_filter) for a in agents.values()}
     planned = {("planner", multiplier, filtered) for multiplier in ("none", "pid", "augmented") for filtered in (True, False)}
-    assert found == planned | {("actor", "none", True), ("actor", "augmented", True)}
+    assert found == planned | {("actor", multiplier, True) for multiplier in ("none", "pid", "augmented")}
     assert len({e.spec.loop.action_repeat for e in expand(load("ablation-planner-lagrangian"), defaults)}) == 1
 
 
@@ -155,7 +155,7 @@ BLOCK = "- methods: [osrp]\n  tasks: [SafetyPointGoal1-v0]\n  seeds: [0]"
         (
             "  seeds: [0]",
             "  seeds: [0]\n  settings: {multiplier: pid}",
-            "mine.yaml:2: multiplier=pid acts through the planner",
+            "mine.yaml:2: multiplier=pid with act_with=planner acts through the plan's score",
         ),
         ("  seeds: [0]", "  seeds: [0]\n  settings: {replay.capacity: 3}", "mine.yaml:2: replay.capacity=3 must be at least"),
         ("  seeds: [0]", "  seeds: [0]\n  grid: {cost_limit: [1, -1]}", "mine.yaml:2: cost_limit=-1.0 must not be negative"),

@@ -161,16 +161,23 @@ def actor_loss(
     discount: float,
     cost_limit: float,
     pessimistic: bool,
+    price: jax.Array | None = None,
 ) -> ActorTerms:
-    """Weighted mean of -advantage - entropy bonus, plus the augmented Lagrangian's penalty where one is given.
+    """Weighted mean of -advantage - entropy bonus, plus the augmented Lagrangian's penalty or that of a `price` where one is given.
 
     advantage = (R - v) / max(1, p95 - p5);   weight = cumprod(discount * cont) / discount
     excess = mean over starts of (sum over steps of Rc if pessimistic else mean) - cost_limit
+
+    A price is a multiplier from elsewhere: a unit of cost return weighs as `price` units of return, as in the planner's score
+    R - price Rc.
     """
     entropy = normal_entropy(actor(sg(traj.view))[1])
     advantage = (rewards.ret - rewards.value[:-1]) / return_scale(norm)
     weight = sg(discount_weights(traj.cont, discount))[:-1]
     loss = (weight * (-advantage - actor.config.entropy_scale * entropy[:-1])).mean()
+    if price is not None and costs is not None:
+        penalty = price * (weight * costs.ret).mean() / return_scale(norm)
+        return ActorTerms(loss + penalty, penalty, jnp.zeros(()), entropy)
     if augmented is None or costs is None:
         return ActorTerms(loss, jnp.zeros(()), jnp.zeros(()), entropy)
     per_start = costs.ret.sum(0) if pessimistic else costs.ret.mean(0)

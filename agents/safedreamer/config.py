@@ -230,8 +230,8 @@ class SafeDreamerConfig:
     act_with: Literal["actor", "planner"] = "actor"
     """What chooses actions: the actor network or the planner."""
     multiplier: Literal["none", "pid", "augmented"] = "none"
-    """Lagrange multiplier: none, PID on episode costs (planner), augmented Lagrangian on imagined cost returns (actor; what moves
-    it is `augmented.driven_by`)."""
+    """Lagrange multiplier: none, PID on episode costs (in the planner's score or, with act_with actor, the actor's loss), augmented
+    Lagrangian on imagined cost returns (actor; what moves it is `augmented.driven_by`)."""
     cost_limit: float = 2.0
     """Cost allowed per episode."""
     pessimistic: bool = True
@@ -268,9 +268,14 @@ class SafeDreamerConfig:
             "planner.objective=lagrangian needs multiplier=pid",
         )
         require(
-            self.multiplier != "pid" or (plans and self.planner.objective == "lagrangian"),
-            "multiplier=pid acts through the planner: set act_with=planner and planner.objective=lagrangian",
+            self.multiplier != "pid" or not plans or self.planner.objective == "lagrangian",
+            "multiplier=pid with act_with=planner acts through the plan's score: set planner.objective=lagrangian",
         )
+
+    @property
+    def prices_actor(self) -> bool:
+        """Whether the PID multiplier acts in the actor's loss, not in a plan's score."""
+        return self.multiplier == "pid" and self.act_with == "actor"
 
     @property
     def use_cost(self) -> bool:

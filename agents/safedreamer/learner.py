@@ -155,6 +155,7 @@ class Learner:
             discount=imagination.discount,
             cost_limit=config.cost_limit,
             pessimistic=config.pessimistic,
+            price=state.pid.multiplier if config.prices_actor else None,
         )
         return Objective(rewards, costs, norm, terms)
 
@@ -182,6 +183,8 @@ class Learner:
         }
         if costs is not None:
             metrics |= {"imagined/cost": costs.reward.mean(), "imagined/cost_return": costs.ret.mean()}
+        if config.prices_actor:
+            metrics["pid/penalty"] = terms.penalty
         if constrained:
             metrics |= {
                 "augmented/multiplier": augmented.multiplier,
