@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from benchmarks.faults.process import without_clocks
 from benchmarks.loop import PRETRAIN_SLICE, Options, Result, train
-from benchmarks.signals import Stop
-from tests.toys import ToyAgent, metric_rows, toy_env, toy_spec
+from tests.toys import StopAfter, ToyAgent, metric_rows, toy_env, toy_spec
 
 UPDATES = 2 * PRETRAIN_SLICE + 6
 PREFILL_ITERATIONS = 13  # 12 of three agent steps, and one of resets
@@ -13,17 +12,6 @@ PREFILL_ITERATIONS = 13  # 12 of three agent steps, and one of resets
 
 class Pretrained(ToyAgent):
     pretrain_updates = UPDATES
-
-
-class StopAfter(Stop):
-    def __init__(self, iterations: int) -> None:
-        self.iterations = iterations
-
-    def __call__(self) -> bool:
-        return self.iterations <= 0
-
-    def iterated(self, seconds: float) -> None:
-        self.iterations -= 1
 
 
 def run(out, **options) -> Result:

@@ -17,6 +17,7 @@ from flax import nnx
 
 from agents.finite import count_nonfinite
 from agents.lagrangian import AugmentedState, PIDState, grow_penalty, init_augmented, init_pid, update_augmented
+from agents.nn.params import Params
 from agents.optimizers import make_optimizer
 from agents.returns import ReturnNormState, discount_weights, init_return_norm, update_return_norm
 from agents.safedreamer.actor_critic import (
@@ -30,7 +31,7 @@ from agents.safedreamer.actor_critic import (
     update_slow,
 )
 from agents.safedreamer.config import SafeDreamerConfig
-from agents.safedreamer.networks import Networks, Params, merge
+from agents.safedreamer.networks import Networks, merge
 from agents.safedreamer.tracking import Belief
 from agents.safedreamer.world_model import ModelOutput, model_loss
 from agents.starts import draw_starts

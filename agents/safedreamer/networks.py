@@ -9,11 +9,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agents.api import EnvSpec
+from agents.nn.params import params_of
 from agents.safedreamer.actor_critic import Actor, Critic
 from agents.safedreamer.config import SafeDreamerConfig
 from agents.safedreamer.world_model import WorldModel
-
-Params = dict[str, Any]
 
 
 class Networks(NamedTuple):
@@ -47,7 +46,7 @@ def graphs(config: SafeDreamerConfig, env: EnvSpec) -> Networks:
 def init_params(config: SafeDreamerConfig, env: EnvSpec, key: jax.Array) -> Networks:
     """Freshly drawn parameters, one pure dict per network."""
     nets = build(config, env, nnx.Rngs(key))
-    return Networks(*(None if net is None else nnx.to_pure_dict(nnx.split(net)[1]) for net in nets))
+    return Networks(*(None if net is None else params_of(net) for net in nets))
 
 
 def merge(graph: Networks, params: Networks) -> Networks:

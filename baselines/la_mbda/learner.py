@@ -19,12 +19,12 @@ from flax import nnx
 from agents.api import EnvSpec, PyTree
 from agents.finite import count_nonfinite
 from agents.lagrangian import AugmentedState, init_augmented, update_augmented
+from agents.nn.params import Params, params_of
 from agents.optimizers import make_optimizer
 from agents.starts import draw_starts
 from baselines.la_mbda.actor_critic import Actor, Critic, critic_loss
 from baselines.la_mbda.config import LambdaConfig
 from baselines.la_mbda.imagine import Trajectories, imagine
-from baselines.la_mbda.networks import Params, params_of
 from baselines.la_mbda.objectives import ActorTerms, Chosen, actor_loss, choose, returns
 from baselines.la_mbda.rssm import Latent
 from baselines.la_mbda.swag import SwagState, draw_models, follow, init_swag, triangular_rate

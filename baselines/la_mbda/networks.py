@@ -1,4 +1,4 @@
-"""Plain dense networks of LAMBDA, and how modules become parameters: Glorot-uniform kernels, zero biases, no norms.
+"""Plain dense networks of LAMBDA: Glorot-uniform kernels, zero biases, no norms.
 
 Shapes: [..., I] -> [..., O].
 """
@@ -6,13 +6,10 @@ Shapes: [..., I] -> [..., O].
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-
-Params = dict[str, Any]
 
 
 def dense(fan_in: int, fan_out: int, *, rngs: nnx.Rngs, dtype: jnp.dtype) -> nnx.Linear:
@@ -43,8 +40,3 @@ class Dense(nnx.Module):
         for layer in self.hidden:
             x = self.activation(layer(x))
         return x if self.out is None else self.out(x).astype(jnp.float32)
-
-
-def params_of(module: nnx.Module) -> Params:
-    """A module's parameters as a pure dict."""
-    return nnx.to_pure_dict(nnx.split(module)[1])

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agents.api import EnvSpec
+from agents.nn.params import params_of
 from baselines.safe_slac.config import SafeSLACConfig
 from baselines.safe_slac.latent import LatentModel
 from baselines.safe_slac.sac import Actor, CostCritic, TwinCritic, discounted_limit
@@ -52,5 +53,5 @@ def graphs(config: SafeSLACConfig, env: EnvSpec) -> Networks:
 
 def init_params(config: SafeSLACConfig, env: EnvSpec, key: jax.Array) -> Learned:
     """Freshly drawn parameters, one pure dict per network, and the logarithm of the temperature."""
-    params = Networks(*(nnx.to_pure_dict(nnx.split(net)[1]) for net in build(config, env, nnx.Rngs(key))))
+    params = Networks(*(params_of(net) for net in build(config, env, nnx.Rngs(key))))
     return Learned(**params._asdict(), log_temperature=jnp.log(jnp.float32(config.sac.temperature)))
