@@ -45,7 +45,12 @@ def test_cases_name_valid_settings(suite):
     cases = SUITES[suite]()
     assert len({case.name for case in cases}) == len(cases)
     for case in cases:
-        assert case.config().dtype == case.dtype
+        assert getattr(case.config(), "dtype", "float32") == case.dtype
+
+
+def test_a_baselines_timed_update_is_a_whole_one():
+    for case in SUITES["baselines"]():
+        assert getattr(case.config(), "pretrain_updates", 0) == 0, case.name
 
 
 def test_a_checkpoint_writes_only_new_rows(tmp_path):

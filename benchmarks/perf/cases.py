@@ -1,4 +1,4 @@
-"""What is timed: a planned action and an update of a method at the release's own settings, on random data."""
+"""What is timed: an action and an update of a method under a preset, on random data."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from agents.api import ArraySpec, EnvSpec
-from agents.safedreamer.agent import SafeDreamer
-from agents.safedreamer.config import SafeDreamerConfig
-from agents.safedreamer.presets import agent_config
+from agents.api import Agent, ArraySpec, EnvSpec
+from benchmarks.methods import method, settings
 
-BATCH, LENGTH = 16, 64  # the release's batch
 # PointGoal1 as the release sees it: two cameras, or 29 coordinates of which 16 are hazard positions.
 VISION = {name: ArraySpec((64, 64, 3), "uint8") for name in ("image", "image2")}
 VECTOR = {"observation": ArraySpec((29,), "float32")}
@@ -33,20 +30,31 @@ class Case:
     envs: int = 1
     conv_impl: str = "auto"
     release_seconds: float | None = None
+    preset: str = "release"
 
-    def config(self) -> SafeDreamerConfig:
-        base = agent_config(self.method, self.obs, "release")
-        return dataclasses.replace(base, dtype=self.dtype, model=dataclasses.replace(base.model, conv_impl=self.conv_impl))
+    def config(self) -> Any:
+        """The preset's settings with this case's, and without pre-training, whose updates are only a part of one."""
+        config = settings(self.method, self.obs, self.preset).agent
+        changes: dict[str, Any] = {}
+        if self.dtype != "float32":
+            changes["dtype"] = self.dtype
+        if self.conv_impl != "auto":
+            changes["model"] = dataclasses.replace(config.model, conv_impl=self.conv_impl)
+        if hasattr(config, "pretrain_updates"):
+            changes["pretrain_updates"] = 0
+        return dataclasses.replace(config, **changes)
 
     def prepare(self) -> tuple[Callable[..., Any], tuple[Any, ...], Callable[[], Any]]:
         """The traced function with its arguments, for counting FLOPs, and a call without arguments, for timing."""
         obs = VISION if self.obs == "vision" else VECTOR
-        config = self.config()
+        loop = settings(self.method, self.obs, self.preset).loop
         layout = HAZARDS if self.obs == "coordinates" else {}
-        agent = SafeDreamer(config, EnvSpec(obs, 2, 5, 1000, layout, costly=tuple(layout)))
+        agent: Any = method(self.method).agent(
+            self.config(), EnvSpec(obs, 2, loop.action_repeat, 1000, layout, costly=tuple(layout), hazard_size=0.2)
+        )
         state, key = agent.init(0), jax.random.key(1)
         if self.kind == "update":
-            batch = jax.device_put(random_batch(obs, BATCH, LENGTH))
+            batch = jax.device_put(random_batch(obs, loop.batch_size, loop.batch_length))
             return agent.learner.update, (state, batch, key), Updater(agent, state, batch, key)
         rows = {name: random_array(spec, (self.envs,)) for name, spec in obs.items()}
         args = (state, agent.init_carry(self.envs), jax.device_put(rows), np.zeros(self.envs, bool), key)
@@ -56,7 +64,7 @@ class Case:
 class Updater:
     """Calls the update again and again on the state it returned: the state's buffers are donated."""
 
-    def __init__(self, agent: SafeDreamer, state: Any, batch: Any, key: jax.Array):
+    def __init__(self, agent: Agent, state: Any, batch: Any, key: jax.Array):
         self.agent, self.state, self.batch, self.key = agent, jax.tree.map(jax.numpy.copy, state), batch, key
 
     def __call__(self) -> Any:
@@ -110,8 +118,18 @@ def convolution_cases() -> list[Case]:
     return [Case(f"update, vision, conv {impl}", "bsrp_lag", "vision", "update", conv_impl=impl) for impl in ("matmul", "xla")]
 
 
+def baseline_cases() -> list[Case]:
+    """An update of each world-model baseline under its presets, beside the method of SafeDreamer that acts as they do."""
+    where = (("cpu", "coordinates"), ("release", "vision"), ("matched", "vision"))
+    cases = [
+        Case(f"update, {name}, {p} ({o})", name, o, "update", preset=p) for p, o in where for name in ("lambda", "safe_slac")
+    ]
+    return [Case("update, bsrp_lag, cpu (coordinates)", "bsrp_lag", "coordinates", "update", preset="cpu"), *cases]
+
+
 SUITES: dict[str, Callable[[], list[Case]]] = {
     "release": release_cases,
     "accelerator": accelerator_cases,
     "convolution": convolution_cases,
+    "baselines": baseline_cases,
 }
