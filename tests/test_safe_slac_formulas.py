@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from agents.nn.gaussian import normal_kl, normal_log_density
 from agents.optimizers import OptimizerConfig, make_optimizer
@@ -28,6 +29,16 @@ def test_reward_target_by_hand():
 def test_cost_target_by_hand():
     # 2 + 0.5 * 6 = 5, without entropy
     np.testing.assert_allclose(sac.cost_target(jnp.full(2, 2.0), jnp.array([0.0, 1.0]), 6.0, 0.5), [5.0, 2.0])
+
+
+@pytest.mark.parametrize(("leaky_output", "share"), [(False, 1.0), (True, 0.01)])
+def test_cost_estimates_below_zero_still_learn_unless_leaky_as_released(leaky_output: bool, share: float):
+    critic = sac.CostCritic(5, 8, -50.0, leaky_output=leaky_output, rngs=nnx.Rngs(0))
+    z, action = jnp.ones((3, 3)), jnp.ones((3, 2))
+    assert critic(z, action).max() < 0.0
+    slope = nnx.grad(lambda c: c(z, action).sum())(critic).mlp.out.bias[...]
+    np.testing.assert_allclose(slope, 3 * share, rtol=1e-5)
+    np.testing.assert_array_equal(critic.future(z, action), critic(z, action) if leaky_output else 0.0)
 
 
 def test_actor_objective_by_hand():
@@ -172,6 +183,7 @@ def test_release_is_the_specification_and_matched_has_the_limit_and_cameras_of_s
     assert (latent.optimizer.learning_rate, latent.optimizer.clip) == (1e-4, 40.0)
     assert (of_sac.discount, of_sac.cost_discount, of_sac.temperature, of_sac.target_fraction) == (0.99, 0.995, 4e-3, 5e-3)
     assert (of_sac.optimizer.learning_rate, of_sac.optimizer.clip, of_sac.actor_clip) == (2e-4, 40.0, 80.0)
+    assert (of_sac.cost_output, matched.sac.cost_output) == ("leaky", "linear")
     assert (release.cost_limit, release.pretrain_updates, release.halve_after) == (25.0, 30_000, 200_000)
     assert (release.multiplier.init, release.multiplier.learning_rate) == (0.02, 2e-4)
     assert (matched.cost_limit, matched.latent.cameras, matched.pretrain_updates) == (2.0, "all", 30_000)

@@ -69,6 +69,9 @@ class SACConfig:
     """Discount of costs per agent step."""
     temperature: float = 4e-3
     """Initial weight of the entropy."""
+    cost_output: Literal["linear", "leaky"] = "linear"
+    """What the cost critic's output passes through: nothing, and targets continue with values of at least 0; or a LeakyReLU of slope
+    0.01 (release), in which estimates below zero are all but dead: with a small cost limit, near which they start, most of them."""
     target_fraction: float = 5e-3
     """Share of a critic that moves into its target copy each update."""
     eval_action: Literal["sample", "mode"] = "sample"

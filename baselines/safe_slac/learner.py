@@ -148,7 +148,7 @@ class Learner:
         state, critic_norm = self._apply("critic", grads, state, rates)
 
         cost_action, _ = sac.sample_action(next_dist, cost_key)
-        cost_value = nnx.merge(graphs.cost_critic, state.target_cost_critic)(data.z_next, cost_action)
+        cost_value = nnx.merge(graphs.cost_critic, state.target_cost_critic).future(data.z_next, cost_action)
         y_cost = sac.cost_target(data.cost, data.terminal, cost_value, config.cost_discount)
 
         def cost_loss(p):

@@ -11,8 +11,9 @@ from baselines.safe_slac.config import LatentConfig, MultiplierConfig, SACConfig
 
 
 def release() -> SafeSLACConfig:
-    """The published agent: one camera, limit 25, no floor under the reward's deviation to speak of, whole windows only."""
-    return SafeSLACConfig(latent=LatentConfig(cameras="first", reward_std_min=1e-5, whole_windows=True))
+    """The published agent: one camera, limit 25, no floor under the reward's deviation to speak of, whole windows only, leaky costs."""
+    latent = LatentConfig(cameras="first", reward_std_min=1e-5, whole_windows=True)
+    return SafeSLACConfig(latent=latent, sac=SACConfig(cost_output="leaky"))
 
 
 def matched() -> SafeSLACConfig:
@@ -21,23 +22,25 @@ def matched() -> SafeSLACConfig:
 
 
 def cpu() -> SafeSLACConfig:
-    """Smaller and faster learning: an hour on two cores is a fraction of the published updates."""
+    """For vectors, sized for an hour on two cores. Why these values: docs/decisions.md; what they reach: results/cpu/README.md."""
     return SafeSLACConfig(
         cost_limit=2.0,
         pretrain_updates=2000,
         latent=LatentConfig(
-            z1=16,
+            z1=32,
             z2=64,
             feature=64,
             units=128,
             conv_depth=16,
             batch=16,
+            vector_variance=0.01,  # else the latent leaves out where hazards are
             reward_std_min=1e-2,
             cost_positive=10.0,
             optimizer=OptimizerConfig(5e-4, 1e-8, 40.0),
         ),
-        sac=SACConfig(units=128, optimizer=OptimizerConfig(5e-4, 1e-8, 40.0)),
-        multiplier=MultiplierConfig(learning_rate=2e-3),
+        # The published horizons in simulator steps, 200 and 400, at an action repeat of 5 instead of 2.
+        sac=SACConfig(units=128, discount=0.975, cost_discount=0.9875, optimizer=OptimizerConfig(5e-4, 1e-8, 40.0)),
+        multiplier=MultiplierConfig(learning_rate=3e-4),  # an hour is a few hundred episodes
     )
 
 

@@ -50,14 +50,21 @@ class TwinCritic(nnx.Module):
 
 
 class CostCritic(nnx.Module):
-    """One discounted cost of an action, through a LeakyReLU of slope 0.01, starting near the discounted limit."""
+    """One discounted cost of an action, starting near the discounted limit; see `SACConfig.cost_output`."""
 
-    def __init__(self, fan_in: int, units: int, bias: float, *, rngs: nnx.Rngs):
+    def __init__(self, fan_in: int, units: int, bias: float, *, leaky_output: bool, rngs: nnx.Rngs):
         self.mlp = MLP(fan_in, units, HIDDEN_LAYERS, 1, leaky, rngs=rngs, out_bias=bias)
+        self.leaky_output = leaky_output
 
     def __call__(self, z: jax.Array, action: jax.Array) -> jax.Array:
         """Values [N]."""
-        return jax.nn.leaky_relu(self.mlp(jnp.concatenate([z, action], -1))[..., 0], 0.01)
+        value = self.mlp(jnp.concatenate([z, action], -1))[..., 0]
+        return jax.nn.leaky_relu(value, 0.01) if self.leaky_output else value
+
+    def future(self, z: jax.Array, action: jax.Array) -> jax.Array:
+        """Values [N] for targets, which no linear output may pull below zero."""
+        value = self(z, action)
+        return value if self.leaky_output else jnp.maximum(value, 0.0)
 
 
 def discounted_limit(cost_limit: float, cost_discount: float, agent_steps: int) -> float:
