@@ -2,7 +2,7 @@
 
 release  the published sizes, cost limit and camera
 matched  release with SafeDreamer's cameras and cost limit
-cpu      sized for an hour on two cores; not tuned yet
+cpu      for vectors, sized for an hour on two cores; why these values: docs/decisions.md
 debug    every size shrunk until a run takes seconds; learns nothing
 """
 
@@ -15,29 +15,30 @@ from baselines.la_mbda.config import ActorConfig, CriticConfig, ImaginationConfi
 RELEASE = LambdaConfig(limit_scale="raw")
 MATCHED = LambdaConfig(cost_limit=2.0, model=ModelConfig(cameras="all"))
 
-_LEARNING = OptimizerConfig(3e-4, 1e-5, 100.0)
+_LEARNING = OptimizerConfig(1e-3, 1e-5, 100.0)
 CPU = LambdaConfig(
     cost_limit=2.0,
+    pretrain_updates=800,  # an actor that learns from a worse model than that soon stands still
     model=ModelConfig(
         deter=128,
-        stoch=16,
+        stoch=32,
         head_units=96,
         cameras="all",
         conv_depth=16,
         vector_units=128,
         vector_layers=2,
         vector_scale=20.0,  # near hazards decide about costs, and symlog leaves little of their distances
-        reward_scale=20.0,
+        reward_scale=100.0,
         free_nats=1.0,
-        cost_weight=3.0,
+        cost_weight=1.0,  # overestimated costs are never below the limit, and the multiplier rises for ever
         optimizer=OptimizerConfig(1e-3, 1e-5, 100.0),
         low_rate=2e-4,
     ),
-    swag=SwagConfig(period=100, rank=10, samples=3),
-    actor=ActorConfig(units=96, layers=2, init_std=1.0, max_std=1.5, optimizer=_LEARNING),
+    swag=SwagConfig(start=1000, period=50, rank=10, samples=3),
+    actor=ActorConfig(units=96, layers=2, init_std=1.0, min_std=0.3, max_std=1.5, optimizer=_LEARNING),
     critic=CriticConfig(units=96, layers=2, optimizer=_LEARNING, cost_optimizer=_LEARNING),
-    imagination=ImaginationConfig(starts=128, discount=0.98, cost_discount=0.95),
-    augmented=AugmentedConfig(penalty_init=2e-5),
+    imagination=ImaginationConfig(starts=48, discount=0.98, cost_discount=0.95),
+    augmented=AugmentedConfig(penalty_init=1e-6, penalty_growth=1e-4, penalty_max=2e-6),
 )
 
 DEBUG = LambdaConfig(
