@@ -34,5 +34,5 @@ def test_release_makes_one_update_an_agent_step():
 def test_batches_must_leave_windows_for_actor_and_critics():
     spec = spec_of("debug")
     small = dataclasses.replace(spec, loop=dataclasses.replace(spec.loop, batch_size=2))
-    with pytest.raises(BadInput, match=r"agent\.latent\.batch=2"):
+    with pytest.raises(BadInput, match=r"latent\.batch=2"):
         check_spec(small)

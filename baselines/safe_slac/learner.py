@@ -91,7 +91,7 @@ class Learner:
         count, size = self.config.latent.batch, batch["reward"].shape[0]
         if count >= size:
             raise ValueError(
-                f"loop.batch_size={size} must exceed agent.latent.batch={count}: the rest trains actor and critics"
+                f"loop.batch_size={size} must exceed latent.batch={count}: the rest trains actor and critics"
             )
         windows = make_windows(batch, self.obs_names, self.config.latent.whole_windows)
         for_latent, for_sac = split(windows, count)

@@ -59,7 +59,7 @@ def _check(spec: RunSpec) -> None:
     """Raise BadInput where a batch leaves actor and critics no window."""
     if spec.loop.batch_size <= spec.agent.latent.batch:
         raise BadInput(
-            f"loop.batch_size={spec.loop.batch_size} must exceed agent.latent.batch={spec.agent.latent.batch}: "
+            f"loop.batch_size={spec.loop.batch_size} must exceed latent.batch={spec.agent.latent.batch}: "
             "the latent model trains on those windows, actor and critics on the rest"
         )
 
