@@ -25,7 +25,7 @@ def cpu() -> SafeSLACConfig:
     """For vectors, sized for an hour on two cores. Why these values: docs/decisions.md; what they reach: results/cpu/README.md."""
     return SafeSLACConfig(
         cost_limit=2.0,
-        pretrain_updates=2000,
+        pretrain_updates=1000,
         latent=LatentConfig(
             z1=32,
             z2=64,
@@ -40,7 +40,7 @@ def cpu() -> SafeSLACConfig:
         ),
         # The published horizons in simulator steps, 200 and 400, at an action repeat of 5 instead of 2.
         sac=SACConfig(units=128, discount=0.975, cost_discount=0.9875, optimizer=OptimizerConfig(5e-4, 1e-8, 40.0)),
-        multiplier=MultiplierConfig(learning_rate=3e-4),  # an hour is a few hundred episodes
+        multiplier=MultiplierConfig(learning_rate=4e-5),  # an hour is some two thousand episodes, of 25 updates each
     )
 
 

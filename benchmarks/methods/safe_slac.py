@@ -25,7 +25,8 @@ _RELEASE = LoopConfig(
     eval_episodes=10,
 )
 _MATCHED = dataclasses.replace(_RELEASE, action_repeat=4, prefill=15_000)
-_CPU = dataclasses.replace(CPU, train_ratio=80.0 * 8, batch_size=80, batch_length=8)
+# An update every 8 agent steps: with one for each, model and cost critic knew the stored layouts and no other.
+_CPU = dataclasses.replace(CPU, train_ratio=80.0, batch_size=80, batch_length=8)
 _DEBUG = dataclasses.replace(DEBUG, train_ratio=6.0, batch_size=6, batch_length=5)
 _PRESETS = {
     "release": (2_000_000, _RELEASE, ReplayConfig(capacity=200_000)),
