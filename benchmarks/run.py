@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import os
@@ -14,21 +13,25 @@ from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import SafeDreamerConfig
 from agents.safedreamer.official_params import load_agent
 from benchmarks import checkpoint
-from benchmarks.envs import EnvContractError, MissingGLError, make_env
-from benchmarks.envs import env_spec as env_spec_of
-from benchmarks.loop import MakeEnv, Options, Result, train
+from benchmarks.envs import EnvContractError, EnvFactory, MissingGLError
+from benchmarks.envs.factory import chosen_python
+from benchmarks.envs.worker import MAKE_SECONDS, check_python, env_facts_of
+from benchmarks.loop import Options, Result, train
 from benchmarks.methods import method
 from benchmarks.run_folder import check
 from benchmarks.spec import BadInput, RunSpec, flatten
 from benchmarks.tasks import get_task
 
 
-def env_factory(task: str, obs: str, action_repeat: int) -> MakeEnv:
-    """A picklable factory, because environments are made in processes of their own."""
-    return functools.partial(make_env, task, obs, action_repeat)
+def env_factory(task: str, obs: str, action_repeat: int) -> EnvFactory:
+    """The factory of a task's environments, under the interpreter that the user chose for them. Raises BadInput where it cannot run."""
+    python = chosen_python()
+    if python:
+        check_python(python)
+    return EnvFactory(task, obs, action_repeat, python=python)
 
 
-def environment(spec: RunSpec) -> tuple[MakeEnv, EnvSpec]:
+def environment(spec: RunSpec) -> tuple[EnvFactory, EnvSpec]:
     """The factory of the spec's environments, and what agents are told of them.
 
     Makes one; a user's own, or one that renders, starts an episode too, to find out at once what is missing. Raises BadInput that
@@ -41,10 +44,7 @@ def environment(spec: RunSpec) -> tuple[MakeEnv, EnvSpec]:
         sys.path.append(os.getcwd())
     make = env_factory(spec.task, spec.obs, spec.loop.action_repeat)
     try:
-        with contextlib.closing(make()) as env:
-            if custom or spec.obs == "vision":
-                env.reset(seed=0)
-            return make, env_spec_of(env)
+        return make, env_facts_of(make, reset=custom or spec.obs == "vision", timeout_seconds=MAKE_SECONDS).spec()
     except (EnvContractError, MissingGLError, ValueError) as error:
         raise BadInput(str(error)) from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 
 from agents.api import EnvSpec
@@ -30,7 +29,7 @@ def default_obs(name: str, task: Task) -> str:
 @functools.cache
 def task_env_spec(task: str, obs: str, action_repeat: int = 1) -> EnvSpec:
     """What agents are told of a task. Starts its simulator, once."""
-    from benchmarks.envs import env_spec, make_env
+    from benchmarks.envs.worker import MAKE_SECONDS, env_facts_of
+    from benchmarks.run import env_factory
 
-    with contextlib.closing(make_env(task, obs, action_repeat)) as env:
-        return env_spec(env)
+    return env_facts_of(env_factory(task, obs, action_repeat), reset=False, timeout_seconds=MAKE_SECONDS).spec()

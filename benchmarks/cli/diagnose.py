@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import tyro
 
 from benchmarks.cli.common import parse
+from benchmarks.envs.factory import choose_python
 from benchmarks.findings import LAST_SEEN, MEAN, MODEL, Finding, write
 from benchmarks.spec import BadInput
 
@@ -40,6 +41,8 @@ class DiagnoseArgs:
     out: Path | None = None
     """File for all figures, beside which the pictures go. If not given diagnosis-STEPS.csv in the run folder, with random actions
     diagnosis-STEPS-random.csv."""
+    env_python: str | None = None
+    """Interpreter that runs the environments, with Safety-Gymnasium; this one if neither given nor in SAFEDREAMER_ENV_PYTHON."""
 
 
 def main(args: Sequence[str]) -> int:
@@ -48,6 +51,7 @@ def main(args: Sequence[str]) -> int:
     for name in ("episodes", "context", "horizon", "stride"):
         if getattr(chosen, name) < 1:
             raise BadInput(f"{name}={getattr(chosen, name)} must be at least 1")
+    choose_python(chosen.env_python)
     from agents.safedreamer.agent import SafeDreamer
     from benchmarks.cost_history import cost_history
     from benchmarks.diagnose import diagnose

@@ -18,6 +18,7 @@ import tyro
 
 from benchmarks.cli.common import parse
 from benchmarks.cli.film import Filming
+from benchmarks.envs.factory import choose_python
 from benchmarks.spec import BadInput, RunSpec
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class EvaluateArgs:
     """File for the records; evaluation-TASK-OBS-STEPS.csv, in the run folder if there is one, if not given."""
     workers: Literal["process", "inline"] = "process"
     """One process per environment, or all in this one."""
+    env_python: str | None = None
+    """Interpreter that runs the environments, with Safety-Gymnasium; this one if neither given nor in SAFEDREAMER_ENV_PYTHON."""
     video: bool = False
     """Write a video of each of the first episodes into a folder named like the records; nothing else changes."""
     stills: int = 0
@@ -102,6 +105,7 @@ def main(args: Sequence[str]) -> int:
         raise BadInput(f"episodes={chosen.episodes} must be at least 1")
     if (chosen.run is None) == (chosen.official is None):
         raise BadInput("give either a run folder or --official FILE")
+    choose_python(chosen.env_python)
     from benchmarks.methods import method as find
 
     filming = chosen.filming()

@@ -16,6 +16,7 @@ import tyro
 
 from benchmarks.cli.common import parse, parse_known
 from benchmarks.cli.foreground import train_here
+from benchmarks.envs.factory import choose_python
 from benchmarks.spec import ENV_TIMEOUT_SECONDS, MAX_ENV_FAULTS, BadInput, LoopConfig, ReplayConfig, RunSpec
 
 PROG = "safedreamer train"
@@ -53,11 +54,14 @@ class TrainArgs:
     """Seconds after which an environment that does not answer is replaced."""
     max_env_faults: int = MAX_ENV_FAULTS
     """Environments replaced (crashed, hanging, raising) before this start gives up."""
+    env_python: str | None = None
+    """Interpreter that runs the environments, with Safety-Gymnasium; this one if neither given nor in SAFEDREAMER_ENV_PYTHON."""
 
 
 def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
     """The run that a command line describes. Raises BadInput before anything is started or written."""
     first = parse_known(TrainArgs, args, PROG)
+    choose_python(first.env_python)
     from benchmarks.cli.defaults import default_obs, task_settings
     from benchmarks.methods import check_spec
     from benchmarks.tasks import get_task

@@ -1,15 +1,25 @@
-"""Environments with a cost: Safety-Gymnasium tasks and users' own, one at a time or several at once."""
+"""Environments with a cost: Safety-Gymnasium tasks and users' own, one at a time or several at once.
 
-# compat first: it chooses the OpenGL backend, which has to happen before Gymnasium is imported.
-from benchmarks.envs.compat import MissingGLError
-from benchmarks.envs.custom import EnvContractError
-from benchmarks.envs.make import SafeEnv, env_spec, make_env
+Importing this imports no simulator: a learner whose environments run under another interpreter has none. `make_env`, `SafeEnv` and
+`env_spec` are loaded when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.envs.errors import EnvContractError, MissingGLError, WorkerError
+from benchmarks.envs.factory import EnvFactory
 from benchmarks.envs.seeding import Split, episode_seed
 from benchmarks.envs.vector import Fault, Step, VectorEnv
-from benchmarks.envs.worker import WorkerError
+
+if TYPE_CHECKING:
+    from benchmarks.envs.make import SafeEnv, env_spec, make_env
 
 __all__ = [
     "EnvContractError",
+    "EnvFactory",
     "Fault",
     "MissingGLError",
     "SafeEnv",
@@ -21,3 +31,9 @@ __all__ = [
     "episode_seed",
     "make_env",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("SafeEnv", "env_spec", "make_env"):
+        return getattr(importlib.import_module("benchmarks.envs.make"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

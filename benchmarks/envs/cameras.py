@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.envs.compat import GL_HELP, MissingGLError, mujoco
+from benchmarks.envs.compat import mujoco
+from benchmarks.envs.errors import GL_HELP, MissingGLError
 
 MAX_GEOMS = 1000  # room in the scene; the fullest task has fewer than 150
 OVERVIEW = "overview"  # of `View.camera`: the free camera that `Renderer.overview` sets up, none of the model's

@@ -4,8 +4,8 @@ Three obstacles stand between the package and a current Python:
 - its dataclasses have NumPy arrays as defaults, which Python 3.11 refuses (3.9, its own version, shared them between
   instances). `dataclasses.dataclass` is replaced while the package is imported, keeping the 3.9 meaning, then put back;
 - MuJoCo reads MUJOCO_GL once, when it is imported (already `import gymnasium` does so, through its plugins), and fails then
-  if that backend's library is missing. So the backend is chosen when this module is imported, before either: the user's
-  value, else the display, else OSMesa, else EGL, else none (then only images are impossible);
+  if that backend's library is missing. So the backend is chosen when this module is imported, before either (see gl.py): the
+  user's value, else the display, else OSMesa, else EGL, else none (then only images are impossible);
 - MuJoCo 2.3.3 was built for NumPy 1. Under NumPy 2 the arrays inside its small structures (not those of model and data) have
   stride 0: `option.geomgroup[:] = 1` writes one element, and pictures lack goals, hazards and vases. `mend_arrays` restores
   the strides of the structures that drawing uses.
@@ -14,38 +14,19 @@ Three obstacles stand between the package and a current Python:
 from __future__ import annotations
 
 import contextlib
-import ctypes.util
 import dataclasses
 import functools
 import os
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
 import farama_notifications
 import numpy as np
 
-GL_PACKAGES = "libosmesa6 libegl1 libgl1-mesa-dri"  # Debian and Ubuntu
-GL_HELP = (
-    f"Images need OpenGL: run `sudo apt-get install {GL_PACKAGES}`, then set MUJOCO_GL=osmesa (software) or MUJOCO_GL=egl "
-    "(graphics card) before Python starts. Observations other than vision need none of it: leave MUJOCO_GL unset for them."
-)
-
-
-class MissingGLError(RuntimeError):
-    """OpenGL cannot be used; the message names the packages to install and the variable to set."""
-
-
-def default_gl_backend(environ: Mapping[str, str], find_library: Callable[[str], str | None]) -> str | None:
-    """Value to give MUJOCO_GL, or None to leave it as it is (set by the user, or there is a display for MuJoCo's default)."""
-    if environ.get("MUJOCO_GL") or environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"):
-        return None
-    for backend, library in (("osmesa", "OSMesa"), ("egl", "EGL")):
-        if find_library(library):
-            return backend
-    return "disable"
+from benchmarks.envs.errors import GL_HELP, MissingGLError
+from benchmarks.envs.gl import choose_gl_backend
 
 
 @contextlib.contextmanager
@@ -79,10 +60,7 @@ def _identity(value: np.ndarray) -> np.ndarray:
 
 def _import_mujoco() -> ModuleType:
     """The `mujoco` module with a backend that exists. Raises MissingGLError if the user's MUJOCO_GL cannot be loaded."""
-    if "mujoco" not in sys.modules:
-        backend = default_gl_backend(os.environ, ctypes.util.find_library)
-        if backend is not None:
-            os.environ["MUJOCO_GL"] = backend
+    choose_gl_backend()
     try:
         import mujoco
     except (ImportError, AttributeError, OSError, RuntimeError) as error:

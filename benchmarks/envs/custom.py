@@ -11,9 +11,14 @@ import difflib
 import importlib
 from typing import Any, NamedTuple
 
+import benchmarks.envs.compat  # noqa: F401 (first: it prepares what Gymnasium imports)
+
+# isort: split
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
+
+from benchmarks.envs.errors import EnvContractError
 
 COST_HELP = (
     "A safety task must say what each step costs. In the environment's step, before it returns, add\n"
@@ -21,10 +26,6 @@ COST_HELP = (
     "or return Safety-Gymnasium's six values (observation, reward, cost, terminated, truncated, info)."
 )
 LENGTH_HELP = "wrap it: gymnasium.wrappers.TimeLimit(env, max_episode_steps=1000), or register it with max_episode_steps"
-
-
-class EnvContractError(TypeError):
-    """A user's environment lacks something; the message says what, and how to add it."""
 
 
 class Transition(NamedTuple):

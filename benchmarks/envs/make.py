@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import benchmarks.envs.compat  # noqa: F401 (first: it prepares what Gymnasium imports)
+
+# isort: split
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 
+from benchmarks.envs.facts import EnvFacts
 from benchmarks.envs.simulators import Simulator, View, make_simulator
 from benchmarks.tasks import get_task
 
@@ -17,27 +21,6 @@ if TYPE_CHECKING:
 
 
 MakeEnv: TypeAlias = Callable[[], gymnasium.Env]
-
-
-class EnvFacts(NamedTuple):
-    """What `EnvSpec` holds, in plain types: environment processes can send it without importing JAX."""
-
-    obs: dict[str, tuple[tuple[int, ...], str]]  # key -> shape, dtype name
-    action_dim: int
-    action_repeat: int
-    episode_env_steps: int
-    layout: dict[str, slice]
-    costly: tuple[str, ...]
-    hazard_size: float
-
-    def spec(self) -> EnvSpec:
-        """The same as agents know it."""
-        from agents.api import ArraySpec, EnvSpec  # here, because it imports JAX
-
-        obs = {key: ArraySpec(shape, dtype) for key, (shape, dtype) in self.obs.items()}
-        return EnvSpec(
-            obs, self.action_dim, self.action_repeat, self.episode_env_steps, self.layout, self.costly, self.hazard_size
-        )
 
 
 class SafeEnv(gymnasium.Env):

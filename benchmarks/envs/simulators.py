@@ -11,12 +11,16 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
+import benchmarks.envs.compat  # noqa: F401 (first: it prepares what Gymnasium imports)
+
+# isort: split
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
 from benchmarks.envs import assets, cameras, custom, observations
 from benchmarks.envs.compat import import_safety_gymnasium, mujoco
+from benchmarks.envs.errors import EnvContractError
 from benchmarks.tasks import Obs, Task
 
 IMAGE_SIZE = 64  # pixels; the release's vision presets
@@ -243,7 +247,7 @@ class Custom:
         self._name = task.id
         self._env = custom.load(task.id)
         if view is not None and self._env.render_mode != "rgb_array":
-            raise custom.EnvContractError(
+            raise EnvContractError(
                 f"task {task.id!r} is to be rendered, but its render_mode is {self._env.render_mode!r}; "
                 'let the factory set render_mode="rgb_array"'
             )
@@ -254,7 +258,7 @@ class Custom:
         self.action_space = custom.box_actions(task.id, self._env.action_space)
         steps = custom.episode_steps(self._env)
         if steps is None:
-            raise custom.EnvContractError(f"task {task.id!r} does not say how long an episode is; {custom.LENGTH_HELP}")
+            raise EnvContractError(f"task {task.id!r} does not say how long an episode is; {custom.LENGTH_HELP}")
         self.episode_env_steps = steps
         self._last: Any = None
         self.reset(seed=0)
@@ -277,7 +281,7 @@ class Custom:
         obs = {key: np.asarray(parts[key], space.dtype) for key, space in spaces.items()}
         for key, value in obs.items():
             if value.shape != spaces[key].shape:
-                raise custom.EnvContractError(
+                raise EnvContractError(
                     f"task {self._name!r}: observation {key!r} has shape {value.shape}, its space says {spaces[key].shape}"
                 )
         return obs

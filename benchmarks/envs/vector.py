@@ -15,19 +15,20 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias
 
-import gymnasium
 import numpy as np
 
-from benchmarks.envs.make import EnvFacts
+from benchmarks.envs.errors import WorkerError
+from benchmarks.envs.facts import EnvFacts
 from benchmarks.envs.seeding import Split, episode_seed
-from benchmarks.envs.worker import InlineWorker, ProcessWorker, WorkerError, as_action, pickled
+from benchmarks.envs.worker import MAKE_SECONDS, InlineWorker, ProcessWorker, as_action, make_request
 from benchmarks.spec import ENV_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
+    import gymnasium
+
     from agents.api import EnvSpec
 
 Mode: TypeAlias = Literal["process", "inline"]
-MAKE_SECONDS = 600.0  # to make an environment: importing and compiling a model on a busy machine
 ATTEMPTS = 3  # episodes in a row that one environment may fail to start
 
 
@@ -62,7 +63,8 @@ class VectorEnv:
         make: makes one environment (of `make_env`), in its process.
         num_envs: E.
         run_seed, split: with the episode's index, all that its layout depends on.
-        mode: "process" for one process per environment, "inline" for none.
+        mode: "process" for one process per environment, "inline" for none (one all the same where `make` is an EnvFactory that
+            names another interpreter).
         first_episode: index of the first episode of environment 0; the others follow.
         timeout_seconds: how long one answer of a process may take.
     Raises:
@@ -91,14 +93,16 @@ class VectorEnv:
         self._episode = np.full(num_envs, -1, dtype=np.int64)
         self._ended: np.ndarray | None = None
         self._actions: list[list[np.ndarray]] = [[] for _ in range(num_envs)]  # of the running episodes
-        self._mode, self._timeout_seconds, self._factory = mode, timeout_seconds, pickled(make)
+        self._python = getattr(make, "python", "")
+        self._mode: Mode = "process" if self._python else mode
+        self._timeout_seconds, self._factory = timeout_seconds, make_request(make)
         self._faults: list[Fault] = []
         self._workers: list[ProcessWorker | InlineWorker] = []
         try:
             for index in range(num_envs):
                 self._workers.append(self._new_worker(index))
             for worker in self._workers:
-                worker.send(("make", self._factory))
+                worker.send(self._factory)
             self._facts: EnvFacts = self._made()
         except BaseException:
             self.close()
@@ -247,7 +251,7 @@ class VectorEnv:
             try:
                 self._workers[index].kill()
                 worker = self._workers[index] = self._new_worker(index)
-                worker.send(("make", self._factory))
+                worker.send(self._factory)
                 worker.receive(MAKE_SECONDS)
                 worker.send(self._replay(index))
                 answer = worker.receive(self._timeout_seconds)
@@ -265,10 +269,10 @@ class VectorEnv:
     def _made(self) -> EnvFacts:
         """Wait until all environments are made; they are alike."""
         facts = [worker.receive(MAKE_SECONDS) for worker in self._workers]
-        return facts[0]
+        return EnvFacts.from_plain(facts[0])
 
     def _new_worker(self, index: int) -> ProcessWorker | InlineWorker:
-        return ProcessWorker(index) if self._mode == "process" else InlineWorker(index)
+        return ProcessWorker(index, self._python) if self._mode == "process" else InlineWorker(index)
 
     def close(self) -> None:
         """End all environments and their processes; may be called again."""

@@ -1,32 +1,39 @@
-"""One environment behind a connection: the program of an environment process, and the same without a process.
+"""One environment at the other end of a connection, in a process of its own or in this one.
 
-The process is a fresh interpreter that imports only what the environment needs: no JAX, nothing of the program that started it.
-Requests are tuples, ("make", pickled factory), ("reset", seed), ("step", action), ("replay", seed, actions), ("close",); every one
-but the last is answered by ("ok", result) or ("error", traceback). When the connection breaks, the process ends.
+The process is a fresh interpreter that runs `benchmarks.envs.server`, this one or another (`EnvFactory.python`). What crosses the
+connection is plain (`wire.py`); only a factory that is no EnvFactory is pickled, and only for the same interpreter.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-import pickle
 import signal
 import subprocess
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle
-import gymnasium
 import numpy as np
 
-from benchmarks.envs.make import env_facts
-from benchmarks.signals import HEARD, held_back, let_through
-from benchmarks.spec import RunFailed
+import benchmarks
+from benchmarks.envs.errors import EnvContractError, MissingGLError, WorkerError
+from benchmarks.envs.factory import EnvFactory
+from benchmarks.envs.facts import EnvFacts
+from benchmarks.envs.wire import pack, unpack
+from benchmarks.signals import held_back
+from benchmarks.spec import BadInput
 
+if TYPE_CHECKING:
+    import gymnasium
+
+MAKE_SECONDS = 600.0  # to make an environment: importing and compiling a model on a busy machine
 THREAD_VARIABLES = (  # one thread each: the environments are what runs in parallel
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -36,88 +43,55 @@ THREAD_VARIABLES = (  # one thread each: the environments are what runs in paral
 )
 
 
-class WorkerError(RunFailed):
-    """An environment failed, died or did not answer; the message holds its index and, where there is one, its traceback."""
+REFUSED: dict[str, type[Exception]] = {"EnvContractError": EnvContractError, "MissingGLError": MissingGLError}
 
 
-class Server:
-    """Answers requests with one environment."""
+def worker_environ(python: str) -> dict[str, str]:
+    """Variables of an environment process: one thread, and the modules that this process finds.
 
-    def __init__(self) -> None:
-        self._env: gymnasium.Env | None = None
-
-    def answer(self, request: tuple[Any, ...]) -> Any:
-        """The result of one request; whatever the environment raises passes through."""
-        kind, *rest = request
-        if kind == "make":
-            env = self._env = pickle.loads(rest[0])()
-            return env_facts(env)
-        if self._env is None:
-            raise RuntimeError(f"request {kind!r} before make")
-        if kind == "reset":
-            obs, _ = self._env.reset(seed=rest[0])
-            return obs
-        if kind == "step":
-            return self._env.step(rest[0])
-        if kind == "replay":
-            return self._replay(self._env, *rest)
-        raise ValueError(f"unknown request {kind!r}")
-
-    @staticmethod
-    def _replay(env: gymnasium.Env, seed: int, actions: np.ndarray) -> Any:
-        """Start the episode of a seed and take actions [T, A]; the answer of the last request this stands for."""
-        answer, _ = env.reset(seed=seed)
-        for action in actions:
-            answer = env.step(action)
-        return answer
-
-    def close(self) -> None:
-        """Close the environment."""
-        if self._env is not None:
-            self._env.close()
+    Another interpreter finds only the suite and the current folder: packages of this one are not for it.
+    """
+    environ = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
+    paths = [path or os.getcwd() for path in sys.path]
+    if python:
+        suite = Path(benchmarks.__file__).resolve().parent.parent
+        installed = suite == Path(sysconfig.get_path("purelib")).resolve()
+        paths = [os.getcwd()] if installed else [str(suite), os.getcwd()]
+        environ.pop("PYTHONHOME", None)
+    return environ | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
-def main(descriptor: int) -> None:
-    """The environment process: serve requests from the inherited connection until it closes."""
-    # Signals to the whole job reach us too, while the parent still needs our answers; it closes the connection when done.
-    for number in HEARD:
-        signal.signal(number, signal.SIG_IGN)
-    let_through()
-    connection = Connection(descriptor)
-    server = Server()
-    while True:
-        try:
-            request = connection.recv()
-        except (EOFError, ConnectionResetError):  # the parent is gone
-            break
-        if request[0] == "close":
-            break
-        try:
-            reply = ("ok", server.answer(request))
-        except Exception:  # noqa: BLE001 (the parent raises it, traceback and all)
-            reply = ("error", traceback.format_exc())
-        try:
-            connection.send(reply)
-        except (BrokenPipeError, ConnectionResetError):  # the parent is gone
-            break
-    server.close()
+@functools.cache
+def check_python(python: str) -> None:
+    """Raises BadInput with the reason where this interpreter cannot run environments; takes about two seconds, once."""
+    command = [python, "-c", "import benchmarks.envs.server"]
+    try:
+        done = subprocess.run(
+            command, env=worker_environ(python), capture_output=True, text=True, timeout=MAKE_SECONDS, check=False
+        )
+    except OSError as error:
+        raise BadInput(f"environments cannot run under {python}: {error.strerror}") from error
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise BadInput(
+            f"environments cannot run under {python}: {reason}. It needs Python 3.11 with the packages of requirements/envs.txt: "
+            f"{python} -m pip install --no-deps -r requirements/envs.txt"
+        )
 
 
 class ProcessWorker:
     """An environment in a process of its own. `send` returns at once; `receive` waits for the answer."""
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, python: str = "") -> None:
         self._index = index
         self._connection, theirs = Pipe()
-        environ = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
-        environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
-        command = f"from benchmarks.envs.worker import main; main({theirs.fileno()})"
+        command = f"from benchmarks.envs.server import main; main({theirs.fileno()})"
         with held_back():
             # Not multiprocessing: its children import the program's main module again, and with it JAX.
             self._process = subprocess.Popen(
-                [sys.executable, "-c", command],
+                [python or sys.executable, "-c", command],
                 pass_fds=[theirs.fileno()],
-                env=environ,
+                env=worker_environ(python),
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # what simulators print must not mix with this program's output
             )
@@ -131,21 +105,27 @@ class ProcessWorker:
     def send(self, request: tuple[Any, ...]) -> None:
         """Send a request. Raises WorkerError if the process has died."""
         try:
-            self._connection.send(request)
+            self._connection.send_bytes(pack(request))
         except (BrokenPipeError, ConnectionResetError) as error:
             raise self._death() from error
 
     def receive(self, timeout_seconds: float) -> Any:
-        """The answer to the last request. Raises WorkerError for an error there, a death, or no answer within the timeout."""
+        """The answer to the last request.
+
+        Raises WorkerError for an error there, a death, or no answer within the timeout; what the user has to change comes as it is.
+        """
         try:
             if not self._connection.poll(timeout_seconds):
                 raise WorkerError(f"environment {self._index} did not answer within {timeout_seconds:g} s")
-            status, result = self._connection.recv()
+            status, *result = unpack(self._connection.recv_bytes())
         except (EOFError, ConnectionResetError) as error:
             raise self._death() from error
+        if status == "refused":
+            kind, message = result
+            raise REFUSED.get(kind, BadInput)(message)
         if status == "error":
-            raise WorkerError(f"environment {self._index} failed; its traceback:\n{result}")
-        return result
+            raise WorkerError(f"environment {self._index} failed; its traceback:\n{result[0]}")
+        return result[0]
 
     def _death(self) -> WorkerError:
         try:
@@ -159,7 +139,7 @@ class ProcessWorker:
     def ask_to_close(self) -> None:
         """Let the process end while others are asked."""
         with contextlib.suppress(OSError):  # already gone, which is all that is asked
-            self._connection.send(("close",))
+            self._connection.send_bytes(pack(["close"]))
         self._connection.close()
 
     def close(self) -> None:
@@ -181,8 +161,9 @@ class InlineWorker:
     """The same in this process, for debugging and for tests: `send` does the work. Crashes and hangs are the program's own."""
 
     def __init__(self, index: int) -> None:
-        self._index = index
-        self._server = Server()
+        from benchmarks.envs.server import Server, is_refusal  # here, because they import the simulator
+
+        self._index, self._server, self._is_refusal = index, Server(), is_refusal
         self._result: Any = None
 
     def send(self, request: tuple[Any, ...]) -> None:
@@ -190,6 +171,8 @@ class InlineWorker:
         try:
             self._result = self._server.answer(request)
         except Exception as error:
+            if self._is_refusal(request, error):
+                raise
             raise WorkerError(f"environment {self._index} failed; its traceback:\n{traceback.format_exc()}") from error
 
     def receive(self, timeout_seconds: float) -> Any:
@@ -210,9 +193,25 @@ class InlineWorker:
             self._server.close()
 
 
-def pickled(make: Callable[[], gymnasium.Env]) -> bytes:
-    """A factory as bytes; lambdas and local functions are fine."""
-    return cloudpickle.dumps(make)
+def make_request(make: Callable[[], gymnasium.Env]) -> tuple[Any, ...]:
+    """The request that makes an environment: settings, or a pickled factory (lambdas and local functions are fine)."""
+    if isinstance(make, EnvFactory):
+        return "make", make.settings()
+    return "make_pickled", cloudpickle.dumps(make)
+
+
+def env_facts_of(make: EnvFactory, reset: bool, timeout_seconds: float) -> EnvFacts:
+    """Make one environment, start an episode if `reset`, and close it; raises what it raises."""
+    worker = ProcessWorker(0, make.python) if make.python else InlineWorker(0)
+    try:
+        worker.send(make_request(make))
+        facts = EnvFacts.from_plain(worker.receive(timeout_seconds))
+        if reset:
+            worker.send(("reset", 0))
+            worker.receive(timeout_seconds)
+        return facts
+    finally:
+        worker.close()
 
 
 def as_action(action: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ this process ends at once. Exit statuses are those of `safedreamer`.
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import sys
@@ -19,8 +18,9 @@ from benchmarks.envs.compat import import_safety_gymnasium
 
 import_safety_gymnasium()  # with the patch that Python 3.11 needs, before OmniSafe imports it
 
-from benchmarks.envs import EnvContractError, MissingGLError, make_env  # noqa: E402
-from benchmarks.envs.make import MakeEnv  # noqa: E402
+from benchmarks.envs import EnvContractError, EnvFactory, MissingGLError  # noqa: E402
+from benchmarks.envs.factory import chosen_python  # noqa: E402
+from benchmarks.envs.worker import MAKE_SECONDS, env_facts_of  # noqa: E402
 from benchmarks.exits import explained  # noqa: E402
 from benchmarks.methods import method  # noqa: E402
 from benchmarks.omnisafe import presets  # noqa: E402
@@ -32,15 +32,14 @@ from benchmarks.tasks import get_task  # noqa: E402
 PROG = "safedreamer"
 
 
-def environment(spec: RunSpec) -> MakeEnv:
+def environment(spec: RunSpec) -> EnvFactory:
     """The factory of the run's environments. Raises BadInput that says what does not fit."""
     if get_task(spec.task).custom and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     repeat = presets.budget(spec, 1).env_repeat
-    make = functools.partial(make_env, spec.task, spec.obs, repeat)
+    make = EnvFactory(spec.task, spec.obs, repeat, python=chosen_python())
     try:
-        with contextlib.closing(make()) as env:
-            env.reset(seed=0)
+        env_facts_of(make, reset=True, timeout_seconds=MAKE_SECONDS)
     except (EnvContractError, MissingGLError, ValueError) as error:
         raise BadInput(str(error)) from error
     return make

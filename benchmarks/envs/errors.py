@@ -1,0 +1,23 @@
+"""Errors of environments, and the OpenGL help they print. Imports no simulator, so that every process can raise them."""
+
+from __future__ import annotations
+
+from benchmarks.spec import RunFailed
+
+GL_PACKAGES = "libosmesa6 libegl1 libgl1-mesa-dri"  # Debian and Ubuntu
+GL_HELP = (
+    f"Images need OpenGL: run `sudo apt-get install {GL_PACKAGES}`, then set MUJOCO_GL=osmesa (software) or MUJOCO_GL=egl "
+    "(graphics card) before Python starts. Observations other than vision need none of it: leave MUJOCO_GL unset for them."
+)
+
+
+class MissingGLError(RuntimeError):
+    """OpenGL cannot be used; the message names the packages to install and the variable to set."""
+
+
+class EnvContractError(TypeError):
+    """A user's environment lacks something; the message says what, and how to add it."""
+
+
+class WorkerError(RunFailed):
+    """An environment failed, died or did not answer; the message holds its index and, where there is one, its traceback."""

@@ -1,0 +1,60 @@
+"""`EnvFactory`: which environment to make and under which interpreter, as plain settings. Imports no simulator."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.spec import BadInput
+
+if TYPE_CHECKING:
+    from benchmarks.envs.make import SafeEnv
+
+ENV_PYTHON = "SAFEDREAMER_ENV_PYTHON"  # interpreter of environment processes; the learner's own if unset
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvFactory:
+    """Makes one environment when called (see `benchmarks.envs.make.make_env`), or lets another interpreter make it."""
+
+    task: str
+    obs: str = "default"
+    action_repeat: int = 1
+    render_mode: str | None = None
+    camera: str | None = None
+    height: int = 256
+    width: int = 256
+    python: str = ""  # interpreter that environments run under; empty: this one
+
+    def __call__(self) -> SafeEnv:
+        from benchmarks.envs.make import make_env  # here, because it imports the simulator
+
+        return make_env(**self.settings())
+
+    def settings(self) -> dict[str, Any]:
+        """Arguments of `make_env`, plain values all."""
+        settings = dataclasses.asdict(self)
+        del settings["python"]
+        return settings
+
+
+def choose_python(python: str | None) -> None:
+    """Have this process and those it starts run environments under `python`, where given. Raises BadInput if there is none."""
+    if python is not None:
+        os.environ[ENV_PYTHON] = python
+    chosen_python()
+
+
+def chosen_python() -> str:
+    """Interpreter that the environment variable names, checked to exist; empty if unset. Raises BadInput."""
+    named = os.environ.get(ENV_PYTHON, "")
+    if not named:
+        return ""
+    found = shutil.which(os.path.expanduser(named))
+    if found is None:
+        raise BadInput(
+            f"{ENV_PYTHON}={named} (--env-python) is no program; give the path of a Python that has Safety-Gymnasium"
+        )
+    return os.path.abspath(found)

@@ -1,0 +1,105 @@
+"""The program of an environment process: one environment behind a connection.
+
+The process is a fresh interpreter, perhaps of another version than the learner's, that imports only what the environment needs: no
+JAX, nothing of the program that started it. Requests are lists, ["make", settings of make_env], ["make_pickled", bytes] (same
+interpreter only), ["reset", seed], ["step", action], ["replay", seed, actions], ["close"]; every one but the last is answered by
+["ok", result], ["refused", error type, message] or ["error", traceback]. When the connection breaks, the process ends.
+"""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import traceback
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+import benchmarks.envs.compat  # noqa: F401 (first: it prepares what Gymnasium imports)
+
+# isort: split
+import gymnasium
+import numpy as np
+
+from benchmarks.envs.errors import EnvContractError, MissingGLError
+from benchmarks.envs.make import env_facts, make_env
+from benchmarks.envs.wire import pack, unpack
+from benchmarks.signals import HEARD, let_through
+
+REFUSALS = (EnvContractError, MissingGLError)  # the user's to fix: another attempt would meet them again
+
+
+def is_refusal(request: Sequence[Any], error: Exception) -> bool:
+    """Whether an error says what the user has to change; a ValueError does where an environment is made."""
+    return isinstance(error, REFUSALS) or (isinstance(error, ValueError) and str(request[0]).startswith("make"))
+
+
+class Server:
+    """Answers requests with one environment."""
+
+    def __init__(self) -> None:
+        self._env: gymnasium.Env | None = None
+
+    def answer(self, request: tuple[Any, ...] | list[Any]) -> Any:
+        """The result of one request; whatever the environment raises passes through."""
+        kind, *rest = request
+        if kind == "make":
+            return self._made(make_env(**rest[0]))
+        if kind == "make_pickled":
+            return self._made(pickle.loads(rest[0])())
+        if self._env is None:
+            raise RuntimeError(f"request {kind!r} before make")
+        if kind == "reset":
+            obs, _ = self._env.reset(seed=rest[0])
+            return obs
+        if kind == "step":
+            return self._env.step(rest[0])
+        if kind == "replay":
+            return self._replay(self._env, *rest)
+        raise ValueError(f"unknown request {kind!r}")
+
+    def _made(self, env: gymnasium.Env) -> dict[str, Any]:
+        self._env = env
+        return env_facts(env).to_plain()
+
+    @staticmethod
+    def _replay(env: gymnasium.Env, seed: int, actions: np.ndarray) -> Any:
+        """Start the episode of a seed and take actions [T, A]; the answer of the last request this stands for."""
+        answer, _ = env.reset(seed=seed)
+        for action in actions:
+            answer = env.step(action)
+        return answer
+
+    def close(self) -> None:
+        """Close the environment."""
+        if self._env is not None:
+            self._env.close()
+
+
+def main(descriptor: int) -> None:
+    """The environment process: serve requests from the inherited connection until it closes."""
+    # Signals to the whole job reach us too, while the parent still needs our answers; it closes the connection when done.
+    for number in HEARD:
+        signal.signal(number, signal.SIG_IGN)
+    let_through()
+    connection = Connection(descriptor)
+    server = Server()
+    while True:
+        try:
+            request = unpack(connection.recv_bytes())
+        except (EOFError, ConnectionResetError):  # the parent is gone
+            break
+        if request[0] == "close":
+            break
+        try:
+            reply = pack(["ok", server.answer(request)])
+        except Exception as error:  # noqa: BLE001 (the parent raises it)
+            if is_refusal(request, error):
+                reply = pack(["refused", type(error).__name__, str(error)])
+            else:
+                reply = pack(["error", traceback.format_exc()])
+        try:
+            connection.send_bytes(reply)
+        except (BrokenPipeError, ConnectionResetError):  # the parent is gone
+            break
+    server.close()

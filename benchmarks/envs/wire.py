@@ -1,0 +1,40 @@
+"""Messages between learner and environment processes: numbers, texts, lists, dicts and arrays, in MessagePack.
+
+Never pickles, so that the two sides may be different Pythons with different NumPys. An array is its dtype, shape and bytes; NumPy
+scalars become Python's; tuples arrive as lists.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import numpy as np
+
+ARRAY = 1  # MessagePack extension type
+
+
+def pack(message: Any) -> bytes:
+    """The message as bytes. Raises TypeError for what is no plain value, and names its type."""
+    return msgpack.packb(message, default=_pack_other)
+
+
+def unpack(data: bytes) -> Any:
+    """The message that `pack` wrote; arrays are read-only views of `data`."""
+    return msgpack.unpackb(data, ext_hook=_unpack_array, strict_map_key=False)
+
+
+def _pack_other(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray) and value.dtype.hasobject is False:
+        header = [value.dtype.str, list(value.shape)]
+        return msgpack.ExtType(ARRAY, msgpack.packb([header, np.ascontiguousarray(value).tobytes()]))
+    raise TypeError(f"environment processes exchange numbers, texts, lists, dicts and arrays, not {type(value).__name__}")
+
+
+def _unpack_array(code: int, data: bytes) -> Any:
+    if code != ARRAY:
+        raise ValueError(f"unknown extension type {code} in a message of an environment process")
+    (dtype, shape), content = msgpack.unpackb(data)
+    return np.frombuffer(content, dtype).reshape(shape)
