@@ -1,0 +1,1 @@
+"""A folder that runs the suite on a GPU machine without internet: its own Python and JAX learn, a carried Python 3.11 simulates."""

@@ -1,0 +1,119 @@
+"""`python -m benchmarks.bundle FOLDER`: write the bundle (`make bundle`). Needs pip, and apt-get for Debian's Python 3.11.
+
+FOLDER gets `run`, the one command to call, and `bundle.tar.xz`, which that unpacks beside itself on its first call:
+suite/ (the code), packages/ (what environments need, for Python 3.11), python/ (Debian's Python 3.11, started by python3.11),
+learner/ (pure Python packages of the command line that a machine with JAX may lack).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+ROOT = Path(__file__).resolve().parents[2]
+SUITE = ("agents", "analysis", "baselines", "benchmarks", "slurm", "pyproject.toml", "requirements")
+LARGEST_MIB = 60
+DEBIAN = (
+    "python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libexpat1 libffi8 libuuid1 libbz2-1.0 liblzma5 zlib1g libssl3"
+).split()
+LEARNER = (
+    "tyro",
+    "docstring-parser",
+    "typeguard",
+    "tensorboardx",
+)  # the machine has JAX, flax, optax, NumPy and what they need
+UNUSED = ("tests", "__pycache__", "gymnasium_robotics/envs/assets", "safety_gymnasium/tests", "pygame")
+
+
+@dataclasses.dataclass(frozen=True)
+class BundleOptions:
+    """Write the suite, what its environments need, and Debian's Python 3.11 into one folder."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """Where; an older bundle there is replaced."""
+
+
+def pins(names: tuple[str, ...]) -> list[str]:
+    """The lock files' `name==version` of these packages; a name alone where no lock has it."""
+    locked = {}
+    for line in (ROOT / "requirements" / "base.txt").read_text().splitlines():
+        name, _, version = line.split("#")[0].strip().partition("==")
+        locked[name] = version
+    return [f"{name}=={locked[name]}" if name in locked else name for name in names]
+
+
+def install(packages: list[str], target: Path) -> None:
+    """Install packages without their dependencies into a folder."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--disable-pip-version-check"]
+    subprocess.run([*command, "--target", str(target), *packages], check=True)
+
+
+def debian_python(target: Path) -> None:
+    """Unpack Debian's Python 3.11 without installing it."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["apt-get", "download", "-qq", *DEBIAN], cwd=folder, check=True)
+        for package in sorted(Path(folder).glob("*.deb")):
+            subprocess.run(["dpkg", "-x", str(package), str(target)], check=True)
+    for part in ("usr/share", "usr/lib/python3.11/ensurepip", "usr/lib/python3.11/test"):
+        shutil.rmtree(target / part, ignore_errors=True)
+
+
+def trim(folder: Path) -> None:
+    """Remove what no environment reads."""
+    for unused in UNUSED:
+        for path in [*folder.glob(unused), *folder.glob(f"**/{unused}")]:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def copy_suite(target: Path) -> None:
+    """The files of the suite that Git knows."""
+    listing = subprocess.run(["git", "ls-files", "-z", *SUITE], cwd=ROOT, check=True, capture_output=True, text=True)
+    for name in filter(None, listing.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+
+
+def write(folder: Path) -> int:
+    """Write the bundle; returns its size in bytes."""
+    here = Path(__file__).parent
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        copy_suite(root / "suite")
+        locked = (ROOT / "requirements" / "envs.txt").read_text().split()
+        install(locked, root / "packages")
+        trim(root / "packages")
+        install(pins(LEARNER), root / "learner")
+        debian_python(root / "python")
+        shutil.copy2(here / "python3.11.sh", root / "python3.11")
+        (root / "python3.11").chmod(0o755)
+        with tarfile.open(folder / "bundle.tar.xz", "w:xz", preset=6) as archive:
+            for part in sorted(root.iterdir()):
+                archive.add(part, part.name)
+    shutil.copy2(here / "run.sh", folder / "run")
+    (folder / "run").chmod(0o755)
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def main(options: BundleOptions) -> int:
+    """Write the bundle and say how large it is; returns 1 where it is too large to carry."""
+    size = write(options.folder.expanduser()) / 2**20
+    print(f"{options.folder}: {size:.1f} MiB; on the target: {options.folder.name}/run doctor")
+    if size > LARGEST_MIB:
+        print(f"larger than {LARGEST_MIB} MiB", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(BundleOptions, description=__doc__)))
