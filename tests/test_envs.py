@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.envs import EnvContractError, MissingGLError, compat, env_spec, episode_seed, make_env
+from benchmarks.envs import EnvContractError, MissingGLError, compat, env_spec, episode_seed, errors, gl, make_env
 
 sys.path.insert(0, str(Path(__file__).parent))  # for toy_envs, as a user's own folder would be
 
@@ -424,7 +424,7 @@ def test_array_defaults_inside_the_context():
     ],
 )
 def test_choice_of_the_gl_backend(environ, libraries, backend):
-    assert compat.default_gl_backend(environ, lambda name: name if name in libraries else None) == backend
+    assert gl.default_gl_backend(environ, lambda name: name if name in libraries else None) == backend
 
 
 def run_without_gl(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -447,7 +447,7 @@ except MissingGLError as error:
 """
     result = run_without_gl(code, MUJOCO_GL="disable")
     assert result.returncode == 0, result.stderr
-    assert compat.GL_PACKAGES in result.stdout
+    assert errors.GL_PACKAGES in result.stdout
     assert "MUJOCO_GL=osmesa" in result.stdout
 
 
@@ -455,7 +455,7 @@ def test_backend_that_cannot_be_loaded_is_explained():
     result = run_without_gl("import benchmarks.envs", MUJOCO_GL="osmesa", PYOPENGL_PLATFORM="egl")
     assert result.returncode == 1
     assert "MissingGLError" in result.stderr
-    assert compat.GL_PACKAGES in result.stderr
+    assert errors.GL_PACKAGES in result.stderr
     assert issubclass(MissingGLError, RuntimeError)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.envs import VectorEnv, WorkerError, episode_seed, make_env
+from benchmarks.envs import EnvContractError, VectorEnv, WorkerError, episode_seed, make_env
 
 sys.path.insert(0, str(Path(__file__).parent))  # for toy_envs
 
@@ -191,7 +191,7 @@ def test_error_while_making_ends_the_other_processes():
             made.extend(worker.pid for worker in self._workers)
             super().close()
 
-    with pytest.raises(WorkerError, match="reports no cost"):
+    with pytest.raises(EnvContractError, match="reports no cost"):
         Recorded(toy("no_cost"), 2, 0, "train", "process")
     assert len(made) == 2
     assert not any(alive(pid) for pid in made)

@@ -1,0 +1,140 @@
+"""Environments under an interpreter of their own: the same records, plain messages, no simulator in the learner."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.envs import EnvContractError, EnvFactory, VectorEnv
+from benchmarks.envs.factory import ENV_PYTHON, choose_python, chosen_python
+from benchmarks.envs.wire import pack, unpack
+from benchmarks.envs.worker import InlineWorker, check_python, env_facts_of, make_request, worker_environ
+from benchmarks.spec import BadInput
+
+TASK = "SafetyPointGoal1-v0"
+
+
+@pytest.fixture
+def other_python(tmp_path: Path) -> str:
+    """An interpreter with another path than this one: what names it decides, not what it is."""
+    script = tmp_path / "python"
+    packages = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{packages}" exec {sys.executable} "$@"\n')
+    script.chmod(0o755)
+    return str(script)
+
+
+def rows(make: EnvFactory, steps: int = 12) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    with VectorEnv(make, 2, 3, "train", "inline") as envs:
+        found = [envs.reset()]
+        found += [envs.step(rng.uniform(-1, 1, (2, envs.spec.action_dim))) for _ in range(steps)]
+        assert envs.spec.layout["goal"] == slice(7, 9)
+    return [value for step in found for value in (*step.obs.values(), *step[1:])]
+
+
+def test_another_interpreter_gives_the_same_rows_bit_for_bit(other_python):
+    mine = rows(EnvFactory(TASK, "coordinates", 3))
+    theirs = rows(EnvFactory(TASK, "coordinates", 3, python=other_python))
+    for a, b in zip(mine, theirs, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+def test_facts_cross_the_connection_unchanged(other_python):
+    mine, theirs = (EnvFactory(TASK, "coordinates", 3, python=python) for python in ("", other_python))
+    assert env_facts_of(mine, False, 60) == env_facts_of(theirs, True, 60)
+
+
+def test_another_interpreter_sees_none_of_this_ones_packages(other_python):
+    mine, theirs = (worker_environ(python)["PYTHONPATH"].split(os.pathsep) for python in ("", other_python))
+    assert any(path.endswith("site-packages") for path in mine)
+    assert not any(path.endswith("site-packages") for path in theirs)
+    assert str(Path(__file__).resolve().parents[1]) in theirs
+
+
+def test_settings_are_sent_and_never_pickled_code():
+    kind, settings = make_request(EnvFactory(TASK, "lidar", 2, python="python9"))
+    assert kind == "make"
+    assert settings == unpack(pack(settings))
+    assert settings["task"] == TASK
+    assert "python" not in settings
+
+
+def test_messages_keep_values_types_and_shapes():
+    message = [
+        {"reward": 0.1, "cost": 3, "text": "é", "none": None, "flag": True, "big": 2**62},
+        np.arange(6, dtype=np.float32).reshape(2, 3),
+        np.zeros((0, 4), np.uint8),
+        np.array(2.5),
+        np.asfortranarray(np.arange(6).reshape(2, 3)),
+        (np.float64(1e-300), np.bool_(True), np.int8(-3)),
+    ]
+    got = unpack(pack(message))
+    assert got[0] == message[0]
+    for a, b in zip(got[1:5], message[1:5], strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+    assert got[5] == [1e-300, True, -3]
+
+
+@pytest.mark.parametrize("value", [object(), lambda: 0, np.array([object()]), {1, 2}])
+def test_what_is_no_plain_value_is_refused_by_type(value):
+    with pytest.raises(TypeError, match="environment processes exchange numbers"):
+        pack(value)
+
+
+def test_what_the_user_has_to_change_comes_as_it_is(other_python, tmp_path, monkeypatch):
+    (tmp_path / "costless.py").write_text(
+        "import gymnasium, numpy as np\n"
+        "from gymnasium.spaces import Box\n"
+        "class E(gymnasium.Env):\n"
+        "    observation_space = action_space = Box(-1, 1, (2,), dtype=np.float32)\n"
+        "    def reset(self, *, seed=None, options=None): return np.zeros(2, np.float32), {}\n"
+        "    def step(self, action): return np.zeros(2, np.float32), 0.0, False, False, {}\n"
+        "def make(): return gymnasium.wrappers.TimeLimit(E(), 5)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for python in ("", other_python):
+        with pytest.raises(EnvContractError, match="cost"):
+            env_facts_of(EnvFactory("costless:make", python=python), True, 60)
+        with pytest.raises(ValueError, match="no module 'missing_module'"):
+            env_facts_of(EnvFactory("missing_module:make", python=python), True, 60)
+
+
+def test_interpreters_that_cannot_simulate_are_refused_with_the_fix(tmp_path, monkeypatch):
+    monkeypatch.delenv(ENV_PYTHON, raising=False)
+    assert chosen_python() == ""
+    with pytest.raises(BadInput, match=r"is no program"):
+        choose_python(str(tmp_path / "none"))
+    bare = tmp_path / "bare"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # no site-packages
+    bare.chmod(0o755)
+    choose_python(str(bare))
+    assert os.environ[ENV_PYTHON] == str(bare)
+    monkeypatch.delenv(ENV_PYTHON)
+    with pytest.raises(BadInput, match=r"No module named .*requirements/envs.txt"):
+        check_python(str(bare))
+
+
+def test_the_learner_imports_no_simulator():
+    text = (
+        "import sys, benchmarks.envs, benchmarks.loop, benchmarks.run, benchmarks.evaluate, benchmarks.methods\n"
+        "import benchmarks.cli.app, benchmarks.cli.train, benchmarks.cli.evaluate, benchmarks.cli.diagnose, agents\n"
+        "print(*{'gymnasium', 'mujoco', 'safety_gymnasium', 'torch'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_an_inline_environment_takes_the_same_requests():
+    worker = InlineWorker(0)
+    worker.send(make_request(EnvFactory(TASK, "lidar", 2)))
+    assert worker.receive(1)["action_dim"] == 2
+    worker.close()
