@@ -452,7 +452,7 @@ except MissingGLError as error:
 
 
 def test_backend_that_cannot_be_loaded_is_explained():
-    result = run_without_gl("import benchmarks.envs", MUJOCO_GL="osmesa", PYOPENGL_PLATFORM="egl")
+    result = run_without_gl("import benchmarks.envs.make", MUJOCO_GL="osmesa", PYOPENGL_PLATFORM="egl")
     assert result.returncode == 1
     assert "MissingGLError" in result.stderr
     assert errors.GL_PACKAGES in result.stderr

@@ -16,7 +16,8 @@ ARRAY = 1  # MessagePack extension type
 
 def pack(message: Any) -> bytes:
     """The message as bytes. Raises TypeError for what is no plain value, and names its type."""
-    return msgpack.packb(message, default=_pack_other)
+    packed: Any = msgpack.packb(message, default=_pack_other)  # None only for a packer that keeps its buffer
+    return packed
 
 
 def unpack(data: bytes) -> Any:
