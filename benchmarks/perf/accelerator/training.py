@@ -1,0 +1,89 @@
+"""Part b: a run from vision by the command line, for as many minutes as are left, then its evaluation with a film."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.metrics import FILE_NAME as METRICS
+from benchmarks.sweep.rates import last_row
+
+# Arguments of `safedreamer train`, besides --out, --max-minutes and --report-seconds.
+TRAIN = """
+--method bsrp_lag --task SafetyPointCircle1-v0 --obs vision --preset cpu --seed 0 --dtype bfloat16
+--loop.num-envs 16 --loop.prefill 4096 --loop.train-ratio 128 --loop.batch-size 32 --loop.batch-length 32
+--loop.eval-every 20000 --loop.eval-episodes 16 --loop.checkpoint-every 1000000 --replay.capacity 400000
+""".split()
+REHEARSED_TRAIN = """
+--method bsrp_lag --task SafetyPointCircle1-v0 --obs vision --preset debug --seed 0 --dtype bfloat16 --steps 400
+--loop.eval-every 1000000
+""".split()
+# Arguments of `safedreamer evaluate` after the run folder.
+EVALUATE = "--episodes 4 --video --video-episodes 1 --stills 4".split()
+REHEARSED_EVALUATE = "--episodes 1".split()
+
+EVALUATE_MINUTES = 0.75  # set aside for the evaluation
+REPORT_SECONDS = 15.0
+GRACE_SECONDS = 30.0  # beyond --max-minutes, before a run is asked to stop, and once more before it is killed
+
+
+def train(run: Path, minutes: float, rehearse: bool, say: Callable[[str], None]) -> dict[str, Any]:
+    """Train and evaluate within `minutes`; what each command did, for the report. A run folder that is there is continued."""
+    args = REHEARSED_TRAIN if rehearse else TRAIN
+    limit = max(0.5, minutes - EVALUATE_MINUTES)
+    command = ["train", *args, "--out", str(run), "--max-minutes", f"{limit:.2f}", "--report-seconds", f"{REPORT_SECONDS:g}"]
+    begun = time.monotonic()
+    trained = command_line(command, run.with_name("train.txt"), 60 * limit, say)
+    found = {"train": trained, "last_metrics": last_row(run / METRICS)}
+    left = 60 * minutes - (time.monotonic() - begun)
+    if trained["status"] == 0 and left > 0:
+        evaluation = ["evaluate", str(run), *(REHEARSED_EVALUATE if rehearse else EVALUATE)]
+        found["evaluate"] = command_line(evaluation, run.with_name("evaluate.txt"), left, say)
+    return found
+
+
+def command_line(args: list[str], log: Path, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
+    """A command of the suite with its output in `log`, whose last line is repeated now and then; its status and end of output."""
+    begun = time.monotonic()
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.cli", *args], stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+        )
+    try:
+        for stop in (None, signal.SIGTERM, signal.SIGKILL):
+            if stop is not None:
+                say(f"{args[0]}: {signal.Signals(stop).name} after {time.monotonic() - begun:.0f} s")
+                process.send_signal(stop)
+            if wait(process, log, seconds + GRACE_SECONDS if stop is None else GRACE_SECONDS, say):
+                break
+    finally:
+        if process.poll() is None:
+            process.kill()
+    text = log.read_text(errors="replace")
+    return {
+        "command": " ".join(args),
+        "status": process.wait(),
+        "seconds": time.monotonic() - begun,
+        "output": text[-3000:],
+    }
+
+
+def wait(process: subprocess.Popen[bytes], log: Path, seconds: float, say: Callable[[str], None]) -> bool:
+    """Whether the process ended within `seconds`."""
+    until, told = time.monotonic() + seconds, ""
+    while (left := until - time.monotonic()) > 0:
+        try:
+            process.wait(min(REPORT_SECONDS, left))
+            return True
+        except subprocess.TimeoutExpired:
+            lines = log.read_text(errors="replace").split("\n")
+            last = next((line for line in reversed(lines) if line.strip()), "")
+            if last != told:
+                say(f"  {last}")
+            told = last
+    return False
