@@ -19,6 +19,7 @@ from typing import Any
 
 import tyro
 
+from benchmarks.envs.factory import choose_python
 from benchmarks.perf.accelerator import training
 from benchmarks.perf.accelerator.jobs import FULL, REHEARSAL, Job, Part, jobs
 from benchmarks.perf.accelerator.launcher import Launcher
@@ -41,6 +42,8 @@ class AcceleratorOptions:
     """Which parts: a (timings), b (training), c (several seeds)."""
     parallel: int = 0
     """Processes that prepare (compile) at once; half the cores if 0."""
+    env_python: str | None = None
+    """Interpreter that runs the environments; this one if neither given nor in SAFEDREAMER_ENV_PYTHON."""
     rehearse: bool = False
     """Tiny sizes: every part within about a minute of a CPU."""
 
@@ -135,6 +138,7 @@ def main(options: AcceleratorOptions) -> int:
     if unknown := set(options.parts) - set("abc"):
         print(f"unknown parts {''.join(sorted(unknown))!r}; valid: a, b, c", file=sys.stderr)
         return 2
+    choose_python(options.env_python)  # the processes started here read it from their environment
     # Several processes share the card; programs compiled by one are there for the next, and for no other run of this program.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     with tempfile.TemporaryDirectory() as cache:

@@ -5,6 +5,7 @@ A process that crashes, hangs or compiles for too long costs its own result only
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -140,17 +141,13 @@ class _Process:
     def go(self) -> None:
         """Have it measure. One that has died meanwhile is noticed by its answer."""
         assert self._process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write("go\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass
 
     def kill(self) -> None:
         """End it and what it started."""
         self._killed = True
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()

@@ -7,7 +7,6 @@ parameters stay in its memory. Answers are JSON, one a line: {"ready": facts}, {
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import os
