@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from agents.api import Agent, ArraySpec, EnvSpec
+from agents.api import Agent, ArraySpec, EnvSpec, ObsSpec
 from benchmarks.methods import method, settings
 from benchmarks.spec import LoopConfig
 
@@ -84,7 +84,7 @@ def random_array(spec: ArraySpec, lead: tuple[int, ...], seed: int = 0) -> np.nd
     return rng.integers(0, 256, shape, np.uint8) if spec.dtype == "uint8" else rng.normal(size=shape).astype(np.float32)
 
 
-def random_batch(obs: dict[str, ArraySpec], batch: int, length: int) -> dict[str, np.ndarray]:
+def random_batch(obs: ObsSpec, batch: int, length: int) -> dict[str, np.ndarray]:
     """A replay batch [B, T, ...] of one endless episode."""
     rng = np.random.default_rng(1)
     flags = {name: np.zeros((batch, length), bool) for name in ("is_first", "is_last", "is_terminal")}

@@ -1,7 +1,12 @@
-"""Part b: a run from vision by the command line, for as many minutes as are left, then its evaluation with a film."""
+"""Part b: a run from vision by the command line for as many minutes as are left, which ends with an evaluation; then its film.
+
+A film is drawn by a simulator in the process of the agent. Where that cannot import one, the film waits for the checkpoint to be
+elsewhere (`safedreamer evaluate RUN --video`), and its time goes to training.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import signal
 import subprocess
 import sys
@@ -24,31 +29,36 @@ REHEARSED_TRAIN = """
 --loop.eval-every 1000000
 """.split()
 # Arguments of `safedreamer evaluate` after the run folder.
-EVALUATE = "--episodes 4 --video --video-episodes 1 --stills 4".split()
-REHEARSED_EVALUATE = "--episodes 1".split()
+FILM = "--episodes 4 --video --video-episodes 1 --stills 4".split()
+REHEARSED_FILM = "--episodes 1 --stills 1".split()
 
-EVALUATE_MINUTES = 0.75  # set aside for the evaluation
+FILM_MINUTES = 0.75  # set aside for the film
+AROUND_MINUTES = 0.5  # before a run's clock starts and after it ends: imports, starting environments, saving
 REPORT_SECONDS = 15.0
 GRACE_SECONDS = 30.0  # beyond --max-minutes, before a run is asked to stop, and once more before it is killed
 
 
 def train(run: Path, minutes: float, rehearse: bool, say: Callable[[str], None]) -> dict[str, Any]:
-    """Train and evaluate within `minutes`; what each command did, for the report. A run folder that is there is continued."""
-    args = REHEARSED_TRAIN if rehearse else TRAIN
-    limit = max(0.5, minutes - EVALUATE_MINUTES)
+    """Train and film within `minutes`; what each command did, for the report. A run folder that is there is continued."""
+    args, film = (REHEARSED_TRAIN, REHEARSED_FILM) if rehearse else (TRAIN, FILM)
+    can_film = importlib.util.find_spec("safety_gymnasium") is not None
+    limit = max(0.5, minutes - AROUND_MINUTES - (FILM_MINUTES if can_film else 0.0))
     command = ["train", *args, "--out", str(run), "--max-minutes", f"{limit:.2f}", "--report-seconds", f"{REPORT_SECONDS:g}"]
     begun = time.monotonic()
     trained = command_line(command, run.with_name("train.txt"), 60 * limit, say)
     found = {"train": trained, "last_metrics": last_row(run / METRICS)}
     left = 60 * minutes - (time.monotonic() - begun)
-    if trained["status"] == 0 and left > 0:
-        evaluation = ["evaluate", str(run), *(REHEARSED_EVALUATE if rehearse else EVALUATE)]
-        found["evaluate"] = command_line(evaluation, run.with_name("evaluate.txt"), left, say)
+    if not can_film:
+        found["film"] = {"state": "skipped", "reason": "this interpreter has no Safety-Gymnasium to draw with"}
+    elif trained["state"] == "failed" or left <= 0:
+        found["film"] = {"state": "skipped", "reason": f"training {trained['state']}, {left:.0f} s left"}
+    else:
+        found["film"] = command_line(["evaluate", str(run), *film], run.with_name("film.txt"), left, say)
     return found
 
 
 def command_line(args: list[str], log: Path, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
-    """A command of the suite with its output in `log`, whose last line is repeated now and then; its status and end of output."""
+    """A command of the suite with its output in `log`, whose last line is repeated now and then; how it ended."""
     begun = time.monotonic()
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -66,8 +76,9 @@ def command_line(args: list[str], log: Path, seconds: float, say: Callable[[str]
             process.kill()
     text = log.read_text(errors="replace")
     return {
+        "state": "failed" if process.wait() else "done",
         "command": " ".join(args),
-        "status": process.wait(),
+        "status": process.returncode,
         "seconds": time.monotonic() - begun,
         "output": text[-3000:],
     }
