@@ -21,8 +21,8 @@ from benchmarks.provenance import provenance
 class PerfOptions:
     """Time planned actions and updates; medians, and the share of the machine's matmul peak they reach."""
 
-    suite: Literal["release", "accelerator", "convolution", "baselines"] = "release"
-    """Which cases: the release's presets, GPU latencies, both forms of the convolutions, or updates of LAMBDA and Safe SLAC."""
+    suite: Literal["release", "convolution", "baselines"] = "release"
+    """Which cases: the release's presets, both forms of the convolutions, or updates of LAMBDA and Safe SLAC."""
     repeats: int = 5
     """Timed calls per case, after one that compiles."""
     only: str = ""

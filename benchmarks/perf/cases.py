@@ -9,8 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from agents.api import Agent, ArraySpec, EnvSpec
+from agents.api import Agent, ArraySpec, EnvSpec, ObsSpec
 from benchmarks.methods import method, settings
+from benchmarks.spec import LoopConfig
 
 # PointGoal1 as the release sees it: two cameras, or 29 coordinates of which 16 are hazard positions.
 VISION = {name: ArraySpec((64, 64, 3), "uint8") for name in ("image", "image2")}
@@ -44,14 +45,18 @@ class Case:
             changes["pretrain_updates"] = 0
         return dataclasses.replace(config, **changes)
 
-    def prepare(self) -> tuple[Callable[..., Any], tuple[Any, ...], Callable[[], Any]]:
-        """The traced function with its arguments, for counting FLOPs, and a call without arguments, for timing."""
+    def agent(self) -> tuple[Any, LoopConfig]:
+        """The agent on a PointGoal1 as the observation shows it, and the loop's settings."""
         obs = VISION if self.obs == "vision" else VECTOR
         loop = settings(self.method, self.obs, self.preset).loop
         layout = HAZARDS if self.obs == "coordinates" else {}
-        agent: Any = method(self.method).agent(
-            self.config(), EnvSpec(obs, 2, loop.action_repeat, 1000, layout, costly=tuple(layout), hazard_size=0.2)
-        )
+        env = EnvSpec(obs, 2, loop.action_repeat, 1000, layout, costly=tuple(layout), hazard_size=0.2)
+        return method(self.method).agent(self.config(), env), loop
+
+    def prepare(self) -> tuple[Callable[..., Any], tuple[Any, ...], Callable[[], Any]]:
+        """The traced function with its arguments, for counting FLOPs, and a call without arguments, for timing."""
+        agent, loop = self.agent()
+        obs = agent.env.obs
         state, key = agent.init(0), jax.random.key(1)
         if self.kind == "update":
             batch = jax.device_put(random_batch(obs, loop.batch_size, loop.batch_length))
@@ -79,7 +84,7 @@ def random_array(spec: ArraySpec, lead: tuple[int, ...], seed: int = 0) -> np.nd
     return rng.integers(0, 256, shape, np.uint8) if spec.dtype == "uint8" else rng.normal(size=shape).astype(np.float32)
 
 
-def random_batch(obs: dict[str, ArraySpec], batch: int, length: int) -> dict[str, np.ndarray]:
+def random_batch(obs: ObsSpec, batch: int, length: int) -> dict[str, np.ndarray]:
     """A replay batch [B, T, ...] of one endless episode."""
     rng = np.random.default_rng(1)
     flags = {name: np.zeros((batch, length), bool) for name in ("is_first", "is_last", "is_terminal")}
@@ -104,15 +109,6 @@ def release_cases() -> list[Case]:
     ]
 
 
-def accelerator_cases() -> list[Case]:
-    """Planner latency for 1, 8 and 64 environments and update time at the vision preset, in both compute dtypes."""
-    dtypes = ("float32", "bfloat16")
-    plans = [
-        Case(f"plan, vision, {n} environments, {d}", "osrp_lag", "vision", "plan", d, n) for d in dtypes for n in (1, 8, 64)
-    ]
-    return plans + [Case(f"update, vision, {d}", "bsrp_lag", "vision", "update", d) for d in dtypes]
-
-
 def convolution_cases() -> list[Case]:
     """The vision update with each form of the convolutions."""
     return [Case(f"update, vision, conv {impl}", "bsrp_lag", "vision", "update", conv_impl=impl) for impl in ("matmul", "xla")]
@@ -129,7 +125,6 @@ def baseline_cases() -> list[Case]:
 
 SUITES: dict[str, Callable[[], list[Case]]] = {
     "release": release_cases,
-    "accelerator": accelerator_cases,
     "convolution": convolution_cases,
     "baselines": baseline_cases,
 }

@@ -15,10 +15,11 @@ import jax
 
 def matmul_flops(function: Callable[..., Any], *args: Any) -> float:
     """FLOPs of all products in `function(*args)`: two per multiply-add."""
-    return _count(jax.make_jaxpr(function)(*args).jaxpr)
+    return jaxpr_flops(jax.make_jaxpr(function)(*args).jaxpr)
 
 
-def _count(jaxpr: Any) -> float:
+def jaxpr_flops(jaxpr: Any) -> float:
+    """FLOPs of all products in a traced function."""
     total = 0.0
     for eqn in jaxpr.eqns:
         if eqn.primitive.name == "dot_general":
@@ -27,7 +28,7 @@ def _count(jaxpr: Any) -> float:
             total += _conv_flops(eqn)
         else:
             times = eqn.params["length"] if eqn.primitive.name == "scan" else 1
-            total += times * sum(_count(inner) for inner in _inner(eqn.params))
+            total += times * sum(jaxpr_flops(inner) for inner in _inner(eqn.params))
     return total
 
 

@@ -1,0 +1,131 @@
+"""What is measured on an accelerator, most valuable first. A job is one process; measurements.py holds what each kind does.
+
+Parts: "a" times one learner and its environments, "c" several learners in one process. Training, part "b", is in training.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+Part: TypeAlias = Literal["a", "c"]
+# dtype and precision of matrix products of float32 arrays (jax_default_matmul_precision) by name.
+NUMBERS: dict[str, tuple[str, str]] = {
+    "bfloat16": ("bfloat16", "default"),
+    "TF32": ("float32", "tensorfloat32"),
+    "float32": ("float32", "float32"),
+}
+RENDERED_TASK = "SafetyPointGoal1-v0"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One measurement in a process of its own: a function of measurements.py by name, and its arguments as plain values."""
+
+    name: str
+    part: Part
+    kind: Literal["peak", "update", "act", "render", "seeds"]
+    args: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """How large the measured things are."""
+
+    vision: str = "release"  # preset of updates and planned actions from vision
+    small: str = "cpu"  # preset of updates from coordinates, and of several seeds
+    peak: int = 8192  # rows of the square matrix product
+    envs: tuple[int, ...] = (1, 8, 64)  # environments whose actions are planned at once
+    workers: tuple[int, ...] = (16, 4, 1)  # rendering environments
+    render_seconds: float = 4.0
+    seeds: tuple[int, ...] = (1, 4, 8)
+    repeats: int = 10
+    every_kind_once: bool = False
+
+
+FULL = Sizes()
+REHEARSAL = Sizes(
+    vision="debug",
+    small="debug",
+    peak=256,
+    envs=(2,),
+    workers=(2,),
+    render_seconds=1.0,
+    seeds=(2,),
+    repeats=2,
+    every_kind_once=True,
+)
+
+
+def jobs(sizes: Sizes) -> list[Job]:
+    """All jobs of parts a and c in the order in which they are prepared and measured."""
+    one, *more = sizes.envs
+    found = [
+        Job("peak", "a", "peak", {"numbers": list(NUMBERS), "size": sizes.peak}),
+        update(sizes, "bfloat16"),
+        act(sizes, "osrp_lag", one, "bfloat16"),
+        update(sizes, "TF32"),
+        *(act(sizes, "osrp_lag", n, "bfloat16") for n in more),
+        update(sizes, "float32"),
+        update(sizes, "bfloat16", conv_impl="matmul"),
+        *(
+            Job(
+                f"render, {n} workers",
+                "a",
+                "render",
+                {"task": RENDERED_TASK, "workers": n, "seconds": sizes.render_seconds},
+            )
+            for n in sizes.workers
+        ),
+        update(sizes, "float32", obs="coordinates", preset=sizes.small),
+        act(sizes, "bsrp_lag", sizes.workers[0], "bfloat16"),
+        act(sizes, "osrp_lag", one, "TF32"),
+    ]
+    for obs, numbers in (("coordinates", "float32"), ("vision", "bfloat16")):
+        found += [
+            Job(
+                f"seeds, {obs}, {n}",
+                "c",
+                "seeds",
+                {
+                    "method": "bsrp_lag",
+                    "obs": obs,
+                    "preset": sizes.small,
+                    "numbers": numbers,
+                    "seeds": n,
+                    "repeats": sizes.repeats,
+                },
+            )
+            for n in sizes.seeds
+        ]
+    if sizes.every_kind_once:
+        return list({job.kind: job for job in reversed(found)}.values())[::-1]
+    return found
+
+
+def update(sizes: Sizes, numbers: str, obs: str = "vision", preset: str = "", conv_impl: str = "auto") -> Job:
+    """An update of BSRP-Lag."""
+    form = "" if conv_impl == "auto" else f", convolutions by {conv_impl}"
+    args = {
+        "method": "bsrp_lag",
+        "obs": obs,
+        "preset": preset or sizes.vision,
+        "numbers": numbers,
+        "conv_impl": conv_impl,
+        "repeats": sizes.repeats,
+    }
+    return Job(f"update, {obs}, {numbers}{form}", "a", "update", args)
+
+
+def act(sizes: Sizes, method: str, envs: int, numbers: str) -> Job:
+    """Actions for several environments at once, from vision."""
+    args = {
+        "method": method,
+        "obs": "vision",
+        "preset": sizes.vision,
+        "numbers": numbers,
+        "envs": envs,
+        "repeats": sizes.repeats,
+    }
+    return Job(f"act, {method}, {envs} environments, {numbers}", "a", "act", args)

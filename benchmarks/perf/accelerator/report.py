@@ -1,0 +1,41 @@
+"""What the rows of a report say: shares of the card's peak, and one line of text for each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Rows = dict[str, dict[str, Any]]
+
+
+def with_shares(rows: Rows) -> Rows:
+    """Rows with FLOP/s as a share of the matmul peak measured for their kind of numbers, where both are there."""
+    peaks = next((row["peak_gflops"] for row in rows.values() if "peak_gflops" in row), {})
+    return {name: _with_share(row, peaks) for name, row in rows.items()}
+
+
+def _with_share(row: dict[str, Any], peaks: dict[str, float]) -> dict[str, Any]:
+    if not peaks or "pipelined" not in row:
+        return row
+    return row | {"share_of_peak": row["gflop"] / row["pipelined"] / peaks[row["args"]["numbers"]]}
+
+
+def line(row: dict[str, Any]) -> str:
+    """One row in words: state, then time, memory, share of the peak, compilation; or the last line of why there is none."""
+    parts = []
+    if "reason" in row:
+        parts.append(row["reason"].strip().rsplit("\n", 1)[-1])
+    if "peak_gflops" in row:
+        parts += [f"{name} {peak / 1e3:.1f} TFLOP/s" for name, peak in row["peak_gflops"].items()]
+    if "median" in row:
+        parts += [f"{1e3 * row['median']:.2f} ms", f"{1e3 * row['pipelined']:.2f} ms pipelined"]
+    if "share_of_peak" in row:
+        parts.append(f"{row['share_of_peak']:.1%} of peak")
+    if "peak_gib" in row:
+        parts.append(f"{row['peak_gib']:.2f} GiB")
+    if "updates_per_second" in row:
+        parts.append(f"{row['updates_per_second']:.1f} updates/s over all seeds")
+    if "frames_per_second" in row:
+        parts.append(f"{row['steps_per_second']:.0f} steps/s, {row['frames_per_second']:.0f} frames/s")
+    if "compile_seconds" in row:
+        parts.append(f"traced {row['trace_seconds']:.1f} s, compiled {row['compile_seconds']:.1f} s")
+    return f"{row['state']:8} {row['name']}: {', '.join(parts)}"
