@@ -1,15 +1,20 @@
 """Distributions of DreamerV3's heads and latents, as plain functions of their logits.
 
 Shapes: `...` batch axes; K = 255 two-hot bins; S categorical variables of C classes.
-Sources: DreamerV3 (arXiv:2301.04104v1) for symlog, two-hot and the uniform mix; all maths in float32.
+Sources: DreamerV3 (arXiv:2301.04104v1) for symlog, two-hot and the uniform mix; all maths in float32, also where an accelerator
+rounds the factors of float32 products to fewer bits by default (TF32).
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 TWOHOT_LIMIT = 20.0  # bins span symlog values -20..20
+
+_product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 def symlog(x: jax.Array) -> jax.Array:
@@ -30,7 +35,7 @@ def twohot_bins(count: int) -> jax.Array:
 def twohot_mean(logits: jax.Array) -> jax.Array:
     """symexp(sum_k p_k bin_k): [..., K] -> [...]."""
     logits = logits.astype(jnp.float32)
-    return symexp(jax.nn.softmax(logits, -1) @ twohot_bins(logits.shape[-1]))
+    return symexp(_product(jax.nn.softmax(logits, -1), twohot_bins(logits.shape[-1])))
 
 
 def twohot(x: jax.Array, count: int) -> jax.Array:
@@ -51,7 +56,7 @@ def twohot_above(logits: jax.Array, threshold: float) -> jax.Array:
     """Probability of the bins above a value: [..., K] -> [...]."""
     logits = logits.astype(jnp.float32)
     above = symexp(twohot_bins(logits.shape[-1])) > threshold
-    return jax.nn.softmax(logits, -1) @ above.astype(jnp.float32)
+    return _product(jax.nn.softmax(logits, -1), above.astype(jnp.float32))
 
 
 def bernoulli_log_prob(logit: jax.Array, x: jax.Array) -> jax.Array:
@@ -79,7 +84,7 @@ def onehot_from_uniform(uniform: jax.Array, probs: jax.Array) -> jax.Array:
     The cumulative sum is a product with a triangle of ones, which is a fast matmul.
     """
     classes = probs.shape[-1]
-    cdf = jax.lax.stop_gradient(probs) @ jnp.triu(jnp.ones((classes, classes), probs.dtype))
+    cdf = _product(jax.lax.stop_gradient(probs), jnp.triu(jnp.ones((classes, classes), probs.dtype)))
     index = (cdf[..., :-1] <= uniform[..., None] * cdf[..., -1:]).sum(-1)
     return straight_through(jax.nn.one_hot(index, classes, dtype=probs.dtype), probs)
 

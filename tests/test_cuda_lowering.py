@@ -1,0 +1,96 @@
+"""What a GPU would run, as far as a machine without one can tell: every JAX method's functions lowered for CUDA.
+
+On the module's text: what is donated, what calls back to the host, which dtypes its products have.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections import Counter
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from agents.api import EnvSpec
+from benchmarks.methods import METHODS, settings
+from tests.agent_inputs import ENVS, observations, replay_batch
+
+JAX_METHODS = [name for name, method in METHODS.items() if method.engine == "jax"]
+ENCODER_CONVOLUTIONS = {"safe_slac": 5}  # 4 elsewhere
+PRODUCT = re.compile(r"stablehlo\.(dot_general|convolution)\b.*-> tensor<(?:\d+x)*(\w+)>")
+
+
+@pytest.fixture(autouse=True)
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choices by backend (`conv_impl="auto"`) are those of a GPU."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+
+
+def make_agent(name: str, env: EnvSpec, obs: str, **changes: object) -> Any:
+    config = dataclasses.replace(settings(name, obs, "debug").agent, **changes)
+    return METHODS[name].agent(config, env)
+
+
+def lower_update(agent: Any) -> tuple[str, int]:
+    """The update's module and the number of arrays in the learner's state; nothing is compiled."""
+    state = jax.eval_shape(agent.init, 0)
+    exported = jax.export.export(agent._update, platforms=["cuda"])(state, replay_batch(agent.env), jax.random.key(0))
+    assert exported.platforms == ("cuda",)
+    return exported.mlir_module(), len(jax.tree.leaves(state))
+
+
+def lower_act(agent: Any, mode: str, envs: int = 3) -> str:
+    state, carry = jax.eval_shape(agent.init, 0), agent.init_carry(envs)
+    act = jax.jit(functools.partial(agent.act, mode=mode))
+    args = state, carry, observations(agent.env, (envs,)), np.zeros(envs, bool), jax.random.key(0)
+    return jax.export.export(act, platforms=["cuda"])(*args).mlir_module()
+
+
+def check_runs_on_the_device_alone(module: str) -> None:
+    assert "callback" not in module, "a step of the device waits for the host"
+    assert not re.search(r"xf64>|tensor<f64>", module), "double precision is slow on a GPU and nothing here needs it"
+
+
+@pytest.mark.parametrize("name", JAX_METHODS)
+def test_updates_lower_for_cuda_and_donate_their_whole_state(name: str):
+    module, arrays = lower_update(make_agent(name, ENVS["vision"], "vision"))
+    check_runs_on_the_device_alone(module)
+    donated = re.findall(r"tf\.aliasing_output|jax\.buffer_donor", module)
+    assert arrays > 50
+    assert len(donated) == arrays
+    assert PRODUCT.search(module)
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize("name", JAX_METHODS)
+def test_actions_lower_for_cuda(name: str, mode: str):
+    module = lower_act(make_agent(name, ENVS["vision"], "vision"), mode)
+    check_runs_on_the_device_alone(module)
+    convolutions = Counter(kind for kind, _ in PRODUCT.findall(module))["convolution"]
+    assert convolutions == ENCODER_CONVOLUTIONS.get(name, 4), "on a GPU the encoder's convolutions are XLA's own"
+
+
+@pytest.mark.parametrize("name", ["osrp", "bsrp_lag"])
+def test_tracked_hazards_lower_for_cuda(name: str):
+    agent = make_agent(name, ENVS["coordinates"], "coordinates")
+    config = dataclasses.replace(agent.config, model=dataclasses.replace(agent.config.model, cost_source="tracked"))
+    agent = METHODS[name].agent(config, ENVS["coordinates"])
+    check_runs_on_the_device_alone(lower_update(agent)[0])
+    check_runs_on_the_device_alone(lower_act(agent, "train"))
+
+
+def test_in_bfloat16_all_large_products_are():
+    """Float32 is left to expectations and cumulative sums of probabilities, whose factors no accelerator may round."""
+    module, _ = lower_update(make_agent("bsrp_lag", ENVS["vision"], "vision", dtype="bfloat16"))
+    products = Counter(PRODUCT.findall(module))
+    assert products["convolution", "bf16"] == 8 + 8 + 7  # encoder and decoder; gradients of kernels; of inputs, but not of images
+    assert products["convolution", "f32"] == 0
+    assert products["dot_general", "bf16"] > 100
+    lines = [line for line in module.splitlines() if (found := PRODUCT.search(line)) and found[2] == "f32"]
+    assert 0 < len(lines) < 20
+    for line in lines:
+        assert "precision = [HIGHEST, HIGHEST]" in line, line
