@@ -23,11 +23,12 @@ endif
 # pyright carries its own JavaScript; ask no registry whether a newer one exists.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup demo test lint format types doctor cuda omnisafe locks clean
+.PHONY: help setup demo test lock lint format types doctor cuda omnisafe locks clean
 
 help:
 	@echo "make demo      set up, then train four small agents and draw curves and a table under results/demo"
 	@echo "make test      set up, then run the tests (ARGS='-k planner' selects some)"
+	@echo "make lock      train as another commit does? AGAINST=COMMIT [STRICT=1]"
 	@echo "make setup     create $(VENV) from the lock files; runs again only when they change"
 	@echo "make lint      ruff: rules and formatting        make format    apply them"
 	@echo "make types     pyright on agents and benchmarks  make doctor    what this machine has and lacks"
@@ -65,6 +66,11 @@ demo: setup
 
 test: setup
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# STRICT=1: bit for bit, for moves and renames; else the first update within 1e-4, for speed-ups. ARGS='--methods osrp' selects some.
+lock: setup
+	@[ -n "$(AGAINST)" ] || { echo "lock: name the commit to compare with: make lock AGAINST=COMMIT [STRICT=1]" >&2; exit 2; }
+	@$(BIN)/python -m tests.lock $(AGAINST) $(if $(STRICT),--strict) $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .
