@@ -1,4 +1,4 @@
-"""Set-up of all tests: JAX's compilation cache, the rendering backend, the shared recordings, what may be skipped."""
+"""Set-up of all tests: JAX's compilation cache, the rendering backend, the recordings, what may be skipped."""
 
 from __future__ import annotations
 
@@ -36,12 +36,9 @@ hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of recordings of the authors' release; it lies beside the checkout, or where SAFEDREAMER_SHARED says."""
-    folder = Path(os.environ.get("SAFEDREAMER_SHARED") or Path(__file__).resolve().parents[1].parent / "shared")
-    if not (folder / "official").is_dir():
-        pytest.fail(f"{folder} holds no official/: put the shared recordings there or set SAFEDREAMER_SHARED to their folder")
-    return folder
+def recordings() -> Path:
+    """The folder of recordings of the authors' release."""
+    return ROOT / "tests" / "recordings"
 
 
 @functools.cache

@@ -226,8 +226,8 @@ def test_the_configuration_beside_a_checkpoint_knows_better_than_its_path(tmp_pa
     assert tasks_named(folder / "checkpoint.ckpt") == ["SafetyCarGoal1-v0"]
 
 
-def test_an_authors_checkpoint_is_refused_on_another_task_or_observation(shared, capfd):
-    file = shared / "official" / "small_vector" / "official.ckpt"
+def test_an_authors_checkpoint_is_refused_on_another_task_or_observation(recordings, capfd):
+    file = recordings / "small_vector" / "official.ckpt"
     args = ["evaluate", "--official", file, "--stoch", 4, "--out", "unused.csv"]
     line = refused(capfd, *args, "--task", "SafetyCarGoal1-v0", "--obs", "coordinates")
     assert "was trained on SafetyPointGoal1-v0" in line and "--force" in line

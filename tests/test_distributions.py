@@ -79,8 +79,8 @@ def test_untrained_head_predicts_zero():
     np.testing.assert_allclose(twohot_mean(jnp.zeros((3, 255))), np.zeros(3), atol=1e-6)
 
 
-def test_twohot_and_normaliser_match_the_release(shared: Path):
-    rows = fidelity.check(shared / "official" / "distributions.npz")
+def test_twohot_and_normaliser_match_the_release(recordings: Path):
+    rows = fidelity.check(recordings / "distributions.npz")
     assert {row.quantity for row in rows} == {"twohot/mean", "twohot/logprob", "normaliser/offset", "normaliser/scale"}
     assert max(row.rel_error for row in rows) < 1e-5
 

@@ -9,14 +9,14 @@ from benchmarks.fidelity.env_rollouts import check, check_task, nudged_angles, r
 
 
 @pytest.fixture(scope="module")
-def arrays(shared):
-    with np.load(shared / "official" / "env_rollouts.npz") as stored:
+def arrays(recordings):
+    with np.load(recordings / "env_rollouts.npz") as stored:
         return {key: stored[key] for key in stored.files}
 
 
 @pytest.mark.slow
-def test_simulator_reproduces_every_recorded_task(shared):
-    rows = check(shared / "official" / "env_rollouts.npz")
+def test_simulator_reproduces_every_recorded_task(recordings):
+    rows = check(recordings / "env_rollouts.npz")
     assert [row for row in rows if not row.ok] == []
     assert len({row.quantity.split()[0] for row in rows}) == 28
 

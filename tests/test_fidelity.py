@@ -25,27 +25,22 @@ def off(rec: Recording, **changed: np.ndarray) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def vector(shared_module: Path) -> Recording:
-    return load_recording(shared_module / "official" / "small_vector")
+def vector(recordings: Path) -> Recording:
+    return load_recording(recordings / "small_vector")
 
 
 @pytest.fixture(scope="module")
-def shared_module(request: pytest.FixtureRequest) -> Path:
-    return request.getfixturevalue("shared")
-
-
-@pytest.fixture(scope="module")
-def template(shared_module: Path) -> dict:
-    return json.loads((shared_module / "official" / "small_vector" / "config.json").read_text())
+def template(recordings: Path) -> dict:
+    return json.loads((recordings / "small_vector" / "config.json").read_text())
 
 
 # The release's recordings
 
 
 @pytest.mark.slow
-def test_all_of_the_release_passes(shared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+def test_all_of_the_release_passes(recordings: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
     monkeypatch.setattr(planner, "OUR_SEEDS", 16)
-    assert main([str(shared / "official")]) == 0
+    assert main([]) == 0
     printed = capsys.readouterr().out
     assert "OFF" not in printed
     for heading in (
@@ -100,20 +95,20 @@ def test_an_unknown_quantity_is_named_and_a_known_one_must_be_compared(vector: R
     assert off(vector, imag_surprise=np.zeros(3)) == {"imag_surprise"}
 
 
-def test_a_changed_file_gives_exit_status_1(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
-    arrays = load_arrays(shared / "official" / "pid_lagrangian.npz")
+def test_a_changed_file_gives_exit_status_1(recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    arrays = load_arrays(recordings / "pid_lagrangian.npz")
     arrays["decay_out"][-1, 2] *= 1.01
     np.savez(tmp_path / "pid_lagrangian.npz", **arrays)
-    shutil.copy(shared / "official" / "distributions.npz", tmp_path)
+    shutil.copy(recordings / "distributions.npz", tmp_path)
     assert main([str(tmp_path)]) == 1
     printed = capsys.readouterr().out
     assert printed.count("OFF  ") == 1
     assert "OFF  pid_lagrangian.npz: pid/decay/integral" in printed
 
 
-def test_a_changed_checkpoint_is_off(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_a_changed_checkpoint_is_off(recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     for name in ("official.ckpt", "params.json"):
-        shutil.copy(shared / "official" / "small_vector" / name, tmp_path)
+        shutil.copy(recordings / "small_vector" / name, tmp_path)
     listing = json.loads((tmp_path / "params.json").read_text())
     listing["agent/wm/rssm/initial"][0] = [33]
     (tmp_path / "params.json").write_text(json.dumps(listing))
@@ -122,15 +117,23 @@ def test_a_changed_checkpoint_is_off(shared: Path, tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.parametrize("missing", ["config.json", "official.ckpt"])
-def test_half_an_agent_is_off_and_says_what_it_lacks(shared: Path, tmp_path: Path, missing: str, capsys: pytest.CaptureFixture):
+def test_half_an_agent_is_off_and_says_what_it_lacks(
+    recordings: Path, tmp_path: Path, missing: str, capsys: pytest.CaptureFixture
+):
     folder = tmp_path / "agent"
-    shutil.copytree(shared / "official" / "small_vector", folder, ignore=shutil.ignore_patterns(missing, "planner.npz"))
+    shutil.copytree(recordings / "small_vector", folder, ignore=shutil.ignore_patterns(missing, "planner.npz"))
     assert main([str(tmp_path)]) == 1
     assert missing.replace("official", "*") in capsys.readouterr().out
 
 
-def test_a_missing_part_is_named(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
-    arrays = load_arrays(shared / "official" / "augmented_lagrangian.npz")
+def test_without_a_checkout_it_says_that_a_folder_is_needed(tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture):
+    monkeypatch.setattr("benchmarks.fidelity.__main__.RECORDINGS", tmp_path / "absent")
+    assert main([]) == 2
+    assert "give a folder" in capsys.readouterr().err
+
+
+def test_a_missing_part_is_named(recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    arrays = load_arrays(recordings / "augmented_lagrangian.npz")
     del arrays["fast_init"]
     np.savez(tmp_path / "augmented_lagrangian.npz", **arrays)
     assert main([str(tmp_path)]) == 1
@@ -164,9 +167,9 @@ def test_comparison_of_plans():
 
 
 @pytest.mark.slow
-def test_a_wrong_planner_is_noticed(shared: Path, vector: Recording):
+def test_a_wrong_planner_is_noticed(recordings: Path, vector: Recording):
     """Plans by return compared with the release's plans by least cost."""
-    arrays = load_arrays(shared / "official" / "small_vector" / "planner.npz")
+    arrays = load_arrays(recordings / "small_vector" / "planner.npz")
     config = planner.planner_config(vector, arrays["settings"], "return")
     ours = planner.sample_plans(planner.make_planner(vector, config, arrays["starts"], 1e9, 0.0), 24)
     limit = planner.mean_limit(100, 24, 64)

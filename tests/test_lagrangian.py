@@ -99,8 +99,8 @@ def test_limit_schedule(steps: int, limit: float):
 
 
 @pytest.mark.parametrize("series", ["osrp_lag", "defaults_kp", "decay"])
-def test_pid_matches_the_release(shared: Path, series: str):
-    with np.load(shared / "official" / "pid_lagrangian.npz") as data:
+def test_pid_matches_the_release(recordings: Path, series: str):
+    with np.load(recordings / "pid_lagrangian.npz") as data:
         inputs = [data[f"{series}_{name}"] for name in ("gains", "episode_cost", "env_step")]
         expected = data[f"{series}_out"]
     np.testing.assert_allclose(run_pid(*inputs, scheduled=series == "decay"), expected, rtol=1e-4, atol=1e-6)
@@ -148,8 +148,8 @@ def test_episode_excess_in_imagined_units_by_hand():
 
 
 @pytest.mark.parametrize("series", ["release", "fast", "tight"])
-def test_augmented_matches_the_release(shared: Path, series: str):
-    with np.load(shared / "official" / "augmented_lagrangian.npz") as data:
+def test_augmented_matches_the_release(recordings: Path, series: str):
+    with np.load(recordings / "augmented_lagrangian.npz") as data:
         init, costs, expected = (data[f"{series}_{name}"] for name in ("init", "cost_return", "psi_lambda_mu"))
     np.testing.assert_allclose(run_augmented(init, costs), expected, rtol=1e-5)
 

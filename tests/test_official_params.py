@@ -18,14 +18,14 @@ from tests.agent_inputs import VISION, tiny
 VECTOR = EnvSpec({"observation": ArraySpec((12,), "float32")}, 2, 5, 1000)
 
 
-def load(shared: Path, name: str, env: EnvSpec, method: str):
-    return load_agent(shared / "official" / name / "official.ckpt", env, tiny(method, "lidar"), stoch=4, classes=5)
+def load(recordings: Path, name: str, env: EnvSpec, method: str):
+    return load_agent(recordings / name / "official.ckpt", env, tiny(method, "lidar"), stoch=4, classes=5)
 
 
 @pytest.mark.parametrize(("name", "env", "method"), [("small_vector", VECTOR, "osrp"), ("small_vision", VISION, "bsrp_lag")])
-def test_every_parameter_is_the_checkpoints(shared: Path, name: str, env: EnvSpec, method: str):
-    agent, state = load(shared, name, env, method)
-    arrays = load_official(shared / "official" / name / "official.ckpt").agent
+def test_every_parameter_is_the_checkpoints(recordings: Path, name: str, env: EnvSpec, method: str):
+    agent, state = load(recordings, name, env, method)
+    arrays = load_official(recordings / name / "official.ckpt").agent
     model = agent.config.model
     assert (model.deter, model.stoch, model.classes, model.units, model.head_layers) == (32, 4, 5, 16, 2)
     wm, critics = "agent/wm", "agent/task_behavior"
@@ -47,9 +47,9 @@ def test_every_parameter_is_the_checkpoints(shared: Path, name: str, env: EnvSpe
     assert ours == sum(x.size for path, x in arrays.items() if not path.endswith("/value"))
 
 
-def test_counters_and_multipliers_continue(shared: Path):
-    _, state = load(shared, "small_vision", VISION, "bsrp_lag")
-    arrays = load_official(shared / "official" / "small_vision" / "official.ckpt").agent
+def test_counters_and_multipliers_continue(recordings: Path):
+    _, state = load(recordings, "small_vision", VISION, "bsrp_lag")
+    arrays = load_official(recordings / "small_vision" / "official.ckpt").agent
     behaviour = "agent/task_behavior/safe_ac"
     assert float(state.return_norm.high) == pytest.approx(float(arrays[f"{behaviour}/retnorm_extr/high/value"]))
     assert float(state.augmented.multiplier) == pytest.approx(float(arrays[f"{behaviour}/lagrange/lagrange_multiplier/value"]))
@@ -64,14 +64,14 @@ def test_counters_and_multipliers_continue(shared: Path):
         (VISION, "choose the task"),
     ],
 )
-def test_another_task_is_refused(shared: Path, env: EnvSpec, message: str):
+def test_another_task_is_refused(recordings: Path, env: EnvSpec, message: str):
     with pytest.raises(CheckpointFormatError, match=message):
-        load(shared, "small_vector", env, "osrp")
+        load(recordings, "small_vector", env, "osrp")
 
 
-def test_observation_spec_is_that_of_the_checkpoint(shared: Path):
+def test_observation_spec_is_that_of_the_checkpoint(recordings: Path):
     for name, env in (("small_vector", VECTOR), ("small_vision", VISION)):
-        sizes = infer_sizes(load_official(shared / "official" / name / "official.ckpt").agent, 4, 5)
+        sizes = infer_sizes(load_official(recordings / name / "official.ckpt").agent, 4, 5)
         assert observation_spec(sizes) == dict(env.obs)
         check_fit(sizes, env)
 
@@ -86,8 +86,8 @@ def test_missing_and_misshapen_arrays_are_named():
     assert got["rssm"]["gru"]["kernel"].dtype == np.float32
 
 
-def test_a_loaded_agent_acts_and_learns(shared: Path):
-    agent, state = load(shared, "small_vector", VECTOR, "osrp")
+def test_a_loaded_agent_acts_and_learns(recordings: Path):
+    agent, state = load(recordings, "small_vector", VECTOR, "osrp")
     obs = {"observation": np.random.default_rng(0).normal(size=(2, 12)).astype(np.float32)}
     action, _, _ = agent.act(state, agent.init_carry(2), obs, np.ones(2, bool), jax.random.key(0), "eval")
     assert np.abs(np.asarray(action)).max() <= 1.0

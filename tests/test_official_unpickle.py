@@ -34,8 +34,8 @@ OPTIMIZERS = {
 
 
 @pytest.fixture(params=EXAMPLES)
-def example(request, shared):
-    return shared / "official" / request.param
+def example(request, recordings):
+    return recordings / request.param
 
 
 def write(path, content, protocol=4):
@@ -117,7 +117,7 @@ def test_reading_imports_nothing_that_the_file_names(example):
 
 
 # --- sizes --------------------------------------------------------------------------------------------------------------
-def test_sizes_of_the_recordings(shared):
+def test_sizes_of_the_recordings(recordings):
     common = {
         **{
             "deter": 32,
@@ -143,7 +143,7 @@ def test_sizes_of_the_recordings(shared):
     vision = {"encoder": "cnn", "vectors": {}, "mlp_units": 0, "mlp_layers": 0, "embed": 512, "lagrange": True}
     images = {"image_channels": 6, "images": 2, "image_size": 64, "cnn_depth": 4}
     for name, specific in (("small_vector", vector | no_images), ("small_vision", vision | images)):
-        agent = load_official(shared / "official" / name / "official.ckpt").agent
+        agent = load_official(recordings / name / "official.ckpt").agent
         assert infer_sizes(agent, stoch=4) == common | specific
         assert infer_sizes(agent, classes=5) == common | specific
         with pytest.raises(ValueError, match="20 is no square: pass stoch or classes"):
@@ -490,8 +490,8 @@ def test_files_that_are_no_pickles(tmp_path, data):
 
 
 @pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.99999])
-def test_truncated_checkpoints(tmp_path, shared, share):
-    whole = (shared / "official" / "small_vector" / "official.ckpt").read_bytes()
+def test_truncated_checkpoints(tmp_path, recordings, share):
+    whole = (recordings / "small_vector" / "official.ckpt").read_bytes()
     path = tmp_path / "c.ckpt"
     path.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(CheckpointFormatError, match="not a complete pickle"):
