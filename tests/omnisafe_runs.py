@@ -21,7 +21,7 @@ from benchmarks.omnisafe import presets
 from benchmarks.signals import Stop
 from benchmarks.spec import RunSpec
 
-TASK = "tests.shore:shore"
+TASK = "tests.fakes.shore:shore"
 RESULTS = "results.json"
 EPOCHS = 3
 
