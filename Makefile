@@ -23,11 +23,13 @@ endif
 # pyright carries its own JavaScript; ask no registry whether a newer one exists.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup demo test lint format types doctor cuda omnisafe locks clean
+.PHONY: help setup demo test test-all test-rest lock lint format types doctor cuda omnisafe locks clean
 
 help:
 	@echo "make demo      set up, then train four small agents and draw curves and a table under results/demo"
-	@echo "make test      set up, then run the tests (ARGS='-k planner' selects some)"
+	@echo "make test      set up, then run the tests that need minutes and no part of a machine (ARGS='-k planner' selects some)"
+	@echo "make test-all  all tests, with rendering, Slurm, OmniSafe and a browser where they are; test-rest: those not in make test"
+	@echo "make lock      train as another commit does? AGAINST=COMMIT [STRICT=1]"
 	@echo "make setup     create $(VENV) from the lock files; runs again only when they change"
 	@echo "make lint      ruff: rules and formatting        make format    apply them"
 	@echo "make types     pyright on agents and benchmarks  make doctor    what this machine has and lacks"
@@ -63,8 +65,23 @@ $(VENV)/.package: pyproject.toml $(VENV)/.locks
 demo: setup
 	@$(BIN)/safedreamer demo --out results/demo $(ARGS)
 
+# What every machine can run in minutes; the rest is in test-all, which names what it skips.
+REST := slow or slurm or omnisafe or gl or browser
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 test: setup
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(PYTEST) -m "not ($(REST))" $(ARGS)
+
+test-all: setup
+	@$(PYTEST) $(ARGS)
+
+test-rest: setup
+	@$(PYTEST) -m "$(REST)" $(ARGS)
+
+# STRICT=1: bit for bit, for moves and renames; else the first update within 1e-4, for speed-ups. ARGS='--methods osrp' selects some.
+lock: setup
+	@[ -n "$(AGAINST)" ] || { echo "lock: name the commit to compare with: make lock AGAINST=COMMIT [STRICT=1]" >&2; exit 2; }
+	@$(BIN)/python -m tests.lock $(AGAINST) $(if $(STRICT),--strict) $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Set-up of all tests: JAX's compilation cache, the rendering backend, the shared recordings, what may be skipped."""
+"""Set-up of all tests: JAX's compilation cache, the rendering backend, the recordings, what this machine lacks."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import ctypes.util
 import functools
 import importlib.util
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Both are read when JAX and MuJoCo are first imported, so they stand before every other import.
+# Read when JAX and MuJoCo are first imported, so they stand before every other import. Most tests compile for longer than they compute.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 if not any(os.environ.get(name) for name in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")) and ctypes.util.find_library("OSMesa"):
     os.environ["MUJOCO_GL"] = "osmesa"
 
@@ -36,12 +38,30 @@ hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of recordings of the authors' release; it lies beside the checkout, or where SAFEDREAMER_SHARED says."""
-    folder = Path(os.environ.get("SAFEDREAMER_SHARED") or Path(__file__).resolve().parents[1].parent / "shared")
-    if not (folder / "official").is_dir():
-        pytest.fail(f"{folder} holds no official/: put the shared recordings there or set SAFEDREAMER_SHARED to their folder")
-    return folder
+def recordings() -> Path:
+    """The folder of recordings of the authors' release."""
+    return ROOT / "tests" / "recordings"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_compiled() -> Iterator[None]:
+    """Drop JAX's compiled functions after each file: kept, they grow to gigabytes."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+
+
+@pytest.fixture
+def optimized() -> Iterator[None]:
+    """Compile with all optimisations, for tests that compute for longer than they compile."""
+    import jax
+
+    before = jax.config.jax_disable_most_optimizations
+    jax.clear_caches()
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+    jax.clear_caches()
 
 
 @functools.cache
@@ -77,15 +97,29 @@ def cluster() -> Iterator[MiniCluster]:
         yield cluster
 
 
+PARTS: dict[str, Callable[[], str]] = {  # marker -> why the tests that it marks cannot run here
+    "gl": missing_gl,
+    "slurm": missing_slurm,
+    "omnisafe": missing_omnisafe,
+    "browser": missing_browser,
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-skips", action="store_true", help="fail where a part of the machine is missing, instead of skipping")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test whose machine part is missing, or fail it where the environment says that part must be there."""
-    for marker, missing, variable in (
-        ("gl", missing_gl, "SAFEDREAMER_REQUIRE_GL"),
-        ("slurm", missing_slurm, "SAFEDREAMER_REQUIRE_SLURM"),
-        ("omnisafe", missing_omnisafe, "SAFEDREAMER_REQUIRE_OMNISAFE"),
-        ("browser", missing_browser, "SAFEDREAMER_REQUIRE_BROWSER"),
-    ):
+    """Skip a test whose part of the machine is missing; with --no-skips, fail it."""
+    for marker, missing in PARTS.items():
         if item.get_closest_marker(marker) and (reason := missing()):
-            if os.environ.get(variable) == "1":
-                pytest.fail(f"{variable}=1, but {reason}", pytrace=False)
-            pytest.skip(reason)
+            (pytest.fail if item.config.getoption("--no-skips") else pytest.skip)(f"{marker}: {reason}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the parts of the suite that did not run, and why."""
+    reasons = [report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", ())]
+    if reasons:
+        terminalreporter.section("not tested on this machine")
+    for reason in sorted(set(reasons)):
+        terminalreporter.write_line(f"{reasons.count(reason)} tests skipped, {reason}")

@@ -1,10 +1,12 @@
 """Runs of OmniSafe's algorithms on the toy shore, for tests: `python -m tests.omnisafe_runs FOLDER` in a process of its own.
 
-Trains every algorithm twice, once undisturbed and once stopped and continued, and writes what a test wants to know to results.json.
+Trains every algorithm twice, once undisturbed and once stopped and continued, and writes what tests compare to results.json. One
+process does it all, because importing torch and OmniSafe takes longer than a training.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -21,9 +23,10 @@ from benchmarks.omnisafe import presets
 from benchmarks.signals import Stop
 from benchmarks.spec import RunSpec
 
-TASK = "tests.shore:shore"
+TASK = "tests.fakes.shore:shore"
 RESULTS = "results.json"
 EPOCHS = 3
+EVALUATED = ("ppo_lag", "ppo_simmer_pid", "td3_pid", "cce_pets")
 
 
 def toy_spec(name: str, epochs: int = EPOCHS, repeat: int = 2, seed: int = 0, num_envs: int = 1, **changes: Any) -> RunSpec:
@@ -87,14 +90,46 @@ def _rows(path: Path) -> list[Any]:
 
 
 def twice(name: str, folder: Path) -> dict[str, Any]:
-    """Train an algorithm undisturbed, and again with two stops, in the midst of whatever it does then."""
+    """Train an algorithm undisturbed, and again with a stop in the midst of whatever it does then."""
     spec, count = toy_spec(name), After()
     done = run(spec, folder / "undisturbed", stop=count)
-    stops = [run(spec, folder / "stopped", stop=After(part * count.asked)).env_steps for part in (0.45, 0.3)]
+    stopped = run(spec, folder / "stopped", stop=After(0.45 * count.asked)).env_steps
     run(spec, folder / "stopped")
-    return {"finished": done.finished, "env_steps": done.env_steps, "stops": stops} | same_run(
+    return {"finished": done.finished, "env_steps": done.env_steps, "stopped": stopped} | same_run(
         folder / "undisturbed", folder / "stopped"
     )
+
+
+def several(folder: Path) -> dict[str, Any]:
+    """Three environments: stopped in the middle, and in the last evaluation."""
+    spec, count = toy_spec("ppo_lag", num_envs=3), After()
+    run(spec, folder / "a", stop=count)
+    run(spec, folder / "b", stop=After(0.5 * count.asked))
+    run(spec, folder / "b")
+    late = run(spec, folder / "c", stop=After(count.asked - 2))
+    return {
+        "late": (late.env_steps == spec.steps, late.finished),
+        "finished": run(spec, folder / "c").finished,
+        "same": [*same_run(folder / "a", folder / "b").values(), *same_run(folder / "a", folder / "c").values()],
+        "lines": len((folder / "a" / "episodes.csv").read_text().splitlines()),
+    }
+
+
+def evaluated(name: str, folder: Path) -> dict[str, bool]:
+    """Whether an evaluation of a trained policy left its plain state and its arrays as they were."""
+    import numpy as np
+
+    from benchmarks.omnisafe import evaluate, evaluation
+    from benchmarks.run_folder import newest
+
+    spec = toy_spec(name)
+    with contextlib.ExitStack() as stack:
+        policy = evaluate.load_policy(spec, newest(folder).checkpoint, make_env(spec), stack)
+        before = policy.learner.state()
+        dict(evaluation.evaluate(policy, make_env(spec), run_seed=0, env_steps=0, episodes=3, on_fault=print))
+        after = policy.learner.state()
+    same = all(np.array_equal(before.arrays[key], after.arrays[key]) for key in before.arrays)
+    return {"plain": before.plain == after.plain, "arrays": same and bool(before.arrays)}
 
 
 def main() -> None:
@@ -103,12 +138,18 @@ def main() -> None:
 
     import_safety_gymnasium()
     out, results = Path(sys.argv[1]), {}
-    for name in sys.argv[2:] or ALGORITHMS:
+    for name in ALGORITHMS:
         try:
             results[name] = twice(name, out / name)
         except Exception:  # noqa: BLE001 (a test shows it)
             results[name] = {"error": traceback.format_exc()}
-    (out / RESULTS).write_text(json.dumps({"results": results, "jax": "jax" in sys.modules}))
+    found = {
+        "results": results,
+        "several": several(out / "several"),
+        "evaluated": {name: evaluated(name, out / name / "undisturbed") for name in EVALUATED},
+        "jax": "jax" in sys.modules,
+    }
+    (out / RESULTS).write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

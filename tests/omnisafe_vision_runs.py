@@ -13,9 +13,9 @@ from typing import Any
 from baselines.omnisafe import config as configs
 from benchmarks.methods import settings
 from benchmarks.spec import RunSpec
-from tests.ferry import EPISODE_ENV_STEPS, LIMIT
+from tests.fakes.ferry import EPISODE_ENV_STEPS, LIMIT
 
-TASK = "tests.ferry:ferry"
+TASK = "tests.fakes.ferry:ferry"
 SMALL = {
     "vision__frame_stack": 2,
     "vision__channels": (8, 16),

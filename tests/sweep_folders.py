@@ -20,7 +20,7 @@ from benchmarks.sweep.members import existing
 def suite(seeds: str = "0, 1, 2", steps: str = "600", name: str = "mine") -> Suite:
     """Two methods on the toy task."""
     text = f"{{tags: [toy], preset: debug, steps: {steps}, seeds: [{seeds}]}}"
-    runs = "runs: [{methods: [osrp, dreamerv3], tasks: ['tests.toys:shore']}]"
+    runs = "runs: [{methods: [osrp, dreamerv3], tasks: ['tests.fakes.toys:shore']}]"
     return parse(text[:-1] + f", {runs}}}", name, f"{name}.yaml")
 
 

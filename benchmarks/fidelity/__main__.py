@@ -1,4 +1,4 @@
-"""`python -m benchmarks.fidelity DIR`: compares our agent with recordings of the authors' release.
+"""`python -m benchmarks.fidelity [DIR]`: compares our agent with recordings of the authors' release.
 
 Exit status 0 when everything agrees, 1 when anything is off, 2 when nothing checkable is found.
 """
@@ -16,13 +16,18 @@ import jax
 from benchmarks.fidelity.folders import FILES, check_folders
 from benchmarks.fidelity.report import format_table
 
+RECORDINGS = Path(__file__).resolve().parents[2] / "tests" / "recordings"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fidelity", description=__doc__)
-    parser.add_argument("folder", type=Path, help="folder of recordings, or one recorded agent")
-    folder = parser.parse_args(argv).folder
+    what = "folder of recordings, or one recorded agent; those of the checkout if not given"
+    parser.add_argument("folder", type=Path, nargs="?", help=what)
+    given = parser.parse_args(argv).folder
+    folder = given or RECORDINGS
     if not folder.is_dir():
-        print(f"{folder} is no folder", file=sys.stderr)
+        installed = "the recordings come with a checkout, not with the installed package; give a folder: "
+        print(f"{'' if given else installed}{folder} is no folder", file=sys.stderr)
         return 2
     # Accelerators round the factors of float32 products by default, which would swamp the tolerance.
     jax.config.update("jax_default_matmul_precision", "highest")

@@ -1,0 +1,120 @@
+"""The LAMBDA agent as the loop sees it: interface, tracing, schedule of its parts, switches, presets, exact resume."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from baselines.la_mbda.agent import Lambda
+from baselines.la_mbda.config import ReleaseConfig
+from baselines.la_mbda.presets import DEBUG
+from benchmarks.faults.process import without_clocks
+from benchmarks.loop import Options, train
+from benchmarks.signals import Stop
+from tests.agent_inputs import LIDAR, VISION, observations, replay_batch
+from tests.fakes.toys import StopAfter, toy_env, toy_spec
+
+ROWS = 3
+
+
+def after(agent: Lambda, updates: int) -> tuple[Any, dict[str, jax.Array]]:
+    """State and last metrics after some updates on batches of noise."""
+    state, metrics = agent.init(0), {}
+    for number in range(updates):
+        state, metrics = agent.update(state, replay_batch(agent.env, 3, 6, seed=number), jax.random.key(number))
+    return state, metrics
+
+
+def host(tree: Any) -> list[np.ndarray]:
+    return [np.array(x) for x in jax.tree.leaves(tree)]
+
+
+def same(a: Any, b: Any) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(host(a), host(b), strict=True))
+
+
+def test_each_function_is_traced_once_and_learns_finite_numbers():
+    agent = Lambda(DEBUG, LIDAR)
+    state, carry = agent.init(0), agent.init_carry(ROWS)
+    for step in range(12):  # beyond pretraining, the first snapshots and the first samples (update 10)
+        obs, first = observations(LIDAR, (ROWS,), seed=step), np.array([step == 0, False, True])
+        for mode in ("train", "eval"):
+            action, carry, info = agent.act(state, carry, obs, first, jax.random.key(step), mode)
+            assert action.shape == (ROWS, LIDAR.action_dim) and float(jnp.abs(action).max()) <= 1.0
+            assert info["actor/std"].shape == (ROWS,)
+        state, metrics = agent.update(state, replay_batch(LIDAR, 3, 6, seed=step), jax.random.key(step))
+        assert int(metrics["nonfinite"]) == 0
+    assert agent._act._cache_size() == 2  # one per mode
+    assert agent._update._cache_size() == 1
+    assert int(state.swag.snapshots) == 4 and float(metrics["swag/snapshots"]) == 4.0  # updates 4, 6, 8 and 10
+
+
+def test_an_episode_begins_with_an_empty_belief():
+    agent = Lambda(DEBUG, LIDAR)
+    state, obs = agent.init(0), observations(LIDAR, (2,))
+    fresh = agent.init_carry(2)
+    _, used, _ = agent.act(state, fresh, observations(LIDAR, (2,), 7), np.array([True, True]), jax.random.key(1), "train")
+    for mode in ("train", "eval"):
+        from_used, *_ = agent.act(state, used, obs, np.array([True, False]), jax.random.key(2), mode)
+        from_fresh, *_ = agent.act(state, fresh, obs, np.array([False, False]), jax.random.key(2), mode)
+        np.testing.assert_array_equal(from_used[0], from_fresh[0])
+        assert not np.array_equal(from_used[1], from_fresh[1])
+
+
+def test_pretraining_trains_the_model_only():
+    agent = Lambda(dataclasses.replace(DEBUG, pretrain_updates=2), LIDAR)
+    start, (two, _), (three, _) = agent.init(0), after(agent, 2), after(agent, 3)
+    assert not same(start.params.model, two.params.model) and int(two.updates) == 2
+    for name in ("actor", "critic", "cost_critic"):
+        assert same(getattr(start.params, name), getattr(two.params, name))
+        assert same(getattr(start.optimizers, name), getattr(two.optimizers, name))
+        assert not same(getattr(two.params, name), getattr(three.params, name))
+    assert same(start.augmented, two.augmented) and not same(two.augmented, three.augmented)
+
+
+def test_delayed_critics_are_copied_on_their_schedule():
+    agent = Lambda(dataclasses.replace(DEBUG, pretrain_updates=0), LIDAR)  # copies every 3 updates
+    start, (two, _), (three, _) = agent.init(0), after(agent, 2), after(agent, 3)
+    for name in ("critic", "cost_critic"):
+        assert same(getattr(start, f"slow_{name}"), getattr(two, f"slow_{name}"))
+        assert same(getattr(three, f"slow_{name}"), getattr(three.params, name))
+
+
+@pytest.mark.parametrize("switch", [field.name for field in dataclasses.fields(ReleaseConfig)])
+def test_every_switch_of_the_release_changes_the_result(switch: str):
+    # A clip that binds, and samples from the first snapshots on.
+    model = dataclasses.replace(DEBUG.model, optimizer=dataclasses.replace(DEBUG.model.optimizer, clip=0.01))
+    swag = dataclasses.replace(DEBUG.swag, start=0, period=1, rank=2)
+    mended = dataclasses.replace(DEBUG, pretrain_updates=0, model=model, swag=swag)
+    published = dataclasses.replace(mended, release=ReleaseConfig(**{switch: True}))
+    assert not same(after(Lambda(mended, LIDAR), 5)[0].params, after(Lambda(published, LIDAR), 5)[0].params)
+
+
+def test_vision_updates_and_ignores_the_back_camera_as_published():
+    agent = Lambda(DEBUG, VISION)
+    batch = replay_batch(VISION, 2, 3)
+    other = batch | {"image2": np.zeros_like(batch["image2"])}
+    first, metrics = agent.update(agent.init(0), batch, jax.random.key(0))
+    assert float(metrics["model/image_loss"]) > 0
+    assert same(first.params, agent.update(agent.init(0), other, jax.random.key(0))[0].params)
+
+
+def test_a_run_stopped_twice_ends_as_if_it_had_not_been(tmp_path):
+    spec = dataclasses.replace(toy_spec(steps=400), method="lambda", agent=DEBUG)
+
+    def start(name: str, stop: Stop):
+        make_agent = functools.partial(Lambda, spec.agent)
+        return train(spec, tmp_path / name, toy_env, make_agent, Options(stop=stop))
+
+    assert start("unbroken", Stop()).finished
+    assert not start("run", StopAfter(20)).finished
+    assert not start("run", StopAfter(15)).finished
+    done = start("run", Stop())
+    assert done.finished and done.updates > DEBUG.swag.warm_updates
+    assert without_clocks(tmp_path / "run") == without_clocks(tmp_path / "unbroken")

@@ -1,0 +1,60 @@
+"""LAMBDA must solve the toy task of tests/agents/test_learning.py: walk to the shore, and stay out of the water.
+
+With a loose limit it walks on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from agents.lagrangian import AugmentedConfig
+from agents.optimizers import OptimizerConfig
+from baselines.la_mbda.agent import Lambda
+from baselines.la_mbda.config import ActorConfig, CriticConfig, ImaginationConfig, LambdaConfig, ModelConfig, SwagConfig
+from tests.fakes.toys import EDGE, solve_shore
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optimized")]
+FAST = OptimizerConfig(1e-3, 1e-5, 100.0)
+CONFIG = LambdaConfig(
+    cost_limit=2.0,
+    pretrain_updates=20,
+    model=ModelConfig(
+        deter=48,
+        stoch=8,
+        head_units=48,
+        head_layers=1,
+        vector_units=48,
+        vector_layers=1,
+        vector_scale=20.0,
+        reward_scale=20.0,
+        free_nats=1.0,
+        cost_weight=2.0,
+        optimizer=OptimizerConfig(2e-3, 1e-5, 100.0),
+        low_rate=5e-4,
+    ),
+    swag=SwagConfig(start=500, period=50, rank=10, samples=3),
+    actor=ActorConfig(units=48, layers=2, init_std=1.0, min_std=0.1, max_std=1.5, mean_scale=2.0, optimizer=FAST),
+    critic=CriticConfig(units=48, layers=2, slow_every=5, optimizer=FAST, cost_optimizer=FAST),
+    # What is earned by a step to the right is lost to its value: the farther one looks, the less a step matters.
+    imagination=ImaginationConfig(horizon=8, starts=64, discount=0.8, cost_discount=0.9),
+    augmented=AugmentedConfig(multiplier_init=0.1, penalty_init=1e-4),
+)
+
+
+def solve(out, steps: int, cost_limit: float = CONFIG.cost_limit) -> tuple[float, float]:
+    """Mean return and cost of the last 10 evaluation episodes."""
+    config = dataclasses.replace(CONFIG, cost_limit=cost_limit)
+    return solve_shore(out, "lambda", config, Lambda, steps=steps, eval_every=1000)
+
+
+def test_it_stops_at_the_edge(tmp_path):
+    ret, cost = solve(tmp_path / "run", steps=3000)
+    assert cost <= 2.0 * CONFIG.cost_limit, f"pays {cost} a start, the limit is {CONFIG.cost_limit}"
+    assert ret >= 0.5 * EDGE, f"earns {ret}; the constrained optimum lies between 1 and 2"
+
+
+def test_with_a_limit_beyond_reach_it_walks_into_the_water(tmp_path):
+    ret, cost = solve(tmp_path / "run", steps=2000, cost_limit=1000.0)
+    assert ret >= 3.5 and cost >= 8.0, f"earns {ret} at {cost}; unconstrained it can earn 5"

@@ -1,0 +1,46 @@
+"""Safe SLAC must solve the toy task of tests/agents/test_learning.py: walk to the shore, and stay out of the water."""
+
+from __future__ import annotations
+
+import pytest
+
+from agents.optimizers import OptimizerConfig
+from baselines.safe_slac.agent import SafeSLAC
+from baselines.safe_slac.config import LatentConfig, MultiplierConfig, SACConfig, SafeSLACConfig
+from tests.fakes.toys import EDGE, solve_shore
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optimized")]
+CONFIG = SafeSLACConfig(
+    cost_limit=1.0,
+    pretrain_updates=200,
+    latent=LatentConfig(
+        z1=4,
+        z2=12,
+        feature=16,
+        units=32,
+        layers=1,
+        reward_std_min=0.1,
+        cost_scale=1.0,
+        cost_positive=3.0,
+        vector_variance=0.02,
+        batch=8,
+        optimizer=OptimizerConfig(1e-3, 1e-8, 40.0),
+    ),
+    sac=SACConfig(
+        units=32,
+        discount=0.95,
+        cost_discount=0.95,
+        temperature=0.05,
+        target_fraction=0.02,
+        eval_action="mode",
+        optimizer=OptimizerConfig(2e-3, 1e-8, 40.0),
+    ),
+    multiplier=MultiplierConfig(0.05, 0.01),
+)
+
+
+def test_it_stops_at_the_edge(tmp_path):
+    loop = {"train_ratio": 48.0, "batch_size": 24, "batch_length": 4, "log_every": 500}
+    ret, cost = solve_shore(tmp_path / "run", "safe_slac", CONFIG, SafeSLAC, steps=2000, eval_every=1000, **loop)
+    assert cost <= 2.0, f"it pays {cost} a start, the limit is 1"
+    assert ret >= 0.5 * EDGE, f"it earns {ret}; the constrained optimum lies between 1 and 2"

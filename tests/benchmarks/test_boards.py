@@ -1,0 +1,113 @@
+"""TensorBoard and Weights & Biases: what they get, and that nobody is told anything without being asked."""
+
+from __future__ import annotations
+
+import math
+import sys
+import types
+from datetime import datetime
+
+import pytest
+import tensorboardX
+
+from benchmarks.boards import boards
+from benchmarks.loop import Options, train
+from benchmarks.progress import Lines, Snapshot, describe, describe_evaluation
+from benchmarks.spec import BadInput
+from benchmarks.status import read_status
+from tests.fakes.toys import ToyAgent, toy_env, toy_spec
+
+
+class FakeRun:
+    def __init__(self, **settings):
+        self.settings, self.rows, self.metrics, self.finished = settings, [], [], False
+
+    def define_metric(self, name, step_metric):
+        self.metrics.append((name, step_metric))
+
+    def log(self, row):
+        self.rows.append(row)
+
+    def finish(self):
+        self.finished = True
+
+
+@pytest.fixture
+def wandb(monkeypatch):
+    module = types.ModuleType("wandb")
+    module.runs = []
+    module.init = lambda **settings: module.runs.append(FakeRun(**settings)) or module.runs[-1]
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    return module
+
+
+def test_weights_and_biases_gets_metrics_returns_and_costs_against_simulator_steps(tmp_path, wandb):
+    train(toy_spec(), tmp_path / "run", toy_env, ToyAgent, Options(wandb="safety"))
+    (run,) = wandb.runs
+    assert run.settings["project"] == "safety" and run.settings["resume"] == "allow" and run.finished
+    assert run.settings["id"] == f"{toy_spec().run_id}-run" and run.settings["config"]["method"] == "toy"
+    assert run.metrics == [("*", "env_steps")]
+    names = {name for row in run.rows for name in row}
+    assert {"train/return", "train/cost", "eval/return", "eval/cost", "train/toy/loss"} <= names
+    assert all(0 < row["env_steps"] <= 600 for row in run.rows)
+
+
+def test_a_resumed_run_is_the_same_one_there(tmp_path, wandb):
+    for steps in (300, 600):
+        train(toy_spec(steps=steps), tmp_path / "run", toy_env, ToyAgent, Options(wandb="safety"))
+    assert len({run.settings["id"] for run in wandb.runs}) == 1
+
+
+def test_without_the_package_the_remedy_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(BadInput, match="pip install wandb"):
+        boards(toy_spec(), tmp_path, tensorboard=False, wandb="safety")
+
+
+def test_nobody_is_told_without_being_asked(tmp_path, wandb):
+    train(toy_spec(steps=120), tmp_path, toy_env, ToyAgent)
+    assert not wandb.runs and not (tmp_path / "tensorboard").exists()
+
+
+def test_tensorboard_gets_returns_and_costs(tmp_path, monkeypatch):
+    scalars = []
+    monkeypatch.setattr(
+        tensorboardX.SummaryWriter, "add_scalar", lambda _, name, value, step: scalars.append((name, value, step))
+    )
+    train(toy_spec(), tmp_path, toy_env, ToyAgent, Options(tensorboard=True))
+    assert [step for name, _, step in scalars if name == "eval/return"] == [204, 402, 600]
+    assert {"train/return", "train/cost", "eval/cost", "train/toy/loss"} <= {name for name, _, _ in scalars}
+
+
+@pytest.mark.parametrize(
+    ("speed", "max_seconds", "left"),
+    [
+        (100.0, math.inf, ", 2:05:00 left"),  # 750,000 steps
+        (100.0, 3783.0, ", 1:00 left"),  # the clock ends it first
+        (1e5, 3783.0, ", 0:07 left"),
+        (0.0, 3783.0, ", 1:00 left"),
+        (0.0, 3000.0, ", 0:00 left"),
+        (0.0, math.inf, ""),
+    ],
+)
+def test_time_left_is_by_steps_or_by_the_clock(speed, max_seconds, left):
+    snapshot = Snapshot(1_250_000, 2_000_000, 3723.0, speed, None, None, {}, max_seconds=max_seconds)
+    assert describe(snapshot) == f"1,250,000/2,000,000 sim steps | {speed:.0f}/s | 1:02:03 gone{left}"
+    assert (snapshot.status()["estimated_end"] is None) == (not left)
+
+
+def test_a_run_says_that_its_time_is_up(tmp_path):
+    train(toy_spec(steps=10**9), tmp_path, toy_env, ToyAgent, Options(max_minutes=0.0))
+    status = read_status(tmp_path)
+    end, heartbeat = (datetime.fromisoformat(time) for time in (status.estimated_end, status.heartbeat))
+    assert end <= heartbeat  # and not in hours, or unknown
+
+
+def test_an_evaluation_is_one_line(tmp_path, capsys):
+    snapshot = Snapshot(1_250_000, 2_000_000, 3723.0, 100.0, (12.5, 3.25), (14.625, 0.0), {"model/loss": 3.0})
+    assert describe_evaluation(snapshot) == (
+        "  1,250,000 sim steps | evaluation: return   14.62, cost    0.0 | training: return   12.50, cost    3.2 | 1:02:03 gone"
+    )
+    train(toy_spec(), tmp_path, toy_env, ToyAgent, Options(reporter=Lines("toy", every_seconds=1e6)))
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("evaluation: return" in line for line in lines) == 3 and len(lines) <= 4

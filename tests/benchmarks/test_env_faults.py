@@ -1,0 +1,145 @@
+"""Environments that fail in a run: replaced, recorded, counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+
+import gymnasium
+import jax
+import pytest
+
+from benchmarks.cli import evaluate
+from benchmarks.envs import VectorEnv, WorkerError, env_spec, make_env
+from benchmarks.evaluate import run_episodes
+from benchmarks.faults.process import without_clocks
+from benchmarks.loop import Options, train
+from benchmarks.records import read_records
+from benchmarks.spec import RunFailed
+from benchmarks.status import read_status
+from tests.fakes.toys import EPISODE_ENV_STEPS, Listener, Shore, ToyAgent, run, toy_spec
+
+
+class Brittle(Shore):
+    """Breaks in the middle of every third episode of its own."""
+
+    def reset(self, **options):
+        self.episodes = getattr(self, "episodes", -1) + 1
+        return super().reset(**options)
+
+    def step(self, action):
+        if self.steps == 8 and int(self.np_random.bit_generator.state["state"]["state"]) % 3 == 0:
+            raise OSError("the bridge is out")
+        return super().step(action)
+
+
+def brittle_env():
+    return make_env("tests.benchmarks.test_env_faults:brittle", "default", 2)
+
+
+def brittle():
+    return gymnasium.wrappers.TimeLimit(Brittle(), EPISODE_ENV_STEPS)
+
+
+class Sinking(Shore):
+    """Breaks in the middle of its first episode, and none is ever made again."""
+
+    sunk = False
+
+    def reset(self, **options):
+        if Sinking.sunk:
+            raise OSError("no shore in sight")
+        return super().reset(**options)
+
+    def step(self, action):
+        if self.steps == 8:
+            Sinking.sunk = True
+            raise OSError("the tide came in")
+        return super().step(action)
+
+
+def sinking_env():
+    return make_env("tests.benchmarks.test_env_faults:sinking", "default", 2)
+
+
+def sinking():
+    return gymnasium.wrappers.TimeLimit(Sinking(), EPISODE_ENV_STEPS)
+
+
+def test_lost_episodes_are_recorded_and_training_goes_on(tmp_path):
+    listener = Listener()
+    result = train(toy_spec(), tmp_path, brittle_env, ToyAgent, Options(reporter=listener, max_env_faults=100))
+    assert result.finished
+    faults = [json.loads(line) for line in (tmp_path / "faults.jsonl").read_text().splitlines()]
+    assert {fault["split"] for fault in faults} == {"train", "eval"}
+    assert all(fault["lost"] and "the bridge is out" in fault["reason"] for fault in faults)
+    assert all(fault["agent_steps"] == 5 for fault in faults)  # the fifth action met it
+    training = read_records(tmp_path).query("split == 'train'")
+    lost = {fault["episode"] for fault in faults if fault["split"] == "train"}
+    assert lost and not lost & set(training["episode"])
+    assert (training["length"] == EPISODE_ENV_STEPS).all()  # nothing of a lost episode is counted with another
+    assert any("environment" in said and "the episode is lost: OSError: the bridge is out" in said for said in listener.said)
+
+
+def test_an_evaluation_says_which_episodes_it_lost(tmp_path, monkeypatch, capsys):
+    env = env_spec(brittle_env())
+    monkeypatch.setattr("benchmarks.run.environment", lambda spec: (brittle_env, env))
+    monkeypatch.setattr("benchmarks.run.trained_agent", lambda *_: (ToyAgent(env), ToyAgent(env).init(0)))
+    out = tmp_path / "records.csv"
+    policy = evaluate.Policy(toy_spec(), tmp_path, official=False, env_steps=600, agent_steps=300)
+    evaluate.run(policy, out, episodes=10, workers="inline")
+    said = capsys.readouterr()
+    line = r"safedreamer evaluate: .* in eval episode (\d+), step 5; the episode is lost: OSError: the bridge is out"
+    heard = re.findall(line, said.err)
+    lost = {int(episode) for episode in heard} & set(range(10))  # environments also begin episodes that nobody asked for
+    assert 0 < len(lost) < 10
+    assert list(read_records(out)["episode"]) == [episode for episode in range(10) if episode not in lost]
+    ending = f"; mean and records have the other {10 - len(lost)}"
+    assert f"{len(lost)} of 10 episodes lost with their environments{ending}" in said.out
+
+
+def test_an_evaluation_without_an_environment_left_has_said_why(monkeypatch):
+    monkeypatch.setattr(Sinking, "sunk", False)
+    heard = []
+    agent = ToyAgent(env_spec(sinking_env()))
+    with pytest.raises(WorkerError, match="failed in 4 episodes one after the other"):
+        run_episodes(
+            agent,
+            agent.init(0),
+            sinking_env,
+            run_seed=0,
+            episodes=1,
+            key=jax.random.key(0),
+            on_fault=heard.append,
+            workers="inline",
+        )
+    assert [fault.episode for fault in heard] == [0, 1, 2, 3] and "the tide came in" in heard[0].reason
+
+
+def test_too_many_lost_environments_end_the_run_with_the_reason(tmp_path):
+    with pytest.raises(RunFailed, match=r"3 environment workers failed, more than --max-env-faults 2 (.|\n)*the bridge is out"):
+        train(toy_spec(), tmp_path, brittle_env, ToyAgent, Options(max_env_faults=2))
+    assert "the bridge is out" in (read_status(tmp_path).last_error or "")
+    assert len((tmp_path / "faults.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_worker_killed_in_training_changes_nothing(tmp_path, monkeypatch):
+    """Out of memory is the usual cause; the episode is played again up to where it was."""
+    spec = toy_spec(env_workers="process", eval_episodes=0, steps=240)
+    run(spec, tmp_path / "whole")
+    original = VectorEnv.step
+
+    def step(self, actions):
+        calls[0] += 1
+        if calls[0] in (7, 22):
+            os.kill(self._workers[calls[0] % 3].pid, signal.SIGKILL)
+        return original(self, actions)
+
+    calls = [0]
+    monkeypatch.setattr(VectorEnv, "step", step)
+    run(spec, tmp_path / "killed")
+    assert without_clocks(tmp_path / "killed") == without_clocks(tmp_path / "whole")
+    faults = [json.loads(line) for line in (tmp_path / "killed" / "faults.jsonl").read_text().splitlines()]
+    assert [(fault["env"], fault["lost"]) for fault in faults] == [(1, False), (1, False)]

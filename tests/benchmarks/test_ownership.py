@@ -1,0 +1,113 @@
+"""One process per run folder: refused while the owner lives, taken over when it is dead, on one kernel and across hosts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from benchmarks import ownership
+from benchmarks.ownership import LEASE_SECONDS, OWNER_FILE, LostOwnership, Owner, own, read_owner
+from benchmarks.spec import BadInput
+from benchmarks.status import BEAT_SECONDS, STATUS_FILE, StatusFile
+from tests.fakes.toys import toy_spec
+
+HOLD = "import sys, time\nfrom pathlib import Path\nfrom benchmarks.ownership import own\n"
+HOLD += "with own(Path(sys.argv[1])):\n    print('mine', flush=True)\n    time.sleep(60)\n"
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """What a process on another kernel leaves in the folder; flock does not reach there."""
+    owner = Owner("0" * 32, "node7", "another-kernel", 4711)
+    (tmp_path / OWNER_FILE).write_text(json.dumps(owner._asdict()))
+    return owner
+
+
+def hold(folder):
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "mine\n"
+    return process
+
+
+def test_a_second_process_is_refused_at_once_and_a_killed_one_replaced_at_once(tmp_path):
+    first = hold(tmp_path)
+    start = time.monotonic()
+    with pytest.raises(BadInput, match=rf"is in use: process {first.pid} on .* is training there"), own(tmp_path):
+        pass
+    first.kill()
+    first.wait()
+    said = []
+    with own(tmp_path, said.append):
+        assert read_owner(tmp_path) is not None
+    assert time.monotonic() - start < LEASE_SECONDS / 2
+    assert len(said) == 1 and f"process {first.pid} on" in said[0] and "is gone; this process takes over" in said[0]
+    assert read_owner(tmp_path) is None
+
+
+def test_an_owner_elsewhere_whose_heartbeat_moves_is_left_alone(tmp_path, elsewhere):
+    refusal = pytest.raises(BadInput, match="process 4711 on node7 is training there")
+    with StatusFile(tmp_path, toy_spec(), beat_seconds=0.2), refusal, own(tmp_path, lease_seconds=30.0):
+        pass
+    assert read_owner(tmp_path) == elsewhere
+
+
+def test_an_owner_elsewhere_whose_heartbeat_stands_still_is_replaced(tmp_path, elsewhere):
+    (tmp_path / STATUS_FILE).write_text("{}")
+    said = []
+    with own(tmp_path, said.append, lease_seconds=0.5) as ownership:
+        ownership.check()
+        assert read_owner(tmp_path) == ownership.owner
+    assert "watching for 0.5 s" in said[0] and "process 4711 on node7 owned" in said[1]
+
+
+def test_a_lease_lasts_several_heartbeats():
+    assert LEASE_SECONDS >= 4 * BEAT_SECONDS
+
+
+def test_a_process_that_lost_its_folder_notices(tmp_path, elsewhere):
+    (tmp_path / OWNER_FILE).unlink()
+    with own(tmp_path) as ours:
+        (tmp_path / OWNER_FILE).write_text(json.dumps(elsewhere._asdict()))
+        ours.check()  # the file is away for a moment when another process looks at it
+        with pytest.raises(LostOwnership, match="taken over by process 4711 on node7"):
+            ours.check()
+    assert read_owner(tmp_path) == elsewhere  # and is not removed by us
+
+
+def test_of_two_that_find_a_dead_owner_one_gets_the_folder(tmp_path, elsewhere, monkeypatch):
+    """Without flock, as between two hosts; each believes that it is on a kernel of its own."""
+    monkeypatch.setattr(ownership.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError("no locks here")))
+    for _ in range(20):
+        (tmp_path / OWNER_FILE).write_text(json.dumps(elsewhere._asdict()))
+        inside, most, refused, together = [], [], [], threading.Barrier(4)
+
+        def contend(boot, inside=inside, most=most, refused=refused, together=together):
+            together.wait()
+            try:
+                with own(tmp_path, lease_seconds=0.02, boot=boot):
+                    inside.append(boot)
+                    time.sleep(0.1)
+                    most.append(len(inside))
+                    inside.remove(boot)
+            except BadInput as error:
+                refused.append(str(error))
+
+        threads = [threading.Thread(target=contend, args=(f"kernel{i}",)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert most and max(most) == 1
+        assert len(most) + len(refused) == 4
+        assert not list(tmp_path.glob(f".{OWNER_FILE}*"))
+
+
+def test_a_damaged_owner_file_is_named(tmp_path):
+    (tmp_path / OWNER_FILE).write_text("{")
+    with pytest.raises(BadInput, match=r"owner.json is damaged .* delete it when no process trains there"), own(tmp_path):
+        pass

@@ -1,0 +1,116 @@
+"""What a sweep command prints before it starts anything: hours from measured rates, memory and disk from real sizes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from agents.api import ArraySpec, EnvSpec
+from benchmarks.cli import app
+from benchmarks.sweep.members import existing
+from benchmarks.sweep.needs import LEARNER_COPIES, PROCESS_BYTES, WORKER_BYTES, Estimate
+from benchmarks.sweep.plan import make_plan
+from benchmarks.sweep.preview import needs_of, preview
+from benchmarks.sweep.rates import TAIL_BYTES, Rates, last_row
+from benchmarks.sweep.text import amount, columns, duration
+from tests.benchmarks.test_spec import spec_of
+from tests.sweep_folders import entries, stand, submit, suite
+
+ENV = EnvSpec({"observation": ArraySpec((3,), "float32")}, action_dim=2, action_repeat=2, episode_env_steps=20)
+
+
+def write_metrics(folder, *rows):
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_rates_are_medians_of_runs_alike(tmp_path):
+    folders = submit(tmp_path, suite())
+    osrp = entries(suite())[0]
+    assert Rates(existing(tmp_path))(osrp) is None
+    for folder, seconds in zip(folders[:3], (10.0, 20.0, 40.0), strict=True):
+        write_metrics(
+            folder,
+            {"env_steps": 99, "updates": 1, "wall_seconds": 1.0},
+            {"env_steps": 200, "updates": 9, "wall_seconds": seconds},
+        )
+    write_metrics(folders[3], {"env_steps": 99, "updates": 0, "wall_seconds": 1.0})  # random actions only
+    rates = Rates(existing(tmp_path))
+    assert rates(osrp) == 10.0
+    assert rates.hours(osrp, env_steps=240) == pytest.approx(360 / 10 / 3600)
+    assert rates(entries(suite())[3]) is None
+
+
+def test_the_last_whole_row_is_read(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    assert last_row(path) is None
+    path.write_text('{"a": 1}\n{"b": "' + "x" * TAIL_BYTES + '"}\n{"c": 3}\n{"d"')
+    assert last_row(path) == {"c": 3}
+
+
+def test_needs_are_those_of_replay_and_learner():
+    spec = spec_of("osrp", "lidar", steps=4000)  # debug: 2 environments, 5 simulator steps per agent step, 4000 transitions
+    row = 3 * 4 + 2 * 4 + 2 * 4 + 3
+    need = Estimate(lambda *_: ENV)(spec)
+    learner = (need.memory - PROCESS_BYTES - 2 * WORKER_BYTES - 4000 * row) / LEARNER_COPIES
+    import jax
+
+    from benchmarks.methods import method
+
+    state = method("osrp").agent(spec.agent, ENV).init(0)
+    assert learner == sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    assert need.disk == 800 * row + 3 * learner
+
+
+def test_the_preview_says_what_will_happen(tmp_path):
+    folders = submit(tmp_path, suite())
+    stand(folders[0], "finished", env_steps=600)
+    write_metrics(folders[0], {"env_steps": 600, "updates": 9, "wall_seconds": 600 / 3600})
+    wanted = suite("0, 1, 7")
+    there = existing(tmp_path)
+    plan = make_plan("mine", entries(wanted), there)
+    needs = needs_of(plan.start, Estimate(lambda *_: ENV))
+    lines = preview(wanted, entries(wanted), plan, Rates(there), needs, tmp_path)
+    assert lines[0].startswith("suite mine: 6 runs (3 waiting, 2 new, 1 done)")
+    table = [line.split("  ") for line in lines[1:4]]
+    assert [[cell.strip() for cell in row if cell.strip()] for row in table] == [
+        ["method", "task", "obs", "steps", "seeds", "to start", "hours"],
+        ["osrp", "tests.fakes.toys:shore", "default", "600", "1 7", "1 waiting, 1 new", "0.0"],
+        ["dreamerv3", "tests.fakes.toys:shore", "default", "600", "0 1 7", "2 waiting, 1 new", "unknown"],
+    ]
+    assert "3 of 5 runs have no measured rate" in lines[5]
+    assert lines[6].startswith("memory: 1.7 GB") and lines[7].startswith("disk: ")
+    assert {line.split(": ")[1] for line in lines[8:]} == {folders[2].name, folders[5].name}
+
+
+def test_a_dry_run_writes_nothing(tmp_path, capsys):
+    file = tmp_path / "mine.yaml"
+    file.write_text("{preset: debug, seeds: [0], runs: [{methods: [osrp], tasks: [SafetyPointGoal1-v0], obs: coordinates}]}")
+    assert app.main(["sweep", "--suite", str(file), "--out", str(tmp_path / "out"), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "suite mine: 1 runs (1 new)" in shown and "SafetyPointGoal1-v0" in shown
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["--suite", "paper21"], "did you mean paper20"),
+        (["--suite", "demo", "--jobs", "0"], "jobs=0 must be at least 1"),
+        (["--suite", "demo", "--memory-gb", "0"], "memory_gb=0.0 must be positive"),
+        (["--suite", "demo", "--memory-gb", "0.1"], "a run needs .* of memory and 100.0 MB are free"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_written(args, expected, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert app.main(["sweep", *args]) == 2
+    import re
+
+    assert re.search(expected, capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_text_for_people():
+    assert columns(("a", "b"), [("xx", "y")]) == ["a   b", "xx  y"]
+    assert [amount(x) for x in (12, 24.6e9, 3e18)] == ["12 B", "24.6 GB", "3000.0 PB"]
+    assert [duration(x) for x in (59, 3600, 5400, 93784)] == ["1m", "1h 00m", "1h 30m", "1d 2h"]

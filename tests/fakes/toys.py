@@ -1,0 +1,219 @@
+"""A toy constrained environment and a toy agent, for tests of the loop: no simulator, no networks, milliseconds per episode."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from agents.api import Agent, EnvSpec, Mode
+from benchmarks.envs import Fault, make_env
+from benchmarks.loop import Options, Result, train
+from benchmarks.progress import Silent
+from benchmarks.records import read_records
+from benchmarks.signals import Stop
+from benchmarks.spec import LoopConfig, ReplayConfig, RunSpec
+from tests.fakes.shore import EDGE, EPISODE_ENV_STEPS, STRIDE, Shore, shore
+
+__all__ = ["EDGE", "EPISODE_ENV_STEPS", "STRIDE", "Shore", "shore"]
+
+
+class PaintedShore(Shore):
+    """Its picture is the brighter the more steps were taken."""
+
+    render_mode = "rgb_array"
+
+    def render(self) -> np.ndarray:
+        return np.full((40, 60, 3), 10 * self.steps, np.uint8)
+
+
+def painted_shore() -> gymnasium.Env:
+    """The same with pictures: `tests.fakes.toys:painted_shore`."""
+    return gymnasium.wrappers.TimeLimit(PaintedShore(), EPISODE_ENV_STEPS)
+
+
+class Drifting(PaintedShore):
+    """Draws from a generator that its seed does not determine."""
+
+    drift = np.random.default_rng(0)
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        obs, reward, terminated, truncated, info = super().step(action)
+        return obs, reward + self.drift.normal(), terminated, truncated, info
+
+
+def drifting_shore() -> gymnasium.Env:
+    """An environment that does not repeat itself."""
+    return gymnasium.wrappers.TimeLimit(Drifting(), EPISODE_ENV_STEPS)
+
+
+class SlowShore(Shore):
+    """Each simulator step takes as many seconds as the file SHORE_PACE says at that moment; none without it."""
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        if pace := os.environ.get("SHORE_PACE"):
+            time.sleep(float(Path(pace).read_text()))
+        return super().step(action)
+
+
+def slow_shore() -> gymnasium.Env:
+    """An environment that takes its time where a test wants to meet a run in the middle."""
+    return gymnasium.wrappers.TimeLimit(SlowShore(), EPISODE_ENV_STEPS)
+
+
+def costless() -> gymnasium.Env:
+    """A standard environment, which reports no cost."""
+    return gymnasium.make("Pendulum-v1")
+
+
+def toy_env(action_repeat: int = 2) -> gymnasium.Env:
+    return make_env("tests.fakes.toys:shore", "default", action_repeat)
+
+
+class ToyState(NamedTuple):
+    """One weight that every update changes by the batch it sees, and what the agent was told of episodes."""
+
+    weight: jax.Array
+    updates: jax.Array
+    cost_sum: jax.Array
+    episodes: jax.Array
+
+
+class ToyAgent:
+    """Implements agents.api.Agent: noisy actions around a weight that moves with the mean of its batches.
+
+    Whatever the loop gets wrong (rows, order, keys, evaluation inside training state) changes the weight and so the records.
+    """
+
+    pretrain_updates = 0
+
+    def __init__(self, env: EnvSpec) -> None:
+        self.env = env
+
+    def init(self, seed: int) -> ToyState:
+        return ToyState(jnp.float32(0.01 * seed), jnp.int32(0), jnp.float32(0), jnp.int32(0))
+
+    def init_carry(self, num_envs: int) -> jax.Array:
+        return jnp.zeros((num_envs,), jnp.int32)
+
+    def act(
+        self, state: ToyState, carry: jax.Array, obs: Mapping[str, np.ndarray], is_first: np.ndarray, key: jax.Array, mode: Mode
+    ) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
+        return _act(state, carry, dict(obs), is_first, key, self.env.action_dim, mode)
+
+    def update(self, state: ToyState, batch: Mapping[str, np.ndarray], key: jax.Array) -> tuple[ToyState, dict[str, jax.Array]]:
+        return _update(state, dict(batch), key)
+
+    def end_episode(self, state: ToyState, cost: float, agent_steps: int) -> ToyState:
+        del agent_steps
+        return state._replace(cost_sum=state.cost_sum + cost, episodes=state.episodes + 1)
+
+
+@functools.partial(jax.jit, static_argnames=("action_dim", "mode"))
+def _act(state, carry, obs, is_first, key, action_dim, mode):
+    carry = jnp.where(is_first, 0, carry + 1)
+    noise = jax.random.uniform(key, (*carry.shape, action_dim), minval=-1.0, maxval=1.0)
+    drift = 0.1 * jnp.sin(obs["observation"][:, :1]) + state.weight
+    return jnp.clip(drift + (noise if mode == "train" else 0.5 * noise), -1.0, 1.0), carry, {"age": carry}
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _update(state, batch, key):
+    signal = jnp.mean(batch["action"]) + 0.1 * jnp.mean(batch["reward"]) + 0.01 * jax.random.normal(key)
+    new = state._replace(weight=0.9 * state.weight + 0.1 * signal, updates=state.updates + 1)
+    return new, {"toy/loss": signal**2}
+
+
+def toy_spec(seed: int = 0, steps: int = 600, **loop: Any) -> RunSpec:
+    """A run of the toy agent: 3 environments, episodes of 10 agent steps."""
+    defaults: dict[str, Any] = {
+        "num_envs": 3,
+        "action_repeat": 2,
+        "prefill": 36,
+        "train_ratio": 8.0,
+        "batch_size": 4,
+        "batch_length": 5,
+        "eval_every": 100,
+        "eval_episodes": 2,
+        "log_every": 50,
+        "checkpoint_every": 60,
+        "env_workers": "inline",
+    }
+    return RunSpec(
+        method="toy",
+        task="tests.fakes.toys:shore",
+        obs="default",
+        seed=seed,
+        steps=steps,
+        preset="debug",
+        loop=LoopConfig(**(defaults | loop)),
+        replay=ReplayConfig(capacity=1000),
+        agent={"kind": "toy"},
+    )
+
+
+def run(spec: RunSpec, out: Path, **options: Any) -> Result:
+    """Train the toy agent."""
+    return train(spec, out, toy_env, ToyAgent, Options(**options))
+
+
+def metric_rows(out: Path) -> list[dict[str, Any]]:
+    """The rows of a run's metrics."""
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def steady(frame: pd.DataFrame, split: str = "train") -> pd.DataFrame:
+    """Records without the clock."""
+    return frame[frame["split"] == split].drop(columns="wall_seconds").reset_index(drop=True)
+
+
+def no_fault(fault: Fault) -> None:
+    """For evaluations in which no environment may fail."""
+    raise AssertionError(fault)
+
+
+class Listener(Silent):
+    """Keeps what a run says."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+class StopAfter(Stop):
+    """Asks for the end after so many iterations."""
+
+    def __init__(self, iterations: int) -> None:
+        self.iterations = iterations
+
+    def __call__(self) -> bool:
+        return self.iterations <= 0
+
+    def iterated(self, seconds: float) -> None:
+        self.iterations -= 1
+
+
+def solve_shore(
+    out: Path, method: str, agent: Any, make_agent: Callable[[Any, EnvSpec], Agent], **loop: Any
+) -> tuple[float, float]:
+    """Train `agent`'s configuration on the shore; mean return and cost of the last 10 evaluation episodes."""
+    defaults = {"num_envs": 4, "action_repeat": 1, "prefill": 400, "train_ratio": 64.0, "batch_size": 8, "batch_length": 16}
+    spec = toy_spec(**{**defaults, "eval_episodes": 10, "env_workers": "inline", **loop})
+    spec = dataclasses.replace(spec, method=method, agent=agent)
+    train(spec, out, functools.partial(toy_env, 1), functools.partial(make_agent, agent), Options())
+    frame = read_records(out)
+    last = frame[frame["split"] == "eval"].tail(10)
+    return float(last["return"].mean()), float(last["cost"].mean())
