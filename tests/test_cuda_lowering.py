@@ -87,7 +87,9 @@ def test_in_bfloat16_all_large_products_are():
     """Float32 is left to expectations and cumulative sums of probabilities, whose factors no accelerator may round."""
     module, _ = lower_update(make_agent("bsrp_lag", ENVS["vision"], "vision", dtype="bfloat16"))
     products = Counter(PRODUCT.findall(module))
-    assert products["convolution", "bf16"] == 8 + 8 + 7  # encoder and decoder; gradients of kernels; of inputs, but not of images
+    assert (
+        products["convolution", "bf16"] == 8 + 8 + 7
+    )  # encoder and decoder; gradients of kernels; of inputs, but not of images
     assert products["convolution", "f32"] == 0
     assert products["dot_general", "bf16"] > 100
     lines = [line for line in module.splitlines() if (found := PRODUCT.search(line)) and found[2] == "f32"]
