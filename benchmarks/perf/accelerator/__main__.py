@@ -1,8 +1,9 @@
 """`python -m benchmarks.perf.accelerator --minutes 9 --out DIR`: timings, a run from vision, several seeds at once.
 
-Parts in this order, within the minutes given: (a) about two minutes of timings of one learner and of rendering, compilation
-included; (b) training from vision, and a film; (c) several seeds in one process. DIR/report.json is written anew whenever
-something is done; what did not fit or failed is in it too, with the reason.
+Compiling takes longer than measuring, so that everything is prepared while something else goes on: (b) a run from vision trains while
+the processes of (a), timings of one learner and of rendering, and of (c), several seeds in one process, compile; once it has ended
+they are measured one at a time, with nothing beside them. DIR/report.json is written anew whenever something is done; what did not fit
+or failed is in it too, with the reason.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +24,13 @@ import tyro
 
 from benchmarks.envs.factory import choose_python
 from benchmarks.perf.accelerator import training
-from benchmarks.perf.accelerator.jobs import FULL, REHEARSAL, Job, Part, jobs
+from benchmarks.perf.accelerator.jobs import FULL, REHEARSAL, Job, jobs
 from benchmarks.perf.accelerator.launcher import Launcher
 from benchmarks.perf.accelerator.report import line, with_shares
 from benchmarks.provenance import git_state, hardware, versions
 
-# Minutes: part a, of which preparation; part c; and what training has to have left to be started.
-TIMINGS, PREPARATION, SEEDS, LEAST_TRAINING = 2.2, 1.5, 1.0, 1.0
+MEASURING = 1.0  # minutes that training leaves for measuring
+LEAST_TRAINING = 1.0  # minutes without which training is not started
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +44,7 @@ class AcceleratorOptions:
     parts: str = "abc"
     """Which parts: a (timings), b (training), c (several seeds)."""
     parallel: int = 0
-    """Processes that prepare (compile) at once; half the cores if 0."""
+    """Processes that prepare (compile) at once; a quarter of the cores if 0, as training has environments of its own."""
     env_python: str | None = None
     """Interpreter that runs the environments; this one if neither given nor in SAFEDREAMER_ENV_PYTHON."""
     rehearse: bool = False
@@ -53,6 +56,7 @@ class Program:
 
     def __init__(self, options: AcceleratorOptions) -> None:
         self.options, self.begun = options, time.monotonic()
+        self.lock = threading.RLock()  # jobs are recorded by the thread that prepares them, too
         self.sizes = REHEARSAL if options.rehearse else FULL
         self.report: dict[str, Any] = {
             "command": "python -m benchmarks.perf.accelerator " + " ".join(sys.argv[1:]),
@@ -65,69 +69,63 @@ class Program:
 
     def run(self) -> int:
         """All parts asked for. Returns 1 when something failed, 0 also when something was skipped."""
-        steps = {"a": self.timings, "b": self.training, "c": self.seeds}
-        for part in self.options.parts:
-            try:
-                steps[part]()
-            except Exception:  # noqa: BLE001 (the next part does not depend on this one)
-                self.report[f"part {part}"] = {"state": "failed", "reason": traceback.format_exc()}
-                self.say(f"part {part} failed:\n{traceback.format_exc()}")
-            self.save()
+        parallel = self.options.parallel or max(1, (os.cpu_count() or 1) // 4)
+        chosen = [job for job in jobs(self.sizes) if job.part in self.options.parts]
+        trains = "b" in self.options.parts
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Launcher(parallel, Path(folder), self.record) as launcher,
+            ThreadPoolExecutor(1) as background,
+        ):
+            self.say(f"preparing {len(chosen)} jobs, {parallel} at once")
+            prepared = background.submit(launcher.prepare, chosen, self.end - 60 * (MEASURING if chosen else 0.0))
+            if trains:
+                self.train(MEASURING if chosen else 0.0)
+                self.save()
+            launcher.measure(prepared.result(), self.end)
+        self.save()
         states = [row["state"] for row in self.report["jobs"].values()]
         states += [value["state"] for name, value in self.report.items() if name.startswith("part ")]
         self.say(f"finished: {', '.join(f'{states.count(s)} {s}' for s in ('done', 'failed', 'skipped'))}")
         return 1 if "failed" in states else 0
 
-    def timings(self) -> None:
-        """Part a."""
-        self.measure("a", self.begun + 60 * PREPARATION, self.begun + 60 * TIMINGS)
-
-    def training(self) -> None:
-        """Part b, for what part c leaves."""
-        reserve = SEEDS if "c" in self.options.parts else 0.0
+    def train(self, reserve: float) -> None:
+        """Part b, until `reserve` minutes before the end. What it raises is its result: the jobs do not depend on it."""
         minutes = (self.end - time.monotonic()) / 60 - reserve
-        if minutes < LEAST_TRAINING:
+        if minutes < LEAST_TRAINING and not self.options.rehearse:
             self.report["part b"] = {"state": "skipped", "reason": f"{minutes:.1f} minutes were left"}
             return
         self.say(f"training for {minutes:.1f} minutes")
-        found = training.train(self.options.out / "run", minutes, self.options.rehearse, self.say)
+        try:
+            found = training.train(self.options.out / "run", minutes, self.options.rehearse, self.say)
+        except Exception:  # noqa: BLE001
+            self.report["part b"] = {"state": "failed", "reason": traceback.format_exc()}
+            self.say(f"training failed:\n{traceback.format_exc()}")
+            return
         states = [found[name]["state"] for name in ("train", "film")]
         self.report["part b"] = {"state": "failed" if "failed" in states else "done", **found}
         self.say(f"training {states[0]}, film {states[1]}")
-
-    def seeds(self) -> None:
-        """Part c, until the end: a third of its time is for measuring."""
-        left = self.end - time.monotonic()
-        self.measure("c", self.end - left / 3, self.end)
 
     @property
     def end(self) -> float:
         return self.begun + 60 * self.options.minutes
 
-    def measure(self, part: Part, prepare_until: float, until: float) -> None:
-        """The jobs of a part. In a rehearsal nothing is cut short: it is to go through everything."""
-        if self.options.rehearse:
-            prepare_until = until = self.end
-        parallel = self.options.parallel or max(1, (os.cpu_count() or 1) // 2)
-        chosen = [job for job in jobs(self.sizes) if job.part == part]
-        self.say(f"part {part}: preparing {len(chosen)} jobs, {parallel} at once")
-        with tempfile.TemporaryDirectory() as folder, Launcher(parallel, Path(folder), self.record) as launcher:
-            launcher.run(chosen, prepare_until, until)
-
     def record(self, job: Job, row: dict[str, Any]) -> None:
         """Save what became of a job."""
-        self.report["jobs"][job.name] = dataclasses.asdict(job) | row
-        self.report["jobs"] = with_shares(self.report["jobs"])
-        self.save()
+        with self.lock:
+            self.report["jobs"][job.name] = dataclasses.asdict(job) | row
+            self.report["jobs"] = with_shares(self.report["jobs"])
+            self.save()
         self.say(line(self.report["jobs"][job.name]))
 
     def save(self) -> None:
         """Write the report whole, or leave the one before."""
-        self.report["seconds"] = time.monotonic() - self.begun
-        path = self.options.out / "report.json"
-        new = path.with_suffix(".new")
-        new.write_text(json.dumps(self.report, indent=1) + "\n")
-        new.replace(path)
+        with self.lock:
+            self.report["seconds"] = time.monotonic() - self.begun
+            path = self.options.out / "report.json"
+            new = path.with_suffix(".new")
+            new.write_text(json.dumps(self.report, indent=1) + "\n")
+            new.replace(path)
 
     def say(self, text: str) -> None:
         print(f"[{time.monotonic() - self.begun:6.1f} s] {text}", flush=True)

@@ -1,4 +1,4 @@
-"""Processes of jobs: prepared side by side, then measured one at a time, each with a deadline.
+"""Processes of jobs: `prepare` them side by side, then `measure` them one at a time, each with a deadline.
 
 A process that crashes, hangs or compiles for too long costs its own result only.
 """
@@ -36,17 +36,10 @@ class Launcher:
         self._running: list[_Process] = []
         folder.mkdir(parents=True, exist_ok=True)
 
-    def run(self, jobs: Iterable[Job], prepare_until: float, until: float) -> None:
-        """Prepare jobs until `prepare_until`, then measure those that are ready until `until` (times of time.monotonic)."""
-        for process in self._prepare(deque(jobs), prepare_until):
-            if (left := until - time.monotonic()) > 0:
-                self._measure(process, min(left + 1.0, ALONE_SECONDS))
-            else:
-                self._end(process, "skipped", "ready, but no time was left to measure it")
-
-    def _prepare(self, waiting: deque[Job], until: float) -> list[_Process]:
-        """Processes that are ready, in the order of their jobs."""
-        order = list(waiting)
+    def prepare(self, jobs: Iterable[Job], until: float) -> list[_Process]:
+        """Start processes and wait until they are ready; returns those that are by `until`, in the order of their jobs."""
+        order = list(jobs)
+        waiting = deque(order)
         preparing: list[_Process] = []
         ready: list[_Process] = []
         while (preparing or waiting) and (left := until - time.monotonic()) > 0:
@@ -67,6 +60,14 @@ class Launcher:
         for job in waiting:
             self._record(job, {"state": "skipped", "reason": "no time was left to prepare it"})
         return sorted(ready, key=lambda process: order.index(process.job))
+
+    def measure(self, ready: Iterable[_Process], until: float) -> None:
+        """Measure prepared processes one after the other until `until` (time.monotonic)."""
+        for process in ready:
+            if (left := until - time.monotonic()) > 0:
+                self._measure(process, min(left + 1.0, ALONE_SECONDS))
+            else:
+                self._end(process, "skipped", "ready, but no time was left to measure it")
 
     def _measure(self, process: _Process, seconds: float) -> None:
         process.go()
