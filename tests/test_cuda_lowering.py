@@ -15,12 +15,11 @@ import jax
 import numpy as np
 import pytest
 
-from agents.api import EnvSpec
 from benchmarks.methods import METHODS, settings
 from tests.agent_inputs import ENVS, observations, replay_batch
 
 JAX_METHODS = [name for name, method in METHODS.items() if method.engine == "jax"]
-ENCODER_CONVOLUTIONS = {"safe_slac": 5}  # 4 elsewhere
+XLA_CONVOLUTIONS = {"lambda": 4, "safe_slac": 5}  # of the encoder
 PRODUCT = re.compile(r"stablehlo\.(dot_general|convolution)\b.*-> tensor<(?:\d+x)*(\w+)>")
 
 
@@ -30,9 +29,9 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
 
 
-def make_agent(name: str, env: EnvSpec, obs: str, **changes: object) -> Any:
+def make_agent(name: str, obs: str, **changes: Any) -> Any:
     config = dataclasses.replace(settings(name, obs, "debug").agent, **changes)
-    return METHODS[name].agent(config, env)
+    return METHODS[name].agent(config, ENVS[obs])
 
 
 def lower_update(agent: Any) -> tuple[str, int]:
@@ -57,7 +56,7 @@ def check_runs_on_the_device_alone(module: str) -> None:
 
 @pytest.mark.parametrize("name", JAX_METHODS)
 def test_updates_lower_for_cuda_and_donate_their_whole_state(name: str):
-    module, arrays = lower_update(make_agent(name, ENVS["vision"], "vision"))
+    module, arrays = lower_update(make_agent(name, "vision"))
     check_runs_on_the_device_alone(module)
     donated = re.findall(r"tf\.aliasing_output|jax\.buffer_donor", module)
     assert arrays > 50
@@ -68,28 +67,29 @@ def test_updates_lower_for_cuda_and_donate_their_whole_state(name: str):
 @pytest.mark.parametrize("mode", ["train", "eval"])
 @pytest.mark.parametrize("name", JAX_METHODS)
 def test_actions_lower_for_cuda(name: str, mode: str):
-    module = lower_act(make_agent(name, ENVS["vision"], "vision"), mode)
+    module = lower_act(make_agent(name, "vision"), mode)
     check_runs_on_the_device_alone(module)
     convolutions = Counter(kind for kind, _ in PRODUCT.findall(module))["convolution"]
-    assert convolutions == ENCODER_CONVOLUTIONS.get(name, 4), "on a GPU the encoder's convolutions are XLA's own"
+    assert convolutions == XLA_CONVOLUTIONS.get(name, 0), "SafeDreamer's convolutions are matrix products on a GPU"
 
 
 @pytest.mark.parametrize("name", ["osrp", "bsrp_lag"])
 def test_tracked_hazards_lower_for_cuda(name: str):
-    agent = make_agent(name, ENVS["coordinates"], "coordinates")
-    config = dataclasses.replace(agent.config, model=dataclasses.replace(agent.config.model, cost_source="tracked"))
-    agent = METHODS[name].agent(config, ENVS["coordinates"])
+    model = dataclasses.replace(settings(name, "coordinates", "debug").agent.model, cost_source="tracked")
+    agent = make_agent(name, "coordinates", model=model)
     check_runs_on_the_device_alone(lower_update(agent)[0])
     check_runs_on_the_device_alone(lower_act(agent, "train"))
 
 
-def test_in_bfloat16_all_large_products_are():
+@pytest.mark.parametrize("impl", ["matmul", "xla"])
+def test_in_bfloat16_all_large_products_are(impl: str):
     """Float32 is left to expectations and cumulative sums of probabilities, whose factors no accelerator may round."""
-    module, _ = lower_update(make_agent("bsrp_lag", ENVS["vision"], "vision", dtype="bfloat16"))
+    agent = make_agent("bsrp_lag", "vision")
+    model = dataclasses.replace(agent.config.model, conv_impl=impl)
+    module, _ = lower_update(make_agent("bsrp_lag", "vision", dtype="bfloat16", model=model))
     products = Counter(PRODUCT.findall(module))
-    assert (
-        products["convolution", "bf16"] == 8 + 8 + 7
-    )  # encoder and decoder; gradients of kernels; of inputs, but not of images
+    # Encoder and decoder; gradients of kernels; gradients of inputs, but not of images.
+    assert products["convolution", "bf16"] == (8 + 8 + 7 if impl == "xla" else 0)
     assert products["convolution", "f32"] == 0
     assert products["dot_general", "bf16"] > 100
     lines = [line for line in module.splitlines() if (found := PRODUCT.search(line)) and found[2] == "f32"]

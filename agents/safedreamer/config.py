@@ -33,7 +33,7 @@ class ModelConfig:
     conv_depth: int = 32
     """Channels of the first convolution; the others have 2, 4 and 8 times as many."""
     conv_impl: Literal["auto", "xla", "matmul"] = "auto"
-    """Form of the convolutions: XLA's, or matrix products (faster on CPU); equal results."""
+    """Form of the convolutions: XLA's, or matrix products (faster on CPU and GPU); equal results."""
     bins: int = 255
     """Bins of the two-hot heads."""
     unimix: float = 0.01
