@@ -48,6 +48,7 @@ def test_only_columns_of_time_are_left_out(tmp_path):
         assert (without_clocks(tmp_path) == before) == same
 
 
+@pytest.mark.slow
 def test_a_killed_run_of_the_simulator_ends_like_an_unbroken_one(tmp_path):
     options = KillOptions(tmp_path, method="bsrp_lag", steps=3000, kills=3, mapped=True)
     assert kills.main(options, ["--loop.checkpoint-every", "50", "--replay.capacity", "600"]) == 0  # the buffer wraps

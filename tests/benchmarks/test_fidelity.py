@@ -186,6 +186,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_sizes_pass(name: str, template: dict, tmp_path: Path, capsys: pytest.CaptureFixture):
     write_recording(tmp_path / "agent", OTHERS[name], template)
