@@ -41,7 +41,7 @@ class SafeDreamer:
         self.config = config
         self.env = env
         self.graphs = graphs(config, env)
-        self.learner = Learner(config, self.graphs)
+        self.learner = Learner(config, self.graphs, env.obs)
         self._init = jax.jit(lambda key: self.learner.fresh_state(init_params(config, env, key)))
         steps = env.episode_env_steps if config.planner.cost_scale == "release" else env.episode_agent_steps
         self.cost_scale = steps / config.planner.horizon
@@ -87,21 +87,32 @@ class SafeDreamer:
             carry.latent, carry.action, embed, is_first, rssm.initial(is_first.shape[0]), rssm.noise(latent_key, is_first.shape)
         )
         belief = nets.model.belief(latent, obs)
-        info, plan_mean = {}, carry.plan
+        info, plan_mean, training = {}, carry.plan, mode == "train"
         if self.config.act_with == "planner":
             result = self.plan(nets, belief, warm_start(carry.plan, is_first), multiplier, plan_key)
             plan_mean = result.mean
             mean, std = result.mean[:, 0], result.std[:, 0]
-            stochastic = mode == "train" and self.config.planner.action == "sample"
+            std = std if training and self.config.planner.action == "sample" else None
+            if training and self.config.planner.actor_share > 0.0:
+                mean, std = self._shared_with_actor(nets, belief, mean, std)
             info = {f"plan/{k}": getattr(result, k) for k in ("safe_fraction", "ret", "cost", "spread")}
             info["plan/none_safe"] = (result.safe_fraction == 0.0).astype(jnp.float32)
         else:
             mean, std = nets.actor(nets.model.view(belief))
-            stochastic = mode == "train" or self.config.actor.eval_action == "sample"
             info = {"actor/std": std.mean(-1)}
-        noise = std * jax.random.normal(action_key, mean.shape) if stochastic else 0.0
+            std = std if training or self.config.actor.eval_action == "sample" else None
+        noise = 0.0 if std is None else std * jax.random.normal(action_key, mean.shape)
         action = jnp.clip(mean + noise, -1.0, 1.0)
         return action, Carry(latent, action, plan_mean), info
+
+    def _shared_with_actor(
+        self, nets: Networks, belief: Belief, mean: jax.Array, std: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array]:
+        """The planner's Gaussian [E, A] (std None: its mean), with the actor's in the first `actor_share` of the environments."""
+        envs = mean.shape[0]
+        by_actor = jnp.arange(envs)[:, None] < int(self.config.planner.actor_share * envs)
+        actor_mean, actor_std = nets.actor(nets.model.view(belief))
+        return jnp.where(by_actor, actor_mean, mean), jnp.where(by_actor, actor_std, 0.0 if std is None else std)
 
     def plan(self, nets: Networks, belief: Belief, start_mean: jax.Array, multiplier: jax.Array, key: jax.Array) -> Plan:
         """One planner call for beliefs [E, ...] warm-started at start_mean [E, H+1, A]."""
@@ -119,6 +130,7 @@ class SafeDreamer:
             cost_scale=self.cost_scale,
             sample=config.latents == "sample",
             bootstrap_costs=config.cost_critic,
+            pessimism=config.pessimism,
         )
         envs, rows, actions = start_mean.shape
         proposals = jnp.zeros((envs, 0, rows, actions))
@@ -130,10 +142,11 @@ class SafeDreamer:
 
     def end_episode(self, state: AgentState, cost: float, agent_steps: int) -> AgentState:
         """Move the multiplier by the cost of a finished training episode, where episodes drive it; other variants ignore it."""
-        if self.config.multiplier == "pid":
-            return state._replace(pid=self._end_episode(state.pid, cost, self.config.cost_limit, agent_steps))
-        if self.config.multiplier == "augmented" and self.config.augmented.driven_by == "episode":
-            return state._replace(augmented=self._end_episode_augmented(state.augmented, state.updates, cost, agent_steps))
+        if self.config.uses_pid:
+            state = state._replace(pid=self._end_episode(state.pid, cost, self.config.cost_limit, agent_steps))
+        if self.config.actor_multiplier == "augmented" and self.config.augmented.driven_by == "episode":
+            augmented = self._end_episode_augmented(state.augmented, state.updates, cost, agent_steps)
+            state = state._replace(augmented=augmented)
         return state
 
     def _end_episode_augmented_impl(
