@@ -67,10 +67,13 @@ def test_the_actor_acts_in_its_share_of_the_training_environments(shared: SafeDr
     """Of three environments in one, rounded down; the others execute the planner's mean. Evaluation plans everywhere."""
     state, carry = shared.init(0), shared.init_carry(3)
     arguments = (state, carry, observations(VECTOR, (3,)), np.ones(3, bool), jax.random.key(5))
-    train, after, _ = shared.act(*arguments, "train")
-    planned, _, _ = shared.act(*arguments, "eval")
-    np.testing.assert_array_equal(planned, jnp.clip(after.plan[:, 0], -1, 1))
-    np.testing.assert_array_equal(train[1:], planned[1:])
+    train, after, info = shared.act(*arguments, "train")
+    planned, evaluated, _ = shared.act(*arguments, "eval")
+    np.testing.assert_array_equal(planned, jnp.clip(evaluated.plan[:, 0], -1, 1))
+    np.testing.assert_array_equal(train[1:], jnp.clip(after.plan[1:, 0], -1, 1))
+    np.testing.assert_array_equal(after.plan[0], carry.plan[0])  # nothing was planned there
+    for name, report in ((n, x) for n, x in info.items() if n.startswith("plan/")):
+        assert float(report[0]) == pytest.approx(float(report[1:].mean()), rel=1e-5), name
     mean, std = shared.networks(state.params).actor(after.latent.feat)
     noise = jax.random.normal(jax.random.split(arguments[-1], 3)[2], mean.shape)
     np.testing.assert_allclose(train[0], np.clip(mean + std * noise, -1, 1)[0], rtol=1e-4, atol=1e-5)

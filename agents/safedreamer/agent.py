@@ -12,8 +12,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
-from agents.api import EnvSpec, Mode
+from agents.api import COST_NOW, EnvSpec, Mode, PyTree
 from agents.lagrangian import AugmentedState, imagined_excess, move_multiplier, update_pid
 from agents.safedreamer.config import SafeDreamerConfig
 from agents.safedreamer.learner import AgentState, Learner
@@ -21,7 +22,7 @@ from agents.safedreamer.networks import Networks, graphs, init_params, merge
 from agents.safedreamer.plan_outcomes import actor_proposals, make_evaluate
 from agents.safedreamer.planner import Plan, plan, warm_start
 from agents.safedreamer.rssm import Latent
-from agents.safedreamer.tracking import Belief
+from agents.safedreamer.tracking import Belief, untracked
 
 
 class Carry(NamedTuple):
@@ -30,6 +31,20 @@ class Carry(NamedTuple):
     latent: Latent
     action: jax.Array
     plan: jax.Array
+
+
+def _to(tree: PyTree, row: int) -> PyTree:
+    return jax.tree.map(lambda x: x[:row], tree)
+
+
+def _from(tree: PyTree, row: int) -> PyTree:
+    return tree if row == 0 else jax.tree.map(lambda x: x[row:], tree)
+
+
+def _joined(actor: tuple[jax.Array, jax.Array], planner: tuple[jax.Array, jax.Array | None]) -> tuple[jax.Array, jax.Array]:
+    """Means and standard deviations [E, A]: the actor's environments, then the planner's (std None: it executes its mean)."""
+    std = jnp.zeros_like(planner[0]) if planner[1] is None else planner[1]
+    return jnp.concatenate([actor[0], planner[0]]), jnp.concatenate([actor[1], std])
 
 
 class SafeDreamer:
@@ -46,6 +61,8 @@ class SafeDreamer:
         steps = env.episode_env_steps if config.planner.cost_scale == "release" else env.episode_agent_steps
         self.cost_scale = steps / config.planner.horizon
         self._act = jax.jit(self._act_impl, static_argnames="mode")
+        # Apart from `_act`, whose compiled form, and so its rounding, it leaves alone.
+        self._cost_now = jax.jit(lambda params, latent: nnx.merge(self.graphs.model, params).cost(untracked(latent)))
         self._update = jax.jit(self.learner.update, donate_argnums=0)
         # Episode cost, as the simulator counts it, per unit of predicted cost per agent step.
         self.episode_cost_per_step = env.episode_agent_steps * (env.action_repeat if config.model.counts_hazards else 1)
@@ -76,7 +93,10 @@ class SafeDreamer:
     ) -> tuple[jax.Array, Carry, dict[str, jax.Array]]:
         """Actions [E, A] for observations [E, ...]; see `agents.api.Agent.act`."""
         obs = {name: obs[name] for name in self.env.obs}
-        return self._act(state.params, state.pid.multiplier, carry, obs, is_first, key, mode=mode)
+        action, carry, info = self._act(state.params, state.pid.multiplier, carry, obs, is_first, key, mode=mode)
+        if mode == "train" and self.config.model.cost_source == "head":
+            info = info | {COST_NOW: self._cost_now(state.params.model, carry.latent)}
+        return action, carry, info
 
     def _act_impl(self, params, multiplier, carry, obs, is_first, key, mode):
         nets = self.networks(params)
@@ -87,32 +107,26 @@ class SafeDreamer:
             carry.latent, carry.action, embed, is_first, rssm.initial(is_first.shape[0]), rssm.noise(latent_key, is_first.shape)
         )
         belief = nets.model.belief(latent, obs)
-        info, plan_mean, training = {}, carry.plan, mode == "train"
-        if self.config.act_with == "planner":
-            result = self.plan(nets, belief, warm_start(carry.plan, is_first), multiplier, plan_key)
-            plan_mean = result.mean
+        planner, training = self.config.planner, mode == "train"
+        by_actor = int(planner.actor_share * is_first.shape[0]) if training else 0
+        if self.config.act_with == "planner" and by_actor < is_first.shape[0]:
+            result = self.plan(nets, *_from((belief, warm_start(carry.plan, is_first)), by_actor), multiplier, plan_key)
             mean, std = result.mean[:, 0], result.std[:, 0]
-            std = std if training and self.config.planner.action == "sample" else None
-            if training and self.config.planner.actor_share > 0.0:
-                mean, std = self._shared_with_actor(nets, belief, mean, std)
+            std = std if training and planner.action == "sample" else None
             info = {f"plan/{k}": getattr(result, k) for k in ("safe_fraction", "ret", "cost", "spread")}
             info["plan/none_safe"] = (result.safe_fraction == 0.0).astype(jnp.float32)
+            plan_mean = result.mean
+            if by_actor:
+                mean, std = _joined(nets.actor(nets.model.view(_to(belief, by_actor))), (mean, std))
+                plan_mean = jnp.concatenate([carry.plan[:by_actor], plan_mean])
+                info = {name: jnp.concatenate([jnp.full(by_actor, x.mean()), x]) for name, x in info.items()}
         else:
             mean, std = nets.actor(nets.model.view(belief))
-            info = {"actor/std": std.mean(-1)}
+            info, plan_mean = {"actor/std": std.mean(-1)}, carry.plan
             std = std if training or self.config.actor.eval_action == "sample" else None
         noise = 0.0 if std is None else std * jax.random.normal(action_key, mean.shape)
         action = jnp.clip(mean + noise, -1.0, 1.0)
         return action, Carry(latent, action, plan_mean), info
-
-    def _shared_with_actor(
-        self, nets: Networks, belief: Belief, mean: jax.Array, std: jax.Array | None
-    ) -> tuple[jax.Array, jax.Array]:
-        """The planner's Gaussian [E, A] (std None: its mean), with the actor's in the first `actor_share` of the environments."""
-        envs = mean.shape[0]
-        by_actor = jnp.arange(envs)[:, None] < int(self.config.planner.actor_share * envs)
-        actor_mean, actor_std = nets.actor(nets.model.view(belief))
-        return jnp.where(by_actor, actor_mean, mean), jnp.where(by_actor, actor_std, 0.0 if std is None else std)
 
     def plan(self, nets: Networks, belief: Belief, start_mean: jax.Array, multiplier: jax.Array, key: jax.Array) -> Plan:
         """One planner call for beliefs [E, ...] warm-started at start_mean [E, H+1, A]."""
