@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from agents.api import PyTree
 from agents.safedreamer.agent import SafeDreamer
@@ -50,8 +51,8 @@ def of_rows(agent: SafeDreamer, state: PyTree, windows: Mapping[str, np.ndarray]
     """Errors and cost calibration on the rows of windows [N, C+K, ...] after the first `context`."""
     env = agent.env
     seen = _at_posterior(agent, state, windows, context)
-    true = {k: windows[k][:, context:] for k in (*env.obs, "reward", "cost")}
-    true, guess = ({k: x.reshape(-1, *x.shape[2:]) for k, x in tree.items()} for tree in (true, seen.arrays()))
+    true = _flat({k: windows[k][:, context:] for k in (*env.obs, "reward", "cost")})
+    guess = _flat({**seen.obs, "reward": seen.reward, "cost": seen.cost})
     scaled = {k: x * unit(env, k) for k, x in true.items()}
     said = np.asarray(seen.cost_probability).reshape(-1, 1)
     for quantity, value in (*square_errors(env, guess, scaled), *cost_and_reward_agreement(guess, scaled)):
@@ -64,6 +65,12 @@ def of_rows(agent: SafeDreamer, state: PyTree, windows: Mapping[str, np.ndarray]
     for f in calibration(what, said, true["cost"][:, None]):
         if f.predictor == MODEL:
             yield f._replace(quantity=f"{AT_POSTERIOR}{name}: {f.quantity.replace(': ', ', ')}", steps_ahead=-1)
+
+
+def _flat(rows: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
+    """Rows of all windows in one axis: [N, K, ...] -> [N * K, ...]."""
+    arrays = {name: np.asarray(values) for name, values in rows.items()}
+    return {name: x.reshape(-1, *x.shape[2:]) for name, x in arrays.items()}
 
 
 def _at_posterior(agent: SafeDreamer, state: PyTree, windows: Mapping[str, np.ndarray], context: int) -> AtPosterior:

@@ -110,7 +110,8 @@ class SafeDreamer:
         planner, training = self.config.planner, mode == "train"
         by_actor = int(planner.actor_share * is_first.shape[0]) if training else 0
         if self.config.act_with == "planner" and by_actor < is_first.shape[0]:
-            result = self.plan(nets, *_from((belief, warm_start(carry.plan, is_first)), by_actor), multiplier, plan_key)
+            planned, start_mean = _from((belief, warm_start(carry.plan, is_first)), by_actor)
+            result = self.plan(nets, planned, start_mean, multiplier, plan_key)
             mean, std = result.mean[:, 0], result.std[:, 0]
             std = std if training and planner.action == "sample" else None
             info = {f"plan/{k}": getattr(result, k) for k in ("safe_fraction", "ret", "cost", "spread")}

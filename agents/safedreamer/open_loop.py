@@ -64,10 +64,6 @@ class AtPosterior(NamedTuple):
     cost: jax.Array
     cost_probability: jax.Array
 
-    def arrays(self) -> dict[str, jax.Array]:
-        """Everything that a replay row holds too, by its name there."""
-        return {**self.obs, "reward": self.reward, "cost": self.cost}
-
 
 def at_posterior(nets: Networks, rows: Mapping[str, jax.Array], context: int, key: jax.Array) -> AtPosterior:
     """What the model makes of rows [N, C+K, ...] that it sees, after the first `context` = C of each window.
