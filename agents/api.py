@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # processes without JAX describe arrays with this module too
     import jax
 
 PyTree: TypeAlias = Any
+COST_NOW = (
+    "cost_now"  # in the info of `Agent.act` in training: the cost [E] a learned model expects at the row it has just seen
+)
 Mode: TypeAlias = Literal["train", "eval"]
 
 
@@ -79,7 +82,10 @@ class Agent(Protocol):
     def act(
         self, state: PyTree, carry: PyTree, obs: Mapping[str, np.ndarray], is_first: np.ndarray, key: jax.Array, mode: Mode
     ) -> tuple[jax.Array, PyTree, dict[str, jax.Array]]:
-        """Actions [E, A] in [-1, 1] for observations [E, ...], the next carry, and per-environment info [E]."""
+        """Actions [E, A] in [-1, 1] for observations [E, ...], the next carry, and per-environment info [E].
+
+        In mode "train" agents that learn costs may report COST_NOW.
+        """
         ...
 
     def update(self, state: PyTree, batch: Mapping[str, np.ndarray], key: jax.Array) -> tuple[PyTree, dict[str, jax.Array]]:

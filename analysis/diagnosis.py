@@ -136,7 +136,7 @@ def _reliability(axes: Axes, findings: pd.DataFrame) -> None:
 
     Bins of fewer than MIN_STEPS steps are left to the table.
     """
-    binned = findings[findings["bin_low"].notna()]
+    binned = findings[findings["bin_low"].notna() & (findings["steps_ahead"] >= 0)]
     if binned.empty:
         _panel(axes, "Cost: calibration", "", "")
         _finish(axes, False, "this agent predicts no costs", [])

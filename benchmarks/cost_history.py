@@ -14,9 +14,11 @@ import numpy as np
 
 from agents.safedreamer.agent import SafeDreamer
 from benchmarks import metrics, records
+from benchmarks.evaluate import Traces
 from benchmarks.findings import Finding
 from benchmarks.spec import BadInput
 
+LAST_EPISODES = 20
 REAL, EVALUATED, LIMIT = "training: episode cost", "training: evaluated episode cost", "cost limit"
 IMAGINED, PROMISED = "training: imagined episode cost", "training: episode cost that plans promised"
 REPLAY_SAID, REPLAY_TRUE = "training: replayed cost predicted", "training: replayed cost true"
@@ -56,6 +58,20 @@ def cost_history(run: Path, agent: SafeDreamer) -> list[Finding]:
     for steps, cost in evaluated.groupby("env_steps")["cost"].mean().items():
         findings.append(Finding(EVALUATED, -1, float(cost), env_steps=int(np.asarray(steps))))
     return findings
+
+
+def frozen_against_running(run: Path, traces: Traces) -> list[Finding]:
+    """Episode costs and returns of the last training episodes, while the agent learned, and of the checkpoint on new layouts."""
+    episodes = records.read_records(run)
+    last = episodes[episodes["split"] == records.TRAIN].tail(LAST_EPISODES)
+    findings = []
+    for name in ("cost", "return"):
+        if len(last):
+            findings.append(Finding(f"episode {name}: last {len(last)} training episodes", -1, float(last[name].mean())))
+        played = traces.rows["reward" if name == "return" else name].sum(1)
+        findings.append(Finding(f"episode {name}: frozen, {len(played)} new layouts", -1, float(played.mean())))
+    costly = float((traces.rows["cost"].sum(1) > 0).mean())
+    return [*findings, Finding("share of new layouts with any cost", -1, costly)]
 
 
 def _metrics(file: Path) -> list[dict[str, Any]]:

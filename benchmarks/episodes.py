@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 MAX_ENVS = 16  # environments of an evaluation at once; more episodes run in turns
+UNSEEN_EPISODE = 1000  # of the evaluation split: from here on layouts that neither training nor its evaluations use
 
 
 class Stopped(Exception):
@@ -56,6 +57,11 @@ class Tally:
     def restore(self, sums: Mapping[str, np.ndarray]) -> None:
         """Go on from a snapshot."""
         self._returns, self._costs, self._lengths = (np.array(sums[name]) for name in ("returns", "costs", "lengths"))
+
+
+def costly(episodes: Iterable[Episode]) -> int:
+    """How many of the episodes had any cost."""
+    return sum(e.cost > 0 for e in episodes)
 
 
 def mean_return_cost(episodes: Iterable[Episode]) -> tuple[float, float]:

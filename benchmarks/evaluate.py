@@ -15,7 +15,7 @@ import numpy as np
 
 from agents.api import Agent, PyTree
 from benchmarks.envs import Fault, Step, VectorEnv
-from benchmarks.episodes import MAX_ENVS, Episode, Stopped, Tally
+from benchmarks.episodes import MAX_ENVS, UNSEEN_EPISODE, Episode, Stopped, Tally
 from benchmarks.spec import RunFailed
 from benchmarks.transitions import row
 
@@ -26,7 +26,6 @@ MakeEnv: TypeAlias = "Callable[[], gymnasium.Env]"
 OnStep: TypeAlias = Callable[[Step, np.ndarray, Mapping[str, np.ndarray]], None]
 
 EVALUATE = 2  # stream of keys, beside those of the loop
-UNSEEN_EPISODE = 1000  # of the evaluation split: from here on layouts that neither training nor evaluation uses
 
 
 def evaluation_key(run_seed: int, env_steps: int) -> jax.Array:
@@ -78,20 +77,22 @@ def run_episodes(
     on_episode: Callable[[Episode], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_step: OnStep | None = None,
+    first_episode: int = 0,
 ) -> list[Episode]:
-    """Episodes 0..episodes-1 of the split "eval" of `run_seed`, in order; `on_episode` hears of each as it finishes.
+    """So many episodes of the split "eval" of `run_seed` from `first_episode` on, in order; `on_episode` is called after each.
 
-    Environment i of E runs episodes i, i + E, ...; those beyond the last are not counted. `on_fault` hears of workers that were
-    replaced; episodes lost with them are left out, so that fewer than `episodes` may come back. `on_step` hears of every step, the
-    last included, with the actions [E, A] that followed it and the policy's reports [E] on them (zeros and nothing after the last).
+    Environment i of E runs episodes i, i + E, ... of these; those beyond the last are not counted. `on_fault` is called for workers
+    that were replaced; episodes lost with them are left out, so that fewer than `episodes` may come back. `on_step` is called after
+    every step, the last included, with the actions [E, A] that followed it and the policy's reports [E] on them (zeros and nothing
+    after the last).
     Raises Stopped when asked to, and RunFailed when every episode was lost.
     """
-    num_envs = min(episodes, MAX_ENVS)
+    num_envs, end = min(episodes, MAX_ENVS), first_episode + episodes
     done: dict[int, Episode] = {}
     lost: set[int] = set()
     carry = agent.init_carry(num_envs)
     tally = Tally(num_envs)
-    with VectorEnv(make_env, num_envs, run_seed, "eval", workers) as envs:
+    with VectorEnv(make_env, num_envs, run_seed, "eval", workers, first_episode) as envs:
         step = envs.reset()
         count = 0
         while len(done) + len(lost) < episodes:
@@ -108,9 +109,9 @@ def run_episodes(
                     on_fault(fault)
             count += 1
             tally.forget(step.lost)
-            lost |= {fault.episode for fault in faults if fault.lost and fault.episode < episodes}
+            lost |= {fault.episode for fault in faults if fault.lost and fault.episode < end}
             for finished in tally.add(step.reward, step.cost, step.env_steps, step.is_last, step.episode):
-                if finished.episode < episodes:
+                if finished.episode < end:
                     done[finished.episode] = finished
                     if on_episode is not None:
                         on_episode(finished)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 MODEL, LAST_SEEN, MEAN = "model", "last seen", "mean"  # who predicts: the world model, or one of two that know nothing of it
 
+AT_POSTERIOR, REPLAYED, NEW = "at the posterior, ", "replayed rows", "new rows"  # a quantity's beginning, and what it is of
+
 
 class Finding(NamedTuple):
     """One figure: what it is, agent steps ahead (-1 where that means nothing), value, and what else it is of.

@@ -23,9 +23,9 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import numpy as np
 
-from agents.api import Agent, EnvSpec
+from agents.api import COST_NOW, Agent, EnvSpec
 from agents.prefetch import Prefetch
-from benchmarks import checkpoint, metrics, records, resume
+from benchmarks import checkpoint, fresh_costs, metrics, records, resume
 from benchmarks.boards import boards
 from benchmarks.counters import Options, Progress
 from benchmarks.divergence import Watch
@@ -124,6 +124,7 @@ class Loop:
         self.carry = self.agent.init_carry(self.config.num_envs)
         self.tally = Tally(self.config.num_envs)
         self.window, self.sections = metrics.Window(), metrics.Sections()
+        self.warned = False
         self.evaluation: list[Episode] = []
         self.forecast = Forecast(self.envs.spec.episode_agent_steps, self.config.num_envs, self.config.eval_episodes)
         self.logged = self._elapsed(), self.counters.env_steps
@@ -220,6 +221,8 @@ class Loop:
         with self.sections("act"):
             key = self._key(ACT, self.counters.iterations)
             actions, self.carry, info = self.agent.act(self.state, self.carry, self.step.obs, self.step.is_first, key, "train")
+            if (expected := info.pop(COST_NOW, None)) is not None:
+                self.window.add(fresh_costs.counts(expected, self.step.cost), fresh_costs.PREFIX)
             self.window.add(info, "act/")
             result = np.asarray(actions, np.float32)
         self.forecast.acted(self.sections.last)
@@ -284,7 +287,11 @@ class Loop:
         """One row of metrics: means since the last row, and where the time went; once per number of steps."""
         if self.counters.logged_at == self.counters.env_steps:
             return
-        values = self.window.flush()
+        counted = self.window.flush()
+        values = fresh_costs.summary(counted)
+        if not self.warned and (said := fresh_costs.warning(counted, values)):
+            self.warned = True
+            self.options.reporter.say(said)
         now, env_steps = self._elapsed(), self.counters.env_steps
         self.counters.logged_at = env_steps
         (then, steps_then), self.logged = self.logged, (now, env_steps)

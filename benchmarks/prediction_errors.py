@@ -27,19 +27,19 @@ Named: TypeAlias = Iterator[tuple[str, float]]
 def prediction_errors(env: EnvSpec, predicted: OpenLoop, truth: Mapping[str, np.ndarray]) -> Iterator[Finding]:
     """Every error at every number of steps ahead: images in 0..1, vectors in their own units, positions in metres."""
     names = (*env.obs, "reward", "cost")
-    means = {name: truth[name].mean((0, 1), dtype=np.float64) * _unit(env, name) for name in names}
+    means = {name: truth[name].mean((0, 1), dtype=np.float64) * unit(env, name) for name in names}
     for k in range(truth["reward"].shape[1]):
-        true, last = ({name: truth[name][:, at] * _unit(env, name) for name in names} for at in (k, 0))
+        true, last = ({name: truth[name][:, at] * unit(env, name) for name in names} for at in (k, 0))
         said = {name: np.asarray(values)[:, k] for name, values in predicted.obs.items()}
         said |= {"reward": np.asarray(predicted.reward)[:, k], "cost": np.asarray(predicted.cost)[:, k]}
         if np.size(predicted.hazards):
             said[TRACKED] = np.asarray(predicted.hazards)[:, k]
             last[TRACKED] = _hazards(env, last)
         for predictor, guess in ((MODEL, said), (LAST_SEEN, last), (MEAN, means)):
-            for quantity, value in _square_errors(env, guess, true):
+            for quantity, value in square_errors(env, guess, true):
                 yield Finding(quantity, k, value, predictor)
         for predictor, guess in ((MODEL, said), (LAST_SEEN, last)):  # what a constant has none of
-            for quantity, value in (*_distances(env, guess, true), *_agreement(guess, true)):
+            for quantity, value in (*_distances(env, guess, true), *cost_and_reward_agreement(guess, true)):
                 yield Finding(quantity, k, value, predictor)
         yield Finding("reward error (predicted - true)", k, float((said["reward"] - true["reward"]).mean()))
         yield Finding("cost predicted", k, float(said["cost"].mean()))
@@ -52,11 +52,11 @@ def _hazards(env: EnvSpec, rows: Rows) -> np.ndarray:
     return rows[name][:, env.layout["hazards"]]
 
 
-def _unit(env: EnvSpec, name: str) -> np.float64:
+def unit(env: EnvSpec, name: str) -> np.float64:
     return np.float64(1.0 / 255.0 if name in env.obs and env.obs[name].dtype == "uint8" else 1.0)
 
 
-def _square_errors(env: EnvSpec, guess: Rows, true: Rows) -> Named:
+def square_errors(env: EnvSpec, guess: Rows, true: Rows) -> Named:
     """Root mean square errors of every observation array (every camera), of a flat one's named parts, and of reward."""
     for name, array in env.obs.items():
         error = guess[name] - true[name]
@@ -91,7 +91,7 @@ def _misplaced(guess: np.ndarray, true: np.ndarray, within: float) -> float:
     return mean(off[away < within])
 
 
-def _agreement(guess: Rows, true: Rows) -> Named:
+def cost_and_reward_agreement(guess: Rows, true: Rows) -> Named:
     """Correlation of reward, and precision and recall of cost: NaN where nothing was predicted or nothing cost."""
     yield "reward correlation", correlation(guess["reward"], true["reward"])
     found = cost_confusion(jnp.asarray(guess["cost"]), jnp.asarray(true["cost"]))

@@ -136,7 +136,17 @@ _SCHEDULED = (
 
 # Settings that specs of before lack -> the value that says what was done before they existed. A spec without one is read as having
 # that value, and at that value a setting is no part of the identity: runs from before keep their id, load and continue.
-_BEFORE: Mapping[str, Any] = {"agent.augmented.driven_by": "imagined", "agent.planner.cost_critic": True}
+_BEFORE: Mapping[str, Any] = {
+    "agent.augmented.driven_by": "imagined",
+    "agent.planner.cost_critic": True,
+    "agent.actor_constraint": "method",
+    "agent.planner.pessimism": 1,
+    "agent.planner.actor_share": 0.0,
+    "agent.model.motion_scale": -1.0,
+    "agent.model.vector_loss": "sum",
+    "agent.model.residual_floor": 0.05,
+    "agent.model.residual_decay": 0.99,
+}
 
 
 def choose(kind: str, name: str, valid: Iterable[str]) -> str:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
-from agents.api import EnvSpec, Mode
+from agents.api import COST_NOW, EnvSpec, Mode, PyTree
 from agents.lagrangian import AugmentedState, imagined_excess, move_multiplier, update_pid
 from agents.safedreamer.config import SafeDreamerConfig
 from agents.safedreamer.learner import AgentState, Learner
@@ -21,7 +22,7 @@ from agents.safedreamer.networks import Networks, graphs, init_params, merge
 from agents.safedreamer.plan_outcomes import actor_proposals, make_evaluate
 from agents.safedreamer.planner import Plan, plan, warm_start
 from agents.safedreamer.rssm import Latent
-from agents.safedreamer.tracking import Belief
+from agents.safedreamer.tracking import Belief, untracked
 
 
 class Carry(NamedTuple):
@@ -30,6 +31,20 @@ class Carry(NamedTuple):
     latent: Latent
     action: jax.Array
     plan: jax.Array
+
+
+def _to(tree: PyTree, row: int) -> PyTree:
+    return jax.tree.map(lambda x: x[:row], tree)
+
+
+def _from(tree: PyTree, row: int) -> PyTree:
+    return tree if row == 0 else jax.tree.map(lambda x: x[row:], tree)
+
+
+def _joined(actor: tuple[jax.Array, jax.Array], planner: tuple[jax.Array, jax.Array | None]) -> tuple[jax.Array, jax.Array]:
+    """Means and standard deviations [E, A]: the actor's environments, then the planner's (std None: it executes its mean)."""
+    std = jnp.zeros_like(planner[0]) if planner[1] is None else planner[1]
+    return jnp.concatenate([actor[0], planner[0]]), jnp.concatenate([actor[1], std])
 
 
 class SafeDreamer:
@@ -41,11 +56,13 @@ class SafeDreamer:
         self.config = config
         self.env = env
         self.graphs = graphs(config, env)
-        self.learner = Learner(config, self.graphs)
+        self.learner = Learner(config, self.graphs, env.obs)
         self._init = jax.jit(lambda key: self.learner.fresh_state(init_params(config, env, key)))
         steps = env.episode_env_steps if config.planner.cost_scale == "release" else env.episode_agent_steps
         self.cost_scale = steps / config.planner.horizon
         self._act = jax.jit(self._act_impl, static_argnames="mode")
+        # Apart from `_act`, whose compiled form, and so its rounding, it leaves alone.
+        self._cost_now = jax.jit(lambda params, latent: nnx.merge(self.graphs.model, params).cost(untracked(latent)))
         self._update = jax.jit(self.learner.update, donate_argnums=0)
         # Episode cost, as the simulator counts it, per unit of predicted cost per agent step.
         self.episode_cost_per_step = env.episode_agent_steps * (env.action_repeat if config.model.counts_hazards else 1)
@@ -76,7 +93,10 @@ class SafeDreamer:
     ) -> tuple[jax.Array, Carry, dict[str, jax.Array]]:
         """Actions [E, A] for observations [E, ...]; see `agents.api.Agent.act`."""
         obs = {name: obs[name] for name in self.env.obs}
-        return self._act(state.params, state.pid.multiplier, carry, obs, is_first, key, mode=mode)
+        action, carry, info = self._act(state.params, state.pid.multiplier, carry, obs, is_first, key, mode=mode)
+        if mode == "train" and self.config.model.cost_source == "head":
+            info = info | {COST_NOW: self._cost_now(state.params.model, carry.latent)}
+        return action, carry, info
 
     def _act_impl(self, params, multiplier, carry, obs, is_first, key, mode):
         nets = self.networks(params)
@@ -87,19 +107,25 @@ class SafeDreamer:
             carry.latent, carry.action, embed, is_first, rssm.initial(is_first.shape[0]), rssm.noise(latent_key, is_first.shape)
         )
         belief = nets.model.belief(latent, obs)
-        info, plan_mean = {}, carry.plan
-        if self.config.act_with == "planner":
-            result = self.plan(nets, belief, warm_start(carry.plan, is_first), multiplier, plan_key)
-            plan_mean = result.mean
+        planner, training = self.config.planner, mode == "train"
+        by_actor = int(planner.actor_share * is_first.shape[0]) if training else 0
+        if self.config.act_with == "planner" and by_actor < is_first.shape[0]:
+            planned, start_mean = _from((belief, warm_start(carry.plan, is_first)), by_actor)
+            result = self.plan(nets, planned, start_mean, multiplier, plan_key)
             mean, std = result.mean[:, 0], result.std[:, 0]
-            stochastic = mode == "train" and self.config.planner.action == "sample"
+            std = std if training and planner.action == "sample" else None
             info = {f"plan/{k}": getattr(result, k) for k in ("safe_fraction", "ret", "cost", "spread")}
             info["plan/none_safe"] = (result.safe_fraction == 0.0).astype(jnp.float32)
+            plan_mean = result.mean
+            if by_actor:
+                mean, std = _joined(nets.actor(nets.model.view(_to(belief, by_actor))), (mean, std))
+                plan_mean = jnp.concatenate([carry.plan[:by_actor], plan_mean])
+                info = {name: jnp.concatenate([jnp.full(by_actor, x.mean()), x]) for name, x in info.items()}
         else:
             mean, std = nets.actor(nets.model.view(belief))
-            stochastic = mode == "train" or self.config.actor.eval_action == "sample"
-            info = {"actor/std": std.mean(-1)}
-        noise = std * jax.random.normal(action_key, mean.shape) if stochastic else 0.0
+            info, plan_mean = {"actor/std": std.mean(-1)}, carry.plan
+            std = std if training or self.config.actor.eval_action == "sample" else None
+        noise = 0.0 if std is None else std * jax.random.normal(action_key, mean.shape)
         action = jnp.clip(mean + noise, -1.0, 1.0)
         return action, Carry(latent, action, plan_mean), info
 
@@ -119,6 +145,7 @@ class SafeDreamer:
             cost_scale=self.cost_scale,
             sample=config.latents == "sample",
             bootstrap_costs=config.cost_critic,
+            pessimism=config.pessimism,
         )
         envs, rows, actions = start_mean.shape
         proposals = jnp.zeros((envs, 0, rows, actions))
@@ -130,10 +157,11 @@ class SafeDreamer:
 
     def end_episode(self, state: AgentState, cost: float, agent_steps: int) -> AgentState:
         """Move the multiplier by the cost of a finished training episode, where episodes drive it; other variants ignore it."""
-        if self.config.multiplier == "pid":
-            return state._replace(pid=self._end_episode(state.pid, cost, self.config.cost_limit, agent_steps))
-        if self.config.multiplier == "augmented" and self.config.augmented.driven_by == "episode":
-            return state._replace(augmented=self._end_episode_augmented(state.augmented, state.updates, cost, agent_steps))
+        if self.config.uses_pid:
+            state = state._replace(pid=self._end_episode(state.pid, cost, self.config.cost_limit, agent_steps))
+        if self.config.actor_multiplier == "augmented" and self.config.augmented.driven_by == "episode":
+            augmented = self._end_episode_augmented(state.augmented, state.updates, cost, agent_steps)
+            state = state._replace(augmented=augmented)
         return state
 
     def _end_episode_augmented_impl(

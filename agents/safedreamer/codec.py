@@ -104,9 +104,13 @@ class Decoder(nnx.Module):
         x = self.mlp(feat)
         return {k: self.vector_out[k](x).astype(jnp.float32) for k in self.vectors}
 
-    def log_probs(self, feat: jax.Array, obs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        """Minus the squared error summed over the event, [B, T] for each array; images in 0..1, vectors as `predict_vectors`."""
+    def square_errors(self, feat: jax.Array, obs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        """Squared errors [B, T, *shape] of each array; images in 0..1, vectors as `predict_vectors`."""
         targets = {k: obs[k].astype(jnp.float32) / 255.0 for k in self.images}
         targets |= {k: symlog(obs[k]) if self.symlog else obs[k] for k in self.vectors}
         means = {**self.decode_images(feat), **self.predict_vectors(feat)}
-        return {k: -jnp.square(mean - targets[k]).sum(tuple(range(2, mean.ndim))) for k, mean in means.items()}
+        return {k: jnp.square(mean - targets[k]) for k, mean in means.items()}
+
+    def log_probs(self, feat: jax.Array, obs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        """Minus the squared error summed over the event, [B, T] for each array."""
+        return {k: -error.sum(tuple(range(2, error.ndim))) for k, error in self.square_errors(feat, obs).items()}

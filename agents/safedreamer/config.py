@@ -48,8 +48,17 @@ class ModelConfig:
     """Weight of the image reconstruction loss."""
     vector_scale: float = 1.0
     """Weight of the vector reconstruction loss."""
+    motion_scale: float = -1.0
+    """Weight of the motion loss of tracked hazards; -1 takes vector_scale."""
     vector_target: Literal["raw", "symlog"] = "raw"
     """What the squared error of vectors compares: raw values (release), or their symlog (DreamerV3), which weighs near objects more."""
+    vector_loss: Literal["sum", "residual"] = "sum"
+    """Vector reconstruction loss: squared errors summed over entries (release), or each first divided by its own running mean squared
+    error, so that noisy sensors do not take the loss (agents.nn.residuals; vector_scale is then about 1)."""
+    residual_floor: float = 0.05
+    """Least mean squared error that an entry's error is divided by, in squared units of vector_target (vector_loss residual)."""
+    residual_decay: float = 0.99
+    """Share of the old value in the running mean squared errors, per update (vector_loss residual)."""
     cost_source: Literal["head", "geometry", "tracked", "none"] = "head"
     """Where imagined costs come from: a learned head; hazard positions (coordinates only), either decoded from the latent (geometry)
     or observed and moved along with the robot's predicted motion (tracked, not in the release); or nowhere."""
@@ -72,12 +81,22 @@ class ModelConfig:
         require(
             self.bins >= 3 and self.bins % 2 == 1, f"model.bins={self.bins} must be odd and at least 3, so that one bin is zero"
         )
+        require(
+            self.motion_scale == -1.0 or self.motion_scale >= 0.0,
+            f"model.motion_scale={self.motion_scale} must not be negative, or be -1 to equal vector_scale",
+        )
+        require(self.residual_floor > 0, f"model.residual_floor={self.residual_floor} must be positive")
+        require(0.0 <= self.residual_decay < 1.0, f"model.residual_decay={self.residual_decay} must lie in 0..1, 1 excluded")
         require(self.hazard_radius > 0, f"model.hazard_radius={self.hazard_radius} must be positive")
         require(self.hazard_softness >= 0, f"model.hazard_softness={self.hazard_softness} must not be negative")
         require(
             0.0 < self.unimix < 1.0,
             f"model.unimix={self.unimix} must lie between 0 and 1: at 0 a KL can be infinite",
         )
+
+    @property
+    def scale_of_motion(self) -> float:
+        return self.vector_scale if self.motion_scale < 0 else self.motion_scale
 
     @property
     def counts_hazards(self) -> bool:
@@ -201,6 +220,11 @@ class PlannerConfig:
     """Predicted plan cost to episode cost: times 1000 / horizon (release), or episode agent steps / horizon (exact)."""
     latents: Literal["sample", "mode"] = "sample"
     """Imagined latents of a plan: sampled (release), or the prior's modes, so that no plan is chosen for a lucky sample."""
+    pessimism: int = 1
+    """Imagined rollouts per plan: its rewards are their mean, its costs those of the costliest (1: release; more: latents sample)."""
+    actor_share: float = 0.0
+    """Share of the training environments, rounded down, in which the actor acts instead of the planner, for rows that plans avoid
+    (0: release). Evaluation always plans."""
     action: Literal["mean", "sample"] = "mean"
     """Executed in training: first row of the final mean (release) or a sample of the final distribution (paper).
     Evaluation always executes the mean."""
@@ -215,6 +239,12 @@ class PlannerConfig:
         )
         require(0.0 <= self.actor_fraction <= 1.0, f"planner.actor_fraction={self.actor_fraction} must lie in 0..1")
         require(0.0 <= self.momentum < 1.0, f"planner.momentum={self.momentum} must lie in 0..1, 1 excluded")
+        require(self.pessimism >= 1, f"planner.pessimism={self.pessimism} must be at least 1")
+        require(
+            self.pessimism == 1 or self.latents == "sample",
+            f"planner.pessimism={self.pessimism} compares sampled rollouts: set planner.latents=sample",
+        )
+        require(0.0 <= self.actor_share <= 1.0, f"planner.actor_share={self.actor_share} must lie in 0..1")
         require(self.init_std > 0, f"planner.init_std={self.init_std} must be positive")
 
     @property
@@ -232,6 +262,9 @@ class SafeDreamerConfig:
     multiplier: Literal["none", "pid", "augmented"] = "none"
     """Lagrange multiplier: none, PID on episode costs (in the planner's score or, with act_with actor, the actor's loss), augmented
     Lagrangian on imagined cost returns (actor; what moves it is `augmented.driven_by`)."""
+    actor_constraint: Literal["method", "none", "pid", "augmented"] = "method"
+    """Multiplier in the actor's loss: that of the method (`multiplier`, but none where a PID multiplier acts in a planner's score), or
+    this one. With act_with planner it makes the planner's proposals come from a constrained actor (not in the paper)."""
     cost_limit: float = 2.0
     """Cost allowed per episode."""
     pessimistic: bool = True
@@ -256,7 +289,7 @@ class SafeDreamerConfig:
     def __post_init__(self):
         require(self.cost_limit >= 0, f"cost_limit={self.cost_limit} must not be negative")
         plans = self.act_with == "planner"
-        needs_cost = self.multiplier != "none" or (
+        needs_cost = {self.multiplier, self.actor_multiplier} != {"none"} or (
             plans and (self.planner.feasible_filter or self.planner.objective == "lagrangian")
         )
         require(
@@ -271,11 +304,23 @@ class SafeDreamerConfig:
             self.multiplier != "pid" or not plans or self.planner.objective == "lagrangian",
             "multiplier=pid with act_with=planner acts through the plan's score: set planner.objective=lagrangian",
         )
+        require(
+            plans or self.actor_constraint in ("method", self.multiplier),
+            f"actor_constraint={self.actor_constraint} differs from multiplier={self.multiplier}, which is what constrains an actor "
+            "that acts: set multiplier, and leave actor_constraint at method",
+        )
 
     @property
-    def prices_actor(self) -> bool:
-        """Whether the PID multiplier acts in the actor's loss, not in a plan's score."""
-        return self.multiplier == "pid" and self.act_with == "actor"
+    def actor_multiplier(self) -> Literal["none", "pid", "augmented"]:
+        """The multiplier in the actor's loss, whoever acts."""
+        if self.actor_constraint != "method":
+            return self.actor_constraint
+        return "none" if self.multiplier == "pid" and self.act_with == "planner" else self.multiplier
+
+    @property
+    def uses_pid(self) -> bool:
+        """Whether episodes drive a PID multiplier, in a plan's score, the actor's loss or both."""
+        return "pid" in (self.multiplier, self.actor_multiplier)
 
     @property
     def use_cost(self) -> bool:

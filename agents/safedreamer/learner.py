@@ -15,9 +15,11 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from agents.api import ObsSpec
 from agents.finite import count_nonfinite
 from agents.lagrangian import AugmentedState, PIDState, grow_penalty, init_augmented, init_pid, update_augmented
 from agents.nn.params import Params
+from agents.nn.residuals import Residuals
 from agents.optimizers import make_optimizer
 from agents.returns import ReturnNormState, discount_weights, init_return_norm, update_return_norm
 from agents.safedreamer.actor_critic import (
@@ -33,7 +35,7 @@ from agents.safedreamer.actor_critic import (
 from agents.safedreamer.config import SafeDreamerConfig
 from agents.safedreamer.networks import Networks, merge
 from agents.safedreamer.tracking import Belief
-from agents.safedreamer.world_model import ModelOutput, model_loss
+from agents.safedreamer.world_model import ModelOutput, fresh_residuals, model_loss
 from agents.starts import draw_starts
 
 
@@ -48,6 +50,7 @@ class AgentState(NamedTuple):
     augmented: AugmentedState
     pid: PIDState
     updates: jax.Array
+    residuals: Residuals | None = None  # of the vector loss in their units; None with a plain sum
 
 
 class Objective(NamedTuple):
@@ -62,8 +65,8 @@ class Objective(NamedTuple):
 class Learner:
     """Optimisers and the update of one configuration. Holds nothing that changes; see `AgentState`."""
 
-    def __init__(self, config: SafeDreamerConfig, graphs: Networks):
-        self.config, self.graphs = config, graphs
+    def __init__(self, config: SafeDreamerConfig, graphs: Networks, obs: ObsSpec):
+        self.config, self.graphs, self.obs = config, graphs, obs
         self.optimizers = Networks(
             make_optimizer(config.model.optimizer),
             make_optimizer(config.actor.optimizer),
@@ -84,6 +87,7 @@ class Learner:
             init_augmented(self.config.augmented),
             init_pid(self.config.pid),
             jnp.zeros((), jnp.int32),
+            fresh_residuals(self.config.model, self.obs),
         )
 
     def update(
@@ -95,7 +99,7 @@ class Learner:
         metrics: dict[str, jax.Array] = {}
 
         def loss_model(p):
-            return model_loss(nnx.merge(self.graphs.model, p), batch, model_key)
+            return model_loss(nnx.merge(self.graphs.model, p), batch, model_key, state.residuals)
 
         grads, output = jax.grad(loss_model, has_aux=True)(params.model)
         metrics |= output.metrics | {"model/grad_norm": optax.tree.norm(grads)}
@@ -126,8 +130,9 @@ class Learner:
             aux["augmented"],
             state.pid,
             state.updates + 1,
+            output.residuals,
         )
-        if self.config.multiplier == "pid":
+        if self.config.uses_pid:
             metrics["pid/multiplier"] = state.pid.multiplier
         metrics["nonfinite"] = count_nonfinite(metrics)
         return state, metrics
@@ -152,18 +157,18 @@ class Learner:
             rewards,
             costs,
             norm,
-            state.augmented if config.multiplier == "augmented" else None,
+            state.augmented if config.actor_multiplier == "augmented" else None,
             discount=imagination.discount,
             cost_limit=config.cost_limit,
             pessimistic=config.pessimistic,
-            price=state.pid.multiplier if config.prices_actor else None,
+            price=state.pid.multiplier if config.actor_multiplier == "pid" else None,
         )
         return Objective(rewards, costs, norm, terms)
 
     def _actor_gradients(self, params: Networks, state: AgentState, start: Belief, start_cont: jax.Array, key: jax.Array):
         """Gradients of the actor and what the critics need of the imagined batch."""
         config, imagination = self.config, self.config.imagination
-        constrained = config.multiplier == "augmented"
+        constrained = config.actor_multiplier == "augmented"
 
         def loss(actor_params):
             nets = merge(self.graphs, params._replace(actor=actor_params))
@@ -184,7 +189,7 @@ class Learner:
         }
         if costs is not None:
             metrics |= {"imagined/cost": costs.reward.mean(), "imagined/cost_return": costs.ret.mean()}
-        if config.prices_actor:
+        if config.actor_multiplier == "pid":
             metrics["pid/penalty"] = terms.penalty
         if constrained:
             metrics |= {
@@ -206,7 +211,7 @@ class Learner:
 
     def _next_augmented(self, state: AugmentedState, excess: jax.Array) -> AugmentedState:
         """Multiplier and penalty coefficient after an update; what episodes drive is moved by `SafeDreamer.end_episode` instead."""
-        if self.config.multiplier != "augmented":
+        if self.config.actor_multiplier != "augmented":
             return state
         if self.config.augmented.driven_by == "episode":
             return grow_penalty(self.config.augmented, state)

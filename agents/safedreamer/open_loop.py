@@ -54,3 +54,26 @@ def open_loop(nets: Networks, rows: Mapping[str, jax.Array], context: int, key: 
     value = nets.critic.value(view)
     cost, probability = model.cost(beliefs), model.cost_probability(beliefs)
     return OpenLoop(model.decoder(feat), model.reward(feat), cost, probability, value, cost_value, beliefs.hazards)
+
+
+class AtPosterior(NamedTuple):
+    """Observations (images in 0..1, vectors in their own units), reward, cost and cost probability [N, K, ...] of rows just seen."""
+
+    obs: dict[str, jax.Array]
+    reward: jax.Array
+    cost: jax.Array
+    cost_probability: jax.Array
+
+
+def at_posterior(nets: Networks, rows: Mapping[str, jax.Array], context: int, key: jax.Array) -> AtPosterior:
+    """What the model makes of rows [N, C+K, ...] that it sees, after the first `context` = C of each window.
+
+    Windows may cross the ends of episodes.
+    """
+    model: WorldModel = nets.model
+    seen = {name: rows[name] for name in (*model.encoder.images, *model.encoder.vectors)}
+    post, _ = model.rssm.observe(model.encoder(seen), rows["action"], rows["is_first"], key)
+    belief = jax.tree.map(lambda x: x[:, context:], model.belief(post, seen))
+    return AtPosterior(
+        model.decoder(belief.feat), model.reward(belief.feat), model.cost(belief), model.cost_probability(belief)
+    )

@@ -26,6 +26,13 @@ def actor_proposals(model: WorldModel, actor: Actor, start: Belief, count: int, 
     return jnp.clip(actions.reshape(horizon + 1, envs, count, -1).transpose(1, 2, 0, 3), -1.0, 1.0)
 
 
+def pessimistic(outcomes: Outcomes) -> Outcomes:
+    """Outcomes of plans from several imagined rollouts each, [E, N, S] -> [E, N]: mean rewards, costs of the costliest rollout."""
+    return Outcomes(
+        outcomes.ret.mean(-1), outcomes.reward_sum.mean(-1), outcomes.cost_return.max(-1), outcomes.episode_cost.max(-1)
+    )
+
+
 def make_evaluate(
     model: WorldModel,
     critic: Critic,
@@ -39,15 +46,23 @@ def make_evaluate(
     cost_scale: float,
     sample: bool = True,
     bootstrap_costs: bool = True,
+    pessimism: int = 1,
 ) -> Evaluate:
     """Evaluation of plans from `start` [E, ...].
 
     `cost_scale` extrapolates the sum of a plan's predicted costs to an episode. `sample` draws latents; without it plans are compared
     along the prior's modes, and none becomes an elite for a lucky sample. Without `bootstrap_costs` the cost return is the discounted
-    sum of a plan's own costs, and the cost critic is not asked.
+    sum of a plan's own costs, and the cost critic is not asked. With `pessimism` above 1 every plan is imagined so many times.
     """
 
     def evaluate(plans: jax.Array, key: jax.Array) -> Outcomes:
+        if pessimism == 1:
+            return imagined(plans, key)
+        envs, count = plans.shape[:2]
+        repeated = imagined(jnp.repeat(plans, pessimism, 1), key)
+        return pessimistic(jax.tree.map(lambda x: x.reshape(envs, count, pessimism), repeated))
+
+    def imagined(plans: jax.Array, key: jax.Array) -> Outcomes:
         envs, count, rows, _ = plans.shape
         actions = plans.transpose(2, 0, 1, 3).reshape(rows, envs * count, -1)
         beliefs, _ = rollout(model, repeat_belief(start, count), lambda _, action: action, actions, key if sample else None)

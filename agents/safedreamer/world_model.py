@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from agents.api import EnvSpec
+from agents.api import EnvSpec, ObsSpec
 from agents.confusion import cost_confusion
 from agents.nn.distributions import (
     bernoulli_log_prob,
@@ -24,7 +24,8 @@ from agents.nn.distributions import (
     twohot_mean,
 )
 from agents.nn.layers import MLP, Linear
-from agents.nn.observations import check_obs
+from agents.nn.observations import check_obs, vector_keys
+from agents.nn.residuals import Residuals, init_residuals, relative_error, update_residuals
 from agents.safedreamer.codec import Decoder, Encoder
 from agents.safedreamer.config import ModelConfig
 from agents.safedreamer.geometry import HAZARDS, check_geometry, hazard_cost
@@ -136,9 +137,34 @@ def kl_losses(post_logit: jax.Array, prior_logit: jax.Array, free_nats: float) -
     return dyn, rep
 
 
+def fresh_residuals(config: ModelConfig, obs: ObsSpec) -> Residuals | None:
+    """What the vector loss in units of residuals starts from; None where the loss is a plain sum."""
+    if config.vector_loss == "sum":
+        return None
+    return init_residuals({name: obs[name].shape[0] for name in vector_keys(obs)})
+
+
+def reconstruction_log_probs(
+    model: WorldModel, feat: jax.Array, batch: Mapping[str, jax.Array], residuals: Residuals | None
+) -> tuple[dict[str, jax.Array], Residuals | None]:
+    """Minus the reconstruction error of each array, [B, T], and the next residuals: the batch's own errors count already."""
+    if residuals is None:
+        return model.decoder.log_probs(feat, batch), None
+    errors = model.decoder.square_errors(feat, batch)
+    vectors = {k: errors[k] for k in model.decoder.vectors}
+    residuals = update_residuals(residuals, vectors, model.config.residual_decay)
+    logp = {k: -errors[k].sum((-3, -2, -1)) for k in model.decoder.images}
+    return logp | {k: -x for k, x in relative_error(residuals, vectors, model.config.residual_floor).items()}, residuals
+
+
 def head_log_probs(model: WorldModel, feat: jax.Array, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     """Log-likelihood of the data under each head, [B, T]; reconstructions are minus the squared error summed over the event."""
-    logp = model.decoder.log_probs(feat, batch)
+    return model.decoder.log_probs(feat, batch) | _other_log_probs(model, feat, batch)
+
+
+def _other_log_probs(model: WorldModel, feat: jax.Array, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """Log-likelihoods of everything but the observation, [B, T]."""
+    logp: dict[str, jax.Array] = {}
     logp["reward"] = twohot_log_prob(model.reward_head(feat), batch["reward"])
     logp["cont"] = bernoulli_log_prob(model.cont_head(feat)[..., 0], 1.0 - batch["is_terminal"])
     if model.cost_head is not None:
@@ -152,22 +178,29 @@ def head_log_probs(model: WorldModel, feat: jax.Array, batch: Mapping[str, jax.A
 
 
 class ModelOutput(NamedTuple):
-    """What the model loss leaves behind: beliefs [B, T, ...] and scalar metrics."""
+    """What the model loss leaves behind: beliefs [B, T, ...], scalar metrics, and the next residuals (None with a plain sum)."""
 
     belief: Belief
     metrics: dict[str, jax.Array]
+    residuals: Residuals | None = None
 
 
-def model_loss(model: WorldModel, batch: Mapping[str, jax.Array], key: jax.Array) -> tuple[jax.Array, ModelOutput]:
-    """Mean over B and T of KL terms and weighted negative log-likelihoods (spec section 2)."""
+def model_loss(
+    model: WorldModel, batch: Mapping[str, jax.Array], key: jax.Array, residuals: Residuals | None = None
+) -> tuple[jax.Array, ModelOutput]:
+    """Mean over B and T of KL terms and weighted negative log-likelihoods (spec section 2).
+
+    With `residuals` vector errors are measured in units of those; see `fresh_residuals`.
+    """
     config = model.config
     obs = {k: batch[k] for k in (*model.encoder.images, *model.encoder.vectors)}
     post, prior_logit = model.rssm.observe(model.encoder(obs), batch["action"], batch["is_first"], key)
     feat = post.feat
     dyn, rep = kl_losses(post.logit, prior_logit, config.free_nats)
-    logp = head_log_probs(model, feat, batch)
+    logp, residuals = reconstruction_log_probs(model, feat, batch, residuals)
+    logp |= _other_log_probs(model, feat, batch)
     scales = dict.fromkeys(model.encoder.images, config.image_scale)
-    scales |= dict.fromkeys((*model.encoder.vectors, "motion"), config.vector_scale)
+    scales |= dict.fromkeys(model.encoder.vectors, config.vector_scale) | {"motion": config.scale_of_motion}
     weights: dict[str, float | jax.Array] = {name: scales.get(name, 1.0) for name in logp}
     if "cost" in logp:
         weights["cost"] = jnp.where(batch["cost"] >= 1.0, config.cost_weight, 1.0)
@@ -183,4 +216,4 @@ def model_loss(model: WorldModel, batch: Mapping[str, jax.Array], key: jax.Array
     }
     if config.cost_source != "none":
         metrics |= cost_confusion(model.cost(jax.lax.stop_gradient(belief)), batch["cost"])
-    return loss, ModelOutput(belief, metrics)
+    return loss, ModelOutput(belief, metrics, residuals)

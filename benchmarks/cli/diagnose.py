@@ -14,7 +14,7 @@ import tyro
 
 from benchmarks.cli.common import parse
 from benchmarks.envs.factory import choose_python
-from benchmarks.findings import LAST_SEEN, MEAN, MODEL, Finding, write
+from benchmarks.findings import AT_POSTERIOR, LAST_SEEN, MEAN, MODEL, NEW, REPLAYED, Finding, write
 from benchmarks.spec import BadInput
 
 PROG = "safedreamer diagnose"
@@ -53,9 +53,10 @@ def main(args: Sequence[str]) -> int:
             raise BadInput(f"{name}={getattr(chosen, name)} must be at least 1")
     choose_python(chosen.env_python)
     from agents.safedreamer.agent import SafeDreamer
-    from benchmarks.cost_history import cost_history
+    from benchmarks.cost_history import cost_history, frozen_against_running
     from benchmarks.diagnose import diagnose
     from benchmarks.evaluate import evaluation_key, play
+    from benchmarks.replayed import replayed_against_new
     from benchmarks.run import environment, trained_agent
     from benchmarks.run_folder import newest
 
@@ -73,9 +74,12 @@ def main(args: Sequence[str]) -> int:
     try:
         window = {"context": chosen.context, "horizon": chosen.horizon, "stride": chosen.stride}
         findings = diagnose(agent, state, traces, **window, seed=spec.seed)
+        findings += replayed_against_new(agent, state, spec, saved, traces, chosen.context, chosen.horizon)
     except ValueError as error:
         raise BadInput(str(error)) from error
-    print(table(findings), reliability(findings), over_training(history), sep="\n\n")
+    if not random:
+        findings += frozen_against_running(chosen.run, traces)
+    print(table(findings), reliability(findings), by_heart(findings), over_training(history), sep="\n\n")
     out = chosen.out or chosen.run / f"diagnosis-{env_steps}{'-random' if random else ''}.csv"
     write(out, [*findings, *history], env_steps)
     print(f"wrote {out}", flush=True)
@@ -90,7 +94,7 @@ def table(findings: Sequence[Finding]) -> str:
     for f in findings:
         if math.isnan(f.bin_low) and f.steps_ahead >= 0:
             by_step.setdefault(f.quantity, {}).setdefault(f.predictor, {})[f.steps_ahead] = f.value
-        elif math.isnan(f.bin_low):
+        elif math.isnan(f.bin_low) and not f.quantity.startswith(AT_POSTERIOR):
             single.append(f"{f.quantity:<58} {f.value:10.3f}")
     columns = [k for k in SHOWN if any(k in values[MODEL] for values in by_step.values())]
     lines = [f"{'agent steps ahead':<52}" + "".join(f"{k:>8}" for k in columns)]
@@ -107,7 +111,7 @@ def reliability(findings: Sequence[Finding]) -> str:
     cells: dict[int, dict[float, dict[str, float]]] = {}
     what = ""
     for f in findings:
-        if not math.isnan(f.bin_low):
+        if not math.isnan(f.bin_low) and f.steps_ahead >= 0:
             what, _, column = f.quantity.partition(": ")
             cells.setdefault(f.steps_ahead, {}).setdefault(f.bin_low, {})[column] = f.value
     if not cells:
@@ -123,6 +127,22 @@ def reliability(findings: Sequence[Finding]) -> str:
 
 def _cell(row: dict[str, float]) -> str:
     return f"{row['mean prediction']:.2f} -> {row['observed frequency']:.2f} ({row['steps in bin']:.0f})"
+
+
+def by_heart(findings: Sequence[Finding]) -> str:
+    """Replayed and new rows side by side at the posterior: errors, costs found, and how often a cost was where one was said."""
+    cells: dict[str, dict[str, float]] = {}
+    for f in findings:
+        if f.quantity.startswith(AT_POSTERIOR):
+            rows, _, name = f.quantity.removeprefix(AT_POSTERIOR).partition(": ")
+            name = name if math.isnan(f.bin_low) else f"{name}, said {f.bin_low:.1f} to {f.bin_low + 0.1:.1f}"
+            cells.setdefault(name, {})[rows] = f.value
+    if not cells:
+        return "the run has no replay (any more) with which new rows could be compared"
+    lines = [f"{'at the posterior':<58}" + "".join(f"{name:>15}" for name in (REPLAYED, NEW))]
+    for name, values in cells.items():
+        lines.append(f"{name:<58}" + "".join(f"{values[k]:15.3f}" if k in values else f"{'-':>15}" for k in (REPLAYED, NEW)))
+    return "\n".join(lines)
 
 
 def over_training(history: Sequence[Finding]) -> str:

@@ -19,6 +19,7 @@ import tyro
 from benchmarks.cli.common import parse
 from benchmarks.cli.film import Filming
 from benchmarks.envs.factory import choose_python
+from benchmarks.episodes import UNSEEN_EPISODE
 from benchmarks.spec import BadInput, RunSpec
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class EvaluateArgs:
     force: bool = False
     """Evaluate although task or observation are not those of the training."""
     episodes: int = 10
-    """Number of episodes, with fixed layouts 0, 1, ... of the seed."""
+    """Number of episodes, with fixed layouts 0, 1, ... of the seed: those of the evaluations during training."""
+    unseen: bool = False
+    """Play layouts 1000, 1001, ... of the seed instead, which neither training nor its evaluations used."""
     seed: int | None = None
     """Seed of layouts and actions; the run's own, or 0, if not given."""
     out: Path | None = None
@@ -110,7 +113,7 @@ def main(args: Sequence[str]) -> int:
 
     filming = chosen.filming()
     policy = _of_file(chosen) if chosen.official is not None else _of_run(chosen)
-    out = chosen.out or _default_out(policy)
+    out = chosen.out or _default_out(policy, chosen.unseen)
     if not policy.official and find(policy.spec.method).engine == "torch":
         if filming is not None:
             raise BadInput(
@@ -119,9 +122,14 @@ def main(args: Sequence[str]) -> int:
         from benchmarks.omnisafe.process import evaluate_in_child
 
         assert chosen.run is not None
-        return evaluate_in_child(policy.spec, chosen.run, episodes=chosen.episodes, out=str(out))
-    run(policy, out, chosen.episodes, chosen.workers, filming)
+        options = {"episodes": chosen.episodes, "first_episode": _first_episode(chosen), "out": str(out)}
+        return evaluate_in_child(policy.spec, chosen.run, **options)
+    run(policy, out, chosen.episodes, chosen.workers, filming, _first_episode(chosen))
     return 0
+
+
+def _first_episode(chosen: EvaluateArgs) -> int:
+    return UNSEEN_EPISODE if chosen.unseen else 0
 
 
 def _of_run(chosen: EvaluateArgs) -> Policy:
@@ -203,18 +211,27 @@ def _seeded(spec: RunSpec, chosen: EvaluateArgs) -> RunSpec:
     return spec if chosen.seed is None else dataclasses.replace(spec, seed=chosen.seed)
 
 
-def _default_out(policy: Policy) -> Path:
-    name = f"evaluation-{policy.spec.task.replace(':', '-')}-{policy.spec.obs}-{policy.env_steps}.csv"
+def _default_out(policy: Policy, unseen: bool) -> Path:
+    layouts = "-unseen" if unseen else ""
+    name = f"evaluation-{policy.spec.task.replace(':', '-')}-{policy.spec.obs}-{policy.env_steps}{layouts}.csv"
     return Path(name) if policy.official else policy.source.parents[1] / name
 
 
 def run(
-    policy: Policy, out: Path, episodes: int, workers: Literal["process", "inline"], filming: Filming | None = None
+    policy: Policy,
+    out: Path,
+    episodes: int,
+    workers: Literal["process", "inline"],
+    filming: Filming | None = None,
+    first_episode: int = 0,
 ) -> None:
-    """Run the episodes, write them to `out` (replacing it) and print them; then film some, into the folder `out` without suffix."""
+    """Run the episodes from `first_episode` on, write them to `out` (replacing it) and print them.
+
+    Then film some, into the folder `out` without suffix.
+    """
     from benchmarks.cli.film import film_episodes, open_stage
     from benchmarks.env_faults import describe
-    from benchmarks.episodes import mean_return_cost
+    from benchmarks.episodes import costly, mean_return_cost
     from benchmarks.evaluate import evaluation_key, run_episodes
     from benchmarks.records import EVAL
     from benchmarks.run import environment, official_agent, trained_agent
@@ -231,7 +248,7 @@ def run(
         stage = (
             stack.enter_context(open_stage(spec)) if filming else None
         )  # before the episodes: what is missing is said at once
-        recorder = Recorder(filming.episodes) if filming else None
+        recorder = Recorder(filming.episodes, first_episode) if filming else None
         print(after, flush=True)
         print(f"{'episode':>8} {'return':>9} {'cost':>8} {'length':>7}")
         began = time.perf_counter()
@@ -246,9 +263,11 @@ def run(
             workers=workers,
             on_episode=lambda e: print(f"{e.episode:>8} {e.return_:>9.2f} {e.cost:>8.1f} {e.length:>7}", flush=True),
             on_step=recorder.add if recorder else None,
+            first_episode=first_episode,
         )
         mean_return, mean_cost = mean_return_cost(done)
         print(f"{'mean':>8} {mean_return:>9.2f} {mean_cost:>8.1f}")
+        print(f"{costly(done)} of {len(done)} episodes had any cost")
         if lost := episodes - len(done):
             print(f"{lost} of {episodes} episodes lost with their environments; mean and records have the other {len(done)}")
         _write(policy, out, done, round(time.perf_counter() - began, 2))

@@ -60,7 +60,7 @@ def check_losses(rec: Recording) -> list[Row]:
     }
     if costs is not None:
         computed |= {"imag_cost": costs.reward, "imag_cost_value": costs.value[:-1], "imag_cost_return": costs.ret}
-    constrained = config.multiplier == "augmented"
+    constrained = config.actor_multiplier == "augmented"
     computed["actor_loss"] = terms.loss
     if constrained:
         after = update_augmented(config.augmented, state.augmented, terms.excess)

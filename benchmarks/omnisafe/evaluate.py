@@ -14,7 +14,7 @@ from benchmarks import checkpoint, records
 from benchmarks.env_faults import describe
 from benchmarks.envs import VectorEnv
 from benchmarks.envs.make import MakeEnv
-from benchmarks.episodes import Episode, mean_return_cost
+from benchmarks.episodes import Episode, costly, mean_return_cost
 from benchmarks.omnisafe import presets
 from benchmarks.omnisafe.envs import EpisodeEnvs
 from benchmarks.omnisafe.evaluation import evaluate
@@ -24,8 +24,11 @@ from benchmarks.spec import BadInput, RunSpec
 PROG = "safedreamer evaluate"
 
 
-def evaluate_run(spec: RunSpec, run: Path, make_env: MakeEnv, episodes: int, out: str) -> int:
-    """Play episodes with the policy of `run`, on the task and the layouts of `spec`; write the records and print them. Returns 0."""
+def evaluate_run(spec: RunSpec, run: Path, make_env: MakeEnv, episodes: int, out: str, first_episode: int = 0) -> int:
+    """Play episodes from `first_episode` on with the policy of `run`, on the task and the layouts of `spec`.
+
+    Writes the records and prints them; returns 0.
+    """
     trained, path, env_steps, agent_steps = newest(run)
     with contextlib.ExitStack() as stack:
         policy = load_policy(trained, path, make_env, stack)
@@ -37,6 +40,7 @@ def evaluate_run(spec: RunSpec, run: Path, make_env: MakeEnv, episodes: int, out
             run_seed=spec.seed,
             env_steps=env_steps,
             episodes=episodes,
+            first_episode=first_episode,
             on_fault=lambda fault: print(f"{PROG}: {describe(fault, records.EVAL)}", file=sys.stderr, flush=True),
         )
         found = []
@@ -72,6 +76,7 @@ def _show(split: str, done: list[Episode], episodes: int) -> None:
     for e in done:
         print(f"{e.episode:>8} {e.return_:>9.2f} {e.cost:>8.1f} {e.length:>7}")
     mean_return, mean_cost = mean_return_cost(done)
-    print(f"{'mean':>8} {mean_return:>9.2f} {mean_cost:>8.1f}", flush=True)
+    print(f"{'mean':>8} {mean_return:>9.2f} {mean_cost:>8.1f}")
+    print(f"{costly(done)} of {len(done)} episodes had any cost", flush=True)
     if lost := episodes - len(done):
         print(f"{lost} of {episodes} episodes lost with their environments; mean and records have the other {len(done)}")

@@ -31,30 +31,36 @@ def evaluate(
     episodes: int,
     on_fault: Callable[[Fault], None],
     should_stop: Callable[[], bool] = lambda: False,
+    first_episode: int = 0,
 ) -> Iterator[tuple[str, list[Episode]]]:
-    """(split, its episodes 0..episodes-1 of the seed's split "eval") for each way to act.
+    """(split, so many episodes of the seed's split "eval" from `first_episode` on) for each way to act.
 
     Raises Stopped when asked to, and RunFailed when every episode was lost.
     """
     for mode, split in enumerate((records.EVAL, records.EVAL_SAMPLED)[: 1 + policy.samples]):
         seed = int(np.random.SeedSequence([run_seed, STREAM, env_steps, mode]).generate_state(1)[0])
         with borrowed_rng(seed):
-            yield split, _play(policy, make_env, run_seed, episodes, mode == 0, on_fault, should_stop)
+            yield (
+                split,
+                _play(
+                    policy, make_env, run_seed, range(first_episode, first_episode + episodes), mode == 0, on_fault, should_stop
+                ),
+            )
 
 
 def _play(
     policy: Policy,
     make_env: MakeEnv,
     run_seed: int,
-    episodes: int,
+    episodes: range,
     deterministic: bool,
     on_fault: Callable[[Fault], None],
     should_stop: Callable[[], bool],
 ) -> list[Episode]:
-    num_envs = min(episodes, MAX_ENVS)
+    num_envs = min(len(episodes), MAX_ENVS)
     done: dict[int, Episode] = {}
-    for first in range(0, episodes, num_envs):  # whole rounds, so that the policy's carry begins with all of them
-        tally, last = Tally(num_envs), min(episodes, first + num_envs)
+    for first in episodes[::num_envs]:  # whole rounds, so that the policy's carry begins with all of them
+        tally, last = Tally(num_envs), min(episodes.stop, first + num_envs)
         over = np.arange(first, first + num_envs) >= last
         with VectorEnv(make_env, num_envs, run_seed, "eval", "inline", first) as envs:
             policy.begin(num_envs)

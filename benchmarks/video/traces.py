@@ -38,11 +38,12 @@ class EpisodeTrace(NamedTuple):
 
 
 class Recorder:
-    """Keeps episodes 0..episodes-1 of `benchmarks.evaluate.run_episodes`, whichever environments run them."""
+    """Keeps so many episodes of `benchmarks.evaluate.run_episodes` from `first` on, whichever environments run them."""
 
-    def __init__(self, episodes: int) -> None:
-        self._rows: dict[int, list[dict[str, np.ndarray]]] = {index: [] for index in range(episodes)}
-        self._info: dict[int, list[dict[str, np.ndarray]]] = {index: [] for index in range(episodes)}
+    def __init__(self, episodes: int, first: int = 0) -> None:
+        kept = range(first, first + episodes)
+        self._rows: dict[int, list[dict[str, np.ndarray]]] = {index: [] for index in kept}
+        self._info: dict[int, list[dict[str, np.ndarray]]] = {index: [] for index in kept}
 
     def add(self, step: Step, actions: np.ndarray, info: Mapping[str, np.ndarray]) -> None:
         """One step of all environments, the actions [E, A] taken after it and the policy's reports [E] on them."""

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.safedreamer.config import PlannerConfig
+from agents.safedreamer.plan_outcomes import pessimistic
 from agents.safedreamer.planner import SCORERS, Evaluate, Outcomes, Plan, elite_weights, plan, rank_plans, warm_start
 from tests.examples import examples
 
@@ -269,3 +270,20 @@ def test_last_row_does_not_reach_the_outcomes_but_is_planned():
 def test_impossible_settings_are_refused(values: dict[str, float], message: str):
     with pytest.raises(ValueError, match=message):
         PlannerConfig(**values)
+
+
+# Pessimism
+
+
+def test_pessimistic_outcomes_by_hand():
+    two = Outcomes(*(jnp.array([[[1.0, 5.0], [2.0, 2.0]]]) * scale for scale in (1.0, 2.0, 3.0, 4.0)))
+    got = pessimistic(two)
+    np.testing.assert_allclose(got.ret, [[3.0, 2.0]])
+    np.testing.assert_allclose(got.reward_sum, [[6.0, 4.0]])
+    np.testing.assert_allclose(got.cost_return, [[15.0, 6.0]])  # of the costliest rollout
+    np.testing.assert_allclose(got.episode_cost, [[20.0, 8.0]])
+
+
+def test_pessimism_needs_sampled_latents():
+    with pytest.raises(ValueError, match=r"planner\.latents=sample"):
+        PlannerConfig(pessimism=2, latents="mode")

@@ -158,14 +158,14 @@ def test_the_cpu_preset_knows_how_large_a_tasks_hazards_are():
 
 @pytest.mark.parametrize(("task", "lack"), TASKS_BY_COST.items())
 def test_geometric_costs_are_for_tasks_where_hazards_alone_cost(task, lack, tmp_path, monkeypatch):
-    """By default a task gets the source that fits; one that was asked for and does not fit is refused before anything starts."""
+    """OSRP's release gets them where they fit, `cpu` learns costs; positions asked for where they do not fit are refused at once."""
     from benchmarks import run
 
     monkeypatch.setattr(run, "train", lambda *_: "started")
     command = ["--task", task, "--obs", "coordinates", "--method", "osrp"]
     for preset in ("release", "cpu"):
         chosen = train.read([*command, "--preset", preset])[1]
-        assert chosen.agent.model.cost_source == ("head" if lack else "geometry" if preset == "release" else "tracked")
+        assert chosen.agent.model.cost_source == ("geometry" if preset == "release" and not lack else "head")
     assert lack or chosen.agent.model.hazard_radius == 0.2
     assert run.launch(chosen, tmp_path / "run") == "started"
     _, spec = train.read([*command, "--preset", "debug", "--model.cost-source", "geometry"])

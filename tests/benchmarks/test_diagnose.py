@@ -7,23 +7,25 @@ import json
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import ImaginationConfig
-from agents.safedreamer.open_loop import OpenLoop, open_loop
-from benchmarks import metrics
+from agents.safedreamer.open_loop import AtPosterior, OpenLoop, at_posterior, open_loop
+from agents.safedreamer.tracking import untracked
+from benchmarks import metrics, replayed
 from benchmarks.calibration import calibration
-from benchmarks.cli.diagnose import over_training, reliability, table
-from benchmarks.cost_history import cost_history
+from benchmarks.cli.diagnose import by_heart, over_training, reliability, table
+from benchmarks.cost_history import cost_history, frozen_against_running
 from benchmarks.diagnose import cut_windows, diagnose, plan_report, value_errors
 from benchmarks.envs import VectorEnv
 from benchmarks.evaluate import Traces, _join, play
-from benchmarks.findings import Finding
+from benchmarks.findings import NEW, Finding
 from benchmarks.prediction_errors import prediction_errors
 from benchmarks.spec import BadInput
-from tests.agent_inputs import HAZARDS, VECTOR, VISION, observations, tiny
+from tests.agent_inputs import HAZARDS, VECTOR, VISION, observations, replay_batch, tiny
 from tests.analysis_runs import write_run
 from tests.fakes.toys import toy_env
 
@@ -333,3 +335,65 @@ def test_printed_tables_hold_the_findings():
     assert multiplier[-8:] == ["0.5", "1", "1.5", "2", "2.5", "3", "3.5", "4"]
     assert evaluated[-8:] == ["-", "-", "-", "3", "3", "3", "3", "3"]  # the latest by then
     assert over_training([]) == "no metrics of training yet" and "no costs" in reliability(found[:5])
+
+
+# Replayed against new rows
+
+
+def test_rows_at_the_posterior_by_hand(monkeypatch):
+    """Two windows of two seen and two judged rows: errors, costs and their calibration are of the judged ones alone."""
+    agent = SafeDreamer(tiny("bsrp_lag"), VECTOR)
+    windows = rows((2, 4))
+    windows["cost"] = np.array([[9.0, 9.0, 2.0, 0.0], [9.0, 9.0, 1.0, 0.0]], np.float32)
+    judged = {k: windows[k][:, 2:] for k in ("observation", "reward", "cost")}
+    off = judged["observation"] + np.where(np.arange(9) == 4, 0.5, 0.0)
+    said = np.array([[0.95, 0.25], [0.15, 0.25]])
+    seen = AtPosterior({"observation": off}, judged["reward"], np.array([[1.0, 0.0], [0.2, 0.0]]), said)  # pyright: ignore[reportArgumentType]
+    monkeypatch.setattr(replayed, "_at_posterior", lambda *_: seen)
+    findings = [f for f in replayed.of_rows(agent, None, windows, 2, NEW) if np.isnan(f.bin_low)]
+    found = {f.quantity.removeprefix("at the posterior, new rows: "): f.value for f in findings}
+    assert found["cost recall"] == 0.5 and found["cost precision"] == 1.0
+    assert found["cost predicted"] == pytest.approx(0.3) and found["cost true"] == pytest.approx(0.75)
+    assert found["hazards root mean square error"] == pytest.approx(0.25, rel=1e-4)  # one of four values is 0.5 off
+    assert found["reward root mean square error"] == 0.0
+    assert found["cost probability, calibration error"] == pytest.approx((0.05 + 0.85 + 2 * 0.25) / 4)
+    assert found["cost probability, Brier score"] == pytest.approx((0.05**2 + 0.85**2 + 2 * 0.25**2) / 4)
+
+
+def test_rows_at_the_posterior_are_the_models():
+    agent = SafeDreamer(tiny("bsrp_lag"), VECTOR)
+    state, windows = agent.init(0), {k: jnp.asarray(x) for k, x in replay_batch(VECTOR, batch=2, length=5).items()}
+    got = at_posterior(agent.networks(state.params), windows, 2, jax.random.key(3))
+    model = agent.networks(state.params).model
+    post, _ = model.rssm.observe(model.encoder(windows), windows["action"], windows["is_first"], jax.random.key(3))
+    np.testing.assert_allclose(got.cost, model.cost(untracked(post))[:, 2:], rtol=1e-4)
+    np.testing.assert_allclose(got.obs["observation"], model.decoder(post.feat)["observation"][:, 2:], rtol=1e-4, atol=1e-5)
+
+
+def test_frozen_against_running_costs(tmp_path):
+    run = write_run(tmp_path, "bsrp_lag", train=[(1000 * k, 1.0 * k, 30.0 - k) for k in range(1, 23)])
+    traces = Traces(
+        {"cost": np.array([[0.0, 4.0, 4.0], [0.0, 0.0, 0.0]]), "reward": np.array([[0.0, 1.0, 1.0], [0.0, 2.0, 2.0]])}, {}
+    )
+    found = {f.quantity: f.value for f in frozen_against_running(run, traces)}
+    assert found == pytest.approx(
+        {
+            "episode cost: last 20 training episodes": 30.0 - 12.5,  # of episodes 3 to 22
+            "episode cost: frozen, 2 new layouts": 4.0,
+            "episode return: last 20 training episodes": 12.5,
+            "episode return: frozen, 2 new layouts": 3.0,
+            "share of new layouts with any cost": 0.5,
+        }
+    )
+
+
+def test_replayed_and_new_rows_stand_side_by_side():
+    found = [
+        Finding("at the posterior, replayed rows: cost recall", -1, 0.875),
+        Finding("at the posterior, new rows: cost recall", -1, 0.09),
+    ]
+    found += [Finding("at the posterior, new rows: cost probability, steps in bin", -1, 12.0, bin_low=0.9)]
+    _, recall, steps = (line.split() for line in by_heart(found).splitlines())
+    assert recall[-2:] == ["0.875", "0.090"]
+    assert steps[-2:] == ["-", "12.000"] and " ".join(steps[:-2]) == "cost probability, steps in bin, said 0.9 to 1.0"
+    assert "recall" not in table([Finding("reward correlation", 0, 0.5), *found]) and "calibrated" in reliability(found)

@@ -1,0 +1,82 @@
+"""Does the world model know its replay by heart? Costs and sensors at the posterior, on replayed rows and on new ones.
+
+At the posterior nothing has to be foreseen: the model has just seen the row. A model that finds the costs of rows it has replayed and
+not those of new layouts has memorised sequences. Shapes: N windows of C rows that are seen first and K rows that are judged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike
+
+from agents.api import PyTree
+from agents.safedreamer.agent import SafeDreamer
+from agents.safedreamer.open_loop import AtPosterior, at_posterior
+from benchmarks import checkpoint
+from benchmarks.calibration import PROBABILITY, SOFT_COUNT, calibration
+from benchmarks.diagnose import WINDOWS_AT_ONCE, cut_windows
+from benchmarks.evaluate import Traces
+from benchmarks.findings import AT_POSTERIOR, MODEL, NEW, REPLAYED, Finding
+from benchmarks.prediction_errors import cost_and_reward_agreement, square_errors, unit
+from benchmarks.run_folder import REPLAY
+from benchmarks.spec import RunSpec
+from benchmarks.transitions import make_replay
+
+
+def replayed_against_new(
+    agent: SafeDreamer, state: PyTree, spec: RunSpec, saved: Path, traces: Traces, context: int, steps: int
+) -> list[Finding]:
+    """Findings on as many windows of the replay of the checkpoint `saved` as of the episodes in `traces`; none where it is gone.
+
+    Raises ValueError where the replay is damaged.
+    """
+    folder = saved.parents[1] / REPLAY
+    if not folder.is_dir():
+        return []
+    rows, length = traces.rows["reward"].shape[1], context + steps
+    new = cut_windows(traces.rows, np.arange(0, rows - length + 1, steps), length)
+    in_memory = dataclasses.replace(spec, replay=dataclasses.replace(spec.replay, directory=""))
+    replay = make_replay(in_memory, agent.env)
+    replay.load(folder, checkpoint.read_meta(saved, spec.run_id)["replay_mark"])
+    old = replay.sample(len(new["reward"]), length, np.random.default_rng(spec.seed))
+    return [f for name, windows in ((REPLAYED, old), (NEW, new)) for f in of_rows(agent, state, windows, context, name)]
+
+
+def of_rows(agent: SafeDreamer, state: PyTree, windows: Mapping[str, np.ndarray], context: int, name: str) -> Iterator[Finding]:
+    """Errors and cost calibration on the rows of windows [N, C+K, ...] after the first `context`."""
+    env = agent.env
+    seen = _at_posterior(agent, state, windows, context)
+    true = _flat({k: windows[k][:, context:] for k in (*env.obs, "reward", "cost")})
+    guess = _flat({**seen.obs, "reward": seen.reward, "cost": seen.cost})
+    scaled = {k: x * unit(env, k) for k, x in true.items()}
+    said = np.asarray(seen.cost_probability).reshape(-1, 1)
+    for quantity, value in (*square_errors(env, guess, scaled), *cost_and_reward_agreement(guess, scaled)):
+        yield Finding(f"{AT_POSTERIOR}{name}: {quantity}", -1, value)
+    if not agent.config.use_cost:
+        return
+    yield Finding(f"{AT_POSTERIOR}{name}: cost predicted", -1, float(guess["cost"].mean()))
+    yield Finding(f"{AT_POSTERIOR}{name}: cost true", -1, float(true["cost"].mean()))
+    what = SOFT_COUNT if agent.config.model.counts_hazards else PROBABILITY
+    for f in calibration(what, said, true["cost"][:, None]):
+        if f.predictor == MODEL:
+            yield f._replace(quantity=f"{AT_POSTERIOR}{name}: {f.quantity.replace(': ', ', ')}", steps_ahead=-1)
+
+
+def _flat(rows: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
+    """Rows of all windows in one axis: [N, K, ...] -> [N * K, ...]."""
+    arrays = {name: np.asarray(values) for name, values in rows.items()}
+    return {name: x.reshape(-1, *x.shape[2:]) for name, x in arrays.items()}
+
+
+def _at_posterior(agent: SafeDreamer, state: PyTree, windows: Mapping[str, np.ndarray], context: int) -> AtPosterior:
+    run = jax.jit(lambda params, rows, key: at_posterior(agent.networks(params), rows, context, key))
+    key, parts = jax.random.key(0), []
+    for begin in range(0, len(windows["reward"]), WINDOWS_AT_ONCE):
+        part = {name: values[begin : begin + WINDOWS_AT_ONCE] for name, values in windows.items()}
+        parts.append(jax.device_get(run(state.params, part, jax.random.fold_in(key, begin))))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
