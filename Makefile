@@ -1,4 +1,5 @@
-# Two commands matter: `make demo` and `make test`; both set up .venv first. `make help` lists the rest.
+# Two commands matter: `make demo` and `make test`; both set up .venv first. `make help` lists the
+# rest.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -6,13 +7,16 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-# Processes that run tests, whole files each; one core is enough for one, and tests of clusters mostly wait.
+# Processes that run tests, whole files each; one core is enough for one, and tests of clusters
+# mostly wait.
 WORKERS ?= 2
 LOCKS := requirements/base.txt requirements/dev.txt
 UV := $(shell command -v uv 2>/dev/null)
-# The first interpreter that is Python 3.11 and runs; a version manager's shim may exist and still not run.
+# The first interpreter that is Python 3.11 and runs; a version manager's shim may exist and still
+# not run.
 PYTHON ?= $(shell for p in python3.11 /usr/bin/python3.11 python3; do \
-	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
+	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1 && \
+	{ command -v "$$p"; break; }; done)
 
 ifdef UV
 PIP_INSTALL = $(UV) pip install --python $(BIN)/python --quiet
@@ -20,20 +24,24 @@ else
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet
 endif
 
+# Ends a rule that needs an interpreter.
+NO_PYTHON = { echo "setup: no Python 3.11; install it (Debian, Ubuntu: apt-get install python3.11" \
+	"python3.11-venv) or give one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+
 # pyright carries its own JavaScript; ask no registry whether a newer one exists.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .PHONY: help setup demo test test-all test-rest lock lint format types doctor cuda omnisafe locks clean
 
 help:
-	@echo "make demo      set up, then train four small agents and draw curves and a table under results/demo"
+	@echo "make demo      set up, train four small agents, draw curves and a table in results/demo"
 	@echo "make test      set up, then run the tests that need minutes and no part of a machine (ARGS='-k planner' selects some)"
 	@echo "make test-all  all tests, with rendering, Slurm, OmniSafe and a browser where they are; test-rest: those not in make test"
 	@echo "make lock      train as another commit does? AGAINST=COMMIT [STRICT=1]"
 	@echo "make setup     create $(VENV) from the lock files; runs again only when they change"
 	@echo "make lint      ruff: rules and formatting        make format    apply them"
-	@echo "make types     pyright on agents and benchmarks  make doctor    what this machine has and lacks"
-	@echo "make cuda      add the NVIDIA GPU packages       make omnisafe  add the model-free baselines (torch)"
+	@echo "make types     pyright on agents and benchmarks  make doctor    what this machine has"
+	@echo "make cuda      add the NVIDIA GPU packages       make omnisafe  add OmniSafe and torch"
 	@echo "make locks     resolve the lock files anew       make clean     remove $(VENV) and caches"
 
 setup: $(VENV)/.package
@@ -42,17 +50,18 @@ $(BIN)/python:
 ifdef UV
 	@echo "setup: creating $(VENV) with uv"
 	@$(UV) venv --quiet --seed --python "$(or $(PYTHON),3.11)" $(VENV) || \
-		{ echo "setup: no Python 3.11; install it (Debian, Ubuntu: apt-get install python3.11 python3.11-venv) or give one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+		$(NO_PYTHON)
 else
 	@[ -n "$(PYTHON)" ] || \
-		{ echo "setup: no Python 3.11; install it (Debian, Ubuntu: apt-get install python3.11 python3.11-venv) or give one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+		$(NO_PYTHON)
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || \
-		{ echo "setup: $(PYTHON) cannot make virtual environments; apt-get install python3.11-venv" >&2; exit 1; }
+		{ echo "setup: $(PYTHON) lacks venv; apt-get install python3.11-venv" >&2; exit 1; }
 	@echo "setup: creating $(VENV) with $(PYTHON)"
 	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 endif
 
-# --no-deps: the lock files are complete, and upstream pins contradict one another (requirements/overrides.txt).
+# --no-deps: the lock files are complete, and upstream pins contradict one another
+# (requirements/overrides.txt).
 $(VENV)/.locks: $(LOCKS) | $(BIN)/python
 	@echo "setup: installing the packages of $(LOCKS); the first time this takes some minutes"
 	@$(PIP_INSTALL) --no-deps $(LOCKS:%=-r %)
@@ -78,7 +87,8 @@ test-all: setup
 test-rest: setup
 	@$(PYTEST) -m "$(REST)" $(ARGS)
 
-# STRICT=1: bit for bit, for moves and renames; else the first update within 1e-4, for speed-ups. ARGS='--methods osrp' selects some.
+# STRICT=1: bit for bit, for moves and renames; else the first update within 1e-4, for speed-ups.
+# ARGS='--methods osrp' selects some.
 lock: setup
 	@[ -n "$(AGAINST)" ] || { echo "lock: name the commit to compare with: make lock AGAINST=COMMIT [STRICT=1]" >&2; exit 2; }
 	@$(BIN)/python -m tests.lock $(AGAINST) $(if $(STRICT),--strict) $(ARGS)
@@ -100,10 +110,12 @@ doctor: setup
 cuda: setup
 	@$(PIP_INSTALL) --no-deps -r requirements/cuda.txt
 
-# torch comes with its dependencies, since its CUDA and CPU builds need different ones; pip finds local CPU wheels.
+# torch comes with its dependencies, since its CUDA and CPU builds need different ones; pip finds
+# local CPU wheels.
 omnisafe: setup
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet \
-		--constraint requirements/base.txt --constraint requirements/omnisafe.txt "$$(grep '^torch==' requirements/omnisafe.txt)"
+		--constraint requirements/base.txt --constraint requirements/omnisafe.txt \
+		"$$(grep '^torch==' requirements/omnisafe.txt)"
 	@$(PIP_INSTALL) --no-deps $$(grep -v '^torch==' requirements/omnisafe.txt)
 
 locks:

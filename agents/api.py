@@ -1,8 +1,9 @@
 """What a training loop may ask of an agent, and nothing more.
 
-An agent is a bundle of jitted functions with fixed configuration. All that changes lives in two pytrees that the loop passes
-around: the learner's `state` (parameters, optimisers, multipliers, normalisers, counters) and the policy's `carry` (latent,
-previous action, warm start of the planner; one row per environment). Agents never see environments, clocks or files.
+An agent is a bundle of jitted functions with fixed configuration. All that changes lives in two
+pytrees that the loop passes around: the learner's `state` (parameters, optimisers, multipliers,
+normalisers, counters) and the policy's `carry` (latent, previous action, warm start of the planner;
+one row per environment). Agents never see environments, clocks or files.
 
 Shapes: E environments; A action dimensions; B, T replay batch and sequence length.
 """
@@ -20,14 +21,18 @@ if TYPE_CHECKING:  # processes without JAX describe arrays with this module too
 
 PyTree: TypeAlias = Any
 COST_NOW = (
-    "cost_now"  # in the info of `Agent.act` in training: the cost [E] a learned model expects at the row it has just seen
+    # in the info of `Agent.act` in training: the cost [E] a learned model expects at the row it has
+    # just seen
+    "cost_now"
 )
 Mode: TypeAlias = Literal["train", "eval"]
 
 
 @dataclasses.dataclass(frozen=True)
 class ArraySpec:
-    """Shape (without leading batch axes) and dtype name of one array of an observation or of a replay row."""
+    """Shape (without leading batch axes) and dtype name of one array of an observation or of a
+    replay row.
+    """
 
     shape: tuple[int, ...]
     dtype: str
@@ -40,10 +45,12 @@ ObsSpec: TypeAlias = Mapping[str, ArraySpec]
 class EnvSpec:
     """All that an agent is told of the environment it is built for.
 
-    `layout` names slices of the flat observation (`"hazards" -> slice(9, 25)`), empty where there are none. `costly` names what
-    costs (`("hazards", "vases")`), empty where nothing does or the environment does not say. `hazard_size` is the distance in metres
-    within which a hazard costs, 0 without hazards.
-    `episode_env_steps` is the length of a full episode in simulator steps, `action_repeat` simulator steps per agent step.
+    `layout` names slices of the flat observation (`"hazards" -> slice(9, 25)`), empty where there
+    are none. `costly` names what costs (`("hazards", "vases")`), empty where nothing does or the
+    environment does not say. `hazard_size` is the distance in metres within which a hazard costs, 0
+    without hazards.
+    `episode_env_steps` is the length of a full episode in simulator steps, `action_repeat`
+    simulator steps per agent step.
     """
 
     obs: ObsSpec
@@ -62,13 +69,17 @@ class EnvSpec:
 class Agent(Protocol):
     """The interface of every agent of the suite.
 
-    A replay row holds what was seen and what was then done: observation arrays, `action` [A] taken *after* this observation
-    (zeros at `is_last`), `reward` and `cost` received *on arriving* at it, `is_first`, `is_last`, `is_terminal` (bool).
+    A replay row holds what was seen and what was then done: observation arrays, `action` [A] taken
+    *after* this observation (zeros at `is_last`), `reward` and `cost` received *on arriving* at it,
+    `is_first`, `is_last`, `is_terminal` (bool).
     """
 
     @property
     def pretrain_updates(self) -> int:
-        """Updates on the prefill alone, before the policy first acts; 0 for agents that learn only while they act."""
+        """Updates on the prefill alone, before the policy first acts.
+
+        0 for agents that learn only while they act.
+        """
         ...
 
     def init(self, seed: int) -> PyTree:
@@ -76,25 +87,40 @@ class Agent(Protocol):
         ...
 
     def init_carry(self, num_envs: int) -> PyTree:
-        """The policy's initial carry for `num_envs` environments; rows are reset where `is_first`."""
+        """The policy's initial carry for `num_envs` environments.
+
+        Rows are reset where `is_first`.
+        """
         ...
 
     def act(
-        self, state: PyTree, carry: PyTree, obs: Mapping[str, np.ndarray], is_first: np.ndarray, key: jax.Array, mode: Mode
+        self,
+        state: PyTree,
+        carry: PyTree,
+        obs: Mapping[str, np.ndarray],
+        is_first: np.ndarray,
+        key: jax.Array,
+        mode: Mode,
     ) -> tuple[jax.Array, PyTree, dict[str, jax.Array]]:
-        """Actions [E, A] in [-1, 1] for observations [E, ...], the next carry, and per-environment info [E].
+        """Actions [E, A] in [-1, 1] for observations [E, ...], the next carry, and per-environment
+        info [E].
 
         In mode "train" agents that learn costs may report COST_NOW.
         """
         ...
 
-    def update(self, state: PyTree, batch: Mapping[str, np.ndarray], key: jax.Array) -> tuple[PyTree, dict[str, jax.Array]]:
+    def update(
+        self, state: PyTree, batch: Mapping[str, np.ndarray], key: jax.Array
+    ) -> tuple[PyTree, dict[str, jax.Array]]:
         """One learner update on a replay batch [B, T, ...]; scalar metrics. Donates `state`.
 
-        The metric `nonfinite` (int32) counts NaNs and infinities among losses and gradients, see agents.finite; it is not logged.
+        The metric `nonfinite` (int32) counts NaNs and infinities among losses and gradients, see
+        agents.finite; it is not logged.
         """
         ...
 
     def end_episode(self, state: PyTree, cost: float, agent_steps: int) -> PyTree:
-        """Tell the agent the cost of a finished *training* episode, at `agent_steps` of training (evaluation never calls it)."""
+        """Tell the agent the cost of a finished *training* episode, at `agent_steps` of training
+        (evaluation never calls it).
+        """
         ...

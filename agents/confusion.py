@@ -7,7 +7,8 @@ import jax.numpy as jnp
 
 
 def cost_confusion(predicted: jax.Array, cost: jax.Array) -> dict[str, jax.Array]:
-    """Precision and recall of 'predicted cost above one half' for steps with any cost, and both means; [B, T] -> scalars.
+    """Precision and recall of 'predicted cost above one half' for steps with any cost, and both
+    means; [B, T] -> scalars.
 
     Precision and recall are 0 where a batch holds no predicted or no true cost.
     """

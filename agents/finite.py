@@ -1,4 +1,7 @@
-"""How many numbers of a pytree are not finite: computed inside a jitted update, so that nothing has to be fetched to know."""
+"""How many numbers of a pytree are not finite.
+
+Computed inside a jitted update, so that nothing has to be fetched to know.
+"""
 
 from __future__ import annotations
 

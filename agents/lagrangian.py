@@ -1,7 +1,9 @@
-"""Lagrange multipliers as pure state -> state functions: a PID controller and an augmented Lagrangian.
+"""Lagrange multipliers as pure state -> state functions.
 
-Both are scalars in, scalars out, and know nothing of agents. All costs are per episode, in the simulator's units, unless the
-caller decides otherwise.
+A PID controller and an augmented Lagrangian.
+
+Both are scalars in, scalars out, and know nothing of agents. All costs are per episode, in the
+simulator's units, unless the caller decides otherwise.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ import jax.numpy as jnp
 
 @dataclasses.dataclass(frozen=True)
 class PIDConfig:
-    """PID-controlled multiplier (Stooke et al., arXiv:2007.03964); defaults are those of SafeDreamer's OSRP-Lag."""
+    """PID-controlled multiplier (Stooke et al., arXiv:2007.03964).
+
+    Defaults are those of SafeDreamer's OSRP-Lag.
+    """
 
     kp: float = 0.1
     """Proportional gain, multiplier per unit of smoothed cost excess."""
@@ -57,7 +62,9 @@ class PIDConfig:
 
 
 class PIDState(NamedTuple):
-    """Controller state; scalars but for `history`, the smoothed costs of the last `delay` episodes, oldest first."""
+    """Controller state; scalars but for `history`, the smoothed costs of the last `delay` episodes,
+    oldest first.
+    """
 
     multiplier: jax.Array
     proportional: jax.Array
@@ -71,24 +78,44 @@ class PIDState(NamedTuple):
 def init_pid(config: PIDConfig) -> PIDState:
     """Multiplier zero, integral at its initial value, everything else zero."""
     zero = jnp.zeros(())
-    return PIDState(zero, zero, jnp.asarray(config.integral_init, jnp.float32), zero, zero, jnp.zeros((config.delay,)), zero)
+    return PIDState(
+        zero,
+        zero,
+        jnp.asarray(config.integral_init, jnp.float32),
+        zero,
+        zero,
+        jnp.zeros((config.delay,)),
+        zero,
+    )
 
 
-def scheduled_limit(config: PIDConfig, cost_limit: float, agent_steps: jax.Array | int) -> jax.Array:
-    """Cost limit at `agent_steps`: constant, or falling by `limit_decrement` each stage and never below `cost_limit`."""
+def scheduled_limit(
+    config: PIDConfig, cost_limit: float, agent_steps: jax.Array | int
+) -> jax.Array:
+    """Cost limit at `agent_steps`.
+
+    Constant, or falling by `limit_decrement` each stage and never below `cost_limit`.
+    """
     if not config.limit_schedule:
         return jnp.asarray(cost_limit, jnp.float32)
     stage = jnp.minimum(jnp.asarray(agent_steps) // config.limit_stage_steps, config.limit_stages)
-    return jnp.maximum(cost_limit, config.limit_init - config.limit_decrement * stage).astype(jnp.float32)
+    return jnp.maximum(cost_limit, config.limit_init - config.limit_decrement * stage).astype(
+        jnp.float32
+    )
 
 
 def update_pid(
-    config: PIDConfig, state: PIDState, episode_cost: jax.Array | float, cost_limit: float, agent_steps: jax.Array | int
+    config: PIDConfig,
+    state: PIDState,
+    episode_cost: jax.Array | float,
+    cost_limit: float,
+    agent_steps: jax.Array | int,
 ) -> PIDState:
     """Controller step after a finished training episode (spec section 4).
 
         c = EMA(episode_cost);  e = c - limit
-        I <- max(0, I + ki e);  P <- 0.95 P + 0.05 e;  S <- 0.95 S + 0.05 c;  D = max(0, S - S[delay updates ago])
+        I <- max(0, I + ki e);  P <- 0.95 P + 0.05 e;  S <- 0.95 S + 0.05 c;
+        D = max(0, S - S[delay updates ago])
         multiplier = clip(kp P + I + kd D, 0, max_multiplier)
 
     Up to `start_agent_steps` only the cost average moves.
@@ -96,10 +123,14 @@ def update_pid(
     average = config.cost_ema * state.cost_average + (1.0 - config.cost_ema) * episode_cost
     excess = average - scheduled_limit(config, cost_limit, agent_steps)
     integral = jnp.maximum(0.0, state.integral + config.ki * excess)
-    proportional = config.proportional_ema * state.proportional + (1.0 - config.proportional_ema) * excess
+    proportional = (
+        config.proportional_ema * state.proportional + (1.0 - config.proportional_ema) * excess
+    )
     smoothed = config.derivative_ema * state.smoothed_cost + (1.0 - config.derivative_ema) * average
     derivative = jnp.maximum(0.0, smoothed - state.history[0])
-    multiplier = jnp.clip(config.kp * proportional + integral + config.kd * derivative, 0.0, config.max_multiplier)
+    multiplier = jnp.clip(
+        config.kp * proportional + integral + config.kd * derivative, 0.0, config.max_multiplier
+    )
     history = jnp.concatenate([state.history[1:], smoothed[None]])
     stepped = PIDState(multiplier, proportional, integral, derivative, smoothed, history, average)
     waiting = state._replace(cost_average=average)
@@ -109,7 +140,10 @@ def update_pid(
 
 @dataclasses.dataclass(frozen=True)
 class AugmentedConfig:
-    """Augmented Lagrangian (SafeDreamer section 5.3, as LAMBDA arXiv:2201.09802); defaults are BSRP-Lag's."""
+    """Augmented Lagrangian (SafeDreamer section 5.3, as LAMBDA arXiv:2201.09802).
+
+    Defaults are BSRP-Lag's.
+    """
 
     multiplier_init: float = 1e-6
     """Initial Lagrange multiplier."""
@@ -120,7 +154,9 @@ class AugmentedConfig:
     penalty_max: float = 1.0
     """Upper bound of mu."""
     driven_by: Literal["imagined", "episode"] = "imagined"
-    """What moves the multiplier: imagined cost returns at every update (release), or the real cost of each training episode."""
+    """What moves the multiplier: imagined cost returns at every update (release), or the real cost
+    of each training episode.
+    """
 
     def __post_init__(self):
         if self.penalty_init <= 0:
@@ -136,7 +172,10 @@ class AugmentedState(NamedTuple):
 
 def init_augmented(config: AugmentedConfig) -> AugmentedState:
     """State before the first update."""
-    return AugmentedState(jnp.asarray(config.multiplier_init, jnp.float32), jnp.asarray(config.penalty_init, jnp.float32))
+    return AugmentedState(
+        jnp.asarray(config.multiplier_init, jnp.float32),
+        jnp.asarray(config.penalty_init, jnp.float32),
+    )
 
 
 def augmented_penalty(state: AugmentedState, excess: jax.Array) -> jax.Array:
@@ -152,9 +191,13 @@ def augmented_penalty(state: AugmentedState, excess: jax.Array) -> jax.Array:
     )
 
 
-def update_augmented(config: AugmentedConfig, state: AugmentedState, excess: jax.Array) -> AugmentedState:
+def update_augmented(
+    config: AugmentedConfig, state: AugmentedState, excess: jax.Array
+) -> AugmentedState:
     """lambda <- max(0, lambda + mu g);  mu <- clip(mu (1 + growth), mu, max)."""
-    return AugmentedState(move_multiplier(state, excess).multiplier, grow_penalty(config, state).penalty)
+    return AugmentedState(
+        move_multiplier(state, excess).multiplier, grow_penalty(config, state).penalty
+    )
 
 
 def move_multiplier(state: AugmentedState, excess: jax.Array) -> AugmentedState:
@@ -164,16 +207,27 @@ def move_multiplier(state: AugmentedState, excess: jax.Array) -> AugmentedState:
 
 def grow_penalty(config: AugmentedConfig, state: AugmentedState) -> AugmentedState:
     """mu <- clip(mu (1 + growth), mu, max); the multiplier stays."""
-    return state._replace(penalty=jnp.clip(state.penalty * (1.0 + config.penalty_growth), state.penalty, config.penalty_max))
+    return state._replace(
+        penalty=jnp.clip(
+            state.penalty * (1.0 + config.penalty_growth), state.penalty, config.penalty_max
+        )
+    )
 
 
 def imagined_excess(
-    episode_cost: jax.Array | float, cost_limit: float, *, episode_length: float, discount_horizon: float, summed: int
+    episode_cost: jax.Array | float,
+    cost_limit: float,
+    *,
+    episode_length: float,
+    discount_horizon: float,
+    summed: int,
 ) -> jax.Array | float:
-    """An episode's excess over the cost limit in the units of imagined cost returns, g = (J - b) * S * T / L.
+    """An episode's excess over the cost limit in the units of imagined cost returns, g = (J - b) *
+    S * T / L.
 
-    A cost of c per agent step makes an episode of L agent steps cost J = c L, and a discounted return c T with the discount 1 - 1/T,
-    of which the imagined constraint sums S (the horizon when pessimistic, else 1): S c T = J * S T / L. So penalty coefficients
-    mean the same whether imagined or real costs move the multiplier. Ours, not the release's.
+    A cost of c per agent step makes an episode of L agent steps cost J = c L, and a discounted
+    return c T with the discount 1 - 1/T, of which the imagined constraint sums S (the horizon when
+    pessimistic, else 1): S c T = J * S T / L. So penalty coefficients mean the same whether
+    imagined or real costs move the multiplier. Ours, not the release's.
     """
     return (episode_cost - cost_limit) * (summed * discount_horizon / episode_length)

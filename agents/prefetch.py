@@ -1,11 +1,13 @@
 """Batches gathered ahead of the learner in one background thread, reproducibly.
 
-Which rows update u sees is decided in the caller's thread by `request(u)`: the draw uses np.random.default_rng([seed, u]) and
-the rows held at that moment, so that it depends on the order of `add` and `request` only, never on timing. The thread merely
-copies. A slot that a waiting draw reads is not overwritten: `Replay.add` waits until the copy is made.
+Which rows update u sees is decided in the caller's thread by `request(u)`: the draw uses
+np.random.default_rng([seed, u]) and the rows held at that moment, so that it depends on the order
+of `add` and `request` only, never on timing. The thread merely copies. A slot that a waiting draw
+reads is not overwritten: `Replay.add` waits until the copy is made.
 
-At most `depth` finished batches wait for the learner. Draws are tiny and may queue without bound; if one of them stands in
-the way of `add`, it is copied beyond `depth` (otherwise a caller that adds before it consumes would wait forever).
+At most `depth` finished batches wait for the learner. Draws are tiny and may queue without bound;
+if one of them stands in the way of `add`, it is copied beyond `depth` (otherwise a caller that adds
+before it consumes would wait forever).
 """
 
 from __future__ import annotations
@@ -40,8 +42,10 @@ class Prefetch:
         batch_size, length: B and T of every batch.
         seed: with the update index, all that randomness depends on.
         depth: finished batches that may wait for the learner.
-        device_put: called in the thread with the batch (dict of [B, T, ...]); its result is what `next` returns.
-    An exception in the thread is raised by the next call, with the original as its cause. Use as a context manager.
+        device_put: called in the thread with the batch (dict of [B, T, ...]); its result is what
+            `next` returns.
+    An exception in the thread is raised by the next call, with the original as its cause. Use as a
+    context manager.
     """
 
     def __init__(
@@ -79,11 +83,17 @@ class Prefetch:
         self.close()
 
     def __len__(self) -> int:
-        """Requests not yet consumed. Save a checkpoint only at zero: waiting draws are not part of it."""
+        """Requests not yet consumed.
+
+        Save a checkpoint only at zero: waiting draws are not part of it.
+        """
         return len(self._requests)
 
     def request(self, updates: int | Iterable[int]) -> None:
-        """Draws the batches of these updates from the rows held now; copying follows in the background."""
+        """Draws the batches of these updates from the rows held now.
+
+        Copying follows in the background.
+        """
         for update in [updates] if isinstance(updates, int | np.integer) else updates:
             rng = np.random.default_rng([self._seed, int(update)])
             draw = self._replay.draw(self._batch_size, self._length, rng)
@@ -93,7 +103,10 @@ class Prefetch:
                 self._changed.notify_all()
 
     def next(self) -> tuple[int, Any]:
-        """(update, batch) of the oldest request; waits for it. Raises RuntimeError when nothing was requested."""
+        """(update, batch) of the oldest request; waits for it.
+
+        Raises RuntimeError when nothing was requested.
+        """
         with self._changed:
             self._raise_if_dead()
             if not self._requests:
@@ -106,7 +119,10 @@ class Prefetch:
             return head.update, head.batch
 
     def close(self) -> None:
-        """Stops the thread and forgets waiting batches. Does not raise what went wrong in the thread; later calls do."""
+        """Stops the thread and forgets waiting batches.
+
+        Does not raise what went wrong in the thread; later calls do.
+        """
         with self._changed:
             if self._closed:
                 return
@@ -118,18 +134,25 @@ class Prefetch:
 
     def _raise_if_dead(self) -> None:
         if self._error is not None:
-            raise RuntimeError(f"sampling the batch of update {self._failed_update} failed") from self._error
+            raise RuntimeError(
+                f"sampling the batch of update {self._failed_update} failed"
+            ) from self._error
         if self._closed:
             raise RuntimeError("this Prefetch is closed")
 
     def _guard(self, oldest: int) -> None:
         """Returns once no waiting draw reads a row before `oldest`."""
         with self._changed:
-            blocking = [request for request in self._requests if not request.copied and request.oldest < oldest]
+            blocking = [
+                request
+                for request in self._requests
+                if not request.copied and request.oldest < oldest
+            ]
             if not blocking:
                 return
             last = blocking[-1]
-            for request in self._requests:  # copies are made in order, so all before the last one are urgent too
+            # copies are made in order, so all before the last one are urgent too
+            for request in self._requests:
                 request.urgent = True
                 if request is last:
                     break
@@ -158,7 +181,8 @@ class Prefetch:
                     request.copied = True
                     self._changed.notify_all()
                 request.batch = batch if self._device_put is None else self._device_put(batch)
-            except BaseException as error:  # noqa: BLE001  # handed to the caller's thread, which raises it
+            except BaseException as error:  # noqa: BLE001
+                # handed to the caller's thread, which raises it
                 with self._changed:
                     self._error, self._failed_update = error, request.update
                     self._changed.notify_all()

@@ -1,10 +1,13 @@
-"""Persistence of a replay as append-only segments with a manifest, so that a save writes only what is new.
+"""Persistence of a replay as append-only segments with a manifest, so that a save writes only what
+is new.
 
-A save directory holds `segment_NNNNNN.npz` files (rows start..stop-1 of all streams) and `manifest.json`, which lists them and
-is replaced atomically, last: a crash at any moment leaves the previous manifest with all its segments. A save is named by its
-mark, the rows per stream at that moment. The last `KEPT_MARKS` saves can be loaded, so that a run that dies between saving the
-replay and saving the learner finds the content that belongs to its older learner. Saving after loading an older mark drops
-the newer ones. Segments that no kept mark needs are deleted after the manifest is in place.
+A save directory holds `segment_NNNNNN.npz` files (rows start..stop-1 of all streams) and
+`manifest.json`, which lists them and is replaced atomically, last: a crash at any moment leaves the
+previous manifest with all its segments. A save is named by its mark, the rows per stream at that
+moment. The last `KEPT_MARKS` saves can be loaded, so that a run that dies between saving the replay
+and saving the learner finds the content that belongs to its older learner. Saving after loading an
+older mark drops the newer ones. Segments that no kept mark needs are deleted after the manifest is
+in place.
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 KEPT_MARKS = 3  # two checkpoints are kept, and a run may die after saving the replay for a third
-SEGMENT_BYTES = 256 * 2**20  # upper bound of one segment, so that saving a large replay needs little extra memory
+# upper bound of one segment, so that saving a large replay needs little extra memory
+SEGMENT_BYTES = 256 * 2**20
 
 
 class SavedMark(NamedTuple):
@@ -37,7 +41,10 @@ class SavedMark(NamedTuple):
 
 
 def save(replay: Replay, directory: Path) -> int:
-    """Writes rows added since the last save to `directory` and returns the mark. Raises ValueError for a foreign directory."""
+    """Writes rows added since the last save to `directory` and returns the mark.
+
+    Raises ValueError for a foreign directory.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     directory = directory.resolve()
     manifest = _manifest_to_continue(replay, directory)
@@ -53,7 +60,8 @@ def save(replay: Replay, directory: Path) -> int:
         name = f"segment_{manifest['next_serial']:06d}.npz"
         manifest["next_serial"] += 1
         with _atomic(directory / name) as file:
-            np.savez(file, **{f"rows_{key}": rows for key, rows in replay.read_rows(first, stop).items()})  # type: ignore
+            rows = {f"rows_{key}": value for key, value in replay.read_rows(first, stop).items()}
+            np.savez(file, **rows)  # type: ignore
         segments.append({"file": name, "start": first, "stop": stop})
     marks = [*(old for old in marks if old != mark), mark][-KEPT_MARKS:]
     oldest = min(marks) - replay.slots
@@ -72,7 +80,8 @@ def save(replay: Replay, directory: Path) -> int:
 def load(replay: Replay, directory: Path, mark: int | None = None) -> None:
     """Replaces the content of `replay` by the save `mark` (default: the last).
 
-    Raises ValueError when that save is absent or of another layout (nothing changed), or damaged (the replay is then empty).
+    Raises ValueError when that save is absent or of another layout (nothing changed), or damaged
+    (the replay is then empty).
     """
     manifest = _read_manifest(directory)
     if manifest is None:
@@ -81,7 +90,9 @@ def load(replay: Replay, directory: Path, mark: int | None = None) -> None:
     if mark is None:
         mark = int(manifest["marks"][-1])
     if mark not in manifest["marks"]:
-        raise ValueError(f"{directory} holds no save with mark {mark}, it holds {manifest['marks']}")
+        raise ValueError(
+            f"{directory} holds no save with mark {mark}, it holds {manifest['marks']}"
+        )
     replay.clear()
     expected = max(0, mark - replay.slots)
     for segment in manifest["segments"]:
@@ -90,9 +101,15 @@ def load(replay: Replay, directory: Path, mark: int | None = None) -> None:
             continue
         if first != expected:
             raise ValueError(f"{directory} lacks rows {expected}..{first}")
-        rows = _read_segment(replay, directory / segment["file"], segment["stop"] - segment["start"])
+        rows = _read_segment(
+            replay, directory / segment["file"], segment["stop"] - segment["start"]
+        )
         replay.write_rows(
-            first, {key: value[:, first - segment["start"] : stop - segment["start"]] for key, value in rows.items()}
+            first,
+            {
+                key: value[:, first - segment["start"] : stop - segment["start"]]
+                for key, value in rows.items()
+            },
         )
         expected = stop
     if expected != mark:
@@ -106,13 +123,18 @@ def _manifest_to_continue(replay: Replay, directory: Path) -> dict[str, Any]:
     continues = replay.saved is not None and replay.saved.directory == directory
     if manifest is None:
         if continues:
-            raise ValueError(f"{directory} lost its manifest.json since the last save: save to an empty directory")
+            raise ValueError(
+                f"{directory} lost its manifest.json since the last save: save to an empty "
+                "directory"
+            )
         specs = {key: [list(spec.shape), spec.dtype] for key, spec in replay.specs.items()}
         layout = {"specs": specs, "num_streams": replay.num_streams, "slots": replay.slots}
         return {"version": VERSION, **layout, "next_serial": 0, "marks": [], "segments": []}
     _check_layout(replay, manifest, directory)
     if not continues or replay.saved is None or replay.saved.mark not in manifest["marks"]:
-        raise ValueError(f"{directory} holds another saved replay: load it first, or save to an empty directory")
+        raise ValueError(
+            f"{directory} holds another saved replay: load it first, or save to an empty directory"
+        )
     return manifest
 
 
@@ -133,14 +155,20 @@ def _read_manifest(directory: Path) -> dict[str, Any] | None:
 def _check_layout(replay: Replay, manifest: dict[str, Any], directory: Path) -> None:
     specs = {key: [list(spec.shape), spec.dtype] for key, spec in replay.specs.items()}
     ours = {"num_streams": replay.num_streams, "slots per stream": replay.slots, **specs}
-    theirs = {"num_streams": manifest["num_streams"], "slots per stream": manifest["slots"], **manifest["specs"]}
+    theirs = {
+        "num_streams": manifest["num_streams"],
+        "slots per stream": manifest["slots"],
+        **manifest["specs"],
+    }
     differences = [
         f"{key}: saved {theirs.get(key)}, here {ours.get(key)}"
         for key in sorted(ours.keys() | theirs.keys())
         if ours.get(key) != theirs.get(key)
     ]
     if differences:
-        raise ValueError(f"the replay saved in {directory} has another layout ({'; '.join(differences)})")
+        raise ValueError(
+            f"the replay saved in {directory} has another layout ({'; '.join(differences)})"
+        )
 
 
 def _read_segment(replay: Replay, path: Path, count: int) -> dict[str, np.ndarray]:
@@ -152,7 +180,10 @@ def _read_segment(replay: Replay, path: Path, count: int) -> dict[str, np.ndarra
     for key, spec in replay.specs.items():
         expected = (replay.num_streams, count, *spec.shape)
         if rows[key].shape != expected or rows[key].dtype != spec.dtype:
-            raise ValueError(f"{path}: {key!r} is {rows[key].dtype}{rows[key].shape}, expected {spec.dtype}{expected}")
+            raise ValueError(
+                f"{path}: {key!r} is {rows[key].dtype}{rows[key].shape}, expected "
+                f"{spec.dtype}{expected}"
+            )
     return rows
 
 

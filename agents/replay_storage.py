@@ -1,7 +1,9 @@
-"""Where replay rows live: arrays in memory, or files mapped from disk; sizes are checked before anything is allocated.
+"""Where replay rows live: arrays in memory, or files mapped from disk.
 
-Both kinds are lazy: pages are committed when rows are first written, so a fresh replay costs nothing and a full one
-`memory_bytes`.
+Sizes are checked before anything is allocated.
+
+Both kinds are lazy: pages are committed when rows are first written, so a fresh replay costs
+nothing and a full one `memory_bytes`.
 One million vision transitions (two 64 x 64 x 3 uint8 images, two actions) are 24.6 GB.
 Nothing here knows rings or sampling.
 """
@@ -25,18 +27,27 @@ ROW_DTYPES = ("uint8", "int32", "float32", "bool")  # as stored; wider floats ar
 
 
 class ReplaySizeError(ValueError):
-    """The replay does not fit into memory or onto the disk; the message names the setting that helps."""
+    """The replay does not fit into memory or onto the disk.
+
+    The message names the setting that helps.
+    """
 
 
 def check_specs(specs: Mapping[str, ArraySpec]) -> None:
-    """Refuses empty specs, names that are no file names, dtypes that are not stored, and negative sizes."""
+    """Refuses empty specs, names that are no file names, dtypes that are not stored, and negative
+    sizes.
+    """
     if not specs:
         raise ValueError("a replay needs at least one array in `specs`")
     for key, spec in specs.items():
         if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
-            raise ValueError(f"replay key {key!r} must consist of letters, digits, '_' and '-' (it names a file)")
+            raise ValueError(
+                f"replay key {key!r} must consist of letters, digits, '_' and '-' (it names a file)"
+            )
         if spec.dtype not in ROW_DTYPES:
-            raise ValueError(f"replay key {key!r} has dtype {spec.dtype!r}, stored are {', '.join(ROW_DTYPES)}")
+            raise ValueError(
+                f"replay key {key!r} has dtype {spec.dtype!r}, stored are {', '.join(ROW_DTYPES)}"
+            )
         if any(size < 0 for size in spec.shape):
             raise ValueError(f"replay key {key!r} has a negative size in shape {spec.shape}")
 
@@ -52,7 +63,9 @@ def memory_bytes(specs: Mapping[str, ArraySpec], capacity: int) -> int:
 
 
 def _cgroup_available_bytes() -> list[int]:
-    """What the control groups of this process (Slurm jobs, containers) leave to it, one number per limit found."""
+    """What the control groups of this process (Slurm jobs, containers) leave to it, one number per
+    limit found.
+    """
     found = []
     try:
         entries = Path("/proc/self/cgroup").read_text().splitlines()
@@ -63,7 +76,11 @@ def _cgroup_available_bytes() -> list[int]:
         if controllers == "":
             root, limit_name, used_name = Path("/sys/fs/cgroup"), "memory.max", "anon"
         elif controllers == "memory":
-            root, limit_name, used_name = Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "total_rss"
+            root, limit_name, used_name = (
+                Path("/sys/fs/cgroup/memory"),
+                "memory.limit_in_bytes",
+                "total_rss",
+            )
         else:
             continue
         inner = root / group.lstrip("/")
@@ -73,23 +90,31 @@ def _cgroup_available_bytes() -> list[int]:
             limit, stat = folder / limit_name, folder / "memory.stat"
             if not (limit.is_file() and stat.is_file()) or limit.read_text().strip() == "max":
                 continue
-            used = dict(line.split() for line in stat.read_text().splitlines())  # file caches are reclaimed, so do not count
+            # file caches are reclaimed, so do not count
+            used = dict(line.split() for line in stat.read_text().splitlines())
             found.append(max(0, int(limit.read_text()) - int(used.get(used_name, 0))))
     return found
 
 
 def available_memory_bytes() -> int:
-    """Bytes this process can still allocate without swapping: the machine's, or less where a control group limits it."""
+    """Bytes this process can still allocate without swapping.
+
+    The machine's, or less where a control group limits it.
+    """
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except FileNotFoundError:  # not Linux: physical memory is all that can be asked for
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    machine = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    machine = next(
+        int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")
+    )
     return min([machine, *_cgroup_available_bytes()])
 
 
 def check_fits(needed: int, available: int, capacity: int, place: str) -> None:
-    """Raises ReplaySizeError, naming the fix, when `needed` bytes for `capacity` transitions exceed those available."""
+    """Raises ReplaySizeError, naming the fix, when `needed` bytes for `capacity` transitions exceed
+    those available.
+    """
     if needed <= available:
         return
     affordable = int(capacity * available / needed)
@@ -99,8 +124,8 @@ def check_fits(needed: int, available: int, capacity: int, place: str) -> None:
     else:
         fixes.insert(0, "--replay.directory on a larger disk")
     raise ReplaySizeError(
-        f"a replay of {capacity} transitions needs {needed / 1e9:.1f} GB, but {place} has {available / 1e9:.1f} GB free: "
-        f"use {' or '.join(fixes)}"
+        f"a replay of {capacity} transitions needs {needed / 1e9:.1f} GB, but {place} has "
+        f"{available / 1e9:.1f} GB free: use {' or '.join(fixes)}"
     )
 
 
@@ -114,10 +139,12 @@ def allocate(specs: Mapping[str, ArraySpec], streams: int, slots: int) -> dict[s
 def allocate_mapped(
     specs: Mapping[str, ArraySpec], streams: int, slots: int, directory: Path
 ) -> tuple[dict[str, np.ndarray], IO[bytes]]:
-    """Arrays [streams, slots, ...] mapped to `directory`/KEY.npy, and the lock that keeps other processes out while open.
+    """Arrays [streams, slots, ...] mapped to `directory`/KEY.npy, and the lock that keeps other
+    processes out while open.
 
-    The files are scratch space of one process: earlier ones of the same names are replaced (`Replay.save` is what persists).
-    Raises ReplaySizeError when the disk is too small, ValueError when another live replay uses the directory.
+    The files are scratch space of one process: earlier ones of the same names are replaced
+    (`Replay.save` is what persists). Raises ReplaySizeError when the disk is too small, ValueError
+    when another live replay uses the directory.
     """
     directory.mkdir(parents=True, exist_ok=True)
     lock = (directory / "replay.lock").open("ab")
@@ -125,15 +152,24 @@ def allocate_mapped(
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         lock.close()
-        raise ValueError(f"{directory} is in use by another replay: give each run its own --replay.directory") from error
+        raise ValueError(
+            f"{directory} is in use by another replay: give each run its own --replay.directory"
+        ) from error
     try:
         paths = {key: directory / f"{key}.npy" for key in specs}
         for path in paths.values():
             path.unlink(missing_ok=True)
         capacity = streams * slots
-        check_fits(memory_bytes(specs, capacity), shutil.disk_usage(directory).free, capacity, str(directory))
+        check_fits(
+            memory_bytes(specs, capacity),
+            shutil.disk_usage(directory).free,
+            capacity,
+            str(directory),
+        )
         arrays = {
-            key: np.lib.format.open_memmap(paths[key], mode="w+", dtype=spec.dtype, shape=(streams, slots, *spec.shape))
+            key: np.lib.format.open_memmap(
+                paths[key], mode="w+", dtype=spec.dtype, shape=(streams, slots, *spec.shape)
+            )
             for key, spec in specs.items()
         }
     except BaseException:

@@ -17,8 +17,8 @@ def lambda_return(reward: jax.Array, value: jax.Array, cont: jax.Array, lam: flo
 
         R[t] = r[t] + c[t] * ((1 - lam) * v[t+1] + lam * R[t+1]),    R[H] = v[H]
 
-    Args: reward [H, N], received on arriving at state t+1; value [H+1, N], last row bootstraps; cont [H, N], continuation of
-    state t+1 with the discount included.
+    Args: reward [H, N], received on arriving at state t+1; value [H+1, N], last row bootstraps;
+    cont [H, N], continuation of state t+1 with the discount included.
     Returns: [H, N].
     """
     chex.assert_equal_shape([reward, cont, value[:-1]])
@@ -33,7 +33,10 @@ def lambda_return(reward: jax.Array, value: jax.Array, cont: jax.Array, lam: flo
 
 
 def discount_weights(cont: jax.Array, discount: float) -> jax.Array:
-    """Weight of each imagined step: cumprod(discount * cont) / discount, [H+1, N] -> [H+1, N]; the first row is cont[0]."""
+    """Weight of each imagined step: cumprod(discount * cont) / discount, [H+1, N] -> [H+1, N].
+
+    The first row is cont[0].
+    """
     return jnp.cumprod(discount * cont, 0) / discount
 
 
@@ -50,12 +53,22 @@ def init_return_norm() -> ReturnNormState:
 
 
 def update_return_norm(
-    state: ReturnNormState, returns: jax.Array, *, decay: float = 0.99, low: float = 5.0, high: float = 95.0
+    state: ReturnNormState,
+    returns: jax.Array,
+    *,
+    decay: float = 0.99,
+    low: float = 5.0,
+    high: float = 95.0,
 ) -> ReturnNormState:
-    """One EMA step towards the percentiles of `returns` (any shape); DreamerV3 (arXiv:2301.04104v1, Eq. 12)."""
+    """One EMA step towards the percentiles of `returns` (any shape).
+
+    DreamerV3 (arXiv:2301.04104v1, Eq. 12).
+    """
     returns = jax.lax.stop_gradient(returns)
     new_low, new_high = jnp.percentile(returns, jnp.array([low, high]))
-    return ReturnNormState(decay * state.low + (1 - decay) * new_low, decay * state.high + (1 - decay) * new_high)
+    return ReturnNormState(
+        decay * state.low + (1 - decay) * new_low, decay * state.high + (1 - decay) * new_high
+    )
 
 
 def return_scale(state: ReturnNormState, max_scale: float = 1.0) -> jax.Array:

@@ -1,4 +1,7 @@
-"""`python -m analysis RUN... --out DIR`, or `safedreamer plot`: curves and tables from run folders."""
+"""`python -m analysis RUN... --out DIR`, or `safedreamer plot`.
+
+Curves and tables from run folders.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +15,52 @@ from analysis.outcome import status_of
 
 def parser() -> argparse.ArgumentParser:
     """The command line of `python -m analysis`."""
-    p = argparse.ArgumentParser(prog="safedreamer plot", description="Curves and tables from run folders.")
-    p.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders, or folders that hold them at any depth")
-    p.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the figures and tables")
-    p.add_argument("--last", type=int, default=10, metavar="K", help="evaluation episodes per run in the table (default: 10)")
-    p.add_argument("--cost-limit", type=float, metavar="COST", help="per episode (default: the limit each run was given)")
+    p = argparse.ArgumentParser(
+        prog="safedreamer plot", description="Curves and tables from run folders."
+    )
+    p.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="run folders, or folders that hold them at any depth",
+    )
+    p.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for the figures and tables"
+    )
+    p.add_argument(
+        "--last",
+        type=int,
+        default=10,
+        metavar="K",
+        help="evaluation episodes per run in the table (default: 10)",
+    )
+    p.add_argument(
+        "--cost-limit",
+        type=float,
+        metavar="COST",
+        help="per episode (default: the limit each run was given)",
+    )
     p.add_argument("--title", default="", help="heading of figure and table (default: the task)")
     return p
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status 0 when the report was written, 2 when the input does not allow one; warnings go to stderr."""
+    """Exit status 0 when the report was written, 2 when the input does not allow one.
+
+    Warnings go to stderr.
+    """
     args = parser().parse_args(argv)
     return status_of(lambda: _write(args))
 
 
 def _write(args: argparse.Namespace) -> str:
-    from analysis.report import write_report  # after the arguments: --help need not wait for pandas and matplotlib
+    # after the arguments: --help need not wait for pandas and matplotlib
+    from analysis.report import write_report
 
-    report = write_report(args.runs, args.out, k=args.last, cost_limit=args.cost_limit, title=args.title)
+    report = write_report(
+        args.runs, args.out, k=args.last, cost_limit=args.cost_limit, title=args.title
+    )
     for warning in report.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     table = (args.out / "table.md").read_text(encoding="utf-8")

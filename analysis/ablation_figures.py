@@ -1,4 +1,7 @@
-"""Figures of the ablations: who contributes what, planner budget, cost limit. Frames of `analysis.ablations` in, Figure out."""
+"""Figures of the ablations: who contributes what, planner budget, cost limit.
+
+Frames of `analysis.ablations` in, Figure out.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +24,21 @@ LINES = {
     "planner": (Parts("planner", ""), style.METHODS["osrp_lag"]),
     "planner, no filter": (Parts("planner", "", False), style.METHODS["cem"]),
     "planner, no cost critic": (Parts("planner", "", True, False), style.METHODS["lambda"]),
-    "planner, no filter, no cost critic": (Parts("planner", "", False, False), style.METHODS["safe_slac"]),
+    "planner, no filter, no cost critic": (
+        Parts("planner", "", False, False),
+        style.METHODS["safe_slac"],
+    ),
 }
 MULTIPLIERS = ("none", "augmented", "PID")
-HORIZON_COLORS = ("#A6CEE3", "#3182BD", "#08306B")  # light to dark, so that they keep their order in grey
+# light to dark, so that they keep their order in grey
+HORIZON_COLORS = ("#A6CEE3", "#3182BD", "#08306B")
 ITERATION_MARKERS = ("o", "s", "^", "D", "v")
 
 
 def contribution(scores: pd.DataFrame, gain: str = "return", cost: str = "cost") -> Figure:
-    """A row each for the metrics `gain` and `cost`: means of every combination of parts, then main effects and interaction.
+    """A row each for the metrics `gain` and `cost`.
+
+    Means of every combination of parts, then main effects and interaction.
 
     Raises ValueError when no run's parts are known.
     """
@@ -40,13 +49,24 @@ def contribution(scores: pd.DataFrame, gain: str = "return", cost: str = "cost")
         for (left, right), metric in zip(grid, (gain, cost)):
             table = cells(scores, metric)
             if table.empty:
-                raise ValueError("no run of ablation-planner-lagrangian, nor of the four methods it takes apart")
+                raise ValueError(
+                    "no run of ablation-planner-lagrangian, nor of the four methods it takes apart"
+                )
             drawn |= _interaction(left, table)
             left.set_ylabel(axis_label(metric), fontsize=7.5)
             _effects(right, scores, metric)
         grid[1][0].set_xlabel("Lagrangian multiplier")
         handles = [
-            Line2D([], [], color=look.color, ls=look.line, marker=look.marker, mec="white", mew=0.5, label=name)
+            Line2D(
+                [],
+                [],
+                color=look.color,
+                ls=look.line,
+                marker=look.marker,
+                mec="white",
+                mew=0.5,
+                label=name,
+            )
             for name, (_, look) in LINES.items()
             if name in drawn
         ]
@@ -59,12 +79,18 @@ def _interaction(axes: Axes, table: pd.DataFrame) -> set[str]:
     there = [kind for kind in MULTIPLIERS if (table["multiplier"] == kind).any()]
     drawn = set()
     for shift, (name, (like, look)) in enumerate(LINES.items()):
-        mine = table[[tuple(row) == (like.acts, like.feasible_filter, like.cost_critic) for row in _rows(table)]]
+        mine = table[
+            [
+                tuple(row) == (like.acts, like.feasible_filter, like.cost_critic)
+                for row in _rows(table)
+            ]
+        ]
         mine = mine.set_index("multiplier").reindex(there).dropna(subset=["value"])
         if mine.empty:
             continue
         drawn.add(name)
-        x = np.array([there.index(kind) for kind in mine.index]) + 0.05 * (shift - 1.5)  # side by side: intervals stay readable
+        # side by side: intervals stay readable
+        x = np.array([there.index(kind) for kind in mine.index]) + 0.05 * (shift - 1.5)
         arms = np.stack([mine["value"] - mine["low"], mine["high"] - mine["value"]])
         arms = np.nan_to_num(np.maximum(arms, 0.0))
         mark = {
@@ -90,7 +116,9 @@ def _rows(table: pd.DataFrame) -> zip:
 def _effects(axes: Axes, scores: pd.DataFrame, metric: str) -> None:
     found = square(scores, metric)
     if found is None:
-        axes.text(0.5, 0.5, "no task has all four of\nplanner and actor,\nwith and without multiplier", ha="center", va="center",
+        axes.text(0.5, 0.5, "no task has all four of\n"
+            "planner and actor,\n"
+            "with and without multiplier", ha="center", va="center",
                   transform=axes.transAxes, fontsize=7, gid="missing")  # fmt: skip
         axes.set_xticks([])
         axes.set_yticks([])
@@ -106,20 +134,32 @@ def _effects(axes: Axes, scores: pd.DataFrame, metric: str) -> None:
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     sure = "" if table["low"].notna().all() else "\ntoo few seeds for intervals"
-    kind = "augmented multiplier" if found.multiplier == "augmented" else "multiplier of each method"
-    axes.set_xlabel(f"Effect, {found.tasks} task{'' if found.tasks == 1 else 's'}, {kind}{sure}", fontsize=7)
+    kind = (
+        "augmented multiplier" if found.multiplier == "augmented" else "multiplier of each method"
+    )
+    axes.set_xlabel(
+        f"Effect, {found.tasks} task{'' if found.tasks == 1 else 's'}, {kind}{sure}", fontsize=7
+    )
 
 
-def budget(scores: pd.DataFrame, act_ms: pd.Series | None = None, gain: str = "return", cost: str = "cost") -> Figure:
-    """Return, cost and milliseconds per action against the model steps that a plan takes; a panel each.
+def budget(
+    scores: pd.DataFrame, act_ms: pd.Series | None = None, gain: str = "return", cost: str = "cost"
+) -> Figure:
+    """Return, cost and milliseconds per action against the model steps that a plan takes.
 
-    Args: scores; act_ms, milliseconds per agent step by run (`analysis.timing.act_ms`). Points are means over seeds, bars their
-    range. Raises ValueError when no run names a planner budget.
+    A panel each.
+
+    Args: scores; act_ms, milliseconds per agent step by run (`analysis.timing.act_ms`). Points are
+    means over seeds, bars their range. Raises ValueError when no run names a planner budget.
     """
     table = budgets(scores, act_ms)
     if table.empty:
         raise ValueError("no run of ablation-planner-budget")
-    columns = [(gain, axis_label(gain)), (cost, axis_label(cost)), ("act_ms", "Milliseconds per action ↓")]
+    columns = [
+        (gain, axis_label(gain)),
+        (cost, axis_label(cost)),
+        ("act_ms", "Milliseconds per action ↓"),
+    ]
     horizons, iterations = sorted(table["horizon"].unique()), sorted(table["iterations"].unique())
     shades = {h: HORIZON_COLORS[min(i, len(HORIZON_COLORS) - 1)] for i, h in enumerate(horizons)}
     markers = {n: ITERATION_MARKERS[i % len(ITERATION_MARKERS)] for i, n in enumerate(iterations)}
@@ -128,26 +168,47 @@ def budget(scores: pd.DataFrame, act_ms: pd.Series | None = None, gain: str = "r
         for axes, (metric, label) in zip(figure.subplots(1, 3), columns):
             axes.set_xscale("log")
             for (horizon, count), line in table.groupby(["horizon", "iterations"]):
-                points = line.groupby("model_steps")[metric].agg(["mean", "min", "max"]).dropna().sort_index()
+                points = (
+                    line.groupby("model_steps")[metric]
+                    .agg(["mean", "min", "max"])
+                    .dropna()
+                    .sort_index()
+                )
                 look = {"color": shades[horizon], "marker": markers[count]}
                 axes.vlines(points.index, points["min"], points["max"], color=look["color"], lw=1.0)
                 axes.plot(points.index, points["mean"], lw=0.8, ms=4, mec="white", mew=0.5, **look)
             axes.set_ylabel(label, fontsize=7.5)
             axes.set_xlabel("Model steps per action")
             if table[metric].isna().all():
-                axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", fontsize=7, gid="missing")
+                axes.text(
+                    0.5,
+                    0.5,
+                    "not measured",
+                    transform=axes.transAxes,
+                    ha="center",
+                    fontsize=7,
+                    gid="missing",
+                )
             elif metric == "act_ms":
                 axes.set_yscale("log")
         handles = [Line2D([], [], color=shades[h], lw=2, label=f"horizon {h:g}") for h in horizons]
-        handles += [Line2D([], [], color="#666666", ls="", marker=markers[n], label=f"{n:g} iterations") for n in iterations]
-        figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize=7, columnspacing=1.2)
+        handles += [
+            Line2D([], [], color="#666666", ls="", marker=markers[n], label=f"{n:g} iterations")
+            for n in iterations
+        ]
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=6, fontsize=7, columnspacing=1.2
+        )
         return figure
 
 
 def cost_limits(scores: pd.DataFrame, gain: str = "return", cost: str = "cost") -> Figure:
-    """Return and cost against the cost limit, a pair of panels per task; on the dashed line cost equals its limit.
+    """Return and cost against the cost limit, a pair of panels per task.
 
-    Points are means over seeds, bars their range. Raises ValueError when no run names its cost limit.
+    On the dashed line cost equals its limit.
+
+    Points are means over seeds, bars their range. Raises ValueError when no run names its cost
+    limit.
     """
     table = limits(scores)
     if table.empty:
@@ -162,8 +223,19 @@ def cost_limits(scores: pd.DataFrame, gain: str = "return", cost: str = "cost") 
             here = table[(table["task"] == task) & (table["obs"] == obs)]
             for axes, metric in ((left, gain), (right, cost)):
                 for name, look in looks.items():
-                    points = here[here["method"] == name].groupby("cost_limit")[metric].agg(["mean", "min", "max"])
-                    axes.vlines(points.index, points["min"], points["max"], color=look.color, lw=1.0, alpha=0.7)
+                    points = (
+                        here[here["method"] == name]
+                        .groupby("cost_limit")[metric]
+                        .agg(["mean", "min", "max"])
+                    )
+                    axes.vlines(
+                        points.index,
+                        points["min"],
+                        points["max"],
+                        color=look.color,
+                        lw=1.0,
+                        alpha=0.7,
+                    )
                     axes.plot(
                         points.index,
                         points["mean"],
@@ -185,15 +257,31 @@ def cost_limits(scores: pd.DataFrame, gain: str = "return", cost: str = "cost") 
             right.yaxis.set_minor_locator(FixedLocator([]))
             right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             right.set_ylim(-0.3, 1.2 * max(top, here[cost].max()))
-            right.plot(line, line, color=style.LIMIT_COLOR, lw=1.0, ls=(0, (4, 3)), gid="cost limit")
+            right.plot(
+                line, line, color=style.LIMIT_COLOR, lw=1.0, ls=(0, (4, 3)), gid="cost limit"
+            )
             left.set_title(style.task_label(task, obs), fontsize=8, loc="left")
         for axes in grid[len(tasks) :].flat:
             axes.remove()
         handles = [
-            Line2D([], [], color=k.color, ls=k.line, marker=k.marker, lw=1.2, ms=4, mec="white", label=k.label)
+            Line2D(
+                [],
+                [],
+                color=k.color,
+                ls=k.line,
+                marker=k.marker,
+                lw=1.2,
+                ms=4,
+                mec="white",
+                label=k.label,
+            )
             for k in looks.values()
         ]
-        handles.append(Line2D([], [], color=style.LIMIT_COLOR, lw=1.0, ls=(0, (4, 3)), label="cost equals limit"))
+        handles.append(
+            Line2D(
+                [], [], color=style.LIMIT_COLOR, lw=1.0, ls=(0, (4, 3)), label="cost equals limit"
+            )
+        )
         figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7)
         return figure
 

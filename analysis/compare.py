@@ -1,6 +1,9 @@
-"""`python -m analysis.compare RESULTS A B`, that is `safedreamer compare`: is B different from A, and how many seeds would tell.
+"""`python -m analysis.compare RESULTS A B`, that is `safedreamer compare`.
 
-A and B are methods (with a variant: "osrp [half size]") or, with `--by tag`, tags: did a change of the code alter results?
+Is B different from A, and how many seeds would tell.
+
+A and B are methods (with a variant: "osrp [half size]") or, with `--by tag`, tags: did a change of
+the code alter results?
 """
 
 from __future__ import annotations
@@ -21,17 +24,39 @@ SHOWN_SEEDS = (3, 5, 10, 20, 50)
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    p = argparse.ArgumentParser(prog="safedreamer compare", description="A paired comparison of two methods, or of two tags.")
-    p.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="folders of runs, or Parquet files")
-    p.add_argument("a", metavar="A", help="method or tag")
-    p.add_argument("b", metavar="B", help="method or tag that A is taken from")
-    p.add_argument("--by", choices=("method", "tag"), default="method", help="what A and B are (default: method)")
-    p.add_argument("--metric", nargs="+", default=["return", "cost"], help="columns of the scores (default: return cost)")
-    p.add_argument(
-        "--last", type=int, default=10, metavar="K", help="evaluation episodes per run in final values (default: 10)"
+    p = argparse.ArgumentParser(
+        prog="safedreamer compare",
+        description="A paired comparison of two methods, or of two tags.",
     )
     p.add_argument(
-        "--power", type=float, default=0.8, help="probability with which planned seeds shall tell them apart (default: 0.8)"
+        "results", type=Path, nargs="+", metavar="RESULTS", help="folders of runs, or Parquet files"
+    )
+    p.add_argument("a", metavar="A", help="method or tag")
+    p.add_argument("b", metavar="B", help="method or tag that A is taken from")
+    p.add_argument(
+        "--by",
+        choices=("method", "tag"),
+        default="method",
+        help="what A and B are (default: method)",
+    )
+    p.add_argument(
+        "--metric",
+        nargs="+",
+        default=["return", "cost"],
+        help="columns of the scores (default: return cost)",
+    )
+    p.add_argument(
+        "--last",
+        type=int,
+        default=10,
+        metavar="K",
+        help="evaluation episodes per run in final values (default: 10)",
+    )
+    p.add_argument(
+        "--power",
+        type=float,
+        default=0.8,
+        help="probability with which planned seeds shall tell them apart (default: 0.8)",
     )
     return p
 
@@ -70,11 +95,23 @@ def paired_markdown(table: pd.DataFrame) -> str:
         task = style.task_label(r.task, r.obs)
         verdict = "yes" if r.changed else formats.NONE if corrected == formats.NONE else "not shown"
         rows.append(
-            [r.method, task, r.pairs, formats.number(r.mean_a, 2), formats.number(r.mean_b, 2), shown, p, corrected, verdict]
+            [
+                r.method,
+                task,
+                r.pairs,
+                formats.number(r.mean_a, 2),
+                formats.number(r.mean_b, 2),
+                shown,
+                p,
+                corrected,
+                verdict,
+            ]
         )
     return formats.markdown(head, rows) + (
-        "\nPairs share task and seed. Per task: paired t-test, corrected by Holm; all tasks: permutation test of the mean difference, "
-        "whose p is at least 0.0001. Below three pairs nothing is tested. “Not shown” is no proof that they are equal.\n"
+        "\n"
+        "Pairs share task and seed. Per task: paired t-test, corrected by Holm; all tasks: "
+        "permutation test of the mean difference, whose p is at least 0.0001. Below three "
+        "pairs nothing is tested. “Not shown” is no proof that they are equal.\n"
     )
 
 
@@ -87,7 +124,11 @@ def _plan(scores: pd.DataFrame, name: str, args: argparse.Namespace) -> str:
         return f"No plan of seeds: {error}\n"
     table = plan.table[plan.table["seeds"].isin({*SHOWN_SEEDS, plan.now, plan.needed})]
     rows = [
-        [f"{r.seeds:g}", *(f"{width:.3g}" for width in (r.width_a, r.width_b, r.width_difference)), f"{r.power:.0%}"]
+        [
+            f"{r.seeds:g}",
+            *(f"{width:.3g}" for width in (r.width_a, r.width_b, r.width_difference)),
+            f"{r.power:.0%}",
+        ]
         for r in table.itertuples()
     ]
     head = ("Seeds", "Width of A's interval", "of B's", "of B - A", "Told apart")

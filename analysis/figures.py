@@ -1,11 +1,14 @@
-"""All figures in one place: each function takes frames or results and returns a matplotlib Figure; `save` writes one.
+"""All figures in one place: each function takes frames or results and returns a matplotlib Figure.
+
+`save` writes one.
 
     from analysis import figures, load, metrics, stats
 
     results = load.load(["results/cpu"])
     scores = metrics.scores(results)
     figures.save(figures.curves(results), Path("curves"))
-    figures.save(figures.improvement(stats.improvement(scores, "return"), "return"), Path("improvement"))
+    gains = stats.improvement(scores, "return")
+    figures.save(figures.improvement(gains, "return"), Path("improvement"))
 
 One idea per file stands behind each name.
 """

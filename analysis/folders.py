@@ -1,6 +1,9 @@
-"""Run folders of this suite: what `spec.json`, `sweep.json`, `status.json`, `attempts.jsonl` and `episodes.csv` say of a run.
+"""Run folders of this suite.
 
-Whatever is missing or damaged ends up in the run's facts (`analysis.results.FACTS`): its problem, its notes, its damaged lines.
+What `spec.json`, `sweep.json`, `status.json`, `attempts.jsonl` and `episodes.csv` say of a run.
+
+Whatever is missing or damaged ends up in the run's facts (`analysis.results.FACTS`): its problem,
+its notes, its damaged lines.
 """
 
 from __future__ import annotations
@@ -31,7 +34,12 @@ from benchmarks.records import FILE_NAME
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SPEC_FILE, SWEEP_FILE, STATUS_FILE, ATTEMPTS_FILE = "spec.json", "sweep.json", "status.json", "attempts.jsonl"
+SPEC_FILE, SWEEP_FILE, STATUS_FILE, ATTEMPTS_FILE = (
+    "spec.json",
+    "sweep.json",
+    "status.json",
+    "attempts.jsonl",
+)
 RUN_MARKS = frozenset({SPEC_FILE, FILE_NAME, "metrics.jsonl", "checkpoints", "run.lock"})
 
 
@@ -45,14 +53,22 @@ def read(folders: Sequence[tuple[str, Path]]) -> Part:
     """The runs of these folders, each under the name that comes with it."""
     runs = [_read_run(name, folder) for name, folder in folders]
     damage = [{"run": run.facts["run"], **line._asdict()} for run in runs for line in run.damage]
-    return Part(_episodes(runs), [run.facts for run in runs], pd.DataFrame(damage, columns=list(DAMAGE_COLUMNS)))
+    return Part(
+        _episodes(runs),
+        [run.facts for run in runs],
+        pd.DataFrame(damage, columns=list(DAMAGE_COLUMNS)),
+    )
 
 
 def _episodes(runs: list[_Run]) -> pd.DataFrame:
     """All records as one frame, `run` first; texts are Python strings that rows share."""
     import pyarrow as pa
 
-    table = pa.concat_tables([schema().empty_table(), *(run.records for run in runs)]).unify_dictionaries().combine_chunks()
+    table = (
+        pa.concat_tables([schema().empty_table(), *(run.records for run in runs)])
+        .unify_dictionaries()
+        .combine_chunks()
+    )
     if not len(table):
         return no_episodes()
     names = np.array([run.facts["run"] for run in runs], dtype=object)
@@ -111,7 +127,10 @@ def _read_spec(file: Path, notes: list[str]) -> tuple[dict[str, Any], str]:
 
 
 def _read_object(file: Path, notes: list[str]) -> dict[str, Any]:
-    """The JSON object of a file; empty, and noted, where it cannot be read; empty where there is none."""
+    """The JSON object of a file; empty, and noted, where it cannot be read.
+
+    Empty where there is none.
+    """
     try:
         found = json.loads(file.read_bytes())
     except FileNotFoundError:
@@ -143,12 +162,17 @@ def _cancelled(file: Path) -> bool:
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return False
-    last = next((line for line in reversed(lines) if '"submitted"' in line or '"cancelled"' in line), "")
+    last = next(
+        (line for line in reversed(lines) if '"submitted"' in line or '"cancelled"' in line), ""
+    )
     return '"cancelled"' in last
 
 
 def _identity(column: str, records: pa.Table, spec: dict[str, Any], notes: list[str]) -> Any:
-    """A run's method, task, ...: what its records say, else its specification; disagreement is noted."""
+    """A run's method, task, ...: what its records say, else its specification.
+
+    Disagreement is noted.
+    """
     recorded = records[column].unique().to_pylist()
     specified = _spec_values(spec, column)
     if len(recorded) > 1:
@@ -162,7 +186,9 @@ def _identity(column: str, records: pa.Table, spec: dict[str, Any], notes: list[
 def _provenance(spec: dict[str, Any]) -> dict[str, Any]:
     """Commit, devices and time of the last start."""
     starts = spec.get("starts")
-    last = starts[-1] if isinstance(starts, list) and starts and isinstance(starts[-1], dict) else {}
+    last = (
+        starts[-1] if isinstance(starts, list) and starts and isinstance(starts[-1], dict) else {}
+    )
     git, hardware = last.get("git") or {}, last.get("hardware") or {}
     return {
         "commit": str(git.get("commit") or ""),
@@ -176,7 +202,9 @@ def _spec_values(spec: dict[str, Any], key: str) -> list[Any]:
     """The values of `key` at the shallowest depth of the specification at which it occurs."""
     level: list[dict[str, Any]] = [spec]
     while level:
-        values = [node[key] for node in level if key in node and not isinstance(node[key], dict | list)]
+        values = [
+            node[key] for node in level if key in node and not isinstance(node[key], dict | list)
+        ]
         if values:
             return values
         level = [child for node in level for child in node.values() if isinstance(child, dict)]

@@ -1,4 +1,7 @@
-"""Tables as text: CSV, Markdown pipes, LaTeX with booktabs. Cells are plain text; `**bold**` around a whole cell is understood."""
+"""Tables as text: CSV, Markdown pipes, LaTeX with booktabs.
+
+Cells are plain text; `**bold**` around a whole cell is understood.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ import pandas as pd
 
 NONE = "–"
 _LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "≤": r"$\le$", "∞": r"$\infty$",
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "≤": r"$\le$",
+    "∞": r"$\infty$",
     "†": r"$^\dagger$",
 }  # fmt: skip
 
@@ -24,15 +29,24 @@ def csv_text(table: pd.DataFrame) -> str:
 def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A pipe table; a bar inside a cell is escaped."""
     lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    return "".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines
+    )
 
 
 def latex(head: Sequence[str], rows: Sequence[Sequence[object]], notes: Sequence[str] = ()) -> str:
-    """A tabular in booktabs' style, first column left, the rest centred; a rule where the first column changes to another text.
+    """A tabular in booktabs' style, first column left, the rest centred.
+
+    A rule where the first column changes to another text.
 
     Needs `\\usepackage{booktabs}`. Notes come underneath in a smaller size.
     """
-    lines = [r"\begin{tabular}{l" + "c" * (len(head) - 1) + "}", r"\toprule", _line(head), r"\midrule"]
+    lines = [
+        r"\begin{tabular}{l" + "c" * (len(head) - 1) + "}",
+        r"\toprule",
+        _line(head),
+        r"\midrule",
+    ]
     for number, row in enumerate(rows):
         if number and row[0] != rows[number - 1][0] and row[0] != "":
             lines.append(r"\midrule")
@@ -53,7 +67,10 @@ def bold(text: str) -> str:
 
 
 def number(value: float, digits: int, unit: str = "") -> str:
-    """With so many digits after the point; six or more mean significant digits as needed. A dash where there is none."""
+    """With so many digits after the point; six or more mean significant digits as needed.
+
+    A dash where there is none.
+    """
     if pd.isna(value):
         return NONE
     if np.isinf(value):
@@ -69,7 +86,11 @@ def plus_minus(mean: float, half: float, digits: int = 2) -> str:
 
 def interval(value: float, low: float, high: float, digits: int = 2) -> str:
     """Value [low, high]; the value alone where there is no interval."""
-    return number(value, digits) if pd.isna(low) else f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return (
+        number(value, digits)
+        if pd.isna(low)
+        else f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    )
 
 
 def steps(low: float, high: float) -> str:

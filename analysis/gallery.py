@@ -1,6 +1,9 @@
-"""Every figure that results allow, in one order, with its title and caption; what cannot be drawn says why. Nothing is saved here.
+"""Every figure that results allow, in one order, with its title and caption.
 
-Figures over all tasks compare the plain methods; variants of ablation suites have figures of their own.
+What cannot be drawn says why. Nothing is saved here.
+
+Figures over all tasks compare the plain methods; variants of ablation suites have figures of their
+own.
 """
 
 from __future__ import annotations
@@ -53,8 +56,13 @@ def plain(scores: pd.DataFrame) -> pd.DataFrame:
     return scores if variants.all() else scores[~variants]
 
 
-def gallery(results: Results, scores: pd.DataFrame, config: GalleryConfig | None = None) -> Iterator[Picture]:
-    """Curves, aggregates, ablations and world models. `scores` are those of `metrics.scores(results)`."""
+def gallery(
+    results: Results, scores: pd.DataFrame, config: GalleryConfig | None = None
+) -> Iterator[Picture]:
+    """Curves, aggregates, ablations and world models.
+
+    `scores` are those of `metrics.scores(results)`.
+    """
     config = config or GalleryConfig()
     yield from curve_pictures(results, config)
     yield from aggregate_pictures(summarise(scores, config), config)
@@ -65,9 +73,12 @@ def gallery(results: Results, scores: pd.DataFrame, config: GalleryConfig | None
 def curve_pictures(results: Results, config: GalleryConfig) -> Iterator[Picture]:
     """The grid of all tasks, where there are several, and a figure per task."""
     runs = results.runs[results.runs["task"] != ""]
-    labels = [label for label, variant in zip(runs["label"], runs["variant"]) if not variant] or list(runs["label"])
+    labels = [
+        label for label, variant in zip(runs["label"], runs["variant"]) if not variant
+    ] or list(runs["label"])
     caption = (
-        "Evaluations: mean over seeds with 95 % Student-t band from three seeds on, single seeds below. Dashed: cost limit."
+        "Evaluations: mean over seeds with 95 % Student-t band from three seeds on, single "
+        "seeds below. Dashed: cost limit."
     )
     shown = list(style.method_styles(labels))
     tasks = sorted(set(zip(runs["task"], runs["obs"])))
@@ -82,11 +93,19 @@ def curve_pictures(results: Results, config: GalleryConfig) -> Iterator[Picture]
         episodes = results.episodes[results.episodes["run"].isin(here["run"])]
         name = f"curves-{style.task_label(task, '')}-{obs}".strip("-").lower()
         figure = curves.curves(Results(episodes, here, results.damage))
-        yield Picture(name, CURVES, style.task_label(task, obs), caption + " Faint: training episodes, smoothed.", figure)
+        yield Picture(
+            name,
+            CURVES,
+            style.task_label(task, obs),
+            caption + " Faint: training episodes, smoothed.",
+            figure,
+        )
 
 
 class Summary(NamedTuple):
-    """Aggregates of the plain methods that have evaluations, by metric, and what has to be said of them."""
+    """Aggregates of the plain methods that have evaluations, by metric, and what has to be said of
+    them.
+    """
 
     scores: pd.DataFrame
     tables: dict[str, pd.DataFrame]
@@ -94,7 +113,10 @@ class Summary(NamedTuple):
 
 
 def summarise(scores: pd.DataFrame, config: GalleryConfig | None = None) -> Summary:
-    """`stats.aggregate` of return, cost and those of BARS that exist; `tables` is empty where no run has evaluations."""
+    """`stats.aggregate` of return, cost and those of BARS that exist.
+
+    `tables` is empty where no run has evaluations.
+    """
     config = config or GalleryConfig()
     scores = plain(scores)
     evaluated = scores.groupby("method")["return"].transform("count") > 0
@@ -123,30 +145,64 @@ def aggregate_pictures(summary: Summary, config: GalleryConfig) -> Iterator[Pict
         return
     shown = [metric for metric in BARS if metric in tables] or ["return", "cost"]
     caption = f"Over all runs and tasks, with 95 % stratified bootstrap intervals. {note}"
-    yield Picture("aggregates", AGGREGATES, "Aggregates", caption, overall.bars({metric: tables[metric] for metric in shown}))
+    yield Picture(
+        "aggregates",
+        AGGREGATES,
+        "Aggregates",
+        caption,
+        overall.bars({metric: tables[metric] for metric in shown}),
+    )
     gain = "normalised_return" if "normalised_return" in tables else "return"
-    cost = next(metric for metric in ("cost_over_limit", "normalised_cost", "cost") if metric in tables)
+    cost = next(
+        metric for metric in ("cost_over_limit", "normalised_cost", "cost") if metric in tables
+    )
     for metric in (gain, cost):
         values = scores[metric].to_numpy(dtype=float)
-        taus = np.linspace(min(0.0, np.nanmin(values)), np.nanquantile(values, 0.9) * 1.3 or 1.0, 60)
+        taus = np.linspace(
+            min(0.0, np.nanmin(values)), np.nanquantile(values, 0.9) * 1.3 or 1.0, 60
+        )
         frame = stats.profiles(scores, metric, taus, config.pair_reps, config.seed)
-        name, title = f"profiles-{metric}".replace("_", "-"), f"Performance profile: {METRICS[metric].label}"
-        figure = overall.profiles(frame, metric, threshold=1.0 if metric == "cost_over_limit" else None)
-        yield Picture(name, AGGREGATES, title, f"Share of runs better than τ, with pointwise 95 % bands. {note}", figure)
+        name, title = (
+            f"profiles-{metric}".replace("_", "-"),
+            f"Performance profile: {METRICS[metric].label}",
+        )
+        figure = overall.profiles(
+            frame, metric, threshold=1.0 if metric == "cost_over_limit" else None
+        )
+        yield Picture(
+            name,
+            AGGREGATES,
+            title,
+            f"Share of runs better than τ, with pointwise 95 % bands. {note}",
+            figure,
+        )
     for metric in (gain, cost) if scores["method"].nunique() > 1 else ():
         frame = stats.improvement(scores, metric, config.pair_reps, config.seed)
-        name, title = f"improvement-{metric}".replace("_", "-"), f"Probability of improvement: {METRICS[metric].label}"
+        name, title = (
+            f"improvement-{metric}".replace("_", "-"),
+            f"Probability of improvement: {METRICS[metric].label}",
+        )
         caption = f"Averaged over tasks; bold where the 95 % interval excludes one half. {note}"
         yield Picture(name, AGGREGATES, title, caption, overall.improvement(frame, metric))
     across, up = (tables[metric][tables[metric]["statistic"] == "IQM"] for metric in (cost, gain))
-    caption = f"Large: interquartile mean over runs and tasks with its intervals; small: mean over the seeds of a task. {note}"
+    caption = (
+        "Large: interquartile mean over runs and tasks with its intervals; small: mean over "
+        f"the seeds of a task. {note}"
+    )
     figure = overall.scatter(scores, across, up, x=cost, y=gain)
     yield Picture("scatter", AGGREGATES, "Return against cost", caption, figure)
 
 
 def ablation_pictures(results: Results, scores: pd.DataFrame) -> Iterator[Picture]:
-    """Planner against multiplier, planner budgets, cost limits; each with the suite that it needs."""
-    folders = {run: Path(folder) for run, folder in zip(results.runs["run"], results.runs["folder"]) if folder}
+    """Planner against multiplier, planner budgets, cost limits.
+
+    Each with the suite that it needs.
+    """
+    folders = {
+        run: Path(folder)
+        for run, folder in zip(results.runs["run"], results.runs["folder"])
+        if folder
+    }
     scores = scores[scores["return"].notna()]
 
     def times() -> pd.Series:
@@ -157,15 +213,17 @@ def ablation_pictures(results: Results, scores: pd.DataFrame) -> Iterator[Pictur
         (
             "ablation-planner-lagrangian",
             "Planner against Lagrangian",
-            "Left: mean over tasks of every combination of parts; not parallel is interaction. Right: main effects of planning "
-            "and of the multiplier and their interaction, (P+ + P- - A+ - A-)/2, (P+ - P- + A+ - A-)/2, ((P+ - P-) - (A+ - A-))/2, "
-            "P planner, A actor, + with and - without multiplier.",
+            "Left: mean over tasks of every combination of parts; not parallel is interaction. "
+            "Right: main effects of planning and of the multiplier and their interaction, (P+ "
+            "+ P- - A+ - A-)/2, (P+ - P- + A+ - A-)/2, ((P+ - P-) - (A+ - A-))/2, P planner, A "
+            "actor, + with and - without multiplier.",
             lambda: ablation_figures.contribution(scores),
         ),
         (
             "ablation-planner-budget",
             "Planner budget",
-            "Mean over seeds, bars are their range. Milliseconds are those of acting in training, per agent step of all environments.",
+            "Mean over seeds, bars are their range. Milliseconds are those of acting in "
+            "training, per agent step of all environments.",
             lambda: ablation_figures.budget(scores, times()),
         ),
         (
@@ -179,7 +237,9 @@ def ablation_pictures(results: Results, scores: pd.DataFrame) -> Iterator[Pictur
         try:
             yield Picture(name, ABLATIONS, title, caption, draw())
         except ValueError as error:  # the figure names the runs that it lacks
-            yield Picture(name, ABLATIONS, title, f"Not drawn: {error}. Suite `{name}` makes them.", None)
+            yield Picture(
+                name, ABLATIONS, title, f"Not drawn: {error}. Suite `{name}` makes them.", None
+            )
 
 
 def world_models(results: Results) -> Iterator[Picture]:
@@ -192,5 +252,10 @@ def world_models(results: Results) -> Iterator[Picture]:
             except ValueError as error:
                 yield Picture(name, WORLD_MODEL, f"{run}: {file.stem}", f"Not drawn: {error}", None)
                 continue
-            caption = "Open-loop predictions against what happened on new layouts, and the calibration of predicted costs."
-            yield Picture(name, WORLD_MODEL, f"{run}: {file.stem.replace('-', ' ')}", caption, figure)
+            caption = (
+                "Open-loop predictions against what happened on new layouts, and the "
+                "calibration of predicted costs."
+            )
+            yield Picture(
+                name, WORLD_MODEL, f"{run}: {file.stem.replace('-', ' ')}", caption, figure
+            )

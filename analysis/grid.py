@@ -1,7 +1,10 @@
-"""Return and cost of every method on many tasks at once: one small pair of panels per task, a page wide. Data in, Figure out.
+"""Return and cost of every method on many tasks at once.
 
-Lines are evaluations, the mean over runs with its 95 % Student-t band from three runs on, the single runs below that; training
-episodes are left to `analysis.curves`. A panel names the runs that are missing from it by their number.
+One small pair of panels per task, a page wide. Data in, Figure out.
+
+Lines are evaluations, the mean over runs with its 95 % Student-t band from three runs on, the
+single runs below that; training episodes are left to `analysis.curves`. A panel names the runs that
+are missing from it by their number.
 """
 
 from __future__ import annotations
@@ -45,15 +48,19 @@ def grid(
     methods: Sequence[str] | None = None,
     config: GridConfig | None = None,
 ) -> Figure:
-    """Panels of `tasks`, pairs of task and observation (all, if not given), with lines of `methods`, by label (likewise).
+    """Panels of `tasks`, pairs of task and observation (all, if not given), with lines of
+    `methods`, by label (likewise).
 
-    A task or method without any run keeps its panel and its entry in the legend. Raises ValueError when there is no task.
+    A task or method without any run keeps its panel and its entry in the legend. Raises ValueError
+    when there is no task.
     """
     config = config or GridConfig()
     runs = results.runs[results.runs["task"] != ""]
     tasks = sorted(set(zip(runs["task"], runs["obs"]))) if tasks is None else list(tasks)
     if not tasks:
-        raise ValueError("nothing to draw: no run names a task; see the list of runs for what is wrong with them")
+        raise ValueError(
+            "nothing to draw: no run names a task; see the list of runs for what is wrong with them"
+        )
     names = list(methods) if methods is not None else list(dict.fromkeys(runs["label"]))
     runs = runs[runs["label"].isin(names)]
     looks = style.method_styles(names)
@@ -67,7 +74,9 @@ def grid(
         figure = Figure(layout="constrained")
         width, legend_columns = {1: (style.COLUMN, 1), 2: (5.0, 2)}.get(columns, (style.PAGE, 4))
         legend_rows = math.ceil((len(looks) + 1) / legend_columns)
-        figure.set_size_inches(width, rows * (2 * config.panel_height + 0.3) + 0.17 * legend_rows + 0.35)
+        figure.set_size_inches(
+            width, rows * (2 * config.panel_height + 0.3) + 0.17 * legend_rows + 0.35
+        )
         figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, hspace=0.02, wspace=0.03)
         places = figure.add_gridspec(2 * rows, columns)
         for index, (task, obs) in enumerate(tasks):
@@ -75,12 +84,21 @@ def grid(
             pair = figure.add_subplot(places[2 * r, c]), figure.add_subplot(places[2 * r + 1, c])
             here = runs[(runs["task"] == task) & (runs["obs"] == obs)]
             for label, look in looks.items():
-                mine = [by_run[run] for run in here.loc[here["label"] == label, "run"] if run in by_run]
+                mine = [
+                    by_run[run] for run in here.loc[here["label"] == label, "run"] if run in by_run
+                ]
                 for axes, column in zip(pair, ("return", "cost")):
                     _lines(axes, mine, column, look)
             cost_axis(pair[1], cost_limits(here, task, obs), CurvesConfig())
             last = index + columns >= len(tasks)
-            _finish(pair, style.task_label(task, obs), first=c == 0, last=last, empty=not pair[0].lines, missing=_missing(here))
+            _finish(
+                pair,
+                style.task_label(task, obs),
+                first=c == 0,
+                last=last,
+                empty=not pair[0].lines,
+                missing=_missing(here),
+            )
         _legend(figure, looks, runs, legend_columns)
         return figure
 
@@ -89,12 +107,20 @@ def _lines(axes: Axes, runs: Sequence[pd.DataFrame], column: str, look: style.Me
     shared = band(pd.concat(runs), column) if len(runs) >= MIN_RUNS else None
     if shared is None or not len(shared.env_steps):
         for run in runs:
-            axes.plot(run["env_steps"], run[column], gid="run", **(strong(look, len(run)) | {"lw": 0.9}))
+            axes.plot(
+                run["env_steps"], run[column], gid="run", **(strong(look, len(run)) | {"lw": 0.9})
+            )
         return
-    low = np.maximum(shared.low, 0.0) if column == "cost" else shared.low  # costs are never negative
-    axes.fill_between(shared.env_steps, low, shared.high, color=look.color, alpha=0.15, lw=0, gid="band")
+    # costs are never negative
+    low = np.maximum(shared.low, 0.0) if column == "cost" else shared.low
+    axes.fill_between(
+        shared.env_steps, low, shared.high, color=look.color, alpha=0.15, lw=0, gid="band"
+    )
     axes.plot(
-        shared.env_steps, shared.mean, gid="mean", **(strong(look, len(shared.env_steps)) | {"lw": 1.0, "ms": 3.0, "mew": 0.25})
+        shared.env_steps,
+        shared.mean,
+        gid="mean",
+        **(strong(look, len(shared.env_steps)) | {"lw": 1.0, "ms": 3.0, "mew": 0.25}),
     )
 
 
@@ -103,7 +129,9 @@ def _missing(runs: pd.DataFrame) -> int:
     return int(((runs["eval_episodes"] == 0) & (runs["status"] != "duplicate")).sum())
 
 
-def _finish(pair: tuple[Axes, Axes], title: str, *, first: bool, last: bool, empty: bool, missing: int) -> None:
+def _finish(
+    pair: tuple[Axes, Axes], title: str, *, first: bool, last: bool, empty: bool, missing: int
+) -> None:
     top, bottom = pair
     top.set_title(title, fontsize=6.5, pad=3)
     for axes in pair:
@@ -114,12 +142,30 @@ def _finish(pair: tuple[Axes, Axes], title: str, *, first: bool, last: bool, emp
         if empty:
             axes.set_xticks([])
             axes.set_yticks([])
-            axes.text(0.5, 0.5, "no runs", transform=axes.transAxes, ha="center", va="center", fontsize=7, gid="missing")
+            axes.text(
+                0.5,
+                0.5,
+                "no runs",
+                transform=axes.transAxes,
+                ha="center",
+                va="center",
+                fontsize=7,
+                gid="missing",
+            )
     top.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     top.tick_params(labelbottom=False)
     if missing and not empty:
         text = f"{missing} run{'' if missing == 1 else 's'} missing"
-        top.text(0.03, 0.97, text, transform=top.transAxes, va="top", fontsize=6, color=style.WARNING_COLOR, gid="missing")
+        top.text(
+            0.03,
+            0.97,
+            text,
+            transform=top.transAxes,
+            va="top",
+            fontsize=6,
+            color=style.WARNING_COLOR,
+            gid="missing",
+        )
     if first:
         top.set_ylabel("Return", fontsize=7)
         bottom.set_ylabel("Cost", fontsize=7)
@@ -127,14 +173,32 @@ def _finish(pair: tuple[Axes, Axes], title: str, *, first: bool, last: bool, emp
         bottom.set_xlabel("Simulator steps", fontsize=7)
 
 
-def _legend(figure: Figure, looks: dict[str, style.MethodStyle], runs: pd.DataFrame, columns: int) -> None:
+def _legend(
+    figure: Figure, looks: dict[str, style.MethodStyle], runs: pd.DataFrame, columns: int
+) -> None:
     handles = []
     for label, look in looks.items():
-        seeds = runs.loc[(runs["label"] == label) & runs["used"]].groupby(["task", "obs"])["seed"].nunique()
+        seeds = (
+            runs.loc[(runs["label"] == label) & runs["used"]]
+            .groupby(["task", "obs"])["seed"]
+            .nunique()
+        )
         low, high = (int(seeds.min()), int(seeds.max())) if len(seeds) else (0, 0)
         count = f"{low}" if low == high else f"{low} to {high}"
-        mark = {"color": look.color, "ls": look.line, "lw": 1.2, "marker": look.marker, "ms": 3.5, "mec": "white", "mew": 0.4}
-        handles.append(Line2D([], [], label=f"{look.label} ({count} seed{'' if high == 1 else 's'})", **mark))
+        mark = {
+            "color": look.color,
+            "ls": look.line,
+            "lw": 1.2,
+            "marker": look.marker,
+            "ms": 3.5,
+            "mec": "white",
+            "mew": 0.4,
+        }
+        handles.append(
+            Line2D([], [], label=f"{look.label} ({count} seed{'' if high == 1 else 's'})", **mark)
+        )
     if any(line.get_gid() == "cost limit" for axes in figure.axes for line in axes.lines):
         handles.append(Line2D([], [], label="cost limit", **LIMIT_LINE))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=7, columnspacing=1.2)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=columns, fontsize=7, columnspacing=1.2
+    )

@@ -15,20 +15,26 @@ def mean_half_width(values: np.ndarray, level: float = LEVEL) -> np.ndarray:
 
         t[n - 1, (1 + level) / 2] * s / sqrt(n),    s with n - 1 in the denominator
 
-    Student's t rather than the percentile bootstrap: with 3 to 5 runs the bootstrap interval is far too narrow.
-    Args: values [runs, ...]. Returns: [...], NaN with fewer than MIN_RUNS runs or where a value is not finite.
+    Student's t rather than the percentile bootstrap: with 3 to 5 runs the bootstrap interval is far
+    too narrow.
+    Args: values [runs, ...]. Returns: [...], NaN with fewer than MIN_RUNS runs or where a value is
+    not finite.
     """
     values = np.asarray(values, dtype=np.float64)
     runs = len(values)
     if runs < MIN_RUNS:
         return np.full(values.shape[1:], np.nan)
-    from scipy.special import stdtrit  # here: most of the start-up time of a figure without intervals
+    # here: most of the start-up time of a figure without intervals
+    from scipy.special import stdtrit
 
     return stdtrit(runs - 1, (1.0 + level) / 2.0) * values.std(axis=0, ddof=1) / np.sqrt(runs)
 
 
-def wilson_interval(share: np.ndarray, count: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's score interval of a binomial share [...] observed in `count` [...] independent trials: low and high, [...].
+def wilson_interval(
+    share: np.ndarray, count: np.ndarray, level: float = LEVEL
+) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's score interval of a binomial share [...] observed in `count` [...] independent
+    trials: low and high, [...].
 
     (p + z^2 / 2n  +-  z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
     """

@@ -1,7 +1,10 @@
-"""Everything at or below the given paths as one `Results`: our run folders, exported Parquet files, runs of other programs.
+"""Everything at or below the given paths as one `Results`.
 
-Nothing found is dropped without being named: see `analysis.results`. What a folder is follows from the files in it; `analysis.foreign`
-has the formats of others, and `analysis.foreign.table` reads any CSV with a map of its columns.
+Our run folders, exported Parquet files, runs of other programs.
+
+Nothing found is dropped without being named: see `analysis.results`. What a folder is follows from
+the files in it; `analysis.foreign` has the formats of others, and `analysis.foreign.table` reads
+any CSV with a map of its columns.
 """
 
 from __future__ import annotations
@@ -39,14 +42,17 @@ __all__ = [
     "usable",
 ]
 
-REPORT_FILE = "report.json"  # marks a folder that `analysis.report` wrote: its episodes.csv is no run
+# marks a folder that `analysis.report` wrote: its episodes.csv is no run
+REPORT_FILE = "report.json"
 OURS = "run folder"
 
 
 def load(paths: Iterable[Path | str] | Path | str, parts: Iterable[Part] = ()) -> Results:
-    """Every run at or below the given folders, of the given Parquet files (`safedreamer export`), and of `parts` read otherwise.
+    """Every run at or below the given folders, of the given Parquet files (`safedreamer export`),
+    and of `parts` read otherwise.
 
-    Raises FileNotFoundError for a path that is not there, ValueError for a file that is no export and when no path is given.
+    Raises FileNotFoundError for a path that is not there, ValueError for a file that is no export
+    and when no path is given.
     """
     found: dict[Path, tuple[str, str]] = {}  # folder -> name, format
     read = list(parts)
@@ -62,7 +68,10 @@ def load(paths: Iterable[Path | str] | Path | str, parts: Iterable[Part] = ()) -
     if not found and not read:
         raise ValueError("no folder given")
     often = Counter(name for name, _ in found.values())
-    named = [(name if often[name] == 1 else str(folder), folder, kind) for folder, (name, kind) in found.items()]
+    named = [
+        (name if often[name] == 1 else str(folder), folder, kind)
+        for folder, (name, kind) in found.items()
+    ]
     ours = [(name, folder) for name, folder, kind in named if kind == OURS]
     if ours:
         read.insert(0, folders.read(ours))
@@ -71,7 +80,9 @@ def load(paths: Iterable[Path | str] | Path | str, parts: Iterable[Part] = ()) -
 
 
 def _run_folders(root: Path) -> Iterator[tuple[Path, str]]:
-    """(folder, format) of the runs at or below `root` in sorted order, and of folders that hold nothing at all."""
+    """(folder, format) of the runs at or below `root` in sorted order, and of folders that hold
+    nothing at all.
+    """
     for base, subfolders, files in os.walk(root):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         names = {*files, *subfolders}
@@ -84,7 +95,10 @@ def _run_folders(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _format(names: set[str]) -> str:
-    """What wrote a folder with these names in it; "" for one that is no run. Ours comes first: it may hold TensorBoard files too."""
+    """What wrote a folder with these names in it; "" for one that is no run.
+
+    Ours comes first: it may hold TensorBoard files too.
+    """
     if folders.SPEC_FILE in names or not names:
         return OURS
     return foreign.recognise(names) or (OURS if names & folders.RUN_MARKS else "")
@@ -92,7 +106,10 @@ def _format(names: set[str]) -> str:
 
 def _no_folder(path: Path) -> str:
     if path.is_file():
-        return f"{path} is a file; give its folder {path.parent}, or a .parquet file of `safedreamer export`"
+        return (
+            f"{path} is a file; give its folder {path.parent}, or a .parquet file of "
+            "`safedreamer export`"
+        )
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, siblings, n=3)
     return f"no folder {path}" + (f"; did you mean {', '.join(near)}?" if near else "")

@@ -1,4 +1,7 @@
-"""How the commands of this package end: what they report, or one line that says why they could not."""
+"""How the commands of this package end.
+
+What they report, or one line that says why they could not.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ from collections.abc import Callable
 
 
 def status_of(command: Callable[[], str]) -> int:
-    """Print what a command reports. Exit status 0, or 2 after one line on stderr where the input does not allow it."""
+    """Print what a command reports.
+
+    Exit status 0, or 2 after one line on stderr where the input does not allow it.
+    """
     try:
         print(command())
     except (FileNotFoundError, ValueError) as error:

@@ -1,7 +1,10 @@
-"""One self-contained HTML page of results: overview, curves to hover and toggle, tables, figures, videos, provenance, warnings.
+"""One self-contained HTML page of results.
 
-Style sheet, script, data and figures stand in the page itself, so that it opens anywhere without a server or a network. Videos are
-embedded as long as all of them together are small; beyond that the page links to their files, relative to where it lies.
+Overview, curves to hover and toggle, tables, figures, videos, provenance, warnings.
+
+Style sheet, script, data and figures stand in the page itself, so that it opens anywhere without a
+server or a network. Videos are embedded as long as all of them together are small; beyond that the
+page links to their files, relative to where it lies.
 """
 
 from __future__ import annotations
@@ -40,9 +43,12 @@ class PageConfig:
 
     title: str = "Results"
     last: int = 10  # evaluation episodes per run in the tables
-    at: int | None = None  # simulator step at which tables, aggregates and ablations judge runs; None: their last
+    # simulator step at which tables, aggregates and ablations judge runs; None: their last
+    at: int | None = None
     embed_mb: float = 30.0  # of videos; with more than this they are linked
-    gallery: GalleryConfig = dataclasses.field(default_factory=lambda: GalleryConfig(single_tasks=False))
+    gallery: GalleryConfig = dataclasses.field(
+        default_factory=lambda: GalleryConfig(single_tasks=False)
+    )
 
     def __post_init__(self) -> None:
         if self.last < 1:
@@ -59,7 +65,9 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table of the page; `text` are the columns set flush left, `link` is the column that names a configuration."""
+    """A table of the page; `text` are the columns set flush left, `link` is the column that names a
+    configuration.
+    """
 
     head: Sequence[str]
     rows: Sequence[Row]
@@ -69,27 +77,45 @@ class Table(NamedTuple):
     link: int = -1
 
 
-def page(results: Results, out: Path, roots: Iterable[Path] = (), config: PageConfig | None = None) -> str:
-    """The page's text. `out` is where it will lie, for links to videos; `roots` are searched for videos."""
+def page(
+    results: Results, out: Path, roots: Iterable[Path] = (), config: PageConfig | None = None
+) -> str:
+    """The page's text.
+
+    `out` is where it will lie, for links to videos; `roots` are searched for videos.
+    """
     config = config or PageConfig()
     values = scores(results, config.last, config.at)
     compared = comparison(values)
     summary = gallery.summarise(values, config.gallery)
     figures = config.gallery
     groups = [
-        _group("Aggregates", gallery.aggregate_pictures(summary, figures), _aggregate_tables(summary), summary.note),
+        _group(
+            "Aggregates",
+            gallery.aggregate_pictures(summary, figures),
+            _aggregate_tables(summary),
+            summary.note,
+        ),
         _group("Ablations", gallery.ablation_pictures(results, values)),
         _group("World models", gallery.world_models(results)),
     ]
     groups = [group for group in groups if group["pictures"]]
     videos, linked = _videos(roots, out, config.embed_mb)
     origins, configurations = provenance(results)
-    sections = [("overview", "Overview"), ("curves", "Curves"), ("performance", "Final performance")]
+    sections = [
+        ("overview", "Overview"),
+        ("curves", "Curves"),
+        ("performance", "Final performance"),
+    ]
     sections += (
-        [(group["id"], group["title"]) for group in groups] + ([("videos", "Videos")] if videos else []) + [("runs", "Runs")]
+        [(group["id"], group["title"]) for group in groups]
+        + ([("videos", "Videos")] if videos else [])
+        + [("runs", "Runs")]
     )
     web = resources.files("analysis.web")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
     return environment.from_string(web.joinpath("report.html").read_text(encoding="utf-8")).render(
         title=config.title,
         subtitle=_subtitle(results, config),
@@ -111,24 +137,38 @@ def page(results: Results, out: Path, roots: Iterable[Path] = (), config: PageCo
 
 
 def warnings(results: Results) -> list[str]:
-    """What a reader must know: runs with problems, runs that are missing, methods with too few seeds for intervals."""
+    """What a reader must know: runs with problems, runs that are missing, methods with too few
+    seeds for intervals.
+    """
     runs = results.runs[(results.runs["task"] != "") & (results.runs["status"] != DUPLICATE)]
     lines = problems(results)
     for r in gaps(results).itertuples():
         if r.reason == "not run":  # the others stand among the problems
-            lines.append(f"missing: {style.method_label(r.label)} on {style.task_label(r.task, r.obs)}, seed {r.seed}")
+            lines.append(
+                f"missing: {style.method_label(r.label)} on {style.task_label(r.task, r.obs)}, "
+                f"seed {r.seed}"
+            )
     seeds = runs[runs["eval_episodes"] > 0].groupby(["label", "task", "obs"])["seed"].nunique()
     few = seeds[seeds < MIN_RUNS].reset_index()
     for label, rows in few.groupby("label", sort=False):
-        counts = ", ".join(f"{style.task_label(r.task, r.obs)}: {r.seed}" for r in rows.itertuples())
-        lines.append(f"{style.method_label(str(label))} has fewer than {MIN_RUNS} seeds, no interval can be trusted ({counts})")
+        counts = ", ".join(
+            f"{style.task_label(r.task, r.obs)}: {r.seed}" for r in rows.itertuples()
+        )
+        lines.append(
+            f"{style.method_label(str(label))} has fewer than {MIN_RUNS} seeds, no interval "
+            f"can be trusted ({counts})"
+        )
     return lines
 
 
 def _subtitle(results: Results, config: PageConfig) -> str:
     text = f"{len(results.runs)} runs, {len(results.episodes):,} episodes."
     return (
-        text if config.at is None else f"{text} Tables, aggregates and ablations judge runs at {config.at:,} simulator steps."
+        text
+        if config.at is None
+        else (
+            f"{text} Tables, aggregates and ablations judge runs at {config.at:,} simulator steps."
+        )
     )
 
 
@@ -152,14 +192,42 @@ def _performance(table: pd.DataFrame, last: int) -> Table:
     rows = []
     for r in table[~table["published"]].to_dict("records"):
         cells = [style.task_label(r["task"], r["obs"]), style.method_label(r["method"])]
-        cells += [formats.plus_minus(r["return"], r["return_half"]), formats.plus_minus(r["cost"], r["cost_half"])]
-        cells += [formats.number(r["cost_limit"], 6), formats.number(100.0 * r["feasible"], 0, " %")]
+        cells += [
+            formats.plus_minus(r["return"], r["return_half"]),
+            formats.plus_minus(r["cost"], r["cost_half"]),
+        ]
+        cells += [
+            formats.number(r["cost_limit"], 6),
+            formats.number(100.0 * r["feasible"], 0, " %"),
+        ]
         rows.append(
-            Row([*cells, f"{r['seeds']:.0f} of {r['runs']:.0f}", formats.steps(r["env_steps"], r["env_steps"])], r["best"])
+            Row(
+                [
+                    *cells,
+                    f"{r['seeds']:.0f} of {r['runs']:.0f}",
+                    formats.steps(r["env_steps"], r["env_steps"]),
+                ],
+                r["best"],
+            )
         )
-    note = f"Mean over the last {last} evaluation episodes of each run, then over seeds; ± is half the width of the 95 % Student-t "
-    note += f"interval, from {MIN_RUNS} seeds on. Bold: the best return of a task among methods whose mean cost is within the limit."
-    head = ("Task", "Method", "Return", "Cost", "Cost limit", "Feasible seeds", "Seeds evaluated", "Simulator steps")
+    note = (
+        f"Mean over the last {last} evaluation episodes of each run, then over seeds; ± is "
+        "half the width of the 95 % Student-t "
+    )
+    note += (
+        f"interval, from {MIN_RUNS} seeds on. Bold: the best return of a task among methods "
+        "whose mean cost is within the limit."
+    )
+    head = (
+        "Task",
+        "Method",
+        "Return",
+        "Cost",
+        "Cost limit",
+        "Feasible seeds",
+        "Seeds evaluated",
+        "Simulator steps",
+    )
     return Table(head, rows, text=(0, 1), note=note)
 
 
@@ -168,18 +236,46 @@ def _published(table: pd.DataFrame) -> Table:
     rows = []
     for r in table[table["published"]].to_dict("records"):
         cells = [style.task_label(r["task"], ""), style.method_label(r["method"])]
-        cells += [formats.plus_minus(r["return"], r["return_half"]), formats.plus_minus(r["cost"], r["cost_half"])]
-        cells += [formats.number(r["cost_limit"], 6), formats.number(r["seeds"], 0), formats.number(r["env_steps"], 6)]
+        cells += [
+            formats.plus_minus(r["return"], r["return_half"]),
+            formats.plus_minus(r["cost"], r["cost_half"]),
+        ]
+        cells += [
+            formats.number(r["cost_limit"], 6),
+            formats.number(r["seeds"], 0),
+            formats.number(r["env_steps"], 6),
+        ]
         rows.append(Row([*cells, r["protocol"], r["source"]]))
-    head = ("Task", "Method", "Return", "Cost", "Cost limit", "Seeds", "Simulator steps", "Protocol", "Source")
-    note = "Published by others under other limits, budgets, observations or versions of a task: to look at, not to rank with the rows "
+    head = (
+        "Task",
+        "Method",
+        "Return",
+        "Cost",
+        "Cost limit",
+        "Seeds",
+        "Simulator steps",
+        "Protocol",
+        "Source",
+    )
+    note = (
+        "Published by others under other limits, budgets, observations or versions of a task: "
+        "to look at, not to rank with the rows "
+    )
     return Table(head, rows, text=(0, 1, 7, 8), note=note + "above. ± is one standard deviation.")
 
 
-def _group(title: str, pictures: Iterable[Picture], its_tables: Sequence[Table] = (), note: str = "") -> dict[str, Any]:
+def _group(
+    title: str, pictures: Iterable[Picture], its_tables: Sequence[Table] = (), note: str = ""
+) -> dict[str, Any]:
     """A section of the page."""
     embedded = [_embedded(picture) for picture in pictures]
-    return {"id": title.lower().replace(" ", "-"), "title": title, "note": note, "tables": its_tables, "pictures": embedded}
+    return {
+        "id": title.lower().replace(" ", "-"),
+        "title": title,
+        "note": note,
+        "tables": its_tables,
+        "pictures": embedded,
+    }
 
 
 def _aggregate_tables(summary: gallery.Summary) -> list[Table]:
@@ -188,12 +284,28 @@ def _aggregate_tables(summary: gallery.Summary) -> list[Table]:
 
 def _aggregate_table(metric: str, table: pd.DataFrame) -> Table:
     wide = {name: rows.set_index("statistic") for name, rows in table.groupby("method", sort=False)}
-    statistics = [s for s in dict.fromkeys(table["statistic"]) if table.loc[table["statistic"] == s, "value"].notna().any()]
+    statistics = [
+        s
+        for s in dict.fromkeys(table["statistic"])
+        if table.loc[table["statistic"] == s, "value"].notna().any()
+    ]
     rows = []
     for name in style.method_styles(wide):
         mine = wide[name]
-        cells = [_interval(mine.loc[s, "value"], mine.loc[s, "low"], mine.loc[s, "high"]) for s in statistics]
-        rows.append(Row([style.method_label(name), *cells, str(mine["runs"].iloc[0]), str(mine["tasks"].iloc[0])]))
+        cells = [
+            _interval(mine.loc[s, "value"], mine.loc[s, "low"], mine.loc[s, "high"])
+            for s in statistics
+        ]
+        rows.append(
+            Row(
+                [
+                    style.method_label(name),
+                    *cells,
+                    str(mine["runs"].iloc[0]),
+                    str(mine["tasks"].iloc[0]),
+                ]
+            )
+        )
     about = METRICS[metric]
     better = "higher" if about.higher_is_better else "lower"
     note = f"{about.source[:1].upper()}{about.source[1:]}. {better.capitalize()} is better."
@@ -203,7 +315,9 @@ def _aggregate_table(metric: str, table: pd.DataFrame) -> Table:
 def _runs(results: Results, origins: Sequence[Any]) -> Table:
     rows = []
     for r, origin in zip(results.runs.itertuples(), origins):
-        steps = f"{r.env_steps:,}" + ("" if pd.isna(r.budget_env_steps) else f" of {r.budget_env_steps:,.0f}")
+        steps = f"{r.env_steps:,}" + (
+            "" if pd.isna(r.budget_env_steps) else f" of {r.budget_env_steps:,.0f}"
+        )
         cells = [
             r.run,
             style.method_label(r.label),
@@ -212,7 +326,14 @@ def _runs(results: Results, origins: Sequence[Any]) -> Table:
             r.status,
             steps,
         ]
-        cells += [origin.commit, origin.hardware, origin.started, str(origin.configuration or ""), origin.versions, r.notes]
+        cells += [
+            origin.commit,
+            origin.hardware,
+            origin.started,
+            str(origin.configuration or ""),
+            origin.versions,
+            r.notes,
+        ]
         rows.append(Row(cells))
     head = (
         "Run",
@@ -232,11 +353,17 @@ def _runs(results: Results, origins: Sequence[Any]) -> Table:
 
 
 def _embedded(picture: Picture) -> dict[str, Any]:
-    """A picture as the template wants it; its SVG stands in an image of its own, so that ids of two figures never meet."""
+    """A picture as the template wants it.
+
+    Its SVG stands in an image of its own, so that ids of two figures never meet.
+    """
     source, narrow = "", False
     if picture.figure is not None:
         narrow = picture.figure.get_figwidth() < NARROW_INCHES
-        source = "data:image/svg+xml;base64," + base64.b64encode(style.svg_text(picture.figure).encode()).decode()
+        source = (
+            "data:image/svg+xml;base64,"
+            + base64.b64encode(style.svg_text(picture.figure).encode()).decode()
+        )
     return {"title": picture.title, "caption": picture.caption, "source": source, "narrow": narrow}
 
 
@@ -250,15 +377,21 @@ def _videos(roots: Iterable[Path], out: Path, embed_mb: float) -> tuple[list[dic
         relative = Path(os.path.relpath(file, out.resolve().parent)).as_posix()
         source = relative
         if embed:
-            source = f"data:{MEDIA_TYPES[file.suffix]};base64,{base64.b64encode(file.read_bytes()).decode()}"
+            content = base64.b64encode(file.read_bytes()).decode()
+            source = f"data:{MEDIA_TYPES[file.suffix]};base64,{content}"
         videos.append({"name": relative, "source": source, "moving": file.suffix != ".gif"})
-    text = f"{len(files)} videos of {size:.0f} MB are linked, not embedded: keep them where they are beside this page."
+    text = (
+        f"{len(files)} videos of {size:.0f} MB are linked, not embedded: keep them where they "
+        "are beside this page."
+    )
     return videos, "" if embed else text
 
 
 def _video_files(root: Path) -> Iterable[Path]:
     for base, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS and not name.startswith(".")]
+        folders[:] = [
+            name for name in folders if name not in SKIPPED_FOLDERS and not name.startswith(".")
+        ]
         yield from (Path(base, name) for name in files if name.endswith(VIDEO_ENDINGS))
 
 

@@ -1,6 +1,9 @@
-"""Parquet files of `safedreamer export`: the records of a sweep, with a list of its runs in the file's metadata.
+"""Parquet files of `safedreamer export`.
 
-Files written before there was such a list hold only runs with records, and neither cost limits nor step budgets; their runs say so.
+The records of a sweep, with a list of its runs in the file's metadata.
+
+Files written before there was such a list hold only runs with records, and neither cost limits nor
+step budgets; their runs say so.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from analysis.results import CANCELLED, DAMAGE_COLUMNS, FACTS, FAILED, Part
 from benchmarks.records import COLUMNS
 
 RUNS_KEY = b"safedreamer.runs"  # written by benchmarks.sweep.export
-STATES = {"failed": FAILED, "cancelled": CANCELLED}  # of a sweep's runs; all else follows from the records
+# of a sweep's runs; all else follows from the records
+STATES = {"failed": FAILED, "cancelled": CANCELLED}
 ADDED = ("run", "variant", "preset", "suites", "tags", "state")
 
 
@@ -31,12 +35,18 @@ def read(file: Path) -> Part:
         raise ValueError(f"{file} is no Parquet file: {error}") from error
     missing = [name for name in (*COLUMNS, *ADDED) if name not in table.column_names]
     if missing:
-        raise ValueError(f"{file} is no file of `safedreamer export`: it lacks the columns {', '.join(missing)}")
+        raise ValueError(
+            f"{file} is no file of `safedreamer export`: it lacks the columns {', '.join(missing)}"
+        )
     listed = json.loads((table.schema.metadata or {}).get(RUNS_KEY, b"null"))
     columns = {name: _values(table[name].combine_chunks()) for name in ("run", *COLUMNS)}
     episodes = pd.DataFrame(columns)
     facts = _old_facts(table) if listed is None else [_facts(run) for run in listed]
-    return Part(episodes, [{**fact, "source": file.name} for fact in facts], pd.DataFrame(columns=list(DAMAGE_COLUMNS)))
+    return Part(
+        episodes,
+        [{**fact, "source": file.name} for fact in facts],
+        pd.DataFrame(columns=list(DAMAGE_COLUMNS)),
+    )
 
 
 def _values(column: Any) -> np.ndarray:

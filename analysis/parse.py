@@ -1,6 +1,9 @@
-"""Reads one `episodes.csv`, line by line where it must: a killed writer or a full disk leaves damaged lines, which are named.
+"""Reads one `episodes.csv`, line by line where it must.
 
-Whole files go through Arrow at once; only a file that Arrow refuses is searched for the lines at fault.
+A killed writer or a full disk leaves damaged lines, which are named.
+
+Whole files go through Arrow at once; only a file that Arrow refuses is searched for the lines at
+fault.
 """
 
 from __future__ import annotations
@@ -32,10 +35,17 @@ class Damage(NamedTuple):
 
 @functools.cache
 def schema() -> pa.Schema:
-    """The columns of `benchmarks.records`; texts are dictionaries, since a run repeats the same few."""
+    """The columns of `benchmarks.records`.
+
+    Texts are dictionaries, since a run repeats the same few.
+    """
     import pyarrow as pa
 
-    types = {"str": pa.dictionary(pa.int32(), pa.string()), "int64": pa.int64(), "float64": pa.float64()}
+    types = {
+        "str": pa.dictionary(pa.int32(), pa.string()),
+        "int64": pa.int64(),
+        "float64": pa.float64(),
+    }
     return pa.schema([(name, types[kind]) for name, kind in DTYPES.items()])
 
 
@@ -67,7 +77,9 @@ def _whole(body: bytes) -> pa.Table | None:
 
     read, lines, values = _options()
     try:
-        table = arrow_csv.read_csv(pa.BufferReader(body), read_options=read, parse_options=lines, convert_options=values)
+        table = arrow_csv.read_csv(
+            pa.BufferReader(body), read_options=read, parse_options=lines, convert_options=values
+        )
     except pa.ArrowInvalid:
         return None
     known = set(table["split"].combine_chunks().dictionary.to_pylist()) <= set(SPLITS)
@@ -121,7 +133,14 @@ def _frame(lines: list[str]) -> pd.DataFrame:
     """Raises ValueError when a value is not of its column's type."""
     text = io.StringIO("\n".join(lines))
     nan = {"return": ["nan"], "cost": ["nan"]}
-    frame = pd.read_csv(text, header=None, names=list(COLUMNS), dtype=dict(DTYPES), keep_default_na=False, na_values=nan)
+    frame = pd.read_csv(
+        text,
+        header=None,
+        names=list(COLUMNS),
+        dtype=dict(DTYPES),
+        keep_default_na=False,
+        na_values=nan,
+    )
     if unknown := set(frame["split"]) - set(SPLITS):
         raise ValueError(f"unknown split {sorted(unknown)}")
     return frame

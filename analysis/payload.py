@@ -1,6 +1,9 @@
-"""The curves of a report as plain data for its page: per task and method the mean over seeds with its band, and every single run.
+"""The curves of a report as plain data for its page.
 
-Numbers have four significant digits, a diverged evaluation is null, and a line keeps at most MAX_POINTS evenly spread evaluations.
+Per task and method the mean over seeds with its band, and every single run.
+
+Numbers have four significant digits, a diverged evaluation is null, and a line keeps at most
+MAX_POINTS evenly spread evaluations.
 """
 
 from __future__ import annotations
@@ -24,16 +27,23 @@ LINE_WIDTH = 1.8  # of the page's lines: matplotlib gives dashes in line widths
 def curves(results: Results) -> dict[str, Any]:
     """`methods` and `tasks` for the page's script.
 
-    A method has `label`, `name`, `color`, `dash`, `shown` (variants start hidden where plain methods are there). A task has `name`,
-    `limits`, `lacks` and `lines` of a `method` each: all `runs`, and from MIN_RUNS seeds on `mean` (true), `x`, and mean, low and
-    high of `return` and `cost`. A run has evaluations (`x`, `return`, `cost`, perhaps empty) and smoothed training episodes
-    (`training`, likewise).
+    A method has `label`, `name`, `color`, `dash`, `shown` (variants start hidden where plain
+    methods are there). A task has `name`, `limits`, `lacks` and `lines` of a `method` each: all
+    `runs`, and from MIN_RUNS seeds on `mean` (true), `x`, and mean, low and high of `return` and
+    `cost`. A run has evaluations (`x`, `return`, `cost`, perhaps empty) and smoothed training
+    episodes (`training`, likewise).
     """
     runs = results.runs[results.runs["task"] != ""]
     looks = style.method_styles(runs["label"])
     plain = [not style.split_label(label)[1] for label in looks]
     methods = [
-        {"label": label, "name": look.label, "color": look.color, "dash": dash(look.line), "shown": is_plain or not any(plain)}
+        {
+            "label": label,
+            "name": look.label,
+            "color": look.color,
+            "dash": dash(look.line),
+            "shown": is_plain or not any(plain),
+        }
         for (label, look), is_plain in zip(looks.items(), plain)
     ]
     order = list(looks)
@@ -44,13 +54,23 @@ def curves(results: Results) -> dict[str, Any]:
         here = runs[(runs["task"] == task) & (runs["obs"] == obs) & runs["used"]]
         drawn = []
         for label, mine in here.groupby("label"):
-            found = [(int(seed) if pd.notna(seed) else -1, points[run]) for run, seed in zip(mine["run"], mine["seed"])]
+            found = [
+                (int(seed) if pd.notna(seed) else -1, points[run])
+                for run, seed in zip(mine["run"], mine["seed"])
+            ]
             if found:
                 drawn.append({"method": order.index(str(label)), **_line(found)})
         drawn.sort(key=lambda line: line["method"])
         missing = lacking[(lacking["task"] == task) & (lacking["obs"] == obs)]
         limits = list(cost_limits(runs, task, obs))
-        tasks.append({"name": style.task_label(task, obs), "limits": limits, "lacks": _lacks(missing), "lines": drawn})
+        tasks.append(
+            {
+                "name": style.task_label(task, obs),
+                "limits": limits,
+                "lacks": _lacks(missing),
+                "lines": drawn,
+            }
+        )
     return {"methods": methods, "tasks": tasks}
 
 
@@ -72,7 +92,11 @@ def _line(found: Sequence[tuple[int, _Points]]) -> dict[str, Any]:
     line: dict[str, Any] = {"seeds": len(found), "runs": [], "mean": False}
     for seed, points in found:
         line["runs"].append(
-            {"seed": seed, **_series(points.evaluations, MAX_POINTS), "training": _series(points.training, MAX_TRAINING)}
+            {
+                "seed": seed,
+                **_series(points.evaluations, MAX_POINTS),
+                "training": _series(points.training, MAX_TRAINING),
+            }
         )
     evaluated = [points.evaluations for _, points in found if len(points.evaluations)]
     if len(evaluated) < MIN_RUNS:
@@ -84,32 +108,53 @@ def _line(found: Sequence[tuple[int, _Points]]) -> dict[str, Any]:
         return line
     line |= {"mean": True, "x": _plain(bands["return"].env_steps[keep])}
     for column, shared in bands.items():
-        low = np.maximum(shared.low, 0.0) if column == "cost" else shared.low  # costs are never negative
-        line[column] = {"mean": _plain(shared.mean[keep]), "low": _plain(low[keep]), "high": _plain(shared.high[keep])}
+        # costs are never negative
+        low = np.maximum(shared.low, 0.0) if column == "cost" else shared.low
+        line[column] = {
+            "mean": _plain(shared.mean[keep]),
+            "low": _plain(low[keep]),
+            "high": _plain(shared.high[keep]),
+        }
     return line
 
 
 def _series(points: pd.DataFrame, most: int) -> dict[str, list[float | int | None]]:
     points = points.iloc[_spread(len(points), most)]
-    return {"x": _plain(points["env_steps"]), "return": _plain(points["return"]), "cost": _plain(points["cost"])}
+    return {
+        "x": _plain(points["env_steps"]),
+        "return": _plain(points["return"]),
+        "cost": _plain(points["cost"]),
+    }
 
 
 def _lacks(missing: pd.DataFrame) -> str:
     if missing.empty:
         return ""
-    names = [f"{style.method_label(label)} ({len(rows)})" for label, rows in missing.groupby("label", sort=False)]
+    names = [
+        f"{style.method_label(label)} ({len(rows)})"
+        for label, rows in missing.groupby("label", sort=False)
+    ]
     return f"missing runs: {', '.join(names)}"
 
 
 def _spread(count: int, most: int) -> np.ndarray:
     """Indices of at most `most` of `count` points, first and last among them."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)) if count else np.zeros(0, int)
+    return (
+        np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+        if count
+        else np.zeros(0, int)
+    )
 
 
 def _plain(values: Any) -> list[float | int | None]:
-    return [None if not np.isfinite(v) else int(v) if float(v).is_integer() else float(f"{v:.4g}") for v in values]
+    return [
+        None if not np.isfinite(v) else int(v) if float(v).is_integer() else float(f"{v:.4g}")
+        for v in values
+    ]
 
 
 def dash(line: Any) -> str:
     """SVG's stroke-dasharray of a matplotlib line style; "" is a solid line."""
-    return "" if isinstance(line, str) else " ".join(f"{LINE_WIDTH * length:g}" for length in line[1])
+    return (
+        "" if isinstance(line, str) else " ".join(f"{LINE_WIDTH * length:g}" for length in line[1])
+    )

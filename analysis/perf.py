@@ -1,8 +1,10 @@
-"""`python -m analysis.perf [--runs 1000 --episodes 1000]`: how long loading and judging large results take.
+"""`python -m analysis.perf [--runs 1000 --episodes 1000]`.
 
-Makes run folders of random records, exports them with `safedreamer export`, and times in fresh processes: start-up, loading the
-folders, loading the export, `metrics.scores`. Seconds of wall clock and of processor time, medians of the repeats, and the load of
-the machine before.
+How long loading and judging large results take.
+
+Makes run folders of random records, exports them with `safedreamer export`, and times in fresh
+processes: start-up, loading the folders, loading the export, `metrics.scores`. Seconds of wall
+clock and of processor time, medians of the repeats, and the load of the machine before.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ def timed(setup: str, work: str, repeats: int) -> dict[str, float]:
     runs = []
     for _ in range(repeats):
         code = _TIMED.format(setup=setup, work=work)
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
         runs.append([float(value) for value in done.stdout.split()])
     wall, cpu = (statistics.median(column) for column in zip(*runs))
     return {"seconds": round(wall, 2), "processor_seconds": round(cpu, 2)}
@@ -44,7 +48,12 @@ def measure(folder: Path, runs: int, episodes: int, repeats: int) -> dict[str, o
     evaluations, eval_episodes = 10, max(1, episodes // 50)
     steps = (episodes - evaluations * eval_episodes) * synthetic.EPISODE_STEPS
     made = synthetic.results(
-        methods=10, tasks=20, seeds=max(1, runs // 200), steps=steps, evaluations=evaluations, eval_episodes=eval_episodes
+        methods=10,
+        tasks=20,
+        seeds=max(1, runs // 200),
+        steps=steps,
+        evaluations=evaluations,
+        eval_episodes=eval_episodes,
     )
     synthetic.write(folder, made)
     export = [sys.executable, "-m", "benchmarks.cli", "export", str(folder)]
@@ -58,13 +67,19 @@ def measure(folder: Path, runs: int, episodes: int, repeats: int) -> dict[str, o
         "start": timed("", "import analysis.report, analysis.metrics, analysis.stats", repeats),
         "folders": timed(load, f"load([{str(folder / 'runs')!r}])", repeats),
         "parquet": timed(load, f"load([{str(parquet)!r}])", repeats),
-        "scores": timed(f"{load}\nfrom analysis.metrics import scores\nr = load([{str(parquet)!r}])", "scores(r)", repeats),
+        "scores": timed(
+            f"{load}\nfrom analysis.metrics import scores\nr = load([{str(parquet)!r}])",
+            "scores(r)",
+            repeats,
+        ),
     }
 
 
 def main() -> None:
     """Measure and print JSON."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.perf", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.perf", description=__doc__.splitlines()[0]
+    )
     for name, default in (("runs", 1000), ("episodes", 1000), ("repeats", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()

@@ -1,4 +1,7 @@
-"""Where runs come from, for people: commit, machine, versions and specification, from the `spec.json` of their folders."""
+"""Where runs come from, for people.
+
+Commit, machine, versions and specification, from the `spec.json` of their folders.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ OF_THE_RUN = ("seed", "task", "obs")  # what runs of one configuration differ in
 
 
 class Origin(NamedTuple):
-    """One run's origin; "" is what its folder does not say. `configuration` counts from 1, 0 where there is none."""
+    """One run's origin; "" is what its folder does not say.
+
+    `configuration` counts from 1, 0 where there is none.
+    """
 
     run: str
     commit: str
@@ -35,18 +41,23 @@ class Configuration(NamedTuple):
 def provenance(results: Results) -> tuple[list[Origin], list[Configuration]]:
     """The origin of every run, and each different configuration once."""
     origins, texts, titles = [], {}, {}
-    for run, folder, label in zip(results.runs["run"], results.runs["folder"], results.runs["label"]):
+    for run, folder, label in zip(
+        results.runs["run"], results.runs["folder"], results.runs["label"]
+    ):
         told = _read(Path(folder) / SPEC_FILE) if folder else {}
         spec = told.get("spec")
         number = 0
         if isinstance(spec, dict):
-            text = json.dumps({key: value for key, value in spec.items() if key not in OF_THE_RUN}, indent=1)
+            text = json.dumps(
+                {key: value for key, value in spec.items() if key not in OF_THE_RUN}, indent=1
+            )
             number = texts.setdefault(text, len(texts) + 1)
             titles.setdefault(number, []).append(label)
         starts = [start for start in told.get("starts", ()) if isinstance(start, dict)]
         origins.append(_origin(run, starts, number))
     configurations = [
-        Configuration(", ".join(dict.fromkeys(titles[number])), len(titles[number]), text) for text, number in texts.items()
+        Configuration(", ".join(dict.fromkeys(titles[number])), len(titles[number]), text)
+        for text, number in texts.items()
     ]
     return origins, configurations
 
@@ -58,7 +69,9 @@ def _origin(run: str, starts: list[dict[str, Any]], number: int) -> Origin:
     versions = (starts[-1].get("versions") or {}) if starts else {}
     told = (", ".join(filter(None, dict.fromkeys(texts))) for texts in (commits, machines))
     started = str(starts[0].get("time", "")) if starts else ""
-    return Origin(run, *told, ", ".join(f"{k} {v}" for k, v in versions.items()), started, len(starts), number)
+    return Origin(
+        run, *told, ", ".join(f"{k} {v}" for k, v in versions.items()), started, len(starts), number
+    )
 
 
 def _commit(git: dict[str, Any]) -> str:

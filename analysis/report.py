@@ -1,4 +1,7 @@
-"""Writes a report: run folders in; `curves.png`, `curves.pdf`, `table.md`, `table.csv`, `episodes.csv`, `report.json` out."""
+"""Writes a report: run folders in.
+
+`curves.png`, `curves.pdf`, `table.md`, `table.csv`, `episodes.csv`, `report.json` out.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,19 @@ class Report(NamedTuple):
 
 
 def write_report(
-    run_dirs: Iterable[Path | str], out: Path | str, *, k: int = 10, cost_limit: float | None = None, title: str = ""
+    run_dirs: Iterable[Path | str],
+    out: Path | str,
+    *,
+    k: int = 10,
+    cost_limit: float | None = None,
+    title: str = "",
 ) -> Report:
-    """Load the runs at or below `run_dirs` and write curves, tables and all their episodes to the folder `out`.
+    """Load the runs at or below `run_dirs` and write curves, tables and all their episodes to the
+    folder `out`.
 
-    Args: k, evaluation episodes per run in the table; cost_limit, per episode, replaces the one each run was given.
-    Raises FileNotFoundError for a folder that is not there, ValueError when no run names a task.
+    Args: k, evaluation episodes per run in the table; cost_limit, per episode, replaces the one
+    each run was given. Raises FileNotFoundError for a folder that is not there, ValueError when no
+    run names a task.
     """
     results = load(run_dirs)
     if cost_limit is not None:
@@ -38,13 +48,17 @@ def write_report(
     warnings = tuple(problems(results))
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    (out / REPORT_FILE).write_text(_summary(results, k, warnings, out), encoding="utf-8")  # first: marks the folder as no run
+    # first: marks the folder as no run
+    (out / REPORT_FILE).write_text(_summary(results, k, warnings, out), encoding="utf-8")
     with style.context():
         for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
-            figure.savefig(out / f"curves{suffix}", metadata=metadata)  # no dates: the same runs give the same bytes
+            # no dates: the same runs give the same bytes
+            figure.savefig(out / f"curves{suffix}", metadata=metadata)
     (out / "table.md").write_text(_markdown(results, table, k, title), encoding="utf-8")
     (out / "table.csv").write_text(tables.csv_text(table), encoding="utf-8")
-    (out / "episodes.csv").write_text(results.episodes.to_csv(index=False, lineterminator="\n"), encoding="utf-8")
+    (out / "episodes.csv").write_text(
+        results.episodes.to_csv(index=False, lineterminator="\n"), encoding="utf-8"
+    )
     names = ("curves.png", "curves.pdf", "table.md", "table.csv", "episodes.csv", REPORT_FILE)
     return Report(tuple(out / name for name in names), results, warnings)
 
@@ -70,7 +84,17 @@ def _markdown(results: Results, table: pd.DataFrame, k: int, title: str) -> str:
 
 def _summary(results: Results, k: int, warnings: Sequence[str], out: Path) -> str:
     # From here, so that a report that lies with its runs means the same on another machine.
-    folders = [os.path.relpath(folder, out.resolve()) if folder else "" for folder in results.runs["folder"]]
-    runs = json.loads(results.runs.assign(folder=folders).to_json(orient="records"))  # NaN becomes null
+    folders = [
+        os.path.relpath(folder, out.resolve()) if folder else ""
+        for folder in results.runs["folder"]
+    ]
+    # NaN becomes null
+    runs = json.loads(results.runs.assign(folder=folders).to_json(orient="records"))
     damage = json.loads(results.damage.to_json(orient="records"))
-    return json.dumps({"last_evaluations": k, "runs": runs, "damage": damage, "warnings": list(warnings)}, indent=1) + "\n"
+    return (
+        json.dumps(
+            {"last_evaluations": k, "runs": runs, "damage": damage, "warnings": list(warnings)},
+            indent=1,
+        )
+        + "\n"
+    )

@@ -1,8 +1,9 @@
 """What was found, as three frames, whatever it was read from: episodes, runs, damaged lines.
 
-Every reader (`analysis.folders`, `analysis.parquet`, `analysis.foreign`) gives a `Part`, episodes and what it knows of each run;
-`assemble` counts, judges how far each run got, and marks duplicates. Nothing is dropped: a run without records keeps its row in
-`Results.runs`, with the reason. Functions that draw or average use `usable(results)`.
+Every reader (`analysis.folders`, `analysis.parquet`, `analysis.foreign`) gives a `Part`, episodes
+and what it knows of each run; `assemble` counts, judges how far each run got, and marks duplicates.
+Nothing is dropped: a run without records keeps its row in `Results.runs`, with the reason.
+Functions that draw or average use `usable(results)`.
 """
 
 from __future__ import annotations
@@ -19,12 +20,29 @@ DAMAGE_COLUMNS = ("run", "file", "line", "reason")
 IDENTITY = ("run_id", "method", "task", "obs", "seed")
 # methods that pursue no limit: one in their specification is an unused default
 UNCONSTRAINED = frozenset(
-    {"dreamerv3", "cem", "policy_gradient", "natural_pg", "ppo", "trpo", "ddpg", "td3", "sac", "pets", "loop"}
+    {
+        "dreamerv3",
+        "cem",
+        "policy_gradient",
+        "natural_pg",
+        "ppo",
+        "trpo",
+        "ddpg",
+        "td3",
+        "sac",
+        "pets",
+        "loop",
+    }
 )
 
 COMPLETE, SHORT, NO_BUDGET = "complete", "short of its step budget", "no step budget known"
 NO_SPEC, BAD_SPEC = "no specification", "unreadable specification"
-NO_RECORDS, BAD_RECORDS, EMPTY, DUPLICATE = "no records", "unreadable records", "empty folder", "duplicate"
+NO_RECORDS, BAD_RECORDS, EMPTY, DUPLICATE = (
+    "no records",
+    "unreadable records",
+    "empty folder",
+    "duplicate",
+)
 FAILED, CANCELLED = "failed", "cancelled"
 
 # What a reader may know of a run, and what stands for not knowing it.
@@ -59,10 +77,12 @@ FACTS: Mapping[str, Any] = {
 class Results(NamedTuple):
     """All that was found.
 
-    episodes: one row per episode: `run`, `variant`, `label`, then the columns of `benchmarks.records`. `length`, `agent_steps` and
-        `wall_seconds` are NaN where a foreign format does not tell them.
-    runs: one row per run: the columns of FACTS but `problem`, `label` (the method, with its variant where there is one), `status`,
-        `used`, `train_episodes`, `eval_episodes`, `env_steps` (reached), `wall_seconds`.
+    episodes: one row per episode: `run`, `variant`, `label`, then the columns of
+        `benchmarks.records`. `length`, `agent_steps` and `wall_seconds` are NaN where a foreign
+        format does not tell them.
+    runs: one row per run: the columns of FACTS but `problem`, `label` (the method, with its variant
+        where there is one), `status`, `used`, `train_episodes`, `eval_episodes`, `env_steps`
+        (reached), `wall_seconds`.
     damage: one row per damaged line: `run`, `file`, `line`, `reason`.
     """
 
@@ -72,7 +92,10 @@ class Results(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What one reader found, before it is judged: episodes, a mapping of FACTS for each run, damaged lines."""
+    """What one reader found, before it is judged.
+
+    Episodes, a mapping of FACTS for each run, damaged lines.
+    """
 
     episodes: pd.DataFrame
     facts: list[dict[str, Any]]
@@ -80,12 +103,18 @@ class Part(NamedTuple):
 
 
 def label(method: str, variant: str) -> str:
-    """What figures and tables call a method with a variant; spelled as in the lists of `safedreamer status`."""
+    """What figures and tables call a method with a variant.
+
+    Spelled as in the lists of `safedreamer status`.
+    """
     return f"{method} [{variant}]" if variant else method
 
 
-def assemble(episodes: pd.DataFrame, facts: Iterable[Mapping[str, Any]], damage: pd.DataFrame | None = None) -> Results:
-    """Results from episodes (`run` and the columns of the records) and one mapping of FACTS per run.
+def assemble(
+    episodes: pd.DataFrame, facts: Iterable[Mapping[str, Any]], damage: pd.DataFrame | None = None
+) -> Results:
+    """Results from episodes (`run` and the columns of the records) and one mapping of FACTS per
+    run.
 
     Episodes recorded twice count once, the later record; a run's identity comes from its facts.
     """
@@ -93,7 +122,9 @@ def assemble(episodes: pd.DataFrame, facts: Iterable[Mapping[str, Any]], damage:
     runs["seed"] = runs["seed"].astype("Int64")
     runs = runs.astype({"budget_env_steps": float, "cost_limit": float})
     runs["label"] = [label(m, v) for m, v in zip(runs["method"], runs["variant"])]
-    notes: dict[str, list[str]] = {run: [text] if text else [] for run, text in zip(runs["run"], runs["notes"])}
+    notes: dict[str, list[str]] = {
+        run: [text] if text else [] for run, text in zip(runs["run"], runs["notes"])
+    }
     episodes = _once(episodes, notes)
     for run, bad in _not_finite(episodes).items():
         notes[str(run)].append(f"{bad} episodes with a return or cost that is not finite")
@@ -117,24 +148,35 @@ def assemble(episodes: pd.DataFrame, facts: Iterable[Mapping[str, Any]], damage:
 
 def no_episodes() -> pd.DataFrame:
     """No rows, with `run` and the columns and dtypes of `benchmarks.records`."""
-    return pd.DataFrame({column: pd.Series(dtype=dtype) for column, dtype in {"run": "str", **DTYPES}.items()})
+    return pd.DataFrame(
+        {column: pd.Series(dtype=dtype) for column, dtype in {"run": "str", **DTYPES}.items()}
+    )
 
 
 def merge(parts: Iterable[Part]) -> Results:
-    """What several readers found, as one; a run's name that is taken gets a number. Raises ValueError for no parts."""
+    """What several readers found, as one; a run's name that is taken gets a number.
+
+    Raises ValueError for no parts.
+    """
     taken: set[str] = set()
     episodes, facts, damage = [], [], [pd.DataFrame(columns=list(DAMAGE_COLUMNS))]
     for part in parts:
         new = {fact["run"]: _free(fact["run"], taken) for fact in part.facts}
         same = all(old == name for old, name in new.items())
-        frames = part[::2] if same else tuple(frame.assign(run=frame["run"].map(new)) for frame in part[::2])
+        frames = (
+            part[::2]
+            if same
+            else tuple(frame.assign(run=frame["run"].map(new)) for frame in part[::2])
+        )
         episodes += [frames[0]] if len(frames[0]) else []
         damage += [frames[1]] if len(frames[1]) else []
         facts += [{**fact, "run": new[fact["run"]]} for fact in part.facts]
     if not facts:
         raise ValueError("nothing to merge")
     joined = pd.concat(episodes, ignore_index=True) if episodes else no_episodes()
-    return assemble(joined, facts, pd.concat(damage, ignore_index=True) if len(damage) > 1 else damage[0])
+    return assemble(
+        joined, facts, pd.concat(damage, ignore_index=True) if len(damage) > 1 else damage[0]
+    )
 
 
 def usable(results: Results) -> pd.DataFrame:
@@ -144,14 +186,20 @@ def usable(results: Results) -> pd.DataFrame:
 
 
 def cost_limits(runs: pd.DataFrame, task: str, obs: str) -> tuple[float, ...]:
-    """The different cost limits of one task, smallest first: those of its constrained methods, if any were run."""
+    """The different cost limits of one task, smallest first.
+
+    Those of its constrained methods, if any were run.
+    """
     here = runs[(runs["task"] == task) & (runs["obs"] == obs) & runs["cost_limit"].notna()]
     constrained = here[~here["method"].isin(UNCONSTRAINED)]
     return tuple(sorted(set((here if constrained.empty else constrained)["cost_limit"])))
 
 
 def judged_by(runs: pd.DataFrame) -> dict[str, float]:
-    """The cost limit that judges each run: its own, or the only one of its task for a run that pursues none; else NaN."""
+    """The cost limit that judges each run.
+
+    Its own, or the only one of its task for a run that pursues none; else NaN.
+    """
     limits = {}
     for (task, obs), here in runs.groupby(["task", "obs"]):
         shared = cost_limits(here, task, obs)
@@ -169,16 +217,22 @@ def set_cost_limit(results: Results, cost_limit: float) -> Results:
 
 
 def gaps(results: Results) -> pd.DataFrame:
-    """Runs that would complete the grid: `label`, `task`, `obs`, `seed`, `reason`; empty when nothing is missing.
+    """Runs that would complete the grid: `label`, `task`, `obs`, `seed`, `reason`.
 
-    Within a suite (and among runs of none) every label is expected on every task that any label was run on, with all seeds that the
-    label has there. A run that exists but has no records is listed too, with its status; an unfinished one is not: it has something to
-    show.
+    Empty when nothing is missing.
+
+    Within a suite (and among runs of none) every label is expected on every task that any label was
+    run on, with all seeds that the label has there. A run that exists but has no records is listed
+    too, with its status; an unfinished one is not: it has something to show.
     """
     runs = results.runs[(results.runs["task"] != "") & (results.runs["status"] != DUPLICATE)]
     there = {(r.label, r.task, r.obs, r.seed): r for r in runs.itertuples()}
     missing: dict[tuple[str, str, str, int], str] = {}
-    for _, suite in runs.assign(suite=runs["suites"].str.split(",")).explode("suite").groupby("suite", sort=True):
+    for _, suite in (
+        runs.assign(suite=runs["suites"].str.split(","))
+        .explode("suite")
+        .groupby("suite", sort=True)
+    ):
         tasks = sorted(set(zip(suite["task"], suite["obs"])))
         for name, mine in suite.groupby("label", sort=True):
             for task, obs in tasks:
@@ -214,12 +268,24 @@ def _not_finite(episodes: pd.DataFrame) -> pd.Series:
 
 
 def _reached(episodes: pd.DataFrame) -> pd.DataFrame:
-    """Per run: `rows`, `train_episodes`, `eval_episodes`, `env_steps`, `wall_seconds`, and `gap`, the longest between records."""
-    names = {"rows": ("split", "size"), "env_steps": ("env_steps", "max"), "wall_seconds": ("wall_seconds", "max")}
+    """Per run: `rows`, `train_episodes`, `eval_episodes`, `env_steps`, `wall_seconds`, and `gap`,
+    the longest between records.
+    """
+    names = {
+        "rows": ("split", "size"),
+        "env_steps": ("env_steps", "max"),
+        "wall_seconds": ("wall_seconds", "max"),
+    }
     table = episodes.groupby("run", sort=False).agg(**names)
     for split in (TRAIN, EVAL):
-        table[f"{split}_episodes"] = (episodes["split"] == split).groupby(episodes["run"], sort=False).sum()
-    steps = episodes[["run", "env_steps"]].drop_duplicates().sort_values(["run", "env_steps"], kind="stable")
+        table[f"{split}_episodes"] = (
+            (episodes["split"] == split).groupby(episodes["run"], sort=False).sum()
+        )
+    steps = (
+        episodes[["run", "env_steps"]]
+        .drop_duplicates()
+        .sort_values(["run", "env_steps"], kind="stable")
+    )
     first = steps["run"] != steps["run"].shift()
     gap = steps["env_steps"] - steps["env_steps"].shift().where(~first, 0)
     return table.assign(gap=gap.groupby(steps["run"]).max())
@@ -233,7 +299,13 @@ def _status(row: Mapping[str, Any]) -> str:
     if row["problem"]:
         return row["problem"]
     if not row["rows"]:
-        return FAILED if row["state"] == FAILED else CANCELLED if row["state"] == CANCELLED else NO_RECORDS
+        return (
+            FAILED
+            if row["state"] == FAILED
+            else CANCELLED
+            if row["state"] == CANCELLED
+            else NO_RECORDS
+        )
     budget = row["budget_env_steps"]
     if np.isnan(budget):
         return NO_BUDGET
@@ -244,9 +316,12 @@ def _status(row: Mapping[str, Any]) -> str:
 
 
 def _mark_duplicates(runs: pd.DataFrame, notes: dict[str, list[str]]) -> None:
-    """Of runs with one run id the one that got furthest is used; runs that only share label, task and seed are noted.
+    """Of runs with one run id the one that got furthest is used.
 
-    The same run under different tags is none: a run id does not tell versions of the code apart, tags may.
+    Runs that only share label, task and seed are noted.
+
+    The same run under different tags is none: a run id does not tell versions of the code apart,
+    tags may.
     """
     order = runs[runs["used"]].sort_values("env_steps", ascending=False, kind="stable")
     for _, same in order.groupby(["run_id", "tags"], sort=False):
@@ -255,4 +330,6 @@ def _mark_duplicates(runs: pd.DataFrame, notes: dict[str, list[str]]) -> None:
             notes[runs.loc[index, "run"]].append(f"same run id as {same['run'].iloc[0]}")
     for _, same in runs[runs["used"]].groupby(["label", "task", "obs", "seed"], sort=False):
         for index in same.index[1:]:
-            notes[runs.loc[index, "run"]].append(f"same method, task and seed as {same['run'].iloc[0]}")
+            notes[runs.loc[index, "run"]].append(
+                f"same method, task and seed as {same['run'].iloc[0]}"
+            )

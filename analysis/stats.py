@@ -1,4 +1,7 @@
-"""The statistics in one place: `stats.aggregate(...)`, `stats.paired(...)`. One idea per file stands behind each name."""
+"""The statistics in one place: `stats.aggregate(...)`, `stats.paired(...)`.
+
+One idea per file stands behind each name.
+"""
 
 from analysis.aggregates import STATISTICS, aggregate, improvement, profiles
 from analysis.intervals import LEVEL, MIN_RUNS, mean_half_width, wilson_interval

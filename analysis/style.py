@@ -1,8 +1,10 @@
-"""How methods look: one colour, line and marker per method in every figure, display names, and matplotlib's settings.
+"""How methods look: one colour, line and marker per method in every figure, display names, and
+matplotlib's settings.
 
-The suite's own variants have colours of Okabe and Ito ("Color Universal Design", 2008). Those of the baselines were searched for:
-of 15 colours on white, the two most alike stay as far apart as could be found for normal sight and under the three kinds of
-colour blindness as Machado et al. (2009) simulate them (a test holds the distance). Line style and marker differ as well, so that
+The suite's own variants have colours of Okabe and Ito ("Color Universal Design", 2008). Those of
+the baselines were searched for: of 15 colours on white, the two most alike stay as far apart as
+could be found for normal sight and under the three kinds of colour blindness as Machado et al.
+(2009) simulate them (a test holds the distance). Line style and marker differ as well, so that
 figures stay readable in grey.
 """
 
@@ -33,11 +35,13 @@ LIMIT_COLOR = "#000000"
 TEXT_COLOR = "#444444"
 WARNING_COLOR = "#B00020"
 
-# Widths in inches of a two-column paper; figures are drawn at the size they are printed in, so that text sizes are what RC says.
+# Widths in inches of a two-column paper; figures are drawn at the size they are printed in, so that
+# text sizes are what RC says.
 COLUMN, PAGE = 3.4, 7.0
 FORMATS = ("pdf", "svg", "png")
 
-# The suite's own variants come first and keep Okabe and Ito's colours; unsafe ones are warm, safe ones are cold.
+# The suite's own variants come first and keep Okabe and Ito's colours; unsafe ones are warm, safe
+# ones are cold.
 METHODS: dict[str, MethodStyle] = {
     "dreamerv3": MethodStyle("DreamerV3 (unsafe)", "#D55E00", DASHED, "s"),
     "cem": MethodStyle("CEM (unsafe)", "#E69F00", DOTTED, "D"),
@@ -56,8 +60,20 @@ METHODS: dict[str, MethodStyle] = {
     "sac_lag": MethodStyle("SAC-Lag", "#383234", DOTTED, "*"),
 }
 
-# For names without an entry above: 10 colours x 4 lines, then the same with other markers; no colour of METHODS is among them.
-_SPARE_COLORS = ("#7F3C8D", "#11A579", "#3969AC", "#A5682A", "#80BA5A", "#E68310", "#008695", "#CF1C90", "#4B4B8F", "#5E6B73")
+# For names without an entry above: 10 colours x 4 lines, then the same with other markers; no
+# colour of METHODS is among them.
+_SPARE_COLORS = (
+    "#7F3C8D",
+    "#11A579",
+    "#3969AC",
+    "#A5682A",
+    "#80BA5A",
+    "#E68310",
+    "#008695",
+    "#CF1C90",
+    "#4B4B8F",
+    "#5E6B73",
+)
 _SPARE_LINES = (SOLID, DASHED, DASH_DOT, DOTTED)
 _SPARE_MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "p")
 
@@ -90,40 +106,55 @@ RC: dict[str, Any] = {
 
 
 def context() -> AbstractContextManager[None]:
-    """Matplotlib's settings for building and for saving a figure; leaves the caller's own settings alone."""
+    """Matplotlib's settings for building and for saving a figure.
+
+    Leaves the caller's own settings alone.
+    """
     return matplotlib.rc_context(RC)
 
 
 def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
     """The look of each method, in drawing order.
 
-    Known methods always look the same and come first in the order of METHODS. An unknown name, and a method's variant, gets a spare
-    look chosen by its own spelling, so it too keeps its colour from figure to figure; only when two such names of one call fall on
-    the same look does the alphabetically later one move to the next free one.
+    Known methods always look the same and come first in the order of METHODS. An unknown name, and
+    a method's variant, gets a spare look chosen by its own spelling, so it too keeps its colour
+    from figure to figure; only when two such names of one call fall on the same look does the
+    alphabetically later one move to the next free one.
     """
     names = set(methods)
     styles = {name: style for name, style in METHODS.items() if name in names}
     looks = [(color, line) for line in _SPARE_LINES for color in _SPARE_COLORS]
     taken: set[int] = set()
     for position, name in enumerate(sorted(names - METHODS.keys())):
-        turn, place = divmod(position, len(looks))  # colours and lines repeat after 40 names, with another marker
+        # colours and lines repeat after 40 names, with another marker
+        turn, place = divmod(position, len(looks))
         if not place:
             taken.clear()
         start = zlib.crc32(name.encode()) % len(looks)
-        index = next(i % len(looks) for i in range(start, start + len(looks)) if i % len(looks) not in taken)
+        index = next(
+            i % len(looks) for i in range(start, start + len(looks)) if i % len(looks) not in taken
+        )
         taken.add(index)
-        styles[name] = MethodStyle(method_label(name), *looks[index], _SPARE_MARKERS[(index + turn) % len(_SPARE_MARKERS)])
+        styles[name] = MethodStyle(
+            method_label(name), *looks[index], _SPARE_MARKERS[(index + turn) % len(_SPARE_MARKERS)]
+        )
     return styles
 
 
 def split_label(label: str) -> tuple[str, str]:
-    """Method and variant of a label: `osrp [cost_limit=5]` -> `osrp`, `cost_limit=5`; the variant is "" where there is none."""
+    """Method and variant of a label: `osrp [cost_limit=5]` -> `osrp`, `cost_limit=5`.
+
+    The variant is "" where there is none.
+    """
     method, bracket, variant = label.partition(" [")
     return (method, variant.removesuffix("]")) if bracket else (label, "")
 
 
 def method_label(label: str) -> str:
-    """Display name of a method or of a method with its variant; the name itself where none is known."""
+    """Display name of a method or of a method with its variant.
+
+    The name itself where none is known.
+    """
     method, variant = split_label(label)
     name = METHODS[method].label if method in METHODS else method
     return f"{name} [{variant}]" if variant else name
@@ -136,12 +167,16 @@ def task_label(task: str, obs: str) -> str:
 
 
 def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
-    """Write the figure as `stem` with each ending; the same figure gives the same bytes. Returns the files."""
+    """Write the figure as `stem` with each ending; the same figure gives the same bytes.
+
+    Returns the files.
+    """
     undated = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
     files = []
     with context():
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once: the slowest part, and the same for every format
+        # laid out once: the slowest part, and the same for every format
+        figure.set_layout_engine("none")
         for name in formats:
             file = stem.parent / f"{stem.name}.{name}"
             figure.savefig(file, metadata=undated[name])

@@ -1,11 +1,16 @@
-"""Made-up results whose true answers are known: for tests of the statistics, and to try figures and reports at full size.
+"""Made-up results whose true answers are known.
 
-Every method has a true final return and cost per task; a run's own level differs from them by its seed, an episode's by chance:
+For tests of the statistics, and to try figures and reports at full size.
+
+Every method has a true final return and cost per task; a run's own level differs from them by its
+seed, an episode's by chance:
 
     return = R[method, task] * progress + seed_std * z_seed + episode_std * z_episode
-    cost ~ Poisson(mean = C[method, task] * (1 + start_excess * (1 - progress)) * s_seed),    s_seed lognormal with mean 1
+    cost ~ Poisson(mean = C[method, task] * (1 + start_excess * (1 - progress)) * s_seed), s_seed
+    lognormal with mean 1
 
-`progress` grows from 0 to 1 over the first 80 % of the budget, so that the last evaluations have mean R and C exactly.
+`progress` grows from 0 to 1 over the first 80 % of the budget, so that the last evaluations have
+mean R and C exactly.
 """
 
 from __future__ import annotations
@@ -54,7 +59,8 @@ PLATEAU = 0.8  # share of the budget after which nothing changes any more
 class SyntheticConfig:
     """Size and noise of made-up results."""
 
-    methods: int | tuple[str, ...] = 12  # the first of METHODS, or names; "method [variant]" makes a variant
+    # the first of METHODS, or names; "method [variant]" makes a variant
+    methods: int | tuple[str, ...] = 12
     tasks: int | tuple[tuple[str, str], ...] = 20  # the first of TASKS, or (task, obs)
     seeds: int = 5
     steps: int = 500_000  # simulator steps; every training episode is recorded
@@ -75,9 +81,15 @@ class SyntheticConfig:
 
 
 def truth(config: SyntheticConfig | None = None) -> pd.DataFrame:
-    """The known answers: `method` (label), `task`, `obs`, true final `return`, `cost`, and `feasible` (cost <= limit)."""
+    """The known answers: `method` (label), `task`, `obs`, true final `return`, `cost`, and
+    `feasible` (cost <= limit).
+    """
     config = config or SyntheticConfig()
-    rows = [(name, task, obs, *_levels(name, task, obs)) for name in config.method_names() for task, obs in config.task_names()]
+    rows = [
+        (name, task, obs, *_levels(name, task, obs))
+        for name in config.method_names()
+        for task, obs in config.task_names()
+    ]
     table = pd.DataFrame(rows, columns=["method", "task", "obs", "return", "cost"])
     return table.assign(feasible=table["cost"] <= config.cost_limit)
 
@@ -87,7 +99,9 @@ def results(config: SyntheticConfig | None = None, **changes: object) -> Results
     config = dataclasses.replace(config or SyntheticConfig(), **changes)  # type: ignore[arg-type]
     rng = np.random.default_rng(config.rng)
     frames, facts = [], []
-    for name, (task, obs), seed in itertools.product(config.method_names(), config.task_names(), range(config.seeds)):
+    for name, (task, obs), seed in itertools.product(
+        config.method_names(), config.task_names(), range(config.seeds)
+    ):
         method, _, variant = name.removesuffix("]").partition(" [")
         fact = {
             "run": f"runs/{task}-{obs}-{name}-seed{seed}",
@@ -111,47 +125,84 @@ def results(config: SyntheticConfig | None = None, **changes: object) -> Results
 
 
 def write(folder: Path | str, made: Results | None = None) -> Path:
-    """The results as run folders, as a sweep leaves them: `FOLDER/runs/...` with spec.json, sweep.json and episodes.csv."""
+    """The results as run folders, as a sweep leaves them.
+
+    `FOLDER/runs/...` with spec.json, sweep.json and episodes.csv.
+    """
     made = made or results()
     episodes = dict(iter(made.episodes.groupby("run", sort=False)))
     for row in made.runs.to_dict("records"):
-        run = Path(folder) / row["run"].replace(" ", "-").replace("[", "").replace("]", "").replace(",", "")
+        run = Path(folder) / row["run"].replace(" ", "-").replace("[", "").replace("]", "").replace(
+            ",", ""
+        )
         run.mkdir(parents=True, exist_ok=True)
         spec = {key: row[key] for key in ("method", "task", "obs", "preset")}
-        spec |= {"seed": int(row["seed"]), "steps": int(row["budget_env_steps"]), "agent": {"cost_limit": row["cost_limit"]}}
-        (run / "spec.json").write_text(json.dumps({"run_id": row["run_id"], "spec": spec, "starts": []}), encoding="utf-8")
-        about = {"suites": row["suites"].split(","), "tags": row["tags"].split(","), "variant": row["variant"]}
+        spec |= {
+            "seed": int(row["seed"]),
+            "steps": int(row["budget_env_steps"]),
+            "agent": {"cost_limit": row["cost_limit"]},
+        }
+        (run / "spec.json").write_text(
+            json.dumps({"run_id": row["run_id"], "spec": spec, "starts": []}), encoding="utf-8"
+        )
+        about = {
+            "suites": row["suites"].split(","),
+            "tags": row["tags"].split(","),
+            "variant": row["variant"],
+        }
         (run / "sweep.json").write_text(json.dumps(about), encoding="utf-8")
         if row["run"] in episodes:
-            episodes[row["run"]][list(COLUMNS)].to_csv(run / FILE_NAME, index=False, lineterminator="\n")
+            episodes[row["run"]][list(COLUMNS)].to_csv(
+                run / FILE_NAME, index=False, lineterminator="\n"
+            )
     return Path(folder)
 
 
 def _levels(name: str, task: str, obs: str) -> tuple[float, float]:
-    """True final return and cost. Known methods keep their order on every task; a variant or new name gets levels from its spelling."""
+    """True final return and cost.
+
+    Known methods keep their order on every task; a variant or new name gets levels from its
+    spelling.
+    """
     task_scale = 15.0 + zlib.crc32(f"{task}/{obs}".encode()) % 11
     hashed = zlib.crc32(name.encode())
-    share, cost = METHODS.get(name, (0.4 + 0.5 * (hashed % 101) / 100, 0.5 + (hashed // 101) % 40 / 10))
+    share, cost = METHODS.get(
+        name, (0.4 + 0.5 * (hashed % 101) / 100, 0.5 + (hashed // 101) % 40 / 10)
+    )
     return share * task_scale, cost
 
 
 def _episodes(
-    config: SyntheticConfig, fact: dict[str, object], levels: tuple[float, float], rng: np.random.Generator
+    config: SyntheticConfig,
+    fact: dict[str, object],
+    levels: tuple[float, float],
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
     points = config.evaluations
-    eval_steps = np.repeat(np.linspace(config.steps / points, config.steps, points), config.eval_episodes)
+    eval_steps = np.repeat(
+        np.linspace(config.steps / points, config.steps, points), config.eval_episodes
+    )
     train_steps = np.arange(EPISODE_STEPS, config.steps + 1, EPISODE_STEPS)
     env_steps = np.concatenate([train_steps, eval_steps]).round().astype(np.int64)
     progress = np.minimum(1.0, env_steps / (PLATEAU * config.steps)) ** 0.5
     level = config.seed_std * rng.standard_normal()
     spread = config.seed_spread
     factor = np.exp(spread * rng.standard_normal() - spread**2 / 2)
-    returns = levels[0] * progress + level + config.episode_std * rng.standard_normal(len(env_steps))
-    costs = rng.poisson(levels[1] * (1.0 + config.start_excess * (1.0 - progress)) * factor).astype(float)
-    frame = pd.DataFrame({"run": fact["run"], **{c: fact[c] for c in ("run_id", "method", "task", "obs", "seed")}}, index=[0])
+    returns = (
+        levels[0] * progress + level + config.episode_std * rng.standard_normal(len(env_steps))
+    )
+    costs = rng.poisson(levels[1] * (1.0 + config.start_excess * (1.0 - progress)) * factor).astype(
+        float
+    )
+    frame = pd.DataFrame(
+        {"run": fact["run"], **{c: fact[c] for c in ("run_id", "method", "task", "obs", "seed")}},
+        index=[0],
+    )
     frame = frame.loc[np.zeros(len(env_steps), int)].reset_index(drop=True)
     frame["split"] = np.repeat([TRAIN, EVAL], [len(train_steps), len(eval_steps)])
-    frame["episode"] = np.concatenate([np.arange(len(train_steps)), np.tile(np.arange(config.eval_episodes), points)])
+    frame["episode"] = np.concatenate(
+        [np.arange(len(train_steps)), np.tile(np.arange(config.eval_episodes), points)]
+    )
     frame["env_steps"], frame["agent_steps"] = env_steps, env_steps // 4
     frame["return"], frame["cost"], frame["length"] = returns, costs, EPISODE_STEPS
     frame["wall_seconds"] = env_steps / 50.0
@@ -160,7 +211,9 @@ def _episodes(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """`python -m analysis.synthetic DIR`: write made-up results."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.synthetic", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.synthetic", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("out", type=Path, help="folder for the run folders")
     for name in ("methods", "tasks", "seeds"):
         parser.add_argument(f"--{name}", type=int, default=getattr(SyntheticConfig, name))

@@ -1,4 +1,7 @@
-"""How long a run took to choose its actions: milliseconds per agent step, from the training metrics of its folder."""
+"""How long a run took to choose its actions.
+
+Milliseconds per agent step, from the training metrics of its folder.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,16 @@ METRICS_FILE = "metrics.jsonl"
 
 def act_ms(folders: Mapping[str, Path]) -> pd.Series:
     """Milliseconds per agent step by run, index as given; NaN for a run without metrics."""
-    return pd.Series({run: _act_ms(folder / METRICS_FILE) for run, folder in folders.items()}, dtype=float)
+    return pd.Series(
+        {run: _act_ms(folder / METRICS_FILE) for run, folder in folders.items()}, dtype=float
+    )
 
 
 def _act_ms(file: Path) -> float:
-    """Median over the intervals of metrics.jsonl of `time/act` per agent step: the first ones, which compile, do not matter then."""
+    """Median over the intervals of metrics.jsonl of `time/act` per agent step.
+
+    The first ones, which compile, do not matter then.
+    """
     if not file.is_file():
         return np.nan
     with file.open(encoding="utf-8", errors="replace") as lines:

@@ -1,8 +1,10 @@
-"""`python -m analysis.write_tables RESULTS... --out DIR`, that is `safedreamer tables`: metrics and tables of results, as files.
+"""`python -m analysis.write_tables RESULTS... --out DIR`, that is `safedreamer tables`.
 
-`comparison` has our methods task by task beside published numbers, `aggregates` their interquartile means over tasks, both as CSV,
-Markdown and LaTeX. `scores.csv` has a row of metrics per run, `references.csv` what normalised metrics divide by, `runs.md` every run
-and what is missing.
+Metrics and tables of results, as files.
+
+`comparison` has our methods task by task beside published numbers, `aggregates` their interquartile
+means over tasks, both as CSV, Markdown and LaTeX. `scores.csv` has a row of metrics per run,
+`references.csv` what normalised metrics divide by, `runs.md` every run and what is missing.
 """
 
 from __future__ import annotations
@@ -14,27 +16,58 @@ from pathlib import Path
 
 from analysis.outcome import status_of
 
-AGGREGATED = ("normalised_return", "normalised_cost", "normalised_cost_rate", "cost_over_limit", "feasible")
+AGGREGATED = (
+    "normalised_return",
+    "normalised_cost",
+    "normalised_cost_rate",
+    "cost_over_limit",
+    "feasible",
+)
 EQUAL = "equal"
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    p = argparse.ArgumentParser(prog="safedreamer tables", description="Tables of results as CSV, Markdown and LaTeX.")
+    p = argparse.ArgumentParser(
+        prog="safedreamer tables", description="Tables of results as CSV, Markdown and LaTeX."
+    )
     p.add_argument(
-        "results", nargs="+", type=Path, metavar="RESULTS", help="folders of runs, also of other programs; Parquet files"
+        "results",
+        nargs="+",
+        type=Path,
+        metavar="RESULTS",
+        help="folders of runs, also of other programs; Parquet files",
     )
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the tables")
     p.add_argument(
-        "--last", type=int, default=10, metavar="K", help="evaluation episodes per run in final values (default: 10)"
+        "--last",
+        type=int,
+        default=10,
+        metavar="K",
+        help="evaluation episodes per run in final values (default: 10)",
     )
-    p.add_argument("--at", metavar="STEP", help=f"judge runs at this simulator step; '{EQUAL}': the last that all have reached")
-    p.add_argument("--cost-limit", type=float, metavar="COST", help="per episode (default: the limit each run was given)")
     p.add_argument(
-        "--metrics", nargs="+", default=list(AGGREGATED), metavar="NAME", help=f"aggregated (default: {' '.join(AGGREGATED)})"
+        "--at",
+        metavar="STEP",
+        help=f"judge runs at this simulator step; '{EQUAL}': the last that all have reached",
+    )
+    p.add_argument(
+        "--cost-limit",
+        type=float,
+        metavar="COST",
+        help="per episode (default: the limit each run was given)",
+    )
+    p.add_argument(
+        "--metrics",
+        nargs="+",
+        default=list(AGGREGATED),
+        metavar="NAME",
+        help=f"aggregated (default: {' '.join(AGGREGATED)})",
     )
     p.add_argument("--reps", type=int, default=2000, help="bootstrap resamples (default: 2000)")
-    p.add_argument("--no-published", action="store_true", help="without published numbers beside ours")
+    p.add_argument(
+        "--no-published", action="store_true", help="without published numbers beside ours"
+    )
     return p
 
 
@@ -45,7 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def step(text: str | None, equal: int) -> int | None:
-    """The simulator step that `--at` asks for. Raises ValueError for what is neither a number nor EQUAL."""
+    """The simulator step that `--at` asks for.
+
+    Raises ValueError for what is neither a number nor EQUAL.
+    """
     if text is None or text == EQUAL:
         return None if text is None else equal
     try:
@@ -67,8 +103,12 @@ def _write(args: argparse.Namespace) -> str:
     at = step(args.at, metrics.equal_progress(results))
     scores = metrics.scores(results, args.last, at, constants)
     if not scores["return"].notna().any():
-        raise ValueError("no run has evaluations to make tables of; `safedreamer status` shows where runs stand")
-    beside = comparison.comparison(scores, frozenset() if args.no_published else comparison.PUBLISHED_METHODS)
+        raise ValueError(
+            "no run has evaluations to make tables of; `safedreamer status` shows where runs stand"
+        )
+    beside = comparison.comparison(
+        scores, frozenset() if args.no_published else comparison.PUBLISHED_METHODS
+    )
     aggregates = [(name, stats.aggregate(scores, name, args.reps)) for name in args.metrics]
     head, rows, notes = comparison.aggregates_rows(aggregates)
     if at is not None:

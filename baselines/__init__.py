@@ -1,1 +1,4 @@
-"""Baselines of other authors behind one protocol. Knows agents' parts; environments, files and clocks are handed in."""
+"""Baselines of other authors behind one protocol.
+
+Knows agents' parts; environments, files and clocks are handed in.
+"""

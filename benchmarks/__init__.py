@@ -1,1 +1,4 @@
-"""Tasks, environments, the training loop, records and commands: everything that turns an agent into a reproducible run."""
+"""Tasks, environments, the training loop, records and commands.
+
+Everything that turns an agent into a reproducible run.
+"""

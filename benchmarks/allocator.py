@@ -1,8 +1,9 @@
-"""Keeps the C library's allocator from handing memory back to the kernel after every call of a compiled function.
+"""Keeps the C library's allocator from handing memory back to the kernel after every call of a
+compiled function.
 
-XLA on CPU asks for its scratch memory anew at each call. By default glibc maps such blocks and unmaps them again, and the kernel then
-zeroes the pages once more: a quarter of the time of a small update. With one arena, no mapped blocks and no trimming the same pages
-are used again.
+XLA on CPU asks for its scratch memory anew at each call. By default glibc maps such blocks and
+unmaps them again, and the kernel then zeroes the pages once more: a quarter of the time of a small
+update. With one arena, no mapped blocks and no trimming the same pages are used again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ SWITCH = "SAFEDREAMER_KEEP_MEMORY"
 
 
 def keep_memory() -> bool:
-    """Call before JAX starts its threads. Returns whether the C library is glibc and took the settings; SWITCH=0 leaves it alone."""
+    """Call before JAX starts its threads.
+
+    Returns whether the C library is glibc and took the settings; SWITCH=0 leaves it alone.
+    """
     if os.environ.get(SWITCH, "1") == "0":
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -1,4 +1,7 @@
-"""Where numbers of a run may go beside its own files: TensorBoard and Weights & Biases, each only when asked for."""
+"""Where numbers of a run may go beside its own files.
+
+TensorBoard and Weights & Biases, each only when asked for.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,10 @@ class TensorBoard:
 
 
 class WeightsAndBiases:
-    """A run of the project, continued by a resumed run. Its own environment variables (WANDB_MODE, ...) say where the data goes."""
+    """A run of the project, continued by a resumed run.
+
+    Its own environment variables (WANDB_MODE, ...) say where the data goes.
+    """
 
     def __init__(self, project: str, folder: Path, spec: RunSpec) -> None:
         try:
@@ -53,7 +59,8 @@ class WeightsAndBiases:
             name=f"{spec.method}-{spec.task}-{spec.obs}-seed{spec.seed}",
             config=to_dict(spec),
         )
-        self._run.define_metric("*", step_metric="env_steps")  # not its own step: a resumed run goes back to its checkpoint
+        # not its own step: a resumed run goes back to its checkpoint
+        self._run.define_metric("*", step_metric="env_steps")
 
     def write(self, values: Mapping[str, float], env_steps: int) -> None:
         """One row."""

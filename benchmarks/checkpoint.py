@@ -1,10 +1,13 @@
-"""Checkpoints: everything a run needs to continue as if it had never stopped, written so that a crash at any moment leaves one.
+"""Checkpoints: everything a run needs to continue as if it had never stopped, written so that a
+crash at any moment leaves one.
 
-A checkpoint is a folder `checkpoints/<env_steps>` with one .npz per pytree (the learner's state, the policy's carry, the loop's own
-arrays; one array per leaf, by its path), `meta.json` (run id, counters, byte positions of the run's files, the mark of the replay
-buffer, which agents.replay saves piece by piece beside the checkpoints) and `SHA256SUMS` (`sha256sum -c` checks it). It is written
-beside its place and renamed; the one before it is kept, and is used when the newest is damaged. No pickle is involved, so loading
-runs no code. Trees that are flat dicts of NumPy arrays are written and read without importing JAX.
+A checkpoint is a folder `checkpoints/<env_steps>` with one .npz per pytree (the learner's state,
+the policy's carry, the loop's own arrays; one array per leaf, by its path), `meta.json` (run id,
+counters, byte positions of the run's files, the mark of the replay buffer, which agents.replay
+saves piece by piece beside the checkpoints) and `SHA256SUMS` (`sha256sum -c` checks it). It is
+written beside its place and renamed; the one before it is kept, and is used when the newest is
+damaged. No pickle is involved, so loading runs no code. Trees that are flat dicts of NumPy arrays
+are written and read without importing JAX.
 """
 
 from __future__ import annotations
@@ -37,8 +40,16 @@ class Found(NamedTuple):
     damaged: tuple[tuple[Path, str], ...]
 
 
-def save(folder: Path, env_steps: int, trees: Mapping[str, PyTree], meta: Mapping[str, Any], keep: int = KEEP) -> Path:
-    """Write a checkpoint of named pytrees and delete all but the newest `keep`. Waits for the learner.
+def save(
+    folder: Path,
+    env_steps: int,
+    trees: Mapping[str, PyTree],
+    meta: Mapping[str, Any],
+    keep: int = KEEP,
+) -> Path:
+    """Write a checkpoint of named pytrees and delete all but the newest `keep`.
+
+    Waits for the learner.
 
     What fails on the way (a full disk) leaves the checkpoints before it as they were.
     """
@@ -61,14 +72,18 @@ def save(folder: Path, env_steps: int, trees: Mapping[str, PyTree], meta: Mappin
 
 @contextlib.contextmanager
 def explain_full_disk(run: Path) -> Iterator[None]:
-    """Raise BadInput that says what to do where the disk under the folder `run` is full; the newest checkpoint stays whole."""
+    """Raise BadInput that says what to do where the disk under the folder `run` is full.
+
+    The newest checkpoint stays whole.
+    """
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise BadInput(
-            f"no space is left in {run} ({error}); its newest checkpoint is whole: free space; the same command continues from there"
+            f"no space is left in {run} ({error}); its newest checkpoint is whole: free space; "
+            "the same command continues from there"
         ) from error
 
 
@@ -96,14 +111,18 @@ def find(folder: Path) -> Found:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged checkpoint, so that it is never looked at again but nothing is lost; returns its new place."""
+    """Rename a damaged checkpoint, so that it is never looked at again but nothing is lost.
+
+    Returns its new place.
+    """
     for number in range(1000):
         aside = path.with_name(f"damaged-{path.name}" + (f"-{number}" if number else ""))
         if not aside.exists():
             os.replace(path, aside)
             return aside
     raise BadInput(
-        f"{path.parent} holds a thousand damaged checkpoints of step {path.name}: something destroys them; check the disk"
+        f"{path.parent} holds a thousand damaged checkpoints of step {path.name}: something "
+        "destroys them; check the disk"
     )
 
 
@@ -112,7 +131,9 @@ def _fault(path: Path) -> str | None:
     try:
         lines = (path / SUMS).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        return f"{SUMS} cannot be read ({error})" if (path / SUMS).exists() else f"it holds no {SUMS}"
+        return (
+            f"{SUMS} cannot be read ({error})" if (path / SUMS).exists() else f"it holds no {SUMS}"
+        )
     expected_sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     if META not in expected_sums:
         return f"{SUMS} is cut short"
@@ -125,15 +146,21 @@ def _fault(path: Path) -> str | None:
 
 
 def read_meta(path: Path, run_id: str) -> dict[str, Any]:
-    """Counters and file positions. Raises BadInput when another configuration or another version of this format made it."""
+    """Counters and file positions.
+
+    Raises BadInput when another configuration or another version of this format made it.
+    """
     meta = json.loads((path / META).read_text(encoding="utf-8"))
     if meta.get("format") != FORMAT:
         raise BadInput(
-            f"{path} has format {meta.get('format', 1)}, this version reads {FORMAT}: continue the run with the commit that its "
-            "spec.json names, or start a new one"
+            f"{path} has format {meta.get('format', 1)}, this version reads {FORMAT}: continue "
+            "the run with the commit that its spec.json names, or start a new one"
         )
     if meta["run_id"] != run_id:
-        raise BadInput(f"{path} belongs to run {meta['run_id']}, not to {run_id}: another configuration wrote it")
+        raise BadInput(
+            f"{path} belongs to run {meta['run_id']}, not to {run_id}: another configuration "
+            "wrote it"
+        )
     return meta
 
 
@@ -150,14 +177,23 @@ def load(path: Path, name: str, template: PyTree) -> PyTree:
     saved = _arrays(path, name)
     different = set(names) ^ set(saved)
     if different:
-        raise BadInput(f"{path / name}.npz does not fit the agent: {sorted(different)[0]} is in only one of them")
-    loaded = [_from_array(key, leaf, saved[key], dtypes[key]) for key, (_, leaf) in zip(names, leaves, strict=True)]
+        raise BadInput(
+            f"{path / name}.npz does not fit the agent: {sorted(different)[0]} is in only one "
+            "of them"
+        )
+    loaded = [
+        _from_array(key, leaf, saved[key], dtypes[key])
+        for key, (_, leaf) in zip(names, leaves, strict=True)
+    ]
     return jax.tree_util.tree_unflatten(structure, loaded)
 
 
 def load_flat(path: Path, name: str) -> dict[str, np.ndarray]:
     """A saved tree that is a flat dict of arrays, whatever its names are."""
-    return {key.removeprefix("['").removesuffix("']"): array for key, array in _arrays(path, name).items()}
+    return {
+        key.removeprefix("['").removesuffix("']"): array
+        for key, array in _arrays(path, name).items()
+    }
 
 
 def _arrays(path: Path, name: str) -> dict[str, np.ndarray]:
@@ -166,8 +202,11 @@ def _arrays(path: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def _to_arrays(state: PyTree) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    if isinstance(state, dict) and all(type(leaf) is np.ndarray for leaf in state.values()):  # needs no JAX
-        return {f"['{name}']": leaf for name, leaf in state.items()}, {f"['{name}']": x.dtype.name for name, x in state.items()}
+    # needs no JAX
+    if isinstance(state, dict) and all(type(leaf) is np.ndarray for leaf in state.values()):
+        return {f"['{name}']": leaf for name, leaf in state.items()}, {
+            f"['{name}']": x.dtype.name for name, x in state.items()
+        }
     import jax
     import jax.numpy as jnp
 
@@ -175,10 +214,13 @@ def _to_arrays(state: PyTree) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     for key, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
         name = jax.tree_util.keystr(key)
         if jnp.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key):
-            raise TypeError(f"the state holds a typed PRNG key at {name}; keep keys out of the learner's state")
+            raise TypeError(
+                f"the state holds a typed PRNG key at {name}; keep keys out of the learner's state"
+            )
         array = np.asarray(jax.device_get(leaf))
         dtypes[name] = array.dtype.name
-        arrays[name] = array.view(np.uint16) if array.dtype == ml_dtypes.bfloat16 else array  # .npz knows no bfloat16
+        # .npz knows no bfloat16
+        arrays[name] = array.view(np.uint16) if array.dtype == ml_dtypes.bfloat16 else array
     return arrays, dtypes
 
 
@@ -186,7 +228,10 @@ def _from_array(name: str, leaf: Any, array: np.ndarray, dtype: str) -> Any:
     array = array.view(ml_dtypes.bfloat16) if dtype == "bfloat16" else array
     wanted = np.asarray(leaf) if not hasattr(leaf, "dtype") else leaf
     if array.shape != wanted.shape or array.dtype != wanted.dtype:
-        raise BadInput(f"saved {name} is {array.dtype}{list(array.shape)}, the agent's is {wanted.dtype}{list(wanted.shape)}")
+        raise BadInput(
+            f"saved {name} is {array.dtype}{list(array.shape)}, the agent's is "
+            f"{wanted.dtype}{list(wanted.shape)}"
+        )
     import jax
     import jax.numpy as jnp
 
@@ -196,7 +241,9 @@ def _from_array(name: str, leaf: Any, array: np.ndarray, dtype: str) -> Any:
 
 
 def _all(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("[0-9]*") if path.is_dir()) if folder.is_dir() else []
+    return (
+        sorted(path for path in folder.glob("[0-9]*") if path.is_dir()) if folder.is_dir() else []
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -1,7 +1,8 @@
-"""Predicted against real episode cost over training, and what came of it (multiplier, safe plans), from a run's own files.
+"""Predicted against real episode cost over training, and what came of it (multiplier, safe plans),
+from a run's own files.
 
-All costs are per episode and as the simulator counts them. A model that predicts too little is the known cause of a multiplier that
-collapses, so the two belong side by side.
+All costs are per episode and as the simulator counts them. A model that predicts too little is the
+known cause of a multiplier that collapses, so the two belong side by side.
 """
 
 from __future__ import annotations
@@ -23,13 +24,19 @@ REAL, EVALUATED, LIMIT = "training: episode cost", "training: evaluated episode 
 IMAGINED, PROMISED = "training: imagined episode cost", "training: episode cost that plans promised"
 REPLAY_SAID, REPLAY_TRUE = "training: replayed cost predicted", "training: replayed cost true"
 MULTIPLIER = "training: multiplier"
-SAFE_PLANS, NONE_SAFE = "training: share of safe plans", "training: share of decisions without any safe plan"
+SAFE_PLANS, NONE_SAFE = (
+    "training: share of safe plans",
+    "training: share of decisions without any safe plan",
+)
 
 
 def cost_history(run: Path, agent: SafeDreamer) -> list[Finding]:
-    """One finding per quantity and row of metrics.jsonl, as far as the run has them; real costs are means over the row's window.
+    """One finding per quantity and row of metrics.jsonl, as far as the run has them.
 
-    IMAGINED is of the actor that learns, also where a planner acts. REPLAY_SAID and REPLAY_TRUE are of the same replayed steps.
+    Real costs are means over the row's window.
+
+    IMAGINED is of the actor that learns, also where a planner acts. REPLAY_SAID and REPLAY_TRUE are
+    of the same replayed steps.
     """
     config, per_step = agent.config, agent.episode_cost_per_step
     scales = {
@@ -44,7 +51,9 @@ def cost_history(run: Path, agent: SafeDreamer) -> list[Finding]:
     }
     findings = [Finding(LIMIT, -1, config.cost_limit)] if config.use_cost else []
     episodes = records.read_records(run)
-    real, evaluated = (episodes[episodes["split"] == split] for split in (records.TRAIN, records.EVAL))
+    real, evaluated = (
+        episodes[episodes["split"] == split] for split in (records.TRAIN, records.EVAL)
+    )
     before = -1
     for row in _metrics(run / metrics.FILE_NAME):
         steps = int(row["env_steps"])
@@ -61,15 +70,25 @@ def cost_history(run: Path, agent: SafeDreamer) -> list[Finding]:
 
 
 def frozen_against_running(run: Path, traces: Traces) -> list[Finding]:
-    """Episode costs and returns of the last training episodes, while the agent learned, and of the checkpoint on new layouts."""
+    """Episode costs and returns of the last training episodes, while the agent learned, and of the
+    checkpoint on new layouts.
+    """
     episodes = records.read_records(run)
     last = episodes[episodes["split"] == records.TRAIN].tail(LAST_EPISODES)
     findings = []
     for name in ("cost", "return"):
         if len(last):
-            findings.append(Finding(f"episode {name}: last {len(last)} training episodes", -1, float(last[name].mean())))
+            findings.append(
+                Finding(
+                    f"episode {name}: last {len(last)} training episodes",
+                    -1,
+                    float(last[name].mean()),
+                )
+            )
         played = traces.rows["reward" if name == "return" else name].sum(1)
-        findings.append(Finding(f"episode {name}: frozen, {len(played)} new layouts", -1, float(played.mean())))
+        findings.append(
+            Finding(f"episode {name}: frozen, {len(played)} new layouts", -1, float(played.mean()))
+        )
     costly = float((traces.rows["cost"].sum(1) > 0).mean())
     return [*findings, Finding("share of new layouts with any cost", -1, costly)]
 
@@ -77,9 +96,13 @@ def frozen_against_running(run: Path, traces: Traces) -> list[Finding]:
 def _metrics(file: Path) -> list[dict[str, Any]]:
     """Rows of metrics.jsonl; none where training had not come so far."""
     rows = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines() if file.is_file() else [], 1):
+    for number, line in enumerate(
+        file.read_text(encoding="utf-8").splitlines() if file.is_file() else [], 1
+    ):
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:
-            raise BadInput(f"{file}, line {number} is not JSON ({error}): delete that line") from error
+            raise BadInput(
+                f"{file}, line {number} is not JSON ({error}): delete that line"
+            ) from error
     return rows

@@ -1,4 +1,7 @@
-"""What every training loop counts and may choose, whatever it trains. Imports neither JAX nor torch."""
+"""What every training loop counts and may choose, whatever it trains.
+
+Imports neither JAX nor torch.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,16 @@ if TYPE_CHECKING:
 class Options(NamedTuple):
     """What a start of a run may choose without changing its result."""
 
-    max_minutes: float | None = None  # wall clock of the whole run, resumes included; leaves time for the last evaluation
+    # wall clock of the whole run, resumes included; leaves time for the last evaluation
+    max_minutes: float | None = None
     tensorboard: bool = False
     wandb: str | None = None  # project of Weights & Biases
     reporter: Reporter = Silent()
     env_timeout_seconds: float = ENV_TIMEOUT_SECONDS  # after which an environment hangs
     max_env_faults: int = MAX_ENV_FAULTS  # environments replaced before the run gives up
     stop: Stop = Stop()  # asked after every iteration and inside evaluations
-    init_state: Callable[[EnvSpec], PyTree] | None = None  # instead of agent.init(seed), for a run from an authors' checkpoint
+    # instead of agent.init(seed), for a run from an authors' checkpoint
+    init_state: Callable[[EnvSpec], PyTree] | None = None
 
 
 @dataclasses.dataclass

@@ -1,7 +1,10 @@
-"""The demo: four methods on the real SafetyPointGoal1 with coordinates, one after another; then curves and a table.
+"""The demo: four methods on the real SafetyPointGoal1 with coordinates, one after another.
 
-It shows that everything works on this machine, not what the methods can do: that takes an hour each. Each method gets an equal
-share of the time that is left. Agents are those of the preset `cpu`; only prefill and evaluations are shorter.
+Then curves and a table.
+
+It shows that everything works on this machine, not what the methods can do: that takes an hour
+each. Each method gets an equal share of the time that is left. Agents are those of the preset
+`cpu`; only prefill and evaluations are shorter.
 """
 
 from __future__ import annotations
@@ -51,24 +54,40 @@ def demo_spec(method: str, config: DemoConfig) -> RunSpec:
     """The preset `cpu` with a short prefill and short, frequent evaluations."""
     chosen = settings(method, OBS, "cpu")
     loop = dataclasses.replace(
-        chosen.loop, prefill=600, eval_every=1000, eval_episodes=3, log_every=400, checkpoint_every=1_000_000
+        chosen.loop,
+        prefill=600,
+        eval_every=1000,
+        eval_episodes=3,
+        log_every=400,
+        checkpoint_every=1_000_000,
     )
-    return RunSpec(method, TASK, OBS, config.seed, config.steps, "cpu", loop, chosen.replay, chosen.agent)
+    return RunSpec(
+        method, TASK, OBS, config.seed, config.steps, "cpu", loop, chosen.replay, chosen.agent
+    )
 
 
 def run_demo(config: DemoConfig, report: Callable[[Path], None]) -> None:
-    """Train the methods under `config.out`/runs, then call `report` with that folder. Raises BadInput as `clear` does."""
+    """Train the methods under `config.out`/runs, then call `report` with that folder.
+
+    Raises BadInput as `clear` does.
+    """
     began = time.perf_counter()
     clear(config.out)
     print(
-        f"demo: {len(METHODS)} methods on {TASK} ({OBS}), about {config.minutes:g} minutes, results in {config.out}", flush=True
+        f"demo: {len(METHODS)} methods on {TASK} ({OBS}), about {config.minutes:g} minutes, "
+        f"results in {config.out}",
+        flush=True,
     )
     for index, name in enumerate(METHODS):
         left = config.minutes - REPORT_MINUTES - (time.perf_counter() - began) / 60.0
         minutes = max(MIN_MINUTES, left / (len(METHODS) - index))
         live = reporter(f"[{index + 1}/{len(METHODS)}] {name}", every_seconds=10.0)
         try:
-            launch(demo_spec(name, config), config.out / RUNS / name, Options(max_minutes=minutes, reporter=live))
+            launch(
+                demo_spec(name, config),
+                config.out / RUNS / name,
+                Options(max_minutes=minutes, reporter=live),
+            )
         finally:
             live.close()
     report(config.out / RUNS)
@@ -76,10 +95,20 @@ def run_demo(config: DemoConfig, report: Callable[[Path], None]) -> None:
 
 
 def clear(out: Path) -> None:
-    """Remove the runs of an earlier demo. Raises BadInput when the folder holds anything else that could be lost."""
+    """Remove the runs of an earlier demo.
+
+    Raises BadInput when the folder holds anything else that could be lost.
+    """
     runs = out / RUNS
     if runs.is_dir():
-        strange = [path.name for path in runs.iterdir() if path.name not in METHODS or not (path / SPEC_FILE).is_file()]
+        strange = [
+            path.name
+            for path in runs.iterdir()
+            if path.name not in METHODS or not (path / SPEC_FILE).is_file()
+        ]
         if strange:
-            raise BadInput(f"{runs} holds {', '.join(sorted(strange))}, which no demo wrote: choose another --out")
+            raise BadInput(
+                f"{runs} holds {', '.join(sorted(strange))}, which no demo wrote: choose "
+                "another --out"
+            )
         shutil.rmtree(runs)

@@ -1,7 +1,10 @@
-"""What a trained agent believes against what happens: open-loop errors, predicted costs, values and plans on new layouts.
+"""What a trained agent believes against what happens.
 
-Episodes of their own layouts are played with the evaluation policy; windows of them are then predicted from their first rows and the
-actions alone. Shapes: E episodes of T+1 rows; W windows of each, with C observed and K predicted rows; N = E * W windows in all.
+open-loop errors, predicted costs, values and plans on new layouts.
+
+Episodes of their own layouts are played with the evaluation policy; windows of them are then
+predicted from their first rows and the actions alone. Shapes: E episodes of T+1 rows; W windows of
+each, with C observed and K predicted rows; N = E * W windows in all.
 """
 
 from __future__ import annotations
@@ -25,15 +28,27 @@ WINDOWS_AT_ONCE = 64
 
 
 def diagnose(
-    agent: SafeDreamer, state: PyTree, traces: Traces, *, context: int = 20, horizon: int = 15, stride: int = 5, seed: int = 0
+    agent: SafeDreamer,
+    state: PyTree,
+    traces: Traces,
+    *,
+    context: int = 20,
+    horizon: int = 15,
+    stride: int = 5,
+    seed: int = 0,
 ) -> list[Finding]:
-    """All findings on these episodes; without those about critics and plans where the policy did not act.
+    """All findings on these episodes.
+
+    Without those about critics and plans where the policy did not act.
 
     Raises ValueError when they are shorter than one window.
     """
     rows, length = traces.rows["reward"].shape[1], context + horizon
     if rows < length:
-        raise ValueError(f"episodes have {rows} rows, fewer than a window of context {context} + horizon {horizon}")
+        raise ValueError(
+            f"episodes have {rows} rows, fewer than a window of context {context} + horizon "
+            f"{horizon}"
+        )
     starts = np.arange(0, rows - length + 1, stride)
     windows = cut_windows(traces.rows, starts, length)
     predicted = _predict(agent, state, windows, context, jax.random.key(seed))
@@ -45,21 +60,34 @@ def diagnose(
     if not traces.info:
         return findings
     last_seen = starts + context - 1
-    return [*findings, *value_errors(agent, predicted, traces.rows, last_seen), *plan_report(agent, traces)]
+    return [
+        *findings,
+        *value_errors(agent, predicted, traces.rows, last_seen),
+        *plan_report(agent, traces),
+    ]
 
 
-def cut_windows(rows: dict[str, np.ndarray], starts: np.ndarray, length: int) -> dict[str, np.ndarray]:
-    """Windows [N, length, ...] from these rows of every episode on, an episode's windows in a run."""
+def cut_windows(
+    rows: dict[str, np.ndarray], starts: np.ndarray, length: int
+) -> dict[str, np.ndarray]:
+    """Windows [N, length, ...] from these rows of every episode on, an episode's windows in a
+    run.
+    """
     index = starts[:, None] + np.arange(length)
     return {k: v[:, index].reshape(-1, length, *v.shape[2:]) for k, v in rows.items()}
 
 
-def _predict(agent: SafeDreamer, state: PyTree, windows: dict[str, np.ndarray], context: int, key: jax.Array) -> OpenLoop:
+def _predict(
+    agent: SafeDreamer, state: PyTree, windows: dict[str, np.ndarray], context: int, key: jax.Array
+) -> OpenLoop:
     @jax.jit
     def run(params, rows, key):
         result = open_loop(agent.networks(params), rows, context, key)
-        # Half precision is exact to 0.0003 in 0..1, and thousands of images have to fit into memory.
-        return result._replace(obs={k: x.astype(jnp.float16) if x.ndim == 5 else x for k, x in result.obs.items()})
+        # Half precision is exact to 0.0003 in 0..1, and thousands of images have to fit into
+        # memory.
+        return result._replace(
+            obs={k: x.astype(jnp.float16) if x.ndim == 5 else x for k, x in result.obs.items()}
+        )
 
     parts = []
     for begin in range(0, len(windows["reward"]), WINDOWS_AT_ONCE):
@@ -71,20 +99,27 @@ def _predict(agent: SafeDreamer, state: PyTree, windows: dict[str, np.ndarray], 
 def value_errors(
     agent: SafeDreamer, predicted: OpenLoop, rows: dict[str, np.ndarray], last_seen: np.ndarray
 ) -> Iterator[Finding]:
-    """Critics at the last observed row of each window, `last_seen` [W], against the discounted sums that followed in the episode.
+    """Critics at the last observed row of each window, `last_seen` [W], against the discounted sums
+    that followed in the episode.
 
-    Only rows after which at least twice the discount horizon remains count, so that what the end cuts off matters little.
+    Only rows after which at least twice the discount horizon remains count, so that what the end
+    cuts off matters little.
     """
     imagination = agent.config.imagination
     at = last_seen[last_seen < rows["reward"].shape[1] - 2 * int(imagination.discount_horizon)]
-    critics = ("reward", predicted.value, imagination.discount), ("cost", predicted.cost_value, imagination.cost_discount)
+    critics = (
+        ("reward", predicted.value, imagination.discount),
+        ("cost", predicted.cost_value, imagination.cost_discount),
+    )
     for name, values, discount in critics:
         if name == "cost" and not agent.config.use_cost:
             continue
         said = np.asarray(values)[:, 0].reshape(len(rows["reward"]), -1)[:, : len(at)]
         received = jnp.asarray(rows[name][:, 1:].T)  # [T, E], on arriving at rows 1, 2, ...
         nothing = jnp.zeros_like(received, shape=(len(received) + 1, received.shape[1]))
-        true = np.asarray(lambda_return(received, nothing, jnp.full_like(received, discount), lam=1.0)).T[:, at]
+        true = np.asarray(
+            lambda_return(received, nothing, jnp.full_like(received, discount), lam=1.0)
+        ).T[:, at]
         yield Finding(f"{name} critic", -1, mean(said))
         yield Finding(f"{name} that followed, discounted", -1, mean(true))
         yield Finding(f"{name} critic correlation", -1, correlation(said.ravel(), true.ravel()))
@@ -98,7 +133,11 @@ def plan_report(agent: SafeDreamer, traces: Traces) -> Iterator[Finding]:
     candidates = planner.candidates + planner.proposals
     yield Finding("share of safe plans", -1, mean(safe))
     yield Finding("share of decisions without any safe plan", -1, mean(safe == 0))
-    yield Finding("share of decisions with fewer safe plans than elites", -1, mean(safe * candidates < planner.elites - 0.5))
+    yield Finding(
+        "share of decisions with fewer safe plans than elites",
+        -1,
+        mean(safe * candidates < planner.elites - 0.5),
+    )
     cost = np.cumsum(traces.rows["cost"], 1)
     steps = safe.shape[1] - planner.horizon
     followed = (cost[:, planner.horizon : planner.horizon + steps] - cost[:, :steps]) * (

@@ -1,6 +1,7 @@
 """What this machine has, what it lacks, and the command that fixes it: `safedreamer doctor`.
 
-Anything that could crash or claim a device (JAX, OpenGL) is tried in a process of its own. Importing this file loads neither.
+Anything that could crash or claim a device (JAX, OpenGL) is tried in a process of its own.
+Importing this file loads neither.
 """
 
 from __future__ import annotations
@@ -21,7 +22,19 @@ ROOT = Path(__file__).resolve().parents[1]
 STACK = (
     *("numpy", "jax", "jaxlib", "flax", "optax", "chex"),
     *("gymnasium", "mujoco", "safety-gymnasium", "pygame"),
-    *("pandas", "pyarrow", "matplotlib", "seaborn", "rliable", "tyro", "rich", "psutil", "imageio", "tensorboardx", "submitit"),
+    *(
+        "pandas",
+        "pyarrow",
+        "matplotlib",
+        "seaborn",
+        "rliable",
+        "tyro",
+        "rich",
+        "psutil",
+        "imageio",
+        "tensorboardx",
+        "submitit",
+    ),
 )
 OPTIONAL = ("torch", "omnisafe", "jax-cuda12-plugin")
 GL_PACKAGES = {"osmesa": "libosmesa6", "egl": "libegl1 libgl1-mesa-dri"}  # Debian and Ubuntu
@@ -36,7 +49,8 @@ _LIST_DEVICES = (
 _RENDER = """
 import mujoco
 model = mujoco.MjModel.from_xml_string(
-    "<mujoco><worldbody><light pos='0 0 3'/><geom type='sphere' size='.1' rgba='1 0 0 1'/></worldbody></mujoco>"
+    "<mujoco><worldbody><light pos='0 0 3'/>"
+    "<geom type='sphere' size='.1' rgba='1 0 0 1'/></worldbody></mujoco>"
 )
 data = mujoco.MjData(model)
 mujoco.mj_forward(model, data)
@@ -107,22 +121,36 @@ def format_report(checks: list[Check]) -> str:
         lines += ["", "To mend:"]
         lines += [f"  {command}    # {', '.join(names)}" for command, names in fixes.items()]
     broken = [check.name for check in checks if check.required and check.status == "missing"]
-    lines += ["", f"Required and missing: {', '.join(broken)}" if broken else "Everything required is there."]
+    lines += [
+        "",
+        f"Required and missing: {', '.join(broken)}" if broken else "Everything required is there.",
+    ]
     return "\n".join(lines)
 
 
 def pins(lock: Path = ROOT / "requirements" / "base.txt") -> dict[str, str]:
-    """Version by package of the lock file; empty where the package is installed without its checkout."""
+    """Version by package of the lock file.
+
+    Empty where the package is installed without its checkout.
+    """
     if not lock.is_file():
         return {}
     return dict(line.split("==", 1) for line in lock.read_text(encoding="utf-8").split())
 
 
 def check_python() -> Check:
-    """Python 3.11: MuJoCo 2.3.3, on which Safety-Gymnasium 1.0.0 rests, has no build for a newer one."""
+    """Python 3.11: MuJoCo 2.3.3, on which Safety-Gymnasium 1.0.0 rests, has no build for a newer
+    one.
+    """
     version = ".".join(map(str, sys.version_info[:3]))
     fix = "apt-get install python3.11 python3.11-venv && make clean setup"
-    return Check("python", "ok" if sys.version_info[:2] == (3, 11) else "missing", f"{version} (3.11 wanted)", True, fix)
+    return Check(
+        "python",
+        "ok" if sys.version_info[:2] == (3, 11) else "missing",
+        f"{version} (3.11 wanted)",
+        True,
+        fix,
+    )
 
 
 def check_package(name: str, wanted: dict[str, str]) -> Check:
@@ -159,7 +187,13 @@ def check_jax(timeout_s: float, require_gpu: bool) -> Check:
     if require_gpu:
         return Check("JAX devices", "missing", f"{detail}; no GPU is seen", True, "make cuda")
     if shutil.which("nvidia-smi"):
-        return Check("JAX devices", "warn", f"{detail}; the NVIDIA GPU of this machine is not used", False, "make cuda")
+        return Check(
+            "JAX devices",
+            "warn",
+            f"{detail}; the NVIDIA GPU of this machine is not used",
+            False,
+            "make cuda",
+        )
     return Check("JAX devices", "ok", detail)
 
 
@@ -176,7 +210,15 @@ def check_rendering(timeout_s: float, require_gl: bool) -> list[Check]:
         elif usable:
             checks.append(Check(f"OpenGL {backend}", "warn", f"{error} (another backend works)"))
         else:
-            checks.append(Check(f"OpenGL {backend}", "missing", f"{error} (needed for vision and videos)", require_gl, install))
+            checks.append(
+                Check(
+                    f"OpenGL {backend}",
+                    "missing",
+                    f"{error} (needed for vision and videos)",
+                    require_gl,
+                    install,
+                )
+            )
     return checks
 
 
@@ -198,21 +240,39 @@ def check_ffmpeg() -> Check:
 
 
 def check_slurm(timeout_s: float = 10.0) -> Check:
-    """Slurm's commands and whether a controller answers; without either, runs can still be started on this machine."""
-    absent = [name for name in ("sbatch", "squeue", "scancel", "scontrol") if shutil.which(name) is None]
+    """Slurm's commands and whether a controller answers.
+
+    Without either, runs can still be started on this machine.
+    """
+    absent = [
+        name for name in ("sbatch", "squeue", "scancel", "scontrol") if shutil.which(name) is None
+    ]
     if absent:
-        return Check("Slurm", "ok", f"none ({', '.join(absent)} not found); only needed to submit to a cluster")
+        return Check(
+            "Slurm",
+            "ok",
+            f"none ({', '.join(absent)} not found); only needed to submit to a cluster",
+        )
     commands = f"commands in {Path(str(shutil.which('sbatch'))).parent}"
     try:
-        ping = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=timeout_s, check=False)
+        ping = subprocess.run(
+            ["scontrol", "ping"], capture_output=True, text=True, timeout=timeout_s, check=False
+        )
         said = [line.strip() for line in (ping.stdout or ping.stderr).splitlines() if line.strip()]
     except subprocess.TimeoutExpired:
         said = []
     up = [line for line in said if line.endswith("is UP")]
     if up:
         return Check("Slurm", "ok", f"{commands}; {up[0]}")
-    why = next((line for line in said if "is DOWN" in line), said[-1] if said else f"nothing within {timeout_s:g} s")
-    return Check("Slurm", "ok", f"{commands}, but no controller answers ({why}); only needed to submit to a cluster")
+    why = next(
+        (line for line in said if "is DOWN" in line),
+        said[-1] if said else f"nothing within {timeout_s:g} s",
+    )
+    return Check(
+        "Slurm",
+        "ok",
+        f"{commands}, but no controller answers ({why}); only needed to submit to a cluster",
+    )
 
 
 def check_machine(out: Path) -> list[Check]:
@@ -223,7 +283,11 @@ def check_machine(out: Path) -> list[Check]:
     cores = len(os.sched_getaffinity(0))
     return [
         Check("cores", "ok", f"{cores} usable"),
-        Check("memory", "ok" if memory_gb >= MIN_MEMORY_GB else "warn", f"{memory_gb:.1f} GB ({MIN_MEMORY_GB:.0f} GB wanted)"),
+        Check(
+            "memory",
+            "ok" if memory_gb >= MIN_MEMORY_GB else "warn",
+            f"{memory_gb:.1f} GB ({MIN_MEMORY_GB:.0f} GB wanted)",
+        ),
         Check(
             "free disk",
             "ok" if disk_gb >= MIN_DISK_GB else "warn",
@@ -234,7 +298,8 @@ def check_machine(out: Path) -> list[Check]:
 
 def _try(code: str, timeout_s: float, environment: dict[str, str]) -> tuple[int, str, str]:
     """Run Python code in a process of its own: exit status, stdout, stderr."""
-    # MuJoCo sets PYOPENGL_PLATFORM where it is imported; inherited, it would make the other backends fail.
+    # MuJoCo sets PYOPENGL_PLATFORM where it is imported; inherited, it would make the other
+    # backends fail.
     inherited = {name: value for name, value in os.environ.items() if name != "PYOPENGL_PLATFORM"}
     try:
         done = subprocess.run(

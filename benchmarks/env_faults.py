@@ -1,4 +1,6 @@
-"""`faults.jsonl`: environment workers that were replaced during a run, with time, episode and reason; too many end the run."""
+"""`faults.jsonl`: environment workers that were replaced during a run, with time, episode and
+reason; too many end the run.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ def describe(fault: Fault, split: str) -> str:
     """The fault in a line."""
     end = "the episode is lost" if fault.lost else "the episode goes on"
     reason = fault.reason.strip().splitlines()[-1]
-    return f"environment {fault.env} replaced in {split} episode {fault.episode}, step {fault.agent_steps}; {end}: {reason}"
+    return (
+        f"environment {fault.env} replaced in {split} episode {fault.episode}, step "
+        f"{fault.agent_steps}; {end}: {reason}"
+    )
 
 
 class EnvFaults:
@@ -35,6 +40,7 @@ class EnvFaults:
         self._say(describe(fault, split))
         if self._count > self._limit:
             raise RunFailed(
-                f"{self._count} environment workers failed, more than --max-env-faults {self._limit} (all are in {self._path}); the "
-                f"same command continues from the last checkpoint. The last failure: {fault.reason.strip()}"
+                f"{self._count} environment workers failed, more than --max-env-faults "
+                f"{self._limit} (all are in {self._path}); the same command continues from the "
+                f"last checkpoint. The last failure: {fault.reason.strip()}"
             )

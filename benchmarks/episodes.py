@@ -1,4 +1,7 @@
-"""Finished episodes: their sums, as training and evaluation count them. Needs neither JAX nor a simulator."""
+"""Finished episodes: their sums, as training and evaluation count them.
+
+Needs neither JAX nor a simulator.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 MAX_ENVS = 16  # environments of an evaluation at once; more episodes run in turns
-UNSEEN_EPISODE = 1000  # of the evaluation split: from here on layouts that neither training nor its evaluations use
+# of the evaluation split: from here on layouts that neither training nor its evaluations use
+UNSEEN_EPISODE = 1000
 
 
 class Stopped(Exception):
@@ -33,15 +37,30 @@ class Tally:
         self._lengths = np.zeros(num_envs, np.int64)
 
     def add(
-        self, reward: np.ndarray, cost: np.ndarray, env_steps: np.ndarray, is_last: np.ndarray, episode: np.ndarray
+        self,
+        reward: np.ndarray,
+        cost: np.ndarray,
+        env_steps: np.ndarray,
+        is_last: np.ndarray,
+        episode: np.ndarray,
     ) -> list[Episode]:
-        """Count one step of all environments ([E] each); returns the episodes that ended with it, in environment order."""
+        """Count one step of all environments ([E] each).
+
+        Returns the episodes that ended with it, in environment order.
+        """
         self._returns += reward
         self._costs += cost
         self._lengths += env_steps
         finished = []
         for i in np.flatnonzero(is_last):
-            finished.append(Episode(int(episode[i]), float(self._returns[i]), float(self._costs[i]), int(self._lengths[i])))
+            finished.append(
+                Episode(
+                    int(episode[i]),
+                    float(self._returns[i]),
+                    float(self._costs[i]),
+                    int(self._lengths[i]),
+                )
+            )
             self._returns[i] = self._costs[i] = self._lengths[i] = 0
         return finished
 
@@ -52,11 +71,17 @@ class Tally:
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """Sums so far, [E] each; `restore` takes them back."""
-        return {"returns": self._returns.copy(), "costs": self._costs.copy(), "lengths": self._lengths.copy()}
+        return {
+            "returns": self._returns.copy(),
+            "costs": self._costs.copy(),
+            "lengths": self._lengths.copy(),
+        }
 
     def restore(self, sums: Mapping[str, np.ndarray]) -> None:
         """Go on from a snapshot."""
-        self._returns, self._costs, self._lengths = (np.array(sums[name]) for name in ("returns", "costs", "lengths"))
+        self._returns, self._costs, self._lengths = (
+            np.array(sums[name]) for name in ("returns", "costs", "lengths")
+        )
 
 
 def costly(episodes: Iterable[Episode]) -> int:

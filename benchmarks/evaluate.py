@@ -1,7 +1,8 @@
-"""Evaluation: episodes of fixed seeds on environments of their own, with a policy carry of their own.
+"""Evaluation: episodes of fixed seeds on environments of their own, with a policy carry of their
+own.
 
-Nothing here returns a learner state, so evaluation cannot change training: it reads `state`, and its randomness comes from the
-key and the episode seeds it is given.
+Nothing here returns a learner state, so evaluation cannot change training: it reads `state`, and
+its randomness comes from the key and the episode seeds it is given.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from benchmarks.episodes import MAX_ENVS, UNSEEN_EPISODE, Episode, Stopped, Tall
 from benchmarks.spec import RunFailed
 from benchmarks.transitions import row
 
-if TYPE_CHECKING:  # benchmarks.envs chooses the rendering backend, and has to be imported before Gymnasium
+# benchmarks.envs chooses the rendering backend, and has to be imported before Gymnasium
+if TYPE_CHECKING:
     import gymnasium
 
 MakeEnv: TypeAlias = "Callable[[], gymnasium.Env]"
@@ -29,19 +31,27 @@ EVALUATE = 2  # stream of keys, beside those of the loop
 
 
 def evaluation_key(run_seed: int, env_steps: int) -> jax.Array:
-    """The key of the evaluation after `env_steps` of training, the same in the loop and on the command line."""
+    """The key of the evaluation after `env_steps` of training, the same in the loop and on the
+    command line.
+    """
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(run_seed), EVALUATE), env_steps)
 
 
 class Forecast:
-    """Seconds that the next evaluation will take, so that a run which ends by the clock leaves time for it.
+    """Seconds that the next evaluation will take, so that a run which ends by the clock leaves time
+    for it.
 
-    As long as the last one; before the first, what acting in training suggests, compilation included.
+    As long as the last one; before the first, what acting in training suggests, compilation
+    included.
     """
 
     def __init__(self, episode_agent_steps: int, num_envs: int, episodes: int) -> None:
         rounds = -(-episodes // MAX_ENVS)
-        self._actions = rounds * episode_agent_steps * max(1.0, min(episodes, MAX_ENVS) / num_envs) if episodes else 0.0
+        self._actions = (
+            rounds * episode_agent_steps * max(1.0, min(episodes, MAX_ENVS) / num_envs)
+            if episodes
+            else 0.0
+        )
         self._compiling = 0.0  # the first action, which compiles
         self._acting: deque[float] = deque(maxlen=20)
         self._last: float | None = None
@@ -61,7 +71,9 @@ class Forecast:
         """The forecast; 0 before the policy has acted, or without evaluations."""
         if self._last is not None or not self._actions:
             return self._last or 0.0
-        return self._compiling + (self._actions * float(np.median(self._acting)) if self._acting else 0.0)
+        return self._compiling + (
+            self._actions * float(np.median(self._acting)) if self._acting else 0.0
+        )
 
 
 def run_episodes(
@@ -79,12 +91,15 @@ def run_episodes(
     on_step: OnStep | None = None,
     first_episode: int = 0,
 ) -> list[Episode]:
-    """So many episodes of the split "eval" of `run_seed` from `first_episode` on, in order; `on_episode` is called after each.
+    """So many episodes of the split "eval" of `run_seed` from `first_episode` on, in order.
 
-    Environment i of E runs episodes i, i + E, ... of these; those beyond the last are not counted. `on_fault` is called for workers
-    that were replaced; episodes lost with them are left out, so that fewer than `episodes` may come back. `on_step` is called after
-    every step, the last included, with the actions [E, A] that followed it and the policy's reports [E] on them (zeros and nothing
-    after the last).
+    `on_episode` is called after each.
+
+    Environment i of E runs episodes i, i + E, ... of these; those beyond the last are not counted.
+    `on_fault` is called for workers that were replaced; episodes lost with them are left out, so
+    that fewer than `episodes` may come back. `on_step` is called after every step, the last
+    included, with the actions [E, A] that followed it and the policy's reports [E] on them (zeros
+    and nothing after the last).
     Raises Stopped when asked to, and RunFailed when every episode was lost.
     """
     num_envs, end = min(episodes, MAX_ENVS), first_episode + episodes
@@ -98,9 +113,15 @@ def run_episodes(
         while len(done) + len(lost) < episodes:
             if should_stop():
                 raise Stopped
-            actions, carry, info = agent.act(state, carry, step.obs, step.is_first, jax.random.fold_in(key, count), "eval")
+            actions, carry, info = agent.act(
+                state, carry, step.obs, step.is_first, jax.random.fold_in(key, count), "eval"
+            )
             if on_step is not None:
-                on_step(step, np.asarray(actions), {name: np.asarray(value) for name, value in info.items()})
+                on_step(
+                    step,
+                    np.asarray(actions),
+                    {name: np.asarray(value) for name, value in info.items()},
+                )
             try:
                 step = envs.step(np.asarray(actions))
             finally:  # said also when no environment could be replaced
@@ -110,7 +131,9 @@ def run_episodes(
             count += 1
             tally.forget(step.lost)
             lost |= {fault.episode for fault in faults if fault.lost and fault.episode < end}
-            for finished in tally.add(step.reward, step.cost, step.env_steps, step.is_last, step.episode):
+            for finished in tally.add(
+                step.reward, step.cost, step.env_steps, step.is_last, step.episode
+            ):
                 if finished.episode < end:
                     done[finished.episode] = finished
                     if on_episode is not None:
@@ -123,32 +146,54 @@ def run_episodes(
 
 
 class Traces(NamedTuple):
-    """Replay rows [E, T+1, ...] of whole episodes and the policy's reports [E, T], none where it did not act."""
+    """Replay rows [E, T+1, ...] of whole episodes and the policy's reports [E, T], none where it
+    did not act.
+    """
 
     rows: dict[str, np.ndarray]
     info: dict[str, np.ndarray]
 
 
 def play(
-    agent: Agent, state: PyTree, make_env: MakeEnv, run_seed: int, episodes: int, key: jax.Array, random: bool = False
+    agent: Agent,
+    state: PyTree,
+    make_env: MakeEnv,
+    run_seed: int,
+    episodes: int,
+    key: jax.Array,
+    random: bool = False,
 ) -> Traces:
-    """Episodes of the evaluation policy on unseen layouts, at most MAX_ENVS side by side; `random` plays uniform actions instead.
+    """Episodes of the evaluation policy on unseen layouts, at most MAX_ENVS side by side.
+
+    `random` plays uniform actions instead.
 
     All are as long as the shortest: with tasks that only truncate, whole ones.
     """
     parts = []
     for begin in range(0, episodes, MAX_ENVS):
         part = range(begin, min(episodes, begin + MAX_ENVS))
-        parts.append(_play_together(agent, state, make_env, run_seed, part, jax.random.fold_in(key, begin), random))
+        parts.append(
+            _play_together(
+                agent, state, make_env, run_seed, part, jax.random.fold_in(key, begin), random
+            )
+        )
     return Traces(_join([part.rows for part in parts]), _join([part.info for part in parts]))
 
 
 def _play_together(
-    agent: Agent, state: PyTree, make_env: MakeEnv, run_seed: int, episodes: range, key: jax.Array, random: bool
+    agent: Agent,
+    state: PyTree,
+    make_env: MakeEnv,
+    run_seed: int,
+    episodes: range,
+    key: jax.Array,
+    random: bool,
 ) -> Traces:
     """These of the unseen episodes, until the first of them ends."""
     rows, reports = [], []
-    with VectorEnv(make_env, len(episodes), run_seed, "eval", "inline", UNSEEN_EPISODE + episodes.start) as envs:
+    with VectorEnv(
+        make_env, len(episodes), run_seed, "eval", "inline", UNSEEN_EPISODE + episodes.start
+    ) as envs:
         step, carry = envs.reset(), agent.init_carry(len(episodes))
         while True:
             act_key = jax.random.fold_in(key, len(rows))
@@ -156,7 +201,9 @@ def _play_together(
                 shape = (len(episodes), envs.spec.action_dim)
                 actions, info = jax.random.uniform(act_key, shape, minval=-1.0, maxval=1.0), {}
             else:
-                actions, carry, info = agent.act(state, carry, step.obs, step.is_first, act_key, "eval")
+                actions, carry, info = agent.act(
+                    state, carry, step.obs, step.is_first, act_key, "eval"
+                )
             rows.append(row(step, np.asarray(actions), truncation_is_terminal=False))
             if step.is_last.any():
                 break

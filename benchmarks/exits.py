@@ -1,4 +1,7 @@
-"""Errors that a line explains, as exit statuses of a command; anything else is a defect and keeps its traceback."""
+"""Errors that a line explains, as exit statuses of a command.
+
+Anything else is a defect and keeps its traceback.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ FAILED, BAD_INPUT = 1, 2
 
 
 def explained(prog: str, command: Callable[[], int]) -> int:
-    """The command's own status, BAD_INPUT for a mistake of the user's, FAILED for a run that failed; their line goes to stderr."""
+    """The command's own status, BAD_INPUT for a mistake of the user's, FAILED for a run that
+    failed; their line goes to stderr.
+    """
     try:
         return command()
     except BadInput as error:

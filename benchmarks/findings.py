@@ -7,16 +7,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-MODEL, LAST_SEEN, MEAN = "model", "last seen", "mean"  # who predicts: the world model, or one of two that know nothing of it
+# who predicts: the world model, or one of two that know nothing of it
+MODEL, LAST_SEEN, MEAN = "model", "last seen", "mean"
 
-AT_POSTERIOR, REPLAYED, NEW = "at the posterior, ", "replayed rows", "new rows"  # a quantity's beginning, and what it is of
+# a quantity's beginning, and what it is of
+AT_POSTERIOR, REPLAYED, NEW = "at the posterior, ", "replayed rows", "new rows"
 
 
 class Finding(NamedTuple):
-    """One figure: what it is, agent steps ahead (-1 where that means nothing), value, and what else it is of.
+    """One figure: what it is, agent steps ahead (-1 where that means nothing), value, and what else
+    it is of.
 
-    `bin_low` is the lower edge of a bin of predictions (NaN without bins), `env_steps` the simulator steps of training it is of (-1
-    for those of the checkpoint).
+    `bin_low` is the lower edge of a bin of predictions (NaN without bins), `env_steps` the
+    simulator steps of training it is of (-1 for those of the checkpoint).
     """
 
     quantity: str
@@ -36,5 +39,7 @@ def write(path: Path, findings: Iterable[Finding], env_steps: int) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for finding in findings:
-            row = finding._replace(env_steps=env_steps if finding.env_steps < 0 else finding.env_steps)._asdict()
+            row = finding._replace(
+                env_steps=env_steps if finding.env_steps < 0 else finding.env_steps
+            )._asdict()
             writer.writerow([row[name] for name in COLUMNS])

@@ -1,4 +1,5 @@
-"""Training metrics: averaged over a window, written as one JSON row, with the seconds that each part of the loop took.
+"""Training metrics: averaged over a window, written as one JSON row, with the seconds that each
+part of the loop took.
 
 Values stay on the device until the window is flushed, so that logging never makes the learner wait.
 """
@@ -20,12 +21,17 @@ FILE_NAME = "metrics.jsonl"
 
 
 def is_clock(name: str) -> bool:
-    """Whether a metric measures time, so that a resumed run may differ in it from one that never stopped."""
+    """Whether a metric measures time, so that a resumed run may differ in it from one that never
+    stopped.
+    """
     return name.startswith("time/") or name in ("wall_seconds", "env_steps_per_second")
 
 
 class Window:
-    """Collects scalars or per-environment arrays, on host or device; `flush` fetches them once and returns their means."""
+    """Collects scalars or per-environment arrays, on host or device.
+
+    `flush` fetches them once and returns their means.
+    """
 
     def __init__(self) -> None:
         self._values: dict[str, list[Any]] = defaultdict(list)
@@ -39,7 +45,10 @@ class Window:
         import jax
 
         fetched = jax.device_get(dict(self._values))
-        return {name: np.stack([np.asarray(value) for value in values]) for name, values in fetched.items()}
+        return {
+            name: np.stack([np.asarray(value) for value in values])
+            for name, values in fetched.items()
+        }
 
     def restore(self, values: Mapping[str, np.ndarray]) -> None:
         """Go on from a snapshot."""
@@ -47,12 +56,16 @@ class Window:
         self._values.update({name: list(rows) for name, rows in values.items()})
 
     def flush(self) -> dict[str, float]:
-        """Means of everything added since the last flush (mean over elements too), sorted by name."""
+        """Means of everything added since the last flush (mean over elements too), sorted by
+        name.
+        """
         import jax
 
         fetched = jax.device_get(dict(self._values))
         self._values.clear()
-        return {name: float(np.mean([np.mean(v) for v in fetched[name]])) for name in sorted(fetched)}
+        return {
+            name: float(np.mean([np.mean(v) for v in fetched[name]])) for name in sorted(fetched)
+        }
 
 
 class Sections:

@@ -1,8 +1,11 @@
-"""One process per run folder, also where hosts share a file system; a dead owner's folder is taken over.
+"""One process per run folder, also where hosts share a file system.
 
-On one kernel `flock` decides, exactly and at once. Across hosts it decides only on some file systems, so the owner also leaves
-`owner.json`, and proves that it lives by the heartbeat of `status.json`. Whether a heartbeat moves is observed for a while; clocks of
-two hosts are never compared. Creating and removing `owner.json` are a link and a rename, which are atomic on NFS too.
+A dead owner's folder is taken over.
+
+On one kernel `flock` decides, exactly and at once. Across hosts it decides only on some file
+systems, so the owner also leaves `owner.json`, and proves that it lives by the heartbeat of
+`status.json`. Whether a heartbeat moves is observed for a while; clocks of two hosts are never
+compared. Creating and removing `owner.json` are a link and a rename, which are atomic on NFS too.
 """
 
 from __future__ import annotations
@@ -22,8 +25,10 @@ from benchmarks.spec import BadInput, RunFailed
 from benchmarks.status import BEAT_SECONDS, STATUS_FILE
 
 LOCK_FILE, OWNER_FILE = "run.lock", "owner.json"
-LEASE_SECONDS = 6 * BEAT_SECONDS  # a heartbeat that stands still for so long is that of a dead process
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # of the kernel: host names are not unique among containers
+# a heartbeat that stands still for so long is that of a dead process
+LEASE_SECONDS = 6 * BEAT_SECONDS
+# of the kernel: host names are not unique among containers
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Owner(NamedTuple):
@@ -57,25 +62,36 @@ class Ownership:
         self._missed = 0 if read_owner(self._folder) == self.owner else self._missed + 1
         if self._missed > 1:
             raise LostOwnership(
-                f"{self._folder} was taken over by {read_owner(self._folder) or 'another process'}, which saw no heartbeat of ours; "
-                "this process ends so that the run is not written twice"
+                f"{self._folder} was taken over by "
+                f"{read_owner(self._folder) or 'another process'}, which saw no heartbeat of "
+                "ours; this process ends so that the run is not written twice"
             )
 
 
 @contextlib.contextmanager
 def own(
-    folder: Path, say: Callable[[str], None] = lambda _: None, lease_seconds: float = LEASE_SECONDS, boot: str | None = None
+    folder: Path,
+    say: Callable[[str], None] = lambda _: None,
+    lease_seconds: float = LEASE_SECONDS,
+    boot: str | None = None,
 ) -> Iterator[Ownership]:
-    """Make `folder` this process's own while the context lasts. `boot` identifies the kernel (for tests).
+    """Make `folder` this process's own while the context lasts.
+
+    `boot` identifies the kernel (for tests).
 
     Raises BadInput while another process that owns it is alive.
     """
-    owner = Owner(uuid.uuid4().hex, socket.gethostname(), boot or _BOOT_ID.read_text().strip(), os.getpid())
+    owner = Owner(
+        uuid.uuid4().hex, socket.gethostname(), boot or _BOOT_ID.read_text().strip(), os.getpid()
+    )
     with _flock(folder) as exact:
         previous = read_owner(folder)
         if previous is not None:
             if not (exact and previous.boot == owner.boot):
-                say(f"{folder} belongs to {previous}; watching for {lease_seconds:g} s whether it lives")
+                say(
+                    f"{folder} belongs to {previous}; watching for {lease_seconds:g} s whether "
+                    "it lives"
+                )
                 if _beats(folder, lease_seconds):
                     raise _in_use(folder, previous)
             _remove(folder, previous)
@@ -95,18 +111,24 @@ def read_owner(folder: Path) -> Owner | None:
     except FileNotFoundError:
         return None
     except (json.JSONDecodeError, TypeError) as error:
-        raise BadInput(f"{folder / OWNER_FILE} is damaged ({error}); delete it when no process trains there") from error
+        raise BadInput(
+            f"{folder / OWNER_FILE} is damaged ({error}); delete it when no process trains there"
+        ) from error
 
 
 def _in_use(folder: Path, owner: Owner | None) -> BadInput:
     return BadInput(
-        f"{folder} is in use: {owner or 'another process'} is training there; choose another --out, or stop it first"
+        f"{folder} is in use: {owner or 'another process'} is training there; choose another "
+        "--out, or stop it first"
     )
 
 
 @contextlib.contextmanager
 def _flock(folder: Path) -> Iterator[bool]:
-    """Hold the folder's lock; yields whether the file system has such locks. Raises BadInput when another process holds it."""
+    """Hold the folder's lock; yields whether the file system has such locks.
+
+    Raises BadInput when another process holds it.
+    """
     with (folder / LOCK_FILE).open("w") as lock:
         exact = True
         try:
@@ -136,7 +158,10 @@ def _stamp(folder: Path) -> bytes:
 
 
 def _remove(folder: Path, dead: Owner) -> None:
-    """Take a dead owner's file away. Raises BadInput when another process was faster, whose file is then put back."""
+    """Take a dead owner's file away.
+
+    Raises BadInput when another process was faster, whose file is then put back.
+    """
     aside = folder / f".{OWNER_FILE}.{uuid.uuid4().hex}"
     try:
         os.rename(folder / OWNER_FILE, aside)
@@ -152,7 +177,10 @@ def _remove(folder: Path, dead: Owner) -> None:
 
 
 def _create(folder: Path, owner: Owner) -> None:
-    """Write the owner's file whole or not at all. Raises BadInput when another process was faster."""
+    """Write the owner's file whole or not at all.
+
+    Raises BadInput when another process was faster.
+    """
     draft = folder / f".{OWNER_FILE}.{owner.token}"
     draft.write_text(json.dumps(owner._asdict()), encoding="utf-8")
     try:

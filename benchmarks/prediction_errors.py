@@ -1,6 +1,8 @@
-"""Open-loop errors of observations, reward and cost, of the model and of two predictors that any model has to beat.
+"""Open-loop errors of observations, reward and cost, of the model and of two predictors that any
+model has to beat.
 
-The predictors: `model`; `last seen`, which repeats the last observed row; `mean`, which always says the mean of these very episodes.
+The predictors: `model`; `last seen`, which repeats the last observed row; `mean`, which always says
+the mean of these very episodes.
 Shapes: N windows; predictions and truth [N, K+1, ...], row 0 at the last observed row.
 """
 
@@ -20,18 +22,29 @@ from benchmarks.findings import LAST_SEEN, MEAN, MODEL, Finding
 NEAR = 0.6  # metres; hazards nearer than this decide about the next second
 TRACKED = "tracked hazards"
 
-Rows: TypeAlias = Mapping[str, np.ndarray]  # of one number of steps ahead, [N, ...] or [...] for one that says the same of all
+# of one number of steps ahead, [N, ...] or [...] for one that says the same of all
+Rows: TypeAlias = Mapping[str, np.ndarray]
 Named: TypeAlias = Iterator[tuple[str, float]]
 
 
-def prediction_errors(env: EnvSpec, predicted: OpenLoop, truth: Mapping[str, np.ndarray]) -> Iterator[Finding]:
-    """Every error at every number of steps ahead: images in 0..1, vectors in their own units, positions in metres."""
+def prediction_errors(
+    env: EnvSpec, predicted: OpenLoop, truth: Mapping[str, np.ndarray]
+) -> Iterator[Finding]:
+    """Every error at every number of steps ahead.
+
+    Images in 0..1, vectors in their own units, positions in metres.
+    """
     names = (*env.obs, "reward", "cost")
     means = {name: truth[name].mean((0, 1), dtype=np.float64) * unit(env, name) for name in names}
     for k in range(truth["reward"].shape[1]):
-        true, last = ({name: truth[name][:, at] * unit(env, name) for name in names} for at in (k, 0))
+        true, last = (
+            {name: truth[name][:, at] * unit(env, name) for name in names} for at in (k, 0)
+        )
         said = {name: np.asarray(values)[:, k] for name, values in predicted.obs.items()}
-        said |= {"reward": np.asarray(predicted.reward)[:, k], "cost": np.asarray(predicted.cost)[:, k]}
+        said |= {
+            "reward": np.asarray(predicted.reward)[:, k],
+            "cost": np.asarray(predicted.cost)[:, k],
+        }
         if np.size(predicted.hazards):
             said[TRACKED] = np.asarray(predicted.hazards)[:, k]
             last[TRACKED] = _hazards(env, last)
@@ -39,9 +52,14 @@ def prediction_errors(env: EnvSpec, predicted: OpenLoop, truth: Mapping[str, np.
             for quantity, value in square_errors(env, guess, true):
                 yield Finding(quantity, k, value, predictor)
         for predictor, guess in ((MODEL, said), (LAST_SEEN, last)):  # what a constant has none of
-            for quantity, value in (*_distances(env, guess, true), *cost_and_reward_agreement(guess, true)):
+            for quantity, value in (
+                *_distances(env, guess, true),
+                *cost_and_reward_agreement(guess, true),
+            ):
                 yield Finding(quantity, k, value, predictor)
-        yield Finding("reward error (predicted - true)", k, float((said["reward"] - true["reward"]).mean()))
+        yield Finding(
+            "reward error (predicted - true)", k, float((said["reward"] - true["reward"]).mean())
+        )
         yield Finding("cost predicted", k, float(said["cost"].mean()))
         yield Finding("cost true", k, float(true["cost"].mean()))
 
@@ -57,7 +75,9 @@ def unit(env: EnvSpec, name: str) -> np.float64:
 
 
 def square_errors(env: EnvSpec, guess: Rows, true: Rows) -> Named:
-    """Root mean square errors of every observation array (every camera), of a flat one's named parts, and of reward."""
+    """Root mean square errors of every observation array (every camera), of a flat one's named
+    parts, and of reward.
+    """
     for name, array in env.obs.items():
         error = guess[name] - true[name]
         yield f"{name} root mean square error", _root_mean_square(error)
@@ -67,7 +87,9 @@ def square_errors(env: EnvSpec, guess: Rows, true: Rows) -> Named:
 
 
 def _distances(env: EnvSpec, guess: Rows, true: Rows) -> Named:
-    """By how many metres the goal and hazards near the robot are misplaced, where the observation holds positions."""
+    """By how many metres the goal and hazards near the robot are misplaced, where the observation
+    holds positions.
+    """
     for name, array in env.obs.items():
         if len(array.shape) != 1:
             continue
@@ -82,20 +104,32 @@ def _distances(env: EnvSpec, guess: Rows, true: Rows) -> Named:
 
 
 def _label(part: str) -> str:
-    return f"{part}: error in metres" if part == "goal" else f"{part} nearer than {NEAR} m: error in metres"
+    return (
+        f"{part}: error in metres"
+        if part == "goal"
+        else f"{part} nearer than {NEAR} m: error in metres"
+    )
 
 
 def _misplaced(guess: np.ndarray, true: np.ndarray, within: float) -> float:
-    """Mean distance between positions [N, 2 * objects] and true ones that are nearer than `within` metres."""
+    """Mean distance between positions [N, 2 * objects] and true ones that are nearer than `within`
+    metres.
+    """
     off, away = (np.linalg.norm(x.reshape(len(x), -1, 2), axis=-1) for x in (guess - true, true))
     return mean(off[away < within])
 
 
 def cost_and_reward_agreement(guess: Rows, true: Rows) -> Named:
-    """Correlation of reward, and precision and recall of cost: NaN where nothing was predicted or nothing cost."""
+    """Correlation of reward, and precision and recall of cost.
+
+    NaN where nothing was predicted or nothing cost.
+    """
     yield "reward correlation", correlation(guess["reward"], true["reward"])
     found = cost_confusion(jnp.asarray(guess["cost"]), jnp.asarray(true["cost"]))
-    for name, exists in (("precision", (guess["cost"] > 0.5).any()), ("recall", (true["cost"] > 0).any())):
+    for name, exists in (
+        ("precision", (guess["cost"] > 0.5).any()),
+        ("recall", (true["cost"] > 0).any()),
+    ):
         yield f"cost {name}", float(found[f"model/cost_{name}"]) if exists else float("nan")
 
 
@@ -110,4 +144,8 @@ def mean(values: np.ndarray) -> float:
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Pearson's, NaN where one does not vary."""
-    return float(np.corrcoef(a, b)[0, 1]) if np.size(a) > 1 and np.std(a) > 0 and np.std(b) > 0 else float("nan")
+    return (
+        float(np.corrcoef(a, b)[0, 1])
+        if np.size(a) > 1 and np.std(a) > 0 and np.std(b) > 0
+        else float("nan")
+    )

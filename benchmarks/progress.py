@@ -1,4 +1,7 @@
-"""What a person sees while a run trains, or something else takes long: a live line on a terminal, otherwise plain lines."""
+"""What a person sees while a run trains, or something else takes long.
+
+A live line on a terminal, otherwise plain lines.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ T = TypeVar("T")
 
 
 class Snapshot(NamedTuple):
-    """Where a run stands. Returns and costs are means over recent episodes, None before the first."""
+    """Where a run stands.
+
+    Returns and costs are means over recent episodes, None before the first.
+    """
 
     env_steps: int
     total_env_steps: int
@@ -34,7 +40,10 @@ class Snapshot(NamedTuple):
     def eta_seconds(self) -> float | None:
         """Seconds until the steps are done or the time is up; None while nothing is known."""
         missing, speed = max(0, self.total_env_steps - self.env_steps), self.env_steps_per_second
-        seconds = min(missing / speed if speed > 0 else math.inf, max(0.0, self.max_seconds - self.wall_seconds))
+        seconds = min(
+            missing / speed if speed > 0 else math.inf,
+            max(0.0, self.max_seconds - self.wall_seconds),
+        )
         return seconds if math.isfinite(seconds) else None
 
     def status(self) -> dict[str, Any]:
@@ -54,7 +63,9 @@ class Snapshot(NamedTuple):
 
 
 class Speed:
-    """Simulator steps per second over the last minute, pauses for compiling and evaluating included."""
+    """Simulator steps per second over the last minute, pauses for compiling and evaluating
+    included.
+    """
 
     def __init__(self, window_seconds: float = 60.0) -> None:
         self._window_seconds = window_seconds
@@ -94,7 +105,10 @@ _DOING = {"evaluate": "evaluating", "save": "saving"}
 def describe(s: Snapshot) -> str:
     """One line: steps, speed, time left, returns and costs, losses."""
     parts = [f"{s.env_steps:,}/{s.total_env_steps:,} sim steps", f"{s.env_steps_per_second:.0f}/s"]
-    parts.append(f"{_clock(s.wall_seconds)} gone" + ("" if s.eta_seconds is None else f", {_clock(s.eta_seconds)} left"))
+    parts.append(
+        f"{_clock(s.wall_seconds)} gone"
+        + ("" if s.eta_seconds is None else f", {_clock(s.eta_seconds)} left")
+    )
     for name, pair in (("train", s.train), ("eval", s.evaluation)):
         if pair is not None:
             parts.append(f"{name} return {pair[0]:.2f} cost {pair[1]:.1f}")
@@ -107,7 +121,10 @@ def describe(s: Snapshot) -> str:
 def describe_evaluation(s: Snapshot) -> str:
     """The line of an evaluation: steps, its means beside those of training, time."""
     mean_return, mean_cost = s.evaluation or (float("nan"), float("nan"))
-    parts = [f"{s.env_steps:>11,} sim steps", f"evaluation: return {mean_return:7.2f}, cost {mean_cost:6.1f}"]
+    parts = [
+        f"{s.env_steps:>11,} sim steps",
+        f"evaluation: return {mean_return:7.2f}, cost {mean_cost:6.1f}",
+    ]
     if s.train is not None:
         parts.append(f"training: return {s.train[0]:7.2f}, cost {s.train[1]:6.1f}")
     return " | ".join([*parts, f"{_clock(s.wall_seconds)} gone"])
@@ -153,14 +170,21 @@ class Live:
     """A bar and the same line, redrawn in place."""
 
     def __init__(self, label: str) -> None:
-        columns = TextColumn("{task.fields[label]}"), BarColumn(20), TextColumn("{task.description}")
+        columns = (
+            TextColumn("{task.fields[label]}"),
+            BarColumn(20),
+            TextColumn("{task.description}"),
+        )
         self._bar = Progress(*columns, refresh_per_second=4)
         self._task = self._bar.add_task("starting: first steps compile", total=1, label=label)
         self._bar.start()
 
     def update(self, snapshot: Snapshot) -> None:
         self._bar.update(
-            self._task, description=describe(snapshot), completed=snapshot.env_steps, total=snapshot.total_env_steps
+            self._task,
+            description=describe(snapshot),
+            completed=snapshot.env_steps,
+            total=snapshot.total_env_steps,
         )
 
     def evaluated(self, snapshot: Snapshot) -> None:
@@ -195,7 +219,10 @@ def reporter(label: str, every_seconds: float = 15.0) -> Reporter:
 
 
 def track(items: Iterable[T], label: str, total: int, every_seconds: float = 15.0) -> Iterator[T]:
-    """The items, and a bar on a terminal, otherwise a line every few seconds; nothing is printed of what is quicker than that."""
+    """The items, and a bar on a terminal, otherwise a line every few seconds.
+
+    Nothing is printed of what is quicker than that.
+    """
     if sys.stdout.isatty():
         yield from rich_track(items, label, total, transient=True)
         return

@@ -23,7 +23,8 @@ PACKAGES = (
     "torch",
     "omnisafe",
 )
-SNAPSHOT_FILE = "snapshot.json"  # what is known of the checkout that a copy of the code was made from (sweep/code.py)
+# what is known of the checkout that a copy of the code was made from (sweep/code.py)
+SNAPSHOT_FILE = "snapshot.json"
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -40,7 +41,9 @@ def provenance(devices: Callable[[], list[str]] = jax_devices) -> dict[str, Any]
 
 
 def git_state() -> dict[str, Any]:
-    """Commit and whether tracked files differ from it; None for both where the code is no git checkout.
+    """Commit and whether tracked files differ from it.
+
+    None for both where the code is no git checkout.
 
     A snapshot of a sweep knows those of the checkout it was made from, and its own hash.
     """
@@ -53,8 +56,11 @@ def git_state() -> dict[str, Any]:
 
 def _git(*args: str) -> str | None:
     try:
-        done = subprocess.run(["git", "-C", str(_ROOT), *args], capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):  # no git, no repository or no commit: recorded as such
+        done = subprocess.run(
+            ["git", "-C", str(_ROOT), *args], capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        # no git, no repository or no commit: recorded as such
         return None
     return done.stdout.strip()
 

@@ -1,11 +1,13 @@
-"""The per-episode record: one flat row for every finished episode, and the only definition of its columns.
+"""The per-episode record: one flat row for every finished episode, and the only definition of its
+columns.
 
-Writers append, one row at a time, flushed at once, so that a killed run keeps what it has. Readers need no more than pandas:
-the analysis imports this module on machines without JAX or a simulator.
+Writers append, one row at a time, flushed at once, so that a killed run keeps what it has. Readers
+need no more than pandas: the analysis imports this module on machines without JAX or a simulator.
 
-Units: `env_steps` are simulator steps of *training* when the episode finished (for an evaluation episode: when the evaluation
-took place), `agent_steps` policy actions of training at that time; `length` is the episode's own length in simulator steps;
-`return` and `cost` are undiscounted sums over the episode; `wall_seconds` counts from the start of the run, resumes included.
+Units: `env_steps` are simulator steps of *training* when the episode finished (for an evaluation
+episode: when the evaluation took place), `agent_steps` policy actions of training at that time;
+`length` is the episode's own length in simulator steps; `return` and `cost` are undiscounted sums
+over the episode; `wall_seconds` counts from the start of the run, resumes included.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRAIN, EVAL = "train", "eval"
-EVAL_SAMPLED = "eval_sampled"  # the episodes of an evaluation once more, with sampled actions, where a method offers both
+# the episodes of an evaluation once more, with sampled actions, where a method offers both
+EVAL_SAMPLED = "eval_sampled"
 SPLITS = (TRAIN, EVAL, EVAL_SAMPLED)
 CLOCK = ("wall_seconds",)  # columns in which a resumed run may differ from one that never stopped
 FILE_NAME = "episodes.csv"
@@ -58,7 +61,8 @@ COLUMNS: tuple[str, ...] = tuple(DTYPES)
 class RecordWriter:
     """Appends records to a CSV file; creates it with its header when absent or empty.
 
-    Raises ValueError when the file exists with other columns: rows of two schemas never share a file.
+    Raises ValueError when the file exists with other columns: rows of two schemas never share a
+    file.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -89,12 +93,19 @@ class RecordWriter:
     def __enter__(self) -> RecordWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
 
 def _plain(record: EpisodeRecord) -> list[str | int | float]:
-    """The row with values of the declared types, so that numpy scalars never leak their own spelling into the file."""
+    """The row with values of the declared types, so that numpy scalars never leak their own
+    spelling into the file.
+    """
     return [kind(value) for value, kind in zip(record, _TYPES.values(), strict=True)]
 
 
@@ -105,12 +116,18 @@ def check_header(path: Path | str) -> None:
     if header != COLUMNS:
         missing = [c for c in COLUMNS if c not in header]
         extra = [c for c in header if c not in COLUMNS]
-        detail = f"missing {missing}, unknown {extra}" if missing or extra else f"order {list(header)}"
-        raise ValueError(f"{path} is not a file of episode records: {detail}; expected the columns {','.join(COLUMNS)}")
+        detail = (
+            f"missing {missing}, unknown {extra}" if missing or extra else f"order {list(header)}"
+        )
+        raise ValueError(
+            f"{path} is not a file of episode records: {detail}; expected the columns "
+            f"{','.join(COLUMNS)}"
+        )
 
 
 def read_records(paths: Path | str | Iterable[Path | str]) -> pd.DataFrame:
-    """All records of one or more files (or run folders) as a DataFrame with the columns and dtypes of `DTYPES`.
+    """All records of one or more files (or run folders) as a DataFrame with the columns and dtypes
+    of `DTYPES`.
 
     Raises FileNotFoundError for a missing file and ValueError for a file with other columns.
     """
@@ -122,7 +139,8 @@ def read_records(paths: Path | str | Iterable[Path | str]) -> pd.DataFrame:
         if not file.is_file():
             raise FileNotFoundError(f"no episode records at {file}")
         check_header(file)
-        text = pd.read_csv(file, dtype=str, keep_default_na=False)  # numbers then parse exactly, and "nan" stays a name
+        # numbers then parse exactly, and "nan" stays a name
+        text = pd.read_csv(file, dtype=str, keep_default_na=False)
         frames.append(text.astype(dict(DTYPES)))
     if not frames:
         raise ValueError("no record files given")
@@ -137,6 +155,9 @@ def truncate(path: Path | str, position: int) -> None:
     path = Path(path)
     size = path.stat().st_size if path.exists() else 0
     if size < position:
-        raise ValueError(f"{path} has {size} bytes but its checkpoint was taken at {position}: rows were removed by hand")
+        raise ValueError(
+            f"{path} has {size} bytes but its checkpoint was taken at {position}: rows were "
+            "removed by hand"
+        )
     if size > position:
         os.truncate(path, position)

@@ -1,7 +1,10 @@
-"""Does the world model know its replay by heart? Costs and sensors at the posterior, on replayed rows and on new ones.
+"""Does the world model know its replay by heart?
 
-At the posterior nothing has to be foreseen: the model has just seen the row. A model that finds the costs of rows it has replayed and
-not those of new layouts has memorised sequences. Shapes: N windows of C rows that are seen first and K rows that are judged.
+Costs and sensors at the posterior, on replayed rows and on new ones.
+
+At the posterior nothing has to be foreseen: the model has just seen the row. A model that finds the
+costs of rows it has replayed and not those of new layouts has memorised sequences. Shapes: N
+windows of C rows that are seen first and K rows that are judged.
 """
 
 from __future__ import annotations
@@ -29,9 +32,16 @@ from benchmarks.transitions import make_replay
 
 
 def replayed_against_new(
-    agent: SafeDreamer, state: PyTree, spec: RunSpec, saved: Path, traces: Traces, context: int, steps: int
+    agent: SafeDreamer,
+    state: PyTree,
+    spec: RunSpec,
+    saved: Path,
+    traces: Traces,
+    context: int,
+    steps: int,
 ) -> list[Finding]:
-    """Findings on as many windows of the replay of the checkpoint `saved` as of the episodes in `traces`; none where it is gone.
+    """Findings on as many windows of the replay of the checkpoint `saved` as of the episodes in
+    `traces`; none where it is gone.
 
     Raises ValueError where the replay is damaged.
     """
@@ -44,18 +54,29 @@ def replayed_against_new(
     replay = make_replay(in_memory, agent.env)
     replay.load(folder, checkpoint.read_meta(saved, spec.run_id)["replay_mark"])
     old = replay.sample(len(new["reward"]), length, np.random.default_rng(spec.seed))
-    return [f for name, windows in ((REPLAYED, old), (NEW, new)) for f in of_rows(agent, state, windows, context, name)]
+    return [
+        f
+        for name, windows in ((REPLAYED, old), (NEW, new))
+        for f in of_rows(agent, state, windows, context, name)
+    ]
 
 
-def of_rows(agent: SafeDreamer, state: PyTree, windows: Mapping[str, np.ndarray], context: int, name: str) -> Iterator[Finding]:
-    """Errors and cost calibration on the rows of windows [N, C+K, ...] after the first `context`."""
+def of_rows(
+    agent: SafeDreamer, state: PyTree, windows: Mapping[str, np.ndarray], context: int, name: str
+) -> Iterator[Finding]:
+    """Errors and cost calibration on the rows of windows [N, C+K, ...] after the first
+    `context`.
+    """
     env = agent.env
     seen = _at_posterior(agent, state, windows, context)
     true = _flat({k: windows[k][:, context:] for k in (*env.obs, "reward", "cost")})
     guess = _flat({**seen.obs, "reward": seen.reward, "cost": seen.cost})
     scaled = {k: x * unit(env, k) for k, x in true.items()}
     said = np.asarray(seen.cost_probability).reshape(-1, 1)
-    for quantity, value in (*square_errors(env, guess, scaled), *cost_and_reward_agreement(guess, scaled)):
+    for quantity, value in (
+        *square_errors(env, guess, scaled),
+        *cost_and_reward_agreement(guess, scaled),
+    ):
         yield Finding(f"{AT_POSTERIOR}{name}: {quantity}", -1, value)
     if not agent.config.use_cost:
         return
@@ -64,7 +85,9 @@ def of_rows(agent: SafeDreamer, state: PyTree, windows: Mapping[str, np.ndarray]
     what = SOFT_COUNT if agent.config.model.counts_hazards else PROBABILITY
     for f in calibration(what, said, true["cost"][:, None]):
         if f.predictor == MODEL:
-            yield f._replace(quantity=f"{AT_POSTERIOR}{name}: {f.quantity.replace(': ', ', ')}", steps_ahead=-1)
+            yield f._replace(
+                quantity=f"{AT_POSTERIOR}{name}: {f.quantity.replace(': ', ', ')}", steps_ahead=-1
+            )
 
 
 def _flat(rows: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
@@ -73,8 +96,12 @@ def _flat(rows: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
     return {name: x.reshape(-1, *x.shape[2:]) for name, x in arrays.items()}
 
 
-def _at_posterior(agent: SafeDreamer, state: PyTree, windows: Mapping[str, np.ndarray], context: int) -> AtPosterior:
-    run = jax.jit(lambda params, rows, key: at_posterior(agent.networks(params), rows, context, key))
+def _at_posterior(
+    agent: SafeDreamer, state: PyTree, windows: Mapping[str, np.ndarray], context: int
+) -> AtPosterior:
+    run = jax.jit(
+        lambda params, rows, key: at_posterior(agent.networks(params), rows, context, key)
+    )
     key, parts = jax.random.key(0), []
     for begin in range(0, len(windows["reward"]), WINDOWS_AT_ONCE):
         part = {name: values[begin : begin + WINDOWS_AT_ONCE] for name, values in windows.items()}

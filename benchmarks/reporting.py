@@ -1,4 +1,7 @@
-"""What a run tells while it trains: episodes to its records, its standing to a person, to status.json and to boards."""
+"""What a run tells while it trains.
+
+Episodes to its records, its standing to a person, to status.json and to boards.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,19 @@ REPORT_SECONDS = 0.5
 
 
 class Reports:
-    """Collects what is to be told of a run. Steps are those of the whole run, `seconds` its wall clock."""
+    """Collects what is to be told of a run.
+
+    Steps are those of the whole run, `seconds` its wall clock.
+    """
 
     def __init__(
-        self, spec: RunSpec, out: Path, reporter: Reporter, status: StatusFile, boards: Boards, max_minutes: float | None = None
+        self,
+        spec: RunSpec,
+        out: Path,
+        reporter: Reporter,
+        status: StatusFile,
+        boards: Boards,
+        max_minutes: float | None = None,
     ) -> None:
         self._spec, self._reporter, self._status, self._boards = spec, reporter, status, boards
         self._max_seconds = math.inf if max_minutes is None else 60.0 * max_minutes
@@ -32,16 +44,22 @@ class Reports:
         self._evaluation: Sequence[Episode] = ()
         self._speed, self._told_at = Speed(), 0.0
 
-    def episode(self, split: str, episode: Episode, env_steps: int, agent_steps: int, seconds: float) -> None:
+    def episode(
+        self, split: str, episode: Episode, env_steps: int, agent_steps: int, seconds: float
+    ) -> None:
         """A finished episode."""
         spec = self._spec
         of_run = (spec.run_id, spec.method, spec.task, spec.obs, spec.seed)
         played = (episode.return_, episode.cost, episode.length)
-        record = records.EpisodeRecord(*of_run, split, episode.episode, env_steps, agent_steps, *played, round(seconds, 2))
+        record = records.EpisodeRecord(
+            *of_run, split, episode.episode, env_steps, agent_steps, *played, round(seconds, 2)
+        )
         self.records.write(record)
         if split == records.TRAIN:
             self._recent.append(episode)
-            self._boards.write({"train/return": episode.return_, "train/cost": episode.cost}, env_steps)
+            self._boards.write(
+                {"train/return": episode.return_, "train/cost": episode.cost}, env_steps
+            )
 
     def evaluated(self, episodes: Sequence[Episode], snapshot: Snapshot) -> None:
         """A finished evaluation: one line that stays."""
@@ -56,9 +74,21 @@ class Reports:
 
     def snapshot(self, env_steps: int, seconds: float, state: State) -> Snapshot:
         """Where the run stands."""
-        recent, last = (mean_return_cost(x) if x else None for x in (self._recent, self._evaluation))
+        recent, last = (
+            mean_return_cost(x) if x else None for x in (self._recent, self._evaluation)
+        )
         speed = self._speed(seconds, env_steps)
-        return Snapshot(env_steps, self._spec.steps, seconds, speed, recent, last, self.losses, state, self._max_seconds)
+        return Snapshot(
+            env_steps,
+            self._spec.steps,
+            seconds,
+            speed,
+            recent,
+            last,
+            self.losses,
+            state,
+            self._max_seconds,
+        )
 
     def tell(self, snapshot: Snapshot, updates: int) -> None:
         """To reporter and status file. Raises LostOwnership when the folder is another's by now."""

@@ -1,4 +1,5 @@
-"""The folder of one run: what it holds, which configuration it belongs to, and the refusal to mix two.
+"""The folder of one run: what it holds, which configuration it belongs to, and the refusal to mix
+two.
 
 spec.json       the configuration, and for every start: commit, versions, hardware
 episodes.csv    one row per finished episode (records.py)
@@ -48,10 +49,13 @@ def claim(
     say: Callable[[str], None] = lambda _: None,
     devices: Callable[[], list[str]] = jax_devices,
 ) -> Iterator[StatusFile]:
-    """The folder `out`, made or checked for `spec` and owned by this process; yields its status, kept up to date.
+    """The folder `out`, made or checked for `spec` and owned by this process.
+
+    Yields its status, kept up to date.
 
     `devices` lists those of the learner's library, for the record of where a result comes from.
-    Raises BadInput when it belongs to another configuration (with the difference), holds something else, or is in use.
+    Raises BadInput when it belongs to another configuration (with the difference), holds something
+    else, or is in use.
     """
     check(spec, out)
     out.mkdir(parents=True, exist_ok=True)
@@ -63,7 +67,8 @@ def claim(
 
 
 def check(spec: RunSpec, out: Path) -> None:
-    """Raise BadInput unless `out` is absent, empty, a run of the same configuration, or one that ended before it had results.
+    """Raise BadInput unless `out` is absent, empty, a run of the same configuration, or one that
+    ended before it had results.
 
     Changes nothing.
     """
@@ -73,16 +78,23 @@ def check(spec: RunSpec, out: Path) -> None:
         raise BadInput(f"{out} is a file; --out must be a folder")
     if not (out / SPEC_FILE).is_file():
         if any(path.name not in (LOCK_FILE, OWNER_FILE) for path in out.iterdir()):
-            raise BadInput(f"{out} is not empty and holds no {SPEC_FILE}: choose a new folder with --out")
+            raise BadInput(
+                f"{out} is not empty and holds no {SPEC_FILE}: choose a new folder with --out"
+            )
         return
     different = diff(read_spec(out)["spec"], spec)
     if different and _holds_results(out):
-        shown = "; ".join(f"{name}: there {old!r}, here {new!r}" for name, (old, new) in different.items())
-        raise BadInput(f"{out} belongs to another configuration ({shown}): choose another --out, or the same settings")
+        shown = "; ".join(
+            f"{name}: there {old!r}, here {new!r}" for name, (old, new) in different.items()
+        )
+        raise BadInput(
+            f"{out} belongs to another configuration ({shown}): choose another --out, or the "
+            "same settings"
+        )
     if any(event.event == "cleaned" for event in attempts.read(out)):
         raise BadInput(
-            f"{out} was cleaned (`safedreamer clean`): without its replay buffer it would start over, and its records with it; choose "
-            "another --out"
+            f"{out} was cleaned (`safedreamer clean`): without its replay buffer it would "
+            "start over, and its records with it; choose another --out"
         )
 
 
@@ -93,7 +105,10 @@ def _holds_results(out: Path) -> bool:
 
 
 def read_spec(folder: Path) -> dict[str, Any]:
-    """What spec.json holds: `run_id`, `spec` (see spec.to_dict) and `starts`. Raises BadInput when there is none."""
+    """What spec.json holds: `run_id`, `spec` (see spec.to_dict) and `starts`.
+
+    Raises BadInput when there is none.
+    """
     path = folder / SPEC_FILE
     if not path.is_file():
         raise BadInput(f"{folder} is not a run folder: it has no {SPEC_FILE}")
@@ -107,7 +122,10 @@ def read_spec(folder: Path) -> dict[str, Any]:
 
 
 def load_spec(folder: Path) -> RunSpec:
-    """The run's spec as a value. Raises BadInput when the folder is no run or was written by an incompatible version."""
+    """The run's spec as a value.
+
+    Raises BadInput when the folder is no run or was written by an incompatible version.
+    """
     from benchmarks.methods import method
 
     data = read_spec(folder)["spec"]
@@ -115,22 +133,32 @@ def load_spec(folder: Path) -> RunSpec:
 
 
 def newest(folder: Path) -> Saved:
-    """The run's newest checkpoint. Raises BadInput as `load_spec` does, and when there is none that belongs to the run."""
+    """The run's newest checkpoint.
+
+    Raises BadInput as `load_spec` does, and when there is none that belongs to the run.
+    """
     spec = load_spec(folder)
     path, damaged = checkpoint.find(folder / CHECKPOINTS)
     if path is None:
         faults = "; ".join(f"{path}: {fault}" for path, fault in damaged)
-        raise BadInput(f"{folder} has no whole checkpoint ({faults})" if damaged else f"{folder} has no checkpoint yet")
+        raise BadInput(
+            f"{folder} has no whole checkpoint ({faults})"
+            if damaged
+            else f"{folder} has no checkpoint yet"
+        )
     counters = checkpoint.read_meta(path, spec.run_id)["counters"]
     return Saved(spec, path, counters["env_steps"], counters["agent_steps"])
 
 
-def _write_spec(spec: RunSpec, out: Path, say: Callable[[str], None], devices: Callable[[], list[str]]) -> None:
+def _write_spec(
+    spec: RunSpec, out: Path, say: Callable[[str], None], devices: Callable[[], list[str]]
+) -> None:
     starts = read_spec(out)["starts"] if (out / SPEC_FILE).is_file() else []
     now = provenance(devices)
     if starts and (changes := rounding_changes(starts[-1], now)):
         say(
-            f"since the last start {changes}: the run goes on, but its numbers are rounded otherwise than if it had not changed"
+            f"since the last start {changes}: the run goes on, but its numbers are rounded "
+            "otherwise than if it had not changed"
         )
     starts = [*starts, {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **now}]
     data = {"run_id": spec.run_id, "spec": to_dict(spec), "starts": starts}
@@ -140,15 +168,29 @@ def _write_spec(spec: RunSpec, out: Path, say: Callable[[str], None], devices: C
 
 
 def rounding_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What differs between the `provenance` of two starts and decides how sums are rounded (XLA splits them among cores)."""
-    pairs = [(name, before["hardware"].get(name), now["hardware"][name]) for name in ("cpu", "cores", "devices")]
-    pairs += [(name, before["versions"].get(name), now["versions"].get(name)) for name in ("jax", "jaxlib", "numpy", "torch")]
-    known = [(name, old, new) for name, old, new in pairs if old is not None]  # None: not installed then
-    return ", ".join(f"{name} changed from {old} to {new}" for name, old, new in known if old != new)
+    """What differs between the `provenance` of two starts and decides how sums are rounded (XLA
+    splits them among cores).
+    """
+    pairs = [
+        (name, before["hardware"].get(name), now["hardware"][name])
+        for name in ("cpu", "cores", "devices")
+    ]
+    pairs += [
+        (name, before["versions"].get(name), now["versions"].get(name))
+        for name in ("jax", "jaxlib", "numpy", "torch")
+    ]
+    # None: not installed then
+    known = [(name, old, new) for name, old, new in pairs if old is not None]
+    return ", ".join(
+        f"{name} changed from {old} to {new}" for name, old, new in known if old != new
+    )
 
 
 def rewind(out: Path, positions: Mapping[str, int]) -> None:
-    """Drop rows of the run's files written after `positions` (bytes); empty positions start them over."""
+    """Drop rows of the run's files written after `positions` (bytes).
+
+    Empty positions start them over.
+    """
     for name in (records.FILE_NAME, metrics.FILE_NAME):
         if (out / name).exists() or name in positions:
             records.truncate(out / name, positions.get(name, 0))

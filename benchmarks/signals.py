@@ -1,8 +1,11 @@
-"""Signals of a person or a scheduler: end the run after its iteration, with a checkpoint and a status of its own.
+"""Signals of a person or a scheduler.
 
-Python runs its handlers between two bytecodes of the main thread, which a compilation by XLA keeps busy for a minute. So the signal
-numbers go through a pipe to a thread of their own, which can also end the process where the loop does not come to its next iteration
-in time: nothing is lost then but work since the last checkpoint, which the resumed run repeats exactly.
+End the run after its iteration, with a checkpoint and a status of its own.
+
+Python runs its handlers between two bytecodes of the main thread, which a compilation by XLA keeps
+busy for a minute. So the signal numbers go through a pipe to a thread of their own, which can also
+end the process where the loop does not come to its next iteration in time: nothing is lost then but
+work since the last checkpoint, which the resumed run repeats exactly.
 """
 
 from __future__ import annotations
@@ -28,9 +31,11 @@ RECENT = 20  # iterations
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Processes started in this context are not ended by signals to the whole job while they still import.
+    """Processes started in this context are not ended by signals to the whole job while they still
+    import.
 
-    The signals wait until the process asks for them (`let_through`). For this thread they wait until the context ends.
+    The signals wait until the process asks for them (`let_through`). For this thread they wait
+    until the context ends.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
     try:
@@ -45,7 +50,10 @@ def let_through() -> None:
 
 
 class Stop:
-    """Whether a run should end, asked after every iteration and inside evaluations. This one never asks for it."""
+    """Whether a run should end, asked after every iteration and inside evaluations.
+
+    This one never asks for it.
+    """
 
     def __call__(self) -> bool:
         return False
@@ -60,18 +68,25 @@ class Stop:
 
 
 class OnSignal(Stop):
-    """Asks the run to end on SIGTERM, SIGINT, SIGUSR1 or SIGUSR2; a second SIGINT ends the process at once.
+    """Asks the run to end on SIGTERM, SIGINT, SIGUSR1 or SIGUSR2.
 
-    The process has `grace_seconds`, or 1.5 times what an iteration usually takes here, to reach the end of its iteration, and then the
-    time that writing the checkpoint needs. For the main thread, as a context manager. `end` ends the process (for tests).
+    A second SIGINT ends the process at once.
+
+    The process has `grace_seconds`, or 1.5 times what an iteration usually takes here, to reach the
+    end of its iteration, and then the time that writing the checkpoint needs. For the main thread,
+    as a context manager. `end` ends the process (for tests).
     """
 
-    def __init__(self, grace_seconds: float = GRACE_SECONDS, end: Callable[[int], None] = os._exit) -> None:
+    def __init__(
+        self, grace_seconds: float = GRACE_SECONDS, end: Callable[[int], None] = os._exit
+    ) -> None:
         self.name: str | None = None  # of the signal that came first
         self._grace_seconds, self._end = grace_seconds, end
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._saving, self._over = threading.Lock(), threading.Event()
-        self._before: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
+        self._before: dict[
+            signal.Signals, Callable[[int, FrameType | None], object] | int | None
+        ] = {}
 
     def __call__(self) -> bool:
         return self.name is not None
@@ -94,7 +109,12 @@ class OnSignal(Stop):
         let_through()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._over.set()
         signal.set_wakeup_fd(self._wakeup)
         for number, handler in self._before.items():
@@ -108,15 +128,26 @@ class OnSignal(Stop):
                 continue
             if self.name is None:
                 self.name = signal.Signals(number).name
-                print(f"{self.name}: saving after this step; Ctrl-C ends at once", file=sys.stderr, flush=True)
+                print(
+                    f"{self.name}: saving after this step; Ctrl-C ends at once",
+                    file=sys.stderr,
+                    flush=True,
+                )
                 threading.Thread(target=self._deadline, name="deadline", daemon=True).start()
             elif number == signal.SIGINT:
-                print("ended at once; the same command continues from the last checkpoint", file=sys.stderr, flush=True)
+                print(
+                    "ended at once; the same command continues from the last checkpoint",
+                    file=sys.stderr,
+                    flush=True,
+                )
                 self._end(EXIT_AT_ONCE)
 
     def _deadline(self) -> None:
-        """End a process that does not come to its next iteration, but never in the middle of a checkpoint."""
-        usual = statistics.median(self._recent) if self._recent else 0.0  # not the longest: that one compiled
+        """End a process that does not come to its next iteration, but never in the middle of a
+        checkpoint.
+        """
+        # not the longest: that one compiled
+        usual = statistics.median(self._recent) if self._recent else 0.0
         seconds = max(self._grace_seconds, 1.5 * usual)
         if self._over.wait(seconds):
             return
@@ -124,7 +155,8 @@ class OnSignal(Stop):
             if self._over.wait(1.0):  # a checkpoint was just written, and the process is ending
                 return
             print(
-                f"no end of the step within {seconds:g} s (it compiles); ended, the same command continues from the last checkpoint",
+                f"no end of the step within {seconds:g} s (it compiles); ended, the same "
+                "command continues from the last checkpoint",
                 file=sys.stderr,
                 flush=True,
             )

@@ -1,7 +1,10 @@
-"""The full configuration of one run, as a value: what to train, on what, how the loop runs, and the agent's own configuration.
+"""The full configuration of one run, as a value.
 
-A spec is written to `spec.json`, rebuilt from it, hashed into a run id and compared with another spec. It holds nothing of the
-machine (see provenance.py) and nothing of the run's progress (see checkpoint.py).
+What to train, on what, how the loop runs, and the agent's own configuration.
+
+A spec is written to `spec.json`, rebuilt from it, hashed into a run id and compared with another
+spec. It holds nothing of the machine (see provenance.py) and nothing of the run's progress (see
+checkpoint.py).
 """
 
 from __future__ import annotations
@@ -21,16 +24,23 @@ PRESETS: tuple[str, ...] = get_args(Preset)
 
 
 # What one start of a run may choose without changing its result.
-ENV_TIMEOUT_SECONDS = 120.0  # for an environment's answer; repeating an episode of rendered steps is the longest
+# for an environment's answer; repeating an episode of rendered steps is the longest
+ENV_TIMEOUT_SECONDS = 120.0
 MAX_ENV_FAULTS = 20  # environments replaced before the start gives up
 
 
 class BadInput(ValueError):
-    """A mistake of the user's that one line can explain; the command line prints it without a traceback."""
+    """A mistake of the user's that one line can explain.
+
+    The command line prints it without a traceback.
+    """
 
 
 class RunFailed(RuntimeError):
-    """A run ended because of what happened in it; the command line prints it without a traceback."""
+    """A run ended because of what happened in it.
+
+    The command line prints it without a traceback.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,23 +50,31 @@ class LoopConfig:
     num_envs: int = 1  # environments stepped together
     action_repeat: int = 4  # simulator steps per agent step
     prefill: int = 1024  # agent steps of uniform random actions before learning starts
-    train_ratio: float = 512.0  # replayed steps per agent step: train_ratio / (batch_size * batch_length) updates each
+    # replayed steps per agent step: train_ratio / (batch_size * batch_length) updates each
+    train_ratio: float = 512.0
     batch_size: int = 16  # sequences per update
     batch_length: int = 64  # agent steps per sequence
     eval_every: int = 10_000  # agent steps between evaluations
     eval_episodes: int = 1  # episodes per evaluation; 0 never evaluates
     log_every: int = 1000  # agent steps between rows of metrics.jsonl
     checkpoint_every: int = 20_000  # agent steps between checkpoints
-    truncation_is_terminal: bool = False  # tell the learner that a time limit ends the world, as the release does
-    env_workers: Literal["process", "inline"] = "process"  # one process per environment, or all in the main process
+    # tell the learner that a time limit ends the world, as the release does
+    truncation_is_terminal: bool = False
+    # one process per environment, or all in the main process
+    env_workers: Literal["process", "inline"] = "process"
 
     def __post_init__(self) -> None:
-        positive = "num_envs action_repeat batch_size eval_every log_every checkpoint_every train_ratio".split()
+        positive = (
+            "num_envs action_repeat batch_size eval_every log_every checkpoint_every train_ratio"
+        ).split()
         for name in positive:
             if not getattr(self, name) > 0:
                 raise BadInput(f"loop.{name}={getattr(self, name)} must be positive")
         if self.batch_length < 2:
-            raise BadInput(f"loop.batch_length={self.batch_length} must be at least 2: a sequence needs a transition")
+            raise BadInput(
+                f"loop.batch_length={self.batch_length} must be at least 2: a sequence needs a "
+                "transition"
+            )
         if self.eval_episodes < 0:
             raise BadInput(f"loop.eval_episodes={self.eval_episodes} must not be negative")
         needed = self.batch_length * self.num_envs
@@ -67,16 +85,26 @@ class LoopConfig:
             )
 
     def updates_due(self, agent_steps: int) -> int:
-        """Updates that a run should have made after `agent_steps`: none during prefill, then train_ratio / (B * T) for each."""
-        return int(max(0, agent_steps - self.prefill) * self.train_ratio / (self.batch_size * self.batch_length))
+        """Updates that a run should have made after `agent_steps`.
+
+        None during prefill, then train_ratio / (B * T) for each.
+        """
+        return int(
+            max(0, agent_steps - self.prefill)
+            * self.train_ratio
+            / (self.batch_size * self.batch_length)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class ReplayConfig:
-    """What the learner remembers (agents.replay states the memory it needs and refuses what does not fit)."""
+    """What the learner remembers (agents.replay states the memory it needs and refuses what does
+    not fit).
+    """
 
     capacity: int = 1_000_000  # transitions kept, over all environments
-    directory: str = ""  # folder to map the buffer to instead of holding it in memory; one for each run
+    # folder to map the buffer to instead of holding it in memory; one for each run
+    directory: str = ""
 
     def __post_init__(self) -> None:
         if self.capacity < 1:
@@ -106,7 +134,10 @@ class RunSpec:
             raise BadInput(f"seed={self.seed} must not be negative")
         needed = self.loop.batch_length * self.loop.num_envs
         if self.replay.capacity < needed:
-            raise BadInput(f"replay.capacity={self.replay.capacity} must be at least batch_length * num_envs = {needed}")
+            raise BadInput(
+                f"replay.capacity={self.replay.capacity} must be at least batch_length * "
+                f"num_envs = {needed}"
+            )
         choose("observation", self.obs, OBSERVATIONS)
         choose("preset", self.preset, PRESETS)
 
@@ -121,21 +152,31 @@ class RunSpec:
         return identity_of(to_dict(self))
 
 
-# A longer run begins like a shorter one; a preset is the name of values that are here; where files lie or how often they are
-# written changes nothing.
+# A longer run begins like a shorter one; a preset is the name of values that are here; where files
+# lie or how often they are written changes nothing.
 _NOT_IDENTITY = frozenset(
-    ["steps", "preset", "init_from", "replay.directory", "loop.log_every", "loop.checkpoint_every", "loop.env_workers"]
+    [
+        "steps",
+        "preset",
+        "init_from",
+        "replay.directory",
+        "loop.log_every",
+        "loop.checkpoint_every",
+        "loop.env_workers",
+    ]
 )
 
-# Where one of these is on, a longer run does not begin like a shorter one: it follows its budget (or its memory has its size).
+# Where one of these is on, a longer run does not begin like a shorter one: it follows its budget
+# (or its memory has its size).
 _SCHEDULED = (
     "agent.model_cfgs.linear_lr_decay",
     "agent.model_cfgs.exploration_noise_anneal",
     "agent.planner_cfgs.plan_horizon",
 )
 
-# Settings that specs of before lack -> the value that says what was done before they existed. A spec without one is read as having
-# that value, and at that value a setting is no part of the identity: runs from before keep their id, load and continue.
+# Settings that specs of before lack -> the value that says what was done before they existed. A
+# spec without one is read as having that value, and at that value a setting is no part of the
+# identity: runs from before keep their id, load and continue.
 _BEFORE: Mapping[str, Any] = {
     "agent.augmented.driven_by": "imagined",
     "agent.planner.cost_critic": True,
@@ -150,7 +191,9 @@ _BEFORE: Mapping[str, Any] = {
 
 
 def choose(kind: str, name: str, valid: Iterable[str]) -> str:
-    """`name` if it is valid; otherwise BadInput with the nearest valid names, or all of them when none is near."""
+    """`name` if it is valid; otherwise BadInput with the nearest valid names, or all of them when
+    none is near.
+    """
     valid = list(valid)
     if name in valid:
         return name
@@ -185,17 +228,27 @@ def identity_of(data: Mapping[str, Any]) -> dict[str, Any]:
     """Flat settings that decide the result, of a spec given as `to_dict` writes it."""
     flat = flatten(data)
     outside = _NOT_IDENTITY - ({"steps"} if any(flat.get(name) for name in _SCHEDULED) else set())
-    return {k: v for k, v in flat.items() if k not in outside and not (k in _BEFORE and v == _BEFORE[k])}
+    return {
+        k: v for k, v in flat.items() if k not in outside and not (k in _BEFORE and v == _BEFORE[k])
+    }
 
 
-def diff(a: RunSpec | Mapping[str, Any], b: RunSpec | Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Settings that decide the result and differ: name -> (value in a, value in b); "absent" where one has no such setting.
+def diff(
+    a: RunSpec | Mapping[str, Any], b: RunSpec | Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """Settings that decide the result and differ: name -> (value in a, value in b).
 
-    Takes specs or what `to_dict` made of them, so that a spec of another version can be compared too.
+    "absent" where one has no such setting.
+
+    Takes specs or what `to_dict` made of them, so that a spec of another version can be compared
+    too.
     """
     left, right = (x.identity() if isinstance(x, RunSpec) else identity_of(x) for x in (a, b))
     names = sorted(left.keys() | right.keys())
-    pairs = {name: tuple(side.get(name, _BEFORE.get(name, "absent")) for side in (left, right)) for name in names}
+    pairs = {
+        name: tuple(side.get(name, _BEFORE.get(name, "absent")) for side in (left, right))
+        for name in names
+    }
     return {name: (x, y) for name, (x, y) in pairs.items() if x != y}
 
 
@@ -205,20 +258,32 @@ def to_dict(spec: RunSpec) -> dict[str, Any]:
 
 
 def from_dict(data: Mapping[str, Any], agent_type: type) -> RunSpec:
-    """The spec that `to_dict` wrote. Raises BadInput that names a setting which no longer exists or is missing."""
+    """The spec that `to_dict` wrote.
+
+    Raises BadInput that names a setting which no longer exists or is missing.
+    """
     names = [field.name for field in dataclasses.fields(RunSpec)]
     parts = {"loop": LoopConfig, "replay": ReplayConfig, "agent": agent_type}
     _check_names("RunSpec", data, names, "")
-    return RunSpec(**{key: build(parts[key], value, f"{key}.") if key in parts else value for key, value in data.items()})
+    return RunSpec(
+        **{
+            key: build(parts[key], value, f"{key}.") if key in parts else value
+            for key, value in data.items()
+        }
+    )
 
 
 def build(cls: Any, data: Mapping[str, Any], prefix: str = "") -> Any:
-    """A (nested) dataclass from plain values; every field must be present and known, so that old files never load half.
+    """A (nested) dataclass from plain values.
+
+    Every field must be present and known, so that old files never load half.
 
     Only what `_BEFORE` lists may be missing.
     """
     names = [field.name for field in dataclasses.fields(cls)]
-    data = {name: _BEFORE[f"{prefix}{name}"] for name in names if f"{prefix}{name}" in _BEFORE} | dict(data)
+    data = {
+        name: _BEFORE[f"{prefix}{name}"] for name in names if f"{prefix}{name}" in _BEFORE
+    } | dict(data)
     _check_names(cls.__name__, data, names, prefix)
     hints = get_type_hints(cls)
     return cls(**{name: _value(hints[name], data[name], f"{prefix}{name}.") for name in names})
@@ -228,7 +293,10 @@ def _check_names(what: str, data: Mapping[str, Any], names: list[str], prefix: s
     unknown = [f"{prefix}{name}" for name in data if name not in names]
     missing = [f"{prefix}{name}" for name in names if name not in data]
     if unknown or missing:
-        raise BadInput(f"{what} as saved has unknown settings {unknown} and lacks {missing}: another version wrote it")
+        raise BadInput(
+            f"{what} as saved has unknown settings {unknown} and lacks {missing}: another "
+            "version wrote it"
+        )
 
 
 def _value(hint: Any, value: Any, prefix: str) -> Any:

@@ -1,8 +1,11 @@
-"""`status.json`: where a run stands, for people and for tools that watch many runs. Written atomically while the run lives.
+"""`status.json`: where a run stands, for people and for tools that watch many runs.
 
-Two clocks tell a dead process from a stuck one: `heartbeat` comes from a thread of its own, `progressed` from the training loop. Times
-are UTC, ISO 8601, by the clock of the run's host: for people. Whether a run lives is decided by benchmarks.heartbeat. Reading needs
-neither JAX nor the run's process.
+Written atomically while the run lives.
+
+Two clocks tell a dead process from a stuck one: `heartbeat` comes from a thread of its own,
+`progressed` from the training loop. Times are UTC, ISO 8601, by the clock of the run's host: for
+people. Whether a run lives is decided by benchmarks.heartbeat. Reading needs neither JAX nor the
+run's process.
 """
 
 from __future__ import annotations
@@ -27,7 +30,10 @@ BEAT_SECONDS = 5.0
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """Where a run stands. Returns and costs are means over recent training episodes and over the last evaluation."""
+    """Where a run stands.
+
+    Returns and costs are means over recent training episodes and over the last evaluation.
+    """
 
     run_id: str
     method: str
@@ -74,15 +80,23 @@ def utc_now() -> str:
 
 
 class StatusFile:
-    """Keeps the run's status.json up to date: on `update`, and with a heartbeat every `beat_seconds` from a thread.
+    """Keeps the run's status.json up to date.
 
-    Used as a context manager: an exception that passes becomes `last_error` of a failed run. `on_beat` runs with every heartbeat; what
-    it raises ends all writing, because the folder may be another's, and is kept for `check`, because a thread cannot stop the run. A
-    heartbeat that cannot be written (full disk, a file system that is away for a moment) is tried again with the next.
+    On `update`, and with a heartbeat every `beat_seconds` from a thread.
+
+    Used as a context manager: an exception that passes becomes `last_error` of a failed run.
+    `on_beat` runs with every heartbeat; what it raises ends all writing, because the folder may be
+    another's, and is kept for `check`, because a thread cannot stop the run. A heartbeat that
+    cannot be written (full disk, a file system that is away for a moment) is tried again with the
+    next.
     """
 
     def __init__(
-        self, folder: Path, spec: RunSpec, beat_seconds: float = BEAT_SECONDS, on_beat: Callable[[], None] = lambda: None
+        self,
+        folder: Path,
+        spec: RunSpec,
+        beat_seconds: float = BEAT_SECONDS,
+        on_beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._path = folder / STATUS_FILE
         self._beat_seconds, self._on_beat = beat_seconds, on_beat
@@ -139,7 +153,9 @@ class StatusFile:
             self._status = dataclasses.replace(self._status, heartbeat=utc_now(), **changes)
             temporary = self._path.with_name(f".{STATUS_FILE}.{os.getpid()}.tmp")
             try:
-                temporary.write_text(json.dumps(dataclasses.asdict(self._status), indent=1) + "\n", encoding="utf-8")
+                temporary.write_text(
+                    json.dumps(dataclasses.asdict(self._status), indent=1) + "\n", encoding="utf-8"
+                )
                 os.replace(temporary, self._path)
             except OSError:  # the run matters more than the word about it
                 temporary.unlink(missing_ok=True)
@@ -149,12 +165,20 @@ class StatusFile:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._ended.set()
         self._thread.join()
         if error is not None:
             words = str(error).strip() or type(error).__name__
-            self._write(state="stopped" if isinstance(error, KeyboardInterrupt) else "failed", last_error=words)
+            self._write(
+                state="stopped" if isinstance(error, KeyboardInterrupt) else "failed",
+                last_error=words,
+            )
 
 
 def estimated_end(seconds_left: float | None) -> str | None:

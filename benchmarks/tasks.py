@@ -1,4 +1,5 @@
-"""Registry of tasks: the ids of Safety-Gymnasium 1.0.0, named groups of them, and a user's own environment as `module:factory`.
+"""Registry of tasks: the ids of Safety-Gymnasium 1.0.0, named groups of them, and a user's own
+environment as `module:factory`.
 
 Nothing here imports a simulator, so that listing tasks and refusing a wrong name are instant.
 Action repeat is a setting of the method, not of the task.
@@ -17,7 +18,8 @@ Obs: TypeAlias = Literal["vision", "coordinates", "lidar", "default"]
 OBS: tuple[Obs, ...] = ("vision", "coordinates", "lidar", "default")
 
 AGENTS = ("Point", "Car", "Racecar", "Doggo", "Ant")
-WHEELED = ("Point", "Car", "Racecar")  # their coordinates describe them fully; legged robots need their joints too
+# their coordinates describe them fully; legged robots need their joints too
+WHEELED = ("Point", "Car", "Racecar")
 FAMILIES: Mapping[str, tuple[int, ...]] = {
     "Goal": (0, 1, 2),
     "Button": (0, 1, 2),
@@ -45,7 +47,10 @@ class TaskObs(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One task. `custom` ones are a user's `module:factory`, of which only the environment itself knows more."""
+    """One task.
+
+    `custom` ones are a user's `module:factory`, of which only the environment itself knows more.
+    """
 
     id: str
     agent: str
@@ -68,11 +73,17 @@ class Task:
         for known in offered:
             if obs == known:
                 return known
-        raise ValueError(f"{self.id} has no observation {obs!r}; it offers {', '.join(offered)}{_hint(obs, offered)}")
+        raise ValueError(
+            f"{self.id} has no observation {obs!r}; it offers "
+            f"{', '.join(offered)}{_hint(obs, offered)}"
+        )
 
     @property
     def observations(self) -> tuple[Obs, ...]:
-        """The observations this task offers; `default` is the simulator's (or the user's environment's) own."""
+        """The observations this task offers.
+
+        `default` is the simulator's (or the user's environment's) own.
+        """
         if self.custom:
             return ("default",)
         vision: tuple[Obs, ...] = ("vision",) if self.vision else ()
@@ -101,16 +112,25 @@ def _paper20() -> tuple[TaskObs, ...]:
 GROUPS: Mapping[str, tuple[TaskObs, ...]] = {
     "paper20": _paper20(),
     "core5": tuple(
-        TaskObs(f"Safety{name}-v0", "vision") for name in ("PointGoal1", "PointGoal2", "CarGoal1", "PointPush1", "PointButton1")
+        TaskObs(f"Safety{name}-v0", "vision")
+        for name in ("PointGoal1", "PointGoal2", "CarGoal1", "PointPush1", "PointButton1")
     ),
     "velocity": tuple(TaskObs(_velocity_id(agent, 1), "lidar") for agent in VELOCITY_AGENTS),
-    "circle": tuple(TaskObs(_navigation_id(agent, "Circle", level), "lidar") for agent in AGENTS for level in (1, 2)),
+    "circle": tuple(
+        TaskObs(_navigation_id(agent, "Circle", level), "lidar")
+        for agent in AGENTS
+        for level in (1, 2)
+    ),
     "run": tuple(TaskObs(_navigation_id(agent, "Run", 0), "lidar") for agent in AGENTS),
 }
 
 
 def _groups_of(task_id: str) -> tuple[str, ...]:
-    return tuple(name for name, members in GROUPS.items() if any(member.task == task_id for member in members))
+    return tuple(
+        name
+        for name, members in GROUPS.items()
+        if any(member.task == task_id for member in members)
+    )
 
 
 def _navigation_task(agent: str, name: str, level: int) -> Task:
@@ -146,9 +166,14 @@ def _velocity_task(agent: str, version: int) -> Task:
 
 @functools.cache
 def tasks() -> Mapping[str, Task]:
-    """Every task of Safety-Gymnasium 1.0.0 by id (its `Vision` and `Debug` variants are observations and tools, not tasks)."""
+    """Every task of Safety-Gymnasium 1.0.0 by id (its `Vision` and `Debug` variants are
+    observations and tools, not tasks).
+    """
     navigation = [
-        _navigation_task(agent, name, level) for name, levels in FAMILIES.items() for agent in AGENTS for level in levels
+        _navigation_task(agent, name, level)
+        for name, levels in FAMILIES.items()
+        for agent in AGENTS
+        for level in levels
     ]
     velocity = [_velocity_task(agent, version) for agent in VELOCITY_AGENTS for version in (0, 1)]
     return {task.id: task for task in (*navigation, *velocity)}
@@ -167,15 +192,22 @@ def get_task(name: str) -> Task:
     for suffix in ("Vision", "Debug"):
         plain = name.replace(f"{suffix}-v0", "-v0")
         if plain != name and plain in known:
-            how = "choose observation vision" if suffix == "Vision" else "the keyboard variant is not offered"
+            how = (
+                "choose observation vision"
+                if suffix == "Vision"
+                else "the keyboard variant is not offered"
+            )
             raise ValueError(f"task {name!r}: write {plain} and {how}")
     raise ValueError(
-        f"unknown task {name!r}{_hint(name, (*known, *GROUPS))}; groups: {', '.join(GROUPS)}; your own: module:factory"
+        f"unknown task {name!r}{_hint(name, (*known, *GROUPS))}; groups: {', '.join(GROUPS)}; "
+        "your own: module:factory"
     )
 
 
 def expand(name: str, obs: Obs | None = None) -> tuple[TaskObs, ...]:
-    """The tasks of a group, or the one task of that name, each with an observation: the given one, else the published one.
+    """The tasks of a group, or the one task of that name, each with an observation.
+
+    The given one, else the published one.
 
     Raises ValueError for an unknown name or an observation that a task lacks.
     """
@@ -186,13 +218,24 @@ def expand(name: str, obs: Obs | None = None) -> tuple[TaskObs, ...]:
         members = (TaskObs(task.id, task.default_obs),)
     if obs is None:
         return members
-    return tuple(dict.fromkeys(TaskObs(member.task, get_task(member.task).check_obs(obs)) for member in members))
+    return tuple(
+        dict.fromkeys(
+            TaskObs(member.task, get_task(member.task).check_obs(obs)) for member in members
+        )
+    )
 
 
 def _custom_task(name: str) -> Task:
     module, _, factory = name.partition(":")
-    if not module or not factory or not all(part.isidentifier() for part in (*module.split("."), *factory.split("."))):
-        raise ValueError(f"task {name!r}: an environment of your own is written module:factory, such as my_package.envs:make")
+    if (
+        not module
+        or not factory
+        or not all(part.isidentifier() for part in (*module.split("."), *factory.split(".")))
+    ):
+        raise ValueError(
+            f"task {name!r}: an environment of your own is written module:factory, such as "
+            "my_package.envs:make"
+        )
     return Task(
         id=name,
         agent="custom",
@@ -210,5 +253,7 @@ def _custom_task(name: str) -> Task:
 def _hint(name: str, valid: tuple[str, ...]) -> str:
     """', did you mean ...?' with the nearest valid names, or nothing."""
     lower = {candidate.lower(): candidate for candidate in valid}
-    near = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
+    near = [
+        lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)
+    ]
     return f"; did you mean {' or '.join(near)}?" if near else ""

@@ -11,12 +11,17 @@ from benchmarks.spec import BadInput, choose, whole_number
 
 
 def compose(text: str, source: str) -> yaml.Node | None:
-    """The text's root node, None where it is empty. Raises BadInput with the line of what is no YAML; `source` names the file."""
+    """The text's root node, None where it is empty.
+
+    Raises BadInput with the line of what is no YAML; `source` names the file.
+    """
     try:
         return yaml.compose(text, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise BadInput(f"{source}:{mark.line + 1 if mark else 1}: {error.problem or error.context}") from error
+        raise BadInput(
+            f"{source}:{mark.line + 1 if mark else 1}: {error.problem or error.context}"
+        ) from error
     except yaml.YAMLError as error:
         raise BadInput(f"{source}: {error}") from error
 
@@ -29,7 +34,11 @@ class Nodes:
 
     def fields(self, node: yaml.Node, known: Sequence[str] | None) -> dict[str, yaml.Node]:
         if not isinstance(node, yaml.MappingNode):
-            self.wrong(node, f"expected settings as `name: value`{f' with {known[0]}, {known[1]}, ...' if known else ''}")
+            self.wrong(
+                node,
+                "expected settings as `name: "
+                f"value`{f' with {known[0]}, {known[1]}, ...' if known else ''}",
+            )
         found: dict[str, yaml.Node] = {}
         for key, value in node.value:
             name = self.text(key, "a name")

@@ -1,4 +1,7 @@
-"""The process that trains one run folder, as every executor starts it: the snapshot's code, output to the run's log."""
+"""The process that trains one run folder, as every executor starts it.
+
+The snapshot's code, output to the run's log.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,11 @@ def command(folder: Path) -> list[str]:
     return [sys.executable, "-m", "benchmarks.cli", "run", str(folder), "--here"]
 
 
-def environment(code: Path, base: Mapping[str, str], gpu: str | None = None, share: float = 1.0) -> dict[str, str]:
-    """Variables of a run: the snapshot comes first among modules, even before the folder it is started from.
+def environment(
+    code: Path, base: Mapping[str, str], gpu: str | None = None, share: float = 1.0
+) -> dict[str, str]:
+    """Variables of a run: the snapshot comes first among modules, even before the folder it is
+    started from.
 
     `share` is the part of the GPU that this run may take.
     """
@@ -36,10 +42,13 @@ def environment(code: Path, base: Mapping[str, str], gpu: str | None = None, sha
     return variables
 
 
-def start(folder: Path, code: Path, variables: Mapping[str, str], own_session: bool) -> subprocess.Popen[bytes]:
+def start(
+    folder: Path, code: Path, variables: Mapping[str, str], own_session: bool
+) -> subprocess.Popen[bytes]:
     """Start training. In a session of its own, signals to the parent's group do not reach it.
 
-    Signals wait until the run listens to them: Slurm sends its warning to every process of a step, also to one that still imports.
+    Signals wait until the run listens to them: Slurm sends its warning to every process of a step,
+    also to one that still imports.
     """
     with (folder / LOG_FILE).open("ab") as log:
         log.write(f"--- {utc_now()} started from code {code.name}\n".encode())

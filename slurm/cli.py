@@ -1,4 +1,7 @@
-"""`safedreamer sweep`: the runs of a suite, wherever they can run. The same command again starts what is missing, failed or stale."""
+"""`safedreamer sweep`: the runs of a suite, wherever they can run.
+
+The same command again starts what is missing, failed or stale.
+"""
 
 from __future__ import annotations
 
@@ -38,21 +41,31 @@ class SweepArgs:
     filters: Annotated[tuple[str, ...], tyro.conf.arg(name="only")] = ()
     """Only runs that match FIELD=PATTERN or !FIELD=PATTERN: method=osrp* task=*Goal* seed=0."""
     out: Path | None = None
-    """Results folder; runs/SUITE if not given. Several suites may share one: runs they have in common run once."""
+    """Results folder; runs/SUITE if not given. Several suites may share one: runs they have in
+    common run once.
+    """
     dry_run: bool = False
     """Print the runs, their hours, memory and disk, and start nothing."""
     cluster: Literal["local", "debug", "slurm"] = "local"
-    """This machine, each run a process of its own; one after another in this process; or Slurm's jobs."""
+    """This machine, each run a process of its own; one after another in this process; or Slurm's
+    jobs.
+    """
     profile: Path | None = None
-    """YAML file with what jobs ask of the Slurm cluster: partition, account, time, ... (docs/slurm.md)."""
+    """YAML file with what jobs ask of the Slurm cluster: partition, account, time, ...
+    (docs/slurm.md).
+    """
     slurm: tuple[str, ...] = ()
     """KEY=VALUE, over the profile: partition=gpu time=4:00:00."""
     detach: bool = False
-    """Return once the jobs are submitted; without it, the command watches them and may be stopped at any time."""
+    """Return once the jobs are submitted; without it, the command watches them and may be stopped
+    at any time.
+    """
     jobs: int | None = None
     """Runs at a time; on this machine 1 if not given, on Slurm as many as it starts."""
     memory_gb: float | None = None
-    """Memory for all runs together on this machine, in 1e9 bytes; what is free at the start if not given."""
+    """Memory for all runs together on this machine, in 1e9 bytes; what is free at the start if not
+    given.
+    """
     canary: bool = False
     """First one short run per method and variant; what fails there is not started."""
     sync: bool = False
@@ -65,7 +78,9 @@ class SweepArgs:
 
 def main(args: Sequence[str]) -> int:
     """Plan, print, run. Returns 0, 1 when runs failed for good, EXIT_STOPPED after a signal."""
-    chosen = parse(SweepArgs, args, PROG, "Run a suite: what is done stays, the rest is started or continued.")
+    chosen = parse(
+        SweepArgs, args, PROG, "Run a suite: what is done stays, the rest is started or continued."
+    )
     _check(chosen)
     from benchmarks.cli.defaults import task_env_spec, task_settings
     from benchmarks.suites.reading import load
@@ -110,9 +125,17 @@ def _check(chosen: SweepArgs) -> None:
 
 
 def _prepare(
-    chosen: SweepArgs, suite: Suite, out: Path, plan: Plan, needs: Mapping[str, Needs], estimate: Estimate
+    chosen: SweepArgs,
+    suite: Suite,
+    out: Path,
+    plan: Plan,
+    needs: Mapping[str, Needs],
+    estimate: Estimate,
 ) -> list[Job]:
-    """Folders and snapshot of what is to start; the jobs, canaries first. Runs under way are watched again on Slurm."""
+    """Folders and snapshot of what is to start; the jobs, canaries first.
+
+    Runs under way are watched again on Slurm.
+    """
     from benchmarks.checkpoint import explain_full_disk
     from benchmarks.methods import method
     from benchmarks.sweep.code import snapshot
@@ -126,17 +149,26 @@ def _prepare(
             return []
         code = snapshot(out)
         folders = prepare(out, suite, plan, code.name)
-        first = _canaries(suite, out, [start.entry for start in plan.start], code, estimate) if chosen.canary else {}
+        first = (
+            _canaries(suite, out, [start.entry for start in plan.start], code, estimate)
+            if chosen.canary
+            else {}
+        )
     jobs = list(first.values())
     for folder, start in zip(folders, plan.start, strict=True):
         canary = first.get(start.entry.label)
         after = canary.folder if canary is not None else None
         spec = start.entry.spec
         jobs.append(Job(folder, code, needs[spec.run_id].memory, method(spec.method).family, after))
-    return [*jobs, *(Job(member.folder, code, 0, method(member.spec["method"]).family) for member in watch)]
+    return [
+        *jobs,
+        *(Job(member.folder, code, 0, method(member.spec["method"]).family) for member in watch),
+    ]
 
 
-def _canaries(suite: Suite, out: Path, entries: Sequence[Entry], code: Path, estimate: Estimate) -> dict[str, Job]:
+def _canaries(
+    suite: Suite, out: Path, entries: Sequence[Entry], code: Path, estimate: Estimate
+) -> dict[str, Job]:
     """The canaries that are not done yet, by label; those that run already are waited for."""
     from benchmarks.methods import method
     from benchmarks.sweep.canary import canaries, place
@@ -148,26 +180,43 @@ def _canaries(suite: Suite, out: Path, entries: Sequence[Entry], code: Path, est
     plan = make_plan(suite.name, list(wanted.values()), existing(place(out)))
     folders = prepare(place(out), suite, plan, code.name)
     print(
-        f"canaries: {len(plan.start)} to run, {len(plan.done)} done, {len(plan.running)} running, in {place(out)}", flush=True
+        f"canaries: {len(plan.start)} to run, {len(plan.done)} done, {len(plan.running)} "
+        f"running, in {place(out)}",
+        flush=True,
     )
     under_way = [(member.folder, wanted[member.label]) for member in plan.running]
     jobs = {}
-    for folder, entry in [*zip(folders, (start.entry for start in plan.start), strict=True), *under_way]:
-        jobs[entry.label] = Job(folder, code, estimate(entry.spec).memory, method(entry.spec.method).family)
+    for folder, entry in [
+        *zip(folders, (start.entry for start in plan.start), strict=True),
+        *under_way,
+    ]:
+        jobs[entry.label] = Job(
+            folder, code, estimate(entry.spec).memory, method(entry.spec.method).family
+        )
     return jobs
 
 
 def _run(executor: Executor, jobs: Sequence[Job], chosen: SweepArgs) -> int:
     if chosen.detach:
         executor.submit(jobs)
-        print("the jobs go on by themselves; the same command without --detach watches them", flush=True)
+        print(
+            "the jobs go on by themselves; the same command without --detach watches them",
+            flush=True,
+        )
         return 0
     with _stop_signals() as heard:
-        drive = Drive(executor, chosen.retries, stop=lambda: bool(heard), say=lambda text: print(text, flush=True))
+        drive = Drive(
+            executor,
+            chosen.retries,
+            stop=lambda: bool(heard),
+            say=lambda text: print(text, flush=True),
+        )
         drive.run(jobs)
     if heard:
         what = (
-            "the jobs go on, the same command watches them again" if chosen.cluster == "slurm" else "the same command continues"
+            "the jobs go on, the same command watches them again"
+            if chosen.cluster == "slurm"
+            else "the same command continues"
         )
         print(f"{heard[0]}: stopped; {what}", flush=True)
         return EXIT_STOPPED
@@ -186,7 +235,11 @@ def _executor(chosen: SweepArgs, out: Path, memory: int, plan: Plan) -> Executor
         return DebugExecutor()
     from slurm.local import LocalExecutor, visible_gpus
 
-    here = [member.folder for member in plan.running if member.status and member.status.host == socket.gethostname()]
+    here = [
+        member.folder
+        for member in plan.running
+        if member.status and member.status.host == socket.gethostname()
+    ]
     return LocalExecutor(chosen.jobs or 1, memory, visible_gpus(os.environ), here)
 
 
@@ -202,22 +255,26 @@ def _check_room(chosen: SweepArgs, out: Path, needs: Sequence[Needs], memory: in
     largest = max(need.memory for need in needs)
     if here and largest > memory:
         raise BadInput(
-            f"a run needs {amount(largest)} of memory and {amount(memory)} are free: use a smaller replay.capacity, a "
-            "replay.directory on disk, or --memory-gb if you know better"
+            f"a run needs {amount(largest)} of memory and {amount(memory)} are free: use a "
+            "smaller replay.capacity, a replay.directory on disk, or --memory-gb if you know "
+            "better"
         )
     place = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(place).free
     at_once = (chosen.jobs or (1 if here else len(needs))) * max(need.disk for need in needs)
     if at_once > free:
         raise BadInput(
-            f"runs at a time need up to {amount(at_once)} of disk and {place} has {amount(free)}: choose another --out, fewer "
-            "--jobs or a smaller replay.capacity"
+            f"runs at a time need up to {amount(at_once)} of disk and {place} has "
+            f"{amount(free)}: choose another --out, fewer --jobs or a smaller replay.capacity"
         )
 
 
 @contextmanager
 def _stop_signals() -> Iterator[list[str]]:
-    """Names of the signals that came to end this process. A second SIGINT is a KeyboardInterrupt again."""
+    """Names of the signals that came to end this process.
+
+    A second SIGINT is a KeyboardInterrupt again.
+    """
     heard: list[str] = []
 
     def hear(number: int, frame: object) -> None:

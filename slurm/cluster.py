@@ -1,4 +1,7 @@
-"""The seam to Slurm: every call of its commands is here or in submitit. Tests of the executor put a fake in its place."""
+"""The seam to Slurm: every call of its commands is here or in submitit.
+
+Tests of the executor put a fake in its place.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ from slurm.supervise import Order, Supervisor
 
 COMMANDS = ("sbatch", "squeue", "scancel", "sinfo", "scontrol", "srun")
 TIMEOUT_SECONDS = 120.0  # of one command: busy controllers take their time
-REQUEUES = 100_000  # warnings before the time limit that submitit follows; runs may need any number of them
+# warnings before the time limit that submitit follows; runs may need any number of them
+REQUEUES = 100_000
 
 
 class Unreachable(RunFailed):
@@ -72,34 +76,47 @@ class Cluster(Protocol):
 
 
 class SlurmCluster:
-    """The cluster that sbatch and squeue of this machine talk to. Raises BadInput where there is none."""
+    """The cluster that sbatch and squeue of this machine talk to.
+
+    Raises BadInput where there is none.
+    """
 
     def __init__(self) -> None:
         missing = [name for name in COMMANDS if shutil.which(name) is None]
         if missing:
             raise BadInput(
-                f"no {', '.join(missing)} on this machine: run this on the cluster's login node, or use --cluster local "
-                "(docs/slurm.md shows a private cluster on one machine)"
+                f"no {', '.join(missing)} on this machine: run this on the cluster's login "
+                "node, or use --cluster local (docs/slurm.md shows a private cluster on one "
+                "machine)"
             )
         self.calls = 0  # of Slurm's commands, submitit's included
-        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", self._call("scontrol", "show", "config"), re.MULTILINE)
+        found = re.search(
+            r"^MaxArraySize\s*=\s*(\d+)", self._call("scontrol", "show", "config"), re.MULTILINE
+        )
         self.max_array = int(found[1]) if found else 1000
 
     def check(self, request: Request) -> None:
         profile = request.profile
-        limits = dict(line.split("|") for line in self._call("sinfo", "-h", "-o", "%R|%l").splitlines())
+        limits = dict(
+            line.split("|") for line in self._call("sinfo", "-h", "-o", "%R|%l").splitlines()
+        )
         if profile.partition is not None:
             for name in profile.partition.split(","):
                 _within(profile, limits[choose("partition", name, limits)], name)
         with tempfile.TemporaryDirectory() as folder:
             script = Path(folder) / "test.sh"
             script.write_text(
-                self._executor(Path(folder), "test", request)._make_submission_file_text("true", ""), encoding="utf-8"
+                self._executor(Path(folder), "test", request)._make_submission_file_text(
+                    "true", ""
+                ),
+                encoding="utf-8",
             )
             try:
                 self._call("sbatch", "--test-only", str(script))
             except Unreachable as error:
-                raise BadInput(f"Slurm refuses such a job ({error}); change the profile or --slurm KEY=VALUE") from error
+                raise BadInput(
+                    f"Slurm refuses such a job ({error}); change the profile or --slurm KEY=VALUE"
+                ) from error
 
     def submit(self, name: str, folder: Path, request: Request, orders: Sequence[Order]) -> str:
         from submitit.core.utils import FailedJobError
@@ -118,7 +135,9 @@ class SlurmCluster:
         found: dict[str, dict[int, Entry]] = {name: {} for name in names}
         if not names:
             return found
-        text = self._call("squeue", "-h", "-r", "-t", "all", f"--name={','.join(names)}", "-o", "%i|%j|%T|%r|%N")
+        text = self._call(
+            "squeue", "-h", "-r", "-t", "all", f"--name={','.join(names)}", "-o", "%i|%j|%T|%r|%N"
+        )
         for line in text.splitlines():
             job, name, state, reason, node = line.split("|")
             index = int(job.partition("_")[2] or 0)
@@ -135,7 +154,8 @@ class SlurmCluster:
         profile = request.profile
         executor = submitit.SlurmExecutor(folder, max_num_timeout=REQUEUES, python=request.python)
         chosen = {
-            key: getattr(profile, key) for key in ("partition", "account", "qos", "constraint", "gres", "nodelist", "exclude")
+            key: getattr(profile, key)
+            for key in ("partition", "account", "qos", "constraint", "gres", "nodelist", "exclude")
         }
         extra: dict[str, Any] = {"requeue": True, **dict(profile.sbatch)}
         if request.after:
@@ -158,27 +178,40 @@ class SlurmCluster:
         """Output of one of Slurm's commands. Raises Unreachable with what it said."""
         self.calls += 1
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+            )
         except subprocess.TimeoutExpired as error:
-            raise Unreachable(f"{command[0]} did not answer within {TIMEOUT_SECONDS:g} s") from error
+            raise Unreachable(
+                f"{command[0]} did not answer within {TIMEOUT_SECONDS:g} s"
+            ) from error
         if done.returncode:
-            raise Unreachable(f"{command[0]}: {' '.join(done.stderr.split()) or f'exit status {done.returncode}'}")
+            raise Unreachable(
+                f"{command[0]}: {' '.join(done.stderr.split()) or f'exit status {done.returncode}'}"
+            )
         return done.stdout
 
 
 def set_up(profile: Profile, code: Path) -> list[str]:
-    """Shell lines before a start. One that fails ends the job and is named in its log, where submitit alone would go on."""
+    """Shell lines before a start.
+
+    One that fails ends the job and is named in its log, where submitit alone would go on.
+    """
     return [
         "trap 'echo \"set-up failed: $BASH_COMMAND\" >&2' ERR",
         "set -e",
         *profile.setup,
         "set +e",
         "trap - ERR",
-        f"export PYTHONPATH={shlex.quote(str(code.resolve()))}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONSAFEPATH=1",
-        "export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}",  # not inherited by srun in Slurm 22.05
+        f"export PYTHONPATH={shlex.quote(str(code.resolve()))}${{PYTHONPATH:+:$PYTHONPATH}} "
+        "PYTHONSAFEPATH=1",
+        # not inherited by srun in Slurm 22.05
+        "export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}",
     ]
 
 
 def _within(profile: Profile, limit: str, partition: str) -> None:
     if limit.strip() not in ("infinite", "n/a", "") and profile.minutes > minutes_of(limit):
-        raise BadInput(f"time={profile.time} is longer than partition {partition} allows ({limit.strip()})")
+        raise BadInput(
+            f"time={profile.time} is longer than partition {partition} allows ({limit.strip()})"
+        )

@@ -1,4 +1,7 @@
-"""Runs one after another in this process, for a debugger or a first look: output on the terminal, Ctrl-C ends the sweep."""
+"""Runs one after another in this process, for a debugger or a first look.
+
+Output on the terminal, Ctrl-C ends the sweep.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ class DebugExecutor:
     poll_seconds = 0.5
     depends = False
 
-    def __init__(self, run: Callable[[Path], int] = lambda folder: main(["run", str(folder), "--here"])) -> None:
+    def __init__(
+        self, run: Callable[[Path], int] = lambda folder: main(["run", str(folder), "--here"])
+    ) -> None:
         self._run = run
         self._waiting: deque[Job] = deque()
 

@@ -1,6 +1,9 @@
-"""Sees the jobs of a sweep through: starts again what crashed, up to a limit and ever later; gives up what cannot work.
+"""Sees the jobs of a sweep through: starts again what crashed, up to a limit and ever later.
 
-All it decides by is in the run folders, so that it may die at any time and the next sweep command goes on.
+Gives up what cannot work.
+
+All it decides by is in the run folders, so that it may die at any time and the next sweep command
+goes on.
 """
 
 from __future__ import annotations
@@ -55,7 +58,10 @@ class Drive:
         self.failed: list[Path] = []
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Until every job ended for good, or `stop`. `failed` then holds those that failed for good."""
+        """Until every job ended for good, or `stop`.
+
+        `failed` then holds those that failed for good.
+        """
         self._jobs = {job.folder: job for job in jobs}
         self._held = [job for job in jobs if job.after is not None and not self.executor.depends]
         self.executor.submit([job for job in jobs if job not in self._held])
@@ -77,7 +83,9 @@ class Drive:
         """Until the next poll; whether to stop."""
         until = self.clock() + self.executor.poll_seconds
         while not self.stop():
-            if self.clock() >= until or not (self.executor.outstanding or self._later or self._held):
+            if self.clock() >= until or not (
+                self.executor.outstanding or self._later or self._held
+            ):
                 return False
             self.sleep(min(STOP_SECONDS, self.executor.poll_seconds))
         return True
@@ -116,7 +124,13 @@ class Drive:
         cancelled = attempts.cancelled(now.events)
         failed = not cancelled and now.standing != "done" and ended.exit not in (0, EXIT_STOPPED)
         if not ended.recorded:
-            attempts.add(folder, "ended", exit=ended.exit, failed=failed, reason=ended.reason if failed else "")
+            attempts.add(
+                folder,
+                "ended",
+                exit=ended.exit,
+                failed=failed,
+                reason=ended.reason if failed else "",
+            )
         if cancelled:
             return
         if not failed:
@@ -133,11 +147,18 @@ class Drive:
         if ended.exit != BAD_INPUT and failures <= self.retries.limit:
             delay = self.retries.delay(failures)
             after = "the same command continues it" if closing else f"again in {delay:g} s"
-            self.say(f"failed ({reason}), {failures} of {self.retries.limit + 1} starts, {after}: {folder.name}")
+            self.say(
+                f"failed ({reason}), {failures} of {self.retries.limit + 1} starts, {after}: "
+                f"{folder.name}"
+            )
             if not closing:
                 self._later.append((self.clock() + delay, ended.job))
             return
         self.failed.append(folder)
         self._jobs.pop(folder, None)
         lines = [f"    {line}" for line in tail(folder / LOG_FILE, LOG_LINES)]
-        self.say("\n".join([f"failed for good after {failures} starts ({reason}): {folder.name}", *lines]))
+        self.say(
+            "\n".join(
+                [f"failed for good after {failures} starts ({reason}): {folder.name}", *lines]
+            )
+        )

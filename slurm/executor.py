@@ -11,7 +11,9 @@ from typing import NamedTuple, Protocol
 
 
 class Job(NamedTuple):
-    """A run to start: its folder, the snapshot of the code that it runs, and the memory it needs."""
+    """A run to start: its folder, the snapshot of the code that it runs, and the memory it
+    needs.
+    """
 
     folder: Path
     code: Path
@@ -21,7 +23,9 @@ class Job(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A job that the executor no longer has. `exit` is None where nothing was started, negative for the signal that killed it.
+    """A job that the executor no longer has.
+
+    `exit` is None where nothing was started, negative for the signal that killed it.
 
     `recorded` says that attempts.jsonl of its folder has this end already.
     """
@@ -63,5 +67,7 @@ class Executor(Protocol):
         ...
 
     def close(self) -> list[Ended]:
-        """Forget what waits, have everything that depends on this process save and end, and wait for it."""
+        """Forget what waits, have everything that depends on this process save and end, and wait
+        for it.
+        """
         ...

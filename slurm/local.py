@@ -1,7 +1,9 @@
-"""Runs on this machine: at most N at a time, each a process of its own, as far as memory allows, GPUs in turn.
+"""Runs on this machine: at most N at a time, each a process of its own, as far as memory allows,
+GPUs in turn.
 
-Children get a session of their own, so that Ctrl-C reaches this process alone, which then asks them to save (SIGTERM) and waits. They
-outlive a killed parent, and the next sweep command leaves them alone while they live.
+Children get a session of their own, so that Ctrl-C reaches this process alone, which then asks them
+to save (SIGTERM) and waits. They outlive a killed parent, and the next sweep command leaves them
+alone while they live.
 """
 
 from __future__ import annotations
@@ -31,13 +33,16 @@ class Child(NamedTuple):
 class LocalExecutor:
     """At most `jobs` runs at a time, together within `memory_bytes`, on `gpus` (none: JAX decides).
 
-    Runs of `beside` count too while they run: they were started by a sweep command that was killed, or by another one.
+    Runs of `beside` count too while they run: they were started by a sweep command that was killed,
+    or by another one.
     """
 
     poll_seconds = 0.5
     depends = False
 
-    def __init__(self, jobs: int, memory_bytes: int, gpus: Sequence[str] = (), beside: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, jobs: int, memory_bytes: int, gpus: Sequence[str] = (), beside: Sequence[Path] = ()
+    ) -> None:
         self._jobs, self._memory_bytes, self._gpus = jobs, memory_bytes, tuple(gpus)
         self._beside = list(beside)
         self._waiting: deque[Job] = deque()
@@ -51,11 +56,19 @@ class LocalExecutor:
         self._waiting.extend(jobs)
 
     def poll(self) -> list[Ended]:
-        ended = [Ended(c.job, status, child.words(status)) for c in self._running if (status := c.process.poll()) is not None]
+        ended = [
+            Ended(c.job, status, child.words(status))
+            for c in self._running
+            if (status := c.process.poll()) is not None
+        ]
         self._running = [c for c in self._running if c.process.returncode is None]
         self._beside = [folder for folder in self._beside if member(folder).standing == "running"]
-        while len(self._running) + len(self._beside) < self._jobs and (job := self._next()) is not None:
-            standing = member(job.folder).standing  # someone else may have been here since it was submitted
+        while (
+            len(self._running) + len(self._beside) < self._jobs
+            and (job := self._next()) is not None
+        ):
+            # someone else may have been here since it was submitted
+            standing = member(job.folder).standing
             if standing in ("done", "running", "cancelled"):
                 ended.append(Ended(job, None, f"{standing} elsewhere"))
             else:
@@ -93,8 +106,15 @@ class LocalExecutor:
     def _start(self, job: Job) -> Child:
         gpu = self._gpu()
         share = min(1.0, len(self._gpus) / self._jobs) if self._gpus else 1.0
-        process = child.start(job.folder, job.code, child.environment(job.code, os.environ, gpu, share), own_session=True)
-        attempts.add(job.folder, "started", where=f"local, process {process.pid}", code=job.code.name)
+        process = child.start(
+            job.folder,
+            job.code,
+            child.environment(job.code, os.environ, gpu, share),
+            own_session=True,
+        )
+        attempts.add(
+            job.folder, "started", where=f"local, process {process.pid}", code=job.code.name
+        )
         return Child(job, process, gpu)
 
     def _gpu(self) -> str | None:
@@ -106,12 +126,19 @@ class LocalExecutor:
 
 
 def visible_gpus(variables: Mapping[str, str]) -> tuple[str, ...]:
-    """GPUs that runs may use: those of CUDA_VISIBLE_DEVICES, else all that the driver lists; none without a driver."""
+    """GPUs that runs may use: those of CUDA_VISIBLE_DEVICES, else all that the driver lists.
+
+    None without a driver.
+    """
     if "CUDA_VISIBLE_DEVICES" in variables:
-        return tuple(name.strip() for name in variables["CUDA_VISIBLE_DEVICES"].split(",") if name.strip())
+        return tuple(
+            name.strip() for name in variables["CUDA_VISIBLE_DEVICES"].split(",") if name.strip()
+        )
     query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
     try:
-        listed = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
+        listed = subprocess.run(
+            query, capture_output=True, text=True, timeout=30, check=True
+        ).stdout
     except (OSError, subprocess.SubprocessError):  # no driver here
         return ()
     return tuple(listed.split())

@@ -1,12 +1,16 @@
-"""What jobs ask of a Slurm cluster: one small YAML file per cluster, checked on load with errors that point at the line.
+"""What jobs ask of a Slurm cluster.
+
+One small YAML file per cluster, checked on load with errors that point at the line.
 
 partition: gpu
 account: lab
-time: 24:00:00                    # as sbatch takes it; a run that needs longer is requeued and goes on
+time: 24:00:00                    # as sbatch takes it; a run that needs longer is requeued and goes
+                                  on
 gres: gpu:1
 cpus: 8
-setup: [module load cuda]         # shell lines before each start; one that fails ends the job with its text in the log
-python:                           # what starts Python, per family of methods; `default` for all others
+setup: [module load cuda]         # shell lines before each start; one that fails ends the job with
+                                  its text in the log
+python: # what starts Python, per family of methods; `default` for all others
   default: apptainer exec --nv suite.sif python
   omnisafe: /opt/torch/bin/python
 sbatch: {mail-type: FAIL}         # any other option of sbatch
@@ -29,7 +33,18 @@ from benchmarks.yaml_nodes import Nodes, compose
 
 DEFAULT = "default"  # family of all methods that have no Python of their own
 POSITIVE = {"cpus": int, "memory_gb": float, "signal_seconds": int, "poll_seconds": float}
-OURS = ("array", "job-name", "output", "error", "open-mode", "signal", "requeue", "no-requeue", "dependency", "export")
+OURS = (
+    "array",
+    "job-name",
+    "output",
+    "error",
+    "open-mode",
+    "signal",
+    "requeue",
+    "no-requeue",
+    "dependency",
+    "export",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,18 +60,20 @@ class Profile:
     exclude: str | None = None
     time: str = "24:00:00"  # of one start: minutes, HH:MM:SS or D-HH:MM:SS
     cpus: int | None = None
-    memory_gb: float | None = None  # per job, in 1e9 bytes; what each run is estimated to need if not given
+    # per job, in 1e9 bytes; what each run is estimated to need if not given
+    memory_gb: float | None = None
     signal_seconds: int = 120  # before the time limit, for the last step and a checkpoint
     poll_seconds: float = 15.0  # between two looks at the queue
     setup: tuple[str, ...] = ()
     python: tuple[tuple[str, str], ...] = ()  # (family, shell words that start Python)
-    sbatch: tuple[tuple[str, str | bool], ...] = ()  # any other long option; true for one without a value
+    # any other long option; true for one without a value
+    sbatch: tuple[tuple[str, str | bool], ...] = ()
 
     def __post_init__(self) -> None:
         if self.signal_seconds >= 60 * self.minutes:
             raise BadInput(
-                f"time={self.time} must be longer than signal_seconds={self.signal_seconds}, in which a run saves; Slurm is up to a "
-                "minute early besides"
+                f"time={self.time} must be longer than signal_seconds={self.signal_seconds}, "
+                "in which a run saves; Slurm is up to a minute early besides"
             )
 
     @property
@@ -65,13 +82,19 @@ class Profile:
         return minutes(self.time)
 
     def python_of(self, family: str) -> str:
-        """Shell words that start Python for methods of a family: this interpreter where nothing else is said."""
+        """Shell words that start Python for methods of a family.
+
+        This interpreter where nothing else is said.
+        """
         known = dict(self.python)
         return known.get(family, known.get(DEFAULT, shlex.quote(sys.executable)))
 
 
 def minutes(text: str) -> int:
-    """Minutes of a time limit as sbatch writes it: M, M:S, H:M:S, D-H, D-H:M or D-H:M:S; rounded up. Raises BadInput for all else."""
+    """Minutes of a time limit as sbatch writes it: M, M:S, H:M:S, D-H, D-H:M or D-H:M:S.
+
+    Rounded up. Raises BadInput for all else.
+    """
     match = re.fullmatch(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})", text.strip())
     if match is None:
         raise BadInput(f"time={text!r} must be minutes, HH:MM:SS or D-HH:MM:SS")
@@ -89,7 +112,9 @@ def minutes(text: str) -> int:
 
 
 def load(path: Path | None, overrides: Sequence[str] = (), families: Sequence[str] = ()) -> Profile:
-    """The profile of a file, with KEY=VALUE overrides. Raises BadInput with the line of what is wrong.
+    """The profile of a file, with KEY=VALUE overrides.
+
+    Raises BadInput with the line of what is wrong.
 
     `families` are those of methods that may have a Python of their own.
     """
@@ -98,7 +123,9 @@ def load(path: Path | None, overrides: Sequence[str] = (), families: Sequence[st
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"profile {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+            raise BadInput(
+                f"profile {path} cannot be read: {getattr(error, 'strerror', None) or error}"
+            ) from error
         values |= _File(str(path), families).values(compose(text, str(path)))
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -126,9 +153,15 @@ class _File(Nodes):
         if key == "setup":
             return tuple(self.text(item, key) for item in self.items(node, key))
         if key == "python":
-            return tuple((self._family(name, item), self.text(item, name)) for name, item in self.fields(node, None).items())
+            return tuple(
+                (self._family(name, item), self.text(item, name))
+                for name, item in self.fields(node, None).items()
+            )
         if key == "sbatch":
-            return tuple((self._option(name, item), self._flag(name, item)) for name, item in self.fields(node, None).items())
+            return tuple(
+                (self._option(name, item), self._flag(name, item))
+                for name, item in self.fields(node, None).items()
+            )
         if key == "time":
             return self._time(node)
         if key in POSITIVE:
@@ -164,6 +197,14 @@ class _File(Nodes):
 
     def _positive(self, key: str, node: yaml.Node) -> int | float:
         value, kind = self.value(node), POSITIVE[key]
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0 or kind(value) != value:
-            self.wrong(node, f"{key}={value} must be a positive {'whole number' if kind is int else 'number'}")
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or value <= 0
+            or kind(value) != value
+        ):
+            self.wrong(
+                node,
+                f"{key}={value} must be a positive {'whole number' if kind is int else 'number'}",
+            )
         return kind(value)

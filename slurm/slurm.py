@@ -1,8 +1,10 @@
-"""Runs as Slurm's jobs: arrays submitted through submitit, watched through squeue, told apart by the batches in the results folder.
+"""Runs as Slurm's jobs: arrays submitted through submitit, watched through squeue, told apart by
+the batches in the results folder.
 
-A batch is a folder `slurm/NAME` of the results folder, whose `batch.json` lists its runs by index and is written before the jobs are
-submitted under that name. So whoever asks later, after the submitter's death too, finds every queued run again, and nothing is
-submitted twice. What became of a run is read in its folder; Slurm only says which jobs are still to come.
+A batch is a folder `slurm/NAME` of the results folder, whose `batch.json` lists its runs by index
+and is written before the jobs are submitted under that name. So whoever asks later, after the
+submitter's death too, finds every queued run again, and nothing is submitted twice. What became of
+a run is read in its folder; Slurm only says which jobs are still to come.
 """
 
 from __future__ import annotations
@@ -30,8 +32,17 @@ from slurm.profile import Profile
 from slurm.supervise import Order
 
 FOLDER, BATCH_FILE, OVER_FILE = "slurm", "batch.json", "over"
-ENDED_STATES = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "TIMEOUT")
-PERHAPS_ENDED_STATES = ("NODE_FAIL", "PREEMPTED", "REVOKED")  # final on some clusters, for some seconds on others
+ENDED_STATES = (
+    "BOOT_FAIL",
+    "CANCELLED",
+    "COMPLETED",
+    "DEADLINE",
+    "FAILED",
+    "OUT_OF_MEMORY",
+    "TIMEOUT",
+)
+# final on some clusters, for some seconds on others
+PERHAPS_ENDED_STATES = ("NODE_FAIL", "PREEMPTED", "REVOKED")
 PATIENCE_SECONDS = 60.0  # until such a state is taken for final
 HOPELESS = (
     "Invalid",
@@ -42,8 +53,10 @@ HOPELESS = (
     "PartitionNodeLimit",
     "PartitionDown",
 )
-HOPELESS += ("PartitionInactive", "Held", "held", "MaxRequeue")  # parts of reasons for waiting that time does not cure
-SAVE_MARGIN_SECONDS = 5.0  # of the time between warning and end that submitit and the requeueing need
+# parts of reasons for waiting that time does not cure
+HOPELESS += ("PartitionInactive", "Held", "held", "MaxRequeue")
+# of the time between warning and end that submitit and the requeueing need
+SAVE_MARGIN_SECONDS = 5.0
 
 
 class Watched(NamedTuple):
@@ -56,7 +69,10 @@ class Watched(NamedTuple):
 
 
 class SlurmExecutor:
-    """Submits runs of the results folder `out` and watches them; at most `at_once` of an array run at a time (None: any number)."""
+    """Submits runs of the results folder `out` and watches them.
+
+    At most `at_once` of an array run at a time (None: any number).
+    """
 
     depends = True
 
@@ -70,7 +86,13 @@ class SlurmExecutor:
         say: Callable[[str], None] = print,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._cluster, self._out, self._profile, self._retries, self._at_once = cluster, out, profile, retries, at_once
+        self._cluster, self._out, self._profile, self._retries, self._at_once = (
+            cluster,
+            out,
+            profile,
+            retries,
+            at_once,
+        )
         self._say, self._clock = say, clock
         self._watched: dict[Path, Watched] = {}
         self._refused: list[Ended] = []
@@ -88,9 +110,12 @@ class SlurmExecutor:
         return len(self._watched) + len(self._refused) + len(self._held)
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Submit what nobody else has submitted, runs or has finished; watch what is queued already.
+        """Submit what nobody else has submitted, runs or has finished.
 
-        Raises Unreachable at the first submission, before anything was done; later ones wait until Slurm answers.
+        Watch what is queued already.
+
+        Raises Unreachable at the first submission, before anything was done; later ones wait until
+        Slurm answers.
         """
         if not jobs:
             return
@@ -114,21 +139,28 @@ class SlurmExecutor:
                     self._refused.append(Ended(job, None, f"{standing} elsewhere"))
                 else:
                     new.append(job)
-            for part in ([job for job in new if job.after is None], [job for job in new if job.after is not None]):
+            for part in (
+                [job for job in new if job.after is None],
+                [job for job in new if job.after is not None],
+            ):
                 for request, group in self._groups(part):
                     for start in range(0, len(group), self._cluster.max_array - 1):
                         self._submit(request, group[start : start + self._cluster.max_array - 1])
 
     def _queued(self) -> dict[str, tuple[str, int, int]]:
-        """What is watched of every run of the results folder that waits or runs in Slurm, by the name of its folder.
+        """What is watched of every run of the results folder that waits or runs in Slurm, by the
+        name of its folder.
 
-        Batches that are over are marked, so that nobody asks for them again; that is for who holds the lock.
+        Batches that are over are marked, so that nobody asks for them again; that is for who holds
+        the lock.
         """
         batches = read_batches(self._out)
         listed = self._cluster.queue(batches)
         found: dict[str, tuple[str, int, int]] = {}
         for name, runs in batches.items():
-            live = [index for index, entry in listed[name].items() if entry.state not in ENDED_STATES]
+            live = [
+                index for index, entry in listed[name].items() if entry.state not in ENDED_STATES
+            ]
             if not live:
                 (self._out / FOLDER / name / OVER_FILE).touch()
             found |= {runs[index][0]: (name, index, runs[index][1]) for index in live}
@@ -151,19 +183,32 @@ class SlurmExecutor:
             if self._over(at.job.folder, entry):
                 del self._watched[at.job.folder]
                 ended.append(self._ended(at, entry))
-            elif entry is not None and entry.state == "PENDING" and any(word in entry.reason for word in HOPELESS):
-                self._say_once(f"Slurm does not start {at.job.folder.name} (job {entry.id}): {entry.reason}")
+            elif (
+                entry is not None
+                and entry.state == "PENDING"
+                and any(word in entry.reason for word in HOPELESS)
+            ):
+                self._say_once(
+                    f"Slurm does not start {at.job.folder.name} (job {entry.id}): {entry.reason}"
+                )
         return ended
 
     def cancel(self, folders: Iterable[Path]) -> None:
-        """Runs that wait leave the queue. Those that run see it in their folder, save and end, in whatever time that takes."""
+        """Runs that wait leave the queue.
+
+        Those that run see it in their folder, save and end, in whatever time that takes.
+        """
         chosen = [self._watched.pop(folder) for folder in folders if folder in self._watched]
         try:
             listed = self._cluster.queue({at.batch for at in chosen})
             entries = [listed[at.batch].get(at.task) for at in chosen]
-            self._cluster.cancel([entry.id for entry in entries if entry is not None and entry.state == "PENDING"])
+            self._cluster.cancel(
+                [entry.id for entry in entries if entry is not None and entry.state == "PENDING"]
+            )
         except Unreachable as error:
-            self._say_once(f"Slurm does not answer ({error}); cancelled runs end when their jobs start")
+            self._say_once(
+                f"Slurm does not answer ({error}); cancelled runs end when their jobs start"
+            )
 
     def close(self) -> list[Ended]:
         """Jobs do not depend on this process: they go on."""
@@ -178,9 +223,16 @@ class SlurmExecutor:
             after = ""
             if job.after is not None and job.after in self._watched:
                 after = self._job_id(self._watched[job.after])
-            groups[Request(self._profile, job.code, self._profile.python_of(job.family), memory, self._at_once, after)].append(
-                job
-            )
+            groups[
+                Request(
+                    self._profile,
+                    job.code,
+                    self._profile.python_of(job.family),
+                    memory,
+                    self._at_once,
+                    after,
+                )
+            ].append(job)
         yield from groups.items()
 
     def _job_id(self, at: Watched) -> str:
@@ -195,7 +247,10 @@ class SlurmExecutor:
         runs = [[self._name(job), count] for job, count in zip(jobs, events, strict=True)]
         (folder / BATCH_FILE).write_text(json.dumps({"runs": runs}) + "\n", encoding="utf-8")
         seconds = max(1.0, self._profile.signal_seconds - SAVE_MARGIN_SECONDS)
-        orders = [Order(str(job.folder.resolve()), str(job.code.resolve()), self._retries, seconds) for job in jobs]
+        orders = [
+            Order(str(job.folder.resolve()), str(job.code.resolve()), self._retries, seconds)
+            for job in jobs
+        ]
         try:
             number = self._cluster.submit(name, folder, request, orders)
         except BadInput:
@@ -215,17 +270,26 @@ class SlurmExecutor:
         return self._clock() - self._since.setdefault(folder, self._clock()) > PATIENCE_SECONDS
 
     def _ended(self, at: Watched, entry: Entry | None) -> Ended:
-        """What became of the run, by its folder; a job that left no word there died, and that is recorded."""
+        """What became of the run, by its folder.
+
+        A job that left no word there died, and that is recorded.
+        """
         folder = at.job.folder
         now = member(folder)
-        last = next((e for e in reversed(now.events[at.events :]) if e.event in ("started", "ended")), None)
+        last = next(
+            (e for e in reversed(now.events[at.events :]) if e.event in ("started", "ended")), None
+        )
         if now.standing in ("done", "cancelled"):
             return Ended(at.job, 0 if now.standing == "done" else None, now.standing, recorded=True)
         if last is not None and last.event == "ended":
-            return Ended(at.job, last.exit if last.exit is not None else FAILED, last.reason, recorded=True)
+            return Ended(
+                at.job, last.exit if last.exit is not None else FAILED, last.reason, recorded=True
+            )
         state = entry.state if entry is not None else "gone from the queue"
         if state == "CANCELLED" and last is None:
-            return Ended(at.job, None, "cancelled in Slurm before it started, or what it came after failed")
+            return Ended(
+                at.job, None, "cancelled in Slurm before it started, or what it came after failed"
+            )
         said = " | ".join(tail(self._log(at, entry), 3)) if last is None else ""
         reason = (
             f"Slurm: {state}"
@@ -258,7 +322,10 @@ def read_batches(out: Path) -> dict[str, list[tuple[str, int]]]:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One submitter at a time, as far as the file system has locks. Without them two may submit a run twice; its job checks again."""
+    """One submitter at a time, as far as the file system has locks.
+
+    Without them two may submit a run twice; its job checks again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "submit.lock").open("w") as lock:
         with contextlib.suppress(OSError):

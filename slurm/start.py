@@ -1,4 +1,6 @@
-"""A Slurm executor from what the command line says, checked against the cluster before any job is submitted."""
+"""A Slurm executor from what the command line says, checked against the cluster before any job is
+submitted.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,16 @@ def slurm_executor(
     at_once: int | None,
     cluster: Cluster | None = None,
 ) -> SlurmExecutor:
-    """Raises BadInput for a profile with mistakes, for a machine without Slurm, and for jobs that Slurm would refuse."""
+    """Raises BadInput for a profile with mistakes, for a machine without Slurm, and for jobs that
+    Slurm would refuse.
+    """
     families = tuple(dict.fromkeys(method.family for method in METHODS.values()))
     profile = load(file, overrides, families)
     cluster = cluster or SlurmCluster()
     cluster.check(probe(profile, out, at_once))
-    return SlurmExecutor(cluster, out, profile, retries, at_once, say=lambda text: print(text, flush=True))
+    return SlurmExecutor(
+        cluster, out, profile, retries, at_once, say=lambda text: print(text, flush=True)
+    )
 
 
 def probe(profile: Profile, out: Path, at_once: int | None) -> Request:

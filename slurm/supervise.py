@@ -1,10 +1,13 @@
-"""What a Slurm job does: sees one run through, in a child process, and leaves a word about everything in the run's folder.
+"""What a Slurm job does: sees one run through, in a child process, and leaves a word about
+everything in the run's folder.
 
-Slurm may start a job twice (after a node's death the first copy can live on), or again after its success, so the folder is asked
-first. Before the time limit and on preemption Slurm sends SIGUSR2 to every process of the job: submitit then calls `checkpoint`, which
-has the child save, and requeues the job. On SIGTERM alone (`scancel`, preemption on clusters that send nothing else) the child saves
-too, and the job stays until Slurm kills it: Slurm requeues preempted jobs only if it had to end them itself. A child that crashes is
-started again here, up to a limit and ever later, so that retries need no process outside the cluster.
+Slurm may start a job twice (after a node's death the first copy can live on), or again after its
+success, so the folder is asked first. Before the time limit and on preemption Slurm sends SIGUSR2
+to every process of the job: submitit then calls `checkpoint`, which has the child save, and
+requeues the job. On SIGTERM alone (`scancel`, preemption on clusters that send nothing else) the
+child saves too, and the job stays until Slurm kills it: Slurm requeues preempted jobs only if it
+had to end them itself. A child that crashes is started again here, up to a limit and ever later, so
+that retries need no process outside the cluster.
 """
 
 from __future__ import annotations
@@ -32,7 +35,8 @@ from slurm.drive import Retries
 POLL_SECONDS = 0.5  # how often the child is looked at
 LOOK_SECONDS = 5.0  # how often the folder is
 LINGER_SECONDS = 900.0  # after SIGTERM; longer than the grace that clusters give preempted jobs
-TELLING = (-signal.SIGTERM, -signal.SIGUSR1, -signal.SIGUSR2)  # ends of a child that did not listen yet
+# ends of a child that did not listen yet
+TELLING = (-signal.SIGTERM, -signal.SIGUSR1, -signal.SIGUSR2)
 
 
 class Order(NamedTuple):
@@ -45,7 +49,9 @@ class Order(NamedTuple):
 
 
 class RunGaveUp(Exception):
-    """A run failed for good; its job shall be seen to fail by Slurm, so that nothing that depends on it starts."""
+    """A run failed for good; its job shall be seen to fail by Slurm, so that nothing that depends
+    on it starts.
+    """
 
 
 class Supervisor:
@@ -84,7 +90,10 @@ class Supervisor:
                 raise RunGaveUp(f"{folder.name}: {member(folder).reason()}")
 
     def checkpoint(self, order: Order) -> DelayedSubmission:
-        """Have the child save; what submitit then requeues. Called in a signal handler, possibly more than once."""
+        """Have the child save; what submitit then requeues.
+
+        Called in a signal handler, possibly more than once.
+        """
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # some Slurms send it twice
         folder = Path(order.folder)
         self._told = "SIGUSR2"
@@ -93,11 +102,15 @@ class Supervisor:
             if member(folder).standing == "done":  # it was about to finish: nothing to requeue
                 attempts.add(folder, "ended", exit=0)
                 sys.exit(0)
-            attempts.add(folder, "ended", exit=EXIT_STOPPED, reason="requeued: time limit or preemption")
+            attempts.add(
+                folder, "ended", exit=EXIT_STOPPED, reason="requeued: time limit or preemption"
+            )
         return DelayedSubmission(Supervisor(), order)
 
     def _end_child(self, seconds: float) -> None:
-        """SIGTERM, and wait; without Popen.wait, whose lock the interrupted main program may hold."""
+        """SIGTERM, and wait; without Popen.wait, whose lock the interrupted main program may
+        hold.
+        """
         assert self._process is not None
         pid, deadline = self._process.pid, time.monotonic() + seconds
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
@@ -108,7 +121,10 @@ class Supervisor:
                 time.sleep(0.1)
 
     def _listen(self) -> None:
-        """SIGTERM is noted and handed to the child: not every way of ending a job reaches all its processes."""
+        """SIGTERM is noted and handed to the child.
+
+        Not every way of ending a job reaches all its processes.
+        """
 
         def tell(number: int, frame: object) -> None:
             self._told = signal.Signals(number).name
@@ -119,12 +135,17 @@ class Supervisor:
         signal.signal(signal.SIGTERM, tell)
 
     def _linger(self) -> None:
-        """Stay until Slurm kills the job, so that it knows a preempted job from one that came to its end."""
+        """Stay until Slurm kills the job, so that it knows a preempted job from one that came to
+        its end.
+        """
         for _ in range(round(LINGER_SECONDS / LOOK_SECONDS)):
             self._sleep(LOOK_SECONDS)
 
     def _await_others(self, folder: Path, where: str) -> str:
-        """How the run stands, once no earlier copy of this very job trains it; "running" when another does."""
+        """How the run stands, once no earlier copy of this very job trains it.
+
+        "running" when another does.
+        """
         while (standing := member(folder).standing) == "running" and not self._told:
             last = next((e for e in reversed(attempts.read(folder)) if e.event == "started"), None)
             if last is None or job_of(last.where) != job_of(where):
@@ -142,7 +163,10 @@ class Supervisor:
         return not self._told
 
     def _train(self, folder: Path, code: Path, where: str) -> int:
-        """One start of the run: record it, wait for its end, record that. Returns the exit status."""
+        """One start of the run: record it, wait for its end, record that.
+
+        Returns the exit status.
+        """
         attempts.add(folder, "started", where=where, code=code.name)
         process = child.start(folder, code, child.environment(code, os.environ), own_session=False)
         self._process = process
@@ -156,12 +180,21 @@ class Supervisor:
         self._process = None
         asked = bool(self._told) or told
         if status == EXIT_STOPPED or (asked and status in TELLING):
-            attempts.add(folder, "ended", exit=EXIT_STOPPED, reason=f"stopped by {self._told or 'a person'}")
+            attempts.add(
+                folder, "ended", exit=EXIT_STOPPED, reason=f"stopped by {self._told or 'a person'}"
+            )
             return EXIT_STOPPED
         now = member(folder)
-        taken = status in (FAILED, BAD_INPUT) and now.standing == "running"  # refused: another process has the folder
+        # refused: another process has the folder
+        taken = status in (FAILED, BAD_INPUT) and now.standing == "running"
         failed = not taken and now.standing != "done"
-        attempts.add(folder, "ended", exit=status, failed=failed, reason=child.words(status) if failed else "")
+        attempts.add(
+            folder,
+            "ended",
+            exit=status,
+            failed=failed,
+            reason=child.words(status) if failed else "",
+        )
         return status if failed else 0
 
 
@@ -179,7 +212,10 @@ def job_of(where: str) -> str:
 
 
 def _settle_earlier(folder: Path, where: str) -> None:
-    """Record the end of a start of this very job that left no word: killed with its node, or by Slurm."""
+    """Record the end of a start of this very job that left no word.
+
+    Killed with its node, or by Slurm.
+    """
     events = attempts.read(folder)
     last = next((e for e in reversed(events) if e.event in ("started", "ended")), None)
     if last is not None and last.event == "started" and job_of(last.where) == job_of(where):

@@ -1,4 +1,7 @@
-"""Small environments' specs, configurations and replay batches for tests of the agents: no simulator."""
+"""Small environments' specs, configurations and replay batches for tests of the agents.
+
+No simulator.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,13 @@ from agents.safedreamer.config import SafeDreamerConfig
 from agents.safedreamer.presets import agent_config
 
 HAZARDS = slice(4, 8)  # two hazards
-VECTOR = EnvSpec({"observation": ArraySpec((9,), "float32")}, 2, 4, 1000, {"hazards": HAZARDS}, ("hazards",))
+VECTOR = EnvSpec(
+    {"observation": ArraySpec((9,), "float32")}, 2, 4, 1000, {"hazards": HAZARDS}, ("hazards",)
+)
 LIDAR = EnvSpec({"observation": ArraySpec((12,), "float32")}, 2, 4, 1000)
-VISION = EnvSpec({name: ArraySpec((64, 64, 3), "uint8") for name in ("image", "image2")}, 2, 4, 1000)
+VISION = EnvSpec(
+    {name: ArraySpec((64, 64, 3), "uint8") for name in ("image", "image2")}, 2, 4, 1000
+)
 ENVS = {"coordinates": VECTOR, "lidar": LIDAR, "vision": VISION}
 
 
@@ -32,8 +39,12 @@ def observations(env: EnvSpec, lead: tuple[int, ...], seed: int = 0) -> dict[str
     return {name: draw[spec.dtype]((*lead, *spec.shape)) for name, spec in env.obs.items()}
 
 
-def replay_batch(env: EnvSpec, batch: int = 3, length: int = 6, seed: int = 0) -> dict[str, np.ndarray]:
-    """A replay batch [B, T, ...] of noise in which episodes start in the middle and some end for good."""
+def replay_batch(
+    env: EnvSpec, batch: int = 3, length: int = 6, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """A replay batch [B, T, ...] of noise in which episodes start in the middle and some end for
+    good.
+    """
     rng, lead = np.random.default_rng(seed), (batch, length)
     first = np.zeros(lead, bool)
     first[0, 0] = first[-1, length // 2] = True

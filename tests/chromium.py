@@ -1,4 +1,7 @@
-"""A headless Chromium for tests, spoken to over pipes in the DevTools protocol: no driver, no socket, no further package."""
+"""A headless Chromium for tests, spoken to over pipes in the DevTools protocol.
+
+No driver, no socket, no further package.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ def executable() -> str | None:
 
 
 class Page:
-    """One open page. `errors` are what its console complained about, `requests` the addresses it asked for."""
+    """One open page.
+
+    `errors` are what its console complained about, `requests` the addresses it asked for.
+    """
 
     def __init__(self, profile: Path, width: int = 1300, height: int = 900) -> None:
         self.errors: list[str] = []
@@ -42,13 +48,24 @@ class Page:
         self._from, to_write = os.pipe()
         # The protocol's pipes are file descriptors 3 and 4 of the browser; only a shell can say so.
         line = f'exec "$@" 3<&{to_read} 4>&{to_write}'
-        command = ["bash", "-c", line, "bash", browser, *FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}"]
+        command = [
+            "bash",
+            "-c",
+            line,
+            "bash",
+            browser,
+            *FLAGS,
+            f"--user-data-dir={profile}",
+            f"--window-size={width},{height}",
+        ]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._process = subprocess.Popen(command, pass_fds=(to_read, to_write), **quiet)
         os.close(to_read)
         os.close(to_write)
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Runtime", "Log", "Page", "Network"):
             self.call(f"{domain}.enable")
 
@@ -56,7 +73,9 @@ class Page:
         """Load a file and wait until its script says it is ready."""
         self.call("Page.navigate", url=file.as_uri())
         deadline = time.monotonic() + ANSWER_SECONDS
-        while self.run("document.readyState") != "complete" or not self.run("location.href").startswith("file:"):
+        while self.run("document.readyState") != "complete" or not self.run(
+            "location.href"
+        ).startswith("file:"):
             assert time.monotonic() < deadline, "the page did not load"
 
     def run(self, script: str) -> Any:
@@ -76,7 +95,10 @@ class Page:
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """One command of the protocol and its result; events that come before it are noted. Raises RuntimeError when refused."""
+        """One command of the protocol and its result; events that come before it are noted.
+
+        Raises RuntimeError when refused.
+        """
         self._number += 1
         message = {"id": self._number, "method": method, "params": params} | (
             {"sessionId": self._session} if self._session else {}
@@ -103,7 +125,11 @@ class Page:
         if event == "Runtime.exceptionThrown":
             details = params["exceptionDetails"]
             self.errors.append(details.get("exception", {}).get("description", details["text"]))
-        elif event == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
+        elif event == "Runtime.consoleAPICalled" and params["type"] in (
+            "error",
+            "warning",
+            "assert",
+        ):
             self.errors.append(str(params["args"]))
         elif event == "Log.entryAdded" and params["entry"]["level"] == "error":
             self.errors.append(params["entry"]["text"])
@@ -113,7 +139,12 @@ class Page:
     def __enter__(self) -> Page:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._process.terminate()
         self._process.wait(timeout=ANSWER_SECONDS)
         os.close(self._to)

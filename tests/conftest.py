@@ -1,4 +1,6 @@
-"""Set-up of all tests: JAX's compilation cache, the rendering backend, the recordings, what this machine lacks."""
+"""Set-up of all tests: JAX's compilation cache, the rendering backend, the recordings, what this
+machine lacks.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +14,23 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Read when JAX and MuJoCo are first imported, so they stand before every other import. Most tests compile for longer than they compute.
+# Read when JAX and MuJoCo are first imported, so they stand before every other import. Most tests
+# compile for longer than they compute.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-if not any(os.environ.get(name) for name in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")) and ctypes.util.find_library("OSMesa"):
+if not any(
+    os.environ.get(name) for name in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")
+) and ctypes.util.find_library("OSMesa"):
     os.environ["MUJOCO_GL"] = "osmesa"
 
 import hypothesis
 import pytest
-import submitit  # noqa: F401 (its import shuts down logging handlers, and absl's would then close the stream that pytest captures)
+
+# (its import shuts down logging handlers, and absl's would then close the stream that pytest
+# captures)
+import submitit  # noqa: F401
 
 from benchmarks.doctor import GL_PACKAGES, try_rendering
 from slurm.minicluster import packages
@@ -69,7 +77,10 @@ def missing_gl() -> str:
     """Why nothing can be rendered, or ""."""
     backend = os.environ.get("MUJOCO_GL") or "glfw"
     error = try_rendering(backend, timeout_s=120.0)
-    return error and f"MUJOCO_GL={backend} does not render ({error}); apt-get install {' '.join(GL_PACKAGES.values())}"
+    return error and (
+        f"MUJOCO_GL={backend} does not render ({error}); apt-get install "
+        f"{' '.join(GL_PACKAGES.values())}"
+    )
 
 
 @functools.cache
@@ -87,12 +98,19 @@ def missing_omnisafe() -> str:
 
 def missing_browser() -> str:
     """Why no page can be opened, or ""."""
-    return "" if chromium.executable() else f"none of {', '.join(chromium.NAMES)} is installed; apt-get install chromium"
+    return (
+        ""
+        if chromium.executable()
+        else f"none of {', '.join(chromium.NAMES)} is installed; apt-get install chromium"
+    )
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[MiniCluster]:
-    """A private Slurm of three nodes, for all tests together: leave no jobs and no dead nodes behind."""
+    """A private Slurm of three nodes, for all tests together.
+
+    Leave no jobs and no dead nodes behind.
+    """
     with temporary(Settings(slurmd_timeout_s=8)) as cluster:
         yield cluster
 
@@ -106,19 +124,28 @@ PARTS: dict[str, Callable[[], str]] = {  # marker -> why the tests that it marks
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--no-skips", action="store_true", help="fail where a part of the machine is missing, instead of skipping")
+    parser.addoption(
+        "--no-skips",
+        action="store_true",
+        help="fail where a part of the machine is missing, instead of skipping",
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose part of the machine is missing; with --no-skips, fail it."""
     for marker, missing in PARTS.items():
         if item.get_closest_marker(marker) and (reason := missing()):
-            (pytest.fail if item.config.getoption("--no-skips") else pytest.skip)(f"{marker}: {reason}")
+            (pytest.fail if item.config.getoption("--no-skips") else pytest.skip)(
+                f"{marker}: {reason}"
+            )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the parts of the suite that did not run, and why."""
-    reasons = [report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", ())]
+    reasons = [
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", ())
+    ]
     if reasons:
         terminalreporter.section("not tested on this machine")
     for reason in sorted(set(reasons)):

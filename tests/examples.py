@@ -1,4 +1,7 @@
-"""How many examples property tests try: all of them in continuous integration, a tenth elsewhere."""
+"""How many examples property tests try.
+
+All of them in continuous integration, a tenth elsewhere.
+"""
 
 from __future__ import annotations
 

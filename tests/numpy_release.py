@@ -1,7 +1,10 @@
-"""A recorded agent of any size, computed by plain NumPy from the specification's formulas: loops, no JAX, nothing of `agents`.
+"""A recorded agent of any size, computed by plain NumPy from the specification's formulas.
 
-`write_recording` makes random parameters under the release's names, runs the first update's quantities on a random batch, and
-writes the files that `official/README.md` describes. It exists so that the fidelity command can be tested on other sizes.
+Loops, no JAX, nothing of `agents`.
+
+`write_recording` makes random parameters under the release's names, runs the first update's
+quantities on a random batch, and writes the files that `official/README.md` describes. It exists so
+that the fidelity command can be tested on other sizes.
 """
 
 from __future__ import annotations
@@ -88,7 +91,14 @@ class Maker:
         for i in range(4):
             self.put(f"agent/wm/enc/cnn/s{i}res/kernel", 4, 4, channels[i], channels[i + 1])
             self.norm(f"agent/wm/enc/cnn/s{i}res", channels[i + 1])
-            self.put(f"agent/wm/dec/cnn/s{i}res/kernel", 4, 4, channels[3 - i], channels[4 - i], scale=0.1)
+            self.put(
+                f"agent/wm/dec/cnn/s{i}res/kernel",
+                4,
+                4,
+                channels[3 - i],
+                channels[4 - i],
+                scale=0.1,
+            )
             if i < 3:
                 self.norm(f"agent/wm/dec/cnn/s{i}res", channels[3 - i])
         self.put("agent/wm/dec/cnn/s3res/bias", channels[0], scale=0.1)
@@ -234,23 +244,34 @@ class Release:
             out |= {key: x[..., 3 * i : 3 * i + 3] for i, key in enumerate(self.s.images)}
         if self.s.vectors:
             x = self.stack("agent/wm/dec/mlp", feat)
-            out |= {key: self.linear(f"agent/wm/dec/mlp/dist_{key}/out", x) for key in self.s.vectors}
+            out |= {
+                key: self.linear(f"agent/wm/dec/mlp/dist_{key}/out", x) for key in self.s.vectors
+            }
         return out
 
     def probs(self, stats: str, x: np.ndarray) -> np.ndarray:
         raw = self.linear(f"agent/wm/rssm/{stats}", x)
-        return 0.99 * softmax(raw.reshape(*raw.shape[:-1], self.s.stoch, self.s.classes)) + 0.01 / self.s.classes
+        return (
+            0.99 * softmax(raw.reshape(*raw.shape[:-1], self.s.stoch, self.s.classes))
+            + 0.01 / self.s.classes
+        )
 
     def prior(self, deter: np.ndarray) -> np.ndarray:
         return self.probs("img_stats", self.block("agent/wm/rssm/img_out", deter))
 
     def posterior(self, deter: np.ndarray, embed: np.ndarray) -> np.ndarray:
-        return self.probs("obs_stats", self.block("agent/wm/rssm/obs_out", np.concatenate([deter, embed], -1)))
+        return self.probs(
+            "obs_stats", self.block("agent/wm/rssm/obs_out", np.concatenate([deter, embed], -1))
+        )
 
     def next_deter(self, deter: np.ndarray, stoch: np.ndarray, action: np.ndarray) -> np.ndarray:
         action = action / np.maximum(1.0, np.abs(action))
-        x = self.block("agent/wm/rssm/img_in", np.concatenate([stoch.reshape(len(stoch), -1), action], -1))
-        gates = self.norm("agent/wm/rssm/gru", np.concatenate([deter, x], -1) @ self.p["agent/wm/rssm/gru/kernel"])
+        x = self.block(
+            "agent/wm/rssm/img_in", np.concatenate([stoch.reshape(len(stoch), -1), action], -1)
+        )
+        gates = self.norm(
+            "agent/wm/rssm/gru", np.concatenate([deter, x], -1) @ self.p["agent/wm/rssm/gru/kernel"]
+        )
         reset, candidate, update = np.split(gates, 3, -1)
         candidate, update = np.tanh(sigmoid(reset) * candidate), sigmoid(update - 1.0)
         return update * candidate + (1.0 - update) * deter
@@ -271,16 +292,23 @@ def convolve(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     side = x.shape[1] // 2
     x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     taps = [(ky, kx) for ky in range(4) for kx in range(4)]
-    return sum(x[:, ky : ky + 2 * side : 2, kx : kx + 2 * side : 2] @ kernel[ky, kx] for ky, kx in taps)
+    return sum(
+        x[:, ky : ky + 2 * side : 2, kx : kx + 2 * side : 2] @ kernel[ky, kx] for ky, kx in taps
+    )
 
 
 def spread(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """SAME, transposed, stride 2, kernel [4, 4, O, I] not flipped: x[m] goes to out[2m + 2 - k] with weight kernel[k]."""
+    """SAME, transposed, stride 2, kernel [4, 4, O, I] not flipped.
+
+    x[m] goes to out[2m + 2 - k] with weight kernel[k].
+    """
     batch, side = x.shape[:2]
     out = np.zeros((batch, 2 * side + 2, 2 * side + 2, kernel.shape[2]))
     for ky in range(4):
         for kx in range(4):
-            out[:, 3 - ky : 3 - ky + 2 * side : 2, 3 - kx : 3 - kx + 2 * side : 2] += x @ kernel[ky, kx].T
+            out[:, 3 - ky : 3 - ky + 2 * side : 2, 3 - kx : 3 - kx + 2 * side : 2] += (
+                x @ kernel[ky, kx].T
+            )
     return out[:, 1:-1, 1:-1]
 
 
@@ -294,8 +322,12 @@ def flatten(latent: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
 
 def make_batch(s: Sizes, rng: np.random.Generator) -> Arrays:
     lead = (s.batch, s.length)
-    data: Arrays = {key: rng.integers(0, 256, (*lead, 64, 64, 3)).astype(np.uint8) for key in s.images}
-    data |= {key: rng.normal(0, 3, (*lead, size)).astype(np.float32) for key, size in s.vectors.items()}
+    data: Arrays = {
+        key: rng.integers(0, 256, (*lead, 64, 64, 3)).astype(np.uint8) for key in s.images
+    }
+    data |= {
+        key: rng.normal(0, 3, (*lead, size)).astype(np.float32) for key, size in s.vectors.items()
+    }
     data["reward"] = rng.normal(size=lead).astype(np.float32)
     data["cost"] = rng.choice([0.0, 1.0, 2.0], lead).astype(np.float32)
     data["is_first"] = rng.random(lead) < 0.3
@@ -321,7 +353,10 @@ def record_model(net: Release, data: Arrays, rng: np.random.Generator) -> Arrays
         stoch, action = sample_onehot(post, rng), data["action"][:, t]
         steps.append((deter, stoch, np.log(post), sample_onehot(prior, rng), np.log(prior)))
     names = ("post_deter", "post_stoch", "post_logit", "prior_stoch", "prior_logit")
-    out |= {name: np.stack(column, 1) for name, column in zip(names, zip(*steps, strict=True), strict=True)}
+    out |= {
+        name: np.stack(column, 1)
+        for name, column in zip(names, zip(*steps, strict=True), strict=True)
+    }
     out["prior_deter"] = out["post_deter"]
     feat = flatten((out["post_deter"], out["post_stoch"]))
     for key, mean in net.decode(feat).items():
@@ -330,7 +365,10 @@ def record_model(net: Release, data: Arrays, rng: np.random.Generator) -> Arrays
         out[f"logprob_{key}"] = -((mean - target) ** 2).reshape(s.batch, s.length, -1).sum(-1)
     for key, name in (("reward", "rew"), *([("cost", "cost")] * s.costs)):
         logits = net.head(f"agent/wm/{name}", feat)
-        out[f"pred_{key}"], out[f"logprob_{key}"] = twohot_mean(logits), twohot_log_prob(logits, data[key])
+        out[f"pred_{key}"], out[f"logprob_{key}"] = (
+            twohot_mean(logits),
+            twohot_log_prob(logits, data[key]),
+        )
     alive = sigmoid(net.head("agent/wm/cont", feat)[..., 0])
     out["pred_cont"] = alive
     out["logprob_cont"] = np.log(np.where(data["is_terminal"], 1.0 - alive, alive))
@@ -349,7 +387,9 @@ def record_behaviour(net: Release, post_feat: np.ndarray) -> Arrays:
         "critic_slow_mean": twohot_mean(net.head("agent/task_behavior/critic/slow", post_feat)),
     }
     if net.s.costs:
-        out["cost_critic_mean"] = twohot_mean(net.head("agent/task_behavior/cost_critic/net", post_feat))
+        out["cost_critic_mean"] = twohot_mean(
+            net.head("agent/task_behavior/cost_critic/net", post_feat)
+        )
     return out
 
 
@@ -360,10 +400,13 @@ def lambda_return(reward: np.ndarray, value: np.ndarray, discount: np.ndarray) -
     return np.stack(returns[:0:-1])
 
 
-def record_imagination(net: Release, out: Arrays, terminal: np.ndarray, rng: np.random.Generator) -> Arrays:
+def record_imagination(
+    net: Release, out: Arrays, terminal: np.ndarray, rng: np.random.Generator
+) -> Arrays:
     s, gamma, rows = net.s, 1.0 - 1.0 / 333.0, []
     deter, stoch, logit = (
-        out[f"post_{name}"].reshape(-1, *out[f"post_{name}"].shape[2:]) for name in ("deter", "stoch", "logit")
+        out[f"post_{name}"].reshape(-1, *out[f"post_{name}"].shape[2:])
+        for name in ("deter", "stoch", "logit")
     )
     for _ in range(s.horizon + 1):
         mean, std = net.actor(flatten((deter, stoch)))
@@ -372,7 +415,13 @@ def record_imagination(net: Release, out: Arrays, terminal: np.ndarray, rng: np.
         deter = net.next_deter(deter, stoch, action)
         probs = net.prior(deter)
         stoch, logit = sample_onehot(probs, rng), np.log(probs)
-    imag = dict(zip(("deter", "stoch", "logit", "action"), map(np.stack, zip(*rows, strict=True)), strict=True))
+    imag = dict(
+        zip(
+            ("deter", "stoch", "logit", "action"),
+            map(np.stack, zip(*rows, strict=True)),
+            strict=True,
+        )
+    )
     feat = flatten((imag["deter"], imag["stoch"]))
     cont = (net.head("agent/wm/cont", feat)[..., 0] > 0).astype(float)
     cont[0] = 1.0 - terminal.reshape(-1)
@@ -416,7 +465,9 @@ def write_recording(folder: Path, s: Sizes, template: dict[str, Any], seed: int 
     net = Release(params, s)
     arrays = record_model(net, data, rng)
     feat = flatten((arrays["post_deter"], arrays["post_stoch"]))
-    arrays |= record_behaviour(net, feat.reshape(-1, s.feat)) | record_imagination(net, arrays, data["is_terminal"], rng)
+    arrays |= record_behaviour(net, feat.reshape(-1, s.feat)) | record_imagination(
+        net, arrays, data["is_terminal"], rng
+    )
     config = template | {
         "rssm.deter": s.deter,
         "rssm.stoch": s.stoch,
@@ -431,7 +482,13 @@ def write_recording(folder: Path, s: Sizes, template: dict[str, Any], seed: int 
         "penalty_multiplier_init": 0.05,
     }
     folder.mkdir(parents=True)
-    content = {"step": 1, "agent": params, "train_replay": None, "eval_replay": None, "_timestamp": 0.0}
+    content = {
+        "step": 1,
+        "agent": params,
+        "train_replay": None,
+        "eval_replay": None,
+        "_timestamp": 0.0,
+    }
     (folder / "official.ckpt").write_bytes(pickle.dumps(content))
     (folder / "config.json").write_text(json.dumps(config))
     listing = {name: [list(np.shape(x)), str(np.asarray(x).dtype)] for name, x in params.items()}

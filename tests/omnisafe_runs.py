@@ -1,7 +1,10 @@
-"""Runs of OmniSafe's algorithms on the toy shore, for tests: `python -m tests.omnisafe_runs FOLDER` in a process of its own.
+"""Runs of OmniSafe's algorithms on the toy shore, for tests.
 
-Trains every algorithm twice, once undisturbed and once stopped and continued, and writes what tests compare to results.json. One
-process does it all, because importing torch and OmniSafe takes longer than a training.
+`python -m tests.omnisafe_runs FOLDER` in a process of its own.
+
+Trains every algorithm twice, once undisturbed and once stopped and continued, and writes what tests
+compare to results.json. One process does it all, because importing torch and OmniSafe takes longer
+than a training.
 """
 
 from __future__ import annotations
@@ -29,11 +32,22 @@ EPOCHS = 3
 EVALUATED = ("ppo_lag", "ppo_simmer_pid", "td3_pid", "cce_pets")
 
 
-def toy_spec(name: str, epochs: int = EPOCHS, repeat: int = 2, seed: int = 0, num_envs: int = 1, **changes: Any) -> RunSpec:
-    """A run of a few short epochs; episodes have 20 simulator steps. `changes` are settings, with __ for dots."""
+def toy_spec(
+    name: str,
+    epochs: int = EPOCHS,
+    repeat: int = 2,
+    seed: int = 0,
+    num_envs: int = 1,
+    **changes: Any,
+) -> RunSpec:
+    """A run of a few short epochs; episodes have 20 simulator steps.
+
+    `changes` are settings, with __ for dots.
+    """
     preset = settings(name, "default", "debug", task=TASK)
     kind = ALGORITHMS[name].family
-    length = {"on-policy": 25 * num_envs, "off-policy": 20, "model-based": 40}[kind]  # on-policy epochs cut an episode
+    # on-policy epochs cut an episode
+    length = {"on-policy": 25 * num_envs, "off-policy": 20, "model-based": 40}[kind]
     small: dict[str, Any] = {"algo_cfgs__steps_per_epoch": length}
     if kind != "on-policy":
         small["algo_cfgs__start_learning_steps"] = 20
@@ -45,7 +59,12 @@ def toy_spec(name: str, epochs: int = EPOCHS, repeat: int = 2, seed: int = 0, nu
         small["algo_cfgs__update_policy_cycle"] = 10
     agent = configs.replace(preset.agent, **(small | changes))
     loop = dataclasses.replace(
-        preset.loop, action_repeat=repeat, num_envs=num_envs, eval_every=25, eval_episodes=2, checkpoint_every=20
+        preset.loop,
+        action_repeat=repeat,
+        num_envs=num_envs,
+        eval_every=25,
+        eval_episodes=2,
+        checkpoint_every=20,
     )
     steps = epochs * agent.algo_cfgs.steps_per_epoch * (1 if kind == "model-based" else repeat)
     return RunSpec(name, TASK, "default", seed, steps, "debug", loop, preset.replay, agent)
@@ -78,7 +97,9 @@ def run(spec: RunSpec, out: Path, **options: Any) -> Any:
 
 def same_run(one: Path, other: Path) -> dict[str, bool]:
     """Whether two runs have the same records and metrics, clocks aside."""
-    return {name: _rows(one / name) == _rows(other / name) for name in ("episodes.csv", "metrics.jsonl")}
+    return {
+        name: _rows(one / name) == _rows(other / name) for name in ("episodes.csv", "metrics.jsonl")
+    }
 
 
 def _rows(path: Path) -> list[Any]:
@@ -86,11 +107,15 @@ def _rows(path: Path) -> list[Any]:
     if path.suffix == ".csv":
         return [line.rsplit(",", 1)[0] for line in lines]
     clocks = ("Time/", "wall_seconds")
-    return [{k: v for k, v in json.loads(line).items() if not k.startswith(clocks)} for line in lines]
+    return [
+        {k: v for k, v in json.loads(line).items() if not k.startswith(clocks)} for line in lines
+    ]
 
 
 def twice(name: str, folder: Path) -> dict[str, Any]:
-    """Train an algorithm undisturbed, and again with a stop in the midst of whatever it does then."""
+    """Train an algorithm undisturbed, and again with a stop in the midst of whatever it does
+    then.
+    """
     spec, count = toy_spec(name), After()
     done = run(spec, folder / "undisturbed", stop=count)
     stopped = run(spec, folder / "stopped", stop=After(0.45 * count.asked)).env_steps
@@ -110,13 +135,18 @@ def several(folder: Path) -> dict[str, Any]:
     return {
         "late": (late.env_steps == spec.steps, late.finished),
         "finished": run(spec, folder / "c").finished,
-        "same": [*same_run(folder / "a", folder / "b").values(), *same_run(folder / "a", folder / "c").values()],
+        "same": [
+            *same_run(folder / "a", folder / "b").values(),
+            *same_run(folder / "a", folder / "c").values(),
+        ],
         "lines": len((folder / "a" / "episodes.csv").read_text().splitlines()),
     }
 
 
 def evaluated(name: str, folder: Path) -> dict[str, bool]:
-    """Whether an evaluation of a trained policy left its plain state and its arrays as they were."""
+    """Whether an evaluation of a trained policy left its plain state and its arrays as they
+    were.
+    """
     import numpy as np
 
     from benchmarks.omnisafe import evaluate, evaluation
@@ -126,7 +156,11 @@ def evaluated(name: str, folder: Path) -> dict[str, bool]:
     with contextlib.ExitStack() as stack:
         policy = evaluate.load_policy(spec, newest(folder).checkpoint, make_env(spec), stack)
         before = policy.learner.state()
-        dict(evaluation.evaluate(policy, make_env(spec), run_seed=0, env_steps=0, episodes=3, on_fault=print))
+        dict(
+            evaluation.evaluate(
+                policy, make_env(spec), run_seed=0, env_steps=0, episodes=3, on_fault=print
+            )
+        )
         after = policy.learner.state()
     same = all(np.array_equal(before.arrays[key], after.arrays[key]) for key in before.arrays)
     return {"plain": before.plain == after.plain, "arrays": same and bool(before.arrays)}

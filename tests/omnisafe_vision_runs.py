@@ -1,4 +1,7 @@
-"""Runs of OmniSafe's methods on the ferry's pictures, for tests: `python -m tests.omnisafe_vision_runs FOLDER`."""
+"""Runs of OmniSafe's methods on the ferry's pictures, for tests.
+
+`python -m tests.omnisafe_vision_runs FOLDER`.
+"""
 
 from __future__ import annotations
 
@@ -23,22 +26,33 @@ SMALL = {
     "vision__strides": (2, 2),
     "vision__features": 32,
 }
-# One algorithm of each kind: gradients in several environments, natural gradients, budgets behind the tickets, ends of its own.
+# One algorithm of each kind: gradients in several environments, natural gradients, budgets behind
+# the tickets, ends of its own.
 RESUMED = ("ppo_lag", "cpo", "ppo_simmer_pid", "ppo_early_terminated")
 
 
-def ferry_spec(name: str, steps: int, seed: int = 0, num_envs: int = 1, preset: str = "debug", **changes: Any) -> RunSpec:
+def ferry_spec(
+    name: str, steps: int, seed: int = 0, num_envs: int = 1, preset: str = "debug", **changes: Any
+) -> RunSpec:
     """A run on pictures; `changes` are settings, with __ for dots."""
     chosen = settings(name, "vision", preset, task=TASK)
     agent = configs.replace(chosen.agent, **(SMALL | changes))
     loop = dataclasses.replace(
-        chosen.loop, action_repeat=1, num_envs=num_envs, eval_every=steps, eval_episodes=2, checkpoint_every=20
+        chosen.loop,
+        action_repeat=1,
+        num_envs=num_envs,
+        eval_every=steps,
+        eval_episodes=2,
+        checkpoint_every=20,
     )
     return RunSpec(name, TASK, "vision", seed, steps, preset, loop, chosen.replay, agent)
 
 
 def make_env(spec: RunSpec) -> Any:
-    """The factory of its environments; pictures of an environment of one's own are its `default` observation."""
+    """The factory of its environments.
+
+    Pictures of an environment of one's own are its `default` observation.
+    """
     from benchmarks.envs import make_env as make
 
     return functools.partial(make, spec.task, "default", spec.loop.action_repeat)
@@ -80,12 +94,16 @@ def twice(name: str, folder: Path) -> dict[str, Any]:
     from tests.omnisafe_runs import After, same_run
 
     num_envs = 2 if name == "ppo_lag" else 1
-    spec = ferry_spec(name, 3 * 40 * num_envs, num_envs=num_envs, algo_cfgs__steps_per_epoch=40 * num_envs)
+    spec = ferry_spec(
+        name, 3 * 40 * num_envs, num_envs=num_envs, algo_cfgs__steps_per_epoch=40 * num_envs
+    )
     count = After()
     done = run(spec, folder / "undisturbed", stop=count)
     stopped = run(spec, folder / "stopped", stop=After(0.6 * count.asked)).env_steps
     run(spec, folder / "stopped")
-    return {"finished": done.finished, "stopped": stopped} | same_run(folder / "undisturbed", folder / "stopped")
+    return {"finished": done.finished, "stopped": stopped} | same_run(
+        folder / "undisturbed", folder / "stopped"
+    )
 
 
 def main() -> None:

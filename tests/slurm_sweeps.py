@@ -1,4 +1,7 @@
-"""Sweep commands on a private Slurm, as users give them: processes to be killed, runs to be met half-way, records to be compared."""
+"""Sweep commands on a private Slurm, as users give them.
+
+Processes to be killed, runs to be met half-way, records to be compared.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,30 @@ runs:
 
 
 class Sweep:
-    """One results folder, and the command that fills it; `start` gives the command, also several times."""
+    """One results folder, and the command that fills it.
 
-    def __init__(self, cluster: MiniCluster, folder: Path, *arguments: str, suite: str = SUITE, pace_s: float = 0.0) -> None:
+    `start` gives the command, also several times.
+    """
+
+    def __init__(
+        self,
+        cluster: MiniCluster,
+        folder: Path,
+        *arguments: str,
+        suite: str = SUITE,
+        pace_s: float = 0.0,
+    ) -> None:
         folder.mkdir(parents=True)
         self.cluster, self._folder, self.out = cluster, folder, folder / "out"
         (folder / "suite.yaml").write_text(suite)
-        self._arguments = ("sweep", "--suite", str(folder / "suite.yaml"), "--out", str(self.out), *arguments)
+        self._arguments = (
+            "sweep",
+            "--suite",
+            str(folder / "suite.yaml"),
+            "--out",
+            str(self.out),
+            *arguments,
+        )
         self.commands: list[subprocess.Popen[bytes]] = []
         self.pace(pace_s)
 
@@ -55,7 +75,9 @@ class Sweep:
         }
         words = [sys.executable, "-m", "benchmarks.cli", *self._arguments]
         with (self._folder / f"said-{len(self.commands)}.txt").open("wb") as said:
-            command = subprocess.Popen(words, env=environment, cwd=self._folder, stdout=said, stderr=said)
+            command = subprocess.Popen(
+                words, env=environment, cwd=self._folder, stdout=said, stderr=said
+            )
         self.commands.append(command)
         return command
 
@@ -77,7 +99,9 @@ class Sweep:
 
     def wait(self, holds: Callable[[], bool]) -> None:
         """Wait for something that has to come."""
-        assert wait_until(holds, PATIENCE_S, every=0.1), "\n".join([self.story(), *map(self.said, self.commands)])
+        assert wait_until(holds, PATIENCE_S, every=0.1), "\n".join(
+            [self.story(), *map(self.said, self.commands)]
+        )
 
     def trains(self, seed: int, starts: int = 1, env_steps: int = 1) -> bool:
         """Whether the run of that seed trains, in that start of it, and has come so far."""
@@ -85,26 +109,43 @@ class Sweep:
             return False
         now = self.run(seed)
         started = sum(event.event == "started" for event in now.events)
-        return started == starts and now.standing == "running" and now.env_steps >= env_steps and lives(now)
+        return (
+            started == starts
+            and now.standing == "running"
+            and now.env_steps >= env_steps
+            and lives(now)
+        )
 
     def queue(self) -> dict[str, str]:
-        """State of each job that Slurm still knows of this results folder, by its id; elements of arrays one by one."""
+        """State of each job that Slurm still knows of this results folder, by its id.
+
+        Elements of arrays one by one.
+        """
         names = {path.name for path in (self.out / "slurm").iterdir()}
         return {job.job_id: job.state for job in self.cluster.squeue() if job.name in names}
 
     def story(self) -> str:
         """What happened to every run, for a failed assertion."""
-        return "\n".join(f"{each.folder.name} {each.standing} {[e[1:] for e in each.events]}" for each in self.members())
+        return "\n".join(
+            f"{each.folder.name} {each.standing} {[e[1:] for e in each.events]}"
+            for each in self.members()
+        )
 
     def is_done_as(self, reference: Path, seeds: set[int]) -> None:
-        """Assert that exactly these runs are there, finished once each, with the records of the reference."""
+        """Assert that exactly these runs are there, finished once each, with the records of the
+        reference.
+        """
         assert {each.spec["seed"] for each in self.members()} == seeds
         for run in self.members():
-            assert run.standing == "done" and run.status is not None and run.status.state == "finished", self.story()
+            assert (
+                run.standing == "done" and run.status is not None and run.status.state == "finished"
+            ), self.story()
             ends = [event.exit for event in run.events if event.event == "ended"]
             assert run.events[-1].exit == 0 and ends.count(0) == 1, self.story()
             assert len(ends) == sum(event.event == "started" for event in run.events), self.story()
-            assert without_clocks(run.folder) == without_clocks(reference / run.folder.name), run.folder.name
+            assert without_clocks(run.folder) == without_clocks(reference / run.folder.name), (
+                run.folder.name
+            )
 
     def close(self) -> None:
         """End what is left of the commands and their jobs."""

@@ -1,4 +1,6 @@
-"""The shape of the tree: where imports point, what analysis loads, what no tracked file names, what a lock file holds."""
+"""The shape of the tree: where imports point, what analysis loads, what no tracked file names, what
+a lock file holds.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,18 @@ ARROWS = {
 AGENT_LIBRARIES = {"jax", "flax", "optax", "chex", "numpy"}
 ANALYSIS_MAY_IMPORT = "benchmarks.records"
 HEAVY = ("jax", "flax", "torch", "mujoco", "gymnasium", "safety_gymnasium", "omnisafe")
-# Only these join an agent's implementation with environments; everywhere else one side comes in as a factory or a value.
+# Only these join an agent's implementation with environments; everywhere else one side comes in as
+# a factory or a value.
 JOINTS = ("benchmarks.run", "benchmarks.cli", "benchmarks.perf", "benchmarks.fidelity")
 
 # Written so that this file does not match itself.
 FORBIDDEN_TEXT = {
-    "a package registry's host": re.compile(r"pyp[i]\.org|pythonhoste[d]|deb\.debia[n]|npmj[s]\.(?:org|com)|astra[l]\.sh"),
-    "a path of one machine": re.compile(r"(?<![\w.])/(?:wor[k]|hom[e]|User[s]|far[m])/\w|/tm[p]/bash|/roo[t]/"),
+    "a package registry's host": re.compile(
+        r"pyp[i]\.org|pythonhoste[d]|deb\.debia[n]|npmj[s]\.(?:org|com)|astra[l]\.sh"
+    ),
+    "a path of one machine": re.compile(
+        r"(?<![\w.])/(?:wor[k]|hom[e]|User[s]|far[m])/\w|/tm[p]/bash|/roo[t]/"
+    ),
 }
 BINARY = {".png", ".npz", ".gif", ".mp4", ".ckpt", ".pdf", ".gz", ".parquet", ".zip"}
 
@@ -55,8 +62,12 @@ def imports(file: Path) -> tuple[tuple[int, str], ...]:
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
-            # `from benchmarks import records` names a module, `from benchmarks.records import COLUMNS` does not: give both.
-            found += [(node.lineno, module), *((node.lineno, f"{module}.{alias.name}") for alias in node.names)]
+            # `from benchmarks import records` names a module,
+            # `from benchmarks.records import COLUMNS` does not: give both.
+            found += [
+                (node.lineno, module),
+                *((node.lineno, f"{module}.{alias.name}") for alias in node.names),
+            ]
     return tuple(found)
 
 
@@ -75,7 +86,9 @@ def within(module: str, prefix: str) -> bool:
 def test_imports_are_read_in_every_form(tmp_path: Path):
     file = tmp_path / "pkg" / "sub" / "mod.py"
     file.parent.mkdir(parents=True)
-    file.write_text("import a.b\nfrom c import d\ndef f():\n    from . import e\n    from ..g import h\n")
+    file.write_text(
+        "import a.b\nfrom c import d\ndef f():\n    from . import e\n    from ..g import h\n"
+    )
     relative = {name.removeprefix(".".join(tmp_path.parts) + ".") for _, name in imports(file)}
     assert relative == {"a.b", "c", "c.d", "pkg.sub", "pkg.sub.e", "pkg.g", "pkg.g.h"}
 
@@ -93,7 +106,12 @@ def test_imports_follow_the_arrows(package: str):
 
 def test_agents_use_few_libraries():
     allowed = AGENT_LIBRARIES | {"agents"} | set(sys.stdlib_module_names)
-    foreign = [f"{f}:{line}: {m}" for f in sources("agents") for line, m in imports(f) if m.split(".")[0] not in allowed]
+    foreign = [
+        f"{f}:{line}: {m}"
+        for f in sources("agents")
+        for line, m in imports(f)
+        if m.split(".")[0] not in allowed
+    ]
     assert sources("agents") != []
     assert foreign == []
 
@@ -103,7 +121,9 @@ def test_analysis_reads_records_only():
         f"{file}:{line}: {module}"
         for file in sources("analysis")
         for line, module in imports(file)
-        if within(module, "benchmarks") and module != "benchmarks" and not within(module, ANALYSIS_MAY_IMPORT)
+        if within(module, "benchmarks")
+        and module != "benchmarks"
+        and not within(module, ANALYSIS_MAY_IMPORT)
     ]
     assert sources("analysis") != []
     assert others == []
@@ -111,20 +131,45 @@ def test_analysis_reads_records_only():
 
 def test_analysis_loads_neither_jax_nor_torch():
     modules = [module_name(file) for file in sources("analysis") if file.stem != "__main__"]
-    code = f"import sys, importlib; [importlib.import_module(m) for m in {modules}]; print(*set({HEAVY}) & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    code = (
+        f"import sys, importlib; [importlib.import_module(m) for m in {modules}]; "
+        f"print(*set({HEAVY}) & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""
 
 
 def test_processes_of_omnisafe_load_no_jax():
-    """What benchmarks.omnisafe imports, and all that its modules import before they do anything; none needs a simulator for that."""
-    own = [module_name(file) for file in sources("benchmarks") if file.parts[1] == "omnisafe" and file.stem != "__main__"]
-    light = [name for name in own if not any(within(m, "torch") or within(m, "omnisafe") for m in all_imports(name))]
-    assert {"benchmarks.omnisafe.presets", "benchmarks.omnisafe.process", "benchmarks.omnisafe.envs"} <= set(light)
+    """What benchmarks.omnisafe imports, and all that its modules import before they do anything.
+
+    None needs a simulator for that.
+    """
+    own = [
+        module_name(file)
+        for file in sources("benchmarks")
+        if file.parts[1] == "omnisafe" and file.stem != "__main__"
+    ]
+    light = [
+        name
+        for name in own
+        if not any(within(m, "torch") or within(m, "omnisafe") for m in all_imports(name))
+    ]
+    assert {
+        "benchmarks.omnisafe.presets",
+        "benchmarks.omnisafe.process",
+        "benchmarks.omnisafe.envs",
+    } <= set(light)
     assert "benchmarks.omnisafe.loop" not in light
-    code = f"import sys, importlib; [importlib.import_module(m) for m in {light}]; print(*set({('jax', 'torch')}) & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    code = (
+        f"import sys, importlib; [importlib.import_module(m) for m in {light}]; "
+        f"print(*set({('jax', 'torch')}) & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""
     jax = [name for name in own for module in all_imports(name) if within(module, "jax")]
@@ -136,7 +181,10 @@ def all_imports(name: str) -> set[str]:
     found, waiting = set(), [name]
     while waiting:
         file = Path(*waiting.pop().split("."))
-        path = next((p for p in (file.with_suffix(".py"), file / "__init__.py") if (ROOT / p).is_file()), None)
+        path = next(
+            (p for p in (file.with_suffix(".py"), file / "__init__.py") if (ROOT / p).is_file()),
+            None,
+        )
         if path is not None:
             new = set(top_imports(path)) - found
             found |= new
@@ -145,7 +193,10 @@ def all_imports(name: str) -> set[str]:
 
 
 def top_imports(file: Path) -> list[str]:
-    """Modules that are imported when the file is: neither within functions nor for type checkers only."""
+    """Modules that are imported when the file is.
+
+    Neither within functions nor for type checkers only.
+    """
     found = []
     for node in ast.parse((ROOT / file).read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Import):
@@ -163,7 +214,9 @@ def top_imports(file: Path) -> list[str]:
         ("la_mbda", ("torch", "agents.safedreamer")),
     ],
 )
-def test_baselines_import_neither_environments_nor_what_belongs_to_others(folder: str, banned: tuple[str, ...]):
+def test_baselines_import_neither_environments_nor_what_belongs_to_others(
+    folder: str, banned: tuple[str, ...]
+):
     files = [file for file in sources("baselines") if file.parts[1] == folder]
     foreign = [
         f"{file}:{line}: {module}"
@@ -181,7 +234,9 @@ def test_every_baseline_is_held_to_what_it_may_import():
 
 
 def test_few_modules_join_agents_and_environments():
-    implementations = {f"agents.{file.parts[1]}" for file in sources("agents") if len(file.parts) > 2} - {"agents.nn"}
+    implementations = {
+        f"agents.{file.parts[1]}" for file in sources("agents") if len(file.parts) > 2
+    } - {"agents.nn"}
     assert "agents.safedreamer" in implementations
     joining = []
     for file in sources("benchmarks"):
@@ -194,11 +249,19 @@ def test_few_modules_join_agents_and_environments():
 
 
 def test_every_code_folder_is_a_package_that_pyproject_lists():
-    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"])
+    listed = set(
+        tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"][
+            "find"
+        ]["include"]
+    )
     assert listed == {name for package in ARROWS for name in (package, f"{package}.*")}
     folders = {file.parent for package in ARROWS for file in sources(package)}
-    parents = {parent for folder in folders for parent in (folder, *folder.parents) if parent != Path()}
-    assert [str(folder) for folder in sorted(parents) if folder / "__init__.py" not in tracked()] == []
+    parents = {
+        parent for folder in folders for parent in (folder, *folder.parents) if parent != Path()
+    }
+    assert [
+        str(folder) for folder in sorted(parents) if folder / "__init__.py" not in tracked()
+    ] == []
 
 
 @pytest.mark.parametrize("what", FORBIDDEN_TEXT)
@@ -207,14 +270,20 @@ def test_no_tracked_file_names(what: str):
     for file in tracked():
         if file.suffix in BINARY or (ROOT / file).is_symlink():
             continue
-        for number, line in enumerate((ROOT / file).read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-            hits += [f"{file}:{number}: {match.group()}" for match in FORBIDDEN_TEXT[what].finditer(line)]
+        for number, line in enumerate(
+            (ROOT / file).read_text(encoding="utf-8", errors="replace").splitlines(), 1
+        ):
+            hits += [
+                f"{file}:{number}: {match.group()}" for match in FORBIDDEN_TEXT[what].finditer(line)
+            ]
     assert hits == []
 
 
 def lock(name: str) -> dict[str, str]:
     lines = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
-    assert [line for line in lines if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*==[A-Za-z0-9.!+]+", line)] == []
+    assert [
+        line for line in lines if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*==[A-Za-z0-9.!+]+", line)
+    ] == []
     return dict(line.split("==") for line in lines)
 
 
@@ -230,12 +299,17 @@ def test_locks_hold_what_the_inputs_ask_for():
         wanted = (ROOT / "requirements" / f"{name}.in").read_text(encoding="utf-8").splitlines()
         for line in filter(lambda text: text and not text.startswith("#"), wanted):
             package, _, version = line.partition("==")
-            assert lock(name)[package].startswith(version), f"requirements/{name}.txt is not made from {name}.in: {line}"
+            assert lock(name)[package].startswith(version), (
+                f"requirements/{name}.txt is not made from {name}.in: {line}"
+            )
 
 
 def test_pyproject_asks_for_nothing_that_the_locks_lack():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [*project["dependencies"], *(line for lines in project["optional-dependencies"].values() for line in lines)]
+    asked = [
+        *project["dependencies"],
+        *(line for lines in project["optional-dependencies"].values() for line in lines),
+    ]
     names = {re.split(r"[\[<>=!~ ]", line)[0] for line in asked}
     locked = {package for name in ("base", "dev", "omnisafe", "cuda") for package in lock(name)}
     assert names - locked == set()

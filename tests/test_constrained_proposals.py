@@ -1,4 +1,7 @@
-"""A constrained actor beside a planner: which multiplier reaches the actor's loss, what episodes move, who acts where."""
+"""A constrained actor beside a planner.
+
+Which multiplier reaches the actor's loss, what episodes move, who acts where.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,9 @@ def test_what_constrains_the_actor(method: str, constraint: str, expected: str):
     assert config.uses_pid == (method == "osrp_lag" or constraint == "pid")
     agent = SafeDreamer(config, VECTOR)
     batch = {name: jnp.asarray(x) for name, x in replay_batch(VECTOR).items()}
-    _, metrics = jax.eval_shape(agent.learner.update, jax.eval_shape(agent.init, 0), batch, jax.random.key(0))
+    _, metrics = jax.eval_shape(
+        agent.learner.update, jax.eval_shape(agent.init, 0), batch, jax.random.key(0)
+    )
     assert ("augmented/penalty" in metrics) == (expected == "augmented")
     assert ("pid/penalty" in metrics) == (expected == "pid")
 
@@ -49,7 +54,10 @@ def test_an_acting_actor_takes_its_methods_multiplier():
 
 def test_episodes_move_both_multipliers():
     config = tiny(
-        "osrp_lag", actor_constraint="augmented", augmented=AugmentedConfig(0.5, 1e-3, driven_by="episode"), cost_limit=2.0
+        "osrp_lag",
+        actor_constraint="augmented",
+        augmented=AugmentedConfig(0.5, 1e-3, driven_by="episode"),
+        cost_limit=2.0,
     )
     agent = SafeDreamer(config, VECTOR)
     state = jax.tree.map(jnp.asarray, agent.init(0)._replace(updates=jnp.int32(10)))
@@ -64,7 +72,10 @@ def shared() -> SafeDreamer:
 
 
 def test_the_actor_acts_in_its_share_of_the_training_environments(shared: SafeDreamer):
-    """Of three environments in one, rounded down; the others execute the planner's mean. Evaluation plans everywhere."""
+    """Of three environments in one, rounded down; the others execute the planner's mean.
+
+    Evaluation plans everywhere.
+    """
     state, carry = shared.init(0), shared.init_carry(3)
     arguments = (state, carry, observations(VECTOR, (3,)), np.ones(3, bool), jax.random.key(5))
     train, after, info = shared.act(*arguments, "train")
@@ -76,7 +87,9 @@ def test_the_actor_acts_in_its_share_of_the_training_environments(shared: SafeDr
         assert float(report[0]) == pytest.approx(float(report[1:].mean()), rel=1e-5), name
     mean, std = shared.networks(state.params).actor(after.latent.feat)
     noise = jax.random.normal(jax.random.split(arguments[-1], 3)[2], mean.shape)
-    np.testing.assert_allclose(train[0], np.clip(mean + std * noise, -1, 1)[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        train[0], np.clip(mean + std * noise, -1, 1)[0], rtol=1e-4, atol=1e-5
+    )
     assert not np.allclose(train[0], planned[0])
 
 

@@ -1,4 +1,6 @@
-"""What a GPU would run, as far as a machine without one can tell: every JAX method's functions lowered for CUDA.
+"""What a GPU would run, as far as a machine without one can tell.
+
+Every JAX method's functions lowered for CUDA.
 
 On the module's text: what is donated, what calls back to the host, which dtypes its products have.
 """
@@ -37,7 +39,9 @@ def make_agent(name: str, obs: str, **changes: Any) -> Any:
 def lower_update(agent: Any) -> tuple[str, int]:
     """The update's module and the number of arrays in the learner's state; nothing is compiled."""
     state = jax.eval_shape(agent.init, 0)
-    exported = jax.export.export(agent._update, platforms=["cuda"])(state, replay_batch(agent.env), jax.random.key(0))
+    exported = jax.export.export(agent._update, platforms=["cuda"])(
+        state, replay_batch(agent.env), jax.random.key(0)
+    )
     assert exported.platforms == ("cuda",)
     return exported.mlir_module(), len(jax.tree.leaves(state))
 
@@ -51,7 +55,9 @@ def lower_act(agent: Any, mode: str, envs: int = 3) -> str:
 
 def check_runs_on_the_device_alone(module: str) -> None:
     assert "callback" not in module, "a step of the device waits for the host"
-    assert not re.search(r"xf64>|tensor<f64>", module), "double precision is slow on a GPU and nothing here needs it"
+    assert not re.search(r"xf64>|tensor<f64>", module), (
+        "double precision is slow on a GPU and nothing here needs it"
+    )
 
 
 @pytest.mark.parametrize("name", JAX_METHODS)
@@ -70,12 +76,16 @@ def test_actions_lower_for_cuda(name: str, mode: str):
     module = lower_act(make_agent(name, "vision"), mode)
     check_runs_on_the_device_alone(module)
     convolutions = Counter(kind for kind, _ in PRODUCT.findall(module))["convolution"]
-    assert convolutions == XLA_CONVOLUTIONS.get(name, 0), "SafeDreamer's convolutions are matrix products on a GPU"
+    assert convolutions == XLA_CONVOLUTIONS.get(name, 0), (
+        "SafeDreamer's convolutions are matrix products on a GPU"
+    )
 
 
 @pytest.mark.parametrize("name", ["osrp", "bsrp_lag"])
 def test_tracked_hazards_lower_for_cuda(name: str):
-    model = dataclasses.replace(settings(name, "coordinates", "debug").agent.model, cost_source="tracked")
+    model = dataclasses.replace(
+        settings(name, "coordinates", "debug").agent.model, cost_source="tracked"
+    )
     agent = make_agent(name, "coordinates", model=model)
     check_runs_on_the_device_alone(lower_update(agent)[0])
     check_runs_on_the_device_alone(lower_act(agent, "train"))
@@ -83,7 +93,9 @@ def test_tracked_hazards_lower_for_cuda(name: str):
 
 @pytest.mark.parametrize("impl", ["matmul", "xla"])
 def test_in_bfloat16_all_large_products_are(impl: str):
-    """Float32 is left to expectations and cumulative sums of probabilities, whose factors no accelerator may round."""
+    """Float32 is left to expectations and cumulative sums of probabilities, whose factors no
+    accelerator may round.
+    """
     agent = make_agent("bsrp_lag", "vision")
     model = dataclasses.replace(agent.config.model, conv_impl=impl)
     module, _ = lower_update(make_agent("bsrp_lag", "vision", dtype="bfloat16", model=model))
@@ -92,7 +104,11 @@ def test_in_bfloat16_all_large_products_are(impl: str):
     assert products["convolution", "bf16"] == (8 + 8 + 7 if impl == "xla" else 0)
     assert products["convolution", "f32"] == 0
     assert products["dot_general", "bf16"] > 100
-    lines = [line for line in module.splitlines() if (found := PRODUCT.search(line)) and found[2] == "f32"]
+    lines = [
+        line
+        for line in module.splitlines()
+        if (found := PRODUCT.search(line)) and found[2] == "f32"
+    ]
     assert 0 < len(lines) < 20
     for line in lines:
         assert "precision = [HIGHEST, HIGHEST]" in line, line

@@ -1,4 +1,7 @@
-"""Environments under an interpreter of their own: the same records, plain messages, no simulator in the learner."""
+"""Environments under an interpreter of their own.
+
+The same records, plain messages, no simulator in the learner.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,13 @@ import pytest
 from benchmarks.envs import EnvContractError, EnvFactory, VectorEnv
 from benchmarks.envs.factory import ENV_PYTHON, choose_python, chosen_python
 from benchmarks.envs.wire import pack, unpack
-from benchmarks.envs.worker import InlineWorker, check_python, env_facts_of, make_request, worker_environ
+from benchmarks.envs.worker import (
+    InlineWorker,
+    check_python,
+    env_facts_of,
+    make_request,
+    worker_environ,
+)
 from benchmarks.spec import BadInput
 
 TASK = "SafetyPointGoal1-v0"
@@ -24,7 +33,9 @@ def other_python(tmp_path: Path) -> str:
     """An interpreter with another path than this one: what names it decides, not what it is."""
     script = tmp_path / "python"
     packages = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
-    script.write_text(f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{packages}" exec {sys.executable} "$@"\n')
+    script.write_text(
+        f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{packages}" exec {sys.executable} "$@"\n'
+    )
     script.chmod(0o755)
     return str(script)
 
@@ -47,12 +58,16 @@ def test_another_interpreter_gives_the_same_rows_bit_for_bit(other_python):
 
 
 def test_facts_cross_the_connection_unchanged(other_python):
-    mine, theirs = (EnvFactory(TASK, "coordinates", 3, python=python) for python in ("", other_python))
+    mine, theirs = (
+        EnvFactory(TASK, "coordinates", 3, python=python) for python in ("", other_python)
+    )
     assert env_facts_of(mine, False, 60) == env_facts_of(theirs, True, 60)
 
 
 def test_another_interpreter_sees_none_of_this_ones_packages(other_python):
-    mine, theirs = (worker_environ(python)["PYTHONPATH"].split(os.pathsep) for python in ("", other_python))
+    mine, theirs = (
+        worker_environ(python)["PYTHONPATH"].split(os.pathsep) for python in ("", other_python)
+    )
     assert any(path.endswith("site-packages") for path in mine)
     assert not any(path.endswith("site-packages") for path in theirs)
     assert str(Path(__file__).resolve().parents[1]) in theirs
@@ -125,11 +140,15 @@ def test_interpreters_that_cannot_simulate_are_refused_with_the_fix(tmp_path, mo
 
 def test_the_learner_imports_no_simulator():
     text = (
-        "import sys, benchmarks.envs, benchmarks.loop, benchmarks.run, benchmarks.evaluate, benchmarks.methods\n"
-        "import benchmarks.cli.app, benchmarks.cli.train, benchmarks.cli.evaluate, benchmarks.cli.diagnose, agents\n"
+        "import sys, benchmarks.envs, benchmarks.loop, benchmarks.run, benchmarks.evaluate, "
+        "benchmarks.methods\n"
+        "import benchmarks.cli.app, benchmarks.cli.train, benchmarks.cli.evaluate, "
+        "benchmarks.cli.diagnose, agents\n"
         "print(*{'gymnasium', 'mujoco', 'safety_gymnasium', 'torch'} & set(sys.modules))\n"
     )
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", text], capture_output=True, text=True, timeout=120, check=True
+    )
     assert done.stdout.strip() == ""
 
 

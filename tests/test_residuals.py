@@ -1,4 +1,7 @@
-"""Vector reconstruction in units of each value's own residual: running errors and loss by hand, in the model and in the state."""
+"""Vector reconstruction in units of each value's own residual.
+
+Running errors and loss by hand, in the model and in the state.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ from tests.agent_inputs import VECTOR, VISION, replay_batch, tiny
 
 def test_running_mean_squares_by_hand():
     state = init_residuals({"a": 2})
-    batches = [[[1.0, 4.0], [3.0, 0.0]], [[4.0, 4.0], [4.0, 4.0]], [[0.0, 12.0], [0.0, 12.0]]]  # means (2, 2), (4, 4), (0, 12)
+    # means (2, 2), (4, 4), (0, 12)
+    batches = [[[1.0, 4.0], [3.0, 0.0]], [[4.0, 4.0], [4.0, 4.0]], [[0.0, 12.0], [0.0, 12.0]]]
     means = []
     for batch in batches:
         state = update_residuals(state, {"a": jnp.asarray(batch)}, decay=0.6)
@@ -32,7 +36,9 @@ def test_running_mean_squares_by_hand():
 def test_relative_error_by_hand():
     state = Residuals({"a": jnp.array([4.0, 0.01])}, jnp.int32(1))
     # 8 / 4 and, below the floor, 0.02 / 0.05
-    np.testing.assert_allclose(relative_error(state, {"a": jnp.array([[8.0, 0.02]])}, 0.05)["a"], [2.4], rtol=1e-6)
+    np.testing.assert_allclose(
+        relative_error(state, {"a": jnp.array([[8.0, 0.02]])}, 0.05)["a"], [2.4], rtol=1e-6
+    )
 
 
 def test_no_gradient_through_the_running_means():
@@ -40,7 +46,8 @@ def test_no_gradient_through_the_running_means():
         state = update_residuals(init_residuals({"a": 1}), {"a": error[:, None]}, 0.9)
         return relative_error(state, {"a": error[:, None]}, 0.05)["a"].sum()
 
-    # The mean of 1 and 3 is 2; through it the gradient would vanish, because errors over their own mean sum to a constant.
+    # The mean of 1 and 3 is 2; through it the gradient would vanish, because errors over their own
+    # mean sum to a constant.
     np.testing.assert_allclose(jax.grad(loss)(jnp.array([1.0, 3.0])), [0.5, 0.5], rtol=1e-6)
 
 
@@ -51,7 +58,9 @@ def model() -> WorldModel:
 
 
 def test_noisy_entries_weigh_like_quiet_ones(model: WorldModel):
-    """An entry with errors a thousand times as large takes the whole plain loss, but only its share of the relative one."""
+    """An entry with errors a thousand times as large takes the whole plain loss, but only its share
+    of the relative one.
+    """
     rng = np.random.default_rng(0)
     feat = jnp.asarray(rng.normal(size=(4, 5, model.feat_dim)), jnp.float32)
     obs = rng.normal(size=(4, 5, 9)).astype(np.float32)
@@ -73,8 +82,12 @@ def test_model_loss_takes_the_residuals_it_is_given(model: WorldModel):
     loss, output = model_loss(model, batch, jax.random.key(1), given)
     plain, other = model_loss(model, batch, jax.random.key(1))
     assert output.residuals is not None and other.residuals is None
-    post, _ = model.rssm.observe(model.encoder(batch), batch["action"], batch["is_first"], jax.random.key(1))
-    errors = np.square(np.asarray(model.decoder(post.feat)["observation"]) - np.asarray(batch["observation"]))
+    post, _ = model.rssm.observe(
+        model.encoder(batch), batch["action"], batch["is_first"], jax.random.key(1)
+    )
+    errors = np.square(
+        np.asarray(model.decoder(post.feat)["observation"]) - np.asarray(batch["observation"])
+    )
     running = 0.5 * 8.0 + 0.5 * errors.mean((0, 1))
     np.testing.assert_allclose(output.residuals.mean_square["observation"], running, rtol=1e-4)
     assert int(output.residuals.batches) == 51
@@ -84,7 +97,9 @@ def test_model_loss_takes_the_residuals_it_is_given(model: WorldModel):
 
 
 def test_agents_carry_residuals_only_with_that_loss():
-    """Traced, not run: the learner's state has them from the start and keeps their shapes, or never has any."""
+    """Traced, not run: the learner's state has them from the start and keeps their shapes, or never
+    has any.
+    """
     batch = {name: jnp.asarray(x) for name, x in replay_batch(VECTOR).items()}
     for loss, shapes in (("sum", []), ("residual", [(9,), ()])):
         model = dataclasses.replace(tiny("bsrp_lag").model, vector_loss=loss)
@@ -102,7 +117,10 @@ def test_images_alone_have_none():
     assert state.residuals.mean_square == {}
 
 
-@pytest.mark.parametrize(("changes", "message"), [({"residual_floor": 0.0}, "floor=0"), ({"residual_decay": 1.0}, "decay=1")])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"residual_floor": 0.0}, "floor=0"), ({"residual_decay": 1.0}, "decay=1")],
+)
 def test_impossible_settings_are_refused(changes: dict[str, float], message: str):
     with pytest.raises(ValueError, match=message):
         ModelConfig(**changes)  # pyright: ignore[reportArgumentType]

@@ -1,10 +1,13 @@
-"""Strided 4x4 convolutions and their transposes, in two equal forms: XLA's own and sums of matrix products.
+"""Strided 4x4 convolutions and their transposes, in two equal forms.
 
-On CPU the gradient of XLA's transposed convolution runs about 20 times below what its FLOPs allow. On an NVIDIA card (H200, JAX
-0.11, CUDA 13) cuDNN served these convolutions by kernels without tensor cores: 302 of the 314 ms of a small bfloat16 update, half of
-it in the gradient of the transposed convolution's kernel, and choosing them took most of two minutes of compilation. A kernel of 4
-and a stride of 2 on an even grid splits exactly into products over pixel blocks, whose gradients are products again. `impl="auto"`
-chooses by backend.
+XLA's own and sums of matrix products.
+
+On CPU the gradient of XLA's transposed convolution runs about 20 times below what its FLOPs allow.
+On an NVIDIA card (H200, JAX 0.11, CUDA 13) cuDNN served these convolutions by kernels without
+tensor cores: 302 of the 314 ms of a small bfloat16 update, half of it in the gradient of the
+transposed convolution's kernel, and choosing them took most of two minutes of compilation. A kernel
+of 4 and a stride of 2 on an even grid splits exactly into products over pixel blocks, whose
+gradients are products again. `impl="auto"` chooses by backend.
 
 Shapes: B images; n pixels a side (even); I, O channels; images are [B, n, n, channels].
 """
@@ -32,33 +35,49 @@ def resolve_impl(impl: Impl) -> Literal["xla", "matmul"]:
 
 def conv_xla(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """SAME convolution with stride 2: [B, 2n, 2n, I] * [4, 4, I, O] -> [B, n, n, O]."""
-    return jax.lax.conv_general_dilated(x, kernel, (STRIDE, STRIDE), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return jax.lax.conv_general_dilated(
+        x, kernel, (STRIDE, STRIDE), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
 def conv_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """`conv_xla` as one matrix product: the input is cut into 2x2 blocks, of which each output sees two by two."""
+    """`conv_xla` as one matrix product.
+
+    The input is cut into 2x2 blocks, of which each output sees two by two.
+    """
     batch, height, width, channels = x.shape
     rows, cols = height // 2, width // 2
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     blocks = x.reshape(batch, rows + 1, 2, cols + 1, 2, channels).transpose(0, 1, 3, 2, 4, 5)
     blocks = blocks.reshape(batch, rows + 1, cols + 1, 4 * channels)
-    patches = jnp.concatenate([blocks[:, dy : dy + rows, dx : dx + cols] for dy in (0, 1) for dx in (0, 1)], -1)
+    patches = jnp.concatenate(
+        [blocks[:, dy : dy + rows, dx : dx + cols] for dy in (0, 1) for dx in (0, 1)], -1
+    )
     # Kernel rows in the same order: block (dy, dx), then pixel within the block, then channel.
     out = kernel.shape[-1]
-    weight = kernel.reshape(2, 2, 2, 2, channels, out).transpose(0, 2, 1, 3, 4, 5).reshape(16 * channels, out)
+    weight = (
+        kernel.reshape(2, 2, 2, 2, channels, out)
+        .transpose(0, 2, 1, 3, 4, 5)
+        .reshape(16 * channels, out)
+    )
     return patches @ weight
 
 
 def conv_transpose_xla(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """SAME transposed convolution with stride 2: [B, n, n, I] * [4, 4, O, I] -> [B, 2n, 2n, O]; the kernel is not flipped."""
-    return jax.lax.conv_transpose(x, kernel, (STRIDE, STRIDE), "SAME", dimension_numbers=("NHWC", "HWOI", "NHWC"))
+    """SAME transposed convolution with stride 2: [B, n, n, I] * [4, 4, O, I] -> [B, 2n, 2n, O].
+
+    The kernel is not flipped.
+    """
+    return jax.lax.conv_transpose(
+        x, kernel, (STRIDE, STRIDE), "SAME", dimension_numbers=("NHWC", "HWOI", "NHWC")
+    )
 
 
 def conv_transpose_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """`conv_transpose_xla` as four matrix products, one for each parity of the output pixel.
 
-    Along one axis, out[2m] = k0 x[m-1] + k2 x[m] and out[2m+1] = k1 x[m] + k3 x[m+1]; in two dimensions each parity pair sees
-    two by two inputs.
+    Along one axis, out[2m] = k0 x[m-1] + k2 x[m] and out[2m+1] = k1 x[m] + k3 x[m+1]; in two
+    dimensions each parity pair sees two by two inputs.
     """
     batch, rows, cols, _ = x.shape
     out = kernel.shape[2]
@@ -67,7 +86,9 @@ def conv_transpose_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     for py in (0, 1):
         for px in (0, 1):
             taps = [(dy, dx) for dy in (0, 1) for dx in (0, 1)]
-            patches = jnp.concatenate([x[:, py + dy : py + dy + rows, px + dx : px + dx + cols] for dy, dx in taps], -1)
+            patches = jnp.concatenate(
+                [x[:, py + dy : py + dy + rows, px + dx : px + dx + cols] for dy, dx in taps], -1
+            )
             weight = jnp.concatenate([kernel[py + 2 * dy, px + 2 * dx].T for dy, dx in taps], 0)
             phases.append(patches @ weight)
     grid = jnp.stack(phases, 3).reshape(batch, rows, cols, 2, 2, out)
@@ -75,7 +96,10 @@ def conv_transpose_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 class Conv(nnx.Module):
-    """4x4 convolution with stride 2, or its transpose; with `norm`: no bias, LayerNorm over channels, SiLU; without: bias only."""
+    """4x4 convolution with stride 2, or its transpose.
+
+    With `norm`: no bias, LayerNorm over channels, SiLU; without: bias only.
+    """
 
     def __init__(
         self,
@@ -89,8 +113,12 @@ class Conv(nnx.Module):
         dtype: jnp.dtype = jnp.float32,
     ):
         area = KERNEL * KERNEL
-        shape = (KERNEL, KERNEL, fan_out, fan_in) if transpose else (KERNEL, KERNEL, fan_in, fan_out)
-        self.kernel = nnx.Param(fan_avg_init(rngs.params(), shape, 1.0, area * fan_in, area * fan_out))
+        shape = (
+            (KERNEL, KERNEL, fan_out, fan_in) if transpose else (KERNEL, KERNEL, fan_in, fan_out)
+        )
+        self.kernel = nnx.Param(
+            fan_avg_init(rngs.params(), shape, 1.0, area * fan_in, area * fan_out)
+        )
         self.norm = LayerNorm(fan_out) if norm else None
         self.bias = None if norm else nnx.Param(jnp.zeros((fan_out,), jnp.float32))
         self.transpose = transpose
@@ -104,7 +132,9 @@ class Conv(nnx.Module):
             (True, "xla"): conv_transpose_xla,
             (True, "matmul"): conv_transpose_matmul,
         }
-        y = forms[self.transpose, resolve_impl(self.impl)](x.astype(self.dtype), self.kernel[...].astype(self.dtype))
+        y = forms[self.transpose, resolve_impl(self.impl)](
+            x.astype(self.dtype), self.kernel[...].astype(self.dtype)
+        )
         if self.bias is not None:
             return y + self.bias[...].astype(self.dtype)
         assert self.norm is not None

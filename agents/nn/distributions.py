@@ -1,8 +1,9 @@
 """Distributions of DreamerV3's heads and latents, as plain functions of their logits.
 
 Shapes: `...` batch axes; K = 255 two-hot bins; S categorical variables of C classes.
-Sources: DreamerV3 (arXiv:2301.04104v1) for symlog, two-hot and the uniform mix; all maths in float32, also where an accelerator
-rounds the factors of float32 products to fewer bits by default (TF32).
+Sources: DreamerV3 (arXiv:2301.04104v1) for symlog, two-hot and the uniform mix; all maths in
+float32, also where an accelerator rounds the factors of float32 products to fewer bits by default
+(TF32).
 """
 
 from __future__ import annotations
@@ -39,11 +40,17 @@ def twohot_mean(logits: jax.Array) -> jax.Array:
 
 
 def twohot(x: jax.Array, count: int) -> jax.Array:
-    """Two-hot code of symlog(x): weights on the two neighbouring bins, linear in the distance. [...] -> [..., K]."""
+    """Two-hot code of symlog(x): weights on the two neighbouring bins, linear in the distance.
+
+    [...] -> [..., K].
+    """
     step = 2.0 * TWOHOT_LIMIT / (count - 1)
     position = jnp.clip((symlog(x.astype(jnp.float32)) + TWOHOT_LIMIT) / step, 0.0, count - 1.0)
-    # A triangle of width one bin around the position: 1 - |position - k|, zero outside the two neighbours.
-    return jnp.maximum(0.0, 1.0 - jnp.abs(position[..., None] - jnp.arange(count, dtype=jnp.float32)))
+    # A triangle of width one bin around the position: 1 - |position - k|, zero outside the two
+    # neighbours.
+    return jnp.maximum(
+        0.0, 1.0 - jnp.abs(position[..., None] - jnp.arange(count, dtype=jnp.float32))
+    )
 
 
 def twohot_log_prob(logits: jax.Array, x: jax.Array) -> jax.Array:
@@ -73,18 +80,25 @@ def bernoulli_mode(logit: jax.Array) -> jax.Array:
 
 def unimix_probs(logits: jax.Array, unimix: float) -> jax.Array:
     """softmax(logits) with a share `unimix` of a uniform distribution mixed in; [..., C]."""
-    return (1.0 - unimix) * jax.nn.softmax(logits.astype(jnp.float32), -1) + unimix / logits.shape[-1]
+    return (1.0 - unimix) * jax.nn.softmax(logits.astype(jnp.float32), -1) + unimix / logits.shape[
+        -1
+    ]
 
 
 def onehot_from_uniform(uniform: jax.Array, probs: jax.Array) -> jax.Array:
-    """Straight-through one-hot samples of categorical variables: uniform [...] in 0..1, probs [..., C] -> [..., C].
+    """Straight-through one-hot samples of categorical variables.
 
-    Inverse-CDF sampling: one uniform number a variable. The Gumbel trick would draw one a class, and drawing numbers is what
-    dominates a planner's rollout on CPU. The numbers are an argument so that a scan's are all drawn before it, in one call.
-    The cumulative sum is a product with a triangle of ones, which is a fast matmul.
+    uniform [...] in 0..1, probs [..., C] -> [..., C].
+
+    Inverse-CDF sampling: one uniform number a variable. The Gumbel trick would draw one a class,
+    and drawing numbers is what dominates a planner's rollout on CPU. The numbers are an argument so
+    that a scan's are all drawn before it, in one call. The cumulative sum is a product with a
+    triangle of ones, which is a fast matmul.
     """
     classes = probs.shape[-1]
-    cdf = _product(jax.lax.stop_gradient(probs), jnp.triu(jnp.ones((classes, classes), probs.dtype)))
+    cdf = _product(
+        jax.lax.stop_gradient(probs), jnp.triu(jnp.ones((classes, classes), probs.dtype))
+    )
     index = (cdf[..., :-1] <= uniform[..., None] * cdf[..., -1:]).sum(-1)
     return straight_through(jax.nn.one_hot(index, classes, dtype=probs.dtype), probs)
 
@@ -101,7 +115,9 @@ def straight_through(value: jax.Array, probs: jax.Array) -> jax.Array:
 
 def mode_onehot(probs: jax.Array) -> jax.Array:
     """One-hot of the most likely class with straight-through gradients; [..., C] -> [..., C]."""
-    return straight_through(jax.nn.one_hot(probs.argmax(-1), probs.shape[-1], dtype=probs.dtype), probs)
+    return straight_through(
+        jax.nn.one_hot(probs.argmax(-1), probs.shape[-1], dtype=probs.dtype), probs
+    )
 
 
 def categorical_kl(post: jax.Array, prior: jax.Array) -> jax.Array:

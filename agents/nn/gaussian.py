@@ -1,7 +1,7 @@
 """Diagonal Gaussians, plain and squashed by tanh, as functions of mean and standard deviation.
 
-Shapes: `...` batch axes; Z size of a variable; A action dimensions. Log-probabilities and the KL sum over the last
-axis.
+Shapes: `...` batch axes; Z size of a variable; A action dimensions. Log-probabilities and the KL
+sum over the last axis.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ def normal_log_prob(x: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
     return normal_log_density(x, mean, std).sum(-1)
 
 
-def normal_kl(mean: jax.Array, std: jax.Array, other_mean: jax.Array, other_std: jax.Array) -> jax.Array:
+def normal_kl(
+    mean: jax.Array, std: jax.Array, other_mean: jax.Array, other_std: jax.Array
+) -> jax.Array:
     """KL(N(mean, std^2) || N(other_mean, other_std^2)), [..., Z] -> [...].
 
     log(s2 / s1) + (s1^2 + (m1 - m2)^2) / (2 s2^2) - 1/2, summed.
@@ -37,5 +39,7 @@ def tanh_log_slope(x: jax.Array) -> jax.Array:
 
 
 def tanh_normal_log_prob(x: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
-    """Log-density of the action tanh(x) where x is N(mean, std^2), given x before squashing, [..., A] -> [...]."""
+    """Log-density of the action tanh(x) where x is N(mean, std^2), given x before squashing,
+    [..., A] -> [...].
+    """
     return normal_log_prob(x, mean, std) - tanh_log_slope(x).sum(-1)

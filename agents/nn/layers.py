@@ -12,12 +12,18 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-# Standard deviation of a unit normal truncated at two sigma; dividing by it restores the requested variance.
+# Standard deviation of a unit normal truncated at two sigma; dividing by it restores the requested
+# variance.
 TRUNCATED_STD = 0.87962566
 
 
-def fan_avg_init(key: jax.Array, shape: Sequence[int], scale: float, fan_in: int, fan_out: int) -> jax.Array:
-    """Truncated normal of variance `scale / mean(fan_in, fan_out)`; zeros for scale 0 (spec section 2)."""
+def fan_avg_init(
+    key: jax.Array, shape: Sequence[int], scale: float, fan_in: int, fan_out: int
+) -> jax.Array:
+    """Truncated normal of variance `scale / mean(fan_in, fan_out)`.
+
+    Zeros for scale 0 (spec section 2).
+    """
     if scale == 0.0:
         return jnp.zeros(shape, jnp.float32)
     std = (scale / ((fan_in + fan_out) / 2.0)) ** 0.5 / TRUNCATED_STD
@@ -37,7 +43,9 @@ class Linear(nnx.Module):
         outscale: float = 1.0,
         dtype: jnp.dtype = jnp.float32,
     ):
-        self.kernel = nnx.Param(fan_avg_init(rngs.params(), (fan_in, fan_out), outscale, fan_in, fan_out))
+        self.kernel = nnx.Param(
+            fan_avg_init(rngs.params(), (fan_in, fan_out), outscale, fan_in, fan_out)
+        )
         self.bias = nnx.Param(jnp.zeros((fan_out,), jnp.float32)) if bias else None
         self.dtype = dtype
 
@@ -46,7 +54,10 @@ class Linear(nnx.Module):
         return y if self.bias is None else y + self.bias[...].astype(self.dtype)
 
     def rows(self, x: jax.Array, start: int) -> jax.Array:
-        """Product with the kernel rows from `start` on that face `x`: one summand of `self(concatenate(...))`, bias left out."""
+        """Product with the kernel rows from `start` on that face `x`.
+
+        One summand of `self(concatenate(...))`, bias left out.
+        """
         kernel = jax.lax.dynamic_slice_in_dim(self.kernel[...], start, x.shape[-1], axis=0)
         return x.astype(self.dtype) @ kernel.astype(self.dtype)
 
@@ -62,7 +73,9 @@ class LayerNorm(nnx.Module):
         wide = x.astype(jnp.float32)
         centred = wide - wide.mean(-1, keepdims=True)
         variance = jnp.square(centred).mean(-1, keepdims=True)
-        return (centred * jax.lax.rsqrt(variance + 1e-3) * self.scale[...] + self.bias[...]).astype(x.dtype)
+        return (centred * jax.lax.rsqrt(variance + 1e-3) * self.scale[...] + self.bias[...]).astype(
+            x.dtype
+        )
 
 
 class DenseBlock(nnx.Module):
@@ -83,9 +96,22 @@ class DenseBlock(nnx.Module):
 class MLP(nnx.Module):
     """`layers` dense blocks, [..., I] -> [..., units]."""
 
-    def __init__(self, fan_in: int, units: int, layers: int, *, rngs: nnx.Rngs, dtype: jnp.dtype = jnp.float32):
+    def __init__(
+        self,
+        fan_in: int,
+        units: int,
+        layers: int,
+        *,
+        rngs: nnx.Rngs,
+        dtype: jnp.dtype = jnp.float32,
+    ):
         sizes = [fan_in, *[units] * layers]
-        self.blocks = nnx.List([DenseBlock(i, o, rngs=rngs, dtype=dtype) for i, o in zip(sizes, sizes[1:], strict=False)])
+        self.blocks = nnx.List(
+            [
+                DenseBlock(i, o, rngs=rngs, dtype=dtype)
+                for i, o in zip(sizes, sizes[1:], strict=False)
+            ]
+        )
 
     def __call__(self, x: jax.Array) -> jax.Array:
         for block in self.blocks:

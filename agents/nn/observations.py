@@ -1,4 +1,7 @@
-"""Which arrays of an observation are images and which are vectors: what encoders and decoders are built for."""
+"""Which arrays of an observation are images and which are vectors.
+
+What encoders and decoders are built for.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ IMAGE_SIDE = 64
 
 
 def image_keys(obs: ObsSpec) -> tuple[str, ...]:
-    """Names of image arrays, in the environment's order, in which the release concatenates them: checkpoints depend on it."""
+    """Names of image arrays, in the environment's order, in which the release concatenates them.
+
+    Checkpoints depend on it.
+    """
     return tuple(name for name, spec in obs.items() if len(spec.shape) == 3)
 
 

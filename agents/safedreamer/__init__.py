@@ -1,1 +1,4 @@
-"""SafeDreamer (Huang et al., ICLR 2024, arXiv:2307.07176): world model, actor, critics, constrained planner."""
+"""SafeDreamer (Huang et al., ICLR 2024, arXiv:2307.07176).
+
+World model, actor, critics, constrained planner.
+"""

@@ -1,7 +1,7 @@
 """Actor and critics, trained on imagined trajectories (spec section 3).
 
-Shapes: H imagined steps, N starts, F features, V what actor and critics see (`WorldModel.view`), A actions; trajectories are time first
-with the start as row 0: [H+1, N, ...].
+Shapes: H imagined steps, N starts, F features, V what actor and critics see (`WorldModel.view`), A
+actions; trajectories are time first with the start as row 0: [H+1, N, ...].
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ sg = jax.lax.stop_gradient
 
 
 class Actor(nnx.Module):
-    """Diagonal Gaussian: mean = tanh(m), std = min + (max - min) * sigmoid(s + 2); samples are not squashed."""
+    """Diagonal Gaussian: mean = tanh(m), std = min + (max - min) * sigmoid(s + 2).
+
+    Samples are not squashed.
+    """
 
     def __init__(
         self,
@@ -50,7 +53,10 @@ class Actor(nnx.Module):
         return jnp.tanh(self.mean(x).astype(jnp.float32)), std
 
     def act(self, view: jax.Array, noise: jax.Array) -> jax.Array:
-        """Action mean + std * noise [..., A]; what it sees is stop-gradient, so gradients reach earlier steps through actions only."""
+        """Action mean + std * noise [..., A].
+
+        What it sees is stop-gradient, so gradients reach earlier steps through actions only.
+        """
         mean, std = self(sg(view))
         return mean + std * noise
 
@@ -58,7 +64,9 @@ class Actor(nnx.Module):
 class Critic(Head):
     """Two-hot value head starting at zero, [..., V] -> [..., K] logits."""
 
-    def __init__(self, view_dim: int, model: ModelConfig, *, rngs: nnx.Rngs, dtype: jnp.dtype = jnp.float32):
+    def __init__(
+        self, view_dim: int, model: ModelConfig, *, rngs: nnx.Rngs, dtype: jnp.dtype = jnp.float32
+    ):
         super().__init__(view_dim, model.bins, model, rngs=rngs, outscale=0.0, dtype=dtype)
 
     def value(self, view: jax.Array) -> jax.Array:
@@ -67,7 +75,10 @@ class Critic(Head):
 
 
 class Trajectory(NamedTuple):
-    """belief [H+1, N, ...]; view [H+1, N, V]; action [H+1, N, A], the last row unused; cont [H+1, N], row 0 from the data."""
+    """belief [H+1, N, ...]; view [H+1, N, V]; action [H+1, N, A], the last row unused.
+
+    cont [H+1, N], row 0 from the data.
+    """
 
     belief: Belief
     view: jax.Array
@@ -82,11 +93,17 @@ def rollout(
     inputs: jax.Array,
     key: jax.Array | None,
 ) -> tuple[Belief, jax.Array]:
-    """Beliefs and actions [H+1, N, ...] from `start` [N, ...]; the action at step t is `policy(view [N, V], inputs[t])` -> [N, A].
+    """Beliefs and actions [H+1, N, ...] from `start` [N, ...].
+
+    The action at step t is `policy(view [N, V], inputs[t])` -> [N, A].
 
     `inputs` [H+1, ...] sets the length. Latents are sampled, or without a key the prior's modes.
     """
-    noise = None if key is None else model.rssm.noise(key, (inputs.shape[0] - 1, start.latent.deter.shape[0]))
+    noise = (
+        None
+        if key is None
+        else model.rssm.noise(key, (inputs.shape[0] - 1, start.latent.deter.shape[0]))
+    )
 
     def step(carry, xs):
         (belief, action), (step_noise, step_input) = carry, xs
@@ -100,14 +117,23 @@ def rollout(
     return beliefs, jnp.concatenate([first[None], actions], 0)
 
 
-def actor_rollout(model: WorldModel, actor: Actor, start: Belief, horizon: int, key: jax.Array) -> tuple[Belief, jax.Array]:
+def actor_rollout(
+    model: WorldModel, actor: Actor, start: Belief, horizon: int, key: jax.Array
+) -> tuple[Belief, jax.Array]:
     """`rollout` under samples of the actor."""
     model_key, actor_key = jax.random.split(key)
     shape = (horizon + 1, start.latent.deter.shape[0], actor.mean.kernel.shape[-1])
     return rollout(model, start, actor.act, jax.random.normal(actor_key, shape), model_key)
 
 
-def imagine(model: WorldModel, actor: Actor, start: Belief, start_cont: jax.Array, horizon: int, key: jax.Array) -> Trajectory:
+def imagine(
+    model: WorldModel,
+    actor: Actor,
+    start: Belief,
+    start_cont: jax.Array,
+    horizon: int,
+    key: jax.Array,
+) -> Trajectory:
     """Trajectory of the actor in the model; `start_cont` [N] is 1 - is_terminal of the starts."""
     beliefs, action = actor_rollout(model, actor, start, horizon, key)
     cont = jnp.concatenate([start_cont[None], model.cont(beliefs.feat[1:])], 0)
@@ -115,30 +141,45 @@ def imagine(model: WorldModel, actor: Actor, start: Belief, start_cont: jax.Arra
 
 
 class Returns(NamedTuple):
-    """reward [H, N] on arriving at rows 1..H; value [H+1, N]; ret [H, N], the λ-return of rows 0..H-1."""
+    """reward [H, N] on arriving at rows 1..H; value [H+1, N].
+
+    ret [H, N], the λ-return of rows 0..H-1.
+    """
 
     reward: jax.Array
     value: jax.Array
     ret: jax.Array
 
 
-def trajectory_returns(reward: jax.Array, value: jax.Array, cont: jax.Array, discount: float, lam: float) -> Returns:
+def trajectory_returns(
+    reward: jax.Array, value: jax.Array, cont: jax.Array, discount: float, lam: float
+) -> Returns:
     """λ-returns of rewards (or costs) [H, N] with values [H+1, N] and continuation [H+1, N]."""
     return Returns(reward, value, lambda_return(reward, value, discount * cont[1:], lam))
 
 
 def imagined_returns(
-    model: WorldModel, critic: Critic, cost_critic: Critic | None, traj: Trajectory, imagination: ImaginationConfig
+    model: WorldModel,
+    critic: Critic,
+    cost_critic: Critic | None,
+    traj: Trajectory,
+    imagination: ImaginationConfig,
 ) -> tuple[Returns, Returns | None]:
     """Returns of rewards and, with a cost critic, of costs along a trajectory."""
     arrived = jax.tree.map(lambda x: x[1:], traj.belief)
     rewards = trajectory_returns(
-        model.reward(arrived.feat), critic.value(traj.view), traj.cont, imagination.discount, imagination.lam
+        model.reward(arrived.feat),
+        critic.value(traj.view),
+        traj.cont,
+        imagination.discount,
+        imagination.lam,
     )
     if cost_critic is None:
         return rewards, None
     cost, value = model.cost(arrived), cost_critic.value(traj.view)
-    return rewards, trajectory_returns(cost, value, traj.cont, imagination.cost_discount, imagination.lam_of_costs)
+    return rewards, trajectory_returns(
+        cost, value, traj.cont, imagination.cost_discount, imagination.lam_of_costs
+    )
 
 
 class ActorTerms(NamedTuple):
@@ -163,13 +204,14 @@ def actor_loss(
     pessimistic: bool,
     price: jax.Array | None = None,
 ) -> ActorTerms:
-    """Weighted mean of -advantage - entropy bonus, plus the augmented Lagrangian's penalty or that of a `price` where one is given.
+    """Weighted mean of -advantage - entropy bonus, plus the augmented Lagrangian's penalty or that
+    of a `price` where one is given.
 
     advantage = (R - v) / max(1, p95 - p5);   weight = cumprod(discount * cont) / discount
     excess = mean over starts of (sum over steps of Rc if pessimistic else mean) - cost_limit
 
-    A price is a multiplier from elsewhere: a unit of cost return weighs as `price` units of return, as in the planner's score
-    R - price Rc.
+    A price is a multiplier from elsewhere: a unit of cost return weighs as `price` units of return,
+    as in the planner's score R - price Rc.
     """
     entropy = normal_entropy(actor(sg(traj.view))[1])
     advantage = (rewards.ret - rewards.value[:-1]) / return_scale(norm)
@@ -187,9 +229,17 @@ def actor_loss(
 
 
 def critic_loss(
-    critic: Critic, slow: Critic, view: jax.Array, target: jax.Array, weight: jax.Array, slow_scale: float
+    critic: Critic,
+    slow: Critic,
+    view: jax.Array,
+    target: jax.Array,
+    weight: jax.Array,
+    slow_scale: float,
 ) -> jax.Array:
-    """Mean of weight * (-log p(target) - slow_scale * log p(mean of the slow copy)); view [H, N, V], target and weight [H, N]."""
+    """Mean of weight * (-log p(target) - slow_scale * log p(mean of the slow copy)).
+
+    view [H, N, V], target and weight [H, N].
+    """
     logits = critic(sg(view))
     fit = -twohot_log_prob(logits, sg(target))
     regulariser = -twohot_log_prob(logits, sg(slow.value(view)))

@@ -1,4 +1,5 @@
-"""The SafeDreamer agent: its policy, by actor or planner, beside its learner, both jitted, behind `agents.api.Agent`.
+"""The SafeDreamer agent: its policy, by actor or planner, beside its learner, both jitted, behind
+`agents.api.Agent`.
 
 All variants are values of `SafeDreamerConfig`; choices are resolved when the functions are traced.
 """
@@ -26,7 +27,10 @@ from agents.safedreamer.tracking import Belief, untracked
 
 
 class Carry(NamedTuple):
-    """Policy memory per environment: latent [E, ...], previous action [E, A], last plan [E, H+1, A]."""
+    """Policy memory per environment.
+
+    latent [E, ...], previous action [E, A], last plan [E, H+1, A].
+    """
 
     latent: Latent
     action: jax.Array
@@ -41,8 +45,13 @@ def _from(tree: PyTree, row: int) -> PyTree:
     return tree if row == 0 else jax.tree.map(lambda x: x[row:], tree)
 
 
-def _joined(actor: tuple[jax.Array, jax.Array], planner: tuple[jax.Array, jax.Array | None]) -> tuple[jax.Array, jax.Array]:
-    """Means and standard deviations [E, A]: the actor's environments, then the planner's (std None: it executes its mean)."""
+def _joined(
+    actor: tuple[jax.Array, jax.Array], planner: tuple[jax.Array, jax.Array | None]
+) -> tuple[jax.Array, jax.Array]:
+    """Means and standard deviations [E, A].
+
+    The actor's environments, then the planner's (std None: it executes its mean).
+    """
     std = jnp.zeros_like(planner[0]) if planner[1] is None else planner[1]
     return jnp.concatenate([actor[0], planner[0]]), jnp.concatenate([actor[1], std])
 
@@ -58,14 +67,22 @@ class SafeDreamer:
         self.graphs = graphs(config, env)
         self.learner = Learner(config, self.graphs, env.obs)
         self._init = jax.jit(lambda key: self.learner.fresh_state(init_params(config, env, key)))
-        steps = env.episode_env_steps if config.planner.cost_scale == "release" else env.episode_agent_steps
+        steps = (
+            env.episode_env_steps
+            if config.planner.cost_scale == "release"
+            else env.episode_agent_steps
+        )
         self.cost_scale = steps / config.planner.horizon
         self._act = jax.jit(self._act_impl, static_argnames="mode")
         # Apart from `_act`, whose compiled form, and so its rounding, it leaves alone.
-        self._cost_now = jax.jit(lambda params, latent: nnx.merge(self.graphs.model, params).cost(untracked(latent)))
+        self._cost_now = jax.jit(
+            lambda params, latent: nnx.merge(self.graphs.model, params).cost(untracked(latent))
+        )
         self._update = jax.jit(self.learner.update, donate_argnums=0)
         # Episode cost, as the simulator counts it, per unit of predicted cost per agent step.
-        self.episode_cost_per_step = env.episode_agent_steps * (env.action_repeat if config.model.counts_hazards else 1)
+        self.episode_cost_per_step = env.episode_agent_steps * (
+            env.action_repeat if config.model.counts_hazards else 1
+        )
         self._end_episode = jax.jit(partial(update_pid, config.pid))
         self._end_episode_augmented = jax.jit(self._end_episode_augmented_impl)
 
@@ -83,17 +100,27 @@ class SafeDreamer:
         stoch = jnp.zeros((num_envs, model.stoch, model.classes))
         action = jnp.zeros((num_envs, self.env.action_dim))
         return Carry(
-            Latent(jnp.zeros((num_envs, model.deter)), stoch, stoch), action, jnp.zeros((num_envs, rows, self.env.action_dim))
+            Latent(jnp.zeros((num_envs, model.deter)), stoch, stoch),
+            action,
+            jnp.zeros((num_envs, rows, self.env.action_dim)),
         )
 
     # Policy
 
     def act(
-        self, state: AgentState, carry: Carry, obs: Mapping[str, np.ndarray], is_first: np.ndarray, key: jax.Array, mode: Mode
+        self,
+        state: AgentState,
+        carry: Carry,
+        obs: Mapping[str, np.ndarray],
+        is_first: np.ndarray,
+        key: jax.Array,
+        mode: Mode,
     ) -> tuple[jax.Array, Carry, dict[str, jax.Array]]:
         """Actions [E, A] for observations [E, ...]; see `agents.api.Agent.act`."""
         obs = {name: obs[name] for name in self.env.obs}
-        action, carry, info = self._act(state.params, state.pid.multiplier, carry, obs, is_first, key, mode=mode)
+        action, carry, info = self._act(
+            state.params, state.pid.multiplier, carry, obs, is_first, key, mode=mode
+        )
         if mode == "train" and self.config.model.cost_source == "head":
             info = info | {COST_NOW: self._cost_now(state.params.model, carry.latent)}
         return action, carry, info
@@ -104,7 +131,12 @@ class SafeDreamer:
         rssm = nets.model.rssm
         embed = rssm.embed_part(nets.model.encoder(obs))
         latent = rssm.obs_step(
-            carry.latent, carry.action, embed, is_first, rssm.initial(is_first.shape[0]), rssm.noise(latent_key, is_first.shape)
+            carry.latent,
+            carry.action,
+            embed,
+            is_first,
+            rssm.initial(is_first.shape[0]),
+            rssm.noise(latent_key, is_first.shape),
         )
         belief = nets.model.belief(latent, obs)
         planner, training = self.config.planner, mode == "train"
@@ -114,13 +146,18 @@ class SafeDreamer:
             result = self.plan(nets, planned, start_mean, multiplier, plan_key)
             mean, std = result.mean[:, 0], result.std[:, 0]
             std = std if training and planner.action == "sample" else None
-            info = {f"plan/{k}": getattr(result, k) for k in ("safe_fraction", "ret", "cost", "spread")}
+            info = {
+                f"plan/{k}": getattr(result, k) for k in ("safe_fraction", "ret", "cost", "spread")
+            }
             info["plan/none_safe"] = (result.safe_fraction == 0.0).astype(jnp.float32)
             plan_mean = result.mean
             if by_actor:
                 mean, std = _joined(nets.actor(nets.model.view(_to(belief, by_actor))), (mean, std))
                 plan_mean = jnp.concatenate([carry.plan[:by_actor], plan_mean])
-                info = {name: jnp.concatenate([jnp.full(by_actor, x.mean()), x]) for name, x in info.items()}
+                info = {
+                    name: jnp.concatenate([jnp.full(by_actor, x.mean()), x])
+                    for name, x in info.items()
+                }
         else:
             mean, std = nets.actor(nets.model.view(belief))
             info, plan_mean = {"actor/std": std.mean(-1)}, carry.plan
@@ -129,7 +166,14 @@ class SafeDreamer:
         action = jnp.clip(mean + noise, -1.0, 1.0)
         return action, Carry(latent, action, plan_mean), info
 
-    def plan(self, nets: Networks, belief: Belief, start_mean: jax.Array, multiplier: jax.Array, key: jax.Array) -> Plan:
+    def plan(
+        self,
+        nets: Networks,
+        belief: Belief,
+        start_mean: jax.Array,
+        multiplier: jax.Array,
+        key: jax.Array,
+    ) -> Plan:
         """One planner call for beliefs [E, ...] warm-started at start_mean [E, H+1, A]."""
         config, imagination = self.config.planner, self.config.imagination
         proposal_key, plan_key = jax.random.split(key)
@@ -150,24 +194,40 @@ class SafeDreamer:
         envs, rows, actions = start_mean.shape
         proposals = jnp.zeros((envs, 0, rows, actions))
         if config.proposals:
-            proposals = actor_proposals(nets.model, nets.actor, belief, config.proposals, config.horizon, proposal_key)
-        return plan(config, evaluate, start_mean, proposals, self.config.cost_limit, multiplier, plan_key)
+            proposals = actor_proposals(
+                nets.model, nets.actor, belief, config.proposals, config.horizon, proposal_key
+            )
+        return plan(
+            config, evaluate, start_mean, proposals, self.config.cost_limit, multiplier, plan_key
+        )
 
     # Learning
 
     def end_episode(self, state: AgentState, cost: float, agent_steps: int) -> AgentState:
-        """Move the multiplier by the cost of a finished training episode, where episodes drive it; other variants ignore it."""
+        """Move the multiplier by the cost of a finished training episode, where episodes drive it.
+
+        Other variants ignore it.
+        """
         if self.config.uses_pid:
-            state = state._replace(pid=self._end_episode(state.pid, cost, self.config.cost_limit, agent_steps))
-        if self.config.actor_multiplier == "augmented" and self.config.augmented.driven_by == "episode":
-            augmented = self._end_episode_augmented(state.augmented, state.updates, cost, agent_steps)
+            state = state._replace(
+                pid=self._end_episode(state.pid, cost, self.config.cost_limit, agent_steps)
+            )
+        if (
+            self.config.actor_multiplier == "augmented"
+            and self.config.augmented.driven_by == "episode"
+        ):
+            augmented = self._end_episode_augmented(
+                state.augmented, state.updates, cost, agent_steps
+            )
             state = state._replace(augmented=augmented)
         return state
 
     def _end_episode_augmented_impl(
         self, augmented: AugmentedState, updates: jax.Array, cost: jax.Array, agent_steps: jax.Array
     ) -> AugmentedState:
-        """One step of the multiplier worth as many as an episode has updates, each with the episode's excess."""
+        """One step of the multiplier worth as many as an episode has updates, each with the
+        episode's excess.
+        """
         imagination = self.config.imagination
         excess = imagined_excess(
             cost,

@@ -1,6 +1,7 @@
 """Encoder and decoder between observations and vectors (spec section 2).
 
-Observation arrays with three axes are images [..., 64, 64, c] (uint8 in, 0..1 out), those with one axis are vectors.
+Observation arrays with three axes are images [..., 64, 64, c] (uint8 in, 0..1 out), those with one
+axis are vectors.
 """
 
 from __future__ import annotations
@@ -22,16 +23,27 @@ MIN_SIDE = 4  # pixels a side after four halvings
 
 
 class Encoder(nnx.Module):
-    """Images through four strided convolutions, vectors through symlog and dense blocks; images first in the embedding."""
+    """Images through four strided convolutions, vectors through symlog and dense blocks.
+
+    Images first in the embedding.
+    """
 
     def __init__(self, config: ModelConfig, obs: ObsSpec, *, rngs: nnx.Rngs, dtype: jnp.dtype):
         self.images, self.vectors = image_keys(obs), vector_keys(obs)
         self.size = 0
         if self.images:
             depth = config.conv_depth
-            channels = [sum(obs[k].shape[-1] for k in self.images), depth, 2 * depth, 4 * depth, 8 * depth]
+            channels = [
+                sum(obs[k].shape[-1] for k in self.images),
+                depth,
+                2 * depth,
+                4 * depth,
+                8 * depth,
+            ]
             self.convs = nnx.List(
-                Conv(i, o, rngs=rngs, transpose=False, norm=True, impl=config.conv_impl, dtype=dtype)
+                Conv(
+                    i, o, rngs=rngs, transpose=False, norm=True, impl=config.conv_impl, dtype=dtype
+                )
                 for i, o in zip(channels, channels[1:], strict=False)
             )
             self.size += MIN_SIDE * MIN_SIDE * channels[-1]
@@ -60,22 +72,32 @@ class Encoder(nnx.Module):
 class Decoder(nnx.Module):
     """Features to reconstructed observations: images around 0..1, vectors raw."""
 
-    def __init__(self, config: ModelConfig, obs: ObsSpec, feat_dim: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
+    def __init__(
+        self, config: ModelConfig, obs: ObsSpec, feat_dim: int, *, rngs: nnx.Rngs, dtype: jnp.dtype
+    ):
         self.images, self.vectors = image_keys(obs), vector_keys(obs)
         self.symlog = config.vector_target == "symlog"
         self.splits = {k: obs[k].shape[-1] for k in self.images}
         if self.images:
             depth = config.conv_depth
             channels = [8 * depth, 4 * depth, 2 * depth, depth, sum(self.splits.values())]
-            self.image_in = Linear(feat_dim, MIN_SIDE * MIN_SIDE * channels[0], rngs=rngs, dtype=dtype)
+            self.image_in = Linear(
+                feat_dim, MIN_SIDE * MIN_SIDE * channels[0], rngs=rngs, dtype=dtype
+            )
             self.convs = nnx.List(
-                Conv(i, o, rngs=rngs, transpose=True, norm=n < 3, impl=config.conv_impl, dtype=dtype)
+                Conv(
+                    i, o, rngs=rngs, transpose=True, norm=n < 3, impl=config.conv_impl, dtype=dtype
+                )
                 for n, (i, o) in enumerate(zip(channels, channels[1:], strict=False))
             )
         if self.vectors:
-            self.mlp = MLP(feat_dim, config.vector_units, config.vector_layers, rngs=rngs, dtype=dtype)
+            self.mlp = MLP(
+                feat_dim, config.vector_units, config.vector_layers, rngs=rngs, dtype=dtype
+            )
             units = config.vector_units
-            self.vector_out = nnx.Dict({k: Linear(units, obs[k].shape[0], rngs=rngs, dtype=dtype) for k in self.vectors})
+            self.vector_out = nnx.Dict(
+                {k: Linear(units, obs[k].shape[0], rngs=rngs, dtype=dtype) for k in self.vectors}
+            )
 
     def __call__(self, feat: jax.Array) -> dict[str, jax.Array]:
         """[..., F] -> {name: [..., *shape]} in float32."""
@@ -86,7 +108,9 @@ class Decoder(nnx.Module):
         if not self.images:
             return {}
         lead = feat.shape[:-1]
-        x = self.image_in(feat).reshape(-1, MIN_SIDE, MIN_SIDE, self.image_in.kernel.shape[-1] // MIN_SIDE**2)
+        x = self.image_in(feat).reshape(
+            -1, MIN_SIDE, MIN_SIDE, self.image_in.kernel.shape[-1] // MIN_SIDE**2
+        )
         for conv in self.convs:
             x = conv(x)
         x = x.astype(jnp.float32).reshape(*lead, *x.shape[1:]) + 0.5
@@ -105,7 +129,10 @@ class Decoder(nnx.Module):
         return {k: self.vector_out[k](x).astype(jnp.float32) for k in self.vectors}
 
     def square_errors(self, feat: jax.Array, obs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        """Squared errors [B, T, *shape] of each array; images in 0..1, vectors as `predict_vectors`."""
+        """Squared errors [B, T, *shape] of each array.
+
+        Images in 0..1, vectors as `predict_vectors`.
+        """
         targets = {k: obs[k].astype(jnp.float32) / 255.0 for k in self.images}
         targets |= {k: symlog(obs[k]) if self.symlog else obs[k] for k in self.vectors}
         means = {**self.decode_images(feat), **self.predict_vectors(feat)}
@@ -113,4 +140,7 @@ class Decoder(nnx.Module):
 
     def log_probs(self, feat: jax.Array, obs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
         """Minus the squared error summed over the event, [B, T] for each array."""
-        return {k: -error.sum(tuple(range(2, error.ndim))) for k, error in self.square_errors(feat, obs).items()}
+        return {
+            k: -error.sum(tuple(range(2, error.ndim)))
+            for k, error in self.square_errors(feat, obs).items()
+        }

@@ -1,4 +1,7 @@
-"""Configuration of a SafeDreamer agent; defaults are the release's vision settings (spec section 5)."""
+"""Configuration of a SafeDreamer agent.
+
+Defaults are the release's vision settings (spec section 5).
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,8 @@ class ModelConfig:
     conv_depth: int = 32
     """Channels of the first convolution; the others have 2, 4 and 8 times as many."""
     conv_impl: Literal["auto", "xla", "matmul"] = "auto"
-    """Form of the convolutions: XLA's, or matrix products (faster on CPU and GPU); equal results."""
+    """Form of the convolutions: XLA's, or matrix products (faster on CPU and GPU); equal results.
+    """
     bins: int = 255
     """Bins of the two-hot heads."""
     unimix: float = 0.01
@@ -51,44 +55,83 @@ class ModelConfig:
     motion_scale: float = -1.0
     """Weight of the motion loss of tracked hazards; -1 takes vector_scale."""
     vector_target: Literal["raw", "symlog"] = "raw"
-    """What the squared error of vectors compares: raw values (release), or their symlog (DreamerV3), which weighs near objects more."""
+    """What the squared error of vectors compares: raw values (release), or their symlog
+    (DreamerV3), which weighs near objects more.
+    """
     vector_loss: Literal["sum", "residual"] = "sum"
-    """Vector reconstruction loss: squared errors summed over entries (release), or each first divided by its own running mean squared
-    error, so that noisy sensors do not take the loss (agents.nn.residuals; vector_scale is then about 1)."""
+    """Vector reconstruction loss: squared errors summed over entries (release), or each first
+    divided by its own running mean squared error, so that noisy sensors do not take the loss
+    (agents.nn.residuals; vector_scale is then about 1).
+    """
     residual_floor: float = 0.05
-    """Least mean squared error that an entry's error is divided by, in squared units of vector_target (vector_loss residual)."""
+    """Least mean squared error that an entry's error is divided by, in squared units of
+    vector_target (vector_loss residual).
+    """
     residual_decay: float = 0.99
-    """Share of the old value in the running mean squared errors, per update (vector_loss residual)."""
+    """Share of the old value in the running mean squared errors, per update (vector_loss
+    residual).
+    """
     cost_source: Literal["head", "geometry", "tracked", "none"] = "head"
-    """Where imagined costs come from: a learned head; hazard positions (coordinates only), either decoded from the latent (geometry)
-    or observed and moved along with the robot's predicted motion (tracked, not in the release); or nowhere."""
+    """Where imagined costs come from: a learned head; hazard positions (coordinates only), either
+    decoded from the latent (geometry) or observed and moved along with the robot's predicted motion
+    (tracked, not in the release); or nowhere.
+    """
     cost_weight: float = 10.0
     """Weight of the cost head's loss on steps whose cost is at least 1."""
     hazard_radius: float = 0.25
-    """Distance in metres within which a decoded hazard costs 1 (cost_source geometry or tracked)."""
+    """Distance in metres within which a decoded hazard costs 1 (cost_source geometry or
+    tracked).
+    """
     hazard_softness: float = 0.0
-    """Metres beyond the radius over which that cost falls linearly to 0, so that it has a gradient; 0 is a step (release)."""
+    """Metres beyond the radius over which that cost falls linearly to 0, so that it has a gradient;
+    0 is a step (release).
+    """
     lidar_bins: int = 16
-    """Bins of the lidar of tracked hazards that actor and critics see beside the features (cost_source tracked)."""
+    """Bins of the lidar of tracked hazards that actor and critics see beside the features
+    (cost_source tracked).
+    """
     optimizer: OptimizerConfig = OptimizerConfig()
     """Optimiser of the world model."""
 
     def __post_init__(self):
-        for name in ("deter", "stoch", "units", "head_units", "head_layers", "vector_units", "vector_layers", "conv_depth"):
-            require(getattr(self, name) >= 1, f"model.{name}={getattr(self, name)} must be at least 1")
+        for name in (
+            "deter",
+            "stoch",
+            "units",
+            "head_units",
+            "head_layers",
+            "vector_units",
+            "vector_layers",
+            "conv_depth",
+        ):
+            require(
+                getattr(self, name) >= 1, f"model.{name}={getattr(self, name)} must be at least 1"
+            )
         require(self.lidar_bins >= 3, f"model.lidar_bins={self.lidar_bins} must be at least 3")
         require(self.classes >= 2, f"model.classes={self.classes} must be at least 2")
         require(
-            self.bins >= 3 and self.bins % 2 == 1, f"model.bins={self.bins} must be odd and at least 3, so that one bin is zero"
+            self.bins >= 3 and self.bins % 2 == 1,
+            f"model.bins={self.bins} must be odd and at least 3, so that one bin is zero",
         )
         require(
             self.motion_scale == -1.0 or self.motion_scale >= 0.0,
-            f"model.motion_scale={self.motion_scale} must not be negative, or be -1 to equal vector_scale",
+            f"model.motion_scale={self.motion_scale} must not be negative, or be -1 to equal "
+            "vector_scale",
         )
-        require(self.residual_floor > 0, f"model.residual_floor={self.residual_floor} must be positive")
-        require(0.0 <= self.residual_decay < 1.0, f"model.residual_decay={self.residual_decay} must lie in 0..1, 1 excluded")
-        require(self.hazard_radius > 0, f"model.hazard_radius={self.hazard_radius} must be positive")
-        require(self.hazard_softness >= 0, f"model.hazard_softness={self.hazard_softness} must not be negative")
+        require(
+            self.residual_floor > 0, f"model.residual_floor={self.residual_floor} must be positive"
+        )
+        require(
+            0.0 <= self.residual_decay < 1.0,
+            f"model.residual_decay={self.residual_decay} must lie in 0..1, 1 excluded",
+        )
+        require(
+            self.hazard_radius > 0, f"model.hazard_radius={self.hazard_radius} must be positive"
+        )
+        require(
+            self.hazard_softness >= 0,
+            f"model.hazard_softness={self.hazard_softness} must not be negative",
+        )
         require(
             0.0 < self.unimix < 1.0,
             f"model.unimix={self.unimix} must lie between 0 and 1: at 0 a KL can be infinite",
@@ -100,7 +143,9 @@ class ModelConfig:
 
     @property
     def counts_hazards(self) -> bool:
-        """Whether predicted costs count hazards once per agent step, where real costs sum simulator steps."""
+        """Whether predicted costs count hazards once per agent step, where real costs sum simulator
+        steps.
+        """
         return self.cost_source in ("geometry", "tracked")
 
 
@@ -120,7 +165,10 @@ class ActorConfig:
     """Optimiser of the actor."""
 
     def __post_init__(self):
-        require(0 < self.min_std <= self.max_std, f"actor.min_std={self.min_std} must lie in 0..max_std={self.max_std}")
+        require(
+            0 < self.min_std <= self.max_std,
+            f"actor.min_std={self.min_std} must lie in 0..max_std={self.max_std}",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,21 +194,31 @@ class ImaginationConfig:
     discount_horizon: float = 333.0
     """Discount is 1 - 1 / this, per agent step."""
     cost_discount_horizon: float = 0.0
-    """The same for costs, agent steps; 0 takes the reward's (release). Shorter, it leaves out costs too far ahead to be foreseen."""
+    """The same for costs, agent steps; 0 takes the reward's (release). Shorter, it leaves out costs
+    too far ahead to be foreseen.
+    """
     cost_lam: float = -1.0
-    """λ of the cost's λ-returns; -1 takes the reward's (release). Smaller, the actor learns more of costs from their critic."""
+    """λ of the cost's λ-returns; -1 takes the reward's (release). Smaller, the actor learns more of
+    costs from their critic.
+    """
     starts: int = 0
-    """Posterior states from which rollouts start, drawn without replacement; 0 takes all states of the batch."""
+    """Posterior states from which rollouts start, drawn without replacement; 0 takes all states of
+    the batch.
+    """
     norm_decay: float = 0.99
     """EMA decay of the return percentiles."""
 
     def __post_init__(self):
         require(self.horizon >= 1, f"imagination.horizon={self.horizon} must be at least 1 step")
         require(0.0 <= self.lam <= 1.0, f"imagination.lam={self.lam} must lie in 0..1")
-        require(self.discount_horizon > 1.0, f"imagination.discount_horizon={self.discount_horizon} must exceed 1 step")
+        require(
+            self.discount_horizon > 1.0,
+            f"imagination.discount_horizon={self.discount_horizon} must exceed 1 step",
+        )
         require(
             self.cost_discount_horizon == 0.0 or self.cost_discount_horizon > 1.0,
-            f"imagination.cost_discount_horizon={self.cost_discount_horizon} must exceed 1 step, or be 0 to equal discount_horizon",
+            f"imagination.cost_discount_horizon={self.cost_discount_horizon} must exceed 1 "
+            "step, or be 0 to equal discount_horizon",
         )
         require(
             self.cost_lam == -1.0 or 0.0 <= self.cost_lam <= 1.0,
@@ -206,28 +264,41 @@ class PlannerConfig:
     min_std: float = 0.0
     """Lower bound of the standard deviation after a refit; 0 as in the release."""
     objective: Literal["return", "lagrangian", "reward_sum"] = "return"
-    """What ranks plans: λ-return, λ-return minus multiplier times cost return, or the sum of rewards."""
+    """What ranks plans: λ-return, λ-return minus multiplier times cost return, or the sum of
+    rewards.
+    """
     cost_critic: bool = True
-    """Let the cost critic continue a plan's cost return beyond its end, as in the release; without it a plan's own discounted costs are
-    all that objective lagrangian subtracts."""
+    """Let the cost critic continue a plan's cost return beyond its end, as in the release; without
+    it a plan's own discounted costs are all that objective lagrangian subtracts.
+    """
     feasible_filter: bool = True
-    """Rank only plans whose predicted episode cost is within the limit; lowest cost first if fewer than `elites` are."""
+    """Rank only plans whose predicted episode cost is within the limit; lowest cost first if fewer
+    than `elites` are.
+    """
     elite_weights: Literal["uniform", "softmax"] = "uniform"
     """Weights of the elites in the refit."""
     temperature: float = 10.0
     """Sharpness of softmax weights."""
     cost_scale: Literal["release", "exact"] = "release"
-    """Predicted plan cost to episode cost: times 1000 / horizon (release), or episode agent steps / horizon (exact)."""
+    """Predicted plan cost to episode cost: times 1000 / horizon (release), or episode agent steps /
+    horizon (exact).
+    """
     latents: Literal["sample", "mode"] = "sample"
-    """Imagined latents of a plan: sampled (release), or the prior's modes, so that no plan is chosen for a lucky sample."""
+    """Imagined latents of a plan: sampled (release), or the prior's modes, so that no plan is
+    chosen for a lucky sample.
+    """
     pessimism: int = 1
-    """Imagined rollouts per plan: its rewards are their mean, its costs those of the costliest (1: release; more: latents sample)."""
+    """Imagined rollouts per plan: its rewards are their mean, its costs those of the costliest (1:
+    release; more: latents sample).
+    """
     actor_share: float = 0.0
-    """Share of the training environments, rounded down, in which the actor acts instead of the planner, for rows that plans avoid
-    (0: release). Evaluation always plans."""
+    """Share of the training environments, rounded down, in which the actor acts instead of the
+    planner, for rows that plans avoid (0: release). Evaluation always plans.
+    """
     action: Literal["mean", "sample"] = "mean"
-    """Executed in training: first row of the final mean (release) or a sample of the final distribution (paper).
-    Evaluation always executes the mean."""
+    """Executed in training: first row of the final mean (release) or a sample of the final
+    distribution (paper). Evaluation always executes the mean.
+    """
 
     def __post_init__(self):
         require(self.horizon >= 1, f"planner.horizon={self.horizon} must be at least 1 step")
@@ -237,14 +308,24 @@ class PlannerConfig:
             1 <= self.elites <= self.candidates,
             f"planner.elites={self.elites} must lie in 1..planner.candidates={self.candidates}",
         )
-        require(0.0 <= self.actor_fraction <= 1.0, f"planner.actor_fraction={self.actor_fraction} must lie in 0..1")
-        require(0.0 <= self.momentum < 1.0, f"planner.momentum={self.momentum} must lie in 0..1, 1 excluded")
+        require(
+            0.0 <= self.actor_fraction <= 1.0,
+            f"planner.actor_fraction={self.actor_fraction} must lie in 0..1",
+        )
+        require(
+            0.0 <= self.momentum < 1.0,
+            f"planner.momentum={self.momentum} must lie in 0..1, 1 excluded",
+        )
         require(self.pessimism >= 1, f"planner.pessimism={self.pessimism} must be at least 1")
         require(
             self.pessimism == 1 or self.latents == "sample",
-            f"planner.pessimism={self.pessimism} compares sampled rollouts: set planner.latents=sample",
+            f"planner.pessimism={self.pessimism} compares sampled rollouts: set "
+            "planner.latents=sample",
         )
-        require(0.0 <= self.actor_share <= 1.0, f"planner.actor_share={self.actor_share} must lie in 0..1")
+        require(
+            0.0 <= self.actor_share <= 1.0,
+            f"planner.actor_share={self.actor_share} must lie in 0..1",
+        )
         require(self.init_std > 0, f"planner.init_std={self.init_std} must be positive")
 
     @property
@@ -260,15 +341,21 @@ class SafeDreamerConfig:
     act_with: Literal["actor", "planner"] = "actor"
     """What chooses actions: the actor network or the planner."""
     multiplier: Literal["none", "pid", "augmented"] = "none"
-    """Lagrange multiplier: none, PID on episode costs (in the planner's score or, with act_with actor, the actor's loss), augmented
-    Lagrangian on imagined cost returns (actor; what moves it is `augmented.driven_by`)."""
+    """Lagrange multiplier: none, PID on episode costs (in the planner's score or, with act_with
+    actor, the actor's loss), augmented Lagrangian on imagined cost returns (actor; what moves it is
+    `augmented.driven_by`).
+    """
     actor_constraint: Literal["method", "none", "pid", "augmented"] = "method"
-    """Multiplier in the actor's loss: that of the method (`multiplier`, but none where a PID multiplier acts in a planner's score), or
-    this one. With act_with planner it makes the planner's proposals come from a constrained actor (not in the paper)."""
+    """Multiplier in the actor's loss: that of the method (`multiplier`, but none where a PID
+    multiplier acts in a planner's score), or this one. With act_with planner it makes the planner's
+    proposals come from a constrained actor (not in the paper).
+    """
     cost_limit: float = 2.0
     """Cost allowed per episode."""
     pessimistic: bool = True
-    """Constrain the sum over the horizon of imagined cost returns instead of their mean (augmented Lagrangian)."""
+    """Constrain the sum over the horizon of imagined cost returns instead of their mean (augmented
+    Lagrangian).
+    """
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Compute dtype; parameters, norms, losses and distributions stay float32."""
     model: ModelConfig = ModelConfig()
@@ -294,7 +381,8 @@ class SafeDreamerConfig:
         )
         require(
             not needs_cost or self.model.cost_source != "none",
-            "this variant needs predicted costs: set model.cost_source to head (or geometry), not none",
+            "this variant needs predicted costs: set model.cost_source to head (or geometry), "
+            "not none",
         )
         require(
             not (plans and self.planner.objective == "lagrangian" and self.multiplier != "pid"),
@@ -302,12 +390,14 @@ class SafeDreamerConfig:
         )
         require(
             self.multiplier != "pid" or not plans or self.planner.objective == "lagrangian",
-            "multiplier=pid with act_with=planner acts through the plan's score: set planner.objective=lagrangian",
+            "multiplier=pid with act_with=planner acts through the plan's score: set "
+            "planner.objective=lagrangian",
         )
         require(
             plans or self.actor_constraint in ("method", self.multiplier),
-            f"actor_constraint={self.actor_constraint} differs from multiplier={self.multiplier}, which is what constrains an actor "
-            "that acts: set multiplier, and leave actor_constraint at method",
+            f"actor_constraint={self.actor_constraint} differs from "
+            f"multiplier={self.multiplier}, which is what constrains an actor that acts: set "
+            "multiplier, and leave actor_constraint at method",
         )
 
     @property
@@ -315,7 +405,9 @@ class SafeDreamerConfig:
         """The multiplier in the actor's loss, whoever acts."""
         if self.actor_constraint != "method":
             return self.actor_constraint
-        return "none" if self.multiplier == "pid" and self.act_with == "planner" else self.multiplier
+        return (
+            "none" if self.multiplier == "pid" and self.act_with == "planner" else self.multiplier
+        )
 
     @property
     def uses_pid(self) -> bool:

@@ -1,4 +1,7 @@
-"""Costs that follow from hazard positions: what they are, and where they do (hazards alone cost, and the observation holds them)."""
+"""Costs that follow from hazard positions.
+
+What they are, and where they do (hazards alone cost, and the observation holds them).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ HAZARDS = "hazards"
 
 
 def hazards_alone(costly: tuple[str, ...]) -> bool:
-    """Whether hazards cost and nothing else does (`EnvSpec.costly`), so that their positions tell every cost."""
+    """Whether hazards cost and nothing else does (`EnvSpec.costly`), so that their positions tell
+    every cost.
+    """
     return set(costly) == {HAZARDS}
 
 
@@ -32,16 +37,18 @@ def check_geometry(env: EnvSpec, source: str) -> None:
     else:
         lack = "the environment does not say that hazards cost"
     raise ValueError(
-        f"model.cost_source={source} counts hazards and nothing else, and here {lack}: use --model.cost-source head"
+        f"model.cost_source={source} counts hazards and nothing else, and here {lack}: use "
+        "--model.cost-source head"
     )
 
 
 def hazard_cost(positions: jax.Array, radius: float, softness: float = 0.0) -> jax.Array:
     """Cost of hazards around the robot: how many are within `radius` metres of it, or a soft count.
 
-    Flattened robot-frame positions in metres [..., 2 * hazards] -> [...]. With a positive `softness` in metres each hazard counts
-    clip((radius + softness - distance) / softness, 0, 1): 1 within the radius and exactly nothing beyond its fringe, so that a plan
-    which keeps clear costs zero.
+    Flattened robot-frame positions in metres [..., 2 * hazards] -> [...]. With a positive
+    `softness` in metres each hazard counts clip((radius + softness - distance) / softness, 0, 1): 1
+    within the radius and exactly nothing beyond its fringe, so that a plan which keeps clear costs
+    zero.
     """
     xy = positions.reshape(*positions.shape[:-1], -1, 2)
     if softness == 0.0:

@@ -1,8 +1,11 @@
-"""What the names in a checkpoint's pickle stand for: NumPy arrays rebuilt from their bytes, and inert records of optax states.
+"""What the names in a checkpoint's pickle stand for.
 
-Known are the constructors of arrays, dtypes and scalars of numeric types under the module names of NumPy 1 and 2, those of JAX
-arrays (which become NumPy arrays), and optax's state classes. Names are compared, never resolved; everything else is refused.
-Arrays are read-only views of the bytes in the file, so sizes that a file merely claims cannot allocate memory.
+NumPy arrays rebuilt from their bytes, and inert records of optax states.
+
+Known are the constructors of arrays, dtypes and scalars of numeric types under the module names of
+NumPy 1 and 2, those of JAX arrays (which become NumPy arrays), and optax's state classes. Names are
+compared, never resolved; everything else is refused. Arrays are read-only views of the bytes in the
+file, so sizes that a file merely claims cannot allocate memory.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ import numpy as np
 
 
 class CheckpointFormatError(ValueError):
-    """The file is no pickle, is truncated, or holds something other than a checkpoint of the release."""
+    """The file is no pickle, is truncated, or holds something other than a checkpoint of the
+    release.
+    """
 
 
 class UnsafeCheckpointError(CheckpointFormatError):
@@ -25,7 +30,10 @@ class UnsafeCheckpointError(CheckpointFormatError):
 
 @dataclasses.dataclass
 class Inert:
-    """A record in place of an object of the class `name`: construction arguments and state, unused."""
+    """A record in place of an object of the class `name`.
+
+    Construction arguments and state, unused.
+    """
 
     name: str
     args: tuple[Any, ...] = dataclasses.field(repr=False)
@@ -45,7 +53,10 @@ class Global:
 
 @dataclasses.dataclass(eq=False)
 class Unfinished:
-    """An array or dtype between its construction and its BUILD; `memo_keys` are where to put the finished one."""
+    """An array or dtype between its construction and its BUILD.
+
+    `memo_keys` are where to put the finished one.
+    """
 
     dtype: np.dtype | None
     memo_keys: list[int] = dataclasses.field(default_factory=list)
@@ -60,7 +71,11 @@ _JAX_ARRAY = {
     Global("jax._src.array", "_reconstruct_array"),
     Global("jax._src.device_array", "reconstruct_device_array"),
 }
-_NDARRAY, _DTYPE, _ENCODE = Global("numpy", "ndarray"), Global("numpy", "dtype"), Global("_codecs", "encode")
+_NDARRAY, _DTYPE, _ENCODE = (
+    Global("numpy", "ndarray"),
+    Global("numpy", "dtype"),
+    Global("_codecs", "encode"),
+)
 _KNOWN = _RECONSTRUCT | _SCALAR | _FROMBUFFER | _JAX_ARRAY | {_NDARRAY, _DTYPE, _ENCODE}
 _OPTAX_CLASS = re.compile(r"optax(\.[a-z_]+)*\.[A-Z][A-Za-z0-9]*State")
 _NUMERIC_DTYPE = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248]|c(8|16))|bool")
@@ -75,7 +90,9 @@ def global_name(module: str, name: str) -> Global:
     """The name, if it is one that array data or an optimiser state needs."""
     found = Global(module, name)
     if found not in _KNOWN and not ("." not in name and _OPTAX_CLASS.fullmatch(str(found))):
-        raise UnsafeCheckpointError(f"it refers to {str(found)!r}, which is neither NumPy array data nor an optax state")
+        raise UnsafeCheckpointError(
+            f"it refers to {str(found)!r}, which is neither NumPy array data nor an optax state"
+        )
     return found
 
 
@@ -97,33 +114,50 @@ def reduce_to_data(target: Global, args: tuple[Any, ...]) -> Any:
         expect(1 <= len(args) <= 3, "a dtype is not constructed as NumPy does")
         return Unfinished(_numeric_dtype(args[0]))
     if target in _SCALAR:
-        expect(len(args) == 2 and isinstance(args[0], np.dtype), "a scalar is not constructed as NumPy does")
+        expect(
+            len(args) == 2 and isinstance(args[0], np.dtype),
+            "a scalar is not constructed as NumPy does",
+        )
         return _array(args[0], (), args[1], "C")
     if target in _FROMBUFFER:
-        expect(len(args) == 4 and args[3] in ("C", "F"), "an array is not constructed as NumPy does")
+        expect(
+            len(args) == 4 and args[3] in ("C", "F"), "an array is not constructed as NumPy does"
+        )
         return _array(args[1], args[2], args[0], args[3])
     if target in _JAX_ARRAY:
-        expect(len(args) == 4 and args[0] in _RECONSTRUCT, "a JAX array is not constructed as JAX does")
+        expect(
+            len(args) == 4 and args[0] in _RECONSTRUCT, "a JAX array is not constructed as JAX does"
+        )
         return array_from_state(args[2])
     if target == _ENCODE:  # how protocols up to 2 write bytes
-        expect(len(args) == 2 and type(args[0]) is str and args[1] == "latin1", "bytes are not written as pickle does")
+        expect(
+            len(args) == 2 and type(args[0]) is str and args[1] == "latin1",
+            "bytes are not written as pickle does",
+        )
         return args[0].encode("latin1")
     return make_inert(target, args)
 
 
 def _numeric_dtype(name: Any) -> np.dtype:
     if type(name) is not str or not _NUMERIC_DTYPE.fullmatch(name):
-        raise UnsafeCheckpointError(f"it holds an array of dtype {name!r}, only numeric arrays are read")
+        raise UnsafeCheckpointError(
+            f"it holds an array of dtype {name!r}, only numeric arrays are read"
+        )
     return np.dtype(name)
 
 
 def dtype_from_state(dtype: np.dtype, state: Any) -> np.dtype:
-    """NumPy's dtype state: (version, byte order, subarray, names, fields, ...); all but the byte order is empty for numbers."""
+    """NumPy's dtype state: (version, byte order, subarray, names, fields, ...).
+
+    All but the byte order is empty for numbers.
+    """
     order = state[1] if type(state) is tuple and len(state) >= 5 else None
     if order not in ("<", ">", "|", "="):
         raise CheckpointFormatError("a dtype has an unknown state")
     if any(part is not None for part in state[2:5]):
-        raise UnsafeCheckpointError("it holds an array of a structured dtype, only numeric arrays are read")
+        raise UnsafeCheckpointError(
+            "it holds an array of a structured dtype, only numeric arrays are read"
+        )
     return dtype.newbyteorder(order)
 
 
@@ -135,9 +169,15 @@ def array_from_state(state: Any) -> np.ndarray:
 
 def _array(dtype: Any, shape: Any, data: Any, order: Any) -> np.ndarray:
     expect(isinstance(dtype, np.dtype), "an array has no dtype")
-    expect(type(shape) is tuple and all(type(size) is int and size >= 0 for size in shape), "an array has no shape")
+    expect(
+        type(shape) is tuple and all(type(size) is int and size >= 0 for size in shape),
+        "an array has no shape",
+    )
     expect(type(data) in (bytes, bytearray), "an array has no bytes")
-    expect(len(data) == math.prod(shape) * dtype.itemsize, f"an array {dtype}{shape} comes with {len(data)} bytes")
+    expect(
+        len(data) == math.prod(shape) * dtype.itemsize,
+        f"an array {dtype}{shape} comes with {len(data)} bytes",
+    )
     array = np.frombuffer(data, dtype).reshape(shape, order="F" if order == "F" else "C")
     array.flags.writeable = False
     return array

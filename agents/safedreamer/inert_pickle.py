@@ -1,8 +1,10 @@
-"""Reads a pickle as data: a stack machine over `pickletools.genops` in which a global is only a name.
+"""Reads a pickle as data: a stack machine over `pickletools.genops` in which a global is only a
+name.
 
-Unlike a `pickle.Unpickler` with a restricted `find_class`, nothing named by the file is ever imported, called or given
-attributes, so there is no gadget to look for. Plain containers, numbers, strings and bytes are understood here; what names
-stand for is in `inert_arrays.py`. Persistent ids, extension codes and all opcodes that a checkpoint has no use for are refused.
+Unlike a `pickle.Unpickler` with a restricted `find_class`, nothing named by the file is ever
+imported, called or given attributes, so there is no gadget to look for. Plain containers, numbers,
+strings and bytes are understood here; what names stand for is in `inert_arrays.py`. Persistent ids,
+extension codes and all opcodes that a checkpoint has no use for are refused.
 """
 
 from __future__ import annotations
@@ -29,14 +31,37 @@ from agents.safedreamer.inert_arrays import (
 
 _PUSH_ARGUMENT = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
-    *("UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+    *(
+        "UNICODE",
+        "SHORT_BINUNICODE",
+        "BINUNICODE",
+        "BINUNICODE8",
+        "SHORT_BINBYTES",
+        "BINBYTES",
+        "BINBYTES8",
+        "BYTEARRAY8",
+    ),
 }
 _PUSH_CONSTANT = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-_UNSAFE = {"PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "INST", "OBJ", "NEWOBJ_EX", "NEXT_BUFFER", "READONLY_BUFFER"}
+_UNSAFE = {
+    "PERSID",
+    "BINPERSID",
+    "EXT1",
+    "EXT2",
+    "EXT4",
+    "INST",
+    "OBJ",
+    "NEWOBJ_EX",
+    "NEXT_BUFFER",
+    "READONLY_BUFFER",
+}
 
 
 def read_pickle(path: str | Path) -> Any:
-    """The content of a pickle file, inert. Raises CheckpointFormatError, UnsafeCheckpointError, or OSError."""
+    """The content of a pickle file, inert.
+
+    Raises CheckpointFormatError, UnsafeCheckpointError, or OSError.
+    """
     path = Path(path)
     with path.open("rb") as file:
         if path.stat().st_size == 0:
@@ -48,7 +73,9 @@ def read_pickle(path: str | Path) -> Any:
                 raise UnsafeCheckpointError(f"{path}: {error}") from error
             # What genops and a stack machine raise on bytes that are not a complete pickle.
             except (ValueError, IndexError, KeyError, TypeError, OverflowError, EOFError) as error:
-                raise CheckpointFormatError(f"{path} is not a complete pickle file: {error}") from error
+                raise CheckpointFormatError(
+                    f"{path} is not a complete pickle file: {error}"
+                ) from error
 
 
 class _Machine:
@@ -58,10 +85,13 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self, data: mmap.mmap) -> Any:
-        for opcode, argument, position in pickletools.genops(data):  # type: ignore[arg-type]  # read, readline and tell suffice
+        # read, readline and tell suffice
+        for opcode, argument, position in pickletools.genops(data):  # type: ignore[arg-type]
             name = opcode.name
             if name in _UNSAFE:
-                raise UnsafeCheckpointError(f"opcode {name} at byte {position} has no place in a checkpoint")
+                raise UnsafeCheckpointError(
+                    f"opcode {name} at byte {position} has no place in a checkpoint"
+                )
             if name == "STOP":
                 expect(len(self.stack) == 1 and not self.marks, "values are left over at its end")
                 return self.stack[0]
@@ -72,7 +102,9 @@ class _Machine:
             elif name not in ("PROTO", "FRAME"):
                 method = getattr(self, f"_op_{name.lower()}", None)
                 if method is None:
-                    raise UnsafeCheckpointError(f"opcode {name} at byte {position} has no place in a checkpoint")
+                    raise UnsafeCheckpointError(
+                        f"opcode {name} at byte {position} has no place in a checkpoint"
+                    )
                 method(argument)
         raise CheckpointFormatError("it has no end")
 
@@ -91,7 +123,7 @@ class _Machine:
         expect(len(self.stack) > (self.marks[-1] if self.marks else 0), "an operand is missing")
         return self.stack[-1]
 
-    # --- containers -------------------------------------------------------------------------------------------------
+    # --- containers -------------------------------------------------------------------------------
     def _op_mark(self, _: None) -> None:
         self.marks.append(len(self.stack))
 
@@ -152,13 +184,16 @@ class _Machine:
 
     def _update(self, values: list[Any]) -> None:
         target = self._top()
-        expect(type(target) is dict and len(values) % 2 == 0, f"items are set in a {type(target).__name__}")
+        expect(
+            type(target) is dict and len(values) % 2 == 0,
+            f"items are set in a {type(target).__name__}",
+        )
         for key, value in zip(values[::2], values[1::2], strict=True):
             # Strings only: hashing a deeply nested tuple would overflow the C stack.
             expect(type(key) is str, f"a dict key is a {type(key).__name__}, expected str")
             target[key] = value
 
-    # --- memo -------------------------------------------------------------------------------------------------------
+    # --- memo -------------------------------------------------------------------------------------
     def _op_memoize(self, _: None) -> None:
         self._op_put(len(self.memo))
 
@@ -175,7 +210,7 @@ class _Machine:
     _op_binput = _op_long_binput = _op_put
     _op_binget = _op_long_binget = _op_get
 
-    # --- names and what is built from them --------------------------------------------------------------------------
+    # --- names and what is built from them --------------------------------------------------------
     def _op_global(self, argument: str) -> None:
         module, _, name = argument.partition(" ")
         self._push_global(module, name)
@@ -205,7 +240,11 @@ class _Machine:
             return
         if not isinstance(target, Unfinished):
             raise UnsafeCheckpointError(f"it sets the state of {describe(target)}")
-        finished = array_from_state(state) if target.dtype is None else dtype_from_state(target.dtype, state)
+        finished = (
+            array_from_state(state)
+            if target.dtype is None
+            else dtype_from_state(target.dtype, state)
+        )
         self.stack[-1] = finished
         for key in target.memo_keys:
             self.memo[key] = finished

@@ -1,7 +1,10 @@
-"""How a SafeDreamer agent learns: a pure function from state, replay batch and key to the next state.
+"""How a SafeDreamer agent learns.
 
-Order of one update (spec section 3): world model -> actor on an imagined batch -> reward critic -> cost critic on the same batch.
-Variants are values of the configuration; choices are resolved when the update is traced.
+A pure function from state, replay batch and key to the next state.
+
+Order of one update (spec section 3): world model -> actor on an imagined batch -> reward critic ->
+cost critic on the same batch. Variants are values of the configuration; choices are resolved when
+the update is traced.
 """
 
 from __future__ import annotations
@@ -17,7 +20,14 @@ from flax import nnx
 
 from agents.api import ObsSpec
 from agents.finite import count_nonfinite
-from agents.lagrangian import AugmentedState, PIDState, grow_penalty, init_augmented, init_pid, update_augmented
+from agents.lagrangian import (
+    AugmentedState,
+    PIDState,
+    grow_penalty,
+    init_augmented,
+    init_pid,
+    update_augmented,
+)
 from agents.nn.params import Params
 from agents.nn.residuals import Residuals
 from agents.optimizers import make_optimizer
@@ -54,7 +64,10 @@ class AgentState(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """The actor's loss (`terms`) and what it is made of; `costs` is None without predicted costs."""
+    """The actor's loss (`terms`) and what it is made of.
+
+    `costs` is None without predicted costs.
+    """
 
     rewards: Returns
     costs: Returns | None
@@ -63,7 +76,10 @@ class Objective(NamedTuple):
 
 
 class Learner:
-    """Optimisers and the update of one configuration. Holds nothing that changes; see `AgentState`."""
+    """Optimisers and the update of one configuration.
+
+    Holds nothing that changes; see `AgentState`.
+    """
 
     def __init__(self, config: SafeDreamerConfig, graphs: Networks, obs: ObsSpec):
         self.config, self.graphs, self.obs = config, graphs, obs
@@ -76,7 +92,12 @@ class Learner:
 
     def fresh_state(self, params: Networks) -> AgentState:
         """A fresh learner around given parameters; slow critics start as copies."""
-        optimizers = Networks(*(None if p is None else o.init(p) for o, p in zip(self.optimizers, params, strict=True)))
+        optimizers = Networks(
+            *(
+                None if p is None else o.init(p)
+                for o, p in zip(self.optimizers, params, strict=True)
+            )
+        )
         copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
         return AgentState(
             params,
@@ -141,15 +162,21 @@ class Learner:
         updates, opt_state = getattr(self.optimizers, name).update(grads, opt_state, params)
         return optax.apply_updates(params, updates), opt_state
 
-    def starts(self, output: ModelOutput, batch: Mapping[str, jax.Array], key: jax.Array) -> tuple[Belief, jax.Array]:
+    def starts(
+        self, output: ModelOutput, batch: Mapping[str, jax.Array], key: jax.Array
+    ) -> tuple[Belief, jax.Array]:
         """Posterior states [N, ...] from which imagination starts, and 1 - is_terminal there."""
         cont = 1.0 - batch["is_terminal"].astype(jnp.float32)
         return draw_starts((output.belief, cont), self.config.imagination.starts, key)
 
     def objective(self, nets: Networks, state: AgentState, traj: Trajectory) -> Objective:
-        """The actor's loss on an imagined trajectory and what it is made of, with the normaliser and multiplier of `state`."""
+        """The actor's loss on an imagined trajectory and what it is made of, with the normaliser
+        and multiplier of `state`.
+        """
         config, imagination = self.config, self.config.imagination
-        rewards, costs = imagined_returns(nets.model, nets.critic, nets.cost_critic, traj, imagination)
+        rewards, costs = imagined_returns(
+            nets.model, nets.critic, nets.cost_critic, traj, imagination
+        )
         norm = update_return_norm(state.return_norm, rewards.ret, decay=imagination.norm_decay)
         terms = actor_loss(
             nets.actor,
@@ -165,7 +192,14 @@ class Learner:
         )
         return Objective(rewards, costs, norm, terms)
 
-    def _actor_gradients(self, params: Networks, state: AgentState, start: Belief, start_cont: jax.Array, key: jax.Array):
+    def _actor_gradients(
+        self,
+        params: Networks,
+        state: AgentState,
+        start: Belief,
+        start_cont: jax.Array,
+        key: jax.Array,
+    ):
         """Gradients of the actor and what the critics need of the imagined batch."""
         config, imagination = self.config, self.config.imagination
         constrained = config.actor_multiplier == "augmented"
@@ -188,7 +222,10 @@ class Learner:
             "imagined/return_scale": norm.high - norm.low,
         }
         if costs is not None:
-            metrics |= {"imagined/cost": costs.reward.mean(), "imagined/cost_return": costs.ret.mean()}
+            metrics |= {
+                "imagined/cost": costs.reward.mean(),
+                "imagined/cost_return": costs.ret.mean(),
+            }
         if config.actor_multiplier == "pid":
             metrics["pid/penalty"] = terms.penalty
         if constrained:
@@ -210,7 +247,10 @@ class Learner:
         return grads, aux
 
     def _next_augmented(self, state: AugmentedState, excess: jax.Array) -> AugmentedState:
-        """Multiplier and penalty coefficient after an update; what episodes drive is moved by `SafeDreamer.end_episode` instead."""
+        """Multiplier and penalty coefficient after an update.
+
+        What episodes drive is moved by `SafeDreamer.end_episode` instead.
+        """
         if self.config.actor_multiplier != "augmented":
             return state
         if self.config.augmented.driven_by == "episode":
@@ -223,9 +263,21 @@ class Learner:
         current = getattr(params, name)
 
         def loss(p):
-            return critic_loss(nnx.merge(graph, p), nnx.merge(graph, slow), view, target, weight, self.config.critic.slow_scale)
+            return critic_loss(
+                nnx.merge(graph, p),
+                nnx.merge(graph, slow),
+                view,
+                target,
+                weight,
+                self.config.critic.slow_scale,
+            )
 
         value, grads = jax.value_and_grad(loss)(current)
         new, opt_state = self._apply(name, grads, getattr(state.optimizers, name), current)
         metrics = {f"{name}/loss": value, f"{name}/grad_norm": optax.tree.norm(grads)}
-        return new, opt_state, update_slow(slow, new, state.updates, self.config.critic.slow_fraction), metrics
+        return (
+            new,
+            opt_state,
+            update_slow(slow, new, state.updates, self.config.critic.slow_fraction),
+            metrics,
+        )

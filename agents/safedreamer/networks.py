@@ -1,4 +1,7 @@
-"""The networks of a SafeDreamer agent: how they are built, taken apart into parameters, and put together again."""
+"""The networks of a SafeDreamer agent.
+
+How they are built, taken apart into parameters, and put together again.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ from agents.safedreamer.world_model import WorldModel
 
 
 class Networks(NamedTuple):
-    """One entry per network, in whichever form: modules, graph definitions, parameters, optimisers or their states.
+    """One entry per network, in whichever form.
+
+    Modules, graph definitions, parameters, optimisers or their states.
 
     The cost critic is None (an empty pytree) without predicted costs.
     """
@@ -31,9 +36,13 @@ def build(config: SafeDreamerConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
     """Freshly drawn modules for one kind of environment."""
     dtype = jnp.dtype(config.dtype)
     model = WorldModel(config.model, env, rngs=rngs, dtype=dtype)
-    actor = Actor(model.view_dim, env.action_dim, config.actor, config.model, rngs=rngs, dtype=dtype)
+    actor = Actor(
+        model.view_dim, env.action_dim, config.actor, config.model, rngs=rngs, dtype=dtype
+    )
     critic = Critic(model.view_dim, config.model, rngs=rngs, dtype=dtype)
-    cost_critic = Critic(model.view_dim, config.model, rngs=rngs, dtype=dtype) if config.use_cost else None
+    cost_critic = (
+        Critic(model.view_dim, config.model, rngs=rngs, dtype=dtype) if config.use_cost else None
+    )
     return Networks(model, actor, critic, cost_critic)
 
 
@@ -51,4 +60,6 @@ def init_params(config: SafeDreamerConfig, env: EnvSpec, key: jax.Array) -> Netw
 
 def merge(graph: Networks, params: Networks) -> Networks:
     """Modules around parameters, for use inside a traced function."""
-    return Networks(*(None if p is None else nnx.merge(g, p) for g, p in zip(graph, params, strict=True)))
+    return Networks(
+        *(None if p is None else nnx.merge(g, p) for g, p in zip(graph, params, strict=True))
+    )

@@ -1,7 +1,7 @@
 """The release's checkpoints as states of our agent: names, sizes and settings translated.
 
-Reading the file is `official.py`'s task; here its arrays meet our parameter tree. The two trees hold the same arrays in the same
-layout, so the translation is one of names.
+Reading the file is `official.py`'s task; here its arrays meet our parameter tree. The two trees
+hold the same arrays in the same layout, so the translation is one of names.
 """
 
 from __future__ import annotations
@@ -23,7 +23,12 @@ from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import ModelConfig, SafeDreamerConfig
 from agents.safedreamer.learner import AgentState
 from agents.safedreamer.networks import Networks
-from agents.safedreamer.official import CheckpointFormatError, OfficialCheckpoint, infer_sizes, load_official
+from agents.safedreamer.official import (
+    CheckpointFormatError,
+    OfficialCheckpoint,
+    infer_sizes,
+    load_official,
+)
 
 # Our path within a network -> the release's, as regular expressions; tried in order.
 _RULES: tuple[tuple[str, str], ...] = (
@@ -43,7 +48,10 @@ _RULES: tuple[tuple[str, str], ...] = (
 
 
 def _official_name(path: str, prefix: str = "") -> str:
-    """The release's name of one of our parameter paths; `prefix` is the network's own, "" for the world model."""
+    """The release's name of one of our parameter paths.
+
+    `prefix` is the network's own, "" for the world model.
+    """
     name = path
     if not prefix:
         for ours, theirs in _RULES:
@@ -53,7 +61,11 @@ def _official_name(path: str, prefix: str = "") -> str:
         name = f"agent/{name}"
     else:
         name = f"{prefix}/{path}"
-        name = re.sub(r"/(mean|std)/(kernel|bias)$", lambda m: f"/dist_out/{'out' if m[1] == 'mean' else 'std'}/{m[2]}", name)
+        name = re.sub(
+            r"/(mean|std)/(kernel|bias)$",
+            lambda m: f"/dist_out/{'out' if m[1] == 'mean' else 'std'}/{m[2]}",
+            name,
+        )
     name = re.sub(r"/mlp/blocks/(\d+)/", r"/h\1/", name)
     name = name.replace("/linear/", "/")
     return re.sub(r"(rew|cont|cost|net|slow)/out/(kernel|bias)$", r"\1/dist_out/out/\2", name)
@@ -64,14 +76,22 @@ def _path(keys: tuple[Any, ...]) -> str:
 
 
 def translate(template: Any, params: Mapping[str, np.ndarray], prefix: str = "") -> Any:
-    """Parameters shaped like `template` filled from the release's arrays; CheckpointFormatError where one is absent or misshapen."""
+    """Parameters shaped like `template` filled from the release's arrays.
+
+    CheckpointFormatError where one is absent or misshapen.
+    """
 
     def pick(keys, leaf):
         name = _official_name(_path(keys), prefix)
         if name not in params:
-            raise CheckpointFormatError(f"the checkpoint has no array {name!r}, which our {_path(keys)!r} needs")
+            raise CheckpointFormatError(
+                f"the checkpoint has no array {name!r}, which our {_path(keys)!r} needs"
+            )
         if params[name].shape != leaf.shape:
-            raise CheckpointFormatError(f"array {name!r} has shape {params[name].shape}, our {_path(keys)!r} has {leaf.shape}")
+            raise CheckpointFormatError(
+                f"array {name!r} has shape {params[name].shape}, our {_path(keys)!r} has "
+                f"{leaf.shape}"
+            )
         return jnp.asarray(params[name], jnp.float32)
 
     return jax.tree_util.tree_map_with_path(pick, template)
@@ -91,12 +111,19 @@ def model_config(sizes: Mapping[str, Any], base: ModelConfig) -> ModelConfig:
         vector_layers=sizes["mlp_layers"] or base.vector_layers,
         conv_depth=sizes["cnn_depth"] or base.conv_depth,
         bins=sizes["bins"],
-        cost_source="head" if sizes["cost_head"] else "geometry" if base.cost_source == "geometry" else "none",
+        cost_source="head"
+        if sizes["cost_head"]
+        else "geometry"
+        if base.cost_source == "geometry"
+        else "none",
     )
 
 
 def observation_spec(sizes: Mapping[str, Any]) -> dict[str, ArraySpec]:
-    """Observation arrays that a checkpoint's encoder takes; images are named as the release names its cameras."""
+    """Observation arrays that a checkpoint's encoder takes.
+
+    Images are named as the release names its cameras.
+    """
     side = sizes["image_size"]
     images = {
         ("image", "image2")[i] if i < 2 else f"image{i + 1}": ArraySpec((side, side, 3), "uint8")
@@ -106,21 +133,28 @@ def observation_spec(sizes: Mapping[str, Any]) -> dict[str, ArraySpec]:
 
 
 def check_fit(sizes: Mapping[str, Any], env: EnvSpec) -> None:
-    """Raise CheckpointFormatError unless the checkpoint's observations and actions are those of the environment."""
+    """Raise CheckpointFormatError unless the checkpoint's observations and actions are those of the
+    environment.
+    """
     theirs = {name: spec.shape for name, spec in observation_spec(sizes).items()}
     ours = {name: tuple(spec.shape) for name, spec in env.obs.items()}
     if theirs != ours or sizes["action_dim"] != env.action_dim:
         raise CheckpointFormatError(
-            f"the checkpoint takes observations {theirs} and gives {sizes['action_dim']} actions; this task offers {ours} and takes "
-            f"{env.action_dim}: choose the task and --obs it was trained on"
+            f"the checkpoint takes observations {theirs} and gives {sizes['action_dim']} "
+            f"actions; this task offers {ours} and takes {env.action_dim}: choose the task and "
+            "--obs it was trained on"
         )
 
 
-def agent_state(agent: SafeDreamer, checkpoint: OfficialCheckpoint, sizes: Mapping[str, Any]) -> AgentState:
-    """State of `agent` with the checkpoint's parameters, slow critics, normaliser and multipliers; optimisers start fresh.
+def agent_state(
+    agent: SafeDreamer, checkpoint: OfficialCheckpoint, sizes: Mapping[str, Any]
+) -> AgentState:
+    """State of `agent` with the checkpoint's parameters, slow critics, normaliser and multipliers.
 
-    The release's optimisers count in its own order of parameters and its PID controller is not in the file, so a run started
-    from a checkpoint restarts both.
+    Optimisers start fresh.
+
+    The release's optimisers count in its own order of parameters and its PID controller is not in
+    the file, so a run started from a checkpoint restarts both.
     """
     arrays = checkpoint.agent
     template = jax.eval_shape(agent.init, 0)
@@ -134,17 +168,29 @@ def agent_state(agent: SafeDreamer, checkpoint: OfficialCheckpoint, sizes: Mappi
         else translate(template.params.cost_critic, arrays, f"{critics}/cost_critic/net"),
     )
     state = agent.learner.fresh_state(params)
-    state = state._replace(slow_critic=translate(template.params.critic, arrays, f"{critics}/critic/slow"))
+    state = state._replace(
+        slow_critic=translate(template.params.critic, arrays, f"{critics}/critic/slow")
+    )
     if template.params.cost_critic is not None:
-        state = state._replace(slow_cost_critic=translate(template.params.cost_critic, arrays, f"{critics}/cost_critic/slow"))
+        state = state._replace(
+            slow_cost_critic=translate(
+                template.params.cost_critic, arrays, f"{critics}/cost_critic/slow"
+            )
+        )
     behaviour = sizes["actor"].removesuffix("/actor")
 
     def scalar(name: str, default: jax.Array) -> jax.Array:
-        return jnp.asarray(arrays[f"{behaviour}/{name}"], jnp.float32) if f"{behaviour}/{name}" in arrays else default
+        return (
+            jnp.asarray(arrays[f"{behaviour}/{name}"], jnp.float32)
+            if f"{behaviour}/{name}" in arrays
+            else default
+        )
 
     norm, multipliers = state.return_norm, state.augmented
     return state._replace(
-        return_norm=ReturnNormState(scalar("retnorm_extr/low/value", norm.low), scalar("retnorm_extr/high/value", norm.high)),
+        return_norm=ReturnNormState(
+            scalar("retnorm_extr/low/value", norm.low), scalar("retnorm_extr/high/value", norm.high)
+        ),
         augmented=AugmentedState(
             scalar("lagrange/lagrange_multiplier/value", multipliers.multiplier),
             scalar("lagrange/penalty_multiplier/value", multipliers.penalty),
@@ -154,11 +200,19 @@ def agent_state(agent: SafeDreamer, checkpoint: OfficialCheckpoint, sizes: Mappi
 
 
 def load_agent(
-    path: str | Path, env: EnvSpec, config: SafeDreamerConfig, *, stoch: int | None = None, classes: int | None = None
+    path: str | Path,
+    env: EnvSpec,
+    config: SafeDreamerConfig,
+    *,
+    stoch: int | None = None,
+    classes: int | None = None,
 ) -> tuple[SafeDreamer, AgentState]:
-    """A published checkpoint as an agent for `env` and its state; sizes come from the file, everything else from `config`.
+    """A published checkpoint as an agent for `env` and its state.
 
-    Raises UnsafeCheckpointError for a hostile file, CheckpointFormatError for one that does not fit.
+    Sizes come from the file, everything else from `config`.
+
+    Raises UnsafeCheckpointError for a hostile file, CheckpointFormatError for one that does not
+    fit.
     """
     checkpoint = load_official(path)
     sizes = infer_sizes(checkpoint.agent, stoch, classes)

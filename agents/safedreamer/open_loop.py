@@ -1,7 +1,8 @@
-"""Open-loop predictions: what the world model expects after some context, given the actions and nothing else.
+"""Open-loop predictions: what the world model expects after some context, given the actions and
+nothing else.
 
-Shapes: N windows of C observed and K unobserved rows; predictions are [N, K+1, ...], row 0 at the last observed state and row k after
-k actions without an observation.
+Shapes: N windows of C observed and K unobserved rows; predictions are [N, K+1, ...], row 0 at the
+last observed state and row k after k actions without an observation.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from agents.safedreamer.world_model import WorldModel
 
 
 class OpenLoop(NamedTuple):
-    """Predicted observations (images in 0..1, vectors in their own units), reward, cost and values of reward and cost.
+    """Predicted observations (images in 0..1, vectors in their own units), reward, cost and values
+    of reward and cost.
 
-    `cost_probability` is that of `WorldModel.cost_probability`; `cost_value` is zero without a cost critic; `hazards` are the tracked
-    positions, of width 0 where none are.
+    `cost_probability` is that of `WorldModel.cost_probability`; `cost_value` is zero without a cost
+    critic; `hazards` are the tracked positions, of width 0 where none are.
     """
 
     obs: dict[str, jax.Array]
@@ -33,7 +35,9 @@ class OpenLoop(NamedTuple):
     hazards: jax.Array
 
 
-def open_loop(nets: Networks, rows: Mapping[str, jax.Array], context: int, key: jax.Array) -> OpenLoop:
+def open_loop(
+    nets: Networks, rows: Mapping[str, jax.Array], context: int, key: jax.Array
+) -> OpenLoop:
     """Predictions for replay rows [N, C+K, ...] whose first `context` = C observations are seen.
 
     Windows must lie within episodes; latents are sampled. Raises ValueError unless 1 <= C < rows.
@@ -41,23 +45,40 @@ def open_loop(nets: Networks, rows: Mapping[str, jax.Array], context: int, key: 
     model: WorldModel = nets.model
     length = rows["is_first"].shape[1]
     if not 1 <= context < length:
-        raise ValueError(f"context={context} must lie in 1..{length - 1}, below the {length} rows of a window")
+        raise ValueError(
+            f"context={context} must lie in 1..{length - 1}, below the {length} rows of a window"
+        )
     observe_key, predict_key = jax.random.split(key)
-    seen = {name: rows[name][:, :context] for name in (*model.encoder.images, *model.encoder.vectors, "action", "is_first")}
+    seen = {
+        name: rows[name][:, :context]
+        for name in (*model.encoder.images, *model.encoder.vectors, "action", "is_first")
+    }
     post, _ = model.rssm.observe(model.encoder(seen), seen["action"], seen["is_first"], observe_key)
     start = jax.tree.map(lambda x: x[:, -1], model.belief(post, seen))
     actions = jnp.swapaxes(rows["action"][:, context - 1 :], 0, 1)
     beliefs, _ = rollout(model, start, lambda _, action: action, actions, predict_key)
     beliefs = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), beliefs)
     feat, view = beliefs.feat, model.view(beliefs)
-    cost_value = jnp.zeros(feat.shape[:2]) if nets.cost_critic is None else nets.cost_critic.value(view)
+    cost_value = (
+        jnp.zeros(feat.shape[:2]) if nets.cost_critic is None else nets.cost_critic.value(view)
+    )
     value = nets.critic.value(view)
     cost, probability = model.cost(beliefs), model.cost_probability(beliefs)
-    return OpenLoop(model.decoder(feat), model.reward(feat), cost, probability, value, cost_value, beliefs.hazards)
+    return OpenLoop(
+        model.decoder(feat),
+        model.reward(feat),
+        cost,
+        probability,
+        value,
+        cost_value,
+        beliefs.hazards,
+    )
 
 
 class AtPosterior(NamedTuple):
-    """Observations (images in 0..1, vectors in their own units), reward, cost and cost probability [N, K, ...] of rows just seen."""
+    """Observations (images in 0..1, vectors in their own units), reward, cost and cost probability
+    [N, K, ...] of rows just seen.
+    """
 
     obs: dict[str, jax.Array]
     reward: jax.Array
@@ -65,8 +86,11 @@ class AtPosterior(NamedTuple):
     cost_probability: jax.Array
 
 
-def at_posterior(nets: Networks, rows: Mapping[str, jax.Array], context: int, key: jax.Array) -> AtPosterior:
-    """What the model makes of rows [N, C+K, ...] that it sees, after the first `context` = C of each window.
+def at_posterior(
+    nets: Networks, rows: Mapping[str, jax.Array], context: int, key: jax.Array
+) -> AtPosterior:
+    """What the model makes of rows [N, C+K, ...] that it sees, after the first `context` = C of
+    each window.
 
     Windows may cross the ends of episodes.
     """
@@ -75,5 +99,8 @@ def at_posterior(nets: Networks, rows: Mapping[str, jax.Array], context: int, ke
     post, _ = model.rssm.observe(model.encoder(seen), rows["action"], rows["is_first"], key)
     belief = jax.tree.map(lambda x: x[:, context:], model.belief(post, seen))
     return AtPosterior(
-        model.decoder(belief.feat), model.reward(belief.feat), model.cost(belief), model.cost_probability(belief)
+        model.decoder(belief.feat),
+        model.reward(belief.feat),
+        model.cost(belief),
+        model.cost_probability(belief),
     )

@@ -1,4 +1,6 @@
-"""Evaluation of plans in the world model: the `Evaluate` that a SafeDreamer agent hands to the planner.
+"""Evaluation of plans in the world model.
+
+The `Evaluate` that a SafeDreamer agent hands to the planner.
 
 Shapes: E environments, N plans each, H steps, A actions; the model sees E * N rollouts.
 """
@@ -8,7 +10,13 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from agents.safedreamer.actor_critic import Actor, Critic, actor_rollout, rollout, trajectory_returns
+from agents.safedreamer.actor_critic import (
+    Actor,
+    Critic,
+    actor_rollout,
+    rollout,
+    trajectory_returns,
+)
 from agents.safedreamer.planner import Evaluate, Outcomes
 from agents.safedreamer.tracking import Belief
 from agents.safedreamer.world_model import WorldModel
@@ -19,7 +27,9 @@ def repeat_belief(belief: Belief, count: int) -> Belief:
     return jax.tree.map(lambda x: jnp.repeat(x, count, axis=0), belief)
 
 
-def actor_proposals(model: WorldModel, actor: Actor, start: Belief, count: int, horizon: int, key: jax.Array) -> jax.Array:
+def actor_proposals(
+    model: WorldModel, actor: Actor, start: Belief, count: int, horizon: int, key: jax.Array
+) -> jax.Array:
     """Plans [E, count, H+1, A] sampled by the actor in the model, clipped to [-1, 1]."""
     envs = start.latent.deter.shape[0]
     _, actions = actor_rollout(model, actor, repeat_belief(start, count), horizon, key)
@@ -27,9 +37,15 @@ def actor_proposals(model: WorldModel, actor: Actor, start: Belief, count: int, 
 
 
 def pessimistic(outcomes: Outcomes) -> Outcomes:
-    """Outcomes of plans from several imagined rollouts each, [E, N, S] -> [E, N]: mean rewards, costs of the costliest rollout."""
+    """Outcomes of plans from several imagined rollouts each, [E, N, S] -> [E, N].
+
+    Mean rewards, costs of the costliest rollout.
+    """
     return Outcomes(
-        outcomes.ret.mean(-1), outcomes.reward_sum.mean(-1), outcomes.cost_return.max(-1), outcomes.episode_cost.max(-1)
+        outcomes.ret.mean(-1),
+        outcomes.reward_sum.mean(-1),
+        outcomes.cost_return.max(-1),
+        outcomes.episode_cost.max(-1),
     )
 
 
@@ -50,9 +66,11 @@ def make_evaluate(
 ) -> Evaluate:
     """Evaluation of plans from `start` [E, ...].
 
-    `cost_scale` extrapolates the sum of a plan's predicted costs to an episode. `sample` draws latents; without it plans are compared
-    along the prior's modes, and none becomes an elite for a lucky sample. Without `bootstrap_costs` the cost return is the discounted
-    sum of a plan's own costs, and the cost critic is not asked. With `pessimism` above 1 every plan is imagined so many times.
+    `cost_scale` extrapolates the sum of a plan's predicted costs to an episode. `sample` draws
+    latents; without it plans are compared along the prior's modes, and none becomes an elite for a
+    lucky sample. Without `bootstrap_costs` the cost return is the discounted sum of a plan's own
+    costs, and the cost critic is not asked. With `pessimism` above 1 every plan is imagined so many
+    times.
     """
 
     def evaluate(plans: jax.Array, key: jax.Array) -> Outcomes:
@@ -65,14 +83,23 @@ def make_evaluate(
     def imagined(plans: jax.Array, key: jax.Array) -> Outcomes:
         envs, count, rows, _ = plans.shape
         actions = plans.transpose(2, 0, 1, 3).reshape(rows, envs * count, -1)
-        beliefs, _ = rollout(model, repeat_belief(start, count), lambda _, action: action, actions, key if sample else None)
-        # Only states 1..H matter: the λ-return at the start reads neither the value nor the continuation of the start itself.
+        beliefs, _ = rollout(
+            model,
+            repeat_belief(start, count),
+            lambda _, action: action,
+            actions,
+            key if sample else None,
+        )
+        # Only states 1..H matter: the λ-return at the start reads neither the value nor the
+        # continuation of the start itself.
         beliefs = jax.tree.map(lambda x: x[1:], beliefs)
         feat, view = beliefs.feat, model.view(beliefs)
         cont = jnp.concatenate([jnp.ones((1, envs * count)), model.cont(feat)], 0)
 
         def returns(step_reward, value, discount, lam):
-            return trajectory_returns(step_reward, jnp.concatenate([value[:1], value], 0), cont, discount, lam)
+            return trajectory_returns(
+                step_reward, jnp.concatenate([value[:1], value], 0), cont, discount, lam
+            )
 
         rewards = returns(model.reward(feat), critic.value(view), discount, lam)
         costs = model.cost(beliefs)
@@ -82,7 +109,9 @@ def make_evaluate(
             cost_return = returns(costs, cost_critic.value(view), cost_discount, cost_lam).ret[0]
         else:
             cost_return = returns(costs, jnp.zeros_like(costs), cost_discount, 1.0).ret[0]
-        per_plan = Outcomes(rewards.ret[0], rewards.reward.sum(0), cost_return, cost_scale * costs.sum(0))
+        per_plan = Outcomes(
+            rewards.ret[0], rewards.reward.sum(0), cost_return, cost_scale * costs.sum(0)
+        )
         return jax.tree.map(lambda x: x.reshape(envs, count), per_plan)
 
     return evaluate

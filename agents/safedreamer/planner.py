@@ -1,11 +1,15 @@
-"""Constrained cross-entropy planner (SafeDreamer, arXiv:2307.07176, Alg. 1): one loop for all variants.
+"""Constrained cross-entropy planner (SafeDreamer, arXiv:2307.07176, Alg. 1).
 
-Pure functions: an evaluation of plans and a scorer in, a plan out. Nothing here knows environments, networks or files; OSRP,
-OSRP-Lag and CEM differ by a scorer and by `PlannerConfig`.
+One loop for all variants.
 
-Shapes: E environments, N candidates, K elites, H planned steps, A actions. A plan is [H+1, A]; its last row is never executed by the
-model and exists so that the shifted warm start has a row to repeat.
-Departs from the release: unsafe candidates are masked, never padded into the elites; a cost equal to the limit is safe.
+Pure functions: an evaluation of plans and a scorer in, a plan out. Nothing here knows environments,
+networks or files; OSRP, OSRP-Lag and CEM differ by a scorer and by `PlannerConfig`.
+
+Shapes: E environments, N candidates, K elites, H planned steps, A actions. A plan is [H+1, A]; its
+last row is never executed by the model and exists so that the shifted warm start has a row to
+repeat.
+Departs from the release: unsafe candidates are masked, never padded into the elites; a cost equal
+to the limit is safe.
 """
 
 from __future__ import annotations
@@ -22,8 +26,8 @@ from agents.safedreamer.config import PlannerConfig
 class Outcomes(NamedTuple):
     """What the model predicts of plans, each [E, N].
 
-    ret and cost_return are λ-returns at the start, reward_sum the undiscounted sum of rewards; episode_cost is the plan's cost
-    extrapolated to a whole episode, comparable to the cost limit.
+    ret and cost_return are λ-returns at the start, reward_sum the undiscounted sum of rewards;
+    episode_cost is the plan's cost extrapolated to a whole episode, comparable to the cost limit.
     """
 
     ret: jax.Array
@@ -35,7 +39,8 @@ class Outcomes(NamedTuple):
 class Plan(NamedTuple):
     """Final Gaussian [E, H+1, A] and a report of the last iteration's candidates, each [E].
 
-    safe_fraction: share within the cost limit; ret, cost: mean λ-return and episode cost of the elites; spread: mean std.
+    safe_fraction: share within the cost limit; ret, cost: mean λ-return and episode cost of the
+    elites; spread: mean std.
     """
 
     mean: jax.Array
@@ -56,22 +61,33 @@ SCORERS: dict[str, Scorer] = {
 }
 
 
-def rank_plans(score: jax.Array, cost: jax.Array, cost_limit: float | jax.Array, elites: int) -> jax.Array:
-    """Key [E, N] by which the best plans are chosen: the score of safe plans, or minus the cost if fewer than `elites` are safe."""
+def rank_plans(
+    score: jax.Array, cost: jax.Array, cost_limit: float | jax.Array, elites: int
+) -> jax.Array:
+    """Key [E, N] by which the best plans are chosen.
+
+    The score of safe plans, or minus the cost if fewer than `elites` are safe.
+    """
     safe = cost <= cost_limit
     enough = safe.sum(-1, keepdims=True) >= elites
     return jnp.where(enough, jnp.where(safe, score, -jnp.inf), -cost)
 
 
 def elite_weights(config: PlannerConfig, key: jax.Array) -> jax.Array:
-    """Weights [E, K] that sum to one, from the elites' keys: uniform, or softmax(temperature * key)."""
+    """Weights [E, K] that sum to one, from the elites' keys.
+
+    Uniform, or softmax(temperature * key).
+    """
     if config.elite_weights == "softmax":
         return jax.nn.softmax(config.temperature * key, -1)
     return jnp.full_like(key, 1.0 / key.shape[-1])
 
 
 def warm_start(previous: jax.Array, is_first: jax.Array) -> jax.Array:
-    """Last plan [E, H+1, A] shifted by one step, its last row repeated; zeros where an episode starts."""
+    """Last plan [E, H+1, A] shifted by one step, its last row repeated.
+
+    Zeros where an episode starts.
+    """
     shifted = jnp.concatenate([previous[:, 1:], previous[:, -1:]], 1)
     return jnp.where(is_first[:, None, None], 0.0, shifted)
 
@@ -87,8 +103,9 @@ def plan(
 ) -> Plan:
     """Refit a Gaussian over plans `config.iterations` times.
 
-    Args: evaluate maps plans [E, N, H+1, A] and a key to `Outcomes`; start_mean [E, H+1, A]; proposals [E, M, H+1, A] join the
-    candidates of every iteration (M may be 0); multiplier is a scalar for the scorer.
+    Args: evaluate maps plans [E, N, H+1, A] and a key to `Outcomes`; start_mean [E, H+1, A];
+    proposals [E, M, H+1, A] join the candidates of every iteration (M may be 0); multiplier is a
+    scalar for the scorer.
     """
     score = SCORERS[config.objective]
 

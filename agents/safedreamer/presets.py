@@ -1,8 +1,9 @@
 """Named settings of the SafeDreamer family: five methods, three presets.
 
-`release` holds the authors' sizes (spec section 5), `cpu` is sized for two cores and an hour, `debug` for seconds. Methods are values
-of one configuration; the observation kind picks between the release's vision and vector sizes, and with what costs in the task
-between the sources of predicted costs.
+`release` holds the authors' sizes (spec section 5), `cpu` is sized for two cores and an hour,
+`debug` for seconds. Methods are values of one configuration; the observation kind picks between the
+release's vision and vector sizes, and with what costs in the task between the sources of predicted
+costs.
 """
 
 from __future__ import annotations
@@ -27,12 +28,22 @@ UNSAFE = ("dreamerv3", "cem")  # predict no costs
 PRESETS: tuple[str, ...] = ("release", "cpu", "debug")
 
 _VECTOR_SIZES = ModelConfig(
-    deter=256, stoch=16, classes=16, units=256, head_units=256, vector_units=256, vector_layers=3, vector_scale=5.0
+    deter=256,
+    stoch=16,
+    classes=16,
+    units=256,
+    head_units=256,
+    vector_units=256,
+    vector_layers=3,
+    vector_scale=5.0,
 )
 
 
 def with_method(base: SafeDreamerConfig, method: str) -> SafeDreamerConfig:
-    """`base` with what makes it the method: what acts, what constrains, what ranks plans (spec section 4)."""
+    """`base` with what makes it the method.
+
+    What acts, what constrains, what ranks plans (spec section 4).
+    """
     choices: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         "osrp": ({"act_with": "planner"}, {}),
         "osrp_lag": ({"act_with": "planner", "multiplier": "pid"}, {"objective": "lagrangian"}),
@@ -70,7 +81,10 @@ def release(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
 
 
 def cpu(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
-    """Sized for an hour on two cores. Why these values: docs/decisions.md; what they reach so far: results/cpu/README.md."""
+    """Sized for an hour on two cores.
+
+    Why these values: docs/decisions.md; what they reach so far: results/cpu/README.md.
+    """
     plans = method in PLANNING
     model = ModelConfig(
         deter=128,
@@ -88,17 +102,20 @@ def cpu(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
         vector_loss="residual",
         vector_scale=1.0,
         motion_scale=20.0,
-        # Costs are learned from the signal; --model.cost-source tracked hands the agent the positions of hazards instead.
+        # Costs are learned from the signal; --model.cost-source tracked hands the agent the
+        # positions of hazards instead.
         cost_source=cost_source(method, "head"),
         cost_weight=3.0,
         hazard_radius=hazard_radius or 0.2,
-        # Plans are optimised against the model's errors and need a margin; an actor that pays for a wide fringe gives up passages.
+        # Plans are optimised against the model's errors and need a margin; an actor that pays for a
+        # wide fringe gives up passages.
         hazard_softness=0.12 if plans else 0.09,
         optimizer=OptimizerConfig(1e-3, 1e-8, 1000.0),
     )
     learning = OptimizerConfig(3e-4, 1e-5, 100.0)
-    # Not in the paper, whose planner takes proposals from an actor that knows no costs: where costs are learned from the signal, such
-    # an actor proposes, and such a planner collects, what the model knows least (docs/log_of_trials.md).
+    # Not in the paper, whose planner takes proposals from an actor that knows no costs: where costs
+    # are learned from the signal, such an actor proposes, and such a planner collects, what the
+    # model knows least (docs/log_of_trials.md).
     constrains_proposals = method == "osrp_lag"
     config = SafeDreamerConfig(
         cost_limit=2.0,
@@ -106,8 +123,11 @@ def cpu(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
         model=model,
         actor=ActorConfig(optimizer=learning),
         critic=CriticConfig(optimizer=learning),
-        # An actor that acts alone ends as well as the noise of its gradient allows; one that proposes plans need not be as good.
-        imagination=ImaginationConfig(starts=64 if plans else 192, discount_horizon=50.0, cost_discount_horizon=20.0),
+        # An actor that acts alone ends as well as the noise of its gradient allows; one that
+        # proposes plans need not be as good.
+        imagination=ImaginationConfig(
+            starts=64 if plans else 192, discount_horizon=50.0, cost_discount_horizon=20.0
+        ),
         planner=PlannerConfig(
             horizon=8,
             candidates=24,
@@ -126,7 +146,15 @@ def debug(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
     """Every size shrunk until a run takes seconds; learns nothing."""
     config = SafeDreamerConfig(
         model=ModelConfig(
-            deter=16, stoch=4, classes=4, units=16, head_units=16, head_layers=1, vector_units=16, vector_layers=1, conv_depth=2
+            deter=16,
+            stoch=4,
+            classes=4,
+            units=16,
+            head_units=16,
+            head_layers=1,
+            vector_units=16,
+            vector_layers=1,
+            conv_depth=2,
         ),
         imagination=ImaginationConfig(horizon=5),
         planner=PlannerConfig(horizon=4, candidates=16, elites=4, iterations=2),
@@ -137,11 +165,14 @@ def debug(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
 _BUILDERS = {"release": release, "cpu": cpu, "debug": debug}
 
 
-def agent_config(method: str, obs: str, preset: str, hazard_radius: float = 0.2) -> SafeDreamerConfig:
-    """Configuration of `method` (one of METHODS) for an observation kind under a preset (one of PRESETS); KeyError otherwise.
+def agent_config(
+    method: str, obs: str, preset: str, hazard_radius: float = 0.2
+) -> SafeDreamerConfig:
+    """Configuration of `method` (one of METHODS) for an observation kind under a preset (one of
+    PRESETS); KeyError otherwise.
 
-    `hazard_radius` in metres is that of the published coordinates tasks if not given, and 0 where costs do not follow from hazards
-    (see geometry.hazard_radius).
+    `hazard_radius` in metres is that of the published coordinates tasks if not given, and 0 where
+    costs do not follow from hazards (see geometry.hazard_radius).
     """
     if method not in METHODS:
         raise KeyError(f"unknown method {method!r}; valid: {', '.join(METHODS)}")

@@ -1,6 +1,7 @@
 """Recurrent state-space model: the latent dynamics of SafeDreamer (spec section 2).
 
-Shapes: B batch, T time; D deterministic size; S categorical variables of C classes; A action; E embedding.
+Shapes: B batch, T time; D deterministic size; S categorical variables of C classes; A action; E
+embedding.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from agents.safedreamer.config import ModelConfig
 
 
 class Latent(NamedTuple):
-    """deter [..., D]; stoch [..., S, C] one-hot; logit [..., S, C] log-probabilities that stoch was drawn from."""
+    """deter [..., D]; stoch [..., S, C] one-hot.
+
+    logit [..., S, C] log-probabilities that stoch was drawn from.
+    """
 
     deter: jax.Array
     stoch: jax.Array
@@ -35,9 +39,20 @@ def flatten_stoch(stoch: jax.Array) -> jax.Array:
 
 
 class RSSM(nnx.Module):
-    """GRU core with categorical latents: `img_step` predicts, `obs_step` corrects by an embedded observation."""
+    """GRU core with categorical latents.
 
-    def __init__(self, config: ModelConfig, action_dim: int, embed_dim: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
+    `img_step` predicts, `obs_step` corrects by an embedded observation.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        action_dim: int,
+        embed_dim: int,
+        *,
+        rngs: nnx.Rngs,
+        dtype: jnp.dtype,
+    ):
         flat = config.stoch * config.classes
         units, deter = config.units, config.deter
         self.img_in = DenseBlock(flat + action_dim, units, rngs=rngs, dtype=dtype)
@@ -51,14 +66,19 @@ class RSSM(nnx.Module):
         self.config = config
 
     def initial(self, batch: int) -> Latent:
-        """Learned initial state [B, ...]: deter = tanh(parameter), stoch = mode of the prior there."""
+        """Learned initial state [B, ...].
+
+        Deter = tanh(parameter), stoch = mode of the prior there.
+        """
         deter = jnp.tanh(self.initial_deter[...])[None]
         probs = self.prior_probs(deter)
         row = Latent(deter, mode_onehot(probs), jnp.log(probs))
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *x.shape[1:])), row)
 
     def prior_logit(self, deter: jax.Array) -> jax.Array:
-        """Log-probabilities of the prior [..., S, C] at a deterministic state, uniform mix included."""
+        """Log-probabilities of the prior [..., S, C] at a deterministic state, uniform mix
+        included.
+        """
         return jnp.log(self.prior_probs(deter))
 
     def prior_probs(self, deter: jax.Array) -> jax.Array:
@@ -66,13 +86,17 @@ class RSSM(nnx.Module):
         return self._probs(self.img_stats(self.img_out(deter)))
 
     def _probs(self, raw: jax.Array) -> jax.Array:
-        return unimix_probs(raw.reshape(*raw.shape[:-1], self.config.stoch, self.config.classes), self.config.unimix)
+        return unimix_probs(
+            raw.reshape(*raw.shape[:-1], self.config.stoch, self.config.classes), self.config.unimix
+        )
 
     def next_deter(self, deter: jax.Array, stoch: jax.Array, action: jax.Array) -> jax.Array:
         """GRU step [..., D]; the action is first divided by max(1, |a|)."""
         action = action / jnp.maximum(1.0, jnp.abs(action))
         x = self.img_in(jnp.concatenate([flatten_stoch(stoch), action], -1))
-        gates = self.gru_norm(self.gru(jnp.concatenate([deter.astype(x.dtype), x], -1))).astype(jnp.float32)
+        gates = self.gru_norm(self.gru(jnp.concatenate([deter.astype(x.dtype), x], -1))).astype(
+            jnp.float32
+        )
         reset, candidate, update = jnp.split(gates, 3, -1)
         candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
         update = jax.nn.sigmoid(update - 1.0)
@@ -83,14 +107,19 @@ class RSSM(nnx.Module):
         return jax.random.uniform(key, (*lead, self.config.stoch))
 
     def img_step(self, prev: Latent, action: jax.Array, noise: jax.Array | None) -> Latent:
-        """One predicted step from `prev` under `action` [..., A]: stoch sampled by `noise` [..., S], or without it the prior's mode."""
+        """One predicted step from `prev` under `action` [..., A].
+
+        Stoch sampled by `noise` [..., S], or without it the prior's mode.
+        """
         deter = self.next_deter(prev.deter, prev.stoch, action)
         probs = self.prior_probs(deter)
         stoch = mode_onehot(probs) if noise is None else onehot_from_uniform(noise, probs)
         return Latent(deter, stoch, jnp.log(probs))
 
     def embed_part(self, embed: jax.Array) -> jax.Array:
-        """The embedding's summand of the posterior's first product, so that a scan need not repeat it step by step."""
+        """The embedding's summand of the posterior's first product, so that a scan need not repeat
+        it step by step.
+        """
         return self.obs_out.linear.rows(embed, self.config.deter)
 
     def posterior(self, deter: jax.Array, embed_part: jax.Array) -> jax.Array:
@@ -99,12 +128,22 @@ class RSSM(nnx.Module):
 
     def posterior_probs(self, deter: jax.Array, embed_part: jax.Array) -> jax.Array:
         """Probabilities of the posterior [..., S, C]."""
-        return self._probs(self.obs_stats(self.obs_out.activate(self.obs_out.linear.rows(deter, 0) + embed_part)))
+        return self._probs(
+            self.obs_stats(self.obs_out.activate(self.obs_out.linear.rows(deter, 0) + embed_part))
+        )
 
     def obs_step(
-        self, prev: Latent, prev_action: jax.Array, embed_part: jax.Array, is_first: jax.Array, first: Latent, noise: jax.Array
+        self,
+        prev: Latent,
+        prev_action: jax.Array,
+        embed_part: jax.Array,
+        is_first: jax.Array,
+        first: Latent,
+        noise: jax.Array,
     ) -> Latent:
-        """One corrected step [B, ...]; where `is_first`, from the state `first` (see `initial`) with a zero action.
+        """One corrected step [B, ...].
+
+        Where `is_first`, from the state `first` (see `initial`) with a zero action.
 
         `noise` [B, S] draws the sample.
         """
@@ -118,16 +157,21 @@ class RSSM(nnx.Module):
         probs = self.posterior_probs(deter, embed_part)
         return Latent(deter, onehot_from_uniform(noise, probs), jnp.log(probs))
 
-    def observe(self, embed: jax.Array, action: jax.Array, is_first: jax.Array, key: jax.Array) -> tuple[Latent, jax.Array]:
+    def observe(
+        self, embed: jax.Array, action: jax.Array, is_first: jax.Array, key: jax.Array
+    ) -> tuple[Latent, jax.Array]:
         """Posterior [B, T, ...] along a sequence and the prior's logits [B, T, S, C].
 
-        `action[:, t]` is the action taken at t. Every sequence starts from the learned initial state with a zero action: rows of
-        a fresh uniform sample do not continue those of the batch before, so a carried latent (as in the release) means nothing.
+        `action[:, t]` is the action taken at t. Every sequence starts from the learned initial
+        state with a zero action: rows of a fresh uniform sample do not continue those of the batch
+        before, so a carried latent (as in the release) means nothing.
         """
         batch, length = is_first.shape
         prev_action = jnp.concatenate([jnp.zeros_like(action[:, :1]), action[:, :-1]], 1)
         is_first = is_first.at[:, 0].set(True)
-        inputs = jax.tree.map(lambda x: x.swapaxes(0, 1), (prev_action, self.embed_part(embed), is_first))
+        inputs = jax.tree.map(
+            lambda x: x.swapaxes(0, 1), (prev_action, self.embed_part(embed), is_first)
+        )
 
         first = self.initial(batch)
 

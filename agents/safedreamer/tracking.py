@@ -1,11 +1,13 @@
 """Static hazards seen from a moving robot: their positions follow from the robot's own motion.
 
-A hazard does not move, so three numbers, the robot's planar motion, tell where all of them are one step later. The world model learns
-that motion (`WorldModel.motion_head`) and starts from observed positions, instead of learning to rotate every position by itself and
-reading them back from its latent. Not in the release, whose geometric costs use decoded positions (`cost_source=geometry`).
+A hazard does not move, so three numbers, the robot's planar motion, tell where all of them are one
+step later. The world model learns that motion (`WorldModel.motion_head`) and starts from observed
+positions, instead of learning to rotate every position by itself and reading them back from its
+latent. Not in the release, whose geometric costs use decoded positions (`cost_source=geometry`).
 
-Shapes: positions are flattened, [..., 2 * hazards], in metres in the robot's frame (x ahead, y to the left); a motion [..., 3] is
-(dx, dy, turn): displacement in metres in the old frame, then the turn in radians to the left.
+Shapes: positions are flattened, [..., 2 * hazards], in metres in the robot's frame (x ahead, y to
+the left); a motion [..., 3] is (dx, dy, turn): displacement in metres in the old frame, then the
+turn in radians to the left.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ LIDAR_GAIN = 2.0  # per metre: 0.67 at a hazard's radius, 0.14 a metre away
 
 
 class Belief(NamedTuple):
-    """What imagination carries: a latent and the tracked positions [..., 2 * hazards], of width 0 where none are tracked."""
+    """What imagination carries.
+
+    A latent and the tracked positions [..., 2 * hazards], of width 0 where none are tracked.
+    """
 
     latent: Latent
     hazards: jax.Array
@@ -50,7 +55,8 @@ def after_motion(positions: jax.Array, motion: jax.Array) -> jax.Array:
 
 
 def tracking_error(predicted: jax.Array, observed: jax.Array) -> jax.Array:
-    """Mean over hazards of the squared error relative to the squared distance, [..., 2 * hazards] -> [...].
+    """Mean over hazards of the squared error relative to the squared distance, [..., 2 * hazards]
+    -> [...].
 
     Relative, so that a turn counts alike for near and far hazards; 0.5 m are added to the distance.
     """
@@ -59,14 +65,17 @@ def tracking_error(predicted: jax.Array, observed: jax.Array) -> jax.Array:
 
 
 def hazard_lidar(positions: jax.Array, bins: int) -> jax.Array:
-    """Safety-Gym's exponential pseudo-lidar (Ray et al. 2019) of the nearest hazards, [..., 2 * hazards] -> [..., bins].
+    """Safety-Gym's exponential pseudo-lidar (Ray et al. 2019) of the nearest hazards,
+    [..., 2 * hazards] -> [..., bins].
 
-    exp(-gain * distance) of a hazard, shared between the two bins next to its direction; each bin shows its largest.
+    exp(-gain * distance) of a hazard, shared between the two bins next to its direction; each bin
+    shows its largest.
     """
     xy = _xy(positions)
     distance = jnp.sqrt(jnp.square(xy).sum(-1) + 1e-8)  # a norm has no gradient at zero
     angle = jnp.arctan2(xy[..., 1], xy[..., 0] + 1e-6)
-    offset = angle[..., None] * (bins / (2.0 * jnp.pi)) - jnp.arange(bins)  # in bins, to be wrapped into -bins/2..bins/2
+    # in bins, to be wrapped into -bins/2..bins/2
+    offset = angle[..., None] * (bins / (2.0 * jnp.pi)) - jnp.arange(bins)
     offset = offset - bins * jnp.round(offset / bins)
     share = jnp.maximum(0.0, 1.0 - jnp.abs(offset))
     return (share * jnp.exp(-LIDAR_GAIN * distance)[..., None]).max(-2)

@@ -30,11 +30,20 @@ from agents.safedreamer.codec import Decoder, Encoder
 from agents.safedreamer.config import ModelConfig
 from agents.safedreamer.geometry import HAZARDS, check_geometry, hazard_cost
 from agents.safedreamer.rssm import RSSM, Latent
-from agents.safedreamer.tracking import Belief, after_motion, hazard_lidar, tracking_error, untracked
+from agents.safedreamer.tracking import (
+    Belief,
+    after_motion,
+    hazard_lidar,
+    tracking_error,
+    untracked,
+)
 
 
 class Head(nnx.Module):
-    """Dense blocks and a linear layer, [..., F] -> [..., outputs] logits in float32; outscale 0 starts it at zero."""
+    """Dense blocks and a linear layer, [..., F] -> [..., outputs] logits in float32.
+
+    Outscale 0 starts it at zero.
+    """
 
     def __init__(
         self,
@@ -66,23 +75,36 @@ class WorldModel(nnx.Module):
         self.rssm = RSSM(config, env.action_dim, self.encoder.size, rngs=rngs, dtype=dtype)
         self.feat_dim = config.deter + config.stoch * config.classes
         self.decoder = Decoder(config, env.obs, self.feat_dim, rngs=rngs, dtype=dtype)
-        self.reward_head = Head(self.feat_dim, config.bins, config, rngs=rngs, outscale=0.0, dtype=dtype)
+        self.reward_head = Head(
+            self.feat_dim, config.bins, config, rngs=rngs, outscale=0.0, dtype=dtype
+        )
         self.cont_head = Head(self.feat_dim, 1, config, rngs=rngs, dtype=dtype)
         self.cost_head = (
-            Head(self.feat_dim, config.bins, config, rngs=rngs, dtype=dtype) if config.cost_source == "head" else None
+            Head(self.feat_dim, config.bins, config, rngs=rngs, dtype=dtype)
+            if config.cost_source == "head"
+            else None
         )
-        self.motion_head = Head(self.feat_dim, 3, config, rngs=rngs, outscale=0.0, dtype=dtype) if self.tracks else None
+        self.motion_head = (
+            Head(self.feat_dim, 3, config, rngs=rngs, outscale=0.0, dtype=dtype)
+            if self.tracks
+            else None
+        )
         self.hazards = env.layout.get(HAZARDS)
         self.view_dim = self.feat_dim + (config.lidar_bins if self.tracks else 0)
 
     def belief(self, latent: Latent, obs: Mapping[str, jax.Array]) -> Belief:
-        """What is known after an observation [..., *shape]: the posterior, and where tracked hazards are."""
+        """What is known after an observation [..., *shape].
+
+        The posterior, and where tracked hazards are.
+        """
         if not self.tracks:
             return untracked(latent)
         return Belief(latent, self.hazards_in(obs))
 
     def hazards_in(self, arrays: Mapping[str, jax.Array]) -> jax.Array:
-        """Hazard positions in a flat observation or its reconstruction, metres in the robot's frame, [..., 2 * hazards]."""
+        """Hazard positions in a flat observation or its reconstruction, metres in the robot's
+        frame, [..., 2 * hazards].
+        """
         (name,) = self.encoder.vectors
         return arrays[name][..., self.hazards].astype(jnp.float32)
 
@@ -94,10 +116,15 @@ class WorldModel(nnx.Module):
         return Belief(latent, after_motion(belief.hazards, self.motion_head(latent.feat)))
 
     def view(self, belief: Belief) -> jax.Array:
-        """What actor and critics see, [..., V]: the features and, where hazards are tracked, their lidar."""
+        """What actor and critics see, [..., V].
+
+        The features and, where hazards are tracked, their lidar.
+        """
         if not self.tracks:
             return belief.feat
-        return jnp.concatenate([belief.feat, hazard_lidar(belief.hazards, self.config.lidar_bins)], -1)
+        return jnp.concatenate(
+            [belief.feat, hazard_lidar(belief.hazards, self.config.lidar_bins)], -1
+        )
 
     def reward(self, feat: jax.Array) -> jax.Array:
         """Expected reward on arriving at a state, [...]."""
@@ -108,16 +135,24 @@ class WorldModel(nnx.Module):
         return bernoulli_mode(self.cont_head(feat)[..., 0])
 
     def cost(self, belief: Belief) -> jax.Array:
-        """Expected cost on arriving at a state, [...], from the source that the configuration names."""
+        """Expected cost on arriving at a state, [...], from the source that the configuration
+        names.
+        """
         if self.cost_head is not None:
             return twohot_mean(self.cost_head(belief.feat))
         if self.config.cost_source == "none":
             return jnp.zeros(belief.latent.deter.shape[:-1], jnp.float32)
-        positions = belief.hazards if self.tracks else self.hazards_in(self.decoder.decode_vectors(belief.feat))
+        positions = (
+            belief.hazards
+            if self.tracks
+            else self.hazards_in(self.decoder.decode_vectors(belief.feat))
+        )
         return hazard_cost(positions, self.config.hazard_radius, self.config.hazard_softness)
 
     def cost_probability(self, belief: Belief) -> jax.Array:
-        """Probability that arriving costs anything, [...], by the cost head; costs count in whole units.
+        """Probability that arriving costs anything, [...], by the cost head.
+
+        Costs count in whole units.
 
         A count of hazards has no probability: there it is the (soft) count, at most 1.
         """
@@ -126,8 +161,12 @@ class WorldModel(nnx.Module):
         return jnp.minimum(self.cost(belief), 1.0)
 
 
-def kl_losses(post_logit: jax.Array, prior_logit: jax.Array, free_nats: float) -> tuple[jax.Array, jax.Array]:
-    """KL balancing with free nats, DreamerV3 (arXiv:2301.04104v1, Eq. 5): the dynamics and the representation term, each [B, T].
+def kl_losses(
+    post_logit: jax.Array, prior_logit: jax.Array, free_nats: float
+) -> tuple[jax.Array, jax.Array]:
+    """KL balancing with free nats, DreamerV3 (arXiv:2301.04104v1, Eq. 5).
+
+    The dynamics and the representation term, each [B, T].
 
     dyn = max(free, KL(sg(post) || prior));   rep = max(free, KL(post || sg(prior)))
     """
@@ -138,7 +177,10 @@ def kl_losses(post_logit: jax.Array, prior_logit: jax.Array, free_nats: float) -
 
 
 def fresh_residuals(config: ModelConfig, obs: ObsSpec) -> Residuals | None:
-    """What the vector loss in units of residuals starts from; None where the loss is a plain sum."""
+    """What the vector loss in units of residuals starts from.
+
+    None where the loss is a plain sum.
+    """
     if config.vector_loss == "sum":
         return None
     return init_residuals({name: obs[name].shape[0] for name in vector_keys(obs)})
@@ -147,22 +189,34 @@ def fresh_residuals(config: ModelConfig, obs: ObsSpec) -> Residuals | None:
 def reconstruction_log_probs(
     model: WorldModel, feat: jax.Array, batch: Mapping[str, jax.Array], residuals: Residuals | None
 ) -> tuple[dict[str, jax.Array], Residuals | None]:
-    """Minus the reconstruction error of each array, [B, T], and the next residuals: the batch's own errors count already."""
+    """Minus the reconstruction error of each array, [B, T], and the next residuals.
+
+    The batch's own errors count already.
+    """
     if residuals is None:
         return model.decoder.log_probs(feat, batch), None
     errors = model.decoder.square_errors(feat, batch)
     vectors = {k: errors[k] for k in model.decoder.vectors}
     residuals = update_residuals(residuals, vectors, model.config.residual_decay)
     logp = {k: -errors[k].sum((-3, -2, -1)) for k in model.decoder.images}
-    return logp | {k: -x for k, x in relative_error(residuals, vectors, model.config.residual_floor).items()}, residuals
+    return logp | {
+        k: -x for k, x in relative_error(residuals, vectors, model.config.residual_floor).items()
+    }, residuals
 
 
-def head_log_probs(model: WorldModel, feat: jax.Array, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    """Log-likelihood of the data under each head, [B, T]; reconstructions are minus the squared error summed over the event."""
+def head_log_probs(
+    model: WorldModel, feat: jax.Array, batch: Mapping[str, jax.Array]
+) -> dict[str, jax.Array]:
+    """Log-likelihood of the data under each head, [B, T].
+
+    Reconstructions are minus the squared error summed over the event.
+    """
     return model.decoder.log_probs(feat, batch) | _other_log_probs(model, feat, batch)
 
 
-def _other_log_probs(model: WorldModel, feat: jax.Array, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+def _other_log_probs(
+    model: WorldModel, feat: jax.Array, batch: Mapping[str, jax.Array]
+) -> dict[str, jax.Array]:
     """Log-likelihoods of everything but the observation, [B, T]."""
     logp: dict[str, jax.Array] = {}
     logp["reward"] = twohot_log_prob(model.reward_head(feat), batch["reward"])
@@ -171,14 +225,19 @@ def _other_log_probs(model: WorldModel, feat: jax.Array, batch: Mapping[str, jax
         logp["cost"] = twohot_log_prob(model.cost_head(feat), batch["cost"])
     if model.motion_head is not None:
         seen = model.hazards_in(batch)
-        error = tracking_error(after_motion(seen[:, :-1], model.motion_head(feat[:, 1:])), seen[:, 1:])
+        error = tracking_error(
+            after_motion(seen[:, :-1], model.motion_head(feat[:, 1:])), seen[:, 1:]
+        )
         # Nothing moved from the last state of an episode to the first of the next.
         logp["motion"] = -jnp.pad(jnp.where(batch["is_first"][:, 1:], 0.0, error), ((0, 0), (1, 0)))
     return logp
 
 
 class ModelOutput(NamedTuple):
-    """What the model loss leaves behind: beliefs [B, T, ...], scalar metrics, and the next residuals (None with a plain sum)."""
+    """What the model loss leaves behind.
+
+    beliefs [B, T, ...], scalar metrics, and the next residuals (None with a plain sum).
+    """
 
     belief: Belief
     metrics: dict[str, jax.Array]
@@ -186,7 +245,10 @@ class ModelOutput(NamedTuple):
 
 
 def model_loss(
-    model: WorldModel, batch: Mapping[str, jax.Array], key: jax.Array, residuals: Residuals | None = None
+    model: WorldModel,
+    batch: Mapping[str, jax.Array],
+    key: jax.Array,
+    residuals: Residuals | None = None,
 ) -> tuple[jax.Array, ModelOutput]:
     """Mean over B and T of KL terms and weighted negative log-likelihoods (spec section 2).
 
@@ -194,13 +256,17 @@ def model_loss(
     """
     config = model.config
     obs = {k: batch[k] for k in (*model.encoder.images, *model.encoder.vectors)}
-    post, prior_logit = model.rssm.observe(model.encoder(obs), batch["action"], batch["is_first"], key)
+    post, prior_logit = model.rssm.observe(
+        model.encoder(obs), batch["action"], batch["is_first"], key
+    )
     feat = post.feat
     dyn, rep = kl_losses(post.logit, prior_logit, config.free_nats)
     logp, residuals = reconstruction_log_probs(model, feat, batch, residuals)
     logp |= _other_log_probs(model, feat, batch)
     scales = dict.fromkeys(model.encoder.images, config.image_scale)
-    scales |= dict.fromkeys(model.encoder.vectors, config.vector_scale) | {"motion": config.scale_of_motion}
+    scales |= dict.fromkeys(model.encoder.vectors, config.vector_scale) | {
+        "motion": config.scale_of_motion
+    }
     weights: dict[str, float | jax.Array] = {name: scales.get(name, 1.0) for name in logp}
     if "cost" in logp:
         weights["cost"] = jnp.where(batch["cost"] >= 1.0, config.cost_weight, 1.0)

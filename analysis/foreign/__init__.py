@@ -1,9 +1,13 @@
-"""Results of other programs, read into the same frames; what their formats do not tell is marked in `runs["lacks"]`.
+"""Results of other programs, read into the same frames.
 
-progress      OmniSafe and SafePO: `progress.csv` and `config.json`; means over the last 50 episodes, no single ones
+What their formats do not tell is marked in `runs["lacks"]`.
+
+progress      OmniSafe and SafePO: `progress.csv` and `config.json`; means over the last 50
+              episodes, no single ones
 release       the authors' SafeDreamer: `scores.jsonl`
 tensorboard   event files with tags of either
-table         any CSV, with a map of its columns (by hand: `analysis.load.load(..., parts=[table.read(...)])`)
+table         any CSV, with a map of its columns (by hand:
+              `analysis.load.load(..., parts=[table.read(...)])`)
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What readers of other programs share: their names of methods, a frame of rows, a part of one run."""
+"""What readers of other programs share.
+
+Their names of methods, a frame of rows, a part of one run.
+"""
 
 from __future__ import annotations
 
@@ -55,8 +58,14 @@ METHODS = {
 }
 
 
-def part(facts: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], damage: Iterable[Damage] = ()) -> Part:
-    """One run. `rows` have `split`, `env_steps`, `return`, `cost` and what else is known; `episode` is counted within its split."""
+def part(
+    facts: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], damage: Iterable[Damage] = ()
+) -> Part:
+    """One run.
+
+    `rows` have `split`, `env_steps`, `return`, `cost` and what else is known; `episode` is counted
+    within its split.
+    """
     run = facts["run"]
     frame = pd.DataFrame([*rows])
     if len(frame):

@@ -1,8 +1,11 @@
-"""`progress.csv` of OmniSafe (0.5) and SafePO: one row per epoch, means over the last 50 training episodes.
+"""`progress.csv` of OmniSafe (0.5) and SafePO.
 
-Both write `config.json` beside it. OmniSafe names steps `TotalEnvSteps` (offline: `TotalSteps`), SafePO `Train/TotalSteps`; evaluation
-columns begin with `Metrics/Test` or `Metrics/Eval` and are there only for some algorithms or on request. SafePO's algorithm is the name
-of the folder above the run; its `Time/Total` counts each epoch anew, OmniSafe's from the start.
+One row per epoch, means over the last 50 training episodes.
+
+Both write `config.json` beside it. OmniSafe names steps `TotalEnvSteps` (offline: `TotalSteps`),
+SafePO `Train/TotalSteps`; evaluation columns begin with `Metrics/Test` or `Metrics/Eval` and are
+there only for some algorithms or on request. SafePO's algorithm is the name of the folder above the
+run; its `Time/Total` counts each epoch anew, OmniSafe's from the start.
 """
 
 from __future__ import annotations
@@ -20,14 +23,20 @@ from analysis.results import BAD_RECORDS, NO_RECORDS, Part
 from benchmarks.records import EVAL, TRAIN
 
 FILE_NAME, CONFIG = "progress.csv", "config.json"
-STEPS = {"TotalEnvSteps": "omnisafe", "TotalSteps": "omnisafe", "Train/TotalSteps": "safepo"}  # column -> who wrote it
+# column -> who wrote it
+STEPS = {"TotalEnvSteps": "omnisafe", "TotalSteps": "omnisafe", "Train/TotalSteps": "safepo"}
 NEEDED = ("Metrics/EpRet", "Metrics/EpCost")
 EVALUATIONS = ("Metrics/Test", "Metrics/Eval")
 
 
 def read(folder: Path, name: str) -> Part:
     """The run of a folder; one that cannot be read keeps its place with the reason in its notes."""
-    facts: dict[str, Any] = {"run": name, "folder": str(folder), "per_episode": False, "source": "omnisafe or safepo"}
+    facts: dict[str, Any] = {
+        "run": name,
+        "folder": str(folder),
+        "per_episode": False,
+        "source": "omnisafe or safepo",
+    }
     config, note = _config(folder / CONFIG)
     with (folder / FILE_NAME).open(newline="", encoding="utf-8", errors="replace") as file:
         lines = list(csv.reader(file))
@@ -45,7 +54,9 @@ def read(folder: Path, name: str) -> Part:
     return part({**facts, "lacks": ", ".join(lacks), "notes": note}, rows, damage)
 
 
-def _rows(head: list[str], lines: list[list[str]], step: str) -> tuple[list[dict[str, Any]], list[Damage], bool]:
+def _rows(
+    head: list[str], lines: list[list[str]], step: str
+) -> tuple[list[dict[str, Any]], list[Damage], bool]:
     prefix = next((p for p in EVALUATIONS if f"{p}EpRet" in head), None)
     rows, damage, seconds = [], [], 0.0
     for number, line in enumerate(lines, start=2):
@@ -70,7 +81,11 @@ def _rows(head: list[str], lines: list[list[str]], step: str) -> tuple[list[dict
 
 def _metrics(values: dict[str, str], prefix: str) -> dict[str, float]:
     length = values.get(f"{prefix}EpLen") or "nan"
-    return {"return": float(values[f"{prefix}EpRet"]), "cost": float(values[f"{prefix}EpCost"]), "length": float(length)}
+    return {
+        "return": float(values[f"{prefix}EpRet"]),
+        "cost": float(values[f"{prefix}EpCost"]),
+        "length": float(length),
+    }
 
 
 def _config(file: Path) -> tuple[dict[str, Any], str]:
@@ -84,13 +99,18 @@ def _config(file: Path) -> tuple[dict[str, Any], str]:
 
 
 def _identity(folder: Path, config: dict[str, Any], source: str) -> dict[str, Any]:
-    """From the configuration, else from folders: `PPOLag-{TASK}/seed-000-TIME` (OmniSafe), `TASK/ppo_lag/seed-000-TIME` (SafePO)."""
+    """From the configuration, else from folders.
+
+    `PPOLag-{TASK}/seed-000-TIME` (OmniSafe), `TASK/ppo_lag/seed-000-TIME` (SafePO).
+    """
     parents = folder.resolve().parents
     algo, _, task = parents[0].name.partition("-")
     if source == "safepo":
         algo, task = parents[0].name, parents[1].name
     algo = str(config.get("algo") or algo)
-    task = str(config.get("env_id") or config.get("env_name") or config.get("task") or task.strip("{}"))
+    task = str(
+        config.get("env_id") or config.get("env_name") or config.get("task") or task.strip("{}")
+    )
     seed = config.get("seed", folder.name.removeprefix("seed-").partition("-")[0])
     train = config.get("train_cfgs") or {}
     return {

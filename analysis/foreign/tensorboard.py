@@ -1,7 +1,8 @@
 """TensorBoard event files, read by the package `tensorboard` where it is installed.
 
-Tags are those of OmniSafe and SafePO (`Metrics/EpRet`), of the authors' release (`episode/score`) and of this suite; others are passed
-as a map. The x-axis counts simulator steps, or, where a tag in STEP_TAGS is there, that tag's value at the same point does.
+Tags are those of OmniSafe and SafePO (`Metrics/EpRet`), of the authors' release (`episode/score`)
+and of this suite; others are passed as a map. The x-axis counts simulator steps, or, where a tag in
+STEP_TAGS is there, that tag's value at the same point does.
 """
 
 from __future__ import annotations
@@ -22,10 +23,18 @@ STEP_TAGS = ("TotalEnvSteps", "Train/TotalSteps")  # OmniSafe and SafePO count e
 TAGS: Mapping[tuple[str, str], tuple[str, ...]] = {
     (TRAIN, "return"): ("episode/score", "Metrics/EpRet", "train/return"),
     (TRAIN, "cost"): ("episode/cost", "Metrics/EpCost", "train/cost"),
-    (EVAL, "return"): ("eval_episode/score", "Metrics/TestEpRet", "Metrics/EvalEpRet", "eval/return"),
+    (EVAL, "return"): (
+        "eval_episode/score",
+        "Metrics/TestEpRet",
+        "Metrics/EvalEpRet",
+        "eval/return",
+    ),
     (EVAL, "cost"): ("eval_episode/cost", "Metrics/TestEpCost", "Metrics/EvalEpCost", "eval/cost"),
 }
-MISSING = "reading TensorBoard files needs the package tensorboard (pip install tensorboard; `make omnisafe` brings it)"
+MISSING = (
+    "reading TensorBoard files needs the package tensorboard (pip install tensorboard; `make "
+    "omnisafe` brings it)"
+)
 
 
 def read(
@@ -34,10 +43,13 @@ def read(
     tags: Mapping[tuple[str, str], tuple[str, ...]] = TAGS,
     facts: Mapping[str, Any] | None = None,
 ) -> Part:
-    """The run of a folder. `facts` says what event files cannot: method, task, obs, seed, cost_limit, ...
+    """The run of a folder.
 
-    Without `facts` they are guessed from folders named as OmniSafe's, `ALGO-{TASK}/seed-000-TIME/tb`, and the run's notes say so.
-    A folder that cannot be read, also because the package is not installed, keeps its place with the reason in its notes.
+    `facts` says what event files cannot: method, task, obs, seed, cost_limit, ...
+
+    Without `facts` they are guessed from folders named as OmniSafe's,
+    `ALGO-{TASK}/seed-000-TIME/tb`, and the run's notes say so. A folder that cannot be read, also
+    because the package is not installed, keeps its place with the reason in its notes.
     """
     known = {
         "run": name,
@@ -58,17 +70,33 @@ def read(
         for step in sorted(returns):
             at = step if steps is None else steps.get(step)
             if at is not None and not np.isnan(at):
-                rows.append({"split": split, "env_steps": at, "return": returns[step], "cost": costs.get(step, np.nan)})
+                rows.append(
+                    {
+                        "split": split,
+                        "env_steps": at,
+                        "return": returns[step],
+                        "cost": costs.get(step, np.nan),
+                    }
+                )
     if not rows:
         wanted = sorted({tag for some in tags.values() for tag in some})
         text = f"none of the tags {', '.join(wanted)}; there are {', '.join(sorted(series)[:20])}"
         return part({**known, "problem": BAD_RECORDS, "notes": text}, [])
     lacks = "episodes (what the tags average over is not known)"
-    return part({**known, "lacks": lacks if any(r["split"] == EVAL for r in rows) else f"{lacks}, evaluations"}, rows)
+    return part(
+        {
+            **known,
+            "lacks": lacks if any(r["split"] == EVAL for r in rows) else f"{lacks}, evaluations",
+        },
+        rows,
+    )
 
 
 def _series(folder: Path) -> dict[str, dict[int, float]]:
-    """tag -> step -> value, over all event files of the folder by name; a step written twice keeps the later value."""
+    """tag -> step -> value, over all event files of the folder by name.
+
+    A step written twice keeps the later value.
+    """
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
     from tensorboard.util.tensor_util import make_ndarray
 

@@ -1,10 +1,13 @@
 "use strict";
-// Curves of the report: drawn as SVG from the data in the page, toggled by method, read by hovering or with the arrow keys.
-// No library, no network. A chart is redrawn whole whenever a setting changes; a page of 20 tasks takes some milliseconds.
+// Curves of the report: drawn as SVG from the data in the page, toggled by method, read by hovering
+// or with the arrow keys.
+// No library, no network. A chart is redrawn whole whenever a setting changes; a page of 20 tasks
+// takes some milliseconds.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const shown = new Set(data.methods.flatMap((method, index) => (method.shown ? [index] : [])));
-  const evaluated = data.tasks.some((task) => task.lines.some((line) => line.runs.some((run) => run.x.length)));
+  const evaluated = data.tasks.some((task) => task.lines.some((line) =>
+    line.runs.some((run) => run.x.length)));
   const options = { bands: true, runs: false, training: !evaluated, log: true };
   const WIDTH = 330, HEIGHT = 230, LEFT = 44, RIGHT = 8, TOP = 20, BOTTOM = 34;
   const tip = document.getElementById("tip");
@@ -33,12 +36,15 @@
     const raw = (high - low) / count || 1, power = 10 ** Math.floor(Math.log10(raw));
     const step = [1, 2, 5, 10].map((s) => s * power).find((s) => s >= raw);
     const ticks = [];
-    for (let t = Math.ceil(low / step) * step; t <= high + step * 1e-9; t += step) ticks.push(+t.toPrecision(12));
+    for (let t = Math.ceil(low / step) * step; t <= high + step * 1e-9; t += step)
+      ticks.push(+t.toPrecision(12));
     return ticks;
   };
 
-  // Linear up to `knee`, logarithmic above it, so that a limit of 2 and a cost of 80 can both be read.
-  const bent = (knee) => (value) => (value <= knee ? value / knee : 1 + Math.log10(value / knee) * 1.6);
+  // Linear up to `knee`, logarithmic above it, so that a limit of 2 and a cost of 80 can both be
+  // read.
+  const bent = (knee) => (value) =>
+    (value <= knee ? value / knee : 1 + Math.log10(value / knee) * 1.6);
 
   function scales(task, column) {
     const xs = [], ys = [];
@@ -47,27 +53,33 @@
       for (const run of line.runs) xs.push(...run.x, ...(options.training ? run.training.x : []));
       const drawn = line.mean && !options.runs ? [] : line.runs.map((run) => run[column]);
       if (options.training) drawn.push(...line.runs.map((run) => run.training[column]));
-      if (line.mean) drawn.push(line[column].mean, ...(options.bands ? [line[column].low, line[column].high] : []));
+      if (line.mean) drawn.push(line[column].mean,
+        ...(options.bands ? [line[column].low, line[column].high] : []));
       for (const values of drawn) for (const value of values) if (value !== null) ys.push(value);
     }
     const limits = column === "cost" ? task.limits : [];
     const extreme = (values, pick, none) => values.reduce((a, b) => pick(a, b), none);
     const xMax = extreme(xs, Math.max, 1);
-    let low = extreme(ys, Math.min, Infinity), high = extreme([...ys, ...limits], Math.max, -Infinity);
+    let low = extreme(ys, Math.min, Infinity);
+    let high = extreme([...ys, ...limits], Math.max, -Infinity);
     if (!Number.isFinite(low)) [low, high] = [0, Math.max(1, high)];
     if (column === "cost") low = 0;
     if (high <= low) high = low + 1;
-    const knee = Math.max(1, ...limits), log = column === "cost" && options.log && limits.length > 0 && high > 8 * knee;
+    const knee = Math.max(1, ...limits);
+    const log = column === "cost" && options.log && limits.length > 0 && high > 8 * knee;
     const shape = log ? bent(knee) : (value) => value;
     if (!log) [low, high] = [low - 0.04 * (high - low), high + 0.06 * (high - low)];
     const bottom = log ? -0.15 : low, top = log ? shape(high) + 0.2 : high;
     const decades = [0, 1, 2, 3, 4, 5].flatMap((d) => [1, 2, 5].map((s) => s * 10 ** d));
     return {
       x: (value) => LEFT + (value / xMax) * (WIDTH - LEFT - RIGHT),
-      y: (value) => HEIGHT - BOTTOM - ((shape(value) - bottom) / (top - bottom)) * (HEIGHT - TOP - BOTTOM),
+      y: (value) =>
+        HEIGHT - BOTTOM - ((shape(value) - bottom) / (top - bottom)) * (HEIGHT - TOP - BOTTOM),
       xTicks: steps(0, xMax, 4),
-      yTicks: log ? [0, knee, ...decades.filter((t) => t > 1.5 * knee && t <= high * 1.2)] : steps(low, high, 5),
-      name: (column === "cost" ? "Episode cost" : "Episode return") + (log ? ` (log above ${short(knee)})` : ""),
+      yTicks: log ? [0, knee, ...decades.filter((t) => t > 1.5 * knee && t <= high * 1.2)]
+        : steps(low, high, 5),
+      name: (column === "cost" ? "Episode cost" : "Episode return") +
+        (log ? ` (log above ${short(knee)})` : ""),
     };
   }
 
@@ -86,7 +98,8 @@
     const { low, high } = line[column];
     const known = line.x.map((_, i) => i).filter((i) => low[i] !== null && high[i] !== null);
     if (!known.length) return "";
-    return `M${known.map((i) => at(high, i)).join("L")}L${known.reverse().map((i) => at(low, i)).join("L")}Z`;
+    const upper = known.map((i) => at(high, i)), lower = known.reverse().map((i) => at(low, i));
+    return `M${upper.join("L")}L${lower.join("L")}Z`;
   }
 
   function draw(chart, task, column) {
@@ -98,30 +111,39 @@
       svg("text", { x: LEFT - 5, y: y + 3.5, "text-anchor": "end" }, chart).textContent = short(t);
     }
     for (const t of scale.xTicks) {
-      svg("text", { x: scale.x(t), y: HEIGHT - BOTTOM + 14, "text-anchor": "middle" }, chart).textContent = short(t);
+      svg("text", { x: scale.x(t), y: HEIGHT - BOTTOM + 14, "text-anchor": "middle" }, chart)
+        .textContent = short(t);
     }
-    svg("path", { d: `M${LEFT} ${TOP}V${HEIGHT - BOTTOM}H${WIDTH - RIGHT}`, class: "frame" }, chart);
+    svg("path", { d: `M${LEFT} ${TOP}V${HEIGHT - BOTTOM}H${WIDTH - RIGHT}`, class: "frame" },
+      chart);
     svg("text", { x: LEFT, y: 12, class: "name" }, chart).textContent = scale.name;
-    svg("text", { x: WIDTH - RIGHT, y: HEIGHT - 5, "text-anchor": "end" }, chart).textContent = "simulator steps";
+    svg("text", { x: WIDTH - RIGHT, y: HEIGHT - 5, "text-anchor": "end" }, chart).textContent =
+      "simulator steps";
     if (column === "cost") {
-      for (const limit of task.limits) svg("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: scale.y(limit), y2: scale.y(limit), class: "limit" }, chart);
+      for (const limit of task.limits) svg("line",
+        { x1: LEFT, x2: WIDTH - RIGHT, y1: scale.y(limit), y2: scale.y(limit), class: "limit" },
+        chart);
     }
     for (const line of task.lines) {
       if (!shown.has(line.method)) continue;
       const { color, dash } = data.methods[line.method];
       const ink = { stroke: color, "stroke-dasharray": dash, "data-method": line.method };
       for (const { training } of options.training ? line.runs : []) {
-        svg("path", { d: path(training.x, training[column], scale), class: "training", stroke: color, "data-method": line.method }, chart);
+        svg("path", { d: path(training.x, training[column], scale), class: "training",
+          stroke: color, "data-method": line.method }, chart);
       }
       if (line.mean) {
-        if (options.bands) svg("path", { d: band(line, column, scale), class: "band", fill: color, "data-method": line.method }, chart);
+        if (options.bands) svg("path", { d: band(line, column, scale), class: "band", fill: color,
+          "data-method": line.method }, chart);
         svg("path", { d: path(line.x, line[column].mean, scale), class: "line", ...ink }, chart);
       }
       for (const run of line.mean && !options.runs ? [] : line.runs) {
-        svg("path", { d: path(run.x, run[column], scale), class: line.mean ? "run" : "line", ...ink }, chart);
+        svg("path", { d: path(run.x, run[column], scale), class: line.mean ? "run" : "line",
+          ...ink }, chart);
         run.x.forEach((x, i) => {  // few points: show where they are
           if (run.x.length > 12 || run[column][i] === null) return;
-          svg("circle", { cx: scale.x(x), cy: scale.y(run[column][i]), r: 2.2, fill: color, "data-method": line.method }, chart);
+          svg("circle", { cx: scale.x(x), cy: scale.y(run[column][i]), r: 2.2, fill: color,
+            "data-method": line.method }, chart);
         });
       }
     }
@@ -129,10 +151,11 @@
     return { scale, cursor };
   }
 
-  // -- reading values --------------------------------------------------------------------------------------------------
+  // -- reading values -----------------------------------------------------------------------------
   function nearest(xs, x) {
     let best = 0;
-    for (let i = 1; i < xs.length; i += 1) if (Math.abs(xs[i] - x) < Math.abs(xs[best] - x)) best = i;
+    for (let i = 1; i < xs.length; i += 1)
+      if (Math.abs(xs[i] - x) < Math.abs(xs[best] - x)) best = i;
     return best;
   }
 
@@ -140,15 +163,20 @@
     const rows = [];
     for (const line of task.lines) {
       if (!shown.has(line.method)) continue;
-      const sources = line.mean ? [{ x: line.x, y: line[column].mean, low: line[column].low, high: line[column].high, of: "" }]
-        : line.runs.map((run) => ({ of: ` seed ${run.seed}`, points: run.x.length ? run : run.training }))
-          .map(({ of, points }) => ({ x: points.x, y: points[column], of: points.training ? of : `${of}, training` }));
+      const sources = line.mean ? [{ x: line.x, y: line[column].mean, low: line[column].low,
+        high: line[column].high, of: "" }]
+        : line.runs.map((run) => ({ of: ` seed ${run.seed}`, points:
+          run.x.length ? run : run.training }))
+          .map(({ of, points }) => ({ x: points.x, y: points[column], of:
+            points.training ? of : `${of}, training` }));
       for (const source of sources) {
         if (!source.x.length) continue;
         const i = nearest(source.x, x);
         if (source.y[i] === null) continue;
-        const interval = source.low && source.low[i] !== null ? `${short(source.low[i])} to ${short(source.high[i])}` : "";
-        rows.push({ method: line.method, of: source.of, at: source.x[i], value: source.y[i], interval });
+        const interval = source.low && source.low[i] !== null
+          ? `${short(source.low[i])} to ${short(source.high[i])}` : "";
+        rows.push({ method: line.method, of: source.of, at: source.x[i], value: source.y[i],
+          interval });
       }
     }
     return rows.sort((a, b) => b.value - a.value);
@@ -165,14 +193,16 @@
     for (const row of rows) {
       const line = element("tr", table, "", row === near ? "near" : "");
       element("td", line).appendChild(key(data.methods[row.method]));
-      const elsewhere = Math.abs(row.at - x) > 0.02 * Math.max(x, 1) ? ` (at ${short(row.at)})` : "";
+      const elsewhere = Math.abs(row.at - x) > 0.02 * Math.max(x, 1) ? ` (at ${short(row.at)})`
+        : "";
       element("td", line, data.methods[row.method].name + row.of + elsewhere, "text");
       element("td", line, short(row.value));
       element("td", line, row.interval, "soft");
     }
     tip.style.visibility = "visible";
     const box = tip.getBoundingClientRect();
-    tip.style.left = `${Math.max(4, left + 16 + box.width > innerWidth ? left - 16 - box.width : left + 16)}px`;
+    tip.style.left =
+      `${Math.max(4, left + 16 + box.width > innerWidth ? left - 16 - box.width : left + 16)}px`;
     tip.style.top = `${Math.max(4, Math.min(top + 12, innerHeight - box.height - 4))}px`;
     view.cursor.setAttribute("x1", view.scale.x(x));
     view.cursor.setAttribute("x2", view.scale.x(x));
@@ -192,12 +222,14 @@
   }
 
   function listen(view) {
-    const grid = [...new Set(view.task.lines.flatMap((line) => (line.mean ? line.x : line.runs.flatMap((run) => run.x))))].sort((a, b) => a - b);
+    const grid = [...new Set(view.task.lines.flatMap((line) =>
+      (line.mean ? line.x : line.runs.flatMap((run) => run.x))))].sort((a, b) => a - b);
     if (!grid.length) return;
     let place = grid.length - 1;
     view.chart.addEventListener("pointermove", (event) => {
       const box = view.chart.getBoundingClientRect();
-      const x = ((event.clientX - box.left) / box.width) * WIDTH, y = ((event.clientY - box.top) / box.height) * HEIGHT;
+      const x = ((event.clientX - box.left) / box.width) * WIDTH;
+      const y = ((event.clientY - box.top) / box.height) * HEIGHT;
       const span = view.scale.x(grid[grid.length - 1]) - LEFT;
       place = nearest(grid, ((x - LEFT) / span) * grid[grid.length - 1]);
       tell(view, grid[place], y, event.clientX, event.clientY);
@@ -210,14 +242,16 @@
       event.preventDefault();
       place = Math.min(grid.length - 1, Math.max(0, place + move));
       const box = view.chart.getBoundingClientRect();
-      tell(view, grid[place], null, box.left + (view.scale.x(grid[place]) / WIDTH) * box.width, box.top + 20);
+      tell(view, grid[place], null, box.left + (view.scale.x(grid[place]) / WIDTH) * box.width,
+        box.top + 20);
     });
   }
 
-  // -- the page --------------------------------------------------------------------------------------------------------
+  // -- the page -----------------------------------------------------------------------------------
   function key(method) {
     const picture = svg("svg", { class: "key", viewBox: "0 0 22 8" });
-    svg("line", { x1: 0, x2: 22, y1: 4, y2: 4, stroke: method.color, "stroke-width": 2.4, "stroke-dasharray": method.dash }, picture);
+    svg("line", { x1: 0, x2: 22, y1: 4, y2: 4, stroke: method.color, "stroke-width": 2.4,
+      "stroke-dasharray": method.dash }, picture);
     return picture;
   }
 
@@ -230,13 +264,15 @@
     const pair = element("div", panel, "", "pair");
     for (const column of ["return", "cost"]) {
       const label = `${column} on ${task.name} over simulator steps; arrow keys read values`;
-      const chart = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, tabindex: 0, role: "img", "aria-label": label }, pair);
+      const chart = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, tabindex: 0,
+        role: "img", "aria-label": label }, pair);
       const view = { chart, task, column };
       views.push(view);
       listen(view);
     }
   }
-  const redraw = () => { for (const view of views) Object.assign(view, draw(view.chart, view.task, view.column)); };
+  const redraw = () => { for (const view of views)
+    Object.assign(view, draw(view.chart, view.task, view.column)); };
 
   const legend = document.getElementById("methods");
   const buttons = data.methods.map((method, index) => {
@@ -247,13 +283,15 @@
     button.appendChild(key(method));
     button.append(method.name);
     button.addEventListener("click", (event) => {
-      if (event.shiftKey) { shown.clear(); shown.add(index); } else if (!shown.delete(index)) shown.add(index);
+      if (event.shiftKey) { shown.clear(); shown.add(index); }
+      else if (!shown.delete(index)) shown.add(index);
       refresh();
     });
     return button;
   });
   function refresh() {
-    buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(shown.has(index))));
+    buttons.forEach((button, index) => button.setAttribute("aria-pressed",
+      String(shown.has(index))));
     redraw();
     hush();
   }

@@ -17,10 +17,22 @@ from baselines.la_mbda.networks import Dense
 
 
 class Actor(nnx.Module):
-    """Normal squashed by tanh: mean = s tanh(m / s), std = softplus(raw + c) + min_std, where c makes it `init_std` at raw = 0."""
+    """Normal squashed by tanh: mean = s tanh(m / s), std = softplus(raw + c) + min_std, where c
+    makes it `init_std` at raw = 0.
+    """
 
-    def __init__(self, feat_dim: int, action_dim: int, config: ActorConfig, *, rngs: nnx.Rngs, dtype: jnp.dtype):
-        self.mlp = Dense(feat_dim, config.units, config.layers, 2 * action_dim, rngs=rngs, dtype=dtype)
+    def __init__(
+        self,
+        feat_dim: int,
+        action_dim: int,
+        config: ActorConfig,
+        *,
+        rngs: nnx.Rngs,
+        dtype: jnp.dtype,
+    ):
+        self.mlp = Dense(
+            feat_dim, config.units, config.layers, 2 * action_dim, rngs=rngs, dtype=dtype
+        )
         self.config = config
 
     def __call__(self, feat: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -29,7 +41,9 @@ class Actor(nnx.Module):
         scale = self.config.mean_scale
         shift = math.log(math.expm1(self.config.init_std))
         std, most = jax.nn.softplus(raw + shift) + self.config.min_std, self.config.max_std
-        return scale * jnp.tanh(mean / scale), std if math.isinf(most) else most * jnp.tanh(std / most)
+        return scale * jnp.tanh(mean / scale), std if math.isinf(most) else most * jnp.tanh(
+            std / most
+        )
 
     def sample(self, feat: jax.Array, noise: jax.Array) -> jax.Array:
         """Actions [..., A] in -1..1 from standard normal `noise` [..., A]."""
@@ -55,5 +69,10 @@ class Critic(nnx.Module):
 
 
 def critic_loss(critic: Critic, feat: jax.Array, target: jax.Array) -> jax.Array:
-    """Mean of (value - target)^2 / 2: the negative log-likelihood under a normal of unit variance, up to its constant."""
-    return 0.5 * jnp.square(critic(jax.lax.stop_gradient(feat)) - jax.lax.stop_gradient(target)).mean()
+    """Mean of (value - target)^2 / 2.
+
+    The negative log-likelihood under a normal of unit variance, up to its constant.
+    """
+    return (
+        0.5 * jnp.square(critic(jax.lax.stop_gradient(feat)) - jax.lax.stop_gradient(target)).mean()
+    )

@@ -1,6 +1,8 @@
-"""The LAMBDA agent: its policy, an actor on filtered states, beside its learner, both jitted, behind `agents.api.Agent`.
+"""The LAMBDA agent: its policy, an actor on filtered states, beside its learner, both jitted,
+behind `agents.api.Agent`.
 
-The live parameters filter and act; sampled ones only imagine. Beliefs are reset at the start of every episode, evaluation's included.
+The live parameters filter and act; sampled ones only imagine. Beliefs are reset at the start of
+every episode, evaluation's included.
 """
 
 from __future__ import annotations
@@ -48,21 +50,36 @@ class Lambda:
 
     def init_carry(self, num_envs: int) -> Carry:
         """Zeros, from which every episode starts."""
-        return Carry(zero_latent(self.config.model, (num_envs,)), jnp.zeros((num_envs, self.env.action_dim)))
+        return Carry(
+            zero_latent(self.config.model, (num_envs,)), jnp.zeros((num_envs, self.env.action_dim))
+        )
 
     def act(
-        self, state: AgentState, carry: Carry, obs: Mapping[str, np.ndarray], is_first: np.ndarray, key: jax.Array, mode: Mode
+        self,
+        state: AgentState,
+        carry: Carry,
+        obs: Mapping[str, np.ndarray],
+        is_first: np.ndarray,
+        key: jax.Array,
+        mode: Mode,
     ) -> tuple[jax.Array, Carry, dict[str, jax.Array]]:
         """Actions [E, A] for observations [E, ...]; see `agents.api.Agent.act`."""
         obs = {name: obs[name] for name in self.env.obs}
-        return self._act(state.params.model, state.params.actor, carry, obs, is_first, key, mode=mode)
+        return self._act(
+            state.params.model, state.params.actor, carry, obs, is_first, key, mode=mode
+        )
 
     def _act_impl(self, model_params, actor_params, carry, obs, is_first, key, mode):
         latent_key, action_key = jax.random.split(key)
-        model, actor = nnx.merge(self.learner.graphs.model, model_params), nnx.merge(self.learner.graphs.actor, actor_params)
+        model, actor = (
+            nnx.merge(self.learner.graphs.model, model_params),
+            nnx.merge(self.learner.graphs.actor, actor_params),
+        )
         noise = jax.random.normal(latent_key, carry.latent.stoch.shape)
         transition, posterior = model.dynamics.transition, model.posterior
-        latent = posterior.correct(transition, carry.latent, carry.action, model.encoder(obs), is_first, noise)
+        latent = posterior.correct(
+            transition, carry.latent, carry.action, model.encoder(obs), is_first, noise
+        )
         if mode == "train":
             action = actor.sample(latent.feat, jax.random.normal(action_key, carry.action.shape))
         else:

@@ -1,4 +1,7 @@
-"""Configuration of a LAMBDA agent; defaults are the published vision settings with the defects of the published code mended."""
+"""Configuration of a LAMBDA agent.
+
+Defaults are the published vision settings with the defects of the published code mended.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ class ModelConfig:
     head_layers: int = 2
     """Hidden layers of these heads."""
     cameras: Literal["front", "all"] = "front"
-    """Which images are seen, where the environment offers several: the first of them (published), or all."""
+    """Which images are seen, where the environment offers several: the first of them (published),
+    or all.
+    """
     conv_depth: int = 32
     """Channels of the first convolution; the others have 2, 4 and 8 times as many."""
     vector_units: int = 400
@@ -36,7 +41,9 @@ class ModelConfig:
     vector_scale: float = 1.0
     """Weight of the vector reconstruction loss."""
     reward_scale: float = 1.0
-    """Weight of the reward loss, that of a normal of unit variance: where rewards are small it tells the model little."""
+    """Weight of the reward loss, that of a normal of unit variance: where rewards are small it
+    tells the model little.
+    """
     kl_scale: float = 1.0
     """Weight of the balanced KL."""
     kl_balance: float = 0.8
@@ -51,13 +58,26 @@ class ModelConfig:
     """Learning rate at the foot of the triangle."""
 
     def __post_init__(self):
-        for name in ("deter", "stoch", "head_units", "head_layers", "conv_depth", "vector_units", "vector_layers"):
-            require(getattr(self, name) >= 1, f"model.{name}={getattr(self, name)} must be at least 1")
+        for name in (
+            "deter",
+            "stoch",
+            "head_units",
+            "head_layers",
+            "conv_depth",
+            "vector_units",
+            "vector_layers",
+        ):
+            require(
+                getattr(self, name) >= 1, f"model.{name}={getattr(self, name)} must be at least 1"
+            )
         require(self.min_std > 0, f"model.min_std={self.min_std} must be positive")
-        require(0.0 <= self.kl_balance <= 1.0, f"model.kl_balance={self.kl_balance} must lie in 0..1")
+        require(
+            0.0 <= self.kl_balance <= 1.0, f"model.kl_balance={self.kl_balance} must lie in 0..1"
+        )
         require(
             0.0 < self.low_rate <= self.optimizer.learning_rate,
-            f"model.low_rate={self.low_rate} must lie in 0..model.optimizer.learning_rate={self.optimizer.learning_rate}",
+            f"model.low_rate={self.low_rate} must lie in "
+            f"0..model.optimizer.learning_rate={self.optimizer.learning_rate}",
         )
 
     @property
@@ -67,7 +87,9 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SwagConfig:
-    """SWAG posterior over the parameters that imagination uses (Maddox et al., arXiv:1902.02476)."""
+    """SWAG posterior over the parameters that imagination uses (Maddox et al.,
+    arXiv:1902.02476).
+    """
 
     start: int = 500
     """Model updates before the first snapshot."""
@@ -85,7 +107,10 @@ class SwagConfig:
     def __post_init__(self):
         require(self.start >= 0, f"swag.start={self.start} must not be negative")
         require(self.period >= 1, f"swag.period={self.period} must be at least 1 update")
-        require(self.rank >= 2, f"swag.rank={self.rank} must be at least 2: a covariance needs two deviations")
+        require(
+            self.rank >= 2,
+            f"swag.rank={self.rank} must be at least 2: a covariance needs two deviations",
+        )
         require(0.0 <= self.decay < 1.0, f"swag.decay={self.decay} must lie in 0..1, 1 excluded")
         require(self.scale >= 0, f"swag.scale={self.scale} must not be negative")
         require(self.samples >= 1, f"swag.samples={self.samples} must be at least 1")
@@ -109,7 +134,9 @@ class ActorConfig:
     min_std: float = 1e-4
     """Smallest standard deviation, before squashing."""
     max_std: float = math.inf
-    """Bound of the standard deviation, before squashing: a wide one makes actions -1 or 1 at random, with no gradient left."""
+    """Bound of the standard deviation, before squashing: a wide one makes actions -1 or 1 at
+    random, with no gradient left.
+    """
     mean_scale: float = 5.0
     """Bound of the mean, before squashing."""
     mode_samples: int = 100
@@ -119,9 +146,17 @@ class ActorConfig:
 
     def __post_init__(self):
         for name in ("units", "layers", "mode_samples"):
-            require(getattr(self, name) >= 1, f"actor.{name}={getattr(self, name)} must be at least 1")
-        require(0 < self.min_std < self.init_std, f"actor.min_std={self.min_std} must lie in 0..init_std={self.init_std}")
-        require(self.max_std > self.init_std, f"actor.max_std={self.max_std} must exceed init_std={self.init_std}")
+            require(
+                getattr(self, name) >= 1, f"actor.{name}={getattr(self, name)} must be at least 1"
+            )
+        require(
+            0 < self.min_std < self.init_std,
+            f"actor.min_std={self.min_std} must lie in 0..init_std={self.init_std}",
+        )
+        require(
+            self.max_std > self.init_std,
+            f"actor.max_std={self.max_std} must exceed init_std={self.init_std}",
+        )
         require(self.mean_scale > 0, f"actor.mean_scale={self.mean_scale} must be positive")
 
 
@@ -142,7 +177,9 @@ class CriticConfig:
 
     def __post_init__(self):
         for name in ("units", "layers", "slow_every"):
-            require(getattr(self, name) >= 1, f"critic.{name}={getattr(self, name)} must be at least 1")
+            require(
+                getattr(self, name) >= 1, f"critic.{name}={getattr(self, name)} must be at least 1"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +189,9 @@ class ImaginationConfig:
     horizon: int = 15
     """Imagined model steps (agent steps)."""
     starts: int = 0
-    """Posterior states from which they start, drawn without replacement; 0 takes all states of the batch."""
+    """Posterior states from which they start, drawn without replacement; 0 takes all states of the
+    batch.
+    """
     lam: float = 0.95
     """λ of the λ-returns of rewards."""
     cost_lam: float = 0.95
@@ -163,28 +202,47 @@ class ImaginationConfig:
     """Discount of costs per agent step."""
 
     def __post_init__(self):
-        require(self.horizon >= 2, f"imagination.horizon={self.horizon} must be at least 2 steps: the last only bootstraps")
+        require(
+            self.horizon >= 2,
+            f"imagination.horizon={self.horizon} must be at least 2 steps: the last only "
+            "bootstraps",
+        )
         require(self.starts >= 0, f"imagination.starts={self.starts} must be 0 (all) or positive")
         for name in ("lam", "cost_lam"):
-            require(0.0 <= getattr(self, name) <= 1.0, f"imagination.{name}={getattr(self, name)} must lie in 0..1")
+            require(
+                0.0 <= getattr(self, name) <= 1.0,
+                f"imagination.{name}={getattr(self, name)} must lie in 0..1",
+            )
         for name in ("discount", "cost_discount"):
-            require(0.0 < getattr(self, name) < 1.0, f"imagination.{name}={getattr(self, name)} must lie between 0 and 1")
+            require(
+                0.0 < getattr(self, name) < 1.0,
+                f"imagination.{name}={getattr(self, name)} must lie between 0 and 1",
+            )
 
 
 @dataclasses.dataclass(frozen=True)
 class ReleaseConfig:
-    """Behaviour of the published code that changes results and that we mend; each switch restores one defect."""
+    """Behaviour of the published code that changes results and that we mend.
+
+    Each switch restores one defect.
+    """
 
     reversed_returns: bool = False
     """Attach λ-returns to imagined steps in the reverse order of time."""
     biased_moments: bool = False
-    """Start SWAG's running mean and variance from zero: the first forty or so snapshots hold deviations that never were."""
+    """Start SWAG's running mean and variance from zero: the first forty or so snapshots hold
+    deviations that never were.
+    """
     unclipped_model: bool = False
     """Leave the world model's gradients unclipped."""
     select_by_value: bool = False
-    """Choose among posterior samples by the critics' mean value along a trajectory, instead of its mean λ-return."""
+    """Choose among posterior samples by the critics' mean value along a trajectory, instead of its
+    mean λ-return.
+    """
     own_noise: bool = False
-    """Draw noise of actions and latents for each posterior sample: the most rewarding of several trajectories is then the luckiest."""
+    """Draw noise of actions and latents for each posterior sample: the most rewarding of several
+    trajectories is then the luckiest.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,12 +252,15 @@ class LambdaConfig:
     cost_limit: float = 25.0
     """Cost allowed per episode."""
     limit_scale: Literal["rescaled", "raw"] = "rescaled"
-    """What the imagined discounted cost return is compared with: the return of an episode that just keeps the limit (rescaled), or
-    the limit itself (published)."""
+    """What the imagined discounted cost return is compared with: the return of an episode that just
+    keeps the limit (rescaled), or the limit itself (published).
+    """
     pretrain_updates: int = 100
     """First updates, which train the world model only."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Compute dtype of the world model and the actor; parameters, critics, losses and distributions stay float32."""
+    """Compute dtype of the world model and the actor; parameters, critics, losses and distributions
+    stay float32.
+    """
     model: ModelConfig = ModelConfig()
     """World model."""
     swag: SwagConfig = SwagConfig()
@@ -217,16 +278,21 @@ class LambdaConfig:
 
     def __post_init__(self):
         require(self.cost_limit >= 0, f"cost_limit={self.cost_limit} must not be negative")
-        require(self.pretrain_updates >= 0, f"pretrain_updates={self.pretrain_updates} must not be negative")
+        require(
+            self.pretrain_updates >= 0,
+            f"pretrain_updates={self.pretrain_updates} must not be negative",
+        )
         require(
             self.augmented.driven_by == "imagined",
-            f"augmented.driven_by={self.augmented.driven_by} is not LAMBDA's: imagined costs drive its multiplier, use imagined",
+            f"augmented.driven_by={self.augmented.driven_by} is not LAMBDA's: imagined costs "
+            "drive its multiplier, use imagined",
         )
 
     def imagined_limit(self, episode_agent_steps: int) -> float:
         """The bound of the imagined discounted cost return, see `limit_scale`.
 
-        An episode of L agent steps that costs b has costs of b / L per step, whose return is b / L / (1 - discount).
+        An episode of L agent steps that costs b has costs of b / L per step, whose return is b / L
+        / (1 - discount).
         """
         if self.limit_scale == "raw":
             return self.cost_limit

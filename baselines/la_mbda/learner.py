@@ -1,6 +1,7 @@
 """How LAMBDA learns: a pure function from state, replay batch and key to the next state.
 
-Order of one update (spec section 11): world model and its posterior -> actor on imagined batches -> reward critic -> cost critic.
+Order of one update (spec section 11): world model and its posterior -> actor on imagined batches ->
+reward critic -> cost critic.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ DYNAMICS = "dynamics"  # of the world model's parameters, the part that has a po
 
 
 class Networks(NamedTuple):
-    """One entry per network, in whichever form: modules, graph definitions, parameters, optimisers or their states."""
+    """One entry per network, in whichever form.
+
+    Modules, graph definitions, parameters, optimisers or their states.
+    """
 
     model: Any
     actor: Any
@@ -75,7 +79,10 @@ def build(config: LambdaConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
 
 
 class Learner:
-    """Graphs, optimisers and the update of one configuration. Holds nothing that changes; see `AgentState`."""
+    """Graphs, optimisers and the update of one configuration.
+
+    Holds nothing that changes; see `AgentState`.
+    """
 
     def __init__(self, config: LambdaConfig, env: EnvSpec):
         self.config, self.env = config, env
@@ -87,7 +94,10 @@ class Learner:
         if config.release.unclipped_model:
             model = dataclasses.replace(model, clip=math.inf)
         self.optimizers = Networks(
-            make_optimizer(model, triangular_rate(model.learning_rate, config.model.low_rate, config.swag.period)),
+            make_optimizer(
+                model,
+                triangular_rate(model.learning_rate, config.model.low_rate, config.swag.period),
+            ),
             make_optimizer(config.actor.optimizer),
             make_optimizer(config.critic.optimizer),
             make_optimizer(config.critic.cost_optimizer),
@@ -128,7 +138,9 @@ class Learner:
         learned, policy_metrics = self._policy_step(state, models, start, imagine_key)
         pretraining = state.updates < config.pretrain_updates
         waiting = state._replace(swag=swag)
-        state = jax.tree.map(lambda old, new: jnp.where(pretraining, old, new), waiting, learned._replace(swag=swag))
+        state = jax.tree.map(
+            lambda old, new: jnp.where(pretraining, old, new), waiting, learned._replace(swag=swag)
+        )
         state = state._replace(
             params=state.params._replace(model=model),
             optimizers=state.optimizers._replace(model=opt_model),
@@ -143,9 +155,16 @@ class Learner:
         return optax.apply_updates(params, updates), opt_state
 
     def objective(
-        self, params: Networks, augmented: AugmentedState, models: PyTree, start: Latent, key: jax.Array
+        self,
+        params: Networks,
+        augmented: AugmentedState,
+        models: PyTree,
+        start: Latent,
+        key: jax.Array,
     ) -> Objective:
-        """The actor's loss on trajectories from `start` [N, ...] in the `models` (dynamics parameters [P, ...])."""
+        """The actor's loss on trajectories from `start` [N, ...] in the `models` (dynamics
+        parameters [P, ...]).
+        """
         config, release = self.config.imagination, self.config.release
         actor, critic, cost_critic = (nnx.merge(g, p) for g, p in zip(self.graphs[1:], params[1:]))
         traj = imagine(
@@ -160,13 +179,29 @@ class Learner:
             own_noise=release.own_noise,
         )
         how = {"reverse": release.reversed_returns, "by_value": release.select_by_value}
-        discounts, cost_discounts = (config.discount, config.lam), (config.cost_discount, config.cost_lam)
+        discounts, cost_discounts = (
+            (config.discount, config.lam),
+            (config.cost_discount, config.cost_lam),
+        )
 
         def chosen(signal, critic, discount, lam):
-            return choose(traj.feat, signal, traj.terminal, critic(traj.feat), discount=discount, lam=lam, **how)
+            return choose(
+                traj.feat,
+                signal,
+                traj.terminal,
+                critic(traj.feat),
+                discount=discount,
+                lam=lam,
+                **how,
+            )
 
-        rewards, costs = chosen(traj.reward, critic, *discounts), chosen(traj.cost, cost_critic, *cost_discounts)
-        terms = actor_loss(rewards.ret, costs.ret, augmented, discount=config.discount, limit=self.limit)
+        rewards, costs = (
+            chosen(traj.reward, critic, *discounts),
+            chosen(traj.cost, cost_critic, *cost_discounts),
+        )
+        terms = actor_loss(
+            rewards.ret, costs.ret, augmented, discount=config.discount, limit=self.limit
+        )
         return Objective(terms, rewards, costs, traj)
 
     def _policy_step(
@@ -176,16 +211,25 @@ class Learner:
         config, params, opt = self.config, state.params, state.optimizers
 
         def loss(p):
-            objective = self.objective(params._replace(actor=p), state.augmented, models, start, key)
+            objective = self.objective(
+                params._replace(actor=p), state.augmented, models, start, key
+            )
             return objective.terms.loss, objective
 
         grads, (terms, rewards, costs, traj) = jax.grad(loss, has_aux=True)(params.actor)
         actor, opt_actor = self._apply("actor", grads, opt.actor, params.actor)
         augmented = update_augmented(config.augmented, state.augmented, terms.excess)
         imagination = config.imagination
-        reward_how, cost_how = (imagination.discount, imagination.lam), (imagination.cost_discount, imagination.cost_lam)
-        critic, opt_critic, slow, critic_metrics = self._critic_step("critic", state, rewards, *reward_how)
-        cost, opt_cost, slow_cost, cost_metrics = self._critic_step("cost_critic", state, costs, *cost_how)
+        reward_how, cost_how = (
+            (imagination.discount, imagination.lam),
+            (imagination.cost_discount, imagination.cost_lam),
+        )
+        critic, opt_critic, slow, critic_metrics = self._critic_step(
+            "critic", state, rewards, *reward_how
+        )
+        cost, opt_cost, slow_cost, cost_metrics = self._critic_step(
+            "cost_critic", state, costs, *cost_how
+        )
         metrics = {
             "actor/loss": terms.loss,
             "actor/grad_norm": optax.tree.norm(grads),
@@ -202,14 +246,34 @@ class Learner:
             **critic_metrics,
             **cost_metrics,
         }
-        nets, optimizers = Networks(params.model, actor, critic, cost), Networks(opt.model, opt_actor, opt_critic, opt_cost)
-        return AgentState(nets, slow, slow_cost, optimizers, state.swag, augmented, state.updates), metrics
+        nets, optimizers = (
+            Networks(params.model, actor, critic, cost),
+            Networks(opt.model, opt_actor, opt_critic, opt_cost),
+        )
+        return AgentState(
+            nets, slow, slow_cost, optimizers, state.swag, augmented, state.updates
+        ), metrics
 
-    def _critic_step(self, name: str, state: AgentState, chosen: Chosen, discount: float, lam: float):
-        """One critic and its delayed copy after a step towards λ-returns bootstrapped from that copy, and metrics."""
-        graph, slow, current = getattr(self.graphs, name), getattr(state, f"slow_{name}"), getattr(state.params, name)
+    def _critic_step(
+        self, name: str, state: AgentState, chosen: Chosen, discount: float, lam: float
+    ):
+        """One critic and its delayed copy after a step towards λ-returns bootstrapped from that
+        copy, and metrics.
+        """
+        graph, slow, current = (
+            getattr(self.graphs, name),
+            getattr(state, f"slow_{name}"),
+            getattr(state.params, name),
+        )
         reverse = self.config.release.reversed_returns
-        target = returns(chosen.signal, nnx.merge(graph, slow)(chosen.feat), chosen.terminal, discount, lam, reverse)
+        target = returns(
+            chosen.signal,
+            nnx.merge(graph, slow)(chosen.feat),
+            chosen.terminal,
+            discount,
+            lam,
+            reverse,
+        )
 
         def loss(p):
             return critic_loss(nnx.merge(graph, p), chosen.feat[:-1], target)
@@ -218,4 +282,9 @@ class Learner:
         new, opt_state = self._apply(name, grads, getattr(state.optimizers, name), current)
         copies = (state.updates + 1) % self.config.critic.slow_every == 0
         slow = jax.tree.map(lambda old, fresh: jnp.where(copies, fresh, old), slow, new)
-        return new, opt_state, slow, {f"{name}/loss": value, f"{name}/grad_norm": optax.tree.norm(grads)}
+        return (
+            new,
+            opt_state,
+            slow,
+            {f"{name}/loss": value, f"{name}/grad_norm": optax.tree.norm(grads)},
+        )

@@ -14,11 +14,15 @@ from flax import nnx
 
 def dense(fan_in: int, fan_out: int, *, rngs: nnx.Rngs, dtype: jnp.dtype) -> nnx.Linear:
     """A dense layer initialised as in the original."""
-    return nnx.Linear(fan_in, fan_out, kernel_init=nnx.initializers.glorot_uniform(), dtype=dtype, rngs=rngs)
+    return nnx.Linear(
+        fan_in, fan_out, kernel_init=nnx.initializers.glorot_uniform(), dtype=dtype, rngs=rngs
+    )
 
 
 class Dense(nnx.Module):
-    """`layers` dense layers with an activation and, with `outputs`, a linear one that answers in float32."""
+    """`layers` dense layers with an activation and, with `outputs`, a linear one that answers in
+    float32.
+    """
 
     def __init__(
         self,
@@ -32,7 +36,9 @@ class Dense(nnx.Module):
         activation: Callable[[jax.Array], jax.Array] = jax.nn.elu,
     ):
         sizes = [fan_in, *[units] * layers]
-        self.hidden = nnx.List([dense(i, o, rngs=rngs, dtype=dtype) for i, o in zip(sizes, sizes[1:])])
+        self.hidden = nnx.List(
+            [dense(i, o, rngs=rngs, dtype=dtype) for i, o in zip(sizes, sizes[1:])]
+        )
         self.out = dense(units, outputs, rngs=rngs, dtype=dtype) if outputs else None
         self.activation = activation
 

@@ -1,6 +1,9 @@
-"""What the actor maximises and must not exceed: returns along the most rewarding, and along the most costly, of several models.
+"""What the actor maximises and must not exceed.
 
-Spec sections 6, 7 and 9. Shapes: H imagined steps, P sampled models, N starts, F features; time first.
+Returns along the most rewarding, and along the most costly, of several models.
+
+Spec sections 6, 7 and 9. Shapes: H imagined steps, P sampled models, N starts, F features; time
+first.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ from agents.returns import lambda_return
 class Chosen(NamedTuple):
     """One trajectory for each start, and its returns.
 
-    feat [H, N, F], signal (rewards or costs) and terminal [H, N]; ret [H-1, N], the λ-returns; margin [], by how much the chosen
-    trajectories' mean return exceeds that of all.
+    feat [H, N, F], signal (rewards or costs) and terminal [H, N]; ret [H-1, N], the λ-returns;
+    margin [], by how much the chosen trajectories' mean return exceeds that of all.
     """
 
     feat: jax.Array
@@ -29,9 +32,16 @@ class Chosen(NamedTuple):
 
 
 def returns(
-    signal: jax.Array, value: jax.Array, terminal: jax.Array, discount: float, lam: float, reverse: bool = False
+    signal: jax.Array,
+    value: jax.Array,
+    terminal: jax.Array,
+    discount: float,
+    lam: float,
+    reverse: bool = False,
 ) -> jax.Array:
-    """λ-returns of states 1..H-1, each with the state's own reward (or cost); all arguments [H, ...] -> [H-1, ...].
+    """λ-returns of states 1..H-1, each with the state's own reward (or cost).
+
+    All arguments [H, ...] -> [H-1, ...].
 
         R[t] = r[t] + discount (1 - terminal[t]) ((1 - lam) v[t+1] + lam R[t+1]),    R[H] = v[H]
 
@@ -58,16 +68,23 @@ def choose(
     reverse: bool,
     by_value: bool,
 ) -> Chosen:
-    """For each start the trajectory of highest mean λ-return (or, as published, of highest mean value).
+    """For each start the trajectory of highest mean λ-return (or, as published, of highest mean
+    value).
 
-    feat [H, P, N, F]; signal, terminal and value [H, P, N]. Highest reward is optimism, highest cost is pessimism. Gradients reach
-    the chosen trajectories only.
+    feat [H, P, N, F]; signal, terminal and value [H, P, N]. Highest reward is optimism, highest
+    cost is pessimism. Gradients reach the chosen trajectories only.
     """
     ret = returns(signal, value, terminal, discount, lam, reverse)
     score = value.mean(0) if by_value else ret.mean(0)
     model = jax.lax.stop_gradient(score).argmax(0)
     chosen = take(ret, model)
-    return Chosen(take(feat, model), take(signal, model), take(terminal, model), chosen, chosen.mean() - ret.mean())
+    return Chosen(
+        take(feat, model),
+        take(signal, model),
+        take(terminal, model),
+        chosen,
+        chosen.mean() - ret.mean(),
+    )
 
 
 class ActorTerms(NamedTuple):
@@ -79,9 +96,16 @@ class ActorTerms(NamedTuple):
 
 
 def actor_loss(
-    reward_returns: jax.Array, cost_returns: jax.Array, augmented: AugmentedState, *, discount: float, limit: float
+    reward_returns: jax.Array,
+    cost_returns: jax.Array,
+    augmented: AugmentedState,
+    *,
+    discount: float,
+    limit: float,
 ) -> ActorTerms:
-    """-mean of discount^t times the optimistic returns, plus the augmented Lagrangian's penalty; returns [H-1, N].
+    """-mean of discount^t times the optimistic returns, plus the augmented Lagrangian's penalty.
+
+    returns [H-1, N].
 
     excess = mean of the pessimistic cost returns - limit
     """

@@ -10,7 +10,14 @@ from __future__ import annotations
 
 from agents.lagrangian import AugmentedConfig
 from agents.optimizers import OptimizerConfig
-from baselines.la_mbda.config import ActorConfig, CriticConfig, ImaginationConfig, LambdaConfig, ModelConfig, SwagConfig
+from baselines.la_mbda.config import (
+    ActorConfig,
+    CriticConfig,
+    ImaginationConfig,
+    LambdaConfig,
+    ModelConfig,
+    SwagConfig,
+)
 
 RELEASE = LambdaConfig(limit_scale="raw")
 MATCHED = LambdaConfig(cost_limit=2.0, model=ModelConfig(cameras="all"))
@@ -27,15 +34,19 @@ CPU = LambdaConfig(
         conv_depth=16,
         vector_units=128,
         vector_layers=2,
-        vector_scale=20.0,  # near hazards decide about costs, and symlog leaves little of their distances
+        # near hazards decide about costs, and symlog leaves little of their distances
+        vector_scale=20.0,
         reward_scale=100.0,
         free_nats=1.0,
-        cost_weight=1.0,  # overestimated costs are never below the limit, and the multiplier rises for ever
+        # overestimated costs are never below the limit, and the multiplier rises for ever
+        cost_weight=1.0,
         optimizer=OptimizerConfig(1e-3, 1e-5, 100.0),
         low_rate=2e-4,
     ),
     swag=SwagConfig(start=1000, period=50, rank=10, samples=3),
-    actor=ActorConfig(units=96, layers=2, init_std=1.0, min_std=0.3, max_std=1.5, optimizer=_LEARNING),
+    actor=ActorConfig(
+        units=96, layers=2, init_std=1.0, min_std=0.3, max_std=1.5, optimizer=_LEARNING
+    ),
     critic=CriticConfig(units=96, layers=2, optimizer=_LEARNING, cost_optimizer=_LEARNING),
     imagination=ImaginationConfig(starts=48, discount=0.98, cost_discount=0.95),
     augmented=AugmentedConfig(penalty_init=1e-6, penalty_growth=1e-4, penalty_max=2e-6),
@@ -44,7 +55,15 @@ CPU = LambdaConfig(
 DEBUG = LambdaConfig(
     cost_limit=2.0,
     pretrain_updates=2,
-    model=ModelConfig(deter=16, stoch=4, head_units=16, head_layers=1, conv_depth=2, vector_units=16, vector_layers=1),
+    model=ModelConfig(
+        deter=16,
+        stoch=4,
+        head_units=16,
+        head_layers=1,
+        conv_depth=2,
+        vector_units=16,
+        vector_layers=1,
+    ),
     swag=SwagConfig(start=4, period=2, rank=3, samples=2),
     actor=ActorConfig(units=16, layers=1, mode_samples=5),
     critic=CriticConfig(units=16, layers=1, slow_every=3),

@@ -16,7 +16,10 @@ from baselines.la_mbda.networks import Dense, dense
 
 
 class Latent(NamedTuple):
-    """deter [..., D]; stoch [..., Z]; mean and std [..., Z] of the normal that stoch was drawn from."""
+    """deter [..., D]; stoch [..., Z].
+
+    Mean and std [..., Z] of the normal that stoch was drawn from.
+    """
 
     deter: jax.Array
     stoch: jax.Array
@@ -62,7 +65,9 @@ class Transition(nnx.Module):
         return self.gru(prev.deter, x)[0].astype(jnp.float32)
 
     def predict(self, prev: Latent, action: jax.Array, noise: jax.Array) -> Latent:
-        """The state after `action` [..., A], drawn from the prior with standard normal `noise` [..., Z]."""
+        """The state after `action` [..., A], drawn from the prior with standard normal `noise`
+        [..., Z].
+        """
         deter = self.next_deter(prev, action)
         mean, std = self.prior(deter)
         return Latent(deter, mean + std * noise, mean, std)
@@ -83,8 +88,13 @@ class Posterior(nnx.Module):
         is_first: jax.Array,
         noise: jax.Array,
     ) -> Latent:
-        """The state [B, ...] after `prev_action` and an observation; where `is_first`, from the zero state with a zero action."""
-        prev, prev_action = jax.tree.map(lambda x: jnp.where(is_first[:, None], 0.0, x), (prev, prev_action))
+        """The state [B, ...] after `prev_action` and an observation.
+
+        Where `is_first`, from the zero state with a zero action.
+        """
+        prev, prev_action = jax.tree.map(
+            lambda x: jnp.where(is_first[:, None], 0.0, x), (prev, prev_action)
+        )
         deter = transition.next_deter(prev, prev_action)
         mean, std = self.head(jnp.concatenate([deter, embed.astype(jnp.float32)], -1))
         return Latent(deter, mean + std * noise, mean, std)
@@ -99,9 +109,12 @@ def observe(
     is_first: jax.Array,
     noise: jax.Array,
 ) -> Latent:
-    """Posterior states [B, T, ...] along sequences from `start` [B, ...]; `prev_action[:, t]` led to the observation at t.
+    """Posterior states [B, T, ...] along sequences from `start` [B, ...].
 
-    Shapes: prev_action [B, T, A]; embed [B, T, E]; is_first [B, T]; noise [B, T, Z], standard normal.
+    `prev_action[:, t]` led to the observation at t.
+
+    Shapes: prev_action [B, T, A]; embed [B, T, E]; is_first [B, T]; noise [B, T, Z], standard
+    normal.
     """
 
     def step(prev, xs):

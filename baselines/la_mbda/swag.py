@@ -1,9 +1,12 @@
-"""SWAG: a Gaussian posterior over parameters from snapshots of training (Maddox et al., arXiv:1902.02476; spec section 4).
+"""SWAG: a Gaussian posterior over parameters from snapshots of training (Maddox et al.,
+arXiv:1902.02476; spec section 4).
 
-Pure functions of a pytree of parameters. Each tensor has a running mean m and variance v, and its last K deviations from the mean;
-all tensors are drawn independently of one another, as in the original (SWAG shares e2 over them).
+Pure functions of a pytree of parameters. Each tensor has a running mean m and variance v, and its
+last K deviations from the mean; all tensors are drawn independently of one another, as in the
+original (SWAG shares e2 over them).
 
-Shapes: K deviations; P samples; a tensor of shape [...] has deviations [K, ...] and samples [P, ...].
+Shapes: K deviations; P samples; a tensor of shape [...] has deviations [K, ...] and samples
+[P, ...].
 """
 
 from __future__ import annotations
@@ -21,7 +24,10 @@ from baselines.la_mbda.config import SwagConfig
 
 
 class SwagState(NamedTuple):
-    """Trees like the parameters, `deviations` with a leading axis of K, newest first; `snapshots` taken so far, int32."""
+    """Trees like the parameters, `deviations` with a leading axis of K, newest first.
+
+    `snapshots` taken so far, int32.
+    """
 
     mean: PyTree
     variance: PyTree
@@ -33,11 +39,15 @@ def init_swag(config: SwagConfig, params: PyTree) -> SwagState:
     """No snapshots."""
     zeros = jax.tree.map(jnp.zeros_like, params)
     deviations = jax.tree.map(lambda x: jnp.zeros((config.rank, *x.shape), x.dtype), params)
-    return SwagState(zeros, jax.tree.map(jnp.zeros_like, params), deviations, jnp.zeros((), jnp.int32))
+    return SwagState(
+        zeros, jax.tree.map(jnp.zeros_like, params), deviations, jnp.zeros((), jnp.int32)
+    )
 
 
 def triangular_rate(high: float, low: float, half_period: int) -> optax.Schedule:
-    """Learning rate of update s: `high` at 0, down a line to `low` at `half_period`, up again, and so on.
+    """Learning rate of update s.
+
+    `high` at 0, down a line to `low` at `half_period`, up again, and so on.
 
     cycle = floor(1 + s / 2P);  x = |s / P - 2 cycle + 1|;  rate = high - (high - low) max(0, 1 - x)
     """
@@ -51,13 +61,17 @@ def triangular_rate(high: float, low: float, half_period: int) -> optax.Schedule
     return rate
 
 
-def take_snapshot(config: SwagConfig, state: SwagState, params: PyTree, *, biased: bool = False) -> SwagState:
+def take_snapshot(
+    config: SwagConfig, state: SwagState, params: PyTree, *, biased: bool = False
+) -> SwagState:
     """The posterior with one snapshot w more.
 
-        v <- v + (1 - decay) (decay (w - m)^2 - v);  m <- decay m + (1 - decay) w;  deviation = w - m
+        v <- v + (1 - decay) (decay (w - m)^2 - v);
+        m <- decay m + (1 - decay) w;  deviation = w - m
 
-    The first snapshot is the first mean. `biased` as published: the mean starts from zero and stays biased, and deviations are taken
-    from a mean debiased by a counter that all tensors advance in turn (we let it be advanced by all at once).
+    The first snapshot is the first mean. `biased` as published: the mean starts from zero and stays
+    biased, and deviations are taken from a mean debiased by a counter that all tensors advance in
+    turn (we let it be advanced by all at once).
     """
     first = (state.snapshots == 0) & (not biased)
     tensors = len(jax.tree.leaves(params))
@@ -66,37 +80,76 @@ def take_snapshot(config: SwagConfig, state: SwagState, params: PyTree, *, biase
     decay = config.decay
 
     old = jax.tree.map(lambda m, w: jnp.where(first, w, m), state.mean, params)
-    variance = jax.tree.map(lambda v, m, w: v + (1 - decay) * (decay * jnp.square(w - m) - v), state.variance, old, params)
+    variance = jax.tree.map(
+        lambda v, m, w: v + (1 - decay) * (decay * jnp.square(w - m) - v),
+        state.variance,
+        old,
+        params,
+    )
     mean = jax.tree.map(lambda m, w: decay * m + (1 - decay) * w, old, params)
-    deviations = jax.tree.map(lambda d, m, w: jnp.concatenate([(w - m / debias)[None], d[:-1]]), state.deviations, mean, params)
+    deviations = jax.tree.map(
+        lambda d, m, w: jnp.concatenate([(w - m / debias)[None], d[:-1]]),
+        state.deviations,
+        mean,
+        params,
+    )
     return SwagState(mean, variance, deviations, state.snapshots + 1)
 
 
 def sample(config: SwagConfig, state: SwagState, key: jax.Array) -> PyTree:
-    """Parameters drawn from the posterior: m + sqrt(scale) (sqrt(v / 2) e1 + D^T e2 / sqrt(2 (K - 1))), e1 and e2 standard normal."""
+    """Parameters drawn from the posterior.
+
+    M + sqrt(scale) (sqrt(v / 2) e1 + D^T e2 / sqrt(2 (K - 1))), e1 and e2 standard normal.
+    """
     means, structure = jax.tree.flatten(state.mean)
     diagonal_key, low_rank_key = jax.random.split(key)
-    # One call for all tensors: a call each would take most of the time that compiling an update takes.
+    # One call for all tensors: a call each would take most of the time that compiling an update
+    # takes.
     flat = jax.random.normal(diagonal_key, (sum(m.size for m in means),))
     diagonal = jnp.split(flat, list(itertools.accumulate(m.size for m in means))[:-1])
     low_rank = jax.random.normal(low_rank_key, (len(means), config.rank))
 
     def draw(m, v, d, e1, e2):
-        spread = jnp.sqrt(v / 2.0) * e1.reshape(m.shape) + jnp.tensordot(e2, d, 1) / math.sqrt(2.0 * (config.rank - 1))
+        spread = jnp.sqrt(v / 2.0) * e1.reshape(m.shape) + jnp.tensordot(e2, d, 1) / math.sqrt(
+            2.0 * (config.rank - 1)
+        )
         return m + math.sqrt(config.scale) * spread
 
-    leaves = zip(means, jax.tree.leaves(state.variance), jax.tree.leaves(state.deviations), diagonal, low_rank)
+    leaves = zip(
+        means,
+        jax.tree.leaves(state.variance),
+        jax.tree.leaves(state.deviations),
+        diagonal,
+        low_rank,
+    )
     return jax.tree.unflatten(structure, [draw(*leaf) for leaf in leaves])
 
 
-def follow(config: SwagConfig, state: SwagState, params: PyTree, updates: jax.Array, *, biased: bool = False) -> SwagState:
-    """The posterior after model update number `updates` (from 0), whose result is `params`: a snapshot every period from the start."""
+def follow(
+    config: SwagConfig,
+    state: SwagState,
+    params: PyTree,
+    updates: jax.Array,
+    *,
+    biased: bool = False,
+) -> SwagState:
+    """The posterior after model update number `updates` (from 0), whose result is `params`.
+
+    A snapshot every period from the start.
+    """
     due = (updates >= config.start) & ((updates - config.start) % config.period == 0)
-    return jax.lax.cond(due, lambda: take_snapshot(config, state, params, biased=biased), lambda: state)
+    return jax.lax.cond(
+        due, lambda: take_snapshot(config, state, params, biased=biased), lambda: state
+    )
 
 
-def draw_models(config: SwagConfig, state: SwagState, params: PyTree, updates: jax.Array, key: jax.Array) -> PyTree:
-    """P parameters [P, ...] to imagine with: samples once enough snapshots are there, until then copies of the live ones."""
+def draw_models(
+    config: SwagConfig, state: SwagState, params: PyTree, updates: jax.Array, key: jax.Array
+) -> PyTree:
+    """P parameters [P, ...] to imagine with.
+
+    Samples once enough snapshots are there, until then copies of the live ones.
+    """
 
     def samples():
         return jax.vmap(lambda k: sample(config, state, k))(jax.random.split(key, config.samples))

@@ -1,6 +1,7 @@
 """The world model and its loss (spec section 3).
 
-`Dynamics` is the part that imagination uses; only it has sampled copies (swag.py), since nothing else is ever asked of them.
+`Dynamics` is the part that imagination uses; only it has sampled copies (swag.py), since nothing
+else is ever asked of them.
 Shapes: B batch, T time; F features; per-step quantities are [B, T].
 """
 
@@ -28,7 +29,9 @@ class Dynamics(nnx.Module):
 
     def __init__(self, config: ModelConfig, action_dim: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
         def head() -> Dense:
-            return Dense(config.feat_dim, config.head_units, config.head_layers, 1, rngs=rngs, dtype=dtype)
+            return Dense(
+                config.feat_dim, config.head_units, config.head_layers, 1, rngs=rngs, dtype=dtype
+            )
 
         self.transition = Transition(config, action_dim, rngs=rngs, dtype=dtype)
         self.reward_head, self.cost_head, self.terminal_head = head(), head(), head()
@@ -57,8 +60,12 @@ class WorldModel(nnx.Module):
         self.decoder = Decoder(config, seen, rngs=rngs, dtype=dtype)
 
 
-def balanced_kl(post: Latent, prior: tuple[jax.Array, jax.Array], balance: float, free_nats: float) -> jax.Array:
-    """KL balancing with free nats on the batch's mean, for each side; `prior` is mean and std [B, T, Z], the result a scalar.
+def balanced_kl(
+    post: Latent, prior: tuple[jax.Array, jax.Array], balance: float, free_nats: float
+) -> jax.Array:
+    """KL balancing with free nats on the batch's mean, for each side.
+
+    `prior` is mean and std [B, T, Z], the result a scalar.
 
     (1 - balance) max(E KL(q || sg p), free) + balance max(E KL(sg q || p), free)
     """
@@ -85,9 +92,11 @@ class ModelOutput(NamedTuple):
 def model_loss(
     model: WorldModel, config: ModelConfig, batch: Mapping[str, jax.Array], key: jax.Array
 ) -> tuple[jax.Array, ModelOutput]:
-    """kl_scale * KL - mean log p of the observation, reward, end and (weighted) cost, on rows 1..T-1 of each sequence.
+    """kl_scale * KL - mean log p of the observation, reward, end and (weighted) cost, on rows
+    1..T-1 of each sequence.
 
-    Row 0 gives its action only: a sequence starts from the zero state before it, as in the original.
+    Row 0 gives its action only: a sequence starts from the zero state before it, as in the
+    original.
     """
     rows = {name: value[:, 1:] for name, value in batch.items()}
     prev_action = batch["action"][:, :-1]
@@ -95,9 +104,13 @@ def model_loss(
     noise = jax.random.normal(key, (*lead, config.stoch))
     start = zero_latent(config, lead[:1])
     embed = model.encoder(rows)
-    post = observe(dynamics.transition, model.posterior, start, prev_action, embed, rows["is_first"], noise)
+    post = observe(
+        dynamics.transition, model.posterior, start, prev_action, embed, rows["is_first"], noise
+    )
     feat = post.feat
-    kl = config.kl_scale * balanced_kl(post, dynamics.transition.prior(post.deter), config.kl_balance, config.free_nats)
+    kl = config.kl_scale * balanced_kl(
+        post, dynamics.transition.prior(post.deter), config.kl_balance, config.free_nats
+    )
     logp = model.decoder.log_probs(feat, rows)
     if "vector" in logp:
         logp["vector"] = config.vector_scale * logp["vector"]

@@ -1,4 +1,6 @@
-"""The algorithms of OmniSafe 0.5.0 that learn online, as data: names, family, where the cost limit lives, papers.
+"""The algorithms of OmniSafe 0.5.0 that learn online, as data.
+
+Names, family, where the cost limit lives, papers.
 
 Imports neither torch nor OmniSafe, so that they can be listed where neither is installed.
 """
@@ -13,12 +15,17 @@ Family: TypeAlias = Literal["on-policy", "off-policy", "model-based"]
 LAGRANGE = ("lagrange_cfgs.cost_limit",)
 DIRECT = ("algo_cfgs.cost_limit",)
 SAUTE = ("algo_cfgs.safety_budget",)
-SIMMER = ("algo_cfgs.safety_budget", "algo_cfgs.upper_budget")  # the budget now, and what the controller may raise it to
+# the budget now, and what the controller may raise it to
+SIMMER = ("algo_cfgs.safety_budget", "algo_cfgs.upper_budget")
 NOWHERE: tuple[str, ...] = ()
 
 
 class Algorithm(NamedTuple):
-    """One algorithm. `limit` names the settings of OmniSafe that hold the cost limit of an episode; none: it ignores costs."""
+    """One algorithm.
+
+    `limit` names the settings of OmniSafe that hold the cost limit of an episode; none: it ignores
+    costs.
+    """
 
     name: str  # ours
     omnisafe: str  # theirs
@@ -39,7 +46,10 @@ _RAY = "Ray, Achiam and Amodei 2019 (Benchmarking Safe Exploration in Deep RL)"
 _STOOKE = "Stooke, Achiam and Abbeel 2020, arXiv:2007.03964"
 _SAUTE, _SIMMER = "Sootla et al. 2022, arXiv:2202.06558", "Sootla et al. 2022, arXiv:2206.02675"
 _EARLY = "Sun et al. 2021, arXiv:2107.04200"
-_DDPG, _TD3 = "Lillicrap et al. 2015, arXiv:1509.02971", "Fujimoto, van Hoof and Meger 2018, arXiv:1802.09477"
+_DDPG, _TD3 = (
+    "Lillicrap et al. 2015, arXiv:1509.02971",
+    "Fujimoto, van Hoof and Meger 2018, arXiv:1802.09477",
+)
 _SAC = "Haarnoja et al. 2018, arXiv:1801.01290"
 _LOOP = "Sikchi, Zhou and Held 2020, arXiv:2008.10066"
 
@@ -59,16 +69,44 @@ _ROWS: tuple[tuple[str, str, Family, tuple[str, ...], str, str], ...] = (
     ("trpo", "TRPO", "on-policy", NOWHERE, _IGNORED, _TRPO),
     ("ppo_lag", "PPOLag", "on-policy", LAGRANGE, _MULTIPLIER, _RAY),
     ("trpo_lag", "TRPOLag", "on-policy", LAGRANGE, _MULTIPLIER, _RAY),
-    ("rcpo", "RCPO", "on-policy", LAGRANGE, _MULTIPLIER, "Tessler, Mankowitz and Mannor 2018, arXiv:1805.11074"),
+    (
+        "rcpo",
+        "RCPO",
+        "on-policy",
+        LAGRANGE,
+        _MULTIPLIER,
+        "Tessler, Mankowitz and Mannor 2018, arXiv:1805.11074",
+    ),
     ("pdo", "PDO", "on-policy", LAGRANGE, _MULTIPLIER, "Chow et al. 2017, arXiv:1512.01629"),
     ("cppo_pid", "CPPOPID", "on-policy", LAGRANGE, _PID, _STOOKE),
     ("trpo_pid", "TRPOPID", "on-policy", LAGRANGE, _PID, _STOOKE),
     ("cpo", "CPO", "on-policy", DIRECT, _REGION, "Achiam et al. 2017, arXiv:1705.10528"),
     ("pcpo", "PCPO", "on-policy", DIRECT, _REGION, "Yang et al. 2020, arXiv:2010.03152"),
-    ("focops", "FOCOPS", "on-policy", LAGRANGE, _MULTIPLIER, "Zhang, Vuong and Ross 2020, arXiv:2002.06506"),
+    (
+        "focops",
+        "FOCOPS",
+        "on-policy",
+        LAGRANGE,
+        _MULTIPLIER,
+        "Zhang, Vuong and Ross 2020, arXiv:2002.06506",
+    ),
     ("cup", "CUP", "on-policy", LAGRANGE, _MULTIPLIER, "Yang et al. 2022, arXiv:2209.07089"),
-    ("ipo", "IPO", "on-policy", DIRECT, "mean episode cost, by a log barrier", "Liu, Ding and Liu 2019, arXiv:1910.09615"),
-    ("p3o", "P3O", "on-policy", DIRECT, "mean episode cost, by an exact penalty", "Zhang et al. 2022, arXiv:2205.11814"),
+    (
+        "ipo",
+        "IPO",
+        "on-policy",
+        DIRECT,
+        "mean episode cost, by a log barrier",
+        "Liu, Ding and Liu 2019, arXiv:1910.09615",
+    ),
+    (
+        "p3o",
+        "P3O",
+        "on-policy",
+        DIRECT,
+        "mean episode cost, by an exact penalty",
+        "Zhang et al. 2022, arXiv:2205.11814",
+    ),
     (
         "on_crpo",
         "OnCRPO",
@@ -109,20 +147,37 @@ _ROWS: tuple[tuple[str, str, Family, tuple[str, ...], str, str], ...] = (
 
 ALGORITHMS: Mapping[str, Algorithm] = {row[0]: Algorithm(*row, exact_resume=True) for row in _ROWS}
 
-# They learn from a data set instead of an environment, which is another protocol than the one that everything here shares.
+# They learn from a data set instead of an environment, which is another protocol than the one that
+# everything here shares.
 OFFLINE = ("vae_bc", "bcq", "bcq_lag", "crr", "c_crr", "coptidice")
 
-SINGLE_ENV = ("ppo_early_terminated", "trpo_early_terminated")  # on-policy, and yet with one environment only
+# on-policy, and yet with one environment only
+SINGLE_ENV = ("ppo_early_terminated", "trpo_early_terminated")
 
 
 def offline(name: str) -> str | None:
-    """Why a method of that name is not offered, if it is one of OmniSafe's offline algorithms; spelled in any way."""
+    """Why a method of that name is not offered, if it is one of OmniSafe's offline algorithms.
+
+    Spelled in any way.
+    """
     plain = {other.replace("_", ""): other for other in (*OFFLINE, "ccrr")}
     if name.lower().replace("_", "").replace("-", "") not in plain:
         return None
-    return f"{name} is one of OmniSafe's offline algorithms: they learn from a data set and are out of scope here"
+    return (
+        f"{name} is one of OmniSafe's offline algorithms: they learn from a data set and are "
+        "out of scope here"
+    )
 
 
 def own_name(name: str) -> str | None:
-    """Our name of an algorithm that is called as OmniSafe does (`PPOLag`), None where there is none."""
-    return next((algorithm.name for algorithm in ALGORITHMS.values() if algorithm.omnisafe.lower() == name.lower()), None)
+    """Our name of an algorithm that is called as OmniSafe does (`PPOLag`), None where there is
+    none.
+    """
+    return next(
+        (
+            algorithm.name
+            for algorithm in ALGORITHMS.values()
+            if algorithm.omnisafe.lower() == name.lower()
+        ),
+        None,
+    )

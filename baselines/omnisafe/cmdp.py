@@ -1,8 +1,9 @@
 """The environments of this suite as a CMDP of OmniSafe.
 
-OmniSafe looks environments up by name, wraps them, and makes a second one for its own evaluation. The second is inert here:
-evaluation is the caller's. Ended episodes are followed by the next one within `step`, as OmniSafe's adapters expect of several
-environments, except for the model-based family, which resets by itself.
+OmniSafe looks environments up by name, wraps them, and makes a second one for its own evaluation.
+The second is inert here: evaluation is the caller's. Ended episodes are followed by the next one
+within `step`, as OmniSafe's adapters expect of several environments, except for the model-based
+family, which resets by itself.
 
 Pictures stay here, in `Frames`; OmniSafe gets tickets for them.
 
@@ -29,7 +30,8 @@ class SuiteCMDP(core.CMDP):
     """What OmniSafe's adapters wrap. `install` says which environments it stands for."""
 
     _support_envs: ClassVar[list[str]] = [ENV_ID]
-    need_time_limit_wrapper = False  # theirs would overwrite true ends, and is 1000 steps long for some algorithms
+    # theirs would overwrite true ends, and is 1000 steps long for some algorithms
+    need_time_limit_wrapper = False
     need_auto_reset_wrapper = False  # theirs is for one environment only
     _waiting: ClassVar[tuple[Envs, bool, Frames | None] | None] = None
 
@@ -37,7 +39,9 @@ class SuiteCMDP(core.CMDP):
         del kwargs  # cameras and render modes of OmniSafe's evaluation
         super().__init__(env_id)
         waiting, SuiteCMDP._waiting = SuiteCMDP._waiting, None
-        self._envs, self._autoreset, self._frames = waiting if waiting is not None else (None, False, None)
+        self._envs, self._autoreset, self._frames = (
+            waiting if waiting is not None else (None, False, None)
+        )
         self._dims = SuiteCMDP._sizes
         self._num_envs = num_envs
         self._device = torch.device(device)
@@ -45,20 +49,28 @@ class SuiteCMDP(core.CMDP):
         self._observation_space = Box(-np.inf, np.inf, (obs_dim,), np.float32)
         self._action_space = Box(-1.0, 1.0, (action_dim,), np.float32)
         self._metadata = {}
-        self.cutting = False  # whether the next reset starts an epoch, so that running episodes do not count
+        # whether the next reset starts an epoch, so that running episodes do not count
+        self.cutting = False
 
     _sizes: ClassVar[tuple[int, int]] = (0, 0)
 
     @classmethod
     def install(cls, envs: Envs, autoreset: bool, frames: Frames | None = None) -> None:
-        """The next one that OmniSafe makes stands for `envs`; those after it are inert. `frames` keeps pictures."""
+        """The next one that OmniSafe makes stands for `envs`; those after it are inert.
+
+        `frames` keeps pictures.
+        """
         cls._waiting = (envs, autoreset, frames)
         cls._sizes = (envs.obs_dim if frames is None else frames.stack, envs.action_dim)
         if ENV_ID not in core.support_envs():
             core.env_register(cls)
 
-    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[torch.Tensor, dict[str, Any]]:
-        """Start the next episodes; those in which nothing was done yet go on, so that no layout is lost between two resets."""
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[torch.Tensor, dict[str, Any]]:
+        """Start the next episodes; those in which nothing was done yet go on, so that no layout is
+        lost between two resets.
+        """
         del seed, options  # episodes are seeded by their index
         if self._envs is None:
             return self._one(np.zeros((self._num_envs, self._dims[0]), np.float32)), {}
@@ -74,7 +86,9 @@ class SuiteCMDP(core.CMDP):
 
     def step(
         self, action: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, dict[str, Any]]:
+    ) -> tuple[
+        torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, dict[str, Any]
+    ]:
         """One action of every environment."""
         assert self._envs is not None, "the second environment is only looked at"
         rows = self._envs.step(action.detach().cpu().numpy().reshape(self._num_envs, -1))
@@ -89,10 +103,19 @@ class SuiteCMDP(core.CMDP):
                 info["_final_observation"] = torch.as_tensor(ended, device=self._device)
             obs = self._first(ended, self._envs.begin(ended, ended=True))
         terminated, truncated = self._one(rows.terminated), self._one(rows.truncated)
-        return self._one(obs), self._one(rows.reward), self._one(rows.cost), terminated, truncated, info
+        return (
+            self._one(obs),
+            self._one(rows.reward),
+            self._one(rows.cost),
+            terminated,
+            truncated,
+            info,
+        )
 
     def _first(self, which: np.ndarray, obs: np.ndarray) -> np.ndarray:
-        """What OmniSafe sees of observations [E, D], which are first ones of episodes where marked."""
+        """What OmniSafe sees of observations [E, D], which are first ones of episodes where
+        marked.
+        """
         if self._frames is None:
             return obs
         self._frames.begin(which, obs)

@@ -1,8 +1,12 @@
-"""Configuration of an algorithm: frozen dataclasses made from the YAML files of the installed OmniSafe, without importing it.
+"""Configuration of an algorithm.
 
-What this suite decides for all methods alike is no setting here: seed, budget, environments, logging, evaluation, action repeat. The
-cost limit is one setting, `cost_limit`, whatever OmniSafe calls it for the algorithm.
-OmniSafe's blocks for single tasks change its defaults; `defaults` applies them by the task's own id.
+Frozen dataclasses made from the YAML files of the installed OmniSafe, without importing it.
+
+What this suite decides for all methods alike is no setting here: seed, budget, environments,
+logging, evaluation, action repeat. The cost limit is one setting, `cost_limit`, whatever OmniSafe
+calls it for the algorithm.
+OmniSafe's blocks for single tasks change its defaults; `defaults` applies them by the task's own
+id.
 """
 
 from __future__ import annotations
@@ -35,24 +39,40 @@ OURS = frozenset(
     ]
 )
 OUR_SECTIONS = ("logger_cfgs", "evaluation_cfgs")
-# Keys that blocks of single tasks have and that nothing in OmniSafe reads there; its own check would refuse them from a user.
-DEAD = frozenset(["algo_cfgs.plan_horizon", "algo_cfgs.init_var", "algo_cfgs.temperature", "planner_cfgs.alpha"])
+# Keys that blocks of single tasks have and that nothing in OmniSafe reads there; its own check
+# would refuse them from a user.
+DEAD = frozenset(
+    ["algo_cfgs.plan_horizon", "algo_cfgs.init_var", "algo_cfgs.temperature", "planner_cfgs.alpha"]
+)
 # Whole numbers in the YAML that are amounts, not counts.
-AMOUNTS = frozenset(["algo_cfgs.max_grad_norm", "planner_cfgs.init_var", "planner_cfgs.temperature"])
+AMOUNTS = frozenset(
+    ["algo_cfgs.max_grad_norm", "planner_cfgs.init_var", "planner_cfgs.temperature"]
+)
 
 Flat = dict[str, Any]
 
 
 @functools.cache
 def _yaml(algorithm: str) -> Mapping[str, Mapping[str, Any]]:
-    """The file of an algorithm of ours: block name -> settings. Raises ValueError where OmniSafe is not installed."""
+    """The file of an algorithm of ours: block name -> settings.
+
+    Raises ValueError where OmniSafe is not installed.
+    """
     found = importlib.util.find_spec("omnisafe")
     if found is None or not found.submodule_search_locations:
         raise ValueError(MISSING)
     row = ALGORITHMS[algorithm]
-    path = Path(next(iter(found.submodule_search_locations))) / "configs" / row.family / f"{row.omnisafe}.yaml"
+    path = (
+        Path(next(iter(found.submodule_search_locations)))
+        / "configs"
+        / row.family
+        / f"{row.omnisafe}.yaml"
+    )
     if not path.is_file():
-        raise ValueError(f"the installed OmniSafe has no {path.name}: this suite needs version 0.5.0, run `make omnisafe`")
+        raise ValueError(
+            f"the installed OmniSafe has no {path.name}: this suite needs version 0.5.0, run "
+            "`make omnisafe`"
+        )
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
@@ -78,7 +98,8 @@ def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 def _kept(row: Algorithm, flat: Flat) -> Flat:
     """Without what is ours or what nothing reads, and with the cost limit under its one name."""
     hidden = OURS | set(row.limit)
-    sections = OUR_SECTIONS if row.limit == LAGRANGE else (*OUR_SECTIONS, "lagrange_cfgs")  # IPO's file has some for nothing
+    # IPO's file has some for nothing
+    sections = OUR_SECTIONS if row.limit == LAGRANGE else (*OUR_SECTIONS, "lagrange_cfgs")
     kept = {k: v for k, v in flat.items() if k not in hidden and k.split(".")[0] not in sections}
     kept = {k: float(v) if k in AMOUNTS else v for k, v in kept.items()}
     return ({"cost_limit": float(flat[row.limit[0]])} if row.constrained else {}) | kept
@@ -89,14 +110,22 @@ def _schema(algorithm: str) -> Flat:
     """The defaults that hold for all tasks."""
     row = ALGORITHMS[algorithm]
     flat = _kept(row, dict(_flatten(_yaml(algorithm)["defaults"])))
-    # Its planners bound the cost of what the model predicts. OmniSafe computes that from the observations of environments of its own;
-    # ours do not say how, so the model predicts the cost too, as in OmniSafe's blocks for the Velocity tasks.
-    return flat | ({"dynamics_cfgs.predict_cost": True} if row.family == "model-based" and row.constrained else {})
+    # Its planners bound the cost of what the model predicts. OmniSafe computes that from the
+    # observations of environments of its own; ours do not say how, so the model predicts the cost
+    # too, as in OmniSafe's blocks for the Velocity tasks.
+    return flat | (
+        {"dynamics_cfgs.predict_cost": True}
+        if row.family == "model-based" and row.constrained
+        else {}
+    )
 
 
 @functools.cache
 def config_type(algorithm: str) -> type:
-    """The dataclass of an algorithm's settings. Raises ValueError where OmniSafe is not installed."""
+    """The dataclass of an algorithm's settings.
+
+    Raises ValueError where OmniSafe is not installed.
+    """
     return _dataclass(f"{ALGORITHMS[algorithm].omnisafe}Config", _nest(_schema(algorithm)))
 
 
@@ -104,10 +133,16 @@ def config_type(algorithm: str) -> type:
 def vision_config_type(algorithm: str) -> type:
     """The dataclass of its settings on pictures: the same, and those of an encoder."""
     plain = config_type(algorithm)
-    fields = [(field.name, field.type, dataclasses.field(default=field.default)) for field in dataclasses.fields(plain)]
+    fields = [
+        (field.name, field.type, dataclasses.field(default=field.default))
+        for field in dataclasses.fields(plain)
+    ]
     section = ("vision", VisionConfig, dataclasses.field(default=VisionConfig()))
     made = dataclasses.make_dataclass(
-        f"{plain.__name__}Vision", [*fields, section], frozen=True, namespace={"__module__": __name__}
+        f"{plain.__name__}Vision",
+        [*fields, section],
+        frozen=True,
+        namespace={"__module__": __name__},
     )
     made.__doc__ = plain.__doc__
     return made
@@ -135,7 +170,9 @@ def _type_of(value: Any) -> Any:
 
 
 def defaults(algorithm: str, task: str = "", vision: bool = False) -> Any:
-    """OmniSafe's settings for a task, its block for that task included; with `vision` also those of an encoder.
+    """OmniSafe's settings for a task, its block for that task included.
+
+    With `vision` also those of an encoder.
 
     Tickets of frames are no quantities, so that there is nothing to normalise on pictures.
     """
@@ -146,7 +183,10 @@ def defaults(algorithm: str, task: str = "", vision: bool = False) -> Any:
     if limits := [block[name] for name in row.limit if name in block]:
         changes["cost_limit"] = float(limits[0])
     if vision:
-        return _build(vision_config_type(algorithm), _nest(flat | changes | {"algo_cfgs.obs_normalize": False}))
+        return _build(
+            vision_config_type(algorithm),
+            _nest(flat | changes | {"algo_cfgs.obs_normalize": False}),
+        )
     return _build(config_type(algorithm), _nest(flat | changes))
 
 
@@ -156,7 +196,10 @@ def task_block(algorithm: str, task: str) -> Flat:
 
 
 def published_action_repeat(algorithm: str, task: str = "") -> int:
-    """Simulator steps per action in OmniSafe: 1, or what its model-based algorithms say for the task."""
+    """Simulator steps per action in OmniSafe.
+
+    1, or what its model-based algorithms say for the task.
+    """
     flat = dict(_flatten(_yaml(algorithm)["defaults"])) | task_block(algorithm, task)
     return int(flat.get("algo_cfgs.action_repeat", 1))
 
@@ -172,32 +215,58 @@ def _build(cls: type, tree: Mapping[str, Any]) -> Any:
 
 
 def replace(config: Any, **changes: Any) -> Any:
-    """A copy with other values, by dotted names written with double underscores: `algo_cfgs__steps_per_epoch`."""
+    """A copy with other values, by dotted names written with double underscores.
+
+    `algo_cfgs__steps_per_epoch`.
+    """
     tree = _nest({name.replace("__", "."): value for name, value in changes.items()})
     return _replace(config, tree)
 
 
 def _replace(config: Any, tree: Mapping[str, Any]) -> Any:
     return dataclasses.replace(
-        config, **{k: _replace(getattr(config, k), v) if isinstance(v, dict) else v for k, v in tree.items()}
+        config,
+        **{
+            k: _replace(getattr(config, k), v) if isinstance(v, dict) else v
+            for k, v in tree.items()
+        },
     )
 
 
 def to_omnisafe(
-    algorithm: str, config: Any, *, seed: int, num_envs: int, total_steps: int, episode_steps: int, action_repeat: int
+    algorithm: str,
+    config: Any,
+    *,
+    seed: int,
+    num_envs: int,
+    total_steps: int,
+    episode_steps: int,
+    action_repeat: int,
 ) -> dict[str, Any]:
     """The complete tree of settings that OmniSafe's own classes read.
 
-    `total_steps` and `episode_steps` are counted as the algorithm counts (see `counts_simulator_steps`); `action_repeat` is the one
-    that OmniSafe shall apply itself.
+    `total_steps` and `episode_steps` are counted as the algorithm counts (see
+    `counts_simulator_steps`); `action_repeat` is the one that OmniSafe shall apply itself.
     """
     row = ALGORITHMS[algorithm]
     base = dict(_flatten(_yaml(algorithm)["defaults"]))
-    chosen = {name: value for name, value in _flatten(dataclasses.asdict(config)) if not name.startswith("vision.")}
+    chosen = {
+        name: value
+        for name, value in _flatten(dataclasses.asdict(config))
+        if not name.startswith("vision.")
+    }
     limit = chosen.pop("cost_limit", None)
     flat = base | chosen | dict.fromkeys(row.limit, limit)
-    flat |= {"seed": seed, "env_cfgs": {}, "train_cfgs.device": device_name(chosen["train_cfgs.device"])}
-    flat |= {"train_cfgs.vector_env_nums": num_envs, "train_cfgs.parallel": 1, "train_cfgs.total_steps": total_steps}
+    flat |= {
+        "seed": seed,
+        "env_cfgs": {},
+        "train_cfgs.device": device_name(chosen["train_cfgs.device"]),
+    }
+    flat |= {
+        "train_cfgs.vector_env_nums": num_envs,
+        "train_cfgs.parallel": 1,
+        "train_cfgs.total_steps": total_steps,
+    }
     flat["train_cfgs.epochs"] = total_steps // chosen["algo_cfgs.steps_per_epoch"]
     if "algo_cfgs.max_ep_len" in base:
         flat["algo_cfgs.max_ep_len"] = episode_steps
@@ -217,5 +286,7 @@ def device_name(name: str) -> str:
 
 
 def counts_simulator_steps(algorithm: str) -> bool:
-    """Whether OmniSafe counts simulator steps for it (and repeats actions itself), and not actions."""
+    """Whether OmniSafe counts simulator steps for it (and repeats actions itself), and not
+    actions.
+    """
     return ALGORITHMS[algorithm].family == "model-based"

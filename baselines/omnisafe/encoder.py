@@ -1,10 +1,14 @@
-"""An image encoder in front of the networks that OmniSafe builds: tickets in, frames looked up, features to its own MLP.
+"""An image encoder in front of the networks that OmniSafe builds.
 
-OmniSafe's actors and critics call one function for their networks. While an algorithm is made within `encoding`, that function gives
-encoder and MLP as one network, so that the optimisers, trust regions, gradient norms and weight penalties of every algorithm hold for
-the encoder too. No class of OmniSafe is changed.
+Tickets in, frames looked up, features to its own MLP.
 
-Shapes: K frames in a stack; whatever an algorithm appends to tickets (the safety budget of Saute and Simmer) goes past the encoder.
+OmniSafe's actors and critics call one function for their networks. While an algorithm is made
+within `encoding`, that function gives encoder and MLP as one network, so that the optimisers, trust
+regions, gradient norms and weight penalties of every algorithm hold for the encoder too. No class
+of OmniSafe is changed.
+
+Shapes: K frames in a stack; whatever an algorithm appends to tickets (the safety budget of Saute
+and Simmer) goes past the encoder.
 """
 
 # pyright: reportMissingImports=false
@@ -28,10 +32,17 @@ BUILDERS = (gaussian_learning_actor, gaussian_sac_actor, mlp_actor, v_critic)
 
 
 class Encoded(nn.Module):
-    """A network on stacks of frames. `look_up` gives pictures [N, K * C, H, W] for tickets [N, K]."""
+    """A network on stacks of frames.
+
+    `look_up` gives pictures [N, K * C, H, W] for tickets [N, K].
+    """
 
     def __init__(
-        self, config: VisionConfig, frame: tuple[int, int, int], look_up: Callable[[torch.Tensor], torch.Tensor], mlp: nn.Module
+        self,
+        config: VisionConfig,
+        frame: tuple[int, int, int],
+        look_up: Callable[[torch.Tensor], torch.Tensor],
+        mlp: nn.Module,
     ) -> None:
         super().__init__()
         height, width, cameras = frame
@@ -43,7 +54,10 @@ class Encoded(nn.Module):
             before = channels
         height, width = config.pictures(height, width)[-1]
         self.encoder = nn.Sequential(
-            *layers, nn.Flatten(), _drawn(nn.Linear(before * height * width, config.features)), nn.ReLU()
+            *layers,
+            nn.Flatten(),
+            _drawn(nn.Linear(before * height * width, config.features)),
+            nn.ReLU(),
         )
         self.mlp = mlp
 
@@ -51,13 +65,19 @@ class Encoded(nn.Module):
         """Outputs [..., O] for observations [..., K + extra]."""
         rows = obs.reshape(-1, obs.shape[-1])
         tickets, extra = rows[:, : self._stack], rows[:, self._stack :]
-        # Natural gradients look at whole epochs: what their backward pass needs is computed again then, part by part.
+        # Natural gradients look at whole epochs: what their backward pass needs is computed again
+        # then, part by part.
         recompute = torch.is_grad_enabled() and len(rows) > CHUNK
-        features = [self._recomputed(part) if recompute else self._features(part) for part in tickets.split(CHUNK)]
+        features = [
+            self._recomputed(part) if recompute else self._features(part)
+            for part in tickets.split(CHUNK)
+        ]
         return self.mlp(torch.cat([torch.cat(features), extra], dim=1)).reshape(*obs.shape[:-1], -1)
 
     def _recomputed(self, tickets: torch.Tensor) -> torch.Tensor:
-        features: Any = checkpoint(self._features, tickets, use_reentrant=False, preserve_rng_state=False)
+        features: Any = checkpoint(
+            self._features, tickets, use_reentrant=False, preserve_rng_state=False
+        )
         return features
 
     def _features(self, tickets: torch.Tensor) -> torch.Tensor:
@@ -65,7 +85,10 @@ class Encoded(nn.Module):
 
 
 def _drawn(layer: Any) -> Any:
-    """Orthogonal weights, as is usual for encoders of on-policy agents; OmniSafe's setting is for its own layers."""
+    """Orthogonal weights, as is usual for encoders of on-policy agents.
+
+    OmniSafe's setting is for its own layers.
+    """
     initialize_layer("orthogonal", layer)
     nn.init.zeros_(layer.bias)
     return layer
@@ -77,7 +100,12 @@ def encoding(config: VisionConfig, frame: tuple[int, int, int], frames: Frames) 
 
     def build(sizes: list[int], *args: Any, **kwargs: Any) -> nn.Module:
         extra = sizes[0] - config.frame_stack
-        return Encoded(config, frame, frames.look_up, build_mlp_network([config.features + extra, *sizes[1:]], *args, **kwargs))
+        return Encoded(
+            config,
+            frame,
+            frames.look_up,
+            build_mlp_network([config.features + extra, *sizes[1:]], *args, **kwargs),
+        )
 
     for module in BUILDERS:
         vars(module)["build_mlp_network"] = build

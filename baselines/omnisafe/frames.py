@@ -1,8 +1,11 @@
-"""The frames of an epoch, each kept once as bytes; what OmniSafe handles in their place are tickets.
+"""The frames of an epoch, each kept once as bytes.
 
-OmniSafe stores observations as float32 rows. A stack of three frames of two cameras is 288 KB of them, 5.9 GB an epoch. A ticket is the
-number of the slot in which a frame lies, so that its rows are as wide as the stack and an epoch takes 0.5 GB; the encoder looks the
-frames up. Wrappers, buffers and updates copy, shuffle, cut and append to tickets as they do with any vector.
+What OmniSafe handles in their place are tickets.
+
+OmniSafe stores observations as float32 rows. A stack of three frames of two cameras is 288 KB of
+them, 5.9 GB an epoch. A ticket is the number of the slot in which a frame lies, so that its rows
+are as wide as the stack and an epoch takes 0.5 GB; the encoder looks the frames up. Wrappers,
+buffers and updates copy, shuffle, cut and append to tickets as they do with any vector.
 
 Shapes: E environments, K frames in a stack, D bytes of a frame [H, W, C]; slots hold [C, H, W].
 """
@@ -23,29 +26,44 @@ _EXACT = 2**24  # whole numbers up to here are float32
 
 
 class Frames:
-    """Frames of an epoch, and the stack of each environment. `clear` at its start, then `begin` and `push` as episodes go.
+    """Frames of an epoch, and the stack of each environment.
 
-    Each environment has a slot for every action, one more, and one for last frames of episodes: those are in no row of the buffer,
-    only valued once.
+    `clear` at its start, then `begin` and `push` as episodes go.
+
+    Each environment has a slot for every action, one more, and one for last frames of episodes:
+    those are in no row of the buffer, only valued once.
     """
 
     def __init__(
-        self, frame: tuple[int, int, int], stack: int, steps_per_epoch: int, num_envs: int, device: torch.device
+        self,
+        frame: tuple[int, int, int],
+        stack: int,
+        steps_per_epoch: int,
+        num_envs: int,
+        device: torch.device,
     ) -> None:
         height, width, channels = frame
         slots = frame_slots(steps_per_epoch, num_envs)
         needed = slots * height * width * channels
-        available = available_memory_bytes() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
+        available = (
+            available_memory_bytes() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
+        )
         if needed > available:
             raise ValueError(
-                f"the frames of an epoch of {steps_per_epoch} actions take {needed / 1e9:.1f} GB, and {available / 1e9:.1f} GB are "
-                "available: choose a smaller --algo-cfgs.steps-per-epoch"
+                f"the frames of an epoch of {steps_per_epoch} actions take {needed / 1e9:.1f} "
+                f"GB, and {available / 1e9:.1f} GB are available: choose a smaller "
+                "--algo-cfgs.steps-per-epoch"
             )
         if slots > _EXACT:
-            raise ValueError(f"algo_cfgs.steps_per_epoch={steps_per_epoch}: at most {_EXACT} frames can be numbered")
+            raise ValueError(
+                f"algo_cfgs.steps_per_epoch={steps_per_epoch}: at most {_EXACT} frames can be "
+                "numbered"
+            )
         self.stack = stack
         self._frame = frame
-        self._pixels = torch.zeros((slots, channels, height, width), dtype=torch.uint8, device=device)
+        self._pixels = torch.zeros(
+            (slots, channels, height, width), dtype=torch.uint8, device=device
+        )
         size = slots // num_envs
         self._first = size * np.arange(num_envs)  # slot of each environment
         self._final = self._first + size - 1
@@ -54,7 +72,8 @@ class Frames:
     def clear(self) -> None:
         """A new epoch: no frame of before is needed any more."""
         self._newest = self._first - 1
-        self._acted = np.ones(len(self._first), bool)  # upon the newest frame, so that a row of the buffer has it
+        # upon the newest frame, so that a row of the buffer has it
+        self._acted = np.ones(len(self._first), bool)
         self._tickets = np.zeros((len(self._first), self.stack), np.int64)
 
     def begin(self, which: np.ndarray, frames: np.ndarray) -> None:

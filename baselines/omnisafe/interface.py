@@ -1,6 +1,9 @@
-"""What this package asks of environments. Imports neither torch nor OmniSafe, so that any process can offer them.
+"""What this package asks of environments.
 
-Shapes: E environments; D observation, A action dimensions. A picture is a uint8 vector of H * W * C values.
+Imports neither torch nor OmniSafe, so that any process can offer them.
+
+Shapes: E environments; D observation, A action dimensions. A picture is a uint8 vector of H * W * C
+values.
 """
 
 from __future__ import annotations
@@ -21,19 +24,24 @@ class Rows(NamedTuple):
 
 
 class Envs(Protocol):
-    """Environments as this package needs them; whoever hands them in seeds, counts and records their episodes."""
+    """Environments as this package needs them.
+
+    Whoever hands them in seeds, counts and records their episodes.
+    """
 
     num_envs: int
     obs_dim: int
     action_dim: int
-    frame: tuple[int, int, int] | None  # height, width and channels (those of all cameras) where observations are pictures
+    # height, width and channels (those of all cameras) where observations are pictures
+    frame: tuple[int, int, int] | None
     episode_steps: int  # actions of a full episode
     fresh: np.ndarray  # bool [E], in an episode in which nothing was done yet
 
     def begin(self, which: np.ndarray, ended: bool) -> np.ndarray:
         """Start the next episode where marked [E]; returns where all stand, [E, D].
 
-        `ended` says of episodes that still run whether the algorithm ended them (they count), or merely stopped looking.
+        `ended` says of episodes that still run whether the algorithm ended them (they count), or
+        merely stopped looking.
         """
         ...
 

@@ -1,9 +1,13 @@
-"""One algorithm of OmniSafe in training: its own rollouts and updates, in a loop that can stop, save and go on.
+"""One algorithm of OmniSafe in training.
 
-`advance` takes a learner from one consistent point to the next: an epoch for the on-policy family (its episodes start anew with every
-epoch), an update cycle for the off-policy family, an action for the model-based one. `state` and `load` belong to such points.
+Its own rollouts and updates, in a loop that can stop, save and go on.
 
-Departs from OmniSafe 0.5.0: no files, no evaluation of its own, episodes seeded by their index; nothing in the updates.
+`advance` takes a learner from one consistent point to the next: an epoch for the on-policy family
+(its episodes start anew with every epoch), an update cycle for the off-policy family, an action for
+the model-based one. `state` and `load` belong to such points.
+
+Departs from OmniSafe 0.5.0: no files, no evaluation of its own, episodes seeded by their index;
+nothing in the updates.
 """
 
 # pyright: reportMissingImports=false
@@ -36,7 +40,10 @@ _CLOCKS = ("Time/Total", "Time/FPS", "Time/Epoch")
 
 
 class Setup(NamedTuple):
-    """What a learner is made of. `total_steps` is counted as the algorithm counts, see config.counts_simulator_steps."""
+    """What a learner is made of.
+
+    `total_steps` is counted as the algorithm counts, see config.counts_simulator_steps.
+    """
 
     algorithm: str
     config: Any
@@ -61,7 +68,9 @@ class Learner(abc.ABC):
             action_repeat=setup.action_repeat,
         )
         self.cfgs: Any = Config.dict2config(tree)
-        self.cfgs.recurisve_update({"exp_name": setup.algorithm, "env_id": ENV_ID, "algo": self.row.omnisafe})
+        self.cfgs.recurisve_update(
+            {"exp_name": setup.algorithm, "env_id": ENV_ID, "algo": self.row.omnisafe}
+        )
         device = self.cfgs.train_cfgs.device
         if device != "cpu" and not torch.cuda.is_available():
             raise ValueError(f"train_cfgs.device={device}: this installation of torch sees no GPU")
@@ -74,17 +83,26 @@ class Learner(abc.ABC):
                 self.algo: Any = registry.get(self.row.omnisafe)(env_id=ENV_ID, cfgs=self.cfgs)
         except AssertionError as error:
             raise ValueError(f"OmniSafe refuses the settings: {error}") from error
-        if self.frames is not None:  # OmniSafe switches it off, and torch's own convolutions are many times slower
+        # OmniSafe switches it off, and torch's own convolutions are many times slower
+        if self.frames is not None:
             torch.backends.cudnn.enabled = torch.backends.cudnn.deterministic = True
         self.logger: EpochLogger = self.algo._logger
         self.epoch = 0
         self.steps_per_epoch = int(self.cfgs.algo_cfgs.steps_per_epoch)
 
-    def _eyes(self, config: VisionConfig | None, device: str) -> tuple[Frames | None, contextlib.AbstractContextManager[None]]:
-        """Where the frames of an epoch are kept, and the context in which networks get encoders; neither for vectors."""
+    def _eyes(
+        self, config: VisionConfig | None, device: str
+    ) -> tuple[Frames | None, contextlib.AbstractContextManager[None]]:
+        """Where the frames of an epoch are kept, and the context in which networks get encoders.
+
+        Neither for vectors.
+        """
         frame = self.envs.frame
         if (frame is None) != (config is None):
-            raise ValueError("OmniSafe's networks take vectors, and only --obs vision of its on-policy family has an encoder")
+            raise ValueError(
+                "OmniSafe's networks take vectors, and only --obs vision of its on-policy "
+                "family has an encoder"
+            )
         if frame is None or config is None:
             return None, contextlib.nullcontext()
         steps = int(self.cfgs.algo_cfgs.steps_per_epoch)
@@ -102,7 +120,10 @@ class Learner(abc.ABC):
 
     @abc.abstractmethod
     def advance(self) -> Row | None:
-        """Train up to the next consistent point; the statistics of an epoch where one ended with it."""
+        """Train up to the next consistent point.
+
+        The statistics of an epoch where one ended with it.
+        """
 
     @property
     @abc.abstractmethod
@@ -126,9 +147,15 @@ class Learner(abc.ABC):
         return tree
 
     def load(self, tree: Tree) -> None:
-        """Go on from a state. Raises ValueError where it is another algorithm's, or of other sizes."""
+        """Go on from a state.
+
+        Raises ValueError where it is another algorithm's, or of other sizes.
+        """
         plain = dict(tree.plain)
-        rng = Tree({k[4:]: v for k, v in tree.arrays.items() if k.startswith("rng:")}, plain.pop("rng")["plain"])
+        rng = Tree(
+            {k[4:]: v for k, v in tree.arrays.items() if k.startswith("rng:")},
+            plain.pop("rng")["plain"],
+        )
         self._set_progress(tree.unpack("progress"))
         del plain["progress"]
         for name, buffer in states.replays(self.algo).items():
@@ -153,7 +180,9 @@ class Learner(abc.ABC):
         self.epoch = progress["epoch"]
 
     def _end_epoch(self, values: dict[str, float]) -> Row:
-        self.logger.store({name: value for name, value in values.items() if name in self.logger._current_row})
+        self.logger.store(
+            {name: value for name, value in values.items() if name in self.logger._current_row}
+        )
         row = self.logger.end_epoch()
         self.epoch += 1
         return {name: value for name, value in row.items() if name not in _CLOCKS}
@@ -172,7 +201,8 @@ class OnPolicy(Learner):
         return self.epoch * self.steps_per_epoch
 
     def _restored(self) -> None:
-        # Natural gradient steps make an actor's parameters views of one vector; how they lie decides the last bit of their products.
+        # Natural gradient steps make an actor's parameters views of one vector; how they lie
+        # decides the last bit of their products.
         if self.epoch and self.cfgs.model_cfgs.actor.lr is None:
             actor = self.algo._actor_critic.actor
             set_param_values_to_model(actor, get_flat_params_from(actor))
@@ -181,7 +211,12 @@ class OnPolicy(Learner):
         algo, cfgs = self.algo, self.cfgs
         began = time.perf_counter()
         self.cmdp.cutting = True
-        algo._env.rollout(steps_per_epoch=algo._steps_per_epoch, agent=algo._actor_critic, buffer=algo._buf, logger=self.logger)
+        algo._env.rollout(
+            steps_per_epoch=algo._steps_per_epoch,
+            agent=algo._actor_critic,
+            buffer=algo._buf,
+            logger=self.logger,
+        )
         rolled = time.perf_counter()
         algo._update()
         if cfgs.model_cfgs.exploration_noise_anneal:
@@ -191,16 +226,26 @@ class OnPolicy(Learner):
             algo._actor_critic.actor_scheduler.step()
             rate = algo._actor_critic.actor_scheduler.get_last_lr()[0]
         times = {"Time/Rollout": rolled - began, "Time/Update": time.perf_counter() - rolled}
-        progress = {"TotalEnvSteps": self.steps + self.steps_per_epoch, "Train/Epoch": self.epoch, "Train/LR": rate}
+        progress = {
+            "TotalEnvSteps": self.steps + self.steps_per_epoch,
+            "Train/Epoch": self.epoch,
+            "Train/LR": rate,
+        }
         return self._end_epoch(progress | times | dict.fromkeys(_CLOCKS, 0.0))
 
 
 class OffPolicy(Learner):
-    """A few actions, then an update; epochs are for statistics, schedules and the warm-up of multipliers."""
+    """A few actions, then an update.
+
+    Epochs are for statistics, schedules and the warm-up of multipliers.
+    """
 
     def __init__(self, setup: Setup, envs: Envs, on_work: Callable[[], None]) -> None:
         if envs.num_envs > 1:
-            raise ValueError(f"{setup.algorithm} hangs in OmniSafe with more than one environment: --loop.num-envs 1")
+            raise ValueError(
+                f"{setup.algorithm} hangs in OmniSafe with more than one environment: "
+                "--loop.num-envs 1"
+            )
         super().__init__(setup, envs, on_work)
         self.sample = 0  # update cycles done
         self._times = {"Time/Rollout": 0.0, "Time/Update": 0.0}
@@ -236,8 +281,14 @@ class OffPolicy(Learner):
         scheduler = algo._actor_critic.actor_scheduler
         if learns and self.cfgs.model_cfgs.linear_lr_decay:
             scheduler.step()
-        progress = {"TotalEnvSteps": self.steps, "Train/Epoch": self.epoch, "Train/LR": scheduler.get_last_lr()[0]}
-        row = self._end_epoch(progress | self._times | dict.fromkeys((*_CLOCKS, "Time/Evaluate"), 0.0))
+        progress = {
+            "TotalEnvSteps": self.steps,
+            "Train/Epoch": self.epoch,
+            "Train/LR": scheduler.get_last_lr()[0],
+        }
+        row = self._end_epoch(
+            progress | self._times | dict.fromkeys((*_CLOCKS, "Time/Evaluate"), 0.0)
+        )
         self._times = dict.fromkeys(self._times, 0.0)
         row.pop("Time/Evaluate")
         return row
@@ -251,7 +302,10 @@ class OffPolicy(Learner):
 
 
 class ModelBased(Learner):
-    """An action at a time, of a planner on an ensemble of dynamics; OmniSafe counts simulator steps and repeats actions itself."""
+    """An action at a time, of a planner on an ensemble of dynamics.
+
+    OmniSafe counts simulator steps and repeats actions itself.
+    """
 
     def __init__(self, setup: Setup, envs: Envs, on_work: Callable[[], None]) -> None:
         if envs.num_envs > 1:
@@ -259,7 +313,8 @@ class ModelBased(Learner):
         super().__init__(setup, envs, on_work)
         self.current = 0
         self._in_epoch = 0
-        # A rollout logs the running episode when it is the first; only an epoch without any finished one needs that.
+        # A rollout logs the running episode when it is the first; only an epoch without any
+        # finished one needs that.
         self.algo._env._first_log = True
 
     @property
@@ -268,7 +323,10 @@ class ModelBased(Learner):
 
     def advance(self) -> Row | None:
         algo, cfgs = self.algo, self.cfgs
-        if cfgs.algo_cfgs.action_repeat + self._in_epoch >= self.steps_per_epoch and not self.logger._data["Metrics/EpRet"]:
+        if (
+            cfgs.algo_cfgs.action_repeat + self._in_epoch >= self.steps_per_epoch
+            and not self.logger._data["Metrics/EpRet"]
+        ):
             algo._env._first_log = False
         before = self.current
         self.current = algo._env.rollout(
@@ -290,12 +348,16 @@ class ModelBased(Learner):
         self._in_epoch = 0
         if self.current > cfgs.algo_cfgs.start_learning_steps:
             algo._update_epoch()
-        row = self._end_epoch({"Train/Epoch": self.epoch, "TotalEnvSteps": self.current} | dict.fromkeys(_CLOCKS, 0.0))
-        return {name: value for name, value in row.items() if not name.startswith("Time/")}  # they are means over actions
+        row = self._end_epoch(
+            {"Train/Epoch": self.epoch, "TotalEnvSteps": self.current} | dict.fromkeys(_CLOCKS, 0.0)
+        )
+        # they are means over actions
+        return {name: value for name, value in row.items() if not name.startswith("Time/")}
 
     def _act(self, current_step: int, state: torch.Tensor) -> torch.Tensor:
         if current_step < self.cfgs.algo_cfgs.start_learning_steps:
-            # Theirs draws from the action space's own generator, which no seed reaches and no checkpoint holds.
+            # Theirs draws from the action space's own generator, which no seed reaches and no
+            # checkpoint holds.
             low_to_high = 2.0 * torch.rand(1, self.envs.action_dim) - 1.0
             return low_to_high.to(state.device)
         return self.algo._select_action(current_step, state)
@@ -308,11 +370,17 @@ class ModelBased(Learner):
         self.current, self._in_epoch = progress["current"], progress["in_epoch"]
 
 
-_FAMILIES: dict[str, type[Learner]] = {"on-policy": OnPolicy, "off-policy": OffPolicy, "model-based": ModelBased}
+_FAMILIES: dict[str, type[Learner]] = {
+    "on-policy": OnPolicy,
+    "off-policy": OffPolicy,
+    "model-based": ModelBased,
+}
 
 
 def make_learner(setup: Setup, envs: Envs, on_work: Callable[[], None] = lambda: None) -> Learner:
-    """The learner of an algorithm. `on_work` is called often, in the midst of rollouts and updates, and may raise to abandon them.
+    """The learner of an algorithm.
+
+    `on_work` is called often, in the midst of rollouts and updates, and may raise to abandon them.
 
     Raises ValueError where settings and environments do not fit.
     """

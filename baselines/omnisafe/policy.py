@@ -1,6 +1,9 @@
-"""The policy of a learner in evaluation: reads networks, statistics and planners, and leaves them as they were.
+"""The policy of a learner in evaluation.
 
-On pictures it keeps the last frames of each episode itself, [E, K, D]; a stack begins full of its first frame.
+Reads networks, statistics and planners, and leaves them as they were.
+
+On pictures it keeps the last frames of each episode itself, [E, K, D]; a stack begins full of its
+first frame.
 
 Shapes: E environments; D observation, A action dimensions; K frames in a stack.
 """
@@ -19,7 +22,10 @@ from baselines.omnisafe.learner import Learner
 
 
 class Policy:
-    """Acts for E episodes side by side; `begin` them all, then `act` and tell what it cost with `paid`."""
+    """Acts for E episodes side by side.
+
+    `begin` them all, then `act` and tell what it cost with `paid`.
+    """
 
     samples = True  # whether its stochastic actions differ from its deterministic ones
 
@@ -75,11 +81,18 @@ class BudgetPolicy(Policy):
         super().begin(num_envs)
         adapter = self._algo._env
         self._budget, self._gamma = adapter._safety_budget[:1], adapter._cfgs.algo_cfgs.saute_gamma
-        start = adapter._rel_safety_budget[:1] if isinstance(adapter, SimmerAdapter) else torch.ones_like(self._budget)
+        start = (
+            adapter._rel_safety_budget[:1]
+            if isinstance(adapter, SimmerAdapter)
+            else torch.ones_like(self._budget)
+        )
         self._left = start.repeat(num_envs, 1)
 
     def paid(self, cost: np.ndarray) -> None:
-        spent = torch.as_tensor(cost, dtype=torch.float32, device=self._device).unsqueeze(-1) / self._budget
+        spent = (
+            torch.as_tensor(cost, dtype=torch.float32, device=self._device).unsqueeze(-1)
+            / self._budget
+        )
         self._left = (self._left - spent) / self._gamma
 
     def _seen(self, obs: torch.Tensor) -> torch.Tensor:

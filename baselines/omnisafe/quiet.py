@@ -1,4 +1,7 @@
-"""OmniSafe without its files and its console: what it logs is kept in memory and handed to the caller at the end of an epoch."""
+"""OmniSafe without its files and its console.
+
+What it logs is kept in memory and handed to the caller at the end of an epoch.
+"""
 
 # pyright: reportMissingImports=false
 from __future__ import annotations
@@ -22,7 +25,10 @@ WITH_BARS = (policy_gradient, onpolicy_adapter, focops, cup)
 
 
 class EpochLogger(Logger):
-    """Keeps statistics as OmniSafe's does; writes nothing. `on_store` hears of every value, so also in the midst of updates."""
+    """Keeps statistics as OmniSafe's does; writes nothing.
+
+    `on_store` hears of every value, so also in the midst of updates.
+    """
 
     def __init__(self, on_store: Callable[[], None], **options: Any) -> None:
         config: Config | None = options.get("config")
@@ -42,10 +48,15 @@ class EpochLogger(Logger):
 
     def end_epoch(self) -> dict[str, float]:
         """Statistics of the epoch, of what was stored in it; a new one begins."""
-        silent = {key for key, values in self._data.items() if not values}  # registered, and never heard of: would be NaN
+        # registered, and never heard of: would be NaN
+        silent = {key for key, values in self._data.items() if not values}
         self._update_current_row()
         self._epoch += 1
-        return {key: value for key, value in self._current_row.items() if not any(_of(key, name) for name in silent)}
+        return {
+            key: value
+            for key, value in self._current_row.items()
+            if not any(_of(key, name) for name in silent)
+        }
 
     def log(self, msg: str, color: str = "green", bold: bool = False) -> None:
         """Nothing is printed."""
@@ -55,7 +66,10 @@ class EpochLogger(Logger):
 
 
 def _of(key: str, name: str) -> bool:
-    return key == name or (key.startswith(f"{name}/") and key.removeprefix(f"{name}/") in ("Min", "Max", "Std", "Delta"))
+    return key == name or (
+        key.startswith(f"{name}/")
+        and key.removeprefix(f"{name}/") in ("Min", "Max", "Std", "Delta")
+    )
 
 
 def _plain(items: Iterable[Any], *_: Any, **__: Any) -> Iterable[Any]:
@@ -64,7 +78,10 @@ def _plain(items: Iterable[Any], *_: Any, **__: Any) -> Iterable[Any]:
 
 @contextmanager
 def quiet(on_store: Callable[[], None]) -> Iterator[None]:
-    """Within this context algorithms are made with an `EpochLogger`; progress bars are gone from this process for good."""
+    """Within this context algorithms are made with an `EpochLogger`.
+
+    Progress bars are gone from this process for good.
+    """
     before = [(module, module.Logger) for module in WITH_LOGGER]
     for module in WITH_LOGGER:
         vars(module)["Logger"] = lambda **options: EpochLogger(on_store, **options)
@@ -78,7 +95,9 @@ def quiet(on_store: Callable[[], None]) -> Iterator[None]:
 
 
 def settle_process(device: str, threads: int) -> None:
-    """What OmniSafe's own entry sets for the process, except that one GPU is chosen by number always."""
+    """What OmniSafe's own entry sets for the process, except that one GPU is chosen by number
+    always.
+    """
     torch.set_num_threads(threads)
     if device != "cpu":
         torch.cuda.set_device(device)

@@ -1,4 +1,6 @@
-"""A replay buffer of OmniSafe as the journal of agents.replay_journal sees one, so that a save writes only what is new."""
+"""A replay buffer of OmniSafe as the journal of agents.replay_journal sees one, so that a save
+writes only what is new.
+"""
 
 # pyright: reportMissingImports=false
 from __future__ import annotations
@@ -16,17 +18,24 @@ from agents.api import ArraySpec
 
 
 class SavedBuffer:
-    """Rows of one stream, counted from the start of the run; row r lies in slot r % slots, as OmniSafe writes them."""
+    """Rows of one stream, counted from the start of the run.
+
+    Row r lies in slot r % slots, as OmniSafe writes them.
+    """
 
     num_streams = 1
 
     def __init__(self, buffer: OffPolicyBuffer) -> None:
         self._data: dict[str, torch.Tensor] = {
-            key: value.squeeze(1) if value.ndim > 1 and value.shape[1] == 1 and hasattr(buffer, "num_envs") else value
+            key: value.squeeze(1)
+            if value.ndim > 1 and value.shape[1] == 1 and hasattr(buffer, "num_envs")
+            else value
             for key, value in buffer.data.items()
         }
         self.slots: int = buffer.max_size
-        self.specs = {key: ArraySpec(tuple(value.shape[1:]), "float32") for key, value in self._data.items()}
+        self.specs = {
+            key: ArraySpec(tuple(value.shape[1:]), "float32") for key, value in self._data.items()
+        }
         self.added = 0
         self.saved: replay_journal.SavedMark | None = None
         self._store = buffer.store
@@ -47,20 +56,28 @@ class SavedBuffer:
         return journal(self, folder)
 
     def load(self, folder: Path, mark: int) -> None:
-        """The content as of a mark. Raises ValueError where that is absent, damaged or of another layout."""
+        """The content as of a mark.
+
+        Raises ValueError where that is absent, damaged or of another layout.
+        """
         journal: Any = replay_journal.load
         journal(self, folder, mark)
 
     def read_rows(self, first: int, stop: int) -> dict[str, np.ndarray]:
         """Rows first..stop-1, [1, n, ...]."""
         slots = torch.arange(first, stop) % self.slots
-        return {key: value[slots.to(value.device)].cpu().numpy()[None] for key, value in self._data.items()}
+        return {
+            key: value[slots.to(value.device)].cpu().numpy()[None]
+            for key, value in self._data.items()
+        }
 
     def write_rows(self, first: int, rows: Mapping[str, np.ndarray]) -> None:
         """Put rows [1, n, ...] back, from row `first` on."""
         for key, value in self._data.items():
             slots = torch.arange(first, first + rows[key].shape[1]) % self.slots
-            value[slots.to(value.device)] = torch.as_tensor(np.array(rows[key][0]), device=value.device)
+            value[slots.to(value.device)] = torch.as_tensor(
+                np.array(rows[key][0]), device=value.device
+            )
 
     def clear(self) -> None:
         """Forget everything."""

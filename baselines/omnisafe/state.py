@@ -1,8 +1,10 @@
-"""Everything that changes while an algorithm of OmniSafe trains, as arrays and plain values, and back into a new one.
+"""Everything that changes while an algorithm of OmniSafe trains, as arrays and plain values, and
+back into a new one.
 
-OmniSafe saves policies only. Instead of a list of attributes for each of its algorithms, which would forget one, the objects that hang
-off an algorithm are walked: tensors, numbers, histories, networks, optimisers, schedules, normalisers, multipliers. Left out are
-settings, environments, on-policy buffers (empty between epochs) and what `skip` names.
+OmniSafe saves policies only. Instead of a list of attributes for each of its algorithms, which
+would forget one, the objects that hang off an algorithm are walked: tensors, numbers, histories,
+networks, optimisers, schedules, normalisers, multipliers. Left out are settings, environments,
+on-policy buffers (empty between epochs) and what `skip` names.
 """
 
 # pyright: reportMissingImports=false
@@ -27,8 +29,20 @@ Arrays = dict[str, np.ndarray]
 Plain = (bool, int, float, str, type(None))
 _SCHEDULED = (torch.optim.Optimizer, LRScheduler)
 _TORCH = (torch.Tensor, torch.nn.Module, *_SCHEDULED)
-_OF_EVERY_NETWORK = ("training", "_first", "_after_inference", "_is_full_backward_hook", "call_super_init")
-_UNTOUCHED = (Config, torch.distributions.Distribution, torch.device, OnPolicyBuffer, VectorOnPolicyBuffer)
+_OF_EVERY_NETWORK = (
+    "training",
+    "_first",
+    "_after_inference",
+    "_is_full_backward_hook",
+    "call_super_init",
+)
+_UNTOUCHED = (
+    Config,
+    torch.distributions.Distribution,
+    torch.device,
+    OnPolicyBuffer,
+    VectorOnPolicyBuffer,
+)
 
 
 class Tree:
@@ -58,9 +72,14 @@ class Tree:
         if isinstance(value, dict):
             return {"dict": [[k, self._packed(f"{path}/{k}", v)] for k, v in value.items()]}
         if isinstance(value, deque):
-            return {"deque": [self._packed(f"{path}/{i}", v) for i, v in enumerate(value)], "maxlen": value.maxlen}
+            return {
+                "deque": [self._packed(f"{path}/{i}", v) for i, v in enumerate(value)],
+                "maxlen": value.maxlen,
+            }
         if isinstance(value, list | tuple):
-            return {type(value).__name__: [self._packed(f"{path}/{i}", v) for i, v in enumerate(value)]}
+            return {
+                type(value).__name__: [self._packed(f"{path}/{i}", v) for i, v in enumerate(value)]
+            }
         raise TypeError(f"{path} is a {type(value).__name__}, which a checkpoint cannot hold")
 
     def _unpacked(self, packed: dict[str, Any]) -> Any:
@@ -81,7 +100,9 @@ class Tree:
 
 def is_value(value: Any) -> bool:
     """Whether all of it can be packed."""
-    if isinstance(value, (*Plain, np.generic, np.ndarray)) or (isinstance(value, torch.Tensor) and not value.requires_grad):
+    if isinstance(value, (*Plain, np.generic, np.ndarray)) or (
+        isinstance(value, torch.Tensor) and not value.requires_grad
+    ):
         return True
     if isinstance(value, dict):
         return all(isinstance(k, str | int) and is_value(v) for k, v in value.items())
@@ -97,12 +118,18 @@ def save(root: Any, skip: frozenset[str] = frozenset()) -> Tree:
 
 
 def load(root: Any, tree: Tree, skip: frozenset[str] = frozenset()) -> None:
-    """Give a newly made algorithm that state. Raises ValueError where the two are not of the same make."""
+    """Give a newly made algorithm that state.
+
+    Raises ValueError where the two are not of the same make.
+    """
     here = list(_leaves(root, skip))
     missing = {path for path, _, _ in here} - set(tree.plain)
     if missing:
-        raise ValueError(f"the saved state does not fit the algorithm: it lacks {sorted(missing)[0]}")
-    for path in sorted(set(tree.plain) - {path for path, _, _ in here}):  # attributes that come into being in training
+        raise ValueError(
+            f"the saved state does not fit the algorithm: it lacks {sorted(missing)[0]}"
+        )
+    # attributes that come into being in training
+    for path in sorted(set(tree.plain) - {path for path, _, _ in here}):
         *owners, name = path.removeprefix(".").split(".")
         setattr(functools.reduce(getattr, owners, root), name, tree.unpack(path))
     for path, value, put in here:
@@ -113,7 +140,8 @@ def load(root: Any, tree: Tree, skip: frozenset[str] = frozenset()) -> None:
                 value._first = bool(value._count == 0)
         elif isinstance(value, _SCHEDULED):
             value.load_state_dict(saved)
-        elif isinstance(value, torch.Tensor) and value.requires_grad:  # optimisers and planners hold this very one
+        elif isinstance(value, torch.Tensor) and value.requires_grad:
+            # optimisers and planners hold this very one
             value.data.copy_(saved)
         elif isinstance(value, torch.Tensor):
             put(saved.to(value.device))
@@ -145,7 +173,9 @@ class _Walk:
         self._seen: set[int] = set()
 
     def visit(self, owner: Any, path: str) -> Iterator[Leaf]:
-        """The leaves among an object's attributes, and those of the objects of OmniSafe that it holds."""
+        """The leaves among an object's attributes, and those of the objects of OmniSafe that it
+        holds.
+        """
         for name, value in sorted(vars(owner).items()):
             here = f"{path}.{name}"
             if name in self._skip or _stays_as_it_is(value):
@@ -163,7 +193,10 @@ class _Walk:
             yield from self._within(value, path)
 
     def _within(self, module: torch.nn.Module, path: str) -> Iterator[Leaf]:
-        """What a network holds beside its parameters: optimisers and schedules, and numbers such as an exploration noise."""
+        """What a network holds beside its parameters.
+
+        Optimisers and schedules, and numbers such as an exploration noise.
+        """
         for name, value in sorted(vars(module).items()):
             number = isinstance(value, int | float) and name not in _OF_EVERY_NETWORK
             if number or (isinstance(value, _SCHEDULED) and self._new(value)):
@@ -185,7 +218,9 @@ def _is_theirs(value: Any) -> bool:
 
 
 def _stays_as_it_is(value: Any) -> bool:
-    if isinstance(value, _UNTOUCHED) or (isinstance(value, CMDP) and not isinstance(value, Wrapper)):
+    if isinstance(value, _UNTOUCHED) or (
+        isinstance(value, CMDP) and not isinstance(value, Wrapper)
+    ):
         return True
     return callable(value) and not isinstance(value, torch.nn.Module)
 
@@ -196,13 +231,18 @@ def _is_leaf(value: Any) -> bool:
 
 def replays(root: Any) -> dict[str, OffPolicyBuffer]:
     """The replay buffers of an algorithm, by attribute."""
-    return {name: value for name, value in sorted(vars(root).items()) if isinstance(value, OffPolicyBuffer)}
+    return {
+        name: value
+        for name, value in sorted(vars(root).items())
+        if isinstance(value, OffPolicyBuffer)
+    }
 
 
 def save_rng() -> Tree:
     """The generators that OmniSafe draws from: those of the process."""
     tree = Tree()
-    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002 (what OmniSafe draws from)
+    # (what OmniSafe draws from)
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002
     tree.pack("numpy", [kind, keys, position, has_gauss, gauss])
     version, internal, gauss_next = random.getstate()
     tree.pack("python", [version, list(internal), gauss_next])
@@ -223,7 +263,10 @@ def load_rng(tree: Tree) -> None:
 
 @contextmanager
 def borrowed_rng(seed: int) -> Iterator[None]:
-    """Within this context all generators start from `seed`; afterwards they go on as if nothing had happened."""
+    """Within this context all generators start from `seed`.
+
+    Afterwards they go on as if nothing had happened.
+    """
     kept = save_rng()
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002

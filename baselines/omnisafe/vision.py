@@ -1,7 +1,9 @@
-"""Settings of the image encoder that OmniSafe's networks get in front of them on pictures, and what it needs in memory.
+"""Settings of the image encoder that OmniSafe's networks get in front of them on pictures, and what
+it needs in memory.
 
-Imports neither torch nor OmniSafe. OmniSafe has no encoder and publishes no result on pictures: the layers are those of Mnih et al.
-2015 (Nature 518, p. 529), three convolutions and a linear layer, which most published model-free agents on pictures use.
+Imports neither torch nor OmniSafe. OmniSafe has no encoder and publishes no result on pictures: the
+layers are those of Mnih et al. 2015 (Nature 518, p. 529), three convolutions and a linear layer,
+which most published model-free agents on pictures use.
 
 Shapes: a frame is [H, W, C], with the cameras of one observation side by side in C.
 """
@@ -10,8 +12,9 @@ from __future__ import annotations
 
 import dataclasses
 
-# Frame stacks that are encoded at once; larger batches are encoded in parts, and those again for their gradients. A part's pixels are
-# 19 MB: from 32 MB on, glibc hands memory back to the system after each use.
+# Frame stacks that are encoded at once; larger batches are encoded in parts, and those again for
+# their gradients. A part's pixels are 19 MB: from 32 MB on, glibc hands memory back to the system
+# after each use.
 CHUNK = 64
 
 
@@ -27,22 +30,32 @@ class VisionConfig:
 
     def __post_init__(self) -> None:
         if self.frame_stack < 1 or self.features < 1:
-            raise ValueError(f"vision.frame_stack={self.frame_stack} and vision.features={self.features} must be at least 1")
+            raise ValueError(
+                f"vision.frame_stack={self.frame_stack} and vision.features={self.features} "
+                "must be at least 1"
+            )
         layers = {name: getattr(self, name) for name in ("channels", "kernels", "strides")}
         if len({len(sizes) for sizes in layers.values()}) > 1 or not self.channels:
-            raise ValueError(f"vision.channels, kernels and strides must have one number for each layer, not {layers}")
+            raise ValueError(
+                "vision.channels, kernels and strides must have one number for each layer, not "
+                f"{layers}"
+            )
         for name, sizes in layers.items():
             if min(sizes) < 1:
                 raise ValueError(f"vision.{name}={sizes} must be at least 1")
 
     def pictures(self, height: int, width: int) -> list[tuple[int, int]]:
-        """Height and width after each convolution. Raises ValueError where the picture is too small for them."""
+        """Height and width after each convolution.
+
+        Raises ValueError where the picture is too small for them.
+        """
         sizes = []
         for kernel, stride in zip(self.kernels, self.strides):
             if min(height, width) < kernel:
                 raise ValueError(
-                    f"vision.kernels={self.kernels}, strides={self.strides}: a picture of {height} x {width} is left before a kernel "
-                    f"of {kernel}; choose smaller ones"
+                    f"vision.kernels={self.kernels}, strides={self.strides}: a picture of "
+                    f"{height} x {width} is left before a kernel of {kernel}; choose smaller "
+                    "ones"
                 )
             height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
             sizes.append((height, width))
@@ -50,13 +63,22 @@ class VisionConfig:
 
 
 def frame_slots(steps_per_epoch: int, num_envs: int) -> int:
-    """Frames of an epoch that are kept: one for each action, and of each environment a first one and one of an episode's end."""
+    """Frames of an epoch that are kept.
+
+    One for each action, and of each environment a first one and one of an episode's end.
+    """
     return steps_per_epoch + 2 * num_envs
 
 
 def encoding_bytes(config: VisionConfig, frame: tuple[int, int, int]) -> int:
-    """Memory in which one frame stack is encoded: pixels as float32, and the values before and after every activation."""
+    """Memory in which one frame stack is encoded.
+
+    Pixels as float32, and the values before and after every activation.
+    """
     height, width, cameras = frame
     sizes = config.pictures(height, width)
-    values = sum(2 * channels * h * w for channels, (h, w) in zip(config.channels, sizes)) + 2 * config.features
+    values = (
+        sum(2 * channels * h * w for channels, (h, w) in zip(config.channels, sizes))
+        + 2 * config.features
+    )
     return 4 * (height * width * cameras * config.frame_stack + values)

@@ -1,4 +1,6 @@
-"""The Safe SLAC agent: a policy on filtered latents beside its learner, both jitted, behind `agents.api.Agent`."""
+"""The Safe SLAC agent: a policy on filtered latents beside its learner, both jitted, behind
+`agents.api.Agent`.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,20 @@ from baselines.safe_slac.networks import graphs, init_params
 
 
 class Carry(NamedTuple):
-    """Policy memory per environment: upper latent [E, z2] and previous action [E, A], from which the filter goes on."""
+    """Policy memory per environment.
+
+    Upper latent [E, z2] and previous action [E, A], from which the filter goes on.
+    """
 
     z2: jax.Array
     action: jax.Array
 
 
 class SafeSLAC:
-    """Safe SLAC for one kind of environment; implements `agents.api.Agent`. Raises ValueError for observations it cannot read."""
+    """Safe SLAC for one kind of environment; implements `agents.api.Agent`.
+
+    Raises ValueError for observations it cannot read.
+    """
 
     def __init__(self, config: SafeSLACConfig, env: EnvSpec):
         self.config, self.env = config, env
@@ -50,14 +58,27 @@ class SafeSLAC:
 
     def init_carry(self, num_envs: int) -> Carry:
         """Zeros; every row is replaced at its episode's first step."""
-        return Carry(jnp.zeros((num_envs, self.config.latent.z2)), jnp.zeros((num_envs, self.env.action_dim)))
+        return Carry(
+            jnp.zeros((num_envs, self.config.latent.z2)), jnp.zeros((num_envs, self.env.action_dim))
+        )
 
     def act(
-        self, state: AgentState, carry: Carry, obs: Mapping[str, np.ndarray], is_first: np.ndarray, key: jax.Array, mode: Mode
+        self,
+        state: AgentState,
+        carry: Carry,
+        obs: Mapping[str, np.ndarray],
+        is_first: np.ndarray,
+        key: jax.Array,
+        mode: Mode,
     ) -> tuple[jax.Array, Carry, dict[str, jax.Array]]:
-        """Actions [E, A] for observations [E, ...]; see `agents.api.Agent.act`. The latent is filtered from the episode's start."""
+        """Actions [E, A] for observations [E, ...]; see `agents.api.Agent.act`.
+
+        The latent is filtered from the episode's start.
+        """
         obs = {name: obs[name] for name in self.obs_names}
-        return self._act(state.params.latent, state.params.actor, carry, obs, is_first, key, mode=mode)
+        return self._act(
+            state.params.latent, state.params.actor, carry, obs, is_first, key, mode=mode
+        )
 
     def _act_impl(self, latent_params, actor_params, carry, obs, is_first, key, mode):
         latent_key, action_key = jax.random.split(key)
@@ -77,9 +98,14 @@ class SafeSLAC:
         return self._update(state, dict(batch), key)
 
     def end_episode(self, state: AgentState, cost: float, agent_steps: int) -> AgentState:
-        """Move the multiplier by the cost of a finished training episode; those of the prefill, before any update, do not count."""
+        """Move the multiplier by the cost of a finished training episode.
+
+        Those of the prefill, before any update, do not count.
+        """
         del agent_steps
-        return state._replace(raw_multiplier=self._end_episode(state.raw_multiplier, state.updates, cost))
+        return state._replace(
+            raw_multiplier=self._end_episode(state.raw_multiplier, state.updates, cost)
+        )
 
     def _end_episode_impl(self, raw: jax.Array, updates: jax.Array, cost: jax.Array) -> jax.Array:
         rate = self.config.multiplier.learning_rate * rate_factor(self.config, updates)

@@ -1,6 +1,9 @@
-"""Encoder and decoder between observations and vectors: images through convolutions as published, vectors through an MLP.
+"""Encoder and decoder between observations and vectors.
 
-Images are uint8 [..., 64, 64, c] and compared in 0..1; vectors are compared by their symlog. A vector's branch is ours.
+Images through convolutions as published, vectors through an MLP.
+
+Images are uint8 [..., 64, 64, c] and compared in 0..1; vectors are compared by their symlog. A
+vector's branch is ours.
 """
 
 from __future__ import annotations
@@ -18,13 +21,17 @@ from agents.nn.observations import check_obs, image_keys, vector_keys
 from baselines.safe_slac.config import LatentConfig
 from baselines.safe_slac.layers import MLP, leaky, xavier
 
-# Kernel, stride, padding (and of transposes, what is added on the far side of the output); PyTorch's convention of padding.
+# Kernel, stride, padding (and of transposes, what is added on the far side of the output);
+# PyTorch's convention of padding.
 _ENCODER = ((5, 2, 2), (3, 2, 1), (3, 2, 1), (3, 2, 1), (4, 1, 0))
 _DECODER = ((4, 1, 0, 0), (3, 2, 1, 1), (3, 2, 1, 1), (3, 2, 1, 1), (5, 2, 2, 1))
 
 
 def used_keys(config: LatentConfig, obs: ObsSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the images and of the vectors that the agent uses. Raises ValueError for arrays of other shapes."""
+    """Names of the images and of the vectors that the agent uses.
+
+    Raises ValueError for arrays of other shapes.
+    """
     check_obs(obs)
     images = image_keys(obs)
     return (images[:1] if config.cameras == "first" else images), vector_keys(obs)
@@ -33,14 +40,28 @@ def used_keys(config: LatentConfig, obs: ObsSpec) -> tuple[tuple[str, ...], tupl
 def targets(
     images: tuple[str, ...], vectors: tuple[str, ...], obs: Mapping[str, jax.Array]
 ) -> tuple[jax.Array | None, jax.Array | None]:
-    """What is encoded and compared: images [..., 64, 64, c] in 0..1 and symlog of vectors [..., V]; None where there are none."""
-    picture = jnp.concatenate([obs[k] for k in images], -1).astype(jnp.float32) / 255.0 if images else None
-    vector = symlog(jnp.concatenate([obs[k].astype(jnp.float32) for k in vectors], -1)) if vectors else None
+    """What is encoded and compared: images [..., 64, 64, c] in 0..1 and symlog of vectors [..., V].
+
+    None where there are none.
+    """
+    picture = (
+        jnp.concatenate([obs[k] for k in images], -1).astype(jnp.float32) / 255.0
+        if images
+        else None
+    )
+    vector = (
+        symlog(jnp.concatenate([obs[k].astype(jnp.float32) for k in vectors], -1))
+        if vectors
+        else None
+    )
     return picture, vector
 
 
 class Encoder(nnx.Module):
-    """Targets [..., *shape] -> feature [..., F]; the features of images and vectors stand side by side."""
+    """Targets [..., *shape] -> feature [..., F].
+
+    The features of images and vectors stand side by side.
+    """
 
     def __init__(self, config: LatentConfig, channels: int, width: int, *, rngs: nnx.Rngs):
         self.size = config.feature * (bool(channels) + bool(width))
@@ -52,7 +73,9 @@ class Encoder(nnx.Module):
                 for i, o, (k, s, p) in zip(sizes, sizes[1:], _ENCODER, strict=False)
             )
         if width:
-            self.mlp = MLP(width, config.units, config.layers, config.feature, jax.nn.elu, rngs=rngs)
+            self.mlp = MLP(
+                width, config.units, config.layers, config.feature, jax.nn.elu, rngs=rngs
+            )
 
     def __call__(self, picture: jax.Array | None, vector: jax.Array | None) -> jax.Array:
         parts = []
@@ -67,7 +90,10 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """Latent [..., Z] -> means of the targets; LeakyReLU after every layer of images, the last included, as published."""
+    """Latent [..., Z] -> means of the targets.
+
+    LeakyReLU after every layer of images, the last included, as published.
+    """
 
     def __init__(self, config: LatentConfig, channels: int, width: int, *, rngs: nnx.Rngs):
         depth = config.conv_depth
@@ -75,7 +101,13 @@ class Decoder(nnx.Module):
             sizes = [config.size, 8 * depth, 4 * depth, 2 * depth, depth, channels]
             self.convs = nnx.List(
                 nnx.ConvTranspose(
-                    i, o, (k, k), (s, s), padding=((k - 1 - p, k - 1 - p + extra),) * 2, kernel_init=xavier, rngs=rngs
+                    i,
+                    o,
+                    (k, k),
+                    (s, s),
+                    padding=((k - 1 - p, k - 1 - p + extra),) * 2,
+                    kernel_init=xavier,
+                    rngs=rngs,
                 )
                 for i, o, (k, s, p, extra) in zip(sizes, sizes[1:], _DECODER, strict=False)
             )
@@ -94,13 +126,23 @@ class Decoder(nnx.Module):
             vector = self.mlp(z)
         return picture, vector
 
-    def log_prob(self, z: jax.Array, picture: jax.Array | None, vector: jax.Array | None, config: LatentConfig) -> jax.Array:
-        """Log-density of the targets [B, T, ...] given z [B, T, Z], summed over pixels and entries: [B, T]."""
+    def log_prob(
+        self,
+        z: jax.Array,
+        picture: jax.Array | None,
+        vector: jax.Array | None,
+        config: LatentConfig,
+    ) -> jax.Array:
+        """Log-density of the targets [B, T, ...] given z [B, T, Z], summed over pixels and entries:
+        [B, T].
+        """
         total = jnp.zeros(z.shape[:-1])
         means = self(z)
         for mean, target, variance in zip(
             means, (picture, vector), (config.image_variance, config.vector_variance), strict=True
         ):
             if mean is not None and target is not None:
-                total += normal_log_density(target, mean, variance**0.5).sum(tuple(range(2, mean.ndim)))
+                total += normal_log_density(target, mean, variance**0.5).sum(
+                    tuple(range(2, mean.ndim))
+                )
         return total

@@ -1,4 +1,7 @@
-"""Configuration of a Safe SLAC agent; defaults are the published sizes and schedules (arXiv:2210.01801 and its code)."""
+"""Configuration of a Safe SLAC agent.
+
+Defaults are the published sizes and schedules (arXiv:2210.01801 and its code).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ class LatentConfig:
     units: int = 256
     """Units of the hidden layers."""
     layers: int = 2
-    """Hidden layers of each Gaussian, of the cost head and of the encoder and decoder of vectors."""
+    """Hidden layers of each Gaussian, of the cost head and of the encoder and decoder of
+    vectors.
+    """
     conv_depth: int = 32
     """Channels of the first convolution; the next three have 2, 4 and 8 times as many."""
     cameras: Literal["first", "all"] = "all"
@@ -30,16 +35,21 @@ class LatentConfig:
     image_variance: float = 0.4
     """Fixed variance of decoded pixels, which lie in 0..1."""
     vector_variance: float = 0.1
-    """Fixed variance of decoded vectors, whose symlog is compared (vectors are ours, not published)."""
+    """Fixed variance of decoded vectors, whose symlog is compared (vectors are ours, not
+    published).
+    """
     reward_std_min: float = 1e-3
-    """Smallest standard deviation of the reward head. The release's 1e-5 lets the likelihood of rewards that are exactly zero
-    outweigh all else."""
+    """Smallest standard deviation of the reward head. The release's 1e-5 lets the likelihood of
+    rewards that are exactly zero outweigh all else.
+    """
     cost_scale: float = 30.0
     """Weight of the cost head's loss."""
     cost_positive: float = 100.0
     """Further weight of that loss on transitions that cost."""
     whole_windows: bool = False
-    """Leave windows that cross the end of an episode out of all losses (release), instead of starting anew within them."""
+    """Leave windows that cross the end of an episode out of all losses (release), instead of
+    starting anew within them.
+    """
     batch: int = 32
     """Windows of a batch that train the latent model; the rest train actor and critics."""
     optimizer: OptimizerConfig = OptimizerConfig(1e-4, 1e-8, 40.0)
@@ -47,9 +57,13 @@ class LatentConfig:
 
     def __post_init__(self):
         for name in ("z1", "z2", "feature", "units", "layers", "conv_depth", "batch"):
-            require(getattr(self, name) >= 1, f"latent.{name}={getattr(self, name)} must be at least 1")
+            require(
+                getattr(self, name) >= 1, f"latent.{name}={getattr(self, name)} must be at least 1"
+            )
         for name in ("image_variance", "vector_variance", "reward_std_min"):
-            require(getattr(self, name) > 0, f"latent.{name}={getattr(self, name)} must be positive")
+            require(
+                getattr(self, name) > 0, f"latent.{name}={getattr(self, name)} must be positive"
+            )
 
     @property
     def size(self) -> int:
@@ -70,8 +84,10 @@ class SACConfig:
     temperature: float = 4e-3
     """Initial weight of the entropy."""
     cost_output: Literal["linear", "leaky"] = "linear"
-    """What the cost critic's output passes through: nothing, and targets continue with values of at least 0; or a LeakyReLU of slope
-    0.01 (release), in which estimates below zero are all but dead: with a small cost limit, near which they start, most of them."""
+    """What the cost critic's output passes through: nothing, and targets continue with values of at
+    least 0; or a LeakyReLU of slope 0.01 (release), in which estimates below zero are all but dead:
+    with a small cost limit, near which they start, most of them.
+    """
     target_fraction: float = 5e-3
     """Share of a critic that moves into its target copy each update."""
     eval_action: Literal["sample", "mode"] = "sample"
@@ -84,8 +100,14 @@ class SACConfig:
     def __post_init__(self):
         require(self.units >= 1, f"sac.units={self.units} must be at least 1")
         for name in ("discount", "cost_discount"):
-            require(0 < getattr(self, name) < 1, f"sac.{name}={getattr(self, name)} must lie between 0 and 1")
-        require(0 < self.target_fraction <= 1, f"sac.target_fraction={self.target_fraction} must lie in 0..1")
+            require(
+                0 < getattr(self, name) < 1,
+                f"sac.{name}={getattr(self, name)} must lie between 0 and 1",
+            )
+        require(
+            0 < self.target_fraction <= 1,
+            f"sac.target_fraction={self.target_fraction} must lie in 0..1",
+        )
         require(self.temperature > 0, f"sac.temperature={self.temperature} must be positive")
 
 
@@ -96,11 +118,18 @@ class MultiplierConfig:
     init: float = 0.02
     """Initial multiplier."""
     learning_rate: float = 2e-4
-    """Step per unit of episode cost above the limit, in the raw value whose softplus is the multiplier."""
+    """Step per unit of episode cost above the limit, in the raw value whose softplus is the
+    multiplier.
+    """
 
     def __post_init__(self):
-        require(self.init > 0, f"multiplier.init={self.init} must be positive: a softplus has no zero")
-        require(self.learning_rate >= 0, f"multiplier.learning_rate={self.learning_rate} must not be negative")
+        require(
+            self.init > 0, f"multiplier.init={self.init} must be positive: a softplus has no zero"
+        )
+        require(
+            self.learning_rate >= 0,
+            f"multiplier.learning_rate={self.learning_rate} must not be negative",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +141,10 @@ class SafeSLACConfig:
     pretrain_updates: int = 30_000
     """Updates of the latent model alone, on the prefill, before the policy acts."""
     halve_after: int = 200_000
-    """Updates after pre-training from which on every learning rate is half of what it was; the release counts 400 times 1000 simulator
-    steps, which at its action repeat and one update per agent step are as many updates."""
+    """Updates after pre-training from which on every learning rate is half of what it was; the
+    release counts 400 times 1000 simulator steps, which at its action repeat and one update per
+    agent step are as many updates.
+    """
     latent: LatentConfig = LatentConfig()
     """Latent model."""
     sac: SACConfig = SACConfig()
@@ -123,5 +154,8 @@ class SafeSLACConfig:
 
     def __post_init__(self):
         require(self.cost_limit >= 0, f"cost_limit={self.cost_limit} must not be negative")
-        require(self.pretrain_updates >= 0, f"pretrain_updates={self.pretrain_updates} must not be negative")
+        require(
+            self.pretrain_updates >= 0,
+            f"pretrain_updates={self.pretrain_updates} must not be negative",
+        )
         require(self.halve_after >= 1, f"halve_after={self.halve_after} must be at least 1")

@@ -1,6 +1,8 @@
-"""Two-level latent model over windows of observations (SLAC, arXiv:1907.00953; sizes of Safe SLAC, arXiv:2210.01801).
+"""Two-level latent model over windows of observations (SLAC, arXiv:1907.00953; sizes of Safe SLAC,
+arXiv:2210.01801).
 
-    q(z1_0 | x_0),  q(z1_t | x_t, z2_{t-1}, a_{t-1});   p(z1_0) = N(0, I),  p(z1_t | z2_{t-1}, a_{t-1})
+    q(z1_0 | x_0),  q(z1_t | x_t, z2_{t-1}, a_{t-1});
+    p(z1_0) = N(0, I),  p(z1_t | z2_{t-1}, a_{t-1})
     p(z2_0 | z1_0), p(z2_t | z1_t, z2_{t-1}, a_{t-1}) in prior and posterior alike, so z2 has no KL
 
 Where a window meets the start of an episode, the latent starts anew from that observation.
@@ -61,7 +63,9 @@ class LatentModel(nnx.Module):
         self.prior1 = Gaussian(config.z2 + action, config.z1, *sizes, rngs=rngs)
         self.level2_first = Gaussian(config.z1, config.z2, *sizes, rngs=rngs)
         self.level2 = Gaussian(config.z1 + config.z2 + action, config.z2, *sizes, rngs=rngs)
-        self.reward = Gaussian(2 * config.size + action, 1, *sizes, rngs=rngs, min_std=config.reward_std_min)
+        self.reward = Gaussian(
+            2 * config.size + action, 1, *sizes, rngs=rngs, min_std=config.reward_std_min
+        )
         self.cost = MLP(2 * config.size + action, *sizes, 1, jax.nn.elu, rngs=rngs)
         self.config = config
 
@@ -70,19 +74,35 @@ class LatentModel(nnx.Module):
         return codec.targets(self.images, self.vectors, obs)
 
     def obs_step(
-        self, prev_z2: jax.Array, prev_action: jax.Array, feature: jax.Array, is_first: jax.Array, noise: jax.Array
+        self,
+        prev_z2: jax.Array,
+        prev_action: jax.Array,
+        feature: jax.Array,
+        is_first: jax.Array,
+        noise: jax.Array,
     ) -> Step:
-        """One filtered step of rows [B, ...]; where `is_first`, from the observation alone. `noise` [B, Z] draws both samples."""
+        """One filtered step of rows [B, ...]; where `is_first`, from the observation alone.
+
+        `noise` [B, Z] draws both samples.
+        """
         noise1, noise2 = jnp.split(noise, [self.config.z1], -1)
-        post = _where(is_first, self.post1_first(feature), self.post1(feature, prev_z2, prev_action))
+        post = _where(
+            is_first, self.post1_first(feature), self.post1(feature, prev_z2, prev_action)
+        )
         prior = self.prior1(prev_z2, prev_action)
-        prior = _where(is_first, Normal(jnp.zeros_like(prior.mean), jnp.ones_like(prior.std)), prior)
+        prior = _where(
+            is_first, Normal(jnp.zeros_like(prior.mean), jnp.ones_like(prior.std)), prior
+        )
         z1 = post.sample(noise1)
         level2 = _where(is_first, self.level2_first(z1), self.level2(z1, prev_z2, prev_action))
         return Step(Latent(z1, level2.sample(noise2)), post, prior)
 
-    def observe(self, feature: jax.Array, action: jax.Array, is_first: jax.Array, key: jax.Array) -> Step:
-        """Posterior samples, posteriors and priors [B, T, ...] along windows; `action[:, t]` is taken after frame t.
+    def observe(
+        self, feature: jax.Array, action: jax.Array, is_first: jax.Array, key: jax.Array
+    ) -> Step:
+        """Posterior samples, posteriors and priors [B, T, ...] along windows.
+
+        `action[:, t]` is taken after frame t.
 
         Every window starts from its first frame alone, as published: there is no latent of before.
         """

@@ -1,4 +1,6 @@
-"""Layers of Safe SLAC: Xavier-uniform kernels, zero biases, no norms; Gaussians as pairs of mean and standard deviation.
+"""Layers of Safe SLAC: Xavier-uniform kernels, zero biases, no norms.
+
+Gaussians as pairs of mean and standard deviation.
 
 Shapes: [..., I] -> [..., O].
 """
@@ -46,7 +48,10 @@ class MLP(nnx.Module):
         out_bias: float = 0.0,
     ):
         sizes = [fan_in, *[units] * layers]
-        self.hidden = nnx.List(nnx.Linear(i, o, kernel_init=xavier, rngs=rngs) for i, o in zip(sizes, sizes[1:], strict=False))
+        self.hidden = nnx.List(
+            nnx.Linear(i, o, kernel_init=xavier, rngs=rngs)
+            for i, o in zip(sizes, sizes[1:], strict=False)
+        )
         bias = nnx.initializers.constant(out_bias)
         self.out = nnx.Linear(sizes[-1], fan_out, kernel_init=xavier, bias_init=bias, rngs=rngs)
         self.activation = activation
@@ -60,7 +65,16 @@ class MLP(nnx.Module):
 class Gaussian(nnx.Module):
     """MLP with ELU to a normal; std = softplus(raw) + min_std."""
 
-    def __init__(self, fan_in: int, size: int, units: int, layers: int, *, rngs: nnx.Rngs, min_std: float = 1e-5):
+    def __init__(
+        self,
+        fan_in: int,
+        size: int,
+        units: int,
+        layers: int,
+        *,
+        rngs: nnx.Rngs,
+        min_std: float = 1e-5,
+    ):
         self.mlp = MLP(fan_in, units, layers, 2 * size, jax.nn.elu, rngs=rngs)
         self.min_std = min_std
 

@@ -1,7 +1,8 @@
 """How a Safe SLAC agent learns: a pure function from state, replay batch and key to the next state.
 
-Order of one update: latent model on some of the windows -> critics -> cost critic -> actor -> temperature on the others, whose latents
-the new model gives -> target copies. The first `pretrain_updates` updates train the latent model alone.
+Order of one update: latent model on some of the windows -> critics -> cost critic -> actor ->
+temperature on the others, whose latents the new model gives -> target copies. The first
+`pretrain_updates` updates train the latent model alone.
 No gradient of actor or critics reaches the latent model.
 """
 
@@ -43,7 +44,10 @@ class AgentState(NamedTuple):
 
 
 class Transitions(NamedTuple):
-    """The last transition of each window: latents z, z_next [N, Z], action [N, A]; the others [N]."""
+    """The last transition of each window: latents z, z_next [N, Z], action [N, A].
+
+    The others [N].
+    """
 
     z: jax.Array
     action: jax.Array
@@ -55,7 +59,10 @@ class Transitions(NamedTuple):
 
 
 def rate_factor(config: SafeSLACConfig, updates: jax.Array | int) -> jax.Array:
-    """1 at first, one half from `halve_after` updates after pre-training on; multiplies every learning rate."""
+    """1 at first, one half from `halve_after` updates after pre-training on.
+
+    Multiplies every learning rate.
+    """
     return jnp.where(jnp.asarray(updates) >= config.pretrain_updates + config.halve_after, 0.5, 1.0)
 
 
@@ -65,32 +72,51 @@ def soft_update(target: Any, online: Any, fraction: float) -> Any:
 
 
 class Learner:
-    """Optimisers and the update of one configuration. Holds nothing that changes; see `AgentState`."""
+    """Optimisers and the update of one configuration.
+
+    Holds nothing that changes; see `AgentState`.
+    """
 
     def __init__(self, config: SafeSLACConfig, graphs: Networks, obs_names: tuple[str, ...]):
         self.config, self.graphs, self.obs_names = config, graphs, obs_names
         of_sac = make_optimizer(config.sac.optimizer)
-        of_actor = make_optimizer(dataclasses.replace(config.sac.optimizer, clip=config.sac.actor_clip))
-        self.optimizers = Learned(make_optimizer(config.latent.optimizer), of_actor, of_sac, of_sac, of_sac)
+        of_actor = make_optimizer(
+            dataclasses.replace(config.sac.optimizer, clip=config.sac.actor_clip)
+        )
+        self.optimizers = Learned(
+            make_optimizer(config.latent.optimizer), of_actor, of_sac, of_sac, of_sac
+        )
 
     def fresh_state(self, params: Learned) -> AgentState:
         """A fresh learner around given parameters; targets start as copies."""
         optimizers = Learned(*(o.init(p) for o, p in zip(self.optimizers, params, strict=True)))
         copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
         raw = init_raw(self.config.multiplier.init)
-        return AgentState(params, copy(params.critic), copy(params.cost_critic), optimizers, raw, jnp.zeros((), jnp.int32))
+        return AgentState(
+            params,
+            copy(params.critic),
+            copy(params.cost_critic),
+            optimizers,
+            raw,
+            jnp.zeros((), jnp.int32),
+        )
 
     def update(
         self, state: AgentState, batch: Mapping[str, jax.Array], key: jax.Array
     ) -> tuple[AgentState, dict[str, jax.Array]]:
-        """One update on a replay batch [B, T, ...]: the next state and metrics (scalars); those of SAC are 0 in pre-training.
+        """One update on a replay batch [B, T, ...]: the next state and metrics (scalars).
+
+        Those of SAC are 0 in pre-training.
 
         Raises ValueError (when traced) for a batch that leaves actor and critics no window.
         """
         latent_key, encode_key, sac_key = jax.random.split(key, 3)
         count, size = self.config.latent.batch, batch["reward"].shape[0]
         if count >= size:
-            raise ValueError(f"loop.batch_size={size} must exceed latent.batch={count}: the rest trains actor and critics")
+            raise ValueError(
+                f"loop.batch_size={size} must exceed latent.batch={count}: the rest trains "
+                "actor and critics"
+            )
         windows = make_windows(batch, self.obs_names, self.config.latent.whole_windows)
         for_latent, for_sac = split(windows, count)
         rates = rate_factor(self.config, state.updates)
@@ -103,13 +129,17 @@ class Learner:
         metrics |= {"latent/grad_norm": norm}
 
         def learn(state: AgentState):
-            return self.sac_step(state, self.transitions(state.params.latent, for_sac, encode_key), rates, sac_key)
+            return self.sac_step(
+                state, self.transitions(state.params.latent, for_sac, encode_key), rates, sac_key
+            )
 
         if self.config.pretrain_updates:
             _, shapes = jax.eval_shape(learn, state)
             zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
             pretrained = state.updates >= self.config.pretrain_updates
-            state, sac_metrics = jax.lax.cond(pretrained, learn, lambda state: (state, zeros), state)
+            state, sac_metrics = jax.lax.cond(
+                pretrained, learn, lambda state: (state, zeros), state
+            )
         else:
             state, sac_metrics = learn(state)
         metrics |= sac_metrics | {"multiplier": state.multiplier, "learning_rate_factor": rates}
@@ -117,7 +147,9 @@ class Learner:
         return state._replace(updates=state.updates + 1), metrics
 
     def transitions(self, params: Any, windows: Windows, key: jax.Array) -> Transitions:
-        """Latents of the last two frames of each window, sampled through the window, and what happened between them."""
+        """Latents of the last two frames of each window, sampled through the window, and what
+        happened between them.
+        """
         model = nnx.merge(self.graphs.latent, params)
         feature = model.encoder(*model.targets(windows.obs))
         z = model.observe(feature, windows.action, windows.is_first, key).latent.z
@@ -127,7 +159,9 @@ class Learner:
     def sac_step(
         self, state: AgentState, data: Transitions, rates: jax.Array, key: jax.Array
     ) -> tuple[AgentState, dict[str, jax.Array]]:
-        """One update of critics, cost critic, actor, temperature and target copies, in this order."""
+        """One update of critics, cost critic, actor, temperature and target copies, in this
+        order.
+        """
         target_key, cost_key, actor_key = jax.random.split(key, 3)
         config, graphs, w = self.config.sac, self.graphs, data.weight
         temperature = jnp.exp(state.params.log_temperature)
@@ -136,7 +170,9 @@ class Learner:
         next_dist = actor(data.z_next)
         next_action, next_log_prob = sac.sample_action(next_dist, target_key)
         next1, next2 = nnx.merge(graphs.critic, state.target_critic)(data.z_next, next_action)
-        y = sac.reward_target(data.reward, data.terminal, next1, next2, next_log_prob, temperature, config.discount)
+        y = sac.reward_target(
+            data.reward, data.terminal, next1, next2, next_log_prob, temperature, config.discount
+        )
 
         def critic_loss(p):
             q1, q2 = nnx.merge(graphs.critic, p)(data.z, data.action)
@@ -146,11 +182,15 @@ class Learner:
         state, critic_norm = self._apply("critic", grads, state, rates)
 
         cost_action, _ = sac.sample_action(next_dist, cost_key)
-        cost_value = nnx.merge(graphs.cost_critic, state.target_cost_critic).future(data.z_next, cost_action)
+        cost_value = nnx.merge(graphs.cost_critic, state.target_cost_critic).future(
+            data.z_next, cost_action
+        )
         y_cost = sac.cost_target(data.cost, data.terminal, cost_value, config.cost_discount)
 
         def cost_loss(p):
-            return weighted_mean(jnp.square(nnx.merge(graphs.cost_critic, p)(data.z, data.action) - y_cost), w)
+            return weighted_mean(
+                jnp.square(nnx.merge(graphs.cost_critic, p)(data.z, data.action) - y_cost), w
+            )
 
         cost_loss_value, grads = jax.value_and_grad(cost_loss)(state.params.cost_critic)
         state, cost_norm = self._apply("cost_critic", grads, state, rates)
@@ -163,17 +203,28 @@ class Learner:
             cost = cost_critic(data.z, action)
             q1, q2 = critic(data.z, action)
             objective = sac.actor_objective(q1, q2, log_prob, cost, temperature, state.multiplier)
-            return -weighted_mean(objective, w), (-weighted_mean(log_prob, w), weighted_mean(cost, w))
+            return -weighted_mean(objective, w), (
+                -weighted_mean(log_prob, w),
+                weighted_mean(cost, w),
+            )
 
-        (actor_value, (entropy, policy_cost)), grads = jax.value_and_grad(actor_loss, has_aux=True)(state.params.actor)
+        (actor_value, (entropy, policy_cost)), grads = jax.value_and_grad(actor_loss, has_aux=True)(
+            state.params.actor
+        )
         state, actor_norm = self._apply("actor", grads, state, rates)
 
         target_entropy = -float(data.action.shape[-1])
-        grads = jax.grad(sac.temperature_loss)(state.params.log_temperature, entropy, target_entropy)
+        grads = jax.grad(sac.temperature_loss)(
+            state.params.log_temperature, entropy, target_entropy
+        )
         state, _ = self._apply("log_temperature", grads, state, rates)
         state = state._replace(
-            target_critic=soft_update(state.target_critic, state.params.critic, config.target_fraction),
-            target_cost_critic=soft_update(state.target_cost_critic, state.params.cost_critic, config.target_fraction),
+            target_critic=soft_update(
+                state.target_critic, state.params.critic, config.target_fraction
+            ),
+            target_cost_critic=soft_update(
+                state.target_cost_critic, state.params.cost_critic, config.target_fraction
+            ),
         )
         return state, {
             "critic/loss": critic_value,
@@ -189,12 +240,18 @@ class Learner:
             "actor/temperature": temperature,
         }
 
-    def _apply(self, name: str, grads: Any, state: AgentState, rates: jax.Array) -> tuple[AgentState, jax.Array]:
-        """One optimiser step of one entry of the parameters, scaled by `rates`; the gradient's norm."""
+    def _apply(
+        self, name: str, grads: Any, state: AgentState, rates: jax.Array
+    ) -> tuple[AgentState, jax.Array]:
+        """One optimiser step of one entry of the parameters, scaled by `rates`.
+
+        The gradient's norm.
+        """
         params, optimizer = getattr(state.params, name), getattr(self.optimizers, name)
         updates, opt_state = optimizer.update(grads, getattr(state.optimizers, name), params)
         new = optax.apply_updates(params, jax.tree.map(lambda x: rates * x, updates))
         state = state._replace(
-            params=state.params._replace(**{name: new}), optimizers=state.optimizers._replace(**{name: opt_state})
+            params=state.params._replace(**{name: new}),
+            optimizers=state.optimizers._replace(**{name: opt_state}),
         )
         return state, optax.tree.norm(grads)

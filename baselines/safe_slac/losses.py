@@ -1,6 +1,9 @@
-"""Loss of the latent model: negative evidence bound of windows, with rewards and costs (arXiv:2210.01801 and its code).
+"""Loss of the latent model.
 
-    J = sum_t KL(q(z1_t) || p(z1_t)) - sum_t log p(x_t | z_t) - sum_t (1 - done_t) log p(r_t | z_t, a_t, z_{t+1})
+Negative evidence bound of windows, with rewards and costs (arXiv:2210.01801 and its code).
+
+    J = sum_t KL(q(z1_t) || p(z1_t)) - sum_t log p(x_t | z_t) - sum_t (1 - done_t) log p(r_t | z_t,
+    a_t, z_{t+1})
         - 30 sum_t [100 y_t log p_t + (1 - y_t) log(1 - p_t)],     y_t = 1 if c_t > 0
 
 Each term is summed over time and averaged over windows. Shapes: B windows, T frames.
@@ -20,13 +23,16 @@ from baselines.safe_slac.windows import Windows, weighted_mean
 def cost_log_prob(logit: jax.Array, cost: jax.Array, positive: float) -> jax.Array:
     """Log-likelihood of "it cost" for each transition, `positive` times as heavy where it did.
 
-    From logits: the release adds 1e-6 to probabilities instead, which differs where its gradient would vanish.
+    From logits: the release adds 1e-6 to probabilities instead, which differs where its gradient
+    would vanish.
     """
     costs = (cost > 0).astype(jnp.float32)
     return (1.0 + (positive - 1.0) * costs) * bernoulli_log_prob(logit, costs)
 
 
-def latent_loss(model: LatentModel, windows: Windows, key: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+def latent_loss(
+    model: LatentModel, windows: Windows, key: jax.Array
+) -> tuple[jax.Array, dict[str, jax.Array]]:
     """J over the windows and its terms as metrics."""
     config = model.config
     picture, vector = model.targets(windows.obs)

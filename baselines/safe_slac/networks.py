@@ -1,4 +1,7 @@
-"""The networks of a Safe SLAC agent: how they are built, taken apart into parameters, and put together again."""
+"""The networks of a Safe SLAC agent.
+
+How they are built, taken apart into parameters, and put together again.
+"""
 
 from __future__ import annotations
 
@@ -42,13 +45,21 @@ def build(config: SafeSLACConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
         LatentModel(config.latent, env, rngs=rngs),
         Actor(size, env.action_dim, units, rngs=rngs),
         TwinCritic(size + env.action_dim, units, rngs=rngs),
-        CostCritic(size + env.action_dim, units, bias, leaky_output=config.sac.cost_output == "leaky", rngs=rngs),
+        CostCritic(
+            size + env.action_dim,
+            units,
+            bias,
+            leaky_output=config.sac.cost_output == "leaky",
+            rngs=rngs,
+        ),
     )
 
 
 def graphs(config: SafeSLACConfig, env: EnvSpec) -> Networks:
     """Graph definitions, which are static; computes shapes only."""
-    return Networks(*(nnx.split(net)[0] for net in nnx.eval_shape(lambda: build(config, env, nnx.Rngs(0)))))
+    return Networks(
+        *(nnx.split(net)[0] for net in nnx.eval_shape(lambda: build(config, env, nnx.Rngs(0))))
+    )
 
 
 def init_params(config: SafeSLACConfig, env: EnvSpec, key: jax.Array) -> Learned:

@@ -1,7 +1,7 @@
 """Named settings of Safe SLAC.
 
-`release` is the published protocol, `matched` gives it SafeDreamer's cameras and cost limit (its action repeat is the loop's to set),
-`cpu` is sized for vectors on two cores, `debug` for seconds.
+`release` is the published protocol, `matched` gives it SafeDreamer's cameras and cost limit (its
+action repeat is the loop's to set), `cpu` is sized for vectors on two cores, `debug` for seconds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from baselines.safe_slac.config import LatentConfig, MultiplierConfig, SACConfig
 
 
 def release() -> SafeSLACConfig:
-    """The published agent: one camera, limit 25, no floor under the reward's deviation to speak of, whole windows only, leaky costs."""
+    """The published agent: one camera, limit 25, no floor under the reward's deviation to speak of,
+    whole windows only, leaky costs.
+    """
     latent = LatentConfig(cameras="first", reward_std_min=1e-5, whole_windows=True)
     return SafeSLACConfig(latent=latent, sac=SACConfig(cost_output="leaky"))
 
@@ -22,7 +24,10 @@ def matched() -> SafeSLACConfig:
 
 
 def cpu() -> SafeSLACConfig:
-    """For vectors, sized for an hour on two cores. Why these values: docs/decisions.md; what they reach: results/cpu/README.md."""
+    """For vectors, sized for an hour on two cores.
+
+    Why these values: docs/decisions.md; what they reach: results/cpu/README.md.
+    """
     return SafeSLACConfig(
         cost_limit=2.0,
         pretrain_updates=1000,
@@ -38,9 +43,16 @@ def cpu() -> SafeSLACConfig:
             cost_positive=10.0,
             optimizer=OptimizerConfig(5e-4, 1e-8, 40.0),
         ),
-        # The published horizons in simulator steps, 200 and 400, at an action repeat of 5 instead of 2.
-        sac=SACConfig(units=128, discount=0.975, cost_discount=0.9875, optimizer=OptimizerConfig(5e-4, 1e-8, 40.0)),
-        multiplier=MultiplierConfig(learning_rate=4e-5),  # an hour is some two thousand episodes, of 25 updates each
+        # The published horizons in simulator steps, 200 and 400, at an action repeat of 5 instead
+        # of 2.
+        sac=SACConfig(
+            units=128,
+            discount=0.975,
+            cost_discount=0.9875,
+            optimizer=OptimizerConfig(5e-4, 1e-8, 40.0),
+        ),
+        # an hour is some two thousand episodes, of 25 updates each
+        multiplier=MultiplierConfig(learning_rate=4e-5),
     )
 
 

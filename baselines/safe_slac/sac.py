@@ -1,4 +1,6 @@
-"""Soft actor-critic with a cost critic on latents (arXiv:1801.01290; costs as in arXiv:2210.01801): networks, targets, losses.
+"""Soft actor-critic with a cost critic on latents (arXiv:1801.01290; costs as in arXiv:2210.01801).
+
+Networks, targets, losses.
 
 Shapes: N latents z [N, Z]; A action dimensions.
 """
@@ -50,7 +52,10 @@ class TwinCritic(nnx.Module):
 
 
 class CostCritic(nnx.Module):
-    """One discounted cost of an action, starting near the discounted limit; see `SACConfig.cost_output`."""
+    """One discounted cost of an action, starting near the discounted limit.
+
+    See `SACConfig.cost_output`.
+    """
 
     def __init__(self, fan_in: int, units: int, bias: float, *, leaky_output: bool, rngs: nnx.Rngs):
         self.mlp = MLP(fan_in, units, HIDDEN_LAYERS, 1, leaky, rngs=rngs, out_bias=bias)
@@ -68,13 +73,18 @@ class CostCritic(nnx.Module):
 
 
 def discounted_limit(cost_limit: float, cost_discount: float, agent_steps: int) -> float:
-    """Discounted cost of an episode of `agent_steps` that spends its limit evenly: limit (1 - g^T) / (1 - g) / T."""
+    """Discounted cost of an episode of `agent_steps` that spends its limit evenly.
+
+    Limit (1 - g^T) / (1 - g) / T.
+    """
     return cost_limit * (1.0 - cost_discount**agent_steps) / (1.0 - cost_discount) / agent_steps
 
 
 def reward_target(reward, terminal, value1, value2, log_prob, temperature, discount) -> jax.Array:
     """y = r + (1 - done) g (min(Q1, Q2)(z', a') - alpha log pi(a' | z')), all [N]."""
-    return reward + (1.0 - terminal) * discount * (jnp.minimum(value1, value2) - temperature * log_prob)
+    return reward + (1.0 - terminal) * discount * (
+        jnp.minimum(value1, value2) - temperature * log_prob
+    )
 
 
 def cost_target(cost, terminal, value, discount) -> jax.Array:

@@ -13,9 +13,12 @@ import jax.numpy as jnp
 
 
 class Windows(NamedTuple):
-    """Observations, actions [B, T, A] and episode starts [B, T]; rewards, costs, terminations and weights of transitions [B, T-1].
+    """Observations, actions [B, T, A] and episode starts [B, T].
 
-    `weight` [B, T-1] is 0 for transitions across episodes; `kept` [B] is 0 for windows that no loss may use.
+    Rewards, costs, terminations and weights of transitions [B, T-1].
+
+    `weight` [B, T-1] is 0 for transitions across episodes; `kept` [B] is 0 for windows that no loss
+    may use.
     """
 
     obs: dict[str, jax.Array]
@@ -29,9 +32,11 @@ class Windows(NamedTuple):
 
 
 def make_windows(batch: Mapping[str, jax.Array], names: tuple[str, ...], whole: bool) -> Windows:
-    """Windows of a replay batch [B, T, ...], in which reward, cost and termination stand at the row on which a transition arrives.
+    """Windows of a replay batch [B, T, ...], in which reward, cost and termination stand at the row
+    on which a transition arrives.
 
-    With `whole`, windows that cross the end of an episode are not kept, as in the release, whose replay holds none.
+    With `whole`, windows that cross the end of an episode are not kept, as in the release, whose
+    replay holds none.
     """
     crossing = batch["is_first"][:, 1:]
     kept = jnp.ones(crossing.shape[0]) if not whole else 1.0 - crossing.any(1).astype(jnp.float32)

@@ -1,8 +1,11 @@
-"""`python -m benchmarks.bundle FOLDER`: write the bundle (`make bundle`). Needs pip, and apt-get for Debian's Python 3.11.
+"""`python -m benchmarks.bundle FOLDER`: write the bundle (`make bundle`).
 
-FOLDER gets `run`, the one command to call, and `bundle.tar.xz`, which that unpacks beside itself on its first call:
-suite/ (the code), packages/ (what environments need, for Python 3.11), python/ (Debian's Python 3.11, started by python3.11),
-learner/ (pure Python packages of the command line that a machine with JAX may lack).
+Needs pip, and apt-get for Debian's Python 3.11.
+
+FOLDER gets `run`, the one command to call, and `bundle.tar.xz`, which that unpacks beside itself on
+its first call: suite/ (the code), packages/ (what environments need, for Python 3.11), python/
+(Debian's Python 3.11, started by python3.11), learner/ (pure Python packages of the command line
+that a machine with JAX may lack).
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SUITE = ("agents", "analysis", "baselines", "benchmarks", "slurm", "pyproject.toml", "requirements")
 LARGEST_MIB = 60
 DEBIAN = (
-    "python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libexpat1 libffi8 libuuid1 libbz2-1.0 liblzma5 zlib1g libssl3"
+    "python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libexpat1 libffi8 libuuid1 "
+    "libbz2-1.0 liblzma5 zlib1g libssl3"
 ).split()
 LEARNER = (
     "tyro",
@@ -30,7 +34,13 @@ LEARNER = (
     "typeguard",
     "tensorboardx",
 )  # the machine has JAX, flax, optax, NumPy and what they need
-UNUSED = ("tests", "__pycache__", "gymnasium_robotics/envs/assets", "safety_gymnasium/tests", "pygame")
+UNUSED = (
+    "tests",
+    "__pycache__",
+    "gymnasium_robotics/envs/assets",
+    "safety_gymnasium/tests",
+    "pygame",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +62,16 @@ def pins(names: tuple[str, ...]) -> list[str]:
 
 def install(packages: list[str], target: Path) -> None:
     """Install packages without their dependencies into a folder."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--disable-pip-version-check"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-compile",
+        "--disable-pip-version-check",
+    ]
     subprocess.run([*command, "--target", str(target), *packages], check=True)
 
 
@@ -75,7 +94,9 @@ def trim(folder: Path) -> None:
 
 def copy_suite(target: Path) -> None:
     """The files of the suite that Git knows."""
-    listing = subprocess.run(["git", "ls-files", "-z", *SUITE], cwd=ROOT, check=True, capture_output=True, text=True)
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", *SUITE], cwd=ROOT, check=True, capture_output=True, text=True
+    )
     for name in filter(None, listing.stdout.split("\0")):
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)

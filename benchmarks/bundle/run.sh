@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs a command of the suite with the Python and JAX that this machine has (PYTHON, or python3) and environments under the carried
-# Python 3.11. `run train --method bsrp_lag ...` is `safedreamer train ...`; `run -m benchmarks.perf.accelerator` runs a module.
+# Runs a command of the suite with the Python and JAX that this machine has (PYTHON, or python3) and
+# environments under the carried Python 3.11. `run train --method bsrp_lag ...` is
+# `safedreamer train ...`; `run -m benchmarks.perf.accelerator` runs a module.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 python=${PYTHON:-python3}

@@ -1,4 +1,6 @@
-"""`safedreamer COMMAND ...`: finds the subcommand, and turns mistakes of the user's into one line and exit status 2.
+"""`safedreamer COMMAND ...`.
+
+Finds the subcommand, and turns mistakes of the user's into one line and exit status 2.
 
 Subcommands are imported when they run, so that `--help` never waits for JAX.
 """
@@ -48,11 +50,17 @@ def usage() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"usage: {PROG} COMMAND [options]", "", "commands:"]
     lines += [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
-    return "\n".join([*lines, "", f"{PROG} COMMAND --help shows every setting with its default and unit."])
+    return "\n".join(
+        [*lines, "", f"{PROG} COMMAND --help shows every setting with its default and unit."]
+    )
 
 
 def entry() -> NoReturn:
-    """The process of a command. One that a signal ended leaves at once: unloading XLA and MuJoCo takes seconds on a busy machine."""
+    """The process of a command.
+
+    One that a signal ended leaves at once: unloading XLA and MuJoCo takes seconds on a busy
+    machine.
+    """
     status = main()
     if status == EXIT_STOPPED:
         sys.stdout.flush()
@@ -62,7 +70,11 @@ def entry() -> NoReturn:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run one command. Returns 0, 1 (the command found something wrong, or its run failed), 2 (bad input), 130 when interrupted."""
+    """Run one command.
+
+    Returns 0, 1 (the command found something wrong, or its run failed), 2 (bad input), 130 when
+    interrupted.
+    """
     args = list(sys.argv[1:] if args is None else args)
     if not args or args[0] in ("-h", "--help"):
         print(usage())

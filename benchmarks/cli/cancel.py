@@ -1,4 +1,7 @@
-"""`safedreamer cancel`: no more of these runs. Those that run here save and end; a sweep command forgets those that wait."""
+"""`safedreamer cancel`: no more of these runs.
+
+Those that run here save and end; a sweep command forgets those that wait.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,12 @@ if TYPE_CHECKING:
 
 def main(args: Sequence[str]) -> int:
     """Mark them, and signal those of this machine; returns 0."""
-    chosen = parse(Selection, args, "safedreamer cancel", "Cancel runs: what waits is not started, what runs saves and ends.")
+    chosen = parse(
+        Selection,
+        args,
+        "safedreamer cancel",
+        "Cancel runs: what waits is not started, what runs saves and ends.",
+    )
     from benchmarks.sweep import attempts
 
     for member in chosen.members():
@@ -41,7 +49,10 @@ def _end(member: Member) -> str:
 
 
 def _is_ours(pid: int) -> bool:
-    """Whether a process of that number trains: containers of one host name may count processes differently."""
+    """Whether a process of that number trains.
+
+    Containers of one host name may count processes differently.
+    """
     import psutil
 
     try:

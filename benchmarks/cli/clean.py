@@ -1,6 +1,9 @@
-"""`safedreamer clean`: what finished runs no longer need. Records, metrics, spec and status always stay.
+"""`safedreamer clean`: what finished runs no longer need.
 
-A cleaned run cannot be made longer: without replay buffer and checkpoint it would start over, and its records with it.
+Records, metrics, spec and status always stay.
+
+A cleaned run cannot be made longer: without replay buffer and checkpoint it would start over, and
+its records with it.
 """
 
 from __future__ import annotations
@@ -19,14 +22,21 @@ class CleanArgs(Selection):
     """Which runs, and how much of them."""
 
     checkpoints: bool = False
-    """The checkpoints too, without which a run cannot be evaluated; otherwise only the replay buffers."""
+    """The checkpoints too, without which a run cannot be evaluated; otherwise only the replay
+    buffers.
+    """
     yes: bool = False
     """Delete; without it, only say what would go."""
 
 
 def main(args: Sequence[str]) -> int:
     """Delete replay buffers (and checkpoints) of finished runs, say how much; returns 0."""
-    chosen = parse(CleanArgs, args, "safedreamer clean", "Delete replay buffers, or checkpoints too, of finished runs.")
+    chosen = parse(
+        CleanArgs,
+        args,
+        "safedreamer clean",
+        "Delete replay buffers, or checkpoints too, of finished runs.",
+    )
     from benchmarks.run_folder import CHECKPOINTS, REPLAY
     from benchmarks.spec import BadInput
     from benchmarks.sweep import attempts
@@ -37,7 +47,10 @@ def main(args: Sequence[str]) -> int:
         raise BadInput("none of these runs is finished; only finished ones are cleaned")
     total = 0
     for member in finished:
-        folders = [member.folder / REPLAY, *([member.folder / CHECKPOINTS] if chosen.checkpoints else [])]
+        folders = [
+            member.folder / REPLAY,
+            *([member.folder / CHECKPOINTS] if chosen.checkpoints else []),
+        ]
         size = sum(_size(folder) for folder in folders)
         total += size
         if size:

@@ -1,4 +1,7 @@
-"""Command lines from frozen dataclasses: tyro, with one-line errors, `2e6` for integers and near names for unknown settings."""
+"""Command lines from frozen dataclasses.
+
+Tyro, with one-line errors, `2e6` for integers and near names for unknown settings.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +34,18 @@ def _integers(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | None:
     )
 
 
-def parse(cls: type[T], args: Sequence[str], prog: str, description: str = "", default: T | None = None) -> T:
+def parse(
+    cls: type[T], args: Sequence[str], prog: str, description: str = "", default: T | None = None
+) -> T:
     """An instance of the dataclass from the command line; prints help and exits 0 for --help.
 
-    Raises BadInput, in one line, for an unknown setting (with near names) or a value that does not fit.
+    Raises BadInput, in one line, for an unknown setting (with near names) or a value that does not
+    fit.
     """
     extra: dict[str, Any] = {} if default is None else {"default": default}
-    value, unknown = _quietly(cls, args, prog=prog, description=description, return_unknown_args=True, **extra)
+    value, unknown = _quietly(
+        cls, args, prog=prog, description=description, return_unknown_args=True, **extra
+    )
     if unknown:
         known = [name for name in option_names(cls, prog, extra) if name != "--help"]
         raise BadInput(_explain_unknown(unknown[0], known, prog))
@@ -52,7 +60,8 @@ def parse_known(cls: type[T], args: Sequence[str], prog: str) -> T:
 def option_names(cls: type, prog: str, extra: dict[str, Any]) -> list[str]:
     """Every option of the dataclass, as --help spells it."""
     text = io.StringIO()
-    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):  # tyro exits after printing help
+    # tyro exits after printing help
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
         tyro.cli(cls, args=["--help"], prog=prog, registry=REGISTRY, **extra)
     return list(dict.fromkeys(re.findall(r"(?<![\w-])--[a-z][\w.-]*", text.getvalue())))
 
@@ -62,7 +71,11 @@ def _explain_unknown(argument: str, known: list[str], prog: str) -> str:
         return f"unexpected argument {argument!r}; {prog} --help lists what there is"
     name = argument.split("=", 1)[0].replace("_", "-")
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    near += [option for option in known if option.rsplit(".", 1)[-1] == name.lstrip("-") and option not in near][:3]
+    near += [
+        option
+        for option in known
+        if option.rsplit(".", 1)[-1] == name.lstrip("-") and option not in near
+    ][:3]
     hint = f"did you mean {' or '.join(near)}?" if near else f"{prog} --help lists them all"
     return f"unknown setting {argument.split('=', 1)[0]}; {hint}"
 
@@ -80,7 +93,9 @@ def _quietly(cls: Any, args: Sequence[str], **options: Any) -> Any:
 
 
 def _one_line(boxed: str) -> str:
-    """The message inside a box that tyro drew, without its frame and its advice to read the help."""
+    """The message inside a box that tyro drew, without its frame and its advice to read the
+    help.
+    """
     lines = [line.strip(" │┃") for line in boxed.splitlines() if not line.startswith(("╭", "╰"))]
     body = [line for line in lines if line and not set(line) <= set("─")]
     text = " ".join(line for line in body if "--help" not in line)

@@ -1,4 +1,7 @@
-"""The defaults of a method on a task, for the commands: some depend on what costs there, and the simulator knows that."""
+"""The defaults of a method on a task, for the commands.
+
+Some depend on what costs there, and the simulator knows that.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from benchmarks.tasks import Task
 
 
 def task_settings(method: str, task: str, obs: str, preset: str) -> Settings:
-    """See benchmarks.methods.settings. Only coordinates show hazards, so that only they are worth the simulator's start."""
+    """See benchmarks.methods.settings.
+
+    Only coordinates show hazards, so that only they are worth the simulator's start.
+    """
     if obs != "coordinates" or find(method).engine == "torch":
         return settings(method, obs, preset, task=task)
     from agents.safedreamer.geometry import hazard_radius
@@ -20,7 +26,10 @@ def task_settings(method: str, task: str, obs: str, preset: str) -> Settings:
 
 
 def default_obs(name: str, task: Task) -> str:
-    """The published observation of a task; for OmniSafe's methods the simulator's own vector, of which its published results are."""
+    """The published observation of a task.
+
+    For OmniSafe's methods the simulator's own vector, of which its published results are.
+    """
     if find(name).engine == "jax" or task.default_obs != "vision":
         return task.default_obs
     return next(o for o in ("lidar", "default") if o in task.observations)
@@ -32,4 +41,6 @@ def task_env_spec(task: str, obs: str, action_repeat: int = 1) -> EnvSpec:
     from benchmarks.envs.worker import MAKE_SECONDS, env_facts_of
     from benchmarks.run import env_factory
 
-    return env_facts_of(env_factory(task, obs, action_repeat), reset=False, timeout_seconds=MAKE_SECONDS).spec()
+    return env_facts_of(
+        env_factory(task, obs, action_repeat), reset=False, timeout_seconds=MAKE_SECONDS
+    ).spec()

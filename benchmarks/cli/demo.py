@@ -13,7 +13,9 @@ def main(args: Sequence[str]) -> int:
     """Train four methods with small budgets and plot them; returns the analysis' exit status."""
     from benchmarks.demo import TASK, DemoConfig, run_demo
 
-    config = parse(DemoConfig, args, "safedreamer demo", "Four methods with small budgets on SafetyPointGoal1.")
+    config = parse(
+        DemoConfig, args, "safedreamer demo", "Four methods with small budgets on SafetyPointGoal1."
+    )
     status = 0
 
     def report(runs: Path) -> None:

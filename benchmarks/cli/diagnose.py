@@ -1,4 +1,6 @@
-"""`safedreamer diagnose`: what a run's agent believes against what happens, see benchmarks.diagnose."""
+"""`safedreamer diagnose`: what a run's agent believes against what happens, see
+benchmarks.diagnose.
+"""
 
 from __future__ import annotations
 
@@ -37,17 +39,30 @@ class DiagnoseArgs:
     stride: int = 5
     """Agent steps between the starts of two predictions."""
     actions: Literal["agent", "random"] = "agent"
-    """Who acts: the evaluation policy, or uniform random actions, which meet costs that a safe agent avoids."""
+    """Who acts: the evaluation policy, or uniform random actions, which meet costs that a safe
+    agent avoids.
+    """
     out: Path | None = None
-    """File for all figures, beside which the pictures go. If not given diagnosis-STEPS.csv in the run folder, with random actions
-    diagnosis-STEPS-random.csv."""
+    """File for all figures, beside which the pictures go. If not given diagnosis-STEPS.csv in the
+    run folder, with random actions diagnosis-STEPS-random.csv.
+    """
     env_python: str | None = None
-    """Interpreter that runs the environments, with Safety-Gymnasium; this one if neither given nor in SAFEDREAMER_ENV_PYTHON."""
+    """Interpreter that runs the environments, with Safety-Gymnasium; this one if neither given nor
+    in SAFEDREAMER_ENV_PYTHON.
+    """
 
 
 def main(args: Sequence[str]) -> int:
-    """Play, predict, print tables, write the file and draw it; returns 0, or the status of the drawing when that fails."""
-    chosen = parse(DiagnoseArgs, args, PROG, "Compare what a run's agent predicts with what happens on new layouts.")
+    """Play, predict, print tables, write the file and draw it.
+
+    Returns 0, or the status of the drawing when that fails.
+    """
+    chosen = parse(
+        DiagnoseArgs,
+        args,
+        PROG,
+        "Compare what a run's agent predicts with what happens on new layouts.",
+    )
     for name in ("episodes", "context", "horizon", "stride"):
         if getattr(chosen, name) < 1:
             raise BadInput(f"{name}={getattr(chosen, name)} must be at least 1")
@@ -70,25 +85,40 @@ def main(args: Sequence[str]) -> int:
     title += ", random actions" if random else ""
     print(f"{title}; {chosen.episodes} episodes", flush=True)
     history = cost_history(chosen.run, agent)
-    traces = play(agent, state, make, spec.seed, chosen.episodes, evaluation_key(spec.seed, env_steps), random)
+    traces = play(
+        agent, state, make, spec.seed, chosen.episodes, evaluation_key(spec.seed, env_steps), random
+    )
     try:
         window = {"context": chosen.context, "horizon": chosen.horizon, "stride": chosen.stride}
         findings = diagnose(agent, state, traces, **window, seed=spec.seed)
-        findings += replayed_against_new(agent, state, spec, saved, traces, chosen.context, chosen.horizon)
+        findings += replayed_against_new(
+            agent, state, spec, saved, traces, chosen.context, chosen.horizon
+        )
     except ValueError as error:
         raise BadInput(str(error)) from error
     if not random:
         findings += frozen_against_running(chosen.run, traces)
-    print(table(findings), reliability(findings), by_heart(findings), over_training(history), sep="\n\n")
+    print(
+        table(findings),
+        reliability(findings),
+        by_heart(findings),
+        over_training(history),
+        sep=("\n\n"),
+    )
     out = chosen.out or chosen.run / f"diagnosis-{env_steps}{'-random' if random else ''}.csv"
     write(out, [*findings, *history], env_steps)
     print(f"wrote {out}", flush=True)
     # Like `safedreamer plot`: the analysis reads files and runs in a process of its own.
-    return subprocess.run([sys.executable, "-m", "analysis.diagnosis", str(out), "--title", title], check=False).returncode
+    return subprocess.run(
+        [sys.executable, "-m", "analysis.diagnosis", str(out), "--title", title], check=False
+    ).returncode
 
 
 def table(findings: Sequence[Finding]) -> str:
-    """What the model predicts with steps ahead as columns, below it the best guess without a model; then the rest line by line."""
+    """What the model predicts with steps ahead as columns, below it the best guess without a model.
+
+    Then the rest line by line.
+    """
     by_step: dict[str, dict[str, dict[int, float]]] = {}
     single = []
     for f in findings:
@@ -100,14 +130,20 @@ def table(findings: Sequence[Finding]) -> str:
     lines = [f"{'agent steps ahead':<52}" + "".join(f"{k:>8}" for k in columns)]
     for quantity, values in by_step.items():
         lines.append(_line(quantity, [values[MODEL][k] for k in columns]))
-        others = [values[name] for name in (LAST_SEEN, MEAN) if name in values]  # of two, errors: less is better
+        # of two, errors: less is better
+        others = [values[name] for name in (LAST_SEEN, MEAN) if name in values]
         if others:
-            lines.append(_line("    without a model", [min(other[k] for other in others) for k in columns]))
+            lines.append(
+                _line("    without a model", [min(other[k] for other in others) for k in columns])
+            )
     return "\n".join([*lines, "", *single])
 
 
 def reliability(findings: Sequence[Finding]) -> str:
-    """The calibration of predicted costs: per bin of predictions its mean, how often a cost followed, and of how many steps."""
+    """The calibration of predicted costs.
+
+    Per bin of predictions its mean, how often a cost followed, and of how many steps.
+    """
     cells: dict[int, dict[float, dict[str, float]]] = {}
     what = ""
     for f in findings:
@@ -122,31 +158,51 @@ def reliability(findings: Sequence[Finding]) -> str:
         for rows in cells.values():
             line += f"{_cell(rows[low]) if low in rows else '-':>24}"
         lines.append(line)
-    return "\n".join([lines[0], " " * 10 + "".join(f"{f'{k} ahead':>24}" for k in cells), *lines[1:]])
+    return "\n".join(
+        [lines[0], " " * 10 + "".join(f"{f'{k} ahead':>24}" for k in cells), *lines[1:]]
+    )
 
 
 def _cell(row: dict[str, float]) -> str:
-    return f"{row['mean prediction']:.2f} -> {row['observed frequency']:.2f} ({row['steps in bin']:.0f})"
+    return (
+        f"{row['mean prediction']:.2f} -> {row['observed frequency']:.2f} "
+        f"({row['steps in bin']:.0f})"
+    )
 
 
 def by_heart(findings: Sequence[Finding]) -> str:
-    """Replayed and new rows side by side at the posterior: errors, costs found, and how often a cost was where one was said."""
+    """Replayed and new rows side by side at the posterior.
+
+    Errors, costs found, and how often a cost was where one was said.
+    """
     cells: dict[str, dict[str, float]] = {}
     for f in findings:
         if f.quantity.startswith(AT_POSTERIOR):
             rows, _, name = f.quantity.removeprefix(AT_POSTERIOR).partition(": ")
-            name = name if math.isnan(f.bin_low) else f"{name}, said {f.bin_low:.1f} to {f.bin_low + 0.1:.1f}"
+            name = (
+                name
+                if math.isnan(f.bin_low)
+                else f"{name}, said {f.bin_low:.1f} to {f.bin_low + 0.1:.1f}"
+            )
             cells.setdefault(name, {})[rows] = f.value
     if not cells:
         return "the run has no replay (any more) with which new rows could be compared"
     lines = [f"{'at the posterior':<58}" + "".join(f"{name:>15}" for name in (REPLAYED, NEW))]
     for name, values in cells.items():
-        lines.append(f"{name:<58}" + "".join(f"{values[k]:15.3f}" if k in values else f"{'-':>15}" for k in (REPLAYED, NEW)))
+        lines.append(
+            f"{name:<58}"
+            + "".join(
+                f"{values[k]:15.3f}" if k in values else f"{'-':>15}" for k in (REPLAYED, NEW)
+            )
+        )
     return "\n".join(lines)
 
 
 def over_training(history: Sequence[Finding]) -> str:
-    """The history at some simulator steps, evenly spread: the latest value of each quantity by then."""
+    """The history at some simulator steps, evenly spread.
+
+    The latest value of each quantity by then.
+    """
     columns: dict[str, dict[int, float]] = {}
     for f in history:
         if f.env_steps >= 0:
@@ -159,9 +215,14 @@ def over_training(history: Sequence[Finding]) -> str:
     lines = [f"{'over training, simulator steps':<52}" + "".join(f"{step:>11,}" for step in shown)]
     for name, values in columns.items():
         latest = [max((step for step in values if step <= at), default=None) for at in shown]
-        lines.append(f"{name:<52}" + "".join(f"{'-':>11}" if step is None else f"{values[step]:11.4g}" for step in latest))
+        lines.append(
+            f"{name:<52}"
+            + "".join(f"{'-':>11}" if step is None else f"{values[step]:11.4g}" for step in latest)
+        )
     return "\n".join(lines)
 
 
 def _line(name: str, values: Sequence[float]) -> str:
-    return f"{name:<52}" + "".join(f"{'-':>8}" if math.isnan(value) else f"{value:8.3f}" for value in values)
+    return f"{name:<52}" + "".join(
+        f"{'-':>8}" if math.isnan(value) else f"{value:8.3f}" for value in values
+    )

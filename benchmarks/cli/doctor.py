@@ -10,4 +10,6 @@ from benchmarks.doctor import DoctorConfig, run_doctor
 
 def main(args: Sequence[str]) -> int:
     """Print the report; returns 1 when something required is missing."""
-    return run_doctor(parse(DoctorConfig, args, "safedreamer doctor", "What this machine has and lacks."))
+    return run_doctor(
+        parse(DoctorConfig, args, "safedreamer doctor", "What this machine has and lacks.")
+    )

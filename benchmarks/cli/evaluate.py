@@ -1,6 +1,8 @@
-"""`safedreamer evaluate`: episodes with a run's newest checkpoint, or with a checkpoint that the authors published.
+"""`safedreamer evaluate`: episodes with a run's newest checkpoint, or with a checkpoint that the
+authors published.
 
-A policy means nothing on another task or observation than the one it was trained on; asking for that is refused unless forced.
+A policy means nothing on another task or observation than the one it was trained on; asking for
+that is refused unless forced.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ class EvaluateArgs:
     method: str | None = None
     """Method that acts, with --official; bsrp_lag if not given. A run knows its own."""
     stoch: int | None = None
-    """Latent variables, with --official; needed only where it differs from the classes per variable."""
+    """Latent variables, with --official; needed only where it differs from the classes per
+    variable.
+    """
     task: str | None = None
     """Task; a run's own if not given."""
     obs: str | None = None
@@ -47,19 +51,29 @@ class EvaluateArgs:
     force: bool = False
     """Evaluate although task or observation are not those of the training."""
     episodes: int = 10
-    """Number of episodes, with fixed layouts 0, 1, ... of the seed: those of the evaluations during training."""
+    """Number of episodes, with fixed layouts 0, 1, ... of the seed: those of the evaluations during
+    training.
+    """
     unseen: bool = False
-    """Play layouts 1000, 1001, ... of the seed instead, which neither training nor its evaluations used."""
+    """Play layouts 1000, 1001, ... of the seed instead, which neither training nor its evaluations
+    used.
+    """
     seed: int | None = None
     """Seed of layouts and actions; the run's own, or 0, if not given."""
     out: Path | None = None
-    """File for the records; evaluation-TASK-OBS-STEPS.csv, in the run folder if there is one, if not given."""
+    """File for the records; evaluation-TASK-OBS-STEPS.csv, in the run folder if there is one, if
+    not given.
+    """
     workers: Literal["process", "inline"] = "process"
     """One process per environment, or all in this one."""
     env_python: str | None = None
-    """Interpreter that runs the environments, with Safety-Gymnasium; this one if neither given nor in SAFEDREAMER_ENV_PYTHON."""
+    """Interpreter that runs the environments, with Safety-Gymnasium; this one if neither given nor
+    in SAFEDREAMER_ENV_PYTHON.
+    """
     video: bool = False
-    """Write a video of each of the first episodes into a folder named like the records; nothing else changes."""
+    """Write a video of each of the first episodes into a folder named like the records; nothing
+    else changes.
+    """
     stills: int = 0
     """Write so many single frames per filmed episode, too; some show a cost if one is incurred."""
     video_episodes: int = 1
@@ -117,12 +131,17 @@ def main(args: Sequence[str]) -> int:
     if not policy.official and find(policy.spec.method).engine == "torch":
         if filming is not None:
             raise BadInput(
-                f"videos are not offered for {policy.spec.method}, which runs in a process of its own; leave --video and --stills"
+                f"videos are not offered for {policy.spec.method}, which runs in a process of "
+                "its own; leave --video and --stills"
             )
         from benchmarks.omnisafe.process import evaluate_in_child
 
         assert chosen.run is not None
-        options = {"episodes": chosen.episodes, "first_episode": _first_episode(chosen), "out": str(out)}
+        options = {
+            "episodes": chosen.episodes,
+            "first_episode": _first_episode(chosen),
+            "out": str(out),
+        }
         return evaluate_in_child(policy.spec, chosen.run, **options)
     run(policy, out, chosen.episodes, chosen.workers, filming, _first_episode(chosen))
     return 0
@@ -142,7 +161,10 @@ def _of_run(chosen: EvaluateArgs) -> Policy:
     task, obs = chosen.task or spec.task, chosen.obs or spec.obs
     if (task, obs) != (spec.task, spec.obs) and not chosen.force:
         trained = f"{spec.task} ({spec.obs})"
-        raise BadInput(f"{chosen.run} was trained on {trained}, not on {task} ({obs}); --force evaluates all the same")
+        raise BadInput(
+            f"{chosen.run} was trained on {trained}, not on {task} ({obs}); --force evaluates "
+            "all the same"
+        )
     spec = dataclasses.replace(spec, task=task, obs=_checked_obs(task, obs))
     return Policy(_seeded(spec, chosen), path, False, env_steps, agent_steps)
 
@@ -163,7 +185,8 @@ def _of_file(chosen: EvaluateArgs) -> Policy:
     if named and chosen.task not in named and not chosen.force:
         trained = " or ".join(named)
         raise BadInput(
-            f"{path} was trained on {trained} as its path or configuration says, not on {chosen.task}; --force evaluates all the same"
+            f"{path} was trained on {trained} as its path or configuration says, not on "
+            f"{chosen.task}; --force evaluates all the same"
         )
     method = chosen.method or "bsrp_lag"
     preset = task_settings(method, chosen.task, _checked_obs(chosen.task, obs), "release")
@@ -172,16 +195,27 @@ def _of_file(chosen: EvaluateArgs) -> Policy:
     except ValueError as error:
         raise BadInput(str(error)) from error
     spec = RunSpec(
-        method, get_task(chosen.task).id, obs, 0, preset.steps, "release", preset.loop, preset.replay, preset.agent, str(path)
+        method,
+        get_task(chosen.task).id,
+        obs,
+        0,
+        preset.steps,
+        "release",
+        preset.loop,
+        preset.replay,
+        preset.agent,
+        str(path),
     )
-    return Policy(_seeded(spec, chosen), path, True, step * preset.loop.action_repeat, step, chosen.stoch)
+    return Policy(
+        _seeded(spec, chosen), path, True, step * preset.loop.action_repeat, step, chosen.stoch
+    )
 
 
 def tasks_named(path: Path) -> list[str]:
     """Tasks that a checkpoint was trained on by what lies around it.
 
-    That is the `task` of a config.json or config.yaml beside it, else those whose name, such as PointGoal1, is in its path: the
-    authors' folders are named after their tasks.
+    That is the `task` of a config.json or config.yaml beside it, else those whose name, such as
+    PointGoal1, is in its path: the authors' folders are named after their tasks.
     """
     from benchmarks.tasks import tasks
 
@@ -189,12 +223,18 @@ def tasks_named(path: Path) -> list[str]:
     for name in ("config.json", "config.yaml"):
         beside = path.with_name(name)
         if beside.is_file() and (
-            found := re.search(r'^\W*task\W*: *"?([\w-]+)', beside.read_text(encoding="utf-8"), re.MULTILINE)
+            found := re.search(
+                r'^\W*task\W*: *"?([\w-]+)', beside.read_text(encoding="utf-8"), re.MULTILINE
+            )
         ):
             text = found[1].lower()
             break
     short = {task: re.sub(r"^Safety|-v\d$", "", task).lower() for task in tasks()}
-    return [task for task, name in short.items() if re.search(rf"(?<![a-z]){name}(?!\d)|safety{name}(?!\d)", text)]
+    return [
+        task
+        for task, name in short.items()
+        if re.search(rf"(?<![a-z]){name}(?!\d)|safety{name}(?!\d)", text)
+    ]
 
 
 def _checked_obs(task: str, obs: str | None) -> str:
@@ -259,9 +299,13 @@ def run(
             run_seed=spec.seed,
             episodes=episodes,
             key=evaluation_key(spec.seed, policy.env_steps),
-            on_fault=lambda fault: print(f"{PROG}: {describe(fault, EVAL)}", file=sys.stderr, flush=True),
+            on_fault=lambda fault: print(
+                f"{PROG}: {describe(fault, EVAL)}", file=sys.stderr, flush=True
+            ),
             workers=workers,
-            on_episode=lambda e: print(f"{e.episode:>8} {e.return_:>9.2f} {e.cost:>8.1f} {e.length:>7}", flush=True),
+            on_episode=lambda e: print(
+                f"{e.episode:>8} {e.return_:>9.2f} {e.cost:>8.1f} {e.length:>7}", flush=True
+            ),
             on_step=recorder.add if recorder else None,
             first_episode=first_episode,
         )
@@ -269,10 +313,22 @@ def run(
         print(f"{'mean':>8} {mean_return:>9.2f} {mean_cost:>8.1f}")
         print(f"{costly(done)} of {len(done)} episodes had any cost")
         if lost := episodes - len(done):
-            print(f"{lost} of {episodes} episodes lost with their environments; mean and records have the other {len(done)}")
+            print(
+                f"{lost} of {episodes} episodes lost with their environments; mean and records "
+                f"have the other {len(done)}"
+            )
         _write(policy, out, done, round(time.perf_counter() - began, 2))
         if filming and stage and recorder:
-            film_episodes(filming, stage, agent, state, env_spec, recorder.traces(), after, out.with_suffix(""))
+            film_episodes(
+                filming,
+                stage,
+                agent,
+                state,
+                env_spec,
+                recorder.traces(),
+                after,
+                out.with_suffix(""),
+            )
 
 
 def _write(policy: Policy, out: Path, done: list[Episode], wall_seconds: float) -> None:
@@ -285,5 +341,7 @@ def _write(policy: Policy, out: Path, done: list[Episode], wall_seconds: float) 
     with RecordWriter(out) as writer:
         for e in done:
             steps = (policy.env_steps, policy.agent_steps)
-            writer.write(EpisodeRecord(*of_run, e.episode, *steps, e.return_, e.cost, e.length, wall_seconds))
+            writer.write(
+                EpisodeRecord(*of_run, e.episode, *steps, e.return_, e.cost, e.length, wall_seconds)
+            )
     print(f"wrote {out}", flush=True)

@@ -20,7 +20,9 @@ class ExportArgs(Selection):
 
 def main(args: Sequence[str]) -> int:
     """Write the file and say what is in it; returns 0."""
-    chosen = parse(ExportArgs, args, "safedreamer export", "The records of a sweep as one Parquet file.")
+    chosen = parse(
+        ExportArgs, args, "safedreamer export", "The records of a sweep as one Parquet file."
+    )
     from benchmarks.sweep.export import export
 
     found = chosen.members()

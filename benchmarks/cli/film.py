@@ -1,4 +1,7 @@
-"""Videos of evaluated episodes, for `safedreamer evaluate --video`: the scene, and for SafeDreamer agents their dreams beside it."""
+"""Videos of evaluated episodes, for `safedreamer evaluate --video`.
+
+The scene, and for SafeDreamer agents their dreams beside it.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,9 @@ def film_episodes(
     title: str,
     folder: Path,
 ) -> None:
-    """Write video and stills of each trace and print their names, and why a part of the picture is missing, if one is."""
+    """Write video and stills of each trace and print their names, and why a part of the picture is
+    missing, if one is.
+    """
     from agents.safedreamer.agent import SafeDreamer
     from benchmarks.video.dream_panel import panel_for
     from benchmarks.video.encode import ffmpeg
@@ -52,11 +57,20 @@ def film_episodes(
 
     dreamer = agent if isinstance(agent, SafeDreamer) else None
     if dreamer is None:
-        print("video: this method has no world model of the SafeDreamer family, so there is no dream beside the episode")
+        print(
+            "video: this method has no world model of the SafeDreamer family, so there is no "
+            "dream beside the episode"
+        )
     elif panel_for(env) is None:
-        print("video: the observation names no images, positions or lidars to draw; the dream is shown as reward and cost only")
+        print(
+            "video: the observation names no images, positions or lidars to draw; the dream is "
+            "shown as reward and cost only"
+        )
     if filming.video and ffmpeg() is None:
-        print("video: no ffmpeg was found, so videos are GIFs; pip install imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE to one")
+        print(
+            "video: no ffmpeg was found, so videos are GIFs; pip install imageio-ffmpeg, or "
+            "set IMAGEIO_FFMPEG_EXE to one"
+        )
     wanted = Wanted(filming.video, filming.stills, filming.frames_per_second)
     for trace in traces:
         subject = Subject(title, env, trace, _dream(filming, dreamer, state, trace), stage.heading)
@@ -64,8 +78,13 @@ def film_episodes(
             print(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)", flush=True)
 
 
-def _dream(filming: Filming, agent: SafeDreamer | None, state: PyTree, trace: EpisodeTrace) -> Dream | None:
-    """The episode as the world model expects it; None, with a word, where there is nothing to predict."""
+def _dream(
+    filming: Filming, agent: SafeDreamer | None, state: PyTree, trace: EpisodeTrace
+) -> Dream | None:
+    """The episode as the world model expects it.
+
+    None, with a word, where there is nothing to predict.
+    """
     import jax
 
     from benchmarks.video.dream import dream
@@ -73,7 +92,9 @@ def _dream(filming: Filming, agent: SafeDreamer | None, state: PyTree, trace: Ep
     if agent is None:
         return None
     try:
-        return dream(agent, state, trace.rows, filming.context, filming.steps, jax.random.key(trace.episode))
+        return dream(
+            agent, state, trace.rows, filming.context, filming.steps, jax.random.key(trace.episode)
+        )
     except ValueError as error:
         print(f"video: episode {trace.episode} without its dream: {error}")
         return None

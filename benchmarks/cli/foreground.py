@@ -1,4 +1,7 @@
-"""Training for whoever started it, here or in a child process: a line that says what, progress, signals, and how it ended."""
+"""Training for whoever started it, here or in a child process.
+
+A line that says what, progress, signals, and how it ended.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,16 @@ from benchmarks.spec import RunSpec
 
 
 def train_here(spec: RunSpec, out: Path, report_seconds: float, **options: Any) -> int:
-    """Train `spec` in `out`; `options` are those of benchmarks.loop.Options. Returns 0, or EXIT_STOPPED after a signal."""
+    """Train `spec` in `out`; `options` are those of benchmarks.loop.Options.
+
+    Returns 0, or EXIT_STOPPED after a signal.
+    """
     from benchmarks.methods import method
 
-    print(f"{spec.method} on {spec.task} ({spec.obs}), seed {spec.seed}, run {spec.run_id} in {out}", flush=True)
+    print(
+        f"{spec.method} on {spec.task} ({spec.obs}), seed {spec.seed}, run {spec.run_id} in {out}",
+        flush=True,
+    )
     if method(spec.method).engine == "torch":
         from benchmarks.omnisafe.process import train_in_child
 
@@ -26,5 +35,9 @@ def train_here(spec: RunSpec, out: Path, report_seconds: float, **options: Any) 
     with OnSignal() as stop, contextlib.closing(reporter(spec.method, report_seconds)) as live:
         result = launch(spec, out, Options(reporter=live, stop=stop, **options))
     state = "finished" if result.finished else "stopped; the same command continues it"
-    print(f"{state} at {result.env_steps:,} simulator steps, {result.updates:,} updates; records in {out}", flush=True)
+    print(
+        f"{state} at {result.env_steps:,} simulator steps, {result.updates:,} updates; records "
+        f"in {out}",
+        flush=True,
+    )
     return EXIT_STOPPED if stop() and not result.finished else 0

@@ -20,7 +20,9 @@ class LogsArgs(Selection):
 
 def main(args: Sequence[str]) -> int:
     """Print them under the runs' names; returns 0."""
-    chosen = parse(LogsArgs, args, "safedreamer logs", "The last lines that runs of a sweep printed.")
+    chosen = parse(
+        LogsArgs, args, "safedreamer logs", "The last lines that runs of a sweep printed."
+    )
     if chosen.tail < 1:
         raise BadInput(f"tail={chosen.tail} must be at least 1")
     from benchmarks.sweep.logs import tail
@@ -28,5 +30,10 @@ def main(args: Sequence[str]) -> int:
 
     for member in chosen.members():
         print(f"==> {member.folder.name} ({member.standing})")
-        print("\n".join(tail(member.folder / LOG_FILE, chosen.tail) or ["no log: a sweep has not started it"]))
+        print(
+            "\n".join(
+                tail(member.folder / LOG_FILE, chosen.tail)
+                or ["no log: a sweep has not started it"]
+            )
+        )
     return 0

@@ -11,8 +11,9 @@ from benchmarks.sweep.text import columns
 
 HEADER = ("method", "kind", "repeat", "observations", "resume", "constrains", "paper")
 NOTE = """
-repeat: simulator steps per action in the release. resume: exact says that a run that was killed and continued is the run that never
-stopped, on the same machine and devices. Baselines of OmniSafe need `make omnisafe`; docs/omnisafe.md tells more of them."""
+repeat: simulator steps per action in the release. resume: exact says that a run that was
+killed and continued is the run that never stopped, on the same machine and devices. Baselines of
+OmniSafe need `make omnisafe`; docs/omnisafe.md tells more of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,12 @@ def main(args: Sequence[str]) -> int:
             "presets",
             "action_repeat",
         )
-        print(json.dumps([{name: getattr(method, name) for name in shown} for method in METHODS.values()], indent=1))
+        print(
+            json.dumps(
+                [{name: getattr(method, name) for name in shown} for method in METHODS.values()],
+                indent=1,
+            )
+        )
         return 0
     rows = [
         (

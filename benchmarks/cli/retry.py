@@ -1,4 +1,6 @@
-"""`safedreamer retry`: runs that failed, fell silent or were cancelled wait again, for the next sweep command to start them."""
+"""`safedreamer retry`: runs that failed, fell silent or were cancelled wait again, for the next
+sweep command to start them.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,15 @@ from benchmarks.cli.selection import Selection
 
 def main(args: Sequence[str]) -> int:
     """Forgive them; returns 0."""
-    chosen = parse(Selection, args, "safedreamer retry", "Have failed, stale and cancelled runs wait again.")
+    chosen = parse(
+        Selection, args, "safedreamer retry", "Have failed, stale and cancelled runs wait again."
+    )
     from benchmarks.spec import BadInput
     from benchmarks.sweep import attempts
 
-    found = [member for member in chosen.members() if member.standing in ("failed", "stale", "cancelled")]
+    found = [
+        member for member in chosen.members() if member.standing in ("failed", "stale", "cancelled")
+    ]
     if not found:
         raise BadInput("none of these runs failed, fell silent or was cancelled")
     for member in found:

@@ -1,4 +1,7 @@
-"""`safedreamer run`: train the run of a run folder, in the foreground. Executors start runs by this command too."""
+"""`safedreamer run`: train the run of a run folder, in the foreground.
+
+Executors start runs by this command too.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,17 @@ class RunArgs(Selection):
 
 
 def main(args: Sequence[str]) -> int:
-    """Train as far as the run's spec says; returns 0, or EXIT_STOPPED after a signal, with a checkpoint."""
-    chosen = parse(RunArgs, args, "safedreamer run", "Train the run of a run folder as its spec.json says.")
+    """Train as far as the run's spec says.
+
+    Returns 0, or EXIT_STOPPED after a signal, with a checkpoint.
+    """
+    chosen = parse(
+        RunArgs, args, "safedreamer run", "Train the run of a run folder as its spec.json says."
+    )
     if not chosen.here:
         raise BadInput(
-            "add --here to train in the foreground; `safedreamer sweep` starts runs in the background or on a cluster"
+            "add --here to train in the foreground; `safedreamer sweep` starts runs in the "
+            "background or on a cluster"
         )
     found = chosen.members()
     if len(found) > 1:

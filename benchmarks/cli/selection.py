@@ -19,7 +19,9 @@ class Selection:
     folder: Annotated[Path, tyro.conf.Positional]
     """Results folder of a sweep, or a run folder."""
     filters: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """FIELD=PATTERN, !FIELD=PATTERN or a run id: method=osrp* task=*Goal* !seed=0 state=failed tag=paper."""
+    """FIELD=PATTERN, !FIELD=PATTERN or a run id: method=osrp* task=*Goal* !seed=0 state=failed
+    tag=paper.
+    """
 
     def members(self) -> list[Member]:
         """The runs, in order of their names. Raises BadInput when there are none."""

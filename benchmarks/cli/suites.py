@@ -15,7 +15,12 @@ class SuitesArgs:
 
 def main(args: Sequence[str]) -> int:
     """Print name and purpose; returns 0."""
-    parse(SuitesArgs, args, "safedreamer suites", "List the built-in suites; a YAML file of your own is one too.")
+    parse(
+        SuitesArgs,
+        args,
+        "safedreamer suites",
+        "List the built-in suites; a YAML file of your own is one too.",
+    )
     from benchmarks.suites.reading import builtin
 
     found = builtin()

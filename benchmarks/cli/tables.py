@@ -1,4 +1,6 @@
-"""`safedreamer tables`, by `python -m analysis.write_tables` in a process of its own (see `benchmarks.cli.plot`)."""
+"""`safedreamer tables`, by `python -m analysis.write_tables` in a process of its own (see
+`benchmarks.cli.plot`).
+"""
 
 from __future__ import annotations
 
@@ -8,5 +10,10 @@ from collections.abc import Sequence
 
 
 def main(args: Sequence[str]) -> int:
-    """Run the analysis with these arguments and return its exit status: 0, or 2 for input that does not allow it."""
-    return subprocess.run([sys.executable, "-m", "analysis.write_tables", *args], check=False).returncode
+    """Run the analysis with these arguments and return its exit status.
+
+    0, or 2 for input that does not allow it.
+    """
+    return subprocess.run(
+        [sys.executable, "-m", "analysis.write_tables", *args], check=False
+    ).returncode

@@ -22,11 +22,20 @@ class TasksArgs:
 
 def main(args: Sequence[str]) -> int:
     """Print task, published observation and the observations it offers; returns 0."""
-    chosen = parse(TasksArgs, args, "safedreamer tasks", "List the tasks that train accepts; module:factory names your own.")
+    chosen = parse(
+        TasksArgs,
+        args,
+        "safedreamer tasks",
+        "List the tasks that train accepts; module:factory names your own.",
+    )
     from benchmarks.tasks import expand, get_task, tasks
 
     try:
-        pairs = expand(chosen.group) if chosen.group else [(task.id, task.default_obs) for task in tasks().values()]
+        pairs = (
+            expand(chosen.group)
+            if chosen.group
+            else [(task.id, task.default_obs) for task in tasks().values()]
+        )
     except ValueError as error:
         raise BadInput(str(error)) from error
     for name, obs in pairs:

@@ -1,7 +1,7 @@
 """`safedreamer train`: one run from the command line, in two stages.
 
-The first stage reads method, observation and preset; they decide the defaults of everything else, which the second stage reads
-and --help shows.
+The first stage reads method, observation and preset; they decide the defaults of everything else,
+which the second stage reads and --help shows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ import tyro
 from benchmarks.cli.common import parse, parse_known
 from benchmarks.cli.foreground import train_here
 from benchmarks.envs.factory import choose_python
-from benchmarks.spec import ENV_TIMEOUT_SECONDS, MAX_ENV_FAULTS, BadInput, LoopConfig, ReplayConfig, RunSpec
+from benchmarks.spec import (
+    ENV_TIMEOUT_SECONDS,
+    MAX_ENV_FAULTS,
+    BadInput,
+    LoopConfig,
+    ReplayConfig,
+    RunSpec,
+)
 
 PROG = "safedreamer train"
 
@@ -39,11 +46,15 @@ class TrainArgs:
     steps: int | None = None
     """Simulator steps to train for, such as 2e6; the preset's if not given."""
     out: Path | None = None
-    """Run folder; runs/TASK-OBS-METHOD-seedSEED if not given. A folder with the same settings is continued."""
+    """Run folder; runs/TASK-OBS-METHOD-seedSEED if not given. A folder with the same settings is
+    continued.
+    """
     init_from: Path | None = None
     """Authors' checkpoint (checkpoint.ckpt) whose parameters training starts from."""
     max_minutes: float | None = None
-    """Wall-clock budget of the run in minutes, resumes included; it ends with a last evaluation and a checkpoint."""
+    """Wall-clock budget of the run in minutes, resumes included; it ends with a last evaluation and
+    a checkpoint.
+    """
     tensorboard: bool = False
     """Write metrics, returns and costs for TensorBoard too."""
     wandb: str | None = None
@@ -55,11 +66,16 @@ class TrainArgs:
     max_env_faults: int = MAX_ENV_FAULTS
     """Environments replaced (crashed, hanging, raising) before this start gives up."""
     env_python: str | None = None
-    """Interpreter that runs the environments, with Safety-Gymnasium; this one if neither given nor in SAFEDREAMER_ENV_PYTHON."""
+    """Interpreter that runs the environments, with Safety-Gymnasium; this one if neither given nor
+    in SAFEDREAMER_ENV_PYTHON.
+    """
 
 
 def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
-    """The run that a command line describes. Raises BadInput before anything is started or written."""
+    """The run that a command line describes.
+
+    Raises BadInput before anything is started or written.
+    """
     first = parse_known(TrainArgs, args, PROG)
     choose_python(first.env_python)
     from benchmarks.cli.defaults import default_obs, task_settings
@@ -71,7 +87,9 @@ def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
         obs = task.check_obs(first.obs or default_obs(first.method, task))
         preset = task_settings(first.method, task.id, obs, first.preset)
         everything = _everything(type(preset.agent))
-        run = dataclasses.replace(first, obs=obs, steps=first.steps if first.steps is not None else preset.steps)
+        run = dataclasses.replace(
+            first, obs=obs, steps=first.steps if first.steps is not None else preset.steps
+        )
         default = everything(run=run, loop=preset.loop, replay=preset.replay, agent=preset.agent)
         chosen: Any = parse(everything, args, PROG, "Train a method on a task.", default)
         steps = chosen.run.steps
@@ -129,7 +147,9 @@ def default_out(spec: RunSpec) -> Path:
 
 
 def main(args: Sequence[str]) -> int:
-    """Train; returns 0, also when --max-minutes are over, or EXIT_STOPPED after a signal, with a checkpoint."""
+    """Train; returns 0, also when --max-minutes are over, or EXIT_STOPPED after a signal, with a
+    checkpoint.
+    """
     run, spec = read(args)
     out = run.out or default_out(spec)
     from benchmarks.run_folder import check

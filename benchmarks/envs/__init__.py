@@ -1,7 +1,9 @@
-"""Environments with a cost: Safety-Gymnasium tasks and users' own, one at a time or several at once.
+"""Environments with a cost.
 
-Importing this imports no simulator: a learner whose environments run under another interpreter has none. `make_env`, `SafeEnv` and
-`env_spec` are loaded when first used.
+Safety-Gymnasium tasks and users' own, one at a time or several at once.
+
+Importing this imports no simulator: a learner whose environments run under another interpreter has
+none. `make_env`, `SafeEnv` and `env_spec` are loaded when first used.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""Fast resets: Safety-Gymnasium recompiles its MuJoCo model every episode, and decoding the sky takes nearly all of that time.
+"""Fast resets: Safety-Gymnasium recompiles its MuJoCo model every episode, and decoding the sky
+takes nearly all of that time.
 
-The six sky images (24 MB of PNG) cost more than a second per reset, more than simulating the whole episode. Textures change
-neither physics nor layouts, and the renderer keeps those it was created with. So after an environment's first reset, and from
-the start where nothing is rendered, every texture file is replaced by a uniform one of 4x4 pixels, in the same order.
-The list of assets is parsed once instead of once per reset.
+The six sky images (24 MB of PNG) cost more than a second per reset, more than simulating the whole
+episode. Textures change neither physics nor layouts, and the renderer keeps those it was created
+with. So after an environment's first reset, and from the start where nothing is rendered, every
+texture file is replaced by a uniform one of 4x4 pixels, in the same order. The list of assets is
+parsed once instead of once per reset.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ import yaml
 
 
 class AssetList:
-    """Stands in for the `yaml` module inside `safety_gymnasium.world`, which uses it only to read the list of assets."""
+    """Stands in for the `yaml` module inside `safety_gymnasium.world`, which uses it only to read
+    the list of assets.
+    """
 
     FullLoader = yaml.FullLoader
 
@@ -27,12 +31,16 @@ class AssetList:
         self._texture_files = True
 
     def load(self, file: TextIO, Loader: Any) -> Any:
-        """The parsed file, with texture files replaced by uniform textures where `texture_files(False)` is in force."""
+        """The parsed file, with texture files replaced by uniform textures where
+        `texture_files(False)` is in force.
+        """
         if file.name not in self._files:
             self._files[file.name] = yaml.load(file, Loader=Loader)
         assets = copy.deepcopy(self._files[file.name])
         if not self._texture_files:
-            assets["textures"] = {name: uniform(texture) for name, texture in assets["textures"].items()}
+            assets["textures"] = {
+                name: uniform(texture) for name, texture in assets["textures"].items()
+            }
         return assets
 
     @contextlib.contextmanager
@@ -46,7 +54,10 @@ class AssetList:
 
 
 def uniform(texture: dict[str, str]) -> dict[str, str]:
-    """The same texture element with a uniform colour of 4x4 pixels in place of its files; unchanged if it has none."""
+    """The same texture element with a uniform colour of 4x4 pixels in place of its files.
+
+    Unchanged if it has none.
+    """
     if not any(key.startswith("@file") for key in texture):
         return texture
     kept = {key: value for key, value in texture.items() if not key.startswith("@file")}
@@ -54,7 +65,9 @@ def uniform(texture: dict[str, str]) -> dict[str, str]:
 
 
 def install(world: ModuleType) -> AssetList:
-    """Make `safety_gymnasium.world` read its list of assets through an AssetList (once per process)."""
+    """Make `safety_gymnasium.world` read its list of assets through an AssetList (once per
+    process).
+    """
     if not isinstance(world.yaml, AssetList):
         world.yaml = AssetList()  # pyright: ignore[reportAttributeAccessIssue]
     return world.yaml

@@ -1,13 +1,16 @@
-"""Images of a MuJoCo model: the robot's front and back camera, any named one, or an overview from above.
+"""Images of a MuJoCo model.
 
-Camera poses are those of Safety-Gymnasium's development version from 2023-09-30 on, which the SafeDreamer release was trained
-with (package 1.0.0 has no `vision_back` camera, and narrower front cameras on Car and Racecar). They are set on the model's one
-`vision` camera just before rendering, so the model itself stays that of 1.0.0; cameras have no part in the physics. Robots
-without a published back camera get the front one turned half around the robot's vertical axis.
+The robot's front and back camera, any named one, or an overview from above.
 
-Departs from the release: Safety-Gymnasium also draws the lidar readings as little spheres above the robot. They are outside
-both views, but leave stray coloured streaks in some images of Car and Racecar (measured with OSMesa); ours are the same
-pixels without them.
+Camera poses are those of Safety-Gymnasium's development version from 2023-09-30 on, which the
+SafeDreamer release was trained with (package 1.0.0 has no `vision_back` camera, and narrower front
+cameras on Car and Racecar). They are set on the model's one `vision` camera just before rendering,
+so the model itself stays that of 1.0.0; cameras have no part in the physics. Robots without a
+published back camera get the front one turned half around the robot's vertical axis.
+
+Departs from the release: Safety-Gymnasium also draws the lidar readings as little spheres above the
+robot. They are outside both views, but leave stray coloured streaks in some images of Car and
+Racecar (measured with OSMesa); ours are the same pixels without them.
 """
 
 from __future__ import annotations
@@ -23,14 +26,19 @@ from benchmarks.envs.compat import mujoco
 from benchmarks.envs.errors import GL_HELP, MissingGLError
 
 MAX_GEOMS = 1000  # room in the scene; the fullest task has fewer than 150
-OVERVIEW = "overview"  # of `View.camera`: the free camera that `Renderer.overview` sets up, none of the model's
+# of `View.camera`: the free camera that `Renderer.overview` sets up, none of the model's
+OVERVIEW = "overview"
 OVERVIEW_ELEVATION = -62.0  # degrees; steep enough to see which disc the robot is on
-OVERVIEW_DISTANCE = 2.5  # in half widths of the arena, which then fills a square picture (field of view 45 degrees)
+# in half widths of the arena, which then fills a square picture (field of view 45 degrees)
+OVERVIEW_DISTANCE = 2.5
 
 
 @dataclasses.dataclass(frozen=True)
 class Pose:
-    """Of a camera in its robot's frame: position [m], quaternion (w, x, y, z), vertical field of view [deg]."""
+    """Of a camera in its robot's frame.
+
+    position [m], quaternion (w, x, y, z), vertical field of view [deg].
+    """
 
     position: tuple[float, float, float]
     quaternion: tuple[float, float, float, float]
@@ -45,8 +53,13 @@ class Pose:
         return float(np.arctan2(y, x))
 
 
-def from_axes(position: Sequence[float], x: Sequence[float], y: Sequence[float], fovy: float) -> Pose:
-    """Pose of a camera from its right (x) and up (y) axes, as MJCF's `xyaxes`; y is made orthogonal to x."""
+def from_axes(
+    position: Sequence[float], x: Sequence[float], y: Sequence[float], fovy: float
+) -> Pose:
+    """Pose of a camera from its right (x) and up (y) axes, as MJCF's `xyaxes`.
+
+    Y is made orthogonal to x.
+    """
     right = np.asarray(x, float) / np.linalg.norm(x)
     up = np.asarray(y, float) - np.dot(y, right) * right
     up /= np.linalg.norm(up)
@@ -110,7 +123,9 @@ def front_and_back(agent: str, model: Any) -> tuple[Pose, Pose]:
 
 
 class Renderer:
-    """One OpenGL context with the textures and meshes of one model; renders that model and recompiled ones of the same task.
+    """One OpenGL context with the textures and meshes of one model.
+
+    Renders that model and recompiled ones of the same task.
 
     Raises MissingGLError where no context can be made.
     """
@@ -126,7 +141,9 @@ class Renderer:
             self._gl.make_current()
             self._context: Any = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150)
         except Exception as error:  # GLFW, EGL, OSMesa and MuJoCo each raise types of their own
-            raise MissingGLError(f"no OpenGL context could be made (MUJOCO_GL={backend}): {error!r}. {GL_HELP}") from error
+            raise MissingGLError(
+                f"no OpenGL context could be made (MUJOCO_GL={backend}): {error!r}. {GL_HELP}"
+            ) from error
         self._scene = mujoco.MjvScene(model, MAX_GEOMS)
         self._options = mujoco.MjvOption()
         self._options.geomgroup[:] = 1  # all groups, as Safety-Gymnasium shows them
@@ -139,7 +156,9 @@ class Renderer:
         self._fix(model.camera(camera).id)
         return self._image(model, data, height, width)
 
-    def overview(self, model: Any, data: Any, half_width: float, height: int, width: int) -> np.ndarray:
+    def overview(
+        self, model: Any, data: Any, half_width: float, height: int, width: int
+    ) -> np.ndarray:
         """Image [height, width, 3] uint8 of the square of `half_width` metres around the origin.
 
         The camera stands still while the robot is within the square and follows it outside.
@@ -147,7 +166,8 @@ class Renderer:
         robot = data.body("agent").xpos[:2]
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FREE
         self._camera.lookat[:] = *(robot - np.clip(robot, -half_width, half_width)), 0.0
-        self._camera.distance = OVERVIEW_DISTANCE * (half_width + 0.4)  # a margin for what stands at the edge
+        # a margin for what stands at the edge
+        self._camera.distance = OVERVIEW_DISTANCE * (half_width + 0.4)
         self._camera.azimuth, self._camera.elevation = 90.0, OVERVIEW_ELEVATION
         return self._image(model, data, height, width)
 
@@ -167,7 +187,9 @@ class Renderer:
     def _image(self, model: Any, data: Any, height: int, width: int) -> np.ndarray:
         self._gl.make_current()
         everything = mujoco.mjtCatBit.mjCAT_ALL
-        mujoco.mjv_updateScene(model, data, self._options, self._perturb, self._camera, everything, self._scene)
+        mujoco.mjv_updateScene(
+            model, data, self._options, self._perturb, self._camera, everything, self._scene
+        )
         viewport = mujoco.MjrRect(0, 0, width, height)
         mujoco.mjr_render(viewport, self._scene, self._context)
         pixels = np.empty((height, width, 3), dtype=np.uint8)

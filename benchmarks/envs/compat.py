@@ -1,14 +1,19 @@
-"""Import of Safety-Gymnasium 1.0.0 on Python 3.11, and choice of the OpenGL backend; the only file that imports either.
+"""Import of Safety-Gymnasium 1.0.0 on Python 3.11, and choice of the OpenGL backend.
+
+The only file that imports either.
 
 Three obstacles stand between the package and a current Python:
-- its dataclasses have NumPy arrays as defaults, which Python 3.11 refuses (3.9, its own version, shared them between
-  instances). `dataclasses.dataclass` is replaced while the package is imported, keeping the 3.9 meaning, then put back;
-- MuJoCo reads MUJOCO_GL once, when it is imported (already `import gymnasium` does so, through its plugins), and fails then
-  if that backend's library is missing. So the backend is chosen when this module is imported, before either (see gl.py): the
-  user's value, else the display, else OSMesa, else EGL, else none (then only images are impossible);
-- MuJoCo 2.3.3 was built for NumPy 1. Under NumPy 2 the arrays inside its small structures (not those of model and data) have
-  stride 0: `option.geomgroup[:] = 1` writes one element, and pictures lack goals, hazards and vases. `mend_arrays` restores
-  the strides of the structures that drawing uses.
+- its dataclasses have NumPy arrays as defaults, which Python 3.11 refuses (3.9, its own version,
+  shared them between instances). `dataclasses.dataclass` is replaced while the package is imported,
+  keeping the 3.9 meaning, then put back;
+- MuJoCo reads MUJOCO_GL once, when it is imported (already `import gymnasium` does so, through its
+  plugins), and fails then if that backend's library is missing. So the backend is chosen when this
+  module is imported, before either (see gl.py): the user's value, else the display, else OSMesa,
+  else EGL, else none (then only images are impossible);
+- MuJoCo 2.3.3 was built for NumPy 1. Under NumPy 2 the arrays inside its small structures (not
+  those of model and data) have stride 0: `option.geomgroup[:] = 1` writes one element, and pictures
+  lack goals, hazards and vases. `mend_arrays` restores the strides of the structures that drawing
+  uses.
 """
 
 from __future__ import annotations
@@ -31,14 +36,20 @@ from benchmarks.envs.gl import choose_gl_backend
 
 @contextlib.contextmanager
 def array_defaults() -> Iterator[None]:
-    """Within this context `dataclasses.dataclass` accepts NumPy arrays as defaults (shared between instances)."""
+    """Within this context `dataclasses.dataclass` accepts NumPy arrays as defaults (shared between
+    instances).
+    """
     original = dataclasses.dataclass
 
     def share_arrays(cls: type) -> None:
         for name in cls.__dict__.get("__annotations__", {}):
             default = cls.__dict__.get(name)
             if isinstance(default, np.ndarray):
-                setattr(cls, name, dataclasses.field(default_factory=functools.partial(_identity, default)))
+                setattr(
+                    cls,
+                    name,
+                    dataclasses.field(default_factory=functools.partial(_identity, default)),
+                )
 
     def dataclass(cls: type | None = None, /, **options: Any) -> Any:
         def decorate(target: type) -> type:
@@ -59,7 +70,10 @@ def _identity(value: np.ndarray) -> np.ndarray:
 
 
 def _import_mujoco() -> ModuleType:
-    """The `mujoco` module with a backend that exists. Raises MissingGLError if the user's MUJOCO_GL cannot be loaded."""
+    """The `mujoco` module with a backend that exists.
+
+    Raises MissingGLError if the user's MUJOCO_GL cannot be loaded.
+    """
     choose_gl_backend()
     try:
         import mujoco
@@ -67,7 +81,8 @@ def _import_mujoco() -> ModuleType:
         # PyOpenGL reports a missing library as any of these, always while MuJoCo loads its backend.
         if os.environ.get("MUJOCO_GL"):
             raise MissingGLError(
-                f"MuJoCo could not load the backend MUJOCO_GL={os.environ['MUJOCO_GL']}: {error!r}. {GL_HELP}"
+                f"MuJoCo could not load the backend MUJOCO_GL={os.environ['MUJOCO_GL']}: "
+                f"{error!r}. {GL_HELP}"
             ) from error
         raise
     return mujoco
@@ -77,7 +92,9 @@ DRAWING_STRUCTURES = ("MjvOption", "MjvCamera", "MjvGeom", "MjvPerturb")
 
 
 def mend_arrays(struct: type) -> None:
-    """Give arrays that are properties of a structure of MuJoCo the strides of consecutive elements, which they have in memory."""
+    """Give arrays that are properties of a structure of MuJoCo the strides of consecutive elements,
+    which they have in memory.
+    """
 
     def mended(getter: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def get(self: Any) -> Any:
@@ -91,10 +108,15 @@ def mend_arrays(struct: type) -> None:
 
     for name, attribute in list(vars(struct).items()):
         if isinstance(attribute, property) and attribute.fget is not None:
-            setattr(struct, name, property(mended(attribute.fget), attribute.fset, attribute.fdel, attribute.__doc__))
+            setattr(
+                struct,
+                name,
+                property(mended(attribute.fget), attribute.fset, attribute.fdel, attribute.__doc__),
+            )
 
 
-# Gymnasium-Robotics prints a notice about its Adroit hands at every import; none of our tasks has one.
+# Gymnasium-Robotics prints a notice about its Adroit hands at every import; none of our tasks has
+# one.
 farama_notifications.notifications.pop("gymnasium_robotics", None)
 mujoco = _import_mujoco()
 for _name in DRAWING_STRUCTURES:
@@ -105,6 +127,7 @@ for _name in DRAWING_STRUCTURES:
 def import_safety_gymnasium() -> ModuleType:
     """The `safety_gymnasium` module, imported on the first call (about a second)."""
     with array_defaults(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of its own dependencies; nothing a user could act on
+        # of its own dependencies; nothing a user could act on
+        warnings.simplefilter("ignore", DeprecationWarning)
         import safety_gymnasium
     return safety_gymnasium

@@ -1,4 +1,7 @@
-"""Errors of environments, and the OpenGL help they print. Imports no simulator, so that every process can raise them."""
+"""Errors of environments, and the OpenGL help they print.
+
+Imports no simulator, so that every process can raise them.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ from benchmarks.spec import RunFailed
 
 GL_PACKAGES = "libosmesa6 libegl1 libgl1-mesa-dri"  # Debian and Ubuntu
 GL_HELP = (
-    f"Images need OpenGL: run `sudo apt-get install {GL_PACKAGES}`, then set MUJOCO_GL=osmesa (software) or MUJOCO_GL=egl "
-    "(graphics card) before Python starts. Observations other than vision need none of it: leave MUJOCO_GL unset for them."
+    f"Images need OpenGL: run `sudo apt-get install {GL_PACKAGES}`, then set MUJOCO_GL=osmesa "
+    "(software) or MUJOCO_GL=egl (graphics card) before Python starts. Observations other than "
+    "vision need none of it: leave MUJOCO_GL unset for them."
 )
 
 
@@ -20,4 +24,7 @@ class EnvContractError(TypeError):
 
 
 class WorkerError(RunFailed):
-    """An environment failed, died or did not answer; the message holds its index and, where there is one, its traceback."""
+    """An environment failed, died or did not answer.
+
+    The message holds its index and, where there is one, its traceback.
+    """

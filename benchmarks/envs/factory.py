@@ -1,4 +1,7 @@
-"""`EnvFactory`: which environment to make and under which interpreter, as plain settings. Imports no simulator."""
+"""`EnvFactory`: which environment to make and under which interpreter, as plain settings.
+
+Imports no simulator.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,15 @@ from benchmarks.spec import BadInput
 if TYPE_CHECKING:
     from benchmarks.envs.make import SafeEnv
 
-ENV_PYTHON = "SAFEDREAMER_ENV_PYTHON"  # interpreter of environment processes; the learner's own if unset
+# interpreter of environment processes; the learner's own if unset
+ENV_PYTHON = "SAFEDREAMER_ENV_PYTHON"
 
 
 @dataclasses.dataclass(frozen=True)
 class EnvFactory:
-    """Makes one environment when called (see `benchmarks.envs.make.make_env`), or lets another interpreter make it."""
+    """Makes one environment when called (see `benchmarks.envs.make.make_env`), or lets another
+    interpreter make it.
+    """
 
     task: str
     obs: str = "default"
@@ -41,20 +47,27 @@ class EnvFactory:
 
 
 def choose_python(python: str | None) -> None:
-    """Have this process and those it starts run environments under `python`, where given. Raises BadInput if there is none."""
+    """Have this process and those it starts run environments under `python`, where given.
+
+    Raises BadInput if there is none.
+    """
     if python is not None:
         os.environ[ENV_PYTHON] = python
     chosen_python()
 
 
 def chosen_python() -> str:
-    """Interpreter that the environment variable names, checked to exist; empty if unset. Raises BadInput."""
+    """Interpreter that the environment variable names, checked to exist; empty if unset.
+
+    Raises BadInput.
+    """
     named = os.environ.get(ENV_PYTHON, "")
     if not named:
         return ""
     found = shutil.which(os.path.expanduser(named))
     if found is None:
         raise BadInput(
-            f"{ENV_PYTHON}={named} (--env-python) is no program; give the path of a Python that has Safety-Gymnasium"
+            f"{ENV_PYTHON}={named} (--env-python) is no program; give the path of a Python "
+            "that has Safety-Gymnasium"
         )
     return os.path.abspath(found)

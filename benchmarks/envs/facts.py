@@ -1,4 +1,7 @@
-"""What the learner has to know of an environment, in plain types. Imports neither a simulator nor JAX."""
+"""What the learner has to know of an environment, in plain types.
+
+Imports neither a simulator nor JAX.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class EnvFacts(NamedTuple):
-    """What `EnvSpec` holds, in plain types: environment processes can send it without importing JAX."""
+    """What `EnvSpec` holds, in plain types.
+
+    Environment processes can send it without importing JAX.
+    """
 
     obs: dict[str, tuple[tuple[int, ...], str]]  # key -> shape, dtype name
     action_dim: int
@@ -26,7 +32,13 @@ class EnvFacts(NamedTuple):
 
         obs = {key: ArraySpec(shape, dtype) for key, (shape, dtype) in self.obs.items()}
         return EnvSpec(
-            obs, self.action_dim, self.action_repeat, self.episode_env_steps, self.layout, self.costly, self.hazard_size
+            obs,
+            self.action_dim,
+            self.action_repeat,
+            self.episode_env_steps,
+            self.layout,
+            self.costly,
+            self.hazard_size,
         )
 
     def to_plain(self) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""`make_env`: any task as a Gymnasium environment with actions in [-1, 1], action repeat, and the cost in `info["cost"]`."""
+"""`make_env`: any task as a Gymnasium environment with actions in [-1, 1], action repeat, and the
+cost in `info["cost"]`.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,10 @@ MakeEnv: TypeAlias = Callable[[], gymnasium.Env]
 class SafeEnv(gymnasium.Env):
     """A task with action repeat.
 
-    `step` returns the observation after the last simulator step, the sums of reward and cost over the simulator steps taken,
-    and in `info` the `cost` (float) and `env_steps`, which is less than `action_repeat` where the episode ended on the way.
-    Actions beyond [-1, 1] are clipped, as in the release.
+    `step` returns the observation after the last simulator step, the sums of reward and cost over
+    the simulator steps taken, and in `info` the `cost` (float) and `env_steps`, which is less than
+    `action_repeat` where the episode ended on the way. Actions beyond [-1, 1] are clipped, as in
+    the release.
     """
 
     def __init__(self, simulator: Simulator, action_repeat: int, render_mode: str | None) -> None:
@@ -46,14 +49,22 @@ class SafeEnv(gymnasium.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Start an episode, the same for the same seed in any process. Without a seed one is drawn from `self.np_random`."""
+        """Start an episode, the same for the same seed in any process.
+
+        Without a seed one is drawn from `self.np_random`.
+        """
         super().reset(seed=seed)
         self.simulator.reset(int(self.np_random.integers(2**31)) if seed is None else int(seed))
         self._running = True
         return self._observation(), {"cost": 0.0, "env_steps": 0}
 
-    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
-        """Take `action` [A] for `action_repeat` simulator steps. Raises ValueError for a wrong shape or a non-finite action."""
+    def step(
+        self, action: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+        """Take `action` [A] for `action_repeat` simulator steps.
+
+        Raises ValueError for a wrong shape or a non-finite action.
+        """
         if not self._running:
             raise RuntimeError("the episode has ended or not begun; call reset()")
         native = self._native_action(action)
@@ -67,18 +78,31 @@ class SafeEnv(gymnasium.Env):
             cost += result.cost
             terminated, truncated = result.terminated, result.truncated
         self._running = not (terminated or truncated)
-        return self._observation(), reward, terminated, truncated, {"cost": cost, "env_steps": env_steps}
+        return (
+            self._observation(),
+            reward,
+            terminated,
+            truncated,
+            {"cost": cost, "env_steps": env_steps},
+        )
 
     def _observation(self) -> dict[str, np.ndarray]:
         spaces = self.simulator.observation_space.spaces
-        return {key: np.asarray(value, spaces[key].dtype) for key, value in self.simulator.observe().items()}
+        return {
+            key: np.asarray(value, spaces[key].dtype)
+            for key, value in self.simulator.observe().items()
+        }
 
     def _native_action(self, action: np.ndarray) -> np.ndarray:
         array = np.asarray(action, np.float64)
         if array.shape != self.action_space.shape:
-            raise ValueError(f"action has shape {array.shape}, this task takes {self.action_space.shape}")
+            raise ValueError(
+                f"action has shape {array.shape}, this task takes {self.action_space.shape}"
+            )
         if not np.isfinite(array).all():
-            raise ValueError(f"action {array.tolist()} is not finite; look for a NaN in the policy that chose it")
+            raise ValueError(
+                f"action {array.tolist()} is not finite; look for a NaN in the policy that chose it"
+            )
         return self._middle + self._half * np.clip(array, -1.0, 1.0)
 
     def render(self) -> np.ndarray:
@@ -105,11 +129,13 @@ def make_env(
 
     Args:
         task: see `benchmarks.tasks`.
-        obs: "vision": `image` and `image2` (front and back camera), uint8 [64, 64, 3]; "coordinates" or "lidar": `observation`,
-            float32 [D], see `observations.py`; "default": the simulator's own flat observation, which "lidar" is too.
+        obs: "vision": `image` and `image2` (front and back camera), uint8 [64, 64, 3];
+            "coordinates" or "lidar": `observation`, float32 [D], see `observations.py`; "default":
+            the simulator's own flat observation, which "lidar" is too.
         action_repeat: simulator steps per action.
-        render_mode: "rgb_array" to use `render()`, with the named camera of the model (default "fixedfar", "track" for velocity
-            tasks; navigation tasks also have "overview", the whole arena from above) and the size in pixels.
+        render_mode: "rgb_array" to use `render()`, with the named camera of the model (default
+            "fixedfar", "track" for velocity tasks; navigation tasks also have "overview", the whole
+            arena from above) and the size in pixels.
     Raises:
         ValueError: unknown task, observation, render mode, or a repeat below 1.
         MissingGLError: images are wanted and OpenGL is missing (at the first reset).

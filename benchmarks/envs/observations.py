@@ -1,15 +1,19 @@
-"""The flat observations of the navigation tasks: `coordinates` as the SafeDreamer release has them, and `lidar`.
+"""The flat observations of the navigation tasks.
+
+`coordinates` as the SafeDreamer release has them, and `lidar`.
 
 `coordinates` (specification section 1) is, in this order:
-velocimeter x, y | accelerometer x | gyro z | magnetometer x, y, z | objects in the robot frame, x, y each | rotation: first
-row, x, y, of the robot's matrix | position of the robot in the world, x, y.
-Objects are goal, hazards, buttons, push_box, gremlins, vases, pillars, in this order, as far as the task has them. The Goal
-tasks show only goal and hazards, as the release does: 29 numbers for PointGoal1 (so the vases of Goal2, which cost, are not
-seen; lidar shows them). The pause of the Button tasks after a press, which lidar marks by an empty scan, is not seen either.
+velocimeter x, y | accelerometer x | gyro z | magnetometer x, y, z | objects in the robot frame, x,
+y each | rotation: first row, x, y, of the robot's matrix | position of the robot in the world, x,
+y.
+Objects are goal, hazards, buttons, push_box, gremlins, vases, pillars, in this order, as far as the
+task has them. The Goal tasks show only goal and hazards, as the release does: 29 numbers for
+PointGoal1 (so the vases of Goal2, which cost, are not seen; lidar shows them). The pause of the
+Button tasks after a press, which lidar marks by an empty scan, is not seen either.
 
-Robot frame: `world_vector @ matrix`, the transpose of the robot's matrix applied to the vector from robot to object; x is
-forward for Point and Racecar. The vector has no height, as in the release (Safety-Gymnasium's own `_ego_xy` keeps the robot's;
-the two differ only while a robot tilts).
+Robot frame: `world_vector @ matrix`, the transpose of the robot's matrix applied to the vector from
+robot to object; x is forward for Point and Racecar. The vector has no height, as in the release
+(Safety-Gymnasium's own `_ego_xy` keeps the robot's; the two differ only while a robot tilts).
 """
 
 from __future__ import annotations
@@ -49,7 +53,10 @@ def slices(sizes: Mapping[str, int]) -> dict[str, slice]:
 
 
 class Coordinates:
-    """Reads the coordinates of one Safety-Gymnasium task object; `bind` after every reset, as each has a model of its own."""
+    """Reads the coordinates of one Safety-Gymnasium task object.
+
+    `bind` after every reset, as each has a model of its own.
+    """
 
     def __init__(self, task: Any, kinds: Sequence[str]) -> None:
         self._task = task
@@ -88,5 +95,9 @@ class Coordinates:
 
 
 def lidar_layout(task: Any) -> dict[str, slice]:
-    """Slices of Safety-Gymnasium's own flat observation, named as it names them (`hazards_lidar`, `gyro`, ...)."""
-    return slices({name: int(np.prod(space.shape)) for name, space in task.obs_info.obs_space_dict.items()})
+    """Slices of Safety-Gymnasium's own flat observation, named as it names them (`hazards_lidar`,
+    `gyro`, ...).
+    """
+    return slices(
+        {name: int(np.prod(space.shape)) for name, space in task.obs_info.obs_space_dict.items()}
+    )

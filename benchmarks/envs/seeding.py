@@ -1,4 +1,6 @@
-"""Episode seeds: every layout derives from the run seed, the split and the episode's index, and from nothing else."""
+"""Episode seeds: every layout derives from the run seed, the split and the episode's index, and
+from nothing else.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ SPLITS: tuple[Split, ...] = ("train", "eval")
 
 
 def episode_seed(run_seed: int, split: Split, episode: int) -> int:
-    """Seed in 0..2^31-1 of the `episode`-th episode of a split; independent of machine, process and number of environments.
+    """Seed in 0..2^31-1 of the `episode`-th episode of a split.
+
+    Independent of machine, process and number of environments.
 
     Raises ValueError for a negative seed or index and for an unknown split.
     """

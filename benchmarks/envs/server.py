@@ -1,9 +1,11 @@
 """The program of an environment process: one environment behind a connection.
 
-The process is a fresh interpreter, perhaps of another version than the learner's, that imports only what the environment needs: no
-JAX, nothing of the program that started it. Requests are lists, ["make", settings of make_env], ["make_pickled", bytes] (same
-interpreter only), ["reset", seed], ["step", action], ["replay", seed, actions], ["close"]; every one but the last is answered by
-["ok", result], ["refused", error type, message] or ["error", traceback]. When the connection breaks, the process ends.
+The process is a fresh interpreter, perhaps of another version than the learner's, that imports only
+what the environment needs: no JAX, nothing of the program that started it. Requests are lists,
+["make", settings of make_env], ["make_pickled", bytes] (same interpreter only), ["reset", seed],
+["step", action], ["replay", seed, actions], ["close"]; every one but the last is answered by
+["ok", result], ["refused", error type, message] or ["error", traceback]. When the connection
+breaks, the process ends.
 """
 
 from __future__ import annotations
@@ -26,12 +28,18 @@ from benchmarks.envs.make import env_facts, make_env
 from benchmarks.envs.wire import pack, unpack
 from benchmarks.signals import HEARD, let_through
 
-REFUSALS = (EnvContractError, MissingGLError)  # the user's to fix: another attempt would meet them again
+# the user's to fix: another attempt would meet them again
+REFUSALS = (EnvContractError, MissingGLError)
 
 
 def is_refusal(request: Sequence[Any], error: Exception) -> bool:
-    """Whether an error says what the user has to change; a ValueError does where an environment is made."""
-    return isinstance(error, REFUSALS) or (isinstance(error, ValueError) and str(request[0]).startswith("make"))
+    """Whether an error says what the user has to change.
+
+    A ValueError does where an environment is made.
+    """
+    return isinstance(error, REFUSALS) or (
+        isinstance(error, ValueError) and str(request[0]).startswith("make")
+    )
 
 
 class Server:
@@ -64,7 +72,10 @@ class Server:
 
     @staticmethod
     def _replay(env: gymnasium.Env, seed: int, actions: np.ndarray) -> Any:
-        """Start the episode of a seed and take actions [T, A]; the answer of the last request this stands for."""
+        """Start the episode of a seed and take actions [T, A].
+
+        The answer of the last request this stands for.
+        """
         answer, _ = env.reset(seed=seed)
         for action in actions:
             answer = env.step(action)
@@ -78,7 +89,8 @@ class Server:
 
 def main(descriptor: int) -> None:
     """The environment process: serve requests from the inherited connection until it closes."""
-    # Signals to the whole job reach us too, while the parent still needs our answers; it closes the connection when done.
+    # Signals to the whole job reach us too, while the parent still needs our answers; it closes the
+    # connection when done.
     for number in HEARD:
         signal.signal(number, signal.SIG_IGN)
     let_through()

@@ -1,7 +1,10 @@
-"""One simulator step at a time: navigation and velocity tasks of Safety-Gymnasium and users' environments, one interface.
+"""One simulator step at a time.
 
-Action repeat, action scaling and checks of the caller's input are in `make.py`. What is not asked for is not computed: lidar
-only on the step whose observation is wanted, images only for observation vision.
+Navigation and velocity tasks of Safety-Gymnasium and users' environments, one interface.
+
+Action repeat, action scaling and checks of the caller's input are in `make.py`. What is not asked
+for is not computed: lidar only on the step whose observation is wanted, images only for observation
+vision.
 """
 
 from __future__ import annotations
@@ -24,9 +27,11 @@ from benchmarks.envs.errors import EnvContractError
 from benchmarks.tasks import Obs, Task
 
 IMAGE_SIZE = 64  # pixels; the release's vision presets
-# Layouts tried before a reset gives up. None of 1350 over nine tasks was refused, but no run of 1e4 episodes should die of one.
+# Layouts tried before a reset gives up. None of 1350 over nine tasks was refused, but no run of 1e4
+# episodes should die of one.
 RESET_ATTEMPTS = 5
-ATTEMPT_STRIDE = 0x9E3779B1  # odd, so that the seeds tried after a refused layout differ from each other and from neighbours
+# odd, so that the seeds tried after a refused layout differ from each other and from neighbours
+ATTEMPT_STRIDE = 0x9E3779B1
 
 
 class View(NamedTuple):
@@ -52,11 +57,16 @@ class Simulator(Protocol):
         ...
 
     def step(self, action: np.ndarray, observe: bool) -> custom.Transition:
-        """One simulator step; its observation is had from `observe()`, and only after `observe=True` or an episode's end."""
+        """One simulator step; its observation is had from `observe()`, and only after
+        `observe=True` or an episode's end.
+        """
         ...
 
     def observe(self) -> dict[str, np.ndarray]:
-        """The observation after the last reset or step; flat vectors in the simulator's own precision."""
+        """The observation after the last reset or step.
+
+        Flat vectors in the simulator's own precision.
+        """
         ...
 
     def render(self) -> np.ndarray:
@@ -83,7 +93,10 @@ def flat_space(size: int) -> Dict:
 
 
 def costly(task: Any) -> tuple[str, ...]:
-    """Names of what costs in a task object of Safety-Gymnasium: constrained obstacles, and touching what stands still."""
+    """Names of what costs in a task object of Safety-Gymnasium.
+
+    Constrained obstacles, and touching what stands still.
+    """
     names = [obstacle.name for obstacle in task._obstacles if obstacle.is_constrained]
     if task._is_load_static_geoms and task.static_geoms_contact_cost:
         names.append("static_geoms")
@@ -100,15 +113,23 @@ class Navigation:
         self._env = package.make(task.id, disable_env_checker=True)
         self._task: Any = self._env.unwrapped.task
         self.costly = costly(self._task)
-        self.hazard_size = next((float(o.size) for o in self._task._obstacles if o.name == "hazards"), 0.0)
+        self.hazard_size = next(
+            (float(o.size) for o in self._task._obstacles if o.name == "hazards"), 0.0
+        )
         self._simulator_obs = self._task.obs
         self._task.obs = self._obs_hook
         self._lidar_wanted = True
         self._lidar: np.ndarray | None = None
         self._renderer: cameras.Renderer | None = None
         self._poses: tuple[cameras.Pose, ...] = ()
-        kinds = observations.GOAL_TASK_OBJECTS if task.name == "Goal" else tuple(observations.OBJECT_BODIES)
-        self._coordinates = observations.Coordinates(self._task, kinds) if obs == "coordinates" else None
+        kinds = (
+            observations.GOAL_TASK_OBJECTS
+            if task.name == "Goal"
+            else tuple(observations.OBJECT_BODIES)
+        )
+        self._coordinates = (
+            observations.Coordinates(self._task, kinds) if obs == "coordinates" else None
+        )
         self.layout: Mapping[str, slice] = {}
         if obs == "vision":
             image = Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
@@ -121,43 +142,60 @@ class Navigation:
             self.observation_space = flat_space(int(np.prod(self._task.observation_space.shape)))
         self.action_space: Box = self._task.action_space
         limit = custom.episode_steps(self._env)
-        self.episode_env_steps = self._task.num_steps if limit is None else min(limit, self._task.num_steps)
+        self.episode_env_steps = (
+            self._task.num_steps if limit is None else min(limit, self._task.num_steps)
+        )
 
     def reset(self, seed: int | None) -> None:
         rendered = self._obs == "vision" or self._view is not None
         self._lidar_wanted = self._needs_lidar
-        with self._assets.texture_files(rendered and self._renderer is None), explain_missing_files(self._id):
+        with (
+            self._assets.texture_files(rendered and self._renderer is None),
+            explain_missing_files(self._id),
+        ):
             self._reset_simulator(seed)
         if rendered and self._renderer is None:
             height = max(IMAGE_SIZE, self._view.height if self._view else 0)
             width = max(IMAGE_SIZE, self._view.width if self._view else 0)
             self._renderer = cameras.Renderer(self._task.model, height, width)
         if self._obs == "vision":
-            self._poses = cameras.front_and_back(self._agent, self._task.model)  # before rendering moves the camera
+            # before rendering moves the camera
+            self._poses = cameras.front_and_back(self._agent, self._task.model)
         if self._coordinates is not None:
             self._coordinates.bind()
 
     def _reset_simulator(self, seed: int | None) -> None:
-        """Reset, and again with seeds derived from `seed` while Safety-Gymnasium refuses the layout it drew."""
+        """Reset, and again with seeds derived from `seed` while Safety-Gymnasium refuses the layout
+        it drew.
+        """
         refusal: AssertionError | None = None
         for attempt in range(RESET_ATTEMPTS):
             attempt_seed = None if seed is None else (seed + attempt * ATTEMPT_STRIDE) % 2**31
             try:
                 self._env.reset(seed=attempt_seed)
                 return
-            except AssertionError as error:  # the type it raises for "World has starting cost!" and for objects that do not fit
+            except AssertionError as error:
+                # the type it raises for "World has starting cost!" and for objects that do not fit
                 refusal = error
-                warnings.warn(f"{self._id}: layout of seed {attempt_seed} refused ({error}); drawing another", stacklevel=2)
-        raise RuntimeError(f"{self._id}: no valid layout in {RESET_ATTEMPTS} attempts from seed {seed}") from refusal
+                warnings.warn(
+                    f"{self._id}: layout of seed {attempt_seed} refused ({error}); drawing another",
+                    stacklevel=2,
+                )
+        raise RuntimeError(
+            f"{self._id}: no valid layout in {RESET_ATTEMPTS} attempts from seed {seed}"
+        ) from refusal
 
     @property
     def _needs_lidar(self) -> bool:
         return self._obs in ("lidar", "default")
 
     def _obs_hook(self) -> np.ndarray | None:
-        """In place of the task's `obs`: its lidar only where wanted, but always the forward pass that comes with it.
+        """In place of the task's `obs`.
 
-        The pass leaves the sensors current, and the contact solver where Safety-Gymnasium's next step would find it.
+        Its lidar only where wanted, but always the forward pass that comes with it.
+
+        The pass leaves the sensors current, and the contact solver where Safety-Gymnasium's next
+        step would find it.
         """
         if self._lidar_wanted:
             self._lidar = self._simulator_obs()
@@ -169,7 +207,9 @@ class Navigation:
     def step(self, action: np.ndarray, observe: bool) -> custom.Transition:
         self._lidar_wanted = observe and self._needs_lidar
         _, reward, cost, terminated, truncated, _ = self._env.step(action)
-        return custom.Transition(None, float(reward), float(cost), bool(terminated), bool(truncated))
+        return custom.Transition(
+            None, float(reward), float(cost), bool(terminated), bool(truncated)
+        )
 
     def observe(self) -> dict[str, np.ndarray]:
         if self._coordinates is not None:
@@ -177,23 +217,33 @@ class Navigation:
         if self._obs == "vision":
             assert self._renderer is not None, "observed before the first reset"
             model, data = self._task.model, self._task.data
-            front, back = (self._renderer.posed(model, data, pose, IMAGE_SIZE, IMAGE_SIZE) for pose in self._poses)
+            front, back = (
+                self._renderer.posed(model, data, pose, IMAGE_SIZE, IMAGE_SIZE)
+                for pose in self._poses
+            )
             return {"image": front, "image2": back}
         lidar = self._lidar if self._lidar is not None else self._simulator_obs()
         return {"observation": np.asarray(lidar)}
 
     @property
     def heading(self) -> float:
-        """Where the front camera looks, radians to the left of the robot's x axis; known after a reset that images follow."""
+        """Where the front camera looks, radians to the left of the robot's x axis.
+
+        Known after a reset that images follow.
+        """
         assert self._poses, "asked before a reset of an environment with images"
         return self._poses[0].heading
 
     def render(self) -> np.ndarray:
-        assert self._renderer is not None and self._view is not None, "rendered before the first reset"
+        assert self._renderer is not None and self._view is not None, (
+            "rendered before the first reset"
+        )
         camera, height, width = self._view
         model, data = self._task.model, self._task.data
         if camera == cameras.OVERVIEW:
-            return self._renderer.overview(model, data, max(map(abs, self._task.placements_conf.extents)), height, width)
+            return self._renderer.overview(
+                model, data, max(map(abs, self._task.placements_conf.extents)), height, width
+            )
         return self._renderer.named(model, data, camera, height, width)
 
     def close(self) -> None:
@@ -203,13 +253,23 @@ class Navigation:
 
 
 class Velocity:
-    """A MuJoCo robot of Gymnasium whose speed is limited; its observation is the robot's own flat vector."""
+    """A MuJoCo robot of Gymnasium whose speed is limited.
+
+    Its observation is the robot's own flat vector.
+    """
 
     def __init__(self, task: Task, view: View | None) -> None:
         options: dict[str, Any] = {}
         if view is not None:
-            options = {"render_mode": "rgb_array", "camera_name": view.camera, "height": view.height, "width": view.width}
-        self._env: gymnasium.Env = import_safety_gymnasium().make(task.id, disable_env_checker=True, **options)
+            options = {
+                "render_mode": "rgb_array",
+                "camera_name": view.camera,
+                "height": view.height,
+                "width": view.width,
+            }
+        self._env: gymnasium.Env = import_safety_gymnasium().make(
+            task.id, disable_env_checker=True, **options
+        )
         shape = self._env.observation_space.shape
         assert shape is not None and isinstance(self._env.action_space, Box)
         self._last: Any = None
@@ -228,7 +288,9 @@ class Velocity:
     def step(self, action: np.ndarray, observe: bool) -> custom.Transition:
         result: Any = self._env.step(action)
         self._last, reward, cost, terminated, truncated, _ = result
-        return custom.Transition(None, float(reward), float(cost), bool(terminated), bool(truncated))
+        return custom.Transition(
+            None, float(reward), float(cost), bool(terminated), bool(truncated)
+        )
 
     def observe(self) -> dict[str, np.ndarray]:
         return {"observation": np.asarray(self._last)}
@@ -241,14 +303,18 @@ class Velocity:
 
 
 class Custom:
-    """A user's environment; probed by one step when it is made. Raises EnvContractError where it lacks something."""
+    """A user's environment; probed by one step when it is made.
+
+    Raises EnvContractError where it lacks something.
+    """
 
     def __init__(self, task: Task, view: View | None) -> None:
         self._name = task.id
         self._env = custom.load(task.id)
         if view is not None and self._env.render_mode != "rgb_array":
             raise EnvContractError(
-                f"task {task.id!r} is to be rendered, but its render_mode is {self._env.render_mode!r}; "
+                f"task {task.id!r} is to be rendered, but its render_mode is "
+                f"{self._env.render_mode!r}; "
                 'let the factory set render_mode="rgb_array"'
             )
         self.layout: Mapping[str, slice] = {}
@@ -258,7 +324,9 @@ class Custom:
         self.action_space = custom.box_actions(task.id, self._env.action_space)
         steps = custom.episode_steps(self._env)
         if steps is None:
-            raise EnvContractError(f"task {task.id!r} does not say how long an episode is; {custom.LENGTH_HELP}")
+            raise EnvContractError(
+                f"task {task.id!r} does not say how long an episode is; {custom.LENGTH_HELP}"
+            )
         self.episode_env_steps = steps
         self._last: Any = None
         self.reset(seed=0)
@@ -271,18 +339,25 @@ class Custom:
         self._last, _ = self._env.reset(seed=seed)
 
     def step(self, action: np.ndarray, observe: bool) -> custom.Transition:
-        result = custom.transition(self._name, self._env.step(action.astype(self.action_space.dtype)))
+        result = custom.transition(
+            self._name, self._env.step(action.astype(self.action_space.dtype))
+        )
         self._last = result.obs
         return result
 
     def observe(self) -> dict[str, np.ndarray]:
         spaces: Mapping[str, Any] = self.observation_space.spaces
-        parts = self._last if isinstance(self._env.observation_space, Dict) else {next(iter(spaces)): self._last}
+        parts = (
+            self._last
+            if isinstance(self._env.observation_space, Dict)
+            else {next(iter(spaces)): self._last}
+        )
         obs = {key: np.asarray(parts[key], space.dtype) for key, space in spaces.items()}
         for key, value in obs.items():
             if value.shape != spaces[key].shape:
                 raise EnvContractError(
-                    f"task {self._name!r}: observation {key!r} has shape {value.shape}, its space says {spaces[key].shape}"
+                    f"task {self._name!r}: observation {key!r} has shape {value.shape}, its "
+                    f"space says {spaces[key].shape}"
                 )
         return obs
 
@@ -295,13 +370,17 @@ class Custom:
 
 @contextlib.contextmanager
 def explain_missing_files(task_id: str) -> Iterator[None]:
-    """Some meshes and textures are missing from the published package (1.0.0 on PyPI); say so instead of naming one file."""
+    """Some meshes and textures are missing from the published package (1.0.0 on PyPI).
+
+    Say so instead of naming one file.
+    """
     try:
         yield
     except ValueError as error:
         if "file" not in str(error).lower():
             raise
         raise RuntimeError(
-            f"{task_id} needs files that the published package safety-gymnasium 1.0.0 lacks ({error}); install that version "
-            "from its source repository, with its assets folder, to use this task"
+            f"{task_id} needs files that the published package safety-gymnasium 1.0.0 lacks "
+            f"({error}); install that version from its source repository, with its assets "
+            "folder, to use this task"
         ) from error

@@ -1,10 +1,14 @@
-"""Several environments stepped together, in processes or inline; episodes depend on the run seed and their index only.
+"""Several environments stepped together, in processes or inline.
 
-A worker that crashes, hangs or raises is replaced. Its episode is started again and its actions repeated, so that nothing is lost where
-the fault came from outside; where it fails again, the episode is given up, and the next row is the first one of the next episode.
+Episodes depend on the run seed and their index only.
 
-Rows follow Dreamer: the last row of an episode carries `is_last`, the next one is the first row of the next episode, with
-reward and cost 0, and the action sent for it is ignored. Environment i of E runs episodes i, i + E, i + 2E, ...
+A worker that crashes, hangs or raises is replaced. Its episode is started again and its actions
+repeated, so that nothing is lost where the fault came from outside; where it fails again, the
+episode is given up, and the next row is the first one of the next episode.
+
+Rows follow Dreamer: the last row of an episode carries `is_last`, the next one is the first row of
+the next episode, with reward and cost 0, and the action sent for it is ignored. Environment i of E
+runs episodes i, i + E, i + 2E, ...
 
 Shapes: E environments; A action dimensions.
 """
@@ -20,7 +24,13 @@ import numpy as np
 from benchmarks.envs.errors import WorkerError
 from benchmarks.envs.facts import EnvFacts
 from benchmarks.envs.seeding import Split, episode_seed
-from benchmarks.envs.worker import MAKE_SECONDS, InlineWorker, ProcessWorker, as_action, make_request
+from benchmarks.envs.worker import (
+    MAKE_SECONDS,
+    InlineWorker,
+    ProcessWorker,
+    as_action,
+    make_request,
+)
 from benchmarks.spec import ENV_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
@@ -63,12 +73,13 @@ class VectorEnv:
         make: makes one environment (of `make_env`), in its process.
         num_envs: E.
         run_seed, split: with the episode's index, all that its layout depends on.
-        mode: "process" for one process per environment, "inline" for none (one all the same where `make` is an EnvFactory that
-            names another interpreter).
+        mode: "process" for one process per environment, "inline" for none (one all the same where
+            `make` is an EnvFactory that names another interpreter).
         first_episode: index of the first episode of environment 0; the others follow.
         timeout_seconds: how long one answer of a process may take.
     Raises:
-        WorkerError: an environment could not be made, or its episodes fail again and again; the message holds index and traceback.
+        WorkerError: an environment could not be made, or its episodes fail again and again; the
+            message holds index and traceback.
     """
 
     def __init__(
@@ -85,14 +96,16 @@ class VectorEnv:
             raise ValueError(f"num_envs={num_envs} must be at least 1")
         if mode not in ("process", "inline"):
             raise ValueError(f"unknown mode {mode!r}; valid: process, inline")
-        episode_seed(run_seed, split, first_episode)  # refuses a bad seed or split before any process starts
+        # refuses a bad seed or split before any process starts
+        episode_seed(run_seed, split, first_episode)
         self.num_envs = num_envs
         self._run_seed = run_seed
         self._split: Split = split
         self._next = np.arange(first_episode, first_episode + num_envs, dtype=np.int64)
         self._episode = np.full(num_envs, -1, dtype=np.int64)
         self._ended: np.ndarray | None = None
-        self._actions: list[list[np.ndarray]] = [[] for _ in range(num_envs)]  # of the running episodes
+        # of the running episodes
+        self._actions: list[list[np.ndarray]] = [[] for _ in range(num_envs)]
         self._python = getattr(make, "python", "")
         self._mode: Mode = "process" if self._python else mode
         self._timeout_seconds, self._factory = timeout_seconds, make_request(make)
@@ -124,11 +137,15 @@ class VectorEnv:
             raise RuntimeError("call reset() before step()")
         actions = np.asarray(actions)
         if actions.shape != (self.num_envs, self._facts.action_dim):
-            raise ValueError(f"actions have shape {actions.shape}, expected {(self.num_envs, self._facts.action_dim)}")
+            raise ValueError(
+                f"actions have shape {actions.shape}, expected "
+                f"{(self.num_envs, self._facts.action_dim)}"
+            )
         return self._advance(actions)
 
     def begin(self, which: np.ndarray) -> dict[str, np.ndarray]:
-        """Start the next episode of the environments marked in `which` [E], wherever the last one stands; the others wait.
+        """Start the next episode of the environments marked in `which` [E], wherever the last one
+        stands; the others wait.
 
         Returns their first observations [E, ...], zeros for the others.
         """
@@ -151,20 +168,35 @@ class VectorEnv:
         return faults
 
     def snapshot(self) -> dict[str, np.ndarray]:
-        """Where the environments stand: the running episodes and the actions taken in them. `restore` leads there again."""
+        """Where the environments stand: the running episodes and the actions taken in them.
+
+        `restore` leads there again.
+        """
         lengths = np.array([len(actions) for actions in self._actions])
-        taken = np.zeros((self.num_envs, lengths.max(initial=0), self._facts.action_dim), np.float32)
+        taken = np.zeros(
+            (self.num_envs, lengths.max(initial=0), self._facts.action_dim), np.float32
+        )
         for row, actions in zip(taken, self._actions, strict=True):
             row[: len(actions)] = np.array(actions, np.float32).reshape(-1, row.shape[-1])
-        return {"episode": self._episode.copy(), "next": self._next.copy(), "lengths": lengths, "actions": taken}
+        return {
+            "episode": self._episode.copy(),
+            "next": self._next.copy(),
+            "lengths": lengths,
+            "actions": taken,
+        }
 
     def restore(self, snapshot: Mapping[str, np.ndarray]) -> Step:
-        """Start the episodes of a snapshot from their seeds and repeat their actions; returns the row that came last then.
+        """Start the episodes of a snapshot from their seeds and repeat their actions.
 
-        The same row and the same future follow where the environment is deterministic given its seed, as Safety-Gymnasium's are.
+        Returns the row that came last then.
+
+        The same row and the same future follow where the environment is deterministic given its
+        seed, as Safety-Gymnasium's are.
         """
         self._episode, self._next = np.array(snapshot["episode"]), np.array(snapshot["next"])
-        self._actions = [list(row[:n]) for row, n in zip(snapshot["actions"], snapshot["lengths"], strict=True)]
+        self._actions = [
+            list(row[:n]) for row, n in zip(snapshot["actions"], snapshot["lengths"], strict=True)
+        ]
         answers, lost = self._ask([self._replay(i) for i in range(self.num_envs)])
         return self._as_step(answers, np.array([not actions for actions in self._actions]), lost)
 
@@ -216,10 +248,11 @@ class VectorEnv:
         )
 
     def _ask(self, requests: Sequence[tuple[Any, ...] | None]) -> tuple[list[Any], np.ndarray]:
-        """Answers to a request for every environment, and which of them come from a new episode because the old one was lost [E].
+        """Answers to a request for every environment, and which of them come from a new episode
+        because the old one was lost [E].
 
-        An environment without a request is left alone and answers None. All are sent before answers are collected, so that the
-        environments work at the same time.
+        An environment without a request is left alone and answers None. All are sent before answers
+        are collected, so that the environments work at the same time.
         """
         answers: list[Any] = [None] * self.num_envs
         failed: dict[int, WorkerError] = {}
@@ -242,9 +275,11 @@ class VectorEnv:
         return answers, lost
 
     def _recover(self, index: int, error: WorkerError) -> tuple[Any, bool]:
-        """Replace a worker and return to where its episode stands, or else to the start of the next.
+        """Replace a worker and return to where its episode stands, or else to the start of the
+        next.
 
-        Returns the answer and whether an episode was lost. Raises WorkerError when episode after episode cannot be started.
+        Returns the answer and whether an episode was lost. Raises WorkerError when episode after
+        episode cannot be started.
         """
         for attempt in range(1 + ATTEMPTS):
             episode, taken = int(self._episode[index]), len(self._actions[index])
@@ -264,7 +299,10 @@ class VectorEnv:
                 if not attempt:
                     self._faults.append(Fault(index, episode, taken, False, str(error)))
                 return answer, attempt > 0
-        raise WorkerError(f"environment {index} failed in {1 + ATTEMPTS} episodes one after the other; the last time: {error}")
+        raise WorkerError(
+            f"environment {index} failed in {1 + ATTEMPTS} episodes one after the other; the "
+            f"last time: {error}"
+        )
 
     def _made(self) -> EnvFacts:
         """Wait until all environments are made; they are alike."""
@@ -272,7 +310,9 @@ class VectorEnv:
         return EnvFacts.from_plain(facts[0])
 
     def _new_worker(self, index: int) -> ProcessWorker | InlineWorker:
-        return ProcessWorker(index, self._python) if self._mode == "process" else InlineWorker(index)
+        return (
+            ProcessWorker(index, self._python) if self._mode == "process" else InlineWorker(index)
+        )
 
     def close(self) -> None:
         """End all environments and their processes; may be called again."""
@@ -284,5 +324,10 @@ class VectorEnv:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.close()

@@ -1,7 +1,9 @@
-"""Messages between learner and environment processes: numbers, texts, lists, dicts and arrays, in MessagePack.
+"""Messages between learner and environment processes.
 
-Never pickles, so that the two sides may be different Pythons with different NumPys. An array is its dtype, shape and bytes; NumPy
-scalars become Python's; tuples arrive as lists.
+Numbers, texts, lists, dicts and arrays, in MessagePack.
+
+Never pickles, so that the two sides may be different Pythons with different NumPys. An array is its
+dtype, shape and bytes; NumPy scalars become Python's; tuples arrive as lists.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ ARRAY = 1  # MessagePack extension type
 
 def pack(message: Any) -> bytes:
     """The message as bytes. Raises TypeError for what is no plain value, and names its type."""
-    packed: Any = msgpack.packb(message, default=_pack_other)  # None only for a packer that keeps its buffer
+    # None only for a packer that keeps its buffer
+    packed: Any = msgpack.packb(message, default=_pack_other)
     return packed
 
 
@@ -30,8 +33,13 @@ def _pack_other(value: Any) -> Any:
         return value.item()
     if isinstance(value, np.ndarray) and value.dtype.hasobject is False:
         header = [value.dtype.str, list(value.shape)]
-        return msgpack.ExtType(ARRAY, msgpack.packb([header, np.ascontiguousarray(value).tobytes()]))
-    raise TypeError(f"environment processes exchange numbers, texts, lists, dicts and arrays, not {type(value).__name__}")
+        return msgpack.ExtType(
+            ARRAY, msgpack.packb([header, np.ascontiguousarray(value).tobytes()])
+        )
+    raise TypeError(
+        "environment processes exchange numbers, texts, lists, dicts and arrays, not "
+        f"{type(value).__name__}"
+    )
 
 
 def _unpack_array(code: int, data: bytes) -> Any:

@@ -1,7 +1,8 @@
 """One environment at the other end of a connection, in a process of its own or in this one.
 
-The process is a fresh interpreter that runs `benchmarks.envs.server`, this one or another (`EnvFactory.python`). What crosses the
-connection is plain (`wire.py`); only a factory that is no EnvFactory is pickled, and only for the same interpreter.
+The process is a fresh interpreter that runs `benchmarks.envs.server`, this one or another
+(`EnvFactory.python`). What crosses the connection is plain (`wire.py`); only a factory that is no
+EnvFactory is pickled, and only for the same interpreter.
 """
 
 from __future__ import annotations
@@ -43,13 +44,17 @@ THREAD_VARIABLES = (  # one thread each: the environments are what runs in paral
 )
 
 
-REFUSED: dict[str, type[Exception]] = {"EnvContractError": EnvContractError, "MissingGLError": MissingGLError}
+REFUSED: dict[str, type[Exception]] = {
+    "EnvContractError": EnvContractError,
+    "MissingGLError": MissingGLError,
+}
 
 
 def worker_environ(python: str) -> dict[str, str]:
     """Variables of an environment process: one thread, and the modules that this process finds.
 
-    Another interpreter finds only the suite and the current folder: packages of this one are not for it.
+    Another interpreter finds only the suite and the current folder: packages of this one are not
+    for it.
     """
     environ = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
     paths = [path or os.getcwd() for path in sys.path]
@@ -63,31 +68,44 @@ def worker_environ(python: str) -> dict[str, str]:
 
 @functools.cache
 def check_python(python: str) -> None:
-    """Raises BadInput with the reason where this interpreter cannot run environments; takes about two seconds, once."""
+    """Raises BadInput with the reason where this interpreter cannot run environments.
+
+    Takes about two seconds, once.
+    """
     command = [python, "-c", "import benchmarks.envs.server"]
     try:
         done = subprocess.run(
-            command, env=worker_environ(python), capture_output=True, text=True, timeout=MAKE_SECONDS, check=False
+            command,
+            env=worker_environ(python),
+            capture_output=True,
+            text=True,
+            timeout=MAKE_SECONDS,
+            check=False,
         )
     except OSError as error:
         raise BadInput(f"environments cannot run under {python}: {error.strerror}") from error
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         raise BadInput(
-            f"environments cannot run under {python}: {reason}. It needs Python 3.11 with the packages of requirements/envs.txt: "
-            f"{python} -m pip install --no-deps -r requirements/envs.txt"
+            f"environments cannot run under {python}: {reason}. It needs Python 3.11 with the "
+            f"packages of requirements/envs.txt: {python} -m pip install --no-deps -r "
+            "requirements/envs.txt"
         )
 
 
 class ProcessWorker:
-    """An environment in a process of its own. `send` returns at once; `receive` waits for the answer."""
+    """An environment in a process of its own.
+
+    `send` returns at once; `receive` waits for the answer.
+    """
 
     def __init__(self, index: int, python: str = "") -> None:
         self._index = index
         self._connection, theirs = Pipe()
         command = f"from benchmarks.envs.server import main; main({theirs.fileno()})"
         with held_back():
-            # Not multiprocessing: its children import the program's main module again, and with it JAX.
+            # Not multiprocessing: its children import the program's main module again, and with it
+            # JAX.
             self._process = subprocess.Popen(
                 [python or sys.executable, "-c", command],
                 pass_fds=[theirs.fileno()],
@@ -112,11 +130,14 @@ class ProcessWorker:
     def receive(self, timeout_seconds: float) -> Any:
         """The answer to the last request.
 
-        Raises WorkerError for an error there, a death, or no answer within the timeout; what the user has to change comes as it is.
+        Raises WorkerError for an error there, a death, or no answer within the timeout; what the
+        user has to change comes as it is.
         """
         try:
             if not self._connection.poll(timeout_seconds):
-                raise WorkerError(f"environment {self._index} did not answer within {timeout_seconds:g} s")
+                raise WorkerError(
+                    f"environment {self._index} did not answer within {timeout_seconds:g} s"
+                )
             status, *result = unpack(self._connection.recv_bytes())
         except (EOFError, ConnectionResetError) as error:
             raise self._death() from error
@@ -131,8 +152,12 @@ class ProcessWorker:
         try:
             code = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
-            return WorkerError(f"environment {self._index} (process {self.pid}) closed its connection")
-        how = f"killed by signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+            return WorkerError(
+                f"environment {self._index} (process {self.pid}) closed its connection"
+            )
+        how = (
+            f"killed by signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        )
         hint = "; out of memory is the usual cause of SIGKILL" if code == -signal.SIGKILL else ""
         return WorkerError(f"environment {self._index} (process {self.pid}) died: {how}{hint}")
 
@@ -158,22 +183,31 @@ class ProcessWorker:
 
 
 class InlineWorker:
-    """The same in this process, for debugging and for tests: `send` does the work. Crashes and hangs are the program's own."""
+    """The same in this process, for debugging and for tests: `send` does the work.
+
+    Crashes and hangs are the program's own.
+    """
 
     def __init__(self, index: int) -> None:
-        from benchmarks.envs.server import Server, is_refusal  # here, because they import the simulator
+        # here, because they import the simulator
+        from benchmarks.envs.server import Server, is_refusal
 
         self._index, self._server, self._is_refusal = index, Server(), is_refusal
         self._result: Any = None
 
     def send(self, request: tuple[Any, ...]) -> None:
-        """Do what is requested. Raises WorkerError where the environment raises anything, from that."""
+        """Do what is requested.
+
+        Raises WorkerError where the environment raises anything, from that.
+        """
         try:
             self._result = self._server.answer(request)
         except Exception as error:
             if self._is_refusal(request, error):
                 raise
-            raise WorkerError(f"environment {self._index} failed; its traceback:\n{traceback.format_exc()}") from error
+            raise WorkerError(
+                f"environment {self._index} failed; its traceback:\n{traceback.format_exc()}"
+            ) from error
 
     def receive(self, timeout_seconds: float) -> Any:
         """The result of the last request."""
@@ -194,7 +228,10 @@ class InlineWorker:
 
 
 def make_request(make: Callable[[], gymnasium.Env]) -> tuple[Any, ...]:
-    """The request that makes an environment: settings, or a pickled factory (lambdas and local functions are fine)."""
+    """The request that makes an environment.
+
+    Settings, or a pickled factory (lambdas and local functions are fine).
+    """
     if isinstance(make, EnvFactory):
         return "make", make.settings()
     return "make_pickled", cloudpickle.dumps(make)

@@ -1,1 +1,4 @@
-"""Faults made on purpose, in real training processes: what is killed, broken or filled up, and whether the run ends as it should."""
+"""Faults made on purpose, in real training processes.
+
+What is killed, broken or filled up, and whether the run ends as it should.
+"""

@@ -1,4 +1,7 @@
-"""`python -m benchmarks.faults kills|inject --out DIR ...` and `report DIR`: see kills.py, inject.py and report.py."""
+"""`python -m benchmarks.faults kills|inject --out DIR ...` and `report DIR`.
+
+See kills.py, inject.py and report.py.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from benchmarks.faults import inject, kills, report
 def run(arguments: list[str]) -> int:
     """Run one of them."""
     own, extra = (
-        (arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]) if "--" in arguments else (arguments, [])
+        (arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :])
+        if "--" in arguments
+        else (arguments, [])
     )
     if own[:1] == ["kills"]:
         return kills.main(tyro.cli(kills.KillOptions, args=own[1:]), extra)

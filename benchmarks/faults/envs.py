@@ -1,4 +1,7 @@
-"""Small environments that go wrong, as tasks: `benchmarks.faults.envs:nan_reward` and `benchmarks.faults.envs:raising`."""
+"""Small environments that go wrong, as tasks.
+
+`benchmarks.faults.envs:nan_reward` and `benchmarks.faults.envs:raising`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ GOOD_EPISODES = 8  # of one environment, before things go wrong
 
 
 class Drift(gymnasium.Env):
-    """A point that the action pushes; beyond 1 it costs. `_fault` is what goes wrong in the middle of later episodes."""
+    """A point that the action pushes; beyond 1 it costs.
+
+    `_fault` is what goes wrong in the middle of later episodes.
+    """
 
     observation_space = Box(-np.inf, np.inf, (2,), np.float32)
     action_space = Box(-1.0, 1.0, (2,), np.float32)
@@ -22,7 +28,9 @@ class Drift(gymnasium.Env):
     def __init__(self) -> None:
         self._episodes = 0
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed, options=options)
         self._position, self._steps = self.np_random.uniform(-1.0, 1.0, 2), 0
         self._episodes += 1
@@ -34,7 +42,13 @@ class Drift(gymnasium.Env):
         reward = float(action[0])
         if self._episodes > GOOD_EPISODES and self._steps == EPISODE_ENV_STEPS // 2:
             reward = self._fault()
-        return self._position.astype(np.float32), reward, False, False, {"cost": float(self._position[0] > 1.0)}
+        return (
+            self._position.astype(np.float32),
+            reward,
+            False,
+            False,
+            {"cost": float(self._position[0] > 1.0)},
+        )
 
     def _fault(self) -> float:
         raise NotImplementedError

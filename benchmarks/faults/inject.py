@@ -1,6 +1,9 @@
-"""Inject one fault after the other into real training processes and say what happened: a table, and `injected.json`.
+"""Inject one fault after the other into real training processes and say what happened.
 
-Where the run goes on it has to end like one that was left alone, byte for byte without the clocks; where it cannot, it has to say why.
+A table, and `injected.json`.
+
+Where the run goes on it has to end like one that was left alone, byte for byte without the clocks;
+where it cannot, it has to say why.
 """
 
 from __future__ import annotations
@@ -49,31 +52,50 @@ class Outcome(NamedTuple):
     exit_status: int
     seconds: float  # from the fault to the end of the process
     said: str
-    as_undisturbed: bool | None = None  # the finished run's files; None where it cannot or need not finish
+    # the finished run's files; None where it cannot or need not finish
+    as_undisturbed: bool | None = None
 
 
 class Lab:
-    """Where faults are made: a small run that was left alone to compare with, and fresh copies of it."""
+    """Where faults are made: a small run that was left alone to compare with, and fresh copies of
+    it.
+    """
 
     def __init__(self, out: Path) -> None:
         self.out = out
         self._expected: dict[str, bytes] | None = None
 
-    def small(self, name: str, *extra: str, task: str = "SafetyPointGoal1-v0", steps: int = 6000) -> Training:
+    def small(
+        self, name: str, *extra: str, task: str = "SafetyPointGoal1-v0", steps: int = 6000
+    ) -> Training:
         """A run of the debug preset with two environments in processes, in a folder of its own."""
         run = self.out / name
         shutil.rmtree(run, ignore_errors=True)
         often = ("--loop.checkpoint-every", "150", "--loop.num-envs", "2")
         obs = "coordinates" if task.startswith("Safety") else "default"
-        return Training(run, "bsrp_lag", task, obs, "debug", 0, steps, self.out / "cache", (*often, *extra))
+        return Training(
+            run, "bsrp_lag", task, obs, "debug", 0, steps, self.out / "cache", (*often, *extra)
+        )
 
     def cpu(self, compiling: bool) -> Training:
-        """A run of the cpu preset that learns and evaluates soon; `compiling` has it compile anew."""
+        """A run of the cpu preset that learns and evaluates soon.
+
+        `compiling` has it compile anew.
+        """
         run, cache = self.out / "signal", self.out / ("cold-cache" if compiling else "cache")
         for folder in (run, cache) if compiling else (run,):
             shutil.rmtree(folder, ignore_errors=True)
-        soon = ("--loop.prefill", "500", "--loop.eval-every", "600", "--loop.checkpoint-every", "100000")
-        return Training(run, "osrp_lag", "SafetyPointGoal1-v0", "coordinates", "cpu", 0, 10**7, cache, soon)
+        soon = (
+            "--loop.prefill",
+            "500",
+            "--loop.eval-every",
+            "600",
+            "--loop.checkpoint-every",
+            "100000",
+        )
+        return Training(
+            run, "osrp_lag", "SafetyPointGoal1-v0", "coordinates", "cpu", 0, 10**7, cache, soon
+        )
 
     def half(self, name: str) -> Training:
         """A small run that was killed in the middle."""
@@ -85,7 +107,9 @@ class Lab:
         return run
 
     def compared(self, run: Training, outcome: Outcome) -> Outcome:
-        """Finish the run; its outcome with whether its files are those of one that was left alone."""
+        """Finish the run; its outcome with whether its files are those of one that was left
+        alone.
+        """
         if self._expected is None:
             undisturbed = self.small("undisturbed")
             undisturbed.finish()
@@ -108,22 +132,36 @@ def injection(name: str, **settings: Any) -> Callable[[Injection], Injection]:
     return enter
 
 
-def until(process: subprocess.Popen[str], run: Training, condition: Callable[[State, int], bool]) -> None:
-    """Wait until the run's state and simulator steps satisfy the condition. Raises RuntimeError when it ends before."""
+def until(
+    process: subprocess.Popen[str], run: Training, condition: Callable[[State, int], bool]
+) -> None:
+    """Wait until the run's state and simulator steps satisfy the condition.
+
+    Raises RuntimeError when it ends before.
+    """
 
     def satisfied() -> bool:
         status = run.status()
-        return status is not None and status.pid == process.pid and condition(status.state, status.env_steps)
+        return (
+            status is not None
+            and status.pid == process.pid
+            and condition(status.state, status.env_steps)
+        )
 
     if not wait_until(process, satisfied):
         raise RuntimeError(f"the process ended too early:\n{process.communicate()[0]}")
 
 
 def ended(process: subprocess.Popen[str], since: float, pattern: str = "") -> Outcome:
-    """The outcome of a process that is ending; `said` is its last line, or the last one that the pattern finds."""
+    """The outcome of a process that is ending.
+
+    `said` is its last line, or the last one that the pattern finds.
+    """
     said, _ = process.communicate()
     lines = [line for line in said.strip().splitlines() if re.search(pattern, line)]
-    return Outcome(process.returncode, round(time.perf_counter() - since, 2), lines[-1] if lines else "")
+    return Outcome(
+        process.returncode, round(time.perf_counter() - since, 2), lines[-1] if lines else ""
+    )
 
 
 def started(run: Training, *more: str, pattern: str = "") -> Outcome:
@@ -143,7 +181,11 @@ def first_update(_: State, env_steps: int) -> bool:
 
 
 def _signal(
-    lab: Lab, number: signal.Signals, where: Callable[[State, int], bool], compiling: bool = False, twice: bool = False
+    lab: Lab,
+    number: signal.Signals,
+    where: Callable[[State, int], bool],
+    compiling: bool = False,
+    twice: bool = False,
 ) -> Outcome:
     run = lab.cpu(compiling)
     process = run.start()
@@ -159,9 +201,21 @@ def _signal(
 
 for _number in HEARD:
     injection(f"{_number.name} while training, preset cpu", number=_number, where=learning)(_signal)
-injection("SIGTERM while evaluating, preset cpu", number=signal.SIGTERM, where=lambda state, _: state == "evaluate")(_signal)
-injection("SIGTERM while compiling, preset cpu", number=signal.SIGTERM, where=first_update, compiling=True)(_signal)
-injection("SIGINT twice, preset cpu, compiling", number=signal.SIGINT, where=first_update, compiling=True, twice=True)(_signal)
+injection(
+    "SIGTERM while evaluating, preset cpu",
+    number=signal.SIGTERM,
+    where=lambda state, _: state == "evaluate",
+)(_signal)
+injection(
+    "SIGTERM while compiling, preset cpu", number=signal.SIGTERM, where=first_update, compiling=True
+)(_signal)
+injection(
+    "SIGINT twice, preset cpu, compiling",
+    number=signal.SIGINT,
+    where=first_update,
+    compiling=True,
+    twice=True,
+)(_signal)
 
 
 def _worker(lab: Lab, folder: str, number: signal.Signals, *options: str) -> Outcome:
@@ -185,21 +239,29 @@ def _worker_hangs(lab: Lab) -> Outcome:
 
 @injection("an environment raises in the middle of episodes")
 def _raising(lab: Lab) -> Outcome:
-    run = lab.small("raising", "--max-env-faults", "1000", task="benchmarks.faults.envs:raising", steps=4000)
+    run = lab.small(
+        "raising", "--max-env-faults", "1000", task="benchmarks.faults.envs:raising", steps=4000
+    )
     outcome = started(run, pattern="finished")
     lost = len((run.out / FAULTS_FILE).read_text(encoding="utf-8").splitlines())
-    return outcome._replace(said=f"{outcome.said}; {lost} episodes lost, each with its reason in {FAULTS_FILE}")
+    return outcome._replace(
+        said=f"{outcome.said}; {lost} episodes lost, each with its reason in {FAULTS_FILE}"
+    )
 
 
 @injection("an environment raises in more episodes than --max-env-faults 5")
 def _raising_too_often(lab: Lab) -> Outcome:
-    run = lab.small("raising-often", "--max-env-faults", "5", task="benchmarks.faults.envs:raising", steps=4000)
+    run = lab.small(
+        "raising-often", "--max-env-faults", "5", task="benchmarks.faults.envs:raising", steps=4000
+    )
     return started(run, pattern="workers failed")
 
 
 @injection("a reward is NaN")
 def _nan(lab: Lab) -> Outcome:
-    return started(lab.small("nan", task="benchmarks.faults.envs:nan_reward", steps=10**6), pattern="diverged")
+    return started(
+        lab.small("nan", task="benchmarks.faults.envs:nan_reward", steps=10**6), pattern="diverged"
+    )
 
 
 @injection("the newest checkpoint is cut in half")
@@ -248,18 +310,30 @@ def _owner_dead(lab: Lab) -> Outcome:
 @injection("the owner of the folder was killed, on another machine")
 def _owner_elsewhere(lab: Lab) -> Outcome:
     run = lab.half("owner-elsewhere")
-    owner = json.loads((run.out / OWNER_FILE).read_text(encoding="utf-8")) | {"boot": "another kernel", "host": "node7"}
+    owner = json.loads((run.out / OWNER_FILE).read_text(encoding="utf-8")) | {
+        "boot": "another kernel",
+        "host": "node7",
+    }
     (run.out / OWNER_FILE).write_text(json.dumps(owner), encoding="utf-8")
     return lab.compared(run, started(run, pattern="takes over"))
 
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Callable[[], None]]:
-    """A file system of DISK_BYTES at `folder`; yields what makes it large enough. Needs the right to mount."""
+    """A file system of DISK_BYTES at `folder`; yields what makes it large enough.
+
+    Needs the right to mount.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)], check=True
+    )
     try:
-        yield lambda: subprocess.run(["mount", "-o", "remount,size=1g", str(folder)], check=True) and None
+        yield (
+            lambda: (
+                subprocess.run(["mount", "-o", "remount,size=1g", str(folder)], check=True) and None
+            )
+        )
     finally:
         subprocess.run(["umount", str(folder)], check=True)
 
@@ -274,16 +348,30 @@ def _disk(lab: Lab) -> Outcome:
 
 
 def main(options: InjectOptions) -> int:
-    """Print and write the table; returns 1 when a run that went on ended otherwise than the undisturbed one."""
+    """Print and write the table.
+
+    Returns 1 when a run that went on ended otherwise than the undisturbed one.
+    """
     options.out.mkdir(parents=True, exist_ok=True)
     lab, outcomes = Lab(options.out), {}
     for name, inject in INJECTIONS.items():
         if not re.search(options.only, name):
             continue
         outcome = inject(lab)
-        outcome = outcomes[name] = outcome._replace(said=outcome.said.replace(str(options.out), "DIR"))
+        outcome = outcomes[name] = outcome._replace(
+            said=outcome.said.replace(str(options.out), "DIR")
+        )
         same = {None: "-", True: "identical", False: "DIFFERENT"}[outcome.as_undisturbed]
-        print(f"{name:<64} exit {outcome.exit_status:>3} after {outcome.seconds:6.2f} s  {same:<9}  {outcome.said}", flush=True)
-    report = {"outcomes": [{"fault": name, **outcome._asdict()} for name, outcome in outcomes.items()], **provenance()}
-    (options.out / "injected.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        print(
+            f"{name:<64} exit {outcome.exit_status:>3} after {outcome.seconds:6.2f} s  "
+            f"{same:<9}  {outcome.said}",
+            flush=True,
+        )
+    report = {
+        "outcomes": [{"fault": name, **outcome._asdict()} for name, outcome in outcomes.items()],
+        **provenance(),
+    }
+    (options.out / "injected.json").write_text(
+        json.dumps(report, indent=1) + "\n", encoding="utf-8"
+    )
     return 1 if any(outcome.as_undisturbed is False for outcome in outcomes.values()) else 0

@@ -1,8 +1,10 @@
-"""Kill a training process at random instants with SIGKILL, resume it, and compare it with one that never stopped.
+"""Kill a training process at random instants with SIGKILL, resume it, and compare it with one that
+never stopped.
 
-Instants are spread over the run: a process is killed up to a second after it has reached a random number of simulator steps, so also
-while it evaluates or writes a checkpoint; every fourth one is killed while it starts. What must agree, byte for byte, are the episode
-records and the metrics without their columns of time.
+Instants are spread over the run: a process is killed up to a second after it has reached a random
+number of simulator steps, so also while it evaluates or writes a checkpoint; every fourth one is
+killed while it starts. What must agree, byte for byte, are the episode records and the metrics
+without their columns of time.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ class KillOptions:
 
 
 class Kill(NamedTuple):
-    """One killed process: seconds it lived, what it was doing, simulator steps it had reached and those of its newest checkpoint."""
+    """One killed process: seconds it lived, what it was doing, simulator steps it had reached and
+    those of its newest checkpoint.
+    """
 
     seconds: float
     state: str
@@ -63,14 +67,25 @@ def trainings(options: KillOptions, extra: Sequence[str]) -> tuple[Training, Tra
     """The run that is left alone and the one that is killed, the same but for their folders."""
     pair = []
     for name in ("unbroken", "killed"):
-        mapped = ("--replay.directory", str(options.out / f"{name}-replay")) if options.mapped else ()
-        of_run = (options.method, options.task, options.obs, options.preset, options.seed, options.steps)
+        mapped = (
+            ("--replay.directory", str(options.out / f"{name}-replay")) if options.mapped else ()
+        )
+        of_run = (
+            options.method,
+            options.task,
+            options.obs,
+            options.preset,
+            options.seed,
+            options.steps,
+        )
         pair.append(Training(options.out / name, *of_run, options.out / "cache", (*extra, *mapped)))
     return pair[0], pair[1]
 
 
 def kill_at(training: Training, env_steps: int, seconds: float) -> Kill | None:
-    """Start, wait for `env_steps` (-1: not at all) and `seconds` more, kill; None when the process ended before.
+    """Start, wait for `env_steps` (-1: not at all) and `seconds` more, kill.
+
+    None when the process ended before.
 
     Raises RuntimeError when it failed, or when its newest checkpoint is damaged.
     """
@@ -78,14 +93,18 @@ def kill_at(training: Training, env_steps: int, seconds: float) -> Kill | None:
 
     def reached() -> bool:
         status = training.status()
-        return env_steps < 0 or (status is not None and status.pid == process.pid and status.env_steps >= env_steps)
+        return env_steps < 0 or (
+            status is not None and status.pid == process.pid and status.env_steps >= env_steps
+        )
 
     alive = wait_until(process, reached)
     deadline = time.perf_counter() + seconds
     if not (alive and wait_until(process, lambda: time.perf_counter() > deadline)):
         said, _ = process.communicate()
         if process.returncode:
-            raise RuntimeError(f"a resumed run failed by itself with status {process.returncode}:\n{said}")
+            raise RuntimeError(
+                f"a resumed run failed by itself with status {process.returncode}:\n{said}"
+            )
         return None
     status = training.status()
     process.send_signal(signal.SIGKILL)
@@ -95,11 +114,20 @@ def kill_at(training: Training, env_steps: int, seconds: float) -> Kill | None:
         raise RuntimeError(f"a kill left a damaged checkpoint: {damaged}")
     ours = status if status is not None and status.pid == process.pid else None
     lived = round(time.perf_counter() - start, 2)
-    return Kill(lived, ours.state if ours else "starting", ours.env_steps if ours else 0, int(newest.name) if newest else 0)
+    return Kill(
+        lived,
+        ours.state if ours else "starting",
+        ours.env_steps if ours else 0,
+        int(newest.name) if newest else 0,
+    )
 
 
-def kill_and_resume(options: KillOptions, extra: Sequence[str]) -> tuple[list[Kill], dict[str, bool]]:
-    """The kills that happened, and for each compared file whether it agrees with the unbroken run's."""
+def kill_and_resume(
+    options: KillOptions, extra: Sequence[str]
+) -> tuple[list[Kill], dict[str, bool]]:
+    """The kills that happened, and for each compared file whether it agrees with the unbroken
+    run's.
+    """
     unbroken, killed = trainings(options, extra)
     for training in (unbroken, killed):
         shutil.rmtree(training.out, ignore_errors=True)
@@ -108,7 +136,9 @@ def kill_and_resume(options: KillOptions, extra: Sequence[str]) -> tuple[list[Ki
     targets = sorted(rng.randrange(options.steps) for _ in range(options.kills))
     for index, target in enumerate(targets):
         starting = index % STARTING_EVERY == STARTING_EVERY - 1
-        kill = kill_at(killed, -1 if starting else target, rng.uniform(0.0, 5.0 if starting else AFTER_SECONDS))
+        kill = kill_at(
+            killed, -1 if starting else target, rng.uniform(0.0, 5.0 if starting else AFTER_SECONDS)
+        )
         if kill is None:
             break  # finished before its last kills: there is nothing left to interrupt
         kills.append(kill)
@@ -121,13 +151,16 @@ def kill_and_resume(options: KillOptions, extra: Sequence[str]) -> tuple[list[Ki
 def describe(number: int, kill: Kill) -> str:
     """A kill in one line."""
     return (
-        f"kill {number:2} after {kill.seconds:6.2f} s at {kill.env_steps:>7,} sim steps while in state {kill.state:<9} "
-        f"newest checkpoint at {kill.checkpoint:>7,}"
+        f"kill {number:2} after {kill.seconds:6.2f} s at {kill.env_steps:>7,} sim steps while "
+        f"in state {kill.state:<9} newest checkpoint at {kill.checkpoint:>7,}"
     )
 
 
 def main(options: KillOptions, extra: Sequence[str]) -> int:
-    """Print and write the report; returns 1 when a file differs or the run ended before half of the kills."""
+    """Print and write the report.
+
+    Returns 1 when a file differs or the run ended before half of the kills.
+    """
     options.out.mkdir(parents=True, exist_ok=True)
     kills, equal = kill_and_resume(options, extra)
     settings = {name: value for name, value in dataclasses.asdict(options).items() if name != "out"}

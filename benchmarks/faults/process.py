@@ -1,4 +1,7 @@
-"""A training process under test: started as a user would, watched through its `status.json`, and its files without their clocks."""
+"""A training process under test.
+
+Started as a user would, watched through its `status.json`, and its files without their clocks.
+"""
 
 from __future__ import annotations
 
@@ -33,24 +36,39 @@ class Training(NamedTuple):
 
     def command(self, *more: str) -> list[str]:
         """The command line."""
-        named = {name: str(getattr(self, name)) for name in ("method", "task", "obs", "preset", "seed", "steps", "out")}
+        named = {
+            name: str(getattr(self, name))
+            for name in ("method", "task", "obs", "preset", "seed", "steps", "out")
+        }
         flags = [part for name, value in named.items() for part in (f"--{name}", value)]
         return [sys.executable, "-m", "benchmarks.cli", "train", *flags, *self.extra, *more]
 
     def start(self, *more: str, environ: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start it; what it says is kept for `communicate`."""
-        cache = {"JAX_COMPILATION_CACHE_DIR": str(self.cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        cache = {
+            "JAX_COMPILATION_CACHE_DIR": str(self.cache),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
         environment = {**os.environ, **cache, **(environ or {})}
         return subprocess.Popen(
-            self.command(*more), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            self.command(*more),
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
 
     def finish(self, *more: str) -> str:
-        """Run it to its end; returns what it said. Raises RuntimeError, with that, when it fails."""
+        """Run it to its end; returns what it said.
+
+        Raises RuntimeError, with that, when it fails.
+        """
         process = self.start(*more)
         said, _ = process.communicate()
         if process.returncode:
-            raise RuntimeError(f"{' '.join(self.command(*more))} ended with status {process.returncode}:\n{said}")
+            raise RuntimeError(
+                f"{' '.join(self.command(*more))} ended with status {process.returncode}:\n{said}"
+            )
         return said
 
     def status(self) -> Status | None:
@@ -74,5 +92,11 @@ def without_clocks(out: Path) -> dict[str, bytes]:
     """Records and metrics of a run as bytes, columns of time left out."""
     frame = records.read_records(out).drop(columns=list(records.CLOCK))
     lines = (out / metrics.FILE_NAME).read_text(encoding="utf-8").splitlines()
-    rows = [{name: value for name, value in json.loads(line).items() if not metrics.is_clock(name)} for line in lines]
-    return {records.FILE_NAME: frame.to_csv(index=False).encode(), metrics.FILE_NAME: json.dumps(rows).encode()}
+    rows = [
+        {name: value for name, value in json.loads(line).items() if not metrics.is_clock(name)}
+        for line in lines
+    ]
+    return {
+        records.FILE_NAME: frame.to_csv(index=False).encode(),
+        metrics.FILE_NAME: json.dumps(rows).encode(),
+    }

@@ -1,4 +1,7 @@
-"""`python -m benchmarks.faults report DIR...`: the reports of kills and injected faults as one page of Markdown tables."""
+"""`python -m benchmarks.faults report DIR...`.
+
+The reports of kills and injected faults as one page of Markdown tables.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ import tyro
 
 INTRODUCTION = """# Faults made on purpose
 
-Real training processes are killed, starved and fed with nonsense; a run that goes on has to end with the `episodes.csv` and
-`metrics.jsonl` of one that was left alone, columns of time apart. Made by the commands below; the JSON files beside this page hold
-commit, versions and machine.
+Real training processes are killed, starved and fed with nonsense; a run that goes on has to end
+with the `episodes.csv` and `metrics.jsonl` of one that was left alone, columns of time apart. Made
+by the commands below; the JSON files beside this page hold commit, versions and machine.
 """
 
 
@@ -29,15 +32,27 @@ def kills_table(report: dict[str, Any]) -> list[str]:
     """Command, verdict and one row per kill."""
     settings, kills = report["settings"], report["kills"]
     flags = [
-        f"--{name} {value}" for name, value in settings.items() if name not in ("out", "mapped", "kills", "task", "preset")
+        f"--{name} {value}"
+        for name, value in settings.items()
+        if name not in ("out", "mapped", "kills", "task", "preset")
     ]
     flags += ["--mapped"] if settings["mapped"] else []
-    verdict = ", ".join(f"`{name}` {'identical' if same else 'DIFFERENT'}" for name, same in report["equal"].items())
+    verdict = ", ".join(
+        f"`{name}` {'identical' if same else 'DIFFERENT'}" for name, same in report["equal"].items()
+    )
     lines = [f"## {settings['method']}, {settings['obs']}: {len(kills)} kills, {verdict}", ""]
-    lines += [f"    python -m benchmarks.faults kills --out DIR {' '.join(flags)} -- {' '.join(report['extra'])}", ""]
-    lines += ["| kill | after | while in state | simulator steps | of the checkpoint it left |", "|---|---|---|---|---|"]
     lines += [
-        f"| {i} | {kill['seconds']:.1f} s | {kill['state']} | {kill['env_steps']:,} | {kill['checkpoint']:,} |"
+        f"    python -m benchmarks.faults kills --out DIR {' '.join(flags)} -- "
+        f"{' '.join(report['extra'])}",
+        "",
+    ]
+    lines += [
+        "| kill | after | while in state | simulator steps | of the checkpoint it left |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {i} | {kill['seconds']:.1f} s | {kill['state']} | {kill['env_steps']:,} | "
+        f"{kill['checkpoint']:,} |"
         for i, kill in enumerate(kills, 1)
     ]
     return [*lines, ""]
@@ -46,12 +61,17 @@ def kills_table(report: dict[str, Any]) -> list[str]:
 def injected_table(report: dict[str, Any]) -> list[str]:
     """One row per fault."""
     lines = ["## Other faults", "", "    python -m benchmarks.faults inject --out DIR", ""]
-    lines += ["| fault | exit status | after | finished run | what was said |", "|---|---|---|---|---|"]
+    lines += [
+        "| fault | exit status | after | finished run | what was said |",
+        "|---|---|---|---|---|",
+    ]
     verdict = {None: "", True: "identical", False: "DIFFERENT"}
     for outcome in report["outcomes"]:
         said = outcome["said"].replace("|", "/")
         seconds, finished = f"{outcome['seconds']:.1f} s", verdict[outcome["as_undisturbed"]]
-        lines.append(f"| {outcome['fault']} | {outcome['exit_status']} | {seconds} | {finished} | {said} |")
+        lines.append(
+            f"| {outcome['fault']} | {outcome['exit_status']} | {seconds} | {finished} | {said} |"
+        )
     return [*lines, ""]
 
 

@@ -1,1 +1,4 @@
-"""Checks against numbers recorded from the authors' release: each module compares one kind of recording."""
+"""Checks against numbers recorded from the authors' release.
+
+Each module compares one kind of recording.
+"""

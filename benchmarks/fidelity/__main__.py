@@ -1,4 +1,6 @@
-"""`python -m benchmarks.fidelity [DIR]`: compares our agent with recordings of the authors' release.
+"""`python -m benchmarks.fidelity [DIR]`.
+
+Compares our agent with recordings of the authors' release.
 
 Exit status 0 when everything agrees, 1 when anything is off, 2 when nothing checkable is found.
 """
@@ -26,10 +28,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv).folder
     folder = given or RECORDINGS
     if not folder.is_dir():
-        installed = "the recordings come with a checkout, not with the installed package; give a folder: "
+        installed = (
+            "the recordings come with a checkout, not with the installed package; give a folder: "
+        )
         print(f"{'' if given else installed}{folder} is no folder", file=sys.stderr)
         return 2
-    # Accelerators round the factors of float32 products by default, which would swamp the tolerance.
+    # Accelerators round the factors of float32 products by default, which would swamp the
+    # tolerance.
     jax.config.update("jax_default_matmul_precision", "highest")
     start, total, off = time.monotonic(), 0, []
     for heading, rows in check_folders(folder):
@@ -38,7 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         off += [f"{heading}: {row.quantity}" for row in rows if not row.ok]
     if not total:
         names = ", ".join([*FILES, "an agent's *.ckpt with config.json and arrays.npz"])
-        print(f"{folder} holds nothing that can be checked; looked for {names}, one level deep", file=sys.stderr)
+        print(
+            f"{folder} holds nothing that can be checked; looked for {names}, one level deep",
+            file=sys.stderr,
+        )
         return 2
     print(f"\n{total} quantities in {time.monotonic() - start:.0f} s, {len(off)} off")
     for name in off:

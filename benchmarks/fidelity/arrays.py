@@ -23,12 +23,21 @@ def require(arrays: Iterable[str], path: Path, names: Iterable[str]) -> None:
     held = list(arrays)
     missing = [name for name in names if name not in held]
     if missing:
-        raise RecordingError(f"{path.name} lacks {', '.join(missing)}; it holds {', '.join(held[:60])}")
+        raise RecordingError(
+            f"{path.name} lacks {', '.join(missing)}; it holds {', '.join(held[:60])}"
+        )
 
 
-def series_names(arrays: Mapping[str, np.ndarray], path: Path, suffixes: tuple[str, ...]) -> list[str]:
-    """Names n for which n + suffix is an array for every suffix; RecordingError where only some are."""
-    names = dict.fromkeys(key.removesuffix(end) for key in arrays for end in suffixes if key.endswith(end))
+def series_names(
+    arrays: Mapping[str, np.ndarray], path: Path, suffixes: tuple[str, ...]
+) -> list[str]:
+    """Names n for which n + suffix is an array for every suffix.
+
+    RecordingError where only some are.
+    """
+    names = dict.fromkeys(
+        key.removesuffix(end) for key in arrays for end in suffixes if key.endswith(end)
+    )
     for name in names:
         require(arrays, path, [name + end for end in suffixes])
     return list(names)

@@ -1,4 +1,6 @@
-"""An official checkpoint against the list of its parameters (`params.json`: path -> [shape, dtype])."""
+"""An official checkpoint against the list of its parameters (`params.json`: path ->
+[shape, dtype]).
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,31 @@ from benchmarks.fidelity.report import Row
 
 
 def check(checkpoint: Path, listing: Path) -> list[Row]:
-    """Does the file, read without executing anything of it, hold exactly the listed arrays? Errors count arrays."""
-    listed = {name: (tuple(shape), dtype) for name, (shape, dtype) in json.loads(listing.read_text()).items()}
+    """Does the file, read without executing anything of it, hold exactly the listed arrays?
+
+    Errors count arrays.
+    """
+    listed = {
+        name: (tuple(shape), dtype)
+        for name, (shape, dtype) in json.loads(listing.read_text()).items()
+    }
     held = {name: (x.shape, str(x.dtype)) for name, x in load_official(checkpoint).agent.items()}
     absent = sorted(listed.keys() ^ held.keys())
     differing = sorted(name for name in listed.keys() & held.keys() if listed[name] != held[name])
     rows = []
-    for quantity, names in (("checkpoint/names", absent), ("checkpoint/shapes and types", differing)):
+    for quantity, names in (
+        ("checkpoint/names", absent),
+        ("checkpoint/shapes and types", differing),
+    ):
         note = f"{len(listed)} arrays" if not names else f"differ: {', '.join(names[:5])}"
-        rows.append(Row(quantity, (len(listed),), float(len(names)), len(names) / max(1, len(listed)), not names, note))
+        rows.append(
+            Row(
+                quantity,
+                (len(listed),),
+                float(len(names)),
+                len(names) / max(1, len(listed)),
+                not names,
+                note,
+            )
+        )
     return rows

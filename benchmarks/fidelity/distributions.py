@@ -35,5 +35,8 @@ def check(path: Path) -> list[Row]:
     if any(name.startswith("moments_") for name in data):
         require(data, path, ("moments_x", "moments_offset_scale"))
         ours, ref = run_normaliser(data["moments_x"]), data["moments_offset_scale"]
-        rows += [compare(f"normaliser/{name}", ours[:, i], ref[:, i]) for i, name in enumerate(("offset", "scale"))]
+        rows += [
+            compare(f"normaliser/{name}", ours[:, i], ref[:, i])
+            for i, name in enumerate(("offset", "scale"))
+        ]
     return rows

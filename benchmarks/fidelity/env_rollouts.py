@@ -1,12 +1,15 @@
-"""Our simulator against recorded rollouts of Safety-Gymnasium on its own pinned stack (`env_rollouts.npz`).
+"""Our simulator against recorded rollouts of Safety-Gymnasium on its own pinned stack
+(`env_rollouts.npz`).
 
-A recording holds, per task id, `observation` [T+1, D], `action` [T, A] in the simulator's own units, `reward`, `cost` and
-`done` [T], and optionally `seed` (0 if absent). Contacts amplify rounding between versions of NumPy and of the C library, so
-navigation tasks are compared as far as they can agree; velocity tasks over the whole rollout.
+A recording holds, per task id, `observation` [T+1, D], `action` [T, A] in the simulator's own
+units, `reward`, `cost` and `done` [T], and optionally `seed` (0 if absent). Contacts amplify
+rounding between versions of NumPy and of the C library, so navigation tasks are compared as far as
+they can agree; velocity tasks over the whole rollout.
 
-Cars start with their wheels exactly on the floor, where the last digit of the sine of the starting angle decides which wheels
-touch it, and so what the accelerometer reads (0 to 9.8). Sines differ in that digit between NumPy builds. Where the reset
-observation disagrees, it is compared again with sine and cosine of all starting angles nudged by one unit in the last place.
+Cars start with their wheels exactly on the floor, where the last digit of the sine of the starting
+angle decides which wheels touch it, and so what the accelerometer reads (0 to 9.8). Sines differ in
+that digit between NumPy builds. Where the reset observation disagrees, it is compared again with
+sine and cosine of all starting angles nudged by one unit in the last place.
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ REWARD_TOLERANCE = 1e-2  # absolute, first rewards of navigation tasks
 VELOCITY_TOLERANCE = 1e-6  # relative; measured 1e-7 and less
 REWARD_STEPS = 3
 EVENT_STEPS = 15  # costs and episode ends of navigation tasks
-NUDGES = [nudge for nudge in itertools.product((-1, 0, 1), repeat=2) if nudge != (0, 0)]  # of cosine and sine
+# of cosine and sine
+NUDGES = [nudge for nudge in itertools.product((-1, 0, 1), repeat=2) if nudge != (0, 0)]
 
 
 class Rollout(NamedTuple):
@@ -58,14 +62,30 @@ def check_task(task_id: str, arrays: Mapping[str, np.ndarray]) -> list[Row]:
     if get_task(task_id).name == "Velocity":
         fields = Rollout._fields
         rows = [
-            compare(f"{task_id} {name}", getattr(ours, name), getattr(recorded, name), VELOCITY_TOLERANCE) for name in fields
+            compare(
+                f"{task_id} {name}",
+                getattr(ours, name),
+                getattr(recorded, name),
+                VELOCITY_TOLERANCE,
+            )
+            for name in fields
         ]
         return [reset, *rows]
     if not reset.ok:
         reset, ours = _nearest_rounding(task_id, actions, seed, recorded, reset, ours)
-    reward = _absolute(f"{task_id} reward", ours.reward[:REWARD_STEPS], recorded.reward[:REWARD_STEPS], REWARD_TOLERANCE)
+    reward = _absolute(
+        f"{task_id} reward",
+        ours.reward[:REWARD_STEPS],
+        recorded.reward[:REWARD_STEPS],
+        REWARD_TOLERANCE,
+    )
     events = [
-        _absolute(f"{task_id} {name}", getattr(ours, name)[:EVENT_STEPS], getattr(recorded, name)[:EVENT_STEPS], 0.0)
+        _absolute(
+            f"{task_id} {name}",
+            getattr(ours, name)[:EVENT_STEPS],
+            getattr(recorded, name)[:EVENT_STEPS],
+            0.0,
+        )
         for name in ("cost", "done")
     ]
     return [reset, reward, *events]
@@ -92,7 +112,9 @@ def replay(task_id: str, actions: np.ndarray, seed: int) -> Rollout:
 
 @contextlib.contextmanager
 def nudged_angles(cosine: int, sine: int) -> Iterator[None]:
-    """Within this context, cosine and sine of starting angles are that many units in the last place (-1, 0, 1) higher."""
+    """Within this context, cosine and sine of starting angles are that many units in the last place
+    (-1, 0, 1) higher.
+    """
     world = import_safety_gymnasium().world
     original = world.rot2quat
 
@@ -113,18 +135,27 @@ def nudged_angles(cosine: int, sine: int) -> Iterator[None]:
 def _nearest_rounding(
     task_id: str, actions: np.ndarray, seed: int, recorded: Rollout, reset: Row, ours: Rollout
 ) -> tuple[Row, Rollout]:
-    """Reset row and rollout of the first nudge that agrees with the recording, or those given if none does."""
+    """Reset row and rollout of the first nudge that agrees with the recording, or those given if
+    none does.
+    """
     for nudge in NUDGES:
         with nudged_angles(*nudge):
             nudged = replay(task_id, actions, seed)
         row = _compare_reset(task_id, nudged, recorded)
         if row.ok:
-            return row._replace(note=f"{row.note}; starting angle nudged by {nudge} in the last place"), nudged
+            return row._replace(
+                note=f"{row.note}; starting angle nudged by {nudge} in the last place"
+            ), nudged
     return reset, ours
 
 
 def _compare_reset(task_id: str, ours: Rollout, recorded: Rollout) -> Row:
-    return _absolute(f"{task_id} reset observation", ours.observation[0], recorded.observation[0], RESET_TOLERANCE)
+    return _absolute(
+        f"{task_id} reset observation",
+        ours.observation[0],
+        recorded.observation[0],
+        RESET_TOLERANCE,
+    )
 
 
 def _absolute(quantity: str, ours: np.ndarray, recorded: np.ndarray, tolerance: float) -> Row:

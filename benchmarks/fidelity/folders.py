@@ -1,7 +1,8 @@
 """Finds what can be checked in a folder of recordings, and checks it.
 
-A folder may hold files of its own (multipliers, distributions, simulator rollouts) and the parts of one recorded agent
-(`*.ckpt`, `config.json`, `arrays.npz`, `params.json`, `planner.npz`). Sub-folders are searched one level deep.
+A folder may hold files of its own (multipliers, distributions, simulator rollouts) and the parts of
+one recorded agent (`*.ckpt`, `config.json`, `arrays.npz`, `params.json`, `planner.npz`).
+Sub-folders are searched one level deep.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ from benchmarks.fidelity.report import Row
 
 Check = Callable[[], list[Row]]
 
-# Families of arrays that a recording of an agent may hold. One of these that nothing compares is a fault, not an extra.
-FAMILIES = re.compile(r"(embed$|initial_|post_|prior_|pred_|logprob_|dyn_|rep_|actor_|critic_|cost_critic_|imag_|retnorm_)")
+# Families of arrays that a recording of an agent may hold. One of these that nothing compares is a
+# fault, not an extra.
+FAMILIES = re.compile(
+    r"(embed$|initial_|post_|prior_|pred_|logprob_|dyn_|rep_|"
+    r"actor_|critic_|cost_critic_|imag_|retnorm_)"
+)
 
 
 def check_rollouts(path: Path) -> list[Row]:
@@ -39,15 +44,32 @@ FILES: dict[str, Callable[[Path], list[Row]]] = {
 
 
 def check_agent(rec: Recording) -> list[Row]:
-    """Everything in `arrays.npz`; arrays of a known family that no check compares are off, others only named."""
-    checks = (model.check_model, model.check_behaviour, imagination.check_latents, imagination.check_losses)
+    """Everything in `arrays.npz`.
+
+    Arrays of a known family that no check compares are off, others only named.
+    """
+    checks = (
+        model.check_model,
+        model.check_behaviour,
+        imagination.check_latents,
+        imagination.check_losses,
+    )
     rows = [row for check in checks for row in check(rec)]
     compared = {row.quantity for row in rows}
     for name, array in rec.arrays.items():
         if name not in compared and not name.startswith("data_"):
             known = FAMILIES.match(name) is not None
             error = np.inf if known else 0.0
-            rows.append(Row(name, array.shape, error, error, not known, "not compared: our agent has no such quantity"))
+            rows.append(
+                Row(
+                    name,
+                    array.shape,
+                    error,
+                    error,
+                    not known,
+                    "not compared: our agent has no such quantity",
+                )
+            )
     return rows
 
 
@@ -78,9 +100,11 @@ def find_checks(folder: Path) -> Iterator[tuple[str, Check]]:
 
 
 def check_folders(root: Path) -> Iterator[tuple[str, list[Row]]]:
-    """(heading, rows) of everything in `root` and its immediate sub-folders, each as soon as it is done.
+    """(heading, rows) of everything in `root` and its immediate sub-folders, each as soon as it is
+    done.
 
-    A recording that cannot be read is a row that is off, with the reason: one broken part must not hide the others.
+    A recording that cannot be read is a row that is off, with the reason: one broken part must not
+    hide the others.
     """
     for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir())):
         label = folder.name if folder != root else ""
@@ -90,4 +114,7 @@ def check_folders(root: Path) -> Iterator[tuple[str, list[Row]]]:
                 yield heading, check()
         except (OSError, ValueError, KeyError) as error:
             reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-            yield label or ".", [Row("recording", (), np.inf, np.inf, False, f"cannot be checked: {reason}")]
+            yield (
+                label or ".",
+                [Row("recording", (), np.inf, np.inf, False, f"cannot be checked: {reason}")],
+            )

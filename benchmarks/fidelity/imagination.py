@@ -16,7 +16,10 @@ from benchmarks.fidelity.report import Row, compare
 
 
 def check_latents(rec: Recording) -> list[Row]:
-    """Imagined deter and prior fed with the release's samples and actions, step by step; actions and stoch as samples."""
+    """Imagined deter and prior fed with the release's samples and actions, step by step.
+
+    Actions and stoch as samples.
+    """
     ref, rssm, actor = rec.arrays, rec.nets.model.rssm, rec.nets.actor
     imagined, action = rec.latent("imag"), jnp.asarray(ref["imag_action"])
     deters = [imagined.deter[0]]
@@ -33,7 +36,14 @@ def check_latents(rec: Recording) -> list[Row]:
         compare("imag_deter", deter, ref["imag_deter"]),
         compare("imag_logit", logit, ref["imag_logit"][1:]),
         sample_row("imag_stoch", ref["imag_stoch"][1:], logit),
-        Row("imag_action", action.shape, 0.0, 0.0, abs(spread - 1) < tolerance, f"sample; rms {spread:.3f} of our sd"),
+        Row(
+            "imag_action",
+            action.shape,
+            0.0,
+            0.0,
+            abs(spread - 1) < tolerance,
+            f"sample; rms {spread:.3f} of our sd",
+        ),
     ]
 
 
@@ -59,7 +69,11 @@ def check_losses(rec: Recording) -> list[Row]:
         "retnorm_high": norm.high,
     }
     if costs is not None:
-        computed |= {"imag_cost": costs.reward, "imag_cost_value": costs.value[:-1], "imag_cost_return": costs.ret}
+        computed |= {
+            "imag_cost": costs.reward,
+            "imag_cost_value": costs.value[:-1],
+            "imag_cost_return": costs.ret,
+        }
     constrained = config.actor_multiplier == "augmented"
     computed["actor_loss"] = terms.loss
     if constrained:
@@ -69,12 +83,19 @@ def check_losses(rec: Recording) -> list[Row]:
             "actor_lagrange_multiplier": after.multiplier,
             "actor_penalty_multiplier": after.penalty,
         }
-    slow = agent.networks(state.params._replace(critic=state.slow_critic, cost_critic=state.slow_cost_critic))
+    slow = agent.networks(
+        state.params._replace(critic=state.slow_critic, cost_critic=state.slow_cost_critic)
+    )
     computed["critic_loss"] = critic_loss(
         nets.critic, slow.critic, feat[:-1], rewards.ret, weight[:-1], config.critic.slow_scale
     )
     if nets.cost_critic is not None and slow.cost_critic is not None and costs is not None:
         computed["cost_critic_loss"] = critic_loss(
-            nets.cost_critic, slow.cost_critic, feat[:-1], costs.ret, weight[:-1], config.critic.slow_scale
+            nets.cost_critic,
+            slow.cost_critic,
+            feat[:-1],
+            costs.ret,
+            weight[:-1],
+            config.critic.slow_scale,
         )
     return [compare(name, value, ref[name]) for name, value in computed.items() if name in ref]

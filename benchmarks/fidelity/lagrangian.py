@@ -1,4 +1,6 @@
-"""The two Lagrange multipliers driven by recorded costs (`pid_lagrangian.npz`, `augmented_lagrangian.npz`)."""
+"""The two Lagrange multipliers driven by recorded costs (`pid_lagrangian.npz`,
+`augmented_lagrangian.npz`).
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ GAINS = (
     "decay_limit_step",
 )
 PID_OUTPUTS = ("multiplier", "proportional", "integral", "derivative", "cost_average")
-SCHEDULED = "decay"  # a series with this in its name was recorded with the limit schedule; its gains do not tell
+# a series with this in its name was recorded with the limit schedule; its gains do not tell
+SCHEDULED = "decay"
 
 
 def pid_config(gains: np.ndarray, *, scheduled: bool) -> PIDConfig:
@@ -61,11 +64,15 @@ def pid_config(gains: np.ndarray, *, scheduled: bool) -> PIDConfig:
     )
 
 
-def run_pid(gains: np.ndarray, episode_cost: np.ndarray, agent_steps: np.ndarray, *, scheduled: bool) -> np.ndarray:
+def run_pid(
+    gains: np.ndarray, episode_cost: np.ndarray, agent_steps: np.ndarray, *, scheduled: bool
+) -> np.ndarray:
     """Multiplier, P, I, D and cost average after each episode: [episodes] -> [episodes, 5]."""
     config = pid_config(gains, scheduled=scheduled)
     cost_limit = float(gains[GAINS.index("cost_limit")])
-    start = init_pid(config)._replace(multiplier=jnp.asarray(gains[GAINS.index("init_penalty")], jnp.float32))
+    start = init_pid(config)._replace(
+        multiplier=jnp.asarray(gains[GAINS.index("init_penalty")], jnp.float32)
+    )
 
     def step(state, inputs):
         state = update_pid(config, state, inputs[0], cost_limit, inputs[1])
@@ -76,7 +83,10 @@ def run_pid(gains: np.ndarray, episode_cost: np.ndarray, agent_steps: np.ndarray
 
 
 def run_augmented(init: np.ndarray, cost_return: np.ndarray) -> np.ndarray:
-    """Penalty, multiplier and its coefficient after each update: init [3] = lambda, mu, limit; cost_return [U, N] -> [U, 3]."""
+    """Penalty, multiplier and its coefficient after each update: init [3] = lambda, mu, limit.
+
+    cost_return [U, N] -> [U, 3].
+    """
     multiplier, penalty, limit = init.tolist()
     config = AugmentedConfig(multiplier, penalty)
 
@@ -86,7 +96,9 @@ def run_augmented(init: np.ndarray, cost_return: np.ndarray) -> np.ndarray:
         state = update_augmented(config, state, excess)
         return state, jnp.stack([psi, state.multiplier, state.penalty])
 
-    return np.asarray(jax.lax.scan(step, init_augmented(config), jnp.asarray(cost_return, jnp.float32))[1])
+    return np.asarray(
+        jax.lax.scan(step, init_augmented(config), jnp.asarray(cost_return, jnp.float32))[1]
+    )
 
 
 def check_pid(path: Path) -> list[Row]:
@@ -95,7 +107,10 @@ def check_pid(path: Path) -> list[Row]:
     for name in series_names(data, path, ("_gains", "_episode_cost", "_env_step", "_out")):
         inputs = (data[f"{name}{end}"] for end in ("_gains", "_episode_cost", "_env_step"))
         ours, ref = run_pid(*inputs, scheduled=SCHEDULED in name), data[f"{name}_out"]
-        rows += [compare(f"pid/{name}/{column}", ours[:, i], ref[:, i]) for i, column in enumerate(PID_OUTPUTS)]
+        rows += [
+            compare(f"pid/{name}/{column}", ours[:, i], ref[:, i])
+            for i, column in enumerate(PID_OUTPUTS)
+        ]
     return rows
 
 
@@ -103,7 +118,13 @@ def check_augmented(path: Path) -> list[Row]:
     """Every series of an augmented-Lagrangian recording, column by column."""
     rows, data = [], load_arrays(path)
     for name in series_names(data, path, ("_init", "_cost_return", "_psi_lambda_mu")):
-        ours, ref = run_augmented(data[f"{name}_init"], data[f"{name}_cost_return"]), data[f"{name}_psi_lambda_mu"]
+        ours, ref = (
+            run_augmented(data[f"{name}_init"], data[f"{name}_cost_return"]),
+            data[f"{name}_psi_lambda_mu"],
+        )
         columns = ("penalty", "multiplier", "coefficient")
-        rows += [compare(f"augmented/{name}/{column}", ours[:, i], ref[:, i]) for i, column in enumerate(columns)]
+        rows += [
+            compare(f"augmented/{name}/{column}", ours[:, i], ref[:, i])
+            for i, column in enumerate(columns)
+        ]
     return rows

@@ -1,4 +1,6 @@
-"""World model, actor and critics on the recorded batch, each step fed with the release's own sampled latents."""
+"""World model, actor and critics on the recorded batch, each step fed with the release's own
+sampled latents.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,16 @@ from agents.safedreamer.world_model import head_log_probs, kl_losses
 from benchmarks.fidelity.recording import Recording
 from benchmarks.fidelity.report import Row, compare
 
-MAX_Z = 4.5  # standard deviations by which a sample's log-likelihood may differ from its expectation
+# standard deviations by which a sample's log-likelihood may differ from its expectation
+MAX_Z = 4.5
 
 
-def teacher_forced_posterior(rec: Recording) -> tuple[jax.Array, jax.Array, Latent, jax.Array, Latent]:
-    """Embedding, deter [B, T, D] and posterior, each step from our deter before it and the release's sampled stoch."""
+def teacher_forced_posterior(
+    rec: Recording,
+) -> tuple[jax.Array, jax.Array, Latent, jax.Array, Latent]:
+    """Embedding, deter [B, T, D] and posterior, each step from our deter before it and the
+    release's sampled stoch.
+    """
     batch, rssm = rec.batch, rec.nets.model.rssm
     obs = {k: batch[k] for k in rec.agent.env.obs}
     embed = rec.nets.model.encoder(obs)
@@ -34,17 +41,33 @@ def teacher_forced_posterior(rec: Recording) -> tuple[jax.Array, jax.Array, Late
         stoch, action = rec.latent("post").stoch[:, t], batch["action"][:, t]
     deter = jnp.stack(deters, 1)
     post_logit = rssm.posterior(deter, rssm.embed_part(embed))
-    return embed, deter, Latent(deter, rec.latent("post").stoch, post_logit), rssm.prior_logit(deter), initial
+    return (
+        embed,
+        deter,
+        Latent(deter, rec.latent("post").stoch, post_logit),
+        rssm.prior_logit(deter),
+        initial,
+    )
 
 
 def sample_row(name: str, onehot: np.ndarray, logit: jax.Array) -> Row:
-    """Are recorded one-hots plausible samples of ours? Log-likelihood against its expectation, in standard deviations."""
+    """Are recorded one-hots plausible samples of ours?
+
+    Log-likelihood against its expectation, in standard deviations.
+    """
     log_probs = np.asarray(jax.nn.log_softmax(logit, -1), np.float64)
     probs = np.exp(log_probs)
     mean = (probs * log_probs).sum(-1)
     variance = (probs * log_probs**2).sum(-1) - mean**2
     z = abs((onehot * log_probs).sum() - mean.sum()) / np.sqrt(variance.sum())
-    return Row(name, onehot.shape, 0.0, 0.0, bool(z < MAX_Z), f"sample; log-likelihood {z:.1f} sd from expectation")
+    return Row(
+        name,
+        onehot.shape,
+        0.0,
+        0.0,
+        bool(z < MAX_Z),
+        f"sample; log-likelihood {z:.1f} sd from expectation",
+    )
 
 
 def check_model(rec: Recording) -> list[Row]:
@@ -71,7 +94,9 @@ def check_model(rec: Recording) -> list[Row]:
     logp = {f"logprob_{k}": v for k, v in head_log_probs(model, feat, batch).items()}
     dyn, rep = kl_losses(post.logit, prior_logit, model.config.free_nats)
     computed = preds | logp | {"dyn_loss": dyn, "rep_loss": rep}
-    return rows + [compare(name, value, ref[name]) for name, value in computed.items() if name in ref]
+    return rows + [
+        compare(name, value, ref[name]) for name, value in computed.items() if name in ref
+    ]
 
 
 def check_behaviour(rec: Recording) -> list[Row]:

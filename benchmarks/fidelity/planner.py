@@ -1,13 +1,18 @@
-"""The planner against recorded plans (`planner.npz`): distributions over random seeds, since no two generators share draws.
+"""The planner against recorded plans (`planner.npz`).
 
-A recording holds, for each regime, plans from a few recorded posterior states under many seeds, and those of a second call that
-is warm-started from the first. Judged per quantity over all its elements (starts, rows, action dimensions):
-- means over seeds differ by at most 4 standard errors of the difference (`mean_limit` raises this a little for large
-  recordings, so that a correct planner fails the whole file by chance in about one of a hundred recordings);
-- spreads over seeds, root mean square over elements, differ by at most 25 %. A single element's spread is too noisy for such a
-  bound: 64 seeds know it to 9 % at best.
+Distributions over random seeds, since no two generators share draws.
 
-Shapes: G starts, S recorded seeds, O our seeds, H planned steps, A actions; plans are [G, S or O, H+1, A].
+A recording holds, for each regime, plans from a few recorded posterior states under many seeds, and
+those of a second call that is warm-started from the first. Judged per quantity over all its
+elements (starts, rows, action dimensions):
+- means over seeds differ by at most 4 standard errors of the difference (`mean_limit` raises this a
+  little for large recordings, so that a correct planner fails the whole file by chance in about one
+  of a hundred recordings);
+- spreads over seeds, root mean square over elements, differ by at most 25 %. A single element's
+  spread is too noisy for such a bound: 64 seeds know it to 9 % at best.
+
+Shapes: G starts, S recorded seeds, O our seeds, H planned steps, A actions; plans are
+[G, S or O, H+1, A].
 """
 
 from __future__ import annotations
@@ -35,7 +40,8 @@ OUR_SEEDS = 64
 MAX_STANDARD_ERRORS = 4.0
 FALSE_ALARMS = 0.01  # accepted chance that a correct planner fails somewhere in a recording
 MAX_SPREAD_ERROR = 0.25
-ROUNDING = 1e-4  # a difference of means below this is none, even where neither side varies over seeds
+# a difference of means below this is none, even where neither side varies over seeds
+ROUNDING = 1e-4
 QUANTITIES = ("action", "mean", "std", "action2", "mean2", "std2")
 BATCH_SEEDS = 8  # seeds planned at once: bounds memory
 
@@ -72,8 +78,12 @@ def planner_config(rec: Recording, settings: np.ndarray, objective: str) -> Plan
     )
 
 
-def make_planner(rec: Recording, config: PlannerConfig, starts: np.ndarray, limit: float, multiplier: float) -> TwoPlans:
-    """A function of a key: plans of a first call and of a second one warm-started from it, for the starts [G, 2] = (b, t)."""
+def make_planner(
+    rec: Recording, config: PlannerConfig, starts: np.ndarray, limit: float, multiplier: float
+) -> TwoPlans:
+    """A function of a key: plans of a first call and of a second one warm-started from it, for the
+    starts [G, 2] = (b, t).
+    """
     b, t = starts.T
     start = untracked(Latent(*(x[b, t] for x in rec.latent("post"))))
     count = len(starts)
@@ -94,9 +104,13 @@ def make_planner(rec: Recording, config: PlannerConfig, starts: np.ndarray, limi
         first_key, second_key = jax.random.split(key)
         zeros = jnp.zeros((count, config.horizon + 1, rec.agent.env.action_dim))
         no_proposals = jnp.zeros((count, 0, *zeros.shape[1:]))
-        first = plan(config, evaluate, zeros, no_proposals, limit, jnp.asarray(multiplier), first_key)
+        first = plan(
+            config, evaluate, zeros, no_proposals, limit, jnp.asarray(multiplier), first_key
+        )
         shifted = warm_start(first.mean, jnp.zeros(count, bool))
-        second = plan(config, evaluate, shifted, no_proposals, limit, jnp.asarray(multiplier), second_key)
+        second = plan(
+            config, evaluate, shifted, no_proposals, limit, jnp.asarray(multiplier), second_key
+        )
         return {
             "action": first.mean[:, 0],
             "mean": first.mean,
@@ -117,10 +131,12 @@ def sample_plans(two_plans: TwoPlans, seeds: int, seed: int = 0) -> dict[str, np
 
 
 def mean_limit(comparisons: int, ours: int, recorded: int) -> float:
-    """Standard errors allowed: 4, or what keeps the chance of any false alarm among so many comparisons at 1 %.
+    """Standard errors allowed: 4, or what keeps the chance of any false alarm among so many
+    comparisons at 1 %.
 
-    Spreads are estimated from these numbers of seeds, so the quantile is Student's, with Welch's degrees of freedom for equal
-    variances; expanded around the normal quantile (Abramowitz and Stegun 26.7.5, first two terms).
+    Spreads are estimated from these numbers of seeds, so the quantile is Student's, with Welch's
+    degrees of freedom for equal variances; expanded around the normal quantile (Abramowitz and
+    Stegun 26.7.5, first two terms).
     """
     z = NormalDist().inv_cdf(1.0 - FALSE_ALARMS / (2 * comparisons))
     shares = 1.0 / ours, 1.0 / recorded
@@ -130,9 +146,14 @@ def mean_limit(comparisons: int, ours: int, recorded: int) -> float:
 
 
 def compare_plans(quantity: str, ours: np.ndarray, ref: np.ndarray, limit: float) -> Row:
-    """Means over seeds of [G, O, ...] and [G, S, ...] in standard errors; root mean square of spreads over seeds as a ratio."""
+    """Means over seeds of [G, O, ...] and [G, S, ...] in standard errors.
+
+    Root mean square of spreads over seeds as a ratio.
+    """
     if ours.shape[:1] + ours.shape[2:] != ref.shape[:1] + ref.shape[2:]:
-        return Row(quantity, ref.shape, np.inf, np.inf, False, f"our shape is {ours.shape} (seeds apart)")
+        return Row(
+            quantity, ref.shape, np.inf, np.inf, False, f"our shape is {ours.shape} (seeds apart)"
+        )
     if not (np.isfinite(ours).all() and np.isfinite(ref).all()):
         return Row(quantity, ref.shape, np.inf, np.inf, False, "not finite")
     ours, ref = ours.astype(np.float64), ref.astype(np.float64)
@@ -142,7 +163,10 @@ def compare_plans(quantity: str, ours: np.ndarray, ref: np.ndarray, limit: float
     worst = float((np.maximum(0.0, error - ROUNDING) / (standard_error + 1e-12)).max())
     spreads = [float(np.sqrt(v.mean())) for v in variances]
     wider = abs(spreads[0] - spreads[1]) / max(spreads[1], ROUNDING)
-    note = f"worst mean {worst:.1f} of {limit:.1f} standard errors, spread {100 * wider:.0f} % of 25 % off"
+    note = (
+        f"worst mean {worst:.1f} of {limit:.1f} standard errors, spread {100 * wider:.0f} % of "
+        "25 % off"
+    )
     scale = float(np.abs(ref.mean(1)).max())
     relative = float(error.max()) / scale if scale > 0 else float(error.max())
     ok = worst <= limit and wider <= MAX_SPREAD_ERROR
@@ -156,7 +180,11 @@ def check_planner(rec: Recording, path: Path) -> list[Row]:
     regimes = [name for name in REGIMES if f"{name}_action" in arrays]
     if not regimes:
         raise RecordingError(f"{path.name} holds none of the regimes {', '.join(REGIMES)}")
-    recorded = {f"{regime}/{name}": arrays.get(f"{regime}_{name}") for regime in regimes for name in QUANTITIES}
+    recorded = {
+        f"{regime}/{name}": arrays.get(f"{regime}_{name}")
+        for regime in regimes
+        for name in QUANTITIES
+    }
     comparisons = sum(x[:, 0].size for x in recorded.values() if x is not None)
     limit = mean_limit(comparisons, OUR_SEEDS, arrays[f"{regimes[0]}_action"].shape[1])
     rows = []
@@ -166,7 +194,9 @@ def check_planner(rec: Recording, path: Path) -> list[Row]:
             require(arrays, path, ("lagrange_penalty",))
         config = planner_config(rec, arrays["settings"], objective)
         multiplier = float(arrays.get("lagrange_penalty", 0.0))
-        ours = sample_plans(make_planner(rec, config, arrays["starts"], cost_limit, multiplier), OUR_SEEDS)
+        ours = sample_plans(
+            make_planner(rec, config, arrays["starts"], cost_limit, multiplier), OUR_SEEDS
+        )
         for name in QUANTITIES:
             reference = recorded[f"{regime}/{name}"]
             if reference is not None:

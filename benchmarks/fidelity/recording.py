@@ -1,4 +1,6 @@
-"""A recorded agent folder of the release (`checkpoint`, `arrays.npz`, `config.json`) loaded into our agent."""
+"""A recorded agent folder of the release (`checkpoint`, `arrays.npz`, `config.json`) loaded into
+our agent.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ from agents.safedreamer.official import infer_sizes, load_official
 from agents.safedreamer.official_params import agent_state, model_config
 from agents.safedreamer.rssm import Latent
 
-# Where the release, without a cost head, looks for hazard positions in its coordinate observation, whatever the task.
+# Where the release, without a cost head, looks for hazard positions in its coordinate observation,
+# whatever the task.
 RELEASE_HAZARDS = slice(9, 25)
 
 
@@ -51,11 +54,17 @@ class Recording:
     @property
     def batch(self) -> dict[str, jax.Array]:
         """The input batch [B, T, ...] without the prefix `data_`."""
-        return {k.removeprefix("data_"): jnp.asarray(v) for k, v in self.arrays.items() if k.startswith("data_")}
+        return {
+            k.removeprefix("data_"): jnp.asarray(v)
+            for k, v in self.arrays.items()
+            if k.startswith("data_")
+        }
 
     def latent(self, prefix: str) -> Latent:
         """Recorded latent, such as `post` [B, T, ...] or `imag` [H+1, N, ...]."""
-        return Latent(*(jnp.asarray(self.arrays[f"{prefix}_{name}"]) for name in ("deter", "stoch", "logit")))
+        return Latent(
+            *(jnp.asarray(self.arrays[f"{prefix}_{name}"]) for name in ("deter", "stoch", "logit"))
+        )
 
 
 def _optimizer(flat: Mapping[str, Any], prefix: str) -> OptimizerConfig:
@@ -63,7 +72,10 @@ def _optimizer(flat: Mapping[str, Any], prefix: str) -> OptimizerConfig:
 
 
 def translate_config(flat: Mapping[str, Any], sizes: Mapping[str, Any]) -> SafeDreamerConfig:
-    """Our configuration of a release's flat `config.json`; network sizes come from the checkpoint's arrays."""
+    """Our configuration of a release's flat `config.json`.
+
+    Network sizes come from the checkpoint's arrays.
+    """
     model = ModelConfig(
         unimix=flat["rssm.unimix"],
         free_nats=flat["dyn_loss.free"],
@@ -80,10 +92,22 @@ def translate_config(flat: Mapping[str, Any], sizes: Mapping[str, Any]) -> SafeD
         cost_limit=flat["cost_limit"],
         pessimistic=flat["pessimistic"],
         model=model_config(sizes, model),
-        actor=ActorConfig(flat["actor.minstd"], flat["actor.maxstd"], flat["actent"], optimizer=_optimizer(flat, "actor_opt")),
-        critic=CriticConfig(flat["slow_critic_fraction"], flat["loss_scales.slowreg"], _optimizer(flat, "critic_opt")),
+        actor=ActorConfig(
+            flat["actor.minstd"],
+            flat["actor.maxstd"],
+            flat["actent"],
+            optimizer=_optimizer(flat, "actor_opt"),
+        ),
+        critic=CriticConfig(
+            flat["slow_critic_fraction"],
+            flat["loss_scales.slowreg"],
+            _optimizer(flat, "critic_opt"),
+        ),
         imagination=ImaginationConfig(
-            flat["imag_horizon"], flat["return_lambda"], flat["horizon"], norm_decay=flat["retnorm.decay"]
+            flat["imag_horizon"],
+            flat["return_lambda"],
+            flat["horizon"],
+            norm_decay=flat["retnorm.decay"],
         ),
         planner=PlannerConfig(
             horizon=flat["planner.horizon"],
@@ -96,15 +120,19 @@ def translate_config(flat: Mapping[str, Any], sizes: Mapping[str, Any]) -> SafeD
             temperature=flat["planner.temperature"],
         ),
         pid=PIDConfig(),
-        augmented=AugmentedConfig(flat["lagrange_multiplier_init"], flat["penalty_multiplier_init"]),
+        augmented=AugmentedConfig(
+            flat["lagrange_multiplier_init"], flat["penalty_multiplier_init"]
+        ),
     )
 
 
-def observed(arrays: Mapping[str, np.ndarray], flat: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[str, ArraySpec]:
+def observed(
+    arrays: Mapping[str, np.ndarray], flat: Mapping[str, Any], sizes: Mapping[str, Any]
+) -> dict[str, ArraySpec]:
     """What the encoder takes, in the recorded order, which is that of its concatenation.
 
-    Images by the configured pattern, and the vectors that the checkpoint reconstructs; other `data_*` arrays are rewards,
-    flags, or observations left unused.
+    Images by the configured pattern, and the vectors that the checkpoint reconstructs; other
+    `data_*` arrays are rewards, flags, or observations left unused.
     """
     specs = {}
     for name, array in arrays.items():
@@ -116,10 +144,15 @@ def observed(arrays: Mapping[str, np.ndarray], flat: Mapping[str, Any], sizes: M
 
 
 def load_recording(folder: Path) -> Recording:
-    """Reads a folder with `official.ckpt` (or any single *.ckpt), `config.json` and `arrays.npz`; all sizes come from these."""
+    """Reads a folder with `official.ckpt` (or any single *.ckpt), `config.json` and `arrays.npz`.
+
+    All sizes come from these.
+    """
     files = sorted(folder.glob("*.ckpt"))
     if len(files) != 1:
-        raise FileNotFoundError(f"{folder} must hold exactly one *.ckpt file, it holds {[f.name for f in files]}")
+        raise FileNotFoundError(
+            f"{folder} must hold exactly one *.ckpt file, it holds {[f.name for f in files]}"
+        )
     flat = json.loads((folder / "config.json").read_text())
     with np.load(folder / "arrays.npz") as stored:
         arrays = {k: stored[k] for k in stored.files}
@@ -128,9 +161,21 @@ def load_recording(folder: Path) -> Recording:
     config = translate_config(flat, sizes)
     obs = observed(arrays, flat, sizes)
     layout = {"hazards": RELEASE_HAZARDS} if config.model.cost_source == "geometry" else {}
-    env = EnvSpec(obs, sizes["action_dim"], action_repeat=1, episode_env_steps=1000, layout=layout, costly=tuple(layout))
+    env = EnvSpec(
+        obs,
+        sizes["action_dim"],
+        action_repeat=1,
+        episode_env_steps=1000,
+        layout=layout,
+        costly=tuple(layout),
+    )
     agent = SafeDreamer(config, env)
     state = agent_state(agent, checkpoint, sizes)
     # The recorded losses belong to the first update: normaliser and multipliers start fresh.
     fresh = agent.learner.fresh_state(state.params)
-    return Recording(arrays, flat, agent, state._replace(return_norm=fresh.return_norm, augmented=fresh.augmented))
+    return Recording(
+        arrays,
+        flat,
+        agent,
+        state._replace(return_norm=fresh.return_norm, augmented=fresh.augmented),
+    )

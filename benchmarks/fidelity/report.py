@@ -11,7 +11,9 @@ TOLERANCE = 1e-3  # largest error as a share of the reference's largest magnitud
 
 
 class Row(NamedTuple):
-    """A compared quantity; errors are the largest over its elements, `note` says how it was judged if not by tolerance."""
+    """A compared quantity; errors are the largest over its elements, `note` says how it was judged
+    if not by tolerance.
+    """
 
     quantity: str
     shape: tuple[int, ...]
@@ -22,7 +24,8 @@ class Row(NamedTuple):
 
 
 def compare(quantity: str, ours: object, reference: object, tolerance: float = TOLERANCE) -> Row:
-    """Largest absolute error, and that error relative to the reference's largest magnitude (absolute if the reference is zero).
+    """Largest absolute error, and that error relative to the reference's largest magnitude
+    (absolute if the reference is zero).
 
     A single element's own relative error says nothing where the reference crosses zero.
     """
@@ -44,6 +47,7 @@ def format_table(rows: Iterable[Row]) -> str:
         shape = "x".join(map(str, row.shape)) or "scalar"
         verdict = "ok" if row.ok else "OFF"
         lines.append(
-            f"{row.quantity:44} {shape:>20} {row.abs_error:10.2e} {row.rel_error:10.2e}  {verdict} {row.note}".rstrip()
+            f"{row.quantity:44} {shape:>20} {row.abs_error:10.2e} {row.rel_error:10.2e}  "
+            f"{verdict} {row.note}".rstrip()
         )
     return "\n".join(lines)

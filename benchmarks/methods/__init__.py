@@ -1,8 +1,8 @@
 """Methods by name: what each is, the factory of its agent, and the settings of its presets.
 
-`release` follows the authors' schedules, `cpu` fits two cores, `debug` runs in seconds; `matched` gives baselines the action repeat and
-the cost limit of our agents. Sizes of the agents themselves are theirs to know; here are the loop and the replay. Importing this loads
-neither JAX nor torch.
+`release` follows the authors' schedules, `cpu` fits two cores, `debug` runs in seconds; `matched`
+gives baselines the action repeat and the cost limit of our agents. Sizes of the agents themselves
+are theirs to know; here are the loop and the replay. Importing this loads neither JAX nor torch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ from benchmarks.spec import BadInput, RunSpec, choose
 
 __all__ = ["METHODS", "Method", "Settings", "check_spec", "method", "settings"]
 
-METHODS: dict[str, Method] = {**safedreamer.ALL, LAMBDA.name: LAMBDA, SAFE_SLAC.name: SAFE_SLAC, **omnisafe.ALL}
+METHODS: dict[str, Method] = {
+    **safedreamer.ALL,
+    LAMBDA.name: LAMBDA,
+    SAFE_SLAC.name: SAFE_SLAC,
+    **omnisafe.ALL,
+}
 
 
 def method(name: str) -> Method:
@@ -28,27 +33,36 @@ def method(name: str) -> Method:
     return METHODS[choose("method", name, METHODS)]
 
 
-def settings(name: str, obs: str, preset: str, hazard_radius: float = 0.2, task: str = "") -> Settings:
-    """The defaults of a method with an observation under a preset. Raises BadInput for an unknown name of any of them.
+def settings(
+    name: str, obs: str, preset: str, hazard_radius: float = 0.2, task: str = ""
+) -> Settings:
+    """The defaults of a method with an observation under a preset.
 
-    `hazard_radius` is the distance in metres within which hazards cost, 0 where something else costs too; if not given, that of the
-    published coordinates tasks. `task` matters to baselines that have settings for single tasks.
+    Raises BadInput for an unknown name of any of them.
+
+    `hazard_radius` is the distance in metres within which hazards cost, 0 where something else
+    costs too; if not given, that of the published coordinates tasks. `task` matters to baselines
+    that have settings for single tasks.
     """
     chosen = method(name)
     if obs == "vision" and obs not in chosen.observations:
         raise BadInput(
-            f"{name} takes no pictures: {omnisafe.NO_PICTURES[chosen.kind]}. OmniSafe's on-policy methods take them (ppo_lag, cpo, "
-            "...); or choose --obs lidar or coordinates"
+            f"{name} takes no pictures: {omnisafe.NO_PICTURES[chosen.kind]}. OmniSafe's "
+            "on-policy methods take them (ppo_lag, cpo, ...); or choose --obs lidar or "
+            "coordinates"
         )
     choose(f"observation of {name}", obs, chosen.observations)
     if preset == "matched" and preset not in chosen.presets:
         raise BadInput(
-            f"{name} has no preset matched, which gives baselines the action repeat and cost limit of {name}'s family: use release"
+            f"{name} has no preset matched, which gives baselines the action repeat and cost "
+            f"limit of {name}'s family: use release"
         )
     choose(f"preset of {name}", preset, chosen.presets)
     return chosen.make_settings(obs, preset, hazard_radius, task)
 
 
 def check_spec(spec: RunSpec) -> None:
-    """Raise BadInput, which names the fix, where a run's settings do not fit its method or each other."""
+    """Raise BadInput, which names the fix, where a run's settings do not fit its method or each
+    other.
+    """
     method(spec.method).check(spec)

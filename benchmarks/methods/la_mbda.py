@@ -1,7 +1,8 @@
 """LAMBDA: loop and replay under each preset. Sizes of the agent: baselines.la_mbda.presets.
 
-The published code makes 100 updates every 1000 simulator steps; the loop spreads them evenly. `matched` keeps the updates per simulator
-step at SafeDreamer's action repeat, and `cpu` is the loop of SafeDreamer's `cpu`, for comparison at equal data.
+The published code makes 100 updates every 1000 simulator steps; the loop spreads them evenly.
+`matched` keeps the updates per simulator step at SafeDreamer's action repeat, and `cpu` is the loop
+of SafeDreamer's `cpu`, for comparison at equal data.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from benchmarks.methods.loops import CPU, DEBUG
 from benchmarks.methods.method import Method, Settings
 from benchmarks.spec import OBSERVATIONS, LoopConfig, ReplayConfig
 
-SHORTER = ("SafetyPointGoal1-v0", "SafetyPointGoal2-v0", "SafetyCarGoal1-v0")  # published at half the steps of the others
+# published at half the steps of the others
+SHORTER = ("SafetyPointGoal1-v0", "SafetyPointGoal2-v0", "SafetyCarGoal1-v0")
 _BATCH_SIZE, _BATCH_LENGTH = 32, 50
 _UPDATES_PER_ENV_STEP = 0.1
 
@@ -67,7 +69,10 @@ LAMBDA = Method(
     family="lambda",
     kind="world model",
     summary="Bayesian world model: optimistic about reward, pessimistic about cost",
-    constrains="imagined cost return of the most costly of several sampled models, by an augmented Lagrangian",
+    constrains=(
+        "imagined cost return of the most costly of several sampled models, by an augmented "
+        "Lagrangian"
+    ),
     paper="As et al. 2022, arXiv:2201.09802",
     exact_resume=True,
     observations=OBSERVATIONS,

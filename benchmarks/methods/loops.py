@@ -1,10 +1,14 @@
-"""Loops that methods share. What differs between methods of one preset is what an update costs them and learns from."""
+"""Loops that methods share.
+
+What differs between methods of one preset is what an update costs them and learns from.
+"""
 
 from __future__ import annotations
 
 from benchmarks.spec import LoopConfig
 
-# One action repeat for all, so that they are compared at equal simulator steps, with the same prefill and evaluations.
+# One action repeat for all, so that they are compared at equal simulator steps, with the same
+# prefill and evaluations.
 CPU = LoopConfig(
     num_envs=4,
     action_repeat=5,

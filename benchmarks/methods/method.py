@@ -23,7 +23,10 @@ class Settings(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A named way to train an agent. `make_settings(obs, preset, hazard_radius, task)` gives the defaults of everything."""
+    """A named way to train an agent.
+
+    `make_settings(obs, preset, hazard_radius, task)` gives the defaults of everything.
+    """
 
     name: str
     family: str  # methods of one family run in one Python
@@ -39,17 +42,27 @@ class Method:
     load_config_type: Callable[[str], type]  # for an observation
     make_settings: Callable[[str, str, float, str], Settings]
     make_agent: Callable[[Any, EnvSpec], Agent] | None = None  # in the engine "jax"
-    check: Callable[[RunSpec], None] = lambda spec: None  # raises BadInput where settings do not fit each other
+    # raises BadInput where settings do not fit each other
+    check: Callable[[RunSpec], None] = lambda spec: None
 
     def config_type(self, obs: str) -> type:
-        """Of the agent's settings with an observation. Raises BadInput where what defines it is not installed."""
+        """Of the agent's settings with an observation.
+
+        Raises BadInput where what defines it is not installed.
+        """
         try:
             return self.load_config_type(obs)
         except ValueError as error:
             raise BadInput(str(error)) from error
 
     def agent(self, config: Any, env: EnvSpec) -> Agent:
-        """The agent, for the loop of this process. Raises BadInput for methods that train in a process of their own."""
+        """The agent, for the loop of this process.
+
+        Raises BadInput for methods that train in a process of their own.
+        """
         if self.make_agent is None:
-            raise BadInput(f"{self.name} is OmniSafe's: it is trained and evaluated by `safedreamer train` and `evaluate`")
+            raise BadInput(
+                f"{self.name} is OmniSafe's: it is trained and evaluated by `safedreamer "
+                "train` and `evaluate`"
+            )
         return self.make_agent(config, env)

@@ -8,8 +8,13 @@ from benchmarks.omnisafe import presets as omnisafe_presets
 from benchmarks.spec import OBSERVATIONS
 
 NO_PICTURES = {  # kind of method -> why
-    "off-policy": "OmniSafe's replay holds every observation twice as float32, 0.6 MB a step with three frames of two cameras",
-    "model-based": "its networks predict the next observation itself, which is for low-dimensional states only",
+    "off-policy": (
+        "OmniSafe's replay holds every observation twice as float32, 0.6 MB a step with three "
+        "frames of two cameras"
+    ),
+    "model-based": (
+        "its networks predict the next observation itself, which is for low-dimensional states only"
+    ),
 }
 
 
@@ -26,7 +31,9 @@ def _omnisafe(row: omnisafe.Algorithm) -> Method:
         constrains=row.constrains,
         paper=row.paper,
         exact_resume=row.exact_resume,
-        observations=OBSERVATIONS if row.family == "on-policy" else ("coordinates", "lidar", "default"),
+        observations=OBSERVATIONS
+        if row.family == "on-policy"
+        else ("coordinates", "lidar", "default"),
         presets=("release", "matched", "cpu", "debug"),
         engine="torch",
         action_repeat=None if row.family == "model-based" else 1,

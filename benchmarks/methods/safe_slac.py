@@ -1,7 +1,10 @@
-"""Safe SLAC: loop and replay under each preset, and what its settings must agree on. Sizes of the agent: baselines.safe_slac.presets.
+"""Safe SLAC: loop and replay under each preset, and what its settings must agree on.
 
-The published protocol counts agent steps of two simulator steps: 30,000 at random, then one update an agent step, which trains the
-latent model on 32 windows of 11 frames and actor and critics on 64 others. It makes them in bursts of 100; here each follows its step.
+Sizes of the agent: baselines.safe_slac.presets.
+
+The published protocol counts agent steps of two simulator steps: 30,000 at random, then one update
+an agent step, which trains the latent model on 32 windows of 11 frames and actor and critics on 64
+others. It makes them in bursts of 100; here each follows its step.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ _RELEASE = LoopConfig(
     eval_episodes=10,
 )
 _MATCHED = dataclasses.replace(_RELEASE, action_repeat=4, prefill=15_000)
-# An update every 8 agent steps: with one for each, model and cost critic knew the stored layouts and no other.
+# An update every 8 agent steps: with one for each, model and cost critic knew the stored layouts
+# and no other.
 _CPU = dataclasses.replace(CPU, train_ratio=80.0, batch_size=80, batch_length=8)
 _DEBUG = dataclasses.replace(DEBUG, train_ratio=6.0, batch_size=6, batch_length=5)
 _PRESETS = {
@@ -60,8 +64,9 @@ def _check(spec: RunSpec) -> None:
     """Raise BadInput where a batch leaves actor and critics no window."""
     if spec.loop.batch_size <= spec.agent.latent.batch:
         raise BadInput(
-            f"loop.batch_size={spec.loop.batch_size} must exceed latent.batch={spec.agent.latent.batch}: "
-            "the latent model trains on those windows, actor and critics on the rest"
+            f"loop.batch_size={spec.loop.batch_size} must exceed "
+            f"latent.batch={spec.agent.latent.batch}: the latent model trains on those "
+            "windows, actor and critics on the rest"
         )
 
 

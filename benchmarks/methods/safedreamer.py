@@ -1,4 +1,7 @@
-"""SafeDreamer's variants, and the unsafe agents beside them. Sizes of the agents: agents.safedreamer.presets."""
+"""SafeDreamer's variants, and the unsafe agents beside them.
+
+Sizes of the agents: agents.safedreamer.presets.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ Loop = tuple[LoopConfig, ReplayConfig]
 _STEPS = {"release": 2_000_000, "cpu": 2_000_000, "debug": 3000}
 _PAPER = "Huang et al. 2023, arXiv:2307.07176"
 
-_SAFEDREAMER = {  # name: (simulator steps per agent step in the release, acts by planning, summary, what it constrains, paper)
+# name: (simulator steps per agent step in the release, acts by planning, summary, what it
+# constrains, paper)
+_SAFEDREAMER = {
     "osrp": (
         5,
         True,
@@ -44,12 +49,19 @@ _SAFEDREAMER = {  # name: (simulator steps per agent step in the release, acts b
         "nothing: maximises reward",
         "Hafner et al. 2023, arXiv:2301.04104",
     ),
-    "cem": (5, True, "unsafe planning: cross-entropy method on the sum of rewards", "nothing: maximises reward", _PAPER),
+    "cem": (
+        5,
+        True,
+        "unsafe planning: cross-entropy method on the sum of rewards",
+        "nothing: maximises reward",
+        _PAPER,
+    ),
 }
 
 
 def _make_safedreamer(config: Any, env: EnvSpec) -> Agent:
-    from agents.safedreamer.agent import SafeDreamer  # compiles nothing, but imports JAX, flax and optax
+    # compiles nothing, but imports JAX, flax and optax
+    from agents.safedreamer.agent import SafeDreamer
 
     return SafeDreamer(config, env)
 
@@ -68,9 +80,15 @@ def _safedreamer(name: str) -> Method:
         from agents.safedreamer.presets import agent_config
 
         del task
-        loops: dict[str, Callable[[int, bool], Loop]] = {"release": _release, "cpu": _cpu, "debug": _debug}
+        loops: dict[str, Callable[[int, bool], Loop]] = {
+            "release": _release,
+            "cpu": _cpu,
+            "debug": _debug,
+        }
         loop, replay = loops[preset](repeat, plans)
-        return Settings(_STEPS[preset], loop, replay, agent_config(name, obs, preset, hazard_radius))
+        return Settings(
+            _STEPS[preset], loop, replay, agent_config(name, obs, preset, hazard_radius)
+        )
 
     return Method(
         name=name,
@@ -96,7 +114,8 @@ def _release(repeat: int, plans: bool) -> Loop:
 
 
 def _cpu(repeat: int, plans: bool) -> Loop:
-    # An eighth of an update per agent step costs 25 ms of one core, as much as planning an action; five simulator steps cost 1 ms.
+    # An eighth of an update per agent step costs 25 ms of one core, as much as planning an action;
+    # five simulator steps cost 1 ms.
     del repeat, plans
     return CPU, ReplayConfig(capacity=500_000)
 

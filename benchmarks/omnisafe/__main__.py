@@ -1,7 +1,10 @@
-"""`python -m benchmarks.omnisafe RUN_FOLDER`: the process in which OmniSafe trains or is evaluated, without JAX.
+"""`python -m benchmarks.omnisafe RUN_FOLDER`.
 
-What to do comes as one JSON object on a line of stdin (see benchmarks.omnisafe.process). When stdin closes, whoever asked is gone, and
-this process ends at once. Exit statuses are those of `safedreamer`.
+The process in which OmniSafe trains or is evaluated, without JAX.
+
+What to do comes as one JSON object on a line of stdin (see benchmarks.omnisafe.process). When stdin
+closes, whoever asked is gone, and this process ends at once. Exit statuses are those of
+`safedreamer`.
 """
 
 from __future__ import annotations
@@ -51,9 +54,15 @@ def train(spec: RunSpec, out: Path, report_seconds: float, options: dict[str, An
 
     presets.check(spec)
     with OnSignal() as stop, contextlib.closing(reporter(spec.method, report_seconds)) as live:
-        result = loop.train(spec, out, environment(spec), loop.Options(reporter=live, stop=stop, **options))
+        result = loop.train(
+            spec, out, environment(spec), loop.Options(reporter=live, stop=stop, **options)
+        )
     state = "finished" if result.finished else "stopped; the same command continues it"
-    print(f"{state} at {result.env_steps:,} simulator steps, {result.updates:,} updates; records in {out}", flush=True)
+    print(
+        f"{state} at {result.env_steps:,} simulator steps, {result.updates:,} updates; records "
+        f"in {out}",
+        flush=True,
+    )
     return EXIT_STOPPED if stop() and not result.finished else 0
 
 
@@ -68,7 +77,9 @@ def main() -> int:
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
 
     def command() -> int:
-        spec = from_dict(order["spec"], method(order["spec"]["method"]).config_type(order["spec"]["obs"]))
+        spec = from_dict(
+            order["spec"], method(order["spec"]["method"]).config_type(order["spec"]["obs"])
+        )
         out = Path(sys.argv[1])
         if order["do"] == "train":
             return train(spec, out, order["report_seconds"], order["options"])
@@ -87,7 +98,9 @@ def main() -> int:
 
 
 def entry() -> NoReturn:
-    """The process: unloading torch and MuJoCo takes long, and the thread that waits for the parent never ends."""
+    """The process: unloading torch and MuJoCo takes long, and the thread that waits for the parent
+    never ends.
+    """
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()

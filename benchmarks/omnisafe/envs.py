@@ -1,7 +1,10 @@
-"""The environments of a run for baselines.omnisafe: flat observations, seeded episodes, counted steps, recorded ends.
+"""The environments of a run for baselines.omnisafe.
 
-An episode that is lost with its environment process looks like one that was cut off. Steps are counted as actions times action
-repeat: an action that the end of an episode cuts short counts in full, as OmniSafe counts it.
+Flat observations, seeded episodes, counted steps, recorded ends.
+
+An episode that is lost with its environment process looks like one that was cut off. Steps are
+counted as actions times action repeat: an action that the end of an episode cuts short counts in
+full, as OmniSafe counts it.
 
 Shapes: E environments; D observation, A action dimensions.
 """
@@ -21,15 +24,19 @@ from benchmarks.spec import BadInput, RunFailed
 
 
 def frame_of(spec: EnvSpec) -> tuple[int, int, int] | None:
-    """Height, width and channels of one picture with all cameras, None for vectors. Raises BadInput for what is neither."""
+    """Height, width and channels of one picture with all cameras, None for vectors.
+
+    Raises BadInput for what is neither.
+    """
     shapes = [array.shape for array in spec.obs.values()]
     if all(len(shape) == 1 for shape in shapes):
         return None
     pictures = all(len(array.shape) == 3 and array.dtype == "uint8" for array in spec.obs.values())
     if not pictures or len({shape[:2] for shape in shapes}) > 1:
         raise BadInput(
-            f"OmniSafe's networks take vectors, and pictures of one size through an encoder; {', '.join(spec.obs)} of shapes {shapes} "
-            "are neither: choose --obs lidar or coordinates"
+            "OmniSafe's networks take vectors, and pictures of one size through an encoder; "
+            f"{', '.join(spec.obs)} of shapes {shapes} are neither: choose --obs lidar or "
+            "coordinates"
         )
     return shapes[0][0], shapes[0][1], sum(shape[2] for shape in shapes)
 
@@ -41,9 +48,11 @@ def flat_size(spec: EnvSpec) -> int:
 
 
 def flatten(obs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Observations [E, ...] as one vector [E, D] each, in the order of their keys in the environment's specification.
+    """Observations [E, ...] as one vector [E, D] each, in the order of their keys in the
+    environment's specification.
 
-    Vectors are float32; pictures stay bytes, and have their cameras side by side in the channels of one.
+    Vectors are float32; pictures stay bytes, and have their cameras side by side in the channels of
+    one.
     """
     parts = list(obs.values())
     if parts[0].ndim > 2:
@@ -52,7 +61,9 @@ def flatten(obs: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 class EpisodeEnvs:
-    """Implements baselines.omnisafe.interface.Envs. `on_episode` hears of episodes that count, `on_step` of every step."""
+    """Implements baselines.omnisafe.interface.Envs. `on_episode` hears of episodes that count,
+    `on_step` of every step.
+    """
 
     def __init__(
         self,
@@ -63,7 +74,11 @@ class EpisodeEnvs:
         on_step: Callable[[], None],
     ) -> None:
         spec = vector.spec
-        self.num_envs, self.obs_dim, self.action_dim = vector.num_envs, flat_size(spec), spec.action_dim
+        self.num_envs, self.obs_dim, self.action_dim = (
+            vector.num_envs,
+            flat_size(spec),
+            spec.action_dim,
+        )
         self.frame = frame_of(spec)
         self.episode_steps = math.ceil(spec.episode_env_steps / spec.action_repeat)
         self.env_steps = 0  # of training, all environments together
@@ -71,10 +86,13 @@ class EpisodeEnvs:
         self._vector, self._env_steps_per_step = vector, env_steps_per_step
         self._on_episode, self._on_fault, self._on_step = on_episode, on_fault, on_step
         self._tally = Tally(self.num_envs)
-        self._obs = np.zeros((self.num_envs, self.obs_dim), np.float32 if self.frame is None else np.uint8)
+        self._obs = np.zeros(
+            (self.num_envs, self.obs_dim), np.float32 if self.frame is None else np.uint8
+        )
         self._episode = np.zeros(self.num_envs, np.int64)
         self._over = np.ones(self.num_envs, bool)  # no episode runs
-        self._replaced = np.zeros(self.num_envs, bool)  # the next episode has begun already, in place of a lost one
+        # the next episode has begun already, in place of a lost one
+        self._replaced = np.zeros(self.num_envs, bool)
 
     def observation(self) -> np.ndarray:
         """Where all stand, [E, D]; a copy, because OmniSafe normalises in place."""
@@ -85,7 +103,9 @@ class EpisodeEnvs:
         running = which & ~self._over & ~self.fresh
         if ended and running.any():
             nothing = np.zeros(self.num_envs)
-            self._tell(self._tally.add(nothing, nothing, nothing.astype(np.int64), running, self._episode))
+            self._tell(
+                self._tally.add(nothing, nothing, nothing.astype(np.int64), running, self._episode)
+            )
         self._tally.forget(which)
         needed = which & ~self._replaced
         if needed.any():
@@ -98,18 +118,26 @@ class EpisodeEnvs:
 
     def step(self, actions: np.ndarray) -> Rows:
         """See baselines.omnisafe.interface.Envs."""
-        if not np.isfinite(actions).all():  # which environments would answer with an error of their own
+        # which environments would answer with an error of their own
+        if not np.isfinite(actions).all():
             raise RunFailed(
-                f"the policy chose an action that is not finite at simulator step {self.env_steps}: the run diverged"
+                "the policy chose an action that is not finite at simulator step "
+                f"{self.env_steps}: the run diverged"
             )
         step = self._vector.step(actions)
         self._take_faults()
         self.env_steps += self.num_envs * self._env_steps_per_step
         before, self._obs = self._obs, np.array(flatten(step.obs))
         self._tally.forget(step.lost)
-        self._episode, self._over, self._replaced = step.episode, step.is_last | step.lost, step.lost
+        self._episode, self._over, self._replaced = (
+            step.episode,
+            step.is_last | step.lost,
+            step.lost,
+        )
         self.fresh = np.zeros(self.num_envs, bool)
-        self._tell(self._tally.add(step.reward, step.cost, step.env_steps, step.is_last, step.episode))
+        self._tell(
+            self._tally.add(step.reward, step.cost, step.env_steps, step.is_last, step.episode)
+        )
         self._on_step()
         obs = np.where(step.lost[:, None], before, self._obs)
         truncated = (step.is_last & ~step.is_terminal) | step.lost
@@ -118,11 +146,22 @@ class EpisodeEnvs:
     def snapshot(self) -> dict[str, np.ndarray]:
         """Where the environments stand; `restore` leads there again."""
         parts = {"vector": self._vector.snapshot(), "tally": self._tally.snapshot()}
-        flat = {f"{part}:{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
-        return flat | {"obs": self._obs.copy(), "over": self._over.copy(), "env_steps": np.array(self.env_steps)}
+        flat = {
+            f"{part}:{name}": array
+            for part, arrays in parts.items()
+            for name, array in arrays.items()
+        }
+        return flat | {
+            "obs": self._obs.copy(),
+            "over": self._over.copy(),
+            "env_steps": np.array(self.env_steps),
+        }
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> bool:
-        """Repeat the running episodes of a snapshot; returns whether they came to where they had been."""
+        """Repeat the running episodes of a snapshot.
+
+        Returns whether they came to where they had been.
+        """
         parts: dict[str, dict[str, np.ndarray]] = {"vector": {}, "tally": {}}
         for key, array in arrays.items():
             part, _, name = key.partition(":")

@@ -24,15 +24,21 @@ from benchmarks.spec import BadInput, RunSpec
 PROG = "safedreamer evaluate"
 
 
-def evaluate_run(spec: RunSpec, run: Path, make_env: MakeEnv, episodes: int, out: str, first_episode: int = 0) -> int:
-    """Play episodes from `first_episode` on with the policy of `run`, on the task and the layouts of `spec`.
+def evaluate_run(
+    spec: RunSpec, run: Path, make_env: MakeEnv, episodes: int, out: str, first_episode: int = 0
+) -> int:
+    """Play episodes from `first_episode` on with the policy of `run`, on the task and the layouts
+    of `spec`.
 
     Writes the records and prints them; returns 0.
     """
     trained, path, env_steps, agent_steps = newest(run)
     with contextlib.ExitStack() as stack:
         policy = load_policy(trained, path, make_env, stack)
-        print(f"{spec.method} on {spec.task} ({spec.obs}) after {env_steps:,} simulator steps", flush=True)
+        print(
+            f"{spec.method} on {spec.task} ({spec.obs}) after {env_steps:,} simulator steps",
+            flush=True,
+        )
         began = time.perf_counter()
         played = evaluate(
             policy,
@@ -41,7 +47,9 @@ def evaluate_run(spec: RunSpec, run: Path, make_env: MakeEnv, episodes: int, out
             env_steps=env_steps,
             episodes=episodes,
             first_episode=first_episode,
-            on_fault=lambda fault: print(f"{PROG}: {describe(fault, records.EVAL)}", file=sys.stderr, flush=True),
+            on_fault=lambda fault: print(
+                f"{PROG}: {describe(fault, records.EVAL)}", file=sys.stderr, flush=True
+            ),
         )
         found = []
         for split, done in played:
@@ -51,20 +59,37 @@ def evaluate_run(spec: RunSpec, run: Path, make_env: MakeEnv, episodes: int, out
     Path(out).unlink(missing_ok=True)
     with records.RecordWriter(out) as writer:
         for split, e in found:
-            of_run = (spec.run_id, spec.method, spec.task, spec.obs, spec.seed, split, e.episode, env_steps, agent_steps)
+            of_run = (
+                spec.run_id,
+                spec.method,
+                spec.task,
+                spec.obs,
+                spec.seed,
+                split,
+                e.episode,
+                env_steps,
+                agent_steps,
+            )
             writer.write(records.EpisodeRecord(*of_run, e.return_, e.cost, e.length, seconds))
     print(f"wrote {out}", flush=True)
     return 0
 
 
-def load_policy(spec: RunSpec, saved: Path, make_env: MakeEnv, stack: contextlib.ExitStack) -> Policy:
+def load_policy(
+    spec: RunSpec, saved: Path, make_env: MakeEnv, stack: contextlib.ExitStack
+) -> Policy:
     """The policy in a checkpoint of the run `spec`. Raises BadInput where they do not fit."""
-    vector = stack.enter_context(VectorEnv(make_env, spec.loop.num_envs, spec.seed, "train", "inline"))
+    vector = stack.enter_context(
+        VectorEnv(make_env, spec.loop.num_envs, spec.seed, "train", "inline")
+    )
     budget = presets.budget(spec, vector.spec.episode_env_steps)
     envs = EpisodeEnvs(vector, budget.env_repeat, lambda _: None, lambda _: None, lambda: None)
     meta = checkpoint.read_meta(saved, spec.run_id)
     try:
-        learner = make_learner(Setup(spec.method, spec.agent, spec.seed, budget.total_steps, budget.omnisafe_repeat), envs)
+        learner = make_learner(
+            Setup(spec.method, spec.agent, spec.seed, budget.total_steps, budget.omnisafe_repeat),
+            envs,
+        )
         learner.load(Tree(checkpoint.load_flat(saved, checkpoint.LEARNER), meta["learner"]))
     except (ValueError, KeyError) as error:
         raise BadInput(f"{saved} does not fit this run: {error}") from error
@@ -79,4 +104,7 @@ def _show(split: str, done: list[Episode], episodes: int) -> None:
     print(f"{'mean':>8} {mean_return:>9.2f} {mean_cost:>8.1f}")
     print(f"{costly(done)} of {len(done)} episodes had any cost", flush=True)
     if lost := episodes - len(done):
-        print(f"{lost} of {episodes} episodes lost with their environments; mean and records have the other {len(done)}")
+        print(
+            f"{lost} of {episodes} episodes lost with their environments; mean and records "
+            f"have the other {len(done)}"
+        )

@@ -1,7 +1,9 @@
-"""Evaluation episodes of a trained policy of OmniSafe: the layouts that our agents are evaluated on, and nothing in training changes.
+"""Evaluation episodes of a trained policy of OmniSafe.
 
-Each evaluation plays them with the policy's most likely actions (split "eval") and with sampled ones (split "eval_sampled"), where a
-policy tells the two apart.
+The layouts that our agents are evaluated on, and nothing in training changes.
+
+Each evaluation plays them with the policy's most likely actions (split "eval") and with sampled
+ones (split "eval_sampled"), where a policy tells the two apart.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ def evaluate(
     should_stop: Callable[[], bool] = lambda: False,
     first_episode: int = 0,
 ) -> Iterator[tuple[str, list[Episode]]]:
-    """(split, so many episodes of the seed's split "eval" from `first_episode` on) for each way to act.
+    """(split, so many episodes of the seed's split "eval" from `first_episode` on) for each way to
+    act.
 
     Raises Stopped when asked to, and RunFailed when every episode was lost.
     """
@@ -43,7 +46,13 @@ def evaluate(
             yield (
                 split,
                 _play(
-                    policy, make_env, run_seed, range(first_episode, first_episode + episodes), mode == 0, on_fault, should_stop
+                    policy,
+                    make_env,
+                    run_seed,
+                    range(first_episode, first_episode + episodes),
+                    mode == 0,
+                    on_fault,
+                    should_stop,
                 ),
             )
 
@@ -59,7 +68,8 @@ def _play(
 ) -> list[Episode]:
     num_envs = min(len(episodes), MAX_ENVS)
     done: dict[int, Episode] = {}
-    for first in episodes[::num_envs]:  # whole rounds, so that the policy's carry begins with all of them
+    # whole rounds, so that the policy's carry begins with all of them
+    for first in episodes[::num_envs]:
         tally, last = Tally(num_envs), min(episodes.stop, first + num_envs)
         over = np.arange(first, first + num_envs) >= last
         with VectorEnv(make_env, num_envs, run_seed, "eval", "inline", first) as envs:
@@ -73,7 +83,9 @@ def _play(
                 for fault in envs.take_faults():
                     on_fault(fault)
                 tally.forget(step.lost)
-                for finished in tally.add(step.reward, step.cost, step.env_steps, step.is_last, step.episode):
+                for finished in tally.add(
+                    step.reward, step.cost, step.env_steps, step.is_last, step.episode
+                ):
                     if finished.episode < last:
                         done[finished.episode] = finished
                 over |= step.is_last | step.lost

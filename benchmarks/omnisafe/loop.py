@@ -1,8 +1,11 @@
-"""The loop of a run of OmniSafe: advance the learner, evaluate, log, save, tell; the same folder as every other run.
+"""The loop of a run of OmniSafe: advance the learner, evaluate, log, save, tell.
 
-The learner comes from one consistent point to the next (an epoch, an update cycle, an action: baselines.omnisafe.learner); everything
-here happens at such points. A stop within an epoch of the on-policy family gives the epoch up: the run is saved as it was at its start,
-and the same command plays it again.
+The same folder as every other run.
+
+The learner comes from one consistent point to the next (an epoch, an update cycle, an action:
+baselines.omnisafe.learner); everything here happens at such points. A stop within an epoch of the
+on-policy family gives the epoch up: the run is saved as it was at its start, and the same command
+plays it again.
 """
 
 # pyright: reportMissingImports=false
@@ -40,7 +43,11 @@ from benchmarks.spec import BadInput, RunFailed, RunSpec
 from benchmarks.status import State, StatusFile
 
 LEARNER, ENVS = checkpoint.LEARNER, "envs"  # of a checkpoint
-SHOWN = {"Loss/Loss_pi": "actor", "Loss/Loss_reward_critic": "critic", "Metrics/LagrangeMultiplier": "multiplier"}
+SHOWN = {
+    "Loss/Loss_pi": "actor",
+    "Loss/Loss_reward_critic": "critic",
+    "Metrics/LagrangeMultiplier": "multiplier",
+}
 
 
 class Result(NamedTuple):
@@ -65,9 +72,12 @@ def torch_devices() -> list[str]:
 
 
 def train(spec: RunSpec, out: Path, make_env: MakeEnv, options: Options = Options()) -> Result:
-    """Train `spec` in the folder `out`, from its last checkpoint if there is one; `make_env` repeats actions as the budget says.
+    """Train `spec` in the folder `out`, from its last checkpoint if there is one.
 
-    Raises BadInput when `out` belongs to another configuration or process or its disk is full, RunFailed when the run cannot go on.
+    `make_env` repeats actions as the budget says.
+
+    Raises BadInput when `out` belongs to another configuration or process or its disk is full,
+    RunFailed when the run cannot go on.
     """
     with (
         checkpoint.explain_full_disk(out),
@@ -78,7 +88,10 @@ def train(spec: RunSpec, out: Path, make_env: MakeEnv, options: Options = Option
 
 
 class Loop:
-    """A run: what it is made of, and what happens at its consistent points. `stack` closes its files and environments."""
+    """A run: what it is made of, and what happens at its consistent points.
+
+    `stack` closes its files and environments.
+    """
 
     def __init__(
         self,
@@ -89,16 +102,28 @@ class Loop:
         status: StatusFile,
         stack: contextlib.ExitStack,
     ) -> None:
-        self.spec, self.config, self.out, self.options, self.make_env = spec, spec.loop, out, options, make_env
+        self.spec, self.config, self.out, self.options, self.make_env = (
+            spec,
+            spec.loop,
+            out,
+            options,
+            make_env,
+        )
         self.env_faults = EnvFaults(out, options.reporter.say, options.max_env_faults)
         found = resume.newest_checkpoint(out / CHECKPOINTS, options.reporter.say)
-        meta: dict[str, Any] = checkpoint.read_meta(found, spec.run_id) if found else {"counters": {}, "positions": {}}
+        meta: dict[str, Any] = (
+            checkpoint.read_meta(found, spec.run_id) if found else {"counters": {}, "positions": {}}
+        )
         rewind(out, meta["positions"])
         self.counters = Progress(**meta["counters"])
         self.saved_at = self.counters.env_steps
         self.started = time.perf_counter() - self.counters.wall_seconds
-        self.boards = stack.enter_context(contextlib.closing(boards(spec, out, options.tensorboard, options.wandb)))
-        self.reports = Reports(spec, out, options.reporter, status, self.boards, options.max_minutes)
+        self.boards = stack.enter_context(
+            contextlib.closing(boards(spec, out, options.tensorboard, options.wandb))
+        )
+        self.reports = Reports(
+            spec, out, options.reporter, status, self.boards, options.max_minutes
+        )
         stack.enter_context(contextlib.closing(self.reports))
         self.metrics = stack.enter_context(contextlib.closing(metrics.MetricsWriter(out)))
         vector = stack.enter_context(
@@ -123,20 +148,29 @@ class Loop:
         )
         self.within_epoch = False  # of the on-policy family, where a stop gives it up
         self.learner = self._learner()
-        self.buffers = {name: SavedBuffer(buffer) for name, buffer in replays(self.learner.algo).items()}
+        self.buffers = {
+            name: SavedBuffer(buffer) for name, buffer in replays(self.learner.algo).items()
+        }
         self.policy = make_policy(self.learner)
         self.epoch_seconds = self.evaluation_seconds = 0.0
         if found:
             self._restore(found, meta)
         else:
-            shutil.rmtree(out / REPLAY, ignore_errors=True)  # of a start that died before its first checkpoint
+            # of a start that died before its first checkpoint
+            shutil.rmtree(out / REPLAY, ignore_errors=True)
             for warning in presets.warnings(spec):
                 options.reporter.say(warning)
         self.point = self._point()
 
     def _learner(self) -> Learner:
         budget = self.budget
-        setup = Setup(self.spec.method, self.spec.agent, self.spec.seed, budget.total_steps, budget.omnisafe_repeat)
+        setup = Setup(
+            self.spec.method,
+            self.spec.agent,
+            self.spec.seed,
+            budget.total_steps,
+            budget.omnisafe_repeat,
+        )
         try:
             return make_learner(setup, self.envs, self._tick)
         except ValueError as error:
@@ -152,19 +186,24 @@ class Loop:
             raise BadInput(f"{found} does not fit this run: {error}") from error
         if not same:
             self.options.reporter.say(
-                "the environments did not return to where they were: they are not determined by their seed and actions, so the run "
-                "continues, but not exactly"
+                "the environments did not return to where they were: they are not determined "
+                "by their seed and actions, so the run continues, but not exactly"
             )
 
     def run(self) -> Result:
-        """Advance until the steps or minutes are spent or a stop is asked for; then evaluate (unless stopped) and save."""
+        """Advance until the steps or minutes are spent or a stop is asked for.
+
+        Then evaluate (unless stopped) and save.
+        """
         stop = self.options.stop
         with contextlib.suppress(Stopped):
             self.settle()
             while not self._over():
                 start = time.perf_counter()
                 self.advance()
-                stop.iterated(time.perf_counter() - start if not isinstance(self.learner, OnPolicy) else 0.0)
+                stop.iterated(
+                    time.perf_counter() - start if not isinstance(self.learner, OnPolicy) else 0.0
+                )
                 self.settle()
             if not stop():  # a run that is stopped goes on as if it never had been
                 self.evaluate()
@@ -173,7 +212,10 @@ class Loop:
         return Result(self.counters.env_steps, self.learner.updates, self._finished())
 
     def advance(self) -> None:
-        """Bring the learner to its next consistent point. Raises Stopped where an epoch was given up."""
+        """Bring the learner to its next consistent point.
+
+        Raises Stopped where an epoch was given up.
+        """
         start = time.perf_counter()
         self.within_epoch = isinstance(self.learner, OnPolicy)
         try:
@@ -189,9 +231,13 @@ class Loop:
             self._log(row)
 
     def settle(self) -> None:
-        """What the last advance made due. A resumed run comes here first, because it may have been stopped in an evaluation."""
+        """What the last advance made due.
+
+        A resumed run comes here first, because it may have been stopped in an evaluation.
+        """
         if isinstance(self.learner, OnPolicy):
-            self.point = self._point()  # a stop within the next epoch, or within the evaluation, leaves the run here
+            # a stop within the next epoch, or within the evaluation, leaves the run here
+            self.point = self._point()
         if self.counters.due(self.config.eval_every):
             self.evaluate()
         if self.counters.due(self.config.checkpoint_every):
@@ -199,7 +245,10 @@ class Loop:
         self._tick()
 
     def evaluate(self) -> None:
-        """The fixed evaluation episodes with the present policy; once per number of steps. Raises Stopped when asked to."""
+        """The fixed evaluation episodes with the present policy; once per number of steps.
+
+        Raises Stopped when asked to.
+        """
         counters, config = self.counters, self.config
         if config.eval_episodes == 0 or counters.evaluated_at == counters.env_steps:
             return
@@ -228,15 +277,23 @@ class Loop:
     def save(self) -> None:
         """A checkpoint of the last consistent point, from which the run continues."""
         point = self.point if isinstance(self.learner, OnPolicy) else self._point()
-        if point.counters.env_steps == self.saved_at and point.counters.evaluated_at == self._saved_evaluation:
+        if (
+            point.counters.env_steps == self.saved_at
+            and point.counters.evaluated_at == self._saved_evaluation
+        ):
             return
         self.report("save")
         with self.options.stop.saving():
-            marks = {name: buffer.save(self.out / REPLAY / name) for name, buffer in self.buffers.items()}
+            marks = {
+                name: buffer.save(self.out / REPLAY / name) for name, buffer in self.buffers.items()
+            }
             meta = point.meta | {"replay_marks": marks}
             checkpoint.save(self.out / CHECKPOINTS, point.counters.env_steps, point.trees, meta)
         self.counters = dataclasses.replace(point.counters)
-        self.saved_at, self._saved_evaluation = point.counters.env_steps, point.counters.evaluated_at
+        self.saved_at, self._saved_evaluation = (
+            point.counters.env_steps,
+            point.counters.evaluated_at,
+        )
 
     _saved_evaluation = -1
 
@@ -247,9 +304,17 @@ class Loop:
     def _point(self) -> Point:
         counters = dataclasses.replace(self.counters)
         tree = self.learner.state()
-        positions = {records.FILE_NAME: self.reports.records.position(), metrics.FILE_NAME: self.metrics.position()}
+        positions = {
+            records.FILE_NAME: self.reports.records.position(),
+            metrics.FILE_NAME: self.metrics.position(),
+        }
         progress = dataclasses.asdict(counters) | {"wall_seconds": self._elapsed()}
-        meta = {"run_id": self.spec.run_id, "counters": progress, "positions": positions, "learner": tree.plain}
+        meta = {
+            "run_id": self.spec.run_id,
+            "counters": progress,
+            "positions": positions,
+            "learner": tree.plain,
+        }
         return Point(counters, {LEARNER: tree.arrays, ENVS: self.envs.snapshot()}, meta)
 
     def _tick(self) -> None:
@@ -261,23 +326,31 @@ class Loop:
 
     def _log(self, row: dict[str, float]) -> None:
         now, counters = self._elapsed(), self.counters
-        self.reports.losses = {name: row[key] for key, name in SHOWN.items() if math.isfinite(row.get(key, math.nan))}
-        shown = {"env_steps": counters.env_steps, "agent_steps": counters.agent_steps, "updates": self.learner.updates}
+        self.reports.losses = {
+            name: row[key] for key, name in SHOWN.items() if math.isfinite(row.get(key, math.nan))
+        }
+        shown = {
+            "env_steps": counters.env_steps,
+            "agent_steps": counters.agent_steps,
+            "updates": self.learner.updates,
+        }
         written = shown | {"wall_seconds": round(now, 2)} | row
         self.metrics.write(written)
         self.boards.write(written, counters.env_steps)
         broken = [key for key, value in row.items() if key in SHOWN and not math.isfinite(value)]
         if broken:
             raise RunFailed(
-                f"{', '.join(broken)} became {row[broken[0]]} at simulator step {counters.env_steps}: the run diverged; its last "
-                "checkpoint is from before"
+                f"{', '.join(broken)} became {row[broken[0]]} at simulator step "
+                f"{counters.env_steps}: the run diverged; its last checkpoint is from before"
             )
 
     def _fault(self, fault: Fault, split: str) -> None:
         self.env_faults(fault, split, self.counters.env_steps)
 
     def _record(self, split: str, episode: Episode) -> None:
-        self.reports.episode(split, episode, self.envs.env_steps, self._agent_steps(), self._elapsed())
+        self.reports.episode(
+            split, episode, self.envs.env_steps, self._agent_steps(), self._elapsed()
+        )
 
     def _agent_steps(self) -> int:
         return self.envs.env_steps // self.config.action_repeat
@@ -293,12 +366,20 @@ class Loop:
         return self.counters.env_steps >= self.spec.steps
 
     def _finished(self) -> bool:
-        """Whether nothing is left to do. A stop may have come between the last step and the last evaluation."""
-        evaluated = self.config.eval_episodes == 0 or self.counters.evaluated_at == self.counters.env_steps
+        """Whether nothing is left to do.
+
+        A stop may have come between the last step and the last evaluation.
+        """
+        evaluated = (
+            self.config.eval_episodes == 0 or self.counters.evaluated_at == self.counters.env_steps
+        )
         return self._spent() and evaluated
 
     def _over(self) -> bool:
         limit = self.options.max_minutes
         advance = self.epoch_seconds if isinstance(self.learner, OnPolicy) else 0.0
-        late = limit is not None and self._elapsed() + advance + self.evaluation_seconds >= 60.0 * limit
+        late = (
+            limit is not None
+            and self._elapsed() + advance + self.evaluation_seconds >= 60.0 * limit
+        )
         return self._spent() or late or self.options.stop()

@@ -1,6 +1,9 @@
-"""OmniSafe in a process of its own: started, told what to do, sent our signals, and its exit status returned.
+"""OmniSafe in a process of its own.
 
-torch and OmniSafe change settings of the whole process (deterministic algorithms, cuDNN, threads) and share none with JAX.
+Started, told what to do, sent our signals, and its exit status returned.
+
+torch and OmniSafe change settings of the whole process (deterministic algorithms, cuDNN, threads)
+and share none with JAX.
 """
 
 from __future__ import annotations
@@ -21,12 +24,27 @@ from benchmarks.spec import RunFailed, RunSpec, to_dict
 
 
 def train_in_child(spec: RunSpec, out: Path, report_seconds: float, **options: Any) -> int:
-    """Train `spec` in `out`; `options` are those of benchmarks.omnisafe.loop.Options. Returns the child's exit status."""
-    return _run(out, {"do": "train", "spec": to_dict(spec), "report_seconds": report_seconds, "options": options}, spec.method)
+    """Train `spec` in `out`; `options` are those of benchmarks.omnisafe.loop.Options.
+
+    Returns the child's exit status.
+    """
+    return _run(
+        out,
+        {
+            "do": "train",
+            "spec": to_dict(spec),
+            "report_seconds": report_seconds,
+            "options": options,
+        },
+        spec.method,
+    )
 
 
 def evaluate_in_child(spec: RunSpec, run: Path, **options: Any) -> int:
-    """Evaluate the newest checkpoint of `run`; `options` are those of benchmarks.omnisafe.evaluate.evaluate_run."""
+    """Evaluate the newest checkpoint of `run`.
+
+    `options` are those of benchmarks.omnisafe.evaluate.evaluate_run.
+    """
     return _run(run, {"do": "evaluate", "spec": to_dict(spec), "options": options}, spec.method)
 
 
@@ -45,7 +63,8 @@ def _run(folder: Path, order: dict[str, Any], method: str) -> int:
         name = signal.Signals(-status).name
         hint = "; out of memory is the usual cause" if name == "SIGKILL" else ""
         raise RunFailed(
-            f"the process of {method} was killed by {name}{hint}; the same command continues from its last checkpoint"
+            f"the process of {method} was killed by {name}{hint}; the same command continues "
+            "from its last checkpoint"
         )
     return status
 

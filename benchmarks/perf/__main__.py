@@ -1,4 +1,7 @@
-"""`python -m benchmarks.perf [--suite SUITE] [--repeats 5] [--out results/perf]`: timings as a table and as JSON."""
+"""`python -m benchmarks.perf [--suite SUITE] [--repeats 5] [--out results/perf]`.
+
+Timings as a table and as JSON.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,15 @@ from benchmarks.provenance import provenance
 
 @dataclasses.dataclass(frozen=True)
 class PerfOptions:
-    """Time planned actions and updates; medians, and the share of the machine's matmul peak they reach."""
+    """Time planned actions and updates.
+
+    Medians, and the share of the machine's matmul peak they reach.
+    """
 
     suite: Literal["release", "convolution", "baselines"] = "release"
-    """Which cases: the release's presets, both forms of the convolutions, or updates of LAMBDA and Safe SLAC."""
+    """Which cases: the release's presets, both forms of the convolutions, or updates of LAMBDA and
+    Safe SLAC.
+    """
     repeats: int = 5
     """Timed calls per case, after one that compiles."""
     only: str = ""
@@ -32,13 +40,20 @@ class PerfOptions:
 
 
 def run_case(case: Case, repeats: int) -> dict[str, Any]:
-    """Timing, FLOPs and share of the peak; the peak is measured right before, so that both sides see the same machine."""
+    """Timing, FLOPs and share of the peak.
+
+    The peak is measured right before, so that both sides see the same machine.
+    """
     function, args, call = case.prepare()
     flops = matmul_flops(function, *args)
     peak = matmul_peak(case.dtype)
     timing = measure(call, repeats)
     row = dataclasses.asdict(case) | timing._asdict()
-    row |= {"gflop": flops / 1e9, "peak_gflops": peak / 1e9, "share_of_peak": flops / timing.median / peak}
+    row |= {
+        "gflop": flops / 1e9,
+        "peak_gflops": peak / 1e9,
+        "share_of_peak": flops / timing.median / peak,
+    }
     if case.release_seconds:
         row["ratio_to_release"] = timing.median / case.release_seconds
     return row
@@ -50,15 +65,19 @@ def main(options: PerfOptions) -> int:
     if not cases:
         print(f"no case of suite {options.suite} contains {options.only!r}", file=sys.stderr)
         return 2
-    print(f"{'case':44} {'median s':>9} {'min':>8} {'max':>8} {'GFLOP':>8} {'peak GF/s':>9} {'share':>6} {'vs release':>10}")
+    print(
+        f"{'case':44} {'median s':>9} {'min':>8} {'max':>8} {'GFLOP':>8} {'peak GF/s':>9} "
+        f"{'share':>6} {'vs release':>10}"
+    )
     rows = []
     for case in cases:
         row = run_case(case, options.repeats)
         rows.append(row)
         ratio = f"{row['ratio_to_release']:.2f}x" if "ratio_to_release" in row else "-"
         print(
-            f"{case.name:44} {row['median']:9.4f} {row['low']:8.4f} {row['high']:8.4f} {row['gflop']:8.1f} "
-            f"{row['peak_gflops']:9.0f} {row['share_of_peak']:6.1%} {ratio:>10}",
+            f"{case.name:44} {row['median']:9.4f} {row['low']:8.4f} {row['high']:8.4f} "
+            f"{row['gflop']:8.1f} {row['peak_gflops']:9.0f} {row['share_of_peak']:6.1%} "
+            f"{ratio:>10}",
             flush=True,
         )
     if options.out:

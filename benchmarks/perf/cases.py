@@ -13,7 +13,8 @@ from agents.api import Agent, ArraySpec, EnvSpec, ObsSpec
 from benchmarks.methods import method, settings
 from benchmarks.spec import LoopConfig
 
-# PointGoal1 as the release sees it: two cameras, or 29 coordinates of which 16 are hazard positions.
+# PointGoal1 as the release sees it: two cameras, or 29 coordinates of which 16 are hazard
+# positions.
 VISION = {name: ArraySpec((64, 64, 3), "uint8") for name in ("image", "image2")}
 VECTOR = {"observation": ArraySpec((29,), "float32")}
 HAZARDS = {"hazards": slice(9, 25)}
@@ -21,7 +22,11 @@ HAZARDS = {"hazards": slice(9, 25)}
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One timed function. `release_seconds` is what the authors' release took on two cores of the reference machine, if known."""
+    """One timed function.
+
+    `release_seconds` is what the authors' release took on two cores of the reference machine, if
+    known.
+    """
 
     name: str
     method: str
@@ -34,7 +39,9 @@ class Case:
     preset: str = "release"
 
     def config(self) -> Any:
-        """The preset's settings with this case's, and without pre-training, whose updates are only a part of one."""
+        """The preset's settings with this case's, and without pre-training, whose updates are only
+        a part of one.
+        """
         config = settings(self.method, self.obs, self.preset).agent
         changes: dict[str, Any] = {}
         if self.dtype != "float32":
@@ -50,11 +57,15 @@ class Case:
         obs = VISION if self.obs == "vision" else VECTOR
         loop = settings(self.method, self.obs, self.preset).loop
         layout = HAZARDS if self.obs == "coordinates" else {}
-        env = EnvSpec(obs, 2, loop.action_repeat, 1000, layout, costly=tuple(layout), hazard_size=0.2)
+        env = EnvSpec(
+            obs, 2, loop.action_repeat, 1000, layout, costly=tuple(layout), hazard_size=0.2
+        )
         return method(self.method).agent(self.config(), env), loop
 
     def prepare(self) -> tuple[Callable[..., Any], tuple[Any, ...], Callable[[], Any]]:
-        """The traced function with its arguments, for counting FLOPs, and a call without arguments, for timing."""
+        """The traced function with its arguments, for counting FLOPs, and a call without arguments,
+        for timing.
+        """
         agent, loop = self.agent()
         obs = agent.env.obs
         state, key = agent.init(0), jax.random.key(1)
@@ -62,15 +73,29 @@ class Case:
             batch = jax.device_put(random_batch(obs, loop.batch_size, loop.batch_length))
             return agent.learner.update, (state, batch, key), Updater(agent, state, batch, key)
         rows = {name: random_array(spec, (self.envs,)) for name, spec in obs.items()}
-        args = (state, agent.init_carry(self.envs), jax.device_put(rows), np.zeros(self.envs, bool), key)
+        args = (
+            state,
+            agent.init_carry(self.envs),
+            jax.device_put(rows),
+            np.zeros(self.envs, bool),
+            key,
+        )
         return lambda *a: agent.act(*a, mode="eval"), args, lambda: agent.act(*args, mode="eval")[0]
 
 
 class Updater:
-    """Calls the update again and again on the state it returned: the state's buffers are donated."""
+    """Calls the update again and again on the state it returned.
+
+    The state's buffers are donated.
+    """
 
     def __init__(self, agent: Agent, state: Any, batch: Any, key: jax.Array):
-        self.agent, self.state, self.batch, self.key = agent, jax.tree.map(jax.numpy.copy, state), batch, key
+        self.agent, self.state, self.batch, self.key = (
+            agent,
+            jax.tree.map(jax.numpy.copy, state),
+            batch,
+            key,
+        )
 
     def __call__(self) -> Any:
         self.state, metrics = self.agent.update(self.state, self.batch, self.key)
@@ -81,13 +106,19 @@ def random_array(spec: ArraySpec, lead: tuple[int, ...], seed: int = 0) -> np.nd
     """Uniform bytes or normal floats, [*lead, *shape]."""
     rng = np.random.default_rng(seed)
     shape = (*lead, *spec.shape)
-    return rng.integers(0, 256, shape, np.uint8) if spec.dtype == "uint8" else rng.normal(size=shape).astype(np.float32)
+    return (
+        rng.integers(0, 256, shape, np.uint8)
+        if spec.dtype == "uint8"
+        else rng.normal(size=shape).astype(np.float32)
+    )
 
 
 def random_batch(obs: ObsSpec, batch: int, length: int) -> dict[str, np.ndarray]:
     """A replay batch [B, T, ...] of one endless episode."""
     rng = np.random.default_rng(1)
-    flags = {name: np.zeros((batch, length), bool) for name in ("is_first", "is_last", "is_terminal")}
+    flags = {
+        name: np.zeros((batch, length), bool) for name in ("is_first", "is_last", "is_terminal")
+    }
     return (
         {name: random_array(spec, (batch, length)) for name, spec in obs.items()}
         | flags
@@ -100,7 +131,9 @@ def random_batch(obs: ObsSpec, batch: int, length: int) -> dict[str, np.ndarray]
 
 
 def release_cases() -> list[Case]:
-    """The four numbers measured from the release, and the vision update with XLA's own convolutions beside ours."""
+    """The four numbers measured from the release, and the vision update with XLA's own convolutions
+    beside ours.
+    """
     return [
         Case("plan, vector preset", "osrp", "coordinates", "plan", release_seconds=0.80),
         Case("update, vector preset", "osrp", "coordinates", "update", release_seconds=1.46),
@@ -111,16 +144,28 @@ def release_cases() -> list[Case]:
 
 def convolution_cases() -> list[Case]:
     """The vision update with each form of the convolutions."""
-    return [Case(f"update, vision, conv {impl}", "bsrp_lag", "vision", "update", conv_impl=impl) for impl in ("matmul", "xla")]
+    return [
+        Case(f"update, vision, conv {impl}", "bsrp_lag", "vision", "update", conv_impl=impl)
+        for impl in ("matmul", "xla")
+    ]
 
 
 def baseline_cases() -> list[Case]:
-    """An update of each world-model baseline under its presets, beside the method of SafeDreamer that acts as they do."""
+    """An update of each world-model baseline under its presets, beside the method of SafeDreamer
+    that acts as they do.
+    """
     where = (("cpu", "coordinates"), ("release", "vision"), ("matched", "vision"))
     cases = [
-        Case(f"update, {name}, {p} ({o})", name, o, "update", preset=p) for p, o in where for name in ("lambda", "safe_slac")
+        Case(f"update, {name}, {p} ({o})", name, o, "update", preset=p)
+        for p, o in where
+        for name in ("lambda", "safe_slac")
     ]
-    return [Case("update, bsrp_lag, cpu (coordinates)", "bsrp_lag", "coordinates", "update", preset="cpu"), *cases]
+    return [
+        Case(
+            "update, bsrp_lag, cpu (coordinates)", "bsrp_lag", "coordinates", "update", preset="cpu"
+        ),
+        *cases,
+    ]
 
 
 SUITES: dict[str, Callable[[], list[Case]]] = {

@@ -1,8 +1,10 @@
-"""`python -m benchmarks.perf.checkpoints [--out results/perf]`: bytes and seconds of the checkpoints of a preset with a full replay.
+"""`python -m benchmarks.perf.checkpoints [--out results/perf]`.
 
-The learner is the preset's. Its replay buffer is filled with random rows to its capacity (mapped to files, as one beyond memory has to
-be) and saved once as a whole; then rows are added and saved as often as in a run, where only new ones are written. Every other
-number is the median of the repeats.
+Bytes and seconds of the checkpoints of a preset with a full replay.
+
+The learner is the preset's. Its replay buffer is filled with random rows to its capacity (mapped to
+files, as one beyond memory has to be) and saved once as a whole; then rows are added and saved as
+often as in a run, where only new ones are written. Every other number is the median of the repeats.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ class CheckpointOptions:
     preset: str = "release"
     """Preset."""
     capacity: int | None = None
-    """Transitions that the replay holds; the preset's if not given. The release's 1e6 of images need 50 GB of disk here."""
+    """Transitions that the replay holds; the preset's if not given. The release's 1e6 of images
+    need 50 GB of disk here.
+    """
     repeats: int = 3
     """Checkpoints after the first."""
     scratch: Path = Path(tempfile.gettempdir())
@@ -66,7 +70,11 @@ def measure(options: CheckpointOptions, folder: Path) -> dict[str, Any]:
     capacity, rows = options.capacity or preset.replay.capacity, preset.loop.checkpoint_every
     agent = SafeDreamer(agent_config(options.method, options.obs, options.preset), env)
     state = agent.init(0)
-    block = {name: random_array(spec, (BLOCK,)) for name, spec in row_specs(env).items() if spec.dtype != "bool"}
+    block = {
+        name: random_array(spec, (BLOCK,))
+        for name, spec in row_specs(env).items()
+        if spec.dtype != "bool"
+    }
     block |= {name: np.zeros(BLOCK, bool) for name in ("is_first", "is_last", "is_terminal")}
     replay = Replay(row_specs(env), capacity, 1, folder / "buffer")
     result: dict[str, Any] = {"transitions": capacity, "new_rows_per_checkpoint": rows}
@@ -84,7 +92,10 @@ def measure(options: CheckpointOptions, folder: Path) -> dict[str, Any]:
         end = time.perf_counter()
         new = set((folder / "replay").glob("*")) - before
         costs.append((size(new), middle - start, size(saved.iterdir()), end - middle))
-        print("replay {:.3e} bytes {:.2f} s, learner {:.3e} bytes {:.2f} s".format(*costs[-1]), flush=True)
+        print(
+            "replay {:.3e} bytes {:.2f} s, learner {:.3e} bytes {:.2f} s".format(*costs[-1]),
+            flush=True,
+        )
     replay.close()
     names = ("replay_bytes", "replay_seconds", "learner_bytes", "learner_seconds")
     later = np.median(costs[1:], 0)
@@ -106,8 +117,15 @@ def main(options: CheckpointOptions) -> int:
         shutil.rmtree(folder)
     print(json.dumps(result, indent=1))
     if options.out:
-        named = {"method": options.method, "obs": options.obs, "preset": options.preset, "repeats": options.repeats}
-        command = "python -m benchmarks.perf.checkpoints " + " ".join(f"--{name} {value}" for name, value in named.items())
+        named = {
+            "method": options.method,
+            "obs": options.obs,
+            "preset": options.preset,
+            "repeats": options.repeats,
+        }
+        command = "python -m benchmarks.perf.checkpoints " + " ".join(
+            f"--{name} {value}" for name, value in named.items()
+        )
         path = Path(options.out) / "checkpoints.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"command": command, **result, **provenance()}, indent=1) + "\n")

@@ -1,7 +1,9 @@
-"""Floating-point operations of a jittable function's matrix products and convolutions, counted from its jaxpr.
+"""Floating-point operations of a jittable function's matrix products and convolutions, counted from
+its jaxpr.
 
-XLA's own cost analysis counts the body of a loop once; here loops count as often as they run. Elementwise work is left out, so
-the share of a matmul peak computed from these numbers is a lower bound of how busy the machine is.
+XLA's own cost analysis counts the body of a loop once; here loops count as often as they run.
+Elementwise work is left out, so the share of a matmul peak computed from these numbers is a lower
+bound of how busy the machine is.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ def jaxpr_flops(jaxpr: Any) -> float:
 
 
 def _inner(params: dict[str, Any]) -> Iterator[Any]:
-    """Jaxprs among an equation's parameters; of a conditional's branches all count, which bounds from above."""
+    """Jaxprs among an equation's parameters.
+
+    Of a conditional's branches all count, which bounds from above.
+    """
     for value in params.values():
         for part in value if isinstance(value, tuple | list) else (value,):
             inner = getattr(part, "jaxpr", part)

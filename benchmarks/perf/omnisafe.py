@@ -1,8 +1,11 @@
-"""What the suite's side of a run of OmniSafe costs: `python -m benchmarks.perf.omnisafe [--method ppo_lag] [--pairs 3]`.
+"""What the suite's side of a run of OmniSafe costs.
 
-Pairs of runs with the same settings, one by OmniSafe's own `Agent` on its own environment, one by the suite without evaluations, each
-in a process of its own and alternating, so that both see the same machine. Seconds are those of training, start and imports aside;
-those of the processor (one thread does all the work) hardly depend on what else the machine does.
+`python -m benchmarks.perf.omnisafe [--method ppo_lag] [--pairs 3]`.
+
+Pairs of runs with the same settings, one by OmniSafe's own `Agent` on its own environment, one by
+the suite without evaluations, each in a process of its own and alternating, so that both see the
+same machine. Seconds are those of training, start and imports aside; those of the processor (one
+thread does all the work) hardly depend on what else the machine does.
 """
 
 from __future__ import annotations
@@ -55,12 +58,15 @@ def spec_of(chosen: Overhead) -> RunSpec:
     preset = settings(chosen.method, "lidar", "release", task=chosen.task)
     changes: dict[str, object] = {"algo_cfgs__steps_per_epoch": chosen.steps_per_epoch}
     if hasattr(preset.agent.algo_cfgs, "kl_early_stop"):
-        changes["algo_cfgs__kl_early_stop"] = False  # it would give the two different numbers of updates
+        # it would give the two different numbers of updates
+        changes["algo_cfgs__kl_early_stop"] = False
     if ALGORITHMS[chosen.method].family == "off-policy":
         changes["algo_cfgs__start_learning_steps"] = chosen.start_learning_steps
     loop = dataclasses.replace(preset.loop, eval_episodes=0)
     agent = configs.replace(preset.agent, **changes)
-    return RunSpec(chosen.method, chosen.task, "lidar", 0, chosen.steps, "release", loop, preset.replay, agent)
+    return RunSpec(
+        chosen.method, chosen.task, "lidar", 0, chosen.steps, "release", loop, preset.replay, agent
+    )
 
 
 class Clock:
@@ -79,7 +85,10 @@ def by_omnisafe(chosen: Overhead) -> tuple[float, float]:
 
     spec, row = spec_of(chosen), ALGORITHMS[chosen.method]
     algo: dict[str, object] = {"steps_per_epoch": chosen.steps_per_epoch}
-    train: dict[str, object] = {"total_steps": chosen.steps, "torch_threads": spec.agent.train_cfgs.torch_threads}
+    train: dict[str, object] = {
+        "total_steps": chosen.steps,
+        "torch_threads": spec.agent.train_cfgs.torch_threads,
+    }
     if hasattr(spec.agent.algo_cfgs, "kl_early_stop"):
         algo["kl_early_stop"] = False
     if row.family == "off-policy":
@@ -87,7 +96,9 @@ def by_omnisafe(chosen: Overhead) -> tuple[float, float]:
         train["eval_episodes"] = 0
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        agent = omnisafe.Agent(row.omnisafe, chosen.task, custom_cfgs={"train_cfgs": train, "algo_cfgs": algo})
+        agent = omnisafe.Agent(
+            row.omnisafe, chosen.task, custom_cfgs={"train_cfgs": train, "algo_cfgs": algo}
+        )
         clock = Clock()
         agent.agent.learn()
         return clock()
@@ -119,32 +130,56 @@ def main(chosen: Overhead) -> int:
         from benchmarks.envs.compat import import_safety_gymnasium
 
         import_safety_gymnasium()
-        print(json.dumps({"seconds": {"omnisafe": by_omnisafe, "suite": by_the_suite}[chosen.only](chosen)}))
+        print(
+            json.dumps(
+                {"seconds": {"omnisafe": by_omnisafe, "suite": by_the_suite}[chosen.only](chosen)}
+            )
+        )
         return 0
     load = os.getloadavg()
     found: dict[str, list[list[float]]] = {"omnisafe": [], "suite": []}
     for pair in range(chosen.pairs):
         for who in sorted(found, reverse=bool(pair % 2)):
-            command = [sys.executable, "-m", "benchmarks.perf.omnisafe", *sys.argv[1:], "--only", who]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.perf.omnisafe",
+                *sys.argv[1:],
+                "--only",
+                who,
+            ]
             printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             found[who].append(json.loads(printed.splitlines()[-1])["seconds"])
-        print("  ".join(f"{who} {rows[-1][0]:.1f} s, processor {rows[-1][1]:.1f} s" for who, rows in found.items()), flush=True)
+        print(
+            "  ".join(
+                f"{who} {rows[-1][0]:.1f} s, processor {rows[-1][1]:.1f} s"
+                for who, rows in found.items()
+            ),
+            flush=True,
+        )
     overhead = {
         kind: statistics.median(
-            ours[i] / theirs[i] - 1.0 for theirs, ours in zip(found["omnisafe"], found["suite"], strict=True)
+            ours[i] / theirs[i] - 1.0
+            for theirs, ours in zip(found["omnisafe"], found["suite"], strict=True)
         )
         for i, kind in enumerate(("wall clock", "processor"))
     }
     for kind, value in overhead.items():
         print(f"overhead in {kind} time: {100 * value:.1f} % (median of {chosen.pairs} pairs)")
     if chosen.out:
-        what = {"command": shlex.join(["python", *sys.orig_argv[1:]]), **dataclasses.asdict(chosen), "load_before": load}
+        what = {
+            "command": shlex.join(["python", *sys.orig_argv[1:]]),
+            **dataclasses.asdict(chosen),
+            "load_before": load,
+        }
         for name in ("out", "only"):
             del what[name]
         path = Path(chosen.out) / f"omnisafe-{chosen.method}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(
-            json.dumps(what | {"seconds": found, "overhead": overhead} | provenance(), indent=1) + "\n", encoding="utf-8"
+            json.dumps(what | {"seconds": found, "overhead": overhead} | provenance(), indent=1)
+            + "\n",
+            encoding="utf-8",
         )
     return 0
 

@@ -1,8 +1,12 @@
-"""`python -m benchmarks.perf.sweeps [--slurm] [--out results/perf]`: what a sweep of 1,000 runs costs its user.
+"""`python -m benchmarks.perf.sweeps [--slurm] [--out results/perf]`.
 
-Makes the run folders of 1,000 seeds as a sweep command does, gives each a status and 1,000 episodes, and times `status` and `export`
-as commands, processes and imports included. With --slurm, the cluster of SLURM_CONF gets 1,000 jobs that wait, and are cancelled
-afterwards: seconds of the sweep command, and every call of Slurm's commands, counted by stand-ins on the PATH. Medians of the repeats.
+What a sweep of 1,000 runs costs its user.
+
+Makes the run folders of 1,000 seeds as a sweep command does, gives each a status and 1,000
+episodes, and times `status` and `export` as commands, processes and imports included. With --slurm,
+the cluster of SLURM_CONF gets 1,000 jobs that wait, and are cancelled afterwards: seconds of the
+sweep command, and every call of Slurm's commands, counted by stand-ins on the PATH. Medians of the
+repeats.
 """
 
 from __future__ import annotations
@@ -60,8 +64,13 @@ def suite_text(runs: int) -> str:
     """A suite of so many runs that differ by seed."""
     seeds = ", ".join(map(str, range(runs)))
     return (
-        f"preset: debug\nsteps: {runs * EPISODE_STEPS}\nseeds: [{seeds}]\nruns:\n  - methods: [bsrp_lag]\n"
-        "    tasks: [SafetyPointGoal1-v0]\n    obs: lidar\n"
+        "preset: debug\n"
+        f"steps: {runs * EPISODE_STEPS}\n"
+        f"seeds: [{seeds}]\n"
+        "runs:\n"
+        "  - methods: [bsrp_lag]\n"
+        "    tasks: [SafetyPointGoal1-v0]\n"
+        "    obs: lidar\n"
     )
 
 
@@ -70,17 +79,42 @@ def fill(folder: Path, spec: RunSpec, episodes: int) -> None:
     steps = episodes * EPISODE_STEPS
     status = StatusFile(folder, spec)._status
     status = dataclasses.replace(
-        status, state="finished", env_steps=steps, total_env_steps=steps, eval_return=1.0, eval_cost=0.5
+        status,
+        state="finished",
+        env_steps=steps,
+        total_env_steps=steps,
+        eval_return=1.0,
+        eval_cost=0.5,
     )
     (folder / STATUS_FILE).write_text(json.dumps(dataclasses.asdict(status)), encoding="utf-8")
     first = EpisodeRecord(
-        spec.run_id, spec.method, spec.task, spec.obs, spec.seed, TRAIN, 0, 0, 0, 1.25, 3.0, EPISODE_STEPS, 0.0
+        spec.run_id,
+        spec.method,
+        spec.task,
+        spec.obs,
+        spec.seed,
+        TRAIN,
+        0,
+        0,
+        0,
+        1.25,
+        3.0,
+        EPISODE_STEPS,
+        0.0,
     )
     with RecordWriter(folder / FILE_NAME) as writer:
         for index in range(episodes):
             split = EVAL if index % 10 == 9 else TRAIN
             done = (index + 1) * EPISODE_STEPS
-            writer.write(first._replace(split=split, episode=index, env_steps=done, agent_steps=done, wall_seconds=index / 10))
+            writer.write(
+                first._replace(
+                    split=split,
+                    episode=index,
+                    env_steps=done,
+                    agent_steps=done,
+                    wall_seconds=index / 10,
+                )
+            )
 
 
 def timed(arguments: Sequence[str], repeats: int, variables: Mapping[str, str]) -> dict[str, float]:
@@ -100,28 +134,47 @@ def timed(arguments: Sequence[str], repeats: int, variables: Mapping[str, str]) 
         walls.append(time.perf_counter() - start)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         processors.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return {"seconds": round(statistics.median(walls), 2), "processor_seconds": round(statistics.median(processors), 2)}
+    return {
+        "seconds": round(statistics.median(walls), 2),
+        "processor_seconds": round(statistics.median(processors), 2),
+    }
 
 
 def counting(folder: Path) -> Path:
-    """A folder of stand-ins for Slurm's commands that note every call in `calls` and do what the real ones do."""
+    """A folder of stand-ins for Slurm's commands that note every call in `calls` and do what the
+    real ones do.
+    """
     shims = folder / "bin"
     shims.mkdir()
     for name in COMMANDS:
         real = shutil.which(name)
-        (shims / name).write_text(f'#!/bin/sh\necho {name} >> {folder}/calls\nexec {real} "$@"\n', encoding="utf-8")
+        (shims / name).write_text(
+            f'#!/bin/sh\necho {name} >> {folder}/calls\nexec {real} "$@"\n', encoding="utf-8"
+        )
         (shims / name).chmod(0o755)
     return shims
 
 
 def submission(folder: Path, suite: Path, repeats: int) -> dict[str, Any]:
-    """Seconds and calls of submitting the suite, and of the same command again, which finds all of it queued."""
+    """Seconds and calls of submitting the suite, and of the same command again, which finds all of
+    it queued.
+    """
     variables = {**os.environ, "PATH": f"{counting(folder)}{os.pathsep}{os.environ['PATH']}"}
     later = ["--slurm", "sbatch={begin: now+7days}", "memory_gb=1", "time=60"]
     results = []
     for index in range(repeats):
         out = folder / f"submitted-{index}"
-        command = ["sweep", "--suite", str(suite), "--out", str(out), "--cluster", "slurm", "--detach", *later]
+        command = [
+            "sweep",
+            "--suite",
+            str(suite),
+            "--out",
+            str(out),
+            "--cluster",
+            "slurm",
+            "--detach",
+            *later,
+        ]
         (folder / "calls").write_text("")
         first = timed(command, 1, variables)["seconds"]
         calls = Counter((folder / "calls").read_text().split())
@@ -130,7 +183,11 @@ def submission(folder: Path, suite: Path, repeats: int) -> dict[str, Any]:
         names = ",".join(path.name for path in (out / "slurm").glob("safedreamer-*"))
         subprocess.run(["scancel", f"--name={names}"], check=True)
     seconds, again, calls = zip(*results, strict=True)
-    return {"submit_seconds": statistics.median(seconds), "again_seconds": statistics.median(again), "calls": dict(calls[-1])}
+    return {
+        "submit_seconds": statistics.median(seconds),
+        "again_seconds": statistics.median(again),
+        "calls": dict(calls[-1]),
+    }
 
 
 def measure(options: SweepOptions, folder: Path) -> dict[str, Any]:
@@ -140,7 +197,9 @@ def measure(options: SweepOptions, folder: Path) -> dict[str, Any]:
     parsed = parse(suite.read_text(encoding="utf-8"), "large", suite.name)
     out = folder / "results"
     entries = expand(parsed, task_settings)
-    for path, entry in zip(prepare(out, parsed, make_plan("large", entries, [])), entries, strict=True):
+    for path, entry in zip(
+        prepare(out, parsed, make_plan("large", entries, [])), entries, strict=True
+    ):
         fill(path, entry.spec, options.episodes)
     exported = str(folder / "all.parquet")
     result: dict[str, Any] = {"runs": options.runs, "episodes_per_run": options.episodes}
@@ -148,7 +207,14 @@ def measure(options: SweepOptions, folder: Path) -> dict[str, Any]:
         "status": ["status", str(out)],
         "status_equal_progress": ["status", str(out), "--equal-progress"],
         "export": ["export", str(out), "--out", exported],
-        "dry_run_paper20": ["sweep", "--suite", "paper20", "--dry-run", "--out", str(folder / "none")],
+        "dry_run_paper20": [
+            "sweep",
+            "--suite",
+            "paper20",
+            "--dry-run",
+            "--out",
+            str(folder / "none"),
+        ],
     }.items():
         result[name] = timed(arguments, options.repeats, os.environ)
         print(name, result[name], flush=True)

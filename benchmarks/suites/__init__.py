@@ -1,1 +1,4 @@
-"""Suites: named sets of runs, as small YAML files. The built-in ones lie in this folder; a user's own looks the same."""
+"""Suites: named sets of runs, as small YAML files.
+
+The built-in ones lie in this folder; a user's own looks the same.
+"""

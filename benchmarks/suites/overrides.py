@@ -1,6 +1,9 @@
-"""Settings by name, as `safedreamer train` takes them, applied to a method's defaults: `cost_limit`, `planner.horizon`, ...
+"""Settings by name, as `safedreamer train` takes them, applied to a method's defaults.
 
-Values come from YAML, which reads `2e6` as text; they are converted to the field's type or refused, never passed on as they are.
+`cost_limit`, `planner.horizon`, ...
+
+Values come from YAML, which reads `2e6` as text; they are converted to the field's type or refused,
+never passed on as they are.
 """
 
 from __future__ import annotations
@@ -24,10 +27,15 @@ def names(settings: Settings) -> list[str]:
 
 
 def check(settings: Settings, name: str, value: Any) -> tuple[str, Any]:
-    """The setting's name as the configuration spells it, and the value in its type. Raises BadInput, with near names."""
+    """The setting's name as the configuration spells it, and the value in its type.
+
+    Raises BadInput, with near names.
+    """
     spelled = choose("setting", name.replace("-", "_"), names(settings))
     first, *rest = spelled.split(".")
-    config, path = (getattr(settings, first), rest) if first in PARTS else (settings.agent, [first, *rest])
+    config, path = (
+        (getattr(settings, first), rest) if first in PARTS else (settings.agent, [first, *rest])
+    )
     for part in path[:-1]:
         config = getattr(config, part)
     return spelled, _convert(get_type_hints(type(config))[path[-1]], value, spelled)
@@ -43,13 +51,22 @@ def apply(settings: Settings, values: Mapping[str, Any]) -> Settings:
         for part in path[:-1]:
             at = at.setdefault(part, {})
         at[path[-1]] = value
-    return settings._replace(**{part: _replace(getattr(settings, part), changes) for part, changes in tree.items()})
+    return settings._replace(
+        **{part: _replace(getattr(settings, part), changes) for part, changes in tree.items()}
+    )
 
 
 def _replace(config: Any, changes: Mapping[str, Any]) -> Any:
-    """A nested dataclass with changes at any depth; each level checks itself once, with all of them."""
+    """A nested dataclass with changes at any depth.
+
+    Each level checks itself once, with all of them.
+    """
     return dataclasses.replace(
-        config, **{k: _replace(getattr(config, k), v) if isinstance(v, Mapping) else v for k, v in changes.items()}
+        config,
+        **{
+            k: _replace(getattr(config, k), v) if isinstance(v, Mapping) else v
+            for k, v in changes.items()
+        },
     )
 
 
@@ -60,14 +77,22 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         return value
     if get_origin(hint) in (Union, UnionType):
         options = get_args(hint)
-        return None if value is None else _convert(next(option for option in options if option is not NoneType), value, name)
+        return (
+            None
+            if value is None
+            else _convert(next(option for option in options if option is not NoneType), value, name)
+        )
     if get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_convert(get_args(hint)[0], item, name) for item in value)
     if hint is bool and isinstance(value, bool):
         return value
     if hint is str and isinstance(value, str):
         return value
-    if hint in (int, float) and isinstance(value, int | float | str) and not isinstance(value, bool):
+    if (
+        hint in (int, float)
+        and isinstance(value, int | float | str)
+        and not isinstance(value, bool)
+    ):
         try:
             number = whole_number(str(value)) if hint is int else float(value)
         except ValueError as error:

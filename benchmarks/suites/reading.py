@@ -2,12 +2,14 @@
 
 about: what it compares
 tags: [paper]                       # optional
-preset: release                     # preset, steps, seeds, obs and settings here hold for every block that does not say otherwise
+preset: release                     # preset, steps, seeds, obs and settings here hold for every
+                                    block that does not say otherwise
 steps: 2e6                          # simulator steps; the preset's if not given
 seeds: [0, 5, 10]
 runs:
   - methods: [osrp, osrp_lag]
-    tasks: [core5, my_envs:make]    # task ids, groups of `safedreamer tasks`, environments of your own
+    tasks: [core5, my_envs:make]    # task ids, groups of `safedreamer tasks`, environments of your
+                                    own
     obs: vision                     # the published observation of each task if not given
     settings: {loop.num_envs: 2}    # as `safedreamer train` takes them, for the whole block
     variants:                       # named sets of settings
@@ -43,18 +45,25 @@ SUFFIXES = (".yaml", ".yml")
 def builtin() -> dict[str, str]:
     """Names of the built-in suites, with the line that says what each is about."""
     folder = resources.files("benchmarks.suites")
-    names = sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    names = sorted(
+        Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
     return {name: load(name).about for name in names}
 
 
 def load(name: str) -> Suite:
-    """A built-in suite by name, or the file of that name. Raises BadInput, with the line for what a file gets wrong."""
+    """A built-in suite by name, or the file of that name.
+
+    Raises BadInput, with the line for what a file gets wrong.
+    """
     path = Path(name)
     if path.suffix in SUFFIXES or path.is_file():
         try:
             return parse(path.read_text(encoding="utf-8"), path.stem, name)
         except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"suite {name} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+            raise BadInput(
+                f"suite {name} cannot be read: {getattr(error, 'strerror', None) or error}"
+            ) from error
     folder = resources.files("benchmarks.suites")
     names = [Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml")]
     file = folder / f"{choose('suite (a name or a .yaml file)', name, sorted(names))}.yaml"
@@ -79,7 +88,11 @@ class _File(Nodes):
         common = {key: top[key] for key in COMMON if key in top}
         blocks = tuple(self.block(item, common) for item in self.items(top["runs"], "runs"))
         about = self.text(top["about"], "about") if "about" in top else ""
-        tags = tuple(self.text(item, "tags") for item in self.items(top["tags"], "tags")) if "tags" in top else ()
+        tags = (
+            tuple(self.text(item, "tags") for item in self.items(top["tags"], "tags"))
+            if "tags" in top
+            else ()
+        )
         return Suite(name, about, tags, blocks, self.source)
 
     def block(self, node: yaml.Node, common: Mapping[str, yaml.Node]) -> Block:
@@ -92,11 +105,21 @@ class _File(Nodes):
         settings = [self.settings(part["settings"]) for part in (common, own) if "settings" in part]
         shared = tuple(override for part in settings for override in part)
         return Block(
-            methods=self.distinct(given["methods"], "methods", lambda item: self.chosen("method", item, METHODS)),
-            tasks=tuple(dict.fromkeys(x for item in self.items(given["tasks"], "tasks") for x in self.tasks(item, obs))),
-            preset=self.chosen("preset", given["preset"], PRESETS) if "preset" in given else "release",
+            methods=self.distinct(
+                given["methods"], "methods", lambda item: self.chosen("method", item, METHODS)
+            ),
+            tasks=tuple(
+                dict.fromkeys(
+                    x for item in self.items(given["tasks"], "tasks") for x in self.tasks(item, obs)
+                )
+            ),
+            preset=self.chosen("preset", given["preset"], PRESETS)
+            if "preset" in given
+            else "release",
             steps=self.number(given["steps"], "steps", 1) if "steps" in given else None,
-            seeds=self.distinct(given["seeds"], "seeds", lambda item: self.number(item, "a seed", 0)),
+            seeds=self.distinct(
+                given["seeds"], "seeds", lambda item: self.number(item, "a seed", 0)
+            ),
             variants=self.variants(given, shared, line_of(node)),
             line=line_of(node),
         )
@@ -109,22 +132,33 @@ class _File(Nodes):
         except ValueError as error:
             self.wrong(node, str(error), error)
 
-    def variants(self, given: Mapping[str, yaml.Node], shared: tuple[Override, ...], line: int) -> tuple[Variant, ...]:
+    def variants(
+        self, given: Mapping[str, yaml.Node], shared: tuple[Override, ...], line: int
+    ) -> tuple[Variant, ...]:
         named = [Variant("", (), line)]
         if "variants" in given:
             found = self.fields(given["variants"], None)
-            named = [Variant(key, self.settings(value), line_of(value)) for key, value in found.items()]
+            named = [
+                Variant(key, self.settings(value), line_of(value)) for key, value in found.items()
+            ]
             if not named:
                 self.wrong(given["variants"], "variants is empty")
         axes: list[list[Override]] = []
         if "grid" in given:
             for key, value in self.fields(given["grid"], None).items():
-                axes.append([Override(key, self.value(item), line_of(item)) for item in self.items(value, key)])
+                axes.append(
+                    [
+                        Override(key, self.value(item), line_of(item))
+                        for item in self.items(value, key)
+                    ]
+                )
         result = []
         for variant, point in itertools.product(named, itertools.product(*axes)):
             parts = [variant.name] if variant.name else []
             parts += [f"{override.name}={override.value}" for override in point]
-            result.append(Variant(" ".join(parts), (*shared, *variant.overrides, *point), variant.line))
+            result.append(
+                Variant(" ".join(parts), (*shared, *variant.overrides, *point), variant.line)
+            )
         return tuple(result)
 
     def settings(self, node: yaml.Node, prefix: str = "") -> tuple[Override, ...]:

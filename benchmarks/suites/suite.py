@@ -1,6 +1,7 @@
 """A suite as a value, and its expansion: methods x tasks x variants x seeds, each a RunSpec.
 
-Nothing here reads files or starts simulators: what a method's defaults are on a task comes in as a function.
+Nothing here reads files or starts simulators: what a method's defaults are on a task comes in as a
+function.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ class Override(NamedTuple):
 
 
 class Variant(NamedTuple):
-    """Overrides under a name that tells them apart from other variants of a method; "" is the method as it is."""
+    """Overrides under a name that tells them apart from other variants of a method.
+
+    "" is the method as it is.
+    """
 
     name: str
     overrides: tuple[Override, ...]
@@ -75,12 +79,21 @@ class Entry(NamedTuple):
     def folder_name(self) -> str:
         """What it is, readable, and its run id."""
         task = self.spec.task.replace(":", "-").replace("/", "-")
-        parts = (task, self.spec.obs, self.spec.method, file_name(self.variant), f"seed{self.spec.seed}", self.spec.run_id)
+        parts = (
+            task,
+            self.spec.obs,
+            self.spec.method,
+            file_name(self.variant),
+            f"seed{self.spec.seed}",
+            self.spec.run_id,
+        )
         return "-".join(part for part in parts if part)
 
 
 def expand(suite: Suite, defaults: Defaults) -> tuple[Entry, ...]:
-    """The runs of a suite, each once: where variants come to the same configuration, the first one's name stays.
+    """The runs of a suite, each once.
+
+    Where variants come to the same configuration, the first one's name stays.
 
     Raises BadInput that names the line of the suite's file.
     """
@@ -97,7 +110,15 @@ def expand(suite: Suite, defaults: Defaults) -> tuple[Entry, ...]:
     return tuple(found.values())
 
 
-def _settings(suite: Suite, block: Block, defaults: Defaults, method: str, task: str, obs: str, variant: Variant) -> Settings:
+def _settings(
+    suite: Suite,
+    block: Block,
+    defaults: Defaults,
+    method: str,
+    task: str,
+    obs: str,
+    variant: Variant,
+) -> Settings:
     line = block.line
     try:
         chosen = defaults(method, task, obs, block.preset)
@@ -113,11 +134,20 @@ def _settings(suite: Suite, block: Block, defaults: Defaults, method: str, task:
 
 
 def _entry(
-    suite: Suite, block: Block, chosen: Settings, method: str, task: str, obs: str, variant: Variant, seed: int
+    suite: Suite,
+    block: Block,
+    chosen: Settings,
+    method: str,
+    task: str,
+    obs: str,
+    variant: Variant,
+    seed: int,
 ) -> Entry:
     steps = block.steps if block.steps is not None else chosen.steps
     try:
-        spec = RunSpec(method, task, obs, seed, steps, block.preset, chosen.loop, chosen.replay, chosen.agent)
+        spec = RunSpec(
+            method, task, obs, seed, steps, block.preset, chosen.loop, chosen.replay, chosen.agent
+        )
         check_spec(spec)
     except ValueError as error:
         raise BadInput(f"{suite.source}:{variant.line}: {error}") from error

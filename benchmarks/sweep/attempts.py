@@ -34,13 +34,22 @@ class Event(NamedTuple):
 def add(folder: Path, event: Kind, **fields: Any) -> None:
     """Append a row, whole: several processes may write."""
     row = Event(utc_now(), event, **fields)._asdict()
-    text = json.dumps({key: value for key, value in row.items() if value is not None and value is not False and value != ""})
+    text = json.dumps(
+        {
+            key: value
+            for key, value in row.items()
+            if value is not None and value is not False and value != ""
+        }
+    )
     with (folder / FILE_NAME).open("a", encoding="utf-8") as file:
         file.write(text + "\n")
 
 
 def read(folder: Path) -> list[Event]:
-    """All rows, oldest first; none where nothing was done. A torn last row (full disk) is left out."""
+    """All rows, oldest first; none where nothing was done.
+
+    A torn last row (full disk) is left out.
+    """
     try:
         lines = (folder / FILE_NAME).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -66,4 +75,7 @@ def failures(events: list[Event]) -> int:
 
 def cancelled(events: list[Event]) -> bool:
     """Whether a person cancelled the run after last asking for it."""
-    return next((e.event for e in reversed(events) if e.event in ("submitted", "cancelled")), None) == "cancelled"
+    return (
+        next((e.event for e in reversed(events) if e.event in ("submitted", "cancelled")), None)
+        == "cancelled"
+    )

@@ -1,7 +1,7 @@
 """Canaries: one short run per method and variant, to be done before the rest is started.
 
-They train just past their first updates and end with an evaluation, in a results folder of their own, `canary`: none of their records
-is the sweep's.
+They train just past their first updates and end with an evaluation, in a results folder of their
+own, `canary`: none of their records is the sweep's.
 """
 
 from __future__ import annotations

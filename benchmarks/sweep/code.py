@@ -1,7 +1,9 @@
-"""A snapshot of the code that a sweep runs, so that later edits reach neither waiting nor requeued runs.
+"""A snapshot of the code that a sweep runs, so that later edits reach neither waiting nor requeued
+runs.
 
-The packages of the suite are copied to `code/<hash of their files>` in the results folder, and runs have that folder first on their
-PYTHONPATH. Commit and dirty flag go with it, because the copy is no git checkout.
+The packages of the suite are copied to `code/<hash of their files>` in the results folder, and runs
+have that folder first on their PYTHONPATH. Commit and dirty flag go with it, because the copy is no
+git checkout.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def snapshot(out: Path, root: Path = ROOT) -> Path:
     """The folder out/code/<hash> with the packages under `root`; made unless it is there."""
-    files = sorted(path for package in PACKAGES for path in (root / package).rglob("*") if _belongs(path))
+    files = sorted(
+        path for package in PACKAGES for path in (root / package).rglob("*") if _belongs(path)
+    )
     digest = hashlib.sha256()
     for path in files:
         digest.update(f"{path.relative_to(root)}\0{path.stat().st_size}\0".encode())
@@ -35,7 +39,9 @@ def snapshot(out: Path, root: Path = ROOT) -> Path:
         target = draft / path.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
-    (draft / SNAPSHOT_FILE).write_text(json.dumps({**git_state(), "snapshot": place.name}) + "\n", encoding="utf-8")
+    (draft / SNAPSHOT_FILE).write_text(
+        json.dumps({**git_state(), "snapshot": place.name}) + "\n", encoding="utf-8"
+    )
     try:
         os.rename(draft, place)
     except OSError:  # another sweep of the same code was faster

@@ -1,6 +1,9 @@
-"""The records of a sweep as one Parquet file: the columns of benchmarks.records, and what tells runs of a sweep apart.
+"""The records of a sweep as one Parquet file.
 
-The file's metadata lists every run under RUNS_KEY, also those without records, with cost limit, step budget and provenance.
+The columns of benchmarks.records, and what tells runs of a sweep apart.
+
+The file's metadata lists every run under RUNS_KEY, also those without records, with cost limit,
+step budget and provenance.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from benchmarks.run_folder import read_spec
 from benchmarks.spec import BadInput
 from benchmarks.sweep.members import Member
 
-ADDED = ("run", "variant", "preset", "suites", "tags", "state")  # columns; suites and tags are joined by commas
+# columns; suites and tags are joined by commas
+ADDED = ("run", "variant", "preset", "suites", "tags", "state")
 
 RUNS_KEY = b"safedreamer.runs"  # in the schema's metadata: JSON, one object per run
 
@@ -30,7 +34,9 @@ def export(members: Sequence[Member], path: Path) -> tuple[int, list[Member]]:
 
     types = {"str": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
     options = csv.ConvertOptions(
-        column_types={name: types[kind] for name, kind in DTYPES.items()}, strings_can_be_null=False, null_values=[]
+        column_types={name: types[kind] for name, kind in DTYPES.items()},
+        strings_can_be_null=False,
+        null_values=[],
     )
     tables, empty = [], []
     for member in members:
@@ -44,7 +50,9 @@ def export(members: Sequence[Member], path: Path) -> tuple[int, list[Member]]:
         except (ValueError, pa.ArrowInvalid) as error:
             raise BadInput(f"{file}: {error}") from error
         for name, value in zip(ADDED, _added(member), strict=True):
-            table = table.append_column(name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows))
+            table = table.append_column(
+                name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows)
+            )
         tables.append(table)
     if not tables:
         raise BadInput("none of these runs has records yet")

@@ -1,4 +1,7 @@
-"""Which runs a command is about: `method=osrp*`, `task=*Goal*`, `!seed=0`, or a run id or folder name. All have to hold."""
+"""Which runs a command is about.
+
+`method=osrp*`, `task=*Goal*`, `!seed=0`, or a run id or folder name. All have to hold.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,10 @@ ENTRY_FIELDS: Fields[Entry] = {  # of a run that may not exist yet
 
 
 def select(found: Iterable[Member], filters: Sequence[str]) -> list[Member]:
-    """Runs that every filter keeps. Raises BadInput for an unknown field, and when nothing is left."""
+    """Runs that every filter keeps.
+
+    Raises BadInput for an unknown field, and when nothing is left.
+    """
     return _select(found, filters, FIELDS)
 
 
@@ -61,8 +67,13 @@ def _select(found: Iterable[Run], filters: Sequence[str], fields: Fields[Run]) -
 def _test(text: str, fields: Fields[Run]) -> Callable[[Run], bool]:
     negated, plain = text.startswith("!"), text.removeprefix("!")
     if "=" in plain and (field := plain.split("=", 1)[0]).isidentifier():
-        values, pattern = fields[choose("field to filter by", field, fields)], plain.split("=", 1)[1]
-        return lambda run: any(fnmatch.fnmatchcase(value, pattern) for value in values(run)) != negated
+        values, pattern = (
+            fields[choose("field to filter by", field, fields)],
+            plain.split("=", 1)[1],
+        )
+        return lambda run: (
+            any(fnmatch.fnmatchcase(value, pattern) for value in values(run)) != negated
+        )
     if not plain:
         raise BadInput("an empty filter; write FIELD=PATTERN, or a run id")
 

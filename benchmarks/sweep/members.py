@@ -1,7 +1,8 @@
 """The runs of a results folder and where each stands, from their folders alone.
 
-`spec.json`, `status.json`, `attempts.jsonl` and `sweep.json` (suites that ask for the run, its variant, its tags) are all there is.
-Reading imports neither JAX nor a simulator, so that a thousand runs take less than a second.
+`spec.json`, `status.json`, `attempts.jsonl` and `sweep.json` (suites that ask for the run, its
+variant, its tags) are all there is. Reading imports neither JAX nor a simulator, so that a thousand
+runs take less than a second.
 """
 
 from __future__ import annotations
@@ -59,7 +60,10 @@ class Member:
         if self.standing == "cancelled":
             return next((e.reason for e in reversed(self.events) if e.event == "cancelled"), "")
         if self.standing == "stale" and self.status:
-            return f"no heartbeat from process {self.status.pid} on {self.status.host} since {self.status.heartbeat}"
+            return (
+                f"no heartbeat from process {self.status.pid} on {self.status.host} since "
+                f"{self.status.heartbeat}"
+            )
         if self.standing != "failed":
             return ""
         ended = next((e for e in reversed(self.events) if e.event == "ended"), None)
@@ -78,7 +82,9 @@ def members(out: Path) -> list[Member]:
         return [member(out)]
     found = _run_folders(out / RUNS) or _run_folders(out)
     if not found:
-        raise BadInput(f"{out} holds no runs; `safedreamer sweep --suite NAME --out {out}` makes some")
+        raise BadInput(
+            f"{out} holds no runs; `safedreamer sweep --suite NAME --out {out}` makes some"
+        )
     now = file_clock(found[0].parent)
     return [member(folder, now) for folder in found]
 
@@ -98,7 +104,10 @@ def _run_folders(parent: Path) -> list[Path]:
 
 
 def member(folder: Path, now: float | None = None) -> Member:
-    """The run in that folder; `now` is its file system's time. Raises BadInput for files that cannot be read."""
+    """The run in that folder; `now` is its file system's time.
+
+    Raises BadInput for files that cannot be read.
+    """
     saved = _read(folder / SPEC_FILE)
     extra = _read(folder / SWEEP_FILE) if (folder / SWEEP_FILE).is_file() else {}
     status = read_status(folder) if (folder / STATUS_FILE).is_file() else None
@@ -108,22 +117,32 @@ def member(folder: Path, now: float | None = None) -> Member:
     later = modified(folder / attempts.FILE_NAME) >= beat
     try:
         spec = saved["spec"]
-        about = (tuple(extra.get("suites", ())), extra.get("variant", ""), tuple(extra.get("tags", ())))
+        about = (
+            tuple(extra.get("suites", ())),
+            extra.get("variant", ""),
+            tuple(extra.get("tags", ())),
+        )
         place = standing(spec["steps"], status, events, beats, later)
         return Member(folder, saved["run_id"], spec, *about, status, events, place)
     except (KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{folder / SPEC_FILE} is not the {SPEC_FILE} of a run") from error
 
 
-def standing(steps: int, status: Status | None, events: list[Event], beats: bool, later: bool) -> Standing:
-    """Where a run of so many steps stands; `beats`: its heartbeat is fresh, `later`: the last event is younger than that.
+def standing(
+    steps: int, status: Status | None, events: list[Event], beats: bool, later: bool
+) -> Standing:
+    """Where a run of so many steps stands.
 
-    A heartbeat says that it runs, unless an executor saw its process end since; all else is decided by what happened last: its own
-    last word or an executor's.
+    `beats`: its heartbeat is fresh, `later`: the last event is younger than that.
+
+    A heartbeat says that it runs, unless an executor saw its process end since; all else is decided
+    by what happened last: its own last word or an executor's.
     """
     last = events[-1] if events and later else None
     seen_to_end = (
-        last is not None and next((e.event for e in reversed(events) if e.event in ("started", "ended")), "") == "ended"
+        last is not None
+        and next((e.event for e in reversed(events) if e.event in ("started", "ended")), "")
+        == "ended"
     )
     if status is not None and beats and not status.ended and not seen_to_end:
         return "running"

@@ -1,6 +1,9 @@
-"""Memory and disk that a run needs, before it is started: exact for the replay buffer and the learner, measured for the rest.
+"""Memory and disk that a run needs, before it is started.
 
-The sizes of observations come from the simulator, through a function; the learner's are traced, not allocated.
+Exact for the replay buffer and the learner, measured for the rest.
+
+The sizes of observations come from the simulator, through a function; the learner's are traced, not
+allocated.
 """
 
 from __future__ import annotations
@@ -24,10 +27,12 @@ __all__ = ["Estimate", "Needs", "available_memory_bytes"]
 
 EnvSpecOf = Callable[[str, str, int], EnvSpec]  # of (task, obs, action repeat)
 
-# Resident memory measured with the preset debug: interpreter, JAX, compiled functions, simulator; and of one environment process.
+# Resident memory measured with the preset debug: interpreter, JAX, compiled functions, simulator;
+# and of one environment process.
 PROCESS_BYTES = 1_300_000_000
 WORKER_BYTES = 200_000_000
-TORCH_PROCESS_BYTES = 1_200_000_000  # likewise with torch and OmniSafe, evaluation environments included
+# likewise with torch and OmniSafe, evaluation environments included
+TORCH_PROCESS_BYTES = 1_200_000_000
 CHECKPOINT_BYTES = 10_000_000  # of OmniSafe's networks and optimisers, more than any of them needs
 VISION_CHECKPOINT_BYTES = 40_000_000  # with three encoders of the release
 LEARNER_COPIES = 3  # the state, its gradients, and what a checkpoint writes
@@ -57,12 +62,18 @@ class Estimate:
         transitions = math.ceil(spec.steps / spec.loop.action_repeat)
         saved = min(full, memory_bytes(rows, transitions))
         learner = self._learner_bytes(spec, env_spec)
-        evaluated = spec.loop.eval_episodes if spec.obs == "vision" else 0  # others are evaluated in the run's own process
-        workers = (spec.loop.num_envs + evaluated) * WORKER_BYTES if spec.loop.env_workers == "process" else 0
+        # others are evaluated in the run's own process
+        evaluated = spec.loop.eval_episodes if spec.obs == "vision" else 0
+        workers = (
+            (spec.loop.num_envs + evaluated) * WORKER_BYTES
+            if spec.loop.env_workers == "process"
+            else 0
+        )
         mapped = bool(spec.replay.directory)
         return Needs(
             memory=PROCESS_BYTES + workers + LEARNER_COPIES * learner + (0 if mapped else full),
-            disk=saved + (KEEP + 1) * learner + (full if mapped else 0),  # a new checkpoint is whole before an old one goes
+            # a new checkpoint is whole before an old one goes
+            disk=saved + (KEEP + 1) * learner + (full if mapped else 0),
         )
 
     def _learner_bytes(self, spec: RunSpec, env_spec: EnvSpec) -> int:
@@ -77,25 +88,51 @@ class Estimate:
 
 
 def _omnisafe(spec: RunSpec, env_spec: EnvSpec) -> Needs:
-    """Of OmniSafe: its networks are small, its replay buffers are not, and it allocates them whole at the start."""
+    """Of OmniSafe: its networks are small, its replay buffers are not, and it allocates them whole
+    at the start.
+    """
     obs = sum(math.prod(array.shape) for array in env_spec.obs.values())
-    row = {"obs": obs, "next_obs": obs, "act": env_spec.action_dim, "reward": 1, "cost": 1, "done": 1}
+    row = {
+        "obs": obs,
+        "next_obs": obs,
+        "act": env_spec.action_dim,
+        "reward": 1,
+        "cost": 1,
+        "done": 1,
+    }
     rows = {name: ArraySpec((size,), "float32") for name, size in row.items()}
     repeat, algo = spec.loop.action_repeat, spec.agent.algo_cfgs
     kind = method(spec.method).kind
     pictures = 0
-    if spec.obs == "vision":  # the buffer holds tickets of frames, which are kept as bytes beside it
+    # the buffer holds tickets of frames, which are kept as bytes beside it
+    if spec.obs == "vision":
         frame, vision = frame_of(env_spec), spec.agent.vision
         assert frame is not None
         rows |= {name: ArraySpec((vision.frame_stack,), "float32") for name in ("obs", "next_obs")}
         # Conjugate gradients keep what they differentiate twice, with its gradients.
         differentiated = (
-            2 * math.ceil(algo.steps_per_epoch / algo.fvp_sample_freq) if hasattr(algo, "fvp_sample_freq") else CHUNK
+            2 * math.ceil(algo.steps_per_epoch / algo.fvp_sample_freq)
+            if hasattr(algo, "fvp_sample_freq")
+            else CHUNK
         )
         pictures = frame_slots(algo.steps_per_epoch, spec.loop.num_envs) * math.prod(frame)
-        pictures += differentiated * encoding_bytes(vision, frame) + min(spec.loop.eval_episodes, MAX_ENVS) * WORKER_BYTES
-    held = {"on-policy": algo.steps_per_epoch, "off-policy": getattr(algo, "size", 0), "model-based": 2 * spec.steps}[kind]
-    written = 0 if kind == "on-policy" else memory_bytes(rows, min(held, 2 * math.ceil(spec.steps / repeat)))
+        pictures += (
+            differentiated * encoding_bytes(vision, frame)
+            + min(spec.loop.eval_episodes, MAX_ENVS) * WORKER_BYTES
+        )
+    held = {
+        "on-policy": algo.steps_per_epoch,
+        "off-policy": getattr(algo, "size", 0),
+        "model-based": 2 * spec.steps,
+    }[kind]
+    written = (
+        0
+        if kind == "on-policy"
+        else memory_bytes(rows, min(held, 2 * math.ceil(spec.steps / repeat)))
+    )
     workers = spec.loop.num_envs * WORKER_BYTES if spec.loop.env_workers == "process" else 0
     saved = VISION_CHECKPOINT_BYTES if spec.obs == "vision" else CHECKPOINT_BYTES
-    return Needs(memory=TORCH_PROCESS_BYTES + workers + pictures + memory_bytes(rows, held), disk=written + (KEEP + 1) * saved)
+    return Needs(
+        memory=TORCH_PROCESS_BYTES + workers + pictures + memory_bytes(rows, held),
+        disk=written + (KEEP + 1) * saved,
+    )

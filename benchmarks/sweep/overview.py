@@ -1,4 +1,7 @@
-"""Tables of where a sweep stands: runs that differ by seed only share a line. Pure: members in, text out."""
+"""Tables of where a sweep stands: runs that differ by seed only share a line.
+
+Pure: members in, text out.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,19 @@ def groups(members: Iterable[Member]) -> dict[Group, list[Member]]:
 
 
 def overview(members: Sequence[Member], now: datetime | None = None) -> list[str]:
-    """Counts, progress, steps per second, time to the end, and means over seeds of the last return and cost."""
+    """Counts, progress, steps per second, time to the end, and means over seeds of the last return
+    and cost.
+    """
     now = now or datetime.now(UTC)
     header = ("method", "task", "obs", *STANDINGS, "progress", "steps/s", "left", "return", "cost")
     rows = []
     for kind, runs in groups(members).items():
         counts = Counter(run.standing for run in runs)
-        rates = [run.status.env_steps_per_second for run in runs if run.standing == "running" and run.status]
+        rates = [
+            run.status.env_steps_per_second
+            for run in runs
+            if run.standing == "running" and run.status
+        ]
         rows.append(
             (
                 *kind,
@@ -45,7 +54,11 @@ def overview(members: Sequence[Member], now: datetime | None = None) -> list[str
         )
     total = Counter(member.standing for member in members)
     summary = ", ".join(f"{total[name]} {name}" for name in STANDINGS if total[name])
-    return [*columns(header, rows), "", f"{len(members)} runs: {summary}; {_progress(members):.0%} of all steps"]
+    return [
+        *columns(header, rows),
+        "",
+        f"{len(members)} runs: {summary}; {_progress(members):.0%} of all steps",
+    ]
 
 
 def each(members: Iterable[Member]) -> list[str]:
@@ -58,7 +71,9 @@ def each(members: Iterable[Member]) -> list[str]:
             _mean([m], lambda s: _last(s.eval_return, s.train_return)),
             _mean([m], lambda s: _last(s.eval_cost, s.train_cost)),
         )
-        rows.append((m.run_id, m.standing, f"{m.env_steps:,}", f"{m.steps:,}", rate, *values, m.folder.name))
+        rows.append(
+            (m.run_id, m.standing, f"{m.env_steps:,}", f"{m.steps:,}", rate, *values, m.folder.name)
+        )
     return columns(("id", "state", "at step", "of", "steps/s", "return", "cost", "run"), rows)
 
 
@@ -69,18 +84,30 @@ def failures(members: Iterable[Member]) -> list[str]:
         for m in members
         if m.standing in ("failed", "stale", "cancelled")
     ]
-    return columns(("id", "state", "run", "reason"), rows) if rows else ["no run failed, fell silent or was cancelled"]
+    return (
+        columns(("id", "state", "run", "reason"), rows)
+        if rows
+        else ["no run failed, fell silent or was cancelled"]
+    )
 
 
-def compared(members: Sequence[Member], reached: Callable[[Member, int | None], Reached | None]) -> list[str]:
-    """Evaluations at the step that all runs have reached; runs without one are named, because a mean without them is another's.
+def compared(
+    members: Sequence[Member], reached: Callable[[Member, int | None], Reached | None]
+) -> list[str]:
+    """Evaluations at the step that all runs have reached.
 
-    `reached(member, limit)` is the run's last evaluation at or before that many steps, or its last one.
+    Runs without one are named, because a mean without them is another's.
+
+    `reached(member, limit)` is the run's last evaluation at or before that many steps, or its last
+    one.
     """
     last = {member.folder: reached(member, None) for member in members}
     able = [member for member in members if last[member.folder] is not None]
     missing = [member for member in members if last[member.folder] is None]
-    notes = [f"no evaluation yet, left out: {member.folder.name} ({member.standing})" for member in missing]
+    notes = [
+        f"no evaluation yet, left out: {member.folder.name} ({member.standing})"
+        for member in missing
+    ]
     if not able:
         return notes
     common = min(found.env_steps for found in last.values() if found is not None)
@@ -101,7 +128,11 @@ def compared(members: Sequence[Member], reached: Callable[[Member, int | None], 
             )
         )
     title = f"last evaluations up to {common:,} simulator steps, which every run below has reached"
-    return [title, *columns(("method", "task", "obs", "runs", "at step", "return", "cost"), rows), *notes]
+    return [
+        title,
+        *columns(("method", "task", "obs", "runs", "at step", "return", "cost"), rows),
+        *notes,
+    ]
 
 
 def _progress(runs: Sequence[Member]) -> float:

@@ -1,6 +1,9 @@
-"""What a sweep command has to start, given the runs that a suite wants and the runs that are there. Pure: reads and writes no files.
+"""What a sweep command has to start, given the runs that a suite wants and the runs that are there.
 
-A run is known by its run id, which the step budget is no part of: a finished run with fewer steps than wanted goes on.
+Pure: reads and writes no files.
+
+A run is known by its run id, which the step budget is no part of: a finished run with fewer steps
+than wanted goes on.
 """
 
 from __future__ import annotations
@@ -65,19 +68,29 @@ def make_plan(suite: str, entries: Sequence[Entry], there: Iterable[Member]) -> 
         else:
             plan.start.append(Start(entry, member, _why(member, entry)))
     wanted = {entry.spec.run_id for entry in entries}
-    plan.left.extend(member for member in known.values() if suite in member.suites and member.run_id not in wanted)
+    plan.left.extend(
+        member
+        for member in known.values()
+        if suite in member.suites and member.run_id not in wanted
+    )
     return plan
 
 
 def _trained(member: Member, entry: Entry) -> bool:
     """Whether its run ended with all the steps that are wanted now."""
     status = member.status
-    return status is not None and status.state == "finished" and status.env_steps >= entry.spec.steps
+    return (
+        status is not None and status.state == "finished" and status.env_steps >= entry.spec.steps
+    )
 
 
 def _why(member: Member, entry: Entry) -> Why:
     if member.standing in ("failed", "stale"):
         return member.standing
-    if member.status is not None and member.status.state == "finished" and entry.spec.steps > member.env_steps:
+    if (
+        member.status is not None
+        and member.status.state == "finished"
+        and entry.spec.steps > member.env_steps
+    ):
         return "longer"
     return "continues" if member.env_steps else "waiting"

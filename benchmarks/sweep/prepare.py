@@ -1,4 +1,7 @@
-"""The folders of a plan's runs, written before anything is started: from then on the results folder is all that an executor needs."""
+"""The folders of a plan's runs, written before anything is started.
+
+From then on the results folder is all that an executor needs.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,12 @@ from benchmarks.sweep.plan import Plan
 
 
 def prepare(out: Path, suite: Suite, plan: Plan, code: str = "") -> list[Path]:
-    """Write folders for the runs to start, with the new budget of those that grow; returns them in order.
+    """Write folders for the runs to start, with the new budget of those that grow.
 
-    `code` is the hash of the snapshot that they run from. Runs that are there already are marked as this suite's too.
+    Returns them in order.
+
+    `code` is the hash of the snapshot that they run from. Runs that are there already are marked as
+    this suite's too.
     """
     folders = []
     for start in plan.start:
@@ -34,7 +40,9 @@ def prepare(out: Path, suite: Suite, plan: Plan, code: str = "") -> list[Path]:
 
 
 def drop(plan: Plan, suite: str) -> list[Path]:
-    """Take the suite's name from runs that left it, and cancel those that no other suite asks for; returns the cancelled ones.
+    """Take the suite's name from runs that left it, and cancel those that no other suite asks for.
+
+    Returns the cancelled ones.
 
     Finished runs stay as they are.
     """
@@ -57,7 +65,9 @@ def _describe(folder: Path, suite: Suite, variant: str) -> None:
 
 
 def _freeze(folder: Path, spec: RunSpec) -> None:
-    """The run's spec.json; what is known of earlier starts stays, also of one that another command made since the plan."""
+    """The run's spec.json; what is known of earlier starts stays, also of one that another command
+    made since the plan.
+    """
     path = folder / SPEC_FILE
     starts = json.loads(path.read_text(encoding="utf-8"))["starts"] if path.is_file() else []
     _write(path, {"run_id": spec.run_id, "spec": to_dict(spec), "starts": starts})

@@ -15,17 +15,39 @@ from benchmarks.sweep.rates import Rates
 from benchmarks.sweep.text import amount, columns
 
 
-def preview(suite: Suite, entries: Sequence[Entry], plan: Plan, rates: Rates, needs: dict[str, Needs], out: Path) -> list[str]:
+def preview(
+    suite: Suite,
+    entries: Sequence[Entry],
+    plan: Plan,
+    rates: Rates,
+    needs: dict[str, Needs],
+    out: Path,
+) -> list[str]:
     """Lines for a person. `needs` holds every run to start, by run id."""
-    counts = ", ".join(f"{count} {kind}" for kind, count in plan.counts().items()) or "nothing to do"
-    lines = [f"suite {suite.name}: {len(entries)} runs ({counts}) in {out}", *_table(plan.start, rates), ""]
-    if plan.start:
-        lines += [_time(plan.start, rates), *_space([needs[start.entry.spec.run_id] for start in plan.start])]
-    lines += [f"cancelled (safedreamer retry brings it back): {member.folder.name}" for member in plan.cancelled]
-    lines += [
-        f"cleaned, cannot be made longer (delete its folder to run it anew): {member.folder.name}" for member in plan.cleaned
+    counts = (
+        ", ".join(f"{count} {kind}" for kind, count in plan.counts().items()) or "nothing to do"
+    )
+    lines = [
+        f"suite {suite.name}: {len(entries)} runs ({counts}) in {out}",
+        *_table(plan.start, rates),
+        "",
     ]
-    lines += [f"no longer in the suite ({member.standing}): {member.folder.name}" for member in plan.left]
+    if plan.start:
+        lines += [
+            _time(plan.start, rates),
+            *_space([needs[start.entry.spec.run_id] for start in plan.start]),
+        ]
+    lines += [
+        f"cancelled (safedreamer retry brings it back): {member.folder.name}"
+        for member in plan.cancelled
+    ]
+    lines += [
+        f"cleaned, cannot be made longer (delete its folder to run it anew): {member.folder.name}"
+        for member in plan.cleaned
+    ]
+    lines += [
+        f"no longer in the suite ({member.standing}): {member.folder.name}" for member in plan.left
+    ]
     return lines
 
 
@@ -50,9 +72,15 @@ def _table(starts: Sequence[Start], rates: Rates) -> list[str]:
     rows = []
     for kind, members in groups.items():
         seeds = " ".join(str(start.entry.spec.seed) for start in members)
-        why = ", ".join(f"{count} {name}" for name, count in Counter(start.why for start in members).items())
+        why = ", ".join(
+            f"{count} {name}" for name, count in Counter(start.why for start in members).items()
+        )
         rows.append((*kind, seeds, why, _hours([_left(start, rates) for start in members])))
-    return columns(("method", "task", "obs", "steps", "seeds", "to start", "hours"), rows) if rows else []
+    return (
+        columns(("method", "task", "obs", "steps", "seeds", "to start", "hours"), rows)
+        if rows
+        else []
+    )
 
 
 def _left(start: Start, rates: Rates) -> float | None:
@@ -70,11 +98,17 @@ def _time(starts: Sequence[Start], rates: Rates) -> str:
     known = [value for value in hours if value is not None]
     text = f"time: {sum(known):.1f} hours of runs, one after another" if known else "time: unknown"
     if len(known) < len(hours):
-        text += f"; {len(hours) - len(known)} of {len(hours)} runs have no measured rate of their kind in this folder yet"
+        text += (
+            f"; {len(hours) - len(known)} of {len(hours)} runs have no measured rate of their "
+            "kind in this folder yet"
+        )
     return text
 
 
 def _space(needs: Sequence[Needs]) -> list[str]:
     largest = max(need.memory for need in needs)
     total = sum(need.disk for need in needs)
-    return [f"memory: {amount(largest)} for the largest run", f"disk: {amount(total)} for these runs when they are done"]
+    return [
+        f"memory: {amount(largest)} for the largest run",
+        f"disk: {amount(total)} for these runs when they are done",
+    ]

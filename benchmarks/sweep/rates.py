@@ -1,4 +1,7 @@
-"""How long runs take, from the rates that runs of the same results folder reached. Where nothing was measured, nothing is claimed."""
+"""How long runs take, from the rates that runs of the same results folder reached.
+
+Where nothing was measured, nothing is claimed.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,12 @@ TAIL_BYTES = 64 * 2**10  # more than a row of metrics
 
 
 class Rates:
-    """Simulator steps per second of wall clock, evaluations and compilation included: medians over runs that are alike.
+    """Simulator steps per second of wall clock, evaluations and compilation included.
 
-    A run is like another of the same task, else of the same observation; method, variant and preset must be the same in any case.
+    Medians over runs that are alike.
+
+    A run is like another of the same task, else of the same observation; method, variant and preset
+    must be the same in any case.
     """
 
     def __init__(self, members: Iterable[Member]) -> None:
@@ -44,7 +50,10 @@ class Rates:
 
 
 def measured(folder: Path) -> float | None:
-    """The rate of a run over all its time so far; None before its first update, because random actions say nothing."""
+    """The rate of a run over all its time so far.
+
+    None before its first update, because random actions say nothing.
+    """
     row = last_row(folder / METRICS_FILE)
     if not row or not row.get("updates") or not row.get("wall_seconds"):
         return None

@@ -25,7 +25,9 @@ def evaluations(folder: Path) -> list[Reached]:
         with (folder / FILE_NAME).open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 if row["split"] == EVAL:
-                    episodes.setdefault(int(row["env_steps"]), []).append((float(row["return"]), float(row["cost"])))
+                    episodes.setdefault(int(row["env_steps"]), []).append(
+                        (float(row["return"]), float(row["cost"]))
+                    )
     except FileNotFoundError:
         return []
     return [

@@ -1,1 +1,4 @@
-"""Pictures of evaluation episodes: what the simulator shows, what the agent sees, and what its world model expects."""
+"""Pictures of evaluation episodes.
+
+What the simulator shows, what the agent sees, and what its world model expects.
+"""

@@ -1,4 +1,7 @@
-"""The world model's expectation beside the truth, as the observation allows: images, a map of positions, or lidar rings."""
+"""The world model's expectation beside the truth, as the observation allows.
+
+Images, a map of positions, or lidar rings.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ CAMERA_NAMES = {"image": "front camera", "image2": "back camera"}
 MAP = 400  # side of map and rings
 
 Rows: TypeAlias = Mapping[str, np.ndarray]
-Panel: TypeAlias = Callable[[EnvSpec, Rows, Dream, int, float], Image.Image]  # the last: the robot's heading, see positions.py
+# the last: the robot's heading, see positions.py
+Panel: TypeAlias = Callable[[EnvSpec, Rows, Dream, int, float], Image.Image]
 
 
 def panel_for(env: EnvSpec) -> Panel | None:
@@ -41,24 +45,44 @@ def images(env: EnvSpec, rows: Rows, dream: Dream, t: int, heading: float) -> Im
     for i, name in enumerate(key for key, spec in env.obs.items() if len(spec.shape) == 3):
         top, known = i * (CAMERA + 2 * TITLE - 20), dream.ahead[t] != NOT_YET
         if i > 0:
-            look.text(panel, (0, top + TITLE - 4), f"{CAMERA_NAMES.get(name, name)}, predicted", SMALL, FAINT, "ls")
+            look.text(
+                panel,
+                (0, top + TITLE - 4),
+                f"{CAMERA_NAMES.get(name, name)}, predicted",
+                SMALL,
+                FAINT,
+                "ls",
+            )
         look.text(panel, (WIDTH - CAMERA, top + TITLE - 4), "difference", SMALL, FAINT, "ls")
         true, said = rows[name][t], dream.obs[name][t]
         difference = np.abs(true.astype(np.int16) - said.astype(np.int16)).astype(np.uint8)
         for x, picture in ((0, said), (WIDTH - CAMERA, difference)):
-            shown = look.fitted(picture, CAMERA) if known else Image.new("RGB", (CAMERA, CAMERA), look.PANEL)
+            shown = (
+                look.fitted(picture, CAMERA)
+                if known
+                else Image.new("RGB", (CAMERA, CAMERA), look.PANEL)
+            )
             panel.paste(shown, (x, top + TITLE))
     return panel
 
 
 def position_map(env: EnvSpec, rows: Rows, dream: Dream, t: int, heading: float) -> Image.Image:
-    """A map of objects around the robot; hazards are predicted by tracking where the agent does so."""
+    """A map of objects around the robot.
+
+    Hazards are predicted by tracking where the agent does so.
+    """
     kinds = positions.shown_kinds(env.layout)
     panel = _blank(dream, t)
     true, said = object_positions(env, rows, t), predicted_positions(env, dream, t)
     panel.paste(positions.draw(MAP, env.hazard_size, true, said, heading), (0, TITLE + 4))
     tracked = "hazards" in kinds and dream.hazards.shape[-1] > 0
-    how = "all decoded" if not tracked else "hazards tracked" if kinds == ("hazards",) else "hazards tracked, the rest decoded"
+    how = (
+        "all decoded"
+        if not tracked
+        else "hazards tracked"
+        if kinds == ("hazards",)
+        else "hazards tracked, the rest decoded"
+    )
     _legend(panel, kinds, f"filled: true, outline: predicted ({how})")
     return panel
 
@@ -68,10 +92,13 @@ def lidar_rings(env: EnvSpec, rows: Rows, dream: Dream, t: int, heading: float) 
     kinds = lidar.shown_kinds(env.layout)
     (name,) = env.obs
     true, said = (
-        {kind: array[t][env.layout[kind + lidar.SUFFIX]] for kind in kinds} for array in (rows[name], dream.obs[name])
+        {kind: array[t][env.layout[kind + lidar.SUFFIX]] for kind in kinds}
+        for array in (rows[name], dream.obs[name])
     )
     panel = _blank(dream, t)
-    panel.paste(lidar.draw(MAP, true, said if dream.ahead[t] != NOT_YET else None, heading), (0, TITLE + 4))
+    panel.paste(
+        lidar.draw(MAP, true, said if dream.ahead[t] != NOT_YET else None, heading), (0, TITLE + 4)
+    )
     _legend(panel, kinds, "lidar, from the inside outwards; filled: true, outline: predicted")
     return panel
 
@@ -79,11 +106,17 @@ def lidar_rings(env: EnvSpec, rows: Rows, dream: Dream, t: int, heading: float) 
 def object_positions(env: EnvSpec, rows: Rows, t: int) -> dict[str, np.ndarray]:
     """Observed objects at a row, {kind: [objects, 2]}, metres in the robot's frame."""
     (name,) = env.obs
-    return {kind: rows[name][t][env.layout[kind]].reshape(-1, 2) for kind in positions.shown_kinds(env.layout)}
+    return {
+        kind: rows[name][t][env.layout[kind]].reshape(-1, 2)
+        for kind in positions.shown_kinds(env.layout)
+    }
 
 
 def predicted_positions(env: EnvSpec, dream: Dream, t: int) -> dict[str, np.ndarray] | None:
-    """The same as predicted; tracked hazards where there are such, all else decoded. None before the first prediction."""
+    """The same as predicted; tracked hazards where there are such, all else decoded.
+
+    None before the first prediction.
+    """
     if dream.ahead[t] == NOT_YET:
         return None
     said = object_positions(env, dream.obs, t)
@@ -101,7 +134,13 @@ def _blank(dream: Dream, t: int) -> Image.Image:
     elif ahead == 0:
         look.badge(panel, (0, 0), "seen", look.LINE, look.INK)
     else:
-        look.badge(panel, (0, 0), f"predicted {ahead} step{'s' * (ahead > 1)} ahead", look.DREAM, look.BACKGROUND)
+        look.badge(
+            panel,
+            (0, 0),
+            f"predicted {ahead} step{'s' * (ahead > 1)} ahead",
+            look.DREAM,
+            look.BACKGROUND,
+        )
     return panel
 
 

@@ -20,13 +20,17 @@ from PIL import Image
 from benchmarks.video import look
 
 Add = Callable[[Image.Image], None]
-QUALITY = "27"  # constant rate factor of H.264; text stays sharp, ten seconds take about half a megabyte
-MOST_BITS = "900k"  # per second, which only noisy pictures reach (of world models that have learned nothing)
+# constant rate factor of H.264; text stays sharp, ten seconds take about half a megabyte
+QUALITY = "27"
+# per second, which only noisy pictures reach (of world models that have learned nothing)
+MOST_BITS = "900k"
 GIF_SHRINK = 2  # GIFs are large: half the width and height
 
 
 def ffmpeg() -> str | None:
-    """The ffmpeg to use: that of IMAGEIO_FFMPEG_EXE, of the package imageio-ffmpeg, or of the system; None if there is none."""
+    """The ffmpeg to use: that of IMAGEIO_FFMPEG_EXE, of the package imageio-ffmpeg, or of the
+    system; None if there is none.
+    """
     try:
         return imageio_ffmpeg.get_ffmpeg_exe()
     except RuntimeError:
@@ -40,7 +44,10 @@ def video_path(folder: Path, name: str) -> Path:
 
 @contextlib.contextmanager
 def video(path: Path, frames_per_second: float) -> Iterator[Add]:
-    """Yields the function that adds a frame; all frames must have one size, with sides that are multiples of 16."""
+    """Yields the function that adds a frame.
+
+    All frames must have one size, with sides that are multiples of 16.
+    """
     temporary = path.with_name(f".{path.name}.tmp{path.suffix}")
     writer = _gif if path.suffix == ".gif" else _mp4
     try:
@@ -53,14 +60,32 @@ def video(path: Path, frames_per_second: float) -> Iterator[Add]:
 
 @contextlib.contextmanager
 def _mp4(path: Path, frames_per_second: float) -> Iterator[Add]:
-    options = ["-crf", QUALITY, "-maxrate", MOST_BITS, "-bufsize", MOST_BITS, "-preset", "medium", "-movflags", "+faststart"]
+    options = [
+        "-crf",
+        QUALITY,
+        "-maxrate",
+        MOST_BITS,
+        "-bufsize",
+        MOST_BITS,
+        "-preset",
+        "medium",
+        "-movflags",
+        "+faststart",
+    ]
     writer: Any = imageio.get_writer(
-        path, format="FFMPEG", mode="I", fps=frames_per_second, codec="libx264", quality=None, ffmpeg_params=options
+        path,
+        format="FFMPEG",
+        mode="I",
+        fps=frames_per_second,
+        codec="libx264",
+        quality=None,
+        ffmpeg_params=options,
     )
 
     def add(frame: Image.Image) -> None:
         with warnings.catch_warnings():
-            # The first frame starts ffmpeg. JAX warns of every fork; this one only sets its group and becomes ffmpeg.
+            # The first frame starts ffmpeg. JAX warns of every fork; this one only sets its group
+            # and becomes ffmpeg.
             warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
             writer.append_data(np.asarray(frame))
 
@@ -76,7 +101,13 @@ def _gif(path: Path, frames_per_second: float) -> Iterator[Add]:
         frames.append(_palette(frame.reduce(GIF_SHRINK)))
 
     yield add
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=round(1000 / frames_per_second), loop=0)
+    frames[0].save(
+        path,
+        save_all=True,
+        append_images=frames[1:],
+        duration=round(1000 / frames_per_second),
+        loop=0,
+    )
 
 
 def still(path: Path, frame: Image.Image) -> None:
@@ -94,13 +125,26 @@ def _palette(frame: Image.Image) -> Image.Image:
 
 
 def still_rows(costs: np.ndarray, count: int) -> list[int]:
-    """At most `count` rows of an episode with costs [T+1], evenly spread; where there are costs, half of them moved to such rows."""
+    """At most `count` rows of an episode with costs [T+1], evenly spread.
+
+    Where there are costs, half of them moved to such rows.
+    """
     length = len(costs)
-    rows = np.unique(((np.arange(count) + 0.5) * length / count).astype(int)) if count else np.zeros(0, int)
+    rows = (
+        np.unique(((np.arange(count) + 0.5) * length / count).astype(int))
+        if count
+        else np.zeros(0, int)
+    )
     costly = np.flatnonzero(costs > 0)
     if not len(costly) or not len(rows):
         return rows.tolist()
-    moved = costly[np.unique(np.linspace(0, len(costly) - 1, min(len(costly), -(-len(rows) // 2))).round().astype(int))]
+    moved = costly[
+        np.unique(
+            np.linspace(0, len(costly) - 1, min(len(costly), -(-len(rows) // 2)))
+            .round()
+            .astype(int)
+        )
+    ]
     free = rows.tolist()
     for row in moved.tolist():
         free.remove(min(free, key=lambda other: abs(other - row)))

@@ -22,7 +22,9 @@ class Wanted(NamedTuple):
 
 
 def film(stage: Stage, subject: Subject, wanted: Wanted, folder: Path) -> Iterator[Path]:
-    """Write an episode's video and stills into `folder`, which is made; yields the files, each when it is whole.
+    """Write an episode's video and stills into `folder`, which is made.
+
+    Yields the files, each when it is whole.
 
     Earlier ones of the same episode are removed. Raises BadInput as `Stage.shots` does.
     """
@@ -36,7 +38,11 @@ def film(stage: Stage, subject: Subject, wanted: Wanted, folder: Path) -> Iterat
         path, add = encode.video_path(folder, name), None
         if wanted.video:
             add = files.enter_context(encode.video(path, wanted.frames_per_second))
-        for t, shot in track(enumerate(stage.shots(subject.trace)), f"filming episode {subject.trace.episode}", len(costs)):
+        for t, shot in track(
+            enumerate(stage.shots(subject.trace)),
+            f"filming episode {subject.trace.episode}",
+            len(costs),
+        ):
             if add is None and t not in stills:
                 continue
             frame = compose(subject, t, shot)

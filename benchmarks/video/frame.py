@@ -1,4 +1,6 @@
-"""One frame of a video: the scene, the cameras, the dream, the figures and the running strips, laid out on one canvas."""
+"""One frame of a video: the scene, the cameras, the dream, the figures and the running strips, laid
+out on one canvas.
+"""
 
 from __future__ import annotations
 
@@ -45,22 +47,34 @@ def compose(subject: Subject, t: int, shot: Shot) -> Image.Image:
     clock = f"episode {trace.episode}, step {trace.env_steps[t]} of {trace.env_steps[-1]}"
     look.text(image, (image.width - MARGIN, 12), clock, MEDIUM, anchor="ra")
     look.text(image, (MARGIN, TOP + 22), "simulator", SMALL, FAINT, "ls")
-    image.paste(_scene(shot.outside, float(trace.rows["cost"][t])), (MARGIN, TOP + dream_panel.TITLE))
+    image.paste(
+        _scene(shot.outside, float(trace.rows["cost"][t])), (MARGIN, TOP + dream_panel.TITLE)
+    )
     for i, (name, picture) in enumerate(cameras):
-        left, top = MARGIN + SCENE + GAP, TOP + i * (dream_panel.CAMERA + 2 * dream_panel.TITLE - 20)
-        look.text(image, (left, top + 22), dream_panel.CAMERA_NAMES.get(name, name), SMALL, FAINT, "ls")
+        left, top = (
+            MARGIN + SCENE + GAP,
+            TOP + i * (dream_panel.CAMERA + 2 * dream_panel.TITLE - 20),
+        )
+        look.text(
+            image, (left, top + 22), dream_panel.CAMERA_NAMES.get(name, name), SMALL, FAINT, "ls"
+        )
         image.paste(look.fitted(picture, dream_panel.CAMERA), (left, top + dream_panel.TITLE))
     if panel is not None and subject.dream is not None:
-        image.paste(panel(subject.env, trace.rows, subject.dream, t, subject.heading), (panel_left, TOP))
+        image.paste(
+            panel(subject.env, trace.rows, subject.dream, t, subject.heading), (panel_left, TOP)
+        )
     _figures(image, subject, t)
     _strips(image, subject, t)
     return image
 
 
 def predicted_costs(env: EnvSpec, dream: Dream) -> np.ndarray | None:
-    """Predicted cost per agent step [T+1], nan before the first prediction; None where the model predicts none.
+    """Predicted cost per agent step [T+1], nan before the first prediction.
 
-    Costs from positions count hazards, so they are those of an agent step whose simulator steps all meet them.
+    None where the model predicts none.
+
+    Costs from positions count hazards, so they are those of an agent step whose simulator steps all
+    meet them.
     """
     if dream.cost_source == "none":
         return None
@@ -72,21 +86,29 @@ def _scene(picture: np.ndarray, cost: float) -> Image.Image:
     """The view from outside; framed and labelled where a cost was incurred."""
     scene = look.fitted(picture, SCENE)
     if cost > 0:
-        ImageDraw.Draw(scene).rectangle((0, 0, SCENE - 1, SCENE - 1), outline=look.COST, width=BORDER)
+        ImageDraw.Draw(scene).rectangle(
+            (0, 0, SCENE - 1, SCENE - 1), outline=look.COST, width=BORDER
+        )
         look.badge(scene, (0, 0), f"COST {cost:g}", look.COST, look.BACKGROUND)
     return scene
 
 
 def _figures(image: Image.Image, subject: Subject, t: int) -> None:
-    """Return and cost so far, the plan's own figures if the agent plans, and this step's reward and cost."""
+    """Return and cost so far, the plan's own figures if the agent plans, and this step's reward and
+    cost.
+    """
     trace, dream = subject.trace, subject.dream
     cost = trace.costs[t]
     look.text(image, (MARGIN, FIGURES_TOP), f"return {trace.returns[t]:.2f}", LARGE)
-    look.text(image, (MARGIN + 190, FIGURES_TOP), f"cost {cost:g}", LARGE, look.COST if cost > 0 else INK)
+    look.text(
+        image, (MARGIN + 190, FIGURES_TOP), f"cost {cost:g}", LARGE, look.COST if cost > 0 else INK
+    )
     lines = []
     if "plan/ret" in trace.info:
         if t < len(trace.info["plan/ret"]):
-            ret, promised, safe = (float(trace.info[f"plan/{name}"][t]) for name in ("ret", "cost", "safe_fraction"))
+            ret, promised, safe = (
+                float(trace.info[f"plan/{name}"][t]) for name in ("ret", "cost", "safe_fraction")
+            )
             lines += [
                 f"plan: return {ret:.2f}, cost {promised:.1f} per episode",
                 f"{100 * safe:.0f} % of candidate plans are safe",
@@ -109,10 +131,19 @@ def _strips(image: Image.Image, subject: Subject, t: int) -> None:
     note, cost_note = " (root scale)", ""
     if dream is not None:
         seen = dream.ahead == 0
-        rewards, costs = np.where(dream.ahead == NOT_YET, np.nan, dream.reward), predicted_costs(subject.env, dream)
+        rewards, costs = (
+            np.where(dream.ahead == NOT_YET, np.nan, dream.reward),
+            predicted_costs(subject.env, dream),
+        )
         note = ": bars true, line predicted, ticks seen (root scale)"
         counted = dream.cost_source in ("geometry", "tracked")
-        cost_note = "" if costs is None else f": predicted as hazards x {subject.env.action_repeat}" if counted else ""
+        cost_note = (
+            ""
+            if costs is None
+            else f": predicted as hazards x {subject.env.action_repeat}"
+            if counted
+            else ""
+        )
     strips = (("reward", look.REWARD, rewards, note), ("cost", look.COST, costs, cost_note))
     for i, (name, color, predicted, words) in enumerate(strips):
         top = FIGURES_TOP + i * (STRIP_HEIGHT + 28)

@@ -1,8 +1,10 @@
-"""Lidar readings around the robot as polar bars, one ring per kind of object: true ones filled, predicted ones outlined.
+"""Lidar readings around the robot as polar bars, one ring per kind of object.
 
-Bin i of n covers the directions from i/n to (i+1)/n of a turn to the left of the robot's x axis, as Safety-Gymnasium has them. The
-robot looks up; `heading` is where that is in its own frame, as in positions.py. A reading is 0 (nothing) to 1 (at the robot) and fills
-its ring from the inside.
+True ones filled, predicted ones outlined.
+
+Bin i of n covers the directions from i/n to (i+1)/n of a turn to the left of the robot's x axis, as
+Safety-Gymnasium has them. The robot looks up; `heading` is where that is in its own frame, as in
+positions.py. A reading is 0 (nothing) to 1 (at the robot) and fills its ring from the inside.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ def shown_kinds(layout: Mapping[str, slice]) -> tuple[str, ...]:
 
 
 def draw(
-    size: int, true: Mapping[str, np.ndarray], predicted: Mapping[str, np.ndarray] | None, heading: float = 0.0
+    size: int,
+    true: Mapping[str, np.ndarray],
+    predicted: Mapping[str, np.ndarray] | None,
+    heading: float = 0.0,
 ) -> Image.Image:
     """Rings [size, size] of the readings, each {kind: [bins]}, the first kind innermost."""
     large = size * DETAIL
@@ -35,7 +40,10 @@ def draw(
     for ring, (name, readings) in enumerate(true.items()):
         inner = HOLE + ring * width
         kind = look.KINDS.get(name, look.OTHER)
-        for filled, values in ((True, readings), (False, None if predicted is None else predicted[name])):
+        for filled, values in (
+            (True, readings),
+            (False, None if predicted is None else predicted[name]),
+        ):
             for i, value in enumerate(() if values is None else values):
                 outer = inner + (0.92 * width) * float(np.clip(value, 0.0, 1.0))
                 corners = _wedge(large, i, len(readings), inner, outer, heading)
@@ -47,16 +55,30 @@ def draw(
     _circle(canvas, large, 0.97)
     middle, length = large / 2, 0.05 * large
     canvas.polygon(
-        [(middle, middle - 1.2 * length), (middle - length, middle + length), (middle + length, middle + length)], fill=look.INK
+        [
+            (middle, middle - 1.2 * length),
+            (middle - length, middle + length),
+            (middle + length, middle + length),
+        ],
+        fill=look.INK,
     )
     return image.resize((size, size), Image.Resampling.LANCZOS)
 
 
-def _wedge(size: int, index: int, bins: int, inner: float, outer: float, heading: float) -> list[tuple[float, float]]:
+def _wedge(
+    size: int, index: int, bins: int, inner: float, outer: float, heading: float
+) -> list[tuple[float, float]]:
     """Corners in pixels of a bin's bar between two radii (shares of half the size)."""
     angles = 2 * np.pi * np.linspace(index + 0.08, index + 0.92, 5) / bins - heading
-    ring = [(radius, angle) for radius, turn in ((inner, angles), (outer, angles[::-1])) for angle in turn]
-    return [(size / 2 * (1 - r * float(np.sin(a))), size / 2 * (1 - r * float(np.cos(a)))) for r, a in ring]
+    ring = [
+        (radius, angle)
+        for radius, turn in ((inner, angles), (outer, angles[::-1]))
+        for angle in turn
+    ]
+    return [
+        (size / 2 * (1 - r * float(np.sin(a))), size / 2 * (1 - r * float(np.cos(a))))
+        for r, a in ring
+    ]
 
 
 def _circle(canvas: ImageDraw.ImageDraw, size: int, radius: float) -> None:

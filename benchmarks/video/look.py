@@ -1,7 +1,8 @@
 """How pictures look: colours with one meaning everywhere, fonts, and a few shapes.
 
-Colours are of Okabe and Ito ("Color Universal Design", 2008), which stay apart under the common colour-vision deficiencies. What is
-true is filled, in a lighter tone; what is predicted is an outline, in the full one.
+Colours are of Okabe and Ito ("Color Universal Design", 2008), which stay apart under the common
+colour-vision deficiencies. What is true is filled, in a lighter tone; what is predicted is an
+outline, in the full one.
 """
 
 from __future__ import annotations
@@ -67,12 +68,21 @@ def meaningful() -> set[Color]:
     return {COST, REWARD, INK, FAINT, BACKGROUND, PANEL, *things, *map(tint, things), *bars}
 
 
-def text(image: Image.Image, xy: tuple[float, float], words: str, size: int, color: Color = INK, anchor: str = "la") -> None:
+def text(
+    image: Image.Image,
+    xy: tuple[float, float],
+    words: str,
+    size: int,
+    color: Color = INK,
+    anchor: str = "la",
+) -> None:
     """Words at a point; `anchor` as Pillow's: la left top, ra right top, mm middle."""
     ImageDraw.Draw(image).text(xy, words, fill=color, font=font(size), anchor=anchor)
 
 
-def badge(image: Image.Image, xy: tuple[int, int], words: str, background: Color, color: Color) -> None:
+def badge(
+    image: Image.Image, xy: tuple[int, int], words: str, background: Color, color: Color
+) -> None:
     """Words on a coloured plate, 24 pixels high, whose left top corner is at a point."""
     draw, (x, y) = ImageDraw.Draw(image), xy
     width = draw.textlength(words, font=font(SMALL))
@@ -80,22 +90,39 @@ def badge(image: Image.Image, xy: tuple[int, int], words: str, background: Color
     draw.text((x + 8, y + 12), words, fill=color, font=font(SMALL), anchor="lm")
 
 
-def mark(draw: ImageDraw.ImageDraw, kind: Kind, xy: tuple[float, float], radius: float, filled: bool, width: int = 2) -> None:
+def mark(
+    draw: ImageDraw.ImageDraw,
+    kind: Kind,
+    xy: tuple[float, float],
+    radius: float,
+    filled: bool,
+    width: int = 2,
+) -> None:
     """One object: filled (true) or outlined (predicted)."""
     x, y = xy
     fill, outline = (tint(kind.color), None) if filled else (None, kind.color)
     if kind.shape == "disc":
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill, outline=outline, width=width)
+        draw.ellipse(
+            (x - radius, y - radius, x + radius, y + radius),
+            fill=fill,
+            outline=outline,
+            width=width,
+        )
     elif kind.shape == "square":
         side = 0.85 * radius
-        draw.rectangle((x - side, y - side, x + side, y + side), fill=fill, outline=outline, width=width)
+        draw.rectangle(
+            (x - side, y - side, x + side, y + side), fill=fill, outline=outline, width=width
+        )
     else:
         corners = [(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)]
         draw.polygon(corners, fill=fill, outline=outline, width=width)
 
 
 def fitted(picture: np.ndarray, size: int) -> Image.Image:
-    """A picture [h, w, c] uint8 in a square of `size`: small ones enlarged with their pixels kept, the rest left blank."""
+    """A picture [h, w, c] uint8 in a square of `size`.
+
+    Small ones enlarged with their pixels kept, the rest left blank.
+    """
     array = np.repeat(picture, 3, -1) if picture.shape[-1] == 1 else picture[..., :3]
     image = Image.fromarray(np.ascontiguousarray(array))
     scale = size / max(image.size)

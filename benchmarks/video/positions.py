@@ -1,7 +1,10 @@
-"""A map in the robot's frame: where the observation's objects are, and where the world model expects them.
+"""A map in the robot's frame.
 
-The robot is in the middle and looks up; its left is left. Coordinates as in `benchmarks.envs.observations`; `heading` is where the
-robot's front camera looks, radians to the left of its x axis (0 for Point, a quarter to the right for Car).
+Where the observation's objects are, and where the world model expects them.
+
+The robot is in the middle and looks up; its left is left. Coordinates as in
+`benchmarks.envs.observations`; `heading` is where the robot's front camera looks, radians to the
+left of its x axis (0 for Point, a quarter to the right for Car).
 """
 
 from __future__ import annotations
@@ -24,7 +27,9 @@ def shown_kinds(layout: Mapping[str, slice]) -> tuple[str, ...]:
 
 
 def on_map(positions: np.ndarray, size: int, heading: float = 0.0) -> np.ndarray:
-    """Positions [..., 2] in metres as pixels [..., 2] (across, down) of a square map of `size` pixels."""
+    """Positions [..., 2] in metres as pixels [..., 2] (across, down) of a square map of `size`
+    pixels.
+    """
     x, y, cos, sin = positions[..., 0], positions[..., 1], np.cos(heading), np.sin(heading)
     ahead, left = cos * x + sin * y, cos * y - sin * x
     return size / 2 * (1 - np.stack([left, ahead], -1) / REACH)
@@ -37,7 +42,9 @@ def draw(
     predicted: Mapping[str, np.ndarray] | None,
     heading: float = 0.0,
 ) -> Image.Image:
-    """The map [size, size] of true objects (filled) and predicted ones (outlines), each {kind: [objects, 2]} in metres.
+    """The map [size, size] of true objects (filled) and predicted ones (outlines), each {kind.
+
+    [objects, 2]} in metres.
 
     A goal beyond the edge is drawn small on it.
     """
@@ -56,16 +63,29 @@ def draw(
                 if name == "goal" and max(abs(x - large / 2), abs(y - large / 2)) > large / 2:
                     radius /= 2
                     x, y = np.clip((x, y), radius, large - radius)
-                look.mark(canvas, look.KINDS[name], (float(x), float(y)), radius, filled, width=3 * DETAIL)
+                look.mark(
+                    canvas, look.KINDS[name], (float(x), float(y)), radius, filled, width=3 * DETAIL
+                )
     _robot(canvas, large)
     image = image.resize((size, size), Image.Resampling.LANCZOS)
     for metres in range(1, int(REACH) + 1):
-        look.text(image, (size / 2 + 3, size / 2 + metres * size / 2 / REACH - 2), f"{metres} m", 12, look.FAINT, "ld")
+        look.text(
+            image,
+            (size / 2 + 3, size / 2 + metres * size / 2 / REACH - 2),
+            f"{metres} m",
+            12,
+            look.FAINT,
+            "ld",
+        )
     return image
 
 
 def _robot(canvas: ImageDraw.ImageDraw, size: int) -> None:
     """A triangle that points ahead."""
     middle, length = size / 2, 0.14 * size / 2 / REACH
-    corners = [(middle, middle - 1.4 * length), (middle - length, middle + length), (middle + length, middle + length)]
+    corners = [
+        (middle, middle - 1.4 * length),
+        (middle - length, middle + length),
+        (middle + length, middle + length),
+    ]
     canvas.polygon(corners, fill=look.INK)

@@ -1,4 +1,6 @@
-"""A quantity over an episode up to now: true values as filled bars, predicted ones as a line, on a square-root scale.
+"""A quantity over an episode up to now.
+
+True values as filled bars, predicted ones as a line, on a square-root scale.
 
 On a linear one the reward of reaching a goal would leave nothing of the rewards on the way.
 """
@@ -20,14 +22,18 @@ def draw(
     now: int,
     seen: np.ndarray | None,
 ) -> Image.Image:
-    """Bars of `true` [T+1] for rows 0..now, and the line of `predicted` [T+1], which is nan where nothing is predicted.
+    """Bars of `true` [T+1] for rows 0..now, and the line of `predicted` [T+1], which is nan where
+    nothing is predicted.
 
-    The scale is that of the whole episode, 0 included. Ticks at the bottom are rows that are `seen` (bool [T+1]).
+    The scale is that of the whole episode, 0 included. Ticks at the bottom are rows that are `seen`
+    (bool [T+1]).
     """
     image = Image.new("RGB", (width, height), look.PANEL)
     canvas = ImageDraw.Draw(image)
     true, predicted = _root(true), None if predicted is None else _root(predicted)
-    everything = np.concatenate([[0.0], true, [] if predicted is None else predicted[np.isfinite(predicted)]])
+    everything = np.concatenate(
+        [[0.0], true, [] if predicted is None else predicted[np.isfinite(predicted)]]
+    )
     low = float(everything.min())
     high = max(float(everything.max()), low + 1e-6)
     step, tall = width / len(true), height - 8
@@ -39,11 +45,17 @@ def draw(
     for t in range(now + 1):
         if true[t] != 0:
             top, bottom = sorted((y(0.0), y(float(true[t]))))
-            canvas.rectangle((t * step, top, max(t * step + 1, (t + 1) * step - 1), bottom), fill=look.tint(color, look.BAR))
+            canvas.rectangle(
+                (t * step, top, max(t * step + 1, (t + 1) * step - 1), bottom),
+                fill=look.tint(color, look.BAR),
+            )
     if predicted is not None:
         for t in range(1, now + 1):
             if np.isfinite(predicted[t - 1 : t + 1]).all() and (seen is None or not seen[t]):
-                ends = [((t - 0.5) * step, y(float(predicted[t - 1]))), ((t + 0.5) * step, y(float(predicted[t])))]
+                ends = [
+                    ((t - 0.5) * step, y(float(predicted[t - 1]))),
+                    ((t + 0.5) * step, y(float(predicted[t]))),
+                ]
                 canvas.line(ends, fill=look.DREAM, width=2)
     for t in np.flatnonzero(seen[: now + 1]) if seen is not None else ():
         canvas.line(((t + 0.5) * step, height - 4, (t + 0.5) * step, height), fill=look.INK)

@@ -1,6 +1,9 @@
-"""What some of the evaluation's episodes consisted of: every row seen, every action taken, every report of the policy.
+"""What some of the evaluation's episodes consisted of.
 
-A video is made afterwards, by repeating the actions in an environment that renders, so that filming cannot change the evaluation.
+Every row seen, every action taken, every report of the policy.
+
+A video is made afterwards, by repeating the actions in an environment that renders, so that filming
+cannot change the evaluation.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ from benchmarks.transitions import row
 
 
 class EpisodeTrace(NamedTuple):
-    """One episode: replay rows and `env_steps` [T+1, ...] (see `benchmarks.transitions.row`), the policy's reports [T]."""
+    """One episode: replay rows and `env_steps` [T+1, ...] (see `benchmarks.transitions.row`), the
+    policy's reports [T].
+    """
 
     episode: int
     rows: dict[str, np.ndarray]
@@ -38,7 +43,9 @@ class EpisodeTrace(NamedTuple):
 
 
 class Recorder:
-    """Keeps so many episodes of `benchmarks.evaluate.run_episodes` from `first` on, whichever environments run them."""
+    """Keeps so many episodes of `benchmarks.evaluate.run_episodes` from `first` on, whichever
+    environments run them.
+    """
 
     def __init__(self, episodes: int, first: int = 0) -> None:
         kept = range(first, first + episodes)
@@ -46,18 +53,25 @@ class Recorder:
         self._info: dict[int, list[dict[str, np.ndarray]]] = {index: [] for index in kept}
 
     def add(self, step: Step, actions: np.ndarray, info: Mapping[str, np.ndarray]) -> None:
-        """One step of all environments, the actions [E, A] taken after it and the policy's reports [E] on them."""
+        """One step of all environments, the actions [E, A] taken after it and the policy's reports
+        [E] on them.
+        """
         rows = row(step, actions, truncation_is_terminal=False) | {"env_steps": step.env_steps}
         for i, episode in enumerate(step.episode.tolist()):
             if episode in self._rows:
                 self._rows[episode].append({name: values[i] for name, values in rows.items()})
                 if not step.is_last[i]:
-                    self._info[episode].append({name: np.asarray(values)[i] for name, values in info.items()})
+                    self._info[episode].append(
+                        {name: np.asarray(values)[i] for name, values in info.items()}
+                    )
 
     def traces(self) -> list[EpisodeTrace]:
         """The episodes that ended, in order; those lost with their environment did not."""
         ended = [index for index, rows in self._rows.items() if rows and rows[-1]["is_last"]]
-        return [EpisodeTrace(index, _stack(self._rows[index]), _stack(self._info[index])) for index in ended]
+        return [
+            EpisodeTrace(index, _stack(self._rows[index]), _stack(self._info[index]))
+            for index in ended
+        ]
 
 
 def _stack(dicts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

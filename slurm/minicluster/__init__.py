@@ -1,5 +1,7 @@
-"""A private, throw-away Slurm on one machine: a controller and several nodes with configuration, ports and folders of their own.
+"""A private, throw-away Slurm on one machine.
 
-For trying sweeps before they go to a real cluster, and for the tests. Daemons and jobs are real; what it lacks of a cluster is
-accounting (slurmdbd), cgroups and a second machine.
+A controller and several nodes with configuration, ports and folders of their own.
+
+For trying sweeps before they go to a real cluster, and for the tests. Daemons and jobs are real;
+what it lacks of a cluster is accounting (slurmdbd), cgroups and a second machine.
 """

@@ -49,12 +49,18 @@ class Run:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the commands. Returns 0, 1 (no cluster, or trouble with it), 2 (bad input), or what the command of `run` returned."""
+    """Run one of the commands.
+
+    Returns 0, 1 (no cluster, or trouble with it), 2 (bad input), or what the command of `run`
+    returned.
+    """
     commands = {"up": up, "down": down, "status": status, "run": run}
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"{__doc__}\n\nEach has --help.")
         return 0 if arguments else 2
-    return explained(PROG, lambda: commands[choose("command", arguments[0], commands)](arguments[1:]))
+    return explained(
+        PROG, lambda: commands[choose("command", arguments[0], commands)](arguments[1:])
+    )
 
 
 def up(arguments: list[str]) -> int:
@@ -66,16 +72,26 @@ def up(arguments: list[str]) -> int:
 
 
 def down(arguments: list[str]) -> int:
-    chosen = parse(Where, arguments, f"{PROG} down", "End every process of a cluster; its logs stay.")
+    chosen = parse(
+        Where, arguments, f"{PROG} down", "End every process of a cluster; its logs stay."
+    )
     MiniCluster(chosen.folder).down()
     return 0
 
 
 def status(arguments: list[str]) -> int:
-    chosen = parse(Where, arguments, f"{PROG} status", "The nodes and jobs of a cluster; 1 if it is not wholly up.")
+    chosen = parse(
+        Where,
+        arguments,
+        f"{PROG} status",
+        "The nodes and jobs of a cluster; 1 if it is not wholly up.",
+    )
     cluster = MiniCluster(chosen.folder)
     nodes = cluster.nodes()
-    print("\n".join(f"{name}  {state}" for name, state in nodes.items()) or f"no controller answers for {cluster.folder}")
+    print(
+        "\n".join(f"{name}  {state}" for name, state in nodes.items())
+        or f"no controller answers for {cluster.folder}"
+    )
     for job in cluster.squeue() if nodes else []:
         print("  ".join(job))
     return 0 if cluster.is_up() else 1
@@ -83,14 +99,25 @@ def status(arguments: list[str]) -> int:
 
 def run(arguments: list[str]) -> int:
     if "--" not in arguments or not (words := arguments[arguments.index("--") + 1 :]):
-        raise BadInput("run needs a command after --, such as: run --temporary -- srun -N3 hostname")
-    chosen = parse(Run, arguments[: arguments.index("--")], f"{PROG} run", "Run a command with a cluster up; down afterwards.")
+        raise BadInput(
+            "run needs a command after --, such as: run --temporary -- srun -N3 hostname"
+        )
+    chosen = parse(
+        Run,
+        arguments[: arguments.index("--")],
+        f"{PROG} run",
+        "Run a command with a cluster up; down afterwards.",
+    )
     if (chosen.folder is None) != chosen.temporary:
         raise BadInput("run needs either a folder or --temporary")
     if shutil.which(words[0]) is None:
         raise BadInput(f"no command {words[0]}")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    with temporary(chosen.settings) if chosen.folder is None else MiniCluster(chosen.folder, chosen.settings) as cluster:
+    with (
+        temporary(chosen.settings)
+        if chosen.folder is None
+        else MiniCluster(chosen.folder, chosen.settings) as cluster
+    ):
         command = subprocess.Popen(words, env=cluster.environment)
         try:
             return command.wait()

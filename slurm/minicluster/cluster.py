@@ -21,10 +21,21 @@ from slurm.minicluster.processes import Found, wait_until
 from slurm.minicluster.settings import Settings
 
 SAVED = "cluster.json"
-LONGEST_FOLDER = 72  # characters; step managers listen on sockets in there, whose names have at most 107
+# characters; step managers listen on sockets in there, whose names have at most 107
+LONGEST_FOLDER = 72
 UP_S, COMMAND_S = 30.0, 30.0
 # Variables by which a job, or a user's habits, would reach into the private cluster.
-FOREIGN = ("SLURM_", "SLURMD_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_", "SINFO_", "SCANCEL_", "SCONTROL_")
+FOREIGN = (
+    "SLURM_",
+    "SLURMD_",
+    "SBATCH_",
+    "SRUN_",
+    "SALLOC_",
+    "SQUEUE_",
+    "SINFO_",
+    "SCANCEL_",
+    "SCONTROL_",
+)
 
 
 class ClusterTrouble(RunFailed):
@@ -42,7 +53,10 @@ class QueuedJob(NamedTuple):
 
 
 class MiniCluster:
-    """A cluster in a folder of its own. As a context manager it is up within and down after, also where this process is killed."""
+    """A cluster in a folder of its own.
+
+    As a context manager it is up within and down after, also where this process is killed.
+    """
 
     def __init__(self, folder: Path, settings: Settings = Settings()) -> None:
         self.folder, self.settings = folder.resolve(), settings
@@ -58,14 +72,22 @@ class MiniCluster:
         return {**kept, "SLURM_CONF": str(self.conf)}
 
     def up(self) -> None:
-        """Bring up the cluster, or what is down of it. Raises BadInput where that cannot work, ClusterTrouble where it did not."""
+        """Bring up the cluster, or what is down of it.
+
+        Raises BadInput where that cannot work, ClusterTrouble where it did not.
+        """
         if absent := packages.missing():
             raise BadInput(absent)
         if len(str(self.folder)) > LONGEST_FOLDER:
-            raise BadInput(f"{self.folder} has more than {LONGEST_FOLDER} characters, too many for the names of sockets")
+            raise BadInput(
+                f"{self.folder} has more than {LONGEST_FOLDER} characters, too many for the "
+                "names of sockets"
+            )
         if (saved := self._saved()) is not None:
             if not saved.fits(self.settings):
-                raise BadInput(f"{self.folder} is a cluster of other settings ({saved}); take it down first")
+                raise BadInput(
+                    f"{self.folder} is a cluster of other settings ({saved}); take it down first"
+                )
             self.settings = saved
             self._start()
             return
@@ -78,12 +100,28 @@ class MiniCluster:
                 raise
 
     def down(self) -> None:
-        """End every process of the cluster and forget its jobs; logs stay. Jobs may save first, as when they are cancelled."""
-        for role, grace_s in (("slurmctld", 5.0), ("slurmd", 2.0), (processes.JOB, conf.KILL_WAIT_S), ("", 0.0)):
-            processes.end(lambda role=role: [one for one in self.processes() if role in ("", one.role)], grace_s)
+        """End every process of the cluster and forget its jobs; logs stay.
+
+        Jobs may save first, as when they are cancelled.
+        """
+        for role, grace_s in (
+            ("slurmctld", 5.0),
+            ("slurmd", 2.0),
+            (processes.JOB, conf.KILL_WAIT_S),
+            ("", 0.0),
+        ):
+            processes.end(
+                lambda role=role: [one for one in self.processes() if role in ("", one.role)],
+                grace_s,
+            )
         for name in ("run", "state", "spool"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        for file in (*self.folder.glob("*.conf"), *self.folder.glob("gpu*"), self.folder / SAVED, self.folder / "munge.key"):
+        for file in (
+            *self.folder.glob("*.conf"),
+            *self.folder.glob("gpu*"),
+            self.folder / SAVED,
+            self.folder / "munge.key",
+        ):
             file.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
@@ -102,30 +140,45 @@ class MiniCluster:
     def is_up(self) -> bool:
         """Whether the controller answers and every node takes jobs."""
         saved = self._saved()
-        return saved is not None and {name for name, state in self.nodes().items() if _takes_jobs(state)} == set(
-            saved.node_names
-        )
+        return saved is not None and {
+            name for name, state in self.nodes().items() if _takes_jobs(state)
+        } == set(saved.node_names)
 
     def kill_node(self, node: str, slurmd_only: bool = False) -> None:
-        """The death of a node: SIGKILL for its slurmd and every process of its jobs, or for its slurmd alone."""
+        """The death of a node: SIGKILL for its slurmd and every process of its jobs, or for its
+        slurmd alone.
+        """
         self._known(node)
 
         def of_node() -> list[Found]:
-            return [one for one in self.processes() if one.node == node and (one.role == "slurmd" or not slurmd_only)]
+            return [
+                one
+                for one in self.processes()
+                if one.node == node and (one.role == "slurmd" or not slurmd_only)
+            ]
 
         processes.end(of_node)
 
     def start_node(self, node: str) -> None:
-        """Start the node's slurmd again. The controller takes it back as soon as it has registered."""
+        """Start the node's slurmd again.
+
+        The controller takes it back as soon as it has registered.
+        """
         self._known(node)
         self._run("slurmd", "-f", str(self.conf), "-N", node)
 
     def stop_controller(self) -> None:
-        """Have the controller save and end; jobs go on, and `up` starts it again. (Killed, it would forget what it did last.)"""
+        """Have the controller save and end; jobs go on, and `up` starts it again.
+
+        (Killed, it would forget what it did last.)
+        """
         processes.end(lambda: [one for one in self.processes() if one.role == "slurmctld"], 10.0)
 
     def nodes(self) -> dict[str, str]:
-        """State of each node, such as "idle", "mixed", "down*"; none while no controller answers."""
+        """State of each node, such as "idle", "mixed", "down*".
+
+        None while no controller answers.
+        """
         if not self.conf.is_file():  # Slurm's commands would look for a controller in the network
             return {}
         try:
@@ -140,16 +193,26 @@ class MiniCluster:
         return [QueuedJob(*line.split("|")) for line in lines]
 
     def command(self, program: str, *arguments: str, timeout_s: float = COMMAND_S) -> str:
-        """What one of Slurm's commands prints. Raises ClusterTrouble, with its own words, where it fails."""
+        """What one of Slurm's commands prints.
+
+        Raises ClusterTrouble, with its own words, where it fails.
+        """
         words = [packages.find(program) or program, *arguments]
         try:
             done = subprocess.run(
-                words, env=self.environment, capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL
+                words,
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                stdin=subprocess.DEVNULL,
             )
         except subprocess.TimeoutExpired as error:
             raise ClusterTrouble(f"{program} did not answer within {timeout_s:g} s") from error
         if done.returncode:
-            raise ClusterTrouble(f"{program} ended with status {done.returncode}: {done.stderr.strip()}")
+            raise ClusterTrouble(
+                f"{program} ended with status {done.returncode}: {done.stderr.strip()}"
+            )
         return done.stdout
 
     def processes(self) -> list[Found]:
@@ -176,16 +239,25 @@ class MiniCluster:
         self.conf.write_text(conf.slurm_conf(self.folder, self.settings), encoding="utf-8")
         if self.settings.gpus:
             self._make_gpus()
-        (self.folder / SAVED).write_text(json.dumps(dataclasses.asdict(self.settings)) + "\n", encoding="utf-8")
+        (self.folder / SAVED).write_text(
+            json.dumps(dataclasses.asdict(self.settings)) + "\n", encoding="utf-8"
+        )
 
     def _make_gpus(self) -> None:
-        """Device files of /dev/null's kind: Slurm numbers GPUs by the names of theirs, and never opens them."""
-        (self.folder / "gres.conf").write_text(conf.gres_conf(self.folder, self.settings), encoding="utf-8")
+        """Device files of /dev/null's kind.
+
+        Slurm numbers GPUs by the names of theirs, and never opens them.
+        """
+        (self.folder / "gres.conf").write_text(
+            conf.gres_conf(self.folder, self.settings), encoding="utf-8"
+        )
         for number in range(self.settings.gpus):
             try:
                 os.mknod(self.folder / f"gpu{number}", stat.S_IFCHR | 0o600, os.makedev(1, 3))
             except PermissionError as error:
-                raise BadInput(f"gpus={self.settings.gpus} needs root, which alone can make device files") from error
+                raise BadInput(
+                    f"gpus={self.settings.gpus} needs root, which alone can make device files"
+                ) from error
 
     def _start(self) -> None:
         """Start the daemons that do not live and wait until every node takes jobs."""
@@ -198,28 +270,53 @@ class MiniCluster:
             if ("slurmd", node) not in living:
                 self.start_node(node)
         if not wait_until(self.is_up, UP_S):
-            states = ", ".join(f"{name} is {state}" for name, state in self.nodes().items()) or "no controller answers"
-            raise ClusterTrouble(f"the cluster did not come up within {UP_S:g} s ({states}); its logs are in {self.folder}/log")
+            states = (
+                ", ".join(f"{name} is {state}" for name, state in self.nodes().items())
+                or "no controller answers"
+            )
+            raise ClusterTrouble(
+                f"the cluster did not come up within {UP_S:g} s ({states}); its logs are in "
+                f"{self.folder}/log"
+            )
 
     def _start_munged(self) -> None:
         key, run = self.folder / "munge.key", self.folder / "run"
         if not key.exists():
             key.touch(mode=0o600)
             key.write_bytes(secrets.token_bytes(128))
-        # --force: munged refuses folders that other users cannot reach, which is what a private one may well be
-        names = {"socket": conf.munge_socket(self.folder), "key-file": key, "log-file": conf.log_file(self.folder, "munged")}
+        # --force: munged refuses folders that other users cannot reach, which is what a private one
+        # may well be
+        names = {
+            "socket": conf.munge_socket(self.folder),
+            "key-file": key,
+            "log-file": conf.log_file(self.folder, "munged"),
+        }
         names |= {"pid-file": run / "munged.pid", "seed-file": run / "munged.seed"}
         self._run("munged", "--force", *(f"--{name}={path}" for name, path in names.items()))
 
     def _run(self, daemon: str, *arguments: str) -> None:
-        """Start a daemon, which leaves this process by itself. What it says before it has a log of its own goes to start.txt."""
+        """Start a daemon, which leaves this process by itself.
+
+        What it says before it has a log of its own goes to start.txt.
+        """
         words = [packages.find(daemon) or daemon, *arguments]
         with (self.folder / "log" / "start.txt").open("a+b") as said:
             done = subprocess.run(
-                words, env=self.environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=COMMAND_S, cwd="/"
+                words,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                timeout=COMMAND_S,
+                cwd="/",
             )
         if done.returncode:
-            last = (self.folder / "log" / "start.txt").read_text(errors="replace").strip().splitlines()[-1:]
+            last = (
+                (self.folder / "log" / "start.txt")
+                .read_text(errors="replace")
+                .strip()
+                .splitlines()[-1:]
+            )
             raise ClusterTrouble(f"{daemon} ended with status {done.returncode}: {' '.join(last)}")
 
 
@@ -232,4 +329,5 @@ def temporary(settings: Settings = Settings()) -> Iterator[MiniCluster]:
 
 
 def _takes_jobs(state: str) -> bool:
-    return state.rstrip("-") in ("idle", "mixed", "allocated", "completing", "planned")  # "-": the scheduler has plans for it
+    # "-": the scheduler has plans for it
+    return state.rstrip("-") in ("idle", "mixed", "allocated", "completing", "planned")

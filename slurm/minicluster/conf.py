@@ -1,4 +1,7 @@
-"""slurm.conf and gres.conf of a private cluster. Times are short where a real cluster would have a test wait for minutes."""
+"""slurm.conf and gres.conf of a private cluster.
+
+Times are short where a real cluster would have a test wait for minutes.
+"""
 
 from __future__ import annotations
 
@@ -72,17 +75,25 @@ PartitionName=high Nodes=ALL MaxTime=INFINITE PriorityTier=20 PreemptMode=OFF
 
 
 def own_address() -> str:
-    """The address that this host's name stands for: daemons listen there and nowhere else. Raises BadInput when there is none."""
+    """The address that this host's name stands for: daemons listen there and nowhere else.
+
+    Raises BadInput when there is none.
+    """
     name = socket.gethostname()
     try:
         return socket.gethostbyname(name)
     except OSError as error:
-        raise BadInput(f"this machine does not know its own name {name}; echo 127.0.0.1 {name} >> /etc/hosts") from error
+        raise BadInput(
+            f"this machine does not know its own name {name}; echo 127.0.0.1 {name} >> /etc/hosts"
+        ) from error
 
 
 def gres_conf(folder: Path, settings: Settings) -> str:
     """The cluster's gres.conf, for at least one GPU."""
-    return f"NodeName=n[1-{settings.nodes}] Name=gpu Type=fake File={folder}/gpu[0-{settings.gpus - 1}]\n"
+    return (
+        f"NodeName=n[1-{settings.nodes}] Name=gpu Type=fake "
+        f"File={folder}/gpu[0-{settings.gpus - 1}]\n"
+    )
 
 
 def munge_socket(folder: Path) -> Path:

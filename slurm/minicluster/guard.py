@@ -1,6 +1,9 @@
-"""`python -m slurm.minicluster.guard FOLDER`: takes a private cluster down when who brought it up is gone, however that went.
+"""`python -m slurm.minicluster.guard FOLDER`.
 
-A pipe tells: its one writing end is the other process's, and the kernel closes it with that process.
+Takes a private cluster down when who brought it up is gone, however that went.
+
+A pipe tells: its one writing end is the other process's, and the kernel closes it with that
+process.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ PACKAGES = {
     "slurmd": "slurmd",
 }
 INSTALL = "apt-get install slurmctld slurmd slurm-client munge"
-_ADMINISTRATORS = "/usr/local/sbin:/usr/sbin:/sbin"  # daemons lie there, where an ordinary user's PATH does not look
+# daemons lie there, where an ordinary user's PATH does not look
+_ADMINISTRATORS = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def find(program: str) -> str | None:

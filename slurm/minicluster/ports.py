@@ -8,13 +8,16 @@ from collections.abc import Iterator
 
 from benchmarks.spec import BadInput
 
-# Below the ports that Linux hands to outgoing connections; a range is never shared, so one live daemon keeps it all.
+# Below the ports that Linux hands to outgoing connections; a range is never shared, so one live
+# daemon keeps it all.
 FIRST, LAST, RANGE = 20000, 32000, 40
 
 
 @contextlib.contextmanager
 def claim(address: str, count: int, port: int = 0) -> Iterator[int]:
-    """The first of `count` free ports in a row, this process's to bind while the context lasts; from `port` on if that is not 0.
+    """The first of `count` free ports in a row, this process's to bind while the context lasts.
+
+    From `port` on if that is not 0.
 
     Raises BadInput when there are none.
     """
@@ -26,7 +29,8 @@ def claim(address: str, count: int, port: int = 0) -> Iterator[int]:
     for base in range(FIRST, LAST, RANGE):
         with socket.socket(socket.AF_UNIX) as ours:
             try:
-                ours.bind(f"\0slurm-minicluster-{base}")  # abstract: known where the ports are, gone with this process
+                # abstract: known where the ports are, gone with this process
+                ours.bind(f"\0slurm-minicluster-{base}")
             except OSError:  # another cluster is starting there
                 continue
             if all(_free(address, p) for p in range(base, base + RANGE)):
@@ -37,7 +41,8 @@ def claim(address: str, count: int, port: int = 0) -> Iterator[int]:
 
 def _free(address: str, port: int) -> bool:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Slurm: only listeners count, not connections that fade
+        # as Slurm: only listeners count, not connections that fade
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
         except OSError:

@@ -1,8 +1,10 @@
-"""The processes of a private cluster, found by what they hold rather than by what was once written down about them.
+"""The processes of a private cluster, found by what they hold rather than by what was once written
+down about them.
 
-So they are found also after a crash of whoever started them, and a pid that was given to another process is never touched. A daemon
-or step manager has its log open in the cluster's folder; what a job runs has the cluster's SLURM_CONF in its environment, or
-descends from a step manager. Zombies are dead.
+So they are found also after a crash of whoever started them, and a pid that was given to another
+process is never touched. A daemon or step manager has its log open in the cluster's folder; what a
+job runs has the cluster's SLURM_CONF in its environment, or descends from a step manager. Zombies
+are dead.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ SECONDS_TO_DIE = 20.0  # after SIGKILL; more only where a process hangs in the k
 
 
 class Found(NamedTuple):
-    """A process; its role (a daemon's name, or "job" for what a job runs or who waits for one); its node, "" where it has none."""
+    """A process; its role (a daemon's name, or "job" for what a job runs or who waits for one).
+
+    Its node, "" where it has none.
+    """
 
     process: psutil.Process
     role: str
@@ -43,7 +48,8 @@ def find(folder: Path) -> list[Found]:
 
 
 def end(find_them: Callable[[], list[Found]], grace_s: float = 0.0) -> None:
-    """Have processes end: ask them (SIGTERM), and after `grace_s` kill what is left, until nothing is found.
+    """Have processes end: ask them (SIGTERM), and after `grace_s` kill what is left, until nothing
+    is found.
 
     Raises TimeoutError, with pids, when something outlives that.
     """
@@ -53,7 +59,10 @@ def end(find_them: Callable[[], list[Found]], grace_s: float = 0.0) -> None:
     deadline = time.monotonic() + SECONDS_TO_DIE
     while left := find_them():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"processes that do not die: {', '.join(f'{one.role} {one.process.pid}' for one in left)}")
+            raise TimeoutError(
+                "processes that do not die: "
+                f"{', '.join(f'{one.role} {one.process.pid}' for one in left)}"
+            )
         _signal(left, psutil.Process.kill)
         time.sleep(0.02)
 
@@ -77,7 +86,10 @@ def _look(process: psutil.Process, folder: Path) -> list[Found]:
             return []
         node = log.removeprefix("slurmd-") if log.startswith("slurmd-") else ""
         below = process.children(recursive=True) if name == "slurmstepd" else []
-        return [Found(process, name, node), *(Found(child, JOB, node) for child in below if child.is_running())]
+        return [
+            Found(process, name, node),
+            *(Found(child, JOB, node) for child in below if child.is_running()),
+        ]
     variables = process.environ()
     ours = variables.get("SLURM_CONF") == str(folder / "slurm.conf")
     if ours and ("SLURM_JOB_ID" in variables or name in CLIENTS):

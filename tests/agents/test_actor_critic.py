@@ -37,7 +37,9 @@ def shaken(module, seed: int = 0):
     """The module with every parameter moved, so that zero-initialised layers matter."""
     graph, params = nnx.split(module)
     rng = np.random.default_rng(seed)
-    return nnx.merge(graph, jax.tree.map(lambda x: x + 0.2 * rng.normal(size=x.shape).astype(np.float32), params))
+    return nnx.merge(
+        graph, jax.tree.map(lambda x: x + 0.2 * rng.normal(size=x.shape).astype(np.float32), params)
+    )
 
 
 def make_actor(seed: int = 0) -> Actor:
@@ -59,8 +61,16 @@ def feats(*lead: int) -> jax.Array:
 
 def starts(count: int) -> Belief:
     rng = np.random.default_rng(6)
-    stoch = jnp.asarray(np.eye(CONFIG.classes)[rng.integers(0, CONFIG.classes, (count, CONFIG.stoch))], jnp.float32)
-    return untracked(Latent(jnp.asarray(rng.normal(size=(count, CONFIG.deter)), jnp.float32), stoch, jnp.zeros_like(stoch)))
+    stoch = jnp.asarray(
+        np.eye(CONFIG.classes)[rng.integers(0, CONFIG.classes, (count, CONFIG.stoch))], jnp.float32
+    )
+    return untracked(
+        Latent(
+            jnp.asarray(rng.normal(size=(count, CONFIG.deter)), jnp.float32),
+            stoch,
+            jnp.zeros_like(stoch),
+        )
+    )
 
 
 def test_actor_by_hand():
@@ -72,7 +82,9 @@ def test_actor_by_hand():
     mean, std = actor(feats(3))
     np.testing.assert_allclose(mean, np.tile([0.0, 0.5], (3, 1)), atol=1e-6)
     np.testing.assert_allclose(std, np.tile([0.1 + 0.9 * 0.5, 1.0], (3, 1)), rtol=1e-5)
-    np.testing.assert_allclose(actor.act(feats(3), jnp.full((3, 2), -2.0)), np.tile([-1.1, -1.5], (3, 1)), rtol=1e-5)
+    np.testing.assert_allclose(
+        actor.act(feats(3), jnp.full((3, 2), -2.0)), np.tile([-1.1, -1.5], (3, 1)), rtol=1e-5
+    )
 
 
 def test_actions_send_no_gradient_into_features():
@@ -82,22 +94,32 @@ def test_actions_send_no_gradient_into_features():
 
 
 def test_untrained_critic_is_zero():
-    np.testing.assert_allclose(Critic(FEAT, CONFIG, rngs=nnx.Rngs(0)).value(feats(4)), np.zeros(4), atol=1e-6)
+    np.testing.assert_allclose(
+        Critic(FEAT, CONFIG, rngs=nnx.Rngs(0)).value(feats(4)), np.zeros(4), atol=1e-6
+    )
 
 
 def test_imagination_is_the_model_under_the_actor(model: WorldModel):
     actor, start = make_actor(), starts(3)
     start_cont = jnp.array([1.0, 0.0, 1.0])
     traj = jax.jit(lambda k: imagine(model, actor, start, start_cont, 4, k))(jax.random.key(0))
-    assert (traj.belief.feat.shape, traj.action.shape, traj.cont.shape) == ((5, 3, FEAT), (5, 3, 2), (5, 3))
+    assert (traj.belief.feat.shape, traj.action.shape, traj.cont.shape) == (
+        (5, 3, FEAT),
+        (5, 3, 2),
+        (5, 3),
+    )
     np.testing.assert_array_equal(traj.belief.feat[0], start.feat)
     np.testing.assert_array_equal(traj.view, traj.belief.feat)  # nothing is tracked
     np.testing.assert_array_equal(traj.cont[0], start_cont)
     np.testing.assert_array_equal(traj.cont[1:], model.cont(traj.view[1:]))
-    deter, stoch = traj.view[..., : CONFIG.deter], traj.view[..., CONFIG.deter :].reshape(5, 3, CONFIG.stoch, CONFIG.classes)
+    deter, stoch = (
+        traj.view[..., : CONFIG.deter],
+        traj.view[..., CONFIG.deter :].reshape(5, 3, CONFIG.stoch, CONFIG.classes),
+    )
     following = model.rssm.next_deter(deter[:-1], stoch[:-1], traj.action[:-1])
     np.testing.assert_allclose(deter[1:], following, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(stoch.max(-1), np.ones((5, 3, CONFIG.stoch)), atol=1e-5)  # one-hot samples
+    # one-hot samples
+    np.testing.assert_allclose(stoch.max(-1), np.ones((5, 3, CONFIG.stoch)), atol=1e-5)
 
 
 def test_rollout_executes_the_given_actions(model: WorldModel):
@@ -106,21 +128,37 @@ def test_rollout_executes_the_given_actions(model: WorldModel):
     np.testing.assert_array_equal(executed, actions)
     latents = beliefs.latent
     np.testing.assert_allclose(
-        latents.deter[1:], model.rssm.next_deter(latents.deter[:-1], latents.stoch[:-1], actions[:-1]), rtol=1e-4, atol=1e-5
+        latents.deter[1:],
+        model.rssm.next_deter(latents.deter[:-1], latents.stoch[:-1], actions[:-1]),
+        rtol=1e-4,
+        atol=1e-5,
     )
 
 
 def test_plan_outcomes_are_those_of_a_rollout(model: WorldModel):
-    """Costs and returns of the planner's evaluation, recomputed for each plan from the rollout it stands for."""
+    """Costs and returns of the planner's evaluation, recomputed for each plan from the rollout it
+    stands for.
+    """
     critic, cost_critic, start = make_critic(1), make_critic(2), starts(2)
-    plans = jnp.asarray(np.random.default_rng(8).uniform(-1, 1, (2, 3, 5, 2)), jnp.float32)  # E, N, H+1, A
+    # E, N, H+1, A
+    plans = jnp.asarray(np.random.default_rng(8).uniform(-1, 1, (2, 3, 5, 2)), jnp.float32)
     evaluate = make_evaluate(
-        model, critic, cost_critic, start, discount=0.9, cost_discount=0.8, lam=0.95, cost_lam=0.7, cost_scale=100.0
+        model,
+        critic,
+        cost_critic,
+        start,
+        discount=0.9,
+        cost_discount=0.8,
+        lam=0.95,
+        cost_lam=0.7,
+        cost_scale=100.0,
     )
     key = jax.random.key(3)
     got = jax.jit(evaluate)(plans, key)
     repeated = jax.tree.map(lambda x: jnp.repeat(x, 3, 0), start)
-    beliefs, _ = rollout(model, repeated, lambda _, a: a, plans.transpose(2, 0, 1, 3).reshape(5, 6, 2), key)
+    beliefs, _ = rollout(
+        model, repeated, lambda _, a: a, plans.transpose(2, 0, 1, 3).reshape(5, 6, 2), key
+    )
     feat = beliefs.feat
     cost = model.cost(jax.tree.map(lambda x: x[1:], beliefs))
     reward, cont = model.reward(feat[1:]), model.cont(feat[1:])
@@ -133,24 +171,38 @@ def test_plan_outcomes_are_those_of_a_rollout(model: WorldModel):
             ret = values[t] + discount * cont[t] * ((1 - lam) * value[t] + lam * ret)
         np.testing.assert_allclose(getattr(got, name), ret.reshape(2, 3), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(got.reward_sum, reward.sum(0).reshape(2, 3), rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(got.episode_cost, 100.0 * cost.sum(0).reshape(2, 3), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        got.episode_cost, 100.0 * cost.sum(0).reshape(2, 3), rtol=1e-3, atol=1e-3
+    )
 
 
 def test_without_the_cost_critic_a_plan_pays_for_its_own_costs_only(model: WorldModel):
     cost_critic, start = make_critic(2), starts(2)
     plans = jnp.asarray(np.random.default_rng(8).uniform(-1, 1, (2, 3, 5, 2)), jnp.float32)
-    settings = {"discount": 0.9, "cost_discount": 0.8, "lam": 0.95, "cost_lam": 0.7, "cost_scale": 100.0}
+    settings = {
+        "discount": 0.9,
+        "cost_discount": 0.8,
+        "lam": 0.95,
+        "cost_lam": 0.7,
+        "cost_scale": 100.0,
+    }
     key = jax.random.key(3)
-    without = make_evaluate(model, make_critic(1), cost_critic, start, **settings, bootstrap_costs=False)(plans, key)
+    without = make_evaluate(
+        model, make_critic(1), cost_critic, start, **settings, bootstrap_costs=False
+    )(plans, key)
     repeated = jax.tree.map(lambda x: jnp.repeat(x, 3, 0), start)
-    beliefs, _ = rollout(model, repeated, lambda _, a: a, plans.transpose(2, 0, 1, 3).reshape(5, 6, 2), key)
+    beliefs, _ = rollout(
+        model, repeated, lambda _, a: a, plans.transpose(2, 0, 1, 3).reshape(5, 6, 2), key
+    )
     arrived = jax.tree.map(lambda x: x[1:], beliefs)
     cost, cont = model.cost(arrived), model.cont(arrived.feat)
     expected, weight = 0.0, 1.0
     for t in range(4):
         expected += weight * cost[t]
         weight = weight * 0.8 * cont[t]  # after the last step nothing follows
-    np.testing.assert_allclose(without.cost_return, np.reshape(expected, (2, 3)), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        without.cost_return, np.reshape(expected, (2, 3)), rtol=1e-3, atol=1e-4
+    )
     with_critic = make_evaluate(model, make_critic(1), cost_critic, start, **settings)(plans, key)
     np.testing.assert_array_equal(without.ret, with_critic.ret)
     assert float(jnp.abs(without.cost_return - with_critic.cost_return).max()) > 1e-3
@@ -208,15 +260,17 @@ def test_a_price_weighs_costs_as_the_planner_does():
     norm = ReturnNormState(jnp.float32(-1.0), jnp.float32(3.0))  # a range of 4
     arguments = {"discount": 0.9, "cost_limit": 0.25, "pessimistic": True}
     free = actor_loss(actor, traj, rewards, costs, norm, None, **arguments)
-    priced = actor_loss(actor, traj, rewards, costs, norm, None, price=jnp.float32(0.5), **arguments)
+    priced = actor_loss(
+        actor, traj, rewards, costs, norm, None, price=jnp.float32(0.5), **arguments
+    )
     weight = np.array([[1.0, 0.0], [0.9, 0.0], [0.0, 0.0]])  # cumprod(0.9 cont) / 0.9
     expected = 0.5 * (weight * np.asarray(costs.ret)).mean() / 4.0
     assert float(priced.penalty) == pytest.approx(expected, rel=1e-4)
     assert float(priced.loss - free.loss) == pytest.approx(expected, rel=1e-3)
     merit = rewards._replace(ret=rewards.ret - 0.5 * costs.ret)  # what a plan's score would be
-    assert float(actor_loss(actor, traj, merit, costs, norm, None, **arguments).loss) == pytest.approx(
-        float(priced.loss), rel=1e-4
-    )
+    assert float(
+        actor_loss(actor, traj, merit, costs, norm, None, **arguments).loss
+    ) == pytest.approx(float(priced.loss), rel=1e-4)
 
 
 def test_small_returns_are_not_blown_up():
@@ -225,7 +279,13 @@ def test_small_returns_are_not_blown_up():
     losses = [
         float(
             actor_loss(
-                actor, traj, rewards, costs, ReturnNormState(jnp.float32(0.0), jnp.float32(high)), None, **arguments
+                actor,
+                traj,
+                rewards,
+                costs,
+                ReturnNormState(jnp.float32(0.0), jnp.float32(high)),
+                None,
+                **arguments,
             ).loss
         )
         for high in (0.01, 1.0)
@@ -250,19 +310,26 @@ def test_critic_loss_matches_plain_numpy():
         return out
 
     expected = -(weight * (log_prob(target) + 0.7 * log_prob(np.asarray(slow.value(feat))))).mean()
-    got = critic_loss(critic, slow, feat, jnp.asarray(target, jnp.float32), jnp.asarray(weight, jnp.float32), 0.7)
+    got = critic_loss(
+        critic, slow, feat, jnp.asarray(target, jnp.float32), jnp.asarray(weight, jnp.float32), 0.7
+    )
     assert float(got) == pytest.approx(expected, rel=1e-4)
 
 
 def test_trajectory_returns_discount_the_arrival(model: WorldModel):
     # Reward 1 on arriving at state 1, where the episode ends: the value beyond does not count.
-    ret = trajectory_returns(jnp.ones((1, 1)), jnp.array([[7.0], [100.0]]), jnp.array([[1.0], [0.0]]), 0.9, 0.95).ret
+    ret = trajectory_returns(
+        jnp.ones((1, 1)), jnp.array([[7.0], [100.0]]), jnp.array([[1.0], [0.0]]), 0.9, 0.95
+    ).ret
     np.testing.assert_allclose(ret, [[1.0]])
-    ret = trajectory_returns(jnp.ones((1, 1)), jnp.array([[7.0], [100.0]]), jnp.array([[0.0], [1.0]]), 0.9, 0.95).ret
+    ret = trajectory_returns(
+        jnp.ones((1, 1)), jnp.array([[7.0], [100.0]]), jnp.array([[0.0], [1.0]]), 0.9, 0.95
+    ).ret
     np.testing.assert_allclose(ret, [[91.0]])
 
 
 def test_slow_copy():
     slow, fast = {"w": jnp.array([0.0])}, {"w": jnp.array([10.0])}
-    np.testing.assert_allclose(update_slow(slow, fast, jnp.int32(0), 0.02)["w"], [10.0])  # the first update copies
+    # the first update copies
+    np.testing.assert_allclose(update_slow(slow, fast, jnp.int32(0), 0.02)["w"], [10.0])
     np.testing.assert_allclose(update_slow(slow, fast, jnp.int32(1), 0.02)["w"], [0.2], rtol=1e-6)

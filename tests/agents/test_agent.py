@@ -1,4 +1,6 @@
-"""The whole agent: every variant, tracing, isolation of training and evaluation, dtypes, bad settings, learning a toy task."""
+"""The whole agent: every variant, tracing, isolation of training and evaluation, dtypes, bad
+settings, learning a toy task.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,16 @@ from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import ImaginationConfig, ModelConfig, SafeDreamerConfig
 from agents.safedreamer.learner import AgentState
 from agents.safedreamer.presets import METHODS, agent_config
-from tests.agent_inputs import ENVS, LIDAR, VECTOR, VISION, as_float, observations, replay_batch, tiny
+from tests.agent_inputs import (
+    ENVS,
+    LIDAR,
+    VECTOR,
+    VISION,
+    as_float,
+    observations,
+    replay_batch,
+    tiny,
+)
 
 ENVS_PER_CALL = 3
 NAN = float("nan")
@@ -26,7 +37,14 @@ NAN = float("nan")
 
 def act(agent: SafeDreamer, state: AgentState, carry, seed: int, mode="train", first: bool = False):
     is_first = np.array([first, True, first])
-    return agent.act(state, carry, observations(agent.env, (ENVS_PER_CALL,), seed), is_first, jax.random.key(seed), mode)
+    return agent.act(
+        state,
+        carry,
+        observations(agent.env, (ENVS_PER_CALL,), seed),
+        is_first,
+        jax.random.key(seed),
+        mode,
+    )
 
 
 def copied(tree: Any) -> Any:
@@ -41,7 +59,10 @@ def assert_equal_trees(a: Any, b: Any) -> None:
 
 
 class Traces:
-    """Counts how often an agent's functions are traced: each trace puts networks together, a compiled call does not."""
+    """Counts how often an agent's functions are traced.
+
+    Each trace puts networks together, a compiled call does not.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         self.count = 0
@@ -58,7 +79,12 @@ class Traces:
 def planner() -> SafeDreamer:
     """OSRP-Lag with actor proposals and sampled actions: the variant that uses the most parts."""
     config = tiny("osrp_lag")
-    return SafeDreamer(dataclasses.replace(config, planner=dataclasses.replace(config.planner, actor_fraction=0.25)), VECTOR)
+    return SafeDreamer(
+        dataclasses.replace(
+            config, planner=dataclasses.replace(config.planner, actor_fraction=0.25)
+        ),
+        VECTOR,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +98,16 @@ def background() -> SafeDreamer:
 @pytest.mark.parametrize("obs", ENVS)
 @pytest.mark.parametrize("method", METHODS)
 def test_every_variant_acts_and_updates(method: str, obs: str):
-    """Traced, not run: actions of the right shape, and an update that returns a state of exactly the structure it takes."""
+    """Traced, not run: actions of the right shape, and an update that returns a state of exactly
+    the structure it takes.
+    """
     env = ENVS[obs]
     agent = SafeDreamer(tiny(method, obs), env)
-    state, carry, key = jax.eval_shape(agent.init, 0), jax.eval_shape(lambda: agent.init_carry(4)), jax.random.key(0)
+    state, carry, key = (
+        jax.eval_shape(agent.init, 0),
+        jax.eval_shape(lambda: agent.init_carry(4)),
+        jax.random.key(0),
+    )
     first = jnp.zeros(4, bool)
 
     def one_act(state, carry):
@@ -88,7 +120,9 @@ def test_every_variant_acts_and_updates(method: str, obs: str):
     new_state, metrics = jax.eval_shape(agent.learner.update, state, batch, key)
     for before, after in ((state, new_state), (carry, new_carry)):
         assert jax.tree.structure(before) == jax.tree.structure(after)
-        assert [(x.shape, x.dtype) for x in jax.tree.leaves(before)] == [(x.shape, x.dtype) for x in jax.tree.leaves(after)]
+        assert [(x.shape, x.dtype) for x in jax.tree.leaves(before)] == [
+            (x.shape, x.dtype) for x in jax.tree.leaves(after)
+        ]
     assert all(x.shape == () for x in metrics.values())
     report = {f"plan/{x}" for x in ("safe_fraction", "none_safe", "ret", "cost", "spread")}
     assert report & set(info) == (report if agent.config.act_with == "planner" else set())
@@ -108,10 +142,28 @@ def test_presets_are_valid(method: str, obs: str, preset: str):
 
 
 def test_release_sizes_are_the_specifications():
-    vision, vector = agent_config("osrp", "vision", "release"), agent_config("osrp", "coordinates", "release")
-    assert (vision.model.deter, vision.model.stoch, vision.model.classes, vision.model.units) == (512, 48, 48, 512)
-    assert (vector.model.deter, vector.model.stoch, vector.model.classes, vector.model.units) == (256, 16, 16, 256)
-    assert (vision.cost_limit, vector.cost_limit, vision.model.cost_weight, vector.model.cost_weight) == (2.0, 0.0, 10.0, 1.0)
+    vision, vector = (
+        agent_config("osrp", "vision", "release"),
+        agent_config("osrp", "coordinates", "release"),
+    )
+    assert (vision.model.deter, vision.model.stoch, vision.model.classes, vision.model.units) == (
+        512,
+        48,
+        48,
+        512,
+    )
+    assert (vector.model.deter, vector.model.stoch, vector.model.classes, vector.model.units) == (
+        256,
+        16,
+        16,
+        256,
+    )
+    assert (
+        vision.cost_limit,
+        vector.cost_limit,
+        vision.model.cost_weight,
+        vector.model.cost_weight,
+    ) == (2.0, 0.0, 10.0, 1.0)
     assert (vision.model.cost_source, vector.model.cost_source) == ("head", "geometry")
     assert (vision.planner.proposals, vector.planner.proposals) == (0, 25)
 
@@ -141,7 +193,9 @@ def test_vision_runs():
 
 
 @pytest.mark.parametrize("name", ["planner", "background"])
-def test_each_function_is_traced_once(name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+def test_each_function_is_traced_once(
+    name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+):
     template = request.getfixturevalue(name)
     agent = SafeDreamer(template.config, template.env)  # nothing compiled yet
     traces = Traces(monkeypatch)
@@ -189,9 +243,13 @@ def test_environments_and_resets_are_separate(planner: SafeDreamer):
     _, carry, _ = act(planner, state, carry, 0, first=True)
     other = jax.tree.map(lambda x: x.at[1].add(0.3), carry)  # another past of row 1
     key, reset, going = jax.random.key(1), np.array([False, True, False]), np.zeros(3, bool)
-    first, second = (np.asarray(planner.act(state, c, obs, reset, key, "eval")[0]) for c in (carry, other))
+    first, second = (
+        np.asarray(planner.act(state, c, obs, reset, key, "eval")[0]) for c in (carry, other)
+    )
     np.testing.assert_array_equal(first, second)
-    first, second = (np.asarray(planner.act(state, c, obs, going, key, "eval")[0]) for c in (carry, other))
+    first, second = (
+        np.asarray(planner.act(state, c, obs, going, key, "eval")[0]) for c in (carry, other)
+    )
     np.testing.assert_array_equal(first[[0, 2]], second[[0, 2]])
     assert not np.allclose(first[1], second[1])
 
@@ -200,7 +258,8 @@ def test_plan_is_carried_and_reset(planner: SafeDreamer):
     state, carry = planner.init(0), planner.init_carry(ENVS_PER_CALL)
     action, carry, info = act(planner, state, carry, 0, "eval", first=True)
     assert carry.plan.shape == (ENVS_PER_CALL, planner.config.planner.horizon + 1, 2)
-    np.testing.assert_allclose(action, np.clip(carry.plan[:, 0], -1, 1))  # the first row of the mean is executed
+    # the first row of the mean is executed
+    np.testing.assert_allclose(action, np.clip(carry.plan[:, 0], -1, 1))
     safe = np.asarray(info["plan/safe_fraction"])
     assert ((safe >= 0) & (safe <= 1)).all()
     np.testing.assert_array_equal(info["plan/none_safe"], safe == 0)
@@ -228,16 +287,23 @@ def test_only_training_episodes_move_the_multiplier(planner: SafeDreamer, backgr
 
 
 def driven_by_episodes(cost_source: str) -> SafeDreamer:
-    """BSRP-Lag with an imagination horizon of 5, cost horizon of 20 agent steps and 250 agent steps an episode."""
-    config = tiny("bsrp_lag", augmented=AugmentedConfig(0.5, 1e-3, penalty_growth=0.1, driven_by="episode"))
+    """BSRP-Lag with an imagination horizon of 5, cost horizon of 20 agent steps and 250 agent steps
+    an episode.
+    """
+    config = tiny(
+        "bsrp_lag", augmented=AugmentedConfig(0.5, 1e-3, penalty_growth=0.1, driven_by="episode")
+    )
     imagination = dataclasses.replace(config.imagination, cost_discount_horizon=20.0)
     model = dataclasses.replace(config.model, cost_source=cost_source)
     return SafeDreamer(dataclasses.replace(config, imagination=imagination, model=model), VECTOR)
 
 
-# An excess of 40 is 5 * 20 / 250 as much in imagined units, a quarter of that where hazards count once per 4 simulator steps. Ten
-# updates in 500 agent steps are 5 per episode. With a penalty coefficient of 1e-3 the multiplier moves by 5 * 1e-3 * 16 or 4.
-@pytest.mark.parametrize(("cost_source", "move"), [("head", 0.08), ("geometry", 0.02), ("tracked", 0.02)])
+# An excess of 40 is 5 * 20 / 250 as much in imagined units, a quarter of that where hazards count
+# once per 4 simulator steps. Ten updates in 500 agent steps are 5 per episode. With a penalty
+# coefficient of 1e-3 the multiplier moves by 5 * 1e-3 * 16 or 4.
+@pytest.mark.parametrize(
+    ("cost_source", "move"), [("head", 0.08), ("geometry", 0.02), ("tracked", 0.02)]
+)
 def test_episodes_move_the_augmented_multiplier_by_hand(cost_source: str, move: float):
     agent = driven_by_episodes(cost_source)
     state = agent.init(0)._replace(updates=jnp.int32(10))
@@ -253,7 +319,9 @@ def test_updates_leave_a_multiplier_that_episodes_drive():
     agent = driven_by_episodes("head")
     state, metrics = agent.update(agent.init(0), replay_batch(VECTOR), jax.random.key(0))
     np.testing.assert_allclose(state.augmented, [0.5, 1.1e-3], rtol=1e-6)
-    assert float(metrics["augmented/multiplier"]) == 0.5 and float(metrics["augmented/excess"]) != 0.0
+    assert (
+        float(metrics["augmented/multiplier"]) == 0.5 and float(metrics["augmented/excess"]) != 0.0
+    )
 
 
 def test_updates_move_a_multiplier_that_imagination_drives(background: SafeDreamer):
@@ -261,7 +329,9 @@ def test_updates_move_a_multiplier_that_imagination_drives(background: SafeDream
     state, metrics = background.update(background.init(0), replay_batch(VECTOR), jax.random.key(0))
     assert float(metrics["augmented/excess"]) != 0.0
     np.testing.assert_allclose(
-        state.augmented.multiplier, before.multiplier + before.penalty * metrics["augmented/excess"], rtol=1e-6
+        state.augmented.multiplier,
+        before.multiplier + before.penalty * metrics["augmented/excess"],
+        rtol=1e-6,
     )
 
 
@@ -275,30 +345,44 @@ def test_update_moves_each_network_once(background: SafeDreamer):
     rates = {"model": 1e-4, "actor": 3e-5, "critic": 3e-5, "cost_critic": 3e-5}
     for name, rate in rates.items():
         old, new = getattr(before.params, name), getattr(after.params, name)
-        change = max(float(np.abs(a - b).max()) for a, b in zip(jax.tree.leaves(old), jax.tree.leaves(new)))
+        change = max(
+            float(np.abs(a - b).max()) for a, b in zip(jax.tree.leaves(old), jax.tree.leaves(new))
+        )
         assert 0.1 * rate < change < 1.05 * rate, name  # Adam's first step is the learning rate
     assert_equal_trees(after.slow_critic, after.params.critic)  # the first update copies
     assert int(after.updates) == 1
     assert float(after.augmented.penalty) == pytest.approx(5e-9 * (1 + 1e-5), rel=1e-6)
     metrics = as_float(metrics)
     assert all(np.isfinite(x) for x in metrics.values()), metrics
-    assert metrics["model/reward_loss"] == pytest.approx(np.log(background.config.model.bins), rel=1e-4)  # a zero head
+    # a zero head
+    assert metrics["model/reward_loss"] == pytest.approx(
+        np.log(background.config.model.bins), rel=1e-4
+    )
 
 
 def test_same_seed_same_update(background: SafeDreamer):
-    runs = [copied(background.update(background.init(3), replay_batch(VECTOR), jax.random.key(1))) for _ in range(2)]
+    runs = [
+        copied(background.update(background.init(3), replay_batch(VECTOR), jax.random.key(1)))
+        for _ in range(2)
+    ]
     assert_equal_trees(*runs)
     other = background.update(background.init(4), replay_batch(VECTOR), jax.random.key(1))[1]
     assert float(other["model/loss"]) != float(runs[0][1]["model/loss"])
 
 
 @pytest.mark.parametrize("changes", [{"cost_discount_horizon": 3.0}, {"cost_lam": 0.2}])
-def test_costs_have_a_discount_and_a_lambda_of_their_own(background: SafeDreamer, changes: dict[str, float]):
-    """Against the settings of the reward: the same imagined trajectories, rewards and returns, other returns of costs."""
+def test_costs_have_a_discount_and_a_lambda_of_their_own(
+    background: SafeDreamer, changes: dict[str, float]
+):
+    """Against the settings of the reward.
+
+    The same imagined trajectories, rewards and returns, other returns of costs.
+    """
     imagination = dataclasses.replace(background.config.imagination, **changes)
     own = SafeDreamer(dataclasses.replace(background.config, imagination=imagination), VECTOR)
     shared, other = (
-        as_float(agent.update(agent.init(0), replay_batch(VECTOR), jax.random.key(0))[1]) for agent in (background, own)
+        as_float(agent.update(agent.init(0), replay_batch(VECTOR), jax.random.key(0))[1])
+        for agent in (background, own)
     )
     for name in ("imagined/reward", "imagined/return", "imagined/cost", "critic/loss"):
         assert other[name] == pytest.approx(shared[name], rel=1e-5), name
@@ -322,15 +406,25 @@ def test_bfloat16_is_close_to_float32(background: SafeDreamer):
     low = SafeDreamer(dataclasses.replace(background.config, dtype="bfloat16"), VECTOR)
     state, metrics = low.update(low.init(0), replay_batch(VECTOR), jax.random.key(0))
     assert {x.dtype for x in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
-    reference = as_float(background.update(background.init(0), replay_batch(VECTOR), jax.random.key(0))[1])
+    reference = as_float(
+        background.update(background.init(0), replay_batch(VECTOR), jax.random.key(0))[1]
+    )
     metrics = as_float(metrics)
     assert all(np.isfinite(x) for x in metrics.values()), metrics
-    for name in ("model/loss", "model/observation_loss", "model/reward_loss", "model/cost_loss", "critic/loss"):
+    for name in (
+        "model/loss",
+        "model/observation_loss",
+        "model/reward_loss",
+        "model/cost_loss",
+        "critic/loss",
+    ):
         assert metrics[name] == pytest.approx(reference[name], rel=0.05), name
     # Where rounding tips the draw of a latent class, an action is another one: most are not.
     first, obs = np.ones(64, bool), observations(VECTOR, (64,))
     actions = [
-        np.asarray(agent.act(agent.init(0), agent.init_carry(64), obs, first, jax.random.key(0), "eval")[0])
+        np.asarray(
+            agent.act(agent.init(0), agent.init_carry(64), obs, first, jax.random.key(0), "eval")[0]
+        )
         for agent in (low, background)
     ]
     assert np.median(np.abs(actions[0] - actions[1])) < 0.02
@@ -350,12 +444,18 @@ def test_bfloat16_is_close_to_float32(background: SafeDreamer):
         (lambda: ModelConfig(hazard_radius=0.0), "model.hazard_radius=0.0 must be positive"),
         (lambda: ModelConfig(hazard_radius=-0.2), "model.hazard_radius=-0.2 must be positive"),
         (lambda: ModelConfig(hazard_radius=NAN), "model.hazard_radius=nan"),
-        (lambda: ModelConfig(hazard_softness=-0.01), "model.hazard_softness=-0.01 must not be negative"),
+        (
+            lambda: ModelConfig(hazard_softness=-0.01),
+            "model.hazard_softness=-0.01 must not be negative",
+        ),
         (lambda: ModelConfig(hazard_softness=NAN), "model.hazard_softness=nan"),
         (lambda: ImaginationConfig(horizon=0), "imagination.horizon=0"),
         (lambda: ImaginationConfig(lam=1.5), "imagination.lam=1.5"),
         (lambda: ImaginationConfig(discount_horizon=1.0), "discount_horizon=1.0"),
-        (lambda: ImaginationConfig(cost_discount_horizon=1.0), "cost_discount_horizon=1.0 must exceed 1 step, or be 0"),
+        (
+            lambda: ImaginationConfig(cost_discount_horizon=1.0),
+            "cost_discount_horizon=1.0 must exceed 1 step, or be 0",
+        ),
         (lambda: ImaginationConfig(cost_discount_horizon=-8.0), "cost_discount_horizon=-8.0"),
         (lambda: ImaginationConfig(cost_discount_horizon=NAN), "cost_discount_horizon=nan"),
         (lambda: ImaginationConfig(cost_lam=1.01), "cost_lam=1.01 must lie in 0..1, or be -1"),
@@ -365,7 +465,10 @@ def test_bfloat16_is_close_to_float32(background: SafeDreamer):
         (lambda: tiny("osrp", model=ModelConfig(cost_source="none")), "cost_source"),
         (lambda: tiny("osrp_lag", multiplier="none"), "needs multiplier=pid"),
         (lambda: tiny("osrp", multiplier="pid"), "set planner.objective=lagrangian"),
-        (lambda: SafeDreamer(tiny("osrp", model=ModelConfig(cost_source="geometry")), LIDAR), "hazard positions"),
+        (
+            lambda: SafeDreamer(tiny("osrp", model=ModelConfig(cost_source="geometry")), LIDAR),
+            "hazard positions",
+        ),
     ],
 )
 def test_impossible_settings_are_refused(make, message: str):
@@ -376,7 +479,11 @@ def test_impossible_settings_are_refused(make, message: str):
 def test_costs_have_the_rewards_discount_and_lambda_unless_given():
     rewards = ImaginationConfig(lam=0.9, discount_horizon=50.0)
     assert (rewards.cost_discount_horizon, rewards.cost_lam) == (0.0, -1.0)
-    assert (rewards.cost_discount, rewards.lam_of_costs) == (rewards.discount, rewards.lam) == (0.98, 0.9)
+    assert (
+        (rewards.cost_discount, rewards.lam_of_costs)
+        == (rewards.discount, rewards.lam)
+        == (0.98, 0.9)
+    )
     own = dataclasses.replace(rewards, cost_discount_horizon=8.0, cost_lam=0.0)
     assert (own.cost_discount, own.lam_of_costs, own.discount, own.lam) == (0.875, 0.0, 0.98, 0.9)
 
@@ -385,19 +492,30 @@ def test_costs_have_the_rewards_discount_and_lambda_unless_given():
 
 
 def test_updates_on_a_fixed_buffer_lower_the_model_loss():
-    """Observation, reward and cost follow from the last action; acting itself is learned in test_learning.py."""
+    """Observation, reward and cost follow from the last action.
+
+    Acting itself is learned in test_learning.py.
+    """
     rng = np.random.default_rng(0)
     batch = replay_batch(VECTOR, 8, 8)
     arrived = np.concatenate([np.zeros((8, 1, 2), np.float32), batch["action"][:, :-1]], 1)
-    batch["observation"] = np.tile(arrived, 5)[..., :9] + 0.01 * rng.normal(size=(8, 8, 9)).astype(np.float32)
+    batch["observation"] = np.tile(arrived, 5)[..., :9] + 0.01 * rng.normal(size=(8, 8, 9)).astype(
+        np.float32
+    )
     batch |= {"reward": arrived[..., 0], "cost": (arrived[..., 0] > 0).astype(np.float32)}
     config = tiny("bsrp_lag")
-    config = dataclasses.replace(config, model=dataclasses.replace(config.model, optimizer=OptimizerConfig(3e-3, 1e-8, 100.0)))
+    config = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, optimizer=OptimizerConfig(3e-3, 1e-8, 100.0)),
+    )
     agent = SafeDreamer(config, VECTOR)
     state, history = agent.init(0), []
     for step in range(80):
         state, metrics = agent.update(state, batch, jax.random.key(step))
         history.append(as_float(metrics))
     for name in ("loss", "observation_loss", "reward_loss", "cost_loss"):
-        first, last = (np.mean([metrics[f"model/{name}"] for metrics in part]) for part in (history[:5], history[-5:]))
+        first, last = (
+            np.mean([metrics[f"model/{name}"] for metrics in part])
+            for part in (history[:5], history[-5:])
+        )
         assert last < 0.5 * first, name

@@ -1,4 +1,6 @@
-"""Strided convolutions: matrix-product form against XLA's form and against plain loops, values and gradients."""
+"""Strided convolutions: matrix-product form against XLA's form and against plain loops, values and
+gradients.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,14 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from agents.nn.conv import Conv, conv_matmul, conv_transpose_matmul, conv_transpose_xla, conv_xla, resolve_impl
+from agents.nn.conv import (
+    Conv,
+    conv_matmul,
+    conv_transpose_matmul,
+    conv_transpose_xla,
+    conv_xla,
+    resolve_impl,
+)
 
 
 def arrays(*shapes: tuple[int, ...]) -> list[jax.Array]:
@@ -29,7 +38,9 @@ def slow_conv(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def slow_transpose(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Each input pixel m spreads kernel[k] x[m] to output 2m + k' - 1, with the unflipped kernel read from its end."""
+    """Each input pixel m spreads kernel[k] x[m] to output 2m + k' - 1, with the unflipped kernel
+    read from its end.
+    """
     batch, side, _, _ = x.shape
     out = np.zeros((batch, 2 * side, 2 * side, kernel.shape[2]))
     for my, mx, ky, kx in np.ndindex(side, side, 4, 4):
@@ -42,19 +53,26 @@ def slow_transpose(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("form", [conv_xla, conv_matmul])
 def test_convolution_is_the_plain_loop(form):
     x, kernel = arrays((2, 6, 6, 3), (4, 4, 3, 5))
-    np.testing.assert_allclose(form(x, kernel), slow_conv(np.asarray(x), np.asarray(kernel)), atol=1e-4)
+    np.testing.assert_allclose(
+        form(x, kernel), slow_conv(np.asarray(x), np.asarray(kernel)), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("form", [conv_transpose_xla, conv_transpose_matmul])
 def test_transposed_convolution_is_the_plain_loop(form):
     x, kernel = arrays((2, 3, 3, 5), (4, 4, 2, 5))
-    np.testing.assert_allclose(form(x, kernel), slow_transpose(np.asarray(x), np.asarray(kernel)), atol=1e-4)
+    np.testing.assert_allclose(
+        form(x, kernel), slow_transpose(np.asarray(x), np.asarray(kernel)), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("side", [2, 8, 16])
 @pytest.mark.parametrize(
     ("xla", "matmul", "kernel_shape"),
-    [(conv_xla, conv_matmul, (4, 4, 3, 6)), (conv_transpose_xla, conv_transpose_matmul, (4, 4, 6, 3))],
+    [
+        (conv_xla, conv_matmul, (4, 4, 3, 6)),
+        (conv_transpose_xla, conv_transpose_matmul, (4, 4, 6, 3)),
+    ],
 )
 def test_forms_agree_in_values_and_gradients(xla, matmul, kernel_shape: tuple[int, ...], side: int):
     x, kernel = arrays((2, side, side, 3), kernel_shape)
@@ -71,14 +89,19 @@ def test_forms_agree_in_values_and_gradients(xla, matmul, kernel_shape: tuple[in
 def test_forms_agree_with_flax():
     x, kernel = arrays((2, 8, 8, 3), (4, 4, 3, 5))
     layer = linen.Conv(5, (4, 4), strides=2, padding="SAME", use_bias=False)
-    np.testing.assert_allclose(conv_matmul(x, kernel), layer.apply({"params": {"kernel": kernel}}, x), atol=1e-4)
+    np.testing.assert_allclose(
+        conv_matmul(x, kernel), layer.apply({"params": {"kernel": kernel}}, x), atol=1e-4
+    )
     x, kernel = arrays((2, 4, 4, 5), (4, 4, 3, 5))
     layer = linen.ConvTranspose(3, (4, 4), strides=(2, 2), padding="SAME", use_bias=False)
-    expected = layer.apply({"params": {"kernel": kernel.swapaxes(2, 3)}}, x)  # flax keeps [.., in, out], unflipped as ours
+    # flax keeps [.., in, out], unflipped as ours
+    expected = layer.apply({"params": {"kernel": kernel.swapaxes(2, 3)}}, x)
     np.testing.assert_allclose(conv_transpose_matmul(x, kernel), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize(("backend", "impl"), [("cpu", "matmul"), ("gpu", "matmul"), ("tpu", "xla")])
+@pytest.mark.parametrize(
+    ("backend", "impl"), [("cpu", "matmul"), ("gpu", "matmul"), ("tpu", "xla")]
+)
 def test_auto_chooses_by_backend(monkeypatch: pytest.MonkeyPatch, backend: str, impl: str):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     assert resolve_impl("auto") == impl
@@ -88,11 +111,15 @@ def test_auto_chooses_by_backend(monkeypatch: pytest.MonkeyPatch, backend: str, 
 @pytest.mark.parametrize(("transpose", "side"), [(False, 4), (True, 16)])
 def test_layer_normalises_over_channels(transpose: bool, side: int):
     (x,) = arrays((2, 8, 8, 3))
-    layers = {impl: Conv(3, 6, rngs=nnx.Rngs(0), transpose=transpose, norm=True, impl=impl) for impl in ("xla", "matmul")}
+    layers = {
+        impl: Conv(3, 6, rngs=nnx.Rngs(0), transpose=transpose, norm=True, impl=impl)
+        for impl in ("xla", "matmul")
+    }
     outputs = {impl: np.asarray(layer(x)) for impl, layer in layers.items()}
     assert outputs["xla"].shape == (2, side, side, 6)
     np.testing.assert_allclose(outputs["matmul"], outputs["xla"], atol=1e-4)
-    # SiLU of numbers with mean 0 and variance 1 over the channels: undo it for one pixel by its inverse's defining equation.
+    # SiLU of numbers with mean 0 and variance 1 over the channels: undo it for one pixel by its
+    # inverse's defining equation.
     pre = np.asarray((conv_transpose_xla if transpose else conv_xla)(x, layers["xla"].kernel[...]))
     normed = (pre - pre.mean(-1, keepdims=True)) / np.sqrt(pre.var(-1, keepdims=True) + 1e-3)
     np.testing.assert_allclose(outputs["xla"], normed / (1 + np.exp(-normed)), atol=1e-4)
@@ -103,4 +130,6 @@ def test_layer_without_norm_adds_a_bias_only():
     layer = Conv(3, 2, rngs=nnx.Rngs(0), transpose=True, norm=False, impl="matmul")
     plain = layer(x)
     layer.bias[...] = jnp.array([1.0, -2.0])
-    np.testing.assert_allclose(layer(x) - plain, np.broadcast_to([1.0, -2.0], (1, 8, 8, 2)), atol=1e-5)
+    np.testing.assert_allclose(
+        layer(x) - plain, np.broadcast_to([1.0, -2.0], (1, 8, 8, 2)), atol=1e-5
+    )

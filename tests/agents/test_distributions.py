@@ -1,4 +1,7 @@
-"""Heads' and latents' distributions: by hand, round trips, sampling frequencies, gradients, the release's numbers."""
+"""Heads' and latents' distributions.
+
+By hand, round trips, sampling frequencies, gradients, the release's numbers.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +40,14 @@ def test_symlog_round_trip(x: float):
 
 
 def test_symlog_by_hand():
-    np.testing.assert_allclose(symlog(jnp.array([np.e - 1, 0.0, 1 - np.e])), [1.0, 0.0, -1.0], atol=1e-6)
+    np.testing.assert_allclose(
+        symlog(jnp.array([np.e - 1, 0.0, 1 - np.e])), [1.0, 0.0, -1.0], atol=1e-6
+    )
 
 
 def test_twohot_by_hand():
-    # Five bins at -20, -10, 0, 10, 20 in symlog space; symlog(x) = 4 lies 40 % of the way from bin 2 to bin 3.
+    # Five bins at -20, -10, 0, 10, 20 in symlog space; symlog(x) = 4 lies 40 % of the way from bin
+    # 2 to bin 3.
     code = twohot(jnp.float32(np.expm1(4.0)), 5)
     np.testing.assert_allclose(code, [0, 0, 0.6, 0.4, 0], atol=1e-6)
     logits = jnp.log(jnp.array([0.1, 0.1, 0.2, 0.5, 0.1]))
@@ -81,13 +87,20 @@ def test_untrained_head_predicts_zero():
 
 def test_twohot_and_normaliser_match_the_release(recordings: Path):
     rows = fidelity.check(recordings / "distributions.npz")
-    assert {row.quantity for row in rows} == {"twohot/mean", "twohot/logprob", "normaliser/offset", "normaliser/scale"}
+    assert {row.quantity for row in rows} == {
+        "twohot/mean",
+        "twohot/logprob",
+        "normaliser/offset",
+        "normaliser/scale",
+    }
     assert max(row.rel_error for row in rows) < 1e-5
 
 
 def test_bernoulli_by_hand():
     logit = jnp.log(jnp.array([3.0, 3.0, 1 / 3]))  # p = 0.75, 0.75, 0.25
-    np.testing.assert_allclose(bernoulli_log_prob(logit, jnp.array([1, 0, 1])), np.log([0.75, 0.25, 0.25]), rtol=1e-5)
+    np.testing.assert_allclose(
+        bernoulli_log_prob(logit, jnp.array([1, 0, 1])), np.log([0.75, 0.25, 0.25]), rtol=1e-5
+    )
     np.testing.assert_array_equal(bernoulli_mode(jnp.array([0.1, 0.0, -0.1])), [1.0, 0.0, 0.0])
 
 
@@ -100,13 +113,21 @@ def test_unimix_by_hand():
 
 def test_kl_and_entropy_by_hand():
     # Two variables: KL((1/2, 1/2) || (1/4, 3/4)) = ln 2 / 2 + ln(2/3) / 2 and KL(p || p) = 0.
-    post, prior = jnp.log(jnp.array([[0.5, 0.5], [0.2, 0.8]])), jnp.log(jnp.array([[0.25, 0.75], [0.2, 0.8]]))
-    np.testing.assert_allclose(categorical_kl(post, prior), 0.5 * np.log(2) + 0.5 * np.log(2 / 3), rtol=1e-5)
+    post, prior = (
+        jnp.log(jnp.array([[0.5, 0.5], [0.2, 0.8]])),
+        jnp.log(jnp.array([[0.25, 0.75], [0.2, 0.8]])),
+    )
+    np.testing.assert_allclose(
+        categorical_kl(post, prior), 0.5 * np.log(2) + 0.5 * np.log(2 / 3), rtol=1e-5
+    )
     expected = np.log(2) - 0.2 * np.log(0.2) - 0.8 * np.log(0.8)
     np.testing.assert_allclose(categorical_entropy(post), expected, rtol=1e-5)
 
 
-@given(st.lists(st.floats(-5, 5), min_size=6, max_size=6), st.lists(st.floats(-5, 5), min_size=6, max_size=6))
+@given(
+    st.lists(st.floats(-5, 5), min_size=6, max_size=6),
+    st.lists(st.floats(-5, 5), min_size=6, max_size=6),
+)
 def test_kl_is_not_negative(a: list[float], b: list[float]):
     post, prior = (jax.nn.log_softmax(jnp.array(x, jnp.float32).reshape(2, 3)) for x in (a, b))
     assert float(categorical_kl(post, prior)) >= -1e-5
@@ -119,11 +140,20 @@ def test_normal_entropy_by_hand():
 
 
 @pytest.mark.parametrize(
-    "probs", [[0.25] * 4, [0.7, 0.1, 0.1, 0.1], [0.0, 0.5, 0.5, 0.0], [0.001, 0.002, 0.003, 0.994], [1.0, 0.0, 0.0, 0.0]]
+    "probs",
+    [
+        [0.25] * 4,
+        [0.7, 0.1, 0.1, 0.1],
+        [0.0, 0.5, 0.5, 0.0],
+        [0.001, 0.002, 0.003, 0.994],
+        [1.0, 0.0, 0.0, 0.0],
+    ],
 )
 def test_sampling_frequencies(probs: list[float]):
     count = 40_000
-    samples = np.asarray(sample_onehot(jax.random.key(0), jnp.broadcast_to(jnp.array(probs), (count, 4))))
+    samples = np.asarray(
+        sample_onehot(jax.random.key(0), jnp.broadcast_to(jnp.array(probs), (count, 4)))
+    )
     np.testing.assert_allclose(samples.sum(-1), np.ones(count), atol=1e-6)
     np.testing.assert_allclose(np.sort(samples, -1)[:, :-1], np.zeros((count, 3)), atol=1e-6)
     observed, expected = samples.sum(0), count * np.array(probs)
@@ -135,7 +165,9 @@ def test_sampling_frequencies(probs: list[float]):
 
 def test_variables_are_sampled_independently():
     count = 20_000
-    first, second = np.moveaxis(np.asarray(sample_onehot(jax.random.key(1), jnp.full((count, 2, 2), 0.5))), 1, 0)
+    first, second = np.moveaxis(
+        np.asarray(sample_onehot(jax.random.key(1), jnp.full((count, 2, 2), 0.5))), 1, 0
+    )
     joint = (first[:, 0] * second[:, 0]).mean()
     assert joint == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / count))
 
@@ -150,4 +182,8 @@ def test_straight_through_gradient_is_that_of_the_probabilities(draw):
 
 
 def test_mode_is_the_most_likely_class():
-    np.testing.assert_allclose(mode_onehot(jnp.array([[0.1, 0.6, 0.3], [0.5, 0.2, 0.3]])), [[0, 1, 0], [1, 0, 0]], atol=1e-6)
+    np.testing.assert_allclose(
+        mode_onehot(jnp.array([[0.1, 0.6, 0.3], [0.5, 0.2, 0.3]])),
+        [[0, 1, 0], [1, 0, 0]],
+        atol=1e-6,
+    )

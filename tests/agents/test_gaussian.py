@@ -18,7 +18,9 @@ def test_log_prob_by_hand():
 
 def test_kl_by_hand():
     # std 1 -> 2 with equal means: ln 2 + 1/8 - 1/2; means 3 apart with std 1: 9/2.
-    got = normal_kl(jnp.array([0.0, 3.0]), jnp.array([1.0, 1.0]), jnp.zeros(2), jnp.array([2.0, 1.0]))
+    got = normal_kl(
+        jnp.array([0.0, 3.0]), jnp.array([1.0, 1.0]), jnp.zeros(2), jnp.array([2.0, 1.0])
+    )
     np.testing.assert_allclose(got, np.log(2.0) + 0.125 - 0.5 + 4.5, rtol=1e-6)
     assert float(normal_kl(jnp.ones(3), jnp.ones(3), jnp.ones(3), jnp.ones(3))) == 0.0
 
@@ -33,7 +35,9 @@ def test_squashed_density_integrates_to_one(mean: float, std: float):
 
 def test_slope_of_tanh_stays_finite_far_out():
     near = jnp.array([-2.0, 0.0, 1.0])
-    np.testing.assert_allclose(tanh_log_slope(near), np.log(1 - np.tanh(near) ** 2), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        tanh_log_slope(near), np.log(1 - np.tanh(near) ** 2), rtol=1e-4, atol=1e-6
+    )
     far = jnp.array([-60.0, 60.0])
     np.testing.assert_allclose(tanh_log_slope(far), [2 * np.log(2.0) - 120.0] * 2, rtol=1e-5)
     assert np.isfinite(jax.grad(lambda x: tanh_log_slope(x).sum())(far)).all()

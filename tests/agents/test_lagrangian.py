@@ -1,4 +1,6 @@
-"""Multipliers: hand-worked steps, slow loops over the specification's lines, the release's own traces, properties."""
+"""Multipliers: hand-worked steps, slow loops over the specification's lines, the release's own
+traces, properties.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,10 @@ def test_only_the_cost_average_moves_before_the_start(steps: int, moves: bool):
 
 
 def slow_pid(config: PIDConfig, costs: list[float], limit: float) -> list[float]:
-    """Spec section 4, line by line; D compares with the smoothed cost `delay` updates ago, zero before there was one."""
+    """Spec section 4, line by line.
+
+    D compares with the smoothed cost `delay` updates ago, zero before there was one.
+    """
     average = proportional = smoothed = 0.0
     integral, past, multipliers = config.integral_init, deque([0.0] * config.delay), []
     for cost in costs:
@@ -82,19 +87,25 @@ def test_pid_limits():
         step = lambda _, s: update_pid(config, s, cost, 2.0, 10**6)  # noqa: E731
         return jax.lax.fori_loop(0, episodes, step, init_pid(config))
 
-    assert float(run(PIDConfig(), 400, 1000.0).multiplier) == pytest.approx(0.1)  # costs far above the limit saturate it
+    # costs far above the limit saturate it
+    assert float(run(PIDConfig(), 400, 1000.0).multiplier) == pytest.approx(0.1)
     safe = run(PIDConfig(), 50, 0.0)  # without any cost the initial integral is let go
     assert float(safe.multiplier) == float(safe.integral) == 0.0
     # Without integral and derivative it settles at kp times the excess.
-    settled = run(PIDConfig(kp=0.1, ki=0.0, kd=0.0, integral_init=0.0, max_multiplier=9.0), 3000, 12.0)
+    settled = run(
+        PIDConfig(kp=0.1, ki=0.0, kd=0.0, integral_init=0.0, max_multiplier=9.0), 3000, 12.0
+    )
     assert float(settled.multiplier) == pytest.approx(0.1 * (12.0 - 2.0), rel=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("steps", "limit"), [(0, 10.0), (19_999, 10.0), (20_000, 8.0), (60_000, 4.0), (80_000, 2.0), (10**7, 2.0)]
+    ("steps", "limit"),
+    [(0, 10.0), (19_999, 10.0), (20_000, 8.0), (60_000, 4.0), (80_000, 2.0), (10**7, 2.0)],
 )
 def test_limit_schedule(steps: int, limit: float):
-    config = PIDConfig(limit_schedule=True, limit_init=10.0, limit_decrement=2.0, limit_stage_steps=20_000)
+    config = PIDConfig(
+        limit_schedule=True, limit_init=10.0, limit_decrement=2.0, limit_stage_steps=20_000
+    )
     assert float(scheduled_limit(config, 2.0, steps)) == limit
     assert float(scheduled_limit(PIDConfig(), 2.0, steps)) == 2.0
 
@@ -104,7 +115,9 @@ def test_pid_matches_the_release(recordings: Path, series: str):
     with np.load(recordings / "pid_lagrangian.npz") as data:
         inputs = [data[f"{series}_{name}"] for name in ("gains", "episode_cost", "env_step")]
         expected = data[f"{series}_out"]
-    np.testing.assert_allclose(run_pid(*inputs, scheduled=series == "decay"), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        run_pid(*inputs, scheduled=series == "decay"), expected, rtol=1e-4, atol=1e-6
+    )
 
 
 def test_penalty_by_hand():
@@ -121,14 +134,17 @@ def test_penalty_by_hand():
 def test_penalty_is_continuous_where_it_switches(multiplier: float, penalty: float):
     state = init_augmented(AugmentedConfig(multiplier, penalty))
     switch = -multiplier / penalty
-    below, above = (float(augmented_penalty(state, jnp.float32(switch * (1 + s)))) for s in (1e-3, -1e-3))
+    below, above = (
+        float(augmented_penalty(state, jnp.float32(switch * (1 + s)))) for s in (1e-3, -1e-3)
+    )
     assert below == pytest.approx(above, rel=1e-4)
 
 
 def test_augmented_update_by_hand():
     config = AugmentedConfig(0.5, 0.1, penalty_growth=0.5, penalty_max=0.12)
     state = update_augmented(config, init_augmented(config), jnp.float32(3.0))
-    np.testing.assert_allclose(state, [0.8, 0.12], rtol=1e-6)  # lambda = u; mu would be 0.15 but is capped
+    # lambda = u; mu would be 0.15 but is capped
+    np.testing.assert_allclose(state, [0.8, 0.12], rtol=1e-6)
     assert float(update_augmented(config, state, jnp.float32(-100.0)).multiplier) == 0.0
 
 
@@ -137,21 +153,28 @@ def test_an_update_is_a_move_of_the_multiplier_and_growth_of_the_penalty():
     state, excess = init_augmented(config), jnp.float32(3.0)
     np.testing.assert_allclose(move_multiplier(state, excess), [0.8, 0.1], rtol=1e-6)
     np.testing.assert_allclose(grow_penalty(config, state), [0.5, 0.15], rtol=1e-6)
-    np.testing.assert_array_equal(update_augmented(config, state, excess), grow_penalty(config, move_multiplier(state, excess)))
+    np.testing.assert_array_equal(
+        update_augmented(config, state, excess),
+        grow_penalty(config, move_multiplier(state, excess)),
+    )
 
 
 def test_episode_excess_in_imagined_units_by_hand():
-    # 250 steps that cost 0.04 each cost 10; a return of horizon 50 of such steps is 2, and 15 of those sum to 30.
+    # 250 steps that cost 0.04 each cost 10; a return of horizon 50 of such steps is 2, and 15 of
+    # those sum to 30.
     units = {"episode_length": 250, "discount_horizon": 50.0, "summed": 15}
     assert imagined_excess(10.0, 0.0, **units) == pytest.approx(30.0)
-    assert imagined_excess(10.0, 2.0, **units) == pytest.approx(24.0)  # the limit is one of episode cost
+    # the limit is one of episode cost
+    assert imagined_excess(10.0, 2.0, **units) == pytest.approx(24.0)
     assert imagined_excess(0.0, 2.0, **units) == pytest.approx(-6.0)
 
 
 @pytest.mark.parametrize("series", ["release", "fast", "tight"])
 def test_augmented_matches_the_release(recordings: Path, series: str):
     with np.load(recordings / "augmented_lagrangian.npz") as data:
-        init, costs, expected = (data[f"{series}_{name}"] for name in ("init", "cost_return", "psi_lambda_mu"))
+        init, costs, expected = (
+            data[f"{series}_{name}"] for name in ("init", "cost_return", "psi_lambda_mu")
+        )
     np.testing.assert_allclose(run_augmented(init, costs), expected, rtol=1e-5)
 
 

@@ -1,7 +1,10 @@
-"""Every variant must solve a toy task whose constrained optimum is known: walk to the shore, and stay out of the water.
+"""Every variant must solve a toy task whose constrained optimum is known.
 
-The point of `tests.fakes.shore.Shore` earns the distance it moves to the right and pays for each step beyond x = 1. Unconstrained,
-the best return is 5 (20 strides of 0.25) at a cost of about 12 to 16 a start; without cost it is the distance to the edge, 1 to 2.
+Walk to the shore, and stay out of the water.
+
+The point of `tests.fakes.shore.Shore` earns the distance it moves to the right and pays for each
+step beyond x = 1. Unconstrained, the best return is 5 (20 strides of 0.25) at a cost of about 12 to
+16 a start; without cost it is the distance to the edge, 1 to 2.
 """
 
 from __future__ import annotations
@@ -47,20 +50,26 @@ BASE = SafeDreamerConfig(
     actor=ActorConfig(entropy_scale=1e-3, optimizer=FAST),
     critic=CriticConfig(optimizer=FAST),
     imagination=ImaginationConfig(horizon=8, discount_horizon=20.0, starts=64),
-    planner=PlannerConfig(horizon=6, candidates=48, elites=6, iterations=3, actor_fraction=0.25, cost_scale="exact"),
+    planner=PlannerConfig(
+        horizon=6, candidates=48, elites=6, iterations=3, actor_fraction=0.25, cost_scale="exact"
+    ),
     augmented=AugmentedConfig(penalty_init=1e-4),
 )
 
 
 def solve(method: str, out) -> tuple[float, float]:
     """Mean return and cost of the last 10 evaluation episodes after 8,000 simulator steps."""
-    return solve_shore(out, method, with_method(BASE, method), SafeDreamer, steps=8000, eval_every=4000)
+    return solve_shore(
+        out, method, with_method(BASE, method), SafeDreamer, steps=8000, eval_every=4000
+    )
 
 
 def test_an_actor_with_a_pid_multiplier_stops_at_the_edge(tmp_path):
     pid = PIDConfig(cost_ema=0.9, max_multiplier=2.0, start_agent_steps=400)
     config = dataclasses.replace(with_method(BASE, "bsrp_lag"), multiplier="pid", pid=pid)
-    ret, cost = solve_shore(tmp_path / "run", "bsrp_lag", config, SafeDreamer, steps=4000, eval_every=2000)
+    ret, cost = solve_shore(
+        tmp_path / "run", "bsrp_lag", config, SafeDreamer, steps=4000, eval_every=2000
+    )
     assert cost <= 2.0, f"it pays {cost} a start, the limit is 1"
     assert ret >= 0.5 * EDGE, f"it earns {ret}; the constrained optimum lies between 1 and 2"
 
@@ -75,5 +84,7 @@ def test_constrained_variants_stop_at_the_edge(method, tmp_path):
 @pytest.mark.parametrize("method", ["dreamerv3", "cem"])
 def test_unconstrained_variants_walk_into_the_water(method, tmp_path):
     ret, cost = solve(method, tmp_path / method)
-    assert ret >= 3.5 and cost >= 8.0, f"{method} earns {ret} at {cost}; unconstrained it can earn 5"
+    assert ret >= 3.5 and cost >= 8.0, (
+        f"{method} earns {ret} at {cost}; unconstrained it can earn 5"
+    )
     assert np.isfinite([ret, cost]).all()

@@ -1,4 +1,6 @@
-"""Official checkpoints: names, shapes and moments agree with the recordings, and hostile files are refused without running."""
+"""Official checkpoints: names, shapes and moments agree with the recordings, and hostile files are
+refused without running.
+"""
 
 import builtins
 import codecs
@@ -22,7 +24,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.safedreamer.inert_pickle import read_pickle
-from agents.safedreamer.official import CheckpointFormatError, UnsafeCheckpointError, infer_sizes, load_official
+from agents.safedreamer.official import (
+    CheckpointFormatError,
+    UnsafeCheckpointError,
+    infer_sizes,
+    load_official,
+)
 from tests.examples import examples
 
 EXAMPLES = ("small_vector", "small_vision")
@@ -48,13 +55,16 @@ def checkpoint(**agent):
     return {"step": 3, "agent": agent, "train_replay": None, "eval_replay": None, "_timestamp": 1.5}
 
 
-# --- the recordings -----------------------------------------------------------------------------------------------------
+# --- the recordings -------------------------------------------------------------------------------
 def test_names_shapes_and_dtypes_are_those_recorded(example):
     expected = {
-        name: (tuple(shape), dtype) for name, (shape, dtype) in json.loads((example / "params.json").read_text()).items()
+        name: (tuple(shape), dtype)
+        for name, (shape, dtype) in json.loads((example / "params.json").read_text()).items()
     }
     loaded = load_official(example / "official.ckpt")
-    assert {name: (array.shape, array.dtype.name) for name, array in loaded.agent.items()} == expected
+    assert {
+        name: (array.shape, array.dtype.name) for name, array in loaded.agent.items()
+    } == expected
     assert loaded.step == 0 and loaded.timestamp > 1e9
     assert not any(array.flags.writeable for array in loaded.agent.values())
 
@@ -68,7 +78,9 @@ def test_values_are_the_parameters_that_the_recorded_arrays_came_from(example):
 
 
 def test_values_equal_those_of_an_ordinary_unpickler(example):
-    """Against `pickle` itself on this trusted file (with stand-ins of our own for optax's classes)."""
+    """Against `pickle` itself on this trusted file (with stand-ins of our own for optax's
+    classes).
+    """
 
     class Trusting(pickle.Unpickler):
         def find_class(self, module, name):
@@ -96,7 +108,9 @@ def test_adam_moments_cover_the_parameters_of_each_optimizer(example):
     assert loaded.optimizers.keys() == OPTIMIZERS.keys()
     for name, prefix in OPTIMIZERS.items():
         moments = loaded.optimizers[name]
-        weights = {key for key in loaded.agent if key.startswith(prefix) and not key.endswith("/value")}
+        weights = {
+            key for key in loaded.agent if key.startswith(prefix) and not key.endswith("/value")
+        }
         assert moments.mu.keys() == moments.nu.keys() == weights
         assert all(moments.mu[key].shape == loaded.agent[key].shape for key in weights)
 
@@ -112,12 +126,17 @@ def test_reading_imports_nothing_that_the_file_names(example):
         "print('quiet')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=120, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        timeout=120,
+        check=False,
     )
     assert done.stdout.strip() == "quiet", done.stderr
 
 
-# --- sizes --------------------------------------------------------------------------------------------------------------
+# --- sizes ----------------------------------------------------------------------------------------
 def test_sizes_of_the_recordings(recordings):
     common = {
         **{
@@ -141,7 +160,14 @@ def test_sizes_of_the_recordings(recordings):
         "lagrange": False,
     }
     no_images = {"image_channels": 0, "images": 0, "image_size": 0, "cnn_depth": 0}
-    vision = {"encoder": "cnn", "vectors": {}, "mlp_units": 0, "mlp_layers": 0, "embed": 512, "lagrange": True}
+    vision = {
+        "encoder": "cnn",
+        "vectors": {},
+        "mlp_units": 0,
+        "mlp_layers": 0,
+        "embed": 512,
+        "lagrange": True,
+    }
     images = {"image_channels": 6, "images": 2, "image_size": 64, "cnn_depth": 4}
     for name, specific in (("small_vector", vector | no_images), ("small_vision", vision | images)):
         agent = load_official(recordings / name / "official.ckpt").agent
@@ -149,7 +175,10 @@ def test_sizes_of_the_recordings(recordings):
         assert infer_sizes(agent, classes=5) == common | specific
         with pytest.raises(ValueError, match="20 is no square: pass stoch or classes"):
             infer_sizes(agent)
-        for hint, message in (({"stoch": 3}, "does not divide"), ({"stoch": 4, "classes": 4}, "is not 20")):
+        for hint, message in (
+            ({"stoch": 3}, "does not divide"),
+            ({"stoch": 4, "classes": 4}, "is not 20"),
+        ):
             with pytest.raises(ValueError, match=message):
                 infer_sizes(agent, **hint)
 
@@ -174,7 +203,12 @@ def release_params(deter, latents, units, layers, action_dim, cost):
     mlp("agent/wm/enc/mlp", 29, 2 * units, layers + 1, 0)
     mlp("agent/wm/dec/mlp", feat, 2 * units, layers + 1, 29, "dist_observation/out")
     actor = "agent/task_behavior/safe_ac/actor" if cost else "agent/task_behavior/ac/actor"
-    heads = {"agent/wm/rew": 255, "agent/wm/cont": 1, actor: action_dim, "agent/task_behavior/critic/net": 255}
+    heads = {
+        "agent/wm/rew": 255,
+        "agent/wm/cont": 1,
+        actor: action_dim,
+        "agent/task_behavior/critic/net": 255,
+    }
     for path, outputs in heads.items():
         mlp(path, feat, units, layers, outputs)
     return params
@@ -183,14 +217,24 @@ def release_params(deter, latents, units, layers, action_dim, cost):
 @pytest.mark.parametrize(("latents", "side"), [(48 * 48, 48), (16 * 16, 16)])
 def test_published_latents_are_square(latents, side):
     sizes = infer_sizes(release_params(64, latents, 32, 3, 6, cost=False))
-    assert (sizes["stoch"], sizes["classes"], sizes["head_layers"], sizes["mlp_layers"], sizes["action_dim"]) == (
+    assert (
+        sizes["stoch"],
+        sizes["classes"],
+        sizes["head_layers"],
+        sizes["mlp_layers"],
+        sizes["action_dim"],
+    ) == (
         side,
         side,
         3,
         4,
         6,
     )
-    assert sizes["actor"] == "agent/task_behavior/ac/actor" and not sizes["cost_head"] and not sizes["cost_critic"]
+    assert (
+        sizes["actor"] == "agent/task_behavior/ac/actor"
+        and not sizes["cost_head"]
+        and not sizes["cost_critic"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -202,7 +246,11 @@ def test_published_latents_are_square(latents, side):
         ("agent/wm/rew/dist_out/out/kernel", (32, 41), "number of bins"),
         ("agent/wm/cont/h2/kernel", (32, 32), "heads differ in size"),
         ("agent/wm/rssm/obs_out/kernel", (65, 32), "the encoder gives 64"),
-        ("agent/task_behavior/safe_ac/actor/dist_out/out/kernel", (32, 4), "the actor has 4 outputs"),
+        (
+            "agent/task_behavior/safe_ac/actor/dist_out/out/kernel",
+            (32, 4),
+            "the actor has 4 outputs",
+        ),
         ("agent/wm/dec/mlp/h3/kernel", (64, 64), "encoder and decoder differ"),
     ],
 )
@@ -217,12 +265,18 @@ def test_arrays_that_do_not_fit_each_other_are_refused(name, shape, message):
         infer_sizes(params)
 
 
-# --- what other writers of the same content produce ---------------------------------------------------------------------
+# --- what other writers of the same content produce -----------------------------------------------
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_arrays_of_all_numeric_types_orders_and_protocols_survive(tmp_path, protocol):
     rng = np.random.default_rng(0)
-    arrays = {f"{kind}{order}": np.asarray(rng.normal(size=(3, 4)) * 9, order=order).astype(kind, order=order)
-              for kind in ("f2", "f4", ">f4", "f8", "i1", "u1", "i4", "i8", "?", "c8") for order in "CF"}  # fmt: skip
+    kinds = ("f2", "f4", ">f4", "f8", "i1", "u1", "i4", "i8", "?", "c8")
+    arrays = {
+        f"{kind}{order}": np.asarray(rng.normal(size=(3, 4)) * 9, order=order).astype(
+            kind, order=order
+        )
+        for kind in kinds
+        for order in "CF"
+    }
     if protocol > 2:  # which writes empty bytes as a call of a Python 2 class
         arrays["empty"] = np.zeros((0, 3), np.float32)
     arrays |= {"scalar": np.float32(2.5), "zero_axes": np.array(7, np.int32), "plain": 4}
@@ -231,7 +285,9 @@ def test_arrays_of_all_numeric_types_orders_and_protocols_survive(tmp_path, prot
     assert loaded.keys() == arrays.keys()
     for name, array in arrays.items():
         np.testing.assert_array_equal(loaded[name], array)
-        assert loaded[name].dtype == np.asarray(array).dtype and loaded[name].shape == np.shape(array)
+        assert loaded[name].dtype == np.asarray(array).dtype and loaded[name].shape == np.shape(
+            array
+        )
 
 
 def test_jax_arrays_become_numpy_arrays(tmp_path):
@@ -244,20 +300,25 @@ def test_jax_arrays_become_numpy_arrays(tmp_path):
 @pytest.mark.parametrize("float16", [False, True])
 def test_moments_of_a_real_optax_chain_as_the_release_builds_it(tmp_path, float16):
     params = {"agent/wm/a": jnp.ones((2, 3)), "agent/wm/b": jnp.zeros(3)}
-    optimizer = optax.chain(optax.clip_by_global_norm(1000.0), optax.scale_by_adam(eps=1e-8), optax.scale(-1e-4))
-    optimizer = optax.apply_if_finite(optimizer, 1000) if float16 else optimizer  # the release's wrapper in float16
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(1000.0), optax.scale_by_adam(eps=1e-8), optax.scale(-1e-4)
+    )
+    # the release's wrapper in float16
+    optimizer = optax.apply_if_finite(optimizer, 1000) if float16 else optimizer
     gradient = {"agent/wm/a": jnp.full((2, 3), 2.0), "agent/wm/b": jnp.full(3, -1.0)}
     _, state = optimizer.update(gradient, optimizer.init(params), params)
     state = jax.tree.map(np.asarray, state)
     agent = {name: np.asarray(value) for name, value in params.items()}
-    loaded = load_official(write(tmp_path / "c.ckpt", checkpoint(**agent, **{"agent/wm/model_opt/state": state})))
+    loaded = load_official(
+        write(tmp_path / "c.ckpt", checkpoint(**agent, **{"agent/wm/model_opt/state": state}))
+    )
     moments = loaded.optimizers["agent/wm/model_opt"]
     assert moments.count == 1
     np.testing.assert_allclose(moments.mu["agent/wm/a"], 0.1 * 2.0, rtol=1e-6)  # (1 - b1) g
     np.testing.assert_allclose(moments.nu["agent/wm/b"], 0.001 * 1.0, rtol=1e-5)  # (1 - b2) g^2
 
 
-# --- hostile files ------------------------------------------------------------------------------------------------------
+# --- hostile files --------------------------------------------------------------------------------
 SENTINEL = "SAFEDREAMER_TEST_SENTINEL"
 
 
@@ -291,14 +352,20 @@ def hostile_calls(sentinel):
         "builtins.exec": (Call(exec, touch), r"builtin.*\.exec"),
         "builtins.getattr": (Call(getattr, np.ndarray, "tofile"), r"builtin.*\.getattr"),
         "getattr chain": (Call(map, Call(getattr, "", "join"), ["x"]), r"\.(getattr|i?map)"),
-        "subprocess": (Call(subprocess.check_output, ["touch", str(sentinel)]), r"(subprocess|commands)\.check_output"),
+        "subprocess": (
+            Call(subprocess.check_output, ["touch", str(sentinel)]),
+            r"(subprocess|commands)\.check_output",
+        ),
         "io.open": (Call(builtins.open, str(sentinel), "w"), r"open"),
         "numpy.load": (Call(np.load, "x.npy", None, True), r"numpy.*load"),
         "numpy.save": (Call(np.save, str(sentinel), np.zeros(1)), r"numpy.*save"),
         "numpy.memmap": (Call(np.memmap, str(sentinel), "u1", "w+", 0, (4,)), r"numpy.*memmap"),
         "numpy runstring": (Call(np.testing.runstring, touch, {}), r"numpy\.testing.*runstring"),
         "codecs.decode": (Call(codecs.decode, b"00", "hex"), r"_codecs\.decode"),
-        "pickle.loads": (Call(pickle.loads, pickle.dumps(Call(os.system, f"touch {sentinel}"))), r"pickle\.loads"),
+        "pickle.loads": (
+            Call(pickle.loads, pickle.dumps(Call(os.system, f"touch {sentinel}"))),
+            r"pickle\.loads",
+        ),
         "ufunc": (np.add, r"numpy.*_ufunc_reconstruct|numpy.*add"),
         "a class": (collections.OrderedDict(a=1), r"collections\.OrderedDict"),
         "optax function": (Call(optax.adam, 0.1), r"optax\..*adam"),
@@ -344,7 +411,9 @@ def stack_global(module, name):
 
 
 def op(name):
-    return next(opcode.code for opcode in pickletools.opcodes if opcode.name == name).encode("latin1")
+    return next(opcode.code for opcode in pickletools.opcodes if opcode.name == name).encode(
+        "latin1"
+    )
 
 
 def raw(*parts):
@@ -404,7 +473,10 @@ def test_crafted_opcodes_are_refused_as_unsafe(tmp_path, data, message):
 
 
 def test_state_set_on_an_optimizer_record_stays_inert(tmp_path):
-    """A crafted __setstate__ or attribute on a record is kept as data: nothing is looked up or assigned."""
+    """A crafted __setstate__ or attribute on a record is kept as data.
+
+    Nothing is looked up or assigned.
+    """
     path = tmp_path / "c.ckpt"
     path.write_bytes(raw(ADAM, b")\x81", STATE, b"b"))
     record = read_pickle(path)
@@ -416,12 +488,31 @@ def test_state_set_on_an_optimizer_record_stays_inert(tmp_path):
 def array_bytes(shape, data, dtype="f4", version=1):
     size = b"\x8a\x08"
     shape_ops = b"(" + b"".join(size + struct.pack("<q", n) for n in shape) + b"t"
-    dtype_ops = DTYPE + text(dtype) + b"\x85R(K\x03" + text("<") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    dtype_ops = (
+        DTYPE
+        + text(dtype)
+        + b"\x85R(K\x03"
+        + text("<")
+        + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    )
     start = RECONSTRUCT + NDARRAY + b"K\x00\x85" + b"C\x01b" + b"\x87R"
-    return start + b"(K" + bytes([version]) + shape_ops + dtype_ops + b"\x89" + b"C" + bytes([len(data)]) + data + b"tb"
+    return (
+        start
+        + b"(K"
+        + bytes([version])
+        + shape_ops
+        + dtype_ops
+        + b"\x89"
+        + b"C"
+        + bytes([len(data)])
+        + data
+        + b"tb"
+    )
 
 
-@pytest.mark.parametrize("shape", [(2**60,), (2**31, 2**31), (1 << 40, 0, 1), (3,), (-1,), (1,) * 70, (2**62, 2**62)])
+@pytest.mark.parametrize(
+    "shape", [(2**60,), (2**31, 2**31), (1 << 40, 0, 1), (3,), (-1,), (1,) * 70, (2**62, 2**62)]
+)
 def test_claimed_sizes_allocate_nothing(tmp_path, shape):
     path = tmp_path / "c.ckpt"
     path.write_bytes(raw(array_bytes(shape, b"\0" * 4)))
@@ -481,8 +572,11 @@ def test_a_nest_of_shared_optimizer_states_ends_quickly(tmp_path):
         load_official(write(tmp_path / "c.ckpt", checkpoint(**{"o/state": state})))
 
 
-# --- files that are no checkpoints --------------------------------------------------------------------------------------
-@pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n", b"hello world, this is text", b"\x80\x04", b"\x80\x04.", b"."])
+# --- files that are no checkpoints ----------------------------------------------------------------
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x89PNG\r\n\x1a\n", b"hello world, this is text", b"\x80\x04", b"\x80\x04.", b"."],
+)
 def test_files_that_are_no_pickles(tmp_path, data):
     path = tmp_path / "c.ckpt"
     path.write_bytes(data)
@@ -534,15 +628,25 @@ def test_moments_that_do_not_fit_are_refused(tmp_path):
     ):
         with pytest.raises(CheckpointFormatError):
             load_official(write(tmp_path / "c.ckpt", checkpoint(w=weight, **{"o/state": (bad,)})))
-    assert load_official(write(tmp_path / "c.ckpt", checkpoint(w=weight, **{"o/state": (good,)}))).optimizers["o"].count == 1
+    assert (
+        load_official(write(tmp_path / "c.ckpt", checkpoint(w=weight, **{"o/state": (good,)})))
+        .optimizers["o"]
+        .count
+        == 1
+    )
 
 
-# --- any bytes ----------------------------------------------------------------------------------------------------------
+# --- any bytes ------------------------------------------------------------------------------------
 SMALL = pickletools.optimize(
     pickle.dumps(
         checkpoint(
             w=np.arange(3, dtype=np.float32),
-            **{"o/state": (optax.EmptyState(), optax.ScaleByAdamState(np.int32(1), {"w": np.ones(3)}, {"w": np.ones(3)}))},
+            **{
+                "o/state": (
+                    optax.EmptyState(),
+                    optax.ScaleByAdamState(np.int32(1), {"w": np.ones(3)}, {"w": np.ones(3)}),
+                )
+            },
         ),
         protocol=4,
     )
@@ -551,7 +655,9 @@ SMALL = pickletools.optimize(
 
 @settings(max_examples=examples(400), deadline=None)
 @given(
-    edits=st.lists(st.tuples(st.integers(0, len(SMALL) - 1), st.integers(0, 255)), min_size=1, max_size=6),
+    edits=st.lists(
+        st.tuples(st.integers(0, len(SMALL) - 1), st.integers(0, 255)), min_size=1, max_size=6
+    ),
     cut=st.integers(0, 40),
 )
 def test_damaged_files_are_read_or_refused_never_anything_else(tmp_path_factory, edits, cut):
@@ -564,12 +670,18 @@ def test_damaged_files_are_read_or_refused_never_anything_else(tmp_path_factory,
         loaded = load_official(path)
     except CheckpointFormatError:
         return
-    assert all(isinstance(array, np.ndarray) and array.dtype.kind in "biufc" for array in loaded.agent.values())
+    assert all(
+        isinstance(array, np.ndarray) and array.dtype.kind in "biufc"
+        for array in loaded.agent.values()
+    )
 
 
 @settings(max_examples=examples(200), deadline=None)
 @given(
-    codes=st.lists(st.sampled_from([opcode.code.encode("latin1") for opcode in pickletools.opcodes]), max_size=30),
+    codes=st.lists(
+        st.sampled_from([opcode.code.encode("latin1") for opcode in pickletools.opcodes]),
+        max_size=30,
+    ),
     tail=st.binary(max_size=8),
 )
 def test_random_opcodes_are_read_or_refused(tmp_path_factory, codes, tail):
@@ -588,7 +700,9 @@ def test_the_reader_agrees_with_pickle_on_plain_data(tmp_path):
         "c": list(range(2000)),
     }
     for protocol in (2, 3, 4, 5):
-        assert read_pickle(write(tmp_path / "p", content, protocol)) == pickle.load(io.BytesIO(pickle.dumps(content, protocol)))
+        assert read_pickle(write(tmp_path / "p", content, protocol)) == pickle.load(
+            io.BytesIO(pickle.dumps(content, protocol))
+        )
 
 
 def test_the_hostile_payload_does_run_under_pickle(tmp_path):

@@ -1,4 +1,7 @@
-"""The constrained planner on outcomes that can be written down: which plans become elites, warm start, what it converges to."""
+"""The constrained planner on outcomes that can be written down.
+
+Which plans become elites, warm start, what it converges to.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,16 @@ from hypothesis import strategies as st
 
 from agents.safedreamer.config import PlannerConfig
 from agents.safedreamer.plan_outcomes import pessimistic
-from agents.safedreamer.planner import SCORERS, Evaluate, Outcomes, Plan, elite_weights, plan, rank_plans, warm_start
+from agents.safedreamer.planner import (
+    SCORERS,
+    Evaluate,
+    Outcomes,
+    Plan,
+    elite_weights,
+    plan,
+    rank_plans,
+    warm_start,
+)
 from tests.examples import examples
 
 CONFIG = PlannerConfig(horizon=2, candidates=64, elites=8, iterations=1, momentum=0.0)
@@ -47,7 +59,12 @@ def run(
 ) -> Plan:
     start = jnp.zeros((envs, config.horizon + 1, ACTIONS))
     proposals = jnp.zeros((envs, 0, *start.shape[1:])) if proposals is None else proposals
-    return Plan(*map(np.asarray, _run(config, evaluate, start, proposals, limit, multiplier, jax.random.key(seed))))
+    return Plan(
+        *map(
+            np.asarray,
+            _run(config, evaluate, start, proposals, limit, multiplier, jax.random.key(seed)),
+        )
+    )
 
 
 def no_cost(plans):
@@ -61,7 +78,9 @@ def first_action(plans):
 # Which plans become elites
 
 COSTS = st.sampled_from([0.0, 0.5, 1.0, 2.0, 7.0])
-costs_and_scores = st.lists(st.tuples(COSTS, st.floats(-1e6, 1e6, width=32)), min_size=10, max_size=10)
+costs_and_scores = st.lists(
+    st.tuples(COSTS, st.floats(-1e6, 1e6, width=32)), min_size=10, max_size=10
+)
 
 
 @partial(jax.jit, static_argnames="elites")
@@ -71,7 +90,9 @@ def choose(score, cost, limit, elites):
 
 @settings(max_examples=examples(100))
 @given(costs_and_scores, st.sampled_from([1, 4]), st.sampled_from([0.0, 1.0, 3.0]))
-def test_no_unsafe_elite_while_enough_are_safe(plans: list[tuple[float, float]], elites: int, limit: float):
+def test_no_unsafe_elite_while_enough_are_safe(
+    plans: list[tuple[float, float]], elites: int, limit: float
+):
     cost, score = np.array(plans, np.float32).T
     chosen = np.asarray(choose(jnp.asarray(score), jnp.asarray(cost), limit, elites))
     safe = cost <= limit
@@ -83,9 +104,14 @@ def test_no_unsafe_elite_while_enough_are_safe(plans: list[tuple[float, float]],
 
 
 def random_traps(plans, key):
-    """Unsafe plans are the best by far; which ones is random, and so is their share in each environment."""
+    """Unsafe plans are the best by far.
+
+    Which ones is random, and so is their share in each environment.
+    """
     share_key, key = jax.random.split(key)
-    unsafe = jax.random.uniform(key, plans.shape[:2]) < jax.random.uniform(share_key, (plans.shape[0], 1))
+    unsafe = jax.random.uniform(key, plans.shape[:2]) < jax.random.uniform(
+        share_key, (plans.shape[0], 1)
+    )
     return outcomes_of(first_action(plans) + 1e3 * unsafe, 100.0 * unsafe)
 
 
@@ -98,13 +124,17 @@ def test_plan_takes_no_unsafe_elite_while_enough_are_safe(seed: int):
     np.testing.assert_array_equal(result.cost[enough], 0.0)
     assert (result.ret[enough] <= 1.0).all()
     # Where fewer are safe, exactly those are among the elites: lowest cost first.
-    np.testing.assert_allclose(result.cost[~enough], 100.0 * (1 - safe[~enough] / CONFIG.elites), rtol=1e-4)
+    np.testing.assert_allclose(
+        result.cost[~enough], 100.0 * (1 - safe[~enough] / CONFIG.elites), rtol=1e-4
+    )
 
 
 def test_lowest_cost_first_when_nothing_is_safe():
     config = replace(CONFIG, iterations=8, candidates=256, elites=16)
     # Reward pulls to +1, cost has its minimum of 5 at -0.5.
-    evaluate = from_plans(lambda p: 1e3 * first_action(p), lambda p: 5.0 + jnp.square(first_action(p) + 0.5))
+    evaluate = from_plans(
+        lambda p: 1e3 * first_action(p), lambda p: 5.0 + jnp.square(first_action(p) + 0.5)
+    )
     result = run(evaluate, config=config, limit=2.0)
     assert float(result.safe_fraction[0]) == 0.0
     assert float(result.mean[0, 0, 0]) == pytest.approx(-0.5, abs=0.02)
@@ -114,7 +144,8 @@ def test_cost_equal_to_the_limit_is_safe():
     evaluate = from_plans(first_action, lambda p: jnp.full(p.shape[:2], 2.0))
     at_limit, below = run(evaluate, limit=2.0), run(evaluate, limit=1.999)
     assert (float(at_limit.safe_fraction[0]), float(below.safe_fraction[0])) == (1.0, 0.0)
-    # Safe: ranked by return, so by the first action. Unsafe: all cost the same, and ties say nothing of it.
+    # Safe: ranked by return, so by the first action. Unsafe: all cost the same, and ties say
+    # nothing of it.
     assert float(at_limit.ret[0]) > 0.9 > float(below.ret[0])
 
 
@@ -133,7 +164,9 @@ def test_without_filter_costs_do_not_matter():
 
 
 def test_scorers_by_hand():
-    outcomes = Outcomes(jnp.array([[1.0, 2.0]]), jnp.array([[5.0, 4.0]]), jnp.array([[0.0, 3.0]]), jnp.zeros((1, 2)))
+    outcomes = Outcomes(
+        jnp.array([[1.0, 2.0]]), jnp.array([[5.0, 4.0]]), jnp.array([[0.0, 3.0]]), jnp.zeros((1, 2))
+    )
     multiplier = jnp.float32(0.5)
     np.testing.assert_allclose(SCORERS["return"](outcomes, multiplier), [[1.0, 2.0]])
     np.testing.assert_allclose(SCORERS["lagrangian"](outcomes, multiplier), [[1.0, 0.5]])
@@ -169,12 +202,16 @@ def test_environments_do_not_influence_each_other():
 
     targets = jnp.array([[0.3, -0.6], [0.9, 0.1], [-0.2, 0.5]])
     both = run(evaluate(targets), config=config, envs=3, limit=0.5)
-    changed = run(evaluate(targets.at[1].set(jnp.array([-0.9, 0.9]))), config=config, envs=3, limit=0.5)
+    changed = run(
+        evaluate(targets.at[1].set(jnp.array([-0.9, 0.9]))), config=config, envs=3, limit=0.5
+    )
     for before, after in zip(both, changed):
         np.testing.assert_array_equal(np.delete(before, 1, 0), np.delete(after, 1, 0))
     assert not np.allclose(both.mean[1], changed.mean[1])
     # Each finds its own target, the second as far as its cost allows.
-    final = run(evaluate(targets), config=replace(config, iterations=8, candidates=256), envs=3, limit=0.5).mean[:, 0]
+    final = run(
+        evaluate(targets), config=replace(config, iterations=8, candidates=256), envs=3, limit=0.5
+    ).mean[:, 0]
     np.testing.assert_allclose(final, targets.at[1, 0].set(0.5), atol=0.06)
 
 
@@ -183,9 +220,14 @@ def test_proposals_can_become_elites():
     proposal = jnp.full((1, 1, ROWS, ACTIONS), 0.123)
     likes_it = from_plans(lambda p: -jnp.abs(p - 0.123).sum((-1, -2)), no_cost)
     np.testing.assert_allclose(
-        run(likes_it, config=config, proposals=proposal).mean[0], np.full((ROWS, ACTIONS), 0.123), rtol=1e-6
+        run(likes_it, config=config, proposals=proposal).mean[0],
+        np.full((ROWS, ACTIONS), 0.123),
+        rtol=1e-6,
     )
-    unsafe = from_plans(lambda p: -jnp.abs(p - 0.123).sum((-1, -2)), lambda p: (jnp.abs(p - 0.123).sum((-1, -2)) < 1e-4) * 1.0)
+    unsafe = from_plans(
+        lambda p: -jnp.abs(p - 0.123).sum((-1, -2)),
+        lambda p: (jnp.abs(p - 0.123).sum((-1, -2)) < 1e-4) * 1.0,
+    )
     assert not np.allclose(run(unsafe, config=config, proposals=proposal).mean[0], 0.123, atol=1e-3)
 
 
@@ -202,40 +244,61 @@ def test_elite_weights_by_hand():
     np.testing.assert_allclose(elite_weights(CONFIG, key), np.full((1, 3), 1 / 3), rtol=1e-6)
     softmax = np.exp([3.0, 2.0, 0.0]) / np.exp([3.0, 2.0, 0.0]).sum()
     np.testing.assert_allclose(
-        elite_weights(replace(CONFIG, elite_weights="softmax", temperature=10.0), key)[0], softmax, rtol=1e-5
+        elite_weights(replace(CONFIG, elite_weights="softmax", temperature=10.0), key)[0],
+        softmax,
+        rtol=1e-5,
     )
 
 
 def test_refit_by_hand():
-    # Two proposals win against two candidates: mean (0.2 + 0.6) / 2, std their deviation, and 10 % of the old mean, which is 0.
+    # Two proposals win against two candidates: mean (0.2 + 0.6) / 2, std their deviation, and 10 %
+    # of the old mean, which is 0.
     config = replace(CONFIG, candidates=2, elites=2, momentum=0.1)
     values = jnp.array([0.2, 0.6]).reshape(1, 2, 1, 1)
     proposals = jnp.broadcast_to(values, (1, 2, ROWS, ACTIONS))
-    evaluate = from_plans(lambda p: jnp.where(jnp.arange(p.shape[1]) < 2, jnp.array([[1.0, 3.0, 0.0, 0.0]]), -9.0), no_cost)
+    evaluate = from_plans(
+        lambda p: jnp.where(jnp.arange(p.shape[1]) < 2, jnp.array([[1.0, 3.0, 0.0, 0.0]]), -9.0),
+        no_cost,
+    )
     result = run(evaluate, config=config, proposals=proposals)
     np.testing.assert_allclose(result.mean, np.full((1, ROWS, ACTIONS), 0.9 * 0.4), rtol=1e-5)
     np.testing.assert_allclose(result.std, np.full((1, ROWS, ACTIONS), 0.2), rtol=1e-5)
-    np.testing.assert_allclose([result.ret[0], result.cost[0], result.spread[0]], [2.0, 0.0, 0.2], rtol=1e-5)
-    # Weighted by softmax(ln 3 / 2 * key): weights 1/4 and 3/4, so mean 0.5 and variance 3/16 * 0.4^2.
-    weighted = replace(config, elite_weights="softmax", temperature=float(np.log(3) / 2), momentum=0.0)
+    np.testing.assert_allclose(
+        [result.ret[0], result.cost[0], result.spread[0]], [2.0, 0.0, 0.2], rtol=1e-5
+    )
+    # Weighted by softmax(ln 3 / 2 * key): weights 1/4 and 3/4, so mean 0.5 and variance 3/16 *
+    # 0.4^2.
+    weighted = replace(
+        config, elite_weights="softmax", temperature=float(np.log(3) / 2), momentum=0.0
+    )
     result = run(evaluate, config=weighted, proposals=proposals)
     np.testing.assert_allclose(result.mean, np.full((1, ROWS, ACTIONS), 0.5), rtol=1e-5)
-    np.testing.assert_allclose(result.std, np.full((1, ROWS, ACTIONS), 0.4 * np.sqrt(3) / 4), rtol=1e-4)
-    assert float(run(evaluate, config=replace(config, min_std=0.5), proposals=proposals).std.min()) == 0.5
+    np.testing.assert_allclose(
+        result.std, np.full((1, ROWS, ACTIONS), 0.4 * np.sqrt(3) / 4), rtol=1e-4
+    )
+    assert (
+        float(run(evaluate, config=replace(config, min_std=0.5), proposals=proposals).std.min())
+        == 0.5
+    )
 
 
 def test_finds_the_optimum_of_a_quadratic():
     rng = np.random.default_rng(0)
     target = jnp.asarray(rng.uniform(-0.8, 0.8, (3, ROWS, ACTIONS)), jnp.float32)
     evaluate = from_plans(lambda p: -jnp.square(p - target[:, None]).sum((-1, -2)), no_cost)
-    result = run(evaluate, config=replace(CONFIG, candidates=512, elites=40, iterations=15, momentum=0.1), envs=3)
+    result = run(
+        evaluate,
+        config=replace(CONFIG, candidates=512, elites=40, iterations=15, momentum=0.1),
+        envs=3,
+    )
     np.testing.assert_allclose(result.mean, target, atol=0.03)
     assert float(result.spread.max()) < 0.05
 
 
 @pytest.mark.parametrize("bound", [0.4, -0.3])
 def test_constrained_optimum_lies_on_the_boundary_of_a_half_space(bound: float):
-    # Maximise a0 + a1 - |a|^2 / 2 subject to a0 <= bound: free optimum (1, 1), constrained (bound, 1).
+    # Maximise a0 + a1 - |a|^2 / 2 subject to a0 <= bound: free optimum (1, 1), constrained (bound,
+    # 1).
     def ret(plans):
         a = plans[:, :, 0]
         return a.sum(-1) - 0.5 * jnp.square(a).sum(-1)
@@ -276,7 +339,9 @@ def test_impossible_settings_are_refused(values: dict[str, float], message: str)
 
 
 def test_pessimistic_outcomes_by_hand():
-    two = Outcomes(*(jnp.array([[[1.0, 5.0], [2.0, 2.0]]]) * scale for scale in (1.0, 2.0, 3.0, 4.0)))
+    two = Outcomes(
+        *(jnp.array([[[1.0, 5.0], [2.0, 2.0]]]) * scale for scale in (1.0, 2.0, 3.0, 4.0))
+    )
     got = pessimistic(two)
     np.testing.assert_allclose(got.ret, [[3.0, 2.0]])
     np.testing.assert_allclose(got.reward_sum, [[6.0, 4.0]])

@@ -1,4 +1,7 @@
-"""Replay: rows come back in order, uniformly, within the ring; saves are incremental and survive crashes; prefetch is exact."""
+"""Replay: rows come back in order, uniformly, within the ring.
+
+Saves are incremental and survive crashes; prefetch is exact.
+"""
 
 import json
 import threading
@@ -27,7 +30,10 @@ SPECS = {
 
 
 class CountingEnv:
-    """E streams in episodes of `length`: `count` rises by one per row of a stream, resets included."""
+    """E streams in episodes of `length`.
+
+    `count` rises by one per row of a stream, resets included.
+    """
 
     def __init__(self, num_streams: int, length: int = 5):
         self.num_streams, self.length, self.row = num_streams, length, 0
@@ -40,11 +46,16 @@ class CountingEnv:
             "stream": ids,
             "reward": (row + 0.25 * ids).astype(np.float64),
             "is_first": np.full(self.num_streams, row % self.length == 0),
-            "image": np.broadcast_to(((row + ids) % 256).astype(np.uint8)[:, None, None, None], (self.num_streams, 2, 2, 3)),
+            "image": np.broadcast_to(
+                ((row + ids) % 256).astype(np.uint8)[:, None, None, None],
+                (self.num_streams, 2, 2, 3),
+            ),
         }
 
 
-def filled(rows: int, capacity: int, num_streams: int, directory: Path | None = None) -> tuple[Replay, CountingEnv]:
+def filled(
+    rows: int, capacity: int, num_streams: int, directory: Path | None = None
+) -> tuple[Replay, CountingEnv]:
     replay, env = Replay(SPECS, capacity, num_streams, directory), CountingEnv(num_streams)
     for _ in range(rows):
         replay.add(env.step())
@@ -52,7 +63,9 @@ def filled(rows: int, capacity: int, num_streams: int, directory: Path | None = 
 
 
 def check_batch(batch: dict[str, np.ndarray], oldest: int, newest: int) -> None:
-    """Every sequence is a run of consecutive rows oldest..newest of one stream, with all arrays of a row kept together."""
+    """Every sequence is a run of consecutive rows oldest..newest of one stream, with all arrays of
+    a row kept together.
+    """
     count, stream = batch["count"], batch["stream"]
     np.testing.assert_array_equal(np.diff(count, axis=1), 1)
     np.testing.assert_array_equal(stream, np.broadcast_to(stream[:, :1], stream.shape))
@@ -60,14 +73,19 @@ def check_batch(batch: dict[str, np.ndarray], oldest: int, newest: int) -> None:
     np.testing.assert_array_equal(batch["reward"], (count + 0.25 * stream).astype(np.float32))
     np.testing.assert_array_equal(batch["is_first"], count % 5 == 0)
     np.testing.assert_array_equal(
-        batch["image"], np.broadcast_to(((count + stream) % 256)[..., None, None, None], batch["image"].shape)
+        batch["image"],
+        np.broadcast_to(((count + stream) % 256)[..., None, None, None], batch["image"].shape),
     )
 
 
-# --- sampling ---------------------------------------------------------------------------------------------------------
+# --- sampling -------------------------------------------------------------------------------------
 @settings(max_examples=examples(60), deadline=None)
 @given(
-    data=st.data(), num_streams=st.integers(1, 4), slots=st.integers(1, 12), spare=st.integers(0, 3), rows=st.integers(1, 40)
+    data=st.data(),
+    num_streams=st.integers(1, 4),
+    slots=st.integers(1, 12),
+    spare=st.integers(0, 3),
+    rows=st.integers(1, 40),
 )
 def test_a_counting_env_survives_replay_in_order(data, num_streams, slots, spare, rows):
     replay, _ = filled(rows, slots * num_streams + min(spare, num_streams - 1), num_streams)
@@ -80,7 +98,8 @@ def test_a_counting_env_survives_replay_in_order(data, num_streams, slots, spare
     check_batch(batch, rows - held, rows - 1)
 
 
-@pytest.mark.parametrize("rows", [7, 10, 17, 23])  # before the ring is full, just full, wrapped, wrapped twice
+# before the ring is full, just full, wrapped, wrapped twice
+@pytest.mark.parametrize("rows", [7, 10, 17, 23])
 def test_starts_and_streams_are_uniform_and_all_valid_ones_occur(rows):
     replay, _ = filled(rows, 30, 3)
     batch = replay.sample(6000, 4, np.random.default_rng(0))
@@ -90,15 +109,19 @@ def test_starts_and_streams_are_uniform_and_all_valid_ones_occur(rows):
     assert cells[:, valid:].sum() == 0  # later starts would cross the write head
     expected = 6000 / (3 * valid)
     chi_square = ((cells[:, :valid] - expected) ** 2 / expected).sum()
-    assert chi_square < (3 * valid - 1) + 5 * np.sqrt(2 * (3 * valid - 1))  # mean and 5 standard deviations
+    # mean and 5 standard deviations
+    assert chi_square < (3 * valid - 1) + 5 * np.sqrt(2 * (3 * valid - 1))
 
 
 def test_stored_dtypes_and_flags_at_the_start_of_a_sequence():
     replay, _ = filled(9, 9, 1)
     batch = replay.sample(64, 3, np.random.default_rng(1))
-    assert {key: value.dtype.name for key, value in batch.items()} == {key: spec.dtype for key, spec in SPECS.items()}
+    assert {key: value.dtype.name for key, value in batch.items()} == {
+        key: spec.dtype for key, spec in SPECS.items()
+    }
     first = batch["count"][:, 0]
-    assert set(first % 5 == 0) == {True, False}  # both kinds of start occur and are recorded as they were
+    # both kinds of start occur and are recorded as they were
+    assert set(first % 5 == 0) == {True, False}
     np.testing.assert_array_equal(batch["is_first"][:, 0], first % 5 == 0)
 
 
@@ -132,7 +155,7 @@ def test_a_stale_draw_is_refused():
         replay.gather(draw)
 
 
-# --- rows ---------------------------------------------------------------------------------------------------------------
+# --- rows -----------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -140,7 +163,10 @@ def test_a_stale_draw_is_refused():
         ({"rewrd": np.zeros(2)}, "unknown 'rewrd' .did you mean 'reward'"),
         ({"reward": np.zeros((2, 1))}, r"'reward' has shape \(2, 1\), expected \(2,\)"),
         ({"image": np.zeros((2, 3, 2, 2), np.uint8)}, "'image' has shape"),
-        ({"image": np.zeros((2, 2, 2, 3), np.float32)}, "'image' has dtype float32, expected uint8"),
+        (
+            {"image": np.zeros((2, 2, 2, 3), np.float32)},
+            "'image' has dtype float32, expected uint8",
+        ),
         ({"is_first": np.zeros(2, np.float32)}, "'is_first' has dtype float32, expected bool"),
         ({"reward": np.zeros(2, bool)}, "'reward' has dtype bool"),
         ({"reward": np.zeros(2, object)}, "'reward' has dtype object"),
@@ -170,11 +196,22 @@ def test_impossible_replays_are_refused(specs, capacity, streams, message):
         Replay(specs, capacity, streams)
 
 
-# --- memory -------------------------------------------------------------------------------------------------------------
+# --- memory ---------------------------------------------------------------------------------------
 def vision_specs() -> dict[str, ArraySpec]:
-    image, number, flag = ArraySpec((64, 64, 3), "uint8"), ArraySpec((), "float32"), ArraySpec((), "bool")
+    image, number, flag = (
+        ArraySpec((64, 64, 3), "uint8"),
+        ArraySpec((), "float32"),
+        ArraySpec((), "bool"),
+    )
     flags = dict.fromkeys(("is_first", "is_last", "is_terminal"), flag)
-    return {"image": image, "image2": image, "action": ArraySpec((2,), "float32"), "reward": number, "cost": number, **flags}
+    return {
+        "image": image,
+        "image2": image,
+        "action": ArraySpec((2,), "float32"),
+        "reward": number,
+        "cost": number,
+        **flags,
+    }
 
 
 def test_a_million_vision_transitions_take_24_6_gb():
@@ -193,7 +230,10 @@ def test_too_large_a_replay_names_the_fix_before_allocating(where, monkeypatch, 
     usage = type("Usage", (), {"free": 10**9})
     monkeypatch.setattr(replay_storage.shutil, "disk_usage", lambda path: usage)
     directory = tmp_path / "replay" if where == "disk" else None
-    with pytest.raises(ReplaySizeError, match=r"24.6 GB, but .* has 1.0 GB free.*--replay.directory.*at most 40658 fit"):
+    with pytest.raises(
+        ReplaySizeError,
+        match=r"24.6 GB, but .* has 1.0 GB free.*--replay.directory.*at most 40658 fit",
+    ):
         Replay(vision_specs(), 1_000_000, 1, directory)
     if directory:
         assert not list(directory.glob("*.npy"))
@@ -209,7 +249,7 @@ def test_memory_is_limited_by_the_control_group(monkeypatch):
     assert replay_storage.available_memory_bytes() == 12345
 
 
-# --- mapped to disk -----------------------------------------------------------------------------------------------------
+# --- mapped to disk -------------------------------------------------------------------------------
 def test_mapped_replay_equals_one_in_memory(tmp_path):
     inside, mapped = filled(19, 24, 2)[0], filled(19, 24, 2, tmp_path / "map")[0]
     expected, got = (replay.sample(16, 5, np.random.default_rng(5)) for replay in (inside, mapped))
@@ -217,7 +257,9 @@ def test_mapped_replay_equals_one_in_memory(tmp_path):
         assert type(got[key]) is np.ndarray
         np.testing.assert_array_equal(got[key], expected[key])
     assert sum(path.stat().st_size for path in (tmp_path / "map").glob("*.npy")) >= mapped.nbytes
-    np.testing.assert_array_equal(np.load(tmp_path / "map" / "count.npy", mmap_mode="r")[0], inside._arrays["count"][0])
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "map" / "count.npy", mmap_mode="r")[0], inside._arrays["count"][0]
+    )
 
 
 def test_a_directory_serves_one_replay_at_a_time(tmp_path):
@@ -230,7 +272,7 @@ def test_a_directory_serves_one_replay_at_a_time(tmp_path):
     second.close()
 
 
-# --- save and load ------------------------------------------------------------------------------------------------------
+# --- save and load --------------------------------------------------------------------------------
 def assert_same_content(left: Replay, right: Replay) -> None:
     assert (left.added, left.held) == (right.added, right.held)
     rows = [replay.read_rows(replay.added - replay.held, replay.added) for replay in (left, right)]
@@ -239,7 +281,11 @@ def assert_same_content(left: Replay, right: Replay) -> None:
 
 
 @settings(max_examples=examples(25), deadline=None)
-@given(steps=st.lists(st.integers(0, 17), min_size=1, max_size=6), num_streams=st.integers(1, 3), slots=st.integers(1, 9))
+@given(
+    steps=st.lists(st.integers(0, 17), min_size=1, max_size=6),
+    num_streams=st.integers(1, 3),
+    slots=st.integers(1, 9),
+)
 def test_save_and_load_round_trip_at_every_save(tmp_path_factory, steps, num_streams, slots):
     folder = tmp_path_factory.mktemp("save")
     replay, env = filled(0, slots * num_streams, num_streams)
@@ -257,7 +303,9 @@ def test_a_save_writes_only_what_is_new_and_drops_what_nobody_needs(tmp_path, mo
     replay, env = filled(20, 40, 2)
     written = []
     monkeypatch.setattr(
-        Replay, "read_rows", lambda self, a, b, read=Replay.read_rows: written.append((a, b)) or read(self, a, b)
+        Replay,
+        "read_rows",
+        lambda self, a, b, read=Replay.read_rows: written.append((a, b)) or read(self, a, b),
     )
     replay.save(tmp_path)
     for _ in range(3):
@@ -330,7 +378,10 @@ def test_a_crash_while_saving_keeps_the_last_save(tmp_path, monkeypatch, victim)
     replay.save(tmp_path)  # and the next save succeeds, without leftovers
     other.load(tmp_path)
     assert_same_content(other, replay)
-    listed = {segment["file"] for segment in json.loads((tmp_path / "manifest.json").read_text())["segments"]}
+    listed = {
+        segment["file"]
+        for segment in json.loads((tmp_path / "manifest.json").read_text())["segments"]
+    }
     assert {path.name for path in tmp_path.iterdir()} == listed | {"manifest.json"}
 
 
@@ -371,7 +422,7 @@ def test_a_mapped_replay_saves_and_loads_like_any_other(tmp_path):
     other.close()
 
 
-# --- prefetch -----------------------------------------------------------------------------------------------------------
+# --- prefetch -------------------------------------------------------------------------------------
 def assert_same_batch(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> None:
     assert left.keys() == right.keys()
     for key in left:
@@ -380,12 +431,17 @@ def assert_same_batch(left: dict[str, np.ndarray], right: dict[str, np.ndarray])
 
 @settings(max_examples=examples(25), deadline=None)
 @given(
-    plan=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=8),
+    plan=st.lists(
+        st.tuples(st.integers(0, 9), st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=8
+    ),
     depth=st.integers(1, 3),
     pause=st.booleans(),
 )
 def test_prefetched_batches_are_those_of_sampling_at_the_time_of_request(plan, depth, pause):
-    """Whatever the order of add, request and next: content is fixed by the request, though the ring is overwritten later."""
+    """Whatever the order of add, request and next.
+
+    Content is fixed by the request, though the ring is overwritten later.
+    """
     replay, env = filled(8, 16, 2)
     expected, update = [], 0
 
@@ -425,7 +481,9 @@ def test_request_takes_several_updates_at_once():
 def test_at_most_depth_batches_are_finished_ahead():
     replay, _ = filled(8, 16, 2)
     finished = []
-    with Prefetch(replay, 3, 4, seed=0, depth=2, device_put=lambda batch: finished.append(1) or batch) as prefetch:
+    with Prefetch(
+        replay, 3, 4, seed=0, depth=2, device_put=lambda batch: finished.append(1) or batch
+    ) as prefetch:
         prefetch.request(range(6))
         deadline = time.monotonic() + 10
         while len(finished) < 2 and time.monotonic() < deadline:
@@ -465,7 +523,9 @@ def test_adding_waits_for_a_copy_in_progress(monkeypatch):
 def test_adding_does_not_wait_for_draws_of_younger_rows(monkeypatch):
     replay, env = filled(6, 8, 1)
     release = threading.Event()
-    monkeypatch.setattr(replay, "gather", lambda draw, gather=replay.gather: release.wait(10) and gather(draw))
+    monkeypatch.setattr(
+        replay, "gather", lambda draw, gather=replay.gather: release.wait(10) and gather(draw)
+    )
     with Prefetch(replay, 2, 4, seed=0) as prefetch:
         prefetch.request(0)
         replay.add(env.step())
@@ -489,7 +549,11 @@ def test_an_exception_in_the_thread_surfaces_at_the_next_call(call):
     both_requested.set()
     prefetch._thread.join(10)
     with pytest.raises(RuntimeError, match="update 7 failed") as caught:
-        {"next": prefetch.next, "request": lambda: prefetch.request(9), "add": lambda: replay.add(env.step())}[call]()
+        {
+            "next": prefetch.next,
+            "request": lambda: prefetch.request(9),
+            "add": lambda: replay.add(env.step()),
+        }[call]()
     assert isinstance(caught.value.__cause__, OSError)
     prefetch.close()
 

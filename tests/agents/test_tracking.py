@@ -1,4 +1,6 @@
-"""Tracked hazards: planar geometry by hand, the simulator's own motion, and what imagination makes of it."""
+"""Tracked hazards: planar geometry by hand, the simulator's own motion, and what imagination makes
+of it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ TRACKED = dataclasses.replace(tiny("bsrp_lag").model, cost_source="tracked", lid
 
 @pytest.fixture(scope="module")
 def model() -> WorldModel:
-    """A world model that believes in 0.1 m ahead and 0.2 rad to the left per step, whatever happens."""
+    """A world model that believes in 0.1 m ahead and 0.2 rad to the left per step, whatever
+    happens.
+    """
     model = WorldModel(TRACKED, VECTOR, rngs=nnx.Rngs(0), dtype=jnp.dtype("float32"))
     assert model.motion_head is not None
     model.motion_head.out.bias[...] = jnp.array([0.1, 0.0, 0.2])
@@ -36,28 +40,44 @@ def model() -> WorldModel:
 def test_positions_after_a_motion_by_hand():
     ahead, left = jnp.array([1.0, 0.0]), jnp.array([0.0, 2.0])
     both = jnp.concatenate([ahead, left])
-    np.testing.assert_allclose(after_motion(both, jnp.array([0.25, 0.5, 0.0])), [0.75, -0.5, -0.25, 1.5], atol=1e-6)
-    # After a quarter turn to the left, what was ahead is to the right and what was to the left is ahead.
-    np.testing.assert_allclose(after_motion(both, jnp.array([0.0, 0.0, np.pi / 2])), [0.0, -1.0, 2.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(
+        after_motion(both, jnp.array([0.25, 0.5, 0.0])), [0.75, -0.5, -0.25, 1.5], atol=1e-6
+    )
+    # After a quarter turn to the left, what was ahead is to the right and what was to the left is
+    # ahead.
+    np.testing.assert_allclose(
+        after_motion(both, jnp.array([0.0, 0.0, np.pi / 2])), [0.0, -1.0, 2.0, 0.0], atol=1e-6
+    )
     # The displacement counts in the old frame: first a metre ahead, then the turn.
-    np.testing.assert_allclose(after_motion(left, jnp.array([1.0, 0.0, np.pi / 2])), [2.0, 1.0], atol=1e-6)
+    np.testing.assert_allclose(
+        after_motion(left, jnp.array([1.0, 0.0, np.pi / 2])), [2.0, 1.0], atol=1e-6
+    )
 
 
 def test_motions_keep_distances_between_hazards():
     rng = np.random.default_rng(0)
-    positions, motion = rng.normal(size=(20, 8)).astype(np.float32), rng.normal(size=(20, 3)).astype(np.float32)
+    positions, motion = (
+        rng.normal(size=(20, 8)).astype(np.float32),
+        rng.normal(size=(20, 3)).astype(np.float32),
+    )
     between = lambda p: np.linalg.norm(p.reshape(20, 4, 1, 2) - p.reshape(20, 1, 4, 2), axis=-1)  # noqa: E731
-    np.testing.assert_allclose(between(np.asarray(after_motion(positions, motion))), between(positions), atol=1e-5)
+    np.testing.assert_allclose(
+        between(np.asarray(after_motion(positions, motion))), between(positions), atol=1e-5
+    )
 
 
 def test_tracking_error_by_hand():
     observed = jnp.array([0.5, 0.0, 0.0, 1.5])
     predicted = jnp.array([0.5, 0.1, 0.2, 1.5])
-    assert float(tracking_error(predicted, observed)) == pytest.approx((0.01 / 0.5 + 0.04 / 2.5) / 2)
+    assert float(tracking_error(predicted, observed)) == pytest.approx(
+        (0.01 / 0.5 + 0.04 / 2.5) / 2
+    )
 
 
 def test_the_simulators_hazards_move_by_one_planar_motion():
-    """Fitted on four hazards of PointGoal1 (least squares), a motion predicts the other four to millimetres."""
+    """Fitted on four hazards of PointGoal1 (least squares), a motion predicts the other four to
+    millimetres.
+    """
     env = make_env("SafetyPointGoal1-v0", "coordinates", 5)
     part, rng = env_spec(env).layout["hazards"], np.random.default_rng(0)
     seen = [env.reset(seed=1)[0]["observation"][part]]
@@ -81,20 +101,31 @@ def test_lidar_by_hand():
     near, far = 0.25, 0.75
     at = lambda angle, distance: [distance * np.cos(angle), distance * np.sin(angle)]  # noqa: E731
     quarter = np.pi / 2  # four bins: ahead, left, behind, right
-    lidar = lambda *hazards: np.asarray(hazard_lidar(jnp.concatenate([jnp.array(h) for h in hazards]), 4))  # noqa: E731
+
+    def lidar(*hazards):
+        return np.asarray(hazard_lidar(jnp.concatenate([jnp.array(h) for h in hazards]), 4))
+
     shine = lambda distance: np.exp(-2.0 * distance)  # noqa: E731
     np.testing.assert_allclose(lidar(at(0.0, near)), [shine(near), 0, 0, 0], atol=1e-5)
-    np.testing.assert_allclose(lidar(at(quarter / 4, near)), [0.75 * shine(near), 0.25 * shine(near), 0, 0], atol=1e-5)
-    np.testing.assert_allclose(lidar(at(-quarter / 2, far)), [0.5 * shine(far), 0, 0, 0.5 * shine(far)], atol=1e-5)
+    np.testing.assert_allclose(
+        lidar(at(quarter / 4, near)), [0.75 * shine(near), 0.25 * shine(near), 0, 0], atol=1e-5
+    )
+    np.testing.assert_allclose(
+        lidar(at(-quarter / 2, far)), [0.5 * shine(far), 0, 0, 0.5 * shine(far)], atol=1e-5
+    )
     # Of two hazards in one direction the nearer one shows; one behind shows behind.
     np.testing.assert_allclose(
-        lidar(at(quarter, far), at(quarter, near), at(2 * quarter, far)), [0, shine(near), shine(far), 0], atol=1e-5
+        lidar(at(quarter, far), at(quarter, near), at(2 * quarter, far)),
+        [0, shine(near), shine(far), 0],
+        atol=1e-5,
     )
 
 
 def test_lidar_has_finite_gradients_everywhere():
     for positions in ([0.0, 0.0], [-1.0, 0.0], [0.3, 0.3]):
-        assert np.isfinite(jax.grad(lambda p: hazard_lidar(p, 16).sum())(jnp.array(positions))).all()
+        assert np.isfinite(
+            jax.grad(lambda p: hazard_lidar(p, 16).sum())(jnp.array(positions))
+        ).all()
 
 
 # In the world model
@@ -104,12 +135,16 @@ def test_imagined_positions_follow_the_predicted_motion(model: WorldModel):
     obs = observations(VECTOR, (2,))
     start = model.belief(model.rssm.initial(2), obs)
     np.testing.assert_array_equal(start.hazards, obs["observation"][:, HAZARDS])
-    beliefs, _ = rollout(model, start, lambda _, action: action, jnp.zeros((4, 2, 2)), jax.random.key(0))
+    beliefs, _ = rollout(
+        model, start, lambda _, action: action, jnp.zeros((4, 2, 2)), jax.random.key(0)
+    )
     expected = jnp.asarray(obs["observation"][:, HAZARDS])
     for step in range(1, 4):
         expected = after_motion(expected, jnp.broadcast_to(jnp.array([0.1, 0.0, 0.2]), (2, 3)))
         np.testing.assert_allclose(beliefs.hazards[step], expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(model.cost(beliefs), hazard_cost(beliefs.hazards, TRACKED.hazard_radius))
+    np.testing.assert_allclose(
+        model.cost(beliefs), hazard_cost(beliefs.hazards, TRACKED.hazard_radius)
+    )
     view = model.view(beliefs)
     assert view.shape[-1] == model.view_dim == model.feat_dim + 8
     np.testing.assert_array_equal(view[..., : model.feat_dim], beliefs.feat)
@@ -127,15 +162,22 @@ def test_motion_is_not_learned_across_episodes(model: WorldModel):
 
 
 def test_motion_is_learned():
-    """Hazards that a robot at constant speed passes: after some updates of the model loss alone the motion head knows the speed."""
+    """Hazards that a robot at constant speed passes.
+
+    After some updates of the model loss alone the motion head knows the speed.
+    """
     batch = {name: jnp.asarray(x) for name, x in replay_batch(VECTOR, batch=4, length=8).items()}
     batch |= {name: jnp.zeros((4, 8), bool) for name in ("is_first", "is_last", "is_terminal")}
     positions = [jnp.asarray(np.random.default_rng(0).normal(size=(4, 4)), jnp.float32)]
     for _ in range(7):
-        positions.append(after_motion(positions[-1], jnp.broadcast_to(jnp.array([0.2, 0.0, 0.1]), (4, 3))))
+        positions.append(
+            after_motion(positions[-1], jnp.broadcast_to(jnp.array([0.2, 0.0, 0.1]), (4, 3)))
+        )
     batch["observation"] = batch["observation"].at[..., HAZARDS].set(jnp.stack(positions, 1))
     fast = dataclasses.replace(TRACKED.optimizer, learning_rate=1e-2)
-    agent = SafeDreamer(tiny("bsrp_lag", model=dataclasses.replace(TRACKED, optimizer=fast)), VECTOR)
+    agent = SafeDreamer(
+        tiny("bsrp_lag", model=dataclasses.replace(TRACKED, optimizer=fast)), VECTOR
+    )
     state = agent.init(0)
     losses = []
     for step in range(60):
@@ -145,10 +187,20 @@ def test_motion_is_learned():
 
 
 def test_the_actors_cost_gradient_flows_through_the_motion():
-    """The cost of imagined steps depends on the actor's actions only through motions: it must not vanish."""
-    agent = SafeDreamer(tiny("bsrp_lag", model=dataclasses.replace(TRACKED, hazard_radius=1.0, hazard_softness=1.0)), VECTOR)
+    """The cost of imagined steps depends on the actor's actions only through motions.
+
+    It must not vanish.
+    """
+    agent = SafeDreamer(
+        tiny(
+            "bsrp_lag", model=dataclasses.replace(TRACKED, hazard_radius=1.0, hazard_softness=1.0)
+        ),
+        VECTOR,
+    )
     nets = agent.networks(agent.init(0).params)
-    nets.model.motion_head.out.kernel[...] = 0.1 * jax.random.normal(jax.random.key(2), nets.model.motion_head.out.kernel.shape)
+    nets.model.motion_head.out.kernel[...] = 0.1 * jax.random.normal(
+        jax.random.key(2), nets.model.motion_head.out.kernel.shape
+    )
     start = nets.model.belief(nets.model.rssm.initial(5), observations(VECTOR, (5,)))
     graph, params = nnx.split(nets.actor)
 
@@ -167,5 +219,8 @@ def test_the_model_loss_hands_observed_positions_to_imagination(model: WorldMode
 
 
 def test_tracking_is_refused_where_costs_do_not_follow_from_hazards():
-    with pytest.raises(ValueError, match=r"cost_source=tracked .* no hazard positions: use --model\.cost-source head"):
+    with pytest.raises(
+        ValueError,
+        match=r"cost_source=tracked .* no hazard positions: use --model\.cost-source head",
+    ):
         WorldModel(TRACKED, LIDAR, rngs=nnx.Rngs(0), dtype=jnp.dtype("float32"))

@@ -1,4 +1,6 @@
-"""The world model: latent dynamics against plain NumPy, loss terms by hand, what a sequence may and may not depend on."""
+"""The world model: latent dynamics against plain NumPy, loss terms by hand, what a sequence may and
+may not depend on.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def perturbed(config=CONFIG, env=VECTOR) -> WorldModel:
     model = WorldModel(config, env, rngs=nnx.Rngs(0), dtype=jnp.dtype("float32"))
     graph, params = nnx.split(model)
     rng = np.random.default_rng(0)
-    return nnx.merge(graph, jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape).astype(np.float32), params))
+    return nnx.merge(
+        graph, jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape).astype(np.float32), params)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,9 @@ def batch() -> dict[str, jax.Array]:
 @pytest.fixture(scope="module")
 def observe(model: WorldModel):
     """Jitted (batch, key) -> posterior, prior's logits."""
-    return jax.jit(lambda b, key: model.rssm.observe(model.encoder(b), b["action"], b["is_first"], key))
+    return jax.jit(
+        lambda b, key: model.rssm.observe(model.encoder(b), b["action"], b["is_first"], key)
+    )
 
 
 def loss_of(model: WorldModel, batch: dict[str, jax.Array], **changes: object):
@@ -53,7 +59,11 @@ def loss_of(model: WorldModel, batch: dict[str, jax.Array], **changes: object):
     model = nnx.merge(graph, params)
     model.config = dataclasses.replace(model.config, **changes)  # pyright: ignore[reportArgumentType]
     loss, output = jax.jit(lambda b: model_loss(model, b, jax.random.key(1)))(batch)
-    return float(loss), {name.removeprefix("model/"): float(x) for name, x in output.metrics.items()}, output.belief.latent
+    return (
+        float(loss),
+        {name.removeprefix("model/"): float(x) for name, x in output.metrics.items()},
+        output.belief.latent,
+    )
 
 
 # Dynamics
@@ -61,7 +71,10 @@ def loss_of(model: WorldModel, batch: dict[str, jax.Array], **changes: object):
 
 def test_gru_step_is_the_specifications(model: WorldModel):
     rng = np.random.default_rng(1)
-    deter, action = rng.normal(size=(3, CONFIG.deter)), np.array([[0.5, -3.0], [2.0, 0.1], [-1.0, 1.0]])
+    deter, action = (
+        rng.normal(size=(3, CONFIG.deter)),
+        np.array([[0.5, -3.0], [2.0, 0.1], [-1.0, 1.0]]),
+    )
     stoch = np.eye(CONFIG.classes)[rng.integers(0, CONFIG.classes, (3, CONFIG.stoch))]
 
     def norm(x, layer):
@@ -73,7 +86,11 @@ def test_gru_step_is_the_specifications(model: WorldModel):
 
     rssm = model.rssm
     clipped = np.array([[0.5, -1.0], [1.0, 0.1], [-1.0, 1.0]])  # divided by max(1, |a|)
-    x = norm(np.concatenate([stoch.reshape(3, -1), clipped], -1) @ np.asarray(rssm.img_in.linear.kernel[...]), rssm.img_in.norm)
+    x = norm(
+        np.concatenate([stoch.reshape(3, -1), clipped], -1)
+        @ np.asarray(rssm.img_in.linear.kernel[...]),
+        rssm.img_in.norm,
+    )
     x = x * sigmoid(x)
     gates = norm(np.concatenate([deter, x], -1) @ np.asarray(rssm.gru.kernel[...]), rssm.gru_norm)
     reset, candidate, update = np.split(gates, 3, -1)
@@ -84,19 +101,33 @@ def test_gru_step_is_the_specifications(model: WorldModel):
 
 
 def test_posterior_is_split_without_change(model: WorldModel):
-    """The embedding's product is taken out of the scan; together with the rest it is one dense block of [deter, embed]."""
+    """The embedding's product is taken out of the scan.
+
+    Together with the rest it is one dense block of [deter, embed].
+    """
     rng = np.random.default_rng(2)
-    deter, embed = (jnp.asarray(rng.normal(size=(3, n)), jnp.float32) for n in (CONFIG.deter, model.encoder.size))
+    deter, embed = (
+        jnp.asarray(rng.normal(size=(3, n)), jnp.float32)
+        for n in (CONFIG.deter, model.encoder.size)
+    )
     rssm = model.rssm
-    raw = rssm.obs_stats(rssm.obs_out(jnp.concatenate([deter, embed], -1))).reshape(3, CONFIG.stoch, CONFIG.classes)
+    raw = rssm.obs_stats(rssm.obs_out(jnp.concatenate([deter, embed], -1))).reshape(
+        3, CONFIG.stoch, CONFIG.classes
+    )
     probs = 0.99 * jax.nn.softmax(raw) + 0.01 / CONFIG.classes
-    np.testing.assert_allclose(jnp.exp(rssm.posterior(deter, rssm.embed_part(embed))), probs, rtol=1e-4)
+    np.testing.assert_allclose(
+        jnp.exp(rssm.posterior(deter, rssm.embed_part(embed))), probs, rtol=1e-4
+    )
 
 
 def test_initial_state(model: WorldModel):
     initial = model.rssm.initial(2)
-    np.testing.assert_allclose(initial.deter, np.tile(np.tanh(model.rssm.initial_deter[...]), (2, 1)), rtol=1e-6)
-    np.testing.assert_array_equal(initial.stoch.argmax(-1), model.rssm.prior_logit(initial.deter).argmax(-1))
+    np.testing.assert_allclose(
+        initial.deter, np.tile(np.tanh(model.rssm.initial_deter[...]), (2, 1)), rtol=1e-6
+    )
+    np.testing.assert_array_equal(
+        initial.stoch.argmax(-1), model.rssm.prior_logit(initial.deter).argmax(-1)
+    )
     assert float(jnp.exp(initial.logit).min()) >= 0.01 / CONFIG.classes * 0.999  # the uniform share
 
 
@@ -121,7 +152,8 @@ def test_without_is_first_the_past_matters(observe, batch):
     changed = {**none, "action": none["action"].at[:, 1].set(-none["action"][:, 1])}
     key = jax.random.key(0)
     before, after = observe(none, key)[0].deter, observe(changed, key)[0].deter
-    np.testing.assert_array_equal(before[:, :2], after[:, :2])  # an action moves the state after it, not its own
+    # an action moves the state after it, not its own
+    np.testing.assert_array_equal(before[:, :2], after[:, :2])
     assert not np.allclose(before[:, 2], after[:, 2])
 
 
@@ -139,7 +171,10 @@ def test_every_sequence_starts_from_the_learned_state(model, observe, batch):
 
 
 def test_kl_losses_by_hand_and_their_gradients():
-    post, prior = jnp.log(jnp.array([[[0.9, 0.1], [0.8, 0.2]]])), jnp.log(jnp.array([[[0.1, 0.9], [0.2, 0.8]]]))
+    post, prior = (
+        jnp.log(jnp.array([[[0.9, 0.1], [0.8, 0.2]]])),
+        jnp.log(jnp.array([[[0.1, 0.9], [0.2, 0.8]]])),
+    )
     kl = 0.8 * np.log(9) + 0.6 * np.log(4)  # summed over both variables, above one nat
     np.testing.assert_allclose(kl_losses(post, prior, 1.0), [[kl], [kl]], rtol=1e-5)
     np.testing.assert_allclose(kl_losses(post, post, 1.0), [[1.0], [1.0]], rtol=1e-6)
@@ -159,11 +194,17 @@ def test_log_probs_by_hand(model: WorldModel, batch):
     feat = jnp.asarray(np.random.default_rng(3).normal(size=(3, 6, model.feat_dim)), jnp.float32)
     got = head_log_probs(model, feat, batch)
     assert set(got) == {"observation", "reward", "cont", "cost"}
-    squared = np.square(np.asarray(model.decoder(feat)["observation"]) - np.asarray(batch["observation"])).sum(-1)
+    squared = np.square(
+        np.asarray(model.decoder(feat)["observation"]) - np.asarray(batch["observation"])
+    ).sum(-1)
     np.testing.assert_allclose(got["observation"], -squared, rtol=1e-4)
     alive = 1 / (1 + np.exp(-np.asarray(model.cont_head(feat)[..., 0])))
-    np.testing.assert_allclose(got["cont"], np.log(np.where(batch["is_terminal"], 1 - alive, alive)), rtol=1e-4)
-    np.testing.assert_allclose(got["cost"], twohot_log_prob(model.cost_head(feat), batch["cost"]), rtol=1e-5)
+    np.testing.assert_allclose(
+        got["cont"], np.log(np.where(batch["is_terminal"], 1 - alive, alive)), rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        got["cost"], twohot_log_prob(model.cost_head(feat), batch["cost"]), rtol=1e-5
+    )
 
 
 def test_loss_is_the_weighted_sum_of_its_terms(model: WorldModel, batch):
@@ -171,7 +212,8 @@ def test_loss_is_the_weighted_sum_of_its_terms(model: WorldModel, batch):
     base, terms, post = loss_of(model, batch, **plain)
     names = ("observation", "reward", "cont", "cost", "dyn", "rep")
     assert base == pytest.approx(sum(terms[f"{name}_loss"] for name in names), rel=1e-5)
-    assert terms["dyn_loss"] == pytest.approx(terms["rep_loss"], rel=1e-5)  # equal in value, not in gradient
+    # equal in value, not in gradient
+    assert terms["dyn_loss"] == pytest.approx(terms["rep_loss"], rel=1e-5)
     logp = head_log_probs(model, post.feat, batch)
     for name in ("observation", "reward", "cont", "cost"):
         assert terms[f"{name}_loss"] == pytest.approx(-float(logp[name].mean()), rel=1e-4)
@@ -179,7 +221,9 @@ def test_loss_is_the_weighted_sum_of_its_terms(model: WorldModel, batch):
     costly = float(-(logp["cost"] * (batch["cost"] >= 1)).mean())
     weighted, _, _ = loss_of(model, batch, **(plain | {"cost_weight": 10.0}))
     assert weighted - base == pytest.approx(9 * costly, rel=1e-3)
-    scaled, _, _ = loss_of(model, batch, **(plain | {"dyn_scale": 0.5, "rep_scale": 0.1, "vector_scale": 5.0}))
+    scaled, _, _ = loss_of(
+        model, batch, **(plain | {"dyn_scale": 0.5, "rep_scale": 0.1, "vector_scale": 5.0})
+    )
     expected = base - (0.5 + 0.9) * terms["dyn_loss"] + 4 * terms["observation_loss"]
     assert scaled == pytest.approx(expected, rel=1e-4)
 
@@ -195,7 +239,8 @@ def test_free_nats_stop_the_kl_gradient(model: WorldModel, batch):
 
         return np.asarray(jax.jit(jax.grad(loss))(params)["rssm"]["img_stats"]["bias"][...])
 
-    # What is left without the KL reaches the prior's last layer through the learned initial state only.
+    # What is left without the KL reaches the prior's last layer through the learned initial state
+    # only.
     without_kl = prior_gradient(dyn_scale=0.0, rep_scale=0.0)
     np.testing.assert_allclose(prior_gradient(free_nats=1e6), without_kl, rtol=1e-4, atol=1e-6)
     assert np.abs(prior_gradient(free_nats=0.0) - without_kl).max() > 1e-3
@@ -204,7 +249,12 @@ def test_free_nats_stop_the_kl_gradient(model: WorldModel, batch):
 def test_cost_confusion_by_hand():
     metrics = cost_confusion(jnp.array([[0.9, 0.6, 0.1, 0.2]]), jnp.array([[1.0, 0.0, 1.0, 0.0]]))
     assert {name: float(x) for name, x in metrics.items()} == pytest.approx(
-        {"model/cost_precision": 0.5, "model/cost_recall": 0.5, "model/cost_predicted": 0.45, "model/cost_true": 0.5}
+        {
+            "model/cost_precision": 0.5,
+            "model/cost_recall": 0.5,
+            "model/cost_predicted": 0.45,
+            "model/cost_true": 0.5,
+        }
     )
 
 
@@ -218,9 +268,12 @@ def test_hazard_cost_by_hand():
 
 
 def test_soft_hazard_cost_by_hand():
-    # Hazards at 0.2, 0.25, 0.35, 0.45 and 0.5 m: within the radius, a fifth and three fifths into the fringe, at its end, beyond it.
+    # Hazards at 0.2, 0.25, 0.35, 0.45 and 0.5 m: within the radius, a fifth and three fifths into
+    # the fringe, at its end, beyond it.
     positions = jnp.array([[0.2, 0.0], [0.0, 0.25], [-0.35, 0.0], [0.45, 0.0], [0.3, 0.4]])
-    np.testing.assert_allclose(hazard_cost(positions, 0.2, 0.25), [1.0, 0.8, 0.4, 0.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(
+        hazard_cost(positions, 0.2, 0.25), [1.0, 0.8, 0.4, 0.0, 0.0], atol=1e-6
+    )
     np.testing.assert_allclose(hazard_cost(positions.reshape(-1), 0.2, 0.25), 2.2, rtol=1e-6)
     slope = jax.grad(lambda xy: hazard_cost(xy, 0.2, 0.25))(jnp.array([0.3, 0.0]))
     np.testing.assert_allclose(slope, [-4.0, 0.0], rtol=1e-4)
@@ -230,23 +283,30 @@ def test_soft_hazard_cost_by_hand():
 def test_geometry_reads_the_named_slice_of_the_reconstruction():
     model = perturbed(dataclasses.replace(CONFIG, cost_source="geometry", hazard_radius=0.6))
     latent = model.rssm.initial(50)
-    latent = latent._replace(deter=jnp.asarray(np.random.default_rng(4).normal(size=latent.deter.shape), jnp.float32))
+    latent = latent._replace(
+        deter=jnp.asarray(np.random.default_rng(4).normal(size=latent.deter.shape), jnp.float32)
+    )
     assert model.cost_head is None
     positions = np.asarray(model.decoder(latent.feat)["observation"])[:, HAZARDS].reshape(50, 2, 2)
     expected = (np.hypot(positions[..., 0], positions[..., 1]) <= 0.6).sum(-1)
     np.testing.assert_array_equal(model.cost(untracked(latent)), expected)
     assert set(expected) == {0, 1, 2}
-    np.testing.assert_array_equal(model.cost_probability(untracked(latent)), expected > 0)  # a count, at most 1
+    # a count, at most 1
+    np.testing.assert_array_equal(model.cost_probability(untracked(latent)), expected > 0)
 
 
 def test_the_cost_heads_probability_is_that_of_its_own_bins():
     model = perturbed(CONFIG)
     latent = model.rssm.initial(50)
-    latent = latent._replace(deter=jnp.asarray(np.random.default_rng(4).normal(size=latent.deter.shape), jnp.float32))
+    latent = latent._replace(
+        deter=jnp.asarray(np.random.default_rng(4).normal(size=latent.deter.shape), jnp.float32)
+    )
     assert model.cost_head is not None
     probs = np.asarray(jax.nn.softmax(model.cost_head(latent.feat)))
     above = np.expm1(np.linspace(-20, 20, CONFIG.bins)) > 0.5
-    np.testing.assert_allclose(model.cost_probability(untracked(latent)), probs[:, above].sum(-1), rtol=1e-5)
+    np.testing.assert_allclose(
+        model.cost_probability(untracked(latent)), probs[:, above].sum(-1), rtol=1e-5
+    )
 
 
 def test_without_a_cost_source_costs_are_zero():
@@ -258,7 +318,10 @@ def test_without_a_cost_source_costs_are_zero():
     ("env", "lack"),
     [
         (LIDAR, "the observation holds no hazard positions"),
-        (dataclasses.replace(VECTOR, costly=("buttons", "hazards", "gremlins")), "buttons and gremlins cost too"),
+        (
+            dataclasses.replace(VECTOR, costly=("buttons", "hazards", "gremlins")),
+            "buttons and gremlins cost too",
+        ),
         (dataclasses.replace(VECTOR, costly=("vases",)), "vases cost too"),
         (dataclasses.replace(VECTOR, costly=()), "the environment does not say that hazards cost"),
     ],
@@ -270,7 +333,11 @@ def test_geometry_needs_hazards_that_are_all_that_costs(env: EnvSpec, lack: str)
 
 def test_images_come_first_and_lie_around_zero():
     env = EnvSpec(
-        {"pose": ArraySpec((3,), "float32"), "b": ArraySpec((64, 64, 3), "uint8"), "a": ArraySpec((64, 64, 3), "uint8")},
+        {
+            "pose": ArraySpec((3,), "float32"),
+            "b": ArraySpec((64, 64, 3), "uint8"),
+            "a": ArraySpec((64, 64, 3), "uint8"),
+        },
         2,
         1,
         100,
@@ -278,14 +345,23 @@ def test_images_come_first_and_lie_around_zero():
     assert image_keys(env.obs) == ("b", "a")  # the environment's order, not the alphabet's
     assert vector_keys(env.obs) == ("pose",)
     model = perturbed(env=env)
-    obs = {"pose": jnp.ones((1, 3)), "a": jnp.zeros((1, 64, 64, 3), jnp.uint8), "b": jnp.zeros((1, 64, 64, 3), jnp.uint8)}
+    obs = {
+        "pose": jnp.ones((1, 3)),
+        "a": jnp.zeros((1, 64, 64, 3), jnp.uint8),
+        "b": jnp.zeros((1, 64, 64, 3), jnp.uint8),
+    }
     encode = jax.jit(model.encoder)
     embed = encode(obs)
     assert embed.shape == (1, 16 * 8 * CONFIG.conv_depth + CONFIG.vector_units)
     moved = encode({**obs, "pose": jnp.full((1, 3), 5.0)})
-    np.testing.assert_array_equal(np.where(np.asarray(moved != embed)[0])[0] >= 16 * 8 * CONFIG.conv_depth, True)
+    np.testing.assert_array_equal(
+        np.where(np.asarray(moved != embed)[0])[0] >= 16 * 8 * CONFIG.conv_depth, True
+    )
     images = model.decoder.decode_images(jnp.zeros((2, model.feat_dim)))
-    assert {name: x.shape for name, x in images.items()} == {"b": (2, 64, 64, 3), "a": (2, 64, 64, 3)}
+    assert {name: x.shape for name, x in images.items()} == {
+        "b": (2, 64, 64, 3),
+        "a": (2, 64, 64, 3),
+    }
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (64, 64), ()])

@@ -1,4 +1,6 @@
-"""Run folders to tables: every way in which a run can be incomplete must be visible, and the report writes it all."""
+"""Run folders to tables: every way in which a run can be incomplete must be visible, and the report
+writes it all.
+"""
 
 import json
 import subprocess
@@ -27,7 +29,7 @@ def append(folder: Path, text: str) -> None:
         file.write(text)
 
 
-# -- load ------------------------------------------------------------------------------------------------------------------
+# -- load ------------------------------------------------------------------------------------------
 
 
 def test_load_gives_every_record_once(sweep):
@@ -36,8 +38,19 @@ def test_load_gives_every_record_once(sweep):
     assert len(results.episodes) == 3 * (4 + 4) + 3
     assert set(results.runs["status"]) == {"complete"}
     row = run_row(results, "osrp-2")
-    assert (row["method"], row["task"], row["obs"], row["seed"], row["cost_limit"]) == ("osrp", TASK, OBS, 2, 2.0)
-    assert (row["train_episodes"], row["eval_episodes"], row["env_steps"], row["wall_seconds"]) == (4, 4, 4000, 400.0)
+    assert (row["method"], row["task"], row["obs"], row["seed"], row["cost_limit"]) == (
+        "osrp",
+        TASK,
+        OBS,
+        2,
+        2.0,
+    )
+    assert (row["train_episodes"], row["eval_episodes"], row["env_steps"], row["wall_seconds"]) == (
+        4,
+        4,
+        4000,
+        400.0,
+    )
     assert row["run"] == f"{sweep.name}/osrp-2"
 
 
@@ -49,11 +62,18 @@ def test_run_without_records_stays_visible(sweep):
     write_run(sweep / "bsrp_lag-3", "bsrp_lag", 3)
     results = load([sweep])
     row = run_row(results, "bsrp_lag-3")
-    assert (row["status"], row["method"], row["seed"], row["used"]) == ("no records", "bsrp_lag", 3, False)
+    assert (row["status"], row["method"], row["seed"], row["used"]) == (
+        "no records",
+        "bsrp_lag",
+        3,
+        False,
+    )
     (line,) = tables.final_performance(results).query("method == 'bsrp_lag'").to_dict("records")
     assert (line["runs"], line["runs_found"], line["episodes"]) == (0, 1, 0)
     assert np.isnan(line["return_mean"])
-    assert "| BSRP-Lag | – | – | – | – | 0 | 0 of 1 | – |" in tables.performance_markdown(tables.final_performance(results), 10)
+    assert "| BSRP-Lag | – | – | – | – | 0 | 0 of 1 | – |" in tables.performance_markdown(
+        tables.final_performance(results), 10
+    )
 
 
 def test_header_without_rows_is_no_records(tmp_path):
@@ -88,12 +108,20 @@ def test_foreign_columns_make_records_unreadable(tmp_path):
 
 
 def test_short_run_and_complete_run_are_told_apart(tmp_path):
-    write_run(tmp_path / "short", "osrp", evals=[(2000, 1.0, 0.0)], train=[(1000, 1.0, 0.0), (3000, 1.0, 0.0)])
+    write_run(
+        tmp_path / "short",
+        "osrp",
+        evals=[(2000, 1.0, 0.0)],
+        train=[(1000, 1.0, 0.0), (3000, 1.0, 0.0)],
+    )
     write_run(tmp_path / "whole", "osrp", 1, evals=[(4000, 1.0, 0.0)], train=[(3000, 1.0, 0.0)])
-    write_run(tmp_path / "no_evals", "osrp", 2, train=[(1500, 1.0, 0.0), (3000, 1.0, 0.0)])  # the next ends at 4500 > 4000
+    # the next ends at 4500 > 4000
+    write_run(tmp_path / "no_evals", "osrp", 2, train=[(1500, 1.0, 0.0), (3000, 1.0, 0.0)])
     results = load([tmp_path])
     assert run_row(results, "short")["status"] == "short of its step budget"
-    assert run_row(results, "whole")["status"] == run_row(results, "no_evals")["status"] == "complete"
+    assert (
+        run_row(results, "whole")["status"] == run_row(results, "no_evals")["status"] == "complete"
+    )
     assert "3,000 of 4,000" in tables.runs_markdown(results)
 
 
@@ -105,7 +133,12 @@ def test_cut_off_last_line_is_counted_and_named(tmp_path):
     assert run_row(results, "a")["damaged_lines"] == 1
     assert results.episodes["return"].tolist() == [1.0]
     (damage,) = results.damage.to_dict("records")
-    assert damage == {"run": f"{tmp_path.name}/a", "file": "episodes.csv", "line": 3, "reason": "cut off: no end of line"}
+    assert damage == {
+        "run": f"{tmp_path.name}/a",
+        "file": "episodes.csv",
+        "line": 3,
+        "reason": "cut off: no end of line",
+    }
     assert "a/episodes.csv line 3: cut off" in tables.runs_markdown(results)
 
 
@@ -122,7 +155,14 @@ def test_damaged_lines_in_the_middle_are_named_one_by_one(tmp_path):
     fields = good.split(",")
     wrong_number = ",".join([*fields[:9], "1.2.3", *fields[10:]])
     wrong_split = good.replace(",eval,", ",test,")
-    append(folder, f"{wrong_number}\n{wrong_split}\na,b\n\n" + "\0" * 20 + "\n" + good.replace(",1000,", ",3000,", 1) + "\n")
+    append(
+        folder,
+        f"{wrong_number}\n{wrong_split}\na,b\n\n"
+        + "\0" * 20
+        + "\n"
+        + good.replace(",1000,", ",3000,", 1)
+        + "\n",
+    )
     results = load([tmp_path])
     assert results.damage[["line", "reason"]].values.tolist() == [
         [3, "return is '1.2.3'"],
@@ -136,7 +176,10 @@ def test_damaged_lines_in_the_middle_are_named_one_by_one(tmp_path):
 
 def test_episode_recorded_twice_is_kept_once(tmp_path):
     folder = write_run(tmp_path / "a", "osrp", evals=[(4000, 1.0, 2.0)])
-    append(folder, (folder / FILE_NAME).read_text().splitlines()[1].replace(",1.0,2.0,", ",8.0,2.0,") + "\n")
+    append(
+        folder,
+        (folder / FILE_NAME).read_text().splitlines()[1].replace(",1.0,2.0,", ",8.0,2.0,") + "\n",
+    )
     results = load([tmp_path])
     assert results.episodes["return"].tolist() == [8.0]
     assert run_row(results, "a")["notes"] == "1 episodes recorded twice, the later record kept"
@@ -171,7 +214,7 @@ def test_wrong_path_names_the_nearest(sweep):
         load([sweep / "ospr-0"])
 
 
-# -- report ----------------------------------------------------------------------------------------------------------------
+# -- report ----------------------------------------------------------------------------------------
 
 
 def test_report_writes_everything(sweep, tmp_path):
@@ -184,13 +227,22 @@ def test_report_writes_everything(sweep, tmp_path):
     assert (sweep / "report/curves.pdf").read_bytes().startswith(b"%PDF")
     text = (sweep / "report/table.md").read_text()
     assert text.startswith("# Demo")
-    assert "| OSRP | 12.00 ± 4.97 | 2.00 ± 0.00 | 50 % | 2 | 6 | 3 of 3 | 0 1 2 | 4,000 | 6.7 |" in text
-    assert pd.read_csv(sweep / "report/table.csv").set_index("method").loc["osrp", "return_mean"] == 12.0
+    assert (
+        "| OSRP | 12.00 ± 4.97 | 2.00 ± 0.00 | 50 % | 2 | 6 | 3 of 3 | 0 1 2 | 4,000 | 6.7 |"
+        in text
+    )
+    assert (
+        pd.read_csv(sweep / "report/table.csv").set_index("method").loc["osrp", "return_mean"]
+        == 12.0
+    )
     assert len(pd.read_csv(sweep / "report/episodes.csv")) == 27
     assert report.warnings == (f"{sweep.name}/cem-0: no records",)
     summary = json.loads((sweep / "report/report.json").read_text())
     assert summary["warnings"] == list(report.warnings)
-    assert all((sweep / "report" / run["folder"]).is_dir() and not Path(run["folder"]).is_absolute() for run in summary["runs"])
+    assert all(
+        (sweep / "report" / run["folder"]).is_dir() and not Path(run["folder"]).is_absolute()
+        for run in summary["runs"]
+    )
     again = load([sweep])
     assert len(again.runs) == 5  # the report beside the runs is not taken for one
 
@@ -219,6 +271,10 @@ def test_imports_neither_jax_nor_torch_nor_a_simulator():
     heavy = {"jax", "torch", "mujoco", "gymnasium", "seaborn", "scipy"}
     code = f"import sys, analysis.report; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
     )
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,7 @@
-"""`safedreamer tables` and `compare` as functions: what they write and print, and their one-line errors."""
+"""`safedreamer tables` and `compare` as functions.
+
+What they write and print, and their one-line errors.
+"""
 
 import re
 import subprocess
@@ -16,7 +19,14 @@ from tests.analysis_runs import write_run
 def sweep(tmp_path_factory):
     made = synthetic.results(methods=("osrp", "osrp_lag"), tasks=3, seeds=4, steps=20_000)
     folder = synthetic.write(tmp_path_factory.mktemp("sweep"), made)
-    late = write_run(folder / "runs/late", "osrp", 9, task="SafetyPointGoal1-v0", evals=[(12000, 5.0, 1.0)], steps=20000)
+    late = write_run(
+        folder / "runs/late",
+        "osrp",
+        9,
+        task="SafetyPointGoal1-v0",
+        evals=[(12000, 5.0, 1.0)],
+        steps=20000,
+    )
     (late / "sweep.json").write_text('{"suites": ["synthetic"]}')
     return folder
 
@@ -26,8 +36,14 @@ def test_tables_writes_everything_in_three_formats(sweep, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "| Method | Normalised return, IQM | Normalised return, Optimality Gap |" in shown
     assert re.search(r"\| OSRP-Lag \| \d\.\d\d \[\d\.\d\d, \d\.\d\d\] \|", shown)
-    names = {f"{table}.{kind}" for table in ("comparison", "aggregates") for kind in ("csv", "md", "tex")}
-    assert {file.name for file in (tmp_path / "t").iterdir()} == names | {"scores.csv", "references.csv", "runs.md"}
+    names = {
+        f"{table}.{kind}" for table in ("comparison", "aggregates") for kind in ("csv", "md", "tex")
+    }
+    assert {file.name for file in (tmp_path / "t").iterdir()} == names | {
+        "scores.csv",
+        "references.csv",
+        "runs.md",
+    }
     assert len(pd.read_csv(tmp_path / "t/scores.csv")) == 25
     text = (tmp_path / "t/runs.md").read_text()
     assert "short of its step budget" in text and "Missing for a full grid" in text
@@ -36,7 +52,16 @@ def test_tables_writes_everything_in_three_formats(sweep, tmp_path, capsys):
 
 
 def test_tables_at_equal_progress_says_where(sweep, tmp_path):
-    arguments = [str(sweep), "--out", str(tmp_path / "t"), "--reps", "20", "--metrics", "return", "--no-published"]
+    arguments = [
+        str(sweep),
+        "--out",
+        str(tmp_path / "t"),
+        "--reps",
+        "20",
+        "--metrics",
+        "return",
+        "--no-published",
+    ]
     assert write_tables.main([*arguments, "--at", "equal"]) == 0
     assert "Judged at 12,000 simulator steps." in (tmp_path / "t/aggregates.md").read_text()
     assert pd.read_csv(tmp_path / "t/scores.csv")["env_steps"].max() <= 12000
@@ -61,21 +86,38 @@ def test_mistakes_get_one_line(sweep, tmp_path, capsys, arguments, expected):
 def test_compare_prints_test_and_plan(sweep, capsys):
     assert compare.main([str(sweep), "osrp", "osrp_lag", "--metric", "return"]) == 0
     shown = capsys.readouterr().out
-    assert "## Episode return: osrp_lag - osrp" in shown and "| osrp_lag - osrp | all | 12 |" in shown
+    assert (
+        "## Episode return: osrp_lag - osrp" in shown and "| osrp_lag - osrp | all | 12 |" in shown
+    )
     assert "osrp_lag - osrp in return is" in shown and "| Seeds | Width of A's interval |" in shown
     assert compare.main([str(sweep), "osrp", "ppo"]) == 2
-    assert "osrp and ppo have no task and seed in common; there are osrp, osrp_lag" in capsys.readouterr().err
+    assert (
+        "osrp and ppo have no task and seed in common; there are osrp, osrp_lag"
+        in capsys.readouterr().err
+    )
 
 
 def test_compare_of_tags(tmp_path, capsys):
     for tag, gain in (("before", 0.0), ("after", 1.0)):
         for seed in range(3):
-            folder = write_run(tmp_path / tag / str(seed), "osrp", seed, evals=[(4000, seed + gain, 1.0)], run_id=f"id{seed}")
+            folder = write_run(
+                tmp_path / tag / str(seed),
+                "osrp",
+                seed,
+                evals=[(4000, seed + gain, 1.0)],
+                run_id=f"id{seed}",
+            )
             (folder / "sweep.json").write_text(f'{{"tags": ["{tag}"]}}')
     assert compare.main([str(tmp_path), "before", "after", "--by", "tag"]) == 0
     shown = capsys.readouterr().out
-    assert "| osrp | PointGoal1 (coordinates) | 3 | 1.00 | 2.00 | 1.00 [1.00, 1.00] | 0.0000 | 0.0000 | yes |" in shown
-    assert "| osrp | PointGoal1 (coordinates) | 3 | 1.00 | 1.00 | 0.00 [0.00, 0.00] | 1.0000 | 1.0000 | not shown |" in shown
+    assert (
+        "| osrp | PointGoal1 (coordinates) | 3 | 1.00 | 2.00 | 1.00 [1.00, 1.00] | 0.0000 | "
+        "0.0000 | yes |"
+    ) in shown
+    assert (
+        "| osrp | PointGoal1 (coordinates) | 3 | 1.00 | 1.00 | 0.00 [0.00, 0.00] | 1.0000 | "
+        "1.0000 | not shown |"
+    ) in shown
 
 
 def test_start_does_not_wait_for_what_few_commands_need():
@@ -83,6 +125,10 @@ def test_start_does_not_wait_for_what_few_commands_need():
     modules = "analysis.load, analysis.metrics, analysis.stats, analysis.comparison"
     code = f"import sys, {modules}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
     )
     assert done.stdout.strip() == "[]"

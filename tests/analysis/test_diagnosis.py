@@ -1,4 +1,7 @@
-"""The figure of a diagnosis: what its lines show, what its panels say without data, and that text does not overlap."""
+"""The figure of a diagnosis.
+
+What its lines show, what its panels say without data, and that text does not overlap.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ HORIZON = 15
 
 
 def findings() -> list[Finding]:
-    """A model that knows half of what happens, of a BSRP-Lag run on coordinates whose imagined cost is too low."""
+    """A model that knows half of what happens, of a BSRP-Lag run on coordinates whose imagined cost
+    is too low.
+    """
     found = []
     for k in range(HORIZON + 1):
         for predictor, scale in (("model", 0.02), ("last seen", 0.1), ("mean", 1.0)):
@@ -23,18 +28,24 @@ def findings() -> list[Finding]:
             found.append(Finding("observation root mean square error", k, error, predictor))
             found.append(Finding("reward root mean square error", k, error, predictor))
             if predictor != "mean":
-                found.append(Finding("hazards nearer than 0.6 m: error in metres", k, error, predictor))
+                found.append(
+                    Finding("hazards nearer than 0.6 m: error in metres", k, error, predictor)
+                )
                 found.append(Finding("goal: error in metres", k, 2 * error, predictor))
                 found.append(Finding("reward correlation", k, 1 - error / 2, predictor))
                 found.append(Finding("cost precision", k, 1 - error / 2, predictor))
                 found.append(Finding("cost recall", k, 1 - error / 2.5, predictor))
     rng = np.random.default_rng(0)
     chance = rng.random((2000, HORIZON + 1))
-    found += calibration("cost probability", chance, (rng.random(chance.shape) < chance).astype(float))
+    found += calibration(
+        "cost probability", chance, (rng.random(chance.shape) < chance).astype(float)
+    )
     found.append(Finding("cost limit", -1, 2.0))
     for steps in (1000, 2000, 3000):
         found.append(Finding("training: episode cost", -1, 60.0, env_steps=steps))
-        found.append(Finding("training: imagined episode cost", -1, 20.0 - 0.01 * steps, env_steps=steps))
+        found.append(
+            Finding("training: imagined episode cost", -1, 20.0 - 0.01 * steps, env_steps=steps)
+        )
         found.append(Finding("training: multiplier", -1, 1e-3 * steps, env_steps=steps))
     found.append(Finding("training: evaluated episode cost", -1, 50.0, env_steps=3000))
     return found
@@ -62,7 +73,11 @@ def texts(axes) -> str:
 def test_the_table_keeps_what_is_written(tmp_path):
     table = frame(findings(), tmp_path)
     assert tuple(table.columns) == COLUMNS == diagnosis.COLUMNS
-    assert set(table.loc[table["quantity"].str.startswith("training"), "env_steps"]) == {1000, 2000, 3000}
+    assert set(table.loc[table["quantity"].str.startswith("training"), "env_steps"]) == {
+        1000,
+        2000,
+        3000,
+    }
     assert set(table.loc[table["steps_ahead"] >= 0, "env_steps"]) == {3000}
 
 
@@ -71,15 +86,20 @@ def test_lines_show_the_findings(tmp_path):
     steps = np.arange(HORIZON + 1)
     goal = line(panel(figure, "a"), "last seen: goal: error in metres")
     np.testing.assert_allclose(goal.get_xydata(), np.stack([steps, 0.2 * steps], 1))
-    relative = line(panel(figure, "b"), "model: reward root mean square error")  # over the mean's 1.0
+    # over the mean's 1.0
+    relative = line(panel(figure, "b"), "model: reward root mean square error")
     np.testing.assert_allclose(relative.get_ydata(), 0.02 * steps)
-    np.testing.assert_allclose(line(panel(figure, "c"), "model: cost recall").get_ydata(), 1 - 0.008 * steps)
+    np.testing.assert_allclose(
+        line(panel(figure, "c"), "model: cost recall").get_ydata(), 1 - 0.008 * steps
+    )
     imagined = line(panel(figure, "e"), "training: imagined episode cost")
     np.testing.assert_allclose(imagined.get_xydata(), [[1000, 10.0], [2000, 0.0], [3000, -10.0]])
     assert panel(figure, "e").get_ylim()[0] < -10  # predictions below zero are seen
     assert line(panel(figure, "e"), "cost limit").get_ydata()[0] == 2.0
     (multiplier,) = (axes for axes in figure.axes if axes.get_ylabel() == "multiplier")
-    np.testing.assert_allclose(line(multiplier, "training: multiplier").get_ydata(), [1.0, 2.0, 3.0])
+    np.testing.assert_allclose(
+        line(multiplier, "training: multiplier").get_ydata(), [1.0, 2.0, 3.0]
+    )
     assert multiplier.get_xlim() == panel(figure, "e").get_xlim()
 
 
@@ -87,13 +107,18 @@ def test_a_calibrated_model_lies_on_the_diagonal(tmp_path):
     axes = panel(diagnosis.diagnosis(frame(findings(), tmp_path)), "d")
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
     assert [text.split(":")[0] for text in legend] == ["0 ahead", "1 ahead", "5 ahead", "15 ahead"]
-    points = np.concatenate([scatter.get_offsets() for scatter in axes.collections if len(scatter.get_offsets()) == 10])
+    points = np.concatenate(
+        [scatter.get_offsets() for scatter in axes.collections if len(scatter.get_offsets()) == 10]
+    )
     assert points.shape == (40, 2)
     assert np.abs(points[:, 0] - points[:, 1]).max() < 0.12  # 200 steps a bin: 3.3 standard errors
 
 
 def test_what_counts_hazards_is_not_called_a_probability(tmp_path):
-    found = [f._replace(quantity=f.quantity.replace("cost probability", "soft hazard count")) for f in findings()]
+    found = [
+        f._replace(quantity=f.quantity.replace("cost probability", "soft hazard count"))
+        for f in findings()
+    ]
     axes = panel(diagnosis.diagnosis(frame(found, tmp_path)), "d")
     assert axes.get_xlabel() == "soft hazard count (at most 1)"
     assert all("gap" in text.get_text() for text in axes.get_legend().get_texts())
@@ -121,33 +146,63 @@ def test_panels_without_data_say_so(tmp_path):
 
 def test_missing_recall_is_explained(tmp_path):
     found = [f for f in findings() if f.quantity != "cost recall"]
-    assert texts(panel(diagnosis.diagnosis(frame(found, tmp_path)), "c")) == "no recall:\nnothing cost in these episodes"
+    assert texts(panel(diagnosis.diagnosis(frame(found, tmp_path)), "c")) == (
+        "no recall:\nnothing cost in these episodes"
+    )
 
 
 @pytest.mark.parametrize("plans", [False, True])
 def test_text_does_not_overlap(tmp_path, plans):
     found = findings()
     if plans:
-        found += [Finding("training: episode cost that plans promised", -1, 1.0, env_steps=s) for s in (1000, 2000)]
-        found += [Finding("training: share of safe plans", -1, 0.5, env_steps=s) for s in (1000, 2000)]
-        found += [Finding("training: share of decisions without any safe plan", -1, 0.1, env_steps=s) for s in (1000, 2000)]
+        found += [
+            Finding("training: episode cost that plans promised", -1, 1.0, env_steps=s)
+            for s in (1000, 2000)
+        ]
+        found += [
+            Finding("training: share of safe plans", -1, 0.5, env_steps=s) for s in (1000, 2000)
+        ]
+        found += [
+            Finding("training: share of decisions without any safe plan", -1, 0.1, env_steps=s)
+            for s in (1000, 2000)
+        ]
     figure = diagnosis.diagnosis(
-        frame(found, tmp_path), "osrp_lag on SafetyPointGoal1-v0 (coordinates) after 100,000 simulator steps"
+        frame(found, tmp_path),
+        "osrp_lag on SafetyPointGoal1-v0 (coordinates) after 100,000 simulator steps",
     )
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
-    artists = [artist for axes in figure.axes for artist in (axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label)]
-    artists += [text for axes in figure.axes if axes.get_legend() for text in axes.get_legend().get_texts()]
+    artists = [
+        artist
+        for axes in figure.axes
+        for artist in (axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label)
+    ]
+    artists += [
+        text for axes in figure.axes if axes.get_legend() for text in axes.get_legend().get_texts()
+    ]
     artists += [*figure.legends[0].get_texts(), figure._suptitle]
     for axes in figure.axes:
         inside = axes.get_window_extent(renderer).padded(1.0)
-        ticks = [(label, label.get_window_extent(renderer)) for label in axes.get_xticklabels() + axes.get_yticklabels()]
+        ticks = [
+            (label, label.get_window_extent(renderer))
+            for label in axes.get_xticklabels() + axes.get_yticklabels()
+        ]
         middle = [(label, (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2) for label, box in ticks]
-        artists += [t for t, x, y in middle if t.get_visible() and (inside.x0 < x < inside.x1 or inside.y0 < y < inside.y1)]
-    boxes = [(artist.get_text(), artist.get_window_extent(renderer)) for artist in artists if artist.get_text()]
+        artists += [
+            t
+            for t, x, y in middle
+            if t.get_visible() and (inside.x0 < x < inside.x1 or inside.y0 < y < inside.y1)
+        ]
+    boxes = [
+        (artist.get_text(), artist.get_window_extent(renderer))
+        for artist in artists
+        if artist.get_text()
+    ]
     assert len(boxes) > 60
     for index, (text, box) in enumerate(boxes):
-        assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 and box.y1 <= figure.bbox.y1, text
+        assert (
+            box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 and box.y1 <= figure.bbox.y1
+        ), text
         for other, second in boxes[:index]:
             assert not box.overlaps(second), (text, other)
 

@@ -1,4 +1,6 @@
-"""Series, statistics, tables and figures on hand-made records, with the values worked out by hand."""
+"""Series, statistics, tables and figures on hand-made records, with the values worked out by
+hand.
+"""
 
 import numpy as np
 import pandas as pd
@@ -14,12 +16,14 @@ def sweep(tmp_path):
     return write_sweep(tmp_path)
 
 
-# -- statistics and series -------------------------------------------------------------------------------------------------
+# -- statistics and series -------------------------------------------------------------------------
 
 
 def test_half_width_by_hand():
     # s = 2, n = 3, t[2, 0.975] = 4.302653 (tables): 4.302653 * 2 / sqrt(3) = 4.968276
-    np.testing.assert_allclose(stats.mean_half_width(np.array([10.0, 12.0, 14.0])), 4.968276, rtol=1e-6)
+    np.testing.assert_allclose(
+        stats.mean_half_width(np.array([10.0, 12.0, 14.0])), 4.968276, rtol=1e-6
+    )
     assert np.isnan(stats.mean_half_width(np.array([10.0, 12.0])))
 
 
@@ -31,26 +35,43 @@ def test_interval_covers_the_mean_in_95_percent_of_cases():
 
 def test_evaluation_points_are_means_per_evaluation(sweep):
     points = series.evaluation_points(load([sweep / "osrp-0"]).episodes)
-    assert points[["env_steps", "return", "cost", "episodes"]].values.tolist() == [[2000, 5.0, 8.0, 2], [4000, 10.0, 2.0, 2]]
+    assert points[["env_steps", "return", "cost", "episodes"]].values.tolist() == [
+        [2000, 5.0, 8.0, 2],
+        [4000, 10.0, 2.0, 2],
+    ]
 
 
 def test_diverged_episode_is_a_gap_not_a_smaller_mean(tmp_path):
-    write_run(tmp_path / "a", "osrp", evals=[(2000, float("nan"), 1.0), (2000, 4.0, 1.0), (4000, 5.0, 1.0)])
+    write_run(
+        tmp_path / "a",
+        "osrp",
+        evals=[(2000, float("nan"), 1.0), (2000, 4.0, 1.0), (4000, 5.0, 1.0)],
+    )
     results = load([tmp_path])
-    np.testing.assert_array_equal(series.evaluation_points(results.episodes)["return"], [np.nan, 5.0])
+    np.testing.assert_array_equal(
+        series.evaluation_points(results.episodes)["return"], [np.nan, 5.0]
+    )
     assert "not finite" in run_row(results, "a")["notes"]
     assert np.isnan(tables.final_performance(results)["return_mean"][0])
 
 
 def test_training_points_are_a_centred_rolling_mean(sweep):
-    points = series.training_points(load([sweep / "osrp-0"]).episodes, share=0.75)  # 3 of 4 episodes
+    # 3 of 4 episodes
+    points = series.training_points(load([sweep / "osrp-0"]).episodes, share=0.75)
     assert points["return"].tolist() == [2.0, 3.0, 5.0, 6.0]
     assert points["cost"].tolist() == [15.0, 12.0, 20.0 / 3.0, 5.0]
 
 
 def test_band_interpolates_and_ends_with_the_shortest_run():
     points = pd.DataFrame(
-        [("a", 0, 0.0), ("a", 10, 10.0), ("b", 5, 1.0), ("b", 10, 2.0), ("c", 5, 3.0), ("c", 20, 9.0)],
+        [
+            ("a", 0, 0.0),
+            ("a", 10, 10.0),
+            ("b", 5, 1.0),
+            ("b", 10, 2.0),
+            ("c", 5, 3.0),
+            ("c", 20, 9.0),
+        ],
         columns=["run", "env_steps", "return"],
     )
     band = series.band(points, "return")
@@ -58,16 +79,23 @@ def test_band_interpolates_and_ends_with_the_shortest_run():
     # at 5: (5 + 1 + 3) / 3; at 10: c lies a third of the way from 3 to 9: (10 + 2 + 5) / 3
     np.testing.assert_allclose(band.mean, [3.0, 17.0 / 3.0])
     np.testing.assert_allclose(
-        band.high - band.mean, 4.302653 * np.array([2.0, np.std([10, 2, 5], ddof=1)]) / np.sqrt(3), rtol=1e-6
+        band.high - band.mean,
+        4.302653 * np.array([2.0, np.std([10, 2, 5], ddof=1)]) / np.sqrt(3),
+        rtol=1e-6,
     )
 
 
-# -- tables ----------------------------------------------------------------------------------------------------------------
+# -- tables ----------------------------------------------------------------------------------------
 
 
 def test_final_performance_by_hand(sweep):
     unsafe, osrp = tables.final_performance(load([sweep]), k=2).to_dict("records")
-    assert (unsafe["method"], unsafe["return_mean"], unsafe["cost_mean"], unsafe["within_limit"]) == (
+    assert (
+        unsafe["method"],
+        unsafe["return_mean"],
+        unsafe["cost_mean"],
+        unsafe["within_limit"],
+    ) == (
         "dreamerv3",
         21.0,
         55.0,
@@ -75,8 +103,18 @@ def test_final_performance_by_hand(sweep):
     )
     assert np.isnan(unsafe["return_half"])
     # last two episodes of each seed: returns 9 11, 11 13, 13 15; costs 1 3 each; limit 2
-    assert (osrp["return_mean"], osrp["cost_mean"], osrp["within_limit"], osrp["cost_limit"]) == (12.0, 2.0, 0.5, 2.0)
-    assert (osrp["episodes"], osrp["runs"], osrp["seeds"], osrp["env_steps_min"]) == (6, 3, "0 1 2", 4000)
+    assert (osrp["return_mean"], osrp["cost_mean"], osrp["within_limit"], osrp["cost_limit"]) == (
+        12.0,
+        2.0,
+        0.5,
+        2.0,
+    )
+    assert (osrp["episodes"], osrp["runs"], osrp["seeds"], osrp["env_steps_min"]) == (
+        6,
+        3,
+        "0 1 2",
+        4000,
+    )
     np.testing.assert_allclose(osrp["return_half"], 4.968276, rtol=1e-6)
     np.testing.assert_allclose(osrp["return_std"], np.std([9, 11, 11, 13, 13, 15], ddof=1))
     assert osrp["cost_half"] == 0.0
@@ -90,7 +128,9 @@ def test_k_beyond_what_there_is_uses_all_and_counts_them(sweep):
 
 def test_every_run_weighs_the_same_whatever_its_episodes(tmp_path):
     write_run(tmp_path / "a", "osrp", 0, evals=[(4000, 0.0, 0.0)] * 1)
-    write_run(tmp_path / "b", "osrp", 1, evals=[(4000, 10.0, 0.0), (4000, 10.0, 0.0), (4000, 10.0, 0.0)])
+    write_run(
+        tmp_path / "b", "osrp", 1, evals=[(4000, 10.0, 0.0), (4000, 10.0, 0.0), (4000, 10.0, 0.0)]
+    )
     assert tables.final_performance(load([tmp_path]))["return_mean"][0] == 5.0
 
 
@@ -106,7 +146,8 @@ def test_cost_at_the_limit_is_within_it(tmp_path):
 
 def test_unsafe_method_is_judged_by_the_limit_of_its_task(tmp_path):
     write_run(tmp_path / "safe", "osrp", evals=[(4000, 1.0, 0.0)], cost_limit=5.0)
-    write_run(tmp_path / "unsafe", "dreamerv3", evals=[(4000, 1.0, 4.0)], cost_limit=2.0)  # an unused default
+    # an unused default
+    write_run(tmp_path / "unsafe", "dreamerv3", evals=[(4000, 1.0, 4.0)], cost_limit=2.0)
     assert tables.final_performance(load([tmp_path]))["cost_limit"].tolist() == [5.0, 5.0]
 
 
@@ -115,7 +156,7 @@ def test_bad_k_is_refused(sweep):
         tables.final_performance(load([sweep]), k=0)
 
 
-# -- figures ---------------------------------------------------------------------------------------------------------------
+# -- figures ---------------------------------------------------------------------------------------
 
 
 def drawn(axes, gid):
@@ -130,7 +171,10 @@ def test_curves_draw_means_bands_seeds_and_limit(sweep):
     figure = curves.curves(load([sweep]))
     reward, cost = figure.axes
     assert (reward.get_xlabel(), reward.get_ylabel()) == ("Simulator steps", "Episode return")
-    assert (cost.get_xlabel(), cost.get_ylabel()) == ("Simulator steps", "Episode cost (log above 2)")
+    assert (cost.get_xlabel(), cost.get_ylabel()) == (
+        "Simulator steps",
+        "Episode cost (log above 2)",
+    )
     (mean,) = drawn(reward, "mean")  # OSRP, three seeds
     assert mean.get_xydata().tolist() == [[2000.0, 5.0], [4000.0, 12.0]]
     assert mean.get_color() == style.METHODS["osrp"].color

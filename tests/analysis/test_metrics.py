@@ -12,7 +12,8 @@ from analysis.results import Part, merge
 from benchmarks.records import COLUMNS, EVAL, FILE_NAME
 from tests.analysis_runs import TASK, run_row, write_run, write_sweep
 
-PPO = {"return": 24.93787183333333, "cost": 57.2888895, "cost_rate": 0.0616933794738513}  # of TASK, published
+# of TASK, published
+PPO = {"return": 24.93787183333333, "cost": 57.2888895, "cost_rate": 0.0616933794738513}
 
 
 def score(folder, **options):
@@ -24,13 +25,26 @@ def score(folder, **options):
 def run(tmp_path):
     """Four training episodes and three evaluations of two episodes; limit 2."""
     train = [(1000, 0.0, 30.0), (2000, 2.0, 10.0), (3000, 5.0, 2.0), (4000, 8.0, 0.0)]
-    evals = [(1000, 2.0, 4.0), (1000, 4.0, 2.0), (3000, 12.0, 8.0), (3000, 14.0, 8.0), (4000, 15.0, 1.0), (4000, 17.0, 2.0)]
+    evals = [
+        (1000, 2.0, 4.0),
+        (1000, 4.0, 2.0),
+        (3000, 12.0, 8.0),
+        (3000, 14.0, 8.0),
+        (4000, 15.0, 1.0),
+        (4000, 17.0, 2.0),
+    ]
     return write_run(tmp_path / "osrp-0", "osrp", train=train, evals=evals)
 
 
 def test_every_metric_by_hand(run):
     row = score(run, k=2)
-    assert (row["return"], row["cost"], row["cost_over_limit"], row["feasible"], row["feasible_episodes"]) == (
+    assert (
+        row["return"],
+        row["cost"],
+        row["cost_over_limit"],
+        row["feasible"],
+        row["feasible_episodes"],
+    ) == (
         16.0,
         1.5,
         0.75,
@@ -42,10 +56,14 @@ def test_every_metric_by_hand(run):
     assert row["cvar_cost"] == 30.0  # 5 % of four episodes is less than one: the worst
     # (3 + 13) / 2 over 2000 steps, (13 + 16) / 2 over 1000
     assert row["auc_return"] == pytest.approx((8.0 * 2000 + 14.5 * 1000) / 3000)
-    assert row["steps_to_return"] == 4000  # 12.5 is half of PPO's return; at 3000 the cost is above the limit
+    # 12.5 is half of PPO's return; at 3000 the cost is above the limit
+    assert row["steps_to_return"] == 4000
     assert row["wall_hours"] == 400.0 / 3600.0 and np.isnan(row["gpu_hours"])
     assert row["normalised_return"] == pytest.approx(16.0 / PPO["return"])
-    assert row["normalised_cost"] == pytest.approx(1.5 / PPO["cost"]) and row["normalised_violation"] == 0.0
+    assert (
+        row["normalised_cost"] == pytest.approx(1.5 / PPO["cost"])
+        and row["normalised_violation"] == 0.0
+    )
     assert row["normalised_cost_rate"] == pytest.approx(0.0105 / PPO["cost_rate"])
     assert row["judged_on"] == "evaluations"
 
@@ -58,7 +76,12 @@ def test_violation_is_what_exceeds_the_limit_by_ppos_excess(run):
 
 def test_at_equal_progress_later_records_do_not_count(run):
     row = score(run, k=2, at=3000)
-    assert (row["return"], row["total_cost"], row["env_steps"], row["wall_hours"]) == (13.0, 42.0, 3000, 300.0 / 3600.0)
+    assert (row["return"], row["total_cost"], row["env_steps"], row["wall_hours"]) == (
+        13.0,
+        42.0,
+        3000,
+        300.0 / 3600.0,
+    )
     write_run(run.parent / "osrp-1", "osrp", 1, evals=[(1000, 1.0, 1.0), (2000, 1.0, 1.0)])
     assert metrics.equal_progress(load([run.parent])) == 2000
 
@@ -72,9 +95,14 @@ def test_worst_share_counts_in_part():
 
 def test_a_diverged_episode_leaves_no_mean(run):
     file = run / FILE_NAME
-    file.write_text(file.read_text().replace(",17.0,2.0,", ",nan,nan,").replace(",8.0,0.0,", ",8.0,nan,"))
+    file.write_text(
+        file.read_text().replace(",17.0,2.0,", ",nan,nan,").replace(",8.0,0.0,", ",8.0,nan,")
+    )
     row = score(run, k=2)
-    assert all(np.isnan(row[name]) for name in ("return", "cost", "feasible", "total_cost", "cost_rate", "cvar_cost"))
+    assert all(
+        np.isnan(row[name])
+        for name in ("return", "cost", "feasible", "total_cost", "cost_rate", "cvar_cost")
+    )
 
 
 def test_a_run_without_records_or_evaluations_has_no_zero(tmp_path):
@@ -82,13 +110,18 @@ def test_a_run_without_records_or_evaluations_has_no_zero(tmp_path):
     write_run(tmp_path / "b", "osrp", 1, train=[(4000, 1.0, 1.0)])
     table = metrics.scores(load([tmp_path])).set_index("seed")
     assert table.loc[0, list(metrics.METRICS)].isna().all()
-    assert np.isnan(table.loc[1, "return"]) and table.loc[1, "total_cost"] == 1.0 and table.loc[1, "judged_on"] == ""
+    assert (
+        np.isnan(table.loc[1, "return"])
+        and table.loc[1, "total_cost"] == 1.0
+        and table.loc[1, "judged_on"] == ""
+    )
 
 
 def test_evaluations_with_a_sampled_policy_are_kept_apart(run):
     file = run / FILE_NAME
     sampled = [
-        line.replace(f",{EVAL},", ",eval_sampled,").replace(",15.0,", ",99.0,") for line in file.read_text().splitlines()[1:]
+        line.replace(f",{EVAL},", ",eval_sampled,").replace(",15.0,", ",99.0,")
+        for line in file.read_text().splitlines()[1:]
     ]
     before = score(run)
     with file.open("a") as lines:
@@ -98,22 +131,34 @@ def test_evaluations_with_a_sampled_policy_are_kept_apart(run):
     assert metrics.scores(results).iloc[0].drop("run").equals(pd.Series(before).drop("run"))
 
 
-# -- reference constants ---------------------------------------------------------------------------------------------------
+# -- reference constants ---------------------------------------------------------------------------
 
 
 def test_constants_are_the_published_rows_of_unconstrained_ppo():
-    constants, theirs = references.published().set_index("task"), published.published(frozenset({"ppo"}))
+    constants, theirs = (
+        references.published().set_index("task"),
+        published.published(frozenset({"ppo"})),
+    )
     assert constants.loc[TASK, list(PPO)].to_dict() == PPO
     for task, row in constants.iterrows():
         same = theirs[(theirs["task"] == task) & (theirs["env_steps"] >= 1e7)]
-        assert any(row["return"] == r and row["cost"] == c for r, c in zip(same["return"], same["cost"]))
+        assert any(
+            row["return"] == r and row["cost"] == c for r, c in zip(same["return"], same["cost"])
+        )
         assert row["source"].startswith("Ray et al.") == bool(row["cost_rate"] > 0)
 
 
 def test_constants_that_nobody_published_come_from_runs_and_say_so(tmp_path):
     task = "SafetyRacecarPush1-v0"
     for seed, ret in enumerate((8.0, 12.0)):
-        write_run(tmp_path / f"ppo-{seed}", "ppo", seed, task=task, evals=[(4000, ret, 40.0)], train=[(4000, ret, 50.0)])
+        write_run(
+            tmp_path / f"ppo-{seed}",
+            "ppo",
+            seed,
+            task=task,
+            evals=[(4000, ret, 40.0)],
+            train=[(4000, ret, 50.0)],
+        )
     write_run(tmp_path / "osrp-0", "osrp", 0, task=task, evals=[(4000, 5.0, 1.0)])
     results = load([tmp_path])
     (row,) = references.references(results).to_dict("records")
@@ -126,20 +171,31 @@ def test_constants_that_nobody_published_come_from_runs_and_say_so(tmp_path):
 
 
 def test_a_published_row_without_cost_rate_is_completed_from_runs(tmp_path):
-    write_run(tmp_path / "ppo", "ppo", task="SafetyCarGoal2-v0", evals=[(4000, 1.0, 40.0)], train=[(4000, 1.0, 50.0)])
+    write_run(
+        tmp_path / "ppo",
+        "ppo",
+        task="SafetyCarGoal2-v0",
+        evals=[(4000, 1.0, 40.0)],
+        train=[(4000, 1.0, 50.0)],
+    )
     (row,) = references.references(load([tmp_path])).to_dict("records")
     assert (row["return"], row["cost"], row["cost_rate"]) == (29.88, 194.16, 0.05)
-    assert row["kind"] == "published, cost_rate computed from runs" and row["source"].startswith("OmniSafe")
+    assert row["kind"] == "published, cost_rate computed from runs" and row["source"].startswith(
+        "OmniSafe"
+    )
 
 
-# -- tables ----------------------------------------------------------------------------------------------------------------
+# -- tables ----------------------------------------------------------------------------------------
 
 
 def test_the_best_feasible_method_is_bold_and_published_rows_never_are(tmp_path):
     write_sweep(tmp_path)
-    write_run(tmp_path / "bsrp", "bsrp_lag", evals=[(4000, 30.0, 2.5)])  # better, and above its limit
+    # better, and above its limit
+    write_run(tmp_path / "bsrp", "bsrp_lag", evals=[(4000, 30.0, 2.5)])
     table = comparison.comparison(metrics.scores(load([tmp_path]), k=2))
-    assert table.loc[table["best"], ["method", "return", "published"]].values.tolist() == [["osrp", 12.0, False]]
+    assert table.loc[table["best"], ["method", "return", "published"]].values.tolist() == [
+        ["osrp", 12.0, False]
+    ]
     text = comparison.comparison_markdown(table)
     assert "| **OSRP** | **12.00 ± 4.97** | **2.00 ± 0.00** | 100 % | 3 | 2 | 4,000 |" in text
     assert text.count("**") == 6
@@ -147,7 +203,10 @@ def test_the_best_feasible_method_is_bold_and_published_rows_never_are(tmp_path)
     assert "Safexp-PointGoal1-v0 of the old Safety-Gym after 10M sim steps, cost limit 25" in text
     assert "fewer than 3 seeds have no interval" in text
     paper = comparison.comparison_latex(table)
-    assert r"\textbf{OSRP} & \textbf{12.00 $\pm$ 4.97} & \textbf{2.00 $\pm$ 0.00} & 100 \% & 3 & 2 & 4,000 \\" in paper
+    assert (
+        r"\textbf{OSRP} & \textbf{12.00 $\pm$ 4.97} & \textbf{2.00 $\pm$ 0.00} & 100 \% & 3 & 2 & 4,000 \\"
+        in paper
+    )
     assert paper.count("{") == paper.count("}") and not re.search(r"(?<!\\)[_%&]\w", paper)
 
 
@@ -155,15 +214,19 @@ def test_published_rows_leave_out_what_is_no_result():
     table = published.published()
     ours = table[table["method"] == "OSRP (vector)"]
     assert len(ours) == 2 and not table["protocol"].str.contains("PERTURBED|INVALID").any()
-    assert table["protocol"].str.len().min() > 20 and table[["return", "cost"]].notna().all(axis=None)
+    assert table["protocol"].str.len().min() > 20 and table[["return", "cost"]].notna().all(
+        axis=None
+    )
 
 
-# -- what is missing, what is there twice ----------------------------------------------------------------------------------
+# -- what is missing, what is there twice ----------------------------------------------------------
 
 
 def test_gaps_name_what_would_complete_the_grid(tmp_path):
     write_sweep(tmp_path)
-    write_run(tmp_path / "osrp-other", "osrp", 0, task="SafetyCarGoal1-v0", evals=[(4000, 1.0, 1.0)])
+    write_run(
+        tmp_path / "osrp-other", "osrp", 0, task="SafetyCarGoal1-v0", evals=[(4000, 1.0, 1.0)]
+    )
     write_run(tmp_path / "osrp-empty", "osrp", 1, task="SafetyCarGoal1-v0")
     found = gaps(load([tmp_path]))[["label", "task", "seed", "reason"]].values.tolist()
     assert found == [
@@ -175,7 +238,8 @@ def test_gaps_name_what_would_complete_the_grid(tmp_path):
 
 def test_gaps_of_one_suite_are_none_of_another(tmp_path):
     for name, method, task, suites in (
-        ("a", "osrp", TASK, '"paper", "ablation"'), ("b", "osrp", "SafetyCarGoal1-v0", '"paper"'), ("c", "cem", TASK, '"ablation"')
+        ("a", "osrp", TASK, '"paper", "ablation"'), ("b", "osrp", "SafetyCarGoal1-v0", '"paper"'),
+        ("c", "cem", TASK, '"ablation"')
     ):  # fmt: skip
         folder = write_run(tmp_path / name, method, task=task, evals=[(4000, 1.0, 1.0)])
         (folder / "sweep.json").write_text(f'{{"suites": [{suites}]}}')
@@ -188,10 +252,17 @@ def test_gaps_of_one_suite_are_none_of_another(tmp_path):
 
 def test_variants_are_methods_of_their_own(tmp_path):
     folder = write_run(tmp_path / "a", "osrp", evals=[(4000, 1.0, 1.0)])
-    (folder / "sweep.json").write_text('{"suites": ["mine"], "tags": ["x", "y"], "variant": "horizon=5"}')
+    (folder / "sweep.json").write_text(
+        '{"suites": ["mine"], "tags": ["x", "y"], "variant": "horizon=5"}'
+    )
     results = load([tmp_path])
     row = run_row(results, "a")
-    assert (row["label"], row["variant"], row["tags"], row["suites"]) == ("osrp [horizon=5]", "horizon=5", "x,y", "mine")
+    assert (row["label"], row["variant"], row["tags"], row["suites"]) == (
+        "osrp [horizon=5]",
+        "horizon=5",
+        "x,y",
+        "mine",
+    )
     assert set(results.episodes["label"]) == {"osrp [horizon=5]"}
     assert metrics.scores(results)["method"].tolist() == ["osrp [horizon=5]"]
 
@@ -201,7 +272,10 @@ def test_one_run_under_two_tags_is_no_duplicate(tmp_path):
         folder = write_run(tmp_path / tag / "run", "osrp", evals=[(4000, 1.0, 1.0)], run_id="same")
         (folder / "sweep.json").write_text(f'{{"tags": ["{tag}"]}}')
     results = load([tmp_path])
-    assert results.runs["used"].all() and "same method, task and seed as" in results.runs["notes"].iloc[1]
+    assert (
+        results.runs["used"].all()
+        and "same method, task and seed as" in results.runs["notes"].iloc[1]
+    )
     (folder / "sweep.json").write_text('{"tags": ["after"]}')
     write_run(tmp_path / "copy", "osrp", evals=[(4000, 1.0, 1.0)], run_id="same")
     (tmp_path / "copy/sweep.json").write_text('{"tags": ["after"]}')
@@ -212,18 +286,34 @@ def test_failed_and_cancelled_runs_say_so(tmp_path):
     failed = write_run(tmp_path / "failed", "osrp", evals=[(2000, 1.0, 1.0)])
     (failed / "status.json").write_text('{"state": "failed", "last_error": "loss is NaN"}')
     cancelled = write_run(tmp_path / "cancelled", "osrp", 1)
-    (cancelled / "attempts.jsonl").write_text('{"event": "submitted"}\n{"event": "cancelled"}\n{"event": "en')
+    (cancelled / "attempts.jsonl").write_text(
+        '{"event": "submitted"}\n{"event": "cancelled"}\n{"event": "en'
+    )
     again = write_run(tmp_path / "again", "osrp", 2)
     (again / "attempts.jsonl").write_text('{"event": "cancelled"}\n{"event": "submitted"}\n')
     results = load([tmp_path])
-    assert run_row(results, "failed")["status"] == "failed" and "loss is NaN" in run_row(results, "failed")["notes"]
+    assert (
+        run_row(results, "failed")["status"] == "failed"
+        and "loss is NaN" in run_row(results, "failed")["notes"]
+    )
     assert run_row(results, "failed")["used"]
-    assert (run_row(results, "cancelled")["status"], run_row(results, "again")["status"]) == ("cancelled", "no records")
+    assert (run_row(results, "cancelled")["status"], run_row(results, "again")["status"]) == (
+        "cancelled",
+        "no records",
+    )
 
 
 def test_parts_with_the_same_name_stay_apart(tmp_path):
     results = load([write_sweep(tmp_path)])
-    part = Part(results.episodes[["run", *COLUMNS]], [{"run": r, "run_id": r} for r in results.runs["run"]], results.damage)
+    part = Part(
+        results.episodes[["run", *COLUMNS]],
+        [{"run": r, "run_id": r} for r in results.runs["run"]],
+        results.damage,
+    )
     other = part._replace(facts=[{**fact, "run_id": f"{fact['run_id']}-2"} for fact in part.facts])
     both = merge([part, other])
-    assert len(both.runs) == 8 and both.runs["run"].is_unique and len(both.episodes) == 2 * len(results.episodes)
+    assert (
+        len(both.runs) == 8
+        and both.runs["run"].is_unique
+        and len(both.episodes) == 2 * len(results.episodes)
+    )

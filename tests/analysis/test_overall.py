@@ -1,4 +1,7 @@
-"""Figures over all tasks, of ablations and of the paper: what they show, what they say when something is missing, that text fits."""
+"""Figures over all tasks, of ablations and of the paper.
+
+What they show, what they say when something is missing, that text fits.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,19 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
-from analysis import ablations, figures, gallery, grid, metrics, overall, paper, stats, style, synthetic, timing
+from analysis import (
+    ablations,
+    figures,
+    gallery,
+    grid,
+    metrics,
+    overall,
+    paper,
+    stats,
+    style,
+    synthetic,
+    timing,
+)
 from analysis.gallery import GalleryConfig
 from analysis.results import Results
 from tests.analysis_runs import write_run
@@ -20,7 +35,14 @@ POINT, CAR = ("SafetyPointGoal1-v0", "vision"), ("SafetyCarGoal1-v0", "vision")
 
 
 def made(methods, tasks=(POINT, CAR), seeds=3, **changes) -> Results:
-    return synthetic.results(methods=tuple(methods), tasks=tuple(tasks), seeds=seeds, steps=20_000, evaluations=4, **changes)
+    return synthetic.results(
+        methods=tuple(methods),
+        tasks=tuple(tasks),
+        seeds=seeds,
+        steps=20_000,
+        evaluations=4,
+        **changes,
+    )
 
 
 def inside(figure) -> list[str]:
@@ -29,17 +51,34 @@ def inside(figure) -> list[str]:
     whole = figure.bbox
     artists = [*figure.axes, *figure.legends, *filter(None, [figure._suptitle])]
     boxes = [(artist, artist.get_tightbbox(figure.canvas.get_renderer())) for artist in artists]
-    return [str(a) for a, b in boxes if b.x0 < -1 or b.y0 < -1 or b.x1 > whole.x1 + 1 or b.y1 > whole.y1 + 1]
+    return [
+        str(a)
+        for a, b in boxes
+        if b.x0 < -1 or b.y0 < -1 or b.x1 > whole.x1 + 1 or b.y1 > whole.y1 + 1
+    ]
 
 
-# -- style -----------------------------------------------------------------------------------------------------------------
+# -- style -----------------------------------------------------------------------------------------
 
-# Machado, Oliveira, Fernandes (2009), A Physiologically-based Model for Simulation of Color Vision Deficiency, severity 1.0
+# Machado, Oliveira, Fernandes (2009), A Physiologically-based Model for Simulation of Color Vision
+# Deficiency, severity 1.0
 SIGHT = {
     "normal": np.eye(3),
-    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
 }
 
 
@@ -48,7 +87,9 @@ def lab(color: str, sight: str) -> np.ndarray:
     srgb = np.array(to_rgb(color))
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     seen = np.clip(np.asarray(SIGHT[sight]) @ linear, 0, 1)
-    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    to_xyz = np.array(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    )
     xyz = to_xyz @ seen / [0.95047, 1.0, 1.08883]
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
@@ -57,7 +98,9 @@ def lab(color: str, sight: str) -> np.ndarray:
 @pytest.mark.parametrize("sight", SIGHT)
 def test_colours_stay_apart(sight):
     seen = {name: lab(look.color, sight) for name, look in style.METHODS.items()}
-    nearest = min((np.linalg.norm(seen[a] - seen[b]), a, b) for a, b in itertools.combinations(seen, 2))
+    nearest = min(
+        (np.linalg.norm(seen[a] - seen[b]), a, b) for a, b in itertools.combinations(seen, 2)
+    )
     assert nearest[0] > 13.0, nearest  # of 2.3 that can just be told apart
 
 
@@ -83,7 +126,7 @@ def test_saved_in_all_formats_with_the_same_bytes(tmp_path):
         assert first == (tmp_path / f"b.{ending}").read_bytes()
 
 
-# -- over all tasks --------------------------------------------------------------------------------------------------------
+# -- over all tasks --------------------------------------------------------------------------------
 
 
 def frame(**values) -> pd.DataFrame:
@@ -92,9 +135,13 @@ def frame(**values) -> pd.DataFrame:
 
 
 def test_bars_have_intervals_only_where_they_can_be_trusted():
-    figure = overall.bars({"return": frame(osrp=(10.0, 9.0, 12.0, True), cem=(5.0, np.nan, np.nan, False))}, ["IQM"])
+    figure = overall.bars(
+        {"return": frame(osrp=(10.0, 9.0, 12.0, True), cem=(5.0, np.nan, np.nan, False))}, ["IQM"]
+    )
     (axes,) = figure.axes
-    (interval,) = [line for line in axes.lines if line.get_gid() and line.get_gid().startswith("interval")]
+    (interval,) = [
+        line for line in axes.lines if line.get_gid() and line.get_gid().startswith("interval")
+    ]
     assert interval.get_xdata().tolist() == [9.0, 12.0]
     widths = {bar.get_gid(): (bar.get_width(), bar.get_facecolor()[:3]) for bar in axes.patches}
     assert widths["bar osrp"] == (10.0, to_rgb(style.METHODS["osrp"].color))
@@ -113,20 +160,32 @@ def test_pareto_front():
 
 def test_scatter_marks_limit_and_front():
     scores = metrics.scores(made(["osrp", "dreamerv3", "lambda"]))
-    across, up = (stats.aggregate(scores, m, reps=20).query("statistic == 'IQM'") for m in ("cost_over_limit", "return"))
+    across, up = (
+        stats.aggregate(scores, m, reps=20).query("statistic == 'IQM'")
+        for m in ("cost_over_limit", "return")
+    )
     figure = overall.scatter(scores, across, up, y="return")
     (axes,) = figure.axes
     (front,) = [line for line in axes.lines if line.get_gid() == "front"]
     ends = across.set_index("method")["value"]
-    assert front.get_xdata().tolist() == [ends["osrp"], ends["dreamerv3"]]  # LAMBDA: less return at more cost than OSRP
-    assert [text.get_text() for text in figure.legends[0].get_texts()][-2:] == ["Pareto front", "cost limit"]
+    # LAMBDA: less return at more cost than OSRP
+    assert front.get_xdata().tolist() == [ends["osrp"], ends["dreamerv3"]]
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-2:] == [
+        "Pareto front",
+        "cost limit",
+    ]
     assert inside(figure) == []
 
 
 def test_improvement_matrix_is_read_by_row():
-    pair = pd.DataFrame([("osrp", "cem", 0.9, 0.8, 1.0)], columns=["x", "y", "probability", "low", "high"])
+    pair = pd.DataFrame(
+        [("osrp", "cem", 0.9, 0.8, 1.0)], columns=["x", "y", "probability", "low", "high"]
+    )
     figure = overall.improvement(pair, "return")
-    texts = {tuple(map(int, t.get_position())): (t.get_text(), t.get_fontweight()) for t in figure.axes[0].texts}
+    texts = {
+        tuple(map(int, t.get_position())): (t.get_text(), t.get_fontweight())
+        for t in figure.axes[0].texts
+    }
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["CEM (unsafe)", "OSRP"]
     assert texts == {(0, 1): ("0.90", "bold"), (1, 0): ("0.10", "bold")}  # (column, row)
     assert inside(figure) == []
@@ -134,19 +193,24 @@ def test_improvement_matrix_is_read_by_row():
 
 def test_profiles_of_costs_say_at_most():
     scores = metrics.scores(made(["osrp", "ppo_lag"]))
-    figure = overall.profiles(stats.profiles(scores, "cost", np.linspace(0, 50, 20), reps=20), "cost", threshold=2.0)
+    figure = overall.profiles(
+        stats.profiles(scores, "cost", np.linspace(0, 50, 20), reps=20), "cost", threshold=2.0
+    )
     assert figure.axes[0].get_ylabel() == "Share of runs ≤ τ"
     assert inside(figure) == []
 
 
-# -- grid ------------------------------------------------------------------------------------------------------------------
+# -- grid ------------------------------------------------------------------------------------------
 
 
 def test_grid_keeps_empty_panels_and_says_so():
     figure = grid.grid(made(["osrp", "ppo"], [POINT]), tasks=[POINT, CAR], methods=["osrp", "cem"])
     titles = [axes.get_title() for axes in figure.axes[::2]]
     assert titles == ["PointGoal1 (vision)", "CarGoal1 (vision)"]
-    assert [text.get_text() for axes in figure.axes[2:] for text in axes.texts] == ["no runs", "no runs"]
+    assert [text.get_text() for axes in figure.axes[2:] for text in axes.texts] == [
+        "no runs",
+        "no runs",
+    ]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "CEM (unsafe) (0 seeds)",
         "OSRP (3 seeds)",
@@ -165,11 +229,15 @@ def test_grid_fits_its_page(tasks):
     assert inside(figure) == []
 
 
-# -- ablations -------------------------------------------------------------------------------------------------------------
+# -- ablations -------------------------------------------------------------------------------------
 
 
 def cell_scores(values: dict[str, float], seeds: int = 3) -> pd.DataFrame:
-    rows = [(label, *POINT, seed, value + 0.1 * (seed - 1)) for label, value in values.items() for seed in range(seeds)]
+    rows = [
+        (label, *POINT, seed, value + 0.1 * (seed - 1))
+        for label, value in values.items()
+        for seed in range(seeds)
+    ]
     table = pd.DataFrame(rows, columns=["method", "task", "obs", "seed", "return"])
     return table.assign(cost=table["return"], run=[f"r{i}" for i in range(len(table))])
 
@@ -187,8 +255,13 @@ def test_effects_by_hand():
     found = ablations.square(cell_scores(SQUARE), "return")
     assert (found.multiplier, found.tasks) == ("augmented", 1)
     table = ablations.effects(found, "return").set_index("effect")
-    # planner (8 + 10 - 1 - 6) / 2, multiplier (8 - 10 + 1 - 6) / 2, interaction ((8 - 10) - (1 - 6)) / 2
-    assert table["value"].round(9).to_dict() == {"planner": 5.5, "multiplier": -3.5, "interaction": 1.5}
+    # planner (8 + 10 - 1 - 6) / 2, multiplier (8 - 10 + 1 - 6) / 2, interaction ((8 - 10) - (1 -
+    # 6)) / 2
+    assert table["value"].round(9).to_dict() == {
+        "planner": 5.5,
+        "multiplier": -3.5,
+        "interaction": 1.5,
+    }
     assert (table["low"] < table["value"]).all() and (table["value"] < table["high"]).all()
     assert (table["high"] - table["low"] < 0.3).all()  # seeds differ by 0.2 at most
 
@@ -212,7 +285,11 @@ def test_plain_methods_stand_in_where_the_suite_was_not_run():
 
 def test_contribution_draws_every_combination():
     figure = figures.contribution(cell_scores(SQUARE))
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["actor", "planner", "planner, no filter"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "actor",
+        "planner",
+        "planner, no filter",
+    ]
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["none", "augmented", "PID"]
     assert inside(figure) == []
 
@@ -221,7 +298,9 @@ def test_budgets_and_limits_are_read_from_labels():
     label = "osrp_lag [planner.candidates=100 planner.iterations=2 planner.horizon=5]"
     scores = cell_scores({label: 4.0, "osrp [cost_limit=5]": 7.0, "osrp": 1.0})
     table = ablations.budgets(scores, pd.Series({"r0": 2.5}))
-    assert table[["method", "candidates", "iterations", "horizon", "model_steps"]].iloc[0].tolist() == [
+    assert table[["method", "candidates", "iterations", "horizon", "model_steps"]].iloc[
+        0
+    ].tolist() == [
         "osrp_lag",
         100,
         2,
@@ -229,7 +308,9 @@ def test_budgets_and_limits_are_read_from_labels():
         1000,
     ]
     assert table["act_ms"].tolist()[0] == 2.5 and table["act_ms"].isna().sum() == 2
-    assert ablations.limits(scores)[["method", "cost_limit"]].drop_duplicates().values.tolist() == [["osrp", 5.0]]
+    assert ablations.limits(scores)[["method", "cost_limit"]].drop_duplicates().values.tolist() == [
+        ["osrp", 5.0]
+    ]
     for draw in (figures.budget, figures.cost_limits):
         assert inside(draw(scores)) == []
         with pytest.raises(ValueError, match="no run of ablation-"):
@@ -248,7 +329,7 @@ def test_milliseconds_per_action_ignore_compilation(tmp_path):
     assert np.isnan(found["b"])
 
 
-# -- gallery and paper -----------------------------------------------------------------------------------------------------
+# -- gallery and paper -----------------------------------------------------------------------------
 
 
 def test_gallery_draws_what_there_is_and_names_what_is_not():
@@ -267,21 +348,33 @@ def test_gallery_of_runs_without_evaluations(tmp_path):
 
     write_run(tmp_path / "a", "osrp", train=[(1000, 1.0, 0.0)])
     results = load([tmp_path])
-    pictures = {picture.name: picture for picture in gallery.gallery(results, metrics.scores(results), FEW)}
+    pictures = {
+        picture.name: picture for picture in gallery.gallery(results, metrics.scores(results), FEW)
+    }
     assert pictures["aggregates"].figure is None
     assert pictures["aggregates"].caption == "No run has evaluations yet."
 
 
 def test_paper_counts_seeds_and_names_empty_panels():
-    results = made(["osrp", "osrp_lag", "lambda"], [POINT, ("SafetyPointGoal2-v0", "vision")], seeds=2)
+    results = made(
+        ["osrp", "osrp_lag", "lambda"], [POINT, ("SafetyPointGoal2-v0", "vision")], seeds=2
+    )
     listed = paper.panels(results).set_index(["figure", "task", "obs", "method"])
     assert listed.loc[("vision-model-based", *POINT, "lambda")].tolist() == [2, "", paper.FEW]
     assert listed.loc[("vision-model-based", *CAR, "lambda")].tolist() == [0, "", paper.EMPTY]
     assert len(listed) == 5 * 6 + 5 * 11 + 2 * 13
-    pictures = {picture.name: picture for picture in paper.pictures(results, metrics.scores(results), FEW)}
+    pictures = {
+        picture.name: picture for picture in paper.pictures(results, metrics.scores(results), FEW)
+    }
     assert pictures["vector"].figure is None
-    assert "CarGoal1 (vision): empty, no evaluated run of 6 methods." in pictures["vision-model-based"].caption
-    assert "seeds OSRP 2, OSRP-Lag 2, LAMBDA 2; empty: BSRP-Lag" in pictures["vision-model-based"].caption
+    assert (
+        "CarGoal1 (vision): empty, no evaluated run of 6 methods."
+        in pictures["vision-model-based"].caption
+    )
+    assert (
+        "seeds OSRP 2, OSRP-Lag 2, LAMBDA 2; empty: BSRP-Lag"
+        in pictures["vision-model-based"].caption
+    )
     assert len(pictures["vision-model-based"].figure.axes) == 10  # five tasks, drawn or empty
     assert "| CarGoal1 (vision) | – |" in paper.panels_markdown(paper.panels(results))
     assert inside(pictures["vision-model-based"].figure) == []
@@ -293,11 +386,25 @@ def test_model_free_methods_stand_beside_vision_with_what_they_see():
     both = Results(*(pd.concat(frames, ignore_index=True) for frames in zip(results, blind)))
     listed = paper.panels(both).set_index(["figure", "task", "obs", "method"])
     assert listed.loc[("vision-model-free", *POINT, "ppo_lag")].tolist() == [3, "lidar", paper.FULL]
-    assert listed.loc[("vision-model-based", *POINT, "lambda")].tolist() == [0, "", paper.EMPTY]  # it has eyes: no stand-in
-    pictures = {picture.name: picture for picture in paper.pictures(both, metrics.scores(both), FEW)}
+    # it has eyes: no stand-in
+    assert listed.loc[("vision-model-based", *POINT, "lambda")].tolist() == [0, "", paper.EMPTY]
+    pictures = {
+        picture.name: picture for picture in paper.pictures(both, metrics.scores(both), FEW)
+    }
     assert "OSRP 1, PPO-Lag 3 (from lidar)" in pictures["vision-model-free"].caption
-    assert len([line for line in pictures["vision-model-free"].figure.axes[0].lines if line.get_gid() == "mean"]) == 1
-    assert "| PointGoal1 (vision) | 1 | – | – | – | 3 lidar |" in paper.panels_markdown(paper.panels(both))
+    assert (
+        len(
+            [
+                line
+                for line in pictures["vision-model-free"].figure.axes[0].lines
+                if line.get_gid() == "mean"
+            ]
+        )
+        == 1
+    )
+    assert "| PointGoal1 (vision) | 1 | – | – | – | 3 lidar |" in paper.panels_markdown(
+        paper.panels(both)
+    )
 
 
 def test_everything_by_name():

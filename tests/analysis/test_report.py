@@ -1,4 +1,6 @@
-"""The report's page: what stands in its text, and that a real browser draws, toggles and reads its curves without complaint."""
+"""The report's page: what stands in its text, and that a real browser draws, toggles and reads its
+curves without complaint.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +16,28 @@ from analysis.gallery import GalleryConfig
 from tests.analysis_runs import write_run, write_sweep
 from tests.chromium import Page
 
-FEW = page.PageConfig(title="A <test>", gallery=GalleryConfig(reps=20, pair_reps=20, single_tasks=False))
+FEW = page.PageConfig(
+    title="A <test>", gallery=GalleryConfig(reps=20, pair_reps=20, single_tasks=False)
+)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Three seeds of OSRP, one of DreamerV3, one run that never started, a second task, a variant, a video."""
+    """Three seeds of OSRP, one of DreamerV3, one run that never started, a second task, a variant,
+    a video.
+    """
     folder = write_sweep(tmp_path_factory.mktemp("sweep"))
     write_run(folder / "cem-0", "cem")
-    write_run(folder / "other", "osrp", task="SafetyCarGoal1-v0", evals=[(2000, 1.0, 0.0), (4000, 2.0, 0.5)])
+    write_run(
+        folder / "other",
+        "osrp",
+        task="SafetyCarGoal1-v0",
+        evals=[(2000, 1.0, 0.0), (4000, 2.0, 0.5)],
+    )
     variant = write_run(folder / "variant", "osrp", evals=[(2000, 3.0, 0.0), (4000, 4.0, 0.0)])
-    (variant / "sweep.json").write_text(json.dumps({"variant": "planner.horizon=5", "suites": [], "tags": []}))
+    (variant / "sweep.json").write_text(
+        json.dumps({"variant": "planner.horizon=5", "suites": [], "tags": []})
+    )
     (folder / "osrp-0" / "episode-0.mp4").write_bytes(b"no film")
     return folder
 
@@ -37,17 +50,22 @@ def written(folder) -> Path:
 
 
 def data_of(text: str) -> dict:
-    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
+    return json.loads(
+        re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1]
+    )
 
 
-# -- text ------------------------------------------------------------------------------------------------------------------
+# -- text ------------------------------------------------------------------------------------------
 
 
 def test_page_holds_everything_and_loads_nothing(written):
     text = written.read_text()
     assert "<h1>A &lt;test&gt;</h1>" in text
     sources = re.findall(r'(?:src|href)="([^"]*)"', text)
-    assert {source.split(":")[0] if ":" in source else source[:1] for source in sources} == {"data", "#"}
+    assert {source.split(":")[0] if ":" in source else source[:1] for source in sources} == {
+        "data",
+        "#",
+    }
     assert "@import" not in text and "url(" not in text
     for id_ in ("overview", "curves", "performance", "aggregates", "ablations", "videos", "runs"):
         assert f'<section id="{id_}">' in text and f'<a href="#{id_}">' in text
@@ -57,7 +75,10 @@ def test_page_warns_of_what_is_missing(written, folder):
     text = written.read_text()
     assert f"{folder.name}/cem-0: no records" in text
     assert "missing: OSRP on CarGoal1 (coordinates), seed 1" in text
-    assert "DreamerV3 (unsafe) has fewer than 3 seeds, no interval can be trusted (PointGoal1 (coordinates): 1)" in text
+    assert (
+        "DreamerV3 (unsafe) has fewer than 3 seeds, no interval can be trusted (PointGoal1 "
+        "(coordinates): 1)"
+    ) in text
 
 
 def test_best_feasible_method_is_bold(written):
@@ -68,14 +89,16 @@ def test_best_feasible_method_is_bold(written):
 
 def test_provenance_shares_configurations(written):
     text = written.read_text()
-    assert len(re.findall(r'<details id="configuration-\d+">', text)) == 3  # OSRP, CEM and DreamerV3, whatever task and seed
+    # OSRP, CEM and DreamerV3, whatever task and seed
+    assert len(re.findall(r'<details id="configuration-\d+">', text)) == 3
     assert "osrp, osrp [planner.horizon=5]\n(5 runs)" in text
 
 
 def test_payload_has_means_from_three_seeds_on(folder):
     found = payload.curves(load.load([folder]))
     names = [method["label"] for method in found["methods"]]
-    assert [method["shown"] for method in found["methods"]] == [True, True, True, False]  # the variant waits
+    # the variant waits
+    assert [method["shown"] for method in found["methods"]] == [True, True, True, False]
     _, task = found["tasks"]
     lines = {names[line["method"]]: line for line in task["lines"]}
     assert lines["osrp"]["mean"] and lines["osrp"]["x"] == [2000, 4000]
@@ -118,7 +141,9 @@ def test_many_videos_are_linked_beside_the_page(folder, tmp_path):
 
 
 def test_runs_can_be_judged_at_equal_progress(folder):
-    text = page.page(load.load([folder]), folder / "r.html", [], page.PageConfig(at=2000, gallery=FEW.gallery))
+    text = page.page(
+        load.load([folder]), folder / "r.html", [], page.PageConfig(at=2000, gallery=FEW.gallery)
+    )
     assert "judge runs at 2,000 simulator steps" in text
     assert "5.00 ± 0.00" in text  # OSRP's first evaluation, the same for all seeds
 
@@ -133,7 +158,7 @@ def test_command_line(folder, tmp_path, capsys):
     assert "safedreamer: error: no folder" in capsys.readouterr().err
 
 
-# -- browser ---------------------------------------------------------------------------------------------------------------
+# -- browser ---------------------------------------------------------------------------------------
 
 LINES = "[...document.querySelectorAll('.panel')].map(p => p.querySelectorAll('path.line').length)"
 
@@ -155,12 +180,15 @@ def click(browser: Page, selector: str, shift: bool = False) -> None:
 @pytest.mark.browser
 def test_curves_are_visible(browser):
     assert browser.run("document.documentElement.dataset.ready") == "yes"
-    assert browser.run(LINES) == [2, 4]  # CarGoal1: one OSRP seed, twice; PointGoal1: OSRP's mean and DreamerV3
+    # CarGoal1: one OSRP seed, twice; PointGoal1: OSRP's mean and DreamerV3
+    assert browser.run(LINES) == [2, 4]
     lines = "document.querySelectorAll('.panel')[1].querySelectorAll('path.line')"
     boxes = f"[...{lines}].map(line => line.getBBox()).map(box => [box.width, box.height])"
     drawn = [box for box in browser.run(boxes) if box[0]]  # DreamerV3 has one evaluation: a dot
     assert len(drawn) == 2 and all(width > 100 and height > 40 for width, height in drawn)
-    assert browser.run("document.querySelectorAll('.panel')[1].querySelectorAll('circle').length") == 2
+    assert (
+        browser.run("document.querySelectorAll('.panel')[1].querySelectorAll('circle').length") == 2
+    )
     assert browser.run("document.querySelectorAll('path.band').length") == 2
     assert browser.run("document.querySelectorAll('line.limit').length") == 2
     assert browser.run("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
@@ -199,16 +227,22 @@ def test_options_toggle(browser):
     browser.run("document.getElementById('log').click()")
     assert browser.run(scale) == "Episode cost"
     browser.run(
-        "document.getElementById('find').value = 'car'; document.getElementById('find').dispatchEvent(new Event('input'))"
+        "document.getElementById('find').value = 'car'; "
+        "document.getElementById('find').dispatchEvent(new Event('input'))"
     )
-    assert browser.run("[...document.querySelectorAll('.panel')].map(p => p.offsetHeight > 0)") == [True, False]
+    assert browser.run("[...document.querySelectorAll('.panel')].map(p => p.offsetHeight > 0)") == [
+        True,
+        False,
+    ]
 
 
 @pytest.mark.browser
 def test_values_are_read_by_hovering_and_by_keys(browser):
     chart = "document.querySelectorAll('.panel')[1].querySelector('svg.chart')"
     browser.run(f"{chart}.scrollIntoView({{block: 'center'}})")
-    left, top, width, height = browser.run(f"(r => [r.left, r.top, r.width, r.height])({chart}.getBoundingClientRect())")
+    left, top, width, height = browser.run(
+        f"(r => [r.left, r.top, r.width, r.height])({chart}.getBoundingClientRect())"
+    )
     browser.move(left + 0.97 * width, top + 0.5 * height)
     tip = "document.getElementById('tip')"
     assert browser.run(f"getComputedStyle({tip}).visibility") == "visible"

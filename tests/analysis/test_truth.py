@@ -1,4 +1,7 @@
-"""The statistics on samples whose true answers are known: coverage, signs, order, unequal numbers of runs, one seed, none feasible."""
+"""The statistics on samples whose true answers are known.
+
+Coverage, signs, order, unequal numbers of runs, one seed, none feasible.
+"""
 
 import math
 
@@ -27,7 +30,9 @@ def frame(values, metric="return"):
 
 
 def cell(table, method, statistic="IQM"):
-    (row,) = table[(table["method"] == method) & (table["statistic"] == statistic)].to_dict("records")
+    (row,) = table[(table["method"] == method) & (table["statistic"] == statistic)].to_dict(
+        "records"
+    )
     return row
 
 
@@ -41,7 +46,7 @@ def scores(made):
     return metrics.scores(made, k=20)
 
 
-# -- intervals hold the truth as often as they say -------------------------------------------------------------------------
+# -- intervals hold the truth as often as they say -------------------------------------------------
 
 
 def test_bootstrap_intervals_cover_the_truth():
@@ -51,7 +56,8 @@ def test_bootstrap_intervals_cover_the_truth():
         scores = frame({"a": rng.normal(3.0, 1.0, (10, 5))})
         row = cell(stats.aggregate(scores, "return", reps=150), "a", "Mean")
         covered.append(row["low"] <= 3.0 <= row["high"])
-    # with 5 runs the bootstrap's spread is sqrt(4/5) of the true one: 0.92 is what percentiles of it cover; 4 standard errors
+    # with 5 runs the bootstrap's spread is sqrt(4/5) of the true one: 0.92 is what percentiles of
+    # it cover; 4 standard errors
     assert abs(np.mean(covered) - 0.92) < 4 * math.sqrt(0.92 * 0.08 / 100)
 
 
@@ -78,11 +84,12 @@ def test_a_planned_number_of_seeds_separates_as_often_as_promised():
     assert plan.needed is not None and 15 <= plan.needed <= 20
     draws = rng.normal(0.0, 1.0, (2, 2000, plan.needed)) + np.array([0.0, 1.0])[:, None, None]
     spread = np.sqrt(draws.var(axis=2, ddof=1).sum(axis=0) / plan.needed)
-    found = np.abs(draws[1].mean(axis=1) - draws[0].mean(axis=1)) / spread > 2.02  # t[2 n - 2, 0.975]
+    # t[2 n - 2, 0.975]
+    found = np.abs(draws[1].mean(axis=1) - draws[0].mean(axis=1)) / spread > 2.02
     assert abs(found.mean() - plan.table.set_index("seeds").at[plan.needed, "power"]) < 0.05
 
 
-# -- rliable's numbers -----------------------------------------------------------------------------------------------------
+# -- rliable's numbers -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (5, 20), (4, 1), (10, 7)])
@@ -93,7 +100,9 @@ def test_interquartile_mean_is_rliables(shape):
 
 def test_aggregates_by_hand_and_against_rliable():
     values = np.array([[0.2, 1.4], [0.4, 0.6], [0.9, 1.1], [0.1, 0.7]])  # [runs, tasks]
-    table = stats.aggregate(frame({"a": values.T}, "normalised_return"), "normalised_return", reps=100)
+    table = stats.aggregate(
+        frame({"a": values.T}, "normalised_return"), "normalised_return", reps=100
+    )
     assert cell(table, "a", "Mean")["value"] == pytest.approx(5.4 / 8)
     assert cell(table, "a")["value"] == pytest.approx((0.4 + 0.6 + 0.7 + 0.9) / 4)
     assert cell(table, "a", "Median")["value"] == pytest.approx((0.4 + 0.95) / 2)
@@ -107,7 +116,12 @@ def test_aggregates_by_hand_and_against_rliable():
 
 
 def test_the_seed_decides_and_the_callers_generator_is_left_alone():
-    scores = frame({"a": np.random.default_rng(4).normal(size=(5, 4)), "b": np.random.default_rng(5).normal(size=(5, 4))})
+    scores = frame(
+        {
+            "a": np.random.default_rng(4).normal(size=(5, 4)),
+            "b": np.random.default_rng(5).normal(size=(5, 4)),
+        }
+    )
     np.random.seed(7)  # noqa: NPY002
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     first = stats.aggregate(scores, "return", reps=50)
@@ -120,7 +134,8 @@ def test_the_seed_decides_and_the_callers_generator_is_left_alone():
 
 
 def test_probability_of_improvement_is_the_mann_whitney_statistic():
-    x, y = np.random.default_rng(6).integers(0, 4, (2, 3, 5)).astype(float)  # with ties; [tasks, runs]
+    # with ties; [tasks, runs]
+    x, y = np.random.default_rng(6).integers(0, 4, (2, 3, 5)).astype(float)
     table = stats.improvement(frame({"x": x, "y": y}), "return", reps=50)
     (row,) = table[table["x"] == "x"].to_dict("records")
     assert row["probability"] == pytest.approx(rliable_metrics.probability_of_improvement(x.T, y.T))
@@ -132,14 +147,16 @@ def test_probability_of_improvement_is_the_mann_whitney_statistic():
 def test_probability_of_improvement_of_two_normals():
     rng = np.random.default_rng(7)
     table = stats.improvement(
-        frame({"x": rng.normal(1.0, 1.0, (5, 100)), "y": rng.normal(0.0, 1.0, (5, 100))}), "return", reps=50
+        frame({"x": rng.normal(1.0, 1.0, (5, 100)), "y": rng.normal(0.0, 1.0, (5, 100))}),
+        "return",
+        reps=50,
     )
     (row,) = table[table["x"] == "x"].to_dict("records")
     assert row["probability"] == pytest.approx(0.7602, abs=0.03)  # Phi(1 / sqrt(2))
     assert row["low"] < 0.7602 < row["high"]
 
 
-# -- costs have the right sign ---------------------------------------------------------------------------------------------
+# -- costs have the right sign ---------------------------------------------------------------------
 
 
 def test_costs_come_out_as_costs():
@@ -151,41 +168,71 @@ def test_costs_come_out_as_costs():
     assert 1.0 <= safe["low"] <= safe["value"] <= safe["high"] <= 1.3
     gap = cell(table, "unsafe", "Optimality Gap")  # mean excess above the limit, 1
     assert gap["value"] == pytest.approx(3.15) and gap["low"] <= 3.15 <= gap["high"]
-    better = stats.improvement(scores, "cost_over_limit", reps=20).set_index(["x", "y"])["probability"]
+    better = stats.improvement(scores, "cost_over_limit", reps=20).set_index(["x", "y"])[
+        "probability"
+    ]
     assert better["safe", "unsafe"] == 1.0
-    share = stats.profiles(scores, "cost_over_limit", [0.9, 1.1, 1.3, 5.0], reps=20).set_index(["method", "tau"])["share"]
+    share = stats.profiles(scores, "cost_over_limit", [0.9, 1.1, 1.3, 5.0], reps=20).set_index(
+        ["method", "tau"]
+    )["share"]
     assert share["safe"].tolist() == [0.0, 0.5, 1.0, 1.0]  # at or below tau
     assert share["unsafe"].tolist() == [0.0, 0.0, 0.0, 1.0]
 
 
 def test_profile_of_a_return_is_the_share_above():
     scores = frame({"a": [[1.0, 2.0], [3.0, 4.0]]})
-    assert stats.profiles(scores, "return", [0.0, 1.0, 3.5, 4.0], reps=20)["share"].tolist() == [1.0, 0.75, 0.25, 0.0]
+    assert stats.profiles(scores, "return", [0.0, 1.0, 3.5, 4.0], reps=20)["share"].tolist() == [
+        1.0,
+        0.75,
+        0.25,
+        0.0,
+    ]
 
 
 def test_order_is_that_of_the_truth(made, scores):
-    answers = synthetic.truth(synthetic.SyntheticConfig(methods=4, tasks=5)).groupby("method")[["return", "cost"]].mean()
+    answers = (
+        synthetic.truth(synthetic.SyntheticConfig(methods=4, tasks=5))
+        .groupby("method")[["return", "cost"]]
+        .mean()
+    )
     for metric, best_first in (("return", False), ("cost", True)):
         table = stats.aggregate(scores, metric, reps=50)
-        found = table[table["statistic"] == "Mean"].set_index("method")["value"].sort_values(ascending=best_first)
-        assert found.index.tolist() == answers[metric].sort_values(ascending=best_first).index.tolist()
-        assert found.to_numpy() == pytest.approx(answers[metric].loc[found.index].to_numpy(), rel=0.2, abs=0.3)
+        found = (
+            table[table["statistic"] == "Mean"]
+            .set_index("method")["value"]
+            .sort_values(ascending=best_first)
+        )
+        assert (
+            found.index.tolist() == answers[metric].sort_values(ascending=best_first).index.tolist()
+        )
+        assert found.to_numpy() == pytest.approx(
+            answers[metric].loc[found.index].to_numpy(), rel=0.2, abs=0.3
+        )
 
 
-# -- few, unequal, or no runs ----------------------------------------------------------------------------------------------
+# -- few, unequal, or no runs ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_with_one_or_two_seeds_there_is_a_value_and_no_interval(seeds):
-    scores = frame({"a": np.random.default_rng(8).normal(size=(4, seeds)), "b": np.ones((4, seeds))})
+    scores = frame(
+        {"a": np.random.default_rng(8).normal(size=(4, seeds)), "b": np.ones((4, seeds))}
+    )
     table = stats.aggregate(scores, "return", reps=20)
-    assert table["value"].notna().sum() == 6 and table[["low", "high"]].isna().all(axis=None) and not table["trusted"].any()
+    assert (
+        table["value"].notna().sum() == 6
+        and table[["low", "high"]].isna().all(axis=None)
+        and not table["trusted"].any()
+    )
     assert stats.improvement(scores, "return", reps=20)[["low", "high"]].isna().all(axis=None)
     assert stats.profiles(scores, "return", [0.0], reps=20)["low"].isna().all()
     tested = stats.paired(scores, "return", "a", "b")
     assert tested["p_corrected"].iloc[1:].isna().all() and not tested["changed"].iloc[1:].any()
     _, rows, notes = comparison.aggregates_rows([("return", table)])
-    assert "no interval can be trusted with fewer than 3 seeds per task (a, b)" in notes[1] and "[" not in rows[0][1]
+    assert (
+        "no interval can be trusted with fewer than 3 seeds per task (a, b)" in notes[1]
+        and "[" not in rows[0][1]
+    )
 
 
 def test_unequal_numbers_of_runs_weigh_tasks_alike():
@@ -225,17 +272,21 @@ def test_unknown_metric_names_the_known(scores):
         stats.aggregate(scores, "reward")
 
 
-# -- paired ----------------------------------------------------------------------------------------------------------------
+# -- paired ----------------------------------------------------------------------------------------
 
 
 def test_holm_by_hand():
     # sorted 0.01, 0.02, 0.04 times 3, 2, 1: 0.03, 0.04, 0.04; a test not made does not count
-    np.testing.assert_allclose(holm(np.array([0.04, np.nan, 0.01, 0.02])), [0.04, np.nan, 0.03, 0.04])
+    np.testing.assert_allclose(
+        holm(np.array([0.04, np.nan, 0.01, 0.02])), [0.04, np.nan, 0.03, 0.04]
+    )
 
 
 def test_permutation_by_counting():
     # differences 1, 1, 1: of 8 sign patterns 2 reach the observed mean
-    assert permutation_p([np.array([1.0]), np.array([1.0]), np.array([1.0])]) == pytest.approx(0.25, abs=0.02)
+    assert permutation_p([np.array([1.0]), np.array([1.0]), np.array([1.0])]) == pytest.approx(
+        0.25, abs=0.02
+    )
     assert permutation_p([np.zeros(5)]) == 1.0
 
 
@@ -246,30 +297,55 @@ def test_paired_finds_the_task_that_changed():
     table = stats.paired(frame({"a": base, "b": changed}), "return", "a", "b")
     assert table.loc[table["changed"], "task"].tolist() == ["all", "task2"]
     row = table.set_index("task").loc["task2"]
-    assert row["difference"] == pytest.approx(2.0, abs=0.2) and row["low"] < 2.0 < row["high"] and row["pairs"] == 6
+    assert (
+        row["difference"] == pytest.approx(2.0, abs=0.2)
+        and row["low"] < 2.0 < row["high"]
+        and row["pairs"] == 6
+    )
 
 
 def test_two_tags_of_a_method_are_paired_by_seed():
     values = np.random.default_rng(11).normal(10.0, 3.0, (3, 4))
-    before, after = frame({"osrp": values}).assign(tags="before,paper"), frame({"osrp": values}).assign(tags="after,paper")
+    before, after = (
+        frame({"osrp": values}).assign(tags="before,paper"),
+        frame({"osrp": values}).assign(tags="after,paper"),
+    )
     same = stats.paired(pd.concat([before, after]), "return", "before", "after", by="tag")
-    assert (same["difference"] == 0.0).all() and (same["p"] == 1.0).all() and not same["changed"].any()
+    assert (
+        (same["difference"] == 0.0).all() and (same["p"] == 1.0).all() and not same["changed"].any()
+    )
     after["return"] += 1.0
     moved = stats.paired(pd.concat([before, after]), "return", "before", "after", by="tag")
-    assert moved["changed"].iloc[1:].all() and moved["method"].tolist() == ["all", "osrp", "osrp", "osrp"]
+    assert moved["changed"].iloc[1:].all() and moved["method"].tolist() == [
+        "all",
+        "osrp",
+        "osrp",
+        "osrp",
+    ]
     with pytest.raises(ValueError, match="several runs of paper"):
         stats.paired(pd.concat([before, after]), "return", "paper", "after", by="tag")
-    with pytest.raises(ValueError, match="have no task and seed in common; there are after, before, paper"):
+    with pytest.raises(
+        ValueError, match="have no task and seed in common; there are after, before, paper"
+    ):
         stats.paired(pd.concat([before, after]), "return", "before", "later", by="tag")
 
 
 def test_seed_plan_says_how_many_more():
     rng = np.random.default_rng(12)
-    scores = frame({"a": rng.normal(0.0, 1.0, (2, 5)), "b": rng.normal(0.6, 1.0, (2, 5)), "c": np.full((2, 5), 50.0)})
+    scores = frame(
+        {
+            "a": rng.normal(0.0, 1.0, (2, 5)),
+            "b": rng.normal(0.6, 1.0, (2, 5)),
+            "c": np.full((2, 5), 50.0),
+        }
+    )
     plan = stats.seeds_needed(scores, "return", "a", "b")
     assert plan.now == 5 and plan.needed is not None and plan.more == plan.needed - 5 > 0
     assert f"{plan.needed} seeds, {plan.more} more, would tell them apart" in plan.summary
-    assert plan.table["width_difference"].is_monotonic_decreasing and (plan.table["power"].diff().dropna() > -1e-9).all()
+    assert (
+        plan.table["width_difference"].is_monotonic_decreasing
+        and (plan.table["power"].diff().dropna() > -1e-9).all()
+    )
     assert "no more are needed" in stats.seeds_needed(scores, "return", "a", "c").summary
     with pytest.raises(ValueError, match="share no task with two seeds each"):
         stats.seeds_needed(scores[scores["seed"] == 0], "return", "a", "b")

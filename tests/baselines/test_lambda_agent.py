@@ -1,4 +1,7 @@
-"""The LAMBDA agent as the loop sees it: interface, tracing, schedule of its parts, switches, presets, exact resume."""
+"""The LAMBDA agent as the loop sees it.
+
+Interface, tracing, schedule of its parts, switches, presets, exact resume.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,9 @@ def after(agent: Lambda, updates: int) -> tuple[Any, dict[str, jax.Array]]:
     """State and last metrics after some updates on batches of noise."""
     state, metrics = agent.init(0), {}
     for number in range(updates):
-        state, metrics = agent.update(state, replay_batch(agent.env, 3, 6, seed=number), jax.random.key(number))
+        state, metrics = agent.update(
+            state, replay_batch(agent.env, 3, 6, seed=number), jax.random.key(number)
+        )
     return state, metrics
 
 
@@ -42,27 +47,42 @@ def same(a: Any, b: Any) -> bool:
 def test_each_function_is_traced_once_and_learns_finite_numbers():
     agent = Lambda(DEBUG, LIDAR)
     state, carry = agent.init(0), agent.init_carry(ROWS)
-    for step in range(12):  # beyond pretraining, the first snapshots and the first samples (update 10)
+    # beyond pretraining, the first snapshots and the first samples (update 10)
+    for step in range(12):
         obs, first = observations(LIDAR, (ROWS,), seed=step), np.array([step == 0, False, True])
         for mode in ("train", "eval"):
             action, carry, info = agent.act(state, carry, obs, first, jax.random.key(step), mode)
             assert action.shape == (ROWS, LIDAR.action_dim) and float(jnp.abs(action).max()) <= 1.0
             assert info["actor/std"].shape == (ROWS,)
-        state, metrics = agent.update(state, replay_batch(LIDAR, 3, 6, seed=step), jax.random.key(step))
+        state, metrics = agent.update(
+            state, replay_batch(LIDAR, 3, 6, seed=step), jax.random.key(step)
+        )
         assert int(metrics["nonfinite"]) == 0
     assert agent._act._cache_size() == 2  # one per mode
     assert agent._update._cache_size() == 1
-    assert int(state.swag.snapshots) == 4 and float(metrics["swag/snapshots"]) == 4.0  # updates 4, 6, 8 and 10
+    # updates 4, 6, 8 and 10
+    assert int(state.swag.snapshots) == 4 and float(metrics["swag/snapshots"]) == 4.0
 
 
 def test_an_episode_begins_with_an_empty_belief():
     agent = Lambda(DEBUG, LIDAR)
     state, obs = agent.init(0), observations(LIDAR, (2,))
     fresh = agent.init_carry(2)
-    _, used, _ = agent.act(state, fresh, observations(LIDAR, (2,), 7), np.array([True, True]), jax.random.key(1), "train")
+    _, used, _ = agent.act(
+        state,
+        fresh,
+        observations(LIDAR, (2,), 7),
+        np.array([True, True]),
+        jax.random.key(1),
+        "train",
+    )
     for mode in ("train", "eval"):
-        from_used, *_ = agent.act(state, used, obs, np.array([True, False]), jax.random.key(2), mode)
-        from_fresh, *_ = agent.act(state, fresh, obs, np.array([False, False]), jax.random.key(2), mode)
+        from_used, *_ = agent.act(
+            state, used, obs, np.array([True, False]), jax.random.key(2), mode
+        )
+        from_fresh, *_ = agent.act(
+            state, fresh, obs, np.array([False, False]), jax.random.key(2), mode
+        )
         np.testing.assert_array_equal(from_used[0], from_fresh[0])
         assert not np.array_equal(from_used[1], from_fresh[1])
 
@@ -89,11 +109,15 @@ def test_delayed_critics_are_copied_on_their_schedule():
 @pytest.mark.parametrize("switch", [field.name for field in dataclasses.fields(ReleaseConfig)])
 def test_every_switch_of_the_release_changes_the_result(switch: str):
     # A clip that binds, and samples from the first snapshots on.
-    model = dataclasses.replace(DEBUG.model, optimizer=dataclasses.replace(DEBUG.model.optimizer, clip=0.01))
+    model = dataclasses.replace(
+        DEBUG.model, optimizer=dataclasses.replace(DEBUG.model.optimizer, clip=0.01)
+    )
     swag = dataclasses.replace(DEBUG.swag, start=0, period=1, rank=2)
     mended = dataclasses.replace(DEBUG, pretrain_updates=0, model=model, swag=swag)
     published = dataclasses.replace(mended, release=ReleaseConfig(**{switch: True}))
-    assert not same(after(Lambda(mended, LIDAR), 5)[0].params, after(Lambda(published, LIDAR), 5)[0].params)
+    assert not same(
+        after(Lambda(mended, LIDAR), 5)[0].params, after(Lambda(published, LIDAR), 5)[0].params
+    )
 
 
 def test_vision_updates_and_ignores_the_back_camera_as_published():

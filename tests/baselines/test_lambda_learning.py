@@ -1,4 +1,6 @@
-"""LAMBDA must solve the toy task of tests/agents/test_learning.py: walk to the shore, and stay out of the water.
+"""LAMBDA must solve the toy task of tests/agents/test_learning.py.
+
+Walk to the shore, and stay out of the water.
 
 With a loose limit it walks on.
 """
@@ -12,7 +14,14 @@ import pytest
 from agents.lagrangian import AugmentedConfig
 from agents.optimizers import OptimizerConfig
 from baselines.la_mbda.agent import Lambda
-from baselines.la_mbda.config import ActorConfig, CriticConfig, ImaginationConfig, LambdaConfig, ModelConfig, SwagConfig
+from baselines.la_mbda.config import (
+    ActorConfig,
+    CriticConfig,
+    ImaginationConfig,
+    LambdaConfig,
+    ModelConfig,
+    SwagConfig,
+)
 from tests.fakes.toys import EDGE, solve_shore
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optimized")]
@@ -35,9 +44,12 @@ CONFIG = LambdaConfig(
         low_rate=5e-4,
     ),
     swag=SwagConfig(start=500, period=50, rank=10, samples=3),
-    actor=ActorConfig(units=48, layers=2, init_std=1.0, min_std=0.1, max_std=1.5, mean_scale=2.0, optimizer=FAST),
+    actor=ActorConfig(
+        units=48, layers=2, init_std=1.0, min_std=0.1, max_std=1.5, mean_scale=2.0, optimizer=FAST
+    ),
     critic=CriticConfig(units=48, layers=2, slow_every=5, optimizer=FAST, cost_optimizer=FAST),
-    # What is earned by a step to the right is lost to its value: the farther one looks, the less a step matters.
+    # What is earned by a step to the right is lost to its value: the farther one looks, the less a
+    # step matters.
     imagination=ImaginationConfig(horizon=8, starts=64, discount=0.8, cost_discount=0.9),
     augmented=AugmentedConfig(multiplier_init=0.1, penalty_init=1e-4),
 )

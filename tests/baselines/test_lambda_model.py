@@ -1,4 +1,6 @@
-"""LAMBDA's world model: shapes, alignment with actions and episode starts, losses by hand, heads and actor."""
+"""LAMBDA's world model: shapes, alignment with actions and episode starts, losses by hand, heads
+and actor.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,13 @@ from baselines.la_mbda.config import ActorConfig, CriticConfig, LambdaConfig, Mo
 from baselines.la_mbda.imagine import imagine
 from baselines.la_mbda.presets import DEBUG
 from baselines.la_mbda.rssm import Latent, Posterior, Transition, observe, zero_latent
-from baselines.la_mbda.world_model import Dynamics, WorldModel, balanced_kl, model_loss, weighted_cost_log_prob
+from baselines.la_mbda.world_model import (
+    Dynamics,
+    WorldModel,
+    balanced_kl,
+    model_loss,
+    weighted_cost_log_prob,
+)
 from tests.agent_inputs import ENVS, LIDAR, VISION, observations, replay_batch
 
 MODEL = DEBUG.model
@@ -35,9 +43,13 @@ def test_images_become_vectors_and_back(cameras: str, channels: int):
     feat = jnp.ones((2, 3, config.feat_dim))
     assert decoder.picture(feat).shape == (2, 3, 64, 64, channels)
     target = seen.picture(obs)
-    assert target.shape[-1] == channels and float(target.min()) == -0.5 and float(target.max()) == 0.5
+    assert (
+        target.shape[-1] == channels and float(target.min()) == -0.5 and float(target.max()) == 0.5
+    )
     np.testing.assert_allclose(target[..., :3], obs["image"] / 255.0 - 0.5, atol=1e-6)
-    expected = -0.5 * np.square(np.asarray(decoder.picture(feat)) - np.asarray(target)).sum((-3, -2, -1))
+    expected = -0.5 * np.square(np.asarray(decoder.picture(feat)) - np.asarray(target)).sum(
+        (-3, -2, -1)
+    )
     np.testing.assert_allclose(decoder.log_probs(feat, obs)["image"], expected, rtol=1e-4)
 
 
@@ -66,10 +78,17 @@ def test_observe_is_a_chain_of_corrections_that_episode_starts_cut():
     post = observe(transition, posterior, zero_latent(MODEL, (2,)), action, embed, first, noise)
     state = zero_latent(MODEL, (2,))
     for t in range(4):
-        state = posterior.correct(transition, state, action[:, t], embed[:, t], first[:, t], noise[:, t])
+        state = posterior.correct(
+            transition, state, action[:, t], embed[:, t], first[:, t], noise[:, t]
+        )
         np.testing.assert_allclose(post.feat[:, t], state.feat, rtol=1e-5, atol=1e-6)
     alone = posterior.correct(
-        transition, zero_latent(MODEL, (1,)), jnp.zeros((1, 2)), embed[1:, 2], jnp.zeros(1, bool), noise[1:, 2]
+        transition,
+        zero_latent(MODEL, (1,)),
+        jnp.zeros((1, 2)),
+        embed[1:, 2],
+        jnp.zeros(1, bool),
+        noise[1:, 2],
     )
     np.testing.assert_allclose(post.feat[1, 2], alone.feat[0], rtol=1e-5, atol=1e-6)
 
@@ -95,13 +114,16 @@ def test_the_loss_is_the_sum_of_its_terms_and_reaches_every_parameter(obs: str):
     params = params_of(model)
 
     def loss(p):
-        return model_loss(nnx.merge(graph, p), dataclasses.replace(MODEL, free_nats=0.0), batch, jax.random.key(1))
+        return model_loss(
+            nnx.merge(graph, p), dataclasses.replace(MODEL, free_nats=0.0), batch, jax.random.key(1)
+        )
 
     (value, output), grads = jax.value_and_grad(loss, has_aux=True)(params)
     terms = [v for k, v in output.metrics.items() if k.endswith("_loss")]
     assert float(value) == pytest.approx(float(sum(terms)), rel=1e-5)
     norms = [float(jnp.abs(g).max()) for g in jax.tree.leaves(grads)]
-    assert all(np.isfinite(norms)) and sum(n > 0 for n in norms) >= len(norms) - 2  # ReLU units of tiny layers may be dead
+    # ReLU units of tiny layers may be dead
+    assert all(np.isfinite(norms)) and sum(n > 0 for n in norms) >= len(norms) - 2
 
 
 def latent(mean: float, std: float) -> Latent:
@@ -114,7 +136,9 @@ def test_balanced_kl_by_hand():
     prior = (jnp.zeros((1, 2, 1)), jnp.ones((1, 2, 1)))
     assert float(balanced_kl(latent(2.0, 1.0), prior, 0.8, 1.0)) == pytest.approx(2.0)
     assert float(balanced_kl(latent(2.0, 1.0), prior, 0.8, 3.0)) == pytest.approx(3.0)
-    of_prior = jax.grad(lambda m: balanced_kl(latent(2.0, 1.0), (m * prior[1], prior[1]), 0.8, 1.0))(0.0)
+    of_prior = jax.grad(
+        lambda m: balanced_kl(latent(2.0, 1.0), (m * prior[1], prior[1]), 0.8, 1.0)
+    )(0.0)
     of_post = jax.grad(lambda m: balanced_kl(latent(m, 1.0), prior, 0.8, 1.0))(2.0)
     np.testing.assert_allclose([of_prior, of_post], [0.8 * -2.0, 0.2 * 2.0], rtol=1e-5)
     assert float(jax.grad(lambda m: balanced_kl(latent(m, 1.0), prior, 0.8, 3.0))(2.0)) == 0.0
@@ -123,7 +147,9 @@ def test_balanced_kl_by_hand():
 def test_free_nats_hold_for_the_mean_of_the_batch_not_for_each_step():
     # KLs of 8 and 0 have mean 4: above 3 nats, so nothing is clamped.
     post = latent(1.0, 1.0)._replace(mean=jnp.array([[[4.0], [0.0]]]))
-    assert float(balanced_kl(post, (jnp.zeros((1, 2, 1)), jnp.ones((1, 2, 1))), 0.8, 3.0)) == pytest.approx(4.0)
+    assert float(
+        balanced_kl(post, (jnp.zeros((1, 2, 1)), jnp.ones((1, 2, 1))), 0.8, 3.0)
+    ) == pytest.approx(4.0)
 
 
 def test_costly_steps_count_as_often_as_the_weight_says():
@@ -139,9 +165,17 @@ def test_models_imagine_their_own_trajectories_and_costs_count_simulator_steps()
     graph, params = nnx.split(dynamics)[0], params_of(dynamics)
     params["reward_head"]["out"]["bias"] = jnp.array([1.0])
     models = jax.tree.map(lambda x: jnp.stack([x, x, 0.0 * x]), params)
-    start, sizes = zero_latent(MODEL, (7,)), {"horizon": 4, "action_repeat": env.action_repeat, "action_dim": env.action_dim}
+    start, sizes = (
+        zero_latent(MODEL, (7,)),
+        {"horizon": 4, "action_repeat": env.action_repeat, "action_dim": env.action_dim},
+    )
     traj = imagine(graph, models, actor, start, jax.random.key(0), **sizes)
-    assert traj.feat.shape == (4, 3, 7, MODEL.feat_dim) and traj.reward.shape == traj.cost.shape == traj.terminal.shape == (
+    assert traj.feat.shape == (
+        4,
+        3,
+        7,
+        MODEL.feat_dim,
+    ) and traj.reward.shape == traj.cost.shape == traj.terminal.shape == (
         4,
         3,
         7,
@@ -149,7 +183,8 @@ def test_models_imagine_their_own_trajectories_and_costs_count_simulator_steps()
     np.testing.assert_allclose(traj.reward[:, 2], 0.0)  # of the model whose parameters are all zero
     np.testing.assert_allclose(traj.cost[:, 2], env.action_repeat * 0.5)
     assert float(jnp.abs(traj.reward[:, :2] - 1.0).mean()) < 0.9
-    np.testing.assert_allclose(traj.feat[:, 0], traj.feat[:, 1], atol=1e-6)  # equal models with the same noise
+    # equal models with the same noise
+    np.testing.assert_allclose(traj.feat[:, 0], traj.feat[:, 1], atol=1e-6)
     published = imagine(graph, models, actor, start, jax.random.key(0), own_noise=True, **sizes)
     assert float(jnp.abs(published.feat[:, 0] - published.feat[:, 1]).max()) > 0.1
 
@@ -159,21 +194,29 @@ def test_actor_starts_wide_and_its_mode_is_the_densest_sample():
     mean, std = actor(jnp.zeros((4, 3)))
     np.testing.assert_allclose(mean, 0.0)
     np.testing.assert_allclose(std, 2.0 + 1e-4, rtol=1e-4)
-    bounded = Actor(3, 2, ActorConfig(units=8, layers=1, init_std=2.0, max_std=2.5), rngs=nnx.Rngs(0), dtype=F32)
-    np.testing.assert_allclose(bounded(jnp.zeros((4, 3)))[1], 2.5 * np.tanh(2.0001 / 2.5), rtol=1e-4)
+    bounded = Actor(
+        3, 2, ActorConfig(units=8, layers=1, init_std=2.0, max_std=2.5), rngs=nnx.Rngs(0), dtype=F32
+    )
+    np.testing.assert_allclose(
+        bounded(jnp.zeros((4, 3)))[1], 2.5 * np.tanh(2.0001 / 2.5), rtol=1e-4
+    )
     narrow = Actor(3, 2, ActorConfig(units=8, layers=1, init_std=0.05), rngs=nnx.Rngs(0), dtype=F32)
     feat = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)), jnp.float32)
     mode = narrow.mode(feat, jax.random.key(0))
     assert mode.shape == (4, 2)
     np.testing.assert_allclose(mode, np.tanh(narrow(feat)[0]), atol=0.05)
-    np.testing.assert_allclose(actor.sample(feat, jnp.zeros((4, 2))), np.tanh(actor(feat)[0]), rtol=1e-6)
+    np.testing.assert_allclose(
+        actor.sample(feat, jnp.zeros((4, 2))), np.tanh(actor(feat)[0]), rtol=1e-6
+    )
 
 
 def test_critic_loss_is_half_the_squared_error_and_touches_the_critic_only():
     critic = Critic(3, CriticConfig(units=4, layers=1), rngs=nnx.Rngs(0))
     feat, target = jnp.ones((2, 5, 3)), jnp.full((2, 5), 2.0)
     value = critic(feat)
-    np.testing.assert_allclose(critic_loss(critic, feat, target), 0.5 * np.square(value - 2.0).mean(), rtol=1e-5)
+    np.testing.assert_allclose(
+        critic_loss(critic, feat, target), 0.5 * np.square(value - 2.0).mean(), rtol=1e-5
+    )
     assert float(jnp.abs(jax.grad(lambda f: critic_loss(critic, f, target))(feat)).max()) == 0.0
 
 

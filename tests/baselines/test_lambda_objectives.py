@@ -1,4 +1,7 @@
-"""LAMBDA's selection among sampled models, returns and actor loss: arithmetic by hand, slow loops, gradients."""
+"""LAMBDA's selection among sampled models, returns and actor loss.
+
+Arithmetic by hand, slow loops, gradients.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,19 @@ from baselines.la_mbda.objectives import actor_loss, choose, returns, take
 
 
 def test_returns_by_hand_in_the_order_of_time():
-    # H = 3: R[3] = v[3] = 8;  R[2] = 2 + 0.5 (0.5 * 8 + 0.5 * 8) = 6;  R[1] = 1 + 0.5 (0.5 * 4 + 0.5 * 6) = 3.5
+    # H = 3: R[3] = v[3] = 8;  R[2] = 2 + 0.5 (0.5 * 8 + 0.5 * 8) = 6;
+    # R[1] = 1 + 0.5 (0.5 * 4 + 0.5 * 6) = 3.5
     reward, value = jnp.array([[1.0], [2.0], [99.0]]), jnp.array([[9.0], [4.0], [8.0]])
     got = returns(reward, value, jnp.zeros((3, 1)), 0.5, 0.5)
     np.testing.assert_allclose(got, [[3.5], [6.0]], rtol=1e-6)
-    np.testing.assert_allclose(returns(reward, value, jnp.zeros((3, 1)), 0.5, 0.5, reverse=True), [[6.0], [3.5]], rtol=1e-6)
+    np.testing.assert_allclose(
+        returns(reward, value, jnp.zeros((3, 1)), 0.5, 0.5, reverse=True), [[6.0], [3.5]], rtol=1e-6
+    )
 
 
 def test_returns_of_a_constant_reward_have_their_closed_form():
-    # λ = 1: sum of 0.99^k over the H - 1 - t steps left, and the bootstrap of 100 = 1 / (1 - 0.99): 100 everywhere.
+    # λ = 1: sum of 0.99^k over the H - 1 - t steps left, and the bootstrap of 100 = 1 / (1 - 0.99):
+    # 100 everywhere.
     got = returns(jnp.ones((15, 2)), jnp.full((15, 2), 100.0), jnp.zeros((15, 2)), 0.99, 1.0)
     np.testing.assert_allclose(got, np.full((14, 2), 100.0), rtol=1e-5)
 
@@ -28,16 +35,27 @@ def test_returns_of_a_constant_reward_have_their_closed_form():
 @pytest.mark.parametrize("lam", [0.0, 0.6, 1.0])
 def test_returns_match_a_slow_loop_with_ends(lam: float):
     rng = np.random.default_rng(0)
-    reward, value, terminal = rng.normal(size=(6, 4)), rng.normal(size=(6, 4)), rng.uniform(size=(6, 4))
+    reward, value, terminal = (
+        rng.normal(size=(6, 4)),
+        rng.normal(size=(6, 4)),
+        rng.uniform(size=(6, 4)),
+    )
     following, expected = value[-1], []
     for t in reversed(range(5)):
-        following = reward[t] + 0.9 * (1 - terminal[t]) * ((1 - lam) * value[t + 1] + lam * following)
+        following = reward[t] + 0.9 * (1 - terminal[t]) * (
+            (1 - lam) * value[t + 1] + lam * following
+        )
         expected.insert(0, following)
-    np.testing.assert_allclose(returns(*map(jnp.asarray, (reward, value, terminal)), 0.9, lam), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        returns(*map(jnp.asarray, (reward, value, terminal)), 0.9, lam), expected, rtol=1e-5
+    )
 
 
 def two_models():
-    """Two models, two starts, H = 2: the return is r[1] + 0.5 v[2]. Model 0 gives 1 + 2 and 5 + 1, model 1 gives 2 + 3 and 0 + 2."""
+    """Two models, two starts, H = 2: the return is r[1] + 0.5 v[2].
+
+    Model 0 gives 1 + 2 and 5 + 1, model 1 gives 2 + 3 and 0 + 2.
+    """
     signal = jnp.array([[[1.0, 5.0], [2.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
     value = jnp.array([[[9.0, 0.0], [0.0, 9.0]], [[4.0, 2.0], [6.0, 4.0]]])
     return signal, value, jnp.zeros((2, 2, 2)), jnp.arange(8.0).reshape(2, 2, 2, 1)
@@ -45,17 +63,23 @@ def two_models():
 
 def test_each_start_gets_its_best_model():
     signal, value, terminal, feat = two_models()
-    got = choose(feat, signal, terminal, value, discount=0.5, lam=0.95, reverse=False, by_value=False)
-    np.testing.assert_allclose(got.ret, [[5.0, 6.0]])  # model 1 for the first start, model 0 for the second
+    got = choose(
+        feat, signal, terminal, value, discount=0.5, lam=0.95, reverse=False, by_value=False
+    )
+    # model 1 for the first start, model 0 for the second
+    np.testing.assert_allclose(got.ret, [[5.0, 6.0]])
     np.testing.assert_allclose(got.feat[..., 0], [[2.0, 1.0], [6.0, 5.0]])
     np.testing.assert_allclose(got.signal, [[2.0, 5.0], [0.0, 0.0]])
     assert float(got.margin) == pytest.approx(5.5 - (3 + 6 + 5 + 2) / 4)
 
 
 def test_the_published_choice_is_by_mean_value():
-    # Mean values: model 0 has 6.5 and 1, model 1 has 3 and 6.5, the other way round than the returns.
+    # Mean values: model 0 has 6.5 and 1, model 1 has 3 and 6.5, the other way round than the
+    # returns.
     signal, value, terminal, feat = two_models()
-    got = choose(feat, signal, terminal, value, discount=0.5, lam=0.95, reverse=False, by_value=True)
+    got = choose(
+        feat, signal, terminal, value, discount=0.5, lam=0.95, reverse=False, by_value=True
+    )
     np.testing.assert_allclose(got.ret, [[3.0, 2.0]])
 
 
@@ -67,7 +91,16 @@ def test_only_the_chosen_of_five_models_gets_a_gradient():
     zeros = jnp.zeros((4, 5, 3))
 
     def total(signal):
-        return choose(zeros[..., None], signal, zeros, value, discount=0.9, lam=0.9, reverse=False, by_value=False).ret.sum()
+        return choose(
+            zeros[..., None],
+            signal,
+            zeros,
+            value,
+            discount=0.9,
+            lam=0.9,
+            reverse=False,
+            by_value=False,
+        ).ret.sum()
 
     touched = np.abs(jax.grad(total)(signal)).sum(0) > 0
     assert touched.sum(0).tolist() == [1, 1, 1] and touched.argmax(0).tolist() == best.tolist()
@@ -79,7 +112,8 @@ def test_take_keeps_time_and_features():
 
 
 def test_actor_loss_by_hand():
-    # Rewards: -(1 * 2 + 0.5 * 4) / 2 = -2.  Excess: mean(5, 7) - 4 = 2;  psi = 3 * 2 + 0.5 * 0.25 * 4 = 6.5
+    # Rewards: -(1 * 2 + 0.5 * 4) / 2 = -2.  Excess: mean(5, 7) - 4 = 2;
+    # psi = 3 * 2 + 0.5 * 0.25 * 4 = 6.5
     terms = actor_loss(
         jnp.array([[2.0], [4.0]]),
         jnp.array([[5.0], [7.0]]),
@@ -87,15 +121,21 @@ def test_actor_loss_by_hand():
         discount=0.5,
         limit=4.0,
     )
-    np.testing.assert_allclose([terms.excess, terms.penalty, terms.loss], [2.0, 6.5, 4.5], rtol=1e-6)
+    np.testing.assert_allclose(
+        [terms.excess, terms.penalty, terms.loss], [2.0, 6.5, 4.5], rtol=1e-6
+    )
 
 
 def test_the_multiplier_rises_with_imagined_excess_and_falls_to_zero_without():
-    config = AugmentedConfig(multiplier_init=0.1, penalty_init=0.5, penalty_growth=0.1, penalty_max=0.52)
+    config = AugmentedConfig(
+        multiplier_init=0.1, penalty_init=0.5, penalty_growth=0.1, penalty_max=0.52
+    )
     state = AugmentedState(jnp.float32(0.1), jnp.float32(0.5))
     seen = []
     for costs in (6.0, 4.0, 0.0):  # excess 2, 0, -4 over a limit of 4
-        terms = actor_loss(jnp.zeros((2, 1)), jnp.full((2, 1), costs), state, discount=0.9, limit=4.0)
+        terms = actor_loss(
+            jnp.zeros((2, 1)), jnp.full((2, 1), costs), state, discount=0.9, limit=4.0
+        )
         state = update_augmented(config, state, terms.excess)
         seen.append((float(state.multiplier), float(state.penalty)))
     np.testing.assert_allclose(seen, [(1.1, 0.52), (1.1, 0.52), (0.0, 0.52)], rtol=1e-5)

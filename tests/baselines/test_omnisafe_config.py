@@ -1,4 +1,6 @@
-"""OmniSafe's settings: from its files, under one name for the cost limit, refused where it would ignore, drop or break them."""
+"""OmniSafe's settings: from its files, under one name for the cost limit, refused where it would
+ignore, drop or break them.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,12 @@ pytestmark = pytest.mark.omnisafe
 
 def spec_of(name: str, preset: str = "release", task: str = TASK, **changes: Any) -> RunSpec:
     chosen = settings(name, "lidar", preset, task=task)
-    parts = {"steps": chosen.steps, "loop": chosen.loop, "replay": chosen.replay, "agent": chosen.agent}
+    parts = {
+        "steps": chosen.steps,
+        "loop": chosen.loop,
+        "replay": chosen.replay,
+        "agent": chosen.agent,
+    }
     return RunSpec(method=name, task=task, obs="lidar", seed=0, preset=preset, **(parts | changes))
 
 
@@ -38,8 +45,14 @@ def with_loop(spec: RunSpec, **changes: Any) -> RunSpec:
 
 
 def test_the_table_names_all_that_the_package_has():
-    folder = Path(configs.importlib.util.find_spec("omnisafe").submodule_search_locations[0]) / "configs"  # type: ignore
-    there = {(path.parent.name, path.stem) for path in folder.glob("*/*.yaml") if path.parent.name != "offline"}
+    folder = (
+        Path(configs.importlib.util.find_spec("omnisafe").submodule_search_locations[0]) / "configs"
+    )  # type: ignore
+    there = {
+        (path.parent.name, path.stem)
+        for path in folder.glob("*/*.yaml")
+        if path.parent.name != "offline"
+    }
     assert {(row.family, row.omnisafe) for row in ALGORITHMS.values()} == there
     assert len(ALGORITHMS) == 38
 
@@ -64,19 +77,29 @@ def test_the_cost_limit_reaches_every_place_where_the_algorithm_looks(name: str)
     assert config.cost_limit == (1.0 if row.family == "model-based" else 25.0)
     tree = flatten(_tree(name, dataclasses.replace(config, cost_limit=7.5)))
     assert {key: tree[key] for key in row.limit} == dict.fromkeys(row.limit, 7.5)
-    assert [key for key in flatten(dataclasses.asdict(config)) if key.endswith(("limit", "budget"))] == ["cost_limit"]
+    assert [
+        key for key in flatten(dataclasses.asdict(config)) if key.endswith(("limit", "budget"))
+    ] == ["cost_limit"]
 
 
 def _tree(name: str, config: Any, steps: int = 10**6, repeat: int = 1) -> dict[str, Any]:
-    return configs.to_omnisafe(name, config, seed=3, num_envs=1, total_steps=steps, episode_steps=250, action_repeat=repeat)
+    return configs.to_omnisafe(
+        name, config, seed=3, num_envs=1, total_steps=steps, episode_steps=250, action_repeat=repeat
+    )
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_release_is_their_file_but_for_what_this_suite_decides(name: str):
     theirs = dict(configs._flatten(configs._yaml(name)["defaults"]))
     assert not theirs.pop("env_cfgs", None)
-    ours = flatten(_tree(name, configs.defaults(name), repeat=configs.published_action_repeat(name)))
-    changed = {k for k in theirs if (list(theirs[k]) if isinstance(theirs[k], tuple) else theirs[k]) != ours[k]}
+    ours = flatten(
+        _tree(name, configs.defaults(name), repeat=configs.published_action_repeat(name))
+    )
+    changed = {
+        k
+        for k in theirs
+        if (list(theirs[k]) if isinstance(theirs[k], tuple) else theirs[k]) != ours[k]
+    }
     assert changed <= {
         "seed",
         "train_cfgs.total_steps",
@@ -89,13 +112,24 @@ def test_release_is_their_file_but_for_what_this_suite_decides(name: str):
 
 
 def test_blocks_for_single_tasks_hold_under_the_tasks_own_id():
-    tuned, plain = configs.defaults("sac_lag", TASK), configs.defaults("sac_lag", "SafetyCarButton1-v0")
-    assert (tuned.algo_cfgs.alpha, tuned.model_cfgs.actor.lr, tuned.lagrange_cfgs.lagrangian_multiplier_init) == (
+    tuned, plain = (
+        configs.defaults("sac_lag", TASK),
+        configs.defaults("sac_lag", "SafetyCarButton1-v0"),
+    )
+    assert (
+        tuned.algo_cfgs.alpha,
+        tuned.model_cfgs.actor.lr,
+        tuned.lagrange_cfgs.lagrangian_multiplier_init,
+    ) == (
         1e-5,
         5e-6,
         0.0,
     )
-    assert (plain.algo_cfgs.alpha, plain.model_cfgs.actor.lr, plain.lagrange_cfgs.lagrangian_multiplier_init) == (
+    assert (
+        plain.algo_cfgs.alpha,
+        plain.model_cfgs.actor.lr,
+        plain.lagrange_cfgs.lagrangian_multiplier_init,
+    ) == (
         0.2,
         3e-4,
         1e-3,
@@ -110,8 +144,14 @@ def test_of_the_blocks_only_what_nothing_reads_is_left_out():
     for name in ALGORITHMS:
         schema = set(configs._schema(name))
         for task in configs._yaml(name).keys() - {"defaults"}:
-            out |= set(configs.task_block(name, task)) - schema - configs.OURS - set(ALGORITHMS[name].limit)
-    assert out == {*configs.DEAD, "algo_cfgs.cost_limit"}  # the latter in cap_pets, whose limit is its multiplier's
+            out |= (
+                set(configs.task_block(name, task))
+                - schema
+                - configs.OURS
+                - set(ALGORITHMS[name].limit)
+            )
+    # the latter in cap_pets, whose limit is its multiplier's
+    assert out == {*configs.DEAD, "algo_cfgs.cost_limit"}
 
 
 def test_matched_has_our_repeat_and_limit_and_keeps_lengths_in_simulator_steps():
@@ -151,7 +191,9 @@ def refusal(spec: RunSpec) -> str:
 
 
 def test_remainder_steps_are_refused_with_the_nearest_budgets():
-    assert "--steps 1000000 or 1020000" in refusal(dataclasses.replace(spec_of("ppo_lag"), steps=1_001_500))
+    assert "--steps 1000000 or 1020000" in refusal(
+        dataclasses.replace(spec_of("ppo_lag"), steps=1_001_500)
+    )
     assert "--steps 20000," in refusal(dataclasses.replace(spec_of("cpo"), steps=1500))
     matched = dataclasses.replace(spec_of("ppo_lag", "matched"), steps=30_000)
     assert "--steps 20000 or 40000" in refusal(matched)
@@ -160,22 +202,36 @@ def test_remainder_steps_are_refused_with_the_nearest_budgets():
 
 def test_epochs_in_which_no_episode_can_end_are_refused_with_the_shortest():
     spec = dataclasses.replace(spec_of("ppo_lag"), steps=8000)
-    assert "at least --algo-cfgs.steps-per-epoch 1000" in refusal(with_agent(spec, algo_cfgs__steps_per_epoch=800))
+    assert "at least --algo-cfgs.steps-per-epoch 1000" in refusal(
+        with_agent(spec, algo_cfgs__steps_per_epoch=800)
+    )
     check_spec(with_agent(spec, algo_cfgs__steps_per_epoch=1000))
     four = with_loop(spec, num_envs=4)
-    assert "at least --algo-cfgs.steps-per-epoch 4000" in refusal(with_agent(four, algo_cfgs__steps_per_epoch=2000))
-    repeated = with_loop(dataclasses.replace(spec, steps=9000), action_repeat=3)  # 1000 / 3, rounded up
-    assert "at least --algo-cfgs.steps-per-epoch 334" in refusal(with_agent(repeated, algo_cfgs__steps_per_epoch=300))
+    assert "at least --algo-cfgs.steps-per-epoch 4000" in refusal(
+        with_agent(four, algo_cfgs__steps_per_epoch=2000)
+    )
+    # 1000 / 3, rounded up
+    repeated = with_loop(dataclasses.replace(spec, steps=9000), action_repeat=3)
+    assert "at least --algo-cfgs.steps-per-epoch 334" in refusal(
+        with_agent(repeated, algo_cfgs__steps_per_epoch=300)
+    )
 
 
 def test_a_multiplier_updated_before_any_episode_has_ended_is_refused():
     spec = dataclasses.replace(spec_of("sac_lag"), steps=10_000)
-    early = {"algo_cfgs__start_learning_steps": 100, "algo_cfgs__warmup_epochs": 0, "algo_cfgs__steps_per_epoch": 500}
+    early = {
+        "algo_cfgs__start_learning_steps": 100,
+        "algo_cfgs__warmup_epochs": 0,
+        "algo_cfgs__steps_per_epoch": 500,
+    }
     assert "--algo-cfgs.start-learning-steps 1000" in refusal(with_agent(spec, **early))
     check_spec(with_agent(spec, **(early | {"algo_cfgs__start_learning_steps": 1000})))
 
 
-@pytest.mark.parametrize("name, why", [("sac_lag", "hangs"), ("pets", "one environment"), ("ppo_early_terminated", "one env")])
+@pytest.mark.parametrize(
+    "name, why",
+    [("sac_lag", "hangs"), ("pets", "one environment"), ("ppo_early_terminated", "one env")],
+)
 def test_several_environments_are_refused_where_they_hang_or_are_not_meant(name: str, why: str):
     assert why in refusal(with_loop(spec_of(name), num_envs=2))
 
@@ -185,26 +241,51 @@ def test_environments_share_an_epoch_evenly():
     check_spec(with_loop(spec_of("ppo_lag"), num_envs=4))
 
 
-@pytest.mark.parametrize("name", ["prefill", "train_ratio", "batch_size", "batch_length", "log_every"])
+@pytest.mark.parametrize(
+    "name", ["prefill", "train_ratio", "batch_size", "batch_length", "log_every"]
+)
 def test_settings_of_our_loop_that_mean_nothing_are_refused(name: str):
     spec = spec_of("ppo_lag")
-    assert f"loop.{name} does nothing" in refusal(with_loop(spec, **{name: getattr(spec.loop, name) * 2}))
+    assert f"loop.{name} does nothing" in refusal(
+        with_loop(spec, **{name: getattr(spec.loop, name) * 2})
+    )
 
 
 def test_typos_name_the_nearest_setting():
     with pytest.raises(BadInput, match=r"--algo-cfgs\.clip"):
         read(["--method", "ppo_lag", "--algo-cfgs.clp", "0.3"])
     _, spec = read(
-        ["--method", "ppo_lag", "--algo-cfgs.clip", "0.3", "--cost-limit", "5", "--model-cfgs.actor.hidden-sizes", "8", "9"]
+        [
+            "--method",
+            "ppo_lag",
+            "--algo-cfgs.clip",
+            "0.3",
+            "--cost-limit",
+            "5",
+            "--model-cfgs.actor.hidden-sizes",
+            "8",
+            "9",
+        ]
     )
-    assert (spec.agent.algo_cfgs.clip, spec.agent.cost_limit, spec.agent.model_cfgs.actor.hidden_sizes) == (0.3, 5.0, (8, 9))
+    assert (
+        spec.agent.algo_cfgs.clip,
+        spec.agent.cost_limit,
+        spec.agent.model_cfgs.actor.hidden_sizes,
+    ) == (0.3, 5.0, (8, 9))
     assert spec.obs == "lidar"  # the published observation of the task is vision
 
 
 def test_suites_can_set_every_setting():
     chosen = settings("trpo_lag", "lidar", "release", task=TASK)
-    wanted = {"cost_limit": 3, "model_cfgs.actor.hidden_sizes": [8, 8], "model_cfgs.actor.lr": "1e-3", "loop.num_envs": 2}
-    changed = overrides.apply(chosen, dict(overrides.check(chosen, name, value) for name, value in wanted.items()))
+    wanted = {
+        "cost_limit": 3,
+        "model_cfgs.actor.hidden_sizes": [8, 8],
+        "model_cfgs.actor.lr": "1e-3",
+        "loop.num_envs": 2,
+    }
+    changed = overrides.apply(
+        chosen, dict(overrides.check(chosen, name, value) for name, value in wanted.items())
+    )
     assert (changed.agent.cost_limit, changed.agent.model_cfgs.actor.hidden_sizes) == (3.0, (8, 8))
     assert (changed.agent.model_cfgs.actor.lr, changed.loop.num_envs) == (1e-3, 2)
     with pytest.raises(BadInput, match="did you mean cost_limit"):
@@ -226,7 +307,9 @@ def test_names_of_theirs_and_offline_ones_are_answered():
             method(name)
 
 
-def test_without_the_package_methods_are_listed_and_training_says_what_to_run(monkeypatch: pytest.MonkeyPatch):
+def test_without_the_package_methods_are_listed_and_training_says_what_to_run(
+    monkeypatch: pytest.MonkeyPatch,
+):
     monkeypatch.setattr(configs.importlib.util, "find_spec", lambda _: None)
     for cached in (configs._yaml, configs._schema, configs.config_type, configs.vision_config_type):
         cached.cache_clear()
@@ -236,24 +319,38 @@ def test_without_the_package_methods_are_listed_and_training_says_what_to_run(mo
         with pytest.raises(BadInput, match="make omnisafe"):
             _ = METHODS["cpo"].config_type("lidar")
     finally:
-        for cached in (configs._yaml, configs._schema, configs.config_type, configs.vision_config_type):
+        for cached in (
+            configs._yaml,
+            configs._schema,
+            configs.config_type,
+            configs.vision_config_type,
+        ):
             cached.cache_clear()
 
 
 def test_reading_settings_loads_neither_torch_nor_jax():
     code = (
-        "import sys; from benchmarks.methods import METHODS, settings; import benchmarks.run_folder, benchmarks.omnisafe.process\n"
-        "settings('cpo', 'lidar', 'release'); print(*{'torch', 'jax', 'omnisafe', 'mujoco'} & set(sys.modules))"
+        "import sys; from benchmarks.methods import METHODS, settings; import "
+        "benchmarks.run_folder, benchmarks.omnisafe.process\n"
+        "settings('cpo', 'lidar', 'release'); print(*{'torch', 'jax', 'omnisafe', 'mujoco'} & "
+        "set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""
 
 
 def test_evaluations_of_their_own_are_off():
-    assert flatten(_tree("pets", configs.defaults("pets")))["evaluation_cfgs.use_eval"] is False  # it films
+    # it films
+    assert flatten(_tree("pets", configs.defaults("pets")))["evaluation_cfgs.use_eval"] is False
     assert flatten(_tree("sac", configs.defaults("sac")))["train_cfgs.eval_episodes"] == 0
 
 
 def test_devices():
-    assert [configs.device_name(name) for name in ("cpu", "cuda", "cuda:1")] == ["cpu", "cuda:0", "cuda:1"]
+    assert [configs.device_name(name) for name in ("cpu", "cuda", "cuda:1")] == [
+        "cpu",
+        "cuda:0",
+        "cuda:1",
+    ]

@@ -1,4 +1,7 @@
-"""Runs of OmniSafe, each in a process of its own: every algorithm trains, resumes exactly, and keeps to itself."""
+"""Runs of OmniSafe, each in a process of its own.
+
+Every algorithm trains, resumes exactly, and keeps to itself.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,13 @@ pytestmark = [pytest.mark.omnisafe, pytest.mark.slow]
 def python(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
     environ = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        [sys.executable, *args], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, **options
+        [sys.executable, *args],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
     )
 
 
@@ -51,13 +60,18 @@ def test_trains_records_and_resumes_exactly(all_runs: tuple[Path, dict[str, Any]
     frame = read_records(folder / name / "undisturbed")
     splits = Counter(frame["split"])
     kind = ALGORITHMS[name].family
-    assert splits["eval"] == splits["eval_sampled"] or (kind == "model-based" and splits["eval_sampled"] == 0)
+    assert splits["eval"] == splits["eval_sampled"] or (
+        kind == "model-based" and splits["eval_sampled"] == 0
+    )
     assert splits["eval"] >= 4 and frame["env_steps"].max() == result["env_steps"]
     assert set(frame[frame["split"] == "eval"]["episode"]) == {0, 1}
     train = frame[frame["split"] == "train"]
     whole = train["length"] == 20
     assert whole.all() or name in ("ppo_early_terminated", "trpo_early_terminated")
-    rows = [json.loads(line) for line in (folder / name / "undisturbed" / "metrics.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line)
+        for line in (folder / name / "undisturbed" / "metrics.jsonl").read_text().splitlines()
+    ]
     assert [row["Train/Epoch"] for row in rows] == [0, 1, 2]
     assert None not in [value for row in rows for value in row.values()]
 
@@ -66,38 +80,82 @@ def test_the_process_of_all_algorithms_has_no_jax(all_runs: tuple[Path, dict[str
     assert all_runs[1]["jax"] is False
 
 
-def test_the_last_checkpoint_is_that_of_the_last_step_and_trained(all_runs: tuple[Path, dict[str, Any]]):
+def test_the_last_checkpoint_is_that_of_the_last_step_and_trained(
+    all_runs: tuple[Path, dict[str, Any]],
+):
     from benchmarks import checkpoint
 
     folder = all_runs[0] / "ppo_lag" / "undisturbed" / "checkpoints"
-    first, last = (checkpoint.load_flat(path, checkpoint.LEARNER) for path in sorted(folder.iterdir()))
+    first, last = (
+        checkpoint.load_flat(path, checkpoint.LEARNER) for path in sorted(folder.iterdir())
+    )
     assert sorted(folder.iterdir())[-1].name == "000000000150"
     weights = [name for name in last if name.endswith("actor.mean.0.weight")]
     assert weights and all((first[name] != last[name]).any() for name in weights)
 
 
-COMMAND = ("-m", "benchmarks.cli", "train", "--preset", "debug", "--task", "tests.fakes.shore:shore", "--report-seconds", "0")
-SHORT = ("--loop.action-repeat", "2", "--algo-cfgs.steps-per-epoch", "20", "--loop.eval-episodes", "1")
+COMMAND = (
+    "-m",
+    "benchmarks.cli",
+    "train",
+    "--preset",
+    "debug",
+    "--task",
+    "tests.fakes.shore:shore",
+    "--report-seconds",
+    "0",
+)
+SHORT = (
+    "--loop.action-repeat",
+    "2",
+    "--algo-cfgs.steps-per-epoch",
+    "20",
+    "--loop.eval-episodes",
+    "1",
+)
 
 
 def test_parent_and_child_keep_their_libraries_apart(tmp_path: Path):
-    """The child has torch and no JAX, the parent no torch; both are what `safedreamer train` really starts."""
+    """The child has torch and no JAX, the parent no torch.
+
+    Both are what `safedreamer train` really starts.
+    """
     spy = tmp_path / "sitecustomize.py"
     spy.write_text(
-        "import atexit, os, sys\nleave = os._exit\n"
+        "import atexit, os, sys\n"
+        "leave = os._exit\n"
         "def note(status=0):\n"
         "    names = sorted({'jax', 'torch', 'omnisafe'} & set(sys.modules))\n"
-        "    open(os.environ['NOTES'], 'a').write(' '.join([' '.join(sys.orig_argv[1:3]), *names]) + '\\n')\n"
+        "    open(os.environ['NOTES'], 'a').write(' '.join([' '.join(sys.orig_argv[1:3]), "
+        "*names]) + '\\n')\n"
         "atexit.register(note)\n"
-        "def left(status):\n    note()\n    leave(status)\nos._exit = left\n"
+        "def left(status):\n"
+        "    note()\n"
+        "    leave(status)\n"
+        "os._exit = left\n"
     )
     notes = tmp_path / "notes.txt"
     environ = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "NOTES": str(notes)}
-    args = [*COMMAND, *SHORT, "--method", "ppo_lag", "--steps", "80", "--out", str(tmp_path / "run")]
-    done = subprocess.run([sys.executable, *args], cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    args = [
+        *COMMAND,
+        *SHORT,
+        "--method",
+        "ppo_lag",
+        "--steps",
+        "80",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    done = subprocess.run(
+        [sys.executable, *args], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "finished at 80 simulator steps" in done.stdout
-    found = {line.split()[1]: line.split()[2:] for line in notes.read_text().splitlines() if line.startswith("-m ")}
+    found = {
+        line.split()[1]: line.split()[2:]
+        for line in notes.read_text().splitlines()
+        if line.startswith("-m ")
+    }
     assert found["benchmarks.omnisafe"] == ["omnisafe", "torch"]
     assert "torch" not in found["benchmarks.cli"]
 
@@ -106,7 +164,12 @@ def start(out: Path, steps: int, method: str = "ppo_lag") -> subprocess.Popen[st
     args = [*COMMAND, *SHORT, "--method", method, "--steps", str(steps), "--out", str(out)]
     environ = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, *args], cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, *args],
+        cwd=ROOT,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -132,7 +195,10 @@ def gone(pid: int) -> bool:
 
 
 def test_a_signal_saves_and_a_kill_loses_nothing(tmp_path: Path):
-    """SIGTERM: status 75 and a checkpoint. SIGKILL of the parent: the child ends too. The run that went on is the undisturbed one."""
+    """SIGTERM: status 75 and a checkpoint. SIGKILL of the parent: the child ends too.
+
+    The run that went on is the undisturbed one.
+    """
     steps = 40 * 40
     out = tmp_path / "run"
     process = start(out, steps)
@@ -162,7 +228,16 @@ def test_a_signal_saves_and_a_kill_loses_nothing(tmp_path: Path):
     undisturbed.communicate(timeout=120)
     pd.testing.assert_frame_equal(steady(out), steady(tmp_path / "other"))
 
-    shown = python("-m", "benchmarks.cli", "evaluate", str(out), "--episodes", "1", "--out", str(tmp_path / "e.csv"))
+    shown = python(
+        "-m",
+        "benchmarks.cli",
+        "evaluate",
+        str(out),
+        "--episodes",
+        "1",
+        "--out",
+        str(tmp_path / "e.csv"),
+    )
     assert shown.returncode == 0, shown.stderr
     again, last = steady(tmp_path / "e.csv"), steady(out)
     last = last[(last["env_steps"] == steps) & (last["split"] != "train")].reset_index(drop=True)
@@ -172,19 +247,41 @@ def test_a_signal_saves_and_a_kill_loses_nothing(tmp_path: Path):
 
 
 def test_bad_input_is_one_line_and_status_2(tmp_path: Path):
-    args = [*COMMAND, "--method", "ppo_lag", "--loop.action-repeat", "2", "--algo-cfgs.steps-per-epoch", "8", "--steps", "160"]
+    args = [
+        *COMMAND,
+        "--method",
+        "ppo_lag",
+        "--loop.action-repeat",
+        "2",
+        "--algo-cfgs.steps-per-epoch",
+        "8",
+        "--steps",
+        "160",
+    ]
     done = python(*args, "--out", str(tmp_path / "run"))
     assert done.returncode == 2
-    assert "at least --algo-cfgs.steps-per-epoch 10" in done.stderr  # known only where the user's environment is
+    # known only where the user's environment is
+    assert "at least --algo-cfgs.steps-per-epoch 10" in done.stderr
     assert "Traceback" not in done.stderr
     cuda = python(
-        *COMMAND, *SHORT, "--method", "cpo", "--steps", "80", "--train-cfgs.device", "cuda:9", "--out", str(tmp_path / "c")
+        *COMMAND,
+        *SHORT,
+        "--method",
+        "cpo",
+        "--steps",
+        "80",
+        "--train-cfgs.device",
+        "cuda:9",
+        "--out",
+        str(tmp_path / "c"),
     )
     assert cuda.returncode == 2 and "Traceback" not in cuda.stderr and "GPU" in cuda.stderr
 
 
 @pytest.mark.parametrize("name", EVALUATED)
-def test_evaluation_changes_neither_statistics_nor_random_numbers(all_runs: tuple[Path, dict[str, Any]], name: str):
+def test_evaluation_changes_neither_statistics_nor_random_numbers(
+    all_runs: tuple[Path, dict[str, Any]], name: str
+):
     assert all_runs[1]["evaluated"][name] == {"plain": True, "arrays": True}
 
 
@@ -193,5 +290,6 @@ def test_several_environments_train_and_resume(all_runs: tuple[Path, dict[str, A
         "late": [True, False],  # stopped in the last evaluation
         "finished": True,
         "same": [True] * 4,
-        "lines": 1 + 3 * 3 * 2 + 3 * 4,  # header; 2 episodes an epoch in each; 3 evaluations of 2 and 2
+        # header; 2 episodes an epoch in each; 3 evaluations of 2 and 2
+        "lines": 1 + 3 * 3 * 2 + 3 * 4,
     }

@@ -1,4 +1,7 @@
-"""OmniSafe on pictures: frames and stacks by hand, encoders that learn, settings, memory; each process with torch is its own."""
+"""OmniSafe on pictures: frames and stacks by hand, encoders that learn, settings, memory.
+
+Each process with torch is its own.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +41,21 @@ def spec_of(name: str, preset: str = "release", **changes: Any) -> RunSpec:
 
 def python(*args: str) -> str:
     environ = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, *args], cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, *args], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def code(text: str, *args: str) -> str:
     """What a program printed that may use torch."""
-    return python("-c", "from benchmarks.envs.compat import import_safety_gymnasium; import_safety_gymnasium()\n" + text, *args)
+    return python(
+        "-c",
+        "from benchmarks.envs.compat import import_safety_gymnasium; "
+        "import_safety_gymnasium()\n" + text,
+        *args,
+    )
 
 
 @pytest.mark.parametrize("name", ON_POLICY)
@@ -57,7 +67,9 @@ def test_every_preset_on_pictures_is_accepted_and_survives_its_file(name: str, p
     assert again == spec and again.run_id == spec.run_id
     assert isinstance(again.agent.vision, VisionConfig) and not again.agent.algo_cfgs.obs_normalize
     vector = settings(name, "lidar", preset, task=TASK).agent
-    changed = {k for k, v in configs._flatten(dataclasses.asdict(vector)) if _at(spec.agent, k) != v}
+    changed = {
+        k for k, v in configs._flatten(dataclasses.asdict(vector)) if _at(spec.agent, k) != v
+    }
     allowed = {"algo_cfgs.obs_normalize", "algo_cfgs.fvp_sample_freq"} | (
         {"algo_cfgs.update_iters"} if preset == "cpu" else set()
     )
@@ -73,8 +85,14 @@ def _at(config: Any, key: str) -> Any:
 
 def test_settings_of_the_encoder_are_read_and_vectors_have_none():
     common = ["--method", "ppo_lag", "--task", TASK, "--preset", "matched"]
-    _, spec = read([*common, "--obs", "vision", "--vision.frame-stack", "4", "--vision.features", "64"])
-    assert (spec.agent.vision.frame_stack, spec.agent.vision.features, spec.agent.cost_limit) == (4, 64, 2.0)
+    _, spec = read(
+        [*common, "--obs", "vision", "--vision.frame-stack", "4", "--vision.features", "64"]
+    )
+    assert (spec.agent.vision.frame_stack, spec.agent.vision.features, spec.agent.cost_limit) == (
+        4,
+        64,
+        2.0,
+    )
     assert spec.loop.action_repeat == 4
     _, spec = read(common)
     assert spec.obs == "lidar"  # though the task's published observation is vision
@@ -82,7 +100,10 @@ def test_settings_of_the_encoder_are_read_and_vectors_have_none():
         read([*common, "--vision.frame-stack", "4"])
 
 
-@pytest.mark.parametrize("name, why", [("sac_lag", "replay holds every observation twice"), ("safe_loop", "low-dimensional")])
+@pytest.mark.parametrize(
+    "name, why",
+    [("sac_lag", "replay holds every observation twice"), ("safe_loop", "low-dimensional")],
+)
 def test_other_families_refuse_pictures_and_say_why(name: str, why: str):
     with pytest.raises(BadInput, match=why):
         settings(name, "vision", "release", task=TASK)
@@ -109,9 +130,13 @@ def test_sizes_by_hand():
 
 
 def test_a_sweep_counts_frames_once_and_what_is_differentiated_twice():
-    env = EnvSpec({name: ArraySpec((64, 64, 3), "uint8") for name in ("image", "image2")}, 2, 1, 1000)
+    env = EnvSpec(
+        {name: ArraySpec((64, 64, 3), "uint8") for name in ("image", "image2")}, 2, 1, 1000
+    )
     needs = Estimate(lambda *_: env)
-    small, large = (needs(spec_of("ppo_lag", algo_cfgs__steps_per_epoch=n)).memory for n in (1000, 11_000))
+    small, large = (
+        needs(spec_of("ppo_lag", algo_cfgs__steps_per_epoch=n)).memory for n in (1000, 11_000)
+    )
     rows = 4 * (2 * 3 + 2 + 3)  # tickets twice, action, three numbers
     assert large - small == 10_000 * (64 * 64 * 6 + rows)
     first, second = needs(spec_of("ppo_lag")).memory, needs(spec_of("cpo")).memory
@@ -122,20 +147,22 @@ FRAMES = """
 import numpy as np, torch
 from baselines.omnisafe.frames import Frames
 def frame(*values): return np.array([[v] * 2 for v in values], np.uint8)  # pictures 1 x 2 x 1
-frames = Frames((1, 2, 1), 3, 4, 2, torch.device("cpu"))  # a stack of 3; 4 actions in 2 environments: 2 each
+frames = Frames((1, 2, 1), 3, 4, 2, torch.device("cpu"))  # stacks of 3; 4 actions, 2 each
 def seen(): return frames.look_up(torch.as_tensor(frames.tickets()))[:, :, 0, 0].tolist()
 both, one = np.array([True, True]), np.array([True, False])
 frames.begin(both, frame(1, 51)); print(seen())
 rows = [frames.tickets()]
-frames.push(frame(2, 52), one); print(seen())              # the first environment's episode ends
-frames.begin(one, frame(3, 0)); print(seen())              # and the next begins, full of its first frame
+frames.push(frame(2, 52), one); print(seen())  # the first environment's episode ends
+frames.begin(one, frame(3, 0)); print(seen())  # and the next begins, full of its first frame
 rows.append(frames.tickets())
 frames.push(frame(4, 53), ~both); print(seen())
-print([frames.look_up(torch.as_tensor(row))[:, :, 0, 0].tolist() for row in rows])  # rows of the buffer, unharmed
+# rows of the buffer, unharmed
+print([frames.look_up(torch.as_tensor(row))[:, :, 0, 0].tolist() for row in rows])
 with frames.showing(np.array([[[7, 7], [8, 8], [9, 9]]], np.uint8)) as tickets:
     print(frames.look_up(torch.as_tensor(tickets))[:, :, 0, 1].tolist())
 print(seen())
-frames.clear(); frames.begin(both, frame(5, 55)); frames.begin(one, frame(6, 0)); print(seen())  # one that no row has is replaced
+frames.clear(); frames.begin(both, frame(5, 55)); frames.begin(one, frame(6, 0))
+print(seen())  # one that no row has is replaced
 """
 
 
@@ -166,7 +193,10 @@ except ValueError as error:
 
 
 def test_an_epoch_that_does_not_fit_into_memory_is_refused(printed: dict[str, list[str]]):
-    assert "take 0.5 GB, and 0.0 GB are available: choose a smaller --algo-cfgs.steps-per-epoch" in printed["memory"][0]
+    assert (
+        "take 0.5 GB, and 0.0 GB are available: choose a smaller --algo-cfgs.steps-per-epoch"
+        in printed["memory"][0]
+    )
 
 
 GRADIENTS = """
@@ -186,7 +216,8 @@ def product(whole):  # gradient, and Hessian times a vector, as natural gradient
     loss = sum((net(part) ** 2).sum() for part in parts)
     grads = torch.autograd.grad(loss, tuple(net.parameters()), create_graph=True)
     flat = torch.cat([g.reshape(-1) for g in grads])
-    second = torch.autograd.grad((flat * torch.linspace(-1, 1, len(flat), dtype=torch.float64)).sum(), tuple(net.parameters()))
+    weights = torch.linspace(-1, 1, len(flat), dtype=torch.float64)
+    second = torch.autograd.grad((flat * weights).sum(), tuple(net.parameters()))
     return flat.detach(), torch.cat([g.reshape(-1) for g in second])
 assert len(obs) > CHUNK
 for one, other in zip(product(True), product(False)):
@@ -199,7 +230,9 @@ print(bool((net(changed) != net(obs)).any(dim=1).all()), tuple(net(obs[0]).shape
 """
 
 
-def test_parts_of_a_large_batch_have_the_gradients_of_the_whole_and_reach_the_encoder(printed: dict[str, list[str]]):
+def test_parts_of_a_large_batch_have_the_gradients_of_the_whole_and_reach_the_encoder(
+    printed: dict[str, list[str]],
+):
     assert printed["gradients"] == ["[]", "True (2,)"]
 
 
@@ -207,7 +240,9 @@ def test_parts_of_a_large_batch_have_the_gradients_of_the_whole_and_reach_the_en
 def printed() -> dict[str, list[str]]:
     """What each of the programs printed, all in one process: importing torch is what takes time."""
     parts = {"frames": FRAMES, "gradients": GRADIENTS, "memory": MEMORY}
-    lines = code("".join(f"{text}print('end of', {name!r})\n" for name, text in parts.items())).splitlines()
+    lines = code(
+        "".join(f"{text}print('end of', {name!r})\n" for name, text in parts.items())
+    ).splitlines()
     found = {}
     for name in parts:
         end = lines.index(f"end of {name}")
@@ -255,13 +290,20 @@ def test_learns_what_only_pictures_tell_within_its_limit(runs: Path):
     for split in ("eval", "eval_sampled"):
         shown = last[last["split"] == split]
         assert len(shown) == 64
-        assert shown["return"].mean() > 10.0, split  # of 16 for the direction, which takes two frames to see
+        # of 16 for the direction, which takes two frames to see
+        assert shown["return"].mean() > 10.0, split
         assert shown["cost"].mean() <= LIMIT, split
 
     from benchmarks import checkpoint
 
     folder = runs / "learn" / "checkpoints"
     (saved,) = sorted(folder.iterdir())[-1:]
-    names = [name for name in checkpoint.load_flat(saved, checkpoint.LEARNER) if ".encoder." in name]
-    owners = {owner for owner in ("actor.", "reward_critic.", "cost_critic.") if any(owner in name for name in names)}
+    names = [
+        name for name in checkpoint.load_flat(saved, checkpoint.LEARNER) if ".encoder." in name
+    ]
+    owners = {
+        owner
+        for owner in ("actor.", "reward_critic.", "cost_critic.")
+        if any(owner in name for name in names)
+    }
     assert owners == {"actor.", "reward_critic.", "cost_critic."}

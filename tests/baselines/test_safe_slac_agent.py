@@ -1,4 +1,7 @@
-"""The whole Safe SLAC agent: tracing, pre-training, what each update may change, its multiplier, its policy."""
+"""The whole Safe SLAC agent.
+
+Tracing, pre-training, what each update may change, its multiplier, its policy.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ def copied(tree: Any) -> Any:
 
 
 def same(a: Any, b: Any) -> bool:
-    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+    return all(
+        np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +40,16 @@ def agent() -> SafeSLAC:
 @pytest.mark.parametrize("obs", ENVS)
 @pytest.mark.parametrize("preset", ["release", "matched", "cpu", "debug"])
 def test_every_preset_acts_and_updates(preset: str, obs: str):
-    """Traced, not run: actions of the right shape, and an update that returns a state of exactly the structure it takes."""
+    """Traced, not run: actions of the right shape, and an update that returns a state of exactly
+    the structure it takes.
+    """
     env = ENVS[obs]
     agent = SafeSLAC(agent_config(preset), env)
-    state, carry, key = jax.eval_shape(agent.init, 0), jax.eval_shape(lambda: agent.init_carry(4)), jax.random.key(0)
+    state, carry, key = (
+        jax.eval_shape(agent.init, 0),
+        jax.eval_shape(lambda: agent.init_carry(4)),
+        jax.random.key(0),
+    )
     first = jnp.zeros(4, bool)
 
     def one_act(state, carry):
@@ -47,18 +58,27 @@ def test_every_preset_acts_and_updates(preset: str, obs: str):
     action, new_carry, info = jax.eval_shape(one_act, state, carry)
     assert (action.shape, action.dtype) == ((4, 2), jnp.float32)
     assert {x.shape for x in info.values()} == {(4,)}
-    batch = {name: jnp.asarray(x) for name, x in replay_batch(env, agent.config.latent.batch + 2, 3).items()}
+    batch = {
+        name: jnp.asarray(x)
+        for name, x in replay_batch(env, agent.config.latent.batch + 2, 3).items()
+    }
     new_state, metrics = jax.eval_shape(agent.learner.update, state, batch, key)
     for before, after in ((state, new_state), (carry, new_carry)):
         assert jax.tree.structure(before) == jax.tree.structure(after)
-        assert [(x.shape, x.dtype) for x in jax.tree.leaves(before)] == [(x.shape, x.dtype) for x in jax.tree.leaves(after)]
+        assert [(x.shape, x.dtype) for x in jax.tree.leaves(before)] == [
+            (x.shape, x.dtype) for x in jax.tree.leaves(after)
+        ]
     assert all(x.shape == () for x in metrics.values())
 
 
-def test_updates_and_acts_trace_once_and_pretraining_touches_the_latent_model_alone(agent, monkeypatch):
+def test_updates_and_acts_trace_once_and_pretraining_touches_the_latent_model_alone(
+    agent, monkeypatch
+):
     traced = []
     loss = learner_module.latent_loss
-    monkeypatch.setattr(learner_module, "latent_loss", lambda *args: traced.append(1) or loss(*args))
+    monkeypatch.setattr(
+        learner_module, "latent_loss", lambda *args: traced.append(1) or loss(*args)
+    )
     state, states = agent.init(0), []
     for n in range(4):
         states.append(copied(state))
@@ -78,7 +98,9 @@ def test_updates_and_acts_trace_once_and_pretraining_touches_the_latent_model_al
     carry = agent.init_carry(3)
     for n in range(3):
         obs = observations(LIDAR, (3,), n)
-        action, carry, _ = agent.act(state, carry, obs, np.full(3, n == 0), jax.random.key(n), "train")
+        action, carry, _ = agent.act(
+            state, carry, obs, np.full(3, n == 0), jax.random.key(n), "train"
+        )
         assert np.abs(np.asarray(action)).max() <= 1.0
         np.testing.assert_array_equal(carry.action, action)
     assert agent._act._cache_size() == 1
@@ -105,4 +127,9 @@ def test_no_gradient_of_actor_or_critics_reaches_the_latent_model(agent):
 
 def test_a_batch_too_small_for_both_names_the_settings(agent):
     with pytest.raises(ValueError, match="batch_size"):
-        jax.eval_shape(agent.learner.update, jax.eval_shape(agent.init, 0), replay_batch(LIDAR, 2, 3), jax.random.key(0))
+        jax.eval_shape(
+            agent.learner.update,
+            jax.eval_shape(agent.init, 0),
+            replay_batch(LIDAR, 2, 3),
+            jax.random.key(0),
+        )

@@ -1,4 +1,7 @@
-"""Formulas of Safe SLAC by hand: targets, temperature, multiplier, learning rates, discounted limit, squashed actions, losses."""
+"""Formulas of Safe SLAC by hand.
+
+Targets, temperature, multiplier, learning rates, discounted limit, squashed actions, losses.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +31,23 @@ def test_reward_target_by_hand():
 
 def test_cost_target_by_hand():
     # 2 + 0.5 * 6 = 5, without entropy
-    np.testing.assert_allclose(sac.cost_target(jnp.full(2, 2.0), jnp.array([0.0, 1.0]), 6.0, 0.5), [5.0, 2.0])
+    np.testing.assert_allclose(
+        sac.cost_target(jnp.full(2, 2.0), jnp.array([0.0, 1.0]), 6.0, 0.5), [5.0, 2.0]
+    )
 
 
 @pytest.mark.parametrize(("leaky_output", "share"), [(False, 1.0), (True, 0.01)])
-def test_cost_estimates_below_zero_still_learn_unless_leaky_as_released(leaky_output: bool, share: float):
+def test_cost_estimates_below_zero_still_learn_unless_leaky_as_released(
+    leaky_output: bool, share: float
+):
     critic = sac.CostCritic(5, 8, -50.0, leaky_output=leaky_output, rngs=nnx.Rngs(0))
     z, action = jnp.ones((3, 3)), jnp.ones((3, 2))
     assert critic(z, action).max() < 0.0
     slope = nnx.grad(lambda c: c(z, action).sum())(critic).mlp.out.bias[...]
     np.testing.assert_allclose(slope, 3 * share, rtol=1e-5)
-    np.testing.assert_array_equal(critic.future(z, action), critic(z, action) if leaky_output else 0.0)
+    np.testing.assert_array_equal(
+        critic.future(z, action), critic(z, action) if leaky_output else 0.0
+    )
 
 
 def test_actor_objective_by_hand():
@@ -60,7 +69,10 @@ def test_log_density_of_squashed_actions():
     a, mean, std = (np.asarray(x, np.float64)[0] for x in (action, dist.mean, dist.std))
     u = np.arctanh(a)
     want = sum(
-        -0.5 * ((u[i] - mean[i]) / std[i]) ** 2 - np.log(std[i]) - 0.5 * np.log(2 * np.pi) - np.log(1 - a[i] ** 2 + 1e-6)
+        -0.5 * ((u[i] - mean[i]) / std[i]) ** 2
+        - np.log(std[i])
+        - 0.5 * np.log(2 * np.pi)
+        - np.log(1 - a[i] ** 2 + 1e-6)
         for i in range(2)
     )
     assert float(log_prob[0]) == pytest.approx(want, rel=1e-4)
@@ -81,7 +93,9 @@ def test_multiplier_starts_where_it_should_and_rests_at_the_limit():
 
 def test_multiplier_step_by_hand():
     # raw = 0: sigmoid 1/2, softplus log 2; 0 + 0.01 * 0.5 / 0.6931 * (30 - 25) = 0.036067
-    assert float(update_raw(jnp.float32(0.0), 30.0, 25.0, 0.01)) == pytest.approx(0.036067, rel=1e-4)
+    assert float(update_raw(jnp.float32(0.0), 30.0, 25.0, 0.01)) == pytest.approx(
+        0.036067, rel=1e-4
+    )
 
 
 def test_small_multipliers_grow_exponentially():
@@ -110,7 +124,8 @@ def test_learning_rates_halve_once():
 
 
 def test_a_gradient_beyond_the_clip_steps_like_one_at_it():
-    # Adam's first step is lr * g / (|g| + eps): with eps = 1, norm 5 clipped to 1 gives g = (0.6, 0.8) -> lr * (0.375, 0.444...).
+    # Adam's first step is lr * g / (|g| + eps): with eps = 1, norm 5 clipped to 1 gives g = (0.6,
+    # 0.8) -> lr * (0.375, 0.444...).
     optimizer = make_optimizer(OptimizerConfig(learning_rate=0.1, eps=1.0, clip=1.0))
     step, _ = optimizer.update(jnp.array([3.0, 4.0]), optimizer.init(jnp.zeros(2)), jnp.zeros(2))
     np.testing.assert_allclose(step, [-0.1 * 0.6 / 1.6, -0.1 * 0.8 / 1.8], rtol=1e-5)
@@ -131,12 +146,16 @@ def test_kl_of_normals():
 
 
 def test_log_density_of_normals_includes_constants():
-    # pixels 0.5 from the mean under a variance of 0.4: -(0.25 / 0.4 + log(2 pi 0.4)) / 2 = -0.773293
-    assert float(normal_log_density(jnp.float32(1.0), jnp.float32(0.5), 0.4**0.5)) == pytest.approx(-0.773293, rel=1e-5)
+    # pixels 0.5 from the mean under a variance of 0.4: -(0.25 / 0.4 + log(2 pi 0.4)) / 2 =
+    # -0.773293
+    assert float(normal_log_density(jnp.float32(1.0), jnp.float32(0.5), 0.4**0.5)) == pytest.approx(
+        -0.773293, rel=1e-5
+    )
 
 
 def test_cost_likelihood_weighs_costly_steps():
-    # p = sigmoid(0) = 1/2 in all: 100 log(1/2) where it cost, whatever the cost, and log(1/2) elsewhere
+    # p = sigmoid(0) = 1/2 in all: 100 log(1/2) where it cost, whatever the cost, and log(1/2)
+    # elsewhere
     got = cost_log_prob(jnp.zeros(3), jnp.array([0.0, 1.0, 2.0]), 100.0)
     np.testing.assert_allclose(got, np.log(0.5) * np.array([1.0, 100.0, 100.0]), rtol=1e-6)
 
@@ -177,16 +196,44 @@ def test_weighted_mean():
 def test_release_is_the_specification_and_matched_has_the_limit_and_cameras_of_safedreamer():
     release, matched = agent_config("release"), agent_config("matched")
     latent, of_sac = release.latent, release.sac
-    assert (latent.z1, latent.z2, latent.feature, latent.units, latent.batch) == (32, 200, 200, 256, 32)
-    assert (latent.image_variance, latent.cost_scale, latent.cost_positive, latent.cameras) == (0.4, 30.0, 100.0, "first")
+    assert (latent.z1, latent.z2, latent.feature, latent.units, latent.batch) == (
+        32,
+        200,
+        200,
+        256,
+        32,
+    )
+    assert (latent.image_variance, latent.cost_scale, latent.cost_positive, latent.cameras) == (
+        0.4,
+        30.0,
+        100.0,
+        "first",
+    )
     assert (latent.reward_std_min, latent.whole_windows) == (1e-5, True)
     assert (latent.optimizer.learning_rate, latent.optimizer.clip) == (1e-4, 40.0)
-    assert (of_sac.discount, of_sac.cost_discount, of_sac.temperature, of_sac.target_fraction) == (0.99, 0.995, 4e-3, 5e-3)
-    assert (of_sac.optimizer.learning_rate, of_sac.optimizer.clip, of_sac.actor_clip) == (2e-4, 40.0, 80.0)
+    assert (of_sac.discount, of_sac.cost_discount, of_sac.temperature, of_sac.target_fraction) == (
+        0.99,
+        0.995,
+        4e-3,
+        5e-3,
+    )
+    assert (of_sac.optimizer.learning_rate, of_sac.optimizer.clip, of_sac.actor_clip) == (
+        2e-4,
+        40.0,
+        80.0,
+    )
     assert (of_sac.cost_output, matched.sac.cost_output) == ("leaky", "linear")
-    assert (release.cost_limit, release.pretrain_updates, release.halve_after) == (25.0, 30_000, 200_000)
+    assert (release.cost_limit, release.pretrain_updates, release.halve_after) == (
+        25.0,
+        30_000,
+        200_000,
+    )
     assert (release.multiplier.init, release.multiplier.learning_rate) == (0.02, 2e-4)
-    assert (matched.cost_limit, matched.latent.cameras, matched.pretrain_updates) == (2.0, "all", 30_000)
+    assert (matched.cost_limit, matched.latent.cameras, matched.pretrain_updates) == (
+        2.0,
+        "all",
+        30_000,
+    )
 
 
 @pytest.mark.parametrize(

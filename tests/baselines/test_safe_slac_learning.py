@@ -1,4 +1,7 @@
-"""Safe SLAC must solve the toy task of tests/agents/test_learning.py: walk to the shore, and stay out of the water."""
+"""Safe SLAC must solve the toy task of tests/agents/test_learning.py.
+
+Walk to the shore, and stay out of the water.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +44,8 @@ CONFIG = SafeSLACConfig(
 
 def test_it_stops_at_the_edge(tmp_path):
     loop = {"train_ratio": 48.0, "batch_size": 24, "batch_length": 4, "log_every": 500}
-    ret, cost = solve_shore(tmp_path / "run", "safe_slac", CONFIG, SafeSLAC, steps=2000, eval_every=1000, **loop)
+    ret, cost = solve_shore(
+        tmp_path / "run", "safe_slac", CONFIG, SafeSLAC, steps=2000, eval_every=1000, **loop
+    )
     assert cost <= 2.0, f"it pays {cost} a start, the limit is 1"
     assert ret >= 0.5 * EDGE, f"it earns {ret}; the constrained optimum lies between 1 and 2"

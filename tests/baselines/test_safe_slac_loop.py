@@ -12,7 +12,9 @@ from benchmarks.spec import BadInput, RunSpec, from_dict, to_dict
 
 def spec_of(preset: str) -> RunSpec:
     steps, loop, replay, agent = settings("safe_slac", "vision", preset)
-    return RunSpec("safe_slac", "SafetyPointGoal1-v0", "vision", 0, steps, preset, loop, replay, agent)
+    return RunSpec(
+        "safe_slac", "SafetyPointGoal1-v0", "vision", 0, steps, preset, loop, replay, agent
+    )
 
 
 @pytest.mark.parametrize("preset", ["release", "matched", "cpu", "debug"])
@@ -26,9 +28,17 @@ def test_release_makes_one_update_an_agent_step():
     release, matched = spec_of("release"), spec_of("matched")
     assert (release.loop.action_repeat, release.agent.cost_limit) == (2, 25.0)
     assert release.loop.updates_due(release.loop.prefill + 1000) == 1000
-    assert (release.loop.prefill * 2, release.loop.eval_every * 2, release.loop.batch_length) == (60_000, 25_000, 11)
+    assert (release.loop.prefill * 2, release.loop.eval_every * 2, release.loop.batch_length) == (
+        60_000,
+        25_000,
+        11,
+    )
     assert release.loop.batch_size - release.agent.latent.batch == 64
-    assert (matched.loop.action_repeat, matched.agent.cost_limit, matched.loop.prefill * 4) == (4, 2.0, 60_000)
+    assert (matched.loop.action_repeat, matched.agent.cost_limit, matched.loop.prefill * 4) == (
+        4,
+        2.0,
+        60_000,
+    )
 
 
 def test_batches_must_leave_windows_for_actor_and_critics():

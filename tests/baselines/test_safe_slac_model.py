@@ -1,4 +1,7 @@
-"""The latent model of Safe SLAC: its loss against a slow loop in NumPy, its shapes, and where windows start anew."""
+"""The latent model of Safe SLAC.
+
+Its loss against a slow loop in NumPy, its shapes, and where windows start anew.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +47,12 @@ def log_normal(x, mean, std):
     return float(np.sum(-0.5 * ((x - mean) / std) ** 2 - np.log(std) - 0.5 * np.log(2 * np.pi)))
 
 
-def slow_loss(model: LatentModel, batch: dict[str, np.ndarray], noise: np.ndarray) -> dict[str, float]:
-    """The four terms of the docstring of `losses`, one window and one step at a time, in double precision."""
+def slow_loss(
+    model: LatentModel, batch: dict[str, np.ndarray], noise: np.ndarray
+) -> dict[str, float]:
+    """The four terms of the docstring of `losses`, one window and one step at a time, in double
+    precision.
+    """
     terms = dict.fromkeys(("kl", "observation", "reward", "cost"), 0.0)
     rows, length = batch["reward"].shape
     for b in range(rows):
@@ -61,28 +68,42 @@ def slow_loss(model: LatentModel, batch: dict[str, np.ndarray], noise: np.ndarra
                 post, prior = gaussian(model.post1, f, z2, a), gaussian(model.prior1, z2, a)
             z1 = post[0] + post[1] * noise[t, b, :3]
             fresh = t == 0 or batch["is_first"][b, t]
-            upper = gaussian(model.level2_first, z1) if fresh else gaussian(model.level2, z1, z_before[3:], a)
+            upper = (
+                gaussian(model.level2_first, z1)
+                if fresh
+                else gaussian(model.level2, z1, z_before[3:], a)
+            )
             z = np.concatenate([z1, upper[0] + upper[1] * noise[t, b, 3:]])
             terms["kl"] += np.sum(
-                np.log(prior[1] / post[1]) + (post[1] ** 2 + (post[0] - prior[0]) ** 2) / (2 * prior[1] ** 2) - 0.5
+                np.log(prior[1] / post[1])
+                + (post[1] ** 2 + (post[0] - prior[0]) ** 2) / (2 * prior[1] ** 2)
+                - 0.5
             )
-            terms["observation"] -= log_normal(x, mlp(model.decoder.mlp, z), np.sqrt(CONFIG.vector_variance))
+            terms["observation"] -= log_normal(
+                x, mlp(model.decoder.mlp, z), np.sqrt(CONFIG.vector_variance)
+            )
             if not fresh:
                 both = np.concatenate([z_before, a, z])
                 mean, std = gaussian(model.reward, both)
                 if not batch["is_terminal"][b, t]:
                     terms["reward"] -= log_normal(batch["reward"][b, t], mean, std)
                 p = 1 / (1 + np.exp(-mlp(model.cost, both)[0]))
-                terms["cost"] -= 30.0 * (100.0 * np.log(p) if batch["cost"][b, t] > 0 else np.log(1 - p))
+                terms["cost"] -= 30.0 * (
+                    100.0 * np.log(p) if batch["cost"][b, t] > 0 else np.log(1 - p)
+                )
             z_before, a = z, batch["action"][b, t].astype(np.float64)
     return {name: value / rows for name, value in terms.items()}
 
 
 def test_loss_matches_a_slow_reference(model):
     batch, key = replay_batch(LIDAR, 3, 4, seed=2), jax.random.key(5)
-    windows = make_windows({k: jnp.asarray(v) for k, v in batch.items()}, ("observation",), whole=False)
+    windows = make_windows(
+        {k: jnp.asarray(v) for k, v in batch.items()}, ("observation",), whole=False
+    )
     loss, metrics = latent_loss(model, windows, key)
-    want = slow_loss(model, batch, np.asarray(jax.random.normal(key, (4, 3, CONFIG.size)), np.float64))
+    want = slow_loss(
+        model, batch, np.asarray(jax.random.normal(key, (4, 3, CONFIG.size)), np.float64)
+    )
     for name, value in want.items():
         assert float(metrics[f"latent/{name}"]) == pytest.approx(value, rel=2e-4), name
     assert float(loss) == pytest.approx(sum(want.values()), rel=2e-4)
@@ -111,7 +132,9 @@ def test_shapes_of_the_published_vision_model(cameras: Any, channels: int):
 
     def shapes():
         model = LatentModel(config, VISION, rngs=nnx.Rngs(0))
-        picture, vector = model.targets({k: jnp.zeros((2, 64, 64, 3), jnp.uint8) for k in VISION.obs})
+        picture, vector = model.targets(
+            {k: jnp.zeros((2, 64, 64, 3), jnp.uint8) for k in VISION.obs}
+        )
         assert vector is None
         feature = model.encoder(picture, vector)
         mean, _ = model.decoder(jnp.zeros((2, config.size)))

@@ -1,4 +1,7 @@
-"""TensorBoard and Weights & Biases: what they get, and that nobody is told anything without being asked."""
+"""TensorBoard and Weights & Biases.
+
+What they get, and that nobody is told anything without being asked.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +47,13 @@ def wandb(monkeypatch):
 def test_weights_and_biases_gets_metrics_returns_and_costs_against_simulator_steps(tmp_path, wandb):
     train(toy_spec(), tmp_path / "run", toy_env, ToyAgent, Options(wandb="safety"))
     (run,) = wandb.runs
-    assert run.settings["project"] == "safety" and run.settings["resume"] == "allow" and run.finished
-    assert run.settings["id"] == f"{toy_spec().run_id}-run" and run.settings["config"]["method"] == "toy"
+    assert (
+        run.settings["project"] == "safety" and run.settings["resume"] == "allow" and run.finished
+    )
+    assert (
+        run.settings["id"] == f"{toy_spec().run_id}-run"
+        and run.settings["config"]["method"] == "toy"
+    )
     assert run.metrics == [("*", "env_steps")]
     names = {name for row in run.rows for name in row}
     assert {"train/return", "train/cost", "eval/return", "eval/cost", "train/toy/loss"} <= names
@@ -72,11 +80,15 @@ def test_nobody_is_told_without_being_asked(tmp_path, wandb):
 def test_tensorboard_gets_returns_and_costs(tmp_path, monkeypatch):
     scalars = []
     monkeypatch.setattr(
-        tensorboardX.SummaryWriter, "add_scalar", lambda _, name, value, step: scalars.append((name, value, step))
+        tensorboardX.SummaryWriter,
+        "add_scalar",
+        lambda _, name, value, step: scalars.append((name, value, step)),
     )
     train(toy_spec(), tmp_path, toy_env, ToyAgent, Options(tensorboard=True))
     assert [step for name, _, step in scalars if name == "eval/return"] == [204, 402, 600]
-    assert {"train/return", "train/cost", "eval/cost", "train/toy/loss"} <= {name for name, _, _ in scalars}
+    assert {"train/return", "train/cost", "eval/cost", "train/toy/loss"} <= {
+        name for name, _, _ in scalars
+    }
 
 
 @pytest.mark.parametrize(
@@ -91,23 +103,34 @@ def test_tensorboard_gets_returns_and_costs(tmp_path, monkeypatch):
     ],
 )
 def test_time_left_is_by_steps_or_by_the_clock(speed, max_seconds, left):
-    snapshot = Snapshot(1_250_000, 2_000_000, 3723.0, speed, None, None, {}, max_seconds=max_seconds)
-    assert describe(snapshot) == f"1,250,000/2,000,000 sim steps | {speed:.0f}/s | 1:02:03 gone{left}"
+    snapshot = Snapshot(
+        1_250_000, 2_000_000, 3723.0, speed, None, None, {}, max_seconds=max_seconds
+    )
+    assert (
+        describe(snapshot) == f"1,250,000/2,000,000 sim steps | {speed:.0f}/s | 1:02:03 gone{left}"
+    )
     assert (snapshot.status()["estimated_end"] is None) == (not left)
 
 
 def test_a_run_says_that_its_time_is_up(tmp_path):
     train(toy_spec(steps=10**9), tmp_path, toy_env, ToyAgent, Options(max_minutes=0.0))
     status = read_status(tmp_path)
-    end, heartbeat = (datetime.fromisoformat(time) for time in (status.estimated_end, status.heartbeat))
+    end, heartbeat = (
+        datetime.fromisoformat(time) for time in (status.estimated_end, status.heartbeat)
+    )
     assert end <= heartbeat  # and not in hours, or unknown
 
 
 def test_an_evaluation_is_one_line(tmp_path, capsys):
-    snapshot = Snapshot(1_250_000, 2_000_000, 3723.0, 100.0, (12.5, 3.25), (14.625, 0.0), {"model/loss": 3.0})
-    assert describe_evaluation(snapshot) == (
-        "  1,250,000 sim steps | evaluation: return   14.62, cost    0.0 | training: return   12.50, cost    3.2 | 1:02:03 gone"
+    snapshot = Snapshot(
+        1_250_000, 2_000_000, 3723.0, 100.0, (12.5, 3.25), (14.625, 0.0), {"model/loss": 3.0}
     )
-    train(toy_spec(), tmp_path, toy_env, ToyAgent, Options(reporter=Lines("toy", every_seconds=1e6)))
+    assert describe_evaluation(snapshot) == (
+        "  1,250,000 sim steps | evaluation: return   14.62, cost    0.0 | training: return   "
+        "12.50, cost    3.2 | 1:02:03 gone"
+    )
+    train(
+        toy_spec(), tmp_path, toy_env, ToyAgent, Options(reporter=Lines("toy", every_seconds=1e6))
+    )
     lines = capsys.readouterr().out.splitlines()
     assert sum("evaluation: return" in line for line in lines) == 3 and len(lines) <= 4

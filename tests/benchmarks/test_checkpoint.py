@@ -1,4 +1,6 @@
-"""Checkpoints: every leaf comes back, wrong ones are refused by name, a crash leaves the one before."""
+"""Checkpoints: every leaf comes back, wrong ones are refused by name, a crash leaves the one
+before.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,19 @@ class State(NamedTuple):
 
 
 def state(scale: float = 1.0) -> State:
-    params = {"half": jnp.array([0.1, 1e30], jnp.bfloat16) * scale, "list": [jnp.arange(6.0).reshape(2, 3) * scale]}
+    params = {
+        "half": jnp.array([0.1, 1e30], jnp.bfloat16) * scale,
+        "list": [jnp.arange(6.0).reshape(2, 3) * scale],
+    }
     return State(params, jnp.int32(7 * scale), np.array([1.5, 2.5]) * scale, None, 0.25 * scale)
 
 
 def save(folder, env_steps=100, run_id="abc", value=None):
     return checkpoint.save(
-        folder, env_steps, {"learner": state() if value is None else value}, {"run_id": run_id, "counters": {"updates": 3}}
+        folder,
+        env_steps,
+        {"learner": state() if value is None else value},
+        {"run_id": run_id, "counters": {"updates": 3}},
     )
 
 
@@ -55,12 +63,16 @@ def test_meta_comes_back_for_its_own_run_only(tmp_path):
 def test_a_state_of_another_shape_structure_or_dtype_is_refused_by_name(tmp_path):
     path = save(tmp_path)
     wider = state()._replace(history=np.zeros(3))
-    with pytest.raises(BadInput, match=r"saved .history is float64\[2\], the agent's is float64\[3\]"):
+    with pytest.raises(
+        BadInput, match=r"saved .history is float64\[2\], the agent's is float64\[3\]"
+    ):
         checkpoint.load(path, "learner", wider)
     with pytest.raises(BadInput, match=r"saved .count is int32\[\], the agent's is float32\[\]"):
         checkpoint.load(path, "learner", state()._replace(count=jnp.float32(0)))
     with pytest.raises(BadInput, match=r"more'\] is in only one of them"):
-        checkpoint.load(path, "learner", state()._replace(params={**state().params, "more": jnp.zeros(2)}))
+        checkpoint.load(
+            path, "learner", state()._replace(params={**state().params, "more": jnp.zeros(2)})
+        )
 
 
 def test_the_newest_two_are_kept(tmp_path):
@@ -99,13 +111,22 @@ def test_saving_again_at_the_same_step_replaces(tmp_path):
 
 
 DAMAGE = {
-    "cut short": (lambda path: os.truncate(path / "learner.npz", 100), "learner.npz is not what was written"),
+    "cut short": (
+        lambda path: os.truncate(path / "learner.npz", 100),
+        "learner.npz is not what was written",
+    ),
     "one bit": (lambda path: flip(path / "learner.npz"), "learner.npz is not what was written"),
-    "a bit of the counters": (lambda path: flip(path / "meta.json"), "meta.json is not what was written"),
+    "a bit of the counters": (
+        lambda path: flip(path / "meta.json"),
+        "meta.json is not what was written",
+    ),
     "no arrays": (lambda path: (path / "learner.npz").unlink(), "learner.npz is missing"),
     "no sums": (lambda path: (path / "SHA256SUMS").unlink(), "it holds no SHA256SUMS"),
     "empty sums": (lambda path: (path / "SHA256SUMS").write_text(""), "SHA256SUMS is cut short"),
-    "sums of one file": (lambda path: (path / "SHA256SUMS").write_text("0  learner.npz\n"), "SHA256SUMS is cut short"),
+    "sums of one file": (
+        lambda path: (path / "SHA256SUMS").write_text("0  learner.npz\n"),
+        "SHA256SUMS is cut short",
+    ),
 }
 
 
@@ -121,21 +142,31 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_found(tmp_path, damage
     hurt, fault = DAMAGE[damage]
     hurt(newest)
     assert checkpoint.find(tmp_path) == (whole, ((newest, fault),))
-    assert checkpoint.set_aside(newest).name == "damaged-000000000200" and checkpoint.find(tmp_path) == (whole, ())
+    assert checkpoint.set_aside(newest).name == "damaged-000000000200" and checkpoint.find(
+        tmp_path
+    ) == (whole, ())
     hurt(save(tmp_path, 200))
-    assert checkpoint.set_aside(newest).name == "damaged-000000000200-1"  # and the first one is still there
+    # and the first one is still there
+    assert checkpoint.set_aside(newest).name == "damaged-000000000200-1"
 
 
 def test_the_sums_are_those_of_a_standard_tool(tmp_path):
     path = save(tmp_path)
-    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=path, check=True, capture_output=True)
+    subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"],
+        cwd=path,
+        check=True,
+        capture_output=True,
+    )
 
 
 def test_a_checkpoint_of_another_format_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "FORMAT", 1)
     path = save(tmp_path)
     monkeypatch.undo()
-    with pytest.raises(BadInput, match="has format 1, this version reads 2: continue the run with the commit"):
+    with pytest.raises(
+        BadInput, match="has format 1, this version reads 2: continue the run with the commit"
+    ):
         checkpoint.read_meta(path, "abc")
 
 

@@ -1,4 +1,7 @@
-"""The command as a user runs it: help, one-line errors with exit status 2, and one small run from training to plot."""
+"""The command as a user runs it.
+
+Help, one-line errors with exit status 2, and one small run from training to plot.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ def safedreamer(*args: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-m", "benchmarks.cli", *map(str, args)]
     environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200"}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
 
 
 def refused(capfd: pytest.CaptureFixture[str], *args: object) -> str:
@@ -36,8 +41,12 @@ def refused(capfd: pytest.CaptureFixture[str], *args: object) -> str:
 
 
 def test_help_lists_every_command_without_jax():
-    code = "import sys; from benchmarks.cli import main; main(['--help']); print('jax' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    code = (
+        "import sys; from benchmarks.cli import main; main(['--help']); print('jax' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert set(app.COMMANDS) <= set(re.findall(r"^  (\w+) ", done.stdout, re.MULTILINE))
     assert done.stdout.endswith("False\n")
 
@@ -46,7 +55,8 @@ def test_help_lists_every_command_without_jax():
 def test_every_command_has_help(command, capfd):
     try:
         status = app.main([command, "--help"])
-    except SystemExit as stop:  # argument parsers leave; a command of another process returns its status
+    except SystemExit as stop:
+        # argument parsers leave; a command of another process returns its status
         status = stop.code
     assert status == 0
     assert f"usage: safedreamer {command}" in capfd.readouterr().out
@@ -58,7 +68,9 @@ def test_help_of_train_shows_every_setting_with_the_presets_default(capfd):
 
     def options(method: str, preset: str) -> dict[str, str]:
         with pytest.raises(SystemExit):
-            app.main(["train", "--method", method, "--preset", preset, "--obs", "coordinates", "--help"])
+            app.main(
+                ["train", "--method", method, "--preset", preset, "--obs", "coordinates", "--help"]
+            )
         text = re.sub(r"[│\s]+", " ", capfd.readouterr().out)
         return dict(re.findall(r"--([a-z][\w.-]*) (?:(?!--[a-z]).)*?\(default: ([^)]*)\)", text))
 
@@ -84,11 +96,23 @@ def test_help_of_train_shows_every_setting_with_the_presets_default(capfd):
         (["train", "--method", "osrp-lag"], "unknown method 'osrp-lag'; did you mean osrp_lag"),
         (["train", "--task", "SafetyPointGaol1-v0"], "did you mean SafetyPointGoal1-v0"),
         (["train", "--obs", "visoin"], "did you mean vision?"),
-        (["train", "--task", "SafetyHopperVelocity-v1", "--obs", "coordinates"], "offers lidar, default"),
-        (["train", "--preset", "fast"], "unknown preset of osrp_lag 'fast'; valid: release, cpu, debug"),
-        (["train", "--planner.horizn", "3"], "unknown setting --planner.horizn; did you mean --planner.horizon"),
+        (
+            ["train", "--task", "SafetyHopperVelocity-v1", "--obs", "coordinates"],
+            "offers lidar, default",
+        ),
+        (
+            ["train", "--preset", "fast"],
+            "unknown preset of osrp_lag 'fast'; valid: release, cpu, debug",
+        ),
+        (
+            ["train", "--planner.horizn", "3"],
+            "unknown setting --planner.horizn; did you mean --planner.horizon",
+        ),
         (["train", "--horizon", "3"], "did you mean --planner.horizon or --imagination.horizon?"),
-        (["train", "--planner.elites", "501"], "planner.elites=501 must lie in 1..planner.candidates=500"),
+        (
+            ["train", "--planner.elites", "501"],
+            "planner.elites=501 must lie in 1..planner.candidates=500",
+        ),
         (["train", "--planner.horizon", "0"], "planner.horizon=0 must be at least 1"),
         (["train", "--cost_limit", "-1"], "cost_limit=-1.0 must not be negative"),
         (["train", "--steps", "2.5"], "'2.5' is not a whole number"),
@@ -104,7 +128,10 @@ def test_help_of_train_shows_every_setting_with_the_presets_default(capfd):
         (["evaluate"], "give either a run folder or --official FILE"),
         (["evaluate", "nowhere"], "nowhere is not a run folder"),
         (["evaluate", "--official", "nowhere.ckpt"], "--official needs --task"),
-        (["evaluate", "--official", "nowhere.ckpt", "--task", "SafetyPointGoal1-v0"], "no such file"),
+        (
+            ["evaluate", "--official", "nowhere.ckpt", "--task", "SafetyPointGoal1-v0"],
+            "no such file",
+        ),
         (["evaluate", "nowhere", "--episodes", "0"], "episodes=0 must be at least 1"),
         (["diagnose", "nowhere"], "nowhere is not a run folder"),
         (["diagnose", "nowhere", "--stride", "0"], "stride=0 must be at least 1"),
@@ -129,13 +156,25 @@ def test_a_mistake_starts_nothing(tmp_path):
 
 def test_nested_settings_in_both_spellings_and_scientific_numbers():
     run, spec = train.read(
-        "--method osrp_lag --task SafetyPointGoal1-v0 --obs vision --seed 3 --steps 2e6 --planner.horizon 20 --model.deter=128 "
-        "--cost_limit 4 --loop.num_envs 2 --loop.checkpoint-every 1e5 --replay.capacity 1_000".split()
+        "--method osrp_lag --task SafetyPointGoal1-v0 --obs vision --seed 3 --steps 2e6 "
+        "--planner.horizon 20 --model.deter=128 --cost_limit 4 --loop.num_envs 2 "
+        "--loop.checkpoint-every 1e5 --replay.capacity 1_000".split()
     )
     assert (spec.steps, spec.seed, spec.obs, spec.preset) == (2_000_000, 3, "vision", "release")
-    assert (spec.agent.planner.horizon, spec.agent.model.deter, spec.agent.cost_limit) == (20, 128, 4.0)
-    assert (spec.loop.num_envs, spec.loop.checkpoint_every, spec.replay.capacity) == (2, 100_000, 1000)
-    assert train.default_out(spec) == Path("runs/SafetyPointGoal1-v0-vision-osrp_lag-seed3") and run.out is None
+    assert (spec.agent.planner.horizon, spec.agent.model.deter, spec.agent.cost_limit) == (
+        20,
+        128,
+        4.0,
+    )
+    assert (spec.loop.num_envs, spec.loop.checkpoint_every, spec.replay.capacity) == (
+        2,
+        100_000,
+        1000,
+    )
+    assert (
+        train.default_out(spec) == Path("runs/SafetyPointGoal1-v0-vision-osrp_lag-seed3")
+        and run.out is None
+    )
 
 
 def test_the_observation_is_the_published_one_unless_given():
@@ -153,19 +192,26 @@ TASKS_BY_COST = {
 
 def test_the_cpu_preset_knows_how_large_a_tasks_hazards_are():
     command = ["--obs", "coordinates", "--method", "osrp", "--preset", "cpu", "--task"]
-    assert train.read([*command, "SafetyCarPush1-v0"])[1].agent.model.hazard_radius == pytest.approx(0.3)
+    assert train.read([*command, "SafetyCarPush1-v0"])[
+        1
+    ].agent.model.hazard_radius == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(("task", "lack"), TASKS_BY_COST.items())
 def test_geometric_costs_are_for_tasks_where_hazards_alone_cost(task, lack, tmp_path, monkeypatch):
-    """OSRP's release gets them where they fit, `cpu` learns costs; positions asked for where they do not fit are refused at once."""
+    """OSRP's release gets them where they fit, `cpu` learns costs.
+
+    Positions asked for where they do not fit are refused at once.
+    """
     from benchmarks import run
 
     monkeypatch.setattr(run, "train", lambda *_: "started")
     command = ["--task", task, "--obs", "coordinates", "--method", "osrp"]
     for preset in ("release", "cpu"):
         chosen = train.read([*command, "--preset", preset])[1]
-        assert chosen.agent.model.cost_source == ("geometry" if preset == "release" and not lack else "head")
+        assert chosen.agent.model.cost_source == (
+            "geometry" if preset == "release" and not lack else "head"
+        )
     assert lack or chosen.agent.model.hazard_radius == 0.2
     assert run.launch(chosen, tmp_path / "run") == "started"
     _, spec = train.read([*command, "--preset", "debug", "--model.cost-source", "geometry"])
@@ -178,7 +224,16 @@ def test_geometric_costs_are_for_tasks_where_hazards_alone_cost(task, lack, tmp_
 
 
 def test_costs_that_do_not_fit_the_task_get_one_line_and_status_2(tmp_path):
-    task = ["--task", "SafetyPointGoal2-v0", "--obs", "coordinates", "--method", "osrp", "--preset", "debug"]
+    task = [
+        "--task",
+        "SafetyPointGoal2-v0",
+        "--obs",
+        "coordinates",
+        "--method",
+        "osrp",
+        "--preset",
+        "debug",
+    ]
     done = safedreamer("train", *task, "--model.cost-source", "geometry", "--out", tmp_path / "run")
     assert done.returncode == 2 and list(tmp_path.iterdir()) == []
     assert re.fullmatch(r"safedreamer: error: [^\n]*use --model.cost-source head\n", done.stderr)
@@ -207,9 +262,14 @@ def test_a_folder_in_use_is_refused(tmp_path):
 
 
 def test_tasks_named_in_the_path_of_a_checkpoint():
-    assert tasks_named(Path("ckpt/SafetyPointGoal1-v0_bsrp/checkpoint.ckpt")) == ["SafetyPointGoal1-v0"]
-    assert tasks_named(Path("ckpt/bsrp_safetycarbutton2/checkpoint.ckpt")) == ["SafetyCarButton2-v0"]
-    assert tasks_named(Path("ckpt/racecarpush1/checkpoint.ckpt")) == ["SafetyRacecarPush1-v0"]  # and not CarPush1
+    assert tasks_named(Path("ckpt/SafetyPointGoal1-v0_bsrp/checkpoint.ckpt")) == [
+        "SafetyPointGoal1-v0"
+    ]
+    assert tasks_named(Path("ckpt/bsrp_safetycarbutton2/checkpoint.ckpt")) == [
+        "SafetyCarButton2-v0"
+    ]
+    # and not CarPush1
+    assert tasks_named(Path("ckpt/racecarpush1/checkpoint.ckpt")) == ["SafetyRacecarPush1-v0"]
     assert tasks_named(Path("ckpt/checkpoint.ckpt")) == []
 
 
@@ -236,7 +296,9 @@ def test_an_authors_checkpoint_is_refused_on_another_task_or_observation(recordi
 
 
 def test_an_environment_without_cost_is_refused_with_what_to_add(tmp_path):
-    done = safedreamer("train", *TOY[2:], "--task", "tests.fakes.toys:costless", "--out", tmp_path / "run")
+    done = safedreamer(
+        "train", *TOY[2:], "--task", "tests.fakes.toys:costless", "--out", tmp_path / "run"
+    )
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert 'info["cost"]' in done.stderr and not (tmp_path / "run").exists()
 
@@ -244,7 +306,17 @@ def test_an_environment_without_cost_is_refused_with_what_to_add(tmp_path):
 @pytest.mark.slow
 def test_train_continue_evaluate_and_plot(tmp_path):
     out = tmp_path / "run"
-    train_args = ["train", *TOY, "--out", out, "--loop.env-workers", "inline", "--loop.eval-episodes", 3, "--tensorboard"]
+    train_args = [
+        "train",
+        *TOY,
+        "--out",
+        out,
+        "--loop.env-workers",
+        "inline",
+        "--loop.eval-episodes",
+        3,
+        "--tensorboard",
+    ]
     first = safedreamer(*train_args, "--steps", 400)
     assert first.returncode == 0, first.stderr
     assert "400/400 sim steps" in first.stdout and "finished at 400 simulator steps" in first.stdout
@@ -255,27 +327,38 @@ def test_train_continue_evaluate_and_plot(tmp_path):
     assert second.returncode == 0, second.stderr
     frame = read_records(out)
     assert frame["env_steps"].max() == 500 and set(frame["split"]) == {"train", "eval"}
-    assert list(frame.query("split == 'train'")["episode"]) == list(range((frame["split"] == "train").sum()))
+    assert list(frame.query("split == 'train'")["episode"]) == list(
+        range((frame["split"] == "train").sum())
+    )
 
     evaluated = safedreamer("evaluate", out, "--episodes", 3, "--workers", "inline")
     assert evaluated.returncode == 0, evaluated.stderr
     rows = read_records(out / "evaluation-tests.fakes.toys-shore-default-500.csv")
-    assert list(rows["episode"]) == [0, 1, 2] and set(rows["env_steps"]) == {500} and (rows["length"] == 20).all()
+    assert (
+        list(rows["episode"]) == [0, 1, 2]
+        and set(rows["env_steps"]) == {500}
+        and (rows["length"] == 20).all()
+    )
     assert f"{rows['return'].mean():.2f}" in evaluated.stdout
     # the same layouts and the same key as at the end of training give the same episodes
     assert list(rows["return"]) == list(frame.query("split == 'eval'")["return"].iloc[-3:])
 
     other = safedreamer("evaluate", out, "--task", "SafetyPointGoal1-v0", "--obs", "coordinates")
     assert other.returncode == 2
-    assert "was trained on tests.fakes.toys:shore (default), not on SafetyPointGoal1-v0 (coordinates); --force" in other.stderr
+    assert (
+        "was trained on tests.fakes.toys:shore (default), not on SafetyPointGoal1-v0 "
+        "(coordinates); --force"
+    ) in other.stderr
 
     short = safedreamer("diagnose", out, "--episodes", 2)
-    assert short.returncode == 2 and "fewer than a window of context 20 + horizon 15" in short.stderr
+    assert (
+        short.returncode == 2 and "fewer than a window of context 20 + horizon 15" in short.stderr
+    )
     diagnosed = safedreamer("diagnose", out, "--episodes", 2, "--context", 3, "--horizon", 2)
     assert diagnosed.returncode == 0, diagnosed.stderr
-    assert "cost precision" in diagnosed.stdout and (out / "diagnosis-500.csv").read_text().startswith(
-        "quantity,predictor,steps_ahead,bin_low,env_steps,value"
-    )
+    assert "cost precision" in diagnosed.stdout and (
+        out / "diagnosis-500.csv"
+    ).read_text().startswith("quantity,predictor,steps_ahead,bin_low,env_steps,value")
     assert all((out / f"diagnosis-500.{suffix}").stat().st_size > 5000 for suffix in ("png", "pdf"))
 
     plotted = safedreamer("plot", out, "--out", tmp_path / "figures")

@@ -1,4 +1,7 @@
-"""NaNs and infinities end a run in the iteration they appear in: named, with the batch, the checkpoint before them kept."""
+"""NaNs and infinities end a run in the iteration they appear in.
+
+Named, with the batch, the checkpoint before them kept.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,11 @@ class Lost(ToyAgent):
 
 
 def test_count_by_hand():
-    tree = {"a": jnp.array([1.0, jnp.nan, jnp.inf]), "b": (jnp.int32(3), jnp.bfloat16(-jnp.inf)), "c": None}
+    tree = {
+        "a": jnp.array([1.0, jnp.nan, jnp.inf]),
+        "b": (jnp.int32(3), jnp.bfloat16(-jnp.inf)),
+        "c": None,
+    }
     assert int(jax.jit(count_nonfinite)(tree)) == 3
     assert int(count_nonfinite({"a": jnp.zeros(4)})) == 0
 
@@ -79,15 +86,24 @@ class Following(ToyAgent):
 
 def test_an_environment_that_sends_no_numbers_is_blamed(tmp_path):
     with pytest.raises(
-        Diverged, match=r"the batch itself is not finite in reward, as the environment sent it: mend the environment"
+        Diverged,
+        match=r"the batch itself is not finite in reward, as the environment sent it: "
+        r"mend the environment",
     ):
-        train(toy_spec(), tmp_path, lambda: make_env("tests.benchmarks.test_divergence:sending", "default", 2), Following)
+        train(
+            toy_spec(),
+            tmp_path,
+            lambda: make_env("tests.benchmarks.test_divergence:sending", "default", 2),
+            Following,
+        )
 
 
 def test_a_diverged_run_ends_with_its_batch_and_the_checkpoint_from_before(tmp_path):
     out = tmp_path / "run"
     with pytest.raises(
-        Diverged, match=rf"\(update {BAD_UPDATE}\): not finite: toy/loss\. The batch is in .*update-{BAD_UPDATE}\.npz"
+        Diverged,
+        match=rf"\(update {BAD_UPDATE}\): not finite: toy/loss\. "
+        rf"The batch is in .*update-{BAD_UPDATE}\.npz",
     ):
         train(toy_spec(), out, toy_env, Diverging)
     with np.load(out / "diverged" / f"update-{BAD_UPDATE}.npz") as batch:
@@ -99,7 +115,11 @@ def test_a_diverged_run_ends_with_its_batch_and_the_checkpoint_from_before(tmp_p
     with np.load(newest / "learner.npz") as state:
         assert 0 < state[".updates"] <= BAD_UPDATE
     status = read_status(out)
-    assert status.state == "failed" and status.last_error is not None and "toy/loss" in status.last_error
+    assert (
+        status.state == "failed"
+        and status.last_error is not None
+        and "toy/loss" in status.last_error
+    )
 
 
 def test_actions_that_are_not_finite_never_reach_the_environment(tmp_path):
@@ -119,7 +139,12 @@ def test_the_learner_counts_in_its_jitted_update(what):
     agent, batch = SafeDreamer(tiny("bsrp_lag"), VECTOR), replay_batch(VECTOR)
     state, values = agent.update(agent.init(0), batch, jax.random.key(0))
     assert int(values["nonfinite"]) == 0
-    bad = {**batch, what: np.where(np.arange(batch[what].size).reshape(batch[what].shape) == 5, np.nan, batch[what])}
+    bad = {
+        **batch,
+        what: np.where(
+            np.arange(batch[what].size).reshape(batch[what].shape) == 5, np.nan, batch[what]
+        ),
+    }
     _, values = agent.update(state, bad, jax.random.key(1))
     assert int(values["nonfinite"]) > 0
     window = Window()

@@ -14,8 +14,13 @@ from benchmarks.doctor import Check, DoctorConfig
 
 
 def test_import_loads_no_heavy_package():
-    code = "import sys, benchmarks.doctor; print(*{'jax', 'mujoco', 'numpy', 'pandas', 'torch'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=doctor.ROOT)
+    code = (
+        "import sys, benchmarks.doctor; print(*{'jax', 'mujoco', 'numpy', 'pandas', 'torch'} & "
+        "set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=doctor.ROOT
+    )
     assert done.stdout.strip() == ""
 
 
@@ -41,7 +46,11 @@ def test_package_of_another_version_is_a_warning():
 
 
 def test_this_environment_is_the_lock_file():
-    wrong = [check for check in (doctor.check_package(name, doctor.pins()) for name in doctor.STACK) if check.status != "ok"]
+    wrong = [
+        check
+        for check in (doctor.check_package(name, doctor.pins()) for name in doctor.STACK)
+        if check.status != "ok"
+    ]
     assert wrong == []
 
 
@@ -58,7 +67,8 @@ def test_jax_devices_and_the_required_gpu(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.gl
 def test_rendering_works_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("PYOPENGL_PLATFORM", "nonsense")  # what an importing process may have left behind
+    # what an importing process may have left behind
+    monkeypatch.setenv("PYOPENGL_PLATFORM", "nonsense")
     assert "ok" in {check.status for check in doctor.check_rendering(120.0, require_gl=True)}
 
 
@@ -72,7 +82,9 @@ def test_trial_that_hangs_is_given_up():
 
 
 @pytest.mark.parametrize("require", [False, True])
-def test_no_backend_is_missing_and_required_on_demand(monkeypatch: pytest.MonkeyPatch, require: bool):
+def test_no_backend_is_missing_and_required_on_demand(
+    monkeypatch: pytest.MonkeyPatch, require: bool
+):
     monkeypatch.setattr(doctor, "try_rendering", lambda backend, timeout_s: "no library")
     osmesa, egl = doctor.check_rendering(1.0, require_gl=require)
     assert osmesa.fix == "apt-get install -y libosmesa6 && export MUJOCO_GL=osmesa"
@@ -81,13 +93,17 @@ def test_no_backend_is_missing_and_required_on_demand(monkeypatch: pytest.Monkey
 
 
 def test_one_backend_is_enough(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(doctor, "try_rendering", lambda backend, timeout_s: "" if backend == "egl" else "no library")
+    monkeypatch.setattr(
+        doctor, "try_rendering", lambda backend, timeout_s: "" if backend == "egl" else "no library"
+    )
     osmesa, egl = doctor.check_rendering(1.0, require_gl=True)
     assert (osmesa.status, osmesa.required, egl.status) == ("warn", False, "ok")
 
 
 def test_disk_of_a_folder_that_does_not_exist_yet(tmp_path: Path):
-    disk = {check.name: check for check in doctor.check_machine(tmp_path / "runs" / "new")}["free disk"]
+    disk = {check.name: check for check in doctor.check_machine(tmp_path / "runs" / "new")}[
+        "free disk"
+    ]
     assert f"at {tmp_path}" in disk.detail
 
 
@@ -99,7 +115,9 @@ def test_disk_of_a_folder_that_does_not_exist_yet(tmp_path: Path):
         ([Check("a", "missing", "gone", required=True, fix="install a"), Check("b", "ok", "2")], 1),
     ],
 )
-def test_exit_status_and_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, checks, status):
+def test_exit_status_and_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, checks, status
+):
     monkeypatch.setattr(doctor, "report", lambda config: checks)
     assert doctor.run_doctor(DoctorConfig()) == status
     printed = capsys.readouterr().out
@@ -121,17 +139,26 @@ def test_impossible_timeout_is_refused():
             "echo 'Slurmctld(primary) at head is DOWN'; echo '*****'; exit 1",
             "no controller answers (Slurmctld(primary) at head is DOWN)",
         ),
-        ("echo 'scontrol: fatal: no configuration' >&2; exit 1", "no controller answers (scontrol: fatal: no configuration)"),
+        (
+            "echo 'scontrol: fatal: no configuration' >&2; exit 1",
+            "no controller answers (scontrol: fatal: no configuration)",
+        ),
         ("exec sleep 60", "no controller answers (nothing within 1 s)"),
     ],
 )
-def test_slurm_with_and_without_a_controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, words: str):
+def test_slurm_with_and_without_a_controller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, words: str
+):
     for name in ("sbatch", "squeue", "scancel", "scontrol"):
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     check = doctor.check_slurm(timeout_s=1.0)
-    assert check.status == "ok" and check.detail.startswith(f"commands in {tmp_path}") and words in check.detail
+    assert (
+        check.status == "ok"
+        and check.detail.startswith(f"commands in {tmp_path}")
+        and words in check.detail
+    )
 
 
 def test_no_slurm_is_no_fault(monkeypatch: pytest.MonkeyPatch):

@@ -70,7 +70,9 @@ def sinking():
 
 def test_lost_episodes_are_recorded_and_training_goes_on(tmp_path):
     listener = Listener()
-    result = train(toy_spec(), tmp_path, brittle_env, ToyAgent, Options(reporter=listener, max_env_faults=100))
+    result = train(
+        toy_spec(), tmp_path, brittle_env, ToyAgent, Options(reporter=listener, max_env_faults=100)
+    )
     assert result.finished
     faults = [json.loads(line) for line in (tmp_path / "faults.jsonl").read_text().splitlines()]
     assert {fault["split"] for fault in faults} == {"train", "eval"}
@@ -79,23 +81,35 @@ def test_lost_episodes_are_recorded_and_training_goes_on(tmp_path):
     training = read_records(tmp_path).query("split == 'train'")
     lost = {fault["episode"] for fault in faults if fault["split"] == "train"}
     assert lost and not lost & set(training["episode"])
-    assert (training["length"] == EPISODE_ENV_STEPS).all()  # nothing of a lost episode is counted with another
-    assert any("environment" in said and "the episode is lost: OSError: the bridge is out" in said for said in listener.said)
+    # nothing of a lost episode is counted with another
+    assert (training["length"] == EPISODE_ENV_STEPS).all()
+    assert any(
+        "environment" in said and "the episode is lost: OSError: the bridge is out" in said
+        for said in listener.said
+    )
 
 
 def test_an_evaluation_says_which_episodes_it_lost(tmp_path, monkeypatch, capsys):
     env = env_spec(brittle_env())
     monkeypatch.setattr("benchmarks.run.environment", lambda spec: (brittle_env, env))
-    monkeypatch.setattr("benchmarks.run.trained_agent", lambda *_: (ToyAgent(env), ToyAgent(env).init(0)))
+    monkeypatch.setattr(
+        "benchmarks.run.trained_agent", lambda *_: (ToyAgent(env), ToyAgent(env).init(0))
+    )
     out = tmp_path / "records.csv"
     policy = evaluate.Policy(toy_spec(), tmp_path, official=False, env_steps=600, agent_steps=300)
     evaluate.run(policy, out, episodes=10, workers="inline")
     said = capsys.readouterr()
-    line = r"safedreamer evaluate: .* in eval episode (\d+), step 5; the episode is lost: OSError: the bridge is out"
+    line = (
+        r"safedreamer evaluate: .* in eval episode (\d+), step 5; "
+        r"the episode is lost: OSError: the bridge is out"
+    )
     heard = re.findall(line, said.err)
-    lost = {int(episode) for episode in heard} & set(range(10))  # environments also begin episodes that nobody asked for
+    # environments also begin episodes that nobody asked for
+    lost = {int(episode) for episode in heard} & set(range(10))
     assert 0 < len(lost) < 10
-    assert list(read_records(out)["episode"]) == [episode for episode in range(10) if episode not in lost]
+    assert list(read_records(out)["episode"]) == [
+        episode for episode in range(10) if episode not in lost
+    ]
     ending = f"; mean and records have the other {10 - len(lost)}"
     assert f"{len(lost)} of 10 episodes lost with their environments{ending}" in said.out
 
@@ -115,11 +129,17 @@ def test_an_evaluation_without_an_environment_left_has_said_why(monkeypatch):
             on_fault=heard.append,
             workers="inline",
         )
-    assert [fault.episode for fault in heard] == [0, 1, 2, 3] and "the tide came in" in heard[0].reason
+    assert [fault.episode for fault in heard] == [0, 1, 2, 3] and "the tide came in" in heard[
+        0
+    ].reason
 
 
 def test_too_many_lost_environments_end_the_run_with_the_reason(tmp_path):
-    with pytest.raises(RunFailed, match=r"3 environment workers failed, more than --max-env-faults 2 (.|\n)*the bridge is out"):
+    with pytest.raises(
+        RunFailed,
+        match=r"3 environment workers failed, more than --max-env-faults 2 "
+        r"(.|\n)*the bridge is out",
+    ):
         train(toy_spec(), tmp_path, brittle_env, ToyAgent, Options(max_env_faults=2))
     assert "the bridge is out" in (read_status(tmp_path).last_error or "")
     assert len((tmp_path / "faults.jsonl").read_text().splitlines()) == 3
@@ -141,5 +161,7 @@ def test_a_worker_killed_in_training_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(VectorEnv, "step", step)
     run(spec, tmp_path / "killed")
     assert without_clocks(tmp_path / "killed") == without_clocks(tmp_path / "whole")
-    faults = [json.loads(line) for line in (tmp_path / "killed" / "faults.jsonl").read_text().splitlines()]
+    faults = [
+        json.loads(line) for line in (tmp_path / "killed" / "faults.jsonl").read_text().splitlines()
+    ]
     assert [(fault["env"], fault["lost"]) for fault in faults] == [(1, False), (1, False)]

@@ -1,4 +1,6 @@
-"""The simulator against rollouts recorded on the release's own stack, and that the check can fail."""
+"""The simulator against rollouts recorded on the release's own stack, and that the check can
+fail.
+"""
 
 from __future__ import annotations
 
@@ -45,12 +47,20 @@ def test_another_seed_is_off(arrays):
 
 def test_a_rollout_that_ends_earlier_is_off(arrays):
     task = "SafetyHopperVelocity-v1"
-    shorter = {f"{task}/{field}": arrays[f"{task}/{field}"][:-1] for field in ("observation", "reward", "cost", "done")}
-    assert any(not row.ok and "shape" in row.note for row in check_task(task, {**arrays, **shorter}))
+    shorter = {
+        f"{task}/{field}": arrays[f"{task}/{field}"][:-1]
+        for field in ("observation", "reward", "cost", "done")
+    }
+    assert any(
+        not row.ok and "shape" in row.note for row in check_task(task, {**arrays, **shorter})
+    )
 
 
 def test_recorded_at_another_rounding_of_the_starting_angle(arrays):
-    """A Car's accelerometer at reset depends on the last digit of its angle; the check tries the neighbours, and says so."""
+    """A Car's accelerometer at reset depends on the last digit of its angle.
+
+    The check tries the neighbours, and says so.
+    """
     task = "SafetyCarGoal1-v0"
     actions = arrays[f"{task}/action"]
     readings = set()

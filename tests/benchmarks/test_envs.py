@@ -1,4 +1,6 @@
-"""Single environments: observations, action repeat and scaling, seeding, users' environments, the GL backend, refusals."""
+"""Single environments: observations, action repeat and scaling, seeding, users' environments, the
+GL backend, refusals.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.envs import EnvContractError, MissingGLError, compat, env_spec, episode_seed, errors, gl, make_env
+from benchmarks.envs import (
+    EnvContractError,
+    MissingGLError,
+    compat,
+    env_spec,
+    episode_seed,
+    errors,
+    gl,
+    make_env,
+)
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))  # for toy_envs, as a user's own folder would be
+# for toy_envs, as a user's own folder would be
+sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
 
 import toy_envs
 
@@ -20,7 +32,11 @@ POINT = "SafetyPointGoal1-v0"
 
 
 def random_actions(env, count, seed=0):
-    return np.random.default_rng(seed).uniform(-1, 1, (count, *env.action_space.shape)).astype(np.float32)
+    return (
+        np.random.default_rng(seed)
+        .uniform(-1, 1, (count, *env.action_space.shape))
+        .astype(np.float32)
+    )
 
 
 def world(env):
@@ -33,7 +49,9 @@ def world(env):
 
 def test_layout_of_point_goal_is_the_releases():
     spec = env_spec(make_env(POINT, "coordinates", 5))
-    assert spec.obs["observation"] == dataclasses.replace(spec.obs["observation"], shape=(29,), dtype="float32")
+    assert spec.obs["observation"] == dataclasses.replace(
+        spec.obs["observation"], shape=(29,), dtype="float32"
+    )
     assert spec.layout == {
         "velocimeter": slice(0, 2),
         "accelerometer": slice(2, 3),
@@ -44,7 +62,12 @@ def test_layout_of_point_goal_is_the_releases():
         "rotation": slice(25, 27),
         "position": slice(27, 29),
     }
-    assert (spec.action_dim, spec.action_repeat, spec.episode_env_steps, spec.episode_agent_steps) == (2, 5, 1000, 200)
+    assert (
+        spec.action_dim,
+        spec.action_repeat,
+        spec.episode_env_steps,
+        spec.episode_agent_steps,
+    ) == (2, 5, 1000, 200)
 
 
 @pytest.mark.parametrize(
@@ -73,8 +96,16 @@ def test_coordinates_of_other_tasks(task, size, names):
     [
         ("SafetyPointGoal0-v0", (), set()),
         (POINT, ("hazards",), {"hazards"}),  # its vase costs nothing
-        ("SafetyPointGoal2-v0", ("hazards", "vases"), {"hazards", "vases_contact", "vases_velocity"}),
-        ("SafetyPointButton1-v0", ("buttons", "hazards", "gremlins"), {"buttons", "hazards", "gremlins"}),
+        (
+            "SafetyPointGoal2-v0",
+            ("hazards", "vases"),
+            {"hazards", "vases_contact", "vases_velocity"},
+        ),
+        (
+            "SafetyPointButton1-v0",
+            ("buttons", "hazards", "gremlins"),
+            {"buttons", "hazards", "gremlins"},
+        ),
         ("SafetyCarPush1-v0", ("hazards",), {"hazards"}),
         ("SafetyCarPush2-v0", ("hazards", "pillars"), {"hazards", "pillars"}),
         ("SafetyPointCircle1-v0", ("sigwalls",), {"out_of_boundary"}),
@@ -89,7 +120,9 @@ def test_what_costs_is_what_the_simulator_sums(task, costly, theirs):
     assert set(world(env).calculate_cost()) == {"cost_sum", *(f"cost_{name}" for name in theirs)}
 
 
-@pytest.mark.parametrize(("task", "size"), [(POINT, 0.2), ("SafetyCarPush1-v0", 0.3), ("SafetyPointGoal0-v0", 0.0)])
+@pytest.mark.parametrize(
+    ("task", "size"), [(POINT, 0.2), ("SafetyCarPush1-v0", 0.3), ("SafetyPointGoal0-v0", 0.0)]
+)
 def test_hazard_size_is_the_distance_within_which_the_simulator_counts(task, size):
     """Put next to a hazard, just inside its radius and just outside."""
     env = make_env(task, "coordinates")
@@ -112,7 +145,9 @@ def test_what_costs_elsewhere():
 
 
 def test_coordinates_by_hand():
-    """Objects in the robot frame by plain trigonometry from the robot's heading, sensors from the simulator by name."""
+    """Objects in the robot frame by plain trigonometry from the robot's heading, sensors from the
+    simulator by name.
+    """
     env = make_env(POINT, "coordinates", 1)
     env.reset(seed=1)
     layout = env_spec(env).layout
@@ -124,15 +159,25 @@ def test_coordinates_by_hand():
     for i, (hx, hy, _) in enumerate(task.hazards.pos):
         forward = np.cos(heading) * (hx - x) + np.sin(heading) * (hy - y)
         left = -np.sin(heading) * (hx - x) + np.cos(heading) * (hy - y)
-        np.testing.assert_allclose(obs[layout["hazards"]].reshape(-1, 2)[i], [forward, left], atol=1e-5)
+        np.testing.assert_allclose(
+            obs[layout["hazards"]].reshape(-1, 2)[i], [forward, left], atol=1e-5
+        )
     distance = np.hypot(*(task.goal.pos[:2] - [x, y]))
     np.testing.assert_allclose(np.hypot(*obs[layout["goal"]]), distance, rtol=1e-5)
-    np.testing.assert_allclose(obs[layout["rotation"]], [np.cos(heading), -np.sin(heading)], atol=1e-6)
+    np.testing.assert_allclose(
+        obs[layout["rotation"]], [np.cos(heading), -np.sin(heading)], atol=1e-6
+    )
     np.testing.assert_allclose(obs[layout["position"]], [x, y], rtol=1e-6)
-    np.testing.assert_allclose(obs[layout["velocimeter"]], task.agent.get_sensor("velocimeter")[:2], rtol=1e-6)
-    np.testing.assert_allclose(obs[layout["accelerometer"]], task.agent.get_sensor("accelerometer")[:1], rtol=1e-6)
+    np.testing.assert_allclose(
+        obs[layout["velocimeter"]], task.agent.get_sensor("velocimeter")[:2], rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        obs[layout["accelerometer"]], task.agent.get_sensor("accelerometer")[:1], rtol=1e-6
+    )
     np.testing.assert_allclose(obs[layout["gyro"]], task.agent.get_sensor("gyro")[2:], rtol=1e-6)
-    np.testing.assert_allclose(obs[layout["magnetometer"]], task.agent.get_sensor("magnetometer"), rtol=1e-6)
+    np.testing.assert_allclose(
+        obs[layout["magnetometer"]], task.agent.get_sensor("magnetometer"), rtol=1e-6
+    )
 
 
 def test_cost_is_one_exactly_where_a_hazard_is_nearer_than_its_size():
@@ -145,7 +190,9 @@ def test_cost_is_one_exactly_where_a_hazard_is_nearer_than_its_size():
         assert size == 0.2
         for _ in range(250):  # drive at the nearest hazard
             target = min(obs["observation"][hazards].reshape(-1, 2), key=lambda xy: np.hypot(*xy))
-            obs, _, _, _, info = env.step(np.array([1.0, np.clip(2 * np.arctan2(target[1], target[0]), -1, 1)]))
+            obs, _, _, _, info = env.step(
+                np.array([1.0, np.clip(2 * np.arctan2(target[1], target[0]), -1, 1)])
+            )
             nearest = np.hypot(*obs["observation"][hazards].reshape(-1, 2).T).min()
             if abs(nearest - size) > 1e-6:  # float32 cannot tell on which side
                 assert info["cost"] == float(nearest < size)
@@ -158,7 +205,9 @@ def test_cost_is_one_exactly_where_a_hazard_is_nearer_than_its_size():
 
 @pytest.mark.slow
 def test_lidar_and_physics_are_those_of_safety_gymnasium():
-    """With lidar computed only where observed, and textures left out, everything stays equal to the last bit."""
+    """With lidar computed only where observed, and textures left out, everything stays equal to the
+    last bit.
+    """
     for task in (POINT, "SafetyCarButton1-v0", "SafetyRacecarPush1-v0"):
         theirs = compat.import_safety_gymnasium().make(task)
         ours = {obs: make_env(task, obs, 3) for obs in ("lidar", "coordinates")}
@@ -167,7 +216,10 @@ def test_lidar_and_physics_are_those_of_safety_gymnasium():
             got, _ = ours["lidar"].reset(seed=seed)
             ours["coordinates"].reset(seed=seed)
             np.testing.assert_array_equal(got["observation"], expected.astype(np.float32))
-            low, high = theirs.action_space.low.astype(float), theirs.action_space.high.astype(float)
+            low, high = (
+                theirs.action_space.low.astype(float),
+                theirs.action_space.high.astype(float),
+            )
             for action in random_actions(ours["lidar"], 20):
                 native = (low + high) / 2 + (high - low) / 2 * action.astype(float)
                 results = [theirs.step(native) for _ in range(3)]
@@ -175,8 +227,12 @@ def test_lidar_and_physics_are_those_of_safety_gymnasium():
                 same = ours["coordinates"].step(action)
                 np.testing.assert_array_equal(got["observation"], results[-1][0].astype(np.float32))
                 assert reward == same[1] == sum(float(result[1]) for result in results)
-                assert info["cost"] == same[4]["cost"] == sum(float(result[2]) for result in results)
-                np.testing.assert_array_equal(world(ours["coordinates"]).data.qpos, theirs.unwrapped.task.data.qpos)
+                assert (
+                    info["cost"] == same[4]["cost"] == sum(float(result[2]) for result in results)
+                )
+                np.testing.assert_array_equal(
+                    world(ours["coordinates"]).data.qpos, theirs.unwrapped.task.data.qpos
+                )
 
 
 def test_lidar_layout_is_named():
@@ -184,7 +240,9 @@ def test_lidar_layout_is_named():
     obs, _ = env.reset(seed=0)
     layout = env_spec(env).layout
     expected = world(env)._obs_lidar(world(env).hazards.pos, 0)
-    np.testing.assert_array_equal(obs["observation"][layout["hazards_lidar"]], expected.astype(np.float32))
+    np.testing.assert_array_equal(
+        obs["observation"][layout["hazards_lidar"]], expected.astype(np.float32)
+    )
 
 
 def test_velocity_task():
@@ -274,17 +332,25 @@ def test_same_seed_same_layout_in_a_fresh_process_and_after_an_episode():
     for action in random_actions(env, 20):
         env.step(action)
     obs, _ = env.reset(seed=seed)
-    fresh = subprocess.run([sys.executable, "-c", FRESH, str(seed)], capture_output=True, text=True, check=True)
+    fresh = subprocess.run(
+        [sys.executable, "-c", FRESH, str(seed)], capture_output=True, text=True, check=True
+    )
     assert fresh.stdout.strip() == obs["observation"].tobytes().hex()
     other, _ = env.reset(seed=episode_seed(0, "train", 4))
     assert not np.array_equal(other["observation"], obs["observation"])
 
 
 def test_episode_seeds():
-    seeds = [episode_seed(run, split, i) for run in (0, 1, 2**40) for split in ("train", "eval") for i in range(200)]
+    seeds = [
+        episode_seed(run, split, i)
+        for run in (0, 1, 2**40)
+        for split in ("train", "eval")
+        for i in range(200)
+    ]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**31 for seed in seeds)
-    assert episode_seed(0, "train", 0) == 2_044_266_242  # written down: seeds are part of every published result
+    # written down: seeds are part of every published result
+    assert episode_seed(0, "train", 0) == 2_044_266_242
     with pytest.raises(ValueError, match="unknown split 'test'"):
         episode_seed(0, "test", 0)
     with pytest.raises(ValueError, match="must not be negative"):
@@ -313,8 +379,13 @@ def test_refused_layout_is_replaced_by_another_with_a_warning():
         env.reset(seed=5)
     assert tried[0] == 5
     assert tried[1] != 5
-    env.simulator._env.reset = lambda seed: (_ for _ in ()).throw(AssertionError("World has starting cost!"))
-    with pytest.warns(UserWarning), pytest.raises(RuntimeError, match="no valid layout in 5 attempts from seed 5"):
+    env.simulator._env.reset = lambda seed: (_ for _ in ()).throw(
+        AssertionError("World has starting cost!")
+    )
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(RuntimeError, match="no valid layout in 5 attempts from seed 5"),
+    ):
         env.reset(seed=5)
 
 
@@ -424,16 +495,22 @@ def test_array_defaults_inside_the_context():
     ],
 )
 def test_choice_of_the_gl_backend(environ, libraries, backend):
-    assert gl.default_gl_backend(environ, lambda name: name if name in libraries else None) == backend
+    assert (
+        gl.default_gl_backend(environ, lambda name: name if name in libraries else None) == backend
+    )
 
 
 def run_without_gl(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
     import os
 
     environ = {
-        key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY", "PYOPENGL_PLATFORM")
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("DISPLAY", "WAYLAND_DISPLAY", "PYOPENGL_PLATFORM")
     }
-    return subprocess.run([sys.executable, "-c", code], env={**environ, **variables}, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-c", code], env={**environ, **variables}, capture_output=True, text=True
+    )
 
 
 def test_without_gl_vision_names_packages_and_variable_and_coordinates_work():
@@ -452,7 +529,9 @@ except MissingGLError as error:
 
 
 def test_backend_that_cannot_be_loaded_is_explained():
-    result = run_without_gl("import benchmarks.envs.make", MUJOCO_GL="osmesa", PYOPENGL_PLATFORM="egl")
+    result = run_without_gl(
+        "import benchmarks.envs.make", MUJOCO_GL="osmesa", PYOPENGL_PLATFORM="egl"
+    )
     assert result.returncode == 1
     assert "MissingGLError" in result.stderr
     assert errors.GL_PACKAGES in result.stderr
@@ -466,7 +545,10 @@ def test_backend_that_cannot_be_loaded_is_explained():
 @pytest.mark.slow
 @pytest.mark.parametrize("task", [POINT, "SafetyCarButton1-v0"])
 def test_images_are_those_of_safety_gymnasium_also_after_a_second_reset(task):
-    """The second reset's model has no texture files; the pictures must not show it. Poses are set on their model too."""
+    """The second reset's model has no texture files; the pictures must not show it.
+
+    Poses are set on their model too.
+    """
     from benchmarks.envs import cameras
 
     theirs = compat.import_safety_gymnasium().make(task)
@@ -476,12 +558,16 @@ def test_images_are_those_of_safety_gymnasium_also_after_a_second_reset(task):
         theirs.reset(seed=seed)
         obs, _ = env.reset(seed=seed)
         model, data = theirs.unwrapped.task.model, theirs.unwrapped.task.data
-        for pose, key in zip(cameras.front_and_back(env.simulator._agent, model), ("image", "image2"), strict=True):
+        for pose, key in zip(
+            cameras.front_and_back(env.simulator._agent, model), ("image", "image2"), strict=True
+        ):
             camera = model.camera("vision").id
             model.cam_pos[camera], model.cam_quat[camera] = pose.position, pose.quaternion
             model.cam_fovy[camera] = pose.fovy
             compat.mujoco.mj_camlight(model, data)
-            expected = theirs.unwrapped.task.render(64, 64, mode="rgb_array", camera_name="vision", cost={})
+            expected = theirs.unwrapped.task.render(
+                64, 64, mode="rgb_array", camera_name="vision", cost={}
+            )
             assert obs[key].shape == (64, 64, 3)
             assert obs[key].dtype == np.uint8
             assert obs[key].std() > 20
@@ -504,7 +590,9 @@ def test_points_front_camera_is_the_one_of_the_package():
     np.testing.assert_allclose(-matrix.reshape(3, 3)[:, 2], [-1, 0, 0], atol=1e-12)
 
 
-@pytest.mark.parametrize(("agent", "forward"), [("Point", [1, 0]), ("Car", [0, -1]), ("Racecar", [1, 0])])
+@pytest.mark.parametrize(
+    ("agent", "forward"), [("Point", [1, 0]), ("Car", [0, -1]), ("Racecar", [1, 0])]
+)
 def test_front_and_back_cameras_look_in_opposite_directions(agent, forward):
     from benchmarks.envs import cameras
 
@@ -528,7 +616,11 @@ def test_robot_without_a_published_back_camera_looks_both_ways_in_every_frame():
 @pytest.mark.parametrize("name", compat.DRAWING_STRUCTURES)
 def test_arrays_of_drawing_structures_have_elements_of_their_own(name):
     structure = getattr(compat.mujoco, name)()
-    arrays = {key: value for key in dir(structure) if isinstance(value := getattr(structure, key), np.ndarray)}
+    arrays = {
+        key: value
+        for key in dir(structure)
+        if isinstance(value := getattr(structure, key), np.ndarray)
+    }
     assert arrays
     for key, array in arrays.items():
         numbers = np.arange(1, array.size + 1).reshape(array.shape)
@@ -538,8 +630,12 @@ def test_arrays_of_drawing_structures_have_elements_of_their_own(name):
 
 @pytest.mark.gl
 def test_pictures_show_what_the_agent_has_to_find_and_to_avoid():
-    """Safety-Gymnasium puts goals, hazards and vases into groups of shapes that MuJoCo hides unless told otherwise."""
-    env = make_env("SafetyPointGoal2-v0", "vision", 1, render_mode="rgb_array", height=128, width=128)
+    """Safety-Gymnasium puts goals, hazards and vases into groups of shapes that MuJoCo hides unless
+    told otherwise.
+    """
+    env = make_env(
+        "SafetyPointGoal2-v0", "vision", 1, render_mode="rgb_array", height=128, width=128
+    )
     env.reset(seed=0)
     red, green, blue = np.moveaxis(env.render().astype(int), -1, 0)
     assert ((green > red + 60) & (green > blue + 60)).sum() > 30  # the goal

@@ -51,28 +51,49 @@ def test_only_columns_of_time_are_left_out(tmp_path):
 @pytest.mark.slow
 def test_a_killed_run_of_the_simulator_ends_like_an_unbroken_one(tmp_path):
     options = KillOptions(tmp_path, method="bsrp_lag", steps=3000, kills=3, mapped=True)
-    assert kills.main(options, ["--loop.checkpoint-every", "50", "--replay.capacity", "600"]) == 0  # the buffer wraps
+    # the buffer wraps
+    assert kills.main(options, ["--loop.checkpoint-every", "50", "--replay.capacity", "600"]) == 0
     report = json.loads((tmp_path / "kills-bsrp_lag-coordinates.json").read_text())
-    assert report["equal"] == {"episodes.csv": True, "metrics.jsonl": True} and len(report["kills"]) >= 2
+    assert (
+        report["equal"] == {"episodes.csv": True, "metrics.jsonl": True}
+        and len(report["kills"]) >= 2
+    )
     assert any(kill["checkpoint"] for kill in report["kills"])
     unbroken, killed = trainings(options, [])
     assert unbroken._replace(out=killed.out, extra=killed.extra) == killed
     assert report_page.main(report_page.ReportOptions(tmp_path)) == 0
     page = (tmp_path / "README.md").read_text()
-    assert "`episodes.csv` identical, `metrics.jsonl` identical" in page and str(tmp_path) not in page
+    assert (
+        "`episodes.csv` identical, `metrics.jsonl` identical" in page and str(tmp_path) not in page
+    )
     states = ("starting", "train", "evaluate", "save")
     assert sum(page.count(f"| {state} |") for state in states) == len(report["kills"])
 
 
 def test_injected_faults_are_listed(tmp_path):
     outcome = Outcome(2, 1.5, "error: DIR/run has no | room", False)
-    (tmp_path / "injected.json").write_text(json.dumps({"outcomes": [{"fault": "a fault", **outcome._asdict()}]}))
+    (tmp_path / "injected.json").write_text(
+        json.dumps({"outcomes": [{"fault": "a fault", **outcome._asdict()}]})
+    )
     assert report_page.main(report_page.ReportOptions(tmp_path)) == 0
-    assert "| a fault | 2 | 1.5 s | DIFFERENT | error: DIR/run has no / room |" in (tmp_path / "README.md").read_text()
+    assert (
+        "| a fault | 2 | 1.5 s | DIFFERENT | error: DIR/run has no / room |"
+        in (tmp_path / "README.md").read_text()
+    )
 
 
 def test_the_table_of_faults_knows_every_kind():
     names = " ".join(INJECTIONS)
     signals = "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGINT twice"
-    others = "SIGKILL", "hangs", "raises", "NaN", "cut in half", "version", "second process", "another machine", "full"
+    others = (
+        "SIGKILL",
+        "hangs",
+        "raises",
+        "NaN",
+        "cut in half",
+        "version",
+        "second process",
+        "another machine",
+        "full",
+    )
     assert [kind for kind in (*signals, *others) if kind not in names] == []

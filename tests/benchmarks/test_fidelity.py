@@ -1,4 +1,6 @@
-"""The fidelity command: passes on the release's recordings and on others, and notices when anything is off."""
+"""The fidelity command: passes on the release's recordings and on others, and notices when anything
+is off.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def template(recordings: Path) -> dict:
 
 
 @pytest.mark.slow
-def test_all_of_the_release_passes(recordings: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+def test_all_of_the_release_passes(
+    recordings: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
     monkeypatch.setattr(planner, "OUR_SEEDS", 16)
     assert main([]) == 0
     printed = capsys.readouterr().out
@@ -73,7 +77,16 @@ def test_every_array_of_the_recording_is_compared(vector: Recording):
 # Tampering
 
 
-OUTPUTS = ["embed", "initial_deter", "post_logit", "pred_cost", "dyn_loss", "actor_std", "imag_return", "critic_loss"]
+OUTPUTS = [
+    "embed",
+    "initial_deter",
+    "post_logit",
+    "pred_cost",
+    "dyn_loss",
+    "actor_std",
+    "imag_return",
+    "critic_loss",
+]
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
@@ -84,7 +97,8 @@ def test_a_changed_output_is_off_alone(vector: Recording, name: str):
 
 
 def test_changed_samples_are_off(vector: Recording):
-    stoch = np.roll(vector.arrays["prior_stoch"], 1, -1)  # other classes than those that the prior favours
+    # other classes than those that the prior favours
+    stoch = np.roll(vector.arrays["prior_stoch"], 1, -1)
     assert off(vector, prior_stoch=stoch) == {"prior_stoch"}
     action = vector.arrays["imag_action"] * 3.0
     assert "imag_action" in off(vector, imag_action=action)
@@ -95,7 +109,9 @@ def test_an_unknown_quantity_is_named_and_a_known_one_must_be_compared(vector: R
     assert off(vector, imag_surprise=np.zeros(3)) == {"imag_surprise"}
 
 
-def test_a_changed_file_gives_exit_status_1(recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_a_changed_file_gives_exit_status_1(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
     arrays = load_arrays(recordings / "pid_lagrangian.npz")
     arrays["decay_out"][-1, 2] *= 1.01
     np.savez(tmp_path / "pid_lagrangian.npz", **arrays)
@@ -106,7 +122,9 @@ def test_a_changed_file_gives_exit_status_1(recordings: Path, tmp_path: Path, ca
     assert "OFF  pid_lagrangian.npz: pid/decay/integral" in printed
 
 
-def test_a_changed_checkpoint_is_off(recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_a_changed_checkpoint_is_off(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
     for name in ("official.ckpt", "params.json"):
         shutil.copy(recordings / "small_vector" / name, tmp_path)
     listing = json.loads((tmp_path / "params.json").read_text())
@@ -121,12 +139,16 @@ def test_half_an_agent_is_off_and_says_what_it_lacks(
     recordings: Path, tmp_path: Path, missing: str, capsys: pytest.CaptureFixture
 ):
     folder = tmp_path / "agent"
-    shutil.copytree(recordings / "small_vector", folder, ignore=shutil.ignore_patterns(missing, "planner.npz"))
+    shutil.copytree(
+        recordings / "small_vector", folder, ignore=shutil.ignore_patterns(missing, "planner.npz")
+    )
     assert main([str(tmp_path)]) == 1
     assert missing.replace("official", "*") in capsys.readouterr().out
 
 
-def test_without_a_checkout_it_says_that_a_folder_is_needed(tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture):
+def test_without_a_checkout_it_says_that_a_folder_is_needed(
+    tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture
+):
     monkeypatch.setattr("benchmarks.fidelity.__main__.RECORDINGS", tmp_path / "absent")
     assert main([]) == 2
     assert "give a folder" in capsys.readouterr().err
@@ -154,7 +176,13 @@ def test_comparison_of_plans():
     draw = lambda seeds, mean=0.0, std=0.2: mean + std * rng.normal(size=(4, seeds, 6, 2))  # noqa: E731
     reference = draw(64)
     limit = planner.mean_limit(48, 64, 64)
-    assert limit == planner.MAX_STANDARD_ERRORS < planner.mean_limit(600, 64, 64) < planner.mean_limit(600, 16, 64) < 6.0
+    assert (
+        limit
+        == planner.MAX_STANDARD_ERRORS
+        < planner.mean_limit(600, 64, 64)
+        < planner.mean_limit(600, 16, 64)
+        < 6.0
+    )
     # Student's quantile for 126 degrees of freedom and a tail of 0.01 / 1200, computed: 4.478.
     assert planner.mean_limit(600, 64, 64) == pytest.approx(4.478, abs=0.005)
     assert planner.compare_plans("x", draw(64), reference, limit).ok
@@ -171,7 +199,9 @@ def test_a_wrong_planner_is_noticed(recordings: Path, vector: Recording):
     """Plans by return compared with the release's plans by least cost."""
     arrays = load_arrays(recordings / "small_vector" / "planner.npz")
     config = planner.planner_config(vector, arrays["settings"], "return")
-    ours = planner.sample_plans(planner.make_planner(vector, config, arrays["starts"], 1e9, 0.0), 24)
+    ours = planner.sample_plans(
+        planner.make_planner(vector, config, arrays["starts"], 1e9, 0.0), 24
+    )
     limit = planner.mean_limit(100, 24, 64)
     assert planner.compare_plans("mean", ours["mean"], arrays["all_safe_mean"], limit).ok
     assert not planner.compare_plans("mean", ours["mean"], arrays["all_unsafe_mean"], limit).ok
@@ -182,7 +212,9 @@ def test_a_wrong_planner_is_noticed(recordings: Path, vector: Recording):
 
 OTHERS = {
     "two vectors, augmented Lagrangian": Sizes({"zebra": 3, "apple": 4}, lagrange=True),
-    "image and vector, no costs": Sizes({"pose": 5}, images=("cam",), costs=False, actions=1, length=3, horizon=2),
+    "image and vector, no costs": Sizes(
+        {"pose": 5}, images=("cam",), costs=False, actions=1, length=3, horizon=2
+    ),
 }
 
 

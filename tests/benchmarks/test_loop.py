@@ -1,4 +1,7 @@
-"""The training loop on a toy task: what is recorded, how often it learns, that evaluation and resuming leave training alone."""
+"""The training loop on a toy task.
+
+What is recorded, how often it learns, that evaluation and resuming leave training alone.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,16 @@ from benchmarks.evaluate import Tally, run_episodes
 from benchmarks.records import read_records
 from benchmarks.spec import BadInput
 from benchmarks.transitions import row, row_specs
-from tests.fakes.toys import EPISODE_ENV_STEPS, ToyAgent, metric_rows, no_fault, run, steady, toy_env, toy_spec
+from tests.fakes.toys import (
+    EPISODE_ENV_STEPS,
+    ToyAgent,
+    metric_rows,
+    no_fault,
+    run,
+    steady,
+    toy_env,
+    toy_spec,
+)
 
 
 def test_a_run_leaves_whole_records(tmp_path):
@@ -21,7 +33,8 @@ def test_a_run_leaves_whole_records(tmp_path):
     training = frame[frame["split"] == "train"]
     assert result.finished and result.env_steps == 600
     assert set(frame["run_id"]) == {toy_spec().run_id} and set(frame["method"]) == {"toy"}
-    # 3 environments, 600 simulator steps, episodes of 20: 30 episodes, each counted once, in groups of three
+    # 3 environments, 600 simulator steps, episodes of 20: 30 episodes, each counted once, in groups
+    # of three
     assert list(training["episode"]) == list(range(30))
     assert list(training["env_steps"]) == [60 * (1 + i // 3) for i in range(30)]
     assert (training["agent_steps"] * 2 == training["env_steps"]).all()
@@ -33,7 +46,8 @@ def test_a_run_leaves_whole_records(tmp_path):
 def test_evaluation_repeats_the_same_episodes_and_ends_the_run(tmp_path):
     run(toy_spec(), tmp_path / "run")
     evaluated = read_records(tmp_path / "run").query("split == 'eval'")
-    # every 100 of 300 agent steps (two evaluations are first possible at 102 and 201), and once at the end, not twice
+    # every 100 of 300 agent steps (two evaluations are first possible at 102 and 201), and once at
+    # the end, not twice
     assert list(evaluated["env_steps"]) == [204, 204, 402, 402, 600, 600]
     assert list(evaluated["episode"]) == [0, 1] * 3
 
@@ -62,15 +76,19 @@ def test_updates_follow_the_train_ratio(tmp_path):
     spec = toy_spec()
     result = run(spec, tmp_path / "run")
     rows = metric_rows(tmp_path / "run")
-    # Agent steps before each iteration: three environments, ten steps to an episode, then a row of resets.
+    # Agent steps before each iteration: three environments, ten steps to an episode, then a row of
+    # resets.
     before = [0]
     for iteration in range(115):
         before.append(before[-1] + (0 if iteration % 11 == 10 else 3))
-    # 8 replayed steps per agent step, 20 per update, after 36 steps of prefill: 0.4 (agent steps - 36), drawn in one
-    # iteration and used in the next.
+    # 8 replayed steps per agent step, 20 per update, after 36 steps of prefill: 0.4 (agent steps -
+    # 36), drawn in one iteration and used in the next.
     assert spec.loop.updates_due(300) == 105
-    iterations = [before.index(r["agent_steps"]) for r in rows]  # that were over when the row was written
-    assert [r["updates"] for r in rows] == [int(max(0, before[n - 2] - 36) * 0.4 + 1e-9) for n in iterations]
+    # that were over when the row was written
+    iterations = [before.index(r["agent_steps"]) for r in rows]
+    assert [r["updates"] for r in rows] == [
+        int(max(0, before[n - 2] - 36) * 0.4 + 1e-9) for n in iterations
+    ]
     assert result.updates == rows[-1]["updates"] > 100
 
 
@@ -79,8 +97,18 @@ def test_metrics_hold_means_and_where_the_time_went(tmp_path):
     rows = metric_rows(tmp_path / "run")
     assert [r["agent_steps"] for r in rows] == [51, 102, 150, 201, 252, 300, 300][: len(rows)]
     last = rows[-1]
-    assert {"train/toy/loss", "act/age", "time/env", "time/act", "time/learner", "time/replay", "time/total"} <= set(rows[1])
-    parts = sum(value for name, value in last.items() if name.startswith("time/") and name != "time/total")
+    assert {
+        "train/toy/loss",
+        "act/age",
+        "time/env",
+        "time/act",
+        "time/learner",
+        "time/replay",
+        "time/total",
+    } <= set(rows[1])
+    parts = sum(
+        value for name, value in last.items() if name.startswith("time/") and name != "time/total"
+    )
     assert parts == pytest.approx(last["time/total"], abs=1e-3)
 
 
@@ -95,7 +123,9 @@ def test_a_folder_of_another_configuration_is_refused_untouched(tmp_path):
     out = tmp_path / "run"
     run(toy_spec(steps=60), out)
     before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
-    with pytest.raises(BadInput, match=r"loop.train_ratio: there 8.0, here 9.0; seed: there 0, here 4"):
+    with pytest.raises(
+        BadInput, match=r"loop.train_ratio: there 8.0, here 9.0; seed: there 0, here 4"
+    ):
         run(toy_spec(seed=4, train_ratio=9.0), out)
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
     (tmp_path / "other").mkdir()
@@ -131,13 +161,22 @@ def test_rows_keep_order_and_meaning_from_environment_to_batch():
     batch = replay.sample(16, 25, np.random.default_rng(1))
     time, first = batch["observation"][..., 2], batch["is_first"]
     assert (time[first] == 0).all() and first.any()
-    assert (np.diff(time, axis=1)[~first[:, 1:]] == 2).all()  # two simulator steps per row, nothing between
-    assert (batch["is_last"] == (time == EPISODE_ENV_STEPS)).all() and not batch["is_terminal"].any()
+    # two simulator steps per row, nothing between
+    assert (np.diff(time, axis=1)[~first[:, 1:]] == 2).all()
+    assert (batch["is_last"] == (time == EPISODE_ENV_STEPS)).all() and not batch[
+        "is_terminal"
+    ].any()
     assert (batch["action"][batch["is_last"]] == 0).all() and (batch["reward"][first] == 0).all()
     # reward on arriving: 2 x stride x the action of the row before
     moved = 2 * 0.25 * batch["action"][:, :-1, 0]
-    np.testing.assert_allclose(batch["reward"][:, 1:][~first[:, 1:]], moved[~first[:, 1:]], atol=1e-6)
-    np.testing.assert_allclose(np.diff(batch["observation"][..., 0], axis=1)[~first[:, 1:]], moved[~first[:, 1:]], atol=1e-6)
+    np.testing.assert_allclose(
+        batch["reward"][:, 1:][~first[:, 1:]], moved[~first[:, 1:]], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        np.diff(batch["observation"][..., 0], axis=1)[~first[:, 1:]],
+        moved[~first[:, 1:]],
+        atol=1e-6,
+    )
 
 
 def test_truncation_is_terminal_only_on_request():
@@ -145,7 +184,9 @@ def test_truncation_is_terminal_only_on_request():
         envs.reset()
         steps = [envs.step(np.zeros((1, 2), np.float32)) for _ in range(10)]
     for wanted in (False, True):
-        assert [bool(row(s, np.zeros((1, 2)), wanted)["is_terminal"][0]) for s in steps] == [False] * 9 + [wanted]
+        assert [bool(row(s, np.zeros((1, 2)), wanted)["is_terminal"][0]) for s in steps] == [
+            False
+        ] * 9 + [wanted]
 
 
 def test_more_episodes_than_environments_are_run_in_turns(monkeypatch):
@@ -164,8 +205,12 @@ def test_tally_by_hand():
     no, both = np.array([False, False]), np.array([True, True])
     ones = np.array([1, 1])
     assert tally.add(np.array([1.0, 2.0]), np.array([0.0, 1.0]), ones, no, np.array([4, 5])) == []
-    first, second = tally.add(np.array([0.5, 0.5]), np.array([0.0, 2.0]), ones, both, np.array([4, 5]))
+    first, second = tally.add(
+        np.array([0.5, 0.5]), np.array([0.0, 2.0]), ones, both, np.array([4, 5])
+    )
     assert tuple(first) == (4, 1.5, 0.0, 2)
     assert tuple(second) == (5, 2.5, 3.0, 2)
-    (again,) = tally.add(np.array([7.0, 1.0]), np.zeros(2), ones, np.array([True, False]), np.array([6, 7]))
+    (again,) = tally.add(
+        np.array([7.0, 1.0]), np.zeros(2), ones, np.array([True, False]), np.array([6, 7])
+    )
     assert tuple(again) == (6, 7.0, 0.0, 1)

@@ -1,4 +1,6 @@
-"""An authors' checkpoint on the command line, from the file to records and to a run's first parameters."""
+"""An authors' checkpoint on the command line, from the file to records and to a run's first
+parameters.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,8 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Official:
     agent = SafeDreamer(tiny("bsrp_lag", "default"), env_spec(toy_env(ACTION_REPEAT)))
     state, rng = agent.init(0), np.random.default_rng(0)
     params, slow, slow_cost = jax.tree.map(
-        lambda x: np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(np.float32),  # no head stays at zero
+        # no head stays at zero
+        lambda x: np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(np.float32),
         (state.params, state.slow_critic, state.slow_cost_critic),
     )
     arrays = (
@@ -63,12 +66,22 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Official:
         | {f"{CRITICS}/safe_ac/lagrange/lagrange_multiplier/value": np.float32(0.25)}
     )
     file = tmp_path_factory.mktemp("published") / "checkpoint.ckpt"
-    content = {"step": STEP, "agent": arrays, "train_replay": None, "eval_replay": None, "_timestamp": 1.5}
+    content = {
+        "step": STEP,
+        "agent": arrays,
+        "train_replay": None,
+        "eval_replay": None,
+        "_timestamp": 1.5,
+    }
     file.write_bytes(pickle.dumps(content))
-    return Official(file, agent, state._replace(params=params, slow_critic=slow, slow_cost_critic=slow_cost))
+    return Official(
+        file, agent, state._replace(params=params, slow_critic=slow, slow_cost_critic=slow_cost)
+    )
 
 
-def test_its_episodes_are_those_of_its_parameters(official: Official, tmp_path: Path, capfd: pytest.CaptureFixture):
+def test_its_episodes_are_those_of_its_parameters(
+    official: Official, tmp_path: Path, capfd: pytest.CaptureFixture
+):
     out = tmp_path / "records.csv"
     command = [
         "evaluate",
@@ -110,19 +123,40 @@ def test_its_episodes_are_those_of_its_parameters(official: Official, tmp_path: 
 def test_training_starts_from_its_parameters(official: Official, tmp_path: Path):
     """A run too short for an update ends with what it began with."""
     out = tmp_path / "run"
-    options = ["--init-from", official.file, "--steps", 40, "--loop.eval-episodes", 0, "--loop.env-workers", "inline"]
-    assert app.main(list(map(str, ["train", *TASK, "--preset", "debug", *options, "--out", out]))) == 0
+    options = [
+        "--init-from",
+        official.file,
+        "--steps",
+        40,
+        "--loop.eval-episodes",
+        0,
+        "--loop.env-workers",
+        "inline",
+    ]
+    assert (
+        app.main(list(map(str, ["train", *TASK, "--preset", "debug", *options, "--out", out]))) == 0
+    )
     saved = newest(out)
     state = checkpoint.load(saved.checkpoint, checkpoint.LEARNER, official.agent.init(1))
     for name in ("params", "slow_critic", "slow_cost_critic"):
-        jax.tree.map(np.testing.assert_array_equal, getattr(state, name), getattr(official.state, name))
+        jax.tree.map(
+            np.testing.assert_array_equal, getattr(state, name), getattr(official.state, name)
+        )
     assert (int(state.updates), float(state.augmented.multiplier)) == (UPDATES, 0.25)
-    assert all(np.all(np.asarray(x) == 0) for x in jax.tree.leaves(state.optimizers))  # no step taken, no moments
-    assert saved.env_steps == 40 and saved.spec.init_sha256 == hashlib.sha256(official.file.read_bytes()).hexdigest()
+    # no step taken, no moments
+    assert all(np.all(np.asarray(x) == 0) for x in jax.tree.leaves(state.optimizers))
+    assert (
+        saved.env_steps == 40
+        and saved.spec.init_sha256 == hashlib.sha256(official.file.read_bytes()).hexdigest()
+    )
     assert read_spec(out)["spec"]["init_from"] == str(official.file)
 
 
 def test_other_sizes_are_refused_with_the_options_that_fit(official: Official):
-    _, spec = train.read([*TASK, "--preset", "debug", "--model.deter", "24", "--init-from", str(official.file)])
-    with pytest.raises(BadInput, match=r"has other sizes than this configuration: add --model\.deter 16$"):
+    _, spec = train.read(
+        [*TASK, "--preset", "debug", "--model.deter", "24", "--init-from", str(official.file)]
+    )
+    with pytest.raises(
+        BadInput, match=r"has other sizes than this configuration: add --model\.deter 16$"
+    ):
         initial_state(spec, official.agent.env)

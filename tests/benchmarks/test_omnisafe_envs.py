@@ -1,4 +1,7 @@
-"""Environments as OmniSafe sees them: every episode seeded, counted and recorded once, whoever ends it."""
+"""Environments as OmniSafe sees them.
+
+Every episode seeded, counted and recorded once, whoever ends it.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +41,12 @@ def heard() -> Heard:
 def make(heard: Heard) -> Iterator[Any]:
     opened = []
 
-    def opener(num_envs: int = 1, task: str = "tests.fakes.shore:shore", mode: Any = "inline") -> EpisodeEnvs:
-        vector = VectorEnv(functools.partial(make_env, task, "default", REPEAT), num_envs, 7, "train", mode)
+    def opener(
+        num_envs: int = 1, task: str = "tests.fakes.shore:shore", mode: Any = "inline"
+    ) -> EpisodeEnvs:
+        vector = VectorEnv(
+            functools.partial(make_env, task, "default", REPEAT), num_envs, 7, "train", mode
+        )
         opened.append(vector)
         return EpisodeEnvs(vector, REPEAT, heard.episodes.append, heard.faults.append, heard.step)
 
@@ -62,7 +69,9 @@ def right(envs: EpisodeEnvs) -> np.ndarray:
 
 def test_episodes_of_several_environments_are_seeded_by_their_index(make: Any, heard: Heard):
     envs = make(3)
-    np.testing.assert_array_equal(envs.begin(everywhere(envs), ended=False), [first_obs(i) for i in range(3)])
+    np.testing.assert_array_equal(
+        envs.begin(everywhere(envs), ended=False), [first_obs(i) for i in range(3)]
+    )
     for _ in range(STEPS):
         rows = envs.step(np.zeros((3, 2), np.float32))
     assert rows.truncated.all() and not rows.terminated.any()
@@ -138,7 +147,8 @@ def test_a_lost_episode_looks_cut_off_and_is_not_recorded(make: Any, heard: Hear
     np.testing.assert_array_equal(rows.obs, before)
     assert [fault.lost for fault in heard.faults] == [True]
     now = envs.observation()
-    np.testing.assert_array_equal(envs.begin(everywhere(envs), ended=True), now)  # it has begun already
+    # it has begun already
+    np.testing.assert_array_equal(envs.begin(everywhere(envs), ended=True), now)
     assert heard.episodes == []
 
 

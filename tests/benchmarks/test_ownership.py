@@ -1,4 +1,7 @@
-"""One process per run folder: refused while the owner lives, taken over when it is dead, on one kernel and across hosts."""
+"""One process per run folder.
+
+Refused while the owner lives, taken over when it is dead, on one kernel and across hosts.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,9 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def hold(folder):
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None and process.stdout.readline() == "mine\n"
     return process
 
@@ -37,7 +42,10 @@ def hold(folder):
 def test_a_second_process_is_refused_at_once_and_a_killed_one_replaced_at_once(tmp_path):
     first = hold(tmp_path)
     start = time.monotonic()
-    with pytest.raises(BadInput, match=rf"is in use: process {first.pid} on .* is training there"), own(tmp_path):
+    with (
+        pytest.raises(BadInput, match=rf"is in use: process {first.pid} on .* is training there"),
+        own(tmp_path),
+    ):
         pass
     first.kill()
     first.wait()
@@ -45,13 +53,21 @@ def test_a_second_process_is_refused_at_once_and_a_killed_one_replaced_at_once(t
     with own(tmp_path, said.append):
         assert read_owner(tmp_path) is not None
     assert time.monotonic() - start < LEASE_SECONDS / 2
-    assert len(said) == 1 and f"process {first.pid} on" in said[0] and "is gone; this process takes over" in said[0]
+    assert (
+        len(said) == 1
+        and f"process {first.pid} on" in said[0]
+        and "is gone; this process takes over" in said[0]
+    )
     assert read_owner(tmp_path) is None
 
 
 def test_an_owner_elsewhere_whose_heartbeat_moves_is_left_alone(tmp_path, elsewhere):
     refusal = pytest.raises(BadInput, match="process 4711 on node7 is training there")
-    with StatusFile(tmp_path, toy_spec(), beat_seconds=0.2), refusal, own(tmp_path, lease_seconds=30.0):
+    with (
+        StatusFile(tmp_path, toy_spec(), beat_seconds=0.2),
+        refusal,
+        own(tmp_path, lease_seconds=30.0),
+    ):
         pass
     assert read_owner(tmp_path) == elsewhere
 
@@ -81,7 +97,9 @@ def test_a_process_that_lost_its_folder_notices(tmp_path, elsewhere):
 
 def test_of_two_that_find_a_dead_owner_one_gets_the_folder(tmp_path, elsewhere, monkeypatch):
     """Without flock, as between two hosts; each believes that it is on a kernel of its own."""
-    monkeypatch.setattr(ownership.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError("no locks here")))
+    monkeypatch.setattr(
+        ownership.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError("no locks here"))
+    )
     for _ in range(20):
         (tmp_path / OWNER_FILE).write_text(json.dumps(elsewhere._asdict()))
         inside, most, refused, together = [], [], [], threading.Barrier(4)
@@ -109,5 +127,10 @@ def test_of_two_that_find_a_dead_owner_one_gets_the_folder(tmp_path, elsewhere, 
 
 def test_a_damaged_owner_file_is_named(tmp_path):
     (tmp_path / OWNER_FILE).write_text("{")
-    with pytest.raises(BadInput, match=r"owner.json is damaged .* delete it when no process trains there"), own(tmp_path):
+    with (
+        pytest.raises(
+            BadInput, match=r"owner.json is damaged .* delete it when no process trains there"
+        ),
+        own(tmp_path),
+    ):
         pass

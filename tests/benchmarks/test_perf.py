@@ -26,18 +26,28 @@ def test_loops_count_as_often_as_they_run():
 
 def test_convolution_by_hand():
     def conv(x, kernel):
-        return jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return jax.lax.conv_general_dilated(
+            x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
 
     # 4 x 4 outputs of 6 channels, each 4 * 4 taps over 3 channels
-    assert matmul_flops(conv, jnp.ones((1, 8, 8, 3)), jnp.ones((4, 4, 3, 6))) == 2 * 4 * 4 * 6 * 4 * 4 * 3
+    assert (
+        matmul_flops(conv, jnp.ones((1, 8, 8, 3)), jnp.ones((4, 4, 3, 6)))
+        == 2 * 4 * 4 * 6 * 4 * 4 * 3
+    )
 
 
 def test_transposed_convolution_counts_no_dilation_zeros():
     def conv(x, kernel):
-        return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWOI", "NHWC"))
+        return jax.lax.conv_transpose(
+            x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWOI", "NHWC")
+        )
 
     # 8 x 8 outputs of 6 channels, each seeing 2 x 2 of the 4 x 4 taps over 3 channels
-    assert matmul_flops(conv, jnp.ones((1, 4, 4, 3)), jnp.ones((4, 4, 6, 3))) == 2 * 8 * 8 * 6 * 2 * 2 * 3
+    assert (
+        matmul_flops(conv, jnp.ones((1, 4, 4, 3)), jnp.ones((4, 4, 6, 3)))
+        == 2 * 8 * 8 * 6 * 2 * 2 * 3
+    )
 
 
 @pytest.mark.parametrize("suite", SUITES)
@@ -59,6 +69,8 @@ def test_a_checkpoint_writes_only_new_rows(tmp_path):
     assert checkpoints.main(options) == 0
     result = json.loads((out / "checkpoints.json").read_text())
     row = 2 * 64 * 64 * 3
-    assert result["first_replay_bytes"] >= 1200 * row > 800 * row > result["replay_bytes"] >= 400 * row
+    assert (
+        result["first_replay_bytes"] >= 1200 * row > 800 * row > result["replay_bytes"] >= 400 * row
+    )
     assert result["new_rows_per_checkpoint"] == 400 and result["learner_bytes"] > 0
     assert [path.name for path in tmp_path.iterdir()] == ["results"]

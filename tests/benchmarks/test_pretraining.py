@@ -1,4 +1,7 @@
-"""Updates before the policy acts: made on the prefill, counted, and resumed in their midst as if nothing had happened."""
+"""Updates before the policy acts.
+
+Made on the prefill, counted, and resumed in their midst as if nothing had happened.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,14 @@ def test_pretraining_comes_between_prefill_and_acting(tmp_path):
     rows = metric_rows(tmp_path / "run")
     late = [r for r in rows if r["agent_steps"] > 100]
     assert late != []
-    for r in late:  # drawn in one iteration, used in the next: up to two iterations of three steps behind
+    # drawn in one iteration, used in the next: up to two iterations of three steps behind
+    for r in late:
         ratio = r["updates"] - UPDATES
-        assert spec.loop.updates_due(r["agent_steps"] - 6) - 1 <= ratio <= spec.loop.updates_due(r["agent_steps"])
+        assert (
+            spec.loop.updates_due(r["agent_steps"] - 6) - 1
+            <= ratio
+            <= spec.loop.updates_due(r["agent_steps"])
+        )
 
 
 def test_a_run_stopped_in_pretraining_ends_as_if_it_had_not_been(tmp_path):

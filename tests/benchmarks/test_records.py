@@ -10,13 +10,32 @@ import pytest
 
 from benchmarks.records import COLUMNS, DTYPES, EpisodeRecord, RecordWriter, read_records, truncate
 
-RECORD = EpisodeRecord("abc", "osrp", "SafetyPointGoal1-v0", "coordinates", 3, "train", 7, 2000, 400, 12.5, 1.0, 1000, 60.25)
+RECORD = EpisodeRecord(
+    "abc",
+    "osrp",
+    "SafetyPointGoal1-v0",
+    "coordinates",
+    3,
+    "train",
+    7,
+    2000,
+    400,
+    12.5,
+    1.0,
+    1000,
+    60.25,
+)
 
 
 def test_columns_are_those_of_the_specification():
-    expected = "run_id method task obs seed split episode env_steps agent_steps return cost length wall_seconds".split()
+    expected = (
+        "run_id method task obs seed split episode env_steps agent_steps return cost length "
+        "wall_seconds"
+    ).split()
     assert list(COLUMNS) == expected
-    assert DTYPES["return"] == "float64" and DTYPES["env_steps"] == "int64" and DTYPES["obs"] == "str"
+    assert (
+        DTYPES["return"] == "float64" and DTYPES["env_steps"] == "int64" and DTYPES["obs"] == "str"
+    )
 
 
 def test_a_row_survives_writing_and_reading(tmp_path):
@@ -24,7 +43,11 @@ def test_a_row_survives_writing_and_reading(tmp_path):
     with RecordWriter(path) as writer:
         writer.write(RECORD)
         # numpy scalars, a name that looks like a missing value, a comma: none of them may change
-        writer.write(RECORD._replace(method="nan", task="a,b", return_=np.float32(0.1), env_steps=np.int64(5)))
+        writer.write(
+            RECORD._replace(
+                method="nan", task="a,b", return_=np.float32(0.1), env_steps=np.int64(5)
+            )
+        )
     frame = read_records(path)
     assert dict(frame.iloc[0]) == dict(zip(COLUMNS, RECORD, strict=True))
     assert list(frame["method"]) == ["osrp", "nan"] and frame["task"][1] == "a,b"
@@ -79,6 +102,9 @@ def test_truncating_drops_later_rows_and_notices_lost_ones(tmp_path):
 
 
 def test_the_schema_imports_neither_jax_nor_pandas():
-    code = "import sys, benchmarks.records; print(*{'jax', 'torch', 'pandas', 'gymnasium'} & set(sys.modules))"
+    code = (
+        "import sys, benchmarks.records; print(*{'jax', 'torch', 'pandas', 'gymnasium'} & "
+        "set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -1,4 +1,6 @@
-"""A run that is stopped, dies, or finds its checkpoints damaged ends as if nothing had happened, or says why it cannot."""
+"""A run that is stopped, dies, or finds its checkpoints damaged ends as if nothing had happened, or
+says why it cannot.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,13 @@ def stop_after(iterations):
 
 @pytest.mark.parametrize(
     ("stops", "workers"),
-    [((1,), "inline"), ((10, 1, 1), "inline"), ((13, 34, 13, 40), "inline"), ((108,), "inline"), ((40,), "process")],
+    [
+        ((1,), "inline"),
+        ((10, 1, 1), "inline"),
+        ((13, 34, 13, 40), "inline"),
+        ((108,), "inline"),
+        ((40,), "process"),
+    ],
 )
 def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(tmp_path, unbroken, stops, workers):
     spec = toy_spec(env_workers=workers)
@@ -43,11 +51,16 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(tmp_path, unbroken, s
     assert run(spec, tmp_path / "run").finished
     files = without_clocks(tmp_path / "run")
     assert files["metrics.jsonl"] == unbroken["metrics.jsonl"]
-    assert files["episodes.csv"].replace(spec.run_id.encode(), toy_spec().run_id.encode()) == unbroken["episodes.csv"]
+    assert (
+        files["episodes.csv"].replace(spec.run_id.encode(), toy_spec().run_id.encode())
+        == unbroken["episodes.csv"]
+    )
 
 
 class StopInEvaluation(Stop, Silent):
-    """Asks for the end in the evaluation of a given number, as a signal would that arrives there."""
+    """Asks for the end in the evaluation of a given number, as a signal would that arrives
+    there.
+    """
 
     def __init__(self, number):
         self.number, self.asked = number, False
@@ -71,7 +84,8 @@ def test_a_run_stopped_in_an_evaluation_repeats_it_and_ends_the_same(tmp_path, u
     assert without_clocks(tmp_path / "run") == unbroken
 
 
-ENDS_BETWEEN = toy_spec(steps=540)  # no multiple of eval_every: only the end of the run asks for the last evaluation
+# no multiple of eval_every: only the end of the run asks for the last evaluation
+ENDS_BETWEEN = toy_spec(steps=540)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +96,9 @@ def unbroken_between(tmp_path_factory):
 
 
 @pytest.mark.parametrize("where", ["last step", "last evaluation"])
-def test_a_run_stopped_at_its_very_end_still_gets_its_last_evaluation(tmp_path, unbroken_between, where):
+def test_a_run_stopped_at_its_very_end_still_gets_its_last_evaluation(
+    tmp_path, unbroken_between, where
+):
     files, iterations = unbroken_between
     listener = StopInEvaluation(3)
     stop = listener if where == "last evaluation" else StopAfter(iterations)
@@ -96,9 +112,13 @@ class Died(Exception):
     """Stands for a kill: nothing of the loop after it runs."""
 
 
-@pytest.mark.parametrize("where", ["benchmarks.loop.run_episodes", "benchmarks.checkpoint._write", "benchmarks.loop.row"])
+@pytest.mark.parametrize(
+    "where", ["benchmarks.loop.run_episodes", "benchmarks.checkpoint._write", "benchmarks.loop.row"]
+)
 @pytest.mark.parametrize("call", [1, 2, 5])
-def test_a_run_that_dies_anywhere_ends_as_if_it_had_not(tmp_path, unbroken, monkeypatch, where, call):
+def test_a_run_that_dies_anywhere_ends_as_if_it_had_not(
+    tmp_path, unbroken, monkeypatch, where, call
+):
     module, name = where.rsplit(".", 1)
     original, calls = getattr(sys.modules[module], name), itertools.count(1)
 
@@ -117,16 +137,25 @@ def test_a_run_that_dies_anywhere_ends_as_if_it_had_not(tmp_path, unbroken, monk
 
 
 @pytest.mark.parametrize(
-    "where", ["benchmarks.checkpoint._write", "agents.replay_journal.save", "benchmarks.records.RecordWriter.write"]
+    "where",
+    [
+        "benchmarks.checkpoint._write",
+        "agents.replay_journal.save",
+        "benchmarks.records.RecordWriter.write",
+    ],
 )
-def test_a_full_disk_is_explained_and_leaves_the_run_resumable(tmp_path, unbroken, monkeypatch, where):
+def test_a_full_disk_is_explained_and_leaves_the_run_resumable(
+    tmp_path, unbroken, monkeypatch, where
+):
     run(toy_spec(), tmp_path / "run", stop=stop_after(60))
 
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(where, full)
-    with pytest.raises(BadInput, match=r"no space is left in .*; its newest checkpoint is whole: free space"):
+    with pytest.raises(
+        BadInput, match=r"no space is left in .*; its newest checkpoint is whole: free space"
+    ):
         run(toy_spec(), tmp_path / "run")
     monkeypatch.undo()
     assert run(toy_spec(), tmp_path / "run").finished
@@ -148,7 +177,10 @@ def test_a_resume_with_other_cores_is_said_to_be_rounded_otherwise(tmp_path, mon
     monkeypatch.setattr("benchmarks.run_folder.provenance", lambda _: other)
     run(toy_spec(), tmp_path / "run", stop=stop_after(1), reporter=listener)
     (said,) = listener.said
-    assert f"cores changed from {now['hardware']['cores']} to 99" in said and "rounded otherwise" in said
+    assert (
+        f"cores changed from {now['hardware']['cores']} to 99" in said
+        and "rounded otherwise" in said
+    )
 
 
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_continued(tmp_path, unbroken):
@@ -162,7 +194,9 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_continued(tmp_path,
     assert (newest.parent / f"damaged-{newest.name}").is_dir()
 
 
-def test_the_older_checkpoint_is_continued_also_when_the_replay_was_saved_for_a_third(tmp_path, unbroken, monkeypatch):
+def test_the_older_checkpoint_is_continued_also_when_the_replay_was_saved_for_a_third(
+    tmp_path, unbroken, monkeypatch
+):
     def dying(*_, **__):
         raise Died
 
@@ -181,7 +215,9 @@ def test_a_run_with_no_whole_checkpoint_is_refused_untouched(tmp_path):
     before = (tmp_path / "run" / "episodes.csv").read_bytes()
     for path in (tmp_path / "run" / "checkpoints").iterdir():
         (path / "meta.json").unlink()
-    with pytest.raises(BadInput, match=r"no checkpoint of this run is whole .*meta.json is missing.*to start over"):
+    with pytest.raises(
+        BadInput, match=r"no checkpoint of this run is whole .*meta.json is missing.*to start over"
+    ):
         run(toy_spec(), tmp_path / "run")
     assert (tmp_path / "run" / "episodes.csv").read_bytes() == before
 
@@ -189,7 +225,9 @@ def test_a_run_with_no_whole_checkpoint_is_refused_untouched(tmp_path):
 def test_an_environment_that_does_not_return_to_its_place_is_reported(tmp_path, monkeypatch):
     listener = Listener()
     run(toy_spec(), tmp_path / "run", stop=stop_after(60))
-    monkeypatch.setattr(Shore, "_observe", lambda self: np.random.default_rng().normal(size=3).astype(np.float32))
+    monkeypatch.setattr(
+        Shore, "_observe", lambda self: np.random.default_rng().normal(size=3).astype(np.float32)
+    )
     run(toy_spec(), tmp_path / "run", reporter=listener)
     assert "environments [0, 1, 2] did not return to where they were" in listener.said[0]
 

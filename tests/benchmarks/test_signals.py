@@ -1,4 +1,7 @@
-"""Signals end a run with a checkpoint and a status of its own; a second Ctrl-C, or a process that compiles, ends without waiting."""
+"""Signals end a run with a checkpoint and a status of its own.
+
+A second Ctrl-C, or a process that compiles, ends without waiting.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,15 @@ TRAIN = [
     "--preset",
     "debug",
 ]
-TRAIN += ["--loop.env-workers", "inline", "--steps", "1e7", "--loop.checkpoint-every", "1e6", "--out"]
+TRAIN += [
+    "--loop.env-workers",
+    "inline",
+    "--steps",
+    "1e7",
+    "--loop.checkpoint-every",
+    "1e6",
+    "--out",
+]
 
 
 class Ended(Exception):
@@ -92,12 +103,19 @@ def test_a_loop_that_does_not_come_back_is_ended_unless_it_saves_or_is_always_sl
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_training_process_saves_and_says_so(tmp_path, number):
     out = tmp_path / "run"
-    process = subprocess.Popen([*TRAIN, str(out)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    wait_for(lambda: (out / "metrics.jsonl").is_file() and (out / "metrics.jsonl").stat().st_size, 120.0)
+    process = subprocess.Popen(
+        [*TRAIN, str(out)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    wait_for(
+        lambda: (out / "metrics.jsonl").is_file() and (out / "metrics.jsonl").stat().st_size, 120.0
+    )
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == EXIT_STOPPED
-    assert f"{signal.Signals(number).name}: saving after this step" in stderr and "Traceback" not in stderr
+    assert (
+        f"{signal.Signals(number).name}: saving after this step" in stderr
+        and "Traceback" not in stderr
+    )
     assert "stopped; the same command continues it" in stdout
     status = read_status(out)
     assert status.state == "stopped" and status.env_steps > 0
@@ -107,7 +125,8 @@ def test_a_training_process_saves_and_says_so(tmp_path, number):
 
 def test_a_second_interrupt_ends_a_process_at_once():
     program = (
-        "import time; from benchmarks.signals import OnSignal\nwith OnSignal(): print('ready', flush=True); time.sleep(60)"
+        "import time; from benchmarks.signals import OnSignal\n"
+        "with OnSignal(): print('ready', flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -116,5 +135,8 @@ def test_a_second_interrupt_ends_a_process_at_once():
         process.send_signal(signal.SIGINT)
         assert process.stderr.readline() == "SIGINT: saving after this step; Ctrl-C ends at once\n"
         process.send_signal(signal.SIGINT)
-        assert process.stderr.read() == "ended at once; the same command continues from the last checkpoint\n"
+        assert (
+            process.stderr.read()
+            == "ended at once; the same command continues from the last checkpoint\n"
+        )
     assert process.returncode == EXIT_AT_ONCE

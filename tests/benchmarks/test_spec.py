@@ -1,4 +1,7 @@
-"""Specs as values: identity, difference, spec.json and back, refusal of impossible sizes; presets of the methods."""
+"""Specs as values: identity, difference, spec.json and back, refusal of impossible sizes.
+
+Presets of the methods.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,23 @@ from benchmarks.spec import BadInput, LoopConfig, RunSpec, choose, diff, from_di
 OURS = [name for name, method in METHODS.items() if method.family == "safedreamer"]
 
 
-def spec_of(method: str = "osrp_lag", obs: str = "coordinates", preset: str = "debug", **changes) -> RunSpec:
+def spec_of(
+    method: str = "osrp_lag", obs: str = "coordinates", preset: str = "debug", **changes
+) -> RunSpec:
     chosen = settings(method, obs, preset)
-    fields = {"method": method, "task": "SafetyPointGoal1-v0", "obs": obs, "seed": 0, "preset": preset}
-    fields |= {"steps": chosen.steps, "loop": chosen.loop, "replay": chosen.replay, "agent": chosen.agent}
+    fields = {
+        "method": method,
+        "task": "SafetyPointGoal1-v0",
+        "obs": obs,
+        "seed": 0,
+        "preset": preset,
+    }
+    fields |= {
+        "steps": chosen.steps,
+        "loop": chosen.loop,
+        "replay": chosen.replay,
+        "agent": chosen.agent,
+    }
     return RunSpec(**(fields | changes))
 
 
@@ -33,7 +49,12 @@ def test_every_preset_survives_spec_json(method, obs, preset):
 def test_run_ids_depend_on_what_decides_the_result():
     spec = spec_of()
     deeper = dataclasses.replace(spec.agent, cost_limit=7.0)
-    more = [spec_of(seed=1), spec_of("osrp"), spec_of(task="SafetyCarGoal1-v0"), spec_of(agent=deeper)]
+    more = [
+        spec_of(seed=1),
+        spec_of("osrp"),
+        spec_of(task="SafetyCarGoal1-v0"),
+        spec_of(agent=deeper),
+    ]
     more.append(spec_of(loop=dataclasses.replace(spec.loop, train_ratio=3.0)))
     assert len({s.run_id for s in [spec, *more]}) == 6
 
@@ -42,7 +63,11 @@ def test_run_ids_do_not_depend_on_the_rest():
     spec = spec_of()
     loop = dataclasses.replace(spec.loop, log_every=7, checkpoint_every=9, env_workers="inline")
     other = dataclasses.replace(
-        spec, steps=99, loop=loop, replay=dataclasses.replace(spec.replay, directory="x"), init_from="y"
+        spec,
+        steps=99,
+        loop=loop,
+        replay=dataclasses.replace(spec.replay, directory="x"),
+        init_from="y",
     )
     assert other.run_id == spec.run_id
     assert diff(spec, other) == {}
@@ -51,14 +76,18 @@ def test_run_ids_do_not_depend_on_the_rest():
 def test_diff_names_nested_settings_with_both_values():
     spec = spec_of()
     planner = dataclasses.replace(spec.agent.planner, horizon=9)
-    other = dataclasses.replace(spec, seed=5, agent=dataclasses.replace(spec.agent, planner=planner))
+    other = dataclasses.replace(
+        spec, seed=5, agent=dataclasses.replace(spec.agent, planner=planner)
+    )
     assert diff(spec, to_dict(other)) == {"agent.planner.horizon": (4, 9), "seed": (0, 5)}
 
 
 def test_settings_of_another_version_are_refused_by_name():
     data = to_dict(spec_of())
     data["loop"]["old_setting"] = data["loop"].pop("prefill")
-    with pytest.raises(BadInput, match=r"unknown settings \['loop.old_setting'\] and lacks \['loop.prefill'\]"):
+    with pytest.raises(
+        BadInput, match=r"unknown settings \['loop.old_setting'\] and lacks \['loop.prefill'\]"
+    ):
         from_dict(data, METHODS["osrp_lag"].config_type("vision"))
 
 
@@ -74,8 +103,11 @@ def test_specs_from_before_a_setting_mean_what_was_done_then():
     spec = spec_of("bsrp_lag")
     assert from_dict(before(spec), METHODS["bsrp_lag"].config_type("vision")) == spec
     assert diff(before(spec), spec) == {}
-    assert "agent.augmented.driven_by" not in spec.identity()  # so the run id is the one that was hashed without it
-    other = dataclasses.replace(spec.agent, augmented=dataclasses.replace(spec.agent.augmented, driven_by="episode"))
+    # so the run id is the one that was hashed without it
+    assert "agent.augmented.driven_by" not in spec.identity()
+    other = dataclasses.replace(
+        spec.agent, augmented=dataclasses.replace(spec.agent.augmented, driven_by="episode")
+    )
     changed = dataclasses.replace(spec, agent=other)
     assert changed.run_id != spec.run_id
     assert diff(before(spec), changed) == {"agent.augmented.driven_by": ("imagined", "episode")}
@@ -92,8 +124,12 @@ def test_a_run_from_before_a_setting_loads_and_continues(tmp_path):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"spec": before(spec)}))
     assert load_spec(tmp_path) == spec
     check(spec, tmp_path)
-    other = dataclasses.replace(spec.agent, augmented=dataclasses.replace(spec.agent.augmented, driven_by="episode"))
-    with pytest.raises(BadInput, match=r"agent\.augmented\.driven_by: there 'imagined', here 'episode'"):
+    other = dataclasses.replace(
+        spec.agent, augmented=dataclasses.replace(spec.agent.augmented, driven_by="episode")
+    )
+    with pytest.raises(
+        BadInput, match=r"agent\.augmented\.driven_by: there 'imagined', here 'episode'"
+    ):
         check(dataclasses.replace(spec, agent=other), tmp_path)
 
 
@@ -124,7 +160,8 @@ def test_impossible_runs_are_refused():
 
 def test_updates_follow_the_train_ratio_of_the_release():
     loop = settings("osrp_lag", "vision", "release").loop
-    # 512 replayed steps per agent step over batches of 16 x 64 = 1024 steps: one update every second agent step after prefill
+    # 512 replayed steps per agent step over batches of 16 x 64 = 1024 steps: one update every
+    # second agent step after prefill
     assert [loop.updates_due(n) for n in (0, 1024, 1025, 1026, 1027, 2024)] == [0, 0, 0, 1, 1, 500]
 
 
@@ -134,7 +171,9 @@ def test_release_action_repeats():
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("osrp_lga", "did you mean osrp_lag"), ("zzz", "valid: osrp, ")], ids=["near", "far"]
+    ("name", "expected"),
+    [("osrp_lga", "did you mean osrp_lag"), ("zzz", "valid: osrp, ")],
+    ids=["near", "far"],
 )
 def test_unknown_names_come_with_valid_ones(name, expected):
     with pytest.raises(BadInput, match=expected):

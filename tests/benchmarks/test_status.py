@@ -33,7 +33,12 @@ def test_a_run_says_where_it_stands_and_how_it_ended(tmp_path):
     train(toy_spec(), tmp_path / "run", toy_env, ToyAgent, Options(reporter=reading))
     assert {"evaluate", "save", "finished"} <= {state for state, _ in reading.states}
     status = read_status(tmp_path / "run")
-    assert (status.state, status.env_steps, status.total_env_steps, status.seed) == ("finished", 600, 600, 0)
+    assert (status.state, status.env_steps, status.total_env_steps, status.seed) == (
+        "finished",
+        600,
+        600,
+        0,
+    )
     assert status.updates > 0 and status.env_steps_per_second > 0 and status.last_error is None
     assert status.eval_return is not None and status.train_cost is not None and status.ended
     middle = reading.states[len(reading.states) // 2][1]
@@ -53,7 +58,9 @@ def test_an_error_is_kept(tmp_path):
 
 def test_the_heart_beats_without_the_loop_and_stops_with_it(tmp_path):
     beats = []
-    with StatusFile(tmp_path, toy_spec(), beat_seconds=0.05, on_beat=lambda: beats.append(time.monotonic())):
+    with StatusFile(
+        tmp_path, toy_spec(), beat_seconds=0.05, on_beat=lambda: beats.append(time.monotonic())
+    ):
         time.sleep(0.5)
     count = len(beats)
     assert count >= 3

@@ -1,4 +1,6 @@
-"""Suites: the built-in ones as the paper has them, a user's own file, and errors that name its line."""
+"""Suites: the built-in ones as the paper has them, a user's own file, and errors that name its
+line.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ def runs_of(text: str):
 def test_paper20_is_the_papers():
     entries = expand(load("paper20"), defaults)
     assert len(entries) == 3 * 20 * 3 == len({entry.folder_name for entry in entries})
-    assert Counter(entry.spec.obs for entry in entries) == {"vision": 3 * 18 * 3, "coordinates": 3 * 2 * 3}
+    assert Counter(entry.spec.obs for entry in entries) == {
+        "vision": 3 * 18 * 3,
+        "coordinates": 3 * 2 * 3,
+    }
     assert {entry.spec.seed for entry in entries} == {0, 5, 10}
     assert {(entry.spec.steps, entry.spec.preset) for entry in entries} == {(2_000_000, "release")}
 
@@ -49,11 +54,27 @@ def test_every_built_in_suite_expands(name, count):
 
 
 def test_the_ablation_of_planner_and_multiplier_crosses_them():
-    agents = {e.variant: e.spec.agent for e in expand(load("ablation-planner-lagrangian"), defaults)}
+    agents = {
+        e.variant: e.spec.agent for e in expand(load("ablation-planner-lagrangian"), defaults)
+    }
     found = {(a.act_with, a.multiplier, a.planner.feasible_filter) for a in agents.values()}
-    planned = {("planner", multiplier, filtered) for multiplier in ("none", "pid", "augmented") for filtered in (True, False)}
-    assert found == planned | {("actor", multiplier, True) for multiplier in ("none", "pid", "augmented")}
-    assert len({e.spec.loop.action_repeat for e in expand(load("ablation-planner-lagrangian"), defaults)}) == 1
+    planned = {
+        ("planner", multiplier, filtered)
+        for multiplier in ("none", "pid", "augmented")
+        for filtered in (True, False)
+    }
+    assert found == planned | {
+        ("actor", multiplier, True) for multiplier in ("none", "pid", "augmented")
+    }
+    assert (
+        len(
+            {
+                e.spec.loop.action_repeat
+                for e in expand(load("ablation-planner-lagrangian"), defaults)
+            }
+        )
+        == 1
+    )
 
 
 def test_a_file_of_ones_own(tmp_path):
@@ -85,7 +106,12 @@ def test_a_file_of_ones_own(tmp_path):
     entries = expand(suite, defaults)
     assert (suite.name, suite.tags, len(entries)) == ("mine", ("quick",), 2 * 7 * 2 + 4 * 2)
     first, last = entries[0].spec, entries[-1]
-    assert (first.steps, first.loop.num_envs, first.agent.planner.horizon, first.obs) == (2000, 1, 5, "lidar")
+    assert (first.steps, first.loop.num_envs, first.agent.planner.horizon, first.obs) == (
+        2000,
+        1,
+        5,
+        "lidar",
+    )
     assert last.variant == "b planner.candidates=16 replay.capacity=2e3"
     assert (last.spec.agent.cost_limit, last.spec.agent.planner.candidates) == (3.0, 16)
     assert (last.spec.steps, last.spec.replay.capacity, last.spec.obs) == (9000, 2000, "vision")
@@ -99,21 +125,36 @@ def test_runs_are_those_of_the_command_line():
 
     entry = runs_of("""
         runs:
-          - {methods: [osrp], tasks: [SafetyPointGoal1-v0], obs: lidar, preset: cpu, seeds: [3], settings: {planner.horizon: 5}}
+          - {methods: [osrp], tasks: [SafetyPointGoal1-v0], obs: lidar, preset: cpu, seeds: [3],
+             settings: {planner.horizon: 5}}
     """)[0]
-    line = "--method osrp --task SafetyPointGoal1-v0 --obs lidar --preset cpu --seed 3 --planner.horizon 5"
+    line = (
+        "--method osrp --task SafetyPointGoal1-v0 --obs lidar --preset cpu --seed 3 "
+        "--planner.horizon 5"
+    )
     assert entry.spec == read(line.split())[1]
 
 
 def test_equal_configurations_are_one_run():
-    text = "{methods: [osrp], tasks: [SafetyPointGoal1-v0], obs: vision, seeds: [0], grid: {cost_limit: [2, 2.0, 3]}}"
-    assert [entry.variant for entry in runs_of(f"runs: [{text}]")] == ["cost_limit=2", "cost_limit=3"]
+    text = (
+        "{methods: [osrp], tasks: [SafetyPointGoal1-v0], obs: vision, seeds: [0], grid: "
+        "{cost_limit: [2, 2.0, 3]}}"
+    )
+    assert [entry.variant for entry in runs_of(f"runs: [{text}]")] == [
+        "cost_limit=2",
+        "cost_limit=3",
+    ]
 
 
 def test_runs_never_share_a_folder_for_their_replay():
-    text = "{methods: [osrp], tasks: [SafetyPointGoal1-v0], seeds: [0, 1], settings: {replay.directory: scratch}}"
+    text = (
+        "{methods: [osrp], tasks: [SafetyPointGoal1-v0], seeds: [0, 1], settings: "
+        "{replay.directory: scratch}}"
+    )
     entries = runs_of(f"runs: [{text}]")
-    assert [e.spec.replay.directory for e in entries] == [f"scratch/{e.spec.run_id}" for e in entries]
+    assert [e.spec.replay.directory for e in entries] == [
+        f"scratch/{e.spec.run_id}" for e in entries
+    ]
 
 
 BLOCK = "- methods: [osrp]\n  tasks: [SafetyPointGoal1-v0]\n  seeds: [0]"
@@ -129,36 +170,76 @@ BLOCK = "- methods: [osrp]\n  tasks: [SafetyPointGoal1-v0]\n  seeds: [0]"
             "mine.yaml:3: unknown task 'SafetyPointGaol1-v0'; did you mean",
         ),
         ("  seeds: [0]", "  seeds: [0, 0]", "mine.yaml:4: seeds: 0 is given twice"),
-        ("  seeds: [0]", "  seeds: [-1]", "mine.yaml:4: a seed=-1 must be a whole number of at least 0"),
+        (
+            "  seeds: [0]",
+            "  seeds: [-1]",
+            "mine.yaml:4: a seed=-1 must be a whole number of at least 0",
+        ),
         ("  seeds: [0]", "  seeds: 0", "mine.yaml:4: seeds must be a list"),
         ("  seeds: [0]", "  seeds: []", "mine.yaml:4: seeds must be a list with at least one item"),
         ("  seeds: [0]", "", "mine.yaml:2: a block needs seeds"),
-        ("  seeds: [0]", "  seeds: [0]\n  seed: 3", "mine.yaml:5: unknown key 'seed'; did you mean seeds?"),
+        (
+            "  seeds: [0]",
+            "  seeds: [0]\n  seed: 3",
+            "mine.yaml:5: unknown key 'seed'; did you mean seeds?",
+        ),
         ("  seeds: [0]", "  seeds: [0]\n  seeds: [1]", "mine.yaml:5: seeds is given twice"),
-        ("  seeds: [0]", "  seeds: [0]\n  steps: 2.5", "mine.yaml:5: steps: '2.5' is not a whole number"),
+        (
+            "  seeds: [0]",
+            "  seeds: [0]\n  steps: 2.5",
+            "mine.yaml:5: steps: '2.5' is not a whole number",
+        ),
         ("  seeds: [0]", "  seeds: [0]\n  preset: fast", "mine.yaml:5: unknown preset 'fast'"),
-        ("  seeds: [0]", "  seeds: [0]\n  obs: visoin", "mine.yaml:5: unknown observation 'visoin'; did you mean vision"),
-        ("  seeds: [0]", "  seeds: [0]\n  settings:\n    planner.horizn: 3", "mine.yaml:6: unknown setting .*planner.horizon"),
+        (
+            "  seeds: [0]",
+            "  seeds: [0]\n  obs: visoin",
+            "mine.yaml:5: unknown observation 'visoin'; did you mean vision",
+        ),
+        (
+            "  seeds: [0]",
+            "  seeds: [0]\n  settings:\n    planner.horizn: 3",
+            "mine.yaml:6: unknown setting .*planner.horizon",
+        ),
         (
             "  seeds: [0]",
             "  seeds: [0]\n  settings: {planner.horizon: much}",
             "mine.yaml:5: planner.horizon: 'much' is not a whole",
         ),
-        ("  seeds: [0]", "  seeds: [0]\n  settings: {planner.horizon: yes}", "planner.horizon=True must be a whole number"),
-        ("  seeds: [0]", "  seeds: [0]\n  settings: {planner: 3}", "mine.yaml:5: unknown setting 'planner'"),
+        (
+            "  seeds: [0]",
+            "  seeds: [0]\n  settings: {planner.horizon: yes}",
+            "planner.horizon=True must be a whole number",
+        ),
+        (
+            "  seeds: [0]",
+            "  seeds: [0]\n  settings: {planner: 3}",
+            "mine.yaml:5: unknown setting 'planner'",
+        ),
         (
             "  seeds: [0]",
             "  seeds: [0]\n  settings: {multiplier: PDI}",
             "mine.yaml:5: multiplier='PDI' must be one of none, pid",
         ),
-        ("  seeds: [0]", "  seeds: [0]\n  settings: {cost_limit: .nan}", "mine.yaml:5: cost_limit=nan must be a number"),
+        (
+            "  seeds: [0]",
+            "  seeds: [0]\n  settings: {cost_limit: .nan}",
+            "mine.yaml:5: cost_limit=nan must be a number",
+        ),
         (
             "  seeds: [0]",
             "  seeds: [0]\n  settings: {multiplier: pid}",
             "mine.yaml:2: multiplier=pid with act_with=planner acts through the plan's score",
         ),
-        ("  seeds: [0]", "  seeds: [0]\n  settings: {replay.capacity: 3}", "mine.yaml:2: replay.capacity=3 must be at least"),
-        ("  seeds: [0]", "  seeds: [0]\n  grid: {cost_limit: [1, -1]}", "mine.yaml:2: cost_limit=-1.0 must not be negative"),
+        (
+            "  seeds: [0]",
+            "  seeds: [0]\n  settings: {replay.capacity: 3}",
+            "mine.yaml:2: replay.capacity=3 must be at least",
+        ),
+        (
+            "  seeds: [0]",
+            "  seeds: [0]\n  grid: {cost_limit: [1, -1]}",
+            "mine.yaml:2: cost_limit=-1.0 must not be negative",
+        ),
         ("  seeds: [0]", "  seeds: [0", "mine.yaml:5: expected ',' or ']'"),
         ("runs:\n", "", "mine.yaml:1: expected settings"),
     ],

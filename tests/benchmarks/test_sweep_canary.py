@@ -1,4 +1,7 @@
-"""Canaries: short runs of a folder of their own, before the rest; and sweeps of a part of a suite."""
+"""Canaries: short runs of a folder of their own, before the rest.
+
+And sweeps of a part of a suite.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,12 @@ def trained(monkeypatch):
     def run(folder):
         done.append(folder)
         failed = bool(done.fails) and done.fails in folder.name
-        stand(folder, "failed" if failed else "finished", env_steps=0 if failed else 5000, last_error="no" if failed else None)
+        stand(
+            folder,
+            "failed" if failed else "finished",
+            env_steps=0 if failed else 5000,
+            last_error="no" if failed else None,
+        )
         return 2 if failed else 0
 
     monkeypatch.setattr(debug.DebugExecutor.__init__, "__defaults__", (run,))
@@ -49,7 +57,9 @@ def trained(monkeypatch):
 
 
 def sweep(file, tmp_path, *more):
-    return app.main(["sweep", "--suite", str(file), "--out", str(tmp_path / "out"), "--cluster", "debug", *more])
+    return app.main(
+        ["sweep", "--suite", str(file), "--out", str(tmp_path / "out"), "--cluster", "debug", *more]
+    )
 
 
 def test_a_canary_is_the_first_run_of_its_kind_made_short():
@@ -58,14 +68,26 @@ def test_a_canary_is_the_first_run_of_its_kind_made_short():
     assert list(chosen) == ["osrp", "dreamerv3"]
     for canary in chosen.values():
         loop = canary.spec.loop
-        assert canary.spec.steps == (loop.prefill + LEARNING_AGENT_STEPS) * loop.action_repeat and canary.spec.seed == 0
+        assert (
+            canary.spec.steps == (loop.prefill + LEARNING_AGENT_STEPS) * loop.action_repeat
+            and canary.spec.seed == 0
+        )
     assert canaries(entries(suite(steps="50")))["osrp"].spec.steps == 50
 
 
 def test_the_rest_starts_after_its_canary(file, tmp_path, trained):
     assert sweep(file, tmp_path, "--canary") == 0
-    assert [folder.parents[1].name for folder in trained] == ["canary", "canary", "out", "out", "out", "out"]
-    assert len(members(tmp_path / "out")) == 4 and all(m.standing == "done" for m in members(tmp_path / "out"))
+    assert [folder.parents[1].name for folder in trained] == [
+        "canary",
+        "canary",
+        "out",
+        "out",
+        "out",
+        "out",
+    ]
+    assert len(members(tmp_path / "out")) == 4 and all(
+        m.standing == "done" for m in members(tmp_path / "out")
+    )
     trained.clear()
     assert sweep(file, tmp_path, "--canary") == 0 and trained == []
 
@@ -100,8 +122,15 @@ def test_parts_that_make_no_sense(file, tmp_path, capsys):
     assert existing(tmp_path / "out") == []
 
 
-def test_no_slurm_on_the_machine_is_said_before_anything_is_written(file, tmp_path, capsys, monkeypatch):
+def test_no_slurm_on_the_machine_is_said_before_anything_is_written(
+    file, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert app.main(["sweep", "--suite", str(file), "--out", str(tmp_path / "out"), "--cluster", "slurm"]) == 2
+    assert (
+        app.main(
+            ["sweep", "--suite", str(file), "--out", str(tmp_path / "out"), "--cluster", "slurm"]
+        )
+        == 2
+    )
     assert "no sbatch" in (said := capsys.readouterr().err) and "--cluster local" in said
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,7 @@
-"""What a results folder says of its runs, what a repeated sweep command starts, and filters: from files alone."""
+"""What a results folder says of its runs, what a repeated sweep command starts, and filters.
+
+From files alone.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,10 @@ def test_silence_without_a_last_word_is_stale(tmp_path, folders):
 def test_a_killed_process_is_known_at_once_by_who_started_it(folders):
     stand(folders[0], "train", env_steps=50)
     attempts.add(folders[0], "ended", exit=-9, failed=True, reason="killed by SIGKILL")
-    assert (member(folders[0]).standing, member(folders[0]).reason()) == ("failed", "killed by SIGKILL")
+    assert (member(folders[0]).standing, member(folders[0]).reason()) == (
+        "failed",
+        "killed by SIGKILL",
+    )
     attempts.add(folders[0], "submitted")  # at once, while the heartbeat still looks fresh
     assert member(folders[0]).standing == "waiting"
 
@@ -109,7 +115,9 @@ def test_clocks_that_differ_change_nothing(folders, monkeypatch, whose, ahead_se
         monkeypatch.setattr(heartbeat.time, "time", lambda: now + ahead_seconds)
     elif whose == "the file system's":
         probe = heartbeat.file_clock
-        monkeypatch.setattr("benchmarks.sweep.members.file_clock", lambda folder: probe(folder) + ahead_seconds)
+        monkeypatch.setattr(
+            "benchmarks.sweep.members.file_clock", lambda folder: probe(folder) + ahead_seconds
+        )
     assert [member(folder).standing for folder in folders[:2]] == ["running", "stale"]
     seen = {each.folder: each.standing for each in members(folders[0].parents[1])}
     assert [seen[folder] for folder in folders[:2]] == ["running", "stale"]
@@ -122,7 +130,9 @@ def test_where_nothing_can_be_written_our_clock_has_to_do(tmp_path):
 
 def test_one_probe_is_enough_for_a_scan(tmp_path, folders, monkeypatch):
     probed = []
-    monkeypatch.setattr("benchmarks.sweep.members.file_clock", lambda folder: probed.append(folder) or 0.0)
+    monkeypatch.setattr(
+        "benchmarks.sweep.members.file_clock", lambda folder: probed.append(folder) or 0.0
+    )
     members(tmp_path)
     assert probed == [tmp_path / "runs"]
 
@@ -155,8 +165,23 @@ def test_a_repeated_command_starts_what_is_missing_failed_or_stale(tmp_path, fol
     attempts.add(folders[5], "cancelled")
     plan = plan_of(tmp_path, suite("0, 1, 2, 7"))
     why = {start.entry.folder_name: start.why for start in plan.start}
-    assert [why.get(folder.name) for folder in folders] == [None, None, "failed", "stale", "continues", None]
-    assert plan.counts() == {"new": 2, "failed": 1, "stale": 1, "continues": 1, "running": 1, "done": 1, "cancelled": 1}
+    assert [why.get(folder.name) for folder in folders] == [
+        None,
+        None,
+        "failed",
+        "stale",
+        "continues",
+        None,
+    ]
+    assert plan.counts() == {
+        "new": 2,
+        "failed": 1,
+        "stale": 1,
+        "continues": 1,
+        "running": 1,
+        "done": 1,
+        "cancelled": 1,
+    }
 
 
 def test_a_finished_run_grows(tmp_path, folders):
@@ -184,7 +209,14 @@ def test_what_left_the_suite_is_listed_and_cancelled_once_no_suite_asks_for_it(t
     plan = plan_of(tmp_path, suite("2"))
     assert {m.folder for m in plan.left} == {folders[0], folders[1], folders[3], folders[4]}
     assert set(drop(plan, "mine")) == {folders[3]}
-    assert [member(f).standing for f in folders] == ["done", "waiting", "waiting", "cancelled", "waiting", "waiting"]
+    assert [member(f).standing for f in folders] == [
+        "done",
+        "waiting",
+        "waiting",
+        "cancelled",
+        "waiting",
+        "waiting",
+    ]
     assert plan_of(tmp_path, suite("2")).left == []
     assert member(folders[1]).suites == ("other",)
 
@@ -194,7 +226,9 @@ def test_filters(tmp_path, folders):
     stand(folders[0], "train")
     assert len(select(found, [])) == 6
     assert {m.label for m in select(found, ["method=osrp*", "!seed=0"])} == {"osrp"}
-    assert len(select(found, ["method=osrp*", "!seed=0", "task=*shore", "tag=toy", "suite=m*"])) == 2
+    assert (
+        len(select(found, ["method=osrp*", "!seed=0", "task=*shore", "tag=toy", "suite=m*"])) == 2
+    )
     assert [m.folder for m in select(members(tmp_path), ["state=running"])] == [folders[0]]
     assert [m.folder for m in select(found, [found[3].run_id[:6]])] == [found[3].folder]
     assert len(select(found, ["*-seed1-*"])) == 2 and len(select(found, ["!*-seed1-*"])) == 4
@@ -232,6 +266,11 @@ def test_an_unreadable_status_is_named(tmp_path, folders):
 
 
 def test_reading_a_sweep_needs_no_jax():
-    code = "import sys, benchmarks.sweep.members, benchmarks.sweep.filters; print('jax' in sys.modules, 'yaml' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    code = (
+        "import sys, benchmarks.sweep.members, benchmarks.sweep.filters; print('jax' in "
+        "sys.modules, 'yaml' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "False False\n"

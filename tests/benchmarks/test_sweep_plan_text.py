@@ -1,4 +1,7 @@
-"""What a sweep command prints before it starts anything: hours from measured rates, memory and disk from real sizes."""
+"""What a sweep command prints before it starts anything.
+
+Hours from measured rates, memory and disk from real sizes.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ from benchmarks.sweep.text import amount, columns, duration
 from tests.benchmarks.test_spec import spec_of
 from tests.sweep_folders import entries, stand, submit, suite
 
-ENV = EnvSpec({"observation": ArraySpec((3,), "float32")}, action_dim=2, action_repeat=2, episode_env_steps=20)
+ENV = EnvSpec(
+    {"observation": ArraySpec((3,), "float32")}, action_dim=2, action_repeat=2, episode_env_steps=20
+)
 
 
 def write_metrics(folder, *rows):
@@ -34,7 +39,8 @@ def test_rates_are_medians_of_runs_alike(tmp_path):
             {"env_steps": 99, "updates": 1, "wall_seconds": 1.0},
             {"env_steps": 200, "updates": 9, "wall_seconds": seconds},
         )
-    write_metrics(folders[3], {"env_steps": 99, "updates": 0, "wall_seconds": 1.0})  # random actions only
+    # random actions only
+    write_metrics(folders[3], {"env_steps": 99, "updates": 0, "wall_seconds": 1.0})
     rates = Rates(existing(tmp_path))
     assert rates(osrp) == 10.0
     assert rates.hours(osrp, env_steps=240) == pytest.approx(360 / 10 / 3600)
@@ -49,7 +55,8 @@ def test_the_last_whole_row_is_read(tmp_path):
 
 
 def test_needs_are_those_of_replay_and_learner():
-    spec = spec_of("osrp", "lidar", steps=4000)  # debug: 2 environments, 5 simulator steps per agent step, 4000 transitions
+    # debug: 2 environments, 5 simulator steps per agent step, 4000 transitions
+    spec = spec_of("osrp", "lidar", steps=4000)
     row = 3 * 4 + 2 * 4 + 2 * 4 + 3
     need = Estimate(lambda *_: ENV)(spec)
     learner = (need.memory - PROCESS_BYTES - 2 * WORKER_BYTES - 4000 * row) / LEARNER_COPIES
@@ -76,7 +83,15 @@ def test_the_preview_says_what_will_happen(tmp_path):
     assert [[cell.strip() for cell in row if cell.strip()] for row in table] == [
         ["method", "task", "obs", "steps", "seeds", "to start", "hours"],
         ["osrp", "tests.fakes.toys:shore", "default", "600", "1 7", "1 waiting, 1 new", "0.0"],
-        ["dreamerv3", "tests.fakes.toys:shore", "default", "600", "0 1 7", "2 waiting, 1 new", "unknown"],
+        [
+            "dreamerv3",
+            "tests.fakes.toys:shore",
+            "default",
+            "600",
+            "0 1 7",
+            "2 waiting, 1 new",
+            "unknown",
+        ],
     ]
     assert "3 of 5 runs have no measured rate" in lines[5]
     assert lines[6].startswith("memory: 1.7 GB") and lines[7].startswith("disk: ")
@@ -85,8 +100,13 @@ def test_the_preview_says_what_will_happen(tmp_path):
 
 def test_a_dry_run_writes_nothing(tmp_path, capsys):
     file = tmp_path / "mine.yaml"
-    file.write_text("{preset: debug, seeds: [0], runs: [{methods: [osrp], tasks: [SafetyPointGoal1-v0], obs: coordinates}]}")
-    assert app.main(["sweep", "--suite", str(file), "--out", str(tmp_path / "out"), "--dry-run"]) == 0
+    file.write_text(
+        "{preset: debug, seeds: [0], runs: [{methods: [osrp], tasks: [SafetyPointGoal1-v0], "
+        "obs: coordinates}]}"
+    )
+    assert (
+        app.main(["sweep", "--suite", str(file), "--out", str(tmp_path / "out"), "--dry-run"]) == 0
+    )
     shown = capsys.readouterr().out
     assert "suite mine: 1 runs (1 new)" in shown and "SafetyPointGoal1-v0" in shown
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.yaml"]
@@ -98,10 +118,15 @@ def test_a_dry_run_writes_nothing(tmp_path, capsys):
         (["--suite", "paper21"], "did you mean paper20"),
         (["--suite", "demo", "--jobs", "0"], "jobs=0 must be at least 1"),
         (["--suite", "demo", "--memory-gb", "0"], "memory_gb=0.0 must be positive"),
-        (["--suite", "demo", "--memory-gb", "0.1"], "a run needs .* of memory and 100.0 MB are free"),
+        (
+            ["--suite", "demo", "--memory-gb", "0.1"],
+            "a run needs .* of memory and 100.0 MB are free",
+        ),
     ],
 )
-def test_what_cannot_work_is_refused_before_anything_is_written(args, expected, tmp_path, capsys, monkeypatch):
+def test_what_cannot_work_is_refused_before_anything_is_written(
+    args, expected, tmp_path, capsys, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     assert app.main(["sweep", *args]) == 2
     import re

@@ -31,9 +31,25 @@ ROOT = Path(__file__).resolve().parents[2]
 def folders(tmp_path):
     """Three runs of osrp, three of dreamerv3, one in every state."""
     found = submit(tmp_path, suite())
-    stand(found[0], "finished", env_steps=600, eval_return=3.0, eval_cost=1.0, train_return=9.0, train_cost=9.0)
+    stand(
+        found[0],
+        "finished",
+        env_steps=600,
+        eval_return=3.0,
+        eval_cost=1.0,
+        train_return=9.0,
+        train_cost=9.0,
+    )
     end = (datetime.now(UTC) + timedelta(hours=2, minutes=1)).isoformat(timespec="seconds")
-    stand(found[1], "train", env_steps=300, env_steps_per_second=12.0, train_return=5.0, train_cost=2.0, estimated_end=end)
+    stand(
+        found[1],
+        "train",
+        env_steps=300,
+        env_steps_per_second=12.0,
+        train_return=5.0,
+        train_cost=2.0,
+        estimated_end=end,
+    )
     stand(found[3], "failed", env_steps=60, last_error="loss is NaN\nat step 60", silent_seconds=5)
     attempts.add(found[3], "ended", exit=1, failed=True, reason="exit status 1")
     stand(found[4], "train", env_steps=0, silent_seconds=100)
@@ -45,7 +61,9 @@ def folders(tmp_path):
 def record(folder, split, env_steps, return_, cost):
     of_run = (member(folder).run_id, "osrp", "tests.fakes.toys:shore", "default", 0)
     with RecordWriter(folder / "episodes.csv") as writer:
-        writer.write(EpisodeRecord(*of_run, split, 0, env_steps, env_steps // 2, return_, cost, 20, 1.0))
+        writer.write(
+            EpisodeRecord(*of_run, split, 0, env_steps, env_steps // 2, return_, cost, 20, 1.0)
+        )
 
 
 def safedreamer(capsys, *args) -> str:
@@ -59,24 +77,68 @@ def cells(line: str) -> list[str]:
 
 def test_a_line_for_each_method_and_task(tmp_path, folders, capsys):
     lines = safedreamer(capsys, "status", tmp_path).splitlines()
-    assert cells(lines[0])[:9] == ["method", "task", "obs", "done", "running", "waiting", "failed", "stale", "cancelled"]
+    assert cells(lines[0])[:9] == [
+        "method",
+        "task",
+        "obs",
+        "done",
+        "running",
+        "waiting",
+        "failed",
+        "stale",
+        "cancelled",
+    ]
     dreamer, osrp = cells(lines[1]), cells(lines[2])
-    assert osrp[0] == "osrp" and osrp[3:] == ["1", "1", "1", "-", "-", "-", "50%", "12", "2h 01m", "4.00", "1.50"]
-    assert dreamer[0] == "dreamerv3" and dreamer[3:] == ["-", "-", "-", "1", "1", "1", "3%", "-", "-", "-", "-"]
-    assert lines[-1] == "6 runs: 1 done, 1 running, 1 waiting, 1 failed, 1 stale, 1 cancelled; 27% of all steps"
+    assert osrp[0] == "osrp" and osrp[3:] == [
+        "1",
+        "1",
+        "1",
+        "-",
+        "-",
+        "-",
+        "50%",
+        "12",
+        "2h 01m",
+        "4.00",
+        "1.50",
+    ]
+    assert dreamer[0] == "dreamerv3" and dreamer[3:] == [
+        "-",
+        "-",
+        "-",
+        "1",
+        "1",
+        "1",
+        "3%",
+        "-",
+        "-",
+        "-",
+        "-",
+    ]
+    assert (
+        lines[-1]
+        == "6 runs: 1 done, 1 running, 1 waiting, 1 failed, 1 stale, 1 cancelled; 27% of all steps"
+    )
 
 
 def test_failed_runs_come_with_reasons(tmp_path, folders, capsys):
     shown = safedreamer(capsys, "status", tmp_path, "--failed")
     assert [line.split()[:2] for line in shown.splitlines()[1:]] == [
-        [member(folder).run_id, state] for state, folder in zip(("failed", "stale", "cancelled"), folders[3:], strict=True)
+        [member(folder).run_id, state]
+        for state, folder in zip(("failed", "stale", "cancelled"), folders[3:], strict=True)
     ]
-    assert "loss is NaN at step 60" in shown and "no heartbeat from process" in shown and "by a person" in shown
+    assert (
+        "loss is NaN at step 60" in shown
+        and "no heartbeat from process" in shown
+        and "by a person" in shown
+    )
     assert "no run failed" in safedreamer(capsys, "status", tmp_path, "--failed", "method=osrp")
 
 
 def test_a_line_for_each_run_and_filters(tmp_path, folders, capsys):
-    shown = safedreamer(capsys, "status", tmp_path, "--runs", "method=osrp*", "!seed=0").splitlines()
+    shown = safedreamer(
+        capsys, "status", tmp_path, "--runs", "method=osrp*", "!seed=0"
+    ).splitlines()
     assert [cells(line)[:4] for line in shown[1:]] == [
         [member(folders[1]).run_id, "running", "300", "600"],
         [member(folders[2]).run_id, "waiting", "0", "600"],
@@ -112,8 +174,11 @@ def test_logs_end_where_the_run_did(tmp_path, folders, capsys):
 
 def test_cancel_and_retry(tmp_path, folders, capsys):
     shown = safedreamer(capsys, "cancel", tmp_path, "method=osrp")
-    assert f"done already: {folders[0].name}" in shown and f"cancelled: {folders[2].name}\n" in shown
-    assert "ends when the sweep that started it sees this" in shown  # the process of the tests is not a run
+    assert (
+        f"done already: {folders[0].name}" in shown and f"cancelled: {folders[2].name}\n" in shown
+    )
+    # the process of the tests is not a run
+    assert "ends when the sweep that started it sees this" in shown
     assert [member(folder).standing for folder in folders[:3]] == ["done", "running", "cancelled"]
     safedreamer(capsys, "retry", tmp_path)
     assert [member(folder).standing for folder in folders] == ["done", "running"] + ["waiting"] * 4
@@ -136,11 +201,19 @@ def test_clean_deletes_what_finished_runs_do_not_need_when_told_twice(tmp_path, 
             (folder / name).parent.mkdir(parents=True)
             (folder / name).write_bytes(b"x" * 1000)
     record(folders[0], "eval", 600, 1.0, 1.0)
-    assert "1.0 kB of 1 finished runs would be deleted; add --yes" in safedreamer(capsys, "clean", tmp_path)
+    assert "1.0 kB of 1 finished runs would be deleted; add --yes" in safedreamer(
+        capsys, "clean", tmp_path
+    )
     assert (folders[0] / "replay").is_dir()
     safedreamer(capsys, "clean", tmp_path, "--yes")
-    assert not (folders[0] / "replay").exists() and (folders[0] / "checkpoints").is_dir() and (folders[1] / "replay").is_dir()
-    assert "1.0 kB of 1 finished" in safedreamer(capsys, "clean", tmp_path, "--yes", "--checkpoints")
+    assert (
+        not (folders[0] / "replay").exists()
+        and (folders[0] / "checkpoints").is_dir()
+        and (folders[1] / "replay").is_dir()
+    )
+    assert "1.0 kB of 1 finished" in safedreamer(
+        capsys, "clean", tmp_path, "--yes", "--checkpoints"
+    )
     assert not (folders[0] / "checkpoints").exists() and (folders[0] / "episodes.csv").is_file()
     assert member(folders[0]).standing == "done"
     assert app.main(["clean", str(tmp_path), "state=running"]) == 2
@@ -152,7 +225,9 @@ def test_a_cleaned_run_is_not_started_over(tmp_path, folders, capsys):
     safedreamer(capsys, "clean", tmp_path, "--yes")
     longer = suite("0", steps="1200")
     plan = make_plan("mine", entries(longer), existing(tmp_path))
-    assert [m.folder for m in plan.cleaned] == [folders[0]] and [s.member.folder for s in plan.start] == [folders[3]]
+    assert [m.folder for m in plan.cleaned] == [folders[0]] and [
+        s.member.folder for s in plan.start
+    ] == [folders[3]]
     with pytest.raises(BadInput, match="was cleaned"):
         check(load_spec(folders[0]), folders[0])
     assert "finished already" in safedreamer(capsys, "run", folders[0], "--here")
@@ -163,12 +238,23 @@ def test_export_is_one_file_of_all_records(tmp_path, folders, capsys):
     record(folders[0], "train", 100, float("nan"), 0.0)
     record(folders[1], "eval", 200, 2.5, 1.0)
     shown = safedreamer(capsys, "export", tmp_path, "method=osrp")
-    assert f"no records yet (waiting): {folders[2].name}" in shown and "3 episodes of 2 runs" in shown
+    assert (
+        f"no records yet (waiting): {folders[2].name}" in shown and "3 episodes of 2 runs" in shown
+    )
     table = pd.read_parquet(tmp_path / "records.parquet")
     assert list(table.columns) == [*COLUMNS, "run", "variant", "preset", "suites", "tags", "state"]
-    assert table["return"].iloc[0] == 1.5 and table["return"].isna().tolist() == [False, True, False]
+    assert table["return"].iloc[0] == 1.5 and table["return"].isna().tolist() == [
+        False,
+        True,
+        False,
+    ]
     assert table.run.tolist() == [folders[0].name] * 2 + [folders[1].name]
-    assert table[["suites", "tags", "preset", "state"]].iloc[2].tolist() == ["mine", "toy", "debug", "running"]
+    assert table[["suites", "tags", "preset", "state"]].iloc[2].tolist() == [
+        "mine",
+        "toy",
+        "debug",
+        "running",
+    ]
     with pytest.raises(BadInput, match="none of these runs has records yet"):
         export([member(folders[2])], tmp_path / "x.parquet")
     (folders[0] / "episodes.csv").write_text("a,b\n1,2\n")
@@ -184,7 +270,10 @@ def test_export_is_one_file_of_all_records(tmp_path, folders, capsys):
         (["status", "OUT", "sead=0"], "did you mean seed"),
         (["status", "OUT", "method=ppo"], "no run matches method=ppo"),
         (["status", "OUT", "--failed", "--runs"], "choose one of"),
-        (["status", "OUT", "--watch", "--watch-seconds", "0"], "watch_seconds=0.0 must be positive"),
+        (
+            ["status", "OUT", "--watch", "--watch-seconds", "0"],
+            "watch_seconds=0.0 must be positive",
+        ),
         (["logs", "OUT", "--tail", "0"], "tail=0 must be at least 1"),
         (["run", "OUT"], "add --here"),
         (["run", "OUT", "--here"], "6 runs match; name one by its id"),
@@ -196,7 +285,16 @@ def test_mistakes(args, expected, tmp_path, folders, capsys):
 
 
 def test_watching_ends_with_ctrl_c(tmp_path, folders):
-    command = [sys.executable, "-m", "benchmarks.cli", "status", str(tmp_path), "--watch", "--watch-seconds", "0.2"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.cli",
+        "status",
+        str(tmp_path),
+        "--watch",
+        "--watch-seconds",
+        "0.2",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     # Whoever started the tests in the background had them, and so this child, ignore Ctrl-C.
@@ -210,8 +308,13 @@ def test_watching_ends_with_ctrl_c(tmp_path, folders):
 
 
 def test_tables_need_no_jax():
-    code = "import sys, benchmarks.cli.status, benchmarks.sweep.overview, benchmarks.sweep.records; print('jax' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    code = (
+        "import sys, benchmarks.cli.status, benchmarks.sweep.overview, "
+        "benchmarks.sweep.records; print('jax' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "False\n"
 
 

@@ -12,19 +12,28 @@ def test_registry_is_that_of_safety_gymnasium():
 
     package = import_safety_gymnasium()
     registered = package.utils.registration.safe_registry
-    assert set(tasks()) == {name for name in registered if "Vision" not in name and "Debug" not in name}
+    assert set(tasks()) == {
+        name for name in registered if "Vision" not in name and "Debug" not in name
+    }
     for name, task in tasks().items():
-        assert task.episode_env_steps == package.utils.registration.spec(name).max_episode_steps, name
+        assert task.episode_env_steps == package.utils.registration.spec(name).max_episode_steps, (
+            name
+        )
 
 
 def test_paper20_is_18_vision_and_2_coordinates_tasks():
     members = GROUPS["paper20"]
     assert len(set(members)) == 20
     assert sum(member.obs == "vision" for member in members) == 18
-    assert {member.task for member in members if member.obs == "coordinates"} == {"SafetyPointGoal1-v0", "SafetyCarGoal1-v0"}
+    assert {member.task for member in members if member.obs == "coordinates"} == {
+        "SafetyPointGoal1-v0",
+        "SafetyCarGoal1-v0",
+    }
 
 
-@pytest.mark.parametrize(("group", "size"), [("core5", 5), ("velocity", 6), ("circle", 10), ("run", 5)])
+@pytest.mark.parametrize(
+    ("group", "size"), [("core5", 5), ("velocity", 6), ("circle", 10), ("run", 5)]
+)
 def test_groups_hold_known_tasks_with_observations_they_offer(group, size):
     assert len(GROUPS[group]) == size
     for member in GROUPS[group]:
@@ -44,8 +53,12 @@ def test_expand_gives_published_or_wanted_observation():
     assert expand("SafetyPointGoal1-v0") == (("SafetyPointGoal1-v0", "vision"),)
     assert expand("SafetyPointGoal1-v0", "coordinates") == (("SafetyPointGoal1-v0", "coordinates"),)
     assert expand("core5") == GROUPS["core5"]
-    assert len(expand("paper20", "lidar")) == 18  # the two coordinate tasks are among the vision tasks
-    with pytest.raises(ValueError, match="SafetyHalfCheetahVelocity-v1 has no observation 'vision'; it offers lidar, default"):
+    # the two coordinate tasks are among the vision tasks
+    assert len(expand("paper20", "lidar")) == 18
+    with pytest.raises(
+        ValueError,
+        match="SafetyHalfCheetahVelocity-v1 has no observation 'vision'; it offers lidar, default",
+    ):
         expand("velocity", "vision")
 
 
@@ -67,7 +80,9 @@ def test_unknown_task_names_the_nearest(name, answer):
 
 
 def test_wrong_observation_names_those_offered():
-    with pytest.raises(ValueError, match=r"offers vision, coordinates, lidar, default; did you mean coordinates\?"):
+    with pytest.raises(
+        ValueError, match=r"offers vision, coordinates, lidar, default; did you mean coordinates\?"
+    ):
         get_task("SafetyPointGoal1-v0").check_obs("coordinate")
     with pytest.raises(ValueError, match="SafetyAntGoal1-v0 has no observation 'coordinates'"):
         get_task("SafetyAntGoal1-v0").check_obs("coordinates")

@@ -1,4 +1,7 @@
-"""Several environments at once: rows, episode indices, agreement of processes and inline, errors, deaths, clean ends."""
+"""Several environments at once.
+
+Rows, episode indices, agreement of processes and inline, errors, deaths, clean ends.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,11 @@ def test_rows_follow_dreamer():
     assert [float(row.cost[0]) for row in rows] == [0, 1.5, 1.5, 0.5, 0, 1.5, 1.5, 0.5]
     assert [row.episode.tolist() for row in rows] == [[0, 1]] * 4 + [[2, 3]] * 4
     assert [float(row.obs["observation"][0, 1]) for row in rows] == [0, 3, 6, 7, 0, 3, 6, 7]
-    assert (rows[0].reward.dtype, rows[0].cost.dtype, rows[0].is_first.dtype) == (np.float32, np.float32, bool)
+    assert (rows[0].reward.dtype, rows[0].cost.dtype, rows[0].is_first.dtype) == (
+        np.float32,
+        np.float32,
+        bool,
+    )
 
 
 def test_termination_is_terminal_and_truncation_is_not():
@@ -60,7 +67,10 @@ def test_layouts_depend_on_run_seed_and_episode_index_only():
         with VectorEnv(toy(), num_envs, run_seed=4, split="eval", mode="inline") as envs:
             rows = [envs.reset()] + [envs.step(np.zeros((num_envs, 2))) for _ in range(24)]
         marks[num_envs] = {
-            int(row.episode[i]): float(row.obs["observation"][i, 0]) for row in rows for i in range(num_envs) if row.is_first[i]
+            int(row.episode[i]): float(row.obs["observation"][i, 0])
+            for row in rows
+            for i in range(num_envs)
+            if row.is_first[i]
         }
     assert set(marks[1]) <= set(marks[3])
     assert all(marks[3][episode] == mark for episode, mark in marks[1].items())
@@ -82,7 +92,8 @@ def assert_same_rows(ours, theirs):
             np.testing.assert_array_equal(getattr(mine, name), getattr(other, name), err_msg=name)
 
 
-@pytest.mark.parametrize("stop", [0, 1, 6, 7, 8, 20])  # before a step, within an episode of seven steps, at its end, after it
+# before a step, within an episode of seven steps, at its end, after it
+@pytest.mark.parametrize("stop", [0, 1, 6, 7, 8, 20])
 def test_a_snapshot_leads_back_to_the_same_row_and_the_same_future(stop):
     actions = np.random.default_rng(0).uniform(-1, 1, (40, 3, 2)).astype(np.float32)
     with VectorEnv(toy(), 3, 0, "train", "inline") as envs:
@@ -164,21 +175,33 @@ def test_an_environment_that_raises_loses_its_episode_and_goes_on_with_the_next(
         envs.step(np.zeros((2, 2)))
         row = envs.step(np.zeros((2, 2)))
         assert row.lost.all() and row.is_first.all() and not row.is_last.any()
-        assert row.episode.tolist() == [2, 3] and row.env_steps.tolist() == [0, 0] and not row.reward.any()
+        assert (
+            row.episode.tolist() == [2, 3]
+            and row.env_steps.tolist() == [0, 0]
+            and not row.reward.any()
+        )
         assert row.obs["observation"][:, 1].tolist() == [0.0, 0.0]  # the first row of an episode
         faults = envs.take_faults()
         assert [(fault.env, fault.episode, fault.agent_steps, fault.lost) for fault in faults] == [
             (0, 0, 3, True),
             (1, 1, 3, True),
         ]
-        assert "in step" in faults[0].reason and "ArithmeticError: the wheel came off" in faults[0].reason
+        assert (
+            "in step" in faults[0].reason
+            and "ArithmeticError: the wheel came off" in faults[0].reason
+        )
         after = envs.step(np.zeros((2, 2)))
-        assert not after.lost.any() and after.env_steps.tolist() == [1, 1] and not envs.take_faults()
+        assert (
+            not after.lost.any() and after.env_steps.tolist() == [1, 1] and not envs.take_faults()
+        )
 
 
 def test_an_environment_whose_episodes_fail_one_after_the_other_ends_it():
     with VectorEnv(toy("never_starting"), 1, 0, "train", "inline") as envs:
-        with pytest.raises(WorkerError, match=r"environment 0 failed in 4 episodes one after the other(.|\n)*no such floor"):
+        with pytest.raises(
+            WorkerError,
+            match=r"environment 0 failed in 4 episodes one after the other(.|\n)*no such floor",
+        ):
             envs.reset()
         assert [fault.episode for fault in envs.take_faults()] == [0, 1, 2, 3]
 
@@ -211,7 +234,10 @@ def test_a_killed_process_is_replaced_and_its_episode_goes_on_as_if_nothing_had_
         faults = envs.take_faults()
     for ours, theirs in zip(rows, expected, strict=True):
         np.testing.assert_equal(ours._asdict(), theirs._asdict())
-    assert [(fault.env, fault.episode, fault.lost) for fault in faults] == [(1, 1, False), (1, 3, False)]
+    assert [(fault.env, fault.episode, fault.lost) for fault in faults] == [
+        (1, 1, False),
+        (1, 3, False),
+    ]
     assert "died: killed by signal SIGKILL; out of memory is the usual cause" in faults[0].reason
 
 
@@ -293,7 +319,9 @@ def test_episodes_can_be_begun_one_by_one(mode):
         snapshot = envs.snapshot()
         again = envs.step(np.zeros((3, 2)))
         envs.restore(snapshot)
-        np.testing.assert_array_equal(envs.step(np.zeros((3, 2))).obs["observation"], again.obs["observation"])
+        np.testing.assert_array_equal(
+            envs.step(np.zeros((3, 2))).obs["observation"], again.obs["observation"]
+        )
     with VectorEnv(toy(repeat=1), 2, 0, "train", mode) as envs:  # no reset at all
         assert (envs.begin(np.array([True, True]))["observation"][:, 1] == 0).all()
         assert envs.step(np.zeros((2, 2))).episode.tolist() == [0, 1]

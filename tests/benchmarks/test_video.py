@@ -1,4 +1,6 @@
-"""Videos: they show the evaluated episodes, mark costs where they are, and draw predictions where the model made them."""
+"""Videos: they show the evaluated episodes, mark costs where they are, and draw predictions where
+the model made them.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ from tests.fakes.toys import ToyAgent, no_fault, toy_env, toy_spec
 CONTEXT, STEPS = 4, 3
 
 
-def evaluated(episodes: int, recorded: int, factory: Any = toy_env) -> tuple[list, list[EpisodeTrace]]:
+def evaluated(
+    episodes: int, recorded: int, factory: Any = toy_env
+) -> tuple[list, list[EpisodeTrace]]:
     """Episodes of the toy agent, and the traces of the first of them."""
     with_env = factory()
     agent = ToyAgent(env_spec(with_env))
@@ -44,7 +48,9 @@ def evaluated(episodes: int, recorded: int, factory: Any = toy_env) -> tuple[lis
 
 
 def a_trace(
-    costs: list[float], obs: dict[str, np.ndarray] | None = None, info: dict[str, np.ndarray] | None = None
+    costs: list[float],
+    obs: dict[str, np.ndarray] | None = None,
+    info: dict[str, np.ndarray] | None = None,
 ) -> EpisodeTrace:
     length = len(costs)
     rows = {
@@ -75,14 +81,18 @@ def test_traces_are_the_evaluated_episodes(recorded):
     done, traces = evaluated(19, recorded)  # more than run side by side
     assert [trace.episode for trace in traces] == list(range(recorded))
     for episode, trace in zip(done, traces):
-        assert (trace.returns[-1], trace.costs[-1]) == pytest.approx((episode.return_, episode.cost))
+        assert (trace.returns[-1], trace.costs[-1]) == pytest.approx(
+            (episode.return_, episode.cost)
+        )
         assert trace.env_steps[-1] == episode.length == 20
-        assert trace.rows["is_first"].tolist() == [True] + [False] * 10 and trace.rows["is_last"].tolist() == [False] * 10 + [
-            True
-        ]
+        assert trace.rows["is_first"].tolist() == [True] + [False] * 10 and trace.rows[
+            "is_last"
+        ].tolist() == [False] * 10 + [True]
         assert trace.info["age"].tolist() == list(range(10)) and not trace.rows["action"][-1].any()
         # reward of an agent step: a quarter of the action, over two simulator steps
-        np.testing.assert_allclose(trace.rows["reward"][1:], 0.5 * trace.rows["action"][:-1, 0], rtol=1e-5)
+        np.testing.assert_allclose(
+            trace.rows["reward"][1:], 0.5 * trace.rows["action"][:-1, 0], rtol=1e-5
+        )
 
 
 def painted(name: str = "painted_shore") -> Any:
@@ -93,9 +103,13 @@ def painted(name: str = "painted_shore") -> Any:
 
 def test_a_stage_shows_every_row_of_the_recorded_episode():
     trace = evaluated(2, 2, painted())[1][1]
-    with open_stage(dataclasses.replace(toy_spec(), task="tests.fakes.toys:painted_shore")) as stage:
+    with open_stage(
+        dataclasses.replace(toy_spec(), task="tests.fakes.toys:painted_shore")
+    ) as stage:
         shots = list(stage.shots(trace))
-        assert [int(shot.outside[0, 0, 0]) for shot in shots] == [20 * t for t in range(11)] and shots[0].cameras == {}
+        assert [int(shot.outside[0, 0, 0]) for shot in shots] == [
+            20 * t for t in range(11)
+        ] and shots[0].cameras == {}
         reward = trace.rows["reward"].copy()
         reward[4] += 0.01
         with pytest.raises(BadInput, match=r"episode 1 does not repeat itself \(step 4"):
@@ -108,7 +122,10 @@ def test_an_environment_without_pictures_or_without_repetition_is_refused_with_t
     spec = dataclasses.replace(toy_spec(), task="tests.fakes.toys:drifting_shore")
     env = painted("painted_shore")
     trace = evaluated(1, 1, env)[1][0]
-    with open_stage(spec) as stage, pytest.raises(BadInput, match=r"draw every random number from self\.np_random"):
+    with (
+        open_stage(spec) as stage,
+        pytest.raises(BadInput, match=r"draw every random number from self\.np_random"),
+    ):
         list(stage.shots(trace))
 
 
@@ -121,8 +138,13 @@ def agent() -> SafeDreamer:
 
 
 def episode_rows(length: int) -> dict[str, np.ndarray]:
-    rows = a_trace([0.0] * length, {name: value[0] for name, value in observations(VECTOR, (1, length)).items()}).rows
-    return rows | {"action": np.random.default_rng(0).uniform(-1, 1, (length, 2)).astype(np.float32)}
+    rows = a_trace(
+        [0.0] * length,
+        {name: value[0] for name, value in observations(VECTOR, (1, length)).items()},
+    ).rows
+    return rows | {
+        "action": np.random.default_rng(0).uniform(-1, 1, (length, 2)).astype(np.float32)
+    }
 
 
 @pytest.mark.slow
@@ -131,11 +153,20 @@ def test_dreams_tile_the_episode_and_know_only_rows_before_them(agent):
     see = partial(dream, agent, state, context=CONTEXT, steps=STEPS, key=jax.random.key(0))
     said = see(rows)
     assert said.ahead.tolist() == [-1, -1, -1, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2]
-    assert {len(values) for values in (said.reward, said.cost, said.hazards, *said.obs.values())} == {14}
-    for at, first in ((5, 7), (7, 7), (8, 11), (12, None), (3, 3)):  # a changed observation and the first row that feels it
+    assert {
+        len(values) for values in (said.reward, said.cost, said.hazards, *said.obs.values())
+    } == {14}
+    # a changed observation and the first row that feels it
+    for at, first in ((5, 7), (7, 7), (8, 11), (12, None), (3, 3)):
         observation = rows["observation"].copy()
         observation[at] = -observation[at]
-        moved = np.abs(see(rows | {"observation": observation}).obs["observation"] - said.obs["observation"]).max(1) > 1e-5
+        moved = (
+            np.abs(
+                see(rows | {"observation": observation}).obs["observation"]
+                - said.obs["observation"]
+            ).max(1)
+            > 1e-5
+        )
         assert (np.flatnonzero(moved)[0] if moved.any() else None) == first, at
 
 
@@ -146,27 +177,45 @@ def test_nothing_is_dreamt_of_an_episode_within_the_context(agent):
 
 @pytest.mark.slow
 def test_dreamt_images_are_pixels():
-    rows = a_trace([0.0] * 5, {name: value[0] for name, value in observations(VISION, (1, 5)).items()}).rows
+    rows = a_trace(
+        [0.0] * 5, {name: value[0] for name, value in observations(VISION, (1, 5)).items()}
+    ).rows
     seeing = SafeDreamer(tiny("osrp", "vision"), VISION)
     said = dream(seeing, seeing.init(0), rows, context=2, steps=4, key=jax.random.key(0))
-    assert {(value.shape, value.dtype) for value in said.obs.values()} == {((5, 64, 64, 3), np.dtype(np.uint8))}
+    assert {(value.shape, value.dtype) for value in said.obs.values()} == {
+        ((5, 64, 64, 3), np.dtype(np.uint8))
+    }
     assert list(said.obs) == ["image", "image2"]
     assert said.obs["image"][0].max() == 0 and said.obs["image"][1:].std() > 1
 
 
 def test_predicted_hazards_are_the_tracked_ones_where_there_are_such():
-    decoded, tracked = np.arange(27, dtype=np.float32).reshape(3, 9), np.arange(12, dtype=np.float32).reshape(3, 4) + 100
+    decoded, tracked = (
+        np.arange(27, dtype=np.float32).reshape(3, 9),
+        np.arange(12, dtype=np.float32).reshape(3, 4) + 100,
+    )
     said = a_dream(3, obs={"observation": decoded}, hazards=tracked)
     assert dream_panel.predicted_positions(VECTOR, said, 0) is None
-    assert np.array_equal(dream_panel.predicted_positions(VECTOR, said, 2)["hazards"], [[108, 109], [110, 111]])
+    assert np.array_equal(
+        dream_panel.predicted_positions(VECTOR, said, 2)["hazards"], [[108, 109], [110, 111]]
+    )
     untracked = said._replace(hazards=np.zeros((3, 0)))
-    assert np.array_equal(dream_panel.predicted_positions(VECTOR, untracked, 2)["hazards"].ravel(), decoded[2, HAZARDS])
+    assert np.array_equal(
+        dream_panel.predicted_positions(VECTOR, untracked, 2)["hazards"].ravel(),
+        decoded[2, HAZARDS],
+    )
 
 
-@pytest.mark.parametrize(("source", "factor"), [("head", 1), ("geometry", 4), ("tracked", 4), ("none", None)])
+@pytest.mark.parametrize(
+    ("source", "factor"), [("head", 1), ("geometry", 4), ("tracked", 4), ("none", None)]
+)
 def test_predicted_costs_are_per_agent_step(source, factor):
     costs = predicted_costs(VECTOR, a_dream(3, cost=np.array([0.0, 0.5, 1.0]), cost_source=source))
-    assert costs is None if factor is None else np.array_equal(costs, [np.nan, 0.5 * factor, factor], equal_nan=True)
+    assert (
+        costs is None
+        if factor is None
+        else np.array_equal(costs, [np.nan, 0.5 * factor, factor], equal_nan=True)
+    )
 
 
 # ------------------------------------------------------------- drawing
@@ -185,8 +234,10 @@ def test_objects_are_drawn_where_they_are_and_where_they_are_predicted(place):
     picture = positions.draw(size, 0.4, {"hazards": there}, {"hazards": here})
     x, y = place
     outline = pixels(picture, blue)
-    np.testing.assert_allclose(outline.mean(0), [150 - 50 * y, 150 - 50 * x], atol=1.0)  # ahead is up, left is left
-    np.testing.assert_allclose(np.linalg.norm(outline - outline.mean(0), axis=1), 20, atol=4)  # a ring of 0.4 m
+    # ahead is up, left is left
+    np.testing.assert_allclose(outline.mean(0), [150 - 50 * y, 150 - 50 * x], atol=1.0)
+    # a ring of 0.4 m
+    np.testing.assert_allclose(np.linalg.norm(outline - outline.mean(0), axis=1), 20, atol=4)
     filled = pixels(picture, look.tint(blue))
     np.testing.assert_allclose(filled.mean(0), [40, 150], atol=1.0)
     assert len(filled) == pytest.approx(np.pi * 20**2, rel=0.1)
@@ -196,15 +247,21 @@ def test_objects_are_drawn_where_they_are_and_where_they_are_predicted(place):
 def test_the_map_is_turned_so_that_the_robot_looks_up():
     behind = np.array([[0.0, 1.5]])  # of a robot that looks to the right of its x axis
     picture = positions.draw(300, 0.4, {"hazards": behind}, None, heading=-np.pi / 2)
-    np.testing.assert_allclose(pixels(picture, look.tint(look.KINDS["hazards"].color)).mean(0), [150, 225], atol=1.0)
+    np.testing.assert_allclose(
+        pixels(picture, look.tint(look.KINDS["hazards"].color)).mean(0), [150, 225], atol=1.0
+    )
     true = np.zeros(16)
     true[4] = 1.0  # the same direction
-    bar = pixels(lidar.draw(300, {"hazards": true}, None, -np.pi / 2), look.tint(look.KINDS["hazards"].color))
+    bar = pixels(
+        lidar.draw(300, {"hazards": true}, None, -np.pi / 2), look.tint(look.KINDS["hazards"].color)
+    )
     across, down = bar.mean(0)
     assert down > 200 and 150 < across < 190
 
 
-@pytest.mark.parametrize(("robot", "heading"), [("Point", 0.0), ("Car", -np.pi / 2), ("Racecar", 0.0)])
+@pytest.mark.parametrize(
+    ("robot", "heading"), [("Point", 0.0), ("Car", -np.pi / 2), ("Racecar", 0.0)]
+)
 def test_headings_of_the_front_cameras(robot, heading):
     front, back = cameras.FRONT_AND_BACK[robot]
     assert front.heading == pytest.approx(heading, abs=0.01)
@@ -232,7 +289,9 @@ def test_lidar_bars_point_to_their_bins():
 @pytest.mark.parametrize("now", [0, 3, 7])
 def test_a_strip_tells_nothing_of_later_steps(now):
     true = np.array([0.0, 1.0] * 4)
-    bars = pixels(strip.draw(160, 60, look.COST, true, None, now, None), look.tint(look.COST, look.BAR))
+    bars = pixels(
+        strip.draw(160, 60, look.COST, true, None, now, None), look.tint(look.COST, look.BAR)
+    )
     columns = np.unique(bars[:, 0] // 20) if len(bars) else []
     assert list(columns) == [t for t in range(now + 1) if true[t]]
 
@@ -251,9 +310,14 @@ def test_costs_are_marked_on_exactly_their_frames(dreaming):
 
 def test_a_frame_shows_plans_only_of_planners():
     quiet = a_trace([0.0, 0.0], info={"age": np.zeros(1)})
-    planning = a_trace([0.0, 0.0], info={f"plan/{name}": np.full(1, 0.5) for name in ("ret", "cost", "safe_fraction")})
+    planning = a_trace(
+        [0.0, 0.0],
+        info={f"plan/{name}": np.full(1, 0.5) for name in ("ret", "cost", "safe_fraction")},
+    )
     area = (0, 560, 390, 704)
-    frames = [compose(Subject("", VECTOR, trace, None), 0, GREY).crop(area) for trace in (quiet, planning)]
+    frames = [
+        compose(Subject("", VECTOR, trace, None), 0, GREY).crop(area) for trace in (quiet, planning)
+    ]
     assert 0 < (np.asarray(frames[0]) < 128).sum() < 0.6 * (np.asarray(frames[1]) < 128).sum()
 
 
@@ -270,9 +334,15 @@ def test_a_frame_shows_plans_only_of_planners():
 def test_every_observation_has_its_panel(env, panel):
     assert dream_panel.panel_for(env) is panel
     obs = {name: value[0] for name, value in observations(env, (1, 3)).items()}
-    frames = [compose(Subject("a run", env, a_trace([0.0] * 3, obs), a_dream(3, obs=obs)), t, GREY) for t in range(3)]
-    assert len({frame.size for frame in frames}) == 1 and all(side % 16 == 0 for side in frames[0].size)
-    drawn = [np.asarray(frame.crop((480, 100, frame.width, 520))) for frame in frames]  # before the dream, and in it
+    frames = [
+        compose(Subject("a run", env, a_trace([0.0] * 3, obs), a_dream(3, obs=obs)), t, GREY)
+        for t in range(3)
+    ]
+    assert len({frame.size for frame in frames}) == 1 and all(
+        side % 16 == 0 for side in frames[0].size
+    )
+    # before the dream, and in it
+    drawn = [np.asarray(frame.crop((480, 100, frame.width, 520))) for frame in frames]
     assert np.array_equal(drawn[0], drawn[2]) == (panel is None)
 
 
@@ -350,8 +420,19 @@ def test_a_method_without_a_world_model_is_filmed_without_a_dream(tmp_path, caps
     env = painted()()
     toy = ToyAgent(env_spec(env))
     (tmp_path / "episode-0-step-9999.png").touch()  # of an earlier film
-    with open_stage(dataclasses.replace(toy_spec(), task="tests.fakes.toys:painted_shore")) as stage:
-        film_episodes(Filming(True, 2, 2, 20.0, 3, 2), stage, toy, toy.init(0), toy.env, traces, "a run", tmp_path)
+    with open_stage(
+        dataclasses.replace(toy_spec(), task="tests.fakes.toys:painted_shore")
+    ) as stage:
+        film_episodes(
+            Filming(True, 2, 2, 20.0, 3, 2),
+            stage,
+            toy,
+            toy.init(0),
+            toy.env,
+            traces,
+            "a run",
+            tmp_path,
+        )
     said = capsys.readouterr().out
     assert "no world model of the SafeDreamer family" in said and said.count("wrote ") == 6
     written = {path.name for path in tmp_path.iterdir()}
@@ -366,17 +447,45 @@ def test_records_are_the_same_with_and_without_video(tmp_path, monkeypatch, capf
 
     monkeypatch.chdir(Path(__file__).resolve().parents[2])
     run = tmp_path / "run"
-    task = ["--task", "tests.fakes.toys:painted_shore", "--method", "osrp", "--preset", "debug", "--out", run]
-    assert app.main([str(a) for a in ["train", *task, "--steps", 300, "--loop.env-workers", "inline"]]) == 0
+    task = [
+        "--task",
+        "tests.fakes.toys:painted_shore",
+        "--method",
+        "osrp",
+        "--preset",
+        "debug",
+        "--out",
+        run,
+    ]
+    assert (
+        app.main([str(a) for a in ["train", *task, "--steps", 300, "--loop.env-workers", "inline"]])
+        == 0
+    )
     frames = []
-    for name, options in (("plain", []), ("filmed", ["--video", "--stills", 2, "--video-episodes", 2, "--dream-context", 2])):
+    for name, options in (
+        ("plain", []),
+        ("filmed", ["--video", "--stills", 2, "--video-episodes", 2, "--dream-context", 2]),
+    ):
         out = tmp_path / f"{name}.csv"
-        arguments = ["evaluate", run, "--episodes", 3, "--workers", "inline", "--out", out, *options]
+        arguments = [
+            "evaluate",
+            run,
+            "--episodes",
+            3,
+            "--workers",
+            "inline",
+            "--out",
+            out,
+            *options,
+        ]
         assert app.main([str(a) for a in arguments]) == 0
         frames.append(read_records(out).drop(columns="wall_seconds"))
     assert frames[0].equals(frames[1]) and len(frames[0]) == 3
     assert not (tmp_path / "plain").exists()
-    assert len(list((tmp_path / "filmed").glob("*.mp4"))) == 2 and len(list((tmp_path / "filmed").glob("*.png"))) == 4
+    assert (
+        len(list((tmp_path / "filmed").glob("*.mp4"))) == 2
+        and len(list((tmp_path / "filmed").glob("*.png"))) == 4
+    )
     assert "names no images, positions or lidars" in capfd.readouterr().out
     assert app.main(["evaluate", str(run), "--video", "--dream-steps", "0"]) == 2
     assert "dream_steps=0 must be positive" in capfd.readouterr().err
@@ -389,22 +498,41 @@ def test_records_are_the_same_with_and_without_video(tmp_path, monkeypatch, capf
 @pytest.mark.slow
 @pytest.mark.parametrize("obs", ["coordinates", "vision"])
 def test_a_planner_in_safety_gymnasium_is_filmed_as_it_was_evaluated(obs, tmp_path, capsys):
-    """Actions evaluated without a renderer are repeated with one: a stage refuses an episode whose rewards or costs differ."""
+    """Actions evaluated without a renderer are repeated with one.
+
+    A stage refuses an episode whose rewards or costs differ.
+    """
     from benchmarks.methods import settings
     from benchmarks.run import agent_for, environment
     from benchmarks.spec import RunSpec
 
     chosen = settings("osrp", obs, "debug")
     loop = dataclasses.replace(chosen.loop, action_repeat=25)
-    spec = RunSpec("osrp", "SafetyPointGoal1-v0", obs, 3, 1000, "debug", loop, chosen.replay, chosen.agent)
+    spec = RunSpec(
+        "osrp", "SafetyPointGoal1-v0", obs, 3, 1000, "debug", loop, chosen.replay, chosen.agent
+    )
     make, env = environment(spec)
     osrp = agent_for(spec, env)
     recorder = Recorder(1)
     state = osrp.init(0)
-    arguments: dict[str, Any] = {"run_seed": 3, "episodes": 1, "key": evaluation_key(3, 0), "workers": "inline"}
+    arguments: dict[str, Any] = {
+        "run_seed": 3,
+        "episodes": 1,
+        "key": evaluation_key(3, 0),
+        "workers": "inline",
+    }
     run_episodes(osrp, state, make, **arguments, on_fault=no_fault, on_step=recorder.add)
     with open_stage(spec) as stage:
-        film_episodes(Filming(True, 2, 1, 20.0, 5, 10), stage, osrp, state, env, recorder.traces(), "untrained", tmp_path)
+        film_episodes(
+            Filming(True, 2, 1, 20.0, 5, 10),
+            stage,
+            osrp,
+            state,
+            env,
+            recorder.traces(),
+            "untrained",
+            tmp_path,
+        )
         shot = next(stage.shots(recorder.traces()[0]))
     if obs == "vision":
         assert np.array_equal(shot.cameras["image2"], recorder.traces()[0].rows["image2"][0])
@@ -412,4 +540,7 @@ def test_a_planner_in_safety_gymnasium_is_filmed_as_it_was_evaluated(obs, tmp_pa
     assert "video:" not in capsys.readouterr().out
     read: Any = imageio.get_reader(tmp_path / "episode-0.mp4")
     assert read.count_frames() == 41
-    assert all(path.stat().st_size < 150_000 for path in tmp_path.glob("*.png")) and len(list(tmp_path.glob("*.png"))) == 2
+    assert (
+        all(path.stat().st_size < 150_000 for path in tmp_path.glob("*.png"))
+        and len(list(tmp_path.glob("*.png"))) == 2
+    )

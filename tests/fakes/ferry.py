@@ -1,4 +1,7 @@
-"""A toy whose reward and cost can only be had by seeing, for tests: a boat that drifts across a picture. Imports no simulator."""
+"""A toy whose reward and cost can only be had by seeing, for tests.
+
+A boat that drifts across a picture. Imports no simulator.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,23 @@ LIMIT = 2.0  # of an episode's cost
 
 
 class Ferry(gymnasium.Env):
-    """A boat drifts left or right over one of two cameras; the other shows a light, green or red, that changes at random.
+    """A boat drifts left or right over one of two cameras.
 
-    Reward is the first action in the direction of the drift, which a single picture does not tell, and three tenths of the second one.
-    A positive second action costs 1 while the light is red. Who sees nothing earns nothing with the first action.
+    The other shows a light, green or red, that changes at random.
+
+    Reward is the first action in the direction of the drift, which a single picture does not tell,
+    and three tenths of the second one. A positive second action costs 1 while the light is red. Who
+    sees nothing earns nothing with the first action.
     """
 
-    observation_space = Dict({name: Box(0, 255, (SIZE, SIZE, 3), np.uint8) for name in ("image", "image2")})
+    observation_space = Dict(
+        {name: Box(0, 255, (SIZE, SIZE, 3), np.uint8) for name in ("image", "image2")}
+    )
     action_space = Box(-1.0, 1.0, (2,), np.float32)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed, options=options)
         self.boat = int(self.np_random.integers(SIZE))
         self.drift = int(self.np_random.choice([-1, 1]))

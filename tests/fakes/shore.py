@@ -1,4 +1,7 @@
-"""A toy constrained environment for tests: a point on a shore. Imports neither JAX nor a simulator."""
+"""A toy constrained environment for tests: a point on a shore.
+
+Imports neither JAX nor a simulator.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,20 @@ STRIDE = 0.25  # distance of a full action
 
 
 class Shore(gymnasium.Env):
-    """A point in the plane earns its way to the right; beyond x = EDGE it pays. Starts depend on the seed.
+    """A point in the plane earns its way to the right; beyond x = EDGE it pays.
 
-    The observation holds x, y and the number of simulator steps taken, so that a test can see which rows it holds.
+    Starts depend on the seed.
+
+    The observation holds x, y and the number of simulator steps taken, so that a test can see which
+    rows it holds.
     """
 
     observation_space = Box(-np.inf, np.inf, (3,), np.float32)
     action_space = Box(-1.0, 1.0, (2,), np.float32)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed, options=options)
         self.position = self.np_random.uniform(-1.0, 0.0, 2)
         self.steps = 0
@@ -33,7 +41,13 @@ class Shore(gymnasium.Env):
         self.position = self.position + move
         self.steps += 1
         cost = float(self.position[0] > EDGE)
-        return self._observe(), float(move[0]), False, self.steps >= EPISODE_ENV_STEPS, {"cost": cost}
+        return (
+            self._observe(),
+            float(move[0]),
+            False,
+            self.steps >= EPISODE_ENV_STEPS,
+            {"cost": cost},
+        )
 
     def _observe(self) -> np.ndarray:
         return np.array([*self.position, self.steps], np.float32)

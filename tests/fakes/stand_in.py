@@ -1,4 +1,7 @@
-"""A child that stands in for training where executors are tested: it says where it is and behaves as its run folder says."""
+"""A child that stands in for training where executors are tested.
+
+It says where it is and behaves as its run folder says.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,16 @@ from pathlib import Path
 
 from tests.sweep_folders import stand
 
-# Does what the first word of its folder's file `behave` says, and strikes that out; finishes when no word is left.
+# Does what the first word of its folder's file `behave` says, and strikes that out; finishes when
+# no word is left.
 CHILD = """
 import json, os, signal, sys, time
 folder = sys.argv[1]
 def tell(state, steps):
-    status = json.load(open(folder + "/template.json")) | {"state": state, "env_steps": steps, "pid": os.getpid()}
-    open(folder + "/.new", "w").write(json.dumps(status)); os.replace(folder + "/.new", folder + "/status.json")
+    status = json.load(open(folder + "/template.json"))
+    status |= {"state": state, "env_steps": steps, "pid": os.getpid()}
+    open(folder + "/.new", "w").write(json.dumps(status))
+    os.replace(folder + "/.new", folder + "/status.json")
 def save(*_):
     tell("stopped", 50); sys.exit(75)
 words = open(folder + "/behave").read().split()
@@ -23,7 +29,8 @@ if how == "deaf":
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     time.sleep(60)
 signal.signal(signal.SIGTERM, save)
-signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2]
+signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 tell("train", 10)
 print("gpu", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
 if how == "hang":

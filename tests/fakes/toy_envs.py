@@ -10,7 +10,10 @@ from gymnasium.spaces import Box, Dict, Discrete
 
 
 class Counter(gymnasium.Env):
-    """Observes its seed's first random number and the number of steps; reward 1 and cost 0.5 per step."""
+    """Observes its seed's first random number and the number of steps.
+
+    Reward 1 and cost 0.5 per step.
+    """
 
     def __init__(self, last: int = 10**9) -> None:
         self.observation_space = Box(-np.inf, np.inf, (2,), dtype=np.float64)
@@ -18,7 +21,9 @@ class Counter(gymnasium.Env):
         self.last = last
         self.actions: list[np.ndarray] = []
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         self.steps, self.mark = 0, self.np_random.random()
         return np.array([self.mark, 0.0]), {}
@@ -70,7 +75,9 @@ def images_and_speed() -> gymnasium.Env:
     class Images(Counter):
         def __init__(self) -> None:
             super().__init__()
-            self.observation_space = Dict({"camera": Box(0, 255, (8, 6, 3), dtype=np.uint8), "speed": Box(-1, 1, (1,))})
+            self.observation_space = Dict(
+                {"camera": Box(0, 255, (8, 6, 3), dtype=np.uint8), "speed": Box(-1, 1, (1,))}
+            )
 
         def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
             super().reset(**options)

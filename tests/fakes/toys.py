@@ -1,4 +1,7 @@
-"""A toy constrained environment and a toy agent, for tests of the loop: no simulator, no networks, milliseconds per episode."""
+"""A toy constrained environment and a toy agent, for tests of the loop.
+
+No simulator, no networks, milliseconds per episode.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,10 @@ def drifting_shore() -> gymnasium.Env:
 
 
 class SlowShore(Shore):
-    """Each simulator step takes as many seconds as the file SHORE_PACE says at that moment; none without it."""
+    """Each simulator step takes as many seconds as the file SHORE_PACE says at that moment.
+
+    None without it.
+    """
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         if pace := os.environ.get("SHORE_PACE"):
@@ -82,7 +88,9 @@ def toy_env(action_repeat: int = 2) -> gymnasium.Env:
 
 
 class ToyState(NamedTuple):
-    """One weight that every update changes by the batch it sees, and what the agent was told of episodes."""
+    """One weight that every update changes by the batch it sees, and what the agent was told of
+    episodes.
+    """
 
     weight: jax.Array
     updates: jax.Array
@@ -91,9 +99,12 @@ class ToyState(NamedTuple):
 
 
 class ToyAgent:
-    """Implements agents.api.Agent: noisy actions around a weight that moves with the mean of its batches.
+    """Implements agents.api.Agent.
 
-    Whatever the loop gets wrong (rows, order, keys, evaluation inside training state) changes the weight and so the records.
+    Noisy actions around a weight that moves with the mean of its batches.
+
+    Whatever the loop gets wrong (rows, order, keys, evaluation inside training state) changes the
+    weight and so the records.
     """
 
     pretrain_updates = 0
@@ -108,11 +119,19 @@ class ToyAgent:
         return jnp.zeros((num_envs,), jnp.int32)
 
     def act(
-        self, state: ToyState, carry: jax.Array, obs: Mapping[str, np.ndarray], is_first: np.ndarray, key: jax.Array, mode: Mode
+        self,
+        state: ToyState,
+        carry: jax.Array,
+        obs: Mapping[str, np.ndarray],
+        is_first: np.ndarray,
+        key: jax.Array,
+        mode: Mode,
     ) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
         return _act(state, carry, dict(obs), is_first, key, self.env.action_dim, mode)
 
-    def update(self, state: ToyState, batch: Mapping[str, np.ndarray], key: jax.Array) -> tuple[ToyState, dict[str, jax.Array]]:
+    def update(
+        self, state: ToyState, batch: Mapping[str, np.ndarray], key: jax.Array
+    ) -> tuple[ToyState, dict[str, jax.Array]]:
         return _update(state, dict(batch), key)
 
     def end_episode(self, state: ToyState, cost: float, agent_steps: int) -> ToyState:
@@ -125,12 +144,18 @@ def _act(state, carry, obs, is_first, key, action_dim, mode):
     carry = jnp.where(is_first, 0, carry + 1)
     noise = jax.random.uniform(key, (*carry.shape, action_dim), minval=-1.0, maxval=1.0)
     drift = 0.1 * jnp.sin(obs["observation"][:, :1]) + state.weight
-    return jnp.clip(drift + (noise if mode == "train" else 0.5 * noise), -1.0, 1.0), carry, {"age": carry}
+    return (
+        jnp.clip(drift + (noise if mode == "train" else 0.5 * noise), -1.0, 1.0),
+        carry,
+        {"age": carry},
+    )
 
 
 @functools.partial(jax.jit, donate_argnums=0)
 def _update(state, batch, key):
-    signal = jnp.mean(batch["action"]) + 0.1 * jnp.mean(batch["reward"]) + 0.01 * jax.random.normal(key)
+    signal = (
+        jnp.mean(batch["action"]) + 0.1 * jnp.mean(batch["reward"]) + 0.01 * jax.random.normal(key)
+    )
     new = state._replace(weight=0.9 * state.weight + 0.1 * signal, updates=state.updates + 1)
     return new, {"toy/loss": signal**2}
 
@@ -209,8 +234,18 @@ class StopAfter(Stop):
 def solve_shore(
     out: Path, method: str, agent: Any, make_agent: Callable[[Any, EnvSpec], Agent], **loop: Any
 ) -> tuple[float, float]:
-    """Train `agent`'s configuration on the shore; mean return and cost of the last 10 evaluation episodes."""
-    defaults = {"num_envs": 4, "action_repeat": 1, "prefill": 400, "train_ratio": 64.0, "batch_size": 8, "batch_length": 16}
+    """Train `agent`'s configuration on the shore.
+
+    Mean return and cost of the last 10 evaluation episodes.
+    """
+    defaults = {
+        "num_envs": 4,
+        "action_repeat": 1,
+        "prefill": 400,
+        "train_ratio": 64.0,
+        "batch_size": 8,
+        "batch_length": 16,
+    }
     spec = toy_spec(**{**defaults, "eval_episodes": 10, "env_workers": "inline", **loop})
     spec = dataclasses.replace(spec, method=method, agent=agent)
     train(spec, out, functools.partial(toy_env, 1), functools.partial(make_agent, agent), Options())

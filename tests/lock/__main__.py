@@ -1,6 +1,9 @@
-"""`python -m tests.lock COMMIT [--strict]`: train every JAX method with that commit and with this checkout, and compare.
+"""`python -m tests.lock COMMIT [--strict]`.
 
-What a commit wrote is kept in .cache/lock, so that the next comparison with it trains this checkout alone.
+Train every JAX method with that commit and with this checkout, and compare.
+
+What a commit wrote is kept in .cache/lock, so that the next comparison with it trains this checkout
+alone.
 """
 
 from __future__ import annotations
@@ -16,7 +19,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.lock import comparison
-from tests.lock.training import KINDS, METHODS, ROOT, Case, TrainingFailed, checked_out, git, settings, train
+from tests.lock.training import (
+    KINDS,
+    METHODS,
+    ROOT,
+    Case,
+    TrainingFailed,
+    checked_out,
+    git,
+    settings,
+    train,
+)
 
 SHOWN = 5  # differences of one training that are printed
 Compare = Callable[[Path, Path], list[str]]
@@ -27,11 +40,32 @@ def arguments(args: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.lock", description=__doc__)
     parser.add_argument("commit", help="what to compare with")
     parser.add_argument(
-        "--strict", action="store_true", help="everything but time, bit for bit; else the first update within 1e-4"
+        "--strict",
+        action="store_true",
+        help="everything but time, bit for bit; else the first update within 1e-4",
     )
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, metavar="NAME", help="default: all")
-    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS), metavar="NAME", help="default: both")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings at a time; default: one for each core")
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=METHODS,
+        default=METHODS,
+        metavar="NAME",
+        help="default: all",
+    )
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=list(KINDS),
+        default=list(KINDS),
+        metavar="NAME",
+        help="default: both",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=os.cpu_count(),
+        help="trainings at a time; default: one for each core",
+    )
     return parser.parse_args(args)
 
 
@@ -51,13 +85,23 @@ def main(args: Sequence[str]) -> int:
     start, failed = time.monotonic(), 0
     with checked_out(commit) as tree, ThreadPoolExecutor(max(chosen.jobs, 1)) as pool:
         # The second training of a case finds what the first compiled.
-        for case, lines in zip(cases, pool.map(lambda case: check(case, tree, kept / commit, here, compare), cases)):
+        for case, lines in zip(
+            cases, pool.map(lambda case: check(case, tree, kept / commit, here, compare), cases)
+        ):
             failed += bool(lines)
-            print(f"{'differs' if lines else 'same':<8} {case}", *lines[:SHOWN], sep="\n    ", flush=True)
+            print(
+                f"{'differs' if lines else 'same':<8} {case}",
+                *lines[:SHOWN],
+                sep=("\n    "),
+                flush=True,
+            )
             if len(lines) > SHOWN:
                 print(f"    and {len(lines) - SHOWN} more")
     how = "bit for bit" if chosen.strict else f"first update within {comparison.RELATIVE:g}"
-    print(f"lock: {len(cases) - failed} of {len(cases)} trainings as in {commit[:7]} ({how}), {time.monotonic() - start:.0f} s")
+    print(
+        f"lock: {len(cases) - failed} of {len(cases)} trainings as in {commit[:7]} ({how}), "
+        f"{time.monotonic() - start:.0f} s"
+    )
     return 1 if failed else 0
 
 

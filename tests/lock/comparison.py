@@ -1,7 +1,10 @@
-"""Whether two trainings wrote the same: bit for bit, or the first update's losses and gradient norms within a tolerance.
+"""Whether two trainings wrote the same.
 
-Bit for bit is for moves and renames. Rounding alone makes two trainings part after a few updates, so that speed-ups are held to the
-first one, before the parameters differ. What an agent does while it plans is compared bit for bit only.
+Bit for bit, or the first update's losses and gradient norms within a tolerance.
+
+Bit for bit is for moves and renames. Rounding alone makes two trainings part after a few updates,
+so that speed-ups are held to the first one, before the parameters differ. What an agent does while
+it plans is compared bit for bit only.
 """
 
 from __future__ import annotations
@@ -33,13 +36,24 @@ def episode_rows(folder: Path) -> list[Row]:
 
 
 def _without_clocks(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name not in CLOCKS and not name.startswith(TIMES)}
+    return {
+        name: value
+        for name, value in row.items()
+        if name not in CLOCKS and not name.startswith(TIMES)
+    }
 
 
 def exact(before: Path, after: Path) -> list[str]:
-    """Differences between two run folders in anything but time; "" in no line. Empty if there are none."""
+    """Differences between two run folders in anything but time; "" in no line.
+
+    Empty if there are none.
+    """
     pairs = {"metrics.jsonl": metric_rows, "episodes.csv": episode_rows}
-    return [f"{name}: {line}" for name, read in pairs.items() for line in _row_differences(read(before), read(after))]
+    return [
+        f"{name}: {line}"
+        for name, read in pairs.items()
+        for line in _row_differences(read(before), read(after))
+    ]
 
 
 def _row_differences(before: Sequence[Row], after: Sequence[Row]) -> Iterator[str]:
@@ -50,22 +64,31 @@ def _row_differences(before: Sequence[Row], after: Sequence[Row]) -> Iterator[st
     for number, (old, new) in enumerate(zip(before, after), start=1):
         for name in sorted(old.keys() | new.keys()):
             if (name in old, old.get(name)) != (name in new, new.get(name)):
-                yield f"row {number}: {name} was {old.get(name, 'absent')}, is {new.get(name, 'absent')}"
+                yield (
+                    f"row {number}: {name} was {old.get(name, 'absent')}, is "
+                    f"{new.get(name, 'absent')}"
+                )
 
 
 def first_update(before: Path, after: Path) -> list[str]:
-    """Losses and gradient norms of the first update in which two run folders differ by more than rounding, or that are gone."""
+    """Losses and gradient norms of the first update in which two run folders differ by more than
+    rounding, or that are gone.
+    """
     old, new = _first_losses(metric_rows(before)), _first_losses(metric_rows(after))
     if not old or not new:
         return [f"no losses {when}" for when, row in (("before", old), ("after", new)) if not row]
     return [
-        f"{name} was {value}, is {new.get(name, 'absent')}" for name, value in old.items() if not _near(value, new.get(name))
+        f"{name} was {value}, is {new.get(name, 'absent')}"
+        for name, value in old.items()
+        if not _near(value, new.get(name))
     ]
 
 
 def _first_losses(rows: Sequence[Row]) -> Row:
     for row in rows:
-        losses = {name: value for name, value in row.items() if name.rsplit("/", 1)[-1].endswith(COMPARED)}
+        losses = {
+            name: value for name, value in row.items() if name.rsplit("/", 1)[-1].endswith(COMPARED)
+        }
         if losses:
             return {"updates": row["updates"], **losses}
     return {}

@@ -39,7 +39,10 @@ def test_runs_that_differ_in_clocks_alone_are_the_same(folder):
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"train/model/loss": 40.000000000000007}, "row 2: train/model/loss was 40.0, is 40.00000000000001"),
+        (
+            {"train/model/loss": 40.000000000000007},
+            "row 2: train/model/loss was 40.0, is 40.00000000000001",
+        ),
         ({"new": 1.0}, "row 2: new was absent, is 1.0"),
         ({"new": None}, "row 2: new was absent, is None"),
     ],
@@ -49,7 +52,9 @@ def test_exact_names_the_row_and_both_values(folder, change, line):
 
 
 def test_exact_sees_records_and_missing_rows(folder):
-    assert exact(folder("a"), folder("b", **{"return": "1.82"})) == ["episodes.csv: row 1: return was 1.81, is 1.82"]
+    assert exact(folder("a"), folder("b", **{"return": "1.82"})) == [
+        "episodes.csv: row 1: return was 1.81, is 1.82"
+    ]
     assert exact(folder("c"), folder("d", [{}, {}])) == ["metrics.jsonl: 2 rows before, 3 after"]
 
 

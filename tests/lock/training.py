@@ -1,7 +1,7 @@
 """Trainings of one version of the code, through the command line that its own pyproject.toml names.
 
-Nothing here imports the suite: a version is a folder, and what it wrote is two files. Both versions run in this interpreter, with the
-same installed packages, flags and cache of compiled programs.
+Nothing here imports the suite: a version is a folder, and what it wrote is two files. Both versions
+run in this interpreter, with the same installed packages, flags and cache of compiled programs.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ TASKS = Path(__file__).parent / "tasks"
 METHODS = ("osrp", "osrp_lag", "bsrp_lag", "dreamerv3", "cem", "lambda", "safe_slac")
 KINDS = {  # name -> (task, observation)
     "coordinates": ("SafetyPointGoal1-v0", "coordinates"),  # one episode is longer than the run
-    "pictures": ("lock_tasks:pictures", "default"),  # many episodes, so that what their ends change is compared too
+    # many episodes, so that what their ends change is compared too
+    "pictures": ("lock_tasks:pictures", "default"),
 }
 FILES = ("metrics.jsonl", "episodes.csv")
-# A row of metrics for every iteration of two environments: no row averages two updates, but those before the policy's first action.
+# A row of metrics for every iteration of two environments: no row averages two updates, but those
+# before the policy's first action.
 OPTIONS = ("--preset", "debug", "--seed", "3", "--steps", "480", "--loop.log-every", "1")
 TIMEOUT_S = 1200.0
 # Checks where the code comes from, then does what the installed command does.
@@ -58,7 +60,9 @@ class TrainingFailed(RuntimeError):
 
 def git(*args: str, cwd: Path = ROOT) -> str:
     """What a git command prints, stripped."""
-    return subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", *args], cwd=cwd, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 @contextlib.contextmanager
@@ -74,7 +78,10 @@ def checked_out(commit: str) -> Iterator[Path]:
 
 
 def settings() -> str:
-    """A digest of all that decides the numbers beside the version: this folder's code and tasks, the packages."""
+    """A digest of all that decides the numbers beside the version.
+
+    This folder's code and tasks, the packages.
+    """
     digest = hashlib.sha256()
     for path in (Path(__file__), *sorted(TASKS.glob("*.py"))):
         digest.update(path.read_bytes())
@@ -84,7 +91,10 @@ def settings() -> str:
 
 
 def train(tree: Path, case: Case, kept: Path) -> Path:
-    """The folder `kept` with FILES of the training; trains only if it is not there. Raises TrainingFailed."""
+    """The folder `kept` with FILES of the training; trains only if it is not there.
+
+    Raises TrainingFailed.
+    """
     if kept.is_dir():
         return kept
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +112,19 @@ def _run(tree: Path, case: Case, out: Path) -> None:
     task, obs = KINDS[case.kind]
     project = tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     module, _, name = project["scripts"]["safedreamer"].partition(":")
-    command = [sys.executable, "-c", START, str(tree), module, name, "train", "--method", case.method, "--task", task]
+    command = [
+        sys.executable,
+        "-c",
+        START,
+        str(tree),
+        module,
+        name,
+        "train",
+        "--method",
+        case.method,
+        "--task",
+        task,
+    ]
     command += ["--obs", obs, "--out", str(out), *OPTIONS]
     done = subprocess.run(
         command,
@@ -119,8 +141,15 @@ def _run(tree: Path, case: Case, out: Path) -> None:
 
 
 def _environment(tree: Path) -> dict[str, str]:
-    """No OpenGL, no accelerator; compiled quickly, because the trainings are shorter than their compilation."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")}
+    """No OpenGL, no accelerator.
+
+    Compiled quickly, because the trainings are shorter than their compilation.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")
+    }
     cache = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(ROOT / ".cache" / "jax")
     return kept | {
         "PYTHONPATH": os.pathsep.join([str(tree), str(TASKS)]),

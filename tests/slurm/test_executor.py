@@ -1,4 +1,7 @@
-"""The Slurm executor against a cluster in memory: what is submitted when, and what becomes of jobs that end in every way."""
+"""The Slurm executor against a cluster in memory.
+
+What is submitted when, and what becomes of jobs that end in every way.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +36,14 @@ class FakeCluster:
         pass
 
     def submit(self, name, folder, request, orders):
-        assert (folder / "batch.json").is_file()  # whoever asks later finds the runs even if we die now
+        # whoever asks later finds the runs even if we die now
+        assert (folder / "batch.json").is_file()
         self.requests.append(request)
         self.orders.append(list(orders))
         number = len(self.requests)
-        self.entries[name] = {i: Entry(f"{number}_{i}", "PENDING", "Priority", "") for i in range(len(orders))}
+        self.entries[name] = {
+            i: Entry(f"{number}_{i}", "PENDING", "Priority", "") for i in range(len(orders))
+        }
         return str(number)
 
     def queue(self, names):
@@ -73,7 +79,9 @@ def make(cluster, folders, said=None, **options):
     out = folders[0].parents[1]
     clock = options.pop("clock", lambda: 0.0)
     said = [] if said is None else said
-    return SlurmExecutor(cluster, out, options.pop("profile", Profile()), say=said.append, clock=clock, **options)
+    return SlurmExecutor(
+        cluster, out, options.pop("profile", Profile()), say=said.append, clock=clock, **options
+    )
 
 
 def jobs_of(folders, **fields):
@@ -86,7 +94,9 @@ def test_one_array_for_runs_that_are_alike(cluster, folders):
     (request,) = cluster.requests
     assert request.at_once == 3 and executor.outstanding == 6
     assert [order.folder for order in cluster.orders[0]] == [str(folder) for folder in folders]
-    assert executor.poll() == [] and [member(folder).standing for folder in folders] == ["waiting"] * 6
+    assert (
+        executor.poll() == [] and [member(folder).standing for folder in folders] == ["waiting"] * 6
+    )
 
 
 def test_arrays_no_longer_than_the_cluster_takes(cluster, folders):
@@ -97,8 +107,16 @@ def test_arrays_no_longer_than_the_cluster_takes(cluster, folders):
 
 def test_memory_python_and_code_tell_arrays_apart(cluster, folders):
     out = folders[0].parents[1]
-    kinds = [(10**9, "a", "one"), (1_100_000_000, "a", "one"), (1_200_000_000, "b", "one"), (1_200_000_000, "b", "two")]
-    jobs = [Job(folder, out / code, memory, family) for folder, (memory, family, code) in zip(folders, kinds, strict=False)]
+    kinds = [
+        (10**9, "a", "one"),
+        (1_100_000_000, "a", "one"),
+        (1_200_000_000, "b", "one"),
+        (1_200_000_000, "b", "two"),
+    ]
+    jobs = [
+        Job(folder, out / code, memory, family)
+        for folder, (memory, family, code) in zip(folders, kinds, strict=False)
+    ]
     make(cluster, folders, profile=Profile(python=(("b", "python-b"),))).submit(jobs)
     assert [(r.memory_gb, r.python[-8:], r.code.name) for r in cluster.requests][1:] == [
         (1.5, cluster.requests[0].python[-8:], "one"),
@@ -108,7 +126,9 @@ def test_memory_python_and_code_tell_arrays_apart(cluster, folders):
     assert cluster.requests[0].memory_gb == 1.0
 
 
-@pytest.mark.parametrize(("need", "asked"), [(0.2, 1.0), (1.0, 1.0), (1.01, 1.5), (1.6, 2.0), (25.0, 32.0), (17.0, 24.0)])
+@pytest.mark.parametrize(
+    ("need", "asked"), [(0.2, 1.0), (1.0, 1.0), (1.01, 1.5), (1.6, 2.0), (25.0, 32.0), (17.0, 24.0)]
+)
 def test_memory_is_rounded_up(need, asked):
     assert rounded_up(need) == asked
 
@@ -159,9 +179,17 @@ def test_the_folder_says_what_became_of_a_job(cluster, folders):
     for index, state in enumerate(("COMPLETED", "COMPLETED", "FAILED", "OUT_OF_MEMORY")):
         cluster.become(index, state)
     ended = executor.poll()
-    assert [(e.exit, e.recorded) for e in ended] == [(0, True), (EXIT_STOPPED, True), (1, True), (1, True)]
+    assert [(e.exit, e.recorded) for e in ended] == [
+        (0, True),
+        (EXIT_STOPPED, True),
+        (1, True),
+        (1, True),
+    ]
     assert ended[3].reason == "Slurm: OUT_OF_MEMORY on n1"
-    assert attempts.read(folders[3])[-1].failed and member(folders[3]).reason() == "Slurm: OUT_OF_MEMORY on n1"
+    assert (
+        attempts.read(folders[3])[-1].failed
+        and member(folders[3]).reason() == "Slurm: OUT_OF_MEMORY on n1"
+    )
 
 
 def test_a_job_that_died_with_its_heartbeat_still_fresh_counts_as_failed(cluster, folders):
@@ -185,7 +213,9 @@ def test_states_that_slurm_may_take_back_are_given_time(cluster, folders):
     assert executor.poll() == []
     cluster.become(0, "PENDING", "BeginTime")
     now[0] += PATIENCE_SECONDS + 1
-    assert [(e.job.folder, e.reason) for e in executor.poll()] == [(folders[1], "Slurm: PREEMPTED on n1")]
+    assert [(e.job.folder, e.reason) for e in executor.poll()] == [
+        (folders[1], "Slurm: PREEMPTED on n1")
+    ]
     cluster.become(0, "NODE_FAIL")  # a second time: the patience starts anew
     assert executor.poll() == [] and executor.outstanding == 1
 
@@ -201,7 +231,9 @@ def test_set_up_lines_that_fail_again_and_again_end_with_their_text(cluster, fol
                 (folder / f"{entry.id}_0_log.out").write_text("set-up failed: module load cuda\n")
                 entries[index] = entry._replace(state="FAILED")
 
-    sweep = Drive(executor, Retries(limit=2, delay_seconds=0.0), lambda: False, said.append, sleep=fail)
+    sweep = Drive(
+        executor, Retries(limit=2, delay_seconds=0.0), lambda: False, said.append, sleep=fail
+    )
     sweep.run(jobs_of(folders[:1]))
     assert len(cluster.orders) == 3 and sweep.failed == folders[:1]
     assert "set-up failed: module load cuda" in said[-1] and "after 3 starts" in said[-1]
@@ -240,7 +272,10 @@ def test_jobs_outlive_the_watcher(cluster, folders):
 def test_runs_come_after_their_canary_in_slurm_itself(cluster, folders):
     executor = make(cluster, folders)
     executor.submit([*jobs_of(folders[1:3], after=folders[0]), *jobs_of(folders[:1])])
-    assert [(request.after, len(orders)) for request, orders in zip(cluster.requests, cluster.orders, strict=True)] == [
+    assert [
+        (request.after, len(orders))
+        for request, orders in zip(cluster.requests, cluster.orders, strict=True)
+    ] == [
         ("", 1),
         ("1_0", 2),
     ]

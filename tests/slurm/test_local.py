@@ -1,4 +1,7 @@
-"""A sweep on this machine: how many at a time, memory, GPUs, crashes, signals, cancelling; and one real sweep, end to end."""
+"""A sweep on this machine: how many at a time, memory, GPUs, crashes, signals, cancelling.
+
+And one real sweep, end to end.
+"""
 
 from __future__ import annotations
 
@@ -63,11 +66,15 @@ def drive(executor, retries=Retries(), stop=lambda: False):
 def test_at_most_n_at_a_time_and_everything_once(folders):
     executor = LocalExecutor(jobs=2, memory_bytes=100)
     running = []
-    sweep, said = drive(executor, stop=lambda: running.append(sum(member(f).standing == "running" for f in folders)))
+    sweep, said = drive(
+        executor, stop=lambda: running.append(sum(member(f).standing == "running" for f in folders))
+    )
     sweep.run(jobs_of(folders))
     assert max(running) == 2
     assert [member(folder).standing for folder in folders] == ["done"] * 6
-    assert [[event.event for event in attempts.read(folder)] for folder in folders] == [["submitted", "started", "ended"]] * 6
+    assert [[event.event for event in attempts.read(folder)] for folder in folders] == [
+        ["submitted", "started", "ended"]
+    ] * 6
     assert sweep.failed == [] and len(said) == 6
 
 
@@ -89,7 +96,12 @@ def test_gpus_take_turns(folders):
     executor.submit(jobs_of(folders[:4]))
     executor.poll()
     wait_for(lambda: all("gpu" in (folder / LOG_FILE).read_text() for folder in folders[:4]))
-    assert ["gpu 0" in (folder / LOG_FILE).read_text() for folder in folders[:4]] == [True, False, True, False]
+    assert ["gpu 0" in (folder / LOG_FILE).read_text() for folder in folders[:4]] == [
+        True,
+        False,
+        True,
+        False,
+    ]
     assert {ended.exit for ended in executor.close()} == {EXIT_STOPPED}
 
 
@@ -97,10 +109,14 @@ def test_runs_that_share_a_gpu_share_its_memory(tmp_path):
     assert environment(tmp_path, {}, "1", 0.5)[FRACTION] == "0.45"
     assert FRACTION not in environment(tmp_path, {}, "1", 1.0)
     assert environment(tmp_path, {FRACTION: "0.3"}, "1", 0.5)[FRACTION] == "0.3"
-    assert environment(tmp_path, {"PYTHONPATH": "mine"})["PYTHONPATH"] == f"{tmp_path}{os.pathsep}mine"
+    assert (
+        environment(tmp_path, {"PYTHONPATH": "mine"})["PYTHONPATH"] == f"{tmp_path}{os.pathsep}mine"
+    )
 
 
-@pytest.mark.parametrize(("value", "expected"), [("", ()), ("3", ("3",)), ("0, GPU-1", ("0", "GPU-1"))])
+@pytest.mark.parametrize(
+    ("value", "expected"), [("", ()), ("3", ("3",)), ("0, GPU-1", ("0", "GPU-1"))]
+)
 def test_gpus_are_those_that_are_visible(value, expected):
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": value}) == expected
 
@@ -111,8 +127,14 @@ def test_a_crashed_run_is_started_again_up_to_the_limit_and_its_log_shown(folder
     sweep, said = drive(LocalExecutor(2, 100), Retries(limit=1, delay_seconds=0.1))
     sweep.run(jobs_of(folders[:3]))
     assert set(sweep.failed) == set(folders[:2])
-    assert [sum(e.event == "started" for e in attempts.read(folder)) for folder in folders[:3]] == [2, 2, 1]
-    final = next(text for text in said if text.startswith("failed for good") and folders[0].name in text)
+    assert [sum(e.event == "started" for e in attempts.read(folder)) for folder in folders[:3]] == [
+        2,
+        2,
+        1,
+    ]
+    final = next(
+        text for text in said if text.startswith("failed for good") and folders[0].name in text
+    )
     assert "after 2 starts" in final and final.endswith("    the gears are stuck")
     assert member(folders[1]).standing == "failed" and "SIGKILL" in member(folders[1]).reason()
 
@@ -121,7 +143,9 @@ def test_a_stopped_sweep_has_its_children_save(folders):
     for folder in folders:
         behave(folder, "hang")
     executor = LocalExecutor(2, 100)
-    sweep, said = drive(executor, stop=lambda: sum(member(f).status is not None for f in folders) == 2)
+    sweep, said = drive(
+        executor, stop=lambda: sum(member(f).status is not None for f in folders) == 2
+    )
     sweep.run(jobs_of(folders))
     assert [member(folder).standing for folder in folders] == ["waiting"] * 6
     assert [member(folder).env_steps for folder in folders[:2]] == [50, 50]
@@ -150,7 +174,11 @@ def test_a_cancelled_run_is_not_tried_again(folders):
     sweep, _ = drive(executor, Retries(limit=3, delay_seconds=0.0))
     sweep._settle(Ended(jobs_of(folders)[0], 1, "exit status 1"))
     sweep.run([])
-    assert executor.submitted == [] and sweep.failed == [] and member(folders[0]).standing == "cancelled"
+    assert (
+        executor.submitted == []
+        and sweep.failed == []
+        and member(folders[0]).standing == "cancelled"
+    )
 
 
 def test_what_another_process_runs_or_finished_is_left_alone(folders):
@@ -192,7 +220,10 @@ class Scripted:
         self.submitted += jobs
 
     def poll(self):
-        ended, self.waiting = [Ended(job, self.exits.popleft(), "exit status") for job in self.waiting], []
+        ended, self.waiting = (
+            [Ended(job, self.exits.popleft(), "exit status") for job in self.waiting],
+            [],
+        )
         return ended
 
     def cancel(self, folders):
@@ -210,14 +241,18 @@ def drive_with_clock(executor, retries, folder):
         now[0] += seconds
         slept.append(seconds)
 
-    sweep = Drive(executor, retries, lambda: False, lambda _: None, clock=lambda: now[0], sleep=sleep)
+    sweep = Drive(
+        executor, retries, lambda: False, lambda _: None, clock=lambda: now[0], sleep=sleep
+    )
     sweep.run(jobs_of([folder]))
     return sweep, sum(slept)
 
 
 def test_each_start_waits_longer_than_the_one_before(folders):
     executor = Scripted(1, 1, 1, 1)
-    sweep, seconds = drive_with_clock(executor, Retries(limit=3, delay_seconds=10.0, max_delay_seconds=15.0), folders[0])
+    sweep, seconds = drive_with_clock(
+        executor, Retries(limit=3, delay_seconds=10.0, max_delay_seconds=15.0), folders[0]
+    )
     assert len(executor.submitted) == 4 and sweep.failed == folders[:1]
     assert 10 + 15 + 15 <= seconds <= 10 + 15 + 15 + 3
 
@@ -255,7 +290,13 @@ def test_a_signal_ends_a_debug_sweep(folders):
 
 def test_a_snapshot_is_the_code_as_it_was(tmp_path):
     root = tmp_path / "checkout"
-    for name in ("agents/a.py", "benchmarks/suites/b.yaml", "benchmarks/__pycache__/b.pyc", "tests/test_a.py", "results/r.csv"):
+    for name in (
+        "agents/a.py",
+        "benchmarks/suites/b.yaml",
+        "benchmarks/__pycache__/b.pyc",
+        "tests/test_a.py",
+        "results/r.csv",
+    ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("one")
     first = snapshot(tmp_path, root)
@@ -266,14 +307,21 @@ def test_a_snapshot_is_the_code_as_it_was(tmp_path):
     found = {str(path.relative_to(second)) for path in second.rglob("*") if path.is_file()}
     assert found == {"agents/a.py", "benchmarks/suites/b.yaml", SNAPSHOT_FILE}
     assert json.loads((second / SNAPSHOT_FILE).read_text())["snapshot"] == second.name
-    assert sorted(path.name for path in (tmp_path / "code").iterdir()) == sorted([first.name, second.name])
+    assert sorted(path.name for path in (tmp_path / "code").iterdir()) == sorted(
+        [first.name, second.name]
+    )
 
 
 @pytest.mark.slow
 def test_a_real_sweep_stops_continues_and_equals_a_run_by_hand(tmp_path, capsys):
     file = tmp_path / "mine.yaml"
     file.write_text(
-        "preset: debug\nsteps: 400\nseeds: [1]\nruns:\n  - methods: [dreamerv3]\n    tasks: ['tests.fakes.toys:shore']\n"
+        "preset: debug\n"
+        "steps: 400\n"
+        "seeds: [1]\n"
+        "runs:\n"
+        "  - methods: [dreamerv3]\n"
+        "    tasks: ['tests.fakes.toys:shore']\n"
         "    settings: {loop.env_workers: inline, loop.train_ratio: 1, loop.log_every: 50}\n"
     )
     out = tmp_path / "out"
@@ -284,21 +332,48 @@ def test_a_real_sweep_stops_continues_and_equals_a_run_by_hand(tmp_path, capsys)
     wait_for(lambda: any(out.glob("runs/*/status.json")), 120)
     first.send_signal(signal.SIGTERM)
     shown, _ = first.communicate(timeout=120)
-    assert first.returncode == EXIT_STOPPED and "SIGTERM: stopped; the same command continues" in shown
+    assert (
+        first.returncode == EXIT_STOPPED and "SIGTERM: stopped; the same command continues" in shown
+    )
     assert [m.standing for m in members(out)] == ["waiting"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     (found,) = members(out)
     assert found.standing == "done"
-    starts = [start["git"] for start in json.loads((found.folder / SPEC_FILE).read_text())["starts"]]
+    starts = [
+        start["git"] for start in json.loads((found.folder / SPEC_FILE).read_text())["starts"]
+    ]
     assert {git["snapshot"] for git in starts} == {
         next((out / "code").iterdir()).name
     }  # not the checkout in the current folder
     by_hand = tmp_path / "by-hand"
-    line = "--method dreamerv3 --task tests.fakes.toys:shore --preset debug --steps 400 --seed 1 --loop.env-workers inline"
-    assert app.main(["train", *line.split(), "--loop.train-ratio", "1", "--loop.log-every", "50", "--out", str(by_hand)]) == 0
-    left, right = (read_records(folder).drop(columns=list(CLOCK)) for folder in (found.folder, by_hand))
+    line = (
+        "--method dreamerv3 --task tests.fakes.toys:shore --preset debug --steps 400 --seed 1 "
+        "--loop.env-workers inline"
+    )
+    assert (
+        app.main(
+            [
+                "train",
+                *line.split(),
+                "--loop.train-ratio",
+                "1",
+                "--loop.log-every",
+                "50",
+                "--out",
+                str(by_hand),
+            ]
+        )
+        == 0
+    )
+    left, right = (
+        read_records(folder).drop(columns=list(CLOCK)) for folder in (found.folder, by_hand)
+    )
     assert left.equals(right) and len(left) > 0
     capsys.readouterr()
     assert app.main(arguments) == 0
-    assert "1 runs (1 done)" in capsys.readouterr().out and attempts.read(found.folder) == found.events
+    assert (
+        "1 runs (1 done)" in capsys.readouterr().out and attempts.read(found.folder) == found.events
+    )

@@ -1,4 +1,6 @@
-"""The private Slurm: up, jobs, a node's death and return, two at once, and nothing left behind however it ends."""
+"""The private Slurm: up, jobs, a node's death and return, two at once, and nothing left behind
+however it ends.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ from slurm.minicluster.cluster import ClusterTrouble, MiniCluster, temporary
 from slurm.minicluster.processes import wait_until
 from slurm.minicluster.settings import Settings
 
-# A job that leaves a trail, and processes that are hard to end: in a session of their own, without the environment, deaf to SIGTERM.
+# A job that leaves a trail, and processes that are hard to end: in a session of their own, without
+# the environment, deaf to SIGTERM.
 JOB = """#!/bin/bash
 echo "$SLURM_RESTART_COUNT $SLURMD_NODENAME"
 setsid sleep 600 &
@@ -36,7 +39,9 @@ def running(cluster: MiniCluster, job_id: str) -> str:
     """The node that runs the job, once it does."""
 
     def nodes() -> list[str]:
-        return [job.nodes for job in cluster.squeue() if (job.job_id, job.state) == (job_id, "RUNNING")]
+        return [
+            job.nodes for job in cluster.squeue() if (job.job_id, job.state) == (job_id, "RUNNING")
+        ]
 
     assert wait_until(lambda: bool(nodes()), 60.0)
     return nodes()[0]
@@ -46,7 +51,9 @@ def submit(cluster: MiniCluster, folder: Path, *options: str, script: str = JOB)
     """Id of a job of one core whose output goes to job.txt."""
     (folder / "job.sh").write_text(script)
     output = ("--open-mode=append", "-o", str(folder / "job.txt"))
-    return cluster.command("sbatch", "--parsable", "-n1", *output, *options, str(folder / "job.sh")).strip()
+    return cluster.command(
+        "sbatch", "--parsable", "-n1", *output, *options, str(folder / "job.sh")
+    ).strip()
 
 
 def lives(pid: int) -> bool:
@@ -64,7 +71,11 @@ def short_path() -> Iterator[Path]:
 
 
 def test_settings_that_cannot_be_are_named():
-    for wrong, words in (({"nodes": 0}, "nodes=0"), ({"port": 80}, "port=80"), ({"gpus": 17}, "gpus=17")):
+    for wrong, words in (
+        ({"nodes": 0}, "nodes=0"),
+        ({"port": 80}, "port=80"),
+        ({"gpus": 17}, "gpus=17"),
+    ):
         with pytest.raises(BadInput, match=words):
             Settings(**wrong)
 
@@ -88,7 +99,10 @@ def test_without_slurm_the_error_names_the_packages(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(packages, "_ADMINISTRATORS", "")
     assert main(["up", str(tmp_path / "mini")]) == 2
     error = capsys.readouterr().err
-    assert "slurmctld, slurmd on this machine; apt-get install slurmctld slurmd slurm-client munge" in error
+    assert (
+        "slurmctld, slurmd on this machine; apt-get install slurmctld slurmd slurm-client munge"
+        in error
+    )
     assert not (tmp_path / "mini").exists()
 
 
@@ -131,7 +145,11 @@ def test_a_cluster_is_down_where_there_is_none(tmp_path, capsys):
 def test_a_step_runs_on_three_nodes_and_foreign_jobs_stay_outside(cluster, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "4711")  # as within a job of another cluster
     assert "SLURM_JOB_ID" not in cluster.environment
-    assert sorted(cluster.command("srun", "-N3", "printenv", "SLURMD_NODENAME").split()) == ["n1", "n2", "n3"]
+    assert sorted(cluster.command("srun", "-N3", "printenv", "SLURMD_NODENAME").split()) == [
+        "n1",
+        "n2",
+        "n3",
+    ]
     assert cluster.command("srun", "hostname").strip() == socket.gethostname()
     assert cluster.command("sinfo", "-h", "-o", "%P").split() == ["main*", "short", "high"]
     with pytest.raises(ClusterTrouble, match="invalid partition specified: nowhere"):
@@ -170,7 +188,9 @@ def test_a_controller_that_was_stopped_finds_its_jobs_again(cluster, short_path)
 def test_a_dead_slurmd_leaves_its_jobs_alive_and_a_dead_node_does_not(cluster, tmp_path):
     job = submit(cluster, tmp_path, "--requeue")
     first = running(cluster, job)
-    assert wait_until(lambda: sum(one.role == processes.JOB for one in cluster.processes()) >= 4, 10.0)
+    assert wait_until(
+        lambda: sum(one.role == processes.JOB for one in cluster.processes()) >= 4, 10.0
+    )
     cluster.kill_node(first, slurmd_only=True)
     left = {one.role for one in cluster.processes() if one.node == first}
     assert left == {"slurmstepd", processes.JOB}
@@ -183,7 +203,9 @@ def test_a_dead_slurmd_leaves_its_jobs_alive_and_a_dead_node_does_not(cluster, t
     cluster.start_node(first)
     assert wait_until(cluster.is_up, 30.0)
     cluster.command("scancel", job)
-    assert wait_until(lambda: not [one for one in cluster.processes() if one.role == processes.JOB], 30.0)
+    assert wait_until(
+        lambda: not [one for one in cluster.processes() if one.role == processes.JOB], 30.0
+    )
     with pytest.raises(BadInput, match="no node n9; there are n1, n2, n3"):
         cluster.kill_node("n9")
 
@@ -198,11 +220,15 @@ def test_two_clusters_do_not_meet_and_down_leaves_nothing(cluster, short_path):
         assert [each.job_id for each in other.squeue()] == [job]
         assert abs(other.settings.port - cluster.settings.port) >= ports.RANGE
         mine, theirs = ({one.process.pid for one in each.processes()} for each in (cluster, other))
-        assert not mine & theirs and len(theirs) >= 8  # three daemons, a step manager, the job's shell and its sleeps
+        # three daemons, a step manager, the job's shell and its sleeps
+        assert not mine & theirs and len(theirs) >= 8
     finally:
         other.down()
     assert [pid for pid in theirs if lives(pid)] == []
-    assert str(other.folder) not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    assert (
+        str(other.folder)
+        not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    )
     assert {file.parent.name for file in other.folder.rglob("*") if file.is_file()} == {"log"}
     assert all(lives(pid) for pid in mine)
     assert cluster.is_up()
@@ -210,7 +236,21 @@ def test_two_clusters_do_not_meet_and_down_leaves_nothing(cluster, short_path):
 
 @pytest.mark.slurm
 def test_run_gives_the_command_a_cluster_and_passes_its_status_on(short_path, capfd):
-    assert main(["run", str(short_path), "--nodes", "1", "--", "bash", "-c", "sinfo -hNo %N -p main; exit 7"]) == 7
+    assert (
+        main(
+            [
+                "run",
+                str(short_path),
+                "--nodes",
+                "1",
+                "--",
+                "bash",
+                "-c",
+                "sinfo -hNo %N -p main; exit 7",
+            ]
+        )
+        == 7
+    )
     assert capfd.readouterr().out.split() == ["n1"]
     assert processes.find(short_path) == []
 
@@ -218,7 +258,18 @@ def test_run_gives_the_command_a_cluster_and_passes_its_status_on(short_path, ca
 @pytest.mark.slurm
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_cluster_ends_with_who_brought_it_up(short_path, number):
-    words = [sys.executable, "-m", "slurm.minicluster", "run", str(short_path), "--nodes", "1", "--", "sleep", "600"]
+    words = [
+        sys.executable,
+        "-m",
+        "slurm.minicluster",
+        "run",
+        str(short_path),
+        "--nodes",
+        "1",
+        "--",
+        "sleep",
+        "600",
+    ]
     caller = subprocess.Popen(words, cwd=Path(module.__file__).parents[2])
 
     def commands() -> list[psutil.Process]:
@@ -230,7 +281,9 @@ def test_a_cluster_ends_with_who_brought_it_up(short_path, number):
     finally:
         caller.send_signal(number)
     assert caller.wait() == (128 + number if number == signal.SIGTERM else -number)
-    assert wait_until(lambda: processes.find(short_path) == [] and not (short_path / module.SAVED).exists(), 20.0)
+    assert wait_until(
+        lambda: processes.find(short_path) == [] and not (short_path / module.SAVED).exists(), 20.0
+    )
     if number == signal.SIGKILL:
         command.kill()  # it is no part of the cluster
     assert wait_until(lambda: not lives(command.pid), 5.0)
@@ -240,5 +293,12 @@ def test_a_cluster_ends_with_who_brought_it_up(short_path, number):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make device files")
 def test_jobs_get_gpus_of_their_own():
     with temporary(Settings(nodes=1, cpus=4, gpus=2)) as cluster:
-        seen = cluster.command("srun", "-n2", "--gpus-per-task=1", "--gpu-bind=single:1", "printenv", "CUDA_VISIBLE_DEVICES")
+        seen = cluster.command(
+            "srun",
+            "-n2",
+            "--gpus-per-task=1",
+            "--gpu-bind=single:1",
+            "printenv",
+            "CUDA_VISIBLE_DEVICES",
+        )
         assert sorted(seen.split()) == ["0", "1"]

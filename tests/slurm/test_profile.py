@@ -33,7 +33,12 @@ def write(folder, text):
 
 def test_a_profile_says_what_jobs_ask_for(tmp_path):
     profile = load(write(tmp_path, FULL), families=["safedreamer", "omnisafe"])
-    assert (profile.partition, profile.account, profile.gres, profile.cpus) == ("gpu", "lab", "gpu:1", 8)
+    assert (profile.partition, profile.account, profile.gres, profile.cpus) == (
+        "gpu",
+        "lab",
+        "gpu:1",
+        8,
+    )
     assert profile.minutes == (24 + 2) * 60 + 30 and profile.memory_gb == 32.0
     assert profile.setup == ("module load cuda", "export A=1")
     assert profile.python_of("omnisafe") == "/opt/torch/bin/python"
@@ -44,17 +49,36 @@ def test_a_profile_says_what_jobs_ask_for(tmp_path):
 
 def test_nothing_is_chosen_for_a_cluster_by_default():
     profile = load(None)
-    assert profile == Profile() and profile.partition is None and profile.python_of("any") == shlex.quote(sys.executable)
+    assert (
+        profile == Profile()
+        and profile.partition is None
+        and profile.python_of("any") == shlex.quote(sys.executable)
+    )
 
 
 def test_the_command_line_comes_after_the_file(tmp_path):
-    profile = load(write(tmp_path, FULL), ["partition=cpu", "time=90", "setup=[module purge]"], ["omnisafe"])
-    assert (profile.partition, profile.minutes, profile.setup, profile.account) == ("cpu", 90, ("module purge",), "lab")
+    profile = load(
+        write(tmp_path, FULL), ["partition=cpu", "time=90", "setup=[module purge]"], ["omnisafe"]
+    )
+    assert (profile.partition, profile.minutes, profile.setup, profile.account) == (
+        "cpu",
+        90,
+        ("module purge",),
+        "lab",
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("30", 30), ("2:30", 3), ("01:00:00", 60), ("0:0:30", 1), ("1-0", 1440), ("2-12", 3600), ("1-00:01:01", 1442)],
+    [
+        ("30", 30),
+        ("2:30", 3),
+        ("01:00:00", 60),
+        ("0:0:30", 1),
+        ("1-0", 1440),
+        ("2-12", 3600),
+        ("1-00:01:01", 1442),
+    ],
 )
 def test_time_limits_as_slurm_reads_them(text, expected):
     assert minutes(text) == expected
@@ -75,7 +99,10 @@ def test_other_time_limits_are_refused(text):
         ("memory_gb: lots", ":1: memory_gb=lots must be a positive number"),
         ("partition: 12", ":1: partition: 12 must be text"),
         ("setup: module load cuda", ":1: setup must be a list"),
-        ("python:\n  omnisave: x", ":2: unknown family of methods 'omnisave'; did you mean omnisafe"),
+        (
+            "python:\n  omnisave: x",
+            ":2: unknown family of methods 'omnisave'; did you mean omnisafe",
+        ),
         ("\nsbatch:\n  array: 0-3", ":3: array is set by the sweep"),
         ("sbatch:\n  exclusive: false", ":2: exclusive must be a value, or true"),
         ("time: later", ":1: time='later' must be minutes"),

@@ -1,6 +1,9 @@
-"""Sweeps on a real Slurm, with everything that ends runs early. Each run is finished once, with the records of a quiet machine.
+"""Sweeps on a real Slurm, with everything that ends runs early.
 
-Waiting is most of what these tests do, so the slowest two sweeps start first and are looked at last, while the others go on.
+Each run is finished once, with the records of a quiet machine.
+
+Waiting is most of what these tests do, so the slowest two sweeps start first and are looked at
+last, while the others go on.
 """
 
 from __future__ import annotations
@@ -75,14 +78,19 @@ def reference(local: Sweep) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def timed(new_sweep: NewSweep) -> Sweep:
     """Longer than Slurm waits before it says that two minutes are nearly over."""
-    sweep = new_sweep("timed", *only(0), *ON_SLURM, "time=2", "signal_seconds=30", "nodelist=n1", pace_s=0.8)
+    sweep = new_sweep(
+        "timed", *only(0), *ON_SLURM, "time=2", "signal_seconds=30", "nodelist=n1", pace_s=0.8
+    )
     sweep.start()
     return sweep
 
 
 @pytest.fixture(scope="module", autouse=True)
 def bereft(new_sweep: NewSweep, cluster: MiniCluster, timed: Sweep) -> Sweep:
-    """Loses its node in the middle. The node comes back when Slurm has started the job on another."""
+    """Loses its node in the middle.
+
+    The node comes back when Slurm has started the job on another.
+    """
     sweep = new_sweep("bereft", *only(1), *QUICK_RETRIES, *ON_SLURM, "exclude=n1", pace_s=SLOW_S)
     sweep.start()
     sweep.wait(lambda: sweep.trains(1))
@@ -90,7 +98,12 @@ def bereft(new_sweep: NewSweep, cluster: MiniCluster, timed: Sweep) -> Sweep:
     node = sweep.run(1).events[-1].where.split()[-1]
     other = {"n2": "n3", "n3": "n2"}[node]
     cluster.kill_node(node)
-    sweep.wait(lambda: any((each.job_id, each.state, each.nodes) == (job, "RUNNING", other) for each in cluster.squeue()))
+    sweep.wait(
+        lambda: any(
+            (each.job_id, each.state, each.nodes) == (job, "RUNNING", other)
+            for each in cluster.squeue()
+        )
+    )
     cluster.start_node(node)
     sweep.wait(cluster.is_up)
     return sweep
@@ -107,10 +120,20 @@ def bereft(new_sweep: NewSweep, cluster: MiniCluster, timed: Sweep) -> Sweep:
         (["time=1", "signal_seconds=60"], "time=1 must be longer than signal_seconds=60"),
     ],
 )
-def test_what_slurm_would_refuse_is_said_before_anything_is_made(cluster, tmp_path, monkeypatch, capsys, options, words):
+def test_what_slurm_would_refuse_is_said_before_anything_is_made(
+    cluster, tmp_path, monkeypatch, capsys, options, words
+):
     monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
     (tmp_path / "mine.yaml").write_text(SUITE)
-    arguments = ["sweep", "--suite", str(tmp_path / "mine.yaml"), "--out", str(tmp_path / "out"), *ON_SLURM, *options]
+    arguments = [
+        "sweep",
+        "--suite",
+        str(tmp_path / "mine.yaml"),
+        "--out",
+        str(tmp_path / "out"),
+        *ON_SLURM,
+        *options,
+    ]
     assert app.main(arguments) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1 and not (tmp_path / "out").exists()
@@ -119,8 +142,23 @@ def test_what_slurm_would_refuse_is_said_before_anything_is_made(cluster, tmp_pa
 def test_without_slurm_the_error_says_where_to_go(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "mine.yaml").write_text(SUITE)
-    assert app.main(["sweep", "--suite", str(tmp_path / "mine.yaml"), "--out", str(tmp_path / "out"), *ON_SLURM]) == 2
-    assert "no sbatch, squeue, scancel" in (error := capsys.readouterr().err) and "--cluster local" in error
+    assert (
+        app.main(
+            [
+                "sweep",
+                "--suite",
+                str(tmp_path / "mine.yaml"),
+                "--out",
+                str(tmp_path / "out"),
+                *ON_SLURM,
+            ]
+        )
+        == 2
+    )
+    assert (
+        "no sbatch, squeue, scancel" in (error := capsys.readouterr().err)
+        and "--cluster local" in error
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -132,20 +170,26 @@ def test_a_sweep_of_twelve_is_one_array_also_when_two_ask_for_it(new_sweep, refe
     assert sorted("submitted 12 runs as job" in text for text in said) == [False, True]
     assert set(sweep.queue().values()) == {"COMPLETED"}
     sweep.is_done_as(reference, set(range(12)))
-    assert [sum(event.event == "started" for event in run.events) for run in sweep.members()] == [1] * 12
+    assert [sum(event.event == "started" for event in run.events) for run in sweep.members()] == [
+        1
+    ] * 12
     before = [run.events for run in sweep.members()]
     assert "12 runs (12 done)" in sweep.finish(sweep.start())
     assert [run.events for run in sweep.members()] == before and len(sweep.queue()) == 12
 
 
-def test_a_preempted_run_saves_and_continues_whether_it_is_warned_or_only_terminated(new_sweep, cluster, reference):
+def test_a_preempted_run_saves_and_continues_whether_it_is_warned_or_only_terminated(
+    new_sweep, cluster, reference
+):
     sweep = new_sweep("preempted", *only(2), *ON_SLURM, "nodelist=n2", pace_s=SLOW_S)
     command = sweep.start()
 
     def preempt(start: int) -> None:
         sweep.wait(lambda: sweep.trains(2, start, env_steps=8 * start))
         reached = sweep.run(2).env_steps
-        cluster.command("sbatch", "-p", "high", "-w", "n2", "--exclusive", "-o", "/dev/null", "--wrap", "true")
+        cluster.command(
+            "sbatch", "-p", "high", "-w", "n2", "--exclusive", "-o", "/dev/null", "--wrap", "true"
+        )
         sweep.wait(lambda: sum(event.event == "ended" for event in sweep.run(2).events) == start)
         assert sweep.run(2).env_steps >= reached
 
@@ -156,13 +200,23 @@ def test_a_preempted_run_saves_and_continues_whether_it_is_warned_or_only_termin
     sweep.finish(command)
     sweep.is_done_as(reference, {2})
     ends = [(event.exit, event.reason) for event in sweep.run(2).events if event.event == "ended"]
-    assert ends == [(EXIT_STOPPED, "requeued: time limit or preemption"), (EXIT_STOPPED, "stopped by SIGTERM"), (0, "")]
-    assert len({event.where for event in sweep.run(2).events if event.event == "started"}) == 1  # the same job, three times
+    assert ends == [
+        (EXIT_STOPPED, "requeued: time limit or preemption"),
+        (EXIT_STOPPED, "stopped by SIGTERM"),
+        (0, ""),
+    ]
+    # the same job, three times
+    assert len({event.where for event in sweep.run(2).events if event.event == "started"}) == 1
 
 
 def test_killed_and_cancelled_runs_and_a_killed_submitter(new_sweep, reference):
-    """Seed 3 loses its training process, 4 its whole job; 5 and 6 are cancelled while they run, 7 while it waits."""
-    sweep = new_sweep("killed", *only(3, 4, 5, 6, 7), "--jobs", "4", *QUICK_RETRIES, *ON_SLURM, pace_s=SLOW_S)
+    """Seed 3 loses its training process, 4 its whole job.
+
+    5 and 6 are cancelled while they run, 7 while it waits.
+    """
+    sweep = new_sweep(
+        "killed", *only(3, 4, 5, 6, 7), "--jobs", "4", *QUICK_RETRIES, *ON_SLURM, pace_s=SLOW_S
+    )
     first = sweep.start()
     sweep.wait(lambda: "submitted 5 runs" in sweep.said(first))
     first.kill()
@@ -178,20 +232,31 @@ def test_killed_and_cancelled_runs_and_a_killed_submitter(new_sweep, reference):
     sweep.wait(lambda: all(sweep.trains(seed, starts=2) for seed in (3, 4)))
     sweep.pace(0.0)
     said = sweep.finish(command)
-    assert said.count("submitted") == 1 and "submitted 1 runs" in said, said + sweep.story()  # the killed job, again
-    reasons = {seed: [event.reason for event in sweep.run(seed).events if event.failed] for seed in (3, 4)}
+    # the killed job, again
+    assert said.count("submitted") == 1 and "submitted 1 runs" in said, said + sweep.story()
+    reasons = {
+        seed: [event.reason for event in sweep.run(seed).events if event.failed] for seed in (3, 4)
+    }
     assert reasons == {3: ["killed by SIGKILL (out of memory?)"], 4: [f"Slurm: FAILED on {node}"]}
     assert [sweep.run(seed).standing for seed in (5, 6, 7)] == ["cancelled"] * 3
-    assert [sweep.run(seed).status.state for seed in (5, 6)] == ["stopped"] * 2 and sweep.run(7).status is None
+    assert [sweep.run(seed).status.state for seed in (5, 6)] == ["stopped"] * 2 and sweep.run(
+        7
+    ).status is None
     assert app.main(["retry", str(sweep.out), "seed=[567]"]) == 0
     sweep.finish(sweep.start())
     sweep.is_done_as(reference, {3, 4, 5, 6, 7})
     assert sum("slurm" in event.where for event in sweep.run(7).events) == 1
 
 
-def test_a_canary_goes_first_and_a_submitter_killed_between_two_arrays_doubles_nothing(new_sweep, reference, tmp_path):
-    """The submitter dies instead of its second sbatch, so that the canary is queued and what comes after it is not."""
-    (tmp_path / "sbatch").write_text(KILLS_ITS_SUBMITTER.format(real=packages.find("sbatch"), mark=tmp_path / "mark"))
+def test_a_canary_goes_first_and_a_submitter_killed_between_two_arrays_doubles_nothing(
+    new_sweep, reference, tmp_path
+):
+    """The submitter dies instead of its second sbatch, so that the canary is queued and what comes
+    after it is not.
+    """
+    (tmp_path / "sbatch").write_text(
+        KILLS_ITS_SUBMITTER.format(real=packages.find("sbatch"), mark=tmp_path / "mark")
+    )
     (tmp_path / "sbatch").chmod(stat.S_IRWXU)
     sweep = new_sweep("canary", *only(8, 9), "--canary", *ON_SLURM)
     first = sweep.start(PATH=f"{tmp_path}:{os.environ['PATH']}")
@@ -200,15 +265,22 @@ def test_a_canary_goes_first_and_a_submitter_killed_between_two_arrays_doubles_n
     assert sorted(sweep.queue().values()) == ["COMPLETED"] * 3
     sweep.is_done_as(reference, {8, 9})
     (canary,) = existing(sweep.out / "canary")
-    assert canary.standing == "done" and sum(event.event == "started" for event in canary.events) == 1
-    assert canary.events[-1].time <= min(e.time for run in sweep.members() for e in run.events if e.event == "started")
+    assert (
+        canary.standing == "done" and sum(event.event == "started" for event in canary.events) == 1
+    )
+    assert canary.events[-1].time <= min(
+        e.time for run in sweep.members() for e in run.events if e.event == "started"
+    )
 
 
 def test_a_canary_that_always_fails_is_reported_and_nothing_comes_after_it(new_sweep):
     broken = SUITE.replace("tests.fakes.toys:slow_shore", "tests.fakes.toy_envs:failing")
     sweep = new_sweep("broken", *only(0, 1), "--canary", *QUICK_RETRIES, *ON_SLURM, suite=broken)
     said = sweep.finish(sweep.start(), status=1)
-    assert "failed for good after 3 starts" in said and said.count("    ArithmeticError: the wheel came off") == 1
+    assert (
+        "failed for good after 3 starts" in said
+        and said.count("    ArithmeticError: the wheel came off") == 1
+    )
     assert sorted(sweep.queue().values()) == ["CANCELLED", "CANCELLED", "FAILED"]
     assert [run.standing for run in sweep.members()] == ["waiting"] * 2
     assert [[event.event for event in run.events] for run in sweep.members()] == [["submitted"]] * 2
@@ -218,7 +290,10 @@ def test_a_set_up_line_that_fails_is_named(new_sweep):
     set_up = ("setup=[module load nothing]", "nodelist=n1")
     sweep = new_sweep("set-up", *only(9), "--retries.limit", "0", *ON_SLURM, *set_up)
     said = sweep.finish(sweep.start(), status=1)
-    assert "failed for good after 1 starts (Slurm: FAILED on n1: " in said and "set-up failed: module load nothing" in said
+    assert (
+        "failed for good after 1 starts (Slurm: FAILED on n1: " in said
+        and "set-up failed: module load nothing" in said
+    )
     assert sweep.run(9).status is None
 
 
@@ -238,5 +313,7 @@ def test_a_run_longer_than_the_time_limit_is_requeued_and_continues(timed, refer
     timed.finish(timed.commands[0])
     timed.is_done_as(reference, {0})
     ends = [(event.exit, event.reason) for event in timed.run(0).events if event.event == "ended"]
-    assert len(ends) >= 2 and set(ends[:-1]) == {(EXIT_STOPPED, "requeued: time limit or preemption")}
+    assert len(ends) >= 2 and set(ends[:-1]) == {
+        (EXIT_STOPPED, "requeued: time limit or preemption")
+    }
     assert len(timed.queue()) == 1

@@ -1,4 +1,7 @@
-"""What a Slurm job does with one run, without Slurm: a child that stands in for training, and signals to ourselves."""
+"""What a Slurm job does with one run, without Slurm.
+
+A child that stands in for training, and signals to ourselves.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,11 @@ def folder(tmp_path, monkeypatch):
     """A run folder whose training is a stand-in, in a job of Slurm's."""
     monkeypatch.setattr(slurm.child, "command", stand_in.command)
     monkeypatch.setattr("slurm.supervise.LINGER_SECONDS", 0.0)  # nobody kills these jobs
-    for name, value in (("SLURM_ARRAY_JOB_ID", "7"), ("SLURM_ARRAY_TASK_ID", "2"), ("SLURMD_NODENAME", "n1")):
+    for name, value in (
+        ("SLURM_ARRAY_JOB_ID", "7"),
+        ("SLURM_ARRAY_TASK_ID", "2"),
+        ("SLURMD_NODENAME", "n1"),
+    ):
         monkeypatch.setenv(name, value)
     found = submit(tmp_path, suite())[0]
     stand_in.prepare(found)
@@ -42,7 +49,12 @@ def folder(tmp_path, monkeypatch):
 
 
 def order(folder, limit=2, save_seconds=20.0):
-    return Order(str(folder), str(folder.parents[1] / "code"), Retries(limit, delay_seconds=0.05), save_seconds)
+    return Order(
+        str(folder),
+        str(folder.parents[1] / "code"),
+        Retries(limit, delay_seconds=0.05),
+        save_seconds,
+    )
 
 
 def kinds(folder):
@@ -64,19 +76,30 @@ class Interrupting:
 
 def test_a_run_is_seen_through(folder):
     assert Supervisor()(order(folder)) == "done"
-    assert kinds(folder) == ["submitted", "started", "ended"] and attempts.read(folder)[1].where == WHERE
+    assert (
+        kinds(folder) == ["submitted", "started", "ended"]
+        and attempts.read(folder)[1].where == WHERE
+    )
     assert "started from code code" in (folder / LOG_FILE).read_text()
 
 
 def test_a_job_that_slurm_starts_again_after_success_does_nothing(folder):
     Supervisor()(order(folder))
-    assert Supervisor()(order(folder)) == "done" and kinds(folder) == ["submitted", "started", "ended"]
+    assert Supervisor()(order(folder)) == "done" and kinds(folder) == [
+        "submitted",
+        "started",
+        "ended",
+    ]
 
 
 def test_crashes_are_started_again_up_to_the_limit(folder):
     behave(folder, "crash", "die", "finish")
     assert Supervisor()(order(folder)) == "done"
-    assert [event.failed for event in attempts.read(folder) if event.event == "ended"] == [True, True, False]
+    assert [event.failed for event in attempts.read(folder) if event.event == "ended"] == [
+        True,
+        True,
+        False,
+    ]
     assert "SIGKILL" in attempts.read(folder)[4].reason
 
 
@@ -127,7 +150,12 @@ def test_a_start_that_left_no_word_counts_as_a_failure(folder):
 def test_a_start_of_another_job_is_not_ours_to_judge(folder):
     attempts.add(folder, "started", where="slurm 9_1 on n3")
     stand(folder, "train", silent_seconds=1e4)
-    assert Supervisor()(order(folder)) == "done" and kinds(folder) == ["submitted", "started", "started", "ended"]
+    assert Supervisor()(order(folder)) == "done" and kinds(folder) == [
+        "submitted",
+        "started",
+        "started",
+        "ended",
+    ]
 
 
 def test_sigterm_saves_and_is_no_failure(folder):
@@ -135,14 +163,22 @@ def test_sigterm_saves_and_is_no_failure(folder):
     sleep = Interrupting((folder / "hangs").exists, lambda: os.kill(os.getpid(), signal.SIGTERM))
     assert Supervisor(sleep)(order(folder)) == "stopped"
     last = attempts.read(folder)[-1]
-    assert (last.event, last.exit, last.failed, last.reason) == ("ended", EXIT_STOPPED, False, "stopped by SIGTERM")
+    assert (last.event, last.exit, last.failed, last.reason) == (
+        "ended",
+        EXIT_STOPPED,
+        False,
+        "stopped by SIGTERM",
+    )
     assert member(folder).standing == "waiting" and member(folder).env_steps == 50
 
 
 def test_a_child_that_does_not_listen_yet_is_no_failure_either(folder):
     behave(folder, "deaf")
     supervisor = Supervisor(
-        Interrupting(lambda: (folder / "behave").read_text() == "", lambda: os.kill(os.getpid(), signal.SIGTERM))
+        Interrupting(
+            lambda: (folder / "behave").read_text() == "",
+            lambda: os.kill(os.getpid(), signal.SIGTERM),
+        )
     )
     assert supervisor(order(folder)) == "stopped" and member(folder).standing == "waiting"
 
@@ -155,7 +191,9 @@ def test_a_child_that_somebody_else_stopped_is_no_failure(folder):
 def test_a_cancelled_run_saves_and_ends(folder, monkeypatch):
     monkeypatch.setattr("slurm.supervise.LOOK_SECONDS", 0.1)
     behave(folder, "hang")
-    sleep = Interrupting((folder / "hangs").exists, lambda: attempts.add(folder, "cancelled", reason="a person"))
+    sleep = Interrupting(
+        (folder / "hangs").exists, lambda: attempts.add(folder, "cancelled", reason="a person")
+    )
     assert Supervisor(sleep)(order(folder)) == "stopped"
     assert member(folder).standing == "cancelled" and member(folder).env_steps == 50
     assert Supervisor()(order(folder)) == "cancelled" and kinds(folder).count("started") == 1
@@ -171,7 +209,9 @@ def test_before_the_time_limit_the_child_saves_and_the_same_order_is_requeued(fo
         sys.exit(1)
 
     signal.signal(signal.SIGUSR2, warned)
-    supervisor._sleep = Interrupting((folder / "hangs").exists, lambda: os.kill(os.getpid(), signal.SIGUSR2))
+    supervisor._sleep = Interrupting(
+        (folder / "hangs").exists, lambda: os.kill(os.getpid(), signal.SIGUSR2)
+    )
     with pytest.raises(SystemExit) as left:
         supervisor(order(folder))
     assert left.value.code == 1 and len(delayed) == 1
@@ -186,7 +226,12 @@ def test_a_child_that_does_not_save_in_time_is_left_to_slurm(folder):
     behave(folder, "deaf")
     supervisor = Supervisor()
     supervisor._process = subprocess.Popen(
-        [sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"],
+        [
+            sys.executable,
+            "-c",
+            "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); "
+            "time.sleep(60)",
+        ],
         stdout=subprocess.PIPE,
     )
     assert supervisor._process.stdout is not None
@@ -214,8 +259,18 @@ def test_where_a_job_runs():
 
 
 def test_the_warning_waits_until_a_child_listens(folder, monkeypatch):
-    listen = "from benchmarks.signals import OnSignal\nwith OnSignal() as stop:\n    time.sleep(0.2); print(stop(), stop.name)"
-    monkeypatch.setattr(slurm.child, "command", lambda _: [sys.executable, "-c", f"import time; time.sleep(0.5)\n{listen}"])
-    process = slurm.child.start(folder, ROOT, os.environ | {"PYTHONPATH": str(ROOT)}, own_session=False)
+    listen = (
+        "from benchmarks.signals import OnSignal\n"
+        "with OnSignal() as stop:\n"
+        "    time.sleep(0.2); print(stop(), stop.name)"
+    )
+    monkeypatch.setattr(
+        slurm.child,
+        "command",
+        lambda _: [sys.executable, "-c", f"import time; time.sleep(0.5)\n{listen}"],
+    )
+    process = slurm.child.start(
+        folder, ROOT, os.environ | {"PYTHONPATH": str(ROOT)}, own_session=False
+    )
     process.send_signal(signal.SIGUSR2)
     assert process.wait() == 0 and "True SIGUSR2" in (folder / LOG_FILE).read_text()

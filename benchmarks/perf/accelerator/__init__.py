@@ -1,1 +1,4 @@
-"""One prepared program that uses some minutes of an accelerator well: timings, training from vision, several seeds at once."""
+"""One prepared program that uses some minutes of an accelerator well.
+
+Timings, training from vision, several seeds at once.
+"""

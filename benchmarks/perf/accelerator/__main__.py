@@ -1,9 +1,12 @@
-"""`python -m benchmarks.perf.accelerator --minutes 9 --out DIR`: timings, a run from vision, several seeds at once.
+"""`python -m benchmarks.perf.accelerator --minutes 9 --out DIR`.
 
-Compiling takes longer than measuring, so that everything is prepared while something else goes on: (b) a run from vision trains while
-the processes of (a), timings of one learner and of rendering, and of (c), several seeds in one process, compile; once it has ended
-they are measured one at a time, with nothing beside them. DIR/report.json is written anew whenever something is done; what did not fit
-or failed is in it too, with the reason.
+Timings, a run from vision, several seeds at once.
+
+Compiling takes longer than measuring, so that everything is prepared while something else goes on:
+(b) a run from vision trains while the processes of (a), timings of one learner and of rendering,
+and of (c), several seeds in one process, compile; once it has ended they are measured one at a
+time, with nothing beside them. DIR/report.json is written anew whenever something is done; what did
+not fit or failed is in it too, with the reason.
 """
 
 from __future__ import annotations
@@ -35,7 +38,9 @@ LEAST_TRAINING = 1.0  # minutes without which training is not started
 
 @dataclasses.dataclass(frozen=True)
 class AcceleratorOptions:
-    """Use some minutes of an accelerator for timings, a run from vision, and several seeds in one process."""
+    """Use some minutes of an accelerator for timings, a run from vision, and several seeds in one
+    process.
+    """
 
     out: Path
     """Folder for report.json, the run, and the output of its commands."""
@@ -44,9 +49,13 @@ class AcceleratorOptions:
     parts: str = "abc"
     """Which parts: a (timings), b (training), c (several seeds)."""
     parallel: int = 0
-    """Processes that prepare (compile) at once; a quarter of the cores if 0, as training has environments of its own."""
+    """Processes that prepare (compile) at once; a quarter of the cores if 0, as training has
+    environments of its own.
+    """
     env_python: str | None = None
-    """Interpreter that runs the environments; this one if neither given nor in SAFEDREAMER_ENV_PYTHON."""
+    """Interpreter that runs the environments; this one if neither given nor in
+    SAFEDREAMER_ENV_PYTHON.
+    """
     rehearse: bool = False
     """Tiny sizes: every part within about a minute of a CPU."""
 
@@ -62,13 +71,17 @@ class Program:
             "command": "python -m benchmarks.perf.accelerator " + " ".join(sys.argv[1:]),
             "git": git_state(),
             "versions": versions(),
-            "hardware": hardware(lambda: []),  # the jobs' processes know the devices; this one leaves them alone
+            # the jobs' processes know the devices; this one leaves them alone
+            "hardware": hardware(lambda: []),
             "jobs": {},
         }
         options.out.mkdir(parents=True, exist_ok=True)
 
     def run(self) -> int:
-        """All parts asked for. Returns 1 when something failed, 0 also when something was skipped."""
+        """All parts asked for.
+
+        Returns 1 when something failed, 0 also when something was skipped.
+        """
         parallel = self.options.parallel or max(1, (os.cpu_count() or 1) // 4)
         chosen = [job for job in jobs(self.sizes) if job.part in self.options.parts]
         trains = "b" in self.options.parts
@@ -78,26 +91,41 @@ class Program:
             ThreadPoolExecutor(1) as background,
         ):
             self.say(f"preparing {len(chosen)} jobs, {parallel} at once")
-            prepared = background.submit(launcher.prepare, chosen, self.end - 60 * (MEASURING if chosen else 0.0))
+            prepared = background.submit(
+                launcher.prepare, chosen, self.end - 60 * (MEASURING if chosen else 0.0)
+            )
             if trains:
                 self.train(MEASURING if chosen else 0.0)
                 self.save()
             launcher.measure(prepared.result(), self.end)
         self.save()
         states = [row["state"] for row in self.report["jobs"].values()]
-        states += [value["state"] for name, value in self.report.items() if name.startswith("part ")]
-        self.say(f"finished: {', '.join(f'{states.count(s)} {s}' for s in ('done', 'failed', 'skipped'))}")
+        states += [
+            value["state"] for name, value in self.report.items() if name.startswith("part ")
+        ]
+        self.say(
+            "finished: "
+            f"{', '.join(f'{states.count(s)} {s}' for s in ('done', 'failed', 'skipped'))}"
+        )
         return 1 if "failed" in states else 0
 
     def train(self, reserve: float) -> None:
-        """Part b, until `reserve` minutes before the end. What it raises is its result: the jobs do not depend on it."""
+        """Part b, until `reserve` minutes before the end.
+
+        What it raises is its result: the jobs do not depend on it.
+        """
         minutes = (self.end - time.monotonic()) / 60 - reserve
         if minutes < LEAST_TRAINING and not self.options.rehearse:
-            self.report["part b"] = {"state": "skipped", "reason": f"{minutes:.1f} minutes were left"}
+            self.report["part b"] = {
+                "state": "skipped",
+                "reason": f"{minutes:.1f} minutes were left",
+            }
             return
         self.say(f"training for {minutes:.1f} minutes")
         try:
-            found = training.train(self.options.out / "run", minutes, self.options.rehearse, self.say)
+            found = training.train(
+                self.options.out / "run", minutes, self.options.rehearse, self.say
+            )
         except Exception:  # noqa: BLE001
             self.report["part b"] = {"state": "failed", "reason": traceback.format_exc()}
             self.say(f"training failed:\n{traceback.format_exc()}")
@@ -137,7 +165,8 @@ def main(options: AcceleratorOptions) -> int:
         print(f"unknown parts {''.join(sorted(unknown))!r}; valid: a, b, c", file=sys.stderr)
         return 2
     choose_python(options.env_python)  # the processes started here read it from their environment
-    # Several processes share the card; programs compiled by one are there for the next, and for no other run of this program.
+    # Several processes share the card; programs compiled by one are there for the next, and for no
+    # other run of this program.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     with tempfile.TemporaryDirectory() as cache:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", cache)

@@ -1,6 +1,9 @@
-"""What is measured on an accelerator, most valuable first. A job is one process; measurements.py holds what each kind does.
+"""What is measured on an accelerator, most valuable first.
 
-Parts: "a" times one learner and its environments, "c" several learners in one process. Training, part "b", is in training.py.
+A job is one process; measurements.py holds what each kind does.
+
+Parts: "a" times one learner and its environments, "c" several learners in one process. Training,
+part "b", is in training.py.
 """
 
 from __future__ import annotations
@@ -21,7 +24,10 @@ RENDERED_TASK = "SafetyPointGoal1-v0"
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One measurement in a process of its own: a function of measurements.py by name, and its arguments as plain values."""
+    """One measurement in a process of its own.
+
+    A function of measurements.py by name, and its arguments as plain values.
+    """
 
     name: str
     part: Part
@@ -80,7 +86,8 @@ def jobs(sizes: Sizes) -> list[Job]:
         update(sizes, "float32", obs="coordinates", preset=sizes.small),
         act(sizes, "bsrp_lag", sizes.workers[0], "bfloat16"),
         act(sizes, "osrp_lag", one, "TF32"),
-        update(sizes, "bfloat16", conv_impl="xla"),  # last: it may compile for longer than all others run
+        # last: it may compile for longer than all others run
+        update(sizes, "bfloat16", conv_impl="xla"),
     ]
     for obs, numbers in (("coordinates", "float32"), ("vision", "bfloat16")):
         found += [
@@ -104,7 +111,9 @@ def jobs(sizes: Sizes) -> list[Job]:
     return found
 
 
-def update(sizes: Sizes, numbers: str, obs: str = "vision", preset: str = "", conv_impl: str = "auto") -> Job:
+def update(
+    sizes: Sizes, numbers: str, obs: str = "vision", preset: str = "", conv_impl: str = "auto"
+) -> Job:
     """An update of BSRP-Lag."""
     form = "" if conv_impl == "auto" else f", convolutions by {conv_impl}"
     args = {

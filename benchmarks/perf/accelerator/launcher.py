@@ -1,4 +1,5 @@
-"""Processes of jobs: `prepare` them side by side, then `measure` them one at a time, each with a deadline.
+"""Processes of jobs: `prepare` them side by side, then `measure` them one at a time, each with a
+deadline.
 
 A process that crashes, hangs or compiles for too long costs its own result only.
 """
@@ -28,16 +29,24 @@ ALONE_SECONDS = 60.0  # longest measurement; all are sized for a few seconds
 
 
 class Launcher:
-    """Runs jobs; `record(job, row)` is called when one ends, with {"state": "done" | "failed" | "skipped", ...}."""
+    """Runs jobs; `record(job, row)` is called when one ends, with {"state".
 
-    def __init__(self, parallel: int, folder: Path, record: Callable[[Job, dict[str, Any]], None]) -> None:
+    "done" | "failed" | "skipped", ...}.
+    """
+
+    def __init__(
+        self, parallel: int, folder: Path, record: Callable[[Job, dict[str, Any]], None]
+    ) -> None:
         self._parallel, self._folder, self._record = parallel, folder, record
         self._answers: queue.Queue[tuple[_Process, dict[str, Any]]] = queue.Queue()
         self._running: list[_Process] = []
         folder.mkdir(parents=True, exist_ok=True)
 
     def prepare(self, jobs: Iterable[Job], until: float) -> list[_Process]:
-        """Start processes and wait until they are ready; returns those that are by `until`, in the order of their jobs."""
+        """Start processes and wait until they are ready.
+
+        Returns those that are by `until`, in the order of their jobs.
+        """
         order = list(jobs)
         waiting = deque(order)
         preparing: list[_Process] = []
@@ -56,7 +65,11 @@ class Launcher:
             else:
                 self._end(process, "failed", answer["failed"])
         for process in preparing:
-            self._end(process, "skipped", f"not prepared {time.monotonic() - process.started:.0f} s after its start")
+            self._end(
+                process,
+                "skipped",
+                f"not prepared {time.monotonic() - process.started:.0f} s after its start",
+            )
         for job in waiting:
             self._record(job, {"state": "skipped", "reason": "no time was left to prepare it"})
         return sorted(ready, key=lambda process: order.index(process.job))
@@ -79,7 +92,8 @@ class Launcher:
                 break
             if answered is process and "done" in answer:
                 self._end(process, "done", answer["done"])
-            elif answered in self._running:  # this one failed, or a process died that waits for its turn
+            elif answered in self._running:
+                # this one failed, or a process died that waits for its turn
                 self._end(answered, "failed", answer.get("failed", "answered out of turn"))
             if process not in self._running:
                 return
@@ -96,27 +110,45 @@ class Launcher:
         process.kill()
         self._running.remove(process)
         found = result if isinstance(result, dict) else {"reason": result}
-        self._record(process.job, {"state": state, "ready_seconds": process.ready_seconds} | process.facts | found)
+        self._record(
+            process.job,
+            {"state": state, "ready_seconds": process.ready_seconds} | process.facts | found,
+        )
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         for process in self._running:
             process.kill()
 
 
 class _Process:
-    """One job's process; a thread puts its answers into a queue, and {"failed": ...} when it ends without a result."""
+    """One job's process; a thread puts its answers into a queue, and {"failed".
 
-    def __init__(self, job: Job, folder: Path, answers: queue.Queue[tuple[_Process, dict[str, Any]]]) -> None:
+    ...} when it ends without a result.
+    """
+
+    def __init__(
+        self, job: Job, folder: Path, answers: queue.Queue[tuple[_Process, dict[str, Any]]]
+    ) -> None:
         self.job, self.facts, self.started = job, {}, time.monotonic()
         self.ready_seconds: float | None = None
         self._killed = False
         self._stderr = folder / ("".join(c if c.isalnum() else "-" for c in job.name) + ".txt")
         with self._stderr.open("w") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.perf.accelerator.measurements", json.dumps(dataclasses.asdict(job))],
+                [
+                    sys.executable,
+                    "-m",
+                    "benchmarks.perf.accelerator.measurements",
+                    json.dumps(dataclasses.asdict(job)),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

@@ -1,8 +1,11 @@
-"""`python -m benchmarks.perf.accelerator.measurements JOB`: prepare one job, wait for a line on stdin, measure it.
+"""`python -m benchmarks.perf.accelerator.measurements JOB`.
 
-Each kind of job prepares (compiles, starts workers) and returns facts of that and a function that measures. Processes prepare side
-by side and are measured one at a time: nothing runs on the accelerator between "ready" and the line, but compiled programs and
-parameters stay in its memory. Answers are JSON, one a line: {"ready": facts}, {"done": results} or {"failed": traceback}.
+Prepare one job, wait for a line on stdin, measure it.
+
+Each kind of job prepares (compiles, starts workers) and returns facts of that and a function that
+measures. Processes prepare side by side and are measured one at a time: nothing runs on the
+accelerator between "ready" and the line, but compiled programs and parameters stay in its memory.
+Answers are JSON, one a line: {"ready": facts}, {"done": results} or {"failed": traceback}.
 """
 
 from __future__ import annotations
@@ -48,25 +51,34 @@ def peak(numbers: list[str], size: int) -> Prepared:
     return {"devices": devices, "memory_gib": stats.get("bytes_limit", 0) / GIB}, measure_peaks
 
 
-def update(method: str, obs: str, preset: str, numbers: str, repeats: int, conv_impl: str = "auto") -> Prepared:
+def update(
+    method: str, obs: str, preset: str, numbers: str, repeats: int, conv_impl: str = "auto"
+) -> Prepared:
     """An update on a batch that is on the device, and the transfer of such a batch."""
     case = make_case("update", method, obs, preset, numbers, conv_impl=conv_impl)
     agent, loop = make_agent(case)
     rows = random_batch(agent.env.obs, loop.batch_size, loop.batch_length)
     batch = jax.device_put(rows)
     state = agent.learner.fresh_state(random_params(agent))
-    compiled, facts = compile_timed(jax.jit(agent.learner.update, donate_argnums=0), state, batch, jax.random.key(1))
+    compiled, facts = compile_timed(
+        jax.jit(agent.learner.update, donate_argnums=0), state, batch, jax.random.key(1)
+    )
     updater = Stepper(compiled, state, batch, jax.random.key(1))
 
     def measure_update() -> Facts:
         transfer = measure(lambda: jax.device_put(rows), repeats)
-        return timed(updater, repeats) | {"batch_mib": nbytes(rows) / 2**20, "batch_to_device_seconds": transfer.median}
+        return timed(updater, repeats) | {
+            "batch_mib": nbytes(rows) / 2**20,
+            "batch_to_device_seconds": transfer.median,
+        }
 
     return facts, measure_update
 
 
 def act(method: str, obs: str, preset: str, numbers: str, repeats: int, envs: int) -> Prepared:
-    """Evaluation actions for observations that come from the host and go back there, as a training loop has them."""
+    """Evaluation actions for observations that come from the host and go back there, as a training
+    loop has them.
+    """
     agent, _ = make_agent(make_case("plan", method, obs, preset, numbers, envs=envs))
     state = agent.learner.fresh_state(random_params(agent))
     rows = {name: random_array(spec, (envs,)) for name, spec in agent.env.obs.items()}
@@ -76,34 +88,52 @@ def act(method: str, obs: str, preset: str, numbers: str, repeats: int, envs: in
 
 
 def seeds(method: str, obs: str, preset: str, numbers: str, repeats: int, seeds: int) -> Prepared:
-    """Updates of several learners in one call, each with parameters, batch and key of its own: `vmap` over all of them."""
+    """Updates of several learners in one call, each with parameters, batch and key of its own.
+
+    `vmap` over all of them.
+    """
     agent, loop = make_agent(make_case("update", method, obs, preset, numbers))
     fresh = [agent.learner.fresh_state(random_params(agent, seed)) for seed in range(seeds)]
     state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *fresh)
     del fresh
     batch = random_batch(agent.env.obs, seeds * loop.batch_size, loop.batch_length)
-    batch = {name: jax.device_put(rows.reshape(seeds, loop.batch_size, *rows.shape[1:])) for name, rows in batch.items()}
+    batch = {
+        name: jax.device_put(rows.reshape(seeds, loop.batch_size, *rows.shape[1:]))
+        for name, rows in batch.items()
+    }
     keys = jax.random.split(jax.random.key(1), seeds)
-    compiled, facts = compile_timed(jax.jit(jax.vmap(agent.learner.update), donate_argnums=0), state, batch, keys)
+    compiled, facts = compile_timed(
+        jax.jit(jax.vmap(agent.learner.update), donate_argnums=0), state, batch, keys
+    )
     updater = Stepper(compiled, state, batch, keys)
 
     def measure_seeds() -> Facts:
         found = timed(updater, repeats)
-        return found | {"updates_per_second": seeds / found["pipelined"], "updates_per_second_of_one": 1 / found["pipelined"]}
+        return found | {
+            "updates_per_second": seeds / found["pipelined"],
+            "updates_per_second_of_one": 1 / found["pipelined"],
+        }
 
     return facts, measure_seeds
 
 
 def render(task: str, workers: int, seconds: float) -> Prepared:
-    """Agent steps per second of environment processes that render both cameras at every simulator step of random actions."""
+    """Agent steps per second of environment processes that render both cameras at every simulator
+    step of random actions.
+    """
     from benchmarks.envs import VectorEnv
     from benchmarks.run import env_factory
 
     begun = time.perf_counter()
-    envs = VectorEnv(env_factory(task, "vision", 1), workers, run_seed=0, split="train", mode="process")
+    envs = VectorEnv(
+        env_factory(task, "vision", 1), workers, run_seed=0, split="train", mode="process"
+    )
     step = envs.reset()
     images = sum(array.dtype == np.uint8 for array in step.obs.values())
-    facts = {"start_seconds": time.perf_counter() - begun, "backend": os.environ.get("MUJOCO_GL", "")}
+    facts = {
+        "start_seconds": time.perf_counter() - begun,
+        "backend": os.environ.get("MUJOCO_GL", ""),
+    }
 
     def measure_frames() -> Facts:
         rng, steps = np.random.default_rng(0), 0
@@ -113,19 +143,39 @@ def render(task: str, workers: int, seconds: float) -> Prepared:
             steps += workers
         faults = len(envs.take_faults())
         envs.close()
-        return {"steps_per_second": steps / elapsed, "frames_per_second": images * steps / elapsed, "faults": faults}
+        return {
+            "steps_per_second": steps / elapsed,
+            "frames_per_second": images * steps / elapsed,
+            "faults": faults,
+        }
 
     return facts, measure_frames
 
 
-KINDS: dict[str, Callable[..., Prepared]] = {"peak": peak, "update": update, "act": act, "seeds": seeds, "render": render}
+KINDS: dict[str, Callable[..., Prepared]] = {
+    "peak": peak,
+    "update": update,
+    "act": act,
+    "seeds": seeds,
+    "render": render,
+}
 
 
 class Stepper:
-    """Calls a compiled update on the state it returned last: the state's buffers are donated, so no two leaves may share one."""
+    """Calls a compiled update on the state it returned last.
 
-    def __init__(self, compiled: Callable[..., Any], state: Any, batch: Any, key: jax.Array) -> None:
-        self.compiled, self.state, self.batch, self.key = compiled, jax.tree.map(jnp.copy, state), batch, key
+    The state's buffers are donated, so no two leaves may share one.
+    """
+
+    def __init__(
+        self, compiled: Callable[..., Any], state: Any, batch: Any, key: jax.Array
+    ) -> None:
+        self.compiled, self.state, self.batch, self.key = (
+            compiled,
+            jax.tree.map(jnp.copy, state),
+            batch,
+            key,
+        )
 
     def __call__(self) -> Any:
         self.state, metrics = self.compiled(self.state, self.batch, self.key)
@@ -148,14 +198,24 @@ def make_agent(case: Case) -> tuple[SafeDreamer, Any]:
 
 
 def random_params(agent: SafeDreamer, seed: int = 0) -> Any:
-    """Parameters of the right shapes, drawn on the host: compiling the real initialisation would take longer than any measurement."""
-    shapes = jax.eval_shape(lambda key: init_params(agent.config, agent.env, key), jax.random.key(0))
+    """Parameters of the right shapes, drawn on the host.
+
+    Compiling the real initialisation would take longer than any measurement.
+    """
+    shapes = jax.eval_shape(
+        lambda key: init_params(agent.config, agent.env, key), jax.random.key(0)
+    )
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: jnp.asarray(0.02 * rng.standard_normal(leaf.shape), leaf.dtype), shapes)
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(0.02 * rng.standard_normal(leaf.shape), leaf.dtype), shapes
+    )
 
 
 def compile_timed(function: Any, *args: Any) -> tuple[Callable[..., Any], Facts]:
-    """A jitted function compiled for these arguments: seconds of each stage, GFLOP of its products, memory it was given in GiB."""
+    """A jitted function compiled for these arguments.
+
+    Seconds of each stage, GFLOP of its products, memory it was given in GiB.
+    """
     begun = time.perf_counter()
     traced = function.trace(*args)
     traced_at = time.perf_counter()
@@ -175,7 +235,9 @@ def compile_timed(function: Any, *args: Any) -> tuple[Callable[..., Any], Facts]
 
 
 def timed(call: Callable[[], Any], repeats: int) -> Facts:
-    """Seconds of a call awaited each time (median, low, high) and of one among several dispatched together; peak memory so far."""
+    """Seconds of a call awaited each time (median, low, high) and of one among several dispatched
+    together; peak memory so far.
+    """
     found: Facts = measure(call, repeats)._asdict()
     begun, result = time.perf_counter(), None
     for _ in range(repeats):

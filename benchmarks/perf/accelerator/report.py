@@ -8,7 +8,9 @@ Rows = dict[str, dict[str, Any]]
 
 
 def with_shares(rows: Rows) -> Rows:
-    """Rows with FLOP/s as a share of the matmul peak measured for their kind of numbers, where both are there."""
+    """Rows with FLOP/s as a share of the matmul peak measured for their kind of numbers, where both
+    are there.
+    """
     peaks = next((row["peak_gflops"] for row in rows.values() if "peak_gflops" in row), {})
     return {name: _with_share(row, peaks) for name, row in rows.items()}
 
@@ -20,7 +22,10 @@ def _with_share(row: dict[str, Any], peaks: dict[str, float]) -> dict[str, Any]:
 
 
 def line(row: dict[str, Any]) -> str:
-    """One row in words: state, then time, memory, share of the peak, compilation; or the last line of why there is none."""
+    """One row in words: state, then time, memory, share of the peak, compilation.
+
+    Or the last line of why there is none.
+    """
     parts = []
     if "reason" in row:
         parts.append(row["reason"].strip().rsplit("\n", 1)[-1])
@@ -35,7 +40,11 @@ def line(row: dict[str, Any]) -> str:
     if "updates_per_second" in row:
         parts.append(f"{row['updates_per_second']:.1f} updates/s over all seeds")
     if "frames_per_second" in row:
-        parts.append(f"{row['steps_per_second']:.0f} steps/s, {row['frames_per_second']:.0f} frames/s")
+        parts.append(
+            f"{row['steps_per_second']:.0f} steps/s, {row['frames_per_second']:.0f} frames/s"
+        )
     if "compile_seconds" in row:
-        parts.append(f"traced {row['trace_seconds']:.1f} s, compiled {row['compile_seconds']:.1f} s")
+        parts.append(
+            f"traced {row['trace_seconds']:.1f} s, compiled {row['compile_seconds']:.1f} s"
+        )
     return f"{row['state']:8} {row['name']}: {', '.join(parts)}"

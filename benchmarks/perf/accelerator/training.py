@@ -1,7 +1,9 @@
-"""Part b: a run from vision by the command line for as many minutes as are left, which ends with an evaluation; then its film.
+"""Part b: a run from vision by the command line for as many minutes as are left, which ends with an
+evaluation; then its film.
 
-A film is drawn by a simulator in the process of the agent. Where that cannot import one, the film waits for the checkpoint to be
-elsewhere (`safedreamer evaluate RUN --video`), and its time goes to training.
+A film is drawn by a simulator in the process of the agent. Where that cannot import one, the film
+waits for the checkpoint to be elsewhere (`safedreamer evaluate RUN --video`), and its time goes to
+training.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from typing import Any
 from benchmarks.metrics import FILE_NAME as METRICS
 from benchmarks.sweep.rates import last_row
 
-# Arguments of `safedreamer train`, besides --out, --max-minutes and --report-seconds. A small model: one update is a chain of short
-# kernels whatever its width, so that batches and imagination are large and simulators many instead.
+# Arguments of `safedreamer train`, besides --out, --max-minutes and --report-seconds. A small
+# model: one update is a chain of short kernels whatever its width, so that batches and imagination
+# are large and simulators many instead.
 TRAIN = """
 --method bsrp_lag --task SafetyPointCircle1-v0 --obs vision --preset cpu --seed 0 --dtype bfloat16
 --model.deter 256 --model.units 256 --model.head-units 256 --model.classes 16 --model.optimizer.learning-rate 6e-4
@@ -36,41 +39,73 @@ FILM = "--episodes 4 --video --video-episodes 1 --stills 4".split()
 REHEARSED_FILM = "--episodes 1 --stills 1".split()
 
 FILM_MINUTES = 0.75  # set aside for the film
-AROUND_MINUTES = 0.5  # before a run's clock starts and after it ends: imports, starting environments, saving
+# before a run's clock starts and after it ends: imports, starting environments, saving
+AROUND_MINUTES = 0.5
 REPORT_SECONDS = 15.0
-GRACE_SECONDS = 30.0  # beyond --max-minutes, before a run is asked to stop, and once more before it is killed
+# beyond --max-minutes, before a run is asked to stop, and once more before it is killed
+GRACE_SECONDS = 30.0
 
 
 def train(run: Path, minutes: float, rehearse: bool, say: Callable[[str], None]) -> dict[str, Any]:
-    """Train and film within `minutes`; what each command did, for the report. A run folder that is there is continued."""
+    """Train and film within `minutes`; what each command did, for the report.
+
+    A run folder that is there is continued.
+    """
     args, film = (REHEARSED_TRAIN, REHEARSED_FILM) if rehearse else (TRAIN, FILM)
     can_film = importlib.util.find_spec("safety_gymnasium") is not None
     limit = max(0.5, minutes - AROUND_MINUTES - (FILM_MINUTES if can_film else 0.0))
-    command = ["train", *args, "--out", str(run), "--max-minutes", f"{limit:.2f}", "--report-seconds", f"{REPORT_SECONDS:g}"]
+    command = [
+        "train",
+        *args,
+        "--out",
+        str(run),
+        "--max-minutes",
+        f"{limit:.2f}",
+        "--report-seconds",
+        f"{REPORT_SECONDS:g}",
+    ]
     begun = time.monotonic()
     trained = command_line(command, run.with_name("train.txt"), 60 * limit, say)
     found = {"train": trained, "last_metrics": last_row(run / METRICS)}
     left = 60 * minutes - (time.monotonic() - begun)
     if not can_film:
-        found["film"] = {"state": "skipped", "reason": "this interpreter has no Safety-Gymnasium to draw with"}
+        found["film"] = {
+            "state": "skipped",
+            "reason": "this interpreter has no Safety-Gymnasium to draw with",
+        }
     elif trained["state"] == "failed" or left <= 0:
-        found["film"] = {"state": "skipped", "reason": f"training {trained['state']}, {left:.0f} s left"}
+        found["film"] = {
+            "state": "skipped",
+            "reason": f"training {trained['state']}, {left:.0f} s left",
+        }
     else:
-        found["film"] = command_line(["evaluate", str(run), *film], run.with_name("film.txt"), left, say)
+        found["film"] = command_line(
+            ["evaluate", str(run), *film], run.with_name("film.txt"), left, say
+        )
     return found
 
 
-def command_line(args: list[str], log: Path, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
-    """A command of the suite with its output in `log`, whose last line is repeated now and then; how it ended."""
+def command_line(
+    args: list[str], log: Path, seconds: float, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """A command of the suite with its output in `log`, whose last line is repeated now and then.
+
+    How it ended.
+    """
     begun = time.monotonic()
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.cli", *args], stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+            [sys.executable, "-m", "benchmarks.cli", *args],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
         )
     try:
         for stop in (None, signal.SIGTERM, signal.SIGKILL):
             if stop is not None:
-                say(f"{args[0]}: {signal.Signals(stop).name} after {time.monotonic() - begun:.0f} s")
+                say(
+                    f"{args[0]}: {signal.Signals(stop).name} after {time.monotonic() - begun:.0f} s"
+                )
                 process.send_signal(stop)
             if wait(process, log, seconds + GRACE_SECONDS if stop is None else GRACE_SECONDS, say):
                 break
@@ -87,7 +122,9 @@ def command_line(args: list[str], log: Path, seconds: float, say: Callable[[str]
     }
 
 
-def wait(process: subprocess.Popen[bytes], log: Path, seconds: float, say: Callable[[str], None]) -> bool:
+def wait(
+    process: subprocess.Popen[bytes], log: Path, seconds: float, say: Callable[[str], None]
+) -> bool:
     """Whether the process ended within `seconds`."""
     until, told = time.monotonic() + seconds, ""
     while (left := until - time.monotonic()) > 0:

@@ -1,4 +1,7 @@
-"""A task with pictures that needs no OpenGL, so that every machine can train on it: `lock_tasks:pictures`."""
+"""A task with pictures that needs no OpenGL, so that every machine can train on it.
+
+`lock_tasks:pictures`.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,22 @@ SIZE = 64  # pixels on a side
 
 
 class Pictures(gymnasium.Env):
-    """A point in the unit square, seen as a bright patch; its way to the right is rewarded, the upper half costs."""
+    """A point in the unit square, seen as a bright patch.
 
-    observation_space = Dict({"camera": Box(0, 255, (SIZE, SIZE, 3), np.uint8), "position": Box(-1.0, 1.0, (2,), np.float32)})
+    Its way to the right is rewarded, the upper half costs.
+    """
+
+    observation_space = Dict(
+        {
+            "camera": Box(0, 255, (SIZE, SIZE, 3), np.uint8),
+            "position": Box(-1.0, 1.0, (2,), np.float32),
+        }
+    )
     action_space = Box(-1.0, 1.0, (2,), np.float32)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed, options=options)
         self.position = self.np_random.uniform(-1.0, 1.0, 2)
         return self._observe(), {}
