@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.outcome import status_of
+from analysis.commands.outcome import status_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _write(args: argparse.Namespace) -> str:
     # after the arguments: --help need not wait for pandas and matplotlib
-    from analysis.report import write_report
+    from analysis.report.write import write_report
 
     report = write_report(
         args.runs, args.out, k=args.last, cost_limit=args.cost_limit, title=args.title

@@ -58,17 +58,22 @@ def measure(folder: Path, runs: int, episodes: int, repeats: int) -> dict[str, o
     synthetic.write(folder, made)
     export = [sys.executable, "-m", "benchmarks.cli", "export", str(folder)]
     subprocess.run(export, check=True, capture_output=True)
-    load = "from analysis.load import load"
+    load = "from analysis.read.load import load"
     parquet = folder / "records.parquet"
     return {
         "runs": len(made.runs),
         "episodes": len(made.episodes),
         "load_of_machine": round(os.getloadavg()[0], 1),
-        "start": timed("", "import analysis.report, analysis.metrics, analysis.stats", repeats),
+        "start": timed(
+            "",
+            "import analysis.report.write, analysis.statistics.metrics, "
+            "analysis.statistics.aggregates",
+            repeats,
+        ),
         "folders": timed(load, f"load([{str(folder / 'runs')!r}])", repeats),
         "parquet": timed(load, f"load([{str(parquet)!r}])", repeats),
         "scores": timed(
-            f"{load}\nfrom analysis.metrics import scores\nr = load([{str(parquet)!r}])",
+            f"{load}\nfrom analysis.statistics.metrics import scores\nr = load([{str(parquet)!r}])",
             "scores(r)",
             repeats,
         ),

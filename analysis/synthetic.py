@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.results import Results, assemble
-from benchmarks.records import COLUMNS, EVAL, FILE_NAME, TRAIN
+from analysis.read.results import Results, assemble
+from benchmarks.runs.records import COLUMNS, EVAL, FILE_NAME, TRAIN
 
 # (true return as a share of the task's scale, true cost); the first two pursue no limit
 METHODS = {
@@ -95,7 +95,10 @@ def truth(config: SyntheticConfig | None = None) -> pd.DataFrame:
 
 
 def results(config: SyntheticConfig | None = None, **changes: object) -> Results:
-    """Results as `analysis.load.load` gives them. `changes` replace fields of the configuration."""
+    """Results as `analysis.read.load.load` gives them.
+
+    `changes` replace fields of the configuration.
+    """
     config = dataclasses.replace(config or SyntheticConfig(), **changes)  # type: ignore[arg-type]
     rng = np.random.default_rng(config.rng)
     frames, facts = [], []

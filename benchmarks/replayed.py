@@ -20,15 +20,15 @@ from numpy.typing import ArrayLike
 from agents.api import PyTree
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.open_loop import AtPosterior, at_posterior
-from benchmarks import checkpoint
-from benchmarks.calibration import PROBABILITY, SOFT_COUNT, calibration
-from benchmarks.diagnose import WINDOWS_AT_ONCE, cut_windows
-from benchmarks.evaluate import Traces
-from benchmarks.findings import AT_POSTERIOR, MODEL, NEW, REPLAYED, Finding
-from benchmarks.prediction_errors import cost_and_reward_agreement, square_errors, unit
-from benchmarks.run_folder import REPLAY
-from benchmarks.spec import RunSpec
-from benchmarks.transitions import make_replay
+from benchmarks.diagnosis.calibration import PROBABILITY, SOFT_COUNT, calibration
+from benchmarks.diagnosis.diagnose import WINDOWS_AT_ONCE, cut_windows
+from benchmarks.diagnosis.findings import AT_POSTERIOR, MODEL, NEW, REPLAYED, Finding
+from benchmarks.diagnosis.prediction_errors import cost_and_reward_agreement, square_errors, unit
+from benchmarks.runs import checkpoint
+from benchmarks.runs.folder import REPLAY
+from benchmarks.runs.spec import RunSpec
+from benchmarks.training.evaluation import Traces
+from benchmarks.training.transitions import make_replay
 
 
 def replayed_against_new(

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.signals import held_back
-from benchmarks.status import utc_now
+from benchmarks.process.signals import held_back
+from benchmarks.runs.status import utc_now
 from benchmarks.sweep.members import LOG_FILE
 
 FRACTION = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # of a GPU's memory that a process takes

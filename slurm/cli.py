@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from benchmarks.cli.common import parse
-from benchmarks.signals import EXIT_STOPPED
-from benchmarks.spec import BadInput
+from benchmarks.process.signals import EXIT_STOPPED
+from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.text import amount
 from slurm.drive import Drive, Retries
 from slurm.executor import Executor, Job
@@ -136,8 +136,8 @@ def _prepare(
 
     Runs under way are watched again on Slurm.
     """
-    from benchmarks.checkpoint import explain_full_disk
     from benchmarks.methods import method
+    from benchmarks.runs.checkpoint import explain_full_disk
     from benchmarks.sweep.code import snapshot
     from benchmarks.sweep.prepare import drop, prepare
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from benchmarks.spec import BadInput, RunFailed, choose
+from benchmarks.runs.spec import BadInput, RunFailed, choose
 from slurm.profile import Profile
 from slurm.profile import minutes as minutes_of
 from slurm.supervise import Order, Supervisor

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.cli import main
-from benchmarks.signals import EXIT_STOPPED
-from benchmarks.sweep import attempts
+from benchmarks.process.signals import EXIT_STOPPED
+from benchmarks.runs import attempts
 from benchmarks.sweep.members import member
 from slurm.executor import Ended, Job
 

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.exits import BAD_INPUT, FAILED
-from benchmarks.signals import EXIT_STOPPED
-from benchmarks.sweep import attempts
+from benchmarks.process.exits import BAD_INPUT, FAILED
+from benchmarks.process.signals import EXIT_STOPPED
+from benchmarks.runs import attempts
 from benchmarks.sweep.logs import tail
 from benchmarks.sweep.members import LOG_FILE, member
 from slurm.executor import Ended, Executor, Job

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.sweep import attempts
+from benchmarks.runs import attempts
 from benchmarks.sweep.members import member
 from slurm import child
 from slurm.executor import Ended, Job

@@ -28,8 +28,8 @@ from typing import Any
 
 import yaml
 
-from benchmarks.spec import BadInput, choose
-from benchmarks.yaml_nodes import Nodes, compose
+from benchmarks.runs.spec import BadInput, choose
+from benchmarks.suites.yaml_nodes import Nodes, compose
 
 DEFAULT = "default"  # family of all methods that have no Python of their own
 POSITIVE = {"cpus": int, "memory_gb": float, "signal_seconds": int, "poll_seconds": float}

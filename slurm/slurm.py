@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.exits import FAILED
-from benchmarks.spec import BadInput
-from benchmarks.sweep import attempts
+from benchmarks.process.exits import FAILED
+from benchmarks.runs import attempts
+from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.logs import tail
 from benchmarks.sweep.members import member
 from slurm.cluster import Cluster, Entry, Request, Unreachable

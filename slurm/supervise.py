@@ -25,9 +25,9 @@ from typing import NamedTuple
 
 from submitit.helpers import DelayedSubmission
 
-from benchmarks.exits import BAD_INPUT, FAILED
-from benchmarks.signals import EXIT_STOPPED
-from benchmarks.sweep import attempts
+from benchmarks.process.exits import BAD_INPUT, FAILED
+from benchmarks.process.signals import EXIT_STOPPED
+from benchmarks.runs import attempts
 from benchmarks.sweep.members import member
 from slurm import child
 from slurm.drive import Retries

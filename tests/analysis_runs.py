@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from benchmarks.records import EVAL, FILE_NAME, TRAIN, EpisodeRecord, RecordWriter
+from benchmarks.runs.records import EVAL, FILE_NAME, TRAIN, EpisodeRecord, RecordWriter
 
 TASK, OBS = "SafetyPointGoal1-v0", "coordinates"
 

@@ -32,7 +32,7 @@ import pytest
 # captures)
 import submitit  # noqa: F401
 
-from benchmarks.doctor import GL_PACKAGES, try_rendering
+from benchmarks.cli.doctor_checks import GL_PACKAGES, try_rendering
 from slurm.minicluster import packages
 from slurm.minicluster.cluster import MiniCluster, temporary
 from slurm.minicluster.settings import Settings

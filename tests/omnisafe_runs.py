@@ -21,10 +21,10 @@ from typing import Any
 
 from baselines.omnisafe import config as configs
 from baselines.omnisafe.algorithms import ALGORITHMS
+from benchmarks.methods import omnisafe_presets as presets
 from benchmarks.methods import settings
-from benchmarks.omnisafe import presets
-from benchmarks.signals import Stop
-from benchmarks.spec import RunSpec
+from benchmarks.process.signals import Stop
+from benchmarks.runs.spec import RunSpec
 
 TASK = "tests.fakes.shore:shore"
 RESULTS = "results.json"
@@ -149,8 +149,8 @@ def evaluated(name: str, folder: Path) -> dict[str, bool]:
     """
     import numpy as np
 
+    from benchmarks.methods.saved import newest
     from benchmarks.omnisafe import evaluate, evaluation
-    from benchmarks.run_folder import newest
 
     spec = toy_spec(name)
     with contextlib.ExitStack() as stack:

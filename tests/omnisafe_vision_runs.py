@@ -15,7 +15,7 @@ from typing import Any
 
 from baselines.omnisafe import config as configs
 from benchmarks.methods import settings
-from benchmarks.spec import RunSpec
+from benchmarks.runs.spec import RunSpec
 from tests.fakes.ferry import EPISODE_ENV_STEPS, LIMIT
 
 TASK = "tests.fakes.ferry:ferry"

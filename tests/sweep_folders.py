@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.methods import settings
-from benchmarks.status import STATUS_FILE, Status, StatusFile
+from benchmarks.runs.status import STATUS_FILE, Status, StatusFile
 from benchmarks.suites.reading import parse
 from benchmarks.suites.suite import Entry, Suite, expand
 from benchmarks.sweep import plan, prepare
@@ -35,7 +35,7 @@ def submit(out: Path, of: Suite) -> list[Path]:
 
 def stand(folder: Path, state: str, silent_seconds: float = 0.0, **fields: Any) -> None:
     """A status.json in that state, with a heartbeat so long ago."""
-    from benchmarks.run_folder import load_spec
+    from benchmarks.methods.saved import load_spec
 
     status: Status = StatusFile(folder, load_spec(folder))._status
     beat = (datetime.now(UTC) - timedelta(seconds=silent_seconds)).isoformat(timespec="seconds")

@@ -25,11 +25,11 @@ ARROWS = {
     "analysis": {"benchmarks"},
 }
 AGENT_LIBRARIES = {"jax", "flax", "optax", "chex", "numpy"}
-ANALYSIS_MAY_IMPORT = "benchmarks.records"
+ANALYSIS_MAY_IMPORT = "benchmarks.runs.records"
 HEAVY = ("jax", "flax", "torch", "mujoco", "gymnasium", "safety_gymnasium", "omnisafe")
 # Only these join an agent's implementation with environments; everywhere else one side comes in as
 # a factory or a value.
-JOINTS = ("benchmarks.run", "benchmarks.cli", "benchmarks.perf", "benchmarks.fidelity")
+JOINTS = ("benchmarks.training.launch", "benchmarks.cli", "benchmarks.perf", "benchmarks.fidelity")
 
 # Written so that this file does not match itself.
 FORBIDDEN_TEXT = {
@@ -63,7 +63,7 @@ def imports(file: Path) -> tuple[tuple[int, str], ...]:
             base = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
             # `from benchmarks import records` names a module,
-            # `from benchmarks.records import COLUMNS` does not: give both.
+            # `from benchmarks.runs.records import COLUMNS` does not: give both.
             found += [
                 (node.lineno, module),
                 *((node.lineno, f"{module}.{alias.name}") for alias in node.names),
@@ -158,7 +158,7 @@ def test_processes_of_omnisafe_load_no_jax():
         if not any(within(m, "torch") or within(m, "omnisafe") for m in all_imports(name))
     ]
     assert {
-        "benchmarks.omnisafe.presets",
+        "benchmarks.methods.omnisafe_presets",
         "benchmarks.omnisafe.process",
         "benchmarks.omnisafe.envs",
     } <= set(light)
@@ -211,7 +211,7 @@ def top_imports(file: Path) -> list[str]:
     [
         ("omnisafe", ("jax", "flax", "optax")),
         ("safe_slac", ("torch", "agents.safedreamer")),
-        ("la_mbda", ("torch", "agents.safedreamer")),
+        ("lambda_", ("torch", "agents.safedreamer")),
     ],
 )
 def test_baselines_import_neither_environments_nor_what_belongs_to_others(
@@ -230,7 +230,7 @@ def test_baselines_import_neither_environments_nor_what_belongs_to_others(
 
 def test_every_baseline_is_held_to_what_it_may_import():
     folders = {file.parts[1] for file in sources("baselines") if len(file.parts) > 2}
-    assert folders == {"omnisafe", "safe_slac", "la_mbda"}
+    assert folders == {"omnisafe", "safe_slac", "lambda_"}
 
 
 def test_few_modules_join_agents_and_environments():

@@ -23,7 +23,7 @@ from benchmarks.envs.worker import (
     make_request,
     worker_environ,
 )
-from benchmarks.spec import BadInput
+from benchmarks.runs.spec import BadInput
 
 TASK = "SafetyPointGoal1-v0"
 
@@ -140,8 +140,8 @@ def test_interpreters_that_cannot_simulate_are_refused_with_the_fix(tmp_path, mo
 
 def test_the_learner_imports_no_simulator():
     text = (
-        "import sys, benchmarks.envs, benchmarks.loop, benchmarks.run, benchmarks.evaluate, "
-        "benchmarks.methods\n"
+        "import sys, benchmarks.envs, benchmarks.training.loop, benchmarks.training.launch, "
+        "benchmarks.training.evaluation, benchmarks.methods\n"
         "import benchmarks.cli.app, benchmarks.cli.train, benchmarks.cli.evaluate, "
         "benchmarks.cli.diagnose, agents\n"
         "print(*{'gymnasium', 'mujoco', 'safety_gymnasium', 'torch'} & set(sys.modules))\n"

@@ -15,8 +15,8 @@ from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.tracking import untracked
 from benchmarks import fresh_costs
 from benchmarks.fresh_costs import PRECISION, PREDICTED, RECALL, REPLAYED_RECALL, TRUE
-from benchmarks.loop import Options, train
-from benchmarks.metrics import Window
+from benchmarks.runs.metrics import Window
+from benchmarks.training.loop import Options, train
 from tests.agent_inputs import VECTOR, observations, tiny
 
 

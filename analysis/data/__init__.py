@@ -8,5 +8,5 @@ Safety-Gymnasium re-creates; `cost_rate` is total cost / total steps.
 `safedreamer_published.csv`: what public material says of SafeDreamer's variants; read its notes,
 several rows are weak evidence.
 `references.csv`: unconstrained PPO per task, the rows of the first two that normalised metrics
-divide by (`analysis.references`).
+divide by (`analysis.statistics.references`).
 """

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from agents.replay_storage import available_memory_bytes
+from agents.replay.storage import available_memory_bytes
 from baselines.omnisafe.vision import frame_slots
 
 _EXACT = 2**24  # whole numbers up to here are float32

@@ -1,4 +1,4 @@
-"""A replay buffer of OmniSafe as the journal of agents.replay_journal sees one, so that a save
+"""A replay buffer of OmniSafe as the journal of agents.replay.journal sees one, so that a save
 writes only what is new.
 """
 
@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from omnisafe.common.buffer import OffPolicyBuffer
 
-from agents import replay_journal
 from agents.api import ArraySpec
+from agents.replay import journal as replay_journal
 
 
 class SavedBuffer:

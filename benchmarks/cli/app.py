@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from benchmarks.allocator import keep_memory
-from benchmarks.exits import explained
-from benchmarks.signals import EXIT_STOPPED
-from benchmarks.spec import choose
+from benchmarks.process.allocator import keep_memory
+from benchmarks.process.exits import explained
+from benchmarks.process.signals import EXIT_STOPPED
+from benchmarks.runs.spec import choose
 
 COMMANDS = {
     "train": "train a method on a task; the same command again continues it",

@@ -26,7 +26,7 @@ def main(args: Sequence[str]) -> int:
         "safedreamer cancel",
         "Cancel runs: what waits is not started, what runs saves and ends.",
     )
-    from benchmarks.sweep import attempts
+    from benchmarks.runs import attempts
 
     for member in chosen.members():
         if member.standing in ("done", "cancelled"):

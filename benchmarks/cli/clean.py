@@ -37,9 +37,9 @@ def main(args: Sequence[str]) -> int:
         "safedreamer clean",
         "Delete replay buffers, or checkpoints too, of finished runs.",
     )
-    from benchmarks.run_folder import CHECKPOINTS, REPLAY
-    from benchmarks.spec import BadInput
-    from benchmarks.sweep import attempts
+    from benchmarks.runs import attempts
+    from benchmarks.runs.folder import CHECKPOINTS, REPLAY
+    from benchmarks.runs.spec import BadInput
     from benchmarks.sweep.text import amount
 
     finished = [member for member in chosen.members() if member.standing == "done"]

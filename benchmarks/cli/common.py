@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from benchmarks.spec import BadInput, whole_number
+from benchmarks.runs.spec import BadInput, whole_number
 
 T = TypeVar("T")
 REGISTRY = ConstructorRegistry()

@@ -1,4 +1,4 @@
-"""`safedreamer compare`, by `python -m analysis.compare` in a process of its own (see
+"""`safedreamer compare`, by `python -m analysis.commands.compare` in a process of its own (see
 `benchmarks.cli.plot`).
 """
 
@@ -14,4 +14,6 @@ def main(args: Sequence[str]) -> int:
 
     0, or 2 for input that does not allow it.
     """
-    return subprocess.run([sys.executable, "-m", "analysis.compare", *args], check=False).returncode
+    return subprocess.run(
+        [sys.executable, "-m", "analysis.commands.compare", *args], check=False
+    ).returncode

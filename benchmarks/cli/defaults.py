@@ -39,7 +39,7 @@ def default_obs(name: str, task: Task) -> str:
 def task_env_spec(task: str, obs: str, action_repeat: int = 1) -> EnvSpec:
     """What agents are told of a task. Starts its simulator, once."""
     from benchmarks.envs.worker import MAKE_SECONDS, env_facts_of
-    from benchmarks.run import env_factory
+    from benchmarks.training.launch import env_factory
 
     return env_facts_of(
         env_factory(task, obs, action_repeat), reset=False, timeout_seconds=MAKE_SECONDS

@@ -1,4 +1,4 @@
-"""`safedreamer demo`: see benchmarks.demo; here its runs are handed to the analysis."""
+"""`safedreamer demo`: see benchmarks.cli.demo_runs; here its runs are handed to the analysis."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.cli.common import parse
 
 def main(args: Sequence[str]) -> int:
     """Train four methods with small budgets and plot them; returns the analysis' exit status."""
-    from benchmarks.demo import TASK, DemoConfig, run_demo
+    from benchmarks.cli.demo_runs import TASK, DemoConfig, run_demo
 
     config = parse(
         DemoConfig, args, "safedreamer demo", "Four methods with small budgets on SafetyPointGoal1."

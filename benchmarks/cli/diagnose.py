@@ -1,5 +1,5 @@
 """`safedreamer diagnose`: what a run's agent believes against what happens, see
-benchmarks.diagnose.
+benchmarks.diagnosis.diagnose.
 """
 
 from __future__ import annotations
@@ -15,9 +15,18 @@ from typing import Annotated, Literal
 import tyro
 
 from benchmarks.cli.common import parse
+from benchmarks.diagnosis.findings import (
+    AT_POSTERIOR,
+    LAST_SEEN,
+    MEAN,
+    MODEL,
+    NEW,
+    REPLAYED,
+    Finding,
+    write,
+)
 from benchmarks.envs.factory import choose_python
-from benchmarks.findings import AT_POSTERIOR, LAST_SEEN, MEAN, MODEL, NEW, REPLAYED, Finding, write
-from benchmarks.spec import BadInput
+from benchmarks.runs.spec import BadInput
 
 PROG = "safedreamer diagnose"
 SHOWN = (0, 1, 2, 3, 5, 10, 15)  # steps ahead in the printed table; the file has all
@@ -68,12 +77,12 @@ def main(args: Sequence[str]) -> int:
             raise BadInput(f"{name}={getattr(chosen, name)} must be at least 1")
     choose_python(chosen.env_python)
     from agents.safedreamer.agent import SafeDreamer
-    from benchmarks.cost_history import cost_history, frozen_against_running
-    from benchmarks.diagnose import diagnose
-    from benchmarks.evaluate import evaluation_key, play
+    from benchmarks.diagnosis.cost_history import cost_history, frozen_against_running
+    from benchmarks.diagnosis.diagnose import diagnose
+    from benchmarks.methods.saved import newest
     from benchmarks.replayed import replayed_against_new
-    from benchmarks.run import environment, trained_agent
-    from benchmarks.run_folder import newest
+    from benchmarks.training.evaluation import evaluation_key, play
+    from benchmarks.training.launch import environment, trained_agent
 
     spec, saved, env_steps, _ = newest(chosen.run)
     make, env_spec = environment(spec)
@@ -110,7 +119,8 @@ def main(args: Sequence[str]) -> int:
     print(f"wrote {out}", flush=True)
     # Like `safedreamer plot`: the analysis reads files and runs in a process of its own.
     return subprocess.run(
-        [sys.executable, "-m", "analysis.diagnosis", str(out), "--title", title], check=False
+        [sys.executable, "-m", "analysis.figures.diagnosis", str(out), "--title", title],
+        check=False,
     ).returncode
 
 

@@ -1,11 +1,11 @@
-"""`safedreamer doctor`: see benchmarks.doctor."""
+"""`safedreamer doctor`: see benchmarks.cli.doctor_checks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from benchmarks.cli.common import parse
-from benchmarks.doctor import DoctorConfig, run_doctor
+from benchmarks.cli.doctor_checks import DoctorConfig, run_doctor
 
 
 def main(args: Sequence[str]) -> int:

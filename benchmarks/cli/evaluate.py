@@ -21,11 +21,11 @@ import tyro
 from benchmarks.cli.common import parse
 from benchmarks.cli.film import Filming
 from benchmarks.envs.factory import choose_python
-from benchmarks.episodes import UNSEEN_EPISODE
-from benchmarks.spec import BadInput, RunSpec
+from benchmarks.runs.spec import BadInput, RunSpec
+from benchmarks.training.episodes import UNSEEN_EPISODE
 
 if TYPE_CHECKING:
-    from benchmarks.episodes import Episode
+    from benchmarks.training.episodes import Episode
 
 PROG = "safedreamer evaluate"
 
@@ -152,7 +152,7 @@ def _first_episode(chosen: EvaluateArgs) -> int:
 
 
 def _of_run(chosen: EvaluateArgs) -> Policy:
-    from benchmarks.run_folder import newest
+    from benchmarks.methods.saved import newest
 
     assert chosen.run is not None
     if chosen.method is not None or chosen.stoch is not None:
@@ -170,7 +170,7 @@ def _of_run(chosen: EvaluateArgs) -> Policy:
 
 
 def _of_file(chosen: EvaluateArgs) -> Policy:
-    from agents.safedreamer.official import load_official
+    from agents.safedreamer.release.checkpoint import load_official
     from benchmarks.cli.defaults import task_settings
     from benchmarks.tasks import get_task
 
@@ -270,11 +270,11 @@ def run(
     Then film some, into the folder `out` without suffix.
     """
     from benchmarks.cli.film import film_episodes, open_stage
-    from benchmarks.env_faults import describe
-    from benchmarks.episodes import costly, mean_return_cost
-    from benchmarks.evaluate import evaluation_key, run_episodes
-    from benchmarks.records import EVAL
-    from benchmarks.run import environment, official_agent, trained_agent
+    from benchmarks.runs.records import EVAL
+    from benchmarks.training.env_faults import describe
+    from benchmarks.training.episodes import costly, mean_return_cost
+    from benchmarks.training.evaluation import evaluation_key, run_episodes
+    from benchmarks.training.launch import environment, official_agent, trained_agent
     from benchmarks.video.traces import Recorder
 
     spec = policy.spec
@@ -333,7 +333,7 @@ def run(
 
 def _write(policy: Policy, out: Path, done: list[Episode], wall_seconds: float) -> None:
     """Records of evaluation episodes, in place of an older file."""
-    from benchmarks.records import EVAL, EpisodeRecord, RecordWriter
+    from benchmarks.runs.records import EVAL, EpisodeRecord, RecordWriter
 
     spec = policy.spec
     out.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:  # this module is read for --help, which starts neither JAX nor a simulator
     from agents.api import Agent, EnvSpec, PyTree
     from agents.safedreamer.agent import SafeDreamer
-    from benchmarks.spec import RunSpec
+    from benchmarks.runs.spec import RunSpec
     from benchmarks.video.dream import Dream
     from benchmarks.video.footage import Stage
     from benchmarks.video.traces import EpisodeTrace

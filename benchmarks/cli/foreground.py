@@ -9,11 +9,11 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from benchmarks.spec import RunSpec
+from benchmarks.runs.spec import RunSpec
 
 
 def train_here(spec: RunSpec, out: Path, report_seconds: float, **options: Any) -> int:
-    """Train `spec` in `out`; `options` are those of benchmarks.loop.Options.
+    """Train `spec` in `out`; `options` are those of benchmarks.training.loop.Options.
 
     Returns 0, or EXIT_STOPPED after a signal.
     """
@@ -27,10 +27,10 @@ def train_here(spec: RunSpec, out: Path, report_seconds: float, **options: Any) 
         from benchmarks.omnisafe.process import train_in_child
 
         return train_in_child(spec, out, report_seconds, **options)
-    from benchmarks.loop import Options
-    from benchmarks.progress import reporter
-    from benchmarks.run import launch
-    from benchmarks.signals import EXIT_STOPPED, OnSignal
+    from benchmarks.process.signals import EXIT_STOPPED, OnSignal
+    from benchmarks.training.launch import launch
+    from benchmarks.training.loop import Options
+    from benchmarks.training.progress import reporter
 
     with OnSignal() as stop, contextlib.closing(reporter(spec.method, report_seconds)) as live:
         result = launch(spec, out, Options(reporter=live, stop=stop, **options))

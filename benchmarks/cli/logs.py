@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from benchmarks.cli.common import parse
 from benchmarks.cli.selection import Selection
-from benchmarks.spec import BadInput
+from benchmarks.runs.spec import BadInput
 
 
 @dataclasses.dataclass(frozen=True)

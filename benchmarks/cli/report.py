@@ -15,5 +15,5 @@ def main(args: Sequence[str]) -> int:
     0, or 2 when the input does not allow it.
     """
     return subprocess.run(
-        [sys.executable, "-m", "analysis.commands", "report", *args], check=False
+        [sys.executable, "-m", "analysis.commands.figures", "report", *args], check=False
     ).returncode

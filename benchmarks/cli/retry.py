@@ -15,8 +15,8 @@ def main(args: Sequence[str]) -> int:
     chosen = parse(
         Selection, args, "safedreamer retry", "Have failed, stale and cancelled runs wait again."
     )
-    from benchmarks.spec import BadInput
-    from benchmarks.sweep import attempts
+    from benchmarks.runs import attempts
+    from benchmarks.runs.spec import BadInput
 
     found = [
         member for member in chosen.members() if member.standing in ("failed", "stale", "cancelled")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from benchmarks.cli.common import parse
 from benchmarks.cli.foreground import train_here
 from benchmarks.cli.selection import Selection
-from benchmarks.spec import BadInput
+from benchmarks.runs.spec import BadInput
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +44,6 @@ def main(args: Sequence[str]) -> int:
     if found[0].standing == "done":  # whose checkpoints may be gone
         print(f"finished already at {found[0].env_steps:,} simulator steps: {folder}")
         return 0
-    from benchmarks.run_folder import load_spec
+    from benchmarks.methods.saved import load_spec
 
     return train_here(load_spec(folder), folder, chosen.report_seconds)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.cli.common import parse
 from benchmarks.cli.selection import Selection
-from benchmarks.spec import BadInput
+from benchmarks.runs.spec import BadInput
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""`safedreamer tables`, by `python -m analysis.write_tables` in a process of its own (see
+"""`safedreamer tables`, by `python -m analysis.commands.tables` in a process of its own (see
 `benchmarks.cli.plot`).
 """
 
@@ -15,5 +15,5 @@ def main(args: Sequence[str]) -> int:
     0, or 2 for input that does not allow it.
     """
     return subprocess.run(
-        [sys.executable, "-m", "analysis.write_tables", *args], check=False
+        [sys.executable, "-m", "analysis.commands.tables", *args], check=False
     ).returncode

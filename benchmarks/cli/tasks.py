@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from benchmarks.cli.common import parse
-from benchmarks.spec import BadInput
+from benchmarks.runs.spec import BadInput
 
 
 @dataclasses.dataclass(frozen=True)

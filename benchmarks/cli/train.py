@@ -17,7 +17,7 @@ import tyro
 from benchmarks.cli.common import parse, parse_known
 from benchmarks.cli.foreground import train_here
 from benchmarks.envs.factory import choose_python
-from benchmarks.spec import (
+from benchmarks.runs.spec import (
     ENV_TIMEOUT_SECONDS,
     MAX_ENV_FAULTS,
     BadInput,
@@ -152,7 +152,7 @@ def main(args: Sequence[str]) -> int:
     """
     run, spec = read(args)
     out = run.out or default_out(spec)
-    from benchmarks.run_folder import check
+    from benchmarks.runs.folder import check
 
     check(spec, out)  # before the imports that take seconds
     return train_here(

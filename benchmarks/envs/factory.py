@@ -10,7 +10,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.spec import BadInput
+from benchmarks.runs.spec import BadInput
 
 if TYPE_CHECKING:
     from benchmarks.envs.make import SafeEnv

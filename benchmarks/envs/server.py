@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.envs.errors import EnvContractError, MissingGLError
 from benchmarks.envs.make import env_facts, make_env
 from benchmarks.envs.wire import pack, unpack
-from benchmarks.signals import HEARD, let_through
+from benchmarks.process.signals import HEARD, let_through
 
 # the user's to fix: another attempt would meet them again
 REFUSALS = (EnvContractError, MissingGLError)

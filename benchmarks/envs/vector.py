@@ -31,7 +31,7 @@ from benchmarks.envs.worker import (
     as_action,
     make_request,
 )
-from benchmarks.spec import ENV_TIMEOUT_SECONDS
+from benchmarks.runs.spec import ENV_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     import gymnasium

@@ -28,8 +28,8 @@ from benchmarks.envs.errors import EnvContractError, MissingGLError, WorkerError
 from benchmarks.envs.factory import EnvFactory
 from benchmarks.envs.facts import EnvFacts
 from benchmarks.envs.wire import pack, unpack
-from benchmarks.signals import held_back
-from benchmarks.spec import BadInput
+from benchmarks.process.signals import held_back
+from benchmarks.runs.spec import BadInput
 
 if TYPE_CHECKING:
     import gymnasium

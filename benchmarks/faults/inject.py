@@ -24,14 +24,14 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from benchmarks import checkpoint
-from benchmarks.env_faults import FAULTS_FILE
 from benchmarks.faults.process import Training, wait_until, without_clocks
-from benchmarks.ownership import OWNER_FILE
-from benchmarks.provenance import provenance
-from benchmarks.run_folder import CHECKPOINTS
-from benchmarks.signals import HEARD
-from benchmarks.status import State
+from benchmarks.process.signals import HEARD
+from benchmarks.runs import checkpoint
+from benchmarks.runs.folder import CHECKPOINTS
+from benchmarks.runs.ownership import OWNER_FILE
+from benchmarks.runs.provenance import provenance
+from benchmarks.runs.status import State
+from benchmarks.training.env_faults import FAULTS_FILE
 
 DISK_BYTES = 5 * 2**18  # room for two checkpoints, not for the third
 

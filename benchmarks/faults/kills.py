@@ -19,10 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import checkpoint
 from benchmarks.faults.process import Training, wait_until, without_clocks
-from benchmarks.provenance import provenance
-from benchmarks.run_folder import CHECKPOINTS
+from benchmarks.runs import checkpoint
+from benchmarks.runs.folder import CHECKPOINTS
+from benchmarks.runs.provenance import provenance
 
 STARTING_EVERY = 4  # of so many processes one is killed while it starts
 AFTER_SECONDS = 1.0  # the most that passes between reaching the steps and the kill

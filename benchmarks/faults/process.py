@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import metrics, records
-from benchmarks.spec import BadInput
-from benchmarks.status import Status, read_status
+from benchmarks.runs import metrics, records
+from benchmarks.runs.spec import BadInput
+from benchmarks.runs.status import Status, read_status
 
 POLL_SECONDS = 0.01
 

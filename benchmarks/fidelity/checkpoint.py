@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from agents.safedreamer.official import load_official
+from agents.safedreamer.release.checkpoint import load_official
 from benchmarks.fidelity.report import Row
 
 

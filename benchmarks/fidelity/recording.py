@@ -29,8 +29,8 @@ from agents.safedreamer.config import (
 )
 from agents.safedreamer.learner import AgentState
 from agents.safedreamer.networks import Networks
-from agents.safedreamer.official import infer_sizes, load_official
-from agents.safedreamer.official_params import agent_state, model_config
+from agents.safedreamer.release.checkpoint import infer_sizes, load_official
+from agents.safedreamer.release.params import agent_state, model_config
 from agents.safedreamer.rssm import Latent
 
 # Where the release, without a cost head, looks for hazard positions in its coordinate observation,

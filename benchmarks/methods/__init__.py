@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from baselines.omnisafe import algorithms
 from benchmarks.methods import omnisafe, safedreamer
-from benchmarks.methods.la_mbda import LAMBDA
+from benchmarks.methods.lambda_ import LAMBDA
 from benchmarks.methods.method import Method, Settings
 from benchmarks.methods.safe_slac import SAFE_SLAC
-from benchmarks.spec import BadInput, RunSpec, choose
+from benchmarks.runs.spec import BadInput, RunSpec, choose
 
 __all__ = ["METHODS", "Method", "Settings", "check_spec", "method", "settings"]
 

@@ -5,7 +5,7 @@ What differs between methods of one preset is what an update costs them and lear
 
 from __future__ import annotations
 
-from benchmarks.spec import LoopConfig
+from benchmarks.runs.spec import LoopConfig
 
 # One action repeat for all, so that they are compared at equal simulator steps, with the same
 # prefill and evaluations.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from agents.api import Agent, EnvSpec
-from benchmarks.spec import BadInput, LoopConfig, ReplayConfig, RunSpec
+from benchmarks.runs.spec import BadInput, LoopConfig, ReplayConfig, RunSpec
 
 Engine: TypeAlias = Literal["jax", "torch"]  # in processes of their own, never in one
 

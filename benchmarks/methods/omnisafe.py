@@ -1,11 +1,11 @@
-"""OmniSafe's algorithms. Their settings: benchmarks.omnisafe.presets."""
+"""OmniSafe's algorithms. Their settings: benchmarks.methods.omnisafe_presets."""
 
 from __future__ import annotations
 
 from baselines.omnisafe import algorithms as omnisafe
+from benchmarks.methods import omnisafe_presets
 from benchmarks.methods.method import Method, Settings
-from benchmarks.omnisafe import presets as omnisafe_presets
-from benchmarks.spec import OBSERVATIONS
+from benchmarks.runs.spec import OBSERVATIONS
 
 NO_PICTURES = {  # kind of method -> why
     "off-policy": (

@@ -15,7 +15,7 @@ from typing import Any
 from agents.api import Agent, EnvSpec
 from benchmarks.methods.loops import CPU, DEBUG
 from benchmarks.methods.method import Method, Settings
-from benchmarks.spec import OBSERVATIONS, BadInput, LoopConfig, ReplayConfig, RunSpec
+from benchmarks.runs.spec import OBSERVATIONS, BadInput, LoopConfig, ReplayConfig, RunSpec
 
 _RELEASE = LoopConfig(
     num_envs=1,

@@ -12,7 +12,7 @@ from typing import Any
 from agents.api import Agent, EnvSpec
 from benchmarks.methods.loops import CPU, DEBUG
 from benchmarks.methods.method import Method, Settings
-from benchmarks.spec import OBSERVATIONS, LoopConfig, ReplayConfig
+from benchmarks.runs.spec import OBSERVATIONS, LoopConfig, ReplayConfig
 
 Loop = tuple[LoopConfig, ReplayConfig]
 _STEPS = {"release": 2_000_000, "cpu": 2_000_000, "debug": 3000}

@@ -24,13 +24,13 @@ import_safety_gymnasium()  # with the patch that Python 3.11 needs, before OmniS
 from benchmarks.envs import EnvContractError, EnvFactory, MissingGLError  # noqa: E402
 from benchmarks.envs.factory import chosen_python  # noqa: E402
 from benchmarks.envs.worker import MAKE_SECONDS, env_facts_of  # noqa: E402
-from benchmarks.exits import explained  # noqa: E402
 from benchmarks.methods import method  # noqa: E402
-from benchmarks.omnisafe import presets  # noqa: E402
-from benchmarks.progress import reporter  # noqa: E402
-from benchmarks.signals import EXIT_STOPPED, OnSignal, let_through  # noqa: E402
-from benchmarks.spec import BadInput, RunSpec, from_dict  # noqa: E402
+from benchmarks.methods import omnisafe_presets as presets  # noqa: E402
+from benchmarks.process.exits import explained  # noqa: E402
+from benchmarks.process.signals import EXIT_STOPPED, OnSignal, let_through  # noqa: E402
+from benchmarks.runs.spec import BadInput, RunSpec, from_dict  # noqa: E402
 from benchmarks.tasks import get_task  # noqa: E402
+from benchmarks.training.progress import reporter  # noqa: E402
 
 PROG = "safedreamer"
 

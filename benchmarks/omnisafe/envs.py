@@ -19,8 +19,8 @@ import numpy as np
 from agents.api import EnvSpec
 from baselines.omnisafe.interface import Rows
 from benchmarks.envs import Fault, VectorEnv
-from benchmarks.episodes import Episode, Tally
-from benchmarks.spec import BadInput, RunFailed
+from benchmarks.runs.spec import BadInput, RunFailed
+from benchmarks.training.episodes import Episode, Tally
 
 
 def frame_of(spec: EnvSpec) -> tuple[int, int, int] | None:

@@ -10,16 +10,16 @@ from pathlib import Path
 from baselines.omnisafe.learner import Setup, make_learner
 from baselines.omnisafe.policy import Policy, make_policy
 from baselines.omnisafe.state import Tree
-from benchmarks import checkpoint, records
-from benchmarks.env_faults import describe
 from benchmarks.envs import VectorEnv
 from benchmarks.envs.make import MakeEnv
-from benchmarks.episodes import Episode, costly, mean_return_cost
-from benchmarks.omnisafe import presets
+from benchmarks.methods import omnisafe_presets as presets
+from benchmarks.methods.saved import newest
 from benchmarks.omnisafe.envs import EpisodeEnvs
 from benchmarks.omnisafe.evaluation import evaluate
-from benchmarks.run_folder import newest
-from benchmarks.spec import BadInput, RunSpec
+from benchmarks.runs import checkpoint, records
+from benchmarks.runs.spec import BadInput, RunSpec
+from benchmarks.training.env_faults import describe
+from benchmarks.training.episodes import Episode, costly, mean_return_cost
 
 PROG = "safedreamer evaluate"
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from baselines.omnisafe.policy import Policy
 from baselines.omnisafe.state import borrowed_rng
-from benchmarks import records
 from benchmarks.envs import Fault, VectorEnv
 from benchmarks.envs.make import MakeEnv
-from benchmarks.episodes import MAX_ENVS, Episode, Stopped, Tally
 from benchmarks.omnisafe.envs import flatten
-from benchmarks.spec import RunFailed
+from benchmarks.runs import records
+from benchmarks.runs.spec import RunFailed
+from benchmarks.training.episodes import MAX_ENVS, Episode, Stopped, Tally
 
 STREAM = 4  # of random numbers, beside those of the JAX loop
 

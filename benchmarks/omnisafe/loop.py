@@ -26,21 +26,22 @@ from baselines.omnisafe.learner import Learner, OnPolicy, Setup, make_learner
 from baselines.omnisafe.policy import make_policy
 from baselines.omnisafe.replay import SavedBuffer
 from baselines.omnisafe.state import Tree, replays
-from benchmarks import checkpoint, metrics, records, resume
-from benchmarks.boards import boards
-from benchmarks.counters import Options, Progress
-from benchmarks.env_faults import EnvFaults
 from benchmarks.envs import Fault, VectorEnv
 from benchmarks.envs.make import MakeEnv
-from benchmarks.episodes import Episode, Stopped
-from benchmarks.omnisafe import presets
+from benchmarks.methods import omnisafe_presets as presets
 from benchmarks.omnisafe.envs import EpisodeEnvs
 from benchmarks.omnisafe.evaluation import evaluate
-from benchmarks.progress import Snapshot
-from benchmarks.reporting import Reports
-from benchmarks.run_folder import CHECKPOINTS, REPLAY, claim, rewind
-from benchmarks.spec import BadInput, RunFailed, RunSpec
-from benchmarks.status import State, StatusFile
+from benchmarks.runs import checkpoint, metrics, records
+from benchmarks.runs.folder import CHECKPOINTS, REPLAY, claim, rewind
+from benchmarks.runs.spec import BadInput, RunFailed, RunSpec
+from benchmarks.runs.status import State, StatusFile
+from benchmarks.training import resume
+from benchmarks.training.boards import boards
+from benchmarks.training.counters import Options, Progress
+from benchmarks.training.env_faults import EnvFaults
+from benchmarks.training.episodes import Episode, Stopped
+from benchmarks.training.progress import Snapshot
+from benchmarks.training.reporting import Reports
 
 LEARNER, ENVS = checkpoint.LEARNER, "envs"  # of a checkpoint
 SHOWN = {

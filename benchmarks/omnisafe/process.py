@@ -19,8 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from benchmarks.signals import HEARD, held_back, let_through
-from benchmarks.spec import RunFailed, RunSpec, to_dict
+from benchmarks.process.signals import HEARD, held_back, let_through
+from benchmarks.runs.spec import RunFailed, RunSpec, to_dict
 
 
 def train_in_child(spec: RunSpec, out: Path, report_seconds: float, **options: Any) -> int:

@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import tyro
 
-from benchmarks.allocator import keep_memory
 from benchmarks.perf.cases import SUITES, Case
 from benchmarks.perf.flops import matmul_flops
 from benchmarks.perf.timing import matmul_peak, measure
-from benchmarks.provenance import provenance
+from benchmarks.process.allocator import keep_memory
+from benchmarks.runs.provenance import provenance
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from agents.api import Agent, ArraySpec, EnvSpec, ObsSpec
 from benchmarks.methods import method, settings
-from benchmarks.spec import LoopConfig
+from benchmarks.runs.spec import LoopConfig
 
 # PointGoal1 as the release sees it: two cameras, or 29 coordinates of which 16 are hazard
 # positions.

@@ -22,14 +22,14 @@ import numpy as np
 import tyro
 
 from agents.api import EnvSpec
-from agents.replay import Replay
+from agents.replay.buffer import Replay
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.presets import agent_config
-from benchmarks import checkpoint
 from benchmarks.methods import settings
 from benchmarks.perf.cases import HAZARDS, VECTOR, VISION, random_array
-from benchmarks.provenance import provenance
-from benchmarks.transitions import row_specs
+from benchmarks.runs import checkpoint
+from benchmarks.runs.provenance import provenance
+from benchmarks.training.transitions import row_specs
 
 BLOCK = 1000  # rows added at once
 

@@ -27,8 +27,8 @@ import tyro
 from baselines.omnisafe import config as configs
 from baselines.omnisafe.algorithms import ALGORITHMS
 from benchmarks.methods import settings
-from benchmarks.provenance import provenance
-from benchmarks.spec import RunSpec
+from benchmarks.runs.provenance import provenance
+from benchmarks.runs.spec import RunSpec
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from benchmarks.methods import Settings
-from benchmarks.spec import BadInput, choose, flatten, whole_number
+from benchmarks.runs.spec import BadInput, choose, flatten, whole_number
 
 PARTS = ("loop", "replay")  # of Settings that have a prefix; the agent's settings have none
 

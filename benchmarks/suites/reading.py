@@ -30,11 +30,11 @@ from typing import Any
 import yaml
 
 from benchmarks.methods import METHODS
-from benchmarks.spec import PRESETS, BadInput, choose
+from benchmarks.runs.spec import PRESETS, BadInput, choose
 from benchmarks.suites.suite import Block, Override, Suite, Variant
+from benchmarks.suites.yaml_nodes import Nodes, compose, line_of
 from benchmarks.tasks import OBS, TaskObs
 from benchmarks.tasks import expand as expand_tasks
-from benchmarks.yaml_nodes import Nodes, compose, line_of
 
 COMMON = ("preset", "steps", "seeds", "obs", "settings")
 TOP = ("about", "tags", "runs", *COMMON)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.methods import Settings, check_spec
-from benchmarks.spec import BadInput, RunSpec
+from benchmarks.runs.spec import BadInput, RunSpec
 from benchmarks.suites.names import file_name, label
 from benchmarks.suites.overrides import apply, check
 from benchmarks.tasks import TaskObs

@@ -15,7 +15,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-from benchmarks.provenance import SNAPSHOT_FILE, git_state
+from benchmarks.runs.provenance import SNAPSHOT_FILE, git_state
 
 CODE = "code"
 PACKAGES = ("agents", "baselines", "benchmarks", "slurm")  # what trains; analysis only reads

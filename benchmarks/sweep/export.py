@@ -1,6 +1,6 @@
 """The records of a sweep as one Parquet file.
 
-The columns of benchmarks.records, and what tells runs of a sweep apart.
+The columns of benchmarks.runs.records, and what tells runs of a sweep apart.
 
 The file's metadata lists every run under RUNS_KEY, also those without records, with cost limit,
 step budget and provenance.
@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.records import DTYPES, FILE_NAME, check_header
-from benchmarks.run_folder import read_spec
-from benchmarks.spec import BadInput
+from benchmarks.runs.folder import read_spec
+from benchmarks.runs.records import DTYPES, FILE_NAME, check_header
+from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.members import Member
 
 # columns; suites and tags are joined by commas

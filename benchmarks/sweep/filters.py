@@ -9,7 +9,7 @@ import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from benchmarks.spec import BadInput, choose
+from benchmarks.runs.spec import BadInput, choose
 from benchmarks.sweep.members import Member
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ import os
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from benchmarks.heartbeat import DEAD_AFTER_SECONDS, file_clock, modified
-from benchmarks.spec import SPEC_FILE, BadInput
-from benchmarks.status import STATUS_FILE, Status, read_status
+from benchmarks.runs import attempts
+from benchmarks.runs.attempts import Event
+from benchmarks.runs.heartbeat import DEAD_AFTER_SECONDS, file_clock, modified
+from benchmarks.runs.spec import SPEC_FILE, BadInput
+from benchmarks.runs.status import STATUS_FILE, Status, read_status
 from benchmarks.suites.names import label
-from benchmarks.sweep import attempts
-from benchmarks.sweep.attempts import Event
 
 Standing: TypeAlias = Literal["done", "running", "waiting", "failed", "stale", "cancelled"]
 STANDINGS: tuple[Standing, ...] = get_args(Standing)

@@ -13,15 +13,15 @@ from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 from agents.api import ArraySpec, EnvSpec
-from agents.replay import memory_bytes
-from agents.replay_storage import available_memory_bytes
+from agents.replay.buffer import memory_bytes
+from agents.replay.storage import available_memory_bytes
 from baselines.omnisafe.vision import CHUNK, encoding_bytes, frame_slots
-from benchmarks.checkpoint import KEEP
-from benchmarks.episodes import MAX_ENVS
 from benchmarks.methods import method
 from benchmarks.omnisafe.envs import frame_of
-from benchmarks.spec import RunSpec
-from benchmarks.transitions import row_specs
+from benchmarks.runs.checkpoint import KEEP
+from benchmarks.runs.spec import RunSpec
+from benchmarks.training.episodes import MAX_ENVS
+from benchmarks.training.transitions import row_specs
 
 __all__ = ["Estimate", "Needs", "available_memory_bytes"]
 

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
-from benchmarks.status import Status
+from benchmarks.runs.status import Status
 from benchmarks.sweep.members import STANDINGS, Member
 from benchmarks.sweep.records import Reached
 from benchmarks.sweep.text import columns, duration

@@ -10,9 +10,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from benchmarks.spec import SPEC_FILE, RunSpec, to_dict
+from benchmarks.runs import attempts
+from benchmarks.runs.spec import SPEC_FILE, RunSpec, to_dict
 from benchmarks.suites.suite import Suite
-from benchmarks.sweep import attempts
 from benchmarks.sweep.members import RUNS, SWEEP_FILE
 from benchmarks.sweep.plan import Plan
 

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.spec import BadInput, RunSpec
+from benchmarks.runs.spec import BadInput, RunSpec
 from benchmarks.suites.suite import Entry, Suite
 from benchmarks.sweep.members import Member
 from benchmarks.sweep.needs import Estimate, Needs

@@ -7,7 +7,7 @@ import statistics
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.records import EVAL, FILE_NAME
+from benchmarks.runs.records import EVAL, FILE_NAME
 
 
 class Reached(NamedTuple):

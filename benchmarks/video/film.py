@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.progress import track
+from benchmarks.training.progress import track
 from benchmarks.video import encode
 from benchmarks.video.footage import Stage
 from benchmarks.video.frame import Subject, compose

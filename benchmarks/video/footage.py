@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.envs import EnvContractError, MissingGLError, episode_seed, make_env
 from benchmarks.envs.cameras import OVERVIEW
 from benchmarks.envs.simulators import Navigation
-from benchmarks.spec import BadInput, RunSpec
+from benchmarks.runs.spec import BadInput, RunSpec
 from benchmarks.tasks import Task, get_task
 from benchmarks.video.traces import EpisodeTrace
 

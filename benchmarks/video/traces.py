@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.envs import Step
-from benchmarks.transitions import row
+from benchmarks.training.transitions import row
 
 
 class EpisodeTrace(NamedTuple):
-    """One episode: replay rows and `env_steps` [T+1, ...] (see `benchmarks.transitions.row`), the
-    policy's reports [T].
+    """One episode: replay rows and `env_steps` [T+1, ...] (see
+    `benchmarks.training.transitions.row`), the policy's reports [T].
     """
 
     episode: int
@@ -43,8 +43,8 @@ class EpisodeTrace(NamedTuple):
 
 
 class Recorder:
-    """Keeps so many episodes of `benchmarks.evaluate.run_episodes` from `first` on, whichever
-    environments run them.
+    """Keeps so many episodes of `benchmarks.training.evaluation.run_episodes` from `first` on,
+    whichever environments run them.
     """
 
     def __init__(self, episodes: int, first: int = 0) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import tyro
 
 from benchmarks.cli.common import parse
-from benchmarks.exits import explained
-from benchmarks.spec import BadInput, choose
+from benchmarks.process.exits import explained
+from benchmarks.runs.spec import BadInput, choose
 from slurm.minicluster.cluster import MiniCluster, temporary
 from slurm.minicluster.settings import Settings
 

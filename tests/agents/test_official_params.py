@@ -11,8 +11,8 @@ import pytest
 
 from agents.api import ArraySpec, EnvSpec
 from agents.safedreamer.networks import Networks
-from agents.safedreamer.official import CheckpointFormatError, infer_sizes, load_official
-from agents.safedreamer.official_params import check_fit, load_agent, observation_spec, translate
+from agents.safedreamer.release.checkpoint import CheckpointFormatError, infer_sizes, load_official
+from agents.safedreamer.release.params import check_fit, load_agent, observation_spec, translate
 from tests.agent_inputs import VISION, tiny
 
 VECTOR = EnvSpec({"observation": ArraySpec((12,), "float32")}, 2, 5, 1000)

@@ -23,13 +23,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.safedreamer.inert_pickle import read_pickle
-from agents.safedreamer.official import (
+from agents.safedreamer.release.checkpoint import (
     CheckpointFormatError,
     UnsafeCheckpointError,
     infer_sizes,
     load_official,
 )
+from agents.safedreamer.release.inert_pickle import read_pickle
 from tests.examples import examples
 
 EXAMPLES = ("small_vector", "small_vision")
@@ -118,7 +118,7 @@ def test_adam_moments_cover_the_parameters_of_each_optimizer(example):
 def test_reading_imports_nothing_that_the_file_names(example):
     code = (
         "import sys, numpy\n"
-        "from agents.safedreamer.official import load_official\n"
+        "from agents.safedreamer.release.checkpoint import load_official\n"
         "before = set(sys.modules)\n"
         f"load_official({str(example / 'official.ckpt')!r})\n"
         "new = set(sys.modules) - before\n"
@@ -443,7 +443,7 @@ STATE = b"}" + text("__setstate__") + NDARRAY + b"s"
         (raw(stack_global("numpy.f2py", "compile")), r"numpy\.f2py\.compile"),
         (raw(stack_global("numpy.ctypeslib", "load_library")), "load_library"),
         (raw(stack_global("numpy.distutils.exec_command", "exec_command")), "exec_command"),
-        (raw(stack_global("agents.safedreamer.inert_pickle", "read_pickle")), "read_pickle"),
+        (raw(stack_global("agents.safedreamer.release.inert_pickle", "read_pickle")), "read_pickle"),
         (raw(b"(ios\nsystem\n"), "opcode INST"),
         (raw(b"(", NDARRAY, b"o"), "opcode OBJ"),
         (raw(b"Pid\n"), "opcode PERSID"),

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents import replay_journal, replay_storage
 from agents.api import ArraySpec
-from agents.prefetch import Prefetch
-from agents.replay import Draw, Replay, memory_bytes
-from agents.replay_storage import ReplaySizeError
+from agents.replay import journal as replay_journal
+from agents.replay import storage as replay_storage
+from agents.replay.buffer import Draw, Replay, memory_bytes
+from agents.replay.prefetch import Prefetch
+from agents.replay.storage import ReplaySizeError
 from tests.examples import examples
 
 SPECS = {

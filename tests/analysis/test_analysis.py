@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import tables
 from analysis.__main__ import main
-from analysis.load import load, usable
-from analysis.report import write_report
-from benchmarks.records import COLUMNS, FILE_NAME
+from analysis.read.load import load, usable
+from analysis.report.write import write_report
+from analysis.tables import final as tables
+from benchmarks.runs.records import COLUMNS, FILE_NAME
 from tests.analysis_runs import OBS, TASK, run_row, write_run, write_sweep
 
 
@@ -269,7 +269,7 @@ def test_command_line(sweep, capsys):
 
 def test_imports_neither_jax_nor_torch_nor_a_simulator():
     heavy = {"jax", "torch", "mujoco", "gymnasium", "seaborn", "scipy"}
-    code = f"import sys, analysis.report; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, analysis.report.write; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

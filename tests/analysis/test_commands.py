@@ -11,7 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import compare, synthetic, write_tables
+from analysis import synthetic
+from analysis.commands import compare
+from analysis.commands import tables as write_tables
 from tests.analysis_runs import write_run
 
 
@@ -122,7 +124,10 @@ def test_compare_of_tags(tmp_path, capsys):
 
 def test_start_does_not_wait_for_what_few_commands_need():
     heavy = {"jax", "torch", "rliable", "scipy", "seaborn", "tensorboard"}
-    modules = "analysis.load, analysis.metrics, analysis.stats, analysis.comparison"
+    modules = (
+        "analysis.read.load, analysis.statistics.metrics, analysis.statistics.aggregates, "
+        "analysis.tables.comparison"
+    )
     code = f"import sys, {modules}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from analysis import diagnosis, stats
-from benchmarks.calibration import calibration
-from benchmarks.findings import COLUMNS, Finding, write
+from analysis.figures import diagnosis
+from analysis.statistics import intervals
+from benchmarks.diagnosis.calibration import calibration
+from benchmarks.diagnosis.findings import COLUMNS, Finding, write
 
 HORIZON = 15
 
@@ -216,7 +217,7 @@ def test_a_file_that_is_no_diagnosis_is_refused(tmp_path, capsys):
 
 def test_wilson_interval_by_hand():
     # p = 1/2, n = 4, z = 1.96: centre 1/2, half sqrt(1/16 + 0.0600) * 1.96 / (1 + 0.9604) = 0.35
-    low, high = stats.wilson_interval(np.array([0.5, 0.0, 1.0]), np.array([4, 10, 10]))
+    low, high = intervals.wilson_interval(np.array([0.5, 0.0, 1.0]), np.array([4, 10, 10]))
     np.testing.assert_allclose([low[0], high[0]], [0.15, 0.85], atol=2e-3)
     np.testing.assert_allclose([low[1], high[1]], [0.0, 0.2775], atol=1e-3)  # z^2 / (n + z^2)
     np.testing.assert_allclose([low[2], high[2]], [0.7225, 1.0], atol=1e-3)

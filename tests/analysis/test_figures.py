@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import curves, series, stats, style, tables
-from analysis.load import load
+from analysis.figures import curves, style
+from analysis.read.load import load
+from analysis.statistics import intervals, series
+from analysis.tables import final as tables
 from tests.analysis_runs import run_row, write_run, write_sweep
 
 
@@ -22,14 +24,14 @@ def sweep(tmp_path):
 def test_half_width_by_hand():
     # s = 2, n = 3, t[2, 0.975] = 4.302653 (tables): 4.302653 * 2 / sqrt(3) = 4.968276
     np.testing.assert_allclose(
-        stats.mean_half_width(np.array([10.0, 12.0, 14.0])), 4.968276, rtol=1e-6
+        intervals.mean_half_width(np.array([10.0, 12.0, 14.0])), 4.968276, rtol=1e-6
     )
-    assert np.isnan(stats.mean_half_width(np.array([10.0, 12.0])))
+    assert np.isnan(intervals.mean_half_width(np.array([10.0, 12.0])))
 
 
 def test_interval_covers_the_mean_in_95_percent_of_cases():
     draws = np.random.default_rng(0).normal(size=(4, 20_000))
-    covered = np.abs(draws.mean(axis=0)) <= stats.mean_half_width(draws)
+    covered = np.abs(draws.mean(axis=0)) <= intervals.mean_half_width(draws)
     assert abs(covered.mean() - 0.95) < 0.006  # 4 standard errors
 
 

@@ -12,13 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import foreign, metrics, synthetic
-from analysis.foreign import table, tensorboard
-from analysis.foreign.common import METHODS
-from analysis.load import load
-from analysis.results import UNCONSTRAINED
+from analysis import synthetic
+from analysis.read import foreign
+from analysis.read.foreign import table, tensorboard
+from analysis.read.foreign.common import METHODS
+from analysis.read.load import load
+from analysis.read.results import UNCONSTRAINED
+from analysis.statistics import metrics
 from baselines.omnisafe.algorithms import ALGORITHMS
-from benchmarks.records import COLUMNS
+from benchmarks.runs.records import COLUMNS
 
 OMNISAFE = "Metrics/EpRet,Metrics/EpCost,Metrics/EpLen,Train/Epoch,TotalEnvSteps,Time/Total"
 SAFEPO = "Metrics/EpRet,Metrics/EpCost,Metrics/EpLen,Metrics/EvalEpRet,Metrics/EvalEpCost,Metrics/EvalEpLen,Train/TotalSteps,Time/Total"

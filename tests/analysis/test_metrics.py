@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import comparison, metrics, published, references
-from analysis.load import gaps, load, set_cost_limit
-from analysis.results import Part, merge
-from benchmarks.records import COLUMNS, EVAL, FILE_NAME
+from analysis.read.load import gaps, load, set_cost_limit
+from analysis.read.results import Part, merge
+from analysis.statistics import metrics, published, references
+from analysis.tables import comparison
+from benchmarks.runs.records import COLUMNS, EVAL, FILE_NAME
 from tests.analysis_runs import TASK, run_row, write_run, write_sweep
 
 # of TASK, published

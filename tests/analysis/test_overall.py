@@ -13,21 +13,12 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
-from analysis import (
-    ablations,
-    figures,
-    gallery,
-    grid,
-    metrics,
-    overall,
-    paper,
-    stats,
-    style,
-    synthetic,
-    timing,
-)
-from analysis.gallery import GalleryConfig
-from analysis.results import Results
+from analysis import synthetic
+from analysis.figures import ablations as ablation_figures
+from analysis.figures import curves, gallery, grid, overall, paper, style
+from analysis.figures.gallery import GalleryConfig
+from analysis.read.results import Results
+from analysis.statistics import ablations, aggregates, metrics, timing
 from tests.analysis_runs import write_run
 
 FEW = GalleryConfig(reps=20, pair_reps=20)
@@ -119,7 +110,7 @@ def test_hundred_variants_have_different_looks():
 def test_saved_in_all_formats_with_the_same_bytes(tmp_path):
     results = made(["osrp"], [POINT])
     for name in ("a", "b"):
-        style.save(figures.curves(results), tmp_path / name)
+        style.save(curves.curves(results), tmp_path / name)
     for ending, start in (("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG")):
         first = (tmp_path / f"a.{ending}").read_bytes()
         assert first.startswith(start)
@@ -161,7 +152,7 @@ def test_pareto_front():
 def test_scatter_marks_limit_and_front():
     scores = metrics.scores(made(["osrp", "dreamerv3", "lambda"]))
     across, up = (
-        stats.aggregate(scores, m, reps=20).query("statistic == 'IQM'")
+        aggregates.aggregate(scores, m, reps=20).query("statistic == 'IQM'")
         for m in ("cost_over_limit", "return")
     )
     figure = overall.scatter(scores, across, up, y="return")
@@ -194,7 +185,7 @@ def test_improvement_matrix_is_read_by_row():
 def test_profiles_of_costs_say_at_most():
     scores = metrics.scores(made(["osrp", "ppo_lag"]))
     figure = overall.profiles(
-        stats.profiles(scores, "cost", np.linspace(0, 50, 20), reps=20), "cost", threshold=2.0
+        aggregates.profiles(scores, "cost", np.linspace(0, 50, 20), reps=20), "cost", threshold=2.0
     )
     assert figure.axes[0].get_ylabel() == "Share of runs ≤ τ"
     assert inside(figure) == []
@@ -278,13 +269,13 @@ def test_plain_methods_stand_in_where_the_suite_was_not_run():
     table = ablations.effects(found, "return").set_index("effect")
     np.testing.assert_allclose(table["value"], [-0.5, -1.5, 5.5])
     assert ablations.square(cell_scores({"osrp": 1.0}), "return") is None
-    figure = figures.contribution(cell_scores({"osrp": 1.0, "osrp_lag": 2.0}))
+    figure = ablation_figures.contribution(cell_scores({"osrp": 1.0, "osrp_lag": 2.0}))
     assert "no task has all four" in figure.axes[1].texts[0].get_text()
     assert inside(figure) == []
 
 
 def test_contribution_draws_every_combination():
-    figure = figures.contribution(cell_scores(SQUARE))
+    figure = ablation_figures.contribution(cell_scores(SQUARE))
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "actor",
         "planner",
@@ -311,7 +302,7 @@ def test_budgets_and_limits_are_read_from_labels():
     assert ablations.limits(scores)[["method", "cost_limit"]].drop_duplicates().values.tolist() == [
         ["osrp", 5.0]
     ]
-    for draw in (figures.budget, figures.cost_limits):
+    for draw in (ablation_figures.budget, ablation_figures.cost_limits):
         assert inside(draw(scores)) == []
         with pytest.raises(ValueError, match="no run of ablation-"):
             draw(scores[scores["method"] == "osrp"])
@@ -344,7 +335,7 @@ def test_gallery_draws_what_there_is_and_names_what_is_not():
 
 
 def test_gallery_of_runs_without_evaluations(tmp_path):
-    from analysis.load import load
+    from analysis.read.load import load
 
     write_run(tmp_path / "a", "osrp", train=[(1000, 1.0, 0.0)])
     results = load([tmp_path])

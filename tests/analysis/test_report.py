@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from analysis import load, page, payload, style
-from analysis.commands import main
-from analysis.gallery import GalleryConfig
+from analysis.commands.figures import main
+from analysis.figures import style
+from analysis.figures.gallery import GalleryConfig
+from analysis.read import load
+from analysis.report import page, payload
 from tests.analysis_runs import write_run, write_sweep
 from tests.chromium import Page
 

@@ -11,9 +11,12 @@ import pytest
 from rliable import library as rliable_library
 from rliable import metrics as rliable_metrics
 
-from analysis import comparison, metrics, stats, synthetic
-from analysis.aggregates import iqm
-from analysis.paired import holm, permutation_p
+from analysis import synthetic
+from analysis.statistics import aggregates, metrics, paired
+from analysis.statistics.aggregates import iqm
+from analysis.statistics.paired import holm, permutation_p
+from analysis.statistics.seeds import seeds_needed
+from analysis.tables import comparison
 
 TASKS = [(f"task{number}", "vision") for number in range(10)]
 
@@ -54,7 +57,7 @@ def test_bootstrap_intervals_cover_the_truth():
     covered = []
     for _ in range(100):
         scores = frame({"a": rng.normal(3.0, 1.0, (10, 5))})
-        row = cell(stats.aggregate(scores, "return", reps=150), "a", "Mean")
+        row = cell(aggregates.aggregate(scores, "return", reps=150), "a", "Mean")
         covered.append(row["low"] <= 3.0 <= row["high"])
     # with 5 runs the bootstrap's spread is sqrt(4/5) of the true one: 0.92 is what percentiles of
     # it cover; 4 standard errors
@@ -66,7 +69,7 @@ def test_intervals_of_a_difference_cover_the_truth_and_its_test_is_seldom_wrong(
     covered, wrong, family = [], [], []
     for _ in range(100):
         scores = frame({"a": rng.normal(0.0, 1.0, (5, 4)), "b": rng.normal(0.0, 3.0, (5, 4))})
-        table = stats.paired(scores, "return", "a", "b")
+        table = paired.paired(scores, "return", "a", "b")
         overall, tasks = table.iloc[0], table.iloc[1:]
         covered.append(overall["low"] <= 0.0 <= overall["high"])
         wrong.append(overall["p"] < 0.05)
@@ -79,7 +82,7 @@ def test_intervals_of_a_difference_cover_the_truth_and_its_test_is_seldom_wrong(
 def test_a_planned_number_of_seeds_separates_as_often_as_promised():
     rng = np.random.default_rng(2)
     wide = frame({"a": rng.normal(0.0, 1.0, (1, 400)), "b": rng.normal(1.0, 1.0, (1, 400))})
-    plan = stats.seeds_needed(wide, "return", "a", "b", power=0.8)
+    plan = seeds_needed(wide, "return", "a", "b", power=0.8)
     # textbook: 2 (1.96 + 0.84)^2 / 1^2 = 15.7, a little more with Student's t
     assert plan.needed is not None and 15 <= plan.needed <= 20
     draws = rng.normal(0.0, 1.0, (2, 2000, plan.needed)) + np.array([0.0, 1.0])[:, None, None]
@@ -100,7 +103,7 @@ def test_interquartile_mean_is_rliables(shape):
 
 def test_aggregates_by_hand_and_against_rliable():
     values = np.array([[0.2, 1.4], [0.4, 0.6], [0.9, 1.1], [0.1, 0.7]])  # [runs, tasks]
-    table = stats.aggregate(
+    table = aggregates.aggregate(
         frame({"a": values.T}, "normalised_return"), "normalised_return", reps=100
     )
     assert cell(table, "a", "Mean")["value"] == pytest.approx(5.4 / 8)
@@ -124,19 +127,19 @@ def test_the_seed_decides_and_the_callers_generator_is_left_alone():
     )
     np.random.seed(7)  # noqa: NPY002
     before = np.random.get_state()[1].copy()  # noqa: NPY002
-    first = stats.aggregate(scores, "return", reps=50)
+    first = aggregates.aggregate(scores, "return", reps=50)
     assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
     np.random.seed(8)  # noqa: NPY002
-    pd.testing.assert_frame_equal(first, stats.aggregate(scores, "return", reps=50))
-    assert not first["low"].equals(stats.aggregate(scores, "return", reps=50, seed=1)["low"])
-    alone = stats.aggregate(scores[scores["method"] == "b"], "return", reps=50)
+    pd.testing.assert_frame_equal(first, aggregates.aggregate(scores, "return", reps=50))
+    assert not first["low"].equals(aggregates.aggregate(scores, "return", reps=50, seed=1)["low"])
+    alone = aggregates.aggregate(scores[scores["method"] == "b"], "return", reps=50)
     assert cell(alone, "b") == cell(first, "b")  # whoever else is there
 
 
 def test_probability_of_improvement_is_the_mann_whitney_statistic():
     # with ties; [tasks, runs]
     x, y = np.random.default_rng(6).integers(0, 4, (2, 3, 5)).astype(float)
-    table = stats.improvement(frame({"x": x, "y": y}), "return", reps=50)
+    table = aggregates.improvement(frame({"x": x, "y": y}), "return", reps=50)
     (row,) = table[table["x"] == "x"].to_dict("records")
     assert row["probability"] == pytest.approx(rliable_metrics.probability_of_improvement(x.T, y.T))
     (back,) = table[table["x"] == "y"].to_dict("records")
@@ -146,7 +149,7 @@ def test_probability_of_improvement_is_the_mann_whitney_statistic():
 
 def test_probability_of_improvement_of_two_normals():
     rng = np.random.default_rng(7)
-    table = stats.improvement(
+    table = aggregates.improvement(
         frame({"x": rng.normal(1.0, 1.0, (5, 100)), "y": rng.normal(0.0, 1.0, (5, 100))}),
         "return",
         reps=50,
@@ -162,17 +165,17 @@ def test_probability_of_improvement_of_two_normals():
 def test_costs_come_out_as_costs():
     low, high = np.full((3, 4), 1.0) + np.arange(4) / 10, np.full((3, 4), 4.0) + np.arange(4) / 10
     scores = frame({"safe": low, "unsafe": high}, "cost_over_limit")
-    table = stats.aggregate(scores, "cost_over_limit", reps=100)
+    table = aggregates.aggregate(scores, "cost_over_limit", reps=100)
     safe, unsafe = cell(table, "safe", "Mean"), cell(table, "unsafe", "Mean")
     assert (safe["value"], unsafe["value"]) == pytest.approx((1.15, 4.15))
     assert 1.0 <= safe["low"] <= safe["value"] <= safe["high"] <= 1.3
     gap = cell(table, "unsafe", "Optimality Gap")  # mean excess above the limit, 1
     assert gap["value"] == pytest.approx(3.15) and gap["low"] <= 3.15 <= gap["high"]
-    better = stats.improvement(scores, "cost_over_limit", reps=20).set_index(["x", "y"])[
+    better = aggregates.improvement(scores, "cost_over_limit", reps=20).set_index(["x", "y"])[
         "probability"
     ]
     assert better["safe", "unsafe"] == 1.0
-    share = stats.profiles(scores, "cost_over_limit", [0.9, 1.1, 1.3, 5.0], reps=20).set_index(
+    share = aggregates.profiles(scores, "cost_over_limit", [0.9, 1.1, 1.3, 5.0], reps=20).set_index(
         ["method", "tau"]
     )["share"]
     assert share["safe"].tolist() == [0.0, 0.5, 1.0, 1.0]  # at or below tau
@@ -181,7 +184,9 @@ def test_costs_come_out_as_costs():
 
 def test_profile_of_a_return_is_the_share_above():
     scores = frame({"a": [[1.0, 2.0], [3.0, 4.0]]})
-    assert stats.profiles(scores, "return", [0.0, 1.0, 3.5, 4.0], reps=20)["share"].tolist() == [
+    assert aggregates.profiles(scores, "return", [0.0, 1.0, 3.5, 4.0], reps=20)[
+        "share"
+    ].tolist() == [
         1.0,
         0.75,
         0.25,
@@ -196,7 +201,7 @@ def test_order_is_that_of_the_truth(made, scores):
         .mean()
     )
     for metric, best_first in (("return", False), ("cost", True)):
-        table = stats.aggregate(scores, metric, reps=50)
+        table = aggregates.aggregate(scores, metric, reps=50)
         found = (
             table[table["statistic"] == "Mean"]
             .set_index("method")["value"]
@@ -218,15 +223,15 @@ def test_with_one_or_two_seeds_there_is_a_value_and_no_interval(seeds):
     scores = frame(
         {"a": np.random.default_rng(8).normal(size=(4, seeds)), "b": np.ones((4, seeds))}
     )
-    table = stats.aggregate(scores, "return", reps=20)
+    table = aggregates.aggregate(scores, "return", reps=20)
     assert (
         table["value"].notna().sum() == 6
         and table[["low", "high"]].isna().all(axis=None)
         and not table["trusted"].any()
     )
-    assert stats.improvement(scores, "return", reps=20)[["low", "high"]].isna().all(axis=None)
-    assert stats.profiles(scores, "return", [0.0], reps=20)["low"].isna().all()
-    tested = stats.paired(scores, "return", "a", "b")
+    assert aggregates.improvement(scores, "return", reps=20)[["low", "high"]].isna().all(axis=None)
+    assert aggregates.profiles(scores, "return", [0.0], reps=20)["low"].isna().all()
+    tested = paired.paired(scores, "return", "a", "b")
     assert tested["p_corrected"].iloc[1:].isna().all() and not tested["changed"].iloc[1:].any()
     _, rows, notes = comparison.aggregates_rows([("return", table)])
     assert (
@@ -237,25 +242,25 @@ def test_with_one_or_two_seeds_there_is_a_value_and_no_interval(seeds):
 
 def test_unequal_numbers_of_runs_weigh_tasks_alike():
     scores = frame({"a": [[0.0, 0.0, 0.0], [6.0, 6.0, 6.0, 6.0, 6.0]]})
-    assert cell(stats.aggregate(scores, "return", reps=50), "a", "Mean")["value"] == 3.0
-    np.testing.assert_allclose(stats.profiles(scores, "return", [1.0], reps=20)["share"], 0.5)
+    assert cell(aggregates.aggregate(scores, "return", reps=50), "a", "Mean")["value"] == 3.0
+    np.testing.assert_allclose(aggregates.profiles(scores, "return", [1.0], reps=20)["share"], 0.5)
     ragged = frame({"a": [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 7.0]]})
-    row = cell(stats.aggregate(ragged, "return", reps=200), "a", "Mean")
+    row = cell(aggregates.aggregate(ragged, "return", reps=200), "a", "Mean")
     assert row["low"] < row["value"] == 3.75 < row["high"] and row["runs"] == 7
 
 
 def test_tasks_that_a_method_lacks_are_left_out_and_named():
     scores = frame({"a": [[1.0, 1.0, 1.0], [9.0, 9.0, 9.0]], "b": [[2.0, 2.0, 2.0]]})
-    table = stats.aggregate(scores, "return", reps=20)
+    table = aggregates.aggregate(scores, "return", reps=20)
     assert cell(table, "a", "Mean")["value"] == 1.0
     assert set(table["left_out"]) == {"task1/vision"} and set(table["tasks"]) == {1}
     apart = pd.concat([frame({"a": [[1.0, 1.0, 1.0]]}), frame({"b": [[], [2.0, 2.0, 2.0]]})])
-    assert stats.aggregate(apart, "return", reps=20)["value"].isna().all()
+    assert aggregates.aggregate(apart, "return", reps=20)["value"].isna().all()
 
 
 def test_a_run_without_a_value_is_no_zero():
     scores = frame({"a": [[1.0, 1.0, 1.0, np.nan]]})
-    row = cell(stats.aggregate(scores, "return", reps=20), "a", "Mean")
+    row = cell(aggregates.aggregate(scores, "return", reps=20), "a", "Mean")
     assert (row["value"], row["runs"]) == (1.0, 3)
 
 
@@ -269,7 +274,7 @@ def test_nothing_feasible_has_no_best(made):
 
 def test_unknown_metric_names_the_known(scores):
     with pytest.raises(ValueError, match="no metric 'reward'; there are return, cost"):
-        stats.aggregate(scores, "reward")
+        aggregates.aggregate(scores, "reward")
 
 
 # -- paired ----------------------------------------------------------------------------------------
@@ -294,7 +299,7 @@ def test_paired_finds_the_task_that_changed():
     base = np.random.default_rng(9).normal(10.0, 3.0, (4, 6))
     changed = base + np.random.default_rng(10).normal(0.0, 0.1, (4, 6))
     changed[2] += 2.0
-    table = stats.paired(frame({"a": base, "b": changed}), "return", "a", "b")
+    table = paired.paired(frame({"a": base, "b": changed}), "return", "a", "b")
     assert table.loc[table["changed"], "task"].tolist() == ["all", "task2"]
     row = table.set_index("task").loc["task2"]
     assert (
@@ -310,12 +315,12 @@ def test_two_tags_of_a_method_are_paired_by_seed():
         frame({"osrp": values}).assign(tags="before,paper"),
         frame({"osrp": values}).assign(tags="after,paper"),
     )
-    same = stats.paired(pd.concat([before, after]), "return", "before", "after", by="tag")
+    same = paired.paired(pd.concat([before, after]), "return", "before", "after", by="tag")
     assert (
         (same["difference"] == 0.0).all() and (same["p"] == 1.0).all() and not same["changed"].any()
     )
     after["return"] += 1.0
-    moved = stats.paired(pd.concat([before, after]), "return", "before", "after", by="tag")
+    moved = paired.paired(pd.concat([before, after]), "return", "before", "after", by="tag")
     assert moved["changed"].iloc[1:].all() and moved["method"].tolist() == [
         "all",
         "osrp",
@@ -323,11 +328,11 @@ def test_two_tags_of_a_method_are_paired_by_seed():
         "osrp",
     ]
     with pytest.raises(ValueError, match="several runs of paper"):
-        stats.paired(pd.concat([before, after]), "return", "paper", "after", by="tag")
+        paired.paired(pd.concat([before, after]), "return", "paper", "after", by="tag")
     with pytest.raises(
         ValueError, match="have no task and seed in common; there are after, before, paper"
     ):
-        stats.paired(pd.concat([before, after]), "return", "before", "later", by="tag")
+        paired.paired(pd.concat([before, after]), "return", "before", "later", by="tag")
 
 
 def test_seed_plan_says_how_many_more():
@@ -339,13 +344,13 @@ def test_seed_plan_says_how_many_more():
             "c": np.full((2, 5), 50.0),
         }
     )
-    plan = stats.seeds_needed(scores, "return", "a", "b")
+    plan = seeds_needed(scores, "return", "a", "b")
     assert plan.now == 5 and plan.needed is not None and plan.more == plan.needed - 5 > 0
     assert f"{plan.needed} seeds, {plan.more} more, would tell them apart" in plan.summary
     assert (
         plan.table["width_difference"].is_monotonic_decreasing
         and (plan.table["power"].diff().dropna() > -1e-9).all()
     )
-    assert "no more are needed" in stats.seeds_needed(scores, "return", "a", "c").summary
+    assert "no more are needed" in seeds_needed(scores, "return", "a", "c").summary
     with pytest.raises(ValueError, match="share no task with two seeds each"):
-        stats.seeds_needed(scores[scores["seed"] == 0], "return", "a", "b")
+        seeds_needed(scores[scores["seed"] == 0], "return", "a", "b")

@@ -14,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from baselines.la_mbda.agent import Lambda
-from baselines.la_mbda.config import ReleaseConfig
-from baselines.la_mbda.presets import DEBUG
+from baselines.lambda_.agent import Lambda
+from baselines.lambda_.config import ReleaseConfig
+from baselines.lambda_.presets import DEBUG
 from benchmarks.faults.process import without_clocks
-from benchmarks.loop import Options, train
-from benchmarks.signals import Stop
+from benchmarks.process.signals import Stop
+from benchmarks.training.loop import Options, train
 from tests.agent_inputs import LIDAR, VISION, observations, replay_batch
 from tests.fakes.toys import StopAfter, toy_env, toy_spec
 

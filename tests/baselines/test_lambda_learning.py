@@ -13,8 +13,8 @@ import pytest
 
 from agents.lagrangian import AugmentedConfig
 from agents.optimizers import OptimizerConfig
-from baselines.la_mbda.agent import Lambda
-from baselines.la_mbda.config import (
+from baselines.lambda_.agent import Lambda
+from baselines.lambda_.config import (
     ActorConfig,
     CriticConfig,
     ImaginationConfig,

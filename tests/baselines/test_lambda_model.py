@@ -13,13 +13,13 @@ import pytest
 from flax import nnx
 
 from agents.nn.params import params_of
-from baselines.la_mbda.actor_critic import Actor, Critic, critic_loss
-from baselines.la_mbda.codec import Decoder, Encoder, Seen
-from baselines.la_mbda.config import ActorConfig, CriticConfig, LambdaConfig, ModelConfig
-from baselines.la_mbda.imagine import imagine
-from baselines.la_mbda.presets import DEBUG
-from baselines.la_mbda.rssm import Latent, Posterior, Transition, observe, zero_latent
-from baselines.la_mbda.world_model import (
+from baselines.lambda_.actor_critic import Actor, Critic, critic_loss
+from baselines.lambda_.codec import Decoder, Encoder, Seen
+from baselines.lambda_.config import ActorConfig, CriticConfig, LambdaConfig, ModelConfig
+from baselines.lambda_.imagine import imagine
+from baselines.lambda_.presets import DEBUG
+from baselines.lambda_.rssm import Latent, Posterior, Transition, observe, zero_latent
+from baselines.lambda_.world_model import (
     Dynamics,
     WorldModel,
     balanced_kl,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from agents.lagrangian import AugmentedConfig, AugmentedState, update_augmented
-from baselines.la_mbda.objectives import actor_loss, choose, returns, take
+from baselines.lambda_.objectives import actor_loss, choose, returns, take
 
 
 def test_returns_by_hand_in_the_order_of_time():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from baselines.la_mbda.config import LambdaConfig
-from baselines.la_mbda.presets import PRESETS
+from baselines.lambda_.config import LambdaConfig
+from baselines.lambda_.presets import PRESETS
 from benchmarks.methods import METHODS, settings
 
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from baselines.la_mbda.config import SwagConfig
-from baselines.la_mbda.swag import (
+from baselines.lambda_.config import SwagConfig
+from baselines.lambda_.swag import (
     SwagState,
     draw_models,
     follow,

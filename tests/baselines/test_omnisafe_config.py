@@ -16,8 +16,8 @@ from baselines.omnisafe import config as configs
 from baselines.omnisafe.algorithms import ALGORITHMS
 from benchmarks.cli.train import read
 from benchmarks.methods import METHODS, check_spec, method, settings
-from benchmarks.omnisafe import presets
-from benchmarks.spec import BadInput, RunSpec, flatten, from_dict, to_dict
+from benchmarks.methods import omnisafe_presets as presets
+from benchmarks.runs.spec import BadInput, RunSpec, flatten, from_dict, to_dict
 from benchmarks.suites import overrides
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -331,7 +331,7 @@ def test_without_the_package_methods_are_listed_and_training_says_what_to_run(
 def test_reading_settings_loads_neither_torch_nor_jax():
     code = (
         "import sys; from benchmarks.methods import METHODS, settings; import "
-        "benchmarks.run_folder, benchmarks.omnisafe.process\n"
+        "benchmarks.runs.folder, benchmarks.omnisafe.process\n"
         "settings('cpo', 'lidar', 'release'); print(*{'torch', 'jax', 'omnisafe', 'mujoco'} & "
         "set(sys.modules))"
     )

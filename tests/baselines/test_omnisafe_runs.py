@@ -19,9 +19,9 @@ import pandas as pd
 import pytest
 
 from baselines.omnisafe.algorithms import ALGORITHMS
-from benchmarks.records import read_records
-from benchmarks.signals import EXIT_STOPPED
-from benchmarks.status import read_status
+from benchmarks.process.signals import EXIT_STOPPED
+from benchmarks.runs.records import read_records
+from benchmarks.runs.status import read_status
 from tests.omnisafe_runs import EVALUATED, RESULTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,7 +83,7 @@ def test_the_process_of_all_algorithms_has_no_jax(all_runs: tuple[Path, dict[str
 def test_the_last_checkpoint_is_that_of_the_last_step_and_trained(
     all_runs: tuple[Path, dict[str, Any]],
 ):
-    from benchmarks import checkpoint
+    from benchmarks.runs import checkpoint
 
     folder = all_runs[0] / "ppo_lag" / "undisturbed" / "checkpoints"
     first, last = (

@@ -21,8 +21,8 @@ from baselines.omnisafe.algorithms import ALGORITHMS
 from baselines.omnisafe.vision import VisionConfig, encoding_bytes, frame_slots
 from benchmarks.cli.train import read
 from benchmarks.methods import METHODS, check_spec, settings
-from benchmarks.records import read_records
-from benchmarks.spec import BadInput, RunSpec, from_dict, to_dict
+from benchmarks.runs.records import read_records
+from benchmarks.runs.spec import BadInput, RunSpec, from_dict, to_dict
 from benchmarks.sweep.needs import Estimate
 from tests.fakes.ferry import EPISODE_ENV_STEPS, LIMIT
 from tests.omnisafe_vision_runs import RESUMED, learn_spec
@@ -294,7 +294,7 @@ def test_learns_what_only_pictures_tell_within_its_limit(runs: Path):
         assert shown["return"].mean() > 10.0, split
         assert shown["cost"].mean() <= LIMIT, split
 
-    from benchmarks import checkpoint
+    from benchmarks.runs import checkpoint
 
     folder = runs / "learn" / "checkpoints"
     (saved,) = sorted(folder.iterdir())[-1:]

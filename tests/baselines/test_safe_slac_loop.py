@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from benchmarks.methods import check_spec, settings
-from benchmarks.spec import BadInput, RunSpec, from_dict, to_dict
+from benchmarks.runs.spec import BadInput, RunSpec, from_dict, to_dict
 
 
 def spec_of(preset: str) -> RunSpec:

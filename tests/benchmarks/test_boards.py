@@ -13,11 +13,11 @@ from datetime import datetime
 import pytest
 import tensorboardX
 
-from benchmarks.boards import boards
-from benchmarks.loop import Options, train
-from benchmarks.progress import Lines, Snapshot, describe, describe_evaluation
-from benchmarks.spec import BadInput
-from benchmarks.status import read_status
+from benchmarks.runs.spec import BadInput
+from benchmarks.runs.status import read_status
+from benchmarks.training.boards import boards
+from benchmarks.training.loop import Options, train
+from benchmarks.training.progress import Lines, Snapshot, describe, describe_evaluation
 from tests.fakes.toys import ToyAgent, toy_env, toy_spec
 
 

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import checkpoint
-from benchmarks.spec import BadInput
+from benchmarks.runs import checkpoint
+from benchmarks.runs.spec import BadInput
 
 
 class State(NamedTuple):

@@ -15,8 +15,8 @@ import pytest
 
 from benchmarks.cli import app, train
 from benchmarks.cli.evaluate import tasks_named
-from benchmarks.records import read_records
-from benchmarks.spec import BadInput
+from benchmarks.runs.records import read_records
+from benchmarks.runs.spec import BadInput
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ["--task", "tests.fakes.toys:shore", "--method", "dreamerv3", "--preset", "debug"]
@@ -64,7 +64,7 @@ def test_every_command_has_help(command, capfd):
 
 def test_help_of_train_shows_every_setting_with_the_presets_default(capfd):
     from benchmarks.methods import settings
-    from benchmarks.spec import flatten
+    from benchmarks.runs.spec import flatten
 
     def options(method: str, preset: str) -> dict[str, str]:
         with pytest.raises(SystemExit):
@@ -203,7 +203,7 @@ def test_geometric_costs_are_for_tasks_where_hazards_alone_cost(task, lack, tmp_
 
     Positions asked for where they do not fit are refused at once.
     """
-    from benchmarks import run
+    from benchmarks.training import launch as run
 
     monkeypatch.setattr(run, "train", lambda *_: "started")
     command = ["--task", task, "--obs", "coordinates", "--method", "osrp"]
@@ -240,7 +240,7 @@ def test_costs_that_do_not_fit_the_task_get_one_line_and_status_2(tmp_path):
 
 
 def test_a_folder_of_another_configuration_is_refused_with_the_difference(tmp_path, capfd):
-    from benchmarks.run_folder import claim
+    from benchmarks.runs.folder import claim
 
     _, spec = train.read([*TOY, "--planner.horizon", "3"])
     with claim(spec, tmp_path / "run"):
@@ -250,7 +250,7 @@ def test_a_folder_of_another_configuration_is_refused_with_the_difference(tmp_pa
 
 
 def test_a_folder_in_use_is_refused(tmp_path):
-    from benchmarks.run_folder import claim
+    from benchmarks.runs.folder import claim
 
     _, spec = train.read(TOY)
     with (

@@ -15,16 +15,17 @@ from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import ImaginationConfig
 from agents.safedreamer.open_loop import AtPosterior, OpenLoop, at_posterior, open_loop
 from agents.safedreamer.tracking import untracked
-from benchmarks import metrics, replayed
-from benchmarks.calibration import calibration
+from benchmarks import replayed
 from benchmarks.cli.diagnose import by_heart, over_training, reliability, table
-from benchmarks.cost_history import cost_history, frozen_against_running
-from benchmarks.diagnose import cut_windows, diagnose, plan_report, value_errors
+from benchmarks.diagnosis.calibration import calibration
+from benchmarks.diagnosis.cost_history import cost_history, frozen_against_running
+from benchmarks.diagnosis.diagnose import cut_windows, diagnose, plan_report, value_errors
+from benchmarks.diagnosis.findings import NEW, Finding
+from benchmarks.diagnosis.prediction_errors import prediction_errors
 from benchmarks.envs import VectorEnv
-from benchmarks.evaluate import Traces, _join, play
-from benchmarks.findings import NEW, Finding
-from benchmarks.prediction_errors import prediction_errors
-from benchmarks.spec import BadInput
+from benchmarks.runs import metrics
+from benchmarks.runs.spec import BadInput
+from benchmarks.training.evaluation import Traces, _join, play
 from tests.agent_inputs import HAZARDS, VECTOR, VISION, observations, replay_batch, tiny
 from tests.analysis_runs import write_run
 from tests.fakes.toys import toy_env
@@ -370,8 +371,8 @@ def test_the_plans_promise_and_what_followed():
 
 
 def test_more_episodes_than_environments_are_played_in_turns(monkeypatch):
-    from benchmarks import evaluate
     from benchmarks.envs import env_spec
+    from benchmarks.training import evaluation as evaluate
 
     agent = SafeDreamer(tiny("bsrp_lag"), env_spec(toy_env()))
     state = agent.init(0)

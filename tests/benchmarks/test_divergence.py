@@ -15,12 +15,12 @@ import pytest
 
 from agents.finite import count_nonfinite
 from agents.safedreamer.agent import SafeDreamer
-from benchmarks import checkpoint
-from benchmarks.divergence import Diverged, origins
 from benchmarks.envs import make_env
-from benchmarks.loop import train
-from benchmarks.metrics import Window
-from benchmarks.status import read_status
+from benchmarks.runs import checkpoint
+from benchmarks.runs.metrics import Window
+from benchmarks.runs.status import read_status
+from benchmarks.training.divergence import Diverged, origins
+from benchmarks.training.loop import train
 from tests.agent_inputs import VECTOR, replay_batch, tiny
 from tests.fakes.toys import EPISODE_ENV_STEPS, Shore, ToyAgent, toy_env, toy_spec
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import doctor
-from benchmarks.doctor import Check, DoctorConfig
+from benchmarks.cli import doctor_checks as doctor
+from benchmarks.cli.doctor_checks import Check, DoctorConfig
 
 
 def test_import_loads_no_heavy_package():
     code = (
-        "import sys, benchmarks.doctor; print(*{'jax', 'mujoco', 'numpy', 'pandas', 'torch'} & "
-        "set(sys.modules))"
+        "import sys, benchmarks.cli.doctor_checks; print(*{'jax', 'mujoco', 'numpy', 'pandas', "
+        "'torch'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=doctor.ROOT

@@ -13,12 +13,12 @@ import pytest
 
 from benchmarks.cli import evaluate
 from benchmarks.envs import VectorEnv, WorkerError, env_spec, make_env
-from benchmarks.evaluate import run_episodes
 from benchmarks.faults.process import without_clocks
-from benchmarks.loop import Options, train
-from benchmarks.records import read_records
-from benchmarks.spec import RunFailed
-from benchmarks.status import read_status
+from benchmarks.runs.records import read_records
+from benchmarks.runs.spec import RunFailed
+from benchmarks.runs.status import read_status
+from benchmarks.training.evaluation import run_episodes
+from benchmarks.training.loop import Options, train
 from tests.fakes.toys import EPISODE_ENV_STEPS, Listener, Shore, ToyAgent, run, toy_spec
 
 
@@ -91,9 +91,10 @@ def test_lost_episodes_are_recorded_and_training_goes_on(tmp_path):
 
 def test_an_evaluation_says_which_episodes_it_lost(tmp_path, monkeypatch, capsys):
     env = env_spec(brittle_env())
-    monkeypatch.setattr("benchmarks.run.environment", lambda spec: (brittle_env, env))
+    monkeypatch.setattr("benchmarks.training.launch.environment", lambda spec: (brittle_env, env))
     monkeypatch.setattr(
-        "benchmarks.run.trained_agent", lambda *_: (ToyAgent(env), ToyAgent(env).init(0))
+        "benchmarks.training.launch.trained_agent",
+        lambda *_: (ToyAgent(env), ToyAgent(env).init(0)),
     )
     out = tmp_path / "records.csv"
     policy = evaluate.Policy(toy_spec(), tmp_path, official=False, env_steps=600, agent_steps=300)

@@ -12,7 +12,7 @@ from benchmarks.faults import report as report_page
 from benchmarks.faults.inject import INJECTIONS, Outcome
 from benchmarks.faults.kills import KillOptions, kill_at, trainings
 from benchmarks.faults.process import Training, without_clocks
-from benchmarks.loop import train
+from benchmarks.training.loop import train
 from tests.fakes.toys import ToyAgent, toy_env, toy_spec
 
 

@@ -9,12 +9,12 @@ import jax
 import numpy as np
 import pytest
 
-from agents.replay import Replay
+from agents.replay.buffer import Replay
 from benchmarks.envs import VectorEnv
-from benchmarks.evaluate import Tally, run_episodes
-from benchmarks.records import read_records
-from benchmarks.spec import BadInput
-from benchmarks.transitions import row, row_specs
+from benchmarks.runs.records import read_records
+from benchmarks.runs.spec import BadInput
+from benchmarks.training.evaluation import Tally, run_episodes
+from benchmarks.training.transitions import row, row_specs
 from tests.fakes.toys import (
     EPISODE_ENV_STEPS,
     ToyAgent,
@@ -194,7 +194,7 @@ def test_more_episodes_than_environments_are_run_in_turns(monkeypatch):
         agent = ToyAgent(envs.spec)
     arguments = {"run_seed": 0, "key": jax.random.key(0), "on_fault": no_fault, "workers": "inline"}
     state = agent.init(0)
-    monkeypatch.setattr("benchmarks.evaluate.MAX_ENVS", 2)
+    monkeypatch.setattr("benchmarks.training.evaluation.MAX_ENVS", 2)
     done = run_episodes(agent, state, toy_env, episodes=5, **arguments)
     assert [e.episode for e in done] == [0, 1, 2, 3, 4]
     assert {e.length for e in done} == {EPISODE_ENV_STEPS} and len({e.return_ for e in done}) == 5

@@ -15,15 +15,16 @@ import pytest
 
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.learner import AgentState
-from agents.safedreamer.official_params import _official_name, _path
-from benchmarks import checkpoint
+from agents.safedreamer.release.params import _official_name, _path
 from benchmarks.cli import app, train
 from benchmarks.envs import env_spec
-from benchmarks.evaluate import evaluation_key, run_episodes
-from benchmarks.records import read_records
-from benchmarks.run import initial_state
-from benchmarks.run_folder import newest, read_spec
-from benchmarks.spec import BadInput
+from benchmarks.methods.saved import newest
+from benchmarks.runs import checkpoint
+from benchmarks.runs.folder import read_spec
+from benchmarks.runs.records import read_records
+from benchmarks.runs.spec import BadInput
+from benchmarks.training.evaluation import evaluation_key, run_episodes
+from benchmarks.training.launch import initial_state
 from tests.agent_inputs import tiny
 from tests.fakes.toys import no_fault, toy_env
 

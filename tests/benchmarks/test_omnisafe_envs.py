@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from benchmarks.envs import Fault, VectorEnv, episode_seed, make_env
-from benchmarks.episodes import Episode
 from benchmarks.omnisafe.envs import EpisodeEnvs
-from benchmarks.spec import BadInput, RunFailed
+from benchmarks.runs.spec import BadInput, RunFailed
+from benchmarks.training.episodes import Episode
 from tests.fakes.shore import EDGE, EPISODE_ENV_STEPS, shore
 
 REPEAT = 2

@@ -13,13 +13,20 @@ import time
 
 import pytest
 
-from benchmarks import ownership
-from benchmarks.ownership import LEASE_SECONDS, OWNER_FILE, LostOwnership, Owner, own, read_owner
-from benchmarks.spec import BadInput
-from benchmarks.status import BEAT_SECONDS, STATUS_FILE, StatusFile
+from benchmarks.runs import ownership
+from benchmarks.runs.ownership import (
+    LEASE_SECONDS,
+    OWNER_FILE,
+    LostOwnership,
+    Owner,
+    own,
+    read_owner,
+)
+from benchmarks.runs.spec import BadInput
+from benchmarks.runs.status import BEAT_SECONDS, STATUS_FILE, StatusFile
 from tests.fakes.toys import toy_spec
 
-HOLD = "import sys, time\nfrom pathlib import Path\nfrom benchmarks.ownership import own\n"
+HOLD = "import sys, time\nfrom pathlib import Path\nfrom benchmarks.runs.ownership import own\n"
 HOLD += "with own(Path(sys.argv[1])):\n    print('mine', flush=True)\n    time.sleep(60)\n"
 
 

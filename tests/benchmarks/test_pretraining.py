@@ -6,7 +6,7 @@ Made on the prefill, counted, and resumed in their midst as if nothing had happe
 from __future__ import annotations
 
 from benchmarks.faults.process import without_clocks
-from benchmarks.loop import PRETRAIN_SLICE, Options, Result, train
+from benchmarks.training.loop import PRETRAIN_SLICE, Options, Result, train
 from tests.fakes.toys import StopAfter, ToyAgent, metric_rows, toy_env, toy_spec
 
 UPDATES = 2 * PRETRAIN_SLICE + 6

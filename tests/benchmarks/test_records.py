@@ -8,7 +8,14 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.records import COLUMNS, DTYPES, EpisodeRecord, RecordWriter, read_records, truncate
+from benchmarks.runs.records import (
+    COLUMNS,
+    DTYPES,
+    EpisodeRecord,
+    RecordWriter,
+    read_records,
+    truncate,
+)
 
 RECORD = EpisodeRecord(
     "abc",
@@ -103,7 +110,7 @@ def test_truncating_drops_later_rows_and_notices_lost_ones(tmp_path):
 
 def test_the_schema_imports_neither_jax_nor_pandas():
     code = (
-        "import sys, benchmarks.records; print(*{'jax', 'torch', 'pandas', 'gymnasium'} & "
+        "import sys, benchmarks.runs.records; print(*{'jax', 'torch', 'pandas', 'gymnasium'} & "
         "set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

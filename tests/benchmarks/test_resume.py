@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from benchmarks.faults.process import without_clocks
-from benchmarks.progress import Silent
-from benchmarks.provenance import provenance
-from benchmarks.records import read_records
-from benchmarks.signals import Stop
-from benchmarks.spec import BadInput
+from benchmarks.process.signals import Stop
+from benchmarks.runs.provenance import provenance
+from benchmarks.runs.records import read_records
+from benchmarks.runs.spec import BadInput
+from benchmarks.training.progress import Silent
 from tests.fakes.toys import Listener, Shore, StopAfter, run, steady, toy_spec
 
 
@@ -113,7 +113,12 @@ class Died(Exception):
 
 
 @pytest.mark.parametrize(
-    "where", ["benchmarks.loop.run_episodes", "benchmarks.checkpoint._write", "benchmarks.loop.row"]
+    "where",
+    [
+        "benchmarks.training.loop.run_episodes",
+        "benchmarks.runs.checkpoint._write",
+        "benchmarks.training.loop.row",
+    ],
 )
 @pytest.mark.parametrize("call", [1, 2, 5])
 def test_a_run_that_dies_anywhere_ends_as_if_it_had_not(
@@ -139,9 +144,9 @@ def test_a_run_that_dies_anywhere_ends_as_if_it_had_not(
 @pytest.mark.parametrize(
     "where",
     [
-        "benchmarks.checkpoint._write",
-        "agents.replay_journal.save",
-        "benchmarks.records.RecordWriter.write",
+        "benchmarks.runs.checkpoint._write",
+        "agents.replay.journal.save",
+        "benchmarks.runs.records.RecordWriter.write",
     ],
 )
 def test_a_full_disk_is_explained_and_leaves_the_run_resumable(
@@ -174,7 +179,7 @@ def test_a_resume_with_other_cores_is_said_to_be_rounded_otherwise(tmp_path, mon
     run(toy_spec(), tmp_path / "run", stop=stop_after(1), reporter=listener)
     assert not listener.said
     other = {**now, "hardware": {**now["hardware"], "cores": 99}}
-    monkeypatch.setattr("benchmarks.run_folder.provenance", lambda _: other)
+    monkeypatch.setattr("benchmarks.runs.folder.provenance", lambda _: other)
     run(toy_spec(), tmp_path / "run", stop=stop_after(1), reporter=listener)
     (said,) = listener.said
     assert (
@@ -201,7 +206,7 @@ def test_the_older_checkpoint_is_continued_also_when_the_replay_was_saved_for_a_
         raise Died
 
     run(toy_spec(), tmp_path / "run", stop=stop_after(60))
-    monkeypatch.setattr("benchmarks.checkpoint.save", dying)
+    monkeypatch.setattr("benchmarks.runs.checkpoint.save", dying)
     with pytest.raises(Died):
         run(toy_spec(), tmp_path / "run")
     monkeypatch.undo()

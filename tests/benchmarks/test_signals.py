@@ -13,9 +13,9 @@ import time
 
 import pytest
 
-from benchmarks import checkpoint
-from benchmarks.signals import EXIT_AT_ONCE, EXIT_STOPPED, HEARD, OnSignal, Stop
-from benchmarks.status import read_status
+from benchmarks.process.signals import EXIT_AT_ONCE, EXIT_STOPPED, HEARD, OnSignal, Stop
+from benchmarks.runs import checkpoint
+from benchmarks.runs.status import read_status
 
 TRAIN = [
     sys.executable,
@@ -125,7 +125,7 @@ def test_a_training_process_saves_and_says_so(tmp_path, number):
 
 def test_a_second_interrupt_ends_a_process_at_once():
     program = (
-        "import time; from benchmarks.signals import OnSignal\n"
+        "import time; from benchmarks.process.signals import OnSignal\n"
         "with OnSignal(): print('ready', flush=True); time.sleep(60)"
     )
     with subprocess.Popen(

@@ -11,7 +11,7 @@ import json
 import pytest
 
 from benchmarks.methods import METHODS, settings
-from benchmarks.spec import BadInput, LoopConfig, RunSpec, choose, diff, from_dict, to_dict
+from benchmarks.runs.spec import BadInput, LoopConfig, RunSpec, choose, diff, from_dict, to_dict
 
 OURS = [name for name, method in METHODS.items() if method.family == "safedreamer"]
 
@@ -115,7 +115,8 @@ def test_specs_from_before_a_setting_mean_what_was_done_then():
 
 
 def test_a_run_from_before_a_setting_loads_and_continues(tmp_path):
-    from benchmarks.run_folder import check, claim, load_spec
+    from benchmarks.methods.saved import load_spec
+    from benchmarks.runs.folder import check, claim
 
     spec = spec_of("bsrp_lag")
     with claim(spec, tmp_path):

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from benchmarks.heartbeat import file_clock, modified
-from benchmarks.loop import Options, train
-from benchmarks.progress import Silent
-from benchmarks.spec import BadInput
-from benchmarks.status import STATUS_FILE, StatusFile, estimated_end, read_status
+from benchmarks.runs.heartbeat import file_clock, modified
+from benchmarks.runs.spec import BadInput
+from benchmarks.runs.status import STATUS_FILE, StatusFile, estimated_end, read_status
+from benchmarks.training.loop import Options, train
+from benchmarks.training.progress import Silent
 from tests.fakes.toys import ToyAgent, toy_env, toy_spec
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from benchmarks.methods import settings
-from benchmarks.spec import BadInput
+from benchmarks.runs.spec import BadInput
 from benchmarks.suites.reading import builtin, load, parse
 from benchmarks.suites.suite import expand
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import heartbeat
-from benchmarks.run_folder import check, load_spec
-from benchmarks.spec import SPEC_FILE, BadInput
-from benchmarks.status import STATUS_FILE
-from benchmarks.sweep import attempts
+from benchmarks.methods.saved import load_spec
+from benchmarks.runs import attempts, heartbeat
+from benchmarks.runs.folder import check
+from benchmarks.runs.spec import SPEC_FILE, BadInput
+from benchmarks.runs.status import STATUS_FILE
 from benchmarks.sweep.filters import select
 from benchmarks.sweep.members import existing, member, members
 from benchmarks.sweep.plan import make_plan

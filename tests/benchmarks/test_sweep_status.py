@@ -14,10 +14,12 @@ import pandas as pd
 import pytest
 
 from benchmarks.cli import app
-from benchmarks.records import COLUMNS, EpisodeRecord, RecordWriter
-from benchmarks.run_folder import check, load_spec
-from benchmarks.spec import BadInput
-from benchmarks.sweep import attempts, overview
+from benchmarks.methods.saved import load_spec
+from benchmarks.runs import attempts
+from benchmarks.runs.folder import check
+from benchmarks.runs.records import COLUMNS, EpisodeRecord, RecordWriter
+from benchmarks.runs.spec import BadInput
+from benchmarks.sweep import overview
 from benchmarks.sweep.export import export
 from benchmarks.sweep.members import LOG_FILE, existing, member, members
 from benchmarks.sweep.plan import make_plan

@@ -20,8 +20,8 @@ from agents.api import ArraySpec, EnvSpec
 from agents.safedreamer.agent import SafeDreamer
 from benchmarks.cli.film import Filming, film_episodes, open_stage
 from benchmarks.envs import cameras, env_spec
-from benchmarks.evaluate import evaluation_key, run_episodes
-from benchmarks.spec import BadInput
+from benchmarks.runs.spec import BadInput
+from benchmarks.training.evaluation import evaluation_key, run_episodes
 from benchmarks.video import dream_panel, encode, lidar, look, positions, strip
 from benchmarks.video.dream import NOT_YET, Dream, dream
 from benchmarks.video.footage import Shot
@@ -443,7 +443,7 @@ def test_a_method_without_a_world_model_is_filmed_without_a_dream(tmp_path, caps
 @pytest.mark.slow
 def test_records_are_the_same_with_and_without_video(tmp_path, monkeypatch, capfd):
     from benchmarks.cli import app
-    from benchmarks.records import read_records
+    from benchmarks.runs.records import read_records
 
     monkeypatch.chdir(Path(__file__).resolve().parents[2])
     run = tmp_path / "run"
@@ -503,8 +503,8 @@ def test_a_planner_in_safety_gymnasium_is_filmed_as_it_was_evaluated(obs, tmp_pa
     A stage refuses an episode whose rewards or costs differ.
     """
     from benchmarks.methods import settings
-    from benchmarks.run import agent_for, environment
-    from benchmarks.spec import RunSpec
+    from benchmarks.runs.spec import RunSpec
+    from benchmarks.training.launch import agent_for, environment
 
     chosen = settings("osrp", obs, "debug")
     loop = dataclasses.replace(chosen.loop, action_repeat=25)

@@ -22,11 +22,11 @@ import pandas as pd
 
 from agents.api import Agent, EnvSpec, Mode
 from benchmarks.envs import Fault, make_env
-from benchmarks.loop import Options, Result, train
-from benchmarks.progress import Silent
-from benchmarks.records import read_records
-from benchmarks.signals import Stop
-from benchmarks.spec import LoopConfig, ReplayConfig, RunSpec
+from benchmarks.process.signals import Stop
+from benchmarks.runs.records import read_records
+from benchmarks.runs.spec import LoopConfig, ReplayConfig, RunSpec
+from benchmarks.training.loop import Options, Result, train
+from benchmarks.training.progress import Silent
 from tests.fakes.shore import EDGE, EPISODE_ENV_STEPS, STRIDE, Shore, shore
 
 __all__ = ["EDGE", "EPISODE_ENV_STEPS", "STRIDE", "Shore", "shore"]

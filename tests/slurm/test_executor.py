@@ -9,9 +9,9 @@ import json
 
 import pytest
 
-from benchmarks.signals import EXIT_STOPPED
-from benchmarks.spec import BadInput
-from benchmarks.sweep import attempts
+from benchmarks.process.signals import EXIT_STOPPED
+from benchmarks.runs import attempts
+from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.members import member
 from slurm.cluster import Entry, Unreachable
 from slurm.drive import Drive, Retries

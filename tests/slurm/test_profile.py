@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from benchmarks.spec import BadInput
+from benchmarks.runs.spec import BadInput
 from slurm.profile import Profile, load, minutes
 
 FULL = """\

@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from benchmarks.cli import app
-from benchmarks.signals import EXIT_STOPPED
-from benchmarks.sweep import attempts
+from benchmarks.process.signals import EXIT_STOPPED
+from benchmarks.runs import attempts
 from benchmarks.sweep.members import existing
 from slurm.minicluster import packages
 from slurm.minicluster.cluster import MiniCluster

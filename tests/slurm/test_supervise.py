@@ -16,8 +16,8 @@ import pytest
 from submitit.helpers import DelayedSubmission
 
 import slurm.child
-from benchmarks.signals import EXIT_STOPPED
-from benchmarks.sweep import attempts
+from benchmarks.process.signals import EXIT_STOPPED
+from benchmarks.runs import attempts
 from benchmarks.sweep.members import LOG_FILE, member
 from slurm.drive import Retries
 from slurm.supervise import Order, RunGaveUp, Supervisor, job_of, place
@@ -260,7 +260,7 @@ def test_where_a_job_runs():
 
 def test_the_warning_waits_until_a_child_listens(folder, monkeypatch):
     listen = (
-        "from benchmarks.signals import OnSignal\n"
+        "from benchmarks.process.signals import OnSignal\n"
         "with OnSignal() as stop:\n"
         "    time.sleep(0.2); print(stop(), stop.name)"
     )

@@ -30,7 +30,7 @@ from benchmarks.perf.accelerator import training
 from benchmarks.perf.accelerator.jobs import FULL, REHEARSAL, Job, jobs
 from benchmarks.perf.accelerator.launcher import Launcher
 from benchmarks.perf.accelerator.report import line, with_shares
-from benchmarks.provenance import git_state, hardware, versions
+from benchmarks.runs.provenance import git_state, hardware, versions
 
 MEASURING = 1.0  # minutes that training leaves for measuring
 LEAST_TRAINING = 1.0  # minutes without which training is not started

@@ -122,7 +122,7 @@ def render(task: str, workers: int, seconds: float) -> Prepared:
     step of random actions.
     """
     from benchmarks.envs import VectorEnv
-    from benchmarks.run import env_factory
+    from benchmarks.training.launch import env_factory
 
     begun = time.perf_counter()
     envs = VectorEnv(

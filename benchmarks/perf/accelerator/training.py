@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.metrics import FILE_NAME as METRICS
+from benchmarks.runs.metrics import FILE_NAME as METRICS
 from benchmarks.sweep.rates import last_row
 
 # Arguments of `safedreamer train`, besides --out, --max-minutes and --report-seconds. A small

@@ -1,0 +1,1 @@
+"""Sequence replay: the buffer, where its rows live, how it is saved, and batches drawn ahead."""

@@ -1,0 +1,256 @@
+"""Uniform sequence replay over streams (DreamerV3, arXiv:2301.04104).
+
+A ring of transitions per environment.
+
+A sequence is T consecutive rows of one stream. It never crosses the write head of the ring; it may
+cross episode boundaries, which `is_first` marks. Its first row keeps `is_first` as recorded: the
+learner starts every sequence from its initial state whatever the flag says, and the flag stays true
+to what happened.
+
+All streams are written in step, so one counter describes the ring: `added` rows per stream, of
+which the last `slots` are held. Row r (counted from the start of the run) lives in slot r % slots.
+uint8 stays uint8, floats are float32, flags bool. Persistence is in `replay_journal.py`, sampling
+ahead of the learner in `prefetch.py`.
+
+Shapes: E streams; S slots per stream; B, T batch and sequence length.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from agents.api import ArraySpec
+from agents.replay import journal as replay_journal
+from agents.replay.storage import allocate, allocate_mapped, check_specs, memory_bytes
+
+__all__ = ["Draw", "Replay", "memory_bytes"]
+
+
+class Draw(NamedTuple):
+    """Which sequences a batch consists of.
+
+    Cheap to draw, so that the choice never depends on thread timing.
+    """
+
+    streams: np.ndarray  # int64 [B]
+    starts: np.ndarray  # int64 [B], row numbers counted from the start of the run
+    length: int
+
+
+class Replay:
+    """Ring buffer of transitions of `num_streams` environments.
+
+    Args:
+        specs: shape (without batch axes) and dtype of every array of a row.
+        capacity: transitions over all streams; rounded down to a multiple of `num_streams`.
+        num_streams: E, rows per `add`.
+        directory: map the arrays to files in this directory instead of holding them in memory.
+    Raises ReplaySizeError (naming the fix) when memory or disk is too small, before allocating.
+    """
+
+    def __init__(
+        self,
+        specs: Mapping[str, ArraySpec],
+        capacity: int,
+        num_streams: int,
+        directory: str | Path | None = None,
+    ):
+        check_specs(specs)
+        if num_streams < 1:
+            raise ValueError(f"num_streams={num_streams} must be at least 1")
+        if capacity < num_streams:
+            raise ValueError(
+                f"capacity={capacity} must hold at least one transition for each of "
+                f"num_streams={num_streams}"
+            )
+        self.specs = dict(specs)
+        self.num_streams = num_streams
+        self.slots = capacity // num_streams
+        self.added = 0  # rows per stream since the start of the run
+        self.saved: replay_journal.SavedMark | None = None
+        self._guards: list[Callable[[int], None]] = []
+        self._lock = None
+        if directory is None:
+            self._arrays = allocate(self.specs, num_streams, self.slots)
+        else:
+            self._arrays, self._lock = allocate_mapped(
+                self.specs, num_streams, self.slots, Path(directory)
+            )
+        self._flat = {
+            key: array.reshape(num_streams * self.slots, *array.shape[2:])
+            for key, array in self._arrays.items()
+        }
+
+    def __len__(self) -> int:
+        """Transitions held, over all streams."""
+        return self.held * self.num_streams
+
+    @property
+    def held(self) -> int:
+        """Rows held per stream."""
+        return min(self.added, self.slots)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes when full, in memory or on disk."""
+        return sum(array.nbytes for array in self._arrays.values())
+
+    def close(self) -> None:
+        """Releases the directory of a mapped replay to other processes.
+
+        Nothing may be added or sampled afterwards.
+        """
+        self._arrays, self._flat = {}, {}
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def add(self, rows: Mapping[str, np.ndarray]) -> None:
+        """Appends one row [E, ...] to every stream.
+
+        Raises ValueError on missing or unknown keys, shapes and dtypes.
+        """
+        checked = self._check(rows)
+        self._call_guards(self.added - self.slots + 1)
+        slot = self.added % self.slots
+        for key, array in self._arrays.items():
+            array[:, slot] = checked[key]
+        self.added += 1
+
+    def can_sample(self, length: int) -> bool:
+        """Whether a sequence of `length` rows is held."""
+        return 1 <= length <= self.held
+
+    def draw(self, batch_size: int, length: int, rng: np.random.Generator) -> Draw:
+        """Chooses sequences, uniformly over all streams and valid starts, with replacement."""
+        if batch_size < 1 or length < 1:
+            raise ValueError(f"batch_size={batch_size} and length={length} must be at least 1")
+        if length > self.slots:
+            raise ValueError(
+                f"length={length} exceeds the {self.slots} rows that a stream can hold: use a "
+                "shorter --batch_length or a larger --replay.capacity (now "
+                f"{self.slots * self.num_streams} over {self.num_streams} streams)"
+            )
+        if not self.can_sample(length):
+            raise ValueError(
+                f"replay holds {self.held} rows per stream, a sequence needs length={length}: "
+                "add rows first"
+            )
+        starts_per_stream = self.held - length + 1
+        streams, offsets = np.divmod(
+            rng.integers(self.num_streams * starts_per_stream, size=batch_size), starts_per_stream
+        )
+        return Draw(streams, self.added - self.held + offsets, length)
+
+    def gather(self, draw: Draw) -> dict[str, np.ndarray]:
+        """Copies the sequences of a draw: arrays [B, T, ...].
+
+        Safe in a thread while a guard keeps the rows (Prefetch).
+        """
+        if (
+            draw.starts.min() < self.added - self.slots
+            or draw.starts.max() + draw.length > self.added
+        ):
+            raise ValueError(
+                "this draw names rows that the replay no longer holds: gather before adding "
+                "more rows"
+            )
+        slots = (draw.starts[:, None] + np.arange(draw.length)) % self.slots
+        rows = draw.streams[:, None] * self.slots + slots
+        return {key: np.take(flat, rows, axis=0) for key, flat in self._flat.items()}
+
+    def sample(
+        self, batch_size: int, length: int, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """A batch of arrays [B, T, ...]: `gather` of a `draw`."""
+        return self.gather(self.draw(batch_size, length, rng))
+
+    def add_guard(self, guard: Callable[[int], None]) -> None:
+        """`guard(oldest)` is called before rows are overwritten.
+
+        It returns once nothing reads rows older than `oldest`.
+        """
+        self._guards.append(guard)
+
+    def remove_guard(self, guard: Callable[[int], None]) -> None:
+        self._guards.remove(guard)
+
+    def save(self, directory: str | Path) -> int:
+        """Persists the content, writing only rows added since the last save.
+
+        Returns the mark that `load` accepts.
+        """
+        return replay_journal.save(self, Path(directory))
+
+    def load(self, directory: str | Path, mark: int | None = None) -> None:
+        """Replaces the content by that of a save (the last one, or the one that returned
+        `mark`).
+        """
+        replay_journal.load(self, Path(directory), mark)
+
+    def read_rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """Copies of rows start..stop-1 of all streams, arrays [E, stop - start, ...]."""
+        if not self.added - self.held <= start <= stop <= self.added:
+            raise ValueError(
+                f"rows {start}..{stop} are not held, {self.added - self.held}..{self.added} are"
+            )
+        slots = np.arange(start, stop) % self.slots
+        return {key: array[:, slots] for key, array in self._arrays.items()}
+
+    def clear(self) -> None:
+        """Forgets all rows."""
+        self._call_guards(self.added)
+        self.added = 0
+        self.saved = None
+
+    def write_rows(self, start: int, rows: Mapping[str, np.ndarray]) -> None:
+        """Puts rows [E, n, ...] where rows start..start+n-1 live, at most S of them.
+
+        Only for restoring, see `set_added`.
+        """
+        slots = np.arange(start, start + rows[next(iter(self.specs))].shape[1]) % self.slots
+        for key, array in self._arrays.items():
+            array[:, slots] = rows[key]
+
+    def set_added(self, added: int) -> None:
+        """Declares the last rows before `added` as held, after `clear` and `write_rows`."""
+        self.added = added
+
+    def _call_guards(self, oldest: int) -> None:
+        for guard in self._guards:
+            guard(oldest)
+
+    def _check(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        missing, unknown = self.specs.keys() - rows.keys(), rows.keys() - self.specs.keys()
+        if missing or unknown:
+            near = {key: difflib.get_close_matches(key, self.specs, n=1) for key in sorted(unknown)}
+            hints = [
+                f"{key!r}" + (f" (did you mean {match[0]!r}?)" if match else "")
+                for key, match in near.items()
+            ]
+            parts = [f"missing {sorted(missing)}"] * bool(missing) + [
+                f"unknown {', '.join(hints)}"
+            ] * bool(unknown)
+            raise ValueError(
+                f"replay row: {'; '.join(parts)}; a row consists of {sorted(self.specs)}"
+            )
+        checked = {}
+        for key, spec in self.specs.items():
+            value, shape = np.asarray(rows[key]), (self.num_streams, *spec.shape)
+            if value.shape != shape:
+                raise ValueError(
+                    f"replay row {key!r} has shape {value.shape}, expected {shape} (streams first)"
+                )
+            wider_float = spec.dtype == "float32" and value.dtype.kind in "fiu"
+            if value.dtype != spec.dtype and not wider_float:
+                raise ValueError(
+                    f"replay row {key!r} has dtype {value.dtype}, expected {spec.dtype}: "
+                    "convert it before adding"
+                )
+            checked[key] = value
+        return checked

@@ -1,0 +1,203 @@
+"""Persistence of a replay as append-only segments with a manifest, so that a save writes only what
+is new.
+
+A save directory holds `segment_NNNNNN.npz` files (rows start..stop-1 of all streams) and
+`manifest.json`, which lists them and is replaced atomically, last: a crash at any moment leaves the
+previous manifest with all its segments. A save is named by its mark, the rows per stream at that
+moment. The last `KEPT_MARKS` saves can be loaded, so that a run that dies between saving the replay
+and saving the learner finds the content that belongs to its older learner. Saving after loading an
+older mark drops the newer ones. Segments that no kept mark needs are deleted after the manifest is
+in place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from agents.replay.storage import row_bytes
+
+if TYPE_CHECKING:
+    from agents.replay.buffer import Replay
+
+VERSION = 1
+KEPT_MARKS = 3  # two checkpoints are kept, and a run may die after saving the replay for a third
+# upper bound of one segment, so that saving a large replay needs little extra memory
+SEGMENT_BYTES = 256 * 2**20
+
+
+class SavedMark(NamedTuple):
+    """The save that a replay's content continues."""
+
+    directory: Path
+    mark: int
+
+
+def save(replay: Replay, directory: Path) -> int:
+    """Writes rows added since the last save to `directory` and returns the mark.
+
+    Raises ValueError for a foreign directory.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    directory = directory.resolve()
+    manifest = _manifest_to_continue(replay, directory)
+    mark = replay.added
+    base = replay.saved.mark if manifest["marks"] and replay.saved else 0
+    # What a discarded future wrote (marks after the one loaded) is superseded by our own rows.
+    segments = [segment for segment in manifest["segments"] if segment["stop"] <= base]
+    marks = [old for old in manifest["marks"] if old <= base]
+    start = max(base, mark - replay.held)
+    rows_per_segment = max(1, SEGMENT_BYTES // (row_bytes(replay.specs) * replay.num_streams or 1))
+    for first in range(start, mark, rows_per_segment):
+        stop = min(first + rows_per_segment, mark)
+        name = f"segment_{manifest['next_serial']:06d}.npz"
+        manifest["next_serial"] += 1
+        with _atomic(directory / name) as file:
+            rows = {f"rows_{key}": value for key, value in replay.read_rows(first, stop).items()}
+            np.savez(file, **rows)  # type: ignore
+        segments.append({"file": name, "start": first, "stop": stop})
+    marks = [*(old for old in marks if old != mark), mark][-KEPT_MARKS:]
+    oldest = min(marks) - replay.slots
+    manifest["marks"] = marks
+    manifest["segments"] = [segment for segment in segments if segment["stop"] > oldest]
+    with _atomic(directory / "manifest.json") as file:
+        file.write(json.dumps(manifest, indent=1).encode())
+    listed = {segment["file"] for segment in manifest["segments"]}
+    for path in [*directory.glob("segment_*.npz"), *directory.glob("*.partial")]:
+        if path.name not in listed:
+            path.unlink()
+    replay.saved = SavedMark(directory, mark)
+    return mark
+
+
+def load(replay: Replay, directory: Path, mark: int | None = None) -> None:
+    """Replaces the content of `replay` by the save `mark` (default: the last).
+
+    Raises ValueError when that save is absent or of another layout (nothing changed), or damaged
+    (the replay is then empty).
+    """
+    manifest = _read_manifest(directory)
+    if manifest is None:
+        raise ValueError(f"{directory} holds no saved replay (manifest.json is missing)")
+    _check_layout(replay, manifest, directory)
+    if mark is None:
+        mark = int(manifest["marks"][-1])
+    if mark not in manifest["marks"]:
+        raise ValueError(
+            f"{directory} holds no save with mark {mark}, it holds {manifest['marks']}"
+        )
+    replay.clear()
+    expected = max(0, mark - replay.slots)
+    for segment in manifest["segments"]:
+        first, stop = max(segment["start"], expected), min(segment["stop"], mark)
+        if first >= stop:
+            continue
+        if first != expected:
+            raise ValueError(f"{directory} lacks rows {expected}..{first}")
+        rows = _read_segment(
+            replay, directory / segment["file"], segment["stop"] - segment["start"]
+        )
+        replay.write_rows(
+            first,
+            {
+                key: value[:, first - segment["start"] : stop - segment["start"]]
+                for key, value in rows.items()
+            },
+        )
+        expected = stop
+    if expected != mark:
+        raise ValueError(f"{directory} lacks rows {expected}..{mark}")
+    replay.set_added(mark)
+    replay.saved = SavedMark(directory.resolve(), mark)
+
+
+def _manifest_to_continue(replay: Replay, directory: Path) -> dict[str, Any]:
+    manifest = _read_manifest(directory)
+    continues = replay.saved is not None and replay.saved.directory == directory
+    if manifest is None:
+        if continues:
+            raise ValueError(
+                f"{directory} lost its manifest.json since the last save: save to an empty "
+                "directory"
+            )
+        specs = {key: [list(spec.shape), spec.dtype] for key, spec in replay.specs.items()}
+        layout = {"specs": specs, "num_streams": replay.num_streams, "slots": replay.slots}
+        return {"version": VERSION, **layout, "next_serial": 0, "marks": [], "segments": []}
+    _check_layout(replay, manifest, directory)
+    if not continues or replay.saved is None or replay.saved.mark not in manifest["marks"]:
+        raise ValueError(
+            f"{directory} holds another saved replay: load it first, or save to an empty directory"
+        )
+    return manifest
+
+
+def _read_manifest(directory: Path) -> dict[str, Any] | None:
+    path = directory / "manifest.json"
+    if not path.exists():
+        return None
+    try:
+        manifest = json.loads(path.read_text())
+        version = manifest["version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not the manifest of a saved replay: {error}") from error
+    if version != VERSION:
+        raise ValueError(f"{path} has format version {version}, this code reads {VERSION}")
+    return manifest
+
+
+def _check_layout(replay: Replay, manifest: dict[str, Any], directory: Path) -> None:
+    specs = {key: [list(spec.shape), spec.dtype] for key, spec in replay.specs.items()}
+    ours = {"num_streams": replay.num_streams, "slots per stream": replay.slots, **specs}
+    theirs = {
+        "num_streams": manifest["num_streams"],
+        "slots per stream": manifest["slots"],
+        **manifest["specs"],
+    }
+    differences = [
+        f"{key}: saved {theirs.get(key)}, here {ours.get(key)}"
+        for key in sorted(ours.keys() | theirs.keys())
+        if ours.get(key) != theirs.get(key)
+    ]
+    if differences:
+        raise ValueError(
+            f"the replay saved in {directory} has another layout ({'; '.join(differences)})"
+        )
+
+
+def _read_segment(replay: Replay, path: Path, count: int) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            rows = {key: file[f"rows_{key}"] for key in replay.specs}
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged or missing: {error}") from error
+    for key, spec in replay.specs.items():
+        expected = (replay.num_streams, count, *spec.shape)
+        if rows[key].shape != expected or rows[key].dtype != spec.dtype:
+            raise ValueError(
+                f"{path}: {key!r} is {rows[key].dtype}{rows[key].shape}, expected "
+                f"{spec.dtype}{expected}"
+            )
+    return rows
+
+
+@contextlib.contextmanager
+def _atomic(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that appears under its name complete and on disk, or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the rename itself
+    finally:
+        os.close(folder)

@@ -1,0 +1,1 @@
+"""Checkpoints of the authors' release, read without running anything they hold."""

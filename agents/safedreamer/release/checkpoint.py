@@ -1,0 +1,335 @@
+"""Checkpoints of the authors' SafeDreamer release (`PKU-Alignment/SafeDreamer`, commit 529221f).
+
+Arrays and sizes.
+
+The file is a pickle of {"step", "agent", "_timestamp", and "train_replay", "eval_replay", which
+hold nothing}. "agent" maps parameter paths to arrays, counters and normalisers (".../value"), and
+"<optimiser>/state" to the tuple of states of an optax chain, in which one ScaleByAdamState(count,
+mu, nu) holds Adam's moments under the same parameter paths; runs in float16 wrap the chain in an
+ApplyIfFiniteState. Reading never executes code from the file, see `inert_pickle.py`.
+Mapping these names to our parameters is done elsewhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.safedreamer.release.inert_pickle import (
+    CheckpointFormatError,
+    Inert,
+    UnsafeCheckpointError,
+    read_pickle,
+)
+
+__all__ = [
+    "AdamMoments",
+    "CheckpointFormatError",
+    "OfficialCheckpoint",
+    "UnsafeCheckpointError",
+    "infer_sizes",
+    "load_official",
+]
+
+ADAM_STATE = re.compile(r"optax(\..*)?\.ScaleByAdamState")
+IMAGE_CHANNELS = 3
+# Bounds of an optimiser state, so that a crafted nest of shared parts cannot grow without end; the
+# release needs 4 and 3.
+MAX_NESTING, MAX_CHAIN = 5, 8
+
+
+@dataclasses.dataclass(frozen=True)
+class AdamMoments:
+    """State of one Adam optimiser.
+
+    Steps taken, first and second moment per parameter path (not bias-corrected).
+    """
+
+    count: int
+    mu: dict[str, np.ndarray]
+    nu: dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class OfficialCheckpoint:
+    """A checkpoint's content; arrays are read-only."""
+
+    step: int
+    """Step counter of the run."""
+    agent: dict[str, np.ndarray]
+    """Every array of the agent by its path in the release; optimiser states excepted."""
+    optimizers: dict[str, AdamMoments]
+    """Adam's state by the optimiser's path ("agent/wm/model_opt"); empty if saved before the first
+    update.
+    """
+    timestamp: float
+    """When it was written, Unix seconds."""
+
+
+def load_official(path: str | Path) -> OfficialCheckpoint:
+    """Reads a published `checkpoint.ckpt`.
+
+    Raises UnsafeCheckpointError, CheckpointFormatError, or OSError.
+    """
+    content = read_pickle(path)
+    if not isinstance(content, dict):
+        raise CheckpointFormatError(
+            f"{path} holds a {type(content).__name__}, a checkpoint of the release is a dict"
+        )
+    missing = [key for key in ("step", "agent", "_timestamp") if key not in content]
+    if missing:
+        raise CheckpointFormatError(
+            f"{path} is not a checkpoint of the release: it lacks {missing}, it has "
+            f"{sorted(content)[:10]}"
+        )
+    if not isinstance(content["agent"], dict):
+        raise CheckpointFormatError(
+            f"{path}: 'agent' is a {type(content['agent']).__name__}, expected a dict of arrays"
+        )
+    agent, states = {}, {}
+    for name, value in content["agent"].items():
+        if isinstance(value, tuple | list | Inert):
+            states[name] = value
+        elif isinstance(value, np.ndarray | bool | int | float):
+            agent[name] = np.asarray(value)
+        else:
+            raise CheckpointFormatError(
+                f"{path}: {name!r} is a {type(value).__name__}, expected an array or an "
+                "optimiser state"
+            )
+    optimizers = {
+        name.removesuffix("/state"): _adam_moments(path, name, state, agent)
+        for name, state in states.items()
+    }
+    step, timestamp = (_number(path, key, content[key]) for key in ("step", "_timestamp"))
+    return OfficialCheckpoint(int(step), agent, optimizers, float(timestamp))
+
+
+def _number(path: str | Path, name: str, value: Any) -> float:
+    number: Any = value.item() if isinstance(value, np.ndarray) and value.shape == () else value
+    if type(number) not in (int, float) or not math.isfinite(number):
+        raise CheckpointFormatError(
+            f"{path}: {name!r} is a {type(number).__name__}, expected a finite number"
+        )
+    return number
+
+
+def _find_adam(value: Any, nesting: int = 0) -> Iterator[Inert]:
+    """Adam states inside a chain of optax states."""
+    if nesting > MAX_NESTING:
+        raise CheckpointFormatError("optimiser states are nested too deeply")
+    if isinstance(value, Inert):
+        if ADAM_STATE.fullmatch(value.name):
+            yield value
+        else:
+            yield from _find_adam(value.args, nesting + 1)
+    elif isinstance(value, tuple | list):
+        for part in value[:MAX_CHAIN]:
+            yield from _find_adam(part, nesting + 1)
+
+
+def _adam_moments(
+    path: str | Path, name: str, state: Any, agent: Mapping[str, np.ndarray]
+) -> AdamMoments:
+    found = list(_find_adam(state))
+    if len(found) != 1 or len(found[0].args) != 3:
+        raise CheckpointFormatError(
+            f"{path}: {name!r} holds {len(found)} Adam states, expected one with count, mu and nu"
+        )
+    count, mu, nu = found[0].args
+    for moments in (mu, nu):
+        if not isinstance(moments, dict) or moments.keys() != mu.keys():
+            raise CheckpointFormatError(
+                f"{path}: {name!r} does not hold the two moments of the same parameters"
+            )
+        for key, moment in moments.items():
+            if (
+                not isinstance(moment, np.ndarray)
+                or key not in agent
+                or moment.shape != agent[key].shape
+            ):
+                raise CheckpointFormatError(
+                    f"{path}: {name!r} holds a moment {key!r} that does not fit the parameters"
+                )
+    return AdamMoments(int(_number(path, f"{name}/count", count)), mu, nu)
+
+
+def infer_sizes(
+    params: Mapping[str, np.ndarray], stoch: int | None = None, classes: int | None = None
+) -> dict[str, Any]:
+    """Sizes of the network that `params` (`OfficialCheckpoint.agent`) belongs to, from array shapes
+    alone.
+
+    Shapes show only the product stoch * classes. Without a hint it is split as a square (every
+    published preset: 48 x 48 and 16 x 16); where that is impossible, or the network is not square,
+    pass `stoch` or `classes` (config.json: "rssm.stoch").
+
+    Returns: deter, stoch, classes, embed, action_dim, bins; units (of the RSSM), head_units,
+    head_layers; encoder ("mlp", "cnn" or "cnn+mlp"); vectors {name: size}, mlp_units, mlp_layers (0
+    without vectors); image_channels, images (of 3 channels each), image_size, cnn_depth (0 without
+    images); actor (path prefix); cost_head, cost_critic, lagrange (bool).
+    Raises CheckpointFormatError when arrays are absent or do not fit each other, ValueError for a
+    lacking or wrong hint.
+    """
+    rssm = "agent/wm/rssm"
+    deter = _shape(params, f"{rssm}/initial")[0]
+    units, latents = _shape(params, f"{rssm}/img_stats/kernel")
+    stoch, classes = _split_latents(latents, stoch, classes)
+    action_dim = _shape(params, f"{rssm}/img_in/kernel")[0] - latents
+    embed = _shape(params, f"{rssm}/obs_out/kernel")[0] - deter
+    actors = [f"agent/task_behavior/{name}/actor" for name in ("safe_ac", "ac")]
+    actor = actors[1] if f"{actors[1]}/dist_out/out/kernel" in params else actors[0]
+    heads = {
+        "reward": "agent/wm/rew",
+        "cont": "agent/wm/cont",
+        "actor": actor,
+        "critic": "agent/task_behavior/critic/net",
+    }
+    optional = {"cost": "agent/wm/cost", "cost_critic": "agent/task_behavior/cost_critic/net"}
+    heads |= {
+        name: path for name, path in optional.items() if f"{path}/dist_out/out/kernel" in params
+    }
+    outputs = {
+        name: _shape(params, f"{path}/dist_out/out/kernel")[-1] for name, path in heads.items()
+    }
+    stacks = {name: _stack(params, path, deter + latents) for name, path in heads.items()}
+    if len(set(stacks.values())) != 1:
+        raise CheckpointFormatError(
+            f"heads differ in size (units, layers): {stacks}; the release's presets use one "
+            "size for all"
+        )
+    bins = {
+        outputs[name] for name in ("reward", "critic", "cost", "cost_critic") if name in outputs
+    }
+    if len(bins) != 1:
+        raise CheckpointFormatError(f"heads differ in their number of bins: {outputs}")
+    if action_dim < 1 or outputs["actor"] != action_dim:
+        raise CheckpointFormatError(
+            f"the actor has {outputs['actor']} outputs, the model takes {action_dim} action "
+            "dimensions"
+        )
+    vision, vector = _image_sizes(params), _vector_sizes(params, deter + latents)
+    expected_embed = 16 * 8 * vision["cnn_depth"] + (
+        vector["mlp_units"] if vector["vectors"] else 0
+    )
+    if embed != expected_embed:
+        raise CheckpointFormatError(
+            f"the posterior takes an embedding of {embed}, the encoder gives {expected_embed}"
+        )
+    return {
+        "deter": deter,
+        "stoch": stoch,
+        "classes": classes,
+        "embed": embed,
+        "action_dim": action_dim,
+        "bins": bins.pop(),
+        "units": units,
+        "head_units": stacks["reward"][0],
+        "head_layers": stacks["reward"][1],
+        "encoder": "+".join(
+            ["cnn"] * bool(vision["cnn_depth"]) + ["mlp"] * bool(vector["vectors"])
+        ),
+        **vector,
+        **vision,
+        "actor": actor,
+        "cost_head": "cost" in heads,
+        "cost_critic": "cost_critic" in heads,
+        "lagrange": any("/lagrange/" in name for name in params),
+    }
+
+
+def _shape(params: Mapping[str, np.ndarray], name: str) -> tuple[int, ...]:
+    if name not in params:
+        near = difflib.get_close_matches(name, params, n=1)
+        raise CheckpointFormatError(
+            f"the checkpoint has no array {name!r}" + (f" (nearest: {near[0]!r})" if near else "")
+        )
+    shape = np.shape(params[name])
+    rank = 4 if re.search(r"/s\dres/kernel$", name) else 2 if name.endswith("/kernel") else 1
+    if len(shape) != rank:
+        raise CheckpointFormatError(f"array {name!r} has shape {shape}, expected {rank} axes")
+    return shape
+
+
+def _split_latents(latents: int, stoch: int | None, classes: int | None) -> tuple[int, int]:
+    if stoch is None and classes is None:
+        root = math.isqrt(latents)
+        if root * root != latents:
+            raise ValueError(
+                f"stoch * classes = {latents} is no square: pass stoch or classes "
+                "(config.json: rssm.stoch)"
+            )
+        return root, root
+    for name, hint in (("stoch", stoch), ("classes", classes)):
+        if hint is not None and (hint < 1 or latents % hint):
+            raise ValueError(f"{name}={hint} does not divide stoch * classes = {latents}")
+    stoch = stoch if stoch is not None else latents // (classes or 1)
+    classes = classes if classes is not None else latents // stoch
+    if stoch * classes != latents:
+        raise ValueError(
+            f"stoch={stoch} times classes={classes} is not {latents}, which the checkpoint has"
+        )
+    return stoch, classes
+
+
+def _stack(params: Mapping[str, np.ndarray], path: str, inputs: int) -> tuple[int, int]:
+    """(units, layers) of the dense blocks path/h0, h1, ..., which take `inputs` numbers."""
+    layers = 0
+    fan_in, units = inputs, 0
+    while layers == 0 or f"{path}/h{layers}/kernel" in params:
+        shape = _shape(params, f"{path}/h{layers}/kernel")
+        if shape[0] != fan_in or (layers and shape[1] != units):
+            raise CheckpointFormatError(
+                f"array '{path}/h{layers}/kernel' has shape {shape}, expected {fan_in} inputs"
+            )
+        fan_in = units = shape[1]
+        layers += 1
+    return units, layers
+
+
+def _vector_sizes(params: Mapping[str, np.ndarray], feat: int) -> dict[str, Any]:
+    pattern = re.compile(r"agent/wm/dec/mlp/dist_(.+)/out/kernel")
+    vectors = {
+        match[1]: _shape(params, name)[1]
+        for name in sorted(params)
+        if (match := pattern.fullmatch(name))
+    }
+    if not vectors:
+        return {"vectors": {}, "mlp_units": 0, "mlp_layers": 0}
+    encoder = _stack(params, "agent/wm/enc/mlp", sum(vectors.values()))
+    decoder = _stack(params, "agent/wm/dec/mlp", feat)
+    if encoder != decoder:
+        raise CheckpointFormatError(
+            f"vector encoder and decoder differ in (units, layers): {encoder} and {decoder}"
+        )
+    return {"vectors": vectors, "mlp_units": encoder[0], "mlp_layers": encoder[1]}
+
+
+def _image_sizes(params: Mapping[str, np.ndarray]) -> dict[str, int]:
+    if "agent/wm/enc/cnn/s0res/kernel" not in params:
+        return {"image_channels": 0, "images": 0, "image_size": 0, "cnn_depth": 0}
+    stages = sum(bool(re.fullmatch(r"agent/wm/enc/cnn/s\d+res/kernel", name)) for name in params)
+    shapes = [_shape(params, f"agent/wm/enc/cnn/s{stage}res/kernel") for stage in range(stages)]
+    channels, depth = shapes[0][2:]
+    if stages != 4 or [shape[3] for shape in shapes] != [depth, 2 * depth, 4 * depth, 8 * depth]:
+        raise CheckpointFormatError(
+            f"the image encoder has stages {shapes}, expected four with d, 2d, 4d and 8d channels"
+        )
+    if channels % IMAGE_CHANNELS:
+        raise CheckpointFormatError(
+            f"the image encoder takes {channels} channels, expected images of {IMAGE_CHANNELS}"
+        )
+    # Four stages of stride 2 down to the release's 4 x 4.
+    return {
+        "image_channels": channels,
+        "images": channels // IMAGE_CHANNELS,
+        "image_size": 4 * 2**stages,
+        "cnn_depth": depth,
+    }

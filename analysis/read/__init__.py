@@ -1,0 +1,1 @@
+"""From run folders, exports and other suites' files to one tidy set of results."""

@@ -1,0 +1,220 @@
+"""Run folders of this suite.
+
+What `spec.json`, `sweep.json`, `status.json`, `attempts.jsonl` and `episodes.csv` say of a run.
+
+Whatever is missing or damaged ends up in the run's facts (`analysis.read.results.FACTS`): its
+problem, its notes, its damaged lines.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.read.parse import Damage, parse_records, schema
+from analysis.read.results import (
+    BAD_RECORDS,
+    BAD_SPEC,
+    CANCELLED,
+    DAMAGE_COLUMNS,
+    EMPTY,
+    IDENTITY,
+    NO_RECORDS,
+    NO_SPEC,
+    Part,
+    no_episodes,
+)
+from benchmarks.runs.records import FILE_NAME
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SPEC_FILE, SWEEP_FILE, STATUS_FILE, ATTEMPTS_FILE = (
+    "spec.json",
+    "sweep.json",
+    "status.json",
+    "attempts.jsonl",
+)
+RUN_MARKS = frozenset({SPEC_FILE, FILE_NAME, "metrics.jsonl", "checkpoints", "run.lock"})
+
+
+class _Run(NamedTuple):
+    records: pa.Table
+    facts: dict[str, Any]
+    damage: list[Damage]
+
+
+def read(folders: Sequence[tuple[str, Path]]) -> Part:
+    """The runs of these folders, each under the name that comes with it."""
+    runs = [_read_run(name, folder) for name, folder in folders]
+    damage = [{"run": run.facts["run"], **line._asdict()} for run in runs for line in run.damage]
+    return Part(
+        _episodes(runs),
+        [run.facts for run in runs],
+        pd.DataFrame(damage, columns=list(DAMAGE_COLUMNS)),
+    )
+
+
+def _episodes(runs: list[_Run]) -> pd.DataFrame:
+    """All records as one frame, `run` first; texts are Python strings that rows share."""
+    import pyarrow as pa
+
+    table = (
+        pa.concat_tables([schema().empty_table(), *(run.records for run in runs)])
+        .unify_dictionaries()
+        .combine_chunks()
+    )
+    if not len(table):
+        return no_episodes()
+    names = np.array([run.facts["run"] for run in runs], dtype=object)
+    columns: dict[str, Any] = {"run": np.repeat(names, [len(run.records) for run in runs])}
+    for name in table.column_names:
+        column = table[name].chunk(0)
+        if pa.types.is_dictionary(column.type):
+            texts = np.array(column.dictionary.to_pylist(), dtype=object)
+            columns[name] = texts[column.indices.to_numpy()]
+        else:
+            columns[name] = column.to_numpy()
+    return pd.DataFrame(columns)
+
+
+def _read_run(name: str, folder: Path) -> _Run:
+    notes: list[str] = []
+    saved, spec_problem = _read_spec(folder / SPEC_FILE, notes)
+    records, damage, problem = _read_records(folder / FILE_NAME, notes)
+    if problem == NO_RECORDS and not any(folder.iterdir()):
+        problem = EMPTY
+    elif problem == NO_RECORDS and not spec_problem:
+        problem = ""  # `assemble` says why there are none, where the run's state tells
+    facts: dict[str, Any] = {"run": name, "folder": str(folder), "damaged_lines": len(damage)}
+    for column in IDENTITY:
+        facts[column] = _identity(column, records, saved, notes)
+    facts["run_id"] = facts["run_id"] or folder.name
+    about = _read_object(folder / SWEEP_FILE, notes)
+    status = _read_object(folder / STATUS_FILE, notes)
+    state = str(status.get("state", ""))
+    if _cancelled(folder / ATTEMPTS_FILE):
+        state = CANCELLED
+    if error := status.get("last_error"):
+        notes.append(f"last error: {error}")
+    facts |= {
+        "variant": str(about.get("variant", "")),
+        "tags": ",".join(about.get("tags", ())),
+        "suites": ",".join(about.get("suites", ())),
+        "preset": next(iter(_spec_values(saved, "preset")), ""),
+        "problem": problem or spec_problem,
+        "state": state,
+        "budget_env_steps": _spec_number(saved, "steps", "env_steps", "total_env_steps"),
+        "cost_limit": _spec_number(saved, "cost_limit"),
+        **_provenance(saved),
+        "notes": "; ".join(notes),
+    }
+    return _Run(records, facts, damage)
+
+
+def _read_spec(file: Path, notes: list[str]) -> tuple[dict[str, Any], str]:
+    """The specification and "" or the status that its absence gives the run."""
+    if not file.is_file():
+        return {}, NO_SPEC
+    before = len(notes)
+    spec = _read_object(file, notes)
+    return spec, BAD_SPEC if len(notes) > before else ""
+
+
+def _read_object(file: Path, notes: list[str]) -> dict[str, Any]:
+    """The JSON object of a file; empty, and noted, where it cannot be read.
+
+    Empty where there is none.
+    """
+    try:
+        found = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:  # covers undecodable text and malformed JSON
+        notes.append(f"{file.name}: {error}")
+        return {}
+    if not isinstance(found, dict):
+        notes.append(f"{file.name}: an object was expected, found {type(found).__name__}")
+        return {}
+    return found
+
+
+def _read_records(file: Path, notes: list[str]) -> tuple[pa.Table, list[Damage], str]:
+    """Good rows, damaged lines and "" or the status that unusable records give the run."""
+    try:
+        records, damage = parse_records(file)
+    except FileNotFoundError:
+        return schema().empty_table(), [], NO_RECORDS
+    except ValueError as error:
+        notes.append(str(error))
+        return schema().empty_table(), [], BAD_RECORDS
+    return records, damage, "" if len(records) else NO_RECORDS
+
+
+def _cancelled(file: Path) -> bool:
+    """Whether a person cancelled the run after last asking for it."""
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return False
+    last = next(
+        (line for line in reversed(lines) if '"submitted"' in line or '"cancelled"' in line), ""
+    )
+    return '"cancelled"' in last
+
+
+def _identity(column: str, records: pa.Table, spec: dict[str, Any], notes: list[str]) -> Any:
+    """A run's method, task, ...: what its records say, else its specification.
+
+    Disagreement is noted.
+    """
+    recorded = records[column].unique().to_pylist()
+    specified = _spec_values(spec, column)
+    if len(recorded) > 1:
+        notes.append(f"records of several {column}: {', '.join(map(str, recorded))}")
+    if recorded and specified and recorded[0] not in specified:
+        notes.append(f"{column} is {recorded[0]} in the records, {specified[0]} in {SPEC_FILE}")
+    default = pd.NA if column == "seed" else ""
+    return next(iter(recorded or specified), default)
+
+
+def _provenance(spec: dict[str, Any]) -> dict[str, Any]:
+    """Commit, devices and time of the last start."""
+    starts = spec.get("starts")
+    last = (
+        starts[-1] if isinstance(starts, list) and starts and isinstance(starts[-1], dict) else {}
+    )
+    git, hardware = last.get("git") or {}, last.get("hardware") or {}
+    return {
+        "commit": str(git.get("commit") or ""),
+        "dirty": bool(git.get("dirty")),
+        "devices": "; ".join(map(str, hardware.get("devices", ()))),
+        "started": str(last.get("time", "")),
+    }
+
+
+def _spec_values(spec: dict[str, Any], key: str) -> list[Any]:
+    """The values of `key` at the shallowest depth of the specification at which it occurs."""
+    level: list[dict[str, Any]] = [spec]
+    while level:
+        values = [
+            node[key] for node in level if key in node and not isinstance(node[key], dict | list)
+        ]
+        if values:
+            return values
+        level = [child for node in level for child in node.values() if isinstance(child, dict)]
+    return []
+
+
+def _spec_number(spec: dict[str, Any], *keys: str) -> float:
+    """The first of `keys` that the specification gives a number for, else NaN."""
+    for key in keys:
+        for value in _spec_values(spec, key):
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                return float(value)
+    return np.nan

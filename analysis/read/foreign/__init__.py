@@ -1,0 +1,34 @@
+"""Results of other programs, read into the same frames.
+
+What their formats do not tell is marked in `runs["lacks"]`.
+
+progress      OmniSafe and SafePO: `progress.csv` and `config.json`; means over the last 50
+              episodes, no single ones
+release       the authors' SafeDreamer: `scores.jsonl`
+tensorboard   event files with tags of either
+table         any CSV, with a map of its columns (by hand:
+              `analysis.read.load.load(..., parts=[table.read(...)])`)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from analysis.read.foreign import progress, release, tensorboard
+from analysis.read.results import Part
+
+READERS: Mapping[str, Callable[[Path, str], Part]] = {
+    "progress": progress.read,
+    "release": release.read,
+    "tensorboard": tensorboard.read,
+}
+
+
+def recognise(names: set[str]) -> str:
+    """The reader of a folder with these names in it, "" for none."""
+    if progress.FILE_NAME in names:
+        return "progress"
+    if release.FILE_NAME in names:
+        return "release"
+    return "tensorboard" if any(name.startswith(tensorboard.PREFIX) for name in names) else ""

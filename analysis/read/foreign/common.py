@@ -1,0 +1,85 @@
+"""What readers of other programs share.
+
+Their names of methods, a frame of rows, a part of one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.read.parse import Damage
+from analysis.read.results import DAMAGE_COLUMNS, Part, no_episodes
+from benchmarks.runs.records import COLUMNS
+
+# OmniSafe's names of algorithms -> this suite's (baselines/omnisafe/algorithms.py)
+METHODS = {
+    "PolicyGradient": "policy_gradient",
+    "NaturalPG": "natural_pg",
+    "PPO": "ppo",
+    "TRPO": "trpo",
+    "PPOLag": "ppo_lag",
+    "TRPOLag": "trpo_lag",
+    "RCPO": "rcpo",
+    "PDO": "pdo",
+    "CPPOPID": "cppo_pid",
+    "TRPOPID": "trpo_pid",
+    "CPO": "cpo",
+    "PCPO": "pcpo",
+    "FOCOPS": "focops",
+    "CUP": "cup",
+    "IPO": "ipo",
+    "P3O": "p3o",
+    "OnCRPO": "on_crpo",
+    "PPOSaute": "ppo_saute",
+    "TRPOSaute": "trpo_saute",
+    "PPOSimmerPID": "ppo_simmer_pid",
+    "TRPOSimmerPID": "trpo_simmer_pid",
+    "PPOEarlyTerminated": "ppo_early_terminated",
+    "TRPOEarlyTerminated": "trpo_early_terminated",
+    "DDPG": "ddpg",
+    "TD3": "td3",
+    "SAC": "sac",
+    "DDPGLag": "ddpg_lag",
+    "TD3Lag": "td3_lag",
+    "SACLag": "sac_lag",
+    "DDPGPID": "ddpg_pid",
+    "TD3PID": "td3_pid",
+    "SACPID": "sac_pid",
+    "PETS": "pets",
+    "LOOP": "loop",
+    "SafeLOOP": "safe_loop",
+    "CCEPETS": "cce_pets",
+    "CAPPETS": "cap_pets",
+    "RCEPETS": "rce_pets",
+}
+
+
+def part(
+    facts: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], damage: Iterable[Damage] = ()
+) -> Part:
+    """One run.
+
+    `rows` have `split`, `env_steps`, `return`, `cost` and what else is known; `episode` is counted
+    within its split.
+    """
+    run = facts["run"]
+    frame = pd.DataFrame([*rows])
+    if len(frame):
+        for column in ("run_id", "method", "task", "obs", "seed"):
+            frame[column] = facts[column]
+        for column in ("agent_steps", "length", "wall_seconds"):
+            if column not in frame:
+                frame[column] = np.nan
+        frame["run"] = run
+        frame["episode"] = frame.groupby("split").cumcount()
+        frame["env_steps"] = frame["env_steps"].astype("int64")
+        frame = frame[["run", *COLUMNS]]
+    else:
+        frame = no_episodes()
+    lost = [{"run": run, **line._asdict()} for line in damage]
+    facts = {**facts, "damaged_lines": len(lost)}
+    return Part(frame, [facts], pd.DataFrame(lost, columns=list(DAMAGE_COLUMNS)))

@@ -1,0 +1,133 @@
+"""`progress.csv` of OmniSafe (0.5) and SafePO.
+
+One row per epoch, means over the last 50 training episodes.
+
+Both write `config.json` beside it. OmniSafe names steps `TotalEnvSteps` (offline: `TotalSteps`),
+SafePO `Train/TotalSteps`; evaluation columns begin with `Metrics/Test` or `Metrics/Eval` and are
+there only for some algorithms or on request. SafePO's algorithm is the name of the folder above the
+run; its `Time/Total` counts each epoch anew, OmniSafe's from the start.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.read.foreign.common import METHODS, part
+from analysis.read.parse import Damage
+from analysis.read.results import BAD_RECORDS, NO_RECORDS, Part
+from benchmarks.runs.records import EVAL, TRAIN
+
+FILE_NAME, CONFIG = "progress.csv", "config.json"
+# column -> who wrote it
+STEPS = {"TotalEnvSteps": "omnisafe", "TotalSteps": "omnisafe", "Train/TotalSteps": "safepo"}
+NEEDED = ("Metrics/EpRet", "Metrics/EpCost")
+EVALUATIONS = ("Metrics/Test", "Metrics/Eval")
+
+
+def read(folder: Path, name: str) -> Part:
+    """The run of a folder; one that cannot be read keeps its place with the reason in its notes."""
+    facts: dict[str, Any] = {
+        "run": name,
+        "folder": str(folder),
+        "per_episode": False,
+        "source": "omnisafe or safepo",
+    }
+    config, note = _config(folder / CONFIG)
+    with (folder / FILE_NAME).open(newline="", encoding="utf-8", errors="replace") as file:
+        lines = list(csv.reader(file))
+    head = lines[0] if lines else []
+    step = next((column for column in STEPS if column in head), None)
+    missing = [column for column in NEEDED if column not in head]
+    facts |= _identity(folder, config, STEPS.get(step or "", "omnisafe"))
+    if step is None or missing:
+        lacking = ", ".join([*missing, *([] if step else [" or ".join(STEPS)])])
+        note = "; ".join(filter(None, [note, f"{FILE_NAME} lacks {lacking}"]))
+        return part({**facts, "problem": BAD_RECORDS if lines else NO_RECORDS, "notes": note}, [])
+    facts["source"] = STEPS[step]
+    rows, damage, evaluated = _rows(head, lines[1:], step)
+    lacks = ["per-episode data (means over 50 episodes)", *([] if evaluated else ["evaluations"])]
+    return part({**facts, "lacks": ", ".join(lacks), "notes": note}, rows, damage)
+
+
+def _rows(
+    head: list[str], lines: list[list[str]], step: str
+) -> tuple[list[dict[str, Any]], list[Damage], bool]:
+    prefix = next((p for p in EVALUATIONS if f"{p}EpRet" in head), None)
+    rows, damage, seconds = [], [], 0.0
+    for number, line in enumerate(lines, start=2):
+        if len(line) != len(head):
+            damage.append(Damage(FILE_NAME, number, f"{len(line)} of {len(head)} fields"))
+            continue
+        values = dict(zip(head, line))
+        try:
+            common: dict[str, Any] = {"env_steps": int(float(values[step]))}
+            time = float(values.get("Time/Total") or "nan")
+            seconds = seconds + time if STEPS[step] == "safepo" else time
+            common["wall_seconds"] = seconds
+            found = [{**common, "split": TRAIN, **_metrics(values, "Metrics/")}]
+            if prefix:
+                found.append({**common, "split": EVAL, **_metrics(values, prefix)})
+        except ValueError as error:
+            damage.append(Damage(FILE_NAME, number, str(error)))
+            continue
+        rows += found
+    return rows, damage, prefix is not None
+
+
+def _metrics(values: dict[str, str], prefix: str) -> dict[str, float]:
+    length = values.get(f"{prefix}EpLen") or "nan"
+    return {
+        "return": float(values[f"{prefix}EpRet"]),
+        "cost": float(values[f"{prefix}EpCost"]),
+        "length": float(length),
+    }
+
+
+def _config(file: Path) -> tuple[dict[str, Any], str]:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}, f"no {CONFIG}: method, task and seed are taken from folder names"
+    except ValueError as error:
+        return {}, f"{CONFIG}: {error}"
+    return (config, "") if isinstance(config, dict) else ({}, f"{CONFIG}: an object was expected")
+
+
+def _identity(folder: Path, config: dict[str, Any], source: str) -> dict[str, Any]:
+    """From the configuration, else from folders.
+
+    `PPOLag-{TASK}/seed-000-TIME` (OmniSafe), `TASK/ppo_lag/seed-000-TIME` (SafePO).
+    """
+    parents = folder.resolve().parents
+    algo, _, task = parents[0].name.partition("-")
+    if source == "safepo":
+        algo, task = parents[0].name, parents[1].name
+    algo = str(config.get("algo") or algo)
+    task = str(
+        config.get("env_id") or config.get("env_name") or config.get("task") or task.strip("{}")
+    )
+    seed = config.get("seed", folder.name.removeprefix("seed-").partition("-")[0])
+    train = config.get("train_cfgs") or {}
+    return {
+        "run_id": f"{source}/{task}/{algo}/{folder.name}",
+        "method": METHODS.get(algo, algo),
+        "task": task,
+        "obs": "lidar",  # both know Safety-Gymnasium's own flat observation only
+        "seed": int(seed) if str(seed).isdigit() else np.nan,
+        "budget_env_steps": float(train.get("total_steps") or config.get("total_steps") or "nan"),
+        "cost_limit": _limit(config),
+    }
+
+
+def _limit(config: dict[str, Any]) -> float:
+    """OmniSafe keeps it in one of two blocks, under one of two names; SafePO at the top."""
+    for block in (config.get("lagrange_cfgs"), config.get("algo_cfgs"), config):
+        for key in ("cost_limit", "safety_budget"):
+            if isinstance(block, dict) and isinstance(block.get(key), int | float):
+                return float(block[key])
+    return np.nan

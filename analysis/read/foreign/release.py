@@ -1,0 +1,89 @@
+"""`scores.jsonl` of the authors' SafeDreamer: a line per simulator step at which episodes ended.
+
+    {"step": 4000, "episode/score": 1.2, "episode/cost": 30.0, "episode/cost_ema": ...,
+    "eval_episode/score": ..., ...}
+
+`step` is already in simulator steps (agent steps times action repeat). Of episodes of one split
+that ended at the same step only the last is in the file. Folders are named `TIME_METHOD_TASK_SEED`;
+`config.yaml` beside it has the same and the cost limit.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.read.foreign.common import part
+from analysis.read.parse import Damage
+from analysis.read.results import Part
+from benchmarks.runs.records import EVAL, TRAIN
+
+FILE_NAME, CONFIG = "scores.jsonl", "config.yaml"
+PREFIXES = {TRAIN: "episode/", EVAL: "eval_episode/"}
+# suite of the release -> ours
+OBS = {"safetygym": "vision", "safetygymcoor": "coordinates", "safetygymmujoco": "lidar"}
+LACKS = "episodes that ended at the same step as another, lengths, wall clock"
+
+
+def read(folder: Path, name: str) -> Part:
+    """The run of a folder."""
+    facts = {
+        "run": name,
+        "folder": str(folder),
+        "source": "release",
+        "lacks": LACKS,
+        **_identity(folder),
+    }
+    rows, damage = [], []
+    lines = (folder / FILE_NAME).read_text(encoding="utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows += _episodes(json.loads(line))
+        except (ValueError, TypeError, KeyError) as error:
+            damage.append(Damage(FILE_NAME, number, f"{type(error).__name__}: {error}"))
+    return part(facts, rows, damage)
+
+
+def _episodes(values: dict[str, Any]) -> list[dict[str, Any]]:
+    """The episodes of a line; one without a cost keeps NaN."""
+    rows = []
+    for split, prefix in PREFIXES.items():
+        if f"{prefix}score" in values:
+            row = {
+                "split": split,
+                "env_steps": int(values["step"]),
+                "return": float(values[f"{prefix}score"]),
+            }
+            rows.append({**row, "cost": float(values.get(f"{prefix}cost", np.nan))})
+    return rows
+
+
+def _identity(folder: Path) -> dict[str, Any]:
+    """From `config.yaml` where there is one, else from the folder's name."""
+    named = re.fullmatch(
+        r"[\d-]+_(?P<method>.+?)_(?P<task>safetygym[a-z]*_.+)_(?P<seed>\d+)", folder.resolve().name
+    )
+    found: dict[str, str] = named.groupdict() if named else {}
+    notes = ""
+    try:
+        text = (folder / CONFIG).read_text(encoding="utf-8")
+        # its values at the top level are all plain
+        pattern = r"^(method|task|seed|cost_limit): *['\"]?([^'\"\n#]+?)['\"]? *$"
+        found |= dict(re.findall(pattern, text, flags=re.MULTILINE))
+    except FileNotFoundError:
+        notes = f"no {CONFIG}: the cost limit is not known"
+    suite, _, task = found.get("task", "").partition("_")
+    seed = found.get("seed", "")
+    return {
+        "run_id": f"release/{folder.resolve().name}",
+        "method": found.get("method", ""),
+        "task": task,
+        "obs": OBS.get(suite, suite),
+        "seed": int(seed) if seed.isdigit() else np.nan,
+        "cost_limit": float(found.get("cost_limit", "nan")),
+        "notes": notes if found else f"neither the folder's name nor {CONFIG} tell what this is",
+    }

@@ -1,0 +1,126 @@
+"""Any CSV file, with a map of its columns.
+
+`table.read("theirs.csv", {"return": "ep_ret", ...}, {"method": "theirs"})`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.read.foreign.common import part
+from analysis.read.parse import Damage
+from analysis.read.results import FACTS, Part
+from benchmarks.runs.records import SPLITS, TRAIN
+
+NEEDED = ("return", "cost", "env_steps")
+NUMBERS = ("return", "cost", "env_steps", "agent_steps", "length", "wall_seconds", "seed")
+GROUP = ("method", "task", "obs", "seed")
+
+
+def read(
+    file: Path | str, columns: Mapping[str, str], values: Mapping[str, Any] | None = None
+) -> Part:
+    """The runs of a file: rows that share method, task, obs and seed are one.
+
+    Args:
+        columns: our column -> the file's; `return`, `cost` and `env_steps` are needed, `cost_limit`
+            may be among them.
+        values: what holds for the whole file: `method`, `task`, ..., `split` ("train" if not
+            given), `cost_limit`, `budget_env_steps`, `per_episode` (False where rows are means over
+            episodes).
+    Lines that are no rows are named in the damage. Raises ValueError for a column that the file
+    lacks or that we do not have.
+    """
+    file, values = (
+        Path(file),
+        {
+            "split": TRAIN,
+            "obs": "",
+            "seed": np.nan,
+            "method": file.stem,
+            "task": "",
+            **(values or {}),
+        },
+    )
+    known = {*NUMBERS, *GROUP, "split", "cost_limit", *FACTS}
+    if unknown := sorted({*columns, *values} - known):
+        raise ValueError(f"no columns {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    if missing := [name for name in NEEDED if name not in columns]:
+        raise ValueError(f"the map of columns lacks {', '.join(missing)}")
+    with file.open(newline="", encoding="utf-8", errors="replace") as lines:
+        head, *rows = list(csv.reader(lines)) or [[]]
+    if absent := sorted(set(columns.values()) - set(head)):
+        raise ValueError(f"{file} has no columns {', '.join(absent)}; it has {', '.join(head)}")
+    good, damage = _rows(file.name, head, rows, columns, values)
+    return _parts(file, pd.DataFrame(good), damage, values)
+
+
+def _rows(
+    name: str,
+    head: list[str],
+    rows: list[list[str]],
+    columns: Mapping[str, str],
+    values: Mapping[str, Any],
+) -> tuple[list[dict[str, Any]], list[Damage]]:
+    good, damage = [], []
+    for number, cells in enumerate(rows, start=2):
+        if len(cells) != len(head):
+            damage.append(Damage(name, number, f"{len(cells)} of {len(head)} fields"))
+            continue
+        row: dict[str, Any] = dict(values)
+        try:
+            for ours, theirs in columns.items():
+                text = cells[head.index(theirs)]
+                row[ours] = float(text) if ours in NUMBERS or ours == "cost_limit" else text
+            row["env_steps"] = int(row["env_steps"])
+        except ValueError as error:
+            damage.append(Damage(name, number, str(error)))
+            continue
+        if row["split"] not in SPLITS:
+            damage.append(Damage(name, number, f"split is {row['split']!r}"))
+            continue
+        good.append(row)
+    return good, damage
+
+
+def _parts(file: Path, rows: pd.DataFrame, damage: list[Damage], values: Mapping[str, Any]) -> Part:
+    """One part for all runs of the file.
+
+    Damage belongs to the file, and is listed with its first run.
+    """
+    found = []
+    for key, mine in (
+        rows.groupby(list(GROUP), dropna=False, sort=False) if len(rows) else [((), rows)]
+    ):
+        facts = dict(zip(GROUP, key)) if key else {name: values[name] for name in GROUP}
+        run = "/".join(
+            [
+                file.name,
+                *(f"{part:g}" if isinstance(part, float) else str(part) for part in facts.values()),
+            ]
+        )
+        facts |= {
+            "run": run,
+            "run_id": f"table/{file.resolve()}/{run}",
+            "folder": str(file.parent),
+            "source": file.name,
+        }
+        lacks = [name for name in ("length", "wall_seconds") if name not in mine]
+        lacks += [] if values.get("per_episode", True) else ["per-episode data"]
+        facts |= {"lacks": ", ".join(lacks)} | {
+            key: values[key] for key in values if key in FACTS and key not in GROUP
+        }
+        if "cost_limit" in mine:
+            facts["cost_limit"] = float(mine["cost_limit"].iloc[0])
+        keep = [column for column in mine if column in (*NUMBERS, "split") and column != "seed"]
+        found.append(part(facts, mine[keep].to_dict("records"), () if found else damage))
+    episodes, facts, lost = zip(*found)
+    return Part(
+        pd.concat(episodes, ignore_index=True), [fact for more in facts for fact in more], lost[0]
+    )

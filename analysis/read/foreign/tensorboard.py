@@ -1,0 +1,128 @@
+"""TensorBoard event files, read by the package `tensorboard` where it is installed.
+
+Tags are those of OmniSafe and SafePO (`Metrics/EpRet`), of the authors' release (`episode/score`)
+and of this suite; others are passed as a map. The x-axis counts simulator steps, or, where a tag in
+STEP_TAGS is there, that tag's value at the same point does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.read.foreign.common import METHODS, part
+from analysis.read.results import BAD_RECORDS, Part
+from benchmarks.runs.records import EVAL, TRAIN
+
+PREFIX = "events.out.tfevents"
+STEP_TAGS = ("TotalEnvSteps", "Train/TotalSteps")  # OmniSafe and SafePO count epochs on the x-axis
+# (split, column) -> tags, the first that is there counts
+TAGS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    (TRAIN, "return"): ("episode/score", "Metrics/EpRet", "train/return"),
+    (TRAIN, "cost"): ("episode/cost", "Metrics/EpCost", "train/cost"),
+    (EVAL, "return"): (
+        "eval_episode/score",
+        "Metrics/TestEpRet",
+        "Metrics/EvalEpRet",
+        "eval/return",
+    ),
+    (EVAL, "cost"): ("eval_episode/cost", "Metrics/TestEpCost", "Metrics/EvalEpCost", "eval/cost"),
+}
+MISSING = (
+    "reading TensorBoard files needs the package tensorboard (pip install tensorboard; `make "
+    "omnisafe` brings it)"
+)
+
+
+def read(
+    folder: Path,
+    name: str,
+    tags: Mapping[tuple[str, str], tuple[str, ...]] = TAGS,
+    facts: Mapping[str, Any] | None = None,
+) -> Part:
+    """The run of a folder.
+
+    `facts` says what event files cannot: method, task, obs, seed, cost_limit, ...
+
+    Without `facts` they are guessed from folders named as OmniSafe's,
+    `ALGO-{TASK}/seed-000-TIME/tb`, and the run's notes say so. A folder that cannot be read, also
+    because the package is not installed, keeps its place with the reason in its notes.
+    """
+    known = {
+        "run": name,
+        "folder": str(folder),
+        "source": "tensorboard",
+        "per_episode": False,
+        **_guess(folder),
+        **(facts or {}),
+    }
+    try:
+        series = _series(folder)
+    except ImportError:
+        return part({**known, "problem": BAD_RECORDS, "notes": MISSING}, [])
+    steps = next((series[tag] for tag in STEP_TAGS if tag in series), None)
+    rows = []
+    for split in (TRAIN, EVAL):
+        returns, costs = (_first(series, tags[split, column]) for column in ("return", "cost"))
+        for step in sorted(returns):
+            at = step if steps is None else steps.get(step)
+            if at is not None and not np.isnan(at):
+                rows.append(
+                    {
+                        "split": split,
+                        "env_steps": at,
+                        "return": returns[step],
+                        "cost": costs.get(step, np.nan),
+                    }
+                )
+    if not rows:
+        wanted = sorted({tag for some in tags.values() for tag in some})
+        text = f"none of the tags {', '.join(wanted)}; there are {', '.join(sorted(series)[:20])}"
+        return part({**known, "problem": BAD_RECORDS, "notes": text}, [])
+    lacks = "episodes (what the tags average over is not known)"
+    return part(
+        {
+            **known,
+            "lacks": lacks if any(r["split"] == EVAL for r in rows) else f"{lacks}, evaluations",
+        },
+        rows,
+    )
+
+
+def _series(folder: Path) -> dict[str, dict[int, float]]:
+    """tag -> step -> value, over all event files of the folder by name.
+
+    A step written twice keeps the later value.
+    """
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+    from tensorboard.util.tensor_util import make_ndarray
+
+    series: dict[str, dict[int, float]] = {}
+    for file in sorted(folder.glob(f"{PREFIX}*")):
+        for event in EventFileLoader(str(file)).Load():
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == "scalars":
+                    series.setdefault(value.tag, {})[event.step] = float(make_ndarray(value.tensor))
+    return series
+
+
+def _first(series: Mapping[str, dict[int, float]], tags: tuple[str, ...]) -> dict[int, float]:
+    return next((series[tag] for tag in tags if tag in series), {})
+
+
+def _guess(folder: Path) -> dict[str, Any]:
+    run = folder.resolve()
+    run = run.parent if run.name in ("tb", "tensorboard") else run
+    algo, _, task = run.parent.name.partition("-")
+    seed = run.name.removeprefix("seed-").partition("-")[0]
+    return {
+        "run_id": f"tensorboard/{run}",
+        "method": METHODS.get(algo, algo),
+        "task": task.strip("{}"),
+        "obs": "",
+        "seed": int(seed) if seed.isdigit() else np.nan,
+        "notes": "method, task and seed are guessed from folder names",
+    }

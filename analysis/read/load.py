@@ -1,0 +1,115 @@
+"""Everything at or below the given paths as one `Results`.
+
+Our run folders, exported Parquet files, runs of other programs.
+
+Nothing found is dropped without being named: see `analysis.read.results`. What a folder is follows
+from the files in it; `analysis.read.foreign` has the formats of others, and
+`analysis.read.foreign.table` reads any CSV with a map of its columns.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from analysis.read import folders, foreign, parquet
+from analysis.read.results import (
+    COMPLETE,
+    UNCONSTRAINED,
+    Part,
+    Results,
+    cost_limits,
+    gaps,
+    judged_by,
+    merge,
+    set_cost_limit,
+    usable,
+)
+
+__all__ = [
+    "COMPLETE",
+    "REPORT_FILE",
+    "UNCONSTRAINED",
+    "Results",
+    "cost_limits",
+    "gaps",
+    "judged_by",
+    "load",
+    "set_cost_limit",
+    "usable",
+]
+
+# marks a folder that `analysis.report.write` wrote: its episodes.csv is no run
+REPORT_FILE = "report.json"
+OURS = "run folder"
+
+
+def load(paths: Iterable[Path | str] | Path | str, parts: Iterable[Part] = ()) -> Results:
+    """Every run at or below the given folders, of the given Parquet files (`safedreamer export`),
+    and of `parts` read otherwise.
+
+    Raises FileNotFoundError for a path that is not there, ValueError for a file that is no export
+    and when no path is given.
+    """
+    found: dict[Path, tuple[str, str]] = {}  # folder -> name, format
+    read = list(parts)
+    for path in [Path(paths)] if isinstance(paths, str | Path) else [Path(p) for p in paths]:
+        if path.is_file() and path.suffix == ".parquet":
+            read.append(parquet.read(path))
+            continue
+        if not path.is_dir():
+            raise FileNotFoundError(_no_folder(path))
+        for folder, kind in _run_folders(path):
+            name = Path(path.resolve().name, folder.relative_to(path)).as_posix()
+            found.setdefault(folder.resolve(), (name, kind))
+    if not found and not read:
+        raise ValueError("no folder given")
+    often = Counter(name for name, _ in found.values())
+    named = [
+        (name if often[name] == 1 else str(folder), folder, kind)
+        for folder, (name, kind) in found.items()
+    ]
+    ours = [(name, folder) for name, folder, kind in named if kind == OURS]
+    if ours:
+        read.insert(0, folders.read(ours))
+    read += [foreign.READERS[kind](folder, name) for name, folder, kind in named if kind != OURS]
+    return merge(read)
+
+
+def _run_folders(root: Path) -> Iterator[tuple[Path, str]]:
+    """(folder, format) of the runs at or below `root` in sorted order, and of folders that hold
+    nothing at all.
+    """
+    for base, subfolders, files in os.walk(root):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        names = {*files, *subfolders}
+        if REPORT_FILE in names:
+            continue
+        kind = _format(names)
+        if kind:
+            subfolders.clear()
+            yield Path(base), kind
+
+
+def _format(names: set[str]) -> str:
+    """What wrote a folder with these names in it; "" for one that is no run.
+
+    Ours comes first: it may hold TensorBoard files too.
+    """
+    if folders.SPEC_FILE in names or not names:
+        return OURS
+    return foreign.recognise(names) or (OURS if names & folders.RUN_MARKS else "")
+
+
+def _no_folder(path: Path) -> str:
+    if path.is_file():
+        return (
+            f"{path} is a file; give its folder {path.parent}, or a .parquet file of "
+            "`safedreamer export`"
+        )
+    siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, siblings, n=3)
+    return f"no folder {path}" + (f"; did you mean {', '.join(near)}?" if near else "")

@@ -1,0 +1,71 @@
+"""Parquet files of `safedreamer export`.
+
+The records of a sweep, with a list of its runs in the file's metadata.
+
+Files written before there was such a list hold only runs with records, and neither cost limits nor
+step budgets; their runs say so.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.read.results import CANCELLED, DAMAGE_COLUMNS, FACTS, FAILED, Part
+from benchmarks.runs.records import COLUMNS
+
+RUNS_KEY = b"safedreamer.runs"  # written by benchmarks.sweep.export
+# of a sweep's runs; all else follows from the records
+STATES = {"failed": FAILED, "cancelled": CANCELLED}
+ADDED = ("run", "variant", "preset", "suites", "tags", "state")
+
+
+def read(file: Path) -> Part:
+    """All runs of the file. Raises ValueError for a file that is no export."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(file, read_dictionary=["run", *COLUMNS, *ADDED[1:]])
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{file} is no Parquet file: {error}") from error
+    missing = [name for name in (*COLUMNS, *ADDED) if name not in table.column_names]
+    if missing:
+        raise ValueError(
+            f"{file} is no file of `safedreamer export`: it lacks the columns {', '.join(missing)}"
+        )
+    listed = json.loads((table.schema.metadata or {}).get(RUNS_KEY, b"null"))
+    columns = {name: _values(table[name].combine_chunks()) for name in ("run", *COLUMNS)}
+    episodes = pd.DataFrame(columns)
+    facts = _old_facts(table) if listed is None else [_facts(run) for run in listed]
+    return Part(
+        episodes,
+        [{**fact, "source": file.name} for fact in facts],
+        pd.DataFrame(columns=list(DAMAGE_COLUMNS)),
+    )
+
+
+def _values(column: Any) -> np.ndarray:
+    import pyarrow as pa
+
+    if isinstance(column, pa.ChunkedArray):
+        column = column.unify_dictionaries().combine_chunks()
+    if pa.types.is_dictionary(column.type):
+        return np.array(column.dictionary.to_pylist(), dtype=object)[column.indices.to_numpy()]
+    return column.to_numpy(zero_copy_only=False)
+
+
+def _facts(run: dict[str, Any]) -> dict[str, Any]:
+    known = {key: value for key, value in run.items() if key in FACTS and value is not None}
+    return known | {"state": STATES.get(run.get("state", ""), "")}
+
+
+def _old_facts(table: Any) -> list[dict[str, Any]]:
+    names = [*ADDED, "run_id", "method", "task", "obs", "seed"]
+    rows = table.select(names).group_by(names).aggregate([]).to_pylist()
+    lacks = "cost limit, step budget, runs without records"
+    return [{**_facts(row), "lacks": lacks} for row in rows]

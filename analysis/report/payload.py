@@ -1,0 +1,160 @@
+"""The curves of a report as plain data for its page.
+
+Per task and method the mean over seeds with its band, and every single run.
+
+Numbers have four significant digits, a diverged evaluation is null, and a line keeps at most
+MAX_POINTS evenly spread evaluations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.figures import style
+from analysis.read.results import Results, cost_limits, gaps, usable
+from analysis.statistics.intervals import MIN_RUNS
+from analysis.statistics.series import band, evaluation_points, training_points
+
+MAX_POINTS = 150
+MAX_TRAINING = 80  # points of a run's smoothed training episodes
+LINE_WIDTH = 1.8  # of the page's lines: matplotlib gives dashes in line widths
+
+
+def curves(results: Results) -> dict[str, Any]:
+    """`methods` and `tasks` for the page's script.
+
+    A method has `label`, `name`, `color`, `dash`, `shown` (variants start hidden where plain
+    methods are there). A task has `name`, `limits`, `lacks` and `lines` of a `method` each: all
+    `runs`, and from MIN_RUNS seeds on `mean` (true), `x`, and mean, low and high of `return` and
+    `cost`. A run has evaluations (`x`, `return`, `cost`, perhaps empty) and smoothed training
+    episodes (`training`, likewise).
+    """
+    runs = results.runs[results.runs["task"] != ""]
+    looks = style.method_styles(runs["label"])
+    plain = [not style.split_label(label)[1] for label in looks]
+    methods = [
+        {
+            "label": label,
+            "name": look.label,
+            "color": look.color,
+            "dash": dash(look.line),
+            "shown": is_plain or not any(plain),
+        }
+        for (label, look), is_plain in zip(looks.items(), plain)
+    ]
+    order = list(looks)
+    points = _points_of_runs(results)
+    lacking = gaps(results)
+    tasks = []
+    for task, obs in sorted(set(zip(runs["task"], runs["obs"]))):
+        here = runs[(runs["task"] == task) & (runs["obs"] == obs) & runs["used"]]
+        drawn = []
+        for label, mine in here.groupby("label"):
+            found = [
+                (int(seed) if pd.notna(seed) else -1, points[run])
+                for run, seed in zip(mine["run"], mine["seed"])
+            ]
+            if found:
+                drawn.append({"method": order.index(str(label)), **_line(found)})
+        drawn.sort(key=lambda line: line["method"])
+        missing = lacking[(lacking["task"] == task) & (lacking["obs"] == obs)]
+        limits = list(cost_limits(runs, task, obs))
+        tasks.append(
+            {
+                "name": style.task_label(task, obs),
+                "limits": limits,
+                "lacks": _lacks(missing),
+                "lines": drawn,
+            }
+        )
+    return {"methods": methods, "tasks": tasks}
+
+
+class _Points(NamedTuple):
+    evaluations: pd.DataFrame
+    training: pd.DataFrame
+
+
+def _points_of_runs(results: Results) -> dict[str, _Points]:
+    episodes = usable(results)
+    evaluations, training = evaluation_points(episodes), training_points(episodes)
+    found = {run: _Points(evaluations.iloc[:0], points) for run, points in training.groupby("run")}
+    for run, points in evaluations.groupby("run"):
+        found[run] = _Points(points, found[run].training if run in found else training.iloc[:0])
+    return found
+
+
+def _line(found: Sequence[tuple[int, _Points]]) -> dict[str, Any]:
+    line: dict[str, Any] = {"seeds": len(found), "runs": [], "mean": False}
+    for seed, points in found:
+        line["runs"].append(
+            {
+                "seed": seed,
+                **_series(points.evaluations, MAX_POINTS),
+                "training": _series(points.training, MAX_TRAINING),
+            }
+        )
+    evaluated = [points.evaluations for _, points in found if len(points.evaluations)]
+    if len(evaluated) < MIN_RUNS:
+        return line
+    together = pd.concat(evaluated)
+    bands = {column: band(together, column) for column in ("return", "cost")}
+    keep = _spread(len(bands["return"].env_steps), MAX_POINTS)
+    if not len(keep):
+        return line
+    line |= {"mean": True, "x": _plain(bands["return"].env_steps[keep])}
+    for column, shared in bands.items():
+        # costs are never negative
+        low = np.maximum(shared.low, 0.0) if column == "cost" else shared.low
+        line[column] = {
+            "mean": _plain(shared.mean[keep]),
+            "low": _plain(low[keep]),
+            "high": _plain(shared.high[keep]),
+        }
+    return line
+
+
+def _series(points: pd.DataFrame, most: int) -> dict[str, list[float | int | None]]:
+    points = points.iloc[_spread(len(points), most)]
+    return {
+        "x": _plain(points["env_steps"]),
+        "return": _plain(points["return"]),
+        "cost": _plain(points["cost"]),
+    }
+
+
+def _lacks(missing: pd.DataFrame) -> str:
+    if missing.empty:
+        return ""
+    names = [
+        f"{style.method_label(label)} ({len(rows)})"
+        for label, rows in missing.groupby("label", sort=False)
+    ]
+    return f"missing runs: {', '.join(names)}"
+
+
+def _spread(count: int, most: int) -> np.ndarray:
+    """Indices of at most `most` of `count` points, first and last among them."""
+    return (
+        np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+        if count
+        else np.zeros(0, int)
+    )
+
+
+def _plain(values: Any) -> list[float | int | None]:
+    return [
+        None if not np.isfinite(v) else int(v) if float(v).is_integer() else float(f"{v:.4g}")
+        for v in values
+    ]
+
+
+def dash(line: Any) -> str:
+    """SVG's stroke-dasharray of a matplotlib line style; "" is a solid line."""
+    return (
+        "" if isinstance(line, str) else " ".join(f"{LINE_WIDTH * length:g}" for length in line[1])
+    )

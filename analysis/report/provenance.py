@@ -1,0 +1,93 @@
+"""Where runs come from, for people.
+
+Commit, machine, versions and specification, from the `spec.json` of their folders.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from analysis.read.results import Results
+
+SPEC_FILE = "spec.json"
+OF_THE_RUN = ("seed", "task", "obs")  # what runs of one configuration differ in
+
+
+class Origin(NamedTuple):
+    """One run's origin; "" is what its folder does not say.
+
+    `configuration` counts from 1, 0 where there is none.
+    """
+
+    run: str
+    commit: str
+    hardware: str
+    versions: str
+    started: str
+    starts: int
+    configuration: int
+
+
+class Configuration(NamedTuple):
+    """Settings that some runs share, as JSON text."""
+
+    title: str
+    runs: int
+    text: str
+
+
+def provenance(results: Results) -> tuple[list[Origin], list[Configuration]]:
+    """The origin of every run, and each different configuration once."""
+    origins, texts, titles = [], {}, {}
+    for run, folder, label in zip(
+        results.runs["run"], results.runs["folder"], results.runs["label"]
+    ):
+        told = _read(Path(folder) / SPEC_FILE) if folder else {}
+        spec = told.get("spec")
+        number = 0
+        if isinstance(spec, dict):
+            text = json.dumps(
+                {key: value for key, value in spec.items() if key not in OF_THE_RUN}, indent=1
+            )
+            number = texts.setdefault(text, len(texts) + 1)
+            titles.setdefault(number, []).append(label)
+        starts = [start for start in told.get("starts", ()) if isinstance(start, dict)]
+        origins.append(_origin(run, starts, number))
+    configurations = [
+        Configuration(", ".join(dict.fromkeys(titles[number])), len(titles[number]), text)
+        for text, number in texts.items()
+    ]
+    return origins, configurations
+
+
+def _origin(run: str, starts: list[dict[str, Any]], number: int) -> Origin:
+    """All commits and machines that a run was continued on, in order."""
+    commits = [_commit(start.get("git") or {}) for start in starts]
+    machines = [_machine(start.get("hardware") or {}) for start in starts]
+    versions = (starts[-1].get("versions") or {}) if starts else {}
+    told = (", ".join(filter(None, dict.fromkeys(texts))) for texts in (commits, machines))
+    started = str(starts[0].get("time", "")) if starts else ""
+    return Origin(
+        run, *told, ", ".join(f"{k} {v}" for k, v in versions.items()), started, len(starts), number
+    )
+
+
+def _commit(git: dict[str, Any]) -> str:
+    return str(git.get("commit") or "")[:12] + (" with changes" if git.get("dirty") else "")
+
+
+def _machine(hardware: dict[str, Any]) -> str:
+    devices = ", ".join(map(str, hardware.get("devices", ())))
+    cores = f"{hardware['cores']} cores" if hardware.get("cores") else ""
+    return "; ".join(filter(None, [str(hardware.get("cpu", "")), cores, devices]))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The file's object; nothing where it is missing or damaged, which the loader reports."""
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}

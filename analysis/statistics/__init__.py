@@ -1,0 +1,1 @@
+"""Statistics over runs: metrics, aggregates and their intervals. Pure functions of frames."""

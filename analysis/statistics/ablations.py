@@ -1,0 +1,259 @@
+"""What the ablation suites say, as frames.
+
+Parts of a method and their interaction, planner budgets, cost limits. Pure functions.
+
+Runs are told apart by their labels, `method [variant]`, whose variants are the names in the suites
+`ablation-*`: words (`planner, PID, no filter`) or settings
+(`planner.horizon=5 planner.iterations=2`).
+
+Intervals are 95 % percentile bootstrap intervals that resample seeds within every task and cell;
+NaN where any cell of a task has fewer than MIN_RUNS seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.figures.style import split_label
+from analysis.statistics.intervals import LEVEL, MIN_RUNS
+
+TASK = ["task", "obs"]
+BUDGET = ("planner.candidates", "planner.iterations", "planner.horizon")
+
+
+class Parts(NamedTuple):
+    """What a method consists of."""
+
+    acts: str  # "planner" or "actor"
+    multiplier: str  # "none", "augmented" or "PID"
+    feasible_filter: bool = True  # of plans; an actor has none
+    cost_critic: bool = True  # in the planner's key; an actor has none
+
+
+# What the plain methods are made of. DreamerV3 ignores costs altogether, and OSRP-Lag and BSRP-Lag
+# differ in their multiplier too.
+PLAIN = {
+    "dreamerv3": Parts("actor", "none"),
+    "bsrp_lag": Parts("actor", "augmented"),
+    "osrp": Parts("planner", "none"),
+    "osrp_lag": Parts("planner", "PID"),
+}
+MULTIPLIERS = {"no multiplier": "none", "augmented": "augmented", "PID": "PID"}
+
+
+def parts(label: str) -> Parts | None:
+    """The parts that a label names.
+
+    Those of a plain method, or of a variant of `ablation-planner-lagrangian`; None for all else.
+    """
+    method, variant = split_label(label)
+    if not variant:
+        return PLAIN.get(method)
+    acts, *rest = variant.split(", ")
+    if acts not in ("planner", "actor") or not rest or rest[0] not in MULTIPLIERS:
+        return None
+    return Parts(acts, MULTIPLIERS[rest[0]], "no filter" not in rest, "no cost critic" not in rest)
+
+
+def with_parts(scores: pd.DataFrame) -> pd.DataFrame:
+    """The scores of runs whose parts are known, with the columns of Parts.
+
+    Variants of the suite win over the plain methods.
+    """
+    known = {label: found for label in scores["method"].unique() if (found := parts(label))}
+    if any(split_label(label)[1] for label in known):
+        known = {label: found for label, found in known.items() if split_label(label)[1]}
+    rows = scores[scores["method"].isin(known)]
+    columns = {
+        name: [getattr(known[label], name) for label in rows["method"]] for name in Parts._fields
+    }
+    return rows.assign(**columns)
+
+
+def cells(scores: pd.DataFrame, metric: str, reps: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Mean over tasks (each the mean over its seeds) of every combination of parts.
+
+    Parts' columns, `value`, `low`, `high`, `runs`.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for key, cell in (
+        with_parts(scores).dropna(subset=[metric]).groupby(list(Parts._fields), sort=True)
+    ):
+        draws, value = _means(cell, metric, reps, rng)
+        low, high = _interval(draws, [cell])
+        rows.append(
+            dict(zip(Parts._fields, key))
+            | {"value": value, "low": low, "high": high, "runs": len(cell)}
+        )
+    return pd.DataFrame(rows, columns=[*Parts._fields, "value", "low", "high", "runs"])
+
+
+class Square(NamedTuple):
+    """The four cells of planner x multiplier, and what kind of multiplier stands in them."""
+
+    cells: dict[tuple[str, bool], pd.DataFrame]  # by (acts, has a multiplier)
+    multiplier: str
+    tasks: int
+
+
+def square(scores: pd.DataFrame, metric: str) -> Square | None:
+    """The 2 x 2 of acting and multiplier on the tasks that all four cells have.
+
+    None where a cell has no runs.
+
+    With the same augmented multiplier in both cells where the suite was run, else with each
+    method's own.
+    """
+    rows = with_parts(scores).dropna(subset=[metric])
+    rows = rows[rows["feasible_filter"] & rows["cost_critic"]]
+    same = {
+        (acts, m): rows[(rows["acts"] == acts) & (rows["multiplier"] == m)]
+        for acts in ("actor", "planner")
+        for m in ("none", "augmented")
+    }
+    kind = "augmented" if all(map(len, same.values())) else "its own"
+    found = {
+        (acts, has): rows[
+            (rows["acts"] == acts)
+            & ((rows["multiplier"] != "none") == has)
+            & _kind(rows, has, kind)
+        ]
+        for acts in ("actor", "planner")
+        for has in (False, True)
+    }
+    common = set.intersection(*(set(zip(cell["task"], cell["obs"])) for cell in found.values()))
+    if not common:
+        return None
+    keep = {
+        key: cell[[pair in common for pair in zip(cell["task"], cell["obs"])]]
+        for key, cell in found.items()
+    }
+    return Square(keep, kind, len(common))
+
+
+def _kind(rows: pd.DataFrame, has: bool, kind: str) -> pd.Series:
+    return (
+        rows["multiplier"] == kind
+        if has and kind == "augmented"
+        else pd.Series(True, index=rows.index)
+    )
+
+
+EFFECTS = {
+    "planner": {
+        ("planner", True): 0.5,
+        ("planner", False): 0.5,
+        ("actor", True): -0.5,
+        ("actor", False): -0.5,
+    },
+    "multiplier": {
+        ("planner", True): 0.5,
+        ("planner", False): -0.5,
+        ("actor", True): 0.5,
+        ("actor", False): -0.5,
+    },
+    "interaction": {
+        ("planner", True): 0.5,
+        ("planner", False): -0.5,
+        ("actor", True): -0.5,
+        ("actor", False): 0.5,
+    },
+}
+
+
+def effects(found: Square, metric: str, reps: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Main effects of planning and of the multiplier, and their interaction, in units of the
+    metric: `effect`, `value`, `low`, `high`.
+
+        planner = (P+ + P- - A+ - A-) / 2,  multiplier = (P+ - P- + A+ - A-) / 2,
+        interaction = ((P+ - P-) - (A+ - A-)) / 2
+
+    P and A: cell means of planner and actor, + and -: with and without multiplier. These are the
+    contrasts of a 2 x 2 factorial design.
+    """
+    rng = np.random.default_rng(seed)
+    means = {key: _means(cell, metric, reps, rng) for key, cell in found.cells.items()}
+    rows = []
+    for name, signs in EFFECTS.items():
+        draws = sum(sign * means[key][0] for key, sign in signs.items())
+        value = sum(sign * means[key][1] for key, sign in signs.items())
+        low, high = _interval(np.asarray(draws), list(found.cells.values()))
+        rows.append({"effect": name, "value": value, "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def _means(
+    cell: pd.DataFrame, metric: str, reps: int, rng: np.random.Generator
+) -> tuple[np.ndarray, float]:
+    """Mean over tasks of the mean over seeds.
+
+    Of `reps` resamples [reps], and of the runs themselves.
+    """
+    per_task = [task.to_numpy() for _, task in cell.groupby(TASK)[metric]]
+    draws = [
+        values[rng.integers(len(values), size=(reps, len(values)))].mean(axis=1)
+        for values in per_task
+    ]
+    return np.mean(draws, axis=0), float(np.mean([values.mean() for values in per_task]))
+
+
+def _interval(draws: np.ndarray, cells: Sequence[pd.DataFrame]) -> tuple[float, float]:
+    if min(cell.groupby(TASK)["seed"].nunique().min() for cell in cells) < MIN_RUNS:
+        return np.nan, np.nan
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+# -- settings --------------------------------------------------------------------------------------
+
+
+def settings(label: str) -> dict[str, float]:
+    """The numeric settings that a variant names.
+
+    `osrp_lag [planner.horizon=5 x]` -> {"planner.horizon": 5.0}.
+    """
+    found = {}
+    for word in split_label(label)[1].split():
+        name, equals, value = word.partition("=")
+        if equals:
+            try:
+                found[name] = float(value)
+            except ValueError:
+                continue  # a word or a path, no number
+    return found
+
+
+def budgets(scores: pd.DataFrame, act_ms: pd.Series | None = None) -> pd.DataFrame:
+    """Runs of `ablation-planner-budget`, `method` without variant.
+
+    Adds `candidates`, `iterations`, `horizon`, their product `model_steps` per action, and
+    `act_ms`, milliseconds per agent step, by the run's name from `act_ms` (NaN, if not given).
+    """
+    chosen = [label for label in scores["method"].unique() if set(BUDGET) <= set(settings(label))]
+    rows = scores[scores["method"].isin(chosen)]
+    table = pd.DataFrame(
+        [settings(label) for label in rows["method"]], index=rows.index, columns=list(BUDGET)
+    )
+    table.columns = [name.removeprefix("planner.") for name in BUDGET]
+    table["model_steps"] = table["candidates"] * table["iterations"] * table["horizon"]
+    table["act_ms"] = rows["run"].map(act_ms) if act_ms is not None else np.nan
+    return pd.concat(
+        [rows.assign(method=rows["method"].map(lambda label: split_label(label)[0])), table], axis=1
+    )
+
+
+def limits(scores: pd.DataFrame) -> pd.DataFrame:
+    """Runs of `ablation-cost-limit`, `method` without variant, `cost_limit` from the variant."""
+    chosen = [
+        label for label in scores["method"].unique() if set(settings(label)) == {"cost_limit"}
+    ]
+    rows = scores[scores["method"].isin(chosen)]
+    value = rows["method"].map(lambda label: settings(label)["cost_limit"]).astype(float)
+    return rows.assign(
+        method=rows["method"].map(lambda label: split_label(label)[0]), cost_limit=value
+    )

@@ -1,0 +1,238 @@
+"""rliable's aggregates over tasks, with its bootstrap seeded and costs turned round.
+
+rliable (Agarwal et al. 2021, Deep Reinforcement Learning at the Edge of the Statistical Precipice)
+takes higher scores as better: costs go in negated and come out as costs again. Its stratified
+bootstrap draws from NumPy's global generator and ignores the seed it is given, so that generator is
+seeded around every call and put back after it; a method's interval does not depend on which other
+methods are there. Only tasks that all methods have values for count; the others are named.
+
+Frames of scores are those of `analysis.statistics.metrics.scores`; a task is one with its
+observation. R runs, M tasks.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from analysis.statistics.intervals import MIN_RUNS
+from analysis.statistics.metrics import METRICS, Metric
+
+STATISTICS = ("IQM", "Median", "Mean", "Optimality Gap")
+# method -> for each task the values [R] of its runs, higher is better
+Tables: TypeAlias = dict[str, list[np.ndarray]]
+
+
+def aggregate(scores: pd.DataFrame, metric: str, reps: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Interquartile mean, median, mean and optimality gap of each method over all runs and tasks
+    (Agarwal et al. 2021, section 4).
+
+    Columns: `method`, `statistic`, `value`, `low`, `high` (95 %, percentiles of the stratified
+    bootstrap), `runs`, `trusted`, `tasks`, `left_out` (tasks that not all methods have values for).
+    With fewer than three seeds on some task there is no interval: `low` and `high` are NaN and
+    `trusted` is False. The optimality gap is the mean shortfall from `Metric.target` (for costs:
+    the mean excess above it), lower is better, NaN for metrics without a target. Every task weighs
+    the same, whatever its number of runs. Raises ValueError for an unknown metric.
+    """
+    about = metric_named(metric)
+    sign = 1.0 if about.higher_is_better else -1.0
+    tables, left_out = _tables(scores, about)
+    rows = []
+    for method, table in tables.items():
+        runs, trusted = _runs(table)
+        values = np.full((3, len(STATISTICS)), np.nan)
+        if table:
+            statistic = _statistics(sign * about.target)
+            values[0] = statistic(*_compact(table))
+            if trusted:
+                values[1:] = _interval(_compact(table), statistic, reps, seed)
+        values[:, :3] *= sign  # the gap is one already
+        if sign < 0:
+            values[1:, :3] = values[2:0:-1, :3]
+        values += 0.0  # no minus before a zero
+        for name, (value, low, high) in zip(STATISTICS, values.T):
+            rows.append((method, name, value, low, high, runs, trusted, len(table), left_out))
+    columns = [
+        "method",
+        "statistic",
+        "value",
+        "low",
+        "high",
+        "runs",
+        "trusted",
+        "tasks",
+        "left_out",
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def profiles(
+    scores: pd.DataFrame,
+    metric: str,
+    taus: Sequence[float] | np.ndarray,
+    reps: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Performance profiles: the share of runs better than each of `taus` (Agarwal et al. 2021,
+    section 4.2).
+
+    For a return the share of runs above tau; for a cost of those at or below it. Columns: `method`,
+    `tau`, `share`, `low`, `high` (95 % pointwise, NaN with fewer than three seeds).
+    """
+    about = metric_named(metric)
+    taus = np.asarray(taus, dtype=np.float64)
+
+    def share(*columns: np.ndarray) -> np.ndarray:
+        values = _matrix(columns)[..., None]
+        return (values > taus if about.higher_is_better else -values <= taus).mean(axis=(0, 1))
+
+    frames = []
+    for method, table in _tables(scores, about)[0].items():
+        low = high = np.full(len(taus), np.nan)
+        if table and _runs(table)[1]:
+            low, high = _interval(_compact(table), share, reps, seed)
+        shares = share(*_compact(table)) if table else np.full(len(taus), np.nan)
+        frames.append(
+            pd.DataFrame({"method": method, "tau": taus, "share": shares, "low": low, "high": high})
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def improvement(scores: pd.DataFrame, metric: str, reps: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Probability that a run of `x` is better than one of `y`, averaged over tasks (Agarwal et al.
+    2021, section 4.3).
+
+    P(X > Y) + P(X = Y) / 2, the Mann-Whitney statistic. Columns: `x`, `y`, `probability`, `low`,
+    `high` (95 %, NaN with fewer than three seeds), for every ordered pair of different methods.
+    """
+    tables, _ = _tables(scores, metric_named(metric))
+    rows = []
+    for x, y in itertools.combinations(tables, 2):
+        a, b = tables[x], tables[y]
+        value = low = high = np.nan
+        if a:
+            first, second = _compact(a), _compact(b)
+            better = functools.partial(_better, parts=len(first))
+            value = better(*first, *second).item()
+            if _runs(a)[1] and _runs(b)[1]:
+                low, high = _interval([*first, *second], better, reps, seed).ravel()
+        rows += [(x, y, value, low, high), (y, x, 1.0 - value, 1.0 - high, 1.0 - low)]
+    return pd.DataFrame(rows, columns=["x", "y", "probability", "low", "high"])
+
+
+def metric_named(name: str) -> Metric:
+    """The metric of that name; ValueError that lists the known ones."""
+    if name not in METRICS:
+        raise ValueError(f"no metric {name!r}; there are {', '.join(METRICS)}")
+    return METRICS[name]
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """NumPy's global generator from `seed`, as it was before afterwards."""
+    before = np.random.get_state()  # noqa: NPY002 - it is the one that rliable draws from
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
+
+
+def _tables(scores: pd.DataFrame, metric: Metric) -> tuple[Tables, str]:
+    """Values per method and task, of tasks that all methods have values for, and the names of the
+    others.
+    """
+    values = scores.dropna(subset=[metric.name])
+    methods = list(dict.fromkeys(scores["method"]))
+    groups = {
+        key: mine[metric.name].to_numpy(float)
+        for key, mine in values.groupby(["method", "task", "obs"])
+    }
+    tasks = sorted(set(zip(scores["task"], scores["obs"])))
+    shared = [task for task in tasks if all((method, *task) in groups for method in methods)]
+    left_out = ", ".join("/".join(filter(None, task)) for task in tasks if task not in shared)
+    sign = 1.0 if metric.higher_is_better else -1.0
+    return {
+        method: [sign * groups[(method, *task)] for task in shared] for method in methods
+    }, left_out
+
+
+def _runs(table: list[np.ndarray]) -> tuple[int, bool]:
+    """Number of runs, and whether every task has enough of them for an interval."""
+    counts = [len(values) for values in table]
+    return sum(counts), bool(counts) and min(counts) >= MIN_RUNS
+
+
+def iqm(values: np.ndarray) -> float:
+    """Interquartile mean of all values.
+
+    Of what is left when a quarter of them (rounded down) is cut off at either end.
+
+    rliable's own goes through scipy.stats.trim_mean, the larger part of the time of a bootstrap;
+    the values are the same.
+    """
+    cut = values.size // 4
+    return float(np.sort(values, axis=None)[cut : values.size - cut].mean())
+
+
+def _statistics(target: float) -> Callable[..., np.ndarray]:
+    from rliable import metrics  # here: takes seconds
+
+    def statistics(*columns: np.ndarray) -> np.ndarray:
+        matrix = _matrix(columns)
+        gap = (
+            metrics.aggregate_optimality_gap(matrix, gamma=target)
+            if np.isfinite(target)
+            else np.nan
+        )
+        found = [iqm(matrix), metrics.aggregate_median(matrix), metrics.aggregate_mean(matrix), gap]
+        return np.array(found, dtype=np.float64)
+
+    return statistics
+
+
+def _compact(table: list[np.ndarray]) -> list[np.ndarray]:
+    """One matrix [R, M] where all tasks have as many runs, which rliable draws from much faster.
+
+    Else a column [R, 1] per task.
+    """
+    if len({len(values) for values in table}) == 1:
+        return [np.column_stack(table)]
+    return [values[:, None] for values in table]
+
+
+def _matrix(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """[R, M]; runs of tasks that have fewer are repeated up to a common multiple, so that every
+    task weighs the same.
+    """
+    rows = int(np.lcm.reduce([len(values) for values in columns]))
+    return np.hstack([np.tile(values, (rows // len(values), 1)) for values in columns])
+
+
+def _interval(
+    columns: list[np.ndarray], statistic: Callable[..., np.ndarray], reps: int, seed: int
+) -> np.ndarray:
+    """[2, ...] bounds of `statistic` of the columns from rliable's bootstrap, in which each task's
+    runs are drawn anew.
+    """
+    from rliable import library
+
+    # of a list rliable draws each member on its own
+    drawn = columns[0] if len(columns) == 1 else columns
+    with seeded(seed):
+        return library.get_interval_estimates({"": drawn}, statistic, reps=reps)[1][""]
+
+
+def _better(*columns: np.ndarray, parts: int) -> np.ndarray:
+    """P(x > y) + P(x = y) / 2 over all pairs of runs, mean over tasks, [1].
+
+    The first `parts` columns are those of x.
+    """
+    x, y = _matrix(columns[:parts])[:, None], _matrix(columns[parts:])[None]
+    return ((x > y) + 0.5 * (x == y)).mean(keepdims=True).ravel()

@@ -1,0 +1,275 @@
+"""One row of metrics per run: what it reached, what that cost, and how fast.
+
+Pure functions of `Results`; METRICS says what each is.
+
+A metric that does not exist for a run is NaN, never 0: imported means have no episodes to count
+violations in, a run without evaluations has no final return, a limit of zero cannot be divided by.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.read.results import DUPLICATE, Results, judged_by, usable
+from analysis.statistics.references import references as find_references
+from benchmarks.runs.records import EVAL, TRAIN
+
+WORST_SHARE = 0.05  # of episodes, in `cvar_cost`
+TARGET_SHARE = 0.5  # of the reference return, in `steps_to_return`
+VIOLATION_EPS = 1e-6  # Ray et al. (2019)
+ON_EVALUATIONS, ON_TRAINING = "evaluations", "training means"
+
+RAY = (
+    "Ray, Achiam, Amodei (2019), Benchmarking Safe Exploration in Deep Reinforcement Learning, "
+    "section 5"
+)
+
+
+class Metric(NamedTuple):
+    """What a column of `scores` is.
+
+    `target` is where the optimality gap of Agarwal et al. (2021) is measured from; NaN: nowhere.
+    """
+
+    name: str
+    label: str
+    unit: str
+    higher_is_better: bool
+    source: str
+    target: float = float("nan")
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("return", "Episode return", "reward", True, f"average episodic return: {RAY}"),
+        Metric("cost", "Episode cost", "cost", False, f"average episodic cost: {RAY}"),
+        Metric("cost_over_limit", "Cost / limit", "", False,
+            "episode cost divided by the cost limit; 1 is the limit", 1.0),
+        Metric("cost_rate", "Cost rate", "cost per sim step", False,
+            f"total training cost / total training steps: {RAY}"),
+        Metric("total_cost", "Training cost", "cost", False,
+            "sum of the costs of all training episodes"),
+        Metric("cost_regret", "Cost regret", "cost", False,
+            "sum over training episodes of max(0, cost - limit)"),
+        Metric("feasible", "Feasible seeds", "share", True,
+            "1 if the mean final cost of the seed is within the limit", 1.0),
+        Metric("feasible_episodes", "Feasible episodes", "share", True,
+            "share of final episodes within the limit", 1.0),
+        Metric("violation_rate", "Violation rate", "share", False,
+            "share of training episodes above the limit", 0.0),
+        Metric(
+            "cvar_cost", "Worst 5 % cost", "cost", False,
+            "mean of the worst 5 % of training episodes: conditional value at risk, "
+            "Rockafellar and Uryasev (2000)",
+        ),
+        Metric("auc_return", "Mean return over training", "reward", True,
+            "area under the evaluation curve / its length"),
+        Metric(
+            "steps_to_return", "Steps to half of PPO's return", "sim steps", False,
+            "first evaluation that reaches half the reference return within the cost limit; "
+            "infinite if none does",
+        ),
+        Metric("wall_hours", "Wall clock", "h", False, "wall clock of the run, resumes included"),
+        Metric("gpu_hours", "GPU time", "h", False,
+            "wall clock times GPUs of the run; NaN without a GPU"),
+        Metric("normalised_return", "Normalised return", "", True,
+            f"return / that of unconstrained PPO: {RAY}", 1.0),
+        Metric("normalised_cost", "Normalised cost", "", False, "cost / that of unconstrained PPO",
+            0.0),
+        Metric(
+            "normalised_violation", "Normalised violation", "", False,
+            f"max(0, cost - limit) / max(1e-6, that of unconstrained PPO - limit): {RAY}", 0.0,
+        ),
+        Metric("normalised_cost_rate", "Normalised cost rate", "", False,
+            f"cost rate / that of PPO: {RAY}", 0.0),
+    )
+}  # fmt: skip
+
+
+def scores(
+    results: Results, k: int = 10, at: int | None = None, constants: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """One row of metrics per run that is no duplicate, also of runs without records.
+
+    Columns: `method` (the label), `task`, `obs`, `seed`, `run`, `tags`, `cost_limit` (that judges
+    it), `env_steps`, `judged_on`, and those of METRICS.
+    `judged_on` says what the final return and cost are means of: evaluations, or, for imported
+    training means only, the last of them.
+
+    Args:
+        k: evaluation episodes that final values are means of (fewer where a run has fewer).
+        at: only what happened at or before that simulator step, for comparisons at equal progress
+            (`equal_progress`).
+        constants: as `analysis.statistics.references.references` gives them; found from the results
+            if not given.
+    Raises ValueError for k < 1.
+    """
+    if k < 1:
+        raise ValueError(f"k={k} must be at least 1")
+    runs = results.runs[(results.runs["status"] != DUPLICATE) & (results.runs["task"] != "")]
+    episodes = usable(results)
+    if at is not None:
+        episodes = episodes[episodes["env_steps"] <= at]
+    constants = find_references(results, k) if constants is None else constants
+    limits = runs["run"].map(judged_by(results.runs)).astype(float)
+    table = runs[["run", "label", "task", "obs", "seed", "tags", "devices", "per_episode"]].rename(
+        columns={"label": "method"}
+    )
+    table = table.assign(cost_limit=limits).set_index("run")
+    ends = episodes.groupby("run", sort=False)[["env_steps", "wall_seconds"]].max()
+    table["env_steps"] = ends["env_steps"].reindex(table.index).fillna(0).astype("int64")
+    single = set(table.index[table["per_episode"].astype(bool)])
+    table = table.join(_final(episodes, table["cost_limit"], single, k))
+    table = table.join(
+        _training(
+            episodes[(episodes["split"] == TRAIN) & episodes["run"].isin(single)],
+            table["cost_limit"],
+        )
+    )
+    table["wall_hours"] = ends["wall_seconds"] / 3600.0
+    table["gpu_hours"] = table["wall_hours"] * table["devices"].map(_gpus)
+    by_task = constants.set_index("task").reindex(table["task"]).set_axis(table.index)
+    table = _against(table, by_task)
+    table = table.join(
+        _curve(
+            episodes[episodes["split"] == EVAL],
+            table["cost_limit"],
+            TARGET_SHARE * by_task["return"],
+        )
+    )
+    order = [
+        "method",
+        "task",
+        "obs",
+        "seed",
+        "run",
+        "tags",
+        "cost_limit",
+        "env_steps",
+        "judged_on",
+        *METRICS,
+    ]
+    return table.assign(judged_on=table["judged_on"].fillna("")).reset_index()[order]
+
+
+def equal_progress(results: Results) -> int:
+    """The last simulator step that every run with evaluations has been evaluated at or beyond.
+
+    0 where none has.
+    """
+    episodes = usable(results)
+    last = episodes[episodes["split"] == EVAL].groupby("run")["env_steps"].max()
+    return int(last.min()) if len(last) else 0
+
+
+def worst_mean(values: np.ndarray, share: float = WORST_SHARE) -> float:
+    """Mean of the largest `share` of values [n].
+
+    Conditional value at risk (Rockafellar and Uryasev 2000). NaN for no values.
+
+    Where share * n is no whole number the last value counts in part; below one value it is the
+    largest.
+    """
+    if not 0.0 < share <= 1.0:
+        raise ValueError(f"share={share} must lie in 0..1")
+    values = np.sort(np.asarray(values, dtype=np.float64))[::-1]
+    if not len(values):
+        return float("nan")
+    weight = max(1.0, share * len(values))
+    whole = int(weight)
+    rest = (weight - whole) * values[whole] if weight > whole else 0.0
+    return float((values[:whole].sum() + rest) / weight)
+
+
+def _against(table: pd.DataFrame, by_task: pd.DataFrame) -> pd.DataFrame:
+    """What is measured against the limit, or divided by what unconstrained PPO reaches."""
+    limit, cost = table["cost_limit"], table["cost"]
+    worst = np.maximum(VIOLATION_EPS, by_task["cost"] - limit)
+    return table.assign(
+        cost_over_limit=cost / limit.where(limit > 0),
+        feasible=(cost <= limit).astype(float).where(cost.notna() & limit.notna()),
+        normalised_return=table["return"] / by_task["return"],
+        normalised_cost=cost / by_task["cost"],
+        normalised_violation=np.maximum(0.0, cost - limit) / worst,
+        normalised_cost_rate=table["cost_rate"] / by_task["cost_rate"],
+    )
+
+
+def _final(episodes: pd.DataFrame, limit_of: pd.Series, single: set[str], k: int) -> pd.DataFrame:
+    """Means of the last `k` evaluation episodes per run, and what they are of: `judged_on`.
+
+    Imported training means count by their last row where there are no evaluations: that is what
+    their own authors report.
+    """
+    evaluation = episodes[episodes["split"] == EVAL]
+    last = (
+        evaluation.sort_values(["run", "env_steps", "episode"], kind="stable")
+        .groupby("run")
+        .tail(k)
+    )
+    means = episodes[
+        (episodes["split"] == TRAIN) & ~episodes["run"].isin(single | set(evaluation["run"]))
+    ]
+    final_mean = means.sort_values("env_steps", kind="stable").groupby("run").tail(1)
+    last = pd.concat(
+        [last.assign(judged_on=ON_EVALUATIONS), final_mean.assign(judged_on=ON_TRAINING)]
+    )
+    limit = last["run"].map(limit_of)
+    within = (
+        (last["cost"] <= limit)
+        .astype(float)
+        .where(limit.notna() & last["cost"].notna() & last["run"].isin(single))
+    )
+    grouped = last.assign(feasible_episodes=within).groupby("run")
+    columns = ["return", "cost", "feasible_episodes"]
+    # a diverged episode, or one without a limit, makes its run's mean NaN: pandas would leave it
+    # out
+    complete = grouped[columns].count().eq(grouped.size(), axis=0)
+    return grouped[columns].mean().where(complete).join(grouped["judged_on"].first())
+
+
+def _training(training: pd.DataFrame, limit_of: pd.Series) -> pd.DataFrame:
+    """Of runs whose training episodes are known one by one."""
+    limit = training["run"].map(limit_of)
+    over = (training["cost"] - limit).clip(lower=0.0)
+    violated = (over > 0).astype(float).where(over.notna())
+    grouped = training.assign(over=over, violated=violated).groupby("run")
+    columns = ["cost", "length", "over", "violated"]
+    sums = grouped[columns].sum().where(grouped[columns].count().eq(grouped.size(), axis=0))
+    return pd.DataFrame(
+        {
+            # a format without lengths still tells how many steps there were
+            "cost_rate": sums["cost"] / sums["length"].fillna(grouped["env_steps"].max()),
+            "total_cost": sums["cost"],
+            "cost_regret": sums["over"],
+            "violation_rate": sums["violated"] / grouped.size(),
+            "cvar_cost": grouped["cost"].agg(worst_mean),
+        }
+    )
+
+
+def _curve(evaluation: pd.DataFrame, limit_of: pd.Series, target: pd.Series) -> pd.DataFrame:
+    grouped = evaluation.groupby(["run", "env_steps"])
+    complete = grouped[["return", "cost"]].count().eq(grouped.size(), axis=0)
+    points = grouped[["return", "cost"]].mean().where(complete).reset_index()
+    rows = {}
+    for run, mine in points.groupby("run"):
+        steps, returns = mine["env_steps"].to_numpy(float), mine["return"].to_numpy()
+        area = (
+            np.trapezoid(returns, steps) / (steps[-1] - steps[0]) if len(steps) > 1 else returns[0]
+        )
+        reached = steps[(returns >= target[run]) & (mine["cost"].to_numpy() <= limit_of[run])]
+        known = not (np.isnan(target[run]) or np.isnan(limit_of[run]))
+        rows[run] = (area, (reached[0] if len(reached) else np.inf) if known else np.nan)
+    return pd.DataFrame.from_dict(
+        rows, orient="index", columns=["auc_return", "steps_to_return"], dtype=float
+    )
+
+
+def _gpus(devices: str) -> float:
+    count = sum(device.strip().startswith(("gpu", "cuda", "rocm")) for device in devices.split(";"))
+    return float(count) if count else float("nan")

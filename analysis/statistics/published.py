@@ -1,0 +1,106 @@
+"""Published scores as one table, each row with the protocol it was reached under.
+
+None of them is ours, and no two protocols are alike.
+
+The files and what they are: `analysis.data`. Tasks of the old Safety-Gym are listed under the
+Safety-Gymnasium task that re-creates them, and their protocol says so.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import numpy as np
+import pandas as pd
+
+from analysis.read.foreign.common import METHODS
+
+COLUMNS = (
+    "method",
+    "task",
+    "obs",
+    "env_steps",
+    "seeds",
+    "return",
+    "return_std",
+    "cost",
+    "cost_std",
+    "cost_limit",
+    "source",
+    "protocol",
+)
+SAFETY_GYM_METHODS = {
+    "ppo_lagrangian": "ppo_lag",
+    "trpo_lagrangian": "trpo_lag",
+    "LAMBDA": "lambda",
+    "CEM-MPC": "cem_mpc",
+}
+SAFETY_GYM_LIMIT = 25.0  # per episode; Ray et al. (2019), section 5, and LAMBDA (arXiv:2201.09802)
+
+
+def published(methods: frozenset[str] | None = None) -> pd.DataFrame:
+    """All rows, or those of some methods, by task, method and steps: COLUMNS.
+
+    NaN where a source does not say.
+    """
+    table = pd.concat([_omnisafe(), _safety_gym(), _safedreamer()], ignore_index=True)[
+        list(COLUMNS)
+    ]
+    table = table if methods is None else table[table["method"].isin(methods)]
+    return table.sort_values(["task", "method", "env_steps"], kind="stable", ignore_index=True)
+
+
+def _read(name: str) -> pd.DataFrame:
+    with resources.files("analysis.data").joinpath(name).open(encoding="utf-8") as file:
+        return pd.read_csv(file)
+
+
+def _omnisafe() -> pd.DataFrame:
+    table = _read("omnisafe_published.csv")
+    # the comparisons of reward alone say nothing of safe learning
+    table = table[table["cost_mean"].notna()]
+    renamed = {"reward_mean": "return", "reward_std": "return_std", "cost_mean": "cost"}
+    table = table.rename(columns=renamed).assign(
+        method=table["algorithm"].map(lambda name: METHODS.get(name, name)), obs="lidar"
+    )
+    return table.assign(protocol=[_omnisafe_protocol(row) for row in table.itertuples()])
+
+
+def _omnisafe_protocol(row) -> str:
+    steps = "steps not stated" if np.isnan(row.env_steps) else f"{row.env_steps / 1e6:g}M sim steps"
+    seeds = "seeds not stated" if np.isnan(row.seeds) else f"{row.seeds:g} seeds"
+    limit = (
+        "cost limit not stated" if np.isnan(row.cost_limit) else f"cost limit {row.cost_limit:g}"
+    )
+    return (
+        f"{row.source}, {row.family}: {steps}, {seeds}, {limit}, flat observation; ± is one "
+        "standard deviation"
+    )
+
+
+def _safety_gym() -> pd.DataFrame:
+    table = _read("safety_gym_scores.csv").rename(columns={"reward": "return"})
+    return table.assign(
+        method=table["algorithm"].map(lambda name: SAFETY_GYM_METHODS.get(name, name)),
+        obs=table["algorithm"].map({"LAMBDA": "vision", "CEM-MPC": ""}).fillna("lidar"),
+        protocol=[
+            f"{row.task} of the old Safety-Gym after {row.env_steps / 1e6:g}M sim steps, cost "
+            f"limit {SAFETY_GYM_LIMIT:g}, {row.source}"
+            for row in table.itertuples()
+        ],
+        task=table["task"].str.replace("Safexp-", "Safety"),
+        seeds=np.nan,
+        return_std=np.nan,
+        cost_std=np.nan,
+        cost_limit=SAFETY_GYM_LIMIT,
+    )
+
+
+def _safedreamer() -> pd.DataFrame:
+    """Without the rows whose notes say that they are of perturbed environments or no result."""
+    table = _read("safedreamer_published.csv").rename(
+        columns={"reward": "return", "observation": "obs"}
+    )
+    table = table[~table["notes"].str.startswith(("PERTURBED", "INVALID"))]
+    nothing = dict.fromkeys(("seeds", "return_std", "cost_std", "cost_limit"), np.nan)
+    return table.assign(protocol=table["source"] + ": " + table["notes"], **nothing)

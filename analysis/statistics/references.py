@@ -1,0 +1,89 @@
+"""Constants that returns and costs are divided by.
+
+What an agent without constraints reaches, PPO in Ray et al. (2019).
+
+`data/references.csv` holds the published ones with source and protocol. A task without one gets its
+constants from the runs of unconstrained PPO among the results, and `references` says so; without
+those it has none, and normalised metrics are NaN.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import numpy as np
+import pandas as pd
+
+from analysis.read.results import Results, usable
+from benchmarks.runs.records import EVAL, TRAIN
+
+METHOD = "ppo"  # unconstrained, of our own runs
+PUBLISHED, COMPUTED, NONE = "published", "computed from runs", "none"
+COLUMNS = ("return", "cost", "cost_rate")
+
+
+def published() -> pd.DataFrame:
+    """The published constants: `task`, `return`, `cost`, `cost_rate` (NaN where not published),
+    `source`, `protocol`.
+    """
+    with resources.files("analysis.data").joinpath("references.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file)
+
+
+def references(results: Results, k: int = 10) -> pd.DataFrame:
+    """One row per task of the results.
+
+    `task`, the three constants, `kind` (published, computed from runs, none), `source`.
+
+    Published constants come first; what a published row lacks (OmniSafe tables have no cost rate),
+    and tasks without one, are computed from unconstrained PPO among the results: mean over runs of
+    the last `k` evaluation episodes, and of training cost by training step.
+    """
+    known = published().set_index("task")
+    ours = _from_runs(results, k)
+    rows = []
+    for task in sorted(set(results.runs["task"]) - {""}):
+        row = {c: known.at[task, c] if task in known.index else np.nan for c in COLUMNS}
+        kind = PUBLISHED if task in known.index else NONE
+        source = (
+            f"{known.at[task, 'source']}: {known.at[task, 'protocol']}"
+            if task in known.index
+            else ""
+        )
+        lacking = [c for c in COLUMNS if np.isnan(row[c])]
+        if lacking and task in ours.index:
+            row |= {c: ours.at[task, c] for c in lacking}
+            filled = "" if kind == NONE else f"{', '.join(lacking)} "
+            source = "; ".join(
+                filter(
+                    None,
+                    [source, f"{filled}computed from {ours.at[task, 'runs']} runs of {METHOD}"],
+                )
+            )
+            kind = COMPUTED if kind == NONE else f"{kind}, {', '.join(lacking)} {COMPUTED}"
+        rows.append({"task": task, **row, "kind": kind, "source": source})
+    return pd.DataFrame(rows, columns=["task", *COLUMNS, "kind", "source"])
+
+
+def _from_runs(results: Results, k: int) -> pd.DataFrame:
+    """Per task: the three constants and the number of `runs` of METHOD, without a variant, that
+    they come from.
+    """
+    mine = usable(results)
+    mine = mine[mine["label"] == METHOD]
+    last = (
+        mine[mine["split"] == EVAL]
+        .sort_values(["run", "env_steps", "episode"], kind="stable")
+        .groupby("run")
+        .tail(k)
+    )
+    final = last.groupby(["task", "run"])[["return", "cost"]].mean()
+    train = mine[mine["split"] == TRAIN].groupby(["task", "run"])[["cost", "length"]].sum()
+    table = final.join(
+        (train["cost"] / train["length"]).rename("cost_rate"), how="outer"
+    ).reset_index()
+    return (
+        table.groupby("task")
+        .agg({**dict.fromkeys(COLUMNS, "mean"), "run": "size"})
+        .rename(columns={"run": "runs"})
+    )

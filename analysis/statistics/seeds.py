@@ -1,0 +1,133 @@
+"""How many seeds: width of the interval against their number, and how many would tell b from a.
+
+Spreads between seeds and the difference are taken as measured, seeds as independent and equally
+many on every task:
+
+    width(n) = 2 t[df, 0.975] sqrt(sum over tasks of s^2 / n) / M, power(n) = P(|T| > t[df, 0.975])
+    for the measured difference
+
+with T noncentral t. A plan from three seeds is itself uncertain: the spread of three values may be
+off by a factor of two or more.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.statistics.intervals import LEVEL
+
+POWER = 0.8
+MAX_SEEDS = 200
+
+
+class SeedPlan(NamedTuple):
+    """`table`: one row per number of `seeds`.
+
+    `width_a`, `width_b`, `width_difference` of 95 % intervals, and `power`.
+
+    `now` seeds are there on every task; `needed` are the fewest with the wanted power, None when
+    more than MAX_SEEDS; `more` is what is still missing of them. `summary` says it in words.
+    """
+
+    table: pd.DataFrame
+    now: int
+    needed: int | None
+    more: int | None
+    summary: str
+
+
+def seeds_needed(
+    scores: pd.DataFrame, metric: str, a: str, b: str, power: float = POWER
+) -> SeedPlan:
+    """The plan for two methods over the tasks that both have at least two seeds on.
+
+    Raises ValueError when there is no such task: one seed shows no spread.
+    """
+    if not 0.0 < power < 1.0:
+        raise ValueError(f"power={power} must lie in 0..1")
+    values = scores.dropna(subset=[metric])
+    runs = {
+        name: {
+            key: v.to_numpy(float)
+            for key, v in values[values["method"] == name].groupby(["task", "obs"])[metric]
+        }
+        for name in (a, b)
+    }
+    tasks = [
+        task
+        for task in runs[a]
+        if task in runs[b] and min(len(runs[a][task]), len(runs[b][task])) > 1
+    ]
+    if not tasks:
+        raise ValueError(
+            f"{a} and {b} share no task with two seeds each: without a spread nothing can be "
+            "planned"
+        )
+    spread = {name: np.array([runs[name][task].var(ddof=1) for task in tasks]) for name in (a, b)}
+    difference = float(np.mean([runs[b][task].mean() - runs[a][task].mean() for task in tasks]))
+    table = pd.DataFrame(
+        [_row(n, spread[a], spread[b], difference) for n in range(2, MAX_SEEDS + 1)]
+    )
+    enough = table.loc[table["power"] >= power, "seeds"]
+    now = min(len(runs[name][task]) for name in (a, b) for task in tasks)
+    needed = int(enough.iloc[0]) if len(enough) else None
+    more = None if needed is None else max(0, needed - now)
+    return SeedPlan(
+        table,
+        now,
+        needed,
+        more,
+        _summary(a, b, metric, difference, len(tasks), now, needed, more, power),
+    )
+
+
+def _row(n: int, spread_a: np.ndarray, spread_b: np.ndarray, difference: float) -> dict[str, float]:
+    """Of n seeds on each of M tasks; spreads [M] are variances between seeds."""
+    from scipy import stats
+
+    row: dict[str, float] = {"seeds": n}
+    error, freedom = 0.0, 1.0
+    for name, parts in (("a", [spread_a]), ("b", [spread_b]), ("difference", [spread_a, spread_b])):
+        variances = np.concatenate(parts) / n / len(spread_a) ** 2
+        total = variances.sum()
+        error = float(np.sqrt(total))
+        # Satterthwaite (1946)
+        freedom = float(total**2 / (variances**2 / (n - 1)).sum()) if total else float(n - 1)
+        row[f"width_{name}"] = 2.0 * float(stats.t.ppf((1.0 + LEVEL) / 2.0, freedom)) * error
+    if error == 0.0:
+        return row | {"power": float(difference != 0.0)}
+    bound, shift = stats.t.ppf((1.0 + LEVEL) / 2.0, freedom), abs(difference) / error
+    reached = float(stats.nct.sf(bound, freedom, shift) + stats.nct.cdf(-bound, freedom, shift))
+    # nct gives NaN only where the shift is far beyond the bound
+    return row | {"power": 1.0 if np.isnan(reached) else reached}
+
+
+def _summary(
+    a: str,
+    b: str,
+    metric: str,
+    difference: float,
+    tasks: int,
+    now: int,
+    needed: int | None,
+    more: int | None,
+    power: float,
+) -> str:
+    text = (
+        f"{b} - {a} in {metric} is {difference:.3g} over {tasks} "
+        f"task{'' if tasks == 1 else 's'} with {now} seeds: "
+    )
+    if needed is None:
+        return text + (
+            f"more than {MAX_SEEDS} seeds would be needed to tell them apart with probability "
+            f"{power:.0%}"
+        )
+    if more == 0:
+        return (
+            text
+            + f"{needed} seeds tell them apart with probability {power:.0%}; no more are needed"
+        )
+    return text + f"{needed} seeds, {more} more, would tell them apart with probability {power:.0%}"

@@ -1,0 +1,1 @@
+"""Tables of results, as frames, Markdown, CSV and LaTeX."""

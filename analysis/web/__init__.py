@@ -1,1 +1,0 @@
-"""The report's page: template, style sheet and script, put together by `analysis.page`."""

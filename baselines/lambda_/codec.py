@@ -1,0 +1,167 @@
+"""Encoder and decoder between observations and vectors (spec section 3).
+
+Images [..., 64, 64, c] (uint8) are seen as value / 255 - 0.5, vectors through symlog: the
+original's running normalisation depends on the order in which data came, symlog on nothing. Both
+are reconstructed in that form.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from agents.api import ObsSpec
+from agents.nn.distributions import symlog
+from agents.nn.observations import check_obs, image_keys, vector_keys
+from baselines.lambda_.config import ModelConfig
+from baselines.lambda_.networks import Dense, dense
+
+ENCODER_KERNELS = (4, 4, 4, 4)  # 64 -> 31 -> 14 -> 6 -> 2 pixels a side
+DECODER_KERNELS = (5, 5, 6, 6)  # 1 -> 5 -> 13 -> 30 -> 64
+ENCODED_SIDE = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """The arrays of an observation that the agent sees, in the form that it sees and reconstructs
+    them.
+    """
+
+    images: tuple[str, ...]
+    vectors: tuple[str, ...]
+    channels: int
+    """Of all images together."""
+    width: int
+    """Of all vectors together."""
+
+    @staticmethod
+    def of(config: ModelConfig, obs: ObsSpec) -> Seen:
+        """What an agent of that configuration sees of an environment.
+
+        Raises ValueError for arrays it cannot see.
+        """
+        check_obs(obs)
+        images, vectors = image_keys(obs), vector_keys(obs)
+        images = images[:1] if config.cameras == "front" else images
+        return Seen(
+            images,
+            vectors,
+            sum(obs[k].shape[-1] for k in images),
+            sum(obs[k].shape[0] for k in vectors),
+        )
+
+    def picture(self, obs: Mapping[str, jax.Array]) -> jax.Array:
+        """[..., 64, 64, channels] in -0.5..0.5."""
+        return (
+            jnp.concatenate([obs[name] for name in self.images], -1).astype(jnp.float32) / 255.0
+            - 0.5
+        )
+
+    def vector(self, obs: Mapping[str, jax.Array]) -> jax.Array:
+        """[..., width] in symlog."""
+        return symlog(jnp.concatenate([obs[name].astype(jnp.float32) for name in self.vectors], -1))
+
+
+class Encoder(nnx.Module):
+    """Four strided convolutions with ReLU for images, dense layers with ReLU for vectors.
+
+    Images first in the embedding.
+    """
+
+    def __init__(self, config: ModelConfig, seen: Seen, *, rngs: nnx.Rngs, dtype: jnp.dtype):
+        self.seen = seen
+        channels = [seen.channels, *(config.conv_depth * 2**i for i in range(4))]
+        init, units, layers = (
+            nnx.initializers.glorot_uniform(),
+            config.vector_units,
+            config.vector_layers,
+        )
+        convs = [
+            nnx.Conv(i, o, (k, k), 2, padding="VALID", kernel_init=init, dtype=dtype, rngs=rngs)
+            for i, o, k in zip(channels, channels[1:], ENCODER_KERNELS)
+            if seen.images
+        ]
+        self.convs = nnx.List(convs)
+        mlp = (
+            Dense(seen.width, units, layers, rngs=rngs, dtype=dtype, activation=jax.nn.relu)
+            if seen.vectors
+            else None
+        )
+        self.mlp = mlp
+        self.size = (ENCODED_SIDE**2 * channels[-1] if seen.images else 0) + (
+            units if seen.vectors else 0
+        )
+
+    def __call__(self, obs: Mapping[str, jax.Array]) -> jax.Array:
+        """[..., *shape] for each array -> [..., size]."""
+        parts = []
+        if self.seen.images:
+            x = self.seen.picture(obs)
+            lead = x.shape[:-3]
+            x = x.reshape(-1, *x.shape[-3:])
+            for conv in self.convs:
+                x = jax.nn.relu(conv(x))
+            parts.append(x.reshape(*lead, -1))
+        if self.mlp is not None:
+            parts.append(self.mlp(self.seen.vector(obs)))
+        return jnp.concatenate(parts, -1)
+
+
+class Decoder(nnx.Module):
+    """Features to means of the observation.
+
+    Transposed convolutions for images, dense layers for vectors.
+    """
+
+    def __init__(self, config: ModelConfig, seen: Seen, *, rngs: nnx.Rngs, dtype: jnp.dtype):
+        self.seen = seen
+        depth, feat_dim = config.conv_depth, config.feat_dim
+        channels = [32 * depth, 4 * depth, 2 * depth, depth, seen.channels]
+        init, units, layers = (
+            nnx.initializers.glorot_uniform(),
+            config.vector_units,
+            config.vector_layers,
+        )
+        convs = [
+            nnx.ConvTranspose(
+                i, o, (k, k), 2, padding="VALID", kernel_init=init, dtype=dtype, rngs=rngs
+            )
+            for i, o, k in zip(channels, channels[1:], DECODER_KERNELS)
+            if seen.images
+        ]
+        self.image_in = (
+            dense(feat_dim, channels[0], rngs=rngs, dtype=dtype) if seen.images else None
+        )
+        self.convs = nnx.List(convs)
+        relu = jax.nn.relu
+        self.mlp = (
+            Dense(feat_dim, units, layers, seen.width, rngs=rngs, dtype=dtype, activation=relu)
+            if seen.vectors
+            else None
+        )
+
+    def picture(self, feat: jax.Array) -> jax.Array:
+        """[..., F] -> [..., 64, 64, channels]."""
+        assert self.image_in is not None
+        x = self.image_in(feat).reshape(-1, 1, 1, self.image_in.out_features)
+        for index, conv in enumerate(self.convs):
+            x = conv(x)
+            x = jax.nn.relu(x) if index < len(DECODER_KERNELS) - 1 else x
+        return x.astype(jnp.float32).reshape(*feat.shape[:-1], *x.shape[1:])
+
+    def log_probs(self, feat: jax.Array, obs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        """Log-densities [...] of what was seen under unit-variance normals around the means, up to
+        their constants.
+        """
+        logp = {}
+        if self.seen.images:
+            logp["image"] = -0.5 * jnp.square(self.picture(feat) - self.seen.picture(obs)).sum(
+                (-3, -2, -1)
+            )
+        if self.mlp is not None:
+            logp["vector"] = -0.5 * jnp.square(self.mlp(feat) - self.seen.vector(obs)).sum(-1)
+        return logp

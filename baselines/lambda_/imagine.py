@@ -1,0 +1,91 @@
+"""Imagined trajectories, one per start and sampled model (spec section 5).
+
+Shapes: H imagined steps, P sampled models, N starts; F features, A actions. Time comes first:
+[H, P, N, ...].
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from agents.api import PyTree
+from baselines.lambda_.actor_critic import Actor
+from baselines.lambda_.rssm import Latent
+from baselines.lambda_.world_model import Dynamics
+
+
+class Trajectories(NamedTuple):
+    """States 1..H, without the start: feat [H, P, N, F] and what arriving there brings, [H, P, N].
+
+    Terminal is a probability.
+    """
+
+    feat: jax.Array
+    reward: jax.Array
+    cost: jax.Array
+    terminal: jax.Array
+
+
+def rollout(
+    dynamics: Dynamics,
+    actor: Actor,
+    start: Latent,
+    action_noise: jax.Array,
+    latent_noise: jax.Array,
+) -> jax.Array:
+    """Features [H, N, F] from `start` [N, ...] under the actor, with standard normal noise
+    [H, N, A] and [H, N, Z].
+
+    The actor sees features without gradients, so that its gradient comes through actions and the
+    dynamics only.
+    """
+
+    def step(latent, noise):
+        of_action, of_latent = noise
+        action = actor.sample(jax.lax.stop_gradient(latent.feat), of_action)
+        latent = dynamics.transition.predict(latent, action, of_latent)
+        return latent, latent.feat
+
+    _, feats = jax.lax.scan(step, start, (action_noise, latent_noise))
+    return feats
+
+
+def imagine(
+    graph: Any,
+    models: PyTree,
+    actor: Actor,
+    start: Latent,
+    key: jax.Array,
+    *,
+    horizon: int,
+    action_repeat: int,
+    action_dim: int,
+    own_noise: bool = False,
+) -> Trajectories:
+    """Trajectories of the actor in each of the `models` (parameters [P, ...] of the Dynamics
+    `graph`).
+
+    All models share their noise, so that trajectories differ by what the models know, not by luck;
+    with `own_noise` each draws its own. The cost head tells whether a step costs anything; its
+    probability counts for every simulator step of the agent step.
+    """
+    latent_dim, starts = start.stoch.shape[-1], start.stoch.shape[0]
+
+    def one(params, key):
+        action_key, latent_key = jax.random.split(key)
+        dynamics = nnx.merge(graph, params)
+        action_noise = jax.random.normal(action_key, (horizon, starts, action_dim))
+        latent_noise = jax.random.normal(latent_key, (horizon, starts, latent_dim))
+        feat = rollout(dynamics, actor, start, action_noise, latent_noise)
+        cost = action_repeat * jax.nn.sigmoid(dynamics.cost_logit(feat))
+        return Trajectories(
+            feat, dynamics.reward(feat), cost, jax.nn.sigmoid(dynamics.terminal_logit(feat))
+        )
+
+    samples = jax.tree.leaves(models)[0].shape[0]
+    keys = jax.random.split(key, samples) if own_noise else jnp.broadcast_to(key, (samples,))
+    return jax.vmap(one, out_axes=1)(models, keys)

@@ -1,0 +1,290 @@
+"""How LAMBDA learns: a pure function from state, replay batch and key to the next state.
+
+Order of one update (spec section 11): world model and its posterior -> actor on imagined batches ->
+reward critic -> cost critic.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from agents.api import EnvSpec, PyTree
+from agents.finite import count_nonfinite
+from agents.lagrangian import AugmentedState, init_augmented, update_augmented
+from agents.nn.params import Params, params_of
+from agents.optimizers import make_optimizer
+from agents.starts import draw_starts
+from baselines.lambda_.actor_critic import Actor, Critic, critic_loss
+from baselines.lambda_.config import LambdaConfig
+from baselines.lambda_.imagine import Trajectories, imagine
+from baselines.lambda_.objectives import ActorTerms, Chosen, actor_loss, choose, returns
+from baselines.lambda_.rssm import Latent
+from baselines.lambda_.swag import SwagState, draw_models, follow, init_swag, triangular_rate
+from baselines.lambda_.world_model import WorldModel, model_loss
+
+DYNAMICS = "dynamics"  # of the world model's parameters, the part that has a posterior
+
+
+class Networks(NamedTuple):
+    """One entry per network, in whichever form.
+
+    Modules, graph definitions, parameters, optimisers or their states.
+    """
+
+    model: Any
+    actor: Any
+    critic: Any
+    cost_critic: Any
+
+
+class AgentState(NamedTuple):
+    """All that learning changes: a checkpoint of this pytree forgets nothing."""
+
+    params: Networks
+    slow_critic: Params
+    slow_cost_critic: Params
+    optimizers: Networks
+    swag: SwagState
+    augmented: AugmentedState
+    updates: jax.Array
+
+
+class Objective(NamedTuple):
+    """The actor's loss and what it is made of."""
+
+    terms: ActorTerms
+    rewards: Chosen
+    costs: Chosen
+    trajectories: Trajectories
+
+
+def build(config: LambdaConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
+    """Freshly drawn modules for one kind of environment."""
+    dtype, feat_dim = jnp.dtype(config.dtype), config.model.feat_dim
+    return Networks(
+        WorldModel(config.model, env, rngs=rngs, dtype=dtype),
+        Actor(feat_dim, env.action_dim, config.actor, rngs=rngs, dtype=dtype),
+        Critic(feat_dim, config.critic, rngs=rngs),
+        Critic(feat_dim, config.critic, rngs=rngs),
+    )
+
+
+class Learner:
+    """Graphs, optimisers and the update of one configuration.
+
+    Holds nothing that changes; see `AgentState`.
+    """
+
+    def __init__(self, config: LambdaConfig, env: EnvSpec):
+        self.config, self.env = config, env
+        shapes = nnx.eval_shape(lambda: build(config, env, nnx.Rngs(0)))
+        self.graphs = Networks(*(nnx.split(net)[0] for net in shapes))
+        self.dynamics_graph = nnx.split(shapes.model.dynamics)[0]
+        self.limit = config.imagined_limit(env.episode_agent_steps)
+        model = config.model.optimizer
+        if config.release.unclipped_model:
+            model = dataclasses.replace(model, clip=math.inf)
+        self.optimizers = Networks(
+            make_optimizer(
+                model,
+                triangular_rate(model.learning_rate, config.model.low_rate, config.swag.period),
+            ),
+            make_optimizer(config.actor.optimizer),
+            make_optimizer(config.critic.optimizer),
+            make_optimizer(config.critic.cost_optimizer),
+        )
+
+    def init(self, key: jax.Array) -> AgentState:
+        """A fresh learner; delayed critics start as copies."""
+        params = Networks(*(params_of(net) for net in build(self.config, self.env, nnx.Rngs(key))))
+        copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
+        return AgentState(
+            params,
+            copy(params.critic),
+            copy(params.cost_critic),
+            Networks(*(optimizer.init(p) for optimizer, p in zip(self.optimizers, params))),
+            init_swag(self.config.swag, params.model[DYNAMICS]),
+            init_augmented(self.config.augmented),
+            jnp.zeros((), jnp.int32),
+        )
+
+    def update(
+        self, state: AgentState, batch: Mapping[str, jax.Array], key: jax.Array
+    ) -> tuple[AgentState, dict[str, jax.Array]]:
+        """One update on a replay batch [B, T, ...]: the next state and metrics (scalars)."""
+        model_key, start_key, models_key, imagine_key = jax.random.split(key, 4)
+        config, params, opt = self.config, state.params, state.optimizers
+
+        def loss_model(p):
+            return model_loss(nnx.merge(self.graphs.model, p), config.model, batch, model_key)
+
+        grads, output = jax.grad(loss_model, has_aux=True)(params.model)
+        metrics = output.metrics | {"model/grad_norm": optax.tree.norm(grads)}
+        model, opt_model = self._apply("model", grads, opt.model, params.model)
+        biased = config.release.biased_moments
+        swag = follow(config.swag, state.swag, model[DYNAMICS], state.updates, biased=biased)
+
+        start = draw_starts(output.post, config.imagination.starts, start_key)
+        models = draw_models(config.swag, swag, model[DYNAMICS], state.updates, models_key)
+        learned, policy_metrics = self._policy_step(state, models, start, imagine_key)
+        pretraining = state.updates < config.pretrain_updates
+        waiting = state._replace(swag=swag)
+        state = jax.tree.map(
+            lambda old, new: jnp.where(pretraining, old, new), waiting, learned._replace(swag=swag)
+        )
+        state = state._replace(
+            params=state.params._replace(model=model),
+            optimizers=state.optimizers._replace(model=opt_model),
+            updates=state.updates + 1,
+        )
+        metrics |= policy_metrics | {"swag/snapshots": swag.snapshots.astype(jnp.float32)}
+        metrics["nonfinite"] = count_nonfinite(metrics)
+        return state, metrics
+
+    def _apply(self, name: str, grads: Any, opt_state: Any, params: Any) -> tuple[Any, Any]:
+        updates, opt_state = getattr(self.optimizers, name).update(grads, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state
+
+    def objective(
+        self,
+        params: Networks,
+        augmented: AugmentedState,
+        models: PyTree,
+        start: Latent,
+        key: jax.Array,
+    ) -> Objective:
+        """The actor's loss on trajectories from `start` [N, ...] in the `models` (dynamics
+        parameters [P, ...]).
+        """
+        config, release = self.config.imagination, self.config.release
+        actor, critic, cost_critic = (nnx.merge(g, p) for g, p in zip(self.graphs[1:], params[1:]))
+        traj = imagine(
+            self.dynamics_graph,
+            models,
+            actor,
+            start,
+            key,
+            horizon=config.horizon,
+            action_repeat=self.env.action_repeat,
+            action_dim=self.env.action_dim,
+            own_noise=release.own_noise,
+        )
+        how = {"reverse": release.reversed_returns, "by_value": release.select_by_value}
+        discounts, cost_discounts = (
+            (config.discount, config.lam),
+            (config.cost_discount, config.cost_lam),
+        )
+
+        def chosen(signal, critic, discount, lam):
+            return choose(
+                traj.feat,
+                signal,
+                traj.terminal,
+                critic(traj.feat),
+                discount=discount,
+                lam=lam,
+                **how,
+            )
+
+        rewards, costs = (
+            chosen(traj.reward, critic, *discounts),
+            chosen(traj.cost, cost_critic, *cost_discounts),
+        )
+        terms = actor_loss(
+            rewards.ret, costs.ret, augmented, discount=config.discount, limit=self.limit
+        )
+        return Objective(terms, rewards, costs, traj)
+
+    def _policy_step(
+        self, state: AgentState, models: PyTree, start: Latent, key: jax.Array
+    ) -> tuple[AgentState, dict[str, jax.Array]]:
+        """Actor, multiplier and critics after one step each; the model stays as in `state`."""
+        config, params, opt = self.config, state.params, state.optimizers
+
+        def loss(p):
+            objective = self.objective(
+                params._replace(actor=p), state.augmented, models, start, key
+            )
+            return objective.terms.loss, objective
+
+        grads, (terms, rewards, costs, traj) = jax.grad(loss, has_aux=True)(params.actor)
+        actor, opt_actor = self._apply("actor", grads, opt.actor, params.actor)
+        augmented = update_augmented(config.augmented, state.augmented, terms.excess)
+        imagination = config.imagination
+        reward_how, cost_how = (
+            (imagination.discount, imagination.lam),
+            (imagination.cost_discount, imagination.cost_lam),
+        )
+        critic, opt_critic, slow, critic_metrics = self._critic_step(
+            "critic", state, rewards, *reward_how
+        )
+        cost, opt_cost, slow_cost, cost_metrics = self._critic_step(
+            "cost_critic", state, costs, *cost_how
+        )
+        metrics = {
+            "actor/loss": terms.loss,
+            "actor/grad_norm": optax.tree.norm(grads),
+            "imagined/reward": traj.reward.mean(),
+            "imagined/return": rewards.ret.mean(),
+            "imagined/optimism": rewards.margin,
+            "imagined/cost": traj.cost.mean(),
+            "imagined/cost_return": costs.ret.mean(),
+            "imagined/pessimism": costs.margin,
+            "augmented/multiplier": augmented.multiplier,
+            "augmented/penalty_coefficient": augmented.penalty,
+            "augmented/penalty": terms.penalty,
+            "augmented/excess": terms.excess,
+            **critic_metrics,
+            **cost_metrics,
+        }
+        nets, optimizers = (
+            Networks(params.model, actor, critic, cost),
+            Networks(opt.model, opt_actor, opt_critic, opt_cost),
+        )
+        return AgentState(
+            nets, slow, slow_cost, optimizers, state.swag, augmented, state.updates
+        ), metrics
+
+    def _critic_step(
+        self, name: str, state: AgentState, chosen: Chosen, discount: float, lam: float
+    ):
+        """One critic and its delayed copy after a step towards λ-returns bootstrapped from that
+        copy, and metrics.
+        """
+        graph, slow, current = (
+            getattr(self.graphs, name),
+            getattr(state, f"slow_{name}"),
+            getattr(state.params, name),
+        )
+        reverse = self.config.release.reversed_returns
+        target = returns(
+            chosen.signal,
+            nnx.merge(graph, slow)(chosen.feat),
+            chosen.terminal,
+            discount,
+            lam,
+            reverse,
+        )
+
+        def loss(p):
+            return critic_loss(nnx.merge(graph, p), chosen.feat[:-1], target)
+
+        value, grads = jax.value_and_grad(loss)(current)
+        new, opt_state = self._apply(name, grads, getattr(state.optimizers, name), current)
+        copies = (state.updates + 1) % self.config.critic.slow_every == 0
+        slow = jax.tree.map(lambda old, fresh: jnp.where(copies, fresh, old), slow, new)
+        return (
+            new,
+            opt_state,
+            slow,
+            {f"{name}/loss": value, f"{name}/grad_norm": optax.tree.norm(grads)},
+        )

@@ -1,0 +1,1 @@
+"""What a trained agent's world model believes, beside what happens."""

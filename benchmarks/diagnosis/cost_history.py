@@ -1,0 +1,108 @@
+"""Predicted against real episode cost over training, and what came of it (multiplier, safe plans),
+from a run's own files.
+
+All costs are per episode and as the simulator counts them. A model that predicts too little is the
+known cause of a multiplier that collapses, so the two belong side by side.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.safedreamer.agent import SafeDreamer
+from benchmarks.diagnosis.findings import Finding
+from benchmarks.runs import metrics, records
+from benchmarks.runs.spec import BadInput
+from benchmarks.training.evaluation import Traces
+
+LAST_EPISODES = 20
+REAL, EVALUATED, LIMIT = "training: episode cost", "training: evaluated episode cost", "cost limit"
+IMAGINED, PROMISED = "training: imagined episode cost", "training: episode cost that plans promised"
+REPLAY_SAID, REPLAY_TRUE = "training: replayed cost predicted", "training: replayed cost true"
+MULTIPLIER = "training: multiplier"
+SAFE_PLANS, NONE_SAFE = (
+    "training: share of safe plans",
+    "training: share of decisions without any safe plan",
+)
+
+
+def cost_history(run: Path, agent: SafeDreamer) -> list[Finding]:
+    """One finding per quantity and row of metrics.jsonl, as far as the run has them.
+
+    Real costs are means over the row's window.
+
+    IMAGINED is of the actor that learns, also where a planner acts. REPLAY_SAID and REPLAY_TRUE are
+    of the same replayed steps.
+    """
+    config, per_step = agent.config, agent.episode_cost_per_step
+    scales = {
+        "train/imagined/cost": (IMAGINED, per_step),
+        "act/plan/cost": (PROMISED, per_step / (config.planner.horizon * agent.cost_scale)),
+        "train/model/cost_predicted": (REPLAY_SAID, per_step),
+        "train/model/cost_true": (REPLAY_TRUE, agent.env.episode_agent_steps),
+        "train/augmented/multiplier": (MULTIPLIER, 1.0),
+        "train/pid/multiplier": (MULTIPLIER, 1.0),
+        "act/plan/safe_fraction": (SAFE_PLANS, 1.0),
+        "act/plan/none_safe": (NONE_SAFE, 1.0),
+    }
+    findings = [Finding(LIMIT, -1, config.cost_limit)] if config.use_cost else []
+    episodes = records.read_records(run)
+    real, evaluated = (
+        episodes[episodes["split"] == split] for split in (records.TRAIN, records.EVAL)
+    )
+    before = -1
+    for row in _metrics(run / metrics.FILE_NAME):
+        steps = int(row["env_steps"])
+        window = real[(real["env_steps"] > before) & (real["env_steps"] <= steps)]
+        if len(window):
+            findings.append(Finding(REAL, -1, float(window["cost"].mean()), env_steps=steps))
+        for name, (quantity, scale) in scales.items():
+            if row.get(name) is not None:
+                findings.append(Finding(quantity, -1, row[name] * scale, env_steps=steps))
+        before = steps
+    for steps, cost in evaluated.groupby("env_steps")["cost"].mean().items():
+        findings.append(Finding(EVALUATED, -1, float(cost), env_steps=int(np.asarray(steps))))
+    return findings
+
+
+def frozen_against_running(run: Path, traces: Traces) -> list[Finding]:
+    """Episode costs and returns of the last training episodes, while the agent learned, and of the
+    checkpoint on new layouts.
+    """
+    episodes = records.read_records(run)
+    last = episodes[episodes["split"] == records.TRAIN].tail(LAST_EPISODES)
+    findings = []
+    for name in ("cost", "return"):
+        if len(last):
+            findings.append(
+                Finding(
+                    f"episode {name}: last {len(last)} training episodes",
+                    -1,
+                    float(last[name].mean()),
+                )
+            )
+        played = traces.rows["reward" if name == "return" else name].sum(1)
+        findings.append(
+            Finding(f"episode {name}: frozen, {len(played)} new layouts", -1, float(played.mean()))
+        )
+    costly = float((traces.rows["cost"].sum(1) > 0).mean())
+    return [*findings, Finding("share of new layouts with any cost", -1, costly)]
+
+
+def _metrics(file: Path) -> list[dict[str, Any]]:
+    """Rows of metrics.jsonl; none where training had not come so far."""
+    rows = []
+    for number, line in enumerate(
+        file.read_text(encoding="utf-8").splitlines() if file.is_file() else [], 1
+    ):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise BadInput(
+                f"{file}, line {number} is not JSON ({error}): delete that line"
+            ) from error
+    return rows

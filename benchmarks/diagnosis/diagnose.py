@@ -1,0 +1,147 @@
+"""What a trained agent believes against what happens.
+
+open-loop errors, predicted costs, values and plans on new layouts.
+
+Episodes of their own layouts are played with the evaluation policy; windows of them are then
+predicted from their first rows and the actions alone. Shapes: E episodes of T+1 rows; W windows of
+each, with C observed and K predicted rows; N = E * W windows in all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agents.api import PyTree
+from agents.returns import lambda_return
+from agents.safedreamer.agent import SafeDreamer
+from agents.safedreamer.open_loop import OpenLoop, open_loop
+from benchmarks.diagnosis.calibration import PROBABILITY, SOFT_COUNT, calibration
+from benchmarks.diagnosis.findings import Finding
+from benchmarks.diagnosis.prediction_errors import correlation, mean, prediction_errors
+from benchmarks.training.evaluation import Traces
+
+WINDOWS_AT_ONCE = 64
+
+
+def diagnose(
+    agent: SafeDreamer,
+    state: PyTree,
+    traces: Traces,
+    *,
+    context: int = 20,
+    horizon: int = 15,
+    stride: int = 5,
+    seed: int = 0,
+) -> list[Finding]:
+    """All findings on these episodes.
+
+    Without those about critics and plans where the policy did not act.
+
+    Raises ValueError when they are shorter than one window.
+    """
+    rows, length = traces.rows["reward"].shape[1], context + horizon
+    if rows < length:
+        raise ValueError(
+            f"episodes have {rows} rows, fewer than a window of context {context} + horizon "
+            f"{horizon}"
+        )
+    starts = np.arange(0, rows - length + 1, stride)
+    windows = cut_windows(traces.rows, starts, length)
+    predicted = _predict(agent, state, windows, context, jax.random.key(seed))
+    truth = {name: values[:, context - 1 :] for name, values in windows.items()}
+    findings = [*prediction_errors(agent.env, predicted, truth)]
+    if agent.config.use_cost:
+        name = SOFT_COUNT if agent.config.model.counts_hazards else PROBABILITY
+        findings += calibration(name, np.asarray(predicted.cost_probability), truth["cost"])
+    if not traces.info:
+        return findings
+    last_seen = starts + context - 1
+    return [
+        *findings,
+        *value_errors(agent, predicted, traces.rows, last_seen),
+        *plan_report(agent, traces),
+    ]
+
+
+def cut_windows(
+    rows: dict[str, np.ndarray], starts: np.ndarray, length: int
+) -> dict[str, np.ndarray]:
+    """Windows [N, length, ...] from these rows of every episode on, an episode's windows in a
+    run.
+    """
+    index = starts[:, None] + np.arange(length)
+    return {k: v[:, index].reshape(-1, length, *v.shape[2:]) for k, v in rows.items()}
+
+
+def _predict(
+    agent: SafeDreamer, state: PyTree, windows: dict[str, np.ndarray], context: int, key: jax.Array
+) -> OpenLoop:
+    @jax.jit
+    def run(params, rows, key):
+        result = open_loop(agent.networks(params), rows, context, key)
+        # Half precision is exact to 0.0003 in 0..1, and thousands of images have to fit into
+        # memory.
+        return result._replace(
+            obs={k: x.astype(jnp.float16) if x.ndim == 5 else x for k, x in result.obs.items()}
+        )
+
+    parts = []
+    for begin in range(0, len(windows["reward"]), WINDOWS_AT_ONCE):
+        part = {name: values[begin : begin + WINDOWS_AT_ONCE] for name, values in windows.items()}
+        parts.append(jax.device_get(run(state.params, part, jax.random.fold_in(key, begin))))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+def value_errors(
+    agent: SafeDreamer, predicted: OpenLoop, rows: dict[str, np.ndarray], last_seen: np.ndarray
+) -> Iterator[Finding]:
+    """Critics at the last observed row of each window, `last_seen` [W], against the discounted sums
+    that followed in the episode.
+
+    Only rows after which at least twice the discount horizon remains count, so that what the end
+    cuts off matters little.
+    """
+    imagination = agent.config.imagination
+    at = last_seen[last_seen < rows["reward"].shape[1] - 2 * int(imagination.discount_horizon)]
+    critics = (
+        ("reward", predicted.value, imagination.discount),
+        ("cost", predicted.cost_value, imagination.cost_discount),
+    )
+    for name, values, discount in critics:
+        if name == "cost" and not agent.config.use_cost:
+            continue
+        said = np.asarray(values)[:, 0].reshape(len(rows["reward"]), -1)[:, : len(at)]
+        received = jnp.asarray(rows[name][:, 1:].T)  # [T, E], on arriving at rows 1, 2, ...
+        nothing = jnp.zeros_like(received, shape=(len(received) + 1, received.shape[1]))
+        true = np.asarray(
+            lambda_return(received, nothing, jnp.full_like(received, discount), lam=1.0)
+        ).T[:, at]
+        yield Finding(f"{name} critic", -1, mean(said))
+        yield Finding(f"{name} that followed, discounted", -1, mean(true))
+        yield Finding(f"{name} critic correlation", -1, correlation(said.ravel(), true.ravel()))
+
+
+def plan_report(agent: SafeDreamer, traces: Traces) -> Iterator[Finding]:
+    """Safe plans, and the episode cost that plans promised against what their horizon then cost."""
+    if agent.config.act_with != "planner":
+        return
+    planner, safe = agent.config.planner, traces.info["plan/safe_fraction"]
+    candidates = planner.candidates + planner.proposals
+    yield Finding("share of safe plans", -1, mean(safe))
+    yield Finding("share of decisions without any safe plan", -1, mean(safe == 0))
+    yield Finding(
+        "share of decisions with fewer safe plans than elites",
+        -1,
+        mean(safe * candidates < planner.elites - 0.5),
+    )
+    cost = np.cumsum(traces.rows["cost"], 1)
+    steps = safe.shape[1] - planner.horizon
+    followed = (cost[:, planner.horizon : planner.horizon + steps] - cost[:, :steps]) * (
+        agent.env.episode_agent_steps / planner.horizon
+    )
+    yield Finding("episode cost that plans promised", -1, mean(traces.info["plan/cost"][:, :steps]))
+    yield Finding("episode cost at the rate that followed", -1, mean(followed))

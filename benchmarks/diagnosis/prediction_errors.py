@@ -1,0 +1,151 @@
+"""Open-loop errors of observations, reward and cost, of the model and of two predictors that any
+model has to beat.
+
+The predictors: `model`; `last seen`, which repeats the last observed row; `mean`, which always says
+the mean of these very episodes.
+Shapes: N windows; predictions and truth [N, K+1, ...], row 0 at the last observed row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+import jax.numpy as jnp
+import numpy as np
+
+from agents.api import EnvSpec
+from agents.confusion import cost_confusion
+from agents.safedreamer.open_loop import OpenLoop
+from benchmarks.diagnosis.findings import LAST_SEEN, MEAN, MODEL, Finding
+
+NEAR = 0.6  # metres; hazards nearer than this decide about the next second
+TRACKED = "tracked hazards"
+
+# of one number of steps ahead, [N, ...] or [...] for one that says the same of all
+Rows: TypeAlias = Mapping[str, np.ndarray]
+Named: TypeAlias = Iterator[tuple[str, float]]
+
+
+def prediction_errors(
+    env: EnvSpec, predicted: OpenLoop, truth: Mapping[str, np.ndarray]
+) -> Iterator[Finding]:
+    """Every error at every number of steps ahead.
+
+    Images in 0..1, vectors in their own units, positions in metres.
+    """
+    names = (*env.obs, "reward", "cost")
+    means = {name: truth[name].mean((0, 1), dtype=np.float64) * unit(env, name) for name in names}
+    for k in range(truth["reward"].shape[1]):
+        true, last = (
+            {name: truth[name][:, at] * unit(env, name) for name in names} for at in (k, 0)
+        )
+        said = {name: np.asarray(values)[:, k] for name, values in predicted.obs.items()}
+        said |= {
+            "reward": np.asarray(predicted.reward)[:, k],
+            "cost": np.asarray(predicted.cost)[:, k],
+        }
+        if np.size(predicted.hazards):
+            said[TRACKED] = np.asarray(predicted.hazards)[:, k]
+            last[TRACKED] = _hazards(env, last)
+        for predictor, guess in ((MODEL, said), (LAST_SEEN, last), (MEAN, means)):
+            for quantity, value in square_errors(env, guess, true):
+                yield Finding(quantity, k, value, predictor)
+        for predictor, guess in ((MODEL, said), (LAST_SEEN, last)):  # what a constant has none of
+            for quantity, value in (
+                *_distances(env, guess, true),
+                *cost_and_reward_agreement(guess, true),
+            ):
+                yield Finding(quantity, k, value, predictor)
+        yield Finding(
+            "reward error (predicted - true)", k, float((said["reward"] - true["reward"]).mean())
+        )
+        yield Finding("cost predicted", k, float(said["cost"].mean()))
+        yield Finding("cost true", k, float(true["cost"].mean()))
+
+
+def _hazards(env: EnvSpec, rows: Rows) -> np.ndarray:
+    """The observed hazard positions [N, 2 * hazards] that are tracked."""
+    (name,) = (name for name, array in env.obs.items() if len(array.shape) == 1)
+    return rows[name][:, env.layout["hazards"]]
+
+
+def unit(env: EnvSpec, name: str) -> np.float64:
+    return np.float64(1.0 / 255.0 if name in env.obs and env.obs[name].dtype == "uint8" else 1.0)
+
+
+def square_errors(env: EnvSpec, guess: Rows, true: Rows) -> Named:
+    """Root mean square errors of every observation array (every camera), of a flat one's named
+    parts, and of reward.
+    """
+    for name, array in env.obs.items():
+        error = guess[name] - true[name]
+        yield f"{name} root mean square error", _root_mean_square(error)
+        for part, where in env.layout.items() if len(array.shape) == 1 else ():
+            yield f"{part} root mean square error", _root_mean_square(error[:, where])
+    yield "reward root mean square error", _root_mean_square(guess["reward"] - true["reward"])
+
+
+def _distances(env: EnvSpec, guess: Rows, true: Rows) -> Named:
+    """By how many metres the goal and hazards near the robot are misplaced, where the observation
+    holds positions.
+    """
+    for name, array in env.obs.items():
+        if len(array.shape) != 1:
+            continue
+        for part in ("goal", "hazards"):
+            where = env.layout.get(part)
+            if where is None:
+                continue
+            within = NEAR if part == "hazards" else np.inf
+            yield _label(part), _misplaced(guess[name][:, where], true[name][:, where], within)
+            if part == "hazards" and TRACKED in guess:
+                yield _label(TRACKED), _misplaced(guess[TRACKED], true[name][:, where], within)
+
+
+def _label(part: str) -> str:
+    return (
+        f"{part}: error in metres"
+        if part == "goal"
+        else f"{part} nearer than {NEAR} m: error in metres"
+    )
+
+
+def _misplaced(guess: np.ndarray, true: np.ndarray, within: float) -> float:
+    """Mean distance between positions [N, 2 * objects] and true ones that are nearer than `within`
+    metres.
+    """
+    off, away = (np.linalg.norm(x.reshape(len(x), -1, 2), axis=-1) for x in (guess - true, true))
+    return mean(off[away < within])
+
+
+def cost_and_reward_agreement(guess: Rows, true: Rows) -> Named:
+    """Correlation of reward, and precision and recall of cost.
+
+    NaN where nothing was predicted or nothing cost.
+    """
+    yield "reward correlation", correlation(guess["reward"], true["reward"])
+    found = cost_confusion(jnp.asarray(guess["cost"]), jnp.asarray(true["cost"]))
+    for name, exists in (
+        ("precision", (guess["cost"] > 0.5).any()),
+        ("recall", (true["cost"] > 0).any()),
+    ):
+        yield f"cost {name}", float(found[f"model/cost_{name}"]) if exists else float("nan")
+
+
+def _root_mean_square(error: np.ndarray) -> float:
+    return float(np.sqrt(np.square(error).mean()))
+
+
+def mean(values: np.ndarray) -> float:
+    """The mean, NaN of nothing."""
+    return float(np.mean(values)) if np.size(values) else float("nan")
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's, NaN where one does not vary."""
+    return (
+        float(np.corrcoef(a, b)[0, 1])
+        if np.size(a) > 1 and np.std(a) > 0 and np.std(b) > 0
+        else float("nan")
+    )

@@ -1,0 +1,347 @@
+"""The presets of OmniSafe's algorithms, and what a run of one may not be configured to.
+
+release  OmniSafe's settings, its blocks for single tasks included, and its action repeat:
+         comparable with its published results
+matched  the action repeat and the cost limit of our agents; what OmniSafe counts in actions keeps
+         its length in simulator steps
+cpu      release in shorter epochs, for a machine of two cores
+debug    seconds; learns nothing
+
+`eval_every` and `checkpoint_every` count actions, as everywhere. The on-policy family looks at them
+at the end of an epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from baselines.omnisafe import config as configs
+from baselines.omnisafe.algorithms import ALGORITHMS, SINGLE_ENV
+from benchmarks.runs.spec import BadInput, LoopConfig, ReplayConfig, RunSpec
+from benchmarks.tasks import PAPER_COST_LIMIT, get_task
+
+MATCHED_REPEAT = 4  # of bsrp_lag and osrp_lag
+EVALUATE_ENV_STEPS = 100_000
+CPU_STEPS = MATCHED_STEPS = 1_000_000
+DEBUG_REPEAT = 5
+
+# On pictures OmniSafe has no settings. Release and matched keep those it has for vectors, with an
+# encoder in front; cpu has a smaller one and fewer passes over an epoch. Conjugate gradients
+# differentiate twice and keep everything that they do so for, which no memory holds for the 20000
+# stacks of an epoch: they estimate the curvature from every so-many-th row, OmniSafe's own setting
+# for that.
+VISION = "vision"
+CURVATURE_ROWS = 1000
+CPU_UPDATE_ITERS = 10
+SMALL_ENCODER = {
+    "cpu": {"vision__channels": (16, 32, 32), "vision__features": 128},
+    "debug": {
+        "vision__channels": (8, 8),
+        "vision__kernels": (8, 4),
+        "vision__strides": (4, 2),
+        "vision__features": 16,
+    },
+}
+
+# Settings of ours that OmniSafe has its own for, or that mean nothing to it -> where to look
+# instead.
+ELSEWHERE = {
+    "loop.prefill": "algo_cfgs.start_learning_steps",
+    "loop.train_ratio": "algo_cfgs.update_iters, algo_cfgs.update_cycle",
+    "loop.batch_size": "algo_cfgs.batch_size",
+    "loop.batch_length": "nothing: its networks see one step",
+    "loop.log_every": "algo_cfgs.steps_per_epoch: it writes a row of metrics for every epoch",
+    "loop.truncation_is_terminal": "nothing: it tells the two apart",
+    "replay.capacity": "algo_cfgs.size",
+    "replay.directory": "nothing: it keeps its replay in memory",
+}
+
+
+class Preset(NamedTuple):
+    """What a preset decides, in the order of benchmarks.methods.Settings."""
+
+    steps: int  # simulator steps
+    loop: LoopConfig
+    replay: ReplayConfig
+    agent: Any
+
+
+def config_type(name: str, obs: str = "lidar") -> type:
+    """The dataclass of an algorithm's settings. Raises BadInput where OmniSafe is not installed."""
+    return _explained(configs.vision_config_type if obs == VISION else configs.config_type, name)
+
+
+def _explained(ask: Any, *args: Any) -> Any:
+    try:
+        return ask(*args)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+def settings(name: str, preset: str, task: str, obs: str = "lidar") -> Preset:
+    """The defaults of an algorithm on a task. Raises BadInput where OmniSafe is not installed."""
+    config = _one_thread(_explained(configs.defaults, name, task, obs == VISION))
+    repeat = configs.published_action_repeat(name, task)
+    chosen = {"release": _release, "matched": _matched, "cpu": _cpu, "debug": _debug}[preset](
+        name, config, repeat
+    )
+    return chosen._replace(agent=_seeing(chosen.agent, preset)) if obs == VISION else chosen
+
+
+def _seeing(config: Any, preset: str) -> Any:
+    """The encoder's size, and what of OmniSafe's settings does not survive pictures."""
+    changes: dict[str, Any] = dict(SMALL_ENCODER.get(preset, {}))
+    if preset == "cpu" and hasattr(config.algo_cfgs, "update_iters"):
+        changes["algo_cfgs__update_iters"] = min(config.algo_cfgs.update_iters, CPU_UPDATE_ITERS)
+    if hasattr(config.algo_cfgs, "fvp_sample_freq"):
+        rows = config.algo_cfgs.steps_per_epoch
+        changes["algo_cfgs__fvp_sample_freq"] = max(
+            config.algo_cfgs.fvp_sample_freq, math.ceil(rows / CURVATURE_ROWS)
+        )
+    return configs.replace(config, **changes)
+
+
+def _one_thread(config: Any) -> Any:
+    """The networks are small: more threads than one only wait for each other.
+
+    Changes no setting that matters to the result.
+    """
+    return configs.replace(config, train_cfgs__torch_threads=1)
+
+
+def _loop(repeat: int, every: int, episodes: int, checkpoint_every: int = 20_000) -> LoopConfig:
+    return LoopConfig(
+        num_envs=1,
+        action_repeat=repeat,
+        batch_size=1,
+        batch_length=2,
+        eval_every=every,
+        eval_episodes=episodes,
+        checkpoint_every=checkpoint_every,
+        env_workers="inline",
+    )
+
+
+def _release(name: str, config: Any, repeat: int) -> Preset:
+    return Preset(
+        configs.published_steps(name),
+        _loop(repeat, EVALUATE_ENV_STEPS // repeat, 10),
+        ReplayConfig(),
+        config,
+    )
+
+
+def _matched(name: str, config: Any, repeat: int) -> Preset:
+    del repeat
+    if ALGORITHMS[name].constrained:
+        config = configs.replace(config, cost_limit=PAPER_COST_LIMIT)
+    if not configs.counts_simulator_steps(name):
+        config = _in_actions(config, MATCHED_REPEAT)
+    loop = _loop(MATCHED_REPEAT, EVALUATE_ENV_STEPS // MATCHED_REPEAT, 10)
+    return Preset(2 * MATCHED_STEPS, loop, ReplayConfig(), config)
+
+
+def _in_actions(config: Any, repeat: int) -> Any:
+    """Lengths that are as many simulator steps as before, when every action is taken `repeat`
+    times.
+    """
+    algo = config.algo_cfgs
+    counted = [name for name in ("steps_per_epoch", "start_learning_steps") if hasattr(algo, name)]
+    return configs.replace(
+        config, **{f"algo_cfgs__{name}": getattr(algo, name) // repeat for name in counted}
+    )
+
+
+def _cpu(name: str, config: Any, repeat: int) -> Preset:
+    algo = config.algo_cfgs
+    length = 1000 if ALGORITHMS[name].family == "off-policy" else 5000
+    changes: dict[str, Any] = {"algo_cfgs__steps_per_epoch": length}
+    if hasattr(algo, "warmup_epochs"):  # counted in epochs; as many steps as in the release
+        changes["algo_cfgs__warmup_epochs"] = algo.warmup_epochs * algo.steps_per_epoch // length
+    return Preset(
+        CPU_STEPS,
+        _loop(repeat, 50_000 // repeat, 5),
+        ReplayConfig(),
+        configs.replace(config, **changes),
+    )
+
+
+_TINY = {  # setting -> value that runs in no time, where an algorithm has the setting
+    "algo_cfgs.update_iters": 2,
+    "algo_cfgs.batch_size": 32,
+    "algo_cfgs.size": 4000,
+    "algo_cfgs.warmup_epochs": 0,
+    "algo_cfgs.update_dynamics_cycle": 500,
+    "algo_cfgs.update_policy_iters": 1,
+    "algo_cfgs.policy_batch_size": 16,
+    "dynamics_cfgs.batch_size": 16,
+    "dynamics_cfgs.num_ensemble": 2,
+    "dynamics_cfgs.elite_size": 2,
+    "dynamics_cfgs.hidden_size": 16,
+    "dynamics_cfgs.max_epoch": 1,
+    "planner_cfgs.plan_horizon": 3,
+    "planner_cfgs.num_iterations": 1,
+    "planner_cfgs.num_particles": 2,
+    "planner_cfgs.num_samples": 10,
+    "planner_cfgs.num_elites": 4,
+    "planner_cfgs.mixture_coefficient": 0.2,
+}
+
+
+def _debug(name: str, config: Any, repeat: int) -> Preset:
+    del repeat
+    family = ALGORITHMS[name].family
+    lengths = {"on-policy": (400, 0), "off-policy": (200, 200), "model-based": (1000, 1000)}[family]
+    tiny = _TINY | dict(
+        zip(("algo_cfgs.steps_per_epoch", "algo_cfgs.start_learning_steps"), lengths)
+    )
+    if family == "off-policy":
+        tiny.pop("algo_cfgs.update_iters")
+    changes = {key: value for key, value in tiny.items() if _has(config, key)}
+    config = configs.replace(
+        config, **{key.replace(".", "__"): value for key, value in changes.items()}
+    )
+    return Preset(4000, _loop(DEBUG_REPEAT, 400, 1, 400), ReplayConfig(), config)
+
+
+def _has(config: Any, key: str) -> bool:
+    section, name = key.split(".")
+    return hasattr(getattr(config, section, None), name)
+
+
+class Budget(NamedTuple):
+    """A run's steps as OmniSafe counts them."""
+
+    total_steps: int  # actions, or simulator steps of the model-based family
+    episode_steps: int
+    env_steps_per_step: int  # simulator steps that one of them stands for
+    omnisafe_repeat: int  # that OmniSafe applies
+    env_repeat: int  # that the environment applies
+
+
+def budget(spec: RunSpec, episode_env_steps: int) -> Budget:
+    """How a run of that many simulator steps looks to OmniSafe."""
+    repeat = spec.loop.action_repeat
+    if configs.counts_simulator_steps(spec.method):
+        return Budget(spec.steps, episode_env_steps, 1, repeat, 1)
+    return Budget(spec.steps // repeat, math.ceil(episode_env_steps / repeat), repeat, 1, repeat)
+
+
+def check(spec: RunSpec, episode_env_steps: int | None = None) -> None:
+    """Raise BadInput, which names the fix, for settings that OmniSafe would ignore, drop, hang on
+    or turn into NaN.
+
+    The length of an episode is the registered task's; without it (an environment of a user's) what
+    depends on it is not checked.
+    """
+    episode_env_steps = episode_env_steps or get_task(spec.task).episode_env_steps
+    _refuse_unused(spec)
+    _check_envs(spec)
+    _check_vision(spec)
+    _check_budget(spec)
+    if episode_env_steps is not None:
+        _check_epochs(spec, episode_env_steps)
+
+
+def _refuse_unused(spec: RunSpec) -> None:
+    plain = {"loop": _loop(1, 1, 1), "replay": ReplayConfig()}
+    for name, instead in ELSEWHERE.items():
+        part, field = name.split(".")
+        if getattr(getattr(spec, part), field) != getattr(plain[part], field):
+            raise BadInput(f"{name} does nothing for {spec.method}; instead: {instead}")
+    if spec.init_from:
+        raise BadInput(
+            f"--init-from reads checkpoints of SafeDreamer's authors; {spec.method} has none"
+        )
+
+
+def _check_envs(spec: RunSpec) -> None:
+    if spec.loop.num_envs == 1:
+        return
+    family = ALGORITHMS[spec.method].family
+    if family == "on-policy" and spec.method not in SINGLE_ENV:
+        if spec.agent.algo_cfgs.steps_per_epoch % spec.loop.num_envs:
+            raise BadInput(
+                f"algo_cfgs.steps_per_epoch={spec.agent.algo_cfgs.steps_per_epoch} must be a "
+                f"multiple of loop.num_envs={spec.loop.num_envs}"
+            )
+        return
+    why = (
+        "hangs in OmniSafe with more than one environment"
+        if family == "off-policy"
+        else "is made for one environment"
+    )
+    raise BadInput(f"{spec.method} {why}: --loop.num-envs 1, not {spec.loop.num_envs}")
+
+
+def _check_vision(spec: RunSpec) -> None:
+    if spec.obs == VISION and spec.agent.algo_cfgs.obs_normalize:
+        raise BadInput(
+            "algo_cfgs.obs_normalize does nothing good to pictures: the encoder scales them; "
+            "--algo-cfgs.obs-normalize False"
+        )
+
+
+def _check_budget(spec: RunSpec) -> None:
+    algo = spec.agent.algo_cfgs
+    unit = algo.steps_per_epoch * (
+        1 if configs.counts_simulator_steps(spec.method) else spec.loop.action_repeat
+    )
+    if spec.steps % unit:
+        below, above = spec.steps // unit * unit, (spec.steps // unit + 1) * unit
+        nearest = f"--steps {above}" if below == 0 else f"--steps {below} or {above}"
+        raise BadInput(
+            f"steps={spec.steps} is no whole number of epochs of {unit} simulator steps, and "
+            f"OmniSafe drops the rest: {nearest}, or another --algo-cfgs.steps-per-epoch (now "
+            f"{algo.steps_per_epoch})"
+        )
+    if (cycle := getattr(algo, "update_cycle", 1)) and algo.steps_per_epoch % cycle:
+        raise BadInput(
+            f"algo_cfgs.steps_per_epoch={algo.steps_per_epoch} must be a multiple of "
+            f"algo_cfgs.update_cycle={cycle}"
+        )
+
+
+def _check_epochs(spec: RunSpec, episode_env_steps: int) -> None:
+    row, algo = ALGORITHMS[spec.method], spec.agent.algo_cfgs
+    episode = budget(spec, episode_env_steps).episode_steps
+    if row.family == "off-policy":
+        first = max(
+            algo.start_learning_steps,
+            (getattr(algo, "warmup_epochs", 0) + 1) * algo.steps_per_epoch,
+        )
+        if row.constrained and first < episode:
+            raise BadInput(
+                f"the multiplier of {spec.method} would be updated after {first} actions, "
+                f"before the first episode of {episode} has ended, and become NaN: "
+                f"--algo-cfgs.start-learning-steps {episode} or more"
+            )
+        return
+    least = episode * spec.loop.num_envs
+    if algo.steps_per_epoch < least:
+        raise BadInput(
+            f"algo_cfgs.steps_per_epoch={algo.steps_per_epoch}: no episode of {episode} would "
+            f"end within an epoch, and the statistics that {spec.method} needs would be NaN; "
+            f"at least --algo-cfgs.steps-per-epoch {least}"
+        )
+
+
+def warnings(spec: RunSpec) -> list[str]:
+    """What a person should know of a run before it starts."""
+    algo = spec.agent.algo_cfgs
+    if not hasattr(algo, "warmup_epochs"):
+        return []
+    first = (algo.warmup_epochs + 1) * algo.steps_per_epoch * spec.loop.action_repeat
+    if first < spec.steps:
+        return [
+            f"{spec.method} holds its multiplier at its first value until simulator step "
+            f"{first:,} (algo_cfgs.warmup_epochs)"
+        ]
+    return [
+        f"{spec.method} NEVER updates its multiplier in this run: OmniSafe holds it at its "
+        f"first value until simulator step {first:,} "
+        f"(algo_cfgs.warmup_epochs={algo.warmup_epochs}), and the run ends at {spec.steps:,}. "
+        "It is as good as unconstrained; choose fewer --algo-cfgs.warmup-epochs, or more "
+        "--steps"
+    ]

@@ -1,0 +1,1 @@
+"""The process of a run: signals, exit statuses, memory allocator."""

@@ -1,0 +1,27 @@
+"""Errors that a line explains, as exit statuses of a command.
+
+Anything else is a defect and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from benchmarks.runs.spec import BadInput, RunFailed
+
+FAILED, BAD_INPUT = 1, 2
+
+
+def explained(prog: str, command: Callable[[], int]) -> int:
+    """The command's own status, BAD_INPUT for a mistake of the user's, FAILED for a run that
+    failed; their line goes to stderr.
+    """
+    try:
+        return command()
+    except BadInput as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except RunFailed as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+        return FAILED

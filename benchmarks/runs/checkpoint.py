@@ -1,0 +1,259 @@
+"""Checkpoints: everything a run needs to continue as if it had never stopped, written so that a
+crash at any moment leaves one.
+
+A checkpoint is a folder `checkpoints/<env_steps>` with one .npz per pytree (the learner's state,
+the policy's carry, the loop's own arrays; one array per leaf, by its path), `meta.json` (run id,
+counters, byte positions of the run's files, the mark of the replay buffer, which
+agents.replay.buffer saves piece by piece beside the checkpoints) and `SHA256SUMS` (`sha256sum -c`
+checks it). It is written beside its place and renamed; the one before it is kept, and is used when
+the newest is damaged. No pickle is involved, so loading runs no code. Trees that are flat dicts of
+NumPy arrays are written and read without importing JAX.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+
+from agents.api import PyTree
+from benchmarks.runs.spec import BadInput
+
+FORMAT = 2  # of what a checkpoint holds; another one is refused
+LEARNER, META, SUMS = "learner", "meta.json", "SHA256SUMS"
+KEEP = 2  # checkpoints of a run; one more while it is written
+
+
+class Found(NamedTuple):
+    """The newest whole checkpoint, if any, and what is wrong with newer ones."""
+
+    path: Path | None
+    damaged: tuple[tuple[Path, str], ...]
+
+
+def save(
+    folder: Path,
+    env_steps: int,
+    trees: Mapping[str, PyTree],
+    meta: Mapping[str, Any],
+    keep: int = KEEP,
+) -> Path:
+    """Write a checkpoint of named pytrees and delete all but the newest `keep`.
+
+    Waits for the learner.
+
+    What fails on the way (a full disk) leaves the checkpoints before it as they were.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    final, temporary = folder / f"{env_steps:012d}", folder / f".{env_steps:012d}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        _write(temporary, trees, {**meta, "format": FORMAT, "env_steps": env_steps})
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(temporary, final)
+    _sync(folder)
+    for old in _all(folder)[:-keep]:
+        shutil.rmtree(old)
+    return final
+
+
+@contextlib.contextmanager
+def explain_full_disk(run: Path) -> Iterator[None]:
+    """Raise BadInput that says what to do where the disk under the folder `run` is full.
+
+    The newest checkpoint stays whole.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise BadInput(
+            f"no space is left in {run} ({error}); its newest checkpoint is whole: free space; "
+            "the same command continues from there"
+        ) from error
+
+
+def _write(folder: Path, trees: Mapping[str, PyTree], meta: Mapping[str, Any]) -> None:
+    dtypes = {}
+    for name, tree in trees.items():
+        arrays, dtypes[name] = _to_arrays(tree)
+        np.savez(folder / f"{name}.npz", allow_pickle=False, **arrays)
+    (folder / META).write_text(json.dumps({**meta, "dtypes": dtypes}, indent=1), encoding="utf-8")
+    sums = [f"{_sha256(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
+    (folder / SUMS).write_text("".join(sums), encoding="utf-8")
+    for path in folder.iterdir():
+        _sync(path)
+
+
+def find(folder: Path) -> Found:
+    """The newest checkpoint whose content is whole, and newer ones that are not."""
+    damaged = []
+    for path in reversed(_all(folder)):
+        fault = _fault(path)
+        if fault is None:
+            return Found(path, tuple(damaged))
+        damaged.append((path, fault))
+    return Found(None, tuple(damaged))
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged checkpoint, so that it is never looked at again but nothing is lost.
+
+    Returns its new place.
+    """
+    for number in range(1000):
+        aside = path.with_name(f"damaged-{path.name}" + (f"-{number}" if number else ""))
+        if not aside.exists():
+            os.replace(path, aside)
+            return aside
+    raise BadInput(
+        f"{path.parent} holds a thousand damaged checkpoints of step {path.name}: something "
+        "destroys them; check the disk"
+    )
+
+
+def _fault(path: Path) -> str | None:
+    """What is wrong with a checkpoint's content, or None."""
+    try:
+        lines = (path / SUMS).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        return (
+            f"{SUMS} cannot be read ({error})" if (path / SUMS).exists() else f"it holds no {SUMS}"
+        )
+    expected_sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    if META not in expected_sums:
+        return f"{SUMS} is cut short"
+    for name, expected in expected_sums.items():
+        if not (path / name).is_file():
+            return f"{name} is missing"
+        if _sha256(path / name) != expected:
+            return f"{name} is not what was written"
+    return None
+
+
+def read_meta(path: Path, run_id: str) -> dict[str, Any]:
+    """Counters and file positions.
+
+    Raises BadInput when another configuration or another version of this format made it.
+    """
+    meta = json.loads((path / META).read_text(encoding="utf-8"))
+    if meta.get("format") != FORMAT:
+        raise BadInput(
+            f"{path} has format {meta.get('format', 1)}, this version reads {FORMAT}: continue "
+            "the run with the commit that its spec.json names, or start a new one"
+        )
+    if meta["run_id"] != run_id:
+        raise BadInput(
+            f"{path} belongs to run {meta['run_id']}, not to {run_id}: another configuration "
+            "wrote it"
+        )
+    return meta
+
+
+def load(path: Path, name: str, template: PyTree) -> PyTree:
+    """The saved tree in the structure of `template` (for the learner what `agent.init` returns).
+
+    Raises BadInput naming the first leaf that is missing, unknown, or of another shape or dtype.
+    """
+    import jax
+
+    dtypes = json.loads((path / META).read_text(encoding="utf-8"))["dtypes"][name]
+    leaves, structure = jax.tree_util.tree_flatten_with_path(template)
+    names = [jax.tree_util.keystr(key) for key, _ in leaves]
+    saved = _arrays(path, name)
+    different = set(names) ^ set(saved)
+    if different:
+        raise BadInput(
+            f"{path / name}.npz does not fit the agent: {sorted(different)[0]} is in only one "
+            "of them"
+        )
+    loaded = [
+        _from_array(key, leaf, saved[key], dtypes[key])
+        for key, (_, leaf) in zip(names, leaves, strict=True)
+    ]
+    return jax.tree_util.tree_unflatten(structure, loaded)
+
+
+def load_flat(path: Path, name: str) -> dict[str, np.ndarray]:
+    """A saved tree that is a flat dict of arrays, whatever its names are."""
+    return {
+        key.removeprefix("['").removesuffix("']"): array
+        for key, array in _arrays(path, name).items()
+    }
+
+
+def _arrays(path: Path, name: str) -> dict[str, np.ndarray]:
+    with np.load(path / f"{name}.npz", allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
+
+
+def _to_arrays(state: PyTree) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    # needs no JAX
+    if isinstance(state, dict) and all(type(leaf) is np.ndarray for leaf in state.values()):
+        return {f"['{name}']": leaf for name, leaf in state.items()}, {
+            f"['{name}']": x.dtype.name for name, x in state.items()
+        }
+    import jax
+    import jax.numpy as jnp
+
+    arrays, dtypes = {}, {}
+    for key, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
+        name = jax.tree_util.keystr(key)
+        if jnp.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key):
+            raise TypeError(
+                f"the state holds a typed PRNG key at {name}; keep keys out of the learner's state"
+            )
+        array = np.asarray(jax.device_get(leaf))
+        dtypes[name] = array.dtype.name
+        # .npz knows no bfloat16
+        arrays[name] = array.view(np.uint16) if array.dtype == ml_dtypes.bfloat16 else array
+    return arrays, dtypes
+
+
+def _from_array(name: str, leaf: Any, array: np.ndarray, dtype: str) -> Any:
+    array = array.view(ml_dtypes.bfloat16) if dtype == "bfloat16" else array
+    wanted = np.asarray(leaf) if not hasattr(leaf, "dtype") else leaf
+    if array.shape != wanted.shape or array.dtype != wanted.dtype:
+        raise BadInput(
+            f"saved {name} is {array.dtype}{list(array.shape)}, the agent's is "
+            f"{wanted.dtype}{list(wanted.shape)}"
+        )
+    import jax
+    import jax.numpy as jnp
+
+    if isinstance(leaf, jax.Array):
+        return jnp.asarray(array)
+    return array if isinstance(leaf, np.ndarray) else type(leaf)(array)
+
+
+def _all(folder: Path) -> list[Path]:
+    return (
+        sorted(path for path in folder.glob("[0-9]*") if path.is_dir()) if folder.is_dir() else []
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,191 @@
+"""One process per run folder, also where hosts share a file system.
+
+A dead owner's folder is taken over.
+
+On one kernel `flock` decides, exactly and at once. Across hosts it decides only on some file
+systems, so the owner also leaves `owner.json`, and proves that it lives by the heartbeat of
+`status.json`. Whether a heartbeat moves is observed for a while; clocks of two hosts are never
+compared. Creating and removing `owner.json` are a link and a rename, which are atomic on NFS too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.runs.spec import BadInput, RunFailed
+from benchmarks.runs.status import BEAT_SECONDS, STATUS_FILE
+
+LOCK_FILE, OWNER_FILE = "run.lock", "owner.json"
+# a heartbeat that stands still for so long is that of a dead process
+LEASE_SECONDS = 6 * BEAT_SECONDS
+# of the kernel: host names are not unique among containers
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Owner(NamedTuple):
+    """Who trains in a folder."""
+
+    token: str
+    host: str
+    boot: str
+    pid: int
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+class LostOwnership(RunFailed):
+    """Another process took the folder over; going on would write into its run."""
+
+
+class Ownership:
+    """A folder that is ours. `check` is for every heartbeat."""
+
+    def __init__(self, folder: Path, owner: Owner) -> None:
+        self._folder, self.owner = folder, owner
+        self._missed = 0
+
+    def check(self) -> None:
+        """Raise LostOwnership when the folder is another's.
+
+        One miss is forgiven: a process that looks for dead owners moves the file away for a moment.
+        """
+        self._missed = 0 if read_owner(self._folder) == self.owner else self._missed + 1
+        if self._missed > 1:
+            raise LostOwnership(
+                f"{self._folder} was taken over by "
+                f"{read_owner(self._folder) or 'another process'}, which saw no heartbeat of "
+                "ours; this process ends so that the run is not written twice"
+            )
+
+
+@contextlib.contextmanager
+def own(
+    folder: Path,
+    say: Callable[[str], None] = lambda _: None,
+    lease_seconds: float = LEASE_SECONDS,
+    boot: str | None = None,
+) -> Iterator[Ownership]:
+    """Make `folder` this process's own while the context lasts.
+
+    `boot` identifies the kernel (for tests).
+
+    Raises BadInput while another process that owns it is alive.
+    """
+    owner = Owner(
+        uuid.uuid4().hex, socket.gethostname(), boot or _BOOT_ID.read_text().strip(), os.getpid()
+    )
+    with _flock(folder) as exact:
+        previous = read_owner(folder)
+        if previous is not None:
+            if not (exact and previous.boot == owner.boot):
+                say(
+                    f"{folder} belongs to {previous}; watching for {lease_seconds:g} s whether "
+                    "it lives"
+                )
+                if _beats(folder, lease_seconds):
+                    raise _in_use(folder, previous)
+            _remove(folder, previous)
+            say(f"{previous} owned {folder} and is gone; this process takes over")
+        _create(folder, owner)
+        try:
+            yield Ownership(folder, owner)
+        finally:
+            if read_owner(folder) == owner:
+                (folder / OWNER_FILE).unlink(missing_ok=True)
+
+
+def read_owner(folder: Path) -> Owner | None:
+    """Who owns the folder, None when nobody does."""
+    try:
+        return Owner(**json.loads((folder / OWNER_FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (json.JSONDecodeError, TypeError) as error:
+        raise BadInput(
+            f"{folder / OWNER_FILE} is damaged ({error}); delete it when no process trains there"
+        ) from error
+
+
+def _in_use(folder: Path, owner: Owner | None) -> BadInput:
+    return BadInput(
+        f"{folder} is in use: {owner or 'another process'} is training there; choose another "
+        "--out, or stop it first"
+    )
+
+
+@contextlib.contextmanager
+def _flock(folder: Path) -> Iterator[bool]:
+    """Hold the folder's lock; yields whether the file system has such locks.
+
+    Raises BadInput when another process holds it.
+    """
+    with (folder / LOCK_FILE).open("w") as lock:
+        exact = True
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise _in_use(folder, read_owner(folder)) from error
+        except OSError:  # no locks on this file system: heartbeats decide
+            exact = False
+        yield exact
+
+
+def _beats(folder: Path, lease_seconds: float) -> bool:
+    """Whether the status file is rewritten within the lease."""
+    before, deadline = _stamp(folder), time.monotonic() + lease_seconds
+    while time.monotonic() < deadline:
+        time.sleep(min(0.5, lease_seconds / 10))
+        if _stamp(folder) != before:
+            return True
+    return False
+
+
+def _stamp(folder: Path) -> bytes:
+    try:
+        return (folder / STATUS_FILE).read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _remove(folder: Path, dead: Owner) -> None:
+    """Take a dead owner's file away.
+
+    Raises BadInput when another process was faster, whose file is then put back.
+    """
+    aside = folder / f".{OWNER_FILE}.{uuid.uuid4().hex}"
+    try:
+        os.rename(folder / OWNER_FILE, aside)
+    except FileNotFoundError as error:
+        raise _in_use(folder, None) from error
+    found = Owner(**json.loads(aside.read_text(encoding="utf-8")))
+    if found != dead:
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, folder / OWNER_FILE)
+        aside.unlink()
+        raise _in_use(folder, found)
+    aside.unlink()
+
+
+def _create(folder: Path, owner: Owner) -> None:
+    """Write the owner's file whole or not at all.
+
+    Raises BadInput when another process was faster.
+    """
+    draft = folder / f".{OWNER_FILE}.{owner.token}"
+    draft.write_text(json.dumps(owner._asdict()), encoding="utf-8")
+    try:
+        os.link(draft, folder / OWNER_FILE)
+    except FileExistsError as error:
+        raise _in_use(folder, read_owner(folder)) from error
+    finally:
+        draft.unlink()

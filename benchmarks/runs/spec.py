@@ -1,0 +1,307 @@
+"""The full configuration of one run, as a value.
+
+What to train, on what, how the loop runs, and the agent's own configuration.
+
+A spec is written to `spec.json`, rebuilt from it, hashed into a run id and compared with another
+spec. It holds nothing of the machine (see provenance.py) and nothing of the run's progress (see
+checkpoint.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+SPEC_FILE = "spec.json"  # in a run folder
+Obs = Literal["vision", "coordinates", "lidar", "default"]
+Preset = Literal["release", "matched", "cpu", "debug"]
+OBSERVATIONS: tuple[str, ...] = get_args(Obs)
+PRESETS: tuple[str, ...] = get_args(Preset)
+
+
+# What one start of a run may choose without changing its result.
+# for an environment's answer; repeating an episode of rendered steps is the longest
+ENV_TIMEOUT_SECONDS = 120.0
+MAX_ENV_FAULTS = 20  # environments replaced before the start gives up
+
+
+class BadInput(ValueError):
+    """A mistake of the user's that one line can explain.
+
+    The command line prints it without a traceback.
+    """
+
+
+class RunFailed(RuntimeError):
+    """A run ended because of what happened in it.
+
+    The command line prints it without a traceback.
+    """
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopConfig:
+    """How the training loop runs. Agent steps are counted over all environments together."""
+
+    num_envs: int = 1  # environments stepped together
+    action_repeat: int = 4  # simulator steps per agent step
+    prefill: int = 1024  # agent steps of uniform random actions before learning starts
+    # replayed steps per agent step: train_ratio / (batch_size * batch_length) updates each
+    train_ratio: float = 512.0
+    batch_size: int = 16  # sequences per update
+    batch_length: int = 64  # agent steps per sequence
+    eval_every: int = 10_000  # agent steps between evaluations
+    eval_episodes: int = 1  # episodes per evaluation; 0 never evaluates
+    log_every: int = 1000  # agent steps between rows of metrics.jsonl
+    checkpoint_every: int = 20_000  # agent steps between checkpoints
+    # tell the learner that a time limit ends the world, as the release does
+    truncation_is_terminal: bool = False
+    # one process per environment, or all in the main process
+    env_workers: Literal["process", "inline"] = "process"
+
+    def __post_init__(self) -> None:
+        positive = (
+            "num_envs action_repeat batch_size eval_every log_every checkpoint_every train_ratio"
+        ).split()
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise BadInput(f"loop.{name}={getattr(self, name)} must be positive")
+        if self.batch_length < 2:
+            raise BadInput(
+                f"loop.batch_length={self.batch_length} must be at least 2: a sequence needs a "
+                "transition"
+            )
+        if self.eval_episodes < 0:
+            raise BadInput(f"loop.eval_episodes={self.eval_episodes} must not be negative")
+        needed = self.batch_length * self.num_envs
+        if self.prefill < needed:
+            raise BadInput(
+                f"loop.prefill={self.prefill} must be at least batch_length * num_envs = {needed}: "
+                "each environment fills a stream of its own, and learning needs one whole sequence"
+            )
+
+    def updates_due(self, agent_steps: int) -> int:
+        """Updates that a run should have made after `agent_steps`.
+
+        None during prefill, then train_ratio / (B * T) for each.
+        """
+        return int(
+            max(0, agent_steps - self.prefill)
+            * self.train_ratio
+            / (self.batch_size * self.batch_length)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ReplayConfig:
+    """What the learner remembers (agents.replay.buffer states the memory it needs and refuses what
+    does not fit).
+    """
+
+    capacity: int = 1_000_000  # transitions kept, over all environments
+    # folder to map the buffer to instead of holding it in memory; one for each run
+    directory: str = ""
+
+    def __post_init__(self) -> None:
+        if self.capacity < 1:
+            raise BadInput(f"replay.capacity={self.capacity} must be positive")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSpec:
+    """One run. `agent` is the frozen configuration of the method's agent family."""
+
+    method: str
+    task: str
+    obs: str
+    seed: int
+    steps: int  # simulator steps of training
+    preset: str
+    loop: LoopConfig
+    replay: ReplayConfig
+    agent: Any
+    init_from: str = ""  # published checkpoint that the parameters start from
+    init_sha256: str = ""  # of that file
+
+    def __post_init__(self) -> None:
+        if self.steps <= 0:
+            raise BadInput(f"steps={self.steps} must be positive")
+        if self.seed < 0:
+            raise BadInput(f"seed={self.seed} must not be negative")
+        needed = self.loop.batch_length * self.loop.num_envs
+        if self.replay.capacity < needed:
+            raise BadInput(
+                f"replay.capacity={self.replay.capacity} must be at least batch_length * "
+                f"num_envs = {needed}"
+            )
+        choose("observation", self.obs, OBSERVATIONS)
+        choose("preset", self.preset, PRESETS)
+
+    @property
+    def run_id(self) -> str:
+        """Ten hex digits that depend on everything that decides the result, and on nothing else."""
+        text = json.dumps(self.identity(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def identity(self) -> dict[str, Any]:
+        """Flat settings that decide the result (see `identity_of`)."""
+        return identity_of(to_dict(self))
+
+
+# A longer run begins like a shorter one; a preset is the name of values that are here; where files
+# lie or how often they are written changes nothing.
+_NOT_IDENTITY = frozenset(
+    [
+        "steps",
+        "preset",
+        "init_from",
+        "replay.directory",
+        "loop.log_every",
+        "loop.checkpoint_every",
+        "loop.env_workers",
+    ]
+)
+
+# Where one of these is on, a longer run does not begin like a shorter one: it follows its budget
+# (or its memory has its size).
+_SCHEDULED = (
+    "agent.model_cfgs.linear_lr_decay",
+    "agent.model_cfgs.exploration_noise_anneal",
+    "agent.planner_cfgs.plan_horizon",
+)
+
+# Settings that specs of before lack -> the value that says what was done before they existed. A
+# spec without one is read as having that value, and at that value a setting is no part of the
+# identity: runs from before keep their id, load and continue.
+_BEFORE: Mapping[str, Any] = {
+    "agent.augmented.driven_by": "imagined",
+    "agent.planner.cost_critic": True,
+    "agent.actor_constraint": "method",
+    "agent.planner.pessimism": 1,
+    "agent.planner.actor_share": 0.0,
+    "agent.model.motion_scale": -1.0,
+    "agent.model.vector_loss": "sum",
+    "agent.model.residual_floor": 0.05,
+    "agent.model.residual_decay": 0.99,
+}
+
+
+def choose(kind: str, name: str, valid: Iterable[str]) -> str:
+    """`name` if it is valid; otherwise BadInput with the nearest valid names, or all of them when
+    none is near.
+    """
+    valid = list(valid)
+    if name in valid:
+        return name
+    near = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(near)}?" if near else f"valid: {', '.join(valid)}"
+    raise BadInput(f"unknown {kind} {name!r}; {hint}")
+
+
+def whole_number(text: str) -> int:
+    """An integer, also as 2e6 or 2_000_000. Raises ValueError for anything else, such as 2.5."""
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a whole number") from error
+    if not value.is_integer():
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(value) if "e" in text.lower() else int(text.removesuffix(".0"))
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def identity_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Flat settings that decide the result, of a spec given as `to_dict` writes it."""
+    flat = flatten(data)
+    outside = _NOT_IDENTITY - ({"steps"} if any(flat.get(name) for name in _SCHEDULED) else set())
+    return {
+        k: v for k, v in flat.items() if k not in outside and not (k in _BEFORE and v == _BEFORE[k])
+    }
+
+
+def diff(
+    a: RunSpec | Mapping[str, Any], b: RunSpec | Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """Settings that decide the result and differ: name -> (value in a, value in b).
+
+    "absent" where one has no such setting.
+
+    Takes specs or what `to_dict` made of them, so that a spec of another version can be compared
+    too.
+    """
+    left, right = (x.identity() if isinstance(x, RunSpec) else identity_of(x) for x in (a, b))
+    names = sorted(left.keys() | right.keys())
+    pairs = {
+        name: tuple(side.get(name, _BEFORE.get(name, "absent")) for side in (left, right))
+        for name in names
+    }
+    return {name: (x, y) for name, (x, y) in pairs.items() if x != y}
+
+
+def to_dict(spec: RunSpec) -> dict[str, Any]:
+    """A tree of plain values for spec.json; `from_dict` inverts it."""
+    return json.loads(json.dumps(dataclasses.asdict(spec)))
+
+
+def from_dict(data: Mapping[str, Any], agent_type: type) -> RunSpec:
+    """The spec that `to_dict` wrote.
+
+    Raises BadInput that names a setting which no longer exists or is missing.
+    """
+    names = [field.name for field in dataclasses.fields(RunSpec)]
+    parts = {"loop": LoopConfig, "replay": ReplayConfig, "agent": agent_type}
+    _check_names("RunSpec", data, names, "")
+    return RunSpec(
+        **{
+            key: build(parts[key], value, f"{key}.") if key in parts else value
+            for key, value in data.items()
+        }
+    )
+
+
+def build(cls: Any, data: Mapping[str, Any], prefix: str = "") -> Any:
+    """A (nested) dataclass from plain values.
+
+    Every field must be present and known, so that old files never load half.
+
+    Only what `_BEFORE` lists may be missing.
+    """
+    names = [field.name for field in dataclasses.fields(cls)]
+    data = {
+        name: _BEFORE[f"{prefix}{name}"] for name in names if f"{prefix}{name}" in _BEFORE
+    } | dict(data)
+    _check_names(cls.__name__, data, names, prefix)
+    hints = get_type_hints(cls)
+    return cls(**{name: _value(hints[name], data[name], f"{prefix}{name}.") for name in names})
+
+
+def _check_names(what: str, data: Mapping[str, Any], names: list[str], prefix: str) -> None:
+    unknown = [f"{prefix}{name}" for name in data if name not in names]
+    missing = [f"{prefix}{name}" for name in names if name not in data]
+    if unknown or missing:
+        raise BadInput(
+            f"{what} as saved has unknown settings {unknown} and lacks {missing}: another "
+            "version wrote it"
+        )
+
+
+def _value(hint: Any, value: Any, prefix: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return build(hint, value, prefix)
+    if get_origin(hint) is tuple and isinstance(value, list):
+        return tuple(value)
+    return float(value) if hint is float else value

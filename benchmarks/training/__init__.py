@@ -1,0 +1,1 @@
+"""The training loop: environments -> replay -> updates -> records; evaluation and resume."""

@@ -1,0 +1,97 @@
+"""Where numbers of a run may go beside its own files.
+
+TensorBoard and Weights & Biases, each only when asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from benchmarks.runs.spec import BadInput, RunSpec, to_dict
+
+
+class Board(Protocol):
+    """Takes finite numbers against simulator steps."""
+
+    def write(self, values: Mapping[str, float], env_steps: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class TensorBoard:
+    """Event files in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboardX import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder))
+
+    def write(self, values: Mapping[str, float], env_steps: int) -> None:
+        """One scalar per value."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, env_steps)
+
+    def close(self) -> None:
+        """Write what is buffered."""
+        self._writer.close()
+
+
+class WeightsAndBiases:
+    """A run of the project, continued by a resumed run.
+
+    Its own environment variables (WANDB_MODE, ...) say where the data goes.
+    """
+
+    def __init__(self, project: str, folder: Path, spec: RunSpec) -> None:
+        try:
+            wandb = importlib.import_module("wandb")
+        except ImportError as error:
+            raise BadInput("--wandb needs the package wandb: pip install wandb") from error
+        self._run: Any = wandb.init(
+            project=project,
+            dir=str(folder),
+            id=f"{spec.run_id}-{folder.resolve().name}",
+            resume="allow",
+            name=f"{spec.method}-{spec.task}-{spec.obs}-seed{spec.seed}",
+            config=to_dict(spec),
+        )
+        # not its own step: a resumed run goes back to its checkpoint
+        self._run.define_metric("*", step_metric="env_steps")
+
+    def write(self, values: Mapping[str, float], env_steps: int) -> None:
+        """One row."""
+        self._run.log({**values, "env_steps": env_steps})
+
+    def close(self) -> None:
+        """Send what is left."""
+        self._run.finish()
+
+
+class Boards:
+    """All boards of a run; numbers that are not finite stay in the run's own files."""
+
+    def __init__(self, boards: list[Board]) -> None:
+        self._boards = boards
+
+    def write(self, values: Mapping[str, float], env_steps: int) -> None:
+        """Hand the finite ones to every board."""
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        for board in self._boards:
+            board.write(finite, env_steps)
+
+    def close(self) -> None:
+        """Close them all."""
+        for board in self._boards:
+            board.close()
+
+
+def boards(spec: RunSpec, out: Path, tensorboard: bool, wandb: str | None) -> Boards:
+    """The boards that were asked for. Raises BadInput where one is not installed."""
+    chosen: list[Board] = [TensorBoard(out / "tensorboard")] if tensorboard else []
+    if wandb is not None:
+        chosen.append(WeightsAndBiases(wandb, out, spec))
+    return Boards(chosen)

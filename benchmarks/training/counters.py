@@ -1,0 +1,48 @@
+"""What every training loop counts and may choose, whatever it trains.
+
+Imports neither JAX nor torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchmarks.process.signals import Stop
+from benchmarks.runs.spec import ENV_TIMEOUT_SECONDS, MAX_ENV_FAULTS
+from benchmarks.training.progress import Reporter, Silent
+
+if TYPE_CHECKING:
+    from agents.api import EnvSpec, PyTree
+
+
+class Options(NamedTuple):
+    """What a start of a run may choose without changing its result."""
+
+    # wall clock of the whole run, resumes included; leaves time for the last evaluation
+    max_minutes: float | None = None
+    tensorboard: bool = False
+    wandb: str | None = None  # project of Weights & Biases
+    reporter: Reporter = Silent()
+    env_timeout_seconds: float = ENV_TIMEOUT_SECONDS  # after which an environment hangs
+    max_env_faults: int = MAX_ENV_FAULTS  # environments replaced before the run gives up
+    stop: Stop = Stop()  # asked after every iteration and inside evaluations
+    # instead of agent.init(seed), for a run from an authors' checkpoint
+    init_state: Callable[[EnvSpec], PyTree] | None = None
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands; a checkpoint holds all of it."""
+
+    agent_steps: int = 0
+    env_steps: int = 0
+    previous_agent_steps: int = -1  # at the consistent point before; -1: nothing can be due
+    evaluated_at: int = -1  # env_steps of the last evaluation
+    wall_seconds: float = 0.0  # as of the checkpoint it was read from
+
+    def due(self, every: int) -> bool:
+        """Whether a multiple of `every` agent steps was passed since the point before."""
+        before = self.previous_agent_steps
+        return before >= 0 and self.agent_steps // every > before // every

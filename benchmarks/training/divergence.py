@@ -1,0 +1,120 @@
+"""NaNs and infinities: noticed in the iteration they appear in, with what is needed to look into
+them.
+
+Agents count what is not finite inside their jitted update (`agents.finite`), so noticing costs one
+number per update, fetched when the loop waits for the learner anyway. Nothing is saved after it:
+the newest checkpoint is from before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks.runs.spec import RunFailed
+
+NONFINITE = "nonfinite"  # the metric of agents.api.Agent.update
+FOLDER = "diverged"
+
+
+class Diverged(RunFailed):
+    """The learner's losses or gradients, or the policy's actions, are not finite."""
+
+
+def origins(names: Sequence[str]) -> str:
+    """Of metrics that are not finite those that the others follow from.
+
+    Terms of a loss, else whole losses, else all of them.
+    """
+    for ending in ("_loss", "/loss", ""):
+        first = sorted(name for name in names if name.endswith(ending))
+        if first:
+            break
+    rest = len(names) - len(first)
+    return ", ".join(first) + (f" (and {rest} more that follow)" if rest else "")
+
+
+class Watch:
+    """Keeps the updates that were dispatched until their results are there.
+
+    `out` is the run folder.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._folder = out / FOLDER
+        self._pending: list[tuple[int, Mapping[str, Any], Mapping[str, Any]]] = []
+
+    def updated(
+        self, update: int, batch: Mapping[str, Any], values: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Remember an update; returns its metrics without the count."""
+        if NONFINITE in values:
+            self._pending.append((update, batch, values))
+        return {name: value for name, value in values.items() if name != NONFINITE}
+
+    def check(self, env_steps: int) -> None:
+        """Wait for these updates.
+
+        Raises Diverged, and saves batch and metrics of the first that went wrong.
+        """
+        for update, batch, values in self._pending:
+            if int(values[NONFINITE]):
+                metrics = {
+                    name: float(np.mean(value))
+                    for name, value in jax.device_get(dict(values)).items()
+                }
+                wrong = [name for name, value in metrics.items() if not np.isfinite(value)]
+                self._raise(
+                    f"update {update}",
+                    env_steps,
+                    origins(wrong),
+                    jax.device_get(dict(batch)),
+                    metrics,
+                )
+        self._pending.clear()
+
+    def check_actions(
+        self, actions: np.ndarray, obs: Mapping[str, np.ndarray], env_steps: int
+    ) -> None:
+        """Raise Diverged when an action [E, A] is not finite.
+
+        The observations [E, ...] are saved.
+        """
+        if not np.isfinite(actions).all():
+            self._raise("acting", env_steps, "the policy's actions", {**obs, "action": actions}, {})
+
+    def _raise(
+        self,
+        when: str,
+        env_steps: int,
+        what: str,
+        arrays: Mapping[str, np.ndarray],
+        metrics: Mapping[str, float],
+    ) -> None:
+        sent = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+        advice = "lower the learning rate, or train with another seed"
+        if sent and when != "acting":
+            advice = (
+                f"the batch itself is not finite in {', '.join(sent)}, as the environment sent "
+                "it: mend the environment"
+            )
+        self._folder.mkdir(exist_ok=True)
+        path = self._folder / f"{when.replace(' ', '-')}.npz"
+        np.savez(path, allow_pickle=False, **arrays)
+        facts = {
+            "when": when,
+            "env_steps": env_steps,
+            "not_finite": what,
+            "metrics": {k: repr(v) for k, v in metrics.items()},
+        }
+        path.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        raise Diverged(
+            f"diverged at {env_steps:,} simulator steps ({when}): not finite: {what}. The "
+            f"batch is in {path}, the newest checkpoint is from before. The same command would "
+            f"meet it again: {advice}"
+        )

@@ -1,0 +1,225 @@
+"""Evaluation: episodes of fixed seeds on environments of their own, with a policy carry of their
+own.
+
+Nothing here returns a learner state, so evaluation cannot change training: it reads `state`, and
+its randomness comes from the key and the episode seeds it is given.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+import jax
+import numpy as np
+
+from agents.api import Agent, PyTree
+from benchmarks.envs import Fault, Step, VectorEnv
+from benchmarks.runs.spec import RunFailed
+from benchmarks.training.episodes import MAX_ENVS, UNSEEN_EPISODE, Episode, Stopped, Tally
+from benchmarks.training.transitions import row
+
+# benchmarks.envs chooses the rendering backend, and has to be imported before Gymnasium
+if TYPE_CHECKING:
+    import gymnasium
+
+MakeEnv: TypeAlias = "Callable[[], gymnasium.Env]"
+OnStep: TypeAlias = Callable[[Step, np.ndarray, Mapping[str, np.ndarray]], None]
+
+EVALUATE = 2  # stream of keys, beside those of the loop
+
+
+def evaluation_key(run_seed: int, env_steps: int) -> jax.Array:
+    """The key of the evaluation after `env_steps` of training, the same in the loop and on the
+    command line.
+    """
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(run_seed), EVALUATE), env_steps)
+
+
+class Forecast:
+    """Seconds that the next evaluation will take, so that a run which ends by the clock leaves time
+    for it.
+
+    As long as the last one; before the first, what acting in training suggests, compilation
+    included.
+    """
+
+    def __init__(self, episode_agent_steps: int, num_envs: int, episodes: int) -> None:
+        rounds = -(-episodes // MAX_ENVS)
+        self._actions = (
+            rounds * episode_agent_steps * max(1.0, min(episodes, MAX_ENVS) / num_envs)
+            if episodes
+            else 0.0
+        )
+        self._compiling = 0.0  # the first action, which compiles
+        self._acting: deque[float] = deque(maxlen=20)
+        self._last: float | None = None
+
+    def acted(self, seconds: float) -> None:
+        """One choice of actions for all training environments took so long."""
+        if self._compiling:
+            self._acting.append(seconds)
+        else:
+            self._compiling = seconds
+
+    def evaluated(self, seconds: float) -> None:
+        """An evaluation took so long."""
+        self._last = seconds
+
+    def seconds(self) -> float:
+        """The forecast; 0 before the policy has acted, or without evaluations."""
+        if self._last is not None or not self._actions:
+            return self._last or 0.0
+        return self._compiling + (
+            self._actions * float(np.median(self._acting)) if self._acting else 0.0
+        )
+
+
+def run_episodes(
+    agent: Agent,
+    state: PyTree,
+    make_env: MakeEnv,
+    *,
+    run_seed: int,
+    episodes: int,
+    key: jax.Array,
+    on_fault: Callable[[Fault], None],
+    workers: Literal["process", "inline"] = "process",
+    on_episode: Callable[[Episode], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_step: OnStep | None = None,
+    first_episode: int = 0,
+) -> list[Episode]:
+    """So many episodes of the split "eval" of `run_seed` from `first_episode` on, in order.
+
+    `on_episode` is called after each.
+
+    Environment i of E runs episodes i, i + E, ... of these; those beyond the last are not counted.
+    `on_fault` is called for workers that were replaced; episodes lost with them are left out, so
+    that fewer than `episodes` may come back. `on_step` is called after every step, the last
+    included, with the actions [E, A] that followed it and the policy's reports [E] on them (zeros
+    and nothing after the last).
+    Raises Stopped when asked to, and RunFailed when every episode was lost.
+    """
+    num_envs, end = min(episodes, MAX_ENVS), first_episode + episodes
+    done: dict[int, Episode] = {}
+    lost: set[int] = set()
+    carry = agent.init_carry(num_envs)
+    tally = Tally(num_envs)
+    with VectorEnv(make_env, num_envs, run_seed, "eval", workers, first_episode) as envs:
+        step = envs.reset()
+        count = 0
+        while len(done) + len(lost) < episodes:
+            if should_stop():
+                raise Stopped
+            actions, carry, info = agent.act(
+                state, carry, step.obs, step.is_first, jax.random.fold_in(key, count), "eval"
+            )
+            if on_step is not None:
+                on_step(
+                    step,
+                    np.asarray(actions),
+                    {name: np.asarray(value) for name, value in info.items()},
+                )
+            try:
+                step = envs.step(np.asarray(actions))
+            finally:  # said also when no environment could be replaced
+                faults = envs.take_faults()
+                for fault in faults:
+                    on_fault(fault)
+            count += 1
+            tally.forget(step.lost)
+            lost |= {fault.episode for fault in faults if fault.lost and fault.episode < end}
+            for finished in tally.add(
+                step.reward, step.cost, step.env_steps, step.is_last, step.episode
+            ):
+                if finished.episode < end:
+                    done[finished.episode] = finished
+                    if on_episode is not None:
+                        on_episode(finished)
+        if on_step is not None:
+            on_step(step, np.zeros((num_envs, envs.spec.action_dim), np.float32), {})
+    if not done:
+        raise RunFailed("every evaluation episode was lost: its environment failed")
+    return [done[i] for i in sorted(done)]
+
+
+class Traces(NamedTuple):
+    """Replay rows [E, T+1, ...] of whole episodes and the policy's reports [E, T], none where it
+    did not act.
+    """
+
+    rows: dict[str, np.ndarray]
+    info: dict[str, np.ndarray]
+
+
+def play(
+    agent: Agent,
+    state: PyTree,
+    make_env: MakeEnv,
+    run_seed: int,
+    episodes: int,
+    key: jax.Array,
+    random: bool = False,
+) -> Traces:
+    """Episodes of the evaluation policy on unseen layouts, at most MAX_ENVS side by side.
+
+    `random` plays uniform actions instead.
+
+    All are as long as the shortest: with tasks that only truncate, whole ones.
+    """
+    parts = []
+    for begin in range(0, episodes, MAX_ENVS):
+        part = range(begin, min(episodes, begin + MAX_ENVS))
+        parts.append(
+            _play_together(
+                agent, state, make_env, run_seed, part, jax.random.fold_in(key, begin), random
+            )
+        )
+    return Traces(_join([part.rows for part in parts]), _join([part.info for part in parts]))
+
+
+def _play_together(
+    agent: Agent,
+    state: PyTree,
+    make_env: MakeEnv,
+    run_seed: int,
+    episodes: range,
+    key: jax.Array,
+    random: bool,
+) -> Traces:
+    """These of the unseen episodes, until the first of them ends."""
+    rows, reports = [], []
+    with VectorEnv(
+        make_env, len(episodes), run_seed, "eval", "inline", UNSEEN_EPISODE + episodes.start
+    ) as envs:
+        step, carry = envs.reset(), agent.init_carry(len(episodes))
+        while True:
+            act_key = jax.random.fold_in(key, len(rows))
+            if random:
+                shape = (len(episodes), envs.spec.action_dim)
+                actions, info = jax.random.uniform(act_key, shape, minval=-1.0, maxval=1.0), {}
+            else:
+                actions, carry, info = agent.act(
+                    state, carry, step.obs, step.is_first, act_key, "eval"
+                )
+            rows.append(row(step, np.asarray(actions), truncation_is_terminal=False))
+            if step.is_last.any():
+                break
+            reports.append({name: np.asarray(value) for name, value in info.items()})
+            step = envs.step(np.asarray(actions))
+            for fault in envs.take_faults():
+                if fault.lost:
+                    raise RunFailed(f"episode {fault.episode} cannot be played: {fault.reason}")
+    return Traces(_stack(rows), _stack(reports))
+
+
+def _join(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Parts [E, T, ...] along their episodes, each cut to the shortest T."""
+    length = min((value.shape[1] for part in parts for value in part.values()), default=0)
+    return {name: np.concatenate([part[name][:, :length] for part in parts]) for name in parts[0]}
+
+
+def _stack(dicts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.stack([d[name] for d in dicts], 1) for name in dicts[0]}

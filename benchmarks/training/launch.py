@@ -1,0 +1,124 @@
+"""From a spec to a running loop.
+
+The real environment and agent behind the factories that the loop takes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import sys
+from pathlib import Path
+
+from agents.api import Agent, EnvSpec, PyTree
+from agents.safedreamer.agent import SafeDreamer
+from agents.safedreamer.config import SafeDreamerConfig
+from agents.safedreamer.release.params import load_agent
+from benchmarks.envs import EnvContractError, EnvFactory, MissingGLError
+from benchmarks.envs.factory import chosen_python
+from benchmarks.envs.worker import MAKE_SECONDS, check_python, env_facts_of
+from benchmarks.methods import method
+from benchmarks.runs import checkpoint
+from benchmarks.runs.folder import check
+from benchmarks.runs.spec import BadInput, RunSpec, flatten
+from benchmarks.tasks import get_task
+from benchmarks.training.loop import Options, Result, train
+
+
+def env_factory(task: str, obs: str, action_repeat: int) -> EnvFactory:
+    """The factory of a task's environments, under the interpreter that the user chose for them.
+
+    Raises BadInput where it cannot run.
+    """
+    python = chosen_python()
+    if python:
+        check_python(python)
+    return EnvFactory(task, obs, action_repeat, python=python)
+
+
+def environment(spec: RunSpec) -> tuple[EnvFactory, EnvSpec]:
+    """The factory of the spec's environments, and what agents are told of them.
+
+    Makes one; a user's own, or one that renders, starts an episode too, to find out at once what is
+    missing. Raises BadInput that says what it is and how to add it.
+    """
+    custom = get_task(spec.task).custom
+    if custom and os.getcwd() not in sys.path:
+        # An installed command does not search the folder it runs in; processes inherit this. Last,
+        # so that a checkout there does not replace the snapshot of the code that a sweep runs.
+        sys.path.append(os.getcwd())
+    make = env_factory(spec.task, spec.obs, spec.loop.action_repeat)
+    try:
+        return make, env_facts_of(
+            make, reset=custom or spec.obs == "vision", timeout_seconds=MAKE_SECONDS
+        ).spec()
+    except (EnvContractError, MissingGLError, ValueError) as error:
+        raise BadInput(str(error)) from error
+
+
+def agent_for(spec: RunSpec, env_spec: EnvSpec) -> Agent:
+    """The agent of the spec's method for this kind of environment.
+
+    Raises BadInput where its settings do not fit that.
+    """
+    try:
+        return method(spec.method).agent(spec.agent, env_spec)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+def trained_agent(spec: RunSpec, saved: Path, env_spec: EnvSpec) -> tuple[Agent, PyTree]:
+    """The spec's agent and its learner state in a checkpoint of ours.
+
+    Raises BadInput where they do not fit.
+    """
+    agent = agent_for(spec, env_spec)
+    return agent, checkpoint.load(saved, checkpoint.LEARNER, agent.init(spec.seed))
+
+
+def official_agent(
+    path: Path, env_spec: EnvSpec, config: SafeDreamerConfig, stoch: int | None = None
+) -> tuple[SafeDreamer, PyTree]:
+    """Agent and learner state of an authors' checkpoint.
+
+    Sizes from the file, everything else from `config`.
+
+    `stoch`, the number of latent variables, is needed where it differs from their number of
+    classes: the file does not say. Raises BadInput when the file is no such checkpoint or was
+    trained on other observations or actions.
+    """
+    try:
+        return load_agent(path, env_spec, config, stoch=stoch)
+    except (ValueError, OSError) as error:
+        raise BadInput(f"{path}: {error}") from error
+
+
+def initial_state(spec: RunSpec, env_spec: EnvSpec) -> PyTree:
+    """A learner state with the parameters of the authors' checkpoint.
+
+    Raises BadInput when its sizes are not the spec's.
+    """
+    model = spec.agent.model
+    stoch = model.stoch if model.stoch != model.classes else None
+    agent, state = official_agent(Path(spec.init_from), env_spec, spec.agent, stoch)
+    theirs, ours = (flatten(dataclasses.asdict(config)) for config in (agent.config, spec.agent))
+    options = [f"--{name} {value}" for name, value in theirs.items() if ours[name] != value]
+    if options:
+        raise BadInput(
+            f"{spec.init_from} has other sizes than this configuration: add {' '.join(options)}"
+        )
+    return state
+
+
+def launch(spec: RunSpec, out: Path, options: Options = Options()) -> Result:
+    """Train `spec` in `out` on its real task (see benchmarks.training.loop.train).
+
+    What does not fit is refused before anything starts.
+    """
+    if spec.init_from:
+        options = options._replace(init_state=functools.partial(initial_state, spec))
+    check(spec, out)
+    make, env_spec = environment(spec)
+    agent = agent_for(spec, env_spec)
+    return train(spec, out, make, lambda _: agent, options)

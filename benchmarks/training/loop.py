@@ -1,0 +1,454 @@
+"""The training loop: environments -> replay -> updates -> records, for any agent of agents.api.
+
+The loop owns environments, replay, clocks, random keys and files, and gets factories. Every key
+derives from the run's seed and a counter, so nothing random needs saving. Order of one iteration,
+with E environments:
+
+    act on the current rows -> store them with their actions -> dispatch updates, draw the next
+    batches -> step the environments
+
+The learner works while the environments step; its results are awaited only when the next actions
+need them, and its metrics only when a row of metrics.jsonl is due. The batches of an update are
+drawn one iteration before it. Agents that pre-train (`Agent.pretrain_updates`) do so on the
+prefill, while the environments stand still.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import numpy as np
+
+from agents.api import COST_NOW, Agent, EnvSpec
+from agents.replay.prefetch import Prefetch
+from benchmarks import fresh_costs
+from benchmarks.envs import VectorEnv
+from benchmarks.runs import checkpoint, metrics, records
+from benchmarks.runs.folder import CHECKPOINTS, REPLAY, claim, rewind
+from benchmarks.runs.spec import RunSpec
+from benchmarks.runs.status import State, StatusFile
+from benchmarks.training import resume
+from benchmarks.training.boards import boards
+from benchmarks.training.counters import Options, Progress
+from benchmarks.training.divergence import Watch
+from benchmarks.training.env_faults import EnvFaults
+from benchmarks.training.episodes import Episode, Stopped, Tally
+from benchmarks.training.evaluation import Forecast, MakeEnv, evaluation_key, run_episodes
+from benchmarks.training.progress import Snapshot
+from benchmarks.training.reporting import Reports
+from benchmarks.training.transitions import make_replay, row
+
+MakeAgent: TypeAlias = Callable[[EnvSpec], Agent]
+
+CARRY, STANDING = "carry", "loop"  # of a checkpoint, beside the learner
+# updates of pre-training between two looks at the clock and at requests to stop
+PRETRAIN_SLICE = 32
+ACT, UPDATE = 0, 1  # streams of keys; benchmarks.training.evaluation has its own
+PREFILL = 3  # stream of numpy generators; batches draw from [seed, update] (agents.replay.prefetch)
+
+
+class Result(NamedTuple):
+    """How a call of `train` ended."""
+
+    env_steps: int
+    updates: int
+    finished: bool  # the step budget is spent and the last evaluation is recorded
+    evaluation: list[Episode]  # the last one; empty when there was none
+
+
+@dataclasses.dataclass
+class Counters(Progress):
+    """What this loop counts besides."""
+
+    iterations: int = 0
+    updates: int = 0
+    requested: int = 0  # updates whose batches are drawn
+    logged_at: int = -1  # env_steps of the last row of metrics
+
+
+def train(
+    spec: RunSpec, out: Path, make_env: MakeEnv, make_agent: MakeAgent, options: Options = Options()
+) -> Result:
+    """Train `spec` in the folder `out`, continuing from its last checkpoint if there is one.
+
+    Raises BadInput when `out` belongs to another configuration or process or its disk is full,
+    RunFailed when the run cannot go on.
+    """
+    with (
+        checkpoint.explain_full_disk(out),
+        claim(spec, Path(out), options.reporter.say) as status,
+        contextlib.ExitStack() as stack,
+    ):
+        return Loop(spec, Path(out), make_env, make_agent, options, status, stack).run()
+
+
+class Loop:
+    """A training run: what it is made of, and what one iteration does to it.
+
+    `stack` closes its files and environments.
+    """
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        out: Path,
+        make_env: MakeEnv,
+        make_agent: MakeAgent,
+        options: Options,
+        status: StatusFile,
+        stack: contextlib.ExitStack,
+    ) -> None:
+        self.spec, self.config, self.out, self.options, self.make_env = (
+            spec,
+            spec.loop,
+            out,
+            options,
+            make_env,
+        )
+        self.watch = Watch(out)
+        self.env_faults = EnvFaults(out, options.reporter.say, options.max_env_faults)
+        self.key = jax.random.key(spec.seed)
+        found = resume.newest_checkpoint(out / CHECKPOINTS, options.reporter.say)
+        meta: dict[str, Any] = {"counters": {}, "positions": {}}
+        if found:
+            meta = checkpoint.read_meta(found, spec.run_id)
+        rewind(out, meta["positions"])
+        self.counters = Counters(**meta["counters"])
+        self.started = time.perf_counter() - self.counters.wall_seconds
+        self.saved = dataclasses.astuple(self.counters)
+        self.boards = stack.enter_context(
+            contextlib.closing(boards(spec, out, options.tensorboard, options.wandb))
+        )
+        self.reports = Reports(
+            spec, out, options.reporter, status, self.boards, options.max_minutes
+        )
+        stack.enter_context(contextlib.closing(self.reports))
+        self.metrics = stack.enter_context(contextlib.closing(metrics.MetricsWriter(out)))
+        self.envs = stack.enter_context(self._environments())
+        self.agent = make_agent(self.envs.spec)
+        self.replay = stack.enter_context(contextlib.closing(make_replay(spec, self.envs.spec)))
+        if found:
+            self.state = checkpoint.load(found, checkpoint.LEARNER, self.agent.init(spec.seed))
+            self.replay.load(out / REPLAY, meta["replay_mark"])
+        else:
+            self.state = (
+                options.init_state(self.envs.spec)
+                if options.init_state
+                else self.agent.init(spec.seed)
+            )
+            # of a start that died before its first checkpoint
+            shutil.rmtree(out / REPLAY, ignore_errors=True)
+        batch = self.config.batch_size, self.config.batch_length
+        self.batches = stack.enter_context(
+            Prefetch(self.replay, *batch, seed=spec.seed, device_put=jax.device_put)
+        )
+        self.batches.request(range(self.counters.updates, self.counters.requested))
+        self.carry = self.agent.init_carry(self.config.num_envs)
+        self.tally = Tally(self.config.num_envs)
+        self.window, self.sections = metrics.Window(), metrics.Sections()
+        self.warned = False
+        self.evaluation: list[Episode] = []
+        self.forecast = Forecast(
+            self.envs.spec.episode_agent_steps, self.config.num_envs, self.config.eval_episodes
+        )
+        self.logged = self._elapsed(), self.counters.env_steps
+        self.renders = any(array.dtype == "uint8" for array in self.envs.spec.obs.values())
+        if found:
+            self.carry = checkpoint.load(found, CARRY, self.carry)
+            standing = checkpoint.load_flat(found, STANDING)
+            self.step = resume.restore(
+                standing, self.envs, self.tally, self.window, options.reporter.say
+            )
+        else:
+            self.step = self.envs.reset()
+
+    def _environments(self) -> VectorEnv:
+        config, timeout_seconds = self.config, self.options.env_timeout_seconds
+        mode = config.env_workers
+        return VectorEnv(
+            self.make_env,
+            config.num_envs,
+            self.spec.seed,
+            "train",
+            mode,
+            timeout_seconds=timeout_seconds,
+        )
+
+    def run(self) -> Result:
+        """Iterate until the steps or minutes are spent or a stop is asked for.
+
+        Then evaluate (unless stopped) and save.
+        """
+        stop = self.options.stop
+        with contextlib.suppress(Stopped):
+            self.settle()
+            while not self._over():
+                start = time.perf_counter()
+                if self._pretraining():
+                    self.pretrain()
+                else:
+                    self.iterate()
+                stop.iterated(time.perf_counter() - start)
+                self.settle()
+            if not stop():  # a run that is stopped goes on as if it never had been
+                self.evaluate()
+                self.log()
+        self.save()
+        self.report("finished" if self._finished() else "stopped")
+        return Result(
+            self.counters.env_steps, self.counters.updates, self._finished(), self.evaluation
+        )
+
+    def settle(self) -> None:
+        """What the last iteration made due.
+
+        A resumed run comes here first, because it may have been stopped in an evaluation.
+        """
+        if self.counters.due(self.config.eval_every):
+            self.evaluate()
+        if self.counters.due(self.config.log_every):
+            self.log()
+        if self.counters.due(self.config.checkpoint_every):
+            self.save()
+        if self.reports.due(self._elapsed()):
+            self.report()
+
+    def iterate(self) -> None:
+        """One agent step of every environment, and the updates it earns."""
+        step, counters = self.step, self.counters
+        actions = (
+            self._act() if counters.agent_steps >= self.config.prefill else self._random_actions()
+        )
+        with self.sections("replay"):
+            self.replay.add(row(step, actions, self.config.truncation_is_terminal))
+        self._learn()
+        try:
+            with self.sections("env"):
+                self.step = self.envs.step(actions)
+        finally:  # recorded also when no environment could be replaced and the run ends here
+            for fault in self.envs.take_faults():
+                self.env_faults(fault, records.TRAIN, counters.env_steps)
+        counters.iterations += 1
+        counters.previous_agent_steps = counters.agent_steps
+        counters.agent_steps += int(np.count_nonzero(self.step.env_steps))
+        counters.env_steps += int(np.sum(self.step.env_steps))
+        new = self.step
+        self.tally.forget(new.lost)
+        for episode in self.tally.add(
+            new.reward, new.cost, new.env_steps, new.is_last, new.episode
+        ):
+            self.state = self.agent.end_episode(self.state, episode.cost, counters.agent_steps)
+            self._record(records.TRAIN, episode)
+
+    def pretrain(self) -> None:
+        """Some of the updates that precede the policy's first action; environments stand still."""
+        counters = self.counters
+        counters.previous_agent_steps = counters.agent_steps  # nothing is due twice
+        stop = min(counters.updates + PRETRAIN_SLICE, self.agent.pretrain_updates)
+        self.batches.request(range(counters.requested, stop))
+        counters.requested = stop
+        self._update()
+        self._await_learner()
+
+    def _pretraining(self) -> bool:
+        counters = self.counters
+        return (
+            counters.agent_steps >= self.config.prefill
+            and counters.updates < self.agent.pretrain_updates
+        )
+
+    def _await_learner(self) -> None:
+        """Wait for the dispatched updates.
+
+        Raises Diverged when one of them met a number that is not finite.
+        """
+        with self.sections("learner"):
+            jax.block_until_ready(self.state)
+            self.watch.check(self.counters.env_steps)
+
+    def _act(self) -> np.ndarray:
+        """The policy's actions [E, A].
+
+        Waits for the learner first, so that its time is not counted as the policy's.
+        """
+        self._await_learner()
+        with self.sections("act"):
+            key = self._key(ACT, self.counters.iterations)
+            actions, self.carry, info = self.agent.act(
+                self.state, self.carry, self.step.obs, self.step.is_first, key, "train"
+            )
+            if (expected := info.pop(COST_NOW, None)) is not None:
+                self.window.add(fresh_costs.counts(expected, self.step.cost), fresh_costs.PREFIX)
+            self.window.add(info, "act/")
+            result = np.asarray(actions, np.float32)
+        self.forecast.acted(self.sections.last)
+        self.watch.check_actions(result, self.step.obs, self.counters.env_steps)
+        return result
+
+    def _random_actions(self) -> np.ndarray:
+        rng = np.random.default_rng([self.spec.seed, PREFILL, self.counters.iterations])
+        return rng.uniform(-1.0, 1.0, (self.config.num_envs, self.envs.spec.action_dim)).astype(
+            np.float32
+        )
+
+    def _learn(self) -> None:
+        """Dispatch the updates whose batches were drawn in the iteration before, then draw those
+        that are now due.
+
+        Nothing here waits for the learner, and batches are gathered while environments step.
+        """
+        counters = self.counters
+        self._update()
+        due = self.config.updates_due(counters.agent_steps)
+        if counters.agent_steps >= self.config.prefill:
+            due += self.agent.pretrain_updates
+        self.batches.request(range(counters.requested, due))
+        counters.requested = due
+
+    def _update(self) -> None:
+        """Dispatch the updates whose batches were drawn."""
+        counters = self.counters
+        while counters.updates < counters.requested:
+            with self.sections("replay"):
+                update, batch = self.batches.next()
+            with self.sections("learner"):
+                self.state, values = self.agent.update(self.state, batch, self._key(UPDATE, update))
+            self.window.add(self.watch.updated(update, batch, values), "train/")
+            counters.updates += 1
+
+    def evaluate(self) -> None:
+        """The fixed evaluation episodes with the present parameters; once per number of steps.
+
+        Raises Stopped when asked to.
+        """
+        if self.config.eval_episodes == 0 or self.counters.evaluated_at == self.counters.env_steps:
+            return
+        self._await_learner()
+        self.report("evaluate")
+        begun = self._elapsed()
+        with self.sections("eval"):
+            self.evaluation = run_episodes(
+                self.agent,
+                self.state,
+                self.make_env,
+                run_seed=self.spec.seed,
+                episodes=self.config.eval_episodes,
+                key=evaluation_key(self.spec.seed, self.counters.env_steps),
+                # Starting processes takes longer than simulating; rendering is what pays for them.
+                workers=self.config.env_workers if self.renders else "inline",
+                on_fault=lambda fault: self.env_faults(
+                    fault, records.EVAL, self.counters.env_steps
+                ),
+                should_stop=self.options.stop,
+            )
+        for episode in self.evaluation:
+            self._record(records.EVAL, episode)
+        self.reports.evaluated(self.evaluation, self._snapshot("evaluate"))
+        self.counters.evaluated_at = self.counters.env_steps
+        self.forecast.evaluated(self._elapsed() - begun)
+
+    def log(self) -> None:
+        """One row of metrics: means since the last row, and where the time went.
+
+        Once per number of steps.
+        """
+        if self.counters.logged_at == self.counters.env_steps:
+            return
+        counted = self.window.flush()
+        values = fresh_costs.summary(counted)
+        if not self.warned and (said := fresh_costs.warning(counted, values)):
+            self.warned = True
+            self.options.reporter.say(said)
+        now, env_steps = self._elapsed(), self.counters.env_steps
+        self.counters.logged_at = env_steps
+        (then, steps_then), self.logged = self.logged, (now, env_steps)
+        speed = (env_steps - steps_then) / max(now - then, 1e-9)
+        losses = {
+            k.removeprefix("train/"): v
+            for k, v in values.items()
+            if k.startswith("train/") and k.endswith("/loss")
+        }
+        # the last row may come right after another
+        self.reports.losses = losses or self.reports.losses
+        row = {
+            "env_steps": env_steps,
+            "agent_steps": self.counters.agent_steps,
+            "updates": self.counters.updates,
+        }
+        row |= {"wall_seconds": round(now, 2), "env_steps_per_second": round(speed, 2)}
+        row |= values | self.sections.flush()
+        self.metrics.write(row)
+        self.boards.write(row, env_steps)
+
+    def save(self) -> None:
+        """A checkpoint of everything, from which the run continues as if it had not stopped."""
+        counters = self.counters
+        standing = dataclasses.astuple(counters)
+        if standing == self.saved:
+            return
+        self._await_learner()
+        self.report("save")
+        with self.options.stop.saving(), self.sections("checkpoint"):
+            positions = {
+                records.FILE_NAME: self.reports.records.position(),
+                metrics.FILE_NAME: self.metrics.position(),
+            }
+            mark = self.replay.save(self.out / REPLAY)
+            progress = {
+                "counters": dataclasses.asdict(counters) | {"wall_seconds": self._elapsed()},
+                "positions": positions,
+            }
+            meta = {"run_id": self.spec.run_id, "replay_mark": mark, **progress}
+            trees = {
+                checkpoint.LEARNER: self.state,
+                CARRY: self.carry,
+                STANDING: resume.snapshot(self.envs, self.step, self.tally, self.window),
+            }
+            checkpoint.save(self.out / CHECKPOINTS, counters.env_steps, trees, meta)
+        self.saved = standing
+
+    def report(self, state: State = "train") -> None:
+        """Tell where the run stands. Raises LostOwnership when the folder is another's by now."""
+        if self.counters.agent_steps < self.config.prefill:
+            # random actions are fast and say nothing about what follows
+            self.reports.forget_speed()
+        self.reports.tell(self._snapshot(state), self.counters.updates)
+
+    def _snapshot(self, state: State) -> Snapshot:
+        return self.reports.snapshot(self.counters.env_steps, self._elapsed(), state)
+
+    def _record(self, split: str, episode: Episode) -> None:
+        self.reports.episode(
+            split, episode, self.counters.env_steps, self.counters.agent_steps, self._elapsed()
+        )
+
+    def _key(self, stream: int, counter: int) -> jax.Array:
+        return jax.random.fold_in(jax.random.fold_in(self.key, stream), counter)
+
+    def _elapsed(self) -> float:
+        return time.perf_counter() - self.started
+
+    def _spent(self) -> bool:
+        return self.counters.env_steps >= self.spec.steps
+
+    def _finished(self) -> bool:
+        """Whether nothing is left to do.
+
+        A stop may have come between the last step and the last evaluation.
+        """
+        evaluated = (
+            self.config.eval_episodes == 0 or self.counters.evaluated_at == self.counters.env_steps
+        )
+        return self._spent() and evaluated and self.counters.logged_at == self.counters.env_steps
+
+    def _over(self) -> bool:
+        limit = self.options.max_minutes
+        late = limit is not None and self._elapsed() + self.forecast.seconds() >= 60.0 * limit
+        return self._spent() or late or self.options.stop()

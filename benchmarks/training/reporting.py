@@ -1,0 +1,106 @@
+"""What a run tells while it trains.
+
+Episodes to its records, its standing to a person, to status.json and to boards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.runs import records
+from benchmarks.runs.spec import RunSpec
+from benchmarks.runs.status import State, StatusFile
+from benchmarks.training.boards import Boards
+from benchmarks.training.episodes import Episode, mean_return_cost
+from benchmarks.training.progress import Reporter, Snapshot, Speed
+
+RECENT_EPISODES = 10  # training episodes whose mean is shown
+REPORT_SECONDS = 0.5
+
+
+class Reports:
+    """Collects what is to be told of a run.
+
+    Steps are those of the whole run, `seconds` its wall clock.
+    """
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        out: Path,
+        reporter: Reporter,
+        status: StatusFile,
+        boards: Boards,
+        max_minutes: float | None = None,
+    ) -> None:
+        self._spec, self._reporter, self._status, self._boards = spec, reporter, status, boards
+        self._max_seconds = math.inf if max_minutes is None else 60.0 * max_minutes
+        self.records = records.RecordWriter(out / records.FILE_NAME)
+        self.losses: dict[str, float] = {}
+        self._recent: deque[Episode] = deque(maxlen=RECENT_EPISODES)
+        self._evaluation: Sequence[Episode] = ()
+        self._speed, self._told_at = Speed(), 0.0
+
+    def episode(
+        self, split: str, episode: Episode, env_steps: int, agent_steps: int, seconds: float
+    ) -> None:
+        """A finished episode."""
+        spec = self._spec
+        of_run = (spec.run_id, spec.method, spec.task, spec.obs, spec.seed)
+        played = (episode.return_, episode.cost, episode.length)
+        record = records.EpisodeRecord(
+            *of_run, split, episode.episode, env_steps, agent_steps, *played, round(seconds, 2)
+        )
+        self.records.write(record)
+        if split == records.TRAIN:
+            self._recent.append(episode)
+            self._boards.write(
+                {"train/return": episode.return_, "train/cost": episode.cost}, env_steps
+            )
+
+    def evaluated(self, episodes: Sequence[Episode], snapshot: Snapshot) -> None:
+        """A finished evaluation: one line that stays."""
+        self._evaluation = episodes
+        mean_return, mean_cost = mean_return_cost(episodes)
+        self._boards.write({"eval/return": mean_return, "eval/cost": mean_cost}, snapshot.env_steps)
+        self._reporter.evaluated(snapshot._replace(evaluation=(mean_return, mean_cost)))
+
+    def due(self, seconds: float) -> bool:
+        """Whether it is time to tell again."""
+        return seconds - self._told_at > REPORT_SECONDS
+
+    def snapshot(self, env_steps: int, seconds: float, state: State) -> Snapshot:
+        """Where the run stands."""
+        recent, last = (
+            mean_return_cost(x) if x else None for x in (self._recent, self._evaluation)
+        )
+        speed = self._speed(seconds, env_steps)
+        return Snapshot(
+            env_steps,
+            self._spec.steps,
+            seconds,
+            speed,
+            recent,
+            last,
+            self.losses,
+            state,
+            self._max_seconds,
+        )
+
+    def tell(self, snapshot: Snapshot, updates: int) -> None:
+        """To reporter and status file. Raises LostOwnership when the folder is another's by now."""
+        self._told_at = snapshot.wall_seconds
+        self._status.check()
+        self._reporter.update(snapshot)
+        self._status.update(**snapshot.status(), updates=updates)
+
+    def forget_speed(self) -> None:
+        """What was done so far says nothing about the speed of what follows."""
+        self._speed.forget()
+
+    def close(self) -> None:
+        """Close the records."""
+        self.records.close()

@@ -1,0 +1,58 @@
+"""Environment steps as replay rows.
+
+Which arrays a row has, what goes into them, and the buffer that holds them.
+
+A row holds what was seen and what was then done, see agents.api.Agent. Shapes: E environments; A
+action dimensions.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from agents.api import ArraySpec, EnvSpec
+from agents.replay.buffer import Replay
+from benchmarks.envs import Step
+from benchmarks.runs.spec import BadInput, RunSpec
+
+
+def row_specs(env_spec: EnvSpec) -> dict[str, ArraySpec]:
+    """Arrays of one replay row."""
+    scalars = {
+        "reward": "float32",
+        "cost": "float32",
+        "is_first": "bool",
+        "is_last": "bool",
+        "is_terminal": "bool",
+    }
+    rows = dict(env_spec.obs) | {"action": ArraySpec((env_spec.action_dim,), "float32")}
+    return rows | {name: ArraySpec((), dtype) for name, dtype in scalars.items()}
+
+
+def row(step: Step, actions: np.ndarray, truncation_is_terminal: bool) -> dict[str, np.ndarray]:
+    """The rows [E, ...] of a step and the actions [E, A] taken after it.
+
+    No action follows the end of an episode.
+    """
+    rows = dict(step.obs) | {"action": np.where(step.is_last[:, None], np.float32(0), actions)}
+    rows |= {
+        "reward": step.reward,
+        "cost": step.cost,
+        "is_first": step.is_first,
+        "is_last": step.is_last,
+    }
+    return rows | {"is_terminal": step.is_last if truncation_is_terminal else step.is_terminal}
+
+
+def make_replay(spec: RunSpec, env_spec: EnvSpec) -> Replay:
+    """The run's replay buffer.
+
+    Raises BadInput when it does not fit into memory or onto the disk.
+    """
+    directory = Path(spec.replay.directory) if spec.replay.directory else None
+    try:
+        return Replay(row_specs(env_spec), spec.replay.capacity, spec.loop.num_envs, directory)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
