@@ -79,8 +79,8 @@ def main(args: Sequence[str]) -> int:
     from agents.safedreamer.agent import SafeDreamer
     from benchmarks.diagnosis.cost_history import cost_history, frozen_against_running
     from benchmarks.diagnosis.diagnose import diagnose
+    from benchmarks.diagnosis.replayed import replayed_against_new
     from benchmarks.methods.saved import newest
-    from benchmarks.replayed import replayed_against_new
     from benchmarks.training.evaluation import evaluation_key, play
     from benchmarks.training.launch import environment, trained_agent
 

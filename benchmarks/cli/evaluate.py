@@ -252,8 +252,8 @@ def _seeded(spec: RunSpec, chosen: EvaluateArgs) -> RunSpec:
 
 
 def _default_out(policy: Policy, unseen: bool) -> Path:
-    layouts = "-unseen" if unseen else ""
-    name = f"evaluation-{policy.spec.task.replace(':', '-')}-{policy.spec.obs}-{policy.env_steps}{layouts}.csv"
+    task, layouts = policy.spec.task.replace(":", "-"), "-unseen" if unseen else ""
+    name = f"evaluation-{task}-{policy.spec.obs}-{policy.env_steps}{layouts}.csv"
     return Path(name) if policy.official else policy.source.parents[1] / name
 
 

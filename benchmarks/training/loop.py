@@ -28,13 +28,12 @@ import numpy as np
 
 from agents.api import COST_NOW, Agent, EnvSpec
 from agents.replay.prefetch import Prefetch
-from benchmarks import fresh_costs
 from benchmarks.envs import VectorEnv
 from benchmarks.runs import checkpoint, metrics, records
 from benchmarks.runs.folder import CHECKPOINTS, REPLAY, claim, rewind
 from benchmarks.runs.spec import RunSpec
 from benchmarks.runs.status import State, StatusFile
-from benchmarks.training import resume
+from benchmarks.training import fresh_costs, resume
 from benchmarks.training.boards import boards
 from benchmarks.training.counters import Options, Progress
 from benchmarks.training.divergence import Watch

@@ -443,7 +443,10 @@ STATE = b"}" + text("__setstate__") + NDARRAY + b"s"
         (raw(stack_global("numpy.f2py", "compile")), r"numpy\.f2py\.compile"),
         (raw(stack_global("numpy.ctypeslib", "load_library")), "load_library"),
         (raw(stack_global("numpy.distutils.exec_command", "exec_command")), "exec_command"),
-        (raw(stack_global("agents.safedreamer.release.inert_pickle", "read_pickle")), "read_pickle"),
+        (
+            raw(stack_global("agents.safedreamer.release.inert_pickle", "read_pickle")),
+            "read_pickle",
+        ),
         (raw(b"(ios\nsystem\n"), "opcode INST"),
         (raw(b"(", NDARRAY, b"o"), "opcode OBJ"),
         (raw(b"Pid\n"), "opcode PERSID"),

@@ -23,7 +23,10 @@ from baselines.omnisafe.algorithms import ALGORITHMS
 from benchmarks.runs.records import COLUMNS
 
 OMNISAFE = "Metrics/EpRet,Metrics/EpCost,Metrics/EpLen,Train/Epoch,TotalEnvSteps,Time/Total"
-SAFEPO = "Metrics/EpRet,Metrics/EpCost,Metrics/EpLen,Metrics/EvalEpRet,Metrics/EvalEpCost,Metrics/EvalEpLen,Train/TotalSteps,Time/Total"
+SAFEPO = (
+    "Metrics/EpRet,Metrics/EpCost,Metrics/EpLen,Metrics/EvalEpRet,Metrics/EvalEpCost,"
+    "Metrics/EvalEpLen,Train/TotalSteps,Time/Total"
+)
 
 
 def omnisafe_run(root, rows, seed=0, config=True):

@@ -205,8 +205,8 @@ def test_the_best_feasible_method_is_bold_and_published_rows_never_are(tmp_path)
     assert "fewer than 3 seeds have no interval" in text
     paper = comparison.comparison_latex(table)
     assert (
-        r"\textbf{OSRP} & \textbf{12.00 $\pm$ 4.97} & \textbf{2.00 $\pm$ 0.00} & 100 \% & 3 & 2 & 4,000 \\"
-        in paper
+        r"\textbf{OSRP} & \textbf{12.00 $\pm$ 4.97} & \textbf{2.00 $\pm$ 0.00} & 100 \% "
+        r"& 3 & 2 & 4,000 \\" in paper
     )
     assert paper.count("{") == paper.count("}") and not re.search(r"(?<!\\)[_%&]\w", paper)
 

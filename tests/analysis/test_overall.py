@@ -396,7 +396,3 @@ def test_model_free_methods_stand_beside_vision_with_what_they_see():
     assert "| PointGoal1 (vision) | 1 | – | – | – | 3 lidar |" in paper.panels_markdown(
         paper.panels(both)
     )
-
-
-def test_everything_by_name():
-    assert [name for name in figures.__all__ if not hasattr(figures, name)] == []

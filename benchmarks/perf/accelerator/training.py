@@ -25,14 +25,16 @@ from benchmarks.sweep.rates import last_row
 # are large and simulators many instead.
 TRAIN = """
 --method bsrp_lag --task SafetyPointCircle1-v0 --obs vision --preset cpu --seed 0 --dtype bfloat16
---model.deter 256 --model.units 256 --model.head-units 256 --model.classes 16 --model.optimizer.learning-rate 6e-4
+--model.deter 256 --model.units 256 --model.head-units 256 --model.classes 16
+--model.optimizer.learning-rate 6e-4
 --imagination.starts 512 --loop.batch-size 32 --loop.batch-length 32 --loop.train-ratio 192
 --loop.num-envs 16 --loop.prefill 4096 --replay.capacity 400000
---loop.eval-every 15000 --loop.eval-episodes 16 --loop.log-every 2000 --loop.checkpoint-every 1000000
+--loop.eval-every 15000 --loop.eval-episodes 16
+--loop.log-every 2000 --loop.checkpoint-every 1000000
 """.split()
 REHEARSED_TRAIN = """
---method bsrp_lag --task SafetyPointCircle1-v0 --obs vision --preset debug --seed 0 --dtype bfloat16 --steps 400
---loop.eval-every 1000000
+--method bsrp_lag --task SafetyPointCircle1-v0 --obs vision --preset debug --seed 0 --dtype bfloat16
+--steps 400 --loop.eval-every 1000000
 """.split()
 # Arguments of `safedreamer evaluate` after the run folder.
 FILM = "--episodes 4 --video --video-episodes 1 --stills 4".split()

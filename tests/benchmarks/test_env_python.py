@@ -70,7 +70,7 @@ def test_another_interpreter_sees_none_of_this_ones_packages(other_python):
     )
     assert any(path.endswith("site-packages") for path in mine)
     assert not any(path.endswith("site-packages") for path in theirs)
-    assert str(Path(__file__).resolve().parents[1]) in theirs
+    assert str(Path(__file__).resolve().parents[2]) in theirs
 
 
 def test_settings_are_sent_and_never_pickled_code():

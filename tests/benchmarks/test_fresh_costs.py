@@ -13,9 +13,9 @@ from tests.toys import EDGE, ToyAgent, metric_rows, toy_env, toy_spec
 from agents.api import COST_NOW
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.tracking import untracked
-from benchmarks import fresh_costs
-from benchmarks.fresh_costs import PRECISION, PREDICTED, RECALL, REPLAYED_RECALL, TRUE
 from benchmarks.runs.metrics import Window
+from benchmarks.training import fresh_costs
+from benchmarks.training.fresh_costs import PRECISION, PREDICTED, RECALL, REPLAYED_RECALL, TRUE
 from benchmarks.training.loop import Options, train
 from tests.agent_inputs import VECTOR, observations, tiny
 
