@@ -21,7 +21,7 @@ NO_PICTURES = {  # kind of method -> why
 def _omnisafe(row: omnisafe.Algorithm) -> Method:
     def make_settings(obs: str, preset: str, hazard_radius: float, task: str) -> Settings:
         del hazard_radius
-        return Settings(*omnisafe_presets.settings(row.name, preset, task, obs))
+        return omnisafe_presets.settings(row.name, preset, task, obs)
 
     return Method(
         name=row.name,

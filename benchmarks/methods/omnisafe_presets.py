@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from baselines.omnisafe import config as configs
 from baselines.omnisafe.algorithms import ALGORITHMS, SINGLE_ENV
+from benchmarks.methods.method import Settings
 from benchmarks.runs.spec import BadInput, LoopConfig, ReplayConfig, RunSpec
 from benchmarks.tasks import PAPER_COST_LIMIT, get_task
 
@@ -58,15 +59,6 @@ ELSEWHERE = {
 }
 
 
-class Preset(NamedTuple):
-    """What a preset decides, in the order of benchmarks.methods.Settings."""
-
-    steps: int  # simulator steps
-    loop: LoopConfig
-    replay: ReplayConfig
-    agent: Any
-
-
 def config_type(name: str, obs: str = "lidar") -> type:
     """The dataclass of an algorithm's settings. Raises BadInput where OmniSafe is not installed."""
     return _explained(configs.vision_config_type if obs == VISION else configs.config_type, name)
@@ -79,7 +71,7 @@ def _explained(ask: Any, *args: Any) -> Any:
         raise BadInput(str(error)) from error
 
 
-def settings(name: str, preset: str, task: str, obs: str = "lidar") -> Preset:
+def settings(name: str, preset: str, task: str, obs: str = "lidar") -> Settings:
     """The defaults of an algorithm on a task. Raises BadInput where OmniSafe is not installed."""
     config = _one_thread(_explained(configs.defaults, name, task, obs == VISION))
     repeat = configs.published_action_repeat(name, task)
@@ -123,8 +115,8 @@ def _loop(repeat: int, every: int, episodes: int, checkpoint_every: int = 20_000
     )
 
 
-def _release(name: str, config: Any, repeat: int) -> Preset:
-    return Preset(
+def _release(name: str, config: Any, repeat: int) -> Settings:
+    return Settings(
         configs.published_steps(name),
         _loop(repeat, EVALUATE_ENV_STEPS // repeat, 10),
         ReplayConfig(),
@@ -132,14 +124,14 @@ def _release(name: str, config: Any, repeat: int) -> Preset:
     )
 
 
-def _matched(name: str, config: Any, repeat: int) -> Preset:
+def _matched(name: str, config: Any, repeat: int) -> Settings:
     del repeat
     if ALGORITHMS[name].constrained:
         config = configs.replace(config, cost_limit=PAPER_COST_LIMIT)
     if not configs.counts_simulator_steps(name):
         config = _in_actions(config, MATCHED_REPEAT)
     loop = _loop(MATCHED_REPEAT, EVALUATE_ENV_STEPS // MATCHED_REPEAT, 10)
-    return Preset(2 * MATCHED_STEPS, loop, ReplayConfig(), config)
+    return Settings(2 * MATCHED_STEPS, loop, ReplayConfig(), config)
 
 
 def _in_actions(config: Any, repeat: int) -> Any:
@@ -153,13 +145,13 @@ def _in_actions(config: Any, repeat: int) -> Any:
     )
 
 
-def _cpu(name: str, config: Any, repeat: int) -> Preset:
+def _cpu(name: str, config: Any, repeat: int) -> Settings:
     algo = config.algo_cfgs
     length = 1000 if ALGORITHMS[name].family == "off-policy" else 5000
     changes: dict[str, Any] = {"algo_cfgs__steps_per_epoch": length}
     if hasattr(algo, "warmup_epochs"):  # counted in epochs; as many steps as in the release
         changes["algo_cfgs__warmup_epochs"] = algo.warmup_epochs * algo.steps_per_epoch // length
-    return Preset(
+    return Settings(
         CPU_STEPS,
         _loop(repeat, 50_000 // repeat, 5),
         ReplayConfig(),
@@ -189,7 +181,7 @@ _TINY = {  # setting -> value that runs in no time, where an algorithm has the s
 }
 
 
-def _debug(name: str, config: Any, repeat: int) -> Preset:
+def _debug(name: str, config: Any, repeat: int) -> Settings:
     del repeat
     family = ALGORITHMS[name].family
     lengths = {"on-policy": (400, 0), "off-policy": (200, 200), "model-based": (1000, 1000)}[family]
@@ -202,7 +194,7 @@ def _debug(name: str, config: Any, repeat: int) -> Preset:
     config = configs.replace(
         config, **{key.replace(".", "__"): value for key, value in changes.items()}
     )
-    return Preset(4000, _loop(DEBUG_REPEAT, 400, 1, 400), ReplayConfig(), config)
+    return Settings(4000, _loop(DEBUG_REPEAT, 400, 1, 400), ReplayConfig(), config)
 
 
 def _has(config: Any, key: str) -> bool:

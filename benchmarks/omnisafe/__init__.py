@@ -1,4 +1,4 @@
 """OmniSafe's algorithms under the protocol of this suite.
 
-Presets, environments, the loop of a run, its process. No JAX in here.
+Environments, the loop of a run, its evaluation, its process. No JAX in here.
 """
