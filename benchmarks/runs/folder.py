@@ -20,25 +20,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from benchmarks.runs import attempts, checkpoint, metrics, records
+from benchmarks.runs import attempts, metrics, records
 from benchmarks.runs.ownership import LOCK_FILE, OWNER_FILE, own
 from benchmarks.runs.provenance import jax_devices, provenance
-from benchmarks.runs.spec import SPEC_FILE, BadInput, RunSpec, diff, from_dict, to_dict
+from benchmarks.runs.spec import SPEC_FILE, BadInput, RunSpec, diff, to_dict
 from benchmarks.runs.status import StatusFile
 
 CHECKPOINTS = "checkpoints"
 REPLAY = "replay"
-
-
-class Saved(NamedTuple):
-    """A run as its newest checkpoint has it."""
-
-    spec: RunSpec
-    checkpoint: Path
-    env_steps: int  # of training
-    agent_steps: int
 
 
 @contextmanager
@@ -118,35 +109,6 @@ def read_spec(folder: Path) -> dict[str, Any]:
     if not isinstance(data, Mapping) or not {"run_id", "spec", "starts"} <= set(data):
         raise BadInput(f"{path} is not the {SPEC_FILE} of a run: it needs run_id, spec and starts")
     return dict(data)
-
-
-def load_spec(folder: Path) -> RunSpec:
-    """The run's spec as a value.
-
-    Raises BadInput when the folder is no run or was written by an incompatible version.
-    """
-    from benchmarks.methods import method
-
-    data = read_spec(folder)["spec"]
-    return from_dict(data, method(data["method"]).config_type(data["obs"]))
-
-
-def newest(folder: Path) -> Saved:
-    """The run's newest checkpoint.
-
-    Raises BadInput as `load_spec` does, and when there is none that belongs to the run.
-    """
-    spec = load_spec(folder)
-    path, damaged = checkpoint.find(folder / CHECKPOINTS)
-    if path is None:
-        faults = "; ".join(f"{path}: {fault}" for path, fault in damaged)
-        raise BadInput(
-            f"{folder} has no whole checkpoint ({faults})"
-            if damaged
-            else f"{folder} has no checkpoint yet"
-        )
-    counters = checkpoint.read_meta(path, spec.run_id)["counters"]
-    return Saved(spec, path, counters["env_steps"], counters["agent_steps"])
 
 
 def _write_spec(

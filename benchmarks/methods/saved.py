@@ -1,0 +1,47 @@
+"""Run folders with the settings of their method: the spec as a value, and the newest checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.methods import method
+from benchmarks.runs import checkpoint
+from benchmarks.runs.folder import CHECKPOINTS, read_spec
+from benchmarks.runs.spec import BadInput, RunSpec, from_dict
+
+
+class Saved(NamedTuple):
+    """A run as its newest checkpoint has it."""
+
+    spec: RunSpec
+    checkpoint: Path
+    env_steps: int  # of training
+    agent_steps: int
+
+
+def load_spec(folder: Path) -> RunSpec:
+    """The run's spec as a value.
+
+    Raises BadInput when the folder is no run or was written by an incompatible version.
+    """
+    data = read_spec(folder)["spec"]
+    return from_dict(data, method(data["method"]).config_type(data["obs"]))
+
+
+def newest(folder: Path) -> Saved:
+    """The run's newest checkpoint.
+
+    Raises BadInput as `load_spec` does, and when there is none that belongs to the run.
+    """
+    spec = load_spec(folder)
+    path, damaged = checkpoint.find(folder / CHECKPOINTS)
+    if path is None:
+        faults = "; ".join(f"{path}: {fault}" for path, fault in damaged)
+        raise BadInput(
+            f"{folder} has no whole checkpoint ({faults})"
+            if damaged
+            else f"{folder} has no checkpoint yet"
+        )
+    counters = checkpoint.read_meta(path, spec.run_id)["counters"]
+    return Saved(spec, path, counters["env_steps"], counters["agent_steps"])
