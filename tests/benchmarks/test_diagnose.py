@@ -15,8 +15,8 @@ from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import ImaginationConfig
 from agents.safedreamer.open_loop import AtPosterior, OpenLoop, at_posterior, open_loop
 from agents.safedreamer.tracking import untracked
-from benchmarks import replayed
 from benchmarks.cli.diagnose import by_heart, over_training, reliability, table
+from benchmarks.diagnosis import replayed
 from benchmarks.diagnosis.calibration import calibration
 from benchmarks.diagnosis.cost_history import cost_history, frozen_against_running
 from benchmarks.diagnosis.diagnose import cut_windows, diagnose, plan_report, value_errors

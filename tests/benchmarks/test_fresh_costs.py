@@ -8,7 +8,6 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from tests.toys import EDGE, ToyAgent, metric_rows, toy_env, toy_spec
 
 from agents.api import COST_NOW
 from agents.safedreamer.agent import SafeDreamer
@@ -18,6 +17,7 @@ from benchmarks.training import fresh_costs
 from benchmarks.training.fresh_costs import PRECISION, PREDICTED, RECALL, REPLAYED_RECALL, TRUE
 from benchmarks.training.loop import Options, train
 from tests.agent_inputs import VECTOR, observations, tiny
+from tests.fakes.toys import EDGE, ToyAgent, metric_rows, toy_env, toy_spec
 
 
 def test_rates_of_a_window_by_hand():
