@@ -284,9 +284,8 @@ class Loop:
                 self.state, self.carry, self.step.obs, self.step.is_first, key, "train"
             )
             if (expected := info.pop(COST_NOW, None)) is not None:
-                self.window.add(
-                    fresh_costs.counts(np.asarray(expected), self.step.cost), fresh_costs.PREFIX
-                )
+                told = fresh_costs.counts(np.asarray(expected), self.step.cost)
+                self.window.add(told, fresh_costs.PREFIX)
             self.window.add(info, "act/")
             result = np.asarray(actions, np.float32)
         self.forecast.acted(self.sections.last)
