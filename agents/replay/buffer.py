@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agents.api import ArraySpec
-from agents.replay import journal as replay_journal
+from agents.replay.journal import SavedMark
 from agents.replay.storage import allocate, allocate_mapped, check_specs, memory_bytes
 
 __all__ = ["Draw", "Replay", "memory_bytes"]
@@ -72,7 +72,7 @@ class Replay:
         self.num_streams = num_streams
         self.slots = capacity // num_streams
         self.added = 0  # rows per stream since the start of the run
-        self.saved: replay_journal.SavedMark | None = None
+        self.saved: SavedMark | None = None
         self._guards: list[Callable[[int], None]] = []
         self._lock = None
         if directory is None:
@@ -179,19 +179,6 @@ class Replay:
 
     def remove_guard(self, guard: Callable[[int], None]) -> None:
         self._guards.remove(guard)
-
-    def save(self, directory: str | Path) -> int:
-        """Persists the content, writing only rows added since the last save.
-
-        Returns the mark that `load` accepts.
-        """
-        return replay_journal.save(self, Path(directory))
-
-    def load(self, directory: str | Path, mark: int | None = None) -> None:
-        """Replaces the content by that of a save (the last one, or the one that returned
-        `mark`).
-        """
-        replay_journal.load(self, Path(directory), mark)
 
     def read_rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Copies of rows start..stop-1 of all streams, arrays [E, stop - start, ...]."""

@@ -16,16 +16,14 @@ import contextlib
 import json
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from agents.api import ArraySpec
 from agents.replay.storage import row_bytes
-
-if TYPE_CHECKING:
-    from agents.replay.buffer import Replay
 
 VERSION = 1
 KEPT_MARKS = 3  # two checkpoints are kept, and a run may die after saving the replay for a third
@@ -40,7 +38,55 @@ class SavedMark(NamedTuple):
     mark: int
 
 
-def save(replay: Replay, directory: Path) -> int:
+class Rows(Protocol):
+    """What can be saved: a ring of rows of several streams, as `agents.replay.buffer.Replay`.
+
+    Row r, counted from the start of the run, lives in slot r % slots of its stream.
+    """
+
+    saved: SavedMark | None
+
+    @property
+    def specs(self) -> Mapping[str, ArraySpec]:
+        """Shape (without batch axes) and dtype of every array of a row."""
+        ...
+
+    @property
+    def num_streams(self) -> int: ...
+
+    @property
+    def slots(self) -> int:
+        """S, rows that a stream can hold."""
+        ...
+
+    @property
+    def added(self) -> int:
+        """Rows per stream since the start of the run."""
+        ...
+
+    @property
+    def held(self) -> int:
+        """Rows per stream that are still there."""
+        ...
+
+    def read_rows(self, start: int, stop: int, /) -> dict[str, np.ndarray]:
+        """Copies of rows start..stop-1, arrays [E, stop - start, ...]."""
+        ...
+
+    def write_rows(self, start: int, rows: Mapping[str, np.ndarray], /) -> None:
+        """Puts rows [E, n, ...] back, n <= S, where rows start..start+n-1 live."""
+        ...
+
+    def clear(self) -> None:
+        """Forgets all rows."""
+        ...
+
+    def set_added(self, added: int, /) -> None:
+        """Declares the last rows before `added` as held, after `clear` and `write_rows`."""
+        ...
+
+
+def save(replay: Rows, directory: Path) -> int:
     """Writes rows added since the last save to `directory` and returns the mark.
 
     Raises ValueError for a foreign directory.
@@ -77,7 +123,7 @@ def save(replay: Replay, directory: Path) -> int:
     return mark
 
 
-def load(replay: Replay, directory: Path, mark: int | None = None) -> None:
+def load(replay: Rows, directory: Path, mark: int | None = None) -> None:
     """Replaces the content of `replay` by the save `mark` (default: the last).
 
     Raises ValueError when that save is absent or of another layout (nothing changed), or damaged
@@ -118,7 +164,7 @@ def load(replay: Replay, directory: Path, mark: int | None = None) -> None:
     replay.saved = SavedMark(directory.resolve(), mark)
 
 
-def _manifest_to_continue(replay: Replay, directory: Path) -> dict[str, Any]:
+def _manifest_to_continue(replay: Rows, directory: Path) -> dict[str, Any]:
     manifest = _read_manifest(directory)
     continues = replay.saved is not None and replay.saved.directory == directory
     if manifest is None:
@@ -152,7 +198,7 @@ def _read_manifest(directory: Path) -> dict[str, Any] | None:
     return manifest
 
 
-def _check_layout(replay: Replay, manifest: dict[str, Any], directory: Path) -> None:
+def _check_layout(replay: Rows, manifest: dict[str, Any], directory: Path) -> None:
     specs = {key: [list(spec.shape), spec.dtype] for key, spec in replay.specs.items()}
     ours = {"num_streams": replay.num_streams, "slots per stream": replay.slots, **specs}
     theirs = {
@@ -171,7 +217,7 @@ def _check_layout(replay: Replay, manifest: dict[str, Any], directory: Path) -> 
         )
 
 
-def _read_segment(replay: Replay, path: Path, count: int) -> dict[str, np.ndarray]:
+def _read_segment(replay: Rows, path: Path, count: int) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             rows = {key: file[f"rows_{key}"] for key in replay.specs}

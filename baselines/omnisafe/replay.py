@@ -6,15 +6,13 @@ writes only what is new.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from omnisafe.common.buffer import OffPolicyBuffer
 
 from agents.api import ArraySpec
-from agents.replay import journal as replay_journal
+from agents.replay.journal import SavedMark
 
 
 class SavedBuffer:
@@ -37,7 +35,7 @@ class SavedBuffer:
             key: ArraySpec(tuple(value.shape[1:]), "float32") for key, value in self._data.items()
         }
         self.added = 0
-        self.saved: replay_journal.SavedMark | None = None
+        self.saved: SavedMark | None = None
         self._store = buffer.store
         vars(buffer)["store"] = self._counted
 
@@ -49,19 +47,6 @@ class SavedBuffer:
     def held(self) -> int:
         """Rows that are still there."""
         return min(self.added, self.slots)
-
-    def save(self, folder: Path) -> int:
-        """Write what is new since the last save; returns its mark."""
-        journal: Any = replay_journal.save
-        return journal(self, folder)
-
-    def load(self, folder: Path, mark: int) -> None:
-        """The content as of a mark.
-
-        Raises ValueError where that is absent, damaged or of another layout.
-        """
-        journal: Any = replay_journal.load
-        journal(self, folder, mark)
 
     def read_rows(self, first: int, stop: int) -> dict[str, np.ndarray]:
         """Rows first..stop-1, [1, n, ...]."""

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from agents.replay import journal
 from baselines.omnisafe.learner import Learner, OnPolicy, Setup, make_learner
 from baselines.omnisafe.policy import make_policy
 from baselines.omnisafe.replay import SavedBuffer
@@ -180,7 +181,7 @@ class Loop:
     def _restore(self, found: Path, meta: dict[str, Any]) -> None:
         try:
             for name, buffer in self.buffers.items():
-                buffer.load(self.out / REPLAY / name, meta["replay_marks"][name])
+                journal.load(buffer, self.out / REPLAY / name, meta["replay_marks"][name])
             same = self.envs.restore(checkpoint.load_flat(found, ENVS))
             self.learner.load(Tree(checkpoint.load_flat(found, LEARNER), meta["learner"]))
         except (ValueError, KeyError) as error:
@@ -286,7 +287,8 @@ class Loop:
         self.report("save")
         with self.options.stop.saving():
             marks = {
-                name: buffer.save(self.out / REPLAY / name) for name, buffer in self.buffers.items()
+                name: journal.save(buffer, self.out / REPLAY / name)
+                for name, buffer in self.buffers.items()
             }
             meta = point.meta | {"replay_marks": marks}
             checkpoint.save(self.out / CHECKPOINTS, point.counters.env_steps, point.trees, meta)

@@ -27,6 +27,7 @@ import jax
 import numpy as np
 
 from agents.api import COST_NOW, Agent, EnvSpec
+from agents.replay import journal
 from agents.replay.prefetch import Prefetch
 from benchmarks.envs import VectorEnv
 from benchmarks.runs import checkpoint, metrics, records
@@ -135,7 +136,7 @@ class Loop:
         self.replay = stack.enter_context(contextlib.closing(make_replay(spec, self.envs.spec)))
         if found:
             self.state = checkpoint.load(found, checkpoint.LEARNER, self.agent.init(spec.seed))
-            self.replay.load(out / REPLAY, meta["replay_mark"])
+            journal.load(self.replay, out / REPLAY, meta["replay_mark"])
         else:
             self.state = (
                 options.init_state(self.envs.spec)
@@ -400,7 +401,7 @@ class Loop:
                 records.FILE_NAME: self.reports.records.position(),
                 metrics.FILE_NAME: self.metrics.position(),
             }
-            mark = self.replay.save(self.out / REPLAY)
+            mark = journal.save(self.replay, self.out / REPLAY)
             progress = {
                 "counters": dataclasses.asdict(counters) | {"wall_seconds": self._elapsed()},
                 "positions": positions,

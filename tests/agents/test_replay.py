@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.api import ArraySpec
-from agents.replay import journal as replay_journal
-from agents.replay import storage as replay_storage
+from agents.replay import journal, storage
 from agents.replay.buffer import Draw, Replay, memory_bytes
 from agents.replay.prefetch import Prefetch
 from agents.replay.storage import ReplaySizeError
@@ -227,9 +226,9 @@ def test_nbytes_is_what_is_stated():
 
 @pytest.mark.parametrize("where", ["memory", "disk"])
 def test_too_large_a_replay_names_the_fix_before_allocating(where, monkeypatch, tmp_path):
-    monkeypatch.setattr(replay_storage, "available_memory_bytes", lambda: 10**9)
+    monkeypatch.setattr(storage, "available_memory_bytes", lambda: 10**9)
     usage = type("Usage", (), {"free": 10**9})
-    monkeypatch.setattr(replay_storage.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(storage.shutil, "disk_usage", lambda path: usage)
     directory = tmp_path / "replay" if where == "disk" else None
     with pytest.raises(
         ReplaySizeError,
@@ -242,12 +241,12 @@ def test_too_large_a_replay_names_the_fix_before_allocating(where, monkeypatch, 
 
 
 def test_available_memory_is_a_plausible_number():
-    assert 2**24 < replay_storage.available_memory_bytes() < 2**50
+    assert 2**24 < storage.available_memory_bytes() < 2**50
 
 
 def test_memory_is_limited_by_the_control_group(monkeypatch):
-    monkeypatch.setattr(replay_storage, "_cgroup_available_bytes", lambda: [12345, 2**60])
-    assert replay_storage.available_memory_bytes() == 12345
+    monkeypatch.setattr(storage, "_cgroup_available_bytes", lambda: [12345, 2**60])
+    assert storage.available_memory_bytes() == 12345
 
 
 # --- mapped to disk -------------------------------------------------------------------------------
@@ -293,9 +292,9 @@ def test_save_and_load_round_trip_at_every_save(tmp_path_factory, steps, num_str
     for step in steps:
         for _ in range(step):
             replay.add(env.step())
-        mark = replay.save(folder)
+        mark = journal.save(replay, folder)
         other = Replay(SPECS, slots * num_streams, num_streams)
-        other.load(folder)
+        journal.load(other, folder)
         assert other.added == mark == replay.added
         assert_same_content(replay, other)
 
@@ -308,76 +307,76 @@ def test_a_save_writes_only_what_is_new_and_drops_what_nobody_needs(tmp_path, mo
         "read_rows",
         lambda self, a, b, read=Replay.read_rows: written.append((a, b)) or read(self, a, b),
     )
-    replay.save(tmp_path)
+    journal.save(replay, tmp_path)
     for _ in range(3):
         replay.add(env.step())
-    replay.save(tmp_path)
-    replay.save(tmp_path)
+    journal.save(replay, tmp_path)
+    journal.save(replay, tmp_path)
     assert written == [(0, 20), (20, 23)]
     for _ in range(50):
         for _ in range(4):
             replay.add(env.step())
-        replay.save(tmp_path)
+        journal.save(replay, tmp_path)
     # 20 rows for the last mark, 4 more for each of the two before, in segments of 4
     assert len(list(tmp_path.glob("segment_*.npz"))) == 7
 
 
 def test_large_saves_are_split(tmp_path, monkeypatch):
-    monkeypatch.setattr(replay_journal, "SEGMENT_BYTES", 7 * 2 * replay_storage.row_bytes(SPECS))
+    monkeypatch.setattr(journal, "SEGMENT_BYTES", 7 * 2 * storage.row_bytes(SPECS))
     replay, _ = filled(17, 40, 2)
-    replay.save(tmp_path)
+    journal.save(replay, tmp_path)
     assert len(list(tmp_path.glob("segment_*.npz"))) == 3
     other = Replay(SPECS, 40, 2)
-    other.load(tmp_path)
+    journal.load(other, tmp_path)
     assert_same_content(replay, other)
 
 
 def test_the_save_before_the_last_can_be_loaded_and_continued(tmp_path):
     replay, env = filled(11, 16, 2)
-    older = replay.save(tmp_path)
+    older = journal.save(replay, tmp_path)
     reference = filled(11, 16, 2)[0]
     for _ in range(9):  # overwrites all that the older save held
         replay.add(env.step())
-    newer = replay.save(tmp_path)
+    newer = journal.save(replay, tmp_path)
 
     resumed = Replay(SPECS, 16, 2)
-    resumed.load(tmp_path, older)
+    journal.load(resumed, tmp_path, older)
     assert_same_content(resumed, reference)
     env = CountingEnv(2)
     env.row = 1000  # a different future
     for _ in range(4):
         resumed.add(env.step())
-    last = resumed.save(tmp_path)
+    last = journal.save(resumed, tmp_path)
     other = Replay(SPECS, 16, 2)
-    other.load(tmp_path)
+    journal.load(other, tmp_path)
     assert_same_content(other, resumed)
     assert other.read_rows(last - 4, last)["count"][0].tolist() == [1000, 1001, 1002, 1003]
     with pytest.raises(ValueError, match=rf"no save with mark {newer}, it holds \[11, 15\]"):
-        other.load(tmp_path, newer)
+        journal.load(other, tmp_path, newer)
 
 
 @pytest.mark.parametrize("victim", ["segment", "manifest"])
 def test_a_crash_while_saving_keeps_the_last_save(tmp_path, monkeypatch, victim):
     replay, env = filled(11, 16, 2)
-    replay.save(tmp_path)
+    journal.save(replay, tmp_path)
     reference = filled(11, 16, 2)[0]
     for _ in range(7):
         replay.add(env.step())
 
-    def crash(source, target, replace=replay_journal.os.replace):
+    def crash(source, target, replace=journal.os.replace):
         if Path(target).name.startswith(victim):
             raise KeyboardInterrupt
         replace(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(replay_journal.os, "replace", crash)
+        patch.setattr(journal.os, "replace", crash)
         with pytest.raises(KeyboardInterrupt):
-            replay.save(tmp_path)
+            journal.save(replay, tmp_path)
     other = Replay(SPECS, 16, 2)
-    other.load(tmp_path)
+    journal.load(other, tmp_path)
     assert_same_content(other, reference)
-    replay.save(tmp_path)  # and the next save succeeds, without leftovers
-    other.load(tmp_path)
+    journal.save(replay, tmp_path)  # and the next save succeeds, without leftovers
+    journal.load(other, tmp_path)
     assert_same_content(other, replay)
     listed = {
         segment["file"]
@@ -387,38 +386,38 @@ def test_a_crash_while_saving_keeps_the_last_save(tmp_path, monkeypatch, victim)
 
 
 def test_a_foreign_save_is_never_overwritten(tmp_path):
-    filled(5, 16, 2)[0].save(tmp_path)
+    journal.save(filled(5, 16, 2)[0], tmp_path)
     other, _ = filled(3, 16, 2)
     with pytest.raises(ValueError, match="holds another saved replay"):
-        other.save(tmp_path)
+        journal.save(other, tmp_path)
 
 
 def test_unfit_damaged_and_absent_saves_are_refused(tmp_path):
     replay, _ = filled(5, 16, 2)
     with pytest.raises(ValueError, match="holds no saved replay"):
-        replay.load(tmp_path)
-    replay.save(tmp_path)
+        journal.load(replay, tmp_path)
+    journal.save(replay, tmp_path)
     with pytest.raises(ValueError, match=r"another layout .slots per stream: saved 8, here 4"):
-        Replay(SPECS, 8, 2).load(tmp_path)
+        journal.load(Replay(SPECS, 8, 2), tmp_path)
     with pytest.raises(ValueError, match="num_streams: saved 2, here 1"):
-        Replay(SPECS, 8, 1).load(tmp_path)
+        journal.load(Replay(SPECS, 8, 1), tmp_path)
     segment = next(tmp_path.glob("segment_*.npz"))
     segment.write_bytes(segment.read_bytes()[:-40])
     other, _ = filled(2, 16, 2)
     with pytest.raises(ValueError, match="damaged or missing"):
-        other.load(tmp_path)
+        journal.load(other, tmp_path)
     assert len(other) == 0
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(ValueError, match="not the manifest"):
-        other.load(tmp_path)
+        journal.load(other, tmp_path)
 
 
 def test_a_mapped_replay_saves_and_loads_like_any_other(tmp_path):
     replay, _ = filled(13, 16, 2, tmp_path / "map")
-    replay.save(tmp_path / "save")
+    journal.save(replay, tmp_path / "save")
     replay.close()
     other = Replay(SPECS, 16, 2, tmp_path / "map")  # the map is scratch space: empty again
-    other.load(tmp_path / "save")
+    journal.load(other, tmp_path / "save")
     assert_same_content(other, filled(13, 16, 2)[0])
     other.close()
 
@@ -577,9 +576,9 @@ def test_misuse_of_prefetch_is_an_error_not_a_hang():
 
 def test_loading_waits_for_copies_and_invalidates_nothing(tmp_path):
     replay, _ = filled(8, 8, 1)
-    replay.save(tmp_path)
+    journal.save(replay, tmp_path)
     with Prefetch(replay, 4, 8, seed=0, depth=1) as prefetch:
         prefetch.request(range(4))
-        replay.load(tmp_path)
+        journal.load(replay, tmp_path)
         for _ in range(4):
             assert prefetch.next()[1]["count"].tolist() == [list(range(8))] * 4
