@@ -38,12 +38,11 @@ def dismiss(guard: subprocess.Popen[bytes]) -> None:
         guard.stdin.close()
 
 
-def main(folder: Path) -> None:
+def main(folder: str) -> None:
+    """Wait for the end of stdin, then become the command that takes the cluster down."""
     sys.stdin.read()
-    from slurm.minicluster.cluster import MiniCluster
-
-    MiniCluster(folder).down()
+    os.execv(sys.executable, [sys.executable, "-m", "slurm.minicluster", "down", folder])
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1])
