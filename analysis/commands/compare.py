@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.commands.outcome import status_of
+from analysis.read.labels import task_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +86,6 @@ def _compare(args: argparse.Namespace) -> str:
 
 def paired_markdown(table: pd.DataFrame) -> str:
     """The table of `analysis.statistics.paired.paired` for people."""
-    from analysis.figures import style
     from analysis.tables import formats
 
     head = ("Method", "Task", "Pairs", "A", "B", "B - A", "p", "corrected", "Different")
@@ -93,7 +93,7 @@ def paired_markdown(table: pd.DataFrame) -> str:
     for r in table.itertuples():
         shown = formats.interval(r.difference, r.low, r.high)
         p, corrected = formats.number(r.p, 4), formats.number(r.p_corrected, 4)
-        task = style.task_label(r.task, r.obs)
+        task = task_label(r.task, r.obs)
         verdict = "yes" if r.changed else formats.NONE if corrected == formats.NONE else "not shown"
         rows.append(
             [

@@ -16,6 +16,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from analysis.figures import style
 from analysis.figures.overall import axis_label
+from analysis.read.labels import task_label
 from analysis.statistics.ablations import Parts, budgets, cells, effects, limits, square
 
 # Each way of acting looks like the method it is the core of.
@@ -261,7 +262,7 @@ def cost_limits(scores: pd.DataFrame, gain: str = "return", cost: str = "cost") 
             right.plot(
                 line, line, color=style.LIMIT_COLOR, lw=1.0, ls=(0, (4, 3)), gid="cost limit"
             )
-            left.set_title(style.task_label(task, obs), fontsize=8, loc="left")
+            left.set_title(task_label(task, obs), fontsize=8, loc="left")
         for axes in grid[len(tasks) :].flat:
             axes.remove()
         handles = [

@@ -23,6 +23,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
 from analysis.figures import style
+from analysis.read.labels import method_label, task_label
 from analysis.read.load import Results, cost_limits, usable
 from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.series import band, evaluation_points, training_points
@@ -84,12 +85,10 @@ def curves(results: Results, config: CurvesConfig | None = None, title: str = ""
                     if not evaluation.empty:
                         _draw_evaluation(axes, evaluation, column, look)
             cost_axis(cost_axes, limits, config)
-            _label_panels(
-                reward_axes, cost_axes, style.task_label(task, obs), single=len(tasks) == 1
-            )
+            _label_panels(reward_axes, cost_axes, task_label(task, obs), single=len(tasks) == 1)
             _name_missing(reward_axes, here)
         if title or len(tasks) == 1:
-            figure.suptitle(title or style.task_label(*tasks[0]), fontsize=10, fontweight="bold")
+            figure.suptitle(title or task_label(*tasks[0]), fontsize=10, fontweight="bold")
         handles = _legend(figure, runs, styles, episodes)
         figure.legend(
             handles=handles,
@@ -241,7 +240,7 @@ def _name_missing(axes: Axes, runs: pd.DataFrame) -> None:
     unjudged = ~empty & (runs["eval_episodes"] == 0) & (runs["eval_episodes"].max() > 0)
     blocks = []
     for what, lost in (("no records", runs[empty]), ("no evaluations", runs[unjudged])):
-        names = [f"{style.method_label(m)} seed {s}" for m, s in zip(lost["method"], lost["seed"])]
+        names = [f"{method_label(m)} seed {s}" for m, s in zip(lost["method"], lost["seed"])]
         blocks += ["\n".join([f"{what}:", *names])] if names else []
     if blocks:
         text = "\n".join(blocks)

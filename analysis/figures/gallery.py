@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from analysis.figures import ablations as ablation_figures
 from analysis.figures import curves, diagnosis, overall, style
 from analysis.figures.grid import grid
+from analysis.read.labels import method_label, split_label, task_label
 from analysis.read.results import Results
 from analysis.statistics import ablations, aggregates, timing
 from analysis.statistics.metrics import METRICS
@@ -54,7 +55,7 @@ class GalleryConfig:
 
 def plain(scores: pd.DataFrame) -> pd.DataFrame:
     """The scores of methods as they are; of all labels where there are none but variants."""
-    variants = scores["method"].map(lambda label: bool(style.split_label(label)[1])).astype(bool)
+    variants = scores["method"].map(lambda label: bool(split_label(label)[1])).astype(bool)
     return scores if variants.all() else scores[~variants]
 
 
@@ -93,12 +94,12 @@ def curve_pictures(results: Results, config: GalleryConfig) -> Iterator[Picture]
         if here.empty:
             continue  # only variants: their figures are the ablations'
         episodes = results.episodes[results.episodes["run"].isin(here["run"])]
-        name = f"curves-{style.task_label(task, '')}-{obs}".strip("-").lower()
+        name = f"curves-{task_label(task, '')}-{obs}".strip("-").lower()
         figure = curves.curves(Results(episodes, here, results.damage))
         yield Picture(
             name,
             CURVES,
-            style.task_label(task, obs),
+            task_label(task, obs),
             caption + " Faint: training episodes, smoothed.",
             figure,
         )
@@ -135,7 +136,7 @@ def summarise(scores: pd.DataFrame, config: GalleryConfig | None = None) -> Summ
     if left_out:
         notes.append(f"Left out, because not all methods have values there: {'; '.join(left_out)}.")
     if without:
-        notes.append(f"Without evaluations: {', '.join(map(style.method_label, without))}.")
+        notes.append(f"Without evaluations: {', '.join(map(method_label, without))}.")
     if not all(table["trusted"].all() for table in tables.values()):
         notes.append("Fewer than 3 seeds: no interval can be trusted, none is drawn.")
     return Summary(scores, tables, " ".join(notes))

@@ -23,6 +23,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from analysis.figures import style
 from analysis.figures.curves import CurvesConfig, cost_axis
 from analysis.figures.overall import strong
+from analysis.read.labels import task_label
 from analysis.read.results import Results, cost_limits, usable
 from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.series import band, evaluation_points
@@ -93,7 +94,7 @@ def grid(
             last = index + columns >= len(tasks)
             _finish(
                 pair,
-                style.task_label(task, obs),
+                task_label(task, obs),
                 first=c == 0,
                 last=last,
                 empty=not pair[0].lines,

@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from analysis.figures import style
+from analysis.read.labels import method_label
 from analysis.statistics.metrics import METRICS
 
 STATISTICS = ("IQM", "Median", "Mean")
@@ -46,9 +47,7 @@ def bars(aggregates: Mapping[str, pd.DataFrame], statistics: Sequence[str] = STA
                 _bar_panel(axes, frame[frame["statistic"] == statistic], names)
                 axes.set_title(statistic, fontsize=8)
             row[len(row) // 2].set_xlabel(axis_label(metric))
-            row[0].set_yticks(
-                range(len(names)), [style.method_label(name) for name in names], fontsize=7
-            )
+            row[0].set_yticks(range(len(names)), [method_label(name) for name in names], fontsize=7)
             row[0].invert_yaxis()
         return figure
 
@@ -130,7 +129,7 @@ def improvement(frame: pd.DataFrame, metric: str) -> Figure:
     """
     names = list(style.method_styles([*frame["x"], *frame["y"]]))
     value, sure = _square(frame, names)
-    labels = [style.method_label(name) for name in names]
+    labels = [method_label(name) for name in names]
     with style.context():
         cell = min(0.36, (style.PAGE - 1.9) / len(names))
         figure = Figure(

@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from analysis.figures import gallery, overall, style
+from analysis.figures import gallery, overall
 from analysis.figures.ablations import contribution
 from analysis.figures.gallery import GalleryConfig, Picture
 from analysis.figures.grid import GridConfig, grid
+from analysis.read.labels import method_label, task_label
 from analysis.read.results import DUPLICATE, Results
 from analysis.statistics import aggregates
 from analysis.statistics.intervals import MIN_RUNS
@@ -140,15 +141,15 @@ def describe(mine: pd.DataFrame) -> str:
     lines = []
     for (task, obs), rows in mine.groupby(["task", "obs"], sort=False):
         there = rows[rows["seeds"] > 0]
-        name = style.task_label(task, obs)
+        name = task_label(task, obs)
         if there.empty:
             lines.append(f"{name}: empty, no evaluated run of {len(rows)} methods.")
             continue
         text = ", ".join(
-            f"{style.method_label(r.method)} {r.seeds}{f' (from {r.seen})' if r.seen else ''}"
+            f"{method_label(r.method)} {r.seeds}{f' (from {r.seen})' if r.seen else ''}"
             for r in there.itertuples()
         )
-        lacking = [style.method_label(method) for method in rows.loc[rows["seeds"] == 0, "method"]]
+        lacking = [method_label(method) for method in rows.loc[rows["seeds"] == 0, "method"]]
         lines.append(
             f"{name}: seeds {text}" + (f"; empty: {', '.join(lacking)}." if lacking else ".")
         )
@@ -214,7 +215,7 @@ def panels_markdown(listed: pd.DataFrame) -> str:
     parts = ["# Panels of the paper's figures\n\nNumbers are seeds with evaluations; – is empty.\n"]
     for figure in CURVES:
         mine = listed[listed["figure"] == figure.name]
-        head = ["Task", *(style.method_label(method) for method in figure.methods)]
+        head = ["Task", *(method_label(method) for method in figure.methods)]
         lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
         for task, obs in figure.tasks:
             row = mine[(mine["task"] == task) & (mine["obs"] == obs)].set_index("method")
@@ -222,7 +223,7 @@ def panels_markdown(listed: pd.DataFrame) -> str:
                 f"{row.at[m, 'seeds']} {row.at[m, 'seen']}".strip() if row.at[m, "seeds"] else "–"
                 for m in figure.methods
             ]
-            lines.append("| " + " | ".join([style.task_label(task, obs), *cells]) + " |")
+            lines.append("| " + " | ".join([task_label(task, obs), *cells]) + " |")
         parts.append(f"## {figure.title}\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
 

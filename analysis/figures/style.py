@@ -1,5 +1,4 @@
-"""How methods look: one colour, line and marker per method in every figure, display names, and
-matplotlib's settings.
+"""How figures look: one colour, line and marker per method in all of them, matplotlib's settings.
 
 The suite's own variants have colours of Okabe and Ito ("Color Universal Design", 2008). Those of
 the baselines were searched for: of 15 colours on white, the two most alike stay as far apart as
@@ -19,6 +18,9 @@ from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.figure import Figure
+
+from analysis.read.labels import METHODS as LABELS
+from analysis.read.labels import method_label, method_order
 
 
 class MethodStyle(NamedTuple):
@@ -40,24 +42,29 @@ WARNING_COLOR = "#B00020"
 COLUMN, PAGE = 3.4, 7.0
 FORMATS = ("pdf", "svg", "png")
 
+
+def _known(name: str, color: str, line: Any, marker: str) -> MethodStyle:
+    return MethodStyle(LABELS[name], color, line, marker)
+
+
 # The suite's own variants come first and keep Okabe and Ito's colours; unsafe ones are warm, safe
 # ones are cold.
 METHODS: dict[str, MethodStyle] = {
-    "dreamerv3": MethodStyle("DreamerV3 (unsafe)", "#D55E00", DASHED, "s"),
-    "cem": MethodStyle("CEM (unsafe)", "#E69F00", DOTTED, "D"),
-    "osrp": MethodStyle("OSRP", "#56B4E9", SOLID, "^"),
-    "osrp_lag": MethodStyle("OSRP-Lag", "#0072B2", DASH_DOT, "v"),
-    "bsrp_lag": MethodStyle("BSRP-Lag", "#009E73", SOLID, "o"),
-    "lambda": MethodStyle("LAMBDA", "#A26AF7", SOLID, "P"),
-    "safe_slac": MethodStyle("Safe SLAC", "#751810", DASHED, "X"),
-    "ppo": MethodStyle("PPO", "#7E87A0", DASHED, "<"),
-    "ppo_lag": MethodStyle("PPO-Lag", "#FF849E", SOLID, "<"),
-    "trpo": MethodStyle("TRPO", "#77BD54", DASHED, ">"),
-    "trpo_lag": MethodStyle("TRPO-Lag", "#4BDE86", DASH_DOT, ">"),
-    "cpo": MethodStyle("CPO", "#0946A4", SOLID, "p"),
-    "focops": MethodStyle("FOCOPS", "#C05A59", DOTTED, "h"),
-    "cppo_pid": MethodStyle("CPPO-PID", "#D72830", DASH_DOT, "d"),
-    "sac_lag": MethodStyle("SAC-Lag", "#383234", DOTTED, "*"),
+    "dreamerv3": _known("dreamerv3", "#D55E00", DASHED, "s"),
+    "cem": _known("cem", "#E69F00", DOTTED, "D"),
+    "osrp": _known("osrp", "#56B4E9", SOLID, "^"),
+    "osrp_lag": _known("osrp_lag", "#0072B2", DASH_DOT, "v"),
+    "bsrp_lag": _known("bsrp_lag", "#009E73", SOLID, "o"),
+    "lambda": _known("lambda", "#A26AF7", SOLID, "P"),
+    "safe_slac": _known("safe_slac", "#751810", DASHED, "X"),
+    "ppo": _known("ppo", "#7E87A0", DASHED, "<"),
+    "ppo_lag": _known("ppo_lag", "#FF849E", SOLID, "<"),
+    "trpo": _known("trpo", "#77BD54", DASHED, ">"),
+    "trpo_lag": _known("trpo_lag", "#4BDE86", DASH_DOT, ">"),
+    "cpo": _known("cpo", "#0946A4", SOLID, "p"),
+    "focops": _known("focops", "#C05A59", DOTTED, "h"),
+    "cppo_pid": _known("cppo_pid", "#D72830", DASH_DOT, "d"),
+    "sac_lag": _known("sac_lag", "#383234", DOTTED, "*"),
 }
 
 # For names without an entry above: 10 colours x 4 lines, then the same with other markers; no
@@ -121,11 +128,11 @@ def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
     from figure to figure; only when two such names of one call fall on the same look does the
     alphabetically later one move to the next free one.
     """
-    names = set(methods)
-    styles = {name: style for name, style in METHODS.items() if name in names}
+    names = method_order(methods)
+    styles = {name: METHODS[name] for name in names if name in METHODS}
     looks = [(color, line) for line in _SPARE_LINES for color in _SPARE_COLORS]
     taken: set[int] = set()
-    for position, name in enumerate(sorted(names - METHODS.keys())):
+    for position, name in enumerate(names[len(styles) :]):
         # colours and lines repeat after 40 names, with another marker
         turn, place = divmod(position, len(looks))
         if not place:
@@ -136,34 +143,11 @@ def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
         )
         taken.add(index)
         styles[name] = MethodStyle(
-            method_label(name), *looks[index], _SPARE_MARKERS[(index + turn) % len(_SPARE_MARKERS)]
+            method_label(name),
+            *looks[index],
+            _SPARE_MARKERS[(index + turn) % len(_SPARE_MARKERS)],
         )
     return styles
-
-
-def split_label(label: str) -> tuple[str, str]:
-    """Method and variant of a label: `osrp [cost_limit=5]` -> `osrp`, `cost_limit=5`.
-
-    The variant is "" where there is none.
-    """
-    method, bracket, variant = label.partition(" [")
-    return (method, variant.removesuffix("]")) if bracket else (label, "")
-
-
-def method_label(label: str) -> str:
-    """Display name of a method or of a method with its variant.
-
-    The name itself where none is known.
-    """
-    method, variant = split_label(label)
-    name = METHODS[method].label if method in METHODS else method
-    return f"{name} [{variant}]" if variant else name
-
-
-def task_label(task: str, obs: str) -> str:
-    """Panel title: `SafetyPointGoal1-v0`, `coordinates` -> `PointGoal1 (coordinates)`."""
-    short = task.removeprefix("Safety").rsplit("-v", 1)[0]
-    return f"{short} ({obs})" if obs else short
 
 
 def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:

@@ -24,6 +24,7 @@ from markupsafe import Markup
 
 from analysis.figures import gallery, style
 from analysis.figures.gallery import GalleryConfig, Picture
+from analysis.read.labels import method_label, task_label
 from analysis.read.results import COMPLETE, DUPLICATE, Results, gaps
 from analysis.report import payload
 from analysis.report.provenance import provenance
@@ -147,17 +148,14 @@ def warnings(results: Results) -> list[str]:
     for r in gaps(results).itertuples():
         if r.reason == "not run":  # the others stand among the problems
             lines.append(
-                f"missing: {style.method_label(r.label)} on {style.task_label(r.task, r.obs)}, "
-                f"seed {r.seed}"
+                f"missing: {method_label(r.label)} on {task_label(r.task, r.obs)}, seed {r.seed}"
             )
     seeds = runs[runs["eval_episodes"] > 0].groupby(["label", "task", "obs"])["seed"].nunique()
     few = seeds[seeds < MIN_RUNS].reset_index()
     for label, rows in few.groupby("label", sort=False):
-        counts = ", ".join(
-            f"{style.task_label(r.task, r.obs)}: {r.seed}" for r in rows.itertuples()
-        )
+        counts = ", ".join(f"{task_label(r.task, r.obs)}: {r.seed}" for r in rows.itertuples())
         lines.append(
-            f"{style.method_label(str(label))} has fewer than {MIN_RUNS} seeds, no interval "
+            f"{method_label(str(label))} has fewer than {MIN_RUNS} seeds, no interval "
             f"can be trusted ({counts})"
         )
     return lines
@@ -193,7 +191,7 @@ def _performance(table: pd.DataFrame, last: int) -> Table:
     """Our rows of `comparison`."""
     rows = []
     for r in table[~table["published"]].to_dict("records"):
-        cells = [style.task_label(r["task"], r["obs"]), style.method_label(r["method"])]
+        cells = [task_label(r["task"], r["obs"]), method_label(r["method"])]
         cells += [
             formats.plus_minus(r["return"], r["return_half"]),
             formats.plus_minus(r["cost"], r["cost_half"]),
@@ -237,7 +235,7 @@ def _published(table: pd.DataFrame) -> Table:
     """Its published rows, each with its protocol."""
     rows = []
     for r in table[table["published"]].to_dict("records"):
-        cells = [style.task_label(r["task"], ""), style.method_label(r["method"])]
+        cells = [task_label(r["task"], ""), method_label(r["method"])]
         cells += [
             formats.plus_minus(r["return"], r["return_half"]),
             formats.plus_minus(r["cost"], r["cost_half"]),
@@ -301,7 +299,7 @@ def _aggregate_table(metric: str, table: pd.DataFrame) -> Table:
         rows.append(
             Row(
                 [
-                    style.method_label(name),
+                    method_label(name),
                     *cells,
                     str(mine["runs"].iloc[0]),
                     str(mine["tasks"].iloc[0]),
@@ -322,8 +320,8 @@ def _runs(results: Results, origins: Sequence[Any]) -> Table:
         )
         cells = [
             r.run,
-            style.method_label(r.label),
-            style.task_label(r.task, r.obs),
+            method_label(r.label),
+            task_label(r.task, r.obs),
             "" if pd.isna(r.seed) else str(r.seed),
             r.status,
             steps,

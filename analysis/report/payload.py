@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.figures import style
+from analysis.read.labels import method_label, split_label, task_label
 from analysis.read.results import Results, cost_limits, gaps, usable
 from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.series import band, evaluation_points, training_points
@@ -35,7 +36,7 @@ def curves(results: Results) -> dict[str, Any]:
     """
     runs = results.runs[results.runs["task"] != ""]
     looks = style.method_styles(runs["label"])
-    plain = [not style.split_label(label)[1] for label in looks]
+    plain = [not split_label(label)[1] for label in looks]
     methods = [
         {
             "label": label,
@@ -65,7 +66,7 @@ def curves(results: Results) -> dict[str, Any]:
         limits = list(cost_limits(runs, task, obs))
         tasks.append(
             {
-                "name": style.task_label(task, obs),
+                "name": task_label(task, obs),
                 "limits": limits,
                 "lacks": _lacks(missing),
                 "lines": drawn,
@@ -131,7 +132,7 @@ def _lacks(missing: pd.DataFrame) -> str:
     if missing.empty:
         return ""
     names = [
-        f"{style.method_label(label)} ({len(rows)})"
+        f"{method_label(label)} ({len(rows)})"
         for label, rows in missing.groupby("label", sort=False)
     ]
     return f"missing runs: {', '.join(names)}"

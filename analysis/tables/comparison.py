@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.figures import style
+from analysis.read.labels import method_label, method_order, task_label
 from analysis.statistics.aggregates import metric_named
 from analysis.statistics.intervals import MIN_RUNS, mean_half_width
 from analysis.statistics.published import published
@@ -64,7 +64,7 @@ def comparison(
     theirs = published(methods)
     rows: list[dict[str, Any]] = []
     for (task, obs), here in scores.groupby(["task", "obs"], sort=True):
-        order = list(style.method_styles(here["method"]))
+        order = method_order(here["method"])
         ours = [_ours(here[here["method"] == name]) for name in order]
         allowed = [
             row for row in ours if row["cost"] <= row["cost_limit"] and not np.isnan(row["return"])
@@ -165,8 +165,8 @@ def _cells(table: pd.DataFrame) -> tuple[list[list[str]], list[str]]:
     protocols = list(dict.fromkeys(table.loc[table["published"], "protocol"]))
     rows, before = [], ""
     for row in table.to_dict("records"):
-        task = style.task_label(row["task"], row["obs"])
-        name = style.method_label(row["method"])
+        task = task_label(row["task"], row["obs"])
+        name = method_label(row["method"])
         if row["published"]:
             name += f" † {protocols.index(row['protocol']) + 1}"
         cells = [
@@ -210,8 +210,8 @@ def aggregates_rows(
     ]
     first = aggregates[0][1]
     rows = []
-    for method in style.method_styles(first["method"]):
-        cells = [style.method_label(method)]
+    for method in method_order(first["method"]):
+        cells = [method_label(method)]
         for _, statistic, frame in shown:
             row = frame[(frame["method"] == method) & (frame["statistic"] == statistic)].iloc[0]
             cells.append(formats.interval(row["value"], row["low"], row["high"]))
@@ -222,9 +222,7 @@ def aggregates_rows(
     ]
     said: dict[str, list[str]] = {}
     for metric, frame in aggregates:
-        if untrusted := sorted(
-            {style.method_label(m) for m in frame.loc[~frame["trusted"], "method"]}
-        ):
+        if untrusted := sorted({method_label(m) for m in frame.loc[~frame["trusted"], "method"]}):
             few = (
                 f"no interval can be trusted with fewer than {MIN_RUNS} seeds per task "
                 f"({', '.join(untrusted)})"

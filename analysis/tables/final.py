@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.figures import style
+from analysis.read.labels import method_label, method_order, task_label
 from analysis.read.results import DUPLICATE, Results, gaps, judged_by, usable
 from analysis.statistics.intervals import MIN_RUNS, mean_half_width
 from analysis.tables.formats import NONE, csv_text, markdown, number, plus_minus, steps
@@ -66,7 +66,7 @@ def last_evaluations(results: Results, k: int) -> pd.DataFrame:
 
 def final_performance(results: Results, k: int = 10) -> pd.DataFrame:
     """One row per task, observation and method (with its variant) that any run was meant for,
-    methods in the order of `style`.
+    methods in the order of `analysis.read.labels`.
 
     Over the last `k` evaluation episodes of each run: `return_mean`, `cost_mean` (mean of the runs'
     means, so that every seed counts the same), `return_half`, `cost_half` (half width of the 95 %
@@ -81,7 +81,7 @@ def final_performance(results: Results, k: int = 10) -> pd.DataFrame:
         _row(dict(zip(("task", "obs", "method"), key)), group, last[last["run"].isin(group["run"])])
         for key, group in runs.groupby(["task", "obs", "label"])
     ]
-    order = list(style.method_styles(runs["label"]))
+    order = method_order(runs["label"])
     rows.sort(key=lambda row: (row["task"], row["obs"], order.index(row["method"])))
     return pd.DataFrame(rows)
 
@@ -117,9 +117,9 @@ def performance_markdown(table: pd.DataFrame, k: int) -> str:
     head = (["Task"] if several else []) + [*_PERFORMANCE_HEAD]
     rows = []
     for r in table.itertuples():
-        cells = [style.task_label(r.task, r.obs)] if several else []
+        cells = [task_label(r.task, r.obs)] if several else []
         cells += [
-            style.method_label(r.method),
+            method_label(r.method),
             plus_minus(r.return_mean, r.return_half),
             plus_minus(r.cost_mean, r.cost_half),
         ]
@@ -155,7 +155,7 @@ def runs_markdown(results: Results) -> str:
             "" if np.isnan(r.budget_env_steps) else f" of {r.budget_env_steps:,.0f}"
         )
         seed = NONE if pd.isna(r.seed) else str(r.seed)
-        method = style.method_label(r.label) or NONE
+        method = method_label(r.label) or NONE
         rows.append(
             [
                 r.run,
@@ -192,8 +192,8 @@ def gaps_markdown(results: Results) -> str:
     ):
         rows.append(
             [
-                style.method_label(method),
-                style.task_label(task, obs),
+                method_label(method),
+                task_label(task, obs),
                 " ".join(map(str, mine["seed"])),
                 reason,
             ]
