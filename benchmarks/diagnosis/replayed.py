@@ -52,7 +52,7 @@ def replayed_against_new(
     new = cut_windows(traces.rows, np.arange(0, rows - length + 1, steps), length)
     in_memory = dataclasses.replace(spec, replay=dataclasses.replace(spec.replay, directory=""))
     replay = make_replay(in_memory, agent.env)
-    replay.load(folder, checkpoint.read_meta(saved, spec.run_id)["replay_mark"])
+    journal.load(replay, folder, checkpoint.read_meta(saved, spec.run_id)["replay_mark"])
     old = replay.sample(len(new["reward"]), length, np.random.default_rng(spec.seed))
     return [
         f

@@ -22,6 +22,7 @@ import numpy as np
 import tyro
 
 from agents.api import EnvSpec
+from agents.replay import journal
 from agents.replay.buffer import Replay
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.presets import agent_config
@@ -86,7 +87,7 @@ def measure(options: CheckpointOptions, folder: Path) -> dict[str, Any]:
             fill(replay, rows, block)
         start = time.perf_counter()
         before = set((folder / "replay").glob("*"))
-        replay.save(folder / "replay")
+        journal.save(replay, folder / "replay")
         middle = time.perf_counter()
         saved = checkpoint.save(folder / "checkpoints", index, {checkpoint.LEARNER: state}, {})
         end = time.perf_counter()
