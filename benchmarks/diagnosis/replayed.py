@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from agents.api import PyTree
+from agents.replay import journal
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.open_loop import AtPosterior, at_posterior
 from benchmarks.diagnosis.calibration import PROBABILITY, SOFT_COUNT, calibration
