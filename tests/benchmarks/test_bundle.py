@@ -1,0 +1,66 @@
+"""The bundle for machines without internet: what it must hold, checked without building it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from benchmarks.bundle.__main__ import LEARNER, ROOT, SUITE, copy_suite, pins
+
+ENVS = (ROOT / "requirements" / "envs.txt").read_text().split()
+
+
+def names(lock: list[str]) -> set[str]:
+    return {line.partition("==")[0] for line in lock}
+
+
+def test_environments_are_pinned_as_in_the_lock_file():
+    assert set(ENVS) <= set((ROOT / "requirements" / "base.txt").read_text().split())
+
+
+def test_environments_import_nothing_but_their_pins():
+    text = """
+import json, sys, numpy as np
+from importlib.metadata import packages_distributions
+from benchmarks.envs.server import Server
+for task, obs in (("SafetyCarButton1-v0", "coordinates"), ("SafetyHopperVelocity-v1", "lidar")):
+    server = Server()
+    facts = server.answer(("make", {"task": task, "obs": obs}))
+    server.answer(("reset", 0))
+    server.answer(("step", np.zeros(facts["action_dim"])))
+    server.close()
+modules = {name.partition(".")[0] for name in sys.modules}
+owners = packages_distributions()
+print(json.dumps(sorted({d.lower().replace("_", "-") for m in modules for d in owners.get(m, ())})))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", text], capture_output=True, text=True, timeout=300, check=True
+    )
+    imported = set(json.loads(done.stdout.splitlines()[-1]))
+    assert {"numpy", "mujoco", "safety-gymnasium"} <= imported
+    ours = {"setuptools", "safedreamer-suite"}
+    assert imported - names(ENVS) - ours == set()
+
+
+def test_the_suite_is_complete(tmp_path: Path):
+    copy_suite(tmp_path)
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    for pattern in packages["packages"]["find"]["include"]:
+        assert (tmp_path / pattern.partition(".")[0] / "__init__.py").is_file()
+    assert (tmp_path / "benchmarks" / "envs" / "server.py").is_file()
+    assert not (tmp_path / "tests").exists()
+    assert {path.name for path in tmp_path.iterdir()} == set(SUITE)
+
+
+def test_packages_of_the_command_line_are_pinned_where_a_lock_has_them():
+    assert all("==" in pin for pin in pins(LEARNER) if not pin.startswith("typeguard"))
+    assert pins(("unknown-package",)) == ["unknown-package"]
+
+
+def test_its_scripts_are_valid_shell():
+    for script in ("run.sh", "python3.11.sh"):
+        path = ROOT / "benchmarks" / "bundle" / script
+        subprocess.run(["bash", "-n", str(path)], check=True)
