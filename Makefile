@@ -31,7 +31,7 @@ NO_PYTHON = { echo "setup: no Python 3.11; install it (Debian, Ubuntu: apt-get i
 # pyright carries its own JavaScript; ask no registry whether a newer one exists.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup demo test test-all test-rest lock lint format types doctor cuda omnisafe locks clean
+.PHONY: bundle help setup demo test test-all test-rest lock lint format types doctor cuda omnisafe locks clean
 
 help:
 	@echo "make demo      set up, train four small agents, draw curves and a table in results/demo"
@@ -42,6 +42,7 @@ help:
 	@echo "make lint      ruff: rules and formatting        make format    apply them"
 	@echo "make types     pyright on agents and benchmarks  make doctor    what this machine has"
 	@echo "make cuda      add the NVIDIA GPU packages       make omnisafe  add OmniSafe and torch"
+	@echo "make bundle    write a folder that runs on GPU machines without internet"
 	@echo "make locks     resolve the lock files anew       make clean     remove $(VENV) and caches"
 
 setup: $(VENV)/.package
@@ -106,6 +107,10 @@ types: setup
 
 doctor: setup
 	@$(BIN)/safedreamer doctor
+
+# Suite, packages of environments and Debian's Python 3.11, for a GPU machine without internet.
+bundle: setup
+	@$(BIN)/python -m benchmarks.bundle bundle
 
 cuda: setup
 	@$(PIP_INSTALL) --no-deps -r requirements/cuda.txt

@@ -212,6 +212,23 @@ def test_each_function_is_traced_once(
     assert [count for pair in counts[1:] for count in pair] == [counts[0][1]] * 4
 
 
+def test_an_update_takes_over_its_states_memory_and_leaves_the_batch_alone(background: SafeDreamer):
+    state, batch = background.init(0), jax.device_put(replay_batch(VECTOR))
+    background.update(state, batch, jax.random.key(0))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
+    assert not any(leaf.is_deleted() for leaf in batch.values())
+
+
+def test_an_update_on_a_batch_of_the_device_moves_nothing_from_the_host(background: SafeDreamer):
+    batch, key = replay_batch(VECTOR), jax.random.key(0)
+    on_device = jax.device_put(batch)
+    state, _ = background.update(background.init(0), on_device, key)
+    with jax.transfer_guard_host_to_device("disallow"):
+        state, _ = background.update(state, on_device, key)
+        with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+            background.update(state, batch, key)
+
+
 # Isolation and resets
 
 

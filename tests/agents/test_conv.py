@@ -99,9 +99,7 @@ def test_forms_agree_with_flax():
     np.testing.assert_allclose(conv_transpose_matmul(x, kernel), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("backend", "impl"), [("cpu", "matmul"), ("gpu", "matmul"), ("tpu", "xla")]
-)
+@pytest.mark.parametrize(("backend", "impl"), [("cpu", "matmul"), ("gpu", "xla"), ("tpu", "xla")])
 def test_auto_chooses_by_backend(monkeypatch: pytest.MonkeyPatch, backend: str, impl: str):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     assert resolve_impl("auto") == impl

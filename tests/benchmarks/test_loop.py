@@ -14,6 +14,7 @@ from benchmarks.envs import VectorEnv
 from benchmarks.runs.records import read_records
 from benchmarks.runs.spec import BadInput
 from benchmarks.training.evaluation import Tally, run_episodes
+from benchmarks.training.loop import Options, train
 from benchmarks.training.transitions import row, row_specs
 from tests.fakes.toys import (
     EPISODE_ENV_STEPS,
@@ -62,6 +63,19 @@ def test_evaluation_leaves_training_as_it_was(tmp_path):
             results[name] = {key: state[key].tobytes() for key in state.files}
         results[name]["records"] = steady(read_records(out)).drop(columns="run_id").to_csv()
     assert results["with"] == results["without"]
+
+
+def test_batches_are_on_the_device_before_the_learner_gets_them(tmp_path):
+    seen = []
+
+    class Observed(ToyAgent):
+        def update(self, state, batch, key):
+            seen.append(batch)
+            assert all(isinstance(value, jax.Array) for value in batch.values())
+            return super().update(state, batch, key)
+
+    result = train(toy_spec(steps=200), tmp_path / "run", toy_env, Observed, Options())
+    assert len(seen) == result.updates > 10
 
 
 def test_two_runs_are_equal_and_two_seeds_are_not(tmp_path):

@@ -24,6 +24,8 @@ from typing import Any, Self
 
 from benchmarks.perf.accelerator.jobs import Job
 
+# of a process, before its job as JSON
+COMMAND = [sys.executable, "-m", "benchmarks.perf.accelerator.measurements"]
 STDERR_TAIL = 4000  # characters of a crashed process's stderr that are kept
 ALONE_SECONDS = 60.0  # longest measurement; all are sized for a few seconds
 
@@ -58,11 +60,12 @@ class Launcher:
                 process, answer = self._answers.get(timeout=left)
             except queue.Empty:
                 break
-            preparing.remove(process)
             if "ready" in answer:
                 process.facts = answer["ready"]
+                preparing.remove(process)
                 ready.append(process)
-            else:
+            else:  # while it prepared, or while it waited for its turn
+                (ready if process in ready else preparing).remove(process)
                 self._end(process, "failed", answer["failed"])
         for process in preparing:
             self._end(
@@ -77,6 +80,8 @@ class Launcher:
     def measure(self, ready: Iterable[_Process], until: float) -> None:
         """Measure prepared processes one after the other until `until` (time.monotonic)."""
         for process in ready:
+            if process not in self._running:  # died while another was measured
+                continue
             if (left := until - time.monotonic()) > 0:
                 self._measure(process, min(left + 1.0, ALONE_SECONDS))
             else:
@@ -143,12 +148,7 @@ class _Process:
         self._stderr = folder / ("".join(c if c.isalnum() else "-" for c in job.name) + ".txt")
         with self._stderr.open("w") as stderr:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "benchmarks.perf.accelerator.measurements",
-                    json.dumps(dataclasses.asdict(job)),
-                ],
+                [*COMMAND, json.dumps(dataclasses.asdict(job))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
