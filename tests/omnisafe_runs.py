@@ -24,11 +24,13 @@ from baselines.omnisafe.algorithms import ALGORITHMS
 from benchmarks.methods import omnisafe_presets as presets
 from benchmarks.methods import settings
 from benchmarks.process.signals import Stop
+from benchmarks.runs.records import COLUMNS
 from benchmarks.runs.spec import RunSpec
 
 TASK = "tests.fakes.shore:shore"
 RESULTS = "results.json"
 EPOCHS = 3
+ENV_STEPS = COLUMNS.index("env_steps")
 EVALUATED = ("ppo_lag", "ppo_simmer_pid", "td3_pid", "cce_pets")
 
 
@@ -119,10 +121,18 @@ def twice(name: str, folder: Path) -> dict[str, Any]:
     spec, count = toy_spec(name), After()
     done = run(spec, folder / "undisturbed", stop=count)
     stopped = run(spec, folder / "stopped", stop=After(0.45 * count.asked)).env_steps
+    beyond = [
+        row
+        for row in _rows(folder / "stopped" / "episodes.csv")[1:]
+        if int(row.split(",")[ENV_STEPS]) > stopped
+    ]
     run(spec, folder / "stopped")
-    return {"finished": done.finished, "env_steps": done.env_steps, "stopped": stopped} | same_run(
-        folder / "undisturbed", folder / "stopped"
-    )
+    return {
+        "finished": done.finished,
+        "env_steps": done.env_steps,
+        "stopped": stopped,
+        "beyond": beyond,
+    } | same_run(folder / "undisturbed", folder / "stopped")
 
 
 def several(folder: Path) -> dict[str, Any]:

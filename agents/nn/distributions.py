@@ -114,10 +114,11 @@ def straight_through(value: jax.Array, probs: jax.Array) -> jax.Array:
 
 
 def mode_onehot(probs: jax.Array) -> jax.Array:
-    """One-hot of the most likely class with straight-through gradients; [..., C] -> [..., C]."""
-    return straight_through(
-        jax.nn.one_hot(probs.argmax(-1), probs.shape[-1], dtype=probs.dtype), probs
-    )
+    """One-hot of the most likely class, [..., C] -> [..., C].
+
+    Unlike a sample it passes no gradient, as in the release.
+    """
+    return jax.nn.one_hot(probs.argmax(-1), probs.shape[-1], dtype=probs.dtype)
 
 
 def categorical_kl(post: jax.Array, prior: jax.Array) -> jax.Array:

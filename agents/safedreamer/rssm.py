@@ -68,7 +68,7 @@ class RSSM(nnx.Module):
     def initial(self, batch: int) -> Latent:
         """Learned initial state [B, ...].
 
-        Deter = tanh(parameter), stoch = mode of the prior there.
+        Deter = tanh(parameter), stoch = mode of the prior there, which passes no gradient.
         """
         deter = jnp.tanh(self.initial_deter[...])[None]
         probs = self.prior_probs(deter)
@@ -91,8 +91,10 @@ class RSSM(nnx.Module):
         )
 
     def next_deter(self, deter: jax.Array, stoch: jax.Array, action: jax.Array) -> jax.Array:
-        """GRU step [..., D]; the action is first divided by max(1, |a|)."""
-        action = action / jnp.maximum(1.0, jnp.abs(action))
+        """GRU step [..., D]; the action is first divided by max(1, |a|), which counts as a constant
+        in its gradient.
+        """
+        action = action / jax.lax.stop_gradient(jnp.maximum(1.0, jnp.abs(action)))
         x = self.img_in(jnp.concatenate([flatten_stoch(stoch), action], -1))
         gates = self.gru_norm(self.gru(jnp.concatenate([deter.astype(x.dtype), x], -1))).astype(
             jnp.float32
@@ -163,8 +165,8 @@ class RSSM(nnx.Module):
         """Posterior [B, T, ...] along a sequence and the prior's logits [B, T, S, C].
 
         `action[:, t]` is the action taken at t. Every sequence starts from the learned initial
-        state with a zero action: rows of a fresh uniform sample do not continue those of the batch
-        before, so a carried latent (as in the release) means nothing.
+        state with a zero action, as in the release, whose replay marks the first row of every
+        sample as `is_first`.
         """
         batch, length = is_first.shape
         prev_action = jnp.concatenate([jnp.zeros_like(action[:, :1]), action[:, :-1]], 1)

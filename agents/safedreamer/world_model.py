@@ -19,6 +19,7 @@ from agents.nn.distributions import (
     bernoulli_mode,
     categorical_entropy,
     categorical_kl,
+    mode_onehot,
     twohot_above,
     twohot_log_prob,
     twohot_mean,
@@ -147,6 +148,18 @@ class WorldModel(nnx.Module):
             if self.tracks
             else self.hazards_in(self.decoder.decode_vectors(belief.feat))
         )
+        return hazard_cost(positions, self.config.hazard_radius, self.config.hazard_softness)
+
+    def foreseen_cost(self, post: Latent, prior_logit: jax.Array, hazards: jax.Array) -> jax.Array:
+        """Cost of tracked hazards at rows 1..T-1, [B, T-1], as expected a row before from where
+        they were seen [B, T, 2 * hazards].
+
+        The motion is that of the prior's mode. (`cost` of a posterior's belief would count hazards
+        just seen: geometry, no prediction.)
+        """
+        assert self.motion_head is not None
+        prior = post._replace(stoch=mode_onehot(jnp.exp(prior_logit)), logit=prior_logit)
+        positions = after_motion(hazards[:, :-1], self.motion_head(prior.feat[:, 1:]))
         return hazard_cost(positions, self.config.hazard_radius, self.config.hazard_softness)
 
     def cost_probability(self, belief: Belief) -> jax.Array:
@@ -280,6 +293,9 @@ def model_loss(
         "model/post_entropy": categorical_entropy(post.logit).mean(),
         "model/prior_entropy": categorical_entropy(prior_logit).mean(),
     }
-    if config.cost_source != "none":
+    if model.tracks:
+        foreseen = model.foreseen_cost(post, prior_logit, belief.hazards)
+        metrics |= cost_confusion(foreseen, batch["cost"][:, 1:], ~batch["is_first"][:, 1:])
+    elif config.cost_source != "none":
         metrics |= cost_confusion(model.cost(jax.lax.stop_gradient(belief)), batch["cost"])
     return loss, ModelOutput(belief, metrics, residuals)

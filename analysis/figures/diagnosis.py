@@ -26,7 +26,6 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from analysis.figures import style
 from analysis.figures.curves import CurvesConfig, cost_axis
-from analysis.statistics.intervals import wilson_interval
 
 COLUMNS = ("quantity", "predictor", "steps_ahead", "bin_low", "env_steps", "value")
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
@@ -175,11 +174,12 @@ def _cost_alarms(axes: Axes, findings: pd.DataFrame) -> None:
 
 
 def _reliability(axes: Axes, findings: pd.DataFrame) -> None:
-    """Observed frequency against mean prediction per bin, with 95 % Wilson intervals.
+    """Observed frequency against mean prediction per bin, with 95 % intervals over episodes.
 
     Larger marks hold more steps.
 
-    Bins of fewer than MIN_STEPS steps are left to the table.
+    Bins that occur in too few episodes have no interval. Bins of fewer than MIN_STEPS steps are
+    left to the table.
     """
     binned = findings[findings["bin_low"].notna() & (findings["steps_ahead"] >= 0)]
     if binned.empty:
@@ -198,6 +198,9 @@ def _reliability(axes: Axes, findings: pd.DataFrame) -> None:
     table = binned.assign(column=names[2]).pivot(
         index=["steps_ahead", "bin_low"], columns="column", values="value"
     )
+    table = table.reindex(
+        columns=[*table.columns, *({"frequency low", "frequency high"} - set(table.columns))]
+    )
     errors = findings[findings["quantity"] == f"{what}: calibration error"].set_index(
         "steps_ahead"
     )["value"]
@@ -210,11 +213,11 @@ def _reliability(axes: Axes, findings: pd.DataFrame) -> None:
             rows[name].to_numpy()
             for name in ("mean prediction", "observed frequency", "steps in bin")
         )
-        low, high = wilson_interval(seen, count)
+        low, high = rows["frequency low"].to_numpy(), rows["frequency high"].to_numpy()
         axes.errorbar(
             said,
             seen,
-            (seen - low, high - seen),
+            (np.maximum(seen - low, 0.0), np.maximum(high - seen, 0.0)),
             color=color,
             lw=0.9,
             elinewidth=0.6,

@@ -40,17 +40,18 @@ def training_points(episodes: pd.DataFrame, share: float = 0.1) -> pd.DataFrame:
     """Training episodes per run, smoothed by a centred rolling mean over `share` of its points (at
     least one).
 
-    Episodes that ended at the same simulator step (several environments) are averaged first.
+    Episodes that ended at the same simulator step (several environments) are averaged first. A mean
+    over an episode that diverged (NaN or infinite) is NaN: a gap, not the mean of the others.
     """
     if not 0.0 <= share <= 1.0:
         raise ValueError(f"share={share} must lie in 0..1")
     points = _points(episodes[episodes["split"] == TRAIN])
     for _, index in points.groupby("run").groups.items():
         window = max(1, round(share * len(index)))
-        smooth = (
-            points.loc[index, ["return", "cost"]].rolling(window, center=True, min_periods=1).mean()
-        )
-        points.loc[index, ["return", "cost"]] = smooth
+        values = points.loc[index, ["return", "cost"]].replace([np.inf, -np.inf], np.nan)
+        rolling = {"window": window, "center": True, "min_periods": 1}
+        diverged = values.isna().rolling(**rolling).max() > 0  # rolling means skip NaN
+        points.loc[index, ["return", "cost"]] = values.rolling(**rolling).mean().mask(diverged)
     return points
 
 

@@ -14,6 +14,7 @@ from flax import nnx
 from agents.nn.gaussian import tanh_normal_log_prob
 from baselines.lambda_.config import ActorConfig, CriticConfig
 from baselines.lambda_.networks import Dense
+from baselines.lambda_.objectives import over_starts
 
 
 class Actor(nnx.Module):
@@ -68,11 +69,14 @@ class Critic(nnx.Module):
         return self.mlp(feat)[..., 0]
 
 
-def critic_loss(critic: Critic, feat: jax.Array, target: jax.Array) -> jax.Array:
+def critic_loss(
+    critic: Critic, feat: jax.Array, target: jax.Array, start_cont: jax.Array
+) -> jax.Array:
     """Mean of (value - target)^2 / 2.
 
     The negative log-likelihood under a normal of unit variance, up to its constant.
+
+    feat [H-1, N, F] and target [H-1, N]; starts count by their continuation `start_cont` [N].
     """
-    return (
-        0.5 * jnp.square(critic(jax.lax.stop_gradient(feat)) - jax.lax.stop_gradient(target)).mean()
-    )
+    errors = jnp.square(critic(jax.lax.stop_gradient(feat)) - jax.lax.stop_gradient(target))
+    return 0.5 * over_starts(errors, start_cont)

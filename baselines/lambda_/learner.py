@@ -133,14 +133,23 @@ class Learner:
         biased = config.release.biased_moments
         swag = follow(config.swag, state.swag, model[DYNAMICS], state.updates, biased=biased)
 
-        start = draw_starts(output.post, config.imagination.starts, start_key)
+        cont = 1.0 - batch["is_terminal"][:, 1:].astype(jnp.float32)
+        start, start_cont = draw_starts((output.post, cont), config.imagination.starts, start_key)
         models = draw_models(config.swag, swag, model[DYNAMICS], state.updates, models_key)
-        learned, policy_metrics = self._policy_step(state, models, start, imagine_key)
-        pretraining = state.updates < config.pretrain_updates
-        waiting = state._replace(swag=swag)
-        state = jax.tree.map(
-            lambda old, new: jnp.where(pretraining, old, new), waiting, learned._replace(swag=swag)
-        )
+
+        def learn(state: AgentState):
+            return self._policy_step(state, models, start, start_cont, imagine_key)
+
+        state = state._replace(swag=swag)
+        if config.pretrain_updates:
+            _, shapes = jax.eval_shape(learn, state)
+            zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+            pretrained = state.updates >= config.pretrain_updates
+            state, policy_metrics = jax.lax.cond(
+                pretrained, learn, lambda state: (state, zeros), state
+            )
+        else:
+            state, policy_metrics = learn(state)
         state = state._replace(
             params=state.params._replace(model=model),
             optimizers=state.optimizers._replace(model=opt_model),
@@ -160,10 +169,13 @@ class Learner:
         augmented: AugmentedState,
         models: PyTree,
         start: Latent,
+        start_cont: jax.Array,
         key: jax.Array,
     ) -> Objective:
         """The actor's loss on trajectories from `start` [N, ...] in the `models` (dynamics
         parameters [P, ...]).
+
+        `start_cont` [N] is 1 - is_terminal of the starts.
         """
         config, release = self.config.imagination, self.config.release
         actor, critic, cost_critic = (nnx.merge(g, p) for g, p in zip(self.graphs[1:], params[1:]))
@@ -200,19 +212,29 @@ class Learner:
             chosen(traj.cost, cost_critic, *cost_discounts),
         )
         terms = actor_loss(
-            rewards.ret, costs.ret, augmented, discount=config.discount, limit=self.limit
+            rewards.ret,
+            costs.ret,
+            start_cont,
+            augmented,
+            discount=config.discount,
+            limit=self.limit,
         )
         return Objective(terms, rewards, costs, traj)
 
     def _policy_step(
-        self, state: AgentState, models: PyTree, start: Latent, key: jax.Array
+        self,
+        state: AgentState,
+        models: PyTree,
+        start: Latent,
+        start_cont: jax.Array,
+        key: jax.Array,
     ) -> tuple[AgentState, dict[str, jax.Array]]:
         """Actor, multiplier and critics after one step each; the model stays as in `state`."""
         config, params, opt = self.config, state.params, state.optimizers
 
         def loss(p):
             objective = self.objective(
-                params._replace(actor=p), state.augmented, models, start, key
+                params._replace(actor=p), state.augmented, models, start, start_cont, key
             )
             return objective.terms.loss, objective
 
@@ -225,10 +247,10 @@ class Learner:
             (imagination.cost_discount, imagination.cost_lam),
         )
         critic, opt_critic, slow, critic_metrics = self._critic_step(
-            "critic", state, rewards, *reward_how
+            "critic", state, rewards, start_cont, *reward_how
         )
         cost, opt_cost, slow_cost, cost_metrics = self._critic_step(
-            "cost_critic", state, costs, *cost_how
+            "cost_critic", state, costs, start_cont, *cost_how
         )
         metrics = {
             "actor/loss": terms.loss,
@@ -255,7 +277,13 @@ class Learner:
         ), metrics
 
     def _critic_step(
-        self, name: str, state: AgentState, chosen: Chosen, discount: float, lam: float
+        self,
+        name: str,
+        state: AgentState,
+        chosen: Chosen,
+        start_cont: jax.Array,
+        discount: float,
+        lam: float,
     ):
         """One critic and its delayed copy after a step towards λ-returns bootstrapped from that
         copy, and metrics.
@@ -276,7 +304,7 @@ class Learner:
         )
 
         def loss(p):
-            return critic_loss(nnx.merge(graph, p), chosen.feat[:-1], target)
+            return critic_loss(nnx.merge(graph, p), chosen.feat[:-1], target, start_cont)
 
         value, grads = jax.value_and_grad(loss)(current)
         new, opt_state = self._apply(name, grads, getattr(state.optimizers, name), current)

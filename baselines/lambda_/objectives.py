@@ -87,6 +87,11 @@ def choose(
     )
 
 
+def over_starts(x: jax.Array, weight: jax.Array) -> jax.Array:
+    """Mean of x [H, N] whose starts count by their weights [N]; 0 where none does."""
+    return (weight * x).mean(0).sum() / jnp.maximum(weight.sum(), 1.0)
+
+
 class ActorTerms(NamedTuple):
     """Parts of the actor's loss; scalars."""
 
@@ -98,6 +103,7 @@ class ActorTerms(NamedTuple):
 def actor_loss(
     reward_returns: jax.Array,
     cost_returns: jax.Array,
+    start_cont: jax.Array,
     augmented: AugmentedState,
     *,
     discount: float,
@@ -108,8 +114,13 @@ def actor_loss(
     returns [H-1, N].
 
     excess = mean of the pessimistic cost returns - limit
+
+    Means are over starts by their continuation `start_cont` [N], 1 - is_terminal: nothing follows
+    the end of the world.
     """
     weight = discount ** jnp.arange(reward_returns.shape[0])
-    excess = cost_returns.mean() - limit
+    excess = over_starts(cost_returns, start_cont) - limit
     penalty = augmented_penalty(augmented, excess)
-    return ActorTerms(-(weight[:, None] * reward_returns).mean() + penalty, penalty, excess)
+    return ActorTerms(
+        -over_starts(weight[:, None] * reward_returns, start_cont) + penalty, penalty, excess
+    )

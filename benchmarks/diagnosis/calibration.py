@@ -4,8 +4,9 @@ Reliability tables, expected calibration error and Brier score.
 
 A learned cost head is a distribution, and so has a probability that a step costs anything. Costs
 that count hazards have none: there the soft count, at most 1, is compared with the frequency of
-costs, which tells by how much its fringe exaggerates, and is named so.
-Shapes: N windows; predictions and truth [N, K+1].
+costs, which tells by how much its fringe exaggerates, and is named so. The interval of a bin's
+frequency comes from resampling episodes: windows of one episode overlap, and its steps are alike.
+Shapes: N windows; predictions and truth [N, K+1]; E episodes.
 """
 
 from __future__ import annotations
@@ -19,11 +20,18 @@ from benchmarks.diagnosis.findings import LAST_SEEN, MEAN, MODEL, Finding
 PROBABILITY, SOFT_COUNT = "cost probability", "soft hazard count"
 TABLES_AT = (0, 1, 5, 15)  # agent steps ahead that get a reliability table
 BINS = 10  # equal widths over 0..1
+MIN_EPISODES = 3  # that hold steps of a bin; with fewer its frequency has no interval
+RESAMPLES = 2000
+LEVEL = 0.95
 
 
-def calibration(name: str, predicted: np.ndarray, cost: np.ndarray) -> Iterator[Finding]:
+def calibration(
+    name: str, predicted: np.ndarray, cost: np.ndarray, episodes: int = 1
+) -> Iterator[Finding]:
     """Calibration of predictions in 0..1 of "this step costs something", called `name`, against
     costs.
+
+    The N windows are those of `episodes` episodes, equally many of each, an episode's in a run.
 
     Expected calibration error: sum over bins of the bin's share of steps times |mean prediction -
     observed frequency|.
@@ -63,3 +71,37 @@ def calibration(name: str, predicted: np.ndarray, cost: np.ndarray) -> Iterator[
             yield Finding(
                 f"{name}: observed frequency", k, float(total_true[b] / count[b]), bin_low=low
             )
+        owner = np.repeat(np.arange(episodes), len(said) // episodes)
+        for b, low, high in zip(range(BINS), *_intervals(owner, index, true)):
+            if np.isfinite(low):
+                yield Finding(f"{name}: frequency low", k, float(low), bin_low=float(b / BINS))
+                yield Finding(f"{name}: frequency high", k, float(high), bin_low=float(b / BINS))
+
+
+def _intervals(
+    owner: np.ndarray, index: np.ndarray, true: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile bootstrap over episodes of the frequency in each bin.
+
+    Low and high [BINS], NaN below MIN_EPISODES.
+
+    owner, index, true [N]: each step's episode 0..E-1, bin, and whether it cost anything. Resamples
+    without steps of a bin say nothing about it.
+    """
+    episodes = int(owner[-1]) + 1
+    cell = owner * BINS + index
+    count, hits = (
+        np.bincount(cell, weights=x, minlength=episodes * BINS).reshape(episodes, BINS)
+        for x in (None, true)
+    )
+    times = np.random.default_rng(0).multinomial(
+        episodes, np.full(episodes, 1.0 / episodes), size=RESAMPLES
+    )
+    steps = times @ count
+    share = np.divide(times @ hits, steps, out=np.full(steps.shape, np.nan), where=steps > 0)
+    enough = (count > 0).sum(0) >= MIN_EPISODES
+    low, high = np.full((2, BINS), np.nan)
+    tail = 50.0 * (1.0 - LEVEL)
+    if enough.any():
+        low[enough], high[enough] = np.nanpercentile(share[:, enough], [tail, 100.0 - tail], axis=0)
+    return low, high

@@ -56,7 +56,9 @@ def diagnose(
     findings = [*prediction_errors(agent.env, predicted, truth)]
     if agent.config.use_cost:
         name = SOFT_COUNT if agent.config.model.counts_hazards else PROBABILITY
-        findings += calibration(name, np.asarray(predicted.cost_probability), truth["cost"])
+        findings += calibration(
+            name, np.asarray(predicted.cost_probability), truth["cost"], len(traces.rows["reward"])
+        )
     if not traces.info:
         return findings
     last_seen = starts + context - 1

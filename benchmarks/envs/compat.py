@@ -123,11 +123,18 @@ for _name in DRAWING_STRUCTURES:
     mend_arrays(getattr(mujoco, _name))
 
 
-@functools.cache
-def import_safety_gymnasium() -> ModuleType:
-    """The `safety_gymnasium` module, imported on the first call (about a second)."""
+@contextlib.contextmanager
+def user_imports() -> Iterator[None]:
+    """Within this context code that is not ours may import safety_gymnasium."""
     with array_defaults(), warnings.catch_warnings():
         # of its own dependencies; nothing a user could act on
         warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+@functools.cache
+def import_safety_gymnasium() -> ModuleType:
+    """The `safety_gymnasium` module, imported on the first call (about a second)."""
+    with user_imports():
         import safety_gymnasium
     return safety_gymnasium

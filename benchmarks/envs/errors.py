@@ -5,7 +5,7 @@ Imports no simulator, so that every process can raise them.
 
 from __future__ import annotations
 
-from benchmarks.runs.spec import RunFailed
+from benchmarks.runs.spec import BadInput, RunFailed
 
 GL_PACKAGES = "libosmesa6 libegl1 libgl1-mesa-dri"  # Debian and Ubuntu
 GL_HELP = (
@@ -19,8 +19,14 @@ class MissingGLError(RuntimeError):
     """OpenGL cannot be used; the message names the packages to install and the variable to set."""
 
 
-class EnvContractError(TypeError):
-    """A user's environment lacks something; the message says what, and how to add it."""
+class EnvContractError(BadInput):
+    """An environment lacks something or sent what it must not.
+
+    The message says what and how to fix it, in one line.
+
+    As BadInput it ends a command with exit status 2, and nothing is tried again: the same steps
+    would meet it again.
+    """
 
 
 class WorkerError(RunFailed):

@@ -41,7 +41,8 @@ class SafeEnv(gymnasium.Env):
         self.metadata = {"render_modes": ["rgb_array"]}
         box = simulator.action_space
         low, high = box.low.astype(np.float64), box.high.astype(np.float64)
-        self._middle, self._half = (low + high) / 2, (high - low) / 2
+        # sums of bounds may overflow
+        self._middle, self._half = low / 2 + high / 2, high / 2 - low / 2
         self._running = False
         self.observation_space = simulator.observation_space
         self.action_space = Box(-1.0, 1.0, box.shape, dtype=np.float32)

@@ -22,7 +22,7 @@ import numpy as np
 from gymnasium.spaces import Box, Dict
 
 from benchmarks.envs import assets, cameras, custom, observations
-from benchmarks.envs.compat import import_safety_gymnasium, mujoco
+from benchmarks.envs.compat import import_safety_gymnasium, mujoco, user_imports
 from benchmarks.envs.errors import EnvContractError
 from benchmarks.tasks import Obs, Task
 
@@ -141,10 +141,7 @@ class Navigation:
             self.layout = observations.lidar_layout(self._task)
             self.observation_space = flat_space(int(np.prod(self._task.observation_space.shape)))
         self.action_space: Box = self._task.action_space
-        limit = custom.episode_steps(self._env)
-        self.episode_env_steps = (
-            self._task.num_steps if limit is None else min(limit, self._task.num_steps)
-        )
+        self.episode_env_steps = custom.episode_steps(self._env) or self._task.num_steps
 
     def reset(self, seed: int | None) -> None:
         rendered = self._obs == "vision" or self._view is not None
@@ -313,53 +310,57 @@ class Custom:
         self._env = custom.load(task.id)
         if view is not None and self._env.render_mode != "rgb_array":
             raise EnvContractError(
-                f"task {task.id!r} is to be rendered, but its render_mode is "
-                f"{self._env.render_mode!r}; "
+                f"task {task.id!r} is to be rendered, but its render_mode is {self._env.render_mode!r}; "
                 'let the factory set render_mode="rgb_array"'
             )
         self.layout: Mapping[str, slice] = {}
         self.costly: tuple[str, ...] = ()
         self.hazard_size = 0.0
-        self.observation_space = custom.obs_space(task.id, self._env.observation_space)
-        self.action_space = custom.box_actions(task.id, self._env.action_space)
+        declared = getattr(self._env, "observation_space", None)
+        self.observation_space = custom.obs_space(task.id, declared)
+        self.action_space = custom.box_actions(task.id, getattr(self._env, "action_space", None))
+        contract = custom.obs_contract(declared, self.observation_space)
+        self._check_obs = contract if isinstance(declared, Dict) else contract.single
         steps = custom.episode_steps(self._env)
         if steps is None:
             raise EnvContractError(
                 f"task {task.id!r} does not say how long an episode is; {custom.LENGTH_HELP}"
             )
         self.episode_env_steps = steps
-        self._last: Any = None
-        self.reset(seed=0)
-        self.observe()
-        middle = (self.action_space.low + self.action_space.high) / 2
-        self.step(middle.astype(self.action_space.dtype), observe=True)
-        self.observe()
+        self._obs: dict[str, np.ndarray] = {}
+        self._steps = 0
+        with user_imports():  # some import only when they are first used
+            self.reset(seed=0)
+            middle = self.action_space.low / 2 + self.action_space.high / 2
+            self.step(middle.astype(self.action_space.dtype), observe=True)
 
     def reset(self, seed: int | None) -> None:
-        self._last, _ = self._env.reset(seed=seed)
+        self._steps = 0
+        with self._located(), custom.explain_reset():
+            self._obs = self._check_obs(custom.started(self._env.reset(seed=seed)))
 
     def step(self, action: np.ndarray, observe: bool) -> custom.Transition:
-        result = custom.transition(
-            self._name, self._env.step(action.astype(self.action_space.dtype))
-        )
-        self._last = result.obs
+        self._steps += 1
+        with self._located(), custom.explain_wrapper():
+            result = custom.transition(self._env.step(action.astype(self.action_space.dtype)))
+            self._obs = self._check_obs(result.obs)
+            if self._steps > self.episode_env_steps:
+                raise EnvContractError(
+                    "the episode goes on, but it was said to end after "
+                    f"{self.episode_env_steps} steps"
+                )
         return result
 
+    @contextlib.contextmanager
+    def _located(self) -> Iterator[None]:
+        """Add task and simulator step to what an EnvContractError says; step 0 is the reset."""
+        try:
+            yield
+        except EnvContractError as error:
+            raise EnvContractError(f"task {self._name!r}, step {self._steps}: {error}") from error
+
     def observe(self) -> dict[str, np.ndarray]:
-        spaces: Mapping[str, Any] = self.observation_space.spaces
-        parts = (
-            self._last
-            if isinstance(self._env.observation_space, Dict)
-            else {next(iter(spaces)): self._last}
-        )
-        obs = {key: np.asarray(parts[key], space.dtype) for key, space in spaces.items()}
-        for key, value in obs.items():
-            if value.shape != spaces[key].shape:
-                raise EnvContractError(
-                    f"task {self._name!r}: observation {key!r} has shape {value.shape}, its "
-                    f"space says {spaces[key].shape}"
-                )
-        return obs
+        return self._obs
 
     def render(self) -> np.ndarray:
         return np.asarray(self._env.render())

@@ -4,7 +4,9 @@ Episodes depend on the run seed and their index only.
 
 A worker that crashes, hangs or raises is replaced. Its episode is started again and its actions
 repeated, so that nothing is lost where the fault came from outside; where it fails again, the
-episode is given up, and the next row is the first one of the next episode.
+episode is given up, and the next row is the first one of the next episode. An environment that
+breaks its contract (contract.py) is not replaced: EnvContractError says which, in which episode, at
+which step.
 
 Rows follow Dreamer: the last row of an episode carries `is_last`, the next one is the first row of
 the next episode, with reward and cost 0, and the action sent for it is ignored. Environment i of E
@@ -15,13 +17,15 @@ Shapes: E environments; A action dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 
-from benchmarks.envs.errors import WorkerError
+from benchmarks.envs.contract import check_batch, stack
+from benchmarks.envs.errors import EnvContractError, WorkerError
 from benchmarks.envs.facts import EnvFacts
 from benchmarks.envs.seeding import Split, episode_seed
 from benchmarks.envs.worker import (
@@ -31,7 +35,7 @@ from benchmarks.envs.worker import (
     as_action,
     make_request,
 )
-from benchmarks.runs.spec import ENV_TIMEOUT_SECONDS
+from benchmarks.runs.spec import ENV_TIMEOUT_SECONDS, RunFailed
 
 if TYPE_CHECKING:
     import gymnasium
@@ -80,6 +84,8 @@ class VectorEnv:
     Raises:
         WorkerError: an environment could not be made, or its episodes fail again and again; the
             message holds index and traceback.
+        EnvContractError: an environment lacks something, or sent what its contract forbids (here
+            and from every method).
     """
 
     def __init__(
@@ -117,6 +123,10 @@ class VectorEnv:
             for worker in self._workers:
                 worker.send(self._factory)
             self._facts: EnvFacts = self._made()
+            self._declared = {
+                key: (tuple(shape), np.dtype(dtype))
+                for key, (shape, dtype) in self._facts.obs.items()
+            }
         except BaseException:
             self.close()
             raise
@@ -141,6 +151,12 @@ class VectorEnv:
                 f"actions have shape {actions.shape}, expected "
                 f"{(self.num_envs, self._facts.action_dim)}"
             )
+        # which environments would answer with errors of their own
+        if not np.isfinite(actions[~self._ended]).all():
+            raise RunFailed(
+                "the policy chose an action that is not finite, from observations that are: it "
+                "diverged"
+            )
         return self._advance(actions)
 
     def begin(self, which: np.ndarray) -> dict[str, np.ndarray]:
@@ -160,7 +176,9 @@ class VectorEnv:
         self._ended = self._ended & ~which
         blank = {key: np.zeros(shape, dtype) for key, (shape, dtype) in self._facts.obs.items()}
         rows = [blank if answer is None else answer for answer in answers]
-        return {key: np.stack([row[key] for row in rows]) for key in self._facts.obs}
+        obs, nothing = self._stacked(rows), np.zeros(self.num_envs, np.float32)
+        self._check(obs, nothing, nothing, np.zeros(self.num_envs, np.int64))
+        return obs
 
     def take_faults(self) -> list[Fault]:
         """Workers that were replaced since the last call."""
@@ -232,20 +250,58 @@ class VectorEnv:
             (answer, 0.0, False, False, {"cost": 0.0, "env_steps": 0}) if first else answer
             for first, answer in zip(is_first, answers, strict=True)
         ]
-        obs, reward, terminated, truncated, info = zip(*rows, strict=True)
+        rows_obs, reward, terminated, truncated, info = zip(*rows, strict=True)
         is_terminal = np.array(terminated, dtype=bool)
         self._ended = is_terminal | np.array(truncated, dtype=bool)
+        obs, env_steps = (
+            self._stacked(rows_obs),
+            np.array([row["env_steps"] for row in info], dtype=np.int64),
+        )
+        with np.errstate(over="ignore"):  # to infinity, which the check finds
+            rewards = np.array(reward, dtype=np.float32)
+            costs = np.array([row["cost"] for row in info], dtype=np.float32)
+        self._check(obs, rewards, costs, env_steps)
         return Step(
-            obs={key: np.stack([row[key] for row in obs]) for key in self._facts.obs},
-            reward=np.array(reward, dtype=np.float32),
-            cost=np.array([row["cost"] for row in info], dtype=np.float32),
+            obs=obs,
+            reward=rewards,
+            cost=costs,
             is_first=is_first.copy(),
             is_last=self._ended.copy(),
             is_terminal=is_terminal,
-            env_steps=np.array([row["env_steps"] for row in info], dtype=np.int64),
+            env_steps=env_steps,
             episode=self._episode.copy(),
             lost=lost,
         )
+
+    def _stacked(self, rows: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        return {key: stack(key, [row[key] for row in rows]) for key in self._facts.obs}
+
+    def _check(
+        self,
+        obs: Mapping[str, np.ndarray],
+        reward: np.ndarray,
+        cost: np.ndarray,
+        env_steps: np.ndarray,
+    ) -> None:
+        """Raise EnvContractError unless this batch of rows is as declared and finite."""
+        violation = check_batch(self._declared, obs, reward, cost)
+        if violation is not None:
+            index, message = violation
+            before = max(0, len(self._actions[index]) - 1) * self._facts.action_repeat
+            raise EnvContractError(
+                f"{self._where(index)}, step {before + int(env_steps[index])}: {message}"
+            )
+
+    def _where(self, index: int) -> str:
+        return f"environment {index}, episode {int(self._episode[index])}"
+
+    @contextlib.contextmanager
+    def _located(self, index: int) -> Iterator[None]:
+        """Add environment and episode to what an EnvContractError says."""
+        try:
+            yield
+        except EnvContractError as error:
+            raise EnvContractError(f"{self._where(index)}, {error}") from error
 
     def _ask(self, requests: Sequence[tuple[Any, ...] | None]) -> tuple[list[Any], np.ndarray]:
         """Answers to a request for every environment, and which of them come from a new episode
@@ -260,13 +316,15 @@ class VectorEnv:
             if request is None:
                 continue
             try:
-                self._workers[i].send(request)
+                with self._located(i):
+                    self._workers[i].send(request)
             except WorkerError as error:
                 failed[i] = error
         for i in range(self.num_envs):
             try:
                 if requests[i] is not None and i not in failed:
-                    answers[i] = self._workers[i].receive(self._timeout_seconds)
+                    with self._located(i):
+                        answers[i] = self._workers[i].receive(self._timeout_seconds)
             except WorkerError as error:
                 failed[i] = error
         lost = np.zeros(self.num_envs, bool)
@@ -286,10 +344,11 @@ class VectorEnv:
             try:
                 self._workers[index].kill()
                 worker = self._workers[index] = self._new_worker(index)
-                worker.send(self._factory)
-                worker.receive(MAKE_SECONDS)
-                worker.send(self._replay(index))
-                answer = worker.receive(self._timeout_seconds)
+                with self._located(index):
+                    worker.send(self._factory)
+                    worker.receive(MAKE_SECONDS)
+                    worker.send(self._replay(index))
+                    answer = worker.receive(self._timeout_seconds)
             except WorkerError as again:
                 self._faults.append(Fault(index, episode, taken, True, str(error)))
                 error, self._actions[index] = again, []

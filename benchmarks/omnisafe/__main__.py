@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,10 +27,9 @@ from benchmarks.envs.factory import chosen_python  # noqa: E402
 from benchmarks.envs.worker import MAKE_SECONDS, env_facts_of  # noqa: E402
 from benchmarks.methods import method  # noqa: E402
 from benchmarks.methods import omnisafe_presets as presets  # noqa: E402
-from benchmarks.process.exits import explained  # noqa: E402
+from benchmarks.process.exits import FAILED, explained  # noqa: E402
 from benchmarks.process.signals import EXIT_STOPPED, OnSignal, let_through  # noqa: E402
 from benchmarks.runs.spec import BadInput, RunSpec, from_dict  # noqa: E402
-from benchmarks.tasks import get_task  # noqa: E402
 from benchmarks.training.progress import reporter  # noqa: E402
 
 PROG = "safedreamer"
@@ -37,8 +37,6 @@ PROG = "safedreamer"
 
 def environment(spec: RunSpec) -> EnvFactory:
     """The factory of the run's environments. Raises BadInput that says what does not fit."""
-    if get_task(spec.task).custom and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
     repeat = presets.budget(spec, 1).env_repeat
     make = EnvFactory(spec.task, spec.obs, repeat, python=chosen_python())
     try:
@@ -100,8 +98,15 @@ def main() -> int:
 def entry() -> NoReturn:
     """The process: unloading torch and MuJoCo takes long, and the thread that waits for the parent
     never ends.
+
+    Nor may an error that nothing explains end the interpreter as usual: it would abort over that
+    thread.
     """
-    status = main()
+    try:
+        status = main()
+    except Exception:  # noqa: BLE001 (the process ends with it)
+        traceback.print_exc()
+        status = FAILED
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -11,8 +11,9 @@ Shapes: E environments; D observation, A action dimensions.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -58,6 +59,23 @@ def flatten(obs: Mapping[str, np.ndarray]) -> np.ndarray:
     if parts[0].ndim > 2:
         return np.concatenate(parts, axis=-1).reshape(len(parts[0]), -1)
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1).astype(np.float32)
+
+
+@contextlib.contextmanager
+def explain_divergence(envs: EpisodeEnvs) -> Iterator[None]:
+    """RunFailed in place of what torch raises for a distribution whose parameters are not finite.
+
+    The observations were.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, BadInput) or "found invalid values" not in str(error):
+            raise
+        raise RunFailed(
+            f"the policy's distribution is not finite at simulator step {envs.env_steps}: the "
+            "run diverged; its last checkpoint is from before"
+        ) from error
 
 
 class EpisodeEnvs:

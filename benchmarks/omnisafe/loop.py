@@ -4,8 +4,8 @@ The same folder as every other run.
 
 The learner comes from one consistent point to the next (an epoch, an update cycle, an action:
 baselines.omnisafe.learner); everything here happens at such points. A stop within an epoch of the
-on-policy family gives the epoch up: the run is saved as it was at its start, and the same command
-plays it again.
+on-policy family gives the epoch up: the run is saved as it was at its start, its episodes leave the
+records, and the same command plays it again.
 """
 
 # pyright: reportMissingImports=false
@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import os
 import shutil
 import time
 from pathlib import Path
@@ -27,10 +28,10 @@ from baselines.omnisafe.learner import Learner, OnPolicy, Setup, make_learner
 from baselines.omnisafe.policy import make_policy
 from baselines.omnisafe.replay import SavedBuffer
 from baselines.omnisafe.state import Tree, replays
-from benchmarks.envs import Fault, VectorEnv
+from benchmarks.envs import EnvContractError, Fault, VectorEnv
 from benchmarks.envs.make import MakeEnv
 from benchmarks.methods import omnisafe_presets as presets
-from benchmarks.omnisafe.envs import EpisodeEnvs
+from benchmarks.omnisafe.envs import EpisodeEnvs, explain_divergence
 from benchmarks.omnisafe.evaluation import evaluate
 from benchmarks.runs import checkpoint, metrics, records
 from benchmarks.runs.folder import CHECKPOINTS, REPLAY, claim, rewind
@@ -73,7 +74,9 @@ def torch_devices() -> list[str]:
     return [f"gpu: {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
 
 
-def train(spec: RunSpec, out: Path, make_env: MakeEnv, options: Options = Options()) -> Result:
+def train(
+    spec: RunSpec, out: str | os.PathLike[str], make_env: MakeEnv, options: Options = Options()
+) -> Result:
     """Train `spec` in the folder `out`, from its last checkpoint if there is one.
 
     `make_env` repeats actions as the budget says.
@@ -81,12 +84,13 @@ def train(spec: RunSpec, out: Path, make_env: MakeEnv, options: Options = Option
     Raises BadInput when `out` belongs to another configuration or process or its disk is full,
     RunFailed when the run cannot go on.
     """
+    out = Path(out)
     with (
         checkpoint.explain_full_disk(out),
-        claim(spec, Path(out), options.reporter.say, torch_devices) as status,
+        claim(spec, out, options.reporter.say, torch_devices) as status,
         contextlib.ExitStack() as stack,
     ):
-        return Loop(spec, Path(out), make_env, options, status, stack).run()
+        return Loop(spec, out, make_env, options, status, stack).run()
 
 
 class Loop:
@@ -184,6 +188,8 @@ class Loop:
                 journal.load(buffer, self.out / REPLAY / name, meta["replay_marks"][name])
             same = self.envs.restore(checkpoint.load_flat(found, ENVS))
             self.learner.load(Tree(checkpoint.load_flat(found, LEARNER), meta["learner"]))
+        except EnvContractError:  # a ValueError too, but the checkpoint is not to blame
+            raise
         except (ValueError, KeyError) as error:
             raise BadInput(f"{found} does not fit this run: {error}") from error
         if not same:
@@ -221,7 +227,11 @@ class Loop:
         start = time.perf_counter()
         self.within_epoch = isinstance(self.learner, OnPolicy)
         try:
-            row = self.learner.advance()
+            with explain_divergence(self.envs):
+                row = self.learner.advance()
+        except Stopped:
+            self._forget_epoch()
+            raise
         finally:
             self.within_epoch = False
         counters = self.counters
@@ -231,6 +241,15 @@ class Loop:
         if row is not None:
             self.epoch_seconds = time.perf_counter() - start
             self._log(row)
+
+    def _forget_epoch(self) -> None:
+        """Drop what the given-up epoch recorded.
+
+        It is played again, or never was part of the run.
+        """
+        positions = self.point.meta["positions"]
+        self.reports.records.cut(positions[records.FILE_NAME])
+        self.metrics.cut(positions[metrics.FILE_NAME])
 
     def settle(self) -> None:
         """What the last advance made due.

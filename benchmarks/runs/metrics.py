@@ -113,5 +113,10 @@ class MetricsWriter:
         self._file.flush()
         return os.fstat(self._file.fileno()).st_size
 
+    def cut(self, position: int) -> None:
+        """Drop the rows written after `position` (see `position`)."""
+        self._file.flush()
+        os.truncate(self.path, position)
+
     def close(self) -> None:
         self._file.close()

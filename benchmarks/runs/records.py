@@ -87,6 +87,12 @@ class RecordWriter:
         self._file.flush()
         return os.fstat(self._file.fileno()).st_size
 
+    def cut(self, position: int) -> None:
+        """Drop the rows written after `position` (see `position`)."""
+        self._file.flush()
+        # the file is open for appending, so the next row follows there
+        os.truncate(self.path, position)
+
     def close(self) -> None:
         self._file.close()
 

@@ -20,6 +20,7 @@ from benchmarks.runs.spec import RunFailed
 
 NONFINITE = "nonfinite"  # the metric of agents.api.Agent.update
 FOLDER = "diverged"
+LARGE = 1e15  # of a number from an environment; squares in losses come near float32's largest
 
 
 class Diverged(RunFailed):
@@ -96,12 +97,19 @@ class Watch:
         arrays: Mapping[str, np.ndarray],
         metrics: Mapping[str, float],
     ) -> None:
-        sent = [name for name, array in arrays.items() if not np.isfinite(array).all()]
         advice = "lower the learning rate, or train with another seed"
-        if sent and when != "acting":
+        finite = {
+            name: array[np.isfinite(array)]
+            for name, array in arrays.items()
+            if array.dtype.kind == "f"
+        }
+        largest = {name: float(np.abs(values).max(initial=0.0)) for name, values in finite.items()}
+        if large := [
+            f"{name} reaches {value:.2g}" for name, value in largest.items() if value > LARGE
+        ]:
             advice = (
-                f"the batch itself is not finite in {', '.join(sent)}, as the environment sent "
-                "it: mend the environment"
+                "the environment sent numbers whose squares float32 can hardly hold: "
+                f"{', '.join(large)}; scale them"
             )
         self._folder.mkdir(exist_ok=True)
         path = self._folder / f"{when.replace(' ', '-')}.npz"

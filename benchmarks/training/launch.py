@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import sys
 from pathlib import Path
 
 from agents.api import Agent, EnvSpec, PyTree
@@ -44,10 +43,6 @@ def environment(spec: RunSpec) -> tuple[EnvFactory, EnvSpec]:
     missing. Raises BadInput that says what it is and how to add it.
     """
     custom = get_task(spec.task).custom
-    if custom and os.getcwd() not in sys.path:
-        # An installed command does not search the folder it runs in; processes inherit this. Last,
-        # so that a checkout there does not replace the snapshot of the code that a sweep runs.
-        sys.path.append(os.getcwd())
     make = env_factory(spec.task, spec.obs, spec.loop.action_repeat)
     try:
         return make, env_facts_of(
@@ -68,17 +63,22 @@ def agent_for(spec: RunSpec, env_spec: EnvSpec) -> Agent:
         raise BadInput(str(error)) from error
 
 
-def trained_agent(spec: RunSpec, saved: Path, env_spec: EnvSpec) -> tuple[Agent, PyTree]:
+def trained_agent(
+    spec: RunSpec, saved: str | os.PathLike[str], env_spec: EnvSpec
+) -> tuple[Agent, PyTree]:
     """The spec's agent and its learner state in a checkpoint of ours.
 
     Raises BadInput where they do not fit.
     """
     agent = agent_for(spec, env_spec)
-    return agent, checkpoint.load(saved, checkpoint.LEARNER, agent.init(spec.seed))
+    return agent, checkpoint.load(Path(saved), checkpoint.LEARNER, agent.init(spec.seed))
 
 
 def official_agent(
-    path: Path, env_spec: EnvSpec, config: SafeDreamerConfig, stoch: int | None = None
+    path: str | os.PathLike[str],
+    env_spec: EnvSpec,
+    config: SafeDreamerConfig,
+    stoch: int | None = None,
 ) -> tuple[SafeDreamer, PyTree]:
     """Agent and learner state of an authors' checkpoint.
 
@@ -89,7 +89,7 @@ def official_agent(
     trained on other observations or actions.
     """
     try:
-        return load_agent(path, env_spec, config, stoch=stoch)
+        return load_agent(Path(path), env_spec, config, stoch=stoch)
     except (ValueError, OSError) as error:
         raise BadInput(f"{path}: {error}") from error
 
@@ -111,14 +111,14 @@ def initial_state(spec: RunSpec, env_spec: EnvSpec) -> PyTree:
     return state
 
 
-def launch(spec: RunSpec, out: Path, options: Options = Options()) -> Result:
+def launch(spec: RunSpec, out: str | os.PathLike[str], options: Options = Options()) -> Result:
     """Train `spec` in `out` on its real task (see benchmarks.training.loop.train).
 
     What does not fit is refused before anything starts.
     """
     if spec.init_from:
         options = options._replace(init_state=functools.partial(initial_state, spec))
-    check(spec, out)
+    check(spec, Path(out))
     make, env_spec = environment(spec)
     agent = agent_for(spec, env_spec)
     return train(spec, out, make, lambda _: agent, options)

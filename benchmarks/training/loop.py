@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -74,19 +75,24 @@ class Counters(Progress):
 
 
 def train(
-    spec: RunSpec, out: Path, make_env: MakeEnv, make_agent: MakeAgent, options: Options = Options()
+    spec: RunSpec,
+    out: str | os.PathLike[str],
+    make_env: MakeEnv,
+    make_agent: MakeAgent,
+    options: Options = Options(),
 ) -> Result:
     """Train `spec` in the folder `out`, continuing from its last checkpoint if there is one.
 
     Raises BadInput when `out` belongs to another configuration or process or its disk is full,
     RunFailed when the run cannot go on.
     """
+    out = Path(out)
     with (
         checkpoint.explain_full_disk(out),
-        claim(spec, Path(out), options.reporter.say) as status,
+        claim(spec, out, options.reporter.say) as status,
         contextlib.ExitStack() as stack,
     ):
-        return Loop(spec, Path(out), make_env, make_agent, options, status, stack).run()
+        return Loop(spec, out, make_env, make_agent, options, status, stack).run()
 
 
 class Loop:

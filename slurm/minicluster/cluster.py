@@ -58,8 +58,8 @@ class MiniCluster:
     As a context manager it is up within and down after, also where this process is killed.
     """
 
-    def __init__(self, folder: Path, settings: Settings = Settings()) -> None:
-        self.folder, self.settings = folder.resolve(), settings
+    def __init__(self, folder: str | os.PathLike[str], settings: Settings = Settings()) -> None:
+        self.folder, self.settings = Path(folder).resolve(), settings
 
     @property
     def conf(self) -> Path:

@@ -101,10 +101,9 @@ def test_lidar_by_hand():
     near, far = 0.25, 0.75
     at = lambda angle, distance: [distance * np.cos(angle), distance * np.sin(angle)]  # noqa: E731
     quarter = np.pi / 2  # four bins: ahead, left, behind, right
-
-    def lidar(*hazards):
-        return np.asarray(hazard_lidar(jnp.concatenate([jnp.array(h) for h in hazards]), 4))
-
+    lidar = lambda *hazards: np.asarray(
+        hazard_lidar(jnp.concatenate([jnp.array(h) for h in hazards]), 4)
+    )
     shine = lambda distance: np.exp(-2.0 * distance)  # noqa: E731
     np.testing.assert_allclose(lidar(at(0.0, near)), [shine(near), 0, 0, 0], atol=1e-5)
     np.testing.assert_allclose(
@@ -216,6 +215,35 @@ def test_the_model_loss_hands_observed_positions_to_imagination(model: WorldMode
     batch = {name: jnp.asarray(x) for name, x in replay_batch(VECTOR).items()}
     _, output = model_loss(model, batch, jax.random.key(0))
     np.testing.assert_array_equal(output.belief.hazards, batch["observation"][..., HAZARDS])
+
+
+def test_cost_precision_scores_the_predicted_motion_not_the_hazards_just_seen(model: WorldModel):
+    """The robot does not move, and the model says that it moves 0.1 m ahead and turns.
+
+    What it expects is by so much off.
+    """
+    batch = {name: jnp.asarray(x) for name, x in replay_batch(VECTOR).items()}
+    # 0.09 m outside the radius of 0.25 m, and far
+    seen = jnp.tile(jnp.array([0.34, 0.0, 3.0, 0.0]), (3, 6, 1))
+    batch["observation"] = batch["observation"].at[..., HAZARDS].set(seen)
+    batch["cost"] = jnp.zeros((3, 6)).at[1, 2].set(1.0)
+    expected = hazard_cost(
+        after_motion(seen, jnp.broadcast_to(jnp.array([0.1, 0.0, 0.2]), (3, 6, 3))),
+        TRACKED.hazard_radius,
+    )
+    assert (
+        np.asarray(expected).min() == 1.0
+        and float(hazard_cost(seen, TRACKED.hazard_radius).max()) == 0.0
+    )
+    _, output = model_loss(model, batch, jax.random.key(0))
+    counted = 15 - int(batch["is_first"][:, 1:].sum())  # nothing was predicted of first rows
+    got = {
+        name: float(output.metrics[f"model/cost_{name}"])
+        for name in ("predicted", "precision", "recall", "true")
+    }
+    assert got == pytest.approx(
+        {"predicted": 1.0, "precision": 1 / counted, "recall": 1.0, "true": 1 / counted}
+    )
 
 
 def test_tracking_is_refused_where_costs_do_not_follow_from_hazards():

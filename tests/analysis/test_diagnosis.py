@@ -11,7 +11,6 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from analysis.figures import diagnosis
-from analysis.statistics import intervals
 from benchmarks.diagnosis.calibration import calibration
 from benchmarks.diagnosis.findings import COLUMNS, Finding, write
 
@@ -39,7 +38,7 @@ def findings() -> list[Finding]:
     rng = np.random.default_rng(0)
     chance = rng.random((2000, HORIZON + 1))
     found += calibration(
-        "cost probability", chance, (rng.random(chance.shape) < chance).astype(float)
+        "cost probability", chance, (rng.random(chance.shape) < chance).astype(float), 10
     )
     found.append(Finding("cost limit", -1, 2.0))
     for steps in (1000, 2000, 3000):
@@ -215,9 +214,18 @@ def test_a_file_that_is_no_diagnosis_is_refused(tmp_path, capsys):
     assert diagnosis.main([str(tmp_path / "nowhere.csv")]) == 2
 
 
-def test_wilson_interval_by_hand():
-    # p = 1/2, n = 4, z = 1.96: centre 1/2, half sqrt(1/16 + 0.0600) * 1.96 / (1 + 0.9604) = 0.35
-    low, high = intervals.wilson_interval(np.array([0.5, 0.0, 1.0]), np.array([4, 10, 10]))
-    np.testing.assert_allclose([low[0], high[0]], [0.15, 0.85], atol=2e-3)
-    np.testing.assert_allclose([low[1], high[1]], [0.0, 0.2775], atol=1e-3)  # z^2 / (n + z^2)
-    np.testing.assert_allclose([low[2], high[2]], [0.7225, 1.0], atol=1e-3)
+def test_the_reliability_panel_draws_the_intervals_of_the_file(tmp_path):
+    found = [f for f in findings() if np.isnan(f.bin_low)]
+    for low, seen in ((0.2, 0.3), (0.8, 0.7)):
+        values = {"steps in bin": 100, "mean prediction": low + 0.05, "observed frequency": seen}
+        if low == 0.2:  # the other bin occurs in too few episodes
+            values |= {"frequency low": 0.1, "frequency high": 0.6}
+        found += [
+            Finding(f"cost probability: {name}", 0, value, bin_low=low)
+            for name, value in values.items()
+        ]
+    axes = panel(diagnosis.diagnosis(frame(found, tmp_path)), "d")
+    (bars,) = (c for c in axes.containers if c.has_yerr)
+    drawn, *nothing = sorted(bars[2][0].get_segments(), key=len, reverse=True)
+    np.testing.assert_allclose(drawn, [[0.25, 0.1], [0.25, 0.6]])
+    assert [len(segment) for segment in nothing] == [0]

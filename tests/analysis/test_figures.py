@@ -64,6 +64,15 @@ def test_training_points_are_a_centred_rolling_mean(sweep):
     assert points["cost"].tolist() == [15.0, 12.0, 20.0 / 3.0, 5.0]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_diverged_episode_leaves_a_gap_in_the_smoothed_curve(value):
+    rows = [("a", "train", 100 * step, 1.0 if step != 5 else value, 2.0) for step in range(10)]
+    episodes = pd.DataFrame(rows, columns=["run", "split", "env_steps", "return", "cost"])
+    points = series.training_points(episodes, share=0.3)  # three episodes
+    assert points["return"].isna().tolist() == [step in (4, 5, 6) for step in range(10)]
+    assert points["return"].dropna().tolist() == [1.0] * 7 and points["cost"].tolist() == [2.0] * 10
+
+
 def test_band_interpolates_and_ends_with_the_shortest_run():
     points = pd.DataFrame(
         [

@@ -98,6 +98,32 @@ def test_pretraining_trains_the_model_only():
     assert same(start.augmented, two.augmented) and not same(two.augmented, three.augmented)
 
 
+def test_what_does_not_learn_yet_cannot_end_a_run_in_pretraining():
+    """A policy whose numbers are not finite is not even evaluated; its losses read 0."""
+    agent = Lambda(dataclasses.replace(DEBUG, pretrain_updates=1), LIDAR)
+    state, batch = agent.init(0), replay_batch(LIDAR, 3, 6)
+    broken = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), state.params.critic)
+    state = state._replace(params=state.params._replace(critic=broken))
+    state, metrics = agent.update(state, batch, jax.random.key(0))
+    assert int(metrics["nonfinite"]) == 0
+    assert (float(metrics["actor/loss"]), float(metrics["critic/loss"])) == (0.0, 0.0)
+    _, metrics = agent.update(state, batch, jax.random.key(1))
+    assert int(metrics["nonfinite"]) > 0
+
+
+def test_imagination_from_terminal_states_teaches_nothing():
+    agent = Lambda(dataclasses.replace(DEBUG, pretrain_updates=0), LIDAR)
+    batch = replay_batch(LIDAR, 3, 6)
+    _, metrics = agent.update(
+        agent.init(0),
+        batch | {"is_terminal": np.ones_like(batch["is_terminal"])},
+        jax.random.key(0),
+    )
+    assert (float(metrics["critic/loss"]), float(metrics["cost_critic/loss"])) == (0.0, 0.0)
+    _, metrics = agent.update(agent.init(0), batch, jax.random.key(0))
+    assert float(metrics["critic/loss"]) > 0.0
+
+
 def test_delayed_critics_are_copied_on_their_schedule():
     agent = Lambda(dataclasses.replace(DEBUG, pretrain_updates=0), LIDAR)  # copies every 3 updates
     start, (two, _), (three, _) = agent.init(0), after(agent, 2), after(agent, 3)

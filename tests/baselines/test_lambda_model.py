@@ -213,11 +213,16 @@ def test_actor_starts_wide_and_its_mode_is_the_densest_sample():
 def test_critic_loss_is_half_the_squared_error_and_touches_the_critic_only():
     critic = Critic(3, CriticConfig(units=4, layers=1), rngs=nnx.Rngs(0))
     feat, target = jnp.ones((2, 5, 3)), jnp.full((2, 5), 2.0)
-    value = critic(feat)
+    value, everywhere = critic(feat), jnp.ones(5)
     np.testing.assert_allclose(
-        critic_loss(critic, feat, target), 0.5 * np.square(value - 2.0).mean(), rtol=1e-5
+        critic_loss(critic, feat, target, everywhere),
+        0.5 * np.square(value - 2.0).mean(),
+        rtol=1e-5,
     )
-    assert float(jnp.abs(jax.grad(lambda f: critic_loss(critic, f, target))(feat)).max()) == 0.0
+    assert (
+        float(jnp.abs(jax.grad(lambda f: critic_loss(critic, f, target, everywhere))(feat)).max())
+        == 0.0
+    )
 
 
 def test_the_limit_is_that_of_an_episode_that_just_keeps_it():

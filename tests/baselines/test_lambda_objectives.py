@@ -15,8 +15,7 @@ from baselines.lambda_.objectives import actor_loss, choose, returns, take
 
 
 def test_returns_by_hand_in_the_order_of_time():
-    # H = 3: R[3] = v[3] = 8;  R[2] = 2 + 0.5 (0.5 * 8 + 0.5 * 8) = 6;
-    # R[1] = 1 + 0.5 (0.5 * 4 + 0.5 * 6) = 3.5
+    # H = 3: R[3] = v[3] = 8;  R[2] = 2 + 0.5 (0.5 * 8 + 0.5 * 8) = 6;  R[1] = 1 + 0.5 (0.5 * 4 + 0.5 * 6) = 3.5
     reward, value = jnp.array([[1.0], [2.0], [99.0]]), jnp.array([[9.0], [4.0], [8.0]])
     got = returns(reward, value, jnp.zeros((3, 1)), 0.5, 0.5)
     np.testing.assert_allclose(got, [[3.5], [6.0]], rtol=1e-6)
@@ -112,11 +111,11 @@ def test_take_keeps_time_and_features():
 
 
 def test_actor_loss_by_hand():
-    # Rewards: -(1 * 2 + 0.5 * 4) / 2 = -2.  Excess: mean(5, 7) - 4 = 2;
-    # psi = 3 * 2 + 0.5 * 0.25 * 4 = 6.5
+    # Rewards: -(1 * 2 + 0.5 * 4) / 2 = -2.  Excess: mean(5, 7) - 4 = 2;  psi = 3 * 2 + 0.5 * 0.25 * 4 = 6.5
     terms = actor_loss(
         jnp.array([[2.0], [4.0]]),
         jnp.array([[5.0], [7.0]]),
+        jnp.ones(1),
         AugmentedState(jnp.float32(3.0), jnp.float32(0.25)),
         discount=0.5,
         limit=4.0,
@@ -134,8 +133,18 @@ def test_the_multiplier_rises_with_imagined_excess_and_falls_to_zero_without():
     seen = []
     for costs in (6.0, 4.0, 0.0):  # excess 2, 0, -4 over a limit of 4
         terms = actor_loss(
-            jnp.zeros((2, 1)), jnp.full((2, 1), costs), state, discount=0.9, limit=4.0
+            jnp.zeros((2, 1)), jnp.full((2, 1), costs), jnp.ones(1), state, discount=0.9, limit=4.0
         )
         state = update_augmented(config, state, terms.excess)
         seen.append((float(state.multiplier), float(state.penalty)))
     np.testing.assert_allclose(seen, [(1.1, 0.52), (1.1, 0.52), (0.0, 0.52)], rtol=1e-5)
+
+
+def test_terminal_starts_count_for_nothing():
+    rewards, costs = jnp.array([[2.0, 50.0], [4.0, -70.0]]), jnp.array([[5.0, 90.0], [7.0, 80.0]])
+    state = AugmentedState(jnp.float32(3.0), jnp.float32(0.25))
+    both = actor_loss(rewards, costs, jnp.array([1.0, 0.0]), state, discount=0.5, limit=4.0)
+    # of the first alone
+    np.testing.assert_allclose([both.excess, both.penalty, both.loss], [2.0, 6.5, 4.5], rtol=1e-6)
+    none = actor_loss(rewards, costs, jnp.zeros(2), state, discount=0.5, limit=4.0)
+    assert float(none.loss - none.penalty) == 0.0

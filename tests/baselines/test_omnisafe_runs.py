@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -56,6 +57,7 @@ def test_trains_records_and_resumes_exactly(all_runs: tuple[Path, dict[str, Any]
     assert "error" not in result, result["error"]
     assert result["finished"]
     assert 0 < result["stopped"] < result["env_steps"]
+    assert result["beyond"] == []  # episodes of an epoch that a stop gave up are in no record
     assert (result["episodes.csv"], result["metrics.jsonl"]) == (True, True)
     frame = read_records(folder / name / "undisturbed")
     splits = Counter(frame["split"])
@@ -276,6 +278,34 @@ def test_bad_input_is_one_line_and_status_2(tmp_path: Path):
         str(tmp_path / "c"),
     )
     assert cuda.returncode == 2 and "Traceback" not in cuda.stderr and "GPU" in cuda.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("obs_nan", r"observation 'observation'\[1\] is nan"), ("cost_none", "the cost must be")],
+)
+def test_an_environment_that_breaks_its_contract_is_one_line_and_status_2(
+    tmp_path: Path, name: str, said: str
+):
+    args = [
+        *COMMAND,
+        *SHORT,
+        "--method",
+        "ppo_lag",
+        "--task",
+        f"tests.fakes.odd_envs:{name}",
+        "--steps",
+        "80",
+    ]
+    done = python(*args, "--out", str(tmp_path / "run"))
+    assert done.returncode == 2, done.stderr
+    assert re.search(rf"error: environment 0, episode 0, task '\S+', step 7: {said}", done.stderr)
+    assert (
+        "Traceback" not in done.stderr
+        and "policy" not in done.stderr
+        and "Fatal" not in done.stderr
+    )
+    assert not (tmp_path / "run" / "faults.jsonl").exists()
 
 
 @pytest.mark.parametrize("name", EVALUATED)

@@ -230,6 +230,32 @@ def test_calibration_by_hand():
     assert {f.steps_ahead for f in findings if not np.isnan(f.bin_low)} == {0, 1}
 
 
+def test_intervals_of_frequencies_come_from_whole_episodes():
+    """Of four episodes of 50 overlapping windows one costs always.
+
+    50 windows alike are one piece of evidence, not fifty.
+    """
+    said, cost = np.full((200, 1), 0.25), np.zeros((200, 1))
+    cost[:50] = 1.0
+    binned = {f.quantity: f.value for f in calibration("p", said, cost, 4) if f.bin_low == 0.2}
+    assert binned["p: observed frequency"] == 0.25
+    # An episode is drawn 0 to 4 times of 4 at 1/4 each: 0 in 32 %, 3 or more in 5.1 %, all 4 in 0.4
+    # % of resamples.
+    assert (binned["p: frequency low"], binned["p: frequency high"]) == (0.0, 0.75)
+
+
+def test_a_bin_of_few_episodes_has_no_interval():
+    said = np.concatenate([np.full(100, 0.25), np.full(50, 0.85)])[
+        :, None
+    ]  # three episodes of 50, the last in a bin of its own
+    found = [f for f in calibration("p", said, np.zeros((150, 1)), 3) if not np.isnan(f.bin_low)]
+    assert {(f.quantity, f.bin_low) for f in found} == {
+        (f"p: {name}", low)
+        for name in ("steps in bin", "mean prediction", "observed frequency")
+        for low in (0.2, 0.8)
+    }
+
+
 @pytest.mark.parametrize(
     ("sharpen", "error"), [(1.0, 0.0), (0.0, 0.25)], ids=["calibrated", "always sure"]
 )

@@ -15,7 +15,7 @@ import pytest
 
 from agents.finite import count_nonfinite
 from agents.safedreamer.agent import SafeDreamer
-from benchmarks.envs import make_env
+from benchmarks.envs import EnvContractError, make_env
 from benchmarks.runs import checkpoint
 from benchmarks.runs.metrics import Window
 from benchmarks.runs.status import read_status
@@ -76,25 +76,53 @@ def sending():
     return gymnasium.wrappers.TimeLimit(Sending(), EPISODE_ENV_STEPS)
 
 
-class Following(ToyAgent):
-    """Its loss is not finite when its batch is not."""
-
-    def update(self, state, batch, key):
-        state, values = super().update(state, batch, key)
-        return state, values | {"nonfinite": count_nonfinite(values)}
-
-
 def test_an_environment_that_sends_no_numbers_is_blamed(tmp_path):
+    """Before they reach the learner."""
     with pytest.raises(
-        Diverged,
-        match=r"the batch itself is not finite in reward, as the environment sent it: "
-        r"mend the environment",
+        EnvContractError,
+        match=r"environment 0, episode 0, .*step 15: the reward must be finite .* got nan",
     ):
         train(
             toy_spec(),
             tmp_path,
             lambda: make_env("tests.benchmarks.test_divergence:sending", "default", 2),
-            Following,
+            ToyAgent,
+        )
+    assert not (tmp_path / "diverged").exists()
+
+
+class Exaggerating(Shore):
+    """Its rewards are finite, and their squares are not."""
+
+    def step(self, action):
+        observation, _, terminated, truncated, info = super().step(action)
+        return observation, 1e30, terminated, truncated, info
+
+
+def exaggerating():
+    return gymnasium.wrappers.TimeLimit(Exaggerating(), EPISODE_ENV_STEPS)
+
+
+class Squaring(ToyAgent):
+    """Its loss is the square of rewards."""
+
+    def update(self, state, batch, key):
+        loss = jnp.square(batch["reward"]).mean()
+        state, values = super().update(state, batch, key)
+        values = {**values, "toy/loss": loss}
+        return state, values | {"nonfinite": count_nonfinite(values)}
+
+
+def test_numbers_too_large_to_be_squared_are_named(tmp_path):
+    with pytest.raises(
+        Diverged,
+        match=r"not finite: toy/loss.*squares float32 can hardly hold: reward reaches 2e\+30; scale them",
+    ):
+        train(
+            toy_spec(),
+            tmp_path,
+            lambda: make_env("tests.benchmarks.test_divergence:exaggerating", "default", 2),
+            Squaring,
         )
 
 
@@ -102,8 +130,7 @@ def test_a_diverged_run_ends_with_its_batch_and_the_checkpoint_from_before(tmp_p
     out = tmp_path / "run"
     with pytest.raises(
         Diverged,
-        match=rf"\(update {BAD_UPDATE}\): not finite: toy/loss\. "
-        rf"The batch is in .*update-{BAD_UPDATE}\.npz",
+        match=rf"\(update {BAD_UPDATE}\): not finite: toy/loss\. The batch is in .*update-{BAD_UPDATE}\.npz",
     ):
         train(toy_spec(), out, toy_env, Diverging)
     with np.load(out / "diverged" / f"update-{BAD_UPDATE}.npz") as batch:

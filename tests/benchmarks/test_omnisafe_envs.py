@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.envs import Fault, VectorEnv, episode_seed, make_env
-from benchmarks.omnisafe.envs import EpisodeEnvs
+from benchmarks.envs import EnvContractError, Fault, VectorEnv, episode_seed, make_env
+from benchmarks.omnisafe.envs import EpisodeEnvs, explain_divergence
 from benchmarks.runs.spec import BadInput, RunFailed
 from benchmarks.training.episodes import Episode
 from tests.fakes.shore import EDGE, EPISODE_ENV_STEPS, shore
@@ -163,3 +163,31 @@ def test_an_action_that_is_not_finite_is_the_policys_fault(make: Any, heard: Hea
 def test_pictures_are_refused(make: Any):
     with pytest.raises(BadInput, match="take vectors"):
         make(task="tests.fakes.toy_envs:images_and_speed")
+
+
+@pytest.mark.parametrize("name", ["obs_nan", "reward_inf", "cost_dict"])
+def test_a_broken_contract_ends_it_at_once_and_is_not_the_policys_fault(make, heard, name):
+    envs = make(2, f"tests.fakes.odd_envs:{name}")
+    envs.begin(everywhere(envs), ended=False)
+    with pytest.raises(EnvContractError, match=r"^environment 0, episode 0, .*step 7: "):
+        for _ in range(STEPS):
+            envs.step(right(envs))
+    assert not heard.faults and not heard.episodes
+
+
+def test_what_torch_says_of_a_distribution_that_is_not_finite_is_a_diverged_run(make):
+    envs = make()
+    text = (
+        "Expected parameter loc to satisfy the constraint Real(), but found invalid values:\n"
+        "tensor([nan])"
+    )
+    message = "the policy's distribution is not finite at simulator step 0: the run diverged"
+    with pytest.raises(RunFailed, match=message), explain_divergence(envs):
+        raise ValueError(text)
+    for other in (
+        ValueError("another"),
+        BadInput("environment 0 sent invalid values; but found invalid values"),
+    ):
+        with pytest.raises(type(other)) as error, explain_divergence(envs):
+            raise other
+        assert error.value is other

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from benchmarks.runs.metrics import MetricsWriter
 from benchmarks.runs.records import (
     COLUMNS,
     DTYPES,
@@ -59,6 +61,25 @@ def test_a_row_survives_writing_and_reading(tmp_path):
     assert dict(frame.iloc[0]) == dict(zip(COLUMNS, RECORD, strict=True))
     assert list(frame["method"]) == ["osrp", "nan"] and frame["task"][1] == "a,b"
     assert frame["return"][1] == float(np.float32(0.1)) and frame["env_steps"].dtype == np.int64
+
+
+def test_rows_after_a_position_can_be_cut_while_the_file_is_open(tmp_path):
+    with (
+        RecordWriter(tmp_path / "episodes.csv") as writer,
+        contextlib.closing(MetricsWriter(tmp_path)) as metrics,
+    ):
+        writer.write(RECORD)
+        metrics.write({"env_steps": 1})
+        positions = writer.position(), metrics.position()
+        for number in (2, 3):
+            writer.write(RECORD._replace(episode=number))
+            metrics.write({"env_steps": number})
+        writer.cut(positions[0])
+        metrics.cut(positions[1])
+        writer.write(RECORD._replace(episode=8))
+        metrics.write({"env_steps": 8})
+    assert list(read_records(tmp_path)["episode"]) == [7, 8]
+    assert metrics.path.read_text() == '{"env_steps": 1}\n{"env_steps": 8}\n'
 
 
 def test_rows_are_on_disk_before_the_file_is_closed(tmp_path):

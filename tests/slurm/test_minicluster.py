@@ -35,6 +35,16 @@ while true; do sleep 0.2; done
 """
 
 
+class Named:
+    """A path of another library."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
 def running(cluster: MiniCluster, job_id: str) -> str:
     """The node that runs the job, once it does."""
 
@@ -133,6 +143,13 @@ def test_a_folder_whose_sockets_would_have_too_long_names_is_refused(tmp_path, m
     monkeypatch.setattr(packages, "missing", lambda: "")
     with pytest.raises(BadInput, match="more than 72 characters"):
         MiniCluster(tmp_path / ("x" * 72)).up()
+
+
+@pytest.mark.parametrize("kind", [str, Path, Named])
+def test_its_folder_may_be_a_text_or_any_path(tmp_path, kind):
+    cluster = MiniCluster(kind(tmp_path / "x"))
+    assert (cluster.folder, cluster.conf) == (tmp_path / "x", tmp_path / "x" / "slurm.conf")
+    assert not cluster.is_up()
 
 
 def test_a_cluster_is_down_where_there_is_none(tmp_path, capsys):
