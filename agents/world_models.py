@@ -1,0 +1,44 @@
+"""What the agents' world models share: where imagination starts, and how well costs are predicted.
+
+Shapes: B batch, T time, N starts.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+
+Tree = TypeVar("Tree")
+
+
+def draw_starts(states: Tree, count: int, key: jax.Array) -> Tree:
+    """States [B, T, ...] as starts [N, ...] without gradients.
+
+    `count` drawn without replacement, or with 0 all of them.
+    """
+    flat = jax.tree.map(
+        lambda x: jax.lax.stop_gradient(x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])), states
+    )
+    total = jax.tree.leaves(flat)[0].shape[0]
+    if not 0 < count < total:
+        return flat
+    chosen = jax.random.choice(key, total, (count,), replace=False)
+    return jax.tree.map(lambda x: x[chosen], flat)
+
+
+def cost_confusion(predicted: jax.Array, cost: jax.Array) -> dict[str, jax.Array]:
+    """Precision and recall of 'predicted cost above one half' for steps with any cost, and both
+    means; [B, T] -> scalars.
+
+    Precision and recall are 0 where a batch holds no predicted or no true cost.
+    """
+    said, true = predicted > 0.5, cost > 0.0
+    hits = (said & true).sum()
+    return {
+        "model/cost_precision": hits / jnp.maximum(1, said.sum()),
+        "model/cost_recall": hits / jnp.maximum(1, true.sum()),
+        "model/cost_predicted": predicted.mean(),
+        "model/cost_true": cost.mean(),
+    }
