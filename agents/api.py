@@ -115,7 +115,7 @@ class Agent(Protocol):
         """One learner update on a replay batch [B, T, ...]; scalar metrics. Donates `state`.
 
         The metric `nonfinite` (int32) counts NaNs and infinities among losses and gradients, see
-        agents.finite; it is not logged.
+        agents.checks; it is not logged.
         """
         ...
 

@@ -27,7 +27,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.read.results import Results, assemble
-from benchmarks.runs.records import COLUMNS, EVAL, FILE_NAME, TRAIN
+from benchmarks.runs.files import RECORDS_FILE, SPEC_FILE, SWEEP_FILE
+from benchmarks.runs.records import COLUMNS, EVAL, TRAIN
 
 # (true return as a share of the task's scale, true cost); the first two pursue no limit
 METHODS = {
@@ -145,7 +146,7 @@ def write(folder: Path | str, made: Results | None = None) -> Path:
             "steps": int(row["budget_env_steps"]),
             "agent": {"cost_limit": row["cost_limit"]},
         }
-        (run / "spec.json").write_text(
+        (run / SPEC_FILE).write_text(
             json.dumps({"run_id": row["run_id"], "spec": spec, "starts": []}), encoding="utf-8"
         )
         about = {
@@ -153,10 +154,10 @@ def write(folder: Path | str, made: Results | None = None) -> Path:
             "tags": row["tags"].split(","),
             "variant": row["variant"],
         }
-        (run / "sweep.json").write_text(json.dumps(about), encoding="utf-8")
+        (run / SWEEP_FILE).write_text(json.dumps(about), encoding="utf-8")
         if row["run"] in episodes:
             episodes[row["run"]][list(COLUMNS)].to_csv(
-                run / FILE_NAME, index=False, lineterminator="\n"
+                run / RECORDS_FILE, index=False, lineterminator="\n"
             )
     return Path(folder)
 

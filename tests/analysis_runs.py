@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from benchmarks.runs.records import EVAL, FILE_NAME, TRAIN, EpisodeRecord, RecordWriter
+from benchmarks.runs.files import RECORDS_FILE
+from benchmarks.runs.records import EVAL, TRAIN, EpisodeRecord, RecordWriter
 
 TASK, OBS = "SafetyPointGoal1-v0", "coordinates"
 
@@ -44,7 +45,7 @@ def write_run(
         (EVAL, i, *row) for i, row in enumerate(evals)
     ]
     if rows:
-        with RecordWriter(folder / FILE_NAME) as writer:
+        with RecordWriter(folder / RECORDS_FILE) as writer:
             for split, episode, env_steps, ret, cost in rows:
                 of = (run_id, method, task, OBS, seed, split, episode)
                 writer.write(

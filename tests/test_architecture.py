@@ -24,8 +24,47 @@ ARROWS = {
     "slurm": {"benchmarks"},
     "analysis": {"benchmarks"},
 }
+# What a package of benchmarks/ may import of the others, from the ground up; `tasks` is a file.
+FLOORS = {
+    "tasks": set(),
+    "runs": set(),
+    "process": {"runs"},
+    "envs": {"tasks", "runs", "process"},
+    "methods": {"tasks", "runs"},
+    "training": {"tasks", "runs", "process", "envs", "methods"},
+    "omnisafe": {"tasks", "runs", "process", "envs", "methods", "training"},
+    "suites": {"tasks", "runs", "methods"},
+    "sweep": {"runs", "methods", "suites", "training", "omnisafe"},
+    "diagnosis": {"runs", "training"},
+    "video": {"tasks", "runs", "envs", "training"},
+    "bundle": set(),
+    "fidelity": {"tasks", "envs"},
+    "faults": {"runs", "process", "training"},
+    "cli": {
+        "tasks", "runs", "process", "envs", "methods", "training", "omnisafe", "suites", "sweep",
+        "diagnosis", "video",
+    },
+    "perf": {
+        "runs", "process", "envs", "methods", "training", "omnisafe", "suites", "sweep", "cli",
+    },
+}  # fmt: skip
+ANALYSIS_FLOORS = {
+    "data": set(),
+    "read": set(),
+    "statistics": {"read"},
+    "tables": {"read", "statistics"},
+    "figures": {"read", "statistics", "tables"},
+    "report": {"read", "statistics", "tables", "figures"},
+    "commands": {"read", "statistics", "tables", "figures", "report"},
+    "synthetic": {"read"},
+    "perf": {"synthetic"},
+    "__main__": {"commands", "report"},
+}
+# Files beside the packages, besides __init__.py and __main__.py: at most two each.
+FLAT = {"benchmarks": {"tasks.py"}, "analysis": {"perf.py", "synthetic.py"}}
+LIGHT = ("runs", "process", "methods", "suites")
 AGENT_LIBRARIES = {"jax", "flax", "optax", "chex", "numpy"}
-ANALYSIS_MAY_IMPORT = "benchmarks.runs.records"
+ANALYSIS_MAY_IMPORT = ("benchmarks.runs.records", "benchmarks.runs.files")
 HEAVY = ("jax", "flax", "torch", "mujoco", "gymnasium", "safety_gymnasium", "omnisafe")
 # Only these join an agent's implementation with environments; everywhere else one side comes in as
 # a factory or a value.
@@ -123,7 +162,7 @@ def test_analysis_reads_records_only():
         for line, module in imports(file)
         if within(module, "benchmarks")
         and module != "benchmarks"
-        and not within(module, ANALYSIS_MAY_IMPORT)
+        and not any(within(module, name) for name in ANALYSIS_MAY_IMPORT)
     ]
     assert sources("analysis") != []
     assert others == []
@@ -227,6 +266,139 @@ def test_baselines_import_neither_environments_nor_what_belongs_to_others(
 def test_every_baseline_is_held_to_what_it_may_import():
     folders = {file.parts[1] for file in sources("baselines") if len(file.parts) > 2}
     assert folders == {"omnisafe", "safe_slac", "lambda_"}
+
+
+@functools.cache
+def modules() -> dict[str, Path]:
+    return {module_name(file): file for package in ARROWS for file in sources(package)}
+
+
+@functools.cache
+def arrows() -> dict[str, frozenset[str]]:
+    """Module of ours -> modules of ours that it imports, within functions too."""
+    found = {}
+    for name, file in modules().items():
+        ours = set()
+        for module in {module for _, module in imports(file)}:
+            if module in modules():
+                ours.add(module)
+        # `from package import module` names both; the package itself counts only where one of its
+        # own names is meant.
+        ours -= {
+            package
+            for package in ours
+            if all(f"{package}.{name}" in modules() for name in names_taken(file, package))
+        }
+        found[name] = frozenset(ours - {name})
+    return found
+
+
+def names_taken(file: Path, package: str) -> set[str]:
+    """Names that a file imports from a package; a name of no module where it imports it whole."""
+    found = set()
+    for _, module in imports(file):
+        if module.rpartition(".")[0] == package:
+            found.add(module.rpartition(".")[2])
+    return found or {"*"}
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of nodes that reach each other."""
+    reach = {node: set(others) for node, others in graph.items()}
+    for middle in graph:
+        for node in graph:
+            if middle in reach[node]:
+                reach[node] |= reach[middle]
+    groups = {
+        tuple(sorted({node, *(other for other in reach[node] if node in reach.get(other, ()))}))
+        for node in graph
+        if node in reach[node]
+    }
+    return [list(group) for group in sorted(groups)]
+
+
+def room(module: str) -> str:
+    """Package of a module, two parts deep: what lies in its subfolders belongs to it."""
+    return ".".join(module.split(".")[:2])
+
+
+def rooms(package: str | None = None) -> dict[str, set[str]]:
+    """Room -> rooms that it imports, of one package or of all."""
+    found: dict[str, set[str]] = {}
+    for name, others in arrows().items():
+        if package in (None, name.split(".")[0]):
+            into = {room(other) for other in others if package in (None, other.split(".")[0])}
+            into -= ARROWS.keys()  # `import benchmarks` for its place alone
+            found.setdefault(room(name), set()).update(into - {room(name)})
+    return found
+
+
+def test_circles_are_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c"]]
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_no_files_import_each_other_in_a_circle():
+    assert "agents.replay.journal" in arrows()["agents.replay.buffer"]
+    # in a function
+    assert "benchmarks.methods.saved" in arrows()["benchmarks.cli.evaluate"]
+    assert circles({name: set(others) for name, others in arrows().items()}) == []
+
+
+def test_no_packages_import_each_other_in_a_circle():
+    assert "benchmarks.runs" in rooms()["benchmarks.training"]
+    assert circles(rooms()) == []
+
+
+@pytest.mark.parametrize(
+    ("package", "floors"), [("benchmarks", FLOORS), ("analysis", ANALYSIS_FLOORS)]
+)
+def test_floors(package: str, floors: dict[str, set[str]]):
+    found = {
+        name.removeprefix(f"{package}."): {other.removeprefix(f"{package}.") for other in others}
+        for name, others in rooms(package).items()
+        if name != package
+    }
+    assert found.keys() == floors.keys()
+    against = {name: others - floors[name] for name, others in found.items()}
+    assert {name: others for name, others in against.items() if others} == {}
+
+
+@pytest.mark.parametrize("package", FLAT)
+def test_nothing_lies_beside_the_packages(package: str):
+    flat = {file.name for file in tracked() if file.parent == Path(package)}
+    assert flat == FLAT[package] | ({"__init__.py", "__main__.py"} & flat)
+    assert len(FLAT[package]) <= 2
+
+
+def test_every_package_says_what_it_is():
+    silent = []
+    for name, file in modules().items():
+        if file.name == "__init__.py":
+            text = ast.get_docstring(ast.parse((ROOT / file).read_text(encoding="utf-8"))) or ""
+            first = text.split("\n\n")[0]
+            if len(first.split()) < 3 or not first.endswith("."):
+                silent.append(name)
+    assert silent == []
+
+
+def test_planning_and_reading_runs_loads_neither_jax_nor_simulators():
+    """So that listing, planning and showing a sweep start at once."""
+    modules_of = [
+        module_name(file)
+        for file in sources("benchmarks")
+        if file.parts[1] in LIGHT or file.name in FLAT["benchmarks"]
+    ]
+    assert "benchmarks.runs.checkpoint" in modules_of and "benchmarks.tasks" in modules_of
+    code = (
+        f"import sys, importlib; [importlib.import_module(m) for m in {modules_of}]; "
+        f"print(*set({HEAVY}) & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""
 
 
 def test_few_modules_join_agents_and_environments():

@@ -29,18 +29,21 @@ from analysis.read.results import (
     Part,
     no_episodes,
 )
-from benchmarks.runs.records import FILE_NAME
+from benchmarks.runs.files import (
+    ATTEMPTS_FILE,
+    CHECKPOINTS,
+    LOCK_FILE,
+    METRICS_FILE,
+    RECORDS_FILE,
+    SPEC_FILE,
+    STATUS_FILE,
+    SWEEP_FILE,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SPEC_FILE, SWEEP_FILE, STATUS_FILE, ATTEMPTS_FILE = (
-    "spec.json",
-    "sweep.json",
-    "status.json",
-    "attempts.jsonl",
-)
-RUN_MARKS = frozenset({SPEC_FILE, FILE_NAME, "metrics.jsonl", "checkpoints", "run.lock"})
+RUN_MARKS = frozenset({SPEC_FILE, RECORDS_FILE, METRICS_FILE, CHECKPOINTS, LOCK_FILE})
 
 
 class _Run(NamedTuple):
@@ -86,7 +89,7 @@ def _episodes(runs: list[_Run]) -> pd.DataFrame:
 def _read_run(name: str, folder: Path) -> _Run:
     notes: list[str] = []
     saved, spec_problem = _read_spec(folder / SPEC_FILE, notes)
-    records, damage, problem = _read_records(folder / FILE_NAME, notes)
+    records, damage, problem = _read_records(folder / RECORDS_FILE, notes)
     if problem == NO_RECORDS and not any(folder.iterdir()):
         problem = EMPTY
     elif problem == NO_RECORDS and not spec_problem:

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.read.results import CANCELLED, DAMAGE_COLUMNS, FACTS, FAILED, Part
+from benchmarks.runs.files import RUNS_KEY
 from benchmarks.runs.records import COLUMNS
 
-RUNS_KEY = b"safedreamer.runs"  # written by benchmarks.sweep.export
 # of a sweep's runs; all else follows from the records
 STATES = {"failed": FAILED, "cancelled": CANCELLED}
 ADDED = ("run", "variant", "preset", "suites", "tags", "state")

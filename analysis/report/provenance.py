@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from analysis.read.results import Results
+from benchmarks.runs.files import SPEC_FILE
 
-SPEC_FILE = "spec.json"
 OF_THE_RUN = ("seed", "task", "obs")  # what runs of one configuration differ in
 
 

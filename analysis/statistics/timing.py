@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-METRICS_FILE = "metrics.jsonl"
+from benchmarks.runs.files import METRICS_FILE
 
 
 def act_ms(folders: Mapping[str, Path]) -> pd.Series:

@@ -21,7 +21,7 @@ from baselines.lambda_.world_model import Dynamics
 class Trajectories(NamedTuple):
     """States 1..H, without the start: feat [H, P, N, F] and what arriving there brings, [H, P, N].
 
-    Terminal is a probability.
+    `terminal` is a probability.
     """
 
     feat: jax.Array

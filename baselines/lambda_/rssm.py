@@ -18,7 +18,7 @@ from baselines.lambda_.networks import Dense, dense
 class Latent(NamedTuple):
     """deter [..., D]; stoch [..., Z].
 
-    Mean and std [..., Z] of the normal that stoch was drawn from.
+    `mean` and `std` [..., Z] are of the normal that stoch was drawn from.
     """
 
     deter: jax.Array

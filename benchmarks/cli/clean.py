@@ -38,7 +38,7 @@ def main(args: Sequence[str]) -> int:
         "Delete replay buffers, or checkpoints too, of finished runs.",
     )
     from benchmarks.runs import attempts
-    from benchmarks.runs.folder import CHECKPOINTS, REPLAY
+    from benchmarks.runs.files import CHECKPOINTS, REPLAY
     from benchmarks.runs.spec import BadInput
     from benchmarks.sweep.text import amount
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from agents.safedreamer.agent import SafeDreamer
 from benchmarks.diagnosis.findings import Finding
-from benchmarks.runs import metrics, records
+from benchmarks.runs import records
+from benchmarks.runs.files import METRICS_FILE
 from benchmarks.runs.spec import BadInput
 from benchmarks.training.evaluation import Traces
 
@@ -55,7 +56,7 @@ def cost_history(run: Path, agent: SafeDreamer) -> list[Finding]:
         episodes[episodes["split"] == split] for split in (records.TRAIN, records.EVAL)
     )
     before = -1
-    for row in _metrics(run / metrics.FILE_NAME):
+    for row in _metrics(run / METRICS_FILE):
         steps = int(row["env_steps"])
         window = real[(real["env_steps"] > before) & (real["env_steps"] <= steps)]
         if len(window):

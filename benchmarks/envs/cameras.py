@@ -58,7 +58,7 @@ def from_axes(
 ) -> Pose:
     """Pose of a camera from its right (x) and up (y) axes, as MJCF's `xyaxes`.
 
-    Y is made orthogonal to x.
+    `y` is made orthogonal to `x`.
     """
     right = np.asarray(x, float) / np.linalg.norm(x)
     up = np.asarray(y, float) - np.dot(y, right) * right

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.runs import metrics, records
+from benchmarks.runs.files import METRICS_FILE, RECORDS_FILE
 from benchmarks.runs.spec import BadInput
 from benchmarks.runs.status import Status, read_status
 
@@ -91,12 +92,12 @@ def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) ->
 def without_clocks(out: Path) -> dict[str, bytes]:
     """Records and metrics of a run as bytes, columns of time left out."""
     frame = records.read_records(out).drop(columns=list(records.CLOCK))
-    lines = (out / metrics.FILE_NAME).read_text(encoding="utf-8").splitlines()
+    lines = (out / METRICS_FILE).read_text(encoding="utf-8").splitlines()
     rows = [
         {name: value for name, value in json.loads(line).items() if not metrics.is_clock(name)}
         for line in lines
     ]
     return {
-        records.FILE_NAME: frame.to_csv(index=False).encode(),
-        metrics.FILE_NAME: json.dumps(rows).encode(),
+        RECORDS_FILE: frame.to_csv(index=False).encode(),
+        METRICS_FILE: json.dumps(rows).encode(),
     }

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from benchmarks.methods import method
 from benchmarks.runs import checkpoint
-from benchmarks.runs.folder import CHECKPOINTS, read_spec
+from benchmarks.runs.files import CHECKPOINTS
+from benchmarks.runs.folder import read_spec
 from benchmarks.runs.spec import BadInput, RunSpec, from_dict
 
 

@@ -34,7 +34,8 @@ from benchmarks.methods import omnisafe_presets as presets
 from benchmarks.omnisafe.envs import EpisodeEnvs, explain_divergence
 from benchmarks.omnisafe.evaluation import evaluate
 from benchmarks.runs import checkpoint, metrics, records
-from benchmarks.runs.folder import CHECKPOINTS, REPLAY, claim, rewind
+from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, REPLAY
+from benchmarks.runs.folder import claim, rewind
 from benchmarks.runs.spec import BadInput, RunFailed, RunSpec
 from benchmarks.runs.status import State, StatusFile
 from benchmarks.training import resume
@@ -327,8 +328,8 @@ class Loop:
         counters = dataclasses.replace(self.counters)
         tree = self.learner.state()
         positions = {
-            records.FILE_NAME: self.reports.records.position(),
-            metrics.FILE_NAME: self.metrics.position(),
+            RECORDS_FILE: self.reports.records.position(),
+            METRICS_FILE: self.metrics.position(),
         }
         progress = dataclasses.asdict(counters) | {"wall_seconds": self._elapsed()}
         meta = {

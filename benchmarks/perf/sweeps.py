@@ -29,10 +29,11 @@ from typing import Any
 import tyro
 
 from benchmarks.cli.defaults import task_settings
+from benchmarks.runs.files import RECORDS_FILE, STATUS_FILE
 from benchmarks.runs.provenance import provenance
-from benchmarks.runs.records import EVAL, FILE_NAME, TRAIN, EpisodeRecord, RecordWriter
+from benchmarks.runs.records import EVAL, TRAIN, EpisodeRecord, RecordWriter
 from benchmarks.runs.spec import RunSpec
-from benchmarks.runs.status import STATUS_FILE, StatusFile
+from benchmarks.runs.status import StatusFile
 from benchmarks.suites.reading import parse
 from benchmarks.suites.suite import expand
 from benchmarks.sweep.plan import make_plan
@@ -102,7 +103,7 @@ def fill(folder: Path, spec: RunSpec, episodes: int) -> None:
         EPISODE_STEPS,
         0.0,
     )
-    with RecordWriter(folder / FILE_NAME) as writer:
+    with RecordWriter(folder / RECORDS_FILE) as writer:
         for index in range(episodes):
             split = EVAL if index % 10 == 9 else TRAIN
             done = (index + 1) * EPISODE_STEPS

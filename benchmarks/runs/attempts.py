@@ -13,9 +13,9 @@ import json
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from benchmarks.runs.files import ATTEMPTS_FILE
 from benchmarks.runs.status import utc_now
 
-FILE_NAME = "attempts.jsonl"
 Kind: TypeAlias = Literal["submitted", "started", "ended", "cancelled", "cleaned"]
 
 
@@ -41,7 +41,7 @@ def add(folder: Path, event: Kind, **fields: Any) -> None:
             if value is not None and value is not False and value != ""
         }
     )
-    with (folder / FILE_NAME).open("a", encoding="utf-8") as file:
+    with (folder / ATTEMPTS_FILE).open("a", encoding="utf-8") as file:
         file.write(text + "\n")
 
 
@@ -51,7 +51,7 @@ def read(folder: Path) -> list[Event]:
     A torn last row (full disk) is left out.
     """
     try:
-        lines = (folder / FILE_NAME).read_text(encoding="utf-8").splitlines()
+        lines = (folder / ATTEMPTS_FILE).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
     events = []

@@ -22,14 +22,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.runs import attempts, metrics, records
-from benchmarks.runs.ownership import LOCK_FILE, OWNER_FILE, own
+from benchmarks.runs import attempts, records
+from benchmarks.runs.files import (
+    CHECKPOINTS,
+    LOCK_FILE,
+    METRICS_FILE,
+    OWNER_FILE,
+    RECORDS_FILE,
+    SPEC_FILE,
+)
+from benchmarks.runs.ownership import own
 from benchmarks.runs.provenance import jax_devices, provenance
-from benchmarks.runs.spec import SPEC_FILE, BadInput, RunSpec, diff, to_dict
+from benchmarks.runs.spec import BadInput, RunSpec, diff, to_dict
 from benchmarks.runs.status import StatusFile
-
-CHECKPOINTS = "checkpoints"
-REPLAY = "replay"
 
 
 @contextmanager
@@ -89,7 +94,7 @@ def check(spec: RunSpec, out: Path) -> None:
 
 
 def _holds_results(out: Path) -> bool:
-    file = out / records.FILE_NAME
+    file = out / RECORDS_FILE
     rows = file.is_file() and len(file.read_text(encoding="utf-8").splitlines()) > 1
     return rows or any((out / CHECKPOINTS).glob("[0-9]*"))
 
@@ -152,6 +157,6 @@ def rewind(out: Path, positions: Mapping[str, int]) -> None:
 
     Empty positions start them over.
     """
-    for name in (records.FILE_NAME, metrics.FILE_NAME):
+    for name in (RECORDS_FILE, METRICS_FILE):
         if (out / name).exists() or name in positions:
             records.truncate(out / name, positions.get(name, 0))

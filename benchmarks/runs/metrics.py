@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-FILE_NAME = "metrics.jsonl"
+from benchmarks.runs.files import METRICS_FILE
 
 
 def is_clock(name: str) -> bool:
@@ -99,7 +99,7 @@ class MetricsWriter:
     """One JSON object per row in metrics.jsonl."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE_NAME
+        self.path = folder / METRICS_FILE
         self._file = self.path.open("a", encoding="utf-8")
 
     def write(self, row: Mapping[str, float | int]) -> None:

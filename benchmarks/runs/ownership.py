@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.runs.files import LOCK_FILE, OWNER_FILE, STATUS_FILE
 from benchmarks.runs.spec import BadInput, RunFailed
-from benchmarks.runs.status import BEAT_SECONDS, STATUS_FILE
+from benchmarks.runs.status import BEAT_SECONDS
 
-LOCK_FILE, OWNER_FILE = "run.lock", "owner.json"
 # a heartbeat that stands still for so long is that of a dead process
 LEASE_SECONDS = 6 * BEAT_SECONDS
 # of the kernel: host names are not unique among containers

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, get_type_hints
 
+from benchmarks.runs.files import RECORDS_FILE
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -27,7 +29,6 @@ TRAIN, EVAL = "train", "eval"
 EVAL_SAMPLED = "eval_sampled"
 SPLITS = (TRAIN, EVAL, EVAL_SAMPLED)
 CLOCK = ("wall_seconds",)  # columns in which a resumed run may differ from one that never stopped
-FILE_NAME = "episodes.csv"
 
 
 class EpisodeRecord(NamedTuple):
@@ -141,7 +142,7 @@ def read_records(paths: Path | str | Iterable[Path | str]) -> pd.DataFrame:
 
     frames = []
     for path in [Path(paths)] if isinstance(paths, str | Path) else [Path(p) for p in paths]:
-        file = path / FILE_NAME if path.is_dir() else path
+        file = path / RECORDS_FILE if path.is_dir() else path
         if not file.is_file():
             raise FileNotFoundError(f"no episode records at {file}")
         check_header(file)

@@ -16,7 +16,6 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-SPEC_FILE = "spec.json"  # in a run folder
 Obs = Literal["vision", "coordinates", "lidar", "default"]
 Preset = Literal["release", "matched", "cpu", "debug"]
 OBSERVATIONS: tuple[str, ...] = get_args(Obs)

@@ -21,10 +21,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
+from benchmarks.runs.files import STATUS_FILE
 from benchmarks.runs.spec import BadInput, RunSpec
 
 State: TypeAlias = Literal["starting", "train", "evaluate", "save", "stopped", "finished", "failed"]
-STATUS_FILE = "status.json"
 BEAT_SECONDS = 5.0
 
 

@@ -13,15 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.runs.files import RECORDS_FILE, RUNS_KEY
 from benchmarks.runs.folder import read_spec
-from benchmarks.runs.records import DTYPES, FILE_NAME, check_header
+from benchmarks.runs.records import DTYPES, check_header
 from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.members import Member
 
 # columns; suites and tags are joined by commas
 ADDED = ("run", "variant", "preset", "suites", "tags", "state")
-
-RUNS_KEY = b"safedreamer.runs"  # in the schema's metadata: JSON, one object per run
 
 
 def export(members: Sequence[Member], path: Path) -> tuple[int, list[Member]]:
@@ -40,7 +39,7 @@ def export(members: Sequence[Member], path: Path) -> tuple[int, list[Member]]:
     )
     tables, empty = [], []
     for member in members:
-        file = member.folder / FILE_NAME
+        file = member.folder / RECORDS_FILE
         if not file.is_file() or file.stat().st_size == 0:
             empty.append(member)
             continue

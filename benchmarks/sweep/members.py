@@ -15,15 +15,15 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from benchmarks.runs import attempts
 from benchmarks.runs.attempts import Event
+from benchmarks.runs.files import ATTEMPTS_FILE, SPEC_FILE, STATUS_FILE, SWEEP_FILE
 from benchmarks.runs.heartbeat import DEAD_AFTER_SECONDS, file_clock, modified
-from benchmarks.runs.spec import SPEC_FILE, BadInput
-from benchmarks.runs.status import STATUS_FILE, Status, read_status
+from benchmarks.runs.spec import BadInput
+from benchmarks.runs.status import Status, read_status
 from benchmarks.suites.names import label
 
 Standing: TypeAlias = Literal["done", "running", "waiting", "failed", "stale", "cancelled"]
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
 RUNS = "runs"
-SWEEP_FILE = "sweep.json"
 LOG_FILE = "log.txt"
 
 
@@ -114,7 +114,7 @@ def member(folder: Path, now: float | None = None) -> Member:
     events = attempts.read(folder)
     beat = modified(folder / STATUS_FILE)
     beats = (file_clock(folder) if now is None else now) - beat < DEAD_AFTER_SECONDS
-    later = modified(folder / attempts.FILE_NAME) >= beat
+    later = modified(folder / ATTEMPTS_FILE) >= beat
     try:
         spec = saved["spec"]
         about = (

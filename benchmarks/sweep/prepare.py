@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.runs import attempts
-from benchmarks.runs.spec import SPEC_FILE, RunSpec, to_dict
+from benchmarks.runs.files import SPEC_FILE, SWEEP_FILE
+from benchmarks.runs.spec import RunSpec, to_dict
 from benchmarks.suites.suite import Suite
-from benchmarks.sweep.members import RUNS, SWEEP_FILE
+from benchmarks.sweep.members import RUNS
 from benchmarks.sweep.plan import Plan
 
 

@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+from benchmarks.runs.files import METRICS_FILE
 from benchmarks.suites.suite import Entry
 from benchmarks.sweep.members import Member
 
-METRICS_FILE = "metrics.jsonl"
 TAIL_BYTES = 64 * 2**10  # more than a row of metrics
 
 

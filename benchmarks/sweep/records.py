@@ -7,7 +7,8 @@ import statistics
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.runs.records import EVAL, FILE_NAME
+from benchmarks.runs.files import RECORDS_FILE
+from benchmarks.runs.records import EVAL
 
 
 class Reached(NamedTuple):
@@ -22,7 +23,7 @@ def evaluations(folder: Path) -> list[Reached]:
     """All evaluations of a run, by steps; none where there are no records."""
     episodes: dict[int, list[tuple[float, float]]] = {}
     try:
-        with (folder / FILE_NAME).open(newline="", encoding="utf-8") as file:
+        with (folder / RECORDS_FILE).open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 if row["split"] == EVAL:
                     episodes.setdefault(int(row["env_steps"]), []).append(

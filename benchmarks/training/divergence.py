@@ -1,7 +1,7 @@
 """NaNs and infinities: noticed in the iteration they appear in, with what is needed to look into
 them.
 
-Agents count what is not finite inside their jitted update (`agents.finite`), so noticing costs one
+Agents count what is not finite inside their jitted update (`agents.checks`), so noticing costs one
 number per update, fetched when the loop waits for the learner anyway. Nothing is saved after it:
 the newest checkpoint is from before.
 """

@@ -32,7 +32,8 @@ from agents.replay import journal
 from agents.replay.prefetch import Prefetch
 from benchmarks.envs import VectorEnv
 from benchmarks.runs import checkpoint, metrics, records
-from benchmarks.runs.folder import CHECKPOINTS, REPLAY, claim, rewind
+from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, REPLAY
+from benchmarks.runs.folder import claim, rewind
 from benchmarks.runs.spec import RunSpec
 from benchmarks.runs.status import State, StatusFile
 from benchmarks.training import fresh_costs, resume
@@ -404,8 +405,8 @@ class Loop:
         self.report("save")
         with self.options.stop.saving(), self.sections("checkpoint"):
             positions = {
-                records.FILE_NAME: self.reports.records.position(),
-                metrics.FILE_NAME: self.metrics.position(),
+                RECORDS_FILE: self.reports.records.position(),
+                METRICS_FILE: self.metrics.position(),
             }
             mark = journal.save(self.replay, self.out / REPLAY)
             progress = {

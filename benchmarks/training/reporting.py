@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.runs import records
+from benchmarks.runs.files import RECORDS_FILE
 from benchmarks.runs.spec import RunSpec
 from benchmarks.runs.status import State, StatusFile
 from benchmarks.training.boards import Boards
@@ -38,7 +39,7 @@ class Reports:
     ) -> None:
         self._spec, self._reporter, self._status, self._boards = spec, reporter, status, boards
         self._max_seconds = math.inf if max_minutes is None else 60.0 * max_minutes
-        self.records = records.RecordWriter(out / records.FILE_NAME)
+        self.records = records.RecordWriter(out / RECORDS_FILE)
         self.losses: dict[str, float] = {}
         self._recent: deque[Episode] = deque(maxlen=RECENT_EPISODES)
         self._evaluation: Sequence[Episode] = ()

@@ -177,7 +177,7 @@ class MiniCluster:
     def nodes(self) -> dict[str, str]:
         """State of each node, such as "idle", "mixed", "down*".
 
-        None while no controller answers.
+        Empty while no controller answers.
         """
         if not self.conf.is_file():  # Slurm's commands would look for a controller in the network
             return {}

@@ -15,7 +15,8 @@ from analysis.__main__ import main
 from analysis.read.load import load, usable
 from analysis.report.write import write_report
 from analysis.tables import final as tables
-from benchmarks.runs.records import COLUMNS, FILE_NAME
+from benchmarks.runs.files import RECORDS_FILE
+from benchmarks.runs.records import COLUMNS
 from tests.analysis_runs import OBS, TASK, run_row, write_run, write_sweep
 
 
@@ -25,7 +26,7 @@ def sweep(tmp_path):
 
 
 def append(folder: Path, text: str) -> None:
-    with (folder / FILE_NAME).open("a", encoding="utf-8") as file:
+    with (folder / RECORDS_FILE).open("a", encoding="utf-8") as file:
         file.write(text)
 
 
@@ -127,7 +128,7 @@ def test_short_run_and_complete_run_are_told_apart(tmp_path):
 
 def test_cut_off_last_line_is_counted_and_named(tmp_path):
     folder = write_run(tmp_path / "a", "osrp", evals=[(1000, 1.0, 2.0), (4000, 3.0, 4.0)])
-    file = folder / FILE_NAME
+    file = folder / RECORDS_FILE
     file.write_bytes(file.read_bytes()[:-7])
     results = load([tmp_path])
     assert run_row(results, "a")["damaged_lines"] == 1
@@ -144,14 +145,14 @@ def test_cut_off_last_line_is_counted_and_named(tmp_path):
 
 def test_whole_fields_without_end_of_line_still_count_as_cut_off(tmp_path):
     folder = write_run(tmp_path / "a", "osrp", evals=[(1000, 1.0, 2.0), (2000, 3.0, 4.0)])
-    file = folder / FILE_NAME
+    file = folder / RECORDS_FILE
     file.write_bytes(file.read_bytes()[:-1])  # 200.0 might have been 200.01
     assert load([tmp_path]).damage["line"].tolist() == [3]
 
 
 def test_damaged_lines_in_the_middle_are_named_one_by_one(tmp_path):
     folder = write_run(tmp_path / "a", "osrp", evals=[(1000, 1.0, 2.0)])
-    good = (folder / FILE_NAME).read_text().splitlines()[1]
+    good = (folder / RECORDS_FILE).read_text().splitlines()[1]
     fields = good.split(",")
     wrong_number = ",".join([*fields[:9], "1.2.3", *fields[10:]])
     wrong_split = good.replace(",eval,", ",test,")
@@ -178,7 +179,8 @@ def test_episode_recorded_twice_is_kept_once(tmp_path):
     folder = write_run(tmp_path / "a", "osrp", evals=[(4000, 1.0, 2.0)])
     append(
         folder,
-        (folder / FILE_NAME).read_text().splitlines()[1].replace(",1.0,2.0,", ",8.0,2.0,") + "\n",
+        (folder / RECORDS_FILE).read_text().splitlines()[1].replace(",1.0,2.0,", ",8.0,2.0,")
+        + "\n",
     )
     results = load([tmp_path])
     assert results.episodes["return"].tolist() == [8.0]

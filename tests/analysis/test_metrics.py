@@ -10,7 +10,8 @@ from analysis.read.load import gaps, load, set_cost_limit
 from analysis.read.results import Part, merge
 from analysis.statistics import metrics, published, references
 from analysis.tables import comparison
-from benchmarks.runs.records import COLUMNS, EVAL, FILE_NAME
+from benchmarks.runs.files import RECORDS_FILE
+from benchmarks.runs.records import COLUMNS, EVAL
 from tests.analysis_runs import TASK, run_row, write_run, write_sweep
 
 # of TASK, published
@@ -95,7 +96,7 @@ def test_worst_share_counts_in_part():
 
 
 def test_a_diverged_episode_leaves_no_mean(run):
-    file = run / FILE_NAME
+    file = run / RECORDS_FILE
     file.write_text(
         file.read_text().replace(",17.0,2.0,", ",nan,nan,").replace(",8.0,0.0,", ",8.0,nan,")
     )
@@ -119,7 +120,7 @@ def test_a_run_without_records_or_evaluations_has_no_zero(tmp_path):
 
 
 def test_evaluations_with_a_sampled_policy_are_kept_apart(run):
-    file = run / FILE_NAME
+    file = run / RECORDS_FILE
     sampled = [
         line.replace(f",{EVAL},", ",eval_sampled,").replace(",15.0,", ",99.0,")
         for line in file.read_text().splitlines()[1:]

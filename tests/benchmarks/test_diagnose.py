@@ -23,7 +23,7 @@ from benchmarks.diagnosis.diagnose import cut_windows, diagnose, plan_report, va
 from benchmarks.diagnosis.findings import NEW, Finding
 from benchmarks.diagnosis.prediction_errors import prediction_errors
 from benchmarks.envs import VectorEnv
-from benchmarks.runs import metrics
+from benchmarks.runs.files import METRICS_FILE
 from benchmarks.runs.spec import BadInput
 from benchmarks.training.evaluation import Traces, _join, play
 from tests.agent_inputs import HAZARDS, VECTOR, VISION, observations, replay_batch, tiny
@@ -291,7 +291,7 @@ def test_predicted_and_real_episode_costs_in_one_unit(tmp_path):
             "train/model/cost_true": 0.1,
         }
     ]
-    (run / metrics.FILE_NAME).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (run / METRICS_FILE).write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     def history(method: str, source: str) -> dict[tuple[str, int], float]:
         config = tiny(method)
@@ -322,7 +322,7 @@ def test_predicted_and_real_episode_costs_in_one_unit(tmp_path):
     # A planner of horizon 4 extrapolates a predicted step cost of 0.02 to 0.08 * 1000 / 4 = 20
     # (release).
     plans = {"act/plan/cost": 20.0, "act/plan/safe_fraction": 0.4, "act/plan/none_safe": 0.25}
-    (run / metrics.FILE_NAME).write_text(json.dumps({"env_steps": 6000} | plans) + "\n")
+    (run / METRICS_FILE).write_text(json.dumps({"env_steps": 6000} | plans) + "\n")
     for source, cost in (("head", 5.0), ("tracked", 20.0)):
         planned = history("osrp", source)
         assert planned["episode cost that plans promised", 6000] == pytest.approx(cost)
@@ -334,7 +334,7 @@ def test_predicted_and_real_episode_costs_in_one_unit(tmp_path):
 
 def test_damaged_metrics_are_named(tmp_path):
     run = write_run(tmp_path, "bsrp_lag", train=[(1000, 0.0, 30.0)])
-    (run / metrics.FILE_NAME).write_text('{"env_steps": 1}\n{"env_st')
+    (run / METRICS_FILE).write_text('{"env_steps": 1}\n{"env_st')
     with pytest.raises(BadInput, match=r"metrics\.jsonl, line 2 is not JSON"):
         cost_history(run, SafeDreamer(tiny("bsrp_lag"), VECTOR))
 

@@ -14,16 +14,10 @@ import time
 import pytest
 
 from benchmarks.runs import ownership
-from benchmarks.runs.ownership import (
-    LEASE_SECONDS,
-    OWNER_FILE,
-    LostOwnership,
-    Owner,
-    own,
-    read_owner,
-)
+from benchmarks.runs.files import OWNER_FILE, STATUS_FILE
+from benchmarks.runs.ownership import LEASE_SECONDS, LostOwnership, Owner, own, read_owner
 from benchmarks.runs.spec import BadInput
-from benchmarks.runs.status import BEAT_SECONDS, STATUS_FILE, StatusFile
+from benchmarks.runs.status import BEAT_SECONDS, StatusFile
 from tests.fakes.toys import toy_spec
 
 HOLD = "import sys, time\nfrom pathlib import Path\nfrom benchmarks.runs.ownership import own\n"

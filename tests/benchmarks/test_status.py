@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from benchmarks.runs.files import STATUS_FILE
 from benchmarks.runs.heartbeat import file_clock, modified
 from benchmarks.runs.spec import BadInput
-from benchmarks.runs.status import STATUS_FILE, StatusFile, estimated_end, read_status
+from benchmarks.runs.status import StatusFile, estimated_end, read_status
 from benchmarks.training.loop import Options, train
 from benchmarks.training.progress import Silent
 from tests.fakes.toys import ToyAgent, toy_env, toy_spec

@@ -17,9 +17,9 @@ import pytest
 
 from benchmarks.methods.saved import load_spec
 from benchmarks.runs import attempts, heartbeat
+from benchmarks.runs.files import ATTEMPTS_FILE, SPEC_FILE, STATUS_FILE
 from benchmarks.runs.folder import check
-from benchmarks.runs.spec import SPEC_FILE, BadInput
-from benchmarks.runs.status import STATUS_FILE
+from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.filters import select
 from benchmarks.sweep.members import existing, member, members
 from benchmarks.sweep.plan import make_plan
@@ -76,7 +76,7 @@ def test_where_a_run_stands(folders):
 
 def test_silence_without_a_last_word_is_stale(tmp_path, folders):
     for folder in folders[:2]:
-        (folder / attempts.FILE_NAME).unlink()
+        (folder / ATTEMPTS_FILE).unlink()
     stand(folders[0], "train", silent_seconds=100)
     stand(folders[1], "failed", silent_seconds=100, last_error="no")
     first, second = (member(folder) for folder in folders[:2])
@@ -109,7 +109,7 @@ def test_clocks_that_differ_change_nothing(folders, monkeypatch, whose, ahead_se
             dated += ahead_seconds
         os.utime(folder / STATUS_FILE, (dated, dated))
         if silent_seconds > 60:
-            os.utime(folder / attempts.FILE_NAME, (dated - 1, dated - 1))
+            os.utime(folder / ATTEMPTS_FILE, (dated - 1, dated - 1))
     if whose == "ours":
         now = time.time()
         monkeypatch.setattr(heartbeat.time, "time", lambda: now + ahead_seconds)
@@ -158,9 +158,9 @@ def test_a_repeated_command_starts_what_is_missing_failed_or_stale(tmp_path, fol
     stand(folders[0], "finished", env_steps=600)
     stand(folders[1], "train")
     stand(folders[2], "failed")
-    (folders[2] / attempts.FILE_NAME).unlink()
+    (folders[2] / ATTEMPTS_FILE).unlink()
     stand(folders[3], "train", silent_seconds=100)
-    (folders[3] / attempts.FILE_NAME).unlink()
+    (folders[3] / ATTEMPTS_FILE).unlink()
     stand(folders[4], "stopped", env_steps=60)
     attempts.add(folders[5], "cancelled")
     plan = plan_of(tmp_path, suite("0, 1, 2, 7"))
@@ -254,7 +254,7 @@ def test_folders_that_are_no_sweep_are_named(tmp_path, folders):
 
 
 def test_a_torn_row_of_attempts_is_left_out(folders):
-    with (folders[0] / attempts.FILE_NAME).open("a") as file:
+    with (folders[0] / ATTEMPTS_FILE).open("a") as file:
         file.write('{"time": "2026')
     assert [event.event for event in attempts.read(folders[0])] == ["submitted"]
 

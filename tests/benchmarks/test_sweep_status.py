@@ -16,6 +16,7 @@ import pytest
 from benchmarks.cli import app
 from benchmarks.methods.saved import load_spec
 from benchmarks.runs import attempts
+from benchmarks.runs.files import ATTEMPTS_FILE
 from benchmarks.runs.folder import check
 from benchmarks.runs.records import COLUMNS, EpisodeRecord, RecordWriter
 from benchmarks.runs.spec import BadInput
@@ -55,7 +56,7 @@ def folders(tmp_path):
     stand(found[3], "failed", env_steps=60, last_error="loss is NaN\nat step 60", silent_seconds=5)
     attempts.add(found[3], "ended", exit=1, failed=True, reason="exit status 1")
     stand(found[4], "train", env_steps=0, silent_seconds=100)
-    (found[4] / attempts.FILE_NAME).unlink()
+    (found[4] / ATTEMPTS_FILE).unlink()
     attempts.add(found[5], "cancelled", reason="by a person")
     return found
 

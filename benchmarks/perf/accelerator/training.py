@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.runs.metrics import FILE_NAME as METRICS
+from benchmarks.runs.files import METRICS_FILE
 from benchmarks.sweep.rates import last_row
 
 # Arguments of `safedreamer train`, besides --out, --max-minutes and --report-seconds. A small
@@ -68,7 +68,7 @@ def train(run: Path, minutes: float, rehearse: bool, say: Callable[[str], None])
     ]
     begun = time.monotonic()
     trained = command_line(command, run.with_name("train.txt"), 60 * limit, say)
-    found = {"train": trained, "last_metrics": last_row(run / METRICS)}
+    found = {"train": trained, "last_metrics": last_row(run / METRICS_FILE)}
     left = 60 * minutes - (time.monotonic() - begun)
     if not can_film:
         found["film"] = {

@@ -1,0 +1,14 @@
+"""Names of the files of a run folder, of a sweep and of an export; `analysis` reads them too."""
+
+SPEC_FILE = "spec.json"
+RECORDS_FILE = "episodes.csv"
+METRICS_FILE = "metrics.jsonl"
+STATUS_FILE = "status.json"
+ATTEMPTS_FILE = "attempts.jsonl"
+CHECKPOINTS = "checkpoints"
+REPLAY = "replay"
+LOCK_FILE = "run.lock"
+OWNER_FILE = "owner.json"
+
+SWEEP_FILE = "sweep.json"
+RUNS_KEY = b"safedreamer.runs"  # in the metadata of an export's schema: JSON, one object per run
