@@ -73,6 +73,9 @@ class SafeDreamer:
             else env.episode_agent_steps
         )
         self.cost_scale = steps / config.planner.horizon
+        # A cost of c per agent step is a discounted return of c / (1 - discount), and an episode
+        # cost of c times its agent steps.
+        self.return_scale = env.episode_agent_steps * (1.0 - config.imagination.cost_discount)
         self._act = jax.jit(self._act_impl, static_argnames="mode")
         # Apart from `_act`, whose compiled form, and so its rounding, it leaves alone.
         self._cost_now = jax.jit(
@@ -190,6 +193,7 @@ class SafeDreamer:
             sample=config.latents == "sample",
             bootstrap_costs=config.cost_critic,
             pessimism=config.pessimism,
+            return_scale=self.return_scale if config.feasible_cost == "return" else None,
         )
         envs, rows, actions = start_mean.shape
         proposals = jnp.zeros((envs, 0, rows, actions))

@@ -275,6 +275,11 @@ class PlannerConfig:
     """Rank only plans whose predicted episode cost is within the limit; lowest cost first if fewer
     than `elites` are.
     """
+    feasible_cost: Literal["sum", "return"] = "sum"
+    """Episode cost that the filter compares with the limit: the sum of a plan's costs, extrapolated
+    (release), or the plan's discounted cost return including what the cost critic expects after its
+    end (unless cost_critic is off).
+    """
     elite_weights: Literal["uniform", "softmax"] = "uniform"
     """Weights of the elites in the refit."""
     temperature: float = 10.0

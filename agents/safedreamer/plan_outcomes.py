@@ -63,6 +63,7 @@ def make_evaluate(
     sample: bool = True,
     bootstrap_costs: bool = True,
     pessimism: int = 1,
+    return_scale: float | None = None,
 ) -> Evaluate:
     """Evaluation of plans from `start` [E, ...].
 
@@ -70,7 +71,8 @@ def make_evaluate(
     latents; without it plans are compared along the prior's modes, and none becomes an elite for a
     lucky sample. Without `bootstrap_costs` the cost return is the discounted sum of a plan's own
     costs, and the cost critic is not asked. With `pessimism` above 1 every plan is imagined so many
-    times.
+    times. With `return_scale` the episode cost is that many times the cost return, instead of the
+    scaled sum.
     """
 
     def evaluate(plans: jax.Array, key: jax.Array) -> Outcomes:
@@ -109,9 +111,10 @@ def make_evaluate(
             cost_return = returns(costs, cost_critic.value(view), cost_discount, cost_lam).ret[0]
         else:
             cost_return = returns(costs, jnp.zeros_like(costs), cost_discount, 1.0).ret[0]
-        per_plan = Outcomes(
-            rewards.ret[0], rewards.reward.sum(0), cost_return, cost_scale * costs.sum(0)
+        episode_cost = (
+            cost_scale * costs.sum(0) if return_scale is None else return_scale * cost_return
         )
+        per_plan = Outcomes(rewards.ret[0], rewards.reward.sum(0), cost_return, episode_cost)
         return jax.tree.map(lambda x: x.reshape(envs, count), per_plan)
 
     return evaluate

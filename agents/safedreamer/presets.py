@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal, TypeAlias
 
-from agents.lagrangian import AugmentedConfig
+from agents.lagrangian import AugmentedConfig, PIDConfig
 from agents.optimizers import OptimizerConfig
 from agents.safedreamer.config import (
     ActorConfig,
@@ -119,15 +119,12 @@ def cpu(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
     constrains_proposals = method == "osrp_lag"
     config = SafeDreamerConfig(
         cost_limit=2.0,
-        actor_constraint="augmented" if constrains_proposals else "method",
         model=model,
         actor=ActorConfig(optimizer=learning),
         critic=CriticConfig(optimizer=learning),
-        # An actor that acts alone ends as well as the noise of its gradient allows; one that
-        # proposes plans need not be as good.
-        imagination=ImaginationConfig(
-            starts=64 if plans else 192, discount_horizon=50.0, cost_discount_horizon=20.0
-        ),
+        # With 192 starts an update takes more than twice as long; where positions of hazards are
+        # given, they end better (decisions.md).
+        imagination=ImaginationConfig(starts=64, discount_horizon=50.0, cost_discount_horizon=20.0),
         planner=PlannerConfig(
             horizon=8,
             candidates=24,
@@ -137,9 +134,13 @@ def cpu(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
             actor_share=0.75 if constrains_proposals else 0.0,
             cost_scale="exact",
         ),
+        # As averse to costs as the actor beside it. The release's 0.1 weighs a step's cost of 5
+        # like two or three steps of reward.
+        pid=PIDConfig(max_multiplier=5.0),
         augmented=AugmentedConfig(penalty_init=1e-7, penalty_growth=3e-4, penalty_max=4e-7),
     )
-    return with_method(config, method)
+    constraint = "augmented" if constrains_proposals else "method"
+    return dataclasses.replace(with_method(config, method), actor_constraint=constraint)
 
 
 def debug(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:

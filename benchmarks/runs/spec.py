@@ -180,6 +180,7 @@ _BEFORE: Mapping[str, Any] = {
     "agent.augmented.driven_by": "imagined",
     "agent.planner.cost_critic": True,
     "agent.actor_constraint": "method",
+    "agent.planner.feasible_cost": "sum",
     "agent.planner.pessimism": 1,
     "agent.planner.actor_share": 0.0,
     "agent.model.motion_scale": -1.0,

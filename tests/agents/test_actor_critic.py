@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from agents.api import EnvSpec
 from agents.lagrangian import AugmentedConfig, init_augmented
 from agents.returns import ReturnNormState
 from agents.safedreamer.actor_critic import (
@@ -22,7 +23,8 @@ from agents.safedreamer.actor_critic import (
     trajectory_returns,
     update_slow,
 )
-from agents.safedreamer.config import ActorConfig
+from agents.safedreamer.agent import SafeDreamer
+from agents.safedreamer.config import ActorConfig, ImaginationConfig
 from agents.safedreamer.plan_outcomes import actor_proposals, make_evaluate
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import Belief, untracked
@@ -206,6 +208,45 @@ def test_without_the_cost_critic_a_plan_pays_for_its_own_costs_only(model: World
     with_critic = make_evaluate(model, make_critic(1), cost_critic, start, **settings)(plans, key)
     np.testing.assert_array_equal(without.ret, with_critic.ret)
     assert float(jnp.abs(without.cost_return - with_critic.cost_return).max()) > 1e-3
+
+
+def test_pessimism_and_the_cost_of_the_filter(model: WorldModel):
+    """Three rollouts of each plan: mean rewards and highest costs of the three.
+
+    An episode cost from the cost return if asked for.
+    """
+    cost_critic, start = make_critic(2), starts(2)
+    plans = jnp.asarray(np.random.default_rng(8).uniform(-1, 1, (2, 3, 5, 2)), jnp.float32)
+    settings = {
+        "discount": 0.9,
+        "cost_discount": 0.8,
+        "lam": 0.95,
+        "cost_lam": 0.7,
+        "cost_scale": 100.0,
+    }
+    one, three = (
+        make_evaluate(model, make_critic(1), cost_critic, start, **settings, **changes)(
+            x, jax.random.key(3)
+        )
+        for x, changes in (
+            (jnp.repeat(plans, 3, 1), {}),
+            (plans, {"pessimism": 3, "return_scale": 40.0}),
+        )
+    )
+    each = {name: np.asarray(getattr(one, name)).reshape(2, 3, 3) for name in one._fields}
+    assert np.ptp(each["cost_return"], -1).min() > 0.0  # rollouts of one plan differ
+    np.testing.assert_allclose(three.ret, each["ret"].mean(-1), rtol=1e-4)
+    np.testing.assert_allclose(three.reward_sum, each["reward_sum"].mean(-1), rtol=1e-4)
+    np.testing.assert_allclose(three.cost_return, each["cost_return"].max(-1), rtol=1e-4)
+    np.testing.assert_allclose(three.episode_cost, 40.0 * each["cost_return"].max(-1), rtol=1e-4)
+
+
+def test_an_episode_cost_from_a_discounted_return():
+    """200 agent steps at a cost of 0.5 each cost 100; discounted over 20 steps they return 10."""
+    imagination = ImaginationConfig(discount_horizon=50.0, cost_discount_horizon=20.0)
+    env = EnvSpec(VECTOR.obs, 2, 5, 1000)
+    agent = SafeDreamer(tiny("osrp", imagination=imagination), env)
+    assert agent.return_scale * 10.0 == pytest.approx(100.0)
 
 
 def test_proposals_are_clipped_actor_samples(model: WorldModel):
