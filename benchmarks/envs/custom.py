@@ -29,8 +29,9 @@ from benchmarks.envs.contract import ObsContract, flag, real, shown
 from benchmarks.envs.errors import EnvContractError
 
 COST_HELP = (
-    'a safety task must say what each step costs: set info["cost"] = float(...) in step, for example 1.0 in an unsafe state and else '
-    "0.0, or return Safety-Gymnasium's six values (observation, reward, cost, terminated, truncated, info)"
+    'a safety task must say what each step costs: set info["cost"] = float(...) in step, for '
+    "example 1.0 in an unsafe state and else 0.0, or return Safety-Gymnasium's six values "
+    "(observation, reward, cost, terminated, truncated, info)"
 )
 LENGTH_HELP = (
     "wrap it: gymnasium.wrappers.TimeLimit(env, max_episode_steps=1000), or register it with "
@@ -38,7 +39,8 @@ LENGTH_HELP = (
 )
 SIX_HELP = (
     "a wrapper of Gymnasium expects five values of step: around an environment with Safety-Gymnasium's six use "
-    'safety_gymnasium.wrappers.SafeTimeLimit, or let step return five with the cost in info["cost"]'
+    "safety_gymnasium.wrappers.SafeTimeLimit, or let step return five with the cost in "
+    'info["cost"]'
 )
 # Names of other arrays in a replay row, then of other terms of the world model's loss, which
 # observations must not replace.

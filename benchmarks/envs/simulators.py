@@ -310,7 +310,8 @@ class Custom:
         self._env = custom.load(task.id)
         if view is not None and self._env.render_mode != "rgb_array":
             raise EnvContractError(
-                f"task {task.id!r} is to be rendered, but its render_mode is {self._env.render_mode!r}; "
+                f"task {task.id!r} is to be rendered, but its render_mode is "
+                f"{self._env.render_mode!r}; "
                 'let the factory set render_mode="rgb_array"'
             )
         self.layout: Mapping[str, slice] = {}

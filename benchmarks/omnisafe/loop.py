@@ -249,8 +249,8 @@ class Loop:
         It is played again, or never was part of the run.
         """
         positions = self.point.meta["positions"]
-        self.reports.records.cut(positions[records.FILE_NAME])
-        self.metrics.cut(positions[metrics.FILE_NAME])
+        self.reports.records.cut(positions[RECORDS_FILE])
+        self.metrics.cut(positions[METRICS_FILE])
 
     def settle(self) -> None:
         """What the last advance made due.

@@ -101,9 +101,10 @@ def test_lidar_by_hand():
     near, far = 0.25, 0.75
     at = lambda angle, distance: [distance * np.cos(angle), distance * np.sin(angle)]  # noqa: E731
     quarter = np.pi / 2  # four bins: ahead, left, behind, right
-    lidar = lambda *hazards: np.asarray(
-        hazard_lidar(jnp.concatenate([jnp.array(h) for h in hazards]), 4)
-    )
+
+    def lidar(*hazards):
+        return np.asarray(hazard_lidar(jnp.concatenate([jnp.array(h) for h in hazards]), 4))
+
     shine = lambda distance: np.exp(-2.0 * distance)  # noqa: E731
     np.testing.assert_allclose(lidar(at(0.0, near)), [shine(near), 0, 0, 0], atol=1e-5)
     np.testing.assert_allclose(

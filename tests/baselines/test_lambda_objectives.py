@@ -15,7 +15,8 @@ from baselines.lambda_.objectives import actor_loss, choose, returns, take
 
 
 def test_returns_by_hand_in_the_order_of_time():
-    # H = 3: R[3] = v[3] = 8;  R[2] = 2 + 0.5 (0.5 * 8 + 0.5 * 8) = 6;  R[1] = 1 + 0.5 (0.5 * 4 + 0.5 * 6) = 3.5
+    # H = 3: R[3] = v[3] = 8;  R[2] = 2 + 0.5 (0.5 * 8 + 0.5 * 8) = 6
+    # R[1] = 1 + 0.5 (0.5 * 4 + 0.5 * 6) = 3.5
     reward, value = jnp.array([[1.0], [2.0], [99.0]]), jnp.array([[9.0], [4.0], [8.0]])
     got = returns(reward, value, jnp.zeros((3, 1)), 0.5, 0.5)
     np.testing.assert_allclose(got, [[3.5], [6.0]], rtol=1e-6)
@@ -111,7 +112,8 @@ def test_take_keeps_time_and_features():
 
 
 def test_actor_loss_by_hand():
-    # Rewards: -(1 * 2 + 0.5 * 4) / 2 = -2.  Excess: mean(5, 7) - 4 = 2;  psi = 3 * 2 + 0.5 * 0.25 * 4 = 6.5
+    # Rewards: -(1 * 2 + 0.5 * 4) / 2 = -2.  Excess: mean(5, 7) - 4 = 2
+    # psi = 3 * 2 + 0.5 * 0.25 * 4 = 6.5
     terms = actor_loss(
         jnp.array([[2.0], [4.0]]),
         jnp.array([[5.0], [7.0]]),

@@ -116,7 +116,8 @@ class Squaring(ToyAgent):
 def test_numbers_too_large_to_be_squared_are_named(tmp_path):
     with pytest.raises(
         Diverged,
-        match=r"not finite: toy/loss.*squares float32 can hardly hold: reward reaches 2e\+30; scale them",
+        match=r"not finite: toy/loss.*squares float32 can hardly hold: reward reaches 2e\+30; "
+        r"scale them",
     ):
         train(
             toy_spec(),
@@ -130,7 +131,8 @@ def test_a_diverged_run_ends_with_its_batch_and_the_checkpoint_from_before(tmp_p
     out = tmp_path / "run"
     with pytest.raises(
         Diverged,
-        match=rf"\(update {BAD_UPDATE}\): not finite: toy/loss\. The batch is in .*update-{BAD_UPDATE}\.npz",
+        match=rf"\(update {BAD_UPDATE}\): not finite: toy/loss\. "
+        rf"The batch is in .*update-{BAD_UPDATE}\.npz",
     ):
         train(toy_spec(), out, toy_env, Diverging)
     with np.load(out / "diverged" / f"update-{BAD_UPDATE}.npz") as batch:
