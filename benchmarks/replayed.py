@@ -25,7 +25,7 @@ from benchmarks.diagnosis.diagnose import WINDOWS_AT_ONCE, cut_windows
 from benchmarks.diagnosis.findings import AT_POSTERIOR, MODEL, NEW, REPLAYED, Finding
 from benchmarks.diagnosis.prediction_errors import cost_and_reward_agreement, square_errors, unit
 from benchmarks.runs import checkpoint
-from benchmarks.runs.folder import REPLAY
+from benchmarks.runs.files import REPLAY
 from benchmarks.runs.spec import RunSpec
 from benchmarks.training.evaluation import Traces
 from benchmarks.training.transitions import make_replay

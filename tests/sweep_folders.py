@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.methods import settings
-from benchmarks.runs.status import STATUS_FILE, Status, StatusFile
+from benchmarks.runs.files import STATUS_FILE
+from benchmarks.runs.status import Status, StatusFile
 from benchmarks.suites.reading import parse
 from benchmarks.suites.suite import Entry, Suite, expand
 from benchmarks.sweep import plan, prepare

@@ -19,7 +19,7 @@ import optax
 from flax import nnx
 
 from agents.api import ObsSpec
-from agents.finite import count_nonfinite
+from agents.checks import count_nonfinite
 from agents.lagrangian import (
     AugmentedState,
     PIDState,
@@ -46,7 +46,7 @@ from agents.safedreamer.config import SafeDreamerConfig
 from agents.safedreamer.networks import Networks, merge
 from agents.safedreamer.tracking import Belief
 from agents.safedreamer.world_model import ModelOutput, fresh_residuals, model_loss
-from agents.starts import draw_starts
+from agents.world_models import draw_starts
 
 
 class AgentState(NamedTuple):

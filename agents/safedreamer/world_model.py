@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agents.api import EnvSpec, ObsSpec
-from agents.confusion import cost_confusion
 from agents.nn.distributions import (
     bernoulli_log_prob,
     bernoulli_mode,
@@ -37,6 +36,7 @@ from agents.safedreamer.tracking import (
     tracking_error,
     untracked,
 )
+from agents.world_models import cost_confusion
 
 
 class Head(nnx.Module):

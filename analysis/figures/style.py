@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
+from matplotlib.category import StrCategoryFormatter
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 
 class MethodStyle(NamedTuple):
@@ -166,6 +169,31 @@ def task_label(task: str, obs: str) -> str:
     return f"{short} ({obs})" if obs else short
 
 
+def plain_text(figure: Figure) -> Figure:
+    """Have the figure show names as they are: a `$` in one would begin a formula.
+
+    Numbers on axes keep their powers of ten.
+    """
+    numbers = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if not isinstance(
+                axis.get_major_formatter(), FixedFormatter | FuncFormatter | StrCategoryFormatter
+            ):
+                numbers |= {
+                    id(label)
+                    for tick in axis.get_major_ticks()
+                    for label in (tick.label1, tick.label2)
+                }
+            numbers |= {
+                id(label) for tick in axis.get_minor_ticks() for label in (tick.label1, tick.label2)
+            }
+    for text in figure.findobj(Text):
+        if id(text) not in numbers:
+            text.set_parse_math(False)  # type: ignore[attr-defined]
+    return figure
+
+
 def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Write the figure as `stem` with each ending; the same figure gives the same bytes.
 
@@ -173,6 +201,7 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[P
     """
     undated = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
     files = []
+    plain_text(figure)
     with context():
         figure.draw_without_rendering()
         # laid out once: the slowest part, and the same for every format
@@ -187,6 +216,7 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[P
 def svg_text(figure: Figure) -> str:
     """The figure as SVG; its text stays text, in whatever sans-serif font the reader has."""
     buffer = io.StringIO()
+    plain_text(figure)
     with context():
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()

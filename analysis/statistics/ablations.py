@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.figures.style import split_label
+from analysis.read.labels import split_label
 from analysis.statistics.intervals import LEVEL, MIN_RUNS
 
 TASK = ["task", "obs"]

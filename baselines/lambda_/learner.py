@@ -18,11 +18,11 @@ import optax
 from flax import nnx
 
 from agents.api import EnvSpec, PyTree
-from agents.finite import count_nonfinite
+from agents.checks import count_nonfinite
 from agents.lagrangian import AugmentedState, init_augmented, update_augmented
 from agents.nn.params import Params, params_of
 from agents.optimizers import make_optimizer
-from agents.starts import draw_starts
+from agents.world_models import draw_starts
 from baselines.lambda_.actor_critic import Actor, Critic, critic_loss
 from baselines.lambda_.config import LambdaConfig
 from baselines.lambda_.imagine import Trajectories, imagine

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agents.api import EnvSpec
-from agents.confusion import cost_confusion
 from agents.nn.distributions import bernoulli_log_prob
 from agents.nn.gaussian import normal_kl
+from agents.world_models import cost_confusion
 from baselines.lambda_.codec import Decoder, Encoder, Seen
 from baselines.lambda_.config import ModelConfig
 from baselines.lambda_.networks import Dense

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from agents.finite import count_nonfinite
+from agents.checks import count_nonfinite
 from agents.optimizers import make_optimizer
 from baselines.safe_slac import sac
 from baselines.safe_slac.config import SafeSLACConfig

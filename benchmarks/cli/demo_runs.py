@@ -16,7 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.methods import settings
-from benchmarks.runs.spec import SPEC_FILE, BadInput, RunSpec
+from benchmarks.runs.files import SPEC_FILE
+from benchmarks.runs.spec import BadInput, RunSpec
 from benchmarks.training.launch import launch
 from benchmarks.training.loop import Options
 from benchmarks.training.progress import reporter

@@ -49,8 +49,7 @@ _LIST_DEVICES = (
 _RENDER = """
 import mujoco
 model = mujoco.MjModel.from_xml_string(
-    "<mujoco><worldbody><light pos='0 0 3'/>"
-    "<geom type='sphere' size='.1' rgba='1 0 0 1'/></worldbody></mujoco>"
+    "<mujoco><worldbody><light pos='0 0 3'/><geom type='sphere' size='.1' rgba='1 0 0 1'/></worldbody></mujoco>"
 )
 data = mujoco.MjData(model)
 mujoco.mj_forward(model, data)
@@ -203,6 +202,18 @@ def check_rendering(timeout_s: float, require_gl: bool) -> list[Check]:
     usable = any(error == "" for error in results.values())
     chosen = os.environ.get("MUJOCO_GL") or "chosen by the suite"
     checks = []
+    asked = os.environ.get("MUJOCO_GL", "")
+    if asked and asked not in GL_PACKAGES:
+        names = ", ".join(GL_PACKAGES)
+        checks.append(
+            Check(
+                "MUJOCO_GL",
+                "missing",
+                f"{asked[:40]!r} is no backend; there are {names}",
+                True,
+                "unset MUJOCO_GL",
+            )
+        )
     for backend, error in results.items():
         install = f"apt-get install -y {GL_PACKAGES[backend]} && export MUJOCO_GL={backend}"
         if error == "":

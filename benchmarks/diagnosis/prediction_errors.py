@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents.api import EnvSpec
-from agents.confusion import cost_confusion
 from agents.safedreamer.open_loop import OpenLoop
+from agents.world_models import cost_confusion
 from benchmarks.diagnosis.findings import LAST_SEEN, MEAN, MODEL, Finding
 
 NEAR = 0.6  # metres; hazards nearer than this decide about the next second

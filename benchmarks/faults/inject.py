@@ -27,8 +27,7 @@ import psutil
 from benchmarks.faults.process import Training, wait_until, without_clocks
 from benchmarks.process.signals import HEARD
 from benchmarks.runs import checkpoint
-from benchmarks.runs.folder import CHECKPOINTS
-from benchmarks.runs.ownership import OWNER_FILE
+from benchmarks.runs.files import CHECKPOINTS, OWNER_FILE
 from benchmarks.runs.provenance import provenance
 from benchmarks.runs.status import State
 from benchmarks.training.env_faults import FAULTS_FILE

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from benchmarks.faults.process import Training, wait_until, without_clocks
 from benchmarks.runs import checkpoint
-from benchmarks.runs.folder import CHECKPOINTS
+from benchmarks.runs.files import CHECKPOINTS
 from benchmarks.runs.provenance import provenance
 
 STARTING_EVERY = 4  # of so many processes one is killed while it starts

@@ -29,10 +29,11 @@ from typing import Any
 import tyro
 
 from benchmarks.cli.defaults import task_settings
+from benchmarks.runs.files import STATUS_FILE
 from benchmarks.runs.provenance import provenance
 from benchmarks.runs.records import EVAL, FILE_NAME, TRAIN, EpisodeRecord, RecordWriter
 from benchmarks.runs.spec import RunSpec
-from benchmarks.runs.status import STATUS_FILE, StatusFile
+from benchmarks.runs.status import StatusFile
 from benchmarks.suites.reading import parse
 from benchmarks.suites.suite import expand
 from benchmarks.sweep.plan import make_plan

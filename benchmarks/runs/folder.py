@@ -14,6 +14,8 @@ diverged/       the batch that made a run diverge (divergence.py)
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import time
@@ -22,14 +24,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.places import check_folder
+from benchmarks.reading import DamagedFile, expect
 from benchmarks.runs import attempts, checkpoint, metrics, records
-from benchmarks.runs.ownership import LOCK_FILE, OWNER_FILE, own
+from benchmarks.runs.files import LOCK_FILE, OWNER_FILE, SPEC_FILE, STATUS_FILE
+from benchmarks.runs.ownership import own, read_owner
 from benchmarks.runs.provenance import jax_devices, provenance
-from benchmarks.runs.spec import SPEC_FILE, BadInput, RunSpec, diff, from_dict, to_dict
-from benchmarks.runs.status import StatusFile
+from benchmarks.runs.spec import BadInput, RunSpec, diff, from_dict, read_spec, to_dict
+from benchmarks.runs.status import StatusFile, read_status
+from benchmarks.sweep.members import member
 
 CHECKPOINTS = "checkpoints"
 REPLAY = "replay"
+PARTS = ("hardware", "versions")  # of `provenance`, that decide how sums are rounded
 
 
 class Saved(NamedTuple):
@@ -47,12 +54,15 @@ def claim(
     out: Path,
     say: Callable[[str], None] = lambda _: None,
     devices: Callable[[], list[str]] = jax_devices,
+    look: Callable[[], None] = lambda: None,
 ) -> Iterator[StatusFile]:
     """The folder `out`, made or checked for `spec` and owned by this process.
 
     Yields its status, kept up to date.
 
     `devices` lists those of the learner's library, for the record of where a result comes from.
+    `look` is called once the folder is owned and before anything in it is changed; what it raises
+    refuses the start.
     Raises BadInput when it belongs to another configuration (with the difference), holds something
     else, or is in use.
     """
@@ -60,8 +70,10 @@ def claim(
     out.mkdir(parents=True, exist_ok=True)
     with own(out, say) as ownership:
         check(spec, out)  # again, now that no one else writes there
+        look()
+        before = read_status(out) if (out / STATUS_FILE).exists() else None
         _write_spec(spec, out, say, devices)
-        with StatusFile(out, spec, on_beat=ownership.check) as status:
+        with StatusFile(out, spec, on_beat=ownership.check, before=before) as status:
             yield status
 
 
@@ -69,18 +81,20 @@ def check(spec: RunSpec, out: Path) -> None:
     """Raise BadInput unless `out` is absent, empty, a run of the same configuration, or one that
     ended before it had results.
 
-    Changes nothing.
+    A run whose files are damaged is refused, with the file (DamagedFile). Changes nothing.
     """
+    check_folder(out)
     if not out.exists():
         return
-    if not out.is_dir():
-        raise BadInput(f"{out} is a file; --out must be a folder")
-    if not (out / SPEC_FILE).is_file():
+    if not os.path.lexists(out / SPEC_FILE):
         if any(path.name not in (LOCK_FILE, OWNER_FILE) for path in out.iterdir()):
             raise BadInput(
                 f"{out} is not empty and holds no {SPEC_FILE}: choose a new folder with --out"
             )
         return
+    member(out)  # all its small files can be read
+    read_owner(out)
+    _check_rows(out)
     different = diff(read_spec(out)["spec"], spec)
     if different and _holds_results(out):
         shown = "; ".join(
@@ -97,27 +111,28 @@ def check(spec: RunSpec, out: Path) -> None:
         )
 
 
+def _check_rows(out: Path) -> None:
+    """Raise DamagedFile where files that the run appends to, or its folders, are something else."""
+    for name in (records.FILE_NAME, metrics.FILE_NAME):
+        if (out / name).exists() and not (out / name).is_file():
+            raise DamagedFile(out / name, None, "it is no plain file")
+    for name in (CHECKPOINTS, REPLAY):
+        if (out / name).exists() and not (out / name).is_dir():
+            raise DamagedFile(out / name, None, "it is no folder")
+    if (out / records.FILE_NAME).exists() and (out / records.FILE_NAME).stat().st_size:
+        try:
+            records.check_header(out / records.FILE_NAME)
+        except DamagedFile:
+            raise
+        except ValueError as error:
+            raise BadInput(str(error)) from error
+
+
 def _holds_results(out: Path) -> bool:
-    file = out / records.FILE_NAME
-    rows = file.is_file() and len(file.read_text(encoding="utf-8").splitlines()) > 1
-    return rows or any((out / CHECKPOINTS).glob("[0-9]*"))
-
-
-def read_spec(folder: Path) -> dict[str, Any]:
-    """What spec.json holds: `run_id`, `spec` (see spec.to_dict) and `starts`.
-
-    Raises BadInput when there is none.
-    """
-    path = folder / SPEC_FILE
-    if not path.is_file():
-        raise BadInput(f"{folder} is not a run folder: it has no {SPEC_FILE}")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise BadInput(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(data, Mapping) or not {"run_id", "spec", "starts"} <= set(data):
-        raise BadInput(f"{path} is not the {SPEC_FILE} of a run: it needs run_id, spec and starts")
-    return dict(data)
+    rows = 0
+    with contextlib.suppress(FileNotFoundError), (out / records.FILE_NAME).open("rb") as file:
+        rows = sum(1 for _ in itertools.islice(file, 2))
+    return rows > 1 or any((out / CHECKPOINTS).glob("[0-9]*"))
 
 
 def load_spec(folder: Path) -> RunSpec:
@@ -128,7 +143,12 @@ def load_spec(folder: Path) -> RunSpec:
     from benchmarks.methods import method
 
     data = read_spec(folder)["spec"]
-    return from_dict(data, method(data["method"]).config_type(data["obs"]))
+    try:
+        return from_dict(data, method(data["method"]).config_type(data["obs"]))
+    except (BadInput, DamagedFile):
+        raise
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DamagedFile(folder / SPEC_FILE, None, str(error)) from error
 
 
 def newest(folder: Path) -> Saved:
@@ -146,13 +166,14 @@ def newest(folder: Path) -> Saved:
             else f"{folder} has no checkpoint yet"
         )
     counters = checkpoint.read_meta(path, spec.run_id)["counters"]
+    expect(counters, {"env_steps": int, "agent_steps": int}, path / checkpoint.META, "counters.")
     return Saved(spec, path, counters["env_steps"], counters["agent_steps"])
 
 
 def _write_spec(
     spec: RunSpec, out: Path, say: Callable[[str], None], devices: Callable[[], list[str]]
 ) -> None:
-    starts = read_spec(out)["starts"] if (out / SPEC_FILE).is_file() else []
+    starts = read_spec(out)["starts"] if (out / SPEC_FILE).exists() else []
     now = provenance(devices)
     if starts and (changes := rounding_changes(starts[-1], now)):
         say(
@@ -170,12 +191,15 @@ def rounding_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What differs between the `provenance` of two starts and decides how sums are rounded (XLA
     splits them among cores).
     """
+    parts: list[Mapping[str, Any]] = [
+        before[part] if isinstance(before.get(part), dict) else {} for part in PARTS
+    ]
+    hardware, versions = parts
     pairs = [
-        (name, before["hardware"].get(name), now["hardware"][name])
-        for name in ("cpu", "cores", "devices")
+        (name, hardware.get(name), now["hardware"][name]) for name in ("cpu", "cores", "devices")
     ]
     pairs += [
-        (name, before["versions"].get(name), now["versions"].get(name))
+        (name, versions.get(name), now["versions"].get(name))
         for name in ("jax", "jaxlib", "numpy", "torch")
     ]
     # None: not installed then

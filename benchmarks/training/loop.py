@@ -21,7 +21,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -31,8 +31,9 @@ from agents.replay.prefetch import Prefetch
 from benchmarks import fresh_costs
 from benchmarks.envs import VectorEnv
 from benchmarks.runs import checkpoint, metrics, records
-from benchmarks.runs.folder import CHECKPOINTS, REPLAY, claim, rewind
-from benchmarks.runs.spec import RunSpec
+from benchmarks.runs.files import CHECKPOINTS, REPLAY
+from benchmarks.runs.folder import claim, rewind
+from benchmarks.runs.spec import RunSpec, with_minutes
 from benchmarks.runs.status import State, StatusFile
 from benchmarks.training import resume
 from benchmarks.training.boards import boards
@@ -81,12 +82,14 @@ def train(
     Raises BadInput when `out` belongs to another configuration or process or its disk is full,
     RunFailed when the run cannot go on.
     """
+    spec, out = with_minutes(spec, options.max_minutes), Path(out)
+    saved = resume.Saved(out, spec.run_id, options.reporter.say)
     with (
         checkpoint.explain_full_disk(out),
-        claim(spec, Path(out), options.reporter.say) as status,
+        claim(spec, out, options.reporter.say, look=saved.look) as status,
         contextlib.ExitStack() as stack,
     ):
-        return Loop(spec, Path(out), make_env, make_agent, options, status, stack).run()
+        return Loop(spec, out, make_env, make_agent, options, status, stack, saved).run()
 
 
 class Loop:
@@ -104,6 +107,7 @@ class Loop:
         options: Options,
         status: StatusFile,
         stack: contextlib.ExitStack,
+        saved: resume.Saved,
     ) -> None:
         self.spec, self.config, self.out, self.options, self.make_env = (
             spec,
@@ -115,20 +119,17 @@ class Loop:
         self.watch = Watch(out)
         self.env_faults = EnvFaults(out, options.reporter.say, options.max_env_faults)
         self.key = jax.random.key(spec.seed)
-        found = resume.newest_checkpoint(out / CHECKPOINTS, options.reporter.say)
-        meta: dict[str, Any] = {"counters": {}, "positions": {}}
-        if found:
-            meta = checkpoint.read_meta(found, spec.run_id)
+        found, meta = saved.path, saved.meta
+        self.counters = resume.counters(Counters, meta, out)
         rewind(out, meta["positions"])
-        self.counters = Counters(**meta["counters"])
         self.started = time.perf_counter() - self.counters.wall_seconds
         self.saved = dataclasses.astuple(self.counters)
         self.boards = stack.enter_context(
-            contextlib.closing(boards(spec, out, options.tensorboard, options.wandb))
+            contextlib.closing(
+                boards(spec, out, options.tensorboard, options.wandb, self.counters.env_steps)
+            )
         )
-        self.reports = Reports(
-            spec, out, options.reporter, status, self.boards, options.max_minutes
-        )
+        self.reports = Reports(spec, out, options.reporter, status, self.boards)
         stack.enter_context(contextlib.closing(self.reports))
         self.metrics = stack.enter_context(contextlib.closing(metrics.MetricsWriter(out)))
         self.envs = stack.enter_context(self._environments())
@@ -136,7 +137,7 @@ class Loop:
         self.replay = stack.enter_context(contextlib.closing(make_replay(spec, self.envs.spec)))
         if found:
             self.state = checkpoint.load(found, checkpoint.LEARNER, self.agent.init(spec.seed))
-            self.replay.load(out / REPLAY, meta["replay_mark"])
+            resume.fits(found, self.replay.load, out / REPLAY, meta["replay_mark"])
         else:
             self.state = (
                 options.init_state(self.envs.spec)
@@ -163,8 +164,14 @@ class Loop:
         if found:
             self.carry = checkpoint.load(found, CARRY, self.carry)
             standing = checkpoint.load_flat(found, STANDING)
-            self.step = resume.restore(
-                standing, self.envs, self.tally, self.window, options.reporter.say
+            self.step = resume.fits(
+                found,
+                resume.restore,
+                standing,
+                self.envs,
+                self.tally,
+                self.window,
+                options.reporter.say,
             )
         else:
             self.step = self.envs.reset()
@@ -201,7 +208,9 @@ class Loop:
                 self.evaluate()
                 self.log()
         self.save()
-        self.report("finished" if self._finished() else "stopped")
+        self.report(
+            "finished" if self._finished() else "stopped" if self.options.stop() else "out_of_time"
+        )
         return Result(
             self.counters.env_steps, self.counters.updates, self._finished(), self.evaluation
         )
@@ -449,6 +458,6 @@ class Loop:
         return self._spent() and evaluated and self.counters.logged_at == self.counters.env_steps
 
     def _over(self) -> bool:
-        limit = self.options.max_minutes
+        limit = self.spec.max_minutes
         late = limit is not None and self._elapsed() + self.forecast.seconds() >= 60.0 * limit
         return self._spent() or late or self.options.stop()

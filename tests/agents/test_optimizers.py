@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agents.optimizers import OptimizerConfig, make_optimizer
-from agents.starts import draw_starts
+from agents.world_models import draw_starts
 
 
 def test_a_gradient_beyond_the_clip_steps_like_one_at_it():

@@ -13,13 +13,13 @@ import pytest
 from flax import nnx
 
 from agents.api import ArraySpec, EnvSpec
-from agents.confusion import cost_confusion
 from agents.nn.distributions import twohot_log_prob
 from agents.nn.observations import image_keys, vector_keys
 from agents.safedreamer.geometry import hazard_cost
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import untracked
 from agents.safedreamer.world_model import WorldModel, head_log_probs, kl_losses, model_loss
+from agents.world_models import cost_confusion
 from tests.agent_inputs import HAZARDS, LIDAR, VECTOR, VISION, replay_batch, tiny
 
 CONFIG = tiny("bsrp_lag").model

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.finite import count_nonfinite
+from agents.checks import count_nonfinite
 from agents.safedreamer.agent import SafeDreamer
 from benchmarks.envs import make_env
 from benchmarks.runs import checkpoint

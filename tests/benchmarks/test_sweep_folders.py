@@ -17,9 +17,9 @@ import pytest
 
 from benchmarks.methods.saved import load_spec
 from benchmarks.runs import attempts, heartbeat
+from benchmarks.runs.files import SPEC_FILE, STATUS_FILE
 from benchmarks.runs.folder import check
-from benchmarks.runs.spec import SPEC_FILE, BadInput
-from benchmarks.runs.status import STATUS_FILE
+from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.filters import select
 from benchmarks.sweep.members import existing, member, members
 from benchmarks.sweep.plan import make_plan
@@ -246,10 +246,10 @@ def test_folders_that_are_no_sweep_are_named(tmp_path, folders):
         members(tmp_path / "empty")
     assert [m.folder for m in members(folders[0])] == [folders[0]]  # a run folder is a sweep of one
     (folders[0] / SPEC_FILE).write_text("{")
-    with pytest.raises(BadInput, match=r"spec.json is not valid JSON"):
+    with pytest.raises(BadInput, match=r"spec.json is damaged \(line 1: it is not valid JSON"):
         members(tmp_path)
     (folders[0] / SPEC_FILE).write_text("{}")
-    with pytest.raises(BadInput, match=r"is not the spec.json of a run"):
+    with pytest.raises(BadInput, match=r"spec.json is damaged \(it lacks run_id\)"):
         members(tmp_path)
 
 
@@ -261,7 +261,7 @@ def test_a_torn_row_of_attempts_is_left_out(folders):
 
 def test_an_unreadable_status_is_named(tmp_path, folders):
     (folders[0] / STATUS_FILE).write_text("{}")
-    with pytest.raises(BadInput, match=r"status.json cannot be read"):
+    with pytest.raises(BadInput, match=r"status.json is damaged \(it lacks run_id\)"):
         members(tmp_path)
 
 

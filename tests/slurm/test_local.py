@@ -20,9 +20,9 @@ import slurm.child
 from benchmarks.cli import app
 from benchmarks.process.signals import EXIT_STOPPED
 from benchmarks.runs import attempts
+from benchmarks.runs.files import SPEC_FILE
 from benchmarks.runs.provenance import SNAPSHOT_FILE
 from benchmarks.runs.records import CLOCK, read_records
-from benchmarks.runs.spec import SPEC_FILE
 from benchmarks.sweep.code import snapshot
 from benchmarks.sweep.members import LOG_FILE, member, members
 from slurm.child import FRACTION, environment
