@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.commands.outcome import status_of
+from benchmarks.runs.places import check_folder, user_path
+from benchmarks.runs.ranges import option
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,18 +28,22 @@ def parser() -> argparse.ArgumentParser:
         help="run folders, or folders that hold them at any depth",
     )
     p.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder for the figures and tables"
+        "--out",
+        type=user_path,
+        required=True,
+        metavar="DIR",
+        help="folder for the figures and tables",
     )
     p.add_argument(
         "--last",
-        type=int,
+        type=option("last"),
         default=10,
         metavar="K",
         help="evaluation episodes per run in the table (default: 10)",
     )
     p.add_argument(
         "--cost-limit",
-        type=float,
+        type=option("cost_limit", float),
         metavar="COST",
         help="per episode (default: the limit each run was given)",
     )
@@ -58,6 +64,7 @@ def _write(args: argparse.Namespace) -> str:
     # after the arguments: --help need not wait for pandas and matplotlib
     from analysis.report.write import write_report
 
+    check_folder(args.out)
     report = write_report(
         args.runs, args.out, k=args.last, cost_limit=args.cost_limit, title=args.title
     )

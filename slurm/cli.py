@@ -10,6 +10,8 @@ import os
 import shutil
 import signal
 import socket
+import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,8 @@ import tyro
 
 from benchmarks.cli.common import parse
 from benchmarks.process.signals import EXIT_STOPPED
+from benchmarks.runs.places import check_folder
+from benchmarks.runs.plain_text import printable
 from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.text import amount
 from slurm.drive import Drive, Retries
@@ -26,10 +30,13 @@ from slurm.executor import Executor, Job
 
 if TYPE_CHECKING:
     from benchmarks.suites.suite import Entry, Suite
+    from benchmarks.sweep.members import Member
     from benchmarks.sweep.needs import Estimate, Needs
     from benchmarks.sweep.plan import Plan
 
 PROG = "safedreamer sweep"
+SETTLED = ("done", "cancelled")
+WAIT_SECONDS = 1.0  # between two looks at runs that other processes train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +84,14 @@ class SweepArgs:
 
 
 def main(args: Sequence[str]) -> int:
-    """Plan, print, run. Returns 0, 1 when runs failed for good, EXIT_STOPPED after a signal."""
+    """Plan, print, run.
+
+    Returns 0 when every run of the suite is done or cancelled, 1 when one is not, EXIT_STOPPED
+    after a signal.
+
+    With --dry-run and --detach nothing is waited for: 0 then says that all was planned or
+    submitted.
+    """
     chosen = parse(
         SweepArgs, args, PROG, "Run a suite: what is done stays, the rest is started or continued."
     )
@@ -86,7 +100,6 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.suites.reading import load
     from benchmarks.suites.suite import expand
     from benchmarks.sweep.filters import select_entries
-    from benchmarks.sweep.members import existing
     from benchmarks.sweep.needs import Estimate
     from benchmarks.sweep.plan import make_plan
     from benchmarks.sweep.preview import needs_of, preview
@@ -96,28 +109,106 @@ def main(args: Sequence[str]) -> int:
     suite = dataclasses.replace(suite, tags=(*suite.tags, *chosen.tags))
     out = chosen.out or Path("runs") / suite.name
     entries = select_entries(expand(suite, task_settings), chosen.filters)
-    there = existing(out)
-    plan = make_plan(suite.name, entries, there)
+    wanted, there, damaged = _look(out, entries)
+    plan = make_plan(suite.name, wanted, there)
     if chosen.filters:  # what the filters leave out has not left the suite
         plan.left.clear()
     estimate = Estimate(task_env_spec)
     needs = needs_of(plan.start, estimate)
-    print("\n".join(preview(suite, entries, plan, Rates(there), needs, out)), flush=True)
+    print(printable("\n".join(preview(suite, entries, plan, Rates(there), needs, out))), flush=True)
     if chosen.dry_run:
-        return 0
+        return 1 if damaged else 0
+    check_folder(out)
     memory = _memory_bytes(chosen)
     executor = _executor(chosen, out, memory, plan)
     if plan.start:
         _check_room(chosen, out, [needs[start.entry.spec.run_id] for start in plan.start], memory)
     jobs = _prepare(chosen, suite, out, plan, needs, estimate)
-    return _run(executor, jobs, chosen) if jobs else 0
+    if chosen.detach:
+        executor.submit(jobs)
+        print(
+            "the jobs go on by themselves; the same command without --detach watches them",
+            flush=True,
+        )
+        return 1 if damaged else 0
+    with _stop_signals() as heard:
+        _run(executor, jobs, chosen, heard)
+        while not heard and (folders := _await_others(out, entries, heard)):
+            again = make_plan(suite.name, *_look(out, entries)[:2])
+            mine = [
+                start
+                for start in again.start
+                if start.member is not None and start.member.folder in folders
+            ]
+            plan = again._replace(start=mine, left=[])
+            later = dataclasses.replace(chosen, canary=False, sync=False)
+            jobs = _prepare(later, suite, out, plan, needs_of(mine, estimate) | needs, estimate)
+            _run(_executor(chosen, out, memory, plan), jobs, chosen, heard)
+    if heard:
+        return EXIT_STOPPED
+    return _unfinished(out, suite, entries)
+
+
+def _look(out: Path, entries: Sequence[Entry]) -> tuple[list[Entry], list[Member], bool]:
+    """Runs of the suite without those whose files are damaged, which are named; all readable runs.
+
+    Whether any is damaged.
+    """
+    from benchmarks.sweep.members import look_for
+
+    found = look_for(out)
+    for folder, error in found.damaged.items():
+        print(printable(f"damaged, left as it is: {folder.name}: {error}"), file=sys.stderr)
+    lost = {folder.name for folder in found.damaged}
+    ids = {name.rpartition("-")[2] for name in lost}
+    wanted = [
+        entry for entry in entries if entry.spec.run_id not in ids and entry.folder_name not in lost
+    ]
+    return wanted, found.members, bool(lost)
+
+
+def _await_others(out: Path, entries: Sequence[Entry], heard: list[str]) -> list[Path]:
+    """Wait while runs of the suite are trained by other processes.
+
+    Folders of those that then are not done, to be taken over.
+    """
+    from benchmarks.sweep.members import look_for
+
+    ids = {entry.spec.run_id for entry in entries}
+    watched: set[Path] = set()
+    while not heard:
+        there = [member for member in look_for(out).members if member.run_id in ids]
+        running = {member.folder for member in there if member.standing == "running"}
+        if not running:
+            return [
+                member.folder
+                for member in there
+                if member.folder in watched and member.standing not in SETTLED
+            ]
+        for folder in sorted(running - watched):
+            print(printable(f"waiting for the process that trains it: {folder.name}"), flush=True)
+        watched |= running
+        time.sleep(WAIT_SECONDS)
+    return []
+
+
+def _unfinished(out: Path, suite: Suite, entries: Sequence[Entry]) -> int:
+    """Name what of the suite is neither done nor cancelled; 1 if there is any, else 0."""
+    from benchmarks.sweep.plan import make_plan
+
+    wanted, there, damaged = _look(out, entries)
+    plan = make_plan(suite.name, wanted, there)
+    folders = [
+        start.member.folder.name if start.member else start.entry.folder_name
+        for start in plan.start
+    ]
+    folders += [member.folder.name for member in (*plan.running, *plan.cleaned)]
+    for name in folders:
+        print(printable(f"not done: {name}"), flush=True)
+    return 1 if folders or damaged else 0
 
 
 def _check(chosen: SweepArgs) -> None:
-    if chosen.jobs is not None and chosen.jobs < 1:
-        raise BadInput(f"jobs={chosen.jobs} must be at least 1")
-    if chosen.memory_gb is not None and not chosen.memory_gb > 0:
-        raise BadInput(f"memory_gb={chosen.memory_gb} must be positive")
     if chosen.cluster != "slurm" and (chosen.profile or chosen.slurm or chosen.detach):
         raise BadInput("--profile, --slurm and --detach go with --cluster slurm")
     if chosen.filters and chosen.sync:
@@ -172,12 +263,11 @@ def _canaries(
     """The canaries that are not done yet, by label; those that run already are waited for."""
     from benchmarks.methods import method
     from benchmarks.sweep.canary import canaries, place
-    from benchmarks.sweep.members import existing
     from benchmarks.sweep.plan import make_plan
     from benchmarks.sweep.prepare import prepare
 
     wanted = canaries(entries)
-    plan = make_plan(suite.name, list(wanted.values()), existing(place(out)))
+    plan = make_plan(suite.name, *_look(place(out), list(wanted.values()))[:2])
     folders = prepare(place(out), suite, plan, code.name)
     print(
         f"canaries: {len(plan.start)} to run, {len(plan.done)} done, {len(plan.running)} "
@@ -196,22 +286,15 @@ def _canaries(
     return jobs
 
 
-def _run(executor: Executor, jobs: Sequence[Job], chosen: SweepArgs) -> int:
-    if chosen.detach:
-        executor.submit(jobs)
-        print(
-            "the jobs go on by themselves; the same command without --detach watches them",
-            flush=True,
-        )
-        return 0
-    with _stop_signals() as heard:
-        drive = Drive(
-            executor,
-            chosen.retries,
-            stop=lambda: bool(heard),
-            say=lambda text: print(text, flush=True),
-        )
-        drive.run(jobs)
+def _run(executor: Executor, jobs: Sequence[Job], chosen: SweepArgs, heard: list[str]) -> None:
+    """Run the jobs to their ends, or until a signal is in `heard`."""
+    drive = Drive(
+        executor,
+        chosen.retries,
+        stop=lambda: bool(heard),
+        say=lambda text: print(printable(text), flush=True),
+    )
+    drive.run(jobs)
     if heard:
         what = (
             "the jobs go on, the same command watches them again"
@@ -219,8 +302,6 @@ def _run(executor: Executor, jobs: Sequence[Job], chosen: SweepArgs) -> int:
             else "the same command continues"
         )
         print(f"{heard[0]}: stopped; {what}", flush=True)
-        return EXIT_STOPPED
-    return 1 if drive.failed else 0
 
 
 def _executor(chosen: SweepArgs, out: Path, memory: int, plan: Plan) -> Executor:

@@ -12,7 +12,8 @@ from pathlib import Path
 from benchmarks.cli import main
 from benchmarks.process.signals import EXIT_STOPPED
 from benchmarks.runs import attempts
-from benchmarks.sweep.members import member
+from benchmarks.runs.reading import DamagedFile
+from benchmarks.sweep.members import where
 from slurm.executor import Ended, Job
 
 
@@ -39,7 +40,9 @@ class DebugExecutor:
         if not self._waiting:
             return []
         job = self._waiting.popleft()
-        standing = member(job.folder).standing
+        standing = where(job.folder)
+        if isinstance(standing, DamagedFile):
+            return [Ended(job, None, str(standing))]
         if standing in ("done", "running", "cancelled"):
             return [Ended(job, None, f"{standing} elsewhere")]
         attempts.add(job.folder, "started", where="in process")

@@ -16,8 +16,9 @@ from pathlib import Path
 from benchmarks.process.exits import BAD_INPUT, FAILED
 from benchmarks.process.signals import EXIT_STOPPED
 from benchmarks.runs import attempts
+from benchmarks.runs.reading import DamagedFile
 from benchmarks.sweep.logs import tail
-from benchmarks.sweep.members import LOG_FILE, member
+from benchmarks.sweep.members import LOG_FILE, member, where
 from slurm.executor import Ended, Executor, Job
 
 LOG_LINES = 15
@@ -93,7 +94,7 @@ class Drive:
     def _release(self) -> None:
         """Submit runs whose canary is done; give up those whose canary failed or was cancelled."""
         after = {job.after for job in self._held if job.after is not None}
-        done = {folder for folder in after if member(folder).standing == "done"}
+        done = {folder for folder in after if where(folder) == "done"}
         lost = {folder for folder in after if folder not in self._jobs} - done
         for folder in lost:
             self.say(f"canary {folder.name} is not done: what comes after it is not started")
@@ -102,7 +103,7 @@ class Drive:
         self.executor.submit(ready)
 
     def _drop_cancelled(self) -> None:
-        gone = [folder for folder in self._jobs if attempts.cancelled(attempts.read(folder))]
+        gone = [folder for folder in self._jobs if _cancelled(folder)]
         if gone:
             self.executor.cancel(gone)
             self._later = [(when, job) for when, job in self._later if job.folder not in gone]
@@ -113,7 +114,11 @@ class Drive:
     def _settle(self, ended: Ended, closing: bool = False) -> None:
         """What becomes of a job that the executor no longer has."""
         folder = ended.job.folder
-        now = member(folder)
+        try:
+            now = member(folder)
+        except DamagedFile as error:
+            self._give_up(folder, f"left as it is ({error})")
+            return
         taken = (
             ended.exit in (FAILED, BAD_INPUT) and now.standing == "running"
         )  # refused, because another process has the folder
@@ -154,11 +159,24 @@ class Drive:
             if not closing:
                 self._later.append((self.clock() + delay, ended.job))
             return
+        self._give_up(folder, f"failed for good after {failures} starts ({reason})")
+
+    def _give_up(self, folder: Path, why: str) -> None:
         self.failed.append(folder)
         self._jobs.pop(folder, None)
-        lines = [f"    {line}" for line in tail(folder / LOG_FILE, LOG_LINES)]
-        self.say(
-            "\n".join(
-                [f"failed for good after {failures} starts ({reason}): {folder.name}", *lines]
-            )
-        )
+        try:
+            lines = [f"    {line}" for line in tail(folder / LOG_FILE, LOG_LINES)]
+        except DamagedFile as error:
+            lines = [f"    {error}"]
+        self.say("\n".join([f"{why}: {folder.name}", *lines]))
+
+
+def _cancelled(folder: Path) -> bool:
+    """Whether a person cancelled the run.
+
+    False where its file is damaged, which is said when the run ends.
+    """
+    try:
+        return attempts.cancelled(attempts.read(folder))
+    except DamagedFile:
+        return False

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.runs import attempts
-from benchmarks.sweep.members import member
+from benchmarks.runs.reading import DamagedFile
+from benchmarks.sweep.members import where
 from slurm import child
 from slurm.executor import Ended, Job
 
@@ -62,14 +63,15 @@ class LocalExecutor:
             if (status := c.process.poll()) is not None
         ]
         self._running = [c for c in self._running if c.process.returncode is None]
-        self._beside = [folder for folder in self._beside if member(folder).standing == "running"]
+        self._beside = [folder for folder in self._beside if where(folder) == "running"]
         while (
             len(self._running) + len(self._beside) < self._jobs
             and (job := self._next()) is not None
         ):
-            # someone else may have been here since it was submitted
-            standing = member(job.folder).standing
-            if standing in ("done", "running", "cancelled"):
+            standing = where(job.folder)  # someone else may have been here since it was submitted
+            if isinstance(standing, DamagedFile):
+                ended.append(Ended(job, None, str(standing)))
+            elif standing in ("done", "running", "cancelled"):
                 ended.append(Ended(job, None, f"{standing} elsewhere"))
             else:
                 self._running.append(self._start(job))
@@ -92,6 +94,9 @@ class LocalExecutor:
         except KeyboardInterrupt:  # a second Ctrl-C: the last checkpoints have to do
             for running in self._running:
                 running.process.kill()
+            for running in self._running:
+                # its end is recorded below; without it, status would say "running"
+                running.process.wait()
         return self.poll()
 
     def _next(self) -> Job | None:

@@ -28,8 +28,10 @@ from typing import Any
 
 import yaml
 
+from benchmarks.runs.ranges import LARGEST
+from benchmarks.runs.reading import read_text
 from benchmarks.runs.spec import BadInput, choose
-from benchmarks.suites.yaml_nodes import Nodes, compose
+from benchmarks.suites.yaml_nodes import MAX_YAML_BYTES, Nodes, compose
 
 DEFAULT = "default"  # family of all methods that have no Python of their own
 POSITIVE = {"cpus": int, "memory_gb": float, "signal_seconds": int, "poll_seconds": float}
@@ -121,11 +123,9 @@ def load(path: Path | None, overrides: Sequence[str] = (), families: Sequence[st
     values: dict[str, Any] = {}
     if path is not None:
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(
-                f"profile {path} cannot be read: {getattr(error, 'strerror', None) or error}"
-            ) from error
+            text = read_text(path, MAX_YAML_BYTES)
+        except FileNotFoundError as error:
+            raise BadInput(f"profile {path} cannot be read: {error.strerror}") from error
         values |= _File(str(path), families).values(compose(text, str(path)))
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -197,12 +197,10 @@ class _File(Nodes):
 
     def _positive(self, key: str, node: yaml.Node) -> int | float:
         value, kind = self.value(node), POSITIVE[key]
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or value <= 0
-            or kind(value) != value
-        ):
+        number = (
+            isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < LARGEST
+        )
+        if not number or kind(value) != value:
             self.wrong(
                 node,
                 f"{key}={value} must be a positive {'whole number' if kind is int else 'number'}",

@@ -22,9 +22,10 @@ from typing import NamedTuple
 
 from benchmarks.process.exits import FAILED
 from benchmarks.runs import attempts
+from benchmarks.runs.reading import DamagedFile, expect, is_a, read_object
 from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.logs import tail
-from benchmarks.sweep.members import member
+from benchmarks.sweep.members import member, where
 from slurm.cluster import Cluster, Entry, Request, Unreachable
 from slurm.drive import Retries
 from slurm.executor import Ended, Job
@@ -135,7 +136,9 @@ class SlurmExecutor:
             for job in jobs:
                 if (at := queued.get(self._name(job))) is not None:
                     self._watched[job.folder] = Watched(job, *at)
-                elif (standing := member(job.folder).standing) in ("done", "running", "cancelled"):
+                elif isinstance(standing := where(job.folder), DamagedFile):
+                    self._refused.append(Ended(job, None, str(standing)))
+                elif standing in ("done", "running", "cancelled"):
                     self._refused.append(Ended(job, None, f"{standing} elsewhere"))
                 else:
                     new.append(job)
@@ -144,8 +147,10 @@ class SlurmExecutor:
                 [job for job in new if job.after is not None],
             ):
                 for request, group in self._groups(part):
-                    for start in range(0, len(group), self._cluster.max_array - 1):
-                        self._submit(request, group[start : start + self._cluster.max_array - 1])
+                    # clusters with MaxArraySize 0 or 1 take single jobs only
+                    size = max(1, self._cluster.max_array - 1)
+                    for start in range(0, len(group), size):
+                        self._submit(request, group[start : start + size])
 
     def _queued(self) -> dict[str, tuple[str, int, int]]:
         """What is watched of every run of the results folder that waits or runs in Slurm, by the
@@ -275,7 +280,10 @@ class SlurmExecutor:
         A job that left no word there died, and that is recorded.
         """
         folder = at.job.folder
-        now = member(folder)
+        try:
+            now = member(folder)
+        except DamagedFile as error:
+            return Ended(at.job, FAILED, str(error), recorded=True)
         last = next(
             (e for e in reversed(now.events[at.events :]) if e.event in ("started", "ended")), None
         )
@@ -312,11 +320,20 @@ class SlurmExecutor:
 
 
 def read_batches(out: Path) -> dict[str, list[tuple[str, int]]]:
-    """Run folder and its number of events, by index, of each batch that may not be over."""
+    """Run folder and its number of events, by index, of each batch that may not be over.
+
+    Raises DamagedFile, rather than to lose a batch: its runs would be submitted twice.
+    """
     found = {}
     for path in sorted((out / FOLDER).glob(f"*/{BATCH_FILE}")):
         if not (path.parent / OVER_FILE).exists():
-            found[path.parent.name] = json.loads(path.read_text(encoding="utf-8"))["runs"]
+            batch = read_object(path)
+            expect(batch, {"runs": list[list]}, path)
+            if not all(
+                len(run) == 2 and is_a(run[0], str) and is_a(run[1], int) for run in batch["runs"]
+            ):
+                raise DamagedFile(path, None, "its runs are no pairs of a folder and a number")
+            found[path.parent.name] = [(name, count) for name, count in batch["runs"]]
     return found
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.methods import METHODS
+from benchmarks.runs.spec import BadInput
 from slurm.cluster import Cluster, Request, SlurmCluster
 from slurm.drive import Retries
 from slurm.profile import DEFAULT, Profile, load
@@ -25,6 +26,11 @@ def slurm_executor(
     """Raises BadInput for a profile with mistakes, for a machine without Slurm, and for jobs that
     Slurm would refuse.
     """
+    if "%" in str(out.absolute()):
+        raise BadInput(
+            f"{out.absolute()} holds a %, which Slurm takes for a part of log names: choose "
+            "another --out"
+        )
     families = tuple(dict.fromkeys(method.family for method in METHODS.values()))
     profile = load(file, overrides, families)
     cluster = cluster or SlurmCluster()

@@ -28,6 +28,7 @@ from submitit.helpers import DelayedSubmission
 from benchmarks.process.exits import BAD_INPUT, FAILED
 from benchmarks.process.signals import EXIT_STOPPED
 from benchmarks.runs import attempts
+from benchmarks.runs.reading import DamagedFile
 from benchmarks.sweep.members import member
 from slurm import child
 from slurm.drive import Retries
@@ -65,7 +66,10 @@ class Supervisor:
     def __call__(self, order: Order) -> str:
         """See the run through; returns how it stands. Raises RunGaveUp."""
         self._listen()
-        standing = self._see_through(order)
+        try:
+            standing = self._see_through(order)
+        except DamagedFile as error:
+            raise RunGaveUp(str(error)) from error
         if self._told and standing not in ("done", "cancelled"):
             self._linger()
         return standing

@@ -64,7 +64,13 @@ ANALYSIS_FLOORS = {
 FLAT = {"benchmarks": {"tasks.py"}, "analysis": {"perf.py", "synthetic.py"}}
 LIGHT = ("runs", "process", "methods", "suites")
 AGENT_LIBRARIES = {"jax", "flax", "optax", "chex", "numpy"}
-ANALYSIS_MAY_IMPORT = ("benchmarks.runs.records", "benchmarks.runs.files")
+ANALYSIS_MAY_IMPORT = (
+    "benchmarks.process.stdout",
+    *(
+        f"benchmarks.runs.{name}"
+        for name in ("records", "files", "reading", "plain_text", "places", "ranges")
+    ),
+)
 HEAVY = ("jax", "flax", "torch", "mujoco", "gymnasium", "safety_gymnasium", "omnisafe")
 # Only these join an agent's implementation with environments; everywhere else one side comes in as
 # a factory or a value.

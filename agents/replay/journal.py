@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
@@ -29,6 +30,20 @@ VERSION = 1
 KEPT_MARKS = 3  # two checkpoints are kept, and a run may die after saving the replay for a third
 # upper bound of one segment, so that saving a large replay needs little extra memory
 SEGMENT_BYTES = 256 * 2**20
+
+
+# What NumPy and zipfile raise for files that are no archives of arrays.
+_UNREADABLE = (
+    OSError,
+    KeyError,
+    ValueError,
+    EOFError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    NotImplementedError,
+)
+_UNREADABLE += (zipfile.BadZipFile, zlib.error)
 
 
 class SavedMark(NamedTuple):
@@ -106,8 +121,8 @@ def save(replay: Rows, directory: Path) -> int:
         name = f"segment_{manifest['next_serial']:06d}.npz"
         manifest["next_serial"] += 1
         with _atomic(directory / name) as file:
-            rows = {f"rows_{key}": value for key, value in replay.read_rows(first, stop).items()}
-            np.savez(file, **rows)  # type: ignore
+            rows: Any = {f"rows_{k}": v for k, v in replay.read_rows(first, stop).items()}
+            np.savez(file, **rows)
         segments.append({"file": name, "start": first, "stop": stop})
     marks = [*(old for old in marks if old != mark), mark][-KEPT_MARKS:]
     oldest = min(marks) - replay.slots
@@ -164,6 +179,38 @@ def load(replay: Rows, directory: Path, mark: int | None = None) -> None:
     replay.saved = SavedMark(directory.resolve(), mark)
 
 
+def check(directory: Path, mark: int) -> None:
+    """Raise ValueError unless the save `mark` is whole.
+
+    Its manifest, and the checksums within the archives of all its segments.
+    """
+    manifest = _read_manifest(directory)
+    if manifest is None:
+        raise ValueError(f"{directory} holds no saved replay (manifest.json is missing)")
+    if mark not in manifest["marks"]:
+        raise ValueError(
+            f"{directory} holds no save with mark {mark}, it holds {manifest['marks']}"
+        )
+    expected = max(0, mark - manifest["slots"])
+    for segment in manifest["segments"]:
+        first, stop = max(segment["start"], expected), min(segment["stop"], mark)
+        if first >= stop:
+            continue
+        if first != expected:
+            break
+        path = directory / segment["file"]
+        try:
+            with zipfile.ZipFile(path) as archive:
+                broken = archive.testzip()
+        except _UNREADABLE as error:
+            raise ValueError(f"{path} is damaged or missing: {error}") from error
+        if broken is not None:
+            raise ValueError(f"{path} is damaged: {broken!r:.100} is not what was written")
+        expected = stop
+    if expected != mark:
+        raise ValueError(f"{directory} lacks rows {expected}..{mark}")
+
+
 def _manifest_to_continue(replay: Rows, directory: Path) -> dict[str, Any]:
     manifest = _read_manifest(directory)
     continues = replay.saved is not None and replay.saved.directory == directory
@@ -189,13 +236,29 @@ def _read_manifest(directory: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not the manifest of a saved replay: {error}") from error
+        if version == VERSION:
+            _check_fields(manifest)
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
+        raise ValueError(f"{path} is not the manifest of a saved replay: {error!s:.200}") from error
     if version != VERSION:
-        raise ValueError(f"{path} has format version {version}, this code reads {VERSION}")
+        raise ValueError(f"{path} has format version {version!r:.40}, this code reads {VERSION}")
     return manifest
+
+
+def _check_fields(manifest: dict[str, Any]) -> None:
+    """Raise KeyError, TypeError or ValueError where a field is missing or of another type."""
+    whole = [manifest[name] for name in ("num_streams", "slots", "next_serial")]
+    whole += [
+        *manifest["marks"],
+        *(segment[name] for segment in manifest["segments"] for name in ("start", "stop")),
+    ]
+    if any(type(value) is not int for value in whole) or not isinstance(manifest["specs"], dict):
+        raise TypeError("a number or the specs are of another type")
+    names = [segment["file"] for segment in manifest["segments"]]
+    if any(not isinstance(name, str) or Path(name).name != name for name in names):
+        raise ValueError("a segment is no file name")
 
 
 def _check_layout(replay: Rows, manifest: dict[str, Any], directory: Path) -> None:
@@ -221,7 +284,7 @@ def _read_segment(replay: Rows, path: Path, count: int) -> dict[str, np.ndarray]
     try:
         with np.load(path, allow_pickle=False) as file:
             rows = {key: file[f"rows_{key}"] for key in replay.specs}
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"{path} is damaged or missing: {error}") from error
     for key, spec in replay.specs.items():
         expected = (replay.num_streams, count, *spec.shape)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from analysis.commands.outcome import status_of
 from analysis.read.labels import task_label
+from benchmarks.runs.ranges import option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,14 +49,14 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--last",
-        type=int,
+        type=option("last"),
         default=10,
         metavar="K",
         help="evaluation episodes per run in final values (default: 10)",
     )
     p.add_argument(
         "--power",
-        type=float,
+        type=option("power", float),
         default=0.8,
         help="probability with which planned seeds shall tell them apart (default: 0.8)",
     )

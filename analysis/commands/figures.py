@@ -7,10 +7,16 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.commands.outcome import status_of
+from benchmarks.runs.places import check_file, check_folder, user_path
+from benchmarks.runs.plain_text import printable, shortened
+from benchmarks.runs.ranges import option
+
+MAX_NAME_BYTES = 200  # of a file, without its ending
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
         )
         one.add_argument(
             "--last",
-            type=int,
+            type=option("last"),
             default=10,
             metavar="K",
             help="evaluation episodes per run in final values (default: 10)",
@@ -49,19 +55,19 @@ def parser() -> argparse.ArgumentParser:
         )
         one.add_argument(
             "--reps",
-            type=int,
+            type=option("reps"),
             default=2000,
             help="bootstrap resamples of aggregates (default: 2000)",
         )
         one.add_argument(
             "--pair-reps",
-            type=int,
+            type=option("pair_reps"),
             default=500,
             help="bootstrap resamples of profiles and pairs (default: 500)",
         )
     figures.add_argument(
         "--out",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help="folder for the figures (default: figures in the first RESULTS)",
     )
@@ -79,14 +85,14 @@ def parser() -> argparse.ArgumentParser:
     )
     report.add_argument(
         "--out",
-        type=Path,
+        type=user_path,
         metavar="FILE",
         help="the page (default: report.html in the first RESULTS)",
     )
     report.add_argument("--title", default="", help="heading (default: name of the first RESULTS)")
     report.add_argument(
         "--embed-mb",
-        type=float,
+        type=option("embed_mb", float),
         default=30.0,
         help="videos of at most this size together are embedded (default: 30)",
     )
@@ -117,10 +123,11 @@ def _figures(args: argparse.Namespace) -> str:
     from analysis.tables import formats
     from analysis.tables.comparison import comparison_latex, comparison_markdown
 
+    out = args.out or _folder(args.results[0]) / "figures"
+    check_folder(out)
     results = load(args.results)
     config = gallery.GalleryConfig(reps=args.reps, pair_reps=args.pair_reps)
     values = scores(results, args.last, step(args.at, equal_progress(results)))
-    out = args.out or _folder(args.results[0]) / "figures"
     out.mkdir(parents=True, exist_ok=True)
     pictures = (
         paper.pictures(results, values, config)
@@ -132,7 +139,7 @@ def _figures(args: argparse.Namespace) -> str:
         if picture.figure is None:
             print(f"{picture.name}: not drawn. {picture.caption}")
         else:
-            style.save(picture.figure, out / picture.name, args.formats)
+            style.save(picture.figure, out / _stem(picture.name), args.formats)
             count += 1
             print(f"{picture.name}: {picture.caption}", flush=True)
         captions.append(f"## {picture.name}: {picture.title}\n\n{picture.caption}\n")
@@ -159,9 +166,10 @@ def _report(args: argparse.Namespace) -> str:
     from analysis.report import page
     from analysis.statistics.metrics import equal_progress
 
-    results = load(args.results)
     first = _folder(args.results[0])
     out = args.out or first / "report.html"
+    check_file(out)
+    results = load(args.results)
     drawn = GalleryConfig(reps=args.reps, pair_reps=args.pair_reps, single_tasks=False)
     at = step(args.at, equal_progress(results))
     config = page.PageConfig(
@@ -173,6 +181,15 @@ def _report(args: argparse.Namespace) -> str:
     for warning in page.warnings(results):
         print(f"warning: {warning}", file=sys.stderr)
     return f"{out} ({out.stat().st_size / 1e6:.1f} MB)"
+
+
+def _stem(name: str) -> str:
+    """A picture's name as that of its files, whatever tasks and runs are called.
+
+    Different names stay different.
+    """
+    plain = shortened(printable(name).replace("/", "-").replace("\\", "-"), MAX_NAME_BYTES)
+    return plain if plain == name else f"{plain}-{zlib.crc32(name.encode(errors='replace')):08x}"
 
 
 def _folder(path: Path) -> Path:

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.commands.outcome import status_of
+from benchmarks.runs.places import check_folder, user_path
+from benchmarks.runs.ranges import check_number, option
 
 AGGREGATED = (
     "normalised_return",
@@ -38,10 +40,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="RESULTS",
         help="folders of runs, also of other programs; Parquet files",
     )
-    p.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the tables")
+    p.add_argument(
+        "--out", type=user_path, required=True, metavar="DIR", help="folder for the tables"
+    )
     p.add_argument(
         "--last",
-        type=int,
+        type=option("last"),
         default=10,
         metavar="K",
         help="evaluation episodes per run in final values (default: 10)",
@@ -53,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--cost-limit",
-        type=float,
+        type=option("cost_limit", float),
         metavar="COST",
         help="per episode (default: the limit each run was given)",
     )
@@ -64,7 +68,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"aggregated (default: {' '.join(AGGREGATED)})",
     )
-    p.add_argument("--reps", type=int, default=2000, help="bootstrap resamples (default: 2000)")
+    p.add_argument(
+        "--reps", type=option("reps"), default=2000, help="bootstrap resamples (default: 2000)"
+    )
     p.add_argument(
         "--no-published", action="store_true", help="without published numbers beside ours"
     )
@@ -85,8 +91,9 @@ def step(text: str | None, equal: int) -> int | None:
     if text is None or text == EQUAL:
         return None if text is None else equal
     try:
+        check_number("at", float(text))
         return int(float(text))
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ValueError(f"--at {text}: give a number of simulator steps or '{EQUAL}'") from None
 
 
@@ -99,6 +106,7 @@ def _write(args: argparse.Namespace) -> str:
     from analysis.tables import comparison, formats
     from analysis.tables import final as tables
 
+    check_folder(args.out)
     results = load(args.results)
     if args.cost_limit is not None:
         results = set_cost_limit(results, args.cost_limit)

@@ -10,6 +10,8 @@ that `benchmarks.diagnosis.findings` describes: rows of
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +28,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from analysis.figures import style
 from analysis.figures.curves import CurvesConfig, cost_axis
+from benchmarks.runs.reading import DamagedFile, read_text
 
 COLUMNS = ("quantity", "predictor", "steps_ahead", "bin_low", "env_steps", "value")
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
@@ -58,6 +61,25 @@ PREDICTORS = {
     "last seen": Look("last observation repeated", (0, (4, 2)), 1.0),
     "mean": Look("mean of these episodes", (0, (1, 1.5)), 1.0),
 }
+
+
+def read(file: Path) -> pd.DataFrame:
+    """The table of a file.
+
+    Raises DamagedFile where it is none: columns are missing, or numbers are something else.
+    """
+    text = read_text(file)
+    try:
+        table = pd.read_csv(io.StringIO(text))
+        numbers = table[["steps_ahead", "bin_low", "env_steps", "value"]].astype(float)
+    except (ValueError, KeyError, OverflowError, csv.Error) as error:
+        raise DamagedFile(file, None, f"no table of a diagnosis: {error}") from error
+    return table.assign(
+        **{name: numbers[name].where(numbers[name].abs() < LARGEST) for name in numbers}
+    )
+
+
+LARGEST = 1e12  # what an axis can hold
 
 
 def diagnosis(findings: pd.DataFrame, title: str = "") -> Figure:
@@ -410,7 +432,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--title", default="", help="heading of the figure")
     args = parser.parse_args(argv)
     try:
-        figure = diagnosis(pd.read_csv(args.file), args.title)
+        figure = style.plain_text(diagnosis(read(args.file), args.title))
     except (OSError, ValueError) as error:
         print(f"safedreamer: error: {args.file}: {error}", file=sys.stderr)
         return 2

@@ -253,7 +253,7 @@ def world_models(results: Results) -> Iterator[Picture]:
         for file in sorted(Path(folder).glob("diagnosis*.csv")) if folder else ():
             name = f"world-model-{run}-{file.stem}".replace("/", "-")
             try:
-                figure = diagnosis.diagnosis(pd.read_csv(file))
+                figure = diagnosis.diagnosis(diagnosis.read(file))
             except ValueError as error:
                 yield Picture(name, WORLD_MODEL, f"{run}: {file.stem}", f"Not drawn: {error}", None)
                 continue

@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
+from matplotlib.category import StrCategoryFormatter
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 from analysis.read.labels import METHODS as LABELS
 from analysis.read.labels import method_label, method_order
@@ -150,6 +153,31 @@ def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
     return styles
 
 
+def plain_text(figure: Figure) -> Figure:
+    """Have the figure show names as they are: a `$` in one would begin a formula.
+
+    Numbers on axes keep their powers of ten.
+    """
+    numbers = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if not isinstance(
+                axis.get_major_formatter(), FixedFormatter | FuncFormatter | StrCategoryFormatter
+            ):
+                numbers |= {
+                    id(label)
+                    for tick in axis.get_major_ticks()
+                    for label in (tick.label1, tick.label2)
+                }
+            numbers |= {
+                id(label) for tick in axis.get_minor_ticks() for label in (tick.label1, tick.label2)
+            }
+    for text in figure.findobj(Text):
+        if id(text) not in numbers:
+            text.set_parse_math(False)  # type: ignore[attr-defined]
+    return figure
+
+
 def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Write the figure as `stem` with each ending; the same figure gives the same bytes.
 
@@ -157,6 +185,7 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[P
     """
     undated = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
     files = []
+    plain_text(figure)
     with context():
         figure.draw_without_rendering()
         # laid out once: the slowest part, and the same for every format
@@ -171,6 +200,7 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[P
 def svg_text(figure: Figure) -> str:
     """The figure as SVG; its text stays text, in whatever sans-serif font the reader has."""
     buffer = io.StringIO()
+    plain_text(figure)
     with context():
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()

@@ -8,7 +8,6 @@ problem, its notes, its damaged lines.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,6 +38,9 @@ from benchmarks.runs.files import (
     STATUS_FILE,
     SWEEP_FILE,
 )
+from benchmarks.runs.plain_text import one_line
+from benchmarks.runs.reading import DamagedFile, is_a, read_lines, read_object
+from benchmarks.runs.records import LARGEST_INT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -101,15 +103,15 @@ def _read_run(name: str, folder: Path) -> _Run:
     about = _read_object(folder / SWEEP_FILE, notes)
     status = _read_object(folder / STATUS_FILE, notes)
     state = str(status.get("state", ""))
-    if _cancelled(folder / ATTEMPTS_FILE):
+    if _cancelled(folder / ATTEMPTS_FILE, notes):
         state = CANCELLED
     if error := status.get("last_error"):
-        notes.append(f"last error: {error}")
+        notes.append(f"last error: {one_line(str(error))}")
     facts |= {
-        "variant": str(about.get("variant", "")),
-        "tags": ",".join(about.get("tags", ())),
-        "suites": ",".join(about.get("suites", ())),
-        "preset": next(iter(_spec_values(saved, "preset")), ""),
+        "variant": one_line(str(about.get("variant", ""))),
+        "tags": _texts(about, "tags", notes),
+        "suites": _texts(about, "suites", notes),
+        "preset": str(next(iter(_spec_values(saved, "preset")), "")),
         "problem": problem or spec_problem,
         "state": state,
         "budget_env_steps": _spec_number(saved, "steps", "env_steps", "total_env_steps"),
@@ -122,7 +124,7 @@ def _read_run(name: str, folder: Path) -> _Run:
 
 def _read_spec(file: Path, notes: list[str]) -> tuple[dict[str, Any], str]:
     """The specification and "" or the status that its absence gives the run."""
-    if not file.is_file():
+    if not file.exists():
         return {}, NO_SPEC
     before = len(notes)
     spec = _read_object(file, notes)
@@ -135,16 +137,25 @@ def _read_object(file: Path, notes: list[str]) -> dict[str, Any]:
     Empty where there is none.
     """
     try:
-        found = json.loads(file.read_bytes())
+        return read_object(file)
     except FileNotFoundError:
         return {}
-    except ValueError as error:  # covers undecodable text and malformed JSON
-        notes.append(f"{file.name}: {error}")
+    except DamagedFile as error:
+        notes.append(_note(file, error))
         return {}
-    if not isinstance(found, dict):
-        notes.append(f"{file.name}: an object was expected, found {type(found).__name__}")
-        return {}
-    return found
+
+
+def _note(file: Path, error: DamagedFile) -> str:
+    return f"{file.name}: {'' if error.line is None else f'line {error.line}: '}{error.why}"
+
+
+def _texts(about: dict[str, Any], key: str, notes: list[str]) -> str:
+    """A list of names as one text; noted where it is something else."""
+    found = about.get(key, [])
+    if not is_a(found, list[str]):
+        notes.append(f"{SWEEP_FILE}: {key} is no list of names")
+        return ""
+    return ",".join(found)
 
 
 def _read_records(file: Path, notes: list[str]) -> tuple[pa.Table, list[Damage], str]:
@@ -153,22 +164,28 @@ def _read_records(file: Path, notes: list[str]) -> tuple[pa.Table, list[Damage],
         records, damage = parse_records(file)
     except FileNotFoundError:
         return schema().empty_table(), [], NO_RECORDS
+    except DamagedFile as error:
+        notes.append(_note(file, error))
+        return schema().empty_table(), [], BAD_RECORDS
     except ValueError as error:
         notes.append(str(error))
         return schema().empty_table(), [], BAD_RECORDS
     return records, damage, "" if len(records) else NO_RECORDS
 
 
-def _cancelled(file: Path) -> bool:
+def _cancelled(file: Path, notes: list[str]) -> bool:
     """Whether a person cancelled the run after last asking for it."""
     try:
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        events = [line.data.get("event") for line in read_lines(file)]
     except FileNotFoundError:
         return False
-    last = next(
-        (line for line in reversed(lines) if '"submitted"' in line or '"cancelled"' in line), ""
+    except DamagedFile as error:
+        notes.append(_note(file, error))
+        return False
+    return (
+        next((event for event in reversed(events) if event in ("submitted", "cancelled")), None)
+        == "cancelled"
     )
-    return '"cancelled"' in last
 
 
 def _identity(column: str, records: pa.Table, spec: dict[str, Any], notes: list[str]) -> Any:
@@ -176,8 +193,14 @@ def _identity(column: str, records: pa.Table, spec: dict[str, Any], notes: list[
 
     Disagreement is noted.
     """
+    kind = int if column == "seed" else str
     recorded = records[column].unique().to_pylist()
-    specified = _spec_values(spec, column)
+    found = _spec_values(spec, column)
+    specified = [
+        value for value in found if is_a(value, kind) and (kind is str or 0 <= value <= LARGEST_INT)
+    ]
+    if len(specified) < len(found):
+        notes.append(f"{SPEC_FILE}: {column} is {one_line(repr(found[0]), 60)}")
     if len(recorded) > 1:
         notes.append(f"records of several {column}: {', '.join(map(str, recorded))}")
     if recorded and specified and recorded[0] not in specified:
@@ -192,11 +215,15 @@ def _provenance(spec: dict[str, Any]) -> dict[str, Any]:
     last = (
         starts[-1] if isinstance(starts, list) and starts and isinstance(starts[-1], dict) else {}
     )
-    git, hardware = last.get("git") or {}, last.get("hardware") or {}
+    git, hardware = (
+        last[part] if isinstance(last.get(part), dict) else {} for part in ("git", "hardware")
+    )
     return {
         "commit": str(git.get("commit") or ""),
         "dirty": bool(git.get("dirty")),
-        "devices": "; ".join(map(str, hardware.get("devices", ()))),
+        "devices": "; ".join(map(str, hardware["devices"]))
+        if is_a(hardware.get("devices"), list)
+        else "",
         "started": str(last.get("time", "")),
     }
 
@@ -218,6 +245,10 @@ def _spec_number(spec: dict[str, Any], *keys: str) -> float:
     """The first of `keys` that the specification gives a number for, else NaN."""
     for key in keys:
         for value in _spec_values(spec, key):
-            if isinstance(value, int | float) and not isinstance(value, bool):
+            if (
+                isinstance(value, int | float)
+                and not isinstance(value, bool)
+                and 0 <= value <= LARGEST_INT
+            ):
                 return float(value)
     return np.nan

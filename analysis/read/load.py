@@ -9,6 +9,7 @@ from the files in it; `analysis.read.foreign` has the formats of others, and
 
 from __future__ import annotations
 
+import csv
 import difflib
 import os
 from collections import Counter
@@ -16,9 +17,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from analysis.read import folders, foreign, parquet
+from analysis.read.foreign.common import part
 from analysis.read.results import (
+    BAD_RECORDS,
     COMPLETE,
     UNCONSTRAINED,
+    WHOLE,
     Part,
     Results,
     cost_limits,
@@ -28,11 +32,14 @@ from analysis.read.results import (
     set_cost_limit,
     usable,
 )
+from benchmarks.runs.plain_text import one_line
+from benchmarks.runs.reading import DamagedFile
 
 __all__ = [
     "COMPLETE",
     "REPORT_FILE",
     "UNCONSTRAINED",
+    "WHOLE",
     "Results",
     "cost_limits",
     "gaps",
@@ -75,8 +82,27 @@ def load(paths: Iterable[Path | str] | Path | str, parts: Iterable[Part] = ()) -
     ours = [(name, folder) for name, folder, kind in named if kind == OURS]
     if ours:
         read.insert(0, folders.read(ours))
-    read += [foreign.READERS[kind](folder, name) for name, folder, kind in named if kind != OURS]
+    read += [_foreign(kind, folder, name) for name, folder, kind in named if kind != OURS]
     return merge(read)
+
+
+def _foreign(kind: str, folder: Path, name: str) -> Part:
+    """The run of another program.
+
+    One that cannot be read keeps its place, with the reason in its notes.
+    """
+    try:
+        return foreign.READERS[kind](folder, name)
+    except (ValueError, OverflowError, OSError, csv.Error) as error:
+        why = error.why if isinstance(error, DamagedFile) else str(error)
+        facts = {
+            "run": name,
+            "folder": str(folder),
+            "source": kind,
+            "run_id": f"{kind}/{folder}",
+            "problem": BAD_RECORDS,
+        }
+        return part({**facts, "notes": one_line(why)}, [])
 
 
 def _run_folders(root: Path) -> Iterator[tuple[Path, str]]:

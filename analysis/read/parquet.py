@@ -8,7 +8,6 @@ step budgets; their runs say so.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pandas as pd
 
 from analysis.read.results import CANCELLED, DAMAGE_COLUMNS, FACTS, FAILED, Part
 from benchmarks.runs.files import RUNS_KEY
+from benchmarks.runs.reading import DamagedFile, decode, expect, parse_object
 from benchmarks.runs.records import COLUMNS
 
 # of a sweep's runs; all else follows from the records
@@ -31,14 +31,14 @@ def read(file: Path) -> Part:
 
     try:
         table = parquet.read_table(file, read_dictionary=["run", *COLUMNS, *ADDED[1:]])
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{file} is no Parquet file: {error}") from error
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError) as error:
+        raise DamagedFile(file, None, f"it is no Parquet file: {error}") from error
     missing = [name for name in (*COLUMNS, *ADDED) if name not in table.column_names]
     if missing:
         raise ValueError(
             f"{file} is no file of `safedreamer export`: it lacks the columns {', '.join(missing)}"
         )
-    listed = json.loads((table.schema.metadata or {}).get(RUNS_KEY, b"null"))
+    listed = _listed(file, (table.schema.metadata or {}).get(RUNS_KEY))
     columns = {name: _values(table[name].combine_chunks()) for name in ("run", *COLUMNS)}
     episodes = pd.DataFrame(columns)
     facts = _old_facts(table) if listed is None else [_facts(run) for run in listed]
@@ -47,6 +47,17 @@ def read(file: Path) -> Part:
         [{**fact, "source": file.name} for fact in facts],
         pd.DataFrame(columns=list(DAMAGE_COLUMNS)),
     )
+
+
+def _listed(file: Path, data: bytes | None) -> list[dict[str, Any]] | None:
+    """The list of runs in a file's metadata, None where there is none. Raises DamagedFile."""
+    if data is None:
+        return None
+    runs = parse_object(f'{{"runs": {decode(data, file)}}}', file)
+    expect(runs, {"runs": list[dict]}, file)
+    for run in runs["runs"]:
+        expect(run, {"run": str}, file, "run.")
+    return runs["runs"]
 
 
 def _values(column: Any) -> np.ndarray:

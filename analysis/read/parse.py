@@ -8,20 +8,28 @@ fault.
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from benchmarks.runs.records import COLUMNS, DTYPES, SPLITS, check_header
+from benchmarks.runs.plain_text import one_line
+from benchmarks.runs.reading import read_bytes
+from benchmarks.runs.records import (
+    COLUMNS,
+    CUT_OFF,
+    DTYPES,
+    LARGEST_INT,
+    MAX_FILE,
+    SPLITS,
+    check_header,
+    parse_row,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_PARSERS = [{"int64": int, "float64": float}.get(dtype, str) for dtype in DTYPES.values()]
 _HEADER = ",".join(COLUMNS).encode()
 
 
@@ -56,7 +64,7 @@ def parse_records(file: Path) -> tuple[pa.Table, list[Damage]]:
     """
     import pyarrow as pa
 
-    data = file.read_bytes()
+    data = read_bytes(file, MAX_FILE)
     header, _, body = data.partition(b"\n")
     if header.rstrip(b"\r") != _HEADER:
         check_header(file)  # says what is wrong, or that it is the header in other quotes
@@ -73,6 +81,7 @@ def parse_records(file: Path) -> tuple[pa.Table, list[Damage]]:
 def _whole(body: bytes) -> pa.Table | None:
     """The table of a file without damage, None for all others."""
     import pyarrow as pa
+    from pyarrow import compute as pc
     from pyarrow import csv as arrow_csv
 
     read, lines, values = _options()
@@ -83,7 +92,13 @@ def _whole(body: bytes) -> pa.Table | None:
     except pa.ArrowInvalid:
         return None
     known = set(table["split"].combine_chunks().dictionary.to_pylist()) <= set(SPLITS)
-    return table if known else None
+    whole = (
+        [pc.min_max(table[name]).as_py() for name, kind in DTYPES.items() if kind == "int64"]
+        if len(table)
+        else []
+    )
+    fits = all(column["min"] >= 0 and column["max"] <= LARGEST_INT for column in whole)
+    return table if known and fits and b"\0" not in body else None
 
 
 @functools.cache
@@ -98,61 +113,17 @@ def _options() -> tuple[Any, Any, Any]:
 
 
 def _by_lines(body: bytes, name: str) -> tuple[pd.DataFrame, list[Damage]]:
-    lines = body.decode("utf-8", errors="replace").split("\n")
+    lines = body.split(b"\n")
     good, damage = [], []
     for number, line in enumerate(lines, start=2):
         last = number == len(lines) + 1
         if last and not line:
             continue  # what follows the newline that ends a whole file
-        reason = "cut off: no end of line" if last else _field_count(line)
-        if reason:
-            damage.append(Damage(name, number, reason))
-        else:
-            good.append((number, line))
-    try:
-        frame = _frame([line for _, line in good])
-    except ValueError:
-        wrong = {number: reason for number, line in good if (reason := _wrong_value(line))}
-        damage += [Damage(name, number, reason) for number, reason in wrong.items()]
-        frame = _frame([line for number, line in good if number not in wrong])
-    return frame, sorted(damage, key=lambda d: d.line)
-
-
-def _fields(line: str) -> list[str]:
-    return next(csv.reader([line]), []) if '"' in line else line.split(",")
-
-
-def _field_count(line: str) -> str:
-    if line.count(",") == len(COLUMNS) - 1 and '"' not in line:
-        return ""
-    count = len(_fields(line)) if line.strip() else 0
-    return "" if count == len(COLUMNS) else f"{count} of {len(COLUMNS)} fields"
-
-
-def _frame(lines: list[str]) -> pd.DataFrame:
-    """Raises ValueError when a value is not of its column's type."""
-    text = io.StringIO("\n".join(lines))
-    nan = {"return": ["nan"], "cost": ["nan"]}
-    frame = pd.read_csv(
-        text,
-        header=None,
-        names=list(COLUMNS),
-        dtype=dict(DTYPES),
-        keep_default_na=False,
-        na_values=nan,
-    )
-    if unknown := set(frame["split"]) - set(SPLITS):
-        raise ValueError(f"unknown split {sorted(unknown)}")
-    return frame
-
-
-def _wrong_value(line: str) -> str:
-    """Why the line is no record, "" if it is one."""
-    values = _fields(line)
-    for column, parse, value in zip(COLUMNS, _PARSERS, values, strict=True):
         try:
-            parse(value)
-        except ValueError:
-            return f"{column} is {value!r}"
-    split = values[COLUMNS.index("split")]
-    return "" if split in SPLITS else f"split is {split!r}"
+            if last:
+                raise ValueError(CUT_OFF)
+            good.append(parse_row(line.decode("utf-8")))
+        except ValueError as error:
+            damage.append(Damage(name, number, one_line(str(error))))
+    frame = pd.DataFrame([list(row) for row in good], columns=list(COLUMNS))
+    return frame.astype(dict(DTYPES)), damage

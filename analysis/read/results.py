@@ -36,6 +36,10 @@ UNCONSTRAINED = frozenset(
 )
 
 COMPLETE, SHORT, NO_BUDGET = "complete", "short of its step budget", "no step budget known"
+TIMED = "complete (time)"  # its time budget ended it before its steps did
+WHOLE = (COMPLETE, TIMED)
+OUT_OF_TIME = "out_of_time"  # what such a run last said of itself
+LARGEST_VALUE = 1e12  # of a return or a cost; means and axes of larger ones overflow
 NO_SPEC, BAD_SPEC = "no specification", "unreadable specification"
 NO_RECORDS, BAD_RECORDS, EMPTY, DUPLICATE = (
     "no records",
@@ -126,8 +130,13 @@ def assemble(
         run: [text] if text else [] for run, text in zip(runs["run"], runs["notes"])
     }
     episodes = _once(episodes, notes)
-    for run, bad in _not_finite(episodes).items():
+    for run, bad in _undefined(episodes).items():
         notes[str(run)].append(f"{bad} episodes with a return or cost that is not finite")
+    for run, bad in _too_large(episodes).items():
+        notes[str(run)].append(
+            f"{bad} episodes left out: a return or cost that is infinite or beyond "
+            f"{LARGEST_VALUE:g}"
+        )
     runs = runs.drop(columns="notes").join(_reached(episodes), on="run")
     for column in ("train_episodes", "eval_episodes", "rows", "env_steps"):
         runs[column] = runs[column].fillna(0).astype("int64")
@@ -262,8 +271,16 @@ def _once(episodes: pd.DataFrame, notes: dict[str, list[str]]) -> pd.DataFrame:
     return episodes[~repeated].reset_index(drop=True)
 
 
-def _not_finite(episodes: pd.DataFrame) -> pd.Series:
-    bad = ~np.isfinite(episodes["return"].to_numpy() + episodes["cost"].to_numpy())
+def _too_large(episodes: pd.DataFrame) -> pd.Series:
+    """Make gaps of episodes that no figure or mean can hold, in place; how many, by run."""
+    bad = (episodes[["return", "cost"]].abs() > LARGEST_VALUE).any(axis=1)
+    counts = episodes.loc[bad, "run"].value_counts(sort=False)
+    episodes.loc[bad, ["return", "cost"]] = np.nan
+    return counts
+
+
+def _undefined(episodes: pd.DataFrame) -> pd.Series:
+    bad = episodes[["return", "cost"]].isna().any(axis=1)
     return episodes.loc[bad, "run"].value_counts(sort=False)
 
 
@@ -312,6 +329,8 @@ def _status(row: Mapping[str, Any]) -> str:
     round_steps = 0 if row["eval_episodes"] else row["gap"]
     if row["env_steps"] >= budget or row["env_steps"] + round_steps > budget:
         return COMPLETE
+    if row["state"] == OUT_OF_TIME:
+        return TIMED
     return row["state"] if row["state"] in (FAILED, CANCELLED) else SHORT
 
 

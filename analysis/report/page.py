@@ -25,7 +25,7 @@ from markupsafe import Markup
 from analysis.figures import gallery, style
 from analysis.figures.gallery import GalleryConfig, Picture
 from analysis.read.labels import method_label, task_label
-from analysis.read.results import COMPLETE, DUPLICATE, Results, gaps
+from analysis.read.results import DUPLICATE, WHOLE, Results, gaps
 from analysis.report import payload
 from analysis.report.provenance import provenance
 from analysis.report.write import problems
@@ -178,7 +178,7 @@ def _tiles(results: Results) -> list[tuple[str, str]]:
     hours = runs["wall_seconds"].sum() / 3600
     return [
         (f"{len(runs):,}", "runs found"),
-        (f"{(runs['status'] == COMPLETE).sum():,}", "of them complete"),
+        (f"{runs['status'].isin(WHOLE).sum():,}", "of them complete"),
         (str(named["label"].nunique()), "methods and variants"),
         (str(named[["task", "obs"]].drop_duplicates().shape[0]), "tasks"),
         (str(named["seed"].nunique()), "seeds"),
@@ -392,7 +392,11 @@ def _video_files(root: Path) -> Iterable[Path]:
         folders[:] = [
             name for name in folders if name not in SKIPPED_FOLDERS and not name.startswith(".")
         ]
-        yield from (Path(base, name) for name in files if name.endswith(VIDEO_ENDINGS))
+        yield from (
+            Path(base, name)
+            for name in files
+            if name.endswith(VIDEO_ENDINGS) and Path(base, name).is_file()
+        )
 
 
 def _json(value: Any) -> str:

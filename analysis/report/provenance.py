@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from analysis.read.results import Results
 from benchmarks.runs.files import SPEC_FILE
+from benchmarks.runs.reading import DamagedFile, read_object
 
 OF_THE_RUN = ("seed", "task", "obs")  # what runs of one configuration differ in
 
@@ -53,7 +54,12 @@ def provenance(results: Results) -> tuple[list[Origin], list[Configuration]]:
             )
             number = texts.setdefault(text, len(texts) + 1)
             titles.setdefault(number, []).append(label)
-        starts = [start for start in told.get("starts", ()) if isinstance(start, dict)]
+        starts = told.get("starts")
+        starts = (
+            [start for start in starts if isinstance(start, dict)]
+            if isinstance(starts, list)
+            else []
+        )
         origins.append(_origin(run, starts, number))
     configurations = [
         Configuration(", ".join(dict.fromkeys(titles[number])), len(titles[number]), text)
@@ -64,9 +70,9 @@ def provenance(results: Results) -> tuple[list[Origin], list[Configuration]]:
 
 def _origin(run: str, starts: list[dict[str, Any]], number: int) -> Origin:
     """All commits and machines that a run was continued on, in order."""
-    commits = [_commit(start.get("git") or {}) for start in starts]
-    machines = [_machine(start.get("hardware") or {}) for start in starts]
-    versions = (starts[-1].get("versions") or {}) if starts else {}
+    commits = [_commit(_object(start, "git")) for start in starts]
+    machines = [_machine(_object(start, "hardware")) for start in starts]
+    versions = _object(starts[-1], "versions") if starts else {}
     told = (", ".join(filter(None, dict.fromkeys(texts))) for texts in (commits, machines))
     started = str(starts[0].get("time", "")) if starts else ""
     return Origin(
@@ -79,7 +85,11 @@ def _commit(git: dict[str, Any]) -> str:
 
 
 def _machine(hardware: dict[str, Any]) -> str:
-    devices = ", ".join(map(str, hardware.get("devices", ())))
+    devices = (
+        ", ".join(map(str, hardware["devices"]))
+        if isinstance(hardware.get("devices"), list)
+        else ""
+    )
     cores = f"{hardware['cores']} cores" if hardware.get("cores") else ""
     return "; ".join(filter(None, [str(hardware.get("cpu", "")), cores, devices]))
 
@@ -87,7 +97,10 @@ def _machine(hardware: dict[str, Any]) -> str:
 def _read(file: Path) -> dict[str, Any]:
     """The file's object; nothing where it is missing or damaged, which the loader reports."""
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(file)
+    except (OSError, DamagedFile):
         return {}
-    return told if isinstance(told, dict) else {}
+
+
+def _object(tree: dict[str, Any], key: str) -> dict[str, Any]:
+    return tree[key] if isinstance(tree.get(key), dict) else {}

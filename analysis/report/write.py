@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis.figures import curves, style
-from analysis.read.load import COMPLETE, REPORT_FILE, Results, load, set_cost_limit
+from analysis.read.load import REPORT_FILE, WHOLE, Results, load, set_cost_limit
 from analysis.tables import final as tables
 
 
@@ -44,7 +44,7 @@ def write_report(
     results = load(run_dirs)
     if cost_limit is not None:
         results = set_cost_limit(results, cost_limit)
-    figure = curves.curves(results, title=title)
+    figure = style.plain_text(curves.curves(results, title=title))
     table = tables.final_performance(results, k)
     warnings = tuple(problems(results))
     out = Path(out)
@@ -68,7 +68,7 @@ def problems(results: Results) -> list[str]:
     """One line for each run that is not complete or has notes or damaged lines."""
     lines = []
     for r in results.runs.itertuples():
-        parts = [] if r.status == COMPLETE else [r.status]
+        parts = [] if r.status in WHOLE else [r.status]
         if r.damaged_lines:
             parts.append(f"{r.damaged_lines} damaged line{'' if r.damaged_lines == 1 else 's'}")
         parts += [r.notes] if r.notes else []

@@ -5,7 +5,6 @@ Milliseconds per agent step, from the training metrics of its folder.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,6 +12,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.runs.files import METRICS_FILE
+from benchmarks.runs.reading import DamagedFile, is_a, parse_object, read_bytes
+
+MAX_METRICS = 2**30  # bytes
 
 
 def act_ms(folders: Mapping[str, Path]) -> pd.Series:
@@ -27,21 +29,25 @@ def _act_ms(file: Path) -> float:
 
     The first ones, which compile, do not matter then.
     """
-    if not file.is_file():
+    try:
+        return _median_interval(
+            read_bytes(file, MAX_METRICS).decode("utf-8", errors="replace").splitlines()
+        )
+    except (FileNotFoundError, DamagedFile):
         return np.nan
-    with file.open(encoding="utf-8", errors="replace") as lines:
-        return _median_interval(lines)
 
 
 def _median_interval(lines: Iterable[str]) -> float:
     before, intervals = 0, []
     for text in lines:
         try:
-            line = json.loads(text)
-        except ValueError:
+            line = parse_object(text, METRICS_FILE)
+        except DamagedFile:
             continue  # a line cut off by a kill; the loader names damaged records
-        steps = line.get("agent_steps", before) - before
-        if steps > 0 and "time/act" in line:
-            intervals.append(1000.0 * line["time/act"] / steps)
-        before = max(before, line.get("agent_steps", before))
+        now, seconds = line.get("agent_steps", before), line.get("time/act")
+        if not is_a(now, int):
+            continue
+        if now > before and is_a(seconds, float) and np.isfinite(seconds):
+            intervals.append(1000.0 * seconds / (now - before))
+        before = max(before, now)
     return float(np.median(intervals)) if intervals else np.nan

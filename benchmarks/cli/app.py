@@ -15,7 +15,9 @@ from typing import NoReturn
 
 from benchmarks.process.allocator import keep_memory
 from benchmarks.process.exits import explained
+from benchmarks.process.modules import search_here_last
 from benchmarks.process.signals import EXIT_STOPPED
+from benchmarks.process.stdout import ending_quietly
 from benchmarks.runs.spec import choose
 
 COMMANDS = {
@@ -61,6 +63,7 @@ def entry() -> NoReturn:
     One that a signal ended leaves at once: unloading XLA and MuJoCo takes seconds on a busy
     machine.
     """
+    search_here_last()
     status = main()
     if status == EXIT_STOPPED:
         sys.stdout.flush()
@@ -76,17 +79,17 @@ def main(args: Sequence[str] | None = None) -> int:
     interrupted.
     """
     args = list(sys.argv[1:] if args is None else args)
-    if not args or args[0] in ("-h", "--help"):
-        print(usage())
-        return 0 if args else 2
 
     def command() -> int:
+        if not args or args[0] in ("-h", "--help"):
+            print(usage())
+            return 0 if args else 2
         name = choose("command", args[0], COMMANDS)
         keep_memory()
         return importlib.import_module(ELSEWHERE.get(name, f"benchmarks.cli.{name}")).main(args[1:])
 
     try:
-        return explained(PROG, command)
+        return ending_quietly(PROG, lambda: explained(PROG, command))
     except KeyboardInterrupt:
         print(f"{PROG}: interrupted", file=sys.stderr)
         return 130

@@ -5,21 +5,28 @@ Those that run here save and end; a sweep command forgets those that wait.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.cli.common import parse
-from benchmarks.cli.selection import Selection
+from benchmarks.cli.selection import DAMAGED, Selection
+from benchmarks.runs.plain_text import printable
 
 if TYPE_CHECKING:
+    from benchmarks.runs.status import Status
     from benchmarks.sweep.members import Member
 
 
 def main(args: Sequence[str]) -> int:
-    """Mark them, and signal those of this machine; returns 0."""
+    """Mark them, and signal those of this machine.
+
+    Returns 0, or DAMAGED where a run was left out.
+    """
     chosen = parse(
         Selection,
         args,
@@ -28,13 +35,19 @@ def main(args: Sequence[str]) -> int:
     )
     from benchmarks.runs import attempts
 
-    for member in chosen.members():
+    found, result = chosen.readable()
+    for member in found:
         if member.standing in ("done", "cancelled"):
-            print(f"{member.standing} already: {member.folder.name}")
+            print(printable(f"{member.standing} already: {member.folder.name}"))
             continue
-        attempts.add(member.folder, "cancelled", reason="by a person")
-        print(f"cancelled: {member.folder.name}{_end(member)}")
-    return 0
+        try:
+            attempts.add(member.folder, "cancelled", reason="by a person")
+        except OSError as error:
+            print(printable(f"cannot be cancelled ({error.strerror}): {member.folder.name}"))
+            result = DAMAGED
+            continue
+        print(printable(f"cancelled: {member.folder.name}{_end(member)}"))
+    return result
 
 
 def _end(member: Member) -> str:
@@ -42,21 +55,35 @@ def _end(member: Member) -> str:
     status = member.status
     if member.standing != "running" or status is None:
         return ""
-    if status.host == socket.gethostname() and _is_ours(status.pid):
-        os.kill(status.pid, signal.SIGTERM)
-        return f" (process {status.pid} saves and ends)"
+    if status.host == socket.gethostname() and status.pid > 0 and _trains(status, member.folder):
+        with contextlib.suppress(OSError):
+            os.kill(status.pid, signal.SIGTERM)
+            return f" (process {status.pid} saves and ends)"
     return f" (process {status.pid} on {status.host} ends when the sweep that started it sees this)"
 
 
-def _is_ours(pid: int) -> bool:
-    """Whether a process of that number trains.
+def _trains(status: Status, folder: Path) -> bool:
+    """Whether the process of a status trains in this very folder, not in one that this is a copy
+    of.
 
-    Containers of one host name may count processes differently.
+    It holds the folder's lock then. Containers of one host name may count processes differently, so
+    it must be one of ours too.
     """
     import psutil
 
+    from benchmarks.runs.files import LOCK_FILE, OWNER_FILE
+
     try:
-        words = " ".join(psutil.Process(pid).cmdline())
-    except psutil.Error:
+        process = psutil.Process(status.pid)
+        words = " ".join(process.cmdline())
+        if not any(
+            name in words for name in ("benchmarks.cli", "benchmarks.omnisafe", "safedreamer")
+        ):
+            return False
+        if not (folder / OWNER_FILE).exists():
+            return status.folder == str(folder.resolve())
+        return any(
+            os.path.samefile(opened.path, folder / LOCK_FILE) for opened in process.open_files()
+        )
+    except (psutil.Error, OSError):
         return False
-    return "benchmarks.cli" in words or "safedreamer" in words

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.cli.common import parse
-from benchmarks.cli.selection import Selection
+from benchmarks.cli.selection import DAMAGED, Selection
+from benchmarks.runs.plain_text import printable
+from benchmarks.runs.reading import DamagedFile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +33,10 @@ class CleanArgs(Selection):
 
 
 def main(args: Sequence[str]) -> int:
-    """Delete replay buffers (and checkpoints) of finished runs, say how much; returns 0."""
+    """Delete replay buffers (and checkpoints) of finished runs, say how much.
+
+    Returns 0, or DAMAGED where a run was left out.
+    """
     chosen = parse(
         CleanArgs,
         args,
@@ -42,7 +48,8 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.runs.spec import BadInput
     from benchmarks.sweep.text import amount
 
-    finished = [member for member in chosen.members() if member.standing == "done"]
+    there, status = chosen.readable()
+    finished = [member for member in there if member.standing == "done"]
     if not finished:
         raise BadInput("none of these runs is finished; only finished ones are cleaned")
     total = 0
@@ -51,18 +58,29 @@ def main(args: Sequence[str]) -> int:
             member.folder / REPLAY,
             *([member.folder / CHECKPOINTS] if chosen.checkpoints else []),
         ]
-        size = sum(_size(folder) for folder in folders)
+        try:
+            size = sum(_size(folder) for folder in folders)
+            if chosen.yes and size:
+                # first, so that a run is never taken for whole
+                attempts.add(member.folder, "cleaned")
+                for folder in filter(Path.is_dir, folders):
+                    shutil.rmtree(folder)
+        except (DamagedFile, OSError) as error:
+            print(printable(f"left as it is: {member.folder.name}: {error}"), file=sys.stderr)
+            status = DAMAGED
+            continue
         total += size
         if size:
-            print(f"{amount(size):>10}  {member.folder.name}")
-        if chosen.yes and size:
-            attempts.add(member.folder, "cleaned")  # first, so that a run is never taken for whole
-            for folder in filter(Path.is_dir, folders):
-                shutil.rmtree(folder)
+            print(printable(f"{amount(size):>10}  {member.folder.name}"))
     words = "deleted" if chosen.yes else "would be deleted; add --yes"
     print(f"{amount(total)} of {len(finished)} finished runs {words}")
-    return 0
+    return status
 
 
 def _size(folder: Path) -> int:
+    """Bytes of a folder's files. Raises DamagedFile for what is no folder of the run's own."""
+    if folder.is_symlink():
+        raise DamagedFile(folder, None, "it is a link: delete what it points to yourself")
+    if folder.exists() and not folder.is_dir():
+        raise DamagedFile(folder, None, "it is no folder")
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -6,16 +6,20 @@ Tyro, with one-line errors, `2e6` for integers and near names for unknown settin
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
 import io
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from benchmarks.runs.spec import BadInput, whole_number
+from benchmarks.runs.places import user_path
+from benchmarks.runs.ranges import check_numbers
+from benchmarks.runs.spec import BadInput, flatten, whole_number
 
 T = TypeVar("T")
 REGISTRY = ConstructorRegistry()
@@ -49,12 +53,62 @@ def parse(
     if unknown:
         known = [name for name in option_names(cls, prog, extra) if name != "--help"]
         raise BadInput(_explain_unknown(unknown[0], known, prog))
-    return value
+    check_once(args)
+    values = flatten(dataclasses.asdict(value))
+    check_numbers(
+        {
+            name.removeprefix("run.").removeprefix("agent."): number
+            for name, number in values.items()
+        }
+    )
+    return _with_user_paths(value)
 
 
 def parse_known(cls: type[T], args: Sequence[str], prog: str) -> T:
     """Like `parse`, but leaves settings that `cls` lacks to a later stage, --help included."""
-    return _quietly(cls, args, prog=prog, add_help=False, return_unknown_args=True)[0]
+    return _with_user_paths(
+        _quietly(cls, args, prog=prog, add_help=False, return_unknown_args=True)[0]
+    )
+
+
+def check_once(args: Sequence[str]) -> None:
+    """Raise BadInput for an option that is given twice, however it is spelled.
+
+    The last would win without a word.
+    """
+    seen: dict[str, str] = {}
+    for argument in args:
+        if argument == "--":
+            return
+        if re.match(r"--[A-Za-z]", argument):
+            spelled = argument.split("=", 1)[0]
+            name = spelled.replace("_", "-").removeprefix("--").removeprefix("no-")
+            if name in seen:
+                raise BadInput(
+                    f"{spelled} is given twice"
+                    + (f", also as {seen[name]}" if seen[name] != spelled else "")
+                )
+            seen[name] = spelled
+
+
+def _with_user_paths(value: T) -> T:
+    """The dataclass with `~` expanded in its paths.
+
+    Parts that are dataclasses are looked through too.
+    """
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(value):  # type: ignore[arg-type]
+        part = getattr(value, field.name)
+        new = (
+            user_path(part)
+            if isinstance(part, Path)
+            else _with_user_paths(part)
+            if dataclasses.is_dataclass(part)
+            else part
+        )
+        if new != part:
+            changes[field.name] = new
+    return dataclasses.replace(value, **changes) if changes else value  # type: ignore[type-var]
 
 
 def option_names(cls: type, prog: str, extra: dict[str, Any]) -> list[str]:

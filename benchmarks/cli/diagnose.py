@@ -26,6 +26,7 @@ from benchmarks.diagnosis.findings import (
     write,
 )
 from benchmarks.envs.factory import choose_python
+from benchmarks.runs.places import check_file
 from benchmarks.runs.spec import BadInput
 
 PROG = "safedreamer diagnose"
@@ -72,6 +73,8 @@ def main(args: Sequence[str]) -> int:
         PROG,
         "Compare what a run's agent predicts with what happens on new layouts.",
     )
+    if chosen.out is not None:
+        check_file(chosen.out)
     for name in ("episodes", "context", "horizon", "stride"):
         if getattr(chosen, name) < 1:
             raise BadInput(f"{name}={getattr(chosen, name)} must be at least 1")

@@ -203,6 +203,18 @@ def check_rendering(timeout_s: float, require_gl: bool) -> list[Check]:
     usable = any(error == "" for error in results.values())
     chosen = os.environ.get("MUJOCO_GL") or "chosen by the suite"
     checks = []
+    asked = os.environ.get("MUJOCO_GL", "")
+    if asked and asked not in GL_PACKAGES:
+        names = ", ".join(GL_PACKAGES)
+        checks.append(
+            Check(
+                "MUJOCO_GL",
+                "missing",
+                f"{asked[:40]!r} is no backend; there are {names}",
+                True,
+                "unset MUJOCO_GL",
+            )
+        )
     for backend, error in results.items():
         install = f"apt-get install -y {GL_PACKAGES[backend]} && export MUJOCO_GL={backend}"
         if error == "":

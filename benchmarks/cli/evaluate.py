@@ -21,6 +21,8 @@ import tyro
 from benchmarks.cli.common import parse
 from benchmarks.cli.film import Filming
 from benchmarks.envs.factory import choose_python
+from benchmarks.runs.places import check_file
+from benchmarks.runs.reading import read_text
 from benchmarks.runs.spec import BadInput, RunSpec
 from benchmarks.training.episodes import UNSEEN_EPISODE
 
@@ -118,8 +120,6 @@ class Policy(NamedTuple):
 def main(args: Sequence[str]) -> int:
     """Evaluate, write the records and print a table; returns 0."""
     chosen = parse(EvaluateArgs, args, PROG, "Run evaluation episodes and print returns and costs.")
-    if chosen.episodes < 1:
-        raise BadInput(f"episodes={chosen.episodes} must be at least 1")
     if (chosen.run is None) == (chosen.official is None):
         raise BadInput("give either a run folder or --official FILE")
     choose_python(chosen.env_python)
@@ -128,6 +128,7 @@ def main(args: Sequence[str]) -> int:
     filming = chosen.filming()
     policy = _of_file(chosen) if chosen.official is not None else _of_run(chosen)
     out = chosen.out or _default_out(policy, chosen.unseen)
+    check_file(out)
     if not policy.official and find(policy.spec.method).engine == "torch":
         if filming is not None:
             raise BadInput(
@@ -223,9 +224,7 @@ def tasks_named(path: Path) -> list[str]:
     for name in ("config.json", "config.yaml"):
         beside = path.with_name(name)
         if beside.is_file() and (
-            found := re.search(
-                r'^\W*task\W*: *"?([\w-]+)', beside.read_text(encoding="utf-8"), re.MULTILINE
-            )
+            found := re.search(r'^\W*task\W*: *"?([\w-]+)', _readable(beside), re.MULTILINE)
         ):
             text = found[1].lower()
             break
@@ -235,6 +234,17 @@ def tasks_named(path: Path) -> list[str]:
         for task, name in short.items()
         if re.search(rf"(?<![a-z]){name}(?!\d)|safety{name}(?!\d)", text)
     ]
+
+
+def _readable(file: Path) -> str:
+    """Its text; nothing where it is damaged.
+
+    What it says is only checked against the task that was given.
+    """
+    try:
+        return read_text(file)
+    except (BadInput, OSError):
+        return ""
 
 
 def _checked_obs(task: str, obs: str | None) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.cli.common import parse
-from benchmarks.cli.selection import Selection
+from benchmarks.cli.selection import DAMAGED, Selection
+from benchmarks.runs.places import check_file
+from benchmarks.runs.plain_text import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,16 +22,22 @@ class ExportArgs(Selection):
 
 
 def main(args: Sequence[str]) -> int:
-    """Write the file and say what is in it; returns 0."""
+    """Write the file and say what is in it.
+
+    Returns 0, or DAMAGED where a run or a line of records was left out.
+    """
     chosen = parse(
         ExportArgs, args, "safedreamer export", "The records of a sweep as one Parquet file."
     )
     from benchmarks.sweep.export import export
 
-    found = chosen.members()
+    found, status = chosen.readable()
     out = chosen.out or chosen.folder / "records.parquet"
-    rows, empty = export(found, out)
+    check_file(out)
+    rows, empty, damage = export(found, out)
     for member in empty:
-        print(f"no records yet ({member.standing}): {member.folder.name}")
-    print(f"wrote {out}: {rows:,} episodes of {len(found) - len(empty)} runs")
-    return 0
+        print(printable(f"no records yet ({member.shown}): {member.folder.name}"))
+    for line in damage:
+        print(printable(f"damaged, left out: {line}"), file=sys.stderr)
+    print(printable(f"wrote {out}: {rows:,} episodes of {len(found) - len(empty)} runs"))
+    return DAMAGED if damage else status

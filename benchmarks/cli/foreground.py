@@ -12,6 +12,17 @@ from typing import Any
 from benchmarks.runs.spec import RunSpec
 
 
+def ending(finished: bool, stopped: bool) -> str:
+    """How a run ended, for a person: its steps, or its minutes, are spent, or it was stopped."""
+    if finished:
+        return "finished"
+    return (
+        "stopped; the same command continues it"
+        if stopped
+        else "done (time); a larger --max-minutes continues it;"
+    )
+
+
 def train_here(spec: RunSpec, out: Path, report_seconds: float, **options: Any) -> int:
     """Train `spec` in `out`; `options` are those of benchmarks.training.loop.Options.
 
@@ -34,7 +45,7 @@ def train_here(spec: RunSpec, out: Path, report_seconds: float, **options: Any) 
 
     with OnSignal() as stop, contextlib.closing(reporter(spec.method, report_seconds)) as live:
         result = launch(spec, out, Options(reporter=live, stop=stop, **options))
-    state = "finished" if result.finished else "stopped; the same command continues it"
+    state = ending(result.finished, stop())
     print(
         f"{state} at {result.env_steps:,} simulator steps, {result.updates:,} updates; records "
         f"in {out}",

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from benchmarks.cli.common import parse
-from benchmarks.cli.selection import Selection
-from benchmarks.runs.spec import BadInput
+from benchmarks.cli.selection import DAMAGED, Selection
+from benchmarks.runs.plain_text import printable
+from benchmarks.runs.reading import DamagedFile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,21 +20,21 @@ class LogsArgs(Selection):
 
 
 def main(args: Sequence[str]) -> int:
-    """Print them under the runs' names; returns 0."""
+    """Print them under the runs' names; returns 0, or DAMAGED where a run was left out."""
     chosen = parse(
         LogsArgs, args, "safedreamer logs", "The last lines that runs of a sweep printed."
     )
-    if chosen.tail < 1:
-        raise BadInput(f"tail={chosen.tail} must be at least 1")
     from benchmarks.sweep.logs import tail
     from benchmarks.sweep.members import LOG_FILE
 
-    for member in chosen.members():
-        print(f"==> {member.folder.name} ({member.standing})")
-        print(
-            "\n".join(
-                tail(member.folder / LOG_FILE, chosen.tail)
-                or ["no log: a sweep has not started it"]
-            )
-        )
-    return 0
+    found, status = chosen.readable()
+    for member in found:
+        print(printable(f"==> {member.folder.name} ({member.shown})"))
+        try:
+            lines = tail(member.folder / LOG_FILE, chosen.tail) or [
+                "no log: a sweep has not started it"
+            ]
+        except DamagedFile as error:
+            lines, status = [str(error)], DAMAGED
+        print(printable("\n".join(lines)))
+    return status

@@ -7,24 +7,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.cli.common import parse
-from benchmarks.cli.selection import Selection
+from benchmarks.cli.selection import DAMAGED, Selection
+from benchmarks.runs.plain_text import printable
 
 
 def main(args: Sequence[str]) -> int:
-    """Forgive them; returns 0."""
+    """Reset them; returns 0, or DAMAGED where a run was left out."""
     chosen = parse(
         Selection, args, "safedreamer retry", "Have failed, stale and cancelled runs wait again."
     )
     from benchmarks.runs import attempts
     from benchmarks.runs.spec import BadInput
 
-    found = [
-        member for member in chosen.members() if member.standing in ("failed", "stale", "cancelled")
-    ]
+    there, status = chosen.readable()
+    found = [member for member in there if member.standing in ("failed", "stale", "cancelled")]
     if not found:
         raise BadInput("none of these runs failed, fell silent or was cancelled")
     for member in found:
-        attempts.add(member.folder, "submitted")
-        print(f"waits again: {member.folder.name}")
+        try:
+            attempts.add(member.folder, "submitted")
+        except OSError as error:
+            print(printable(f"cannot be reset ({error.strerror}): {member.folder.name}"))
+            status = DAMAGED
+            continue
+        print(printable(f"waits again: {member.folder.name}"))
     print("the sweep command starts them")
-    return 0
+    return status

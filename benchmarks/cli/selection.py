@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import tyro
 
+from benchmarks.runs.plain_text import printable
+from benchmarks.runs.spec import BadInput
+
 if TYPE_CHECKING:
     from benchmarks.sweep.members import Member
+
+
+DAMAGED = 1  # exit status of a command that left a run out because its files are damaged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +31,33 @@ class Selection:
     """
 
     def members(self) -> list[Member]:
-        """The runs, in order of their names. Raises BadInput when there are none."""
+        """The runs, in order of their names.
+
+        Raises BadInput when there are none, or when the files of one are damaged.
+        """
         from benchmarks.sweep.filters import select
         from benchmarks.sweep.members import members
 
         return select(members(self.folder), self.filters)
+
+    def readable(self, out: TextIO | None = None) -> tuple[list[Member], int]:
+        """The runs whose files can be read, and DAMAGED where others were left out, each named in a
+        line; else 0.
+
+        The lines go to stderr where `out` is None. Raises BadInput when no run is left; for one run
+        folder, what is wrong with it.
+        """
+        from benchmarks.sweep.filters import select
+        from benchmarks.sweep.members import look
+
+        found = look(self.folder)
+        if not found.members:
+            if len(found.damaged) > 1:
+                first = next(iter(found.damaged.values()))
+                raise BadInput(
+                    f"the files of all {len(found.damaged)} runs are damaged; the first: {first}"
+                )
+            raise next(iter(found.damaged.values()))
+        for folder, error in found.damaged.items():
+            print(printable(f"damaged, left out: {folder.name}: {error}"), file=out or sys.stderr)
+        return select(found.members, self.filters), DAMAGED if found.damaged else 0

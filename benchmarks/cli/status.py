@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.cli.common import parse
-from benchmarks.cli.selection import Selection
+from benchmarks.cli.selection import DAMAGED, Selection
+from benchmarks.runs.plain_text import printable
 from benchmarks.runs.spec import BadInput
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+    from benchmarks.sweep.members import Member
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,15 +39,14 @@ class StatusArgs(Selection):
 
 
 def main(args: Sequence[str]) -> int:
-    """Print the table; returns 0."""
+    """Print the table; returns 0, or DAMAGED where a run was left out."""
     chosen = parse(StatusArgs, args, "safedreamer status", "Where the runs of a sweep stand.")
     if sum((chosen.failed, chosen.equal_progress, chosen.runs)) > 1:
         raise BadInput("choose one of --failed, --runs and --equal-progress")
-    if not chosen.watch_seconds > 0:
-        raise BadInput(f"watch_seconds={chosen.watch_seconds} must be positive")
     if not chosen.watch:
-        print("\n".join(report(chosen)))
-        return 0
+        lines, status = report(chosen)
+        print(printable("\n".join(lines)))
+        return status
     with contextlib.suppress(KeyboardInterrupt):
         _watch(chosen)
     return 0
@@ -52,7 +56,7 @@ def _watch(chosen: StatusArgs) -> None:
     """In place on a terminal, one table after another elsewhere."""
     if not sys.stdout.isatty():
         while True:
-            print("\n".join(report(chosen)), flush=True)
+            print(printable("\n".join(report(chosen)[0])), flush=True)
             time.sleep(chosen.watch_seconds)
     from rich.live import Live
 
@@ -65,21 +69,39 @@ def _watch(chosen: StatusArgs) -> None:
 def _text(chosen: StatusArgs) -> Text:
     from rich.text import Text
 
-    return Text("\n".join(report(chosen)), no_wrap=True, overflow="crop")
+    return Text(printable("\n".join(report(chosen)[0])), no_wrap=True, overflow="crop")
 
 
-def report(chosen: StatusArgs) -> list[str]:
-    """The lines to print."""
+def report(chosen: StatusArgs) -> tuple[list[str], int]:
+    """The lines to print, those of damaged runs last, and the exit status."""
     from benchmarks.sweep import overview
 
-    found = chosen.members()
+    damage = io.StringIO()
+    found, status = chosen.readable(damage)
     if chosen.failed:
-        return overview.failures(found)
-    if chosen.runs:
-        return overview.each(found)
-    if not chosen.equal_progress:
-        return overview.overview(found)
-    from benchmarks.sweep.records import evaluations, reached
+        lines = overview.failures(found)
+    elif chosen.runs:
+        lines = overview.each(found)
+    elif chosen.equal_progress:
+        lines, status = _compared(found, damage, status)
+    else:
+        lines = overview.overview(found)
+    return [*lines, *damage.getvalue().splitlines()], status
 
-    known = {member.folder: evaluations(member.folder) for member in found}
-    return overview.compared(found, lambda member, limit: reached(known[member.folder], limit))
+
+def _compared(found: Sequence[Member], damage: io.StringIO, status: int) -> tuple[list[str], int]:
+    """Evaluations at equal progress; runs whose records cannot be read are left out and named."""
+    from benchmarks.sweep import overview
+    from benchmarks.sweep.records import Reached, evaluations, reached
+
+    known: dict[Path, list[Reached]] = {}
+    for member in found:
+        try:
+            known[member.folder] = evaluations(member.folder)
+        except ValueError as error:
+            print(f"damaged, left out: {member.folder.name}: {error}", file=damage)
+            status = DAMAGED
+    able = [member for member in found if member.folder in known]
+    return overview.compared(
+        able, lambda member, limit: reached(known[member.folder], limit)
+    ), status

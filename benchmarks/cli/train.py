@@ -25,6 +25,7 @@ from benchmarks.runs.spec import (
     ReplayConfig,
     RunSpec,
 )
+from benchmarks.suites.names import MAX_TASK_BYTES, file_name
 
 PROG = "safedreamer train"
 
@@ -53,7 +54,7 @@ class TrainArgs:
     """Authors' checkpoint (checkpoint.ckpt) whose parameters training starts from."""
     max_minutes: float | None = None
     """Wall-clock budget of the run in minutes, resumes included; it ends with a last evaluation and
-    a checkpoint.
+    a checkpoint. None: no limit.
     """
     tensorboard: bool = False
     """Write metrics, returns and costs for TensorBoard too."""
@@ -90,6 +91,8 @@ def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
         run = dataclasses.replace(
             first, obs=obs, steps=first.steps if first.steps is not None else preset.steps
         )
+        minutes = first.max_minutes if first.max_minutes is not None else preset.max_minutes
+        run = dataclasses.replace(run, max_minutes=minutes)
         default = everything(run=run, loop=preset.loop, replay=preset.replay, agent=preset.agent)
         chosen: Any = parse(everything, args, PROG, "Train a method on a task.", default)
         steps = chosen.run.steps
@@ -108,14 +111,11 @@ def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
             agent=chosen.agent,
             init_from=source,
             init_sha256=_sha256(first.init_from) if first.init_from else "",
+            max_minutes=chosen.run.max_minutes,
         )
         check_spec(spec)
     except ValueError as error:
         raise BadInput(str(error)) from error
-    if not chosen.run.env_timeout_seconds > 0 or chosen.run.max_env_faults < 0:
-        raise BadInput("env_timeout_seconds must be positive and max_env_faults at least 0")
-    if chosen.run.max_minutes is not None and not chosen.run.max_minutes > 0:
-        raise BadInput(f"max_minutes={chosen.run.max_minutes} must be positive")
     return chosen.run, spec
 
 
@@ -142,7 +142,7 @@ def _sha256(path: Path) -> str:
 
 def default_out(spec: RunSpec) -> Path:
     """Where a run goes if --out does not say."""
-    task = spec.task.replace(":", "-").replace("/", "-")
+    task = file_name(spec.task.replace(":", "-").replace("/", "-"), MAX_TASK_BYTES)
     return Path("runs") / f"{task}-{spec.obs}-{spec.method}-seed{spec.seed}"
 
 
@@ -159,7 +159,6 @@ def main(args: Sequence[str]) -> int:
         spec,
         out,
         run.report_seconds,
-        max_minutes=run.max_minutes,
         tensorboard=run.tensorboard,
         wandb=run.wandb,
         env_timeout_seconds=run.env_timeout_seconds,

@@ -38,7 +38,8 @@ LENGTH_HELP = (
     "max_episode_steps"
 )
 SIX_HELP = (
-    "a wrapper of Gymnasium expects five values of step: around an environment with Safety-Gymnasium's six use "
+    "a wrapper of Gymnasium expects five values of step: around an environment with "
+    "Safety-Gymnasium's six use "
     "safety_gymnasium.wrappers.SafeTimeLimit, or let step return five with the cost in "
     'info["cost"]'
 )

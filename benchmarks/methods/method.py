@@ -19,6 +19,7 @@ class Settings(NamedTuple):
     loop: LoopConfig
     replay: ReplayConfig
     agent: Any
+    max_minutes: float | None = None  # wall clock of a run
 
 
 @dataclasses.dataclass(frozen=True)

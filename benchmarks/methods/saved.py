@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from benchmarks.methods import method
 from benchmarks.runs import checkpoint
-from benchmarks.runs.files import CHECKPOINTS
-from benchmarks.runs.folder import read_spec
-from benchmarks.runs.spec import BadInput, RunSpec, from_dict
+from benchmarks.runs.files import CHECKPOINTS, SPEC_FILE
+from benchmarks.runs.reading import DamagedFile, expect
+from benchmarks.runs.spec import BadInput, RunSpec, from_dict, read_spec
 
 
 class Saved(NamedTuple):
@@ -27,7 +27,12 @@ def load_spec(folder: Path) -> RunSpec:
     Raises BadInput when the folder is no run or was written by an incompatible version.
     """
     data = read_spec(folder)["spec"]
-    return from_dict(data, method(data["method"]).config_type(data["obs"]))
+    try:
+        return from_dict(data, method(data["method"]).config_type(data["obs"]))
+    except (BadInput, DamagedFile):
+        raise
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DamagedFile(folder / SPEC_FILE, None, str(error)) from error
 
 
 def newest(folder: Path) -> Saved:
@@ -45,4 +50,5 @@ def newest(folder: Path) -> Saved:
             else f"{folder} has no checkpoint yet"
         )
     counters = checkpoint.read_meta(path, spec.run_id)["counters"]
+    expect(counters, {"env_steps": int, "agent_steps": int}, path / checkpoint.META, "counters.")
     return Saved(spec, path, counters["env_steps"], counters["agent_steps"])

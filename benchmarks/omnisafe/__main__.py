@@ -22,6 +22,7 @@ from benchmarks.envs.compat import import_safety_gymnasium
 
 import_safety_gymnasium()  # with the patch that Python 3.11 needs, before OmniSafe imports it
 
+from benchmarks.cli.foreground import ending  # noqa: E402
 from benchmarks.envs import EnvContractError, EnvFactory, MissingGLError  # noqa: E402
 from benchmarks.envs.factory import chosen_python  # noqa: E402
 from benchmarks.envs.worker import MAKE_SECONDS, env_facts_of  # noqa: E402
@@ -55,7 +56,7 @@ def train(spec: RunSpec, out: Path, report_seconds: float, options: dict[str, An
         result = loop.train(
             spec, out, environment(spec), loop.Options(reporter=live, stop=stop, **options)
         )
-    state = "finished" if result.finished else "stopped; the same command continues it"
+    state = ending(result.finished, stop())
     print(
         f"{state} at {result.env_steps:,} simulator steps, {result.updates:,} updates; records "
         f"in {out}",

@@ -17,6 +17,7 @@ import math
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +37,7 @@ from benchmarks.omnisafe.evaluation import evaluate
 from benchmarks.runs import checkpoint, metrics, records
 from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, REPLAY
 from benchmarks.runs.folder import claim, rewind
-from benchmarks.runs.spec import BadInput, RunFailed, RunSpec
+from benchmarks.runs.spec import BadInput, RunFailed, RunSpec, with_minutes
 from benchmarks.runs.status import State, StatusFile
 from benchmarks.training import resume
 from benchmarks.training.boards import boards
@@ -85,13 +86,14 @@ def train(
     Raises BadInput when `out` belongs to another configuration or process or its disk is full,
     RunFailed when the run cannot go on.
     """
-    out = Path(out)
+    spec, out = with_minutes(spec, options.max_minutes), Path(out)
+    saved = resume.Saved(out, spec.run_id, options.reporter.say)
     with (
         checkpoint.explain_full_disk(out),
-        claim(spec, out, options.reporter.say, torch_devices) as status,
+        claim(spec, out, options.reporter.say, torch_devices, saved.look) as status,
         contextlib.ExitStack() as stack,
     ):
-        return Loop(spec, out, make_env, options, status, stack).run()
+        return Loop(spec, out, make_env, options, status, stack, saved).run()
 
 
 class Loop:
@@ -108,6 +110,7 @@ class Loop:
         options: Options,
         status: StatusFile,
         stack: contextlib.ExitStack,
+        saved: resume.Saved,
     ) -> None:
         self.spec, self.config, self.out, self.options, self.make_env = (
             spec,
@@ -117,20 +120,17 @@ class Loop:
             make_env,
         )
         self.env_faults = EnvFaults(out, options.reporter.say, options.max_env_faults)
-        found = resume.newest_checkpoint(out / CHECKPOINTS, options.reporter.say)
-        meta: dict[str, Any] = (
-            checkpoint.read_meta(found, spec.run_id) if found else {"counters": {}, "positions": {}}
-        )
+        found, meta = saved.path, saved.meta
+        self.counters = resume.counters(Progress, meta, out)
         rewind(out, meta["positions"])
-        self.counters = Progress(**meta["counters"])
         self.saved_at = self.counters.env_steps
         self.started = time.perf_counter() - self.counters.wall_seconds
         self.boards = stack.enter_context(
-            contextlib.closing(boards(spec, out, options.tensorboard, options.wandb))
+            contextlib.closing(
+                boards(spec, out, options.tensorboard, options.wandb, self.counters.env_steps)
+            )
         )
-        self.reports = Reports(
-            spec, out, options.reporter, status, self.boards, options.max_minutes
-        )
+        self.reports = Reports(spec, out, options.reporter, status, self.boards)
         stack.enter_context(contextlib.closing(self.reports))
         self.metrics = stack.enter_context(contextlib.closing(metrics.MetricsWriter(out)))
         vector = stack.enter_context(
@@ -183,7 +183,7 @@ class Loop:
         except ValueError as error:
             raise BadInput(str(error)) from error
 
-    def _restore(self, found: Path, meta: dict[str, Any]) -> None:
+    def _restore(self, found: Path, meta: Mapping[str, Any]) -> None:
         try:
             for name, buffer in self.buffers.items():
                 journal.load(buffer, self.out / REPLAY / name, meta["replay_marks"][name])
@@ -217,7 +217,9 @@ class Loop:
             if not stop():  # a run that is stopped goes on as if it never had been
                 self.evaluate()
         self.save()
-        self.report("finished" if self._finished() else "stopped")
+        self.report(
+            "finished" if self._finished() else "stopped" if self.options.stop() else "out_of_time"
+        )
         return Result(self.counters.env_steps, self.learner.updates, self._finished())
 
     def advance(self) -> None:
@@ -299,6 +301,9 @@ class Loop:
     def save(self) -> None:
         """A checkpoint of the last consistent point, from which the run continues."""
         point = self.point if isinstance(self.learner, OnPolicy) else self._point()
+        # environments that have not begun an episode have nothing to return to
+        if point.counters.env_steps == 0:
+            return
         if (
             point.counters.env_steps == self.saved_at
             and point.counters.evaluated_at == self._saved_evaluation
@@ -399,7 +404,7 @@ class Loop:
         return self._spent() and evaluated
 
     def _over(self) -> bool:
-        limit = self.options.max_minutes
+        limit = self.spec.max_minutes
         advance = self.epoch_seconds if isinstance(self.learner, OnPolicy) else 0.0
         late = (
             limit is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from benchmarks.runs.plain_text import printable
 from benchmarks.runs.spec import BadInput, RunFailed
 
 FAILED, BAD_INPUT = 1, 2
@@ -20,8 +21,8 @@ def explained(prog: str, command: Callable[[], int]) -> int:
     try:
         return command()
     except BadInput as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
+        print(printable(f"{prog}: error: {error}"), file=sys.stderr)
         return BAD_INPUT
     except RunFailed as error:
-        print(f"{prog}: {error}", file=sys.stderr)
+        print(printable(f"{prog}: {error}"), file=sys.stderr)
         return FAILED

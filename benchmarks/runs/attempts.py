@@ -10,10 +10,12 @@ cleaned     its replay buffer, or its checkpoints too, were deleted
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from benchmarks.runs.files import ATTEMPTS_FILE
+from benchmarks.runs.reading import read_lines, typed
 from benchmarks.runs.status import utc_now
 
 Kind: TypeAlias = Literal["submitted", "started", "ended", "cancelled", "cleaned"]
@@ -41,26 +43,26 @@ def add(folder: Path, event: Kind, **fields: Any) -> None:
             if value is not None and value is not False and value != ""
         }
     )
-    with (folder / ATTEMPTS_FILE).open("a", encoding="utf-8") as file:
-        file.write(text + "\n")
+    with (folder / ATTEMPTS_FILE).open("ab+") as file:
+        torn = (
+            file.seek(0, os.SEEK_END) > 0 and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
+        )
+        file.write(f"{chr(10) if torn else ''}{text}\n".encode())
 
 
 def read(folder: Path) -> list[Event]:
     """All rows, oldest first; none where nothing was done.
 
-    A torn last row (full disk) is left out.
+    A row that a full disk cut short is left out.
+
+    Raises DamagedFile, with the line.
     """
+    path = folder / ATTEMPTS_FILE
     try:
-        lines = (folder / ATTEMPTS_FILE).read_text(encoding="utf-8").splitlines()
+        lines = read_lines(path)
     except FileNotFoundError:
         return []
-    events = []
-    for line in lines:
-        try:
-            events.append(Event(**json.loads(line)))
-        except (json.JSONDecodeError, TypeError):
-            continue
-    return events
+    return [typed(Event, line.data, path, line.number) for line in lines]
 
 
 def failures(events: list[Event]) -> int:

@@ -18,7 +18,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,11 +28,29 @@ import ml_dtypes
 import numpy as np
 
 from agents.api import PyTree
+from benchmarks.runs.plain_text import one_line
+from benchmarks.runs.reading import DamagedFile, expect, read_object, read_text
 from benchmarks.runs.spec import BadInput
 
 FORMAT = 2  # of what a checkpoint holds; another one is refused
 LEARNER, META, SUMS = "learner", "meta.json", "SHA256SUMS"
 KEEP = 2  # checkpoints of a run; one more while it is written
+ASIDE = ".aside"  # ends the name of the one that is being replaced by another of the same step
+
+
+# What NumPy and zipfile raise for files that are no archives of arrays.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    TypeError,
+    AttributeError,
+    SyntaxError,
+    OverflowError,
+    MemoryError,
+)
+UNREADABLE += (zipfile.BadZipFile, zlib.error, NotImplementedError, RecursionError)
 
 
 class Found(NamedTuple):
@@ -62,9 +82,14 @@ def save(
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    shutil.rmtree(final, ignore_errors=True)
+    aside = folder / f".{final.name}{ASIDE}"
+    # a second save at one step: a crash between the two renames leaves the first one aside
+    if final.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+        os.replace(final, aside)
     os.replace(temporary, final)
     _sync(folder)
+    shutil.rmtree(aside, ignore_errors=True)
     for old in _all(folder)[:-keep]:
         shutil.rmtree(old)
     return final
@@ -97,13 +122,17 @@ def _write(folder: Path, trees: Mapping[str, PyTree], meta: Mapping[str, Any]) -
     (folder / SUMS).write_text("".join(sums), encoding="utf-8")
     for path in folder.iterdir():
         _sync(path)
+    _sync(folder)
 
 
-def find(folder: Path) -> Found:
-    """The newest checkpoint whose content is whole, and newer ones that are not."""
+def find(folder: Path, usable: Callable[[Path], str | None] = lambda _: None) -> Found:
+    """The newest checkpoint whose content is whole, and newer ones that are not.
+
+    `usable(path)` says what else is wrong with a whole one, or None.
+    """
     damaged = []
     for path in reversed(_all(folder)):
-        fault = _fault(path)
+        fault = _fault(path) or usable(path)
         if fault is None:
             return Found(path, tuple(damaged))
         damaged.append((path, fault))
@@ -115,8 +144,9 @@ def set_aside(path: Path) -> Path:
 
     Returns its new place.
     """
+    name = path.name.strip(".").removesuffix(ASIDE)
     for number in range(1000):
-        aside = path.with_name(f"damaged-{path.name}" + (f"-{number}" if number else ""))
+        aside = path.with_name(f"damaged-{name}" + (f"-{number}" if number else ""))
         if not aside.exists():
             os.replace(path, aside)
             return aside
@@ -129,19 +159,35 @@ def set_aside(path: Path) -> Path:
 def _fault(path: Path) -> str | None:
     """What is wrong with a checkpoint's content, or None."""
     try:
-        lines = (path / SUMS).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        return (
-            f"{SUMS} cannot be read ({error})" if (path / SUMS).exists() else f"it holds no {SUMS}"
-        )
+        lines = read_text(path / SUMS).splitlines()
+    except FileNotFoundError:
+        return f"it holds no {SUMS}"
+    except DamagedFile as error:
+        return f"{SUMS} cannot be read ({error.why})"
     expected_sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    if META not in expected_sums:
-        return f"{SUMS} is cut short"
-    for name, expected in expected_sums.items():
-        if not (path / name).is_file():
-            return f"{name} is missing"
-        if _sha256(path / name) != expected:
-            return f"{name} is not what was written"
+    try:
+        if META not in expected_sums or {
+            file.name for file in path.iterdir()
+        } - expected_sums.keys() - {SUMS}:
+            return f"{SUMS} is cut short"
+        for name, expected in expected_sums.items():
+            if not (path / name).is_file():
+                return f"{one_line(name)} is missing"
+            if _sha256(path / name) != expected:
+                return f"{one_line(name)} is not what was written"
+    except (OSError, ValueError) as error:
+        return one_line(f"it cannot be read ({error})")
+    return None
+
+
+def unreadable(path: Path) -> str | None:
+    """Why arrays of a checkpoint cannot be read although its sums are right, or None."""
+    try:
+        meta = _meta(path)
+        for name in meta["dtypes"]:
+            _arrays(path, name)
+    except DamagedFile as error:
+        return str(error)
     return None
 
 
@@ -150,12 +196,13 @@ def read_meta(path: Path, run_id: str) -> dict[str, Any]:
 
     Raises BadInput when another configuration or another version of this format made it.
     """
-    meta = json.loads((path / META).read_text(encoding="utf-8"))
+    meta = _meta(path)
     if meta.get("format") != FORMAT:
         raise BadInput(
             f"{path} has format {meta.get('format', 1)}, this version reads {FORMAT}: continue "
             "the run with the commit that its spec.json names, or start a new one"
         )
+    expect(meta, {"run_id": str, "counters": dict}, path / META)
     if meta["run_id"] != run_id:
         raise BadInput(
             f"{path} belongs to run {meta['run_id']}, not to {run_id}: another configuration "
@@ -164,14 +211,26 @@ def read_meta(path: Path, run_id: str) -> dict[str, Any]:
     return meta
 
 
+def _meta(path: Path) -> dict[str, Any]:
+    try:
+        meta = read_object(path / META)
+    except FileNotFoundError as error:
+        raise DamagedFile(path / META, None, "it is missing") from error
+    if meta.get("format") == FORMAT:  # others have a message of their own
+        expect(meta, {"dtypes": dict}, path / META)
+    return meta
+
+
 def load(path: Path, name: str, template: PyTree) -> PyTree:
     """The saved tree in the structure of `template` (for the learner what `agent.init` returns).
 
-    Raises BadInput naming the first leaf that is missing, unknown, or of another shape or dtype.
+    Raises BadInput naming the first leaf that is missing, unknown, of another shape or dtype, or
+    not finite where the template is: parameters that are no numbers would act, and be averaged,
+    like any others. DamagedFile where the arrays cannot be read.
     """
     import jax
 
-    dtypes = json.loads((path / META).read_text(encoding="utf-8"))["dtypes"][name]
+    dtypes = _meta(path)["dtypes"].get(name, {})
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     names = [jax.tree_util.keystr(key) for key, _ in leaves]
     saved = _arrays(path, name)
@@ -182,9 +241,15 @@ def load(path: Path, name: str, template: PyTree) -> PyTree:
             "of them"
         )
     loaded = [
-        _from_array(key, leaf, saved[key], dtypes[key])
+        _from_array(key, leaf, saved[key], str(dtypes.get(key, saved[key].dtype.name)))
         for key, (_, leaf) in zip(names, leaves, strict=True)
     ]
+    for key, (_, leaf), value in zip(names, leaves, loaded, strict=True):
+        if not finite(value) and finite(leaf):
+            raise BadInput(
+                f"{path / name}.npz is not finite in {key}: the run diverged before it was "
+                "saved, or the file was changed"
+            )
     return jax.tree_util.tree_unflatten(structure, loaded)
 
 
@@ -196,9 +261,23 @@ def load_flat(path: Path, name: str) -> dict[str, np.ndarray]:
     }
 
 
+def finite(value: Any) -> bool:
+    """Whether an array holds no NaN and no infinity; true for whatever has neither."""
+    array = np.asarray(value)
+    if array.dtype == ml_dtypes.bfloat16:
+        array = array.astype(np.float32)
+    return not np.issubdtype(array.dtype, np.inexact) or bool(np.isfinite(array).all())
+
+
 def _arrays(path: Path, name: str) -> dict[str, np.ndarray]:
-    with np.load(path / f"{name}.npz", allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
+    file = path / f"{name}.npz"
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+    except FileNotFoundError as error:
+        raise DamagedFile(file, None, "it is missing") from error
+    except UNREADABLE as error:
+        raise DamagedFile(file, None, str(error) or type(error).__name__) from error
 
 
 def _to_arrays(state: PyTree) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -241,9 +320,15 @@ def _from_array(name: str, leaf: Any, array: np.ndarray, dtype: str) -> Any:
 
 
 def _all(folder: Path) -> list[Path]:
-    return (
-        sorted(path for path in folder.glob("[0-9]*") if path.is_dir()) if folder.is_dir() else []
-    )
+    """Checkpoints by step, also one that stands aside because a crash came before its successor was
+    in place.
+    """
+    if not folder.is_dir():
+        return []
+    found = {path.name: path for path in folder.glob("[0-9]*") if path.is_dir()}
+    for aside in folder.glob(f".[0-9]*{ASIDE}"):
+        found.setdefault(aside.name.strip(".").removesuffix(ASIDE), aside)
+    return [path for _, path in sorted(found.items())]
 
 
 def _sha256(path: Path) -> str:

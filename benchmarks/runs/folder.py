@@ -14,6 +14,8 @@ diverged/       the batch that made a run diverge (divergence.py)
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import time
@@ -29,12 +31,19 @@ from benchmarks.runs.files import (
     METRICS_FILE,
     OWNER_FILE,
     RECORDS_FILE,
+    REPLAY,
     SPEC_FILE,
+    STATUS_FILE,
+    SWEEP_FILE,
 )
-from benchmarks.runs.ownership import own
+from benchmarks.runs.ownership import own, read_owner
+from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import jax_devices, provenance
-from benchmarks.runs.spec import BadInput, RunSpec, diff, to_dict
-from benchmarks.runs.status import StatusFile
+from benchmarks.runs.reading import DamagedFile, read_object
+from benchmarks.runs.spec import BadInput, RunSpec, diff, read_spec, to_dict
+from benchmarks.runs.status import StatusFile, read_status
+
+PARTS = ("hardware", "versions")  # of `provenance`, that decide how sums are rounded
 
 
 @contextmanager
@@ -43,12 +52,15 @@ def claim(
     out: Path,
     say: Callable[[str], None] = lambda _: None,
     devices: Callable[[], list[str]] = jax_devices,
+    look: Callable[[], None] = lambda: None,
 ) -> Iterator[StatusFile]:
     """The folder `out`, made or checked for `spec` and owned by this process.
 
     Yields its status, kept up to date.
 
     `devices` lists those of the learner's library, for the record of where a result comes from.
+    `look` is called once the folder is owned and before anything in it is changed; what it raises
+    refuses the start.
     Raises BadInput when it belongs to another configuration (with the difference), holds something
     else, or is in use.
     """
@@ -56,8 +68,10 @@ def claim(
     out.mkdir(parents=True, exist_ok=True)
     with own(out, say) as ownership:
         check(spec, out)  # again, now that no one else writes there
+        look()
+        before = read_status(out) if (out / STATUS_FILE).exists() else None
         _write_spec(spec, out, say, devices)
-        with StatusFile(out, spec, on_beat=ownership.check) as status:
+        with StatusFile(out, spec, on_beat=ownership.check, before=before) as status:
             yield status
 
 
@@ -65,18 +79,19 @@ def check(spec: RunSpec, out: Path) -> None:
     """Raise BadInput unless `out` is absent, empty, a run of the same configuration, or one that
     ended before it had results.
 
-    Changes nothing.
+    A run whose files are damaged is refused, with the file (DamagedFile). Changes nothing.
     """
+    check_folder(out)
     if not out.exists():
         return
-    if not out.is_dir():
-        raise BadInput(f"{out} is a file; --out must be a folder")
-    if not (out / SPEC_FILE).is_file():
+    if not os.path.lexists(out / SPEC_FILE):
         if any(path.name not in (LOCK_FILE, OWNER_FILE) for path in out.iterdir()):
             raise BadInput(
                 f"{out} is not empty and holds no {SPEC_FILE}: choose a new folder with --out"
             )
         return
+    _check_small_files(out)
+    _check_rows(out)
     different = diff(read_spec(out)["spec"], spec)
     if different and _holds_results(out):
         shown = "; ".join(
@@ -93,33 +108,45 @@ def check(spec: RunSpec, out: Path) -> None:
         )
 
 
+def _check_small_files(out: Path) -> None:
+    """Raise DamagedFile where a small file of the folder cannot be read."""
+    read_spec(out)
+    if os.path.lexists(out / STATUS_FILE):
+        read_status(out)
+    if os.path.lexists(out / SWEEP_FILE):
+        read_object(out / SWEEP_FILE)
+    attempts.read(out)
+    read_owner(out)
+
+
+def _check_rows(out: Path) -> None:
+    """Raise DamagedFile where files that the run appends to, or its folders, are something else."""
+    for name in (RECORDS_FILE, METRICS_FILE):
+        if (out / name).exists() and not (out / name).is_file():
+            raise DamagedFile(out / name, None, "it is no plain file")
+    for name in (CHECKPOINTS, REPLAY):
+        if (out / name).exists() and not (out / name).is_dir():
+            raise DamagedFile(out / name, None, "it is no folder")
+    if (out / RECORDS_FILE).exists() and (out / RECORDS_FILE).stat().st_size:
+        try:
+            records.check_header(out / RECORDS_FILE)
+        except DamagedFile:
+            raise
+        except ValueError as error:
+            raise BadInput(str(error)) from error
+
+
 def _holds_results(out: Path) -> bool:
-    file = out / RECORDS_FILE
-    rows = file.is_file() and len(file.read_text(encoding="utf-8").splitlines()) > 1
-    return rows or any((out / CHECKPOINTS).glob("[0-9]*"))
-
-
-def read_spec(folder: Path) -> dict[str, Any]:
-    """What spec.json holds: `run_id`, `spec` (see spec.to_dict) and `starts`.
-
-    Raises BadInput when there is none.
-    """
-    path = folder / SPEC_FILE
-    if not path.is_file():
-        raise BadInput(f"{folder} is not a run folder: it has no {SPEC_FILE}")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise BadInput(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(data, Mapping) or not {"run_id", "spec", "starts"} <= set(data):
-        raise BadInput(f"{path} is not the {SPEC_FILE} of a run: it needs run_id, spec and starts")
-    return dict(data)
+    rows = 0
+    with contextlib.suppress(FileNotFoundError), (out / RECORDS_FILE).open("rb") as file:
+        rows = sum(1 for _ in itertools.islice(file, 2))
+    return rows > 1 or any((out / CHECKPOINTS).glob("[0-9]*"))
 
 
 def _write_spec(
     spec: RunSpec, out: Path, say: Callable[[str], None], devices: Callable[[], list[str]]
 ) -> None:
-    starts = read_spec(out)["starts"] if (out / SPEC_FILE).is_file() else []
+    starts = read_spec(out)["starts"] if (out / SPEC_FILE).exists() else []
     now = provenance(devices)
     if starts and (changes := rounding_changes(starts[-1], now)):
         say(
@@ -137,12 +164,15 @@ def rounding_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What differs between the `provenance` of two starts and decides how sums are rounded (XLA
     splits them among cores).
     """
+    parts: list[Mapping[str, Any]] = [
+        before[part] if isinstance(before.get(part), dict) else {} for part in PARTS
+    ]
+    hardware, versions = parts
     pairs = [
-        (name, before["hardware"].get(name), now["hardware"][name])
-        for name in ("cpu", "cores", "devices")
+        (name, hardware.get(name), now["hardware"][name]) for name in ("cpu", "cores", "devices")
     ]
     pairs += [
-        (name, before["versions"].get(name), now["versions"].get(name))
+        (name, versions.get(name), now["versions"].get(name))
         for name in ("jax", "jaxlib", "numpy", "torch")
     ]
     # None: not installed then

@@ -11,6 +11,7 @@ compared. Creating and removing `owner.json` are a link and a rename, which are 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -22,11 +23,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.runs.files import LOCK_FILE, OWNER_FILE, STATUS_FILE
+from benchmarks.runs.reading import DamagedFile, read_object, typed
 from benchmarks.runs.spec import BadInput, RunFailed
-from benchmarks.runs.status import BEAT_SECONDS
+from benchmarks.runs.status import LEASE_SECONDS
 
-# a heartbeat that stands still for so long is that of a dead process
-LEASE_SECONDS = 6 * BEAT_SECONDS
+LOOK_SECONDS = 0.1
 # of the kernel: host names are not unique among containers
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -55,16 +56,18 @@ class Ownership:
         self._missed = 0
 
     def check(self) -> None:
-        """Raise LostOwnership when the folder is another's.
+        """Raise LostOwnership when the folder is another's, OSError or DamagedFile when that cannot
+        be told now.
 
-        One miss is forgiven: a process that looks for dead owners moves the file away for a moment.
+        One miss is tolerated: a process that looks for dead owners moves the file away for a
+        moment.
         """
-        self._missed = 0 if read_owner(self._folder) == self.owner else self._missed + 1
+        found = read_owner(self._folder)
+        self._missed = 0 if found == self.owner else self._missed + 1
         if self._missed > 1:
             raise LostOwnership(
-                f"{self._folder} was taken over by "
-                f"{read_owner(self._folder) or 'another process'}, which saw no heartbeat of "
-                "ours; this process ends so that the run is not written twice"
+                f"{self._folder} was taken over by {found or 'another process'}, which saw no "
+                "heartbeat of ours; this process ends so that the run is not written twice"
             )
 
 
@@ -81,9 +84,7 @@ def own(
 
     Raises BadInput while another process that owns it is alive.
     """
-    owner = Owner(
-        uuid.uuid4().hex, socket.gethostname(), boot or _BOOT_ID.read_text().strip(), os.getpid()
-    )
+    owner = Owner(uuid.uuid4().hex, socket.gethostname(), boot or _boot(), os.getpid())
     with _flock(folder) as exact:
         previous = read_owner(folder)
         if previous is not None:
@@ -100,20 +101,47 @@ def own(
         try:
             yield Ownership(folder, owner)
         finally:
-            if read_owner(folder) == owner:
-                (folder / OWNER_FILE).unlink(missing_ok=True)
+            # what is left is taken for dead: the lock is free
+            with contextlib.suppress(OSError, DamagedFile):
+                if read_owner(folder) == owner:
+                    (folder / OWNER_FILE).unlink(missing_ok=True)
 
 
 def read_owner(folder: Path) -> Owner | None:
-    """Who owns the folder, None when nobody does."""
+    """Who owns the folder, None when nobody does. Raises DamagedFile."""
     try:
-        return Owner(**json.loads((folder / OWNER_FILE).read_text(encoding="utf-8")))
+        return _read(folder / OWNER_FILE)
     except FileNotFoundError:
         return None
-    except (json.JSONDecodeError, TypeError) as error:
-        raise BadInput(
-            f"{folder / OWNER_FILE} is damaged ({error}); delete it when no process trains there"
-        ) from error
+
+
+def died(folder: Path, boot: str | None = None) -> bool:
+    """Whether the folder's owner was a process of this kernel that is gone.
+
+    False where that cannot be told.
+    """
+    try:
+        owner = read_owner(folder)
+        if owner is None or owner.boot != (boot or _boot()):
+            return False
+        with (folder / LOCK_FILE).open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (OSError, DamagedFile):
+        return False
+    return True
+
+
+def _read(path: Path) -> Owner:
+    try:
+        return typed(Owner, read_object(path), path)
+    except DamagedFile as error:
+        raise DamagedFile(
+            path, error.line, f"{error.why}; delete it when no process trains there"
+        ) from error.__cause__
+
+
+def _boot() -> str:
+    return _BOOT_ID.read_text().strip()
 
 
 def _in_use(folder: Path, owner: Owner | None) -> BadInput:
@@ -129,14 +157,25 @@ def _flock(folder: Path) -> Iterator[bool]:
 
     Raises BadInput when another process holds it.
     """
-    with (folder / LOCK_FILE).open("w") as lock:
+    try:
+        opened = (folder / LOCK_FILE).open("w")
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DamagedFile(folder / LOCK_FILE, None, error.strerror or str(error)) from error
+    with opened as lock:
         exact = True
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise _in_use(folder, read_owner(folder)) from error
-        except OSError:  # no locks on this file system: heartbeats decide
-            exact = False
+        for last in (False, False, True):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if last:
+                    raise _in_use(folder, read_owner(folder)) from error
+                time.sleep(LOOK_SECONDS)  # `died` holds it for a moment
+            except OSError:  # no locks on this file system: heartbeats decide
+                exact = False
+                break
         yield exact
 
 
@@ -167,7 +206,7 @@ def _remove(folder: Path, dead: Owner) -> None:
         os.rename(folder / OWNER_FILE, aside)
     except FileNotFoundError as error:
         raise _in_use(folder, None) from error
-    found = Owner(**json.loads(aside.read_text(encoding="utf-8")))
+    found = _read(aside)
     if found != dead:
         with contextlib.suppress(FileExistsError):
             os.link(aside, folder / OWNER_FILE)
@@ -187,5 +226,17 @@ def _create(folder: Path, owner: Owner) -> None:
         os.link(draft, folder / OWNER_FILE)
     except FileExistsError as error:
         raise _in_use(folder, read_owner(folder)) from error
+    except OSError as error:  # a file system without hard links
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+            raise
+        _create_alone(folder, owner)
     finally:
         draft.unlink()
+
+
+def _create_alone(folder: Path, owner: Owner) -> None:
+    try:
+        with (folder / OWNER_FILE).open("x", encoding="utf-8") as file:
+            file.write(json.dumps(owner._asdict()))
+    except FileExistsError as error:
+        raise _in_use(folder, read_owner(folder)) from error

@@ -17,9 +17,11 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
 from benchmarks.runs.files import RECORDS_FILE
+from benchmarks.runs.plain_text import one_line
+from benchmarks.runs.reading import decode, read_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +31,11 @@ TRAIN, EVAL = "train", "eval"
 EVAL_SAMPLED = "eval_sampled"
 SPLITS = (TRAIN, EVAL, EVAL_SAMPLED)
 CLOCK = ("wall_seconds",)  # columns in which a resumed run may differ from one that never stopped
+MAX_LINE = 10_000  # bytes of a row
+# of the last row, while it is written or after its writer was killed
+CUT_OFF = "cut off: no end of line"
+LARGEST_INT = 2**53  # of seeds, episodes, steps, lengths: what a float holds too
+MAX_FILE = 4 * 2**30  # bytes of all rows
 
 
 class EpisodeRecord(NamedTuple):
@@ -117,15 +124,19 @@ def _plain(record: EpisodeRecord) -> list[str | int | float]:
 
 
 def check_header(path: Path | str) -> None:
-    """Raise ValueError unless the file's first line is exactly this schema."""
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        header = tuple(next(csv.reader(file), ()))
+    """Raise ValueError unless the file's first line is exactly this schema, DamagedFile where it is
+    no text.
+    """
+    with Path(path).open("rb") as file:
+        line = decode(file.readline(MAX_LINE), path)
+    header = tuple(next(csv.reader([line.rstrip("\r\n")]), ()))
     if header != COLUMNS:
         missing = [c for c in COLUMNS if c not in header]
         extra = [c for c in header if c not in COLUMNS]
         detail = (
             f"missing {missing}, unknown {extra}" if missing or extra else f"order {list(header)}"
         )
+        detail = one_line(detail)
         raise ValueError(
             f"{path} is not a file of episode records: {detail}; expected the columns "
             f"{','.join(COLUMNS)}"
@@ -152,6 +163,63 @@ def read_records(paths: Path | str | Iterable[Path | str]) -> pd.DataFrame:
     if not frames:
         raise ValueError("no record files given")
     return pd.concat(frames, ignore_index=True)
+
+
+class Rows(NamedTuple):
+    """Good rows of a file, in order, and why others are none, by line (from 1, the header)."""
+
+    records: list[EpisodeRecord]
+    damage: dict[int, str]
+
+
+def read_rows(path: Path, limit: int | None = None) -> Rows:
+    """The rows in the first `limit` bytes (None: all) of a file, one by one, without pandas.
+
+    Raises FileNotFoundError, ValueError for a file with other columns, DamagedFile for one that
+    cannot be read at all.
+    """
+    data = read_bytes(path, MAX_FILE)
+    check_header(path)
+    lines = (data if limit is None else data[:limit]).split(b"\n")
+    rows = Rows([], {})
+    for number, line in enumerate(lines[1:], start=2):
+        if number == len(lines):
+            if line:
+                rows.damage[number] = CUT_OFF
+            break
+        try:
+            rows.records.append(parse_row(line.decode("utf-8")))
+        except ValueError as error:
+            rows.damage[number] = one_line(str(error))
+    return rows
+
+
+def parse_row(line: str) -> EpisodeRecord:
+    """One row. Raises ValueError that says why it is none."""
+    try:
+        cells = next(csv.reader([line]), []) if '"' in line else line.rstrip("\r").split(",")
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    if len(cells) != len(COLUMNS):
+        raise ValueError(f"{len(cells) if line.strip() else 0} of {len(COLUMNS)} fields")
+    values = [
+        _value(name, kind, cell)
+        for name, kind, cell in zip(COLUMNS, _TYPES.values(), cells, strict=True)
+    ]
+    record = EpisodeRecord(*values)
+    if record.split not in SPLITS:
+        raise ValueError(f"split is {record.split!r}")
+    return record
+
+
+def _value(name: str, kind: type, cell: str) -> Any:
+    try:
+        value = kind(cell)
+        if (kind is int and not 0 <= value <= LARGEST_INT) or (kind is str and "\0" in cell):
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise ValueError(f"{name} is {cell!r:.60}") from None
+    return value
 
 
 def truncate(path: Path | str, position: int) -> None:

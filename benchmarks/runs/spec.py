@@ -11,10 +11,18 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.errors import RunFailed as RunFailed
+from benchmarks.runs.files import SPEC_FILE
+from benchmarks.runs.ranges import check_numbers
+from benchmarks.runs.reading import DamagedFile, expect, is_a, read_object, spelled
 
 Obs = Literal["vision", "coordinates", "lidar", "default"]
 Preset = Literal["release", "matched", "cpu", "debug"]
@@ -26,20 +34,6 @@ PRESETS: tuple[str, ...] = get_args(Preset)
 # for an environment's answer; repeating an episode of rendered steps is the longest
 ENV_TIMEOUT_SECONDS = 120.0
 MAX_ENV_FAULTS = 20  # environments replaced before the start gives up
-
-
-class BadInput(ValueError):
-    """A mistake of the user's that one line can explain.
-
-    The command line prints it without a traceback.
-    """
-
-
-class RunFailed(RuntimeError):
-    """A run ended because of what happened in it.
-
-    The command line prints it without a traceback.
-    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,12 +119,21 @@ class RunSpec:
     agent: Any
     init_from: str = ""  # published checkpoint that the parameters start from
     init_sha256: str = ""  # of that file
+    # wall clock of the whole run, resumes included: it is done then, whatever its steps
+    max_minutes: float | None = None
 
     def __post_init__(self) -> None:
         if self.steps <= 0:
             raise BadInput(f"steps={self.steps} must be positive")
         if self.seed < 0:
             raise BadInput(f"seed={self.seed} must not be negative")
+        if self.max_minutes is not None and not self.max_minutes > 0:
+            raise BadInput(f"max_minutes={self.max_minutes} must be positive")
+        check_numbers({"seed": self.seed, "steps": self.steps, "max_minutes": self.max_minutes})
+        # as on the command line
+        for prefix, part in (("loop.", self.loop), ("replay.", self.replay), ("", self.agent)):
+            if dataclasses.is_dataclass(part):
+                _check_part(prefix, part)
         needed = self.loop.batch_length * self.loop.num_envs
         if self.replay.capacity < needed:
             raise BadInput(
@@ -140,7 +143,7 @@ class RunSpec:
         choose("observation", self.obs, OBSERVATIONS)
         choose("preset", self.preset, PRESETS)
 
-    @property
+    @functools.cached_property
     def run_id(self) -> str:
         """Ten hex digits that depend on everything that decides the result, and on nothing else."""
         text = json.dumps(self.identity(), sort_keys=True)
@@ -156,6 +159,7 @@ class RunSpec:
 _NOT_IDENTITY = frozenset(
     [
         "steps",
+        "max_minutes",
         "preset",
         "init_from",
         "replay.directory",
@@ -188,6 +192,16 @@ _BEFORE: Mapping[str, Any] = {
     "agent.model.residual_floor": 0.05,
     "agent.model.residual_decay": 0.99,
 }
+
+
+@functools.lru_cache(maxsize=4096)  # runs of a sweep share most of their settings
+def _check_part(prefix: str, part: Any) -> None:
+    check_numbers(flatten(dataclasses.asdict(part), prefix))
+
+
+def with_minutes(spec: RunSpec, minutes: float | None) -> RunSpec:
+    """The spec with another time budget, 0 for one that is over at once; None leaves its own."""
+    return spec if minutes is None else dataclasses.replace(spec, max_minutes=minutes or 1e-9)
 
 
 def choose(kind: str, name: str, valid: Iterable[str]) -> str:
@@ -257,6 +271,35 @@ def to_dict(spec: RunSpec) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(spec)))
 
 
+def read_spec(folder: Path) -> dict[str, Any]:
+    """What spec.json holds: `run_id`, `spec` (see `to_dict`) and `starts`.
+
+    Raises BadInput when there is none, DamagedFile when it is not that of a run.
+    """
+    path = folder / SPEC_FILE
+    try:
+        data = read_object(path)
+    except FileNotFoundError as error:
+        raise BadInput(f"{folder} is not a run folder: it has no {SPEC_FILE}") from error
+    expect(data, {"run_id": str, "spec": dict, "starts": list[dict]}, path)
+    expect(data["spec"], _TOP, path, "spec.")
+    if data["spec"]["steps"] < 1:
+        raise DamagedFile(path, None, f"spec.steps is {data['spec']['steps']}")
+    return data
+
+
+# What status and export show of a run; `from_dict` checks the rest when it is trained.
+_TOP = {
+    "method": str,
+    "task": str,
+    "obs": str,
+    "seed": int,
+    "steps": int,
+    "preset": str,
+    "agent": dict,
+}
+
+
 def from_dict(data: Mapping[str, Any], agent_type: type) -> RunSpec:
     """The spec that `to_dict` wrote.
 
@@ -264,13 +307,10 @@ def from_dict(data: Mapping[str, Any], agent_type: type) -> RunSpec:
     """
     names = [field.name for field in dataclasses.fields(RunSpec)]
     parts = {"loop": LoopConfig, "replay": ReplayConfig, "agent": agent_type}
+    data = {"max_minutes": None} | dict(data)
     _check_names("RunSpec", data, names, "")
-    return RunSpec(
-        **{
-            key: build(parts[key], value, f"{key}.") if key in parts else value
-            for key, value in data.items()
-        }
-    )
+    hints = get_type_hints(RunSpec) | parts
+    return RunSpec(**{key: _value(hints[key], value, f"{key}.") for key, value in data.items()})
 
 
 def build(cls: Any, data: Mapping[str, Any], prefix: str = "") -> Any:
@@ -301,7 +341,14 @@ def _check_names(what: str, data: Mapping[str, Any], names: list[str], prefix: s
 
 def _value(hint: Any, value: Any, prefix: str) -> Any:
     if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise BadInput(
+                f"{prefix.rstrip('.')} is {value!r:.100}, not the settings of a "
+                f"{getattr(hint, '__name__', hint)}"
+            )
         return build(hint, value, prefix)
+    if not is_a(value, hint):
+        raise BadInput(f"{prefix.rstrip('.')} is {value!r:.100}, which is no {spelled(hint)}")
     if get_origin(hint) is tuple and isinstance(value, list):
         return tuple(value)
     return float(value) if hint is float else value

@@ -10,11 +10,14 @@ the run's process.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,10 +25,17 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
 from benchmarks.runs.files import STATUS_FILE
-from benchmarks.runs.spec import BadInput, RunSpec
+from benchmarks.runs.reading import DamagedFile, read_object, typed
+from benchmarks.runs.spec import BadInput, RunFailed, RunSpec
 
-State: TypeAlias = Literal["starting", "train", "evaluate", "save", "stopped", "finished", "failed"]
+State: TypeAlias = Literal[
+    "starting", "train", "evaluate", "save", "stopped", "out_of_time", "finished", "failed"
+]
+ENDED: tuple[State, ...] = ("stopped", "out_of_time", "finished", "failed")
 BEAT_SECONDS = 5.0
+# a heartbeat that stands still for so long is that of a dead process
+LEASE_SECONDS = 6 * BEAT_SECONDS
+PATIENCE_SECONDS = LEASE_SECONDS / 2  # in which a file system may fail before the run ends itself
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,22 +66,37 @@ class Status:
     host: str
     pid: int
     last_error: str | None
+    max_minutes: float | None = None  # wall-clock budget of the run
+    folder: str = ""  # of the run, resolved: a copy of it is not where the process trains
 
     @property
     def ended(self) -> bool:
-        """Whether its process said a last word."""
-        return self.state in ("stopped", "finished", "failed")
+        """Whether its process reached a final state."""
+        return self.state in ENDED
 
 
 def read_status(folder: Path) -> Status:
-    """The run's status. Raises BadInput when there is none, or none that this version can read."""
+    """The run's status.
+
+    Raises BadInput when there is none, DamagedFile for one that this version cannot read.
+    """
     path = folder / STATUS_FILE
     try:
-        return Status(**json.loads(path.read_text(encoding="utf-8")))
+        status = typed(Status, read_object(path), path)
     except FileNotFoundError as error:
         raise BadInput(f"{folder} has no {STATUS_FILE}: no run was started there") from error
-    except (json.JSONDecodeError, TypeError) as error:
-        raise BadInput(f"{path} cannot be read: {error}") from error
+    for name in ("heartbeat", "progressed", "started", "estimated_end"):
+        try:
+            text = getattr(status, name)
+            if text is not None and datetime.fromisoformat(text).tzinfo is None:
+                raise ValueError("it has no time zone")
+        except ValueError as error:
+            raise DamagedFile(path, None, f"{name} is no time ({error})") from error
+    return status
+
+
+# not overwritten by a loop that has seen no episode yet
+_KEPT = ("train_return", "train_cost", "eval_return", "eval_cost")
 
 
 def utc_now() -> str:
@@ -85,10 +110,14 @@ class StatusFile:
     On `update`, and with a heartbeat every `beat_seconds` from a thread.
 
     Used as a context manager: an exception that passes becomes `last_error` of a failed run.
-    `on_beat` runs with every heartbeat; what it raises ends all writing, because the folder may be
-    another's, and is kept for `check`, because a thread cannot stop the run. A heartbeat that
-    cannot be written (full disk, a file system that is away for a moment) is tried again with the
-    next.
+    `on_beat` runs with every heartbeat. A file system that is away for a moment (OSError or a
+    damaged file, in `on_beat` or while the status is written) is tolerated for `patience_seconds`
+    and then a RunFailed. That, and what else `on_beat` raises, ends all writing, because the folder
+    may be another's, and is kept for `check`, because a thread cannot stop the run. A full disk
+    alone ends nothing: the loop meets it too.
+
+    `before` is the status of an earlier start: what it says of returns, costs and steps stays until
+    the loop knows better.
     """
 
     def __init__(
@@ -97,9 +126,15 @@ class StatusFile:
         spec: RunSpec,
         beat_seconds: float = BEAT_SECONDS,
         on_beat: Callable[[], None] = lambda: None,
+        before: Status | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._path = folder / STATUS_FILE
-        self._beat_seconds, self._on_beat = beat_seconds, on_beat
+        self._beat_seconds, self._on_beat, self._patience_seconds = (
+            beat_seconds,
+            on_beat,
+            patience_seconds,
+        )
         now = utc_now()
         self._status = Status(
             spec.run_id,
@@ -108,29 +143,36 @@ class StatusFile:
             spec.obs,
             spec.seed,
             "starting",
-            env_steps=0,
+            env_steps=before.env_steps if before else 0,
             total_env_steps=spec.steps,
             env_steps_per_second=0.0,
-            updates=0,
+            updates=before.updates if before else 0,
             started=now,
             heartbeat=now,
             progressed=now,
             estimated_end=None,
-            train_return=None,
-            train_cost=None,
-            eval_return=None,
-            eval_cost=None,
+            train_return=before.train_return if before else None,
+            train_cost=before.train_cost if before else None,
+            eval_return=before.eval_return if before else None,
+            eval_cost=before.eval_cost if before else None,
             host=socket.gethostname(),
             pid=os.getpid(),
             last_error=None,
+            max_minutes=spec.max_minutes,
+            folder=str(folder.resolve()),
         )
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._trouble: Exception | None = None
+        self._failing_since: float | None = None  # by the monotonic clock
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def update(self, **changes: Any) -> None:
         """Set fields of the status and write it."""
-        self._write(progressed=utc_now(), **changes)
+        known = {
+            name: value for name, value in changes.items() if value is not None or name not in _KEPT
+        }
+        with contextlib.suppress(OSError):  # the next heartbeat writes it
+            self._write(progressed=utc_now(), **known)
 
     def check(self) -> None:
         """Raise what a heartbeat met."""
@@ -141,27 +183,50 @@ class StatusFile:
         while not self._ended.wait(self._beat_seconds):
             try:
                 self._on_beat()
+                self._write()
+                self._failing_since = None
+            except (OSError, DamagedFile) as error:
+                self._trouble = self._lost_patience(error)
             except Exception as error:  # noqa: BLE001 (raised in the loop's thread by `check`)
                 self._trouble = error
+            if self._trouble is not None:
                 return
-            self._write()
+
+    def _lost_patience(self, error: Exception) -> RunFailed | None:
+        now = time.monotonic()
+        self._failing_since = self._failing_since or now
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or now - self._failing_since < self._patience_seconds:
+            return None
+        return RunFailed(
+            f"{self._path.parent} could not be read or written for {self._patience_seconds:g} "
+            f"s ({error}); this process ends before another one takes the folder over; the "
+            "same command continues from the last checkpoint"
+        )
 
     def _write(self, **changes: Any) -> None:
+        """Replace the file. Raises OSError; what was changed is then in the next one."""
         with self._lock:
             if self._trouble is not None:
                 return
             self._status = dataclasses.replace(self._status, heartbeat=utc_now(), **changes)
-            temporary = self._path.with_name(f".{STATUS_FILE}.{os.getpid()}.tmp")
-            try:
-                temporary.write_text(
-                    json.dumps(dataclasses.asdict(self._status), indent=1) + "\n", encoding="utf-8"
-                )
-                os.replace(temporary, self._path)
-            except OSError:  # the run matters more than the word about it
+            self._replace()
+
+    def _replace(self) -> None:
+        temporary = self._path.with_name(f".{STATUS_FILE}.{os.getpid()}.tmp")
+        try:
+            temporary.write_text(
+                json.dumps(dataclasses.asdict(self._status), indent=1) + "\n", encoding="utf-8"
+            )
+            os.replace(temporary, self._path)
+        except OSError:
+            with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+            raise
 
     def __enter__(self) -> Self:
-        self._write()
+        with contextlib.suppress(OSError):
+            self._write()
         self._thread.start()
         return self
 
@@ -175,10 +240,30 @@ class StatusFile:
         self._thread.join()
         if error is not None:
             words = str(error).strip() or type(error).__name__
-            self._write(
-                state="stopped" if isinstance(error, KeyboardInterrupt) else "failed",
-                last_error=words,
-            )
+            state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+            with contextlib.suppress(OSError):
+                if self._trouble is None:
+                    self._write(state=state, last_error=words)
+                elif (
+                    isinstance(self._trouble, RunFailed)
+                    and self._trouble is error
+                    and self._still_ours()
+                ):
+                    self._status = dataclasses.replace(
+                        self._status, heartbeat=utc_now(), state=state, last_error=words
+                    )
+                    self._replace()
+
+    def _still_ours(self) -> bool:
+        """Whether the folder can be read again and is this process's.
+
+        A last word must not stand in another's run.
+        """
+        try:
+            self._on_beat()
+        except Exception:  # noqa: BLE001 (whatever it is, nothing is written)
+            return False
+        return True
 
 
 def estimated_end(seconds_left: float | None) -> str | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-MAX_CHARS = 80  # of a variant in a folder's name; file systems allow 255 for all of it
+from benchmarks.runs.plain_text import shortened
+
+MAX_BYTES = 80  # of a variant in a folder's name; file systems allow 255 for all of it
+MAX_TASK_BYTES = 100
 
 
 def label(method: str, variant: str) -> str:
@@ -10,6 +13,11 @@ def label(method: str, variant: str) -> str:
     return f"{method} [{variant}]" if variant else method
 
 
-def file_name(variant: str) -> str:
-    """A variant as part of a file name; what else a file name holds tells two variants apart."""
-    return "".join(c if c.isalnum() or c in "._=+" else "-" for c in variant).strip("-")[:MAX_CHARS]
+def file_name(text: str, max_bytes: int = MAX_BYTES) -> str:
+    """A variant or a task as part of a file name.
+
+    What else a file name holds tells two of them apart.
+    """
+    return shortened(
+        "".join(c if c.isalnum() or c in "._=+-" else "-" for c in text).strip("-"), max_bytes
+    )

@@ -95,7 +95,7 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
     ):
         try:
             number = whole_number(str(value)) if hint is int else float(value)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise BadInput(f"{name}: {error}") from error
         if math.isfinite(number):
             return number

@@ -2,9 +2,11 @@
 
 about: what it compares
 tags: [paper]                       # optional
-preset: release                     # preset, steps, seeds, obs and settings here hold for every
-                                    block that does not say otherwise
+preset: release                     # preset, steps, minutes, seeds, obs and settings here hold for
+                                    blocks that do not say otherwise
 steps: 2e6                          # simulator steps; the preset's if not given
+minutes: 60                         # wall clock after which a run is done too; the preset's if not
+                                    given
 seeds: [0, 5, 10]
 runs:
   - methods: [osrp, osrp_lag]
@@ -22,7 +24,7 @@ runs:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -30,13 +32,14 @@ from typing import Any
 import yaml
 
 from benchmarks.methods import METHODS
+from benchmarks.runs.reading import read_text
 from benchmarks.runs.spec import PRESETS, BadInput, choose
 from benchmarks.suites.suite import Block, Override, Suite, Variant
-from benchmarks.suites.yaml_nodes import Nodes, compose, line_of
+from benchmarks.suites.yaml_nodes import MAX_YAML_BYTES, Nodes, compose, line_of
 from benchmarks.tasks import OBS, TaskObs
 from benchmarks.tasks import expand as expand_tasks
 
-COMMON = ("preset", "steps", "seeds", "obs", "settings")
+COMMON = ("preset", "steps", "minutes", "seeds", "obs", "settings")
 TOP = ("about", "tags", "runs", *COMMON)
 IN_BLOCK = ("methods", "tasks", "variants", "grid", *COMMON)
 SUFFIXES = (".yaml", ".yml")
@@ -59,11 +62,9 @@ def load(name: str) -> Suite:
     path = Path(name)
     if path.suffix in SUFFIXES or path.is_file():
         try:
-            return parse(path.read_text(encoding="utf-8"), path.stem, name)
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(
-                f"suite {name} cannot be read: {getattr(error, 'strerror', None) or error}"
-            ) from error
+            return parse(read_text(path, MAX_YAML_BYTES), path.stem, name)
+        except FileNotFoundError as error:
+            raise BadInput(f"suite {name} cannot be read: {error.strerror}") from error
     folder = resources.files("benchmarks.suites")
     names = [Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml")]
     file = folder / f"{choose('suite (a name or a .yaml file)', name, sorted(names))}.yaml"
@@ -117,6 +118,7 @@ class _File(Nodes):
             if "preset" in given
             else "release",
             steps=self.number(given["steps"], "steps", 1) if "steps" in given else None,
+            minutes=self.positive(given["minutes"], "minutes") if "minutes" in given else None,
             seeds=self.distinct(
                 given["seeds"], "seeds", lambda item: self.number(item, "a seed", 0)
             ),
@@ -145,7 +147,9 @@ class _File(Nodes):
                 self.wrong(given["variants"], "variants is empty")
         axes: list[list[Override]] = []
         if "grid" in given:
-            for key, value in self.fields(given["grid"], None).items():
+            found = self.fields(given["grid"], None)
+            self.once([Override(key, None, line_of(value)) for key, value in found.items()])
+            for key, value in found.items():
                 axes.append(
                     [
                         Override(key, self.value(item), line_of(item))
@@ -154,6 +158,7 @@ class _File(Nodes):
                 )
         result = []
         for variant, point in itertools.product(named, itertools.product(*axes)):
+            self.once([*variant.overrides, *point])
             parts = [variant.name] if variant.name else []
             parts += [f"{override.name}={override.value}" for override in point]
             result.append(
@@ -169,4 +174,17 @@ class _File(Nodes):
                 found += self.settings(value, f"{prefix}{key}.")
             else:
                 found.append(Override(f"{prefix}{key}", self.value(value), line_of(value)))
+        if not prefix:
+            self.once(found)
         return tuple(found)
+
+    def once(self, overrides: Iterable[Override]) -> None:
+        """Raise BadInput where one of several settings of one place is given twice, however it is
+        spelled.
+        """
+        seen: set[str] = set()
+        for override in overrides:
+            name = override.name.replace("-", "_")
+            if name in seen:
+                raise BadInput(f"{self.source}:{override.line}: {name} is given twice")
+            seen.add(name)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.methods import Settings, check_spec
 from benchmarks.runs.spec import BadInput, RunSpec
-from benchmarks.suites.names import file_name, label
+from benchmarks.suites.names import MAX_TASK_BYTES, file_name, label
 from benchmarks.suites.overrides import apply, check
 from benchmarks.tasks import TaskObs
 
@@ -48,6 +48,7 @@ class Block:
     tasks: tuple[TaskObs, ...]
     preset: str
     steps: int | None  # simulator steps; None: the preset's
+    minutes: float | None  # wall clock of each run; None: the preset's
     seeds: tuple[int, ...]
     variants: tuple[Variant, ...]
     line: int
@@ -78,7 +79,7 @@ class Entry(NamedTuple):
     @property
     def folder_name(self) -> str:
         """What it is, readable, and its run id."""
-        task = self.spec.task.replace(":", "-").replace("/", "-")
+        task = file_name(self.spec.task.replace(":", "-").replace("/", "-"), MAX_TASK_BYTES)
         parts = (
             task,
             self.spec.obs,
@@ -144,10 +145,10 @@ def _entry(
     seed: int,
 ) -> Entry:
     steps = block.steps if block.steps is not None else chosen.steps
+    minutes = block.minutes if block.minutes is not None else chosen.max_minutes
     try:
-        spec = RunSpec(
-            method, task, obs, seed, steps, block.preset, chosen.loop, chosen.replay, chosen.agent
-        )
+        of_run = (method, task, obs, seed, steps, block.preset)
+        spec = RunSpec(*of_run, chosen.loop, chosen.replay, chosen.agent, max_minutes=minutes)
         check_spec(spec)
     except ValueError as error:
         raise BadInput(f"{suite.source}:{variant.line}: {error}") from error

@@ -2,28 +2,90 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import yaml
 
+from benchmarks.runs.plain_text import one_line
+from benchmarks.runs.ranges import check_number
+from benchmarks.runs.reading import MAX_DEPTH
 from benchmarks.runs.spec import BadInput, choose, whole_number
+
+MAX_YAML_BYTES = 2**20  # of one file
+MAX_NODES = 100_000  # of one file, with what aliases repeat
 
 
 def compose(text: str, source: str) -> yaml.Node | None:
-    """The text's root node, None where it is empty.
+    """The text's root node, None where it is empty. `source` names the file.
 
-    Raises BadInput with the line of what is no YAML; `source` names the file.
+    Raises BadInput with the line of what is no YAML, is nested deeper than MAX_DEPTH, holds itself,
+    or comes to more than MAX_NODES.
     """
     try:
-        return yaml.compose(text, yaml.SafeLoader)
+        _check_depth(text, source)
+        root = yaml.compose(text, yaml.SafeLoader)
+        if root is not None:
+            _count(root, source)
+        return root
+    except RecursionError as error:
+        raise BadInput(f"{source}:1: nested too deeply") from error
+    except ValueError as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"{source}:1: {one_line(str(error))}") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise BadInput(
             f"{source}:{mark.line + 1 if mark else 1}: {error.problem or error.context}"
         ) from error
     except yaml.YAMLError as error:
-        raise BadInput(f"{source}: {error}") from error
+        raise BadInput(f"{source}:1: {one_line(str(error))}") from error
+
+
+def _check_depth(text: str, source: str) -> None:
+    """Raise BadInput for what is nested too deeply, by its events: they take no recursion."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
+            event, yaml.CollectionEndEvent
+        )
+        if depth > MAX_DEPTH:
+            raise BadInput(
+                f"{source}:{event.start_mark.line + 1}: nested deeper than {MAX_DEPTH} levels"
+            )
+
+
+def _count(root: yaml.Node, source: str) -> None:
+    """Raise BadInput where aliases make a file hold itself, or more than MAX_NODES when each is
+    written out.
+    """
+    counts: dict[int, int] = {}
+    under_way: set[int] = set()
+
+    def count(node: yaml.Node) -> int:
+        if id(node) in counts:
+            return counts[id(node)]
+        if id(node) in under_way:
+            raise BadInput(
+                f"{source}:{line_of(node)}: it holds itself (an alias of what it stands in)"
+            )
+        under_way.add(id(node))
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        total = 1 + sum(
+            count(part) for pair in parts for part in (pair if isinstance(pair, tuple) else (pair,))
+        )
+        if total > MAX_NODES:
+            raise BadInput(
+                f"{source}:{line_of(node)}: more than {MAX_NODES} values when its aliases are "
+                "written out"
+            )
+        under_way.discard(id(node))
+        counts[id(node)] = total
+        return total
+
+    count(root)
 
 
 class Nodes:
@@ -41,6 +103,8 @@ class Nodes:
             )
         found: dict[str, yaml.Node] = {}
         for key, value in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                self.wrong(key, "<< is not supported: write the settings out")
             name = self.text(key, "a name")
             if known is not None:
                 self.chosen("key", key, known)
@@ -80,6 +144,25 @@ class Nodes:
             self.wrong(node, f"{what}={value} must be a whole number of at least {least}")
         return number
 
+    def positive(self, node: yaml.Node, what: str) -> float:
+        value = self.value(node)
+        try:
+            number = (
+                float(value)
+                if isinstance(value, int | float | str) and not isinstance(value, bool)
+                else math.nan
+            )
+            check_number(what, number)
+        except (ValueError, OverflowError) as error:
+            self.wrong(
+                node,
+                str(error)
+                if isinstance(error, BadInput)
+                else f"{what}: {value!r:.60} is no number",
+                error,
+            )
+        return number
+
     def text(self, node: yaml.Node, what: str) -> str:
         value = self.value(node)
         if not isinstance(value, str):
@@ -93,8 +176,10 @@ class Nodes:
         loader = yaml.SafeLoader("")
         try:
             return loader.construct_object(node)
-        except ValueError as error:
-            self.wrong(node, str(error), error)
+        except yaml.MarkedYAMLError as error:  # a tag that stands for an object
+            self.wrong(node, one_line(error.problem or "it cannot be read", 200), error)
+        except (ValueError, OverflowError) as error:
+            self.wrong(node, one_line(str(error), 200), error)
         finally:
             loader.dispose()
 

@@ -11,57 +11,86 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.runs.files import RECORDS_FILE, RUNS_KEY
-from benchmarks.runs.folder import read_spec
-from benchmarks.runs.records import DTYPES, check_header
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.plain_text import one_line
+from benchmarks.runs.reading import check_plain
+from benchmarks.runs.records import COLUMNS, DTYPES, check_header, read_rows
+from benchmarks.runs.spec import BadInput, read_spec
 from benchmarks.sweep.members import Member
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # columns; suites and tags are joined by commas
 ADDED = ("run", "variant", "preset", "suites", "tags", "state")
 
 
-def export(members: Sequence[Member], path: Path) -> tuple[int, list[Member]]:
-    """Write the file; returns its number of rows and the runs that have no records yet.
+class Exported(NamedTuple):
+    """What became of the runs."""
 
-    Raises BadInput when no run has any, or a file has other columns.
+    rows: int
+    empty: list[Member]  # no records yet, or none that can be read
+    damage: list[str]  # files and lines that were left out, and why
+
+
+def export(members: Sequence[Member], path: Path) -> Exported:
+    """Write the file. Damaged lines, and files that are none of records, are left out and named.
+
+    Raises BadInput when no run has any records.
     """
     import pyarrow as pa
-    from pyarrow import csv, parquet
+    from pyarrow import parquet
 
-    types = {"str": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
-    options = csv.ConvertOptions(
-        column_types={name: types[kind] for name, kind in DTYPES.items()},
-        strings_can_be_null=False,
-        null_values=[],
-    )
-    tables, empty = [], []
+    tables, empty, damage = [], [], []
     for member in members:
         file = member.folder / RECORDS_FILE
-        if not file.is_file() or file.stat().st_size == 0:
+        if not file.exists() or (file.is_file() and not file.stat().st_size):
             empty.append(member)
             continue
         try:
-            check_header(file)
-            table = csv.read_csv(file, convert_options=options)
-        except (ValueError, pa.ArrowInvalid) as error:
-            raise BadInput(f"{file}: {error}") from error
+            table = _table(file, damage)
+        except ValueError as error:
+            damage.append(one_line(f"{member.folder.name}: {error}"))
+            empty.append(member)
+            continue
         for name, value in zip(ADDED, _added(member), strict=True):
             table = table.append_column(
                 name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows)
             )
         tables.append(table)
     if not tables:
-        raise BadInput("none of these runs has records yet")
+        raise BadInput(damage[0] if damage else "none of these runs has records yet")
     whole = pa.concat_tables(tables)
     listed = json.dumps([_listed(member) for member in members]).encode()
     whole = whole.replace_schema_metadata({**(whole.schema.metadata or {}), RUNS_KEY: listed})
     temporary = path.with_name(f".{path.name}.tmp")
     parquet.write_table(whole, temporary)
     temporary.replace(path)
-    return whole.num_rows, empty
+    return Exported(whole.num_rows, empty, damage)
+
+
+def _table(file: Path, damage: list[str]) -> pa.Table:
+    """The records of a file; lines that are none are added to `damage`.
+
+    Raises ValueError for a file of something else.
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
+    types = {"str": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
+    schema = pa.schema([(name, types[kind]) for name, kind in DTYPES.items()])
+    options = csv.ConvertOptions(column_types=schema, strings_can_be_null=False, null_values=[])
+    check_plain(file)
+    check_header(file)
+    try:
+        return csv.read_csv(file, convert_options=options)
+    except (ValueError, pa.ArrowInvalid):
+        rows, wrong = read_rows(file)
+    damage += [f"{file}, line {line}: {why}" for line, why in wrong.items()]
+    columns = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
+    return pa.table(dict(zip(COLUMNS, map(list, columns), strict=True)), schema=schema)
 
 
 def _added(member: Member) -> tuple[str, ...]:
@@ -79,7 +108,9 @@ def _listed(member: Member) -> dict[str, Any]:
     """What the records do not tell of a run."""
     starts = read_spec(member.folder)["starts"]
     last = starts[-1] if starts else {}
-    git, hardware = last.get("git", {}), last.get("hardware", {})
+    git, hardware = (
+        last[part] if isinstance(last.get(part), dict) else {} for part in ("git", "hardware")
+    )
     columns = dict(zip(ADDED, _added(member), strict=True))
     return columns | {
         "run_id": member.run_id,
@@ -89,6 +120,6 @@ def _listed(member: Member) -> dict[str, Any]:
         "folder": str(member.folder),
         "commit": git.get("commit") or "",
         "dirty": bool(git.get("dirty")),
-        "devices": "; ".join(hardware.get("devices", ())),
-        "started": last.get("time", ""),
+        "devices": "; ".join(map(str, hardware.get("devices") or ())),
+        "started": str(last.get("time", "")),
     }

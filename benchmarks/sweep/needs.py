@@ -8,9 +8,10 @@ allocated.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Hashable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agents.api import ArraySpec, EnvSpec
 from agents.replay.buffer import memory_bytes
@@ -19,7 +20,7 @@ from baselines.omnisafe.vision import CHUNK, encoding_bytes, frame_slots
 from benchmarks.methods import method
 from benchmarks.omnisafe.envs import frame_of
 from benchmarks.runs.checkpoint import KEEP
-from benchmarks.runs.spec import RunSpec
+from benchmarks.runs.spec import RunSpec, flatten
 from benchmarks.training.episodes import MAX_ENVS
 from benchmarks.training.transitions import row_specs
 
@@ -79,12 +80,26 @@ class Estimate:
     def _learner_bytes(self, spec: RunSpec, env_spec: EnvSpec) -> int:
         import jax
 
-        kind = (spec.method, spec.agent, repr(env_spec.obs), env_spec.action_dim)
+        kind = (spec.method, _sizes(spec.agent), repr(env_spec.obs), env_spec.action_dim)
         if kind not in self._learners:
             agent = method(spec.method).agent(spec.agent, env_spec)
             leaves = jax.tree.leaves(jax.eval_shape(lambda: agent.init(0)))
             self._learners[kind] = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
         return self._learners[kind]
+
+
+def _sizes(agent: Any) -> Hashable:
+    """Settings that may decide what the learner holds.
+
+    No amounts, and nothing of plans and imagined rollouts.
+    """
+    flat = flatten(dataclasses.asdict(agent))
+    passing = ("planner.", "imagination.")
+    return tuple(
+        (name, value)
+        for name, value in flat.items()
+        if not isinstance(value, float) and not name.startswith(passing)
+    )
 
 
 def _omnisafe(spec: RunSpec, env_spec: EnvSpec) -> Needs:

@@ -54,6 +54,12 @@ def overview(members: Sequence[Member], now: datetime | None = None) -> list[str
         )
     total = Counter(member.standing for member in members)
     summary = ", ".join(f"{total[name]} {name}" for name in STANDINGS if total[name])
+    timed = sum(member.shown != member.standing for member in members)
+    summary = (
+        summary.replace(f"{total['done']} done", f"{total['done']} done ({timed} by time)", 1)
+        if timed
+        else summary
+    )
     return [
         *columns(header, rows),
         "",
@@ -72,7 +78,7 @@ def each(members: Iterable[Member]) -> list[str]:
             _mean([m], lambda s: _last(s.eval_cost, s.train_cost)),
         )
         rows.append(
-            (m.run_id, m.standing, f"{m.env_steps:,}", f"{m.steps:,}", rate, *values, m.folder.name)
+            (m.run_id, m.shown, f"{m.env_steps:,}", f"{m.steps:,}", rate, *values, m.folder.name)
         )
     return columns(("id", "state", "at step", "of", "steps/s", "return", "cost", "run"), rows)
 

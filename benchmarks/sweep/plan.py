@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from benchmarks.suites.suite import Entry
-from benchmarks.sweep.members import Member
+from benchmarks.sweep.members import Budget, Member
 
 Why: TypeAlias = Literal["new", "waiting", "continues", "longer", "failed", "stale"]
 
@@ -77,20 +77,15 @@ def make_plan(suite: str, entries: Sequence[Entry], there: Iterable[Member]) -> 
 
 
 def _trained(member: Member, entry: Entry) -> bool:
-    """Whether its run ended with all the steps that are wanted now."""
-    status = member.status
-    return (
-        status is not None and status.state == "finished" and status.env_steps >= entry.spec.steps
+    """Whether its run ended with all the steps, or all the minutes, that are wanted now."""
+    return member.status is not None and Budget(entry.spec.steps, entry.spec.max_minutes).spent(
+        member.status
     )
 
 
 def _why(member: Member, entry: Entry) -> Why:
     if member.standing in ("failed", "stale"):
         return member.standing
-    if (
-        member.status is not None
-        and member.status.state == "finished"
-        and entry.spec.steps > member.env_steps
-    ):
+    if member.status is not None and member.status.state in ("finished", "out_of_time"):
         return "longer"
     return "continues" if member.env_steps else "waiting"

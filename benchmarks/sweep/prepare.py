@@ -12,7 +12,8 @@ from typing import Any
 
 from benchmarks.runs import attempts
 from benchmarks.runs.files import SPEC_FILE, SWEEP_FILE
-from benchmarks.runs.spec import RunSpec, to_dict
+from benchmarks.runs.reading import read_object
+from benchmarks.runs.spec import RunSpec, read_spec, to_dict
 from benchmarks.suites.suite import Suite
 from benchmarks.sweep.members import RUNS
 from benchmarks.sweep.plan import Plan
@@ -59,7 +60,7 @@ def drop(plan: Plan, suite: str) -> list[Path]:
 
 def _describe(folder: Path, suite: Suite, variant: str) -> None:
     path = folder / SWEEP_FILE
-    old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    old = _old(path)
     suites = list(dict.fromkeys([*old.get("suites", ()), suite.name]))
     tags = list(dict.fromkeys([*old.get("tags", ()), *suite.tags]))
     _update(path, suites=suites, tags=tags, variant=old.get("variant", variant))
@@ -70,13 +71,20 @@ def _freeze(folder: Path, spec: RunSpec) -> None:
     made since the plan.
     """
     path = folder / SPEC_FILE
-    starts = json.loads(path.read_text(encoding="utf-8"))["starts"] if path.is_file() else []
+    starts = read_spec(folder)["starts"] if path.exists() else []
     _write(path, {"run_id": spec.run_id, "spec": to_dict(spec), "starts": starts})
 
 
 def _update(path: Path, **fields: Any) -> None:
-    old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    old = _old(path)
     _write(path, old | fields)
+
+
+def _old(path: Path) -> dict[str, Any]:
+    try:
+        return read_object(path)
+    except FileNotFoundError:
+        return {}
 
 
 def _write(path: Path, data: dict[str, Any]) -> None:

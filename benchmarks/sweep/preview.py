@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 from benchmarks.runs.spec import BadInput, RunSpec
@@ -13,6 +13,7 @@ from benchmarks.sweep.needs import Estimate, Needs
 from benchmarks.sweep.plan import Plan, Start
 from benchmarks.sweep.rates import Rates
 from benchmarks.sweep.text import amount, columns
+from benchmarks.training.progress import track
 
 
 def preview(
@@ -52,8 +53,19 @@ def preview(
 
 
 def needs_of(starts: Sequence[Start], estimate: Estimate) -> dict[str, Needs]:
-    """Needs by run id. Raises BadInput that names the run whose method and task do not fit."""
-    return {start.entry.spec.run_id: _checked(start.entry.spec, estimate) for start in starts}
+    """Needs by run id; runs that differ by seed only need the same.
+
+    Raises BadInput that names one whose method and task do not fit.
+    """
+    found: dict[Hashable, Needs] = {}
+    needs = {}
+    for start in track(starts, "needs of runs", len(starts)):
+        spec = start.entry.spec
+        alike = (spec.method, spec.task, spec.obs, spec.steps, spec.loop, spec.replay, spec.agent)
+        if alike not in found:
+            found[alike] = _checked(spec, estimate)
+        needs[spec.run_id] = found[alike]
+    return needs
 
 
 def _checked(spec: RunSpec, estimate: Estimate) -> Needs:

@@ -5,14 +5,15 @@ Where nothing was measured, nothing is claimed.
 
 from __future__ import annotations
 
-import json
-import os
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from benchmarks.runs.files import METRICS_FILE
+from benchmarks.runs.reading import DamagedFile, decode, is_a, parse_object, read_end
 from benchmarks.suites.suite import Entry
 from benchmarks.sweep.members import Member
 
@@ -55,22 +56,27 @@ def measured(folder: Path) -> float | None:
     None before its first update, because random actions say nothing.
     """
     row = last_row(folder / METRICS_FILE)
-    if not row or not row.get("updates") or not row.get("wall_seconds"):
-        return None
-    return row["env_steps"] / row["wall_seconds"]
+    wanted: list[Any] = [
+        row.get(name) if row else None for name in ("updates", "env_steps", "wall_seconds")
+    ]
+    updates, env_steps, seconds = (
+        value if is_a(value, float) and 0 < value < math.inf else 0 for value in wanted
+    )
+    return env_steps / seconds if updates and env_steps and seconds else None
 
 
-def last_row(path: Path) -> dict[str, float] | None:
-    """The last whole row of a file of JSON rows; None when there is none."""
+def last_row(path: Path) -> dict[str, Any] | None:
+    """The last whole row of a file of JSON rows.
+
+    None when there is none, also where the file is damaged: rates are estimates.
+    """
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-            lines = file.read().splitlines()
-    except FileNotFoundError:
+        lines = read_end(path, TAIL_BYTES).splitlines()
+    except DamagedFile:
         return None
     for line in reversed(lines):
         try:
-            return json.loads(line)
-        except json.JSONDecodeError:  # torn, or cut by the seek
+            return parse_object(decode(line, path), path)
+        except DamagedFile:  # torn, or cut by the seek
             continue
     return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import statistics
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.runs.files import RECORDS_FILE
-from benchmarks.runs.records import EVAL
+from benchmarks.runs.reading import DamagedFile
+from benchmarks.runs.records import CUT_OFF, EVAL, read_rows
 
 
 class Reached(NamedTuple):
@@ -20,17 +20,24 @@ class Reached(NamedTuple):
 
 
 def evaluations(folder: Path) -> list[Reached]:
-    """All evaluations of a run, by steps; none where there are no records."""
+    """All evaluations of a run, by steps; none where there are no records.
+
+    A last row that is being written is left out.
+
+    Raises ValueError for a file of something else, DamagedFile, with the line, for one with damaged
+    rows.
+    """
     episodes: dict[int, list[tuple[float, float]]] = {}
-    try:
-        with (folder / RECORDS_FILE).open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                if row["split"] == EVAL:
-                    episodes.setdefault(int(row["env_steps"]), []).append(
-                        (float(row["return"]), float(row["cost"]))
-                    )
-    except FileNotFoundError:
+    file = folder / RECORDS_FILE
+    if not file.exists() or (file.is_file() and not file.stat().st_size):
         return []
+    rows, damage = read_rows(file)
+    for line, why in damage.items():
+        if why != CUT_OFF:
+            raise DamagedFile(file, line, why)
+    for row in rows:
+        if row.split == EVAL:
+            episodes.setdefault(row.env_steps, []).append((row.return_, row.cost))
     return [
         Reached(steps, statistics.fmean(r for r, _ in found), statistics.fmean(c for _, c in found))
         for steps, found in sorted(episodes.items())

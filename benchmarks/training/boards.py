@@ -23,12 +23,15 @@ class Board(Protocol):
 
 
 class TensorBoard:
-    """Event files in `folder`."""
+    """Event files in `folder`, from simulator step `start` on.
 
-    def __init__(self, folder: Path) -> None:
+    What earlier starts wrote later than that is dropped when it is read.
+    """
+
+    def __init__(self, folder: Path, start: int = 0) -> None:
         from tensorboardX import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder))
+        self._writer = SummaryWriter(str(folder), purge_step=start + 1 if start else 0)
 
     def write(self, values: Mapping[str, float], env_steps: int) -> None:
         """One scalar per value."""
@@ -89,9 +92,14 @@ class Boards:
             board.close()
 
 
-def boards(spec: RunSpec, out: Path, tensorboard: bool, wandb: str | None) -> Boards:
-    """The boards that were asked for. Raises BadInput where one is not installed."""
-    chosen: list[Board] = [TensorBoard(out / "tensorboard")] if tensorboard else []
+def boards(
+    spec: RunSpec, out: Path, tensorboard: bool, wandb: str | None, start: int = 0
+) -> Boards:
+    """The boards that were asked for, of a run that goes on from step `start`.
+
+    Raises BadInput where one is not installed.
+    """
+    chosen: list[Board] = [TensorBoard(out / "tensorboard", start)] if tensorboard else []
     if wandb is not None:
         chosen.append(WeightsAndBiases(wandb, out, spec))
     return Boards(chosen)

@@ -20,6 +20,7 @@ from benchmarks.envs.worker import MAKE_SECONDS, check_python, env_facts_of
 from benchmarks.methods import method
 from benchmarks.runs import checkpoint
 from benchmarks.runs.folder import check
+from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.spec import BadInput, RunSpec, flatten
 from benchmarks.tasks import get_task
 from benchmarks.training.loop import Options, Result, train
@@ -55,12 +56,31 @@ def environment(spec: RunSpec) -> tuple[EnvFactory, EnvSpec]:
 def agent_for(spec: RunSpec, env_spec: EnvSpec) -> Agent:
     """The agent of the spec's method for this kind of environment.
 
-    Raises BadInput where its settings do not fit that.
+    Raises BadInput where its settings do not fit that, or JAX has not the devices that its
+    variables ask for.
     """
+    check_devices()
     try:
         return method(spec.method).agent(spec.agent, env_spec)
     except ValueError as error:
         raise BadInput(str(error)) from error
+
+
+def check_devices() -> None:
+    """Raise BadInput where JAX cannot use what JAX_PLATFORMS asks for."""
+    import jax
+
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        asked = os.environ.get("JAX_PLATFORMS")
+        said = one_line(str(error), 200)
+        fix = (
+            f"unset JAX_PLATFORMS={asked}, or install what it needs (`make cuda`)"
+            if asked
+            else "see `safedreamer doctor`"
+        )
+        raise BadInput(f"JAX finds no device ({said}): {fix}") from error
 
 
 def trained_agent(

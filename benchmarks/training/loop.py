@@ -22,7 +22,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -34,7 +34,7 @@ from benchmarks.envs import VectorEnv
 from benchmarks.runs import checkpoint, metrics, records
 from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, REPLAY
 from benchmarks.runs.folder import claim, rewind
-from benchmarks.runs.spec import RunSpec
+from benchmarks.runs.spec import RunSpec, with_minutes
 from benchmarks.runs.status import State, StatusFile
 from benchmarks.training import fresh_costs, resume
 from benchmarks.training.boards import boards
@@ -87,13 +87,14 @@ def train(
     Raises BadInput when `out` belongs to another configuration or process or its disk is full,
     RunFailed when the run cannot go on.
     """
-    out = Path(out)
+    spec, out = with_minutes(spec, options.max_minutes), Path(out)
+    saved = resume.Saved(out, spec.run_id, options.reporter.say)
     with (
         checkpoint.explain_full_disk(out),
-        claim(spec, out, options.reporter.say) as status,
+        claim(spec, out, options.reporter.say, look=saved.look) as status,
         contextlib.ExitStack() as stack,
     ):
-        return Loop(spec, out, make_env, make_agent, options, status, stack).run()
+        return Loop(spec, out, make_env, make_agent, options, status, stack, saved).run()
 
 
 class Loop:
@@ -111,6 +112,7 @@ class Loop:
         options: Options,
         status: StatusFile,
         stack: contextlib.ExitStack,
+        saved: resume.Saved,
     ) -> None:
         self.spec, self.config, self.out, self.options, self.make_env = (
             spec,
@@ -122,20 +124,17 @@ class Loop:
         self.watch = Watch(out)
         self.env_faults = EnvFaults(out, options.reporter.say, options.max_env_faults)
         self.key = jax.random.key(spec.seed)
-        found = resume.newest_checkpoint(out / CHECKPOINTS, options.reporter.say)
-        meta: dict[str, Any] = {"counters": {}, "positions": {}}
-        if found:
-            meta = checkpoint.read_meta(found, spec.run_id)
+        found, meta = saved.path, saved.meta
+        self.counters = resume.counters(Counters, meta, out)
         rewind(out, meta["positions"])
-        self.counters = Counters(**meta["counters"])
         self.started = time.perf_counter() - self.counters.wall_seconds
         self.saved = dataclasses.astuple(self.counters)
         self.boards = stack.enter_context(
-            contextlib.closing(boards(spec, out, options.tensorboard, options.wandb))
+            contextlib.closing(
+                boards(spec, out, options.tensorboard, options.wandb, self.counters.env_steps)
+            )
         )
-        self.reports = Reports(
-            spec, out, options.reporter, status, self.boards, options.max_minutes
-        )
+        self.reports = Reports(spec, out, options.reporter, status, self.boards)
         stack.enter_context(contextlib.closing(self.reports))
         self.metrics = stack.enter_context(contextlib.closing(metrics.MetricsWriter(out)))
         self.envs = stack.enter_context(self._environments())
@@ -143,7 +142,8 @@ class Loop:
         self.replay = stack.enter_context(contextlib.closing(make_replay(spec, self.envs.spec)))
         if found:
             self.state = checkpoint.load(found, checkpoint.LEARNER, self.agent.init(spec.seed))
-            journal.load(self.replay, out / REPLAY, meta["replay_mark"])
+            mark = meta["replay_mark"]
+            resume.fits(found, journal.load, self.replay, out / REPLAY, mark)
         else:
             self.state = (
                 options.init_state(self.envs.spec)
@@ -170,8 +170,14 @@ class Loop:
         if found:
             self.carry = checkpoint.load(found, CARRY, self.carry)
             standing = checkpoint.load_flat(found, STANDING)
-            self.step = resume.restore(
-                standing, self.envs, self.tally, self.window, options.reporter.say
+            self.step = resume.fits(
+                found,
+                resume.restore,
+                standing,
+                self.envs,
+                self.tally,
+                self.window,
+                options.reporter.say,
             )
         else:
             self.step = self.envs.reset()
@@ -208,7 +214,9 @@ class Loop:
                 self.evaluate()
                 self.log()
         self.save()
-        self.report("finished" if self._finished() else "stopped")
+        self.report(
+            "finished" if self._finished() else "stopped" if self.options.stop() else "out_of_time"
+        )
         return Result(
             self.counters.env_steps, self.counters.updates, self._finished(), self.evaluation
         )
@@ -457,6 +465,6 @@ class Loop:
         return self._spent() and evaluated and self.counters.logged_at == self.counters.env_steps
 
     def _over(self) -> bool:
-        limit = self.options.max_minutes
+        limit = self.spec.max_minutes
         late = limit is not None and self._elapsed() + self.forecast.seconds() >= 60.0 * limit
         return self._spent() or late or self.options.stop()

@@ -29,16 +29,10 @@ class Reports:
     """
 
     def __init__(
-        self,
-        spec: RunSpec,
-        out: Path,
-        reporter: Reporter,
-        status: StatusFile,
-        boards: Boards,
-        max_minutes: float | None = None,
+        self, spec: RunSpec, out: Path, reporter: Reporter, status: StatusFile, boards: Boards
     ) -> None:
         self._spec, self._reporter, self._status, self._boards = spec, reporter, status, boards
-        self._max_seconds = math.inf if max_minutes is None else 60.0 * max_minutes
+        self._max_seconds = math.inf if spec.max_minutes is None else 60.0 * spec.max_minutes
         self.records = records.RecordWriter(out / RECORDS_FILE)
         self.losses: dict[str, float] = {}
         self._recent: deque[Episode] = deque(maxlen=RECENT_EPISODES)

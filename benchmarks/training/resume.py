@@ -10,37 +10,190 @@ holds a clock.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
+from agents.replay import journal as replay_journal
 from benchmarks.envs import Step, VectorEnv
-from benchmarks.runs import checkpoint
+from benchmarks.runs import checkpoint, records
+from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, REPLAY, STATUS_FILE
 from benchmarks.runs.metrics import Window
+from benchmarks.runs.plain_text import one_line
+from benchmarks.runs.reading import DamagedFile, expect, typed
 from benchmarks.runs.spec import BadInput
+from benchmarks.runs.status import read_status
 from benchmarks.training.episodes import Tally
 
+# what the meta of a run without a checkpoint would say
+NEW: Mapping[str, Any] = {"counters": {}, "positions": {}}
+T = TypeVar("T")
+C = TypeVar("C")
 
-def newest_checkpoint(folder: Path, say: Callable[[str], None]) -> Path | None:
-    """The newest whole one; damaged ones are named and set aside.
 
-    Raises BadInput when only damaged ones are left.
+class Saved:
+    """The checkpoint that a start goes on from, once `look` has found it.
+
+    `path` is None before the first one.
     """
-    found = checkpoint.find(folder)
-    faults = "; ".join(f"{path}: {fault}" for path, fault in found.damaged)
-    if found.damaged and found.path is None:
+
+    def __init__(self, out: Path, run_id: str, say: Callable[[str], None]) -> None:
+        self._out, self._run_id, self._say = out, run_id, say
+        self.path: Path | None = None
+        self.meta: Mapping[str, Any] = NEW
+
+    def look(self) -> None:
+        """Find it. Raises BadInput as `newest_checkpoint`."""
+        if found := newest_checkpoint(self._out, self._run_id, self._say):
+            self.path, self.meta = found
+
+
+def counters(kind: type[C], meta: Mapping[str, Any], out: Path) -> C:
+    """What a checkpoint of the run folder `out` counted.
+
+    Raises DamagedFile where it counted something else.
+    """
+    return typed(kind, meta["counters"], out / CHECKPOINTS) if meta["counters"] else kind()
+
+
+def fits(found: Path, restore: Callable[..., T], *args: Any) -> T:
+    """What `restore` makes of a checkpoint's content.
+
+    Raises BadInput, in one line, where that does not fit the run.
+    """
+    try:
+        return restore(*args)
+    except BadInput:
+        raise
+    except (ValueError, KeyError, IndexError, TypeError) as error:
         raise BadInput(
-            f"no checkpoint of this run is whole ({faults}): delete {folder} to start over, or "
-            "choose another --out"
-        )
+            f"{found} does not fit this run: {one_line(str(error))}; choose another --out"
+        ) from error
+
+
+def newest_checkpoint(
+    out: Path, run_id: str, say: Callable[[str], None]
+) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint of the run folder `out` from which the run can go on, and its meta.
+
+    None before the first.
+
+    It is whole, and so are the replay and the rows that it counts on. Damaged ones are named and
+    set aside. Raises BadInput, and changes nothing, when only damaged ones are left, or none
+    although the run once saved one.
+    """
+    folder = out / CHECKPOINTS
+    found = checkpoint.find(folder, lambda path: _unusable(out, path, run_id))
+    faults = "; ".join(f"{path}: {fault}" for path, fault in found.damaged)
+    if found.path is None:
+        if found.damaged:
+            raise BadInput(
+                f"no checkpoint of this run is whole ({faults}): delete {out} to start over, "
+                "or choose another --out"
+            )
+        _check_never_saved(out, say)
+        return None
     for path, fault in found.damaged:
         aside = checkpoint.set_aside(path)
         say(
             f"checkpoint {path.name} is damaged ({fault}); kept as {aside}, continuing from "
             f"{found.path}"
         )
-    return found.path
+    return found.path, checkpoint.read_meta(found.path, run_id)
+
+
+def _check_never_saved(out: Path, say: Callable[[str], None]) -> None:
+    """Say that a run without a checkpoint starts over.
+
+    Raises BadInput where one was saved, because its records would be lost.
+    """
+    status = read_status(out) if (out / STATUS_FILE).exists() else None
+    aside = [path.name for path in (out / CHECKPOINTS).glob("damaged-*")]
+    saved = (
+        status is not None
+        and status.state in ("stopped", "out_of_time", "finished")
+        and status.env_steps > 0
+    )
+    if saved or aside:
+        raise BadInput(
+            f"{out / CHECKPOINTS} holds no whole checkpoint, although this run saved one: put "
+            f"it back, delete {out} to start over, or choose another --out"
+        )
+    rows = out / RECORDS_FILE
+    if rows.is_file() and rows.stat().st_size > len(",".join(records.COLUMNS)) + 2:
+        say("the run ended before its first checkpoint; it starts over, and so do its records")
+
+
+def _unusable(out: Path, path: Path, run_id: str) -> str | None:
+    """Why the run cannot go on from a checkpoint whose files are whole, or None.
+
+    Raises BadInput for one of another run or version.
+    """
+    try:
+        meta = checkpoint.read_meta(path, run_id)
+        file = path / checkpoint.META
+        expect(meta, {"positions": dict}, file)
+        positions = meta["positions"]
+        expect(
+            positions,
+            dict.fromkeys((RECORDS_FILE, METRICS_FILE), int),
+            file,
+            "positions.",
+        )
+        if fault := checkpoint.unreadable(path) or _rows_fault(
+            out / RECORDS_FILE, positions[RECORDS_FILE]
+        ):
+            return fault
+        if fault := _lines_fault(out / METRICS_FILE, positions[METRICS_FILE]):
+            return fault
+        marks: Any = (
+            {"": meta["replay_mark"]} if "replay_mark" in meta else meta.get("replay_marks")
+        )
+        expect({"replay_marks": marks}, {"replay_marks": dict}, file)
+        for name, mark in marks.items():
+            replay_journal.check(out / REPLAY / name, mark)
+    except DamagedFile as error:
+        return str(error)
+    except BadInput:
+        raise
+    except ValueError as error:  # of the replay
+        return one_line(str(error))
+    return None
+
+
+def _lines_fault(file: Path, position: int) -> str | None:
+    """What is wrong with the first `position` bytes of a file of lines, or None."""
+    size = file.stat().st_size if file.is_file() else 0
+    if size < position:
+        return (
+            f"{file.name} has {size} bytes, fewer than the {position} that the checkpoint "
+            "counts on: rows were removed"
+        )
+    with contextlib.ExitStack() as stack:
+        if position:
+            opened = stack.enter_context(file.open("rb"))
+            opened.seek(position - 1)
+            if opened.read(1) != b"\n":
+                return (
+                    f"{file.name} has no end of line at byte {position}, where the "
+                    "checkpoint's rows end: it was changed"
+                )
+    return None
+
+
+def _rows_fault(file: Path, position: int) -> str | None:
+    if fault := _lines_fault(file, position):
+        return fault
+    if not position:
+        return None
+    try:
+        damage = records.read_rows(file, position).damage
+    except ValueError as error:
+        return one_line(str(error))
+    return next((f"{file.name}, line {line}: {why}" for line, why in damage.items()), None)
 
 
 def snapshot(envs: VectorEnv, step: Step, tally: Tally, window: Window) -> dict[str, np.ndarray]:

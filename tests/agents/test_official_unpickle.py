@@ -5,6 +5,7 @@ refused without running.
 import builtins
 import codecs
 import collections
+import contextlib
 import io
 import json
 import os
@@ -13,6 +14,8 @@ import pickletools
 import struct
 import subprocess
 import sys
+import time
+import tracemalloc
 from pathlib import Path
 
 import jax
@@ -269,14 +272,10 @@ def test_arrays_that_do_not_fit_each_other_are_refused(name, shape, message):
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_arrays_of_all_numeric_types_orders_and_protocols_survive(tmp_path, protocol):
     rng = np.random.default_rng(0)
-    kinds = ("f2", "f4", ">f4", "f8", "i1", "u1", "i4", "i8", "?", "c8")
-    arrays = {
-        f"{kind}{order}": np.asarray(rng.normal(size=(3, 4)) * 9, order=order).astype(
-            kind, order=order
-        )
-        for kind in kinds
-        for order in "CF"
-    }
+    arrays = {f"{kind}{order}": np.asarray(rng.normal(size=(3, 4)) * 9, order=order).astype(kind,
+        order=order)
+              for kind in ("f2", "f4", ">f4", "f8", "i1", "u1", "i4", "i8", "?", "c8")
+              for order in "CF"}  # fmt: skip
     if protocol > 2:  # which writes empty bytes as a call of a Python 2 class
         arrays["empty"] = np.zeros((0, 3), np.float32)
     arrays |= {"scalar": np.float32(2.5), "zero_axes": np.array(7, np.int32), "plain": 4}
@@ -713,3 +712,42 @@ def test_the_hostile_payload_does_run_under_pickle(tmp_path):
     target = tmp_path / "touched"
     pickle.loads(pickle.dumps(hostile_calls(target)["os.system"][0]))
     assert target.exists()
+
+
+def doubled(opcodes: bytes, times: int) -> bytes:
+    """A tuple that holds the one before it twice, so many times: its repr has 2 ** times parts."""
+    return opcodes + b")" + b"2\x86" * times
+
+
+@pytest.mark.parametrize("times", [24, 200])
+def test_a_dtype_named_by_a_doubling_tuple_is_refused_without_its_repr(tmp_path, times):
+    file = tmp_path / "x.ckpt"
+    file.write_bytes(doubled(b"\x80\x02cnumpy\ndtype\n", times) + b"\x85R.")
+    began = time.perf_counter()
+    with pytest.raises(CheckpointFormatError) as error:
+        read_pickle(file)
+    assert time.perf_counter() - began < 1.0 and len(str(error.value)) < 1000
+
+
+def test_shapes_of_huge_integers_and_repeated_strings_cost_no_more_than_the_file(tmp_path):
+    huge = b"\x8b" + (1000).to_bytes(4, "little") + b"\x7f" * 1000  # LONG4
+    shape = b"(" + huge + b"q\x00" + b"h\x00" * 1000 + b"t"
+    array = (
+        b"cnumpy.core.numeric\n_frombuffer\n"
+        + b"(C\x01acnumpy\ndtype\n(X\x02\x00\x00\x00u1K\x00K\x01tR"
+        + shape
+        + b"X\x01\x00\x00\x00CtR."
+    )
+    text = (
+        b"X" + (10_000).to_bytes(4, "little") + b"a" * 10_000 + b"q\x01X\x06\x00\x00\x00latin1q\x02"
+    )
+    encodes = b"(" + b"c_codecs\nencode\nh\x01h\x02\x86R" * 20_000 + b"t"
+    for content in (b"\x80\x03" + array, b"\x80\x02" + text + b"00" + encodes + b"."):
+        file = tmp_path / "x.ckpt"
+        file.write_bytes(content)
+        tracemalloc.start()
+        began = time.perf_counter()
+        with contextlib.suppress(CheckpointFormatError):
+            read_pickle(file)
+        assert tracemalloc.get_traced_memory()[1] < 100e6 and time.perf_counter() - began < 20.0
+        tracemalloc.stop()

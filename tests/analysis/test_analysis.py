@@ -97,7 +97,7 @@ def test_unreadable_spec_is_named(tmp_path):
     (folder / "spec.json").write_text('{"spec": ')
     row = run_row(load([tmp_path]), "a")
     assert row["status"] == "unreadable specification"
-    assert "spec.json: Expecting value" in row["notes"]
+    assert "spec.json: line 1: it is not valid JSON: Expecting value" in row["notes"]
 
 
 def test_foreign_columns_make_records_unreadable(tmp_path):

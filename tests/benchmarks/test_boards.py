@@ -134,3 +134,16 @@ def test_an_evaluation_is_one_line(tmp_path, capsys):
     )
     lines = capsys.readouterr().out.splitlines()
     assert sum("evaluation: return" in line for line in lines) == 3 and len(lines) <= 4
+
+
+def test_a_resumed_run_purges_what_it_writes_again(tmp_path, monkeypatch):
+    made = []
+    real = tensorboardX.SummaryWriter.__init__
+    monkeypatch.setattr(
+        tensorboardX.SummaryWriter,
+        "__init__",
+        lambda self, *a, **k: made.append(k["purge_step"]) or real(self, *a, **k),
+    )
+    train(toy_spec(steps=120), tmp_path, toy_env, ToyAgent, Options(tensorboard=True))
+    train(toy_spec(steps=240), tmp_path, toy_env, ToyAgent, Options(tensorboard=True))
+    assert made == [0, read_status(tmp_path).env_steps - 120 + 1]

@@ -182,3 +182,47 @@ def test_loading_runs_no_code_from_the_file(tmp_path):
 def test_typed_keys_have_no_place_in_a_state(tmp_path):
     with pytest.raises(TypeError, match=r"PRNG key at .*key"):
         save(tmp_path, value={"key": jax.random.key(0)})
+
+
+def test_a_crash_between_the_renames_of_a_second_save_at_one_step_leaves_the_first(
+    tmp_path, monkeypatch
+):
+    save(tmp_path, 100)
+    real = os.replace
+
+    def crash(source, target):
+        if str(target).endswith("000000000100"):
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr(checkpoint.os, "replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path, 100, value=state(2.0))
+    monkeypatch.undo()
+    found = checkpoint.find(tmp_path).path
+    assert found is not None and checkpoint.load(found, "learner", state()).count == 7
+    save(tmp_path, 100, value=state(2.0))
+    assert [path.name for path in tmp_path.iterdir()] == ["000000000100"]
+    assert checkpoint.load(checkpoint.find(tmp_path).path, "learner", state()).count == 14
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_parameters_that_are_not_finite_are_refused(tmp_path, value):
+    path = save(tmp_path, value=state()._replace(history=np.array([1.0, value])))
+    with pytest.raises(BadInput, match=r"learner.npz is not finite in .history"):
+        checkpoint.load(path, "learner", state())
+
+
+def test_sums_that_list_half_the_files_are_damage(tmp_path):
+    path = save(tmp_path)
+    lines = (path / "SHA256SUMS").read_text().splitlines()
+    (path / "SHA256SUMS").write_text("".join(f"{line}\n" for line in lines if "meta" in line))
+    assert checkpoint.find(tmp_path) == (None, ((path, "SHA256SUMS is cut short"),))
+
+
+def test_right_sums_over_damaged_arrays_are_named(tmp_path):
+    path = save(tmp_path)
+    (path / "learner.npz").write_bytes(b"PK no archive")
+    assert "learner.npz is damaged" in (checkpoint.unreadable(path) or "")
+    with pytest.raises(BadInput, match=r"learner.npz is damaged"):
+        checkpoint.load(path, "learner", state())

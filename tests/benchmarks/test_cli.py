@@ -364,3 +364,29 @@ def test_train_continue_evaluate_and_plot(tmp_path):
     plotted = safedreamer("plot", out, "--out", tmp_path / "figures")
     assert plotted.returncode == 0, plotted.stderr
     assert (tmp_path / "figures" / "curves.png").stat().st_size > 5000
+
+
+def test_a_platform_that_jax_lacks_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "nonsense")
+    done = safedreamer("train", *TOY, "--out", tmp_path / "run")
+    assert done.returncode == 2 and re.fullmatch(
+        r"safedreamer: error: [^\n]*unset JAX_PLATFORMS=nonsense[^\n]*\n", done.stderr
+    ), done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["random", "numpy", "json"])
+def test_modules_of_the_current_folder_replace_none_of_the_libraries(tmp_path, name):
+    (tmp_path / f"{name}.py").write_text("raise SystemExit('executed')\n")
+    script = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from benchmarks.cli.app import entry; "
+        "entry()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for words in (["tables", "nowhere", "--out", "x"], ["tasks"]):
+        command = [sys.executable, "-P", "-c", script, *words]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert "executed" not in done.stdout + done.stderr, done.stderr
+        assert done.returncode == (2 if words[0] == "tables" else 0), done.stderr

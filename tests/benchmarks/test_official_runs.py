@@ -20,9 +20,8 @@ from benchmarks.cli import app, train
 from benchmarks.envs import env_spec
 from benchmarks.methods.saved import newest
 from benchmarks.runs import checkpoint
-from benchmarks.runs.folder import read_spec
 from benchmarks.runs.records import read_records
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.spec import BadInput, read_spec
 from benchmarks.training.evaluation import evaluation_key, run_episodes
 from benchmarks.training.launch import initial_state
 from tests.agent_inputs import tiny

@@ -16,6 +16,7 @@ import pytest
 from benchmarks.runs import ownership
 from benchmarks.runs.files import OWNER_FILE, STATUS_FILE
 from benchmarks.runs.ownership import LEASE_SECONDS, LostOwnership, Owner, own, read_owner
+from benchmarks.runs.reading import DamagedFile
 from benchmarks.runs.spec import BadInput
 from benchmarks.runs.status import BEAT_SECONDS, StatusFile
 from tests.fakes.toys import toy_spec
@@ -135,3 +136,24 @@ def test_a_damaged_owner_file_is_named(tmp_path):
         own(tmp_path),
     ):
         pass
+
+
+def test_an_owner_that_died_on_this_kernel_is_known_at_once_and_a_living_one_is_not_dead(tmp_path):
+    first = hold(tmp_path)
+    assert not ownership.died(tmp_path)
+    first.kill()
+    first.wait()
+    assert ownership.died(tmp_path) and not ownership.died(tmp_path, boot="another kernel")
+    (tmp_path / OWNER_FILE).unlink()
+    assert not ownership.died(tmp_path)
+
+
+def test_an_owner_that_cannot_be_read_for_a_moment_is_not_lost(tmp_path, monkeypatch):
+    with own(tmp_path) as ours:
+        text = (tmp_path / OWNER_FILE).read_text()
+        for damage in ("", text[:10], "[]"):
+            (tmp_path / OWNER_FILE).write_text(damage)
+            with pytest.raises(DamagedFile):
+                ours.check()
+        (tmp_path / OWNER_FILE).write_text(text)
+        ours.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -12,7 +13,7 @@ import pytest
 
 from benchmarks.runs.files import STATUS_FILE
 from benchmarks.runs.heartbeat import file_clock, modified
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.spec import BadInput, RunFailed
 from benchmarks.runs.status import StatusFile, estimated_end, read_status
 from benchmarks.training.loop import Options, train
 from benchmarks.training.progress import Silent
@@ -111,7 +112,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
     with pytest.raises(BadInput, match=r"has no status.json"):
         read_status(tmp_path)
     (tmp_path / STATUS_FILE).write_text(json.dumps({"state": "train"}))
-    with pytest.raises(BadInput, match=r"status.json cannot be read"):
+    with pytest.raises(BadInput, match=r"status.json is damaged \(it lacks run_id\)"):
         read_status(tmp_path)
 
 
@@ -119,3 +120,91 @@ def test_the_estimated_end_is_a_time():
     assert estimated_end(None) is None
     left = datetime.fromisoformat(estimated_end(3600.0)) - datetime.now(UTC)
     assert timedelta(minutes=59) < left <= timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    "number", [errno.ESTALE, errno.EIO, errno.EACCES, errno.ENOTCONN, errno.ETIMEDOUT]
+)
+def test_a_file_system_that_is_away_for_a_moment_ends_nothing(tmp_path, number):
+    failing = [OSError(number, "away")] * 3
+    beats = []
+
+    def beat():
+        beats.append(1)
+        if failing:
+            raise failing.pop()
+
+    with StatusFile(
+        tmp_path, toy_spec(), beat_seconds=0.02, on_beat=beat, patience_seconds=5.0
+    ) as status:
+        while len(beats) < 6:
+            time.sleep(0.02)
+        status.check()
+        before = (tmp_path / STATUS_FILE).stat().st_mtime_ns
+        time.sleep(0.2)
+        assert (tmp_path / STATUS_FILE).stat().st_mtime_ns > before  # the heart beats again
+
+
+def test_a_file_system_that_stays_away_fails_the_run_with_the_reason(tmp_path):
+    away = [True]
+
+    def beat():
+        if away:
+            raise OSError(errno.ESTALE, "Stale file handle")
+
+    with (
+        pytest.raises(
+            RunFailed, match=r"could not be read or written for 0.1 s .*Stale file handle"
+        ),
+        StatusFile(
+            tmp_path, toy_spec(), beat_seconds=0.02, on_beat=beat, patience_seconds=0.1
+        ) as status,
+    ):
+        time.sleep(0.5)
+        away.clear()
+        status.check()
+    assert read_status(tmp_path).state == "failed" and "Stale file handle" in (
+        read_status(tmp_path).last_error or ""
+    )
+
+
+def test_a_status_that_cannot_be_written_does_not_end_the_heartbeat(tmp_path, monkeypatch):
+    real, failing = os.replace, [True]
+
+    def replace(source, target):
+        if failing:
+            raise OSError(errno.EIO, "Input/output error")
+        real(source, target)
+
+    with StatusFile(tmp_path, toy_spec(), beat_seconds=0.02, patience_seconds=5.0) as status:
+        monkeypatch.setattr("benchmarks.runs.status.os.replace", replace)
+        monkeypatch.setattr(
+            type(tmp_path),
+            "unlink",
+            lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EIO, "again")),
+        )
+        status.update(env_steps=7)
+        time.sleep(0.2)
+        monkeypatch.undo()
+        failing.clear()
+        time.sleep(0.2)
+        status.check()
+        assert read_status(tmp_path).env_steps == 7
+
+
+def test_the_same_command_on_a_finished_run_keeps_its_return_and_cost(tmp_path):
+    train(toy_spec(steps=200), tmp_path / "run", toy_env, ToyAgent)
+    first = read_status(tmp_path / "run")
+    train(toy_spec(steps=200), tmp_path / "run", toy_env, ToyAgent)
+    again = read_status(tmp_path / "run")
+    names = (
+        "state",
+        "env_steps",
+        "updates",
+        "train_return",
+        "train_cost",
+        "eval_return",
+        "eval_cost",
+    )
+    assert first.eval_return is not None
+    assert [getattr(again, name) for name in names] == [getattr(first, name) for name in names]

@@ -256,3 +256,67 @@ def test_unknown_suites_come_with_known_ones(tmp_path):
         load("paper")
     with pytest.raises(BadInput, match=r"nowhere.yaml cannot be read: No such file"):
         load(str(tmp_path / "nowhere.yaml"))
+
+
+HOSTILE = {
+    "merge": "runs:\n  - <<: {methods: [osrp]}\n",
+    "python": "about: !!python/name:os.system\nruns: []\n",
+    "itself": "runs: &s\n  - {methods: [osrp], settings: {planner: *s}}\n",
+    "itself too": "settings: &s {planner: *s}\nruns: []\n",
+    "deep": "runs: " + "[" * 5000,
+    "aliases": "a0: &a0 [x]\n"
+    + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 12)}]\n" for i in range(1, 9))
+    + "runs: []\n",
+    "digits": f"seeds: [{'9' * 6000}]\nruns: [{{methods: [osrp], tasks: [core5]}}]\n",
+    "date": "about: 2001-13-45\nruns: []\n",
+    "binary": "about: !!binary '='\nruns: []\n",
+    "infinite minutes": "minutes: .inf\nseeds: [0]\nruns: [{methods: [osrp], tasks: [core5]}]\n",
+}
+
+
+@pytest.mark.parametrize("how", HOSTILE)
+def test_hostile_files_are_one_line_with_file_and_line(how, tmp_path):
+    file = tmp_path / "s.yaml"
+    file.write_text(HOSTILE[how])
+    with pytest.raises(BadInput, match=r"s\.yaml:\d+: ") as error:
+        load(str(file))
+    assert "\n" not in str(error.value) and len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"runs: \0", b"x" * 2**21])
+def test_files_that_are_no_text_are_named(data, tmp_path):
+    (tmp_path / "s.yaml").write_bytes(data)
+    with pytest.raises(BadInput, match=r"s\.yaml is damaged"):
+        load(str(tmp_path / "s.yaml"))
+    with pytest.raises(BadInput, match=r"is damaged \(it is a folder\)"):
+        (tmp_path / "folder.yaml").mkdir()
+        load(str(tmp_path / "folder.yaml"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "{planner.horizon: 5, planner: {horizon: 6}}",
+        "{cost_limit: 1, cost-limit: 2}",
+        "{loop: {num-envs: 1, num_envs: 2}}",
+    ],
+)
+def test_a_setting_given_twice_is_refused(settings):
+    text = f"seeds: [0]\nruns:\n  - methods: [osrp]\n    tasks: [core5]\n    settings: {settings}\n"
+    with pytest.raises(BadInput, match=r"mine.yaml:5: .* is given twice"):
+        parse(text, "mine", "mine.yaml")
+
+
+def test_minutes_are_a_budget_that_is_no_part_of_the_identity():
+    text = (
+        "{{preset: debug, seeds: [0], {}runs: [{{methods: [osrp], tasks: "
+        "['tests.fakes.toys:shore'], obs: default}}]}}"
+    )
+    plain, timed = (
+        expand(
+            parse(text.format(more), "mine", "mine.yaml"),
+            lambda method, task, obs, preset: settings(method, obs, preset),
+        )[0].spec
+        for more in ("", "minutes: 30, ")
+    )
+    assert (plain.max_minutes, timed.max_minutes) == (None, 30.0) and plain.run_id == timed.run_id

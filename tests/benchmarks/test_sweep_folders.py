@@ -246,10 +246,10 @@ def test_folders_that_are_no_sweep_are_named(tmp_path, folders):
         members(tmp_path / "empty")
     assert [m.folder for m in members(folders[0])] == [folders[0]]  # a run folder is a sweep of one
     (folders[0] / SPEC_FILE).write_text("{")
-    with pytest.raises(BadInput, match=r"spec.json is not valid JSON"):
+    with pytest.raises(BadInput, match=r"spec.json is damaged \(line 1: it is not valid JSON"):
         members(tmp_path)
     (folders[0] / SPEC_FILE).write_text("{}")
-    with pytest.raises(BadInput, match=r"is not the spec.json of a run"):
+    with pytest.raises(BadInput, match=r"spec.json is damaged \(it lacks run_id\)"):
         members(tmp_path)
 
 
@@ -261,7 +261,7 @@ def test_a_torn_row_of_attempts_is_left_out(folders):
 
 def test_an_unreadable_status_is_named(tmp_path, folders):
     (folders[0] / STATUS_FILE).write_text("{}")
-    with pytest.raises(BadInput, match=r"status.json cannot be read"):
+    with pytest.raises(BadInput, match=r"status.json is damaged \(it lacks run_id\)"):
         members(tmp_path)
 
 

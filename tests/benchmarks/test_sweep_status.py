@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +24,7 @@ from benchmarks.runs.records import COLUMNS, EpisodeRecord, RecordWriter
 from benchmarks.runs.spec import BadInput
 from benchmarks.sweep import overview
 from benchmarks.sweep.export import export
-from benchmarks.sweep.members import LOG_FILE, existing, member, members
+from benchmarks.sweep.members import LOG_FILE, existing, member
 from benchmarks.sweep.plan import make_plan
 from benchmarks.sweep.records import Reached, evaluations, reached
 from tests.sweep_folders import entries, stand, submit, suite
@@ -261,9 +263,16 @@ def test_export_is_one_file_of_all_records(tmp_path, folders, capsys):
     with pytest.raises(BadInput, match="none of these runs has records yet"):
         export([member(folders[2])], tmp_path / "x.parquet")
     (folders[0] / "episodes.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(BadInput, match=r"episodes.csv: .* is not a file of episode records"):
-        export(members(tmp_path), tmp_path / "x.parquet")
-    assert not (tmp_path / "x.parquet").exists()
+    assert (
+        app.main(["export", str(tmp_path), "method=osrp", "--out", str(tmp_path / "x.parquet")])
+        == 1
+    )
+    assert "episodes.csv is not a file of episode records" in capsys.readouterr().err
+    # the others are exported all the same
+    assert pd.read_parquet(tmp_path / "x.parquet").run.tolist() == [folders[1].name]
+    with pytest.raises(BadInput, match="is not a file of episode records"):
+        export([member(folders[0])], tmp_path / "y.parquet")
+    assert not (tmp_path / "y.parquet").exists()
 
 
 @pytest.mark.parametrize(
@@ -324,3 +333,110 @@ def test_tables_need_no_jax():
 def test_an_empty_comparison_names_who_is_missing(folders):
     lines = overview.compared([member(folders[2])], lambda *_: None)
     assert lines == [f"no evaluation yet, left out: {folders[2].name} (waiting)"]
+
+
+def test_cancelling_a_copy_leaves_the_original_alone(tmp_path, folders, capsys):
+    """The copy's owner and status name the living process.
+
+    It holds the lock of the original's folder only.
+    """
+    code = "import sys, time; from pathlib import Path; from benchmarks.runs.ownership import own\n"
+    code += "with own(Path(sys.argv[1])):\n    print('mine', flush=True)\n    time.sleep(60)\n"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code, str(folders[1]), "benchmarks.cli"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as child:
+        assert child.stdout is not None and child.stdout.readline() == b"mine\n"
+        stand(folders[1], "train", pid=child.pid)
+        shutil.copytree(folders[1], tmp_path / "copy", copy_function=shutil.copy2)
+        safedreamer(capsys, "cancel", tmp_path / "copy")
+        assert child.poll() is None
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(timeout=1)
+        assert "saves and ends" in safedreamer(capsys, "cancel", folders[1])
+        assert child.wait(timeout=20) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("name", ["replay", "checkpoints"])
+def test_clean_leaves_links_as_they_are(tmp_path, folders, capsys, name):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "segment.npz").write_bytes(b"x" * 1000)
+    (folders[0] / name).symlink_to(elsewhere)
+    before = (folders[0] / ATTEMPTS_FILE).read_bytes()
+    assert app.main(["clean", str(tmp_path), "--yes", "--checkpoints"]) == 1
+    assert "it is a link" in capsys.readouterr().err
+    assert (elsewhere / "segment.npz").is_file() and (
+        folders[0] / ATTEMPTS_FILE
+    ).read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe{}", b"[" * 10_000, b'{"state": "train"}'])
+@pytest.mark.parametrize("name", ["status.json", "spec.json", "sweep.json"])
+def test_a_damaged_run_is_named_and_the_rest_is_shown(tmp_path, folders, capsys, name, damage):
+    (folders[0] / name).write_bytes(damage)
+    for words in (
+        ["status", "--runs"],
+        ["logs"],
+        ["cancel", "method=dreamerv3"],
+        ["retry", "method=dreamerv3"],
+    ):
+        assert app.main([words[0], str(tmp_path), *words[1:]]) == 1
+        said = capsys.readouterr()
+        assert f"{folders[0].name}: {folders[0] / name} is damaged" in said.out + said.err
+        assert folders[3].name in said.out
+
+
+def test_escapes_of_a_terminal_are_shown_as_text(tmp_path, folders, capsys):
+    (folders[0] / LOG_FILE).write_text("\x1b[2Jcleared\x07\n")
+    assert "\\x1b[2Jcleared\\x07" in safedreamer(
+        capsys, "logs", tmp_path, member(folders[0]).run_id
+    )
+
+
+def test_a_run_that_its_time_budget_ended_is_done(tmp_path, folders, capsys):
+    stand(folders[2], "out_of_time", env_steps=100, max_minutes=5.0)
+    assert member(folders[2]).standing == "waiting"  # its suite knows no such budget
+    spec = json.loads((folders[2] / "spec.json").read_text())
+    for minutes, expected in ((4.0, "done (time)"), (5.0, "done (time)"), (6.0, "waiting")):
+        spec["spec"]["max_minutes"] = minutes
+        (folders[2] / "spec.json").write_text(json.dumps(spec))
+        assert member(folders[2]).shown == expected
+        assert expected in safedreamer(
+            capsys, "status", tmp_path, "--runs", "method=osrp", "seed=2"
+        )
+
+
+@pytest.mark.parametrize("into", ["full", "closed"])
+def test_output_that_cannot_be_written_ends_quietly(tmp_path, folders, into):
+    command = [sys.executable, "-m", "benchmarks.cli", "status", str(tmp_path), "--runs"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if into == "full":
+        with open("/dev/full", "w") as out:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdout=out,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert (
+            done.returncode == 1
+            and done.stderr.count("\n") == 1
+            and "cannot be written" in done.stderr
+        )
+    else:
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (141, "")

@@ -307,3 +307,28 @@ def test_refused_jobs_leave_no_batch(cluster, folders, monkeypatch):
     monkeypatch.undo()
     make(cluster, folders).submit(jobs_of(folders))
     assert len(cluster.orders) == 1
+
+
+@pytest.mark.parametrize("max_array", [0, 1, 2])
+def test_clusters_without_arrays_get_single_jobs(cluster, folders, max_array):
+    cluster.max_array = max_array
+    make(cluster, folders).submit(jobs_of(folders[:3]))
+    assert [len(orders) for orders in cluster.orders] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff", b'{"runs": [["a"]]}'])
+def test_a_damaged_batch_is_named_and_nothing_is_submitted(cluster, folders, damage):
+    batch = folders[0].parents[1] / "slurm" / "safedreamer-x" / "batch.json"
+    batch.parent.mkdir(parents=True)
+    batch.write_bytes(damage)
+    with pytest.raises(BadInput, match=r"batch.json is damaged"):
+        make(cluster, folders).submit(jobs_of(folders[:1]))
+    assert cluster.orders == []
+
+
+def test_a_run_whose_files_are_damaged_is_not_submitted(cluster, folders):
+    (folders[0] / "status.json").write_bytes(b"")
+    executor = make(cluster, folders)
+    executor.submit(jobs_of(folders[:2]))
+    assert len(cluster.orders) == 1 and len(cluster.orders[0]) == 1
+    assert "status.json is damaged" in executor.poll()[0].reason

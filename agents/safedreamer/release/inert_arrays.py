@@ -71,13 +71,16 @@ _JAX_ARRAY = {
     Global("jax._src.array", "_reconstruct_array"),
     Global("jax._src.device_array", "reconstruct_device_array"),
 }
-_NDARRAY, _DTYPE, _ENCODE = (
+_NDARRAY, _DTYPE, ENCODE = (
     Global("numpy", "ndarray"),
     Global("numpy", "dtype"),
     Global("_codecs", "encode"),
 )
-_KNOWN = _RECONSTRUCT | _SCALAR | _FROMBUFFER | _JAX_ARRAY | {_NDARRAY, _DTYPE, _ENCODE}
+_KNOWN = _RECONSTRUCT | _SCALAR | _FROMBUFFER | _JAX_ARRAY | {_NDARRAY, _DTYPE, ENCODE}
 _OPTAX_CLASS = re.compile(r"optax(\.[a-z_]+)*\.[A-Z][A-Za-z0-9]*State")
+MAX_RANK = 8  # of an array
+MAX_SIZE = 2**40  # of an axis
+MAX_SHOWN = 80  # characters of the file's own text in a message
 _NUMERIC_DTYPE = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248]|c(8|16))|bool")
 
 
@@ -91,13 +94,14 @@ def global_name(module: str, name: str) -> Global:
     found = Global(module, name)
     if found not in _KNOWN and not ("." not in name and _OPTAX_CLASS.fullmatch(str(found))):
         raise UnsafeCheckpointError(
-            f"it refers to {str(found)!r}, which is neither NumPy array data nor an optax state"
+            f"it refers to {str(found)[:MAX_SHOWN]!r}, which is neither NumPy array data nor "
+            "an optax state"
         )
     return found
 
 
 def describe(value: Any) -> str:
-    return str(value) if isinstance(value, Global) else f"a {type(value).__name__}"
+    return str(value)[:MAX_SHOWN] if isinstance(value, Global) else f"a {type(value).__name__}"
 
 
 def make_inert(target: Any, args: Any) -> Inert:
@@ -129,7 +133,7 @@ def reduce_to_data(target: Global, args: tuple[Any, ...]) -> Any:
             len(args) == 4 and args[0] in _RECONSTRUCT, "a JAX array is not constructed as JAX does"
         )
         return array_from_state(args[2])
-    if target == _ENCODE:  # how protocols up to 2 write bytes
+    if target == ENCODE:  # how protocols up to 2 write bytes
         expect(
             len(args) == 2 and type(args[0]) is str and args[1] == "latin1",
             "bytes are not written as pickle does",
@@ -139,9 +143,14 @@ def reduce_to_data(target: Global, args: tuple[Any, ...]) -> Any:
 
 
 def _numeric_dtype(name: Any) -> np.dtype:
-    if type(name) is not str or not _NUMERIC_DTYPE.fullmatch(name):
+    if type(name) is not str:  # its repr may be longer than any memory
         raise UnsafeCheckpointError(
-            f"it holds an array of dtype {name!r}, only numeric arrays are read"
+            f"it holds an array of a dtype named by a {type(name).__name__}, only numeric "
+            "arrays are read"
+        )
+    if not _NUMERIC_DTYPE.fullmatch(name):
+        raise UnsafeCheckpointError(
+            f"it holds an array of dtype {name[:MAX_SHOWN]!r}, only numeric arrays are read"
         )
     return np.dtype(name)
 
@@ -170,8 +179,11 @@ def array_from_state(state: Any) -> np.ndarray:
 def _array(dtype: Any, shape: Any, data: Any, order: Any) -> np.ndarray:
     expect(isinstance(dtype, np.dtype), "an array has no dtype")
     expect(
-        type(shape) is tuple and all(type(size) is int and size >= 0 for size in shape),
-        "an array has no shape",
+        type(shape) is tuple and len(shape) <= MAX_RANK,
+        f"an array has no shape of at most {MAX_RANK} axes",
+    )
+    expect(
+        all(type(size) is int and 0 <= size <= MAX_SIZE for size in shape), "an array has no shape"
     )
     expect(type(data) in (bytes, bytearray), "an array has no bytes")
     expect(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.safedreamer.release.inert_arrays import (
+    ENCODE,
     CheckpointFormatError,
     Global,
     Inert,
@@ -29,6 +30,7 @@ from agents.safedreamer.release.inert_arrays import (
     reduce_to_data,
 )
 
+MAX_MESSAGE = 300  # characters
 _PUSH_ARGUMENT = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
     *(
@@ -70,11 +72,11 @@ def read_pickle(path: str | Path) -> Any:
             try:
                 return _Machine().run(data)
             except UnsafeCheckpointError as error:
-                raise UnsafeCheckpointError(f"{path}: {error}") from error
+                raise UnsafeCheckpointError(f"{path}: {str(error)[:MAX_MESSAGE]}") from error
             # What genops and a stack machine raise on bytes that are not a complete pickle.
             except (ValueError, IndexError, KeyError, TypeError, OverflowError, EOFError) as error:
                 raise CheckpointFormatError(
-                    f"{path} is not a complete pickle file: {error}"
+                    f"{path} is not a complete pickle file: {str(error)[:MAX_MESSAGE]}"
                 ) from error
 
 
@@ -83,6 +85,8 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
+        # by id: a string that the file names often becomes bytes once
+        self.encoded: dict[int, tuple[Any, bytes]] = {}
 
     def run(self, data: mmap.mmap) -> Any:
         # read, readline and tell suffice
@@ -231,7 +235,15 @@ class _Machine:
         args, target = self._pop(), self._pop()
         if not isinstance(target, Global) or type(args) is not tuple:
             raise UnsafeCheckpointError(f"it calls {describe(target)}")
-        self.stack.append(reduce_to_data(target, args))
+        self.stack.append(
+            self._encoded(target, args) if target == ENCODE else reduce_to_data(target, args)
+        )
+
+    def _encoded(self, target: Global, args: tuple[Any, ...]) -> bytes:
+        key = id(args[0]) if args else 0
+        if key not in self.encoded:
+            self.encoded[key] = (args[0] if args else None, reduce_to_data(target, args))
+        return self.encoded[key][1]
 
     def _op_build(self, _: None) -> None:
         state, target = self._pop(), self._top()

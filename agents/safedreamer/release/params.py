@@ -75,6 +75,17 @@ def _path(keys: tuple[Any, ...]) -> str:
     return "/".join(str(getattr(k, "key", getattr(k, "idx", k))) for k in keys)
 
 
+def _check_finite(name: str, array: np.ndarray) -> None:
+    """Raise CheckpointFormatError for NaN and infinity.
+
+    Such a policy acts, and its returns look like any others.
+    """
+    if not np.isfinite(array).all():
+        raise CheckpointFormatError(
+            f"array {name!r} is not finite: the run diverged, or the file was changed"
+        )
+
+
 def translate(template: Any, params: Mapping[str, np.ndarray], prefix: str = "") -> Any:
     """Parameters shaped like `template` filled from the release's arrays.
 
@@ -92,6 +103,7 @@ def translate(template: Any, params: Mapping[str, np.ndarray], prefix: str = "")
                 f"array {name!r} has shape {params[name].shape}, our {_path(keys)!r} has "
                 f"{leaf.shape}"
             )
+        _check_finite(name, params[name])
         return jnp.asarray(params[name], jnp.float32)
 
     return jax.tree_util.tree_map_with_path(pick, template)
@@ -180,6 +192,8 @@ def agent_state(
     behaviour = sizes["actor"].removesuffix("/actor")
 
     def scalar(name: str, default: jax.Array) -> jax.Array:
+        if f"{behaviour}/{name}" in arrays:
+            _check_finite(f"{behaviour}/{name}", arrays[f"{behaviour}/{name}"])
         return (
             jnp.asarray(arrays[f"{behaviour}/{name}"], jnp.float32)
             if f"{behaviour}/{name}" in arrays

@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.read.parse import Damage
 from analysis.read.results import DAMAGE_COLUMNS, Part, no_episodes
-from benchmarks.runs.records import COLUMNS
+from benchmarks.runs.records import COLUMNS, LARGEST_INT
 
 # OmniSafe's names of algorithms -> this suite's (baselines/omnisafe/algorithms.py)
 METHODS = {
@@ -56,6 +56,36 @@ METHODS = {
     "CAPPETS": "cap_pets",
     "RCEPETS": "rce_pets",
 }
+
+
+def seed_of(value: Any) -> int | float:
+    """A seed as these programs write it; NaN for what is none."""
+    text = str(value)
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < 16 else np.nan
+
+
+def number_of(value: Any) -> float:
+    """A finite number from 0 on, such as a cost limit or a budget.
+
+    NaN for what is none, null and texts included.
+    """
+    try:
+        number = (
+            float(value)
+            if isinstance(value, int | float | str) and not isinstance(value, bool)
+            else np.nan
+        )
+    except (ValueError, OverflowError):
+        return np.nan
+    return number if 0 <= number <= LARGEST_INT else np.nan
+
+
+def steps_of(value: Any) -> int:
+    """Simulator steps of a row. Raises ValueError for what cannot be any."""
+    number = float(value)
+    if not 0 <= number <= LARGEST_INT:
+        raise ValueError(f"{number:g} is no number of steps")
+    return int(number)
 
 
 def part(

@@ -11,15 +11,16 @@ run; its `Time/Total` counts each epoch anew, OmniSafe's from the start.
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from analysis.read.foreign.common import METHODS, part
+from analysis.read.foreign.common import METHODS, number_of, part, seed_of, steps_of
 from analysis.read.parse import Damage
 from analysis.read.results import BAD_RECORDS, NO_RECORDS, Part
+from benchmarks.runs.plain_text import one_line
+from benchmarks.runs.reading import DamagedFile, read_bytes, read_object
 from benchmarks.runs.records import EVAL, TRAIN
 
 FILE_NAME, CONFIG = "progress.csv", "config.json"
@@ -38,8 +39,8 @@ def read(folder: Path, name: str) -> Part:
         "source": "omnisafe or safepo",
     }
     config, note = _config(folder / CONFIG)
-    with (folder / FILE_NAME).open(newline="", encoding="utf-8", errors="replace") as file:
-        lines = list(csv.reader(file))
+    text = read_bytes(folder / FILE_NAME).decode("utf-8", errors="replace")
+    lines = [_cells(line) for line in text.splitlines()]
     head = lines[0] if lines else []
     step = next((column for column in STEPS if column in head), None)
     missing = [column for column in NEEDED if column not in head]
@@ -65,7 +66,7 @@ def _rows(
             continue
         values = dict(zip(head, line))
         try:
-            common: dict[str, Any] = {"env_steps": int(float(values[step]))}
+            common: dict[str, Any] = {"env_steps": steps_of(values[step])}
             time = float(values.get("Time/Total") or "nan")
             seconds = seconds + time if STEPS[step] == "safepo" else time
             common["wall_seconds"] = seconds
@@ -90,12 +91,19 @@ def _metrics(values: dict[str, str], prefix: str) -> dict[str, float]:
 
 def _config(file: Path) -> tuple[dict[str, Any], str]:
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        return read_object(file), ""
     except FileNotFoundError:
         return {}, f"no {CONFIG}: method, task and seed are taken from folder names"
-    except ValueError as error:
-        return {}, f"{CONFIG}: {error}"
-    return (config, "") if isinstance(config, dict) else ({}, f"{CONFIG}: an object was expected")
+    except DamagedFile as error:
+        return {}, f"{CONFIG}: {error.why}"
+
+
+def _cells(line: str) -> list[str]:
+    """The cells of a line; of one that is no CSV a single cell, which is damage then."""
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:
+        return [one_line(line, 60)]
 
 
 def _identity(folder: Path, config: dict[str, Any], source: str) -> dict[str, Any]:
@@ -107,19 +115,22 @@ def _identity(folder: Path, config: dict[str, Any], source: str) -> dict[str, An
     algo, _, task = parents[0].name.partition("-")
     if source == "safepo":
         algo, task = parents[0].name, parents[1].name
-    algo = str(config.get("algo") or algo)
-    task = str(
-        config.get("env_id") or config.get("env_name") or config.get("task") or task.strip("{}")
+    algo = one_line(str(config.get("algo") or algo), 100)
+    task = one_line(
+        str(
+            config.get("env_id") or config.get("env_name") or config.get("task") or task.strip("{}")
+        ),
+        200,
     )
     seed = config.get("seed", folder.name.removeprefix("seed-").partition("-")[0])
-    train = config.get("train_cfgs") or {}
+    train = config["train_cfgs"] if isinstance(config.get("train_cfgs"), dict) else {}
     return {
         "run_id": f"{source}/{task}/{algo}/{folder.name}",
         "method": METHODS.get(algo, algo),
         "task": task,
         "obs": "lidar",  # both know Safety-Gymnasium's own flat observation only
-        "seed": int(seed) if str(seed).isdigit() else np.nan,
-        "budget_env_steps": float(train.get("total_steps") or config.get("total_steps") or "nan"),
+        "seed": seed_of(seed),
+        "budget_env_steps": number_of(train.get("total_steps") or config.get("total_steps")),
         "cost_limit": _limit(config),
     }
 
@@ -128,6 +139,6 @@ def _limit(config: dict[str, Any]) -> float:
     """OmniSafe keeps it in one of two blocks, under one of two names; SafePO at the top."""
     for block in (config.get("lagrange_cfgs"), config.get("algo_cfgs"), config):
         for key in ("cost_limit", "safety_budget"):
-            if isinstance(block, dict) and isinstance(block.get(key), int | float):
-                return float(block[key])
+            if isinstance(block, dict) and not np.isnan(limit := number_of(block.get(key))):
+                return limit
     return np.nan

@@ -10,16 +10,17 @@ that ended at the same step only the last is in the file. Folders are named `TIM
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from analysis.read.foreign.common import part
+from analysis.read.foreign.common import number_of, part, seed_of, steps_of
 from analysis.read.parse import Damage
 from analysis.read.results import Part
+from benchmarks.runs.plain_text import one_line
+from benchmarks.runs.reading import DamagedFile, parse_object, read_bytes, read_text
 from benchmarks.runs.records import EVAL, TRAIN
 
 FILE_NAME, CONFIG = "scores.jsonl", "config.yaml"
@@ -39,12 +40,14 @@ def read(folder: Path, name: str) -> Part:
         **_identity(folder),
     }
     rows, damage = [], []
-    lines = (folder / FILE_NAME).read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read_bytes(folder / FILE_NAME).decode("utf-8", errors="replace").splitlines()
     for number, line in enumerate(lines, start=1):
         try:
-            rows += _episodes(json.loads(line))
-        except (ValueError, TypeError, KeyError) as error:
-            damage.append(Damage(FILE_NAME, number, f"{type(error).__name__}: {error}"))
+            rows += _episodes(parse_object(line, FILE_NAME, number))
+        except DamagedFile as error:
+            damage.append(Damage(FILE_NAME, number, error.why))
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            damage.append(Damage(FILE_NAME, number, one_line(f"{type(error).__name__}: {error}")))
     return part(facts, rows, damage)
 
 
@@ -55,7 +58,7 @@ def _episodes(values: dict[str, Any]) -> list[dict[str, Any]]:
         if f"{prefix}score" in values:
             row = {
                 "split": split,
-                "env_steps": int(values["step"]),
+                "env_steps": steps_of(values["step"]),
                 "return": float(values[f"{prefix}score"]),
             }
             rows.append({**row, "cost": float(values.get(f"{prefix}cost", np.nan))})
@@ -70,12 +73,14 @@ def _identity(folder: Path) -> dict[str, Any]:
     found: dict[str, str] = named.groupdict() if named else {}
     notes = ""
     try:
-        text = (folder / CONFIG).read_text(encoding="utf-8")
+        text = read_text(folder / CONFIG)
         # its values at the top level are all plain
         pattern = r"^(method|task|seed|cost_limit): *['\"]?([^'\"\n#]+?)['\"]? *$"
         found |= dict(re.findall(pattern, text, flags=re.MULTILINE))
     except FileNotFoundError:
         notes = f"no {CONFIG}: the cost limit is not known"
+    except DamagedFile as error:
+        notes = f"{CONFIG}: {error.why}"
     suite, _, task = found.get("task", "").partition("_")
     seed = found.get("seed", "")
     return {
@@ -83,7 +88,7 @@ def _identity(folder: Path) -> dict[str, Any]:
         "method": found.get("method", ""),
         "task": task,
         "obs": OBS.get(suite, suite),
-        "seed": int(seed) if seed.isdigit() else np.nan,
-        "cost_limit": float(found.get("cost_limit", "nan")),
+        "seed": seed_of(seed),
+        "cost_limit": number_of(found.get("cost_limit")),
         "notes": notes if found else f"neither the folder's name nor {CONFIG} tell what this is",
     }

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.read.foreign.common import part
+from analysis.read.foreign.common import part, steps_of
 from analysis.read.parse import Damage
 from analysis.read.results import FACTS, Part
+from benchmarks.runs.reading import DamagedFile, read_bytes
 from benchmarks.runs.records import SPLITS, TRAIN
 
 NEEDED = ("return", "cost", "env_steps")
@@ -53,8 +55,11 @@ def read(
         raise ValueError(f"no columns {', '.join(unknown)}; there are {', '.join(sorted(known))}")
     if missing := [name for name in NEEDED if name not in columns]:
         raise ValueError(f"the map of columns lacks {', '.join(missing)}")
-    with file.open(newline="", encoding="utf-8", errors="replace") as lines:
-        head, *rows = list(csv.reader(lines)) or [[]]
+    text = read_bytes(file).decode("utf-8", errors="replace")
+    try:
+        head, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
+    except csv.Error as error:
+        raise DamagedFile(file, None, str(error)) from error
     if absent := sorted(set(columns.values()) - set(head)):
         raise ValueError(f"{file} has no columns {', '.join(absent)}; it has {', '.join(head)}")
     good, damage = _rows(file.name, head, rows, columns, values)
@@ -78,8 +83,8 @@ def _rows(
             for ours, theirs in columns.items():
                 text = cells[head.index(theirs)]
                 row[ours] = float(text) if ours in NUMBERS or ours == "cost_limit" else text
-            row["env_steps"] = int(row["env_steps"])
-        except ValueError as error:
+            row["env_steps"] = steps_of(row["env_steps"])
+        except (ValueError, OverflowError) as error:
             damage.append(Damage(name, number, str(error)))
             continue
         if row["split"] not in SPLITS:

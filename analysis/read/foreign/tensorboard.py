@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.read.foreign.common import METHODS, part
+from analysis.read.foreign.common import METHODS, part, seed_of
 from analysis.read.results import BAD_RECORDS, Part
-from benchmarks.runs.records import EVAL, TRAIN
+from benchmarks.runs.plain_text import one_line
+from benchmarks.runs.records import EVAL, LARGEST_INT, TRAIN
 
 PREFIX = "events.out.tfevents"
 STEP_TAGS = ("TotalEnvSteps", "Train/TotalSteps")  # OmniSafe and SafePO count epochs on the x-axis
@@ -63,13 +64,22 @@ def read(
         series = _series(folder)
     except ImportError:
         return part({**known, "problem": BAD_RECORDS, "notes": MISSING}, [])
+    except Exception as error:  # noqa: BLE001 (whatever that package meets in a damaged file)
+        return part(
+            {
+                **known,
+                "problem": BAD_RECORDS,
+                "notes": one_line(f"{type(error).__name__}: {error}"),
+            },
+            [],
+        )
     steps = next((series[tag] for tag in STEP_TAGS if tag in series), None)
     rows = []
     for split in (TRAIN, EVAL):
         returns, costs = (_first(series, tags[split, column]) for column in ("return", "cost"))
         for step in sorted(returns):
             at = step if steps is None else steps.get(step)
-            if at is not None and not np.isnan(at):
+            if at is not None and 0 <= at <= LARGEST_INT:
                 rows.append(
                     {
                         "split": split,
@@ -123,6 +133,6 @@ def _guess(folder: Path) -> dict[str, Any]:
         "method": METHODS.get(algo, algo),
         "task": task.strip("{}"),
         "obs": "",
-        "seed": int(seed) if seed.isdigit() else np.nan,
+        "seed": seed_of(seed),
         "notes": "method, task and seed are guessed from folder names",
     }

@@ -1,0 +1,31 @@
+"""Where this process and those that it starts look for modules: the current folder comes last.
+
+There a user's own environments are found, but a file that happens to be called `random.py` or
+`numpy.py` replaces nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]  # of the suite's packages
+
+
+def search_here_last() -> None:
+    """Move the current folder to the end of the search path.
+
+    In processes that are started from now on it is not at its beginning.
+    """
+    here = Path.cwd()
+    if here != ROOT:
+        sys.path[:] = [entry for entry in sys.path if entry and Path(entry).resolve() != here] + [
+            str(here)
+        ]
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    kept = [entry for entry in given if entry and (Path(entry).resolve() != here or here == ROOT)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*kept, str(ROOT)]))
+    os.environ["PYTHONSAFEPATH"] = "1"

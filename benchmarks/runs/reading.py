@@ -1,0 +1,277 @@
+"""Reading files that a crash, a full disk, another program or a person may have damaged.
+
+Every function here is bounded in size, depth and length of numbers, and turns any damage (wrong
+encoding, truncated, empty, NUL bytes, a folder in a file's place, deep nesting, wrong types) into
+one `DamagedFile` with file and line. A file that is not there is a FileNotFoundError, because that
+is often no damage. Needs neither JAX nor pandas: analysis reads by it too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.plain_text import one_line
+
+T = TypeVar("T")
+MAX_BYTES = 64 * 2**20  # of one JSON, YAML or log file; records have readers of their own
+MAX_DEPTH = 64  # of nested lists and objects
+MAX_DIGITS = 30  # of an integer; what the suite writes has at most 19
+
+
+class DamagedFile(BadInput):
+    """A file that cannot be what its name says.
+
+    `line` counts from 1; None where no line is to blame.
+    """
+
+    def __init__(self, path: Path | str, line: int | None, why: str) -> None:
+        self.path, self.line, self.why = Path(path), line, one_line(why)
+        super().__init__(
+            f"{path} is damaged ({'' if line is None else f'line {line}: '}{self.why})"
+        )
+
+
+class Line(NamedTuple):
+    """One line of a file of JSON objects, numbered from 1."""
+
+    number: int
+    data: dict[str, Any]
+
+
+def check_plain(path: Path) -> None:
+    """Raise FileNotFoundError or DamagedFile unless there is a plain file.
+
+    Opening a pipe would wait, a folder fail.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise DamagedFile(path, None, "it is a link to nothing") from error
+        raise
+    except OSError as error:
+        raise DamagedFile(path, None, error.strerror or type(error).__name__) from error
+    if not stat.S_ISREG(mode):
+        raise DamagedFile(
+            path, None, "it is a folder" if stat.S_ISDIR(mode) else "it is no plain file"
+        )
+
+
+def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """The content of a plain file.
+
+    Raises FileNotFoundError for none, DamagedFile for all else that is no such file.
+    """
+    try:
+        check_plain(path)
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise DamagedFile(path, None, error.strerror or type(error).__name__) from error
+    if len(data) > max_bytes:
+        raise DamagedFile(path, None, f"it is larger than {max_bytes / 2**20:g} MiB")
+    return data
+
+
+def read_end(path: Path, max_bytes: int) -> bytes:
+    """The last bytes of a plain file, none where there is no file.
+
+    Raises DamagedFile for all else that is no such file.
+    """
+    try:
+        check_plain(path)
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - max_bytes))
+            return file.read(max_bytes)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise DamagedFile(path, None, error.strerror or type(error).__name__) from error
+
+
+def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
+    """The text of a UTF-8 file without NUL bytes. Raises as `read_bytes`."""
+    return decode(read_bytes(path, max_bytes), path)
+
+
+def decode(data: bytes, path: Path | str) -> str:
+    """The text of UTF-8 bytes without NULs. Raises DamagedFile with the line."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DamagedFile(
+            path, data.count(b"\n", 0, error.start) + 1, f"it is no UTF-8 text ({error.reason})"
+        ) from error
+    if (at := text.find("\0")) >= 0:
+        raise DamagedFile(path, text.count("\n", 0, at) + 1, "it holds NUL bytes")
+    return text
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object of a file. Raises as `read_bytes`."""
+    text = read_text(path)
+    if not text.strip():
+        raise DamagedFile(path, 1, "it is empty")
+    return parse_object(text, path)
+
+
+def parse_object(text: str, path: Path | str, line: int | None = None) -> dict[str, Any]:
+    """The JSON object of a text; `line` is where it stands, where it is one line of a file.
+
+    Raises DamagedFile.
+    """
+    try:
+        data = json.loads(text, parse_int=_bounded_int)
+    except json.JSONDecodeError as error:
+        raise DamagedFile(
+            path, line or error.lineno, f"it is not valid JSON: {error.msg}"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DamagedFile(
+            path, line, str(error) if isinstance(error, ValueError) else "it is nested too deeply"
+        ) from error
+    if not isinstance(data, dict):
+        raise DamagedFile(path, line or 1, f"an object was expected, found {type(data).__name__}")
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(data) > MAX_DEPTH:
+        raise DamagedFile(path, line, f"it is nested deeper than {MAX_DEPTH} levels")
+    return data
+
+
+def read_lines(path: Path) -> list[Line]:
+    """The objects of a file of JSON lines that several processes append to.
+
+    Raises as `read_bytes`, with the line.
+
+    A line that was cut short (killed writer, full disk) is left out: what it said had not been
+    said.
+    """
+    found = []
+    for number, text in enumerate(read_text(path).split("\n"), start=1):
+        if text and not _cut_short(text):
+            found.append(Line(number, parse_object(text, path, number)))
+    return found
+
+
+def typed(cls: type[T], data: Mapping[str, Any], path: Path | str, line: int | None = None) -> T:
+    """A flat dataclass or NamedTuple from an object, every value of its field's type.
+
+    Raises DamagedFile for a missing, unknown or mistyped field.
+    """
+    hints = get_type_hints(cls)
+    optional = getattr(cls, "_field_defaults", None) or {
+        field.name
+        for field in getattr(cls, "__dataclass_fields__", {}).values()
+        if field.default is not dataclasses.MISSING
+    }
+    if unknown := sorted(data.keys() - hints.keys()):
+        raise DamagedFile(path, line, f"{unknown[0]} has no place in it")
+    for name, hint in hints.items():
+        if name not in data and name not in optional:
+            raise DamagedFile(path, line, f"it lacks {name}")
+        if name in data and not is_a(data[name], hint):
+            raise DamagedFile(
+                path, line, f"{name} is {data[name]!r:.100}, which is no {spelled(hint)}"
+            )
+    return cls(**data)
+
+
+def expect(
+    data: Mapping[str, Any], kinds: Mapping[str, Any], path: Path | str, within: str = ""
+) -> None:
+    """Raise DamagedFile unless an object has these fields with values of these types.
+
+    Others are no concern.
+    """
+    for name, hint in kinds.items():
+        if name not in data:
+            raise DamagedFile(path, None, f"it lacks {within}{name}")
+        if not is_a(data[name], hint):
+            raise DamagedFile(
+                path, None, f"{within}{name} is {data[name]!r:.100}, which is no {spelled(hint)}"
+            )
+
+
+def is_a(value: Any, hint: Any) -> bool:
+    """Whether a value of JSON is of an annotated type.
+
+    Str, int, float, bool, None, unions, Literals, lists and dicts.
+    """
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return any(is_a(value, part) for part in get_args(hint))
+    if origin is Literal:
+        return any(value == option and type(value) is type(option) for option in get_args(hint))
+    if hint is list:
+        return isinstance(value, list)
+    if origin is list:
+        return isinstance(value, list) and all(is_a(item, get_args(hint)[0]) for item in value)
+    if origin is tuple:
+        return isinstance(value, list | tuple) and all(
+            is_a(item, get_args(hint)[0]) for item in value
+        )
+    if origin is dict:
+        return isinstance(value, dict)
+    if hint in (Any, object):
+        return True
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is hint or (hint is None and value is None)
+
+
+def spelled(hint: Any) -> str:
+    """A type for a person."""
+    names = {
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "true or false",
+        NoneType: "null",
+        dict: "object",
+    }
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(spelled(part) for part in get_args(hint))
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, get_args(hint)))}"
+    return names.get(hint) or names.get(get_origin(hint)) or "list"
+
+
+def _bounded_int(text: str) -> int:
+    if len(text) > MAX_DIGITS + 1:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def _depth(data: Any) -> int:
+    depth, level = 0, [data]
+    while level and depth <= MAX_DEPTH:
+        depth += 1
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, dict | list)
+        ]
+    return depth
+
+
+def _cut_short(text: str) -> bool:
+    """Whether a line is the beginning of a JSON object and nothing else."""
+    try:
+        json.loads(text, parse_int=_bounded_int)
+    except json.JSONDecodeError as error:
+        return text.startswith("{") and (
+            error.pos >= len(text) or error.msg.startswith("Unterminated string")
+        )
+    except (ValueError, RecursionError):
+        pass
+    return False

@@ -1,0 +1,134 @@
+"""A run whose checkpoints, replay or rows were damaged goes on from an older checkpoint, or says in
+one line that it cannot.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from benchmarks.runs.records import CLOCK, read_records
+from benchmarks.runs.spec import BadInput
+from benchmarks.training.loop import Options, train
+from benchmarks.training.progress import Silent
+from tests.fakes.toys import ToyAgent, toy_env, toy_spec
+
+SPEC = toy_spec(steps=240)
+
+
+class Saying(Silent):
+    def __init__(self):
+        self.said: list[str] = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run of 200 steps, and the one of 240 that never stopped."""
+    folder = tmp_path_factory.mktemp("runs")
+    train(toy_spec(steps=200), folder / "short", toy_env, ToyAgent)
+    train(SPEC, folder / "long", toy_env, ToyAgent)
+    return folder
+
+
+def newest(folder, pattern):
+    return sorted(folder.glob(pattern))[-1]
+
+
+def flip(file):
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def cut_rows(folder):
+    lines = (folder / "episodes.csv").read_bytes().splitlines(keepends=True)
+    (folder / "episodes.csv").write_bytes(b"".join(lines[:-1]))
+
+
+DAMAGE = {
+    "a flipped learner": lambda run: flip(newest(run, "checkpoints/0*") / "learner.npz"),
+    "a flipped newest segment": lambda run: flip(newest(run, "replay/segment_*.npz")),
+    "a missing newest segment": lambda run: newest(run, "replay/segment_*.npz").unlink(),
+    "a missing row": cut_rows,
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_the_older_checkpoint_is_used_with_a_line_and_nothing_is_lost(runs, tmp_path, how):
+    run = tmp_path / "run"
+    shutil.copytree(runs / "short", run)
+    DAMAGE[how](run)
+    saying = Saying()
+    train(SPEC, run, toy_env, ToyAgent, Options(reporter=saying))
+    assert any("is damaged" in text and "continuing from" in text for text in saying.said), (
+        saying.said
+    )
+    left, right = (
+        read_records(folder).drop(columns=list(CLOCK)) for folder in (run, runs / "long")
+    )
+    assert (
+        left[left.split == "train"]
+        .reset_index(drop=True)
+        .equals(right[right.split == "train"].reset_index(drop=True))
+    )
+
+
+@pytest.mark.parametrize("name", ["replay/manifest.json", "checkpoints"])
+def test_what_leaves_no_whole_checkpoint_is_refused_in_one_line(runs, tmp_path, name):
+    run = tmp_path / "run"
+    shutil.copytree(runs / "short", run)
+    shutil.rmtree(run / name) if (run / name).is_dir() else (run / name).write_bytes(b"{")
+    before = (
+        (run / "episodes.csv").read_bytes(),
+        (run / "spec.json").read_bytes(),
+        (run / "status.json").read_bytes(),
+    )
+    with pytest.raises(BadInput, match="checkpoint") as error:
+        train(SPEC, run, toy_env, ToyAgent)
+    assert "\n" not in str(error.value) and str(run) in str(error.value)
+    assert before == tuple(
+        (run / file).read_bytes() for file in ("episodes.csv", "spec.json", "status.json")
+    )
+
+
+def test_starting_over_is_said(tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            toy_spec(checkpoint_every=10**6), run, toy_env, ToyAgent, Options(reporter=Breaking())
+        )
+    saying = Saying()
+    train(toy_spec(steps=120), run, toy_env, ToyAgent, Options(reporter=saying))
+    assert any("before its first checkpoint; it starts over" in text for text in saying.said)
+
+
+class Breaking(Silent):
+    def update(self, snapshot):
+        if snapshot.env_steps > 150 and snapshot.state == "evaluate":
+            raise KeyboardInterrupt
+
+
+def test_a_time_budget_is_an_ending_and_a_larger_one_continues(tmp_path):
+    from benchmarks.runs.status import read_status
+    from benchmarks.sweep.members import Budget
+
+    result = train(toy_spec(steps=10**9), tmp_path, toy_env, ToyAgent, Options(max_minutes=0.005))
+    status = read_status(tmp_path)
+    assert not result.finished and status.state == "out_of_time" and status.max_minutes == 0.005
+    assert (
+        Budget(10**9, 0.005).spent(status)
+        and not Budget(10**9, 0.01).spent(status)
+        and not Budget(10**9).spent(status)
+    )
+    more = train(
+        toy_spec(steps=result.env_steps + 60), tmp_path, toy_env, ToyAgent, Options(max_minutes=5.0)
+    )
+    assert (
+        more.finished
+        and more.env_steps == result.env_steps + 60
+        and read_status(tmp_path).state == "finished"
+    )
