@@ -39,9 +39,8 @@ LENGTH_HELP = (
 )
 SIX_HELP = (
     "a wrapper of Gymnasium expects five values of step: around an environment with "
-    "Safety-Gymnasium's six use "
-    "safety_gymnasium.wrappers.SafeTimeLimit, or let step return five with the cost in "
-    'info["cost"]'
+    "Safety-Gymnasium's six use safety_gymnasium.wrappers.SafeTimeLimit, or let step return five "
+    'with the cost in info["cost"]'
 )
 # Names of other arrays in a replay row, then of other terms of the world model's loss, which
 # observations must not replace.

@@ -4,6 +4,7 @@ however it ends.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -290,7 +291,12 @@ def test_a_cluster_ends_with_who_brought_it_up(short_path, number):
     caller = subprocess.Popen(words, cwd=Path(module.__file__).parents[2])
 
     def commands() -> list[psutil.Process]:
-        return [child for child in psutil.Process(caller.pid).children() if child.name() == "sleep"]
+        found = []
+        for child in psutil.Process(caller.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # ended meanwhile
+                if child.name() == "sleep":
+                    found.append(child)
+        return found
 
     try:
         assert wait_until(lambda: bool(commands()), 30.0) and MiniCluster(short_path).is_up()
