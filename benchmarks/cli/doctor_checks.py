@@ -18,7 +18,7 @@ from typing import Literal
 
 Status = Literal["ok", "warn", "missing"]
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 STACK = (
     *("numpy", "jax", "jaxlib", "flax", "optax", "chex"),
     *("gymnasium", "mujoco", "safety-gymnasium", "pygame"),

@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]  # of the suite's packages
+ROOT = Path(__file__).resolve().parents[2]  # of the suite's packages
 
 
 def search_here_last() -> None:

@@ -25,7 +25,7 @@ PACKAGES = (
 )
 # what is known of the checkout that a copy of the code was made from (sweep/code.py)
 SNAPSHOT_FILE = "snapshot.json"
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def jax_devices() -> list[str]:
