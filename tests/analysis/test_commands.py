@@ -76,7 +76,7 @@ def test_tables_at_equal_progress_says_where(sweep, tmp_path):
         (["--at", "soon"], "--at soon: give a number of simulator steps or 'equal'"),
         (["--metrics", "reward"], "no metric 'reward'; there are return"),
         (["--at", "10"], "no run has evaluations"),
-        (["--cost-limit", "-1"], "cost_limit=-1.0 must be at least 0"),
+        (["--cost-limit", "-1"], "cost_limit=-1.0 must not be negative"),
     ],
 )
 def test_mistakes_get_one_line(sweep, tmp_path, capsys, arguments, expected):
