@@ -9,18 +9,8 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from benchmarks.process.exits import ending
 from benchmarks.runs.spec import RunSpec
-
-
-def ending(finished: bool, stopped: bool) -> str:
-    """How a run ended, for a person: its steps, or its minutes, are spent, or it was stopped."""
-    if finished:
-        return "finished"
-    return (
-        "stopped; the same command continues it"
-        if stopped
-        else "done (time); a larger --max-minutes continues it;"
-    )
 
 
 def train_here(spec: RunSpec, out: Path, report_seconds: float, **options: Any) -> int:

@@ -22,13 +22,12 @@ from benchmarks.envs.compat import import_safety_gymnasium
 
 import_safety_gymnasium()  # with the patch that Python 3.11 needs, before OmniSafe imports it
 
-from benchmarks.cli.foreground import ending  # noqa: E402
 from benchmarks.envs import EnvContractError, EnvFactory, MissingGLError  # noqa: E402
 from benchmarks.envs.factory import chosen_python  # noqa: E402
 from benchmarks.envs.worker import MAKE_SECONDS, env_facts_of  # noqa: E402
 from benchmarks.methods import method  # noqa: E402
 from benchmarks.methods import omnisafe_presets as presets  # noqa: E402
-from benchmarks.process.exits import FAILED, explained  # noqa: E402
+from benchmarks.process.exits import FAILED, ending, explained  # noqa: E402
 from benchmarks.process.signals import EXIT_STOPPED, OnSignal, let_through  # noqa: E402
 from benchmarks.runs.spec import BadInput, RunSpec, from_dict  # noqa: E402
 from benchmarks.training.progress import reporter  # noqa: E402

@@ -26,3 +26,14 @@ def explained(prog: str, command: Callable[[], int]) -> int:
     except RunFailed as error:
         print(printable(f"{prog}: {error}"), file=sys.stderr)
         return FAILED
+
+
+def ending(finished: bool, stopped: bool) -> str:
+    """How a run ended, for a person: its steps, or its minutes, are spent, or it was stopped."""
+    if finished:
+        return "finished"
+    return (
+        "stopped; the same command continues it"
+        if stopped
+        else "done (time); a larger --max-minutes continues it;"
+    )
