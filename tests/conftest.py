@@ -64,7 +64,7 @@ def optimized() -> Iterator[None]:
     """Compile with all optimisations, for tests that compute for longer than they compile."""
     import jax
 
-    before = jax.config.jax_disable_most_optimizations
+    before = jax.config.values["jax_disable_most_optimizations"]
     jax.clear_caches()
     jax.config.update("jax_disable_most_optimizations", False)
     yield
