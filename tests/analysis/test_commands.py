@@ -76,12 +76,18 @@ def test_tables_at_equal_progress_says_where(sweep, tmp_path):
         (["--at", "soon"], "--at soon: give a number of simulator steps or 'equal'"),
         (["--metrics", "reward"], "no metric 'reward'; there are return"),
         (["--at", "10"], "no run has evaluations"),
-        (["--cost-limit", "-1"], "cost_limit=-1.0 must not be negative"),
     ],
 )
 def test_mistakes_get_one_line(sweep, tmp_path, capsys, arguments, expected):
     assert write_tables.main([str(sweep), "--out", str(tmp_path / "t"), *arguments]) == 2
     assert expected in capsys.readouterr().err
+    assert not (tmp_path / "t").exists()
+
+
+def test_a_number_out_of_range_gets_one_line_and_status_2(sweep, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        write_tables.main([str(sweep), "--out", str(tmp_path / "t"), "--cost-limit", "-1"])
+    assert "cost_limit=-1.0 must not be negative" in capsys.readouterr().err
     assert not (tmp_path / "t").exists()
 
 
