@@ -230,8 +230,9 @@ def _prepare(
     from benchmarks.methods import method
     from benchmarks.runs.checkpoint import explain_full_disk
     from benchmarks.sweep.code import snapshot
-    from benchmarks.sweep.prepare import drop, prepare
+    from benchmarks.sweep.prepare import drop, prepare, still_wanted
 
+    plan = still_wanted(plan)
     with explain_full_disk(out):
         if chosen.sync:
             drop(plan, suite.name)

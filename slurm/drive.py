@@ -103,7 +103,7 @@ class Drive:
         self.executor.submit(ready)
 
     def _drop_cancelled(self) -> None:
-        gone = [folder for folder in self._jobs if _cancelled(folder)]
+        gone = [folder for folder in self._jobs if attempts.is_cancelled(folder)]
         if gone:
             self.executor.cancel(gone)
             self._later = [(when, job) for when, job in self._later if job.folder not in gone]
@@ -169,14 +169,3 @@ class Drive:
         except DamagedFile as error:
             lines = [f"    {error}"]
         self.say("\n".join([f"{why}: {folder.name}", *lines]))
-
-
-def _cancelled(folder: Path) -> bool:
-    """Whether a person cancelled the run.
-
-    False where its file is damaged, which is said when the run ends.
-    """
-    try:
-        return attempts.cancelled(attempts.read(folder))
-    except DamagedFile:
-        return False

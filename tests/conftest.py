@@ -59,6 +59,27 @@ def forget_compiled() -> Iterator[None]:
         sys.modules["jax"].clear_caches()
 
 
+def own_variables() -> dict[str, str]:
+    """The variables of the environment that choose how the suite works."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("SAFEDREAMER_", "SLURM_"))
+    }
+
+
+@pytest.fixture(autouse=True)
+def same_environment() -> Iterator[None]:
+    """Fail a test that leaves a variable changed for the tests after it."""
+    before = own_variables()
+    yield
+    after = own_variables()
+    for name in after:
+        del os.environ[name]
+    os.environ.update(before)
+    assert after == before
+
+
 @pytest.fixture
 def optimized() -> Iterator[None]:
     """Compile with all optimisations, for tests that compute for longer than they compile."""

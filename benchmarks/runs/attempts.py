@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from benchmarks.runs.files import ATTEMPTS_FILE
-from benchmarks.runs.reading import read_lines, typed
+from benchmarks.runs.reading import DamagedFile, read_lines, typed
 from benchmarks.runs.status import utc_now
 
 Kind: TypeAlias = Literal["submitted", "started", "ended", "cancelled", "cleaned"]
@@ -81,3 +81,14 @@ def cancelled(events: list[Event]) -> bool:
         next((e.event for e in reversed(events) if e.event in ("submitted", "cancelled")), None)
         == "cancelled"
     )
+
+
+def is_cancelled(folder: Path) -> bool:
+    """Whether a person cancelled the run in `folder`.
+
+    False where its file is damaged, which is said when the run ends.
+    """
+    try:
+        return cancelled(read(folder))
+    except DamagedFile:
+        return False

@@ -19,6 +19,19 @@ from benchmarks.sweep.members import RUNS
 from benchmarks.sweep.plan import Plan
 
 
+def still_wanted(plan: Plan) -> Plan:
+    """The plan without runs that a person cancelled since it was made.
+
+    Estimates of memory lie between a plan and its start, and take seconds.
+    """
+    start = [
+        each
+        for each in plan.start
+        if each.member is None or not attempts.is_cancelled(each.member.folder)
+    ]
+    return plan._replace(start=start)
+
+
 def prepare(out: Path, suite: Suite, plan: Plan, code: str = "") -> list[Path]:
     """Write folders for the runs to start, with the new budget of those that grow.
 

@@ -11,9 +11,18 @@ from benchmarks.runs.spec import BadInput, RunSpec, from_dict, to_dict
 
 
 def spec_of(preset: str) -> RunSpec:
-    steps, loop, replay, agent = settings("safe_slac", "vision", preset)
+    chosen = settings("safe_slac", "vision", preset)
     return RunSpec(
-        "safe_slac", "SafetyPointGoal1-v0", "vision", 0, steps, preset, loop, replay, agent
+        "safe_slac",
+        "SafetyPointGoal1-v0",
+        "vision",
+        0,
+        chosen.steps,
+        preset,
+        chosen.loop,
+        chosen.replay,
+        chosen.agent,
+        max_minutes=chosen.max_minutes,
     )
 
 

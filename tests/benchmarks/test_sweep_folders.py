@@ -23,7 +23,7 @@ from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.filters import select
 from benchmarks.sweep.members import existing, member, members
 from benchmarks.sweep.plan import make_plan
-from benchmarks.sweep.prepare import drop
+from benchmarks.sweep.prepare import drop, prepare, still_wanted
 from tests.sweep_folders import entries, stand, submit, suite
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,6 +143,15 @@ def test_a_cancelled_run_stays_cancelled_until_asked_for(folders):
     assert (member(folders[0]).standing, member(folders[0]).reason()) == ("cancelled", "a person")
     attempts.add(folders[0], "submitted")
     assert member(folders[0]).standing == "waiting"
+
+
+def test_a_run_cancelled_since_the_plan_is_not_asked_for_again(tmp_path, folders):
+    plan = plan_of(tmp_path, suite())
+    attempts.add(folders[1], "cancelled")
+    kept = still_wanted(plan)
+    assert [start.member.folder for start in kept.start] == [folders[0], *folders[2:]]
+    prepare(tmp_path, suite(), kept)
+    assert [attempts.is_cancelled(folder) for folder in folders[:3]] == [False, True, False]
 
 
 def test_failures_are_counted_since_the_run_was_asked_for(folders):
