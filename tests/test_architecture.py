@@ -461,7 +461,7 @@ def lock(name: str) -> dict[str, str]:
     return dict(line.split("==") for line in lines)
 
 
-@pytest.mark.parametrize("name", ["dev", "omnisafe", "cuda"])
+@pytest.mark.parametrize("name", ["dev", "docs", "omnisafe", "cuda"])
 def test_lock_files_are_plain_pins_and_disjoint_from_base(name: str):
     base, extra = lock("base"), lock(name)
     assert len(extra) > 0
@@ -469,7 +469,7 @@ def test_lock_files_are_plain_pins_and_disjoint_from_base(name: str):
 
 
 def test_locks_hold_what_the_inputs_ask_for():
-    for name in ("base", "dev", "omnisafe"):
+    for name in ("base", "dev", "docs", "omnisafe"):
         wanted = (ROOT / "requirements" / f"{name}.in").read_text(encoding="utf-8").splitlines()
         for line in filter(lambda text: text and not text.startswith("#"), wanted):
             package, _, version = line.partition("==")
@@ -485,5 +485,7 @@ def test_pyproject_asks_for_nothing_that_the_locks_lack():
         *(line for lines in project["optional-dependencies"].values() for line in lines),
     ]
     names = {re.split(r"[\[<>=!~ ]", line)[0] for line in asked}
-    locked = {package for name in ("base", "dev", "omnisafe", "cuda") for package in lock(name)}
+    locked = {
+        package for name in ("base", "dev", "docs", "omnisafe", "cuda") for package in lock(name)
+    }
     assert names - locked == set()
