@@ -23,15 +23,20 @@ SECTIONS = {
     "Reference": "reference",
     "Decisions": "decisions",
 }
+# Pages in this order before the others of their folder, which follow by name.
+ORDER = (
+    "index safedreamer model_based_rl lambda safe_slac mbpo omnisafe fidelity steps cost_limits "
+    "resume install train sweep slurm own_environment own_python accelerator videos diagnose "
+    "watching report"
+).split()
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s:]+)\)")
 
 
 def pages(folder: str) -> list[str]:
-    """The pages of a folder of docs/, its index first."""
-    names = sorted(
-        (path.name for path in (DOCS / folder).glob("*.md")), key=lambda n: (n != "index.md", n)
-    )
-    return [f"{folder}/{name}" for name in names]
+    """The pages of a folder of docs/, in their order."""
+    found = {path.stem for path in (DOCS / folder).glob("*.md")}
+    ordered = [name for name in ORDER if name in found]
+    return [f"{folder}/{name}.md" for name in [*ordered, *sorted(found - set(ordered))]]
 
 
 def on_config(config: Any) -> Any:

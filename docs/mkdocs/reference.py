@@ -10,7 +10,7 @@ import dataclasses
 import importlib
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 from typing import Any, NoReturn
 from unittest import mock
@@ -95,7 +95,7 @@ def options(parser: argparse.ArgumentParser) -> str:
     """Every argument of a command: spelling, default, meaning."""
     rows = []
     for action in parser._actions:
-        if isinstance(action, argparse._HelpAction):
+        if "--help" in action.option_strings:
             continue
         meaning, default = _explained(action)
         spelling = action.option_strings[0] if action.option_strings else _metavar(action)
@@ -110,7 +110,8 @@ def _metavar(action: argparse.Action) -> str:
     shown = action.metavar or action.dest.upper()
     if action.choices and not action.metavar:
         shown = "{" + ",".join(map(str, action.choices)) + "}"
-    return re.sub(r"[\[\] ]|\.\.\.", "", str(shown[0] if isinstance(shown, tuple) else shown))
+    text = str(shown[0] if isinstance(shown, tuple) else shown)
+    return re.sub(r"[\[\] ]|\.\.\.|^\{None\}\|", "", text)
 
 
 def _explained(action: argparse.Action) -> tuple[str, str]:
@@ -143,46 +144,54 @@ def methods() -> str:
     from benchmarks.methods import METHODS
 
     rows = (
-        (
-            f"`{m.name}`",
-            m.kind,
-            m.summary,
-            m.constrains,
-            m.action_repeat or "by task",
-            ", ".join(f"`{preset}`" for preset in m.presets),
-            m.paper,
-        )
+        (f"`{m.name}`", m.kind, f"{m.summary} ({m.paper})", m.constrains, m.action_repeat or "task")
         for m in METHODS.values()
     )
-    header = ("method", "kind", "what it is", "constrains", "action repeat", "presets", "paper")
-    return table(header, rows)
+    return table(("method", "kind", "what it is", "constrains", "repeat"), rows)
 
 
 def presets() -> str:
-    """For each preset of the SafeDreamer family the settings that differ from the defaults."""
-    from agents.safedreamer.config import SafeDreamerConfig
+    """Settings that a preset changes: of SafeDreamer's methods by preset and observation, of the
+    baselines in JAX by preset.
+    """
     from agents.safedreamer.presets import METHODS, PRESETS
+    from baselines.lambda_.presets import PRESETS as LAMBDA
+    from baselines.safe_slac.presets import PRESETS as SAFE_SLAC
+
+    parts = [
+        (f"{preset}, {obs}", [(name, (name, obs, preset)) for name in METHODS])
+        for preset in PRESETS
+        for obs in ("vision", "coordinates")
+    ]
+    for name, names in (("lambda", LAMBDA), ("safe_slac", SAFE_SLAC)):
+        parts.append((name, [(preset, (name, "coordinates", preset)) for preset in names]))
+    return "\n\n".join(f"### {title}\n\n{_changes(columns)}" for title, columns in parts)
+
+
+def _changes(columns: Sequence[tuple[str, tuple[str, str, str]]]) -> str:
+    """The settings, one a row, that differ from their defaults in any column; a column is a heading
+    and method, observation and preset.
+    """
     from benchmarks.methods import settings
-    from benchmarks.runs.spec import LoopConfig, ReplayConfig, flatten
+    from benchmarks.runs.spec import LoopConfig, ReplayConfig
 
-    plain = _flat(flatten, SafeDreamerConfig(), LoopConfig(), ReplayConfig())
-    parts = []
-    for preset in PRESETS:
-        for obs in ("vision", "coordinates"):
-            columns = {}
-            for method in METHODS:
-                chosen = settings(method, obs, preset)
-                columns[method] = _flat(flatten, chosen.agent, chosen.loop, chosen.replay)
-            shown = [n for n in plain if any(c[n] != plain[n] for c in columns.values())]
-            rows = [(f"`{n}`", plain[n], *(columns[m][n] for m in METHODS)) for n in shown]
-            header = ("setting", "default", *(f"`{m}`" for m in METHODS))
-            parts.append(f"### {preset}, {obs}\n\n{table(header, rows)}")
-    return "\n\n".join(parts)
+    chosen = {heading: settings(*which) for heading, which in columns}
+    agent_type = type(next(iter(chosen.values())).agent)
+    plain = _flat(agent_type(), LoopConfig(), ReplayConfig())
+    flat = {name: _flat(c.agent, c.loop, c.replay) for name, c in chosen.items()}
+    rows = [
+        (f"`{setting}`", default, *(values[setting] for values in flat.values()))
+        for setting, default in plain.items()
+        if any(values[setting] != default for values in flat.values())
+    ]
+    return table(("setting", "default", *(f"`{heading}`" for heading in flat)), rows)
 
 
-def _flat(flatten: Callable[..., Mapping[str, Any]], agent: Any, loop: Any, replay: Any) -> dict:
+def _flat(agent: Any, loop: Any, replay: Any) -> dict[str, Any]:
+    from benchmarks.runs.spec import flatten
+
     parts = {"loop": dataclasses.asdict(loop), "replay": dataclasses.asdict(replay)}
-    return dict(flatten({**parts, **dataclasses.asdict(agent)}))
+    return flatten({**parts, **dataclasses.asdict(agent)})
 
 
 def suites() -> str:
