@@ -154,17 +154,20 @@ def presets() -> str:
     """Settings that a preset changes: of SafeDreamer's methods by preset and observation, of the
     baselines in JAX by preset.
     """
-    from agents.safedreamer.presets import METHODS, PRESETS
-    from baselines.lambda_.presets import PRESETS as LAMBDA
-    from baselines.safe_slac.presets import PRESETS as SAFE_SLAC
+    from benchmarks.methods import METHODS
 
+    jax = [method for method in METHODS.values() if method.engine == "jax"]
+    family = [method for method in jax if method.family == "safedreamer"]
     parts = [
-        (f"{preset}, {obs}", [(name, (name, obs, preset)) for name in METHODS])
-        for preset in PRESETS
+        (f"{preset}, {obs}", [(method.name, (method.name, obs, preset)) for method in family])
+        for preset in family[0].presets
         for obs in ("vision", "coordinates")
     ]
-    for name, names in (("lambda", LAMBDA), ("safe_slac", SAFE_SLAC)):
-        parts.append((name, [(preset, (name, "coordinates", preset)) for preset in names]))
+    parts += [
+        (m.name, [(preset, (m.name, "coordinates", preset)) for preset in m.presets])
+        for m in jax
+        if m not in family
+    ]
     return "\n\n".join(f"### {title}\n\n{_changes(columns)}" for title, columns in parts)
 
 
