@@ -315,7 +315,9 @@ def check_slurm(timeout_s: float = 10.0) -> Check:
 
 def check_machine(out: Path) -> list[Check]:
     """Cores, memory and the free disk of the folder that will hold runs."""
-    existing = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    existing = next(
+        path for path in (out.absolute(), *out.absolute().parents) if os.path.exists(path)
+    )
     disk_gb = shutil.disk_usage(existing).free / 1e9
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     cores = len(os.sched_getaffinity(0))
