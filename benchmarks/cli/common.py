@@ -79,7 +79,7 @@ def program(
     cls: type[T],
     main: Callable[[T], int],
     prog: str,
-    description: str = "",
+    description: str | None = None,
     args: Sequence[str] | None = None,
 ) -> int:
     """The exit status of a program of its own with these options (`python -m PROGRAM`).
@@ -88,7 +88,7 @@ def program(
     """
     words = sys.argv[1:] if args is None else args
     return going_on(
-        prog, lambda: explained(prog, lambda: main(parse(cls, words, prog, description)))
+        prog, lambda: explained(prog, lambda: main(parse(cls, words, prog, description or "")))
     )
 
 

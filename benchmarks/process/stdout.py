@@ -98,7 +98,7 @@ def _watched_streams(on_failure: Callable[[OSError], None] | None = None) -> Ite
     _open_closed_descriptors()
     before = sys.stdout, sys.stderr
     out, err = _Watched(before[0], on_failure), _Watched(before[1], lambda _: None)
-    sys.stdout, sys.stderr = out, err  # pyright: ignore[reportAttributeAccessIssue]
+    sys.stdout, sys.stderr = out, err
     try:
         yield out
     finally:

@@ -32,10 +32,10 @@ class DamagedFile(BadInput):
     `line` counts from 1; None where no line is to blame.
     """
 
-    def __init__(self, path: Path | str, line: int | None, why: str) -> None:
+    def __init__(self, path: str | os.PathLike[str], line: int | None, why: str) -> None:
         self.path, self.line, self.why = Path(path), line, one_line(why)
         super().__init__(
-            f"{path} is damaged ({'' if line is None else f'line {line}: '}{self.why})"
+            f"{os.fspath(path)} is damaged ({'' if line is None else f'line {line}: '}{self.why})"
         )
 
 
