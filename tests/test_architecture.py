@@ -37,9 +37,9 @@ FLOORS = {
     "sweep": {"runs", "methods", "suites", "training", "omnisafe"},
     "diagnosis": {"runs", "training"},
     "video": {"tasks", "runs", "envs", "training"},
-    "bundle": set(),
-    "fidelity": {"tasks", "envs"},
-    "faults": {"runs", "process", "training"},
+    "bundle": {"runs", "cli"},
+    "fidelity": {"tasks", "runs", "envs"},
+    "faults": {"runs", "process", "training", "cli"},
     "cli": {
         "tasks", "runs", "process", "envs", "methods", "training", "omnisafe", "suites", "sweep",
         "diagnosis", "video",
@@ -65,6 +65,7 @@ FLAT = {"benchmarks": {"tasks.py"}, "analysis": {"perf.py", "synthetic.py"}}
 LIGHT = ("runs", "process", "methods", "suites")
 AGENT_LIBRARIES = {"jax", "flax", "optax", "chex", "numpy"}
 ANALYSIS_MAY_IMPORT = (
+    "benchmarks.process.options",
     "benchmarks.process.stdout",
     *(
         f"benchmarks.runs.{name}"
