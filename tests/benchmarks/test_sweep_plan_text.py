@@ -12,7 +12,7 @@ import pytest
 from agents.api import ArraySpec, EnvSpec
 from benchmarks.cli import app
 from benchmarks.sweep.members import existing
-from benchmarks.sweep.needs import LEARNER_COPIES, PROCESS_BYTES, WORKER_BYTES, Estimate
+from benchmarks.sweep.needs import LEARNER_COPIES, PROCESS_BYTES, WORKER_BYTES, Estimate, Needs
 from benchmarks.sweep.plan import make_plan
 from benchmarks.sweep.preview import needs_of, preview
 from benchmarks.sweep.rates import TAIL_BYTES, Rates, last_row
@@ -67,6 +67,23 @@ def test_needs_are_those_of_replay_and_learner():
     state = method("osrp").agent(spec.agent, ENV).init(0)
     assert learner == sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     assert need.disk == 800 * row + 3 * learner
+
+
+def test_runs_that_differ_by_seed_are_estimated_once(tmp_path):
+    wanted = suite(", ".join(map(str, range(300))))
+    plan, asked = make_plan("mine", entries(wanted), []), []
+
+    def estimate(spec):
+        asked.append(spec)
+        return Needs(memory=len(asked), disk=0)
+
+    needs = needs_of(plan.start, estimate)
+    assert [spec.method for spec in asked] == ["osrp", "dreamerv3"]
+    assert set(needs) == {entry.spec.run_id for entry in entries(wanted)} and len(needs) == 600
+    of_osrp = {
+        needs[start.entry.spec.run_id] for start in plan.start if "osrp" in start.entry.label
+    }
+    assert of_osrp == {Needs(memory=1, disk=0)}
 
 
 def test_the_preview_says_what_will_happen(tmp_path):
