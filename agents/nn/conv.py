@@ -14,6 +14,7 @@ Shapes: B images; n pixels a side (even); I, O channels; images are [B, n, n, ch
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -93,6 +94,24 @@ def conv_transpose_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
             phases.append(patches @ weight)
     grid = jnp.stack(phases, 3).reshape(batch, rows, cols, 2, 2, out)
     return grid.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * rows, 2 * cols, out)
+
+
+def by_chunks(
+    images: Callable[[jax.Array], jax.Array], x: jax.Array, chunk: int, impl: Impl
+) -> jax.Array:
+    """`images(x)` for a stack of convolutions, [N, n, n, I] -> [N, m, m, O], `chunk` images at a
+    time where convolutions are matrix products.
+
+    These copy each pixel into four blocks. Of a large batch the copies of every layer, kept for the
+    gradient, are most of an update's memory; here those of one chunk live at a time, and only
+    inputs and products are kept. With a chunk of 0 all images are one.
+    """
+    if resolve_impl(impl) != "matmul" or not 0 < chunk < len(x):
+        return images(x)
+    count = next(n for n in range(-(-len(x) // chunk), len(x) + 1) if len(x) % n == 0)
+    lean = jax.checkpoint(images, policy=jax.checkpoint_policies.dots_saveable)
+    y = jax.lax.map(lean, x.reshape(count, -1, *x.shape[1:]))
+    return y.reshape(-1, *y.shape[2:])
 
 
 class Conv(nnx.Module):

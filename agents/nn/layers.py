@@ -90,7 +90,7 @@ class DenseBlock(nnx.Module):
 
     def activate(self, pre: jax.Array) -> jax.Array:
         """Norm and activation of a product computed elsewhere (see `Linear.rows`)."""
-        return jax.nn.silu(self.norm(pre))
+        return jax.checkpoint(lambda pre: jax.nn.silu(self.norm(pre)))(pre)
 
 
 class MLP(nnx.Module):

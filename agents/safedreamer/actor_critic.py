@@ -7,7 +7,7 @@ actions; trajectories are time first with the start as row 0: [H+1, N, ...].
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -89,20 +89,21 @@ class Trajectory(NamedTuple):
 def rollout(
     model: WorldModel,
     start: Belief,
-    policy: Callable[[jax.Array, jax.Array], jax.Array],
-    inputs: jax.Array,
+    policy: Callable[[jax.Array, Any], jax.Array],
+    inputs: Any,
     key: jax.Array | None,
 ) -> tuple[Belief, jax.Array]:
     """Beliefs and actions [H+1, N, ...] from `start` [N, ...].
 
     The action at step t is `policy(view [N, V], inputs[t])` -> [N, A].
 
-    `inputs` [H+1, ...] sets the length. Latents are sampled, or without a key the prior's modes.
+    `inputs`, arrays [H+1, ...], set the length. Latents are sampled, or without a key the prior's
+    modes.
     """
-    noise = (
-        None
-        if key is None
-        else model.rssm.noise(key, (inputs.shape[0] - 1, start.latent.deter.shape[0]))
+    steps = len(jax.tree.leaves(inputs)[0])
+    noise = None if key is None else model.rssm.noise(key, (steps - 1, start.latent.deter.shape[0]))
+    first_input, later = (
+        jax.tree.map(lambda x, at=at: x[at], inputs) for at in (0, slice(1, None))
     )
 
     def step(carry, xs):
@@ -111,8 +112,8 @@ def rollout(
         action = policy(model.view(belief), step_input)
         return (belief, action), (belief, action)
 
-    first = policy(model.view(start), inputs[0])
-    _, (beliefs, actions) = jax.lax.scan(step, (start, first), (noise, inputs[1:]))
+    first = policy(model.view(start), first_input)
+    _, (beliefs, actions) = jax.lax.scan(step, (start, first), (noise, later))
     beliefs = jax.tree.map(lambda x, xs: jnp.concatenate([x[None], xs], 0), start, beliefs)
     return beliefs, jnp.concatenate([first[None], actions], 0)
 
@@ -120,10 +121,43 @@ def rollout(
 def actor_rollout(
     model: WorldModel, actor: Actor, start: Belief, horizon: int, key: jax.Array
 ) -> tuple[Belief, jax.Array]:
-    """`rollout` under samples of the actor."""
+    """`rollout` under samples of the actor, differentiable with respect to the actor alone.
+
+    What the actor sees is stop-gradient, so its parameters matter through the actions only. The
+    gradient therefore goes back through the model's steps to the actions, and from all actions at
+    once through the actor: products over [H * N] rows instead of H small ones whose weight
+    gradients a scan would add up step by step.
+    """
     model_key, actor_key = jax.random.split(key)
     shape = (horizon + 1, start.latent.deter.shape[0], actor.mean.kernel.shape[-1])
-    return rollout(model, start, actor.act, jax.random.normal(actor_key, shape), model_key)
+    noise, still = jax.random.normal(actor_key, shape), jnp.zeros(shape)
+    graph, params = nnx.split(actor)
+    start = sg(start)
+
+    def roll(params: nnx.State, shift: jax.Array) -> tuple[Belief, jax.Array]:
+        frozen = nnx.merge(graph, params)
+
+        def policy(view: jax.Array, xs: tuple[jax.Array, jax.Array]) -> jax.Array:
+            return frozen.act(view, xs[0]) + xs[1]
+
+        return rollout(model, start, policy, (noise, shift), model_key)
+
+    @jax.custom_vjp
+    def acted(params: nnx.State) -> tuple[Belief, jax.Array]:
+        return roll(params, still)
+
+    def forward(params: nnx.State):
+        (beliefs, actions), to_shift = jax.vjp(lambda shift: roll(params, shift), still)
+        return (beliefs, actions), (to_shift, model.view(beliefs), params)
+
+    def backward(saved, cotangents):
+        to_shift, view, params = saved
+        (to_actions,) = to_shift(cotangents)
+        _, to_params = jax.vjp(lambda p: nnx.merge(graph, p).act(view, noise), params)
+        return to_params(to_actions)
+
+    acted.defvjp(forward, backward)
+    return acted(params)
 
 
 def imagine(

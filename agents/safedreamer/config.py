@@ -36,8 +36,9 @@ class ModelConfig:
     conv_depth: int = 32
     """Channels of the first convolution; the others have 2, 4 and 8 times as many."""
     conv_impl: Literal["auto", "xla", "matmul"] = "auto"
-    """Form of the convolutions: XLA's, or matrix products (faster on CPU and GPU); equal results.
-    """
+    """Form of the convolutions: XLA's, or matrix products (faster on a CPU); equal results."""
+    conv_chunk: int = 64
+    """Images that convolutions as matrix products take at a time, 0 for all: less memory."""
     bins: int = 255
     """Bins of the two-hot heads."""
     unimix: float = 0.01

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +22,7 @@ from agents.safedreamer.actor_critic import (
     Returns,
     Trajectory,
     actor_loss,
+    actor_rollout,
     critic_loss,
     imagine,
     rollout,
@@ -255,6 +257,36 @@ def test_starts_of_imagination_are_constants(model: WorldModel):
     to_deter, to_cont = jax.grad(loss, (0, 1))(normal(3, CONFIG.deter), jnp.ones(3))
     np.testing.assert_array_equal(to_deter, np.zeros((3, CONFIG.deter)))
     np.testing.assert_array_equal(to_cont, np.zeros(3))
+
+
+def test_the_actors_gradient_is_that_of_the_rollout_step_by_step(model: WorldModel):
+    """`actor_rollout` goes through the actor once for all steps; a plain scan, step by step."""
+    actor, start, key = make_actor(), untracked(latents(3)), jax.random.key(5)
+    graph, params = nnx.split(actor)
+    weight = normal(5, 3, 2, seed=8)
+
+    def loss(roll: Callable[[Actor], tuple[Belief, jax.Array]]) -> Callable[[nnx.State], jax.Array]:
+        def of_params(params: nnx.State) -> jax.Array:
+            beliefs, actions = roll(nnx.merge(graph, params))
+            return (model.reward_head(beliefs.feat) ** 2).sum() + (weight * actions).sum()
+
+        return of_params
+
+    def plain(actor: Actor) -> tuple[Belief, jax.Array]:
+        model_key, actor_key = jax.random.split(key)
+        noise = jax.random.normal(actor_key, (5, 3, 2))
+        return rollout(model, start, actor.act, noise, model_key)
+
+    once = jax.jit(
+        jax.value_and_grad(loss(lambda actor: actor_rollout(model, actor, start, 4, key)))
+    )
+    (value, grads), (expected, slow) = (
+        once(params),
+        jax.jit(jax.value_and_grad(loss(plain)))(params),
+    )
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    assert max(float(jnp.abs(x).max()) for x in jax.tree.leaves(slow)) > 1e-3
+    chex.assert_trees_all_close(grads, slow, rtol=1e-3, atol=1e-5)
 
 
 # Losses of actor and critics
