@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 # interpreter of environment processes; the learner's own if unset
 ENV_PYTHON = "SAFEDREAMER_ENV_PYTHON"
-# of `camera`: the whole arena from above, none of the model's own
-OVERVIEW = "overview"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,7 @@ from gymnasium.spaces import Box, Dict
 from benchmarks.envs import assets, cameras, custom, observations
 from benchmarks.envs.compat import import_safety_gymnasium, mujoco, user_imports
 from benchmarks.envs.errors import EnvContractError
-from benchmarks.envs.factory import OVERVIEW
+from benchmarks.envs.facts import OVERVIEW
 from benchmarks.tasks import Obs, Task
 
 IMAGE_SIZE = 64  # pixels; the release's vision presets

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.envs import EnvContractError, EnvFactory, MissingGLError, episode_seed
-from benchmarks.envs.factory import OVERVIEW, chosen_python
+from benchmarks.envs.factory import chosen_python
+from benchmarks.envs.facts import OVERVIEW
 from benchmarks.envs.worker import MAKE_SECONDS, as_action, make_request, single_worker
 from benchmarks.runs.spec import ENV_TIMEOUT_SECONDS, BadInput, RunSpec
 from benchmarks.tasks import Task, get_task
