@@ -252,6 +252,20 @@ def test_interpreters_that_cannot_simulate_are_refused_with_the_fix(tmp_path, mo
         check_python(str(bare))
 
 
+def test_a_missing_newest_python_is_said_in_one_line_and_is_no_failure(tmp_path):
+    old = tmp_path / "python"
+    old.write_text("#!/bin/sh\nexit 1\n")  # what a Python before 3.12 answers
+    old.chmod(0o755)
+    script = Path(__file__).resolve().parents[1] / "newest.sh"
+    variables = {**os.environ, "NEWEST_PYTHON": str(old), "NEWEST_VENV": str(tmp_path / "venv")}
+    done = subprocess.run(
+        [str(script)], env=variables, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.startswith("test-newest: skipped: no Python 3.12 or newer with venv")
+    assert str(old) in done.stdout and done.stdout.count("\n") == 1
+    assert not (tmp_path / "venv").exists()
+
+
 def test_the_learner_imports_no_simulator():
     text = (
         "import sys, benchmarks.envs, benchmarks.training.loop, benchmarks.training.launch, "
