@@ -19,7 +19,7 @@ class Products(NamedTuple):
     """What the products of a function come to."""
 
     flops: float = 0.0  # two per multiply-add
-    count: int = 0  # each is at least one launch on a GPU
+    number: int = 0  # each is at least one launch on a GPU
     bytes: float = 0.0  # of factors and results, each read or written once
 
 
@@ -49,7 +49,9 @@ def jaxpr_products(jaxpr: Any) -> Products:
 
 
 def _sum(a: Products, b: Products, times: int = 1) -> Products:
-    return Products(a.flops + times * b.flops, a.count + times * b.count, a.bytes + times * b.bytes)
+    return Products(
+        a.flops + times * b.flops, a.number + times * b.number, a.bytes + times * b.bytes
+    )
 
 
 def _nbytes(eqn: Any) -> float:

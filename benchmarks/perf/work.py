@@ -23,7 +23,7 @@ from benchmarks.perf.cases import Case, random_array, random_batch
 from benchmarks.perf.flops import Products, jaxpr_products
 from benchmarks.sweep.gpu_hours import FILE, operations
 
-FORM = {"conv_impl": "xla"}  # of convolutions on a GPU
+ON_GPU = "xla"  # form of convolutions there
 
 
 class Kind(NamedTuple):
@@ -71,8 +71,8 @@ def count_update(kind: Kind) -> Products:
 
 def _case(kind: Kind, what: str) -> Case:
     family = METHODS[kind.method].family
-    form = FORM if family == METHODS["osrp"].family else {}
-    return Case("", kind.method, kind.obs, what, preset=kind.preset, **form)
+    form = ON_GPU if family == METHODS["osrp"].family else "auto"
+    return Case("", kind.method, kind.obs, what, preset=kind.preset, conv_impl=form)
 
 
 def _state(agent: Any) -> Any:

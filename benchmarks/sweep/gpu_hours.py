@@ -58,13 +58,13 @@ class Work(NamedTuple):
     """Products of a call, as benchmarks.perf.flops counts them."""
 
     flops: float
-    count: int
+    number: int
     bytes: float
 
     def seconds(self, card: Card, dtype: str, copies: int = 1) -> float:
         """Of a call for so many environments at once; launches are shared."""
         arithmetic = self.flops / (EFFICIENCY * card.peak_flops[dtype])
-        return self.count * LAUNCH_SECONDS + copies * max(arithmetic, self.bytes / card.bandwidth)
+        return self.number * LAUNCH_SECONDS + copies * max(arithmetic, self.bytes / card.bandwidth)
 
 
 class Counted(NamedTuple):
