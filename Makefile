@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 # mostly wait.
 WORKERS ?= 2
 LOCKS := requirements/base.txt requirements/dev.txt
+DOCS_LOCK := requirements/docs.txt
 UV := $(shell command -v uv 2>/dev/null)
 # The first interpreter that is Python 3.11 and runs; a version manager's shim may exist and still
 # not run.
@@ -31,7 +32,8 @@ NO_PYTHON = { echo "setup: no Python 3.11; install it (Debian, Ubuntu: apt-get i
 # pyright carries its own JavaScript; ask no registry whether a newer one exists.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: bundle help setup demo test test-all test-newest test-rest lock lint format types doctor cuda omnisafe locks clean
+.PHONY: bundle help setup demo test test-all test-newest test-rest lock lint format types docs doctor cuda omnisafe \
+	locks clean
 
 help:
 	@echo "make demo      set up, train four small agents, draw curves and a table in results/demo"
@@ -43,6 +45,7 @@ help:
 	@echo "make lint      ruff: rules and formatting        make format    apply them"
 	@echo "make types     pyright on agents and benchmarks  make doctor    what this machine has"
 	@echo "make cuda      add the NVIDIA GPU packages       make omnisafe  add OmniSafe and torch"
+	@echo "make docs      the documentation as a site in build/docs; a broken link fails"
 	@echo "make bundle    write a folder that runs on GPU machines without internet"
 	@echo "make locks     resolve the lock files anew       make clean     remove $(VENV) and caches"
 
@@ -110,6 +113,14 @@ format: setup
 
 types: setup
 	@$(BIN)/pyright
+
+$(VENV)/.docs: $(DOCS_LOCK) $(VENV)/.locks
+	@$(PIP_INSTALL) --no-deps -r $(DOCS_LOCK)
+	@touch $@
+
+docs: setup $(VENV)/.docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build -f docs/mkdocs/mkdocs.yml
+	@echo "docs: build/docs/index.html"
 
 doctor: setup
 	@$(BIN)/safedreamer doctor

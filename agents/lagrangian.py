@@ -111,7 +111,9 @@ def update_pid(
     cost_limit: float,
     agent_steps: jax.Array | int,
 ) -> PIDState:
-    """Controller step after a finished training episode (spec section 4).
+    """Controller step after a finished training episode.
+
+    docs/concepts/safedreamer.md#pid-multiplier
 
         c = EMA(episode_cost);  e = c - limit
         I <- max(0, I + ki e);  P <- 0.95 P + 0.05 e;  S <- 0.95 S + 0.05 c;
@@ -140,9 +142,9 @@ def update_pid(
 
 @dataclasses.dataclass(frozen=True)
 class AugmentedConfig:
-    """Augmented Lagrangian (SafeDreamer section 5.3, as LAMBDA arXiv:2201.09802).
+    """Augmented Lagrangian of SafeDreamer (arXiv:2307.07176), as in LAMBDA (arXiv:2201.09802).
 
-    Defaults are BSRP-Lag's.
+    Defaults are BSRP-Lag's. docs/concepts/safedreamer.md#augmented-lagrangian
     """
 
     multiplier_init: float = 1e-6
@@ -228,6 +230,7 @@ def imagined_excess(
     A cost of c per agent step makes an episode of L agent steps cost J = c L, and a discounted
     return c T with the discount 1 - 1/T, of which the imagined constraint sums S (the horizon when
     pessimistic, else 1): S c T = J * S T / L. So penalty coefficients mean the same whether
-    imagined or real costs move the multiplier. Ours, not the release's.
+    imagined or real costs move the multiplier. Ours, not the release's:
+    docs/concepts/safedreamer.md#multiplier-driven-by-episodes
     """
     return (episode_cost - cost_limit) * (summed * discount_horizon / episode_length)

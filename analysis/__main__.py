@@ -10,16 +10,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.commands.outcome import status_of
+from analysis.commands.outcome import Parser, status_of
 from benchmarks.runs.places import check_folder, user_path
 from benchmarks.runs.ranges import option
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line of `python -m analysis`."""
-    p = argparse.ArgumentParser(
-        prog="safedreamer plot", description="Curves and tables from run folders."
-    )
+    p = Parser(prog="safedreamer plot", description="Curves and tables from run folders.")
     p.add_argument(
         "runs",
         nargs="+",

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Regenerate the lock files base.txt, dev.txt, omnisafe.txt and cuda.txt from the .in files.
+# Regenerate the lock files base.txt, dev.txt, docs.txt, omnisafe.txt and cuda.txt from the .in
+# files.
 #
 # Usage: requirements/compile.sh [--upgrade]        (needs uv; UV=/path/to/uv selects one)
 #
 # Without --upgrade the versions in the present lock files are kept wherever they still fit. A lock
-# file holds plain `name==version` lines and nothing else; those of dev, omnisafe and cuda hold only
-# what base does not have already. Installing is always done with --no-deps, because upstream pins
+# file holds plain `name==version` lines and nothing else; all but base hold only what base does not
+# have already. Installing is always done with --no-deps, because upstream pins
 # contradict one another (see overrides.txt).
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -33,7 +34,7 @@ upgrade=()
 : >"$work/constraints.txt"
 resolve base.in base.txt >"$work/base.txt"
 cp "$work/base.txt" "$work/constraints.txt"
-for name in dev omnisafe cuda; do
+for name in dev docs omnisafe cuda; do
     # torch from a CPU build needs none of its CUDA packages, and pip adds them where a CUDA build
     # is installed.
     drop='^$'
@@ -42,7 +43,7 @@ for name in dev omnisafe cuda; do
     LC_ALL=C comm -23 "$work/all.txt" "$work/base.txt" | grep -Ev "$drop" >"$work/$name.txt" ||
         { echo "compile.sh: $name.in adds nothing to base.txt" >&2; exit 1; }
 done
-for name in base dev omnisafe cuda; do
+for name in base dev docs omnisafe cuda; do
     cp "$work/$name.txt" "$name.txt"
     echo "$name.txt: $(wc -l <"$name.txt") pins"
 done

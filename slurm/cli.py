@@ -60,7 +60,7 @@ class SweepArgs:
     """
     profile: Path | None = None
     """YAML file with what jobs ask of the Slurm cluster: partition, account, time, ...
-    (docs/slurm.md).
+    (docs/howto/slurm.md).
     """
     slurm: tuple[str, ...] = ()
     """KEY=VALUE, over the profile: partition=gpu time=4:00:00."""

@@ -87,7 +87,7 @@ class SlurmCluster:
         if missing:
             raise BadInput(
                 f"no {', '.join(missing)} on this machine: run this on the cluster's login "
-                "node, or use --cluster local (docs/slurm.md shows a private cluster on one "
+                "node, or use --cluster local (docs/howto/slurm.md shows a private cluster on one "
                 "machine)"
             )
         self.calls = 0  # of Slurm's commands, submitit's included

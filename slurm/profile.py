@@ -20,11 +20,11 @@ sbatch: {mail-type: FAIL}         # any other option of sbatch
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -116,7 +116,9 @@ def minutes(text: str) -> int:
     return -(-total // 60)
 
 
-def load(path: Path | None, overrides: Sequence[str] = (), families: Sequence[str] = ()) -> Profile:
+def load(
+    path: str | os.PathLike[str] | None, overrides: Sequence[str] = (), families: Sequence[str] = ()
+) -> Profile:
     """The profile of a file, with KEY=VALUE overrides.
 
     Raises BadInput with the line of what is wrong.

@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import json
 import math
+import os
 import time
 import uuid
 from collections import defaultdict
@@ -319,11 +320,12 @@ class SlurmExecutor:
             self._say(text)
 
 
-def read_batches(out: Path) -> dict[str, list[tuple[str, int]]]:
+def read_batches(out: str | os.PathLike[str]) -> dict[str, list[tuple[str, int]]]:
     """Run folder and its number of events, by index, of each batch that may not be over.
 
     Raises DamagedFile, rather than to lose a batch: its runs would be submitted twice.
     """
+    out = Path(out)
     found = {}
     for path in sorted((out / FOLDER).glob(f"*/{BATCH_FILE}")):
         if not (path.parent / OVER_FILE).exists():

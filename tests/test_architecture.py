@@ -37,9 +37,9 @@ FLOORS = {
     "sweep": {"runs", "methods", "suites", "training", "omnisafe"},
     "diagnosis": {"runs", "training"},
     "video": {"tasks", "runs", "envs", "training"},
-    "bundle": set(),
-    "fidelity": {"tasks", "envs"},
-    "faults": {"runs", "process", "training"},
+    "bundle": {"runs", "cli"},
+    "fidelity": {"tasks", "runs", "envs"},
+    "faults": {"runs", "process", "training", "cli"},
     "cli": {
         "tasks", "runs", "process", "envs", "methods", "training", "omnisafe", "suites", "sweep",
         "diagnosis", "video",
@@ -65,6 +65,7 @@ FLAT = {"benchmarks": {"tasks.py"}, "analysis": {"perf.py", "synthetic.py"}}
 LIGHT = ("runs", "process", "methods", "suites")
 AGENT_LIBRARIES = {"jax", "flax", "optax", "chex", "numpy"}
 ANALYSIS_MAY_IMPORT = (
+    "benchmarks.process.options",
     "benchmarks.process.stdout",
     *(
         f"benchmarks.runs.{name}"
@@ -461,7 +462,7 @@ def lock(name: str) -> dict[str, str]:
     return dict(line.split("==") for line in lines)
 
 
-@pytest.mark.parametrize("name", ["dev", "omnisafe", "cuda"])
+@pytest.mark.parametrize("name", ["dev", "docs", "omnisafe", "cuda"])
 def test_lock_files_are_plain_pins_and_disjoint_from_base(name: str):
     base, extra = lock("base"), lock(name)
     assert len(extra) > 0
@@ -478,7 +479,7 @@ def test_the_newest_pins_are_those_of_a_learner_without_a_simulator():
 
 
 def test_locks_hold_what_the_inputs_ask_for():
-    for name in ("base", "dev", "omnisafe"):
+    for name in ("base", "dev", "docs", "omnisafe"):
         wanted = (ROOT / "requirements" / f"{name}.in").read_text(encoding="utf-8").splitlines()
         for line in filter(lambda text: text and not text.startswith("#"), wanted):
             package, _, version = line.partition("==")
@@ -494,5 +495,7 @@ def test_pyproject_asks_for_nothing_that_the_locks_lack():
         *(line for lines in project["optional-dependencies"].values() for line in lines),
     ]
     names = {re.split(r"[\[<>=!~ ]", line)[0] for line in asked}
-    locked = {package for name in ("base", "dev", "omnisafe", "cuda") for package in lock(name)}
+    locked = {
+        package for name in ("base", "dev", "docs", "omnisafe", "cuda") for package in lock(name)
+    }
     assert names - locked == set()

@@ -22,7 +22,7 @@ def fan_avg_init(
 ) -> jax.Array:
     """Truncated normal of variance `scale / mean(fan_in, fan_out)`.
 
-    Zeros for scale 0 (spec section 2).
+    Zeros for scale 0 (docs/concepts/safedreamer.md#world-model).
     """
     if scale == 0.0:
         return jnp.zeros(shape, jnp.float32)

@@ -101,11 +101,12 @@ class Rows(Protocol):
         ...
 
 
-def save(replay: Rows, directory: Path) -> int:
+def save(replay: Rows, directory: str | os.PathLike[str]) -> int:
     """Writes rows added since the last save to `directory` and returns the mark.
 
     Raises ValueError for a foreign directory.
     """
+    directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     directory = directory.resolve()
     manifest = _manifest_to_continue(replay, directory)
@@ -138,12 +139,13 @@ def save(replay: Rows, directory: Path) -> int:
     return mark
 
 
-def load(replay: Rows, directory: Path, mark: int | None = None) -> None:
+def load(replay: Rows, directory: str | os.PathLike[str], mark: int | None = None) -> None:
     """Replaces the content of `replay` by the save `mark` (default: the last).
 
     Raises ValueError when that save is absent or of another layout (nothing changed), or damaged
     (the replay is then empty).
     """
+    directory = Path(directory)
     manifest = _read_manifest(directory)
     if manifest is None:
         raise ValueError(f"{directory} holds no saved replay (manifest.json is missing)")
@@ -179,11 +181,12 @@ def load(replay: Rows, directory: Path, mark: int | None = None) -> None:
     replay.saved = SavedMark(directory.resolve(), mark)
 
 
-def check(directory: Path, mark: int) -> None:
+def check(directory: str | os.PathLike[str], mark: int) -> None:
     """Raise ValueError unless the save `mark` is whole.
 
     Its manifest, and the checksums within the archives of all its segments.
     """
+    directory = Path(directory)
     manifest = _read_manifest(directory)
     if manifest is None:
         raise ValueError(f"{directory} holds no saved replay (manifest.json is missing)")

@@ -1,4 +1,4 @@
-"""Actor and critics, trained on imagined trajectories (spec section 3).
+"""Actor and critics, trained on imagined trajectories (docs/concepts/safedreamer.md#imagination).
 
 Shapes: H imagined steps, N starts, F features, V what actor and critics see (`WorldModel.view`), A
 actions; trajectories are time first with the start as row 0: [H+1, N, ...].

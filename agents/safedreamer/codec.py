@@ -1,4 +1,6 @@
-"""Encoder and decoder between observations and vectors (spec section 2).
+"""Encoder and decoder between observations and vectors.
+
+docs/concepts/safedreamer.md#encoder-and-decoder
 
 Observation arrays with three axes are images [..., 64, 64, c] (uint8 in, 0..1 out), those with one
 axis are vectors.

@@ -1,6 +1,6 @@
 """Configuration of a SafeDreamer agent.
 
-Defaults are the release's vision settings (spec section 5).
+Defaults are the release's vision settings (docs/concepts/safedreamer.md#sizes-of-the-release).
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 A pure function from state, replay batch and key to the next state.
 
-Order of one update (spec section 3): world model -> actor on an imagined batch -> reward critic ->
-cost critic on the same batch. Variants are values of the configuration; choices are resolved when
-the update is traced.
+Order of one update (docs/concepts/safedreamer.md#order-of-an-update): world model -> actor on an
+imagined batch -> reward critic -> cost critic on the same batch. Variants are values of the
+configuration; choices are resolved when the update is traced.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Constrained cross-entropy planner (SafeDreamer, arXiv:2307.07176, Alg. 1).
 
-One loop for all variants.
+One loop for all variants (docs/concepts/safedreamer.md#planner).
 
 Pure functions: an evaluation of plans and a scorer in, a plan out. Nothing here knows environments,
 networks or files; OSRP, OSRP-Lag and CEM differ by a scorer and by `PlannerConfig`.

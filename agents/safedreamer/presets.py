@@ -1,9 +1,9 @@
 """Named settings of the SafeDreamer family: five methods, three presets.
 
-`release` holds the authors' sizes (spec section 5), `cpu` is sized for two cores and an hour,
-`debug` for seconds. Methods are values of one configuration; the observation kind picks between the
-release's vision and vector sizes, and with what costs in the task between the sources of predicted
-costs.
+`release` holds the authors' sizes, `cpu` is sized for two cores and an hour, `debug` for seconds:
+docs/concepts/safedreamer.md#sizes-of-the-release. Methods are values of one configuration; the
+observation kind picks between the release's vision and vector sizes, and with what costs in the
+task between the sources of predicted costs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _VECTOR_SIZES = ModelConfig(
 def with_method(base: SafeDreamerConfig, method: str) -> SafeDreamerConfig:
     """`base` with what makes it the method.
 
-    What acts, what constrains, what ranks plans (spec section 4).
+    What acts, what constrains, what ranks plans (docs/concepts/safedreamer.md#methods).
     """
     choices: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         "osrp": ({"act_with": "planner"}, {}),
@@ -83,7 +83,8 @@ def release(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
 def cpu(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
     """Sized for an hour on two cores.
 
-    Why these values: docs/decisions.md; what they reach so far: results/cpu/README.md.
+    Why these values: docs/concepts/safedreamer.md#what-the-preset-cpu-changes and
+    results/log_of_trials.md; what they reach: results/cpu/README.md.
     """
     plans = method in PLANNING
     model = ModelConfig(
@@ -115,7 +116,7 @@ def cpu(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
     learning = OptimizerConfig(3e-4, 1e-5, 100.0)
     # Not in the paper, whose planner takes proposals from an actor that knows no costs: where costs
     # are learned from the signal, such an actor proposes, and such a planner collects, what the
-    # model knows least (docs/log_of_trials.md).
+    # model knows least (results/log_of_trials.md).
     constrains_proposals = method == "osrp_lag"
     config = SafeDreamerConfig(
         cost_limit=2.0,
@@ -123,7 +124,7 @@ def cpu(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
         actor=ActorConfig(optimizer=learning),
         critic=CriticConfig(optimizer=learning),
         # With 192 starts an update takes more than twice as long; where positions of hazards are
-        # given, they end better (decisions.md).
+        # given, they end better (results/log_of_trials.md).
         imagination=ImaginationConfig(starts=64, discount_horizon=50.0, cost_discount_horizon=20.0),
         planner=PlannerConfig(
             horizon=8,

@@ -1,4 +1,7 @@
-"""Recurrent state-space model: the latent dynamics of SafeDreamer (spec section 2).
+"""Recurrent state-space model: the latent dynamics of SafeDreamer (Hafner et al.,
+arXiv:1811.04551, with categorical latents).
+
+docs/concepts/safedreamer.md#recurrent-state-space-model
 
 Shapes: B batch, T time; D deterministic size; S categorical variables of C classes; A action; E
 embedding.

@@ -1,4 +1,6 @@
-"""The world model and its loss (spec section 2): RSSM, codec, reward, cost and continue heads.
+"""The world model and its loss: RSSM, codec, reward, cost and continue heads.
+
+docs/concepts/safedreamer.md#world-model
 
 Shapes: B batch, T time, F feature size; all per-step quantities are [B, T].
 """
@@ -263,7 +265,8 @@ def model_loss(
     key: jax.Array,
     residuals: Residuals | None = None,
 ) -> tuple[jax.Array, ModelOutput]:
-    """Mean over B and T of KL terms and weighted negative log-likelihoods (spec section 2).
+    """Mean over B and T of KL terms and weighted negative log-likelihoods
+    (docs/concepts/safedreamer.md#model-loss).
 
     With `residuals` vector errors are measured in units of those; see `fresh_residuals`.
     """

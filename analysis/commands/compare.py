@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.commands.outcome import status_of
+from analysis.commands.outcome import Parser, status_of
 from analysis.read.labels import task_label
 from benchmarks.runs.ranges import option
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 SHOWN_SEEDS = (3, 5, 10, 20, 50)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="safedreamer compare",
         description="A paired comparison of two methods, or of two tags.",
     )
@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0 when the comparison was made, 2 when the input does not allow it."""
     args = parser().parse_args(argv)
-    return status_of(lambda: _compare(args))
+    return status_of(lambda: _compare(args), shows=True)
 
 
 def _compare(args: argparse.Namespace) -> str:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.commands.outcome import status_of
+from analysis.commands.outcome import Parser, status_of
 from benchmarks.runs.places import check_file, check_folder, user_path
 from benchmarks.runs.plain_text import printable, shortened
 from benchmarks.runs.ranges import option
@@ -19,9 +19,9 @@ from benchmarks.runs.ranges import option
 MAX_NAME_BYTES = 200  # of a file, without its ending
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command lines of both."""
-    p = argparse.ArgumentParser(prog="safedreamer")
+    p = Parser(prog="safedreamer")
     commands = p.add_subparsers(dest="command", required=True)
     figures = commands.add_parser(
         "figures",

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.commands.outcome import status_of
+from analysis.commands.outcome import Parser, status_of
 from benchmarks.runs.places import check_folder, user_path
 from benchmarks.runs.ranges import check_number, option
 
@@ -28,9 +28,9 @@ AGGREGATED = (
 EQUAL = "equal"
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="safedreamer tables", description="Tables of results as CSV, Markdown and LaTeX."
     )
     p.add_argument(

@@ -28,6 +28,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from analysis.figures import style
 from analysis.figures.curves import CurvesConfig, cost_axis
+from benchmarks.process.stdout import going_on
 from benchmarks.runs.reading import DamagedFile, read_text
 
 COLUMNS = ("quantity", "predictor", "steps_ahead", "bin_low", "env_steps", "value")
@@ -423,7 +424,7 @@ def _finish(axes: Axes, drawn: bool, otherwise: str, labels: Sequence[Label]) ->
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw FILE.csv into FILE.png and FILE.pdf.
 
-    Exit status 2 where the file is no table of a diagnosis.
+    Exit status 2 where the file is no table of a diagnosis, or nothing can be written beside it.
     """
     parser = argparse.ArgumentParser(
         prog="python -m analysis.figures.diagnosis", description="The figure of a diagnosis."
@@ -431,15 +432,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("file", type=Path, help="table that `safedreamer diagnose` wrote")
     parser.add_argument("--title", default="", help="heading of the figure")
     args = parser.parse_args(argv)
+    return going_on("safedreamer", lambda: _draw(args.file, args.title))
+
+
+def _draw(file: Path, title: str) -> int:
+    names = [file.with_suffix(suffix) for suffix in (".png", ".pdf")]
     try:
-        figure = style.plain_text(diagnosis(read(args.file), args.title))
+        figure = style.plain_text(diagnosis(read(file), title))
+        with style.context():
+            for name, metadata in zip(names, ({"Software": None}, {"CreationDate": None})):
+                # no dates: the same table gives the same bytes
+                figure.savefig(name, metadata=metadata)
     except (OSError, ValueError) as error:
-        print(f"safedreamer: error: {args.file}: {error}", file=sys.stderr)
+        print(f"safedreamer: error: {file}: {error}", file=sys.stderr)
         return 2
-    names = [args.file.with_suffix(suffix) for suffix in (".png", ".pdf")]
-    with style.context():
-        for name, metadata in zip(names, ({"Software": None}, {"CreationDate": None})):
-            figure.savefig(name, metadata=metadata)  # no dates: the same table gives the same bytes
     print("wrote " + ", ".join(map(str, names)))
     return 0
 

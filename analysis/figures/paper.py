@@ -5,7 +5,7 @@ What the paper shows and these repeat: curves on five vision tasks against model
 model-free methods, curves on low-dimensional tasks, normalised metrics, the ablation of planner and
 Lagrangian, and tables of final reward and cost. Every panel says how many seeds stand in it, and
 `panels` lists them all, the empty ones too: nothing that is missing can pass for shown. The methods
-are this suite's; where the paper has others, or other settings, docs/analysis.md says so.
+are this suite's; where the paper has others, or other settings, docs/howto/report.md says so.
 """
 
 from __future__ import annotations

@@ -54,7 +54,9 @@ REPORT_FILE = "report.json"
 OURS = "run folder"
 
 
-def load(paths: Iterable[Path | str] | Path | str, parts: Iterable[Part] = ()) -> Results:
+def load(
+    paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str], parts: Iterable[Part] = ()
+) -> Results:
     """Every run at or below the given folders, of the given Parquet files (`safedreamer export`),
     and of `parts` read otherwise.
 
@@ -63,7 +65,7 @@ def load(paths: Iterable[Path | str] | Path | str, parts: Iterable[Part] = ()) -
     """
     found: dict[Path, tuple[str, str]] = {}  # folder -> name, format
     read = list(parts)
-    for path in [Path(paths)] if isinstance(paths, str | Path) else [Path(p) for p in paths]:
+    for path in [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(p) for p in paths]:
         if path.is_file() and path.suffix == ".parquet":
             read.append(parquet.read(path))
             continue

@@ -8,6 +8,7 @@ step budgets; their runs say so.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ STATES = {"failed": FAILED, "cancelled": CANCELLED}
 ADDED = ("run", "variant", "preset", "suites", "tags", "state")
 
 
-def read(file: Path) -> Part:
+def read(file: str | os.PathLike[str]) -> Part:
     """All runs of the file. Raises ValueError for a file that is no export."""
+    file = Path(file)
     import pyarrow as pa
     from pyarrow import parquet
 

@@ -9,6 +9,7 @@ fault.
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -57,11 +58,12 @@ def schema() -> pa.Schema:
     return pa.schema([(name, types[kind]) for name, kind in DTYPES.items()])
 
 
-def parse_records(file: Path) -> tuple[pa.Table, list[Damage]]:
+def parse_records(file: str | os.PathLike[str]) -> tuple[pa.Table, list[Damage]]:
     """The good records of a file as a table of `schema`, and its damaged lines.
 
     Raises ValueError when the header is not that of the records, or is missing.
     """
+    file = Path(file)
     import pyarrow as pa
 
     data = read_bytes(file, MAX_FILE)

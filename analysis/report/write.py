@@ -27,8 +27,8 @@ class Report(NamedTuple):
 
 
 def write_report(
-    run_dirs: Iterable[Path | str],
-    out: Path | str,
+    run_dirs: Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
     *,
     k: int = 10,
     cost_limit: float | None = None,

@@ -1,4 +1,4 @@
-"""Actor and critics (spec sections 8 and 9).
+"""Actor and critics (docs/concepts/lambda.md#actor-and-critics).
 
 Shapes: `...` batch axes; F features; A actions.
 """

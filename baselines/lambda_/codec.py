@@ -1,4 +1,4 @@
-"""Encoder and decoder between observations and vectors (spec section 3).
+"""Encoder and decoder between observations and vectors (docs/concepts/lambda.md#world-model).
 
 Images [..., 64, 64, c] (uint8) are seen as value / 255 - 0.5, vectors through symlog: the
 original's running normalisation depends on the order in which data came, symlog on nothing. Both

@@ -1,4 +1,4 @@
-"""Imagined trajectories, one per start and sampled model (spec section 5).
+"""Imagined trajectories, one per start and sampled model (docs/concepts/lambda.md#imagination).
 
 Shapes: H imagined steps, P sampled models, N starts; F features, A actions. Time comes first:
 [H, P, N, ...].

@@ -1,7 +1,7 @@
 """How LAMBDA learns: a pure function from state, replay batch and key to the next state.
 
-Order of one update (spec section 11): world model and its posterior -> actor on imagined batches ->
-reward critic -> cost critic.
+Order of one update (docs/concepts/lambda.md#order-of-an-update): world model and its posterior
+-> actor on imagined batches -> reward critic -> cost critic.
 """
 
 from __future__ import annotations

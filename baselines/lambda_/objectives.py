@@ -2,8 +2,9 @@
 
 Returns along the most rewarding, and along the most costly, of several models.
 
-Spec sections 6, 7 and 9. Shapes: H imagined steps, P sampled models, N starts, F features; time
-first.
+docs/concepts/lambda.md#objectives
+
+Shapes: H imagined steps, P sampled models, N starts, F features; time first.
 """
 
 from __future__ import annotations

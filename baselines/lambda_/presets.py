@@ -2,7 +2,7 @@
 
 release  the published sizes, cost limit and camera
 matched  release with SafeDreamer's cameras and cost limit
-cpu      for vectors, sized for an hour on two cores; why these values: docs/decisions.md
+cpu      for vectors, sized for an hour on two cores; trials: results/log_of_trials.md
 debug    every size shrunk until a run takes seconds; learns nothing
 """
 

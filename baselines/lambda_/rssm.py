@@ -1,4 +1,5 @@
-"""Gaussian recurrent state-space model (Hafner et al., arXiv:1811.04551; spec section 3).
+"""Gaussian recurrent state-space model (Hafner et al., arXiv:1811.04551;
+docs/concepts/lambda.md#world-model).
 
 Shapes: B batch, T time; D deterministic, Z stochastic size; A action; E embedding; F = Z + D.
 """

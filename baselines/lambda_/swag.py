@@ -1,5 +1,5 @@
 """SWAG: a Gaussian posterior over parameters from snapshots of training (Maddox et al.,
-arXiv:1902.02476; spec section 4).
+arXiv:1902.02476; docs/concepts/lambda.md#posterior-over-weights).
 
 Pure functions of a pytree of parameters. Each tensor has a running mean m and variance v, and its
 last K deviations from the mean; all tensors are drawn independently of one another, as in the

@@ -1,4 +1,4 @@
-"""The world model and its loss (spec section 3).
+"""The world model and its loss (docs/concepts/lambda.md#world-model).
 
 `Dynamics` is the part that imagination uses; only it has sampled copies (swag.py), since nothing
 else is ever asked of them.

@@ -1,5 +1,5 @@
 """Two-level latent model over windows of observations (SLAC, arXiv:1907.00953; sizes of Safe SLAC,
-arXiv:2210.01801).
+arXiv:2210.01801; docs/concepts/safe_slac.md#latent-model).
 
     q(z1_0 | x_0),  q(z1_t | x_t, z2_{t-1}, a_{t-1});
     p(z1_0) = N(0, I),  p(z1_t | z2_{t-1}, a_{t-1})

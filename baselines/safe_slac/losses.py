@@ -1,6 +1,7 @@
 """Loss of the latent model.
 
-Negative evidence bound of windows, with rewards and costs (arXiv:2210.01801 and its code).
+Negative evidence bound of windows, with rewards and costs (arXiv:2210.01801 and its code;
+docs/concepts/safe_slac.md#latent-model).
 
     J = sum_t KL(q(z1_t) || p(z1_t)) - sum_t log p(x_t | z_t) - sum_t (1 - done_t) log p(r_t | z_t,
     a_t, z_{t+1})

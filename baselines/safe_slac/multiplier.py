@@ -1,5 +1,5 @@
 """Lagrange multiplier as the softplus of a raw value, moved by the real cost of training episodes
-(arXiv:2210.01801, its code).
+(arXiv:2210.01801, its code; docs/concepts/safe_slac.md#multiplier).
 
 The release steps after every agent step by its cost over an even share of the limit; here one step
 follows each episode, by the sum.

@@ -26,7 +26,7 @@ def matched() -> SafeSLACConfig:
 def cpu() -> SafeSLACConfig:
     """For vectors, sized for an hour on two cores.
 
-    Why these values: docs/decisions.md; what they reach: results/cpu/README.md.
+    Trials: results/log_of_trials.md; what they reach: results/cpu/README.md.
     """
     return SafeSLACConfig(
         cost_limit=2.0,

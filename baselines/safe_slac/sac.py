@@ -1,6 +1,6 @@
 """Soft actor-critic with a cost critic on latents (arXiv:1801.01290; costs as in arXiv:2210.01801).
 
-Networks, targets, losses.
+Networks, targets, losses: docs/concepts/safe_slac.md#actor-and-critics.
 
 Shapes: N latents z [N, Z]; A action dimensions.
 """

@@ -21,6 +21,9 @@ from typing import Annotated
 
 import tyro
 
+from benchmarks.cli.common import program
+from benchmarks.runs.places import check_folder
+
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = ("agents", "analysis", "baselines", "benchmarks", "slurm", "pyproject.toml", "requirements")
 LARGEST_MIB = 60
@@ -128,7 +131,8 @@ def write(folder: Path) -> int:
 
 def main(options: BundleOptions) -> int:
     """Write the bundle and say how large it is; returns 1 where it is too large to carry."""
-    size = write(options.folder.expanduser()) / 2**20
+    check_folder(options.folder, "FOLDER")
+    size = write(options.folder) / 2**20
     print(f"{options.folder}: {size:.1f} MiB; on the target: {options.folder.name}/run doctor")
     if size > LARGEST_MIB:
         print(f"larger than {LARGEST_MIB} MiB", file=sys.stderr)
@@ -137,4 +141,4 @@ def main(options: BundleOptions) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(BundleOptions, description=__doc__)))
+    sys.exit(program(BundleOptions, main, "python -m benchmarks.bundle", __doc__))

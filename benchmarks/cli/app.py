@@ -17,7 +17,7 @@ from benchmarks.process.allocator import keep_memory
 from benchmarks.process.exits import explained
 from benchmarks.process.modules import search_here_last
 from benchmarks.process.signals import EXIT_STOPPED
-from benchmarks.process.stdout import ending_quietly
+from benchmarks.process.stdout import ending_quietly, going_on
 from benchmarks.runs.spec import choose
 
 COMMANDS = {
@@ -44,6 +44,8 @@ COMMANDS = {
     "tasks": "list the tasks",
 }
 ELSEWHERE = {"sweep": "slurm.cli"}  # commands of packages that import this one
+# commands that only show something: they end where nobody reads it
+VIEWS = ("suites", "status", "logs", "compare", "doctor", "methods", "tasks", "-h", "--help")
 PROG = "safedreamer"
 
 
@@ -88,8 +90,9 @@ def main(args: Sequence[str] | None = None) -> int:
         keep_memory()
         return importlib.import_module(ELSEWHERE.get(name, f"benchmarks.cli.{name}")).main(args[1:])
 
+    shows = not args or args[0] in VIEWS or bool({"-h", "--help"} & set(args))
     try:
-        return ending_quietly(PROG, lambda: explained(PROG, command))
+        return (ending_quietly if shows else going_on)(PROG, lambda: explained(PROG, command))
     except KeyboardInterrupt:
         print(f"{PROG}: interrupted", file=sys.stderr)
         return 130

@@ -10,14 +10,18 @@ import dataclasses
 import difflib
 import io
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from benchmarks.runs.places import user_path
+from benchmarks.process.exits import explained
+from benchmarks.process.options import check_once
+from benchmarks.process.stdout import going_on
+from benchmarks.runs.places import possible_path
 from benchmarks.runs.ranges import check_numbers
 from benchmarks.runs.spec import BadInput, flatten, whole_number
 
@@ -71,24 +75,21 @@ def parse_known(cls: type[T], args: Sequence[str], prog: str) -> T:
     )
 
 
-def check_once(args: Sequence[str]) -> None:
-    """Raise BadInput for an option that is given twice, however it is spelled.
+def program(
+    cls: type[T],
+    main: Callable[[T], int],
+    prog: str,
+    description: str | None = None,
+    args: Sequence[str] | None = None,
+) -> int:
+    """The exit status of a program of its own with these options (`python -m PROGRAM`).
 
-    The last would win without a word.
+    It ends as the commands do: 2 after one line for a mistake of the user's.
     """
-    seen: dict[str, str] = {}
-    for argument in args:
-        if argument == "--":
-            return
-        if re.match(r"--[A-Za-z]", argument):
-            spelled = argument.split("=", 1)[0]
-            name = spelled.replace("_", "-").removeprefix("--").removeprefix("no-")
-            if name in seen:
-                raise BadInput(
-                    f"{spelled} is given twice"
-                    + (f", also as {seen[name]}" if seen[name] != spelled else "")
-                )
-            seen[name] = spelled
+    words = sys.argv[1:] if args is None else args
+    return going_on(
+        prog, lambda: explained(prog, lambda: main(parse(cls, words, prog, description or "")))
+    )
 
 
 def _with_user_paths(value: T) -> T:
@@ -97,10 +98,11 @@ def _with_user_paths(value: T) -> T:
     Parts that are dataclasses are looked through too.
     """
     changes: dict[str, Any] = {}
+    hints = get_type_hints(type(value), include_extras=True)
     for field in dataclasses.fields(value):  # type: ignore[arg-type]
         part = getattr(value, field.name)
         new = (
-            user_path(part)
+            possible_path(part, _spelled(field.name, hints[field.name]))
             if isinstance(part, Path)
             else _with_user_paths(part)
             if dataclasses.is_dataclass(part)
@@ -109,6 +111,12 @@ def _with_user_paths(value: T) -> T:
         if new != part:
             changes[field.name] = new
     return dataclasses.replace(value, **changes) if changes else value  # type: ignore[type-var]
+
+
+def _spelled(name: str, hint: Any) -> str:
+    """An option as a person writes it; nothing for an argument without a name."""
+    positional = tyro.conf.Positional in getattr(hint, "__metadata__", ())
+    return "" if positional else f"--{name.replace('_', '-')}"
 
 
 def option_names(cls: type, prog: str, extra: dict[str, Any]) -> list[str]:

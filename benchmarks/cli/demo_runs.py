@@ -17,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.methods import settings
 from benchmarks.runs.files import SPEC_FILE
+from benchmarks.runs.places import check_folder
 from benchmarks.runs.spec import BadInput, RunSpec
 from benchmarks.training.launch import launch
 from benchmarks.training.loop import Options
@@ -70,9 +71,10 @@ def demo_spec(method: str, config: DemoConfig) -> RunSpec:
 def run_demo(config: DemoConfig, report: Callable[[Path], None]) -> None:
     """Train the methods under `config.out`/runs, then call `report` with that folder.
 
-    Raises BadInput as `clear` does.
+    Raises BadInput as `clear` does, or where nothing can be written.
     """
     began = time.perf_counter()
+    check_folder(config.out)
     clear(config.out)
     print(
         f"demo: {len(METHODS)} methods on {TASK} ({OBS}), about {config.minutes:g} minutes, "

@@ -88,12 +88,14 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.training.launch import environment, trained_agent
 
     spec, saved, env_steps, _ = newest(chosen.run)
+    random = chosen.actions == "random"
+    out = chosen.out or chosen.run / f"diagnosis-{env_steps}{'-random' if random else ''}.csv"
+    check_file(out)
     make, env_spec = environment(spec)
     agent, state = trained_agent(spec, saved, env_spec)
     if not isinstance(agent, SafeDreamer):
         raise BadInput(f"{spec.method} has no world model of the SafeDreamer family to diagnose")
     title = f"{spec.method} on {spec.task} ({spec.obs}) after {env_steps:,} simulator steps"
-    random = chosen.actions == "random"
     title += ", random actions" if random else ""
     print(f"{title}; {chosen.episodes} episodes", flush=True)
     history = cost_history(chosen.run, agent)
@@ -117,7 +119,6 @@ def main(args: Sequence[str]) -> int:
         over_training(history),
         sep=("\n\n"),
     )
-    out = chosen.out or chosen.run / f"diagnosis-{env_steps}{'-random' if random else ''}.csv"
     write(out, [*findings, *history], env_steps)
     print(f"wrote {out}", flush=True)
     # Like `safedreamer plot`: the analysis reads files and runs in a process of its own.

@@ -35,6 +35,23 @@ _LIST_DEVICES = (
     "import json, jax; print(json.dumps({'backend': jax.default_backend(), "
     "'devices': [d.platform + ': ' + d.device_kind for d in jax.devices()]}))"
 )
+# What the suite would draw with, chosen by its own code: who chose, the backend, and a picture.
+_RENDER_AS_CHOSEN = """
+import os
+from benchmarks.envs.gl import deciding
+print(deciding(os.environ) or "the suite")
+from benchmarks.envs.cameras import Renderer, mujoco
+print(os.environ.get("MUJOCO_GL") or "glfw", flush=True)
+model = mujoco.MjModel.from_xml_string(
+    "<mujoco><worldbody><light pos='0 0 3'/><camera name='above' pos='0 0 1'/>"
+    "<geom type='sphere' size='.1' rgba='1 0 0 1'/></worldbody></mujoco>"
+)
+data = mujoco.MjData(model)
+mujoco.mj_forward(model, data)
+image = Renderer(model, 64, 64).named(model, data, "above", 64, 64)
+assert image.max() > 100, "the picture is blank"
+os._exit(0)
+"""
 # A red ball on black: a picture with a bright and a dark part proves that the backend drew it.
 _RENDER = """
 import mujoco
@@ -147,7 +164,13 @@ def check_jax(timeout_s: float, require_gpu: bool) -> Check:
     """JAX's devices, and whether a GPU of this machine is left unused."""
     code, out, error = _try(_LIST_DEVICES, timeout_s, {})
     if code != 0:
-        return Check("JAX devices", "missing", last_line(error), True, "make setup")
+        asked = os.environ.get("JAX_PLATFORMS")
+        fix = "unset JAX_PLATFORMS" if asked else "make setup"
+        why = last_line(error)
+        if why == "AssertionError":  # all that JAX says of a platform without its plugin
+            why = "no plugin for it is installed"
+        detail = f"JAX_PLATFORMS={asked}: {why}" if asked else why
+        return Check("JAX devices", "missing", detail, True, fix)
     seen = json.loads(last_line(out))
     detail = ", ".join(seen["devices"])
     if seen["backend"] != "cpu":
@@ -165,6 +188,21 @@ def check_jax(timeout_s: float, require_gpu: bool) -> Check:
     return Check("JAX devices", "ok", detail)
 
 
+def check_chosen_rendering(timeout_s: float, require_gl: bool, python: str = "") -> Check:
+    """What observation `vision` and videos would draw with as the variables are now.
+
+    Required where one of them asks for a backend, or with `require_gl`.
+    """
+    code, out, error = _try(_RENDER_AS_CHOSEN, timeout_s, {"PYTHONPATH": str(ROOT)}, python)
+    chooser, backend = (*out.splitlines(), "?", "?")[:2]
+    if code == 0:
+        return Check("rendering", "ok", f"{backend}, chosen by {chooser}")
+    asked = "=" in chooser
+    why = last_line(error).removeprefix("benchmarks.envs.errors.MissingGLError: ")
+    fix = f"unset {chooser.partition('=')[0]}" if asked else ""
+    return Check("rendering", "missing", why.partition(". ")[0], asked or require_gl, fix)
+
+
 def check_rendering(timeout_s: float, require_gl: bool, python: str = "") -> list[Check]:
     """One check per backend. With `require_gl` they are required unless another backend draws.
 
@@ -172,24 +210,11 @@ def check_rendering(timeout_s: float, require_gl: bool, python: str = "") -> lis
     """
     results = {backend: try_rendering(backend, timeout_s, python) for backend in GL_PACKAGES}
     usable = any(error == "" for error in results.values())
-    chosen = os.environ.get("MUJOCO_GL") or "chosen by the suite"
     checks = []
-    asked = os.environ.get("MUJOCO_GL", "")
-    if asked and asked not in GL_PACKAGES:
-        names = ", ".join(GL_PACKAGES)
-        checks.append(
-            Check(
-                "MUJOCO_GL",
-                "missing",
-                f"{asked[:40]!r} is no backend; there are {names}",
-                True,
-                "unset MUJOCO_GL",
-            )
-        )
     for backend, error in results.items():
         install = f"apt-get install -y {GL_PACKAGES[backend]} && export MUJOCO_GL={backend}"
         if error == "":
-            checks.append(Check(f"OpenGL {backend}", "ok", f"renders (MUJOCO_GL: {chosen})"))
+            checks.append(Check(f"OpenGL {backend}", "ok", "renders"))
         elif usable:
             checks.append(Check(f"OpenGL {backend}", "warn", f"{error} (another backend works)"))
         else:
@@ -260,7 +285,9 @@ def check_slurm(timeout_s: float = 10.0) -> Check:
 
 def check_machine(out: Path) -> list[Check]:
     """Cores, memory and the free disk of the folder that will hold runs."""
-    existing = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    existing = next(
+        path for path in (out.absolute(), *out.absolute().parents) if os.path.exists(path)
+    )
     disk_gb = shutil.disk_usage(existing).free / 1e9
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     cores = len(os.sched_getaffinity(0))

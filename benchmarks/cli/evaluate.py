@@ -21,7 +21,7 @@ import tyro
 from benchmarks.cli.common import parse
 from benchmarks.cli.film import Filming
 from benchmarks.envs.factory import choose_python
-from benchmarks.runs.places import check_file
+from benchmarks.runs.places import check_file, check_folder
 from benchmarks.runs.reading import read_text
 from benchmarks.runs.spec import BadInput, RunSpec
 from benchmarks.training.episodes import UNSEEN_EPISODE
@@ -122,6 +122,8 @@ def main(args: Sequence[str]) -> int:
     chosen = parse(EvaluateArgs, args, PROG, "Run evaluation episodes and print returns and costs.")
     if (chosen.run is None) == (chosen.official is None):
         raise BadInput("give either a run folder or --official FILE")
+    if chosen.out is not None:
+        check_file(chosen.out)
     choose_python(chosen.env_python)
     from benchmarks.methods import method as find
 
@@ -129,6 +131,8 @@ def main(args: Sequence[str]) -> int:
     policy = _of_file(chosen) if chosen.official is not None else _of_run(chosen)
     out = chosen.out or _default_out(policy, chosen.unseen)
     check_file(out)
+    if filming is not None:
+        check_folder(out.with_suffix(""))
     if not policy.official and find(policy.spec.method).engine == "torch":
         if filming is not None:
             raise BadInput(

@@ -13,7 +13,7 @@ HEADER = ("method", "kind", "repeat", "observations", "resume", "constrains", "p
 NOTE = """
 repeat: simulator steps per action in the release. resume: exact says that a run that was
 killed and continued is the run that never stopped, on the same machine and devices. Baselines of
-OmniSafe need `make omnisafe`; docs/omnisafe.md tells more of them."""
+OmniSafe need `make omnisafe`; see docs/concepts/omnisafe.md."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,8 @@ known cause of a multiplier that collapses, so the two belong side by side.
 
 from __future__ import annotations
 
-import json
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from agents.safedreamer.agent import SafeDreamer
 from benchmarks.diagnosis.findings import Finding
 from benchmarks.runs import records
 from benchmarks.runs.files import METRICS_FILE
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.reading import expect, read_lines
 from benchmarks.training.evaluation import Traces
 
 LAST_EPISODES = 20
@@ -56,7 +57,7 @@ def cost_history(run: Path, agent: SafeDreamer) -> list[Finding]:
         episodes[episodes["split"] == split] for split in (records.TRAIN, records.EVAL)
     )
     before = -1
-    for row in _metrics(run / METRICS_FILE):
+    for row in _metrics(run / METRICS_FILE, scales):
         steps = int(row["env_steps"])
         window = real[(real["env_steps"] > before) & (real["env_steps"] <= steps)]
         if len(window):
@@ -94,16 +95,15 @@ def frozen_against_running(run: Path, traces: Traces) -> list[Finding]:
     return [*findings, Finding("share of new layouts with any cost", -1, costly)]
 
 
-def _metrics(file: Path) -> list[dict[str, Any]]:
-    """Rows of metrics.jsonl; none where training had not come so far."""
-    rows = []
-    for number, line in enumerate(
-        file.read_text(encoding="utf-8").splitlines() if file.is_file() else [], 1
-    ):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise BadInput(
-                f"{file}, line {number} is not JSON ({error}): delete that line"
-            ) from error
-    return rows
+def _metrics(file: Path, names: Iterable[str]) -> list[dict[str, Any]]:
+    """Rows of metrics.jsonl; none where training had not come so far.
+
+    Raises DamagedFile, also for a step or one of the `names` that is no number.
+    """
+    if not os.path.lexists(file):
+        return []
+    lines = read_lines(file)
+    for number, row in lines:
+        kinds = {name: float | None for name in names if name in row}
+        expect(row, {"env_steps": int} | kinds, file, line=number)
+    return [row for _, row in lines]

@@ -17,13 +17,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from benchmarks.envs.compat import mujoco
-from benchmarks.envs.errors import GL_HELP, MissingGLError
+from benchmarks.envs.compat import gl_failure, mujoco
+from benchmarks.envs.errors import MissingGLError
+from benchmarks.envs.gl import explain
 
 MAX_GEOMS = 1000  # room in the scene; the fullest task has fewer than 150
 OVERVIEW_ELEVATION = -62.0  # degrees; steep enough to see which disc the robot is on
@@ -130,18 +132,18 @@ class Renderer:
 
     def __init__(self, model: Any, height: int, width: int) -> None:
         context_type = getattr(mujoco, "GLContext", None)
-        backend = os.environ.get("MUJOCO_GL", "unset")
         if context_type is None:
-            raise MissingGLError(f"no OpenGL library was found (MUJOCO_GL={backend}). {GL_HELP}")
+            raise MissingGLError(explain(gl_failure or "no OpenGL library was found", os.environ))
         model.vis.global_.offwidth, model.vis.global_.offheight = width, height
-        try:
-            self._gl = context_type(width, height)
-            self._gl.make_current()
-            self._context: Any = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150)
-        except Exception as error:  # GLFW, EGL, OSMesa and MuJoCo each raise types of their own
-            raise MissingGLError(
-                f"no OpenGL context could be made (MUJOCO_GL={backend}): {error!r}. {GL_HELP}"
-            ) from error
+        with warnings.catch_warnings(record=True) as said:  # GLFW says there what is wrong
+            warnings.simplefilter("always", UserWarning)
+            try:
+                self._gl = context_type(width, height)
+                self._gl.make_current()
+                self._context: Any = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150)
+            except Exception as error:  # GLFW, EGL, OSMesa and MuJoCo each raise types of their own
+                why = said[0].message if said else error
+                raise MissingGLError(explain(str(why), os.environ)) from error
         self._scene = mujoco.MjvScene(model, MAX_GEOMS)
         self._options = mujoco.MjvOption()
         self._options.geomgroup[:] = 1  # all groups, as Safety-Gymnasium shows them

@@ -9,7 +9,7 @@ Three obstacles stand between the package and a current Python:
 - MuJoCo reads MUJOCO_GL once, when it is imported (already `import gymnasium` does so, through its
   plugins), and fails then if that backend's library is missing. So the backend is chosen when this
   module is imported, before either (see gl.py): the user's value, else the display, else OSMesa,
-  else EGL, else none (then only images are impossible);
+  else EGL, else none. Where it cannot be loaded, only images are impossible;
 - MuJoCo 2.3.3 was built for NumPy 1. Under NumPy 2 the arrays inside its small structures (not
   those of model and data) have stride 0: `option.geomgroup[:] = 1` writes one element, and pictures
   lack goals, hazards and vases. `mend_arrays` restores the strides of the structures that drawing
@@ -30,7 +30,6 @@ from typing import Any
 import farama_notifications
 import numpy as np
 
-from benchmarks.envs.errors import GL_HELP, MissingGLError
 from benchmarks.envs.gl import choose_gl_backend
 
 
@@ -69,23 +68,26 @@ def _identity(value: np.ndarray) -> np.ndarray:
     return value
 
 
-def _import_mujoco() -> ModuleType:
-    """The `mujoco` module with a backend that exists.
+def _import_mujoco() -> tuple[ModuleType, str]:
+    """The `mujoco` module, and why the user's MUJOCO_GL could not be loaded, "" where it was.
 
-    Raises MissingGLError if the user's MUJOCO_GL cannot be loaded.
+    Without a backend everything but images works.
     """
     choose_gl_backend()
     try:
         import mujoco
     except (ImportError, AttributeError, OSError, RuntimeError) as error:
         # PyOpenGL reports a missing library as any of these, always while MuJoCo loads its backend.
-        if os.environ.get("MUJOCO_GL"):
-            raise MissingGLError(
-                f"MuJoCo could not load the backend MUJOCO_GL={os.environ['MUJOCO_GL']}: "
-                f"{error!r}. {GL_HELP}"
-            ) from error
-        raise
-    return mujoco
+        asked = os.environ.get("MUJOCO_GL")
+        if not asked:
+            raise
+        os.environ["MUJOCO_GL"] = "disable"
+        try:
+            import mujoco
+        finally:  # processes that are started from here say the same of the user's value
+            os.environ["MUJOCO_GL"] = asked
+        return mujoco, str(error)
+    return mujoco, ""
 
 
 DRAWING_STRUCTURES = ("MjvOption", "MjvCamera", "MjvGeom", "MjvPerturb")
@@ -118,7 +120,7 @@ def mend_arrays(struct: type) -> None:
 # Gymnasium-Robotics prints a notice about its Adroit hands at every import; none of our tasks has
 # one.
 farama_notifications.notifications.pop("gymnasium_robotics", None)
-mujoco = _import_mujoco()
+mujoco, gl_failure = _import_mujoco()
 for _name in DRAWING_STRUCTURES:
     mend_arrays(getattr(mujoco, _name))
 

@@ -1,7 +1,7 @@
 """Choice of MuJoCo's OpenGL backend, before anything imports MuJoCo. Imports no simulator itself.
 
 MuJoCo reads MUJOCO_GL once, when it is imported (already `import gymnasium` does so, through its
-plugins), and fails then if that backend's library is missing.
+plugins), and fails then if it does not know the value or that backend's library is missing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,11 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 
+from benchmarks.envs.errors import GL_HELP
+from benchmarks.runs.plain_text import one_line
+
+DECIDING = ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")  # the first that is set chooses the backend
+
 
 def default_gl_backend(
     environ: Mapping[str, str], find_library: Callable[[str], str | None]
@@ -18,7 +23,7 @@ def default_gl_backend(
     """Value to give MUJOCO_GL, or None to leave it as it is (set by the user, or there is a display
     for MuJoCo's default).
     """
-    if environ.get("MUJOCO_GL") or environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"):
+    if deciding(environ):
         return None
     for backend, library in (("osmesa", "OSMesa"), ("egl", "EGL")):
         if find_library(library):
@@ -34,3 +39,20 @@ def choose_gl_backend() -> None:
         backend = default_gl_backend(os.environ, ctypes.util.find_library)
         if backend is not None:
             os.environ["MUJOCO_GL"] = backend
+
+
+def deciding(environ: Mapping[str, str]) -> str:
+    """The variable that chooses the backend as NAME=VALUE, "" where none does."""
+    return next(
+        (f"{name}={one_line(environ[name], 60)}" for name in DECIDING if environ.get(name)), ""
+    )
+
+
+def explain(why: str, environ: Mapping[str, str]) -> str:
+    """One line: images cannot be drawn, why, and which variable to set or unset."""
+    chosen = deciding(environ)
+    remedy = f": unset {chosen.partition('=')[0]}" if chosen else ""
+    return (
+        f"no image can be drawn with {chosen or 'MUJOCO_GL unset'} ({one_line(why, 200)}){remedy}. "
+        f"{GL_HELP}"
+    )

@@ -2,7 +2,7 @@
 
 `coordinates` as the SafeDreamer release has them, and `lidar`.
 
-`coordinates` (specification section 1) is, in this order:
+`coordinates` (docs/concepts/safedreamer.md#observations-and-actions) is, in this order:
 velocimeter x, y | accelerometer x | gyro z | magnetometer x, y, z | objects in the robot frame, x,
 y each | rotation: first row, x, y, of the robot's matrix | position of the robot in the world, x,
 y.

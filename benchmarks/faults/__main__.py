@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sys
 
-import tyro
-
+from benchmarks.cli.common import program
 from benchmarks.faults import inject, kills, report
+
+PROG = "python -m benchmarks.faults"
 
 
 def run(arguments: list[str]) -> int:
@@ -20,11 +21,17 @@ def run(arguments: list[str]) -> int:
         else (arguments, [])
     )
     if own[:1] == ["kills"]:
-        return kills.main(tyro.cli(kills.KillOptions, args=own[1:]), extra)
+        return program(
+            kills.KillOptions,
+            lambda chosen: kills.main(chosen, extra),
+            f"{PROG} kills",
+            "",
+            own[1:],
+        )
     if own[:1] == ["inject"]:
-        return inject.main(tyro.cli(inject.InjectOptions, args=own[1:]))
+        return program(inject.InjectOptions, inject.main, f"{PROG} inject", "", own[1:])
     if own[:1] == ["report"]:
-        return report.main(tyro.cli(report.ReportOptions, args=own[1:]))
+        return program(report.ReportOptions, report.main, f"{PROG} report", "", own[1:])
     print(__doc__, file=sys.stderr)
     return 2
 

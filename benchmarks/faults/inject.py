@@ -28,7 +28,9 @@ from benchmarks.faults.process import Training, wait_until, without_clocks
 from benchmarks.process.signals import HEARD
 from benchmarks.runs import checkpoint
 from benchmarks.runs.files import CHECKPOINTS, OWNER_FILE
+from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import provenance
+from benchmarks.runs.reading import read_object
 from benchmarks.runs.status import State
 from benchmarks.training.env_faults import FAULTS_FILE
 
@@ -277,7 +279,7 @@ def _truncated(lab: Lab) -> Outcome:
 def _version(lab: Lab) -> Outcome:
     run = lab.half("version")
     for path in (run.out / CHECKPOINTS).glob("[0-9]*"):
-        meta = json.loads((path / checkpoint.META).read_text(encoding="utf-8")) | {"format": 99}
+        meta = read_object(path / checkpoint.META) | {"format": 99}
         (path / checkpoint.META).write_text(json.dumps(meta), encoding="utf-8")
         names = sorted(file.name for file in path.iterdir() if file.name != checkpoint.SUMS)
         sums = subprocess.run(["sha256sum", *names], cwd=path, check=True, capture_output=True)
@@ -309,7 +311,7 @@ def _owner_dead(lab: Lab) -> Outcome:
 @injection("the owner of the folder was killed, on another machine")
 def _owner_elsewhere(lab: Lab) -> Outcome:
     run = lab.half("owner-elsewhere")
-    owner = json.loads((run.out / OWNER_FILE).read_text(encoding="utf-8")) | {
+    owner = read_object(run.out / OWNER_FILE) | {
         "boot": "another kernel",
         "host": "node7",
     }
@@ -351,6 +353,7 @@ def main(options: InjectOptions) -> int:
 
     Returns 1 when a run that went on ended otherwise than the undisturbed one.
     """
+    check_folder(options.out)
     options.out.mkdir(parents=True, exist_ok=True)
     lab, outcomes = Lab(options.out), {}
     for name, inject in INJECTIONS.items():

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from benchmarks.faults.process import Training, wait_until, without_clocks
 from benchmarks.runs import checkpoint
 from benchmarks.runs.files import CHECKPOINTS
+from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import provenance
 
 STARTING_EVERY = 4  # of so many processes one is killed while it starts
@@ -161,6 +162,7 @@ def main(options: KillOptions, extra: Sequence[str]) -> int:
 
     Returns 1 when a file differs or the run ended before half of the kills.
     """
+    check_folder(options.out)
     options.out.mkdir(parents=True, exist_ok=True)
     kills, equal = kill_and_resume(options, extra)
     settings = {name: value for name, value in dataclasses.asdict(options).items() if name != "out"}

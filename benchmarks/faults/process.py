@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from benchmarks.runs import metrics, records
 from benchmarks.runs.files import METRICS_FILE, RECORDS_FILE
+from benchmarks.runs.reading import read_lines
 from benchmarks.runs.spec import BadInput
 from benchmarks.runs.status import Status, read_status
 
@@ -92,10 +93,9 @@ def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) ->
 def without_clocks(out: Path) -> dict[str, bytes]:
     """Records and metrics of a run as bytes, columns of time left out."""
     frame = records.read_records(out).drop(columns=list(records.CLOCK))
-    lines = (out / METRICS_FILE).read_text(encoding="utf-8").splitlines()
     rows = [
-        {name: value for name, value in json.loads(line).items() if not metrics.is_clock(name)}
-        for line in lines
+        {name: value for name, value in line.data.items() if not metrics.is_clock(name)}
+        for line in read_lines(out / METRICS_FILE)
     ]
     return {
         RECORDS_FILE: frame.to_csv(index=False).encode(),

@@ -6,11 +6,13 @@ The reports of kills and injected faults as one page of Markdown tables.
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+
+from benchmarks.runs.places import check_file
+from benchmarks.runs.reading import read_object
 
 INTRODUCTION = """# Faults made on purpose
 
@@ -79,11 +81,12 @@ def main(options: ReportOptions) -> int:
     """Write the page."""
     lines: list[str] = [INTRODUCTION]
     for path in sorted(options.folder.glob("kills-*.json")):
-        lines += kills_table(json.loads(path.read_text(encoding="utf-8")))
+        lines += kills_table(read_object(path))
     injected = options.folder / "injected.json"
     if injected.is_file():
-        lines += injected_table(json.loads(injected.read_text(encoding="utf-8")))
+        lines += injected_table(read_object(injected))
     page = options.folder / "README.md"
+    check_file(page, "FOLDER")
     page.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     print(f"wrote {page}")
     return 0

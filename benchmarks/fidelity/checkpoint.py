@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from agents.safedreamer.release.checkpoint import load_official
 from benchmarks.fidelity.report import Row
+from benchmarks.runs.reading import read_object
 
 
 def check(checkpoint: Path, listing: Path) -> list[Row]:
@@ -16,10 +16,7 @@ def check(checkpoint: Path, listing: Path) -> list[Row]:
 
     Errors count arrays.
     """
-    listed = {
-        name: (tuple(shape), dtype)
-        for name, (shape, dtype) in json.loads(listing.read_text()).items()
-    }
+    listed = {name: (tuple(shape), dtype) for name, (shape, dtype) in read_object(listing).items()}
     held = {name: (x.shape, str(x.dtype)) for name, x in load_official(checkpoint).agent.items()}
     absent = sorted(listed.keys() ^ held.keys())
     differing = sorted(name for name in listed.keys() & held.keys() if listed[name] != held[name])

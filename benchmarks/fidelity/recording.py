@@ -5,7 +5,6 @@ our agent.
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +31,7 @@ from agents.safedreamer.networks import Networks
 from agents.safedreamer.release.checkpoint import infer_sizes, load_official
 from agents.safedreamer.release.params import agent_state, model_config
 from agents.safedreamer.rssm import Latent
+from benchmarks.runs.reading import read_object
 
 # Where the release, without a cost head, looks for hazard positions in its coordinate observation,
 # whatever the task.
@@ -153,7 +153,7 @@ def load_recording(folder: Path) -> Recording:
         raise FileNotFoundError(
             f"{folder} must hold exactly one *.ckpt file, it holds {[f.name for f in files]}"
         )
-    flat = json.loads((folder / "config.json").read_text())
+    flat = read_object(folder / "config.json")
     with np.load(folder / "arrays.npz") as stored:
         arrays = {k: stored[k] for k in stored.files}
     checkpoint = load_official(files[0])

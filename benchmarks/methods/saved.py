@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,11 +22,12 @@ class Saved(NamedTuple):
     agent_steps: int
 
 
-def load_spec(folder: Path) -> RunSpec:
+def load_spec(folder: str | os.PathLike[str]) -> RunSpec:
     """The run's spec as a value.
 
     Raises BadInput when the folder is no run or was written by an incompatible version.
     """
+    folder = Path(folder)
     data = read_spec(folder)["spec"]
     try:
         return from_dict(data, method(data["method"]).config_type(data["obs"]))
@@ -35,11 +37,12 @@ def load_spec(folder: Path) -> RunSpec:
         raise DamagedFile(folder / SPEC_FILE, None, str(error)) from error
 
 
-def newest(folder: Path) -> Saved:
+def newest(folder: str | os.PathLike[str]) -> Saved:
     """The run's newest checkpoint.
 
     Raises BadInput as `load_spec` does, and when there is none that belongs to the run.
     """
+    folder = Path(folder)
     spec = load_spec(folder)
     path, damaged = checkpoint.find(folder / CHECKPOINTS)
     if path is None:

@@ -29,6 +29,7 @@ from benchmarks.methods import method  # noqa: E402
 from benchmarks.methods import omnisafe_presets as presets  # noqa: E402
 from benchmarks.process.exits import FAILED, ending, explained  # noqa: E402
 from benchmarks.process.signals import EXIT_STOPPED, OnSignal, let_through  # noqa: E402
+from benchmarks.process.stdout import going_on  # noqa: E402
 from benchmarks.runs.spec import BadInput, RunSpec, from_dict  # noqa: E402
 from benchmarks.training.progress import reporter  # noqa: E402
 
@@ -105,12 +106,12 @@ def entry() -> NoReturn:
     thread.
     """
     try:
-        status = main()
+        status = going_on(PROG, main)
     except Exception:  # noqa: BLE001 (the process ends with it)
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # nobody reads it
+            traceback.print_exc()
+            sys.stderr.flush()
         status = FAILED
-    sys.stdout.flush()
-    sys.stderr.flush()
     os._exit(status)
 
 

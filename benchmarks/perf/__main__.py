@@ -11,13 +11,15 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
-
+from benchmarks.cli.common import program
 from benchmarks.perf.cases import SUITES, Case
 from benchmarks.perf.flops import matmul_flops
 from benchmarks.perf.timing import matmul_peak, measure
 from benchmarks.process.allocator import keep_memory
+from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import provenance
+
+PROG = "python -m benchmarks.perf"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +37,8 @@ class PerfOptions:
     """Timed calls per case, after one that compiles."""
     only: str = ""
     """Run only cases whose name contains this text."""
-    out: str = ""
-    """Folder for SUITE.json; printed only if empty."""
+    out: Path | None = None
+    """Folder for SUITE.json; printed only if not given."""
 
 
 def run_case(case: Case, repeats: int) -> dict[str, Any]:
@@ -65,6 +67,8 @@ def main(options: PerfOptions) -> int:
     if not cases:
         print(f"no case of suite {options.suite} contains {options.only!r}", file=sys.stderr)
         return 2
+    if options.out:
+        check_folder(options.out)
     print(
         f"{'case':44} {'median s':>9} {'min':>8} {'max':>8} {'GFLOP':>8} {'peak GF/s':>9} "
         f"{'share':>6} {'vs release':>10}"
@@ -81,14 +85,13 @@ def main(options: PerfOptions) -> int:
             flush=True,
         )
     if options.out:
-        folder = Path(options.out)
-        folder.mkdir(parents=True, exist_ok=True)
-        command = "python -m benchmarks.perf " + " ".join(sys.argv[1:])
+        options.out.mkdir(parents=True, exist_ok=True)
+        command = f"{PROG} " + " ".join(sys.argv[1:])
         report = {"command": command, "rows": rows, **provenance()}
-        (folder / f"{options.suite}.json").write_text(json.dumps(report, indent=1) + "\n")
+        (options.out / f"{options.suite}.json").write_text(json.dumps(report, indent=1) + "\n")
     return 0
 
 
 if __name__ == "__main__":
     keep_memory()  # as the command line does before it trains
-    sys.exit(main(tyro.cli(PerfOptions, description=__doc__)))
+    sys.exit(program(PerfOptions, main, PROG, __doc__))

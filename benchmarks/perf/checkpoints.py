@@ -19,19 +19,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 
 from agents.api import EnvSpec
 from agents.replay import journal
 from agents.replay.buffer import Replay
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.presets import agent_config
+from benchmarks.cli.common import program
 from benchmarks.methods import settings
 from benchmarks.perf.cases import HAZARDS, VECTOR, VISION, random_array
 from benchmarks.runs import checkpoint
+from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import provenance
 from benchmarks.training.transitions import row_specs
 
+PROG = "python -m benchmarks.perf.checkpoints"
 BLOCK = 1000  # rows added at once
 
 
@@ -53,8 +55,8 @@ class CheckpointOptions:
     """Checkpoints after the first."""
     scratch: Path = Path(tempfile.gettempdir())
     """Folder for buffer and checkpoints; removed afterwards."""
-    out: str = ""
-    """Folder for checkpoints.json; printed only if empty."""
+    out: Path | None = None
+    """Folder for checkpoints.json; printed only if not given."""
 
 
 def fill(replay: Replay, rows: int, block: dict[str, np.ndarray]) -> None:
@@ -111,6 +113,9 @@ def size(paths: Any) -> int:
 
 def main(options: CheckpointOptions) -> int:
     """Measure, print, and write JSON where asked."""
+    check_folder(options.scratch, "--scratch")
+    if options.out:
+        check_folder(options.out)
     folder = Path(tempfile.mkdtemp(prefix="checkpoints-", dir=options.scratch))
     try:
         result = measure(options, folder)
@@ -124,14 +129,12 @@ def main(options: CheckpointOptions) -> int:
             "preset": options.preset,
             "repeats": options.repeats,
         }
-        command = "python -m benchmarks.perf.checkpoints " + " ".join(
-            f"--{name} {value}" for name, value in named.items()
-        )
-        path = Path(options.out) / "checkpoints.json"
+        command = f"{PROG} " + " ".join(f"--{name} {value}" for name, value in named.items())
+        path = options.out / "checkpoints.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"command": command, **result, **provenance()}, indent=1) + "\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(CheckpointOptions, description=__doc__)))
+    sys.exit(program(CheckpointOptions, main, PROG, __doc__))

@@ -22,11 +22,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import tyro
-
 from baselines.omnisafe import config as configs
 from baselines.omnisafe.algorithms import ALGORITHMS
+from benchmarks.cli.common import program
 from benchmarks.methods import settings
+from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import provenance
 from benchmarks.runs.spec import RunSpec
 
@@ -47,8 +47,8 @@ class Overhead:
     """Random actions first, for the off-policy family."""
     pairs: int = 3
     """Runs of each."""
-    out: str = ""
-    """Folder for omnisafe-METHOD.json; printed only if empty."""
+    out: Path | None = None
+    """Folder for omnisafe-METHOD.json; printed only if not given."""
     only: str = ""
     """For its own use: the run that a process makes."""
 
@@ -136,6 +136,8 @@ def main(chosen: Overhead) -> int:
             )
         )
         return 0
+    if chosen.out:
+        check_folder(chosen.out)
     load = os.getloadavg()
     found: dict[str, list[list[float]]] = {"omnisafe": [], "suite": []}
     for pair in range(chosen.pairs):
@@ -174,7 +176,7 @@ def main(chosen: Overhead) -> int:
         }
         for name in ("out", "only"):
             del what[name]
-        path = Path(chosen.out) / f"omnisafe-{chosen.method}.json"
+        path = chosen.out / f"omnisafe-{chosen.method}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(
             json.dumps(what | {"seconds": found, "overhead": overhead} | provenance(), indent=1)
@@ -185,4 +187,4 @@ def main(chosen: Overhead) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Overhead)))
+    sys.exit(program(Overhead, main, "python -m benchmarks.perf.omnisafe", "Time both."))

@@ -26,10 +26,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import tyro
-
+from benchmarks.cli.common import program
 from benchmarks.cli.defaults import task_settings
 from benchmarks.runs.files import RECORDS_FILE, STATUS_FILE
+from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import provenance
 from benchmarks.runs.records import EVAL, TRAIN, EpisodeRecord, RecordWriter
 from benchmarks.runs.spec import RunSpec
@@ -57,8 +57,8 @@ class SweepOptions:
     """Submit to the cluster of SLURM_CONF too."""
     scratch: Path = Path(tempfile.gettempdir())
     """Folder for the runs; removed afterwards."""
-    out: str = ""
-    """Folder for sweeps.json; printed only if empty."""
+    out: Path | None = None
+    """Folder for sweeps.json; printed only if not given."""
 
 
 def suite_text(runs: int) -> str:
@@ -226,6 +226,9 @@ def measure(options: SweepOptions, folder: Path) -> dict[str, Any]:
 
 def main(options: SweepOptions) -> int:
     """Measure, print, and write JSON where asked."""
+    check_folder(options.scratch, "--scratch")
+    if options.out:
+        check_folder(options.out)
     folder = Path(tempfile.mkdtemp(prefix="sweeps-", dir=options.scratch))
     load = os.getloadavg()[0]
     try:
@@ -238,11 +241,11 @@ def main(options: SweepOptions) -> int:
     }
     print(json.dumps(result, indent=1))
     if options.out:
-        path = Path(options.out) / "sweeps.json"
+        path = options.out / "sweeps.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**result, **provenance()}, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(SweepOptions, description=__doc__)))
+    sys.exit(program(SweepOptions, main, "python -m benchmarks.perf.sweeps", __doc__))

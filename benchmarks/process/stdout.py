@@ -1,5 +1,8 @@
-"""Commands whose output goes nowhere, because its reader is gone (`| head -1`) or its disk is full,
-end quietly.
+"""Commands whose output cannot be written, because its reader is gone (`| head -1`), its disk is
+full or it was never open (`>&-`).
+
+One that only shows something ends quietly; one that trains or writes files goes on without its
+output, so that nothing is lost.
 """
 
 from __future__ import annotations
@@ -8,7 +11,7 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 EXIT_CLOSED = 141  # what shells report for SIGPIPE
@@ -16,56 +19,107 @@ EXIT_FULL = 1
 
 
 class _Watched:
-    """A stream that remembers that it failed: an OSError alone does not say which file it is of."""
+    """A stream that remembers that it failed: an OSError alone does not say which file it is of.
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    With `on_failure` the error is passed there once instead of raised, and what follows goes
+    nowhere.
+    """
+
+    def __init__(self, stream: Any, on_failure: Callable[[OSError], None] | None = None) -> None:
+        self._stream, self._on_failure = stream, on_failure
         self.failed: OSError | None = None
 
     def write(self, text: str) -> int:
         with self._watching():
-            return self._stream.write(text)
+            self._stream.write(text)
+        return len(text)
 
     def flush(self) -> None:
         with self._watching():
             self._stream.flush()
 
     @contextlib.contextmanager
-    def _watching(self) -> Any:
+    def _watching(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            self.failed = error
-            raise
+            first, self.failed = self.failed is None, error
+            if self._on_failure is None:
+                raise
+            _discard(self._stream)
+            if first:
+                self._on_failure(error)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
 def ending_quietly(prog: str, command: Callable[[], int]) -> int:
-    """The command's exit status.
+    """The exit status of a command that shows something.
 
     EXIT_CLOSED where stdout was closed, EXIT_FULL after a line on stderr where it could not be
     written.
     """
-    watched: Any = _Watched(sys.stdout)
-    before, sys.stdout = sys.stdout, watched
-    try:
+    with _watched_streams() as watched:
+        try:
+            status = command()
+            watched.flush()
+            return status
+        except OSError:
+            if watched.failed is None:
+                raise
+            _discard(watched)
+        if watched.failed.errno == errno.EPIPE:
+            return EXIT_CLOSED
+        why = watched.failed.strerror
+        print(f"{prog}: error: the output cannot be written ({why})", file=sys.stderr)
+        return EXIT_FULL
+
+
+def going_on(prog: str, command: Callable[[], int]) -> int:
+    """The exit status of a command that does something, whether or not its output can be written.
+
+    A line on stderr says so, once.
+    """
+
+    def lost(error: OSError) -> None:
+        why = f"the output cannot be written ({error.strerror}); {prog} goes on without it"
+        print(f"{prog}: {why}", file=sys.stderr, flush=True)
+
+    with _watched_streams(lost) as watched:
         status = command()
         watched.flush()
         return status
-    except OSError:
-        if watched.failed is None:
-            raise
+
+
+@contextlib.contextmanager
+def _watched_streams(on_failure: Callable[[OSError], None] | None = None) -> Iterator[_Watched]:
+    """Within this context sys.stdout is watched, and errors of sys.stderr are nobody's concern."""
+    _open_closed_descriptors()
+    before = sys.stdout, sys.stderr
+    out, err = _Watched(before[0], on_failure), _Watched(before[1], lambda _: None)
+    sys.stdout, sys.stderr = out, err
+    try:
+        yield out
     finally:
-        sys.stdout = before
-    _discard(before)
-    if watched.failed.errno == errno.EPIPE:
-        return EXIT_CLOSED
-    print(
-        f"{prog}: error: the output cannot be written ({watched.failed.strerror})", file=sys.stderr
-    )
-    return EXIT_FULL
+        err.flush()
+        sys.stdout, sys.stderr = before
+
+
+def _open_closed_descriptors() -> None:
+    """Have all three standard descriptors open: a file that takes the number of a closed one would
+    receive what libraries print.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+        if getattr(sys, name) is None:  # as Python leaves it then
+            setattr(sys, name, open(os.devnull, "r" if number == 0 else "w"))  # noqa: SIM115
 
 
 def _discard(stream: Any) -> None:

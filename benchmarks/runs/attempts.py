@@ -33,8 +33,9 @@ class Event(NamedTuple):
     code: str = ""  # hash of the snapshot that runs
 
 
-def add(folder: Path, event: Kind, **fields: Any) -> None:
+def add(folder: str | os.PathLike[str], event: Kind, **fields: Any) -> None:
     """Append a row, whole: several processes may write."""
+    folder = Path(folder)
     row = Event(utc_now(), event, **fields)._asdict()
     text = json.dumps(
         {
@@ -50,13 +51,14 @@ def add(folder: Path, event: Kind, **fields: Any) -> None:
         file.write(f"{chr(10) if torn else ''}{text}\n".encode())
 
 
-def read(folder: Path) -> list[Event]:
+def read(folder: str | os.PathLike[str]) -> list[Event]:
     """All rows, oldest first; none where nothing was done.
 
     A row that a full disk cut short is left out.
 
     Raises DamagedFile, with the line.
     """
+    folder = Path(folder)
     path = folder / ATTEMPTS_FILE
     try:
         lines = read_lines(path)
@@ -83,11 +85,12 @@ def cancelled(events: list[Event]) -> bool:
     )
 
 
-def is_cancelled(folder: Path) -> bool:
+def is_cancelled(folder: str | os.PathLike[str]) -> bool:
     """Whether a person cancelled the run in `folder`.
 
     False where its file is damaged, which is said when the run ends.
     """
+    folder = Path(folder)
     try:
         return cancelled(read(folder))
     except DamagedFile:

@@ -61,7 +61,7 @@ class Found(NamedTuple):
 
 
 def save(
-    folder: Path,
+    folder: str | os.PathLike[str],
     env_steps: int,
     trees: Mapping[str, PyTree],
     meta: Mapping[str, Any],
@@ -73,6 +73,7 @@ def save(
 
     What fails on the way (a full disk) leaves the checkpoints before it as they were.
     """
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     final, temporary = folder / f"{env_steps:012d}", folder / f".{env_steps:012d}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -125,11 +126,14 @@ def _write(folder: Path, trees: Mapping[str, PyTree], meta: Mapping[str, Any]) -
     _sync(folder)
 
 
-def find(folder: Path, usable: Callable[[Path], str | None] = lambda _: None) -> Found:
+def find(
+    folder: str | os.PathLike[str], usable: Callable[[Path], str | None] = lambda _: None
+) -> Found:
     """The newest checkpoint whose content is whole, and newer ones that are not.
 
     `usable(path)` says what else is wrong with a whole one, or None.
     """
+    folder = Path(folder)
     damaged = []
     for path in reversed(_all(folder)):
         fault = _fault(path) or usable(path)
@@ -139,11 +143,12 @@ def find(folder: Path, usable: Callable[[Path], str | None] = lambda _: None) ->
     return Found(None, tuple(damaged))
 
 
-def set_aside(path: Path) -> Path:
+def set_aside(path: str | os.PathLike[str]) -> Path:
     """Rename a damaged checkpoint, so that it is never looked at again but nothing is lost.
 
     Returns its new place.
     """
+    path = Path(path)
     name = path.name.strip(".").removesuffix(ASIDE)
     for number in range(1000):
         aside = path.with_name(f"damaged-{name}" + (f"-{number}" if number else ""))
@@ -180,8 +185,9 @@ def _fault(path: Path) -> str | None:
     return None
 
 
-def unreadable(path: Path) -> str | None:
+def unreadable(path: str | os.PathLike[str]) -> str | None:
     """Why arrays of a checkpoint cannot be read although its sums are right, or None."""
+    path = Path(path)
     try:
         meta = _meta(path)
         for name in meta["dtypes"]:
@@ -191,11 +197,12 @@ def unreadable(path: Path) -> str | None:
     return None
 
 
-def read_meta(path: Path, run_id: str) -> dict[str, Any]:
+def read_meta(path: str | os.PathLike[str], run_id: str) -> dict[str, Any]:
     """Counters and file positions.
 
     Raises BadInput when another configuration or another version of this format made it.
     """
+    path = Path(path)
     meta = _meta(path)
     if meta.get("format") != FORMAT:
         raise BadInput(
@@ -221,13 +228,14 @@ def _meta(path: Path) -> dict[str, Any]:
     return meta
 
 
-def load(path: Path, name: str, template: PyTree) -> PyTree:
+def load(path: str | os.PathLike[str], name: str, template: PyTree) -> PyTree:
     """The saved tree in the structure of `template` (for the learner what `agent.init` returns).
 
     Raises BadInput naming the first leaf that is missing, unknown, of another shape or dtype, or
     not finite where the template is: parameters that are no numbers would act, and be averaged,
     like any others. DamagedFile where the arrays cannot be read.
     """
+    path = Path(path)
     import jax
 
     dtypes = _meta(path)["dtypes"].get(name, {})
@@ -253,8 +261,9 @@ def load(path: Path, name: str, template: PyTree) -> PyTree:
     return jax.tree_util.tree_unflatten(structure, loaded)
 
 
-def load_flat(path: Path, name: str) -> dict[str, np.ndarray]:
+def load_flat(path: str | os.PathLike[str], name: str) -> dict[str, np.ndarray]:
     """A saved tree that is a flat dict of arrays, whatever its names are."""
+    path = Path(path)
     return {
         key.removeprefix("['").removesuffix("']"): array
         for key, array in _arrays(path, name).items()

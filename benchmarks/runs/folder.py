@@ -75,13 +75,16 @@ def claim(
             yield status
 
 
-def check(spec: RunSpec, out: Path) -> None:
+def check(spec: RunSpec, out: str | os.PathLike[str]) -> None:
     """Raise BadInput unless `out` is absent, empty, a run of the same configuration, or one that
     ended before it had results.
 
     A run whose files are damaged is refused, with the file (DamagedFile). Changes nothing.
     """
+    out = Path(out)
     check_folder(out)
+    if spec.replay.directory:
+        check_folder(Path(spec.replay.directory), "replay.directory")
     if not out.exists():
         return
     if not os.path.lexists(out / SPEC_FILE):
@@ -182,11 +185,12 @@ def rounding_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     )
 
 
-def rewind(out: Path, positions: Mapping[str, int]) -> None:
+def rewind(out: str | os.PathLike[str], positions: Mapping[str, int]) -> None:
     """Drop rows of the run's files written after `positions` (bytes).
 
     Empty positions start them over.
     """
+    out = Path(out)
     for name in (RECORDS_FILE, METRICS_FILE):
         if (out / name).exists() or name in positions:
             records.truncate(out / name, positions.get(name, 0))

@@ -107,19 +107,21 @@ def own(
                     (folder / OWNER_FILE).unlink(missing_ok=True)
 
 
-def read_owner(folder: Path) -> Owner | None:
+def read_owner(folder: str | os.PathLike[str]) -> Owner | None:
     """Who owns the folder, None when nobody does. Raises DamagedFile."""
+    folder = Path(folder)
     try:
         return _read(folder / OWNER_FILE)
     except FileNotFoundError:
         return None
 
 
-def died(folder: Path, boot: str | None = None) -> bool:
+def died(folder: str | os.PathLike[str], boot: str | None = None) -> bool:
     """Whether the folder's owner was a process of this kernel that is gone.
 
     False where that cannot be told.
     """
+    folder = Path(folder)
     try:
         owner = read_owner(folder)
         if owner is None or owner.boot != (boot or _boot()):

@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.runs.errors import BadInput
 
 
-def user_path(text: str | Path) -> Path:
+def user_path(text: str | os.PathLike[str]) -> Path:
     """The path with a leading `~` expanded, which shells leave alone in `--out=~/x`.
 
     Raises BadInput for an unknown user.
@@ -25,59 +25,80 @@ def user_path(text: str | Path) -> Path:
         raise BadInput(f"{text}: {error}") from error
 
 
-def check_folder(folder: Path, option: str = "--out") -> None:
+def possible_path(text: str | os.PathLike[str], option: str = "") -> Path:
+    """`user_path`, which need not exist.
+
+    Raises BadInput too for what the file system cannot even look for: too long a name, a NUL byte,
+    a folder that may not be entered.
+    """
+    path = user_path(text)
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise BadInput(f"{option} {_short(path)}: {why}".strip()) from error
+    return path
+
+
+def check_folder(folder: str | os.PathLike[str], option: str = "--out") -> None:
     """Raise BadInput unless files can be made in the folder, which need not exist yet.
 
     Leaves nothing behind.
     """
+    folder = Path(folder)
+    with _refused(folder, option), _made(folder):
+        if folder.exists() and not folder.is_dir():
+            raise BadInput(f"{_short(folder)} is a file; {option} must be a folder")
+        handle, probe = tempfile.mkstemp(prefix=".probe-", dir=folder)
+        os.close(handle)
+        os.unlink(probe)
+
+
+def check_file(file: str | os.PathLike[str], option: str = "--out") -> None:
+    """Raise BadInput unless the file can be written; its folder need not exist yet.
+
+    Leaves nothing behind, and what the file holds as it is.
+    """
+    file = Path(file)
+    with _refused(file, option), _made(file.parent):
+        if file.is_dir():
+            raise BadInput(f"{option} {_short(file)} is a folder; give a file")
+        there = file.exists()
+        with file.open("ab"):
+            pass
+        if not there:
+            file.unlink()
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Within this context the folder exists; what had to be made for it goes again."""
     made: list[Path] = []
     try:
-        if folder.exists() and not folder.is_dir():
-            raise BadInput(f"{folder} is a file; {option} must be a folder")
         for part in (*reversed(folder.absolute().parents), folder.absolute()):
             if not part.exists():
                 part.mkdir()
                 made.append(part)
-        handle, probe = tempfile.mkstemp(prefix=".probe-", dir=folder)
-        os.close(handle)
-        os.unlink(probe)
-    except (OSError, ValueError) as error:
-        if isinstance(error, BadInput):
-            raise
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise  # a full disk has a message of its own
-        raise BadInput(
-            f"{option} {_short(folder)} cannot be written to ({_why(error)}): choose another one"
-        ) from error
+        yield
     finally:
         for part in reversed(made):
             with contextlib.suppress(OSError):
                 part.rmdir()
 
 
-def check_file(file: Path, option: str = "--out") -> None:
-    """Raise BadInput unless the file can be written; its folder need not exist yet.
-
-    Leaves nothing behind.
-    """
-    if file.is_dir():
-        raise BadInput(f"{option} {file} is a folder; give a file")
-    check_folder(file.parent, option)
-    if file.parent.is_dir():
-        try:
-            there = file.exists()
-            with file.open("ab"):
-                pass
-            if not there:
-                file.unlink()
-        except (OSError, ValueError) as error:
-            raise BadInput(
-                f"{option} {_short(file)} cannot be written ({_why(error)}): choose another one"
-            ) from error
-
-
-def _why(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+@contextlib.contextmanager
+def _refused(place: Path, option: str) -> Iterator[None]:
+    try:
+        yield
+    except BadInput:
+        raise
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise BadInput(
+            f"{option} {_short(place)} cannot be written to ({why}): choose another one"
+        ) from error
 
 
 def _short(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -10,6 +9,8 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from benchmarks.runs.reading import read_object
 
 PACKAGES = (
     "jax",
@@ -48,7 +49,7 @@ def git_state() -> dict[str, Any]:
     A snapshot of a sweep knows those of the checkout it was made from, and its own hash.
     """
     if (_ROOT / SNAPSHOT_FILE).is_file():
-        return json.loads((_ROOT / SNAPSHOT_FILE).read_text(encoding="utf-8"))
+        return read_object(_ROOT / SNAPSHOT_FILE)
     commit = _git("rev-parse", "HEAD")
     status = _git("status", "--porcelain", "--untracked-files=no") if commit else None
     return {"commit": commit, "dirty": None if status is None else bool(status)}

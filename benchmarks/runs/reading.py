@@ -32,10 +32,10 @@ class DamagedFile(BadInput):
     `line` counts from 1; None where no line is to blame.
     """
 
-    def __init__(self, path: Path | str, line: int | None, why: str) -> None:
+    def __init__(self, path: str | os.PathLike[str], line: int | None, why: str) -> None:
         self.path, self.line, self.why = Path(path), line, one_line(why)
         super().__init__(
-            f"{path} is damaged ({'' if line is None else f'line {line}: '}{self.why})"
+            f"{os.fspath(path)} is damaged ({'' if line is None else f'line {line}: '}{self.why})"
         )
 
 
@@ -46,11 +46,12 @@ class Line(NamedTuple):
     data: dict[str, Any]
 
 
-def check_plain(path: Path) -> None:
+def check_plain(path: str | os.PathLike[str]) -> None:
     """Raise FileNotFoundError or DamagedFile unless there is a plain file.
 
     Opening a pipe would wait, a folder fail.
     """
+    path = Path(path)
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError as error:
@@ -65,11 +66,12 @@ def check_plain(path: Path) -> None:
         )
 
 
-def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> bytes:
     """The content of a plain file.
 
     Raises FileNotFoundError for none, DamagedFile for all else that is no such file.
     """
+    path = Path(path)
     try:
         check_plain(path)
         with path.open("rb") as file:
@@ -83,11 +85,12 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     return data
 
 
-def read_end(path: Path, max_bytes: int) -> bytes:
+def read_end(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     """The last bytes of a plain file, none where there is no file.
 
     Raises DamagedFile for all else that is no such file.
     """
+    path = Path(path)
     try:
         check_plain(path)
         with path.open("rb") as file:
@@ -99,12 +102,13 @@ def read_end(path: Path, max_bytes: int) -> bytes:
         raise DamagedFile(path, None, error.strerror or type(error).__name__) from error
 
 
-def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
+def read_text(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> str:
     """The text of a UTF-8 file without NUL bytes. Raises as `read_bytes`."""
+    path = Path(path)
     return decode(read_bytes(path, max_bytes), path)
 
 
-def decode(data: bytes, path: Path | str) -> str:
+def decode(data: bytes, path: str | os.PathLike[str]) -> str:
     """The text of UTF-8 bytes without NULs. Raises DamagedFile with the line."""
     try:
         text = data.decode("utf-8")
@@ -117,15 +121,18 @@ def decode(data: bytes, path: Path | str) -> str:
     return text
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The JSON object of a file. Raises as `read_bytes`."""
+    path = Path(path)
     text = read_text(path)
     if not text.strip():
         raise DamagedFile(path, 1, "it is empty")
     return parse_object(text, path)
 
 
-def parse_object(text: str, path: Path | str, line: int | None = None) -> dict[str, Any]:
+def parse_object(
+    text: str, path: str | os.PathLike[str], line: int | None = None
+) -> dict[str, Any]:
     """The JSON object of a text; `line` is where it stands, where it is one line of a file.
 
     Raises DamagedFile.
@@ -147,7 +154,7 @@ def parse_object(text: str, path: Path | str, line: int | None = None) -> dict[s
     return data
 
 
-def read_lines(path: Path) -> list[Line]:
+def read_lines(path: str | os.PathLike[str]) -> list[Line]:
     """The objects of a file of JSON lines that several processes append to.
 
     Raises as `read_bytes`, with the line.
@@ -155,6 +162,7 @@ def read_lines(path: Path) -> list[Line]:
     A line that was cut short (killed writer, full disk) is left out: what it said had not been
     said.
     """
+    path = Path(path)
     found = []
     for number, text in enumerate(read_text(path).split("\n"), start=1):
         if text and not _cut_short(text):
@@ -162,7 +170,9 @@ def read_lines(path: Path) -> list[Line]:
     return found
 
 
-def typed(cls: type[T], data: Mapping[str, Any], path: Path | str, line: int | None = None) -> T:
+def typed(
+    cls: type[T], data: Mapping[str, Any], path: str | os.PathLike[str], line: int | None = None
+) -> T:
     """A flat dataclass or NamedTuple from an object, every value of its field's type.
 
     Raises DamagedFile for a missing, unknown or mistyped field.
@@ -186,18 +196,22 @@ def typed(cls: type[T], data: Mapping[str, Any], path: Path | str, line: int | N
 
 
 def expect(
-    data: Mapping[str, Any], kinds: Mapping[str, Any], path: Path | str, within: str = ""
+    data: Mapping[str, Any],
+    kinds: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    within: str = "",
+    line: int | None = None,
 ) -> None:
     """Raise DamagedFile unless an object has these fields with values of these types.
 
-    Others are no concern.
+    Others are no concern. `line` is where the object stands, where it is one line of a file.
     """
     for name, hint in kinds.items():
         if name not in data:
-            raise DamagedFile(path, None, f"it lacks {within}{name}")
+            raise DamagedFile(path, line, f"it lacks {within}{name}")
         if not is_a(data[name], hint):
             raise DamagedFile(
-                path, None, f"{within}{name} is {data[name]!r:.100}, which is no {spelled(hint)}"
+                path, line, f"{within}{name} is {data[name]!r:.100}, which is no {spelled(hint)}"
             )
 
 

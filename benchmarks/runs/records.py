@@ -73,7 +73,7 @@ class RecordWriter:
     file.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         fresh = not self.path.exists() or self.path.stat().st_size == 0
@@ -123,7 +123,7 @@ def _plain(record: EpisodeRecord) -> list[str | int | float]:
     return [kind(value) for value, kind in zip(record, _TYPES.values(), strict=True)]
 
 
-def check_header(path: Path | str) -> None:
+def check_header(path: str | os.PathLike[str]) -> None:
     """Raise ValueError unless the file's first line is exactly this schema, DamagedFile where it is
     no text.
     """
@@ -143,7 +143,7 @@ def check_header(path: Path | str) -> None:
         )
 
 
-def read_records(paths: Path | str | Iterable[Path | str]) -> pd.DataFrame:
+def read_records(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> pd.DataFrame:
     """All records of one or more files (or run folders) as a DataFrame with the columns and dtypes
     of `DTYPES`.
 
@@ -152,7 +152,7 @@ def read_records(paths: Path | str | Iterable[Path | str]) -> pd.DataFrame:
     import pandas as pd  # here, so that importing the schema costs nothing
 
     frames = []
-    for path in [Path(paths)] if isinstance(paths, str | Path) else [Path(p) for p in paths]:
+    for path in [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(p) for p in paths]:
         file = path / RECORDS_FILE if path.is_dir() else path
         if not file.is_file():
             raise FileNotFoundError(f"no episode records at {file}")
@@ -172,12 +172,13 @@ class Rows(NamedTuple):
     damage: dict[int, str]
 
 
-def read_rows(path: Path, limit: int | None = None) -> Rows:
+def read_rows(path: str | os.PathLike[str], limit: int | None = None) -> Rows:
     """The rows in the first `limit` bytes (None: all) of a file, one by one, without pandas.
 
     Raises FileNotFoundError, ValueError for a file with other columns, DamagedFile for one that
     cannot be read at all.
     """
+    path = Path(path)
     data = read_bytes(path, MAX_FILE)
     check_header(path)
     lines = (data if limit is None else data[:limit]).split(b"\n")
@@ -222,7 +223,7 @@ def _value(name: str, kind: type, cell: str) -> Any:
     return value
 
 
-def truncate(path: Path | str, position: int) -> None:
+def truncate(path: str | os.PathLike[str], position: int) -> None:
     """Cut a file back to `position` bytes (rows written after a checkpoint that is being resumed).
 
     Raises ValueError when the file is shorter: rows the checkpoint counted on are gone.

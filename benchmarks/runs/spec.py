@@ -14,6 +14,7 @@ import difflib
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -271,11 +272,12 @@ def to_dict(spec: RunSpec) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(spec)))
 
 
-def read_spec(folder: Path) -> dict[str, Any]:
+def read_spec(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """What spec.json holds: `run_id`, `spec` (see `to_dict`) and `starts`.
 
     Raises BadInput when there is none, DamagedFile when it is not that of a run.
     """
+    folder = Path(folder)
     path = folder / SPEC_FILE
     try:
         data = read_object(path)

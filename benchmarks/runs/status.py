@@ -75,11 +75,12 @@ class Status:
         return self.state in ENDED
 
 
-def read_status(folder: Path) -> Status:
+def read_status(folder: str | os.PathLike[str]) -> Status:
     """The run's status.
 
     Raises BadInput when there is none, DamagedFile for one that this version cannot read.
     """
+    folder = Path(folder)
     path = folder / STATUS_FILE
     try:
         status = typed(Status, read_object(path), path)

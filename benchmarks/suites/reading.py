@@ -24,6 +24,7 @@ runs:
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -32,6 +33,7 @@ from typing import Any
 import yaml
 
 from benchmarks.methods import METHODS
+from benchmarks.runs.places import possible_path
 from benchmarks.runs.reading import read_text
 from benchmarks.runs.spec import PRESETS, BadInput, choose
 from benchmarks.suites.suite import Block, Override, Suite, Variant
@@ -54,21 +56,23 @@ def builtin() -> dict[str, str]:
     return {name: load(name).about for name in names}
 
 
-def load(name: str) -> Suite:
+def load(name: str | os.PathLike[str]) -> Suite:
     """A built-in suite by name, or the file of that name.
 
     Raises BadInput, with the line for what a file gets wrong.
     """
-    path = Path(name)
+    path = possible_path(name, "suite")
     if path.suffix in SUFFIXES or path.is_file():
         try:
-            return parse(read_text(path, MAX_YAML_BYTES), path.stem, name)
+            return parse(read_text(path, MAX_YAML_BYTES), path.stem, os.fspath(name))
         except FileNotFoundError as error:
             raise BadInput(f"suite {name} cannot be read: {error.strerror}") from error
     folder = resources.files("benchmarks.suites")
     names = [Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml")]
-    file = folder / f"{choose('suite (a name or a .yaml file)', name, sorted(names))}.yaml"
-    return parse(file.read_text(encoding="utf-8"), name, file.name)
+    file = (
+        folder / f"{choose('suite (a name or a .yaml file)', os.fspath(name), sorted(names))}.yaml"
+    )
+    return parse(file.read_text(encoding="utf-8"), os.fspath(name), file.name)
 
 
 def parse(text: str, name: str, source: str) -> Suite:

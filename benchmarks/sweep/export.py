@@ -9,6 +9,7 @@ step budget and provenance.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,11 +36,12 @@ class Exported(NamedTuple):
     damage: list[str]  # files and lines that were left out, and why
 
 
-def export(members: Sequence[Member], path: Path) -> Exported:
+def export(members: Sequence[Member], path: str | os.PathLike[str]) -> Exported:
     """Write the file. Damaged lines, and files that are none of records, are left out and named.
 
     Raises BadInput when no run has any records.
     """
+    path = Path(path)
     import pyarrow as pa
     from pyarrow import parquet
 

@@ -6,8 +6,8 @@ into seconds were measured on one H200 (results/gpu). A call of a jitted functio
     seconds = products * LAUNCH + max(flops / (EFFICIENCY * peak), bytes / bandwidth)
 
 because small kernels that wait for each other, not arithmetic, decide for few environments; with 1,
-8 and 64 environments this is within 8 % of what was measured (docs/accelerator.md). A run is its
-actions, updates, simulator steps and evaluations, one after another, on a card of its own.
+8 and 64 environments this is within 8 % of what was measured (docs/howto/accelerator.md). A run is
+its actions, updates, simulator steps and evaluations, one after another, on a card of its own.
 """
 
 from __future__ import annotations

@@ -107,11 +107,12 @@ class Found(NamedTuple):
     damaged: dict[Path, DamagedFile]  # by run folder
 
 
-def look(out: Path) -> Found:
+def look(out: str | os.PathLike[str]) -> Found:
     """Every run of a results folder; a run folder is a results folder of one.
 
     Raises BadInput when there is no such folder or it holds no runs.
     """
+    out = Path(out)
     if not out.is_dir():
         raise BadInput(f"no folder {out}")
     if _there(out / SPEC_FILE):
@@ -124,18 +125,21 @@ def look(out: Path) -> Found:
     return _found(folders, file_clock(folders[0].parent))
 
 
-def look_for(out: Path) -> Found:
+def look_for(out: str | os.PathLike[str]) -> Found:
     """Runs of a results folder that may not exist yet."""
+    out = Path(out)
     return _found(_run_folders(out / RUNS), file_clock(out / RUNS))
 
 
-def members(out: Path) -> list[Member]:
+def members(out: str | os.PathLike[str]) -> list[Member]:
     """Like `look`. Raises DamagedFile for the first run whose files are damaged."""
+    out = Path(out)
     return _whole(look(out))
 
 
-def existing(out: Path) -> list[Member]:
+def existing(out: str | os.PathLike[str]) -> list[Member]:
     """Like `look_for`. Raises DamagedFile for the first run whose files are damaged."""
+    out = Path(out)
     return _whole(look_for(out))
 
 
@@ -163,11 +167,12 @@ def _run_folders(parent: Path) -> list[Path]:
     return [parent / name for name in names if _there(parent / name / SPEC_FILE)]
 
 
-def member(folder: Path, now: float | None = None) -> Member:
+def member(folder: str | os.PathLike[str], now: float | None = None) -> Member:
     """The run in that folder; `now` is its file system's time.
 
     Raises DamagedFile for files that cannot be read.
     """
+    folder = Path(folder)
     saved = read_spec(folder)
     spec = saved["spec"]
     about = _about(folder / SWEEP_FILE)
@@ -183,11 +188,12 @@ def member(folder: Path, now: float | None = None) -> Member:
     return Member(folder, saved["run_id"], spec, *about, status, events, place)
 
 
-def where(folder: Path) -> Standing | DamagedFile:
+def where(folder: str | os.PathLike[str]) -> Standing | DamagedFile:
     """Where a run stands, or what is wrong with its files.
 
     For who deals with many runs and must go on.
     """
+    folder = Path(folder)
     try:
         return member(folder).standing
     except DamagedFile as error:

@@ -139,7 +139,7 @@ def _time(starts: Sequence[Start], rates: Rates) -> list[str]:
             text,
             f"~ {sum(guesses):.0f} GPU-hours for {len(guesses)} of these, estimated for one NVIDIA "
             f"{CARD} per run: operations counted, rates measured on an H200, nothing else "
-            "(docs/accelerator.md)",
+            "(docs/howto/accelerator.md)",
         ]
     return [text]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,7 @@ class Reached(NamedTuple):
     cost: float
 
 
-def evaluations(folder: Path) -> list[Reached]:
+def evaluations(folder: str | os.PathLike[str]) -> list[Reached]:
     """All evaluations of a run, by steps; none where there are no records.
 
     A last row that is being written is left out.
@@ -27,6 +28,7 @@ def evaluations(folder: Path) -> list[Reached]:
     Raises ValueError for a file of something else, DamagedFile, with the line, for one with damaged
     rows.
     """
+    folder = Path(folder)
     episodes: dict[int, list[tuple[float, float]]] = {}
     file = folder / RECORDS_FILE
     if not file.exists() or (file.is_file() and not file.stat().st_size):

@@ -72,9 +72,9 @@ def check_devices() -> None:
 
     try:
         jax.devices()
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # the latter where a platform has no plugin
         asked = os.environ.get("JAX_PLATFORMS")
-        said = one_line(str(error), 200)
+        said = one_line(str(error), 200) or "no plugin for it is installed"
         fix = (
             f"unset JAX_PLATFORMS={asked}, or install what it needs (`make cuda`)"
             if asked

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from benchmarks.runs.reading import read_object, typed
 from benchmarks.runs.spec import BadInput, RunFailed
 from slurm.minicluster import conf, guard, packages, ports, processes
 from slurm.minicluster.processes import Found, wait_until
@@ -226,7 +227,7 @@ class MiniCluster:
     def _saved(self) -> Settings | None:
         """The settings of the cluster in the folder, None where there is none."""
         file = self.folder / SAVED
-        return Settings(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+        return typed(Settings, read_object(file), file) if os.path.lexists(file) else None
 
     def _configure(self, port: int) -> None:
         """Write the configuration of a new cluster."""

@@ -52,7 +52,7 @@ def test_only_the_cost_average_moves_before_the_start(steps: int, moves: bool):
 
 
 def slow_pid(config: PIDConfig, costs: list[float], limit: float) -> list[float]:
-    """Spec section 4, line by line.
+    """docs/concepts/safedreamer.md#pid-multiplier, line by line.
 
     D compares with the smoothed cost `delay` updates ago, zero before there was one.
     """

@@ -5,6 +5,7 @@ Help, one-line errors with exit status 2, and one small run from training to plo
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -366,11 +367,14 @@ def test_train_continue_evaluate_and_plot(tmp_path):
     assert (tmp_path / "figures" / "curves.png").stat().st_size > 5000
 
 
-def test_a_platform_that_jax_lacks_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_PLATFORMS", "nonsense")
+@pytest.mark.parametrize("platform", ["nonsense", "cuda"])
+def test_a_platform_that_jax_lacks_is_one_line(tmp_path, monkeypatch, platform):
+    if platform == "cuda" and importlib.util.find_spec("jax_cuda12_plugin"):
+        pytest.skip("the plugin is there")
+    monkeypatch.setenv("JAX_PLATFORMS", platform)
     done = safedreamer("train", *TOY, "--out", tmp_path / "run")
     assert done.returncode == 2 and re.fullmatch(
-        r"safedreamer: error: [^\n]*unset JAX_PLATFORMS=nonsense[^\n]*\n", done.stderr
+        rf"safedreamer: error: [^\n]*unset JAX_PLATFORMS={platform}[^\n]*\n", done.stderr
     ), done.stderr
     assert list(tmp_path.iterdir()) == []
 

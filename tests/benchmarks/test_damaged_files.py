@@ -25,6 +25,7 @@ from benchmarks.runs.reading import DamagedFile, parse_object, read_lines, read_
 from benchmarks.runs.spec import BadInput, RunFailed
 from benchmarks.runs.status import Status
 from benchmarks.training.loop import train
+from slurm.minicluster.cluster import SAVED, MiniCluster
 from tests.examples import examples
 from tests.fakes.toys import ToyAgent, toy_env, toy_spec
 
@@ -252,6 +253,23 @@ def test_a_line_cut_short_is_left_out_and_another_is_named(tmp_path):
     file.write_text('{"a": 1}\nwrong\n{"a": 2}\n')
     with pytest.raises(DamagedFile, match="line 2"):
         read_lines(file)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "it is empty"),
+        (b'{"nodes": "3"}', "nodes is '3', which is no whole number"),
+        (b'{"colour": 1}', "colour has no place in it"),
+        (b'{"auth": "password"}', "auth is 'password', which is no one of auto, munge, none"),
+        (b"[" * 10_000, "nested too deeply"),
+    ],
+)
+def test_the_damaged_settings_of_a_private_cluster_are_named(tmp_path, data, why):
+    cluster = MiniCluster(tmp_path)
+    (tmp_path / SAVED).write_bytes(data)
+    with pytest.raises(DamagedFile, match=why):
+        cluster._saved()
 
 
 def test_values_of_another_type_are_named(tmp_path):

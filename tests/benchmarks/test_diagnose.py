@@ -332,11 +332,31 @@ def test_predicted_and_real_episode_costs_in_one_unit(tmp_path):
     )
 
 
-def test_damaged_metrics_are_named(tmp_path):
+@pytest.mark.parametrize(
+    ("second", "why"),
+    [
+        (b'{"env_steps": oops}', "line 2: it is not valid JSON"),
+        (b"\xff", "line 2: it is no UTF-8 text"),
+        (b'{"act/plan/cost": 1.0}', "line 2: it lacks env_steps"),
+        (b'{"env_steps": "1"}', "line 2: env_steps is '1', which is no whole number"),
+        (b'{"env_steps": 1, "act/plan/cost": []}', "line 2: act/plan/cost is .*no number or null"),
+        (b"[" * 10_000, "line 2: it is nested too deeply"),
+    ],
+)
+def test_damaged_metrics_are_named(tmp_path, second, why):
     run = write_run(tmp_path, "bsrp_lag", train=[(1000, 0.0, 30.0)])
-    (run / METRICS_FILE).write_text('{"env_steps": 1}\n{"env_st')
-    with pytest.raises(BadInput, match=r"metrics\.jsonl, line 2 is not JSON"):
+    (run / METRICS_FILE).write_bytes(b'{"env_steps": 1}\n' + second + b'\n{"env_steps": 2}\n')
+    with pytest.raises(BadInput, match=rf"metrics\.jsonl is damaged \({why}"):
         cost_history(run, SafeDreamer(tiny("bsrp_lag"), VECTOR))
+
+
+def test_a_row_of_metrics_that_a_crash_cut_short_is_left_out(tmp_path):
+    run = write_run(tmp_path, "bsrp_lag", train=[(1000, 0.0, 30.0)])
+    agent = SafeDreamer(tiny("bsrp_lag"), VECTOR)
+    (run / METRICS_FILE).write_text('{"env_steps": 1000}\n')
+    whole = cost_history(run, agent)
+    (run / METRICS_FILE).write_text('{"env_steps": 1000}\n{"env_st')
+    assert cost_history(run, agent) == whole != []
 
 
 def test_critics_against_what_followed_by_hand():

@@ -66,7 +66,33 @@ def test_jax_devices_and_the_required_gpu(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("JAX_PLATFORMS", "nonsense")
     broken = doctor.check_jax(120.0, require_gpu=False)
     assert (broken.status, broken.required) == ("missing", True)
-    assert "nonsense" in broken.detail
+    assert "nonsense" in broken.detail and broken.fix == "unset JAX_PLATFORMS"
+
+
+def test_a_platform_whose_plugin_is_missing_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "_try", lambda *_: (1, "", "Traceback\nAssertionError\n"))
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    check = doctor.check_jax(1.0, require_gpu=False)
+    assert check.detail == "JAX_PLATFORMS=cuda: no plugin for it is installed"
+    assert (check.required, check.fix) == (True, "unset JAX_PLATFORMS")
+
+
+@pytest.mark.parametrize(("name", "value"), [("MUJOCO_GL", "foo"), ("DISPLAY", ":77")])
+def test_the_backend_that_would_be_used_is_tried(monkeypatch: pytest.MonkeyPatch, name, value):
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    monkeypatch.setenv(name, value)
+    check = doctor.check_chosen_rendering(120.0, require_gl=False)
+    assert (check.name, check.status, check.required) == ("rendering", "missing", True)
+    assert check.detail.startswith(f"no image can be drawn with {name}={value} (")
+    assert check.fix == f"unset {name}"
+
+
+@pytest.mark.gl
+def test_what_the_suite_chooses_draws(monkeypatch: pytest.MonkeyPatch):
+    for name in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    check = doctor.check_chosen_rendering(120.0, require_gl=True)
+    assert (check.status, check.detail.split(", ")[1]) == ("ok", "chosen by the suite")
 
 
 @pytest.mark.gl
@@ -228,13 +254,18 @@ def test_the_report_looks_at_both_interpreters(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setattr(command, name, lambda *_, name=name: Check(name, "ok", ""))
     asked = []
     monkeypatch.setattr(command, "check_rendering", lambda *given: asked.append(given) or [])
+    monkeypatch.setattr(
+        command,
+        "check_chosen_rendering",
+        lambda *given: asked.append(given) or Check("rendering", "ok", ""),
+    )
     monkeypatch.setattr(command, "check_env_python", lambda *given: [Check("theirs", "ok", "")])
     python = other(tmp_path, "")
     monkeypatch.setenv("SAFEDREAMER_ENV_PYTHON", python)
     names = {check.name for check in command.report()}
     assert {"python", "jax", "theirs", "pandas"} <= names
     assert not names & set(doctor.SIMULATOR)
-    assert asked == [(120.0, False, python)]
+    assert asked == [(120.0, False, python)] * 2
     monkeypatch.setenv("SAFEDREAMER_ENV_PYTHON", str(tmp_path / "none"))
     broken = {check.name: check for check in command.report()}["environments' Python"]
     assert (broken.status, broken.required) == ("missing", True)

@@ -528,13 +528,43 @@ except MissingGLError as error:
     assert "MUJOCO_GL=osmesa" in result.stdout
 
 
-def test_backend_that_cannot_be_loaded_is_explained():
-    result = run_without_gl(
-        "import benchmarks.envs.make", MUJOCO_GL="osmesa", PYOPENGL_PLATFORM="egl"
-    )
-    assert result.returncode == 1
-    assert "MissingGLError" in result.stderr
-    assert errors.GL_PACKAGES in result.stderr
+@pytest.mark.parametrize(
+    ("variables", "why"),
+    [
+        (
+            {"MUJOCO_GL": "osmesa", "PYOPENGL_PLATFORM": "egl"},
+            "with MUJOCO_GL=osmesa (Cannot use OSMesa",
+        ),
+        ({"MUJOCO_GL": "foo"}, "with MUJOCO_GL=foo (invalid value"),
+        ({"MUJOCO_GL": "", "DISPLAY": ":77"}, "with DISPLAY=:77 ("),
+        ({"MUJOCO_GL": "", "WAYLAND_DISPLAY": "none"}, "with WAYLAND_DISPLAY=none ("),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_a_backend_that_cannot_be_used_is_explained_to_images_alone(variables, why):
+    """The simulator works; the error of images names the variable and what to do.
+
+    Processes that are started from here inherit the user's own value.
+    """
+    code = """
+import os
+asked = os.environ["MUJOCO_GL"]
+from benchmarks.envs import MissingGLError
+from benchmarks.envs.cameras import Renderer, mujoco
+assert os.environ["MUJOCO_GL"] == asked
+model = mujoco.MjModel.from_xml_string("<mujoco/>")
+mujoco.mj_step(model, mujoco.MjData(model))
+try:
+    Renderer(model, 8, 8)
+except MissingGLError as error:
+    print(error)
+"""
+    result = run_without_gl(code, **variables)
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+    name = list(variables)[-1] if "DISPLAY" in list(variables)[-1] else "MUJOCO_GL"
+    assert result.stdout.startswith(f"no image can be drawn {why}")
+    assert f"): unset {name}. " in result.stdout and result.stdout.count("\n") == 1
+    assert errors.GL_PACKAGES in result.stdout
     assert issubclass(MissingGLError, RuntimeError)
 
 

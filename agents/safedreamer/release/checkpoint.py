@@ -15,9 +15,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,7 @@ class OfficialCheckpoint:
     """When it was written, Unix seconds."""
 
 
-def load_official(path: str | Path) -> OfficialCheckpoint:
+def load_official(path: str | os.PathLike[str]) -> OfficialCheckpoint:
     """Reads a published `checkpoint.ckpt`.
 
     Raises UnsafeCheckpointError, CheckpointFormatError, or OSError.
@@ -112,7 +112,7 @@ def load_official(path: str | Path) -> OfficialCheckpoint:
     return OfficialCheckpoint(int(step), agent, optimizers, float(timestamp))
 
 
-def _number(path: str | Path, name: str, value: Any) -> float:
+def _number(path: str | os.PathLike[str], name: str, value: Any) -> float:
     number: Any = value.item() if isinstance(value, np.ndarray) and value.shape == () else value
     if type(number) not in (int, float) or not math.isfinite(number):
         raise CheckpointFormatError(
@@ -136,7 +136,7 @@ def _find_adam(value: Any, nesting: int = 0) -> Iterator[Inert]:
 
 
 def _adam_moments(
-    path: str | Path, name: str, state: Any, agent: Mapping[str, np.ndarray]
+    path: str | os.PathLike[str], name: str, state: Any, agent: Mapping[str, np.ndarray]
 ) -> AdamMoments:
     found = list(_find_adam(state))
     if len(found) != 1 or len(found[0].args) != 3:

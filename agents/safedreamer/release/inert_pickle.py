@@ -10,6 +10,7 @@ extension codes and all opcodes that a checkpoint has no use for are refused.
 from __future__ import annotations
 
 import mmap
+import os
 import pickletools
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ _UNSAFE = {
 }
 
 
-def read_pickle(path: str | Path) -> Any:
+def read_pickle(path: str | os.PathLike[str]) -> Any:
     """The content of a pickle file, inert.
 
     Raises CheckpointFormatError, UnsafeCheckpointError, or OSError.

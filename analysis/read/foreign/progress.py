@@ -11,6 +11,7 @@ run; its `Time/Total` counts each epoch anew, OmniSafe's from the start.
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ NEEDED = ("Metrics/EpRet", "Metrics/EpCost")
 EVALUATIONS = ("Metrics/Test", "Metrics/Eval")
 
 
-def read(folder: Path, name: str) -> Part:
+def read(folder: str | os.PathLike[str], name: str) -> Part:
     """The run of a folder; one that cannot be read keeps its place with the reason in its notes."""
+    folder = Path(folder)
     facts: dict[str, Any] = {
         "run": name,
         "folder": str(folder),

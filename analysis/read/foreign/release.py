@@ -10,6 +10,7 @@ that ended at the same step only the last is in the file. Folders are named `TIM
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,9 @@ OBS = {"safetygym": "vision", "safetygymcoor": "coordinates", "safetygymmujoco":
 LACKS = "episodes that ended at the same step as another, lengths, wall clock"
 
 
-def read(folder: Path, name: str) -> Part:
+def read(folder: str | os.PathLike[str], name: str) -> Part:
     """The run of a folder."""
+    folder = Path(folder)
     facts = {
         "run": name,
         "folder": str(folder),

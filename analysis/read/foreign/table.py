@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ GROUP = ("method", "task", "obs", "seed")
 
 
 def read(
-    file: Path | str, columns: Mapping[str, str], values: Mapping[str, Any] | None = None
+    file: str | os.PathLike[str],
+    columns: Mapping[str, str],
+    values: Mapping[str, Any] | None = None,
 ) -> Part:
     """The runs of a file: rows that share method, task, obs and seed are one.
 

@@ -7,6 +7,7 @@ STEP_TAGS is there, that tag's value at the same point does.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ MISSING = (
 
 
 def read(
-    folder: Path,
+    folder: str | os.PathLike[str],
     name: str,
     tags: Mapping[tuple[str, str], tuple[str, ...]] = TAGS,
     facts: Mapping[str, Any] | None = None,
@@ -52,6 +53,7 @@ def read(
     `ALGO-{TASK}/seed-000-TIME/tb`, and the run's notes say so. A folder that cannot be read, also
     because the package is not installed, keeps its place with the reason in its notes.
     """
+    folder = Path(folder)
     known = {
         "run": name,
         "folder": str(folder),

@@ -23,14 +23,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import tyro
-
+from benchmarks.cli.common import program
 from benchmarks.envs.factory import choose_python
 from benchmarks.perf.accelerator import training
 from benchmarks.perf.accelerator.jobs import FULL, REHEARSAL, Job, jobs
 from benchmarks.perf.accelerator.launcher import Launcher
 from benchmarks.perf.accelerator.report import line, with_shares
+from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import git_state, hardware, versions
+
+PROG = "python -m benchmarks.perf.accelerator"
 
 MEASURING = 1.0  # minutes that training leaves for measuring
 LEAST_TRAINING = 1.0  # minutes without which training is not started
@@ -68,7 +70,7 @@ class Program:
         self.lock = threading.RLock()  # jobs are recorded by the thread that prepares them, too
         self.sizes = REHEARSAL if options.rehearse else FULL
         self.report: dict[str, Any] = {
-            "command": "python -m benchmarks.perf.accelerator " + " ".join(sys.argv[1:]),
+            "command": f"{PROG} " + " ".join(sys.argv[1:]),
             "git": git_state(),
             "versions": versions(),
             # the jobs' processes know the devices; this one leaves them alone
@@ -164,6 +166,7 @@ def main(options: AcceleratorOptions) -> int:
     if unknown := set(options.parts) - set("abc"):
         print(f"unknown parts {''.join(sorted(unknown))!r}; valid: a, b, c", file=sys.stderr)
         return 2
+    check_folder(options.out)
     choose_python(options.env_python)  # the processes started here read it from their environment
     # Several processes share the card; programs compiled by one are there for the next, and for no
     # other run of this program.
@@ -174,4 +177,4 @@ def main(options: AcceleratorOptions) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(AcceleratorOptions, description=__doc__)))
+    sys.exit(program(AcceleratorOptions, main, PROG, __doc__))

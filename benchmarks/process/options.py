@@ -1,0 +1,28 @@
+"""Options of a command line, whichever library reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from benchmarks.runs.errors import BadInput
+
+
+def check_once(args: Sequence[str]) -> None:
+    """Raise BadInput for an option that is given twice, however it is spelled.
+
+    The last would win without a word.
+    """
+    seen: dict[str, str] = {}
+    for argument in args:
+        if argument == "--":
+            return
+        if re.match(r"--[A-Za-z]", argument):
+            spelled = argument.split("=", 1)[0]
+            name = spelled.replace("_", "-").removeprefix("--").removeprefix("no-")
+            if name in seen:
+                raise BadInput(
+                    f"{spelled} is given twice"
+                    + (f", also as {seen[name]}" if seen[name] != spelled else "")
+                )
+            seen[name] = spelled

@@ -1,0 +1,221 @@
+"""Tables of the reference, generated from the code.
+
+A line `<!-- generated: NAME -->` of a page stands for `TABLES[NAME]()`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import re
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from importlib import resources
+from typing import Any, NoReturn
+from unittest import mock
+
+_MARKER = re.compile(r"^<!-- generated: (\S+) -->$", re.MULTILINE)
+_REQUIRED = "required"
+
+
+def filled(markdown: str) -> str:
+    """The page with its markers replaced; KeyError for a marker that no table has."""
+    return _MARKER.sub(lambda marker: TABLES[marker[1]](), markdown)
+
+
+class _Captured(Exception):
+    """The arguments of a command's `parse`, instead of a run of the command."""
+
+
+def command_line(command: str, arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of `safedreamer COMMAND`; for `train`, with the defaults of `arguments`."""
+    from benchmarks.cli import app
+
+    if command in _ANALYSIS:
+        module, subcommand = _ANALYSIS[command]
+        parser = importlib.import_module(module).parser()
+        return _subparser(parser, subcommand) if subcommand else parser
+    name = app.ELSEWHERE.get(command, f"benchmarks.cli.{command}")
+    module = importlib.import_module(name)
+
+    def capture(cls: Any, _: Any, *others: Any) -> NoReturn:
+        raise _Captured(cls, *others)
+
+    try:
+        with mock.patch.object(module, "parse", capture):
+            module.main(list(arguments))
+    except _Captured as captured:
+        return _tyro_parser(*captured.args)
+    raise AssertionError(f"{name} does not parse its arguments by benchmarks.cli.common.parse")
+
+
+# Commands that run the analysis in a process of its own: module and subcommand.
+_ANALYSIS = {
+    "plot": ("analysis.__main__", ""),
+    "figures": ("analysis.commands.figures", "figures"),
+    "report": ("analysis.commands.figures", "report"),
+    "tables": ("analysis.commands.tables", ""),
+    "compare": ("analysis.commands.compare", ""),
+}
+
+
+def _subparser(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
+    actions = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    return actions[0].choices[name]
+
+
+def _tyro_parser(
+    cls: Any, prog: str, description: str = "", default: Any = None
+) -> argparse.ArgumentParser:
+    import tyro
+
+    from benchmarks.cli.common import REGISTRY
+
+    extra = {} if default is None else {"default": default}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return tyro.extras.get_parser(
+            cls, prog=prog, description=description, registry=REGISTRY, **extra
+        )
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [" | ".join(header), " | ".join("---" for _ in header)]
+    lines += [" | ".join(_cell(cell) for cell in row) for row in rows]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return " ".join(str(value).replace("|", "\\|").replace("<", "&lt;").split())
+
+
+def options(parser: argparse.ArgumentParser) -> str:
+    """Every argument of a command: spelling, default, meaning."""
+    rows = []
+    for action in parser._actions:
+        if "--help" in action.option_strings:
+            continue
+        meaning, default = _explained(action)
+        spelling = action.option_strings[0] if action.option_strings else _metavar(action)
+        value = _metavar(action) if action.option_strings and action.nargs != 0 else ""
+        rows.append((f"`{spelling} {value}`".replace(" `", "`"), default, meaning))
+    if not rows:
+        return "No options."
+    return table(("option", "default", "meaning"), rows)
+
+
+def _metavar(action: argparse.Action) -> str:
+    shown = action.metavar or action.dest.upper()
+    if action.choices and not action.metavar:
+        shown = "{" + ",".join(map(str, action.choices)) + "}"
+    text = str(shown[0] if isinstance(shown, tuple) else shown)
+    return re.sub(r"[\[\] ]|\.\.\.|^\{None\}\|", "", text)
+
+
+def _explained(action: argparse.Action) -> tuple[str, str]:
+    """Help text and default, which stands at its end in brackets."""
+    text = " ".join((action.help or "").replace("%%", "%").split())
+    found = re.search(r" ?\((?:default: ([^()]*(?:\([^()]*\))?[^()]*)|required)\)$", text)
+    if not found:
+        required = action.required or not action.option_strings
+        return text, _REQUIRED if required else ""
+    default = found[1]
+    if default is None:
+        return text[: found.start()], _REQUIRED
+    return text[: found.start()], f"`{default}`" if default.strip() else ""
+
+
+def commands() -> str:
+    """A section for each command."""
+    from benchmarks.cli import app
+
+    parts = []
+    for name, summary in app.COMMANDS.items():
+        parser = command_line(name)
+        text = f"{summary[0].upper()}{summary[1:]}."
+        parts.append(f"## {name}\n\n{text}\n\n{options(parser)}")
+    return "\n\n".join(parts)
+
+
+def methods() -> str:
+    """A row for each method."""
+    from benchmarks.methods import METHODS
+
+    rows = (
+        (f"`{m.name}`", m.kind, f"{m.summary} ({m.paper})", m.constrains, m.action_repeat or "task")
+        for m in METHODS.values()
+    )
+    return table(("method", "kind", "what it is", "constrains", "repeat"), rows)
+
+
+def presets() -> str:
+    """Settings that a preset changes: of SafeDreamer's methods by preset and observation, of the
+    baselines in JAX by preset.
+    """
+    from benchmarks.methods import METHODS
+
+    jax = [method for method in METHODS.values() if method.engine == "jax"]
+    family = [method for method in jax if method.family == "safedreamer"]
+    parts = [
+        (f"{preset}, {obs}", [(method.name, (method.name, obs, preset)) for method in family])
+        for preset in family[0].presets
+        for obs in ("vision", "coordinates")
+    ]
+    parts += [
+        (m.name, [(preset, (m.name, "coordinates", preset)) for preset in m.presets])
+        for m in jax
+        if m not in family
+    ]
+    return "\n\n".join(f"### {title}\n\n{_changes(columns)}" for title, columns in parts)
+
+
+def _changes(columns: Sequence[tuple[str, tuple[str, str, str]]]) -> str:
+    """The settings, one a row, that differ from their defaults in any column; a column is a heading
+    and method, observation and preset.
+    """
+    from benchmarks.methods import settings
+    from benchmarks.runs.spec import LoopConfig, ReplayConfig
+
+    chosen = {heading: settings(*which) for heading, which in columns}
+    agent_type = type(next(iter(chosen.values())).agent)
+    plain = _flat(agent_type(), LoopConfig(), ReplayConfig())
+    flat = {name: _flat(c.agent, c.loop, c.replay) for name, c in chosen.items()}
+    rows = [
+        (f"`{setting}`", default, *(values[setting] for values in flat.values()))
+        for setting, default in plain.items()
+        if any(values[setting] != default for values in flat.values())
+    ]
+    return table(("setting", "default", *(f"`{heading}`" for heading in flat)), rows)
+
+
+def _flat(agent: Any, loop: Any, replay: Any) -> dict[str, Any]:
+    from benchmarks.runs.spec import flatten
+
+    parts = {"loop": dataclasses.asdict(loop), "replay": dataclasses.asdict(replay)}
+    return flatten({**parts, **dataclasses.asdict(agent)})
+
+
+def suites() -> str:
+    """A section for each built-in suite: what it compares, its size, and its file."""
+    from benchmarks.suites.reading import builtin, load
+
+    parts = []
+    for name, about in builtin().items():
+        runs = sum(
+            len(block.methods) * len(block.tasks) * len(block.variants) * len(block.seeds)
+            for block in load(name).blocks
+        )
+        text = resources.files("benchmarks.suites").joinpath(f"{name}.yaml").read_text("utf-8")
+        summary = f"{about[0].upper()}{about[1:]} ({runs} runs)."
+        parts.append(f"## {name}\n\n{summary}\n\n```yaml\n{text.strip()}\n```")
+    return "\n\n".join(parts)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "methods": methods,
+    "presets": presets,
+    "suites": suites,
+}

@@ -1,0 +1,191 @@
+"""Places that cannot be written, and outputs that nobody reads: refused first, or lost alone."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis.__main__ import main as plot
+from analysis.commands.compare import main as compare
+from analysis.commands.figures import main as figures
+from analysis.commands.tables import main as tables
+from benchmarks.cli import app
+from benchmarks.cli.common import program
+from benchmarks.faults.inject import InjectOptions
+from benchmarks.process.stdout import ending_quietly, going_on
+from benchmarks.runs import places
+from benchmarks.runs.spec import BadInput
+
+TOY = ["--preset", "debug", "--task", "tests.fakes.toys:shore", "--obs", "default"]
+COMMANDS = {
+    "train": lambda out: app.main(["train", *TOY, "--out", out]),
+    "omnisafe": lambda out: app.main(["train", "--method", "ppo_lag", *TOY, "--out", out]),
+    "replay": lambda out: app.main(["train", *TOY, "--out", "run", "--replay.directory", out]),
+    "evaluate": lambda out: app.main(["evaluate", "nowhere", "--out", out]),
+    "diagnose": lambda out: app.main(["diagnose", "nowhere", "--out", out]),
+    "demo": lambda out: app.main(["demo", "--out", out]),
+    "plot": lambda out: plot(["nowhere", "--out", out]),
+    "tables": lambda out: tables(["nowhere", "--out", out]),
+    "figures": lambda out: figures(["figures", "nowhere", "--out", out]),
+    "report": lambda out: figures(["report", "nowhere", "--out", out]),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("out", ["FILE/x", "x" * 300, "/proc/nowhere/x", "READ-ONLY/x"])
+def test_no_command_works_for_a_place_that_cannot_be_written(
+    command, out, tmp_path, monkeypatch, capsys
+):
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.chdir(tmp_path)
+    Path("FILE").write_text("")
+    if out.startswith("READ-ONLY"):
+        Path("READ-ONLY").mkdir()
+        opened = Path.open
+        monkeypatch.setattr(places.tempfile, "mkstemp", read_only)
+        monkeypatch.setattr(Path, "mkdir", read_only)
+        monkeypatch.setattr(
+            Path,
+            "open",
+            lambda self, mode="r", *rest, **options: (
+                opened(self, mode, *rest, **options) if "r" in mode else read_only()
+            ),
+        )
+    assert COMMANDS[command](out) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and said.err.startswith("safedreamer: error: "), said.err
+    own = command == "replay" and not out.startswith("READ-ONLY")
+    assert ("replay.directory" if own else "--out") in said.err
+    assert len(said.err) < 400 and said.out == ""
+    assert {path.name for path in tmp_path.iterdir()} <= {"FILE", "READ-ONLY"}
+
+
+@pytest.mark.parametrize("words", ["status", "logs", "evaluate", "sweep --suite", "run --here"])
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"], ids=["long", "NUL"])
+def test_a_name_that_no_file_can_have_is_one_line(words, name, capsys):
+    assert app.main([*words.split(), name]) == 2
+    said = capsys.readouterr()
+    assert (said.err.count("\n"), said.out) == (1, "") and len(said.err) < 400
+
+
+def test_programs_of_their_own_refuse_like_commands(capsys):
+    def run(_: InjectOptions) -> int:
+        raise BadInput("no")
+
+    assert program(InjectOptions, run, "python -m x", "", ["--out", "a"]) == 2
+    assert program(InjectOptions, run, "python -m x", "", ["--out", "a", "--out=b"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["python -m x: error: no", "python -m x: error: --out is given twice"]
+
+
+TWICE = ["--out", "a", "--out=b"]
+
+
+@pytest.mark.parametrize(
+    ("main", "words"),
+    [
+        (plot, ["runs", *TWICE]),
+        (tables, ["runs", *TWICE]),
+        (figures, ["figures", "runs", *TWICE]),
+        (figures, ["report", "runs", *TWICE]),
+        (compare, ["runs", "a", "b", "--last", "3", "--last", "4"]),
+        (tables, ["runs", "--out", "a", "--cost-limit", "1", "--cost_limit", "2"]),
+        (compare, ["runs", "a", "b", "--metric", "cost", "--metric", "return"]),
+    ],
+)
+def test_options_of_the_analysis_are_given_once(main, words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and said.count("\n") == 1 and "is given twice" in said
+
+
+def test_an_abbreviated_option_is_no_way_around(capsys):
+    with pytest.raises(SystemExit) as stop:
+        plot(["runs", "--out", "a", "--la", "3"])
+    assert stop.value.code == 2 and "--la" in capsys.readouterr().err
+
+
+@pytest.fixture(params=["closed", "full"])
+def lost(request):
+    """A stdout that cannot be written."""
+    if request.param == "full":
+        stream = open("/dev/full", "w")  # noqa: SIM115
+    else:
+        reader, writer = os.pipe()
+        os.close(reader)
+        stream = os.fdopen(writer, "w")
+    yield request.param, stream
+    stream.close()
+
+
+def test_what_works_goes_on_without_its_output(lost, capfd, monkeypatch, tmp_path):
+    into, stream = lost
+    monkeypatch.setattr(sys, "stdout", stream)
+
+    def command() -> int:
+        for number in range(3):
+            print("a line", flush=True)
+            (tmp_path / str(number)).touch()
+        print("unflushed")
+        return 75
+
+    assert going_on("safedreamer", command) == 75
+    assert len(list(tmp_path.iterdir())) == 3
+    why = {"closed": "Broken pipe", "full": "No space left on device"}[into]
+    said = "safedreamer: the output cannot be written ({}); safedreamer goes on without it\n"
+    assert capfd.readouterr().err == said.format(why)
+
+
+def test_what_only_shows_something_ends(lost, capfd, monkeypatch):
+    into, stream = lost
+    monkeypatch.setattr(sys, "stdout", stream)
+
+    def command() -> int:
+        print("a line", flush=True)
+        raise AssertionError("went on")
+
+    assert ending_quietly("safedreamer", command) == {"closed": 141, "full": 1}[into]
+    assert capfd.readouterr().err.count("\n") == {"closed": 0, "full": 1}[into]
+
+
+def test_an_error_of_another_file_is_not_taken_for_one_of_the_output():
+    def command() -> int:
+        raise OSError(errno.EIO, "a disk")
+
+    with pytest.raises(OSError, match="a disk"):
+        going_on("safedreamer", command)
+
+
+def test_a_closed_stderr_stops_nothing(monkeypatch, tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+
+        def command() -> int:
+            print("a line", file=sys.stderr, flush=True)
+            (tmp_path / "done").touch()
+            return 0
+
+        assert going_on("safedreamer", command) == ending_quietly("safedreamer", command) == 0
+    assert (tmp_path / "done").exists()
+
+
+def test_commands_that_train_or_write_go_on(monkeypatch):
+    chosen = []
+    for name in ("going_on", "ending_quietly"):
+        monkeypatch.setattr(app, name, lambda *_, name=name: chosen.append(name) or 0)
+    for words in (["train"], ["sweep"], ["run"], ["evaluate"], ["cancel"], ["clean"], ["export"]):
+        app.main(words)
+    assert set(chosen) == {"going_on"}
+    chosen.clear()
+    for words in ([], ["--help"], ["train", "--help"], ["status"], ["logs"], ["tasks"]):
+        app.main(words)
+    assert set(chosen) == {"ending_quietly"}

@@ -1,0 +1,291 @@
+"""The documentation is true: pages, anchors and links exist, command lines parse, examples import
+what there is, and the generated reference holds everything.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+
+from benchmarks.cli import app
+from benchmarks.methods import METHODS, method, settings
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.records import COLUMNS
+from benchmarks.suites import reading
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = {".py", ".md", ".yaml", ".toml", ".sh", ".js", ".html", ".txt", ".in", ""}
+NAMED = re.compile(r"(?<![\w/.-])docs/[\w/.-]+\.md(?:#[\w-]+)?")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+IN_LINE = re.compile(r"`(safedreamer [^`]* --[^`]*)`")
+
+
+@functools.cache
+def tracked() -> tuple[Path, ...]:
+    """Files of the commit or about to be part of it, relative to the root."""
+    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    return tuple(Path(name) for name in sorted(set(names)) if (ROOT / name).is_file())
+
+
+@functools.cache
+def text_of(file: Path) -> str:
+    return (ROOT / file).read_text(encoding="utf-8", errors="replace")
+
+
+def documents() -> list[Path]:
+    return [file for file in tracked() if file.suffix == ".md"]
+
+
+@functools.cache
+def anchors(page: Path) -> frozenset[str]:
+    """Ids that MkDocs gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text_of(page)), re.MULTILINE)
+    plain = (re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings)
+    return frozenset(re.sub(r"[-\s]+", "-", heading) for heading in plain)
+
+
+def dead(page: Path, anchor: str) -> str:
+    """What is wrong with a link to a file, relative to the root; empty if nothing is."""
+    if not (ROOT / page).exists():
+        return f"no {page}"
+    if anchor and anchor not in anchors(page):
+        return f"no #{anchor} in {page}; there are {', '.join(sorted(anchors(page)))}"
+    return ""
+
+
+def test_every_page_and_anchor_that_a_file_names_exists():
+    named, wrong = 0, []
+    for file in tracked():
+        if file.suffix in TEXT:
+            for found in NAMED.findall(text_of(file)):
+                page, _, anchor = found.partition("#")
+                named += 1
+                if why := dead(Path(page), anchor):
+                    wrong.append(f"{file}: {why}")
+    assert wrong == []
+    assert named > 30
+
+
+def test_every_link_of_a_document_leads_somewhere():
+    wrong = []
+    for file in documents():
+        for link in LINK.findall(FENCE.sub("", text_of(file))):
+            target, _, anchor = link.partition("#")
+            if re.match(r"\w+:", link) or (anchor and not target.endswith(".md") and target):
+                continue
+            path = (ROOT / file.parent / target).resolve() if target else ROOT / file
+            if why := dead(path.relative_to(ROOT), anchor):
+                wrong.append(f"{file}: {why}")
+    assert wrong == []
+
+
+def test_a_dead_link_is_noticed():
+    assert anchors(Path("docs/concepts/safedreamer.md")) >= {"pid-multiplier", "two-hot-regression"}
+    assert "no #pid" in dead(Path("docs/concepts/safedreamer.md"), "pid")
+    gone = Path("docs", "gone.md")
+    assert dead(gone, "") == f"no {gone}"
+
+
+class Command(NamedTuple):
+    """A command line of a document."""
+
+    file: Path
+    args: tuple[str, ...]
+
+
+def commands() -> list[Command]:
+    """Every different `safedreamer ...` of the documents, in blocks and, with options, in line."""
+    found: dict[tuple[str, ...], Path] = {}
+    for file in documents():
+        text = text_of(file)
+        lines = [line for _, block in FENCE.findall(text) for line in joined(block)]
+        lines += [" ".join(line.split()) for line in IN_LINE.findall(FENCE.sub("", text))]
+        for line in lines:
+            words = shlex.split(line, comments=True)
+            while words and re.match(r"[A-Z_]+=", words[0]):
+                words = words[1:]
+            if words[:1] == ["safedreamer"] or (
+                words[:1] == ["bundle/run"] and not words[1].startswith("-")
+            ):
+                found.setdefault(tuple(words[1:]), file)
+    return [Command(file, args) for args, file in found.items() if args[-1] != "--help"]
+
+
+def joined(block: str) -> list[str]:
+    """The lines of a block of shell, continued ones as one."""
+    lines = re.sub(r"\\\n\s*", " ", block).splitlines()
+    return [
+        line for line in lines if re.match(r"(?:[A-Z_]+=\S+ )*(?:safedreamer|bundle/run) ", line)
+    ]
+
+
+def with_marks(command: Command) -> Any:
+    """The command as a parameter; OmniSafe's methods need OmniSafe, whose settings they have."""
+    name = dict(zip(command.args, command.args[1:])).get("--method", "")
+    torch = name in METHODS and method(name).engine == "torch"
+    marks = [pytest.mark.omnisafe] if torch else []
+    return pytest.param(command, id=" ".join(command.args), marks=marks)
+
+
+class Parsed(Exception):
+    """A command has read its arguments."""
+
+
+def placeholders(args: tuple[str, ...]) -> list[str]:
+    """The arguments with a number for N."""
+    return ["3" if word == "N" else word for word in args]
+
+
+@pytest.mark.parametrize("command", [with_marks(command) for command in commands()])
+def test_command_lines_parse(command: Command, monkeypatch: pytest.MonkeyPatch):
+    check_command(command, monkeypatch)
+
+
+def check_command(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raise BadInput or SystemExit unless the command reads its arguments."""
+    from benchmarks.cli import defaults, train
+
+    # what a command line says is judged without the files and simulators that it names
+    monkeypatch.setattr(
+        defaults, "task_settings", lambda name, task, obs, preset: settings(name, obs, preset)
+    )
+    monkeypatch.setattr(train, "choose_python", lambda python: None)
+    monkeypatch.setattr(train, "_sha256", lambda path: "")
+    name, args = command.args[0], placeholders(command.args[1:])
+    if "--suite" in args and not (suite := args[args.index("--suite") + 1]).endswith(".yaml"):
+        assert suite in reading.builtin()
+    if name == "train":
+        train.read(args)
+    elif name in reference()._ANALYSIS:
+        reference().command_line(name).parse_args(args)
+    else:
+        module = importlib.import_module(app.ELSEWHERE.get(name, f"benchmarks.cli.{name}"))
+        real = module.parse
+
+        def parse(*given: Any) -> None:
+            real(*given)
+            raise Parsed
+
+        monkeypatch.setattr(module, "parse", parse)
+        with pytest.raises(Parsed):
+            module.main(args)
+
+
+@pytest.mark.parametrize(
+    "args", ["status DIR --runz", "train --obs lidar --planner.horizn 3", "evaluate --episodes ten"]
+)
+def test_a_wrong_command_line_is_noticed(args: str, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(BadInput):
+        check_command(Command(Path(), tuple(args.split())), monkeypatch)
+
+
+def test_modules_that_documents_run_exist():
+    wrong = [
+        f"{file}: {name}"
+        for file in documents()
+        for name in re.findall(r"python -m\s((?:analysis|benchmarks|slurm)[\w.]*)", text_of(file))
+        if importlib.util.find_spec(name) is None
+    ]
+    assert wrong == []
+
+
+def test_examples_import_what_there_is():
+    wrong, seen = [], 0
+    for file in documents():
+        for language, block in FENCE.findall(text_of(file)):
+            if language != "python":
+                continue
+            for node in ast.walk(ast.parse(block)):
+                if isinstance(node, ast.ImportFrom) and node.module in ours():
+                    defined = names_of(ours()[node.module])
+                    seen += 1
+                    wrong += [
+                        f"{file}: {node.module}.{alias.name}"
+                        for alias in node.names
+                        if alias.name not in defined
+                    ]
+                elif isinstance(node, ast.ImportFrom) and node.module.startswith("analysis"):
+                    wrong.append(f"{file}: {node.module}")
+    assert wrong == []
+    assert seen > 5
+
+
+@functools.cache
+def ours() -> dict[str, Path]:
+    """Modules of the tree and their files."""
+    return {
+        ".".join(file.with_suffix("").parts).removesuffix(".__init__"): file
+        for file in tracked()
+        if file.suffix == ".py"
+    }
+
+
+def names_of(file: Path) -> set[str]:
+    """Functions, classes and constants that a module defines at its top."""
+    found: set[str] = set()
+    for node in ast.parse(text_of(file)).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign):
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return found
+
+
+@functools.cache
+def reference() -> ModuleType:
+    """docs/mkdocs/reference.py, which fills in the generated tables."""
+    path = ROOT / "docs" / "mkdocs" / "reference.py"
+    spec = importlib.util.spec_from_file_location("docs_reference", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_of_commands_has_every_option():
+    from benchmarks.cli.common import option_names
+    from benchmarks.cli.evaluate import EvaluateArgs
+
+    page = reference().filled("<!-- generated: commands -->")
+    assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == list(app.COMMANDS)
+    evaluate = page.partition("## evaluate\n")[2].partition("## diagnose\n")[0]
+    for option in option_names(EvaluateArgs, "safedreamer evaluate", {}):
+        if option != "--help" and not option.startswith("--no-"):
+            assert f"| `{option.rstrip('.')}" in evaluate, option
+    assert "| `--episodes INT` | `10` | Number of episodes" in evaluate
+    assert "| `--planner.horizon INT` | `15` | Planned model steps (agent steps). |" in page
+    assert "| `--out DIR` | required | folder for the figures and tables |" in page
+
+
+def test_the_reference_has_every_method_preset_and_suite():
+    tables = reference().TABLES
+    assert re.findall(r"^\| `(\w+)` \|", tables["methods"](), re.MULTILINE) == list(METHODS)
+    assert re.findall(r"^## ([\w-]+)$", tables["suites"](), re.MULTILINE) == list(reading.builtin())
+    presets = tables["presets"]()
+    assert "### cpu, coordinates" in presets
+    chosen = settings("osrp_lag", "vision", "cpu").agent
+    row = re.search(r"^\| `planner.actor_share` \| (.*) \|$", presets.partition("### cpu")[2], re.M)
+    assert row is not None
+    assert row[1].split(" | ")[2] == str(chosen.planner.actor_share)  # default, osrp, osrp_lag
+    with pytest.raises(KeyError):
+        reference().filled("<!-- generated: nothing -->")
+
+
+def test_the_page_of_records_has_the_columns_of_the_records():
+    table = text_of(Path("docs/reference/records.md")).partition("## Episodes")[2]
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", table.partition("## Metrics")[0], re.MULTILINE)
+    assert [name for row in rows for name in re.findall(r"`(\w+)`", row)] == list(COLUMNS)
