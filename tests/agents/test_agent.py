@@ -436,6 +436,7 @@ def test_fewer_starts_are_drawn_from_the_posterior():
     np.testing.assert_array_equal(cont, 1 - chosen % 2)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_close_to_float32(background: SafeDreamer):
     low = SafeDreamer(dataclasses.replace(background.config, dtype="bfloat16"), VECTOR)
     state, metrics = low.update(low.init(0), replay_batch(VECTOR), jax.random.key(0))
@@ -525,6 +526,7 @@ def test_costs_have_the_rewards_discount_and_lambda_unless_given():
 # Learning
 
 
+@pytest.mark.slow
 def test_updates_on_a_fixed_buffer_lower_the_model_loss():
     """Observation, reward and cost follow from the last action.
 

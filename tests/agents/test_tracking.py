@@ -161,6 +161,7 @@ def test_motion_is_not_learned_across_episodes(model: WorldModel):
     assert (motion[~first] < 0.0).all()
 
 
+@pytest.mark.slow
 def test_motion_is_learned():
     """Hazards that a robot at constant speed passes.
 

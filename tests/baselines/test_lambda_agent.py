@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from baselines.lambda_.agent import Lambda
-from baselines.lambda_.config import ReleaseConfig
+from baselines.lambda_.config import LambdaConfig, ReleaseConfig
 from baselines.lambda_.presets import DEBUG
 from benchmarks.faults.process import without_clocks
 from benchmarks.process.signals import Stop
@@ -137,18 +137,28 @@ def test_delayed_critics_are_copied_on_their_schedule():
         assert same(getattr(three, f"slow_{name}"), getattr(three.params, name))
 
 
-@pytest.mark.parametrize("switch", [field.name for field in dataclasses.fields(ReleaseConfig)])
-def test_every_switch_of_the_release_changes_the_result(switch: str):
-    # A clip that binds, and samples from the first snapshots on.
+@pytest.fixture(scope="module")
+def corrected() -> tuple[LambdaConfig, Any]:
+    """Settings under which every switch matters, and the parameters after five updates.
+
+    A clip that binds, and samples from the first snapshots on.
+    """
     model = dataclasses.replace(
         DEBUG.model, optimizer=dataclasses.replace(DEBUG.model.optimizer, clip=0.01)
     )
     swag = dataclasses.replace(DEBUG.swag, start=0, period=1, rank=2)
-    mended = dataclasses.replace(DEBUG, pretrain_updates=0, model=model, swag=swag)
-    published = dataclasses.replace(mended, release=ReleaseConfig(**{switch: True}))
-    assert not same(
-        after(Lambda(mended, LIDAR), 5)[0].params, after(Lambda(published, LIDAR), 5)[0].params
-    )
+    config = dataclasses.replace(DEBUG, pretrain_updates=0, model=model, swag=swag)
+    return config, host(after(Lambda(config, LIDAR), 5)[0].params)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("switch", [field.name for field in dataclasses.fields(ReleaseConfig)])
+def test_every_switch_of_the_release_changes_the_result(
+    corrected: tuple[LambdaConfig, Any], switch: str
+):
+    config, params = corrected
+    published = dataclasses.replace(config, release=ReleaseConfig(**{switch: True}))
+    assert not same(params, after(Lambda(published, LIDAR), 5)[0].params)
 
 
 def test_vision_updates_and_ignores_the_back_camera_as_published():
@@ -160,6 +170,7 @@ def test_vision_updates_and_ignores_the_back_camera_as_published():
     assert same(first.params, agent.update(agent.init(0), other, jax.random.key(0))[0].params)
 
 
+@pytest.mark.slow
 def test_a_run_stopped_twice_ends_as_if_it_had_not_been(tmp_path):
     spec = dataclasses.replace(toy_spec(steps=400), method="lambda", agent=DEBUG)
 
