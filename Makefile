@@ -32,13 +32,14 @@ NO_PYTHON = { echo "setup: no Python 3.11; install it (Debian, Ubuntu: apt-get i
 # pyright carries its own JavaScript; ask no registry whether a newer one exists.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: bundle help setup demo test test-all test-rest lock lint format types docs doctor cuda omnisafe \
+.PHONY: bundle help setup demo test test-all test-newest test-rest lock lint format types docs doctor cuda omnisafe \
 	locks clean
 
 help:
 	@echo "make demo      set up, train four small agents, draw curves and a table in results/demo"
 	@echo "make test      set up, then run the tests that need minutes and no part of a machine (ARGS='-k planner' selects some)"
 	@echo "make test-all  all tests, with rendering, Slurm, OmniSafe and a browser where they are; test-rest: those not in make test"
+	@echo "make test-newest  the learner on the newest Python and JAX, environments on this one"
 	@echo "make lock      train as another commit does? AGAINST=COMMIT [STRICT=1]"
 	@echo "make setup     create $(VENV) from the lock files; runs again only when they change"
 	@echo "make lint      ruff: rules and formatting        make format    apply them"
@@ -87,6 +88,11 @@ test: setup
 
 test-all: setup
 	@$(PYTEST) $(ARGS)
+
+# The learner on the newest Python, JAX, Flax and Optax, environments under $(VENV); says so where
+# there is no Python 3.12.
+test-newest: setup
+	@ENV_PYTHON=$(CURDIR)/$(BIN)/python tests/newest.sh
 
 test-rest: setup
 	@$(PYTEST) -m "$(REST)" $(ARGS)
@@ -138,5 +144,5 @@ locks:
 	@requirements/compile.sh
 
 clean:
-	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis build dist ./*.egg-info
+	rm -rf $(VENV) .venv-newest .cache .pytest_cache .ruff_cache .hypothesis build dist ./*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -115,6 +115,10 @@ GROUPS: Mapping[str, tuple[TaskObs, ...]] = {
         TaskObs(f"Safety{name}-v0", "vision")
         for name in ("PointGoal1", "PointGoal2", "CarGoal1", "PointPush1", "PointButton1")
     ),
+    # of these the 20 have Point and Car
+    "coordinates": tuple(
+        TaskObs(_navigation_id(agent, "Goal", 1), "coordinates") for agent in WHEELED
+    ),
     "velocity": tuple(TaskObs(_velocity_id(agent, 1), "lidar") for agent in VELOCITY_AGENTS),
     "circle": tuple(
         TaskObs(_navigation_id(agent, "Circle", level), "lidar")

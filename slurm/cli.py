@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from benchmarks.cli.common import parse
+from benchmarks.envs.factory import choose_python
 from benchmarks.process.signals import EXIT_STOPPED
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.plain_text import printable
@@ -73,6 +74,10 @@ class SweepArgs:
     """Memory for all runs together on this machine, in 1e9 bytes; what is free at the start if not
     given.
     """
+    env_python: str | None = None
+    """Interpreter that runs the environments, with Safety-Gymnasium; this one if neither given nor
+    in SAFEDREAMER_ENV_PYTHON. Slurm's jobs take it from the profile's env_python first.
+    """
     canary: bool = False
     """First one short run per method and variant; what fails there is not started."""
     sync: bool = False
@@ -96,6 +101,7 @@ def main(args: Sequence[str]) -> int:
         SweepArgs, args, PROG, "Run a suite: what is done stays, the rest is started or continued."
     )
     _check(chosen)
+    choose_python(chosen.env_python)
     from benchmarks.cli.defaults import task_env_spec, task_settings
     from benchmarks.suites.reading import load
     from benchmarks.suites.suite import expand

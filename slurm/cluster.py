@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from benchmarks.envs.factory import ENV_PYTHON
 from benchmarks.runs.spec import BadInput, RunFailed, choose
 from slurm.profile import Profile
 from slurm.profile import minutes as minutes_of
@@ -203,6 +204,7 @@ def set_up(profile: Profile, code: Path) -> list[str]:
         *profile.setup,
         "set +e",
         "trap - ERR",
+        *([f"export {ENV_PYTHON}={shlex.quote(profile.env_python)}"] if profile.env_python else []),
         f"export PYTHONPATH={shlex.quote(str(code.resolve()))}${{PYTHONPATH:+:$PYTHONPATH}} "
         "PYTHONSAFEPATH=1",
         # not inherited by srun in Slurm 22.05

@@ -13,6 +13,7 @@ setup: [module load cuda]         # shell lines before each start; one that fail
 python: # what starts Python, per family of methods; `default` for all others
   default: apptainer exec --nv suite.sif python
   omnisafe: /opt/torch/bin/python
+env_python: /opt/python3.11/bin/python # runs environments, where the one above has no simulator
 sbatch: {mail-type: FAIL}         # any other option of sbatch
 """
 
@@ -68,6 +69,8 @@ class Profile:
     poll_seconds: float = 15.0  # between two looks at the queue
     setup: tuple[str, ...] = ()
     python: tuple[tuple[str, str], ...] = ()  # (family, shell words that start Python)
+    # interpreter of environments on the nodes; that of the sweep command if not given
+    env_python: str | None = None
     # any other long option; true for one without a value
     sbatch: tuple[tuple[str, str | bool], ...] = ()
 

@@ -4,9 +4,11 @@ submitted.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.envs.factory import chosen_python
 from benchmarks.methods import METHODS
 from benchmarks.runs.spec import BadInput
 from slurm.cluster import Cluster, Request, SlurmCluster
@@ -33,6 +35,8 @@ def slurm_executor(
         )
     families = tuple(dict.fromkeys(method.family for method in METHODS.values()))
     profile = load(file, overrides, families)
+    if profile.env_python is None and (python := chosen_python()):
+        profile = dataclasses.replace(profile, env_python=python)
     cluster = cluster or SlurmCluster()
     cluster.check(probe(profile, out, at_once))
     return SlurmExecutor(

@@ -469,6 +469,15 @@ def test_lock_files_are_plain_pins_and_disjoint_from_base(name: str):
     assert base.keys() & extra.keys() == set()
 
 
+def test_the_newest_pins_are_those_of_a_learner_without_a_simulator():
+    newest, base = lock("newest"), lock("base")
+    simulator = {"gymnasium", "mujoco", "safety-gymnasium", "pygame", "gymnasium-robotics"}
+    assert newest.keys() & simulator == set()
+    for name in ("jax", "jaxlib", "flax", "numpy"):
+        parts = [[int(part) for part in pins[name].split(".")] for pins in (newest, base)]
+        assert parts[0] > parts[1], f"requirements/newest.txt has no newer {name} than base.txt"
+
+
 def test_locks_hold_what_the_inputs_ask_for():
     for name in ("base", "dev", "docs", "omnisafe"):
         wanted = (ROOT / "requirements" / f"{name}.in").read_text(encoding="utf-8").splitlines()

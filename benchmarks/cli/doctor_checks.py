@@ -1,4 +1,4 @@
-"""What this machine has, what it lacks, and the command that fixes it: `safedreamer doctor`.
+"""What this machine and this interpreter have, what they lack, and the command that fixes it.
 
 Anything that could crash or claim a device (JAX, OpenGL) is tried in a process of its own.
 Importing this file loads neither.
@@ -9,9 +9,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -19,23 +21,11 @@ from typing import Literal
 Status = Literal["ok", "warn", "missing"]
 
 ROOT = Path(__file__).resolve().parents[2]
-STACK = (
-    *("numpy", "jax", "jaxlib", "flax", "optax", "chex"),
-    *("gymnasium", "mujoco", "safety-gymnasium", "pygame"),
-    *(
-        "pandas",
-        "pyarrow",
-        "matplotlib",
-        "seaborn",
-        "rliable",
-        "tyro",
-        "rich",
-        "psutil",
-        "imageio",
-        "tensorboardx",
-        "submitit",
-    ),
-)
+LEARNER = ("numpy", "jax", "jaxlib", "flax", "optax", "chex")
+SIMULATOR = ("gymnasium", "mujoco", "safety-gymnasium", "pygame")
+ANALYSIS = ("pandas", "pyarrow", "matplotlib", "seaborn", "rliable")
+COMMANDS = ("tyro", "rich", "psutil", "imageio", "tensorboardx", "submitit")
+STACK = (*LEARNER, *SIMULATOR, *ANALYSIS, *COMMANDS)
 OPTIONAL = ("torch", "omnisafe", "jax-cuda12-plugin")
 GL_PACKAGES = {"osmesa": "libosmesa6", "egl": "libegl1 libgl1-mesa-dri"}  # Debian and Ubuntu
 MIN_DISK_GB = 10.0  # a run's checkpoints with vision replay need about this much
@@ -91,61 +81,6 @@ class Check:
     fix: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class DoctorConfig:
-    """What the doctor looks at."""
-
-    out: Path = Path()  # folder that will hold runs; its free disk space is shown
-    require_gl: bool = False  # rendering must work (observations `vision`, videos)
-    require_gpu: bool = False  # JAX must see a GPU or TPU
-    timeout_s: float = 120.0  # seconds that a trial in a process of its own may take
-
-    def __post_init__(self) -> None:
-        if not self.timeout_s > 0:
-            raise ValueError(f"timeout_s={self.timeout_s} must be positive")
-
-
-def report(config: DoctorConfig = DoctorConfig()) -> list[Check]:
-    """All checks, in the order they are printed."""
-    return [
-        check_python(),
-        *(check_package(name, pins()) for name in STACK),
-        *(check_optional_package(name) for name in OPTIONAL),
-        check_jax(config.timeout_s, config.require_gpu),
-        check_chosen_rendering(config.timeout_s, config.require_gl),
-        *check_rendering(config.timeout_s, config.require_gl),
-        check_ffmpeg(),
-        check_slurm(),
-        *check_machine(config.out),
-    ]
-
-
-def run_doctor(config: DoctorConfig) -> int:
-    """Print the report. Returns 1 if something required is missing, else 0."""
-    checks = report(config)
-    print(format_report(checks))
-    return int(any(check.required and check.status == "missing" for check in checks))
-
-
-def format_report(checks: list[Check]) -> str:
-    """The report as text: a line per check, then the commands that mend what is not in order."""
-    width = max(len(check.name) for check in checks)
-    lines = [f"{check.status:<8}{check.name:<{width}}  {check.detail}" for check in checks]
-    fixes: dict[str, list[str]] = {}
-    for check in checks:
-        if check.status != "ok" and check.fix:
-            fixes.setdefault(check.fix, []).append(check.name)
-    if fixes:
-        lines += ["", "To mend:"]
-        lines += [f"  {command}    # {', '.join(names)}" for command, names in fixes.items()]
-    broken = [check.name for check in checks if check.required and check.status == "missing"]
-    lines += [
-        "",
-        f"Required and missing: {', '.join(broken)}" if broken else "Everything required is there.",
-    ]
-    return "\n".join(lines)
-
-
 def pins(lock: Path = ROOT / "requirements" / "base.txt") -> dict[str, str]:
     """Version by package of the lock file.
 
@@ -156,12 +91,26 @@ def pins(lock: Path = ROOT / "requirements" / "base.txt") -> dict[str, str]:
     return dict(line.split("==", 1) for line in lock.read_text(encoding="utf-8").split())
 
 
-def check_python() -> Check:
+def lower_bounds(project: Path = ROOT / "pyproject.toml") -> dict[str, str]:
+    """Lowest version by package of what the learner imports.
+
+    Empty where the package is installed without its checkout.
+    """
+    if not project.is_file():
+        return {}
+    listed = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
+    return dict(line.split(">=", 1) for line in listed if ">=" in line)
+
+
+def check_python(simulates_elsewhere: bool = False) -> Check:
     """Python 3.11: MuJoCo 2.3.3, on which Safety-Gymnasium 1.0.0 rests, has no build for a newer
-    one.
+    one. Where environments run under another interpreter, any newer one is as good.
     """
     version = ".".join(map(str, sys.version_info[:3]))
     fix = "apt-get install python3.11 python3.11-venv && make clean setup"
+    if simulates_elsewhere:
+        enough = sys.version_info >= (3, 11)
+        return Check("python", "ok" if enough else "missing", f"{version} (3.11 or newer)", True)
     return Check(
         "python",
         "ok" if sys.version_info[:2] == (3, 11) else "missing",
@@ -169,6 +118,24 @@ def check_python() -> Check:
         True,
         fix,
     )
+
+
+def check_learner_package(name: str, least: dict[str, str], required: bool = True) -> Check:
+    """Presence of a package in an interpreter that only learns, and that it is not too old."""
+    bound = least.get(name)
+    fix = f"{sys.executable} -m pip install '{name}{f'>={bound}' if bound else ''}'"
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return Check(name, "missing", "not installed", required, fix)
+    if bound and _numbers(version) < _numbers(bound):
+        return Check(name, "missing", f"{version} ({bound} or newer wanted)", required, fix)
+    return Check(name, "ok", version, required)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version: 0.11.2.dev1 is (0, 11, 2)."""
+    return tuple(int(part) for part in re.findall(r"\d+", re.split(r"[^\d.]", version)[0]))
 
 
 def check_package(name: str, wanted: dict[str, str]) -> Check:
@@ -199,12 +166,12 @@ def check_jax(timeout_s: float, require_gpu: bool) -> Check:
     if code != 0:
         asked = os.environ.get("JAX_PLATFORMS")
         fix = "unset JAX_PLATFORMS" if asked else "make setup"
-        why = _last_line(error)
+        why = last_line(error)
         if why == "AssertionError":  # all that JAX says of a platform without its plugin
             why = "no plugin for it is installed"
         detail = f"JAX_PLATFORMS={asked}: {why}" if asked else why
         return Check("JAX devices", "missing", detail, True, fix)
-    seen = json.loads(_last_line(out))
+    seen = json.loads(last_line(out))
     detail = ", ".join(seen["devices"])
     if seen["backend"] != "cpu":
         return Check("JAX devices", "ok", detail)
@@ -221,24 +188,27 @@ def check_jax(timeout_s: float, require_gpu: bool) -> Check:
     return Check("JAX devices", "ok", detail)
 
 
-def check_chosen_rendering(timeout_s: float, require_gl: bool) -> Check:
+def check_chosen_rendering(timeout_s: float, require_gl: bool, python: str = "") -> Check:
     """What observation `vision` and videos would draw with as the variables are now.
 
     Required where one of them asks for a backend, or with `require_gl`.
     """
-    code, out, error = _try(_RENDER_AS_CHOSEN, timeout_s, {"PYTHONPATH": str(ROOT)})
+    code, out, error = _try(_RENDER_AS_CHOSEN, timeout_s, {"PYTHONPATH": str(ROOT)}, python)
     chooser, backend = (*out.splitlines(), "?", "?")[:2]
     if code == 0:
         return Check("rendering", "ok", f"{backend}, chosen by {chooser}")
     asked = "=" in chooser
-    why = _last_line(error).removeprefix("benchmarks.envs.errors.MissingGLError: ")
+    why = last_line(error).removeprefix("benchmarks.envs.errors.MissingGLError: ")
     fix = f"unset {chooser.partition('=')[0]}" if asked else ""
     return Check("rendering", "missing", why.partition(". ")[0], asked or require_gl, fix)
 
 
-def check_rendering(timeout_s: float, require_gl: bool) -> list[Check]:
-    """One check per backend. With `require_gl` they are required unless another backend draws."""
-    results = {backend: try_rendering(backend, timeout_s) for backend in GL_PACKAGES}
+def check_rendering(timeout_s: float, require_gl: bool, python: str = "") -> list[Check]:
+    """One check per backend. With `require_gl` they are required unless another backend draws.
+
+    `python` is the interpreter of environments, where it is another one.
+    """
+    results = {backend: try_rendering(backend, timeout_s, python) for backend in GL_PACKAGES}
     usable = any(error == "" for error in results.values())
     checks = []
     for backend, error in results.items():
@@ -260,10 +230,10 @@ def check_rendering(timeout_s: float, require_gl: bool) -> list[Check]:
     return checks
 
 
-def try_rendering(backend: str, timeout_s: float) -> str:
+def try_rendering(backend: str, timeout_s: float, python: str = "") -> str:
     """Draw one 64x64 picture in a process of its own. Returns "" or why it failed."""
-    code, _, error = _try(_RENDER, timeout_s, {"MUJOCO_GL": backend})
-    return "" if code == 0 else _last_line(error) or f"exit status {code}"
+    code, _, error = _try(_RENDER, timeout_s, {"MUJOCO_GL": backend}, python)
+    return "" if code == 0 else last_line(error) or f"exit status {code}"
 
 
 def check_ffmpeg() -> Check:
@@ -336,14 +306,23 @@ def check_machine(out: Path) -> list[Check]:
     ]
 
 
-def _try(code: str, timeout_s: float, environment: dict[str, str]) -> tuple[int, str, str]:
-    """Run Python code in a process of its own: exit status, stdout, stderr."""
-    # MuJoCo sets PYOPENGL_PLATFORM where it is imported; inherited, it would make the other
-    # backends fail.
-    inherited = {name: value for name, value in os.environ.items() if name != "PYOPENGL_PLATFORM"}
+def _try(
+    code: str, timeout_s: float, environment: dict[str, str], python: str = ""
+) -> tuple[int, str, str]:
+    """Run Python code in a process of its own, of this interpreter or of that of environments.
+
+    Exit status, stdout, stderr.
+    """
+    inherited = dict(os.environ)
+    if python:
+        from benchmarks.envs.worker import worker_environ
+
+        inherited = worker_environ(python)
+    # MuJoCo sets it where it is imported; inherited, it would make the other backends fail.
+    inherited.pop("PYOPENGL_PLATFORM", None)
     try:
         done = subprocess.run(
-            [sys.executable, "-c", code],
+            [python or sys.executable, "-c", code],
             env={**inherited, **environment},
             capture_output=True,
             text=True,
@@ -355,6 +334,7 @@ def _try(code: str, timeout_s: float, environment: dict[str, str]) -> tuple[int,
     return done.returncode, done.stdout, done.stderr
 
 
-def _last_line(text: str) -> str:
+def last_line(text: str) -> str:
+    """The last line that is not blank."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""

@@ -28,8 +28,6 @@ from benchmarks.envs.errors import MissingGLError
 from benchmarks.envs.gl import explain
 
 MAX_GEOMS = 1000  # room in the scene; the fullest task has fewer than 150
-# of `View.camera`: the free camera that `Renderer.overview` sets up, none of the model's
-OVERVIEW = "overview"
 OVERVIEW_ELEVATION = -62.0  # degrees; steep enough to see which disc the robot is on
 # in half widths of the arena, which then fills a square picture (field of view 45 degrees)
 OVERVIEW_DISTANCE = 2.5

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from agents.api import EnvSpec
 
 
+# a camera to render with: the whole arena from above, none of the model's own
+OVERVIEW = "overview"
+
+
 class EnvFacts(NamedTuple):
     """What `EnvSpec` holds, in plain types.
 

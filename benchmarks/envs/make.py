@@ -154,11 +154,22 @@ def make_env(
     return SafeEnv(make_simulator(found, checked, view), action_repeat, render_mode)
 
 
-def env_facts(env: gymnasium.Env) -> EnvFacts:
-    """Shapes, sizes and named slices of an environment made by `make_env`."""
+def base_of(env: gymnasium.Env) -> SafeEnv:
+    """The environment that `make_env` made, below a user's wrappers."""
     base = env.unwrapped
     if not isinstance(base, SafeEnv):
         raise TypeError(f"expected an environment made by make_env, got {type(base).__name__}")
+    return base
+
+
+def heading(env: gymnasium.Env) -> float:
+    """Where the robot's front camera looks, see `Simulator.heading`."""
+    return base_of(env).simulator.heading
+
+
+def env_facts(env: gymnasium.Env) -> EnvFacts:
+    """Shapes, sizes and named slices of an environment made by `make_env`."""
+    base = base_of(env)
     assert base.action_space.shape is not None
     spaces = base.simulator.observation_space.spaces
     return EnvFacts(

@@ -3,9 +3,9 @@
 The process is a fresh interpreter, perhaps of another version than the learner's, that imports only
 what the environment needs: no JAX, nothing of the program that started it. Requests are lists,
 ["make", settings of make_env], ["make_pickled", bytes] (same interpreter only), ["reset", seed],
-["step", action], ["replay", seed, actions], ["close"]; every one but the last is answered by
-["ok", result], ["refused", error type, message] or ["error", traceback]. When the connection
-breaks, the process ends.
+["step", action], ["replay", seed, actions], ["render"], ["heading"], ["close"]; every one but the
+last is answered by ["ok", result], ["refused", error type, message] or ["error", traceback]. When
+the connection breaks, the process ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import gymnasium
 import numpy as np
 
 from benchmarks.envs.errors import EnvContractError, MissingGLError
-from benchmarks.envs.make import env_facts, make_env
+from benchmarks.envs.make import env_facts, heading, make_env
 from benchmarks.envs.wire import pack, unpack
 from benchmarks.process.signals import HEARD, let_through
 
@@ -64,6 +64,10 @@ class Server:
             return self._env.step(rest[0])
         if kind == "replay":
             return self._replay(self._env, *rest)
+        if kind == "render":
+            return self._env.render()
+        if kind == "heading":
+            return heading(self._env)
         raise ValueError(f"unknown request {kind!r}")
 
     def _made(self, env: gymnasium.Env) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from gymnasium.spaces import Box, Dict
 from benchmarks.envs import assets, cameras, custom, observations
 from benchmarks.envs.compat import import_safety_gymnasium, mujoco, user_imports
 from benchmarks.envs.errors import EnvContractError
+from benchmarks.envs.facts import OVERVIEW
 from benchmarks.tasks import Obs, Task
 
 IMAGE_SIZE = 64  # pixels; the release's vision presets
@@ -66,6 +67,14 @@ class Simulator(Protocol):
         """The observation after the last reset or step.
 
         Flat vectors in the simulator's own precision.
+        """
+        ...
+
+    @property
+    def heading(self) -> float:
+        """Where the robot's front camera looks, radians to the left of its x axis.
+
+        0 for robots without one. Known after a reset.
         """
         ...
 
@@ -224,10 +233,6 @@ class Navigation:
 
     @property
     def heading(self) -> float:
-        """Where the front camera looks, radians to the left of the robot's x axis.
-
-        Known after a reset that images follow.
-        """
         assert self._poses, "asked before a reset of an environment with images"
         return self._poses[0].heading
 
@@ -237,7 +242,7 @@ class Navigation:
         )
         camera, height, width = self._view
         model, data = self._task.model, self._task.data
-        if camera == cameras.OVERVIEW:
+        if camera == OVERVIEW:
             return self._renderer.overview(
                 model, data, max(map(abs, self._task.placements_conf.extents)), height, width
             )
@@ -254,6 +259,8 @@ class Velocity:
 
     Its observation is the robot's own flat vector.
     """
+
+    heading = 0.0
 
     def __init__(self, task: Task, view: View | None) -> None:
         options: dict[str, Any] = {}
@@ -304,6 +311,8 @@ class Custom:
 
     Raises EnvContractError where it lacks something.
     """
+
+    heading = 0.0
 
     def __init__(self, task: Task, view: View | None) -> None:
         self._name = task.id
@@ -364,7 +373,13 @@ class Custom:
         return self._obs
 
     def render(self) -> np.ndarray:
-        return np.asarray(self._env.render())
+        picture = np.asarray(self._env.render())
+        if picture.ndim != 3 or picture.shape[-1] != 3 or picture.dtype != np.uint8:
+            raise EnvContractError(
+                f"task {self._name!r}: render() gives {picture.dtype} {picture.shape}; let it "
+                "return an array [height, width, 3] of uint8"
+            )
+        return picture
 
     def close(self) -> None:
         self._env.close()

@@ -237,9 +237,14 @@ def make_request(make: Callable[[], gymnasium.Env]) -> tuple[Any, ...]:
     return "make_pickled", cloudpickle.dumps(make)
 
 
+def single_worker(make: EnvFactory) -> ProcessWorker | InlineWorker:
+    """Where one environment is to be made: under its interpreter, or in this process."""
+    return ProcessWorker(0, make.python) if make.python else InlineWorker(0)
+
+
 def env_facts_of(make: EnvFactory, reset: bool, timeout_seconds: float) -> EnvFacts:
     """Make one environment, start an episode if `reset`, and close it; raises what it raises."""
-    worker = ProcessWorker(0, make.python) if make.python else InlineWorker(0)
+    worker = single_worker(make)
     try:
         worker.send(make_request(make))
         facts = EnvFacts.from_plain(worker.receive(timeout_seconds))

@@ -24,7 +24,7 @@ import_safety_gymnasium()  # with the patch that Python 3.11 needs, before OmniS
 
 from benchmarks.envs import EnvContractError, EnvFactory, MissingGLError  # noqa: E402
 from benchmarks.envs.factory import chosen_python  # noqa: E402
-from benchmarks.envs.worker import MAKE_SECONDS, env_facts_of  # noqa: E402
+from benchmarks.envs.worker import MAKE_SECONDS, check_python, env_facts_of  # noqa: E402
 from benchmarks.methods import method  # noqa: E402
 from benchmarks.methods import omnisafe_presets as presets  # noqa: E402
 from benchmarks.process.exits import FAILED, ending, explained  # noqa: E402
@@ -38,8 +38,10 @@ PROG = "safedreamer"
 
 def environment(spec: RunSpec) -> EnvFactory:
     """The factory of the run's environments. Raises BadInput that says what does not fit."""
-    repeat = presets.budget(spec, 1).env_repeat
-    make = EnvFactory(spec.task, spec.obs, repeat, python=chosen_python())
+    repeat, python = presets.budget(spec, 1).env_repeat, chosen_python()
+    if python:
+        check_python(python)
+    make = EnvFactory(spec.task, spec.obs, repeat, python=python)
     try:
         env_facts_of(make, reset=True, timeout_seconds=MAKE_SECONDS)
     except (EnvContractError, MissingGLError, ValueError) as error:

@@ -8,6 +8,7 @@ and share none with JAX.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from types import FrameType
 from typing import Any
 
 from benchmarks.process.signals import HEARD, held_back, let_through
-from benchmarks.runs.spec import RunFailed, RunSpec, to_dict
+from benchmarks.runs.spec import BadInput, RunFailed, RunSpec, to_dict
 
 
 def train_in_child(spec: RunSpec, out: Path, report_seconds: float, **options: Any) -> int:
@@ -48,7 +49,22 @@ def evaluate_in_child(spec: RunSpec, run: Path, **options: Any) -> int:
     return _run(run, {"do": "evaluate", "spec": to_dict(spec), "options": options}, spec.method)
 
 
+def check_interpreter(method: str) -> None:
+    """Raise BadInput where this interpreter has no Safety-Gymnasium, which OmniSafe imports.
+
+    That environments run under another one does not change it.
+    """
+    if importlib.util.find_spec("safety_gymnasium") is None:
+        raise BadInput(
+            f"{method} is OmniSafe's, and OmniSafe imports Safety-Gymnasium, which "
+            f"{sys.executable} lacks (--env-python is for environments only): train it under a "
+            "Python 3.11 after `make setup` and `make omnisafe`; on Slurm the profile's "
+            "`python: {omnisafe: PATH}` names that one"
+        )
+
+
 def _run(folder: Path, order: dict[str, Any], method: str) -> int:
+    check_interpreter(method)
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
     command = [sys.executable, "-m", "benchmarks.omnisafe", str(folder)]
     with held_back():

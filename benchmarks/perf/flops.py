@@ -1,5 +1,5 @@
-"""Floating-point operations of a jittable function's matrix products and convolutions, counted from
-its jaxpr.
+"""Matrix products and convolutions of a jittable function, counted from its jaxpr: their
+floating-point operations, their number, and the bytes that they read and write.
 
 XLA's own cost analysis counts the body of a loop once; here loops count as often as they run.
 Elementwise work is left out, so the share of a matmul peak computed from these numbers is a lower
@@ -10,9 +10,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+
+
+class Products(NamedTuple):
+    """What the products of a function come to."""
+
+    flops: float = 0.0  # two per multiply-add
+    number: int = 0  # each is at least one launch on a GPU
+    bytes: float = 0.0  # of factors and results, each read or written once
 
 
 def matmul_flops(function: Callable[..., Any], *args: Any) -> float:
@@ -22,16 +30,33 @@ def matmul_flops(function: Callable[..., Any], *args: Any) -> float:
 
 def jaxpr_flops(jaxpr: Any) -> float:
     """FLOPs of all products in a traced function."""
-    total = 0.0
+    return jaxpr_products(jaxpr).flops
+
+
+def jaxpr_products(jaxpr: Any) -> Products:
+    """All products in a traced function."""
+    total = Products()
     for eqn in jaxpr.eqns:
         if eqn.primitive.name == "dot_general":
-            total += _dot_flops(eqn)
+            total = _sum(total, Products(_dot_flops(eqn), 1, _nbytes(eqn)))
         elif eqn.primitive.name == "conv_general_dilated":
-            total += _conv_flops(eqn)
+            total = _sum(total, Products(_conv_flops(eqn), 1, _nbytes(eqn)))
         else:
             times = eqn.params["length"] if eqn.primitive.name == "scan" else 1
-            total += times * sum(jaxpr_flops(inner) for inner in _inner(eqn.params))
+            for inner in _inner(eqn.params):
+                total = _sum(total, jaxpr_products(inner), times)
     return total
+
+
+def _sum(a: Products, b: Products, times: int = 1) -> Products:
+    return Products(
+        a.flops + times * b.flops, a.number + times * b.number, a.bytes + times * b.bytes
+    )
+
+
+def _nbytes(eqn: Any) -> float:
+    arrays = [variable.aval for variable in (*eqn.invars, *eqn.outvars)]
+    return float(sum(array.size * array.dtype.itemsize for array in arrays))
 
 
 def _inner(params: dict[str, Any]) -> Iterator[Any]:

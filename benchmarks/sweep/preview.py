@@ -1,4 +1,8 @@
-"""What a sweep command is about to do, as text: runs, hours, memory, disk."""
+"""What a sweep command is about to do, as text: runs, hours, memory, disk.
+
+Hours come from rates measured in the results folder. Where there are none, those of a GPU are
+estimated if the run's work was counted, and marked by "~".
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,15 @@ from pathlib import Path
 
 from benchmarks.runs.spec import BadInput, RunSpec
 from benchmarks.suites.suite import Entry, Suite
+from benchmarks.sweep import gpu_hours
 from benchmarks.sweep.members import Member
 from benchmarks.sweep.needs import Estimate, Needs
 from benchmarks.sweep.plan import Plan, Start
 from benchmarks.sweep.rates import Rates
 from benchmarks.sweep.text import amount, columns
 from benchmarks.training.progress import track
+
+CARD = "H100"  # that estimates are for
 
 
 def preview(
@@ -35,7 +42,7 @@ def preview(
     ]
     if plan.start:
         lines += [
-            _time(plan.start, rates),
+            *_time(plan.start, rates),
             *_space([needs[start.entry.spec.run_id] for start in plan.start]),
         ]
     lines += [
@@ -87,7 +94,7 @@ def _table(starts: Sequence[Start], rates: Rates) -> list[str]:
         why = ", ".join(
             f"{count} {name}" for name, count in Counter(start.why for start in members).items()
         )
-        rows.append((*kind, seeds, why, _hours([_left(start, rates) for start in members])))
+        rows.append((*kind, seeds, why, _hours(members, rates)))
     return (
         columns(("method", "task", "obs", "steps", "seeds", "to start", "hours"), rows)
         if rows
@@ -96,25 +103,45 @@ def _table(starts: Sequence[Start], rates: Rates) -> list[str]:
 
 
 def _left(start: Start, rates: Rates) -> float | None:
+    return rates.hours(start.entry, _done(start))
+
+
+def _estimated(start: Start) -> float | None:
+    return gpu_hours.hours(start.entry.spec, _done(start), CARD)
+
+
+def _done(start: Start) -> int:
     member: Member | None = start.member
-    return rates.hours(start.entry, member.env_steps if member else 0)
+    return member.env_steps if member else 0
 
 
-def _hours(hours: Sequence[float | None]) -> str:
-    known = [value for value in hours if value is not None]
-    return f"{sum(known):.1f}" if len(known) == len(hours) else "unknown"
+def _hours(starts: Sequence[Start], rates: Rates) -> str:
+    """Of runs alike: measured, else estimated."""
+    for mark, of in (("", lambda start: _left(start, rates)), ("~", _estimated)):
+        hours = [of(start) for start in starts]
+        if known := [value for value in hours if value is not None]:
+            return f"{mark}{sum(known):.1f}" if len(known) == len(hours) else "unknown"
+    return "unknown"
 
 
-def _time(starts: Sequence[Start], rates: Rates) -> str:
-    hours = [_left(start, rates) for start in starts]
-    known = [value for value in hours if value is not None]
+def _time(starts: Sequence[Start], rates: Rates) -> list[str]:
+    left = [(start, _left(start, rates)) for start in starts]
+    known = [value for _, value in left if value is not None]
     text = f"time: {sum(known):.1f} hours of runs, one after another" if known else "time: unknown"
-    if len(known) < len(hours):
+    if len(known) < len(left):
         text += (
-            f"; {len(hours) - len(known)} of {len(hours)} runs have no measured rate of their "
+            f"; {len(left) - len(known)} of {len(left)} runs have no measured rate of their "
             "kind in this folder yet"
         )
-    return text
+    guessed = [_estimated(start) for start, value in left if value is None]
+    if guesses := [value for value in guessed if value is not None]:
+        return [
+            text,
+            f"~ {sum(guesses):.0f} GPU-hours for {len(guesses)} of these, estimated for one NVIDIA "
+            f"{CARD} per run: operations counted, rates measured on an H200, nothing else "
+            "(docs/howto/accelerator.md)",
+        ]
+    return [text]
 
 
 def _space(needs: Sequence[Needs]) -> list[str]:

@@ -1,19 +1,19 @@
 """Pictures of the simulator and of the robot's cameras, from repeating an episode's actions in an
-environment that renders.
+environment that renders, under the interpreter that the user chose for environments.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.envs import EnvContractError, MissingGLError, episode_seed, make_env
-from benchmarks.envs.cameras import OVERVIEW
-from benchmarks.envs.simulators import Navigation
-from benchmarks.runs.spec import BadInput, RunSpec
+from benchmarks.envs import EnvContractError, EnvFactory, MissingGLError, episode_seed
+from benchmarks.envs.factory import chosen_python
+from benchmarks.envs.facts import OVERVIEW
+from benchmarks.envs.worker import MAKE_SECONDS, as_action, make_request, single_worker
+from benchmarks.runs.spec import ENV_TIMEOUT_SECONDS, BadInput, RunSpec
 from benchmarks.tasks import Task, get_task
 from benchmarks.video.traces import EpisodeTrace
 
@@ -42,28 +42,27 @@ class Stage:
         task = get_task(spec.task)
         obs = "vision" if task.vision else spec.obs
         self._spec = spec
+        repeat, camera = spec.loop.action_repeat, _camera(task)
+        make = EnvFactory(
+            task.id, obs, repeat, "rgb_array", camera, size, size, python=chosen_python()
+        )
+        self._worker = single_worker(make)
         try:
-            self._env = make_env(
-                task.id, obs, spec.loop.action_repeat, "rgb_array", _camera(task), size, size
-            )
-            self._env.reset(seed=0)
-            picture = np.asarray(self._env.render())
+            self._ask(*make_request(make), timeout_seconds=MAKE_SECONDS)
+            self._ask("reset", 0)
+            self._ask("render")
+            # where the robot's front camera looks, radians to the left of its x axis; 0 without one
+            self.heading: float = self._ask("heading")
         except (EnvContractError, MissingGLError) as error:
+            self._worker.close()
             raise BadInput(str(error)) from error
-        if picture.ndim != 3 or picture.shape[-1] != 3 or picture.dtype != np.uint8:
-            raise BadInput(
-                f"{spec.task}: render() gives {picture.dtype} {picture.shape}; let it return "
-                "an array [height, width, 3] of uint8"
-            )
+        except BaseException:
+            self._worker.close()
+            raise
 
-    @property
-    def heading(self) -> float:
-        """Where the robot's front camera looks, radians to the left of its x axis.
-
-        0 for robots without one.
-        """
-        simulator = self._env.simulator
-        return simulator.heading if isinstance(simulator, Navigation) else 0.0
+    def _ask(self, *request: Any, timeout_seconds: float = ENV_TIMEOUT_SECONDS) -> Any:
+        self._worker.send(request)
+        return self._worker.receive(timeout_seconds)
 
     def shots(self, trace: EpisodeTrace) -> Iterator[Shot]:
         """A shot of every row.
@@ -71,10 +70,10 @@ class Stage:
         Raises BadInput where the repeated episode is another one than the recorded.
         """
         rows = trace.rows
-        obs, _ = self._env.reset(seed=episode_seed(self._spec.seed, "eval", trace.episode))
+        obs = self._ask("reset", episode_seed(self._spec.seed, "eval", trace.episode))
         yield self._shot(obs)
         for t, action in enumerate(rows["action"][:-1], 1):
-            obs, reward, terminated, truncated, info = self._env.step(action)
+            obs, reward, terminated, truncated, info = self._ask("step", as_action(action))
             ended = bool(rows["is_last"][t])
             same = np.allclose(
                 (reward, info["cost"]),
@@ -94,7 +93,7 @@ class Stage:
 
     def _shot(self, obs: dict[str, np.ndarray]) -> Shot:
         return Shot(
-            np.asarray(self._env.render()),
+            self._ask("render"),
             {name: value for name, value in obs.items() if value.ndim == 3},
         )
 
@@ -102,8 +101,7 @@ class Stage:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.closing(self._env):
-            pass
+        self._worker.close()
 
 
 def _camera(task: Task) -> str | None:

@@ -229,6 +229,23 @@ def test_an_update_on_a_batch_of_the_device_moves_nothing_from_the_host(backgrou
             background.update(state, batch, key)
 
 
+@pytest.mark.parametrize("name", ["planner", "background"])
+def test_an_action_takes_observations_from_the_host_and_nothing_else(
+    name: str, request: pytest.FixtureRequest
+):
+    agent, key = request.getfixturevalue(name), jax.random.key(0)
+    state, carry = agent.init(0), agent.init_carry(ENVS_PER_CALL)
+    obs = observations(agent.env, (ENVS_PER_CALL,))
+    on_device = jax.device_put((obs, np.zeros(ENVS_PER_CALL, bool)))
+    for mode in ("train", "eval"):
+        _, carry, _ = agent.act(state, carry, *on_device, key, mode)
+        with jax.transfer_guard_host_to_device("disallow"):
+            action, carry, _ = agent.act(state, carry, *on_device, key, mode)
+            assert isinstance(action, jax.Array)  # on the device until the loop asks for it
+            with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+                agent.act(state, carry, obs, on_device[1], key, mode)
+
+
 # Isolation and resets
 
 

@@ -62,6 +62,11 @@ def test_each_function_is_traced_once_and_learns_finite_numbers():
     assert agent._update._cache_size() == 1
     # updates 4, 6, 8 and 10
     assert int(state.swag.snapshots) == 4 and float(metrics["swag/snapshots"]) == 4.0
+    # what comes from the host is on the device already: nothing else is asked of the host
+    *given, batch, key = jax.device_put((obs, first, replay_batch(LIDAR, 3, 6), jax.random.key(9)))
+    with jax.transfer_guard_host_to_device("disallow"):
+        agent.act(state, carry, *given, key, "train")
+        agent.update(state, batch, key)
 
 
 def test_an_episode_begins_with_an_empty_belief():

@@ -105,6 +105,12 @@ def test_updates_and_acts_trace_once_and_pretraining_touches_the_latent_model_al
         np.testing.assert_array_equal(carry.action, action)
     assert agent._act._cache_size() == 1
     assert agent._update._cache_size() == 1
+    # what comes from the host is on the device already: nothing else is asked of the host
+    given = jax.device_put((obs, np.zeros(3, bool), jax.random.key(9)))
+    batch = jax.device_put(replay_batch(LIDAR, 5, 4))
+    with jax.transfer_guard_host_to_device("disallow"):
+        agent.act(state, carry, *given, "train")
+        state, _ = agent.update(state, batch, given[2])
 
     # The multiplier moves by real costs once learning has begun, and not before.
     fresh = agent.init(0)

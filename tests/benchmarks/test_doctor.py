@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks.cli import doctor as command
 from benchmarks.cli import doctor_checks as doctor
-from benchmarks.cli.doctor_checks import Check, DoctorConfig
+from benchmarks.cli.doctor import DoctorConfig
+from benchmarks.cli.doctor_checks import Check
+from benchmarks.cli.doctor_envs import check_env_python
 
 
 def test_import_loads_no_heavy_package():
@@ -111,7 +115,7 @@ def test_trial_that_hangs_is_given_up():
 def test_no_backend_is_missing_and_required_on_demand(
     monkeypatch: pytest.MonkeyPatch, require: bool
 ):
-    monkeypatch.setattr(doctor, "try_rendering", lambda backend, timeout_s: "no library")
+    monkeypatch.setattr(doctor, "try_rendering", lambda backend, timeout_s, python: "no library")
     osmesa, egl = doctor.check_rendering(1.0, require_gl=require)
     assert osmesa.fix == "apt-get install -y libosmesa6 && export MUJOCO_GL=osmesa"
     assert egl.fix == "apt-get install -y libegl1 libgl1-mesa-dri && export MUJOCO_GL=egl"
@@ -120,7 +124,9 @@ def test_no_backend_is_missing_and_required_on_demand(
 
 def test_one_backend_is_enough(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
-        doctor, "try_rendering", lambda backend, timeout_s: "" if backend == "egl" else "no library"
+        doctor,
+        "try_rendering",
+        lambda backend, timeout_s, python: "" if backend == "egl" else "no library",
     )
     osmesa, egl = doctor.check_rendering(1.0, require_gl=True)
     assert (osmesa.status, osmesa.required, egl.status) == ("warn", False, "ok")
@@ -144,8 +150,8 @@ def test_disk_of_a_folder_that_does_not_exist_yet(tmp_path: Path):
 def test_exit_status_and_commands(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, checks, status
 ):
-    monkeypatch.setattr(doctor, "report", lambda config: checks)
-    assert doctor.run_doctor(DoctorConfig()) == status
+    monkeypatch.setattr(command, "report", lambda config: checks)
+    assert command.run_doctor(DoctorConfig()) == status
     printed = capsys.readouterr().out
     for check in checks:
         assert (check.fix == "") or f"{check.fix}    # {check.name}" in printed
@@ -191,6 +197,94 @@ def test_no_slurm_is_no_fault(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", "")
     check = doctor.check_slurm()
     assert check.status == "ok" and "sbatch, squeue, scancel, scontrol not found" in check.detail
+
+
+def other(folder: Path, last: str) -> str:
+    """A script that stands in for the interpreter of environments."""
+    (folder / "python").write_text(f"#!/bin/sh\n{last}\n")
+    (folder / "python").chmod(0o755)
+    return str(folder / "python")
+
+
+def test_the_interpreter_of_environments_with_its_packages(tmp_path: Path):
+    packages = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
+    python = other(tmp_path, f'PYTHONPATH="$PYTHONPATH:{packages}" exec {sys.executable} "$@"')
+    found, together, worker = check_env_python(python, 60.0)
+    assert (found.status, found.detail) == (
+        "ok",
+        f"{'.'.join(map(str, sys.version_info[:3]))} at {python} (3.11 wanted)",
+    )
+    assert together.status == "ok"
+    assert "mujoco 2.3.3, safety-gymnasium 1.0.0" in together.detail
+    assert worker.status == "ok"
+    lock = tmp_path / "envs.txt"
+    lock.write_text("mujoco==2.3.3\nnumpy==1.0.0\nno-such-package==2.0\n")
+    absent, numpy = check_env_python(python, 60.0, lock)[1:3]
+    assert (absent.name, absent.status) == ("environments' no-such-package", "missing")
+    assert absent.fix == f"{python} -m pip install --no-deps -r requirements/envs.txt"
+    assert (numpy.name, numpy.status) == ("environments' numpy", "warn")
+    assert numpy.fix == f"{python} -m pip install --no-deps numpy==1.0.0"
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo broken >&2; exit 3", "does not work: broken"),
+        ("exec sleep 60", "does not answer: .*timed out"),
+    ],
+)
+def test_an_interpreter_of_environments_that_does_not_work(tmp_path: Path, script: str, said: str):
+    (check,) = check_env_python(other(tmp_path, script), 1.0)
+    assert (check.status, check.required) == ("missing", True)
+    assert re.search(said, check.detail)
+
+
+def test_a_newer_interpreter_learns_where_another_one_simulates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sys, "version_info", (3, 13, 1, "final", 0))
+    assert doctor.check_python().status == "missing"
+    assert doctor.check_python(simulates_elsewhere=True).status == "ok"
+    monkeypatch.setattr(sys, "version_info", (3, 10, 1, "final", 0))
+    assert doctor.check_python(simulates_elsewhere=True).status == "missing"
+
+
+def test_the_report_looks_at_both_interpreters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("check_jax", "check_ffmpeg", "check_slurm"):
+        monkeypatch.setattr(command, name, lambda *_, name=name: Check(name, "ok", ""))
+    asked = []
+    monkeypatch.setattr(command, "check_rendering", lambda *given: asked.append(given) or [])
+    monkeypatch.setattr(
+        command,
+        "check_chosen_rendering",
+        lambda *given: asked.append(given) or Check("rendering", "ok", ""),
+    )
+    monkeypatch.setattr(command, "check_env_python", lambda *given: [Check("theirs", "ok", "")])
+    python = other(tmp_path, "")
+    monkeypatch.setenv("SAFEDREAMER_ENV_PYTHON", python)
+    names = {check.name for check in command.report()}
+    assert {"python", "jax", "theirs", "pandas"} <= names
+    assert not names & set(doctor.SIMULATOR)
+    assert asked == [(120.0, False, python)] * 2
+    monkeypatch.setenv("SAFEDREAMER_ENV_PYTHON", str(tmp_path / "none"))
+    broken = {check.name: check for check in command.report()}["environments' Python"]
+    assert (broken.status, broken.required) == ("missing", True)
+    assert "is no program" in broken.detail
+    monkeypatch.delenv("SAFEDREAMER_ENV_PYTHON")
+    assert set(doctor.STACK) <= {check.name for check in command.report()}
+
+
+def test_packages_of_a_learner_have_lower_bounds_only(monkeypatch: pytest.MonkeyPatch):
+    assert set(doctor.lower_bounds()) == {"chex", "flax", "jax", "numpy", "optax"}
+    versions = {"jax": "0.11.2.dev1", "flax": "0.9.9"}
+    monkeypatch.setattr(doctor.metadata, "version", lambda name: versions[name])
+    newer, older = (
+        doctor.check_learner_package(name, {"jax": "0.6", "flax": "0.10.6"})
+        for name in ("jax", "flax")
+    )
+    assert newer.status == "ok"
+    assert (older.status, older.detail) == ("missing", "0.9.9 (0.10.6 or newer wanted)")
+    assert older.fix == f"{sys.executable} -m pip install 'flax>=0.10.6'"
 
 
 @pytest.mark.slurm

@@ -5,6 +5,7 @@ The same records, plain messages, no simulator in the learner.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.envs import EnvContractError, EnvFactory, VectorEnv
+from benchmarks.cli import app
+from benchmarks.cli.film import open_stage
+from benchmarks.envs import EnvContractError, EnvFactory, VectorEnv, vector, worker
 from benchmarks.envs.factory import ENV_PYTHON, choose_python, chosen_python
 from benchmarks.envs.wire import pack, unpack
 from benchmarks.envs.worker import (
@@ -23,7 +26,13 @@ from benchmarks.envs.worker import (
     make_request,
     worker_environ,
 )
+from benchmarks.omnisafe import process
 from benchmarks.runs.spec import BadInput
+from benchmarks.training import evaluation
+from benchmarks.training.launch import env_factory, environment
+from benchmarks.video.traces import Recorder
+from slurm import child
+from tests.fakes.toys import ToyAgent, no_fault, toy_spec
 
 TASK = "SafetyPointGoal1-v0"
 
@@ -38,6 +47,30 @@ def other_python(tmp_path: Path) -> str:
     )
     script.chmod(0o755)
     return str(script)
+
+
+@pytest.fixture
+def painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A task of ten agent steps whose picture shows the simulator step; its module loads no JAX."""
+    (tmp_path / "painted.py").write_text(
+        "import gymnasium, numpy as np\n"
+        "from gymnasium.spaces import Box\n"
+        "class E(gymnasium.Env):\n"
+        "    render_mode = 'rgb_array'\n"
+        "    observation_space = action_space = Box(-1, 1, (2,), dtype=np.float32)\n"
+        "    def reset(self, *, seed=None, options=None):\n"
+        "        super().reset(seed=seed)\n"
+        "        self.t = 0\n"
+        "        return self.np_random.uniform(-1, 1, 2).astype(np.float32), {}\n"
+        "    def step(self, action):\n"
+        "        self.t += 1\n"
+        "        return np.zeros(2, np.float32), float(action[0]), False, False, {'cost': 0.0}\n"
+        "    def render(self): return np.full((8, 8, 3), self.t, np.uint8)\n"
+        "def make(): return gymnasium.wrappers.TimeLimit(E(), 20)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return "painted:make"
 
 
 def rows(make: EnvFactory, steps: int = 12) -> list[np.ndarray]:
@@ -79,6 +112,86 @@ def test_settings_are_sent_and_never_pickled_code():
     assert settings == unpack(pack(settings))
     assert settings["task"] == TASK
     assert "python" not in settings
+
+
+def test_every_executor_hands_the_interpreter_to_its_runs(
+    other_python, painted, tmp_path, monkeypatch
+):
+    """`sweep --env-python` reaches this process, which the debug executor trains in, and children
+    of the local one; Slurm's jobs: tests/slurm/test_profile.py.
+    """
+    monkeypatch.setenv(ENV_PYTHON, "")  # what the command sets is taken back at the end
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        f"{{preset: debug, seeds: [0], runs: [{{methods: [osrp], tasks: ['{painted}']}}]}}"
+    )
+    line = ["sweep", "--suite", str(file), "--out", str(tmp_path / "out"), "--dry-run"]
+    assert app.main([*line, "--env-python", other_python]) == 0
+    assert env_factory(TASK, "lidar", 2).python == other_python
+    assert child.environment(tmp_path, os.environ)[ENV_PYTHON] == other_python
+    assert app.main([*line, "--env-python", str(tmp_path / "none")]) == 2
+
+
+def test_nothing_runs_an_environment_in_the_learners_process(other_python, painted, monkeypatch):
+    monkeypatch.setenv(ENV_PYTHON, other_python)
+
+    def refused(*_):
+        raise AssertionError("an environment was about to run inline")
+
+    monkeypatch.setattr(worker, "InlineWorker", refused)
+    monkeypatch.setattr(vector, "InlineWorker", refused)
+    spec = dataclasses.replace(toy_spec(), task=painted)
+    make, env = environment(spec)
+    agent = ToyAgent(env)
+    recorder = Recorder(1)
+    done = evaluation.run_episodes(
+        agent,
+        agent.init(0),
+        make,
+        run_seed=0,
+        episodes=1,
+        key=evaluation.evaluation_key(0, 0),
+        on_fault=no_fault,
+        workers="inline",
+        on_step=recorder.add,
+    )
+    # what `safedreamer diagnose` plays
+    assert len(evaluation.play(agent, agent.init(0), make, 0, 1, evaluation.evaluation_key(0, 0)))
+    with open_stage(spec) as stage:  # a film
+        shots = list(stage.shots(recorder.traces()[0]))
+        assert stage.heading == 0.0
+    assert done[0].length == 20
+    assert [int(shot.outside[0, 0, 0]) for shot in shots] == list(range(0, 21, 2))
+
+
+def test_omnisafe_without_a_simulator_of_its_own_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(BadInput, match=r"OmniSafe imports Safety-Gymnasium.*make omnisafe"):
+        process.evaluate_in_child(dataclasses.replace(toy_spec(), method="ppo_lag"), tmp_path)
+
+
+@pytest.mark.omnisafe
+def test_omnisafes_environments_run_under_the_other_interpreter(other_python, monkeypatch):
+    """In a process as OmniSafe's is, without a worker inline."""
+    text = (
+        "import benchmarks.omnisafe.__main__ as main, numpy as np\n"
+        "from benchmarks.envs import vector, worker\n"
+        "vector.InlineWorker = worker.InlineWorker = None\n"
+        "from benchmarks.methods import settings\n"
+        "from benchmarks.runs.spec import RunSpec\n"
+        "chosen = settings('ppo_lag', 'lidar', 'debug')\n"
+        f"of_run = 'ppo_lag', '{TASK}', 'lidar', 0, 10, 'debug'\n"
+        "spec = RunSpec(*of_run, chosen.loop, chosen.replay, chosen.agent)\n"
+        "make = main.environment(spec)\n"
+        "with vector.VectorEnv(make, 1, 0, 'eval', 'inline') as envs:\n"
+        "    assert envs.reset().obs['observation'].shape[0] == 1\n"
+        "    print(make.python)\n"
+    )
+    monkeypatch.setenv(ENV_PYTHON, other_python)
+    done = subprocess.run(
+        [sys.executable, "-c", text], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.strip() == other_python, done.stderr
 
 
 def test_messages_keep_values_types_and_shapes():
@@ -137,6 +250,20 @@ def test_interpreters_that_cannot_simulate_are_refused_with_the_fix(tmp_path, mo
     monkeypatch.delenv(ENV_PYTHON)
     with pytest.raises(BadInput, match=r"No module named .*requirements/envs.txt"):
         check_python(str(bare))
+
+
+def test_a_missing_newest_python_is_said_in_one_line_and_is_no_failure(tmp_path):
+    old = tmp_path / "python"
+    old.write_text("#!/bin/sh\nexit 1\n")  # what a Python before 3.12 answers
+    old.chmod(0o755)
+    script = Path(__file__).resolve().parents[1] / "newest.sh"
+    variables = {**os.environ, "NEWEST_PYTHON": str(old), "NEWEST_VENV": str(tmp_path / "venv")}
+    done = subprocess.run(
+        [str(script)], env=variables, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.startswith("test-newest: skipped: no Python 3.12 or newer with venv")
+    assert str(old) in done.stdout and done.stdout.count("\n") == 1
+    assert not (tmp_path / "venv").exists()
 
 
 def test_the_learner_imports_no_simulator():

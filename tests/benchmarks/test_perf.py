@@ -9,7 +9,7 @@ import pytest
 from benchmarks.perf import checkpoints
 from benchmarks.perf.cases import SUITES
 from benchmarks.perf.checkpoints import CheckpointOptions
-from benchmarks.perf.flops import matmul_flops
+from benchmarks.perf.flops import jaxpr_products, matmul_flops
 
 
 def test_matmul_flops_by_hand():
@@ -22,6 +22,18 @@ def test_loops_count_as_often_as_they_run():
         return jax.lax.scan(lambda carry, _: (carry @ a, None), a, None, length=7)[0]
 
     assert matmul_flops(jax.jit(looped), jnp.ones((4, 4))) == 7 * 2 * 4**3
+
+
+def test_products_are_counted_with_their_bytes_by_hand():
+    def looped(a, b):
+        return jax.lax.scan(lambda carry, _: (carry @ a, None), a @ b, None, length=3)[0]
+
+    a, b = jnp.ones((4, 4)), jnp.ones((4, 4), jnp.bfloat16)
+    found = jaxpr_products(jax.make_jaxpr(jax.jit(looped))(a, b.astype(jnp.float32)).jaxpr)
+    # four products of three float32 matrices each
+    assert found == (4 * 2 * 4**3, 4, 4 * 3 * 4 * 4 * 4)
+    halves = jaxpr_products(jax.make_jaxpr(lambda x: x @ x)(b).jaxpr)
+    assert halves == (2 * 4**3, 1, 3 * 4 * 4 * 2)
 
 
 def test_convolution_by_hand():

@@ -39,7 +39,8 @@ def test_paper20_is_the_papers():
     [
         ("core5", 4 * 5 * 3),
         pytest.param("core5-baselines", 6 * 5 * 3, marks=pytest.mark.omnisafe),
-        ("vector", 5 * 2 * 3),
+        pytest.param("paper20-baselines", 7 * 20 * 3, marks=pytest.mark.omnisafe),
+        ("vector", 5 * 3 * 3),
         ("velocity", 4 * 6 * 3),
         ("demo", 4),
         ("ablation-planner-lagrangian", 11 * 5 * 3),
@@ -51,6 +52,32 @@ def test_paper20_is_the_papers():
 def test_every_built_in_suite_expands(name, count):
     assert len(expand(load(name), defaults)) == count
     assert builtin()[name]
+
+
+def test_the_coordinates_suite_has_the_papers_two_tasks_and_the_racecar():
+    tasks = {(entry.spec.task, entry.spec.obs) for entry in expand(load("vector"), defaults)}
+    paper = {
+        (entry.spec.task, entry.spec.obs)
+        for entry in expand(load("paper20"), defaults)
+        if entry.spec.obs == "coordinates"
+    }
+    assert tasks - paper == {("SafetyRacecarGoal1-v0", "coordinates")}
+    assert paper < tasks
+
+
+@pytest.mark.omnisafe
+def test_baselines_of_the_paper_are_trained_on_its_tasks_and_budget():
+    ours, theirs = (expand(load(name), defaults) for name in ("paper20", "paper20-baselines"))
+    common = [
+        {(e.spec.task, e.spec.obs, e.spec.seed, e.spec.steps) for e in entries}
+        for entries in (ours, theirs)
+    ]
+    assert common[0] == common[1]
+    assert {e.spec.method for e in theirs}.isdisjoint(e.spec.method for e in ours)
+    repeats = {
+        e.spec.method: e.spec.loop.action_repeat for e in theirs if e.spec.method != "dreamerv3"
+    }
+    assert set(repeats.values()) == {4}
 
 
 def test_the_ablation_of_planner_and_multiplier_crosses_them():

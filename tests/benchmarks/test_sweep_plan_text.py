@@ -11,6 +11,10 @@ import pytest
 
 from agents.api import ArraySpec, EnvSpec
 from benchmarks.cli import app
+from benchmarks.methods import settings
+from benchmarks.suites.reading import parse
+from benchmarks.suites.suite import expand
+from benchmarks.sweep import gpu_hours
 from benchmarks.sweep.members import existing
 from benchmarks.sweep.needs import LEARNER_COPIES, PROCESS_BYTES, WORKER_BYTES, Estimate, Needs
 from benchmarks.sweep.plan import make_plan
@@ -113,6 +117,20 @@ def test_the_preview_says_what_will_happen(tmp_path):
     assert "3 of 5 runs have no measured rate" in lines[5]
     assert lines[6].startswith("memory: 1.7 GB") and lines[7].startswith("disk: ")
     assert {line.split(": ")[1] for line in lines[8:]} == {folders[2].name, folders[5].name}
+
+
+def test_gpu_runs_without_a_measured_rate_are_estimated_and_marked(tmp_path):
+    runs = "[{methods: [osrp_lag], tasks: [SafetyPointGoal1-v0]}]"
+    wanted = parse(f"{{preset: release, seeds: [0, 1], runs: {runs}}}", "mine", "mine.yaml")
+    found = expand(wanted, lambda method, task, obs, preset: settings(method, obs, preset))
+    plan = make_plan("mine", found, [])
+    needs = {entry.spec.run_id: Needs(1, 1) for entry in found}
+    each = gpu_hours.hours(found[0].spec)
+    assert each is not None and 1 < each < 20
+    lines = preview(wanted, found, plan, Rates([]), needs, tmp_path)
+    assert lines[2].endswith(f"~{2 * each:.1f}")
+    assert lines[4].startswith("time: unknown; 2 of 2 runs have no measured rate")
+    assert lines[5].startswith(f"~ {2 * each:.0f} GPU-hours for 2 of these, estimated for one")
 
 
 def test_a_dry_run_writes_nothing(tmp_path, capsys):

@@ -32,7 +32,8 @@ def test_paper20_is_18_vision_and_2_coordinates_tasks():
 
 
 @pytest.mark.parametrize(
-    ("group", "size"), [("core5", 5), ("velocity", 6), ("circle", 10), ("run", 5)]
+    ("group", "size"),
+    [("core5", 5), ("coordinates", 3), ("velocity", 6), ("circle", 10), ("run", 5)],
 )
 def test_groups_hold_known_tasks_with_observations_they_offer(group, size):
     assert len(GROUPS[group]) == size

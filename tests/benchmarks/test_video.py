@@ -488,7 +488,7 @@ def test_records_are_the_same_with_and_without_video(tmp_path, monkeypatch, capf
     )
     assert "names no images, positions or lidars" in capfd.readouterr().out
     assert app.main(["evaluate", str(run), "--video", "--dream-steps", "0"]) == 2
-    assert "dream_steps=0 must be positive" in capfd.readouterr().err
+    assert "dream_steps=0 must be at least 1" in capfd.readouterr().err
 
 
 # ------------------------------------------------------------- the real simulator

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 import sys
 
 import pytest
 
+import slurm.start
 from benchmarks.runs.spec import BadInput
+from slurm.cluster import set_up
+from slurm.drive import Retries
 from slurm.profile import Profile, load, minutes
+from slurm.start import slurm_executor
+from tests.slurm.test_executor import FakeCluster
 
 FULL = """\
 partition: gpu
@@ -21,6 +27,7 @@ setup: [module load cuda, 'export A=1']
 python:
   default: apptainer exec --nv suite.sif python
   omnisafe: /opt/torch/bin/python
+env_python: /opt/python 3.11/bin/python
 sbatch: {mail-type: FAIL, exclusive: true, nice: 5}
 """
 
@@ -43,6 +50,7 @@ def test_a_profile_says_what_jobs_ask_for(tmp_path):
     assert profile.setup == ("module load cuda", "export A=1")
     assert profile.python_of("omnisafe") == "/opt/torch/bin/python"
     assert profile.python_of("safedreamer") == "apptainer exec --nv suite.sif python"
+    assert profile.env_python == "/opt/python 3.11/bin/python"
     assert dict(profile.sbatch) == {"mail-type": "FAIL", "exclusive": True, "nice": "5"}
     assert hash(profile) == hash(load(write(tmp_path, FULL), families=["safedreamer", "omnisafe"]))
 
@@ -98,6 +106,7 @@ def test_other_time_limits_are_refused(text):
         ("account: lab\ncpus: 1.5", ":2: cpus=1.5 must be a positive whole number"),
         ("memory_gb: lots", ":1: memory_gb=lots must be a positive number"),
         ("partition: 12", ":1: partition: 12 must be text"),
+        ("env_python: 3.11", ":1: env_python: 3.11 must be text"),
         ("setup: module load cuda", ":1: setup must be a list"),
         (
             "python:\n  omnisave: x",
@@ -115,6 +124,34 @@ def test_mistakes_are_named_by_line(tmp_path, text, expected):
     with pytest.raises(BadInput) as error:
         load(path, families=["omnisafe"])
     assert f"{path}{expected}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "here", "expected"),
+    [
+        ((), "", None),
+        ((), "/here/python", "/here/python"),
+        (("env_python=/there/python",), "/here/python", "/there/python"),
+        (("env_python=/there/python",), "", "/there/python"),
+    ],
+)
+def test_jobs_take_the_profiles_interpreter_of_environments_and_else_the_sweeps(
+    tmp_path, monkeypatch, given, here, expected
+):
+    monkeypatch.setattr(slurm.start, "chosen_python", lambda: here)
+    executor = slurm_executor(tmp_path, None, given, Retries(), None, FakeCluster())
+    assert executor._profile.env_python == expected
+    lines = set_up(executor._profile, tmp_path)
+    exported = [line for line in lines if "SAFEDREAMER_ENV_PYTHON" in line]
+    assert exported == ([f"export SAFEDREAMER_ENV_PYTHON={expected}"] if expected else [])
+
+
+def test_jobs_get_the_interpreter_after_the_set_up_lines_and_quoted(tmp_path):
+    profile = load(write(tmp_path, FULL), families=["omnisafe"])
+    script = "\n".join(set_up(profile, tmp_path)).replace("module load cuda", "true")
+    shell = ["bash", "-c", f'{script}\nprintf %s "$A$SAFEDREAMER_ENV_PYTHON"']
+    done = subprocess.run(shell, capture_output=True, text=True, check=True)
+    assert done.stdout == "1/opt/python 3.11/bin/python"
 
 
 def test_a_time_of_day_is_no_number_in_base_60(tmp_path):

@@ -1,9 +1,9 @@
 """Part b: a run from vision by the command line for as many minutes as are left, which ends with an
 evaluation; then its film.
 
-A film is drawn by a simulator in the process of the agent. Where that cannot import one, the film
-waits for the checkpoint to be elsewhere (`safedreamer evaluate RUN --video`), and its time goes to
-training.
+The film needs a simulator, in this interpreter or in that of `--env-python`. Where there is none,
+it waits for the checkpoint to be elsewhere (`safedreamer evaluate RUN --video`), and its time goes
+to training.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.envs.factory import chosen_python
 from benchmarks.runs.files import METRICS_FILE
 from benchmarks.sweep.rates import last_row
 
@@ -54,7 +55,7 @@ def train(run: Path, minutes: float, rehearse: bool, say: Callable[[str], None])
     A run folder that is there is continued.
     """
     args, film = (REHEARSED_TRAIN, REHEARSED_FILM) if rehearse else (TRAIN, FILM)
-    can_film = importlib.util.find_spec("safety_gymnasium") is not None
+    can_film = bool(chosen_python()) or importlib.util.find_spec("safety_gymnasium") is not None
     limit = max(0.5, minutes - AROUND_MINUTES - (FILM_MINUTES if can_film else 0.0))
     command = [
         "train",
@@ -73,7 +74,7 @@ def train(run: Path, minutes: float, rehearse: bool, say: Callable[[str], None])
     if not can_film:
         found["film"] = {
             "state": "skipped",
-            "reason": "this interpreter has no Safety-Gymnasium to draw with",
+            "reason": "no Safety-Gymnasium to draw with, here or by --env-python",
         }
     elif trained["state"] == "failed" or left <= 0:
         found["film"] = {

@@ -1,0 +1,131 @@
+"""How long a run would take on an NVIDIA data-centre card: an estimate, not a measurement.
+
+Operations are counted (work.json, by `python -m benchmarks.perf.work`); the rates that turn them
+into seconds were measured on one H200 (results/gpu). A call of a jitted function takes
+
+    seconds = products * LAUNCH + max(flops / (EFFICIENCY * peak), bytes / bandwidth)
+
+because small kernels that wait for each other, not arithmetic, decide for few environments; with 1,
+8 and 64 environments this is within 8 % of what was measured (docs/howto/accelerator.md). A run is
+its actions, updates, simulator steps and evaluations, one after another, on a card of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.runs.spec import LoopConfig, RunSpec, flatten
+
+FILE = Path(__file__).with_name("work.json")
+
+
+class Card(NamedTuple):
+    """What a card does, by the dtype of the settings; float32 products are rounded to TF32."""
+
+    peak_flops: dict[str, float]  # of a large matrix product
+    bandwidth: float  # bytes per second, by its data sheet
+
+
+# Peaks as measured on the H200 (results/gpu/timings.json). An H100 SXM has the same processor and
+# slower memory; its peaks were not measured.
+PEAK_FLOPS = {"bfloat16": 638e12, "float32": 364e12}
+CARDS = {"H100": Card(PEAK_FLOPS, 3.35e12), "H200": Card(PEAK_FLOPS, 4.8e12)}
+
+# Fitted to the planner's and the actor's times in results/gpu/timings.json.
+EFFICIENCY = 0.39  # share of the peak once launches are set aside
+LAUNCH_SECONDS = 14e-6  # of a product with the elementwise kernels around it
+CALL_SECONDS = 1.3e-3  # of an action: observations to the card, the action back
+# Agent steps per second of so many environment processes that render both cameras, same machine.
+# Environments that render nothing are faster.
+ENV_STEPS_PER_SECOND = {1: 539.0, 4: 1292.0, 16: 1853.0}
+ENV_START_SECONDS = 9.0  # of the processes of an evaluation, same machine
+COMPILE_SECONDS = 120.0
+EVAL_ENVS = 16  # as benchmarks.training.episodes.MAX_ENVS
+EPISODE_ENV_STEPS = 1000  # of an evaluation; some tasks have fewer
+
+# Settings that change numbers and not which products there are, beside all fractions but these.
+SAME_WORK = ("pid.", "augmented.", "multiplier.", "dtype", "pretrain_updates", "halve_after")
+SIZES_AS_FRACTIONS = ("planner.actor_fraction", "planner.actor_share")
+
+
+class Work(NamedTuple):
+    """Products of a call, as benchmarks.perf.flops counts them."""
+
+    flops: float
+    number: int
+    bytes: float
+
+    def seconds(self, card: Card, dtype: str, copies: int = 1) -> float:
+        """Of a call for so many environments at once; launches are shared."""
+        arithmetic = self.flops / (EFFICIENCY * card.peak_flops[dtype])
+        return self.number * LAUNCH_SECONDS + copies * max(arithmetic, self.bytes / card.bandwidth)
+
+
+class Counted(NamedTuple):
+    """A method under a preset: one environment's action, and an update."""
+
+    act: Work
+    update: Work
+
+
+def operations(agent: Any, loop: LoopConfig) -> str:
+    """A name for the products that these settings lead to: equal names, equal work."""
+    chosen = {
+        name: value
+        for name, value in flatten(dataclasses.asdict(agent)).items()
+        if not name.startswith(SAME_WORK)
+        and (not isinstance(value, float) or name in SIZES_AS_FRACTIONS)
+    }
+    chosen |= {"batch_size": loop.batch_size, "batch_length": loop.batch_length}
+    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@functools.cache
+def counted() -> dict[tuple[str, str, str], Counted]:
+    """What was counted, by method, observation and `operations`."""
+    rows = json.loads(FILE.read_text(encoding="utf-8"))
+    return {
+        (row["method"], row["obs"], row["operations"]): Counted(
+            Work(**row["act"]), Work(**row["update"])
+        )
+        for row in rows
+    }
+
+
+def hours(spec: RunSpec, env_steps: int = 0, card: str = "H100") -> float | None:
+    """Hours that the run still takes after `env_steps`; None where its work was not counted."""
+    found = counted().get((spec.method, spec.obs, _operations(spec.agent, spec.loop)))
+    if found is None:
+        return None
+    loop, dtype = spec.loop, getattr(spec.agent, "dtype", "float32")
+    repeat, envs = loop.action_repeat, loop.num_envs
+    done, end = env_steps // repeat, math.ceil(spec.steps / repeat)
+    updates = loop.updates_due(end) - loop.updates_due(done)
+    if not done:
+        updates += getattr(spec.agent, "pretrain_updates", 0)
+    acting = step_seconds(found, CARDS[card], dtype, envs)
+    seconds = max(0, end - done) / envs * acting
+    seconds += updates * found.update.seconds(CARDS[card], dtype)
+    if loop.eval_episodes:
+        at_once = min(loop.eval_episodes, EVAL_ENVS)
+        turns = math.ceil(loop.eval_episodes / at_once)
+        steps = turns * EPISODE_ENV_STEPS / repeat
+        once = ENV_START_SECONDS + steps * step_seconds(found, CARDS[card], dtype, at_once)
+        seconds += (end // loop.eval_every - done // loop.eval_every) * once
+    return (COMPILE_SECONDS + seconds) / 3600
+
+
+_operations = functools.cache(operations)
+
+
+def step_seconds(found: Counted, card: Card, dtype: str, envs: int) -> float:
+    """Of an agent step of so many environments: their actions and their simulators."""
+    workers = max(n for n in ENV_STEPS_PER_SECOND if n <= envs)
+    simulated = envs / ENV_STEPS_PER_SECOND[workers]
+    return CALL_SECONDS + found.act.seconds(card, dtype, envs) + simulated
