@@ -13,6 +13,7 @@ from flax import nnx
 
 from agents.nn.conv import (
     Conv,
+    by_chunks,
     conv_matmul,
     conv_transpose_matmul,
     conv_transpose_xla,
@@ -130,4 +131,27 @@ def test_layer_without_norm_adds_a_bias_only():
     layer.bias[...] = jnp.array([1.0, -2.0])
     np.testing.assert_allclose(
         layer(x) - plain, np.broadcast_to([1.0, -2.0], (1, 8, 8, 2)), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 5, 0, 100])
+def test_chunks_change_neither_values_nor_gradients(chunk: int):
+    """Five images at most at a time are three chunks of four, since chunks are equal."""
+    layers = [
+        Conv(3, 4, rngs=nnx.Rngs(0), transpose=False, norm=True, impl="matmul"),
+        Conv(4, 2, rngs=nnx.Rngs(1), transpose=True, norm=False, impl="matmul"),
+    ]
+    graph, params = nnx.split(nnx.List(layers))
+    (x,) = arrays((12, 8, 8, 3))
+
+    def loss(params: nnx.State, x: jax.Array, chunk: int):
+        down, up = nnx.merge(graph, params)
+        y = by_chunks(lambda x: up(down(x)), x, chunk, "matmul")
+        return (y**2).sum(), y
+
+    def both(chunk: int):
+        return jax.value_and_grad(loss, (0, 1), has_aux=True)(params, x, chunk)
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), both(chunk), both(12)
     )
