@@ -9,7 +9,6 @@ axis are vectors.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +53,8 @@ class Encoder(nnx.Module):
             width = sum(obs[k].shape[0] for k in self.vectors)
             self.mlp = MLP(width, config.vector_units, config.vector_layers, rngs=rngs, dtype=dtype)
             self.size += config.vector_units
-        self.conv_chunk, self.conv_impl = config.conv_chunk, cast(Impl, config.conv_impl)
+        self.conv_chunk = config.conv_chunk
+        self.conv_impl: Impl = config.conv_impl
         self.dtype = dtype
 
     def _convolved(self, x: jax.Array) -> jax.Array:
@@ -84,7 +84,8 @@ class Decoder(nnx.Module):
         self, config: ModelConfig, obs: ObsSpec, feat_dim: int, *, rngs: nnx.Rngs, dtype: jnp.dtype
     ):
         self.images, self.vectors = image_keys(obs), vector_keys(obs)
-        self.conv_chunk, self.conv_impl = config.conv_chunk, cast(Impl, config.conv_impl)
+        self.conv_chunk = config.conv_chunk
+        self.conv_impl: Impl = config.conv_impl
         self.symlog = config.vector_target == "symlog"
         self.splits = {k: obs[k].shape[-1] for k in self.images}
         if self.images:
