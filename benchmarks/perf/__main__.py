@@ -1,64 +1,60 @@
-"""`python -m benchmarks.perf [--suite SUITE] [--repeats 5] [--out results/perf]`.
+"""`python -m benchmarks.perf [--suite SUITE] [--against CHECKOUT] [--out results/perf]`.
 
-Timings as a table and as JSON.
+Timings as a table and as JSON, each case in a process of its own.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from benchmarks.cli.common import program
 from benchmarks.perf.cases import SUITES, Case
-from benchmarks.perf.flops import matmul_flops
-from benchmarks.perf.timing import matmul_peak, measure
-from benchmarks.process.allocator import keep_memory
+from benchmarks.perf.children import check_checkout, measure_case
+from benchmarks.perf.options import PerfOptions
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import provenance
 
 PROG = "python -m benchmarks.perf"
 
 
-@dataclasses.dataclass(frozen=True)
-class PerfOptions:
-    """Time planned actions and updates.
+def report_case(case: Case, options: PerfOptions) -> dict[str, Any]:
+    """The row of a case: its timing, peak memory, and ratios to the release and another checkout.
 
-    Medians, and the share of the machine's matmul peak they reach.
+    A time of the release is of another machine. What compares is time times the machine's peak,
+    work included that the other does not do: GFLOP divided by the share of the peak.
     """
-
-    suite: Literal["release", "convolution", "baselines"] = "release"
-    """Which cases: the release's presets, both forms of the convolutions, or updates of LAMBDA and
-    Safe SLAC.
-    """
-    repeats: int = 5
-    """Timed calls per case, after one that compiles."""
-    only: str = ""
-    """Run only cases whose name contains this text."""
-    out: Path | None = None
-    """Folder for SUITE.json; printed only if not given."""
-
-
-def run_case(case: Case, repeats: int) -> dict[str, Any]:
-    """Timing, FLOPs and share of the peak.
-
-    The peak is measured right before, so that both sides see the same machine.
-    """
-    function, args, call = case.prepare()
-    flops = matmul_flops(function, *args)
-    peak = matmul_peak(case.dtype)
-    timing = measure(call, repeats)
-    row = dataclasses.asdict(case) | timing._asdict()
-    row |= {
-        "gflop": flops / 1e9,
-        "peak_gflops": peak / 1e9,
-        "share_of_peak": flops / timing.median / peak,
-    }
-    if case.release_seconds:
-        row["ratio_to_release"] = timing.median / case.release_seconds
+    ours = measure_case(options.suite, case.name, options.repeats)
+    row = ours.row | {"peak_bytes": ours.peak_bytes}
+    if case.release is not None:
+        row["ratio_to_release"] = (
+            row["gflop"] / row["share_of_peak"] * case.release.share / case.release.gflop
+        )
+    if options.against is not None:
+        theirs = measure_case(options.suite, case.name, options.repeats, options.against.resolve())
+        row["against"] = {
+            name: theirs.row[name] for name in ("median", "low", "high", "peak_gflops")
+        } | {"peak_bytes": theirs.peak_bytes}
+        row["ratio_to_against"] = row["median"] / theirs.row["median"]
     return row
+
+
+def line(row: dict[str, Any]) -> str:
+    """The row as text."""
+    words = [
+        f"{row['name']:44} {row['median']:9.4f} {row['low']:8.4f} {row['high']:8.4f} "
+        f"{row['peak_bytes'] / 1e9:7.2f} {row['gflop']:8.1f} {row['peak_gflops']:9.0f} "
+        f"{row['share_of_peak']:6.1%}",
+        f"{row['ratio_to_release']:9.2f}x" if "ratio_to_release" in row else f"{'-':>10}",
+    ]
+    if "against" in row:
+        other = row["against"]
+        words.append(
+            f"{other['median']:9.4f} {other['peak_bytes'] / 1e9:7.2f} "
+            f"{row['ratio_to_against']:6.2f}x"
+        )
+    return " ".join(words)
 
 
 def main(options: PerfOptions) -> int:
@@ -69,21 +65,17 @@ def main(options: PerfOptions) -> int:
         return 2
     if options.out:
         check_folder(options.out)
+    if options.against:
+        check_checkout(options.against)
     print(
-        f"{'case':44} {'median s':>9} {'min':>8} {'max':>8} {'GFLOP':>8} {'peak GF/s':>9} "
-        f"{'share':>6} {'vs release':>10}"
+        f"{'case':44} {'median s':>9} {'min':>8} {'max':>8} {'peak GB':>7} {'GFLOP':>8} "
+        f"{'peak GF/s':>9} {'share':>6} {'vs release':>10}"
+        + (f" {'against s':>9} {'GB':>7} {'ratio':>7}" if options.against else "")
     )
     rows = []
     for case in cases:
-        row = run_case(case, options.repeats)
-        rows.append(row)
-        ratio = f"{row['ratio_to_release']:.2f}x" if "ratio_to_release" in row else "-"
-        print(
-            f"{case.name:44} {row['median']:9.4f} {row['low']:8.4f} {row['high']:8.4f} "
-            f"{row['gflop']:8.1f} {row['peak_gflops']:9.0f} {row['share_of_peak']:6.1%} "
-            f"{ratio:>10}",
-            flush=True,
-        )
+        rows.append(report_case(case, options))
+        print(line(rows[-1]), flush=True)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         command = f"{PROG} " + " ".join(sys.argv[1:])
@@ -93,5 +85,4 @@ def main(options: PerfOptions) -> int:
 
 
 if __name__ == "__main__":
-    keep_memory()  # as the command line does before it trains
     sys.exit(program(PerfOptions, main, PROG, __doc__))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -20,13 +20,16 @@ VECTOR = {"observation": ArraySpec((29,), "float32")}
 HAZARDS = {"hazards": slice(9, 25)}
 
 
+class Release(NamedTuple):
+    """What the authors' release reached on two cores of the reference machine, float32."""
+
+    gflop: float
+    share: float  # of the machine's matmul peak
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One timed function.
-
-    `release_seconds` is what the authors' release took on two cores of the reference machine, if
-    known.
-    """
+    """One timed function."""
 
     name: str
     method: str
@@ -35,7 +38,9 @@ class Case:
     dtype: str = "float32"
     envs: int = 1
     conv_impl: str = "auto"
-    release_seconds: float | None = None
+    release: Release | None = None
+    sizes: tuple[tuple[str, Any], ...] = ()  # dotted settings of the agent, for `scaling`
+    batch_size: int | None = None
     preset: str = "release"
 
     def config(self) -> Any:
@@ -50,7 +55,12 @@ class Case:
             changes["model"] = dataclasses.replace(config.model, conv_impl=self.conv_impl)
         if hasattr(config, "pretrain_updates"):
             changes["pretrain_updates"] = 0
-        return dataclasses.replace(config, **changes)
+        config = dataclasses.replace(config, **changes)
+        for name, value in self.sizes:
+            part, _, field = name.rpartition(".")
+            new = dataclasses.replace(getattr(config, part), **{field: value})
+            config = dataclasses.replace(config, **{part: new})
+        return config
 
     def agent(self) -> tuple[Any, LoopConfig]:
         """The agent on a PointGoal1 as the observation shows it, and the loop's settings."""
@@ -70,7 +80,9 @@ class Case:
         obs = agent.env.obs
         state, key = agent.init(0), jax.random.key(1)
         if self.kind == "update":
-            batch = jax.device_put(random_batch(obs, loop.batch_size, loop.batch_length))
+            batch = jax.device_put(
+                random_batch(obs, self.batch_size or loop.batch_size, loop.batch_length)
+            )
             return agent.learner.update, (state, batch, key), Updater(agent, state, batch, key)
         rows = {name: random_array(spec, (self.envs,)) for name, spec in obs.items()}
         args = (
@@ -131,14 +143,63 @@ def random_batch(obs: ObsSpec, batch: int, length: int) -> dict[str, np.ndarray]
 
 
 def release_cases() -> list[Case]:
-    """The four numbers measured from the release, and the vision update with XLA's own convolutions
-    beside ours.
-    """
+    """Actions and updates at the release's sizes; its plan from vision was not measured."""
     return [
-        Case("plan, vector preset", "osrp", "coordinates", "plan", release_seconds=0.80),
-        Case("update, vector preset", "osrp", "coordinates", "update", release_seconds=1.46),
-        Case("plan, vision preset", "osrp_lag", "vision", "plan", release_seconds=7.2),
-        Case("update, vision preset", "bsrp_lag", "vision", "update", release_seconds=43.0),
+        Case("plan, vector preset", "osrp", "coordinates", "plan", release=Release(175, 0.46)),
+        Case("update, vector preset", "osrp", "coordinates", "update", release=Release(190, 0.30)),
+        Case("plan, vision preset", "osrp_lag", "vision", "plan"),
+        Case("update, vision preset", "bsrp_lag", "vision", "update", release=Release(1879, 0.089)),
+    ]
+
+
+def cpu_cases() -> list[Case]:
+    """Actions and updates under the preset `cpu`."""
+    return [
+        Case(f"{kind}, {name}, cpu", name, "coordinates", kind, preset="cpu")
+        for name, kind in (
+            ("bsrp_lag", "update"),
+            ("osrp_lag", "update"),
+            ("osrp_lag", "plan"),
+            ("bsrp_lag", "plan"),
+        )
+    ]
+
+
+def scaling_cases() -> list[Case]:
+    """How time and memory grow: one size of the preset `cpu` at a time is another."""
+    updates = [("batch_size", value) for value in (8, 16, 32, 64)]
+    sizes = {
+        "imagination.horizon": (5, 15, 30),
+        "imagination.starts": (32, 64, 256),
+        "model.deter": (64, 128, 256, 512),
+        "model.units": (64, 128, 256, 512),
+    }
+    plans = {"planner.horizon": (5, 10, 15), "planner.candidates": (32, 64, 256, 500)}
+    return [
+        *(
+            Case(
+                f"update, {name}={value}",
+                "bsrp_lag",
+                "coordinates",
+                "update",
+                preset="cpu",
+                batch_size=value,
+            )
+            for name, value in updates
+        ),
+        *(
+            Case(
+                f"{kind}, {name}={value}",
+                method,
+                "coordinates",
+                kind,
+                preset="cpu",
+                sizes=((name, value),),
+            )
+            for kind, method, table in (("update", "bsrp_lag", sizes), ("plan", "osrp_lag", plans))
+            for name, values in table.items()
+            for value in values
+        ),
     ]
 
 
@@ -172,4 +233,6 @@ SUITES: dict[str, Callable[[], list[Case]]] = {
     "release": release_cases,
     "convolution": convolution_cases,
     "baselines": baseline_cases,
+    "cpu": cpu_cases,
+    "scaling": scaling_cases,
 }

@@ -6,10 +6,14 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from benchmarks.perf import __main__ as perf
 from benchmarks.perf import checkpoints
 from benchmarks.perf.cases import SUITES
 from benchmarks.perf.checkpoints import CheckpointOptions
+from benchmarks.perf.children import Measured, measure_case
 from benchmarks.perf.flops import jaxpr_products, matmul_flops
+from benchmarks.perf.options import PerfOptions
+from benchmarks.runs.spec import BadInput
 
 
 def test_matmul_flops_by_hand():
@@ -70,6 +74,41 @@ def test_cases_name_valid_settings(suite):
         assert getattr(case.config(), "dtype", "float32") == case.dtype
 
 
+def test_ratios_are_of_time_times_peak_and_of_a_run_beside(tmp_path, monkeypatch, capsys):
+    """The release: 175 GFLOP at 46 % of the peak. Ours: 100 GFLOP at 50 %, so 200 against 380."""
+    ours = {"median": 2.0, "low": 1.5, "high": 3.0, "gflop": 100.0, "peak_gflops": 100.0}
+    row = ours | {"name": "plan, vector preset", "share_of_peak": 0.5}
+    asked = []
+
+    def measured(suite, name, repeats, checkout=None):
+        asked.append((suite, name, repeats, checkout))
+        return Measured(row | {"median": 4.0} if checkout else row, 3_000_000_000)
+
+    monkeypatch.setattr(perf, "measure_case", measured)
+    other = tmp_path / "other"
+    (other / "benchmarks" / "perf").mkdir(parents=True)
+    (other / "benchmarks" / "perf" / "__main__.py").touch()
+    options = PerfOptions(only="plan, vector", repeats=2, out=tmp_path / "out", against=other)
+    assert perf.main(options) == 0
+    (found,) = json.loads((tmp_path / "out" / "release.json").read_text())["rows"]
+    assert found["ratio_to_release"] == pytest.approx(200 / (175 / 0.46))
+    assert (found["ratio_to_against"], found["peak_bytes"]) == (0.5, 3_000_000_000)
+    case = ("release", "plan, vector preset", 2)
+    assert asked == [(*case, None), (*case, other)]
+    assert "0.53x" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_no_checkout_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="is no checkout of this suite: git worktree add"):
+        perf.main(PerfOptions(against=tmp_path))
+
+
+@pytest.mark.slow
+def test_a_case_runs_in_a_process_of_its_own():
+    found = measure_case("cpu", "plan, bsrp_lag, cpu", 1)
+    assert found.row["gflop"] > 0 and 1e8 < found.peak_bytes < 3e9
+
+
 def test_a_baselines_timed_update_is_a_whole_one():
     for case in SUITES["baselines"]():
         assert getattr(case.config(), "pretrain_updates", 0) == 0, case.name
@@ -77,7 +116,7 @@ def test_a_baselines_timed_update_is_a_whole_one():
 
 def test_a_checkpoint_writes_only_new_rows(tmp_path):
     out = tmp_path / "results"
-    options = CheckpointOptions("bsrp_lag", "vision", "debug", 1200, 1, tmp_path, str(out))
+    options = CheckpointOptions("bsrp_lag", "vision", "debug", 1200, 1, tmp_path, out)
     assert checkpoints.main(options) == 0
     result = json.loads((out / "checkpoints.json").read_text())
     row = 2 * 64 * 64 * 3

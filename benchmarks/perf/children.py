@@ -1,0 +1,54 @@
+"""Cases in processes of their own, so that peak memory is a case's and not of all before it.
+
+A case may also run from another checkout, through the command line that it has there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.runs.spec import BadInput, RunFailed
+
+HERE = Path(__file__).resolve().parents[2]
+
+
+class Measured(NamedTuple):
+    """A row of `benchmarks.perf`, and the resident memory of its process at its largest, bytes."""
+
+    row: dict[str, Any]
+    peak_bytes: int
+
+
+def check_checkout(folder: Path) -> Path:
+    """The folder, if it is a checkout whose cases can be run. Raises BadInput otherwise."""
+    if not (folder / "benchmarks" / "perf" / "__main__.py").is_file():
+        raise BadInput(
+            f"{folder} is no checkout of this suite: git worktree add {folder} COMMIT makes one"
+        )
+    return folder.resolve()
+
+
+def measure_case(suite: str, name: str, repeats: int, checkout: Path = HERE) -> Measured:
+    """Time a case in a process of its own. Raises RunFailed where that fails."""
+    with tempfile.TemporaryDirectory() as out:
+        options = ["--suite", suite, "--only", name, "--repeats", str(repeats), "--out", out]
+        module = "benchmarks.perf.here" if checkout == HERE else "benchmarks.perf"
+        with subprocess.Popen(
+            [sys.executable, "-m", module, *options],
+            cwd=checkout,
+            env=os.environ | {"PYTHONPATH": str(checkout)},
+            stdout=subprocess.DEVNULL,
+        ) as child:
+            _, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            raise RunFailed(f"{name} from {checkout} ended with status {child.returncode}")
+        rows = json.loads((Path(out) / f"{suite}.json").read_text())["rows"]
+    (row,) = (row for row in rows if row["name"] == name)
+    return Measured(row, usage.ru_maxrss * 1024)  # Linux counts in KiB
