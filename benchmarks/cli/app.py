@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from benchmarks.process.allocator import keep_memory
+from benchmarks.process.compilation import keep_compiled
 from benchmarks.process.exits import explained
 from benchmarks.process.modules import search_here_last
 from benchmarks.process.signals import EXIT_STOPPED
@@ -88,6 +89,8 @@ def main(args: Sequence[str] | None = None) -> int:
             return 0 if args else 2
         name = choose("command", args[0], COMMANDS)
         keep_memory()
+        if name not in VIEWS:
+            keep_compiled()
         return importlib.import_module(ELSEWHERE.get(name, f"benchmarks.cli.{name}")).main(args[1:])
 
     shows = not args or args[0] in VIEWS or bool({"-h", "--help"} & set(args))

@@ -1,1 +1,1 @@
-"""The process of a run: signals, exit statuses, memory allocator."""
+"""The process of a run: signals, exit statuses, memory allocator, cache of compiled functions."""
