@@ -1,8 +1,8 @@
-"""Soft actor-critic with a cost critic on latents (arXiv:1801.01290; costs as in arXiv:2210.01801).
+"""Soft actor-critic with a cost critic (arXiv:1801.01290; costs as in arXiv:2210.01801).
 
 Networks, targets, losses.
 
-Shapes: N latents z [N, Z]; A action dimensions.
+Shapes: N states or latents z [N, Z]; A action dimensions.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agents.nn.gaussian import normal_log_prob
-from baselines.safe_slac.layers import MLP, Normal, leaky
+from baselines.sac.layers import MLP, Normal, leaky
 
 HIDDEN_LAYERS = 2
 LOG_STD = -20.0, 2.0  # bounds
 
 
 class Actor(nnx.Module):
-    """Latents to squashed normals."""
+    """States to squashed normals."""
 
     def __init__(self, fan_in: int, action_dim: int, units: int, *, rngs: nnx.Rngs):
         self.mlp = MLP(fan_in, units, HIDDEN_LAYERS, 2 * action_dim, leaky, rngs=rngs)
