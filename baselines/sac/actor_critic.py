@@ -30,12 +30,19 @@ class Actor(nnx.Module):
         return Normal(mean, jnp.exp(jnp.clip(log_std, *LOG_STD)))
 
 
-def sample_action(dist: Normal, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Actions tanh(u) [N, A] and their log-density log N(u) - sum log(1 - a^2 + 1e-6) [N]."""
-    unsquashed = dist.sample(jax.random.normal(key, dist.mean.shape))
+def squash(dist: Normal, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Actions tanh(u) [N, A] with u = mean + std * noise, and their log-density
+    log N(u) - sum log(1 - a^2 + 1e-6) [N].
+    """
+    unsquashed = dist.sample(noise)
     action = jnp.tanh(unsquashed)
     density = normal_log_prob(unsquashed, dist.mean, dist.std)
     return action, density - jnp.log(1.0 - jnp.square(action) + 1e-6).sum(-1)
+
+
+def sample_action(dist: Normal, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`squash` with noise from a key."""
+    return squash(dist, jax.random.normal(key, dist.mean.shape))
 
 
 class TwinCritic(nnx.Module):
