@@ -6,7 +6,7 @@ that a fit to convergence learns from a uniform sample, with repetitions, of all
 passes over all data. Whether a transition is held out follows from its content, so that its
 repetitions fall on one side.
 
-Shapes: E members, N rows, K elites.
+Shapes: E members, N rows.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from baselines.mbpo.ensemble import (
     Ensemble,
     EnsembleParams,
     Scales,
-    choose_elites,
     fresh_scales,
     update_scales,
 )
@@ -39,11 +38,11 @@ _PRIME, _GOLDEN = 16777619, 2654435761  # of the FNV hash; 2^32 over the golden 
 class ModelState(NamedTuple):
     """What fitting keeps beside parameters and optimiser.
 
-    `window` and `holdout` are None for an ensemble that is fitted online.
+    `error` [E] ranks the members: that of the last fit, or a running one. `window` and `holdout`
+    are None for an ensemble that is fitted online.
     """
 
     scales: Scales
-    elites: jax.Array
     error: jax.Array
     window: Ring | None
     holdout: Ring | None
@@ -93,7 +92,6 @@ class Fitter:
         converge = config.fit == "converge"
         return ModelState(
             fresh_scales(size, action),
-            jnp.arange(config.elites),
             jnp.zeros(config.members),
             ring.empty(config.window, row) if converge else None,
             ring.empty(config.holdout, row) if converge else None,
@@ -124,11 +122,11 @@ class Fitter:
             return self.converge(params, opt, state, key)
 
         def keep(_):
-            return params, opt, state.elites, state.error, jnp.zeros((), jnp.int32)
+            return params, opt, state.error, jnp.zeros((), jnp.int32)
 
-        params, opt, elites, error, epochs = jax.lax.cond(due, fit, keep, None)
-        state = state._replace(elites=elites, error=error)
-        metrics = {"model/error": error[elites].mean(), "model/epochs": epochs.astype(jnp.float32)}
+        params, opt, error, epochs = jax.lax.cond(due, fit, keep, None)
+        state = state._replace(error=error)
+        metrics = {"model/error": error.mean(), "model/epochs": epochs.astype(jnp.float32)}
         return params, opt, state, metrics
 
     def step(
@@ -141,7 +139,7 @@ class Fitter:
         return optax.apply_updates(params, updates), opt, parts  # pyright: ignore[reportReturnType]
 
     def _online(self, params, opt, state: ModelState, data: Transitions, out, key):
-        """A step on a bootstrap of the batch for each member; elites by a running error."""
+        """A step on a bootstrap of the batch for each member; errors are running ones."""
         config, rows = self.config, data.weight.shape[0]
         error = self.ensemble.error(params, state.scales, data._replace(weight=data.weight * out))
         error = ERROR_DECAY * state.error + (1.0 - ERROR_DECAY) * error
@@ -149,17 +147,16 @@ class Fitter:
         index = jax.random.randint(key, (config.members, rows), 0, rows)
         train = jax.tree.map(lambda x: x[index], train)
         params, opt, metrics = self.step(params, opt, state.scales, train)
-        elites = choose_elites(error, config.elites)
-        state = state._replace(elites=elites, error=error)
-        return params, opt, state, metrics | {"model/error": error[elites].mean()}
+        state = state._replace(error=error)
+        return params, opt, state, metrics | {"model/error": error.mean()}
 
     def converge(
         self, params: EnsembleParams, opt: Any, state: ModelState, key: jax.Array
-    ) -> tuple[EnsembleParams, Any, jax.Array, jax.Array, jax.Array]:
+    ) -> tuple[EnsembleParams, Any, jax.Array, jax.Array]:
         """Train on the window until no member's held-out error has fallen by
         `improvement` for `patience` epochs; each member ends at its best.
 
-        Parameters, optimiser, elites [K], errors [E] and the number of epochs.
+        Parameters, optimiser, errors [E] and the number of epochs.
         """
         config, window, holdout = self.config, state.window, state.holdout
         if window is None or holdout is None:
@@ -194,4 +191,4 @@ class Fitter:
         first = self.ensemble.error(params, state.scales, judge)
         fit = jax.lax.while_loop(going, epoch, Fit(params, opt, params.net, first, zero, zero, key))
         params = fit.params._replace(net=fit.best)
-        return params, fit.opt, choose_elites(fit.error, config.elites), fit.error, fit.epoch
+        return params, fit.opt, fit.error, fit.epoch

@@ -67,16 +67,24 @@ def gradients(params: Any, gradient: str, **options: Any) -> list[np.ndarray]:
 
 def test_the_default_leaves_returns_as_they_come(params):
     assert ActorConfig().gradient == "dynamics"
-    actor = actor_of(params, "dynamics")
-    traj, rewards, _ = imagined(actor)
-    assert with_gradient(actor, traj, rewards) is rewards
+
+    def default(p):
+        actor = actor_of(p, "dynamics")
+        traj, rewards, _ = imagined(actor)
+        assert with_gradient(actor, traj, rewards) is rewards
+        return rewards
+
+    jax.eval_shape(default, params)
 
 
 @pytest.mark.parametrize("gradient", ["reinforce", "mixed"])
 def test_estimators_change_gradients_and_no_number(params, gradient: str):
-    actor = actor_of(params, gradient)
-    traj, rewards, _ = imagined(actor)
-    changed = with_gradient(actor, traj, rewards)
+    def both(p):
+        actor = actor_of(p, gradient)
+        traj, rewards, _ = imagined(actor)
+        return rewards, with_gradient(actor, traj, rewards)
+
+    rewards, changed = jax.jit(both)(params)
     np.testing.assert_allclose(changed.ret, rewards.ret, rtol=1e-6)
     np.testing.assert_allclose(changed.value, rewards.value, rtol=1e-6)
     here, there = gradients(params, gradient), gradients(params, "dynamics")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agents.api import ArraySpec, EnvSpec
 from baselines.mbpo.agent import MBPO
 from baselines.mbpo.presets import agent_config
 from benchmarks.methods import METHODS, check_spec, method, settings
@@ -93,15 +94,22 @@ def test_a_batch_must_hold_the_states_that_rollouts_start_from():
         check_spec(large)
 
 
+@functools.cache
+def mbpo_lag(obs_dim: int) -> MBPO:
+    """One agent for all starts, compiled once; it holds nothing that changes."""
+    env = EnvSpec({"observation": ArraySpec((obs_dim,), "float32")}, 2, 2, 20)
+    return MBPO(agent_config("mbpo_lag", "debug"), env)
+
+
 def run(out: Path, iterations: int | None = None) -> None:
     """Train MBPO-Lag on the shore, all of it or so many iterations."""
     spec = toy_spec(steps=400, batch_size=6, batch_length=2, train_ratio=12.0)
-    agent = agent_config("mbpo_lag", "debug")
-    spec = dataclasses.replace(spec, method="mbpo_lag", agent=agent)
+    spec = dataclasses.replace(spec, method="mbpo_lag", agent=agent_config("mbpo_lag", "debug"))
     options = Options() if iterations is None else Options(stop=StopAfter(iterations))
-    train(spec, out, toy_env, functools.partial(MBPO, agent), options)
+    train(spec, out, toy_env, lambda env: mbpo_lag(env.obs["observation"].shape[0]), options)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_as_the_run_that_never_stopped(tmp_path):
     run(tmp_path / "whole")
     for iterations in (23, 11, None):  # in the midst of warm-up and fits
