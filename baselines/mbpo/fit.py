@@ -166,7 +166,7 @@ class Fitter:
 
         def batch_step(carry, step_key):
             rows = ring.draw(window, step_key, (config.members, config.batch))
-            params, opt, _ = self.step(*carry, state.scales, rows)
+            params, opt, _ = self.step(carry[0], carry[1], state.scales, rows)
             return (params, opt), None
 
         def epoch(fit: Fit) -> Fit:

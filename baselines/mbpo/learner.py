@@ -142,9 +142,9 @@ class Learner(ActorCriticLearner):
         if self.config.uses_model:
             state, metrics = self._fit(state, data, model_key)
         if state.imagined is not None:
-            state, found = self._branch(state, state.imagined, data, rollout_key)
-            metrics |= found
-            data = mix(data, state.imagined, self.config.rollout.real_ratio, mix_key)
+            imagined, found = self._branch(state, state.imagined, data, rollout_key)
+            state, metrics = state._replace(imagined=imagined), metrics | found
+            data = mix(data, imagined, self.config.rollout.real_ratio, mix_key)
         if self.config.expansion.length:
             make_targets = self.expanded_targets
         state, sac_metrics = self.sac_step(state, data, 1.0, sac_key, make_targets)
@@ -185,7 +185,9 @@ class Learner(ActorCriticLearner):
         )
 
     def _branch(self, state: AgentState, imagined: Ring, data: Transitions, key: jax.Array):
-        """Keep this update's rollouts from the first states of `data`, whose rows are in no order.
+        """The buffer with this update's rollouts and metrics.
+
+        They start from the first states of `data`, whose rows are in no order.
 
         Raises ValueError (when traced) where a batch has fewer transitions than rollouts start.
         """
@@ -201,7 +203,7 @@ class Learner(ActorCriticLearner):
         within = (jnp.arange(config.longest) < length)[:, None] * steps.weight
         steps = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), steps._replace(weight=within))
         imagined = ring.insert(imagined, steps, steps.weight > 0)
-        return state._replace(imagined=imagined), {
+        return imagined, {
             "rollout/length": length.astype(jnp.float32),
             "rollout/rows": imagined.size.astype(jnp.float32),
             "rollout/reward": weighted_mean(steps.reward, steps.weight),

@@ -14,16 +14,16 @@ SMALLEST = 1e-6  # deviation of an entry that is taken for constant and left uns
 
 
 class Moments(NamedTuple):
-    """Weight of the rows seen, their mean [K], and their summed squared distances from it [K]."""
+    """Summed weight of the rows seen, their mean [K] and summed squared distances from it [K]."""
 
-    count: jax.Array
+    total: jax.Array
     mean: jax.Array
     squares: jax.Array
 
     @property
     def std(self) -> jax.Array:
         """Standard deviation [K], 1 where an entry has not varied."""
-        std = jnp.sqrt(self.squares / jnp.maximum(self.count, 1.0))
+        std = jnp.sqrt(self.squares / jnp.maximum(self.total, 1.0))
         return jnp.where(std > SMALLEST, std, 1.0)
 
     def scale(self, rows: jax.Array) -> jax.Array:
@@ -42,10 +42,10 @@ def update(moments: Moments, rows: jax.Array, weight: jax.Array) -> Moments:
     share = weight[:, None] / jnp.maximum(count, 1.0)
     mean = (share * rows).sum(0)
     squares = (weight[:, None] * jnp.square(rows - mean)).sum(0)
-    total, delta = moments.count + count, mean - moments.mean
+    total, delta = moments.total + count, mean - moments.mean
     new = count / jnp.maximum(total, 1.0)
     return Moments(
         total,
         moments.mean + new * delta,
-        moments.squares + squares + moments.count * new * jnp.square(delta),
+        moments.squares + squares + moments.total * new * jnp.square(delta),
     )
