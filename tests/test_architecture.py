@@ -254,6 +254,8 @@ def top_imports(file: Path) -> list[str]:
         ("omnisafe", ("jax", "flax", "optax")),
         ("safe_slac", ("torch", "agents.safedreamer")),
         ("lambda_", ("torch", "agents.safedreamer")),
+        ("mbpo", ("torch", "agents.safedreamer", "baselines.safe_slac")),
+        ("sac", ("torch", "agents.safedreamer", "baselines.safe_slac", "baselines.mbpo")),
     ],
 )
 def test_baselines_import_neither_environments_nor_what_belongs_to_others(
@@ -272,7 +274,7 @@ def test_baselines_import_neither_environments_nor_what_belongs_to_others(
 
 def test_every_baseline_is_held_to_what_it_may_import():
     folders = {file.parts[1] for file in sources("baselines") if len(file.parts) > 2}
-    assert folders == {"omnisafe", "safe_slac", "lambda_"}
+    assert folders == {"omnisafe", "safe_slac", "lambda_", "mbpo", "sac"}
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from flax import nnx
 
 from agents.lagrangian import AugmentedState, augmented_penalty
 from agents.nn.distributions import normal_entropy, twohot_log_prob, twohot_mean
+from agents.nn.gaussian import normal_log_prob
 from agents.nn.layers import MLP, Linear
 from agents.returns import ReturnNormState, discount_weights, lambda_return, return_scale
 from agents.safedreamer.config import ActorConfig, ImaginationConfig, ModelConfig
@@ -214,6 +215,33 @@ def imagined_returns(
     return rewards, trajectory_returns(
         cost, value, traj.cont, imagination.cost_discount, imagination.lam_of_costs
     )
+
+
+def with_gradient(actor: Actor, traj: Trajectory, returns: Returns) -> Returns:
+    """The same returns and values with the gradient that `actor.gradient` names.
+
+    The terms of DreamerV2's actor loss (arXiv:2010.02193) as a choice of what is differentiated:
+
+        dynamics   dR/da through the model, as the returns come
+        reinforce  d log pi(a) * (R - v), with R, v and a held fixed
+        mixed      share * reinforce + (1 - share) * dynamics
+
+    Numbers stay what they were, so that losses, penalties and critics are the same under all three.
+    """
+    if actor.config.gradient == "dynamics":
+        return returns
+    share = actor.config.reinforce_share if actor.config.gradient == "mixed" else 1.0
+    log_prob = normal_log_prob(sg(traj.action[:-1]), *actor(sg(traj.view[:-1])))
+    score = (log_prob - sg(log_prob)) * sg(returns.ret - returns.value[:-1])
+    return returns._replace(
+        value=_scaled_gradient(returns.value, 1.0 - share),
+        ret=_scaled_gradient(returns.ret, 1.0 - share) + share * score,
+    )
+
+
+def _scaled_gradient(x: jax.Array, scale: float) -> jax.Array:
+    """x, of whose gradient `scale` remains."""
+    return sg(x) if scale == 0.0 else sg(x) + scale * (x - sg(x))
 
 
 class ActorTerms(NamedTuple):

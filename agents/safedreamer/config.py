@@ -162,6 +162,12 @@ class ActorConfig:
     """Weight of the entropy bonus."""
     eval_action: Literal["sample", "mode"] = "mode"
     """What evaluation executes: the distribution's mean, or a sample as in training."""
+    gradient: Literal["dynamics", "reinforce", "mixed"] = "dynamics"
+    """Estimator of the gradient of imagined returns: through the model's dynamics (release), by the
+    likelihood of the actions (REINFORCE with the critic as baseline), or a mix of both.
+    """
+    reinforce_share: float = 0.9
+    """Share of REINFORCE in `gradient=mixed`."""
     optimizer: OptimizerConfig = OptimizerConfig(3e-5, 1e-5, 100.0)
     """Optimiser of the actor."""
 
@@ -169,6 +175,10 @@ class ActorConfig:
         require(
             0 < self.min_std <= self.max_std,
             f"actor.min_std={self.min_std} must lie in 0..max_std={self.max_std}",
+        )
+        require(
+            0 <= self.reinforce_share <= 1,
+            f"actor.reinforce_share={self.reinforce_share} must lie in 0..1",
         )
 
 

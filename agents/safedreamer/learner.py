@@ -41,6 +41,7 @@ from agents.safedreamer.actor_critic import (
     imagine,
     imagined_returns,
     update_slow,
+    with_gradient,
 )
 from agents.safedreamer.config import SafeDreamerConfig
 from agents.safedreamer.networks import Networks, merge
@@ -177,6 +178,8 @@ class Learner:
         rewards, costs = imagined_returns(
             nets.model, nets.critic, nets.cost_critic, traj, imagination
         )
+        rewards = with_gradient(nets.actor, traj, rewards)
+        costs = None if costs is None else with_gradient(nets.actor, traj, costs)
         norm = update_return_norm(state.return_norm, rewards.ret, decay=imagination.norm_decay)
         terms = actor_loss(
             nets.actor,

@@ -28,7 +28,7 @@ from analysis.tables.comparison import comparison
 
 OURS = ("osrp", "osrp_lag", "bsrp_lag")
 MODEL_BASED = ("dreamerv3", "lambda", "safe_slac")
-MODEL_FREE = ("ppo", "ppo_lag", "trpo", "trpo_lag", "cpo", "focops", "cppo_pid", "sac_lag")
+MODEL_FREE = ("ppo", "ppo_lag", "trpo", "trpo_lag", "cpo", "focops", "cppo_pid", "omnisafe_sac_lag")
 VISION = tuple(
     (f"Safety{name}-v0", "vision")
     for name in ("PointGoal1", "PointGoal2", "CarGoal1", "PointPush1", "PointButton1")

@@ -67,7 +67,7 @@ METHODS: dict[str, MethodStyle] = {
     "cpo": _known("cpo", "#0946A4", SOLID, "p"),
     "focops": _known("focops", "#C05A59", DOTTED, "h"),
     "cppo_pid": _known("cppo_pid", "#D72830", DASH_DOT, "d"),
-    "sac_lag": _known("sac_lag", "#383234", DOTTED, "*"),
+    "omnisafe_sac_lag": _known("omnisafe_sac_lag", "#383234", DOTTED, "*"),
 }
 
 # For names without an entry above: 10 colours x 4 lines, then the same with other markers; no

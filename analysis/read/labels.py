@@ -20,7 +20,15 @@ METHODS: dict[str, str] = {
     "cpo": "CPO",
     "focops": "FOCOPS",
     "cppo_pid": "CPPO-PID",
+    "omnisafe_sac_lag": "SAC-Lag (OmniSafe)",
+    "sac": "SAC",
     "sac_lag": "SAC-Lag",
+    "dyna": "Dyna",
+    "dyna_lag": "Dyna-Lag",
+    "mbpo": "MBPO",
+    "mbpo_lag": "MBPO-Lag",
+    "mve": "MVE",
+    "mve_lag": "MVE-Lag",
 }
 
 

@@ -29,7 +29,11 @@ UNCONSTRAINED = frozenset(
         "trpo",
         "ddpg",
         "td3",
+        "omnisafe_sac",
         "sac",
+        "mbpo",
+        "dyna",
+        "mve",
         "pets",
         "loop",
     }

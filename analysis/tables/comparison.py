@@ -22,8 +22,8 @@ from analysis.tables import formats
 
 PUBLISHED_METHODS = frozenset(
     {
-        "ppo", "ppo_lag", "trpo", "trpo_lag", "cpo", "focops", "cppo_pid", "sac_lag", "lambda",
-        "cem_mpc", "safe_loop", "cce_pets",
+        "ppo", "ppo_lag", "trpo", "trpo_lag", "cpo", "focops", "cppo_pid", "omnisafe_sac_lag",
+        "lambda", "cem_mpc", "safe_loop", "cce_pets",
         "rce_pets", "cap_pets", "OSRP (vector)", "PIGDreamer (twisted imagination)",
     }
 )  # fmt: skip

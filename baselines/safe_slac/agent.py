@@ -13,10 +13,11 @@ import numpy as np
 from flax import nnx
 
 from agents.api import EnvSpec, Mode
-from baselines.safe_slac import codec, sac
+from baselines.sac.actor_critic import sample_action
+from baselines.sac.multiplier import update_raw
+from baselines.safe_slac import codec
 from baselines.safe_slac.config import SafeSLACConfig
 from baselines.safe_slac.learner import AgentState, Learner, rate_factor
-from baselines.safe_slac.multiplier import update_raw
 from baselines.safe_slac.networks import graphs, init_params
 
 
@@ -88,7 +89,7 @@ class SafeSLAC:
         latent = model.obs_step(carry.z2, carry.action, feature, is_first, noise).latent
         dist = nnx.merge(self.graphs.actor, actor_params)(latent.z)
         stochastic = mode == "train" or self.config.sac.eval_action == "sample"
-        action = sac.sample_action(dist, action_key)[0] if stochastic else jnp.tanh(dist.mean)
+        action = sample_action(dist, action_key)[0] if stochastic else jnp.tanh(dist.mean)
         return action, Carry(latent.z2, action), {"actor/std": dist.std.mean(-1)}
 
     def update(

@@ -18,8 +18,8 @@ from agents.api import ObsSpec
 from agents.nn.distributions import symlog
 from agents.nn.gaussian import normal_log_density
 from agents.nn.observations import check_obs, image_keys, vector_keys
+from baselines.sac.layers import MLP, leaky, xavier
 from baselines.safe_slac.config import LatentConfig
-from baselines.safe_slac.layers import MLP, leaky, xavier
 
 # Kernel, stride, padding (and of transposes, what is added on the far side of the output);
 # PyTorch's convention of padding.

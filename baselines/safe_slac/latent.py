@@ -19,9 +19,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agents.api import EnvSpec
+from baselines.sac.layers import MLP, Normal
 from baselines.safe_slac import codec
 from baselines.safe_slac.config import LatentConfig
-from baselines.safe_slac.layers import MLP, Gaussian, Normal
+from baselines.safe_slac.layers import Gaussian
 
 
 class Latent(NamedTuple):

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 
 from agents.nn.distributions import bernoulli_log_prob
 from agents.nn.gaussian import normal_kl, normal_log_density
+from baselines.sac.update import weighted_mean
 from baselines.safe_slac.latent import LatentModel
-from baselines.safe_slac.windows import Windows, weighted_mean
+from baselines.safe_slac.windows import Windows
 
 
 def cost_log_prob(logit: jax.Array, cost: jax.Array, positive: float) -> jax.Array:

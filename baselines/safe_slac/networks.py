@@ -13,9 +13,9 @@ from flax import nnx
 
 from agents.api import EnvSpec
 from agents.nn.params import params_of
+from baselines.sac.actor_critic import Actor, CostCritic, TwinCritic, discounted_limit
 from baselines.safe_slac.config import SafeSLACConfig
 from baselines.safe_slac.latent import LatentModel
-from baselines.safe_slac.sac import Actor, CostCritic, TwinCritic, discounted_limit
 
 
 class Networks(NamedTuple):

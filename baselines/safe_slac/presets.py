@@ -7,7 +7,8 @@ action repeat is the loop's to set), `cpu` is sized for vectors on two cores, `d
 from __future__ import annotations
 
 from agents.optimizers import OptimizerConfig
-from baselines.safe_slac.config import LatentConfig, MultiplierConfig, SACConfig, SafeSLACConfig
+from baselines.sac.config import MultiplierConfig, SACConfig
+from baselines.safe_slac.config import LatentConfig, SafeSLACConfig
 
 
 def release() -> SafeSLACConfig:

@@ -55,8 +55,3 @@ def make_windows(batch: Mapping[str, jax.Array], names: tuple[str, ...], whole: 
 def split(windows: Windows, count: int) -> tuple[Windows, Windows]:
     """The first `count` windows and the others."""
     return jax.tree.map(lambda x: x[:count], windows), jax.tree.map(lambda x: x[count:], windows)
-
-
-def weighted_mean(x: jax.Array, weight: jax.Array) -> jax.Array:
-    """Mean of x over elements by their weights, 0 where all weights are."""
-    return (x * weight).sum() / jnp.maximum(weight.sum(), 1.0)

@@ -8,7 +8,7 @@ are theirs to know; here are the loop and the replay. Importing this loads neith
 from __future__ import annotations
 
 from baselines.omnisafe import algorithms
-from benchmarks.methods import omnisafe, safedreamer
+from benchmarks.methods import mbpo, omnisafe, safedreamer
 from benchmarks.methods.lambda_ import LAMBDA
 from benchmarks.methods.method import Method, Settings
 from benchmarks.methods.safe_slac import SAFE_SLAC
@@ -22,6 +22,7 @@ METHODS: dict[str, Method] = {
     **safedreamer.ALL,
     LAMBDA.name: LAMBDA,
     SAFE_SLAC.name: SAFE_SLAC,
+    **mbpo.ALL,
     **omnisafe.ALL,
 }
 
@@ -49,9 +50,9 @@ def settings(
     chosen = method(name)
     if obs == "vision" and obs not in chosen.observations:
         raise BadInput(
-            f"{name} takes no pictures: {omnisafe.NO_PICTURES[chosen.kind]}. OmniSafe's "
-            "on-policy methods take them (ppo_lag, cpo, ...); or choose --obs lidar or "
-            "coordinates"
+            f"{name} takes no pictures: {chosen.no_pictures}. The world models (osrp_lag, lambda, "
+            "safe_slac, ...) and OmniSafe's on-policy methods (ppo_lag, cpo, ...) take them; or "
+            "choose --obs lidar or coordinates"
         )
     choose(f"observation of {name}", obs, chosen.observations)
     if preset == "matched" and preset not in chosen.presets:

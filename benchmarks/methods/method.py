@@ -43,6 +43,7 @@ class Method:
     load_config_type: Callable[[str], type]  # for an observation
     make_settings: Callable[[str, str, float, str], Settings]
     make_agent: Callable[[Any, EnvSpec], Agent] | None = None  # in the engine "jax"
+    no_pictures: str = ""  # why it refuses vision; "" for methods that take it
     # raises BadInput where settings do not fit each other
     check: Callable[[RunSpec], None] = lambda spec: None
 

@@ -39,6 +39,7 @@ def _omnisafe(row: omnisafe.Algorithm) -> Method:
         action_repeat=None if row.family == "model-based" else 1,
         load_config_type=lambda obs: omnisafe_presets.config_type(row.name, obs),
         make_settings=make_settings,
+        no_pictures=NO_PICTURES.get(row.family, ""),
         check=omnisafe_presets.check,
     )
 

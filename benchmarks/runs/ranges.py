@@ -84,11 +84,12 @@ _ROWS: tuple[
         Range(1, SIZE),
     ),
     (
-        "num_particles|num_ensemble|elite_size|num_critics|torch_threads|cost_size|reward_size",
+        "num_particles|num_ensemble|elite_size|num_critics|torch_threads|cost_size|reward_size"
+        "|members|model.elites",
         Range(1, SIZE),
     ),
     ("rank|samples", Range(0, SIZE)),
-    ("steps_per_epoch|size|update_cycle|slow_every|period", Range(1, 1e12)),
+    ("steps_per_epoch|size|update_cycle|slow_every|period|fit_every", Range(1, 1e12)),
     (
         "start_learning_steps|halve_after|limit_stage_steps|start_agent_steps|swag.start",
         Range(0, 1e12),
@@ -105,7 +106,7 @@ _ROWS: tuple[
     ("imagination.cost_lam", Range(-1, 1)),
     ("model.motion_scale", Range(-1)),
     ("model.residual_floor", POSITIVE),
-    ("model.residual_decay|planner.actor_share", SHARE),
+    ("model.residual_decay|planner.actor_share|reinforce_share|real_ratio|holdout_share", SHARE),
     ("planner.pessimism", Range(1, 1000)),
     ("learning_rate|lr|lambda_lr|low_rate", Range(0, 1000)),
     ("unsafe_reward", Range(-LARGEST)),

@@ -185,6 +185,8 @@ _BEFORE: Mapping[str, Any] = {
     "agent.augmented.driven_by": "imagined",
     "agent.planner.cost_critic": True,
     "agent.actor_constraint": "method",
+    "agent.actor.gradient": "dynamics",
+    "agent.actor.reinforce_share": 0.9,
     "agent.planner.feasible_cost": "sum",
     "agent.planner.pessimism": 1,
     "agent.planner.actor_share": 0.0,

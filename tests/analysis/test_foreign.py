@@ -20,6 +20,7 @@ from analysis.read.load import load
 from analysis.read.results import UNCONSTRAINED
 from analysis.statistics import metrics
 from baselines.omnisafe.algorithms import ALGORITHMS
+from benchmarks.methods import METHODS as ALL_METHODS
 from benchmarks.runs.records import COLUMNS
 
 OMNISAFE = "Metrics/EpRet,Metrics/EpCost,Metrics/EpLen,Train/Epoch,TotalEnvSteps,Time/Total"
@@ -324,7 +325,8 @@ def test_any_csv_with_a_map_of_its_columns(tmp_path):
 def test_names_of_methods_are_those_of_the_baselines():
     assert {row.omnisafe: name for name, row in ALGORITHMS.items()} == METHODS
     free = {name for name, row in ALGORITHMS.items() if not row.constrained}
-    assert free | {"dreamerv3", "cem"} == UNCONSTRAINED
+    assert free | {"dreamerv3", "cem", "sac", "dyna", "mbpo", "mve"} == UNCONSTRAINED
+    assert {name for name, x in ALL_METHODS.items() if "nothing" in x.constrains} == UNCONSTRAINED
 
 
 def test_every_reader_is_recognised():

@@ -113,8 +113,8 @@ def test_release_is_their_file_but_for_what_this_suite_decides(name: str):
 
 def test_blocks_for_single_tasks_hold_under_the_tasks_own_id():
     tuned, plain = (
-        configs.defaults("sac_lag", TASK),
-        configs.defaults("sac_lag", "SafetyCarButton1-v0"),
+        configs.defaults("omnisafe_sac_lag", TASK),
+        configs.defaults("omnisafe_sac_lag", "SafetyCarButton1-v0"),
     )
     assert (
         tuned.algo_cfgs.alpha,
@@ -155,7 +155,7 @@ def test_of_the_blocks_only_what_nothing_reads_is_left_out():
 
 
 def test_matched_has_our_repeat_and_limit_and_keeps_lengths_in_simulator_steps():
-    release, matched = spec_of("sac_lag"), spec_of("sac_lag", "matched")
+    release, matched = spec_of("omnisafe_sac_lag"), spec_of("omnisafe_sac_lag", "matched")
     assert (release.loop.action_repeat, release.agent.cost_limit) == (1, 25.0)
     assert (matched.loop.action_repeat, matched.agent.cost_limit) == (4, 2.0)
     for key in ("steps_per_epoch", "start_learning_steps"):
@@ -176,10 +176,10 @@ def test_cpu_keeps_the_steps_until_the_multiplier_moves():
 
 
 def test_a_multiplier_that_never_moves_is_said_loudly():
-    short = dataclasses.replace(spec_of("sac_lag"), steps=200_000)
+    short = dataclasses.replace(spec_of("omnisafe_sac_lag"), steps=200_000)
     (line,) = presets.warnings(short)
     assert "NEVER" in line and "202,000" in line
-    (line,) = presets.warnings(spec_of("sac_lag"))
+    (line,) = presets.warnings(spec_of("omnisafe_sac_lag"))
     assert "NEVER" not in line
     assert presets.warnings(spec_of("ppo_lag")) == []
 
@@ -218,7 +218,7 @@ def test_epochs_in_which_no_episode_can_end_are_refused_with_the_shortest():
 
 
 def test_a_multiplier_updated_before_any_episode_has_ended_is_refused():
-    spec = dataclasses.replace(spec_of("sac_lag"), steps=10_000)
+    spec = dataclasses.replace(spec_of("omnisafe_sac_lag"), steps=10_000)
     early = {
         "algo_cfgs__start_learning_steps": 100,
         "algo_cfgs__warmup_epochs": 0,
@@ -230,7 +230,11 @@ def test_a_multiplier_updated_before_any_episode_has_ended_is_refused():
 
 @pytest.mark.parametrize(
     "name, why",
-    [("sac_lag", "hangs"), ("pets", "one environment"), ("ppo_early_terminated", "one env")],
+    [
+        ("omnisafe_sac_lag", "hangs"),
+        ("pets", "one environment"),
+        ("ppo_early_terminated", "one env"),
+    ],
 )
 def test_several_environments_are_refused_where_they_hang_or_are_not_meant(name: str, why: str):
     assert why in refusal(with_loop(spec_of(name), num_envs=2))
@@ -345,7 +349,10 @@ def test_reading_settings_loads_neither_torch_nor_jax():
 def test_evaluations_of_their_own_are_off():
     # it films
     assert flatten(_tree("pets", configs.defaults("pets")))["evaluation_cfgs.use_eval"] is False
-    assert flatten(_tree("sac", configs.defaults("sac")))["train_cfgs.eval_episodes"] == 0
+    assert (
+        flatten(_tree("omnisafe_sac", configs.defaults("omnisafe_sac")))["train_cfgs.eval_episodes"]
+        == 0
+    )
 
 
 def test_devices():

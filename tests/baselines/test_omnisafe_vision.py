@@ -102,7 +102,10 @@ def test_settings_of_the_encoder_are_read_and_vectors_have_none():
 
 @pytest.mark.parametrize(
     "name, why",
-    [("sac_lag", "replay holds every observation twice"), ("safe_loop", "low-dimensional")],
+    [
+        ("omnisafe_sac_lag", "replay holds every observation twice"),
+        ("safe_loop", "low-dimensional"),
+    ],
 )
 def test_other_families_refuse_pictures_and_say_why(name: str, why: str):
     with pytest.raises(BadInput, match=why):

@@ -13,14 +13,16 @@ from flax import nnx
 
 from agents.nn.gaussian import normal_kl, normal_log_density
 from agents.optimizers import OptimizerConfig, make_optimizer
-from baselines.safe_slac import sac
-from baselines.safe_slac.config import LatentConfig, MultiplierConfig, SACConfig, SafeSLACConfig
-from baselines.safe_slac.layers import Normal
-from baselines.safe_slac.learner import rate_factor, soft_update
+from baselines.sac import actor_critic as sac
+from baselines.sac.config import MultiplierConfig, SACConfig
+from baselines.sac.layers import Normal
+from baselines.sac.multiplier import init_raw, update_raw
+from baselines.sac.update import soft_update, weighted_mean
+from baselines.safe_slac.config import LatentConfig, SafeSLACConfig
+from baselines.safe_slac.learner import rate_factor
 from baselines.safe_slac.losses import cost_log_prob
-from baselines.safe_slac.multiplier import init_raw, update_raw
 from baselines.safe_slac.presets import PRESETS, agent_config
-from baselines.safe_slac.windows import make_windows, weighted_mean
+from baselines.safe_slac.windows import make_windows
 
 
 def test_reward_target_by_hand():

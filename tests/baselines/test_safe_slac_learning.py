@@ -8,8 +8,9 @@ from __future__ import annotations
 import pytest
 
 from agents.optimizers import OptimizerConfig
+from baselines.sac.config import MultiplierConfig, SACConfig
 from baselines.safe_slac.agent import SafeSLAC
-from baselines.safe_slac.config import LatentConfig, MultiplierConfig, SACConfig, SafeSLACConfig
+from baselines.safe_slac.config import LatentConfig, SafeSLACConfig
 from tests.fakes.toys import EDGE, solve_shore
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optimized")]

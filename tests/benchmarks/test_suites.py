@@ -47,6 +47,7 @@ def test_paper20_is_the_papers():
         ("ablation-planner-budget", 27 * 3),
         ("ablation-cost-limit", 3 * 2 * 5 * 3),
         ("ablation-world-model", 2 * 9 * 3),
+        ("ablation-actor-gradient", 2 * 3 * 3),
     ],
 )
 def test_every_built_in_suite_expands(name, count):

@@ -1,8 +1,8 @@
-"""Soft actor-critic with a cost critic on latents (arXiv:1801.01290; costs as in arXiv:2210.01801).
+"""Soft actor-critic with a cost critic (arXiv:1801.01290; costs as in arXiv:2210.01801).
 
 Networks, targets, losses: docs/concepts/safe_slac.md#actor-and-critics.
 
-Shapes: N latents z [N, Z]; A action dimensions.
+Shapes: N states or latents z [N, Z]; A action dimensions.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agents.nn.gaussian import normal_log_prob
-from baselines.safe_slac.layers import MLP, Normal, leaky
+from baselines.sac.layers import MLP, Normal, leaky
 
 HIDDEN_LAYERS = 2
 LOG_STD = -20.0, 2.0  # bounds
 
 
 class Actor(nnx.Module):
-    """Latents to squashed normals."""
+    """States to squashed normals."""
 
     def __init__(self, fan_in: int, action_dim: int, units: int, *, rngs: nnx.Rngs):
         self.mlp = MLP(fan_in, units, HIDDEN_LAYERS, 2 * action_dim, leaky, rngs=rngs)
@@ -30,12 +30,19 @@ class Actor(nnx.Module):
         return Normal(mean, jnp.exp(jnp.clip(log_std, *LOG_STD)))
 
 
-def sample_action(dist: Normal, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Actions tanh(u) [N, A] and their log-density log N(u) - sum log(1 - a^2 + 1e-6) [N]."""
-    unsquashed = dist.sample(jax.random.normal(key, dist.mean.shape))
+def squash(dist: Normal, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Actions tanh(u) [N, A] with u = mean + std * noise, and their log-density
+    log N(u) - sum log(1 - a^2 + 1e-6) [N].
+    """
+    unsquashed = dist.sample(noise)
     action = jnp.tanh(unsquashed)
     density = normal_log_prob(unsquashed, dist.mean, dist.std)
     return action, density - jnp.log(1.0 - jnp.square(action) + 1e-6).sum(-1)
+
+
+def sample_action(dist: Normal, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`squash` with noise from a key."""
+    return squash(dist, jax.random.normal(key, dist.mean.shape))
 
 
 class TwinCritic(nnx.Module):

@@ -1,0 +1,66 @@
+"""From replay batches to transitions, and how real and imagined ones mix.
+
+Shapes: B, T replay batch and sequence length; N = B (T - 1) transitions; Z size of a state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from agents.api import ObsSpec
+from agents.nn.distributions import symlog
+from agents.nn.observations import check_obs, image_keys, vector_keys
+from baselines.mbpo import ring
+from baselines.mbpo.ring import Ring
+from baselines.sac.update import Transitions
+
+NO_PICTURES = "its model predicts the next observation itself, which is for vectors only"
+
+
+def used_keys(obs: ObsSpec) -> tuple[str, ...]:
+    """Names of the vectors of an observation. Raises ValueError where there are pictures."""
+    check_obs(obs)
+    if pictures := image_keys(obs):
+        raise ValueError(f"observation {', '.join(pictures)} is a picture: {NO_PICTURES}")
+    return vector_keys(obs)
+
+
+def state_of(obs: Mapping[str, jax.Array], names: tuple[str, ...]) -> jax.Array:
+    """The state [..., Z]: symlog of all vectors side by side. All networks work on it."""
+    return symlog(jnp.concatenate([obs[name].astype(jnp.float32) for name in names], -1))
+
+
+def real_transitions(batch: Mapping[str, jax.Array], names: tuple[str, ...]) -> Transitions:
+    """The transitions [N, ...] of a replay batch [B, T, ...], in which reward, cost and termination
+    stand at the row on which a transition arrives.
+
+    Those from the last row of an episode to the first of the next have weight 0. The end of a time
+    limit is no termination: the row that it arrives at is not terminal.
+    """
+    z = state_of(batch, names)
+    found = Transitions(
+        z[:, :-1],
+        batch["action"][:, :-1],
+        z[:, 1:],
+        batch["reward"][:, 1:],
+        batch["cost"][:, 1:],
+        batch["is_terminal"][:, 1:].astype(jnp.float32),
+        1.0 - batch["is_first"][:, 1:].astype(jnp.float32),
+    )
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
+
+
+def mix(real: Transitions, imagined: Ring, ratio: float, key: jax.Array) -> Transitions:
+    """As many transitions as `real` has [N, ...], a share of `ratio` of them real.
+
+    All are while nothing is imagined.
+    """
+    rows = real.weight.shape[0]
+    drawn = ring.draw(imagined, key, (rows,))
+    keep = (jnp.arange(rows) < round(ratio * rows)) | (imagined.size == 0)
+    return jax.tree.map(
+        lambda a, b: jnp.where(keep.reshape(-1, *[1] * (a.ndim - 1)), a, b), real, drawn
+    )

@@ -1,0 +1,153 @@
+"""Ensemble of probabilistic networks that predict one transition.
+
+Each member maps a state and an action to normals of the state's difference, the reward and the
+cost, and to the logit of termination (PETS, Chua et al. 2018, arXiv:1805.12114; MBPO, Janner et al.
+2019, arXiv:1906.08253, whose termination is given instead).
+
+Shapes: E members, N rows, Z size of a state, A action, O = Z + 2 predicted numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from agents.nn.distributions import bernoulli_log_prob
+from agents.nn.params import params_of
+from baselines.mbpo import moments as running
+from baselines.mbpo.config import ModelConfig
+from baselines.mbpo.moments import Moments
+from baselines.sac.layers import MLP
+from baselines.sac.update import Transitions
+
+FIRST_BOUNDS = -10.0, 0.5  # of log-variances, as in PETS; learned from there
+
+
+class EnsembleParams(NamedTuple):
+    """Members' networks, leaves [E, ...]; bounds of log-variances [O], shared by all members."""
+
+    net: Any
+    log_var_min: jax.Array
+    log_var_max: jax.Array
+
+
+class Scales(NamedTuple):
+    """Moments of what goes in, [Z + A], and of what is predicted, [O]."""
+
+    inputs: Moments
+    targets: Moments
+
+
+class Prediction(NamedTuple):
+    """Scaled means and log-variances [E, N, O] and logits of termination [E, N]."""
+
+    mean: jax.Array
+    log_var: jax.Array
+    logit: jax.Array
+
+
+def soft_bounds(log_var: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
+    """Log-variances kept between learned bounds without losing their gradient (PETS, appendix A).
+
+    v <- high - softplus(high - v);   v <- low + softplus(v - low)
+    """
+    log_var = high - jax.nn.softplus(high - log_var)
+    return low + jax.nn.softplus(log_var - low)
+
+
+def targets_of(data: Transitions) -> jax.Array:
+    """What is predicted, unscaled: [..., O]."""
+    rest = jnp.stack([data.reward, data.cost], -1)
+    return jnp.concatenate([data.z_next - data.z, rest], -1)
+
+
+def inputs_of(data: Transitions) -> jax.Array:
+    """What it is predicted from, unscaled: [..., Z + A]."""
+    return jnp.concatenate([data.z, data.action], -1)
+
+
+def fresh_scales(size: int, action_dim: int) -> Scales:
+    """Of no rows."""
+    return Scales(running.fresh(size + action_dim), running.fresh(size + 2))
+
+
+def update_scales(scales: Scales, data: Transitions) -> Scales:
+    """With the rows of `data` that have weight."""
+    return Scales(
+        running.update(scales.inputs, inputs_of(data), data.weight),
+        running.update(scales.targets, targets_of(data), data.weight),
+    )
+
+
+class Ensemble:
+    """The members' common graph and how they are called; holds no parameters."""
+
+    def __init__(self, config: ModelConfig, size: int, action_dim: int):
+        self.config, self.size, self.action_dim = config, size, action_dim
+        self.graph = nnx.split(nnx.eval_shape(lambda: self._build(nnx.Rngs(0))))[0]
+
+    def _build(self, rngs: nnx.Rngs) -> MLP:
+        fan_in, out = self.size + self.action_dim, 2 * (self.size + 2) + 1
+        return MLP(fan_in, self.config.units, self.config.layers, out, jax.nn.silu, rngs=rngs)
+
+    def init(self, key: jax.Array) -> EnsembleParams:
+        """Members drawn independently."""
+        keys = jax.random.split(key, self.config.members)
+        net = jax.vmap(lambda k: params_of(self._build(nnx.Rngs(k))))(keys)
+        low, high = (jnp.full(self.size + 2, bound, jnp.float32) for bound in FIRST_BOUNDS)
+        return EnsembleParams(net, low, high)
+
+    def predict(self, params: EnsembleParams, inputs: jax.Array) -> Prediction:
+        """Predictions of each member of `params` for its scaled inputs [E, N, Z + A]."""
+        out = jax.vmap(lambda p, x: nnx.merge(self.graph, p)(x))(params.net, inputs)
+        mean, raw, logit = jnp.split(out, [self.size + 2, 2 * (self.size + 2)], -1)
+        log_var = soft_bounds(raw, params.log_var_min, params.log_var_max)
+        return Prediction(mean, log_var, logit[..., 0])
+
+    def loss(
+        self, params: EnsembleParams, scales: Scales, data: Transitions
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Negative log-likelihood of rows [E, N, ...], a batch for each member; its parts.
+
+        mean of (m - y)^2 exp(-v) + v                 (PETS, with a diagonal covariance)
+        - log p(termination) + bound_weight (sum high - sum low) + weight_decay |kernels|^2
+        """
+        pred = self.predict(params, scales.inputs.scale(inputs_of(data)))
+        y = scales.targets.scale(targets_of(data))
+        nll = (jnp.square(pred.mean - y) * jnp.exp(-pred.log_var) + pred.log_var).mean(-1)
+        end = -bernoulli_log_prob(pred.logit, data.terminal)
+        weight = data.weight / jnp.maximum(data.weight.sum(-1, keepdims=True), 1.0)
+        gaussian, termination = ((weight * x).sum(-1).mean() for x in (nll, end))
+        bounds = params.log_var_max.sum() - params.log_var_min.sum()
+        kernels = [
+            jnp.square(x).sum()
+            for path, x in jax.tree_util.tree_leaves_with_path(params.net)
+            if "kernel" in jax.tree_util.keystr(path)
+        ]
+        config = self.config
+        decay = config.weight_decay * jnp.stack(kernels).sum() / config.members
+        total = gaussian + termination + config.bound_weight * bounds + decay
+        return total, {"model/likelihood": -gaussian, "model/termination": termination}
+
+    def error(self, params: EnsembleParams, scales: Scales, data: Transitions) -> jax.Array:
+        """Error [E] of each member on the same rows [N, ...]: squared error of scaled means plus
+        the termination's negative log-likelihood, by which members are ranked and fits end.
+        """
+        inputs = scales.inputs.scale(inputs_of(data))
+        pred = self.predict(params, jnp.broadcast_to(inputs, (self.config.members, *inputs.shape)))
+        y = scales.targets.scale(targets_of(data))
+        row = jnp.square(pred.mean - y).mean(-1) - bernoulli_log_prob(pred.logit, data.terminal)
+        return (row * data.weight).sum(-1) / jnp.maximum(data.weight.sum(), 1.0)
+
+
+def choose_elites(error: jax.Array, count: int) -> jax.Array:
+    """Indices [count] of the members of least error, best first."""
+    return jax.lax.top_k(-error, count)[1]
+
+
+def take_members(params: EnsembleParams, members: jax.Array) -> EnsembleParams:
+    """The ensemble of some members [K]."""
+    return params._replace(net=jax.tree.map(lambda x: x[members], params.net))

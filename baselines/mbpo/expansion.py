@@ -1,0 +1,75 @@
+"""Model-based value expansion (MVE, Feinberg et al. 2018, arXiv:1803.00101) of soft returns.
+
+A real transition (z, a, r, z') is continued by H imagined steps of the policy from z'. Its target,
+and in the TD-k form that of each imagined pair too, is the discounted sum of what follows, closed
+by the target critics after the last step:
+
+    q[t] = r[t] + g (1 - d[t]) v[t+1],   v[t] = q[t] - alpha log pi[t],   v[H] = value at the end
+
+for t = 0..H-1, and r + g (1 - d) v[0] for the real pair. H = 0 leaves SAC's target. The entropy's
+share is ours: the paper expands the returns of DDPG. Costs are expanded without it.
+
+Shapes: H imagined steps, N rows.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from baselines.mbpo.rollouts import Rollouts
+from baselines.sac.update import Targets, Transitions
+
+
+def expanded_returns(
+    reward: jax.Array,
+    terminal: jax.Array,
+    bonus: jax.Array,
+    value: jax.Array,
+    discount: float,
+) -> tuple[jax.Array, jax.Array]:
+    """q [H, N] of the imagined pairs and v [N] of the first state.
+
+    reward, terminal and bonus (-alpha log pi, or 0) [H, N]; `value` [N] closes them.
+    """
+
+    def backward(following, inputs):
+        r, d, b = inputs
+        q = r + discount * (1.0 - d) * following
+        return q + b, q
+
+    first, q = jax.lax.scan(backward, value, (reward, terminal, bonus), reverse=True)
+    return q, first
+
+
+def expand(
+    data: Transitions,
+    imagined: Rollouts,
+    values: tuple[jax.Array, jax.Array],
+    temperature: jax.Array,
+    discounts: tuple[float, float],
+    td_k: bool,
+) -> Targets:
+    """Targets of the real pairs and, with `td_k`, of the imagined ones.
+
+    `values` [N] of return (entropy included) and cost close the imagined steps from `data.z_next`;
+    `discounts` are theirs.
+    """
+    steps = imagined.data
+    bonus = -temperature * imagined.log_prob
+    no_bonus = jnp.zeros_like(bonus)
+    q, v = expanded_returns(steps.reward, steps.terminal, bonus, values[0], discounts[0])
+    cost_q, cost_v = expanded_returns(steps.cost, steps.terminal, no_bonus, values[1], discounts[1])
+    goes_on = 1.0 - data.terminal
+    real = Targets(
+        data.z,
+        data.action,
+        data.reward + discounts[0] * goes_on * v,
+        data.cost + discounts[1] * goes_on * cost_v,
+        data.weight,
+    )
+    if not td_k:
+        return real
+    dreamt = Targets(steps.z, steps.action, q, cost_q, steps.weight)
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), dreamt)
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), real, flat)

@@ -1,0 +1,242 @@
+"""How the agent learns: a pure function from state, replay batch and key to the next state.
+
+Order of one update: ensemble -> rollouts from the batch's states into the buffer of imagined
+transitions -> soft actor-critic on real and imagined ones (baselines.sac.update), with expanded
+targets where the method expands. Each part exists only where its setting asks for it, and without
+any the update is that of SAC, to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from agents.api import EnvSpec
+from agents.checks import count_nonfinite
+from agents.lagrangian import PIDState, init_pid, update_pid
+from baselines.mbpo import ring
+from baselines.mbpo.config import MBPOConfig
+from baselines.mbpo.data import mix, real_transitions, used_keys
+from baselines.mbpo.ensemble import Ensemble, choose_elites, take_members
+from baselines.mbpo.expansion import expand
+from baselines.mbpo.fit import Fitter, ModelState
+from baselines.mbpo.networks import Learned, Networks, graphs, init_params, state_size
+from baselines.mbpo.ring import Ring
+from baselines.mbpo.rollouts import Rollouts, draw_noise, rollout, rollout_length
+from baselines.sac.actor_critic import sample_action
+from baselines.sac.multiplier import init_raw, update_raw
+from baselines.sac.update import (
+    ActorCriticLearner,
+    Targets,
+    Transitions,
+    sac_optimizers,
+    weighted_mean,
+)
+
+
+class AgentState(NamedTuple):
+    """All that learning changes: a checkpoint of this pytree forgets nothing.
+
+    `dual` is what the multiplier follows from: its raw value or the controller's state. `model` and
+    `imagined` are None where nothing reads them.
+    """
+
+    params: Learned
+    target_critic: Any
+    target_cost_critic: Any
+    optimizers: Learned
+    dual: jax.Array | PIDState
+    multiplier: jax.Array
+    model: ModelState | None
+    imagined: Ring | None
+    updates: jax.Array
+
+
+class Learner(ActorCriticLearner):
+    """Optimisers and the update of one configuration in one kind of environment.
+
+    Holds nothing that changes; see `AgentState`. Raises ValueError for observations with pictures.
+    """
+
+    config: MBPOConfig
+
+    def __init__(self, config: MBPOConfig, env: EnvSpec):
+        self.config, self.env = config, env
+        self.obs_names, self.size = used_keys(env.obs), state_size(env)
+        self.graphs: Networks = graphs(config, env)
+        self.ensemble, self.fitter = None, None
+        if config.uses_model:
+            self.ensemble = Ensemble(config.model, self.size, env.action_dim)
+            self.fitter = Fitter(config.model, self.ensemble)
+        model = None if self.fitter is None else self.fitter.optimizer
+        self.optimizers = Learned(*sac_optimizers(config.sac), model=model)
+
+    def init(self, key: jax.Array) -> AgentState:
+        """A fresh learner; targets start as copies."""
+        params = init_params(self.config, self.env, self.ensemble, key)
+        optimizers = Learned(
+            *(
+                None if o is None else o.init(p)
+                for o, p in zip(self.optimizers, params, strict=True)
+            )
+        )
+        copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
+        model = None if self.fitter is None else self.fitter.fresh()
+        dual, multiplier = self._first_dual()
+        return AgentState(
+            params,
+            copy(params.critic),
+            copy(params.cost_critic),
+            optimizers,
+            dual,
+            multiplier,
+            model,
+            self._no_rollouts() if self.config.rollout.longest else None,
+            jnp.zeros((), jnp.int32),
+        )
+
+    def _no_rollouts(self) -> Ring:
+        z, zero = jnp.zeros(self.size), jnp.zeros(())
+        row = Transitions(z, jnp.zeros(self.env.action_dim), z, *[zero] * 4)
+        return ring.empty(self.config.rollout.capacity, row)
+
+    def _first_dual(self) -> tuple[jax.Array | PIDState, jax.Array]:
+        """Dual state and multiplier before the first episode."""
+        if self.config.dual == "pid":
+            return init_pid(self.config.pid), jnp.zeros(())
+        raw = init_raw(self.config.multiplier.init)
+        return raw, jax.nn.softplus(raw) if self.config.constrained else jnp.zeros(())
+
+    def end_episode(
+        self, state: AgentState, cost: jax.Array | float, agent_steps: jax.Array | int
+    ) -> AgentState:
+        """Move the multiplier by the cost of a training episode.
+
+        Those of the prefill, before any update, do not count.
+        """
+        config = self.config
+        if not config.constrained:
+            return state
+        if isinstance(state.dual, PIDState):
+            dual = update_pid(config.pid, state.dual, cost, config.cost_limit, agent_steps)
+            multiplier = dual.multiplier
+        else:
+            dual = update_raw(state.dual, cost, config.cost_limit, config.multiplier.learning_rate)
+            multiplier = jax.nn.softplus(dual)
+        begun = state.updates > 0
+        dual = jax.tree.map(lambda new, old: jnp.where(begun, new, old), dual, state.dual)
+        return state._replace(dual=dual, multiplier=jnp.where(begun, multiplier, state.multiplier))
+
+    def update(
+        self, state: AgentState, batch: Mapping[str, jax.Array], key: jax.Array
+    ) -> tuple[AgentState, dict[str, jax.Array]]:
+        """One update on a replay batch [B, T, ...]: the next state and metrics (scalars)."""
+        model_key, rollout_key, mix_key, sac_key = jax.random.split(key, 4)
+        data, make_targets = real_transitions(batch, self.obs_names), None
+        metrics: dict[str, jax.Array] = {}
+        if self.config.uses_model:
+            state, metrics = self._fit(state, data, model_key)
+        if state.imagined is not None:
+            imagined, found = self._branch(state, state.imagined, data, rollout_key)
+            state, metrics = state._replace(imagined=imagined), metrics | found
+            data = mix(data, imagined, self.config.rollout.real_ratio, mix_key)
+        if self.config.expansion.length:
+            make_targets = self.expanded_targets
+        state, sac_metrics = self.sac_step(state, data, 1.0, sac_key, make_targets)
+        metrics |= sac_metrics | {"multiplier": state.multiplier}
+        metrics["nonfinite"] = count_nonfinite(metrics)
+        return state._replace(updates=state.updates + 1), metrics
+
+    def _fit(self, state: AgentState, data: Transitions, key: jax.Array):
+        """Let the ensemble learn from replayed transitions."""
+        assert self.fitter is not None and state.model is not None
+        params, opt, model, metrics = self.fitter(
+            state.params.model, state.optimizers.model, state.model, data, state.updates, key
+        )
+        state = state._replace(
+            params=state.params._replace(model=params),
+            optimizers=state.optimizers._replace(model=opt),
+            model=model,
+        )
+        return state, metrics
+
+    def imagine(
+        self, state: AgentState, start: jax.Array, alive: jax.Array, steps: int, key: jax.Array
+    ) -> Rollouts:
+        """Rollouts of the policy in the elites from states [N, Z]."""
+        assert self.ensemble is not None and state.model is not None
+        elites = choose_elites(state.model.error, self.config.model.elites)
+        noise = draw_noise(
+            key, steps, start.shape[0], self.size, self.env.action_dim, self.config.model.elites
+        )
+        return rollout(
+            self.ensemble,
+            take_members(state.params.model, elites),
+            state.model.scales,
+            nnx.merge(self.graphs.actor, state.params.actor),
+            start,
+            alive,
+            noise,
+        )
+
+    def _branch(self, state: AgentState, imagined: Ring, data: Transitions, key: jax.Array):
+        """The buffer with this update's rollouts and metrics.
+
+        They start from the first states of `data`, whose rows are in no order.
+
+        Raises ValueError (when traced) where a batch has fewer transitions than rollouts start.
+        """
+        config, rows = self.config.rollout, data.weight.shape[0]
+        if config.starts > rows:
+            raise ValueError(
+                f"rollout.starts={config.starts} exceeds the {rows} transitions of a batch"
+            )
+        start, alive = data.z[: config.starts], data.weight[: config.starts]
+        steps = self.imagine(state, start, alive, config.longest, key).data
+        ready = state.updates >= self.config.model.warmup
+        length = jnp.where(ready, rollout_length(config, state.updates), 0)
+        within = (jnp.arange(config.longest) < length)[:, None] * steps.weight
+        steps = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), steps._replace(weight=within))
+        imagined = ring.insert(imagined, steps, steps.weight > 0)
+        return imagined, {
+            "rollout/length": length.astype(jnp.float32),
+            "rollout/rows": imagined.size.astype(jnp.float32),
+            "rollout/reward": weighted_mean(steps.reward, steps.weight),
+            "rollout/cost": weighted_mean(steps.cost, steps.weight),
+        }
+
+    def expanded_targets(
+        self, state: AgentState, data: Transitions, key: jax.Array, cost_key: jax.Array
+    ) -> Targets:
+        """Targets over imagined steps; those of one step until the model has warmed up."""
+        expansion, sac = self.config.expansion, self.config.sac
+        plain = self.one_step_targets(state, data, key, cost_key)
+        imagined = self.imagine(
+            state, data.z_next, data.weight * (1.0 - data.terminal), expansion.length,
+            jax.random.fold_in(key, 1),
+        )  # fmt: skip
+        temperature = jnp.exp(state.params.log_temperature)
+        dist = nnx.merge(self.graphs.actor, state.params.actor)(imagined.last)
+        action, log_prob = sample_action(dist, key)
+        pair = nnx.merge(self.graphs.critic, state.target_critic)(imagined.last, action)
+        cost_action, _ = sample_action(dist, cost_key)
+        cost_critic = nnx.merge(self.graphs.cost_critic, state.target_cost_critic)
+        values = (
+            jnp.minimum(*pair) - temperature * log_prob,
+            cost_critic.future(imagined.last, cost_action),
+        )
+        discounts = sac.discount, sac.cost_discount
+        targets = expand(data, imagined, values, temperature, discounts, expansion.td_k)
+        ready, rows = state.updates >= self.config.model.warmup, data.weight.shape[0]
+        real = jnp.arange(targets.weight.shape[0]) < rows
+        more = targets.weight.shape[0] - rows
+        return targets._replace(
+            reward=jnp.where(ready, targets.reward, jnp.pad(plain.reward, (0, more))),
+            cost=jnp.where(ready, targets.cost, jnp.pad(plain.cost, (0, more))),
+            weight=targets.weight * (real | ready),
+        )

@@ -1,0 +1,51 @@
+"""Running mean and variance of rows, by which the ensemble's inputs and outputs are scaled.
+
+Shapes: N rows of K entries.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+SMALLEST = 1e-6  # deviation of an entry that is taken for constant and left unscaled
+
+
+class Moments(NamedTuple):
+    """Summed weight of the rows seen, their mean [K] and summed squared distances from it [K]."""
+
+    total: jax.Array
+    mean: jax.Array
+    squares: jax.Array
+
+    @property
+    def std(self) -> jax.Array:
+        """Standard deviation [K], 1 where an entry has not varied."""
+        std = jnp.sqrt(self.squares / jnp.maximum(self.total, 1.0))
+        return jnp.where(std > SMALLEST, std, 1.0)
+
+    def scale(self, rows: jax.Array) -> jax.Array:
+        """(rows - mean) / std, [..., K]."""
+        return (rows - self.mean) / self.std
+
+
+def fresh(size: int) -> Moments:
+    """Moments of no rows."""
+    return Moments(jnp.zeros(()), jnp.zeros(size), jnp.zeros(size))
+
+
+def update(moments: Moments, rows: jax.Array, weight: jax.Array) -> Moments:
+    """With rows [N, K] of weight [N] added (Chan, Golub and LeVeque 1979, pairwise)."""
+    count = weight.sum()
+    share = weight[:, None] / jnp.maximum(count, 1.0)
+    mean = (share * rows).sum(0)
+    squares = (weight[:, None] * jnp.square(rows - mean)).sum(0)
+    total, delta = moments.total + count, mean - moments.mean
+    new = count / jnp.maximum(total, 1.0)
+    return Moments(
+        total,
+        moments.mean + new * delta,
+        moments.squares + squares + moments.total * new * jnp.square(delta),
+    )

@@ -1,0 +1,71 @@
+"""The networks of an agent: how they are built and taken apart into parameters."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from agents.api import EnvSpec
+from agents.nn.params import params_of
+from baselines.mbpo.config import MBPOConfig
+from baselines.mbpo.data import used_keys
+from baselines.mbpo.ensemble import Ensemble
+from baselines.sac.actor_critic import Actor, CostCritic, TwinCritic, discounted_limit
+
+
+class Networks(NamedTuple):
+    """Actor and critics, in whichever form: modules, graph definitions or parameters."""
+
+    actor: Any
+    critic: Any
+    cost_critic: Any
+
+
+class Learned(NamedTuple):
+    """Everything with an optimiser: parameters, optimisers or their states.
+
+    `model` is None where nothing reads one.
+    """
+
+    actor: Any
+    critic: Any
+    cost_critic: Any
+    log_temperature: Any
+    model: Any
+
+
+def state_size(env: EnvSpec) -> int:
+    """Z: entries of all vectors of an observation."""
+    return sum(env.obs[name].shape[0] for name in used_keys(env.obs))
+
+
+def _build(config: MBPOConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
+    sac, size = config.sac, state_size(env)
+    bias = discounted_limit(config.cost_limit, sac.cost_discount, env.episode_agent_steps)
+    pair, leaky = size + env.action_dim, sac.cost_output == "leaky"
+    return Networks(
+        Actor(size, env.action_dim, sac.units, rngs=rngs),
+        TwinCritic(pair, sac.units, rngs=rngs),
+        CostCritic(pair, sac.units, bias, leaky_output=leaky, rngs=rngs),
+    )
+
+
+def graphs(config: MBPOConfig, env: EnvSpec) -> Networks:
+    """Graph definitions, which are static; computes shapes only."""
+    nets = nnx.eval_shape(lambda: _build(config, env, nnx.Rngs(0)))
+    return Networks(*(nnx.split(net)[0] for net in nets))
+
+
+def init_params(
+    config: MBPOConfig, env: EnvSpec, ensemble: Ensemble | None, key: jax.Array
+) -> Learned:
+    """Freshly drawn parameters; actor and critics are the same with a model and without."""
+    nets = _build(config, env, nnx.Rngs(key))
+    return Learned(
+        *(params_of(net) for net in nets),
+        log_temperature=jnp.log(jnp.float32(config.sac.temperature)),
+        model=None if ensemble is None else ensemble.init(jax.random.fold_in(key, 1)),
+    )

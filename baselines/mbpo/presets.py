@@ -1,0 +1,119 @@
+"""Named settings of the off-policy learner with a model: eight methods, four presets.
+
+release  published sizes (SAC, MBPO; Dyna and MVE with the same networks)
+matched  release with SafeDreamer's cost limit (its action repeat is the loop's to set)
+cpu      sized for two cores
+debug    every size shrunk until a run takes seconds; learns nothing
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from agents.optimizers import OptimizerConfig
+from baselines.mbpo.config import ExpansionConfig, MBPOConfig, ModelConfig, RolloutConfig
+from baselines.sac.config import MultiplierConfig, SACConfig
+
+NO_ROLLOUTS = {"length_first": 0, "length_last": 0}
+
+
+def with_method(base: MBPOConfig, method: str) -> MBPOConfig:
+    """`base` with what makes it the method: which data paths are open."""
+    name = method.removesuffix("_lag")
+    base = dataclasses.replace(base, constrained=name != method)
+    none = dataclasses.replace(base.rollout, **NO_ROLLOUTS)
+    no_steps = dataclasses.replace(base.expansion, length=0)
+    online = dataclasses.replace(base.model, fit="online")
+    if name == "sac":
+        return dataclasses.replace(base, rollout=none, expansion=no_steps)
+    if name == "mbpo":
+        return dataclasses.replace(base, expansion=no_steps)
+    if name == "mve":
+        return dataclasses.replace(base, rollout=none, model=online)
+    # Dyna: one step from remembered states with actions drawn anew, used at once, one imagined
+    # transition for each real one
+    starts = base.rollout.starts
+    planning = dataclasses.replace(
+        base.rollout, length_first=1, length_last=1, capacity=starts, real_ratio=0.5
+    )
+    return dataclasses.replace(base, rollout=planning, expansion=no_steps, model=online)
+
+
+_LEARNING = OptimizerConfig(3e-4)
+RELEASE = MBPOConfig(
+    sac=SACConfig(
+        discount=0.99,
+        cost_discount=0.99,
+        temperature=1.0,
+        eval_action="mode",
+        optimizer=_LEARNING,
+        actor_clip=_LEARNING.clip,
+    ),
+    # MBPO makes 400 rollouts and 20 updates an environment step, and fits every 250 steps
+    rollout=RolloutConfig(starts=20),
+    model=ModelConfig(fit_every=5000, warmup=5000),
+    expansion=ExpansionConfig(length=3),
+)
+MATCHED = dataclasses.replace(RELEASE, cost_limit=2.0)
+CPU = dataclasses.replace(
+    MATCHED,
+    sac=dataclasses.replace(
+        RELEASE.sac,
+        units=128,
+        # the same horizon in simulator steps at an action repeat of 5
+        discount=0.975,
+        cost_discount=0.975,
+        temperature=0.1,
+        target_fraction=0.01,
+        optimizer=OptimizerConfig(5e-4),
+    ),
+    multiplier=MultiplierConfig(init=0.02, learning_rate=2e-4),
+    model=ModelConfig(
+        members=5,
+        elites=3,
+        units=128,
+        layers=2,
+        fit_every=1000,
+        warmup=1000,
+        window=50_000,
+        holdout=2000,
+        batch=128,
+        epoch_steps=100,
+        max_epochs=20,
+    ),
+    rollout=RolloutConfig(starts=64, capacity=64_000, real_ratio=0.1),
+)
+DEBUG = dataclasses.replace(
+    MATCHED,
+    sac=dataclasses.replace(RELEASE.sac, units=16),
+    model=ModelConfig(
+        members=3,
+        elites=2,
+        units=16,
+        layers=1,
+        fit_every=5,
+        warmup=5,
+        window=64,
+        holdout=64,
+        batch=8,
+        epoch_steps=2,
+        max_epochs=3,
+        patience=1,
+    ),
+    rollout=RolloutConfig(length_first=1, length_last=2, grow_until=10, starts=3, capacity=32),
+    expansion=ExpansionConfig(length=2),
+)
+
+PRESETS = {"release": RELEASE, "matched": MATCHED, "cpu": CPU, "debug": DEBUG}
+METHODS = ("sac", "sac_lag", "mbpo", "mbpo_lag", "dyna", "dyna_lag", "mve", "mve_lag")
+
+
+def agent_config(method: str, preset: str) -> MBPOConfig:
+    """Configuration of a method (one of METHODS) under a preset (one of PRESETS); KeyError
+    otherwise.
+    """
+    if method not in METHODS:
+        raise KeyError(f"unknown method {method!r}; valid: {', '.join(METHODS)}")
+    if preset not in PRESETS:
+        raise KeyError(f"unknown preset {preset!r}; valid: {', '.join(PRESETS)}")
+    return with_method(PRESETS[preset], method)

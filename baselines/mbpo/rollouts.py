@@ -1,0 +1,100 @@
+"""Branched rollouts of the policy in the ensemble (MBPO, arXiv:1906.08253, Alg. 2).
+
+Each step of each row is predicted by an elite drawn anew. A row ends where its termination is
+drawn; what follows has weight 0.
+
+Shapes: H model steps, N rows, K elites, O = Z + 2 predicted numbers, A action.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from baselines.mbpo.config import RolloutConfig
+from baselines.mbpo.ensemble import Ensemble, EnsembleParams, Scales
+from baselines.sac.actor_critic import squash
+from baselines.sac.layers import Normal
+from baselines.sac.update import Transitions
+
+
+class RolloutNoise(NamedTuple):
+    """All that is drawn: elite [H, N] (place among the elites), unit normals of actions [H, N, A]
+    and predictions [H, N, O], uniforms of termination [H, N].
+    """
+
+    member: jax.Array
+    action: jax.Array
+    state: jax.Array
+    end: jax.Array
+
+
+class Rollouts(NamedTuple):
+    """Transitions [H, N, ...], the log-density of their actions [H, N], the last states [N, Z]."""
+
+    data: Transitions
+    log_prob: jax.Array
+    last: jax.Array
+
+
+def draw_noise(
+    key: jax.Array, steps: int, rows: int, size: int, action_dim: int, elites: int
+) -> RolloutNoise:
+    """Noise of rollouts."""
+    member, action, state, end = jax.random.split(key, 4)
+    return RolloutNoise(
+        jax.random.randint(member, (steps, rows), 0, elites),
+        jax.random.normal(action, (steps, rows, action_dim)),
+        jax.random.normal(state, (steps, rows, size + 2)),
+        jax.random.uniform(end, (steps, rows)),
+    )
+
+
+def rollout_length(config: RolloutConfig, updates: jax.Array) -> jax.Array:
+    """Model steps of a rollout after so many updates (MBPO, appendix; its epochs are updates here):
+    linear from `grow_from` to `grow_until`, rounded down.
+    """
+    span = max(config.grow_until - config.grow_from, 1)
+    share = jnp.clip((updates - config.grow_from) / span, 0.0, 1.0)
+    grown = config.length_last - config.length_first
+    return config.length_first + jnp.trunc(share * grown).astype(jnp.int32)
+
+
+def rollout(
+    ensemble: Ensemble,
+    elites: EnsembleParams,
+    scales: Scales,
+    policy: Callable[[jax.Array], Normal],
+    start: jax.Array,
+    alive: jax.Array,
+    noise: RolloutNoise,
+) -> Rollouts:
+    """Transitions of the policy's sampled actions from states `start` [N, Z].
+
+    Rows that are not `alive` [N] have weight 0. `elites` are parameters of the elites alone.
+    """
+    members, rows = elites_of(elites), jnp.arange(start.shape[0])
+
+    def step(carry, drawn: RolloutNoise):
+        z, alive = carry
+        action, log_prob = squash(policy(z), drawn.action)
+        inputs = scales.inputs.scale(jnp.concatenate([z, action], -1))
+        pred = ensemble.predict(elites, jnp.broadcast_to(inputs, (members, *inputs.shape)))
+        mean, log_var, logit = (x[drawn.member, rows] for x in pred)
+        scaled = mean + jnp.exp(0.5 * log_var) * drawn.state
+        values = scales.targets.mean + scales.targets.std * scaled
+        z_next = z + values[:, :-2]
+        terminal = (drawn.end < jax.nn.sigmoid(logit)).astype(jnp.float32)
+        data = Transitions(z, action, z_next, values[:, -2], values[:, -1], terminal, alive)
+        return (z_next, alive * (1.0 - terminal)), (data, log_prob)
+
+    (last, _), (data, log_prob) = jax.lax.scan(step, (start, alive), noise)
+    return Rollouts(data, log_prob, last)
+
+
+def elites_of(params: EnsembleParams) -> int:
+    """Number of members of these parameters."""
+    return jax.tree.leaves(params.net)[0].shape[0]

@@ -1,0 +1,214 @@
+"""One update of soft actor-critic with a cost critic, for any learner whose state holds its parts.
+
+Order: critics -> cost critic -> actor -> temperature -> target copies.
+Shapes: N transitions, M pairs of state and action that critics fit (N, or more where targets are
+expanded over imagined steps); Z size of a state, A action dimensions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from agents.optimizers import make_optimizer
+from baselines.sac import actor_critic as sac
+from baselines.sac.config import SACConfig
+
+
+class Transitions(NamedTuple):
+    """States z, z_next [N, Z] and action [N, A]; reward, cost, terminal and weight [N].
+
+    A weight of 0 leaves a transition out of every loss.
+    """
+
+    z: jax.Array
+    action: jax.Array
+    z_next: jax.Array
+    reward: jax.Array
+    cost: jax.Array
+    terminal: jax.Array
+    weight: jax.Array
+
+
+class Targets(NamedTuple):
+    """What critics fit: pairs z [M, Z], action [M, A], their return, cost and weight [M]."""
+
+    z: jax.Array
+    action: jax.Array
+    reward: jax.Array
+    cost: jax.Array
+    weight: jax.Array
+
+
+# (state, transitions, key of the next actions, key of the next actions of the cost critic)
+MakeTargets: TypeAlias = Callable[[Any, Transitions, jax.Array, jax.Array], Targets]
+
+
+class SACOptimizers(NamedTuple):
+    """Optimisers of actor and critics."""
+
+    actor: optax.GradientTransformation
+    critic: optax.GradientTransformation
+    cost_critic: optax.GradientTransformation
+    log_temperature: optax.GradientTransformation
+
+
+def sac_optimizers(config: SACConfig) -> SACOptimizers:
+    """One setting for all, but for the actor's clip."""
+    of_actor = make_optimizer(dataclasses.replace(config.optimizer, clip=config.actor_clip))
+    return SACOptimizers(of_actor, *[make_optimizer(config.optimizer)] * 3)
+
+
+def soft_update(target: Any, online: Any, fraction: float) -> Any:
+    """target <- (1 - fraction) target + fraction online."""
+    return optax.incremental_update(online, target, fraction)
+
+
+def weighted_mean(x: jax.Array, weight: jax.Array) -> jax.Array:
+    """Mean of x over elements by their weights, 0 where all weights are."""
+    return (x * weight).sum() / jnp.maximum(weight.sum(), 1.0)
+
+
+class ActorCriticLearner:
+    """Base of learners: `config.sac`, `graphs` (actor, critic, cost_critic) and `optimizers` are
+    the subclass's.
+
+    A state has `params` and `optimizers` (NamedTuples with actor, critic, cost_critic and
+    log_temperature), `target_critic`, `target_cost_critic` and `multiplier`.
+    """
+
+    config: Any
+    graphs: Any
+    optimizers: Any
+
+    def one_step_targets(
+        self, state: Any, data: Transitions, key: jax.Array, cost_key: jax.Array
+    ) -> Targets:
+        """Reward, or cost, and the value of one sampled next action."""
+        config, graphs = self.config.sac, self.graphs
+        temperature = jnp.exp(state.params.log_temperature)
+        next_dist = nnx.merge(graphs.actor, state.params.actor)(data.z_next)
+        next_action, log_prob = sac.sample_action(next_dist, key)
+        next1, next2 = nnx.merge(graphs.critic, state.target_critic)(data.z_next, next_action)
+        y = sac.reward_target(
+            data.reward, data.terminal, next1, next2, log_prob, temperature, config.discount
+        )
+        cost_action, _ = sac.sample_action(next_dist, cost_key)
+        cost_value = nnx.merge(graphs.cost_critic, state.target_cost_critic).future(
+            data.z_next, cost_action
+        )
+        y_cost = sac.cost_target(data.cost, data.terminal, cost_value, config.cost_discount)
+        return Targets(data.z, data.action, y, y_cost, data.weight)
+
+    def sac_step(
+        self,
+        state: Any,
+        data: Transitions,
+        rates: jax.Array | float,
+        key: jax.Array,
+        make_targets: MakeTargets | None = None,
+    ) -> tuple[Any, dict[str, jax.Array]]:
+        """The next state and metrics; targets are `one_step_targets` unless others are given.
+
+        `rates` multiplies every learning rate. The actor learns from the states of `data`.
+        """
+        target_key, cost_key, actor_key = jax.random.split(key, 3)
+        targets = (make_targets or self.one_step_targets)(state, data, target_key, cost_key)
+        temperature = jnp.exp(state.params.log_temperature)
+        state, metrics = self._critic_steps(state, jax.lax.stop_gradient(targets), rates)
+        state, of_actor = self._actor_step(state, data, temperature, rates, actor_key)
+        target_entropy = -float(data.action.shape[-1])
+        grads = jax.grad(sac.temperature_loss)(
+            state.params.log_temperature, of_actor["actor/entropy"], target_entropy
+        )
+        state, _ = self.apply("log_temperature", grads, state, rates)
+        fraction = self.config.sac.target_fraction
+        state = state._replace(
+            target_critic=soft_update(state.target_critic, state.params.critic, fraction),
+            target_cost_critic=soft_update(
+                state.target_cost_critic, state.params.cost_critic, fraction
+            ),
+        )
+        return state, metrics | of_actor | {"actor/temperature": temperature}
+
+    def _critic_steps(self, state: Any, targets: Targets, rates: jax.Array | float):
+        graphs, w = self.graphs, targets.weight
+
+        def critic_loss(p):
+            q1, q2 = nnx.merge(graphs.critic, p)(targets.z, targets.action)
+            return weighted_mean(
+                jnp.square(q1 - targets.reward) + jnp.square(q2 - targets.reward), w
+            )
+
+        def cost_loss(p):
+            value = nnx.merge(graphs.cost_critic, p)(targets.z, targets.action)
+            return weighted_mean(jnp.square(value - targets.cost), w)
+
+        metrics = {}
+        for name, loss, y in (
+            ("critic", critic_loss, targets.reward),
+            ("cost_critic", cost_loss, targets.cost),
+        ):
+            value, grads = jax.value_and_grad(loss)(getattr(state.params, name))
+            state, norm = self.apply(name, grads, state, rates)
+            metrics |= {
+                f"{name}/loss": value,
+                f"{name}/target": weighted_mean(y, w),
+                f"{name}/grad_norm": norm,
+            }
+        return state, metrics
+
+    def _actor_step(
+        self,
+        state: Any,
+        data: Transitions,
+        temperature: jax.Array,
+        rates: jax.Array | float,
+        key: jax.Array,
+    ):
+        graphs, w = self.graphs, data.weight
+        critic = nnx.merge(graphs.critic, state.params.critic)
+        cost_critic = nnx.merge(graphs.cost_critic, state.params.cost_critic)
+
+        def actor_loss(p):
+            action, log_prob = sac.sample_action(nnx.merge(graphs.actor, p)(data.z), key)
+            cost = cost_critic(data.z, action)
+            q1, q2 = critic(data.z, action)
+            objective = sac.actor_objective(q1, q2, log_prob, cost, temperature, state.multiplier)
+            return -weighted_mean(objective, w), (
+                -weighted_mean(log_prob, w),
+                weighted_mean(cost, w),
+            )
+
+        (value, (entropy, policy_cost)), grads = jax.value_and_grad(actor_loss, has_aux=True)(
+            state.params.actor
+        )
+        state, norm = self.apply("actor", grads, state, rates)
+        return state, {
+            "cost_critic/value": policy_cost,
+            "actor/loss": value,
+            "actor/entropy": entropy,
+            "actor/grad_norm": norm,
+        }
+
+    def apply(
+        self, name: str, grads: Any, state: Any, rates: jax.Array | float
+    ) -> tuple[Any, jax.Array]:
+        """One optimiser step of one entry of the parameters, scaled by `rates`.
+
+        The gradient's norm.
+        """
+        params, optimizer = getattr(state.params, name), getattr(self.optimizers, name)
+        updates, opt_state = optimizer.update(grads, getattr(state.optimizers, name), params)
+        new = optax.apply_updates(params, jax.tree.map(lambda x: rates * x, updates))
+        state = state._replace(
+            params=state.params._replace(**{name: new}),
+            optimizers=state.optimizers._replace(**{name: opt_state}),
+        )
+        return state, optax.tree.norm(grads)

@@ -1,0 +1,228 @@
+"""SAC, MBPO, Dyna and MVE as agents: shapes, tracing, what a data path may change, multiplier."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from agents.lagrangian import PIDConfig
+from baselines.mbpo.agent import MBPO
+from baselines.mbpo.config import MBPOConfig
+from baselines.mbpo.learner import AgentState
+from baselines.mbpo.presets import METHODS, agent_config
+from tests.agent_inputs import LIDAR, VISION, observations, replay_batch
+
+UPDATES = 7  # the ensemble of preset debug is first fitted after 5
+LEARNT_BY_SAC = ("actor", "critic", "cost_critic", "log_temperature")
+
+
+def copied(tree: Any) -> Any:
+    """A copy on the host: `update` donates its state."""
+    return jax.tree.map(np.array, tree)
+
+
+def same(a: Any, b: Any) -> bool:
+    return all(
+        np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )
+
+
+class Trained(NamedTuple):
+    """An agent after UPDATES updates; its ensemble before each, and each one's metrics."""
+
+    agent: MBPO
+    state: AgentState
+    models: list[Any]
+    metrics: list[dict[str, Any]]
+
+
+def trained(config: MBPOConfig) -> Trained:
+    agent = MBPO(config, LIDAR)
+    state, models, metrics = agent.init(0), [], []
+    for n in range(UPDATES):
+        models.append(copied(state.params.model))
+        batch = replay_batch(LIDAR, 4, 3, seed=n)
+        state, found = agent.update(state, batch, jax.random.key(n))
+        metrics.append(found)
+    return Trained(agent, state, [*models, copied(state.params.model)], metrics)
+
+
+@pytest.mark.parametrize(
+    ("method", "preset"),
+    [*((m, "debug") for m in ("sac_lag", "mbpo_lag", "dyna_lag", "mve_lag")), ("mve", "release")],
+)
+def test_every_method_and_preset_acts_and_updates(method: str, preset: str):
+    """Traced, not run: actions of the right shape, and an update that returns a state of exactly
+    the structure it takes.
+    """
+    agent = MBPO(agent_config(method, preset), LIDAR)
+    state, carry, key = jax.eval_shape(agent.init, 0), agent.init_carry(4), jax.random.key(0)
+
+    def one_act(state):
+        first = np.zeros(4, bool)
+        return agent.act(state, carry, observations(LIDAR, (4,)), first, key, "train")
+
+    action, _, info = jax.eval_shape(one_act, state)
+    assert (action.shape, action.dtype) == ((4, 2), jnp.float32)
+    assert {x.shape for x in info.values()} == {(4,)}
+    batch = {name: jnp.asarray(x) for name, x in replay_batch(LIDAR, 64, 2).items()}
+    new, metrics = jax.eval_shape(agent.learner.update, state, batch, key)
+    assert jax.tree.structure(state) == jax.tree.structure(new)
+    assert [(x.shape, x.dtype, x.weak_type) for x in jax.tree.leaves(state)] == [
+        (x.shape, x.dtype, x.weak_type) for x in jax.tree.leaves(new)
+    ]
+    assert all(x.shape == () for x in metrics.values())
+    assert (state.model is None) == (method == "sac_lag")
+    assert (state.imagined is None) == (not method.startswith(("mbpo", "dyna")))
+
+
+def test_methods_are_values_of_one_configuration():
+    config = {name: agent_config(name, "release") for name in METHODS}
+    assert [name for name in METHODS if config[name].constrained] == [
+        name for name in METHODS if name.endswith("_lag")
+    ]
+    mbpo, dyna, mve = config["mbpo_lag"], config["dyna_lag"], config["mve_lag"]
+    assert (mbpo.model.members, mbpo.model.elites, mbpo.model.layers, mbpo.model.units) == (
+        7,
+        5,
+        4,
+        200,
+    )
+    assert (mbpo.rollout.real_ratio, mbpo.model.fit) == (0.05, "converge")
+    assert (dyna.rollout.longest, dyna.model.fit, dyna.rollout.capacity) == (
+        1,
+        "online",
+        dyna.rollout.starts,
+    )
+    assert (mve.rollout.longest, mve.expansion.length, mve.expansion.td_k) == (0, 3, True)
+    assert config["sac_lag"].sac == mbpo.sac
+    assert not config["sac"].uses_model
+    assert (mbpo.cost_limit, agent_config("mbpo_lag", "matched").cost_limit) == (25.0, 2.0)
+    with pytest.raises(KeyError, match="mbpo_lag"):
+        agent_config("mbop", "cpu")
+    with pytest.raises(KeyError, match="matched"):
+        agent_config("mbpo", "mached")
+
+
+@pytest.fixture(scope="module")
+def sac_lag() -> Trained:
+    return trained(agent_config("sac_lag", "debug"))
+
+
+@pytest.fixture(scope="module")
+def mbpo_lag() -> Trained:
+    return trained(agent_config("mbpo_lag", "debug"))
+
+
+def without_data_paths(method: str) -> MBPOConfig:
+    config = agent_config(method, "debug")
+    none = dataclasses.replace(config.rollout, length_first=0, length_last=0)
+    return dataclasses.replace(
+        config, rollout=none, expansion=dataclasses.replace(config.expansion, length=0)
+    )
+
+
+def test_rollouts_of_length_0_and_h_0_give_the_updates_of_sac_lag_bit_for_bit(sac_lag):
+    state = trained(without_data_paths("mbpo_lag")).state
+    assert same(copied(state), copied(sac_lag.state))
+
+
+@pytest.mark.parametrize("method", ["mbpo_lag", "dyna_lag", "mve_lag"])
+def test_rollouts_of_length_0_and_h_0_are_the_program_of_sac_lag(method: str, sac_lag):
+    def program(agent: MBPO) -> str:
+        state = jax.eval_shape(agent.init, 0)
+        return agent._update.lower(state, replay_batch(LIDAR, 4, 3), jax.random.key(0)).as_text()
+
+    assert program(MBPO(without_data_paths(method), LIDAR)) == program(sac_lag.agent)
+
+
+@pytest.mark.parametrize("method", [pytest.param("mbpo_lag", marks=pytest.mark.slow), "mve_lag"])
+def test_while_the_model_warms_up_the_updates_are_those_of_sac_lag(method: str, sac_lag):
+    """The model learns beside them already."""
+    config = agent_config(method, "debug")
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, warmup=100))
+    found = trained(config)
+    for name in LEARNT_BY_SAC:
+        for a, b in zip(
+            jax.tree.leaves(getattr(found.state.params, name)),
+            jax.tree.leaves(getattr(sac_lag.state.params, name)),
+            strict=True,
+        ):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert not same(found.models[0], found.models[-1])
+
+
+def test_updates_trace_once_and_imagined_data_change_what_sac_learns(sac_lag, mbpo_lag):
+    for found in (sac_lag, mbpo_lag):
+        assert found.agent._update._cache_size() == 1
+        assert sum(int(metrics["nonfinite"]) for metrics in found.metrics) == 0
+    state = mbpo_lag.state
+    # warm-up of 5 updates, then 3 starts a step: one row of noise has no successor
+    assert 0 < int(state.imagined.size) <= 12
+    assert not same(state.params.critic, sac_lag.state.params.critic)
+    assert int(state.model.window.size) > int(state.model.holdout.size) > 0
+
+
+def test_a_fit_is_due_every_so_many_updates_and_changes_the_ensemble_alone_then(mbpo_lag):
+    epochs = [int(metrics["model/epochs"]) for metrics in mbpo_lag.metrics]
+    assert [n + 1 for n, count in enumerate(epochs) if count] == [5]
+    assert 1 <= max(epochs) <= mbpo_lag.agent.config.model.max_epochs
+    for n, count in enumerate(epochs):
+        assert same(mbpo_lag.models[n], mbpo_lag.models[n + 1]) == (count == 0)
+    errors = np.asarray(mbpo_lag.state.model.error)
+    assert errors.min() > 0.0 and len(np.unique(errors)) == 3
+
+
+# Multiplier
+
+
+def test_costs_of_training_episodes_move_the_multiplier_once_learning_has_begun(sac_lag):
+    agent, state = sac_lag.agent, sac_lag.state
+    learner = agent.learner
+    unlearnt = state._replace(updates=jnp.int32(0))
+    assert float(learner.end_episode(unlearnt, 100.0, 10).multiplier) == float(state.multiplier)
+    above, below = (learner.end_episode(state, cost, 10) for cost in (100.0, 0.0))
+    assert float(above.multiplier) > float(state.multiplier) > float(below.multiplier) > 0.0
+    # d log(multiplier) = learning_rate (cost - limit) while it is small
+    grown = np.log(float(above.multiplier) / float(state.multiplier))
+    rate = agent.config.multiplier.learning_rate
+    assert grown == pytest.approx(rate * (100.0 - 2.0), rel=0.02)
+
+
+def test_a_pid_controller_may_move_it_instead():
+    pid = PIDConfig(kp=0.1, ki=0.0, kd=0.0, proportional_ema=0.0, cost_ema=0.0, start_agent_steps=0)
+    pid = dataclasses.replace(pid, max_multiplier=50.0, integral_init=0.0)
+    config = dataclasses.replace(agent_config("sac_lag", "debug"), dual="pid", pid=pid)
+    learner = MBPO(config, LIDAR).learner
+    state = jax.jit(learner.init)(jax.random.key(0))
+    assert float(state.multiplier) == 0.0
+    assert float(learner.end_episode(state, 12.0, 10).multiplier) == 0.0  # no update yet
+    begun = state._replace(updates=jnp.int32(1))
+    # 0.1 * (12 - 2) = 1
+    assert float(learner.end_episode(begun, 12.0, 10).multiplier) == pytest.approx(1.0)
+
+
+def test_without_a_constraint_costs_are_predicted_and_weigh_nothing():
+    agent = MBPO(agent_config("sac", "debug"), LIDAR)
+    state = agent.init(0)._replace(updates=jnp.int32(3))
+    assert float(state.multiplier) == 0.0
+    assert float(agent.end_episode(state, 100.0, 10).multiplier) == 0.0
+
+
+# What it refuses
+
+
+def test_pictures_are_refused_with_the_reason():
+    with pytest.raises(ValueError, match="predicts the next observation itself"):
+        MBPO(agent_config("mbpo_lag", "debug"), VISION)
+
+
+def test_more_rollouts_than_transitions_name_the_setting(mbpo_lag):
+    agent, state = mbpo_lag.agent, mbpo_lag.state
+    with pytest.raises(ValueError, match=r"rollout\.starts=3"):
+        jax.eval_shape(agent.learner.update, state, replay_batch(LIDAR, 1, 2), jax.random.key(0))
