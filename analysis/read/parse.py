@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from analysis.results.frames import Damage
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.reading import read_bytes
 from benchmarks.runs.records import (
@@ -31,14 +32,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _HEADER = ",".join(COLUMNS).encode()
-
-
-class Damage(NamedTuple):
-    """One line that is no record; `line` counts from 1, the header."""
-
-    file: str
-    line: int
-    reason: str
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from analysis.read.results import Results
+from analysis.results.frames import Results
 from benchmarks.runs.files import SPEC_FILE
 from benchmarks.runs.reading import DamagedFile, read_object
 

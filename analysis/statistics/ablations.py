@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.read.labels import split_label
+from analysis.results.labels import split_label, without_variant
 from analysis.statistics.intervals import LEVEL, MIN_RUNS
 
 TASK = ["task", "obs"]
@@ -50,7 +50,7 @@ def parts(label: str) -> Parts | None:
 
     Those of a plain method, or of a variant of `ablation-planner-lagrangian`; None for all else.
     """
-    method, variant = split_label(label)
+    method, _, variant = split_label(label)
     if not variant:
         return PLAIN.get(method)
     acts, *rest = variant.split(", ")
@@ -62,16 +62,31 @@ def parts(label: str) -> Parts | None:
 def with_parts(scores: pd.DataFrame) -> pd.DataFrame:
     """The scores of runs whose parts are known, with the columns of Parts.
 
-    Variants of the suite win over the plain methods.
+    Variants of the suite win over the plain methods. Runs that are given their costs never share a
+    cell with runs that learn them: learned costs win; methods without costs go with either.
     """
     known = {label: found for label in scores["method"].unique() if (found := parts(label))}
-    if any(split_label(label)[1] for label in known):
-        known = {label: found for label, found in known.items() if split_label(label)[1]}
+    if any(split_label(label).variant for label in known):
+        known = {label: found for label, found in known.items() if split_label(label).variant}
+    sources = sorted({split_label(label).given for label in known if not _costless(label)})
+    keep = sources[0] if sources else ""  # "" is learned
+    known = {n: found for n, found in known.items() if _costless(n) or split_label(n).given == keep}
     rows = scores[scores["method"].isin(known)]
     columns = {
         name: [getattr(known[label], name) for label in rows["method"]] for name in Parts._fields
     }
     return rows.assign(**columns)
+
+
+def _costless(label: str) -> bool:
+    """Whether a label is of a method that ignores costs."""
+    return split_label(label).method == "dreamerv3"
+
+
+def given_costs(scores: pd.DataFrame) -> str:
+    """What the runs of `with_parts` are given instead of learning costs, "" where they learn."""
+    found = {split_label(label).given for label in with_parts(scores)["method"]} - {""}
+    return next(iter(found), "")
 
 
 def cells(scores: pd.DataFrame, metric: str, reps: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -218,7 +233,7 @@ def settings(label: str) -> dict[str, float]:
     `osrp_lag [planner.horizon=5 x]` -> {"planner.horizon": 5.0}.
     """
     found = {}
-    for word in split_label(label)[1].split():
+    for word in split_label(label).variant.split():
         name, equals, value = word.partition("=")
         if equals:
             try:
@@ -242,9 +257,7 @@ def budgets(scores: pd.DataFrame, act_ms: pd.Series | None = None) -> pd.DataFra
     table.columns = [name.removeprefix("planner.") for name in BUDGET]
     table["model_steps"] = table["candidates"] * table["iterations"] * table["horizon"]
     table["act_ms"] = rows["run"].map(act_ms) if act_ms is not None else np.nan
-    return pd.concat(
-        [rows.assign(method=rows["method"].map(lambda label: split_label(label)[0])), table], axis=1
-    )
+    return pd.concat([rows.assign(method=rows["method"].map(without_variant)), table], axis=1)
 
 
 def limits(scores: pd.DataFrame) -> pd.DataFrame:
@@ -254,6 +267,4 @@ def limits(scores: pd.DataFrame) -> pd.DataFrame:
     ]
     rows = scores[scores["method"].isin(chosen)]
     value = rows["method"].map(lambda label: settings(label)["cost_limit"]).astype(float)
-    return rows.assign(
-        method=rows["method"].map(lambda label: split_label(label)[0]), cost_limit=value
-    )
+    return rows.assign(method=rows["method"].map(without_variant), cost_limit=value)

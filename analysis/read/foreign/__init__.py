@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from analysis.read.foreign import progress, release, tensorboard
-from analysis.read.results import Part
+from analysis.results.frames import Part
 
 READERS: Mapping[str, Callable[[Path, str], Part]] = {
     "progress": progress.read,
