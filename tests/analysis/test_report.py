@@ -224,6 +224,8 @@ def test_curves_are_visible(browser):
     )
     assert browser.run("document.querySelectorAll('path.band').length") == 2
     assert browser.run("document.querySelectorAll('line.limit').length") == 2
+    names = "[...document.querySelectorAll('.limit-name')].map(name => name.textContent)"
+    assert browser.run(names) == ["limit 2", "limit 2"]
     assert browser.run("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
     assert browser.run("document.documentElement.scrollWidth <= innerWidth")
 

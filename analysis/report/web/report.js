@@ -120,9 +120,12 @@
     svg("text", { x: WIDTH - RIGHT, y: HEIGHT - 5, "text-anchor": "end" }, chart).textContent =
       "simulator steps";
     if (column === "cost") {
-      for (const limit of task.limits) svg("line",
-        { x1: LEFT, x2: WIDTH - RIGHT, y1: scale.y(limit), y2: scale.y(limit), class: "limit" },
-        chart);
+      for (const limit of task.limits) {
+        const y = scale.y(limit);
+        svg("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y, y2: y, class: "limit" }, chart);
+        svg("text", { x: WIDTH - RIGHT, y: y - 3, "text-anchor": "end", class: "limit-name" }, chart)
+          .textContent = `limit ${short(limit)}`;
+      }
     }
     for (const line of task.lines) {
       if (!shown.has(line.method)) continue;
