@@ -60,7 +60,7 @@ def lines(
     markers: bool = True,
     **look: Any,
 ) -> None:
-    """The lines of a long frame: `method` chooses the look, `line` tells lines of a method apart.
+    """The lines of a long frame: `method` chooses the look, `line` names lines of a method.
 
     Args: look, further properties of all lines.
     """

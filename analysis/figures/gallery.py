@@ -111,8 +111,8 @@ def curve_pictures(results: Results, config: GalleryConfig) -> Iterator[Picture]
 
 
 class Summary(NamedTuple):
-    """Aggregates of the plain methods that have evaluations, by metric, and what has to be said of
-    them.
+    """Aggregates of the plain methods that have evaluations, by metric, and a note on what is left
+    out.
     """
 
     scores: pd.DataFrame

@@ -6,7 +6,7 @@ saved. Every interval is the 95 % bootstrap interval computed there; where a met
 seeds for one it is not drawn.
 
 Interval estimates, profiles and sample efficiency are drawn by rliable's plot utilities, the rest
-by seaborn. What they cannot do stands in this file: rliable has no markers and no line styles for
+by seaborn. What they cannot do is done in this file: rliable has no markers and no line styles for
 efficiency, sets sizes for slides (`_restyle`), and draws a row for each pair of methods, 132 for
 twelve: improvement is a heat map instead. seaborn draws no finished intervals, so those of the
 scatter are matplotlib's.
@@ -171,7 +171,7 @@ def improvement(frame: pd.DataFrame, metric: str) -> Figure:
 
     Bold where the interval excludes one half.
 
-    Args: frame of `analysis.statistics.aggregates.improvement`; a pair may stand in it in one
+    Args: frame of `analysis.statistics.aggregates.improvement`; a pair may be in it in one
     direction only.
     """
     import seaborn as sns

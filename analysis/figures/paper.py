@@ -1,7 +1,7 @@
 """Counterparts of the figures of SafeDreamer (arXiv:2307.07176) from any results, full or partial.
 
-Every panel says how many seeds stand in it, and `analysis.statistics.paper.panels` lists them all,
-the empty ones too: nothing that is missing can pass for shown.
+Captions give the number of seeds in every panel; `analysis.statistics.paper.panels` lists all
+panels, the empty ones too.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ def _normalised(scores: pd.DataFrame, config: GalleryConfig) -> Picture:
     if not first["trusted"].all():
         caption += " Fewer than 3 seeds: no interval can be trusted, none is drawn."
     if set(mine["method"]) & set(MODEL_FREE):
-        caption += " Model-free methods without runs from vision stand in with what they observe."
+        caption += (
+            " Model-free methods without runs from vision are those from their own observations."
+        )
     columns = [
         overall.Column(overall.axis_label(metric), table) for metric, table in tables.items()
     ]

@@ -1,9 +1,8 @@
-"""Run folders of this suite.
+"""Run folders of this suite: `spec.json`, `sweep.json`, `status.json`, `attempts.jsonl` and
+`episodes.csv`.
 
-What `spec.json`, `sweep.json`, `status.json`, `attempts.jsonl` and `episodes.csv` say of a run.
-
-Whatever is missing or damaged ends up in the run's facts (`analysis.results.frames.FACTS`): its
-problem, its notes, its damaged lines.
+Missing and damaged files are recorded in the run's facts (`analysis.results.frames.FACTS`) as its
+problem, notes and damaged lines.
 """
 
 from __future__ import annotations
@@ -80,7 +79,7 @@ def _read_run(name: str, folder: Path) -> _Run:
     if problem == Status.NO_RECORDS and not any(folder.iterdir()):
         problem = Status.EMPTY
     elif problem == Status.NO_RECORDS and not spec_problem:
-        problem = ""  # `assemble` says why there are none, where the run's state tells
+        problem = ""  # `assemble` derives the reason from the run's state
     facts: dict[str, Any] = {"run": name, "folder": str(folder), "damaged_lines": len(damage)}
     for column in IDENTITY:
         facts[column] = _identity(column, records, saved, notes)

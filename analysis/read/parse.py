@@ -1,6 +1,6 @@
 """Reads one `episodes.csv`, line by line where it must.
 
-A killed writer or a full disk leaves damaged lines, which are named.
+Damaged lines, which a killed writer or a full disk leaves, are reported one by one.
 
 Whole files go through Arrow at once; only a file that Arrow refuses is searched for the lines at
 fault.

@@ -2,7 +2,7 @@
 
 Overview, curves to hover and toggle, tables, figures, videos, provenance, warnings.
 
-Style sheet, script, data and figures stand in the page itself, so that it opens anywhere without a
+Style sheet, script, data and figures are part of the page, so that it opens anywhere without a
 server or a network. Videos are embedded as long as all of them together are small; beyond that the
 page links to their files, relative to where it lies.
 """
@@ -145,7 +145,7 @@ def csv_link(text: str) -> Markup:
 
 
 def warnings(results: Results) -> list[str]:
-    """What a reader must know: runs with problems, runs that are missing, methods with too few
+    """Warnings: runs with problems, runs that are missing, methods with too few
     seeds for intervals.
     """
     runs = results.runs[(results.runs["task"] != "") & (results.runs["status"] != Status.DUPLICATE)]
@@ -225,7 +225,7 @@ def _runs(results: Results, origins: Sequence[Any]) -> cells.Table:
 def _embedded(pictures: Iterable[Picture]) -> list[dict[str, Any]]:
     """Pictures for the template.
 
-    Each SVG stands in an image of its own, so that ids of two figures never meet.
+    Each SVG is an image of its own, so that ids of two figures never collide.
     """
     found = []
     for picture in pictures:

@@ -38,7 +38,7 @@ OUT_OF_TIME = "out_of_time"  # state of a run that its time budget ended
 IDENTITY = ("run_id", "method", "task", "obs", "seed")
 DAMAGE_COLUMNS = ("run", "file", "line", "reason")
 
-# What a reader may know of a run, and the value that stands for not knowing it.
+# What a reader may find out about a run, and the value for what it cannot.
 FACTS: Mapping[str, Any] = {
     "run": "",
     "run_id": "",

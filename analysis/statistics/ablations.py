@@ -1,9 +1,8 @@
-"""What the ablation suites say, as frames.
+"""Results of the ablation suites as frames: parts of a method and their interaction, planner
+budgets, cost limits. Pure functions.
 
-Parts of a method and their interaction, planner budgets, cost limits. Pure functions.
-
-Runs are told apart by their labels, `method [variant]`, whose variants are the names in the suites
-`ablation-*`: words (`planner, PID, no filter`) or settings
+Runs are distinguished by their labels, `method [variant]`, whose variants are the names in the
+suites `ablation-*`: words (`planner, PID, no filter`) or settings
 (`planner.horizon=5 planner.iterations=2`).
 
 Intervals are 95 % percentile bootstrap intervals that resample seeds within every task and cell;
@@ -109,7 +108,7 @@ def cells(scores: pd.DataFrame, metric: str, reps: int = 2000, seed: int = 0) ->
 
 
 class Square(NamedTuple):
-    """The four cells of planner x multiplier, and what kind of multiplier stands in them."""
+    """The four cells of planner x multiplier, and the kind of multiplier in them."""
 
     cells: dict[tuple[str, bool], pd.DataFrame]  # by (acts, has a multiplier)
     multiplier: str
@@ -239,7 +238,7 @@ def settings(label: str) -> dict[str, float]:
             try:
                 found[name] = float(value)
             except ValueError:
-                continue  # a word or a path, no number
+                continue  # no number
     return found
 
 

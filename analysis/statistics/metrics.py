@@ -1,4 +1,4 @@
-"""One row of metrics per run: what it reached, what that cost, and how fast.
+"""One row of metrics per run: performance, cost and speed.
 
 Pure functions of `Results`; METRICS says what each is.
 
@@ -177,7 +177,7 @@ def _training(training: pd.DataFrame, limit_of: pd.Series) -> pd.DataFrame:
     sums = grouped[columns].sum().where(grouped[columns].count().eq(grouped.size(), axis=0))
     return pd.DataFrame(
         {
-            # a format without lengths still tells how many steps there were
+            # a format without lengths still has the number of steps
             "cost_rate": sums["cost"] / sums["length"].fillna(grouped["env_steps"].max()),
             "total_cost": sums["cost"],
             "cost_regret": sums["over"],

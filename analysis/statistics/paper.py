@@ -1,4 +1,4 @@
-"""What SafeDreamer (arXiv:2307.07176) shows, and which runs stand in its place here.
+"""What SafeDreamer (arXiv:2307.07176) shows, and the runs that correspond to it here.
 
 Curves on five vision tasks against model-based and against model-free methods, curves on
 low-dimensional tasks. The methods are this suite's; where the paper has others, or other settings,
@@ -30,7 +30,7 @@ INSTEAD = ("lidar", "coordinates", "default")
 
 
 class State(StrEnum):
-    """How much stands in a panel for a method."""
+    """Whether a panel has enough seeds of a method."""
 
     EMPTY = "empty"
     FEW = f"fewer than {MIN_RUNS} seeds"
@@ -66,7 +66,7 @@ def labels(methods: Iterable[str], there: Iterable[str]) -> list[str]:
 
 
 def observed(runs: pd.DataFrame, tasks: Iterable[tuple[str, str]]) -> pd.Series:
-    """The observation of the panel that each run stands in, by the index of `runs`.
+    """The observation of the panel that each run is shown in, by the index of `runs`.
 
     Its own, but for model-free methods: these are published without cameras, so on a task of
     `tasks` where one has no runs with the panel's observation, the first of INSTEAD that it has
@@ -88,7 +88,7 @@ def observed(runs: pd.DataFrame, tasks: Iterable[tuple[str, str]]) -> pd.Series:
 
 
 def panels(results: Results) -> pd.DataFrame:
-    """What stands in every panel: `figure`, `task`, `obs`, `method`, `seeds` (with evaluations),
+    """Contents of every panel: `figure`, `task`, `obs`, `method`, `seeds` (with evaluations),
     `seen` (observations of the method's runs that are not the panel's), `state`.
     """
     runs = results.runs[

@@ -1,9 +1,7 @@
-"""Constants that returns and costs are divided by.
-
-What an agent without constraints reaches, PPO in Ray et al. (2019).
+"""Constants that returns and costs are divided by: those of unconstrained PPO (Ray et al. 2019).
 
 `data/references.csv` holds the published ones with source and protocol. A task without one gets its
-constants from the runs of unconstrained PPO among the results, and `references` says so; without
+constants from the runs of unconstrained PPO among the results, which `references` records; without
 those it has none, and normalised metrics are NaN.
 """
 

@@ -116,17 +116,17 @@ def aggregate_notes(tables: dict[str, pd.DataFrame]) -> list[str]:
 
     Args: tables, frames of `aggregate` by metric.
     """
-    said: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {}
     for metric, frame in tables.items():
         label = metric_named(metric).label
         if few := sorted({method_label(m) for m in frame.loc[~frame["trusted"], "method"]}):
             text = f"no interval can be trusted with fewer than {MIN_RUNS} seeds per task"
-            said.setdefault(f"{text} ({', '.join(few)})", []).append(label)
+            found.setdefault(f"{text} ({', '.join(few)})", []).append(label)
         if others := frame["left_out"].iloc[0]:
-            said.setdefault(f"without {others}, which not all methods have values for", []).append(
+            found.setdefault(f"without {others}, which not all methods have values for", []).append(
                 label
             )
-    return [f"{', '.join(names)}: {text}." for text, names in said.items()]
+    return [f"{', '.join(names)}: {text}." for text, names in found.items()]
 
 
 def _shown(metric: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Counterparts of the tables of SafeDreamer (arXiv:2307.07176), and what stands in its figures."""
+"""Counterparts of the tables of SafeDreamer (arXiv:2307.07176), and the contents of its figures."""
 
 from __future__ import annotations
 

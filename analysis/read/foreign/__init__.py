@@ -1,6 +1,6 @@
 """Results of other programs, read into the same frames.
 
-What their formats do not tell is marked in `runs["lacks"]`.
+What their formats lack is listed in `runs["lacks"]`.
 
 progress      OmniSafe and SafePO: `progress.csv` and `config.json`; means over the last 50
               episodes, no single ones

@@ -46,7 +46,7 @@ def read(
 ) -> Part:
     """The run of a folder.
 
-    `facts` says what event files cannot: method, task, obs, seed, cost_limit, ...
+    `facts` are what event files do not hold: method, task, obs, seed, cost_limit, ...
 
     Without `facts` they are guessed from folders named as OmniSafe's,
     `ALGO-{TASK}/seed-000-TIME/tb`, and the run's notes say so. A folder that cannot be read, also

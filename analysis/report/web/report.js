@@ -186,9 +186,9 @@
     return rows.sort((a, b) => b.value - a.value);
   }
 
-  function tell(view, x, y, left, top) {
+  function showTip(view, x, y, left, top) {
     const rows = values(view.task, view.column, x);
-    if (!rows.length) return hush();
+    if (!rows.length) return hideTip();
     const gap = (row) => Math.abs(view.scale.y(row.value) - y);
     const near = y === null ? null : rows.reduce((a, b) => (gap(b) < gap(a) ? b : a));
     tip.replaceChildren();
@@ -217,7 +217,7 @@
     return undefined;
   }
 
-  function hush() {
+  function hideTip() {
     tip.style.visibility = "hidden";
     for (const view of views) {
       view.cursor.style.visibility = "hidden";
@@ -236,17 +236,17 @@
       const y = ((event.clientY - box.top) / box.height) * HEIGHT;
       const span = view.scale.x(grid[grid.length - 1]) - LEFT;
       place = nearest(grid, ((x - LEFT) / span) * grid[grid.length - 1]);
-      tell(view, grid[place], y, event.clientX, event.clientY);
+      showTip(view, grid[place], y, event.clientX, event.clientY);
     });
-    view.chart.addEventListener("pointerleave", hush);
-    view.chart.addEventListener("blur", hush);
+    view.chart.addEventListener("pointerleave", hideTip);
+    view.chart.addEventListener("blur", hideTip);
     view.chart.addEventListener("keydown", (event) => {
       const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (!move) return;
       event.preventDefault();
       place = Math.min(grid.length - 1, Math.max(0, place + move));
       const box = view.chart.getBoundingClientRect();
-      tell(view, grid[place], null, box.left + (view.scale.x(grid[place]) / WIDTH) * box.width,
+      showTip(view, grid[place], null, box.left + (view.scale.x(grid[place]) / WIDTH) * box.width,
         box.top + 20);
     });
   }
@@ -297,7 +297,7 @@
     buttons.forEach((button, index) => button.setAttribute("aria-pressed",
       String(shown.has(index))));
     redraw();
-    hush();
+    hideTip();
   }
   for (const [id, all] of [["all", true], ["none", false]]) {
     document.getElementById(id).addEventListener("click", () => {
