@@ -66,7 +66,7 @@ def measure(folder: Path, runs: int, episodes: int, repeats: int) -> dict[str, o
         "load_of_machine": round(os.getloadavg()[0], 1),
         "start": timed(
             "",
-            "import analysis.report.write, analysis.statistics.metrics, "
+            "import analysis.commands.plot, analysis.statistics.metrics, "
             "analysis.statistics.aggregates",
             repeats,
         ),

@@ -26,7 +26,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.read.results import Results, assemble
+from analysis.results.assemble import assemble
+from analysis.results.frames import Results
+from analysis.results.labels import GIVEN, split_label
 from benchmarks.runs.files import RECORDS_FILE, SPEC_FILE, SWEEP_FILE
 from benchmarks.runs.records import COLUMNS, EVAL, TRAIN
 
@@ -52,6 +54,7 @@ TASKS = (
     ("SafetyPointGoal1-v0", "coordinates"),
     ("SafetyCarGoal1-v0", "coordinates"),
 )  # fmt: skip
+SOURCES = {given: source for source, given in GIVEN.items()}
 EPISODE_STEPS = 1000
 PLATEAU = 0.8  # share of the budget after which nothing changes any more
 
@@ -60,7 +63,7 @@ PLATEAU = 0.8  # share of the budget after which nothing changes any more
 class SyntheticConfig:
     """Size and noise of made-up results."""
 
-    # the first of METHODS, or names; "method [variant]" makes a variant
+    # the first of METHODS, or labels: "osrp", "osrp [variant]", "osrp (tracked hazards)"
     methods: int | tuple[str, ...] = 12
     tasks: int | tuple[tuple[str, str], ...] = 20  # the first of TASKS, or (task, obs)
     seeds: int = 5
@@ -96,7 +99,7 @@ def truth(config: SyntheticConfig | None = None) -> pd.DataFrame:
 
 
 def results(config: SyntheticConfig | None = None, **changes: object) -> Results:
-    """Results as `analysis.read.load.load` gives them.
+    """Results as `analysis.read.load.load` returns them.
 
     `changes` replace fields of the configuration.
     """
@@ -106,12 +109,13 @@ def results(config: SyntheticConfig | None = None, **changes: object) -> Results
     for name, (task, obs), seed in itertools.product(
         config.method_names(), config.task_names(), range(config.seeds)
     ):
-        method, _, variant = name.removesuffix("]").partition(" [")
+        method, given, variant = split_label(name)
         fact = {
             "run": f"runs/{task}-{obs}-{name}-seed{seed}",
             "run_id": f"{zlib.crc32(f'{name}/{task}/{obs}/{seed}'.encode()):08x}{seed:02x}",
             "method": method,
             "variant": variant,
+            "cost_source": SOURCES.get(given, ""),
             "task": task,
             "obs": obs,
             "seed": seed,
@@ -144,7 +148,10 @@ def write(folder: Path | str, made: Results | None = None) -> Path:
         spec |= {
             "seed": int(row["seed"]),
             "steps": int(row["budget_env_steps"]),
-            "agent": {"cost_limit": row["cost_limit"]},
+            "agent": {
+                "cost_limit": row["cost_limit"],
+                "model": {"cost_source": row["cost_source"]},
+            },
         }
         (run / SPEC_FILE).write_text(
             json.dumps({"run_id": row["run_id"], "spec": spec, "starts": []}), encoding="utf-8"

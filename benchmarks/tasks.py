@@ -8,11 +8,12 @@ Action repeat is a setting of the method, not of the task.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import itertools
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
+
+from benchmarks.runs.plain_text import did_you_mean
 
 Obs: TypeAlias = Literal["vision", "coordinates", "lidar", "default"]
 OBS: tuple[Obs, ...] = ("vision", "coordinates", "lidar", "default")
@@ -75,7 +76,7 @@ class Task:
                 return known
         raise ValueError(
             f"{self.id} has no observation {obs!r}; it offers "
-            f"{', '.join(offered)}{_hint(obs, offered)}"
+            f"{', '.join(offered)}{did_you_mean(obs, offered)}"
         )
 
     @property
@@ -203,8 +204,8 @@ def get_task(name: str) -> Task:
             )
             raise ValueError(f"task {name!r}: write {plain} and {how}")
     raise ValueError(
-        f"unknown task {name!r}{_hint(name, (*known, *GROUPS))}; groups: {', '.join(GROUPS)}; "
-        "your own: module:factory"
+        f"unknown task {name!r}{did_you_mean(name, (*known, *GROUPS))}; groups: "
+        f"{', '.join(GROUPS)}; your own: module:factory"
     )
 
 
@@ -252,12 +253,3 @@ def _custom_task(name: str) -> Task:
         episode_env_steps=None,
         custom=True,
     )
-
-
-def _hint(name: str, valid: tuple[str, ...]) -> str:
-    """', did you mean ...?' with the nearest valid names, or nothing."""
-    lower = {candidate.lower(): candidate for candidate in valid}
-    near = [
-        lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)
-    ]
-    return f"; did you mean {' or '.join(near)}?" if near else ""

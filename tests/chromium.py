@@ -89,6 +89,16 @@ class Page:
         """The mouse, to a point of the window."""
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
+    def resize(self, width: int, height: int) -> None:
+        """The window's size as the page sees it, below the narrowest real one too."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+
+    def prefer(self, scheme: str) -> None:
+        """The colour scheme that the reader prefers, "light" or "dark"."""
+        scheme_of = {"name": "prefers-color-scheme", "value": scheme}
+        self.call("Emulation.setEmulatedMedia", features=[scheme_of])
+
     def press(self, key: str) -> None:
         """A key, by its DOM name."""
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key)

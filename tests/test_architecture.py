@@ -26,7 +26,7 @@ ARROWS = {
 }
 # What a package of benchmarks/ may import of the others, from the ground up; `tasks` is a file.
 FLOORS = {
-    "tasks": set(),
+    "tasks": {"runs"},
     "runs": set(),
     "process": {"runs"},
     "envs": {"tasks", "runs", "process"},
@@ -50,15 +50,16 @@ FLOORS = {
 }  # fmt: skip
 ANALYSIS_FLOORS = {
     "data": set(),
-    "read": set(),
-    "statistics": {"read"},
-    "tables": {"read", "statistics"},
-    "figures": {"read", "statistics", "tables"},
-    "report": {"read", "statistics", "tables", "figures"},
-    "commands": {"read", "statistics", "tables", "figures", "report"},
-    "synthetic": {"read"},
+    "results": set(),
+    "read": {"results"},
+    "statistics": {"results", "read"},
+    "tables": {"results", "statistics"},
+    "figures": {"results", "read", "statistics"},
+    "report": {"results", "statistics", "tables", "figures"},
+    "commands": {"results", "read", "statistics", "tables", "figures", "report"},
+    "synthetic": {"results"},
     "perf": {"synthetic"},
-    "__main__": {"commands", "report"},
+    "__main__": {"commands"},
 }
 # Files beside the packages, besides __init__.py and __main__.py: at most two each.
 FLAT = {"benchmarks": {"tasks.py"}, "analysis": {"perf.py", "synthetic.py"}}

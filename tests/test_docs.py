@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from benchmarks.cli import app
+from benchmarks.cli import analysis, app
 from benchmarks.methods import METHODS, method, settings
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.records import COLUMNS
@@ -169,7 +169,7 @@ def check_command(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         assert suite in reading.builtin()
     if name == "train":
         train.read(args)
-    elif name in reference()._ANALYSIS:
+    elif name in analysis.COMMANDS:
         reference().command_line(name).parse_args(args)
     else:
         module = importlib.import_module(app.ELSEWHERE.get(name, f"benchmarks.cli.{name}"))
@@ -215,12 +215,12 @@ def test_examples_import_what_there_is():
                     wrong += [
                         f"{file}: {node.module}.{alias.name}"
                         for alias in node.names
-                        if alias.name not in defined
+                        if alias.name not in defined and f"{node.module}.{alias.name}" not in ours()
                     ]
                 elif isinstance(node, ast.ImportFrom) and node.module.startswith("analysis"):
                     wrong.append(f"{file}: {node.module}")
     assert wrong == []
-    assert seen > 5
+    assert seen >= 5
 
 
 @functools.cache
@@ -268,7 +268,7 @@ def test_the_reference_of_commands_has_every_option():
             assert f"| `{option.rstrip('.')}" in evaluate, option
     assert "| `--episodes INT` | `10` | Number of episodes" in evaluate
     assert "| `--planner.horizon INT` | `15` | Planned model steps (agent steps). |" in page
-    assert "| `--out DIR` | required | folder for the figures and tables |" in page
+    assert "| `--out DIR` | required | folder for the files |" in page
 
 
 def test_the_reference_has_every_method_preset_and_suite():

@@ -1,1 +1,1 @@
-"""The commands that read results: figures, report, tables, compare."""
+"""Commands of the analysis, results in and files out: one module each, `main` their options."""

@@ -1,6 +1,7 @@
 """Figures of the ablations: who contributes what, planner budget, cost limit.
 
-Frames of `analysis.statistics.ablations` in, Figure out.
+Frames of `analysis.statistics.ablations` in, Figure out. Lines with ranges over seeds are
+seaborn's; bootstrap intervals of cells are finished ones, which it does not take: matplotlib's.
 """
 
 from __future__ import annotations
@@ -15,9 +16,18 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from analysis.figures import style
+from analysis.figures.facets import facets
 from analysis.figures.overall import axis_label
-from analysis.read.labels import task_label
-from analysis.statistics.ablations import Parts, budgets, cells, effects, limits, square
+from analysis.results.labels import plural, task_label
+from analysis.statistics.ablations import (
+    Parts,
+    budgets,
+    cells,
+    effects,
+    given_costs,
+    limits,
+    square,
+)  # fmt: skip
 
 # Each way of acting looks like the method it is the core of.
 LINES = {
@@ -34,6 +44,9 @@ MULTIPLIERS = ("none", "augmented", "PID")
 # light to dark, so that they keep their order in grey
 HORIZON_COLORS = ("#A6CEE3", "#3182BD", "#08306B")
 ITERATION_MARKERS = ("o", "s", "^", "D", "v")
+# seaborn's "percentile interval" of all values: bars are the range over seeds
+RANGE = {"errorbar": ("pi", 100), "err_style": "bars", "err_kws": {"elinewidth": 1.0}}
+SYMLOG = {"linthresh": 2.0, "linscale": 0.7}
 
 
 def contribution(scores: pd.DataFrame, gain: str = "return", cost: str = "cost") -> Figure:
@@ -43,34 +56,23 @@ def contribution(scores: pd.DataFrame, gain: str = "return", cost: str = "cost")
 
     Raises ValueError when no run's parts are known.
     """
+    tables = {metric: cells(scores, metric) for metric in (gain, cost)}
+    if any(table.empty for table in tables.values()):
+        raise ValueError(
+            "no run of ablation-planner-lagrangian, nor of the four methods it takes apart"
+        )
     with style.context():
         figure = Figure(figsize=(style.PAGE, 4.4), layout="constrained")
         grid = figure.subplots(2, 2, width_ratios=(1.35, 1.0))
         drawn: set[str] = set()
-        for (left, right), metric in zip(grid, (gain, cost)):
-            table = cells(scores, metric)
-            if table.empty:
-                raise ValueError(
-                    "no run of ablation-planner-lagrangian, nor of the four methods it takes apart"
-                )
+        for (left, right), (metric, table) in zip(grid, tables.items()):
             drawn |= _interaction(left, table)
             left.set_ylabel(axis_label(metric), fontsize=7.5)
             _effects(right, scores, metric)
         grid[1][0].set_xlabel("Lagrangian multiplier")
-        handles = [
-            Line2D(
-                [],
-                [],
-                color=look.color,
-                ls=look.line,
-                marker=look.marker,
-                mec="white",
-                mew=0.5,
-                label=name,
-            )
-            for name, (_, look) in LINES.items()
-            if name in drawn
-        ]
+        if given := given_costs(scores):
+            figure.suptitle(f"Costs: {given}", fontsize=8)
+        handles = [look.handle(name) for name, (_, look) in LINES.items() if name in drawn]
         figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=7)
         return figure
 
@@ -81,10 +83,9 @@ def _interaction(axes: Axes, table: pd.DataFrame) -> set[str]:
     drawn = set()
     for shift, (name, (like, look)) in enumerate(LINES.items()):
         mine = table[
-            [
-                tuple(row) == (like.acts, like.feasible_filter, like.cost_critic)
-                for row in _rows(table)
-            ]
+            (table["acts"] == like.acts)
+            & (table["feasible_filter"] == like.feasible_filter)
+            & (table["cost_critic"] == like.cost_critic)
         ]
         mine = mine.set_index("multiplier").reindex(there).dropna(subset=["value"])
         if mine.empty:
@@ -94,53 +95,36 @@ def _interaction(axes: Axes, table: pd.DataFrame) -> set[str]:
         x = np.array([there.index(kind) for kind in mine.index]) + 0.05 * (shift - 1.5)
         arms = np.stack([mine["value"] - mine["low"], mine["high"] - mine["value"]])
         arms = np.nan_to_num(np.maximum(arms, 0.0))
-        mark = {
-            "marker": look.marker,
-            "color": look.color,
-            "ls": look.line,
-            "mec": "white",
-            "mew": 0.5,
-            "capsize": 2,
-            "elinewidth": 1,
-        }
-        axes.errorbar(x, mine["value"], yerr=arms, **mark)
+        mark = {"marker": look.marker, "color": look.color, "ls": look.line, "mec": "white"}
+        axes.errorbar(x, mine["value"], yerr=arms, capsize=2, elinewidth=1, mew=0.5, **mark)
     axes.set_xticks(range(len(there)), there)
     axes.set_xlim(-0.35, len(there) - 0.65)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     return drawn
 
 
-def _rows(table: pd.DataFrame) -> zip:
-    return zip(table["acts"], table["feasible_filter"], table["cost_critic"])
-
-
 def _effects(axes: Axes, scores: pd.DataFrame, metric: str) -> None:
     found = square(scores, metric)
     if found is None:
-        axes.text(0.5, 0.5, "no task has all four of\n"
-            "planner and actor,\n"
-            "with and without multiplier", ha="center", va="center",
-                  transform=axes.transAxes, fontsize=7, gid="missing")  # fmt: skip
+        text = "no task has all four of\nplanner and actor,\nwith and without multiplier"
+        look = {"ha": "center", "va": "center", "fontsize": 7, "gid": "missing"}
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)
         axes.set_xticks([])
         axes.set_yticks([])
         return
     table = effects(found, metric)
     places = np.arange(len(table))
     axes.barh(places, table["value"], height=0.55, color="#9AA5B1", gid="effect")
-    for place, line in zip(places, table.itertuples()):
-        axes.plot([line.low, line.high], [place, place], color="black", lw=1.2, gid="interval")
+    axes.hlines(places, table["low"], table["high"], color="black", lw=1.2, gid="interval")
     axes.axvline(0.0, color=style.TEXT_COLOR, lw=0.8)
     axes.set_yticks(places, table["effect"])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     sure = "" if table["low"].notna().all() else "\ntoo few seeds for intervals"
-    kind = (
-        "augmented multiplier" if found.multiplier == "augmented" else "multiplier of each method"
-    )
-    axes.set_xlabel(
-        f"Effect, {found.tasks} task{'' if found.tasks == 1 else 's'}, {kind}{sure}", fontsize=7
-    )
+    own = "multiplier of each method"
+    kind = "augmented multiplier" if found.multiplier == "augmented" else own
+    axes.set_xlabel(f"Effect, {plural(found.tasks, 'task')}, {kind}{sure}", fontsize=7)
 
 
 def budget(
@@ -148,150 +132,98 @@ def budget(
 ) -> Figure:
     """Return, cost and milliseconds per action against the model steps that a plan takes.
 
-    A panel each.
-
     Args: scores; act_ms, milliseconds per agent step by run (`analysis.statistics.timing.act_ms`).
     Points are means over seeds, bars their range. Raises ValueError when no run names a planner
     budget.
     """
+    import seaborn as sns  # here: takes seconds
+
     table = budgets(scores, act_ms)
     if table.empty:
         raise ValueError("no run of ablation-planner-budget")
-    columns = [
-        (gain, axis_label(gain)),
-        (cost, axis_label(cost)),
-        ("act_ms", "Milliseconds per action ↓"),
-    ]
+    columns = {metric: axis_label(metric) for metric in (gain, cost)}
+    columns["act_ms"] = "Milliseconds per action ↓"
     horizons, iterations = sorted(table["horizon"].unique()), sorted(table["iterations"].unique())
     shades = {h: HORIZON_COLORS[min(i, len(HORIZON_COLORS) - 1)] for i, h in enumerate(horizons)}
     markers = {n: ITERATION_MARKERS[i % len(ITERATION_MARKERS)] for i, n in enumerate(iterations)}
     with style.context():
         figure = Figure(figsize=(style.PAGE, 2.6), layout="constrained")
-        for axes, (metric, label) in zip(figure.subplots(1, 3), columns):
+        for axes, (metric, label) in zip(figure.subplots(1, 3), columns.items()):
             axes.set_xscale("log")
-            for (horizon, count), line in table.groupby(["horizon", "iterations"]):
-                points = (
-                    line.groupby("model_steps")[metric]
-                    .agg(["mean", "min", "max"])
-                    .dropna()
-                    .sort_index()
-                )
-                look = {"color": shades[horizon], "marker": markers[count]}
-                axes.vlines(points.index, points["min"], points["max"], color=look["color"], lw=1.0)
-                axes.plot(points.index, points["mean"], lw=0.8, ms=4, mec="white", mew=0.5, **look)
+            measured = bool(table[metric].notna().any())
+            if measured:
+                sns.lineplot(
+                    table, x="model_steps", y=metric, hue="horizon", style="iterations", ax=axes,
+                    palette=shades, markers=markers, dashes=False, legend=False, lw=0.8, ms=4,
+                    **RANGE,
+                )  # fmt: skip
+            else:
+                look = {"transform": axes.transAxes, "ha": "center", "fontsize": 7}
+                axes.text(0.5, 0.5, "not measured", gid="missing", **look)
             axes.set_ylabel(label, fontsize=7.5)
             axes.set_xlabel("Model steps per action")
-            if table[metric].isna().all():
-                axes.text(
-                    0.5,
-                    0.5,
-                    "not measured",
-                    transform=axes.transAxes,
-                    ha="center",
-                    fontsize=7,
-                    gid="missing",
-                )
-            elif metric == "act_ms":
+            if metric == "act_ms" and measured:
                 axes.set_yscale("log")
         handles = [Line2D([], [], color=shades[h], lw=2, label=f"horizon {h:g}") for h in horizons]
+        grey = {"color": "#666666", "ls": ""}
         handles += [
-            Line2D([], [], color="#666666", ls="", marker=markers[n], label=f"{n:g} iterations")
-            for n in iterations
+            Line2D([], [], marker=markers[n], label=f"{n:g} iterations", **grey) for n in iterations
         ]
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=6, fontsize=7, columnspacing=1.2
-        )
+        look = {"loc": "outside lower center", "ncols": 6, "fontsize": 7, "columnspacing": 1.2}
+        figure.legend(handles=handles, **look)
         return figure
 
 
 def cost_limits(scores: pd.DataFrame, gain: str = "return", cost: str = "cost") -> Figure:
     """Return and cost against the cost limit, a pair of panels per task.
 
-    On the dashed line cost equals its limit.
-
-    Points are means over seeds, bars their range. Raises ValueError when no run names its cost
-    limit.
+    On the dashed line cost equals its limit. Points are means over seeds, bars their range. Raises
+    ValueError when no run names its cost limit.
     """
+    import seaborn as sns
+
     table = limits(scores)
     if table.empty:
         raise ValueError("no run of ablation-cost-limit")
     tasks = sorted(set(zip(table["task"], table["obs"])))
     looks = style.method_styles(table["method"])
+    panels = [(*task, metric) for task in tasks for metric in (gain, cost)]
     with style.context():
         rows = math.ceil(len(tasks) / 2)
-        figure = Figure(figsize=(style.PAGE, 2.1 * rows + 0.4), layout="constrained")
-        grid = figure.subplots(rows, 4, squeeze=False).reshape(-1, 2)
-        for (left, right), (task, obs) in zip(grid, tasks):
+        size = (style.PAGE, 2.1 * rows + 0.4)
+        figure, grid = facets(table, panels, 4, size)
+        for axes, (task, obs, metric) in zip(grid, panels):
+            assert axes is not None
             here = table[(table["task"] == task) & (table["obs"] == obs)]
-            for axes, metric in ((left, gain), (right, cost)):
-                for name, look in looks.items():
-                    points = (
-                        here[here["method"] == name]
-                        .groupby("cost_limit")[metric]
-                        .agg(["mean", "min", "max"])
-                    )
-                    axes.vlines(
-                        points.index,
-                        points["min"],
-                        points["max"],
-                        color=look.color,
-                        lw=1.0,
-                        alpha=0.7,
-                    )
-                    axes.plot(
-                        points.index,
-                        points["mean"],
-                        color=look.color,
-                        ls=look.line,
-                        marker=look.marker,
-                        lw=1.2,
-                        ms=4,
-                        mec="white",
-                        mew=0.5,
-                    )
-                _limit_axis(axes, sorted(here["cost_limit"].unique()))
-                axes.set_ylabel(axis_label(metric), fontsize=7)
-                axes.set_xlabel("Cost limit", fontsize=7)
+            sns.lineplot(
+                here, x="cost_limit", y=metric, hue="method", style="method", ax=axes, lw=1.2, ms=4,
+                palette={name: look.color for name, look in looks.items()}, legend=False,
+                markers={name: look.marker for name, look in looks.items()},
+                dashes={name: look.dashes for name, look in looks.items()}, **RANGE,
+            )  # fmt: skip
             top = here["cost_limit"].max()
+            _symlog(axes, "x", sorted(here["cost_limit"].unique()))
+            axes.set_xlim(-0.3, top * 1.2 + 0.1)
+            axes.yaxis.set_major_locator(MaxNLocator(5))
+            axes.set_ylabel(axis_label(metric), fontsize=7)
+            axes.set_xlabel("Cost limit", fontsize=7)
+            if metric == gain:
+                axes.set_title(task_label(task, obs), fontsize=8, loc="left")
+                continue
+            _symlog(axes, "y", [0, 1, 2, 5, 10, 20, 50, 100])
+            axes.set_ylim(-0.3, 1.2 * max(top, here[cost].max()))
             line = np.linspace(0.0, top, 200)
-            right.set_yscale("symlog", linthresh=2.0, linscale=0.7)
-            right.yaxis.set_major_locator(FixedLocator([0, 1, 2, 5, 10, 20, 50, 100]))
-            right.yaxis.set_minor_locator(FixedLocator([]))
-            right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            right.set_ylim(-0.3, 1.2 * max(top, here[cost].max()))
-            right.plot(
-                line, line, color=style.LIMIT_COLOR, lw=1.0, ls=(0, (4, 3)), gid="cost limit"
-            )
-            left.set_title(task_label(task, obs), fontsize=8, loc="left")
-        for axes in grid[len(tasks) :].flat:
-            axes.remove()
-        handles = [
-            Line2D(
-                [],
-                [],
-                color=k.color,
-                ls=k.line,
-                marker=k.marker,
-                lw=1.2,
-                ms=4,
-                mec="white",
-                label=k.label,
-            )
-            for k in looks.values()
-        ]
-        handles.append(
-            Line2D(
-                [], [], color=style.LIMIT_COLOR, lw=1.0, ls=(0, (4, 3)), label="cost equals limit"
-            )
-        )
+            axes.plot(line, line, gid="cost limit", **style.LIMIT_LINE)
+        handles = [look.handle(ms=4, lw=1.2) for look in looks.values()]
+        handles.append(Line2D([], [], label="cost equals limit", **style.LIMIT_LINE))
         figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7)
         return figure
 
 
-def _limit_axis(axes: Axes, values: list[float]) -> None:
-    axes.set_xscale("symlog", linthresh=2.0, linscale=0.7)
-    axes.xaxis.set_major_locator(FixedLocator(values))
-    axes.xaxis.set_minor_locator(FixedLocator([]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_xlim(-0.3, max(values) * 1.2 + 0.1)
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+def _symlog(axes: Axes, which: str, ticks: list[float]) -> None:
+    """A logarithmic axis above a limit of 2, with plain numbers at these ticks."""
+    axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
+    {"x": axes.set_xscale, "y": axes.set_yscale}[which]("symlog", **SYMLOG)
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(FixedLocator([]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -1,17 +1,16 @@
-"""Reward and cost of every method against simulator steps, a pair of panels per task.
+"""Return and cost of every method against simulator steps, a pair of panels per task.
 
+`curves` shows tasks in detail, with training episodes; `grid` shows many tasks on a page. Strong
+lines are evaluations: the mean over runs with its 95 % Student-t band from three runs on, the
+single runs below that. Faint lines are smoothed training episodes, dashed black ones cost limits.
 Data in, Figure out, nothing saved.
-
-Markers and strong lines are evaluations: the mean over runs with its 95 % Student-t band from three
-runs on, the single runs below that. Faint lines are training episodes, smoothed. The dashed black
-line is the cost limit.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -23,280 +22,300 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
 from analysis.figures import style
-from analysis.read.labels import method_label, task_label
-from analysis.read.load import Results, cost_limits, usable
+from analysis.figures.facets import bands, facets, lines
+from analysis.results.frames import Results, Status
+from analysis.results.judge import cost_limits
+from analysis.results.labels import method_label, panel_title, plural
 from analysis.statistics.intervals import MIN_RUNS
-from analysis.statistics.series import band, evaluation_points, training_points
-from benchmarks.runs.records import EVAL, TRAIN
+from analysis.statistics.series import Kind, curve_lines
 
-MANY_POINTS = 40  # evaluations per line from which on markers would only thicken it
+METRICS = ("return", "cost")
+MARKERS = 20  # of a line with many evaluations, so that they do not thicken it
+NOTHING = "nothing to draw: no run names a task; see the list of runs for what is wrong with them"
 
 
 @dataclasses.dataclass(frozen=True)
 class CurvesConfig:
-    """Layout of the figure; sizes in inches, fit for the text width of a page."""
+    """Layout of a figure of curves; sizes in inches, points for lines and text."""
 
     columns: int = 4  # tasks side by side, when there are several
     width: float = 7.2
     panel_height: float = 2.5
-    smooth_share: float = 0.1  # of a run's training episodes, averaged for the faint line
+    # of a run's training episodes that are averaged for the faint line; None: none is drawn
+    smooth_share: float | None = 0.1
     # largest cost over smallest limit (at least 1) beyond which the cost axis turns logarithmic
     log_cost_ratio: float = 8.0
+    small: bool = False  # thin lines and small text, for many panels
+    shared: bool = False  # labels at the outer panels only
 
     def __post_init__(self) -> None:
         if self.columns < 1:
             raise ValueError(f"columns={self.columns} must be at least 1")
-        if not 0.0 <= self.smooth_share <= 1.0:
+        if self.smooth_share is not None and not 0.0 <= self.smooth_share <= 1.0:
             raise ValueError(f"smooth_share={self.smooth_share} must lie in 0..1")
 
 
-def curves(results: Results, config: CurvesConfig | None = None, title: str = "") -> Figure:
-    """The figure for all tasks and methods of `results`.
+GRID = CurvesConfig(
+    columns=5, width=style.PAGE, panel_height=0.83, smooth_share=None, small=True, shared=True
+)
 
-    Runs without records are named in their task's panel.
 
-    Raises ValueError when no run of the results names a task.
+def curves(
+    results: Results,
+    config: CurvesConfig | None = None,
+    title: str = "",
+    data: pd.DataFrame | None = None,
+) -> Figure:
+    """All tasks and methods of `results` in detail.
+
+    Runs without records are named in their task's panel. `data` are the `curve_lines` of the
+    results, where they are known already. Raises ValueError when no run names a task.
     """
-    config = config or CurvesConfig()
+    return _figure(results, None, None, config or CurvesConfig(), title, data)
+
+
+def grid(
+    results: Results,
+    tasks: Sequence[tuple[str, str]] | None = None,
+    methods: Sequence[str] | None = None,
+    config: CurvesConfig = GRID,
+    data: pd.DataFrame | None = None,
+) -> Figure:
+    """Small panels of `tasks`, pairs of task and observation (all, if not given), with lines of
+    `methods`, by label (likewise).
+
+    A task or method without any run keeps its panel and its entry in the legend; a panel says how
+    many of its runs are missing. Raises ValueError when there is no task.
+    """
+    return _figure(results, tasks, methods, config, "", data)
+
+
+def _figure(
+    results: Results,
+    tasks: Sequence[tuple[str, str]] | None,
+    methods: Sequence[str] | None,
+    config: CurvesConfig,
+    title: str,
+    data: pd.DataFrame | None,
+) -> Figure:
     runs = results.runs[results.runs["task"] != ""]
-    tasks = sorted(set(zip(runs["task"], runs["obs"])))
+    tasks = sorted(set(zip(runs["task"], runs["obs"]))) if tasks is None else list(tasks)
     if not tasks:
-        raise ValueError(
-            "nothing to draw: no run names a task; see the list of runs for what is wrong with them"
-        )
-    episodes = usable(results)
+        raise ValueError(NOTHING)
+    looks = style.method_styles(runs["label"] if methods is None else methods)
+    runs = runs[runs["label"].isin(looks)]
+    if data is None:
+        data = curve_lines(results._replace(runs=runs), config.smooth_share)
+    if config.smooth_share is None:
+        data = data[data["kind"] != Kind.TRAINING]
+    single = len(tasks) == 1 and not config.small
     with style.context():
-        styles = style.method_styles(runs["method"])
-        figure = Figure(layout="constrained")
-        for (task, obs), (reward_axes, cost_axes) in zip(
-            tasks, _panels(figure, len(tasks), config)
-        ):
+        figure, pairs = _panels(data, tasks, config, single, entries=len(looks) + 1)
+        for place, ((task, obs), pair) in enumerate(zip(tasks, pairs)):
             here = runs[(runs["task"] == task) & (runs["obs"] == obs)]
-            data = episodes[episodes["run"].isin(here["run"])]
-            limits = cost_limits(runs, task, obs)
-            for method, look in styles.items():
-                mine = data[data["run"].isin(here.loc[here["method"] == method, "run"])]
-                training, evaluation = (
-                    training_points(mine, config.smooth_share),
-                    evaluation_points(mine),
-                )
-                for axes, column in ((reward_axes, "return"), (cost_axes, "cost")):
-                    _draw_training(axes, training, column, look, alone=evaluation.empty)
-                    if not evaluation.empty:
-                        _draw_evaluation(axes, evaluation, column, look)
-            cost_axis(cost_axes, limits, config)
-            _label_panels(reward_axes, cost_axes, task_label(task, obs), single=len(tasks) == 1)
-            _name_missing(reward_axes, here)
-        if title or len(tasks) == 1:
-            figure.suptitle(title or task_label(*tasks[0]), fontsize=10, fontweight="bold")
-        handles = _legend(figure, runs, styles, episodes)
-        figure.legend(
-            handles=handles,
-            loc="outside lower center",
-            ncols=min(len(handles), 3 if config.width >= 6 else 2),
-        )
+            mine = data[(data["task"] == task) & (data["obs"] == obs)]
+            limits = cost_limits(here, task, obs)
+            for axes, metric in zip(pair, METRICS):
+                _draw(axes, mine[mine["metric"] == metric], looks, config)
+            cost_axis(pair[1], limits, config.log_cost_ratio)
+            bottom = not config.shared or place + min(config.columns, len(tasks)) >= len(tasks)
+            first = not config.shared or place % config.columns == 0
+            _label(pair, config, single, first=first, bottom=bottom)
+            heading = panel_title(task, obs, limits)
+            if single:
+                figure.suptitle(title or heading, fontsize=10, fontweight="bold")
+            else:
+                small = {"fontsize": 6.5, "pad": 3} if config.small else {}
+                # in two lines: a small panel is narrower than its title
+                text = heading.replace(" (", "\n(") if config.small else heading
+                pair[0].set_title(text, **small)
+            _name_missing(pair, here, config)
+        if title and not single:
+            figure.suptitle(title, fontsize=10, fontweight="bold")
+        _legend(figure, runs, looks, data, config)
         return figure
 
 
-def _panels(figure: Figure, count: int, config: CurvesConfig) -> list[tuple[Axes, Axes]]:
-    """(reward, cost) axes of each task.
-
-    Side by side for one task, else above each other, at most `columns` tasks in a row.
-    """
-    if count == 1:
-        figure.set_size_inches(config.width, config.panel_height + 1.1)
-        left, right = figure.subplots(1, 2)
-        return [(left, right)]
+def _panels(
+    data: pd.DataFrame,
+    tasks: Sequence[tuple[str, str]],
+    config: CurvesConfig,
+    single: bool,
+    entries: int,
+) -> tuple[Figure, list[tuple[Axes, Axes]]]:
+    """(return, cost) axes of each task: side by side for one task, else above each other."""
+    count = len(tasks)
+    if single:
+        size = (config.width, config.panel_height + 1.1)
+        figure, axes = facets(data, METRICS, 2, size)
+        return figure, [(axes[0], axes[1])]  # type: ignore[list-item]
     rows = math.ceil(count / config.columns)
-    columns = math.ceil(count / rows)  # 5 tasks: 3 and 2, not 4 and 1
-    figure.set_size_inches(
-        max(config.width, 2.3 * columns), 2 * rows * 0.85 * config.panel_height + 0.9
-    )
-    grid = figure.add_gridspec(2 * rows, columns)
-    places = [divmod(index, columns) for index in range(count)]
-    return [
-        (figure.add_subplot(grid[2 * r, c]), figure.add_subplot(grid[2 * r + 1, c]))
-        for r, c in places
-    ]
+    columns = min(config.columns, count) if config.shared else math.ceil(count / rows)
+    width, height = max(config.width, 2.3 * columns), 1.7 * rows * config.panel_height + 0.9
+    if config.small:
+        width = {1: style.COLUMN, 2: 5.0}.get(columns, config.width)
+        legend_rows = math.ceil(entries / _legend_columns(width, config))
+        height = rows * (2 * config.panel_height + 0.4) + 0.17 * legend_rows + 0.35
+    places: list[int | None] = []
+    for row in range(rows):
+        tops = [
+            place if place < count else None for place in range(row * columns, (row + 1) * columns)
+        ]
+        places += [*tops, *tops]
+    figure, axes = facets(data, places, columns, (width, height))
+    if config.small:
+        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, hspace=0.02, wspace=0.03)  # type: ignore[union-attr]
+    found: dict[int, list[Axes]] = {}
+    for place, one in zip(places, axes):
+        if place is not None and one is not None:
+            found.setdefault(place, []).append(one)
+    return figure, [(found[place][0], found[place][1]) for place in range(count)]
 
 
-def _draw_training(
-    axes: Axes, points: pd.DataFrame, column: str, look: style.MethodStyle, alone: bool
+def _draw(
+    axes: Axes, data: pd.DataFrame, looks: dict[str, style.MethodStyle], config: CurvesConfig
 ) -> None:
-    """One line per run: faint, more so where many runs would drown the rest, unless it is all there
-    is to see.
+    """Faint training lines, more so where many runs would drown the rest, unless they are all there
+    is to see; then means with bands, or single runs.
     """
-    alpha = 0.9 if alone else 0.3 if points["run"].nunique() < MIN_RUNS else 0.15
-    for _, line in points.groupby("run"):
-        axes.plot(
-            line["env_steps"],
-            line[column],
-            color=look.color,
-            lw=0.9,
-            alpha=alpha,
-            zorder=2,
-            gid="training",
-        )
+    training = data[data["kind"] == Kind.TRAINING]
+    judged = set(data.loc[data["kind"] != Kind.TRAINING, "method"])
+    many = training.groupby("method")["line"].nunique() >= MIN_RUNS
+    alpha = {m: 0.9 if m not in judged else 0.15 if many[m] else 0.3 for m in many.index}
+    faint = {name: look._replace(line=style.SOLID) for name, look in looks.items()}
+    for value, mine in training.groupby(training["method"].map(alpha)):
+        look = {"lw": 0.9, "alpha": value, "zorder": 2, "gid": Kind.TRAINING.value}
+        lines(axes, mine, faint, markers=False, **look)
+    bands(axes, data[data["kind"] == Kind.MEAN], looks)
+    size = {"ms": 3.0, "mew": 0.25} if config.small else {"ms": 4.5, "mew": 0.5}
+    widths = {Kind.MEAN: 1.0, Kind.RUN: 0.9} if config.small else {Kind.MEAN: 1.6, Kind.RUN: 1.6}
+    for kind, width in widths.items():
+        mine = data[data["kind"] == kind]
+        most = mine.groupby(["method", "line"]).size().max() if len(mine) else 1
+        every = max(1, math.ceil(most / (6 if config.small else MARKERS)))
+        lines(axes, mine, looks, lw=width, zorder=4, gid=kind.value, markevery=every, **size)
+    rest = data[data["kind"] == Kind.REST]
+    lines(axes, rest, looks, markers=False, lw=0.8, zorder=4, gid=Kind.REST.value)
 
 
-def _draw_evaluation(
-    axes: Axes, points: pd.DataFrame, column: str, look: style.MethodStyle
-) -> None:
-    """A band from MIN_RUNS runs on, with the single runs where not all of them reach.
-
-    Otherwise the single runs.
-    """
-    runs = [run for _, run in points.groupby("run")]
-    marker = look.marker if len(set(points["env_steps"])) <= MANY_POINTS else "None"
-    strong = {
-        "color": look.color,
-        "linestyle": look.line,
-        "marker": marker,
-        "mec": "white",
-        "mew": 0.5,
-        "zorder": 4,
-    }
-    shared = band(points, column) if len(runs) >= MIN_RUNS else None
-    if shared is None or not len(shared.env_steps):
-        for run in runs:
-            axes.plot(run["env_steps"], run[column], gid="run", **strong)
-        return
-    # costs are never negative
-    low = np.maximum(shared.low, 0.0) if column == "cost" else shared.low
-    axes.fill_between(
-        shared.env_steps, low, shared.high, color=look.color, alpha=0.16, lw=0, zorder=3, gid="band"
-    )
-    axes.plot(shared.env_steps, shared.mean, gid="mean", **strong)
-    thin = strong | {"lw": 0.8, "marker": "None"}
-    for run in runs:  # what only some runs reached: not part of the mean
-        for rest in (
-            run[run["env_steps"] <= shared.env_steps[0]],
-            run[run["env_steps"] >= shared.env_steps[-1]],
-        ):
-            if len(rest) > 1:
-                axes.plot(rest["env_steps"], rest[column], gid="rest", **thin)
-
-
-def cost_axis(axes: Axes, limits: tuple[float, ...], config: CurvesConfig) -> None:
+def cost_axis(axes: Axes, limits: Sequence[float], log_ratio: float = 8.0) -> None:
     """Limit lines, and a scale on which a limit of 2 and the costs of an unsafe method can both be
     read.
     """
     for limit in limits:
-        axes.axhline(
-            limit, color=style.LIMIT_COLOR, lw=1.1, ls=(0, (4, 3)), zorder=5, gid="cost limit"
-        )
+        style.limit_line(axes, limit)
     drawn = np.concatenate(
         [[1.0], *(np.asarray(line.get_ydata(), dtype=float) for line in axes.lines)]
     )
     top = drawn[np.isfinite(drawn)].max()
     linear = max(1.0, *limits) if limits else 1.0
-    if limits and top > config.log_cost_ratio * linear:
-        axes.set_yscale("symlog", linthresh=linear, linscale=0.6)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        # below zero, so that a line at zero is not hidden by the axis
-        axes.set_ylim(-0.12 * linear, top * 1.6)
-        ticks = [
-            0.0,
-            linear,
-            *(
-                t
-                for decade in range(5)
-                for t in (2 * 10**decade, 5 * 10**decade, 10 ** (decade + 1))
-            ),
-        ]
-        axes.set_yticks(
-            [t for t in dict.fromkeys(ticks) if t == 0 or linear <= t <= top * 1.6], minor=False
-        )
-        axes.set_yticks([], minor=True)
-    else:
+    if not limits or top <= log_ratio * linear:
         axes.set_ylim(-0.04 * top, top * 1.08)
+        return
+    axes.set_yscale("symlog", linthresh=linear, linscale=0.7)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    # below zero, so that a line at zero is not hidden by the axis
+    axes.set_ylim(-0.12 * linear, top * 1.6)
+    decades = (step * 10**decade for decade in range(5) for step in (2, 5, 10))
+    ticks = dict.fromkeys([0.0, linear, *decades])
+    axes.set_yticks([t for t in ticks if t == 0 or linear <= t <= top * 1.6], minor=False)
+    axes.set_yticks([], minor=True)
 
 
-def _label_panels(reward_axes: Axes, cost_axes: Axes, name: str, single: bool) -> None:
-    for axes, label in ((reward_axes, "Episode return"), (cost_axes, "Episode cost")):
-        axes.set_ylabel(label)
+def _label(
+    pair: tuple[Axes, Axes], config: CurvesConfig, single: bool, *, first: bool, bottom: bool
+) -> None:
+    ticks = 3 if config.small else 6
+    for axes, metric in zip(pair, METRICS):
+        name = metric.capitalize() if config.small else f"Episode {metric}"
+        if metric == "cost" and axes.get_yscale() == "symlog" and not config.small:
+            name += f" (log above {axes.yaxis.get_transform().linthresh:g})"  # type: ignore[attr-defined]
+        axes.set_ylabel(name if first else "")
         axes.set_xlim(left=0)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-        if not reward_axes.lines:  # no run of this task has records
+        axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
+        if config.small:
+            axes.tick_params(labelsize=6, pad=1.5, length=2)
+            axes.yaxis.label.set_fontsize(7)
+            axes.xaxis.label.set_fontsize(7)
+    top, lower = pair
+    top.yaxis.set_major_locator(MaxNLocator(ticks + 1, steps=[1, 2, 5, 10]))
+    lower.set_xlabel("Simulator steps" if bottom else "")
+    top.set_xlabel("Simulator steps" if single else "")
+    if config.small:
+        top.tick_params(labelbottom=False)
+    if not top.lines:  # no run of this task has records
+        for axes in pair:
             axes.set_xticks([])
-    reward_axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    if cost_axes.get_yscale() == "symlog":
-        cost_axes.set_ylabel(
-            f"Episode cost (log above {cost_axes.yaxis.get_transform().linthresh:g})"
-        )
-    cost_axes.set_xlabel("Simulator steps")
-    if single:
-        reward_axes.set_xlabel("Simulator steps")
+
+
+def _name_missing(pair: tuple[Axes, Axes], runs: pd.DataFrame, config: CurvesConfig) -> None:
+    """Say in the panel which runs of its task lack records, or evaluations that others have."""
+    counted = runs[runs["status"] != Status.DUPLICATE]
+    place = {"va": "top", "gid": "missing", "color": style.WARNING_COLOR}
+    if config.small and not pair[0].lines:
+        for axes in pair:
+            axes.set_yticks([])
+            look = {"transform": axes.transAxes, "fontsize": 7, "gid": "missing"}
+            axes.text(0.5, 0.5, "no runs", ha="center", va="center", **look)
+        return
+    if config.small:
+        lost = int((counted["eval_episodes"] == 0).sum())
+        text = f"{plural(lost, 'run')} missing" if lost else ""
     else:
-        reward_axes.set_title(name)
-
-
-def _name_missing(axes: Axes, runs: pd.DataFrame) -> None:
-    """Says in the panel which runs of its task lack records, or evaluations that others have, so
-    that the gap is seen.
-    """
-    empty = (runs["train_episodes"] == 0) & (runs["eval_episodes"] == 0)
-    unjudged = ~empty & (runs["eval_episodes"] == 0) & (runs["eval_episodes"].max() > 0)
-    blocks = []
-    for what, lost in (("no records", runs[empty]), ("no evaluations", runs[unjudged])):
-        names = [f"{method_label(m)} seed {s}" for m, s in zip(lost["method"], lost["seed"])]
-        blocks += ["\n".join([f"{what}:", *names])] if names else []
-    if blocks:
+        empty = (runs["train_episodes"] == 0) & (runs["eval_episodes"] == 0)
+        unjudged = ~empty & (runs["eval_episodes"] == 0) & (runs["eval_episodes"].max() > 0)
+        blocks = []
+        for what, lost in (("no records", runs[empty]), ("no evaluations", runs[unjudged])):
+            names = [f"{method_label(m)} seed {s}" for m, s in zip(lost["label"], lost["seed"])]
+            blocks += ["\n".join([f"{what}:", *names])] if names else []
         text = "\n".join(blocks)
-        axes.text(
-            0.02,
-            0.98,
-            text,
-            transform=axes.transAxes,
-            va="top",
-            fontsize=7,
-            color="#B00020",
-            gid="missing",
-        )
+    if text:
+        size = 6 if config.small else 7
+        pair[0].text(0.02, 0.98, text, transform=pair[0].transAxes, fontsize=size, **place)
+
+
+def _legend_columns(width: float, config: CurvesConfig) -> int:
+    if config.small:
+        return {style.COLUMN: 1, 5.0: 2}.get(width, 4)
+    return 3 if width >= 6 else 2
 
 
 def _legend(
     figure: Figure,
     runs: pd.DataFrame,
-    styles: Mapping[str, style.MethodStyle],
-    episodes: pd.DataFrame,
-) -> list[Artist]:
+    looks: dict[str, style.MethodStyle],
+    data: pd.DataFrame,
+    config: CurvesConfig,
+) -> None:
     """One entry per method with the number of its seeds, then what the other marks mean, as far as
     they were drawn.
     """
     handles: list[Artist] = []
-    for method, look in styles.items():
-        count = int(runs.loc[(runs["method"] == method) & runs["used"], "seed"].nunique())
-        label = f"{look.label}, {count} seed{'' if count == 1 else 's'}"
-        handles.append(
-            Line2D(
-                [],
-                [],
-                mec="white",
-                mew=0.5,
-                label=label,
-                color=look.color,
-                ls=look.line,
-                marker=look.marker,
+    for method, look in looks.items():
+        mine = runs[(runs["label"] == method) & runs["used"]]
+        seeds = mine.groupby(["task", "obs"])["seed"].nunique()
+        low, high = (int(seeds.min()), int(seeds.max())) if len(seeds) else (0, 0)
+        count = plural(high, "seed") if low == high else f"{low} to {high} seeds"
+        size = {"lw": 1.2, "ms": 3.5} if config.small else {"ms": 4.5, "lw": 1.6}
+        handles.append(look.handle(f"{look.label}, {count}", **size))
+    grey = {"color": "#888888"}
+    if not config.small:
+        if (data["kind"] != Kind.TRAINING).any():
+            handles.append(
+                Line2D([], [], marker="o", mec="white", mew=0.5, label="evaluation", **grey)
             )
-        )
-    if (episodes["split"] == EVAL).any():
-        handles.append(
-            Line2D([], [], color="#888888", marker="o", mec="white", mew=0.5, label="evaluation")
-        )
-    if (episodes["split"] == TRAIN).any():
-        handles.append(
-            Line2D([], [], color="#888888", lw=0.9, alpha=0.6, label="training episodes, smoothed")
-        )
-    if any(artist.get_gid() == "band" for axes in figure.axes for artist in axes.collections):
-        handles.append(Patch(color="#888888", alpha=0.3, lw=0, label="95 % interval"))
-    limits = {
-        limit
-        for task, obs in set(zip(runs["task"], runs["obs"]))
-        for limit in cost_limits(runs, task, obs)
-    }
-    if limits:
+        if (data["kind"] == Kind.TRAINING).any():
+            label = "training episodes, smoothed"
+            handles.append(Line2D([], [], lw=0.9, alpha=0.6, label=label, **grey))
+        if data["low"].notna().any():
+            handles.append(Patch(alpha=0.3, lw=0, label="95 % interval", **grey))
+    drawn = [line for axes in figure.axes for line in axes.lines if line.get_gid() == "cost limit"]
+    if drawn:
+        limits = {float(line.get_ydata()[0]) for line in drawn}  # type: ignore[index]
         label = f"cost limit {limits.pop():g}" if len(limits) == 1 else "cost limit"
-        handles.append(Line2D([], [], color=style.LIMIT_COLOR, lw=1.1, ls=(0, (4, 3)), label=label))
-    return handles
+        handles.append(Line2D([], [], label=label, **style.LIMIT_LINE))
+    figure.legend(
+        handles=handles, loc="outside lower center", fontsize=7 if config.small else 8,
+        ncols=min(len(handles), _legend_columns(figure.get_figwidth(), config)), columnspacing=1.2,
+    )  # fmt: skip

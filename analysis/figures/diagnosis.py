@@ -1,20 +1,13 @@
 """One figure of what a trained agent's model believes against what happens.
 
-Data in, Figure out; `main` alone reads and saves.
-
-`python -m analysis.figures.diagnosis FILE.csv`, which `safedreamer diagnose` runs, draws the table
-that `benchmarks.diagnosis.findings` describes: rows of
-`quantity, predictor, steps_ahead, bin_low, env_steps, value`. A panel without data says so.
+Data in, Figure out: the table that `safedreamer diagnose` writes and `analysis.read.diagnosis`
+reads, rows of `quantity, predictor, steps_ahead, bin_low, env_steps, value`. A panel without data
+says so.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
-import io
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -27,11 +20,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from analysis.figures import style
-from analysis.figures.curves import CurvesConfig, cost_axis
-from benchmarks.process.stdout import going_on
-from benchmarks.runs.reading import DamagedFile, read_text
+from analysis.figures.curves import cost_axis
+from analysis.read.diagnosis import COLUMNS
 
-COLUMNS = ("quantity", "predictor", "steps_ahead", "bin_low", "env_steps", "value")
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 MIN_STEPS = 5  # in a bin that is drawn; the share of fewer says nothing
 # points between a panel and its title, for one and for three lines of legend, in the rows of panels
@@ -62,25 +53,6 @@ PREDICTORS = {
     "last seen": Look("last observation repeated", (0, (4, 2)), 1.0),
     "mean": Look("mean of these episodes", (0, (1, 1.5)), 1.0),
 }
-
-
-def read(file: Path) -> pd.DataFrame:
-    """The table of a file.
-
-    Raises DamagedFile where it is none: columns are missing, or numbers are something else.
-    """
-    text = read_text(file)
-    try:
-        table = pd.read_csv(io.StringIO(text))
-        numbers = table[["steps_ahead", "bin_low", "env_steps", "value"]].astype(float)
-    except (ValueError, KeyError, OverflowError, csv.Error) as error:
-        raise DamagedFile(file, None, f"no table of a diagnosis: {error}") from error
-    return table.assign(
-        **{name: numbers[name].where(numbers[name].abs() < LARGEST) for name in numbers}
-    )
-
-
-LARGEST = 1e12  # what an axis can hold
 
 
 def diagnosis(findings: pd.DataFrame, title: str = "") -> Figure:
@@ -282,7 +254,7 @@ def _costs_over_training(figure: Figure, place: SubplotSpec, findings: pd.DataFr
     labels = [Label(*line[1:]) for line in drawn]
     limit = findings.loc[findings["quantity"] == "cost limit", "value"]
     if labels:
-        cost_axis(upper, tuple(limit), CurvesConfig())
+        cost_axis(upper, tuple(limit))
         _show_negative(upper)
         dashed = {"ls": (0, (4, 3)), "lw": 1.1}
         labels += [Label(f"limit {value:g}", style.LIMIT_COLOR, dashed) for value in limit]
@@ -419,36 +391,3 @@ def _finish(axes: Axes, drawn: bool, otherwise: str, labels: Sequence[Label]) ->
             **spacing,
         )
         legend.set_in_layout(False)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw FILE.csv into FILE.png and FILE.pdf.
-
-    Exit status 2 where the file is no table of a diagnosis, or nothing can be written beside it.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis.figures.diagnosis", description="The figure of a diagnosis."
-    )
-    parser.add_argument("file", type=Path, help="table that `safedreamer diagnose` wrote")
-    parser.add_argument("--title", default="", help="heading of the figure")
-    args = parser.parse_args(argv)
-    return going_on("safedreamer", lambda: _draw(args.file, args.title))
-
-
-def _draw(file: Path, title: str) -> int:
-    names = [file.with_suffix(suffix) for suffix in (".png", ".pdf")]
-    try:
-        figure = style.plain_text(diagnosis(read(file), title))
-        with style.context():
-            for name, metadata in zip(names, ({"Software": None}, {"CreationDate": None})):
-                # no dates: the same table gives the same bytes
-                figure.savefig(name, metadata=metadata)
-    except (OSError, ValueError) as error:
-        print(f"safedreamer: error: {file}: {error}", file=sys.stderr)
-        return 2
-    print("wrote " + ", ".join(map(str, names)))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

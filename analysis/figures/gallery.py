@@ -1,15 +1,14 @@
-"""Every figure that results allow, in one order, with its title and caption.
+"""Every figure that results allow, in one order, with its title, caption and data.
 
-What cannot be drawn says why. Nothing is saved here.
-
-Figures over all tasks compare the plain methods; variants of ablation suites have figures of their
-own.
+What cannot be drawn names what is missing and how to get it. Nothing is saved here. Figures over
+all tasks compare the plain methods; variants of ablation suites have figures of their own.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,24 +18,40 @@ from matplotlib.figure import Figure
 
 from analysis.figures import ablations as ablation_figures
 from analysis.figures import curves, diagnosis, overall, style
-from analysis.figures.grid import grid
-from analysis.read.labels import method_label, split_label, task_label
-from analysis.read.results import Results
+from analysis.read.diagnosis import read as read_diagnosis
+from analysis.results.frames import Results
+from analysis.results.labels import method_label, task_label
 from analysis.statistics import ablations, aggregates, timing
 from analysis.statistics.metrics import METRICS
+from analysis.statistics.references import references
+from analysis.statistics.series import Kind, curve_lines, metric_points
 
-CURVES, AGGREGATES, ABLATIONS, WORLD_MODEL = "Curves", "Aggregates", "Ablations", "World model"
 BARS = ("normalised_return", "normalised_cost", "normalised_cost_rate", "cost_over_limit")
+GAINS, COSTS = ("normalised_return", "return"), ("cost_over_limit", "normalised_cost", "cost")
+NO_EVALUATIONS = (
+    "No run has evaluations yet. `safedreamer status` shows where runs stand; `loop.eval_every` is "
+    "how often they are evaluated."
+)
+
+
+class Section(StrEnum):
+    """Groups of figures."""
+
+    CURVES = "Curves"
+    AGGREGATES = "Aggregates"
+    ABLATIONS = "Ablations"
+    WORLD_MODEL = "World model"
 
 
 class Picture(NamedTuple):
-    """A figure to be, or the reason why there is none."""
+    """A figure with the data in it, or the reason why there is none."""
 
     name: str  # of its files
-    section: str
+    section: Section
     title: str
     caption: str
-    figure: Figure | None
+    figure: Figure | None = None
+    data: pd.DataFrame | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +59,9 @@ class GalleryConfig:
     """How much to compute. Resamples decide most of the time that a full benchmark takes."""
 
     reps: int = 2000  # bootstrap resamples of aggregates
-    pair_reps: int = 500  # of performance profiles and of each pair of methods
+    pair_reps: int = 500  # of profiles, of sample efficiency and of each pair of methods
     single_tasks: bool = True  # a figure per task besides the grid
+    last: int = 10  # evaluation episodes per run in final values
     seed: int = 0  # of the bootstrap
 
     def __post_init__(self) -> None:
@@ -53,22 +69,16 @@ class GalleryConfig:
             raise ValueError(f"reps={self.reps} and pair_reps={self.pair_reps} must be at least 1")
 
 
-def plain(scores: pd.DataFrame) -> pd.DataFrame:
-    """The scores of methods as they are; of all labels where there are none but variants."""
-    variants = scores["method"].map(lambda label: bool(split_label(label)[1])).astype(bool)
-    return scores if variants.all() else scores[~variants]
-
-
 def gallery(
     results: Results, scores: pd.DataFrame, config: GalleryConfig | None = None
 ) -> Iterator[Picture]:
     """Curves, aggregates, ablations and world models.
 
-    `scores` are those of `metrics.scores(results)`.
+    `scores` are those of `analysis.statistics.metrics.scores(results)`.
     """
     config = config or GalleryConfig()
     yield from curve_pictures(results, config)
-    yield from aggregate_pictures(summarise(scores, config), config)
+    yield from aggregate_pictures(summarise(scores, config), results, config)
     yield from ablation_pictures(results, scores)
     yield from world_models(results)
 
@@ -76,61 +86,56 @@ def gallery(
 def curve_pictures(results: Results, config: GalleryConfig) -> Iterator[Picture]:
     """The grid of all tasks, where there are several, and a figure per task."""
     runs = results.runs[results.runs["task"] != ""]
-    labels = [
-        label for label, variant in zip(runs["label"], runs["variant"]) if not variant
-    ] or list(runs["label"])
+    plain = runs.loc[runs["variant"] == "", "label"]
+    shown = list(style.method_styles(plain if len(plain) else runs["label"]))
+    runs = runs[runs["label"].isin(shown)]
     caption = (
-        "Evaluations: mean over seeds with 95 % Student-t band from three seeds on, single "
-        "seeds below. Dashed: cost limit."
+        "Evaluations: mean over seeds with 95 % Student-t band from three seeds on, single seeds "
+        "below. Dashed: cost limit."
     )
-    shown = list(style.method_styles(labels))
     tasks = sorted(set(zip(runs["task"], runs["obs"])))
+    data = curve_lines(results._replace(runs=runs), curves.CurvesConfig().smooth_share)
     if len(tasks) != 1:
-        yield Picture("curves-grid", CURVES, "All tasks", caption, grid(results, methods=shown))
+        figure = curves.grid(results, methods=shown, data=data)
+        drawn = data[data["kind"] != Kind.TRAINING]
+        yield Picture("curves-grid", Section.CURVES, "All tasks", caption, figure, drawn)
     if not config.single_tasks and len(tasks) > 1:
         return
     for task, obs in tasks:
-        here = runs[(runs["task"] == task) & (runs["obs"] == obs) & runs["label"].isin(shown)]
-        if here.empty:
-            continue  # only variants: their figures are the ablations'
-        episodes = results.episodes[results.episodes["run"].isin(here["run"])]
-        name = f"curves-{task_label(task, '')}-{obs}".strip("-").lower()
-        figure = curves.curves(Results(episodes, here, results.damage))
-        yield Picture(
-            name,
-            CURVES,
-            task_label(task, obs),
-            caption + " Faint: training episodes, smoothed.",
-            figure,
-        )
+        here = results._replace(runs=runs[(runs["task"] == task) & (runs["obs"] == obs)])
+        mine = data[(data["task"] == task) & (data["obs"] == obs)]
+        name = f"curves-{task_label(task, '')}-{obs.replace(', ', '-')}".strip("-").lower()
+        text = caption + " Faint: training episodes, smoothed."
+        figure = curves.curves(here, data=mine)
+        yield Picture(name, Section.CURVES, task_label(task, obs), text, figure, mine)
 
 
 class Summary(NamedTuple):
-    """Aggregates of the plain methods that have evaluations, by metric, and what has to be said of
-    them.
+    """Aggregates of the plain methods that have evaluations, by metric, and a note on what is left
+    out.
     """
 
     scores: pd.DataFrame
-    tables: dict[str, pd.DataFrame]
+    tables: dict[str, pd.DataFrame]  # of the metrics that all methods share tasks for
     note: str
 
 
 def summarise(scores: pd.DataFrame, config: GalleryConfig | None = None) -> Summary:
-    """`stats.aggregate` of return, cost and those of BARS that exist.
+    """`aggregate` of return, cost and those of BARS, as far as methods share tasks.
 
-    `tables` is empty where no run has evaluations.
+    Without any, `tables` is empty and the note says why and what helps.
     """
     config = config or GalleryConfig()
-    scores = plain(scores)
+    scores = aggregates.plain(scores)
     evaluated = scores.groupby("method")["return"].transform("count") > 0
     without = sorted(set(scores.loc[~evaluated, "method"]))
     scores = scores[evaluated]
     if scores.empty:
-        return Summary(scores, {}, "No run has evaluations yet.")
-    known = ["return", "cost", *(metric for metric in BARS if scores[metric].notna().any())]
-    tables = {
-        metric: aggregates.aggregate(scores, metric, config.reps, config.seed) for metric in known
-    }
+        return Summary(scores, {}, NO_EVALUATIONS)
+    known = [name for name in ("return", "cost", *BARS) if aggregates.left_out(scores, name)[0]]
+    if not known:
+        return Summary(scores, {}, _nothing_shared(scores))
+    tables = {name: aggregates.aggregate(scores, name, config.reps, config.seed) for name in known}
     notes = []
     left_out = sorted({text for table in tables.values() for text in table["left_out"] if text})
     if left_out:
@@ -142,125 +147,161 @@ def summarise(scores: pd.DataFrame, config: GalleryConfig | None = None) -> Summ
     return Summary(scores, tables, " ".join(notes))
 
 
-def aggregate_pictures(summary: Summary, config: GalleryConfig) -> Iterator[Picture]:
-    """Bars, profiles, improvement and scatter over all tasks."""
+def _nothing_shared(scores: pd.DataFrame) -> str:
+    """Why nothing can be aggregated, and what helps."""
+    text = "No task has values of all methods, so that nothing can be aggregated over tasks."
+    seen = scores[scores["return"].notna()].groupby("task")["obs"].unique()
+    for task, observations in seen.items():
+        if len(observations) > 1:
+            apart = " and ".join(sorted(observations))
+            return (
+                f"{text} {task_label(str(task), '')} was run under {apart}: `--observations "
+                "together` takes them for one task."
+            )
+    return f"{text} `safedreamer tables` lists in runs.md what to run; or give fewer RESULTS."
+
+
+def aggregate_pictures(
+    summary: Summary, results: Results, config: GalleryConfig
+) -> Iterator[Picture]:
+    """Interval estimates, sample efficiency, profiles, improvement and scatter over all tasks."""
     scores, tables, note = summary
+    section = Section.AGGREGATES
     if not tables:
-        yield Picture("aggregates", AGGREGATES, "Aggregates", note, None)
+        yield Picture("aggregates", section, "Aggregates", f"Not drawn: {note}")
         return
-    shown = [metric for metric in BARS if metric in tables] or ["return", "cost"]
     caption = f"Over all runs and tasks, with 95 % stratified bootstrap intervals. {note}"
-    yield Picture(
-        "aggregates",
-        AGGREGATES,
-        "Aggregates",
-        caption,
-        overall.bars({metric: tables[metric] for metric in shown}),
-    )
-    gain = "normalised_return" if "normalised_return" in tables else "return"
-    cost = next(
-        metric for metric in ("cost_over_limit", "normalised_cost", "cost") if metric in tables
-    )
-    for metric in (gain, cost):
-        values = scores[metric].to_numpy(dtype=float)
-        taus = np.linspace(
-            min(0.0, np.nanmin(values)), np.nanquantile(values, 0.9) * 1.3 or 1.0, 60
+    for metric in [name for name in BARS if name in tables] or ["return", "cost"]:
+        table = tables[metric]
+        columns = [overall.Column(name, table, name) for name in overall.STATISTICS]
+        figure = overall.intervals(columns, overall.axis_label(metric))
+        name, title = _named("aggregates", metric), f"Aggregates: {METRICS[metric].label}"
+        yield Picture(name, section, title, caption, figure, table)
+    gain = next(name for name in GAINS if name in tables)
+    cost = next((name for name in COSTS if name in tables), None)
+    pair = [gain, *([cost] if cost else [])]
+    yield _efficiency(results, scores, pair, config, note)
+    for metric in pair:
+        frame = aggregates.profiles(
+            scores, metric, _taus(scores, metric), config.pair_reps, config.seed
         )
-        frame = aggregates.profiles(scores, metric, taus, config.pair_reps, config.seed)
-        name, title = (
-            f"profiles-{metric}".replace("_", "-"),
-            f"Performance profile: {METRICS[metric].label}",
-        )
-        figure = overall.profiles(
-            frame, metric, threshold=1.0 if metric == "cost_over_limit" else None
-        )
-        yield Picture(
-            name,
-            AGGREGATES,
-            title,
-            f"Share of runs better than τ, with pointwise 95 % bands. {note}",
-            figure,
-        )
-    for metric in (gain, cost) if scores["method"].nunique() > 1 else ():
+        title = f"Performance profile: {METRICS[metric].label}"
+        text = f"Share of runs better than τ, with pointwise 95 % bands. {note}"
+        figure = overall.profiles(frame, metric)
+        yield Picture(_named("profiles", metric), section, title, text, figure, frame)
+    for metric in pair if scores["method"].nunique() > 1 else ():
         frame = aggregates.improvement(scores, metric, config.pair_reps, config.seed)
-        name, title = (
-            f"improvement-{metric}".replace("_", "-"),
-            f"Probability of improvement: {METRICS[metric].label}",
-        )
-        caption = f"Averaged over tasks; bold where the 95 % interval excludes one half. {note}"
-        yield Picture(name, AGGREGATES, title, caption, overall.improvement(frame, metric))
-    across, up = (tables[metric][tables[metric]["statistic"] == "IQM"] for metric in (cost, gain))
-    caption = (
-        "Large: interquartile mean over runs and tasks with its intervals; small: mean over "
-        f"the seeds of a task. {note}"
+        title = f"Probability of improvement: {METRICS[metric].label}"
+        text = f"Averaged over tasks; bold where the 95 % interval excludes one half. {note}"
+        figure = overall.improvement(frame, metric)
+        yield Picture(_named("improvement", metric), section, title, text, figure, frame)
+    if cost is None:
+        return
+    both = [tables[metric][tables[metric]["statistic"] == "IQM"] for metric in (cost, gain)]
+    text = (
+        "Large: interquartile mean over runs and tasks with its intervals; small: mean over the "
+        f"seeds of a task. {note}"
     )
-    figure = overall.scatter(scores, across, up, x=cost, y=gain)
-    yield Picture("scatter", AGGREGATES, "Return against cost", caption, figure)
+    figure = overall.scatter(scores, *both, x=cost, y=gain)
+    data = pd.concat([table.assign(metric=name) for table, name in zip(both, (cost, gain))])
+    yield Picture("scatter", section, "Return against cost", text, figure, data)
+
+
+def _efficiency(
+    results: Results, scores: pd.DataFrame, metrics: list[str], config: GalleryConfig, note: str
+) -> Picture:
+    points = metric_points(results, references(results, config.last))
+    points = points[points["run"].isin(scores["run"])]
+    frames = {
+        metric: aggregates.efficiency(points, metric, reps=config.pair_reps, seed=config.seed)
+        for metric in metrics
+        if metric in points
+    }
+    frames = {metric: frame for metric, frame in frames.items() if len(frame)}
+    name, title = "efficiency", "Sample efficiency"
+    if not frames:
+        text = "Not drawn: runs of no method were evaluated at steps they have in common."
+        return Picture(name, Section.AGGREGATES, title, f"{text} Evaluate at equal steps.")
+    text = (
+        "Interquartile mean over runs and tasks against simulator steps, with pointwise 95 % "
+        f"bootstrap bands; a line ends with the shortest run of its method. {note}"
+    )
+    data = pd.concat([frame.assign(metric=metric) for metric, frame in frames.items()])
+    return Picture(name, Section.AGGREGATES, title, text, overall.efficiency(frames), data)
+
+
+def _taus(scores: pd.DataFrame, metric: str) -> np.ndarray:
+    values = scores[metric].dropna().to_numpy(dtype=float)
+    return np.linspace(min(0.0, values.min()), np.quantile(values, 0.9) * 1.3 or 1.0, 60)
+
+
+def _named(kind: str, metric: str) -> str:
+    return f"{kind}-{metric}".replace("_", "-")
 
 
 def ablation_pictures(results: Results, scores: pd.DataFrame) -> Iterator[Picture]:
-    """Planner against multiplier, planner budgets, cost limits.
-
-    Each with the suite that it needs.
-    """
-    folders = {
-        run: Path(folder)
-        for run, folder in zip(results.runs["run"], results.runs["folder"])
-        if folder
-    }
+    """Planner against multiplier, planner budgets, cost limits, each with the suite it needs."""
+    there = results.runs[results.runs["folder"] != ""]
+    folders = {run: Path(folder) for run, folder in zip(there["run"], there["folder"])}
     scores = scores[scores["return"].notna()]
 
     def times() -> pd.Series:
         mine = ablations.budgets(scores)["run"]
         return timing.act_ms({run: folders[run] for run in mine if run in folders})
 
-    suites: tuple[tuple[str, str, str, Callable[[], Figure]], ...] = (
+    suites: tuple[tuple[str, str, str, Callable[[], Figure], Callable[[], pd.DataFrame]], ...] = (
         (
             "ablation-planner-lagrangian",
             "Planner against Lagrangian",
             "Left: mean over tasks of every combination of parts; not parallel is interaction. "
-            "Right: main effects of planning and of the multiplier and their interaction, (P+ "
-            "+ P- - A+ - A-)/2, (P+ - P- + A+ - A-)/2, ((P+ - P-) - (A+ - A-))/2, P planner, A "
-            "actor, + with and - without multiplier.",
+            "Right: main effects of planning and of the multiplier and their interaction, (P+ + P- "
+            "- A+ - A-)/2, (P+ - P- + A+ - A-)/2, ((P+ - P-) - (A+ - A-))/2, P planner, A actor, + "
+            "with and - without multiplier.",
             lambda: ablation_figures.contribution(scores),
+            lambda: pd.concat(
+                [ablations.cells(scores, m).assign(metric=m) for m in ("return", "cost")]
+            ),
         ),
         (
             "ablation-planner-budget",
             "Planner budget",
-            "Mean over seeds, bars are their range. Milliseconds are those of acting in "
-            "training, per agent step of all environments.",
+            "Mean over seeds, bars are their range. Milliseconds are those of acting in training, "
+            "per agent step of all environments.",
             lambda: ablation_figures.budget(scores, times()),
+            lambda: ablations.budgets(scores, times()),
         ),
         (
             "ablation-cost-limit",
             "Cost limits",
             "Mean over seeds, bars are their range.",
             lambda: ablation_figures.cost_limits(scores),
+            lambda: ablations.limits(scores),
         ),
     )
-    for name, title, caption, draw in suites:
+    for name, title, caption, draw, data in suites:
         try:
-            yield Picture(name, ABLATIONS, title, caption, draw())
-        except ValueError as error:  # the figure names the runs that it lacks
-            yield Picture(
-                name, ABLATIONS, title, f"Not drawn: {error}. Suite `{name}` makes them.", None
-            )
+            yield Picture(name, Section.ABLATIONS, title, caption, draw(), data())
+        except ValueError as error:  # names the runs that are missing
+            text = f"Not drawn: {error}. `safedreamer sweep --suite {name}` runs them."
+            yield Picture(name, Section.ABLATIONS, title, text)
 
 
 def world_models(results: Results) -> Iterator[Picture]:
     """The figure of every table that `safedreamer diagnose` left in a run's folder."""
+    section = Section.WORLD_MODEL
     for run, folder in zip(results.runs["run"], results.runs["folder"]):
         for file in sorted(Path(folder).glob("diagnosis*.csv")) if folder else ():
             name = f"world-model-{run}-{file.stem}".replace("/", "-")
+            title = f"{run}: {file.stem.replace('-', ' ')}"
             try:
-                figure = diagnosis.diagnosis(diagnosis.read(file))
+                table = read_diagnosis(file)
+                figure = diagnosis.diagnosis(table)
             except ValueError as error:
-                yield Picture(name, WORLD_MODEL, f"{run}: {file.stem}", f"Not drawn: {error}", None)
+                text = f"Not drawn: {error}. `safedreamer diagnose` writes the table anew."
+                yield Picture(name, section, title, text)
                 continue
             caption = (
-                "Open-loop predictions against what happened on new layouts, and the "
-                "calibration of predicted costs."
+                "Open-loop predictions against what happened on new layouts, and the calibration "
+                "of predicted costs."
             )
-            yield Picture(
-                name, WORLD_MODEL, f"{run}: {file.stem.replace('-', ' ')}", caption, figure
-            )
+            yield Picture(name, section, title, caption, figure, table)

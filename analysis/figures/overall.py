@@ -1,121 +1,167 @@
-"""Figures over all tasks: aggregates with intervals, performance profiles, who improves on whom,
-return against cost.
+"""Figures over all tasks: aggregates with intervals, performance profiles, sample efficiency, who
+improves on whom, return against cost.
 
 Frames of `analysis.statistics.aggregates` and `analysis.statistics.metrics` in, Figure out, nothing
-saved. Every interval is the 95 % bootstrap interval that `analysis.statistics.aggregates` computed;
-where a method has too few seeds for one it is not drawn, and the label says how many there are.
+saved. Every interval is the 95 % bootstrap interval computed there; where a method has too few
+seeds for one it is not drawn.
+
+Interval estimates, profiles and sample efficiency are drawn by rliable's plot utilities, the rest
+by seaborn. What they cannot do is done in this file: rliable has no markers and no line styles for
+efficiency, sets sizes for slides (`_restyle`), and draws a row for each pair of methods, 132 for
+twelve: improvement is a heat map instead. seaborn draws no finished intervals, so those of the
+scatter are matplotlib's.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
 from analysis.figures import style
-from analysis.read.labels import method_label
+from analysis.results.labels import method_label, plural
 from analysis.statistics.metrics import METRICS
 
 STATISTICS = ("IQM", "Median", "Mean")
-ROW = 0.19  # inches per method
-LEGEND_COLUMN = 1.6  # inches per column of a legend below the axes
+ROW = 0.21  # inches per method
+LEGEND_COLUMN = 1.7  # inches per column of a legend below the axes
+AT_LIMIT = {"cost_over_limit": 1.0}  # where a metric equals the cost limit
 
 
-def bars(aggregates: Mapping[str, pd.DataFrame], statistics: Sequence[str] = STATISTICS) -> Figure:
-    """One row of panels per metric, one column per statistic, one bar per method with its interval.
+class Column(NamedTuple):
+    """A panel of interval estimates: one statistic of a frame of `aggregate`."""
 
-    Args: aggregates, frames of `stats.aggregate` by the name of their metric.
+    title: str
+    frame: pd.DataFrame
+    statistic: str = "IQM"
+
+
+def intervals(columns: Sequence[Column], label: str = "") -> Figure:
+    """One panel per column, one row per method: its interval as a bar, its estimate as a stroke.
+
+    Args: label, of the axis below all panels.
     """
-    if not aggregates:
+    if not columns:
         raise ValueError("nothing to draw: no metric given")
-    names = list(
-        style.method_styles(name for frame in aggregates.values() for name in frame["method"])
-    )
+    import matplotlib.pyplot as plt
+    from rliable import plot_utils  # here: takes seconds
+
+    looks = style.method_styles(name for column in columns for name in column.frame["method"])
+    rows = [
+        column.frame[column.frame["statistic"] == column.statistic]
+        .set_index("method")
+        .reindex(looks)
+        for column in columns
+    ]
+    values = np.array([row["value"].to_numpy(float) for row in rows])
+    bounds = np.array([row[["low", "high"]].to_numpy(float).T for row in rows])
     with style.context():
-        height = len(aggregates) * (len(names) * ROW + 0.55) + 0.2
-        figure = Figure(figsize=(style.PAGE, height), layout="constrained")
-        grid = figure.subplots(len(aggregates), len(statistics), squeeze=False, sharey="row")
-        for row, (metric, frame) in zip(grid, aggregates.items()):
-            for axes, statistic in zip(row, statistics):
-                _bar_panel(axes, frame[frame["statistic"] == statistic], names)
-                axes.set_title(statistic, fontsize=8)
-            row[len(row) // 2].set_xlabel(axis_label(metric))
-            row[0].set_yticks(range(len(names)), [method_label(name) for name in names], fontsize=7)
-            row[0].invert_yaxis()
+        figure, axes = plot_utils.plot_interval_estimates(
+            {name: values[:, place] for place, name in enumerate(looks)},
+            {name: bounds[:, :, place].T for place, name in enumerate(looks)},
+            [column.title for column in columns],
+            algorithms=list(looks),
+            colors={name: look.color for name, look in looks.items()},
+            xlabel="",
+        )
+        plt.close(figure)  # pyplot would keep it
+        figure.set_size_inches(style.PAGE, len(looks) * ROW + 0.75)
+        figure.set_layout_engine("constrained")
+        for panel, place in zip(np.atleast_1d(axes), range(len(columns))):
+            _restyle(panel)
+            panel.grid(axis="y", visible=False)
+            panel.tick_params(axis="y", length=0)
+            panel.set_ylim(len(looks) - 0.5, -0.5)
+            for row, (stroke, look) in enumerate(zip(panel.collections, looks.values())):
+                if not np.isfinite(bounds[place, :, row]).all():  # no bar to show whose it is
+                    stroke.set(color=look.color, alpha=1.0, linewidth=2.5)
+            look = {"transform": panel.get_yaxis_transform(), "va": "center", "fontsize": 6}
+            for row in np.flatnonzero(~np.isfinite(values[place])):
+                panel.text(0.02, row, "no runs", gid="missing", **look)
+        np.atleast_1d(axes)[0].set_yticklabels(map(method_label, looks), fontsize=7)
+        figure.supxlabel(label, fontsize=8)
         return figure
 
 
-def _bar_panel(axes: Axes, frame: pd.DataFrame, names: Sequence[str]) -> None:
-    looks = style.method_styles(names)
-    axes.grid(axis="y", visible=False)
-    axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-    by_method = frame.set_index("method")
-    for place, name in enumerate(names):
-        if name not in by_method.index or not math.isfinite(by_method.loc[name, "value"]):
-            axes.text(
-                0.02,
-                place,
-                "no runs",
-                transform=axes.get_yaxis_transform(),
-                va="center",
-                fontsize=6,
-                gid="missing",
-            )
-            continue
-        line, look = by_method.loc[name], looks[name]
-        trusted = bool(line["trusted"])
-        fill = (
-            {"color": look.color, "alpha": 0.55}
-            if trusted
-            else {"facecolor": "white", "edgecolor": look.color, "ls": "--"}
-        )
-        axes.barh(place, line["value"], height=0.68, lw=0.8, gid=f"bar {name}", **fill)
-        if not trusted:
-            # a bar of length 0 is seen, too
-            axes.plot(line["value"], place, marker="|", color=look.color, ms=7, mew=1.5)
-        else:
-            ends = {"marker": "|", "ms": 5, "mew": 1.0}
-            axes.plot(
-                [line["low"], line["high"]],
-                [place] * 2,
-                color="black",
-                lw=1.2,
-                gid=f"interval {name}",
-                zorder=4,
-                **ends,
-            )
-    axes.axvline(0.0, color=style.TEXT_COLOR, lw=0.6)
-
-
-def profiles(frame: pd.DataFrame, metric: str, threshold: float | None = None) -> Figure:
+def profiles(frame: pd.DataFrame, metric: str) -> Figure:
     """Share of runs better than each value tau, per method, with its band.
 
-    Args: frame of `stats.profiles`; threshold, a value of the metric to mark.
+    Args: frame of `analysis.statistics.aggregates.profiles`.
     """
+    from rliable import plot_utils
+
     looks = style.method_styles(frame["method"])
+    mine = {name: frame[frame["method"] == name].sort_values("tau") for name in looks}
+    taus = next(iter(mine.values()))["tau"].to_numpy()
+    above = METRICS[metric].higher_is_better
     with style.context():
         figure, axes = _with_legend_below(len(looks), width=style.COLUMN, height=2.1)
-        for name, look in looks.items():
-            line = frame[frame["method"] == name].sort_values("tau")
-            axes.fill_between(
-                line["tau"], line["low"], line["high"], color=look.color, alpha=0.13, lw=0
-            )
-            axes.plot(line["tau"], line["share"], gid=name, **strong(look, len(line)))
-        if threshold is not None:
-            axes.axvline(threshold, color=style.LIMIT_COLOR, lw=1.0, ls=(0, (4, 3)))
-        above = METRICS[metric].higher_is_better
-        axes.set_xlabel(f"{axis_label(metric)}: τ")
-        axes.set_ylabel(f"Share of runs {'>' if above else '≤'} τ")
+        plot_utils.plot_performance_profiles(
+            {name: line["share"].to_numpy() for name, line in mine.items()},
+            taus,
+            {
+                name: (line["low"].to_numpy(), line["high"].to_numpy())
+                for name, line in mine.items()
+            },
+            ax=axes,
+            colors={name: look.color for name, look in looks.items()},
+            linestyles={name: look.line for name, look in looks.items()},
+            alpha=0.13,
+            xlabel=f"{axis_label(metric)}: τ",
+            ylabel=f"Share of runs {'>' if above else '≤'} τ",
+        )
+        _restyle(axes, looks)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_ylim(-0.02, 1.02)
-        axes.set_xlim(frame["tau"].min(), frame["tau"].max())
+        axes.set_xlim(taus.min(), taus.max())
+        _mark_limit(axes, metric, across=True)
+        _legend_below(figure, looks)
+        return figure
+
+
+def efficiency(frames: Mapping[str, pd.DataFrame]) -> Figure:
+    """Interquartile mean over runs and tasks against simulator steps, a panel per metric.
+
+    Args: frames of `analysis.statistics.aggregates.efficiency` by metric.
+    """
+    from rliable import plot_utils
+
+    looks = style.method_styles(name for frame in frames.values() for name in frame["method"])
+    with style.context():
+        rows = math.ceil((len(looks) + 1) / int(style.PAGE / LEGEND_COLUMN))
+        figure = Figure(figsize=(style.PAGE, 2.4 + 0.17 * rows), layout="constrained")
+        panels = figure.subplots(1, len(frames), squeeze=False)[0]
+        for axes, (metric, frame) in zip(panels, frames.items()):
+            there = {name: look for name, look in looks.items() if (frame["method"] == name).any()}
+            for name, look in there.items():
+                line = frame[frame["method"] == name]
+                plot_utils.plot_sample_efficiency_curve(
+                    line["env_steps"].to_numpy(),
+                    {name: line["value"].to_numpy()},
+                    {name: line[["low", "high"]].to_numpy().T},
+                    ax=axes,
+                    colors={name: look.color},
+                    xlabel="Simulator steps",
+                    ylabel=f"{axis_label(metric)}, IQM",
+                )
+            _restyle(axes, there)
+            axes.set_xlim(left=0)
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+            axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+            ends = frame.groupby("method")["env_steps"].max()
+            if len(ends) and ends.max() > 20 * ends.min():
+                axes.set_xscale("log")
+                axes.set_xlim(left=frame["env_steps"].min())
+            if not METRICS[metric].higher_is_better:
+                _spread_axis(axes.set_yscale, axes.set_ylim, axes.yaxis, frame["value"], 1.0)
+                _mark_limit(axes, metric)
         _legend_below(figure, looks)
         return figure
 
@@ -125,39 +171,31 @@ def improvement(frame: pd.DataFrame, metric: str) -> Figure:
 
     Bold where the interval excludes one half.
 
-    Args: frame of `stats.improvement`; a pair may stand in it in one direction only.
+    Args: frame of `analysis.statistics.aggregates.improvement`; a pair may be in it in one
+    direction only.
     """
+    import seaborn as sns
+
     names = list(style.method_styles([*frame["x"], *frame["y"]]))
     value, sure = _square(frame, names)
     labels = [method_label(name) for name in names]
     with style.context():
         cell = min(0.36, (style.PAGE - 1.9) / len(names))
-        figure = Figure(
-            figsize=(cell * len(names) + 1.9, cell * len(names) + 1.5), layout="constrained"
-        )
-        axes = figure.add_subplot()
-        image = axes.imshow(value, cmap="PuOr_r", vmin=0, vmax=1)
+        size = (cell * len(names) + 1.9, cell * len(names) + 1.5)
+        figure = Figure(figsize=size, layout="constrained")
+        axes = sns.heatmap(
+            value, vmin=0, vmax=1, cmap="PuOr_r", annot=True, fmt=".2f", annot_kws={"fontsize": 6},
+            square=True, mask=np.isnan(value), xticklabels=labels, yticklabels=labels,
+            cbar_kws={"shrink": 0.7, "pad": 0.02, "ticks": [0, 0.25, 0.5, 0.75, 1]},
+            ax=figure.add_subplot(),
+        )  # fmt: skip
+        for text in axes.texts:
+            column, row = (int(part) for part in text.get_position())
+            text.set_fontweight("bold" if sure[row, column] else "normal")
         axes.grid(False)
         axes.tick_params(length=0)
-        axes.set_xticks(range(len(names)), labels, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(names)), labels)
+        axes.set_xticklabels(labels, rotation=45, ha="right", rotation_mode="anchor")
         figure.suptitle(f"{_text(metric)}: probability\nthat row is better than column", fontsize=8)
-        for (row, column), share in np.ndenumerate(value):
-            if math.isfinite(share):
-                shade = "white" if abs(share - 0.5) > 0.25 else "black"
-                weight = "bold" if sure[row, column] else "normal"
-                axes.text(
-                    column,
-                    row,
-                    f"{share:.2f}",
-                    ha="center",
-                    va="center",
-                    fontsize=6,
-                    color=shade,
-                    fontweight=weight,
-                )
-        bar = figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02, ticks=[0, 0.25, 0.5, 0.75, 1])
-        bar.outline.set_visible(False)
         return figure
 
 
@@ -186,65 +224,40 @@ def scatter(
     y: str = "normalised_return",
 ) -> Figure:
     """Return against cost: small marks are tasks (mean over seeds), large ones methods with their
-    intervals, a line the front.
+    intervals, a line the Pareto front.
 
-    Args: scores of `metrics.scores`; across and up, the rows of one statistic of `stats.aggregate`
-    for the metrics x and y.
+    Args: scores of `analysis.statistics.metrics.scores`; across and up, the rows of one statistic
+    of `aggregate` for the metrics x and y.
     """
+    import seaborn as sns
+
     looks = style.method_styles(scores["method"])
     with style.context():
-        figure, axes = _with_legend_below(
-            len(looks), width=style.COLUMN, height=2.4, entries=len(looks) + 2
-        )
+        figure, axes = _with_legend_below(len(looks) + 2, width=style.COLUMN, height=2.4)
         tasks = scores.groupby(["method", "task", "obs"])[[x, y]].mean().reset_index()
-        centre = pd.merge(across, up, on="method", suffixes=("_x", "_y")).dropna(
-            subset=["value_x", "value_y"]
-        )
-        for name, look in looks.items():
-            small = tasks[tasks["method"] == name]
-            axes.plot(
-                small[x],
-                small[y],
-                look.marker,
-                color=look.color,
-                ms=2.5,
-                alpha=0.35,
-                mew=0,
-                gid=f"tasks {name}",
-            )
-            for line in centre[centre["method"] == name].itertuples():
-                error = {
-                    "fmt": look.marker,
-                    "color": look.color,
-                    "mec": "black",
-                    "mew": 0.6,
-                    "ms": 6.5,
-                    "elinewidth": 1.1,
-                }
-                wide = {"xerr": _arms(line, "x"), "yerr": _arms(line, "y")}
-                axes.errorbar(line.value_x, line.value_y, **wide, **error, zorder=5)
+        sns.scatterplot(
+            tasks, x=x, y=y, hue="method", style="method", legend=False, ax=axes, s=10, alpha=0.35,
+            palette={name: look.color for name, look in looks.items()}, linewidth=0,
+            markers={name: look.marker for name, look in looks.items()}, gid="tasks",
+        )  # fmt: skip
+        keys = ["value_x", "value_y"]
+        centre = pd.merge(across, up, on="method", suffixes=("_x", "_y")).dropna(subset=keys)
+        for line in centre.itertuples():
+            look = looks[line.method]
+            error = {"fmt": look.marker, "color": look.color, "mec": "black", "mew": 0.6, "ms": 6.5}
+            arms = {"xerr": _arms(line, "x"), "yerr": _arms(line, "y")}
+            axes.errorbar(line.value_x, line.value_y, **arms, **error, elinewidth=1.1, zorder=5)
         best = pareto(centre["value_x"].to_numpy(), centre["value_y"].to_numpy())
-        front = centre.iloc[best]
-        axes.step(
-            front["value_x"],
-            front["value_y"],
-            where="post",
-            color=style.TEXT_COLOR,
-            lw=0.9,
-            zorder=3,
-            gid="front",
-        )
-        if x == "cost_over_limit":
-            axes.axvline(1.0, color=style.LIMIT_COLOR, lw=1.0, ls=(0, (4, 3)))
-        _spread_axis(axes, tasks[x], linear=1.0)
+        front = centre.iloc[best][keys]
+        line = {"color": style.TEXT_COLOR, "lw": 0.9}
+        axes.step(front["value_x"], front["value_y"], where="post", zorder=3, gid="front", **line)
+        _spread_axis(axes.set_xscale, axes.set_xlim, axes.xaxis, tasks[x], 1.0)
         _keep_readable(axes, centre, tasks[y])
         axes.set_xlabel(axis_label(x))
         axes.set_ylabel(axis_label(y))
-        extra = [Line2D([], [], color=style.TEXT_COLOR, lw=0.9, label="Pareto front")]
-        if x == "cost_over_limit":
-            extra.append(
-                Line2D([], [], color=style.LIMIT_COLOR, lw=1.0, ls=(0, (4, 3)), label="cost limit")
-            )
+        extra = [Line2D([], [], label="Pareto front", **line)]
+        if _mark_limit(axes, x, across=True):
+            extra.append(Line2D([], [], label="cost limit", **style.LIMIT_LINE))
         _legend_below(figure, looks, extra, lines=False)
         return figure
 
@@ -258,18 +271,9 @@ def _keep_readable(axes: Axes, centre: pd.DataFrame, values: pd.Series) -> None:
     if not beyond or not top > 0:
         return
     axes.set_ylim(top=top)
-    text = f"{beyond} task mean{'' if beyond == 1 else 's'} above {top:.2g}"
-    axes.text(
-        0.98,
-        0.98,
-        text,
-        transform=axes.transAxes,
-        ha="right",
-        va="top",
-        fontsize=6,
-        color=style.TEXT_COLOR,
-        gid="beyond",
-    )
+    text = f"{plural(beyond, 'task mean')} above {top:.2g}"
+    look = {"ha": "right", "va": "top", "fontsize": 6, "color": style.TEXT_COLOR, "gid": "beyond"}
+    axes.text(0.98, 0.98, text, transform=axes.transAxes, **look)
 
 
 def pareto(cost: np.ndarray, gain: np.ndarray) -> list[int]:
@@ -293,26 +297,33 @@ def _arms(line: Any, axis: str) -> list[list[float]] | None:
     return [[max(0.0, value - low)], [max(0.0, high - value)]]
 
 
-def _spread_axis(axes: Axes, values: pd.Series, linear: float) -> None:
-    """A logarithmic x axis above `linear` where values spread far beyond it."""
+def _spread_axis(
+    set_scale: Any, set_bounds: Any, axis: Any, values: pd.Series, linear: float
+) -> None:
+    """A logarithmic axis above `linear` where values spread far beyond it."""
     top = values[np.isfinite(values)].max()
     if not top > 8 * linear:
         return
-    axes.set_xscale("symlog", linthresh=linear, linscale=0.7)
-    axes.set_xlim(-0.1 * linear, top * 1.5)
-    ticks = [
-        0.0,
-        *(t for t in (linear * s * 10**d for d in range(5) for s in (1, 3)) if t <= top * 1.5),
-    ]
-    axes.set_xticks(ticks, minor=False)
-    axes.set_xticks([], minor=True)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    set_scale("symlog", linthresh=linear, linscale=0.7)
+    set_bounds(-0.1 * linear, top * 1.5)
+    decades = (linear * step * 10**d for d in range(5) for step in (1, 3))
+    axis.set_ticks([0.0, *(t for t in decades if t <= top * 1.5)])
+    axis.set_ticks([], minor=True)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _mark_limit(axes: Axes, metric: str, across: bool = False) -> bool:
+    """A labelled line where the metric equals the cost limit; whether there is one."""
+    if metric not in AT_LIMIT:
+        return False
+    style.limit_line(axes, AT_LIMIT[metric], across=across, text="cost = limit")
+    return True
 
 
 def axis_label(metric: str) -> str:
     """Name and unit of a metric, and which way is better."""
     known = METRICS[metric]
-    # these the name says already
+    # the name says these already
     unit = f" ({known.unit})" if known.unit not in ("", "reward", "cost", "share") else ""
     return f"{_text(metric)}{unit} {'↑' if known.higher_is_better else '↓'}"
 
@@ -322,27 +333,28 @@ def _text(metric: str) -> str:
     return label[:1].upper() + label[1:]
 
 
-def strong(look: style.MethodStyle, points: int) -> dict[str, Any]:
-    """How a method's line is drawn when it has many points.
+def _restyle(axes: Axes, looks: Mapping[str, style.MethodStyle] | None = None) -> None:
+    """Sizes of a page for axes that rliable drew, and the lines' own styles and a few markers."""
+    axes.tick_params(labelsize=7, length=2.5, width=0.6)
+    axes.title.set_fontsize(8)
+    axes.xaxis.label.set_fontsize(8)
+    axes.yaxis.label.set_fontsize(8)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_linewidth(0.7)
+        axes.spines[side].set_position(("outward", 0))
+    for line in axes.lines:
+        look = (looks or {}).get(str(line.get_label()))
+        if look is None:
+            continue
+        every = max(1, len(np.atleast_1d(line.get_xdata())) // 6)
+        mark = {"marker": look.marker, "ms": 3.2, "mec": "white", "mew": 0.4}
+        line.set(
+            linestyle=look.line, linewidth=1.3, markevery=every, gid=str(line.get_label()), **mark
+        )
 
-    A few markers keep it recognisable in grey.
-    """
-    every = max(1, points // 6)
-    start = sum(map(ord, look.label)) % every
-    mark = {
-        "marker": look.marker,
-        "markevery": (start, every),
-        "ms": 3.2,
-        "mec": "white",
-        "mew": 0.4,
-    }
-    return {"color": look.color, "ls": look.line, "lw": 1.3, **mark}
 
-
-def _with_legend_below(
-    looks: int, width: float, height: float, entries: int | None = None
-) -> tuple[Figure, Axes]:
-    rows = math.ceil((entries or looks) / max(1, int(width / LEGEND_COLUMN)))
+def _with_legend_below(entries: int, width: float, height: float) -> tuple[Figure, Axes]:
+    rows = math.ceil(entries / max(1, int(width / LEGEND_COLUMN)))
     figure = Figure(figsize=(width, height + 0.17 * rows), layout="constrained")
     return figure, figure.add_subplot()
 
@@ -354,18 +366,6 @@ def _legend_below(
     lines: bool = True,
 ) -> None:
     """Methods with line and marker, in as many columns as fit."""
-    handles = []
-    for look in looks.values():
-        mark = {
-            "color": look.color,
-            "marker": look.marker,
-            "mec": "white" if lines else "black",
-            "mew": 0.5,
-        }
-        handles.append(
-            Line2D(
-                [], [], ls=look.line if lines else "none", lw=1.3, ms=4, label=look.label, **mark
-            )
-        )
+    handles = [look.handle(line=lines, ms=4, lw=1.3) for look in looks.values()]
     columns = max(1, int(figure.get_figwidth() / LEGEND_COLUMN))
     figure.legend(handles=[*handles, *extra], loc="outside lower center", ncols=columns, fontsize=7)

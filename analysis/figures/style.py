@@ -1,29 +1,35 @@
-"""How figures look: one colour, line and marker per method in all of them, matplotlib's settings.
+"""How figures look and are saved: one colour, line and marker per method, matplotlib's settings.
 
 The suite's own variants have colours of Okabe and Ito ("Color Universal Design", 2008). Those of
 the baselines were searched for: of 15 colours on white, the two most alike stay as far apart as
 could be found for normal sight and under the three kinds of colour blindness as Machado et al.
 (2009) simulate them (a test holds the distance). Line style and marker differ as well, so that
-figures stay readable in grey.
+figures stay readable in grey. A method that is given its costs has the look of the method, in a
+darker shade.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.category import StrCategoryFormatter
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FuncFormatter
 
-from analysis.read.labels import METHODS as LABELS
-from analysis.read.labels import method_label, method_order
+from analysis.results.labels import METHODS as LABELS
+from analysis.results.labels import method_label, method_order, split_label
 
 
 class MethodStyle(NamedTuple):
@@ -33,6 +39,17 @@ class MethodStyle(NamedTuple):
     color: str
     line: Any  # matplotlib line style: a name or (offset, on-off sequence)
     marker: str
+
+    @property
+    def dashes(self) -> Any:
+        """The line as seaborn takes it: on-off sequence, "" for a solid one."""
+        return "" if self.line == SOLID else self.line[1]
+
+    def handle(self, label: str = "", line: bool = True, **changes: Any) -> Line2D:
+        """A legend's entry."""
+        look: dict[str, Any] = {"color": self.color, "marker": self.marker, "mew": 0.5, "lw": 1.4}
+        look |= {"ls": self.line, "mec": "white"} if line else {"ls": "none", "mec": "black"}
+        return Line2D([], [], label=label or self.label, **(look | changes))
 
 
 SOLID, DASHED, DOTTED, DASH_DOT = "-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2))
@@ -44,6 +61,18 @@ WARNING_COLOR = "#B00020"
 # text sizes are what RC says.
 COLUMN, PAGE = 3.4, 7.0
 FORMATS = ("pdf", "svg", "png")
+SHADE = 0.7  # of the colour of a method that is given its costs
+LIMIT_LINE: dict[str, Any] = {"color": LIMIT_COLOR, "lw": 1.0, "ls": (0, (4, 3))}
+
+
+class Fonts(StrEnum):
+    """Typefaces of text in figures."""
+
+    SANS = "sans"  # matplotlib's own
+    LATEX = "latex"  # Computer Modern where installed, else Times as in STIX; needs no LaTeX
+
+
+SERIF = ("CMU Serif", "Latin Modern Roman", "STIXGeneral")  # the last comes with matplotlib
 
 
 def _known(name: str, color: str, line: Any, marker: str) -> MethodStyle:
@@ -115,12 +144,40 @@ RC: dict[str, Any] = {
 }
 
 
+def use_fonts(fonts: Fonts) -> None:
+    """Choose the typeface of all figures that are built and saved from here on."""
+    for name in ("font.family", "mathtext.fontset"):
+        RC.pop(name, None)
+    if fonts is Fonts.LATEX:
+        from matplotlib.font_manager import fontManager  # here: reads a list of all fonts
+
+        installed = set(fontManager.get_font_names())
+        family = [name for name in SERIF if name in installed]
+        RC["font.family"] = [*family, "DejaVu Sans"]  # signs that the others lack
+        RC["mathtext.fontset"] = "stix" if family[0] == SERIF[-1] else "cm"
+
+
 def context() -> AbstractContextManager[None]:
     """Matplotlib's settings for building and for saving a figure.
 
     Leaves the caller's own settings alone.
     """
     return matplotlib.rc_context(RC)
+
+
+def limit_line(axes: Axes, limit: float, *, across: bool = False, text: str = "") -> None:
+    """A dashed line at a cost limit with its label, `limit 2` if no text is given."""
+    (axes.axvline if across else axes.axhline)(limit, zorder=5, gid="cost limit", **LIMIT_LINE)
+    transform = axes.get_xaxis_transform() if across else axes.get_yaxis_transform()
+    place = (limit, 1.0) if across else (1.0, limit)
+    offset = (2, -2) if across else (-1, 1.5)
+    axes.annotate(
+        text or f"limit {limit:g}", place, xycoords=transform, xytext=offset,
+        textcoords="offset points",
+        ha="left" if across else "right", va="top" if across else "bottom", fontsize=6,
+        color=LIMIT_COLOR, gid="limit label", zorder=6,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.4},
+    )  # fmt: skip
 
 
 def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
@@ -132,10 +189,10 @@ def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
     alphabetically later one move to the next free one.
     """
     names = method_order(methods)
-    styles = {name: METHODS[name] for name in names if name in METHODS}
+    styles = {name: look for name in names if (look := _own(name))}
     looks = [(color, line) for line in _SPARE_LINES for color in _SPARE_COLORS]
     taken: set[int] = set()
-    for position, name in enumerate(names[len(styles) :]):
+    for position, name in enumerate(name for name in names if name not in styles):
         # colours and lines repeat after 40 names, with another marker
         turn, place = divmod(position, len(looks))
         if not place:
@@ -151,6 +208,17 @@ def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
             _SPARE_MARKERS[(index + turn) % len(_SPARE_MARKERS)],
         )
     return styles
+
+
+def _own(name: str) -> MethodStyle | None:
+    """The look of METHODS, in a darker shade where costs are given; None for another name."""
+    method, given, variant = split_label(name)
+    if variant or method not in METHODS:
+        return None
+    if not given:
+        return METHODS[method]
+    color = to_hex([SHADE * part for part in to_rgb(METHODS[method].color)])
+    return METHODS[method]._replace(label=method_label(name), color=color)
 
 
 def plain_text(figure: Figure) -> Figure:
@@ -178,13 +246,15 @@ def plain_text(figure: Figure) -> Figure:
     return figure
 
 
-def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+def save(
+    figure: Figure, stem: str | os.PathLike[str], formats: Sequence[str] = FORMATS
+) -> list[Path]:
     """Write the figure as `stem` with each ending; the same figure gives the same bytes.
 
     Returns the files.
     """
     undated = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
-    files = []
+    files, stem = [], Path(stem)
     plain_text(figure)
     with context():
         figure.draw_without_rendering()

@@ -1,9 +1,8 @@
-"""Run folders of this suite.
+"""Run folders of this suite: `spec.json`, `sweep.json`, `status.json`, `attempts.jsonl` and
+`episodes.csv`.
 
-What `spec.json`, `sweep.json`, `status.json`, `attempts.jsonl` and `episodes.csv` say of a run.
-
-Whatever is missing or damaged ends up in the run's facts (`analysis.read.results.FACTS`): its
-problem, its notes, its damaged lines.
+Missing and damaged files are recorded in the run's facts (`analysis.results.frames.FACTS`) as its
+problem, notes and damaged lines.
 """
 
 from __future__ import annotations
@@ -15,19 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.read.parse import Damage, parse_records, schema
-from analysis.read.results import (
-    BAD_RECORDS,
-    BAD_SPEC,
-    CANCELLED,
-    DAMAGE_COLUMNS,
-    EMPTY,
-    IDENTITY,
-    NO_RECORDS,
-    NO_SPEC,
-    Part,
-    no_episodes,
-)
+from analysis.read.parse import parse_records, schema
+from analysis.results.frames import IDENTITY, Damage, Part, Status, damage_frame, no_episodes
 from benchmarks.runs.files import (
     ATTEMPTS_FILE,
     CHECKPOINTS,
@@ -58,11 +46,7 @@ def read(folders: Sequence[tuple[str, Path]]) -> Part:
     """The runs of these folders, each under the name that comes with it."""
     runs = [_read_run(name, folder) for name, folder in folders]
     damage = [{"run": run.facts["run"], **line._asdict()} for run in runs for line in run.damage]
-    return Part(
-        _episodes(runs),
-        [run.facts for run in runs],
-        pd.DataFrame(damage, columns=list(DAMAGE_COLUMNS)),
-    )
+    return Part(_episodes(runs), [run.facts for run in runs], damage_frame(damage))
 
 
 def _episodes(runs: list[_Run]) -> pd.DataFrame:
@@ -92,10 +76,10 @@ def _read_run(name: str, folder: Path) -> _Run:
     notes: list[str] = []
     saved, spec_problem = _read_spec(folder / SPEC_FILE, notes)
     records, damage, problem = _read_records(folder / RECORDS_FILE, notes)
-    if problem == NO_RECORDS and not any(folder.iterdir()):
-        problem = EMPTY
-    elif problem == NO_RECORDS and not spec_problem:
-        problem = ""  # `assemble` says why there are none, where the run's state tells
+    if problem == Status.NO_RECORDS and not any(folder.iterdir()):
+        problem = Status.EMPTY
+    elif problem == Status.NO_RECORDS and not spec_problem:
+        problem = ""  # `assemble` derives the reason from the run's state
     facts: dict[str, Any] = {"run": name, "folder": str(folder), "damaged_lines": len(damage)}
     for column in IDENTITY:
         facts[column] = _identity(column, records, saved, notes)
@@ -104,14 +88,14 @@ def _read_run(name: str, folder: Path) -> _Run:
     status = _read_object(folder / STATUS_FILE, notes)
     state = str(status.get("state", ""))
     if _cancelled(folder / ATTEMPTS_FILE, notes):
-        state = CANCELLED
+        state = Status.CANCELLED
     if error := status.get("last_error"):
         notes.append(f"last error: {one_line(str(error))}")
     facts |= {
         "variant": one_line(str(about.get("variant", ""))),
         "tags": _texts(about, "tags", notes),
         "suites": _texts(about, "suites", notes),
-        "preset": str(next(iter(_spec_values(saved, "preset")), "")),
+        **{key: _spec_text(saved, key) for key in ("preset", "cost_source")},
         "problem": problem or spec_problem,
         "state": state,
         "budget_env_steps": _spec_number(saved, "steps", "env_steps", "total_env_steps"),
@@ -125,10 +109,10 @@ def _read_run(name: str, folder: Path) -> _Run:
 def _read_spec(file: Path, notes: list[str]) -> tuple[dict[str, Any], str]:
     """The specification and "" or the status that its absence gives the run."""
     if not file.exists():
-        return {}, NO_SPEC
+        return {}, Status.NO_SPEC
     before = len(notes)
     spec = _read_object(file, notes)
-    return spec, BAD_SPEC if len(notes) > before else ""
+    return spec, Status.BAD_SPEC if len(notes) > before else ""
 
 
 def _read_object(file: Path, notes: list[str]) -> dict[str, Any]:
@@ -163,14 +147,14 @@ def _read_records(file: Path, notes: list[str]) -> tuple[pa.Table, list[Damage],
     try:
         records, damage = parse_records(file)
     except FileNotFoundError:
-        return schema().empty_table(), [], NO_RECORDS
+        return schema().empty_table(), [], Status.NO_RECORDS
     except DamagedFile as error:
         notes.append(_note(file, error))
-        return schema().empty_table(), [], BAD_RECORDS
+        return schema().empty_table(), [], Status.BAD_RECORDS
     except ValueError as error:
         notes.append(str(error))
-        return schema().empty_table(), [], BAD_RECORDS
-    return records, damage, "" if len(records) else NO_RECORDS
+        return schema().empty_table(), [], Status.BAD_RECORDS
+    return records, damage, "" if len(records) else Status.NO_RECORDS
 
 
 def _cancelled(file: Path, notes: list[str]) -> bool:
@@ -239,6 +223,10 @@ def _spec_values(spec: dict[str, Any], key: str) -> list[Any]:
             return values
         level = [child for node in level for child in node.values() if isinstance(child, dict)]
     return []
+
+
+def _spec_text(spec: dict[str, Any], key: str) -> str:
+    return one_line(str(next(iter(_spec_values(spec, key)), "")), 100)
 
 
 def _spec_number(spec: dict[str, Any], *keys: str) -> float:

@@ -2,15 +2,14 @@
 
 Our run folders, exported Parquet files, runs of other programs.
 
-Nothing found is dropped without being named: see `analysis.read.results`. What a folder is follows
-from the files in it; `analysis.read.foreign` has the formats of others, and
+Nothing found is dropped without being named: see `analysis.results.frames`. What a folder is
+follows from the files in it; `analysis.read.foreign` has the formats of others, and
 `analysis.read.foreign.table` reads any CSV with a map of its columns.
 """
 
 from __future__ import annotations
 
 import csv
-import difflib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -18,38 +17,12 @@ from pathlib import Path
 
 from analysis.read import folders, foreign, parquet
 from analysis.read.foreign.common import part
-from analysis.read.results import (
-    BAD_RECORDS,
-    COMPLETE,
-    UNCONSTRAINED,
-    WHOLE,
-    Part,
-    Results,
-    cost_limits,
-    gaps,
-    judged_by,
-    merge,
-    set_cost_limit,
-    usable,
-)
-from benchmarks.runs.plain_text import one_line
+from analysis.results.assemble import merge
+from analysis.results.frames import Part, Results, Status
+from benchmarks.runs.plain_text import did_you_mean, one_line
 from benchmarks.runs.reading import DamagedFile
 
-__all__ = [
-    "COMPLETE",
-    "REPORT_FILE",
-    "UNCONSTRAINED",
-    "WHOLE",
-    "Results",
-    "cost_limits",
-    "gaps",
-    "judged_by",
-    "load",
-    "set_cost_limit",
-    "usable",
-]
-
-# marks a folder that `analysis.report.write` wrote: its episodes.csv is no run
+# marks a folder that `safedreamer plot` wrote: its episodes.csv is no run
 REPORT_FILE = "report.json"
 OURS = "run folder"
 
@@ -102,7 +75,7 @@ def _foreign(kind: str, folder: Path, name: str) -> Part:
             "folder": str(folder),
             "source": kind,
             "run_id": f"{kind}/{folder}",
-            "problem": BAD_RECORDS,
+            "problem": Status.BAD_RECORDS,
         }
         return part({**facts, "notes": one_line(why)}, [])
 
@@ -139,5 +112,4 @@ def _no_folder(path: Path) -> str:
             "`safedreamer export`"
         )
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, siblings, n=3)
-    return f"no folder {path}" + (f"; did you mean {', '.join(near)}?" if near else "")
+    return f"no folder {path}{did_you_mean(path.name, siblings)}"

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.read.results import CANCELLED, DAMAGE_COLUMNS, FACTS, FAILED, Part
+from analysis.results.frames import FACTS, Part, Status, damage_frame
 from benchmarks.runs.files import RUNS_KEY
 from benchmarks.runs.reading import DamagedFile, decode, expect, parse_object
 from benchmarks.runs.records import COLUMNS
 
 # of a sweep's runs; all else follows from the records
-STATES = {"failed": FAILED, "cancelled": CANCELLED}
+STATES = {status.value: status for status in (Status.FAILED, Status.CANCELLED)}
 ADDED = ("run", "variant", "preset", "suites", "tags", "state")
 
 
@@ -44,11 +44,7 @@ def read(file: str | os.PathLike[str]) -> Part:
     columns = {name: _values(table[name].combine_chunks()) for name in ("run", *COLUMNS)}
     episodes = pd.DataFrame(columns)
     facts = _old_facts(table) if listed is None else [_facts(run) for run in listed]
-    return Part(
-        episodes,
-        [{**fact, "source": file.name} for fact in facts],
-        pd.DataFrame(columns=list(DAMAGE_COLUMNS)),
-    )
+    return Part(episodes, [{**fact, "source": file.name} for fact in facts], damage_frame())
 
 
 def _listed(file: Path, data: bytes | None) -> list[dict[str, Any]] | None:
@@ -80,5 +76,5 @@ def _facts(run: dict[str, Any]) -> dict[str, Any]:
 def _old_facts(table: Any) -> list[dict[str, Any]]:
     names = [*ADDED, "run_id", "method", "task", "obs", "seed"]
     rows = table.select(names).group_by(names).aggregate([]).to_pylist()
-    lacks = "cost limit, step budget, runs without records"
+    lacks = "cost limit, cost source, step budget, runs without records"
     return [{**_facts(row), "lacks": lacks} for row in rows]

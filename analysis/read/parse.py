@@ -1,6 +1,6 @@
 """Reads one `episodes.csv`, line by line where it must.
 
-A killed writer or a full disk leaves damaged lines, which are named.
+Damaged lines, which a killed writer or a full disk leaves, are reported one by one.
 
 Whole files go through Arrow at once; only a file that Arrow refuses is searched for the lines at
 fault.
@@ -11,10 +11,11 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from analysis.results.frames import Damage
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.reading import read_bytes
 from benchmarks.runs.records import (
@@ -32,14 +33,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _HEADER = ",".join(COLUMNS).encode()
-
-
-class Damage(NamedTuple):
-    """One line that is no record; `line` counts from 1, the header."""
-
-    file: str
-    line: int
-    reason: str
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 
 Overview, curves to hover and toggle, tables, figures, videos, provenance, warnings.
 
-Style sheet, script, data and figures stand in the page itself, so that it opens anywhere without a
+Style sheet, script, data and figures are part of the page, so that it opens anywhere without a
 server or a network. Videos are embedded as long as all of them together are small; beyond that the
 page links to their files, relative to where it lies.
 """
@@ -24,20 +24,35 @@ from markupsafe import Markup
 
 from analysis.figures import gallery, style
 from analysis.figures.gallery import GalleryConfig, Picture
-from analysis.read.labels import method_label, task_label
-from analysis.read.results import DUPLICATE, WHOLE, Results, gaps
 from analysis.report import payload
 from analysis.report.provenance import provenance
-from analysis.report.write import problems
+from analysis.results.frames import WHOLE, Results, Status
+from analysis.results.judge import gaps
+from analysis.results.labels import method_label, method_order, task_label
 from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.metrics import METRICS, scores
-from analysis.tables import formats
-from analysis.tables.comparison import comparison
+from analysis.tables import cells, formats
+from analysis.tables.comparison import BESIDE, comparison
+from analysis.tables.runs import problems
 
-VIDEO_ENDINGS = (".mp4", ".webm", ".gif")
 SKIPPED_FOLDERS = ("checkpoints", "replay")
 MEDIA_TYPES = {".mp4": "video/mp4", ".webm": "video/webm", ".gif": "image/gif"}
 NARROW_INCHES = 5.0  # figures below this width are shown smaller
+PERFORMANCE = (
+    "Task", "Method", "Return", "Cost", "Cost limit", "Feasible seeds", "Seeds", "Simulator steps"
+)  # fmt: skip
+PUBLISHED = (
+    "Task", "Method", "Return", "Cost", "Cost limit", "Seeds", "Simulator steps", "Protocol",
+    "Source",
+)  # fmt: skip
+RUNS = (
+    "Run", "Method", "Task", "Seed", "Status", "Simulator steps", "Commit", "Machine", "Started",
+    "Configuration", "Versions", "Notes",
+)  # fmt: skip
+# columns that are set flush left
+TEXTS = frozenset(
+    "Task Method Protocol Source Run Status Commit Machine Started Versions Notes".split()
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,24 +75,17 @@ class PageConfig:
             raise ValueError(f"embed_mb={self.embed_mb} must be at least 0")
 
 
-class Row(NamedTuple):
-    """Cells of a table's row; `best` ones are bold."""
+class Group(NamedTuple):
+    """A section of figures and tables."""
 
-    cells: Sequence[str]
-    best: bool = False
-
-
-class Table(NamedTuple):
-    """A table of the page; `text` are the columns set flush left, `link` is the column that names a
-    configuration.
-    """
-
-    head: Sequence[str]
-    rows: Sequence[Row]
-    text: Sequence[int] = (0,)
-    title: str = ""
+    title: str
+    pictures: list[dict[str, Any]]
+    tables: Sequence[cells.Table] = ()
     note: str = ""
-    link: int = -1
+
+    @property
+    def id(self) -> str:
+        return self.title.lower().replace(" ", "-")
 
 
 def page(
@@ -91,46 +99,38 @@ def page(
     values = scores(results, config.last, config.at)
     compared = comparison(values)
     summary = gallery.summarise(values, config.gallery)
-    figures = config.gallery
+    aggregated = gallery.aggregate_pictures(summary, results, config.gallery)
+    tables = [_aggregate_table(metric, table) for metric, table in summary.tables.items()]
     groups = [
-        _group(
-            "Aggregates",
-            gallery.aggregate_pictures(summary, figures),
-            _aggregate_tables(summary),
-            summary.note,
-        ),
-        _group("Ablations", gallery.ablation_pictures(results, values)),
-        _group("World models", gallery.world_models(results)),
+        Group("Aggregates", _embedded(aggregated), tables, summary.note),
+        Group("Ablations", _embedded(gallery.ablation_pictures(results, values))),
+        Group("World models", _embedded(gallery.world_models(results))),
     ]
-    groups = [group for group in groups if group["pictures"]]
+    groups = [group for group in groups if group.pictures]
     videos, linked = _videos(roots, out, config.embed_mb)
     origins, configurations = provenance(results)
-    sections = [
-        ("overview", "Overview"),
-        ("curves", "Curves"),
-        ("performance", "Final performance"),
-    ]
-    sections += (
-        [(group["id"], group["title"]) for group in groups]
-        + ([("videos", "Videos")] if videos else [])
-        + [("runs", "Runs")]
-    )
+    titles = ["Overview", "Curves", "Final performance", *(group.title for group in groups)]
+    titles += [*(["Videos"] if videos else []), "Runs"]
+    ids = {"Final performance": "performance"}
     web = resources.files("analysis.report.web")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
+    environment.filters["csv_link"] = csv_link
     return environment.from_string(web.joinpath("report.html").read_text(encoding="utf-8")).render(
         title=config.title,
         subtitle=_subtitle(results, config),
         css=Markup(web.joinpath("report.css").read_text(encoding="utf-8")),
         script=Markup(web.joinpath("report.js").read_text(encoding="utf-8")),
         data=Markup(_json(payload.curves(results))),
-        sections=sections,
+        sections=[(ids.get(title, title.lower().replace(" ", "-")), title) for title in titles],
         tiles=_tiles(results),
         warnings=warnings(results),
         min_runs=MIN_RUNS,
-        performance=_performance(compared, config.last),
-        published=_published(compared),
+        texts=TEXTS,
+        performance=cells.performance(compared[~compared["published"]], PERFORMANCE, config.last),
+        performance_data=formats.csv_text(compared),
+        published=_published(compared[compared["published"]]),
         groups=groups,
         videos=videos,
         linked=linked,
@@ -139,11 +139,16 @@ def page(
     )
 
 
+def csv_link(text: str) -> Markup:
+    """CSV as the address of a download."""
+    return Markup("data:text/csv;base64," + base64.b64encode(text.encode()).decode())
+
+
 def warnings(results: Results) -> list[str]:
-    """What a reader must know: runs with problems, runs that are missing, methods with too few
+    """Warnings: runs with problems, runs that are missing, methods with too few
     seeds for intervals.
     """
-    runs = results.runs[(results.runs["task"] != "") & (results.runs["status"] != DUPLICATE)]
+    runs = results.runs[(results.runs["task"] != "") & (results.runs["status"] != Status.DUPLICATE)]
     lines = problems(results)
     for r in gaps(results).itertuples():
         if r.reason == "not run":  # the others stand among the problems
@@ -163,13 +168,9 @@ def warnings(results: Results) -> list[str]:
 
 def _subtitle(results: Results, config: PageConfig) -> str:
     text = f"{len(results.runs)} runs, {len(results.episodes):,} episodes."
-    return (
-        text
-        if config.at is None
-        else (
-            f"{text} Tables, aggregates and ablations judge runs at {config.at:,} simulator steps."
-        )
-    )
+    if config.at is None:
+        return text
+    return f"{text} Tables, aggregates and ablations judge runs at {config.at:,} simulator steps."
 
 
 def _tiles(results: Results) -> list[tuple[str, str]]:
@@ -187,184 +188,56 @@ def _tiles(results: Results) -> list[tuple[str, str]]:
     ]
 
 
-def _performance(table: pd.DataFrame, last: int) -> Table:
-    """Our rows of `comparison`."""
-    rows = []
-    for r in table[~table["published"]].to_dict("records"):
-        cells = [task_label(r["task"], r["obs"]), method_label(r["method"])]
-        cells += [
-            formats.plus_minus(r["return"], r["return_half"]),
-            formats.plus_minus(r["cost"], r["cost_half"]),
-        ]
-        cells += [
-            formats.number(r["cost_limit"], 6),
-            formats.number(100.0 * r["feasible"], 0, " %"),
-        ]
-        rows.append(
-            Row(
-                [
-                    *cells,
-                    f"{r['seeds']:.0f} of {r['runs']:.0f}",
-                    formats.steps(r["env_steps"], r["env_steps"]),
-                ],
-                r["best"],
-            )
-        )
-    note = (
-        f"Mean over the last {last} evaluation episodes of each run, then over seeds; ± is "
-        "half the width of the 95 % Student-t "
-    )
-    note += (
-        f"interval, from {MIN_RUNS} seeds on. Bold: the best return of a task among methods "
-        "whose mean cost is within the limit."
-    )
-    head = (
-        "Task",
-        "Method",
-        "Return",
-        "Cost",
-        "Cost limit",
-        "Feasible seeds",
-        "Seeds evaluated",
-        "Simulator steps",
-    )
-    return Table(head, rows, text=(0, 1), note=note)
+def _published(table: pd.DataFrame) -> cells.Table:
+    """Published rows, each with its protocol."""
+    records = table.assign(obs="").to_dict("records")
+    rows = [[cells.COLUMNS[name](row) for name in PUBLISHED] for row in records]
+    return cells.Table(PUBLISHED, rows, [BESIDE.removeprefix("† ").capitalize()])
 
 
-def _published(table: pd.DataFrame) -> Table:
-    """Its published rows, each with its protocol."""
-    rows = []
-    for r in table[table["published"]].to_dict("records"):
-        cells = [task_label(r["task"], ""), method_label(r["method"])]
-        cells += [
-            formats.plus_minus(r["return"], r["return_half"]),
-            formats.plus_minus(r["cost"], r["cost_half"]),
-        ]
-        cells += [
-            formats.number(r["cost_limit"], 6),
-            formats.number(r["seeds"], 0),
-            formats.number(r["env_steps"], 6),
-        ]
-        rows.append(Row([*cells, r["protocol"], r["source"]]))
-    head = (
-        "Task",
-        "Method",
-        "Return",
-        "Cost",
-        "Cost limit",
-        "Seeds",
-        "Simulator steps",
-        "Protocol",
-        "Source",
-    )
-    note = (
-        "Published by others under other limits, budgets, observations or versions of a task: "
-        "to look at, not to rank with the rows "
-    )
-    return Table(head, rows, text=(0, 1, 7, 8), note=note + "above. ± is one standard deviation.")
-
-
-def _group(
-    title: str, pictures: Iterable[Picture], its_tables: Sequence[Table] = (), note: str = ""
-) -> dict[str, Any]:
-    """A section of the page."""
-    embedded = [_embedded(picture) for picture in pictures]
-    return {
-        "id": title.lower().replace(" ", "-"),
-        "title": title,
-        "note": note,
-        "tables": its_tables,
-        "pictures": embedded,
-    }
-
-
-def _aggregate_tables(summary: gallery.Summary) -> list[Table]:
-    return [_aggregate_table(metric, table) for metric, table in summary.tables.items()]
-
-
-def _aggregate_table(metric: str, table: pd.DataFrame) -> Table:
+def _aggregate_table(metric: str, table: pd.DataFrame) -> cells.Table:
     wide = {name: rows.set_index("statistic") for name, rows in table.groupby("method", sort=False)}
-    statistics = [
-        s
-        for s in dict.fromkeys(table["statistic"])
-        if table.loc[table["statistic"] == s, "value"].notna().any()
-    ]
+    known = table.groupby("statistic", sort=False)["value"].count()
+    statistics = list(known.index[known > 0])
     rows = []
-    for name in style.method_styles(wide):
+    for name in method_order(wide):
         mine = wide[name]
-        cells = [
-            _interval(mine.loc[s, "value"], mine.loc[s, "low"], mine.loc[s, "high"])
-            for s in statistics
-        ]
-        rows.append(
-            Row(
-                [
-                    method_label(name),
-                    *cells,
-                    str(mine["runs"].iloc[0]),
-                    str(mine["tasks"].iloc[0]),
-                ]
-            )
-        )
+        values = [_interval(*mine.loc[s, ["value", "low", "high"]]) for s in statistics]
+        counts = (str(mine["runs"].iloc[0]), str(mine["tasks"].iloc[0]))
+        rows.append([method_label(name), *values, *counts])
     about = METRICS[metric]
-    better = "higher" if about.higher_is_better else "lower"
-    note = f"{about.source[:1].upper()}{about.source[1:]}. {better.capitalize()} is better."
-    return Table(["Method", *statistics, "Runs", "Tasks"], rows, title=about.label, note=note)
+    better = "Higher" if about.higher_is_better else "Lower"
+    note = f"{about.source[:1].upper()}{about.source[1:]}. {better} is better."
+    return cells.Table(["Method", *statistics, "Runs", "Tasks"], rows, [note], about.label)
 
 
-def _runs(results: Results, origins: Sequence[Any]) -> Table:
+def _runs(results: Results, origins: Sequence[Any]) -> cells.Table:
     rows = []
     for r, origin in zip(results.runs.itertuples(), origins):
-        steps = f"{r.env_steps:,}" + (
-            "" if pd.isna(r.budget_env_steps) else f" of {r.budget_env_steps:,.0f}"
-        )
-        cells = [
-            r.run,
-            method_label(r.label),
-            task_label(r.task, r.obs),
-            "" if pd.isna(r.seed) else str(r.seed),
-            r.status,
-            steps,
-        ]
-        cells += [
-            origin.commit,
-            origin.hardware,
-            origin.started,
-            str(origin.configuration or ""),
-            origin.versions,
-            r.notes,
-        ]
-        rows.append(Row(cells))
-    head = (
-        "Run",
-        "Method",
-        "Task",
-        "Seed",
-        "Status",
-        "Simulator steps",
-        "Commit",
-        "Machine",
-        "Started",
-        "Configuration",
-        "Versions",
-        "Notes",
-    )
-    return Table(head, rows, text=(0, 1, 2, 4, 6, 7, 8, 10, 11), link=9)
+        budget = "" if pd.isna(r.budget_env_steps) else f" of {r.budget_env_steps:,.0f}"
+        seed = "" if pd.isna(r.seed) else str(r.seed)
+        what = (r.run, method_label(r.label), task_label(r.task, r.obs), seed, r.status)
+        where = (origin.commit, origin.hardware, origin.started, str(origin.configuration or ""))
+        rows.append([*what, f"{r.env_steps:,}{budget}", *where, origin.versions, r.notes])
+    return cells.Table(RUNS, rows)
 
 
-def _embedded(picture: Picture) -> dict[str, Any]:
-    """A picture as the template wants it.
+def _embedded(pictures: Iterable[Picture]) -> list[dict[str, Any]]:
+    """Pictures for the template.
 
-    Its SVG stands in an image of its own, so that ids of two figures never meet.
+    Each SVG is an image of its own, so that ids of two figures never collide.
     """
-    source, narrow = "", False
-    if picture.figure is not None:
-        narrow = picture.figure.get_figwidth() < NARROW_INCHES
-        source = (
-            "data:image/svg+xml;base64,"
-            + base64.b64encode(style.svg_text(picture.figure).encode()).decode()
-        )
-    return {"title": picture.title, "caption": picture.caption, "source": source, "narrow": narrow}
+    found = []
+    for picture in pictures:
+        source, narrow = "", False
+        if picture.figure is not None:
+            narrow = picture.figure.get_figwidth() < NARROW_INCHES
+            svg = base64.b64encode(style.svg_text(picture.figure).encode()).decode()
+            source = f"data:image/svg+xml;base64,{svg}"
+        data = "" if picture.data is None else formats.csv_text(picture.data)
+        shown = {"name": picture.name, "title": picture.title, "caption": picture.caption}
+        found.append({**shown, "source": source, "narrow": narrow, "data": data})
+    return found
 
 
 def _videos(roots: Iterable[Path], out: Path, embed_mb: float) -> tuple[list[dict[str, Any]], str]:
@@ -392,11 +265,8 @@ def _video_files(root: Path) -> Iterable[Path]:
         folders[:] = [
             name for name in folders if name not in SKIPPED_FOLDERS and not name.startswith(".")
         ]
-        yield from (
-            Path(base, name)
-            for name in files
-            if name.endswith(VIDEO_ENDINGS) and Path(base, name).is_file()
-        )
+        there = (Path(base, name) for name in files if Path(name).suffix in MEDIA_TYPES)
+        yield from (file for file in there if file.is_file())
 
 
 def _json(value: Any) -> str:

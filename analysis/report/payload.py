@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.figures import style
-from analysis.read.labels import method_label, split_label, task_label
-from analysis.read.results import Results, cost_limits, gaps, usable
+from analysis.results.frames import Results
+from analysis.results.judge import cost_limits, gaps, usable
+from analysis.results.labels import method_label, split_label, task_label
 from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.series import band, evaluation_points, training_points
 
@@ -36,7 +37,7 @@ def curves(results: Results) -> dict[str, Any]:
     """
     runs = results.runs[results.runs["task"] != ""]
     looks = style.method_styles(runs["label"])
-    plain = [not split_label(label)[1] for label in looks]
+    plain = [not split_label(label).variant for label in looks]
     methods = [
         {
             "label": label,
@@ -109,11 +110,9 @@ def _line(found: Sequence[tuple[int, _Points]]) -> dict[str, Any]:
         return line
     line |= {"mean": True, "x": _plain(bands["return"].env_steps[keep])}
     for column, shared in bands.items():
-        # costs are never negative
-        low = np.maximum(shared.low, 0.0) if column == "cost" else shared.low
         line[column] = {
             "mean": _plain(shared.mean[keep]),
-            "low": _plain(low[keep]),
+            "low": _plain(shared.low[keep]),
             "high": _plain(shared.high[keep]),
         }
     return line

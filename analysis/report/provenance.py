@@ -1,7 +1,4 @@
-"""Where runs come from, for people.
-
-Commit, machine, versions and specification, from the `spec.json` of their folders.
-"""
+"""Provenance of runs: commit, machine, versions and specification, from their `spec.json`."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from analysis.read.results import Results
+from analysis.results.frames import Results
 from benchmarks.runs.files import SPEC_FILE
 from benchmarks.runs.reading import DamagedFile, read_object
 
@@ -17,7 +14,7 @@ OF_THE_RUN = ("seed", "task", "obs")  # what runs of one configuration differ in
 
 
 class Origin(NamedTuple):
-    """One run's origin; "" is what its folder does not say.
+    """One run's origin; "" for what is not recorded.
 
     `configuration` counts from 1, 0 where there is none.
     """
@@ -45,8 +42,8 @@ def provenance(results: Results) -> tuple[list[Origin], list[Configuration]]:
     for run, folder, label in zip(
         results.runs["run"], results.runs["folder"], results.runs["label"]
     ):
-        told = _read(Path(folder) / SPEC_FILE) if folder else {}
-        spec = told.get("spec")
+        saved = _read(Path(folder) / SPEC_FILE) if folder else {}
+        spec = saved.get("spec")
         number = 0
         if isinstance(spec, dict):
             text = json.dumps(
@@ -54,7 +51,7 @@ def provenance(results: Results) -> tuple[list[Origin], list[Configuration]]:
             )
             number = texts.setdefault(text, len(texts) + 1)
             titles.setdefault(number, []).append(label)
-        starts = told.get("starts")
+        starts = saved.get("starts")
         starts = (
             [start for start in starts if isinstance(start, dict)]
             if isinstance(starts, list)
@@ -73,10 +70,15 @@ def _origin(run: str, starts: list[dict[str, Any]], number: int) -> Origin:
     commits = [_commit(_object(start, "git")) for start in starts]
     machines = [_machine(_object(start, "hardware")) for start in starts]
     versions = _object(starts[-1], "versions") if starts else {}
-    told = (", ".join(filter(None, dict.fromkeys(texts))) for texts in (commits, machines))
+    texts = (", ".join(filter(None, dict.fromkeys(some))) for some in (commits, machines))
     started = str(starts[0].get("time", "")) if starts else ""
     return Origin(
-        run, *told, ", ".join(f"{k} {v}" for k, v in versions.items()), started, len(starts), number
+        run,
+        *texts,
+        ", ".join(f"{k} {v}" for k, v in versions.items()),
+        started,
+        len(starts),
+        number,
     )
 
 

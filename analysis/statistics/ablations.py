@@ -1,9 +1,8 @@
-"""What the ablation suites say, as frames.
+"""Results of the ablation suites as frames: parts of a method and their interaction, planner
+budgets, cost limits. Pure functions.
 
-Parts of a method and their interaction, planner budgets, cost limits. Pure functions.
-
-Runs are told apart by their labels, `method [variant]`, whose variants are the names in the suites
-`ablation-*`: words (`planner, PID, no filter`) or settings
+Runs are distinguished by their labels, `method [variant]`, whose variants are the names in the
+suites `ablation-*`: words (`planner, PID, no filter`) or settings
 (`planner.horizon=5 planner.iterations=2`).
 
 Intervals are 95 % percentile bootstrap intervals that resample seeds within every task and cell;
@@ -18,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.read.labels import split_label
+from analysis.results.labels import split_label, without_variant
 from analysis.statistics.intervals import LEVEL, MIN_RUNS
 
 TASK = ["task", "obs"]
@@ -50,7 +49,7 @@ def parts(label: str) -> Parts | None:
 
     Those of a plain method, or of a variant of `ablation-planner-lagrangian`; None for all else.
     """
-    method, variant = split_label(label)
+    method, _, variant = split_label(label)
     if not variant:
         return PLAIN.get(method)
     acts, *rest = variant.split(", ")
@@ -62,16 +61,31 @@ def parts(label: str) -> Parts | None:
 def with_parts(scores: pd.DataFrame) -> pd.DataFrame:
     """The scores of runs whose parts are known, with the columns of Parts.
 
-    Variants of the suite win over the plain methods.
+    Variants of the suite win over the plain methods. Runs that are given their costs never share a
+    cell with runs that learn them: learned costs win; methods without costs go with either.
     """
     known = {label: found for label in scores["method"].unique() if (found := parts(label))}
-    if any(split_label(label)[1] for label in known):
-        known = {label: found for label, found in known.items() if split_label(label)[1]}
+    if any(split_label(label).variant for label in known):
+        known = {label: found for label, found in known.items() if split_label(label).variant}
+    sources = sorted({split_label(label).given for label in known if not _costless(label)})
+    keep = sources[0] if sources else ""  # "" is learned
+    known = {n: found for n, found in known.items() if _costless(n) or split_label(n).given == keep}
     rows = scores[scores["method"].isin(known)]
     columns = {
         name: [getattr(known[label], name) for label in rows["method"]] for name in Parts._fields
     }
     return rows.assign(**columns)
+
+
+def _costless(label: str) -> bool:
+    """Whether a label is of a method that ignores costs."""
+    return split_label(label).method == "dreamerv3"
+
+
+def given_costs(scores: pd.DataFrame) -> str:
+    """What the runs of `with_parts` are given instead of learning costs, "" where they learn."""
+    found = {split_label(label).given for label in with_parts(scores)["method"]} - {""}
+    return next(iter(found), "")
 
 
 def cells(scores: pd.DataFrame, metric: str, reps: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -94,7 +108,7 @@ def cells(scores: pd.DataFrame, metric: str, reps: int = 2000, seed: int = 0) ->
 
 
 class Square(NamedTuple):
-    """The four cells of planner x multiplier, and what kind of multiplier stands in them."""
+    """The four cells of planner x multiplier, and the kind of multiplier in them."""
 
     cells: dict[tuple[str, bool], pd.DataFrame]  # by (acts, has a multiplier)
     multiplier: str
@@ -218,13 +232,13 @@ def settings(label: str) -> dict[str, float]:
     `osrp_lag [planner.horizon=5 x]` -> {"planner.horizon": 5.0}.
     """
     found = {}
-    for word in split_label(label)[1].split():
+    for word in split_label(label).variant.split():
         name, equals, value = word.partition("=")
         if equals:
             try:
                 found[name] = float(value)
             except ValueError:
-                continue  # a word or a path, no number
+                continue  # no number
     return found
 
 
@@ -242,9 +256,7 @@ def budgets(scores: pd.DataFrame, act_ms: pd.Series | None = None) -> pd.DataFra
     table.columns = [name.removeprefix("planner.") for name in BUDGET]
     table["model_steps"] = table["candidates"] * table["iterations"] * table["horizon"]
     table["act_ms"] = rows["run"].map(act_ms) if act_ms is not None else np.nan
-    return pd.concat(
-        [rows.assign(method=rows["method"].map(lambda label: split_label(label)[0])), table], axis=1
-    )
+    return pd.concat([rows.assign(method=rows["method"].map(without_variant)), table], axis=1)
 
 
 def limits(scores: pd.DataFrame) -> pd.DataFrame:
@@ -254,6 +266,4 @@ def limits(scores: pd.DataFrame) -> pd.DataFrame:
     ]
     rows = scores[scores["method"].isin(chosen)]
     value = rows["method"].map(lambda label: settings(label)["cost_limit"]).astype(float)
-    return rows.assign(
-        method=rows["method"].map(lambda label: split_label(label)[0]), cost_limit=value
-    )
+    return rows.assign(method=rows["method"].map(without_variant), cost_limit=value)

@@ -21,6 +21,7 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
+from analysis.results.labels import split_label
 from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.metrics import METRICS, Metric
 
@@ -58,18 +59,60 @@ def aggregate(scores: pd.DataFrame, metric: str, reps: int = 2000, seed: int = 0
         values += 0.0  # no minus before a zero
         for name, (value, low, high) in zip(STATISTICS, values.T):
             rows.append((method, name, value, low, high, runs, trusted, len(table), left_out))
-    columns = [
-        "method",
-        "statistic",
-        "value",
-        "low",
-        "high",
-        "runs",
-        "trusted",
-        "tasks",
-        "left_out",
-    ]
+    columns = "method statistic value low high runs trusted tasks left_out".split()
     return pd.DataFrame(rows, columns=columns)
+
+
+def efficiency(
+    points: pd.DataFrame, metric: str, steps: int = 20, reps: int = 500, seed: int = 0
+) -> pd.DataFrame:
+    """Sample efficiency: interquartile mean over runs and tasks against simulator steps (Agarwal et
+    al. 2021, section 4.3).
+
+    Columns: `method`, `env_steps`, `value`, `low`, `high` (95 %, NaN with fewer than three seeds on
+    some task), at `steps` evenly spread steps from where all runs of a method have begun to where
+    the first of them ends. Only tasks that all methods have evaluations on count.
+
+    Args: points, evaluations of runs (`analysis.statistics.series.metric_points`), with `metric`
+    among their columns.
+    """
+    points = points.dropna(subset=[metric])
+    methods = list(dict.fromkeys(points["method"]))
+    groups = dict(list(points.groupby(["method", "task", "obs"])))
+    shared = [
+        task
+        for task in sorted(set(zip(points["task"], points["obs"])))
+        if all((method, *task) in groups for method in methods)
+    ]
+    frames = []
+    for method in methods if shared else ():
+        runs = [[r for _, r in groups[(method, *task)].groupby("run")] for task in shared]
+        starts, ends = zip(
+            *((r["env_steps"].min(), r["env_steps"].max()) for some in runs for r in some)
+        )
+        if max(starts) > min(ends):
+            continue  # its runs have no step in common
+        grid = np.unique(np.linspace(max(starts), min(ends), steps))
+        table = [
+            np.stack([np.interp(grid, r["env_steps"], r[metric]) for r in some]) for some in runs
+        ]
+        low = high = np.full(len(grid), np.nan)
+        if _runs(table)[1]:
+            low, high = _interval(_compact(table), _iqm_by_step, reps, seed)
+        value = _iqm_by_step(*_compact(table))
+        frames.append(
+            pd.DataFrame(
+                {"method": method, "env_steps": grid, "value": value, "low": low, "high": high}
+            )
+        )
+    columns = ["method", "env_steps", "value", "low", "high"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def left_out(scores: pd.DataFrame, metric: str) -> tuple[int, str]:
+    """Number of tasks that all methods have values for, and the names of the others."""
+    tables, others = _tables(scores, metric_named(metric))
+    return len(next(iter(tables.values()), [])), others
 
 
 def profiles(
@@ -200,10 +243,10 @@ def _statistics(target: float) -> Callable[..., np.ndarray]:
 def _compact(table: list[np.ndarray]) -> list[np.ndarray]:
     """One matrix [R, M] where all tasks have as many runs, which rliable draws from much faster.
 
-    Else a column [R, 1] per task.
+    Else a column [R, 1] per task. Values over steps [R, T] keep their last axis.
     """
     if len({len(values) for values in table}) == 1:
-        return [np.column_stack(table)]
+        return [np.stack(table, axis=1)]
     return [values[:, None] for values in table]
 
 
@@ -212,7 +255,15 @@ def _matrix(columns: Sequence[np.ndarray]) -> np.ndarray:
     task weighs the same.
     """
     rows = int(np.lcm.reduce([len(values) for values in columns]))
-    return np.hstack([np.tile(values, (rows // len(values), 1)) for values in columns])
+    return np.hstack([np.concatenate([values] * (rows // len(values))) for values in columns])
+
+
+def _iqm_by_step(*columns: np.ndarray) -> np.ndarray:
+    """`iqm` over runs and tasks at each of T steps: columns [R, M, T] -> [T]."""
+    matrix = _matrix(columns)
+    values = np.sort(matrix.reshape(-1, matrix.shape[-1]), axis=0)
+    cut = len(values) // 4
+    return values[cut : len(values) - cut].mean(axis=0)
 
 
 def _interval(
@@ -236,3 +287,9 @@ def _better(*columns: np.ndarray, parts: int) -> np.ndarray:
     """
     x, y = _matrix(columns[:parts])[:, None], _matrix(columns[parts:])[None]
     return ((x > y) + 0.5 * (x == y)).mean(keepdims=True).ravel()
+
+
+def plain(scores: pd.DataFrame) -> pd.DataFrame:
+    """The scores of methods as they are; of all labels where there are none but variants."""
+    variants = scores["method"].map(lambda label: bool(split_label(label).variant)).astype(bool)
+    return scores if variants.all() else scores[~variants]

@@ -1,4 +1,4 @@
-"""One row of metrics per run: what it reached, what that cost, and how fast.
+"""One row of metrics per run: performance, cost and speed.
 
 Pure functions of `Results`; METRICS says what each is.
 
@@ -13,14 +13,18 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.read.results import DUPLICATE, Results, judged_by, usable
+from analysis.results.frames import Results
+from analysis.results.judge import usable
+from analysis.statistics.final import episodes_until, final_runs, within_limit
 from analysis.statistics.references import references as find_references
 from benchmarks.runs.records import EVAL, TRAIN
 
 WORST_SHARE = 0.05  # of episodes, in `cvar_cost`
 TARGET_SHARE = 0.5  # of the reference return, in `steps_to_return`
 VIOLATION_EPS = 1e-6  # Ray et al. (2019)
-ON_EVALUATIONS, ON_TRAINING = "evaluations", "training means"
+# columns of `scores` beside the metrics
+ABOUT = ("method", "task", "obs", "seed", "run", "tags", "cost_limit", "env_steps", "judged_on",
+         "episodes", "return_std", "cost_std")  # fmt: skip
 
 RAY = (
     "Ray, Achiam, Amodei (2019), Benchmarking Safe Exploration in Deep Reinforcement Learning, "
@@ -95,65 +99,30 @@ def scores(
 ) -> pd.DataFrame:
     """One row of metrics per run that is no duplicate, also of runs without records.
 
-    Columns: `method` (the label), `task`, `obs`, `seed`, `run`, `tags`, `cost_limit` (that judges
-    it), `env_steps`, `judged_on`, and those of METRICS.
-    `judged_on` says what the final return and cost are means of: evaluations, or, for imported
-    training means only, the last of them.
+    Columns: `run`, those of `analysis.statistics.final.final_runs` that say what the run is and
+    what its final values are means of, and those of METRICS.
 
     Args:
         k: evaluation episodes that final values are means of (fewer where a run has fewer).
         at: only what happened at or before that simulator step, for comparisons at equal progress
             (`equal_progress`).
-        constants: as `analysis.statistics.references.references` gives them; found from the results
-            if not given.
+        constants: as `analysis.statistics.references.references` returns them; found from the
+            results if not given.
     Raises ValueError for k < 1.
     """
-    if k < 1:
-        raise ValueError(f"k={k} must be at least 1")
-    runs = results.runs[(results.runs["status"] != DUPLICATE) & (results.runs["task"] != "")]
-    episodes = usable(results)
-    if at is not None:
-        episodes = episodes[episodes["env_steps"] <= at]
+    table = final_runs(results, k, at)
     constants = find_references(results, k) if constants is None else constants
-    limits = runs["run"].map(judged_by(results.runs)).astype(float)
-    table = runs[["run", "label", "task", "obs", "seed", "tags", "devices", "per_episode"]].rename(
-        columns={"label": "method"}
-    )
-    table = table.assign(cost_limit=limits).set_index("run")
-    ends = episodes.groupby("run", sort=False)[["env_steps", "wall_seconds"]].max()
-    table["env_steps"] = ends["env_steps"].reindex(table.index).fillna(0).astype("int64")
-    single = set(table.index[table["per_episode"].astype(bool)])
-    table = table.join(_final(episodes, table["cost_limit"], single, k))
-    table = table.join(
-        _training(
-            episodes[(episodes["split"] == TRAIN) & episodes["run"].isin(single)],
-            table["cost_limit"],
-        )
-    )
-    table["wall_hours"] = ends["wall_seconds"] / 3600.0
+    episodes = episodes_until(results, at)
+    single = episodes["run"].isin(table.index[table["per_episode"]])
+    training = episodes[(episodes["split"] == TRAIN) & single]
+    table = table.join(_training(training, table["cost_limit"]))
     table["gpu_hours"] = table["wall_hours"] * table["devices"].map(_gpus)
     by_task = constants.set_index("task").reindex(table["task"]).set_axis(table.index)
     table = _against(table, by_task)
-    table = table.join(
-        _curve(
-            episodes[episodes["split"] == EVAL],
-            table["cost_limit"],
-            TARGET_SHARE * by_task["return"],
-        )
-    )
-    order = [
-        "method",
-        "task",
-        "obs",
-        "seed",
-        "run",
-        "tags",
-        "cost_limit",
-        "env_steps",
-        "judged_on",
-        *METRICS,
-    ]
-    return table.assign(judged_on=table["judged_on"].fillna("")).reset_index()[order]
+    target = TARGET_SHARE * by_task["return"]
+    evaluations = episodes[episodes["split"] == EVAL]
+    table = table.join(_curve(evaluations, table["cost_limit"], target))
+    return table.reset_index()[[*ABOUT, *METRICS]]
 
 
 def equal_progress(results: Results) -> int:
@@ -191,7 +160,6 @@ def _against(table: pd.DataFrame, by_task: pd.DataFrame) -> pd.DataFrame:
     worst = np.maximum(VIOLATION_EPS, by_task["cost"] - limit)
     return table.assign(
         cost_over_limit=cost / limit.where(limit > 0),
-        feasible=(cost <= limit).astype(float).where(cost.notna() & limit.notna()),
         normalised_return=table["return"] / by_task["return"],
         normalised_cost=cost / by_task["cost"],
         normalised_violation=np.maximum(0.0, cost - limit) / worst,
@@ -199,50 +167,17 @@ def _against(table: pd.DataFrame, by_task: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _final(episodes: pd.DataFrame, limit_of: pd.Series, single: set[str], k: int) -> pd.DataFrame:
-    """Means of the last `k` evaluation episodes per run, and what they are of: `judged_on`.
-
-    Imported training means count by their last row where there are no evaluations: that is what
-    their own authors report.
-    """
-    evaluation = episodes[episodes["split"] == EVAL]
-    last = (
-        evaluation.sort_values(["run", "env_steps", "episode"], kind="stable")
-        .groupby("run")
-        .tail(k)
-    )
-    means = episodes[
-        (episodes["split"] == TRAIN) & ~episodes["run"].isin(single | set(evaluation["run"]))
-    ]
-    final_mean = means.sort_values("env_steps", kind="stable").groupby("run").tail(1)
-    last = pd.concat(
-        [last.assign(judged_on=ON_EVALUATIONS), final_mean.assign(judged_on=ON_TRAINING)]
-    )
-    limit = last["run"].map(limit_of)
-    within = (
-        (last["cost"] <= limit)
-        .astype(float)
-        .where(limit.notna() & last["cost"].notna() & last["run"].isin(single))
-    )
-    grouped = last.assign(feasible_episodes=within).groupby("run")
-    columns = ["return", "cost", "feasible_episodes"]
-    # a diverged episode, or one without a limit, makes its run's mean NaN: pandas would leave it
-    # out
-    complete = grouped[columns].count().eq(grouped.size(), axis=0)
-    return grouped[columns].mean().where(complete).join(grouped["judged_on"].first())
-
-
 def _training(training: pd.DataFrame, limit_of: pd.Series) -> pd.DataFrame:
     """Of runs whose training episodes are known one by one."""
-    limit = training["run"].map(limit_of)
+    limit = training["run"].map(limit_of).astype(float)
     over = (training["cost"] - limit).clip(lower=0.0)
-    violated = (over > 0).astype(float).where(over.notna())
+    violated = 1.0 - within_limit(training["cost"], limit)
     grouped = training.assign(over=over, violated=violated).groupby("run")
     columns = ["cost", "length", "over", "violated"]
     sums = grouped[columns].sum().where(grouped[columns].count().eq(grouped.size(), axis=0))
     return pd.DataFrame(
         {
-            # a format without lengths still tells how many steps there were
+            # a format without lengths still has the number of steps
             "cost_rate": sums["cost"] / sums["length"].fillna(grouped["env_steps"].max()),
             "total_cost": sums["cost"],
             "cost_regret": sums["over"],
@@ -256,13 +191,14 @@ def _curve(evaluation: pd.DataFrame, limit_of: pd.Series, target: pd.Series) -> 
     grouped = evaluation.groupby(["run", "env_steps"])
     complete = grouped[["return", "cost"]].count().eq(grouped.size(), axis=0)
     points = grouped[["return", "cost"]].mean().where(complete).reset_index()
+    points["within"] = within_limit(points["cost"], points["run"].map(limit_of).astype(float))
     rows = {}
     for run, mine in points.groupby("run"):
         steps, returns = mine["env_steps"].to_numpy(float), mine["return"].to_numpy()
         area = (
             np.trapezoid(returns, steps) / (steps[-1] - steps[0]) if len(steps) > 1 else returns[0]
         )
-        reached = steps[(returns >= target[run]) & (mine["cost"].to_numpy() <= limit_of[run])]
+        reached = steps[(returns >= target[run]) & (mine["within"].to_numpy() == 1.0)]
         known = not (np.isnan(target[run]) or np.isnan(limit_of[run]))
         rows[run] = (area, (reached[0] if len(reached) else np.inf) if known else np.nan)
     return pd.DataFrame.from_dict(

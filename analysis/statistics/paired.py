@@ -1,7 +1,5 @@
-"""Is b different from a?
-
-Two methods, or two tags of the same methods, task by task and over all tasks, corrected for many
-tests.
+"""Paired comparison of two methods, or of two tags of the same methods, by task and over all tasks,
+corrected for multiple tests.
 
 Per task: a paired t-test over seeds that both have, with Holm's correction over the tasks (Holm
 1979; Demsar 2006 recommends it for comparisons of learners). Over all tasks: a permutation test on

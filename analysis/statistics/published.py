@@ -1,6 +1,4 @@
-"""Published scores as one table, each row with the protocol it was reached under.
-
-None of them is ours, and no two protocols are alike.
+"""Published scores of others as one table, each row with its protocol.
 
 The files and what they are: `analysis.data`. Tasks of the old Safety-Gym are listed under the
 Safety-Gymnasium task that re-creates them, and their protocol says so.

@@ -1,9 +1,7 @@
-"""Constants that returns and costs are divided by.
-
-What an agent without constraints reaches, PPO in Ray et al. (2019).
+"""Constants that returns and costs are divided by: those of unconstrained PPO (Ray et al. 2019).
 
 `data/references.csv` holds the published ones with source and protocol. A task without one gets its
-constants from the runs of unconstrained PPO among the results, and `references` says so; without
+constants from the runs of unconstrained PPO among the results, which `references` records; without
 those it has none, and normalised metrics are NaN.
 """
 
@@ -14,8 +12,10 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 
-from analysis.read.results import Results, usable
-from benchmarks.runs.records import EVAL, TRAIN
+from analysis.results.frames import Results
+from analysis.results.judge import usable
+from analysis.statistics.final import final_runs
+from benchmarks.runs.records import TRAIN
 
 METHOD = "ppo"  # unconstrained, of our own runs
 PUBLISHED, COMPUTED, NONE = "published", "computed from runs", "none"
@@ -66,24 +66,11 @@ def references(results: Results, k: int = 10) -> pd.DataFrame:
 
 
 def _from_runs(results: Results, k: int) -> pd.DataFrame:
-    """Per task: the three constants and the number of `runs` of METHOD, without a variant, that
-    they come from.
-    """
+    """Per task: the three constants and the number of `runs` of METHOD that they come from."""
+    final = final_runs(results, k)
     mine = usable(results)
-    mine = mine[mine["label"] == METHOD]
-    last = (
-        mine[mine["split"] == EVAL]
-        .sort_values(["run", "env_steps", "episode"], kind="stable")
-        .groupby("run")
-        .tail(k)
-    )
-    final = last.groupby(["task", "run"])[["return", "cost"]].mean()
-    train = mine[mine["split"] == TRAIN].groupby(["task", "run"])[["cost", "length"]].sum()
-    table = final.join(
-        (train["cost"] / train["length"]).rename("cost_rate"), how="outer"
-    ).reset_index()
-    return (
-        table.groupby("task")
-        .agg({**dict.fromkeys(COLUMNS, "mean"), "run": "size"})
-        .rename(columns={"run": "runs"})
-    )
+    train = mine[mine["split"] == TRAIN].groupby("run")[["cost", "length"]].sum()
+    final["cost_rate"] = (train["cost"] / train["length"]).reindex(final.index)
+    ppo = final[(final["method"] == METHOD) & final[list(COLUMNS)].notna().any(axis=1)]
+    grouped = ppo.groupby("task")
+    return grouped[list(COLUMNS)].mean().assign(runs=grouped.size())

@@ -28,8 +28,8 @@ class SeedPlan(NamedTuple):
 
     `width_a`, `width_b`, `width_difference` of 95 % intervals, and `power`.
 
-    `now` seeds are there on every task; `needed` are the fewest with the wanted power, None when
-    more than MAX_SEEDS; `more` is what is still missing of them. `summary` says it in words.
+    `now` is the number of seeds that every task has, `needed` the smallest with the required power
+    (None when above MAX_SEEDS), `more` their difference, `summary` the plan in words.
     """
 
     table: pd.DataFrame

@@ -1,7 +1,4 @@
-"""How long a run took to choose its actions.
-
-Milliseconds per agent step, from the training metrics of its folder.
-"""
+"""Acting time of runs in milliseconds per agent step, from the metrics in their folders."""
 
 from __future__ import annotations
 

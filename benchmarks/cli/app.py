@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from benchmarks.cli import analysis
 from benchmarks.process.allocator import keep_memory
 from benchmarks.process.compilation import keep_compiled
 from benchmarks.process.exits import explained
@@ -34,11 +35,7 @@ COMMANDS = {
     "run": "train the run of a run folder",
     "evaluate": "run episodes with a trained run or with an authors' checkpoint",
     "diagnose": "what the agent of a run predicts against what happens",
-    "plot": "curves and tables from run folders",
-    "tables": "metrics and tables of results, beside published numbers",
-    "compare": "whether two methods, or two tags, differ, and how many seeds would tell",
-    "figures": "every figure that results allow; with --paper the SafeDreamer paper's",
-    "report": "one HTML page of results, readable offline",
+    **analysis.COMMANDS,
     "doctor": "versions, devices, GL backend, what is missing and how to fix it",
     "demo": "train four methods with small budgets, then plot them",
     "methods": "list the methods",
@@ -88,6 +85,8 @@ def main(args: Sequence[str] | None = None) -> int:
             print(usage())
             return 0 if args else 2
         name = choose("command", args[0], COMMANDS)
+        if name in analysis.COMMANDS:
+            return analysis.run(name, args[1:])
         keep_memory()
         if name not in VIEWS:
             keep_compiled()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cli import plot
+from benchmarks.cli import analysis
 from benchmarks.cli.common import parse
 
 
@@ -21,7 +21,7 @@ def main(args: Sequence[str]) -> int:
     def report(runs: Path) -> None:
         nonlocal status
         title = f"Demo: {TASK}, {config.minutes:g} minutes"
-        status = plot.main([str(runs), "--out", str(config.out), "--title", title])
+        status = analysis.run("plot", [str(runs), "--out", str(config.out), "--title", title])
 
     run_demo(config, report)
     return status

@@ -123,7 +123,7 @@ def main(args: Sequence[str]) -> int:
     print(f"wrote {out}", flush=True)
     # Like `safedreamer plot`: the analysis reads files and runs in a process of its own.
     return subprocess.run(
-        [sys.executable, "-m", "analysis.figures.diagnosis", str(out), "--title", title],
+        [sys.executable, "-m", "analysis", "diagnosis", str(out), "--title", title],
         check=False,
     ).returncode
 

@@ -1,4 +1,4 @@
-"""What a diagnosis finds, as rows of one tidy table, which `python -m analysis.figures.diagnosis`
+"""What a diagnosis finds, as rows of one tidy table, which `python -m analysis diagnosis`
 draws.
 """
 

@@ -9,7 +9,6 @@ step finds out what is missing, before any training.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import inspect
 import os
@@ -27,6 +26,7 @@ from gymnasium.spaces import Box, Dict
 
 from benchmarks.envs.contract import ObsContract, flag, real, shown
 from benchmarks.envs.errors import EnvContractError
+from benchmarks.runs.plain_text import did_you_mean
 
 COST_HELP = (
     'a safety task must say what each step costs: set info["cost"] = float(...) in step, for '
@@ -103,8 +103,7 @@ def load(name: str) -> gymnasium.Env:
         factory: Any = module
         for part in factory_name.split("."):
             if not hasattr(factory, part):
-                near = difflib.get_close_matches(part, dir(factory), n=3)
-                hint = f"; did you mean {' or '.join(near)}?" if near else ""
+                hint = did_you_mean(part, dir(factory))
                 raise ValueError(f"task {name!r}: {module_name} has no {factory_name!r}{hint}")
             factory = getattr(factory, part)
         env = _called(name, factory)

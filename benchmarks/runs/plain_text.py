@@ -5,7 +5,9 @@ No control characters, lengths counted where they matter.
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
+from collections.abc import Iterable
 
 MAX_SHOWN = 500  # characters of foreign text in one message
 
@@ -37,6 +39,16 @@ def shortened(text: str, max_bytes: int) -> str:
     File systems count bytes.
     """
     return text.encode("utf-8", errors="replace")[:max_bytes].decode("utf-8", errors="ignore")
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """`; did you mean A, B?` with at most three known names near a wrong one, "" without any.
+
+    Case does not matter.
+    """
+    lower = {candidate.lower(): candidate for candidate in known}
+    near = difflib.get_close_matches(name.lower(), lower, n=3, cutoff=cutoff)
+    return f"; did you mean {', '.join(lower[match] for match in near)}?" if near else ""
 
 
 def _escape(character: str) -> str:

@@ -10,7 +10,6 @@ checkpoint.py).
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import json
@@ -22,6 +21,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.errors import RunFailed as RunFailed
 from benchmarks.runs.files import SPEC_FILE
+from benchmarks.runs.plain_text import did_you_mean
 from benchmarks.runs.ranges import check_numbers
 from benchmarks.runs.reading import DamagedFile, expect, is_a, read_object, spelled
 
@@ -214,9 +214,8 @@ def choose(kind: str, name: str, valid: Iterable[str]) -> str:
     valid = list(valid)
     if name in valid:
         return name
-    near = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
-    hint = f"did you mean {', '.join(near)}?" if near else f"valid: {', '.join(valid)}"
-    raise BadInput(f"unknown {kind} {name!r}; {hint}")
+    hint = did_you_mean(name, valid) or f"; valid: {', '.join(valid)}"
+    raise BadInput(f"unknown {kind} {name!r}{hint}")
 
 
 def whole_number(text: str) -> int:

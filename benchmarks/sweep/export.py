@@ -119,6 +119,7 @@ def _listed(member: Member) -> dict[str, Any]:
         **{key: member.spec[key] for key in ("method", "task", "obs", "seed")},
         "budget_env_steps": member.spec["steps"],
         "cost_limit": member.spec["agent"].get("cost_limit"),
+        "cost_source": (member.spec["agent"].get("model") or {}).get("cost_source", ""),
         "folder": str(member.folder),
         "commit": git.get("commit") or "",
         "dirty": bool(git.get("dirty")),

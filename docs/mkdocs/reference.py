@@ -30,12 +30,10 @@ class _Captured(Exception):
 
 def command_line(command: str, arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The parser of `safedreamer COMMAND`; for `train`, with the defaults of `arguments`."""
-    from benchmarks.cli import app
+    from benchmarks.cli import analysis, app
 
-    if command in _ANALYSIS:
-        module, subcommand = _ANALYSIS[command]
-        parser = importlib.import_module(module).parser()
-        return _subparser(parser, subcommand) if subcommand else parser
+    if command in analysis.COMMANDS:
+        return importlib.import_module("analysis.commands.main").parser(command)
     name = app.ELSEWHERE.get(command, f"benchmarks.cli.{command}")
     module = importlib.import_module(name)
 
@@ -48,21 +46,6 @@ def command_line(command: str, arguments: Sequence[str] = ()) -> argparse.Argume
     except _Captured as captured:
         return _tyro_parser(*captured.args)
     raise AssertionError(f"{name} does not parse its arguments by benchmarks.cli.common.parse")
-
-
-# Commands that run the analysis in a process of its own: module and subcommand.
-_ANALYSIS = {
-    "plot": ("analysis.__main__", ""),
-    "figures": ("analysis.commands.figures", "figures"),
-    "report": ("analysis.commands.figures", "report"),
-    "tables": ("analysis.commands.tables", ""),
-    "compare": ("analysis.commands.compare", ""),
-}
-
-
-def _subparser(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
-    actions = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-    return actions[0].choices[name]
 
 
 def _tyro_parser(

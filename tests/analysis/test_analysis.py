@@ -11,10 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.__main__ import main
-from analysis.read.load import load, usable
-from analysis.report.write import write_report
-from analysis.tables import final as tables
+from analysis.commands import plot
+from analysis.commands.main import main
+from analysis.read.load import load
+from analysis.results.judge import usable
+from analysis.statistics.final import final_runs, performance
+from analysis.tables import cells
+from analysis.tables.runs import runs_markdown
 from benchmarks.runs.files import RECORDS_FILE
 from benchmarks.runs.records import COLUMNS
 from tests.analysis_runs import OBS, TASK, run_row, write_run, write_sweep
@@ -69,12 +72,12 @@ def test_run_without_records_stays_visible(sweep):
         3,
         False,
     )
-    (line,) = tables.final_performance(results).query("method == 'bsrp_lag'").to_dict("records")
-    assert (line["runs"], line["runs_found"], line["episodes"]) == (0, 1, 0)
-    assert np.isnan(line["return_mean"])
-    assert "| BSRP-Lag | – | – | – | – | 0 | 0 of 1 | – |" in tables.performance_markdown(
-        tables.final_performance(results), 10
-    )
+    (line,) = performance(final_runs(results)).query("method == 'bsrp_lag'").to_dict("records")
+    assert (line["seeds"], line["runs"], line["episodes"]) == (0, 1, 0)
+    assert np.isnan(line["return"])
+    shown = cells.performance(performance(final_runs(results)), plot.HEAD, 10).markdown()
+    assert "| BSRP-Lag | – | – | – | – | 2 | 0 | 0 of 1 | – |" in shown
+    assert "Runs without evaluations, or with a diverged one, are not in the means." in shown
 
 
 def test_header_without_rows_is_no_records(tmp_path):
@@ -89,7 +92,7 @@ def test_run_without_spec_keeps_its_episodes_and_says_so(tmp_path):
     row = run_row(results, "a")
     assert (row["status"], row["method"], len(usable(results))) == ("no specification", "osrp", 1)
     assert np.isnan(row["cost_limit"])
-    assert np.isnan(tables.final_performance(results)["within_limit"][0])
+    assert np.isnan(performance(final_runs(results))["feasible_episodes"][0])
 
 
 def test_unreadable_spec_is_named(tmp_path):
@@ -123,7 +126,7 @@ def test_short_run_and_complete_run_are_told_apart(tmp_path):
     assert (
         run_row(results, "whole")["status"] == run_row(results, "no_evals")["status"] == "complete"
     )
-    assert "3,000 of 4,000" in tables.runs_markdown(results)
+    assert "3,000 of 4,000" in runs_markdown(results)
 
 
 def test_cut_off_last_line_is_counted_and_named(tmp_path):
@@ -140,7 +143,7 @@ def test_cut_off_last_line_is_counted_and_named(tmp_path):
         "line": 3,
         "reason": "cut off: no end of line",
     }
-    assert "a/episodes.csv line 3: cut off" in tables.runs_markdown(results)
+    assert "a/episodes.csv line 3: cut off" in runs_markdown(results)
 
 
 def test_whole_fields_without_end_of_line_still_count_as_cut_off(tmp_path):
@@ -194,8 +197,8 @@ def test_duplicate_run_is_shown_and_not_averaged(tmp_path):
     assert run_row(results, "copy")["status"] == "duplicate"
     assert set(usable(results)["run"]) == {f"{tmp_path.name}/orig"}
     assert len(results.episodes) == 3  # exported all the same
-    (line,) = tables.final_performance(results).to_dict("records")
-    assert (line["runs"], line["return_mean"]) == (1, 3.0)
+    (line,) = performance(final_runs(results)).to_dict("records")
+    assert (line["runs"], line["return"]) == (1, 3.0)
 
 
 def test_spec_that_contradicts_the_records_is_noted(tmp_path):
@@ -221,7 +224,7 @@ def test_wrong_path_names_the_nearest(sweep):
 
 def test_report_writes_everything(sweep, tmp_path):
     write_run(sweep / "cem-0", "cem")
-    report = write_report([sweep], sweep / "report", k=2, title="Demo")
+    report = plot.write(load([sweep]), sweep / "report", k=2, title="Demo")
     assert [file.name for file in report.files] == [
         "curves.png", "curves.pdf", "table.md", "table.csv", "episodes.csv", "report.json"
     ]  # fmt: skip
@@ -229,14 +232,10 @@ def test_report_writes_everything(sweep, tmp_path):
     assert (sweep / "report/curves.pdf").read_bytes().startswith(b"%PDF")
     text = (sweep / "report/table.md").read_text()
     assert text.startswith("# Demo")
-    assert (
-        "| OSRP | 12.00 ± 4.97 | 2.00 ± 0.00 | 50 % | 2 | 6 | 3 of 3 | 0 1 2 | 4,000 | 6.7 |"
-        in text
-    )
-    assert (
-        pd.read_csv(sweep / "report/table.csv").set_index("method").loc["osrp", "return_mean"]
-        == 12.0
-    )
+    numbers = "12.00 ± 4.97 | 2.00 ± 0.00 | 100 % | 50 % | 2 | 6 | 3 of 3 | 0 1 2 | 4,000 | 6.7"
+    assert f"| OSRP | {numbers} |" in text
+    table = pd.read_csv(sweep / "report/table.csv").set_index("method")
+    assert table.loc["osrp", "return"] == 12.0
     assert len(pd.read_csv(sweep / "report/episodes.csv")) == 27
     assert report.warnings == (f"{sweep.name}/cem-0: no records",)
     summary = json.loads((sweep / "report/report.json").read_text())
@@ -250,28 +249,30 @@ def test_report_writes_everything(sweep, tmp_path):
 
 
 def test_same_runs_give_the_same_bytes(sweep):
-    first, second = (write_report([sweep / "osrp-0"], sweep / name).files for name in ("a", "b"))
+    results = load([sweep / "osrp-0"])
+    first, second = (plot.write(results, sweep / name).files for name in ("a", "b"))
     assert [a.read_bytes() == b.read_bytes() for a, b in zip(first, second)] == [True] * 6
 
 
 def test_cost_limit_can_be_replaced(sweep):
-    write_report([sweep], sweep / "report", k=2, cost_limit=3.0)
-    assert pd.read_csv(sweep / "report/table.csv")["within_limit"].tolist() == [0.0, 1.0]
+    options = ["--out", str(sweep / "report"), "--last", "2", "--cost-limit", "3"]
+    assert main(["plot", str(sweep), *options]) == 0
+    assert pd.read_csv(sweep / "report/table.csv")["feasible_episodes"].tolist() == [0.0, 1.0]
 
 
 def test_command_line(sweep, capsys):
     write_run(sweep / "cem-0", "cem")
-    assert main([str(sweep), "--out", str(sweep / "report"), "--last", "2"]) == 0
+    assert main(["plot", str(sweep), "--out", str(sweep / "report"), "--last", "2"]) == 0
     shown = capsys.readouterr()
     assert "| OSRP | 12.00 ± 4.97" in shown.out
     assert f"warning: {sweep.name}/cem-0: no records" in shown.err
-    assert main([str(sweep / "nothing"), "--out", str(sweep / "report")]) == 2
+    assert main(["plot", str(sweep / "nothing"), "--out", str(sweep / "report")]) == 2
     assert "error: no folder" in capsys.readouterr().err
 
 
 def test_imports_neither_jax_nor_torch_nor_a_simulator():
     heavy = {"jax", "torch", "mujoco", "gymnasium", "seaborn", "scipy"}
-    code = f"import sys, analysis.report.write; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, analysis.commands.plot; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 
 from analysis import synthetic
-from analysis.commands import compare
-from analysis.commands import tables as write_tables
+from analysis.commands.main import main
 from tests.analysis_runs import write_run
 
 
@@ -34,7 +33,7 @@ def sweep(tmp_path_factory):
 
 
 def test_tables_writes_everything_in_three_formats(sweep, tmp_path, capsys):
-    assert write_tables.main([str(sweep), "--out", str(tmp_path / "t"), "--reps", "50"]) == 0
+    assert main(["tables", str(sweep), "--out", str(tmp_path / "t"), "--reps", "50"]) == 0
     shown = capsys.readouterr().out
     assert "| Method | Normalised return, IQM | Normalised return, Optimality Gap |" in shown
     assert re.search(r"\| OSRP-Lag \| \d\.\d\d \[\d\.\d\d, \d\.\d\d\] \|", shown)
@@ -55,6 +54,7 @@ def test_tables_writes_everything_in_three_formats(sweep, tmp_path, capsys):
 
 def test_tables_at_equal_progress_says_where(sweep, tmp_path):
     arguments = [
+        "tables",
         str(sweep),
         "--out",
         str(tmp_path / "t"),
@@ -64,7 +64,7 @@ def test_tables_at_equal_progress_says_where(sweep, tmp_path):
         "return",
         "--no-published",
     ]
-    assert write_tables.main([*arguments, "--at", "equal"]) == 0
+    assert main([*arguments, "--at", "equal"]) == 0
     assert "Judged at 12,000 simulator steps." in (tmp_path / "t/aggregates.md").read_text()
     assert pd.read_csv(tmp_path / "t/scores.csv")["env_steps"].max() <= 12000
     assert "†" not in (tmp_path / "t/comparison.md").read_text()
@@ -79,26 +79,26 @@ def test_tables_at_equal_progress_says_where(sweep, tmp_path):
     ],
 )
 def test_mistakes_get_one_line(sweep, tmp_path, capsys, arguments, expected):
-    assert write_tables.main([str(sweep), "--out", str(tmp_path / "t"), *arguments]) == 2
+    assert main(["tables", str(sweep), "--out", str(tmp_path / "t"), *arguments]) == 2
     assert expected in capsys.readouterr().err
     assert not (tmp_path / "t").exists()
 
 
 def test_a_number_out_of_range_gets_one_line_and_status_2(sweep, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
-        write_tables.main([str(sweep), "--out", str(tmp_path / "t"), "--cost-limit", "-1"])
+        main(["tables", str(sweep), "--out", str(tmp_path / "t"), "--cost-limit", "-1"])
     assert "cost_limit=-1.0 must not be negative" in capsys.readouterr().err
     assert not (tmp_path / "t").exists()
 
 
 def test_compare_prints_test_and_plan(sweep, capsys):
-    assert compare.main([str(sweep), "osrp", "osrp_lag", "--metric", "return"]) == 0
+    assert main(["compare", str(sweep), "osrp", "osrp_lag", "--metric", "return"]) == 0
     shown = capsys.readouterr().out
     assert (
         "## Episode return: osrp_lag - osrp" in shown and "| osrp_lag - osrp | all | 12 |" in shown
     )
     assert "osrp_lag - osrp in return is" in shown and "| Seeds | Width of A's interval |" in shown
-    assert compare.main([str(sweep), "osrp", "ppo"]) == 2
+    assert main(["compare", str(sweep), "osrp", "ppo"]) == 2
     assert (
         "osrp and ppo have no task and seed in common; there are osrp, osrp_lag"
         in capsys.readouterr().err
@@ -116,7 +116,7 @@ def test_compare_of_tags(tmp_path, capsys):
                 run_id=f"id{seed}",
             )
             (folder / "sweep.json").write_text(f'{{"tags": ["{tag}"]}}')
-    assert compare.main([str(tmp_path), "before", "after", "--by", "tag"]) == 0
+    assert main(["compare", str(tmp_path), "before", "after", "--by", "tag"]) == 0
     shown = capsys.readouterr().out
     assert (
         "| osrp | PointGoal1 (coordinates) | 3 | 1.00 | 2.00 | 1.00 [1.00, 1.00] | 0.0000 | "

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from analysis.commands.main import main
 from analysis.figures import diagnosis
 from benchmarks.diagnosis.calibration import calibration
 from benchmarks.diagnosis.findings import COLUMNS, Finding, write
@@ -209,9 +210,9 @@ def test_text_does_not_overlap(tmp_path, plans):
 
 def test_a_file_that_is_no_diagnosis_is_refused(tmp_path, capsys):
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
-    assert diagnosis.main([str(tmp_path / "x.csv")]) == 2
+    assert main(["diagnosis", str(tmp_path / "x.csv")]) == 2
     assert "columns" in capsys.readouterr().err and not (tmp_path / "x.png").exists()
-    assert diagnosis.main([str(tmp_path / "nowhere.csv")]) == 2
+    assert main(["diagnosis", str(tmp_path / "nowhere.csv")]) == 2
 
 
 def test_the_reliability_panel_draws_the_intervals_of_the_file(tmp_path):

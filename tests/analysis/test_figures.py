@@ -8,9 +8,12 @@ import pytest
 
 from analysis.figures import curves, style
 from analysis.read.load import load
-from analysis.statistics import intervals, series
-from analysis.tables import final as tables
+from analysis.statistics import final, intervals, series
 from tests.analysis_runs import run_row, write_run, write_sweep
+
+
+def performance(results, k=10):
+    return final.performance(final.final_runs(results, k))
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ def test_diverged_episode_is_a_gap_not_a_smaller_mean(tmp_path):
         series.evaluation_points(results.episodes)["return"], [np.nan, 5.0]
     )
     assert "not finite" in run_row(results, "a")["notes"]
-    assert np.isnan(tables.final_performance(results)["return_mean"][0])
+    assert np.isnan(performance(results)["return"][0])
 
 
 def test_training_points_are_a_centred_rolling_mean(sweep):
@@ -100,12 +103,12 @@ def test_band_interpolates_and_ends_with_the_shortest_run():
 
 
 def test_final_performance_by_hand(sweep):
-    unsafe, osrp = tables.final_performance(load([sweep]), k=2).to_dict("records")
+    unsafe, osrp = performance(load([sweep]), k=2).to_dict("records")
     assert (
         unsafe["method"],
-        unsafe["return_mean"],
-        unsafe["cost_mean"],
-        unsafe["within_limit"],
+        unsafe["return"],
+        unsafe["cost"],
+        unsafe["feasible_episodes"],
     ) == (
         "dreamerv3",
         21.0,
@@ -114,13 +117,13 @@ def test_final_performance_by_hand(sweep):
     )
     assert np.isnan(unsafe["return_half"])
     # last two episodes of each seed: returns 9 11, 11 13, 13 15; costs 1 3 each; limit 2
-    assert (osrp["return_mean"], osrp["cost_mean"], osrp["within_limit"], osrp["cost_limit"]) == (
+    assert (osrp["return"], osrp["cost"], osrp["feasible_episodes"], osrp["cost_limit"]) == (
         12.0,
         2.0,
         0.5,
         2.0,
     )
-    assert (osrp["episodes"], osrp["runs"], osrp["seeds"], osrp["env_steps_min"]) == (
+    assert (osrp["episodes"], osrp["runs"], osrp["seed_names"], osrp["env_steps_min"]) == (
         6,
         3,
         "0 1 2",
@@ -129,12 +132,12 @@ def test_final_performance_by_hand(sweep):
     np.testing.assert_allclose(osrp["return_half"], 4.968276, rtol=1e-6)
     np.testing.assert_allclose(osrp["return_std"], np.std([9, 11, 11, 13, 13, 15], ddof=1))
     assert osrp["cost_half"] == 0.0
-    assert osrp["wall_minutes"] == pytest.approx(400 / 60)
+    assert osrp["wall_hours"] == pytest.approx(400 / 3600)
 
 
 def test_k_beyond_what_there_is_uses_all_and_counts_them(sweep):
-    _, osrp = tables.final_performance(load([sweep]), k=10).to_dict("records")
-    assert (osrp["episodes"], osrp["return_mean"]) == (12, (5.0 + 12.0) / 2)
+    _, osrp = performance(load([sweep]), k=10).to_dict("records")
+    assert (osrp["episodes"], osrp["return"]) == (12, (5.0 + 12.0) / 2)
 
 
 def test_every_run_weighs_the_same_whatever_its_episodes(tmp_path):
@@ -142,29 +145,29 @@ def test_every_run_weighs_the_same_whatever_its_episodes(tmp_path):
     write_run(
         tmp_path / "b", "osrp", 1, evals=[(4000, 10.0, 0.0), (4000, 10.0, 0.0), (4000, 10.0, 0.0)]
     )
-    assert tables.final_performance(load([tmp_path]))["return_mean"][0] == 5.0
+    assert performance(load([tmp_path]))["return"][0] == 5.0
 
 
 def test_last_episodes_go_by_step_not_by_line(tmp_path):
     write_run(tmp_path / "a", "osrp", evals=[(4000, 9.0, 0.0), (1000, 1.0, 0.0)])
-    assert tables.final_performance(load([tmp_path]), k=1)["return_mean"][0] == 9.0
+    assert performance(load([tmp_path]), k=1)["return"][0] == 9.0
 
 
 def test_cost_at_the_limit_is_within_it(tmp_path):
     write_run(tmp_path / "a", "osrp", evals=[(4000, 1.0, 0.0), (4000, 1.0, 0.5)], cost_limit=0.0)
-    assert tables.final_performance(load([tmp_path]))["within_limit"][0] == 0.5
+    assert performance(load([tmp_path]))["feasible_episodes"][0] == 0.5
 
 
 def test_unsafe_method_is_judged_by_the_limit_of_its_task(tmp_path):
     write_run(tmp_path / "safe", "osrp", evals=[(4000, 1.0, 0.0)], cost_limit=5.0)
     # an unused default
     write_run(tmp_path / "unsafe", "dreamerv3", evals=[(4000, 1.0, 4.0)], cost_limit=2.0)
-    assert tables.final_performance(load([tmp_path]))["cost_limit"].tolist() == [5.0, 5.0]
+    assert performance(load([tmp_path]))["cost_limit"].tolist() == [5.0, 5.0]
 
 
 def test_bad_k_is_refused(sweep):
     with pytest.raises(ValueError, match="k=0 must be at least 1"):
-        tables.final_performance(load([sweep]), k=0)
+        performance(load([sweep]), k=0)
 
 
 # -- figures ---------------------------------------------------------------------------------------
@@ -256,8 +259,9 @@ def test_one_pair_of_panels_per_task(sweep):
         write_run(sweep / task, "osrp", evals=[(4000, 1.0, 0.0)], task=task)
     figure = curves.curves(load([sweep]))
     assert len(figure.axes) == 6
-    assert [axes.get_title() for axes in figure.axes[::2]] == [
-        f"{t} (coordinates)" for t in ("CarGoal1", "PointGoal1", "PointPush1")
+    assert [axes.get_title() for axes in figure.axes] == [
+        *(f"{t} (coordinates), limit 2" for t in ("CarGoal1", "PointGoal1", "PointPush1")),
+        *[""] * 3,
     ]
 
 

@@ -17,7 +17,7 @@ from analysis.read import foreign
 from analysis.read.foreign import table, tensorboard
 from analysis.read.foreign.common import METHODS
 from analysis.read.load import load
-from analysis.read.results import UNCONSTRAINED
+from analysis.results.judge import UNCONSTRAINED
 from analysis.statistics import metrics
 from baselines.omnisafe.algorithms import ALGORITHMS
 from benchmarks.methods import METHODS as ALL_METHODS
@@ -344,7 +344,8 @@ def test_every_reader_is_recognised():
 def exported(tmp_path_factory):
     """Run folders, one without records, and their export."""
     folder = tmp_path_factory.mktemp("sweep")
-    made = synthetic.results(methods=("osrp", "osrp [half size]"), tasks=2, seeds=2, steps=20_000)
+    methods = ("osrp", "osrp [half size]", "osrp (tracked hazards)")
+    made = synthetic.results(methods=methods, tasks=2, seeds=2, steps=20_000)
     synthetic.write(folder, made)
     (sorted((folder / "runs").iterdir())[0] / "episodes.csv").unlink()
     command = [sys.executable, "-m", "benchmarks.cli", "export", str(folder)]
@@ -372,11 +373,12 @@ def test_export_and_folders_give_the_same(exported):
         "cost_limit",
         "eval_episodes",
     ]
+    assert set(theirs.runs["label"]) == {"osrp", "osrp [half size]", "osrp (tracked hazards)"}
     left, right = (
         part.runs[facts].sort_values("run_id", ignore_index=True) for part in (ours, theirs)
     )
     pd.testing.assert_frame_equal(left, right)
-    assert sorted(ours.runs["status"]) == ["complete"] * 7 + ["no records"]
+    assert sorted(ours.runs["status"]) == ["complete"] * 11 + ["no records"]
 
 
 def test_an_export_without_the_list_of_runs_says_what_it_lacks(exported, tmp_path):
@@ -385,8 +387,8 @@ def test_an_export_without_the_list_of_runs_says_what_it_lacks(exported, tmp_pat
     whole = parquet.read_table(exported / "records.parquet")
     parquet.write_table(whole.replace_schema_metadata(None), tmp_path / "old.parquet")
     runs = load([tmp_path / "old.parquet"]).runs
-    assert len(runs) == 7 and set(runs["lacks"]) == {
-        "cost limit, step budget, runs without records"
+    assert len(runs) == 11 and set(runs["lacks"]) == {
+        "cost limit, cost source, step budget, runs without records"
     }
     assert set(runs["status"]) == {"no step budget known"}
     parquet.write_table(whole.select(list(COLUMNS)), tmp_path / "other.parquet")

@@ -9,10 +9,9 @@ import json
 
 import pytest
 
-from analysis.__main__ import main as plot
-from analysis.commands.figures import main as commands
+from analysis.commands.main import main as commands
 from analysis.read.load import load
-from analysis.report.write import problems
+from analysis.tables.runs import problems
 from tests.analysis_runs import run_row, write_run
 
 HEAD = "Metrics/EpRet,Metrics/EpCost,TotalEnvSteps\n"
@@ -112,7 +111,7 @@ def unlucky(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_values_and_names_that_figures_cannot_hold(unlucky, tmp_path, capsys):
-    assert plot([str(unlucky), "--out", str(tmp_path / "plot")]) == 0
+    assert commands(["plot", str(unlucky), "--out", str(tmp_path / "plot")]) == 0
     assert (
         "infinite: 2 episodes left out: a return or cost that is infinite or beyond 1e+12"
         in capsys.readouterr().err
@@ -135,6 +134,6 @@ def test_numbers_out_of_range_are_refused(unlucky, tmp_path, capsys, words):
 @pytest.mark.parametrize("out", ["FILE/x", "x" * 300])
 def test_a_place_that_cannot_be_written_is_refused_in_one_line(unlucky, tmp_path, capsys, out):
     (tmp_path / "FILE").write_text("")
-    assert plot([str(unlucky), "--out", str(tmp_path / out)]) == 2
+    assert commands(["plot", str(unlucky), "--out", str(tmp_path / out)]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "--out" in said

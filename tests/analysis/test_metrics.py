@@ -1,13 +1,17 @@
 """Metrics of hand-made runs, with the values worked out by hand, and tables made of them."""
 
+import json
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.read.load import gaps, load, set_cost_limit
-from analysis.read.results import Part, merge
+from analysis.read.load import load
+from analysis.results.assemble import merge
+from analysis.results.frames import Part
+from analysis.results.judge import gaps, set_cost_limit
+from analysis.results.labels import method_label, split_label
 from analysis.statistics import metrics, published, references
 from analysis.tables import comparison
 from benchmarks.runs.files import RECORDS_FILE
@@ -198,13 +202,13 @@ def test_the_best_feasible_method_is_bold_and_published_rows_never_are(tmp_path)
     assert table.loc[table["best"], ["method", "return", "published"]].values.tolist() == [
         ["osrp", 12.0, False]
     ]
-    text = comparison.comparison_markdown(table)
+    text = comparison.comparison_table(table).markdown()
     assert "| **OSRP** | **12.00 ± 4.97** | **2.00 ± 0.00** | 100 % | 3 | 2 | 4,000 |" in text
     assert text.count("**") == 6
     assert "| PPO † " in text and "| 24.94 | 57.29 | – | – | 25 | 10,000,000 |" in text
     assert "Safexp-PointGoal1-v0 of the old Safety-Gym after 10M sim steps, cost limit 25" in text
     assert "fewer than 3 seeds have no interval" in text
-    paper = comparison.comparison_latex(table)
+    paper = comparison.comparison_table(table).latex()
     assert (
         r"\textbf{OSRP} & \textbf{12.00 $\pm$ 4.97} & \textbf{2.00 $\pm$ 0.00} & 100 \% "
         r"& 3 & 2 & 4,000 \\" in paper
@@ -267,6 +271,27 @@ def test_variants_are_methods_of_their_own(tmp_path):
     )
     assert set(results.episodes["label"]) == {"osrp [horizon=5]"}
     assert metrics.scores(results)["method"].tolist() == ["osrp [horizon=5]"]
+
+
+@pytest.mark.parametrize(
+    ("source", "label"),
+    [
+        ("head", "osrp"),
+        ("none", "osrp"),
+        ("tracked", "osrp (tracked hazards)"),
+        ("geometry", "osrp (hazard geometry)"),
+        ("oracle", "osrp (costs from oracle)"),
+    ],
+)
+def test_a_run_that_is_given_its_costs_is_named_so(tmp_path, source, label):
+    folder = write_run(tmp_path / "a", "osrp", evals=[(4000, 1.0, 1.0)])
+    spec = json.loads((folder / "spec.json").read_text())
+    spec["spec"]["agent"]["model"] = {"cost_source": source}
+    (folder / "spec.json").write_text(json.dumps(spec))
+    results = load([tmp_path])
+    assert results.runs["label"].tolist() == [label] and set(results.episodes["label"]) == {label}
+    assert method_label(label) == label.replace("osrp", "OSRP")
+    assert split_label(f"{label} [x=1]") == (*split_label(label)[:2], "x=1")
 
 
 def test_one_run_under_two_tags_is_no_duplicate(tmp_path):

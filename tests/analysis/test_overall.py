@@ -12,13 +12,17 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 
 from analysis import synthetic
 from analysis.figures import ablations as ablation_figures
-from analysis.figures import curves, gallery, grid, overall, paper, style
+from analysis.figures import curves, gallery, overall, style
+from analysis.figures import paper as paper_figures
 from analysis.figures.gallery import GalleryConfig
-from analysis.read.results import Results
-from analysis.statistics import ablations, aggregates, metrics, timing
+from analysis.results.frames import Results
+from analysis.results.judge import Observations, observe
+from analysis.statistics import ablations, aggregates, metrics, paper, references, series, timing
+from analysis.tables import paper as paper_tables
 from tests.analysis_runs import write_run
 
 FEW = GalleryConfig(reps=20, pair_reps=20)
@@ -108,9 +112,11 @@ def test_hundred_variants_have_different_looks():
 
 
 def test_saved_in_all_formats_with_the_same_bytes(tmp_path):
-    results = made(["osrp"], [POINT])
     for name in ("a", "b"):
-        style.save(curves.curves(results), tmp_path / name)
+        figure = Figure(figsize=(2, 1), layout="constrained")
+        figure.add_subplot().plot([0, 1], [1, 0], label="$x$")
+        figure.legend()
+        style.save(figure, tmp_path / name)
     for ending, start in (("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG")):
         first = (tmp_path / f"a.{ending}").read_bytes()
         assert first.startswith(start)
@@ -125,19 +131,24 @@ def frame(**values) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", "statistic", "value", "low", "high", "trusted"])
 
 
-def test_bars_have_intervals_only_where_they_can_be_trusted():
-    figure = overall.bars(
-        {"return": frame(osrp=(10.0, 9.0, 12.0, True), cem=(5.0, np.nan, np.nan, False))}, ["IQM"]
-    )
+def test_estimates_have_intervals_only_where_they_can_be_trusted():
+    table = frame(osrp=(10.0, 9.0, 12.0, True), cem=(5.0, np.nan, np.nan, False),
+                  lambda_=(np.nan, np.nan, np.nan, False))  # fmt: skip
+    figure = overall.intervals([overall.Column("IQM", table)], overall.axis_label("return"))
     (axes,) = figure.axes
-    (interval,) = [
-        line for line in axes.lines if line.get_gid() and line.get_gid().startswith("interval")
-    ]
-    assert interval.get_xdata().tolist() == [9.0, 12.0]
-    widths = {bar.get_gid(): (bar.get_width(), bar.get_facecolor()[:3]) for bar in axes.patches}
-    assert widths["bar osrp"] == (10.0, to_rgb(style.METHODS["osrp"].color))
-    assert widths["bar cem"] == (5.0, (1.0, 1.0, 1.0))  # hollow
-    assert axes.get_xlabel() == "Episode return ↑"
+    assert [text.get_text() for text in axes.get_yticklabels()] == [
+        "CEM (unsafe)", "OSRP", "lambda_"
+    ]  # fmt: skip
+    cem, osrp, nothing = axes.patches  # the interval of each
+    assert np.isnan(cem.get_width()) and np.isnan(nothing.get_width())
+    assert (osrp.get_x(), osrp.get_width()) == (9.0, 3.0)
+    assert osrp.get_facecolor()[:3] == to_rgb(style.METHODS["osrp"].color)
+    estimates = [stroke.get_segments()[0][:, 0].tolist() for stroke in axes.collections[:2]]
+    assert estimates == [[5.0, 5.0], [10.0, 10.0]]
+    # without a bar the stroke has the method's colour
+    assert tuple(axes.collections[0].get_color()[0][:3]) == to_rgb(style.METHODS["cem"].color)
+    assert [text.get_text() for text in axes.texts] == ["no runs"]
+    assert figure.get_supxlabel() == "Episode return ↑"
     assert inside(figure) == []
 
 
@@ -185,27 +196,128 @@ def test_improvement_matrix_is_read_by_row():
 def test_profiles_of_costs_say_at_most():
     scores = metrics.scores(made(["osrp", "ppo_lag"]))
     figure = overall.profiles(
-        aggregates.profiles(scores, "cost", np.linspace(0, 50, 20), reps=20), "cost", threshold=2.0
+        aggregates.profiles(scores, "cost", np.linspace(0, 50, 20), reps=20), "cost"
     )
     assert figure.axes[0].get_ylabel() == "Share of runs ≤ τ"
+    drawn = {line.get_gid(): line for line in figure.axes[0].lines}
+    assert drawn.keys() == {"osrp", "ppo_lag"}
+    osrp, ppo_lag = (drawn[name].get_ydata() for name in ("osrp", "ppo_lag"))
+    assert osrp[-1] == ppo_lag[-1] == 1.0 and (osrp >= ppo_lag).all()
+    assert drawn["osrp"].get_linestyle() == "-" and drawn["osrp"].get_marker() == "^"
     assert inside(figure) == []
+
+
+def test_sample_efficiency_is_the_iqm_at_each_step():
+    rows = [
+        ("osrp", *POINT, f"r{seed}", step, float(seed + step))
+        for seed in range(4)
+        for step in (0, 10)
+    ]
+    columns = ["method", "task", "obs", "run", "env_steps", "return"]
+    points = pd.DataFrame(rows, columns=columns)
+    table = aggregates.efficiency(points, "return", steps=3, reps=50)
+    assert table["env_steps"].tolist() == [0, 5, 10]
+    # seeds 0 to 3: the middle two are left, 1.5 + step; between evaluations by a straight line
+    assert table["value"].tolist() == [1.5, 6.5, 11.5]
+    assert (table["low"] < table["value"]).all() and (table["value"] < table["high"]).all()
+    few = aggregates.efficiency(points[points["run"] < "r2"], "return", steps=3, reps=50)
+    assert few["value"].tolist() == [0.5, 5.5, 10.5] and few["low"].isna().all()
+    # a task that the other method lacks does not count
+    other = points.assign(method="cem", task="SafetyCarGoal1-v0")
+    assert aggregates.efficiency(pd.concat([points, other]), "return").empty
+
+
+def test_sample_efficiency_draws_return_and_cost_up_to_the_shortest_run():
+    results = made(["osrp", "ppo_lag"])
+    points = series.metric_points(results, references.references(results))
+    frames = {m: aggregates.efficiency(points, m, reps=20) for m in ("return", "cost_over_limit")}
+    figure = overall.efficiency(frames)
+    gain, cost = figure.axes
+    drawn = {line.get_gid(): line for line in gain.lines}
+    wanted = frames["return"].set_index("method").loc["ppo_lag"]
+    np.testing.assert_array_equal(drawn["ppo_lag"].get_xdata(), wanted["env_steps"])
+    np.testing.assert_array_equal(drawn["ppo_lag"].get_ydata(), wanted["value"])
+    assert drawn["osrp"].get_color() == style.METHODS["osrp"].color
+    assert len(gain.collections) == 2  # bands
+    (limit,) = [line for line in cost.lines if line.get_gid() == "cost limit"]
+    assert set(limit.get_ydata()) == {1.0}
+    assert [text.get_text() for text in cost.texts] == ["cost = limit"]
+    assert inside(figure) == []
+
+
+# -- methods that are given their costs ------------------------------------------------------------
+
+
+def test_given_costs_never_share_a_row_or_a_cell_with_learned_ones():
+    both = made(["osrp", "osrp (tracked hazards)", "bsrp_lag"])
+    scores = metrics.scores(both)
+    assert scores.groupby("method").size().to_dict() == {
+        "osrp": 6, "osrp (tracked hazards)": 6, "bsrp_lag": 6
+    }  # fmt: skip
+    table = aggregates.aggregate(scores, "return", reps=20)
+    assert set(table["method"]) == {"osrp", "osrp (tracked hazards)", "bsrp_lag"}
+    cells = ablations.with_parts(scores)
+    assert set(cells["method"]) == {"osrp", "bsrp_lag"}  # learned costs win
+    assert ablations.given_costs(scores) == ""
+    alone = scores[scores["method"] == "osrp (tracked hazards)"]
+    assert ablations.given_costs(alone) == "tracked hazards"
+    figure = ablation_figures.contribution(alone)
+    assert figure.get_suptitle() == "Costs: tracked hazards"
+    shown = curves.grid(both)
+    assert [text.get_text() for text in shown.legends[0].get_texts()][:3] == [
+        "OSRP, 3 seeds", "OSRP (tracked hazards), 3 seeds", "BSRP-Lag, 3 seeds"
+    ]  # fmt: skip
+    looks = style.method_styles(scores["method"])
+    assert looks["osrp"].color != looks["osrp (tracked hazards)"].color
+    assert looks["osrp"].marker == looks["osrp (tracked hazards)"].marker
+
+
+# -- one task under two observations ---------------------------------------------------------------
+
+
+def two_observations() -> Results:
+    vision, lidar = made(["osrp"], [POINT]), made(["ppo_lag"], [(POINT[0], "lidar")])
+    return Results(*(pd.concat(frames, ignore_index=True) for frames in zip(vision, lidar)))
+
+
+def test_nothing_in_common_is_not_drawn_and_names_the_remedy():
+    apart = two_observations()
+    pictures = {p.name: p for p in gallery.gallery(apart, metrics.scores(apart), FEW)}
+    assert pictures["aggregates"].figure is None and "scatter" not in pictures
+    assert (
+        "PointGoal1 was run under lidar and vision: `--observations together` takes them for one "
+        "task."
+    ) in pictures["aggregates"].caption
+
+
+def test_observations_together_are_one_task():
+    apart = two_observations()
+    assert observe(apart, Observations.SEPARATE) is apart
+    together = observe(apart, Observations.TOGETHER)
+    scores = metrics.scores(together)
+    assert set(zip(scores["task"], scores["obs"])) == {(POINT[0], "lidar, vision")}
+    table = aggregates.aggregate(scores, "return", reps=20)
+    assert set(table["tasks"]) == {1} and table["value"].notna().sum() == 6
+    figure = curves.curves(together)
+    assert figure.get_suptitle() == "PointGoal1 (lidar, vision), limit 2"
 
 
 # -- grid ------------------------------------------------------------------------------------------
 
 
 def test_grid_keeps_empty_panels_and_says_so():
-    figure = grid.grid(made(["osrp", "ppo"], [POINT]), tasks=[POINT, CAR], methods=["osrp", "cem"])
-    titles = [axes.get_title() for axes in figure.axes[::2]]
-    assert titles == ["PointGoal1 (vision)", "CarGoal1 (vision)"]
-    assert [text.get_text() for axes in figure.axes[2:] for text in axes.texts] == [
-        "no runs",
-        "no runs",
-    ]
+    figure = curves.grid(
+        made(["osrp", "ppo"], [POINT]), tasks=[POINT, CAR], methods=["osrp", "cem"]
+    )
+    titles = [axes.get_title().replace("\n", " ") for axes in figure.axes]
+    assert titles == ["PointGoal1 (vision), limit 2", "CarGoal1 (vision)", "", ""]
+    point, car = figure.axes[::2], figure.axes[1::2]
+    assert [text.get_text() for axes in car for text in axes.texts] == ["no runs", "no runs"]
+    assert [text.get_text() for text in point[1].texts] == ["limit 2"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "CEM (unsafe) (0 seeds)",
-        "OSRP (3 seeds)",
-        "cost limit",
+        "CEM (unsafe), 0 seeds",
+        "OSRP, 3 seeds",
+        "cost limit 2",
     ]
     (mean,) = [line for line in figure.axes[0].lines if line.get_gid() == "mean"]
     assert mean.get_color() == style.METHODS["osrp"].color
@@ -214,8 +326,8 @@ def test_grid_keeps_empty_panels_and_says_so():
 
 @pytest.mark.parametrize("tasks", [1, 2, 7])
 def test_grid_fits_its_page(tasks):
-    results = synthetic.results(methods=12, tasks=tasks, seeds=3, steps=10_000, evaluations=3)
-    figure = grid.grid(results)
+    results = synthetic.results(methods=12, tasks=tasks, seeds=1, steps=3_000, evaluations=2)
+    figure = curves.grid(results)
     assert figure.get_figwidth() <= style.PAGE
     assert inside(figure) == []
 
@@ -324,13 +436,18 @@ def test_milliseconds_per_action_ignore_compilation(tmp_path):
 
 
 def test_gallery_draws_what_there_is_and_names_what_is_not():
-    results = made(["osrp", "osrp_lag", "ppo"], seeds=3)
+    results = made(["osrp", "ppo"], seeds=3)
     pictures = list(gallery.gallery(results, metrics.scores(results), FEW))
     assert len({picture.name for picture in pictures}) == len(pictures)
     missing = {picture.name: picture.caption for picture in pictures if picture.figure is None}
     assert missing.keys() == {"ablation-planner-budget", "ablation-cost-limit"}
-    assert "Suite `ablation-cost-limit` makes them" in missing["ablation-cost-limit"]
+    assert (
+        "`safedreamer sweep --suite ablation-cost-limit` runs them"
+        in missing["ablation-cost-limit"]
+    )
+    assert {"efficiency", "aggregates-normalised-return", "scatter"} <= {p.name for p in pictures}
     for picture in pictures:
+        assert (picture.figure is None) == (picture.data is None)
         assert picture.figure is None or inside(picture.figure) == [], picture.name
 
 
@@ -343,7 +460,10 @@ def test_gallery_of_runs_without_evaluations(tmp_path):
         picture.name: picture for picture in gallery.gallery(results, metrics.scores(results), FEW)
     }
     assert pictures["aggregates"].figure is None
-    assert pictures["aggregates"].caption == "No run has evaluations yet."
+    assert pictures["aggregates"].caption == (
+        "Not drawn: No run has evaluations yet. `safedreamer status` shows where runs stand; "
+        "`loop.eval_every` is how often they are evaluated."
+    )
 
 
 def test_paper_counts_seeds_and_names_empty_panels():
@@ -351,11 +471,12 @@ def test_paper_counts_seeds_and_names_empty_panels():
         ["osrp", "osrp_lag", "lambda"], [POINT, ("SafetyPointGoal2-v0", "vision")], seeds=2
     )
     listed = paper.panels(results).set_index(["figure", "task", "obs", "method"])
-    assert listed.loc[("vision-model-based", *POINT, "lambda")].tolist() == [2, "", paper.FEW]
-    assert listed.loc[("vision-model-based", *CAR, "lambda")].tolist() == [0, "", paper.EMPTY]
+    assert listed.loc[("vision-model-based", *POINT, "lambda")].tolist() == [2, "", paper.State.FEW]
+    assert listed.loc[("vision-model-based", *CAR, "lambda")].tolist() == [0, "", paper.State.EMPTY]
     assert len(listed) == 5 * 6 + 5 * 11 + 2 * 13
     pictures = {
-        picture.name: picture for picture in paper.pictures(results, metrics.scores(results), FEW)
+        picture.name: picture
+        for picture in paper_figures.pictures(results, metrics.scores(results), FEW)
     }
     assert pictures["vector"].figure is None
     assert (
@@ -367,7 +488,7 @@ def test_paper_counts_seeds_and_names_empty_panels():
         in pictures["vision-model-based"].caption
     )
     assert len(pictures["vision-model-based"].figure.axes) == 10  # five tasks, drawn or empty
-    assert "| CarGoal1 (vision) | – |" in paper.panels_markdown(paper.panels(results))
+    assert "| CarGoal1 (vision) | – |" in paper_tables.panels_markdown(paper.panels(results))
     assert inside(pictures["vision-model-based"].figure) == []
 
 
@@ -376,23 +497,26 @@ def test_model_free_methods_stand_beside_vision_with_what_they_see():
     blind = made(["ppo_lag", "lambda"], [(POINT[0], "lidar")], seeds=3)
     both = Results(*(pd.concat(frames, ignore_index=True) for frames in zip(results, blind)))
     listed = paper.panels(both).set_index(["figure", "task", "obs", "method"])
-    assert listed.loc[("vision-model-free", *POINT, "ppo_lag")].tolist() == [3, "lidar", paper.FULL]
+    assert listed.loc[("vision-model-free", *POINT, "ppo_lag")].tolist() == [
+        3,
+        "lidar",
+        paper.State.FULL,
+    ]
     # it has eyes: no stand-in
-    assert listed.loc[("vision-model-based", *POINT, "lambda")].tolist() == [0, "", paper.EMPTY]
+    assert listed.loc[("vision-model-based", *POINT, "lambda")].tolist() == [
+        0,
+        "",
+        paper.State.EMPTY,
+    ]
     pictures = {
-        picture.name: picture for picture in paper.pictures(both, metrics.scores(both), FEW)
+        picture.name: picture for picture in paper_figures.pictures(both, metrics.scores(both), FEW)
     }
     assert "OSRP 1, PPO-Lag 3 (from lidar)" in pictures["vision-model-free"].caption
-    assert (
-        len(
-            [
-                line
-                for line in pictures["vision-model-free"].figure.axes[0].lines
-                if line.get_gid() == "mean"
-            ]
-        )
-        == 1
-    )
-    assert "| PointGoal1 (vision) | 1 | – | – | – | 3 lidar |" in paper.panels_markdown(
+    free = pictures["vision-model-free"]
+    assert free.title == "Five vision tasks, model-free methods (model-free: lidar)"
+    assert free.figure.axes[0].get_title() == "PointGoal1\n(vision, lidar), limit 2"
+    assert free.figure.axes[1].get_title() == "PointGoal2\n(vision)"
+    assert len([line for line in free.figure.axes[0].lines if line.get_gid() == "mean"]) == 1
+    assert "| PointGoal1 (vision) | 1 | – | – | – | 3 lidar |" in paper_tables.panels_markdown(
         paper.panels(both)
     )

@@ -233,7 +233,8 @@ def test_with_one_or_two_seeds_there_is_a_value_and_no_interval(seeds):
     assert aggregates.profiles(scores, "return", [0.0], reps=20)["low"].isna().all()
     tested = paired.paired(scores, "return", "a", "b")
     assert tested["p_corrected"].iloc[1:].isna().all() and not tested["changed"].iloc[1:].any()
-    _, rows, notes = comparison.aggregates_rows([("return", table)])
+    shown = comparison.aggregates_table([("return", table)])
+    rows, notes = shown.rows, shown.notes
     assert (
         "no interval can be trusted with fewer than 3 seeds per task (a, b)" in notes[1]
         and "[" not in rows[0][1]
@@ -268,7 +269,7 @@ def test_nothing_feasible_has_no_best(made):
     strict = made._replace(runs=made.runs.assign(cost_limit=0.0))
     table = comparison.comparison(metrics.scores(strict), frozenset())
     assert not table["best"].any() and (table["feasible"] == 0.0).all()
-    assert "**" not in comparison.comparison_markdown(table)
+    assert "**" not in comparison.comparison_table(table).markdown()
     assert metrics.scores(strict)["cost_over_limit"].isna().all()
 
 

@@ -14,10 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analysis.commands.figures import main as analysis_main
-from analysis.commands.tables import main as tables_main
+from analysis.commands.main import main as analysis_main
 from analysis.read.load import load
-from analysis.report.write import problems
+from analysis.tables.runs import problems
 from benchmarks.cli import app
 from benchmarks.runs import attempts
 from benchmarks.runs.files import ATTEMPTS_FILE, OWNER_FILE
@@ -210,7 +209,7 @@ def test_figures_and_tables_of_a_folder_with_a_damaged_run(whole, tmp_path, caps
         == 0
     )
     assert analysis_main(["report", out, "--out", str(tmp_path / "report.html"), *fast]) == 0
-    assert tables_main([out, "--out", str(tmp_path / "tables"), "--reps", "20"]) == 0
+    assert analysis_main(["tables", out, "--out", str(tmp_path / "tables"), "--reps", "20"]) == 0
     assert "Traceback" not in capsys.readouterr().err
     assert "toy-0" in (tmp_path / "tables" / "runs.md").read_text()
 

@@ -9,10 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.__main__ import main as plot
-from analysis.commands.compare import main as compare
-from analysis.commands.figures import main as figures
-from analysis.commands.tables import main as tables
+from analysis.commands.main import main as analysis
 from benchmarks.cli import app
 from benchmarks.cli.common import program
 from benchmarks.faults.inject import InjectOptions
@@ -28,10 +25,10 @@ COMMANDS = {
     "evaluate": lambda out: app.main(["evaluate", "nowhere", "--out", out]),
     "diagnose": lambda out: app.main(["diagnose", "nowhere", "--out", out]),
     "demo": lambda out: app.main(["demo", "--out", out]),
-    "plot": lambda out: plot(["nowhere", "--out", out]),
-    "tables": lambda out: tables(["nowhere", "--out", out]),
-    "figures": lambda out: figures(["figures", "nowhere", "--out", out]),
-    "report": lambda out: figures(["report", "nowhere", "--out", out]),
+    "plot": lambda out: analysis(["plot", "nowhere", "--out", out]),
+    "tables": lambda out: analysis(["tables", "nowhere", "--out", out]),
+    "figures": lambda out: analysis(["figures", "nowhere", "--out", out]),
+    "report": lambda out: analysis(["report", "nowhere", "--out", out]),
 }
 
 
@@ -88,27 +85,24 @@ TWICE = ["--out", "a", "--out=b"]
 
 
 @pytest.mark.parametrize(
-    ("main", "words"),
+    "words",
     [
-        (plot, ["runs", *TWICE]),
-        (tables, ["runs", *TWICE]),
-        (figures, ["figures", "runs", *TWICE]),
-        (figures, ["report", "runs", *TWICE]),
-        (compare, ["runs", "a", "b", "--last", "3", "--last", "4"]),
-        (tables, ["runs", "--out", "a", "--cost-limit", "1", "--cost_limit", "2"]),
-        (compare, ["runs", "a", "b", "--metric", "cost", "--metric", "return"]),
+        *([command, "runs", *TWICE] for command in ("plot", "tables", "figures", "report")),
+        ["compare", "runs", "a", "b", "--last", "3", "--last", "4"],
+        ["tables", "runs", "--out", "a", "--cost-limit", "1", "--cost_limit", "2"],
+        ["compare", "runs", "a", "b", "--metric", "cost", "--metric", "return"],
     ],
 )
-def test_options_of_the_analysis_are_given_once(main, words, capsys):
+def test_options_of_the_analysis_are_given_once(words, capsys):
     with pytest.raises(SystemExit) as stop:
-        main(words)
+        analysis(words)
     said = capsys.readouterr().err
     assert stop.value.code == 2 and said.count("\n") == 1 and "is given twice" in said
 
 
 def test_an_abbreviated_option_is_no_way_around(capsys):
     with pytest.raises(SystemExit) as stop:
-        plot(["runs", "--out", "a", "--la", "3"])
+        analysis(["plot", "runs", "--out", "a", "--la", "3"])
     assert stop.value.code == 2 and "--la" in capsys.readouterr().err
 
 

@@ -49,7 +49,7 @@ MODULES = (
     "analysis.read.foreign.release",
     "analysis.read.foreign.table",
     "analysis.read.foreign.tensorboard",
-    "analysis.report.write",
+    "analysis.read.diagnosis",
 )  # fmt: skip
 # Parameters that are no place a user names: of context managers and of the loop's own parts.
 INTERNAL = {

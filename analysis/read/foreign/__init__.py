@@ -1,6 +1,6 @@
 """Results of other programs, read into the same frames.
 
-What their formats do not tell is marked in `runs["lacks"]`.
+What their formats lack is listed in `runs["lacks"]`.
 
 progress      OmniSafe and SafePO: `progress.csv` and `config.json`; means over the last 50
               episodes, no single ones
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from analysis.read.foreign import progress, release, tensorboard
-from analysis.read.results import Part
+from analysis.results.frames import Part
 
 READERS: Mapping[str, Callable[[Path, str], Part]] = {
     "progress": progress.read,

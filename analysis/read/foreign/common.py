@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.read.parse import Damage
-from analysis.read.results import DAMAGE_COLUMNS, Part, no_episodes
+from analysis.results.frames import Damage, Part, damage_frame, no_episodes
 from benchmarks.runs.records import COLUMNS, LARGEST_INT
 
 # OmniSafe's names of algorithms -> this suite's (baselines/omnisafe/algorithms.py)
@@ -112,4 +111,4 @@ def part(
         frame = no_episodes()
     lost = [{"run": run, **line._asdict()} for line in damage]
     facts = {**facts, "damaged_lines": len(lost)}
-    return Part(frame, [facts], pd.DataFrame(lost, columns=list(DAMAGE_COLUMNS)))
+    return Part(frame, [facts], damage_frame(lost))

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from analysis.read.foreign.common import METHODS, number_of, part, seed_of, steps_of
-from analysis.read.parse import Damage
-from analysis.read.results import BAD_RECORDS, NO_RECORDS, Part
+from analysis.results.frames import Damage, Part, Status
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.reading import DamagedFile, read_bytes, read_object
 from benchmarks.runs.records import EVAL, TRAIN
@@ -50,7 +49,10 @@ def read(folder: str | os.PathLike[str], name: str) -> Part:
     if step is None or missing:
         lacking = ", ".join([*missing, *([] if step else [" or ".join(STEPS)])])
         note = "; ".join(filter(None, [note, f"{FILE_NAME} lacks {lacking}"]))
-        return part({**facts, "problem": BAD_RECORDS if lines else NO_RECORDS, "notes": note}, [])
+        return part(
+            {**facts, "problem": Status.BAD_RECORDS if lines else Status.NO_RECORDS, "notes": note},
+            [],
+        )
     facts["source"] = STEPS[step]
     rows, damage, evaluated = _rows(head, lines[1:], step)
     lacks = ["per-episode data (means over 50 episodes)", *([] if evaluated else ["evaluations"])]

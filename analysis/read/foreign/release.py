@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from analysis.read.foreign.common import number_of, part, seed_of, steps_of
-from analysis.read.parse import Damage
-from analysis.read.results import Part
+from analysis.results.frames import Damage, Part
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.reading import DamagedFile, parse_object, read_bytes, read_text
 from benchmarks.runs.records import EVAL, TRAIN

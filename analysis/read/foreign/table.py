@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.read.foreign.common import part, steps_of
-from analysis.read.parse import Damage
-from analysis.read.results import FACTS, Part
+from analysis.results.frames import FACTS, Damage, Part
 from benchmarks.runs.reading import DamagedFile, read_bytes
 from benchmarks.runs.records import SPLITS, TRAIN
 

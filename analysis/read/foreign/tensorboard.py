@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from analysis.read.foreign.common import METHODS, part, seed_of
-from analysis.read.results import BAD_RECORDS, Part
+from analysis.results.frames import Part, Status
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.records import EVAL, LARGEST_INT, TRAIN
 
@@ -47,7 +47,7 @@ def read(
 ) -> Part:
     """The run of a folder.
 
-    `facts` says what event files cannot: method, task, obs, seed, cost_limit, ...
+    `facts` are what event files do not hold: method, task, obs, seed, cost_limit, ...
 
     Without `facts` they are guessed from folders named as OmniSafe's,
     `ALGO-{TASK}/seed-000-TIME/tb`, and the run's notes say so. A folder that cannot be read, also
@@ -65,12 +65,12 @@ def read(
     try:
         series = _series(folder)
     except ImportError:
-        return part({**known, "problem": BAD_RECORDS, "notes": MISSING}, [])
+        return part({**known, "problem": Status.BAD_RECORDS, "notes": MISSING}, [])
     except Exception as error:  # noqa: BLE001 (whatever that package meets in a damaged file)
         return part(
             {
                 **known,
-                "problem": BAD_RECORDS,
+                "problem": Status.BAD_RECORDS,
                 "notes": one_line(f"{type(error).__name__}: {error}"),
             },
             [],
@@ -93,7 +93,7 @@ def read(
     if not rows:
         wanted = sorted({tag for some in tags.values() for tag in some})
         text = f"none of the tags {', '.join(wanted)}; there are {', '.join(sorted(series)[:20])}"
-        return part({**known, "problem": BAD_RECORDS, "notes": text}, [])
+        return part({**known, "problem": Status.BAD_RECORDS, "notes": text}, [])
     lacks = "episodes (what the tags average over is not known)"
     return part(
         {

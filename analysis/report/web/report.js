@@ -120,21 +120,25 @@
     svg("text", { x: WIDTH - RIGHT, y: HEIGHT - 5, "text-anchor": "end" }, chart).textContent =
       "simulator steps";
     if (column === "cost") {
-      for (const limit of task.limits) svg("line",
-        { x1: LEFT, x2: WIDTH - RIGHT, y1: scale.y(limit), y2: scale.y(limit), class: "limit" },
-        chart);
+      for (const limit of task.limits) {
+        const y = scale.y(limit);
+        svg("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y, y2: y, class: "limit" }, chart);
+        svg("text", { x: WIDTH - RIGHT, y: y - 3, "text-anchor": "end", class: "limit-name" }, chart)
+          .textContent = `limit ${short(limit)}`;
+      }
     }
     for (const line of task.lines) {
       if (!shown.has(line.method)) continue;
       const { color, dash } = data.methods[line.method];
-      const ink = { stroke: color, "stroke-dasharray": dash, "data-method": line.method };
+      const tint = { style: `--method: ${color}`, "data-method": line.method };
+      const ink = { ...tint, "stroke-dasharray": dash };
       for (const { training } of options.training ? line.runs : []) {
         svg("path", { d: path(training.x, training[column], scale), class: "training",
-          stroke: color, "data-method": line.method }, chart);
+          ...tint }, chart);
       }
       if (line.mean) {
-        if (options.bands) svg("path", { d: band(line, column, scale), class: "band", fill: color,
-          "data-method": line.method }, chart);
+        if (options.bands) svg("path", { d: band(line, column, scale), class: "band",
+          ...tint }, chart);
         svg("path", { d: path(line.x, line[column].mean, scale), class: "line", ...ink }, chart);
       }
       for (const run of line.mean && !options.runs ? [] : line.runs) {
@@ -142,8 +146,8 @@
           ...ink }, chart);
         run.x.forEach((x, i) => {  // few points: show where they are
           if (run.x.length > 12 || run[column][i] === null) return;
-          svg("circle", { cx: scale.x(x), cy: scale.y(run[column][i]), r: 2.2, fill: color,
-            "data-method": line.method }, chart);
+          svg("circle", { cx: scale.x(x), cy: scale.y(run[column][i]), r: 2.2,
+            ...tint }, chart);
         });
       }
     }
@@ -182,9 +186,9 @@
     return rows.sort((a, b) => b.value - a.value);
   }
 
-  function tell(view, x, y, left, top) {
+  function showTip(view, x, y, left, top) {
     const rows = values(view.task, view.column, x);
-    if (!rows.length) return hush();
+    if (!rows.length) return hideTip();
     const gap = (row) => Math.abs(view.scale.y(row.value) - y);
     const near = y === null ? null : rows.reduce((a, b) => (gap(b) < gap(a) ? b : a));
     tip.replaceChildren();
@@ -213,7 +217,7 @@
     return undefined;
   }
 
-  function hush() {
+  function hideTip() {
     tip.style.visibility = "hidden";
     for (const view of views) {
       view.cursor.style.visibility = "hidden";
@@ -232,17 +236,17 @@
       const y = ((event.clientY - box.top) / box.height) * HEIGHT;
       const span = view.scale.x(grid[grid.length - 1]) - LEFT;
       place = nearest(grid, ((x - LEFT) / span) * grid[grid.length - 1]);
-      tell(view, grid[place], y, event.clientX, event.clientY);
+      showTip(view, grid[place], y, event.clientX, event.clientY);
     });
-    view.chart.addEventListener("pointerleave", hush);
-    view.chart.addEventListener("blur", hush);
+    view.chart.addEventListener("pointerleave", hideTip);
+    view.chart.addEventListener("blur", hideTip);
     view.chart.addEventListener("keydown", (event) => {
       const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (!move) return;
       event.preventDefault();
       place = Math.min(grid.length - 1, Math.max(0, place + move));
       const box = view.chart.getBoundingClientRect();
-      tell(view, grid[place], null, box.left + (view.scale.x(grid[place]) / WIDTH) * box.width,
+      showTip(view, grid[place], null, box.left + (view.scale.x(grid[place]) / WIDTH) * box.width,
         box.top + 20);
     });
   }
@@ -250,8 +254,8 @@
   // -- the page -----------------------------------------------------------------------------------
   function key(method) {
     const picture = svg("svg", { class: "key", viewBox: "0 0 22 8" });
-    svg("line", { x1: 0, x2: 22, y1: 4, y2: 4, stroke: method.color, "stroke-width": 2.4,
-      "stroke-dasharray": method.dash }, picture);
+    svg("line", { x1: 0, x2: 22, y1: 4, y2: 4, style: `--method: ${method.color}`,
+      "stroke-width": 2.4, "stroke-dasharray": method.dash }, picture);
     return picture;
   }
 
@@ -293,7 +297,7 @@
     buttons.forEach((button, index) => button.setAttribute("aria-pressed",
       String(shown.has(index))));
     redraw();
-    hush();
+    hideTip();
   }
   for (const [id, all] of [["all", true], ["none", false]]) {
     document.getElementById(id).addEventListener("click", () => {
@@ -311,6 +315,55 @@
     const wanted = event.target.value.trim().toLowerCase();
     for (const panel of panels.children) panel.hidden = !panel.dataset.name.includes(wanted);
   });
+  // -- downloads and tables ------------------------------------------------------------------------
+  const csv = (rows) => rows.map((row) => row.map((cell) => {
+    const text = cell === null ? "" : String(cell);
+    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  }).join(",")).join("\n") + "\n";
+
+  function curveRows() {  // what the charts show, one row per point
+    const rows = [["task", "method", "seed", "of", "env_steps", "return", "cost"]];
+    for (const task of data.tasks) for (const line of task.lines) {
+      const start = [task.name, data.methods[line.method].label];
+      const add = (seed, of, x, returns, costs) => x.forEach((step, i) =>
+        rows.push([...start, seed, of, step, returns[i], costs[i]]));
+      if (line.mean) add("mean", "evaluation", line.x, line.return.mean, line.cost.mean);
+      for (const run of line.runs) {
+        add(run.seed, "evaluation", run.x, run.return, run.cost);
+        add(run.seed, "training", run.training.x, run.training.return, run.training.cost);
+      }
+    }
+    return rows;
+  }
+  document.getElementById("save").addEventListener("click", () => {
+    const link = element("a");
+    link.href = URL.createObjectURL(new Blob([csv(curveRows())], { type: "text/csv" }));
+    link.download = "curves.csv";
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
+
+  const valueOf = (text) => {  // the number that a cell begins with, NaN for a text
+    const found = text.replaceAll(",", "").match(/^-?\d+(\.\d+)?(e[+-]?\d+)?/i);
+    return found ? +found[0] : NaN;
+  };
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
+    heads.forEach((head, column) => head.firstElementChild.addEventListener("click", () => {
+      const sign = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+      for (const other of heads) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
+      const rows = [...body.rows].map((row) => {
+        const text = row.cells[column].textContent.trim();
+        return { row, text, value: valueOf(text) };
+      });
+      const none = (one) => one.text === "" || one.text === "–";
+      rows.sort((a, b) => none(a) - none(b) || sign * (Number.isNaN(a.value) ||
+        Number.isNaN(b.value) ? a.text.localeCompare(b.text) : a.value - b.value));
+      body.append(...rows.map((one) => one.row));
+    }));
+  }
+
   refresh();
   document.documentElement.dataset.ready = "yes";
 })();

@@ -1,0 +1,41 @@
+"""What commands have in common: the results they are given, and the step at which they judge."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from analysis.commands.main import EQUAL
+from analysis.read.load import load
+from analysis.results.frames import Results
+from analysis.results.judge import Observations, observe, set_cost_limit
+from analysis.statistics.metrics import equal_progress
+from benchmarks.runs.ranges import check_number
+
+
+def read(args: argparse.Namespace) -> Results:
+    """The results of RESULTS under `--observations` and `--cost-limit`."""
+    results = observe(load(args.results), Observations(args.observations))
+    limit = getattr(args, "cost_limit", None)
+    return results if limit is None else set_cost_limit(results, limit)
+
+
+def step(text: str | None, results: Results) -> int | None:
+    """The simulator step of `--at`; None for the end of each run.
+
+    Raises ValueError for what is neither a number nor EQUAL.
+    """
+    if text is None:
+        return None
+    if text == EQUAL:
+        return equal_progress(results)
+    try:
+        check_number("at", float(text))
+        return int(float(text))
+    except (ValueError, OverflowError):
+        raise ValueError(f"--at {text}: give a number of simulator steps or '{EQUAL}'") from None
+
+
+def folder(path: Path) -> Path:
+    """Where files that are made from a path go by default."""
+    return path if path.is_dir() else path.parent

@@ -1,0 +1,207 @@
+"""Command lines of the analysis as one table: `python -m analysis COMMAND ...`.
+
+`safedreamer COMMAND` is the same. What a command does is `run(args)` of its module, which is
+imported after its arguments are read: --help waits neither for pandas nor for matplotlib.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from benchmarks.process.options import check_once
+from benchmarks.process.stdout import ending_quietly, going_on
+from benchmarks.runs.places import user_path
+from benchmarks.runs.plain_text import printable
+from benchmarks.runs.ranges import option
+
+EQUAL = "equal"  # `--at`
+AGGREGATED = (
+    "normalised_return normalised_cost normalised_cost_rate cost_over_limit feasible".split()
+)
+
+
+def _flag(help: str, **settings: Any) -> dict[str, Any]:
+    return {"help": help, **settings}
+
+
+# option -> what argparse needs; a name in angle brackets is an argument of a command's own spelling
+OPTIONS: Mapping[str, dict[str, Any]] = {
+    "results": _flag(
+        "folders of runs at any depth, also of other programs; Parquet files",
+        nargs="+", type=Path, metavar="RESULTS",
+    ),
+    "a": _flag("method or tag", metavar="A"),
+    "b": _flag("method or tag that A is taken from", metavar="B"),
+    "file": _flag("table that `safedreamer diagnose` wrote", type=Path, metavar="FILE"),
+    "--out": _flag("folder for the files", type=user_path, required=True, metavar="DIR"),
+    "--out <figures>": _flag(
+        "folder for the figures (default: figures in the first RESULTS)",
+        type=user_path, metavar="DIR",
+    ),
+    "--out <page>": _flag(
+        "the page (default: report.html in the first RESULTS)", type=user_path, metavar="FILE"
+    ),
+    "--last": _flag(
+        "evaluation episodes per run in final values (default: 10)",
+        type=option("last"), default=10, metavar="K",
+    ),
+    "--at": _flag(
+        f"judge runs at this simulator step; '{EQUAL}': the last that all have reached",
+        metavar="STEP",
+    ),
+    "--cost-limit": _flag(
+        "per episode (default: the limit each run was given)",
+        type=option("cost_limit", float), metavar="COST",
+    ),
+    "--observations": _flag(
+        "one task under several observations: separate tasks, or runs of one task together "
+        "(default: separate)",
+        choices=("separate", "together"), default="separate",
+    ),
+    "--reps": _flag(
+        "bootstrap resamples of aggregates (default: 2000)", type=option("reps"), default=2000
+    ),
+    "--pair-reps": _flag(
+        "bootstrap resamples of profiles, sample efficiency and pairs (default: 500)",
+        type=option("pair_reps"), default=500,
+    ),
+    "--metrics": _flag(
+        f"aggregated (default: {' '.join(AGGREGATED)})",
+        nargs="+", default=AGGREGATED, metavar="NAME",
+    ),
+    "--no-published": _flag("without published numbers beside ours", action="store_true"),
+    "--by": _flag(
+        "what A and B are (default: method)", choices=("method", "tag"), default="method"
+    ),
+    "--metric": _flag(
+        "columns of the scores (default: return cost)", nargs="+", default=["return", "cost"]
+    ),
+    "--power": _flag(
+        "probability with which planned seeds shall tell them apart (default: 0.8)",
+        type=option("power", float), default=0.8,
+    ),
+    "--paper": _flag(
+        "counterparts of the SafeDreamer paper's figures and tables instead of all",
+        action="store_true",
+    ),
+    "--formats": _flag(
+        "(default: all three)",
+        nargs="+", default=["pdf", "svg", "png"], choices=("pdf", "svg", "png"),
+    ),
+    "--fonts": _flag(
+        "latex: Computer Modern where installed, else Times; needs no LaTeX (default: sans)",
+        choices=("sans", "latex"), default="sans",
+    ),
+    "--title": _flag("heading (default: the task, or the name of RESULTS)", default=""),
+    "--embed-mb": _flag(
+        "videos of at most this size together are embedded (default: 30)",
+        type=option("embed_mb", float), default=30.0,
+    ),
+}  # fmt: skip
+
+
+class Command(NamedTuple):
+    """What a command is for, its options, whether it says how long it took, and whether it only
+    shows something: then it ends where nobody reads it.
+    """
+
+    description: str
+    options: str
+    timed: bool = False
+    shows: bool = False
+
+
+READING = "results --last --observations"
+COMMANDS: Mapping[str, Command] = {
+    "plot": Command(
+        "Curves and tables from run folders.", f"{READING} --out --cost-limit --fonts --title"
+    ),
+    "tables": Command(
+        "Tables of results as CSV, Markdown and LaTeX.",
+        f"{READING} --out --at --cost-limit --metrics --reps --no-published",
+    ),
+    "compare": Command(
+        "A paired comparison of two methods, or of two tags.",
+        f"{READING} a b --by --metric --power",
+        shows=True,
+    ),
+    "figures": Command(
+        "Figures and their data from run folders.",
+        f"{READING} --out|<figures> --at --reps --pair-reps --paper --formats --fonts",
+        timed=True,
+    ),
+    "report": Command(
+        "One HTML page of results, readable offline.",
+        f"{READING} --out|<page> --at --reps --pair-reps --title --embed-mb",
+        timed=True,
+    ),
+    "diagnosis": Command(
+        "The figure of a table that `safedreamer diagnose` wrote.", "file --title"
+    ),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, where a mistake is one line and no option may be given twice or cut short."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **options)
+
+    def parse_args(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, args: Sequence[str] | None = None
+    ) -> argparse.Namespace:
+        words = list(sys.argv[1:] if args is None else args)
+        try:
+            check_once(words)
+        except ValueError as error:
+            self.error(str(error))
+        return super().parse_args(words)
+
+    def error(self, message: str) -> NoReturn:
+        print(printable(f"safedreamer: error: {message}"), file=sys.stderr)
+        raise SystemExit(2)
+
+
+def parser(command: str) -> Parser:
+    """The command line of one command."""
+    about = COMMANDS[command]
+    p = Parser(prog=f"safedreamer {command}", description=about.description)
+    for name in about.options.split():
+        name = name.replace("|", " ")
+        p.add_argument(name.split()[0], **OPTIONS[name])
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and print what it reports.
+
+    Exit status 0, or 2 after one line on stderr where the input does not allow it.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] not in COMMANDS:
+        print(f"usage: python -m analysis {{{','.join(COMMANDS)}}} ...", file=sys.stderr)
+        return 2
+    args = parser(argv[0]).parse_args(argv[1:])
+
+    def reported() -> int:
+        started = time.perf_counter()
+        try:
+            text = importlib.import_module(f"analysis.commands.{argv[0]}").run(args)
+        except (OSError, ValueError) as error:
+            named = isinstance(error, FileNotFoundError | ValueError) or error.filename is not None
+            if not named:
+                raise  # of stdout, or a defect
+            print(printable(f"safedreamer: error: {error}"), file=sys.stderr)
+            return 2
+        taken = f" in {time.perf_counter() - started:.1f} s" if COMMANDS[argv[0]].timed else ""
+        print(printable(text + taken))
+        return 0
+
+    shows = COMMANDS[argv[0]].shows
+    return (ending_quietly if shows else going_on)("safedreamer", reported)

@@ -1,0 +1,85 @@
+"""`plot`: curves, a table of final performance, all episodes and a summary of the runs.
+
+Writes `curves.png`, `curves.pdf`, `table.md`, `table.csv`, `episodes.csv`, `report.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from analysis.commands import inputs
+from analysis.figures import curves, style
+from analysis.read.load import REPORT_FILE
+from analysis.results.frames import Results
+from analysis.statistics.final import final_runs, performance
+from analysis.tables import cells
+from analysis.tables.formats import csv_text
+from analysis.tables.runs import problems, runs_markdown
+from benchmarks.runs.places import check_folder
+
+HEAD = (
+    "Method", "Return", "Cost", "Feasible seeds", "Episodes within limit", "Cost limit", "Episodes",
+    "Runs", "Seed numbers", "Simulator steps", "Minutes",
+)  # fmt: skip
+
+
+class Report(NamedTuple):
+    """What was written, and one warning for each run that is not whole."""
+
+    files: tuple[Path, ...]
+    warnings: tuple[str, ...]
+
+
+def run(args: argparse.Namespace) -> str:
+    """Write the files and return the table; warnings go to stderr."""
+    check_folder(args.out)
+    style.use_fonts(style.Fonts(args.fonts))
+    report = write(inputs.read(args), args.out, args.last, args.title)
+    for warning in report.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    table = (args.out / "table.md").read_text(encoding="utf-8")
+    return f"{table}\nwrote {', '.join(map(str, report.files))}"
+
+
+def write(results: Results, out: Path, k: int = 10, title: str = "") -> Report:
+    """Write curves, tables and all episodes to the folder `out`.
+
+    Args: k, evaluation episodes per run in the table. Raises ValueError when no run names a task.
+    """
+    figure = curves.curves(results, title=title)
+    table = performance(final_runs(results, k))
+    warnings = tuple(problems(results))
+    out.mkdir(parents=True, exist_ok=True)
+    several = len(table[["task", "obs"]].drop_duplicates()) > 1
+    shown = cells.performance(table, ("Task", *HEAD) if several else HEAD, k).markdown()
+    head = f"# {title}\n\n" if title else ""
+    texts = {
+        # first: marks the folder as no run
+        REPORT_FILE: _summary(results, k, warnings, out),
+        "table.md": f"{head}## Final performance\n\n{shown}\n## Runs\n\n{runs_markdown(results)}",
+        "table.csv": csv_text(table),
+        "episodes.csv": results.episodes.to_csv(index=False, lineterminator="\n"),
+    }
+    for name, text in texts.items():
+        (out / name).write_text(text, encoding="utf-8")
+    drawn = style.save(figure, out / "curves", ("png", "pdf"))
+    return Report((*drawn, *(out / name for name in (*list(texts)[1:], REPORT_FILE))), warnings)
+
+
+def _summary(results: Results, k: int, warnings: tuple[str, ...], out: Path) -> str:
+    # relative, so that a report that lies with its runs means the same on another machine
+    start = out.resolve()
+    folders = [os.path.relpath(path, start) if path else "" for path in results.runs["folder"]]
+    runs = results.runs.assign(folder=folders, status=results.runs["status"].map(str))
+    summary = {
+        "last_evaluations": k,
+        "runs": json.loads(runs.to_json(orient="records")),  # NaN becomes null
+        "damage": json.loads(results.damage.to_json(orient="records")),
+        "warnings": warnings,
+    }
+    return json.dumps(summary, indent=1) + "\n"

@@ -1,0 +1,30 @@
+"""Tables that `safedreamer diagnose` writes: what an agent predicts against what happens."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+
+import pandas as pd
+
+from benchmarks.runs.reading import DamagedFile, read_text
+
+COLUMNS = ("quantity", "predictor", "steps_ahead", "bin_low", "env_steps", "value")
+LARGEST = 1e12  # what an axis can hold
+
+
+def read(file: str | os.PathLike[str]) -> pd.DataFrame:
+    """The table of a file; values beyond LARGEST are NaN.
+
+    Raises DamagedFile where it is none: columns are missing, or numbers are something else.
+    """
+    text = read_text(file)
+    try:
+        table = pd.read_csv(io.StringIO(text))
+        numbers = table[["steps_ahead", "bin_low", "env_steps", "value"]].astype(float)
+    except (ValueError, KeyError, OverflowError, csv.Error) as error:
+        raise DamagedFile(file, None, f"no table of a diagnosis: {error}") from error
+    return table.assign(
+        **{name: numbers[name].where(numbers[name].abs() < LARGEST) for name in numbers}
+    )

@@ -1,0 +1,186 @@
+"""Parts that readers found, joined and judged: how far each run got, and what is there twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.results.frames import (
+    FACTS,
+    IDENTITY,
+    OUT_OF_TIME,
+    Part,
+    Results,
+    Status,
+    damage_frame,
+    no_episodes,
+)
+from analysis.results.labels import label
+from benchmarks.runs.records import EVAL, TRAIN
+
+LARGEST_VALUE = 1e12  # of a return or a cost; means and axes of larger ones overflow
+
+
+def assemble(
+    episodes: pd.DataFrame, facts: Iterable[Mapping[str, Any]], damage: pd.DataFrame | None = None
+) -> Results:
+    """Results from episodes (`run` and the columns of the records) and one mapping of FACTS per
+    run.
+
+    Episodes recorded twice count once, the later record; a run's identity comes from its facts.
+    """
+    runs = pd.DataFrame([{**FACTS, **fact} for fact in facts], columns=list(FACTS))
+    runs["seed"] = runs["seed"].astype("Int64")
+    runs = runs.astype({"budget_env_steps": float, "cost_limit": float})
+    names = zip(runs["method"], runs["variant"], runs["cost_source"])
+    runs["label"] = [label(*name) for name in names]
+    notes: dict[str, list[str]] = {
+        run: [text] if text else [] for run, text in zip(runs["run"], runs["notes"])
+    }
+    episodes = _once(episodes, notes)
+    for run, bad in _undefined(episodes).items():
+        notes[str(run)].append(f"{bad} episodes with a return or cost that is not finite")
+    for run, bad in _too_large(episodes).items():
+        notes[str(run)].append(
+            f"{bad} episodes left out: a return or cost that is infinite or beyond "
+            f"{LARGEST_VALUE:g}"
+        )
+    runs = runs.drop(columns="notes").join(_reached(episodes), on="run")
+    for column in ("train_episodes", "eval_episodes", "rows", "env_steps"):
+        runs[column] = runs[column].fillna(0).astype("int64")
+    runs["used"] = runs["rows"] > 0
+    runs["status"] = [_status(row) for row in runs.to_dict("records")]
+    _mark_duplicates(runs, notes)
+    runs["notes"] = ["; ".join(notes[run]) for run in runs["run"]]
+    names = runs.set_index("run")
+    where = names.index.get_indexer(episodes["run"])
+    for at, column in enumerate(("variant", "label"), start=1):
+        episodes.insert(at, column, names[column].to_numpy(dtype=object)[where])
+    order = ["run", *IDENTITY, "variant", "label", "status", "used"]
+    rest = [c for c in runs.columns if c not in (*order, "problem", "rows", "gap")]
+    return Results(episodes, runs[order + rest], damage_frame() if damage is None else damage)
+
+
+def merge(parts: Iterable[Part]) -> Results:
+    """What several readers found, as one; a run's name that is taken gets a number.
+
+    Raises ValueError for no parts.
+    """
+    taken: set[str] = set()
+    episodes, facts, damage = [], [], [damage_frame()]
+    for part in parts:
+        new = {fact["run"]: _free(fact["run"], taken) for fact in part.facts}
+        same = all(old == name for old, name in new.items())
+        frames = (
+            part[::2]
+            if same
+            else tuple(frame.assign(run=frame["run"].map(new)) for frame in part[::2])
+        )
+        episodes += [frames[0]] if len(frames[0]) else []
+        damage += [frames[1]] if len(frames[1]) else []
+        facts += [{**fact, "run": new[fact["run"]]} for fact in part.facts]
+    if not facts:
+        raise ValueError("nothing to merge")
+    joined = pd.concat(episodes, ignore_index=True) if episodes else no_episodes()
+    return assemble(
+        joined, facts, pd.concat(damage, ignore_index=True) if len(damage) > 1 else damage[0]
+    )
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, with a number where it is taken already."""
+    free, number = name, 2
+    while free in taken:
+        free, number = f"{name} ({number})", number + 1
+    taken.add(free)
+    return free
+
+
+def _once(episodes: pd.DataFrame, notes: dict[str, list[str]]) -> pd.DataFrame:
+    repeated = episodes.duplicated(["run", "split", "episode", "env_steps"], keep="last")
+    if not repeated.any():
+        return episodes.reset_index(drop=True)
+    for run, count in episodes.loc[repeated, "run"].value_counts(sort=False).items():
+        notes[str(run)].append(f"{count} episodes recorded twice, the later record kept")
+    return episodes[~repeated].reset_index(drop=True)
+
+
+def _too_large(episodes: pd.DataFrame) -> pd.Series:
+    """Make gaps of episodes that no figure or mean can hold, in place; how many, by run."""
+    bad = (episodes[["return", "cost"]].abs() > LARGEST_VALUE).any(axis=1)
+    counts = episodes.loc[bad, "run"].value_counts(sort=False)
+    episodes.loc[bad, ["return", "cost"]] = np.nan
+    return counts
+
+
+def _undefined(episodes: pd.DataFrame) -> pd.Series:
+    bad = episodes[["return", "cost"]].isna().any(axis=1)
+    return episodes.loc[bad, "run"].value_counts(sort=False)
+
+
+def _reached(episodes: pd.DataFrame) -> pd.DataFrame:
+    """Per run: `rows`, `train_episodes`, `eval_episodes`, `env_steps`, `wall_seconds`, and `gap`,
+    the longest between records.
+    """
+    names = {
+        "rows": ("split", "size"),
+        "env_steps": ("env_steps", "max"),
+        "wall_seconds": ("wall_seconds", "max"),
+    }
+    table = episodes.groupby("run", sort=False).agg(**names)
+    for split in (TRAIN, EVAL):
+        table[f"{split}_episodes"] = (
+            (episodes["split"] == split).groupby(episodes["run"], sort=False).sum()
+        )
+    steps = (
+        episodes[["run", "env_steps"]]
+        .drop_duplicates()
+        .sort_values(["run", "env_steps"], kind="stable")
+    )
+    first = steps["run"] != steps["run"].shift()
+    gap = steps["env_steps"] - steps["env_steps"].shift().where(~first, 0)
+    return table.assign(gap=gap.groupby(steps["run"]).max())
+
+
+def _status(row: Mapping[str, Any]) -> Status:
+    """Complete when the records reach the budget, as the last evaluation does.
+
+    A run without evaluations is complete when no further round of training episodes fits.
+    """
+    if row["problem"]:
+        return Status(row["problem"])
+    ended = next((s for s in (Status.FAILED, Status.CANCELLED) if s == row["state"]), None)
+    if not row["rows"]:
+        return ended or Status.NO_RECORDS
+    budget = row["budget_env_steps"]
+    if np.isnan(budget):
+        return Status.NO_BUDGET
+    round_steps = 0 if row["eval_episodes"] else row["gap"]
+    if row["env_steps"] >= budget or row["env_steps"] + round_steps > budget:
+        return Status.COMPLETE
+    if row["state"] == OUT_OF_TIME:
+        return Status.TIMED
+    return ended or Status.SHORT
+
+
+def _mark_duplicates(runs: pd.DataFrame, notes: dict[str, list[str]]) -> None:
+    """Of runs with one run id the one that got furthest is used.
+
+    Runs that only share label, task and seed are noted.
+
+    The same run under different tags is none: a run id does not tell versions of the code apart,
+    tags may.
+    """
+    order = runs[runs["used"]].sort_values("env_steps", ascending=False, kind="stable")
+    for _, same in order.groupby(["run_id", "tags"], sort=False):
+        for index in same.index[1:]:
+            runs.loc[index, ["status", "used"]] = [Status.DUPLICATE, False]
+            notes[runs.loc[index, "run"]].append(f"same run id as {same['run'].iloc[0]}")
+    for _, same in runs[runs["used"]].groupby(["label", "task", "obs", "seed"], sort=False):
+        for index in same.index[1:]:
+            notes[runs.loc[index, "run"]].append(
+                f"same method, task and seed as {same['run'].iloc[0]}"
+            )

@@ -1,0 +1,111 @@
+"""What was found, whatever it was read from: episodes, runs, damaged lines.
+
+Every reader (`analysis.read`) returns a `Part`; `analysis.results.assemble` makes `Results` of
+them. Nothing is dropped: a run without records keeps its row in `Results.runs`, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.runs.records import DTYPES
+
+
+class Status(StrEnum):
+    """How far a run got, or why there is nothing of it."""
+
+    COMPLETE = "complete"
+    TIMED = "complete (time)"  # its time budget ended it before its steps did
+    SHORT = "short of its step budget"
+    NO_BUDGET = "no step budget known"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    NO_SPEC = "no specification"
+    BAD_SPEC = "unreadable specification"
+    NO_RECORDS = "no records"
+    BAD_RECORDS = "unreadable records"
+    EMPTY = "empty folder"
+    DUPLICATE = "duplicate"
+
+
+WHOLE = (Status.COMPLETE, Status.TIMED)
+OUT_OF_TIME = "out_of_time"  # state of a run that its time budget ended
+IDENTITY = ("run_id", "method", "task", "obs", "seed")
+DAMAGE_COLUMNS = ("run", "file", "line", "reason")
+
+# What a reader may find out about a run, and the value for what it cannot.
+FACTS: Mapping[str, Any] = {
+    "run": "",
+    "run_id": "",
+    "method": "",
+    "variant": "",
+    "cost_source": "",  # where imagined costs come from, `model.cost_source`
+    "task": "",
+    "obs": "",
+    "seed": pd.NA,
+    "preset": "",
+    "suites": "",  # joined by commas, as are tags
+    "tags": "",
+    "problem": "",  # the status that missing or unreadable files give the run
+    "state": "",  # last state that the run recorded
+    "budget_env_steps": np.nan,
+    "cost_limit": np.nan,
+    "source": "run folder",
+    "per_episode": True,  # False: its rows are means over several episodes
+    "lacks": "",  # what its format does not hold
+    "folder": "",
+    "commit": "",
+    "dirty": False,
+    "devices": "",
+    "started": "",
+    "damaged_lines": 0,
+    "notes": "",
+}
+
+
+class Results(NamedTuple):
+    """All that was found.
+
+    episodes: one row per episode: `run`, `variant`, `label`, then the columns of
+        `benchmarks.runs.records`. `length`, `agent_steps` and `wall_seconds` are NaN where a
+        foreign format lacks them.
+    runs: one row per run: the columns of FACTS but `problem`, `label` (`analysis.results.labels`),
+        `status`, `used`, `train_episodes`, `eval_episodes`, `env_steps` (reached), `wall_seconds`.
+    damage: one row per damaged line: DAMAGE_COLUMNS.
+    """
+
+    episodes: pd.DataFrame
+    runs: pd.DataFrame
+    damage: pd.DataFrame
+
+
+class Part(NamedTuple):
+    """What one reader found: episodes, a mapping of FACTS for each run, damaged lines."""
+
+    episodes: pd.DataFrame
+    facts: list[dict[str, Any]]
+    damage: pd.DataFrame
+
+
+class Damage(NamedTuple):
+    """One line that is no record; `line` counts from 1, the header."""
+
+    file: str
+    line: int
+    reason: str
+
+
+def no_episodes() -> pd.DataFrame:
+    """No rows, with `run` and the columns and dtypes of `benchmarks.runs.records`."""
+    columns = {"run": "str", **DTYPES}
+    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
+
+
+def damage_frame(lines: list[dict[str, Any]] | None = None) -> pd.DataFrame:
+    """Damaged lines as a frame."""
+    return pd.DataFrame(lines or [], columns=list(DAMAGE_COLUMNS))

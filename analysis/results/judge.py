@@ -1,0 +1,104 @@
+"""Questions to results: which episodes count, which cost limit judges a run, what is missing."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import numpy as np
+import pandas as pd
+
+from analysis.results.frames import Results, Status
+
+# methods that pursue no limit: one in their specification is an unused default
+UNCONSTRAINED = frozenset(
+    "dreamerv3 cem sac dyna mbpo mve policy_gradient natural_pg ppo trpo ddpg td3 omnisafe_sac "
+    "pets loop".split()
+)
+
+
+class Observations(StrEnum):
+    """What to do with one task under several observations."""
+
+    SEPARATE = "separate"  # each is a task of its own
+    TOGETHER = "together"  # runs of all of them are runs of the same task
+
+
+def usable(results: Results) -> pd.DataFrame:
+    """The episodes of the runs that count: all but duplicates."""
+    used = results.runs.loc[results.runs["used"], "run"]
+    return results.episodes[results.episodes["run"].isin(used)]
+
+
+def cost_limits(runs: pd.DataFrame, task: str, obs: str) -> tuple[float, ...]:
+    """The different cost limits of one task, smallest first.
+
+    Those of its constrained methods, if any were run.
+    """
+    here = runs[(runs["task"] == task) & (runs["obs"] == obs) & runs["cost_limit"].notna()]
+    constrained = here[~here["method"].isin(UNCONSTRAINED)]
+    return tuple(sorted(set((here if constrained.empty else constrained)["cost_limit"])))
+
+
+def judged_by(runs: pd.DataFrame) -> dict[str, float]:
+    """The cost limit that judges each run.
+
+    Its own, or the only one of its task for a run that pursues none; else NaN.
+    """
+    limits = {}
+    for (task, obs), here in runs.groupby(["task", "obs"]):
+        shared = cost_limits(here, task, obs)
+        for run, method, own in zip(here["run"], here["method"], here["cost_limit"]):
+            pursued = not np.isnan(own) and method not in UNCONSTRAINED
+            limits[run] = own if pursued else shared[0] if len(shared) == 1 else np.nan
+    return limits
+
+
+def set_cost_limit(results: Results, cost_limit: float) -> Results:
+    """The same results judged by one cost limit per episode, whatever the runs were given."""
+    if cost_limit < 0:
+        raise ValueError(f"cost_limit={cost_limit} must be at least 0")
+    return results._replace(runs=results.runs.assign(cost_limit=float(cost_limit)))
+
+
+def observe(results: Results, observations: Observations) -> Results:
+    """The results with each task's observations apart, as they are, or together.
+
+    Together, `obs` names all observations of the task: `coordinates, lidar`.
+    """
+    if observations is Observations.SEPARATE:
+        return results
+    named = results.runs[results.runs["task"] != ""]
+    joined = named.groupby("task")["obs"].agg(lambda some: ", ".join(sorted(set(some) - {""})))
+    runs, episodes = (
+        frame.assign(obs=frame["task"].map(joined).fillna(frame["obs"]))
+        for frame in (results.runs, results.episodes)
+    )
+    return results._replace(runs=runs, episodes=episodes)
+
+
+def gaps(results: Results) -> pd.DataFrame:
+    """Runs that would complete the grid: `label`, `task`, `obs`, `seed`, `reason`.
+
+    Empty when nothing is missing.
+
+    Within a suite (and among runs of none) every label is expected on every task that any label was
+    run on, with all seeds that the label has there. A run that exists but has no records is listed
+    too, with its status; an unfinished one is not: it has something to show.
+    """
+    runs = results.runs[(results.runs["task"] != "") & (results.runs["status"] != Status.DUPLICATE)]
+    there = {(r.label, r.task, r.obs, r.seed): r for r in runs.itertuples()}
+    missing: dict[tuple[str, str, str, int], str] = {}
+    for _, suite in (
+        runs.assign(suite=runs["suites"].str.split(","))
+        .explode("suite")
+        .groupby("suite", sort=True)
+    ):
+        tasks = sorted(set(zip(suite["task"], suite["obs"])))
+        for name, mine in suite.groupby("label", sort=True):
+            for task, obs in tasks:
+                for seed in sorted(mine["seed"].dropna().unique()):
+                    run = there.get((name, task, obs, seed))
+                    if run is None or not run.used:
+                        missing[name, task, obs, seed] = "not run" if run is None else run.status
+    rows = [(*key, reason) for key, reason in missing.items()]
+    return pd.DataFrame(rows, columns=["label", "task", "obs", "seed", "reason"])

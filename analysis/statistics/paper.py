@@ -1,0 +1,124 @@
+"""What SafeDreamer (arXiv:2307.07176) shows, and the runs that correspond to it here.
+
+Curves on five vision tasks against model-based and against model-free methods, curves on
+low-dimensional tasks. The methods are this suite's; where the paper has others, or other settings,
+docs/howto/report.md says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import NamedTuple
+
+import pandas as pd
+
+from analysis.results.frames import Results, Status
+from analysis.results.labels import split_label
+from analysis.statistics.intervals import MIN_RUNS
+
+OURS = ("osrp", "osrp_lag", "bsrp_lag")
+MODEL_BASED = ("dreamerv3", "lambda", "safe_slac")
+MODEL_FREE = ("ppo", "ppo_lag", "trpo", "trpo_lag", "cpo", "focops", "cppo_pid", "omnisafe_sac_lag")
+VISION = tuple(
+    (f"Safety{name}-v0", "vision")
+    for name in ("PointGoal1", "PointGoal2", "CarGoal1", "PointPush1", "PointButton1")
+)
+VECTOR = (("SafetyPointGoal1-v0", "coordinates"), ("SafetyCarGoal1-v0", "coordinates"))
+# observations of a model-free method on a task where it has no runs with the panel's
+INSTEAD = ("lidar", "coordinates", "default")
+
+
+class State(StrEnum):
+    """Whether a panel has enough seeds of a method."""
+
+    EMPTY = "empty"
+    FEW = f"fewer than {MIN_RUNS} seeds"
+    FULL = "complete"
+
+
+class Curves(NamedTuple):
+    """A figure of curves: a panel per task, a line per method."""
+
+    name: str
+    title: str
+    tasks: tuple[tuple[str, str], ...]
+    methods: tuple[str, ...]
+
+
+CURVES = (
+    Curves("vision-model-based", "Five vision tasks, model-based methods", VISION,
+           (*OURS, *MODEL_BASED)),
+    Curves("vision-model-free", "Five vision tasks, model-free methods", VISION,
+           (*OURS, *MODEL_FREE)),
+    Curves("vector", "Low-dimensional tasks", VECTOR, (*OURS, "dreamerv3", "cem", *MODEL_FREE)),
+)  # fmt: skip
+
+
+def labels(methods: Iterable[str], there: Iterable[str]) -> list[str]:
+    """The methods, each before those of the labels there that are the same with given costs."""
+    given = [name for name in there if split_label(name).given and not split_label(name).variant]
+    return [
+        name
+        for method in methods
+        for name in (method, *sorted(n for n in given if split_label(n).method == method))
+    ]
+
+
+def observed(runs: pd.DataFrame, tasks: Iterable[tuple[str, str]]) -> pd.Series:
+    """The observation of the panel that each run is shown in, by the index of `runs`.
+
+    Its own, but for model-free methods: these are published without cameras, so on a task of
+    `tasks` where one has no runs with the panel's observation, the first of INSTEAD that it has
+    runs with takes its place.
+    """
+    shown = runs["obs"].copy()
+    evaluated = runs[
+        (runs["eval_episodes"] > 0)
+        & (runs["status"] != Status.DUPLICATE)
+        & runs["label"].isin(MODEL_FREE)
+    ]
+    for (task, label), mine in evaluated.groupby(["task", "label"]):
+        there = set(mine["obs"])
+        for obs in (obs for name, obs in tasks if name == task and obs not in there):
+            instead = next((other for other in INSTEAD if other in there), None)
+            same = (runs["task"] == task) & (runs["label"] == label) & (runs["obs"] == instead)
+            shown[same] = obs
+    return shown
+
+
+def panels(results: Results) -> pd.DataFrame:
+    """Contents of every panel: `figure`, `task`, `obs`, `method`, `seeds` (with evaluations),
+    `seen` (observations of the method's runs that are not the panel's), `state`.
+    """
+    runs = results.runs[
+        (results.runs["eval_episodes"] > 0) & (results.runs["status"] != Status.DUPLICATE)
+    ]
+    rows = []
+    for figure in CURVES:
+        shown = runs.assign(panel=observed(runs, figure.tasks))
+        for task, obs in figure.tasks:
+            here = shown[(shown["task"] == task) & (shown["panel"] == obs)]
+            for method in labels(figure.methods, runs["label"].unique()):
+                mine = here[here["label"] == method]
+                count, seen = mine["seed"].nunique(), ", ".join(sorted(set(mine["obs"]) - {obs}))
+                state = State.EMPTY if not count else State.FEW if count < MIN_RUNS else State.FULL
+                rows.append((figure.name, task, obs, method, count, seen, state))
+    return pd.DataFrame(rows, columns=["figure", "task", "obs", "method", "seeds", "seen", "state"])
+
+
+def placed(results: Results, figure: Curves) -> tuple[Results, list[tuple[str, str]]]:
+    """The results with the observations of a figure's panels, and its tasks with these.
+
+    A panel that holds runs with other observations than its own names them: `vision, lidar`.
+    """
+    panel = observed(results.runs, figure.tasks)
+    names: dict[tuple[str, str], str] = {}
+    there = results.runs["label"].isin(labels(figure.methods, results.runs["label"].unique()))
+    for task, obs in figure.tasks:
+        mine = (results.runs["task"] == task) & (panel == obs) & there
+        others = sorted(set(results.runs.loc[mine, "obs"]) - {obs})
+        names[task, obs] = ", ".join([obs, *others])
+    keys = zip(results.runs["task"], panel)
+    runs = results.runs.assign(obs=[names.get(key, key[1]) for key in keys])
+    return results._replace(runs=runs), [(task, names[task, obs]) for task, obs in figure.tasks]
