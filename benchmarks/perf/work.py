@@ -38,7 +38,10 @@ def kinds() -> list[Kind]:
     """Those of the built-in suites that a GPU is for, without variants that change sizes."""
     jax_methods = [name for name, method in METHODS.items() if method.engine == "jax"]
     found = [
-        Kind(name, obs, "release") for name in jax_methods for obs in ("vision", "coordinates")
+        Kind(name, obs, "release")
+        for name in jax_methods
+        for obs in ("vision", "coordinates")
+        if obs in METHODS[name].observations
     ]
     found += [
         Kind(name, "lidar", "release") for name in ("osrp", "osrp_lag", "bsrp_lag", "dreamerv3")
@@ -48,6 +51,7 @@ def kinds() -> list[Kind]:
         for name in jax_methods
         if "matched" in METHODS[name].presets
         for obs in ("vision", "coordinates")
+        if obs in METHODS[name].observations
     ]
     return found
 
