@@ -175,6 +175,7 @@ def test_unknown_names_list_the_valid_ones():
         agent_config("osrp", "vision", "releas")
 
 
+@pytest.mark.slow
 def test_vision_runs():
     agent = SafeDreamer(tiny("bsrp_lag", "vision"), VISION)
     state = agent.init(0)
@@ -192,6 +193,7 @@ def test_vision_runs():
 # Tracing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["planner", "background"])
 def test_each_function_is_traced_once(
     name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch

@@ -187,6 +187,7 @@ def test_motion_is_learned():
     assert losses[-1] < 0.05 * losses[0]
 
 
+@pytest.mark.slow
 def test_the_actors_cost_gradient_flows_through_the_motion():
     """The cost of imagined steps depends on the actor's actions only through motions.
 
