@@ -43,7 +43,7 @@ ObsSpec: TypeAlias = Mapping[str, ArraySpec]
 
 @dataclasses.dataclass(frozen=True)
 class EnvSpec:
-    """All that an agent is told of the environment it is built for.
+    """Environment spec that an agent is built from.
 
     `layout` names slices of the flat observation (`"hazards" -> slice(9, 25)`), empty where there
     are none. `costly` names what costs (`("hazards", "vases")`), empty where nothing does or the

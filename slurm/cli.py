@@ -184,12 +184,12 @@ def _await_others(out: Path, entries: Sequence[Entry], heard: list[str]) -> list
     watched: set[Path] = set()
     while not heard:
         there = [member for member in look_for(out).members if member.run_id in ids]
-        running = {member.folder for member in there if member.standing == "running"}
+        running = {member.folder for member in there if member.state == "running"}
         if not running:
             return [
                 member.folder
                 for member in there
-                if member.folder in watched and member.standing not in SETTLED
+                if member.folder in watched and member.state not in SETTLED
             ]
         for folder in sorted(running - watched):
             print(printable(f"waiting for the process that trains it: {folder.name}"), flush=True)

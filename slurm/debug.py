@@ -40,11 +40,11 @@ class DebugExecutor:
         if not self._waiting:
             return []
         job = self._waiting.popleft()
-        standing = where(job.folder)
-        if isinstance(standing, DamagedFile):
-            return [Ended(job, None, str(standing))]
-        if standing in ("done", "running", "cancelled"):
-            return [Ended(job, None, f"{standing} elsewhere")]
+        state = where(job.folder)
+        if isinstance(state, DamagedFile):
+            return [Ended(job, None, str(state))]
+        if state in ("done", "running", "cancelled"):
+            return [Ended(job, None, f"{state} elsewhere")]
         attempts.add(job.folder, "started", where="in process")
         status = self._run(job.folder)
         if status in (EXIT_STOPPED, 130):

@@ -1,4 +1,4 @@
-"""Sees the jobs of a sweep through: starts again what crashed, up to a limit and ever later.
+"""Monitors the jobs of a sweep and retries crashes with back-off, up to a limit.
 
 Gives up what cannot work.
 
@@ -120,14 +120,14 @@ class Drive:
             self._give_up(folder, f"left as it is ({error})")
             return
         taken = (
-            ended.exit in (FAILED, BAD_INPUT) and now.standing == "running"
+            ended.exit in (FAILED, BAD_INPUT) and now.state == "running"
         )  # refused, because another process has the folder
         if ended.exit is None or taken:
             self.say(f"{'running elsewhere' if taken else ended.reason}: {folder.name}")
             self._jobs.pop(folder, None)
             return
         cancelled = attempts.cancelled(now.events)
-        failed = not cancelled and now.standing != "done" and ended.exit not in (0, EXIT_STOPPED)
+        failed = not cancelled and now.state != "done" and ended.exit not in (0, EXIT_STOPPED)
         if not ended.recorded:
             attempts.add(
                 folder,
@@ -139,7 +139,7 @@ class Drive:
         if cancelled:
             return
         if not failed:
-            word = "done" if now.standing == "done" else "stopped, the same command continues it"
+            word = "done" if now.state == "done" else "stopped, the same command continues it"
             self.say(f"{word}: {folder.name} at {now.env_steps:,} steps")
             self._jobs.pop(folder, None)
             return

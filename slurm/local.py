@@ -68,11 +68,11 @@ class LocalExecutor:
             len(self._running) + len(self._beside) < self._jobs
             and (job := self._next()) is not None
         ):
-            standing = where(job.folder)  # someone else may have been here since it was submitted
-            if isinstance(standing, DamagedFile):
-                ended.append(Ended(job, None, str(standing)))
-            elif standing in ("done", "running", "cancelled"):
-                ended.append(Ended(job, None, f"{standing} elsewhere"))
+            state = where(job.folder)  # someone else may have been here since it was submitted
+            if isinstance(state, DamagedFile):
+                ended.append(Ended(job, None, str(state)))
+            elif state in ("done", "running", "cancelled"):
+                ended.append(Ended(job, None, f"{state} elsewhere"))
             else:
                 self._running.append(self._start(job))
         return ended

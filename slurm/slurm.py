@@ -137,10 +137,10 @@ class SlurmExecutor:
             for job in jobs:
                 if (at := queued.get(self._name(job))) is not None:
                     self._watched[job.folder] = Watched(job, *at)
-                elif isinstance(standing := where(job.folder), DamagedFile):
-                    self._refused.append(Ended(job, None, str(standing)))
-                elif standing in ("done", "running", "cancelled"):
-                    self._refused.append(Ended(job, None, f"{standing} elsewhere"))
+                elif isinstance(state := where(job.folder), DamagedFile):
+                    self._refused.append(Ended(job, None, str(state)))
+                elif state in ("done", "running", "cancelled"):
+                    self._refused.append(Ended(job, None, f"{state} elsewhere"))
                 else:
                     new.append(job)
             for part in (
@@ -288,8 +288,8 @@ class SlurmExecutor:
         last = next(
             (e for e in reversed(now.events[at.events :]) if e.event in ("started", "ended")), None
         )
-        if now.standing in ("done", "cancelled"):
-            return Ended(at.job, 0 if now.standing == "done" else None, now.standing, recorded=True)
+        if now.state in ("done", "cancelled"):
+            return Ended(at.job, 0 if now.state == "done" else None, now.state, recorded=True)
         if last is not None and last.event == "ended":
             return Ended(
                 at.job, last.exit if last.exit is not None else FAILED, last.reason, recorded=True

@@ -41,7 +41,7 @@ TELLING = (-signal.SIGTERM, -signal.SIGUSR1, -signal.SIGUSR2)
 
 
 class Order(NamedTuple):
-    """What a job is told: everything else is in the run's folder."""
+    """Arguments of a job; everything else is in the run's folder."""
 
     folder: str
     code: str
@@ -67,20 +67,20 @@ class Supervisor:
         """See the run through; returns how it stands. Raises RunGaveUp."""
         self._listen()
         try:
-            standing = self._see_through(order)
+            state = self._see_through(order)
         except DamagedFile as error:
             raise RunGaveUp(str(error)) from error
-        if self._told and standing not in ("done", "cancelled"):
+        if self._told and state not in ("done", "cancelled"):
             self._linger()
-        return standing
+        return state
 
     def _see_through(self, order: Order) -> str:
         """Start the run until it is done, failed for good, or shall not go on."""
         folder, where = Path(order.folder), place(os.environ)
         while True:
-            standing = self._await_others(folder, where)
-            if standing in ("done", "cancelled", "running"):
-                return standing
+            state = self._await_others(folder, where)
+            if state in ("done", "cancelled", "running"):
+                return state
             _settle_earlier(folder, where)
             failed = attempts.failures(attempts.read(folder))
             if failed > order.retries.limit:
@@ -89,7 +89,7 @@ class Supervisor:
                 return "stopped"
             status = self._train(folder, Path(order.code), where)
             if self._told or status == EXIT_STOPPED:
-                return "done" if member(folder).standing == "done" else "stopped"
+                return "done" if member(folder).state == "done" else "stopped"
             if status == BAD_INPUT:
                 raise RunGaveUp(f"{folder.name}: {member(folder).reason()}")
 
@@ -103,7 +103,7 @@ class Supervisor:
         self._told = "SIGUSR2"
         if self._process is not None:
             self._end_child(order.save_seconds)
-            if member(folder).standing == "done":  # it was about to finish: nothing to requeue
+            if member(folder).state == "done":  # it was about to finish: nothing to requeue
                 attempts.add(folder, "ended", exit=0)
                 sys.exit(0)
             attempts.add(
@@ -150,12 +150,12 @@ class Supervisor:
 
         "running" when another does.
         """
-        while (standing := member(folder).standing) == "running" and not self._told:
+        while (state := member(folder).state) == "running" and not self._told:
             last = next((e for e in reversed(attempts.read(folder)) if e.event == "started"), None)
             if last is None or job_of(last.where) != job_of(where):
                 return "running"
             self._sleep(LOOK_SECONDS)
-        return standing
+        return state
 
     def _pause(self, folder: Path, seconds: float) -> bool:
         """Wait before the next start; False when the run shall not start any more."""
@@ -190,8 +190,8 @@ class Supervisor:
             return EXIT_STOPPED
         now = member(folder)
         # refused: another process has the folder
-        taken = status in (FAILED, BAD_INPUT) and now.standing == "running"
-        failed = not taken and now.standing != "done"
+        taken = status in (FAILED, BAD_INPUT) and now.state == "running"
+        failed = not taken and now.state != "done"
         attempts.add(
             folder,
             "ended",
@@ -223,5 +223,5 @@ def _settle_earlier(folder: Path, where: str) -> None:
     events = attempts.read(folder)
     last = next((e for e in reversed(events) if e.event in ("started", "ended")), None)
     if last is not None and last.event == "started" and job_of(last.where) == job_of(where):
-        reason = f"killed without a word ({last.where}): its node died, or Slurm killed it"
+        reason = f"killed without notice ({last.where}): its node died, or Slurm killed it"
         attempts.add(folder, "ended", failed=True, reason=reason)

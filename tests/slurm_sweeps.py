@@ -111,7 +111,7 @@ class Sweep:
         started = sum(event.event == "started" for event in now.events)
         return (
             started == starts
-            and now.standing == "running"
+            and now.state == "running"
             and now.env_steps >= env_steps
             and lives(now)
         )
@@ -127,7 +127,7 @@ class Sweep:
     def story(self) -> str:
         """What happened to every run, for a failed assertion."""
         return "\n".join(
-            f"{each.folder.name} {each.standing} {[e[1:] for e in each.events]}"
+            f"{each.folder.name} {each.state} {[e[1:] for e in each.events]}"
             for each in self.members()
         )
 
@@ -138,7 +138,7 @@ class Sweep:
         assert {each.spec["seed"] for each in self.members()} == seeds
         for run in self.members():
             assert (
-                run.standing == "done" and run.status is not None and run.status.state == "finished"
+                run.state == "done" and run.status is not None and run.status.state == "finished"
             ), self.story()
             ends = [event.exit for event in run.events if event.event == "ended"]
             assert run.events[-1].exit == 0 and ends.count(0) == 1, self.story()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.tree import ROOT, tracked
 
 # package -> packages it may import; everything else of ours is against the arrows
 ARROWS = {
@@ -88,14 +88,6 @@ FORBIDDEN_TEXT = {
     ),
 }
 BINARY = {".png", ".npz", ".gif", ".mp4", ".ckpt", ".pdf", ".gz", ".parquet", ".zip"}
-
-
-@functools.cache
-def tracked() -> tuple[Path, ...]:
-    """Files of the commit or about to be part of it, relative to the root."""
-    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    return tuple(Path(name) for name in sorted(set(names)) if (ROOT / name).is_file())
 
 
 @functools.cache

@@ -10,7 +10,6 @@ import importlib
 import importlib.util
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -23,21 +22,13 @@ from benchmarks.methods import METHODS, method, settings
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.records import COLUMNS
 from benchmarks.suites import reading
+from tests.tree import ROOT, tracked
 
-ROOT = Path(__file__).resolve().parents[1]
 TEXT = {".py", ".md", ".yaml", ".toml", ".sh", ".js", ".html", ".txt", ".in", ""}
 NAMED = re.compile(r"(?<![\w/.-])docs/[\w/.-]+\.md(?:#[\w-]+)?")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 IN_LINE = re.compile(r"`(safedreamer [^`]* --[^`]*)`")
-
-
-@functools.cache
-def tracked() -> tuple[Path, ...]:
-    """Files of the commit or about to be part of it, relative to the root."""
-    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    return tuple(Path(name) for name in sorted(set(names)) if (ROOT / name).is_file())
 
 
 @functools.cache

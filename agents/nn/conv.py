@@ -14,7 +14,7 @@ Shapes: B images; n pixels a side (even); I, O channels; images are [B, n, n, ch
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Literal
 
 import jax
@@ -96,24 +96,6 @@ def conv_transpose_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return grid.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * rows, 2 * cols, out)
 
 
-def by_chunks(
-    images: Callable[[jax.Array], jax.Array], x: jax.Array, chunk: int, impl: Impl
-) -> jax.Array:
-    """`images(x)` for a stack of convolutions, [N, n, n, I] -> [N, m, m, O], `chunk` images at a
-    time where convolutions are matrix products.
-
-    These copy each pixel into four blocks. Of a large batch the copies of every layer, kept for the
-    gradient, are most of an update's memory; here those of one chunk live at a time, and only
-    inputs and products are kept. With a chunk of 0 all images are one.
-    """
-    if resolve_impl(impl) != "matmul" or not 0 < chunk < len(x):
-        return images(x)
-    count = next(n for n in range(-(-len(x) // chunk), len(x) + 1) if len(x) % n == 0)
-    lean = jax.checkpoint(images, policy=jax.checkpoint_policies.dots_saveable)
-    y = jax.lax.map(lean, x.reshape(count, -1, *x.shape[1:]))
-    return y.reshape(-1, *y.shape[2:])
-
-
 class Conv(nnx.Module):
     """4x4 convolution with stride 2, or its transpose.
 
@@ -158,3 +140,25 @@ class Conv(nnx.Module):
             return y + self.bias[...].astype(self.dtype)
         assert self.norm is not None
         return jax.nn.silu(self.norm(y))
+
+
+def convolve(convs: Sequence[Conv], x: jax.Array, chunk: int) -> jax.Array:
+    """Convolutions one after another, [N, n, n, I] -> [N, m, m, O], for at most `chunk` images at a
+    time where they are matrix products.
+
+    These copy each pixel into four blocks. Of a large batch the copies of every layer, kept for the
+    gradient, are most of an update's memory; here those of one chunk live at a time, and only
+    inputs and products are kept. With a chunk of 0 all images are taken at once.
+    """
+
+    def layers(x: jax.Array) -> jax.Array:
+        for conv in convs:
+            x = conv(x)
+        return x
+
+    if resolve_impl(convs[0].impl) != "matmul" or not 0 < chunk < len(x):
+        return layers(x)
+    count = next(n for n in range(-(-len(x) // chunk), len(x) + 1) if len(x) % n == 0)
+    lean = jax.checkpoint(layers, policy=jax.checkpoint_policies.dots_saveable)
+    y = jax.lax.map(lean, x.reshape(count, -1, *x.shape[1:]))
+    return y.reshape(-1, *y.shape[2:])

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agents.api import ObsSpec
-from agents.nn.conv import Conv, Impl, by_chunks
+from agents.nn.conv import Conv, convolve
 from agents.nn.distributions import symexp, symlog
 from agents.nn.layers import MLP, Linear
 from agents.nn.observations import image_keys, vector_keys
@@ -54,13 +54,7 @@ class Encoder(nnx.Module):
             self.mlp = MLP(width, config.vector_units, config.vector_layers, rngs=rngs, dtype=dtype)
             self.size += config.vector_units
         self.conv_chunk = config.conv_chunk
-        self.conv_impl: Impl = config.conv_impl
         self.dtype = dtype
-
-    def _convolved(self, x: jax.Array) -> jax.Array:
-        for conv in self.convs:
-            x = conv(x)
-        return x
 
     def __call__(self, obs: Mapping[str, jax.Array]) -> jax.Array:
         """[..., *shape] for each array -> [..., size]."""
@@ -69,7 +63,7 @@ class Encoder(nnx.Module):
             x = jnp.concatenate([obs[k] for k in self.images], -1)
             lead = x.shape[:-3]
             x = (x.astype(jnp.float32) / 255.0 - 0.5).astype(self.dtype).reshape(-1, *x.shape[-3:])
-            x = by_chunks(self._convolved, x, self.conv_chunk, self.conv_impl)
+            x = convolve(self.convs, x, self.conv_chunk)
             parts.append(x.reshape(*lead, -1))
         if self.vectors:
             x = jnp.concatenate([obs[k].astype(jnp.float32) for k in self.vectors], -1)
@@ -85,7 +79,6 @@ class Decoder(nnx.Module):
     ):
         self.images, self.vectors = image_keys(obs), vector_keys(obs)
         self.conv_chunk = config.conv_chunk
-        self.conv_impl: Impl = config.conv_impl
         self.symlog = config.vector_target == "symlog"
         self.splits = {k: obs[k].shape[-1] for k in self.images}
         if self.images:
@@ -109,11 +102,6 @@ class Decoder(nnx.Module):
                 {k: Linear(units, obs[k].shape[0], rngs=rngs, dtype=dtype) for k in self.vectors}
             )
 
-    def _convolved(self, x: jax.Array) -> jax.Array:
-        for conv in self.convs:
-            x = conv(x)
-        return x
-
     def __call__(self, feat: jax.Array) -> dict[str, jax.Array]:
         """[..., F] -> {name: [..., *shape]} in float32."""
         return {**self.decode_images(feat), **self.decode_vectors(feat)}
@@ -126,7 +114,7 @@ class Decoder(nnx.Module):
         x = self.image_in(feat).reshape(
             -1, MIN_SIDE, MIN_SIDE, self.image_in.kernel.shape[-1] // MIN_SIDE**2
         )
-        x = by_chunks(self._convolved, x, self.conv_chunk, self.conv_impl)
+        x = convolve(self.convs, x, self.conv_chunk)
         x = x.astype(jnp.float32).reshape(*lead, *x.shape[1:]) + 0.5
         ends = [sum(list(self.splits.values())[: i + 1]) for i in range(len(self.splits) - 1)]
         return dict(zip(self.images, jnp.split(x, ends, -1), strict=True))

@@ -108,7 +108,7 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
 
 class Command(NamedTuple):
     """What a command is for, its options, whether it says how long it took, and whether it only
-    shows something: then it ends where nobody reads it.
+    shows something: then it ends once its output is closed.
     """
 
     description: str

@@ -1,6 +1,6 @@
 """Configuration of a LAMBDA agent.
 
-Defaults are the published vision settings with the defects of the published code mended.
+Defaults are the published vision settings with the defects of the published code corrected.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ class ImaginationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ReleaseConfig:
-    """Behaviour of the published code that changes results and that we mend.
+    """Behaviour of the published code that changes results and that we correct.
 
     Each switch restores one defect.
     """

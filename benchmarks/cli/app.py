@@ -42,7 +42,7 @@ COMMANDS = {
     "tasks": "list the tasks",
 }
 ELSEWHERE = {"sweep": "slurm.cli"}  # commands of packages that import this one
-# commands that only show something: they end where nobody reads it
+# commands that only show something: they end once their output is closed
 VIEWS = ("suites", "status", "logs", "compare", "doctor", "methods", "tasks", "-h", "--help")
 PROG = "safedreamer"
 

@@ -37,8 +37,8 @@ def main(args: Sequence[str]) -> int:
 
     found, result = chosen.readable()
     for member in found:
-        if member.standing in ("done", "cancelled"):
-            print(printable(f"{member.standing} already: {member.folder.name}"))
+        if member.state in ("done", "cancelled"):
+            print(printable(f"{member.state} already: {member.folder.name}"))
             continue
         try:
             attempts.add(member.folder, "cancelled", reason="by a person")
@@ -53,7 +53,7 @@ def main(args: Sequence[str]) -> int:
 def _end(member: Member) -> str:
     """Have its process end, if it runs; says what becomes of it."""
     status = member.status
-    if member.standing != "running" or status is None:
+    if member.state != "running" or status is None:
         return ""
     if status.host == socket.gethostname() and status.pid > 0 and _trains(status, member.folder):
         with contextlib.suppress(OSError):

@@ -49,7 +49,7 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.sweep.text import amount
 
     there, status = chosen.readable()
-    finished = [member for member in there if member.standing == "done"]
+    finished = [member for member in there if member.state == "done"]
     if not finished:
         raise BadInput("none of these runs is finished; only finished ones are cleaned")
     total = 0

@@ -37,7 +37,7 @@ def default_obs(name: str, task: Task) -> str:
 
 @functools.cache
 def task_env_spec(task: str, obs: str, action_repeat: int = 1) -> EnvSpec:
-    """What agents are told of a task. Starts its simulator, once."""
+    """Spec that agents are built from, of a task. Starts its simulator, once."""
     from benchmarks.envs.worker import MAKE_SECONDS, env_facts_of
     from benchmarks.training.launch import env_factory
 

@@ -94,7 +94,7 @@ def run_doctor(config: DoctorConfig) -> int:
 
 
 def format_report(checks: list[Check]) -> str:
-    """The report as text: a line per check, then the commands that mend what is not in order."""
+    """The report as text: a line per check, then the commands that fix what is not in order."""
     width = max(len(check.name) for check in checks)
     lines = [f"{check.status:<8}{check.name:<{width}}  {check.detail}" for check in checks]
     fixes: dict[str, list[str]] = {}
@@ -102,7 +102,7 @@ def format_report(checks: list[Check]) -> str:
         if check.status != "ok" and check.fix:
             fixes.setdefault(check.fix, []).append(check.name)
     if fixes:
-        lines += ["", "To mend:"]
+        lines += ["", "To fix:"]
         lines += [f"  {command}    # {', '.join(names)}" for command, names in fixes.items()]
     broken = [check.name for check in checks if check.required and check.status == "missing"]
     lines += [

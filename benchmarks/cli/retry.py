@@ -1,4 +1,4 @@
-"""`safedreamer retry`: runs that failed, fell silent or were cancelled wait again, for the next
+"""`safedreamer retry`: runs that failed, are stale or were cancelled wait again, for the next
 sweep command to start them.
 """
 
@@ -20,9 +20,9 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.runs.spec import BadInput
 
     there, status = chosen.readable()
-    found = [member for member in there if member.standing in ("failed", "stale", "cancelled")]
+    found = [member for member in there if member.state in ("failed", "stale", "cancelled")]
     if not found:
-        raise BadInput("none of these runs failed, fell silent or was cancelled")
+        raise BadInput("none of these runs failed, is stale or was cancelled")
     for member in found:
         try:
             attempts.add(member.folder, "submitted")

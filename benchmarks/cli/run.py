@@ -41,7 +41,7 @@ def main(args: Sequence[str]) -> int:
     if len(found) > 1:
         raise BadInput(f"{len(found)} runs match; name one by its id, such as {found[0].run_id}")
     folder = found[0].folder
-    if found[0].standing == "done":  # whose checkpoints may be gone
+    if found[0].state == "done":  # whose checkpoints may be gone
         print(f"finished already at {found[0].env_steps:,} simulator steps: {folder}")
         return 0
     from benchmarks.methods.saved import load_spec

@@ -1,4 +1,4 @@
-"""The runs that a command about a sweep is told to deal with: a results folder and filters."""
+"""The runs that a command about a sweep selects: a results folder and filters."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class StatusArgs(Selection):
     """Which runs, and what of them."""
 
     failed: bool = False
-    """List what failed, fell silent or was cancelled, with the reasons."""
+    """List what failed, is stale or was cancelled, with the reasons."""
     runs: bool = False
     """One line for each run instead of each method and task."""
     equal_progress: bool = False

@@ -12,7 +12,7 @@ Three obstacles stand between the package and a current Python:
   else EGL, else none. Where it cannot be loaded, only images are impossible;
 - MuJoCo 2.3.3 was built for NumPy 1. Under NumPy 2 the arrays inside its small structures (not
   those of model and data) have stride 0: `option.geomgroup[:] = 1` writes one element, and pictures
-  lack goals, hazards and vases. `mend_arrays` restores the strides of the structures that drawing
+  lack goals, hazards and vases. `fix_strides` restores the strides of the structures that drawing
   uses.
 """
 
@@ -93,12 +93,12 @@ def _import_mujoco() -> tuple[ModuleType, str]:
 DRAWING_STRUCTURES = ("MjvOption", "MjvCamera", "MjvGeom", "MjvPerturb")
 
 
-def mend_arrays(struct: type) -> None:
+def fix_strides(struct: type) -> None:
     """Give arrays that are properties of a structure of MuJoCo the strides of consecutive elements,
     which they have in memory.
     """
 
-    def mended(getter: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def fixed(getter: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def get(self: Any) -> Any:
             value = getter(self)
             if not isinstance(value, np.ndarray) or value.size < 2 or any(value.strides):
@@ -113,7 +113,7 @@ def mend_arrays(struct: type) -> None:
             setattr(
                 struct,
                 name,
-                property(mended(attribute.fget), attribute.fset, attribute.fdel, attribute.__doc__),
+                property(fixed(attribute.fget), attribute.fset, attribute.fdel, attribute.__doc__),
             )
 
 
@@ -122,7 +122,7 @@ def mend_arrays(struct: type) -> None:
 farama_notifications.notifications.pop("gymnasium_robotics", None)
 mujoco, gl_failure = _import_mujoco()
 for _name in DRAWING_STRUCTURES:
-    mend_arrays(getattr(mujoco, _name))
+    fix_strides(getattr(mujoco, _name))
 
 
 @contextlib.contextmanager

@@ -184,5 +184,5 @@ def env_facts(env: gymnasium.Env) -> EnvFacts:
 
 
 def env_spec(env: gymnasium.Env) -> EnvSpec:
-    """What an agent is told of an environment made by `make_env`."""
+    """Spec that agents are built from, of an environment made by `make_env`."""
     return env_facts(env).spec()

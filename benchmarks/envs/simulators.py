@@ -50,7 +50,7 @@ class Simulator(Protocol):
     action_space: Box  # the simulator's own bounds
     episode_env_steps: int
     layout: Mapping[str, slice]
-    costly: tuple[str, ...]  # names of what costs; empty where nothing does or nobody says
+    costly: tuple[str, ...]  # names of what costs; empty where nothing does or it is unknown
     hazard_size: float  # metres within which a hazard costs; 0 without hazards
 
     def reset(self, seed: int | None) -> None:

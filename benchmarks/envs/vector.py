@@ -133,7 +133,7 @@ class VectorEnv:
 
     @property
     def spec(self) -> EnvSpec:
-        """What an agent is told of one of these environments."""
+        """Spec that agents are built from, of one of these environments."""
         return self._facts.spec()
 
     def reset(self) -> Step:

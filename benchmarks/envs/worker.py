@@ -163,7 +163,7 @@ class ProcessWorker:
 
     def ask_to_close(self) -> None:
         """Let the process end while others are asked."""
-        with contextlib.suppress(OSError):  # already gone, which is all that is asked
+        with contextlib.suppress(OSError):  # already deleted
             self._connection.send_bytes(pack(["close"]))
         self._connection.close()
 

@@ -108,7 +108,7 @@ def entry() -> NoReturn:
     try:
         status = going_on(PROG, main)
     except Exception:  # noqa: BLE001 (the process ends with it)
-        with contextlib.suppress(OSError):  # nobody reads it
+        with contextlib.suppress(OSError):  # the reader is gone
             traceback.print_exc()
             sys.stderr.flush()
         status = FAILED

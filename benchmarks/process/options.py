@@ -11,7 +11,7 @@ from benchmarks.runs.errors import BadInput
 def check_once(args: Sequence[str]) -> None:
     """Raise BadInput for an option that is given twice, however it is spelled.
 
-    The last would win without a word.
+    Otherwise the last would win silently.
     """
     seen: dict[str, str] = {}
     for argument in args:

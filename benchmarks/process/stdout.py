@@ -94,7 +94,7 @@ def going_on(prog: str, command: Callable[[], int]) -> int:
 
 @contextlib.contextmanager
 def _watched_streams(on_failure: Callable[[OSError], None] | None = None) -> Iterator[_Watched]:
-    """Within this context sys.stdout is watched, and errors of sys.stderr are nobody's concern."""
+    """Within this context sys.stdout is watched, and errors of sys.stderr are ignored."""
     _open_closed_descriptors()
     before = sys.stdout, sys.stderr
     out, err = _Watched(before[0], on_failure), _Watched(before[1], lambda _: None)

@@ -1,9 +1,9 @@
 """`attempts.jsonl` of a run folder: what executors did with the run, one row per event.
 
-submitted   a person asked for the run (sweep, retry); what failed before is forgiven
+submitted   a person asked for the run (sweep, retry); earlier failures no longer count
 started     a process was started for it
 ended       that process ended with `exit` (a negative number is the signal that killed it)
-cancelled   a person wants no more of it
+cancelled   a person cancelled it
 cleaned     its replay buffer, or its checkpoints too, were deleted
 """
 

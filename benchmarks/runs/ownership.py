@@ -108,7 +108,7 @@ def own(
 
 
 def read_owner(folder: str | os.PathLike[str]) -> Owner | None:
-    """Who owns the folder, None when nobody does. Raises DamagedFile."""
+    """Owner of the folder, None without one. Raises DamagedFile."""
     folder = Path(folder)
     try:
         return _read(folder / OWNER_FILE)

@@ -20,7 +20,7 @@ from benchmarks.runs.errors import BadInput
 
 LARGEST = 1e9
 SIZE = 65_536  # of a layer, a batch or anything else that is allocated
-MAX_SEED = 2**32 - 1  # of NumPy's and torch's generators; JAX would drop higher bits without a word
+MAX_SEED = 2**32 - 1  # of NumPy's and torch's generators; JAX would silently drop higher bits
 
 
 class Range(NamedTuple):

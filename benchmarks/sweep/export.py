@@ -102,7 +102,7 @@ def _added(member: Member) -> tuple[str, ...]:
         member.spec["preset"],
         ",".join(member.suites),
         ",".join(member.tags),
-        member.standing,
+        member.state,
     )
 
 

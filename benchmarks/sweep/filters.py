@@ -29,7 +29,7 @@ FIELDS: Fields[Member] = {
     "variant": lambda m: (m.variant,),
     "suite": lambda m: m.suites,
     "tag": lambda m: m.tags,
-    "state": lambda m: (m.standing,),
+    "state": lambda m: (m.state,),
 }
 ENTRY_FIELDS: Fields[Entry] = {  # of a run that may not exist yet
     "id": lambda e: (e.spec.run_id,),

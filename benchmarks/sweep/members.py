@@ -1,4 +1,4 @@
-"""The runs of a results folder and where each stands, from their folders alone.
+"""The runs of a results folder and the state of each, from their folders alone.
 
 `spec.json`, `status.json`, `attempts.jsonl` and `sweep.json` (suites that ask for the run, its
 variant, its tags) are all there is. Reading imports neither JAX nor a simulator, so that a thousand
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, NamedTuple
 
 from benchmarks.runs import attempts
 from benchmarks.runs.attempts import Event
@@ -22,10 +23,19 @@ from benchmarks.runs.spec import BadInput, read_spec
 from benchmarks.runs.status import Status, read_status
 from benchmarks.suites.names import label
 
-Standing: TypeAlias = Literal["done", "running", "waiting", "failed", "stale", "cancelled"]
-STANDINGS: tuple[Standing, ...] = get_args(Standing)
 RUNS = "runs"
 LOG_FILE = "log.txt"
+
+
+class State(StrEnum):
+    """States of a run, in the order in which they are counted."""
+
+    DONE = "done"
+    RUNNING = "running"
+    WAITING = "waiting"
+    FAILED = "failed"
+    STALE = "stale"
+    CANCELLED = "cancelled"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +50,7 @@ class Member:
     tags: tuple[str, ...]
     status: Status | None  # None: it never started
     events: list[Event]
-    standing: Standing
+    state: State
 
     @property
     def label(self) -> str:
@@ -59,24 +69,24 @@ class Member:
 
     @property
     def shown(self) -> str:
-        """Its standing for a person: one that its time budget ended says so."""
+        """The state as people read it: `done (time)` where the time budget ended the run."""
         timed = (
-            self.standing == "done"
+            self.state == State.DONE
             and self.status is not None
             and self.status.state == "out_of_time"
         )
-        return "done (time)" if timed else self.standing
+        return "done (time)" if timed else self.state
 
     def reason(self) -> str:
-        """Why it failed, was cancelled or fell silent; "" for all else."""
-        if self.standing == "cancelled":
+        """Why it failed, was cancelled or is stale; "" for all else."""
+        if self.state == State.CANCELLED:
             return next((e.reason for e in reversed(self.events) if e.event == "cancelled"), "")
-        if self.standing == "stale" and self.status:
+        if self.state == State.STALE and self.status:
             return (
                 f"no heartbeat from process {self.status.pid} on {self.status.host} since "
                 f"{self.status.heartbeat}"
             )
-        if self.standing != "failed":
+        if self.state != State.FAILED:
             return ""
         ended = next((e for e in reversed(self.events) if e.event == "ended"), None)
         error = self.status.last_error if self.status and self.status.state == "failed" else None
@@ -182,20 +192,17 @@ def member(folder: str | os.PathLike[str], now: float | None = None) -> Member:
     beats = (file_clock(folder) if now is None else now) - beat < DEAD_AFTER_SECONDS
     later = modified(folder / ATTEMPTS_FILE) >= beat
     budget = Budget(spec["steps"], spec.get("max_minutes"))
-    place = standing(budget, status, events, beats, later)
-    if place == "running" and died(folder):  # without waiting until its heartbeat is old
-        place = standing(budget, status, events, False, later)
-    return Member(folder, saved["run_id"], spec, *about, status, events, place)
+    state = state_of(budget, status, events, beats, later)
+    if state == State.RUNNING and died(folder):  # without waiting until its heartbeat is old
+        state = state_of(budget, status, events, False, later)
+    return Member(folder, saved["run_id"], spec, *about, status, events, state)
 
 
-def where(folder: str | os.PathLike[str]) -> Standing | DamagedFile:
-    """Where a run stands, or what is wrong with its files.
-
-    For who deals with many runs and must go on.
-    """
+def where(folder: str | os.PathLike[str]) -> State | DamagedFile:
+    """The state of a run, or what is wrong with its files, for callers that go on with others."""
     folder = Path(folder)
     try:
-        return member(folder).standing
+        return member(folder).state
     except DamagedFile as error:
         return error
 
@@ -214,10 +221,10 @@ def _there(path: Path) -> bool:
     return path.exists() or path.is_symlink()
 
 
-def standing(
+def state_of(
     budget: Budget, status: Status | None, events: list[Event], beats: bool, later: bool
-) -> Standing:
-    """Where a run of that budget stands.
+) -> State:
+    """The state of a run with that budget.
 
     `beats`: its heartbeat is fresh, `later`: the last event is younger than that.
 
@@ -231,13 +238,13 @@ def standing(
         == "ended"
     )
     if status is not None and beats and not status.ended and not seen_to_end:
-        return "running"
+        return State.RUNNING
     if status is not None and budget.spent(status):
-        return "done"
+        return State.DONE
     if attempts.cancelled(events):
-        return "cancelled"
+        return State.CANCELLED
     if last is not None:
-        return "failed" if last.failed else "waiting"
+        return State.FAILED if last.failed else State.WAITING
     if status is None or status.state in ("stopped", "out_of_time", "finished"):
-        return "waiting"
-    return "failed" if status.state == "failed" else "stale"
+        return State.WAITING
+    return State.FAILED if status.state == "failed" else State.STALE

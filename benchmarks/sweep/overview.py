@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from benchmarks.runs.status import Status
-from benchmarks.sweep.members import STANDINGS, Member
+from benchmarks.sweep.members import Member, State
 from benchmarks.sweep.records import Reached
 from benchmarks.sweep.text import columns, duration
 
@@ -32,19 +32,17 @@ def overview(members: Sequence[Member], now: datetime | None = None) -> list[str
     and cost.
     """
     now = now or datetime.now(UTC)
-    header = ("method", "task", "obs", *STANDINGS, "progress", "steps/s", "left", "return", "cost")
+    header = ("method", "task", "obs", *State, "progress", "steps/s", "left", "return", "cost")
     rows = []
     for kind, runs in groups(members).items():
-        counts = Counter(run.standing for run in runs)
+        counts = Counter(run.state for run in runs)
         rates = [
-            run.status.env_steps_per_second
-            for run in runs
-            if run.standing == "running" and run.status
+            run.status.env_steps_per_second for run in runs if run.state == "running" and run.status
         ]
         rows.append(
             (
                 *kind,
-                *(str(counts[name] or NONE) for name in STANDINGS),
+                *(str(counts[name] or NONE) for name in State),
                 f"{_progress(runs):.0%}",
                 f"{sum(rates):.0f}" if rates else NONE,
                 _left(runs, now),
@@ -52,11 +50,13 @@ def overview(members: Sequence[Member], now: datetime | None = None) -> list[str
                 _mean(runs, lambda status: _last(status.eval_cost, status.train_cost)),
             )
         )
-    total = Counter(member.standing for member in members)
-    summary = ", ".join(f"{total[name]} {name}" for name in STANDINGS if total[name])
-    timed = sum(member.shown != member.standing for member in members)
+    total = Counter(member.state for member in members)
+    summary = ", ".join(f"{total[name]} {name}" for name in State if total[name])
+    timed = sum(member.shown != member.state for member in members)
     summary = (
-        summary.replace(f"{total['done']} done", f"{total['done']} done ({timed} by time)", 1)
+        summary.replace(
+            f"{total[State.DONE]} done", f"{total[State.DONE]} done ({timed} by time)", 1
+        )
         if timed
         else summary
     )
@@ -72,7 +72,7 @@ def each(members: Iterable[Member]) -> list[str]:
     rows = []
     for m in members:
         status = m.status
-        rate = f"{status.env_steps_per_second:.0f}" if status and m.standing == "running" else NONE
+        rate = f"{status.env_steps_per_second:.0f}" if status and m.state == "running" else NONE
         values = (
             _mean([m], lambda s: _last(s.eval_return, s.train_return)),
             _mean([m], lambda s: _last(s.eval_cost, s.train_cost)),
@@ -84,16 +84,16 @@ def each(members: Iterable[Member]) -> list[str]:
 
 
 def failures(members: Iterable[Member]) -> list[str]:
-    """Runs that failed, fell silent or were cancelled, and why."""
+    """Runs that failed, are stale or were cancelled, and why."""
     rows = [
-        (m.run_id, m.standing, m.folder.name, " ".join(m.reason().split()) or NONE)
+        (m.run_id, m.state, m.folder.name, " ".join(m.reason().split()) or NONE)
         for m in members
-        if m.standing in ("failed", "stale", "cancelled")
+        if m.state in ("failed", "stale", "cancelled")
     ]
     return (
         columns(("id", "state", "run", "reason"), rows)
         if rows
-        else ["no run failed, fell silent or was cancelled"]
+        else ["no run failed, is stale or was cancelled"]
     )
 
 
@@ -111,8 +111,7 @@ def compared(
     able = [member for member in members if last[member.folder] is not None]
     missing = [member for member in members if last[member.folder] is None]
     notes = [
-        f"no evaluation yet, left out: {member.folder.name} ({member.standing})"
-        for member in missing
+        f"no evaluation yet, left out: {member.folder.name} ({member.state})" for member in missing
     ]
     if not able:
         return notes
@@ -147,7 +146,7 @@ def _progress(runs: Sequence[Member]) -> float:
 
 def _left(runs: Sequence[Member], now: datetime) -> str:
     """Until the last of the running ones ends."""
-    ends = [run.status.estimated_end for run in runs if run.standing == "running" and run.status]
+    ends = [run.status.estimated_end for run in runs if run.state == "running" and run.status]
     times = [datetime.fromisoformat(end) for end in ends if end]
     return duration(max(0.0, (max(times) - now).total_seconds())) if times else NONE
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from benchmarks.suites.suite import Entry
-from benchmarks.sweep.members import Budget, Member
+from benchmarks.sweep.members import Budget, Member, State
 
 Why: TypeAlias = Literal["new", "waiting", "continues", "longer", "failed", "stale"]
 
@@ -57,11 +57,11 @@ def make_plan(suite: str, entries: Sequence[Entry], there: Iterable[Member]) -> 
         member = known.get(entry.spec.run_id)
         if member is None:
             plan.start.append(Start(entry, None, "new"))
-        elif member.standing == "running":
+        elif member.state == "running":
             plan.running.append(member)
         elif _trained(member, entry):
             plan.done.append(member)
-        elif member.standing == "cancelled":
+        elif member.state == "cancelled":
             plan.cancelled.append(member)
         elif any(event.event == "cleaned" for event in member.events):
             plan.cleaned.append(member)
@@ -84,8 +84,10 @@ def _trained(member: Member, entry: Entry) -> bool:
 
 
 def _why(member: Member, entry: Entry) -> Why:
-    if member.standing in ("failed", "stale"):
-        return member.standing
+    if member.state == State.FAILED:
+        return "failed"
+    if member.state == State.STALE:
+        return "stale"
     if member.status is not None and member.status.state in ("finished", "out_of_time"):
         return "longer"
     return "continues" if member.env_steps else "waiting"

@@ -65,7 +65,7 @@ def drop(plan: Plan, suite: str) -> list[Path]:
     for member in plan.left:
         others = [name for name in member.suites if name != suite]
         _update(member.folder / SWEEP_FILE, suites=others)
-        if not others and member.standing not in ("done", "cancelled"):
+        if not others and member.state not in ("done", "cancelled"):
             attempts.add(member.folder, "cancelled", reason=f"no longer in suite {suite}")
             cancelled.append(member.folder)
     return cancelled

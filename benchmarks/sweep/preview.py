@@ -54,7 +54,7 @@ def preview(
         for member in plan.cleaned
     ]
     lines += [
-        f"no longer in the suite ({member.standing}): {member.folder.name}" for member in plan.left
+        f"no longer in the suite ({member.state}): {member.folder.name}" for member in plan.left
     ]
     return lines
 

@@ -38,7 +38,7 @@ def env_factory(task: str, obs: str, action_repeat: int) -> EnvFactory:
 
 
 def environment(spec: RunSpec) -> tuple[EnvFactory, EnvSpec]:
-    """The factory of the spec's environments, and what agents are told of them.
+    """The factory of the spec's environments, and the spec that agents are built from.
 
     Makes one; a user's own, or one that renders, starts an episode too, to find out at once what is
     missing. Raises BadInput that says what it is and how to add it.

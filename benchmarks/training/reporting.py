@@ -1,6 +1,6 @@
 """What a run tells while it trains.
 
-Episodes to its records, its standing to a person, to status.json and to boards.
+Episodes to its records, its progress to the terminal, to status.json and to boards.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ Auth: TypeAlias = Literal["auto", "munge", "none"]
 class Settings:
     """A cluster on one host.
 
-    Cores, memory and GPUs are what Slurm is told, not what the host has.
+    Cores, memory and GPUs are those declared to Slurm, not those of the host.
     """
 
     nodes: int = 3

@@ -13,11 +13,11 @@ from flax import nnx
 
 from agents.nn.conv import (
     Conv,
-    by_chunks,
     conv_matmul,
     conv_transpose_matmul,
     conv_transpose_xla,
     conv_xla,
+    convolve,
     resolve_impl,
 )
 
@@ -145,8 +145,7 @@ def test_chunks_change_neither_values_nor_gradients(chunk: int):
     (x,) = arrays((12, 8, 8, 3))
 
     def loss(params: nnx.State, x: jax.Array, chunk: int):
-        down, up = nnx.merge(graph, params)
-        y = by_chunks(lambda x: up(down(x)), x, chunk, "matmul")
+        y = convolve(nnx.merge(graph, params), x, chunk)
         return (y**2).sum(), y
 
     def both(chunk: int):

@@ -16,28 +16,13 @@ from baselines.mbpo.presets import agent_config
 from benchmarks.methods import METHODS, check_spec, method, settings
 from benchmarks.methods.mbpo import ALL
 from benchmarks.runs.records import read_records
-from benchmarks.runs.spec import BadInput, RunSpec, from_dict, to_dict
+from benchmarks.runs.spec import BadInput, from_dict, to_dict
 from benchmarks.training.loop import Options, train
 from tests.fakes.toys import StopAfter, metric_rows, steady, toy_env, toy_spec
+from tests.specs import spec_of
 
 NAMES = ("sac", "sac_lag", "mbpo", "mbpo_lag", "dyna", "dyna_lag", "mve", "mve_lag")
 PRESETS = ("release", "matched", "cpu", "debug")
-
-
-def spec_of(name: str, preset: str) -> RunSpec:
-    chosen = settings(name, "lidar", preset)
-    return RunSpec(
-        name,
-        "SafetyPointCircle1-v0",
-        "lidar",
-        0,
-        chosen.steps,
-        preset,
-        chosen.loop,
-        chosen.replay,
-        chosen.agent,
-        max_minutes=chosen.max_minutes,
-    )
 
 
 def test_the_command_lists_them_beside_omnisafes(capsys):
@@ -58,16 +43,16 @@ def test_the_command_lists_them_beside_omnisafes(capsys):
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("name", ["sac_lag", "mbpo_lag", "dyna_lag", "mve_lag"])
 def test_specs_are_consistent_and_survive_their_file(name: str, preset: str):
-    spec = spec_of(name, preset)
+    spec = spec_of(name, "lidar", preset)
     check_spec(spec)
     assert from_dict(to_dict(spec), type(spec.agent)) == spec
 
 
 def test_release_makes_the_published_number_of_updates():
     sac, mbpo, matched = (
-        spec_of("sac_lag", "release"),
-        spec_of("mbpo_lag", "release"),
-        spec_of("mbpo_lag", "matched"),
+        spec_of("sac_lag", "lidar", "release"),
+        spec_of("mbpo_lag", "lidar", "release"),
+        spec_of("mbpo_lag", "lidar", "matched"),
     )
     assert sac.loop.updates_due(sac.loop.prefill + 1000) == 1000
     assert mbpo.loop.updates_due(mbpo.loop.prefill + 1000) == 20_000
@@ -85,7 +70,7 @@ def test_vision_is_refused_with_the_reason(name: str):
 
 
 def test_a_batch_must_hold_the_states_that_rollouts_start_from():
-    spec = spec_of("mbpo_lag", "debug")
+    spec = spec_of("mbpo_lag", "lidar", "debug")
     small = dataclasses.replace(spec, loop=dataclasses.replace(spec.loop, batch_size=2))
     with pytest.raises(BadInput, match=r"rollout\.starts=3.*--loop\.batch-size 3"):
         check_spec(small)

@@ -5,6 +5,7 @@ and a run's hours follow by hand.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 
@@ -12,34 +13,21 @@ import pytest
 
 from benchmarks.methods import settings
 from benchmarks.perf import work
-from benchmarks.runs.spec import RunSpec
 from benchmarks.suites.reading import load
 from benchmarks.suites.suite import expand
 from benchmarks.sweep import gpu_hours
 from benchmarks.sweep.gpu_hours import CARDS, Work
+from tests import specs
 
 ROOT = Path(__file__).resolve().parents[2]
 RECOUNT = "the sizes have changed: python -m benchmarks.perf.work"
 
 
-def spec_of(method: str, obs: str = "vision", preset: str = "release", **changes) -> RunSpec:
-    chosen = settings(method, obs, preset)
-    spec = RunSpec(
-        method,
-        "SafetyPointGoal1-v0",
-        obs,
-        0,
-        2_000_000,
-        preset,
-        chosen.loop,
-        chosen.replay,
-        chosen.agent,
-    )
-    return dataclasses.replace(spec, **changes)
+spec_of = functools.partial(specs.spec_of, obs="vision", preset="release")
 
 
 def work_of(method: str, obs: str) -> gpu_hours.Counted:
-    spec = spec_of(method, obs)
+    spec = spec_of(method, obs=obs)
     return gpu_hours.counted()[(method, obs, gpu_hours.operations(spec.agent, spec.loop))]
 
 

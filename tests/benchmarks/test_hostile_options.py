@@ -16,6 +16,7 @@ from benchmarks.runs.ranges import MAX_SEED, check_number, check_numbers, range_
 from benchmarks.runs.spec import BadInput, flatten
 
 INFINITE = {"actor.max_std"}
+TRAIN = ["train", "--preset", "debug", "--task", "tests.fakes.toys:shore", "--obs", "default"]
 
 
 def every_setting():
@@ -80,18 +81,7 @@ def test_what_is_out_of_range_or_given_twice_is_one_line_and_status_2(
     words, capsys, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    command = [
-        "train",
-        "--preset",
-        "debug",
-        "--task",
-        "tests.fakes.toys:shore",
-        "--obs",
-        "default",
-        "--out",
-        "run",
-    ]
-    assert app.main([*command, *words.split()]) == 2
+    assert app.main([*TRAIN, "--out", "run", *words.split()]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and said.startswith("safedreamer: error: ")
     assert list(tmp_path.iterdir()) == []
@@ -115,18 +105,7 @@ def test_options_of_commands_have_ranges(words, capsys, tmp_path):
 def test_a_place_that_cannot_be_written_is_refused_first(out, capsys, tmp_path):
     (tmp_path / "FILE").write_text("")
     place = out if out.startswith("/") else str(tmp_path / out)
-    command = [
-        "train",
-        "--preset",
-        "debug",
-        "--task",
-        "tests.fakes.toys:shore",
-        "--obs",
-        "default",
-        "--out",
-        place,
-    ]
-    assert app.main(command) == 2
+    assert app.main([*TRAIN, "--out", place]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "--out" in said
     assert [path.name for path in tmp_path.iterdir()] == ["FILE"]

@@ -86,7 +86,7 @@ def test_the_rest_starts_after_its_canary(file, tmp_path, trained):
         "out",
     ]
     assert len(members(tmp_path / "out")) == 4 and all(
-        m.standing == "done" for m in members(tmp_path / "out")
+        m.state == "done" for m in members(tmp_path / "out")
     )
     trained.clear()
     assert sweep(file, tmp_path, "--canary") == 0 and trained == []
@@ -96,11 +96,11 @@ def test_what_a_failed_canary_stands_for_is_not_started(file, tmp_path, trained,
     trained.fails = "osrp"
     assert sweep(file, tmp_path, "--canary") == 1
     assert "is not done: what comes after it is not started" in capsys.readouterr().out
-    standings = {member.spec["method"]: member.standing for member in members(tmp_path / "out")}
+    standings = {member.spec["method"]: member.state for member in members(tmp_path / "out")}
     assert standings == {"osrp": "waiting", "dreamerv3": "done"}
     trained.fails = ""
     assert sweep(file, tmp_path, "--canary") == 0
-    assert {member.standing for member in members(tmp_path / "out")} == {"done"}
+    assert {member.state for member in members(tmp_path / "out")} == {"done"}
 
 
 def test_a_part_of_a_suite(file, tmp_path, trained):

@@ -45,33 +45,33 @@ def test_a_run_folder_is_the_frozen_spec_that_training_accepts(tmp_path, folders
         assert load_spec(folder) == entry.spec
         check(entry.spec, folder)
         assert folder.name.endswith(entry.spec.run_id)
-    assert {(m.standing, m.suites, m.tags) for m in found} == {("waiting", ("mine",), ("toy",))}
+    assert {(m.state, m.suites, m.tags) for m in found} == {("waiting", ("mine",), ("toy",))}
 
 
 def test_where_a_run_stands(folders):
     folder = folders[0]
 
-    def standing():
-        return member(folder).standing
+    def state():
+        return member(folder).state
 
     stand(folder, "train", env_steps=50)
-    assert standing() == "running"
+    assert state() == "running"
     stand(folder, "train", silent_seconds=100, env_steps=50)
     attempts.add(folder, "started")  # a process that has not yet come to its first heartbeat
-    assert standing() == "waiting"
+    assert state() == "waiting"
     stand(folder, "stopped", env_steps=50)
-    assert standing() == "waiting"
+    assert state() == "waiting"
     stand(folder, "failed", last_error="the gears are stuck")
     attempts.add(folder, "started")
-    assert (standing(), member(folder).reason()) == ("waiting", "")
+    assert (state(), member(folder).reason()) == ("waiting", "")
     attempts.add(folder, "ended", exit=1, failed=True, reason="exit status 1")
-    assert (standing(), member(folder).reason()) == ("failed", "the gears are stuck")
+    assert (state(), member(folder).reason()) == ("failed", "the gears are stuck")
     attempts.add(folder, "submitted")
-    assert standing() == "waiting"
+    assert state() == "waiting"
     stand(folder, "finished", env_steps=600)
-    assert standing() == "done"
+    assert state() == "done"
     stand(folder, "finished", env_steps=599)
-    assert standing() == "waiting"
+    assert state() == "waiting"
 
 
 def test_silence_without_a_last_word_is_stale(tmp_path, folders):
@@ -80,19 +80,19 @@ def test_silence_without_a_last_word_is_stale(tmp_path, folders):
     stand(folders[0], "train", silent_seconds=100)
     stand(folders[1], "failed", silent_seconds=100, last_error="no")
     first, second = (member(folder) for folder in folders[:2])
-    assert (first.standing, second.standing) == ("stale", "failed")
+    assert (first.state, second.state) == ("stale", "failed")
     assert "no heartbeat from process" in first.reason()
 
 
 def test_a_killed_process_is_known_at_once_by_who_started_it(folders):
     stand(folders[0], "train", env_steps=50)
     attempts.add(folders[0], "ended", exit=-9, failed=True, reason="killed by SIGKILL")
-    assert (member(folders[0]).standing, member(folders[0]).reason()) == (
+    assert (member(folders[0]).state, member(folders[0]).reason()) == (
         "failed",
         "killed by SIGKILL",
     )
     attempts.add(folders[0], "submitted")  # at once, while the heartbeat still looks fresh
-    assert member(folders[0]).standing == "waiting"
+    assert member(folders[0]).state == "waiting"
 
 
 @pytest.mark.parametrize("ahead_seconds", [-7200, 7200])
@@ -118,8 +118,8 @@ def test_clocks_that_differ_change_nothing(folders, monkeypatch, whose, ahead_se
         monkeypatch.setattr(
             "benchmarks.sweep.members.file_clock", lambda folder: probe(folder) + ahead_seconds
         )
-    assert [member(folder).standing for folder in folders[:2]] == ["running", "stale"]
-    seen = {each.folder: each.standing for each in members(folders[0].parents[1])}
+    assert [member(folder).state for folder in folders[:2]] == ["running", "stale"]
+    seen = {each.folder: each.state for each in members(folders[0].parents[1])}
     assert [seen[folder] for folder in folders[:2]] == ["running", "stale"]
 
 
@@ -140,9 +140,9 @@ def test_one_probe_is_enough_for_a_scan(tmp_path, folders, monkeypatch):
 def test_a_cancelled_run_stays_cancelled_until_asked_for(folders):
     attempts.add(folders[0], "cancelled", reason="a person")
     attempts.add(folders[0], "ended", exit=75)
-    assert (member(folders[0]).standing, member(folders[0]).reason()) == ("cancelled", "a person")
+    assert (member(folders[0]).state, member(folders[0]).reason()) == ("cancelled", "a person")
     attempts.add(folders[0], "submitted")
-    assert member(folders[0]).standing == "waiting"
+    assert member(folders[0]).state == "waiting"
 
 
 def test_a_run_cancelled_since_the_plan_is_not_asked_for_again(tmp_path, folders):
@@ -201,7 +201,7 @@ def test_a_finished_run_grows(tmp_path, folders):
     longer = suite("0", steps="1200")
     assert plan_of(tmp_path, longer).counts() == {"longer": 2}
     assert submit(tmp_path, longer) == [folders[0], folders[3]]
-    assert (load_spec(folders[0]).steps, member(folders[0]).standing) == (1200, "waiting")
+    assert (load_spec(folders[0]).steps, member(folders[0]).state) == (1200, "waiting")
     assert len(members(tmp_path)) == 6
 
 
@@ -218,7 +218,7 @@ def test_what_left_the_suite_is_listed_and_cancelled_once_no_suite_asks_for_it(t
     plan = plan_of(tmp_path, suite("2"))
     assert {m.folder for m in plan.left} == {folders[0], folders[1], folders[3], folders[4]}
     assert set(drop(plan, "mine")) == {folders[3]}
-    assert [member(f).standing for f in folders] == [
+    assert [member(f).state for f in folders] == [
         "done",
         "waiting",
         "waiting",

@@ -21,7 +21,7 @@ from benchmarks.sweep.plan import make_plan
 from benchmarks.sweep.preview import needs_of, preview
 from benchmarks.sweep.rates import TAIL_BYTES, Rates, last_row
 from benchmarks.sweep.text import amount, columns, duration
-from tests.benchmarks.test_spec import spec_of
+from tests.specs import spec_of
 from tests.sweep_folders import entries, stand, submit, suite
 
 ENV = EnvSpec(

@@ -94,9 +94,7 @@ def test_one_array_for_runs_that_are_alike(cluster, folders):
     (request,) = cluster.requests
     assert request.at_once == 3 and executor.outstanding == 6
     assert [order.folder for order in cluster.orders[0]] == [str(folder) for folder in folders]
-    assert (
-        executor.poll() == [] and [member(folder).standing for folder in folders] == ["waiting"] * 6
-    )
+    assert executor.poll() == [] and [member(folder).state for folder in folders] == ["waiting"] * 6
 
 
 def test_arrays_no_longer_than_the_cluster_takes(cluster, folders):
@@ -199,7 +197,7 @@ def test_a_job_that_died_with_its_heartbeat_still_fresh_counts_as_failed(cluster
     stand(folders[0], "train")
     cluster.forget(0)
     (ended,) = executor.poll()
-    assert ended.reason == "Slurm: gone from the queue" and member(folders[0]).standing == "failed"
+    assert ended.reason == "Slurm: gone from the queue" and member(folders[0]).state == "failed"
 
 
 def test_states_that_slurm_may_take_back_are_given_time(cluster, folders):

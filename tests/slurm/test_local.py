@@ -67,11 +67,11 @@ def test_at_most_n_at_a_time_and_everything_once(folders):
     executor = LocalExecutor(jobs=2, memory_bytes=100)
     running = []
     sweep, said = drive(
-        executor, stop=lambda: running.append(sum(member(f).standing == "running" for f in folders))
+        executor, stop=lambda: running.append(sum(member(f).state == "running" for f in folders))
     )
     sweep.run(jobs_of(folders))
     assert max(running) == 2
-    assert [member(folder).standing for folder in folders] == ["done"] * 6
+    assert [member(folder).state for folder in folders] == ["done"] * 6
     assert [[event.event for event in attempts.read(folder)] for folder in folders] == [
         ["submitted", "started", "ended"]
     ] * 6
@@ -136,7 +136,7 @@ def test_a_crashed_run_is_started_again_up_to_the_limit_and_its_log_shown(folder
         text for text in said if text.startswith("failed for good") and folders[0].name in text
     )
     assert "after 2 starts" in final and final.endswith("    the gears are stuck")
-    assert member(folders[1]).standing == "failed" and "SIGKILL" in member(folders[1]).reason()
+    assert member(folders[1]).state == "failed" and "SIGKILL" in member(folders[1]).reason()
 
 
 def test_a_stopped_sweep_has_its_children_save(folders):
@@ -147,7 +147,7 @@ def test_a_stopped_sweep_has_its_children_save(folders):
         executor, stop=lambda: sum(member(f).status is not None for f in folders) == 2
     )
     sweep.run(jobs_of(folders))
-    assert [member(folder).standing for folder in folders] == ["waiting"] * 6
+    assert [member(folder).state for folder in folders] == ["waiting"] * 6
     assert [member(folder).env_steps for folder in folders[:2]] == [50, 50]
     assert executor.outstanding == 0 and all("stopped" in text for text in said)
     assert sweep.failed == []
@@ -158,13 +158,13 @@ def test_a_cancelled_run_ends_and_the_others_go_on(folders):
     executor = LocalExecutor(1, 100)
 
     def cancel_once_running():
-        if member(folders[0]).standing == "running":
+        if member(folders[0]).state == "running":
             attempts.add(folders[0], "cancelled", reason="a person")
             attempts.add(folders[1], "cancelled")
 
     sweep, _ = drive(executor, stop=cancel_once_running)
     sweep.run(jobs_of(folders[:3]))
-    assert [member(folder).standing for folder in folders[:3]] == ["cancelled", "cancelled", "done"]
+    assert [member(folder).state for folder in folders[:3]] == ["cancelled", "cancelled", "done"]
     assert member(folders[0]).status.state == "stopped" and member(folders[1]).status is None
 
 
@@ -175,9 +175,7 @@ def test_a_cancelled_run_is_not_tried_again(folders):
     sweep._settle(Ended(jobs_of(folders)[0], 1, "exit status 1"))
     sweep.run([])
     assert (
-        executor.submitted == []
-        and sweep.failed == []
-        and member(folders[0]).standing == "cancelled"
+        executor.submitted == [] and sweep.failed == [] and member(folders[0]).state == "cancelled"
     )
 
 
@@ -266,7 +264,7 @@ def test_bad_input_is_not_tried_again(folders):
 def test_a_run_that_another_process_took_is_no_failure(folders):
     stand(folders[0], "train")
     sweep, _ = drive_with_clock(Scripted(2), Retries(limit=3), folders[0])
-    assert sweep.failed == [] and member(folders[0]).standing == "running"
+    assert sweep.failed == [] and member(folders[0]).state == "running"
 
 
 def test_debug_runs_in_process_one_after_another(folders):
@@ -279,7 +277,7 @@ def test_debug_runs_in_process_one_after_another(folders):
 
     sweep, _ = drive(DebugExecutor(run))
     sweep.run(jobs_of(folders[:3]))
-    assert seen == folders[:3] and [member(folder).standing for folder in seen] == ["done"] * 3
+    assert seen == folders[:3] and [member(folder).state for folder in seen] == ["done"] * 3
 
 
 def test_a_signal_ends_a_debug_sweep(folders):
@@ -335,13 +333,13 @@ def test_a_real_sweep_stops_continues_and_equals_a_run_by_hand(tmp_path, capsys)
     assert (
         first.returncode == EXIT_STOPPED and "SIGTERM: stopped; the same command continues" in shown
     )
-    assert [m.standing for m in members(out)] == ["waiting"]
+    assert [m.state for m in members(out)] == ["waiting"]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (found,) = members(out)
-    assert found.standing == "done"
+    assert found.state == "done"
     starts = [
         start["git"] for start in json.loads((found.folder / SPEC_FILE).read_text())["starts"]
     ]

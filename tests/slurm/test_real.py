@@ -238,7 +238,7 @@ def test_killed_and_cancelled_runs_and_a_killed_submitter(new_sweep, reference):
         seed: [event.reason for event in sweep.run(seed).events if event.failed] for seed in (3, 4)
     }
     assert reasons == {3: ["killed by SIGKILL (out of memory?)"], 4: [f"Slurm: FAILED on {node}"]}
-    assert [sweep.run(seed).standing for seed in (5, 6, 7)] == ["cancelled"] * 3
+    assert [sweep.run(seed).state for seed in (5, 6, 7)] == ["cancelled"] * 3
     assert [sweep.run(seed).status.state for seed in (5, 6)] == ["stopped"] * 2 and sweep.run(
         7
     ).status is None
@@ -265,9 +265,7 @@ def test_a_canary_goes_first_and_a_submitter_killed_between_two_arrays_doubles_n
     assert sorted(sweep.queue().values()) == ["COMPLETED"] * 3
     sweep.is_done_as(reference, {8, 9})
     (canary,) = existing(sweep.out / "canary")
-    assert (
-        canary.standing == "done" and sum(event.event == "started" for event in canary.events) == 1
-    )
+    assert canary.state == "done" and sum(event.event == "started" for event in canary.events) == 1
     assert canary.events[-1].time <= min(
         e.time for run in sweep.members() for e in run.events if e.event == "started"
     )
@@ -282,7 +280,7 @@ def test_a_canary_that_always_fails_is_reported_and_nothing_comes_after_it(new_s
         and said.count("    ArithmeticError: the wheel came off") == 1
     )
     assert sorted(sweep.queue().values()) == ["CANCELLED", "CANCELLED", "FAILED"]
-    assert [run.standing for run in sweep.members()] == ["waiting"] * 2
+    assert [run.state for run in sweep.members()] == ["waiting"] * 2
     assert [[event.event for event in run.events] for run in sweep.members()] == [["submitted"]] * 2
 
 

@@ -107,7 +107,7 @@ def test_after_the_limit_the_job_fails_too(folder):
     behave(folder, "crash", "crash", "crash")
     with pytest.raises(RunGaveUp, match="failed 3 times"):
         Supervisor()(order(folder, limit=2))
-    assert kinds(folder).count("started") == 3 and member(folder).standing == "failed"
+    assert kinds(folder).count("started") == 3 and member(folder).state == "failed"
 
 
 def test_bad_input_is_not_tried_again(folder):
@@ -169,7 +169,7 @@ def test_sigterm_saves_and_is_no_failure(folder):
         False,
         "stopped by SIGTERM",
     )
-    assert member(folder).standing == "waiting" and member(folder).env_steps == 50
+    assert member(folder).state == "waiting" and member(folder).env_steps == 50
 
 
 def test_a_child_that_does_not_listen_yet_is_no_failure_either(folder):
@@ -180,12 +180,12 @@ def test_a_child_that_does_not_listen_yet_is_no_failure_either(folder):
             lambda: os.kill(os.getpid(), signal.SIGTERM),
         )
     )
-    assert supervisor(order(folder)) == "stopped" and member(folder).standing == "waiting"
+    assert supervisor(order(folder)) == "stopped" and member(folder).state == "waiting"
 
 
 def test_a_child_that_somebody_else_stopped_is_no_failure(folder):
     behave(folder, "leave")
-    assert Supervisor()(order(folder)) == "stopped" and member(folder).standing == "waiting"
+    assert Supervisor()(order(folder)) == "stopped" and member(folder).state == "waiting"
 
 
 def test_a_cancelled_run_saves_and_ends(folder, monkeypatch):
@@ -195,7 +195,7 @@ def test_a_cancelled_run_saves_and_ends(folder, monkeypatch):
         (folder / "hangs").exists, lambda: attempts.add(folder, "cancelled", reason="a person")
     )
     assert Supervisor(sleep)(order(folder)) == "stopped"
-    assert member(folder).standing == "cancelled" and member(folder).env_steps == 50
+    assert member(folder).state == "cancelled" and member(folder).env_steps == 50
     assert Supervisor()(order(folder)) == "cancelled" and kinds(folder).count("started") == 1
 
 
@@ -219,7 +219,7 @@ def test_before_the_time_limit_the_child_saves_and_the_same_order_is_requeued(fo
     last = attempts.read(folder)[-1]
     assert (last.exit, last.failed) == (EXIT_STOPPED, False) and member(folder).env_steps == 50
     delayed[0].result()
-    assert member(folder).standing == "done"
+    assert member(folder).state == "done"
 
 
 def test_a_child_that_does_not_save_in_time_is_left_to_slurm(folder):

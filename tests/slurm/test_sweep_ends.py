@@ -81,7 +81,7 @@ def sweep(tmp_path, monkeypatch):
 def test_everything_done_is_0(sweep):
     give, folders = sweep
     assert give("--jobs", "2") == 0 and give() == 0
-    assert [member(folder).standing for folder in folders] == ["done"] * 2
+    assert [member(folder).state for folder in folders] == ["done"] * 2
 
 
 def test_a_run_that_another_process_trains_is_waited_for(sweep, capsys):
@@ -100,7 +100,7 @@ def test_a_run_whose_other_process_stops_is_taken_over(sweep):
     stand(folders[0], "train")
     threading.Timer(1.0, stand, (folders[0], "stopped")).start()
     assert give() == 0
-    assert member(folders[0]).standing == "done" and (folders[0] / LOG_FILE).is_file()
+    assert member(folders[0]).state == "done" and (folders[0] / LOG_FILE).is_file()
 
 
 def test_what_died_on_this_host_is_taken_over_at_once(sweep):
@@ -118,10 +118,10 @@ def test_what_died_on_this_host_is_taken_over_at_once(sweep):
     )
     assert json.loads((folders[0] / OWNER_FILE).read_text())["pid"] > 0
     stand(folders[0], "train")  # its heartbeat is fresh
-    assert member(folders[0]).standing == "stale"
+    assert member(folders[0]).state == "stale"
     began = time.monotonic()
     assert give() == 0 and time.monotonic() - began < 30.0
-    assert member(folders[0]).standing == "done"
+    assert member(folders[0]).state == "done"
 
 
 def test_a_damaged_run_is_named_left_alone_and_the_status_is_1(sweep, capsys):
@@ -129,9 +129,7 @@ def test_a_damaged_run_is_named_left_alone_and_the_status_is_1(sweep, capsys):
     (folders[0] / "status.json").write_bytes(b"")
     assert give() == 1
     assert f"damaged, left as it is: {folders[0].name}" in capsys.readouterr().err
-    assert (folders[0] / "status.json").read_bytes() == b"" and member(
-        folders[1]
-    ).standing == "done"
+    assert (folders[0] / "status.json").read_bytes() == b"" and member(folders[1]).state == "done"
 
 
 def test_what_ends_without_its_steps_is_named_and_the_status_is_1(sweep, capsys):
@@ -168,7 +166,7 @@ def test_the_end_of_killed_children_is_recorded(sweep):
     (ended,) = executor.close()
     assert ended.exit == -9 and executor.outstanding == 0
     Drive(executor, Retries(), lambda: True, lambda text: None)._settle(ended, closing=True)
-    assert member(folders[0]).standing == "failed"
+    assert member(folders[0]).state == "failed"
 
 
 def test_a_percent_sign_in_the_results_folder_is_refused_on_slurm(tmp_path):
