@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from tensorboardX import SummaryWriter
 
 from analysis import synthetic
 from analysis.read import foreign
@@ -223,15 +224,15 @@ def test_our_runs_and_theirs_load_together(tmp_path):
 
 
 def events(folder, series):
-    writer = pytest.importorskip("tensorboardX").SummaryWriter(str(folder))
+    writer = SummaryWriter(str(folder))
     for tag, points in series.items():
         for step, value in points.items():
             writer.add_scalar(tag, value, step)
     writer.close()
 
 
+@pytest.mark.omnisafe  # which brings the package that reads the files
 def test_tensorboard_files_with_epochs_on_the_axis(tmp_path):
-    pytest.importorskip("tensorboard")
     folder = tmp_path / "PPOLag-{SafetyPointGoal1-v0}" / "seed-004-2026" / "tb"
     values = {
         "Metrics/EpRet": {0: 1.0, 1: 2.5},
@@ -254,8 +255,8 @@ def test_tensorboard_files_with_epochs_on_the_axis(tmp_path):
     assert "evaluations" in run["lacks"] and "guessed" in run["notes"]
 
 
+@pytest.mark.omnisafe  # which brings the package that reads the files
 def test_tensorboard_without_known_tags_lists_those_there_are(tmp_path):
-    pytest.importorskip("tensorboard")
     events(tmp_path / "a", {"my/return": {1: 1.0}})
     (run,) = load([tmp_path]).runs.to_dict("records")
     assert run["status"] == "unreadable records" and "there are my/return" in run["notes"]

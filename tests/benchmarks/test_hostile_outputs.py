@@ -32,7 +32,13 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(name, marks=pytest.mark.omnisafe if name == "omnisafe" else ())
+        for name in COMMANDS
+    ],
+)
 @pytest.mark.parametrize("out", ["FILE/x", "x" * 300, "/proc/nowhere/x", "READ-ONLY/x"])
 def test_no_command_works_for_a_place_that_cannot_be_written(
     command, out, tmp_path, monkeypatch, capsys
