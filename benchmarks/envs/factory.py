@@ -8,13 +8,17 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from benchmarks.runs.spec import BadInput
 
 if TYPE_CHECKING:
+    import gymnasium
+
     from benchmarks.envs.make import SafeEnv
 
+MakeEnv: TypeAlias = "Callable[[], gymnasium.Env]"  # an EnvFactory, or a function of a test
 # interpreter of environment processes; the learner's own if unset
 ENV_PYTHON = "SAFEDREAMER_ENV_PYTHON"
 

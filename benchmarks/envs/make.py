@@ -4,8 +4,7 @@ cost in `info["cost"]`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import benchmarks.envs.compat  # noqa: F401 (first: it prepares what Gymnasium imports)
 
@@ -20,9 +19,6 @@ from benchmarks.tasks import get_task
 
 if TYPE_CHECKING:
     from agents.api import EnvSpec
-
-
-MakeEnv: TypeAlias = Callable[[], gymnasium.Env]
 
 
 class SafeEnv(gymnasium.Env):

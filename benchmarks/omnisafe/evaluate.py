@@ -11,7 +11,7 @@ from baselines.omnisafe.learner import Setup, make_learner
 from baselines.omnisafe.policy import Policy, make_policy
 from baselines.omnisafe.state import Tree
 from benchmarks.envs import VectorEnv
-from benchmarks.envs.make import MakeEnv
+from benchmarks.envs.factory import MakeEnv
 from benchmarks.methods import omnisafe_presets as presets
 from benchmarks.methods.saved import newest
 from benchmarks.omnisafe.envs import EpisodeEnvs

@@ -15,7 +15,7 @@ import numpy as np
 from baselines.omnisafe.policy import Policy
 from baselines.omnisafe.state import borrowed_rng
 from benchmarks.envs import Fault, VectorEnv
-from benchmarks.envs.make import MakeEnv
+from benchmarks.envs.factory import MakeEnv
 from benchmarks.omnisafe.envs import flatten
 from benchmarks.runs import records
 from benchmarks.runs.spec import RunFailed

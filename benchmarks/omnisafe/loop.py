@@ -11,11 +11,9 @@ records, and the same command plays it again.
 # pyright: reportMissingImports=false
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import os
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,23 +27,17 @@ from baselines.omnisafe.learner import Learner, OnPolicy, Setup, make_learner
 from baselines.omnisafe.policy import make_policy
 from baselines.omnisafe.replay import SavedBuffer
 from baselines.omnisafe.state import Tree, replays
-from benchmarks.envs import EnvContractError, Fault, VectorEnv
-from benchmarks.envs.make import MakeEnv
+from benchmarks.envs import EnvContractError
+from benchmarks.envs.factory import MakeEnv
 from benchmarks.methods import omnisafe_presets as presets
 from benchmarks.omnisafe.envs import EpisodeEnvs, explain_divergence
 from benchmarks.omnisafe.evaluation import evaluate
-from benchmarks.runs import checkpoint, metrics, records
+from benchmarks.runs import checkpoint, records
 from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, REPLAY
-from benchmarks.runs.folder import claim, rewind
-from benchmarks.runs.spec import BadInput, RunFailed, RunSpec, with_minutes
-from benchmarks.runs.status import State, StatusFile
-from benchmarks.training import resume
-from benchmarks.training.boards import boards
+from benchmarks.runs.spec import BadInput, RunFailed, RunSpec
+from benchmarks.training.base import Opened, Result, RunLoop, opened
 from benchmarks.training.counters import Options, Progress
-from benchmarks.training.env_faults import EnvFaults
 from benchmarks.training.episodes import Episode, Stopped
-from benchmarks.training.progress import Snapshot
-from benchmarks.training.reporting import Reports
 
 LEARNER, ENVS = checkpoint.LEARNER, "envs"  # of a checkpoint
 SHOWN = {
@@ -53,14 +45,6 @@ SHOWN = {
     "Loss/Loss_reward_critic": "critic",
     "Metrics/LagrangeMultiplier": "multiplier",
 }
-
-
-class Result(NamedTuple):
-    """How a call of `train` ended."""
-
-    env_steps: int
-    updates: int  # epochs of the on-policy family
-    finished: bool  # the step budget is spent and the last evaluation is recorded
 
 
 class Point(NamedTuple):
@@ -86,71 +70,26 @@ def train(
     Raises BadInput when `out` belongs to another configuration or process or its disk is full,
     RunFailed when the run cannot go on.
     """
-    spec, out = with_minutes(spec, options.max_minutes), Path(out)
-    saved = resume.Saved(out, spec.run_id, options.reporter.say)
-    with (
-        checkpoint.explain_full_disk(out),
-        claim(spec, out, options.reporter.say, torch_devices, saved.look) as status,
-        contextlib.ExitStack() as stack,
-    ):
-        return Loop(spec, out, make_env, options, status, stack, saved).run()
+    with opened(spec, out, make_env, options, torch_devices) as run:
+        return Loop(run).run()
 
 
-class Loop:
-    """A run: what it is made of, and what happens at its consistent points.
+class Loop(RunLoop[Progress]):
+    """A run: what it is made of, and what happens at its consistent points."""
 
-    `stack` closes its files and environments.
-    """
-
-    def __init__(
-        self,
-        spec: RunSpec,
-        out: Path,
-        make_env: MakeEnv,
-        options: Options,
-        status: StatusFile,
-        stack: contextlib.ExitStack,
-        saved: resume.Saved,
-    ) -> None:
-        self.spec, self.config, self.out, self.options, self.make_env = (
-            spec,
-            spec.loop,
-            out,
-            options,
-            make_env,
-        )
-        self.env_faults = EnvFaults(out, options.reporter.say, options.max_env_faults)
-        found, meta = saved.path, saved.meta
-        self.counters = resume.counters(Progress, meta, out)
-        rewind(out, meta["positions"])
+    def __init__(self, run: Opened) -> None:
+        super().__init__(run, Progress)
+        spec, found = run.spec, run.saved.path
         self.saved_at = self.counters.env_steps
-        self.started = time.perf_counter() - self.counters.wall_seconds
-        self.boards = stack.enter_context(
-            contextlib.closing(
-                boards(spec, out, options.tensorboard, options.wandb, self.counters.env_steps)
-            )
-        )
-        self.reports = Reports(spec, out, options.reporter, status, self.boards)
-        stack.enter_context(contextlib.closing(self.reports))
-        self.metrics = stack.enter_context(contextlib.closing(metrics.MetricsWriter(out)))
-        vector = stack.enter_context(
-            VectorEnv(
-                make_env,
-                self.config.num_envs,
-                spec.seed,
-                "train",
-                self.config.env_workers,
-                timeout_seconds=options.env_timeout_seconds,
-            )
-        )
+        vector = self.environments()
         episode_env_steps = vector.spec.episode_env_steps
         presets.check(spec, episode_env_steps)
         self.budget = presets.budget(spec, episode_env_steps)
         self.envs = EpisodeEnvs(
             vector,
             self.budget.env_repeat,
-            lambda episode: self._record(records.TRAIN, episode),
-            lambda fault: self._fault(fault, records.TRAIN),
+            lambda episode: self.record(records.TRAIN, episode),
+            lambda fault: self.fault(fault, records.TRAIN),
             self._tick,
         )
         self.within_epoch = False  # of the on-policy family, where a stop gives it up
@@ -161,12 +100,11 @@ class Loop:
         self.policy = make_policy(self.learner)
         self.epoch_seconds = self.evaluation_seconds = 0.0
         if found:
-            self._restore(found, meta)
+            self._restore(found, run.saved.meta)
         else:
-            # of a start that died before its first checkpoint
-            shutil.rmtree(out / REPLAY, ignore_errors=True)
+            self.discard_replay()
             for warning in presets.warnings(spec):
-                options.reporter.say(warning)
+                self.options.reporter.say(warning)
         self.point = self._point()
 
     def _learner(self) -> Learner:
@@ -199,28 +137,17 @@ class Loop:
                 "by their seed and actions, so the run continues, but not exactly"
             )
 
-    def run(self) -> Result:
-        """Advance until the steps or minutes are spent or a stop is asked for.
+    @property
+    def updates(self) -> int:
+        return self.learner.updates
 
-        Then evaluate (unless stopped) and save.
-        """
-        stop = self.options.stop
-        with contextlib.suppress(Stopped):
-            self.settle()
-            while not self._over():
-                start = time.perf_counter()
-                self.advance()
-                stop.iterated(
-                    time.perf_counter() - start if not isinstance(self.learner, OnPolicy) else 0.0
-                )
-                self.settle()
-            if not stop():  # a run that is stopped goes on as if it never had been
-                self.evaluate()
-        self.save()
-        self.report(
-            "finished" if self._finished() else "stopped" if self.options.stop() else "out_of_time"
-        )
-        return Result(self.counters.env_steps, self.learner.updates, self._finished())
+    @property
+    def on_policy(self) -> bool:
+        """Whether an advance is an epoch, in which a stop is heard."""
+        return isinstance(self.learner, OnPolicy)
+
+    def patience(self, seconds: float) -> float:
+        return 0.0 if self.on_policy else seconds
 
     def advance(self) -> None:
         """Bring the learner to its next consistent point.
@@ -228,7 +155,7 @@ class Loop:
         Raises Stopped where an epoch was given up.
         """
         start = time.perf_counter()
-        self.within_epoch = isinstance(self.learner, OnPolicy)
+        self.within_epoch = self.on_policy
         try:
             with explain_divergence(self.envs):
                 row = self.learner.advance()
@@ -240,7 +167,7 @@ class Loop:
         counters = self.counters
         counters.previous_agent_steps = counters.agent_steps
         counters.env_steps = self.envs.env_steps
-        counters.agent_steps = self._agent_steps()
+        counters.agent_steps = counters.env_steps // self.config.action_repeat
         if row is not None:
             self.epoch_seconds = time.perf_counter() - start
             self._log(row)
@@ -255,11 +182,7 @@ class Loop:
         self.metrics.cut(positions[METRICS_FILE])
 
     def settle(self) -> None:
-        """What the last advance made due.
-
-        A resumed run comes here first, because it may have been stopped in an evaluation.
-        """
-        if isinstance(self.learner, OnPolicy):
+        if self.on_policy:
             # a stop within the next epoch, or within the evaluation, leaves the run here
             self.point = self._point()
         if self.counters.due(self.config.eval_every):
@@ -268,39 +191,30 @@ class Loop:
             self.save()
         self._tick()
 
-    def evaluate(self) -> None:
-        """The fixed evaluation episodes with the present policy; once per number of steps.
-
-        Raises Stopped when asked to.
-        """
-        counters, config = self.counters, self.config
-        if config.eval_episodes == 0 or counters.evaluated_at == counters.env_steps:
-            return
-        self.report("evaluate")
-        start = time.perf_counter()
-        played = dict(
+    def play(self) -> dict[str, list[Episode]]:
+        return dict(
             evaluate(
                 self.policy,
                 self.make_env,
                 run_seed=self.spec.seed,
-                env_steps=counters.env_steps,
-                episodes=config.eval_episodes,
-                on_fault=lambda fault: self._fault(fault, records.EVAL),
+                env_steps=self.counters.env_steps,
+                episodes=self.config.eval_episodes,
+                on_fault=lambda fault: self.fault(fault, records.EVAL),
                 should_stop=self.options.stop,
             )
         )
-        for split, episodes in played.items():
-            for episode in episodes:
-                self._record(split, episode)
-        self.reports.evaluated(played[records.EVAL], self._snapshot("evaluate"))
-        counters.evaluated_at = counters.env_steps
-        self.evaluation_seconds = time.perf_counter() - start
-        if isinstance(self.learner, OnPolicy):
+
+    def evaluated(self, seconds: float) -> None:
+        self.evaluation_seconds = seconds
+        if self.on_policy:
             self.point = self._point()
+
+    def seconds_ahead(self) -> float:
+        return self.evaluation_seconds + (self.epoch_seconds if self.on_policy else 0.0)
 
     def save(self) -> None:
         """A checkpoint of the last consistent point, from which the run continues."""
-        point = self.point if isinstance(self.learner, OnPolicy) else self._point()
+        point = self.point if self.on_policy else self._point()
         # environments that have not begun an episode have nothing to return to
         if point.counters.env_steps == 0:
             return
@@ -325,46 +239,32 @@ class Loop:
 
     _saved_evaluation = -1
 
-    def report(self, state: State = "train") -> None:
-        """Tell where the run stands. Raises LostOwnership when the folder is another's by now."""
-        self.reports.tell(self._snapshot(state), self.learner.updates)
-
     def _point(self) -> Point:
-        counters = dataclasses.replace(self.counters)
         tree = self.learner.state()
-        positions = {
-            RECORDS_FILE: self.reports.records.position(),
-            METRICS_FILE: self.metrics.position(),
-        }
-        progress = dataclasses.asdict(counters) | {"wall_seconds": self._elapsed()}
-        meta = {
-            "run_id": self.spec.run_id,
-            "counters": progress,
-            "positions": positions,
-            "learner": tree.plain,
-        }
-        return Point(counters, {LEARNER: tree.arrays, ENVS: self.envs.snapshot()}, meta)
+        return Point(
+            dataclasses.replace(self.counters),
+            {LEARNER: tree.arrays, ENVS: self.envs.snapshot()},
+            self.progress() | {"learner": tree.plain},
+        )
 
     def _tick(self) -> None:
         """Heard often, also in the midst of rollouts and updates."""
         if self.within_epoch and self.options.stop():
             raise Stopped
-        if self.reports.due(self._elapsed()):
+        if self.reports.due(self.elapsed()):
             self.report()
 
     def _log(self, row: dict[str, float]) -> None:
-        now, counters = self._elapsed(), self.counters
+        now, counters = self.elapsed(), self.counters
         self.reports.losses = {
             name: row[key] for key, name in SHOWN.items() if math.isfinite(row.get(key, math.nan))
         }
         shown = {
             "env_steps": counters.env_steps,
             "agent_steps": counters.agent_steps,
-            "updates": self.learner.updates,
+            "updates": self.updates,
         }
-        written = shown | {"wall_seconds": round(now, 2)} | row
-        self.metrics.write(written)
-        self.boards.write(written, counters.env_steps)
+        self.write(shown | {"wall_seconds": round(now, 2)} | row)
         broken = [key for key, value in row.items() if key in SHOWN and not math.isfinite(value)]
         if broken:
             raise RunFailed(
@@ -372,42 +272,6 @@ class Loop:
                 f"{counters.env_steps}: the run diverged; its last checkpoint is from before"
             )
 
-    def _fault(self, fault: Fault, split: str) -> None:
-        self.env_faults(fault, split, self.counters.env_steps)
-
-    def _record(self, split: str, episode: Episode) -> None:
-        self.reports.episode(
-            split, episode, self.envs.env_steps, self._agent_steps(), self._elapsed()
-        )
-
-    def _agent_steps(self) -> int:
-        return self.envs.env_steps // self.config.action_repeat
-
-    def _snapshot(self, state: State) -> Snapshot:
+    def steps_now(self) -> tuple[int, int]:
         steps = self.envs.env_steps if self.within_epoch else self.counters.env_steps
-        return self.reports.snapshot(steps, self._elapsed(), state)
-
-    def _elapsed(self) -> float:
-        return time.perf_counter() - self.started
-
-    def _spent(self) -> bool:
-        return self.counters.env_steps >= self.spec.steps
-
-    def _finished(self) -> bool:
-        """Whether nothing is left to do.
-
-        A stop may have come between the last step and the last evaluation.
-        """
-        evaluated = (
-            self.config.eval_episodes == 0 or self.counters.evaluated_at == self.counters.env_steps
-        )
-        return self._spent() and evaluated
-
-    def _over(self) -> bool:
-        limit = self.spec.max_minutes
-        advance = self.epoch_seconds if isinstance(self.learner, OnPolicy) else 0.0
-        late = (
-            limit is not None
-            and self._elapsed() + advance + self.evaluation_seconds >= 60.0 * limit
-        )
-        return self._spent() or late or self.options.stop()
+        return steps, steps // self.config.action_repeat

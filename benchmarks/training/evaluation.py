@@ -9,22 +9,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
 
 from agents.api import Agent, PyTree
 from benchmarks.envs import Fault, Step, VectorEnv
+from benchmarks.envs.factory import MakeEnv
 from benchmarks.runs.spec import RunFailed
 from benchmarks.training.episodes import MAX_ENVS, UNSEEN_EPISODE, Episode, Stopped, Tally
 from benchmarks.training.transitions import row
 
-# benchmarks.envs chooses the rendering backend, and has to be imported before Gymnasium
-if TYPE_CHECKING:
-    import gymnasium
-
-MakeEnv: TypeAlias = "Callable[[], gymnasium.Env]"
 OnStep: TypeAlias = Callable[[Step, np.ndarray, Mapping[str, np.ndarray]], None]
 
 EVALUATE = 2  # stream of keys, beside those of the loop

@@ -18,11 +18,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shutil
-import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import jax
 import numpy as np
@@ -30,39 +27,27 @@ import numpy as np
 from agents.api import COST_NOW, Agent, EnvSpec
 from agents.replay import journal
 from agents.replay.prefetch import Prefetch
-from benchmarks.envs import VectorEnv
+from benchmarks.envs.factory import MakeEnv
 from benchmarks.runs import checkpoint, metrics, records
-from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, REPLAY
-from benchmarks.runs.folder import claim, rewind
-from benchmarks.runs.spec import RunSpec, with_minutes
-from benchmarks.runs.status import State, StatusFile
+from benchmarks.runs.files import CHECKPOINTS, REPLAY
+from benchmarks.runs.provenance import jax_devices
+from benchmarks.runs.spec import RunSpec
+from benchmarks.runs.status import State
 from benchmarks.training import fresh_costs, resume
-from benchmarks.training.boards import boards
+from benchmarks.training.base import Opened, Result, RunLoop, opened
 from benchmarks.training.counters import Options, Progress
 from benchmarks.training.divergence import Watch
-from benchmarks.training.env_faults import EnvFaults
-from benchmarks.training.episodes import Episode, Stopped, Tally
-from benchmarks.training.evaluation import Forecast, MakeEnv, evaluation_key, run_episodes
-from benchmarks.training.progress import Snapshot
-from benchmarks.training.reporting import Reports
+from benchmarks.training.episodes import Episode, Tally
+from benchmarks.training.evaluation import Forecast, evaluation_key, run_episodes
 from benchmarks.training.transitions import make_replay, row
 
 MakeAgent: TypeAlias = Callable[[EnvSpec], Agent]
 
-CARRY, STANDING = "carry", "loop"  # of a checkpoint, beside the learner
+CARRY, RUNNING = "carry", "loop"  # of a checkpoint, beside the learner
 # updates of pre-training between two looks at the clock and at requests to stop
 PRETRAIN_SLICE = 32
 ACT, UPDATE = 0, 1  # streams of keys; benchmarks.training.evaluation has its own
 PREFILL = 3  # stream of numpy generators; batches draw from [seed, update] (agents.replay.prefetch)
-
-
-class Result(NamedTuple):
-    """How a call of `train` ended."""
-
-    env_steps: int
-    updates: int
-    finished: bool  # the step budget is spent and the last evaluation is recorded
-    evaluation: list[Episode]  # the last one; empty when there was none
 
 
 @dataclasses.dataclass
@@ -87,57 +72,21 @@ def train(
     Raises BadInput when `out` belongs to another configuration or process or its disk is full,
     RunFailed when the run cannot go on.
     """
-    spec, out = with_minutes(spec, options.max_minutes), Path(out)
-    saved = resume.Saved(out, spec.run_id, options.reporter.say)
-    with (
-        checkpoint.explain_full_disk(out),
-        claim(spec, out, options.reporter.say, look=saved.look) as status,
-        contextlib.ExitStack() as stack,
-    ):
-        return Loop(spec, out, make_env, make_agent, options, status, stack, saved).run()
+    with opened(spec, out, make_env, options, jax_devices) as run:
+        return Loop(run, make_agent).run()
 
 
-class Loop:
-    """A training run: what it is made of, and what one iteration does to it.
+class Loop(RunLoop[Counters]):
+    """A training run: what it is made of, and what one iteration does to it."""
 
-    `stack` closes its files and environments.
-    """
-
-    def __init__(
-        self,
-        spec: RunSpec,
-        out: Path,
-        make_env: MakeEnv,
-        make_agent: MakeAgent,
-        options: Options,
-        status: StatusFile,
-        stack: contextlib.ExitStack,
-        saved: resume.Saved,
-    ) -> None:
-        self.spec, self.config, self.out, self.options, self.make_env = (
-            spec,
-            spec.loop,
-            out,
-            options,
-            make_env,
-        )
+    def __init__(self, run: Opened, make_agent: MakeAgent) -> None:
+        super().__init__(run, Counters)
+        spec, out, options, stack = run.spec, run.out, run.options, run.stack
+        found, meta = run.saved.path, run.saved.meta
         self.watch = Watch(out)
-        self.env_faults = EnvFaults(out, options.reporter.say, options.max_env_faults)
         self.key = jax.random.key(spec.seed)
-        found, meta = saved.path, saved.meta
-        self.counters = resume.counters(Counters, meta, out)
-        rewind(out, meta["positions"])
-        self.started = time.perf_counter() - self.counters.wall_seconds
         self.saved = dataclasses.astuple(self.counters)
-        self.boards = stack.enter_context(
-            contextlib.closing(
-                boards(spec, out, options.tensorboard, options.wandb, self.counters.env_steps)
-            )
-        )
-        self.reports = Reports(spec, out, options.reporter, status, self.boards)
-        stack.enter_context(contextlib.closing(self.reports))
-        self.metrics = stack.enter_context(contextlib.closing(metrics.MetricsWriter(out)))
-        self.envs = stack.enter_context(self._environments())
+        self.envs = self.environments()
         self.agent = make_agent(self.envs.spec)
         self.replay = stack.enter_context(contextlib.closing(make_replay(spec, self.envs.spec)))
         if found:
@@ -150,8 +99,7 @@ class Loop:
                 if options.init_state
                 else self.agent.init(spec.seed)
             )
-            # of a start that died before its first checkpoint
-            shutil.rmtree(out / REPLAY, ignore_errors=True)
+            self.discard_replay()
         batch = self.config.batch_size, self.config.batch_length
         self.batches = stack.enter_context(
             Prefetch(self.replay, *batch, seed=spec.seed, device_put=jax.device_put)
@@ -161,19 +109,18 @@ class Loop:
         self.tally = Tally(self.config.num_envs)
         self.window, self.sections = metrics.Window(), metrics.Sections()
         self.warned = False
-        self.evaluation: list[Episode] = []
         self.forecast = Forecast(
             self.envs.spec.episode_agent_steps, self.config.num_envs, self.config.eval_episodes
         )
-        self.logged = self._elapsed(), self.counters.env_steps
+        self.logged = self.elapsed(), self.counters.env_steps
         self.renders = any(array.dtype == "uint8" for array in self.envs.spec.obs.values())
         if found:
             self.carry = checkpoint.load(found, CARRY, self.carry)
-            standing = checkpoint.load_flat(found, STANDING)
+            running = checkpoint.load_flat(found, RUNNING)
             self.step = resume.fits(
                 found,
                 resume.restore,
-                standing,
+                running,
                 self.envs,
                 self.tally,
                 self.window,
@@ -182,57 +129,28 @@ class Loop:
         else:
             self.step = self.envs.reset()
 
-    def _environments(self) -> VectorEnv:
-        config, timeout_seconds = self.config, self.options.env_timeout_seconds
-        mode = config.env_workers
-        return VectorEnv(
-            self.make_env,
-            config.num_envs,
-            self.spec.seed,
-            "train",
-            mode,
-            timeout_seconds=timeout_seconds,
-        )
+    @property
+    def updates(self) -> int:
+        return self.counters.updates
 
-    def run(self) -> Result:
-        """Iterate until the steps or minutes are spent or a stop is asked for.
+    def advance(self) -> None:
+        if self._pretraining():
+            self.pretrain()
+        else:
+            self.iterate()
 
-        Then evaluate (unless stopped) and save.
-        """
-        stop = self.options.stop
-        with contextlib.suppress(Stopped):
-            self.settle()
-            while not self._over():
-                start = time.perf_counter()
-                if self._pretraining():
-                    self.pretrain()
-                else:
-                    self.iterate()
-                stop.iterated(time.perf_counter() - start)
-                self.settle()
-            if not stop():  # a run that is stopped goes on as if it never had been
-                self.evaluate()
-                self.log()
-        self.save()
-        self.report(
-            "finished" if self._finished() else "stopped" if self.options.stop() else "out_of_time"
-        )
-        return Result(
-            self.counters.env_steps, self.counters.updates, self._finished(), self.evaluation
-        )
+    def conclude(self) -> None:
+        self.evaluate()
+        self.log()
 
     def settle(self) -> None:
-        """What the last iteration made due.
-
-        A resumed run comes here first, because it may have been stopped in an evaluation.
-        """
         if self.counters.due(self.config.eval_every):
             self.evaluate()
         if self.counters.due(self.config.log_every):
             self.log()
         if self.counters.due(self.config.checkpoint_every):
             self.save()
-        if self.reports.due(self._elapsed()):
+        if self.reports.due(self.elapsed()):
             self.report()
 
     def iterate(self) -> None:
@@ -249,7 +167,7 @@ class Loop:
                 self.step = self.envs.step(actions)
         finally:  # recorded also when no environment could be replaced and the run ends here
             for fault in self.envs.take_faults():
-                self.env_faults(fault, records.TRAIN, counters.env_steps)
+                self.fault(fault, records.TRAIN)
         counters.iterations += 1
         counters.previous_agent_steps = counters.agent_steps
         counters.agent_steps += int(np.count_nonzero(self.step.env_steps))
@@ -260,7 +178,7 @@ class Loop:
             new.reward, new.cost, new.env_steps, new.is_last, new.episode
         ):
             self.state = self.agent.end_episode(self.state, episode.cost, counters.agent_steps)
-            self._record(records.TRAIN, episode)
+            self.record(records.TRAIN, episode)
 
     def pretrain(self) -> None:
         """Some of the updates that precede the policy's first action; environments stand still."""
@@ -300,8 +218,8 @@ class Loop:
                 self.state, self.carry, self.step.obs, self.step.is_first, key, "train"
             )
             if (expected := info.pop(COST_NOW, None)) is not None:
-                told = fresh_costs.counts(np.asarray(expected), self.step.cost)
-                self.window.add(told, fresh_costs.PREFIX)
+                counted = fresh_costs.counts(np.asarray(expected), self.step.cost)
+                self.window.add(counted, fresh_costs.PREFIX)
             self.window.add(info, "act/")
             result = np.asarray(actions, np.float32)
         self.forecast.acted(self.sections.last)
@@ -340,35 +258,33 @@ class Loop:
             counters.updates += 1
 
     def evaluate(self) -> None:
-        """The fixed evaluation episodes with the present parameters; once per number of steps.
+        if self.evaluates():
+            self._await_learner()
+            super().evaluate()
 
-        Raises Stopped when asked to.
-        """
-        if self.config.eval_episodes == 0 or self.counters.evaluated_at == self.counters.env_steps:
-            return
-        self._await_learner()
-        self.report("evaluate")
-        begun = self._elapsed()
+    def play(self) -> dict[str, list[Episode]]:
         with self.sections("eval"):
-            self.evaluation = run_episodes(
-                self.agent,
-                self.state,
-                self.make_env,
-                run_seed=self.spec.seed,
-                episodes=self.config.eval_episodes,
-                key=evaluation_key(self.spec.seed, self.counters.env_steps),
-                # Starting processes takes longer than simulating; rendering is what pays for them.
-                workers=self.config.env_workers if self.renders else "inline",
-                on_fault=lambda fault: self.env_faults(
-                    fault, records.EVAL, self.counters.env_steps
-                ),
-                should_stop=self.options.stop,
-            )
-        for episode in self.evaluation:
-            self._record(records.EVAL, episode)
-        self.reports.evaluated(self.evaluation, self._snapshot("evaluate"))
-        self.counters.evaluated_at = self.counters.env_steps
-        self.forecast.evaluated(self._elapsed() - begun)
+            return {
+                records.EVAL: run_episodes(
+                    self.agent,
+                    self.state,
+                    self.make_env,
+                    run_seed=self.spec.seed,
+                    episodes=self.config.eval_episodes,
+                    key=evaluation_key(self.spec.seed, self.counters.env_steps),
+                    # Starting processes takes longer than simulating; rendering is what pays for
+                    # them.
+                    workers=self.config.env_workers if self.renders else "inline",
+                    on_fault=lambda fault: self.fault(fault, records.EVAL),
+                    should_stop=self.options.stop,
+                )
+            }
+
+    def evaluated(self, seconds: float) -> None:
+        self.forecast.evaluated(seconds)
+
+    def seconds_ahead(self) -> float:
+        return self.forecast.seconds()
 
     def log(self) -> None:
         """One row of metrics: means since the last row, and where the time went.
@@ -382,7 +298,7 @@ class Loop:
         if not self.warned and (said := fresh_costs.warning(counted, values)):
             self.warned = True
             self.options.reporter.say(said)
-        now, env_steps = self._elapsed(), self.counters.env_steps
+        now, env_steps = self.elapsed(), self.counters.env_steps
         self.counters.logged_at = env_steps
         (then, steps_then), self.logged = self.logged, (now, env_steps)
         speed = (env_steps - steps_then) / max(now - then, 1e-9)
@@ -399,72 +315,35 @@ class Loop:
             "updates": self.counters.updates,
         }
         row |= {"wall_seconds": round(now, 2), "env_steps_per_second": round(speed, 2)}
-        row |= values | self.sections.flush()
-        self.metrics.write(row)
-        self.boards.write(row, env_steps)
+        self.write(row | values | self.sections.flush())
 
     def save(self) -> None:
         """A checkpoint of everything, from which the run continues as if it had not stopped."""
-        counters = self.counters
-        standing = dataclasses.astuple(counters)
-        if standing == self.saved:
+        counters = dataclasses.astuple(self.counters)
+        if counters == self.saved:
             return
         self._await_learner()
         self.report("save")
         with self.options.stop.saving(), self.sections("checkpoint"):
-            positions = {
-                RECORDS_FILE: self.reports.records.position(),
-                METRICS_FILE: self.metrics.position(),
-            }
+            progress = self.progress()
             mark = journal.save(self.replay, self.out / REPLAY)
-            progress = {
-                "counters": dataclasses.asdict(counters) | {"wall_seconds": self._elapsed()},
-                "positions": positions,
-            }
-            meta = {"run_id": self.spec.run_id, "replay_mark": mark, **progress}
             trees = {
                 checkpoint.LEARNER: self.state,
                 CARRY: self.carry,
-                STANDING: resume.snapshot(self.envs, self.step, self.tally, self.window),
+                RUNNING: resume.snapshot(self.envs, self.step, self.tally, self.window),
             }
-            checkpoint.save(self.out / CHECKPOINTS, counters.env_steps, trees, meta)
-        self.saved = standing
+            meta = progress | {"replay_mark": mark}
+            checkpoint.save(self.out / CHECKPOINTS, self.counters.env_steps, trees, meta)
+        self.saved = counters
 
     def report(self, state: State = "train") -> None:
-        """Tell where the run stands. Raises LostOwnership when the folder is another's by now."""
         if self.counters.agent_steps < self.config.prefill:
             # random actions are fast and say nothing about what follows
             self.reports.forget_speed()
-        self.reports.tell(self._snapshot(state), self.counters.updates)
+        super().report(state)
 
-    def _snapshot(self, state: State) -> Snapshot:
-        return self.reports.snapshot(self.counters.env_steps, self._elapsed(), state)
-
-    def _record(self, split: str, episode: Episode) -> None:
-        self.reports.episode(
-            split, episode, self.counters.env_steps, self.counters.agent_steps, self._elapsed()
-        )
+    def finished(self) -> bool:
+        return super().finished() and self.counters.logged_at == self.counters.env_steps
 
     def _key(self, stream: int, counter: int) -> jax.Array:
         return jax.random.fold_in(jax.random.fold_in(self.key, stream), counter)
-
-    def _elapsed(self) -> float:
-        return time.perf_counter() - self.started
-
-    def _spent(self) -> bool:
-        return self.counters.env_steps >= self.spec.steps
-
-    def _finished(self) -> bool:
-        """Whether nothing is left to do.
-
-        A stop may have come between the last step and the last evaluation.
-        """
-        evaluated = (
-            self.config.eval_episodes == 0 or self.counters.evaluated_at == self.counters.env_steps
-        )
-        return self._spent() and evaluated and self.counters.logged_at == self.counters.env_steps
-
-    def _over(self) -> bool:
-        limit = self.spec.max_minutes
-        late = limit is not None and self._elapsed() + self.forecast.seconds() >= 60.0 * limit
-        return self._spent() or late or self.options.stop()
