@@ -190,6 +190,9 @@ _BEFORE: Mapping[str, Any] = {
     "agent.planner.feasible_cost": "sum",
     "agent.planner.pessimism": 1,
     "agent.planner.actor_share": 0.0,
+    "agent.planner.noise_exponent": 0.0,
+    "agent.planner.kept_elites": 0,
+    "agent.planner.candidate_decay": 1.0,
     "agent.model.motion_scale": -1.0,
     "agent.model.conv_chunk": 64,  # whatever it is, results agree to rounding
     "agent.model.vector_loss": "sum",
