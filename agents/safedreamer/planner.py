@@ -155,10 +155,14 @@ def plan(
     counts = config.candidates_per_iteration
     if len(set(counts)) == 1 and kept.shape[1] == config.kept_elites:
         search, reports = jax.lax.scan(partial(refit, count=counts[0]), search, keys)
-        safe_fraction, ret, cost = (x[-1] for x in reports)
+        last = jax.tree.map(lambda x: x[-1], reports)
     else:  # iterations of unlike sizes cannot share a scan
+        reports = []
         for step_key, count in zip(keys, counts, strict=True):
-            search, (safe_fraction, ret, cost) = refit(search, step_key, count)
+            search, report = refit(search, step_key, count)
+            reports.append(report)
+        last = reports[-1]
+    safe_fraction, ret, cost = last
     return Plan(
         search.mean, search.std, safe_fraction, ret, cost, search.std.mean((1, 2)), search.kept
     )
