@@ -37,7 +37,7 @@ COMMANDS = {
     "diagnose": "what the agent of a run predicts against what happens",
     **analysis.COMMANDS,
     "doctor": "versions, devices, GL backend, what is missing and how to fix it",
-    "demo": "train four methods with small budgets, then plot them",
+    "demo": "a safe and an unsafe agent side by side for some minutes, with curves and films",
     "methods": "list the methods",
     "tasks": "list the tasks",
 }

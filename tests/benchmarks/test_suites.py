@@ -42,7 +42,7 @@ def test_paper20_is_the_papers():
         pytest.param("paper20-baselines", 7 * 20 * 3, marks=pytest.mark.omnisafe),
         ("vector", 5 * 3 * 3),
         ("velocity", 4 * 6 * 3),
-        ("demo", 4),
+        ("demo", 2),
         ("ablation-planner-lagrangian", 11 * 5 * 3),
         ("ablation-planner-budget", 27 * 3),
         ("ablation-cost-limit", 3 * 2 * 5 * 3),
