@@ -42,7 +42,7 @@ help:
 	@echo "make test-newest  the learner on the newest Python and JAX, environments on this one"
 	@echo "make lock      train as another commit does? AGAINST=COMMIT [STRICT=1]"
 	@echo "make campaign  the runs of results/campaign that are not done, JOBS=1 at a time, in the background of other work"
-	@echo "make publish   what is done in results/campaign as results to commit: scores, policies, figures, tables, README"
+	@echo "make publish   what is done in results/campaign and results/release-curve as results to commit: scores, policies, figures, tables, README"
 	@echo "make setup     create $(VENV) from the lock files; runs again only when they change"
 	@echo "make lint      ruff: rules and formatting        make format    apply them"
 	@echo "make types     pyright on agents and benchmarks  make doctor    what this machine has"
@@ -93,6 +93,8 @@ campaign: setup
 publish: setup
 	@OMP_NUM_THREADS=1 XLA_FLAGS="--xla_cpu_multi_thread_eigen=false" \
 		$(BIN)/safedreamer publish results/campaign --suites campaign-circle $(ARGS)
+	@OMP_NUM_THREADS=1 XLA_FLAGS="--xla_cpu_multi_thread_eigen=false" \
+		$(BIN)/safedreamer publish results/release-curve --suites release-curve --no-zoo
 
 # What every machine can run in minutes; the rest is in test-all, which names what it skips.
 REST := slow or slurm or omnisafe or gl or browser

@@ -37,14 +37,17 @@ def run(args: argparse.Namespace) -> str:
     done = _done(load(folder / "runs").runs, folder)
     for name in ("figures", "tables"):  # what is no longer drawn must not stay
         shutil.rmtree(folder / name, ignore_errors=True)
-    title = args.title or folder.resolve().name
+    title = args.title or _title(folder)
     reps = ("--reps", str(args.reps))
     drawn = (*reps, "--pair-reps", str(args.pair_reps))
+    evaluated = scores(load(done))["return"].notna().any()
     for command, out, options in (
         ("tables", "tables", reps),
         ("figures", "figures", (*drawn, "--formats", "png", "svg")),
         ("report", "report.html", (*drawn, "--title", title)),
     ):
+        if command == "tables" and not evaluated:
+            continue  # recordings of training alone
         words = [*map(str, done), "--out", str(folder / out), *options]
         WRITERS[command].run(parser(command).parse_args(words))
     (folder / "README.md").write_text(summary(folder, title), encoding="utf-8")
@@ -57,14 +60,19 @@ def summary(folder: Path, title: str = "") -> str:
     results = load(_done(runs, folder))
     name = folder.resolve().name
     sources = Sources(
-        title or name,
-        results._replace(runs=runs),
+        title or _title(folder),
+        results,
+        runs,
         scores(results),
         _read(folder / WANTED_FILE),
         _read(folder / TRIALS_FILE),
         f"safedreamer publish results/{name}",
     )
     return readme(sources)
+
+
+def _title(folder: Path) -> str:
+    return folder.resolve().name.replace("-", " ").capitalize()
 
 
 def _done(runs: pd.DataFrame, folder: Path) -> list[Path]:

@@ -12,10 +12,12 @@ import pandas as pd
 
 from analysis.results.frames import WHOLE, Results, Status
 from analysis.results.labels import label, method_label, method_order, plural, task_label
+from analysis.statistics.agreement import agreement
 from analysis.statistics.final import performance
 from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.means import effects, means
 from analysis.tables import cells
+from analysis.tables.agreement import agreement_markdown
 from analysis.tables.formats import NONE, interval, markdown, number, plus_minus
 
 PERFORMANCE = (
@@ -30,13 +32,14 @@ GIVEN |= {"tracked": "where hazards are", "geometry": "hazards of known radius"}
 class Sources(NamedTuple):
     """What a README is made from.
 
-    `results` has all runs that were found, `scores` those that are done. `wanted` are the runs that
-    the suites ask for, `trials` how often each method was tried before; either is empty where its
-    file is missing.
+    `results` are those of finished runs, `runs` the rows of all that were found. `wanted` are the
+    runs that the suites ask for, `trials` how often each method was tried before; either is empty
+    where its file is missing.
     """
 
     title: str
     results: Results
+    runs: pd.DataFrame
     scores: pd.DataFrame  # of `analysis.statistics.metrics.scores`
     wanted: pd.DataFrame
     trials: pd.DataFrame
@@ -47,6 +50,7 @@ def readme(sources: Sources) -> str:
     """The text."""
     sections: Sequence[tuple[str, Callable[[Sources], str]]] = (
         ("Return and cost of the trained policies", _performance),
+        ("Beside recordings", _agreement),
         ("Which methods obey the limit", _obey),
         ("What makes the difference", _effects),
         ("What training itself cost", _spent),
@@ -56,34 +60,40 @@ def readme(sources: Sources) -> str:
         ("Trials before these runs", _trials),
     )
     parts = [f"# {sources.title}\n", _opening(sources)]
-    parts += [f"## {title}\n\n{write(sources)}" for title, write in sections]
+    written = ((title, write(sources)) for title, write in sections)
+    parts += [f"## {title}\n\n{text}" for title, text in written if text]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
 
 def _opening(sources: Sources) -> str:
-    runs, wanted = _done(sources), len(sources.wanted)
+    runs, wanted = sources.results.runs, len(sources.wanted)
     of = f" of {wanted}" if wanted else ""
     tasks = sorted({task_label(*pair) for pair in zip(runs["task"], runs["obs"])})
+    tables = (
+        "[`tables/comparison.md`](tables/comparison.md) these results beside published numbers, "
+        "[`tables/runs.md`](tables/runs.md) every run, "
+        if sources.scores["return"].notna().any()
+        else ""
+    )
     return (
         f"{len(runs)}{of} runs are done, on {', '.join(tasks)}. This file and everything beside "
         f"`runs/` is made from the records in it by\n\n```\n{sources.command}\n```\n\n"
         "[`figures/`](figures/captions.md) has curves of return and cost with intervals and the "
-        "data in them, [`tables/comparison.md`](tables/comparison.md) these results beside "
-        "published numbers, [`tables/runs.md`](tables/runs.md) every run, `report.html` all of it "
-        "on one page. A run's folder has its settings, commit, versions and hardware "
-        "(`spec.json`), its episodes (`episodes.csv`) and the episodes of its frozen policy "
-        "(`final.csv`).\n"
+        f"data in them, {tables}`report.html` all of it on one page. A run's folder has its "
+        "settings, commit, versions and hardware (`spec.json`), its episodes (`episodes.csv`) and "
+        "those of its frozen policy (`final.csv`).\n"
     )
-
-
-def _done(sources: Sources) -> pd.DataFrame:
-    runs = sources.results.runs
-    return runs[runs["status"].isin(WHOLE)]
 
 
 def _performance(sources: Sources) -> str:
     table = performance(sources.scores)
     return cells.performance(table, PERFORMANCE).markdown()
+
+
+def _agreement(sources: Sources) -> str:
+    """Nothing where there are no recordings."""
+    table = agreement(sources.results)
+    return agreement_markdown(table) if len(table) else ""
 
 
 def _obey(sources: Sources) -> str:
@@ -129,10 +139,14 @@ def _verdict(row: dict[str, float]) -> str:
 
 
 def _effects(sources: Sources) -> str:
+    """Questions whose both methods were run or are wanted; nothing without any."""
+    known = set(sources.scores["method"]) | set(sources.wanted.get("method", ()))
     head = ("Question", "From", "To", "Seeds", "Return", "To is better", "Cost", "To is better")
     tables = [effects(sources.scores, metric).to_dict("records") for metric in ("return", "cost")]
     rows = []
     for gain, cost in zip(*tables):
+        if not {gain["a"], gain["b"]} <= known:
+            continue
         if not gain["pairs"]:
             told = [NONE] * 4
         else:
@@ -143,6 +157,8 @@ def _effects(sources: Sources) -> str:
             ]
         ends = (method_label(gain["a"]), method_label(gain["b"]))
         rows.append([gain["question"], *ends, gain["pairs"] or NONE, *told])
+    if not rows:
+        return ""
     note = (
         "Differences To - From over seeds that both have, with 95 % Student-t intervals of the "
         f"mean difference from {MIN_RUNS} seeds on; “better” is the probability that a run of To "
@@ -177,7 +193,7 @@ def _spent(sources: Sources) -> str:
 
 
 def _given(sources: Sources) -> str:
-    runs = _done(sources)
+    runs = sources.results.runs
     rows = []
     for (name, task, obs), mine in runs.groupby(["label", "task", "obs"], sort=False):
         first = mine.iloc[0]
@@ -192,7 +208,10 @@ def _given(sources: Sources) -> str:
 
 
 def _computing(sources: Sources) -> str:
-    runs = _done(sources)
+    runs = sources.results.runs
+    runs = runs[runs["wall_seconds"] > 0]
+    if runs.empty:
+        return ""
     rows = []
     for name in method_order(runs["label"]):
         mine = runs[runs["label"] == name]
@@ -213,7 +232,7 @@ def _computing(sources: Sources) -> str:
 
 
 def _missing(sources: Sources) -> str:
-    wanted, runs = sources.wanted, sources.results.runs
+    wanted, runs = sources.wanted, sources.runs
     if wanted.empty:
         return "No list of wanted runs: `safedreamer publish` writes `wanted.csv` from suites.\n"
     status = {
@@ -247,9 +266,10 @@ def _state(status: Status | str, env_steps: int) -> str:
 
 
 def _trials(sources: Sources) -> str:
+    """Nothing where nothing is recorded."""
     trials = sources.trials
     if trials.empty:
-        return "Nothing is recorded (`trials.csv`).\n"
+        return ""
     head = ("Method", "Trials on this task", "Elsewhere", "Seeds", "What was chosen")
     rows = [
         [method_label(r["method"]), r["here"], r["elsewhere"], r["seeds"], r["chosen"]]

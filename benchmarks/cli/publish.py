@@ -62,9 +62,9 @@ def main(args: Sequence[str]) -> int:
     Returns 0, 1 where a policy could not be evaluated or published, or what the analysis returns.
     """
     chosen = parse(PublishArgs, args, PROG, "Finished runs become results that can be committed.")
-    from benchmarks.sweep.members import State, members
+    from benchmarks.sweep.members import State, existing
 
-    found = members(chosen.folder)
+    found = existing(chosen.folder)  # none in a folder of recordings
     done = [member for member in found if member.state == State.DONE]
     failed = [] if chosen.records_only else [name for m in done for name in _keep(m, chosen)]
     for member in done:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,9 +14,11 @@ from analysis.commands.main import main
 from analysis.commands.publish import summary
 from analysis.read.load import load
 from analysis.report.readme import _verdict
+from analysis.statistics.agreement import agreement
 from analysis.statistics.final import JudgedOn, final_runs, performance
 from analysis.statistics.means import effects, means
 from analysis.statistics.metrics import scores
+from analysis.tables.agreement import agreement_markdown
 from benchmarks.runs.files import FINAL_FILE, TRIALS_FILE, WANTED_FILE
 from benchmarks.runs.records import FINAL, EpisodeRecord, RecordWriter
 from tests.analysis_runs import OBS, TASK, write_run, write_sweep
@@ -126,6 +130,42 @@ def test_effects_are_differences_over_seeds_and_gaps_stay(tmp_path):
     assert row["low"] == pytest.approx(3.0 - 4.302653 * 0.5 / 3**0.5, rel=1e-6)
     gap = table.loc["sac_lag", "mbpo_lag"]
     assert gap["pairs"] == 0 and pd.isna(gap["difference"])
+
+
+def write_table(folder: Path, rows: str, **about: Any) -> None:
+    """A recording of another program: a CSV file and what its columns are."""
+    folder.mkdir(parents=True)
+    (folder / "theirs.csv").write_text("run,steps,R,C\n" + rows)
+    columns = {"seed": "run", "env_steps": "steps", "return": "R", "cost": "C"}
+    values = {"method": "theirs", "task": TASK, "obs": OBS, "budget_env_steps": 4000}
+    data = {"file": "theirs.csv", "columns": columns, "values": values}
+    (folder / "table.json").write_text(json.dumps(data | about))
+
+
+def test_recordings_lie_where_one_more_seed_would_or_not(tmp_path):
+    for seed, first in enumerate((1.0, 2.0, 3.0)):
+        train = [(1000, first, 10.0), (2000, first, 10.0), (4000, 5.0, 10.0)]
+        write_run(tmp_path / f"o{seed}", "osrp", seed, train=train)
+    write_table(tmp_path / "recorded", "7,1000,9.0,10\n7,2000,9.2,10\n7,4000,5,11\n")
+    results = load(tmp_path)
+    assert set(results.runs["status"]) == {"complete"}
+    table = agreement(results, parts=2).set_index(["last", "metric"])
+    early, late = table.loc[2000.0, "return"], table.loc[4000.0, "cost"]
+    assert (early["theirs"], early["ours"], early["seeds"]) == (pytest.approx(9.1), 2.0, 3)
+    # t[2, 0.975] * 1 * sqrt(1 + 1 / 3)
+    assert early["half"] == pytest.approx(4.302653 * (4 / 3) ** 0.5, rel=1e-6)
+    assert early["within"] == 0.0
+    assert table.loc[4000.0, "return"]["within"] == 1.0
+    assert (late["theirs"], late["half"], late["within"]) == (11.0, 0.0, 0.0)
+    text = agreement_markdown(table.reset_index())
+    assert "| theirs | 7 | 0 to 2,000 | return | 9.10 | 2.00 ± 4.97 | no |" in text
+    assert "2 of 4 lie inside; of as many that agree, 0.2 would lie outside by chance." in text
+
+
+def test_a_recording_whose_map_is_wrong_keeps_its_place(tmp_path):
+    write_table(tmp_path / "recorded", "7,1000,9.0,10\n", columns={"return": "R"})
+    (run,) = load(tmp_path).runs.to_dict("records")
+    assert "the map of columns lacks cost, env_steps" in run["notes"]
 
 
 @pytest.mark.parametrize(
