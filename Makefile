@@ -32,7 +32,7 @@ NO_PYTHON = { echo "setup: no Python 3.11; install it (Debian, Ubuntu: apt-get i
 # pyright carries its own JavaScript; ask no registry whether a newer one exists.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: bundle campaign help setup demo test test-all test-newest test-rest lock lint format types docs doctor cuda omnisafe \
+.PHONY: bundle campaign publish help setup demo test test-all test-newest test-rest lock lint format types docs doctor cuda omnisafe \
 	locks clean
 
 help:
@@ -42,6 +42,7 @@ help:
 	@echo "make test-newest  the learner on the newest Python and JAX, environments on this one"
 	@echo "make lock      train as another commit does? AGAINST=COMMIT [STRICT=1]"
 	@echo "make campaign  the runs of results/campaign that are not done, JOBS=1 at a time, in the background of other work"
+	@echo "make publish   what is done in results/campaign and results/release-curve as results to commit: scores, policies, figures, tables, README"
 	@echo "make setup     create $(VENV) from the lock files; runs again only when they change"
 	@echo "make lint      ruff: rules and formatting        make format    apply them"
 	@echo "make types     pyright on agents and benchmarks  make doctor    what this machine has"
@@ -88,6 +89,13 @@ campaign: setup
 	@OMP_NUM_THREADS=1 XLA_FLAGS="--xla_cpu_multi_thread_eigen=false" \
 		sh -ec 'for suite in $(SUITES); do nice -n 19 $(BIN)/safedreamer sweep --suite $$suite \
 		--out results/campaign --jobs $(JOBS) $(ARGS); done'
+
+# Once per run its final evaluation, where the checkpoint is; all else from records (ARGS).
+publish: setup
+	@OMP_NUM_THREADS=1 XLA_FLAGS="--xla_cpu_multi_thread_eigen=false" \
+		$(BIN)/safedreamer publish results/campaign --suites campaign-circle $(ARGS)
+	@OMP_NUM_THREADS=1 XLA_FLAGS="--xla_cpu_multi_thread_eigen=false" \
+		$(BIN)/safedreamer publish results/release-curve --suites release-curve --no-zoo
 
 # What every machine can run in minutes; the rest is in test-all, which names what it skips.
 REST := slow or slurm or omnisafe or gl or browser

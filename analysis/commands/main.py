@@ -141,6 +141,11 @@ COMMANDS: Mapping[str, Command] = {
         f"{READING} --out|<page> --at --reps --pair-reps --title --embed-mb",
         timed=True,
     ),
+    "publish": Command(
+        "All files that a results folder shows of its runs; `safedreamer publish` calls it.",
+        "results --title --reps --pair-reps",
+        timed=True,
+    ),
     "diagnosis": Command(
         "The figure of a table that `safedreamer diagnose` wrote.", "file --title"
     ),

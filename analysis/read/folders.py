@@ -1,5 +1,5 @@
-"""Run folders of this suite: `spec.json`, `sweep.json`, `status.json`, `attempts.jsonl` and
-`episodes.csv`.
+"""Run folders of this suite: `spec.json`, `sweep.json`, `status.json`, `attempts.jsonl`,
+`episodes.csv` and, where the frozen policy was scored, `final.csv`.
 
 Missing and damaged files are recorded in the run's facts (`analysis.results.frames.FACTS`) as its
 problem, notes and damaged lines.
@@ -19,6 +19,7 @@ from analysis.results.frames import IDENTITY, Damage, Part, Status, damage_frame
 from benchmarks.runs.files import (
     ATTEMPTS_FILE,
     CHECKPOINTS,
+    FINAL_FILE,
     LOCK_FILE,
     METRICS_FILE,
     RECORDS_FILE,
@@ -76,6 +77,9 @@ def _read_run(name: str, folder: Path) -> _Run:
     notes: list[str] = []
     saved, spec_problem = _read_spec(folder / SPEC_FILE, notes)
     records, damage, problem = _read_records(folder / RECORDS_FILE, notes)
+    if (folder / FINAL_FILE).exists():
+        final, more, _ = _read_records(folder / FINAL_FILE, notes)
+        records, damage = _joined(records, final), [*damage, *more]
     if problem == Status.NO_RECORDS and not any(folder.iterdir()):
         problem = Status.EMPTY
     elif problem == Status.NO_RECORDS and not spec_problem:
@@ -104,6 +108,12 @@ def _read_run(name: str, folder: Path) -> _Run:
         "notes": "; ".join(notes),
     }
     return _Run(records, facts, damage)
+
+
+def _joined(*tables: pa.Table) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
 
 
 def _read_spec(file: Path, notes: list[str]) -> tuple[dict[str, Any], str]:

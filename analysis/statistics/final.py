@@ -1,8 +1,9 @@
 """Final performance and the cost limit, defined once for every table, figure and comparison.
 
-A run's final return and cost are the means of its last K evaluation episodes. A run of another
-program that has means over training episodes only counts by the last of them, as its authors report
-it. A cost is *within the limit* if it is at most the limit that judges its run
+A run's final return and cost are the means of the episodes that its frozen policy played on unseen
+layouts after training (split "final"), where it has any, else of its last K evaluation episodes. A
+run of another program that has means over training episodes only counts by the last of them, as its
+authors report it. A cost is *within the limit* if it is at most the limit that judges its run
 (`analysis.results.judge.judged_by`): a seed is feasible if its final cost is, a method on a task if
 the mean over its seeds is.
 """
@@ -18,7 +19,7 @@ from analysis.results.frames import Results, Status
 from analysis.results.judge import judged_by, usable
 from analysis.results.labels import method_order
 from analysis.statistics.intervals import mean_half_width
-from benchmarks.runs.records import EVAL, TRAIN
+from benchmarks.runs.records import EVAL, FINAL, TRAIN
 
 VALUES = ("return", "cost")
 
@@ -26,6 +27,7 @@ VALUES = ("return", "cost")
 class JudgedOn(StrEnum):
     """What final values are means of."""
 
+    FROZEN = "frozen policy"
     EVALUATIONS = "evaluations"
     TRAINING = "training means"
 
@@ -81,13 +83,15 @@ def final_runs(results: Results, k: int = 10, at: int | None = None) -> pd.DataF
 
 
 def _last_episodes(episodes: pd.DataFrame, table: pd.DataFrame, k: int) -> pd.DataFrame:
-    evaluations = episodes[episodes["split"] == EVAL]
+    frozen = episodes[episodes["split"] == FINAL].assign(judged_on=JudgedOn.FROZEN)
+    evaluations = episodes[(episodes["split"] == EVAL) & ~episodes["run"].isin(set(frozen["run"]))]
     ordered = evaluations.sort_values(["run", "env_steps", "episode"], kind="stable")
     last = ordered.groupby("run").tail(k).assign(judged_on=JudgedOn.EVALUATIONS)
-    means = set(table.index[~table["per_episode"]]) - set(evaluations["run"])
+    judged = {*frozen["run"], *evaluations["run"]}
+    means = set(table.index[~table["per_episode"]]) - judged
     training = episodes[(episodes["split"] == TRAIN) & episodes["run"].isin(means)]
     final = training.sort_values("env_steps", kind="stable").groupby("run").tail(1)
-    return pd.concat([last, final.assign(judged_on=JudgedOn.TRAINING)])
+    return pd.concat([frozen, last, final.assign(judged_on=JudgedOn.TRAINING)])
 
 
 def performance(runs: pd.DataFrame) -> pd.DataFrame:

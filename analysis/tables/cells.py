@@ -84,6 +84,11 @@ def performance_notes(table: pd.DataFrame, k: int | None, head: Sequence[str]) -
         )
     if (table["seeds"] < table["runs"]).any():
         notes.append("Runs without evaluations, or with a diverged one, are not in the means.")
+    if table["judged_on"].str.contains("frozen").any():
+        notes.append(
+            "Runs whose frozen policy was scored on unseen layouts after training are judged by "
+            "all of those episodes instead."
+        )
     if table["judged_on"].str.contains("training").any():
         notes.append("Some runs have no evaluations: their last training means count.")
     if table["best"].any():

@@ -36,6 +36,7 @@ COMMANDS = {
     "evaluate": "run episodes with a trained run or with an authors' checkpoint",
     "diagnose": "what the agent of a run predicts against what happens",
     **analysis.COMMANDS,
+    "publish": "finished runs as results to commit: scores, policies, figures, tables, README",
     "doctor": "versions, devices, GL backend, what is missing and how to fix it",
     "demo": "a safe and an unsafe agent side by side for some minutes, with curves and films",
     "methods": "list the methods",

@@ -1,5 +1,5 @@
-"""`safedreamer evaluate`: episodes with a run's newest checkpoint, or with a checkpoint that the
-authors published.
+"""`safedreamer evaluate`: episodes with a run's newest checkpoint, a policy of the zoo, or a
+checkpoint that the authors published.
 
 A policy means nothing on another task or observation than the one it was trained on; asking for
 that is refused unless forced.
@@ -23,13 +23,16 @@ from benchmarks.cli.film import Filming
 from benchmarks.envs.factory import choose_python
 from benchmarks.runs.places import check_file, check_folder
 from benchmarks.runs.reading import read_text
+from benchmarks.runs.records import EVAL, EpisodeRecord, RecordWriter
 from benchmarks.runs.spec import BadInput, RunSpec
 from benchmarks.training.episodes import UNSEEN_EPISODE
 
 if TYPE_CHECKING:
     from benchmarks.training.episodes import Episode
+    from benchmarks.zoo.entry import Entry
 
 PROG = "safedreamer evaluate"
+ZOO = "zoo:"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +40,7 @@ class EvaluateArgs:
     """Which policy, on what, how often."""
 
     run: Annotated[Path | None, tyro.conf.Positional] = None
-    """Run folder of `safedreamer train`; not with --official."""
+    """Run folder of `safedreamer train`, or zoo:METHOD/TASK/SEED; not with --official."""
     official: Path | None = None
     """Authors' checkpoint (checkpoint.ckpt); needs --task."""
     method: str | None = None
@@ -115,6 +118,7 @@ class Policy(NamedTuple):
     env_steps: int  # of training
     agent_steps: int
     stoch: int | None = None  # of an authors' checkpoint, if given
+    zoo: Entry | None = None  # a published policy
 
 
 def main(args: Sequence[str]) -> int:
@@ -162,7 +166,15 @@ def _of_run(chosen: EvaluateArgs) -> Policy:
     assert chosen.run is not None
     if chosen.method is not None or chosen.stoch is not None:
         raise BadInput("--method and --stoch go with --official; a run knows its own")
-    spec, path, env_steps, agent_steps = newest(chosen.run)
+    entry = None
+    if str(chosen.run).startswith(ZOO):
+        from benchmarks.zoo.entry import find
+
+        entry = find(str(chosen.run))
+        spec, path = entry.spec, entry.folder
+        env_steps, agent_steps = (entry.card["trained"][k] for k in ("env_steps", "agent_steps"))
+    else:
+        spec, path, env_steps, agent_steps = newest(chosen.run)
     task, obs = chosen.task or spec.task, chosen.obs or spec.obs
     if (task, obs) != (spec.task, spec.obs) and not chosen.force:
         trained = f"{spec.task} ({spec.obs})"
@@ -171,7 +183,7 @@ def _of_run(chosen: EvaluateArgs) -> Policy:
             "all the same"
         )
     spec = dataclasses.replace(spec, task=task, obs=_checked_obs(task, obs))
-    return Policy(_seeded(spec, chosen), path, False, env_steps, agent_steps)
+    return Policy(_seeded(spec, chosen), path, False, env_steps, agent_steps, zoo=entry)
 
 
 def _of_file(chosen: EvaluateArgs) -> Policy:
@@ -268,6 +280,8 @@ def _seeded(spec: RunSpec, chosen: EvaluateArgs) -> RunSpec:
 def _default_out(policy: Policy, unseen: bool) -> Path:
     task, layouts = policy.spec.task.replace(":", "-"), "-unseen" if unseen else ""
     name = f"evaluation-{task}-{policy.spec.obs}-{policy.env_steps}{layouts}.csv"
+    if policy.zoo is not None:
+        return Path(f"zoo-{policy.zoo.name.replace('/', '-')}-{name}")
     return Path(name) if policy.official else policy.source.parents[1] / name
 
 
@@ -278,13 +292,14 @@ def run(
     workers: Literal["process", "inline"],
     filming: Filming | None = None,
     first_episode: int = 0,
+    split: str = EVAL,
 ) -> None:
-    """Run the episodes from `first_episode` on, write them to `out` (replacing it) and print them.
+    """Run the episodes from `first_episode` on, write them to `out` (replacing it) as records of
+    `split` and print them.
 
     Then film some, into the folder `out` without suffix.
     """
     from benchmarks.cli.film import film_episodes, open_stage
-    from benchmarks.runs.records import EVAL
     from benchmarks.training.env_faults import describe
     from benchmarks.training.episodes import costly, mean_return_cost
     from benchmarks.training.evaluation import evaluation_key, run_episodes
@@ -295,6 +310,10 @@ def run(
     make, env_spec = environment(spec)
     if policy.official:
         agent, state = official_agent(policy.source, env_spec, spec.agent, policy.stoch)
+    elif policy.zoo is not None:
+        from benchmarks.zoo.entry import load
+
+        agent, state = load(policy.zoo, env_spec)
     else:
         agent, state = trained_agent(spec, policy.source, env_spec)
     after = f"{spec.method} on {spec.task} ({spec.obs}) after {policy.env_steps:,} simulator steps"
@@ -314,7 +333,7 @@ def run(
             episodes=episodes,
             key=evaluation_key(spec.seed, policy.env_steps),
             on_fault=lambda fault: print(
-                f"{PROG}: {describe(fault, EVAL)}", file=sys.stderr, flush=True
+                f"{PROG}: {describe(fault, split)}", file=sys.stderr, flush=True
             ),
             workers=workers,
             on_episode=lambda e: print(
@@ -331,7 +350,7 @@ def run(
                 f"{lost} of {episodes} episodes lost with their environments; mean and records "
                 f"have the other {len(done)}"
             )
-        _write(policy, out, done, round(time.perf_counter() - began, 2))
+        _write(policy, out, done, round(time.perf_counter() - began, 2), split)
         if filming and stage and recorder:
             film_episodes(
                 filming,
@@ -345,13 +364,12 @@ def run(
             )
 
 
-def _write(policy: Policy, out: Path, done: list[Episode], wall_seconds: float) -> None:
+def _write(policy: Policy, out: Path, done: list[Episode], wall_seconds: float, split: str) -> None:
     """Records of evaluation episodes, in place of an older file."""
-    from benchmarks.runs.records import EVAL, EpisodeRecord, RecordWriter
 
     spec = policy.spec
     out.unlink(missing_ok=True)
-    of_run = (spec.run_id, spec.method, spec.task, spec.obs, spec.seed, EVAL)
+    of_run = (spec.run_id, spec.method, spec.task, spec.obs, spec.seed, split)
     with RecordWriter(out) as writer:
         for e in done:
             steps = (policy.env_steps, policy.agent_steps)

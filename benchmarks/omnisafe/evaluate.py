@@ -25,12 +25,19 @@ PROG = "safedreamer evaluate"
 
 
 def evaluate_run(
-    spec: RunSpec, run: Path, make_env: MakeEnv, episodes: int, out: str, first_episode: int = 0
+    spec: RunSpec,
+    run: Path,
+    make_env: MakeEnv,
+    episodes: int,
+    out: str,
+    first_episode: int = 0,
+    final: bool = False,
 ) -> int:
     """Play episodes from `first_episode` on with the policy of `run`, on the task and the layouts
     of `spec`.
 
-    Writes the records and prints them; returns 0.
+    `final`: with its deterministic actions only, as records of the split "final". Writes the
+    records and prints them; returns 0.
     """
     trained, path, env_steps, agent_steps = newest(run)
     with contextlib.ExitStack() as stack:
@@ -53,8 +60,11 @@ def evaluate_run(
         )
         found = []
         for split, done in played:
+            split = records.FINAL if final else split
             _show(split, done, episodes)
             found += [(split, episode) for episode in done]
+            if final:
+                break
     seconds = round(time.perf_counter() - began, 2)
     Path(out).unlink(missing_ok=True)
     with records.RecordWriter(out) as writer:

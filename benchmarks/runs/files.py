@@ -2,6 +2,7 @@
 
 SPEC_FILE = "spec.json"
 RECORDS_FILE = "episodes.csv"
+FINAL_FILE = "final.csv"  # records of the split "final": `safedreamer publish` writes it once
 METRICS_FILE = "metrics.jsonl"
 STATUS_FILE = "status.json"
 ATTEMPTS_FILE = "attempts.jsonl"
@@ -11,4 +12,8 @@ LOCK_FILE = "run.lock"
 OWNER_FILE = "owner.json"
 
 SWEEP_FILE = "sweep.json"
+# in a results folder: the runs that its suites ask for; `safedreamer publish` writes it
+WANTED_FILE = "wanted.csv"
+# in a results folder: how often each method was tried, on which seeds, before its runs; by hand
+TRIALS_FILE = "trials.csv"
 RUNS_KEY = b"safedreamer.runs"  # in the metadata of an export's schema: JSON, one object per run

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 TRAIN, EVAL = "train", "eval"
 # the episodes of an evaluation once more, with sampled actions, where a method offers both
 EVAL_SAMPLED = "eval_sampled"
-SPLITS = (TRAIN, EVAL, EVAL_SAMPLED)
+# of the frozen policy after training, on layouts that neither training nor its evaluations used
+FINAL = "final"
+SPLITS = (TRAIN, EVAL, EVAL_SAMPLED, FINAL)
 CLOCK = ("wall_seconds",)  # columns in which a resumed run may differ from one that never stopped
 MAX_LINE = 10_000  # bytes of a row
 # of the last row, while it is written or after its writer was killed
@@ -46,7 +48,7 @@ class EpisodeRecord(NamedTuple):
     task: str
     obs: str
     seed: int
-    split: str  # "train", "eval" or "eval_sampled"
+    split: str  # one of SPLITS
     episode: int  # index within its split; evaluation repeats the same indices each time
     env_steps: int
     agent_steps: int

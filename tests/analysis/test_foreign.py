@@ -333,7 +333,7 @@ def test_names_of_methods_are_those_of_the_baselines():
 def test_every_reader_is_recognised():
     assert {
         foreign.recognise({name})
-        for name in ("progress.csv", "scores.jsonl", "events.out.tfevents.1.x")
+        for name in ("progress.csv", "scores.jsonl", "table.json", "events.out.tfevents.1.x")
     } == set(foreign.READERS)
     assert foreign.recognise({"notes.txt"}) == ""
 

@@ -6,8 +6,8 @@ progress      OmniSafe and SafePO: `progress.csv` and `config.json`; means over 
               episodes, no single ones
 release       the authors' SafeDreamer: `scores.jsonl`
 tensorboard   event files with tags of either
-table         any CSV, with a map of its columns (by hand:
-              `analysis.read.load.load(..., parts=[table.read(...)])`)
+table         any CSV, with a map of its columns: `table.json` beside it, or by hand
+              (`analysis.read.load.load(..., parts=[table.read(...)])`)
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from analysis.read.foreign import progress, release, tensorboard
+from analysis.read.foreign import progress, release, table, tensorboard
 from analysis.results.frames import Part
 
 READERS: Mapping[str, Callable[[Path, str], Part]] = {
     "progress": progress.read,
     "release": release.read,
+    "table": table.read_folder,
     "tensorboard": tensorboard.read,
 }
 
@@ -31,4 +32,6 @@ def recognise(names: set[str]) -> str:
         return "progress"
     if release.FILE_NAME in names:
         return "release"
+    if table.FILE_NAME in names:
+        return "table"
     return "tensorboard" if any(name.startswith(tensorboard.PREFIX) for name in names) else ""

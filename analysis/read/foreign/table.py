@@ -1,6 +1,7 @@
 """Any CSV file, with a map of its columns.
 
-`table.read("theirs.csv", {"return": "ep_ret", ...}, {"method": "theirs"})`.
+`table.read("theirs.csv", {"return": "ep_ret", ...}, {"method": "theirs"})`, or the same in a file
+`table.json` beside it: `{"file": "theirs.csv", "columns": {...}, "values": {...}}`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import pandas as pd
 
 from analysis.read.foreign.common import part, steps_of
 from analysis.results.frames import FACTS, Damage, Part
-from benchmarks.runs.reading import DamagedFile, read_bytes
+from benchmarks.runs.reading import DamagedFile, expect, read_bytes, read_object
 from benchmarks.runs.records import SPLITS, TRAIN
 
+FILE_NAME = "table.json"
 NEEDED = ("return", "cost", "env_steps")
 NUMBERS = ("return", "cost", "env_steps", "agent_steps", "length", "wall_seconds", "seed")
 GROUP = ("method", "task", "obs", "seed")
@@ -66,6 +68,23 @@ def read(
         raise ValueError(f"{file} has no columns {', '.join(absent)}; it has {', '.join(head)}")
     good, damage = _rows(file.name, head, rows, columns, values)
     return _parts(file, pd.DataFrame(good), damage, values)
+
+
+def read_folder(folder: Path, name: str) -> Part:
+    """The runs of the CSV file that the folder's `table.json` names, each under the folder's name.
+
+    Raises ValueError as `read` does, DamagedFile for a `table.json` that is none.
+    """
+    about = read_object(folder / FILE_NAME)
+    expect(about, {"file": str, "columns": dict, "values": dict}, folder / FILE_NAME)
+    found = read(folder / about["file"], about["columns"], about["values"])
+    names = {fact["run"]: f"{name}/{fact['run']}" for fact in found.facts}
+    facts = [{**fact, "run": names[fact["run"]]} for fact in found.facts]
+    episodes, damage = (
+        frame.assign(run=frame["run"].map(names).fillna(frame["run"]))
+        for frame in (found.episodes, found.damage)
+    )
+    return Part(episodes, facts, damage)
 
 
 def _rows(

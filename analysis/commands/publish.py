@@ -1,0 +1,89 @@
+"""`publish`: what a results folder shows of its records, for `safedreamer publish`.
+
+Writes `figures/`, `tables/`, `report.html` and `README.md` from `runs/`, `wanted.csv` and
+`trials.csv` alone, the same bytes from the same records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.commands import figures, report, tables
+from analysis.commands.main import parser
+from analysis.read.load import load
+from analysis.report.readme import Sources, readme
+from analysis.results.frames import WHOLE
+from analysis.statistics.metrics import scores
+from benchmarks.runs.files import TRIALS_FILE, WANTED_FILE
+from benchmarks.runs.places import check_folder
+
+WRITERS = {"tables": tables, "figures": figures, "report": report}
+TEXTS = {"run_id": str, "variant": str, "cost_source": str, "seeds": str}
+
+
+def run(args: argparse.Namespace) -> str:
+    """Write the files and say which; runs that are not done are in the README's list alone.
+
+    Raises ValueError where no run is done or has evaluations.
+    """
+    if len(args.results) != 1:
+        raise ValueError("publish takes one results folder")
+    folder = args.results[0]
+    check_folder(folder)
+    done = _done(load(folder / "runs").runs, folder)
+    for name in ("figures", "tables"):  # what is no longer drawn must not stay
+        shutil.rmtree(folder / name, ignore_errors=True)
+    title = args.title or _title(folder)
+    reps = ("--reps", str(args.reps))
+    drawn = (*reps, "--pair-reps", str(args.pair_reps))
+    evaluated = scores(load(done))["return"].notna().any()
+    for command, out, options in (
+        ("tables", "tables", reps),
+        ("figures", "figures", (*drawn, "--formats", "png", "svg")),
+        ("report", "report.html", (*drawn, "--title", title)),
+    ):
+        if command == "tables" and not evaluated:
+            continue  # recordings of training alone
+        words = [*map(str, done), "--out", str(folder / out), *options]
+        WRITERS[command].run(parser(command).parse_args(words))
+    (folder / "README.md").write_text(summary(folder, title), encoding="utf-8")
+    return f"wrote README.md, report.html, figures and tables of {len(done)} runs in {folder}"
+
+
+def summary(folder: Path, title: str = "") -> str:
+    """README.md of a results folder."""
+    runs = load(folder / "runs").runs
+    results = load(_done(runs, folder))
+    name = folder.resolve().name
+    sources = Sources(
+        title or _title(folder),
+        results,
+        runs,
+        scores(results),
+        _read(folder / WANTED_FILE),
+        _read(folder / TRIALS_FILE),
+        f"safedreamer publish results/{name}",
+    )
+    return readme(sources)
+
+
+def _title(folder: Path) -> str:
+    return folder.resolve().name.replace("-", " ").capitalize()
+
+
+def _done(runs: pd.DataFrame, folder: Path) -> list[Path]:
+    done = [Path(path) for path in runs.loc[runs["status"].isin(WHOLE), "folder"]]
+    if not done:
+        raise ValueError(f"no run in {folder} is done; `safedreamer status` shows where they stand")
+    return done
+
+
+def _read(file: Path) -> pd.DataFrame:
+    """A CSV file; empty where there is none."""
+    if not file.exists():
+        return pd.DataFrame()
+    return pd.read_csv(file, dtype=TEXTS, keep_default_na=True).fillna(dict.fromkeys(TEXTS, ""))

@@ -1,0 +1,284 @@
+"""README.md of a results folder, all of it from records: what was reached, by whom, at what cost.
+
+What is not done yet stands in it as a gap; a section without any data says what fills it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from analysis.results.frames import WHOLE, Results, Status
+from analysis.results.labels import label, method_label, method_order, plural, task_label
+from analysis.statistics.agreement import agreement
+from analysis.statistics.final import performance
+from analysis.statistics.intervals import MIN_RUNS
+from analysis.statistics.means import effects, means
+from analysis.tables import cells
+from analysis.tables.agreement import agreement_markdown
+from analysis.tables.formats import NONE, interval, markdown, number, plus_minus
+
+PERFORMANCE = (
+    "Task", "Method", "Return", "Cost", "Cost limit", "Feasible seeds", "Episodes within limit",
+    "Seeds",
+)  # fmt: skip
+SPENT = ("total_cost", "cost_regret", "violation_rate", "cvar_cost")
+GIVEN = {"": "learned from the signal", "head": "learned from the signal", "none": "none"}
+GIVEN |= {"tracked": "where hazards are", "geometry": "hazards of known radius"}
+
+
+class Sources(NamedTuple):
+    """What a README is made from.
+
+    `results` are those of finished runs, `runs` the rows of all that were found. `wanted` are the
+    runs that the suites ask for, `trials` how often each method was tried before; either is empty
+    where its file is missing.
+    """
+
+    title: str
+    results: Results
+    runs: pd.DataFrame
+    scores: pd.DataFrame  # of `analysis.statistics.metrics.scores`
+    wanted: pd.DataFrame
+    trials: pd.DataFrame
+    command: str  # that makes all of this again
+
+
+def readme(sources: Sources) -> str:
+    """The text."""
+    sections: Sequence[tuple[str, Callable[[Sources], str]]] = (
+        ("Return and cost of the trained policies", _performance),
+        ("Beside recordings", _agreement),
+        ("Which methods obey the limit", _obey),
+        ("What makes the difference", _effects),
+        ("What training itself cost", _spent),
+        ("What each agent was given", _given),
+        ("Computing", _computing),
+        ("Not done yet", _missing),
+        ("Trials before these runs", _trials),
+    )
+    parts = [f"# {sources.title}\n", _opening(sources)]
+    written = ((title, write(sources)) for title, write in sections)
+    parts += [f"## {title}\n\n{text}" for title, text in written if text]
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+
+
+def _opening(sources: Sources) -> str:
+    runs, wanted = sources.results.runs, len(sources.wanted)
+    of = f" of {wanted}" if wanted else ""
+    tasks = sorted({task_label(*pair) for pair in zip(runs["task"], runs["obs"])})
+    tables = (
+        "[`tables/comparison.md`](tables/comparison.md) these results beside published numbers, "
+        "[`tables/runs.md`](tables/runs.md) every run, "
+        if sources.scores["return"].notna().any()
+        else ""
+    )
+    return (
+        f"{len(runs)}{of} runs are done, on {', '.join(tasks)}. This file and everything beside "
+        f"`runs/` is made from the records in it by\n\n```\n{sources.command}\n```\n\n"
+        "[`figures/`](figures/captions.md) has curves of return and cost with intervals and the "
+        f"data in them, {tables}`report.html` all of it on one page. A run's folder has its "
+        "settings, commit, versions and hardware (`spec.json`), its episodes (`episodes.csv`) and "
+        "those of its frozen policy (`final.csv`).\n"
+    )
+
+
+def _performance(sources: Sources) -> str:
+    table = performance(sources.scores)
+    return cells.performance(table, PERFORMANCE).markdown()
+
+
+def _agreement(sources: Sources) -> str:
+    """Nothing where there are no recordings."""
+    table = agreement(sources.results)
+    return agreement_markdown(table) if len(table) else ""
+
+
+def _obey(sources: Sources) -> str:
+    """Each method's cost against its limit: the mean, and the end of its interval."""
+    table, verdicts = performance(sources.scores), {}
+    for row in table.to_dict("records"):
+        name = method_label(row["method"])
+        name += f" ({plural(row['seeds'], 'seed')})" if row["seeds"] < MIN_RUNS else ""
+        verdicts.setdefault(_verdict(row), []).append(name)
+    order = [
+        "obey it: the whole 95 % interval of the mean cost lies within the limit",
+        "obey it on average: the mean cost is within the limit, its interval is not",
+        "obey it on average, with too few seeds for an interval",
+        "break it on average: the mean cost is above the limit, its interval reaches below",
+        "break it: the whole interval of the mean cost lies above the limit",
+        "break it on average, with too few seeds for an interval",
+        "have no evaluations or no limit yet",
+    ]
+    assert set(verdicts) <= set(order)
+    return "".join(f"- **{', '.join(verdicts[v])}** {v}.\n" for v in order if v in verdicts)
+
+
+def _verdict(row: dict[str, float]) -> str:
+    cost, half, limit = row["cost"], row["cost_half"], row["cost_limit"]
+    if pd.isna(cost) or pd.isna(limit):
+        return "have no evaluations or no limit yet"
+    within = cost <= limit
+    if pd.isna(half):
+        which = "obey" if within else "break"
+        return f"{which} it on average, with too few seeds for an interval"
+    if within:
+        whole = cost + half <= limit
+        return (
+            "obey it: the whole 95 % interval of the mean cost lies within the limit"
+            if whole
+            else "obey it on average: the mean cost is within the limit, its interval is not"
+        )
+    return (
+        "break it: the whole interval of the mean cost lies above the limit"
+        if cost - half > limit
+        else "break it on average: the mean cost is above the limit, its interval reaches below"
+    )
+
+
+def _effects(sources: Sources) -> str:
+    """Questions whose both methods were run or are wanted; nothing without any."""
+    known = set(sources.scores["method"]) | set(sources.wanted.get("method", ()))
+    head = ("Question", "From", "To", "Seeds", "Return", "To is better", "Cost", "To is better")
+    tables = [effects(sources.scores, metric).to_dict("records") for metric in ("return", "cost")]
+    rows = []
+    for gain, cost in zip(*tables):
+        if not {gain["a"], gain["b"]} <= known:
+            continue
+        if not gain["pairs"]:
+            told = [NONE] * 4
+        else:
+            told = [
+                part
+                for r in (gain, cost)
+                for part in (interval(r["difference"], r["low"], r["high"]), number(r["better"], 2))
+            ]
+        ends = (method_label(gain["a"]), method_label(gain["b"]))
+        rows.append([gain["question"], *ends, gain["pairs"] or NONE, *told])
+    if not rows:
+        return ""
+    note = (
+        "Differences To - From over seeds that both have, with 95 % Student-t intervals of the "
+        f"mean difference from {MIN_RUNS} seeds on; “better” is the probability that a run of To "
+        "has the higher return, or the lower cost. – is not known yet.\n"
+    )
+    return markdown(head, rows) + "\n" + note
+
+
+def _spent(sources: Sources) -> str:
+    table = means(sources.scores, SPENT)
+    head = (
+        "Task", "Method", "Cost of training", "Cost regret", "Episodes above the limit",
+        "Worst 5 % of episodes", "Seeds",
+    )  # fmt: skip
+    rows = [
+        [
+            task_label(r["task"], r["obs"]),
+            method_label(r["method"]),
+            plus_minus(r["total_cost"], r["total_cost_half"], 0),
+            plus_minus(r["cost_regret"], r["cost_regret_half"], 0),
+            plus_minus(100 * r["violation_rate"], 100 * r["violation_rate_half"], 0) + " %",
+            plus_minus(r["cvar_cost"], r["cvar_cost_half"], 0),
+            r["seeds"],
+        ]
+        for r in table.to_dict("records")
+    ]
+    note = (
+        "Sums over all training episodes of a run, means over seeds. Cost regret sums what each "
+        "episode cost beyond the limit.\n"
+    )
+    return markdown(head, rows) + "\n" + note
+
+
+def _given(sources: Sources) -> str:
+    runs = sources.results.runs
+    rows = []
+    for (name, task, obs), mine in runs.groupby(["label", "task", "obs"], sort=False):
+        first = mine.iloc[0]
+        costs = GIVEN.get(first["cost_source"], first["cost_source"])
+        limit = number(first["cost_limit"], 6)
+        commits = ", ".join(sorted({commit[:9] for commit in mine["commit"] if commit})) or NONE
+        rows.append([name, [method_label(name), task, obs, costs, limit, first["preset"], commits]])
+    ranks = {name: place for place, name in enumerate(method_order(row[0] for row in rows))}
+    rows = [row for _, row in sorted(rows, key=lambda pair: ranks[pair[0]])]
+    head = ("Method", "Task", "Observation", "Costs", "Cost limit", "Preset", "Commit")
+    return markdown(head, rows)
+
+
+def _computing(sources: Sources) -> str:
+    runs = sources.results.runs
+    runs = runs[runs["wall_seconds"] > 0]
+    if runs.empty:
+        return ""
+    rows = []
+    for name in method_order(runs["label"]):
+        mine = runs[runs["label"] == name]
+        hours = mine["wall_seconds"] / 3600
+        steps = mine["env_steps"]
+        rate = number((steps / mine["wall_seconds"]).mean(), 0)
+        rows.append(
+            [method_label(name), len(mine), number(hours.sum(), 1), number(hours.max(), 2), rate]
+        )
+    rows.append(["all", len(runs), number(runs["wall_seconds"].sum() / 3600, 1), "", ""])
+    devices = ", ".join(sorted({d for d in runs["devices"] if d})) or "unknown"
+    head = ("Method", "Runs", "Hours in all", "Longest run (h)", "Simulator steps per second")
+    note = (
+        f"Wall clock of the runs, on {devices}; a run of the campaign has one core, shared with "
+        "other work, so hours here are core-hours at most.\n"
+    )
+    return markdown(head, rows) + "\n" + note
+
+
+def _missing(sources: Sources) -> str:
+    wanted, runs = sources.wanted, sources.runs
+    if wanted.empty:
+        return "No list of wanted runs: `safedreamer publish` writes `wanted.csv` from suites.\n"
+    status = {
+        run: (status, steps)
+        for run, status, steps in zip(runs["run_id"], runs["status"], runs["env_steps"])
+    }
+    rows = []
+    for (method, variant, source, task, obs), mine in wanted.groupby(
+        ["method", "variant", "cost_source", "task", "obs"], sort=False
+    ):
+        open_runs = [
+            (seed, status.get(run_id))
+            for run_id, seed in zip(mine["run_id"], mine["seed"])
+            if status.get(run_id, ("", 0))[0] not in WHOLE
+        ]
+        if not open_runs:
+            continue
+        told = [
+            f"{seed}" if there is None else f"{seed} ({_state(*there)})"
+            for seed, there in open_runs
+        ]
+        name = method_label(label(method, variant, source))
+        rows.append([name, task_label(task, obs), f"{len(told)} of {len(mine)}", ", ".join(told)])
+    if not rows:
+        return "Every run that the suites ask for is done.\n"
+    return markdown(("Method", "Task", "Runs", "Seeds"), rows)
+
+
+def _state(status: Status | str, env_steps: int) -> str:
+    return f"{status}, {env_steps:,} steps" if env_steps else str(status)
+
+
+def _trials(sources: Sources) -> str:
+    """Nothing where nothing is recorded."""
+    trials = sources.trials
+    if trials.empty:
+        return ""
+    head = ("Method", "Trials on this task", "Elsewhere", "Seeds", "What was chosen")
+    rows = [
+        [method_label(r["method"]), r["here"], r["elsewhere"], r["seeds"], r["chosen"]]
+        for r in trials.to_dict("records")
+    ]
+    note = (
+        "Trials are training runs, short ones included, whose outcome was looked at before "
+        "settings were chosen, counted from `results/log_of_trials.md`; elsewhere is "
+        "`SafetyPointGoal1-v0` from coordinates. Offline fits of world models and acting of frozen "
+        "agents are not counted.\n"
+    )
+    return markdown(head, rows) + "\n" + note

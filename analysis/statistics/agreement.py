@@ -1,0 +1,82 @@
+"""Whether recordings of another implementation lie where further seeds of ours would.
+
+Both are training curves; a curve is cut into equal parts, and each part's mean return and cost of
+the recording is compared with the prediction interval of one more run, from our seeds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis.results.frames import Results
+from analysis.results.judge import usable
+from analysis.statistics.intervals import MIN_RUNS, mean_half_width
+from benchmarks.runs.records import TRAIN
+
+OURS = "run folder"
+PARTS = 4
+
+
+def prediction_half_width(values: np.ndarray) -> float:
+    """Half width of the 95 % interval in which the mean of one further run lies.
+
+        t[n - 1, 0.975] * s * sqrt(1 + 1 / n) = sqrt(n + 1) * half width of the mean's interval
+
+    NaN below three values.
+    """
+    return float(mean_half_width(values) * np.sqrt(len(values) + 1))
+
+
+def agreement(results: Results, parts: int = PARTS) -> pd.DataFrame:
+    """One row per task, recorded run, part of training and metric.
+
+    Columns: `task`, `obs`, `run` (recorded), `method`, `seed`, `first`, `last` (simulator steps of
+    the part; parts end where the shortest run ends), `metric`, `theirs`, `ours` (mean over our
+    seeds, NaN without), `half` (of the prediction interval, NaN below three seeds), `seeds`,
+    `within` (1, 0, NaN where it cannot be said). Empty without recordings: runs of another source
+    than run folders.
+
+    Our runs on the task have to be of one label; of several, ValueError.
+    """
+    episodes = usable(results)
+    training = episodes[episodes["split"] == TRAIN]
+    rows = []
+    for (task, obs), runs in results.runs[results.runs["used"]].groupby(["task", "obs"]):
+        theirs, ours = runs[runs["source"] != OURS], runs[runs["source"] == OURS]
+        if theirs.empty:
+            continue
+        if ours["label"].nunique() > 1:
+            raise ValueError(f"several methods of ours on {task}: {', '.join(set(ours['label']))}")
+        mine = training[training["run"].isin(runs["run"])]
+        end = mine.groupby("run")["env_steps"].max().min()
+        edges = np.linspace(0, end, parts + 1)
+        place = pd.cut(mine["env_steps"], edges, labels=False)
+        means = mine.assign(part=place).groupby(["run", "part"])[["return", "cost"]].mean()
+        for run in theirs.itertuples():
+            for part in range(parts):
+                for metric in ("return", "cost"):
+                    at = means[metric].xs(part, level="part")
+                    values = at.reindex(ours["run"]).dropna().to_numpy(float)
+                    half = prediction_half_width(values)
+                    mean = values.mean() if len(values) else np.nan
+                    value = at.get(run.run, np.nan)
+                    known = len(values) >= MIN_RUNS and not np.isnan(value)
+                    rows.append(
+                        {
+                            "task": task,
+                            "obs": obs,
+                            "run": run.run,
+                            "method": run.label,
+                            "seed": run.seed,
+                            "first": edges[part],
+                            "last": edges[part + 1],
+                            "metric": metric,
+                            "theirs": value,
+                            "ours": mean,
+                            "half": half,
+                            "seeds": len(values),
+                            "within": float(abs(value - mean) <= half) if known else np.nan,
+                        }
+                    )
+    return pd.DataFrame(rows)

@@ -1,0 +1,76 @@
+"""Means over seeds of any metric, with 95 % Student-t intervals; and pairs of methods that answer a
+question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.results.labels import method_order
+from analysis.statistics.aggregates import improvement
+from analysis.statistics.intervals import mean_half_width
+from analysis.statistics.paired import paired
+
+# question -> (method without, method with) what it asks about
+QUESTIONS: tuple[tuple[str, str, str], ...] = (
+    ("what planning adds to a Lagrangian", "bsrp_lag", "osrp_lag"),
+    ("what a Lagrangian adds to planning", "osrp", "osrp_lag"),
+    ("what a Lagrangian does to an actor", "dreamerv3", "bsrp_lag"),
+    ("what a constraint does to a planner", "cem", "osrp"),
+    ("what a learned model adds to SAC-Lag", "sac_lag", "mbpo_lag"),
+    ("a world model instead of none", "sac_lag", "bsrp_lag"),
+    ("imagination with a posterior over models instead of one model", "bsrp_lag", "lambda"),
+    ("a latent actor-critic instead of imagination", "bsrp_lag", "safe_slac"),
+)
+
+
+def means(scores: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """One row per task, observation and method: `seeds` with a value of the first metric, and for
+    each metric its mean and `METRIC_half`, NaN below three seeds.
+
+    A seed with an infinite value (a return that was never reached) makes the mean infinite.
+
+    Args: scores, of `analysis.statistics.metrics.scores`.
+    """
+    rows = []
+    for (task, obs), here in scores.groupby(["task", "obs"], sort=True):
+        for method in method_order(here["method"]):
+            mine = here[here["method"] == method]
+            row = {"task": task, "obs": obs, "method": method}
+            row["seeds"] = int(mine[metrics[0]].notna().sum())
+            for name in metrics:
+                values = mine[name].dropna().to_numpy(float)
+                row[name] = values.mean() if len(values) else np.nan
+                finite = np.isfinite(values).all()
+                row[f"{name}_half"] = float(mean_half_width(values)) if finite else np.nan
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def effects(scores: pd.DataFrame, metric: str, reps: int = 500) -> pd.DataFrame:
+    """The answer of one metric to each of QUESTIONS, a row each also where runs are missing.
+
+    Columns: `question`, `a`, `b`, `pairs`, `mean_a`, `mean_b`, `difference` (b - a) with `low` and
+    `high` (95 %), `p_corrected` (Holm over tasks), and `better`, the probability that a run of b is
+    better than one of a; NaN, and no pairs, where a or b has no runs on a common task and seed.
+    """
+    rows = []
+    scored = scores[scores[metric].notna()]
+    for question, a, b in QUESTIONS:
+        row = {"question": question, "a": a, "b": b, "pairs": 0}
+        both = scored[scored["method"].isin((a, b))]
+        try:
+            first = paired(scored, metric, a, b).iloc[0]
+        except ValueError:  # nothing in common
+            rows.append(row)
+            continue
+        row |= {name: first[name] for name in ("pairs", "mean_a", "mean_b", "difference")}
+        row |= {name: first[name] for name in ("low", "high", "p_corrected")}
+        better = improvement(both, metric, reps)
+        row["better"] = better.loc[better["x"] == b, "probability"].iloc[0]
+        rows.append(row)
+    columns = "question a b pairs mean_a mean_b difference low high p_corrected better".split()
+    return pd.DataFrame(rows).reindex(columns=columns)

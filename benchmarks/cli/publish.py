@@ -1,0 +1,169 @@
+"""`safedreamer publish`: finished runs become results that can be committed.
+
+Each finished run whose checkpoint is there is scored once, frozen, on unseen layouts
+(`final.csv` in its folder), and policies of the first seeds go into the zoo. Everything else
+follows from records alone: `python -m analysis publish` draws figures and writes tables, report
+and README, the same ones on a fresh clone, which has no checkpoints.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from benchmarks.cli import analysis, evaluate
+from benchmarks.cli.common import parse
+from benchmarks.runs.files import FINAL_FILE, STATUS_FILE, WANTED_FILE
+from benchmarks.runs.plain_text import printable
+from benchmarks.runs.records import FINAL
+from benchmarks.runs.spec import BadInput
+from benchmarks.training.episodes import UNSEEN_EPISODE
+
+if TYPE_CHECKING:
+    from benchmarks.sweep.members import Member
+
+PROG = "safedreamer publish"
+WANTED = ("run_id", "method", "variant", "cost_source", "task", "obs", "seed", "steps", "minutes")
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishArgs:
+    """What to publish."""
+
+    folder: Annotated[Path, tyro.conf.Positional] = Path("results/campaign")
+    """Results folder of a sweep."""
+    suites: tuple[str, ...] = ()
+    """Suites whose runs are wanted there, so that missing ones show as gaps; those that the runs
+    name if not given.
+    """
+    episodes: int = 50
+    """Unseen layouts of the final evaluation of a run."""
+    zoo_seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds whose policies go into results/zoo."""
+    no_zoo: bool = False
+    """Leave results/zoo as it is."""
+    records_only: bool = False
+    """Evaluate nothing and leave results/zoo as it is: write files from the records that are
+    there.
+    """
+
+
+def main(args: Sequence[str]) -> int:
+    """Evaluate, publish policies, write files.
+
+    Returns 0, 1 where a policy could not be evaluated or published, or what the analysis returns.
+    """
+    chosen = parse(PublishArgs, args, PROG, "Finished runs become results that can be committed.")
+    from benchmarks.sweep.members import State, existing
+
+    found = existing(chosen.folder)  # none in a folder of recordings
+    done = [member for member in found if member.state == State.DONE]
+    failed = [] if chosen.records_only else [name for m in done for name in _keep(m, chosen)]
+    for member in done:
+        forget_place(member.folder)
+    suites = chosen.suites or tuple(sorted({name for member in found for name in member.suites}))
+    write_wanted(suites, chosen.folder / WANTED_FILE)
+    status = analysis.run("publish", [str(chosen.folder)])
+    for line in failed:
+        print(printable(f"{PROG}: {line}"), file=sys.stderr)
+    return status or int(bool(failed))
+
+
+def _keep(member: Member, chosen: PublishArgs) -> list[str]:
+    """Evaluate and publish one run as far as that is not done; what went wrong."""
+    try:
+        evaluated = final_evaluation(member, chosen.episodes)
+        if evaluated and not chosen.no_zoo and member.spec["seed"] in chosen.zoo_seeds:
+            _publish_policy(member)
+    except BadInput as error:
+        return [f"{member.folder.name}: {error}"]
+    return []
+
+
+def final_evaluation(member: Member, episodes: int) -> bool:
+    """Score the run's last policy on unseen layouts, once: `final.csv` in its folder.
+
+    Returns whether its checkpoint is there; without one nothing is done.
+    """
+    from benchmarks.methods import method
+    from benchmarks.methods.saved import newest
+    from benchmarks.runs.files import CHECKPOINTS
+
+    if not any((member.folder / CHECKPOINTS).glob("[0-9]*")):
+        if not (member.folder / FINAL_FILE).exists():
+            print(printable(f"no checkpoint and no final evaluation: {member.folder.name}"))
+        return False
+    if (member.folder / FINAL_FILE).exists():
+        return True
+    print(printable(f"final evaluation of {member.folder.name}"), flush=True)
+    out = member.folder / f".{FINAL_FILE}.tmp"
+    spec, path, env_steps, agent_steps = newest(member.folder)
+    if method(spec.method).engine == "torch":
+        from benchmarks.omnisafe.process import evaluate_in_child
+
+        options = {"episodes": episodes, "first_episode": UNSEEN_EPISODE, "final": True}
+        if status := evaluate_in_child(spec, member.folder, out=str(out), **options):
+            raise BadInput(f"its process ended with {status}")
+    else:
+        policy = evaluate.Policy(spec, path, False, env_steps, agent_steps)
+        evaluate.run(policy, out, episodes, "process", first_episode=UNSEEN_EPISODE, split=FINAL)
+    os.replace(out, member.folder / FINAL_FILE)
+    return True
+
+
+def _publish_policy(member: Member) -> None:
+    from benchmarks.methods import method
+    from benchmarks.zoo import entry
+    from benchmarks.zoo.adding import add
+
+    if method(member.spec["method"]).engine == "torch":
+        print(printable(f"not in the zoo (OmniSafe's): {member.folder.name}"))
+        return
+    name = entry.entry_name(member.spec)
+    if name in entry.names() and entry.find(name).card["run_id"] == member.run_id:
+        return
+    added = add(member.folder)
+    print(printable(f"zoo:{added.name}"), flush=True)
+
+
+def forget_place(folder: Path) -> None:
+    """Drop from status.json on which machine and in which folder the run trained."""
+    status = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
+    kept = {name: value for name, value in status.items() if name != "folder"} | {"host": ""}
+    if kept != status:
+        temporary = folder / f".{STATUS_FILE}.tmp"
+        temporary.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        os.replace(temporary, folder / STATUS_FILE)
+
+
+def write_wanted(suites: Sequence[str], file: Path) -> None:
+    """The runs that the suites ask for, one a row of WANTED; the file stays where none is known."""
+    from benchmarks.cli.defaults import task_settings
+    from benchmarks.suites.reading import load
+    from benchmarks.suites.suite import expand
+
+    rows = {}
+    for name in suites:
+        try:
+            suite = load(name)
+        except BadInput as error:
+            print(printable(f"{PROG}: wanted runs unknown: {error}"), file=sys.stderr)
+            continue
+        for entry in expand(suite, task_settings):
+            spec = entry.spec
+            source = getattr(getattr(spec.agent, "model", None), "cost_source", "")
+            about = (spec.method, entry.variant, source, spec.task, spec.obs, spec.seed)
+            minutes = "" if spec.max_minutes is None else f"{spec.max_minutes:g}"
+            rows[spec.run_id] = (spec.run_id, *about, spec.steps, minutes)
+    if not rows:
+        return
+    with file.open("w", newline="", encoding="utf-8") as out:
+        csv.writer(out, lineterminator="\n").writerows([WANTED, *rows.values()])

@@ -1,0 +1,52 @@
+"""Which arrays of a learner's state acting and dreaming read: optimisers, targets, normalisers of
+the actor's loss and replayed imaginations are none of them.
+
+Found in the traced functions themselves, so that no method lists its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.interpreters import partial_eval
+
+from agents.api import Agent, EnvSpec, PyTree
+from agents.safedreamer.agent import SafeDreamer
+from agents.safedreamer.open_loop import open_loop
+
+
+def needed(agent: Agent, state: PyTree, env: EnvSpec) -> frozenset[str]:
+    """Names (`jax.tree_util.keystr`) of the leaves of `state` that change an evaluation action, the
+    policy's carry or, for agents of the SafeDreamer family, what a video shows of its predictions.
+    """
+    obs = {name: jnp.zeros((1, *spec.shape), spec.dtype) for name, spec in env.obs.items()}
+    first, key = jnp.ones(1, bool), jax.random.key(0)
+    carry = agent.init_carry(1)
+
+    def acting(state: PyTree) -> Any:
+        return agent.act(state, carry, obs, first, key, "eval")[:2]
+
+    found = read_by(acting, state)
+    if isinstance(agent, SafeDreamer):
+        rows = {name: jnp.stack([value, value], 1) for name, value in obs.items()} | {
+            "action": jnp.zeros((1, 2, env.action_dim), jnp.float32),
+            "is_first": jnp.array([[True, False]]),
+        }
+        found |= read_by(lambda s: open_loop(agent.networks(s.params), rows, 1, key), state)
+    return found
+
+
+def read_by(function: Callable[[PyTree], Any], state: PyTree) -> frozenset[str]:
+    """Names of the leaves of `state` that what the function returns depends on."""
+    leaves, structure = jax.tree_util.tree_flatten_with_path(state)
+    traced = jax.make_jaxpr(
+        lambda values: function(jax.tree_util.tree_unflatten(structure, values))
+    )
+    jaxpr = traced([leaf for _, leaf in leaves]).jaxpr
+    _, used = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    return frozenset(
+        jax.tree_util.keystr(path) for (path, _), read in zip(leaves, used, strict=True) if read
+    )

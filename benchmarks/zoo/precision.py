@@ -1,0 +1,72 @@
+"""Whether a policy may be kept in float16: what its networks say of rows of a real episode has to
+stay the same.
+
+Compared are the heads on the same latents, not the actions of whole decisions: a latent that is
+sampled, or a planner's elites, can turn on the last bit of any arithmetic.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from agents.api import Agent, PyTree
+from agents.safedreamer.agent import Carry, SafeDreamer
+from benchmarks.zoo.rows import Row
+
+TOLERANCE = 1e-3  # relative, of each head over all rows
+
+
+def half_error(agent: Agent, state: PyTree, halved: PyTree, rows: list[Row]) -> float:
+    """Largest relative difference of a head between the two states: |there - here| / |here|, norms
+    over all rows and outputs.
+    """
+    heads = _heads(agent)
+    here, there = (
+        jax.tree.map(lambda *parts: np.stack(parts), *(heads(some, row) for row in rows))
+        for some in (state, halved)
+    )
+    return max(relative(here[name], there[name]) for name in here)
+
+
+def relative(here: np.ndarray, there: np.ndarray) -> float:
+    """|there - here| / |here|; 0 where both are zero, infinite where only `here` is."""
+    error, size = np.linalg.norm((there - here).ravel()), np.linalg.norm(here.ravel())
+    return 0.0 if error == 0 else float(error / size) if size > 0 else float("inf")
+
+
+def _heads(agent: Agent) -> Any:
+    if not isinstance(agent, SafeDreamer):
+        return lambda state, row: {
+            "action": np.asarray(
+                agent.act(state, row.carry, row.obs, row.is_first, row.key, "eval")[0]
+            )
+        }
+
+    @jax.jit
+    def heads(params: Any, after: Carry, obs: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        nets = agent.networks(params)
+        belief = nets.model.belief(after.latent, obs)
+        view, feat = nets.model.view(belief), belief.feat
+        said = {
+            "embed": nets.model.encoder(obs),
+            "action": nets.actor(view)[0],
+            "value": nets.critic.value(view),
+            "reward": nets.model.reward(feat),
+            "cost": nets.model.cost(belief),
+            "deter": nets.model.rssm.img_step(after.latent, after.action, None).deter,
+        }
+        said |= {f"obs.{name}": value for name, value in nets.model.decoder(feat).items()}
+        return (
+            said
+            if nets.cost_critic is None
+            else said | {"cost_value": nets.cost_critic.value(view)}
+        )
+
+    def of(state: PyTree, row: Row) -> dict[str, np.ndarray]:
+        obs = {name: row.obs[name] for name in agent.env.obs}
+        return jax.device_get(heads(state.params, row.after, obs))
+
+    return of

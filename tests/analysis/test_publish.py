@@ -1,0 +1,184 @@
+"""`publish`: the same records give the same files, and what they say is what the records say."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.commands.main import main
+from analysis.commands.publish import summary
+from analysis.read.load import load
+from analysis.report.readme import _verdict
+from analysis.statistics.agreement import agreement
+from analysis.statistics.final import JudgedOn, final_runs, performance
+from analysis.statistics.means import effects, means
+from analysis.statistics.metrics import scores
+from analysis.tables.agreement import agreement_markdown
+from benchmarks.runs.files import FINAL_FILE, TRIALS_FILE, WANTED_FILE
+from benchmarks.runs.records import FINAL, EpisodeRecord, RecordWriter
+from tests.analysis_runs import OBS, TASK, write_run, write_sweep
+
+WANTED = "run_id,method,variant,cost_source,task,obs,seed,steps,minutes\n"
+
+
+def write_final(folder: Path, method: str, seed: int, values: list[tuple[float, float]]) -> None:
+    """What a frozen policy scored, (return, cost) by episode."""
+    with RecordWriter(folder / FINAL_FILE) as writer:
+        for number, (ret, cost) in enumerate(values, start=1000):
+            of = (f"{folder.name}-id", method, TASK, OBS, seed, FINAL, number)
+            writer.write(EpisodeRecord(*of, 4000, 800, ret, cost, 1000, 9.0))
+
+
+@pytest.fixture
+def campaign(tmp_path) -> Path:
+    folder = tmp_path / "results" / "campaign"
+    write_sweep(folder / "runs")
+    write_final(folder / "runs" / "osrp-0", "osrp", 0, [(20.0, 0.0), (22.0, 0.0), (24.0, 3.0)])
+    write_run(folder / "runs" / "cpo-0", "cpo", evals=[(2000, 1.0, 1.0)])  # of 4000 steps
+    rows = [f"osrp-{seed}-id,osrp,,,{TASK},{OBS},{seed},4000," for seed in range(4)]
+    rows += [f"cpo-0-id,cpo,,,{TASK},{OBS},0,4000,"]
+    (folder / WANTED_FILE).write_text(WANTED + "\n".join(rows) + "\n")
+    (folder / TRIALS_FILE).write_text(
+        "method,here,elsewhere,seeds,chosen\nosrp,2,7,100,horizon 8\n"
+    )
+    return folder
+
+
+def publish(folder: Path) -> dict[str, bytes]:
+    """Files that are written, by name."""
+    assert main(["publish", str(folder), "--reps", "20", "--pair-reps", "20"]) == 0
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and "runs" not in file.relative_to(folder).parts
+    }
+
+
+@pytest.mark.slow
+def test_the_same_records_give_the_same_files_anywhere(campaign, tmp_path):
+    (campaign / "figures").mkdir()
+    (campaign / "figures" / "old.png").touch()
+    first = publish(campaign)
+    clone = tmp_path / "elsewhere" / "campaign"
+    shutil.copytree(campaign / "runs", clone / "runs")
+    for name in (WANTED_FILE, TRIALS_FILE):
+        shutil.copy(campaign / name, clone / name)
+    assert publish(clone) == first
+    assert {"README.md", "report.html", "tables/comparison.md"} <= first.keys()
+    assert "figures/curves-pointgoal1-coordinates.png" in first
+    assert "figures/old.png" not in first
+    assert not any(str(tmp_path).encode() in data for data in first.values())
+
+
+def test_the_readme_says_what_the_records_say(campaign):
+    text = summary(campaign)
+    assert "4 of 5 runs are done, on PointGoal1 (coordinates)" in text
+    # frozen: 22 at 1; the evaluations of the others: 8.5 and 9.5 at 5
+    assert "| OSRP | 13.33 ± 18.69 | 3.67 ± 5.74 | 2 | 33 % |" in text
+    assert "**OSRP** break it on average: the mean cost is above the limit" in text
+    assert "**DreamerV3 (unsafe) (1 seed)** break it on average, with too few seeds" in text
+    # training episodes of 20, 10, 6 and 4 against a limit of 2
+    assert "| OSRP | 40 ± 0 | 32 ± 0 | 100 ± 0 % | 20 ± 0 | 3 |" in text
+    assert "| OSRP | PointGoal1 (coordinates) | 1 of 4 | 3 |" in text
+    open_run = (
+        "| CPO | PointGoal1 (coordinates) | 1 of 1 | 0 (short of its step budget, 2,000 steps)"
+    )
+    assert open_run in text
+    assert "| OSRP | 2 | 7 | 100 | horizon 8 |" in text
+    assert "CPO" not in text.split("## Which methods obey the limit")[1].split("##")[0]
+
+
+def test_a_frozen_policy_is_judged_by_all_its_episodes(campaign):
+    runs = final_runs(load(campaign / "runs" / "osrp-0"), k=2)
+    assert runs.iloc[0]["judged_on"] == JudgedOn.FROZEN
+    assert runs.iloc[0][["return", "cost", "episodes"]].tolist() == [22.0, 1.0, 3]
+    assert runs.iloc[0]["feasible_episodes"] == pytest.approx(2 / 3)
+    before = final_runs(load(campaign / "runs" / "osrp-0"), k=2, at=3000)
+    assert before.iloc[0]["judged_on"] == JudgedOn.EVALUATIONS
+    assert before.iloc[0][["return", "cost"]].tolist() == [5.0, 8.0]
+
+
+def test_nothing_done_is_said(tmp_path, capsys):
+    write_run(tmp_path / "runs" / "a", "osrp", evals=[(2000, 1.0, 1.0)])
+    assert main(["publish", str(tmp_path)]) == 2
+    assert "is done" in capsys.readouterr().err
+
+
+def test_means_have_the_intervals_of_final_performance(campaign):
+    values = scores(load(campaign / "runs"))
+    table = means(values, ["return", "cost_regret"]).set_index("method")
+    final = performance(values).set_index("method")
+    for name in ("return", "return_half"):
+        assert table.at["osrp", name] == pytest.approx(final.at["osrp", name])
+    # training episodes of 20, 10, 6 and 4 against a limit of 2, in each of three runs
+    assert table.at["osrp", "cost_regret"] == 18 + 8 + 4 + 2
+    assert table.at["osrp", "cost_regret_half"] == 0.0
+
+
+def test_effects_are_differences_over_seeds_and_gaps_stay(tmp_path):
+    for seed, (low, high) in enumerate(((1.0, 4.0), (2.0, 5.5), (3.0, 5.5))):
+        write_run(tmp_path / f"b{seed}", "bsrp_lag", seed, evals=[(4000, low, 1.0)])
+        write_run(tmp_path / f"o{seed}", "osrp_lag", seed, evals=[(4000, high, 0.0)])
+    table = effects(scores(load(tmp_path)), "return", reps=20).set_index(["a", "b"])
+    row = table.loc["bsrp_lag", "osrp_lag"]
+    assert (row["pairs"], row["difference"], row["better"]) == (3, 3.0, 1.0)
+    assert row["low"] == pytest.approx(3.0 - 4.302653 * 0.5 / 3**0.5, rel=1e-6)
+    gap = table.loc["sac_lag", "mbpo_lag"]
+    assert gap["pairs"] == 0 and pd.isna(gap["difference"])
+
+
+def write_table(folder: Path, rows: str, **about: Any) -> None:
+    """A recording of another program: a CSV file and what its columns are."""
+    folder.mkdir(parents=True)
+    (folder / "theirs.csv").write_text("run,steps,R,C\n" + rows)
+    columns = {"seed": "run", "env_steps": "steps", "return": "R", "cost": "C"}
+    values = {"method": "theirs", "task": TASK, "obs": OBS, "budget_env_steps": 4000}
+    data = {"file": "theirs.csv", "columns": columns, "values": values}
+    (folder / "table.json").write_text(json.dumps(data | about))
+
+
+def test_recordings_lie_where_one_more_seed_would_or_not(tmp_path):
+    for seed, first in enumerate((1.0, 2.0, 3.0)):
+        train = [(1000, first, 10.0), (2000, first, 10.0), (4000, 5.0, 10.0)]
+        write_run(tmp_path / f"o{seed}", "osrp", seed, train=train)
+    write_table(tmp_path / "recorded", "7,1000,9.0,10\n7,2000,9.2,10\n7,4000,5,11\n")
+    results = load(tmp_path)
+    assert set(results.runs["status"]) == {"complete"}
+    table = agreement(results, parts=2).set_index(["last", "metric"])
+    early, late = table.loc[2000.0, "return"], table.loc[4000.0, "cost"]
+    assert (early["theirs"], early["ours"], early["seeds"]) == (pytest.approx(9.1), 2.0, 3)
+    # t[2, 0.975] * 1 * sqrt(1 + 1 / 3)
+    assert early["half"] == pytest.approx(4.302653 * (4 / 3) ** 0.5, rel=1e-6)
+    assert early["within"] == 0.0
+    assert table.loc[4000.0, "return"]["within"] == 1.0
+    assert (late["theirs"], late["half"], late["within"]) == (11.0, 0.0, 0.0)
+    text = agreement_markdown(table.reset_index())
+    assert "| theirs | 7 | 0 to 2,000 | return | 9.10 | 2.00 ± 4.97 | no |" in text
+    assert "2 of 4 lie inside; of as many that agree, 0.2 would lie outside by chance." in text
+
+
+def test_a_recording_whose_map_is_wrong_keeps_its_place(tmp_path):
+    write_table(tmp_path / "recorded", "7,1000,9.0,10\n", columns={"return": "R"})
+    (run,) = load(tmp_path).runs.to_dict("records")
+    assert "the map of columns lacks cost, env_steps" in run["notes"]
+
+
+@pytest.mark.parametrize(
+    "cost, half, begins",
+    [
+        (1.0, 0.5, "obey it: "),
+        (1.8, 0.5, "obey it on average: "),
+        (2.4, 0.5, "break it on average: "),
+        (3.0, 0.5, "break it: "),
+        (1.0, float("nan"), "obey it on average, with too few"),
+        (3.0, float("nan"), "break it on average, with too few"),
+        (float("nan"), float("nan"), "have no"),
+    ],
+)
+def test_verdicts_name_the_interval(cost, half, begins):
+    assert _verdict({"cost": cost, "cost_half": half, "cost_limit": 2.0}).startswith(begins)

@@ -1,0 +1,193 @@
+"""The zoo: a policy comes back from half its bytes and acts as it did; what does not fit is
+refused.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.cli import evaluate
+from benchmarks.cli.publish import final_evaluation, forget_place
+from benchmarks.methods.saved import newest
+from benchmarks.runs import checkpoint
+from benchmarks.runs.files import FINAL_FILE, SPEC_FILE, STATUS_FILE
+from benchmarks.runs.reading import DamagedFile
+from benchmarks.runs.records import FINAL, read_records
+from benchmarks.runs.spec import BadInput, RunSpec, to_dict
+from benchmarks.sweep.members import member
+from benchmarks.training.launch import agent_for, environment, trained_agent
+from benchmarks.zoo import entry
+from benchmarks.zoo.adding import add
+from benchmarks.zoo.card import mean_interval
+from benchmarks.zoo.needed import read_by
+from benchmarks.zoo.precision import TOLERANCE, half_error
+from benchmarks.zoo.rows import record
+from tests.specs import spec_of
+
+NOTHING = "no policy is published yet"
+TASK = "tests.fakes.shore:shore"
+
+
+def a_run(folder: Path, method: str = "bsrp_lag", seed: int = 3) -> RunSpec:
+    """A run folder as training leaves it: its policy is a fresh one."""
+    spec = spec_of(method, "default", task=TASK, seed=seed)
+    _, env_spec = environment(spec)
+    state = agent_for(spec, env_spec).init(seed)
+    counters = {"env_steps": 3000, "agent_steps": 600}
+    meta = {"run_id": spec.run_id, "counters": counters}
+    checkpoint.save(folder / "checkpoints", 3000, {checkpoint.LEARNER: state}, meta)
+    start = {"git": {"commit": "c0ffee"}, "versions": {"jax": "1"}, "hardware": {"cores": 2}}
+    data = {"run_id": spec.run_id, "spec": to_dict(spec), "starts": [start]}
+    (folder / SPEC_FILE).write_text(json.dumps(data))
+    return spec
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "bsrp_lag"
+    a_run(folder)
+    assert final_evaluation(member(folder), 20)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def added(run, tmp_path_factory) -> entry.Entry:
+    return add(run, tmp_path_factory.mktemp("zoo"))
+
+
+def test_the_final_evaluation_is_on_unseen_layouts_and_made_once(run):
+    rows = read_records(run / FINAL_FILE)
+    assert set(rows["split"]) == {FINAL}
+    assert list(rows["episode"]) == list(range(1000, 1020))
+    assert set(rows["env_steps"]) == {3000}
+    before = (run / FINAL_FILE).stat().st_mtime_ns
+    assert final_evaluation(member(run), 20)
+    assert (run / FINAL_FILE).stat().st_mtime_ns == before
+
+
+def test_a_run_without_checkpoint_is_not_evaluated(tmp_path, capsys):
+    (tmp_path / SPEC_FILE).write_text(
+        json.dumps({"run_id": "a", "spec": to_dict(spec_of("bsrp_lag")), "starts": []})
+    )
+    assert not final_evaluation(member(tmp_path), 20)
+    assert "no checkpoint and no final evaluation" in capsys.readouterr().out
+
+
+def test_what_is_kept_acts_as_the_checkpoint_does(run, added):
+    spec, path, *_ = newest(run)
+    make, env_spec = environment(spec)
+    agent, whole = trained_agent(spec, path, env_spec)
+    _, state = entry.load(added, env_spec)
+    kept = np.load(added.folder / entry.POLICY)
+    assert not any("optimizers" in name or "slow" in name for name in kept.files)
+    assert {kept[name].dtype.name for name in kept.files} == {"float16"}
+    error = half_error(agent, whole, state, record(agent, whole, make, spec.seed))
+    assert 1e-6 < error < TOLERANCE
+    about = added.card["parameters"]
+    assert about["count"] < about["of"] / 2 and about["float16_error"] == pytest.approx(error)
+
+
+def test_a_loaded_policy_scores_as_its_card_says(added, tmp_path, monkeypatch):
+    monkeypatch.setattr(entry, "ROOT", added.folder.parents[2])
+    out = tmp_path / "again.csv"
+    args = [f"zoo:{added.name}", "--unseen", "--workers", "inline", "--out", str(out)]
+    assert evaluate.main([*args, "--episodes", "16"]) == 0
+    rows = read_records(out)
+    assert left_its_interval(added.card, rows) == ""
+    worse = rows.assign(**{"return": added.card["rescore"]["return"][1] + 0.01})
+    assert left_its_interval(added.card, worse).startswith("return")
+    costly = rows.assign(cost=added.card["rescore"]["cost"][1] + 0.01)
+    assert left_its_interval(added.card, costly).startswith("cost")
+    with pytest.raises(BadInput, match=r"did you mean bsrp_lag/tests.*the zoo has bsrp_lag/tests"):
+        evaluate.main(["zoo:bsrp_lag/tests.fakes.shore-shore/4"])
+
+
+def test_the_same_run_gives_the_same_files_and_another_is_refused(run, added, tmp_path):
+    again = add(run, tmp_path)
+    for name in (entry.POLICY, entry.CARD, entry.TEXT):
+        assert (again.folder / name).read_bytes() == (added.folder / name).read_bytes()
+    card = json.loads((again.folder / entry.CARD).read_text())
+    (again.folder / entry.CARD).write_text(json.dumps(card | {"run_id": "other"}))
+    with pytest.raises(BadInput, match="is run other, not"):
+        add(run, tmp_path)
+
+
+def test_a_run_without_its_final_evaluation_is_refused(tmp_path):
+    a_run(tmp_path / "run", seed=5)
+    with pytest.raises(BadInput, match=r"has no final.csv: `safedreamer publish`"):
+        add(tmp_path / "run", tmp_path / "zoo")
+    assert entry.names(tmp_path / "zoo") == []
+
+
+@pytest.mark.parametrize(
+    "change, why",
+    [
+        (lambda a: a | {".params.nobody": np.zeros(1)}, "the agent has no .params.nobody"),
+        (lambda a: dict(list(a.items())[1:]), "it lacks .params"),
+        (lambda a: a | {next(iter(a)): np.zeros((1, 1, 1))}, r"is \[1, 1, 1\]"),
+        (lambda a: a | {(k := next(iter(a))): np.full_like(a[k], np.nan)}, "is not finite"),
+    ],
+)
+def test_a_damaged_policy_is_refused(added, tmp_path, change, why):
+    arrays = dict(np.load(added.folder / entry.POLICY))
+    entry.write_policy(tmp_path / entry.POLICY, change(arrays))
+    _, env_spec = environment(added.spec)
+    with pytest.raises(DamagedFile, match=why):
+        entry.load(added._replace(folder=tmp_path), env_spec)
+
+
+def test_only_leaves_that_matter_are_read():
+    state = {"used": jnp.ones(2), "unused": jnp.ones(2), "inner": (jnp.ones(()), jnp.ones(()))}
+    read = read_by(jax.jit(lambda s: (s["used"] * s["inner"][1], s["unused"].shape[0])), state)
+    assert read == {"['used']", "['inner'][1]"}
+
+
+def test_intervals_by_hand():
+    # mean 2, s = 1, t[2, 0.975] = 4.302653
+    low, high = mean_interval([1.0, 2.0, 3.0])
+    assert (low, high) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), rel=1e-6)
+    low, high = mean_interval([1.0, 2.0, 3.0], further=3)
+    assert high - 2 == pytest.approx(4.302653 * (2 / 3) ** 0.5, rel=1e-6)
+
+
+def test_what_is_published_names_no_machine(tmp_path):
+    status = {"state": "finished", "host": "here", "folder": "/somewhere", "env_steps": 3}
+    (tmp_path / STATUS_FILE).write_text(json.dumps(status))
+    forget_place(tmp_path)
+    assert json.loads((tmp_path / STATUS_FILE).read_text()) == {
+        "state": "finished",
+        "host": "",
+        "env_steps": 3,
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted({*entry.names()[:1], *entry.names()[-1:]}) or [NOTHING])
+def test_published_policies_still_score_what_their_cards_say(name, tmp_path):
+    """Two of them; the first and the last by name."""
+    if name == NOTHING:
+        assert not list(entry.ROOT.glob("*"))
+        return
+    of, out = entry.find(name), tmp_path / "again.csv"
+    count = of.card["rescore"]["episodes"]
+    args = [f"zoo:{name}", "--unseen", "--episodes", str(count), "--out", str(out)]
+    assert evaluate.main(args) == 0
+    assert left_its_interval(of.card, read_records(out)) == ""
+
+
+def left_its_interval(card: dict[str, Any], rows: pd.DataFrame) -> str:
+    """What of return and cost is not what the card says; "" where both are."""
+    assert len(rows) == card["rescore"]["episodes"]
+    for name in ("return", "cost"):
+        low, high = card["rescore"][name]
+        if not low <= rows[name].mean() <= high:
+            return f"{name} {rows[name].mean():.2f} left {low:.2f} to {high:.2f}"
+    return ""
