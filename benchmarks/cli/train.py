@@ -35,9 +35,11 @@ class TrainArgs:
     """What to train, and where."""
 
     method: str = "osrp_lag"
-    """Method; `safedreamer methods` lists them."""
+    """Method, or module:METHOD for your own; `safedreamer methods` lists them."""
     task: str = "SafetyPointGoal1-v0"
-    """Task id, or module:factory for your own environment; `safedreamer tasks` lists them."""
+    """Task id, or module:factory or module:Env-v0 for your own environment; `safedreamer tasks`
+    lists them.
+    """
     obs: str | None = None
     """Observation: vision, coordinates, lidar or default; the task's published one if not given."""
     preset: str = "release"
@@ -142,8 +144,8 @@ def _sha256(path: Path) -> str:
 
 def default_out(spec: RunSpec) -> Path:
     """Where a run goes if --out does not say."""
-    task = file_name(spec.task.replace(":", "-").replace("/", "-"), MAX_TASK_BYTES)
-    return Path("runs") / f"{task}-{spec.obs}-{spec.method}-seed{spec.seed}"
+    task = file_name(spec.task, MAX_TASK_BYTES)
+    return Path("runs") / f"{task}-{spec.obs}-{file_name(spec.method)}-seed{spec.seed}"
 
 
 def main(args: Sequence[str]) -> int:

@@ -41,7 +41,7 @@ def environment(spec: RunSpec) -> EnvFactory:
     repeat, python = presets.budget(spec, 1).env_repeat, chosen_python()
     if python:
         check_python(python)
-    make = EnvFactory(spec.task, spec.obs, repeat, python=python)
+    make = EnvFactory(spec.task, spec.obs, repeat, resize=spec.loop.resize, python=python)
     try:
         env_facts_of(make, reset=True, timeout_seconds=MAKE_SECONDS)
     except (EnvContractError, MissingGLError, ValueError) as error:
