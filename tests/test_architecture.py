@@ -62,7 +62,7 @@ ANALYSIS_FLOORS = {
     "perf": {"synthetic"},
     "__main__": {"commands"},
 }
-# Files beside the packages, besides __init__.py and __main__.py: at most two each.
+# Files beside the packages, besides __init__.py, __main__.py and py.typed: at most two each.
 FLAT = {"benchmarks": {"tasks.py"}, "analysis": {"perf.py", "synthetic.py"}}
 LIGHT = ("runs", "process", "methods", "suites")
 AGENT_LIBRARIES = {"jax", "flax", "optax", "chex", "numpy"}
@@ -370,7 +370,7 @@ def test_floors(package: str, floors: dict[str, set[str]]):
 @pytest.mark.parametrize("package", FLAT)
 def test_nothing_lies_beside_the_packages(package: str):
     flat = {file.name for file in tracked() if file.parent == Path(package)}
-    assert flat == FLAT[package] | ({"__init__.py", "__main__.py"} & flat)
+    assert flat == FLAT[package] | ({"__init__.py", "__main__.py", "py.typed"} & flat)
     assert len(FLAT[package]) <= 2
 
 
