@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from benchmarks.runs.errors import BadInput
 
+HELP = ("-h", "--help", "--help-all")
+
 
 def check_once(args: Sequence[str]) -> None:
     """Raise BadInput for an option that is given twice, however it is spelled.

@@ -211,14 +211,19 @@ def with_minutes(spec: RunSpec, minutes: float | None) -> RunSpec:
     return spec if minutes is None else dataclasses.replace(spec, max_minutes=minutes or 1e-9)
 
 
+FEW = 5  # names that a message lists beside the near ones
+
+
 def choose(kind: str, name: str, valid: Iterable[str]) -> str:
-    """`name` if it is valid; otherwise BadInput with the nearest valid names, or all of them when
-    none is near.
+    """`name` if it is valid; otherwise BadInput with the nearest valid names, and with all of them
+    where they are few or none is near.
     """
     valid = list(valid)
     if name in valid:
         return name
-    hint = did_you_mean(name, valid) or f"; valid: {', '.join(valid)}"
+    hint = did_you_mean(name, valid)
+    if not hint or len(valid) <= FEW:
+        hint += f"{'' if hint else ';'} valid: {', '.join(valid)}"
     raise BadInput(f"unknown {kind} {name!r}{hint}")
 
 
