@@ -37,8 +37,8 @@ GUIDE = Guide(
         "--method", "--task", "--obs", "--preset", "--seed", "--steps", "--out", "--max-minutes",
     ),
     rest=(
-        "--init-from", "--tensorboard", "--wandb", "--report-seconds", "--env-timeout-seconds",
-        "--max-env-faults", "--env-python",
+        "--init-from", "--tensorboard", "--wandb", "--verbose", "--report-seconds",
+        "--env-timeout-seconds", "--max-env-faults", "--env-python",
     ),
     examples=(
         "--task SafetyCarGoal1-v0 --obs lidar --preset cpu",
@@ -81,6 +81,8 @@ class TrainArgs:
     """Write metrics, returns and costs for TensorBoard too."""
     wandb: str | None = None
     """Project of Weights & Biases to log to; never without being asked."""
+    verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
+    """Show losses, too; they are in metrics.jsonl in any case."""
     report_seconds: float = 60.0
     """Seconds between progress lines where stdout is no terminal."""
     env_timeout_seconds: float = ENV_TIMEOUT_SECONDS
@@ -181,6 +183,7 @@ def main(args: Sequence[str]) -> int:
         spec,
         out,
         run.report_seconds,
+        run.verbose,
         tensorboard=run.tensorboard,
         wandb=run.wandb,
         env_timeout_seconds=run.env_timeout_seconds,

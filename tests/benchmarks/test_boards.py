@@ -107,7 +107,8 @@ def test_time_left_is_by_steps_or_by_the_clock(speed, max_seconds, left):
         1_250_000, 2_000_000, 3723.0, speed, None, None, {}, max_seconds=max_seconds
     )
     assert (
-        describe(snapshot) == f"1,250,000/2,000,000 sim steps | {speed:.0f}/s | 1:02:03 gone{left}"
+        describe(snapshot)
+        == f"1,250,000/2,000,000 sim steps | {speed:.0f}/s | 1:02:03 elapsed{left}"
     )
     assert (snapshot.status()["estimated_end"] is None) == (not left)
 
@@ -126,8 +127,7 @@ def test_an_evaluation_is_one_line(tmp_path, capsys):
         1_250_000, 2_000_000, 3723.0, 100.0, (12.5, 3.25), (14.625, 0.0), {"model/loss": 3.0}
     )
     assert describe_evaluation(snapshot) == (
-        "  1,250,000 sim steps | evaluation: return   14.62, cost    0.0 | training: return   "
-        "12.50, cost    3.2 | 1:02:03 gone"
+        "  1,250,000 sim steps | evaluation: return   14.62, cost    0.0 | 1:02:03 elapsed"
     )
     train(
         toy_spec(), tmp_path, toy_env, ToyAgent, Options(reporter=Lines("toy", every_seconds=1e6))
