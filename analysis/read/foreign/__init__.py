@@ -5,9 +5,9 @@ What their formats lack is listed in `runs["lacks"]`.
 progress      OmniSafe and SafePO: `progress.csv` and `config.json`; means over the last 50
               episodes, no single ones
 release       the authors' SafeDreamer: `scores.jsonl`
-tensorboard   event files with tags of either
-table         any CSV, with a map of its columns (by hand:
-              `analysis.read.load.load(..., parts=[table.read(...)])`)
+tensorboard   event files with tags of either, of CleanRL or of sheeprl
+monitor       Stable-Baselines3: `*monitor.csv`, episodes
+table         any CSV, with a map of its columns (`analysis.read.importing`)
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from analysis.read.foreign import progress, release, tensorboard
+from analysis.read.foreign import monitor, progress, release, tensorboard
 from analysis.results.frames import Part
 
 READERS: Mapping[str, Callable[[Path, str], Part]] = {
     "progress": progress.read,
     "release": release.read,
     "tensorboard": tensorboard.read,
+    "monitor": monitor.read,
 }
 
 
@@ -31,4 +32,6 @@ def recognise(names: set[str]) -> str:
         return "progress"
     if release.FILE_NAME in names:
         return "release"
-    return "tensorboard" if any(name.startswith(tensorboard.PREFIX) for name in names) else ""
+    if any(name.startswith(tensorboard.PREFIX) for name in names):
+        return "tensorboard"
+    return "monitor" if any(name.endswith(monitor.SUFFIX) for name in names) else ""
