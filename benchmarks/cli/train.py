@@ -37,7 +37,7 @@ GUIDE = Guide(
         "--method", "--task", "--obs", "--preset", "--seed", "--steps", "--out", "--max-minutes",
     ),
     rest=(
-        "--init-from", "--tensorboard", "--wandb", "--verbose", "--report-seconds",
+        "--init-from", "--tensorboard", "--wandb", "--mlflow", "--verbose", "--report-seconds",
         "--env-timeout-seconds", "--max-env-faults", "--env-python",
     ),
     examples=(
@@ -81,6 +81,8 @@ class TrainArgs:
     """Write metrics, returns and costs for TensorBoard too."""
     wandb: str | None = None
     """Project of Weights & Biases to log to; never without being asked."""
+    mlflow: str | None = None
+    """Experiment of MLflow to log to, at MLFLOW_TRACKING_URI."""
     verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
     """Show losses, too; they are in metrics.jsonl in any case."""
     report_seconds: float = 60.0
@@ -186,6 +188,7 @@ def main(args: Sequence[str]) -> int:
         run.verbose,
         tensorboard=run.tensorboard,
         wandb=run.wandb,
+        mlflow=run.mlflow,
         env_timeout_seconds=run.env_timeout_seconds,
         max_env_faults=run.max_env_faults,
     )

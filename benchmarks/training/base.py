@@ -101,6 +101,7 @@ class RunLoop(Generic[Counts]):
                     run.options.tensorboard,
                     run.options.wandb,
                     self.counters.env_steps,
+                    run.options.mlflow,
                 )
             )
         )
