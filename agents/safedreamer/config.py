@@ -8,9 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from agents.checks import require
-from agents.lagrangian import AugmentedConfig, PIDConfig
-from agents.optimizers import OptimizerConfig
+from agents.settings import AugmentedConfig, OptimizerConfig, PIDConfig, require
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal, TypeAlias
 
-from agents.lagrangian import AugmentedConfig, PIDConfig
-from agents.optimizers import OptimizerConfig
 from agents.safedreamer.config import (
     ActorConfig,
     CriticConfig,
@@ -21,6 +19,7 @@ from agents.safedreamer.config import (
     PlannerConfig,
     SafeDreamerConfig,
 )
+from agents.settings import AugmentedConfig, OptimizerConfig, PIDConfig
 
 METHODS: tuple[str, ...] = ("osrp", "osrp_lag", "bsrp_lag", "dreamerv3", "cem")
 PLANNING = ("osrp", "osrp_lag", "cem")  # act by planning

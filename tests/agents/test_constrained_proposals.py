@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.lagrangian import AugmentedConfig
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import SafeDreamerConfig
+from agents.settings import AugmentedConfig
 from tests.agent_inputs import VECTOR, observations, replay_batch, tiny
 
 
