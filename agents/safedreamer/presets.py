@@ -132,6 +132,8 @@ def cpu(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
             iterations=3,
             actor_fraction=1.0,
             actor_share=0.75 if constrains_proposals else 0.0,
+            noise_exponent=2.0,
+            kept_elites=3,
             cost_scale="exact",
         ),
         # As averse to costs as the actor beside it. The release's 0.1 weighs a step's cost of 5
