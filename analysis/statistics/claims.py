@@ -1,0 +1,145 @@
+"""What the paper claims (SafeDreamer, arXiv:2307.07176, abstract and section 6), judged by results.
+
+A claim is looked at on each task that has what it compares. It is reproduced where it holds on all
+of them, each method in it with at least three seeds; not reproduced where it holds on none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeAlias
+
+import pandas as pd
+
+from analysis.results.labels import method_label, task_label
+from analysis.statistics.intervals import MIN_RUNS
+from analysis.tables.formats import plus_minus
+
+NEAR_ZERO = 5.0  # episode cost at which the whole interval counts as nearly zero
+
+Row: TypeAlias = Mapping[str, Any]
+Found: TypeAlias = Mapping[str, Row]  # method -> its row of `performance` on one task
+Check: TypeAlias = Callable[[Found], bool]
+
+
+class Verdict(StrEnum):
+    """What results say of a claim."""
+
+    REPRODUCED = "reproduced"
+    PARTLY = "partly"
+    NOT = "not reproduced"
+    UNTESTED = "not tested"
+
+
+class Claim(NamedTuple):
+    """A claim of the paper and when it holds on one task."""
+
+    text: str
+    methods: tuple[str, ...]  # all of them have to have results
+    holds: Check
+    obs: tuple[str, ...] = ()  # observations it is about; none: any
+
+
+def nearly_zero(row: Row) -> bool:
+    """Whether the mean cost, and its whole interval where there is one, is nearly zero."""
+    half = 0.0 if pd.isna(row["cost_half"]) else row["cost_half"]
+    return bool(row["cost"] + half <= NEAR_ZERO)
+
+
+def breaks_limit(row: Row) -> bool:
+    """Whether the whole interval of the cost lies above the limit."""
+    half = 0.0 if pd.isna(row["cost_half"]) else row["cost_half"]
+    return bool(row["cost"] - half > row["cost_limit"])
+
+
+def _safe(method: str) -> Check:
+    return lambda found: nearly_zero(found[method])
+
+
+def _unsafe(method: str) -> Check:
+    return lambda found: breaks_limit(found[method])
+
+
+def _more_at_no_cost(better: str, other: str) -> Check:
+    """`better` is nearly without cost, and `other` earns less or is not."""
+    return lambda found: (
+        nearly_zero(found[better])
+        and (found[better]["return"] > found[other]["return"] or not nearly_zero(found[other]))
+    )
+
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim("OSRP reaches nearly zero cost", ("osrp",), _safe("osrp")),
+    Claim("OSRP-Lag reaches nearly zero cost", ("osrp_lag",), _safe("osrp_lag")),
+    Claim("BSRP-Lag reaches nearly zero cost", ("bsrp_lag",), _safe("bsrp_lag")),
+    Claim("DreamerV3 without a constraint breaks the limit", ("dreamerv3",), _unsafe("dreamerv3")),
+    Claim("CEM without a constraint breaks the limit", ("cem",), _unsafe("cem")),
+    Claim(
+        "a Lagrangian improves on planning alone: OSRP-Lag on OSRP",
+        ("osrp_lag", "osrp"),
+        _more_at_no_cost("osrp_lag", "osrp"),
+    ),
+    *(
+        Claim(
+            f"SafeDreamer earns more at nearly zero cost than {method_label(other)}",
+            ("bsrp_lag", other),
+            _more_at_no_cost("bsrp_lag", other),
+        )
+        for other in ("ppo_lag", "trpo_lag", "cpo", "lambda", "safe_slac")
+    ),
+    Claim(
+        "the same from images: OSRP-Lag reaches nearly zero cost",
+        ("osrp_lag",),
+        _safe("osrp_lag"),
+        ("vision",),
+    ),
+)
+
+
+class Judged(NamedTuple):
+    """A claim, what results say of it, and the figures that say so."""
+
+    text: str
+    verdict: Verdict
+    evidence: str
+
+
+def judge(performance: pd.DataFrame) -> list[Judged]:
+    """Every claim by final performance, a frame of `analysis.statistics.final.performance`."""
+    return [_judge(claim, performance) for claim in CLAIMS]
+
+
+def _judge(claim: Claim, table: pd.DataFrame) -> Judged:
+    holds, enough, evidence = [], True, []
+    known = table[table["method"].isin(claim.methods) & table["cost"].notna()]
+    if claim.obs:
+        known = known[known["obs"].isin(claim.obs)]
+    where = zip(known["task"], known["obs"], strict=True)
+    for task, obs in sorted(set(where)):
+        here = known[(known["task"] == task) & (known["obs"] == obs)]
+        found = {row["method"]: row for row in here.to_dict("records")}
+        if len(found) < len(claim.methods):
+            continue
+        holds.append(claim.holds(found))
+        enough &= all(row["seeds"] >= MIN_RUNS for row in found.values())
+        evidence.append(f"{task_label(task, obs)}: {_figures(claim, found)}")
+    if not holds:
+        return Judged(claim.text, Verdict.UNTESTED, "")
+    if not any(holds):
+        verdict = Verdict.NOT
+    else:
+        verdict = Verdict.REPRODUCED if all(holds) and enough else Verdict.PARTLY
+    return Judged(claim.text, verdict, "; ".join(evidence))
+
+
+def _figures(claim: Claim, found: Found) -> str:
+    """Return at cost of each method in the claim, with its seeds."""
+    parts = []
+    for method in claim.methods:
+        row = found[method]
+        gain = plus_minus(row["return"], row["return_half"], 1)
+        cost = plus_minus(row["cost"], row["cost_half"], 1)
+        name = f"{method_label(method)} " if len(claim.methods) > 1 else ""
+        parts.append(f"{name}{gain} at {cost}, {row['seeds']} seeds")
+    return " against ".join(parts)
