@@ -84,10 +84,11 @@ demo: setup
 # Continues after any interruption, and on a fresh clone: finished runs are committed without
 # their checkpoints. One thread a run; more would wait for one another.
 JOBS ?= 1
+SUITES ?= campaign-circle campaign-ablation campaign-tasks campaign-vision
 campaign: setup
 	@OMP_NUM_THREADS=1 XLA_FLAGS="--xla_cpu_multi_thread_eigen=false" \
-		nice -n 19 $(BIN)/safedreamer sweep --suite campaign-circle --out results/campaign \
-		--jobs $(JOBS) $(ARGS)
+		sh -ec 'for suite in $(SUITES); do nice -n 19 $(BIN)/safedreamer sweep --suite $$suite \
+		--out results/campaign --jobs $(JOBS) $(ARGS); done'
 
 # Once per run its final evaluation, where the checkpoint is; all else from records (ARGS).
 publish: setup

@@ -1,4 +1,4 @@
-"""Checks: of configurations when they are made, of numbers inside a jitted update."""
+"""Checks of numbers inside a jitted update."""
 
 from __future__ import annotations
 
@@ -6,12 +6,6 @@ import jax
 import jax.numpy as jnp
 
 from agents.api import PyTree
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise ValueError with the message unless the condition holds."""
-    if not condition:
-        raise ValueError(message)
 
 
 def count_nonfinite(tree: PyTree) -> jax.Array:

@@ -8,57 +8,12 @@ simulator's units, unless the caller decides otherwise.
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-
-@dataclasses.dataclass(frozen=True)
-class PIDConfig:
-    """PID-controlled multiplier (Stooke et al., arXiv:2007.03964).
-
-    Defaults are those of SafeDreamer's OSRP-Lag.
-    """
-
-    kp: float = 0.1
-    """Proportional gain, multiplier per unit of smoothed cost excess."""
-    ki: float = 0.01
-    """Integral gain, multiplier per unit of cost excess and episode."""
-    kd: float = 0.01
-    """Derivative gain, multiplier per unit of cost increase over `delay` episodes."""
-    integral_init: float = 1e-3
-    """Initial value of the integral term."""
-    proportional_ema: float = 0.95
-    """Share of the old value in the smoothed cost excess."""
-    derivative_ema: float = 0.95
-    """Share of the old value in the smoothed cost."""
-    cost_ema: float = 0.99
-    """Share of the old value in the running mean of episode costs."""
-    delay: int = 10
-    """Episodes between the two smoothed costs whose difference is the derivative."""
-    max_multiplier: float = 0.1
-    """Upper bound of the multiplier."""
-    start_agent_steps: int = 5000
-    """Agent steps up to which the multiplier stays at zero."""
-    limit_schedule: bool = False
-    """Lower the limit stepwise from `limit_init` instead of using the final one from the start."""
-    limit_init: float = 10.0
-    """First limit of the schedule, cost per episode."""
-    limit_decrement: float = 2.0
-    """Cost by which each stage of the schedule lowers the limit."""
-    limit_stage_steps: int = 20000
-    """Agent steps per stage of the schedule."""
-    limit_stages: int = 7
-    """Number of stages after which the limit stays."""
-
-    def __post_init__(self):
-        if self.delay < 1:
-            raise ValueError(f"pid.delay={self.delay} must be at least 1 episode")
-        for name in ("proportional_ema", "derivative_ema", "cost_ema"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"pid.{name}={getattr(self, name)} must lie in 0..1")
+from agents.settings import AugmentedConfig, PIDConfig
 
 
 class PIDState(NamedTuple):
@@ -138,31 +93,6 @@ def update_pid(
     waiting = state._replace(cost_average=average)
     started = jnp.asarray(agent_steps) > config.start_agent_steps
     return jax.tree.map(lambda new, old: jnp.where(started, new, old), stepped, waiting)
-
-
-@dataclasses.dataclass(frozen=True)
-class AugmentedConfig:
-    """Augmented Lagrangian of SafeDreamer (arXiv:2307.07176), as in LAMBDA (arXiv:2201.09802).
-
-    Defaults are BSRP-Lag's. docs/concepts/safedreamer.md#augmented-lagrangian
-    """
-
-    multiplier_init: float = 1e-6
-    """Initial Lagrange multiplier."""
-    penalty_init: float = 5e-9
-    """Initial penalty coefficient mu; it only grows."""
-    penalty_growth: float = 1e-5
-    """Relative growth of mu per update."""
-    penalty_max: float = 1.0
-    """Upper bound of mu."""
-    driven_by: Literal["imagined", "episode"] = "imagined"
-    """What moves the multiplier: imagined cost returns at every update (release), or the real cost
-    of each training episode.
-    """
-
-    def __post_init__(self):
-        if self.penalty_init <= 0:
-            raise ValueError(f"augmented.penalty_init={self.penalty_init} must be positive")
 
 
 class AugmentedState(NamedTuple):

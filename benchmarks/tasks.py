@@ -1,5 +1,5 @@
 """Registry of tasks: the ids of Safety-Gymnasium 1.0.0, named groups of them, and a user's own
-environment as `module:factory`.
+environment as `module:factory` or by its id in Gymnasium's registry.
 
 Nothing here imports a simulator, so that listing tasks and refusing a wrong name are instant.
 Action repeat is a setting of the method, not of the task.
@@ -10,10 +10,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
 from benchmarks.runs.plain_text import did_you_mean
+from benchmarks.runs.references import is_reference
 
 Obs: TypeAlias = Literal["vision", "coordinates", "lidar", "default"]
 OBS: tuple[Obs, ...] = ("vision", "coordinates", "lidar", "default")
@@ -50,7 +52,7 @@ class TaskObs(NamedTuple):
 class Task:
     """One task.
 
-    `custom` ones are a user's `module:factory`, of which only the environment itself knows more.
+    `custom` ones are a user's, of which only the environment itself knows more.
     """
 
     id: str
@@ -185,11 +187,11 @@ def tasks() -> Mapping[str, Task]:
 
 
 def get_task(name: str) -> Task:
-    """The task of that id, or the user's own for `module:factory`.
+    """The task of that id, or the user's own for `module:factory`, `module:Env-v0` and `my/Env-v0`.
 
     Raises ValueError for an unknown name, with the nearest valid ones.
     """
-    if ":" in name:
+    if ":" in name or "/" in name:
         return _custom_task(name)
     known = tasks()
     if name in known:
@@ -205,7 +207,7 @@ def get_task(name: str) -> Task:
             raise ValueError(f"task {name!r}: write {plain} and {how}")
     raise ValueError(
         f"unknown task {name!r}{did_you_mean(name, (*known, *GROUPS))}; groups: "
-        f"{', '.join(GROUPS)}; your own: module:factory"
+        f"{', '.join(GROUPS)}; your own: module:factory or module:Env-v0"
     )
 
 
@@ -230,21 +232,25 @@ def expand(name: str, obs: Obs | None = None) -> tuple[TaskObs, ...]:
     )
 
 
+def is_env_id(text: str) -> bool:
+    """Whether the text is an id of Gymnasium's registry: it ends in a version."""
+    return re.fullmatch(r"(?:[\w-]+/)?[\w.-]+-v\d+", text) is not None
+
+
 def _custom_task(name: str) -> Task:
-    module, _, factory = name.partition(":")
-    if (
-        not module
-        or not factory
-        or not all(part.isidentifier() for part in (*module.split("."), *factory.split(".")))
-    ):
+    module, colon, target = name.rpartition(":")
+    registered = is_env_id(target) and (
+        not colon or all(part.isidentifier() for part in module.split("."))
+    )
+    if not registered and not is_reference(name):
         raise ValueError(
             f"task {name!r}: an environment of your own is written module:factory, such as "
-            "my_package.envs:make"
+            "my_package.envs:make, or as a registered id, such as my_package:Nav-v0 or my/Nav-v0"
         )
     return Task(
         id=name,
         agent="custom",
-        name=factory,
+        name=target,
         level=None,
         groups=(),
         default_obs="default",

@@ -26,6 +26,7 @@ from benchmarks.runs.places import check_folder
 from benchmarks.runs.plain_text import printable
 from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.text import amount
+from slurm.display import display
 from slurm.drive import Drive, Retries
 from slurm.executor import Executor, Job
 
@@ -138,7 +139,7 @@ def main(args: Sequence[str]) -> int:
         )
         return 1 if damaged else 0
     with _stop_signals() as heard:
-        _run(executor, jobs, chosen, heard)
+        _run(executor, jobs, chosen, out, heard)
         while not heard and (folders := _await_others(out, entries, heard)):
             again = make_plan(suite.name, *_look(out, entries)[:2])
             mine = [
@@ -149,7 +150,7 @@ def main(args: Sequence[str]) -> int:
             plan = again._replace(start=mine, left=[])
             later = dataclasses.replace(chosen, canary=False, sync=False)
             jobs = _prepare(later, suite, out, plan, needs_of(mine, estimate) | needs, estimate)
-            _run(_executor(chosen, out, memory, plan), jobs, chosen, heard)
+            _run(_executor(chosen, out, memory, plan), jobs, chosen, out, heard)
     if heard:
         return EXIT_STOPPED
     return _unfinished(out, suite, entries)
@@ -293,15 +294,12 @@ def _canaries(
     return jobs
 
 
-def _run(executor: Executor, jobs: Sequence[Job], chosen: SweepArgs, heard: list[str]) -> None:
+def _run(
+    executor: Executor, jobs: Sequence[Job], chosen: SweepArgs, out: Path, heard: list[str]
+) -> None:
     """Run the jobs to their ends, or until a signal is in `heard`."""
-    drive = Drive(
-        executor,
-        chosen.retries,
-        stop=lambda: bool(heard),
-        say=lambda text: print(printable(text), flush=True),
-    )
-    drive.run(jobs)
+    with display(out, chosen.cluster != "debug") as say:
+        Drive(executor, chosen.retries, stop=lambda: bool(heard), say=say).run(jobs)
     if heard:
         what = (
             "the jobs go on, the same command watches them again"

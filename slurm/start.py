@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.envs.factory import chosen_python
-from benchmarks.methods import METHODS
+from benchmarks.methods import families
 from benchmarks.runs.spec import BadInput
 from slurm.cluster import Cluster, Request, SlurmCluster
 from slurm.drive import Retries
@@ -33,8 +33,7 @@ def slurm_executor(
             f"{out.absolute()} holds a %, which Slurm takes for a part of log names: choose "
             "another --out"
         )
-    families = tuple(dict.fromkeys(method.family for method in METHODS.values()))
-    profile = load(file, overrides, families)
+    profile = load(file, overrides, families())
     if profile.env_python is None and (python := chosen_python()):
         profile = dataclasses.replace(profile, env_python=python)
     cluster = cluster or SlurmCluster()

@@ -38,6 +38,7 @@ FLOORS = {
     "diagnosis": {"runs", "training"},
     "video": {"tasks", "runs", "envs", "training"},
     "zoo": {"runs", "process", "envs", "methods", "training"},
+    "api": {"tasks", "runs", "envs", "methods", "training", "cli"},
     "bundle": {"runs", "cli"},
     "fidelity": {"tasks", "runs", "envs"},
     "faults": {"runs", "process", "training", "cli"},
@@ -62,7 +63,7 @@ ANALYSIS_FLOORS = {
     "perf": {"synthetic"},
     "__main__": {"commands"},
 }
-# Files beside the packages, besides __init__.py and __main__.py: at most two each.
+# Files beside the packages, besides __init__.py, __main__.py and py.typed: at most two each.
 FLAT = {"benchmarks": {"tasks.py"}, "analysis": {"perf.py", "synthetic.py"}}
 LIGHT = ("runs", "process", "methods", "suites")
 AGENT_LIBRARIES = {"jax", "flax", "optax", "chex", "numpy"}
@@ -370,7 +371,7 @@ def test_floors(package: str, floors: dict[str, set[str]]):
 @pytest.mark.parametrize("package", FLAT)
 def test_nothing_lies_beside_the_packages(package: str):
     flat = {file.name for file in tracked() if file.parent == Path(package)}
-    assert flat == FLAT[package] | ({"__init__.py", "__main__.py"} & flat)
+    assert flat == FLAT[package] | ({"__init__.py", "__main__.py", "py.typed"} & flat)
     assert len(FLAT[package]) <= 2
 
 
@@ -425,7 +426,8 @@ def test_every_code_folder_is_a_package_that_pyproject_lists():
             "find"
         ]["include"]
     )
-    assert listed == {name for package in ARROWS for name in (package, f"{package}.*")}
+    ours = {name for package in ARROWS for name in (package, f"{package}.*")}
+    assert listed == ours | {"safedreamer_suite"}
     folders = {file.parent for package in ARROWS for file in sources(package)}
     parents = {
         parent for folder in folders for parent in (folder, *folder.parents) if parent != Path()

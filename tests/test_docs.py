@@ -22,12 +22,12 @@ from benchmarks.methods import METHODS, method, settings
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.records import COLUMNS
 from benchmarks.suites import reading
+from tests.documents import FENCE, write_files
 from tests.tree import ROOT, tracked
 
 TEXT = {".py", ".md", ".yaml", ".toml", ".sh", ".js", ".html", ".txt", ".in", ""}
 NAMED = re.compile(r"(?<![\w/.-])docs/[\w/.-]+\.md(?:#[\w-]+)?")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 IN_LINE = re.compile(r"`(safedreamer [^`]* --[^`]*)`")
 
 
@@ -141,7 +141,10 @@ def placeholders(args: tuple[str, ...]) -> list[str]:
 
 
 @pytest.mark.parametrize("command", [with_marks(command) for command in commands()])
-def test_command_lines_parse(command: Command, monkeypatch: pytest.MonkeyPatch):
+def test_command_lines_parse(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    if any("my_methods:" in word for word in command.args):
+        write_files("docs/howto/own_method.md", "python", tmp_path)
+        monkeypatch.syspath_prepend(str(tmp_path))
     check_command(command, monkeypatch)
 
 

@@ -29,6 +29,9 @@ def check_obs(obs: ObsSpec) -> None:
         square = len(spec.shape) == 3 and spec.shape[:2] == (IMAGE_SIDE, IMAGE_SIDE)
         if not (square or len(spec.shape) == 1):
             fitting = f"({IMAGE_SIDE}, {IMAGE_SIDE}, channels) or (size,)"
-            raise ValueError(f"observation {name!r} has shape {spec.shape}; use {fitting}")
+            raise ValueError(
+                f"observation {name!r} has shape {spec.shape}; use {fitting}"
+                + (f", as --loop.resize {IMAGE_SIDE} makes it" if len(spec.shape) == 3 else "")
+            )
     if not obs:
         raise ValueError("the environment offers no observation arrays")

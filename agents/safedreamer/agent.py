@@ -29,12 +29,14 @@ from agents.safedreamer.tracking import Belief, untracked
 class Carry(NamedTuple):
     """Policy memory per environment.
 
-    latent [E, ...], previous action [E, A], last plan [E, H+1, A].
+    latent [E, ...], previous action [E, A], last plan [E, H+1, A], and the elites kept of it
+    [E, k, H+1, A], None where none are.
     """
 
     latent: Latent
     action: jax.Array
     plan: jax.Array
+    kept: jax.Array | None = None
 
 
 def _to(tree: PyTree, row: int) -> PyTree:
@@ -101,11 +103,12 @@ class SafeDreamer:
         """Zeros; every row is replaced at its episode's first step."""
         model, rows = self.config.model, self.config.planner.horizon + 1
         stoch = jnp.zeros((num_envs, model.stoch, model.classes))
-        action = jnp.zeros((num_envs, self.env.action_dim))
+        actions, kept = self.env.action_dim, self.config.planner.kept_elites
         return Carry(
             Latent(jnp.zeros((num_envs, model.deter)), stoch, stoch),
-            action,
-            jnp.zeros((num_envs, rows, self.env.action_dim)),
+            jnp.zeros((num_envs, actions)),
+            jnp.zeros((num_envs, rows, actions)),
+            jnp.zeros((num_envs, kept, rows, actions)) if kept else None,
         )
 
     # Policy
@@ -145,29 +148,34 @@ class SafeDreamer:
         planner, training = self.config.planner, mode == "train"
         by_actor = int(planner.actor_share * is_first.shape[0]) if training else 0
         if self.config.act_with == "planner" and by_actor < is_first.shape[0]:
-            planned, start_mean = _from((belief, warm_start(carry.plan, is_first)), by_actor)
-            result = self.plan(nets, planned, start_mean, multiplier, plan_key)
+            warm = jax.tree.map(partial(warm_start, is_first=is_first), (carry.plan, carry.kept))
+            planned, (start_mean, kept) = _from((belief, warm), by_actor)
+            result = self.plan(nets, planned, start_mean, multiplier, plan_key, kept)
             mean, std = result.mean[:, 0], result.std[:, 0]
             std = std if training and planner.action == "sample" else None
             info = {
                 f"plan/{k}": getattr(result, k) for k in ("safe_fraction", "ret", "cost", "spread")
             }
             info["plan/none_safe"] = (result.safe_fraction == 0.0).astype(jnp.float32)
-            plan_mean = result.mean
+            plan_mean, kept = result.mean, None if carry.kept is None else result.kept
             if by_actor:
                 mean, std = _joined(nets.actor(nets.model.view(_to(belief, by_actor))), (mean, std))
-                plan_mean = jnp.concatenate([carry.plan[:by_actor], plan_mean])
+                plan_mean, kept = jax.tree.map(
+                    lambda old, new: jnp.concatenate([old[:by_actor], new]),
+                    (carry.plan, carry.kept),
+                    (plan_mean, kept),
+                )
                 info = {
                     name: jnp.concatenate([jnp.full(by_actor, x.mean()), x])
                     for name, x in info.items()
                 }
         else:
             mean, std = nets.actor(nets.model.view(belief))
-            info, plan_mean = {"actor/std": std.mean(-1)}, carry.plan
+            info, plan_mean, kept = {"actor/std": std.mean(-1)}, carry.plan, carry.kept
             std = std if training or self.config.actor.eval_action == "sample" else None
         noise = 0.0 if std is None else std * jax.random.normal(action_key, mean.shape)
         action = jnp.clip(mean + noise, -1.0, 1.0)
-        return action, Carry(latent, action, plan_mean), info
+        return action, Carry(latent, action, plan_mean, kept), info
 
     def plan(
         self,
@@ -176,8 +184,11 @@ class SafeDreamer:
         start_mean: jax.Array,
         multiplier: jax.Array,
         key: jax.Array,
+        kept: jax.Array | None = None,
     ) -> Plan:
-        """One planner call for beliefs [E, ...] warm-started at start_mean [E, H+1, A]."""
+        """One planner call for beliefs [E, ...] warm-started at start_mean [E, H+1, A], with the
+        elites kept [E, k, H+1, A] of the last one among its candidates.
+        """
         config, imagination = self.config.planner, self.config.imagination
         proposal_key, plan_key = jax.random.split(key)
         evaluate = make_evaluate(
@@ -201,9 +212,8 @@ class SafeDreamer:
             proposals = actor_proposals(
                 nets.model, nets.actor, belief, config.proposals, config.horizon, proposal_key
             )
-        return plan(
-            config, evaluate, start_mean, proposals, self.config.cost_limit, multiplier, plan_key
-        )
+        limit = self.config.cost_limit
+        return plan(config, evaluate, start_mean, proposals, limit, multiplier, plan_key, kept)
 
     # Learning
 

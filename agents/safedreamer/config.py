@@ -8,9 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from agents.checks import require
-from agents.lagrangian import AugmentedConfig, PIDConfig
-from agents.optimizers import OptimizerConfig
+from agents.settings import AugmentedConfig, OptimizerConfig, PIDConfig, require
 
 
 @dataclasses.dataclass(frozen=True)
@@ -311,6 +309,18 @@ class PlannerConfig:
     """Share of the training environments, rounded down, in which the actor acts instead of the
     planner, for rows that plans avoid (0: release). Evaluation always plans.
     """
+    noise_exponent: float = 0.0
+    """Temporal correlation of sampled plans: their noise has a power spectrum of frequency to minus
+    this (0: independent steps, release; 1 to 3: smooth plans, iCEM, arXiv:2008.06389).
+    """
+    kept_elites: int = 0
+    """Elites of the last iteration, and, shifted by a step, of the last decision, among the
+    candidates instead of sampled plans (0: release; iCEM).
+    """
+    candidate_decay: float = 1.0
+    """Each iteration has so many times fewer candidates than the one before, at least twice the
+    elites (1: release; iCEM 1.25).
+    """
     action: Literal["mean", "sample"] = "mean"
     """Executed in training: first row of the final mean (release) or a sample of the final
     distribution (paper). Evaluation always executes the mean.
@@ -343,6 +353,32 @@ class PlannerConfig:
             f"planner.actor_share={self.actor_share} must lie in 0..1",
         )
         require(self.init_std > 0, f"planner.init_std={self.init_std} must be positive")
+        require(
+            0.0 <= self.noise_exponent <= 10.0,
+            f"planner.noise_exponent={self.noise_exponent} must lie in 0..10",
+        )
+        require(
+            0 <= self.kept_elites <= self.elites,
+            f"planner.kept_elites={self.kept_elites} must lie in 0..planner.elites={self.elites}",
+        )
+        require(
+            self.kept_elites < self.candidates,
+            f"planner.kept_elites={self.kept_elites} must be less than "
+            f"planner.candidates={self.candidates}, which they are counted among",
+        )
+        require(
+            self.candidate_decay >= 1.0,
+            f"planner.candidate_decay={self.candidate_decay} must be at least 1",
+        )
+
+    @property
+    def candidates_per_iteration(self) -> tuple[int, ...]:
+        """Candidates of each iteration, kept elites included and actor rollouts not."""
+        least = min(self.candidates, 2 * self.elites)
+        return tuple(
+            max(least, int(self.candidates / self.candidate_decay**i))
+            for i in range(self.iterations)
+        )
 
     @property
     def proposals(self) -> int:

@@ -15,12 +15,14 @@ to the limit is safe.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from agents.safedreamer.config import PlannerConfig
+from agents.safedreamer.plan_noise import plan_noise
 
 
 class Outcomes(NamedTuple):
@@ -40,7 +42,7 @@ class Plan(NamedTuple):
     """Final Gaussian [E, H+1, A] and a report of the last iteration's candidates, each [E].
 
     safe_fraction: share within the cost limit; ret, cost: mean λ-return and episode cost of the
-    elites; spread: mean std.
+    elites; spread: mean std. kept: its best `config.kept_elites` plans [E, k, H+1, A], best first.
     """
 
     mean: jax.Array
@@ -49,6 +51,7 @@ class Plan(NamedTuple):
     ret: jax.Array
     cost: jax.Array
     spread: jax.Array
+    kept: jax.Array
 
 
 Evaluate = Callable[[jax.Array, jax.Array], Outcomes]
@@ -84,12 +87,20 @@ def elite_weights(config: PlannerConfig, key: jax.Array) -> jax.Array:
 
 
 def warm_start(previous: jax.Array, is_first: jax.Array) -> jax.Array:
-    """Last plan [E, H+1, A] shifted by one step, its last row repeated.
+    """Last plans [E, ..., H+1, A] shifted by one step, their last row repeated.
 
     Zeros where an episode starts.
     """
-    shifted = jnp.concatenate([previous[:, 1:], previous[:, -1:]], 1)
-    return jnp.where(is_first[:, None, None], 0.0, shifted)
+    shifted = jnp.concatenate([previous[..., 1:, :], previous[..., -1:, :]], -2)
+    return jnp.where(is_first.reshape(-1, *[1] * (previous.ndim - 1)), 0.0, shifted)
+
+
+class Search(NamedTuple):
+    """What one refit hands to the next: a Gaussian [E, H+1, A], and kept elites [E, k, H+1, A]."""
+
+    mean: jax.Array
+    std: jax.Array
+    kept: jax.Array
 
 
 def plan(
@@ -100,21 +111,24 @@ def plan(
     cost_limit: float | jax.Array,
     multiplier: jax.Array,
     key: jax.Array,
+    kept: jax.Array | None = None,
 ) -> Plan:
     """Refit a Gaussian over plans `config.iterations` times.
 
     Args: evaluate maps plans [E, N, H+1, A] and a key to `Outcomes`; start_mean [E, H+1, A];
     proposals [E, M, H+1, A] join the candidates of every iteration (M may be 0); multiplier is a
-    scalar for the scorer.
+    scalar for the scorer; kept [E, k, H+1, A] are candidates of the first iteration, None for none.
     """
     score = SCORERS[config.objective]
 
-    def refit(gaussian, step_key):
-        mean, std = gaussian
+    def refit(search: Search, step_key: jax.Array, count: int) -> tuple[Search, tuple]:
+        """One iteration with `count` candidates beside the proposals."""
         noise_key, model_key = jax.random.split(step_key)
-        noise = jax.random.normal(noise_key, (mean.shape[0], config.candidates, *mean.shape[1:]))
+        mean, std, kept = search
+        shape = (mean.shape[0], count - kept.shape[1], *mean.shape[1:])
+        noise = plan_noise(noise_key, shape, config.noise_exponent)
         candidates = jnp.clip(mean[:, None] + std[:, None] * noise, -1.0, 1.0)
-        candidates = jnp.concatenate([proposals, candidates], 1)
+        candidates = jnp.concatenate([proposals, kept, candidates], 1)
         outcomes = evaluate(candidates, model_key)
         rank = score(outcomes, multiplier)
         if config.feasible_filter:
@@ -131,9 +145,24 @@ def plan(
             jnp.take_along_axis(outcomes.ret, index, 1).mean(-1),
             jnp.take_along_axis(outcomes.episode_cost, index, 1).mean(-1),
         )
-        return (new_mean, new_std), report
+        return Search(new_mean, new_std, elites[:, : config.kept_elites]), report
 
-    start = (start_mean, jnp.full_like(start_mean, config.init_std))
-    (mean, std), reports = jax.lax.scan(refit, start, jax.random.split(key, config.iterations))
-    safe_fraction, ret, cost = (x[-1] for x in reports)
-    return Plan(mean, std, safe_fraction, ret, cost, std.mean((1, 2)))
+    envs = start_mean.shape[0]
+    if kept is None:
+        kept = jnp.zeros((envs, 0, *start_mean.shape[1:]))
+    search = Search(start_mean, jnp.full_like(start_mean, config.init_std), kept)
+    keys = jax.random.split(key, config.iterations)
+    counts = config.candidates_per_iteration
+    if len(set(counts)) == 1 and kept.shape[1] == config.kept_elites:
+        search, reports = jax.lax.scan(partial(refit, count=counts[0]), search, keys)
+        last = jax.tree.map(lambda x: x[-1], reports)
+    else:  # iterations of unlike sizes cannot share a scan
+        reports = []
+        for step_key, count in zip(keys, counts, strict=True):
+            search, report = refit(search, step_key, count)
+            reports.append(report)
+        last = reports[-1]
+    safe_fraction, ret, cost = last
+    return Plan(
+        search.mean, search.std, safe_fraction, ret, cost, search.std.mean((1, 2)), search.kept
+    )

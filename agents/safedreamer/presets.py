@@ -11,8 +11,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal, TypeAlias
 
-from agents.lagrangian import AugmentedConfig, PIDConfig
-from agents.optimizers import OptimizerConfig
 from agents.safedreamer.config import (
     ActorConfig,
     CriticConfig,
@@ -21,6 +19,7 @@ from agents.safedreamer.config import (
     PlannerConfig,
     SafeDreamerConfig,
 )
+from agents.settings import AugmentedConfig, OptimizerConfig, PIDConfig
 
 METHODS: tuple[str, ...] = ("osrp", "osrp_lag", "bsrp_lag", "dreamerv3", "cem")
 PLANNING = ("osrp", "osrp_lag", "cem")  # act by planning
@@ -133,6 +132,8 @@ def cpu(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
             iterations=3,
             actor_fraction=1.0,
             actor_share=0.75 if constrains_proposals else 0.0,
+            noise_exponent=2.0,
+            kept_elites=3,
             cost_scale="exact",
         ),
         # As averse to costs as the actor beside it. The release's 0.1 weighs a step's cost of 5

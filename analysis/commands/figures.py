@@ -27,7 +27,7 @@ MAX_NAME_BYTES = 200  # of a file, without its ending
 
 def run(args: argparse.Namespace) -> str:
     """Write the figures and say how many."""
-    out = args.out or inputs.folder(args.results[0]) / "figures"
+    out = args.out or inputs.folder(args) / "figures"
     check_folder(out)
     style.use_fonts(style.Fonts(args.fonts))
     results = inputs.read(args)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from analysis.commands.main import EQUAL
+from analysis.read import importing
 from analysis.read.load import load
 from analysis.results.frames import Results
 from analysis.results.judge import Observations, observe, set_cost_limit
@@ -14,8 +15,9 @@ from benchmarks.runs.ranges import check_number
 
 
 def read(args: argparse.Namespace) -> Results:
-    """The results of RESULTS under `--observations` and `--cost-limit`."""
-    results = observe(load(args.results), Observations(args.observations))
+    """The results of RESULTS and `--import` under `--observations` and `--cost-limit`."""
+    parts = [part for words in args.imported for part in importing.read(words)]
+    results = observe(load(args.results, parts), Observations(args.observations))
     limit = getattr(args, "cost_limit", None)
     return results if limit is None else set_cost_limit(results, limit)
 
@@ -36,6 +38,7 @@ def step(text: str | None, results: Results) -> int | None:
         raise ValueError(f"--at {text}: give a number of simulator steps or '{EQUAL}'") from None
 
 
-def folder(path: Path) -> Path:
-    """Where files that are made from a path go by default."""
+def folder(args: argparse.Namespace) -> Path:
+    """Where files that are made from RESULTS go by default; the current folder without any."""
+    path = args.results[0] if args.results else Path()
     return path if path.is_dir() else path.parent

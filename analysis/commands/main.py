@@ -34,7 +34,12 @@ def _flag(help: str, **settings: Any) -> dict[str, Any]:
 OPTIONS: Mapping[str, dict[str, Any]] = {
     "results": _flag(
         "folders of runs at any depth, also of other programs; Parquet files",
-        nargs="+", type=Path, metavar="RESULTS",
+        nargs="*", type=Path, metavar="RESULTS",
+    ),
+    "--import": _flag(
+        "results of other programs with a map of their columns, such as: theirs.csv return=ep_ret "
+        "cost=ep_cost env_steps=step method=theirs task=SafetyPointGoal1-v0; may be given again",
+        nargs="+", action="append", default=[], dest="imported", metavar="PATH",
     ),
     "a": _flag("method or tag", metavar="A"),
     "b": _flag("method or tag that A is taken from", metavar="B"),
@@ -117,7 +122,7 @@ class Command(NamedTuple):
     shows: bool = False
 
 
-READING = "results --last --observations"
+READING = "results --import --last --observations"
 COMMANDS: Mapping[str, Command] = {
     "plot": Command(
         "Curves and tables from run folders.", f"{READING} --out --cost-limit --fonts --title"
@@ -163,7 +168,7 @@ class Parser(argparse.ArgumentParser):
     ) -> argparse.Namespace:
         words = list(sys.argv[1:] if args is None else args)
         try:
-            check_once(words)
+            check_once(words, repeated=("--import",))
         except ValueError as error:
             self.error(str(error))
         return super().parse_args(words)

@@ -9,9 +9,7 @@ import dataclasses
 import math
 from typing import Literal
 
-from agents.checks import require
-from agents.lagrangian import AugmentedConfig
-from agents.optimizers import OptimizerConfig
+from agents.settings import AugmentedConfig, OptimizerConfig, require
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,7 @@ debug    every size shrunk until a run takes seconds; learns nothing
 
 from __future__ import annotations
 
-from agents.lagrangian import AugmentedConfig
-from agents.optimizers import OptimizerConfig
+from agents.settings import AugmentedConfig, OptimizerConfig
 from baselines.lambda_.config import (
     ActorConfig,
     CriticConfig,

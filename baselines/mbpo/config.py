@@ -9,9 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from agents.checks import require
-from agents.lagrangian import PIDConfig
-from agents.optimizers import OptimizerConfig
+from agents.settings import OptimizerConfig, PIDConfig, require
 from baselines.sac.config import MultiplierConfig, SACConfig
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from agents.optimizers import OptimizerConfig
+from agents.settings import OptimizerConfig
 from baselines.mbpo.config import ExpansionConfig, MBPOConfig, ModelConfig, RolloutConfig
 from baselines.sac.config import MultiplierConfig, SACConfig
 

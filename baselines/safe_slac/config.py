@@ -8,8 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from agents.checks import require
-from agents.optimizers import OptimizerConfig
+from agents.settings import OptimizerConfig, require
 from baselines.sac.config import MultiplierConfig, SACConfig
 
 

@@ -6,7 +6,7 @@ action repeat is the loop's to set), `cpu` is sized for vectors on two cores, `d
 
 from __future__ import annotations
 
-from agents.optimizers import OptimizerConfig
+from agents.settings import OptimizerConfig
 from baselines.sac.config import MultiplierConfig, SACConfig
 from baselines.safe_slac.config import LatentConfig, SafeSLACConfig
 

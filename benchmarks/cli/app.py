@@ -18,6 +18,7 @@ from benchmarks.process.allocator import keep_memory
 from benchmarks.process.compilation import keep_compiled
 from benchmarks.process.exits import explained
 from benchmarks.process.modules import search_here_last
+from benchmarks.process.options import HELP
 from benchmarks.process.signals import EXIT_STOPPED
 from benchmarks.process.stdout import ending_quietly, going_on
 from benchmarks.runs.spec import choose
@@ -38,13 +39,17 @@ COMMANDS = {
     **analysis.COMMANDS,
     "publish": "finished runs as results to commit: scores, policies, figures, tables, README",
     "doctor": "versions, devices, GL backend, what is missing and how to fix it",
-    "demo": "train four methods with small budgets, then plot them",
+    "demo": "a safe and an unsafe agent side by side for some minutes, with curves and films",
     "methods": "list the methods",
     "tasks": "list the tasks",
+    "completion": "words that a shell completes: bash, zsh or fish",
 }
 ELSEWHERE = {"sweep": "slurm.cli"}  # commands of packages that import this one
 # commands that only show something: they end once their output is closed
-VIEWS = ("suites", "status", "logs", "compare", "doctor", "methods", "tasks", "-h", "--help")
+VIEWS = (
+    "suites", "status", "logs", "compare", "doctor", "methods", "tasks", "completion", "--version",
+    *HELP,
+)  # fmt: skip
 PROG = "safedreamer"
 
 
@@ -53,9 +58,17 @@ def usage() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"usage: {PROG} COMMAND [options]", "", "commands:"]
     lines += [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
-    return "\n".join(
-        [*lines, "", f"{PROG} COMMAND --help shows every setting with its default and unit."]
-    )
+    return "\n".join([*lines, "", f"{PROG} COMMAND --help shows its options; {PROG} --version."])
+
+
+def version() -> str:
+    """The version of the suite, its commit where that is known, and Python's."""
+    from benchmarks.runs.provenance import git_state, suite_version
+
+    state = git_state()
+    commit = f" (commit {state['commit'][:10]}{', changed' if state['dirty'] else ''})"
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"{PROG} {suite_version()}{commit if state['commit'] else ''}, Python {python}"
 
 
 def entry() -> NoReturn:
@@ -82,9 +95,12 @@ def main(args: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if args is None else args)
 
     def command() -> int:
-        if not args or args[0] in ("-h", "--help"):
+        if not args or args[0] in HELP:
             print(usage())
             return 0 if args else 2
+        if args[0] == "--version":
+            print(version())
+            return 0
         name = choose("command", args[0], COMMANDS)
         if name in analysis.COMMANDS:
             return analysis.run(name, args[1:])
@@ -93,7 +109,7 @@ def main(args: Sequence[str] | None = None) -> int:
             keep_compiled()
         return importlib.import_module(ELSEWHERE.get(name, f"benchmarks.cli.{name}")).main(args[1:])
 
-    shows = not args or args[0] in VIEWS or bool({"-h", "--help"} & set(args))
+    shows = not args or args[0] in VIEWS or bool(set(HELP) & set(args))
     try:
         return (ending_quietly if shows else going_on)(PROG, lambda: explained(PROG, command))
     except KeyboardInterrupt:

@@ -18,8 +18,9 @@ from typing import Any, TypeVar, get_type_hints
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from benchmarks.cli import help
 from benchmarks.process.exits import explained
-from benchmarks.process.options import check_once
+from benchmarks.process.options import HELP, check_once
 from benchmarks.process.stdout import going_on
 from benchmarks.runs.places import possible_path
 from benchmarks.runs.ranges import check_numbers
@@ -43,14 +44,26 @@ def _integers(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | None:
 
 
 def parse(
-    cls: type[T], args: Sequence[str], prog: str, description: str = "", default: T | None = None
+    cls: type[T],
+    args: Sequence[str],
+    prog: str,
+    description: str = "",
+    default: T | None = None,
+    guide: help.Guide | None = None,
 ) -> T:
     """An instance of the dataclass from the command line; prints help and exits 0 for --help.
+
+    `guide` says what --help shows of a command with many settings.
 
     Raises BadInput, in one line, for an unknown setting (with near names) or a value that does not
     fit.
     """
     extra: dict[str, Any] = {} if default is None else {"default": default}
+    if set(HELP) & set(args):
+        print(
+            help.page(help.parser_of(cls, prog, description, REGISTRY, **extra), args, prog, guide)
+        )
+        raise SystemExit(0)
     value, unknown = _quietly(
         cls, args, prog=prog, description=description, return_unknown_args=True, **extra
     )
@@ -120,12 +133,9 @@ def _spelled(name: str, hint: Any) -> str:
 
 
 def option_names(cls: type, prog: str, extra: dict[str, Any]) -> list[str]:
-    """Every option of the dataclass, as --help spells it."""
-    text = io.StringIO()
-    # tyro exits after printing help
-    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-        tyro.cli(cls, args=["--help"], prog=prog, registry=REGISTRY, **extra)
-    return list(dict.fromkeys(re.findall(r"(?<![\w-])--[a-z][\w.-]*", text.getvalue())))
+    """Every option of the dataclass, in both forms where it has two."""
+    actions = help.parser_of(cls, prog, "", REGISTRY, **extra)._actions
+    return [name for action in actions for name in action.option_strings if name[:2] == "--"]
 
 
 def _explain_unknown(argument: str, known: list[str], prog: str) -> str:
@@ -138,7 +148,7 @@ def _explain_unknown(argument: str, known: list[str], prog: str) -> str:
         for option in known
         if option.rsplit(".", 1)[-1] == name.lstrip("-") and option not in near
     ][:3]
-    hint = f"did you mean {' or '.join(near)}?" if near else f"{prog} --help lists them all"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"{prog} --help-all lists them"
     return f"unknown setting {argument.split('=', 1)[0]}; {hint}"
 
 

@@ -36,11 +36,11 @@ def default_obs(name: str, task: Task) -> str:
 
 
 @functools.cache
-def task_env_spec(task: str, obs: str, action_repeat: int = 1) -> EnvSpec:
+def task_env_spec(task: str, obs: str, action_repeat: int = 1, resize: int = 0) -> EnvSpec:
     """Spec that agents are built from, of a task. Starts its simulator, once."""
     from benchmarks.envs.worker import MAKE_SECONDS, env_facts_of
     from benchmarks.training.launch import env_factory
 
     return env_facts_of(
-        env_factory(task, obs, action_repeat), reset=False, timeout_seconds=MAKE_SECONDS
+        env_factory(task, obs, action_repeat, resize), reset=False, timeout_seconds=MAKE_SECONDS
     ).spec()

@@ -1,117 +1,187 @@
-"""The demo: four methods on the real SafetyPointGoal1 with coordinates, one after another.
-
-Then curves and a table.
-
-It shows that everything works on this machine, not what the methods can do: that takes an hour
-each. Each method gets an equal share of the time that is left. Agents are those of the preset
-`cpu`; only prefill and evaluations are shorter.
+"""Training of the demo: the runs of the suite `demo` side by side, each a process of its own on one
+core, and where they stand while they train.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from benchmarks.methods import settings
+from rich.live import Live
+from rich.table import Table
+
+from benchmarks.cli.defaults import task_settings
 from benchmarks.runs.files import SPEC_FILE
-from benchmarks.runs.places import check_folder
-from benchmarks.runs.spec import BadInput, RunSpec
-from benchmarks.training.launch import launch
-from benchmarks.training.loop import Options
-from benchmarks.training.progress import reporter
+from benchmarks.runs.plain_text import one_line
+from benchmarks.runs.spec import BadInput, RunFailed, RunSpec
+from benchmarks.runs.status import Status, read_status
+from benchmarks.suites.reading import load
+from benchmarks.suites.suite import expand
+from benchmarks.sweep.logs import tail
+from benchmarks.sweep.members import LOG_FILE
+from benchmarks.sweep.prepare import freeze
 
-METHODS = ("osrp", "osrp_lag", "bsrp_lag", "dreamerv3")
-TASK, OBS = "SafetyPointGoal1-v0", "coordinates"
-REPORT_MINUTES = 0.5  # kept for drawing the figures and for what a run does after its time is up
-MIN_MINUTES = 0.1  # per method, when those before it took longer than planned
+SUITE = "demo"
 RUNS = "runs"
+POLL_SECONDS = 1.0
+LINE_SECONDS = 20.0  # between lines where stdout is no terminal
+# Two runs with a thread for every core would wait for one another.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+}
 
 
-@dataclasses.dataclass(frozen=True)
-class DemoConfig:
-    """How much time the demo takes, and where its results go."""
-
-    out: Path = Path("results/demo")
-    """Folder for runs, curves and table; what an earlier demo left there is replaced."""
-    minutes: float = 7.0
-    """Wall-clock minutes for everything."""
-    steps: int = 60_000
-    """Simulator steps per method at most; a slow machine ends earlier, by the clock."""
-    seed: int = 0
-    """Seed of all runs."""
-
-    def __post_init__(self) -> None:
-        if not self.minutes > REPORT_MINUTES:
-            raise BadInput(f"minutes={self.minutes} must exceed {REPORT_MINUTES}")
-        if self.steps < 1:
-            raise BadInput(f"steps={self.steps} must be positive")
-        if self.seed < 0:
-            raise BadInput(f"seed={self.seed} must not be negative")
+def demo_specs(seed: int, minutes: float) -> list[RunSpec]:
+    """The runs of the suite with this seed, each for at most so many minutes of wall clock."""
+    return [
+        dataclasses.replace(entry.spec, seed=seed, max_minutes=minutes)
+        for entry in expand(load(SUITE), task_settings)
+    ]
 
 
-def demo_spec(method: str, config: DemoConfig) -> RunSpec:
-    """The preset `cpu` with a short prefill and short, frequent evaluations."""
-    chosen = settings(method, OBS, "cpu")
-    loop = dataclasses.replace(
-        chosen.loop,
-        prefill=600,
-        eval_every=1000,
-        eval_episodes=3,
-        log_every=400,
-        checkpoint_every=1_000_000,
-    )
-    return RunSpec(
-        method, TASK, OBS, config.seed, config.steps, "cpu", loop, chosen.replay, chosen.agent
-    )
+class Training(NamedTuple):
+    """A run and its process."""
+
+    spec: RunSpec
+    folder: Path
+    process: subprocess.Popen[bytes]
 
 
-def run_demo(config: DemoConfig, report: Callable[[Path], None]) -> None:
-    """Train the methods under `config.out`/runs, then call `report` with that folder.
+def train_side_by_side(specs: Sequence[RunSpec], runs: Path) -> None:
+    """Train each spec in `runs`/METHOD in a process of its own; returns when all have ended.
 
-    Raises BadInput as `clear` does, or where nothing can be written.
+    Ctrl-C and SIGTERM stop them all. Raises RunFailed, with the end of its log, where one fails.
     """
-    began = time.perf_counter()
-    check_folder(config.out)
-    clear(config.out)
-    print(
-        f"demo: {len(METHODS)} methods on {TASK} ({OBS}), about {config.minutes:g} minutes, "
-        f"results in {config.out}",
-        flush=True,
-    )
-    for index, name in enumerate(METHODS):
-        left = config.minutes - REPORT_MINUTES - (time.perf_counter() - began) / 60.0
-        minutes = max(MIN_MINUTES, left / (len(METHODS) - index))
-        live = reporter(f"[{index + 1}/{len(METHODS)}] {name}", every_seconds=10.0)
-        try:
-            launch(
-                demo_spec(name, config),
-                config.out / RUNS / name,
-                Options(max_minutes=minutes, reporter=live),
+    with contextlib.ExitStack() as stack:
+        started = [stack.enter_context(_started(spec, runs / spec.method)) for spec in specs]
+        show = stack.enter_context(_table() if sys.stdout.isatty() else _lines())
+        while any(each.process.poll() is None for each in started):
+            time.sleep(POLL_SECONDS)
+            show([(each.spec, _status(each.folder)) for each in started])
+    for each in started:
+        if each.process.returncode:
+            last = " / ".join(tail(each.folder / LOG_FILE, 3))
+            raise RunFailed(
+                f"{each.spec.method} failed (exit status {each.process.returncode}): "
+                f"{one_line(last, 300)}; all of it is in {each.folder / LOG_FILE}"
             )
-        finally:
-            live.close()
-    report(config.out / RUNS)
-    print(f"demo: done in {(time.perf_counter() - began) / 60.0:.1f} minutes")
 
 
-def clear(out: Path) -> None:
-    """Remove the runs of an earlier demo.
+@contextlib.contextmanager
+def _started(spec: RunSpec, folder: Path) -> Iterator[Training]:
+    """The process that trains `spec`, which does not outlive the block."""
+    folder.mkdir(parents=True)
+    freeze(folder, spec)
+    command = [sys.executable, "-m", "benchmarks.cli", "run", str(folder), "--here"]
+    with (folder / LOG_FILE).open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **ONE_THREAD, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
+        )
+    try:
+        yield Training(spec, folder, process)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+def _status(folder: Path) -> Status | None:
+    try:
+        return read_status(folder)
+    except BadInput:  # not written yet
+        return None
+
+
+Show = Callable[[Sequence[tuple[RunSpec, Status | None]]], None]
+
+
+def cells(spec: RunSpec, status: Status | None) -> tuple[str, ...]:
+    """Method, simulator steps, steps per second, return and cost in training, and of the last
+    evaluation.
+    """
+    if status is None or not status.env_steps:
+        return (spec.method, "starting: compiles", "", "", "")
+
+    def pair(mean_return: float | None, cost: float | None) -> str:
+        return "" if mean_return is None or cost is None else f"{mean_return:.1f} at {cost:.1f}"
+
+    return (
+        spec.method,
+        f"{status.env_steps:,}",
+        f"{status.env_steps_per_second:.0f}",
+        pair(status.train_return, status.train_cost),
+        pair(status.eval_return, status.eval_cost),
+    )
+
+
+HEADINGS = ("method", "simulator steps", "per second", "training", "evaluation")
+
+
+@contextlib.contextmanager
+def _table() -> Iterator[Show]:
+    """A table on the terminal, redrawn in place."""
+    with Live(refresh_per_second=2) as live:
+
+        def show(rows: Sequence[tuple[RunSpec, Status | None]]) -> None:
+            table = Table(*HEADINGS, title="return at cost")
+            for spec, status in rows:
+                table.add_row(*cells(spec, status))
+            live.update(table)
+
+        yield show
+
+
+@contextlib.contextmanager
+def _lines() -> Iterator[Show]:
+    """A line per run every LINE_SECONDS."""
+    next_line = time.monotonic() + LINE_SECONDS
+
+    def show(rows: Sequence[tuple[RunSpec, Status | None]]) -> None:
+        nonlocal next_line
+        if time.monotonic() < next_line:
+            return
+        next_line = time.monotonic() + LINE_SECONDS
+        for spec, status in rows:
+            method, steps, speed, training, evaluation = cells(spec, status)
+            parts = [f"{steps} simulator steps", f"{speed}/s"] if speed else [steps]
+            named = {"training": training, "evaluation": evaluation}
+            parts += [f"{name} {pair}" for name, pair in named.items() if pair]
+            print(f"{method}: {', '.join(parts)}", flush=True)
+
+    yield show
+
+
+def clear(out: Path, known: Sequence[str]) -> None:
+    """Remove the runs of an earlier demo, which are named as `known`.
 
     Raises BadInput when the folder holds anything else that could be lost.
     """
     runs = out / RUNS
-    if runs.is_dir():
-        strange = [
-            path.name
-            for path in runs.iterdir()
-            if path.name not in METHODS or not (path / SPEC_FILE).is_file()
-        ]
-        if strange:
-            raise BadInput(
-                f"{runs} holds {', '.join(sorted(strange))}, which no demo wrote: choose "
-                "another --out"
-            )
-        shutil.rmtree(runs)
+    if not runs.is_dir():
+        return
+    strange = [
+        path.name
+        for path in runs.iterdir()
+        if path.name not in known or not (path / SPEC_FILE).is_file()
+    ]
+    if strange:
+        raise BadInput(
+            f"{runs} holds {', '.join(sorted(strange))}, which no demo wrote: choose another --out"
+        )
+    shutil.rmtree(runs)

@@ -25,6 +25,7 @@ from benchmarks.runs.places import check_file, check_folder
 from benchmarks.runs.reading import read_text
 from benchmarks.runs.records import EVAL, EpisodeRecord, RecordWriter
 from benchmarks.runs.spec import BadInput, RunSpec
+from benchmarks.suites.names import MAX_TASK_BYTES, file_name
 from benchmarks.training.episodes import UNSEEN_EPISODE
 
 if TYPE_CHECKING:
@@ -278,7 +279,7 @@ def _seeded(spec: RunSpec, chosen: EvaluateArgs) -> RunSpec:
 
 
 def _default_out(policy: Policy, unseen: bool) -> Path:
-    task, layouts = policy.spec.task.replace(":", "-"), "-unseen" if unseen else ""
+    task, layouts = file_name(policy.spec.task, MAX_TASK_BYTES), "-unseen" if unseen else ""
     name = f"evaluation-{task}-{policy.spec.obs}-{policy.env_steps}{layouts}.csv"
     if policy.zoo is not None:
         return Path(f"zoo-{policy.zoo.name.replace('/', '-')}-{name}")

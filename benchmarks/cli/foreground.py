@@ -13,10 +13,12 @@ from benchmarks.process.exits import ending
 from benchmarks.runs.spec import RunSpec
 
 
-def train_here(spec: RunSpec, out: Path, report_seconds: float, **options: Any) -> int:
+def train_here(
+    spec: RunSpec, out: Path, report_seconds: float, verbose: bool = False, **options: Any
+) -> int:
     """Train `spec` in `out`; `options` are those of benchmarks.training.loop.Options.
 
-    Returns 0, or EXIT_STOPPED after a signal.
+    `verbose` shows losses. Returns 0, or EXIT_STOPPED after a signal.
     """
     from benchmarks.methods import method
 
@@ -27,13 +29,14 @@ def train_here(spec: RunSpec, out: Path, report_seconds: float, **options: Any) 
     if method(spec.method).engine == "torch":
         from benchmarks.omnisafe.process import train_in_child
 
-        return train_in_child(spec, out, report_seconds, **options)
+        return train_in_child(spec, out, report_seconds, verbose, **options)
     from benchmarks.process.signals import EXIT_STOPPED, OnSignal
     from benchmarks.training.launch import launch
     from benchmarks.training.loop import Options
     from benchmarks.training.progress import reporter
 
-    with OnSignal() as stop, contextlib.closing(reporter(spec.method, report_seconds)) as live:
+    live = reporter(spec.method, report_seconds, verbose)
+    with OnSignal() as stop, contextlib.closing(live):
         result = launch(spec, out, Options(reporter=live, stop=stop, **options))
     state = ending(result.finished, stop())
     print(

@@ -27,7 +27,7 @@ class MethodsArgs:
 def main(args: Sequence[str]) -> int:
     """Print a line for each method; returns 0."""
     chosen = parse(MethodsArgs, args, "safedreamer methods", "List the methods that train accepts.")
-    from benchmarks.methods import METHODS
+    from benchmarks.methods import all_methods
 
     if chosen.json:
         shown = (
@@ -44,7 +44,7 @@ def main(args: Sequence[str]) -> int:
         )
         print(
             json.dumps(
-                [{name: getattr(method, name) for name in shown} for method in METHODS.values()],
+                [{name: getattr(method, name) for name in shown} for method in all_methods()],
                 indent=1,
             )
         )
@@ -59,7 +59,7 @@ def main(args: Sequence[str]) -> int:
             method.constrains,
             method.paper,
         )
-        for method in METHODS.values()
+        for method in all_methods()
     ]
     print("\n".join(columns(HEADER, rows)))
     print(NOTE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -78,18 +79,21 @@ def report(chosen: StatusArgs) -> tuple[list[str], int]:
 
     damage = io.StringIO()
     found, status = chosen.readable(damage)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if chosen.failed:
-        lines = overview.failures(found)
+        lines = overview.failures(found, width=width)
     elif chosen.runs:
-        lines = overview.each(found)
+        lines = overview.each(found, width=width)
     elif chosen.equal_progress:
-        lines, status = _compared(found, damage, status)
+        lines, status = _compared(found, damage, status, width)
     else:
-        lines = overview.overview(found)
+        lines = overview.overview(found, width=width)
     return [*lines, *damage.getvalue().splitlines()], status
 
 
-def _compared(found: Sequence[Member], damage: io.StringIO, status: int) -> tuple[list[str], int]:
+def _compared(
+    found: Sequence[Member], damage: io.StringIO, status: int, width: int | None
+) -> tuple[list[str], int]:
     """Evaluations at equal progress; runs whose records cannot be read are left out and named."""
     from benchmarks.sweep import overview
     from benchmarks.sweep.records import Reached, evaluations, reached
@@ -103,5 +107,5 @@ def _compared(found: Sequence[Member], damage: io.StringIO, status: int) -> tupl
             status = DAMAGED
     able = [member for member in found if member.folder in known]
     return overview.compared(
-        able, lambda member, limit: reached(known[member.folder], limit)
+        able, lambda member, limit: reached(known[member.folder], limit), width
     ), status

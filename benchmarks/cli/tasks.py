@@ -26,7 +26,7 @@ def main(args: Sequence[str]) -> int:
         TasksArgs,
         args,
         "safedreamer tasks",
-        "List the tasks that train accepts; module:factory names your own.",
+        "List the tasks that train accepts; module:factory or module:Env-v0 names your own.",
     )
     from benchmarks.tasks import expand, get_task, tasks
 

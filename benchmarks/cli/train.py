@@ -14,9 +14,12 @@ from typing import Annotated, Any
 
 import tyro
 
+from benchmarks.cli.aliases import translated
 from benchmarks.cli.common import parse, parse_known
 from benchmarks.cli.foreground import train_here
+from benchmarks.cli.help import Guide
 from benchmarks.envs.factory import choose_python
+from benchmarks.process.options import HELP
 from benchmarks.runs.spec import (
     ENV_TIMEOUT_SECONDS,
     MAX_ENV_FAULTS,
@@ -28,6 +31,22 @@ from benchmarks.runs.spec import (
 from benchmarks.suites.names import MAX_TASK_BYTES, file_name
 
 PROG = "safedreamer train"
+ABOUT = "Train a method on a task, into a run folder; the same command again continues it."
+GUIDE = Guide(
+    brief=(
+        "--method", "--task", "--obs", "--preset", "--seed", "--steps", "--out", "--max-minutes",
+    ),
+    rest=(
+        "--init-from", "--tensorboard", "--wandb", "--mlflow", "--verbose", "--report-seconds",
+        "--env-timeout-seconds", "--max-env-faults", "--env-python",
+    ),
+    examples=(
+        "--task SafetyCarGoal1-v0 --obs lidar --preset cpu",
+        "--method ppo_lag --preset matched --seed 3 --out runs/ppo",
+        "--method my_methods:METHOD --task my_envs:make",
+        "--planner.horizon 10 --cost-limit 5    # any setting by name",
+    ),
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,13 +54,15 @@ class TrainArgs:
     """What to train, and where."""
 
     method: str = "osrp_lag"
-    """Method; `safedreamer methods` lists them."""
+    """Method, or module:METHOD for your own; `safedreamer methods` lists them."""
     task: str = "SafetyPointGoal1-v0"
-    """Task id, or module:factory for your own environment; `safedreamer tasks` lists them."""
+    """Task id, or your own as module:factory or module:Env-v0; `safedreamer tasks` lists them."""
     obs: str | None = None
     """Observation: vision, coordinates, lidar or default; the task's published one if not given."""
     preset: str = "release"
-    """Sizes and schedules: release (the authors'), cpu (two cores), debug (seconds)."""
+    """Sizes and schedules: release (the authors'), matched (baselines at our action repeat and cost
+    limit), cpu (two cores), debug (seconds).
+    """
     seed: int = 0
     """Seed of parameters, actions and layouts."""
     steps: int | None = None
@@ -60,6 +81,10 @@ class TrainArgs:
     """Write metrics, returns and costs for TensorBoard too."""
     wandb: str | None = None
     """Project of Weights & Biases to log to; never without being asked."""
+    mlflow: str | None = None
+    """Experiment of MLflow to log to, at MLFLOW_TRACKING_URI."""
+    verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
+    """Show losses, too; they are in metrics.jsonl in any case."""
     report_seconds: float = 60.0
     """Seconds between progress lines where stdout is no terminal."""
     env_timeout_seconds: float = ENV_TIMEOUT_SECONDS
@@ -77,7 +102,8 @@ def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
 
     Raises BadInput before anything is started or written.
     """
-    first = parse_known(TrainArgs, args, PROG)
+    args = translated(args)
+    first = parse_known(TrainArgs, [word for word in args if word not in HELP], PROG)
     choose_python(first.env_python)
     from benchmarks.cli.defaults import default_obs, task_settings
     from benchmarks.methods import check_spec
@@ -94,7 +120,7 @@ def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
         minutes = first.max_minutes if first.max_minutes is not None else preset.max_minutes
         run = dataclasses.replace(run, max_minutes=minutes)
         default = everything(run=run, loop=preset.loop, replay=preset.replay, agent=preset.agent)
-        chosen: Any = parse(everything, args, PROG, "Train a method on a task.", default)
+        chosen: Any = parse(everything, args, PROG, ABOUT, default, guide=GUIDE)
         steps = chosen.run.steps
         if steps is None:  # `--steps None` on the command line
             raise BadInput("--steps must be a number of simulator steps")
@@ -142,8 +168,8 @@ def _sha256(path: Path) -> str:
 
 def default_out(spec: RunSpec) -> Path:
     """Where a run goes if --out does not say."""
-    task = file_name(spec.task.replace(":", "-").replace("/", "-"), MAX_TASK_BYTES)
-    return Path("runs") / f"{task}-{spec.obs}-{spec.method}-seed{spec.seed}"
+    task = file_name(spec.task, MAX_TASK_BYTES)
+    return Path("runs") / f"{task}-{spec.obs}-{file_name(spec.method)}-seed{spec.seed}"
 
 
 def main(args: Sequence[str]) -> int:
@@ -159,8 +185,10 @@ def main(args: Sequence[str]) -> int:
         spec,
         out,
         run.report_seconds,
+        run.verbose,
         tensorboard=run.tensorboard,
         wandb=run.wandb,
+        mlflow=run.mlflow,
         env_timeout_seconds=run.env_timeout_seconds,
         max_env_faults=run.max_env_faults,
     )

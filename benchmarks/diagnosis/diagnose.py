@@ -132,7 +132,7 @@ def plan_report(agent: SafeDreamer, traces: Traces) -> Iterator[Finding]:
     if agent.config.act_with != "planner":
         return
     planner, safe = agent.config.planner, traces.info["plan/safe_fraction"]
-    candidates = planner.candidates + planner.proposals
+    candidates = planner.candidates_per_iteration[-1] + planner.proposals
     yield Finding("share of safe plans", -1, mean(safe))
     yield Finding("share of decisions without any safe plan", -1, mean(safe == 0))
     yield Finding(

@@ -1,6 +1,6 @@
-"""A user's own environment, named `module:factory`.
+"""A user's own environment: `module:factory`, or the id that it is registered as with Gymnasium.
 
-`factory()` returns a gymnasium.Env with a bounded Box of actions, a Box or a flat Dict of Boxes of
+It is a gymnasium.Env with a bounded Box of actions, a Box or a flat Dict of Boxes of
 observations, a known episode length, and a cost in `info["cost"]` at every step; the six-tuple of
 Safety-Gymnasium (obs, reward, cost, terminated, truncated, info) is accepted as well. A first probe
 step finds out what is missing, before any training.
@@ -9,11 +9,8 @@ step finds out what is missing, before any training.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
-import os
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -22,11 +19,13 @@ from benchmarks.envs.compat import user_imports  # (first: it prepares what Gymn
 # isort: split
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Dict
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 
 from benchmarks.envs.contract import ObsContract, flag, real, shown
 from benchmarks.envs.errors import EnvContractError
-from benchmarks.runs.plain_text import did_you_mean
+from benchmarks.runs.plain_text import one_line
+from benchmarks.runs.references import load_module, load_object
+from benchmarks.tasks import is_env_id
 
 COST_HELP = (
     'a safety task must say what each step costs: set info["cost"] = float(...) in step, for '
@@ -68,60 +67,54 @@ class Transition(NamedTuple):
     truncated: bool
 
 
-def find_current_folder() -> None:
-    """Have modules of the current folder found, after all others, by this process and by those that
-    it starts.
+def load(name: str, render_mode: str | None = None) -> gymnasium.Env:
+    """The environment that `module:factory` makes, or that is registered as `namespace/Env-v0`.
 
-    An installed command does not search the folder it runs in. Last, so that a checkout there does
-    not replace the code that a sweep runs.
-    """
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-
-
-def load(name: str) -> gymnasium.Env:
-    """The environment that `module:factory` makes, of a module on the path or in the current
-    folder.
+    `module:Env-v0` imports the module first, which registers it. `render_mode` reaches
+    gymnasium.make, and a factory that takes it by keyword.
 
     Raises ValueError if there is none of that name, else EnvContractError. It may import
     safety_gymnasium.
     """
-    module_name, _, factory_name = name.partition(":")
-    find_current_folder()
+    module_name, _, target = name.rpartition(":")
     with user_imports():
-        try:
-            module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            if error.name is None or not (
-                module_name == error.name or module_name.startswith(f"{error.name}.")
-            ):
-                raise  # the module exists, but one that it imports does not
-            raise ValueError(
-                f"task {name!r}: there is no module {module_name!r}; run from the folder that "
-                "holds it, or add that to PYTHONPATH"
-            ) from error
-        factory: Any = module
-        for part in factory_name.split("."):
-            if not hasattr(factory, part):
-                hint = did_you_mean(part, dir(factory))
-                raise ValueError(f"task {name!r}: {module_name} has no {factory_name!r}{hint}")
-            factory = getattr(factory, part)
-        env = _called(name, factory)
+        if is_env_id(target):
+            if module_name:
+                load_module("task", name, module_name)
+            env = _registered(name, target, render_mode)
+        else:
+            env = _called(name, load_object("task", name), render_mode)
     if not isinstance(env, gymnasium.Env):
         raise EnvContractError(
-            f"task {name!r}: {factory_name}() must return a gymnasium.Env, not {type(env).__name__}"
+            f"task {name!r}: {target}() must return a gymnasium.Env, not {type(env).__name__}"
         )
     return env
 
 
-def _called(name: str, factory: Any) -> Any:
+def _registered(name: str, env_id: str, render_mode: str | None) -> gymnasium.Env:
+    options = {} if render_mode is None else {"render_mode": render_mode}
+    try:
+        # its checker expects five values of step
+        return gymnasium.make(env_id, disable_env_checker=True, **options)
+    except gymnasium.error.UnregisteredEnv as error:
+        hint = "" if ":" in name else f"; write module:{env_id} to import what registers it"
+        raise ValueError(f"task {name!r}: {one_line(str(error))}{hint}") from error
+    except gymnasium.error.Error as error:
+        raise EnvContractError(f"task {name!r}: {one_line(str(error))}") from error
+
+
+def _called(name: str, factory: Any, render_mode: str | None) -> Any:
     if not callable(factory):
         raise EnvContractError(
             f"task {name!r} must name a function that makes the environment, not "
             f"{type(factory).__name__}"
         )
+    options: dict[str, Any] = {}
     try:
-        inspect.signature(factory).bind()
+        signature = inspect.signature(factory)
+        if render_mode is not None and "render_mode" in signature.parameters:
+            options = {"render_mode": render_mode}
+        signature.bind(**options)
     except TypeError as error:
         raise EnvContractError(
             f"task {name!r} must name a function that is called without arguments ({error}); "
@@ -129,7 +122,7 @@ def _called(name: str, factory: Any) -> Any:
         ) from error
     except ValueError:  # some callables have no signature to read
         pass
-    return factory()
+    return factory(**options)
 
 
 def started(result: Any) -> Any:
@@ -216,6 +209,12 @@ def explain_reset() -> Iterator[None]:
 
 def box_actions(name: str, space: Any) -> Box:
     """The action space, checked: one bounded vector of floats."""
+    if isinstance(space, Discrete | MultiDiscrete | MultiBinary):
+        raise EnvContractError(
+            f"task {name!r}: the actions are discrete ({space}), and every method of the suite "
+            "acts in a continuous box: planners fit Gaussians to actions, actors are squashed "
+            "Gaussians. Use a task with a Box of actions"
+        )
     if (
         not isinstance(space, Box)
         or space.dtype.kind != "f"

@@ -36,6 +36,7 @@ class EnvFactory:
     camera: str | None = None
     height: int = 256
     width: int = 256
+    resize: int = 0
     python: str = ""  # interpreter that environments run under; empty: this one
 
     def __call__(self) -> SafeEnv:

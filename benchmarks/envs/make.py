@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from benchmarks.envs.facts import EnvFacts
-from benchmarks.envs.simulators import Simulator, View, make_simulator
+from benchmarks.envs.simulators import IMAGE_SIZE, Simulator, View, make_simulator
 from benchmarks.tasks import get_task
 
 if TYPE_CHECKING:
@@ -121,8 +121,9 @@ def make_env(
     camera: str | None = None,
     height: int = 256,
     width: int = 256,
+    resize: int = 0,
 ) -> SafeEnv:
-    """The environment of a task id of Safety-Gymnasium or of a user's `module:factory`.
+    """The environment of a task id of Safety-Gymnasium or of a user's own.
 
     Args:
         task: see `benchmarks.tasks`.
@@ -132,7 +133,8 @@ def make_env(
         action_repeat: simulator steps per action.
         render_mode: "rgb_array" to use `render()`, with the named camera of the model (default
             "fixedfar", "track" for velocity tasks; navigation tasks also have "overview", the whole
-            arena from above) and the size in pixels.
+            arena from above) and the size in pixels. A user's environment is made with it.
+        resize: side in pixels that images of a user's environment get; 0 leaves them.
     Raises:
         ValueError: unknown task, observation, render mode, or a repeat below 1.
         MissingGLError: images are wanted and OpenGL is missing (at the first reset).
@@ -144,10 +146,15 @@ def make_env(
         raise ValueError(f"action_repeat={action_repeat} must be at least 1")
     if render_mode not in (None, "rgb_array"):
         raise ValueError(f'render_mode={render_mode!r} must be None or "rgb_array"')
+    if resize and not found.custom:
+        raise ValueError(
+            f"loop.resize={resize} is for your own environments: images of {task} are rendered "
+            f"at {IMAGE_SIZE}x{IMAGE_SIZE}"
+        )
     if camera is None:
         camera = "track" if found.name == "Velocity" else "fixedfar"
     view = None if render_mode is None else View(camera, height, width)
-    return SafeEnv(make_simulator(found, checked, view), action_repeat, render_mode)
+    return SafeEnv(make_simulator(found, checked, view, resize), action_repeat, render_mode)
 
 
 def base_of(env: gymnasium.Env) -> SafeEnv:

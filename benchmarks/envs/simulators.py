@@ -25,6 +25,7 @@ from benchmarks.envs import assets, cameras, custom, observations
 from benchmarks.envs.compat import import_safety_gymnasium, mujoco, user_imports
 from benchmarks.envs.errors import EnvContractError
 from benchmarks.envs.facts import OVERVIEW
+from benchmarks.envs.resize import Resize
 from benchmarks.tasks import Obs, Task
 
 IMAGE_SIZE = 64  # pixels; the release's vision presets
@@ -87,10 +88,13 @@ class Simulator(Protocol):
         ...
 
 
-def make_simulator(task: Task, obs: Obs, view: View | None) -> Simulator:
-    """The simulator of a task; `view` None if nothing will be rendered for people."""
+def make_simulator(task: Task, obs: Obs, view: View | None, resize: int = 0) -> Simulator:
+    """The simulator of a task; `view` None if nothing will be rendered for people.
+
+    `resize` is the side of the images of a user's environment, 0 for their own.
+    """
     if task.custom:
-        return Custom(task, view)
+        return Custom(task, view, resize)
     if task.name == "Velocity":
         return Velocity(task, view)
     return Navigation(task, obs, view)
@@ -314,14 +318,14 @@ class Custom:
 
     heading = 0.0
 
-    def __init__(self, task: Task, view: View | None) -> None:
+    def __init__(self, task: Task, view: View | None, resize: int = 0) -> None:
         self._name = task.id
-        self._env = custom.load(task.id)
+        self._env = custom.load(task.id, None if view is None else "rgb_array")
         if view is not None and self._env.render_mode != "rgb_array":
             raise EnvContractError(
                 f"task {task.id!r} is to be rendered, but its render_mode is "
                 f"{self._env.render_mode!r}; "
-                'let the factory set render_mode="rgb_array"'
+                'let the factory take render_mode="rgb_array", or set it'
             )
         self.layout: Mapping[str, slice] = {}
         self.costly: tuple[str, ...] = ()
@@ -331,6 +335,9 @@ class Custom:
         self.action_space = custom.box_actions(task.id, getattr(self._env, "action_space", None))
         contract = custom.obs_contract(declared, self.observation_space)
         self._check_obs = contract if isinstance(declared, Dict) else contract.single
+        self._resize = Resize(resize) if resize else None
+        if self._resize is not None:
+            self.observation_space = self._resize.space(self.observation_space)
         steps = custom.episode_steps(self._env)
         if steps is None:
             raise EnvContractError(
@@ -370,7 +377,7 @@ class Custom:
             raise EnvContractError(f"task {self._name!r}, step {self._steps}: {error}") from error
 
     def observe(self) -> dict[str, np.ndarray]:
-        return self._obs
+        return self._obs if self._resize is None else self._resize(self._obs)
 
     def render(self) -> np.ndarray:
         picture = np.asarray(self._env.render())

@@ -28,6 +28,7 @@ from benchmarks.envs.errors import EnvContractError, MissingGLError, WorkerError
 from benchmarks.envs.factory import EnvFactory
 from benchmarks.envs.facts import EnvFacts
 from benchmarks.envs.wire import pack, unpack
+from benchmarks.process.modules import API
 from benchmarks.process.signals import held_back
 from benchmarks.runs.spec import BadInput
 
@@ -61,7 +62,7 @@ def worker_environ(python: str) -> dict[str, str]:
     if python:
         suite = Path(benchmarks.__file__).resolve().parent.parent
         installed = suite == Path(sysconfig.get_path("purelib")).resolve()
-        paths = [os.getcwd()] if installed else [str(suite), os.getcwd()]
+        paths = [os.getcwd()] if installed else [str(suite), str(API), os.getcwd()]
         environ.pop("PYTHONHOME", None)
     return environ | {"PYTHONPATH": os.pathsep.join(paths)}
 

@@ -11,14 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents.lagrangian import (
-    AugmentedConfig,
-    PIDConfig,
     augmented_penalty,
     init_augmented,
     init_pid,
     update_augmented,
     update_pid,
 )
+from agents.settings import AugmentedConfig, PIDConfig
 from benchmarks.fidelity.arrays import load_arrays, series_names
 from benchmarks.fidelity.report import Row, compare
 

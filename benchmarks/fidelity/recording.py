@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents.api import ArraySpec, EnvSpec
-from agents.lagrangian import AugmentedConfig, PIDConfig
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import (
     ActorConfig,
@@ -31,6 +30,7 @@ from agents.safedreamer.networks import Networks
 from agents.safedreamer.release.checkpoint import infer_sizes, load_official
 from agents.safedreamer.release.params import agent_state, model_config
 from agents.safedreamer.rssm import Latent
+from agents.settings import AugmentedConfig, PIDConfig
 from benchmarks.runs.reading import read_object
 
 # Where the release, without a cost head, looks for hazard positions in its coordinate observation,

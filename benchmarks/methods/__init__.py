@@ -8,13 +8,24 @@ are theirs to know; here are the loop and the replay. Importing this loads neith
 from __future__ import annotations
 
 from baselines.omnisafe import algorithms
-from benchmarks.methods import mbpo, omnisafe, safedreamer
+from benchmarks.methods import mbpo, omnisafe, own, safedreamer
 from benchmarks.methods.lambda_ import LAMBDA
 from benchmarks.methods.method import Method, Settings
+from benchmarks.methods.own import own_method
 from benchmarks.methods.safe_slac import SAFE_SLAC
 from benchmarks.runs.spec import BadInput, RunSpec, choose
 
-__all__ = ["METHODS", "Method", "Settings", "check_spec", "method", "settings"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "Settings",
+    "all_methods",
+    "check_spec",
+    "families",
+    "method",
+    "own_method",
+    "settings",
+]
 
 CPU_MINUTES = 60.0  # the preset is for an hour per run
 
@@ -28,12 +39,32 @@ METHODS: dict[str, Method] = {
 
 
 def method(name: str) -> Method:
-    """The method of that name. Raises BadInput with the nearest valid names."""
+    """The method of that name, or a user's own for `module:METHOD`.
+
+    Raises BadInput with the nearest valid names.
+    """
+    if name not in METHODS and own.is_own(name):
+        return own.load(name)
     if why := algorithms.offline(name):
         raise BadInput(why)
     if name not in METHODS and (ours := algorithms.own_name(name)):
         raise BadInput(f"unknown method {name!r}; did you mean {ours}?")
-    return METHODS[choose("method", name, METHODS)]
+    try:
+        return METHODS[choose("method", name, (*METHODS, *own.installed()))]
+    except BadInput as error:
+        raise BadInput(
+            f"{error}; `safedreamer methods` lists all, and your own is module:METHOD"
+        ) from error
+
+
+def all_methods() -> list[Method]:
+    """The suite's methods, then those of installed packages."""
+    return [*METHODS.values(), *(own.load(name) for name in own.installed())]
+
+
+def families() -> tuple[str, ...]:
+    """Families of methods, which may each have a Python of their own."""
+    return tuple(dict.fromkeys([*(method.family for method in METHODS.values()), own.FAMILY]))
 
 
 def settings(

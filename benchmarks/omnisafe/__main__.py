@@ -41,7 +41,7 @@ def environment(spec: RunSpec) -> EnvFactory:
     repeat, python = presets.budget(spec, 1).env_repeat, chosen_python()
     if python:
         check_python(python)
-    make = EnvFactory(spec.task, spec.obs, repeat, python=python)
+    make = EnvFactory(spec.task, spec.obs, repeat, resize=spec.loop.resize, python=python)
     try:
         env_facts_of(make, reset=True, timeout_seconds=MAKE_SECONDS)
     except (EnvContractError, MissingGLError, ValueError) as error:
@@ -49,12 +49,15 @@ def environment(spec: RunSpec) -> EnvFactory:
     return make
 
 
-def train(spec: RunSpec, out: Path, report_seconds: float, options: dict[str, Any]) -> int:
+def train(
+    spec: RunSpec, out: Path, report_seconds: float, verbose: bool, options: dict[str, Any]
+) -> int:
     """Train; returns 0, or EXIT_STOPPED after a signal."""
     from benchmarks.omnisafe import loop
 
     presets.check(spec)
-    with OnSignal() as stop, contextlib.closing(reporter(spec.method, report_seconds)) as live:
+    live = reporter(spec.method, report_seconds, verbose)
+    with OnSignal() as stop, contextlib.closing(live):
         result = loop.train(
             spec, out, environment(spec), loop.Options(reporter=live, stop=stop, **options)
         )
@@ -83,7 +86,7 @@ def main() -> int:
         )
         out = Path(sys.argv[1])
         if order["do"] == "train":
-            return train(spec, out, order["report_seconds"], order["options"])
+            return train(spec, out, order["report_seconds"], order["verbose"], order["options"])
         from benchmarks.omnisafe.evaluate import evaluate_run
 
         let_through()

@@ -24,7 +24,9 @@ from benchmarks.process.signals import HEARD, held_back, let_through
 from benchmarks.runs.spec import BadInput, RunFailed, RunSpec, to_dict
 
 
-def train_in_child(spec: RunSpec, out: Path, report_seconds: float, **options: Any) -> int:
+def train_in_child(
+    spec: RunSpec, out: Path, report_seconds: float, verbose: bool = False, **options: Any
+) -> int:
     """Train `spec` in `out`; `options` are those of benchmarks.omnisafe.loop.Options.
 
     Returns the child's exit status.
@@ -35,6 +37,7 @@ def train_in_child(spec: RunSpec, out: Path, report_seconds: float, **options: A
             "do": "train",
             "spec": to_dict(spec),
             "report_seconds": report_seconds,
+            "verbose": verbose,
             "options": options,
         },
         spec.method,

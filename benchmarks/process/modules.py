@@ -1,7 +1,7 @@
 """Where this process and those that it starts look for modules: the current folder comes last.
 
-There a user's own environments are found, but a file that happens to be called `random.py` or
-`numpy.py` replaces nothing.
+There a user's own methods and environments are found, but a file that happens to be called
+`random.py` or `numpy.py` replaces nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]  # of the suite's packages
+API = ROOT / "benchmarks" / "api"  # where `safedreamer_suite` lies in a checkout
 
 
 def search_here_last() -> None:
@@ -23,9 +24,8 @@ def search_here_last() -> None:
         sys.path[:] = [entry for entry in sys.path if entry and Path(entry).resolve() != here] + [
             str(here)
         ]
-    if str(ROOT) not in sys.path:
-        sys.path.append(str(ROOT))
+    sys.path += [str(place) for place in (ROOT, API) if str(place) not in sys.path]
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     kept = [entry for entry in given if entry and (Path(entry).resolve() != here or here == ROOT)]
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*kept, str(ROOT)]))
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*kept, str(ROOT), str(API)]))
     os.environ["PYTHONSAFEPATH"] = "1"

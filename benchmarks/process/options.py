@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from benchmarks.runs.errors import BadInput
 
+HELP = ("-h", "--help", "--help-all")
 
-def check_once(args: Sequence[str]) -> None:
-    """Raise BadInput for an option that is given twice, however it is spelled.
+
+def check_once(args: Sequence[str], repeated: Sequence[str] = ()) -> None:
+    """Raise BadInput for an option that is given twice, however it is spelled, but for `repeated`.
 
     Otherwise the last would win silently.
     """
@@ -19,6 +21,8 @@ def check_once(args: Sequence[str]) -> None:
             return
         if re.match(r"--[A-Za-z]", argument):
             spelled = argument.split("=", 1)[0]
+            if spelled in repeated:
+                continue
             name = spelled.replace("_", "-").removeprefix("--").removeprefix("no-")
             if name in seen:
                 raise BadInput(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import tomllib
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -39,6 +40,15 @@ def jax_devices() -> list[str]:
 def provenance(devices: Callable[[], list[str]] = jax_devices) -> dict[str, Any]:
     """Commit, dirty flag, versions, hardware with its `devices`."""
     return {"git": git_state(), "versions": versions(), "hardware": hardware(devices)}
+
+
+def suite_version() -> str:
+    """Of the suite: as installed, else as the checkout's pyproject.toml says."""
+    try:
+        return metadata.version("safedreamer-suite")
+    except metadata.PackageNotFoundError:
+        with (_ROOT / "pyproject.toml").open("rb") as file:
+            return tomllib.load(file)["project"]["version"]
 
 
 def git_state() -> dict[str, Any]:

@@ -54,6 +54,7 @@ class LoopConfig:
     checkpoint_every: int = 20_000  # agent steps between checkpoints
     # tell the learner that a time limit ends the world, as the release does
     truncation_is_terminal: bool = False
+    resize: int = 0  # side in pixels that images of your own environment get; 0: as they come
     # one process per environment, or all in the main process
     env_workers: Literal["process", "inline"] = "process"
 
@@ -69,8 +70,9 @@ class LoopConfig:
                 f"loop.batch_length={self.batch_length} must be at least 2: a sequence needs a "
                 "transition"
             )
-        if self.eval_episodes < 0:
-            raise BadInput(f"loop.eval_episodes={self.eval_episodes} must not be negative")
+        for name in ("eval_episodes", "resize"):
+            if getattr(self, name) < 0:
+                raise BadInput(f"loop.{name}={getattr(self, name)} must not be negative")
         needed = self.batch_length * self.num_envs
         if self.prefill < needed:
             raise BadInput(
@@ -182,6 +184,7 @@ _SCHEDULED = (
 # spec without one is read as having that value, and at that value a setting is no part of the
 # identity: runs from before keep their id, load and continue.
 _BEFORE: Mapping[str, Any] = {
+    "loop.resize": 0,
     "agent.augmented.driven_by": "imagined",
     "agent.planner.cost_critic": True,
     "agent.actor_constraint": "method",
@@ -190,6 +193,9 @@ _BEFORE: Mapping[str, Any] = {
     "agent.planner.feasible_cost": "sum",
     "agent.planner.pessimism": 1,
     "agent.planner.actor_share": 0.0,
+    "agent.planner.noise_exponent": 0.0,
+    "agent.planner.kept_elites": 0,
+    "agent.planner.candidate_decay": 1.0,
     "agent.model.motion_scale": -1.0,
     "agent.model.conv_chunk": 64,  # whatever it is, results agree to rounding
     "agent.model.vector_loss": "sum",
@@ -208,14 +214,19 @@ def with_minutes(spec: RunSpec, minutes: float | None) -> RunSpec:
     return spec if minutes is None else dataclasses.replace(spec, max_minutes=minutes or 1e-9)
 
 
+FEW = 5  # names that a message lists beside the near ones
+
+
 def choose(kind: str, name: str, valid: Iterable[str]) -> str:
-    """`name` if it is valid; otherwise BadInput with the nearest valid names, or all of them when
-    none is near.
+    """`name` if it is valid; otherwise BadInput with the nearest valid names, and with all of them
+    where they are few or none is near.
     """
     valid = list(valid)
     if name in valid:
         return name
-    hint = did_you_mean(name, valid) or f"; valid: {', '.join(valid)}"
+    hint = did_you_mean(name, valid)
+    if not hint or len(valid) <= FEW:
+        hint += f"{'' if hint else ';'} valid: {', '.join(valid)}"
     raise BadInput(f"unknown {kind} {name!r}{hint}")
 
 

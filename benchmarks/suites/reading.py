@@ -32,7 +32,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.methods import METHODS
+from benchmarks.methods import method
 from benchmarks.runs.places import possible_path
 from benchmarks.runs.reading import read_text
 from benchmarks.runs.spec import PRESETS, BadInput, choose
@@ -110,9 +110,7 @@ class _File(Nodes):
         settings = [self.settings(part["settings"]) for part in (common, own) if "settings" in part]
         shared = tuple(override for part in settings for override in part)
         return Block(
-            methods=self.distinct(
-                given["methods"], "methods", lambda item: self.chosen("method", item, METHODS)
-            ),
+            methods=self.distinct(given["methods"], "methods", self.method),
             tasks=tuple(
                 dict.fromkeys(
                     x for item in self.items(given["tasks"], "tasks") for x in self.tasks(item, obs)
@@ -129,6 +127,13 @@ class _File(Nodes):
             variants=self.variants(given, shared, line_of(node)),
             line=line_of(node),
         )
+
+    def method(self, node: yaml.Node) -> str:
+        name = self.text(node, "methods")
+        try:
+            return method(name).name
+        except BadInput as error:
+            self.wrong(node, str(error), error)
 
     def tasks(self, node: yaml.Node, obs: Any) -> tuple[TaskObs, ...]:
         try:

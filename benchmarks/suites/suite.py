@@ -79,11 +79,11 @@ class Entry(NamedTuple):
     @property
     def folder_name(self) -> str:
         """What it is, readable, and its run id."""
-        task = file_name(self.spec.task.replace(":", "-").replace("/", "-"), MAX_TASK_BYTES)
+        task = file_name(self.spec.task, MAX_TASK_BYTES)
         parts = (
             task,
             self.spec.obs,
-            self.spec.method,
+            file_name(self.spec.method),
             file_name(self.variant),
             f"seed{self.spec.seed}",
             self.spec.run_id,

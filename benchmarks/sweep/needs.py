@@ -26,7 +26,8 @@ from benchmarks.training.transitions import row_specs
 
 __all__ = ["Estimate", "Needs", "available_memory_bytes"]
 
-EnvSpecOf = Callable[[str, str, int], EnvSpec]  # of (task, obs, action repeat)
+# of (task, obs, action repeat), and of the side of resized images where there is one
+EnvSpecOf = Callable[..., EnvSpec]
 
 # Resident memory measured with the preset debug: interpreter, JAX, compiled functions, simulator;
 # and of one environment process.
@@ -55,7 +56,8 @@ class Estimate:
 
     def __call__(self, spec: RunSpec) -> Needs:
         """What the run needs. Raises ValueError where method and task do not fit."""
-        env_spec = self._env_spec_of(spec.task, spec.obs, spec.loop.action_repeat)
+        resize = (spec.loop.resize,) if spec.loop.resize else ()
+        env_spec = self._env_spec_of(spec.task, spec.obs, spec.loop.action_repeat, *resize)
         if method(spec.method).engine == "torch":
             return _omnisafe(spec, env_spec)
         rows = row_specs(env_spec)

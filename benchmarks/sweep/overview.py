@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from benchmarks.runs.status import Status
 from benchmarks.sweep.members import Member, State
 from benchmarks.sweep.records import Reached
-from benchmarks.sweep.text import columns, duration
+from benchmarks.sweep.text import duration, fitted
 
 Group = tuple[str, str, str]  # method with variant, task, observation
 NONE = "-"
@@ -27,9 +27,11 @@ def groups(members: Iterable[Member]) -> dict[Group, list[Member]]:
     return found
 
 
-def overview(members: Sequence[Member], now: datetime | None = None) -> list[str]:
+def overview(
+    members: Sequence[Member], now: datetime | None = None, width: int | None = None
+) -> list[str]:
     """Counts, progress, steps per second, time to the end, and means over seeds of the last return
-    and cost.
+    and cost, in lines of `width` characters.
     """
     now = now or datetime.now(UTC)
     header = ("method", "task", "obs", *State, "progress", "steps/s", "left", "return", "cost")
@@ -61,13 +63,13 @@ def overview(members: Sequence[Member], now: datetime | None = None) -> list[str
         else summary
     )
     return [
-        *columns(header, rows),
+        *fitted(header, rows, width),
         "",
         f"{len(members)} runs: {summary}; {_progress(members):.0%} of all steps",
     ]
 
 
-def each(members: Iterable[Member]) -> list[str]:
+def each(members: Iterable[Member], width: int | None = None) -> list[str]:
     """One line for each run."""
     rows = []
     for m in members:
@@ -80,10 +82,11 @@ def each(members: Iterable[Member]) -> list[str]:
         rows.append(
             (m.run_id, m.shown, f"{m.env_steps:,}", f"{m.steps:,}", rate, *values, m.folder.name)
         )
-    return columns(("id", "state", "at step", "of", "steps/s", "return", "cost", "run"), rows)
+    header = ("id", "state", "at step", "of", "steps/s", "return", "cost", "run")
+    return fitted(header, rows, width)
 
 
-def failures(members: Iterable[Member]) -> list[str]:
+def failures(members: Iterable[Member], width: int | None = None) -> list[str]:
     """Runs that failed, are stale or were cancelled, and why."""
     rows = [
         (m.run_id, m.state, m.folder.name, " ".join(m.reason().split()) or NONE)
@@ -91,14 +94,16 @@ def failures(members: Iterable[Member]) -> list[str]:
         if m.state in ("failed", "stale", "cancelled")
     ]
     return (
-        columns(("id", "state", "run", "reason"), rows)
+        fitted(("id", "state", "run", "reason"), rows, width)
         if rows
         else ["no run failed, is stale or was cancelled"]
     )
 
 
 def compared(
-    members: Sequence[Member], reached: Callable[[Member, int | None], Reached | None]
+    members: Sequence[Member],
+    reached: Callable[[Member, int | None], Reached | None],
+    width: int | None = None,
 ) -> list[str]:
     """Evaluations at the step that all runs have reached.
 
@@ -135,7 +140,7 @@ def compared(
     title = f"last evaluations up to {common:,} simulator steps, which every run below has reached"
     return [
         title,
-        *columns(("method", "task", "obs", "runs", "at step", "return", "cost"), rows),
+        *fitted(("method", "task", "obs", "runs", "at step", "return", "cost"), rows, width),
         *notes,
     ]
 

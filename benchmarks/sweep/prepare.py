@@ -45,7 +45,7 @@ def prepare(out: Path, suite: Suite, plan: Plan, code: str = "") -> list[Path]:
         folder = start.member.folder if start.member else out / RUNS / start.entry.folder_name
         folder.mkdir(parents=True, exist_ok=True)
         _describe(folder, suite, start.entry.variant)
-        _freeze(folder, start.entry.spec)
+        freeze(folder, start.entry.spec)
         attempts.add(folder, "submitted", code=code)
         folders.append(folder)
     for member in (*plan.running, *plan.done):
@@ -79,7 +79,7 @@ def _describe(folder: Path, suite: Suite, variant: str) -> None:
     _update(path, suites=suites, tags=tags, variant=old.get("variant", variant))
 
 
-def _freeze(folder: Path, spec: RunSpec) -> None:
+def freeze(folder: Path, spec: RunSpec) -> None:
     """The run's spec.json; what is known of earlier starts stays, also of one that another command
     made since the plan.
     """

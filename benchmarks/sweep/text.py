@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+LEAST = 8  # characters to which a column may be cut
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -15,6 +16,40 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in table
     ]
+
+
+def fitted(
+    header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, empty: str = "-"
+) -> list[str]:
+    """`columns` in at most `width` characters a line, None for as many as it takes.
+
+    Where there is too little room columns without values go first, then the widest are cut, down to
+    LEAST characters, and at last those at the right are left out.
+    """
+    table = [list(header), *(list(row) for row in rows)]
+    if width is None or _width(table) <= width:
+        return columns(header, rows)
+    full = [i for i in range(len(header)) if not rows or any(row[i] != empty for row in table[1:])]
+    table = [[row[i] for i in full] for row in table]
+    while (over := _width(table) - width) > 0:
+        sizes = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+        widest = max(range(len(sizes)), key=lambda i: sizes[i])
+        if sizes[widest] <= LEAST:
+            table = [row[:-1] for row in table]
+            continue
+        second = max([LEAST, *(size for i, size in enumerate(sizes) if i != widest)])
+        least = max(LEAST, min(sizes[widest] - 1, second), sizes[widest] - over)
+        for row in table:
+            row[widest] = _cut(row[widest], least)
+    return columns(table[0], table[1:])
+
+
+def _width(table: Sequence[Sequence[str]]) -> int:
+    return sum(max(len(row[i]) for row in table) + 2 for i in range(len(table[0]))) - 2
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def amount(size: float) -> str:

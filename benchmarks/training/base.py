@@ -101,6 +101,7 @@ class RunLoop(Generic[Counts]):
                     run.options.tensorboard,
                     run.options.wandb,
                     self.counters.env_steps,
+                    run.options.mlflow,
                 )
             )
         )
@@ -204,10 +205,17 @@ class RunLoop(Generic[Counts]):
         self.evaluation = played[records.EVAL]
         self.reports.evaluated(self.evaluation, self.snapshot("evaluate"))
         self.counters.evaluated_at = self.counters.env_steps
-        self.evaluated(self.elapsed() - start)
+        seconds = self.elapsed() - start
+        self.reports.pause(seconds)
+        self.reports.took(max(0.0, seconds - self.compiling_seconds()))
+        self.evaluated(seconds)
 
     def evaluated(self, seconds: float) -> None:
         """Called after an evaluation that took so long."""
+
+    def compiling_seconds(self) -> float:
+        """Expected of the last evaluation; 0 where it compiled nothing."""
+        return 0.0
 
     def report(self, state: State = "train") -> None:
         """Write the status and show progress.

@@ -1,6 +1,6 @@
 """Where numbers of a run may go beside its own files.
 
-TensorBoard and Weights & Biases, each only when asked for.
+TensorBoard, Weights & Biases and MLflow, each only when asked for.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks.runs.spec import BadInput, RunSpec, to_dict
+from benchmarks.runs.spec import BadInput, RunSpec, flatten, to_dict
 
 
 class Board(Protocol):
@@ -74,6 +74,41 @@ class WeightsAndBiases:
         self._run.finish()
 
 
+class MLflow:
+    """A run of the experiment, continued by a resumed run.
+
+    Its own environment variables (MLFLOW_TRACKING_URI, ...) say where the data goes.
+    """
+
+    TAG = "safedreamer.run"  # by which a resumed run finds its own
+
+    def __init__(self, experiment: str, folder: Path, spec: RunSpec) -> None:
+        try:
+            self._mlflow: Any = importlib.import_module("mlflow")
+        except ImportError as error:
+            raise BadInput("--mlflow needs the package mlflow: pip install mlflow") from error
+        own = f"{spec.run_id}-{folder.resolve().name}"
+        self._mlflow.set_experiment(experiment)
+        query = f"tags.`{self.TAG}` = '{own}'"
+        found = self._mlflow.search_runs(
+            experiment_names=[experiment], filter_string=query, output_format="list"
+        )
+        if found:
+            self._mlflow.start_run(run_id=found[0].info.run_id)
+            return
+        name = f"{spec.method}-{spec.task}-{spec.obs}-seed{spec.seed}"
+        self._mlflow.start_run(run_name=name, tags={self.TAG: own})
+        self._mlflow.log_params(flatten(to_dict(spec)))
+
+    def write(self, values: Mapping[str, float], env_steps: int) -> None:
+        """One point of every metric."""
+        self._mlflow.log_metrics(dict(values), step=env_steps)
+
+    def close(self) -> None:
+        """End the run."""
+        self._mlflow.end_run()
+
+
 class Boards:
     """All boards of a run; numbers that are not finite stay in the run's own files."""
 
@@ -93,7 +128,12 @@ class Boards:
 
 
 def boards(
-    spec: RunSpec, out: Path, tensorboard: bool, wandb: str | None, start: int = 0
+    spec: RunSpec,
+    out: Path,
+    tensorboard: bool,
+    wandb: str | None,
+    start: int = 0,
+    mlflow: str | None = None,
 ) -> Boards:
     """The boards that were asked for, of a run that goes on from step `start`.
 
@@ -102,4 +142,6 @@ def boards(
     chosen: list[Board] = [TensorBoard(out / "tensorboard", start)] if tensorboard else []
     if wandb is not None:
         chosen.append(WeightsAndBiases(wandb, out, spec))
+    if mlflow is not None:
+        chosen.append(MLflow(mlflow, out, spec))
     return Boards(chosen)

@@ -24,6 +24,7 @@ class Options(NamedTuple):
     max_minutes: float | None = None
     tensorboard: bool = False
     wandb: str | None = None  # project of Weights & Biases
+    mlflow: str | None = None  # experiment of MLflow
     reporter: Reporter = Silent()
     env_timeout_seconds: float = ENV_TIMEOUT_SECONDS  # after which an environment hangs
     max_env_faults: int = MAX_ENV_FAULTS  # environments replaced before the run gives up

@@ -63,6 +63,11 @@ class Forecast:
         """An evaluation took so long."""
         self._last = seconds
 
+    @property
+    def first_compiling(self) -> float:
+        """Seconds that the first evaluation compiles, as acting in training did; 0 after it."""
+        return self._compiling if self._last is None else 0.0
+
     def seconds(self) -> float:
         """The forecast; 0 before the policy has acted, or without evaluations."""
         if self._last is not None or not self._actions:

@@ -26,7 +26,7 @@ from benchmarks.tasks import get_task
 from benchmarks.training.loop import Options, Result, train
 
 
-def env_factory(task: str, obs: str, action_repeat: int) -> EnvFactory:
+def env_factory(task: str, obs: str, action_repeat: int, resize: int = 0) -> EnvFactory:
     """The factory of a task's environments, under the interpreter that the user chose for them.
 
     Raises BadInput where it cannot run.
@@ -34,7 +34,7 @@ def env_factory(task: str, obs: str, action_repeat: int) -> EnvFactory:
     python = chosen_python()
     if python:
         check_python(python)
-    return EnvFactory(task, obs, action_repeat, python=python)
+    return EnvFactory(task, obs, action_repeat, resize=resize, python=python)
 
 
 def environment(spec: RunSpec) -> tuple[EnvFactory, EnvSpec]:
@@ -44,7 +44,7 @@ def environment(spec: RunSpec) -> tuple[EnvFactory, EnvSpec]:
     missing. Raises BadInput that says what it is and how to add it.
     """
     custom = get_task(spec.task).custom
-    make = env_factory(spec.task, spec.obs, spec.loop.action_repeat)
+    make = env_factory(spec.task, spec.obs, spec.loop.action_repeat, spec.loop.resize)
     try:
         return make, env_facts_of(
             make, reset=custom or spec.obs == "vision", timeout_seconds=MAKE_SECONDS

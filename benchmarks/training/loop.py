@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import jax
@@ -109,6 +109,7 @@ class Loop(RunLoop[Counters]):
         self.tally = Tally(self.config.num_envs)
         self.window, self.sections = metrics.Window(), metrics.Sections()
         self.warned = False
+        self.compiled: set[str] = set()  # functions that this process has called
         self.forecast = Forecast(
             self.envs.spec.episode_agent_steps, self.config.num_envs, self.config.eval_episodes
         )
@@ -214,9 +215,10 @@ class Loop(RunLoop[Counters]):
         self._await_learner()
         with self.sections("act"):
             key = self._key(ACT, self.counters.iterations)
-            actions, self.carry, info = self.agent.act(
-                self.state, self.carry, self.step.obs, self.step.is_first, key, "train"
-            )
+            with self._compiling("act"):
+                actions, self.carry, info = self.agent.act(
+                    self.state, self.carry, self.step.obs, self.step.is_first, key, "train"
+                )
             if (expected := info.pop(COST_NOW, None)) is not None:
                 counted = fresh_costs.counts(np.asarray(expected), self.step.cost)
                 self.window.add(counted, fresh_costs.PREFIX)
@@ -252,7 +254,7 @@ class Loop(RunLoop[Counters]):
         while counters.updates < counters.requested:
             with self.sections("replay"):
                 update, batch = self.batches.next()
-            with self.sections("learner"):
+            with self.sections("learner"), self._compiling("update"):
                 self.state, values = self.agent.update(self.state, batch, self._key(UPDATE, update))
             self.window.add(self.watch.updated(update, batch, values), "train/")
             counters.updates += 1
@@ -282,6 +284,24 @@ class Loop(RunLoop[Counters]):
 
     def evaluated(self, seconds: float) -> None:
         self.forecast.evaluated(seconds)
+
+    def compiling_seconds(self) -> float:
+        return self.forecast.first_compiling
+
+    @contextlib.contextmanager
+    def _compiling(self, call: str) -> Iterator[None]:
+        """Around a call that compiles when this process first makes it.
+
+        That is shown, and left out of the speed.
+        """
+        if call in self.compiled:
+            yield
+            return
+        start = self.elapsed()
+        self.reports.compiling()
+        yield
+        self.compiled.add(call)
+        self.reports.pause(self.elapsed() - start)
 
     def seconds_ahead(self) -> float:
         return self.forecast.seconds()

@@ -1,6 +1,7 @@
 """What a person sees while a run trains, or something else takes long.
 
-A live line on a terminal, otherwise plain lines.
+A live line of at most 80 columns on a terminal, otherwise plain lines. Losses are in metrics.jsonl,
+and here only where they are asked for.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.console import Console
+from rich.live import Live as RichLive
 from rich.progress import track as rich_track
+from rich.text import Text
 
 from benchmarks.runs.status import State, estimated_end
 
@@ -35,13 +38,14 @@ class Snapshot(NamedTuple):
     losses: dict[str, float]
     state: State = "train"
     max_seconds: float = math.inf  # of wall clock, after which the run ends wherever it stands
+    pauses_seconds: float = 0.0  # that evaluations ahead will take
 
     @property
     def eta_seconds(self) -> float | None:
         """Seconds until the steps are done or the time is up; None while nothing is known."""
         missing, speed = max(0, self.total_env_steps - self.env_steps), self.env_steps_per_second
         seconds = min(
-            missing / speed if speed > 0 else math.inf,
+            missing / speed + self.pauses_seconds if speed > 0 else math.inf,
             max(0.0, self.max_seconds - self.wall_seconds),
         )
         return seconds if math.isfinite(seconds) else None
@@ -63,16 +67,25 @@ class Snapshot(NamedTuple):
 
 
 class Speed:
-    """Simulator steps per second over the last minute, pauses for compiling and evaluating
-    included.
+    """Simulator steps per second over the last minute of training, without pauses for compiling and
+    evaluating.
     """
 
     def __init__(self, window_seconds: float = 60.0) -> None:
         self._window_seconds = window_seconds
         self._points: deque[tuple[float, int]] = deque()
+        self._paused = 0.0
+
+    def pause(self, seconds: float) -> None:
+        """So many seconds up to now were no training."""
+        self._paused += seconds
 
     def __call__(self, seconds: float, env_steps: int) -> float:
-        """Note where the run is, and say how fast it got there; 0 while nothing is known."""
+        """Note where the run is, and say how fast it got there; 0 while nothing is known.
+
+        `seconds` leave pauses out (`pause`).
+        """
+        seconds -= self._paused
         self._points.append((seconds, env_steps))
         while len(self._points) > 2 and seconds - self._points[1][0] >= self._window_seconds:
             self._points.popleft()
@@ -92,6 +105,10 @@ class Reporter(Protocol):
         """An evaluation is done; `snapshot.evaluation` is its."""
         ...
 
+    def compiling(self) -> None:
+        """Until the next update something compiles."""
+        ...
+
     def say(self, text: str) -> None:
         """Something that has to be read."""
         ...
@@ -99,35 +116,61 @@ class Reporter(Protocol):
     def close(self) -> None: ...
 
 
+WIDTH = 80  # columns of the live line
+BAR = 12  # of its bar
 _DOING = {"evaluate": "evaluating", "save": "saving"}
 
 
-def describe(s: Snapshot) -> str:
-    """One line: steps, speed, time left, returns and costs, losses."""
+def describe(s: Snapshot, losses: bool = False) -> str:
+    """A line for a log: steps, speed, time left, returns and costs, on demand losses."""
     parts = [f"{s.env_steps:,}/{s.total_env_steps:,} sim steps", f"{s.env_steps_per_second:.0f}/s"]
     parts.append(
-        f"{_clock(s.wall_seconds)} gone"
+        f"{_clock(s.wall_seconds)} elapsed"
         + ("" if s.eta_seconds is None else f", {_clock(s.eta_seconds)} left")
     )
     for name, pair in (("train", s.train), ("eval", s.evaluation)):
         if pair is not None:
             parts.append(f"{name} return {pair[0]:.2f} cost {pair[1]:.1f}")
-    parts += [f"{name} {value:.3g}" for name, value in s.losses.items()]
+    parts += [f"{name} {value:.3g}" for name, value in s.losses.items() if losses]
     if s.state in _DOING:
         parts.append(_DOING[s.state])
     return " | ".join(parts)
 
 
+def live_line(label: str, s: Snapshot, compiling: float | None = None, width: int = WIDTH) -> str:
+    """The line of a terminal: name, bar, share, speed, time, last evaluation, in `width` columns.
+
+    `compiling` is the number of seconds that something compiles already.
+    """
+    share = min(1.0, s.env_steps / max(1, s.total_env_steps))
+    parts = [
+        f"{share:4.0%}",
+        f"{s.env_steps_per_second:.0f}/s",
+        f"{_clock(s.wall_seconds)} elapsed",
+    ]
+    if compiling is not None:
+        parts.append(f"compiling ({compiling:.0f} s)")
+    elif s.state in _DOING:
+        parts.append(_DOING[s.state])
+    elif s.eta_seconds is not None:
+        parts.append(f"{_clock(s.eta_seconds)} left")
+    if s.evaluation is not None:
+        parts.append(f"eval {s.evaluation[0]:.2f} cost {s.evaluation[1]:.1f}")
+    rest = " ".join(parts)
+    room = width - len(rest) - 2
+    bar = min(BAR, max(4, room - len(label)))
+    done = round(bar * share)
+    return f"{label[: max(0, room - bar)]} {'━' * done}{'╌' * (bar - done)} {rest}"[:width]
+
+
 def describe_evaluation(s: Snapshot) -> str:
-    """The line of an evaluation: steps, its means beside those of training, time."""
+    """The line of an evaluation: steps, its means, time; at most 80 columns."""
     mean_return, mean_cost = s.evaluation or (float("nan"), float("nan"))
     parts = [
         f"{s.env_steps:>11,} sim steps",
         f"evaluation: return {mean_return:7.2f}, cost {mean_cost:6.1f}",
     ]
-    if s.train is not None:
-        parts.append(f"training: return {s.train[0]:7.2f}, cost {s.train[1]:6.1f}")
-    return " | ".join([*parts, f"{_clock(s.wall_seconds)} gone"])
+    return " | ".join([*parts, f"{_clock(s.wall_seconds)} elapsed"])
 
 
 def _clock(seconds: float) -> str:
@@ -139,8 +182,8 @@ def _clock(seconds: float) -> str:
 class Lines:
     """A plain line at most every `every_seconds`, and one at the end."""
 
-    def __init__(self, label: str, every_seconds: float = 15.0) -> None:
-        self._label = label
+    def __init__(self, label: str, every_seconds: float = 15.0, losses: bool = False) -> None:
+        self._label, self._losses = label, losses
         self._every = every_seconds
         self._next = time.monotonic()
         self._unprinted: Snapshot | None = None
@@ -153,12 +196,15 @@ class Lines:
     def evaluated(self, snapshot: Snapshot) -> None:
         print(f"{self._label}: {describe_evaluation(snapshot)}", flush=True)
 
+    def compiling(self) -> None:
+        pass
+
     def say(self, text: str) -> None:
         print(f"{self._label}: {text}", flush=True)
 
     def _print(self) -> None:
         if self._unprinted is not None:
-            print(f"{self._label}: {describe(self._unprinted)}", flush=True)
+            print(f"{self._label}: {describe(self._unprinted, self._losses)}", flush=True)
             self._unprinted = None
             self._next = time.monotonic() + self._every
 
@@ -167,34 +213,45 @@ class Lines:
 
 
 class Live:
-    """A bar and the same line, redrawn in place."""
+    """The same on one line of a terminal, redrawn in place; with losses on a second one."""
 
-    def __init__(self, label: str) -> None:
-        columns = (
-            TextColumn("{task.fields[label]}"),
-            BarColumn(20),
-            TextColumn("{task.description}"),
+    def __init__(self, label: str, losses: bool = False) -> None:
+        self._label, self._losses = label, losses
+        self._snapshot: Snapshot | None = None
+        self._since: float | None = None  # what compiles does so
+        self._console = Console()
+        self._live = RichLive(
+            get_renderable=self._text, console=self._console, refresh_per_second=4
         )
-        self._bar = Progress(*columns, refresh_per_second=4)
-        self._task = self._bar.add_task("starting: first steps compile", total=1, label=label)
-        self._bar.start()
+        self._live.start()
+
+    def _text(self) -> Text:
+        seconds = None if self._since is None else time.monotonic() - self._since
+        width = min(WIDTH, self._console.width)
+        if self._snapshot is None:
+            doing = "starting" if seconds is None else f"compiling ({seconds:.0f} s)"
+            return Text(f"{self._label} {doing}"[:width])
+        lines = [live_line(self._label, self._snapshot, seconds, width)]
+        if self._losses:
+            lines += [f"  {name} {value:.3g}" for name, value in self._snapshot.losses.items()]
+        return Text("\n".join(lines), no_wrap=True, overflow="crop")
 
     def update(self, snapshot: Snapshot) -> None:
-        self._bar.update(
-            self._task,
-            description=describe(snapshot),
-            completed=snapshot.env_steps,
-            total=snapshot.total_env_steps,
-        )
+        self._snapshot, self._since = snapshot, None
 
     def evaluated(self, snapshot: Snapshot) -> None:
-        self._bar.console.print(describe_evaluation(snapshot), markup=False, highlight=False)
+        self._since = None
+        self.say(describe_evaluation(snapshot))
+
+    def compiling(self) -> None:
+        self._since = time.monotonic()
 
     def say(self, text: str) -> None:
-        self._bar.console.print(text, markup=False, highlight=False)
+        self._console.print(text, markup=False, highlight=False)
 
     def close(self) -> None:
-        self._bar.stop()
+        self._live.refresh()
+        self._live.stop()
 
 
 class Silent:
@@ -206,6 +263,9 @@ class Silent:
     def evaluated(self, snapshot: Snapshot) -> None:
         del snapshot
 
+    def compiling(self) -> None:
+        pass
+
     def say(self, text: str) -> None:
         del text
 
@@ -213,9 +273,9 @@ class Silent:
         pass
 
 
-def reporter(label: str, every_seconds: float = 15.0) -> Reporter:
+def reporter(label: str, every_seconds: float = 15.0, losses: bool = False) -> Reporter:
     """A live line when stdout is a terminal, plain lines otherwise."""
-    return Live(label) if sys.stdout.isatty() else Lines(label, every_seconds)
+    return Live(label, losses) if sys.stdout.isatty() else Lines(label, every_seconds, losses)
 
 
 def track(items: Iterable[T], label: str, total: int, every_seconds: float = 15.0) -> Iterator[T]:

@@ -38,6 +38,7 @@ class Reports:
         self._recent: deque[Episode] = deque(maxlen=RECENT_EPISODES)
         self._evaluation: Sequence[Episode] = ()
         self._speed, self._told_at = Speed(), 0.0
+        self._evaluation_seconds = 0.0  # of the last one, compilation left out
 
     def episode(
         self, split: str, episode: Episode, env_steps: int, agent_steps: int, seconds: float
@@ -83,7 +84,13 @@ class Reports:
             self.losses,
             state,
             self._max_seconds,
+            self._evaluations_ahead(env_steps) * self._evaluation_seconds,
         )
+
+    def _evaluations_ahead(self, env_steps: int) -> int:
+        loop, steps = self._spec.loop, self._spec.steps
+        every = loop.eval_every * loop.action_repeat
+        return -(-max(0, steps - env_steps) // every) if loop.eval_episodes else 0
 
     def tell(self, snapshot: Snapshot, updates: int) -> None:
         """To reporter and status file. Raises LostOwnership when the folder is another's by now."""
@@ -91,6 +98,18 @@ class Reports:
         self._status.check()
         self._reporter.update(snapshot)
         self._status.update(**snapshot.status(), updates=updates)
+
+    def compiling(self) -> None:
+        """Until the next report something compiles."""
+        self._reporter.compiling()
+
+    def pause(self, seconds: float) -> None:
+        """So many seconds up to now were compilation or evaluation, not training."""
+        self._speed.pause(seconds)
+
+    def took(self, seconds: float) -> None:
+        """An evaluation took so long without compiling."""
+        self._evaluation_seconds = seconds
 
     def forget_speed(self) -> None:
         """What was done so far says nothing about the speed of what follows."""

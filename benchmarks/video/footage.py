@@ -44,7 +44,15 @@ class Stage:
         self._spec = spec
         repeat, camera = spec.loop.action_repeat, _camera(task)
         make = EnvFactory(
-            task.id, obs, repeat, "rgb_array", camera, size, size, python=chosen_python()
+            task.id,
+            obs,
+            repeat,
+            "rgb_array",
+            camera,
+            size,
+            size,
+            resize=spec.loop.resize,
+            python=chosen_python(),
         )
         self._worker = single_worker(make)
         try:

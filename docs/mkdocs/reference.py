@@ -9,7 +9,6 @@ import argparse
 import dataclasses
 import importlib
 import re
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 from typing import Any, NoReturn
@@ -37,7 +36,7 @@ def command_line(command: str, arguments: Sequence[str] = ()) -> argparse.Argume
     name = app.ELSEWHERE.get(command, f"benchmarks.cli.{command}")
     module = importlib.import_module(name)
 
-    def capture(cls: Any, _: Any, *others: Any) -> NoReturn:
+    def capture(cls: Any, _: Any, *others: Any, guide: Any = None) -> NoReturn:
         raise _Captured(cls, *others)
 
     try:
@@ -51,16 +50,11 @@ def command_line(command: str, arguments: Sequence[str] = ()) -> argparse.Argume
 def _tyro_parser(
     cls: Any, prog: str, description: str = "", default: Any = None
 ) -> argparse.ArgumentParser:
-    import tyro
-
     from benchmarks.cli.common import REGISTRY
+    from benchmarks.cli.help import parser_of
 
     extra = {} if default is None else {"default": default}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return tyro.extras.get_parser(
-            cls, prog=prog, description=description, registry=REGISTRY, **extra
-        )
+    return parser_of(cls, prog, description, REGISTRY, **extra)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -76,38 +70,21 @@ def _cell(value: object) -> str:
 
 def options(parser: argparse.ArgumentParser) -> str:
     """Every argument of a command: spelling, default, meaning."""
-    rows = []
-    for action in parser._actions:
-        if "--help" in action.option_strings:
-            continue
-        meaning, default = _explained(action)
-        spelling = action.option_strings[0] if action.option_strings else _metavar(action)
-        value = _metavar(action) if action.option_strings and action.nargs != 0 else ""
-        rows.append((f"`{spelling} {value}`".replace(" `", "`"), default, meaning))
+    from benchmarks.cli.help import options as options_of
+
+    rows = [
+        (f"`{o.name} {o.value}`".replace(" `", "`"), _default(o), o.text)
+        for o in options_of(parser)
+    ]
     if not rows:
         return "No options."
     return table(("option", "default", "meaning"), rows)
 
 
-def _metavar(action: argparse.Action) -> str:
-    shown = action.metavar or action.dest.upper()
-    if action.choices and not action.metavar:
-        shown = "{" + ",".join(map(str, action.choices)) + "}"
-    text = str(shown[0] if isinstance(shown, tuple) else shown)
-    return re.sub(r"[\[\] ]|\.\.\.|^\{None\}\|", "", text)
-
-
-def _explained(action: argparse.Action) -> tuple[str, str]:
-    """Help text and default, which stands at its end in brackets."""
-    text = " ".join((action.help or "").replace("%%", "%").split())
-    found = re.search(r" ?\((?:default: ([^()]*(?:\([^()]*\))?[^()]*)|required)\)$", text)
-    if not found:
-        required = action.required or not action.option_strings
-        return text, _REQUIRED if required else ""
-    default = found[1]
-    if default is None:
-        return text[: found.start()], _REQUIRED
-    return text[: found.start()], f"`{default}`" if default.strip() else ""
+def _default(option: Any) -> str:
+    if option.required:
+        return _REQUIRED
+    return f"`{option.default}`" if option.default else ""
 
 
 def commands() -> str:

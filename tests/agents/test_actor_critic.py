@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from agents.api import EnvSpec
-from agents.lagrangian import AugmentedConfig, init_augmented
+from agents.lagrangian import init_augmented
 from agents.returns import ReturnNormState
 from agents.safedreamer.actor_critic import (
     Actor,
@@ -29,6 +29,7 @@ from agents.safedreamer.plan_outcomes import actor_proposals, make_evaluate
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import Belief, untracked
 from agents.safedreamer.world_model import WorldModel
+from agents.settings import AugmentedConfig
 from tests.agent_inputs import VECTOR, tiny
 
 CONFIG = tiny("bsrp_lag").model

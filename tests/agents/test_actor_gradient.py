@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from agents.lagrangian import AugmentedConfig, init_augmented
+from agents.lagrangian import init_augmented
 from agents.nn.gaussian import normal_log_prob
 from agents.returns import ReturnNormState
 from agents.safedreamer.actor_critic import Actor, Returns, Trajectory, actor_loss, with_gradient
 from agents.safedreamer.config import ActorConfig
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import untracked
+from agents.settings import AugmentedConfig
 from tests.agent_inputs import tiny
 
 CONFIG = tiny("bsrp_lag").model

@@ -12,14 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.lagrangian import AugmentedConfig
-from agents.optimizers import OptimizerConfig
 from agents.safedreamer import agent as agent_module
 from agents.safedreamer import learner, networks
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import ImaginationConfig, ModelConfig, SafeDreamerConfig
 from agents.safedreamer.learner import AgentState
 from agents.safedreamer.presets import METHODS, agent_config
+from agents.settings import AugmentedConfig, OptimizerConfig
 from tests.agent_inputs import (
     ENVS,
     LIDAR,

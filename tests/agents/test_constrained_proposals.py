@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.lagrangian import AugmentedConfig
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import SafeDreamerConfig
+from agents.settings import AugmentedConfig
 from tests.agent_inputs import VECTOR, observations, replay_batch, tiny
 
 
@@ -68,7 +68,7 @@ def test_episodes_move_both_multipliers():
 
 @pytest.fixture(scope="module")
 def shared() -> SafeDreamer:
-    return SafeDreamer(with_planner(tiny("osrp"), actor_share=0.5), VECTOR)
+    return SafeDreamer(with_planner(tiny("osrp"), actor_share=0.5, kept_elites=2), VECTOR)
 
 
 def test_the_actor_acts_in_its_share_of_the_training_environments(shared: SafeDreamer):
@@ -83,6 +83,8 @@ def test_the_actor_acts_in_its_share_of_the_training_environments(shared: SafeDr
     np.testing.assert_array_equal(planned, jnp.clip(evaluated.plan[:, 0], -1, 1))
     np.testing.assert_array_equal(train[1:], jnp.clip(after.plan[1:, 0], -1, 1))
     np.testing.assert_array_equal(after.plan[0], carry.plan[0])  # nothing was planned there
+    np.testing.assert_array_equal(after.kept[0], 0.0)
+    assert (np.abs(np.asarray(after.kept[1:])).max((-1, -2)) > 0.0).all()  # two plans each
     for name, report in ((n, x) for n, x in info.items() if n.startswith("plan/")):
         assert float(report[0]) == pytest.approx(float(report[1:].mean()), rel=1e-5), name
     mean, std = shared.networks(state.params).actor(after.latent.feat)

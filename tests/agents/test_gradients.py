@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from agents.lagrangian import AugmentedConfig, init_augmented
+from agents.lagrangian import init_augmented
 from agents.returns import ReturnNormState
 from agents.safedreamer.actor_critic import (
     Actor,
@@ -31,6 +31,7 @@ from agents.safedreamer.config import ActorConfig
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import Belief, untracked
 from agents.safedreamer.world_model import WorldModel, head_log_probs, kl_losses
+from agents.settings import AugmentedConfig
 from tests.agent_inputs import VECTOR, replay_batch, tiny
 
 CONFIG = tiny("bsrp_lag").model

@@ -15,8 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.lagrangian import (
-    AugmentedConfig,
-    PIDConfig,
     augmented_penalty,
     grow_penalty,
     imagined_excess,
@@ -27,6 +25,7 @@ from agents.lagrangian import (
     update_augmented,
     update_pid,
 )
+from agents.settings import AugmentedConfig, PIDConfig
 from benchmarks.fidelity.lagrangian import run_augmented, run_pid
 from tests.examples import examples
 

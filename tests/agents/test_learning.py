@@ -14,8 +14,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from agents.lagrangian import AugmentedConfig, PIDConfig
-from agents.optimizers import OptimizerConfig
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import (
     ActorConfig,
@@ -26,6 +24,7 @@ from agents.safedreamer.config import (
     SafeDreamerConfig,
 )
 from agents.safedreamer.presets import with_method
+from agents.settings import AugmentedConfig, OptimizerConfig, PIDConfig
 from tests.fakes.toys import EDGE, solve_shore
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optimized")]

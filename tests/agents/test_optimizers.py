@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.optimizers import OptimizerConfig, make_optimizer
+from agents.optimizers import make_optimizer
+from agents.settings import OptimizerConfig
 from agents.world_models import draw_starts
 
 

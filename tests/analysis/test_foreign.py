@@ -231,7 +231,6 @@ def events(folder, series):
     writer.close()
 
 
-@pytest.mark.omnisafe  # which brings the package that reads the files
 def test_tensorboard_files_with_epochs_on_the_axis(tmp_path):
     folder = tmp_path / "PPOLag-{SafetyPointGoal1-v0}" / "seed-004-2026" / "tb"
     values = {
@@ -255,7 +254,6 @@ def test_tensorboard_files_with_epochs_on_the_axis(tmp_path):
     assert "evaluations" in run["lacks"] and "guessed" in run["notes"]
 
 
-@pytest.mark.omnisafe  # which brings the package that reads the files
 def test_tensorboard_without_known_tags_lists_those_there_are(tmp_path):
     events(tmp_path / "a", {"my/return": {1: 1.0}})
     (run,) = load([tmp_path]).runs.to_dict("records")
@@ -275,7 +273,7 @@ def test_without_the_package_the_run_says_what_to_install(tmp_path, monkeypatch)
     real = builtins.__import__
 
     def refuse(name, *args, **kwargs):
-        if name.startswith("tensorboard"):
+        if name.startswith("tensorboardX"):
             raise ImportError(name)
         return real(name, *args, **kwargs)
 
@@ -333,7 +331,13 @@ def test_names_of_methods_are_those_of_the_baselines():
 def test_every_reader_is_recognised():
     assert {
         foreign.recognise({name})
-        for name in ("progress.csv", "scores.jsonl", "table.json", "events.out.tfevents.1.x")
+        for name in (
+            "progress.csv",
+            "scores.jsonl",
+            "table.json",
+            "events.out.tfevents.1.x",
+            "0.monitor.csv",
+        )
     } == set(foreign.READERS)
     assert foreign.recognise({"notes.txt"}) == ""
 

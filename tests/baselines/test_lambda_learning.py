@@ -11,8 +11,7 @@ import dataclasses
 
 import pytest
 
-from agents.lagrangian import AugmentedConfig
-from agents.optimizers import OptimizerConfig
+from agents.settings import AugmentedConfig, OptimizerConfig
 from baselines.lambda_.agent import Lambda
 from baselines.lambda_.config import (
     ActorConfig,

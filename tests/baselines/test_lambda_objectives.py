@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.lagrangian import AugmentedConfig, AugmentedState, update_augmented
+from agents.lagrangian import AugmentedState, update_augmented
+from agents.settings import AugmentedConfig
 from baselines.lambda_.objectives import actor_loss, choose, returns, take
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.lagrangian import PIDConfig
+from agents.settings import PIDConfig
 from baselines.mbpo.agent import MBPO
 from baselines.mbpo.config import MBPOConfig
 from baselines.mbpo.learner import AgentState

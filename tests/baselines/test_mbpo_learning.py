@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.optimizers import OptimizerConfig
+from agents.settings import OptimizerConfig
 from baselines.mbpo.agent import MBPO
 from baselines.mbpo.config import ExpansionConfig, MBPOConfig, ModelConfig, RolloutConfig
 from baselines.mbpo.ensemble import Ensemble, choose_elites, inputs_of

@@ -12,7 +12,8 @@ import pytest
 from flax import nnx
 
 from agents.nn.gaussian import normal_kl, normal_log_density
-from agents.optimizers import OptimizerConfig, make_optimizer
+from agents.optimizers import make_optimizer
+from agents.settings import OptimizerConfig
 from baselines.sac import actor_critic as sac
 from baselines.sac.config import MultiplierConfig, SACConfig
 from baselines.sac.layers import Normal

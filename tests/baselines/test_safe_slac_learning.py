@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.optimizers import OptimizerConfig
+from agents.settings import OptimizerConfig
 from baselines.sac.config import MultiplierConfig, SACConfig
 from baselines.safe_slac.agent import SafeSLAC
 from baselines.safe_slac.config import LatentConfig, SafeSLACConfig

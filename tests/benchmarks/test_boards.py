@@ -1,4 +1,4 @@
-"""TensorBoard and Weights & Biases.
+"""TensorBoard, Weights & Biases and MLflow.
 
 What they get, and that nobody is told anything without being asked.
 """
@@ -60,6 +60,57 @@ def test_weights_and_biases_gets_metrics_returns_and_costs_against_simulator_ste
     assert all(0 < row["env_steps"] <= 600 for row in run.rows)
 
 
+class FakeMLflow(types.ModuleType):
+    """An MLflow whose runs are dicts."""
+
+    def __init__(self):
+        super().__init__("mlflow")
+        self.runs, self.active, self.experiment = [], None, ""
+
+    def set_experiment(self, name):
+        self.experiment = name
+
+    def search_runs(self, experiment_names, filter_string, output_format):
+        assert experiment_names == [self.experiment] and output_format == "list"
+        tag, value = filter_string.removeprefix("tags.`").removesuffix("'").split("` = '")
+        return [
+            types.SimpleNamespace(info=types.SimpleNamespace(run_id=number))
+            for number, run in enumerate(self.runs)
+            if run["tags"].get(tag) == value
+        ]
+
+    def start_run(self, run_id=None, run_name=None, tags=None):
+        if run_id is None:
+            self.runs.append({"name": run_name, "tags": tags, "params": {}, "rows": []})
+        self.active = self.runs[-1 if run_id is None else run_id]
+
+    def log_params(self, params):
+        self.active["params"] |= params
+
+    def log_metrics(self, values, step):
+        self.active["rows"].append((step, values))
+
+    def end_run(self):
+        self.active = None
+
+
+def test_mlflow_gets_the_same_and_a_resumed_run_goes_on_there(tmp_path, monkeypatch):
+    mlflow = FakeMLflow()
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    for steps in (300, 600):
+        train(toy_spec(steps=steps), tmp_path / "run", toy_env, ToyAgent, Options(mlflow="safety"))
+    (run,) = mlflow.runs
+    assert mlflow.experiment == "safety" and mlflow.active is None
+    assert run["name"] == "toy-tests.fakes.toys:shore-default-seed0"
+    assert run["params"]["loop.num_envs"] == 3
+    names = {name for _, values in run["rows"] for name in values}
+    assert {"train/return", "train/cost", "eval/return", "eval/cost", "train/toy/loss"} <= names
+    assert [step for step, values in run["rows"] if "eval/return" in values] == [204, 300, 402, 600]
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(BadInput, match="pip install mlflow"):
+        boards(toy_spec(), tmp_path, tensorboard=False, wandb=None, mlflow="safety")
+
+
 def test_a_resumed_run_is_the_same_one_there(tmp_path, wandb):
     for steps in (300, 600):
         train(toy_spec(steps=steps), tmp_path / "run", toy_env, ToyAgent, Options(wandb="safety"))
@@ -107,7 +158,8 @@ def test_time_left_is_by_steps_or_by_the_clock(speed, max_seconds, left):
         1_250_000, 2_000_000, 3723.0, speed, None, None, {}, max_seconds=max_seconds
     )
     assert (
-        describe(snapshot) == f"1,250,000/2,000,000 sim steps | {speed:.0f}/s | 1:02:03 gone{left}"
+        describe(snapshot)
+        == f"1,250,000/2,000,000 sim steps | {speed:.0f}/s | 1:02:03 elapsed{left}"
     )
     assert (snapshot.status()["estimated_end"] is None) == (not left)
 
@@ -126,8 +178,7 @@ def test_an_evaluation_is_one_line(tmp_path, capsys):
         1_250_000, 2_000_000, 3723.0, 100.0, (12.5, 3.25), (14.625, 0.0), {"model/loss": 3.0}
     )
     assert describe_evaluation(snapshot) == (
-        "  1,250,000 sim steps | evaluation: return   14.62, cost    0.0 | training: return   "
-        "12.50, cost    3.2 | 1:02:03 gone"
+        "  1,250,000 sim steps | evaluation: return   14.62, cost    0.0 | 1:02:03 elapsed"
     )
     train(
         toy_spec(), tmp_path, toy_env, ToyAgent, Options(reporter=Lines("toy", every_seconds=1e6))

@@ -70,7 +70,10 @@ def test_help_of_train_shows_every_setting_with_the_presets_default(capfd):
     def options(method: str, preset: str) -> dict[str, str]:
         with pytest.raises(SystemExit):
             app.main(
-                ["train", "--method", method, "--preset", preset, "--obs", "coordinates", "--help"]
+                [
+                    *("train", "--method", method, "--preset", preset, "--obs", "coordinates"),
+                    "--help-all",
+                ]
             )
         text = re.sub(r"[│\s]+", " ", capfd.readouterr().out)
         return dict(re.findall(r"--([a-z][\w.-]*) (?:(?!--[a-z]).)*?\(default: ([^)]*)\)", text))

@@ -28,6 +28,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
 
 import toy_envs
 
+from benchmarks.envs.resize import resized
+
 POINT = "SafetyPointGoal1-v0"
 
 
@@ -430,7 +432,7 @@ def test_custom_environment_with_a_dict_of_observations():
     [
         ("no_cost", r'info\["cost"\] is missing \(info holds speed\)(.|\n)*info\["cost"\] = float'),
         ("no_time_limit", r"how long an episode is; wrap it: gymnasium.wrappers.TimeLimit"),
-        ("discrete_actions", "action space must be a Box"),
+        ("discrete_actions", r"actions are discrete \(Discrete\(3\)\), and every method"),
         ("unbounded_actions", "finite low < high"),
         ("discrete_observations", "observation space must be a Box or a Dict"),
         ("wrong_shape", r"has shape \(2,\), its space says \(5,\)"),
@@ -452,6 +454,60 @@ def test_custom_environment_that_lacks_something(factory, message):
 def test_custom_environment_that_is_not_there(task, message):
     with pytest.raises(ValueError, match=message):
         make_env(task)
+
+
+@pytest.mark.parametrize("task", ["toy_envs:toy/Counter-v0", "toy/Counter-v0"])
+def test_registered_environment(task):
+    env = make_env(task, "default", 1, render_mode="rgb_array")
+    assert env.simulator.episode_env_steps == 9
+    assert env.simulator._env.render_mode == "rgb_array"  # reached the constructor
+    env.reset(seed=1)
+    assert env.step(np.zeros(2))[4]["cost"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("toy/Count-v0", r"Count.* write module:toy/Count-v0 to import what registers it"),
+        ("toy_envs:toy/Counter-v3", "Counter"),
+        ("toy_envs:a/b/c", "or as a registered id, such as my_package:Nav-v0"),
+    ],
+)
+def test_registered_environment_that_is_not_there(task, message):
+    with pytest.raises(ValueError, match=message):
+        make_env(task)
+
+
+def test_factory_is_given_the_render_mode_that_it_takes():
+    plain, rendered = (
+        make_env("toy_envs:rendering", render_mode=mode) for mode in (None, "rgb_array")
+    )
+    assert plain.simulator._env.render_mode is None
+    rendered.reset(seed=0)
+    assert rendered.render().shape == (4, 6, 3)
+
+
+def test_images_are_resized_to_means_of_areas():
+    env = make_env("toy_envs:images_and_speed", resize=64)
+    assert env.observation_space["camera"].shape == (64, 64, 3)
+    assert env_spec(env).obs["camera"].shape == (64, 64, 3)
+    env.reset(seed=0)
+    obs, *_ = env.step(np.zeros(2))
+    assert (obs["camera"] == 1).all() and obs["camera"].dtype == np.uint8
+    assert obs["speed"].tolist() == [0.5]
+    image = np.array([[[0], [30]], [[60], [90]]], np.uint8)
+    assert resized(image, 1).ravel().tolist() == [45]
+    assert resized(image, 4)[0].ravel().tolist() == [0, 0, 30, 30]
+    # thirds of three pixels: (0 + 60 / 2) / 1.5 and (60 / 2 + 90) / 1.5
+    row = np.array([[[0], [60], [90]]] * 3, np.uint8)
+    assert resized(row, 2)[0].ravel().tolist() == [20, 80]
+
+
+def test_resizing_where_there_is_nothing_to_resize():
+    with pytest.raises(ValueError, match="observations observation hold none: leave it out"):
+        make_env("toy_envs:counter", resize=64)
+    with pytest.raises(ValueError, match=r"loop.resize=32 is for your own environments"):
+        make_env("SafetyPointGoal1-v0", "lidar", resize=32)
 
 
 def test_toy_module_is_the_one_that_make_env_loads():

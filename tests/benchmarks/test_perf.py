@@ -6,14 +6,15 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from agents.safedreamer.config import PlannerConfig
 from benchmarks.perf import __main__ as perf
-from benchmarks.perf import checkpoints
+from benchmarks.perf import checkpoints, loop, planning
 from benchmarks.perf.cases import SUITES
 from benchmarks.perf.checkpoints import CheckpointOptions
 from benchmarks.perf.children import Measured, measure_case
 from benchmarks.perf.flops import jaxpr_products, matmul_flops
 from benchmarks.perf.options import PerfOptions
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.spec import BadInput, RunFailed
 
 
 def test_matmul_flops_by_hand():
@@ -125,3 +126,42 @@ def test_a_checkpoint_writes_only_new_rows(tmp_path):
     )
     assert result["new_rows_per_checkpoint"] == 400 and result["learner_bytes"] > 0
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
+def test_searches_of_the_planner_have_equal_budgets():
+    base = PlannerConfig(actor_fraction=1.0, kept_elites=2)
+    plain = planning.with_search(base, planning.SEARCHES["gaussian"], 60, 3, 5)
+    assert (plain.proposals, plain.candidates, plain.elites) == (0, 60, 6)
+    assert planning.model_steps(plain) == 60 * 3 * 5
+    with_actor = planning.with_search(base, planning.SEARCHES["actor"], 60, 3, 5)
+    assert (with_actor.proposals, with_actor.candidates) == (12, 48)
+    assert planning.model_steps(with_actor) == planning.model_steps(plain)
+    icem = planning.with_search(base, planning.SEARCHES["icem"], 60, 3, 5)
+    assert icem.kept_elites == 3
+    assert planning.model_steps(icem) == (60 + 48 + 38) * 5
+
+
+def test_a_plans_value_is_a_share_of_what_the_reference_gains():
+    def row(candidates: int, value: float) -> dict:
+        budget = {"search": "gaussian", "candidates": candidates, "iterations": 6}
+        return {**budget, "value": value, "value of doing nothing": 1.0}
+
+    shares = planning.with_shares([row(500, 5.0), row(125, 4.0), row(64, 1.0)])
+    assert [r["share of gain"] for r in shares] == [1.0, 0.75, 0.0]
+    alone = planning.with_shares([row(64, 1.0)])
+    assert "share of gain" not in alone[0]
+
+
+def test_throughput_counts_from_the_second_row_with_updates_on():
+    def row(env_steps: int, updates: int, total: float, learner: float) -> dict:
+        times = {"time/total": total, "time/learner": learner, "time/act": total - learner}
+        return {"env_steps": env_steps, "updates": updates, **times}
+
+    rows = [row(500, 0, 1.0, 0.0), row(1000, 5, 60.0, 59.0), row(1500, 10, 2.0, 1.0)]
+    rows.append(row(2500, 20, 2.0, 2.0))
+    found = loop.throughput(rows)
+    assert found["env_steps_per_second"] == 1500 / 4
+    assert found["updates_per_second"] == 15 / 4
+    assert (found["learner_share"], found["act_share"], found["env_share"]) == (0.75, 0.25, 0.0)
+    with pytest.raises(RunFailed, match="give more --steps"):
+        loop.throughput(rows[:2])

@@ -24,9 +24,11 @@ from benchmarks.runs.records import COLUMNS, EpisodeRecord, RecordWriter
 from benchmarks.runs.spec import BadInput
 from benchmarks.sweep import overview
 from benchmarks.sweep.export import export
+from benchmarks.sweep.live import live
 from benchmarks.sweep.members import LOG_FILE, existing, member
 from benchmarks.sweep.plan import make_plan
 from benchmarks.sweep.records import Reached, evaluations, reached
+from benchmarks.sweep.text import fitted
 from tests.sweep_folders import entries, stand, submit, suite
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -428,3 +430,39 @@ def test_output_that_cannot_be_written_ends_quietly(tmp_path, folders, into):
         assert "cannot be written" in done.stderr
     else:
         assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_table_fits_its_terminal(folders):
+    found = [member(folder) for folder in folders]
+    whole = overview.overview(found)
+    assert max(map(len, whole)) > 100
+    for width in (100, 80, 60):
+        lines = overview.overview(found, width=width)
+        assert max(map(len, lines[:-1])) <= width and len(lines) == len(whole)
+        assert lines[1].startswith("osrp")
+    assert overview.overview(found, width=200) == whole
+    assert max(map(len, overview.each(found, width=70))) <= 70
+
+
+def test_what_gives_way_in_a_narrow_table():
+    header, rows = ("name", "none", "more"), [("a" * 30, "-", "x" * 12), ("b", "-", "y")]
+    assert fitted(header, rows, 44) == [
+        f"{'name':30}  more",
+        f"{'a' * 30}  {'x' * 12}",
+        f"{'b':30}  y",
+    ]
+    assert fitted(header, rows, 24)[1] == "aaaaaaaaaa…  xxxxxxxxxx…"
+    assert fitted(header, rows, 9) == ["name", "aaaaaaa…", "b"]
+
+
+def test_the_live_table_has_running_runs_time_left_and_failures(folders):
+    found = [member(folder) for folder in folders]
+    lines = live(found, width=100)
+    assert lines[0].split() == "running task seed done steps/s left return at cost".split()
+    assert lines[1].split()[-6:] == ["1", "50%", "12", "2h", "01m", "-"]
+    assert any(line.startswith("failed: ") and "loss is NaN at step 60" in line for line in lines)
+    # 300 of a running run and the steps of the waiting ones, at 12 a second
+    waiting = [m for m in found if m.state == "waiting"]
+    minutes = round((300 + sum(600 - m.env_steps for m in waiting)) / 12 / 60)
+    assert lines[-1].endswith(f"about {minutes}m left")
+    assert max(map(len, live(found, width=50))) <= 50

@@ -160,3 +160,23 @@ class NeverStarting(Counter):
 
 def never_starting() -> gymnasium.Env:
     return gymnasium.wrappers.TimeLimit(NeverStarting(), 7)
+
+
+class Rendering(Counter):
+    """Renders as its render_mode says."""
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        super().__init__()
+        self.render_mode = render_mode
+
+    def render(self) -> np.ndarray:
+        return np.zeros((4, 6, 3), np.uint8)
+
+
+def rendering(render_mode: str | None = None) -> gymnasium.Env:
+    return gymnasium.wrappers.TimeLimit(Rendering(render_mode), 7)
+
+
+gymnasium.register("toy/Counter-v0", entry_point=Rendering, max_episode_steps=9)

@@ -5,9 +5,10 @@ What their formats lack is listed in `runs["lacks"]`.
 progress      OmniSafe and SafePO: `progress.csv` and `config.json`; means over the last 50
               episodes, no single ones
 release       the authors' SafeDreamer: `scores.jsonl`
-tensorboard   event files with tags of either
-table         any CSV, with a map of its columns: `table.json` beside it, or by hand
-              (`analysis.read.load.load(..., parts=[table.read(...)])`)
+tensorboard   event files with tags of either, of CleanRL or of sheeprl
+monitor       Stable-Baselines3: `*monitor.csv`, episodes
+table         any CSV, with a map of its columns: `table.json` beside it, or `--import`
+              (`analysis.read.importing`)
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from analysis.read.foreign import progress, release, table, tensorboard
+from analysis.read.foreign import monitor, progress, release, table, tensorboard
 from analysis.results.frames import Part
 
 READERS: Mapping[str, Callable[[Path, str], Part]] = {
@@ -23,6 +24,7 @@ READERS: Mapping[str, Callable[[Path, str], Part]] = {
     "release": release.read,
     "table": table.read_folder,
     "tensorboard": tensorboard.read,
+    "monitor": monitor.read,
 }
 
 
@@ -34,4 +36,6 @@ def recognise(names: set[str]) -> str:
         return "release"
     if table.FILE_NAME in names:
         return "table"
-    return "tensorboard" if any(name.startswith(tensorboard.PREFIX) for name in names) else ""
+    if any(name.startswith(tensorboard.PREFIX) for name in names):
+        return "tensorboard"
+    return "monitor" if any(name.endswith(monitor.SUFFIX) for name in names) else ""

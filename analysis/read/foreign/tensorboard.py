@@ -1,8 +1,9 @@
-"""TensorBoard event files, read by the package `tensorboard` where it is installed.
+"""TensorBoard event files.
 
-Tags are those of OmniSafe and SafePO (`Metrics/EpRet`), of the authors' release (`episode/score`)
-and of this suite; others are passed as a map. The x-axis counts simulator steps, or, where a tag in
-STEP_TAGS is there, that tag's value at the same point does.
+Tags are those of OmniSafe and SafePO (`Metrics/EpRet`), of the authors' release (`episode/score`),
+of CleanRL (`charts/episodic_return`), of sheeprl (`Rewards/rew_avg`) and of this suite; others are
+passed as a map. The x-axis counts simulator steps, or, where a tag in STEP_TAGS is there, that
+tag's value at the same point does.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from analysis.read.foreign.common import METHODS, part, seed_of
+from analysis.read.foreign.events import scalars
 from analysis.results.frames import Part, Status
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.records import EVAL, LARGEST_INT, TRAIN
@@ -23,20 +25,24 @@ PREFIX = "events.out.tfevents"
 STEP_TAGS = ("TotalEnvSteps", "Train/TotalSteps")  # OmniSafe and SafePO count epochs on the x-axis
 # (split, column) -> tags, the first that is there counts
 TAGS: Mapping[tuple[str, str], tuple[str, ...]] = {
-    (TRAIN, "return"): ("episode/score", "Metrics/EpRet", "train/return"),
-    (TRAIN, "cost"): ("episode/cost", "Metrics/EpCost", "train/cost"),
+    (TRAIN, "return"): (
+        "episode/score", "Metrics/EpRet", "train/return", "charts/episodic_return",
+        "Rewards/rew_avg",
+    ),
+    (TRAIN, "cost"): (
+        "episode/cost", "Metrics/EpCost", "train/cost", "charts/episodic_cost", "Rewards/cost_avg",
+    ),
     (EVAL, "return"): (
         "eval_episode/score",
         "Metrics/TestEpRet",
         "Metrics/EvalEpRet",
         "eval/return",
+        "Test/cumulative_reward",
     ),
-    (EVAL, "cost"): ("eval_episode/cost", "Metrics/TestEpCost", "Metrics/EvalEpCost", "eval/cost"),
-}
-MISSING = (
-    "reading TensorBoard files needs the package tensorboard (pip install tensorboard; `make "
-    "omnisafe` brings it)"
-)
+    (EVAL, "cost"): ("eval_episode/cost", "Metrics/TestEpCost", "Metrics/EvalEpCost", "eval/cost",
+        "Test/cumulative_cost"),
+}  # fmt: skip
+MISSING = "reading TensorBoard files needs the package tensorboardX (pip install tensorboardX)"
 
 
 def read(
@@ -50,8 +56,9 @@ def read(
     `facts` are what event files do not hold: method, task, obs, seed, cost_limit, ...
 
     Without `facts` they are guessed from folders named as OmniSafe's,
-    `ALGO-{TASK}/seed-000-TIME/tb`, and the run's notes say so. A folder that cannot be read, also
-    because the package is not installed, keeps its place with the reason in its notes.
+    `ALGO-{TASK}/seed-000-TIME/tb`, CleanRL's, `TASK__ALGO__SEED__TIME`, and sheeprl's,
+    `ALGO/TASK/TIME_NAME_SEED/version_0`, and the run's notes say so. A folder that cannot be read,
+    also because the package is not installed, keeps its place with the reason in its notes.
     """
     folder = Path(folder)
     known = {
@@ -109,15 +116,10 @@ def _series(folder: Path) -> dict[str, dict[int, float]]:
 
     A step written twice keeps the later value.
     """
-    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-    from tensorboard.util.tensor_util import make_ndarray
-
     series: dict[str, dict[int, float]] = {}
     for file in sorted(folder.glob(f"{PREFIX}*")):
-        for event in EventFileLoader(str(file)).Load():
-            for value in event.summary.value:
-                if value.metadata.plugin_data.plugin_name == "scalars":
-                    series.setdefault(value.tag, {})[event.step] = float(make_ndarray(value.tensor))
+        for tag, step, value in scalars(file):
+            series.setdefault(tag, {})[step] = value
     return series
 
 
@@ -128,10 +130,18 @@ def _first(series: Mapping[str, dict[int, float]], tags: tuple[str, ...]) -> dic
 def _guess(folder: Path) -> dict[str, Any]:
     run = folder.resolve()
     run = run.parent if run.name in ("tb", "tensorboard") else run
-    algo, _, task = run.parent.name.partition("-")
-    seed = run.name.removeprefix("seed-").partition("-")[0]
+    run_id = f"tensorboard/{run}"
+    if len(parts := run.name.split("__")) == 4:  # CleanRL
+        task, algo, seed = parts[:3]
+    elif run.name.startswith("version_"):  # sheeprl
+        run = run.parent
+        algo, task = run.parent.parent.name, run.parent.name
+        seed = run.name.rpartition("_")[2]
+    else:
+        algo, _, task = run.parent.name.partition("-")
+        seed = run.name.removeprefix("seed-").partition("-")[0]
     return {
-        "run_id": f"tensorboard/{run}",
+        "run_id": run_id,
         "method": METHODS.get(algo, algo),
         "task": task.strip("{}"),
         "obs": "",

@@ -1,0 +1,115 @@
+"""`monitor.csv` of Stable-Baselines3: one row per training episode, `r`, `l`, `t` and more.
+
+Costs are there where the environment was wrapped with `Monitor(env, info_keywords=("cost",))`,
+which keeps the info of an episode's last step: let that hold the episode's cost, under any name.
+Several files of a folder are parallel environments of one run.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from analysis.read.foreign.common import METHODS, part, seed_of, steps_of
+from analysis.results.frames import Damage, Part, Status
+from benchmarks.runs.plain_text import one_line
+from benchmarks.runs.reading import read_bytes
+from benchmarks.runs.records import TRAIN
+
+SUFFIX = "monitor.csv"
+COST = "cost"
+
+
+def read(
+    folder: str | os.PathLike[str],
+    name: str,
+    cost: str = COST,
+    facts: Mapping[str, Any] | None = None,
+) -> Part:
+    """The run of a folder; `cost` is the column of episode costs.
+
+    `facts` are what the files do not hold; without them the method and the seed are guessed from
+    folders as RL Zoo names them, `ALGO/TASK_NUMBER`, and the notes say so.
+    """
+    folder = Path(folder)
+    files = sorted(folder.glob(f"*{SUFFIX}"))
+    episodes, damage, task, heads = [], [], "", set()
+    for file in files:
+        lines = read_bytes(file).decode("utf-8", errors="replace").splitlines()
+        task = task or _task(lines[:1])
+        rows = [line for line in lines if line and not line.startswith("#")]
+        head = next(csv.reader(rows[:1]), [])
+        heads |= set(head)
+        for number, line in enumerate(rows[1:], start=3):
+            try:
+                cells = dict(zip(head, next(csv.reader([line])), strict=True))
+                values = tuple(float(cells[column]) for column in ("t", "l", "r", cost))
+            except (ValueError, KeyError, csv.Error) as error:
+                if cost in head:
+                    damage.append(Damage(file.name, number, one_line(str(error), 100)))
+                continue
+            episodes.append(values)
+    known = {
+        "run": name,
+        "folder": str(folder),
+        "source": "monitor",
+        "lacks": "evaluations",
+        **_guess(folder, task),
+        **(facts or {}),
+    }
+    if not episodes:
+        why = (
+            "no episodes"
+            if cost in heads
+            else f"no column {cost}; there are {', '.join(sorted(heads))}: name the one of episode "
+            "costs, --import FOLDER cost=COLUMN"
+        )
+        return part({**known, "problem": Status.BAD_RECORDS, "notes": why}, [], damage)
+    return part(known, _rows(episodes), damage)
+
+
+def _rows(episodes: list[tuple[float, ...]]) -> list[dict[str, Any]]:
+    """In the order in which they ended; steps are those of all environments together."""
+    rows, steps = [], 0.0
+    for seconds, length, return_, cost in sorted(episodes):
+        steps += length
+        rows.append(
+            {
+                "split": TRAIN,
+                "env_steps": steps_of(steps),
+                "return": return_,
+                "cost": cost,
+                "length": length,
+                "wall_seconds": seconds,
+            }
+        )
+    return rows
+
+
+def _task(first: list[str]) -> str:
+    """The environment's id in the comment that a file begins with."""
+    try:
+        head = json.loads(first[0].removeprefix("#")) if first else {}
+    except ValueError:
+        return ""
+    found = head.get("env_id") if isinstance(head, dict) else None
+    return one_line(str(found or ""), 200)
+
+
+def _guess(folder: Path, task: str) -> dict[str, Any]:
+    run = folder.resolve()
+    numbered = re.fullmatch(r"(.*)_(\d+)", run.name)
+    algo = run.parent.name if numbered else run.name
+    return {
+        "run_id": f"monitor/{run}",
+        "method": METHODS.get(algo, algo),
+        "task": task or (numbered[1] if numbered else ""),
+        "obs": "",
+        "seed": seed_of(numbered[2] if numbered else ""),
+        "notes": "method and seed are guessed from folder names",
+    }

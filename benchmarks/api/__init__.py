@@ -1,0 +1,1 @@
+"""What users call from Python, behind the import name `safedreamer_suite`."""

@@ -1,0 +1,155 @@
+"""Agents as objects that act and are evaluated: new, of a run folder, or of an authors' file."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+
+from agents.api import Agent, EnvSpec, PyTree
+from benchmarks.cli.defaults import default_obs, task_settings
+from benchmarks.envs import EnvFactory
+from benchmarks.envs.make import SafeEnv
+from benchmarks.methods import check_spec, method
+from benchmarks.methods.saved import newest
+from benchmarks.runs.spec import BadInput, RunSpec
+from benchmarks.tasks import get_task
+from benchmarks.training.env_faults import describe
+from benchmarks.training.episodes import UNSEEN_EPISODE
+from benchmarks.training.evaluation import evaluation_key, run_episodes
+from benchmarks.training.launch import agent_for, environment, official_agent, trained_agent
+
+
+class Policy:
+    """An agent with its parameters, acting in one environment at a time.
+
+    Attributes: `spec`, the full configuration; `env_spec`, what the agent was built from; `agent`
+    and `state`, its functions and parameters (agents.api); `env_steps` of its training.
+    """
+
+    def __init__(
+        self, spec: RunSpec, env: tuple[EnvFactory, EnvSpec], agent: Agent, state: PyTree,
+        env_steps: int = 0,
+    ) -> None:  # fmt: skip
+        self.spec, self.agent, self.state, self.env_steps = spec, agent, state, env_steps
+        self._make_env, self.env_spec = env
+        self.reset()
+
+    def reset(self, seed: int = 0) -> None:
+        """Forget the episode: call it before the first `act` of each."""
+        self._carry = self.agent.init_carry(1)
+        self._first, self._count = True, 0
+        self._key = evaluation_key(seed, self.env_steps)
+
+    def act(self, obs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The action [A] in [-1, 1] for one observation of `make_env`, as in evaluations."""
+        batch = {name: np.asarray(value)[None] for name, value in obs.items()}
+        key = jax.random.fold_in(self._key, self._count)
+        action, self._carry, _ = self.agent.act(
+            self.state, self._carry, batch, np.array([self._first]), key, "eval"
+        )
+        self._first, self._count = False, self._count + 1
+        return np.asarray(action)[0]
+
+    def make_env(self, render_mode: str | None = None) -> SafeEnv:
+        """An environment of the policy's task, observation and action repeat."""
+        return dataclasses.replace(self._make_env, render_mode=render_mode)()
+
+    def evaluate(self, episodes: int = 10, unseen: bool = False) -> pd.DataFrame:
+        """Episodes on fixed layouts, as `safedreamer evaluate` plays them; `unseen` takes layouts
+        that training never used.
+
+        Returns: columns episode, return, cost, length (agent steps). Episodes lost with their
+        environments are missing, with a warning.
+        """
+        import warnings
+
+        done = run_episodes(
+            self.agent,
+            self.state,
+            self._make_env,
+            run_seed=self.spec.seed,
+            episodes=episodes,
+            key=evaluation_key(self.spec.seed, self.env_steps),
+            on_fault=lambda fault: warnings.warn(describe(fault, "eval"), stacklevel=2),
+            workers="inline",
+            first_episode=UNSEEN_EPISODE if unseen else 0,
+        )
+        rows = [(e.episode, e.return_, e.cost, e.length) for e in done]
+        return pd.DataFrame(rows, columns=["episode", "return", "cost", "length"])
+
+
+def make_agent(
+    method_name: str,
+    task: str,
+    obs: str | None = None,
+    preset: str = "release",
+    seed: int = 0,
+    **settings: Any,
+) -> Policy:
+    """A new, untrained agent. `settings` replace fields of the method's configuration.
+
+    Raises BadInput for a wrong name, or settings that do not fit.
+    """
+    spec = _spec(method_name, task, obs, preset, seed, settings)
+    env = environment(spec)
+    agent = agent_for(spec, env[1])
+    return Policy(spec, env, agent, agent.init(seed))
+
+
+def load_agent(folder: str | os.PathLike[str]) -> Policy:
+    """The newest checkpoint of a run folder. Raises BadInput where there is none."""
+    saved = newest(folder)
+    _check_engine(saved.spec.method)
+    env = environment(saved.spec)
+    agent, state = trained_agent(saved.spec, saved.checkpoint, env[1])
+    return Policy(saved.spec, env, agent, state, saved.env_steps)
+
+
+def load_official(
+    file: str | os.PathLike[str],
+    task: str,
+    obs: str | None = None,
+    method_name: str = "bsrp_lag",
+    stoch: int | None = None,
+) -> Policy:
+    """A checkpoint that SafeDreamer's authors published.
+
+    `stoch` is needed only where it differs from the classes per variable. Raises BadInput where the
+    file is none or does not fit the task.
+    """
+    spec = _spec(method_name, task, obs, "release", 0, {})
+    env = environment(spec)
+    agent, state = official_agent(file, env[1], spec.agent, stoch)
+    return Policy(dataclasses.replace(spec, init_from=str(Path(file))), env, agent, state)
+
+
+def _spec(
+    name: str, task: str, obs: str | None, preset: str, seed: int, settings: Mapping[str, Any]
+) -> RunSpec:
+    _check_engine(name)
+    try:
+        found = get_task(task)
+        chosen = found.check_obs(obs or default_obs(name, found))
+        given = task_settings(name, found.id, chosen, preset)
+        agent = dataclasses.replace(given.agent, **settings)
+    except (ValueError, TypeError) as error:
+        raise BadInput(str(error)) from error
+    of_run = (name, found.id, chosen, seed, given.steps, preset)
+    spec = RunSpec(*of_run, given.loop, given.replay, agent)
+    check_spec(spec)
+    return spec
+
+
+def _check_engine(name: str) -> None:
+    if method(name).engine == "torch":
+        raise BadInput(
+            f"{name} is OmniSafe's and runs in a process of its own: use `safedreamer train` and "
+            "`evaluate`"
+        )

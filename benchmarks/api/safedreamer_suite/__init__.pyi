@@ -1,0 +1,13 @@
+from agents.api import EnvSpec as EnvSpec
+from analysis.commands.interactive import draw_curves as draw_curves
+from analysis.commands.interactive import read_results as read_results
+from benchmarks.api.policies import Policy as Policy
+from benchmarks.api.policies import load_agent as load_agent
+from benchmarks.api.policies import load_official as load_official
+from benchmarks.api.policies import make_agent as make_agent
+from benchmarks.api.training import train as train
+from benchmarks.envs.make import make_env as make_env
+from benchmarks.methods import own_method as own_method
+from benchmarks.runs.errors import BadInput as BadInput
+from benchmarks.runs.spec import LoopConfig as LoopConfig
+from benchmarks.runs.spec import ReplayConfig as ReplayConfig

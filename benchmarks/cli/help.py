@@ -1,0 +1,153 @@
+"""Help pages: one plain style for all commands, as wide as the terminal.
+
+`--help` shows a command's options, of `train` those that most runs need, on one screen; a group of
+settings by name, `--help planner`; `--help-all` shows everything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import textwrap
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import tyro
+from tyro.constructors import ConstructorRegistry
+
+from benchmarks.process.options import HELP
+from benchmarks.runs.spec import choose
+
+INDENT = 29  # columns of an option's name
+AGENT = "agent"  # the group of settings without a prefix
+RUN = "run"  # the group of a command's own options that are not shown at once
+
+
+class Guide(NamedTuple):
+    """What the page of a command with many settings shows: the options `brief`, and examples.
+
+    `rest` are its other options, the group RUN.
+    """
+
+    brief: Sequence[str]
+    rest: Sequence[str]
+    examples: Sequence[str]
+
+
+class Option(NamedTuple):
+    """One argument of a command; `default` is "" where there is none to show."""
+
+    name: str
+    value: str
+    text: str
+    default: str
+    required: bool = False
+
+    def group(self, guide: Guide) -> str:
+        """The prefix of its name, RUN or AGENT without one."""
+        prefix = self.name[2:].rpartition(".")[0].partition(".")[0]
+        return prefix or (RUN if self.name in guide.rest else AGENT)
+
+
+def parser_of(
+    cls: Any, prog: str, description: str, registry: ConstructorRegistry, **extra: Any
+) -> argparse.ArgumentParser:
+    """The argument parser of a dataclass."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return tyro.extras.get_parser(
+            cls, prog=prog, description=description, registry=registry, **extra
+        )
+
+
+def options(parser: argparse.ArgumentParser) -> list[Option]:
+    """Every argument of the command but those for help, positional ones first."""
+    found = [_option(action) for action in parser._actions if "--help" not in action.option_strings]
+    return sorted(found, key=lambda option: option.name.startswith("--"))
+
+
+def _option(action: argparse.Action) -> Option:
+    shown = action.metavar or action.dest.upper()
+    if action.choices and not action.metavar:
+        shown = "{" + ",".join(map(str, action.choices)) + "}"
+    value = shown[0] if isinstance(shown, tuple) else shown
+    words = re.sub(r"[\[\]]|\.\.\.|\{None\}\|", " ", value).split()
+    value = " ".join(dict.fromkeys(words)) + (" ..." if "..." in value else "")
+    text = " ".join((action.help or "").replace("%%", "%").split())
+    default = re.search(r" ?\((?:default: ([^()]*(?:\([^()]*\))?[^()]*)|required)\)$", text)
+    if default:
+        text = text[: default.start()]
+    shown_default = (default[1] or "").strip() if default else ""
+    required = default[1] is None if default else action.required or not action.option_strings
+    if not action.option_strings:
+        return Option(value, "", text, shown_default, required)
+    return Option(
+        action.option_strings[0],
+        "" if action.nargs == 0 else value,
+        text,
+        shown_default,
+        required,
+    )
+
+
+def page(
+    parser: argparse.ArgumentParser, args: Sequence[str], prog: str, guide: Guide | None
+) -> str:
+    """What to print for arguments that hold one of HELP.
+
+    Raises BadInput for a group that does not exist.
+    """
+    width = max(60, min(100, shutil.get_terminal_size().columns))
+    found = options(parser)
+    usage = " ".join([prog, *(o.name for o in found if not o.name.startswith("--")), "[OPTIONS]"])
+    head = [f"usage: {usage}", ""]
+    about = [*textwrap.wrap(parser.description or "", width), ""]
+    if guide is None or "--help-all" in args:
+        return "\n".join([*head, *about, "options:", *_full(found, width)])
+    grouped = [(o.group(guide), o) for o in found if o.name not in guide.brief]
+    groups = list(dict.fromkeys(name for name, _ in grouped))
+    if named := _group(args, groups):
+        members = [option for name, option in grouped if name == named]
+        return "\n".join([*head, f"settings of {named}:", *_full(members, width)])
+    more = f"More settings, shown by `{prog} --help GROUP` (all by --help-all): "
+    return "\n".join(
+        [
+            *head,
+            *about,
+            *_full([_brief(o) for o in found if o.name in guide.brief], width),
+            "",
+            *textwrap.wrap(more + ", ".join(groups), width),
+            "",
+            "examples:",
+            *(f"  {prog} {example}" for example in guide.examples),
+        ]
+    )
+
+
+def _group(args: Sequence[str], groups: Sequence[str]) -> str:
+    """The group named after --help, "" for none."""
+    words = [args[i + 1] for i, word in enumerate(args[:-1]) if word in HELP]
+    named = [word for word in words if not word.startswith("-")]
+    return choose("group of settings", named[0], groups) if named else ""
+
+
+def _brief(option: Option) -> Option:
+    """The option with the first sentence of its text, and a default only where it has one."""
+    sentence = re.split(r"[.;] ", f"{option.text} ")[0].removesuffix(".")
+    default = "" if option.default in ("None", "False") else option.default
+    return option._replace(text=sentence, default=default)
+
+
+def _full(found: Sequence[Option], width: int) -> list[str]:
+    lines = []
+    for option in found:
+        default = f" (default: {option.default})" if option.default else ""
+        text = textwrap.wrap(option.text + default, width - INDENT) or [""]
+        name = f"  {option.name} {option.value}".rstrip()
+        if len(name) >= INDENT:
+            lines.append(name)
+            name = ""
+        lines += [f"{name:<{INDENT}}{text[0]}".rstrip(), *(f"{'':<{INDENT}}{t}" for t in text[1:])]
+    return lines

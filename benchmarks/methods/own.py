@@ -1,0 +1,100 @@
+"""A user's own methods, trained and shown as the suite's are.
+
+`module:METHOD` names a `Method` of a module on the path or in the current folder; a package that is
+installed names its methods in the entry-point group `safedreamer.methods`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+from agents.api import Agent, EnvSpec
+from benchmarks.methods.loops import CPU, DEBUG
+from benchmarks.methods.method import Method, Settings
+from benchmarks.runs.references import is_reference, load_object
+from benchmarks.runs.spec import BadInput, LoopConfig, ReplayConfig
+
+GROUP = "safedreamer.methods"
+FAMILY = "own"
+_STEPS = {"cpu": 2_000_000, "debug": 3000}
+
+
+def own_method(
+    make_agent: Callable[[Any, EnvSpec], Agent],
+    config: Any,
+    *,
+    summary: str,
+    steps: int = 1_000_000,
+    loop: LoopConfig = LoopConfig(),
+    replay: ReplayConfig = ReplayConfig(),
+    debug_config: Any = None,
+    observations: tuple[str, ...] = ("coordinates", "lidar", "default"),
+    constrains: str = "nothing: maximises reward",
+    paper: str = "",
+) -> Method:
+    """A method from the factory of its agent and a frozen dataclass of its settings.
+
+    Preset release is `loop`, `replay` and `config` over `steps` simulator steps; cpu and debug have
+    the loops of the suite's methods; `debug_config` replaces `config` in debug. The name of a
+    method is what it is loaded by. Raises BadInput where `config` is no dataclass.
+    """
+    if not dataclasses.is_dataclass(config) or isinstance(config, type):
+        raise BadInput(f"config must be an instance of a frozen dataclass, got {config!r:.80}")
+    presets: dict[str, Settings] = {
+        "release": Settings(steps, loop, replay, config),
+        "cpu": Settings(_STEPS["cpu"], CPU, ReplayConfig(capacity=500_000), config),
+        "debug": Settings(
+            _STEPS["debug"],
+            dataclasses.replace(DEBUG, resize=loop.resize),
+            ReplayConfig(capacity=4000),
+            config if debug_config is None else debug_config,
+        ),
+    }
+    return Method(
+        name="",
+        family=FAMILY,
+        kind=FAMILY,
+        summary=summary,
+        constrains=constrains,
+        paper=paper,
+        exact_resume=True,
+        observations=observations,
+        presets=tuple(presets),
+        engine="jax",
+        action_repeat=loop.action_repeat,
+        load_config_type=lambda obs: type(config),
+        make_settings=lambda obs, preset, hazard_radius, task: presets[preset],
+        make_agent=make_agent,
+        no_pictures="its observations do not name vision",
+    )
+
+
+def is_own(name: str) -> bool:
+    """Whether the name is that of a user's method."""
+    return is_reference(name) or name in installed()
+
+
+@functools.cache
+def installed() -> dict[str, metadata.EntryPoint]:
+    """Methods of installed packages by name; none is imported."""
+    return {point.name: point for point in metadata.entry_points(group=GROUP)}
+
+
+@functools.cache
+def load(name: str) -> Method:
+    """The user's method of that name. Raises BadInput where there is none."""
+    try:
+        point = installed().get(name)
+        found = load_object("method", name) if point is None else point.load()
+    except (ValueError, AttributeError, ImportError) as error:
+        raise BadInput(str(error)) from error
+    if not isinstance(found, Method):
+        raise BadInput(
+            f"method {name!r} is a {type(found).__name__}; let it be what "
+            "safedreamer_suite.own_method(...) returns"
+        )
+    return dataclasses.replace(found, name=name)

@@ -1,0 +1,126 @@
+"""`python -m benchmarks.perf.loop [--out results/perf]`.
+
+Simulator steps per second of whole training runs against the number of environments, and the share
+of wall time that each part of the loop takes: acting, environments, learner.
+
+Each run is a process of `safedreamer train` with a preset's own sizes. Rows of its metrics count
+from the second one with updates on, so that neither prefill nor compilation is in them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cli.common import program
+from benchmarks.runs.files import METRICS_FILE
+from benchmarks.runs.places import check_folder
+from benchmarks.runs.provenance import provenance
+from benchmarks.runs.spec import RunFailed
+
+PROG = "python -m benchmarks.perf.loop"
+PARTS = ("act", "env", "learner", "replay", "other")
+PREFILL = 512  # agent steps: a sequence for each of 16 environments
+LOG_EVERY = 160  # agent steps
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopOptions:
+    """Throughput of training."""
+
+    methods: tuple[str, ...] = ("bsrp_lag", "osrp_lag")
+    """Methods: one that acts by its actor, one that plans."""
+    num_envs: tuple[int, ...] = (1, 2, 4, 8, 16)
+    """Numbers of environments."""
+    task: str = "SafetyPointCircle1-v0"
+    """Task."""
+    obs: str = "lidar"
+    """Observation."""
+    preset: str = "cpu"
+    """Preset."""
+    steps: int = 8000
+    """Simulator steps of each run."""
+    out: Path | None = None
+    """Folder for loop.json; printed only if not given."""
+
+
+def train(method: str, num_envs: int, options: LoopOptions, folder: Path) -> list[dict[str, Any]]:
+    """The metrics of a run. Raises RunFailed where it fails."""
+    settings = {
+        "method": method,
+        "task": options.task,
+        "obs": options.obs,
+        "preset": options.preset,
+        "steps": options.steps,
+        "out": folder,
+        "loop.num-envs": num_envs,
+        "loop.prefill": PREFILL,
+        "loop.log-every": LOG_EVERY,
+        "loop.eval-episodes": 0,
+    }
+    arguments = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks.cli", "train", *arguments],
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode:
+        said = (result.stderr or result.stdout).strip().splitlines()[-1:]
+        raise RunFailed(f"{method} with {num_envs} environments failed: {''.join(said)}")
+    return [json.loads(line) for line in (folder / METRICS_FILE).read_text().splitlines()]
+
+
+def throughput(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Simulator steps per second, updates per second and shares of wall time.
+
+    From the second row with updates on: the first one compiles. Raises RunFailed without any.
+    """
+    learning = [row for row in rows if row["updates"]]
+    if len(learning) < 2:
+        raise RunFailed(f"{len(learning)} rows of metrics have updates: give more --steps")
+    first, counted = learning[0], learning[1:]
+    seconds = sum(row["time/total"] for row in counted)
+    shares = {
+        f"{part}_share": sum(row.get(f"time/{part}", 0.0) for row in counted) / seconds
+        for part in PARTS
+    }
+    last = counted[-1]
+    return {
+        "env_steps_per_second": (last["env_steps"] - first["env_steps"]) / seconds,
+        "updates_per_second": (last["updates"] - first["updates"]) / seconds,
+        **shares,
+    }
+
+
+def main(options: LoopOptions) -> int:
+    """Measure, print, and write JSON where asked."""
+    if options.out:
+        check_folder(options.out)
+    rows = []
+    for method in options.methods:
+        for num_envs in options.num_envs:
+            with tempfile.TemporaryDirectory() as scratch:
+                found = throughput(train(method, num_envs, options, Path(scratch) / "run"))
+            rows.append({"method": method, "num_envs": num_envs, **found})
+            shares = ", ".join(f"{part} {found[f'{part}_share']:.0%}" for part in PARTS)
+            print(
+                f"{method:>10}, {num_envs:>2} environments: {found['env_steps_per_second']:6.1f} "
+                f"simulator steps/s, {shares}",
+                flush=True,
+            )
+    if options.out:
+        report = {"command": f"{PROG} {' '.join(sys.argv[1:])}", "rows": rows, **provenance()}
+        (options.out / "loop.json").write_text(json.dumps(report, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(program(LoopOptions, main, PROG, __doc__))

@@ -1,0 +1,71 @@
+"""What a terminal shows while a sweep runs: its running runs, the time left, and its failures.
+
+Pure: members in, text out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from benchmarks.sweep.members import Member, State
+from benchmarks.sweep.overview import NONE
+from benchmarks.sweep.text import duration, fitted
+
+FAILURES = 5  # that are shown with their reasons
+
+
+def live(members: Sequence[Member], width: int = 80, now: datetime | None = None) -> list[str]:
+    """A line for each running run, a sum, and the last failures, in lines of `width` characters."""
+    now = now or datetime.now(UTC)
+    running = [member for member in members if member.state == State.RUNNING]
+    rows = [
+        (
+            member.label,
+            f"{member.spec['task']} ({member.spec['obs']})",
+            str(member.spec["seed"]),
+            f"{member.env_steps / member.steps:.0%}",
+            _rate(member),
+            _left(member, now),
+            _evaluation(member),
+        )
+        for member in running
+    ]
+    header = ("running", "task", "seed", "done", "steps/s", "left", "return at cost")
+    lines = fitted(header, rows, width) if rows else []
+    failed = [member for member in members if member.state in (State.FAILED, State.STALE)]
+    for member in failed[-FAILURES:]:
+        reason = " ".join(member.reason().split())
+        lines.append(f"{member.state}: {member.folder.name}: {reason}"[:width])
+    return [*lines, summary(members, running)[:width]]
+
+
+def summary(members: Sequence[Member], running: Sequence[Member]) -> str:
+    """Counts of states, and time to the end of all at the present speed of those that run."""
+    counts = Counter(member.state for member in members)
+    states = ", ".join(f"{counts[name]} {name}" for name in State if counts[name])
+    open_ = [m for m in members if m.state in (State.RUNNING, State.WAITING)]
+    missing = sum(max(0, member.steps - member.env_steps) for member in open_)
+    speed = sum(m.status.env_steps_per_second for m in running if m.status)
+    left = f", about {duration(missing / speed)} left" if speed > 0 else ""
+    return f"{len(members)} runs: {states}{left}"
+
+
+def _rate(member: Member) -> str:
+    rate = member.status.env_steps_per_second if member.status else 0.0
+    return f"{rate:.0f}" if rate > 0 else NONE
+
+
+def _left(member: Member, now: datetime) -> str:
+    end = member.status.estimated_end if member.status else None
+    if end is None:
+        return NONE
+    return duration(max(0.0, (datetime.fromisoformat(end) - now).total_seconds()))
+
+
+def _evaluation(member: Member) -> str:
+    status = member.status
+    if status is None or status.eval_return is None or status.eval_cost is None:
+        return NONE
+    return f"{status.eval_return:.2f} at {status.eval_cost:.2f}"

@@ -1,0 +1,58 @@
+"""`safedreamer demo`: two runs side by side, and what is said of them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from benchmarks.cli import demo_runs
+from benchmarks.cli.demo_runs import cells, clear, demo_specs, train_side_by_side
+from benchmarks.runs.spec import BadInput, RunFailed
+from benchmarks.runs.status import read_status
+from tests.specs import spec_of
+
+
+def test_the_demo_compares_a_safe_and_an_unsafe_agent_on_equal_terms():
+    safe, unsafe = demo_specs(seed=7, minutes=3.0)
+    assert (safe.method, unsafe.method) == ("bsrp_lag", "dreamerv3")
+    assert safe.agent.model.cost_source == "head"  # learned from the signal
+    for same in ("task", "obs", "steps", "loop", "replay", "seed", "max_minutes"):
+        assert getattr(safe, same) == getattr(unsafe, same)
+    assert (safe.seed, safe.max_minutes) == (7, 3.0)
+
+
+def test_an_earlier_demo_is_replaced_and_nothing_else(tmp_path):
+    clear(tmp_path, ["bsrp_lag"])  # nothing there yet
+    run = tmp_path / "runs" / "bsrp_lag"
+    run.mkdir(parents=True)
+    (run / "spec.json").write_text("{}")
+    (tmp_path / "report.html").write_text("kept")
+    clear(tmp_path, ["bsrp_lag"])
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    (tmp_path / "runs" / "thesis").mkdir(parents=True)
+    with pytest.raises(BadInput, match="holds thesis, which no demo wrote"):
+        clear(tmp_path, ["bsrp_lag"])
+    assert (tmp_path / "runs" / "thesis").is_dir()
+
+
+def test_a_run_that_fails_is_named_with_its_log(tmp_path):
+    spec = dataclasses.replace(spec_of("bsrp_lag"), task="tests.fakes.nowhere:make")
+    with pytest.raises(RunFailed, match=r"(?s)bsrp_lag failed \(exit status 2\).*nowhere.*log"):
+        train_side_by_side([spec], tmp_path)
+
+
+@pytest.mark.slow
+def test_runs_train_side_by_side_and_are_shown(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(demo_runs, "LINE_SECONDS", 0.5)
+    monkeypatch.setattr(demo_runs, "POLL_SECONDS", 0.1)
+    specs = [spec_of(method, steps=600) for method in ("bsrp_lag", "dreamerv3")]
+    train_side_by_side(specs, tmp_path)
+    said = capsys.readouterr().out
+    assert "bsrp_lag: starting: compiles\n" in said
+    for spec in specs:
+        status = read_status(tmp_path / spec.method)
+        assert (status.state, status.env_steps) == ("finished", 600)
+        shown = cells(spec, status)
+        assert shown[:2] == (spec.method, "600")
+        assert shown[4] == f"{status.eval_return:.1f} at {status.eval_cost:.1f}"

@@ -1,0 +1,116 @@
+"""A user's own method on a user's own environment: the files of the documentation, trained, swept,
+evaluated and plotted.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cli import app
+from benchmarks.methods import all_methods, method, own, settings
+from benchmarks.runs.records import read_records
+from benchmarks.runs.spec import BadInput
+from benchmarks.suites import reading
+from tests.documents import write_files
+
+QUICK = ("--preset", "debug", "--steps", "300", "--loop.env-workers", "inline")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's folder with the modules of the documentation, current and importable."""
+    assert write_files("docs/howto/own_method.md", "python", tmp_path) != []
+    assert write_files("docs/howto/own_environment.md", "python", tmp_path) != []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("my_methods", "my_envs"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    own.load.cache_clear()
+    yield tmp_path
+    own.load.cache_clear()
+    for name in ("my_methods", "my_envs"):
+        sys.modules.pop(name, None)
+
+
+def test_the_template_trains_evaluates_and_is_read(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    args = ["train", "--method", "my_methods:METHOD", "--task", "my_envs:my/Shore-v0", *QUICK]
+    args += ["--penalty", "2"]
+    assert app.main([*args, "--out", "run"]) == 0
+    spec = json.loads((folder / "run" / "spec.json").read_text())["spec"]
+    assert (spec["method"], spec["agent"]["penalty"]) == ("my_methods:METHOD", 2.0)
+    frame = read_records(folder / "run")
+    assert set(frame["method"]) == {"my_methods:METHOD"}
+    assert set(frame["length"]) == {50}
+    assert app.main([*args, "--out", "run"]) == 0  # done: nothing to add
+    assert len(read_records(folder / "run")) == len(frame)
+    evaluate = ["evaluate", "run", "--episodes", "2", "--workers", "inline", "--out", "e.csv"]
+    assert app.main(evaluate) == 0
+    assert "my_methods:METHOD on " in capsys.readouterr().out
+    from analysis.commands.interactive import draw_curves, read_results
+
+    assert set(read_results(folder / "run")["label"]) == {"my_methods:METHOD"}
+    assert len(draw_curves(folder / "run").axes) == 2
+
+
+def test_a_suite_names_own_methods(folder: Path):
+    (path,) = write_files("docs/howto/own_method.md", "yaml", folder)
+    suite = reading.load(path)
+    assert suite.blocks[0].methods == ("my_methods:METHOD",)
+    path.write_text(path.read_text().replace("METHOD", "METHODD"))
+    with pytest.raises(BadInput, match=r"mine.yaml:6: method 'my_methods:METHODD'.*mean METHOD"):
+        reading.load(path)
+
+
+@pytest.mark.slow
+def test_a_sweep_of_the_template(folder: Path):
+    write_files("docs/howto/own_method.md", "yaml", folder)
+    sweep = ["sweep", "--suite", "mine.yaml", "--out", "results", "--jobs", "1", "--no-canary"]
+    assert app.main(sweep) == 0
+    runs = sorted(path.name for path in (folder / "results" / "runs").iterdir())
+    assert [name.startswith("my_envs-make-default-my_methods-METHOD-seed") for name in runs] == [
+        True
+    ] * 3
+    assert app.main(["status", "results"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("my_methods:Config", "is a type; let it be what safedreamer_suite.own_method"),
+        ("my_method:METHOD", "no module 'my_method'; run from the folder that holds it"),
+        ("osrp-lag", "did you mean osrp_lag.*`safedreamer methods` lists all"),
+    ],
+)
+def test_what_is_no_method_is_refused(folder: Path, name: str, message: str):
+    with pytest.raises(BadInput, match=message):
+        method(name)
+
+
+def test_presets_and_observations_of_an_own_method(folder: Path):
+    found = method("my_methods:METHOD")
+    assert (found.name, found.family, found.engine) == ("my_methods:METHOD", "own", "jax")
+    assert settings("my_methods:METHOD", "lidar", "cpu").max_minutes == 60
+    assert settings("my_methods:METHOD", "lidar", "debug").steps == 3000
+    with pytest.raises(BadInput, match="takes no pictures: its observations do not name vision"):
+        settings("my_methods:METHOD", "vision", "debug")
+    with pytest.raises(BadInput, match="instance of a frozen dataclass"):
+        own.own_method(lambda config, env: None, {"units": 3}, summary="")
+
+
+def test_methods_of_installed_packages_are_listed(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    point = importlib.metadata.EntryPoint("regression", "my_methods:METHOD", own.GROUP)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point])
+    own.installed.cache_clear()
+    try:
+        assert all_methods()[-1].name == "regression"
+        assert method("regression").summary == "weighted regression"
+    finally:
+        monkeypatch.undo()
+        own.installed.cache_clear()
