@@ -40,6 +40,11 @@ def run(args: argparse.Namespace) -> str:
         listed = paper.panels(results)
         (out / "panels.csv").write_text(csv_text(listed), encoding="utf-8")
         (out / "panels.md").write_text(paper_tables.panels_markdown(listed), encoding="utf-8")
+        for row in paper.fills(listed).itertuples():
+            said = f"{row.full} of {row.full + row.few + row.empty} panels of methods are complete"
+            needs = "GPUs" if "--suite" in row.command else "runs"
+            rest = f"; {row.waiting} wait for {needs}: {row.command}" if row.command else ""
+            print(f"{row.figure}: {said}{rest}")
         for name, table in paper_tables.tables(values).items():
             for file, text in comparison.files(f"table-{name}", table).items():
                 (out / file).write_text(text, encoding="utf-8")

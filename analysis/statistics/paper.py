@@ -55,6 +55,24 @@ CURVES = (
 )  # fmt: skip
 
 
+class Suite(NamedTuple):
+    """A suite whose runs fill panels of one observation. All train for millions of steps: on GPUs,
+    but for OmniSafe's methods on vectors.
+    """
+
+    name: str
+    obs: str
+    methods: tuple[str, ...]
+
+
+SUITES = (
+    Suite("core5", "vision", (*OURS, "dreamerv3")),
+    Suite("core5-baselines", "vision",
+          ("lambda", "safe_slac", "ppo_lag", "trpo_lag", "cpo", "focops")),
+    Suite("vector", "coordinates", (*OURS, "dreamerv3", "cem")),
+)  # fmt: skip
+
+
 def labels(methods: Iterable[str], there: Iterable[str]) -> list[str]:
     """The methods, each before those of the labels there that are the same with given costs."""
     given = [name for name in there if split_label(name).given and not split_label(name).variant]
@@ -105,6 +123,38 @@ def panels(results: Results) -> pd.DataFrame:
                 state = State.EMPTY if not count else State.FEW if count < MIN_RUNS else State.FULL
                 rows.append((figure.name, task, obs, method, count, seen, state))
     return pd.DataFrame(rows, columns=["figure", "task", "obs", "method", "seeds", "seen", "state"])
+
+
+def fills(listed: pd.DataFrame) -> pd.DataFrame:
+    """What has data and what fills the rest, one row per figure and source of runs.
+
+    Columns: `figure`, `full`, `few` and `empty` (numbers of pairs of panel and method), `waiting`
+    (methods with an empty or thin panel, separated by spaces), `command` that fills them ("" where
+    none is missing): that of a suite, which starts only what is not done, or of single runs for
+    methods that no suite has.
+
+    Args: listed, of `panels`.
+    """
+    rows = []
+    for name, mine in listed.groupby("figure", sort=False):
+        suites = [
+            next((s.name for s in SUITES if s.obs == obs and plain in s.methods), "")
+            for obs, plain in zip(mine["obs"], mine["method"].map(lambda m: split_label(m).method))
+        ]
+        for suite, here in mine.groupby(suites, sort=False):
+            open_ = here[here["state"] != State.FULL]
+            methods = " ".join(dict.fromkeys(split_label(m).method for m in open_["method"]))
+            counts = [int((here["state"] == state).sum()) for state in State]
+            if not methods:
+                command = ""
+            elif suite:
+                command = f"safedreamer sweep --suite {suite} --cluster slurm"
+            else:
+                # model-free ones; not all of them take pictures
+                obs = here["obs"].iloc[0] if here["obs"].iloc[0] != "vision" else INSTEAD[0]
+                command = f"safedreamer train --method METHOD --task TASK --obs {obs} --seed SEED"
+            rows.append((name, *counts[::-1], methods, command))
+    return pd.DataFrame(rows, columns=["figure", "full", "few", "empty", "waiting", "command"])
 
 
 def placed(results: Results, figure: Curves) -> tuple[Results, list[tuple[str, str]]]:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.results.labels import method_label, task_label
 from analysis.statistics.aggregates import plain
-from analysis.statistics.paper import CURVES, VECTOR, VISION
+from analysis.statistics.paper import CURVES, VECTOR, VISION, fills
 from analysis.tables.comparison import comparison
 from analysis.tables.formats import NONE, markdown
 
@@ -40,4 +40,23 @@ def panels_markdown(listed: pd.DataFrame) -> str:
             rows.append([task_label(task, obs), *cells])
         head = ["Task", *map(method_label, methods)]
         parts.append(f"## {figure.title}\n\n{markdown(head, rows)}")
-    return "\n".join(parts)
+    return "\n".join([*parts, f"## What fills the rest\n\n{fills_markdown(fills(listed))}"])
+
+
+def fills_markdown(table: pd.DataFrame) -> str:
+    """The frame of `analysis.statistics.paper.fills` for people."""
+    head = ("Figure", "Complete", "Few seeds", "Empty", "Waiting", "Command")
+    rows = [
+        [
+            r.figure,
+            r.full,
+            r.few,
+            r.empty,
+            r.waiting or NONE,
+            f"`{r.command}`" if r.command else NONE,
+        ]
+        for r in table.itertuples()
+    ]
+    note = "Counted are pairs of panel and method; complete: three seeds or more. Suites "
+    note += "train for millions of steps, on GPUs; single runs of OmniSafe's methods need none.\n"
+    return markdown(head, rows) + "\n" + note

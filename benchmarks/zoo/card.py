@@ -29,10 +29,10 @@ def mean_interval(
     """
     from scipy.special import stdtrit
 
-    values = np.asarray(values, np.float64)
-    share = 1.0 / len(values) + (1.0 / further if further else 0.0)
-    half = stdtrit(len(values) - 1, (1.0 + level) / 2.0) * values.std(ddof=1) * np.sqrt(share)
-    return float(values.mean() - half), float(values.mean() + half)
+    found = np.asarray(values, np.float64)
+    share = 1.0 / len(found) + (1.0 / further if further else 0.0)
+    half = stdtrit(len(found) - 1, (1.0 + level) / 2.0) * found.std(ddof=1) * np.sqrt(share)
+    return float(found.mean() - half), float(found.mean() + half)
 
 
 def scores(rows: Sequence[EpisodeRecord]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.interpreters import partial_eval
 
 from agents.api import Agent, EnvSpec, PyTree
@@ -22,8 +23,8 @@ def needed(agent: Agent, state: PyTree, env: EnvSpec) -> frozenset[str]:
     """Names (`jax.tree_util.keystr`) of the leaves of `state` that change an evaluation action, the
     policy's carry or, for agents of the SafeDreamer family, what a video shows of its predictions.
     """
-    obs = {name: jnp.zeros((1, *spec.shape), spec.dtype) for name, spec in env.obs.items()}
-    first, key = jnp.ones(1, bool), jax.random.key(0)
+    obs = {name: np.zeros((1, *spec.shape), spec.dtype) for name, spec in env.obs.items()}
+    first, key = np.ones(1, bool), jax.random.key(0)
     carry = agent.init_carry(1)
 
     def acting(state: PyTree) -> Any:

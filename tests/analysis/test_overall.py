@@ -23,6 +23,9 @@ from analysis.results.frames import Results
 from analysis.results.judge import Observations, observe
 from analysis.statistics import ablations, aggregates, metrics, paper, references, series, timing
 from analysis.tables import paper as paper_tables
+from benchmarks.cli.defaults import task_settings
+from benchmarks.suites.reading import load as read_suite
+from benchmarks.suites.suite import expand
 from tests.analysis_runs import write_run
 
 FEW = GalleryConfig(reps=20, pair_reps=20)
@@ -464,6 +467,26 @@ def test_gallery_of_runs_without_evaluations(tmp_path):
         "Not drawn: No run has evaluations yet. `safedreamer status` shows where runs stand; "
         "`loop.eval_every` is how often they are evaluated."
     )
+
+
+def test_paper_names_the_suites_that_fill_its_panels():
+    for suite in paper.SUITES:
+        entries = expand(read_suite(suite.name), task_settings)
+        there = {(e.spec.method, e.spec.task, e.spec.obs) for e in entries}
+        tasks = {task for figure in paper.CURVES for task in figure.tasks if task[1] == suite.obs}
+        assert there >= {(m, *task) for m in suite.methods for task in tasks}
+    rows = [("vector", "T", "coordinates", "osrp", 3, "", paper.State.FULL)]
+    rows += [("vector", "T", "coordinates", "cem", 1, "", paper.State.FEW)]
+    rows += [("vector", "T", "coordinates", "ppo", 0, "", paper.State.EMPTY)]
+    rows += [("vision-model-based", "T", "vision", "lambda", 3, "", paper.State.FULL)]
+    columns = ["figure", "task", "obs", "method", "seeds", "seen", "state"]
+    found = paper.fills(pd.DataFrame(rows, columns=columns))
+    assert found.values.tolist() == [
+        ["vector", 1, 1, 0, "cem", "safedreamer sweep --suite vector --cluster slurm"],
+        ["vector", 0, 0, 1, "ppo", found["command"][1]],
+        ["vision-model-based", 1, 0, 0, "", ""],
+    ]
+    assert found["command"][1].startswith("safedreamer train --method METHOD")
 
 
 def test_paper_counts_seeds_and_names_empty_panels():

@@ -20,9 +20,14 @@ import pandas as pd
 import pytest
 
 from baselines.omnisafe.algorithms import ALGORITHMS
+from benchmarks.cli.publish import final_evaluation
 from benchmarks.process.signals import EXIT_STOPPED
-from benchmarks.runs.records import read_records
+from benchmarks.runs.files import FINAL_FILE
+from benchmarks.runs.records import FINAL, read_records
+from benchmarks.runs.spec import BadInput
 from benchmarks.runs.status import read_status
+from benchmarks.sweep.members import member
+from benchmarks.zoo.adding import add
 from tests.omnisafe_runs import EVALUATED, RESULTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -244,6 +249,11 @@ def test_a_signal_saves_and_a_kill_loses_nothing(tmp_path: Path):
     again, last = steady(tmp_path / "e.csv"), steady(out)
     last = last[(last["env_steps"] == steps) & (last["split"] != "train")].reset_index(drop=True)
     pd.testing.assert_frame_equal(again, last)
+    assert final_evaluation(member(out), 2)
+    final = read_records(out / FINAL_FILE)
+    assert list(final["split"]) == [FINAL] * 2 and list(final["episode"]) == [1000, 1001]
+    with pytest.raises(BadInput, match="OmniSafe's: its policy acts from the learner's whole"):
+        add(out, tmp_path / "zoo")
     film = python("-m", "benchmarks.cli", "evaluate", str(out), "--video")
     assert film.returncode == 2 and "videos are not offered" in film.stderr
 
