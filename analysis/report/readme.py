@@ -13,6 +13,7 @@ import pandas as pd
 from analysis.results.frames import WHOLE, Results, Status
 from analysis.results.labels import label, method_label, method_order, plural, task_label
 from analysis.statistics.agreement import agreement
+from analysis.statistics.claims import NEAR_ZERO, judge
 from analysis.statistics.final import performance
 from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.means import effects, means
@@ -52,6 +53,7 @@ def readme(sources: Sources) -> str:
         ("Return and cost of the trained policies", _performance),
         ("Beside recordings", _agreement),
         ("Which methods obey the limit", _obey),
+        ("The paper's claims", _claims),
         ("What makes the difference", _effects),
         ("What training itself cost", _spent),
         ("What each agent was given", _given),
@@ -136,6 +138,21 @@ def _verdict(row: dict[str, float]) -> str:
         if cost - half > limit
         else "break it on average: the mean cost is above the limit, its interval reaches below"
     )
+
+
+def _claims(sources: Sources) -> str:
+    """Each claim, the verdict and the figures behind it; nothing where there are no evaluations."""
+    if not sources.scores["return"].notna().any():
+        return ""
+    rows = [
+        (judged.text, judged.verdict, judged.evidence or NONE)
+        for judged in judge(performance(sources.scores))
+    ]
+    note = (
+        f"Nearly zero: the whole 95 % interval of the mean cost is at most {NEAR_ZERO:g}. Partly: "
+        f"on some tasks only, or with fewer than {MIN_RUNS} seeds. Figures are return at cost.\n"
+    )
+    return markdown(("Claim", "Verdict", "Figures"), rows) + "\n" + note
 
 
 def _effects(sources: Sources) -> str:

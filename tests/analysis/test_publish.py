@@ -91,6 +91,11 @@ def test_the_readme_says_what_the_records_say(campaign):
     assert open_run in text
     assert "| OSRP | 2 | 7 | 100 | horizon 8 |" in text
     assert "CPO" not in text.split("## Which methods obey the limit")[1].split("##")[0]
+    claim = (
+        "| OSRP reaches nearly zero cost | not reproduced | PointGoal1 (coordinates): 13.3 ± 18.7"
+    )
+    assert claim in text
+    assert "| OSRP-Lag reaches nearly zero cost | not tested | – |" in text
 
 
 def test_a_frozen_policy_is_judged_by_all_its_episodes(campaign):
