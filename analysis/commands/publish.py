@@ -17,6 +17,7 @@ from analysis.commands.main import parser
 from analysis.read.load import load
 from analysis.report.readme import Sources, readme
 from analysis.results.frames import WHOLE
+from analysis.statistics.agreement import OURS
 from analysis.statistics.metrics import scores
 from benchmarks.runs.files import TRIALS_FILE, WANTED_FILE
 from benchmarks.runs.places import check_folder
@@ -26,7 +27,10 @@ TEXTS = {"run_id": str, "variant": str, "cost_source": str, "seeds": str}
 
 
 def run(args: argparse.Namespace) -> str:
-    """Write the files and say which; runs that are not done are in the README's list alone.
+    """Write the files and say which.
+
+    Runs that are not done, or that no suite asks for any more (`wanted.csv`), are in no mean; the
+    README lists them. Recordings of other programs always count.
 
     Raises ValueError where no run is done or has evaluations.
     """
@@ -76,10 +80,16 @@ def _title(folder: Path) -> str:
 
 
 def _done(runs: pd.DataFrame, folder: Path) -> list[Path]:
-    done = [Path(path) for path in runs.loc[runs["status"].isin(WHOLE), "folder"]]
-    if not done:
-        raise ValueError(f"no run in {folder} is done; `safedreamer status` shows where they stand")
-    return done
+    wanted = _read(folder / WANTED_FILE)
+    counts = runs["status"].isin(WHOLE)
+    if len(wanted):
+        counts &= runs["run_id"].isin(wanted["run_id"]) | (runs["source"] != OURS)
+    if not counts.any():
+        asked = " that the suites ask for" if len(wanted) else ""
+        raise ValueError(
+            f"no run in {folder}{asked} is done; `safedreamer status` shows where they stand"
+        )
+    return [Path(path) for path in runs.loc[counts, "folder"]]
 
 
 def _read(file: Path) -> pd.DataFrame:

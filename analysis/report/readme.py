@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.results.frames import WHOLE, Results, Status
 from analysis.results.labels import label, method_label, method_order, plural, task_label
-from analysis.statistics.agreement import agreement
+from analysis.statistics.agreement import OURS, agreement
 from analysis.statistics.claims import NEAR_ZERO, judge
 from analysis.statistics.final import performance
 from analysis.statistics.intervals import MIN_RUNS
@@ -59,6 +59,7 @@ def readme(sources: Sources) -> str:
         ("What each agent was given", _given),
         ("Computing", _computing),
         ("Not done yet", _missing),
+        ("Runs that do not count", _others),
         ("Trials before these runs", _trials),
     )
     parts = [f"# {sources.title}\n", _opening(sources)]
@@ -276,6 +277,22 @@ def _missing(sources: Sources) -> str:
     if not rows:
         return "Every run that the suites ask for is done.\n"
     return markdown(("Method", "Task", "Runs", "Seeds"), rows)
+
+
+def _others(sources: Sources) -> str:
+    """Nothing without any."""
+    runs, wanted = sources.runs, sources.wanted
+    if wanted.empty:
+        return ""
+    left = runs[(runs["source"] == OURS) & ~runs["run_id"].isin(wanted["run_id"])]
+    if left.empty:
+        return ""
+    rows = [
+        [method_label(r["label"]), r["seed"], r["status"], r["run_id"], r["commit"][:9] or NONE]
+        for r in left.to_dict("records")
+    ]
+    note = "No suite asks for these any more: their settings are not those of today's suite.\n"
+    return markdown(("Method", "Seed", "Status", "Run", "Commit"), rows) + "\n" + note
 
 
 def _state(status: Status | str, env_steps: int) -> str:

@@ -41,6 +41,8 @@ def campaign(tmp_path) -> Path:
     write_final(folder / "runs" / "osrp-0", "osrp", 0, [(20.0, 0.0), (22.0, 0.0), (24.0, 3.0)])
     write_run(folder / "runs" / "cpo-0", "cpo", evals=[(2000, 1.0, 1.0)])  # of 4000 steps
     rows = [f"osrp-{seed}-id,osrp,,,{TASK},{OBS},{seed},4000," for seed in range(4)]
+    rows += [f"dreamerv3-0-id,dreamerv3,,,{TASK},{OBS},0,4000,"]
+    write_run(folder / "runs" / "earlier", "osrp", 9, evals=[(4000, 99.0, 0.0)])  # not wanted
     rows += [f"cpo-0-id,cpo,,,{TASK},{OBS},0,4000,"]
     (folder / WANTED_FILE).write_text(WANTED + "\n".join(rows) + "\n")
     (folder / TRIALS_FILE).write_text(
@@ -77,7 +79,7 @@ def test_the_same_records_give_the_same_files_anywhere(campaign, tmp_path):
 
 def test_the_readme_says_what_the_records_say(campaign):
     text = summary(campaign)
-    assert "4 of 5 runs are done, on PointGoal1 (coordinates)" in text
+    assert "4 of 6 runs are done, on PointGoal1 (coordinates)" in text
     # frozen: 22 at 1; the evaluations of the others: 8.5 and 9.5 at 5
     assert "| OSRP | 13.33 ± 18.69 | 3.67 ± 5.74 | 2 | 33 % |" in text
     assert "**OSRP** break it on average: the mean cost is above the limit" in text
@@ -89,6 +91,7 @@ def test_the_readme_says_what_the_records_say(campaign):
         "| CPO | PointGoal1 (coordinates) | 1 of 1 | 0 (short of its step budget, 2,000 steps)"
     )
     assert open_run in text
+    assert "| OSRP | 9 | complete | earlier-id | – |" in text
     assert "| OSRP | 2 | 7 | 100 | horizon 8 |" in text
     assert "CPO" not in text.split("## Which methods obey the limit")[1].split("##")[0]
     claim = (
