@@ -1,7 +1,8 @@
 """`safedreamer demo`: a safe and an unsafe agent side by side, in minutes.
 
-Trains the suite `demo` (benchmarks.cli.demo_runs), then curves, a table, a report, and a film of
-each agent on a layout that it has not seen, where there is OpenGL.
+Trains the suite `demo` (benchmarks.cli.demo_runs), then curves, a table, a report, a film of each
+agent on a layout that it has not seen, where there is OpenGL, and what the zoo's agents of the same
+methods reach.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from benchmarks.cli.common import parse
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.spec import BadInput
 
-AFTER_MINUTES = 1.5  # kept for films, figures and report
+AFTER_MINUTES = 1.7  # kept for films, figures and report
+ZOO_EPISODES = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +69,7 @@ def main(args: Sequence[str]) -> int:
     title = ["--title", f"Demo: {task}, {config.minutes:g} minutes"]
     page = ["--out", str(config.out / "report.html")]
     film([runs / spec.method for spec in specs])
+    play_zoo([spec.method for spec in specs], task, config.out)
     drawn = analysis.run("plot", [str(runs), *out, *title])
     reported = analysis.run("report", [str(runs), *page, *title])
     print(f"demo: done in {(time.perf_counter() - began) / 60.0:.1f} minutes")
@@ -77,24 +80,46 @@ def film(runs: Sequence[Path]) -> None:
     """A video of one unseen episode into each run's folder, where the report finds it; one line
     says why where there is none.
     """
-    processes = []
-    for run in runs:
-        command = [sys.executable, "-m", "benchmarks.cli", "evaluate", str(run), "--unseen"]
-        options = ["--episodes", "1", "--video"]
-        processes.append(
-            subprocess.Popen(
-                [*command, *options],
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
-    for run, process in zip(runs, processes, strict=True):
-        said, _ = process.communicate()
-        lines = said.strip().splitlines() or ["nothing was said"]
-        if process.returncode:
+    for run, child in zip(runs, [_evaluation(str(run), 1, "--video") for run in runs], strict=True):
+        lines = _lines(child)
+        if child.returncode:
             print(f"no film of {run.name}: {lines[-1]}")
             continue
         print("\n".join(line for line in lines if line.startswith("wrote")))
+
+
+def play_zoo(methods: Sequence[str], task: str, out: Path) -> None:
+    """What policies of the zoo, trained for longer, reach on layouts that they have not seen."""
+    from benchmarks.zoo import entry
+
+    wanted = [entry.entry_name({"method": name, "task": task, "seed": 0}) for name in methods]
+    names = [name for name in wanted if name in entry.names()]
+    files = [out / f"zoo-{name.replace('/', '-')}.csv" for name in names]
+    children = [
+        _evaluation(f"zoo:{name}", ZOO_EPISODES, "--out", str(file))
+        for name, file in zip(names, files, strict=True)
+    ]
+    for name, child in zip(names, children, strict=True):
+        lines = _lines(child)
+        mean = next((line.split() for line in lines if line.strip().startswith("mean")), [])
+        said = "return {1}, cost {2}".format(*mean) if len(mean) > 2 else lines[-1]
+        print(f"zoo:{name}, {ZOO_EPISODES} unseen layouts: {said}")
+
+
+def _evaluation(policy: str, episodes: int, *options: str) -> subprocess.Popen[str]:
+    """`safedreamer evaluate` on unseen layouts, started."""
+    words = ["evaluate", policy, "--unseen", "--episodes", str(episodes), *options]
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.cli", *words],
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _lines(child: subprocess.Popen[str]) -> list[str]:
+    """What it printed until its end; never empty."""
+    said, _ = child.communicate()
+    return said.strip().splitlines() or [f"it ended with status {child.returncode}"]

@@ -6,10 +6,11 @@ import dataclasses
 
 import pytest
 
-from benchmarks.cli import demo_runs
+from benchmarks.cli import demo, demo_runs
 from benchmarks.cli.demo_runs import cells, clear, demo_specs, train_side_by_side
 from benchmarks.runs.spec import BadInput, RunFailed
 from benchmarks.runs.status import read_status
+from benchmarks.zoo import entry
 from tests.specs import spec_of
 
 
@@ -56,3 +57,28 @@ def test_runs_train_side_by_side_and_are_shown(tmp_path, capsys, monkeypatch):
         shown = cells(spec, status)
         assert shown[:2] == (spec.method, "600")
         assert shown[4] == f"{status.eval_return:.1f} at {status.eval_cost:.1f}"
+
+
+def test_the_zoo_is_played_as_far_as_it_has_the_demos_methods(tmp_path, capsys, monkeypatch):
+    played = []
+
+    class Child:
+        returncode = 0
+
+        def communicate(self):
+            return (
+                "some progress\n    mean     37.2      0.0\n0 of 10 episodes had any cost\n",
+                None,
+            )
+
+    def start(policy: str, episodes: int, *options: str) -> Child:
+        played.append((policy, episodes, options))
+        return Child()
+
+    monkeypatch.setattr(demo, "_evaluation", start)
+    monkeypatch.setattr(entry, "names", lambda: ["bsrp_lag/PointCircle1/0", "osrp/Other/0"])
+    demo.play_zoo(["bsrp_lag", "dreamerv3"], "SafetyPointCircle1-v0", tmp_path)
+    file = tmp_path / "zoo-bsrp_lag-PointCircle1-0.csv"
+    assert played == [("zoo:bsrp_lag/PointCircle1/0", 10, ("--out", str(file)))]
+    said = capsys.readouterr().out
+    assert said == "zoo:bsrp_lag/PointCircle1/0, 10 unseen layouts: return 37.2, cost 0.0\n"
