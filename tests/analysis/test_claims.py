@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.statistics.claims import CLAIMS, Judged, Verdict, judge
+from analysis.report.claims import CLAIMS, Judged, Verdict, judge
 
 NAN = float("nan")
 
