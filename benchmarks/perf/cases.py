@@ -212,8 +212,8 @@ def convolution_cases() -> list[Case]:
 
 
 def baseline_cases() -> list[Case]:
-    """An update of each world-model baseline under its presets, beside the method of SafeDreamer
-    that acts as they do.
+    """An update of each baseline under its presets, beside the method of SafeDreamer that acts as
+    they do.
     """
     where = (("cpu", "coordinates"), ("release", "vision"), ("matched", "vision"))
     cases = [
@@ -226,6 +226,10 @@ def baseline_cases() -> list[Case]:
             "update, bsrp_lag, cpu (coordinates)", "bsrp_lag", "coordinates", "update", preset="cpu"
         ),
         *cases,
+        *(
+            Case(f"update, {name}, cpu (coordinates)", name, "coordinates", "update", preset="cpu")
+            for name in ("sac_lag", "dyna_lag", "mbpo_lag", "mve_lag")
+        ),
     ]
 
 

@@ -16,6 +16,7 @@ ROOT = DOCS.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 import reference  # noqa: E402  (beside this file)
+import speed  # noqa: E402
 
 SECTIONS = {
     "Concepts": "concepts",
@@ -49,7 +50,7 @@ def on_config(config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Fill in generated tables, and show links out of docs/ as paths of the checkout."""
     folder = (DOCS / page.file.src_uri).parent
-    return _LINK.sub(lambda link: _inside(link, folder), reference.filled(markdown))
+    return _LINK.sub(lambda link: _inside(link, folder), reference.filled(markdown, speed.TABLES))
 
 
 def _inside(link: re.Match[str], folder: Path) -> str:

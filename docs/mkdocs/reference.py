@@ -1,6 +1,6 @@
 """Tables of the reference, generated from the code.
 
-A line `<!-- generated: NAME -->` of a page stands for `TABLES[NAME]()`.
+A line `<!-- generated: NAME -->` of a page stands for `TABLES[NAME]()` (here, or in speed.py).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 import dataclasses
 import importlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any, NoReturn
 from unittest import mock
@@ -18,9 +18,13 @@ _MARKER = re.compile(r"^<!-- generated: (\S+) -->$", re.MULTILINE)
 _REQUIRED = "required"
 
 
-def filled(markdown: str) -> str:
-    """The page with its markers replaced; KeyError for a marker that no table has."""
-    return _MARKER.sub(lambda marker: TABLES[marker[1]](), markdown)
+def filled(markdown: str, more: Mapping[str, Callable[[], str]] | None = None) -> str:
+    """The page with its markers replaced; KeyError for a marker that no table has.
+
+    `more` are tables beside those of this file.
+    """
+    tables = {**TABLES, **(more or {})}
+    return _MARKER.sub(lambda marker: tables[marker[1]](), markdown)
 
 
 class _Captured(Exception):
