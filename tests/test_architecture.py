@@ -39,11 +39,12 @@ FLOORS = {
     "video": {"tasks", "runs", "envs", "training"},
     "api": {"tasks", "runs", "envs", "methods", "training", "cli"},
     "bundle": {"runs", "cli"},
+    "sharing": {"runs"},
     "fidelity": {"tasks", "runs", "envs"},
     "faults": {"runs", "process", "training", "cli"},
     "cli": {
         "tasks", "runs", "process", "envs", "methods", "training", "omnisafe", "suites", "sweep",
-        "diagnosis", "video",
+        "diagnosis", "video", "sharing",
     },
     "perf": {
         "runs", "process", "envs", "methods", "training", "omnisafe", "suites", "sweep", "cli",
@@ -495,4 +496,4 @@ def test_pyproject_asks_for_nothing_that_the_locks_lack():
     locked = {
         package for name in ("base", "dev", "docs", "omnisafe", "cuda") for package in lock(name)
     }
-    assert names - locked == set()
+    assert names - locked - {project["name"]} == set()
