@@ -43,8 +43,9 @@ FLOORS = {
     "fidelity": {"tasks", "runs", "envs"},
     "faults": {"runs", "process", "training", "cli"},
     "cli": {
+        "sharing",
         "tasks", "runs", "process", "envs", "methods", "training", "omnisafe", "suites", "sweep",
-        "diagnosis", "video", "sharing",
+        "diagnosis", "video",
     },
     "perf": {
         "runs", "process", "envs", "methods", "training", "omnisafe", "suites", "sweep", "cli",
