@@ -29,6 +29,7 @@ from tests.tree import ROOT, tracked
 TEXT = {".py", ".md", ".yaml", ".toml", ".sh", ".js", ".html", ".txt", ".in", ""}
 NAMED = re.compile(r"(?<![\w/.-])docs/[\w/.-]+\.md(?:#[\w-]+)?")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+SHOWS = ("--help", "--version")
 IN_LINE = re.compile(r"`(safedreamer [^`]* --[^`]*)`")
 
 
@@ -113,7 +114,7 @@ def commands() -> list[Command]:
                 words[:1] == ["bundle/run"] and not words[1].startswith("-")
             ):
                 found.setdefault(tuple(words[1:]), file)
-    return [Command(file, args) for args, file in found.items() if args[-1] != "--help"]
+    return [Command(file, args) for args, file in found.items() if args[-1] not in SHOWS]
 
 
 def joined(block: str) -> list[str]:

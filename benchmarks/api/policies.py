@@ -65,7 +65,7 @@ class Policy:
         """Episodes on fixed layouts, as `safedreamer evaluate` plays them; `unseen` takes layouts
         that training never used.
 
-        Returns: columns episode, return, cost, length (agent steps). Episodes lost with their
+        Returns: columns episode, return, cost, length (simulator steps). Episodes lost with their
         environments are missing, with a warning.
         """
         import warnings
@@ -81,8 +81,13 @@ class Policy:
             workers="inline",
             first_episode=UNSEEN_EPISODE if unseen else 0,
         )
-        rows = [(e.episode, e.return_, e.cost, e.length) for e in done]
-        return pd.DataFrame(rows, columns=["episode", "return", "cost", "length"])
+        rows = {
+            "episode": [e.episode for e in done],
+            "return": [e.return_ for e in done],
+            "cost": [e.cost for e in done],
+            "length": [e.length for e in done],
+        }
+        return pd.DataFrame(rows)
 
 
 def make_agent(

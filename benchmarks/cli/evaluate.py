@@ -20,6 +20,7 @@ import tyro
 
 from benchmarks.cli.common import parse
 from benchmarks.cli.film import Filming
+from benchmarks.cli.official_names import named
 from benchmarks.envs.factory import choose_python
 from benchmarks.runs.places import check_file, check_folder
 from benchmarks.runs.reading import read_text
@@ -43,7 +44,9 @@ class EvaluateArgs:
     run: Annotated[Path | None, tyro.conf.Positional] = None
     """Run folder of `safedreamer train`, or zoo:METHOD/TASK/SEED; not with --official."""
     official: Path | None = None
-    """Authors' checkpoint (checkpoint.ckpt); needs --task."""
+    """Authors' checkpoint; needs --task unless its name, as published, says method, task,
+    observation and seed.
+    """
     method: str | None = None
     """Method that acts, with --official; bsrp_lag if not given. A run knows its own."""
     stoch: int | None = None
@@ -194,14 +197,24 @@ def _of_file(chosen: EvaluateArgs) -> Policy:
 
     path = chosen.official
     assert path is not None
+    if (says := named(path)) is not None and chosen.task in (None, says.task):
+        chosen = dataclasses.replace(
+            chosen,
+            method=chosen.method or says.method,
+            task=says.task,
+            obs=chosen.obs or says.obs,
+            seed=says.seed if chosen.seed is None else chosen.seed,
+        )
     if chosen.task is None:
-        raise BadInput("--official needs --task: the file does not say what it was trained on")
+        raise BadInput(
+            "--official needs --task: neither the file nor its name says what it was trained on"
+        )
     if not path.is_file():
         raise BadInput(f"--official {path}: no such file")
     obs = chosen.obs or _checked_obs(chosen.task, None)
-    named = tasks_named(path)
-    if named and chosen.task not in named and not chosen.force:
-        trained = " or ".join(named)
+    around = tasks_named(path)
+    if around and chosen.task not in around and not chosen.force:
+        trained = " or ".join(around)
         raise BadInput(
             f"{path} was trained on {trained} as its path or configuration says, not on "
             f"{chosen.task}; --force evaluates all the same"

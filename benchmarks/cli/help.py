@@ -57,9 +57,10 @@ def parser_of(
     """The argument parser of a dataclass."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        return tyro.extras.get_parser(
+        parser: Any = tyro.extras.get_parser(
             cls, prog=prog, description=description, registry=registry, **extra
         )
+    return parser
 
 
 def options(parser: argparse.ArgumentParser) -> list[Option]:

@@ -92,7 +92,7 @@ def load(name: str, render_mode: str | None = None) -> gymnasium.Env:
 
 
 def _registered(name: str, env_id: str, render_mode: str | None) -> gymnasium.Env:
-    options = {} if render_mode is None else {"render_mode": render_mode}
+    options: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
     try:
         # its checker expects five values of step
         return gymnasium.make(env_id, disable_env_checker=True, **options)

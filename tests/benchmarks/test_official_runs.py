@@ -16,7 +16,9 @@ import pytest
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.learner import AgentState
 from agents.safedreamer.release.params import _official_name, _path
-from benchmarks.cli import app, train
+from benchmarks.cli import app, evaluate, train
+from benchmarks.cli.official import main as official_main
+from benchmarks.cli.official_names import named as named_by
 from benchmarks.envs import env_spec
 from benchmarks.methods.saved import newest
 from benchmarks.runs import checkpoint
@@ -160,3 +162,60 @@ def test_other_sizes_are_refused_with_the_options_that_fit(official: Official):
         BadInput, match=r"has other sizes than this configuration: add --model\.deter 16$"
     ):
         initial_state(spec, official.agent.env)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (
+            "20240306-153904_bsrp_lag_safetygym_SafetyPointGoal1-v0_0.ckpt",
+            ("bsrp_lag", "SafetyPointGoal1-v0", "vision", 0),
+        ),
+        (
+            "20240306-153904_osrp_safetygymcoor_SafetyCarGoal1-v0_15/checkpoint.ckpt",
+            ("osrp", "SafetyCarGoal1-v0", "coordinates", 15),
+        ),
+        (
+            "20240306-153904_osrp_lag_vector_safetygym_SafetyPointGoal1-v0_5.ckpt",
+            ("osrp_lag", "SafetyPointGoal1-v0", "coordinates", 5),
+        ),
+        ("20240306-153904_bsrp_lag_safetygym_SafetyPointGoal9-v0_0.ckpt", None),
+        ("checkpoint.ckpt", None),
+    ],
+)
+def test_what_a_published_name_says(tmp_path: Path, path: str, expected: tuple | None):
+    assert named_by(tmp_path / path) == expected
+
+
+def test_a_folder_of_checkpoints_becomes_one_table_and_is_continued(
+    official: Official, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    """Two checkpoints, of which one cannot be read, and a file whose name says nothing."""
+    folder, out = tmp_path / "published", tmp_path / "out"
+    folder.mkdir()
+    names = [f"20240306-153904_bsrp_lag_safetygym_SafetyPointGoal1-v0_{i}.ckpt" for i in range(2)]
+    (folder / names[0]).write_bytes(official.file.read_bytes())
+    (folder / names[1]).write_bytes(b"no pickle")
+    (folder / "other.ckpt").write_bytes(b"")
+    played = []
+    monkeypatch.setattr(evaluate, "named", lambda path: None)
+    real = evaluate.main
+
+    def on_the_toy(words: list[str]) -> int:
+        played.append(Path(words[1]).name)
+        return real([*words, *TASK, "--workers", "inline", "--force"])
+
+    monkeypatch.setattr(evaluate, "main", on_the_toy)
+    command = ["official", str(folder), "--episodes", "2", "--out", str(out)]
+    assert app.main(command) == 1
+    said = capsys.readouterr()
+    assert f"failed: {folder / names[1]}" in said.err and "other.ckpt" in said.err
+    header, row = (out / "table.csv").read_text().splitlines()
+    assert header == "method,task,obs,seed,episodes,return,cost,checkpoint"
+    assert row.startswith("bsrp_lag,SafetyPointGoal1-v0,vision,0,2,")
+    mean = read_records(out / f"{Path(names[0]).stem}.csv")["return"].mean()
+    assert row.split(",")[5] == f"{mean:.2f}"
+    assert app.main(command) == 1
+    assert played == [names[0], names[1], names[1]]  # the first is there already
+    with pytest.raises(BadInput, match="no checkpoint below"):
+        official_main([str(out)])

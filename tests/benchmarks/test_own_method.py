@@ -41,10 +41,10 @@ def test_the_template_trains_evaluates_and_is_read(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ):
     args = ["train", "--method", "my_methods:METHOD", "--task", "my_envs:my/Shore-v0", *QUICK]
-    args += ["--penalty", "2"]
+    args += ["--price", "2"]
     assert app.main([*args, "--out", "run"]) == 0
     spec = json.loads((folder / "run" / "spec.json").read_text())["spec"]
-    assert (spec["method"], spec["agent"]["penalty"]) == ("my_methods:METHOD", 2.0)
+    assert (spec["method"], spec["agent"]["price"]) == ("my_methods:METHOD", 2.0)
     frame = read_records(folder / "run")
     assert set(frame["method"]) == {"my_methods:METHOD"}
     assert set(frame["length"]) == {50}
@@ -105,12 +105,12 @@ def test_presets_and_observations_of_an_own_method(folder: Path):
 
 
 def test_methods_of_installed_packages_are_listed(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    point = importlib.metadata.EntryPoint("regression", "my_methods:METHOD", own.GROUP)
+    point = importlib.metadata.EntryPoint("priced", "my_methods:METHOD", own.GROUP)
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point])
     own.installed.cache_clear()
     try:
-        assert all_methods()[-1].name == "regression"
-        assert method("regression").summary == "weighted regression"
+        assert all_methods()[-1].name == "priced"
+        assert method("priced").summary == "actor-critic with a price on costs"
     finally:
         monkeypatch.undo()
         own.installed.cache_clear()

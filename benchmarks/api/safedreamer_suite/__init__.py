@@ -25,7 +25,6 @@ _FROM = {
     "read_results": "analysis.commands.interactive",
     "train": "benchmarks.api.training",
 }
-__all__ = list(_FROM)
 
 
 def __getattr__(name: str) -> Any:
@@ -36,4 +35,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return list(_FROM)

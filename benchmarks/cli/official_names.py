@@ -1,0 +1,42 @@
+"""What the name of an authors' checkpoint says: `TIME_METHOD_SUITE_TASK_SEED`.
+
+Such as `20240306-153904_bsrp_lag_safetygym_SafetyPointGoal1-v0_0.ckpt`, or the name of a folder
+above `checkpoint.ckpt`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.tasks import tasks
+
+_NAME = re.compile(
+    r"\d{8}-\d{6}_(?P<method>\w+?)(?P<vector>_vector)?_(?P<suite>safetygym(?:coor)?)"
+    r"_(?P<task>Safety\w+-v\d+)_(?P<seed>\d+)(?:\.ckpt)?"
+)
+
+
+class Named(NamedTuple):
+    """Method, task, observation and seed of a checkpoint."""
+
+    method: str
+    task: str
+    obs: str
+    seed: int
+
+
+def named(path: Path) -> Named | None:
+    """What the path says, its last part first; None where it says nothing.
+
+    The suite `safetygym` observes two cameras; `safetygymcoor`, and methods that end in `_vector`,
+    coordinates.
+    """
+    for part in reversed(path.resolve().parts):
+        found = _NAME.fullmatch(part)
+        if found and found["task"] in tasks():
+            vector = found["vector"] or found["suite"] != "safetygym"
+            obs = "coordinates" if vector else "vision"
+            return Named(found["method"], found["task"], obs, int(found["seed"]))
+    return None

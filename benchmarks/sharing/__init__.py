@@ -1,0 +1,1 @@
+"""Trained runs for others: what is shared of a run folder, its card, and where it may go."""

@@ -1,0 +1,92 @@
+"""What is shared of a run: its spec, records, metrics, newest checkpoint, videos, and a card.
+
+The replay buffer, logs and what belongs to a process stay behind: a shared run is evaluated, filmed
+and plotted as before, but not trained further.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+from benchmarks.runs import checkpoint
+from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, SPEC_FILE
+from benchmarks.runs.reading import read_text
+from benchmarks.runs.records import EVAL, read_rows
+from benchmarks.runs.spec import BadInput, read_spec
+
+CARD, SUMS = "README.md", "SHA256SUMS"
+LAST = 10  # evaluation episodes whose means the card gives
+VIDEOS = (".mp4", ".png")
+
+
+def gather(run: Path, into: Path) -> None:
+    """Copy what is shared of the run folder into the empty folder `into`.
+
+    Raises BadInput where it is no run, or has no whole checkpoint.
+    """
+    spec = read_spec(run)
+    found, _ = checkpoint.find(run / CHECKPOINTS)
+    if found is None:
+        raise BadInput(f"{run} has no whole checkpoint to share")
+    names = [SPEC_FILE, RECORDS_FILE, METRICS_FILE]
+    files = [run / name for name in names if (run / name).is_file()]
+    files += sorted(run.glob("evaluation-*.csv"))
+    files += sorted(path for path in run.glob("evaluation-*/*") if path.suffix in VIDEOS)
+    files += sorted(path for path in found.iterdir() if path.is_file())
+    for file in files:
+        copy = into / file.relative_to(run)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+    (into / CARD).write_text(card(run, spec, int(found.name)), encoding="utf-8")
+    (into / SUMS).write_text(sums(into), encoding="utf-8")
+
+
+def check(folder: Path) -> None:
+    """Raise BadInput unless the folder is a shared run whose files are those that were shared."""
+    if not (folder / SUMS).is_file():
+        raise BadInput(f"no shared run: there is no {SUMS}")
+    if read_text(folder / SUMS) != sums(folder):
+        raise BadInput(f"files differ from those that were shared ({SUMS}): fetch it again")
+    read_spec(folder)
+
+
+def sums(folder: Path) -> str:
+    """A line for each file, as sha256sum writes and checks them."""
+    lines = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if name != SUMS:
+            with path.open("rb") as file:
+                lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
+    return "".join(lines)
+
+
+def card(run: Path, data: dict[str, Any], env_steps: int) -> str:
+    """What the policy is, what it was given, what it scored, and how to use it."""
+    spec, start = data["spec"], data["starts"][-1] if data["starts"] else {}
+    records = run / RECORDS_FILE
+    found = read_rows(records).records if records.is_file() else []
+    rows = [row for row in found if row.split == EVAL][-LAST:]
+    source = spec["agent"].get("model", {}).get("cost_source", "")
+    facts = {
+        "method": spec["method"],
+        "task": spec["task"],
+        "observation": spec["obs"],
+        "seed": spec["seed"],
+        "preset": spec["preset"],
+        "simulator steps": f"{env_steps:,}",
+        "costs": {"": "learned", "head": "learned", "none": "none"}.get(source, f"from {source}"),
+        "cost limit": spec["agent"].get("cost_limit", "see spec.json"),
+        "commit": (start.get("git") or {}).get("commit") or "unknown",
+    }
+    lines = [f"# {spec['method']} on {spec['task']}", "", "| | |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in facts.items()]
+    if rows:
+        means = [sum(getattr(r, k) for r in rows) / len(rows) for k in ("return_", "cost")]
+        lines += ["", f"Mean of the last {len(rows)} evaluation episodes of training, one seed:"]
+        lines += [f"return {means[0]:.2f}, cost {means[1]:.2f}."]
+    lines += ["", "```", "safedreamer pull TARGET DIR", "safedreamer evaluate DIR --unseen", "```"]
+    return "\n".join([*lines, ""])

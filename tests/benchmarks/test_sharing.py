@@ -1,0 +1,129 @@
+"""Runs are shared as they were and come back whole, whatever the place."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sys
+import types
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from benchmarks.cli import app
+from benchmarks.runs.records import read_records
+from benchmarks.runs.spec import BadInput
+from benchmarks.sharing.contents import gather, sums
+from benchmarks.sharing.places import place
+from tests.fakes.toys import run, toy_spec
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    spec = toy_spec(steps=240)
+    run(dataclasses.replace(spec, agent={"cost_limit": 2.0}), folder)
+    videos = folder / "evaluation-toy-default-240"
+    videos.mkdir()
+    (videos / "episode-0.mp4").write_bytes(b"film")
+    (folder / "evaluation-toy-default-240.csv").write_bytes(b"rows")
+    return folder
+
+
+def hub(folder: Path) -> types.ModuleType:
+    """A stand-in for huggingface_hub that keeps repositories in a folder."""
+    module = types.ModuleType("huggingface_hub")
+
+    class HfApi:
+        def create_repo(self, name: str, private: bool, exist_ok: bool) -> None:
+            assert private and exist_ok
+            (folder / name).mkdir(parents=True)
+
+        def upload_folder(self, repo_id: str, folder_path: str) -> None:
+            shutil.copytree(folder_path, folder / repo_id, dirs_exist_ok=True)
+            (folder / repo_id / ".gitattributes").write_text("*.npz filter=lfs\n")
+
+    def snapshot_download(name: str, local_dir: str, ignore_patterns: list[str]) -> None:
+        shutil.copytree(folder / name, local_dir, ignore=shutil.ignore_patterns(*ignore_patterns))
+
+    module.HfApi, module.snapshot_download = HfApi, snapshot_download  # type: ignore[attr-defined]
+    return module
+
+
+@pytest.mark.parametrize("target", ["shared/mine", "memory://bucket/mine", "hf://me/mine"])
+def test_what_is_pushed_is_pulled(
+    trained: Path, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub(tmp_path / "hub"))
+    fsspec.filesystem("memory").store.clear()
+    assert app.main(["push", str(trained), target]) == 0
+    assert app.main(["pull", target, "theirs"]) == 0
+    assert f"fetched {target} into theirs" in capfd.readouterr().out
+    for name in ("spec.json", "episodes.csv", "metrics.jsonl", "evaluation-toy-default-240.csv"):
+        assert Path("theirs", name).read_bytes() == (trained / name).read_bytes()
+    checkpoints = [path.name for path in Path("theirs", "checkpoints").iterdir()]
+    assert checkpoints == ["000000000240"]
+    film = Path("theirs", "evaluation-toy-default-240", "episode-0.mp4")
+    assert film.read_bytes() == b"film"
+    assert not Path("theirs", "replay").exists() and not Path("theirs", "status.json").exists()
+    if not target.startswith("hf://"):
+        assert app.main(["push", str(trained), target]) == 2
+        assert "is not empty" in capfd.readouterr().err
+    assert app.main(["pull", target, "theirs"]) == 2
+    assert "theirs exists" in capfd.readouterr().err
+
+
+def test_the_card_says_what_a_policy_is(trained: Path, tmp_path: Path):
+    gather(trained, tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert text.startswith("# toy on tests.fakes.toys:shore\n")
+    for row in ("| seed | 0 |", "| simulator steps | 240 |", "| cost limit | 2.0 |"):
+        assert row in text
+    frame = read_records(trained)
+    last = frame[frame["split"] == "eval"].tail(10)
+    assert f"return {last['return'].mean():.2f}, cost {last['cost'].mean():.2f}." in text
+
+
+def test_what_differs_from_what_was_shared_is_refused(trained: Path, tmp_path: Path, capfd):
+    shared = tmp_path / "shared"
+    assert app.main(["push", str(trained), str(shared)]) == 0
+    (shared / "episodes.csv").write_text("other")
+    assert app.main(["pull", str(shared), str(tmp_path / "theirs")]) == 2
+    assert "files differ from those that were shared" in capfd.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["shared"]
+    (shared / "SHA256SUMS").unlink()
+    assert app.main(["pull", str(shared), str(tmp_path / "theirs")]) == 2
+    assert "no shared run" in capfd.readouterr().err
+    (shared / "SHA256SUMS").write_text(sums(shared))
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("hf://me", "write hf://OWNER/NAME"),
+        ("hf://me/mine", "needs the package huggingface_hub"),
+        ("nosuch://bucket", "nosuch://bucket: .*pip install fsspec"),
+    ],
+)
+def test_a_place_that_cannot_be_reached_is_refused(
+    target: str, message: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(BadInput, match=message):
+        place(target)
+
+
+def test_a_name_outside_of_its_folder_is_not_written(tmp_path: Path):
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    system.pipe_file("/bucket/a/../../../outside", b"x")
+    with pytest.raises(BadInput, match="outside of its folder"):
+        place("memory://bucket/a").get(tmp_path / "run")
+
+
+def test_a_run_without_a_checkpoint_is_not_shared(trained: Path, tmp_path: Path):
+    shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
+    with pytest.raises(BadInput, match="no whole checkpoint to share"):
+        gather(tmp_path / "run", tmp_path / "into")

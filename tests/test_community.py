@@ -1,0 +1,33 @@
+"""Files beside the code: the citation's fields, and what the container recipes install."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import yaml
+
+from tests.tree import ROOT
+
+
+def test_the_citation_has_the_version_and_license_of_the_package():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert cited["cff-version"] == "1.2.0" and cited["message"]
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+    assert "arXiv:2307.07176" in str(cited["references"])
+
+
+def test_container_recipes_install_lock_files_that_exist():
+    for name in ("Dockerfile", "suite.def"):
+        text = (ROOT / "docs" / "containers" / name).read_text(encoding="utf-8")
+        locks = set(re.findall(r"requirements/\w+\.txt", text))
+        assert {"requirements/base.txt", "requirements/cuda.txt"} <= locks
+        assert all((ROOT / lock).is_file() for lock in locks)
+        assert re.search(r"^(?:FROM|From:) python:3\.11", text, re.MULTILINE)
+
+
+def test_issue_templates_have_a_head_that_parses():
+    for file in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.md"):
+        head = yaml.safe_load(file.read_text(encoding="utf-8").split("---")[1])
+        assert {"name", "about", "labels"} <= head.keys(), file
