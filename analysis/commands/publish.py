@@ -7,6 +7,7 @@ Writes `figures/`, `tables/`, `report.html` and `README.md` from `runs/`, `wante
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 from pathlib import Path
 
@@ -54,7 +55,9 @@ def run(args: argparse.Namespace) -> str:
             continue  # recordings of training alone
         words = [*map(str, done), "--out", str(folder / out), *options]
         WRITERS[command].run(parser(command).parse_args(words))
-    (folder / "README.md").write_text(summary(folder, title), encoding="utf-8")
+    text = summary(folder, title)
+    (folder / "README.md").write_text(text, encoding="utf-8")
+    show_claims(text, folder.resolve())
     return f"wrote README.md, report.html, figures and tables of {len(done)} runs in {folder}"
 
 
@@ -73,6 +76,23 @@ def summary(folder: Path, title: str = "") -> str:
         f"safedreamer publish results/{name}",
     )
     return readme(sources)
+
+
+def show_claims(text: str, folder: Path) -> None:
+    """Put the claims of a results README into the checkout's own, between its markers.
+
+    `<!-- claims of results/NAME -->` and `<!-- end of claims -->` stand there; without them, or in
+    a folder that is not `results/NAME` of a checkout, nothing is done.
+    """
+    front = folder.parents[1] / "README.md"
+    found = re.search(r"^## The paper's claims\n\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    if folder.parent.name != "results" or not front.is_file() or found is None:
+        return
+    begin, end = f"<!-- claims of results/{folder.name} -->", "<!-- end of claims -->"
+    page = front.read_text(encoding="utf-8")
+    block = re.compile(f"{re.escape(begin)}\n.*?{re.escape(end)}", re.DOTALL)
+    shown = f"{begin}\n{found[1].strip()}\n{end}"
+    front.write_text(block.sub(lambda _: shown, page), encoding="utf-8")
 
 
 def _title(folder: Path) -> str:

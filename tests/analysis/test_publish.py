@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis.commands.main import main
-from analysis.commands.publish import summary
+from analysis.commands.publish import show_claims, summary
 from analysis.read.load import load
 from analysis.report.readme import _verdict
 from analysis.statistics.agreement import agreement
@@ -22,6 +22,7 @@ from analysis.tables.agreement import agreement_markdown
 from benchmarks.runs.files import FINAL_FILE, TRIALS_FILE, WANTED_FILE
 from benchmarks.runs.records import FINAL, EpisodeRecord, RecordWriter
 from tests.analysis_runs import OBS, TASK, write_run, write_sweep
+from tests.tree import ROOT
 
 WANTED = "run_id,method,variant,cost_source,task,obs,seed,steps,minutes\n"
 
@@ -99,6 +100,24 @@ def test_the_readme_says_what_the_records_say(campaign):
     )
     assert claim in text
     assert "| OSRP-Lag reaches nearly zero cost | not tested | – |" in text
+
+
+def test_claims_are_shown_on_the_front_page_between_its_markers(tmp_path):
+    front, text = tmp_path / "README.md", "# C\n\n## The paper's claims\n\n| a |\n\n## More\n\nx\n"
+    begin, end = "<!-- claims of results/campaign -->", "<!-- end of claims -->"
+    show_claims(text, tmp_path / "results" / "campaign")  # no such file
+    front.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    show_claims(text, tmp_path / "results" / "other")
+    show_claims(text, tmp_path / "elsewhere" / "campaign")
+    assert "old" in front.read_text()
+    show_claims(text, tmp_path / "results" / "campaign")
+    assert front.read_text() == f"before\n{begin}\n| a |\n{end}\nafter\n"
+
+
+def test_the_front_page_shows_the_claims_of_the_campaign():
+    text = summary(ROOT / "results" / "campaign")
+    claims = text.partition("## The paper's claims\n\n")[2].partition("\n## ")[0]
+    assert claims.strip() in (ROOT / "README.md").read_text()
 
 
 def test_a_frozen_policy_is_judged_by_all_its_episodes(campaign):
