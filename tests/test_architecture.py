@@ -37,12 +37,13 @@ FLOORS = {
     "sweep": {"runs", "methods", "suites", "training", "omnisafe"},
     "diagnosis": {"runs", "training"},
     "video": {"tasks", "runs", "envs", "training"},
+    "stress": {"tasks", "runs", "envs", "methods", "training", "omnisafe", "suites"},
     "bundle": {"runs", "cli"},
     "fidelity": {"tasks", "runs", "envs"},
     "faults": {"runs", "process", "training", "cli"},
     "cli": {
         "tasks", "runs", "process", "envs", "methods", "training", "omnisafe", "suites", "sweep",
-        "diagnosis", "video",
+        "diagnosis", "video", "stress",
     },
     "perf": {
         "runs", "process", "envs", "methods", "training", "omnisafe", "suites", "sweep", "cli",

@@ -39,6 +39,7 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
     "a": _flag("method or tag", metavar="A"),
     "b": _flag("method or tag that A is taken from", metavar="B"),
     "file": _flag("table that `safedreamer diagnose` wrote", type=Path, metavar="FILE"),
+    "folder": _flag("results of `safedreamer stress`", type=Path, metavar="FOLDER"),
     "--out": _flag("folder for the files", type=user_path, required=True, metavar="DIR"),
     "--out <figures>": _flag(
         "folder for the figures (default: figures in the first RESULTS)",
@@ -143,6 +144,9 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "diagnosis": Command(
         "The figure of a table that `safedreamer diagnose` wrote.", "file --title"
+    ),
+    "stress": Command(
+        "Figure and tables of a folder that `safedreamer stress` wrote.", "folder --reps --title"
     ),
 }
 

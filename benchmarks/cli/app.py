@@ -35,6 +35,7 @@ COMMANDS = {
     "run": "train the run of a run folder",
     "evaluate": "run episodes with a trained run or with an authors' checkpoint",
     "diagnose": "what the agent of a run predicts against what happens",
+    "stress": "trained runs in perturbed worlds, on other tasks, with worse models",
     **analysis.COMMANDS,
     "doctor": "versions, devices, GL backend, what is missing and how to fix it",
     "demo": "train four methods with small budgets, then plot them",

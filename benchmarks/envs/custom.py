@@ -80,11 +80,25 @@ def find_current_folder() -> None:
 
 
 def load(name: str) -> gymnasium.Env:
-    """The environment that `module:factory` makes, of a module on the path or in the current
-    folder.
+    """The environment that `module:factory` makes, see `find_factory`.
 
     Raises ValueError if there is none of that name, else EnvContractError. It may import
     safety_gymnasium.
+    """
+    factory_name = name.partition(":")[2]
+    with user_imports():
+        env = _called(name, find_factory(name, "task"))
+    if not isinstance(env, gymnasium.Env):
+        raise EnvContractError(
+            f"task {name!r}: {factory_name}() must return a gymnasium.Env, not {type(env).__name__}"
+        )
+    return env
+
+
+def find_factory(name: str, what: str) -> Any:
+    """What `module:factory` names, of a module on the path or in the current folder.
+
+    `what` is what errors call it. Raises ValueError if there is none of that name.
     """
     module_name, _, factory_name = name.partition(":")
     find_current_folder()
@@ -97,21 +111,16 @@ def load(name: str) -> gymnasium.Env:
             ):
                 raise  # the module exists, but one that it imports does not
             raise ValueError(
-                f"task {name!r}: there is no module {module_name!r}; run from the folder that "
+                f"{what} {name!r}: there is no module {module_name!r}; run from the folder that "
                 "holds it, or add that to PYTHONPATH"
             ) from error
         factory: Any = module
         for part in factory_name.split("."):
             if not hasattr(factory, part):
                 hint = did_you_mean(part, dir(factory))
-                raise ValueError(f"task {name!r}: {module_name} has no {factory_name!r}{hint}")
+                raise ValueError(f"{what} {name!r}: {module_name} has no {factory_name!r}{hint}")
             factory = getattr(factory, part)
-        env = _called(name, factory)
-    if not isinstance(env, gymnasium.Env):
-        raise EnvContractError(
-            f"task {name!r}: {factory_name}() must return a gymnasium.Env, not {type(env).__name__}"
-        )
-    return env
+    return factory
 
 
 def _called(name: str, factory: Any) -> Any:

@@ -4,6 +4,7 @@ cost in `info["cost"]`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import benchmarks.envs.compat  # noqa: F401 (first: it prepares what Gymnasium imports)
@@ -13,6 +14,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 
+from benchmarks.envs.custom import find_factory
 from benchmarks.envs.facts import EnvFacts
 from benchmarks.envs.simulators import Simulator, View, make_simulator
 from benchmarks.tasks import get_task
@@ -148,6 +150,18 @@ def make_env(
         camera = "track" if found.name == "Velocity" else "fixedfar"
     view = None if render_mode is None else View(camera, height, width)
     return SafeEnv(make_simulator(found, checked, view), action_repeat, render_mode)
+
+
+def make_wrapped(wrappers: Iterable[tuple[str, float]], **settings: Any) -> gymnasium.Env:
+    """The environment of `make_env(**settings)` inside wrappers, the first of them innermost.
+
+    Each is the `module:factory` of factory(env, number) and its number; wrappers keep the spaces.
+    Raises ValueError for an unknown one, and what `make_env` raises.
+    """
+    env: gymnasium.Env = make_env(**settings)
+    for name, number in wrappers:
+        env = find_factory(name, "wrapper")(env, number)
+    return env
 
 
 def base_of(env: gymnasium.Env) -> SafeEnv:

@@ -12,3 +12,6 @@ OWNER_FILE = "owner.json"
 
 SWEEP_FILE = "sweep.json"
 RUNS_KEY = b"safedreamer.runs"  # in the metadata of an export's schema: JSON, one object per run
+
+STRESS_RECORDS_FILE = "stress.csv"
+STRESS_FILE = "stress.json"  # beside it: what was asked for, and the cost limit of each run

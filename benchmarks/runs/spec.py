@@ -189,6 +189,7 @@ _BEFORE: Mapping[str, Any] = {
     "agent.actor.reinforce_share": 0.9,
     "agent.planner.feasible_cost": "sum",
     "agent.planner.pessimism": 1,
+    "agent.planner.cost_margin": 0.0,
     "agent.planner.actor_share": 0.0,
     "agent.model.motion_scale": -1.0,
     "agent.model.conv_chunk": 64,  # whatever it is, results agree to rounding
