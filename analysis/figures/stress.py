@@ -88,10 +88,10 @@ def _panel(
     for _, mark in marks.iterrows():
         if np.isfinite(mark["threshold"]):
             axes.axvline(mark["threshold"], color=looks[mark["method"]].color, lw=0.8, ls=":")
-    if (here["cost_high"] > 0).any():
-        axes.set_ylim(bottom=0.0)
-    else:
-        axes.set_ylim(0.0, max(1.0, 1.5 * float(marks["cost_limit"].max() or 0.0)))
+    highest = max(
+        1.0, float(here["cost_high"].max()), 1.5 * np.nan_to_num(marks["cost_limit"].max())
+    )
+    axes.set_ylim(-0.04 * highest, 1.05 * highest)
 
 
 def _legend(drawn: Figure, looks: dict[str, style.MethodStyle]) -> None:

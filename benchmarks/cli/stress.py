@@ -6,7 +6,6 @@ The same command again plays only the cells that are missing.
 from __future__ import annotations
 
 import dataclasses
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 import yaml
 
+from benchmarks.cli import analysis
 from benchmarks.cli.common import parse
 from benchmarks.envs.factory import choose_python
 from benchmarks.runs.places import check_folder, user_path
@@ -103,10 +103,7 @@ def main(args: Sequence[str]) -> int:
     for plan in plans:
         play_plan(plan, results, episodes)
     print(f"wrote {results.file}", flush=True)
-    # Like `safedreamer plot`: the analysis reads files and runs in a process of its own.
-    return subprocess.run(
-        [sys.executable, "-m", "analysis", "stress", str(out)], check=False
-    ).returncode
+    return analysis.run("stress", [str(out)])
 
 
 def planned(chosen: StressArgs, runs: Sequence[Path]) -> list[Plan]:

@@ -118,8 +118,8 @@ class RunSpec:
     loop: LoopConfig
     replay: ReplayConfig
     agent: Any
-    init_from: str = ""  # published checkpoint that the parameters start from
-    init_sha256: str = ""  # of that file
+    init_from: str = ""  # published checkpoint, or run folder, that the learner starts from
+    init_sha256: str = ""  # of that file, or of the sums of the run's newest checkpoint
     # wall clock of the whole run, resumes included: it is done then, whatever its steps
     max_minutes: float | None = None
 

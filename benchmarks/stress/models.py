@@ -170,10 +170,10 @@ def _planned_costs(subject: Subject, strength: float) -> str:
 
 
 def _model(subject: Subject, strength: float) -> str:
-    if strength > MANTISSA_BITS or strength != int(strength):
-        return f"a whole number of at most {MANTISSA_BITS} mantissa bits"
-    filters = method(subject.spec.method).family in ("safedreamer", "lambda", "safe_slac")
-    return "" if filters else "a world model that it acts with"
+    if method(subject.spec.method).family not in ("safedreamer", "lambda", "safe_slac"):
+        return "a world model that it acts with"
+    fits = strength <= MANTISSA_BITS and strength == int(strength)
+    return "" if fits else f"a whole number of at most {MANTISSA_BITS} mantissa bits"
 
 
 def _old(subject: Subject, strength: float) -> str:
@@ -204,10 +204,10 @@ PERTURBATIONS = (
     ),
     Perturbation(
         "model_bits", "model", "the model's parameters rounded", "mantissa bits dropped, of 23",
-        (16, 19, 21), _model, agent=fewer_bits,
+        (16, 19, 21), _model, agent=fewer_bits, whole=True,
     ),
     Perturbation(
         "older_model", "model", "the world model of an earlier checkpoint", "checkpoints back",
-        (1,), _old, agent=earlier,
+        (1,), _old, agent=earlier, whole=True,
     ),
 )  # fmt: skip

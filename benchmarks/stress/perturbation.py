@@ -6,13 +6,14 @@ Imports neither a simulator nor JAX.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.envs.factory import EnvFactory
 from benchmarks.envs.facts import EnvFacts
-from benchmarks.runs.spec import RunSpec
+from benchmarks.runs.spec import BadInput, RunSpec
 from benchmarks.tasks import Task
 
 if TYPE_CHECKING:
@@ -71,6 +72,18 @@ class Perturbation:
     needs: Callable[[Subject, float], str] = possible
     env: ChangeEnv | None = None
     agent: ChangeAgent | None = None
+    whole: bool = False  # whether the strength counts something
+    at_most: float = math.inf  # strength beyond which nothing is left
+
+    def check_strength(self, strength: float) -> None:
+        """Raise BadInput for one that means nothing."""
+        spelled = f"{self.name}: strength {strength:g}"
+        if not strength > 0:
+            raise BadInput(f"{spelled} must be positive: 0 is always played")
+        if self.whole and strength != int(strength):
+            raise BadInput(f"{spelled} must be whole: it counts {self.unit}")
+        if strength > self.at_most:
+            raise BadInput(f"{spelled} must be at most {self.at_most:g}")
 
     def refusal(self, subject: Subject, strength: float = 0.0) -> str:
         """Why the subject cannot have it, or ""."""

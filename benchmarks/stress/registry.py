@@ -119,23 +119,23 @@ _TABLE = (
     ),
     Perturbation(
         "sensor_delay", "sensors", "observations of some steps ago", "agent steps",
-        (1, 2, 4), possible, _wrapper("sensors", "Delay"),
+        (1, 2, 4), possible, _wrapper("sensors", "Delay"), whole=True,
     ),
     Perturbation(
         "sensor_dropout", "sensors", "steps that show the last observation again", "probability",
-        (0.2, 0.5, 0.8), possible, _wrapper("sensors", "Dropout"),
+        (0.2, 0.5, 0.8), possible, _wrapper("sensors", "Dropout"), at_most=1,
     ),
     Perturbation(
         "lidar_blind", "sensors", "a sector around the front reads 0", "share of the circle",
-        (0.125, 0.25, 0.5), _lidar, _wrapper("lidar", "Blind"),
+        (0.125, 0.25, 0.5), _lidar, _wrapper("lidar", "Blind"), at_most=1,
     ),
     Perturbation(
         "lidar_ghosts", "sensors", "hazards in the lidar that are not there", "hazards",
-        (1, 3, 6), _lidar_of_hazards, _wrapper("lidar", "Ghosts"),
+        (1, 3, 6), _lidar_of_hazards, _wrapper("lidar", "Ghosts"), whole=True,
     ),
     Perturbation(
         "lidar_missing", "sensors", "hazards that the lidar does not show", "hazards",
-        (1, 3, 6), _lidar_of_hazards, _wrapper("lidar", "Missing"),
+        (1, 3, 6), _lidar_of_hazards, _wrapper("lidar", "Missing"), whole=True,
     ),
     Perturbation(
         "image_noise", "images", "Gaussian noise on every value", "std, of 0..1",
@@ -147,7 +147,7 @@ _TABLE = (
     ),
     Perturbation(
         "image_occlusion", "images", "a black square", "share of the side",
-        (0.2, 0.4, 0.6), _pictures, _wrapper("images", "Occlusion"),
+        (0.2, 0.4, 0.6), _pictures, _wrapper("images", "Occlusion"), at_most=1,
     ),
     Perturbation(
         "image_brightness", "images", "brighter pixels", "added value, of 0..1",
@@ -167,15 +167,15 @@ _TABLE = (
     ),
     Perturbation(
         "action_delay", "actuators", "actions of some steps ago", "agent steps",
-        (1, 2, 4), possible, _wrapper("actuators", "Delay"),
+        (1, 2, 4), possible, _wrapper("actuators", "Delay"), whole=True,
     ),
     Perturbation(
         "action_gain", "actuators", "weaker actions", "lost share",
-        (0.2, 0.4, 0.7), possible, _wrapper("actuators", "Gain"),
+        (0.2, 0.4, 0.7), possible, _wrapper("actuators", "Gain"), at_most=1,
     ),
     Perturbation(
         "action_weak_side", "actuators", "weaker positive values of the last action", "lost share",
-        (0.3, 0.6, 1), possible, _wrapper("actuators", "WeakSide"),
+        (0.3, 0.6, 1), possible, _wrapper("actuators", "WeakSide"), at_most=1,
     ),
     Perturbation(
         "mass", "dynamics", "body_mass, body_inertia of the robot", "relative increase",
@@ -183,11 +183,11 @@ _TABLE = (
     ),
     Perturbation(
         "friction", "dynamics", "geom_friction", "lost share",
-        (0.3, 0.6, 0.9), _friction, _wrapper("dynamics", "Friction"),
+        (0.3, 0.6, 0.9), _friction, _wrapper("dynamics", "Friction"), at_most=1,
     ),
     Perturbation(
         "gear", "dynamics", "actuator_gear", "lost share",
-        (0.2, 0.4, 0.7), _physics, _wrapper("dynamics", "Gear"),
+        (0.2, 0.4, 0.7), _physics, _wrapper("dynamics", "Gear"), at_most=1,
     ),
     Perturbation(
         "damping", "dynamics", "dof_damping", "relative increase",
@@ -195,7 +195,7 @@ _TABLE = (
     ),
     Perturbation(
         "hazard_number", "tasks", "hazards.num", "added hazards",
-        (2, 4, 8), _countable_hazards, _wrapper("layouts", "MoreHazards"),
+        (2, 4, 8), _countable_hazards, _wrapper("layouts", "MoreHazards"), whole=True,
     ),
     Perturbation(
         "hazard_size", "tasks", "hazards.size", "relative increase",
@@ -203,13 +203,16 @@ _TABLE = (
     ),
     Perturbation(
         "goal_size", "tasks", "goal.size", "lost share",
-        (0.2, 0.4, 0.6), _goal, _wrapper("layouts", "SmallerGoal"),
+        (0.2, 0.4, 0.6), _goal, _wrapper("layouts", "SmallerGoal"), at_most=0.99,
     ),
     Perturbation(
         "wall_distance", "tasks", "sigwalls.locate_factor", "lost share",
-        (0.05, 0.1, 0.2), _walls, _wrapper("layouts", "NearerWalls"),
+        (0.1, 0.3, 0.5), _walls, _wrapper("layouts", "NearerWalls"), at_most=0.99,
     ),
-    Perturbation("level", "tasks", "the task's level", "levels up", (1,), _level, _raise_level),
+    Perturbation(
+        "level", "tasks", "the task's level", "levels up",
+        (1,), _level, _raise_level, whole=True,
+    ),
     *models.PERTURBATIONS,
 )  # fmt: skip
 PERTURBATIONS: Mapping[str, Perturbation] = {each.name: each for each in _TABLE}

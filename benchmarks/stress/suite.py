@@ -23,7 +23,7 @@ from benchmarks.runs.reading import read_text
 from benchmarks.runs.spec import BadInput, choose
 from benchmarks.stress.perturbation import Perturbation
 from benchmarks.stress.registry import SUITES, find
-from benchmarks.suites.yaml_nodes import MAX_YAML_BYTES, Nodes, compose, line_of
+from benchmarks.suites.yaml_nodes import MAX_YAML_BYTES, Nodes, compose
 
 TRANSFER = "transfer"  # a suite of tasks instead of perturbations
 PACKAGE = "benchmarks.stress.suites"
@@ -100,7 +100,12 @@ class _File(Nodes):
             else self.distinct(node, name, lambda item: self.positive(item, "a strength"))
         )
         if not strengths:
-            raise BadInput(f"{self.source}:{line_of(node)}: {name} needs a list of strengths")
+            self.wrong(node, f"{name} needs a list of strengths")
+        for strength in strengths:
+            try:
+                found.check_strength(strength)
+            except BadInput as error:
+                self.wrong(node, str(error), error)
         return found, strengths
 
 
@@ -116,7 +121,7 @@ def narrowed(suite: Suite, only: Sequence[str], strengths: Sequence[float]) -> S
         levels = tuple(strengths) or own.get(each.name) or each.strengths
         if not levels:
             raise BadInput(f"{each.name} has no usual strengths: give --strengths")
-        if bad := [level for level in levels if not level > 0]:
-            raise BadInput(f"strength {bad[0]:g} must be positive: 0 is always played")
+        for level in levels:
+            each.check_strength(level)
         pairs.append((each, tuple(sorted(set(levels)))))
     return suite._replace(perturbations=tuple(pairs), strict=suite.strict or bool(only))
