@@ -63,7 +63,7 @@ class Episodes(NamedTuple):
     """Which episodes a cell consists of, and where they are played."""
 
     seed: int
-    count: int
+    per_cell: int
     workers: Literal["process", "inline"] = "inline"
 
 
@@ -169,7 +169,7 @@ def _play_jax(
             it.state,
             factory(policy, cell),
             run_seed=episodes.seed,
-            episodes=episodes.count,
+            episodes=episodes.per_cell,
             key=evaluation_key(episodes.seed, policy.env_steps),
             on_fault=lambda fault: warn(describe(fault, EVAL)),
             workers=episodes.workers,
@@ -205,7 +205,7 @@ def _play_torch(
     status = stress_in_child(
         spec,
         policy.subject.checkpoint.parents[1],
-        episodes=episodes.count,
+        episodes=episodes.per_cell,
         first_episode=UNSEEN_EPISODE,
         cells=orders,
     )

@@ -207,7 +207,7 @@ _TABLE = (
     ),
     Perturbation(
         "wall_distance", "tasks", "sigwalls.locate_factor", "lost share",
-        (0.1, 0.3, 0.5), _walls, _wrapper("layouts", "NearerWalls"), at_most=0.99,
+        (0.05, 0.15, 0.25), _walls, _wrapper("layouts", "NearerWalls"), at_most=0.99,
     ),
     Perturbation(
         "level", "tasks", "the task's level", "levels up",

@@ -35,7 +35,7 @@ class StressResults:
         _write(self._about, about)
 
     def _agreed(self, episodes: Episodes) -> dict[str, Any]:
-        asked = {"seed": episodes.seed, "episodes": episodes.count}
+        asked = {"seed": episodes.seed, "episodes": episodes.per_cell}
         try:
             about = read_object(self._about)
         except FileNotFoundError:

@@ -54,8 +54,8 @@ class Perturbed(gymnasium.Wrapper):
         """One agent step, with the action and the observation perturbed."""
         if not self.strength:
             return self.env.step(action)
-        obs, *rest = self.env.step(self.acted(np.asarray(action, np.float32)))
-        reward, terminated, truncated, info = rest
+        acted = self.acted(np.asarray(action, np.float32))
+        obs, reward, terminated, truncated, info = self.env.step(acted)
         return self.observed(obs), reward, terminated, truncated, info
 
     def begin(self) -> None:
