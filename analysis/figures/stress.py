@@ -81,7 +81,7 @@ def _panel(
         axes.set_title(name)
         axes.tick_params(labelbottom=False)
         return
-    axes.set_xlabel("strength")
+    axes.set_xlabel(here["unit"].iloc[0] or "strength", fontsize=6.5)
     marks = found.thresholds[found.thresholds["perturbation"] == name]
     for limit in sorted(set(marks["cost_limit"].dropna())):
         style.limit_line(axes, limit)
@@ -119,7 +119,8 @@ def transfer(table: pd.DataFrame, title: str = "") -> Figure:
             layout="constrained",
         )
         axes = drawn.subplots()
-        image = axes.imshow(costs, cmap="Reds", vmin=0.0, aspect="auto")
+        darkest = 1.6 * max(1.0, float(np.nanmax(costs)))  # never too dark for black text
+        image = axes.imshow(costs, cmap="Reds", vmin=0.0, vmax=darkest, aspect="auto")
         for (y, x), text in texts.items():
             axes.text(x, y, text, ha="center", va="center", fontsize=7)
         axes.set_xticks(range(len(tasks)), [task_label(task, obs) for task in tasks])

@@ -17,8 +17,8 @@ UNDISTURBED = "none"  # perturbation at strength 0
 
 
 def read(folder: Path) -> pd.DataFrame:
-    """Episodes with the columns of the records, and of their run `own_task` and `cost_limit` (NaN
-    where it was given none).
+    """Episodes with the columns of the records, of their run `own_task` and `cost_limit` (NaN where
+    it was given none), and the `unit` of the strength.
 
     Raises FileNotFoundError where there are no records, DamagedFile for others' or broken ones.
     """
@@ -35,13 +35,15 @@ def read(folder: Path) -> pd.DataFrame:
     if frame.empty:
         raise DamagedFile(file, None, "it holds no episode")
     about = read_object(folder / STRESS_FILE)
-    expect(about, {"runs": dict}, folder / STRESS_FILE)
+    expect(about, {"runs": dict, "units": dict}, folder / STRESS_FILE)
     runs = {(run["run_id"], run["method"]): run for run in about["runs"].values()}
     keys = list(zip(frame["run_id"], frame["method"]))
     if lacking := [key for key in keys if key not in runs]:
         raise DamagedFile(folder / STRESS_FILE, None, f"it does not name the run {lacking[0][0]}")
     limits = [runs[key]["cost_limit"] for key in keys]
+    units = {name: str(unit) for name, unit in about["units"].items()}
     return frame.assign(
+        unit=[units.get(name, "") for name in frame["perturbation"]],
         own_task=[runs[key]["task"] for key in keys],
         cost_limit=[np.nan if limit is None else float(limit) for limit in limits],
     )

@@ -26,7 +26,7 @@ GROUP = ["method", "task", "obs"]
 class Stress(NamedTuple):
     """`levels`: one row per method, task, perturbation and strength.
 
-    `return`, `cost`, each with `_low` and `_high`, `runs`, `episodes`.
+    `unit` of the strength, `return`, `cost`, each with `_low` and `_high`, `runs`, `episodes`.
 
     `thresholds`: one row per method, task and perturbation; `threshold` with `low` and `high`, all
     infinite where the limit is not exceeded, NaN without a limit.
@@ -81,6 +81,7 @@ def stress(frame: pd.DataFrame, reps: int = REPS, seed: int = SEED) -> Stress:
                 metric: _means(runs, strengths, metric, drawn) for metric in ("return", "cost")
             }
             counts = {"runs": len(runs), "episodes": sum(_counts(runs, strengths))}
+            counts["unit"] = chosen.loc[chosen["perturbation"] == name, "unit"].iloc[0]
             for place, strength in enumerate(strengths):
                 row = head | {"strength": strength}
                 for metric, (mean, samples) in curves.items():

@@ -99,7 +99,7 @@ def main(args: Sequence[str]) -> int:
         chosen.episodes or suite.episodes,
         chosen.workers,
     )
-    results = StressResults(out, [plan.policy for plan in plans], episodes)
+    results = StressResults(out, plans, episodes)
     for plan in plans:
         play_plan(plan, results, episodes)
     print(f"wrote {results.file}", flush=True)

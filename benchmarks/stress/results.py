@@ -1,7 +1,8 @@
 """The results folder of a stress test: its records, and beside them what was asked for.
 
-stress.json holds the episodes of a cell and the seed of their layouts, and of every run (and every
-set of changed settings) folder, method, task, cost limit and simulator steps of training.
+stress.json holds the episodes of a cell and the seed of their layouts; the unit of every
+perturbation's strength; and of every run (and every set of changed settings) folder, method, task,
+cost limit and simulator steps of training.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from benchmarks.runs.files import STRESS_FILE, STRESS_RECORDS_FILE
 from benchmarks.runs.reading import expect, read_object
 from benchmarks.runs.spec import BadInput
+from benchmarks.stress.plan import Plan
 from benchmarks.stress.play import Cell, Episodes, Policy
 from benchmarks.stress.records import Row, read, write
 
@@ -25,13 +27,14 @@ class StressResults:
     Raises BadInput where the folder belongs to other episodes, or a run has trained on since.
     """
 
-    def __init__(self, out: Path, policies: Iterable[Policy], episodes: Episodes) -> None:
+    def __init__(self, out: Path, plans: Iterable[Plan], episodes: Episodes) -> None:
         self.file, self._about = out / STRESS_RECORDS_FILE, out / STRESS_FILE
         out.mkdir(parents=True, exist_ok=True)
         self.rows: list[Row] = read(self.file)
         about = self._agreed(episodes)
-        for policy in policies:
-            self._add(about["runs"], policy)
+        for plan in plans:
+            self._add(about["runs"], plan.policy)
+            about["units"] |= {c.perturbation.name: c.perturbation.unit for c in plan.cells}
         _write(self._about, about)
 
     def _agreed(self, episodes: Episodes) -> dict[str, Any]:
@@ -44,8 +47,8 @@ class StressResults:
                     f"{self.file} is there without {self._about.name}, which says what it holds: "
                     "choose another --out"
                 ) from None
-            return {**asked, "runs": {}}
-        expect(about, {"seed": int, "episodes": int, "runs": dict}, self._about)
+            return {**asked, "units": {}, "runs": {}}
+        expect(about, {"seed": int, "episodes": int, "units": dict, "runs": dict}, self._about)
         for name, value in asked.items():
             if about[name] != value:
                 raise BadInput(

@@ -37,7 +37,7 @@ def folder_of(
         f"{run} osrp": {"run_id": run, "method": "osrp", "task": TASK, "cost_limit": limit}
         for run in {run for run, *_ in cells}
     }
-    (folder / "stress.json").write_text(json.dumps({"seed": 0, "episodes": 4, "runs": runs}))
+    (folder / "stress.json").write_text(json.dumps({"units": {"mass": "relative"}, "runs": runs}))
     return folder
 
 
@@ -117,6 +117,7 @@ def test_the_figure_shows_the_levels_the_limit_and_the_threshold(tmp_path):
     (line,) = (line for line in cost.get_lines() if line.get_gid() == "cost osrp")
     assert list(line.get_xdata()) == [0.0, 1.0, 2.0] and list(line.get_ydata()) == [0.0, 1.0, 5.0]
     assert [t.get_text() for t in cost.texts] == ["limit 2"]
+    assert [axes.get_xlabel() for axes in figure.axes[2:]] == ["relative", "strength"]
     marks = [line.get_xdata()[0] for line in cost.get_lines() if line.get_linestyle() == ":"]
     assert marks == [pytest.approx(1.25)]
     with pytest.raises(ValueError, match="no perturbation was played"):
@@ -158,7 +159,10 @@ def test_transfer(tmp_path, capsys):
         (lambda f: (f / "stress.csv").unlink(), "no records of a stress test at"),
         (lambda f: (f / "stress.csv").write_text("a,b\n1,2\n"), "expected the columns run_id"),
         (lambda f: (f / "stress.csv").write_text(",".join(STRESS_COLUMNS)), "holds no episode"),
-        (lambda f: (f / "stress.json").write_text('{"runs": {}}'), "does not name the run a"),
+        (
+            lambda f: (f / "stress.json").write_text('{"units": {}, "runs": {}}'),
+            "does not name the run a",
+        ),
     ],
 )
 def test_damaged_folders_are_one_line(tmp_path, capsys, damage, message):
