@@ -1,4 +1,4 @@
-"""`stress`: figure and tables of a folder that `safedreamer stress` wrote, beside its records.
+"""`stress`: figure and tables of folders that `safedreamer stress` wrote.
 
 Writes `stress.png`, `stress.pdf`, `levels.csv`, `thresholds.csv` and `stress.md`; for transfer
 `transfer.png`, `transfer.pdf` and `transfer.csv`.
@@ -17,31 +17,36 @@ from analysis.read.stress import read
 from analysis.statistics.stress import Stress, matrix, stress
 from analysis.tables.formats import csv_text
 from analysis.tables.stress import levels_markdown, matrix_markdown, thresholds_markdown
+from benchmarks.runs.places import check_folder
 
+KEY = ["run_id", "method", "task", "perturbation", "strength", "episode"]
 INTERVALS = "Intervals: 95 %, bootstrap over episodes within runs.\n"
 
 
 def run(args: argparse.Namespace) -> str:
-    """Draw FOLDER and return the thresholds, or the matrix of tasks."""
-    frame = read(args.folder)
+    """Draw the folders and return the thresholds, or the matrix of tasks."""
+    out = args.out or args.folders[0]
+    check_folder(out)
+    frame = pd.concat([read(folder) for folder in args.folders], ignore_index=True)
+    if frame.duplicated(KEY).any():
+        raise ValueError("two of the folders hold the same episodes")
+    out.mkdir(parents=True, exist_ok=True)
     found, tasks = stress(frame, args.reps), matrix(frame)
     files, parts = [], []
     if not tasks.empty:
-        files += style.save(
-            figures.transfer(tasks, args.title), args.folder / "transfer", ("png", "pdf")
-        )
-        files += [_csv(args.folder / "transfer.csv", tasks)]
+        files += style.save(figures.transfer(tasks, args.title), out / "transfer", ("png", "pdf"))
+        files += [_csv(out / "transfer.csv", tasks)]
         parts += ["## Transfer: return at cost\n", matrix_markdown(tasks)]
     if not found.levels.empty:
-        files += style.save(
-            figures.figure(found, args.title), args.folder / "stress", ("png", "pdf")
-        )
-        files += _tables(args.folder, found)
+        files += style.save(figures.figure(found, args.title), out / "stress", ("png", "pdf"))
+        files += _tables(out, found)
         parts += ["## Strength at which cost exceeds its limit\n", thresholds_markdown(found)]
         parts += [INTERVALS, "## Return and cost\n", levels_markdown(found)]
     if not parts:
-        raise ValueError(f"{args.folder} holds undisturbed episodes only: there is nothing to draw")
-    text = args.folder / "stress.md"
+        raise ValueError(
+            f"{args.folders[0]} holds undisturbed episodes only: there is nothing to draw"
+        )
+    text = out / "stress.md"
     text.write_text("\n".join(parts), encoding="utf-8")
     shown = "\n".join(parts[:2]) if found.levels.empty else thresholds_markdown(found)
     return f"{shown}\nwrote {', '.join(map(str, [*files, text]))}"

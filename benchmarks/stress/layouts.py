@@ -69,3 +69,25 @@ class NearerWalls(_Task):
         factor, walls = self.shrunk("room between the walls"), task.sigwalls
         walls.locate_factor *= factor
         walls.locations = [(x * factor, y * factor) for x, y in walls.locations]
+
+
+class GradedCost(_Task):
+    """Part of a step's cost follows from how deep the robot is in hazards.
+
+    cost' = (1 - s) [cost > 0] + s (sum over hazards of max(0, 1 - distance / size) + [other costs])
+    """
+
+    def change(self, task: Any) -> None:
+        if self.strength > 1:
+            raise ValueError(f"GradedCost: strength {self.strength} must be at most 1")
+        share, costs_of = self.strength, task.calculate_cost
+        task.cost_conf.constrain_indicator = False  # raw: sizes less distances, not 0 or 1
+
+        def graded() -> dict[str, float]:
+            costs = costs_of()
+            depth = costs["cost_hazards"] / task.hazards.size
+            others = costs["cost_sum"] - costs["cost_hazards"] > 0
+            step = (1.0 - share) * (costs["cost_sum"] > 0) + share * (depth + others)
+            return costs | {"cost_sum": float(step)}
+
+        task.calculate_cost = graded

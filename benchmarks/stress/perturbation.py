@@ -78,8 +78,8 @@ class Perturbation:
     def check_strength(self, strength: float) -> None:
         """Raise BadInput for one that means nothing."""
         spelled = f"{self.name}: strength {strength:g}"
-        if not strength > 0:
-            raise BadInput(f"{spelled} must be positive: 0 is always played")
+        if not 0 < strength < math.inf:
+            raise BadInput(f"{spelled} must be positive and finite: 0 is always played")
         if self.whole and strength != int(strength):
             raise BadInput(f"{spelled} must be whole: it counts {self.unit}")
         if strength > self.at_most:

@@ -210,6 +210,10 @@ _TABLE = (
         (0.05, 0.15, 0.25), _walls, _wrapper("layouts", "NearerWalls"), at_most=0.99,
     ),
     Perturbation(
+        "cost_depth", "tasks", "the form of the cost: depth in hazards", "share of the depth",
+        (0.5, 1), _hazards, _wrapper("layouts", "GradedCost"), at_most=1,
+    ),
+    Perturbation(
         "level", "tasks", "the task's level", "levels up",
         (1,), _level, _raise_level, whole=True,
     ),

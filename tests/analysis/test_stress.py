@@ -137,6 +137,17 @@ def test_the_command_writes_figure_and_tables(tmp_path, capsys):
     assert "| mass | 2 | 9.50 [" in text and "5.00 [5.00, 5.00] | 1 | 4 |" in text
 
 
+def test_several_folders_are_drawn_together(tmp_path, capsys):
+    for run, cost in (("a", 1.0), ("b", 3.0)):
+        folder_of(tmp_path / run, curve(run, "mass", {0.0: [0.0] * 4, 1.0: [cost] * 4}))
+    folders = [str(tmp_path / run) for run in "ab"]
+    assert main(["stress", *folders, "--out", str(tmp_path / "both"), "--reps", "20"]) == 0
+    assert "2.00 [2.00, 2.00] | 2 | 8 |" in (tmp_path / "both" / "stress.md").read_text()
+    capsys.readouterr()
+    assert main(["stress", folders[0], folders[0]]) == 2
+    assert "two of the folders hold the same episodes" in capsys.readouterr().err
+
+
 def test_transfer(tmp_path, capsys):
     cells = {("a", TASK, "none", 0.0): [0.0] * 4, ("a", OTHER, "none", 0.0): [6.0] * 4}
     table = matrix(read(folder_of(tmp_path, cells)))

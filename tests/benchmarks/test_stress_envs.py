@@ -64,8 +64,8 @@ def test_a_perturbation_changes_the_episode_and_is_the_same_again(name: str, und
     env = env_of(name, strength)
     rows, numbers = episode(env)
     assert rows.dtype == undisturbed[0].dtype
-    # sizes show only where the robot meets them, and a Point meets no friction
-    if name not in ("goal_size", "hazard_size", "friction"):
+    # sizes and costs show only where the robot meets them, and a Point meets no friction
+    if name not in ("goal_size", "hazard_size", "cost_depth", "friction"):
         assert not np.array_equal(rows, undisturbed[0])
     episode(env, 3, seed=8)  # another episode in between leaves no trace
     for same in (env, env_of(name, strength)):
@@ -260,6 +260,20 @@ def test_tasks_change_before_the_first_layout():
     assert PERTURBATIONS["level"].env(EnvFactory(CIRCLE, "lidar", 5), 1).task == (  # pyright: ignore[reportOptionalCall]
         "SafetyPointCircle2-v0"
     )
+
+
+def test_the_cost_follows_the_depth_in_hazards():
+    env = env_of("cost_depth", 0.25)
+    env.reset(seed=SEED)
+    task = base_of(env).simulator.task  # pyright: ignore[reportAttributeAccessIssue]
+    place, size = task.hazards.pos[0][:2], task.hazards.size
+    robot = place + np.array([0.05, 0.0])
+    task.agent.dist_xy = lambda pos: float(np.linalg.norm(robot - pos[:2]))
+    depth = sum(max(0.0, 1 - task.agent.dist_xy(pos) / size) for pos in task.hazards.pos)
+    assert depth >= 0.7499
+    assert task.calculate_cost()["cost_sum"] == pytest.approx(0.75 + 0.25 * depth)
+    task.agent.dist_xy = lambda pos: 9.0
+    assert task.calculate_cost()["cost_sum"] == 0.0
 
 
 def pictures(kind: type[images._Pictures], strength: float, *shown: np.ndarray) -> list[np.ndarray]:
