@@ -39,6 +39,7 @@ FLOORS = {
     "video": {"tasks", "runs", "envs", "training"},
     "zoo": {"runs", "process", "envs", "methods", "training"},
     "api": {"tasks", "runs", "envs", "methods", "training", "cli"},
+    "stress": {"tasks", "runs", "envs", "methods", "training", "omnisafe", "suites"},
     "bundle": {"runs", "cli"},
     "sharing": {"runs"},
     "fidelity": {"tasks", "runs", "envs"},
@@ -46,7 +47,7 @@ FLOORS = {
     "cli": {
         "sharing",
         "tasks", "runs", "process", "envs", "methods", "training", "omnisafe", "suites", "sweep",
-        "diagnosis", "video", "zoo",
+        "diagnosis", "video", "zoo", "stress",
     },
     "perf": {
         "runs", "process", "envs", "methods", "training", "omnisafe", "suites", "sweep", "cli",

@@ -22,6 +22,7 @@ from benchmarks.cli import analysis, app
 from benchmarks.methods import METHODS, method, settings
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.records import COLUMNS
+from benchmarks.stress.suite import names as stress_suites
 from benchmarks.suites import reading
 from tests.documents import FENCE, write_files
 from tests.tree import ROOT, tracked
@@ -162,7 +163,7 @@ def check_command(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "_sha256", lambda path: "")
     name, args = command.args[0], placeholders(command.args[1:])
     if "--suite" in args and not (suite := args[args.index("--suite") + 1]).endswith(".yaml"):
-        assert suite in reading.builtin()
+        assert suite in (stress_suites() if name == "stress" else reading.builtin())
     if name == "train":
         train.read(args)
     elif name in analysis.COMMANDS:

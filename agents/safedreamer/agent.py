@@ -6,7 +6,7 @@ All variants are values of `SafeDreamerConfig`; choices are resolved when the fu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -58,14 +58,24 @@ def _joined(
     return jnp.concatenate([actor[0], planner[0]]), jnp.concatenate([actor[1], std])
 
 
+ACTING = 3  # stream of keys for `Acting`, beside the three of the policy
+# networks and a key -> the networks that filter, plan and act
+Acting = Callable[[Networks, jax.Array], Networks]
+
+
 class SafeDreamer:
-    """A SafeDreamer variant for one kind of environment; implements `agents.api.Agent`."""
+    """A SafeDreamer variant for one kind of environment; implements `agents.api.Agent`.
+
+    `acting` exchanges parts of the networks in `act`, for example for worse ones; learning keeps
+    its own.
+    """
 
     pretrain_updates = 0
 
-    def __init__(self, config: SafeDreamerConfig, env: EnvSpec):
+    def __init__(self, config: SafeDreamerConfig, env: EnvSpec, acting: Acting | None = None):
         self.config = config
         self.env = env
+        self.acting = acting
         self.graphs = graphs(config, env)
         self.learner = Learner(config, self.graphs, env.obs)
         self._init = jax.jit(lambda key: self.learner.fresh_state(init_params(config, env, key)))
@@ -133,6 +143,8 @@ class SafeDreamer:
 
     def _act_impl(self, params, multiplier, carry, obs, is_first, key, mode):
         nets = self.networks(params)
+        if self.acting is not None:
+            nets = self.acting(nets, jax.random.fold_in(key, ACTING))
         latent_key, plan_key, action_key = jax.random.split(key, 3)
         rssm = nets.model.rssm
         embed = rssm.embed_part(nets.model.encoder(obs))
@@ -212,7 +224,7 @@ class SafeDreamer:
             proposals = actor_proposals(
                 nets.model, nets.actor, belief, config.proposals, config.horizon, proposal_key
             )
-        limit = self.config.cost_limit
+        limit = max(0.0, self.config.cost_limit - config.cost_margin)
         return plan(config, evaluate, start_mean, proposals, limit, multiplier, plan_key, kept)
 
     # Learning

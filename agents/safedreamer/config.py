@@ -301,6 +301,10 @@ class PlannerConfig:
     """Imagined latents of a plan: sampled (release), or the prior's modes, so that no plan is
     chosen for a lucky sample.
     """
+    cost_margin: float = 0.0
+    """Cost per episode by which plans must stay below the limit (0: release); with one beyond the
+    limit only plans without predicted costs are within it.
+    """
     pessimism: int = 1
     """Imagined rollouts per plan: its rewards are their mean, its costs those of the costliest (1:
     release; more: latents sample).
@@ -341,6 +345,9 @@ class PlannerConfig:
         require(
             0.0 <= self.momentum < 1.0,
             f"planner.momentum={self.momentum} must lie in 0..1, 1 excluded",
+        )
+        require(
+            self.cost_margin >= 0, f"planner.cost_margin={self.cost_margin} must not be negative"
         )
         require(self.pessimism >= 1, f"planner.pessimism={self.pessimism} must be at least 1")
         require(

@@ -44,6 +44,12 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
     "a": _flag("method or tag", metavar="A"),
     "b": _flag("method or tag that A is taken from", metavar="B"),
     "file": _flag("table that `safedreamer diagnose` wrote", type=Path, metavar="FILE"),
+    "folders": _flag(
+        "results of `safedreamer stress`, drawn together", nargs="+", type=Path, metavar="FOLDER"
+    ),
+    "--out <stress>": _flag(
+        "folder for figure and tables (default: the first FOLDER)", type=user_path, metavar="DIR"
+    ),
     "--out": _flag("folder for the files", type=user_path, required=True, metavar="DIR"),
     "--out <figures>": _flag(
         "folder for the figures (default: figures in the first RESULTS)",
@@ -153,6 +159,10 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "diagnosis": Command(
         "The figure of a table that `safedreamer diagnose` wrote.", "file --title"
+    ),
+    "stress": Command(
+        "Figure and tables of folders that `safedreamer stress` wrote.",
+        "folders --out|<stress> --reps --title",
     ),
 }
 

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -15,7 +15,6 @@ import pandas as pd
 from agents.api import Agent, EnvSpec, PyTree
 from benchmarks.cli.defaults import default_obs, task_settings
 from benchmarks.envs import EnvFactory
-from benchmarks.envs.make import SafeEnv
 from benchmarks.methods import check_spec, method
 from benchmarks.methods.saved import newest
 from benchmarks.runs.spec import BadInput, RunSpec
@@ -24,6 +23,9 @@ from benchmarks.training.env_faults import describe
 from benchmarks.training.episodes import UNSEEN_EPISODE
 from benchmarks.training.evaluation import evaluation_key, run_episodes
 from benchmarks.training.launch import agent_for, environment, official_agent, trained_agent
+
+if TYPE_CHECKING:
+    import gymnasium
 
 
 class Policy:
@@ -57,7 +59,7 @@ class Policy:
         self._first, self._count = False, self._count + 1
         return np.asarray(action)[0]
 
-    def make_env(self, render_mode: str | None = None) -> SafeEnv:
+    def make_env(self, render_mode: str | None = None) -> gymnasium.Env:
         """An environment of the policy's task, observation and action repeat."""
         return dataclasses.replace(self._make_env, render_mode=render_mode)()
 

@@ -39,6 +39,7 @@ COMMANDS = {
     "push": "share a run: a folder, an S3-like URL, or Hugging Face",
     "pull": "fetch a run that was shared",
     "diagnose": "what the agent of a run predicts against what happens",
+    "stress": "trained runs in perturbed worlds, on other tasks, with worse models",
     **analysis.COMMANDS,
     "publish": "finished runs as results to commit: scores, policies, figures, tables, README",
     "doctor": "versions, devices, GL backend, what is missing and how to fix it",

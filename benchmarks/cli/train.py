@@ -72,7 +72,9 @@ class TrainArgs:
     continued.
     """
     init_from: Path | None = None
-    """Authors' checkpoint (checkpoint.ckpt) whose parameters training starts from."""
+    """Run folder whose newest checkpoint training starts from (fine-tuning, also on another task
+    where shapes agree), or an authors' checkpoint (checkpoint.ckpt).
+    """
     max_minutes: float | None = None
     """Wall-clock budget of the run in minutes, resumes included; it ends with a last evaluation and
     a checkpoint. None: no limit.
@@ -160,8 +162,13 @@ def _everything(agent_type: type) -> Any:
 
 
 def _sha256(path: Path) -> str:
+    if path.is_dir():
+        from benchmarks.methods.saved import newest
+        from benchmarks.runs.checkpoint import fingerprint
+
+        return fingerprint(newest(path).checkpoint)
     if not path.is_file():
-        raise BadInput(f"--init-from {path}: no such file")
+        raise BadInput(f"--init-from {path}: no such file or run folder")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

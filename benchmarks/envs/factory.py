@@ -16,8 +16,6 @@ from benchmarks.runs.spec import BadInput
 if TYPE_CHECKING:
     import gymnasium
 
-    from benchmarks.envs.make import SafeEnv
-
 MakeEnv: TypeAlias = "Callable[[], gymnasium.Env]"  # an EnvFactory, or a function of a test
 # interpreter of environment processes; the learner's own if unset
 ENV_PYTHON = "SAFEDREAMER_ENV_PYTHON"
@@ -25,7 +23,7 @@ ENV_PYTHON = "SAFEDREAMER_ENV_PYTHON"
 
 @dataclasses.dataclass(frozen=True)
 class EnvFactory:
-    """Makes one environment when called (see `benchmarks.envs.make.make_env`), or lets another
+    """Makes one environment when called (see `benchmarks.envs.make.make_wrapped`), or lets another
     interpreter make it.
     """
 
@@ -37,18 +35,20 @@ class EnvFactory:
     height: int = 256
     width: int = 256
     resize: int = 0
+    # (`module:factory`, number) each, applied in this order as factory(env, number)
+    wrappers: tuple[tuple[str, float], ...] = ()
     python: str = ""  # interpreter that environments run under; empty: this one
 
-    def __call__(self) -> SafeEnv:
-        from benchmarks.envs.make import make_env  # here, because it imports the simulator
+    def __call__(self) -> gymnasium.Env:
+        from benchmarks.envs.make import make_wrapped  # here, because it imports the simulator
 
-        return make_env(**self.settings())
+        return make_wrapped(**self.settings())
 
     def settings(self) -> dict[str, Any]:
-        """Arguments of `make_env`, plain values all."""
+        """Arguments of `make_wrapped`, plain values all."""
         settings = dataclasses.asdict(self)
         del settings["python"]
-        return settings
+        return settings | {"wrappers": [list(wrapper) for wrapper in self.wrappers]}
 
 
 def choose_python(python: str | None) -> None:

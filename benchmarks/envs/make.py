@@ -4,9 +4,10 @@ cost in `info["cost"]`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import benchmarks.envs.compat  # noqa: F401 (first: it prepares what Gymnasium imports)
+from benchmarks.envs.compat import user_imports  # (first: it prepares what Gymnasium imports)
 
 # isort: split
 import gymnasium
@@ -15,6 +16,7 @@ from gymnasium.spaces import Box
 
 from benchmarks.envs.facts import EnvFacts
 from benchmarks.envs.simulators import IMAGE_SIZE, Simulator, View, make_simulator
+from benchmarks.runs.references import load_object
 from benchmarks.tasks import get_task
 
 if TYPE_CHECKING:
@@ -155,6 +157,20 @@ def make_env(
         camera = "track" if found.name == "Velocity" else "fixedfar"
     view = None if render_mode is None else View(camera, height, width)
     return SafeEnv(make_simulator(found, checked, view, resize), action_repeat, render_mode)
+
+
+def make_wrapped(wrappers: Iterable[tuple[str, float]], **settings: Any) -> gymnasium.Env:
+    """The environment of `make_env(**settings)` inside wrappers, the first of them innermost.
+
+    Each is the `module:factory` of factory(env, number) and its number; wrappers keep the spaces.
+    Raises ValueError for an unknown one, and what `make_env` raises.
+    """
+    env: gymnasium.Env = make_env(**settings)
+    for name, number in wrappers:
+        with user_imports():
+            factory = load_object("wrapper", name)
+        env = factory(env, number)
+    return env
 
 
 def base_of(env: gymnasium.Env) -> SafeEnv:

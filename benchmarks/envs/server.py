@@ -2,10 +2,10 @@
 
 The process is a fresh interpreter, perhaps of another version than the learner's, that imports only
 what the environment needs: no JAX, nothing of the program that started it. Requests are lists,
-["make", settings of make_env], ["make_pickled", bytes] (same interpreter only), ["reset", seed],
-["step", action], ["replay", seed, actions], ["render"], ["heading"], ["close"]; every one but the
-last is answered by ["ok", result], ["refused", error type, message] or ["error", traceback]. When
-the connection breaks, the process ends.
+["make", arguments of make_wrapped], ["make_pickled", bytes] (same interpreter only), ["reset",
+seed], ["step", action], ["replay", seed, actions], ["render"], ["heading"], ["close"]; every one
+but the last is answered by ["ok", result], ["refused", error type, message] or ["error",
+traceback]. When the connection breaks, the process ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import gymnasium
 import numpy as np
 
 from benchmarks.envs.errors import EnvContractError, MissingGLError
-from benchmarks.envs.make import env_facts, heading, make_env
+from benchmarks.envs.make import env_facts, heading, make_wrapped
 from benchmarks.envs.wire import pack, unpack
 from benchmarks.process.signals import HEARD, let_through
 
@@ -52,7 +52,7 @@ class Server:
         """The result of one request; whatever the environment raises passes through."""
         kind, *rest = request
         if kind == "make":
-            return self._made(make_env(**rest[0]))
+            return self._made(make_wrapped(**rest[0]))
         if kind == "make_pickled":
             return self._made(pickle.loads(rest[0])())
         if self._env is None:

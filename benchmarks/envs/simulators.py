@@ -236,6 +236,16 @@ class Navigation:
         return {"observation": np.asarray(lidar)}
 
     @property
+    def task(self) -> Any:
+        """Safety-Gymnasium's task object."""
+        return self._task
+
+    @property
+    def physics(self) -> tuple[Any, Any]:
+        """MuJoCo's model and data, after a reset; every reset makes new ones."""
+        return self._task.model, self._task.data
+
+    @property
     def heading(self) -> float:
         assert self._poses, "asked before a reset of an environment with images"
         return self._poses[0].heading
@@ -302,6 +312,12 @@ class Velocity:
 
     def observe(self) -> dict[str, np.ndarray]:
         return {"observation": np.asarray(self._last)}
+
+    @property
+    def physics(self) -> tuple[Any, Any]:
+        """MuJoCo's model and data, the same in every episode."""
+        robot: Any = self._env.unwrapped
+        return robot.model, robot.data
 
     def render(self) -> np.ndarray:
         return np.asarray(self._env.render())

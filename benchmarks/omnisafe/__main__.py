@@ -87,10 +87,11 @@ def main() -> int:
         out = Path(sys.argv[1])
         if order["do"] == "train":
             return train(spec, out, order["report_seconds"], order["verbose"], order["options"])
-        from benchmarks.omnisafe.evaluate import evaluate_run
+        from benchmarks.omnisafe import evaluate
 
         let_through()
-        return evaluate_run(spec, out, environment(spec), **order["options"])
+        play = {"evaluate": evaluate.evaluate_run, "stress": evaluate.evaluate_changed}[order["do"]]
+        return play(spec, out, environment(spec), **order["options"])
 
     try:
         return explained(PROG, command)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import os
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from baselines.omnisafe.learner import Setup, make_learner
 from baselines.omnisafe.policy import Policy, make_policy
 from baselines.omnisafe.state import Tree
-from benchmarks.envs import VectorEnv
-from benchmarks.envs.factory import MakeEnv
+from benchmarks.envs import Fault, VectorEnv
+from benchmarks.envs.factory import EnvFactory, MakeEnv
 from benchmarks.methods import omnisafe_presets as presets
 from benchmarks.methods.saved import newest
 from benchmarks.omnisafe.envs import EpisodeEnvs
@@ -54,9 +58,7 @@ def evaluate_run(
             env_steps=env_steps,
             episodes=episodes,
             first_episode=first_episode,
-            on_fault=lambda fault: print(
-                f"{PROG}: {describe(fault, records.EVAL)}", file=sys.stderr, flush=True
-            ),
+            on_fault=_say_fault,
         )
         found = []
         for split, done in played:
@@ -65,6 +67,65 @@ def evaluate_run(
             found += [(split, episode) for episode in done]
             if final:
                 break
+    _write(out, spec, env_steps, agent_steps, found, began)
+    print(f"wrote {out}", flush=True)
+    return 0
+
+
+def evaluate_changed(
+    spec: RunSpec,
+    run: Path,
+    make_env: EnvFactory,
+    episodes: int,
+    first_episode: int,
+    cells: Sequence[Mapping[str, Any]],
+) -> int:
+    """Play the same episodes on changed environments, one cell after the other; returns 0.
+
+    A cell has fields of `make_env` to change, `env`, and a file for its records, `out`, which is
+    there once all of them are. Most likely actions only.
+    """
+    trained, path, env_steps, agent_steps = newest(run)
+    with contextlib.ExitStack() as stack:
+        policy = load_policy(trained, path, make_env, stack)
+        for cell in cells:
+            changes = dict(cell["env"])
+            changes["wrappers"] = tuple((name, number) for name, number in changes["wrappers"])
+            changed = dataclasses.replace(make_env, **changes)
+            began = time.perf_counter()
+            played = evaluate(
+                policy,
+                changed,
+                run_seed=spec.seed,
+                env_steps=env_steps,
+                episodes=episodes,
+                first_episode=first_episode,
+                on_fault=_say_fault,
+            )
+            with contextlib.closing(played):
+                split, done = next(played)
+            of_task = dataclasses.replace(spec, task=changed.task)
+            part = f"{cell['out']}.part"
+            found = [(split, episode) for episode in done]
+            _write(part, of_task, env_steps, agent_steps, found, began)
+            os.replace(part, cell["out"])
+            print(f"{cell['name']}: return and cost {mean_return_cost(done)}", flush=True)
+    return 0
+
+
+def _say_fault(fault: Fault) -> None:
+    print(f"{PROG}: {describe(fault, records.EVAL)}", file=sys.stderr, flush=True)
+
+
+def _write(
+    out: str,
+    spec: RunSpec,
+    env_steps: int,
+    agent_steps: int,
+    found: Sequence[tuple[str, Episode]],
+    began: float,
+) -> None:
+    """Records of (split, episode), in place of an older file."""
     seconds = round(time.perf_counter() - began, 2)
     Path(out).unlink(missing_ok=True)
     with records.RecordWriter(out) as writer:
@@ -81,8 +142,6 @@ def evaluate_run(
                 agent_steps,
             )
             writer.write(records.EpisodeRecord(*of_run, e.return_, e.cost, e.length, seconds))
-    print(f"wrote {out}", flush=True)
-    return 0
 
 
 def load_policy(

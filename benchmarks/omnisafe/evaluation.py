@@ -8,7 +8,7 @@ ones (split "eval_sampled"), where a policy tells the two apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def evaluate(
     on_fault: Callable[[Fault], None],
     should_stop: Callable[[], bool] = lambda: False,
     first_episode: int = 0,
-) -> Iterator[tuple[str, list[Episode]]]:
+) -> Generator[tuple[str, list[Episode]], None, None]:
     """(split, so many episodes of the seed's split "eval" from `first_episode` on) for each way to
     act.
 

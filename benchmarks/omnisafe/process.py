@@ -52,6 +52,14 @@ def evaluate_in_child(spec: RunSpec, run: Path, **options: Any) -> int:
     return _run(run, {"do": "evaluate", "spec": to_dict(spec), "options": options}, spec.method)
 
 
+def stress_in_child(spec: RunSpec, run: Path, **options: Any) -> int:
+    """Play the newest checkpoint of `run` on changed environments.
+
+    `options` are those of benchmarks.omnisafe.evaluate.evaluate_changed.
+    """
+    return _run(run, {"do": "stress", "spec": to_dict(spec), "options": options}, spec.method)
+
+
 def check_interpreter(method: str) -> None:
     """Raise BadInput where this interpreter has no Safety-Gymnasium, which OmniSafe imports.
 

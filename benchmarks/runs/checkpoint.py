@@ -340,6 +340,11 @@ def _all(folder: Path) -> list[Path]:
     return [path for _, path in sorted(found.items())]
 
 
+def fingerprint(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a checkpoint's SHA256SUMS, and so of all that it holds."""
+    return _sha256(Path(path) / SUMS)
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

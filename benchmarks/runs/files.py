@@ -17,3 +17,6 @@ WANTED_FILE = "wanted.csv"
 # in a results folder: how often each method was tried, on which seeds, before its runs; by hand
 TRIALS_FILE = "trials.csv"
 RUNS_KEY = b"safedreamer.runs"  # in the metadata of an export's schema: JSON, one object per run
+
+STRESS_RECORDS_FILE = "stress.csv"
+STRESS_FILE = "stress.json"  # beside it: what was asked for, and the cost limit of each run

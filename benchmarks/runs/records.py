@@ -66,6 +66,8 @@ _TYPES: Mapping[str, type] = get_type_hints(EpisodeRecord)  # field -> str, int 
 _DTYPE_OF = {str: "str", int: "int64", float: "float64"}
 DTYPES: Mapping[str, str] = {_column(field): _DTYPE_OF[kind] for field, kind in _TYPES.items()}
 COLUMNS: tuple[str, ...] = tuple(DTYPES)
+# of a stress test: what was perturbed, and how much
+STRESS_COLUMNS = (*COLUMNS, "perturbation", "strength")
 
 
 class RecordWriter:

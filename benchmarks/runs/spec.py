@@ -120,8 +120,8 @@ class RunSpec:
     loop: LoopConfig
     replay: ReplayConfig
     agent: Any
-    init_from: str = ""  # published checkpoint that the parameters start from
-    init_sha256: str = ""  # of that file
+    init_from: str = ""  # published checkpoint, or run folder, that the learner starts from
+    init_sha256: str = ""  # of that file, or of the sums of the run's newest checkpoint
     # wall clock of the whole run, resumes included: it is done then, whatever its steps
     max_minutes: float | None = None
 
@@ -192,6 +192,7 @@ _BEFORE: Mapping[str, Any] = {
     "agent.actor.reinforce_share": 0.9,
     "agent.planner.feasible_cost": "sum",
     "agent.planner.pessimism": 1,
+    "agent.planner.cost_margin": 0.0,
     "agent.planner.actor_share": 0.0,
     "agent.planner.noise_exponent": 0.0,
     "agent.planner.kept_elites": 0,

@@ -18,6 +18,7 @@ from benchmarks.envs import EnvContractError, EnvFactory, MissingGLError
 from benchmarks.envs.factory import chosen_python
 from benchmarks.envs.worker import MAKE_SECONDS, check_python, env_facts_of
 from benchmarks.methods import method
+from benchmarks.methods.saved import newest
 from benchmarks.runs import checkpoint
 from benchmarks.runs.folder import check
 from benchmarks.runs.plain_text import one_line
@@ -115,10 +116,13 @@ def official_agent(
 
 
 def initial_state(spec: RunSpec, env_spec: EnvSpec) -> PyTree:
-    """A learner state with the parameters of the authors' checkpoint.
+    """The learner state that `init_from` gives: of a run folder the newest checkpoint's, of an
+    authors' checkpoint one with its parameters.
 
     Raises BadInput when its sizes are not the spec's.
     """
+    if Path(spec.init_from).is_dir():
+        return _state_of_run(spec, env_spec)
     model = spec.agent.model
     stoch = model.stoch if model.stoch != model.classes else None
     agent, state = official_agent(Path(spec.init_from), env_spec, spec.agent, stoch)
@@ -129,6 +133,28 @@ def initial_state(spec: RunSpec, env_spec: EnvSpec) -> PyTree:
             f"{spec.init_from} has other sizes than this configuration: add {' '.join(options)}"
         )
     return state
+
+
+def _state_of_run(spec: RunSpec, env_spec: EnvSpec) -> PyTree:
+    """Everything that the learner of another run had; replay and counters start anew."""
+    saved = newest(spec.init_from)
+    families = [method(each.method).family for each in (saved.spec, spec)]
+    if families[0] != families[1]:
+        raise BadInput(
+            f"{spec.init_from} was trained with {saved.spec.method}, whose parameters are not "
+            f"those of {spec.method}"
+        )
+    if checkpoint.fingerprint(saved.checkpoint) != spec.init_sha256:
+        raise BadInput(
+            f"{spec.init_from} has trained on since this run was made: choose --out anew"
+        )
+    try:
+        return trained_agent(spec, saved.checkpoint, env_spec)[1]
+    except BadInput as error:
+        raise BadInput(
+            f"{spec.init_from} ({saved.spec.task}, {saved.spec.obs}, preset {saved.spec.preset}) "
+            f"has other shapes than this run: {error}"
+        ) from error
 
 
 def launch(spec: RunSpec, out: str | os.PathLike[str], options: Options = Options()) -> Result:

@@ -20,6 +20,7 @@ import speed  # noqa: E402
 
 SECTIONS = {
     "Concepts": "concepts",
+    "Stress tests": "concepts/stress",
     "How to": "howto",
     "Reference": "reference",
     "Decisions": "decisions",
@@ -28,7 +29,7 @@ SECTIONS = {
 ORDER = (
     "index safedreamer model_based_rl lambda safe_slac mbpo omnisafe fidelity steps cost_limits "
     "resume install train sweep slurm own_environment own_python accelerator videos diagnose "
-    "watching report"
+    "watching stress report sensors images actuators dynamics tasks model"
 ).split()
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s:]+)\)")
 

@@ -1,0 +1,64 @@
+"""`stress`: figure and tables of folders that `safedreamer stress` wrote.
+
+Writes `stress.png`, `stress.pdf`, `levels.csv`, `thresholds.csv` and `stress.md`; for transfer
+`transfer.png`, `transfer.pdf` and `transfer.csv`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.figures import stress as figures
+from analysis.figures import style
+from analysis.read.stress import read
+from analysis.statistics.stress import Stress, matrix, stress
+from analysis.tables.formats import csv_text
+from analysis.tables.stress import levels_markdown, matrix_markdown, thresholds_markdown
+from benchmarks.runs.places import check_folder
+
+KEY = ["run_id", "method", "task", "perturbation", "strength", "episode"]
+INTERVALS = "Intervals: 95 %, bootstrap over episodes within runs.\n"
+
+
+def run(args: argparse.Namespace) -> str:
+    """Draw the folders and return the thresholds, or the matrix of tasks."""
+    out = args.out or args.folders[0]
+    check_folder(out)
+    frame = pd.concat([read(folder) for folder in args.folders], ignore_index=True)
+    if frame.duplicated(KEY).any():
+        raise ValueError("two of the folders hold the same episodes")
+    out.mkdir(parents=True, exist_ok=True)
+    found, tasks = stress(frame, args.reps), matrix(frame)
+    files, parts = [], []
+    if not tasks.empty:
+        files += style.save(figures.transfer(tasks, args.title), out / "transfer", ("png", "pdf"))
+        files += [_csv(out / "transfer.csv", tasks)]
+        parts += ["## Transfer: return at cost\n", matrix_markdown(tasks)]
+    if not found.levels.empty:
+        files += style.save(figures.figure(found, args.title), out / "stress", ("png", "pdf"))
+        files += _tables(out, found)
+        parts += ["## Strength at which cost exceeds its limit\n", thresholds_markdown(found)]
+        parts += [INTERVALS, "## Return and cost\n", levels_markdown(found)]
+    if not parts:
+        raise ValueError(
+            f"{args.folders[0]} holds undisturbed episodes only: there is nothing to draw"
+        )
+    text = out / "stress.md"
+    text.write_text("\n".join(parts), encoding="utf-8")
+    shown = "\n".join(parts[:2]) if found.levels.empty else thresholds_markdown(found)
+    return f"{shown}\nwrote {', '.join(map(str, [*files, text]))}"
+
+
+def _tables(folder: Path, found: Stress) -> list[Path]:
+    return [
+        _csv(folder / "levels.csv", found.levels),
+        _csv(folder / "thresholds.csv", found.thresholds),
+    ]
+
+
+def _csv(file: Path, table: pd.DataFrame) -> Path:
+    file.write_text(csv_text(table), encoding="utf-8")
+    return file

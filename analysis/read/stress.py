@@ -1,0 +1,49 @@
+"""Reads the results folder of `safedreamer stress`: records, and what each run was trained for."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.runs.files import STRESS_FILE, STRESS_RECORDS_FILE
+from benchmarks.runs.reading import DamagedFile, expect, read_object, read_text
+from benchmarks.runs.records import DTYPES, STRESS_COLUMNS
+
+UNDISTURBED = "none"  # perturbation at strength 0
+
+
+def read(folder: Path) -> pd.DataFrame:
+    """Episodes with the columns of the records, of their run `own_task` and `cost_limit` (NaN where
+    it was given none), and the `unit` of the strength.
+
+    Raises FileNotFoundError where there are no records, DamagedFile for others' or broken ones.
+    """
+    file = folder / STRESS_RECORDS_FILE
+    try:
+        frame = pd.read_csv(io.StringIO(read_text(file)), keep_default_na=False)
+        if tuple(frame.columns) != STRESS_COLUMNS:
+            raise ValueError(f"expected the columns {','.join(STRESS_COLUMNS)}")
+        frame = frame.astype({**DTYPES, "perturbation": "str", "strength": "float64"})
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no records of a stress test at {file}") from None
+    except (ValueError, csv.Error, OverflowError) as error:
+        raise DamagedFile(file, None, str(error)) from error
+    if frame.empty:
+        raise DamagedFile(file, None, "it holds no episode")
+    about = read_object(folder / STRESS_FILE)
+    expect(about, {"runs": dict, "units": dict}, folder / STRESS_FILE)
+    runs = {(run["run_id"], run["method"]): run for run in about["runs"].values()}
+    keys = list(zip(frame["run_id"], frame["method"]))
+    if lacking := [key for key in keys if key not in runs]:
+        raise DamagedFile(folder / STRESS_FILE, None, f"it does not name the run {lacking[0][0]}")
+    limits = [runs[key]["cost_limit"] for key in keys]
+    units = {name: str(unit) for name, unit in about["units"].items()}
+    return frame.assign(
+        unit=[units.get(name, "") for name in frame["perturbation"]],
+        own_task=[runs[key]["task"] for key in keys],
+        cost_limit=[np.nan if limit is None else float(limit) for limit in limits],
+    )

@@ -1,0 +1,158 @@
+"""Return and cost against the strength of a perturbation, and the strength at which cost exceeds
+the limit.
+
+Intervals are 95 % percentile bootstrap intervals over episodes, drawn within each run; the same
+episodes are drawn for every strength, since all strengths play the same layouts. They say how well
+these policies are known, not how policies of other seeds would differ.
+
+Shapes: S strengths; N episodes of one run; B resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.read.stress import UNDISTURBED
+from analysis.statistics.intervals import LEVEL
+
+REPS, SEED = 2000, 0
+GROUP = ["method", "task", "obs"]
+
+
+class Stress(NamedTuple):
+    """`levels`: one row per method, task, perturbation and strength.
+
+    `unit` of the strength, `return`, `cost`, each with `_low` and `_high`, `runs`, `episodes`.
+
+    `thresholds`: one row per method, task and perturbation; `threshold` with `low` and `high`, all
+    infinite where the limit is not exceeded, NaN without a limit.
+    """
+
+    levels: pd.DataFrame
+    thresholds: pd.DataFrame
+
+
+def crossing(strengths: np.ndarray, costs: np.ndarray, limit: float) -> np.ndarray:
+    """The least strength at which costs [S, B] exceed the limit, [B].
+
+    Linear between the strengths [S] that were played, which ascend from 0; 0 where the undisturbed
+    policy exceeds it, infinite where none does.
+    """
+    over = costs > limit
+    first = over.argmax(0)
+    columns = np.arange(costs.shape[1])
+    before = np.maximum(first - 1, 0)
+    low, high = costs[before, columns], costs[first, columns]
+    share = (limit - low) / np.where(high > low, high - low, 1.0)
+    found = strengths[before] + share * (strengths[first] - strengths[before])
+    return np.where(over.any(0), np.where(first == 0, 0.0, found), np.inf)
+
+
+def interval(samples: np.ndarray) -> tuple[float, float]:
+    """Percentiles of resamples [B], values that occurred: they may be infinite."""
+    tail = (1.0 - LEVEL) / 2.0
+    low = np.quantile(samples, tail, method="lower")
+    return float(low), float(np.quantile(samples, 1.0 - tail, method="higher"))
+
+
+def stress(frame: pd.DataFrame, reps: int = REPS, seed: int = SEED) -> Stress:
+    """Statistics of the perturbed episodes of `analysis.read.stress.read`.
+
+    Strengths that some run of a method has not played are left out.
+    """
+    own = frame[frame["task"] == frame["own_task"]]
+    levels, thresholds = [], []
+    for key, group in own.groupby(GROUP, sort=True):
+        names = [name for name in group["perturbation"].unique() if name != UNDISTURBED]
+        for name in names:
+            chosen = group[group["perturbation"].isin([UNDISTURBED, name])]
+            runs = [run for _, run in chosen.groupby("run_id")]
+            strengths = shared_strengths(runs)
+            if len(strengths) < 2 or strengths[0] != 0:
+                continue
+            head = dict(zip(GROUP, key)) | {"perturbation": name}
+            rng = np.random.default_rng(seed)
+            drawn = [rng.random((reps, count)) for count in _counts(runs, strengths)]
+            curves = {
+                metric: _means(runs, strengths, metric, drawn) for metric in ("return", "cost")
+            }
+            counts = {"runs": len(runs), "episodes": sum(_counts(runs, strengths))}
+            counts["unit"] = chosen.loc[chosen["perturbation"] == name, "unit"].iloc[0]
+            for place, strength in enumerate(strengths):
+                row = head | {"strength": strength}
+                for metric, (mean, samples) in curves.items():
+                    low, high = interval(samples[place])
+                    row |= {metric: mean[place], f"{metric}_low": low, f"{metric}_high": high}
+                levels.append(row | counts)
+            mean, samples = curves["cost"]
+            limit = float(chosen["cost_limit"].iloc[0])
+            thresholds.append(head | _threshold(np.array(strengths), mean, samples, limit))
+    return Stress(pd.DataFrame(levels), pd.DataFrame(thresholds))
+
+
+def _threshold(
+    strengths: np.ndarray, mean: np.ndarray, samples: np.ndarray, limit: float
+) -> dict[str, float]:
+    found = {"cost_limit": limit, "strongest": float(strengths[-1])}
+    if np.isnan(limit):
+        return found | dict.fromkeys(("threshold", "low", "high"), np.nan)
+    low, high = interval(crossing(strengths, samples, limit))
+    threshold = float(crossing(strengths, mean[:, None], limit)[0])
+    return found | {"threshold": threshold, "low": low, "high": high}
+
+
+def shared_strengths(runs: Sequence[pd.DataFrame]) -> list[float]:
+    """Those that every run has played, ascending."""
+    played = [set(run["strength"]) for run in runs]
+    return sorted(set.intersection(*played)) if played else []
+
+
+def _values(run: pd.DataFrame, strengths: Sequence[float], metric: str) -> np.ndarray:
+    """[S, N] of the episodes that were played at every strength."""
+    table = run.pivot_table(index="strength", columns="episode", values=metric)
+    return table.loc[list(strengths)].dropna(axis=1).to_numpy(float)
+
+
+def _counts(runs: Sequence[pd.DataFrame], strengths: Sequence[float]) -> list[int]:
+    return [_values(run, strengths, "cost").shape[1] for run in runs]
+
+
+def _means(
+    runs: Sequence[pd.DataFrame],
+    strengths: Sequence[float],
+    metric: str,
+    drawn: Sequence[np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over runs of their means [S], and of resampled ones [S, B]; `drawn` [B, N] in 0..1."""
+    means, samples = [], []
+    for run, unit in zip(runs, drawn):
+        values = _values(run, strengths, metric)
+        index = (unit * values.shape[1]).astype(int)
+        means.append(values.mean(1))
+        samples.append(values[:, index].mean(-1))
+    return np.mean(means, axis=0), np.mean(samples, axis=0)
+
+
+def matrix(frame: pd.DataFrame) -> pd.DataFrame:
+    """Undisturbed episodes by method, trained task and played task.
+
+    `return`, `cost`, `cost_limit`, `runs`, `episodes`; empty where every run played its own task
+    alone.
+    """
+    rows = frame[frame["perturbation"] == UNDISTURBED]
+    if (rows["task"] == rows["own_task"]).all():
+        return pd.DataFrame()
+    grouped = rows.groupby(["method", "own_task", "task", "obs"], sort=True)
+    return grouped.agg(
+        **{
+            "return": ("return", "mean"),
+            "cost": ("cost", "mean"),
+            "cost_limit": ("cost_limit", "first"),
+            "runs": ("run_id", "nunique"),
+            "episodes": ("episode", "size"),
+        }
+    ).reset_index()

@@ -1,0 +1,79 @@
+"""Tables of a stress test in Markdown: thresholds, levels, and the matrix of tasks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis.results.labels import method_label, task_label
+from analysis.statistics.stress import Stress
+from analysis.tables.formats import interval, markdown, number
+
+
+def strength_text(threshold: float, strongest: float) -> str:
+    """A threshold; `not reached` beyond the strongest that was played."""
+    if pd.isna(threshold):
+        return "no limit"
+    return f"{threshold:.3g}" if np.isfinite(threshold) else f"not reached up to {strongest:g}"
+
+
+def threshold_text(row: pd.Series) -> str:
+    """The threshold with its interval."""
+    threshold, strongest = float(row["threshold"]), float(row["strongest"])
+    text = strength_text(threshold, strongest)
+    if pd.isna(threshold) or (np.isinf(threshold) and np.isinf(row["low"])):
+        return text
+    low, high = (
+        f"{value:.3g}" if np.isfinite(value) else "not reached" for value in row[["low", "high"]]
+    )
+    return f"{text} [{low}, {high}]"
+
+
+def thresholds_markdown(found: Stress) -> str:
+    """One row per method, task and perturbation."""
+    head = ("Method", "Task", "Perturbation", "Cost limit", "Cost exceeds it at strength")
+    rows = [
+        (
+            method_label(row["method"]),
+            task_label(row["task"], row["obs"]),
+            row["perturbation"],
+            number(row["cost_limit"], 6),
+            threshold_text(row),
+        )
+        for _, row in found.thresholds.iterrows()
+    ]
+    return markdown(head, rows)
+
+
+def levels_markdown(found: Stress) -> str:
+    """One row per method, task, perturbation and strength."""
+    head = ("Method", "Task", "Perturbation", "Strength", "Return", "Cost", "Runs", "Episodes")
+    rows = [
+        (
+            method_label(row["method"]),
+            task_label(row["task"], row["obs"]),
+            row["perturbation"],
+            f"{row['strength']:g}",
+            interval(row["return"], row["return_low"], row["return_high"]),
+            interval(row["cost"], row["cost_low"], row["cost_high"]),
+            row["runs"],
+            row["episodes"],
+        )
+        for _, row in found.levels.iterrows()
+    ]
+    return markdown(head, rows)
+
+
+def matrix_markdown(table: pd.DataFrame) -> str:
+    """A row per method and trained task, a column per played task: return at cost."""
+    tasks = list(dict.fromkeys([*table["own_task"], *table["task"]]))
+    obs = table["obs"].iloc[0]
+    rows = []
+    for (method, own), part in table.groupby(["method", "own_task"], sort=False):
+        cells = {
+            row["task"]: f"{row['return']:.2f} at {row['cost']:.1f}" for _, row in part.iterrows()
+        }
+        rows.append(
+            [method_label(method), task_label(own, obs), *(cells.get(task, "–") for task in tasks)]
+        )
+    return markdown(("Method", "Trained on", *(task_label(task, obs) for task in tasks)), rows)

@@ -1,0 +1,196 @@
+"""`safedreamer stress`: trained policies in perturbed worlds, on other tasks, with worse models.
+
+The same command again plays only the cells that are missing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+import yaml
+
+from benchmarks.cli import analysis
+from benchmarks.cli.common import parse
+from benchmarks.envs.factory import choose_python
+from benchmarks.runs.places import check_folder, user_path
+from benchmarks.runs.spec import BadInput
+
+if TYPE_CHECKING:
+    from benchmarks.stress.plan import Plan
+    from benchmarks.stress.results import StressResults
+
+PROG = "safedreamer stress"
+
+
+@dataclasses.dataclass(frozen=True)
+class StressArgs:
+    """Which policies, under what, how often."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Run folders of `safedreamer train` or of a sweep."""
+    suite: str = "robustness"
+    """robustness (sensors, images, actuators, dynamics, tasks), model (world models), transfer
+    (other tasks), a suite of the package, or a YAML file; of the first two, what a policy cannot
+    have is left out.
+    """
+    only: tuple[str, ...] = ()
+    """Perturbations instead of all of the suite's, by name or as module:factory; `--dry-run` lists
+    them.
+    """
+    strengths: tuple[float, ...] = ()
+    """Strengths for each perturbation instead of its usual ones; 0 is always played."""
+    tasks: tuple[str, ...] = ()
+    """Tasks of the suite transfer; those of the runs if none are given."""
+    set: tuple[str, ...] = ()
+    """Settings of the agent to act with, such as planner.cost_margin=1 planner.pessimism=4."""
+    episodes: int | None = None
+    """Episodes per cell; the suite's, or 10, if not given."""
+    seed: int | None = None
+    """Seed of the layouts, the same for all runs; the suite's, or 0, if not given."""
+    out: Path | None = None
+    """Folder for records, table and figure; stress-SUITE in the first run folder if not given."""
+    workers: Literal["process", "inline"] = "inline"
+    """All environments in this process, or one process per environment, which takes seconds to
+    start in every cell.
+    """
+    dry_run: bool = False
+    """Print the cells of each run, and what is left out and why, and play nothing."""
+    env_python: str | None = None
+    """Interpreter that runs the environments, with Safety-Gymnasium; this one if neither given nor
+    in SAFEDREAMER_ENV_PYTHON.
+    """
+
+
+def main(args: Sequence[str]) -> int:
+    """Play, print a table per run, draw the figure.
+
+    Returns 0, or the status of the drawing when that fails.
+    """
+    chosen = parse(
+        StressArgs, args, PROG, "Play trained policies under perturbations of growing strength."
+    )
+    if not chosen.runs:
+        raise BadInput("give at least one run folder")
+    if chosen.episodes is not None and chosen.episodes < 1:
+        raise BadInput(f"--episodes {chosen.episodes} must be at least 1")
+    choose_python(chosen.env_python)
+    runs = [user_path(run) for run in chosen.runs]
+    out = chosen.out or runs[0] / f"stress-{Path(chosen.suite).stem}"
+    check_folder(out)
+    from benchmarks.stress.play import Episodes
+    from benchmarks.stress.results import StressResults
+    from benchmarks.stress.suite import load
+
+    suite = load(chosen.suite)
+    plans = planned(chosen, runs)
+    for plan in plans:
+        print(describe(plan), flush=True)
+    if chosen.dry_run:
+        return 0
+    episodes = Episodes(
+        suite.seed if chosen.seed is None else chosen.seed,
+        chosen.episodes or suite.episodes,
+        chosen.workers,
+    )
+    results = StressResults(out, plans, episodes)
+    for plan in plans:
+        play_plan(plan, results, episodes)
+    print(f"wrote {results.file}", flush=True)
+    return analysis.run("stress", [str(out)])
+
+
+def planned(chosen: StressArgs, runs: Sequence[Path]) -> list[Plan]:
+    """The cells of every run. Raises BadInput before anything is played."""
+    from benchmarks.stress.plan import perturbed, transferred, with_settings
+    from benchmarks.stress.play import policy_of
+    from benchmarks.stress.suite import TRANSFER, load, narrowed
+
+    suite, values = load(chosen.suite), settings(chosen.set)
+    policies = [with_settings(policy_of(run), values) for run in runs]
+    ids = [policy.subject.spec.run_id for policy in policies]
+    if len(set(ids)) < len(ids):
+        raise BadInput("two of the folders hold the same run")
+    if suite.name == TRANSFER:
+        if chosen.only or chosen.strengths:
+            raise BadInput("--only and --strengths go with perturbations, not with transfer")
+        tasks = chosen.tasks or tuple(dict.fromkeys(p.subject.spec.task for p in policies))
+        plans = [transferred(policy, tasks) for policy in policies]
+        if all(len(plan.cells) == 1 for plan in plans) and any(p.left_out for p in plans):
+            raise BadInput(next(why for plan in plans for why in plan.left_out.values()))
+        return plans
+    if chosen.tasks:
+        raise BadInput("--tasks goes with --suite transfer")
+    suite = narrowed(suite, chosen.only, chosen.strengths)
+    return [perturbed(policy, suite) for policy in policies]
+
+
+def settings(texts: Sequence[str]) -> dict[str, object]:
+    """NAME=VALUE as values of YAML. Raises BadInput."""
+    values: dict[str, object] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name in values:
+            raise BadInput(f"--set {text}: write each setting once, as NAME=VALUE")
+        try:
+            values[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise BadInput(f"--set {text}: {value!r} is no value") from error
+    return values
+
+
+def describe(plan: Plan) -> str:
+    """The policy, its cells by perturbation, and what is left out."""
+    policy, strengths = plan.policy, {}
+    for cell in plan.cells:
+        levels = strengths.setdefault(cell.task or cell.perturbation.name, [])
+        levels.append(f"{cell.strength:g}")
+    subject = policy.subject
+    lines = [
+        f"{policy.label} on {subject.spec.task} ({subject.spec.obs}), seed {subject.spec.seed}, "
+        f"after {policy.env_steps:,} simulator steps: {len(plan.cells)} cells"
+    ]
+    lines += [f"  {name:<18} {' '.join(levels)}" for name, levels in strengths.items()]
+    lines += [f"  {name:<18} left out: {why}" for name, why in plan.left_out.items()]
+    return "\n".join(lines)
+
+
+def play_plan(plan: Plan, results: StressResults, episodes: object) -> None:
+    """Play the cells that are missing; print every one with its means."""
+    from benchmarks.stress.play import Cell, Episodes, play
+    from benchmarks.stress.records import Row
+
+    assert isinstance(episodes, Episodes)
+    policy, began = plan.policy, time.perf_counter()
+
+    def show(cell: Cell, rows: Sequence[Row], how: str) -> None:
+        returns, costs = ([getattr(r.record, x) for r in rows] for x in ("return_", "cost"))
+        name = cell.task or cell.perturbation.name
+        print(
+            f"{name:<24} {cell.strength:>8g} {sum(returns) / len(rows):>9.2f} "
+            f"{sum(costs) / len(rows):>8.2f} {len(rows):>8}{how}",
+            flush=True,
+        )
+
+    print(f"{policy.label}\n{'':<24} {'strength':>8} {'return':>9} {'cost':>8} {'episodes':>8}")
+    waiting = results.missing(policy, plan.cells)
+    for cell in plan.cells:
+        if cell not in waiting:
+            show(cell, results.of(policy, cell), "  (was there)")
+    with tempfile.TemporaryDirectory(prefix="stress-") as scratch:
+        played = play(policy, waiting, episodes, Path(scratch), warn) if waiting else ()
+        for cell, rows in played:
+            results.add(rows)
+            show(cell, rows, "")
+    print(f"{len(waiting)} cells in {time.perf_counter() - began:.0f} s", flush=True)
+
+
+def warn(text: str) -> None:
+    """Say on stderr what went wrong without ending the command."""
+    print(f"{PROG}: {text}", file=sys.stderr, flush=True)

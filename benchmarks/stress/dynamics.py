@@ -1,0 +1,95 @@
+"""Changed physics in the simulator's own model: mass, friction, gear, damping.
+
+docs/concepts/stress/dynamics.md
+
+The fields of MuJoCo's model are multiplied after every reset, so that layout and first observation
+are those of the undisturbed episode.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.envs.compat import mujoco
+from benchmarks.stress.wrapped import Perturbed
+
+
+class _Scaled(Perturbed):
+    """Multiplies fields of the model by a factor, of the robot alone where `robot` says so."""
+
+    fields: tuple[str, ...] = ()
+    grows = True  # factor 1 + strength, else 1 - strength
+
+    def __init__(self, env: Any, strength: float) -> None:
+        super().__init__(env, strength)
+        if not hasattr(type(self.base.simulator), "physics"):
+            raise ValueError(
+                f"{type(self).__name__}: an environment of one's own shows no MuJoCo model"
+            )
+        if not self.grows and strength > 1:
+            raise ValueError(f"{type(self).__name__}: strength {strength} must be at most 1")
+        self._of: Any = None  # the model that was changed
+        self._before: dict[str, np.ndarray] = {}
+
+    @property
+    def factor(self) -> float:
+        """What the fields are multiplied by."""
+        return 1.0 + self.strength if self.grows else 1.0 - self.strength
+
+    def begin(self) -> None:
+        model, data = self.base.simulator.physics  # type: ignore[attr-defined]
+        if model is not self._of:  # else it is an episode of the same model, changed already
+            self._of = model
+            for name in self.fields:
+                field, rows = getattr(model, name), self.rows(model)
+                field[rows] = field[rows] * self.factor
+            # What MuJoCo derives from the fields (inertia in the joints, invweights), in scratch
+            # data: it works at the model's reference pose.
+            mujoco.mj_setConst(model, mujoco.MjData(model))
+        mujoco.mj_forward(model, data)
+
+    def rows(self, model: Any) -> Any:
+        """Index of the rows of the fields that are changed; all, if not overridden."""
+        return slice(None)
+
+
+def robot_bodies(model: Any) -> np.ndarray:
+    """Ids of the robot's bodies: in a task of Safety-Gymnasium's navigation `agent` and what hangs
+    on it, in a robot of Gymnasium all.
+    """
+    names = {model.body(i).name: i for i in range(model.nbody)}
+    if "agent" not in names:
+        return np.arange(1, model.nbody)
+    root = model.body_rootid[names["agent"]]
+    return np.flatnonzero(model.body_rootid == root)
+
+
+class Mass(_Scaled):
+    """`body_mass` and `body_inertia` of the robot's bodies times 1 + strength."""
+
+    fields = ("body_mass", "body_inertia")
+
+    def rows(self, model: Any) -> Any:
+        return robot_bodies(model)
+
+
+class Friction(_Scaled):
+    """`geom_friction` (sliding, torsional, rolling) of everything times 1 - strength."""
+
+    fields = ("geom_friction",)
+    grows = False
+
+
+class Gear(_Scaled):
+    """`actuator_gear` times 1 - strength: motors pull less; servos also reach less."""
+
+    fields = ("actuator_gear",)
+    grows = False
+
+
+class Damping(_Scaled):
+    """`dof_damping` of all joints times 1 + strength."""
+
+    fields = ("dof_damping",)

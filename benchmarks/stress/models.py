@@ -1,0 +1,213 @@
+"""Degraded world models: the policy acts with a worse model than the one that it learned.
+
+docs/concepts/stress/model.md
+
+Noise enters through `SafeDreamer(config, env, acting=...)`, which exchanges functions of the
+networks when the policy is traced; bits and checkpoints change parameters alone.
+
+Shapes: E environments; N imagined rollouts; D deterministic latent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.methods import method
+from benchmarks.runs import checkpoint
+from benchmarks.stress.perturbation import Acting, ChangeAgent, Perturbation, Subject
+
+if TYPE_CHECKING:
+    import jax
+
+MANTISSA_BITS = 23  # of float32
+MODELS = ("model", "latent")  # fields of an agent's parameters that hold a world model
+
+
+def _noise_like(key: jax.Array, x: jax.Array) -> jax.Array:
+    """Standard Gaussian noise that follows from the key and from the bits of x.
+
+    So it differs from step to step of a plan, whose scan hands no keys on.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32).sum(dtype=jnp.uint32)
+    return jax.random.normal(jax.random.fold_in(key, bits), x.shape)
+
+
+def _disturbed(key: jax.Array, deter: jax.Array, strength: float) -> jax.Array:
+    """Latents [..., D] plus Gaussian noise of `strength` times their root mean square over D."""
+    import jax.numpy as jnp
+
+    size = jnp.sqrt(jnp.square(deter).mean(-1, keepdims=True))
+    return deter + strength * size * _noise_like(key, deter)
+
+
+def noisy_latents(nets: Any, key: jax.Array, strength: float) -> Any:
+    """Networks whose belief after an observation is noisy; the filter's own memory is not."""
+    belief = nets.model.belief
+
+    def noisy(latent: Any, obs: Any) -> Any:
+        found = belief(latent, obs)
+        deter = _disturbed(key, found.latent.deter, strength)
+        return found._replace(latent=found.latent._replace(deter=deter))
+
+    nets.model.belief = noisy
+    return nets
+
+
+def noisy_dynamics(nets: Any, key: jax.Array, strength: float) -> Any:
+    """Networks whose deterministic transition is noisy in every step, filtered or imagined."""
+    next_deter = nets.model.rssm.next_deter
+
+    def noisy(deter: jax.Array, stoch: jax.Array, action: jax.Array) -> jax.Array:
+        return _disturbed(key, next_deter(deter, stoch, action), strength)
+
+    nets.model.rssm.next_deter = noisy
+    return nets
+
+
+def biased_costs(nets: Any, key: jax.Array, strength: float) -> Any:
+    """Networks that predict 1 - strength times the cost, the cost critic included."""
+    del key
+    cost, critic = nets.model.cost, nets.cost_critic
+    nets.model.cost = lambda belief: (1.0 - strength) * cost(belief)
+    if critic is not None:
+        value = critic.value
+        critic.value = lambda view: (1.0 - strength) * value(view)
+    return nets
+
+
+def noisy_costs(nets: Any, key: jax.Array, strength: float) -> Any:
+    """Networks whose predicted cost of a step has Gaussian noise, and is at least 0."""
+    import jax.numpy as jnp
+
+    cost = nets.model.cost
+
+    def noisy(belief: Any) -> jax.Array:
+        found = cost(belief)
+        # from the latent, since many costs are alike
+        noise = _noise_like(key, belief.latent.deter)[..., 0]
+        return jnp.maximum(0.0, found + strength * noise)
+
+    nets.model.cost = noisy
+    return nets
+
+
+def _with(change: Callable[[Any, Any, float], Any]) -> ChangeAgent:
+    """The agent of SafeDreamer's family that acts with changed networks."""
+
+    def degraded(subject: Subject, it: Acting, strength: float) -> Acting:
+        from agents.safedreamer.agent import SafeDreamer
+
+        del subject
+        assert isinstance(it.agent, SafeDreamer)
+        agent = SafeDreamer(
+            it.agent.config, it.agent.env, acting=lambda nets, key: change(nets, key, strength)
+        )
+        return it._replace(agent=agent)
+
+    return degraded
+
+
+def rounded(value: jax.Array, dropped: int) -> jax.Array:
+    """float32 values with `dropped` bits fewer of their mantissa, rounded to nearest, ties up."""
+    import jax
+    import jax.numpy as jnp
+
+    if not dropped or value.dtype != jnp.float32:
+        return value
+    bits = jax.lax.bitcast_convert_type(value, jnp.uint32)
+    half, mask = 1 << (dropped - 1), (0xFFFFFFFF << dropped) & 0xFFFFFFFF
+    new = (bits + jnp.uint32(half)) & jnp.uint32(mask)
+    return jax.lax.bitcast_convert_type(new, jnp.float32)
+
+
+def fewer_bits(subject: Subject, it: Acting, strength: float) -> Acting:
+    """The agent with a world model whose parameters have `strength` mantissa bits fewer."""
+    import jax
+
+    del subject
+    params = it.state.params
+    (name,) = (name for name in MODELS if hasattr(params, name))
+    model = jax.tree.map(lambda x: rounded(x, int(strength)), getattr(params, name))
+    return it._replace(state=it.state._replace(params=params._replace(**{name: model})))
+
+
+def checkpoints(subject: Subject) -> list[Path]:
+    """Those of the run before the newest, the latest first."""
+    return sorted(
+        (path for path in subject.checkpoint.parent.glob("[0-9]*") if path < subject.checkpoint),
+        reverse=True,
+    )
+
+
+def earlier(subject: Subject, it: Acting, strength: float) -> Acting:
+    """The agent with the world model of `strength` checkpoints before; all else stays."""
+    path = checkpoints(subject)[int(strength) - 1]
+    old = checkpoint.load(path, checkpoint.LEARNER, it.state).params
+    params = it.state.params
+    (name,) = (name for name in MODELS if hasattr(params, name))
+    return it._replace(
+        state=it.state._replace(params=params._replace(**{name: getattr(old, name)}))
+    )
+
+
+def _family(subject: Subject, strength: float) -> str:
+    del strength
+    found = method(subject.spec.method).family
+    return "" if found == "safedreamer" else "a world model of SafeDreamer's family"
+
+
+def _planned_costs(subject: Subject, strength: float) -> str:
+    config = subject.spec.agent
+    if lacking := _family(subject, strength):
+        return lacking
+    uses = config.planner.feasible_filter or config.planner.objective == "lagrangian"
+    return "" if config.act_with == "planner" and uses else "a planner that uses predicted costs"
+
+
+def _model(subject: Subject, strength: float) -> str:
+    if method(subject.spec.method).family not in ("safedreamer", "lambda", "safe_slac"):
+        return "a world model that it acts with"
+    fits = strength <= MANTISSA_BITS and strength == int(strength)
+    return "" if fits else f"a whole number of at most {MANTISSA_BITS} mantissa bits"
+
+
+def _old(subject: Subject, strength: float) -> str:
+    if lacking := _model(subject, 0.0):
+        return lacking
+    found, wanted = len(checkpoints(subject)), int(strength or 1)
+    if wanted != (strength or 1) or wanted > found:
+        return f"a checkpoint {strength or 1:g} before the newest (its folder has {found})"
+    return ""
+
+
+PERTURBATIONS = (
+    Perturbation(
+        "latent_noise", "model", "noise on the latent that actor and planner start from",
+        "std, of the latent's size", (0.1, 0.3, 1), _family, agent=_with(noisy_latents),
+    ),
+    Perturbation(
+        "dynamics_noise", "model", "noise on every predicted latent", "std, of the latent's size",
+        (0.1, 0.3, 1), _family, agent=_with(noisy_dynamics),
+    ),
+    Perturbation(
+        "cost_bias", "model", "predicted costs too small", "lost share",
+        (0.25, 0.5, 0.9), _planned_costs, agent=_with(biased_costs),
+    ),
+    Perturbation(
+        "cost_noise", "model", "noise on predicted costs", "std, cost per agent step",
+        (0.1, 0.3, 1), _planned_costs, agent=_with(noisy_costs),
+    ),
+    Perturbation(
+        "model_bits", "model", "the model's parameters rounded", "mantissa bits dropped, of 23",
+        (16, 19, 21), _model, agent=fewer_bits, whole=True,
+    ),
+    Perturbation(
+        "older_model", "model", "the world model of an earlier checkpoint", "checkpoints back",
+        (1,), _old, agent=earlier, whole=True,
+    ),
+)  # fmt: skip

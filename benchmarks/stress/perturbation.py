@@ -1,0 +1,118 @@
+"""What a perturbation is: a name, a strength axis, what it changes, and which policies can have it.
+
+Imports neither a simulator nor JAX.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from benchmarks.envs.factory import EnvFactory
+from benchmarks.envs.facts import EnvFacts
+from benchmarks.runs.spec import BadInput, RunSpec
+from benchmarks.tasks import Task
+
+if TYPE_CHECKING:
+    from agents.api import Agent, PyTree
+
+UNDISTURBED = "none"  # perturbation of the cells at strength 0
+OWN = "own"  # family of a user's
+
+
+class Subject(NamedTuple):
+    """A trained policy and its environment, as a perturbation judges whether it can change them."""
+
+    spec: RunSpec
+    task: Task
+    facts: EnvFacts
+    checkpoint: Path
+    torch: bool  # whether it acts in a process of its own, without JAX
+
+    @property
+    def where(self) -> str:
+        """Method, task and observation, for messages."""
+        return f"{self.spec.method} on {self.spec.task} ({self.spec.obs})"
+
+
+class Acting(NamedTuple):
+    """An agent and its learner's state, as they act."""
+
+    agent: Agent
+    state: PyTree
+
+
+ChangeEnv = Callable[[EnvFactory, float], EnvFactory]
+# agent and state of the subject, strength
+ChangeAgent = Callable[[Subject, Acting, float], Acting]
+
+
+def possible(subject: Subject, strength: float = 0.0) -> str:
+    """Refuses nothing."""
+    del subject, strength
+    return ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Perturbation:
+    """A named change of the world or of the policy's model; strength 0 is no change.
+
+    `needs(subject, strength)` is "", or what the subject lacks. Exactly one of `env`, which changes
+    how environments are made, and `agent`, which changes the agent of this process.
+    """
+
+    name: str
+    family: str
+    changes: str
+    unit: str  # of strength
+    strengths: tuple[float, ...]  # played if none are given, without 0
+    needs: Callable[[Subject, float], str] = possible
+    env: ChangeEnv | None = None
+    agent: ChangeAgent | None = None
+    whole: bool = False  # whether the strength counts something
+    at_most: float = math.inf  # strength beyond which nothing is left
+
+    def check_strength(self, strength: float) -> None:
+        """Raise BadInput for one that means nothing."""
+        spelled = f"{self.name}: strength {strength:g}"
+        if not 0 < strength < math.inf:
+            raise BadInput(f"{spelled} must be positive and finite: 0 is always played")
+        if self.whole and strength != int(strength):
+            raise BadInput(f"{spelled} must be whole: it counts {self.unit}")
+        if strength > self.at_most:
+            raise BadInput(f"{spelled} must be at most {self.at_most:g}")
+
+    def refusal(self, subject: Subject, strength: float = 0.0) -> str:
+        """Why the subject cannot have it, or ""."""
+        if self.agent is not None and subject.torch:
+            return "a world model in JAX"
+        return self.needs(subject, strength)
+
+
+def wrapping(factory: str) -> ChangeEnv:
+    """Environments inside the wrapper `module:factory`, called with the strength."""
+
+    def change(make: EnvFactory, strength: float) -> EnvFactory:
+        return dataclasses.replace(make, wrappers=(*make.wrappers, (factory, strength)))
+
+    return change
+
+
+def changed(perturbation: Perturbation, make: EnvFactory, strength: float) -> EnvFactory:
+    """The factory of the perturbed environments; `make` itself for a change of the agent."""
+    return make if perturbation.env is None else perturbation.env(make, strength)
+
+
+def acting(perturbation: Perturbation, subject: Subject, it: Acting, strength: float) -> Acting:
+    """The agent as it acts under the perturbation; `it` itself for a change of environments."""
+    if perturbation.agent is None or not strength:
+        return it
+    return perturbation.agent(subject, it, strength)
+
+
+def plain(value: Any) -> float | int:
+    """A strength as it is shown and written: whole numbers without a point."""
+    return int(value) if float(value).is_integer() else float(value)

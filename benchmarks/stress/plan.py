@@ -1,0 +1,85 @@
+"""Which cells a policy is played under, and why others are left out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from benchmarks.methods import Settings
+from benchmarks.runs.spec import BadInput
+from benchmarks.stress.perturbation import OWN
+from benchmarks.stress.play import NOTHING, Cell, Policy, check_alike, factory, facts_of
+from benchmarks.stress.registry import check
+from benchmarks.stress.suite import Suite
+from benchmarks.suites import overrides
+from benchmarks.tasks import get_task
+
+UNDISTURBED_CELL = Cell(NOTHING, 0.0)
+
+
+class Plan(NamedTuple):
+    """Cells of one policy, the undisturbed one first; what is left out -> the reason."""
+
+    policy: Policy
+    cells: tuple[Cell, ...]
+    left_out: Mapping[str, str]
+
+
+def perturbed(policy: Policy, suite: Suite) -> Plan:
+    """Every strength of every perturbation of the suite.
+
+    Raises BadInput where the suite is strict and the policy cannot have one.
+    """
+    cells, left_out = [UNDISTURBED_CELL], {}
+    for perturbation, strengths in suite.perturbations:
+        refusals = (perturbation.refusal(policy.subject, strength) for strength in strengths)
+        if lacking := next(filter(None, refusals), ""):
+            if suite.strict:
+                check(policy.subject, perturbation, strengths)
+            left_out[perturbation.name] = f"it needs {lacking}"
+            continue
+        if perturbation.family == OWN:  # what it refuses, it says when it is made
+            factory(policy, Cell(perturbation, strengths[-1]))
+        cells += [Cell(perturbation, strength) for strength in strengths]
+    return Plan(policy, tuple(cells), left_out)
+
+
+def transferred(policy: Policy, tasks: Sequence[str]) -> Plan:
+    """The policy's own task, then the others whose observations and actions are like its own."""
+    cells, left_out = [UNDISTURBED_CELL], {}
+    for name in tasks:
+        if name == policy.subject.spec.task:
+            continue
+        try:
+            get_task(name).check_obs(policy.subject.spec.obs)
+            facts = facts_of(dataclasses.replace(policy.make, task=name))
+            check_alike(policy, facts, name)
+        except ValueError as error:  # BadInput is one
+            left_out[name] = str(error)
+            continue
+        cells.append(Cell(NOTHING, 0.0, name))
+    return Plan(policy, tuple(cells), left_out)
+
+
+def with_settings(policy: Policy, values: Mapping[str, object]) -> Policy:
+    """The policy acting with other settings of its agent, which its label then names.
+
+    Raises BadInput for those that there are not, and for values that do not fit.
+    """
+    if not values:
+        return policy
+    spec = policy.subject.spec
+    if policy.subject.torch:
+        raise BadInput(f"{spec.method} acts with the settings of its training: leave --set")
+    settings = Settings(spec.steps, spec.loop, spec.replay, spec.agent)
+    checked = dict(overrides.check(settings, name, value) for name, value in values.items())
+    if parts := [name for name in checked if name.partition(".")[0] in overrides.PARTS]:
+        raise BadInput(f"{parts[0]} is a setting of training: --set takes those of the agent")
+    try:
+        agent = overrides.apply(settings, checked).agent
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    label = f"{spec.method} [{', '.join(f'{name}={value}' for name, value in checked.items())}]"
+    subject = policy.subject._replace(spec=dataclasses.replace(spec, agent=agent))
+    return policy._replace(subject=subject, label=label)

@@ -1,0 +1,220 @@
+"""Plays the cells of a stress test: one policy, one perturbation at one strength, some episodes.
+
+Layouts are those of the split "eval" that neither training nor its evaluations use, the same for
+every policy and strength; so is the key of the policy's own randomness.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from benchmarks.envs.errors import EnvContractError, MissingGLError
+from benchmarks.envs.factory import EnvFactory, chosen_python
+from benchmarks.envs.facts import EnvFacts
+from benchmarks.envs.worker import MAKE_SECONDS, check_python, env_facts_of
+from benchmarks.methods import method, saved
+from benchmarks.runs.records import EVAL, EpisodeRecord, read_rows
+from benchmarks.runs.spec import BadInput, RunFailed
+from benchmarks.stress.perturbation import (
+    UNDISTURBED,
+    Acting,
+    Perturbation,
+    Subject,
+    acting,
+    changed,
+)
+from benchmarks.stress.records import Key, Row
+from benchmarks.tasks import get_task
+from benchmarks.training.episodes import UNSEEN_EPISODE, Episode
+
+NOTHING = Perturbation(UNDISTURBED, "", "nothing", "", ())
+
+
+class Policy(NamedTuple):
+    """A trained policy: what it is, and what its records call it."""
+
+    subject: Subject
+    make: EnvFactory
+    env_steps: int  # of training
+    agent_steps: int
+    label: str  # method, with changed settings in brackets
+    trained: Any  # the agent's settings in training; `subject.spec` has those it acts with
+
+    def key(self, cell: Cell) -> Key:
+        task = cell.task or self.subject.spec.task
+        return Key(
+            self.subject.spec.run_id, self.label, task, cell.perturbation.name, cell.strength
+        )
+
+
+class Cell(NamedTuple):
+    """What a policy is to be played under."""
+
+    perturbation: Perturbation
+    strength: float
+    task: str = ""  # another than its own
+
+
+class Episodes(NamedTuple):
+    """Which episodes a cell consists of, and where they are played."""
+
+    seed: int
+    per_cell: int
+    workers: Literal["process", "inline"] = "inline"
+
+
+def policy_of(folder: Path) -> Policy:
+    """The newest checkpoint of a run folder.
+
+    Raises BadInput where there is none, or its environment cannot be made.
+    """
+    spec, checkpoint, env_steps, agent_steps = saved.newest(folder)
+    torch = method(spec.method).engine == "torch"
+    repeat = spec.loop.action_repeat
+    if torch:
+        from benchmarks.methods import omnisafe_presets
+
+        repeat = omnisafe_presets.budget(spec, 1).env_repeat
+    make = EnvFactory(spec.task, spec.obs, repeat, python=checked_python())
+    subject = Subject(spec, get_task(spec.task), facts_of(make), checkpoint, torch)
+    return Policy(subject, make, env_steps, agent_steps, spec.method, spec.agent)
+
+
+def checked_python() -> str:
+    """The interpreter that the user chose for environments, empty if none.
+
+    Raises BadInput where it cannot run them.
+    """
+    python = chosen_python()
+    if python:
+        check_python(python)
+    return python
+
+
+def facts_of(make: EnvFactory) -> EnvFacts:
+    """Facts of a factory's environments. Raises BadInput where none can be made."""
+    starts = make.obs == "vision" or get_task(make.task).custom
+    try:
+        return env_facts_of(make, reset=starts, timeout_seconds=MAKE_SECONDS)
+    except (EnvContractError, MissingGLError, ValueError) as error:
+        raise BadInput(str(error)) from error
+
+
+def factory(policy: Policy, cell: Cell) -> EnvFactory:
+    """How the environments of a cell are made.
+
+    Raises BadInput where they cannot be, or show something else than the policy was trained on.
+    """
+    make = policy.make
+    if cell.task:
+        make = dataclasses.replace(make, task=cell.task)
+    make = changed(cell.perturbation, make, cell.strength)
+    if make != policy.make:
+        check_alike(policy, facts_of(make), make.task)
+    return make
+
+
+def check_alike(policy: Policy, facts: EnvFacts, task: str) -> None:
+    """Raise BadInput unless observations and actions have the shapes of the policy's training."""
+    ours, theirs = ((f.obs, f.action_dim) for f in (policy.subject.facts, facts))
+    if ours != theirs:
+        raise BadInput(
+            f"{policy.subject.where} cannot act on {task}: it was trained on observations "
+            f"{shapes(policy.subject.facts)}, and that has {shapes(facts)}"
+        )
+
+
+def shapes(facts: EnvFacts) -> str:
+    """Observations and actions as a person reads them."""
+    obs = ", ".join(f"{name} {list(shape)}" for name, (shape, _) in facts.obs.items())
+    return f"{obs} with {facts.action_dim} actions"
+
+
+def play(
+    policy: Policy,
+    cells: Sequence[Cell],
+    episodes: Episodes,
+    scratch: Path,
+    warn: Callable[[str], None],
+) -> Iterator[tuple[Cell, list[Row]]]:
+    """Cells in their order, each with the rows of its episodes once they are all played.
+
+    `scratch` is a folder for what passes between processes; `warn` is called for environments that
+    were replaced.
+    """
+    if policy.subject.torch:
+        yield from _play_torch(policy, cells, episodes, scratch)
+    else:
+        yield from _play_jax(policy, cells, episodes, warn)
+
+
+def _play_jax(
+    policy: Policy, cells: Sequence[Cell], episodes: Episodes, warn: Callable[[str], None]
+) -> Iterator[tuple[Cell, list[Row]]]:
+    from benchmarks.training.env_faults import describe
+    from benchmarks.training.evaluation import evaluation_key, run_episodes
+    from benchmarks.training.launch import trained_agent
+
+    subject = policy.subject
+    loaded = trained_agent(subject.spec, subject.checkpoint, subject.facts.spec())
+    for cell in cells:
+        began = time.perf_counter()
+        it = acting(cell.perturbation, subject, Acting(*loaded), cell.strength)
+        done = run_episodes(
+            it.agent,
+            it.state,
+            factory(policy, cell),
+            run_seed=episodes.seed,
+            episodes=episodes.per_cell,
+            key=evaluation_key(episodes.seed, policy.env_steps),
+            on_fault=lambda fault: warn(describe(fault, EVAL)),
+            workers=episodes.workers,
+            first_episode=UNSEEN_EPISODE,
+        )
+        seconds = round(time.perf_counter() - began, 2)
+        yield cell, [_row(policy, cell, episodes.seed, e, seconds) for e in done]
+
+
+def _row(policy: Policy, cell: Cell, seed: int, e: Episode, seconds: float) -> Row:
+    key = policy.key(cell)
+    record = EpisodeRecord(
+        key.run_id, key.method, key.task, policy.subject.spec.obs, seed, EVAL, e.episode,
+        policy.env_steps, policy.agent_steps, e.return_, e.cost, e.length, seconds,
+    )  # fmt: skip
+    return Row(record, key.perturbation, key.strength)
+
+
+def _play_torch(
+    policy: Policy, cells: Sequence[Cell], episodes: Episodes, scratch: Path
+) -> Iterator[tuple[Cell, list[Row]]]:
+    """In one child process for all cells; what it had finished counts also where it fails."""
+    from benchmarks.omnisafe.process import stress_in_child
+
+    spec = dataclasses.replace(policy.subject.spec, seed=episodes.seed)
+    files = [scratch / f"{number}.csv" for number in range(len(cells))]
+    orders = []
+    for cell, file in zip(cells, files, strict=True):
+        make = factory(policy, cell)
+        env = {"task": make.task, "wrappers": [list(wrapper) for wrapper in make.wrappers]}
+        name = f"{cell.perturbation.name} {cell.strength:g}"
+        orders.append({"name": name, "env": env, "out": str(file)})
+    status = stress_in_child(
+        spec,
+        policy.subject.checkpoint.parents[1],
+        episodes=episodes.per_cell,
+        first_episode=UNSEEN_EPISODE,
+        cells=orders,
+    )
+    for cell, file in zip(cells, files, strict=True):
+        if file.is_file():
+            played = [
+                Episode(r.episode, r.return_, r.cost, r.length) for r in read_rows(file).records
+            ]
+            seconds = read_rows(file).records[0].wall_seconds
+            yield cell, [_row(policy, cell, episodes.seed, e, seconds) for e in played]
+    if status:
+        raise RunFailed(f"the process of {policy.label} ended with status {status}")

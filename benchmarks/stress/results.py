@@ -1,0 +1,99 @@
+"""The results folder of a stress test: its records, and beside them what was asked for.
+
+stress.json holds the episodes of a cell and the seed of their layouts; the unit of every
+perturbation's strength; and of every run (and every set of changed settings) folder, method, task,
+cost limit and simulator steps of training.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.runs.files import STRESS_FILE, STRESS_RECORDS_FILE
+from benchmarks.runs.reading import expect, read_object
+from benchmarks.runs.spec import BadInput
+from benchmarks.stress.plan import Plan
+from benchmarks.stress.play import Cell, Episodes, Policy
+from benchmarks.stress.records import Row, read, write
+
+
+class StressResults:
+    """Rows that are there, and where the next ones go.
+
+    Raises BadInput where the folder belongs to other episodes, or a run has trained on since.
+    """
+
+    def __init__(self, out: Path, plans: Iterable[Plan], episodes: Episodes) -> None:
+        self.file, self._about = out / STRESS_RECORDS_FILE, out / STRESS_FILE
+        out.mkdir(parents=True, exist_ok=True)
+        self.rows: list[Row] = read(self.file)
+        about = self._agreed(episodes)
+        for plan in plans:
+            self._add(about["runs"], plan.policy)
+            about["units"] |= {c.perturbation.name: c.perturbation.unit for c in plan.cells}
+        _write(self._about, about)
+
+    def _agreed(self, episodes: Episodes) -> dict[str, Any]:
+        asked = {"seed": episodes.seed, "episodes": episodes.per_cell}
+        try:
+            about = read_object(self._about)
+        except FileNotFoundError:
+            if self.rows:
+                raise BadInput(
+                    f"{self.file} is there without {self._about.name}, which says what it holds: "
+                    "choose another --out"
+                ) from None
+            return {**asked, "units": {}, "runs": {}}
+        expect(about, {"seed": int, "episodes": int, "units": dict, "runs": dict}, self._about)
+        for name, value in asked.items():
+            if about[name] != value:
+                raise BadInput(
+                    f"{self._about.parent} holds cells with --{name} {about[name]}, not {value}: "
+                    "choose another --out"
+                )
+        return about
+
+    def _add(self, runs: dict[str, Any], policy: Policy) -> None:
+        spec, name = policy.subject.spec, f"{policy.subject.spec.run_id} {policy.label}"
+        steps = runs.get(name, {}).get("env_steps", policy.env_steps)
+        if steps != policy.env_steps:
+            raise BadInput(
+                f"{self._about.parent} holds cells of {policy.label} (run {spec.run_id}) after "
+                f"{steps:,} simulator steps, and now it has {policy.env_steps:,}: choose another "
+                "--out"
+            )
+        runs[name] = {
+            "folder": str(policy.subject.checkpoint.parents[1]),
+            "run_id": spec.run_id,
+            "method": policy.label,
+            "task": spec.task,
+            "obs": spec.obs,
+            "seed": spec.seed,
+            "cost_limit": getattr(policy.trained, "cost_limit", None),
+            "env_steps": policy.env_steps,
+        }
+
+    def missing(self, policy: Policy, cells: Iterable[Cell]) -> list[Cell]:
+        """Those that have not been played."""
+        done = {row.key for row in self.rows}
+        return [cell for cell in cells if policy.key(cell) not in done]
+
+    def of(self, policy: Policy, cell: Cell) -> list[Row]:
+        """The rows of a cell, none before it was played."""
+        key = policy.key(cell)
+        return [row for row in self.rows if row.key == key]
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Write a finished cell."""
+        self.rows = [*self.rows, *rows]
+        write(self.file, self.rows)
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

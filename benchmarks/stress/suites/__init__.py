@@ -1,0 +1,1 @@
+"""Built-in suites of stress tests, one YAML file each."""

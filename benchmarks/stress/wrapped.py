@@ -1,0 +1,80 @@
+"""What wrappers that perturb an environment have in common: the strength, and random numbers that
+follow from the episode's seed alone.
+
+They run in the environment's process and import no learner.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from benchmarks.envs.make import base_of
+
+
+class Perturbed(gymnasium.Wrapper):
+    """An environment of `make_env` under a perturbation.
+
+    Subclasses override `begin`, `observed` and `acted`, which are not called at strength 0: that is
+    the undisturbed episode. `self.rng` is new in every episode; it follows from the episode's seed
+    and the class's name, so that a perturbation is the same for every policy, strength and restart.
+    """
+
+    whole = False  # whether the strength counts something
+
+    def __init__(self, env: gymnasium.Env, strength: float) -> None:
+        super().__init__(env)
+        name = type(self).__name__
+        if not (np.isfinite(strength) and strength >= 0):
+            raise ValueError(f"{name}: strength {strength} must be a number of at least 0")
+        if self.whole and strength != int(strength):
+            raise ValueError(f"{name}: strength {strength} must be a whole number")
+        self.strength = strength
+        self.base = base_of(env)
+        self.layout = self.base.simulator.layout
+        self.rng = np.random.default_rng(0)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start the episode of `seed`; without one it is drawn as the environment would."""
+        obs, info = self.env.reset(seed=seed, options=options)
+        if seed is None:
+            seed = int(self.env.unwrapped.np_random.integers(2**31))
+        self.rng = np.random.default_rng([seed, zlib.crc32(type(self).__name__.encode())])
+        if not self.strength:
+            return obs, info
+        self.begin()
+        return self.observed(obs), info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """One agent step, with the action and the observation perturbed."""
+        if not self.strength:
+            return self.env.step(action)
+        acted = self.acted(np.asarray(action, np.float32))
+        obs, reward, terminated, truncated, info = self.env.step(acted)
+        return self.observed(obs), reward, terminated, truncated, info
+
+    def begin(self) -> None:
+        """Prepare an episode, after the environment's reset."""
+
+    def observed(self, obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What the policy sees of `obs`, arrays of the same shapes and dtypes."""
+        return obs
+
+    def acted(self, action: np.ndarray) -> np.ndarray:
+        """The action [A] that is taken for the policy's; it is clipped to [-1, 1] later."""
+        return action
+
+
+def vectors(obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The flat arrays of an observation."""
+    return {name: value for name, value in obs.items() if value.ndim == 1}
+
+
+def images(obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The pictures [H, W, C] of an observation."""
+    return {name: value for name, value in obs.items() if value.ndim == 3}

@@ -1,0 +1,191 @@
+"""Statistics, figure and tables of a stress test, from a hand-made results folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.commands.main import main
+from analysis.figures import stress as figures
+from analysis.read.stress import read
+from analysis.statistics.stress import crossing, matrix, stress
+from analysis.tables.stress import thresholds_markdown
+from benchmarks.runs.reading import DamagedFile
+from benchmarks.runs.records import STRESS_COLUMNS
+
+TASK, OTHER = "SafetyPointCircle1-v0", "SafetyPointCircle2-v0"
+
+
+def folder_of(
+    folder: Path, cells: dict[tuple[str, str, str, float], list[float]], limit: float | None = 2.0
+) -> Path:
+    """A results folder: costs of the episodes of each (run, task, perturbation, strength)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [
+        [run, "osrp", task, "lidar", 0, "eval", 1000 + i, 400, 200, 10.0 + i - strength, cost, 500,
+         1.0, name, strength]
+        for (run, task, name, strength), costs in cells.items()
+        for i, cost in enumerate(costs)
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=list(STRESS_COLUMNS))
+    frame.to_csv(folder / "stress.csv", index=False, lineterminator="\n")
+    runs = {
+        f"{run} osrp": {"run_id": run, "method": "osrp", "task": TASK, "cost_limit": limit}
+        for run in {run for run, *_ in cells}
+    }
+    (folder / "stress.json").write_text(json.dumps({"units": {"mass": "relative"}, "runs": runs}))
+    return folder
+
+
+def curve(run: str, name: str, costs: dict[float, list[float]]) -> dict:
+    return {
+        (run, TASK, "none" if strength == 0 else name, strength): values
+        for strength, values in costs.items()
+    }
+
+
+def test_crossings_by_hand():
+    strengths = np.array([0.0, 1.0, 3.0])
+    costs = np.array([[0.0, 5.0, 0.0, 0.0, 2.0], [1.0, 0.0, 4.0, 0.0, 2.0], [5.0, 0, 0, 2.0, 2.5]])
+    found = crossing(strengths, costs, 2.0)
+    # between 1 and 3: 1 + 2 * (2 - 1) / (5 - 1); undisturbed; halfway to 1; never; at 1 exactly
+    np.testing.assert_allclose(found, [1.5, 0.0, 0.5, np.inf, 1.0])
+
+
+def test_means_intervals_and_the_threshold(tmp_path):
+    costs = {0.0: [0.0, 0.0, 0.0, 0.0], 1.0: [0.0, 2.0, 0.0, 2.0], 2.0: [4.0, 8.0, 4.0, 8.0]}
+    other = {strength: [cost + 1.0 for cost in values] for strength, values in costs.items()}
+    cells = curve("a", "mass", costs) | curve("b", "mass", other)
+    found = stress(read(folder_of(tmp_path, cells)))
+    levels = found.levels.set_index("strength")
+    assert levels["cost"].to_dict() == {0.0: 0.5, 1.0: 1.5, 2.0: 6.5}
+    assert levels["return"].to_dict() == {0.0: 11.5, 1.0: 10.5, 2.0: 9.5}
+    assert levels.loc[0.0, ["cost_low", "cost_high"]].tolist() == [0.5, 0.5]
+    assert (levels.loc[2.0, ["runs", "episodes"]] == [2, 8]).all()
+    # 95 % of the means of 4 of {4, 8}, two runs: each half the spread of one
+    assert 4.5 <= levels.loc[2.0, "cost_low"] < 6.5 < levels.loc[2.0, "cost_high"] <= 8.5
+    (threshold,) = found.thresholds.to_dict("records")
+    assert threshold["threshold"] == pytest.approx(1.0 + 0.5 / 5.0)
+    assert threshold["low"] < threshold["threshold"] < threshold["high"] < 2.0
+
+
+def test_the_same_episodes_are_drawn_for_every_strength(tmp_path):
+    """A constant shift between strengths is then exactly a constant in every resample."""
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0, 1, 10).round(3).tolist()
+    cells = curve("a", "mass", {0.0: base, 1.0: [x + 3.0 for x in base]})
+    levels = stress(read(folder_of(tmp_path, cells))).levels
+    widths = (levels["cost_high"] - levels["cost_low"]).tolist()
+    assert widths[0] > 0 and widths[0] == pytest.approx(widths[1])
+    again = stress(read(tmp_path)).levels
+    pd.testing.assert_frame_equal(levels, again)
+
+
+def test_not_reached_no_limit_and_undisturbed_above_it(tmp_path):
+    calm = curve("a", "mass", {0.0: [0.0] * 4, 1.0: [1.0] * 4})
+    found = stress(read(folder_of(tmp_path / "calm", calm)))
+    assert "| not reached up to 1 |" in thresholds_markdown(found)
+    assert found.thresholds["threshold"].tolist() == [np.inf]
+    never = stress(read(folder_of(tmp_path / "free", calm, limit=None)))
+    assert "| no limit |" in thresholds_markdown(never)
+    wild = curve("a", "mass", {0.0: [3.0] * 4, 1.0: [9.0] * 4})
+    assert stress(read(folder_of(tmp_path / "wild", wild))).thresholds["threshold"].tolist() == [0]
+    rare = curve("a", "mass", {0.0: [0.0] * 4, 1.0: [0.0, 0.0, 0.0, 12.0]})
+    (row,) = stress(read(folder_of(tmp_path / "rare", rare))).thresholds.to_dict("records")
+    assert row["threshold"] == pytest.approx(2 / 3)
+    assert np.isinf(row["high"]) and row["low"] < 0.5  # some resamples meet no cost at all
+
+
+def test_a_strength_that_one_run_lacks_is_left_out(tmp_path):
+    cells = curve("a", "mass", {0.0: [0.0] * 4, 1.0: [1.0] * 4, 2.0: [5.0] * 4})
+    cells |= curve("b", "mass", {0.0: [0.0] * 4, 1.0: [1.0] * 4})
+    found = stress(read(folder_of(tmp_path, cells)))
+    assert found.levels["strength"].tolist() == [0.0, 1.0]
+
+
+def test_the_figure_shows_the_levels_the_limit_and_the_threshold(tmp_path):
+    cells = curve("a", "mass", {0.0: [0.0] * 4, 1.0: [1.0] * 4, 2.0: [5.0] * 4})
+    cells |= curve("a", "gear", {0.0: [0.0] * 4, 0.5: [1.0] * 4})
+    found = stress(read(folder_of(tmp_path, cells)))
+    figure = figures.figure(found)
+    assert [axes.get_title() for axes in figure.axes] == ["mass", "gear", "", ""]
+    cost = figure.axes[2]
+    (line,) = (line for line in cost.get_lines() if line.get_gid() == "cost osrp")
+    assert list(line.get_xdata()) == [0.0, 1.0, 2.0] and list(line.get_ydata()) == [0.0, 1.0, 5.0]
+    assert [t.get_text() for t in cost.texts] == ["limit 2"]
+    assert [axes.get_xlabel() for axes in figure.axes[2:]] == ["relative", "strength"]
+    marks = [line.get_xdata()[0] for line in cost.get_lines() if line.get_linestyle() == ":"]
+    assert marks == [pytest.approx(1.25)]
+    with pytest.raises(ValueError, match="no perturbation was played"):
+        figures.figure(found._replace(levels=found.levels.iloc[:0]))
+
+
+def test_the_command_writes_figure_and_tables(tmp_path, capsys):
+    cells = curve("a", "mass", {0.0: [0.0] * 4, 1.0: [1.0] * 4, 2.0: [5.0] * 4})
+    folder_of(tmp_path, cells)
+    assert main(["stress", str(tmp_path), "--reps", "50"]) == 0
+    assert (
+        "| OSRP | PointCircle1 (lidar) | mass | 2 | 1.25 [1.25, 1.25] |" in capsys.readouterr().out
+    )
+    names = {"stress.png", "stress.pdf", "levels.csv", "thresholds.csv", "stress.md"}
+    assert names <= {file.name for file in tmp_path.iterdir()}
+    text = (tmp_path / "stress.md").read_text()
+    assert "| mass | 2 | 9.50 [" in text and "5.00 [5.00, 5.00] | 1 | 4 |" in text
+
+
+def test_several_folders_are_drawn_together(tmp_path, capsys):
+    for run, cost in (("a", 1.0), ("b", 3.0)):
+        folder_of(tmp_path / run, curve(run, "mass", {0.0: [0.0] * 4, 1.0: [cost] * 4}))
+    folders = [str(tmp_path / run) for run in "ab"]
+    assert main(["stress", *folders, "--out", str(tmp_path / "both"), "--reps", "20"]) == 0
+    assert "2.00 [2.00, 2.00] | 2 | 8 |" in (tmp_path / "both" / "stress.md").read_text()
+    capsys.readouterr()
+    assert main(["stress", folders[0], folders[0]]) == 2
+    assert "two of the folders hold the same episodes" in capsys.readouterr().err
+
+
+def test_transfer(tmp_path, capsys):
+    cells = {("a", TASK, "none", 0.0): [0.0] * 4, ("a", OTHER, "none", 0.0): [6.0] * 4}
+    table = matrix(read(folder_of(tmp_path, cells)))
+    assert table[["own_task", "task", "cost"]].to_numpy().tolist() == [
+        [TASK, TASK, 0.0],
+        [TASK, OTHER, 6.0],
+    ]
+    assert main(["stress", str(tmp_path)]) == 0
+    assert (
+        "| OSRP | PointCircle1 (lidar) | 11.50 at 0.0 | 11.50 at 6.0 |" in capsys.readouterr().out
+    )
+    assert (tmp_path / "transfer.png").stat().st_size > 1000
+    texts = {t.get_text() for t in figures.transfer(table).axes[0].texts}
+    assert texts == {"11.5 at 0.0", "11.5 at 6.0 †"}
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "stress.csv").unlink(), "no records of a stress test at"),
+        (lambda f: (f / "stress.csv").write_text("a,b\n1,2\n"), "expected the columns run_id"),
+        (lambda f: (f / "stress.csv").write_text(",".join(STRESS_COLUMNS)), "holds no episode"),
+        (
+            lambda f: (f / "stress.json").write_text('{"units": {}, "runs": {}}'),
+            "does not name the run a",
+        ),
+    ],
+)
+def test_damaged_folders_are_one_line(tmp_path, capsys, damage, message):
+    folder_of(tmp_path, curve("a", "mass", {0.0: [0.0] * 4, 1.0: [1.0] * 4}))
+    damage(tmp_path)
+    with pytest.raises((DamagedFile, FileNotFoundError), match=message):
+        read(tmp_path)
+    assert main(["stress", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_undisturbed_episodes_alone_draw_nothing(tmp_path, capsys):
+    folder_of(tmp_path, curve("a", "mass", {0.0: [0.0] * 4}))
+    assert main(["stress", str(tmp_path)]) == 2
+    assert "there is nothing to draw" in capsys.readouterr().err

@@ -1,0 +1,262 @@
+"""`safedreamer stress` as a user runs it: cells, records, resumption, refusals, transfer."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import jax
+import numpy as np
+import pytest
+
+from benchmarks.cli import analysis, app, train
+from benchmarks.runs import checkpoint
+from benchmarks.runs.folder import claim
+from benchmarks.runs.spec import BadInput
+from benchmarks.stress import records, suite
+from benchmarks.stress.plan import perturbed, transferred
+from benchmarks.stress.play import Cell, Policy, factory, policy_of
+from benchmarks.stress.registry import PERTURBATIONS, SUITES, higher
+from benchmarks.stress.wrapped import Perturbed
+from benchmarks.tasks import get_task
+from benchmarks.training.episodes import UNSEEN_EPISODE
+from benchmarks.training.launch import agent_for, environment, initial_state
+from tests.fakes.shore import EPISODE_ENV_STEPS
+
+SHORE = "tests.fakes.shore:shore"
+OWN = "tests.benchmarks.test_stress_command:Backwards"
+
+
+class Backwards(Perturbed):
+    """An own perturbation: the action times 1 - 2 * strength."""
+
+    def acted(self, action: np.ndarray) -> np.ndarray:
+        return (1.0 - 2.0 * self.strength) * action
+
+
+class Refusing(Perturbed):
+    """An own one that fits nothing."""
+
+    def __init__(self, env: gymnasium.Env, strength: float) -> None:
+        raise ValueError("there is no moon here")
+
+
+def wider(env: gymnasium.Env, strength: float) -> gymnasium.Env:
+    """One that breaks the rule to keep the spaces."""
+    env.unwrapped.simulator.observation_space = gymnasium.spaces.Dict(  # pyright: ignore[reportAttributeAccessIssue]
+        {"observation": gymnasium.spaces.Box(-1, 1, (99,), np.float32)}
+    )
+    return env
+
+
+def untrained(folder: Path, task: str = SHORE, seed: int = 0, weights: int = 0) -> Path:
+    """A run folder with a checkpoint of freshly drawn `weights`."""
+    line = ["--method", "dreamerv3", "--task", task, "--preset", "debug", "--seed", str(seed)]
+    _, spec = train.read([*line, *(["--obs", "lidar"] if task != SHORE else [])])
+    with claim(spec, folder):
+        pass
+    state = agent_for(spec, environment(spec)[1]).init(weights)
+    counters = {"env_steps": 400, "agent_steps": 200}
+    meta = {"run_id": spec.run_id, "counters": counters, "positions": {}}
+    checkpoint.save(folder / "checkpoints", 400, {checkpoint.LEARNER: state}, meta)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return untrained(tmp_path_factory.mktemp("runs") / "a")
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Commands of the analysis that were to run."""
+    called: list[list[str]] = []
+
+    def run(command: str, args: list[str]) -> int:
+        called.append([command, *args])
+        return 0
+
+    monkeypatch.setattr(analysis, "run", run)
+    return called
+
+
+def refused(capfd: pytest.CaptureFixture[str], *args: object) -> str:
+    assert app.main(["stress", *map(str, args)]) == 2
+    err = capfd.readouterr().err
+    assert err.startswith("safedreamer: error: ") and err.count("\n") == 1
+    return err
+
+
+def test_cells_records_and_resumption(run, tmp_path, undrawn, capfd):
+    out, only = tmp_path / "out", ["action_gain", "sensor_delay", OWN]
+    line = ["stress", str(run), "--only", *only, "--strengths", "1", "--episodes", "3"]
+    line += ["--out", str(out)]
+    assert app.main(line) == 0
+    file = out / "stress.csv"
+    rows = records.read(file)
+    assert file.read_text().splitlines()[0].endswith(",wall_seconds,perturbation,strength")
+    cells = [("none", 0), *((name, 1) for name in only)]
+    assert [(r.perturbation, r.strength, r.record.episode) for r in rows] == [
+        (*cell, UNSEEN_EPISODE + i) for cell in cells for i in range(3)
+    ]
+    assert {(r.record.env_steps, r.record.length) for r in rows} == {(400, EPISODE_ENV_STEPS)}
+    costs = {cell: [r.record.return_ for r in rows[3 * i :][:3]] for i, cell in enumerate(cells)}
+    assert len({tuple(returns) for returns in costs.values()}) == 4
+    assert undrawn == [["stress", str(out)]]
+    # killed in the last cell but one: its rows and the ones after are played again, and alike
+    records.write(file, rows[:6])
+    assert app.main(line) == 0
+    shown = capfd.readouterr().out
+    assert shown.count("(was there)") == 2 and "2 cells in" in shown
+    for mine, theirs in zip(records.read(file), rows, strict=True):
+        assert mine._replace(record=mine.record._replace(wall_seconds=0)) == theirs._replace(
+            record=theirs.record._replace(wall_seconds=0)
+        )
+    before = file.stat().st_mtime_ns
+    assert app.main(line) == 0  # nothing is left to do
+    assert file.stat().st_mtime_ns == before
+    start = line[1 : line.index("--episodes")]
+    for other in (["--episodes", "4"], ["--episodes", "3", "--seed", "2"]):
+        assert f"holds cells with {other[-2]}" in refused(capfd, *start, *other, "--out", out)
+
+
+def test_the_undisturbed_cell_is_what_evaluate_plays_whatever_the_runs_seed(run, tmp_path, undrawn):
+    """The same weights, in a run of another seed, meet the same layouts."""
+    from benchmarks.runs.records import read_records
+
+    other, table = untrained(tmp_path / "b", seed=5), tmp_path / "plain.csv"
+    line = ["--episodes", "3", "--out"]
+    options = ["--unseen", "--workers", "inline", "--seed", "0"]
+    assert app.main(["evaluate", str(other), *line, str(table), *options]) == 0
+    assert app.main(["stress", str(run), *line, str(tmp_path), "--only", "action_gain"]) == 0
+    plain = read_records(table)
+    mine = [row.record for row in records.read(tmp_path / "stress.csv")[:3]]
+    for column, field in (("return", "return_"), ("cost", "cost"), ("episode", "episode")):
+        assert plain[column].tolist() == [getattr(record, field) for record in mine]
+    assert policy_of(other).subject.spec.run_id != mine[0].run_id and plain["return"][0] != 0
+
+
+def test_other_settings_are_named_in_the_records(run, tmp_path, undrawn, capfd):
+    line = [str(run), "--only", "action_gain", "--episodes", "1", "--out", str(tmp_path)]
+    assert app.main(["stress", *line, "--set", "planner.cost-margin=1", "cost_limit=3"]) == 0
+    methods = {row.record.method for row in records.read(tmp_path / "stress.csv")}
+    assert methods == {"dreamerv3 [planner.cost_margin=1.0, cost_limit=3.0]"}
+    limits = [r["cost_limit"] for r in records_about(tmp_path)["runs"].values()]
+    assert limits == [policy_of(run).subject.spec.agent.cost_limit]  # it is judged by its own
+    assert "did you mean planner.cost_margin" in refused(
+        capfd, *line, "--set", "planner.cost_margins=1"
+    )
+    assert "is a setting of training" in refused(capfd, *line, "--set", "loop.num_envs=2")
+    assert "write each setting once, as NAME=VALUE" in refused(capfd, *line, "--set", "cost_limit")
+
+
+def records_about(folder: Path) -> dict[str, Any]:
+    from benchmarks.runs.reading import read_object
+
+    return read_object(folder / "stress.json")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--only", "image_blur"], "image_blur needs pictures, which dreamerv3 on .* lacks; it can "
+                                   "have sensor_noise, .*action_weak_side, latent_noise"),
+        (["--only", "mas"], "unknown perturbation 'mas'; did you mean mass"),
+        (["--only", "mass"], "mass needs a simulator of Safety-Gymnasium"),
+        (["--only", "action_gain", "--strengths", "0"], "strength 0 must be positive"),
+        (["--only", "action_noise", "--strengths", "inf"], "must be positive and finite"),
+        (["--only", "sensor_delay", "--strengths", "1.5"], "sensor_delay.*1.5 must be whole"),
+        (["--only", "action_gain", "--strengths", "2"], "action_gain.*2 must be at most 1"),
+        (["--only", OWN], "has no usual strengths: give --strengths"),
+        (["--only", f"{__name__}:Refusing", "--strengths", "1"], "there is no moon here"),
+        (["--only", f"{__name__}:wider", "--strengths", "1"], "cannot act on .* and that has"),
+        (["--only", "no_module:X", "--strengths", "1"], "no module 'no_module'"),
+        (["--suite", "robust"], "unknown suite .*robustness"),
+        (["--suite", "none.yaml"], "suite none.yaml cannot be read"),
+        (["--episodes", "0"], "episodes=0 must be at least 1"),
+        (["--suite", "transfer", "--only", "mass"], "go with perturbations, not with transfer"),
+        (["--tasks", SHORE], "--tasks goes with --suite transfer"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line(run, tmp_path, capfd, args, message):
+    line = refused(capfd, run, *args, "--out", tmp_path / "out")
+    assert re.search(message, line), line
+    assert not (tmp_path / "out" / "stress.csv").exists()
+
+
+def test_damaged_records_are_refused_with_their_line(run, tmp_path, capfd):
+    (tmp_path / "stress.csv").write_text(",".join(records.STRESS_COLUMNS) + "\na,b\n")
+    assert "line 2" in refused(capfd, run, "--only", "action_gain", "--out", tmp_path)
+
+
+def test_a_dry_run_plays_nothing(run, tmp_path, capfd):
+    assert app.main(["stress", str(run), "--dry-run", "--out", str(tmp_path / "o")]) == 0
+    shown = capfd.readouterr().out
+    assert "sensor_noise       0.05 0.1 0.3" in shown
+    assert "image_blur         left out: it needs pictures" in shown
+    assert not (tmp_path / "o").exists()
+
+
+def test_suites():
+    circle = suite.load("circle")
+    assert len(circle.perturbations) == 10 and circle.strict
+    assert all(len(strengths) == 3 for _, strengths in circle.perturbations)
+    assert set(SUITES["robustness"]) & set(SUITES["model"]) == set()
+    assert set(SUITES["robustness"]) | set(SUITES["model"]) == set(PERTURBATIONS)
+    mine = suite.parse("perturbations: {mass: , gear: [0.1]}\nepisodes: 3\nseed: 4", "x", "x.yaml")
+    assert [strengths for _, strengths in mine.perturbations] == [(0.25, 0.5, 1), (0.1,)]
+    assert (mine.episodes, mine.seed) == (3, 4)
+    for text, message in (
+        ("perturbations:\n  mas: [1]", r"x.yaml:2: unknown perturbation 'mas'; did you mean mass"),
+        ("perturbations:\n  mass: [0]", r"x.yaml:2: mass: strength 0 must be positive"),
+        ("perturbations: {a:b: }", r"x.yaml:1: a:b needs a list"),
+        ("episodes: 3", r"x.yaml:1: a suite needs perturbations"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            suite.parse(text, "x", "x.yaml")
+
+
+def test_every_suite_is_listed():
+    assert {"robustness", "model", "transfer", "circle"} <= set(suite.names())
+
+
+def on_goal(tmp_path: Path) -> Policy:
+    return policy_of(untrained(tmp_path / "goal", task="SafetyPointGoal1-v0"))
+
+
+def test_transfer_to_tasks_of_the_same_shapes(tmp_path):
+    policy = on_goal(tmp_path)
+    assert set(SUITES["robustness"]) > {"lidar_ghosts", "hazard_number", "level"}
+    names = {cell.perturbation.name for cell in
+             perturbed(policy, suite.load("robustness")).cells}  # fmt: skip
+    assert {"lidar_ghosts", "hazard_number", "level", "mass"} <= names
+    assert {"image_blur", "wall_distance", "friction"} & names == set()
+    tasks = ["SafetyPointGoal1-v0", "SafetyPointGoal2-v0", "SafetyPointCircle1-v0", SHORE]
+    plan = transferred(policy, tasks)
+    assert [cell.task for cell in plan.cells] == ["", "SafetyPointGoal2-v0"]
+    why = plan.left_out["SafetyPointCircle1-v0"]
+    assert "was trained on observations observation [60] with 2 actions, and that has" in why
+    assert "has no observation 'lidar'" in plan.left_out[SHORE]
+    make = factory(policy, Cell(PERTURBATIONS["level"], 1.0))
+    assert make.task == "SafetyPointGoal2-v0"
+    assert factory(policy, plan.cells[1]).task == "SafetyPointGoal2-v0"
+    assert higher(get_task("SafetyPointGoal2-v0"), 1) is None
+
+
+def test_training_starts_from_the_learner_of_another_run(tmp_path, run):
+    line = ["--method", "dreamerv3", "--task", SHORE, "--preset", "debug", "--seed", "1"]
+    _, spec = train.read([*line, "--init-from", str(run)])
+    assert spec.init_sha256 == checkpoint.fingerprint(policy_of(run).subject.checkpoint)
+    env_spec = environment(spec)[1]
+    started = initial_state(spec, env_spec)
+    saved = agent_for(spec, env_spec).init(0)  # what `untrained` saved
+    for mine, theirs in zip(jax.tree.leaves(started), jax.tree.leaves(saved), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    _, other = train.read([*line, "--init-from", str(run), "--model.deter", "24"])
+    with pytest.raises(BadInput, match=r"has other shapes than this run: saved .*float32\[32"):
+        initial_state(other, env_spec)
+    with pytest.raises(BadInput, match="trained with dreamerv3, whose parameters are not those"):
+        _, other = train.read(["--method", "lambda", *line[2:], "--init-from", str(run)])
+        initial_state(other, env_spec)
