@@ -23,6 +23,7 @@ from benchmarks.training.env_faults import describe
 from benchmarks.training.episodes import UNSEEN_EPISODE
 from benchmarks.training.evaluation import evaluation_key, run_episodes
 from benchmarks.training.launch import agent_for, environment, official_agent, trained_agent
+from benchmarks.zoo import entry
 
 if TYPE_CHECKING:
     import gymnasium
@@ -111,7 +112,16 @@ def make_agent(
 
 
 def load_agent(folder: str | os.PathLike[str]) -> Policy:
-    """The newest checkpoint of a run folder. Raises BadInput where there is none."""
+    """The newest checkpoint of a run folder, or a policy of the zoo: `zoo:METHOD/TASK/SEED`.
+
+    Raises BadInput where there is none.
+    """
+    if str(folder).startswith(entry.PREFIX):
+        found = entry.find(str(folder))
+        env = environment(found.spec)
+        return Policy(
+            found.spec, env, *entry.load(found, env[1]), found.card["trained"]["env_steps"]
+        )
     saved = newest(folder)
     _check_engine(saved.spec.method)
     env = environment(saved.spec)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.api.policies import load_agent
 from benchmarks.cli import evaluate
 from benchmarks.cli.publish import final_evaluation, forget_place
 from benchmarks.methods.saved import newest
@@ -106,6 +107,8 @@ def test_a_loaded_policy_scores_as_its_card_says(added, tmp_path, monkeypatch):
     assert left_its_interval(added.card, worse).startswith("return")
     costly = rows.assign(cost=added.card["rescore"]["cost"][1] + 0.01)
     assert left_its_interval(added.card, costly).startswith("cost")
+    policy = load_agent(f"zoo:{added.name}")
+    assert (policy.env_steps, policy.spec.seed) == (3000, 3)
     with pytest.raises(BadInput, match=r"did you mean bsrp_lag/tests.*the zoo has bsrp_lag/tests"):
         evaluate.main(["zoo:bsrp_lag/tests.fakes.shore-shore/4"])
 
