@@ -159,7 +159,7 @@ def make_env(
     return SafeEnv(make_simulator(found, checked, view, resize), action_repeat, render_mode)
 
 
-def make_wrapped(wrappers: Iterable[tuple[str, float]], **settings: Any) -> gymnasium.Env:
+def make_wrapped(wrappers: Iterable[tuple[str, float]] = (), **settings: Any) -> gymnasium.Env:
     """The environment of `make_env(**settings)` inside wrappers, the first of them innermost.
 
     Each is the `module:factory` of factory(env, number) and its number; wrappers keep the spaces.

@@ -469,6 +469,7 @@ def test_gallery_of_runs_without_evaluations(tmp_path):
     )
 
 
+@pytest.mark.omnisafe
 def test_paper_names_the_suites_that_fill_its_panels():
     for suite in paper.SUITES:
         entries = expand(read_suite(suite.name), task_settings)

@@ -49,7 +49,8 @@ def test_the_suite_is_complete(tmp_path: Path):
     copy_suite(tmp_path)
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     for pattern in packages["packages"]["find"]["include"]:
-        assert (tmp_path / pattern.partition(".")[0] / "__init__.py").is_file()
+        name, roots = pattern.partition(".")[0], packages["packages"]["find"]["where"]
+        assert any((tmp_path / root / name / "__init__.py").is_file() for root in roots)
     assert (tmp_path / "benchmarks" / "envs" / "server.py").is_file()
     assert not (tmp_path / "tests").exists()
     assert {path.name for path in tmp_path.iterdir()} == set(SUITE)

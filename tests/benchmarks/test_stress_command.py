@@ -166,7 +166,7 @@ def records_about(folder: Path) -> dict[str, Any]:
         (["--only", "mas"], "unknown perturbation 'mas'; did you mean mass"),
         (["--only", "mass"], "mass needs a simulator of Safety-Gymnasium"),
         (["--only", "action_gain", "--strengths", "0"], "strength 0 must be positive"),
-        (["--only", "action_noise", "--strengths", "inf"], "must be positive and finite"),
+        (["--only", "action_noise", "--strengths", "inf"], "inf must be a number from 0"),
         (["--only", "sensor_delay", "--strengths", "1.5"], "sensor_delay.*1.5 must be whole"),
         (["--only", "action_gain", "--strengths", "2"], "action_gain.*2 must be at most 1"),
         (["--only", OWN], "has no usual strengths: give --strengths"),

@@ -117,7 +117,7 @@ def test_a_stage_shows_every_row_of_the_recorded_episode():
 
 
 def test_an_environment_without_pictures_or_without_repetition_is_refused_with_the_remedy():
-    with pytest.raises(BadInput, match='let the factory set render_mode="rgb_array"'):
+    with pytest.raises(BadInput, match='let the factory take render_mode="rgb_array", or set it'):
         open_stage(toy_spec())
     spec = dataclasses.replace(toy_spec(), task="tests.fakes.toys:drifting_shore")
     env = painted("painted_shore")

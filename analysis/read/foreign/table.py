@@ -70,11 +70,12 @@ def read(
     return _parts(file, pd.DataFrame(good), damage, values)
 
 
-def read_folder(folder: Path, name: str) -> Part:
+def read_folder(folder: str | os.PathLike[str], name: str) -> Part:
     """The runs of the CSV file that the folder's `table.json` names, each under the folder's name.
 
     Raises ValueError as `read` does, DamagedFile for a `table.json` that is none.
     """
+    folder = Path(folder)
     about = read_object(folder / FILE_NAME)
     expect(about, {"file": str, "columns": dict, "values": dict}, folder / FILE_NAME)
     found = read(folder / about["file"], about["columns"], about["values"])
