@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import pandas as pd
 
-from analysis.results.labels import method_label, task_label
+from analysis.results.labels import method_label, plural, task_label
 from analysis.statistics.intervals import MIN_RUNS
 from analysis.tables.formats import plus_minus
 
@@ -141,5 +141,5 @@ def _figures(claim: Claim, found: Found) -> str:
         gain = plus_minus(row["return"], row["return_half"], 1)
         cost = plus_minus(row["cost"], row["cost_half"], 1)
         name = f"{method_label(method)} " if len(claim.methods) > 1 else ""
-        parts.append(f"{name}{gain} at {cost}, {row['seeds']} seeds")
+        parts.append(f"{name}{gain} at {cost}, {plural(row['seeds'], 'seed')}")
     return " against ".join(parts)
