@@ -21,7 +21,8 @@ from agents.safedreamer.config import SafeDreamerConfig
 from agents.safedreamer.learner import AgentState, Learner
 from agents.safedreamer.networks import Networks, graphs, init_params, merge
 from agents.safedreamer.plan_outcomes import actor_proposals, make_evaluate
-from agents.safedreamer.planner import Plan, plan, warm_start
+from agents.safedreamer.planner import Evaluate, Plan, plan, warm_start
+from agents.safedreamer.planner_config import PlannerConfig
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import Belief, untracked
 
@@ -189,6 +190,25 @@ class SafeDreamer:
         action = jnp.clip(mean + noise, -1.0, 1.0)
         return action, Carry(latent, action, plan_mean, kept), info
 
+    def evaluation(self, nets: Networks, belief: Belief, planner: PlannerConfig) -> Evaluate:
+        """What plans from beliefs [E, ...] come to in the world model, under these settings."""
+        imagination = self.config.imagination
+        return make_evaluate(
+            nets.model,
+            nets.critic,
+            nets.cost_critic,
+            belief,
+            discount=imagination.discount,
+            cost_discount=imagination.cost_discount,
+            lam=imagination.lam,
+            cost_lam=imagination.lam_of_costs,
+            cost_scale=self.cost_scale,
+            sample=planner.latents == "sample",
+            bootstrap_costs=planner.cost_critic,
+            pessimism=planner.pessimism,
+            return_scale=self.return_scale if planner.feasible_cost == "return" else None,
+        )
+
     def plan(
         self,
         nets: Networks,
@@ -201,23 +221,9 @@ class SafeDreamer:
         """One planner call for beliefs [E, ...] warm-started at start_mean [E, H+1, A], with the
         elites kept [E, k, H+1, A] of the last one among its candidates.
         """
-        config, imagination = self.config.planner, self.config.imagination
+        config = self.config.planner
         proposal_key, plan_key = jax.random.split(key)
-        evaluate = make_evaluate(
-            nets.model,
-            nets.critic,
-            nets.cost_critic,
-            belief,
-            discount=imagination.discount,
-            cost_discount=imagination.cost_discount,
-            lam=imagination.lam,
-            cost_lam=imagination.lam_of_costs,
-            cost_scale=self.cost_scale,
-            sample=config.latents == "sample",
-            bootstrap_costs=config.cost_critic,
-            pessimism=config.pessimism,
-            return_scale=self.return_scale if config.feasible_cost == "return" else None,
-        )
+        evaluate = self.evaluation(nets, belief, config)
         envs, rows, actions = start_mean.shape
         proposals = jnp.zeros((envs, 0, rows, actions))
         if config.proposals:

@@ -21,8 +21,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from agents.safedreamer.config import PlannerConfig
 from agents.safedreamer.plan_noise import plan_noise
+from agents.safedreamer.planner_config import PlannerConfig
 
 
 class Outcomes(NamedTuple):

@@ -16,9 +16,9 @@ from agents.safedreamer.config import (
     CriticConfig,
     ImaginationConfig,
     ModelConfig,
-    PlannerConfig,
     SafeDreamerConfig,
 )
+from agents.safedreamer.planner_config import PlannerConfig
 from agents.settings import AugmentedConfig, OptimizerConfig, PIDConfig
 
 METHODS: tuple[str, ...] = ("osrp", "osrp_lag", "bsrp_lag", "dreamerv3", "cem")
@@ -83,7 +83,7 @@ def cpu(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
     """Sized for an hour on two cores.
 
     Why these values: docs/concepts/safedreamer.md#what-the-preset-cpu-changes and
-    results/log_of_trials.md; what they reach: results/cpu/README.md.
+    results/log_of_trials.md; what they reach: results/campaign/README.md.
     """
     plans = method in PLANNING
     model = ModelConfig(

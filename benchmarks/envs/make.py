@@ -15,7 +15,9 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from benchmarks.envs.facts import EnvFacts
-from benchmarks.envs.simulators import IMAGE_SIZE, Simulator, View, make_simulator
+from benchmarks.envs.simulators.make import make_simulator
+from benchmarks.envs.simulators.navigation import IMAGE_SIZE
+from benchmarks.envs.simulators.simulator import Simulator, View
 from benchmarks.runs.references import load_object
 from benchmarks.tasks import get_task
 

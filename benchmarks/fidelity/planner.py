@@ -27,9 +27,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.safedreamer.config import PlannerConfig
 from agents.safedreamer.plan_outcomes import make_evaluate
 from agents.safedreamer.planner import plan, warm_start
+from agents.safedreamer.planner_config import PlannerConfig
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import untracked
 from benchmarks.fidelity.arrays import RecordingError, load_arrays, require

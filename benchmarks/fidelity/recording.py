@@ -22,11 +22,11 @@ from agents.safedreamer.config import (
     ImaginationConfig,
     ModelConfig,
     OptimizerConfig,
-    PlannerConfig,
     SafeDreamerConfig,
 )
 from agents.safedreamer.learner import AgentState
 from agents.safedreamer.networks import Networks
+from agents.safedreamer.planner_config import PlannerConfig
 from agents.safedreamer.release.checkpoint import infer_sizes, load_official
 from agents.safedreamer.release.params import agent_state, model_config
 from agents.safedreamer.rssm import Latent

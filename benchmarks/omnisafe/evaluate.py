@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from baselines.omnisafe.learner import Setup, make_learner
 from baselines.omnisafe.policy import Policy, make_policy
@@ -43,25 +44,14 @@ def evaluate_run(
     `final`: with its deterministic actions only, as records of the split "final". Writes the
     records and prints them; returns 0.
     """
-    trained, path, env_steps, agent_steps = newest(run)
-    with contextlib.ExitStack() as stack:
-        policy = load_policy(trained, path, make_env, stack)
+    with _playing(spec, run, make_env, episodes, first_episode) as (play, env_steps, agent_steps):
         print(
             f"{spec.method} on {spec.task} ({spec.obs}) after {env_steps:,} simulator steps",
             flush=True,
         )
         began = time.perf_counter()
-        played = evaluate(
-            policy,
-            make_env,
-            run_seed=spec.seed,
-            env_steps=env_steps,
-            episodes=episodes,
-            first_episode=first_episode,
-            on_fault=_say_fault,
-        )
         found = []
-        for split, done in played:
+        for split, done in play(make_env):
             split = records.FINAL if final else split
             _show(split, done, episodes)
             found += [(split, episode) for episode in done]
@@ -85,24 +75,13 @@ def evaluate_changed(
     A cell has fields of `make_env` to change, `env`, and a file for its records, `out`, which is
     there once all of them are. Most likely actions only.
     """
-    trained, path, env_steps, agent_steps = newest(run)
-    with contextlib.ExitStack() as stack:
-        policy = load_policy(trained, path, make_env, stack)
+    with _playing(spec, run, make_env, episodes, first_episode) as (play, env_steps, agent_steps):
         for cell in cells:
             changes = dict(cell["env"])
             changes["wrappers"] = tuple((name, number) for name, number in changes["wrappers"])
             changed = dataclasses.replace(make_env, **changes)
             began = time.perf_counter()
-            played = evaluate(
-                policy,
-                changed,
-                run_seed=spec.seed,
-                env_steps=env_steps,
-                episodes=episodes,
-                first_episode=first_episode,
-                on_fault=_say_fault,
-            )
-            with contextlib.closing(played):
+            with contextlib.closing(play(changed)) as played:
                 split, done = next(played)
             of_task = dataclasses.replace(spec, task=changed.task)
             part = f"{cell['out']}.part"
@@ -111,6 +90,28 @@ def evaluate_changed(
             os.replace(part, cell["out"])
             print(f"{cell['name']}: return and cost {mean_return_cost(done)}", flush=True)
     return 0
+
+
+Play: TypeAlias = Callable[[MakeEnv], Generator[tuple[str, list[Episode]], None, None]]
+
+
+@contextlib.contextmanager
+def _playing(
+    spec: RunSpec, run: Path, make_env: MakeEnv, episodes: int, first_episode: int
+) -> Iterator[tuple[Play, int, int]]:
+    """`evaluate` with the newest policy of the run, and the simulator and agent steps behind it."""
+    trained, path, env_steps, agent_steps = newest(run)
+    with contextlib.ExitStack() as stack:
+        play = functools.partial(
+            evaluate,
+            load_policy(trained, path, make_env, stack),
+            run_seed=spec.seed,
+            env_steps=env_steps,
+            episodes=episodes,
+            first_episode=first_episode,
+            on_fault=_say_fault,
+        )
+        yield play, env_steps, agent_steps
 
 
 def _say_fault(fault: Fault) -> None:

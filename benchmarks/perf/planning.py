@@ -24,9 +24,8 @@ import tyro
 
 from agents.api import PyTree
 from agents.safedreamer.agent import Carry, SafeDreamer
-from agents.safedreamer.config import PlannerConfig
-from agents.safedreamer.plan_outcomes import make_evaluate
 from agents.safedreamer.planner import SCORERS
+from agents.safedreamer.planner_config import PlannerConfig
 from benchmarks.cli.common import program
 from benchmarks.envs import VectorEnv
 from benchmarks.envs.factory import MakeEnv
@@ -131,7 +130,8 @@ def judge(
 
     value: the λ-return minus `multiplier` times the cost return; doing nothing likewise.
     """
-    planner, imagination = agent.config.planner, agent.config.imagination
+    planner = agent.config.planner
+    judging = dataclasses.replace(planner, latents="sample", pessimism=1)
 
     @jax.jit
     def run(params: PyTree, start: Start, key: jax.Array) -> dict[str, jax.Array]:
@@ -141,17 +141,7 @@ def judge(
         count = start.carry.action.shape[0]
         nothing = jnp.zeros((count, planner.horizon + 1, agent.env.action_dim))
         found = agent.plan(nets, belief, nothing, multiplier, plan_key).mean
-        evaluate = make_evaluate(
-            nets.model,
-            nets.critic,
-            nets.cost_critic,
-            belief,
-            discount=imagination.discount,
-            cost_discount=imagination.cost_discount,
-            lam=imagination.lam,
-            cost_lam=imagination.lam_of_costs,
-            cost_scale=agent.cost_scale,
-        )
+        evaluate = agent.evaluation(nets, belief, judging)
 
         def imagined(plans: jax.Array) -> dict[str, jax.Array]:
             outcomes = evaluate(jnp.repeat(plans[:, None], rollouts, 1), judge_key)

@@ -23,7 +23,7 @@ from benchmarks.runs.reading import read_text
 from benchmarks.runs.spec import BadInput, choose
 from benchmarks.stress.perturbation import Perturbation
 from benchmarks.stress.registry import SUITES, find
-from benchmarks.suites.yaml_nodes import MAX_YAML_BYTES, Nodes, compose
+from benchmarks.suites.yaml_nodes import MAX_YAML_BYTES, Nodes, document
 
 TRANSFER = "transfer"  # a suite of tasks instead of perturbations
 PACKAGE = "benchmarks.stress.suites"
@@ -66,10 +66,7 @@ def load(name: str) -> Suite:
 
 def parse(text: str, name: str, source: str) -> Suite:
     """The suite that the text describes. `source` is what errors call the file."""
-    node = compose(text, source)
-    if node is None:
-        raise BadInput(f"{source}:1: an empty file is no suite; it needs perturbations")
-    return _File(source).suite(node, name)
+    return _File(source).suite(document(text, source, "perturbations"), name)
 
 
 class _File(Nodes):

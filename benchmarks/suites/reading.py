@@ -37,7 +37,7 @@ from benchmarks.runs.places import possible_path
 from benchmarks.runs.reading import read_text
 from benchmarks.runs.spec import PRESETS, BadInput, choose
 from benchmarks.suites.suite import Block, Override, Suite, Variant
-from benchmarks.suites.yaml_nodes import MAX_YAML_BYTES, Nodes, compose, line_of
+from benchmarks.suites.yaml_nodes import MAX_YAML_BYTES, Nodes, document, line_of
 from benchmarks.tasks import OBS, TaskObs
 from benchmarks.tasks import expand as expand_tasks
 
@@ -77,10 +77,7 @@ def load(name: str | os.PathLike[str]) -> Suite:
 
 def parse(text: str, name: str, source: str) -> Suite:
     """The suite that the text describes. `source` is what errors call the file."""
-    node = compose(text, source)
-    if node is None:
-        raise BadInput(f"{source}:1: an empty file is no suite; it needs runs")
-    return _File(source).suite(node, name)
+    return _File(source).suite(document(text, source, "runs"), name)
 
 
 class _File(Nodes):

@@ -44,6 +44,14 @@ def compose(text: str, source: str) -> yaml.Node | None:
         raise BadInput(f"{source}:1: {one_line(str(error))}") from error
 
 
+def document(text: str, source: str, needs: str) -> yaml.Node:
+    """`compose` of a suite's file. Raises BadInput where it is empty and says what it needs."""
+    node = compose(text, source)
+    if node is None:
+        raise BadInput(f"{source}:1: an empty file is no suite; it needs {needs}")
+    return node
+
+
 def _check_depth(text: str, source: str) -> None:
     """Raise BadInput for what is nested too deeply, by its events: they take no recursion."""
     depth = 0

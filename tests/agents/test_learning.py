@@ -20,9 +20,9 @@ from agents.safedreamer.config import (
     CriticConfig,
     ImaginationConfig,
     ModelConfig,
-    PlannerConfig,
     SafeDreamerConfig,
 )
+from agents.safedreamer.planner_config import PlannerConfig
 from agents.safedreamer.presets import with_method
 from agents.settings import AugmentedConfig, OptimizerConfig, PIDConfig
 from tests.fakes.toys import EDGE, solve_shore

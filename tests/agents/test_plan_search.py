@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.safedreamer.config import PlannerConfig
 from agents.safedreamer.plan_noise import coloring, plan_noise
 from agents.safedreamer.planner import Outcomes, plan, warm_start
+from agents.safedreamer.planner_config import PlannerConfig
 
 CONFIG = PlannerConfig(horizon=2, candidates=64, elites=8, iterations=3, momentum=0.0)
 ROWS, ACTIONS = CONFIG.horizon + 1, 2

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.safedreamer.config import PlannerConfig
 from agents.safedreamer.plan_outcomes import pessimistic
 from agents.safedreamer.planner import (
     SCORERS,
@@ -27,6 +26,7 @@ from agents.safedreamer.planner import (
     rank_plans,
     warm_start,
 )
+from agents.safedreamer.planner_config import PlannerConfig
 from tests.examples import examples
 
 CONFIG = PlannerConfig(horizon=2, candidates=64, elites=8, iterations=1, momentum=0.0)

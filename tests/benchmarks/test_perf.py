@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from agents.safedreamer.config import PlannerConfig
+from agents.safedreamer.planner_config import PlannerConfig
 from benchmarks.perf import __main__ as perf
 from benchmarks.perf import checkpoints, loop, planning
 from benchmarks.perf.cases import SUITES

@@ -1,0 +1,149 @@
+"""Settings of the planner. Imports no JAX: help pages are made from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from agents.settings import require
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannerConfig:
+    """Constrained cross-entropy planner (SafeDreamer Alg. 1)."""
+
+    horizon: int = 15
+    """Planned model steps (agent steps)."""
+    candidates: int = 500
+    """Plans sampled per iteration."""
+    elites: int = 50
+    """Plans that refit the Gaussian."""
+    iterations: int = 6
+    """Refits per decision."""
+    actor_fraction: float = 0.0
+    """Actor rollouts added to the candidates, as a share of them."""
+    momentum: float = 0.1
+    """Share of the old mean kept at each refit."""
+    init_std: float = 1.0
+    """Standard deviation before the first refit."""
+    min_std: float = 0.0
+    """Lower bound of the standard deviation after a refit; 0 as in the release."""
+    objective: Literal["return", "lagrangian", "reward_sum"] = "return"
+    """What ranks plans: λ-return, λ-return minus multiplier times cost return, or the sum of
+    rewards.
+    """
+    cost_critic: bool = True
+    """Let the cost critic continue a plan's cost return beyond its end, as in the release; without
+    it a plan's own discounted costs are all that objective lagrangian subtracts.
+    """
+    feasible_filter: bool = True
+    """Rank only plans whose predicted episode cost is within the limit; lowest cost first if fewer
+    than `elites` are.
+    """
+    feasible_cost: Literal["sum", "return"] = "sum"
+    """Episode cost that the filter compares with the limit: the sum of a plan's costs, extrapolated
+    (release), or the plan's discounted cost return including what the cost critic expects after its
+    end (unless cost_critic is off).
+    """
+    elite_weights: Literal["uniform", "softmax"] = "uniform"
+    """Weights of the elites in the refit."""
+    temperature: float = 10.0
+    """Sharpness of softmax weights."""
+    cost_scale: Literal["release", "exact"] = "release"
+    """Predicted plan cost to episode cost: times 1000 / horizon (release), or episode agent steps /
+    horizon (exact).
+    """
+    latents: Literal["sample", "mode"] = "sample"
+    """Imagined latents of a plan: sampled (release), or the prior's modes, so that no plan is
+    chosen for a lucky sample.
+    """
+    cost_margin: float = 0.0
+    """Cost per episode by which plans must stay below the limit (0: release); with one beyond the
+    limit only plans without predicted costs are within it.
+    """
+    pessimism: int = 1
+    """Imagined rollouts per plan: its rewards are their mean, its costs those of the costliest (1:
+    release; more: latents sample).
+    """
+    actor_share: float = 0.0
+    """Share of the training environments, rounded down, in which the actor acts instead of the
+    planner, for rows that plans avoid (0: release). Evaluation always plans.
+    """
+    noise_exponent: float = 0.0
+    """Temporal correlation of sampled plans: their noise has a power spectrum of frequency to minus
+    this (0: independent steps, release; 1 to 3: smooth plans, iCEM, arXiv:2008.06389).
+    """
+    kept_elites: int = 0
+    """Elites of the last iteration, and, shifted by a step, of the last decision, among the
+    candidates instead of sampled plans (0: release; iCEM).
+    """
+    candidate_decay: float = 1.0
+    """Each iteration has so many times fewer candidates than the one before, at least twice the
+    elites (1: release; iCEM 1.25).
+    """
+    action: Literal["mean", "sample"] = "mean"
+    """Executed in training: first row of the final mean (release) or a sample of the final
+    distribution (paper). Evaluation always executes the mean.
+    """
+
+    def __post_init__(self):
+        require(self.horizon >= 1, f"planner.horizon={self.horizon} must be at least 1 step")
+        require(self.iterations >= 1, f"planner.iterations={self.iterations} must be at least 1")
+        require(self.candidates >= 1, f"planner.candidates={self.candidates} must be at least 1")
+        require(
+            1 <= self.elites <= self.candidates,
+            f"planner.elites={self.elites} must lie in 1..planner.candidates={self.candidates}",
+        )
+        require(
+            0.0 <= self.actor_fraction <= 1.0,
+            f"planner.actor_fraction={self.actor_fraction} must lie in 0..1",
+        )
+        require(
+            0.0 <= self.momentum < 1.0,
+            f"planner.momentum={self.momentum} must lie in 0..1, 1 excluded",
+        )
+        require(
+            self.cost_margin >= 0, f"planner.cost_margin={self.cost_margin} must not be negative"
+        )
+        require(self.pessimism >= 1, f"planner.pessimism={self.pessimism} must be at least 1")
+        require(
+            self.pessimism == 1 or self.latents == "sample",
+            f"planner.pessimism={self.pessimism} compares sampled rollouts: set "
+            "planner.latents=sample",
+        )
+        require(
+            0.0 <= self.actor_share <= 1.0,
+            f"planner.actor_share={self.actor_share} must lie in 0..1",
+        )
+        require(self.init_std > 0, f"planner.init_std={self.init_std} must be positive")
+        require(
+            0.0 <= self.noise_exponent <= 10.0,
+            f"planner.noise_exponent={self.noise_exponent} must lie in 0..10",
+        )
+        require(
+            0 <= self.kept_elites <= self.elites,
+            f"planner.kept_elites={self.kept_elites} must lie in 0..planner.elites={self.elites}",
+        )
+        require(
+            self.kept_elites < self.candidates,
+            f"planner.kept_elites={self.kept_elites} must be less than "
+            f"planner.candidates={self.candidates}, which they are counted among",
+        )
+        require(
+            self.candidate_decay >= 1.0,
+            f"planner.candidate_decay={self.candidate_decay} must be at least 1",
+        )
+
+    @property
+    def candidates_per_iteration(self) -> tuple[int, ...]:
+        """Candidates of each iteration, kept elites included and actor rollouts not."""
+        least = min(self.candidates, 2 * self.elites)
+        return tuple(
+            max(least, int(self.candidates / self.candidate_decay**i))
+            for i in range(self.iterations)
+        )
+
+    @property
+    def proposals(self) -> int:
+        """Actor rollouts among the candidates."""
+        return int(self.actor_fraction * self.candidates)

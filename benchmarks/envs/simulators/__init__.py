@@ -1,0 +1,1 @@
+"""Navigation and velocity tasks of Safety-Gymnasium and users' environments, one interface."""
