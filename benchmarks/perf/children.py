@@ -17,6 +17,15 @@ from benchmarks.runs.spec import BadInput, RunFailed
 
 HERE = Path(__file__).resolve().parents[2]
 
+# Linux counts what a process held before its exec as its own, so a child of a large process would
+# be as large: a small process starts the case, and prints its peak, in KiB.
+_BETWEEN = """
+import resource, subprocess, sys
+status = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(status)
+"""
+
 
 class Measured(NamedTuple):
     """A row of `benchmarks.perf`, and the resident memory of its process at its largest, bytes."""
@@ -39,16 +48,14 @@ def measure_case(suite: str, name: str, repeats: int, checkout: Path = HERE) -> 
     with tempfile.TemporaryDirectory() as out:
         options = ["--suite", suite, "--only", name, "--repeats", str(repeats), "--out", out]
         module = "benchmarks.perf.here" if checkout == HERE else "benchmarks.perf"
-        with subprocess.Popen(
-            [sys.executable, "-m", module, *options],
+        found = subprocess.run(
+            [sys.executable, "-S", "-c", _BETWEEN, sys.executable, "-m", module, *options],
             cwd=checkout,
             env=os.environ | {"PYTHONPATH": str(checkout)},
-            stdout=subprocess.DEVNULL,
-        ) as child:
-            _, status, usage = os.wait4(child.pid, 0)
-            child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            raise RunFailed(f"{name} from {checkout} ended with status {child.returncode}")
+            stdout=subprocess.PIPE,
+        )
+        if found.returncode:
+            raise RunFailed(f"{name} from {checkout} ended with status {found.returncode}")
         rows = json.loads((Path(out) / f"{suite}.json").read_text())["rows"]
     (row,) = (row for row in rows if row["name"] == name)
-    return Measured(row, usage.ru_maxrss * 1024)  # Linux counts in KiB
+    return Measured(row, int(found.stdout) * 1024)
