@@ -20,6 +20,20 @@ PROG = "python -m benchmarks.perf"
 
 
 def report_case(case: Case, options: PerfOptions) -> dict[str, Any]:
+    """The median round of a case, and every round's seconds."""
+    rounds = [measure_round(case, options) for _ in range(options.rounds)]
+    compared = "median" if options.against is None else "ratio_to_against"
+    row = sorted(rounds, key=lambda row: row[compared])[(len(rounds) - 1) // 2]
+    if options.rounds > 1:
+        row["rounds"] = [
+            {"seconds": one["median"]}
+            | ({"against": one["against"]["median"]} if "against" in one else {})
+            for one in rounds
+        ]
+    return row
+
+
+def measure_round(case: Case, options: PerfOptions) -> dict[str, Any]:
     """The row of a case: its timing, peak memory, and ratios to the release and another checkout.
 
     A time of the release is of another machine. What compares is time times the machine's peak,

@@ -26,3 +26,7 @@ class PerfOptions:
     """Folder for SUITE.json; printed only if not given."""
     against: Path | None = None
     """Another checkout of this suite: each case is timed there too, right after."""
+    rounds: int = 1
+    """How often each case is timed on both sides in turn, in new processes. What is reported is the
+    round with the median ratio to the other checkout, or the median time.
+    """

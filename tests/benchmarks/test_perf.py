@@ -99,6 +99,18 @@ def test_ratios_are_of_time_times_peak_and_of_a_run_beside(tmp_path, monkeypatch
     assert "0.53x" in capsys.readouterr().out
 
 
+def test_the_round_with_the_median_ratio_counts(tmp_path, monkeypatch):
+    sides = [2.0, 1.0, 3.0, 6.0, 1.2, 1.0]  # ours and theirs in turn: ratios 2, 0.5, 1.2
+    row = {"name": "", "low": 1, "high": 1, "gflop": 1, "peak_gflops": 1, "share_of_peak": 1}
+    monkeypatch.setattr(
+        perf, "measure_case", lambda *_: Measured(row | {"median": sides.pop(0)}, 1)
+    )
+    case = SUITES["cpu"]()[0]
+    found = perf.report_case(case, PerfOptions("cpu", against=tmp_path, rounds=3))
+    assert (found["median"], found["ratio_to_against"]) == (1.2, 1.2)
+    assert found["rounds"][1] == {"seconds": 3.0, "against": 6.0} and not sides
+
+
 def test_a_folder_that_is_no_checkout_is_refused(tmp_path):
     with pytest.raises(BadInput, match="is no checkout of this suite: git worktree add"):
         perf.main(PerfOptions(against=tmp_path))
