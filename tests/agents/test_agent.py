@@ -350,6 +350,7 @@ def test_episodes_move_the_augmented_multiplier_by_hand(cost_source: str, move: 
     assert float(unlearned.augmented.multiplier) == 0.5
 
 
+@pytest.mark.slow
 def test_updates_leave_a_multiplier_that_episodes_drive():
     agent = driven_by_episodes("head")
     state, metrics = agent.update(agent.init(0), replay_batch(VECTOR), jax.random.key(0))
@@ -405,6 +406,7 @@ def test_same_seed_same_update(background: SafeDreamer):
     assert float(other["model/loss"]) != float(runs[0][1]["model/loss"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"cost_discount_horizon": 3.0}, {"cost_lam": 0.2}])
 def test_costs_have_a_discount_and_a_lambda_of_their_own(
     background: SafeDreamer, changes: dict[str, float]

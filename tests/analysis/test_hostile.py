@@ -109,6 +109,7 @@ def unlucky(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_values_and_names_that_figures_cannot_hold(unlucky, tmp_path, capsys):
     assert commands(["plot", str(unlucky), "--out", str(tmp_path / "plot")]) == 0

@@ -20,6 +20,8 @@ import pytest
 from benchmarks.methods import METHODS, settings
 from tests.agent_inputs import ENVS, observations, replay_batch
 
+pytestmark = pytest.mark.slow
+
 # Off-policy methods without a limit run the programs of those with one.
 JAX_METHODS = [
     name

@@ -103,6 +103,7 @@ def test_pretraining_trains_the_model_only():
     assert same(start.augmented, two.augmented) and not same(two.augmented, three.augmented)
 
 
+@pytest.mark.slow
 def test_what_does_not_learn_yet_cannot_end_a_run_in_pretraining():
     """A policy whose numbers are not finite is not even evaluated; its losses read 0."""
     agent = Lambda(dataclasses.replace(DEBUG, pretrain_updates=1), LIDAR)
@@ -116,6 +117,7 @@ def test_what_does_not_learn_yet_cannot_end_a_run_in_pretraining():
     assert int(metrics["nonfinite"]) > 0
 
 
+@pytest.mark.slow
 def test_imagination_from_terminal_states_teaches_nothing():
     agent = Lambda(dataclasses.replace(DEBUG, pretrain_updates=0), LIDAR)
     batch = replay_batch(LIDAR, 3, 6)
@@ -161,6 +163,7 @@ def test_every_switch_of_the_release_changes_the_result(
     assert not same(params, after(Lambda(published, LIDAR), 5)[0].params)
 
 
+@pytest.mark.slow
 def test_vision_updates_and_ignores_the_back_camera_as_published():
     agent = Lambda(DEBUG, VISION)
     batch = replay_batch(VISION, 2, 3)

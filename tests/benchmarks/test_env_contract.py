@@ -328,6 +328,7 @@ def test_the_least_of_all_limits_counts():
 # Safety-Gymnasium in a user's module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module",
     [

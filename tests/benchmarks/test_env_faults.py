@@ -146,6 +146,7 @@ def test_too_many_lost_environments_end_the_run_with_the_reason(tmp_path):
     assert len((tmp_path / "faults.jsonl").read_text().splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_training_changes_nothing(tmp_path, monkeypatch):
     """Out of memory is the usual cause; the episode is played again up to where it was."""
     spec = toy_spec(env_workers="process", eval_episodes=0, steps=240)

@@ -66,6 +66,7 @@ def test_all_of_the_release_passes(
         assert f"\n{quantity} " in printed, quantity
 
 
+@pytest.mark.slow
 def test_every_array_of_the_recording_is_compared(vector: Recording):
     rows = {row.quantity: row for row in folders.check_agent(vector)}
     inputs = {name for name in vector.arrays if name.startswith("data_")}

@@ -100,6 +100,7 @@ def test_a_loop_that_does_not_come_back_is_ended_unless_it_saves_or_is_always_sl
     assert ended == [EXIT_STOPPED]  # a loop that ended in time is left alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_training_process_saves_and_says_so(tmp_path, number):
     out = tmp_path / "run"

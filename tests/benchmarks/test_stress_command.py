@@ -245,6 +245,7 @@ def test_transfer_to_tasks_of_the_same_shapes(tmp_path):
     assert higher(get_task("SafetyPointGoal2-v0"), 1) is None
 
 
+@pytest.mark.slow
 def test_training_starts_from_the_learner_of_another_run(tmp_path, run):
     line = ["--method", "dreamerv3", "--task", SHORE, "--preset", "debug", "--seed", "1"]
     _, spec = train.read([*line, "--init-from", str(run)])

@@ -82,6 +82,7 @@ def test_a_run_without_checkpoint_is_not_evaluated(tmp_path, capsys):
     assert "no checkpoint and no final evaluation" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_is_kept_acts_as_the_checkpoint_does(run, added):
     spec, path, *_ = newest(run)
     make, env_spec = environment(spec)
