@@ -26,10 +26,10 @@ from benchmarks.runs import attempts
 from benchmarks.runs.reading import DamagedFile, expect, is_a, read_object
 from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.logs import tail
-from benchmarks.sweep.members import member, where
+from benchmarks.sweep.members import member
 from slurm.cluster import Cluster, Entry, Request, Unreachable
 from slurm.drive import Retries
-from slurm.executor import Ended, Job
+from slurm.executor import Ended, Job, needless
 from slurm.profile import Profile
 from slurm.supervise import Order
 
@@ -137,10 +137,8 @@ class SlurmExecutor:
             for job in jobs:
                 if (at := queued.get(self._name(job))) is not None:
                     self._watched[job.folder] = Watched(job, *at)
-                elif isinstance(state := where(job.folder), DamagedFile):
-                    self._refused.append(Ended(job, None, str(state)))
-                elif state in ("done", "running", "cancelled"):
-                    self._refused.append(Ended(job, None, f"{state} elsewhere"))
+                elif ended := needless(job):
+                    self._refused.append(ended)
                 else:
                     new.append(job)
             for part in (
