@@ -283,9 +283,7 @@ class SlurmExecutor:
             now = member(folder)
         except DamagedFile as error:
             return Ended(at.job, FAILED, str(error), recorded=True)
-        last = next(
-            (e for e in reversed(now.events[at.events :]) if e.event in ("started", "ended")), None
-        )
+        last = attempts.last(now.events[at.events :], "started", "ended")
         if now.state in ("done", "cancelled"):
             return Ended(at.job, 0 if now.state == "done" else None, now.state, recorded=True)
         if last is not None and last.event == "ended":
