@@ -27,7 +27,7 @@ from benchmarks.runs.reading import DamagedFile, expect, is_a, read_object
 from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.logs import tail
 from benchmarks.sweep.members import member
-from slurm.cluster import Cluster, Entry, Request, Unreachable
+from slurm.cluster import Entry, Request, SlurmCluster, Unreachable
 from slurm.drive import Retries
 from slurm.executor import Ended, Job, needless
 from slurm.profile import Profile
@@ -80,7 +80,7 @@ class SlurmExecutor:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: SlurmCluster,
         out: Path,
         profile: Profile,
         retries: Retries = Retries(),

@@ -13,7 +13,7 @@ from benchmarks.process.signals import EXIT_STOPPED
 from benchmarks.runs import attempts
 from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.members import member
-from slurm.cluster import Entry, Unreachable
+from slurm.cluster import Entry, SlurmCluster, Unreachable
 from slurm.drive import Drive, Retries
 from slurm.executor import Job
 from slurm.profile import Profile
@@ -21,7 +21,7 @@ from slurm.slurm import PATIENCE_SECONDS, SlurmExecutor, rounded_up
 from tests.sweep_folders import stand, submit, suite
 
 
-class FakeCluster:
+class FakeCluster(SlurmCluster):
     """Jobs by name and index; tests change their states."""
 
     max_array = 1001
