@@ -65,7 +65,6 @@ class SlurmCluster:
                 "node, or use --cluster local (docs/howto/slurm.md shows a private cluster on one "
                 "machine)"
             )
-        self.calls = 0  # of Slurm's commands, submitit's included
         found = re.search(
             r"^MaxArraySize\s*=\s*(\d+)", self._call("scontrol", "show", "config"), re.MULTILINE
         )
@@ -99,7 +98,6 @@ class SlurmCluster:
         """One array of jobs, or one job; returns its id. `folder` takes logs."""
         from submitit.core.utils import FailedJobError
 
-        self.calls += 1
         try:
             jobs = self._executor(folder, name, request).map_array(Supervisor(), orders)
         except FailedJobError as error:
@@ -156,7 +154,6 @@ class SlurmCluster:
 
     def _call(self, *command: str) -> str:
         """Output of one of Slurm's commands. Raises Unreachable with what it said."""
-        self.calls += 1
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False

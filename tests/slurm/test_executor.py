@@ -30,7 +30,6 @@ class FakeCluster(SlurmCluster):
         self.requests, self.orders, self.cancelled = [], [], []
         self.entries: dict[str, dict[int, Entry]] = {}
         self.down = False
-        self.calls = 0
 
     def check(self, request):
         pass
@@ -47,7 +46,6 @@ class FakeCluster(SlurmCluster):
         return str(number)
 
     def queue(self, names):
-        self.calls += 1
         if self.down:
             raise Unreachable("squeue: no controller")
         return {name: dict(self.entries.get(name, {})) for name in names}
