@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from agents.api import Agent, EnvSpec
+from agents.safedreamer.config import SafeDreamerConfig
+from agents.safedreamer.presets import agent_config
 from benchmarks.methods.loops import CPU, DEBUG
 from benchmarks.methods.method import Method, Settings
 from benchmarks.runs.spec import OBSERVATIONS, LoopConfig, ReplayConfig
@@ -66,19 +68,10 @@ def _make_safedreamer(config: Any, env: EnvSpec) -> Agent:
     return SafeDreamer(config, env)
 
 
-def _safedreamer_config_type(obs: str) -> type:
-    from agents.safedreamer.config import SafeDreamerConfig
-
-    del obs
-    return SafeDreamerConfig
-
-
 def _safedreamer(name: str) -> Method:
     repeat, plans, summary, constrains, paper = _SAFEDREAMER[name]
 
     def make_settings(obs: str, preset: str, hazard_radius: float, task: str) -> Settings:
-        from agents.safedreamer.presets import agent_config
-
         del task
         loops: dict[str, Callable[[int, bool], Loop]] = {
             "release": _release,
@@ -102,7 +95,7 @@ def _safedreamer(name: str) -> Method:
         presets=("release", "cpu", "debug"),
         engine="jax",
         action_repeat=repeat,
-        load_config_type=_safedreamer_config_type,
+        load_config_type=lambda obs: SafeDreamerConfig,
         make_settings=make_settings,
         make_agent=_make_safedreamer,
     )
