@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from agents.api import Agent, ArraySpec, EnvSpec, ObsSpec
+from agents.settings import replaced
 from benchmarks.methods import method, settings
 from benchmarks.runs.spec import LoopConfig
 
@@ -55,12 +56,7 @@ class Case:
             changes["model"] = dataclasses.replace(config.model, conv_impl=self.conv_impl)
         if hasattr(config, "pretrain_updates"):
             changes["pretrain_updates"] = 0
-        config = dataclasses.replace(config, **changes)
-        for name, value in self.sizes:
-            part, _, field = name.rpartition(".")
-            new = dataclasses.replace(getattr(config, part), **{field: value})
-            config = dataclasses.replace(config, **{part: new})
-        return config
+        return replaced(dataclasses.replace(config, **changes), dict(self.sizes))
 
     def agent(self) -> tuple[Any, LoopConfig]:
         """The agent on a PointGoal1 as the observation shows it, and the loop's settings."""
