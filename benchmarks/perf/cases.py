@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from agents.api import Agent, ArraySpec, EnvSpec, ObsSpec
+from agents.api import ArraySpec, EnvSpec, ObsSpec
 from agents.settings import replaced
 from benchmarks.methods import method, settings
 from benchmarks.runs.spec import LoopConfig
@@ -79,7 +79,8 @@ class Case:
             batch = jax.device_put(
                 random_batch(obs, self.batch_size or loop.batch_size, loop.batch_length)
             )
-            return agent.learner.update, (state, batch, key), Updater(agent, state, batch, key)
+            args = (state, batch, key)
+            return agent.learner.update, args, Updater(agent.update, *args)
         rows = {name: random_array(spec, (self.envs,)) for name, spec in obs.items()}
         args = (
             state,
@@ -92,21 +93,17 @@ class Case:
 
 
 class Updater:
-    """Calls the update again and again on the state it returned.
+    """Calls an update again and again on the state it returned.
 
-    The state's buffers are donated.
+    The state's buffers are donated, so no two leaves may share one.
     """
 
-    def __init__(self, agent: Agent, state: Any, batch: Any, key: jax.Array):
-        self.agent, self.state, self.batch, self.key = (
-            agent,
-            jax.tree.map(jax.numpy.copy, state),
-            batch,
-            key,
-        )
+    def __init__(self, update: Callable[..., Any], state: Any, batch: Any, key: jax.Array):
+        self.update, self.batch, self.key = update, batch, key
+        self.state = jax.tree.map(jax.numpy.copy, state)
 
     def __call__(self) -> Any:
-        self.state, metrics = self.agent.update(self.state, self.batch, self.key)
+        self.state, metrics = self.update(self.state, self.batch, self.key)
         return self.state, metrics
 
 
