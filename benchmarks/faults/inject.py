@@ -29,7 +29,7 @@ from benchmarks.process.signals import HEARD
 from benchmarks.runs import checkpoint
 from benchmarks.runs.files import CHECKPOINTS, OWNER_FILE
 from benchmarks.runs.places import check_folder
-from benchmarks.runs.provenance import provenance
+from benchmarks.runs.provenance import write_report
 from benchmarks.runs.reading import read_object
 from benchmarks.runs.status import State
 from benchmarks.training.env_faults import FAULTS_FILE
@@ -369,11 +369,6 @@ def main(options: InjectOptions) -> int:
             f"{same:<9}  {outcome.said}",
             flush=True,
         )
-    report = {
-        "outcomes": [{"fault": name, **outcome._asdict()} for name, outcome in outcomes.items()],
-        **provenance(),
-    }
-    (options.out / "injected.json").write_text(
-        json.dumps(report, indent=1) + "\n", encoding="utf-8"
-    )
+    report = [{"fault": name, **outcome._asdict()} for name, outcome in outcomes.items()]
+    write_report(options.out / "injected.json", {"outcomes": report})
     return 1 if any(outcome.as_undisturbed is False for outcome in outcomes.values()) else 0

@@ -10,7 +10,6 @@ without their columns of time.
 from __future__ import annotations
 
 import dataclasses
-import json
 import random
 import shutil
 import signal
@@ -23,7 +22,7 @@ from benchmarks.faults.process import Training, wait_until, without_clocks
 from benchmarks.runs import checkpoint
 from benchmarks.runs.files import CHECKPOINTS
 from benchmarks.runs.places import check_folder
-from benchmarks.runs.provenance import provenance
+from benchmarks.runs.provenance import write_report
 
 STARTING_EVERY = 4  # of so many processes one is killed while it starts
 AFTER_SECONDS = 1.0  # the most that passes between reaching the steps and the kill
@@ -171,11 +170,8 @@ def main(options: KillOptions, extra: Sequence[str]) -> int:
         "extra": list(extra),
         "kills": [kill._asdict() for kill in kills],
         "equal": equal,
-        **provenance(),
     }
-    (options.out / f"kills-{options.method}-{options.obs}.json").write_text(
-        json.dumps(report, indent=1) + "\n", encoding="utf-8"
-    )
+    write_report(options.out / f"kills-{options.method}-{options.obs}.json", report)
     for name, same in equal.items():
         print(f"{name}: {'identical' if same else 'DIFFERENT'} after {len(kills)} kills")
     return 0 if all(equal.values()) and 2 * len(kills) >= options.kills else 1

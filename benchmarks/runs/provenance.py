@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,13 @@ def jax_devices() -> list[str]:
 def provenance(devices: Callable[[], list[str]] = jax_devices) -> dict[str, Any]:
     """Commit, dirty flag, versions, hardware with its `devices`."""
     return {"git": git_state(), "versions": versions(), "hardware": hardware(devices)}
+
+
+def write_report(file: Path, report: Mapping[str, Any]) -> None:
+    """Write measurements, and where they come from, as JSON; the file's folder is made."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({**report, **provenance()}, indent=1)
+    file.write_text(text + "\n", encoding="utf-8")
 
 
 def suite_version() -> str:
