@@ -30,9 +30,7 @@ def explained(prog: str, command: Callable[[], int]) -> int:
         return FAILED
 
 
-def training_ended(
-    finished: bool, stopped: bool, env_steps: int, updates: int, out: Path
-) -> int:
+def training_ended(finished: bool, stopped: bool, env_steps: int, updates: int, out: Path) -> int:
     """Print how a run ended: its steps, or its minutes, are spent, or it was stopped.
 
     Returns 0, or EXIT_STOPPED after a stop.
