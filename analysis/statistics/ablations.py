@@ -130,16 +130,15 @@ def square(scores: pd.DataFrame, metric: str) -> Square | None:
         for acts in ("actor", "planner")
         for m in ("none", "augmented")
     }
-    kind = "augmented" if all(map(len, same.values())) else "its own"
-    found = {
-        (acts, has): rows[
-            (rows["acts"] == acts)
-            & ((rows["multiplier"] != "none") == has)
-            & _kind(rows, has, kind)
-        ]
-        for acts in ("actor", "planner")
-        for has in (False, True)
-    }
+    augmented = all(map(len, same.values()))
+    if augmented:
+        found = {(acts, m != "none"): cell for (acts, m), cell in same.items()}
+    else:
+        found = {
+            (acts, has): rows[(rows["acts"] == acts) & ((rows["multiplier"] != "none") == has)]
+            for acts in ("actor", "planner")
+            for has in (False, True)
+        }
     common = set.intersection(*(set(zip(cell["task"], cell["obs"])) for cell in found.values()))
     if not common:
         return None
@@ -147,36 +146,15 @@ def square(scores: pd.DataFrame, metric: str) -> Square | None:
         key: cell[[pair in common for pair in zip(cell["task"], cell["obs"])]]
         for key, cell in found.items()
     }
-    return Square(keep, kind, len(common))
+    return Square(keep, "augmented" if augmented else "its own", len(common))
 
 
-def _kind(rows: pd.DataFrame, has: bool, kind: str) -> pd.Series:
-    return (
-        rows["multiplier"] == kind
-        if has and kind == "augmented"
-        else pd.Series(True, index=rows.index)
-    )
-
-
+# Cells of a square, by (acts, has a multiplier), and the weight of each in an effect.
+CELLS = (("planner", True), ("planner", False), ("actor", True), ("actor", False))
 EFFECTS = {
-    "planner": {
-        ("planner", True): 0.5,
-        ("planner", False): 0.5,
-        ("actor", True): -0.5,
-        ("actor", False): -0.5,
-    },
-    "multiplier": {
-        ("planner", True): 0.5,
-        ("planner", False): -0.5,
-        ("actor", True): 0.5,
-        ("actor", False): -0.5,
-    },
-    "interaction": {
-        ("planner", True): 0.5,
-        ("planner", False): -0.5,
-        ("actor", True): -0.5,
-        ("actor", False): 0.5,
-    },
+    "planner": (0.5, 0.5, -0.5, -0.5),
+    "multiplier": (0.5, -0.5, 0.5, -0.5),
+    "interaction": (0.5, -0.5, -0.5, 0.5),
 }
 
 
@@ -193,9 +171,9 @@ def effects(found: Square, metric: str, reps: int = 2000, seed: int = 0) -> pd.D
     rng = np.random.default_rng(seed)
     means = {key: _means(cell, metric, reps, rng) for key, cell in found.cells.items()}
     rows = []
-    for name, signs in EFFECTS.items():
-        draws = sum(sign * means[key][0] for key, sign in signs.items())
-        value = sum(sign * means[key][1] for key, sign in signs.items())
+    for name, weights in EFFECTS.items():
+        draws = sum(w * means[cell][0] for cell, w in zip(CELLS, weights))
+        value = sum(w * means[cell][1] for cell, w in zip(CELLS, weights))
         low, high = _interval(np.asarray(draws), list(found.cells.values()))
         rows.append({"effect": name, "value": value, "low": low, "high": high})
     return pd.DataFrame(rows)
