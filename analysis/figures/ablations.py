@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from analysis.figures import style
 from analysis.figures.facets import facets
@@ -46,7 +46,7 @@ HORIZON_COLORS = ("#A6CEE3", "#3182BD", "#08306B")
 ITERATION_MARKERS = ("o", "s", "^", "D", "v")
 # seaborn's "percentile interval" of all values: bars are the range over seeds
 RANGE = {"errorbar": ("pi", 100), "err_style": "bars", "err_kws": {"elinewidth": 1.0}}
-SYMLOG = {"linthresh": 2.0, "linscale": 0.7}
+SYMLOG_ABOVE = 2.0
 
 
 def contribution(scores: pd.DataFrame, gain: str = "return", cost: str = "cost") -> Figure:
@@ -202,7 +202,7 @@ def cost_limits(scores: pd.DataFrame, gain: str = "return", cost: str = "cost") 
                 dashes={name: look.dashes for name, look in looks.items()}, **RANGE,
             )  # fmt: skip
             top = here["cost_limit"].max()
-            _symlog(axes, "x", sorted(here["cost_limit"].unique()))
+            style.symlog(axes, "x", SYMLOG_ABOVE, sorted(here["cost_limit"].unique()))
             axes.set_xlim(-0.3, top * 1.2 + 0.1)
             axes.yaxis.set_major_locator(MaxNLocator(5))
             axes.set_ylabel(axis_label(metric), fontsize=7)
@@ -210,7 +210,7 @@ def cost_limits(scores: pd.DataFrame, gain: str = "return", cost: str = "cost") 
             if metric == gain:
                 axes.set_title(task_label(task, obs), fontsize=8, loc="left")
                 continue
-            _symlog(axes, "y", [0, 1, 2, 5, 10, 20, 50, 100])
+            style.symlog(axes, "y", SYMLOG_ABOVE, [0, 1, 2, 5, 10, 20, 50, 100])
             axes.set_ylim(-0.3, 1.2 * max(top, here[cost].max()))
             line = np.linspace(0.0, top, 200)
             axes.plot(line, line, gid="cost limit", **style.LIMIT_LINE)
@@ -218,12 +218,3 @@ def cost_limits(scores: pd.DataFrame, gain: str = "return", cost: str = "cost") 
         handles.append(Line2D([], [], label="cost equals limit", **style.LIMIT_LINE))
         figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7)
         return figure
-
-
-def _symlog(axes: Axes, which: str, ticks: list[float]) -> None:
-    """A logarithmic axis above a limit of 2, with plain numbers at these ticks."""
-    axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
-    {"x": axes.set_xscale, "y": axes.set_yscale}[which]("symlog", **SYMLOG)
-    axis.set_major_locator(FixedLocator(ticks))
-    axis.set_minor_locator(FixedLocator([]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

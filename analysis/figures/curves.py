@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from analysis.figures import style
 from analysis.figures.facets import bands, facets, lines
@@ -212,14 +212,12 @@ def cost_axis(axes: Axes, limits: Sequence[float], log_ratio: float = 8.0) -> No
     if not limits or top <= log_ratio * linear:
         axes.set_ylim(-0.04 * top, top * 1.08)
         return
-    axes.set_yscale("symlog", linthresh=linear, linscale=0.7)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    # below zero, so that a line at zero is not hidden by the axis
-    axes.set_ylim(-0.12 * linear, top * 1.6)
     decades = (step * 10**decade for decade in range(5) for step in (2, 5, 10))
     ticks = dict.fromkeys([0.0, linear, *decades])
-    axes.set_yticks([t for t in ticks if t == 0 or linear <= t <= top * 1.6], minor=False)
-    axes.set_yticks([], minor=True)
+    shown = [t for t in ticks if t == 0 or linear <= t <= top * 1.6]
+    style.symlog(axes, "y", linear, shown)
+    # below zero, so that a line at zero is not hidden by the axis
+    axes.set_ylim(-0.12 * linear, top * 1.6)
 
 
 def _label(
