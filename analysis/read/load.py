@@ -18,13 +18,12 @@ from pathlib import Path
 from analysis.read import folders, foreign, parquet
 from analysis.read.foreign.common import part
 from analysis.results.assemble import merge
-from analysis.results.frames import Part, Results, Status
+from analysis.results.frames import OURS, Part, Results, Status
 from benchmarks.runs.plain_text import did_you_mean, one_line
 from benchmarks.runs.reading import DamagedFile
 
 # marks a folder that `safedreamer plot` wrote: its episodes.csv is no run
 REPORT_FILE = "report.json"
-OURS = "run folder"
 
 
 def load(

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis.report.claims import NEAR_ZERO, judge
-from analysis.results.frames import WHOLE, Results, Status
+from analysis.results.frames import OURS, WHOLE, Results, Status
 from analysis.results.labels import label, method_label, method_order, plural, task_label
-from analysis.statistics.agreement import OURS, agreement
+from analysis.statistics.agreement import agreement
 from analysis.statistics.final import performance
 from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.means import effects, means
