@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.results.frames import Damage, Part, damage_frame, no_episodes
+from analysis.results.frames import Damage, Part, Status, damage_frame, no_episodes
 from benchmarks.runs.records import COLUMNS, LARGEST_INT
 
 # OmniSafe's names of algorithms -> this suite's (baselines/omnisafe/algorithms.py)
@@ -112,3 +112,8 @@ def part(
     lost = [{"run": run, **line._asdict()} for line in damage]
     facts = {**facts, "damaged_lines": len(lost)}
     return Part(frame, [facts], damage_frame(lost))
+
+
+def unreadable(facts: Mapping[str, Any], why: str, damage: Iterable[Damage] = ()) -> Part:
+    """A run that cannot be read keeps its place, with the reason in its notes."""
+    return part({**facts, "problem": Status.BAD_RECORDS, "notes": why}, [], damage)
