@@ -21,6 +21,7 @@ from analysis.results.labels import split_label, without_variant
 from analysis.statistics.intervals import LEVEL, MIN_RUNS
 
 TASK = ["task", "obs"]
+REPS = 2000  # resamples
 BUDGET = ("planner.candidates", "planner.iterations", "planner.horizon")
 
 
@@ -88,17 +89,17 @@ def given_costs(scores: pd.DataFrame) -> str:
     return next(iter(found), "")
 
 
-def cells(scores: pd.DataFrame, metric: str, reps: int = 2000, seed: int = 0) -> pd.DataFrame:
+def cells(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Mean over tasks (each the mean over its seeds) of every combination of parts.
 
     Parts' columns, `value`, `low`, `high`, `runs`.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     rows = []
     for key, cell in (
         with_parts(scores).dropna(subset=[metric]).groupby(list(Parts._fields), sort=True)
     ):
-        draws, value = _means(cell, metric, reps, rng)
+        draws, value = _means(cell, metric, rng)
         low, high = _interval(draws, [cell])
         rows.append(
             dict(zip(Parts._fields, key))
@@ -158,7 +159,7 @@ EFFECTS = {
 }
 
 
-def effects(found: Square, metric: str, reps: int = 2000, seed: int = 0) -> pd.DataFrame:
+def effects(found: Square, metric: str) -> pd.DataFrame:
     """Main effects of planning and of the multiplier, and their interaction, in units of the
     metric: `effect`, `value`, `low`, `high`.
 
@@ -168,8 +169,8 @@ def effects(found: Square, metric: str, reps: int = 2000, seed: int = 0) -> pd.D
     P and A: cell means of planner and actor, + and -: with and without multiplier. These are the
     contrasts of a 2 x 2 factorial design.
     """
-    rng = np.random.default_rng(seed)
-    means = {key: _means(cell, metric, reps, rng) for key, cell in found.cells.items()}
+    rng = np.random.default_rng(0)
+    means = {key: _means(cell, metric, rng) for key, cell in found.cells.items()}
     rows = []
     for name, weights in EFFECTS.items():
         draws = sum(w * means[cell][0] for cell, w in zip(CELLS, weights))
@@ -179,16 +180,14 @@ def effects(found: Square, metric: str, reps: int = 2000, seed: int = 0) -> pd.D
     return pd.DataFrame(rows)
 
 
-def _means(
-    cell: pd.DataFrame, metric: str, reps: int, rng: np.random.Generator
-) -> tuple[np.ndarray, float]:
+def _means(cell: pd.DataFrame, metric: str, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """Mean over tasks of the mean over seeds.
 
-    Of `reps` resamples [reps], and of the runs themselves.
+    Of resamples [REPS], and of the runs themselves.
     """
     per_task = [task.to_numpy() for _, task in cell.groupby(TASK)[metric]]
     draws = [
-        values[rng.integers(len(values), size=(reps, len(values)))].mean(axis=1)
+        values[rng.integers(len(values), size=(REPS, len(values)))].mean(axis=1)
         for values in per_task
     ]
     return np.mean(draws, axis=0), float(np.mean([values.mean() for values in per_task]))

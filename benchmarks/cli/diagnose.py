@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from benchmarks.cli import analysis
 from benchmarks.cli.common import parse
 from benchmarks.diagnosis.findings import (
     AT_POSTERIOR,
@@ -121,11 +120,7 @@ def main(args: Sequence[str]) -> int:
     )
     write(out, [*findings, *history], env_steps)
     print(f"wrote {out}", flush=True)
-    # Like `safedreamer plot`: the analysis reads files and runs in a process of its own.
-    return subprocess.run(
-        [sys.executable, "-m", "analysis", "diagnosis", str(out), "--title", title],
-        check=False,
-    ).returncode
+    return analysis.run("diagnosis", [str(out), "--title", title])
 
 
 def table(findings: Sequence[Finding]) -> str:

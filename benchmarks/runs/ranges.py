@@ -42,7 +42,6 @@ class Range(NamedTuple):
 
 
 POSITIVE = Range(0, above=True)
-COUNT = Range(1)
 SHARE = Range(0, 1)
 SECONDS = Range(0, 1e7, above=True)
 EVERY = Range(1, 1e15)

@@ -10,15 +10,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from benchmarks.sweep.members import Member, State
-from benchmarks.sweep.overview import NONE
-from benchmarks.sweep.text import duration, fitted
+from benchmarks.sweep.text import NONE, duration, fitted
 
 FAILURES = 5  # that are shown with their reasons
 
 
-def live(members: Sequence[Member], width: int = 80, now: datetime | None = None) -> list[str]:
+def live(members: Sequence[Member], width: int) -> list[str]:
     """A line for each running run, a sum, and the last failures, in lines of `width` characters."""
-    now = now or datetime.now(UTC)
+    now = datetime.now(UTC)
     running = [member for member in members if member.state == State.RUNNING]
     rows = [
         (

@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 from benchmarks.runs.status import Status
 from benchmarks.sweep.members import Member, State
 from benchmarks.sweep.records import Reached
-from benchmarks.sweep.text import duration, fitted
+from benchmarks.sweep.text import NONE, duration, fitted
 
 Group = tuple[str, str, str]  # method with variant, task, observation
-NONE = "-"
 
 
 def groups(members: Iterable[Member]) -> dict[Group, list[Member]]:
