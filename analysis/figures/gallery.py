@@ -63,10 +63,6 @@ class GalleryConfig:
     single_tasks: bool = True  # a figure per task besides the grid
     last: int = 10  # evaluation episodes per run in final values
 
-    def __post_init__(self) -> None:
-        if min(self.reps, self.pair_reps) < 1:
-            raise ValueError(f"reps={self.reps} and pair_reps={self.pair_reps} must be at least 1")
-
 
 def gallery(
     results: Results, scores: pd.DataFrame, config: GalleryConfig | None = None

@@ -74,9 +74,6 @@ def main(args: Sequence[str]) -> int:
     )
     if chosen.out is not None:
         check_file(chosen.out)
-    for name in ("episodes", "context", "horizon", "stride"):
-        if getattr(chosen, name) < 1:
-            raise BadInput(f"{name}={getattr(chosen, name)} must be at least 1")
     choose_python(chosen.env_python)
     from agents.safedreamer.agent import SafeDreamer
     from benchmarks.diagnosis.cost_history import cost_history, frozen_against_running

@@ -63,7 +63,8 @@ _ROWS: tuple[
     ("replay.capacity", Range(1, 1e12)),
     # commands
     (
-        "jobs|tail|episodes|video_episodes|dream_context|dream_steps|last|reps|pair_reps",
+        "jobs|tail|episodes|video_episodes|dream_context|dream_steps|context|stride|last|reps"
+        "|pair_reps",
         Range(1, 1e6),
     ),
     ("memory_gb|video_fps", Range(0, 1e6, above=True)),

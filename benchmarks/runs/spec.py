@@ -126,12 +126,6 @@ class RunSpec:
     max_minutes: float | None = None
 
     def __post_init__(self) -> None:
-        if self.steps <= 0:
-            raise BadInput(f"steps={self.steps} must be positive")
-        if self.seed < 0:
-            raise BadInput(f"seed={self.seed} must not be negative")
-        if self.max_minutes is not None and not self.max_minutes > 0:
-            raise BadInput(f"max_minutes={self.max_minutes} must be positive")
         check_numbers({"seed": self.seed, "steps": self.steps, "max_minutes": self.max_minutes})
         # as on the command line
         for prefix, part in (("loop.", self.loop), ("replay.", self.replay), ("", self.agent)):
