@@ -24,13 +24,12 @@ from benchmarks.cli.official_names import named
 from benchmarks.envs.factory import choose_python
 from benchmarks.runs.places import check_file, check_folder
 from benchmarks.runs.reading import read_text
-from benchmarks.runs.records import EVAL, EpisodeRecord, RecordWriter
+from benchmarks.runs.records import EVAL, EpisodeRecord, write_records
 from benchmarks.runs.spec import BadInput, RunSpec
 from benchmarks.suites.names import MAX_TASK_BYTES, file_name
 from benchmarks.training.episodes import UNSEEN_EPISODE
 
 if TYPE_CHECKING:
-    from benchmarks.training.episodes import Episode
     from benchmarks.zoo.entry import Entry
 
 PROG = "safedreamer evaluate"
@@ -359,7 +358,11 @@ def run(
                 f"{lost} of {episodes} episodes lost with their environments; mean and records "
                 f"have the other {len(done)}"
             )
-        _write(policy, out, done, round(time.perf_counter() - began, 2), split)
+        steps, seconds = (policy.env_steps, policy.agent_steps), time.perf_counter() - began
+        write_records(
+            out, (EpisodeRecord.of(spec, split, e, *steps, round(seconds, 2)) for e in done)
+        )
+        print(f"wrote {out}", flush=True)
         if filming and stage and recorder:
             film_episodes(
                 filming,
@@ -371,18 +374,3 @@ def run(
                 after,
                 out.with_suffix(""),
             )
-
-
-def _write(policy: Policy, out: Path, done: list[Episode], wall_seconds: float, split: str) -> None:
-    """Records of evaluation episodes, in place of an older file."""
-
-    spec = policy.spec
-    out.unlink(missing_ok=True)
-    of_run = (spec.run_id, spec.method, spec.task, spec.obs, spec.seed, split)
-    with RecordWriter(out) as writer:
-        for e in done:
-            steps = (policy.env_steps, policy.agent_steps)
-            writer.write(
-                EpisodeRecord(*of_run, e.episode, *steps, e.return_, e.cost, e.length, wall_seconds)
-            )
-    print(f"wrote {out}", flush=True)
