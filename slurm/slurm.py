@@ -1,21 +1,13 @@
 """Runs as Slurm's jobs: arrays submitted through submitit, watched through squeue, told apart by
-the batches in the results folder.
+the batches in the results folder (`slurm.batches`).
 
-A batch is a folder `slurm/NAME` of the results folder, whose `batch.json` lists its runs by index
-and is written before the jobs are submitted under that name. So whoever asks later, after the
-submitter's death too, finds every queued run again, and nothing is submitted twice. What became of
-a run is read in its folder; Slurm only says which jobs are still to come.
+What became of a run is read in its folder; Slurm only says which jobs are still to come.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
 import math
-import os
 import time
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,17 +15,17 @@ from typing import NamedTuple
 
 from benchmarks.process.exits import FAILED
 from benchmarks.runs import attempts
-from benchmarks.runs.reading import DamagedFile, expect, is_a, read_object
+from benchmarks.runs.reading import DamagedFile
 from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.logs import tail
 from benchmarks.sweep.members import member
+from slurm import batches
 from slurm.cluster import Entry, Request, SlurmCluster, Unreachable
 from slurm.drive import Retries
 from slurm.executor import Ended, Job, needless
 from slurm.profile import Profile
 from slurm.supervise import Order
 
-FOLDER, BATCH_FILE, OVER_FILE = "slurm", "batch.json", "over"
 ENDED_STATES = (
     "BOOT_FAIL",
     "CANCELLED",
@@ -130,7 +122,7 @@ class SlurmExecutor:
             self._held.extend(job for job in jobs if job.folder not in self._watched)
 
     def _submit_new(self, jobs: Sequence[Job]) -> None:
-        with locked(self._out / FOLDER):
+        with batches.locked(self._out):
             queued = self._queued()
             self._submitted = True
             new = []
@@ -158,15 +150,15 @@ class SlurmExecutor:
         Batches that are over are marked, so that nobody asks for them again; that is for who holds
         the lock.
         """
-        batches = read_batches(self._out)
-        listed = self._cluster.queue(batches)
+        known = batches.read(self._out)
+        listed = self._cluster.queue(known)
         found: dict[str, tuple[str, int, int]] = {}
-        for name, runs in batches.items():
+        for name, runs in known.items():
             live = [
                 index for index, entry in listed[name].items() if entry.state not in ENDED_STATES
             ]
             if not live:
-                (self._out / FOLDER / name / OVER_FILE).touch()
+                batches.close(self._out, name)
             found |= {runs[index][0]: (name, index, runs[index][1]) for index in live}
         return found
 
@@ -244,21 +236,18 @@ class SlurmExecutor:
         return entry.id if entry is not None else ""
 
     def _submit(self, request: Request, jobs: list[Job]) -> None:
-        name = f"safedreamer-{uuid.uuid4().hex[:12]}"
-        folder = self._out / FOLDER / name
-        folder.mkdir()
         events = [len(attempts.read(job.folder)) for job in jobs]
-        runs = [[self._name(job), count] for job, count in zip(jobs, events, strict=True)]
-        (folder / BATCH_FILE).write_text(json.dumps({"runs": runs}) + "\n", encoding="utf-8")
+        runs = [(self._name(job), count) for job, count in zip(jobs, events, strict=True)]
+        name = batches.create(self._out, runs)
         seconds = max(1.0, self._profile.signal_seconds - SAVE_MARGIN_SECONDS)
         orders = [
             Order(str(job.folder.resolve()), str(job.code.resolve()), self._retries, seconds)
             for job in jobs
         ]
         try:
-            number = self._cluster.submit(name, folder, request, orders)
+            number = self._cluster.submit(name, batches.folder(self._out, name), request, orders)
         except BadInput:
-            (folder / OVER_FILE).touch()
+            batches.close(self._out, name)
             raise
         self._say(f"submitted {len(jobs)} runs as job {number} ({name})")
         for index, job in enumerate(jobs):
@@ -307,45 +296,14 @@ class SlurmExecutor:
     def _log(self, at: Watched, entry: Entry | None) -> Path:
         """What submitit and the set-up lines of the job wrote."""
         number = entry.id if entry is not None else "*"
-        found = sorted((self._out / FOLDER / at.batch).glob(f"{number}_*_log.out"))
-        return found[-1] if found else self._out / FOLDER / at.batch / "log.out"
+        folder = batches.folder(self._out, at.batch)
+        found = sorted(folder.glob(f"{number}_*_log.out"))
+        return found[-1] if found else folder / "log.out"
 
     def _say_once(self, text: str) -> None:
         if text not in self._told:
             self._told.add(text)
             self._say(text)
-
-
-def read_batches(out: str | os.PathLike[str]) -> dict[str, list[tuple[str, int]]]:
-    """Run folder and its number of events, by index, of each batch that may not be over.
-
-    Raises DamagedFile, rather than to lose a batch: its runs would be submitted twice.
-    """
-    out = Path(out)
-    found = {}
-    for path in sorted((out / FOLDER).glob(f"*/{BATCH_FILE}")):
-        if not (path.parent / OVER_FILE).exists():
-            batch = read_object(path)
-            expect(batch, {"runs": list[list]}, path)
-            if not all(
-                len(run) == 2 and is_a(run[0], str) and is_a(run[1], int) for run in batch["runs"]
-            ):
-                raise DamagedFile(path, None, "its runs are no pairs of a folder and a number")
-            found[path.parent.name] = [(name, count) for name, count in batch["runs"]]
-    return found
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One submitter at a time, as far as the file system has locks.
-
-    Without them two may submit a run twice; its job checks again.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "submit.lock").open("w") as lock:
-        with contextlib.suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def rounded_up(gigabytes: float) -> float:
