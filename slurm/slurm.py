@@ -80,14 +80,8 @@ class SlurmExecutor:
         say: Callable[[str], None] = print,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._cluster, self._out, self._profile, self._retries, self._at_once = (
-            cluster,
-            out,
-            profile,
-            retries,
-            at_once,
-        )
-        self._say, self._clock = say, clock
+        self._cluster, self._out, self._say, self._clock = cluster, out, say, clock
+        self._profile, self._retries, self._at_once = profile, retries, at_once
         self._watched: dict[Path, Watched] = {}
         self._refused: list[Ended] = []
         self._held: list[Job] = []  # while Slurm does not answer

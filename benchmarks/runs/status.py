@@ -130,11 +130,8 @@ class StatusFile:
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._path = folder / STATUS_FILE
-        self._beat_seconds, self._on_beat, self._patience_seconds = (
-            beat_seconds,
-            on_beat,
-            patience_seconds,
-        )
+        self._beat_seconds, self._patience_seconds = beat_seconds, patience_seconds
+        self._on_beat = on_beat
         now = utc_now()
         self._status = Status(
             spec.run_id,
@@ -151,10 +148,7 @@ class StatusFile:
             heartbeat=now,
             progressed=now,
             estimated_end=None,
-            train_return=before.train_return if before else None,
-            train_cost=before.train_cost if before else None,
-            eval_return=before.eval_return if before else None,
-            eval_cost=before.eval_cost if before else None,
+            **{name: getattr(before, name, None) for name in _KEPT},
             host=socket.gethostname(),
             pid=os.getpid(),
             last_error=None,
