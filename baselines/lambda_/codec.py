@@ -75,11 +75,9 @@ class Encoder(nnx.Module):
     def __init__(self, config: ModelConfig, seen: Seen, *, rngs: nnx.Rngs, dtype: jnp.dtype):
         self.seen = seen
         channels = [seen.channels, *(config.conv_depth * 2**i for i in range(4))]
-        init, units, layers = (
-            nnx.initializers.glorot_uniform(),
-            config.vector_units,
-            config.vector_layers,
-        )
+        init = nnx.initializers.glorot_uniform()
+        units = config.vector_units
+        layers = config.vector_layers
         convs = [
             nnx.Conv(i, o, (k, k), 2, padding="VALID", kernel_init=init, dtype=dtype, rngs=rngs)
             for i, o, k in zip(channels, channels[1:], ENCODER_KERNELS)
@@ -121,11 +119,9 @@ class Decoder(nnx.Module):
         self.seen = seen
         depth, feat_dim = config.conv_depth, config.feat_dim
         channels = [32 * depth, 4 * depth, 2 * depth, depth, seen.channels]
-        init, units, layers = (
-            nnx.initializers.glorot_uniform(),
-            config.vector_units,
-            config.vector_layers,
-        )
+        init = nnx.initializers.glorot_uniform()
+        units = config.vector_units
+        layers = config.vector_layers
         convs = [
             nnx.ConvTranspose(
                 i, o, (k, k), 2, padding="VALID", kernel_init=init, dtype=dtype, rngs=rngs

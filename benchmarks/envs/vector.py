@@ -252,10 +252,8 @@ class VectorEnv:
         rows_obs, reward, terminated, truncated, info = zip(*rows, strict=True)
         is_terminal = np.array(terminated, dtype=bool)
         self._ended = is_terminal | np.array(truncated, dtype=bool)
-        obs, env_steps = (
-            self._stacked(rows_obs),
-            np.array([row["env_steps"] for row in info], dtype=np.int64),
-        )
+        obs = self._stacked(rows_obs)
+        env_steps = np.array([row["env_steps"] for row in info], dtype=np.int64)
         with np.errstate(over="ignore"):  # to infinity, which the check finds
             rewards = np.array(reward, dtype=np.float32)
             costs = np.array([row["cost"] for row in info], dtype=np.float32)
