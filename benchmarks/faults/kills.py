@@ -92,10 +92,8 @@ def kill_at(training: Training, env_steps: int, seconds: float) -> Kill | None:
     start, process = time.perf_counter(), training.start()
 
     def reached() -> bool:
-        status = training.status()
-        return env_steps < 0 or (
-            status is not None and status.pid == process.pid and status.env_steps >= env_steps
-        )
+        status = training.status_of(process)
+        return env_steps < 0 or (status is not None and status.env_steps >= env_steps)
 
     alive = wait_until(process, reached)
     deadline = time.perf_counter() + seconds
@@ -106,18 +104,17 @@ def kill_at(training: Training, env_steps: int, seconds: float) -> Kill | None:
                 f"a resumed run failed by itself with status {process.returncode}:\n{said}"
             )
         return None
-    status = training.status()
+    status = training.status_of(process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     newest, damaged = checkpoint.find(training.out / CHECKPOINTS)
     if damaged:
         raise RuntimeError(f"a kill left a damaged checkpoint: {damaged}")
-    ours = status if status is not None and status.pid == process.pid else None
     lived = round(time.perf_counter() - start, 2)
     return Kill(
         lived,
-        ours.state if ours else "starting",
-        ours.env_steps if ours else 0,
+        status.state if status else "starting",
+        status.env_steps if status else 0,
         int(newest.name) if newest else 0,
     )
 

@@ -72,12 +72,13 @@ class Training(NamedTuple):
             )
         return said
 
-    def status(self) -> Status | None:
-        """Where it stands; None before it said anything."""
+    def status_of(self, process: subprocess.Popen[str]) -> Status | None:
+        """Where this start of it stands; None before it said anything."""
         try:
-            return read_status(self.out)
+            status = read_status(self.out)
         except BadInput:
             return None
+        return status if status.pid == process.pid else None
 
 
 def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> bool:
