@@ -90,8 +90,9 @@ def _whole(body: bytes) -> pa.Table | None:
     except pa.ArrowInvalid:
         return None
     known = set(table["split"].combine_chunks().dictionary.to_pylist()) <= set(SPLITS)
+    bounds = pc.min_max  # pyright: ignore[reportAttributeAccessIssue]
     whole = (
-        [pc.min_max(table[name]).as_py() for name, kind in DTYPES.items() if kind == "int64"]
+        [bounds(table[name]).as_py() for name, kind in DTYPES.items() if kind == "int64"]
         if len(table)
         else []
     )
