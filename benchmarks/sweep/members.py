@@ -144,13 +144,11 @@ def look_for(out: str | os.PathLike[str]) -> Found:
 
 def members(out: str | os.PathLike[str]) -> list[Member]:
     """Like `look`. Raises DamagedFile for the first run whose files are damaged."""
-    out = Path(out)
     return _whole(look(out))
 
 
 def existing(out: str | os.PathLike[str]) -> list[Member]:
     """Like `look_for`. Raises DamagedFile for the first run whose files are damaged."""
-    out = Path(out)
     return _whole(look_for(out))
 
 
