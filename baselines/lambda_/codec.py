@@ -15,8 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agents.api import ObsSpec
-from agents.nn.distributions import symlog
-from agents.nn.observations import check_obs, image_keys, vector_keys
+from agents.nn.observations import check_obs, image_keys, picture_of, vector_keys, vector_of
 from baselines.lambda_.config import ModelConfig
 from baselines.lambda_.networks import Dense, dense
 
@@ -56,14 +55,11 @@ class Seen:
 
     def picture(self, obs: Mapping[str, jax.Array]) -> jax.Array:
         """[..., 64, 64, channels] in -0.5..0.5."""
-        return (
-            jnp.concatenate([obs[name] for name in self.images], -1).astype(jnp.float32) / 255.0
-            - 0.5
-        )
+        return picture_of(obs, self.images) - 0.5
 
     def vector(self, obs: Mapping[str, jax.Array]) -> jax.Array:
         """[..., width] in symlog."""
-        return symlog(jnp.concatenate([obs[name].astype(jnp.float32) for name in self.vectors], -1))
+        return vector_of(obs, self.vectors)
 
 
 class Encoder(nnx.Module):
