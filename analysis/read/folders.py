@@ -241,10 +241,6 @@ def _spec_number(spec: dict[str, Any], *keys: str) -> float:
     """The first of `keys` that the specification gives a number for, else NaN."""
     for key in keys:
         for value in _spec_values(spec, key):
-            if (
-                isinstance(value, int | float)
-                and not isinstance(value, bool)
-                and 0 <= value <= LARGEST_INT
-            ):
+            if is_a(value, float) and 0 <= value <= LARGEST_INT:
                 return float(value)
     return np.nan

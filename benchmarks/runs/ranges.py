@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from benchmarks.runs.errors import BadInput
+from benchmarks.runs.reading import is_a
 
 LARGEST = 1e9
 SIZE = 65_536  # of a layer, a batch or anything else that is allocated
@@ -146,7 +147,7 @@ def check_numbers(values: Mapping[str, Any]) -> None:
     """
     for name, value in values.items():
         for number in value if isinstance(value, list | tuple) else (value,):
-            if isinstance(number, int | float) and not isinstance(number, bool):
+            if is_a(number, float):
                 check_number(name, number)
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from agents.settings import replaced
 from benchmarks.methods import Settings
+from benchmarks.runs.reading import is_a
 from benchmarks.runs.spec import BadInput, choose, flatten, whole_number
 
 PARTS = ("loop", "replay")  # of Settings that have a prefix; the agent's settings have none
@@ -68,15 +69,9 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         )
     if get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_convert(get_args(hint)[0], item, name) for item in value)
-    if hint is bool and isinstance(value, bool):
+    if hint in (bool, str) and is_a(value, hint):
         return value
-    if hint is str and isinstance(value, str):
-        return value
-    if (
-        hint in (int, float)
-        and isinstance(value, int | float | str)
-        and not isinstance(value, bool)
-    ):
+    if hint in (int, float) and is_a(value, float | str):
         try:
             number = whole_number(str(value)) if hint is int else float(value)
         except (ValueError, OverflowError) as error:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.results.frames import Damage, Part, Status, damage_frame, no_episodes
+from benchmarks.runs.reading import is_a
 from benchmarks.runs.records import COLUMNS, LARGEST_INT
 
 # OmniSafe's names of algorithms -> this suite's (baselines/omnisafe/algorithms.py)
@@ -69,11 +70,7 @@ def number_of(value: Any) -> float:
     NaN for what is none, null and texts included.
     """
     try:
-        number = (
-            float(value)
-            if isinstance(value, int | float | str) and not isinstance(value, bool)
-            else np.nan
-        )
+        number = float(value) if is_a(value, float | str) else np.nan
     except (ValueError, OverflowError):
         return np.nan
     return number if 0 <= number <= LARGEST_INT else np.nan
