@@ -1,4 +1,4 @@
-"""Settings that agents share: multipliers and optimisers, and the check of a setting.
+"""Settings that agents share: multipliers and optimisers; checks and changes of settings.
 
 Imports no JAX, so that commands show settings at once.
 """
@@ -6,13 +6,31 @@ Imports no JAX, so that commands show settings at once.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 
 def require(condition: bool, message: str) -> None:
     """Raise ValueError with the message unless the condition holds."""
     if not condition:
         raise ValueError(message)
+
+
+def replaced(config: Any, changes: Mapping[str, Any]) -> Any:
+    """A nested dataclass with other values by dotted names (`planner.horizon`).
+
+    Each level checks itself once, with all of its changes.
+    """
+    values: dict[str, Any] = {}
+    within: dict[str, dict[str, Any]] = {}
+    for name, value in changes.items():
+        part, _, rest = name.partition(".")
+        if rest:
+            within.setdefault(part, {})[rest] = value
+        else:
+            values[part] = value
+    parts = {part: replaced(getattr(config, part), inner) for part, inner in within.items()}
+    return dataclasses.replace(config, **values, **parts)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -98,12 +99,9 @@ def truth(config: SyntheticConfig | None = None) -> pd.DataFrame:
     return table.assign(feasible=table["cost"] <= config.cost_limit)
 
 
-def results(config: SyntheticConfig | None = None, **changes: object) -> Results:
-    """Results as `analysis.read.load.load` returns them.
-
-    `changes` replace fields of the configuration.
-    """
-    config = dataclasses.replace(config or SyntheticConfig(), **changes)  # type: ignore[arg-type]
+def results(**fields: Any) -> Results:
+    """Results as `analysis.read.load.load` returns them, of a SyntheticConfig with these fields."""
+    config = SyntheticConfig(**fields)
     rng = np.random.default_rng(config.rng)
     frames, facts = [], []
     for name, (task, obs), seed in itertools.product(

@@ -10,9 +10,7 @@ import os
 import shutil
 import signal
 import socket
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -31,14 +29,10 @@ from slurm.drive import Drive, Retries
 from slurm.executor import Executor, Job
 
 if TYPE_CHECKING:
-    from benchmarks.suites.suite import Entry, Suite
-    from benchmarks.sweep.members import Member
-    from benchmarks.sweep.needs import Estimate, Needs
+    from benchmarks.sweep.needs import Needs
     from benchmarks.sweep.plan import Plan
 
 PROG = "safedreamer sweep"
-SETTLED = ("done", "cancelled")
-WAIT_SECONDS = 1.0  # between two looks at runs that other processes train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,16 +102,15 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.suites.suite import expand
     from benchmarks.sweep.filters import select_entries
     from benchmarks.sweep.needs import Estimate
-    from benchmarks.sweep.plan import make_plan
     from benchmarks.sweep.preview import needs_of, preview
     from benchmarks.sweep.rates import Rates
+    from slurm.jobs import await_others, look, make_jobs, unfinished
 
     suite = load(chosen.suite)
     suite = dataclasses.replace(suite, tags=(*suite.tags, *chosen.tags))
     out = chosen.out or Path("runs") / suite.name
     entries = select_entries(expand(suite, task_settings), chosen.filters)
-    wanted, there, damaged = _look(out, entries)
-    plan = make_plan(suite.name, wanted, there)
+    plan, there, damaged = look(suite.name, out, entries)
     if chosen.filters:  # what the filters leave out has not left the suite
         plan.left.clear()
     estimate = Estimate(task_env_spec)
@@ -130,7 +123,9 @@ def main(args: Sequence[str]) -> int:
     executor = _executor(chosen, out, memory, plan)
     if plan.start:
         _check_room(chosen, out, [needs[start.entry.spec.run_id] for start in plan.start], memory)
-    jobs = _prepare(chosen, suite, out, plan, needs, estimate)
+    watch = chosen.cluster == "slurm"
+    canaries_by = estimate if chosen.canary else None
+    jobs = make_jobs(suite, out, plan, needs, watch, canaries_by, chosen.sync)
     if chosen.detach:
         executor.submit(jobs)
         print(
@@ -140,79 +135,19 @@ def main(args: Sequence[str]) -> int:
         return 1 if damaged else 0
     with _stop_signals() as heard:
         _run(executor, jobs, chosen, out, heard)
-        while not heard and (folders := _await_others(out, entries, heard)):
-            again = make_plan(suite.name, *_look(out, entries)[:2])
+        while not heard and (folders := await_others(out, entries, heard)):
+            again = look(suite.name, out, entries).plan
             mine = [
                 start
                 for start in again.start
                 if start.member is not None and start.member.folder in folders
             ]
             plan = again._replace(start=mine, left=[])
-            later = dataclasses.replace(chosen, canary=False, sync=False)
-            jobs = _prepare(later, suite, out, plan, needs_of(mine, estimate) | needs, estimate)
+            jobs = make_jobs(suite, out, plan, needs_of(mine, estimate) | needs, watch)
             _run(_executor(chosen, out, memory, plan), jobs, chosen, out, heard)
     if heard:
         return EXIT_STOPPED
-    return _unfinished(out, suite, entries)
-
-
-def _look(out: Path, entries: Sequence[Entry]) -> tuple[list[Entry], list[Member], bool]:
-    """Runs of the suite without those whose files are damaged, which are named; all readable runs.
-
-    Whether any is damaged.
-    """
-    from benchmarks.sweep.members import look_for
-
-    found = look_for(out)
-    for folder, error in found.damaged.items():
-        print(printable(f"damaged, left as it is: {folder.name}: {error}"), file=sys.stderr)
-    lost = {folder.name for folder in found.damaged}
-    ids = {name.rpartition("-")[2] for name in lost}
-    wanted = [
-        entry for entry in entries if entry.spec.run_id not in ids and entry.folder_name not in lost
-    ]
-    return wanted, found.members, bool(lost)
-
-
-def _await_others(out: Path, entries: Sequence[Entry], heard: list[str]) -> list[Path]:
-    """Wait while runs of the suite are trained by other processes.
-
-    Folders of those that then are not done, to be taken over.
-    """
-    from benchmarks.sweep.members import look_for
-
-    ids = {entry.spec.run_id for entry in entries}
-    watched: set[Path] = set()
-    while not heard:
-        there = [member for member in look_for(out).members if member.run_id in ids]
-        running = {member.folder for member in there if member.state == "running"}
-        if not running:
-            return [
-                member.folder
-                for member in there
-                if member.folder in watched and member.state not in SETTLED
-            ]
-        for folder in sorted(running - watched):
-            print(printable(f"waiting for the process that trains it: {folder.name}"), flush=True)
-        watched |= running
-        time.sleep(WAIT_SECONDS)
-    return []
-
-
-def _unfinished(out: Path, suite: Suite, entries: Sequence[Entry]) -> int:
-    """Name what of the suite is neither done nor cancelled; 1 if there is any, else 0."""
-    from benchmarks.sweep.plan import make_plan
-
-    wanted, there, damaged = _look(out, entries)
-    plan = make_plan(suite.name, wanted, there)
-    folders = [
-        start.member.folder.name if start.member else start.entry.folder_name
-        for start in plan.start
-    ]
-    folders += [member.folder.name for member in (*plan.running, *plan.cleaned)]
-    for name in folders:
-        print(printable(f"not done: {name}"), flush=True)
-    return 1 if folders or damaged else 0
+    return unfinished(suite.name, out, entries)
 
 
 def _check(chosen: SweepArgs) -> None:
@@ -220,78 +155,6 @@ def _check(chosen: SweepArgs) -> None:
         raise BadInput("--profile, --slurm and --detach go with --cluster slurm")
     if chosen.filters and chosen.sync:
         raise BadInput("--sync compares the whole suite: it does not go with --only")
-
-
-def _prepare(
-    chosen: SweepArgs,
-    suite: Suite,
-    out: Path,
-    plan: Plan,
-    needs: Mapping[str, Needs],
-    estimate: Estimate,
-) -> list[Job]:
-    """Folders and snapshot of what is to start; the jobs, canaries first.
-
-    Runs under way are watched again on Slurm.
-    """
-    from benchmarks.methods import method
-    from benchmarks.runs.checkpoint import explain_full_disk
-    from benchmarks.sweep.code import snapshot
-    from benchmarks.sweep.prepare import drop, prepare, still_wanted
-
-    plan = still_wanted(plan)
-    with explain_full_disk(out):
-        if chosen.sync:
-            drop(plan, suite.name)
-        watch = plan.running if chosen.cluster == "slurm" else []
-        if not plan.start and not watch:
-            return []
-        code = snapshot(out)
-        folders = prepare(out, suite, plan, code.name)
-        first = (
-            _canaries(suite, out, [start.entry for start in plan.start], code, estimate)
-            if chosen.canary
-            else {}
-        )
-    jobs = list(first.values())
-    for folder, start in zip(folders, plan.start, strict=True):
-        canary = first.get(start.entry.label)
-        after = canary.folder if canary is not None else None
-        spec = start.entry.spec
-        jobs.append(Job(folder, code, needs[spec.run_id].memory, method(spec.method).family, after))
-    return [
-        *jobs,
-        *(Job(member.folder, code, 0, method(member.spec["method"]).family) for member in watch),
-    ]
-
-
-def _canaries(
-    suite: Suite, out: Path, entries: Sequence[Entry], code: Path, estimate: Estimate
-) -> dict[str, Job]:
-    """The canaries that are not done yet, by label; those that run already are waited for."""
-    from benchmarks.methods import method
-    from benchmarks.sweep.canary import canaries, place
-    from benchmarks.sweep.plan import make_plan
-    from benchmarks.sweep.prepare import prepare
-
-    wanted = canaries(entries)
-    plan = make_plan(suite.name, *_look(place(out), list(wanted.values()))[:2])
-    folders = prepare(place(out), suite, plan, code.name)
-    print(
-        f"canaries: {len(plan.start)} to run, {len(plan.done)} done, {len(plan.running)} "
-        f"running, in {place(out)}",
-        flush=True,
-    )
-    under_way = [(member.folder, wanted[member.label]) for member in plan.running]
-    jobs = {}
-    for folder, entry in [
-        *zip(folders, (start.entry for start in plan.start), strict=True),
-        *under_way,
-    ]:
-        jobs[entry.label] = Job(
-            folder, code, estimate(entry.spec).memory, method(entry.spec.method).family
-        )
-    return jobs
 
 
 def _run(

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from benchmarks.envs.factory import ENV_PYTHON
 from benchmarks.runs.spec import BadInput, RunFailed, choose
@@ -51,31 +51,6 @@ class Entry(NamedTuple):
     node: str
 
 
-class Cluster(Protocol):
-    """What the executor needs of Slurm."""
-
-    @property
-    def max_array(self) -> int:
-        """Jobs that one array may have."""
-        ...
-
-    def check(self, request: Request) -> None:
-        """Raise BadInput when Slurm would refuse such a job."""
-        ...
-
-    def submit(self, name: str, folder: Path, request: Request, orders: Sequence[Order]) -> str:
-        """One array of jobs, or one job; returns its id. `folder` takes logs."""
-        ...
-
-    def queue(self, names: Iterable[str]) -> dict[str, dict[int, Entry]]:
-        """By name and index, jobs that Slurm still knows. Raises Unreachable."""
-        ...
-
-    def cancel(self, ids: Sequence[str]) -> None:
-        """No more of these jobs."""
-        ...
-
-
 class SlurmCluster:
     """The cluster that sbatch and squeue of this machine talk to.
 
@@ -90,13 +65,13 @@ class SlurmCluster:
                 "node, or use --cluster local (docs/howto/slurm.md shows a private cluster on one "
                 "machine)"
             )
-        self.calls = 0  # of Slurm's commands, submitit's included
         found = re.search(
             r"^MaxArraySize\s*=\s*(\d+)", self._call("scontrol", "show", "config"), re.MULTILINE
         )
-        self.max_array = int(found[1]) if found else 1000
+        self.max_array = int(found[1]) if found else 1000  # jobs that one array may have
 
     def check(self, request: Request) -> None:
+        """Raise BadInput when Slurm would refuse such a job."""
         profile = request.profile
         limits = dict(
             line.split("|") for line in self._call("sinfo", "-h", "-o", "%R|%l").splitlines()
@@ -120,9 +95,9 @@ class SlurmCluster:
                 ) from error
 
     def submit(self, name: str, folder: Path, request: Request, orders: Sequence[Order]) -> str:
+        """One array of jobs, or one job; returns its id. `folder` takes logs."""
         from submitit.core.utils import FailedJobError
 
-        self.calls += 1
         try:
             jobs = self._executor(folder, name, request).map_array(Supervisor(), orders)
         except FailedJobError as error:
@@ -132,6 +107,7 @@ class SlurmCluster:
         return jobs[0].job_id.split("_")[0]
 
     def queue(self, names: Iterable[str]) -> dict[str, dict[int, Entry]]:
+        """By name and index, jobs that Slurm still knows. Raises Unreachable."""
         names = list(names)
         found: dict[str, dict[int, Entry]] = {name: {} for name in names}
         if not names:
@@ -146,6 +122,7 @@ class SlurmCluster:
         return found
 
     def cancel(self, ids: Sequence[str]) -> None:
+        """No more of these jobs."""
         if ids:
             self._call("scancel", *ids)
 
@@ -177,7 +154,6 @@ class SlurmCluster:
 
     def _call(self, *command: str) -> str:
         """Output of one of Slurm's commands. Raises Unreachable with what it said."""
-        self.calls += 1
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False

@@ -12,9 +12,7 @@ from pathlib import Path
 from benchmarks.cli import main
 from benchmarks.process.signals import EXIT_STOPPED
 from benchmarks.runs import attempts
-from benchmarks.runs.reading import DamagedFile
-from benchmarks.sweep.members import where
-from slurm.executor import Ended, Job
+from slurm.executor import Ended, Job, needless
 
 
 class DebugExecutor:
@@ -40,11 +38,8 @@ class DebugExecutor:
         if not self._waiting:
             return []
         job = self._waiting.popleft()
-        state = where(job.folder)
-        if isinstance(state, DamagedFile):
-            return [Ended(job, None, str(state))]
-        if state in ("done", "running", "cancelled"):
-            return [Ended(job, None, f"{state} elsewhere")]
+        if ended := needless(job):
+            return [ended]
         attempts.add(job.folder, "started", where="in process")
         status = self._run(job.folder)
         if status in (EXIT_STOPPED, 130):

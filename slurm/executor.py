@@ -9,6 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from benchmarks.runs.reading import DamagedFile
+from benchmarks.sweep.members import where
+
 
 class Job(NamedTuple):
     """A run to start: its folder, the snapshot of the code that it runs, and the memory it
@@ -34,6 +37,18 @@ class Ended(NamedTuple):
     exit: int | None
     reason: str
     recorded: bool = False
+
+
+def needless(job: Job) -> Ended | None:
+    """The end of a job that must not start, since someone else may have been at its folder: its run
+    is done, running or cancelled, or its files are damaged. None where it may start.
+    """
+    state = where(job.folder)
+    if isinstance(state, DamagedFile):
+        return Ended(job, None, str(state))
+    if state in ("done", "running", "cancelled"):
+        return Ended(job, None, f"{state} elsewhere")
+    return None
 
 
 class Executor(Protocol):

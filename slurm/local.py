@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.runs import attempts
-from benchmarks.runs.reading import DamagedFile
 from benchmarks.sweep.members import where
 from slurm import child
-from slurm.executor import Ended, Job
+from slurm.executor import Ended, Job, needless
 
 
 class Child(NamedTuple):
@@ -68,11 +67,8 @@ class LocalExecutor:
             len(self._running) + len(self._beside) < self._jobs
             and (job := self._next()) is not None
         ):
-            state = where(job.folder)  # someone else may have been here since it was submitted
-            if isinstance(state, DamagedFile):
-                ended.append(Ended(job, None, str(state)))
-            elif state in ("done", "running", "cancelled"):
-                ended.append(Ended(job, None, f"{state} elsewhere"))
+            if found := needless(job):
+                ended.append(found)
             else:
                 self._running.append(self._start(job))
         return ended

@@ -30,7 +30,7 @@ from typing import Any
 import yaml
 
 from benchmarks.runs.ranges import LARGEST
-from benchmarks.runs.reading import read_text
+from benchmarks.runs.reading import is_a, read_text
 from benchmarks.runs.spec import BadInput, choose
 from benchmarks.suites.yaml_nodes import MAX_YAML_BYTES, Nodes, compose
 
@@ -202,10 +202,7 @@ class _File(Nodes):
 
     def _positive(self, key: str, node: yaml.Node) -> int | float:
         value, kind = self.value(node), POSITIVE[key]
-        number = (
-            isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < LARGEST
-        )
-        if not number or kind(value) != value:
+        if not (is_a(value, float) and 0 < value < LARGEST) or kind(value) != value:
             self.wrong(
                 node,
                 f"{key}={value} must be a positive {'whole number' if kind is int else 'number'}",

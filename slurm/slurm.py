@@ -1,21 +1,13 @@
 """Runs as Slurm's jobs: arrays submitted through submitit, watched through squeue, told apart by
-the batches in the results folder.
+the batches in the results folder (`slurm.batches`).
 
-A batch is a folder `slurm/NAME` of the results folder, whose `batch.json` lists its runs by index
-and is written before the jobs are submitted under that name. So whoever asks later, after the
-submitter's death too, finds every queued run again, and nothing is submitted twice. What became of
-a run is read in its folder; Slurm only says which jobs are still to come.
+What became of a run is read in its folder; Slurm only says which jobs are still to come.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
 import math
-import os
 import time
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,17 +15,17 @@ from typing import NamedTuple
 
 from benchmarks.process.exits import FAILED
 from benchmarks.runs import attempts
-from benchmarks.runs.reading import DamagedFile, expect, is_a, read_object
+from benchmarks.runs.reading import DamagedFile
 from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.logs import tail
-from benchmarks.sweep.members import member, where
-from slurm.cluster import Cluster, Entry, Request, Unreachable
+from benchmarks.sweep.members import member
+from slurm import batches
+from slurm.cluster import Entry, Request, SlurmCluster, Unreachable
 from slurm.drive import Retries
-from slurm.executor import Ended, Job
+from slurm.executor import Ended, Job, needless
 from slurm.profile import Profile
 from slurm.supervise import Order
 
-FOLDER, BATCH_FILE, OVER_FILE = "slurm", "batch.json", "over"
 ENDED_STATES = (
     "BOOT_FAIL",
     "CANCELLED",
@@ -80,7 +72,7 @@ class SlurmExecutor:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: SlurmCluster,
         out: Path,
         profile: Profile,
         retries: Retries = Retries(),
@@ -88,14 +80,8 @@ class SlurmExecutor:
         say: Callable[[str], None] = print,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._cluster, self._out, self._profile, self._retries, self._at_once = (
-            cluster,
-            out,
-            profile,
-            retries,
-            at_once,
-        )
-        self._say, self._clock = say, clock
+        self._cluster, self._out, self._say, self._clock = cluster, out, say, clock
+        self._profile, self._retries, self._at_once = profile, retries, at_once
         self._watched: dict[Path, Watched] = {}
         self._refused: list[Ended] = []
         self._held: list[Job] = []  # while Slurm does not answer
@@ -130,17 +116,15 @@ class SlurmExecutor:
             self._held.extend(job for job in jobs if job.folder not in self._watched)
 
     def _submit_new(self, jobs: Sequence[Job]) -> None:
-        with locked(self._out / FOLDER):
+        with batches.locked(self._out):
             queued = self._queued()
             self._submitted = True
             new = []
             for job in jobs:
                 if (at := queued.get(self._name(job))) is not None:
                     self._watched[job.folder] = Watched(job, *at)
-                elif isinstance(state := where(job.folder), DamagedFile):
-                    self._refused.append(Ended(job, None, str(state)))
-                elif state in ("done", "running", "cancelled"):
-                    self._refused.append(Ended(job, None, f"{state} elsewhere"))
+                elif ended := needless(job):
+                    self._refused.append(ended)
                 else:
                     new.append(job)
             for part in (
@@ -160,15 +144,15 @@ class SlurmExecutor:
         Batches that are over are marked, so that nobody asks for them again; that is for who holds
         the lock.
         """
-        batches = read_batches(self._out)
-        listed = self._cluster.queue(batches)
+        known = batches.read(self._out)
+        listed = self._cluster.queue(known)
         found: dict[str, tuple[str, int, int]] = {}
-        for name, runs in batches.items():
+        for name, runs in known.items():
             live = [
                 index for index, entry in listed[name].items() if entry.state not in ENDED_STATES
             ]
             if not live:
-                (self._out / FOLDER / name / OVER_FILE).touch()
+                batches.close(self._out, name)
             found |= {runs[index][0]: (name, index, runs[index][1]) for index in live}
         return found
 
@@ -246,21 +230,18 @@ class SlurmExecutor:
         return entry.id if entry is not None else ""
 
     def _submit(self, request: Request, jobs: list[Job]) -> None:
-        name = f"safedreamer-{uuid.uuid4().hex[:12]}"
-        folder = self._out / FOLDER / name
-        folder.mkdir()
         events = [len(attempts.read(job.folder)) for job in jobs]
-        runs = [[self._name(job), count] for job, count in zip(jobs, events, strict=True)]
-        (folder / BATCH_FILE).write_text(json.dumps({"runs": runs}) + "\n", encoding="utf-8")
+        runs = [(self._name(job), count) for job, count in zip(jobs, events, strict=True)]
+        name = batches.create(self._out, runs)
         seconds = max(1.0, self._profile.signal_seconds - SAVE_MARGIN_SECONDS)
         orders = [
             Order(str(job.folder.resolve()), str(job.code.resolve()), self._retries, seconds)
             for job in jobs
         ]
         try:
-            number = self._cluster.submit(name, folder, request, orders)
+            number = self._cluster.submit(name, batches.folder(self._out, name), request, orders)
         except BadInput:
-            (folder / OVER_FILE).touch()
+            batches.close(self._out, name)
             raise
         self._say(f"submitted {len(jobs)} runs as job {number} ({name})")
         for index, job in enumerate(jobs):
@@ -285,9 +266,7 @@ class SlurmExecutor:
             now = member(folder)
         except DamagedFile as error:
             return Ended(at.job, FAILED, str(error), recorded=True)
-        last = next(
-            (e for e in reversed(now.events[at.events :]) if e.event in ("started", "ended")), None
-        )
+        last = attempts.last(now.events[at.events :], "started", "ended")
         if now.state in ("done", "cancelled"):
             return Ended(at.job, 0 if now.state == "done" else None, now.state, recorded=True)
         if last is not None and last.event == "ended":
@@ -311,45 +290,14 @@ class SlurmExecutor:
     def _log(self, at: Watched, entry: Entry | None) -> Path:
         """What submitit and the set-up lines of the job wrote."""
         number = entry.id if entry is not None else "*"
-        found = sorted((self._out / FOLDER / at.batch).glob(f"{number}_*_log.out"))
-        return found[-1] if found else self._out / FOLDER / at.batch / "log.out"
+        folder = batches.folder(self._out, at.batch)
+        found = sorted(folder.glob(f"{number}_*_log.out"))
+        return found[-1] if found else folder / "log.out"
 
     def _say_once(self, text: str) -> None:
         if text not in self._told:
             self._told.add(text)
             self._say(text)
-
-
-def read_batches(out: str | os.PathLike[str]) -> dict[str, list[tuple[str, int]]]:
-    """Run folder and its number of events, by index, of each batch that may not be over.
-
-    Raises DamagedFile, rather than to lose a batch: its runs would be submitted twice.
-    """
-    out = Path(out)
-    found = {}
-    for path in sorted((out / FOLDER).glob(f"*/{BATCH_FILE}")):
-        if not (path.parent / OVER_FILE).exists():
-            batch = read_object(path)
-            expect(batch, {"runs": list[list]}, path)
-            if not all(
-                len(run) == 2 and is_a(run[0], str) and is_a(run[1], int) for run in batch["runs"]
-            ):
-                raise DamagedFile(path, None, "its runs are no pairs of a folder and a number")
-            found[path.parent.name] = [(name, count) for name, count in batch["runs"]]
-    return found
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One submitter at a time, as far as the file system has locks.
-
-    Without them two may submit a run twice; its job checks again.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "submit.lock").open("w") as lock:
-        with contextlib.suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def rounded_up(gigabytes: float) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.envs.factory import chosen_python
 from benchmarks.methods import families
 from benchmarks.runs.spec import BadInput
-from slurm.cluster import Cluster, Request, SlurmCluster
+from slurm.cluster import Request, SlurmCluster
 from slurm.drive import Retries
 from slurm.profile import DEFAULT, Profile, load
 from slurm.slurm import SlurmExecutor
@@ -23,7 +23,7 @@ def slurm_executor(
     overrides: Sequence[str],
     retries: Retries,
     at_once: int | None,
-    cluster: Cluster | None = None,
+    cluster: SlurmCluster | None = None,
 ) -> SlurmExecutor:
     """Raises BadInput for a profile with mistakes, for a machine without Slurm, and for jobs that
     Slurm would refuse.

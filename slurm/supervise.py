@@ -151,7 +151,7 @@ class Supervisor:
         "running" when another does.
         """
         while (state := member(folder).state) == "running" and not self._told:
-            last = next((e for e in reversed(attempts.read(folder)) if e.event == "started"), None)
+            last = attempts.last(attempts.read(folder), "started")
             if last is None or job_of(last.where) != job_of(where):
                 return "running"
             self._sleep(LOOK_SECONDS)
@@ -220,8 +220,7 @@ def _settle_earlier(folder: Path, where: str) -> None:
 
     Killed with its node, or by Slurm.
     """
-    events = attempts.read(folder)
-    last = next((e for e in reversed(events) if e.event in ("started", "ended")), None)
+    last = attempts.last(attempts.read(folder), "started", "ended")
     if last is not None and last.event == "started" and job_of(last.where) == job_of(where):
         reason = f"killed without notice ({last.where}): its node died, or Slurm killed it"
         attempts.add(folder, "ended", failed=True, reason=reason)

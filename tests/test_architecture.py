@@ -75,7 +75,7 @@ ANALYSIS_MAY_IMPORT = (
     "benchmarks.process.stdout",
     *(
         f"benchmarks.runs.{name}"
-        for name in ("records", "files", "reading", "plain_text", "places", "ranges")
+        for name in ("records", "tables", "files", "reading", "plain_text", "places", "ranges")
     ),
 )
 HEAVY = ("jax", "flax", "torch", "mujoco", "gymnasium", "safety_gymnasium", "omnisafe")

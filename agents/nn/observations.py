@@ -1,11 +1,17 @@
-"""Which arrays of an observation are images and which are vectors.
+"""Which arrays of an observation are images and which are vectors, and all of a kind as one array.
 
 What encoders and decoders are built for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
+import jax
+import jax.numpy as jnp
+
 from agents.api import ObsSpec
+from agents.nn.distributions import symlog
 
 IMAGE_SIDE = 64
 
@@ -35,3 +41,13 @@ def check_obs(obs: ObsSpec) -> None:
             )
     if not obs:
         raise ValueError("the environment offers no observation arrays")
+
+
+def picture_of(obs: Mapping[str, jax.Array], images: Iterable[str]) -> jax.Array:
+    """[..., 64, 64, channels] in 0..1: the channels of all images side by side."""
+    return jnp.concatenate([obs[name] for name in images], -1).astype(jnp.float32) / 255.0
+
+
+def vector_of(obs: Mapping[str, jax.Array], vectors: Iterable[str]) -> jax.Array:
+    """[..., width]: symlog of all vectors side by side."""
+    return symlog(jnp.concatenate([obs[name].astype(jnp.float32) for name in vectors], -1))

@@ -17,8 +17,7 @@ from analysis.commands import figures, report, tables
 from analysis.commands.main import parser
 from analysis.read.load import load
 from analysis.report.readme import Sources, readme
-from analysis.results.frames import WHOLE
-from analysis.statistics.agreement import OURS
+from analysis.results.frames import OURS, WHOLE
 from analysis.statistics.metrics import scores
 from benchmarks.runs.files import TRIALS_FILE, WANTED_FILE
 from benchmarks.runs.places import check_folder

@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.figures import stress as figures
 from analysis.figures import style
 from analysis.read.stress import read
-from analysis.statistics.stress import Stress, matrix, stress
+from analysis.statistics.stress import matrix, stress
 from analysis.tables.formats import csv_text
 from analysis.tables.stress import levels_markdown, matrix_markdown, thresholds_markdown
 from benchmarks.runs.places import check_folder
@@ -35,11 +35,11 @@ def run(args: argparse.Namespace) -> str:
     files, parts = [], []
     if not tasks.empty:
         files += style.save(figures.transfer(tasks, args.title), out / "transfer", ("png", "pdf"))
-        files += [_csv(out / "transfer.csv", tasks)]
+        files += _tables(out, {"transfer": tasks})
         parts += ["## Transfer: return at cost\n", matrix_markdown(tasks)]
     if not found.levels.empty:
         files += style.save(figures.figure(found, args.title), out / "stress", ("png", "pdf"))
-        files += _tables(out, found)
+        files += _tables(out, found._asdict())
         parts += ["## Strength at which cost exceeds its limit\n", thresholds_markdown(found)]
         parts += [INTERVALS, "## Return and cost\n", levels_markdown(found)]
     if not parts:
@@ -52,13 +52,9 @@ def run(args: argparse.Namespace) -> str:
     return f"{shown}\nwrote {', '.join(map(str, [*files, text]))}"
 
 
-def _tables(folder: Path, found: Stress) -> list[Path]:
-    return [
-        _csv(folder / "levels.csv", found.levels),
-        _csv(folder / "thresholds.csv", found.thresholds),
-    ]
-
-
-def _csv(file: Path, table: pd.DataFrame) -> Path:
-    file.write_text(csv_text(table), encoding="utf-8")
-    return file
+def _tables(folder: Path, tables: dict[str, pd.DataFrame]) -> list[Path]:
+    files = []
+    for name, table in tables.items():
+        files.append(folder / f"{name}.csv")
+        files[-1].write_text(csv_text(table), encoding="utf-8")
+    return files

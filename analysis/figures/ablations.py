@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from analysis.figures import style
 from analysis.figures.facets import facets
@@ -40,23 +40,24 @@ LINES = {
         style.METHODS["safe_slac"],
     ),
 }
+METRICS = ("return", "cost")
 MULTIPLIERS = ("none", "augmented", "PID")
 # light to dark, so that they keep their order in grey
 HORIZON_COLORS = ("#A6CEE3", "#3182BD", "#08306B")
 ITERATION_MARKERS = ("o", "s", "^", "D", "v")
 # seaborn's "percentile interval" of all values: bars are the range over seeds
 RANGE = {"errorbar": ("pi", 100), "err_style": "bars", "err_kws": {"elinewidth": 1.0}}
-SYMLOG = {"linthresh": 2.0, "linscale": 0.7}
+SYMLOG_ABOVE = 2.0
 
 
-def contribution(scores: pd.DataFrame, gain: str = "return", cost: str = "cost") -> Figure:
-    """A row each for the metrics `gain` and `cost`.
+def contribution(scores: pd.DataFrame) -> Figure:
+    """A row each for return and cost.
 
     Means of every combination of parts, then main effects and interaction.
 
     Raises ValueError when no run's parts are known.
     """
-    tables = {metric: cells(scores, metric) for metric in (gain, cost)}
+    tables = {metric: cells(scores, metric) for metric in METRICS}
     if any(table.empty for table in tables.values()):
         raise ValueError(
             "no run of ablation-planner-lagrangian, nor of the four methods it takes apart"
@@ -127,9 +128,7 @@ def _effects(axes: Axes, scores: pd.DataFrame, metric: str) -> None:
     axes.set_xlabel(f"Effect, {plural(found.tasks, 'task')}, {kind}{sure}", fontsize=7)
 
 
-def budget(
-    scores: pd.DataFrame, act_ms: pd.Series | None = None, gain: str = "return", cost: str = "cost"
-) -> Figure:
+def budget(scores: pd.DataFrame, act_ms: pd.Series | None = None) -> Figure:
     """Return, cost and milliseconds per action against the model steps that a plan takes.
 
     Args: scores; act_ms, milliseconds per agent step by run (`analysis.statistics.timing.act_ms`).
@@ -141,7 +140,7 @@ def budget(
     table = budgets(scores, act_ms)
     if table.empty:
         raise ValueError("no run of ablation-planner-budget")
-    columns = {metric: axis_label(metric) for metric in (gain, cost)}
+    columns = {metric: axis_label(metric) for metric in METRICS}
     columns["act_ms"] = "Milliseconds per action ↓"
     horizons, iterations = sorted(table["horizon"].unique()), sorted(table["iterations"].unique())
     shades = {h: HORIZON_COLORS[min(i, len(HORIZON_COLORS) - 1)] for i, h in enumerate(horizons)}
@@ -174,7 +173,7 @@ def budget(
         return figure
 
 
-def cost_limits(scores: pd.DataFrame, gain: str = "return", cost: str = "cost") -> Figure:
+def cost_limits(scores: pd.DataFrame) -> Figure:
     """Return and cost against the cost limit, a pair of panels per task.
 
     On the dashed line cost equals its limit. Points are means over seeds, bars their range. Raises
@@ -187,7 +186,7 @@ def cost_limits(scores: pd.DataFrame, gain: str = "return", cost: str = "cost") 
         raise ValueError("no run of ablation-cost-limit")
     tasks = sorted(set(zip(table["task"], table["obs"])))
     looks = style.method_styles(table["method"])
-    panels = [(*task, metric) for task in tasks for metric in (gain, cost)]
+    panels = [(*task, metric) for task in tasks for metric in METRICS]
     with style.context():
         rows = math.ceil(len(tasks) / 2)
         size = (style.PAGE, 2.1 * rows + 0.4)
@@ -202,28 +201,19 @@ def cost_limits(scores: pd.DataFrame, gain: str = "return", cost: str = "cost") 
                 dashes={name: look.dashes for name, look in looks.items()}, **RANGE,
             )  # fmt: skip
             top = here["cost_limit"].max()
-            _symlog(axes, "x", sorted(here["cost_limit"].unique()))
+            style.symlog(axes, "x", SYMLOG_ABOVE, sorted(here["cost_limit"].unique()))
             axes.set_xlim(-0.3, top * 1.2 + 0.1)
             axes.yaxis.set_major_locator(MaxNLocator(5))
             axes.set_ylabel(axis_label(metric), fontsize=7)
             axes.set_xlabel("Cost limit", fontsize=7)
-            if metric == gain:
+            if metric == "return":
                 axes.set_title(task_label(task, obs), fontsize=8, loc="left")
                 continue
-            _symlog(axes, "y", [0, 1, 2, 5, 10, 20, 50, 100])
-            axes.set_ylim(-0.3, 1.2 * max(top, here[cost].max()))
+            style.symlog(axes, "y", SYMLOG_ABOVE, [0, 1, 2, 5, 10, 20, 50, 100])
+            axes.set_ylim(-0.3, 1.2 * max(top, here["cost"].max()))
             line = np.linspace(0.0, top, 200)
             axes.plot(line, line, gid="cost limit", **style.LIMIT_LINE)
         handles = [look.handle(ms=4, lw=1.2) for look in looks.values()]
         handles.append(Line2D([], [], label="cost equals limit", **style.LIMIT_LINE))
         figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7)
         return figure
-
-
-def _symlog(axes: Axes, which: str, ticks: list[float]) -> None:
-    """A logarithmic axis above a limit of 2, with plain numbers at these ticks."""
-    axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
-    {"x": axes.set_xscale, "y": axes.set_yscale}[which]("symlog", **SYMLOG)
-    axis.set_major_locator(FixedLocator(ticks))
-    axis.set_minor_locator(FixedLocator([]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

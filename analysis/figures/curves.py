@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from analysis.figures import style
 from analysis.figures.facets import bands, facets, lines
@@ -30,6 +30,7 @@ from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.series import Kind, curve_lines
 
 METRICS = ("return", "cost")
+LOG_RATIO = 8.0  # of the largest cost to a limit, beyond which the axis of costs turns logarithmic
 MARKERS = 20  # of a line with many evaluations, so that they do not thicken it
 NOTHING = "nothing to draw: no run names a task; see the list of runs for what is wrong with them"
 
@@ -43,35 +44,20 @@ class CurvesConfig:
     panel_height: float = 2.5
     # of a run's training episodes that are averaged for the faint line; None: none is drawn
     smooth_share: float | None = 0.1
-    # largest cost over smallest limit (at least 1) beyond which the cost axis turns logarithmic
-    log_cost_ratio: float = 8.0
-    small: bool = False  # thin lines and small text, for many panels
-    shared: bool = False  # labels at the outer panels only
-
-    def __post_init__(self) -> None:
-        if self.columns < 1:
-            raise ValueError(f"columns={self.columns} must be at least 1")
-        if self.smooth_share is not None and not 0.0 <= self.smooth_share <= 1.0:
-            raise ValueError(f"smooth_share={self.smooth_share} must lie in 0..1")
+    # for many panels: thin lines, small text, and labels at the outer panels only
+    small: bool = False
 
 
-GRID = CurvesConfig(
-    columns=5, width=style.PAGE, panel_height=0.83, smooth_share=None, small=True, shared=True
-)
+GRID = CurvesConfig(columns=5, width=style.PAGE, panel_height=0.83, smooth_share=None, small=True)
 
 
-def curves(
-    results: Results,
-    config: CurvesConfig | None = None,
-    title: str = "",
-    data: pd.DataFrame | None = None,
-) -> Figure:
+def curves(results: Results, title: str = "", data: pd.DataFrame | None = None) -> Figure:
     """All tasks and methods of `results` in detail.
 
     Runs without records are named in their task's panel. `data` are the `curve_lines` of the
     results, where they are known already. Raises ValueError when no run names a task.
     """
-    return _figure(results, None, None, config or CurvesConfig(), title, data)
+    return _figure(results, None, None, CurvesConfig(), title, data)
 
 
 def grid(
@@ -117,9 +103,9 @@ def _figure(
             limits = cost_limits(here, task, obs)
             for axes, metric in zip(pair, METRICS):
                 _draw(axes, mine[mine["metric"] == metric], looks, config)
-            cost_axis(pair[1], limits, config.log_cost_ratio)
-            bottom = not config.shared or place + min(config.columns, len(tasks)) >= len(tasks)
-            first = not config.shared or place % config.columns == 0
+            cost_axis(pair[1], limits)
+            bottom = not config.small or place + min(config.columns, len(tasks)) >= len(tasks)
+            first = not config.small or place % config.columns == 0
             _label(pair, config, single, first=first, bottom=bottom)
             heading = panel_title(task, obs, limits)
             if single:
@@ -150,7 +136,7 @@ def _panels(
         figure, axes = facets(data, METRICS, 2, size)
         return figure, [(axes[0], axes[1])]  # type: ignore[list-item]
     rows = math.ceil(count / config.columns)
-    columns = min(config.columns, count) if config.shared else math.ceil(count / rows)
+    columns = min(config.columns, count) if config.small else math.ceil(count / rows)
     width, height = max(config.width, 2.3 * columns), 1.7 * rows * config.panel_height + 0.9
     if config.small:
         width = {1: style.COLUMN, 2: 5.0}.get(columns, config.width)
@@ -198,7 +184,7 @@ def _draw(
     lines(axes, rest, looks, markers=False, lw=0.8, zorder=4, gid=Kind.REST.value)
 
 
-def cost_axis(axes: Axes, limits: Sequence[float], log_ratio: float = 8.0) -> None:
+def cost_axis(axes: Axes, limits: Sequence[float]) -> None:
     """Limit lines, and a scale on which a limit of 2 and the costs of an unsafe method can both be
     read.
     """
@@ -209,17 +195,15 @@ def cost_axis(axes: Axes, limits: Sequence[float], log_ratio: float = 8.0) -> No
     )
     top = drawn[np.isfinite(drawn)].max()
     linear = max(1.0, *limits) if limits else 1.0
-    if not limits or top <= log_ratio * linear:
+    if not limits or top <= LOG_RATIO * linear:
         axes.set_ylim(-0.04 * top, top * 1.08)
         return
-    axes.set_yscale("symlog", linthresh=linear, linscale=0.7)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    # below zero, so that a line at zero is not hidden by the axis
-    axes.set_ylim(-0.12 * linear, top * 1.6)
     decades = (step * 10**decade for decade in range(5) for step in (2, 5, 10))
     ticks = dict.fromkeys([0.0, linear, *decades])
-    axes.set_yticks([t for t in ticks if t == 0 or linear <= t <= top * 1.6], minor=False)
-    axes.set_yticks([], minor=True)
+    shown = [t for t in ticks if t == 0 or linear <= t <= top * 1.6]
+    style.symlog(axes, "y", linear, shown)
+    # below zero, so that a line at zero is not hidden by the axis
+    axes.set_ylim(-0.12 * linear, top * 1.6)
 
 
 def _label(

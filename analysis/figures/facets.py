@@ -80,16 +80,10 @@ def lines(
     axes.set(xlabel="", ylabel="")
 
 
-def bands(
-    axes: Axes,
-    data: pd.DataFrame,
-    looks: Mapping[str, MethodStyle],
-    x: str = "env_steps",
-    alpha: float = 0.16,
-) -> None:
+def bands(axes: Axes, data: pd.DataFrame, looks: Mapping[str, MethodStyle]) -> None:
     """The intervals `low` to `high` of the lines of a long frame, where there are any."""
     for (method, _), line in data.dropna(subset=["low", "high"]).groupby(["method", "line"]):
         axes.fill_between(
-            line[x], line["low"], line["high"], color=looks[method].color, alpha=alpha, lw=0,
-            zorder=3, gid="band",
+            line["env_steps"], line["low"], line["high"], color=looks[method].color, alpha=0.16,
+            lw=0, zorder=3, gid="band",
         )  # fmt: skip

@@ -62,11 +62,6 @@ class GalleryConfig:
     pair_reps: int = 500  # of profiles, of sample efficiency and of each pair of methods
     single_tasks: bool = True  # a figure per task besides the grid
     last: int = 10  # evaluation episodes per run in final values
-    seed: int = 0  # of the bootstrap
-
-    def __post_init__(self) -> None:
-        if min(self.reps, self.pair_reps) < 1:
-            raise ValueError(f"reps={self.reps} and pair_reps={self.pair_reps} must be at least 1")
 
 
 def gallery(
@@ -135,7 +130,7 @@ def summarise(scores: pd.DataFrame, config: GalleryConfig | None = None) -> Summ
     known = [name for name in ("return", "cost", *BARS) if aggregates.left_out(scores, name)[0]]
     if not known:
         return Summary(scores, {}, _nothing_shared(scores))
-    tables = {name: aggregates.aggregate(scores, name, config.reps, config.seed) for name in known}
+    tables = {name: aggregates.aggregate(scores, name, config.reps) for name in known}
     notes = []
     left_out = sorted({text for table in tables.values() for text in table["left_out"] if text})
     if left_out:
@@ -182,15 +177,13 @@ def aggregate_pictures(
     pair = [gain, *([cost] if cost else [])]
     yield _efficiency(results, scores, pair, config, note)
     for metric in pair:
-        frame = aggregates.profiles(
-            scores, metric, _taus(scores, metric), config.pair_reps, config.seed
-        )
+        frame = aggregates.profiles(scores, metric, _taus(scores, metric), config.pair_reps)
         title = f"Performance profile: {METRICS[metric].label}"
         text = f"Share of runs better than τ, with pointwise 95 % bands. {note}"
         figure = overall.profiles(frame, metric)
         yield Picture(_named("profiles", metric), section, title, text, figure, frame)
     for metric in pair if scores["method"].nunique() > 1 else ():
-        frame = aggregates.improvement(scores, metric, config.pair_reps, config.seed)
+        frame = aggregates.improvement(scores, metric, config.pair_reps)
         title = f"Probability of improvement: {METRICS[metric].label}"
         text = f"Averaged over tasks; bold where the 95 % interval excludes one half. {note}"
         figure = overall.improvement(frame, metric)
@@ -213,7 +206,7 @@ def _efficiency(
     points = metric_points(results, references(results, config.last))
     points = points[points["run"].isin(scores["run"])]
     frames = {
-        metric: aggregates.efficiency(points, metric, reps=config.pair_reps, seed=config.seed)
+        metric: aggregates.efficiency(points, metric, reps=config.pair_reps)
         for metric in metrics
         if metric in points
     }

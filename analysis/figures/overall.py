@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from analysis.figures import style
 from analysis.results.labels import method_label, plural
@@ -160,7 +160,7 @@ def efficiency(frames: Mapping[str, pd.DataFrame]) -> Figure:
                 axes.set_xscale("log")
                 axes.set_xlim(left=frame["env_steps"].min())
             if not METRICS[metric].higher_is_better:
-                _spread_axis(axes.set_yscale, axes.set_ylim, axes.yaxis, frame["value"], 1.0)
+                _spread_axis(axes, "y", frame["value"])
                 _mark_limit(axes, metric)
         _legend_below(figure, looks)
         return figure
@@ -251,7 +251,7 @@ def scatter(
         front = centre.iloc[best][keys]
         line = {"color": style.TEXT_COLOR, "lw": 0.9}
         axes.step(front["value_x"], front["value_y"], where="post", zorder=3, gid="front", **line)
-        _spread_axis(axes.set_xscale, axes.set_xlim, axes.xaxis, tasks[x], 1.0)
+        _spread_axis(axes, "x", tasks[x])
         _keep_readable(axes, centre, tasks[y])
         axes.set_xlabel(axis_label(x))
         axes.set_ylabel(axis_label(y))
@@ -297,19 +297,14 @@ def _arms(line: Any, axis: str) -> list[list[float]] | None:
     return [[max(0.0, value - low)], [max(0.0, high - value)]]
 
 
-def _spread_axis(
-    set_scale: Any, set_bounds: Any, axis: Any, values: pd.Series, linear: float
-) -> None:
-    """A logarithmic axis above `linear` where values spread far beyond it."""
+def _spread_axis(axes: Axes, which: Literal["x", "y"], values: pd.Series) -> None:
+    """A logarithmic axis above 1 where values spread far beyond it."""
     top = values[np.isfinite(values)].max()
-    if not top > 8 * linear:
+    if not top > 8.0:
         return
-    set_scale("symlog", linthresh=linear, linscale=0.7)
-    set_bounds(-0.1 * linear, top * 1.5)
-    decades = (linear * step * 10**d for d in range(5) for step in (1, 3))
-    axis.set_ticks([0.0, *(t for t in decades if t <= top * 1.5)])
-    axis.set_ticks([], minor=True)
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    decades = (step * 10.0**d for d in range(5) for step in (1, 3))
+    style.symlog(axes, which, 1.0, [0.0, *(t for t in decades if t <= top * 1.5)])
+    {"x": axes.set_xlim, "y": axes.set_ylim}[which](-0.1, top * 1.5)
 
 
 def _mark_limit(axes: Axes, metric: str, across: bool = False) -> bool:

@@ -85,7 +85,7 @@ def _normalised(scores: pd.DataFrame, config: GalleryConfig) -> Picture:
         tasks = ", ".join(task_label(*task) for task in VISION)
         text = f"Not drawn: no task of {tasks} has evaluated runs of all methods. These fill it."
         return Picture(name, Section.AGGREGATES, title, text)
-    tables = {m: aggregates.aggregate(mine, m, config.reps, config.seed) for m in known}
+    tables = {m: aggregates.aggregate(mine, m, config.reps) for m in known}
     first = tables[known[0]]
     caption = (
         f"{int(first['tasks'].max())} of five vision tasks. {METRICS[known[0]].label}: "

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
-from matplotlib.ticker import FixedFormatter, FuncFormatter
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter
 
 from analysis.results.labels import METHODS as LABELS
 from analysis.results.labels import method_label, method_order, split_label
@@ -163,6 +163,15 @@ def context() -> AbstractContextManager[None]:
     Leaves the caller's own settings alone.
     """
     return matplotlib.rc_context(RC)
+
+
+def symlog(axes: Axes, which: Literal["x", "y"], linear: float, ticks: Sequence[float]) -> None:
+    """A logarithmic axis above `linear`, with plain numbers at these ticks and no others."""
+    {"x": axes.set_xscale, "y": axes.set_yscale}[which]("symlog", linthresh=linear, linscale=0.7)
+    axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(FixedLocator([]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def limit_line(axes: Axes, limit: float, *, across: bool = False, text: str = "") -> None:

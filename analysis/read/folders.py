@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.read.parse import parse_records, schema
 from analysis.results.frames import IDENTITY, Damage, Part, Status, damage_frame, no_episodes
 from benchmarks.runs.files import (
     ATTEMPTS_FILE,
@@ -30,6 +29,7 @@ from benchmarks.runs.files import (
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.reading import DamagedFile, is_a, read_lines, read_object
 from benchmarks.runs.records import LARGEST_INT
+from benchmarks.runs.tables import read_table, schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -155,15 +155,13 @@ def _texts(about: dict[str, Any], key: str, notes: list[str]) -> str:
 def _read_records(file: Path, notes: list[str]) -> tuple[pa.Table, list[Damage], str]:
     """Good rows, damaged lines and "" or the status that unusable records give the run."""
     try:
-        records, damage = parse_records(file)
+        records, wrong = read_table(file)
     except FileNotFoundError:
         return schema().empty_table(), [], Status.NO_RECORDS
-    except DamagedFile as error:
-        notes.append(_note(file, error))
-        return schema().empty_table(), [], Status.BAD_RECORDS
     except ValueError as error:
-        notes.append(str(error))
+        notes.append(_note(file, error) if isinstance(error, DamagedFile) else str(error))
         return schema().empty_table(), [], Status.BAD_RECORDS
+    damage = [Damage(file.name, line, why) for line, why in wrong.items()]
     return records, damage, "" if len(records) else Status.NO_RECORDS
 
 
@@ -243,10 +241,6 @@ def _spec_number(spec: dict[str, Any], *keys: str) -> float:
     """The first of `keys` that the specification gives a number for, else NaN."""
     for key in keys:
         for value in _spec_values(spec, key):
-            if (
-                isinstance(value, int | float)
-                and not isinstance(value, bool)
-                and 0 <= value <= LARGEST_INT
-            ):
+            if is_a(value, float) and 0 <= value <= LARGEST_INT:
                 return float(value)
     return np.nan

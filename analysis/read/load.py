@@ -16,15 +16,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from analysis.read import folders, foreign, parquet
-from analysis.read.foreign.common import part
+from analysis.read.foreign.common import unreadable
 from analysis.results.assemble import merge
-from analysis.results.frames import Part, Results, Status
+from analysis.results.frames import OURS, Part, Results
 from benchmarks.runs.plain_text import did_you_mean, one_line
 from benchmarks.runs.reading import DamagedFile
 
 # marks a folder that `safedreamer plot` wrote: its episodes.csv is no run
 REPORT_FILE = "report.json"
-OURS = "run folder"
 
 
 def load(
@@ -70,14 +69,8 @@ def _foreign(kind: str, folder: Path, name: str) -> Part:
         return foreign.READERS[kind](folder, name)
     except (ValueError, OverflowError, OSError, csv.Error) as error:
         why = error.why if isinstance(error, DamagedFile) else str(error)
-        facts = {
-            "run": name,
-            "folder": str(folder),
-            "source": kind,
-            "run_id": f"{kind}/{folder}",
-            "problem": Status.BAD_RECORDS,
-        }
-        return part({**facts, "notes": one_line(why)}, [])
+        facts = {"run": name, "folder": str(folder), "source": kind, "run_id": f"{kind}/{folder}"}
+        return unreadable(facts, one_line(why))
 
 
 def _run_folders(root: Path) -> Iterator[tuple[Path, str]]:

@@ -68,12 +68,6 @@ class PageConfig:
         default_factory=lambda: GalleryConfig(single_tasks=False)
     )
 
-    def __post_init__(self) -> None:
-        if self.last < 1:
-            raise ValueError(f"last={self.last} must be at least 1")
-        if self.embed_mb < 0:
-            raise ValueError(f"embed_mb={self.embed_mb} must be at least 0")
-
 
 class Group(NamedTuple):
     """A section of figures and tables."""

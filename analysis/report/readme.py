@@ -6,14 +6,15 @@ What is not done yet stands in it as a gap; a section without any data says what
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from typing import NamedTuple
 
 import pandas as pd
 
 from analysis.report.claims import NEAR_ZERO, judge
-from analysis.results.frames import WHOLE, Results, Status
+from analysis.results.frames import OURS, WHOLE, Results, Status
 from analysis.results.labels import label, method_label, method_order, plural, task_label
-from analysis.statistics.agreement import OURS, agreement
+from analysis.statistics.agreement import agreement
 from analysis.statistics.final import performance
 from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.means import effects, means
@@ -99,46 +100,37 @@ def _agreement(sources: Sources) -> str:
     return agreement_markdown(table) if len(table) else ""
 
 
+class Obedience(StrEnum):
+    """How a method's cost stands to its limit, the best first."""
+
+    WITHIN = "obey it: the whole 95 % interval of the mean cost lies within the limit"
+    MEAN_WITHIN = "obey it on average: the mean cost is within the limit, its interval is not"
+    PERHAPS_WITHIN = "obey it on average, with too few seeds for an interval"
+    MEAN_ABOVE = "break it on average: the mean cost is above the limit, its interval reaches below"
+    ABOVE = "break it: the whole interval of the mean cost lies above the limit"
+    PERHAPS_ABOVE = "break it on average, with too few seeds for an interval"
+    UNKNOWN = "have no evaluations or no limit yet"
+
+
 def _obey(sources: Sources) -> str:
     """Each method's cost against its limit: the mean, and the end of its interval."""
-    table, verdicts = performance(sources.scores), {}
+    table, found = performance(sources.scores), {}
     for row in table.to_dict("records"):
         name = method_label(row["method"])
         name += f" ({plural(row['seeds'], 'seed')})" if row["seeds"] < MIN_RUNS else ""
-        verdicts.setdefault(_verdict(row), []).append(name)
-    order = [
-        "obey it: the whole 95 % interval of the mean cost lies within the limit",
-        "obey it on average: the mean cost is within the limit, its interval is not",
-        "obey it on average, with too few seeds for an interval",
-        "break it on average: the mean cost is above the limit, its interval reaches below",
-        "break it: the whole interval of the mean cost lies above the limit",
-        "break it on average, with too few seeds for an interval",
-        "have no evaluations or no limit yet",
-    ]
-    assert set(verdicts) <= set(order)
-    return "".join(f"- **{', '.join(verdicts[v])}** {v}.\n" for v in order if v in verdicts)
+        found.setdefault(_verdict(row), []).append(name)
+    return "".join(f"- **{', '.join(found[how])}** {how}.\n" for how in Obedience if how in found)
 
 
-def _verdict(row: dict[str, float]) -> str:
+def _verdict(row: dict[str, float]) -> Obedience:
     cost, half, limit = row["cost"], row["cost_half"], row["cost_limit"]
     if pd.isna(cost) or pd.isna(limit):
-        return "have no evaluations or no limit yet"
-    within = cost <= limit
+        return Obedience.UNKNOWN
     if pd.isna(half):
-        which = "obey" if within else "break"
-        return f"{which} it on average, with too few seeds for an interval"
-    if within:
-        whole = cost + half <= limit
-        return (
-            "obey it: the whole 95 % interval of the mean cost lies within the limit"
-            if whole
-            else "obey it on average: the mean cost is within the limit, its interval is not"
-        )
-    return (
-        "break it: the whole interval of the mean cost lies above the limit"
-        if cost - half > limit
-        else "break it on average: the mean cost is above the limit, its interval reaches below"
-    )
+        return Obedience.PERHAPS_WITHIN if cost <= limit else Obedience.PERHAPS_ABOVE
+    if cost <= limit:
+        return Obedience.WITHIN if cost + half <= limit else Obedience.MEAN_WITHIN
+    return Obedience.ABOVE if cost - half > limit else Obedience.MEAN_ABOVE
 
 
 def _claims(sources: Sources) -> str:

@@ -35,6 +35,7 @@ class Status(StrEnum):
 
 WHOLE = (Status.COMPLETE, Status.TIMED)
 OUT_OF_TIME = "out_of_time"  # state of a run that its time budget ended
+OURS = "run folder"  # source of the runs of this suite
 IDENTITY = ("run_id", "method", "task", "obs", "seed")
 DAMAGE_COLUMNS = ("run", "file", "line", "reason")
 
@@ -55,7 +56,7 @@ FACTS: Mapping[str, Any] = {
     "state": "",  # last state that the run recorded
     "budget_env_steps": np.nan,
     "cost_limit": np.nan,
-    "source": "run folder",
+    "source": OURS,
     "per_episode": True,  # False: its rows are means over several episodes
     "lacks": "",  # what its format does not hold
     "folder": "",

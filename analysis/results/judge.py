@@ -55,8 +55,6 @@ def judged_by(runs: pd.DataFrame) -> dict[str, float]:
 
 def set_cost_limit(results: Results, cost_limit: float) -> Results:
     """The same results judged by one cost limit per episode, whatever the runs were given."""
-    if cost_limit < 0:
-        raise ValueError(f"cost_limit={cost_limit} must be at least 0")
     return results._replace(runs=results.runs.assign(cost_limit=float(cost_limit)))
 
 

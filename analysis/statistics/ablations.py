@@ -21,6 +21,7 @@ from analysis.results.labels import split_label, without_variant
 from analysis.statistics.intervals import LEVEL, MIN_RUNS
 
 TASK = ["task", "obs"]
+REPS = 2000  # resamples
 BUDGET = ("planner.candidates", "planner.iterations", "planner.horizon")
 
 
@@ -88,17 +89,17 @@ def given_costs(scores: pd.DataFrame) -> str:
     return next(iter(found), "")
 
 
-def cells(scores: pd.DataFrame, metric: str, reps: int = 2000, seed: int = 0) -> pd.DataFrame:
+def cells(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Mean over tasks (each the mean over its seeds) of every combination of parts.
 
     Parts' columns, `value`, `low`, `high`, `runs`.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     rows = []
     for key, cell in (
         with_parts(scores).dropna(subset=[metric]).groupby(list(Parts._fields), sort=True)
     ):
-        draws, value = _means(cell, metric, reps, rng)
+        draws, value = _means(cell, metric, rng)
         low, high = _interval(draws, [cell])
         rows.append(
             dict(zip(Parts._fields, key))
@@ -130,16 +131,15 @@ def square(scores: pd.DataFrame, metric: str) -> Square | None:
         for acts in ("actor", "planner")
         for m in ("none", "augmented")
     }
-    kind = "augmented" if all(map(len, same.values())) else "its own"
-    found = {
-        (acts, has): rows[
-            (rows["acts"] == acts)
-            & ((rows["multiplier"] != "none") == has)
-            & _kind(rows, has, kind)
-        ]
-        for acts in ("actor", "planner")
-        for has in (False, True)
-    }
+    augmented = all(map(len, same.values()))
+    if augmented:
+        found = {(acts, m != "none"): cell for (acts, m), cell in same.items()}
+    else:
+        found = {
+            (acts, has): rows[(rows["acts"] == acts) & ((rows["multiplier"] != "none") == has)]
+            for acts in ("actor", "planner")
+            for has in (False, True)
+        }
     common = set.intersection(*(set(zip(cell["task"], cell["obs"])) for cell in found.values()))
     if not common:
         return None
@@ -147,40 +147,19 @@ def square(scores: pd.DataFrame, metric: str) -> Square | None:
         key: cell[[pair in common for pair in zip(cell["task"], cell["obs"])]]
         for key, cell in found.items()
     }
-    return Square(keep, kind, len(common))
+    return Square(keep, "augmented" if augmented else "its own", len(common))
 
 
-def _kind(rows: pd.DataFrame, has: bool, kind: str) -> pd.Series:
-    return (
-        rows["multiplier"] == kind
-        if has and kind == "augmented"
-        else pd.Series(True, index=rows.index)
-    )
-
-
+# Cells of a square, by (acts, has a multiplier), and the weight of each in an effect.
+CELLS = (("planner", True), ("planner", False), ("actor", True), ("actor", False))
 EFFECTS = {
-    "planner": {
-        ("planner", True): 0.5,
-        ("planner", False): 0.5,
-        ("actor", True): -0.5,
-        ("actor", False): -0.5,
-    },
-    "multiplier": {
-        ("planner", True): 0.5,
-        ("planner", False): -0.5,
-        ("actor", True): 0.5,
-        ("actor", False): -0.5,
-    },
-    "interaction": {
-        ("planner", True): 0.5,
-        ("planner", False): -0.5,
-        ("actor", True): -0.5,
-        ("actor", False): 0.5,
-    },
+    "planner": (0.5, 0.5, -0.5, -0.5),
+    "multiplier": (0.5, -0.5, 0.5, -0.5),
+    "interaction": (0.5, -0.5, -0.5, 0.5),
 }
 
 
-def effects(found: Square, metric: str, reps: int = 2000, seed: int = 0) -> pd.DataFrame:
+def effects(found: Square, metric: str) -> pd.DataFrame:
     """Main effects of planning and of the multiplier, and their interaction, in units of the
     metric: `effect`, `value`, `low`, `high`.
 
@@ -190,27 +169,25 @@ def effects(found: Square, metric: str, reps: int = 2000, seed: int = 0) -> pd.D
     P and A: cell means of planner and actor, + and -: with and without multiplier. These are the
     contrasts of a 2 x 2 factorial design.
     """
-    rng = np.random.default_rng(seed)
-    means = {key: _means(cell, metric, reps, rng) for key, cell in found.cells.items()}
+    rng = np.random.default_rng(0)
+    means = {key: _means(cell, metric, rng) for key, cell in found.cells.items()}
     rows = []
-    for name, signs in EFFECTS.items():
-        draws = sum(sign * means[key][0] for key, sign in signs.items())
-        value = sum(sign * means[key][1] for key, sign in signs.items())
+    for name, weights in EFFECTS.items():
+        draws = sum(w * means[cell][0] for cell, w in zip(CELLS, weights))
+        value = sum(w * means[cell][1] for cell, w in zip(CELLS, weights))
         low, high = _interval(np.asarray(draws), list(found.cells.values()))
         rows.append({"effect": name, "value": value, "low": low, "high": high})
     return pd.DataFrame(rows)
 
 
-def _means(
-    cell: pd.DataFrame, metric: str, reps: int, rng: np.random.Generator
-) -> tuple[np.ndarray, float]:
+def _means(cell: pd.DataFrame, metric: str, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """Mean over tasks of the mean over seeds.
 
-    Of `reps` resamples [reps], and of the runs themselves.
+    Of resamples [REPS], and of the runs themselves.
     """
     per_task = [task.to_numpy() for _, task in cell.groupby(TASK)[metric]]
     draws = [
-        values[rng.integers(len(values), size=(reps, len(values)))].mean(axis=1)
+        values[rng.integers(len(values), size=(REPS, len(values)))].mean(axis=1)
         for values in per_task
     ]
     return np.mean(draws, axis=0), float(np.mean([values.mean() for values in per_task]))

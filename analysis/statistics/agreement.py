@@ -9,12 +9,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.results.frames import Results
+from analysis.results.frames import OURS, Results
 from analysis.results.judge import usable
 from analysis.statistics.intervals import MIN_RUNS, mean_half_width
 from benchmarks.runs.records import TRAIN
 
-OURS = "run folder"
 PARTS = 4
 
 

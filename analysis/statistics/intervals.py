@@ -8,10 +8,10 @@ MIN_RUNS = 3  # with fewer runs no interval can be trusted: callers then show th
 LEVEL = 0.95
 
 
-def mean_half_width(values: np.ndarray, level: float = LEVEL) -> np.ndarray:
+def mean_half_width(values: np.ndarray) -> np.ndarray:
     """Half width of Student's t interval of the mean over runs.
 
-        t[n - 1, (1 + level) / 2] * s / sqrt(n),    s with n - 1 in the denominator
+        t[n - 1, (1 + LEVEL) / 2] * s / sqrt(n),    s with n - 1 in the denominator
 
     Student's t rather than the percentile bootstrap: with 3 to 5 runs the bootstrap interval is far
     too narrow.
@@ -25,4 +25,4 @@ def mean_half_width(values: np.ndarray, level: float = LEVEL) -> np.ndarray:
     # here: most of the start-up time of a figure without intervals
     from scipy.special import stdtrit
 
-    return stdtrit(runs - 1, (1.0 + level) / 2.0) * values.std(axis=0, ddof=1) / np.sqrt(runs)
+    return stdtrit(runs - 1, (1.0 + LEVEL) / 2.0) * values.std(axis=0, ddof=1) / np.sqrt(runs)

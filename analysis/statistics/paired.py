@@ -19,9 +19,7 @@ ALPHA = 1.0 - LEVEL
 PERMUTATIONS = 9_999
 
 
-def paired(
-    scores: pd.DataFrame, metric: str, a: str, b: str, by: str = "method", seed: int = 0
-) -> pd.DataFrame:
+def paired(scores: pd.DataFrame, metric: str, a: str, b: str, by: str = "method") -> pd.DataFrame:
     """One row for all tasks, then one per task.
 
     Columns: `method`, `task`, `obs`, `pairs`, `mean_a`, `mean_b`, `difference` (b - a), `low`,
@@ -30,7 +28,6 @@ def paired(
     Args:
         by: "method" compares two methods; "tag" compares runs with tag a and tag b of each method
             that has both.
-        seed: of the permutations.
     Pairs share method (for tags), task, observation and seed. A task with fewer than three pairs
     has no test: NaN, and not `changed`. Raises ValueError when there are no pairs, or several runs
     for one side of a pair.
@@ -47,7 +44,7 @@ def paired(
         "mean_b": table["mean_b"].mean(),
         "difference": table["difference"].mean(),
     }
-    p = permutation_p(groups, seed)
+    p = permutation_p(groups)
     low, high = _overall_interval(groups)
     first = {
         "method": ALL if by == "tag" else f"{b} - {a}",

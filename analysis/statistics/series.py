@@ -77,8 +77,6 @@ def training_points(episodes: pd.DataFrame, share: float = 0.1) -> pd.DataFrame:
     Episodes that ended at the same simulator step (several environments) are averaged first. A mean
     over an episode that diverged (NaN or infinite) is NaN: a gap, not the mean of the others.
     """
-    if not 0.0 <= share <= 1.0:
-        raise ValueError(f"share={share} must lie in 0..1")
     points = _points(episodes[episodes["split"] == TRAIN])
     for _, index in points.groupby("run").groups.items():
         window = max(1, round(share * len(index)))

@@ -59,7 +59,7 @@ def interval(samples: np.ndarray) -> tuple[float, float]:
     return float(low), float(np.quantile(samples, 1.0 - tail, method="higher"))
 
 
-def stress(frame: pd.DataFrame, reps: int = REPS, seed: int = SEED) -> Stress:
+def stress(frame: pd.DataFrame, reps: int = REPS) -> Stress:
     """Statistics of the perturbed episodes of `analysis.read.stress.read`.
 
     Strengths that some run of a method has not played are left out.
@@ -75,7 +75,7 @@ def stress(frame: pd.DataFrame, reps: int = REPS, seed: int = SEED) -> Stress:
             if len(strengths) < 2 or strengths[0] != 0:
                 continue
             head = dict(zip(GROUP, key)) | {"perturbation": name}
-            rng = np.random.default_rng(seed)
+            rng = np.random.default_rng(SEED)
             drawn = [rng.random((reps, count)) for count in _counts(runs, strengths)]
             curves = {
                 metric: _means(runs, strengths, metric, drawn) for metric in ("return", "cost")

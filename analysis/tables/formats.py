@@ -84,13 +84,9 @@ def plus_minus(mean: float, half: float, digits: int = 2) -> str:
     return number(mean, digits) if pd.isna(half) else f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 
-def interval(value: float, low: float, high: float, digits: int = 2) -> str:
+def interval(value: float, low: float, high: float) -> str:
     """Value [low, high]; the value alone where there is no interval."""
-    return (
-        number(value, digits)
-        if pd.isna(low)
-        else f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-    )
+    return number(value, 2) if pd.isna(low) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def steps(low: float, high: float) -> str:

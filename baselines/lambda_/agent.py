@@ -71,10 +71,8 @@ class Lambda:
 
     def _act_impl(self, model_params, actor_params, carry, obs, is_first, key, mode):
         latent_key, action_key = jax.random.split(key)
-        model, actor = (
-            nnx.merge(self.learner.graphs.model, model_params),
-            nnx.merge(self.learner.graphs.actor, actor_params),
-        )
+        model = nnx.merge(self.learner.graphs.model, model_params)
+        actor = nnx.merge(self.learner.graphs.actor, actor_params)
         noise = jax.random.normal(latent_key, carry.latent.stoch.shape)
         transition, posterior = model.dynamics.transition, model.posterior
         latent = posterior.correct(

@@ -15,8 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agents.api import ObsSpec
-from agents.nn.distributions import symlog
-from agents.nn.observations import check_obs, image_keys, vector_keys
+from agents.nn.observations import check_obs, image_keys, picture_of, vector_keys, vector_of
 from baselines.lambda_.config import ModelConfig
 from baselines.lambda_.networks import Dense, dense
 
@@ -56,14 +55,11 @@ class Seen:
 
     def picture(self, obs: Mapping[str, jax.Array]) -> jax.Array:
         """[..., 64, 64, channels] in -0.5..0.5."""
-        return (
-            jnp.concatenate([obs[name] for name in self.images], -1).astype(jnp.float32) / 255.0
-            - 0.5
-        )
+        return picture_of(obs, self.images) - 0.5
 
     def vector(self, obs: Mapping[str, jax.Array]) -> jax.Array:
         """[..., width] in symlog."""
-        return symlog(jnp.concatenate([obs[name].astype(jnp.float32) for name in self.vectors], -1))
+        return vector_of(obs, self.vectors)
 
 
 class Encoder(nnx.Module):
@@ -75,11 +71,9 @@ class Encoder(nnx.Module):
     def __init__(self, config: ModelConfig, seen: Seen, *, rngs: nnx.Rngs, dtype: jnp.dtype):
         self.seen = seen
         channels = [seen.channels, *(config.conv_depth * 2**i for i in range(4))]
-        init, units, layers = (
-            nnx.initializers.glorot_uniform(),
-            config.vector_units,
-            config.vector_layers,
-        )
+        init = nnx.initializers.glorot_uniform()
+        units = config.vector_units
+        layers = config.vector_layers
         convs = [
             nnx.Conv(i, o, (k, k), 2, padding="VALID", kernel_init=init, dtype=dtype, rngs=rngs)
             for i, o, k in zip(channels, channels[1:], ENCODER_KERNELS)
@@ -121,11 +115,9 @@ class Decoder(nnx.Module):
         self.seen = seen
         depth, feat_dim = config.conv_depth, config.feat_dim
         channels = [32 * depth, 4 * depth, 2 * depth, depth, seen.channels]
-        init, units, layers = (
-            nnx.initializers.glorot_uniform(),
-            config.vector_units,
-            config.vector_layers,
-        )
+        init = nnx.initializers.glorot_uniform()
+        units = config.vector_units
+        layers = config.vector_layers
         convs = [
             nnx.ConvTranspose(
                 i, o, (k, k), 2, padding="VALID", kernel_init=init, dtype=dtype, rngs=rngs

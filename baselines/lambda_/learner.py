@@ -191,10 +191,8 @@ class Learner:
             own_noise=release.own_noise,
         )
         how = {"reverse": release.reversed_returns, "by_value": release.select_by_value}
-        discounts, cost_discounts = (
-            (config.discount, config.lam),
-            (config.cost_discount, config.cost_lam),
-        )
+        discounts = (config.discount, config.lam)
+        cost_discounts = (config.cost_discount, config.cost_lam)
 
         def chosen(signal, critic, discount, lam):
             return choose(
@@ -207,10 +205,8 @@ class Learner:
                 **how,
             )
 
-        rewards, costs = (
-            chosen(traj.reward, critic, *discounts),
-            chosen(traj.cost, cost_critic, *cost_discounts),
-        )
+        rewards = chosen(traj.reward, critic, *discounts)
+        costs = chosen(traj.cost, cost_critic, *cost_discounts)
         terms = actor_loss(
             rewards.ret,
             costs.ret,
@@ -242,10 +238,8 @@ class Learner:
         actor, opt_actor = self._apply("actor", grads, opt.actor, params.actor)
         augmented = update_augmented(config.augmented, state.augmented, terms.excess)
         imagination = config.imagination
-        reward_how, cost_how = (
-            (imagination.discount, imagination.lam),
-            (imagination.cost_discount, imagination.cost_lam),
-        )
+        reward_how = (imagination.discount, imagination.lam)
+        cost_how = (imagination.cost_discount, imagination.cost_lam)
         critic, opt_critic, slow, critic_metrics = self._critic_step(
             "critic", state, rewards, start_cont, *reward_how
         )
@@ -268,10 +262,8 @@ class Learner:
             **critic_metrics,
             **cost_metrics,
         }
-        nets, optimizers = (
-            Networks(params.model, actor, critic, cost),
-            Networks(opt.model, opt_actor, opt_critic, opt_cost),
-        )
+        nets = Networks(params.model, actor, critic, cost)
+        optimizers = Networks(opt.model, opt_actor, opt_critic, opt_cost)
         return AgentState(
             nets, slow, slow_cost, optimizers, state.swag, augmented, state.updates
         ), metrics
@@ -288,11 +280,9 @@ class Learner:
         """One critic and its delayed copy after a step towards λ-returns bootstrapped from that
         copy, and metrics.
         """
-        graph, slow, current = (
-            getattr(self.graphs, name),
-            getattr(state, f"slow_{name}"),
-            getattr(state.params, name),
-        )
+        graph = getattr(self.graphs, name)
+        slow = getattr(state, f"slow_{name}")
+        current = getattr(state.params, name)
         reverse = self.config.release.reversed_returns
         target = returns(
             chosen.signal,

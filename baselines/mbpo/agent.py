@@ -13,8 +13,8 @@ import numpy as np
 from flax import nnx
 
 from agents.api import EnvSpec, Mode
+from agents.nn.observations import vector_of
 from baselines.mbpo.config import MBPOConfig
-from baselines.mbpo.data import state_of
 from baselines.mbpo.learner import AgentState, Learner
 from baselines.sac.actor_critic import sample_action
 
@@ -59,7 +59,7 @@ class MBPO:
         return action, carry, info
 
     def _act_impl(self, actor_params, obs, key, mode):
-        z = state_of(obs, self.learner.obs_names)
+        z = vector_of(obs, self.learner.obs_names)
         dist = nnx.merge(self.learner.graphs.actor, actor_params)(z)
         stochastic = mode == "train" or self.config.sac.eval_action == "sample"
         action = sample_action(dist, key)[0] if stochastic else jnp.tanh(dist.mean)

@@ -1,5 +1,7 @@
 """From replay batches to transitions, and how real and imagined ones mix.
 
+A state is the observation's `vector_of`; all networks work on it.
+
 Shapes: B, T replay batch and sequence length; N = B (T - 1) transitions; Z size of a state.
 """
 
@@ -11,8 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from agents.api import ObsSpec
-from agents.nn.distributions import symlog
-from agents.nn.observations import check_obs, image_keys, vector_keys
+from agents.nn.observations import check_obs, image_keys, vector_keys, vector_of
 from baselines.mbpo import ring
 from baselines.mbpo.ring import Ring
 from baselines.sac.update import Transitions
@@ -28,11 +29,6 @@ def used_keys(obs: ObsSpec) -> tuple[str, ...]:
     return vector_keys(obs)
 
 
-def state_of(obs: Mapping[str, jax.Array], names: tuple[str, ...]) -> jax.Array:
-    """The state [..., Z]: symlog of all vectors side by side. All networks work on it."""
-    return symlog(jnp.concatenate([obs[name].astype(jnp.float32) for name in names], -1))
-
-
 def real_transitions(batch: Mapping[str, jax.Array], names: tuple[str, ...]) -> Transitions:
     """The transitions [N, ...] of a replay batch [B, T, ...], in which reward, cost and termination
     stand at the row on which a transition arrives.
@@ -40,7 +36,7 @@ def real_transitions(batch: Mapping[str, jax.Array], names: tuple[str, ...]) -> 
     Those from the last row of an episode to the first of the next have weight 0. The end of a time
     limit is no termination: the row that it arrives at is not terminal.
     """
-    z = state_of(batch, names)
+    z = vector_of(batch, names)
     found = Transitions(
         z[:, :-1],
         batch["action"][:, :-1],

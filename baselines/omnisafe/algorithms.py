@@ -46,10 +46,8 @@ _RAY = "Ray, Achiam and Amodei 2019 (Benchmarking Safe Exploration in Deep RL)"
 _STOOKE = "Stooke, Achiam and Abbeel 2020, arXiv:2007.03964"
 _SAUTE, _SIMMER = "Sootla et al. 2022, arXiv:2202.06558", "Sootla et al. 2022, arXiv:2206.02675"
 _EARLY = "Sun et al. 2021, arXiv:2107.04200"
-_DDPG, _TD3 = (
-    "Lillicrap et al. 2015, arXiv:1509.02971",
-    "Fujimoto, van Hoof and Meger 2018, arXiv:1802.09477",
-)
+_DDPG = "Lillicrap et al. 2015, arXiv:1509.02971"
+_TD3 = "Fujimoto, van Hoof and Meger 2018, arXiv:1802.09477"
 _SAC = "Haarnoja et al. 2018, arXiv:1801.01290"
 _LOOP = "Sikchi, Zhou and Held 2020, arXiv:2008.10066"
 

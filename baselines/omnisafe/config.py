@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from agents.settings import replaced
 from baselines.omnisafe.algorithms import ALGORITHMS, LAGRANGE, Algorithm
 from baselines.omnisafe.vision import VisionConfig
 
@@ -219,18 +220,7 @@ def replace(config: Any, **changes: Any) -> Any:
 
     `algo_cfgs__steps_per_epoch`.
     """
-    tree = _nest({name.replace("__", "."): value for name, value in changes.items()})
-    return _replace(config, tree)
-
-
-def _replace(config: Any, tree: Mapping[str, Any]) -> Any:
-    return dataclasses.replace(
-        config,
-        **{
-            k: _replace(getattr(config, k), v) if isinstance(v, dict) else v
-            for k, v in tree.items()
-        },
-    )
+    return replaced(config, {name.replace("__", "."): value for name, value in changes.items()})
 
 
 def to_omnisafe(

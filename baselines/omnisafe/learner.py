@@ -17,7 +17,7 @@ import abc
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
 from omnisafe.algorithms import registry
@@ -26,7 +26,7 @@ from omnisafe.utils.tools import get_flat_params_from, set_param_values_to_model
 
 from baselines.omnisafe import config as configs
 from baselines.omnisafe import state as states
-from baselines.omnisafe.algorithms import ALGORITHMS, SINGLE_ENV, Algorithm
+from baselines.omnisafe.algorithms import ALGORITHMS, Algorithm
 from baselines.omnisafe.cmdp import ENV_ID, SuiteCMDP
 from baselines.omnisafe.encoder import encoding
 from baselines.omnisafe.frames import Frames
@@ -37,6 +37,8 @@ from baselines.omnisafe.vision import VisionConfig
 
 Row: TypeAlias = dict[str, float]
 _CLOCKS = ("Time/Total", "Time/FPS", "Time/Epoch")
+# buffers and settings of an algorithm are saved otherwise or not at all; updates make _fvp_obs
+_SKIP = frozenset(["_buf", "_dynamics_buf", "_policy_buf", "_cfgs", "_config", "_fvp_obs"])
 
 
 class Setup(NamedTuple):
@@ -54,6 +56,8 @@ class Setup(NamedTuple):
 
 class Learner(abc.ABC):
     """The part that all families share."""
+
+    counters: ClassVar[tuple[str, ...]] = ("epoch",)  # of its progress, for checkpoints
 
     def __init__(self, setup: Setup, envs: Envs, on_work: Callable[[], None]) -> None:
         self.row: Algorithm = ALGORITHMS[setup.algorithm]
@@ -137,10 +141,10 @@ class Learner(abc.ABC):
 
     def state(self) -> Tree:
         """All that changed since the learner was made, replay buffers aside."""
-        tree = states.save(self.algo, self._skip())
+        tree = states.save(self.algo, _SKIP)
         for name, buffer in states.replays(self.algo).items():
             tree.pack(f"replay:{name}", [buffer._ptr, buffer._size])
-        tree.pack("progress", self._progress())
+        tree.pack("progress", {name: getattr(self, name) for name in self.counters})
         rng = states.save_rng()
         tree.plain["rng"] = {"plain": rng.plain}
         tree.arrays |= {f"rng:{name}": array for name, array in rng.arrays.items()}
@@ -156,28 +160,19 @@ class Learner(abc.ABC):
             {k[4:]: v for k, v in tree.arrays.items() if k.startswith("rng:")},
             plain.pop("rng")["plain"],
         )
-        self._set_progress(tree.unpack("progress"))
+        progress = tree.unpack("progress")
+        for name in self.counters:
+            setattr(self, name, progress[name])
         del plain["progress"]
         for name, buffer in states.replays(self.algo).items():
             buffer._ptr, buffer._size = tree.unpack(f"replay:{name}")
             del plain[f"replay:{name}"]
-        states.load(self.algo, Tree(tree.arrays, plain), self._skip())
+        states.load(self.algo, Tree(tree.arrays, plain), _SKIP)
         self._restored()
         states.load_rng(rng)
 
     def _restored(self) -> None:  # noqa: B027 (most have nothing to do)
         """What else is to be done after a state was loaded."""
-
-    def _skip(self) -> frozenset[str]:
-        return frozenset(
-            ["_buf", "_dynamics_buf", "_policy_buf", "_cfgs", "_config", "_fvp_obs"]
-        )  # every update makes its _fvp_obs
-
-    def _progress(self) -> dict[str, Any]:
-        return {"epoch": self.epoch}
-
-    def _set_progress(self, progress: dict[str, Any]) -> None:
-        self.epoch = progress["epoch"]
 
     def _end_epoch(self, values: dict[str, float]) -> Row:
         self.logger.store(
@@ -190,11 +185,6 @@ class Learner(abc.ABC):
 
 class OnPolicy(Learner):
     """Rollout of an epoch, then its updates."""
-
-    def __init__(self, setup: Setup, envs: Envs, on_work: Callable[[], None]) -> None:
-        if setup.algorithm in SINGLE_ENV and envs.num_envs > 1:
-            raise ValueError(f"{setup.algorithm} runs with one environment only: --loop.num-envs 1")
-        super().__init__(setup, envs, on_work)
 
     @property
     def steps(self) -> int:
@@ -240,12 +230,9 @@ class OffPolicy(Learner):
     Epochs are for statistics, schedules and the warm-up of multipliers.
     """
 
+    counters = ("epoch", "sample")
+
     def __init__(self, setup: Setup, envs: Envs, on_work: Callable[[], None]) -> None:
-        if envs.num_envs > 1:
-            raise ValueError(
-                f"{setup.algorithm} hangs in OmniSafe with more than one environment: "
-                "--loop.num-envs 1"
-            )
         super().__init__(setup, envs, on_work)
         self.sample = 0  # update cycles done
         self._times = {"Time/Rollout": 0.0, "Time/Update": 0.0}
@@ -293,13 +280,6 @@ class OffPolicy(Learner):
         row.pop("Time/Evaluate")
         return row
 
-    def _progress(self) -> dict[str, Any]:
-        return super()._progress() | {"sample": self.sample}
-
-    def _set_progress(self, progress: dict[str, Any]) -> None:
-        super()._set_progress(progress)
-        self.sample = progress["sample"]
-
 
 class ModelBased(Learner):
     """An action at a time, of a planner on an ensemble of dynamics.
@@ -307,12 +287,12 @@ class ModelBased(Learner):
     OmniSafe counts simulator steps and repeats actions itself.
     """
 
+    counters = ("epoch", "current", "in_epoch")
+
     def __init__(self, setup: Setup, envs: Envs, on_work: Callable[[], None]) -> None:
-        if envs.num_envs > 1:
-            raise ValueError(f"{setup.algorithm} runs with one environment only: --loop.num-envs 1")
         super().__init__(setup, envs, on_work)
         self.current = 0
-        self._in_epoch = 0
+        self.in_epoch = 0
         # A rollout logs the running episode when it is the first; only an epoch without any
         # finished one needs that.
         self.algo._env._first_log = True
@@ -324,7 +304,7 @@ class ModelBased(Learner):
     def advance(self) -> Row | None:
         algo, cfgs = self.algo, self.cfgs
         if (
-            cfgs.algo_cfgs.action_repeat + self._in_epoch >= self.steps_per_epoch
+            cfgs.algo_cfgs.action_repeat + self.in_epoch >= self.steps_per_epoch
             and not self.logger._data["Metrics/EpRet"]
         ):
             algo._env._first_log = False
@@ -342,10 +322,10 @@ class ModelBased(Learner):
             algo_reset_func=algo._algo_reset,
             update_actor_func=algo._update_policy,
         )
-        self._in_epoch += self.current - before
-        if self._in_epoch < self.steps_per_epoch:
+        self.in_epoch += self.current - before
+        if self.in_epoch < self.steps_per_epoch:
             return None
-        self._in_epoch = 0
+        self.in_epoch = 0
         if self.current > cfgs.algo_cfgs.start_learning_steps:
             algo._update_epoch()
         row = self._end_epoch(
@@ -361,13 +341,6 @@ class ModelBased(Learner):
             low_to_high = 2.0 * torch.rand(1, self.envs.action_dim) - 1.0
             return low_to_high.to(state.device)
         return self.algo._select_action(current_step, state)
-
-    def _progress(self) -> dict[str, Any]:
-        return super()._progress() | {"current": self.current, "in_epoch": self._in_epoch}
-
-    def _set_progress(self, progress: dict[str, Any]) -> None:
-        super()._set_progress(progress)
-        self.current, self._in_epoch = progress["current"], progress["in_epoch"]
 
 
 _FAMILIES: dict[str, type[Learner]] = {

@@ -15,9 +15,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agents.api import ObsSpec
-from agents.nn.distributions import symlog
 from agents.nn.gaussian import normal_log_density
-from agents.nn.observations import check_obs, image_keys, vector_keys
+from agents.nn.observations import check_obs, image_keys, picture_of, vector_keys, vector_of
 from baselines.sac.layers import MLP, leaky, xavier
 from baselines.safe_slac.config import LatentConfig
 
@@ -44,17 +43,8 @@ def targets(
 
     None where there are none.
     """
-    picture = (
-        jnp.concatenate([obs[k] for k in images], -1).astype(jnp.float32) / 255.0
-        if images
-        else None
-    )
-    vector = (
-        symlog(jnp.concatenate([obs[k].astype(jnp.float32) for k in vectors], -1))
-        if vectors
-        else None
-    )
-    return picture, vector
+    picture = picture_of(obs, images) if images else None
+    return picture, vector_of(obs, vectors) if vectors else None
 
 
 class Encoder(nnx.Module):

@@ -39,8 +39,6 @@ class DemoConfig:
     def __post_init__(self) -> None:
         if not AFTER_MINUTES < self.minutes < math.inf:
             raise BadInput(f"minutes={self.minutes} must exceed {AFTER_MINUTES} and be finite")
-        if self.seed < 0:
-            raise BadInput(f"seed={self.seed} must not be negative")
 
 
 def main(args: Sequence[str]) -> int:

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from benchmarks.cli import analysis
 from benchmarks.cli.common import parse
 from benchmarks.diagnosis.findings import (
     AT_POSTERIOR,
@@ -75,9 +74,6 @@ def main(args: Sequence[str]) -> int:
     )
     if chosen.out is not None:
         check_file(chosen.out)
-    for name in ("episodes", "context", "horizon", "stride"):
-        if getattr(chosen, name) < 1:
-            raise BadInput(f"{name}={getattr(chosen, name)} must be at least 1")
     choose_python(chosen.env_python)
     from agents.safedreamer.agent import SafeDreamer
     from benchmarks.diagnosis.cost_history import cost_history, frozen_against_running
@@ -121,11 +117,7 @@ def main(args: Sequence[str]) -> int:
     )
     write(out, [*findings, *history], env_steps)
     print(f"wrote {out}", flush=True)
-    # Like `safedreamer plot`: the analysis reads files and runs in a process of its own.
-    return subprocess.run(
-        [sys.executable, "-m", "analysis", "diagnosis", str(out), "--title", title],
-        check=False,
-    ).returncode
+    return analysis.run("diagnosis", [str(out), "--title", title])
 
 
 def table(findings: Sequence[Finding]) -> str:

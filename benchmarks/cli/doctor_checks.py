@@ -14,9 +14,10 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from importlib import metadata
 from pathlib import Path
 from typing import Literal
+
+from benchmarks.runs.provenance import installed_version
 
 Status = Literal["ok", "warn", "missing"]
 
@@ -124,9 +125,8 @@ def check_learner_package(name: str, least: dict[str, str], required: bool = Tru
     """Presence of a package in an interpreter that only learns, and that it is not too old."""
     bound = least.get(name)
     fix = f"{sys.executable} -m pip install '{name}{f'>={bound}' if bound else ''}'"
-    try:
-        version = metadata.version(name)
-    except metadata.PackageNotFoundError:
+    version = installed_version(name)
+    if version is None:
         return Check(name, "missing", "not installed", required, fix)
     if bound and _numbers(version) < _numbers(bound):
         return Check(name, "missing", f"{version} ({bound} or newer wanted)", required, fix)
@@ -142,9 +142,8 @@ def check_package(name: str, wanted: dict[str, str]) -> Check:
     """Presence of a package of the stack, and whether it is the version of the lock file."""
     pinned = wanted.get(name)
     fix = f".venv/bin/python -m pip install --no-deps {name}=={pinned}" if pinned else "make setup"
-    try:
-        version = metadata.version(name)
-    except metadata.PackageNotFoundError:
+    version = installed_version(name)
+    if version is None:
         return Check(name, "missing", "not installed", True, fix)
     if pinned and version != pinned:
         return Check(name, "warn", f"{version}, but the lock file has {pinned}", True, fix)
@@ -153,11 +152,8 @@ def check_package(name: str, wanted: dict[str, str]) -> Check:
 
 def check_optional_package(name: str) -> Check:
     """A package that only some uses need; its absence is no fault."""
-    try:
-        return Check(name, "ok", metadata.version(name))
-    except metadata.PackageNotFoundError:
-        target = "make cuda" if name.startswith("jax-cuda") else "make omnisafe"
-        return Check(name, "ok", f"not installed (optional: {target})")
+    target = "make cuda" if name.startswith("jax-cuda") else "make omnisafe"
+    return Check(name, "ok", installed_version(name) or f"not installed (optional: {target})")
 
 
 def check_jax(timeout_s: float, require_gpu: bool) -> Check:
@@ -241,10 +237,9 @@ def check_ffmpeg() -> Check:
     system = shutil.which("ffmpeg")
     if system:
         return Check("ffmpeg", "ok", system)
-    try:
-        return Check("ffmpeg", "ok", f"from imageio-ffmpeg {metadata.version('imageio-ffmpeg')}")
-    except metadata.PackageNotFoundError:
-        return Check("ffmpeg", "missing", "needed for videos", False, "apt-get install -y ffmpeg")
+    if version := installed_version("imageio-ffmpeg"):
+        return Check("ffmpeg", "ok", f"from imageio-ffmpeg {version}")
+    return Check("ffmpeg", "missing", "needed for videos", False, "apt-get install -y ffmpeg")
 
 
 def check_slurm(timeout_s: float = 10.0) -> Check:

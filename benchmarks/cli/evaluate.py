@@ -7,33 +7,25 @@ that is refused unless forced.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import tyro
 
 from benchmarks.cli.common import parse
 from benchmarks.cli.film import Filming
 from benchmarks.cli.official_names import named
+from benchmarks.cli.playing import PROG, Policy, run
 from benchmarks.envs.factory import choose_python
 from benchmarks.runs.places import check_file, check_folder
 from benchmarks.runs.reading import read_text
-from benchmarks.runs.records import EVAL, EpisodeRecord, RecordWriter
 from benchmarks.runs.spec import BadInput, RunSpec
 from benchmarks.suites.names import MAX_TASK_BYTES, file_name
 from benchmarks.training.episodes import UNSEEN_EPISODE
 
-if TYPE_CHECKING:
-    from benchmarks.training.episodes import Episode
-    from benchmarks.zoo.entry import Entry
-
-PROG = "safedreamer evaluate"
 ZOO = "zoo:"
 
 
@@ -95,12 +87,7 @@ class EvaluateArgs:
     """Agent steps that it predicts at a time."""
 
     def filming(self) -> Filming | None:
-        """What to film. Raises BadInput where the numbers make no sense."""
-        for name in ("video_episodes", "video_fps", "dream_context", "dream_steps"):
-            if not getattr(self, name) > 0:
-                raise BadInput(f"{name}={getattr(self, name)} must be positive")
-        if self.stills < 0:
-            raise BadInput(f"stills={self.stills} must not be negative")
+        """What to film."""
         if not (self.video or self.stills):
             return None
         return Filming(
@@ -111,18 +98,6 @@ class EvaluateArgs:
             self.dream_context,
             self.dream_steps,
         )
-
-
-class Policy(NamedTuple):
-    """What is evaluated: its spec, and where its parameters come from."""
-
-    spec: RunSpec
-    source: Path
-    official: bool
-    env_steps: int  # of training
-    agent_steps: int
-    stoch: int | None = None  # of an authors' checkpoint, if given
-    zoo: Entry | None = None  # a published policy
 
 
 def main(args: Sequence[str]) -> int:
@@ -297,97 +272,3 @@ def _default_out(policy: Policy, unseen: bool) -> Path:
     if policy.zoo is not None:
         return Path(f"zoo-{policy.zoo.name.replace('/', '-')}-{name}")
     return Path(name) if policy.official else policy.source.parents[1] / name
-
-
-def run(
-    policy: Policy,
-    out: Path,
-    episodes: int,
-    workers: Literal["process", "inline"],
-    filming: Filming | None = None,
-    first_episode: int = 0,
-    split: str = EVAL,
-) -> None:
-    """Run the episodes from `first_episode` on, write them to `out` (replacing it) as records of
-    `split` and print them.
-
-    Then film some, into the folder `out` without suffix.
-    """
-    from benchmarks.cli.film import film_episodes, open_stage
-    from benchmarks.training.env_faults import describe
-    from benchmarks.training.episodes import costly, mean_return_cost
-    from benchmarks.training.evaluation import evaluation_key, run_episodes
-    from benchmarks.training.launch import environment, official_agent, trained_agent
-    from benchmarks.video.traces import Recorder
-
-    spec = policy.spec
-    make, env_spec = environment(spec)
-    if policy.official:
-        agent, state = official_agent(policy.source, env_spec, spec.agent, policy.stoch)
-    elif policy.zoo is not None:
-        from benchmarks.zoo.entry import load
-
-        agent, state = load(policy.zoo, env_spec)
-    else:
-        agent, state = trained_agent(spec, policy.source, env_spec)
-    after = f"{spec.method} on {spec.task} ({spec.obs}) after {policy.env_steps:,} simulator steps"
-    with contextlib.ExitStack() as stack:
-        stage = (
-            stack.enter_context(open_stage(spec)) if filming else None
-        )  # before the episodes: what is missing is said at once
-        recorder = Recorder(filming.episodes, first_episode) if filming else None
-        print(after, flush=True)
-        print(f"{'episode':>8} {'return':>9} {'cost':>8} {'length':>7}")
-        began = time.perf_counter()
-        done = run_episodes(
-            agent,
-            state,
-            make,
-            run_seed=spec.seed,
-            episodes=episodes,
-            key=evaluation_key(spec.seed, policy.env_steps),
-            on_fault=lambda fault: print(
-                f"{PROG}: {describe(fault, split)}", file=sys.stderr, flush=True
-            ),
-            workers=workers,
-            on_episode=lambda e: print(
-                f"{e.episode:>8} {e.return_:>9.2f} {e.cost:>8.1f} {e.length:>7}", flush=True
-            ),
-            on_step=recorder.add if recorder else None,
-            first_episode=first_episode,
-        )
-        mean_return, mean_cost = mean_return_cost(done)
-        print(f"{'mean':>8} {mean_return:>9.2f} {mean_cost:>8.1f}")
-        print(f"{costly(done)} of {len(done)} episodes had any cost")
-        if lost := episodes - len(done):
-            print(
-                f"{lost} of {episodes} episodes lost with their environments; mean and records "
-                f"have the other {len(done)}"
-            )
-        _write(policy, out, done, round(time.perf_counter() - began, 2), split)
-        if filming and stage and recorder:
-            film_episodes(
-                filming,
-                stage,
-                agent,
-                state,
-                env_spec,
-                recorder.traces(),
-                after,
-                out.with_suffix(""),
-            )
-
-
-def _write(policy: Policy, out: Path, done: list[Episode], wall_seconds: float, split: str) -> None:
-    """Records of evaluation episodes, in place of an older file."""
-
-    spec = policy.spec
-    out.unlink(missing_ok=True)
-    of_run = (spec.run_id, spec.method, spec.task, spec.obs, spec.seed, split)
-    with RecordWriter(out) as writer:
-        for e in done:
-            steps = (policy.env_steps, policy.agent_steps)
-            writer.write(
-                EpisodeRecord(*of_run, e.episode, *steps, e.return_, e.cost, e.length, wall_seconds)
-            )
-    print(f"wrote {out}", flush=True)

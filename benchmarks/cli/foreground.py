@@ -9,7 +9,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from benchmarks.process.exits import ending
+from benchmarks.process.exits import training_ended
 from benchmarks.runs.spec import RunSpec
 
 
@@ -30,7 +30,7 @@ def train_here(
         from benchmarks.omnisafe.process import train_in_child
 
         return train_in_child(spec, out, report_seconds, verbose, **options)
-    from benchmarks.process.signals import EXIT_STOPPED, OnSignal
+    from benchmarks.process.signals import OnSignal
     from benchmarks.training.launch import launch
     from benchmarks.training.loop import Options
     from benchmarks.training.progress import reporter
@@ -38,10 +38,4 @@ def train_here(
     live = reporter(spec.method, report_seconds, verbose)
     with OnSignal() as stop, contextlib.closing(live):
         result = launch(spec, out, Options(reporter=live, stop=stop, **options))
-    state = ending(result.finished, stop())
-    print(
-        f"{state} at {result.env_steps:,} simulator steps, {result.updates:,} updates; records "
-        f"in {out}",
-        flush=True,
-    )
-    return EXIT_STOPPED if stop() and not result.finished else 0
+    return training_ended(result.finished, stop(), result.env_steps, result.updates, out)

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from benchmarks.cli import analysis, evaluate
+from benchmarks.cli import analysis
 from benchmarks.cli.common import parse
+from benchmarks.cli.playing import Policy, run
 from benchmarks.runs.files import FINAL_FILE, STATUS_FILE, WANTED_FILE
 from benchmarks.runs.plain_text import printable
 from benchmarks.runs.records import FINAL
@@ -113,9 +114,9 @@ def final_evaluation(member: Member, episodes: int) -> bool:
         if status := evaluate_in_child(spec, member.folder, out=str(out), **options):
             raise BadInput(f"its process ended with {status}")
     else:
-        policy = evaluate.Policy(spec, path, False, env_steps, agent_steps)
+        policy = Policy(spec, path, False, env_steps, agent_steps)
         # inline: sixteen processes import simulators for longer than they would play
-        evaluate.run(policy, out, episodes, "inline", first_episode=UNSEEN_EPISODE, split=FINAL)
+        run(policy, out, episodes, "inline", first_episode=UNSEEN_EPISODE, split=FINAL)
     os.replace(out, member.folder / FINAL_FILE)
     return True
 

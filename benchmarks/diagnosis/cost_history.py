@@ -26,10 +26,8 @@ REAL, EVALUATED, LIMIT = "training: episode cost", "training: evaluated episode 
 IMAGINED, PROMISED = "training: imagined episode cost", "training: episode cost that plans promised"
 REPLAY_SAID, REPLAY_TRUE = "training: replayed cost predicted", "training: replayed cost true"
 MULTIPLIER = "training: multiplier"
-SAFE_PLANS, NONE_SAFE = (
-    "training: share of safe plans",
-    "training: share of decisions without any safe plan",
-)
+SAFE_PLANS = "training: share of safe plans"
+NONE_SAFE = "training: share of decisions without any safe plan"
 
 
 def cost_history(run: Path, agent: SafeDreamer) -> list[Finding]:

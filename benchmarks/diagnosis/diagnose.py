@@ -9,7 +9,8 @@ each, with C observed and K predicted rows; N = E * W windows in all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -91,6 +92,13 @@ def _predict(
             obs={k: x.astype(jnp.float16) if x.ndim == 5 else x for k, x in result.obs.items()}
         )
 
+    return in_parts(run, state, windows, key)
+
+
+def in_parts(
+    run: Callable[..., Any], state: PyTree, windows: Mapping[str, np.ndarray], key: jax.Array
+) -> Any:
+    """What `run(params, rows, key)` gives for all windows [N, ...], WINDOWS_AT_ONCE at a time."""
     parts = []
     for begin in range(0, len(windows["reward"]), WINDOWS_AT_ONCE):
         part = {name: values[begin : begin + WINDOWS_AT_ONCE] for name, values in windows.items()}

@@ -22,7 +22,7 @@ from agents.replay import journal
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.open_loop import AtPosterior, at_posterior
 from benchmarks.diagnosis.calibration import PROBABILITY, SOFT_COUNT, calibration
-from benchmarks.diagnosis.diagnose import WINDOWS_AT_ONCE, cut_windows
+from benchmarks.diagnosis.diagnose import cut_windows, in_parts
 from benchmarks.diagnosis.findings import AT_POSTERIOR, MODEL, NEW, REPLAYED, Finding
 from benchmarks.diagnosis.prediction_errors import cost_and_reward_agreement, square_errors, unit
 from benchmarks.runs import checkpoint
@@ -103,8 +103,4 @@ def _at_posterior(
     run = jax.jit(
         lambda params, rows, key: at_posterior(agent.networks(params), rows, context, key)
     )
-    key, parts = jax.random.key(0), []
-    for begin in range(0, len(windows["reward"]), WINDOWS_AT_ONCE):
-        part = {name: values[begin : begin + WINDOWS_AT_ONCE] for name, values in windows.items()}
-        parts.append(jax.device_get(run(state.params, part, jax.random.fold_in(key, begin))))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    return in_parts(run, state, windows, jax.random.key(0))

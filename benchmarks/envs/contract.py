@@ -105,10 +105,8 @@ class ObsContract:
         if sent_as == np.uint8:
             return _Part(box.shape, box.dtype, sent_as, None, None)
         low, high = box.low.astype(np.float64), box.high.astype(np.float64)
-        low, high = (
-            low - RELATIVE * np.abs(low) - ABSOLUTE,
-            high + RELATIVE * np.abs(high) + ABSOLUTE,
-        )
+        low = low - RELATIVE * np.abs(low) - ABSOLUTE
+        high = high + RELATIVE * np.abs(high) + ABSOLUTE
         low, high = np.maximum(low, -FLOAT32_MAX), np.minimum(high, FLOAT32_MAX)
         return _Part(box.shape, box.dtype, sent_as, low, high)
 

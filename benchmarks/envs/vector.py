@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
@@ -253,10 +252,8 @@ class VectorEnv:
         rows_obs, reward, terminated, truncated, info = zip(*rows, strict=True)
         is_terminal = np.array(terminated, dtype=bool)
         self._ended = is_terminal | np.array(truncated, dtype=bool)
-        obs, env_steps = (
-            self._stacked(rows_obs),
-            np.array([row["env_steps"] for row in info], dtype=np.int64),
-        )
+        obs = self._stacked(rows_obs)
+        env_steps = np.array([row["env_steps"] for row in info], dtype=np.int64)
         with np.errstate(over="ignore"):  # to infinity, which the check finds
             rewards = np.array(reward, dtype=np.float32)
             costs = np.array([row["cost"] for row in info], dtype=np.float32)
@@ -383,10 +380,5 @@ class VectorEnv:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

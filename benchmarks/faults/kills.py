@@ -10,7 +10,6 @@ without their columns of time.
 from __future__ import annotations
 
 import dataclasses
-import json
 import random
 import shutil
 import signal
@@ -23,7 +22,7 @@ from benchmarks.faults.process import Training, wait_until, without_clocks
 from benchmarks.runs import checkpoint
 from benchmarks.runs.files import CHECKPOINTS
 from benchmarks.runs.places import check_folder
-from benchmarks.runs.provenance import provenance
+from benchmarks.runs.provenance import write_report
 
 STARTING_EVERY = 4  # of so many processes one is killed while it starts
 AFTER_SECONDS = 1.0  # the most that passes between reaching the steps and the kill
@@ -93,10 +92,8 @@ def kill_at(training: Training, env_steps: int, seconds: float) -> Kill | None:
     start, process = time.perf_counter(), training.start()
 
     def reached() -> bool:
-        status = training.status()
-        return env_steps < 0 or (
-            status is not None and status.pid == process.pid and status.env_steps >= env_steps
-        )
+        status = training.status_of(process)
+        return env_steps < 0 or (status is not None and status.env_steps >= env_steps)
 
     alive = wait_until(process, reached)
     deadline = time.perf_counter() + seconds
@@ -107,18 +104,17 @@ def kill_at(training: Training, env_steps: int, seconds: float) -> Kill | None:
                 f"a resumed run failed by itself with status {process.returncode}:\n{said}"
             )
         return None
-    status = training.status()
+    status = training.status_of(process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     newest, damaged = checkpoint.find(training.out / CHECKPOINTS)
     if damaged:
         raise RuntimeError(f"a kill left a damaged checkpoint: {damaged}")
-    ours = status if status is not None and status.pid == process.pid else None
     lived = round(time.perf_counter() - start, 2)
     return Kill(
         lived,
-        ours.state if ours else "starting",
-        ours.env_steps if ours else 0,
+        status.state if status else "starting",
+        status.env_steps if status else 0,
         int(newest.name) if newest else 0,
     )
 
@@ -171,11 +167,8 @@ def main(options: KillOptions, extra: Sequence[str]) -> int:
         "extra": list(extra),
         "kills": [kill._asdict() for kill in kills],
         "equal": equal,
-        **provenance(),
     }
-    (options.out / f"kills-{options.method}-{options.obs}.json").write_text(
-        json.dumps(report, indent=1) + "\n", encoding="utf-8"
-    )
+    write_report(options.out / f"kills-{options.method}-{options.obs}.json", report)
     for name, same in equal.items():
         print(f"{name}: {'identical' if same else 'DIFFERENT'} after {len(kills)} kills")
     return 0 if all(equal.values()) and 2 * len(kills) >= options.kills else 1

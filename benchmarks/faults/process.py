@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,16 +45,15 @@ class Training(NamedTuple):
         flags = [part for name, value in named.items() for part in (f"--{name}", value)]
         return [sys.executable, "-m", "benchmarks.cli", "train", *flags, *self.extra, *more]
 
-    def start(self, *more: str, environ: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    def start(self, *more: str) -> subprocess.Popen[str]:
         """Start it; what it says is kept for `communicate`."""
         cache = {
             "JAX_COMPILATION_CACHE_DIR": str(self.cache),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
-        environment = {**os.environ, **cache, **(environ or {})}
         return subprocess.Popen(
             self.command(*more),
-            env=environment,
+            env={**os.environ, **cache},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -73,12 +72,13 @@ class Training(NamedTuple):
             )
         return said
 
-    def status(self) -> Status | None:
-        """Where it stands; None before it said anything."""
+    def status_of(self, process: subprocess.Popen[str]) -> Status | None:
+        """Where this start of it stands; None before it said anything."""
         try:
-            return read_status(self.out)
+            status = read_status(self.out)
         except BadInput:
             return None
+        return status if status.pid == process.pid else None
 
 
 def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> bool:

@@ -117,10 +117,8 @@ def check_augmented(path: Path) -> list[Row]:
     """Every series of an augmented-Lagrangian recording, column by column."""
     rows, data = [], load_arrays(path)
     for name in series_names(data, path, ("_init", "_cost_return", "_psi_lambda_mu")):
-        ours, ref = (
-            run_augmented(data[f"{name}_init"], data[f"{name}_cost_return"]),
-            data[f"{name}_psi_lambda_mu"],
-        )
+        ours = run_augmented(data[f"{name}_init"], data[f"{name}_cost_return"])
+        ref = data[f"{name}_psi_lambda_mu"]
         columns = ("penalty", "multiplier", "coefficient")
         rows += [
             compare(f"augmented/{name}/{column}", ours[:, i], ref[:, i])

@@ -43,7 +43,6 @@ class Recording:
     """The release's arrays beside our agent holding the same parameters."""
 
     arrays: Mapping[str, np.ndarray]
-    flat_config: Mapping[str, Any]
     agent: SafeDreamer
     state: AgentState
 
@@ -175,7 +174,6 @@ def load_recording(folder: Path) -> Recording:
     fresh = agent.learner.fresh_state(state.params)
     return Recording(
         arrays,
-        flat,
         agent,
         state._replace(return_norm=fresh.return_norm, augmented=fresh.augmented),
     )

@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from agents.api import Agent, EnvSpec
+from baselines.lambda_.config import LambdaConfig
+from baselines.lambda_.presets import agent_config
 from benchmarks.methods.loops import CPU, DEBUG
 from benchmarks.methods.method import Method, Settings
 from benchmarks.runs.spec import OBSERVATIONS, LoopConfig, ReplayConfig
@@ -41,16 +43,7 @@ _PRESETS = {
 }
 
 
-def _config_type(obs: str) -> type:
-    from baselines.lambda_.config import LambdaConfig
-
-    del obs
-    return LambdaConfig
-
-
 def _settings(obs: str, preset: str, hazard_radius: float, task: str) -> Settings:
-    from baselines.lambda_.presets import agent_config
-
     del obs, hazard_radius
     steps, loop, replay = _PRESETS[preset]
     if preset == "release" and task in SHORTER:
@@ -79,7 +72,7 @@ LAMBDA = Method(
     presets=tuple(_PRESETS),
     engine="jax",
     action_repeat=2,
-    load_config_type=_config_type,
+    load_config_type=lambda obs: LambdaConfig,
     make_settings=_settings,
     make_agent=_make,
 )

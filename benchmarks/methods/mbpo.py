@@ -10,6 +10,8 @@ import dataclasses
 from typing import Any
 
 from agents.api import Agent, EnvSpec
+from baselines.mbpo.config import MBPOConfig
+from baselines.mbpo.presets import agent_config
 from benchmarks.methods.loops import CPU, DEBUG
 from benchmarks.methods.method import Method, Settings
 from benchmarks.runs.spec import BadInput, LoopConfig, ReplayConfig, RunSpec
@@ -52,13 +54,6 @@ def _loop(name: str, preset: str) -> tuple[LoopConfig, ReplayConfig]:
     return loop, ReplayConfig()
 
 
-def _config_type(obs: str) -> type:
-    from baselines.mbpo.config import MBPOConfig
-
-    del obs
-    return MBPOConfig
-
-
 def _make(config: Any, env: EnvSpec) -> Agent:
     from baselines.mbpo.agent import MBPO
 
@@ -90,8 +85,6 @@ def _method(name: str) -> Method:
     constrained = name.endswith("_lag")
 
     def make_settings(obs: str, preset: str, hazard_radius: float, task: str) -> Settings:
-        from baselines.mbpo.presets import agent_config
-
         del obs, hazard_radius, task
         loop, replay = _loop(name.removesuffix("_lag"), preset)
         return Settings(_STEPS[preset], loop, replay, agent_config(name, preset))
@@ -110,7 +103,7 @@ def _method(name: str) -> Method:
         presets=tuple(_STEPS),
         engine="jax",
         action_repeat=1,
-        load_config_type=_config_type,
+        load_config_type=lambda obs: MBPOConfig,
         make_settings=make_settings,
         make_agent=_make,
         check=_check,

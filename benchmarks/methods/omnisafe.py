@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from baselines.omnisafe import algorithms as omnisafe
+from baselines.omnisafe import config as configs
 from benchmarks.methods import omnisafe_presets
 from benchmarks.methods.method import Method, Settings
 from benchmarks.runs.spec import OBSERVATIONS
@@ -37,7 +38,9 @@ def _omnisafe(row: omnisafe.Algorithm) -> Method:
         presets=("release", "matched", "cpu", "debug"),
         engine="torch",
         action_repeat=None if row.family == "model-based" else 1,
-        load_config_type=lambda obs: omnisafe_presets.config_type(row.name, obs),
+        load_config_type=lambda obs: (
+            configs.vision_config_type if obs == "vision" else configs.config_type
+        )(row.name),
         make_settings=make_settings,
         no_pictures=NO_PICTURES.get(row.family, ""),
         check=omnisafe_presets.check,

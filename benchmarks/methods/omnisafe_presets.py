@@ -59,21 +59,14 @@ ELSEWHERE = {
 }
 
 
-def config_type(name: str, obs: str = "lidar") -> type:
-    """The dataclass of an algorithm's settings. Raises BadInput where OmniSafe is not installed."""
-    return _explained(configs.vision_config_type if obs == VISION else configs.config_type, name)
-
-
-def _explained(ask: Any, *args: Any) -> Any:
-    try:
-        return ask(*args)
-    except ValueError as error:
-        raise BadInput(str(error)) from error
-
-
 def settings(name: str, preset: str, task: str, obs: str = "lidar") -> Settings:
     """The defaults of an algorithm on a task. Raises BadInput where OmniSafe is not installed."""
-    config = _one_thread(_explained(configs.defaults, name, task, obs == VISION))
+    try:
+        config = configs.defaults(name, task, obs == VISION)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    # the networks are small: more threads than one only wait for each other, and no result changes
+    config = configs.replace(config, train_cfgs__torch_threads=1)
     repeat = configs.published_action_repeat(name, task)
     chosen = {"release": _release, "matched": _matched, "cpu": _cpu, "debug": _debug}[preset](
         name, config, repeat
@@ -92,14 +85,6 @@ def _seeing(config: Any, preset: str) -> Any:
             config.algo_cfgs.fvp_sample_freq, math.ceil(rows / CURVATURE_ROWS)
         )
     return configs.replace(config, **changes)
-
-
-def _one_thread(config: Any) -> Any:
-    """The networks are small: more threads than one only wait for each other.
-
-    Changes no setting that matters to the result.
-    """
-    return configs.replace(config, train_cfgs__torch_threads=1)
 
 
 def _loop(repeat: int, every: int, episodes: int, checkpoint_every: int = 20_000) -> LoopConfig:

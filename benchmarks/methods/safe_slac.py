@@ -13,6 +13,8 @@ import dataclasses
 from typing import Any
 
 from agents.api import Agent, EnvSpec
+from baselines.safe_slac.config import SafeSLACConfig
+from baselines.safe_slac.presets import agent_config
 from benchmarks.methods.loops import CPU, DEBUG
 from benchmarks.methods.method import Method, Settings
 from benchmarks.runs.spec import OBSERVATIONS, BadInput, LoopConfig, ReplayConfig, RunSpec
@@ -40,16 +42,7 @@ _PRESETS = {
 }
 
 
-def _config_type(obs: str) -> type:
-    from baselines.safe_slac.config import SafeSLACConfig
-
-    del obs
-    return SafeSLACConfig
-
-
 def _settings(obs: str, preset: str, hazard_radius: float, task: str) -> Settings:
-    from baselines.safe_slac.presets import agent_config
-
     del obs, hazard_radius, task
     return Settings(*_PRESETS[preset], agent_config(preset))
 
@@ -82,7 +75,7 @@ SAFE_SLAC = Method(
     presets=tuple(_PRESETS),
     engine="jax",
     action_repeat=2,
-    load_config_type=_config_type,
+    load_config_type=lambda obs: SafeSLACConfig,
     make_settings=_settings,
     make_agent=_make,
     check=_check,

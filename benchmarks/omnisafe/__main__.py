@@ -27,8 +27,8 @@ from benchmarks.envs.factory import chosen_python  # noqa: E402
 from benchmarks.envs.worker import MAKE_SECONDS, check_python, env_facts_of  # noqa: E402
 from benchmarks.methods import method  # noqa: E402
 from benchmarks.methods import omnisafe_presets as presets  # noqa: E402
-from benchmarks.process.exits import FAILED, ending, explained  # noqa: E402
-from benchmarks.process.signals import EXIT_STOPPED, OnSignal, let_through  # noqa: E402
+from benchmarks.process.exits import FAILED, explained, training_ended  # noqa: E402
+from benchmarks.process.signals import OnSignal, let_through  # noqa: E402
 from benchmarks.process.stdout import going_on  # noqa: E402
 from benchmarks.runs.spec import BadInput, RunSpec, from_dict  # noqa: E402
 from benchmarks.training.progress import reporter  # noqa: E402
@@ -61,13 +61,7 @@ def train(
         result = loop.train(
             spec, out, environment(spec), loop.Options(reporter=live, stop=stop, **options)
         )
-    state = ending(result.finished, stop())
-    print(
-        f"{state} at {result.env_steps:,} simulator steps, {result.updates:,} updates; records "
-        f"in {out}",
-        flush=True,
-    )
-    return EXIT_STOPPED if stop() and not result.finished else 0
+    return training_ended(result.finished, stop(), result.env_steps, result.updates, out)
 
 
 def _end_with_parent() -> None:

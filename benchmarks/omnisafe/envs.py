@@ -92,11 +92,9 @@ class EpisodeEnvs:
         on_step: Callable[[], None],
     ) -> None:
         spec = vector.spec
-        self.num_envs, self.obs_dim, self.action_dim = (
-            vector.num_envs,
-            flat_size(spec),
-            spec.action_dim,
-        )
+        self.num_envs = vector.num_envs
+        self.obs_dim = flat_size(spec)
+        self.action_dim = spec.action_dim
         self.frame = frame_of(spec)
         self.episode_steps = math.ceil(spec.episode_env_steps / spec.action_repeat)
         self.env_steps = 0  # of training, all environments together
@@ -147,11 +145,9 @@ class EpisodeEnvs:
         self.env_steps += self.num_envs * self._env_steps_per_step
         before, self._obs = self._obs, np.array(flatten(step.obs))
         self._tally.forget(step.lost)
-        self._episode, self._over, self._replaced = (
-            step.episode,
-            step.is_last | step.lost,
-            step.lost,
-        )
+        self._episode = step.episode
+        self._over = step.is_last | step.lost
+        self._replaced = step.lost
         self.fresh = np.zeros(self.num_envs, bool)
         self._tell(
             self._tally.add(step.reward, step.cost, step.env_steps, step.is_last, step.episode)

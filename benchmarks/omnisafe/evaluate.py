@@ -128,21 +128,11 @@ def _write(
 ) -> None:
     """Records of (split, episode), in place of an older file."""
     seconds = round(time.perf_counter() - began, 2)
-    Path(out).unlink(missing_ok=True)
-    with records.RecordWriter(out) as writer:
-        for split, e in found:
-            of_run = (
-                spec.run_id,
-                spec.method,
-                spec.task,
-                spec.obs,
-                spec.seed,
-                split,
-                e.episode,
-                env_steps,
-                agent_steps,
-            )
-            writer.write(records.EpisodeRecord(*of_run, e.return_, e.cost, e.length, seconds))
+    rows = (
+        records.EpisodeRecord.of(spec, split, played, env_steps, agent_steps, seconds)
+        for split, played in found
+    )
+    records.write_records(out, rows)
 
 
 def load_policy(

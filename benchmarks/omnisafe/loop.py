@@ -232,10 +232,8 @@ class Loop(RunLoop[Progress]):
             meta = point.meta | {"replay_marks": marks}
             checkpoint.save(self.out / CHECKPOINTS, point.counters.env_steps, point.trees, meta)
         self.counters = dataclasses.replace(point.counters)
-        self.saved_at, self._saved_evaluation = (
-            point.counters.env_steps,
-            point.counters.evaluated_at,
-        )
+        self.saved_at = point.counters.env_steps
+        self._saved_evaluation = point.counters.evaluated_at
 
     _saved_evaluation = -1
 

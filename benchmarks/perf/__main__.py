@@ -5,7 +5,6 @@ Timings as a table and as JSON, each case in a process of its own.
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
@@ -14,7 +13,7 @@ from benchmarks.perf.cases import SUITES, Case
 from benchmarks.perf.children import check_checkout, measure_case
 from benchmarks.perf.options import PerfOptions
 from benchmarks.runs.places import check_folder
-from benchmarks.runs.provenance import provenance
+from benchmarks.runs.provenance import write_report
 
 PROG = "python -m benchmarks.perf"
 
@@ -91,10 +90,8 @@ def main(options: PerfOptions) -> int:
         rows.append(report_case(case, options))
         print(line(rows[-1]), flush=True)
     if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
         command = f"{PROG} " + " ".join(sys.argv[1:])
-        report = {"command": command, "rows": rows, **provenance()}
-        (options.out / f"{options.suite}.json").write_text(json.dumps(report, indent=1) + "\n")
+        write_report(options.out / f"{options.suite}.json", {"command": command, "rows": rows})
     return 0
 
 

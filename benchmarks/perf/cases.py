@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from agents.api import Agent, ArraySpec, EnvSpec, ObsSpec
+from agents.api import ArraySpec, EnvSpec, ObsSpec
+from agents.settings import replaced
 from benchmarks.methods import method, settings
 from benchmarks.runs.spec import LoopConfig
 
@@ -55,12 +56,7 @@ class Case:
             changes["model"] = dataclasses.replace(config.model, conv_impl=self.conv_impl)
         if hasattr(config, "pretrain_updates"):
             changes["pretrain_updates"] = 0
-        config = dataclasses.replace(config, **changes)
-        for name, value in self.sizes:
-            part, _, field = name.rpartition(".")
-            new = dataclasses.replace(getattr(config, part), **{field: value})
-            config = dataclasses.replace(config, **{part: new})
-        return config
+        return replaced(dataclasses.replace(config, **changes), dict(self.sizes))
 
     def agent(self) -> tuple[Any, LoopConfig]:
         """The agent on a PointGoal1 as the observation shows it, and the loop's settings."""
@@ -83,7 +79,8 @@ class Case:
             batch = jax.device_put(
                 random_batch(obs, self.batch_size or loop.batch_size, loop.batch_length)
             )
-            return agent.learner.update, (state, batch, key), Updater(agent, state, batch, key)
+            args = (state, batch, key)
+            return agent.learner.update, args, Updater(agent.update, *args)
         rows = {name: random_array(spec, (self.envs,)) for name, spec in obs.items()}
         args = (
             state,
@@ -96,27 +93,23 @@ class Case:
 
 
 class Updater:
-    """Calls the update again and again on the state it returned.
+    """Calls an update again and again on the state it returned.
 
-    The state's buffers are donated.
+    The state's buffers are donated, so no two leaves may share one.
     """
 
-    def __init__(self, agent: Agent, state: Any, batch: Any, key: jax.Array):
-        self.agent, self.state, self.batch, self.key = (
-            agent,
-            jax.tree.map(jax.numpy.copy, state),
-            batch,
-            key,
-        )
+    def __init__(self, update: Callable[..., Any], state: Any, batch: Any, key: jax.Array):
+        self.update, self.batch, self.key = update, batch, key
+        self.state = jax.tree.map(jax.numpy.copy, state)
 
     def __call__(self) -> Any:
-        self.state, metrics = self.agent.update(self.state, self.batch, self.key)
+        self.state, metrics = self.update(self.state, self.batch, self.key)
         return self.state, metrics
 
 
-def random_array(spec: ArraySpec, lead: tuple[int, ...], seed: int = 0) -> np.ndarray:
+def random_array(spec: ArraySpec, lead: tuple[int, ...]) -> np.ndarray:
     """Uniform bytes or normal floats, [*lead, *shape]."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     shape = (*lead, *spec.shape)
     return (
         rng.integers(0, 256, shape, np.uint8)

@@ -30,7 +30,7 @@ from benchmarks.methods import settings
 from benchmarks.perf.cases import HAZARDS, VECTOR, VISION, random_array
 from benchmarks.runs import checkpoint
 from benchmarks.runs.places import check_folder
-from benchmarks.runs.provenance import provenance
+from benchmarks.runs.provenance import write_report
 from benchmarks.training.transitions import row_specs
 
 PROG = "python -m benchmarks.perf.checkpoints"
@@ -130,9 +130,7 @@ def main(options: CheckpointOptions) -> int:
             "repeats": options.repeats,
         }
         command = f"{PROG} " + " ".join(f"--{name} {value}" for name, value in named.items())
-        path = options.out / "checkpoints.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"command": command, **result, **provenance()}, indent=1) + "\n")
+        write_report(options.out / "checkpoints.json", {"command": command, **result})
     return 0
 
 

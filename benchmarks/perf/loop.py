@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.cli.common import program
 from benchmarks.runs.files import METRICS_FILE
 from benchmarks.runs.places import check_folder
-from benchmarks.runs.provenance import provenance
+from benchmarks.runs.provenance import write_report
 from benchmarks.runs.spec import RunFailed
 
 PROG = "python -m benchmarks.perf.loop"
@@ -117,8 +117,8 @@ def main(options: LoopOptions) -> int:
                 flush=True,
             )
     if options.out:
-        report = {"command": f"{PROG} {' '.join(sys.argv[1:])}", "rows": rows, **provenance()}
-        (options.out / "loop.json").write_text(json.dumps(report, indent=1) + "\n")
+        command = f"{PROG} {' '.join(sys.argv[1:])}"
+        write_report(options.out / "loop.json", {"command": command, "rows": rows})
     return 0
 
 

@@ -27,7 +27,7 @@ from baselines.omnisafe.algorithms import ALGORITHMS
 from benchmarks.cli.common import program
 from benchmarks.methods import settings
 from benchmarks.runs.places import check_folder
-from benchmarks.runs.provenance import provenance
+from benchmarks.runs.provenance import write_report
 from benchmarks.runs.spec import RunSpec
 
 
@@ -176,13 +176,8 @@ def main(chosen: Overhead) -> int:
         }
         for name in ("out", "only"):
             del what[name]
-        path = chosen.out / f"omnisafe-{chosen.method}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(
-            json.dumps(what | {"seconds": found, "overhead": overhead} | provenance(), indent=1)
-            + "\n",
-            encoding="utf-8",
-        )
+        report = what | {"seconds": found, "overhead": overhead}
+        write_report(chosen.out / f"omnisafe-{chosen.method}.json", report)
     return 0
 
 

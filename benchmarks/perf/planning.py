@@ -12,7 +12,6 @@ nothing) / (reference's - doing nothing).
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -31,7 +30,7 @@ from benchmarks.envs import VectorEnv
 from benchmarks.envs.factory import MakeEnv
 from benchmarks.methods.saved import newest
 from benchmarks.runs.places import check_folder
-from benchmarks.runs.provenance import provenance
+from benchmarks.runs.provenance import write_report
 from benchmarks.runs.spec import BadInput
 from benchmarks.training.episodes import UNSEEN_EPISODE
 from benchmarks.training.launch import environment, trained_agent
@@ -213,9 +212,8 @@ def main(options: PlanningOptions) -> int:
     rows = measure(options)
     if options.out:
         said = {name: str(value) for name, value in dataclasses.asdict(options).items()}
-        data = {"options": said, "rows": rows, **provenance()}
         path = options.out / "planning.json"
-        path.write_text(json.dumps(data, indent=1) + "\n")
+        write_report(path, {"options": said, "rows": rows})
         print(f"wrote {path}")
     return 0
 

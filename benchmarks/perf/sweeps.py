@@ -30,7 +30,7 @@ from benchmarks.cli.common import program
 from benchmarks.cli.defaults import task_settings
 from benchmarks.runs.files import RECORDS_FILE, STATUS_FILE
 from benchmarks.runs.places import check_folder
-from benchmarks.runs.provenance import provenance
+from benchmarks.runs.provenance import write_report
 from benchmarks.runs.records import EVAL, TRAIN, EpisodeRecord, RecordWriter
 from benchmarks.runs.spec import RunSpec
 from benchmarks.runs.status import StatusFile
@@ -241,9 +241,7 @@ def main(options: SweepOptions) -> int:
     }
     print(json.dumps(result, indent=1))
     if options.out:
-        path = options.out / "sweeps.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({**result, **provenance()}, indent=1) + "\n", encoding="utf-8")
+        write_report(options.out / "sweeps.json", result)
     return 0
 
 

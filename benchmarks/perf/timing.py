@@ -34,9 +34,9 @@ def measure(call: Callable[[], Any], repeats: int) -> Timing:
     return Timing(statistics.median(seconds), min(seconds), max(seconds), first, repeats)
 
 
-def matmul_peak(dtype: str, repeats: int = 7, size: int | None = None) -> float:
+def matmul_peak(dtype: str, size: int | None = None) -> float:
     """FLOP/s of a large square matrix product: the median of several."""
     n = size or (2048 if jax.default_backend() == "cpu" else 8192)
     a = jnp.ones((n, n), dtype)
     product = jax.jit(lambda x: x @ x)
-    return 2.0 * n**3 / measure(lambda: product(a), repeats).median
+    return 2.0 * n**3 / measure(lambda: product(a), 7).median

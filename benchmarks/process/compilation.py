@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.metadata
 import os
 import platform
 from pathlib import Path
+
+from benchmarks.runs.provenance import installed_version
 
 SWITCH = "SAFEDREAMER_COMPILATION_CACHE"
 MAX_BYTES = 2_000_000_000  # of all versions and processors together
@@ -28,7 +29,7 @@ def keep_compiled() -> Path | None:
         return None
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     top = Path(chosen or os.path.join(home, "safedreamer", "compiled"))
-    folder = top / f"jaxlib-{_jaxlib()}-{_processor()}"
+    folder = top / f"jaxlib-{installed_version('jaxlib') or 'none'}-{_processor()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         prune(top, MAX_BYTES)
@@ -61,13 +62,6 @@ def prune(top: Path, max_bytes: int) -> None:
             return
         path.unlink(missing_ok=True)
         excess -= size
-
-
-def _jaxlib() -> str:
-    try:
-        return importlib.metadata.version("jaxlib")
-    except importlib.metadata.PackageNotFoundError:
-        return "none"
 
 
 def _processor() -> str:

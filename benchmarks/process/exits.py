@@ -1,13 +1,15 @@
-"""Errors that a line explains, as exit statuses of a command.
+"""Exit statuses of commands: of errors that a line explains, and of a training that ended.
 
-Anything else is a defect and keeps its traceback.
+Any other error is a defect and keeps its traceback.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+from benchmarks.process.signals import EXIT_STOPPED
 from benchmarks.runs.plain_text import printable
 from benchmarks.runs.spec import BadInput, RunFailed
 
@@ -28,12 +30,17 @@ def explained(prog: str, command: Callable[[], int]) -> int:
         return FAILED
 
 
-def ending(finished: bool, stopped: bool) -> str:
-    """How a run ended, for a person: its steps, or its minutes, are spent, or it was stopped."""
+def training_ended(finished: bool, stopped: bool, env_steps: int, updates: int, out: Path) -> int:
+    """Print how a run ended: its steps, or its minutes, are spent, or it was stopped.
+
+    Returns 0, or EXIT_STOPPED after a stop.
+    """
     if finished:
-        return "finished"
-    return (
-        "stopped; the same command continues it"
-        if stopped
-        else "done (time); a larger --max-minutes continues it;"
-    )
+        state = "finished"
+    elif stopped:
+        state = "stopped; the same command continues it"
+    else:
+        state = "done (time); a larger --max-minutes continues it;"
+    steps = f"{env_steps:,} simulator steps, {updates:,} updates"
+    print(f"{state} at {steps}; records in {out}", flush=True)
+    return EXIT_STOPPED if stopped and not finished else 0

@@ -19,7 +19,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: not an error; the same command continues
@@ -109,12 +109,7 @@ class OnSignal(Stop):
         let_through()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         signal.set_wakeup_fd(self._wakeup)
         for number, handler in self._before.items():

@@ -67,6 +67,11 @@ def read(folder: str | os.PathLike[str]) -> list[Event]:
     return [typed(Event, line.data, path, line.number) for line in lines]
 
 
+def last(events: list[Event], *kinds: Kind) -> Event | None:
+    """The last event of one of these kinds, None without any."""
+    return next((event for event in reversed(events) if event.event in kinds), None)
+
+
 def failures(events: list[Event]) -> int:
     """Failed ends since a person last asked for the run."""
     count = 0
@@ -79,10 +84,8 @@ def failures(events: list[Event]) -> int:
 
 def cancelled(events: list[Event]) -> bool:
     """Whether a person cancelled the run after last asking for it."""
-    return (
-        next((e.event for e in reversed(events) if e.event in ("submitted", "cancelled")), None)
-        == "cancelled"
-    )
+    found = last(events, "submitted", "cancelled")
+    return found is not None and found.event == "cancelled"
 
 
 def is_cancelled(folder: str | os.PathLike[str]) -> bool:

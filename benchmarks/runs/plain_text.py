@@ -41,13 +41,13 @@ def shortened(text: str, max_bytes: int) -> str:
     return text.encode("utf-8", errors="replace")[:max_bytes].decode("utf-8", errors="ignore")
 
 
-def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean A, B?` with at most three known names near a wrong one, "" without any.
 
     Case does not matter.
     """
     lower = {candidate.lower(): candidate for candidate in known}
-    near = difflib.get_close_matches(name.lower(), lower, n=3, cutoff=cutoff)
+    near = difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)
     return f"; did you mean {', '.join(lower[match] for match in near)}?" if near else ""
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,19 @@ def provenance(devices: Callable[[], list[str]] = jax_devices) -> dict[str, Any]
     return {"git": git_state(), "versions": versions(), "hardware": hardware(devices)}
 
 
+def write_report(file: Path, report: Mapping[str, Any]) -> None:
+    """Write measurements, and where they come from, as JSON; the file's folder is made."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({**report, **provenance()}, indent=1)
+    file.write_text(text + "\n", encoding="utf-8")
+
+
 def suite_version() -> str:
     """Of the suite: as installed, else as the checkout's pyproject.toml says."""
-    try:
-        return metadata.version("safedreamer-suite")
-    except metadata.PackageNotFoundError:
-        with (_ROOT / "pyproject.toml").open("rb") as file:
-            return tomllib.load(file)["project"]["version"]
+    if version := installed_version("safedreamer-suite"):
+        return version
+    with (_ROOT / "pyproject.toml").open("rb") as file:
+        return tomllib.load(file)["project"]["version"]
 
 
 def git_state() -> dict[str, Any]:
@@ -78,13 +85,16 @@ def _git(*args: str) -> str | None:
 
 def versions() -> dict[str, str | None]:
     """Installed versions; None for a package that is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+    python: dict[str, str | None] = {"python": platform.python_version()}
+    return python | {name: installed_version(name) for name in PACKAGES}
+
+
+def installed_version(package: str) -> str | None:
+    """Of a package, None where it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def hardware(devices: Callable[[], list[str]] = jax_devices) -> dict[str, Any]:

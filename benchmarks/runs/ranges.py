@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from benchmarks.runs.errors import BadInput
+from benchmarks.runs.reading import is_a
 
 LARGEST = 1e9
 SIZE = 65_536  # of a layer, a batch or anything else that is allocated
@@ -42,7 +43,6 @@ class Range(NamedTuple):
 
 
 POSITIVE = Range(0, above=True)
-COUNT = Range(1)
 SHARE = Range(0, 1)
 SECONDS = Range(0, 1e7, above=True)
 EVERY = Range(1, 1e15)
@@ -64,7 +64,8 @@ _ROWS: tuple[
     ("replay.capacity", Range(1, 1e12)),
     # commands
     (
-        "jobs|tail|episodes|video_episodes|dream_context|dream_steps|last|reps|pair_reps",
+        "jobs|tail|episodes|video_episodes|dream_context|dream_steps|context|stride|last|reps"
+        "|pair_reps",
         Range(1, 1e6),
     ),
     ("memory_gb|video_fps", Range(0, 1e6, above=True)),
@@ -146,7 +147,7 @@ def check_numbers(values: Mapping[str, Any]) -> None:
     """
     for name, value in values.items():
         for number in value if isinstance(value, list | tuple) else (value,):
-            if isinstance(number, int | float) and not isinstance(number, bool):
+            if is_a(number, float):
                 check_number(name, number)
 
 

@@ -185,13 +185,8 @@ def typed(
     }
     if unknown := sorted(data.keys() - hints.keys()):
         raise DamagedFile(path, line, f"{unknown[0]} has no place in it")
-    for name, hint in hints.items():
-        if name not in data and name not in optional:
-            raise DamagedFile(path, line, f"it lacks {name}")
-        if name in data and not is_a(data[name], hint):
-            raise DamagedFile(
-                path, line, f"{name} is {data[name]!r:.100}, which is no {spelled(hint)}"
-            )
+    kinds = {name: hint for name, hint in hints.items() if name in data or name not in optional}
+    expect(data, kinds, path, line=line)
     return cls(**data)
 
 

@@ -16,8 +16,7 @@ import csv
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, get_type_hints
 
 from benchmarks.runs.files import RECORDS_FILE
 from benchmarks.runs.plain_text import one_line
@@ -56,6 +55,18 @@ class EpisodeRecord(NamedTuple):
     cost: float
     length: int
     wall_seconds: float
+
+    @classmethod
+    def of(
+        cls, run: Any, split: str, played: Any, env_steps: int, agent_steps: int, seconds: float
+    ) -> Self:
+        """The record of an episode that was played after so many steps of training.
+
+        `run` is a RunSpec, `played` has `episode`, `return_`, `cost` and `length`.
+        """
+        of_run = (run.run_id, run.method, run.task, run.obs, run.seed, split)
+        sums = (played.return_, played.cost, played.length)
+        return cls(*of_run, played.episode, env_steps, agent_steps, *sums, seconds)
 
 
 def _column(field: str) -> str:
@@ -111,13 +122,16 @@ class RecordWriter:
     def __enter__(self) -> RecordWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def write_records(path: str | os.PathLike[str], rows: Iterable[EpisodeRecord]) -> None:
+    """A file of these records, in place of an older one."""
+    Path(path).unlink(missing_ok=True)
+    with RecordWriter(path) as writer:
+        for row in rows:
+            writer.write(row)
 
 
 def _plain(record: EpisodeRecord) -> list[str | int | float]:

@@ -126,12 +126,6 @@ class RunSpec:
     max_minutes: float | None = None
 
     def __post_init__(self) -> None:
-        if self.steps <= 0:
-            raise BadInput(f"steps={self.steps} must be positive")
-        if self.seed < 0:
-            raise BadInput(f"seed={self.seed} must not be negative")
-        if self.max_minutes is not None and not self.max_minutes > 0:
-            raise BadInput(f"max_minutes={self.max_minutes} must be positive")
         check_numbers({"seed": self.seed, "steps": self.steps, "max_minutes": self.max_minutes})
         # as on the command line
         for prefix, part in (("loop.", self.loop), ("replay.", self.replay), ("", self.agent)):
@@ -184,6 +178,7 @@ _SCHEDULED = (
 # spec without one is read as having that value, and at that value a setting is no part of the
 # identity: runs from before keep their id, load and continue.
 _BEFORE: Mapping[str, Any] = {
+    "max_minutes": None,
     "loop.resize": 0,
     "agent.augmented.driven_by": "imagined",
     "agent.planner.cost_critic": True,
@@ -321,16 +316,11 @@ def from_dict(data: Mapping[str, Any], agent_type: type) -> RunSpec:
 
     Raises BadInput that names a setting which no longer exists or is missing.
     """
-    names = [field.name for field in dataclasses.fields(RunSpec)]
-    parts = {"loop": LoopConfig, "replay": ReplayConfig, "agent": agent_type}
-    data = {"max_minutes": None} | dict(data)
-    _check_names("RunSpec", data, names, "")
-    hints = get_type_hints(RunSpec) | parts
-    return RunSpec(**{key: _value(hints[key], value, f"{key}.") for key, value in data.items()})
+    return build(RunSpec, data, agent=agent_type)
 
 
-def build(cls: Any, data: Mapping[str, Any], prefix: str = "") -> Any:
-    """A (nested) dataclass from plain values.
+def build(cls: Any, data: Mapping[str, Any], prefix: str = "", **types: type) -> Any:
+    """A (nested) dataclass from plain values, of fields whose types it leaves open in `types`.
 
     Every field must be present and known, so that old files never load half.
 
@@ -341,7 +331,7 @@ def build(cls: Any, data: Mapping[str, Any], prefix: str = "") -> Any:
         name: _BEFORE[f"{prefix}{name}"] for name in names if f"{prefix}{name}" in _BEFORE
     } | dict(data)
     _check_names(cls.__name__, data, names, prefix)
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls) | types
     return cls(**{name: _value(hints[name], data[name], f"{prefix}{name}.") for name in names})
 
 

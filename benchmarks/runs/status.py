@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
 from benchmarks.runs.files import STATUS_FILE
@@ -131,11 +130,8 @@ class StatusFile:
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._path = folder / STATUS_FILE
-        self._beat_seconds, self._on_beat, self._patience_seconds = (
-            beat_seconds,
-            on_beat,
-            patience_seconds,
-        )
+        self._beat_seconds, self._patience_seconds = beat_seconds, patience_seconds
+        self._on_beat = on_beat
         now = utc_now()
         self._status = Status(
             spec.run_id,
@@ -152,10 +148,7 @@ class StatusFile:
             heartbeat=now,
             progressed=now,
             estimated_end=None,
-            train_return=before.train_return if before else None,
-            train_cost=before.train_cost if before else None,
-            eval_return=before.eval_return if before else None,
-            eval_cost=before.eval_cost if before else None,
+            **{name: getattr(before, name, None) for name in _KEPT},
             host=socket.gethostname(),
             pid=os.getpid(),
             last_error=None,
@@ -231,12 +224,7 @@ class StatusFile:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._ended.set()
         self._thread.join()
         if error is not None:

@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from agents.settings import replaced
 from benchmarks.methods import Settings
+from benchmarks.runs.reading import is_a
 from benchmarks.runs.spec import BadInput, choose, flatten, whole_number
 
 PARTS = ("loop", "replay")  # of Settings that have a prefix; the agent's settings have none
@@ -43,30 +45,13 @@ def check(settings: Settings, name: str, value: Any) -> tuple[str, Any]:
 
 def apply(settings: Settings, values: Mapping[str, Any]) -> Settings:
     """`settings` with checked values. Raises ValueError where they do not fit together."""
-    tree: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
-        first, *rest = name.split(".")
-        at = tree.setdefault(first, {}) if first in PARTS else tree.setdefault("agent", {})
-        path = rest if first in PARTS else [first, *rest]
-        for part in path[:-1]:
-            at = at.setdefault(part, {})
-        at[path[-1]] = value
+        part, _, rest = name.partition(".")
+        part, name = (part, rest) if part in PARTS else ("agent", name)
+        parts.setdefault(part, {})[name] = value
     return settings._replace(
-        **{part: _replace(getattr(settings, part), changes) for part, changes in tree.items()}
-    )
-
-
-def _replace(config: Any, changes: Mapping[str, Any]) -> Any:
-    """A nested dataclass with changes at any depth.
-
-    Each level checks itself once, with all of them.
-    """
-    return dataclasses.replace(
-        config,
-        **{
-            k: _replace(getattr(config, k), v) if isinstance(v, Mapping) else v
-            for k, v in changes.items()
-        },
+        **{part: replaced(getattr(settings, part), changes) for part, changes in parts.items()}
     )
 
 
@@ -84,15 +69,9 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         )
     if get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_convert(get_args(hint)[0], item, name) for item in value)
-    if hint is bool and isinstance(value, bool):
+    if hint in (bool, str) and is_a(value, hint):
         return value
-    if hint is str and isinstance(value, str):
-        return value
-    if (
-        hint in (int, float)
-        and isinstance(value, int | float | str)
-        and not isinstance(value, bool)
-    ):
+    if hint in (int, float) and is_a(value, float | str):
         try:
             number = whole_number(str(value)) if hint is int else float(value)
         except (ValueError, OverflowError) as error:

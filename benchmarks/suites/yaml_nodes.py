@@ -10,7 +10,7 @@ import yaml
 
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.ranges import check_number
-from benchmarks.runs.reading import MAX_DEPTH
+from benchmarks.runs.reading import MAX_DEPTH, is_a
 from benchmarks.runs.spec import BadInput, choose, whole_number
 
 MAX_YAML_BYTES = 2**20  # of one file
@@ -155,11 +155,7 @@ class Nodes:
     def positive(self, node: yaml.Node, what: str) -> float:
         value = self.value(node)
         try:
-            number = (
-                float(value)
-                if isinstance(value, int | float | str) and not isinstance(value, bool)
-                else math.nan
-            )
+            number = float(value) if is_a(value, float | str) else math.nan
             check_number(what, number)
         except (ValueError, OverflowError) as error:
             self.wrong(

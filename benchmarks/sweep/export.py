@@ -12,17 +12,13 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.runs.files import RECORDS_FILE, RUNS_KEY
 from benchmarks.runs.plain_text import one_line
-from benchmarks.runs.reading import check_plain
-from benchmarks.runs.records import COLUMNS, DTYPES, check_header, read_rows
 from benchmarks.runs.spec import BadInput, read_spec
+from benchmarks.runs.tables import read_table
 from benchmarks.sweep.members import Member
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 # columns; suites and tags are joined by commas
 ADDED = ("run", "variant", "preset", "suites", "tags", "state")
@@ -52,11 +48,12 @@ def export(members: Sequence[Member], path: str | os.PathLike[str]) -> Exported:
             empty.append(member)
             continue
         try:
-            table = _table(file, damage)
+            table, wrong = read_table(file)
         except ValueError as error:
             damage.append(one_line(f"{member.folder.name}: {error}"))
             empty.append(member)
             continue
+        damage += [f"{file}, line {line}: {why}" for line, why in wrong.items()]
         for name, value in zip(ADDED, _added(member), strict=True):
             table = table.append_column(
                 name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows)
@@ -65,34 +62,18 @@ def export(members: Sequence[Member], path: str | os.PathLike[str]) -> Exported:
     if not tables:
         raise BadInput(damage[0] if damage else "none of these runs has records yet")
     whole = pa.concat_tables(tables)
+    # pandas would read dictionaries as categories
+    plain = [
+        field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field
+        for field in whole.schema
+    ]
+    whole = whole.cast(pa.schema(plain))
     listed = json.dumps([_listed(member) for member in members]).encode()
     whole = whole.replace_schema_metadata({**(whole.schema.metadata or {}), RUNS_KEY: listed})
     temporary = path.with_name(f".{path.name}.tmp")
     parquet.write_table(whole, temporary)
     temporary.replace(path)
     return Exported(whole.num_rows, empty, damage)
-
-
-def _table(file: Path, damage: list[str]) -> pa.Table:
-    """The records of a file; lines that are none are added to `damage`.
-
-    Raises ValueError for a file of something else.
-    """
-    import pyarrow as pa
-    from pyarrow import csv
-
-    types = {"str": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
-    schema = pa.schema([(name, types[kind]) for name, kind in DTYPES.items()])
-    options = csv.ConvertOptions(column_types=schema, strings_can_be_null=False, null_values=[])
-    check_plain(file)
-    check_header(file)
-    try:
-        return csv.read_csv(file, convert_options=options)
-    except (ValueError, pa.ArrowInvalid):
-        rows, wrong = read_rows(file)
-    damage += [f"{file}, line {line}: {why}" for line, why in wrong.items()]
-    columns = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
-    return pa.table(dict(zip(COLUMNS, map(list, columns), strict=True)), schema=schema)
 
 
 def _added(member: Member) -> tuple[str, ...]:

@@ -67,10 +67,8 @@ def _select(found: Iterable[Run], filters: Sequence[str], fields: Fields[Run]) -
 def _test(text: str, fields: Fields[Run]) -> Callable[[Run], bool]:
     negated, plain = text.startswith("!"), text.removeprefix("!")
     if "=" in plain and (field := plain.split("=", 1)[0]).isidentifier():
-        values, pattern = (
-            fields[choose("field to filter by", field, fields)],
-            plain.split("=", 1)[1],
-        )
+        values = fields[choose("field to filter by", field, fields)]
+        pattern = plain.split("=", 1)[1]
         return lambda run: (
             any(fnmatch.fnmatchcase(value, pattern) for value in values(run)) != negated
         )

@@ -5,20 +5,19 @@ Pure: members in, text out.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from benchmarks.sweep.members import Member, State
-from benchmarks.sweep.overview import NONE
-from benchmarks.sweep.text import duration, fitted
+from benchmarks.sweep.overview import counted, left
+from benchmarks.sweep.text import NONE, duration, fitted
 
 FAILURES = 5  # that are shown with their reasons
 
 
-def live(members: Sequence[Member], width: int = 80, now: datetime | None = None) -> list[str]:
+def live(members: Sequence[Member], width: int) -> list[str]:
     """A line for each running run, a sum, and the last failures, in lines of `width` characters."""
-    now = now or datetime.now(UTC)
+    now = datetime.now(UTC)
     running = [member for member in members if member.state == State.RUNNING]
     rows = [
         (
@@ -27,7 +26,7 @@ def live(members: Sequence[Member], width: int = 80, now: datetime | None = None
             str(member.spec["seed"]),
             f"{member.env_steps / member.steps:.0%}",
             _rate(member),
-            _left(member, now),
+            left([member], now),
             _evaluation(member),
         )
         for member in running
@@ -43,25 +42,16 @@ def live(members: Sequence[Member], width: int = 80, now: datetime | None = None
 
 def summary(members: Sequence[Member], running: Sequence[Member]) -> str:
     """Counts of states, and time to the end of all at the present speed of those that run."""
-    counts = Counter(member.state for member in members)
-    states = ", ".join(f"{counts[name]} {name}" for name in State if counts[name])
     open_ = [m for m in members if m.state in (State.RUNNING, State.WAITING)]
     missing = sum(max(0, member.steps - member.env_steps) for member in open_)
     speed = sum(m.status.env_steps_per_second for m in running if m.status)
-    left = f", about {duration(missing / speed)} left" if speed > 0 else ""
-    return f"{len(members)} runs: {states}{left}"
+    ahead = f", about {duration(missing / speed)} left" if speed > 0 else ""
+    return f"{counted(members)}{ahead}"
 
 
 def _rate(member: Member) -> str:
     rate = member.status.env_steps_per_second if member.status else 0.0
     return f"{rate:.0f}" if rate > 0 else NONE
-
-
-def _left(member: Member, now: datetime) -> str:
-    end = member.status.estimated_end if member.status else None
-    if end is None:
-        return NONE
-    return duration(max(0.0, (datetime.fromisoformat(end) - now).total_seconds()))
 
 
 def _evaluation(member: Member) -> str:

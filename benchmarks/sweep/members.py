@@ -80,7 +80,8 @@ class Member:
     def reason(self) -> str:
         """Why it failed, was cancelled or is stale; "" for all else."""
         if self.state == State.CANCELLED:
-            return next((e.reason for e in reversed(self.events) if e.event == "cancelled"), "")
+            cancelled = attempts.last(self.events, "cancelled")
+            return cancelled.reason if cancelled else ""
         if self.state == State.STALE and self.status:
             return (
                 f"no heartbeat from process {self.status.pid} on {self.status.host} since "
@@ -88,7 +89,7 @@ class Member:
             )
         if self.state != State.FAILED:
             return ""
-        ended = next((e for e in reversed(self.events) if e.event == "ended"), None)
+        ended = attempts.last(self.events, "ended")
         error = self.status.last_error if self.status and self.status.state == "failed" else None
         return error or (ended.reason if ended else "") or "unknown"
 
@@ -143,13 +144,11 @@ def look_for(out: str | os.PathLike[str]) -> Found:
 
 def members(out: str | os.PathLike[str]) -> list[Member]:
     """Like `look`. Raises DamagedFile for the first run whose files are damaged."""
-    out = Path(out)
     return _whole(look(out))
 
 
 def existing(out: str | os.PathLike[str]) -> list[Member]:
     """Like `look_for`. Raises DamagedFile for the first run whose files are damaged."""
-    out = Path(out)
     return _whole(look_for(out))
 
 
@@ -232,11 +231,8 @@ def state_of(
     by what happened last: its own final state or an executor's.
     """
     last = events[-1] if events and later else None
-    seen_to_end = (
-        last is not None
-        and next((e.event for e in reversed(events) if e.event in ("started", "ended")), "")
-        == "ended"
-    )
+    process = attempts.last(events, "started", "ended")
+    seen_to_end = last is not None and process is not None and process.event == "ended"
     if status is not None and beats and not status.ended and not seen_to_end:
         return State.RUNNING
     if status is not None and budget.spent(status):

@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 from benchmarks.runs.status import Status
 from benchmarks.sweep.members import Member, State
 from benchmarks.sweep.records import Reached
-from benchmarks.sweep.text import duration, fitted
+from benchmarks.sweep.text import NONE, duration, fitted
 
 Group = tuple[str, str, str]  # method with variant, task, observation
-NONE = "-"
 
 
 def groups(members: Iterable[Member]) -> dict[Group, list[Member]]:
@@ -47,26 +46,26 @@ def overview(
                 *(str(counts[name] or NONE) for name in State),
                 f"{_progress(runs):.0%}",
                 f"{sum(rates):.0f}" if rates else NONE,
-                _left(runs, now),
+                left(runs, now),
                 _mean(runs, lambda status: _last(status.eval_return, status.train_return)),
                 _mean(runs, lambda status: _last(status.eval_cost, status.train_cost)),
             )
         )
-    total = Counter(member.state for member in members)
-    summary = ", ".join(f"{total[name]} {name}" for name in State if total[name])
     timed = sum(member.shown != member.state for member in members)
-    summary = (
-        summary.replace(
-            f"{total[State.DONE]} done", f"{total[State.DONE]} done ({timed} by time)", 1
-        )
-        if timed
-        else summary
-    )
+    summary = counted(members, f" ({timed} by time)" if timed else "")
     return [
         *fitted(header, rows, width),
         "",
-        f"{len(members)} runs: {summary}; {_progress(members):.0%} of all steps",
+        f"{summary}; {_progress(members):.0%} of all steps",
     ]
+
+
+def counted(members: Sequence[Member], of_done: str = "") -> str:
+    """How many runs there are, and in which states; `of_done` is said of those that are done."""
+    counts = Counter(member.state for member in members)
+    notes = {State.DONE: of_done}
+    states = (f"{counts[name]} {name}{notes.get(name, '')}" for name in State if counts[name])
+    return f"{len(members)} runs: {', '.join(states)}"
 
 
 def each(members: Iterable[Member], width: int | None = None) -> list[str]:
@@ -149,7 +148,7 @@ def _progress(runs: Sequence[Member]) -> float:
     return sum(min(run.env_steps, run.steps) for run in runs) / sum(run.steps for run in runs)
 
 
-def _left(runs: Sequence[Member], now: datetime) -> str:
+def left(runs: Sequence[Member], now: datetime) -> str:
     """Until the last of the running ones ends."""
     ends = [run.status.estimated_end for run in runs if run.state == "running" and run.status]
     times = [datetime.fromisoformat(end) for end in ends if end]

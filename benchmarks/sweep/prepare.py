@@ -89,8 +89,7 @@ def freeze(folder: Path, spec: RunSpec) -> None:
 
 
 def _update(path: Path, **fields: Any) -> None:
-    old = _old(path)
-    _write(path, old | fields)
+    _write(path, _old(path) | fields)
 
 
 def _old(path: Path) -> dict[str, Any]:

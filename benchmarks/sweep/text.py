@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+NONE = "-"  # a cell without a value
 LEAST = 8  # characters to which a column may be cut
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -18,9 +19,7 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def fitted(
-    header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, empty: str = "-"
-) -> list[str]:
+def fitted(header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
     """`columns` in at most `width` characters a line, None for as many as it takes.
 
     Where there is too little room columns without values go first, then the widest are cut, down to
@@ -29,7 +28,7 @@ def fitted(
     table = [list(header), *(list(row) for row in rows)]
     if width is None or _width(table) <= width:
         return columns(header, rows)
-    full = [i for i in range(len(header)) if not rows or any(row[i] != empty for row in table[1:])]
+    full = [i for i in range(len(header)) if not rows or any(row[i] != NONE for row in table[1:])]
     table = [[row[i] for i in full] for row in table]
     while (over := _width(table) - width) > 0:
         sizes = [max(len(row[i]) for row in table) for i in range(len(table[0]))]

@@ -51,10 +51,8 @@ def compose(subject: Subject, t: int, shot: Shot) -> Image.Image:
         _scene(shot.outside, float(trace.rows["cost"][t])), (MARGIN, TOP + dream_panel.TITLE)
     )
     for i, (name, picture) in enumerate(cameras):
-        left, top = (
-            MARGIN + SCENE + GAP,
-            TOP + i * (dream_panel.CAMERA + 2 * dream_panel.TITLE - 20),
-        )
+        left = MARGIN + SCENE + GAP
+        top = TOP + i * (dream_panel.CAMERA + 2 * dream_panel.TITLE - 20)
         look.text(
             image, (left, top + 22), dream_panel.CAMERA_NAMES.get(name, name), SMALL, FAINT, "ls"
         )
@@ -131,10 +129,8 @@ def _strips(image: Image.Image, subject: Subject, t: int) -> None:
     note, cost_note = " (root scale)", ""
     if dream is not None:
         seen = dream.ahead == 0
-        rewards, costs = (
-            np.where(dream.ahead == NOT_YET, np.nan, dream.reward),
-            predicted_costs(subject.env, dream),
-        )
+        rewards = np.where(dream.ahead == NOT_YET, np.nan, dream.reward)
+        costs = predicted_costs(subject.env, dream)
         note = ": bars true, line predicted, ticks seen (root scale)"
         counted = dream.cost_source in ("geometry", "tracked")
         cost_note = (

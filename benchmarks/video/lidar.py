@@ -53,15 +53,7 @@ def draw(
                     canvas.line([*corners, corners[0]], fill=kind.color, width=2 * DETAIL)
         _circle(canvas, large, inner)
     _circle(canvas, large, 0.97)
-    middle, length = large / 2, 0.05 * large
-    canvas.polygon(
-        [
-            (middle, middle - 1.2 * length),
-            (middle - length, middle + length),
-            (middle + length, middle + length),
-        ],
-        fill=look.INK,
-    )
+    look.robot(canvas, large, 0.05 * large, 1.2)
     return image.resize((size, size), Image.Resampling.LANCZOS)
 
 

@@ -118,6 +118,17 @@ def mark(
         draw.polygon(corners, fill=fill, outline=outline, width=width)
 
 
+def robot(draw: ImageDraw.ImageDraw, size: int, length: float, nose: float) -> None:
+    """A triangle in the middle of a square that points ahead, its tip `nose` lengths away."""
+    middle = size / 2
+    corners = [
+        (middle, middle - nose * length),
+        (middle - length, middle + length),
+        (middle + length, middle + length),
+    ]
+    draw.polygon(corners, fill=INK)
+
+
 def fitted(picture: np.ndarray, size: int) -> Image.Image:
     """A picture [h, w, c] uint8 in a square of `size`.
 

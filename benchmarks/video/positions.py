@@ -66,7 +66,7 @@ def draw(
                 look.mark(
                     canvas, look.KINDS[name], (float(x), float(y)), radius, filled, width=3 * DETAIL
                 )
-    _robot(canvas, large)
+    look.robot(canvas, large, 0.14 * large / 2 / REACH, 1.4)
     image = image.resize((size, size), Image.Resampling.LANCZOS)
     for metres in range(1, int(REACH) + 1):
         look.text(
@@ -78,14 +78,3 @@ def draw(
             "ld",
         )
     return image
-
-
-def _robot(canvas: ImageDraw.ImageDraw, size: int) -> None:
-    """A triangle that points ahead."""
-    middle, length = size / 2, 0.14 * size / 2 / REACH
-    corners = [
-        (middle, middle - 1.4 * length),
-        (middle - length, middle + length),
-        (middle + length, middle + length),
-    ]
-    canvas.polygon(corners, fill=look.INK)

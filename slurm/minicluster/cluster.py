@@ -193,7 +193,7 @@ class MiniCluster:
         lines = self.command("squeue", "-hr", "-t", "all", "-o", "%i|%j|%T|%r|%N").splitlines()
         return [QueuedJob(*line.split("|")) for line in lines]
 
-    def command(self, program: str, *arguments: str, timeout_s: float = COMMAND_S) -> str:
+    def command(self, program: str, *arguments: str) -> str:
         """What one of Slurm's commands prints.
 
         Raises ClusterTrouble, with its own words, where it fails.
@@ -205,11 +205,11 @@ class MiniCluster:
                 env=self.environment,
                 capture_output=True,
                 text=True,
-                timeout=timeout_s,
+                timeout=COMMAND_S,
                 stdin=subprocess.DEVNULL,
             )
         except subprocess.TimeoutExpired as error:
-            raise ClusterTrouble(f"{program} did not answer within {timeout_s:g} s") from error
+            raise ClusterTrouble(f"{program} did not answer within {COMMAND_S:g} s") from error
         if done.returncode:
             raise ClusterTrouble(
                 f"{program} ended with status {done.returncode}: {done.stderr.strip()}"

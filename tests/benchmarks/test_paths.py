@@ -27,7 +27,7 @@ MODULES = (
         f"benchmarks.runs.{name}"
         for name in (
             "reading", "records", "attempts", "spec", "status", "ownership", "checkpoint",
-            "places", "folder",
+            "places", "folder", "tables",
         )
     ),
     "benchmarks.methods.saved",
@@ -43,7 +43,6 @@ MODULES = (
     "agents.safedreamer.release.checkpoint",
     "agents.safedreamer.release.inert_pickle",
     "analysis.read.load",
-    "analysis.read.parse",
     "analysis.read.parquet",
     "analysis.read.foreign.progress",
     "analysis.read.foreign.release",

@@ -13,7 +13,7 @@ from benchmarks.process.signals import EXIT_STOPPED
 from benchmarks.runs import attempts
 from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.members import member
-from slurm.cluster import Entry, Unreachable
+from slurm.cluster import Entry, SlurmCluster, Unreachable
 from slurm.drive import Drive, Retries
 from slurm.executor import Job
 from slurm.profile import Profile
@@ -21,7 +21,7 @@ from slurm.slurm import PATIENCE_SECONDS, SlurmExecutor, rounded_up
 from tests.sweep_folders import stand, submit, suite
 
 
-class FakeCluster:
+class FakeCluster(SlurmCluster):
     """Jobs by name and index; tests change their states."""
 
     max_array = 1001
@@ -30,7 +30,6 @@ class FakeCluster:
         self.requests, self.orders, self.cancelled = [], [], []
         self.entries: dict[str, dict[int, Entry]] = {}
         self.down = False
-        self.calls = 0
 
     def check(self, request):
         pass
@@ -47,7 +46,6 @@ class FakeCluster:
         return str(number)
 
     def queue(self, names):
-        self.calls += 1
         if self.down:
             raise Unreachable("squeue: no controller")
         return {name: dict(self.entries.get(name, {})) for name in names}

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import slurm.child
-import slurm.cli
+import slurm.jobs
 from benchmarks.cli import app
 from benchmarks.runs.files import OWNER_FILE
 from benchmarks.runs.spec import BadInput
@@ -46,7 +46,7 @@ def sweep(tmp_path, monkeypatch):
     Its folders are there already.
     """
     monkeypatch.setattr(slurm.child, "command", stand_in.command)
-    monkeypatch.setattr(slurm.cli, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(slurm.jobs, "WAIT_SECONDS", 0.1)
     (tmp_path / "mine.yaml").write_text(SUITE)
     out = tmp_path / "out"
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.results.frames import Damage, Part, damage_frame, no_episodes
+from analysis.results.frames import Damage, Part, Status, damage_frame, no_episodes
+from benchmarks.runs.reading import is_a
 from benchmarks.runs.records import COLUMNS, LARGEST_INT
 
 # OmniSafe's names of algorithms -> this suite's (baselines/omnisafe/algorithms.py)
@@ -69,11 +70,7 @@ def number_of(value: Any) -> float:
     NaN for what is none, null and texts included.
     """
     try:
-        number = (
-            float(value)
-            if isinstance(value, int | float | str) and not isinstance(value, bool)
-            else np.nan
-        )
+        number = float(value) if is_a(value, float | str) else np.nan
     except (ValueError, OverflowError):
         return np.nan
     return number if 0 <= number <= LARGEST_INT else np.nan
@@ -112,3 +109,8 @@ def part(
     lost = [{"run": run, **line._asdict()} for line in damage]
     facts = {**facts, "damaged_lines": len(lost)}
     return Part(frame, [facts], damage_frame(lost))
+
+
+def unreadable(facts: Mapping[str, Any], why: str, damage: Iterable[Damage] = ()) -> Part:
+    """A run that cannot be read keeps its place, with the reason in its notes."""
+    return part({**facts, "problem": Status.BAD_RECORDS, "notes": why}, [], damage)

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.read.foreign.common import METHODS, part, seed_of, steps_of
-from analysis.results.frames import Damage, Part, Status
+from analysis.read.foreign.common import METHODS, part, seed_of, steps_of, unreadable
+from analysis.results.frames import Damage, Part
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.reading import read_bytes
 from benchmarks.runs.records import TRAIN
@@ -69,7 +69,7 @@ def read(
             else f"no column {cost}; there are {', '.join(sorted(heads))}: name the one of episode "
             "costs, --import FOLDER cost=COLUMN"
         )
-        return part({**known, "problem": Status.BAD_RECORDS, "notes": why}, [], damage)
+        return unreadable(known, why, damage)
     return part(known, _rows(episodes), damage)
 
 

@@ -43,17 +43,9 @@ def read(
     Lines that are no rows are named in the damage. Raises ValueError for a column that the file
     lacks or that we do not have.
     """
-    file, values = (
-        Path(file),
-        {
-            "split": TRAIN,
-            "obs": "",
-            "seed": np.nan,
-            "method": file.stem,
-            "task": "",
-            **(values or {}),
-        },
-    )
+    file = Path(file)
+    plain = {"split": TRAIN, "obs": "", "seed": np.nan, "method": file.stem, "task": ""}
+    values = {**plain, **(values or {})}
     known = {*NUMBERS, *GROUP, "split", "cost_limit", *FACTS}
     if unknown := sorted({*columns, *values} - known):
         raise ValueError(f"no columns {', '.join(unknown)}; there are {', '.join(sorted(known))}")

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.read.foreign.common import METHODS, part, seed_of
+from analysis.read.foreign.common import METHODS, part, seed_of, unreadable
 from analysis.read.foreign.events import scalars
-from analysis.results.frames import Part, Status
+from analysis.results.frames import Part
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.records import EVAL, LARGEST_INT, TRAIN
 
@@ -72,16 +72,9 @@ def read(
     try:
         series = _series(folder)
     except ImportError:
-        return part({**known, "problem": Status.BAD_RECORDS, "notes": MISSING}, [])
+        return unreadable(known, MISSING)
     except Exception as error:  # noqa: BLE001 (whatever that package meets in a damaged file)
-        return part(
-            {
-                **known,
-                "problem": Status.BAD_RECORDS,
-                "notes": one_line(f"{type(error).__name__}: {error}"),
-            },
-            [],
-        )
+        return unreadable(known, one_line(f"{type(error).__name__}: {error}"))
     steps = next((series[tag] for tag in STEP_TAGS if tag in series), None)
     rows = []
     for split in (TRAIN, EVAL):
@@ -100,15 +93,11 @@ def read(
     if not rows:
         wanted = sorted({tag for some in tags.values() for tag in some})
         text = f"none of the tags {', '.join(wanted)}; there are {', '.join(sorted(series)[:20])}"
-        return part({**known, "problem": Status.BAD_RECORDS, "notes": text}, [])
+        return unreadable(known, text)
     lacks = "episodes (what the tags average over is not known)"
-    return part(
-        {
-            **known,
-            "lacks": lacks if any(r["split"] == EVAL for r in rows) else f"{lacks}, evaluations",
-        },
-        rows,
-    )
+    if all(row["split"] != EVAL for row in rows):
+        lacks += ", evaluations"
+    return part({**known, "lacks": lacks}, rows)
 
 
 def _series(folder: Path) -> dict[str, dict[int, float]]:

@@ -26,7 +26,7 @@ import numpy as np
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.networks import init_params
 from benchmarks.perf.accelerator.jobs import NUMBERS
-from benchmarks.perf.cases import Case, random_array, random_batch
+from benchmarks.perf.cases import Case, Updater, random_array, random_batch
 from benchmarks.perf.flops import jaxpr_flops
 from benchmarks.perf.timing import matmul_peak, measure
 
@@ -63,7 +63,7 @@ def update(
     compiled, facts = compile_timed(
         jax.jit(agent.learner.update, donate_argnums=0), state, batch, jax.random.key(1)
     )
-    updater = Stepper(compiled, state, batch, jax.random.key(1))
+    updater = Updater(compiled, state, batch, jax.random.key(1))
 
     def measure_update() -> Facts:
         transfer = measure(lambda: jax.device_put(rows), repeats)
@@ -105,7 +105,7 @@ def seeds(method: str, obs: str, preset: str, numbers: str, repeats: int, seeds:
     compiled, facts = compile_timed(
         jax.jit(jax.vmap(agent.learner.update), donate_argnums=0), state, batch, keys
     )
-    updater = Stepper(compiled, state, batch, keys)
+    updater = Updater(compiled, state, batch, keys)
 
     def measure_seeds() -> Facts:
         found = timed(updater, repeats)
@@ -159,27 +159,6 @@ KINDS: dict[str, Callable[..., Prepared]] = {
     "seeds": seeds,
     "render": render,
 }
-
-
-class Stepper:
-    """Calls a compiled update on the state it returned last.
-
-    The state's buffers are donated, so no two leaves may share one.
-    """
-
-    def __init__(
-        self, compiled: Callable[..., Any], state: Any, batch: Any, key: jax.Array
-    ) -> None:
-        self.compiled, self.state, self.batch, self.key = (
-            compiled,
-            jax.tree.map(jnp.copy, state),
-            batch,
-            key,
-        )
-
-    def __call__(self) -> Any:
-        self.state, metrics = self.compiled(self.state, self.batch, self.key)
-        return self.state, metrics
 
 
 def make_case(kind: str, method: str, obs: str, preset: str, numbers: str, **more: Any) -> Case:

@@ -1,9 +1,7 @@
-"""Reads one `episodes.csv`, line by line where it must.
-
-Damaged lines, which a killed writer or a full disk leaves, are reported one by one.
+"""Reads one `episodes.csv` as an Arrow table, line by line where it must.
 
 Whole files go through Arrow at once; only a file that Arrow refuses is searched for the lines at
-fault.
+fault, which a killed writer or a full disk leaves.
 """
 
 from __future__ import annotations
@@ -11,28 +9,32 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pandas as pd
-
-from analysis.results.frames import Damage
-from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.reading import read_bytes
 from benchmarks.runs.records import (
     COLUMNS,
-    CUT_OFF,
     DTYPES,
     LARGEST_INT,
     MAX_FILE,
     SPLITS,
     check_header,
-    parse_row,
+    read_rows,
 )
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _HEADER = ",".join(COLUMNS).encode()
+
+
+class Table(NamedTuple):
+    """Good records as a table of `schema`, and why other lines are none, by line (from 1, the
+    header).
+    """
+
+    records: pa.Table
+    damage: dict[int, str]
 
 
 @functools.cache
@@ -51,26 +53,27 @@ def schema() -> pa.Schema:
     return pa.schema([(name, types[kind]) for name, kind in DTYPES.items()])
 
 
-def parse_records(file: str | os.PathLike[str]) -> tuple[pa.Table, list[Damage]]:
-    """The good records of a file as a table of `schema`, and its damaged lines.
+def read_table(file: str | os.PathLike[str]) -> Table:
+    """The records of a file.
 
-    Raises ValueError when the header is not that of the records, or is missing.
+    Raises FileNotFoundError, ValueError when the header is not that of the records, or is missing,
+    DamagedFile for a file that cannot be read at all.
     """
     file = Path(file)
     import pyarrow as pa
 
-    data = read_bytes(file, MAX_FILE)
-    header, _, body = data.partition(b"\n")
+    header, _, body = read_bytes(file, MAX_FILE).partition(b"\n")
     if header.rstrip(b"\r") != _HEADER:
         check_header(file)  # says what is wrong, or that it is the header in other quotes
     if not body:
-        return schema().empty_table(), []
-    if body.endswith(b"\n"):
-        table = _whole(body)
-        if table is not None:
-            return table, []
-    frame, damage = _by_lines(body, file.name)
-    return pa.Table.from_pandas(frame, schema=schema(), preserve_index=False), damage
+        return Table(schema().empty_table(), {})
+    table = _whole(body) if body.endswith(b"\n") else None
+    if table is not None:
+        return Table(table, {})
+    rows, damage = read_rows(file)
+    columns = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
+    named = dict(zip(COLUMNS, map(list, columns), strict=True))
+    return Table(pa.table(named, schema=schema()), damage)
 
 
 def _whole(body: bytes) -> pa.Table | None:
@@ -87,8 +90,9 @@ def _whole(body: bytes) -> pa.Table | None:
     except pa.ArrowInvalid:
         return None
     known = set(table["split"].combine_chunks().dictionary.to_pylist()) <= set(SPLITS)
+    bounds = pc.min_max  # pyright: ignore[reportAttributeAccessIssue]
     whole = (
-        [pc.min_max(table[name]).as_py() for name, kind in DTYPES.items() if kind == "int64"]
+        [bounds(table[name]).as_py() for name, kind in DTYPES.items() if kind == "int64"]
         if len(table)
         else []
     )
@@ -105,20 +109,3 @@ def _options() -> tuple[Any, Any, Any]:
         arrow_csv.ParseOptions(ignore_empty_lines=False),
         arrow_csv.ConvertOptions(column_types=schema(), null_values=[], strings_can_be_null=False),
     )
-
-
-def _by_lines(body: bytes, name: str) -> tuple[pd.DataFrame, list[Damage]]:
-    lines = body.split(b"\n")
-    good, damage = [], []
-    for number, line in enumerate(lines, start=2):
-        last = number == len(lines) + 1
-        if last and not line:
-            continue  # what follows the newline that ends a whole file
-        try:
-            if last:
-                raise ValueError(CUT_OFF)
-            good.append(parse_row(line.decode("utf-8")))
-        except ValueError as error:
-            damage.append(Damage(name, number, one_line(str(error))))
-    frame = pd.DataFrame([list(row) for row in good], columns=list(COLUMNS))
-    return frame.astype(dict(DTYPES)), damage

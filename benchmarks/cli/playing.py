@@ -1,0 +1,113 @@
+"""Episodes of `safedreamer evaluate` and of final evaluations, played, recorded and filmed."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from benchmarks.cli.film import Filming
+from benchmarks.runs.records import EVAL, EpisodeRecord, write_records
+from benchmarks.runs.spec import RunSpec
+
+if TYPE_CHECKING:
+    from benchmarks.zoo.entry import Entry
+
+PROG = "safedreamer evaluate"
+
+
+class Policy(NamedTuple):
+    """What is evaluated: its spec, and where its parameters come from."""
+
+    spec: RunSpec
+    source: Path
+    official: bool
+    env_steps: int  # of training
+    agent_steps: int
+    stoch: int | None = None  # of an authors' checkpoint, if given
+    zoo: Entry | None = None  # a published policy
+
+
+def run(
+    policy: Policy,
+    out: Path,
+    episodes: int,
+    workers: Literal["process", "inline"],
+    filming: Filming | None = None,
+    first_episode: int = 0,
+    split: str = EVAL,
+) -> None:
+    """Run the episodes from `first_episode` on, write them to `out` (replacing it) as records of
+    `split` and print them.
+
+    Then film some, into the folder `out` without suffix.
+    """
+    from benchmarks.cli.film import film_episodes, open_stage
+    from benchmarks.training.env_faults import describe
+    from benchmarks.training.episodes import costly, mean_return_cost
+    from benchmarks.training.evaluation import evaluation_key, run_episodes
+    from benchmarks.training.launch import environment, official_agent, trained_agent
+    from benchmarks.video.traces import Recorder
+
+    spec = policy.spec
+    make, env_spec = environment(spec)
+    if policy.official:
+        agent, state = official_agent(policy.source, env_spec, spec.agent, policy.stoch)
+    elif policy.zoo is not None:
+        from benchmarks.zoo.entry import load
+
+        agent, state = load(policy.zoo, env_spec)
+    else:
+        agent, state = trained_agent(spec, policy.source, env_spec)
+    after = f"{spec.method} on {spec.task} ({spec.obs}) after {policy.env_steps:,} simulator steps"
+    with contextlib.ExitStack() as stack:
+        stage = (
+            stack.enter_context(open_stage(spec)) if filming else None
+        )  # before the episodes: what is missing is said at once
+        recorder = Recorder(filming.episodes, first_episode) if filming else None
+        print(after, flush=True)
+        print(f"{'episode':>8} {'return':>9} {'cost':>8} {'length':>7}")
+        began = time.perf_counter()
+        done = run_episodes(
+            agent,
+            state,
+            make,
+            run_seed=spec.seed,
+            episodes=episodes,
+            key=evaluation_key(spec.seed, policy.env_steps),
+            on_fault=lambda fault: print(
+                f"{PROG}: {describe(fault, split)}", file=sys.stderr, flush=True
+            ),
+            workers=workers,
+            on_episode=lambda e: print(
+                f"{e.episode:>8} {e.return_:>9.2f} {e.cost:>8.1f} {e.length:>7}", flush=True
+            ),
+            on_step=recorder.add if recorder else None,
+            first_episode=first_episode,
+        )
+        mean_return, mean_cost = mean_return_cost(done)
+        print(f"{'mean':>8} {mean_return:>9.2f} {mean_cost:>8.1f}")
+        print(f"{costly(done)} of {len(done)} episodes had any cost")
+        if lost := episodes - len(done):
+            print(
+                f"{lost} of {episodes} episodes lost with their environments; mean and records "
+                f"have the other {len(done)}"
+            )
+        steps, seconds = (policy.env_steps, policy.agent_steps), time.perf_counter() - began
+        write_records(
+            out, (EpisodeRecord.of(spec, split, e, *steps, round(seconds, 2)) for e in done)
+        )
+        print(f"wrote {out}", flush=True)
+        if filming and stage and recorder:
+            film_episodes(
+                filming,
+                stage,
+                agent,
+                state,
+                env_spec,
+                recorder.traces(),
+                after,
+                out.with_suffix(""),
+            )

@@ -1,0 +1,137 @@
+"""What a sweep command finds of its suite's runs, and the jobs that it makes of them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.methods import method
+from benchmarks.runs.checkpoint import explain_full_disk
+from benchmarks.runs.plain_text import printable
+from benchmarks.suites.suite import Entry, Suite
+from benchmarks.sweep.canary import canaries, place
+from benchmarks.sweep.code import snapshot
+from benchmarks.sweep.members import Member, look_for
+from benchmarks.sweep.needs import Estimate, Needs
+from benchmarks.sweep.plan import Plan, make_plan
+from benchmarks.sweep.prepare import drop, prepare, still_wanted
+from slurm.executor import Job
+
+SETTLED = ("done", "cancelled")
+WAIT_SECONDS = 1.0  # between two looks at runs that other processes train
+
+
+class Found(NamedTuple):
+    """A suite's plan without runs whose files are damaged; all readable runs of the folder."""
+
+    plan: Plan
+    members: list[Member]
+    damaged: bool  # whether any run is
+
+
+def look(suite: str, out: Path, entries: Sequence[Entry]) -> Found:
+    """What is there of a suite, and what to start. Damaged runs are named."""
+    found = look_for(out)
+    for folder, error in found.damaged.items():
+        print(printable(f"damaged, left as it is: {folder.name}: {error}"), file=sys.stderr)
+    lost = {folder.name for folder in found.damaged}
+    ids = {name.rpartition("-")[2] for name in lost}
+    wanted = [
+        entry for entry in entries if entry.spec.run_id not in ids and entry.folder_name not in lost
+    ]
+    return Found(make_plan(suite, wanted, found.members), found.members, bool(lost))
+
+
+def await_others(out: Path, entries: Sequence[Entry], heard: list[str]) -> list[Path]:
+    """Wait while runs of the suite are trained by other processes.
+
+    Folders of those that then are not done, to be taken over.
+    """
+    ids = {entry.spec.run_id for entry in entries}
+    watched: set[Path] = set()
+    while not heard:
+        there = [member for member in look_for(out).members if member.run_id in ids]
+        running = {member.folder for member in there if member.state == "running"}
+        if not running:
+            return [
+                member.folder
+                for member in there
+                if member.folder in watched and member.state not in SETTLED
+            ]
+        for folder in sorted(running - watched):
+            print(printable(f"waiting for the process that trains it: {folder.name}"), flush=True)
+        watched |= running
+        time.sleep(WAIT_SECONDS)
+    return []
+
+
+def unfinished(suite: str, out: Path, entries: Sequence[Entry]) -> int:
+    """Name what of the suite is neither done nor cancelled; 1 if there is any, else 0."""
+    plan, _, damaged = look(suite, out, entries)
+    folders = [
+        start.member.folder.name if start.member else start.entry.folder_name
+        for start in plan.start
+    ]
+    folders += [member.folder.name for member in (*plan.running, *plan.cleaned)]
+    for name in folders:
+        print(printable(f"not done: {name}"), flush=True)
+    return 1 if folders or damaged else 0
+
+
+def make_jobs(
+    suite: Suite,
+    out: Path,
+    plan: Plan,
+    needs: Mapping[str, Needs],
+    watch: bool,
+    canaries_by: Estimate | None = None,
+    sync: bool = False,
+) -> list[Job]:
+    """Folders and snapshot of what is to start; the jobs, canaries (if asked for) first.
+
+    With `watch` runs under way are jobs too, which Slurm's executor watches again.
+    """
+    plan = still_wanted(plan)
+    with explain_full_disk(out):
+        if sync:
+            drop(plan, suite.name)
+        running = plan.running if watch else []
+        if not plan.start and not running:
+            return []
+        code = snapshot(out)
+        folders = prepare(out, suite, plan, code.name)
+        entries = [start.entry for start in plan.start]
+        first = _canaries(suite, out, entries, code, canaries_by) if canaries_by else {}
+    jobs = list(first.values())
+    for folder, entry in zip(folders, entries, strict=True):
+        canary, spec = first.get(entry.label), entry.spec
+        after = canary.folder if canary is not None else None
+        jobs.append(Job(folder, code, needs[spec.run_id].memory, method(spec.method).family, after))
+    for member in running:
+        jobs.append(Job(member.folder, code, 0, method(member.spec["method"]).family))
+    return jobs
+
+
+def _canaries(
+    suite: Suite, out: Path, entries: Sequence[Entry], code: Path, estimate: Estimate
+) -> dict[str, Job]:
+    """The canaries that are not done yet, by label; those that run already are waited for."""
+    wanted = canaries(entries)
+    plan = look(suite.name, place(out), list(wanted.values())).plan
+    folders = prepare(place(out), suite, plan, code.name)
+    print(
+        f"canaries: {len(plan.start)} to run, {len(plan.done)} done, {len(plan.running)} "
+        f"running, in {place(out)}",
+        flush=True,
+    )
+    starting = zip(folders, (start.entry for start in plan.start), strict=True)
+    under_way = ((member.folder, wanted[member.label]) for member in plan.running)
+    return {
+        entry.label: Job(
+            folder, code, estimate(entry.spec).memory, method(entry.spec.method).family
+        )
+        for folder, entry in (*starting, *under_way)
+    }
