@@ -38,7 +38,7 @@ FLOORS = {
     "diagnosis": {"runs", "training"},
     "video": {"tasks", "runs", "envs", "training"},
     "zoo": {"runs", "process", "envs", "methods", "training"},
-    "api": {"tasks", "runs", "envs", "methods", "training", "cli", "zoo"},
+    "api": {"tasks", "runs", "envs", "methods", "training", "cli", "zoo", "sharing"},
     "stress": {"tasks", "runs", "envs", "methods", "training", "omnisafe", "suites"},
     "bundle": {"runs", "cli"},
     "sharing": {"runs"},
