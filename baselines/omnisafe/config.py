@@ -23,7 +23,10 @@ import yaml
 from baselines.omnisafe.algorithms import ALGORITHMS, LAGRANGE, Algorithm
 from baselines.omnisafe.vision import VisionConfig
 
-MISSING = "OmniSafe is not installed: run `make omnisafe`"
+MISSING = (
+    "OmniSafe is not installed: run `make omnisafe`; without a checkout, install the extra "
+    "safedreamer-suite[omnisafe] and then `pip install --no-deps omnisafe==0.5.0`"
+)
 
 # Settings of OmniSafe that the suite sets; never a user's.
 OURS = frozenset(
