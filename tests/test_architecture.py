@@ -71,6 +71,7 @@ FLAT = {"benchmarks": {"tasks.py"}, "analysis": {"perf.py", "synthetic.py"}}
 LIGHT = ("runs", "process", "methods", "suites")
 AGENT_LIBRARIES = {"jax", "flax", "optax", "chex", "numpy"}
 ANALYSIS_MAY_IMPORT = (
+    "benchmarks.process.help",
     "benchmarks.process.options",
     "benchmarks.process.stdout",
     *(
