@@ -33,10 +33,10 @@ NO_PYTHON = { echo "setup: no Python 3.11; install it (Debian, Ubuntu: apt-get i
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .PHONY: bundle campaign publish help setup demo test test-all test-newest test-rest lock lint format types docs doctor cuda omnisafe \
-	locks clean
+	docs-check locks clean
 
 help:
-	@echo "make demo      set up, train four small agents, draw curves and a table in results/demo"
+	@echo "make demo      set up, train a safe and an unsafe agent, draw curves, films and a report in results/demo"
 	@echo "make test      set up, then run the tests that need minutes and no part of a machine (ARGS='-k planner' selects some)"
 	@echo "make test-all  all tests, with rendering, Slurm, OmniSafe and a browser where they are; test-rest: those not in make test"
 	@echo "make test-newest  the learner on the newest Python and JAX, environments on this one"
@@ -48,6 +48,7 @@ help:
 	@echo "make types     pyright on agents and benchmarks  make doctor    what this machine has"
 	@echo "make cuda      add the NVIDIA GPU packages       make omnisafe  add OmniSafe and torch"
 	@echo "make docs      the documentation as a site in build/docs; a broken link fails"
+	@echo "make docs-check  do the commands, examples, links and numbers of the documents hold"
 	@echo "make bundle    write a folder that runs on GPU machines without internet"
 	@echo "make locks     resolve the lock files anew       make clean     remove $(VENV) and caches"
 
@@ -139,6 +140,12 @@ $(VENV)/.docs: $(DOCS_LOCK) $(VENV)/.locks
 docs: setup $(VENV)/.docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build -f docs/mkdocs/mkdocs.yml
 	@echo "docs: build/docs/index.html"
+
+# What the documents say: links, command lines, examples, YAML files, extras, the claims of README.
+docs-check: setup
+	@$(PYTEST) tests/test_docs.py tests/test_examples.py tests/test_extras.py tests/test_community.py \
+		tests/benchmarks/test_api.py tests/benchmarks/test_own_method.py tests/benchmarks/test_help.py \
+		tests/analysis/test_importing.py tests/analysis/test_publish.py $(ARGS)
 
 doctor: setup
 	@$(BIN)/safedreamer doctor

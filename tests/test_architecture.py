@@ -38,7 +38,7 @@ FLOORS = {
     "diagnosis": {"runs", "training"},
     "video": {"tasks", "runs", "envs", "training"},
     "zoo": {"runs", "process", "envs", "methods", "training"},
-    "api": {"tasks", "runs", "envs", "methods", "training", "cli", "zoo"},
+    "api": {"tasks", "runs", "envs", "methods", "training", "cli", "zoo", "sharing"},
     "stress": {"tasks", "runs", "envs", "methods", "training", "omnisafe", "suites"},
     "bundle": {"runs", "cli"},
     "sharing": {"runs"},
@@ -71,6 +71,7 @@ FLAT = {"benchmarks": {"tasks.py"}, "analysis": {"perf.py", "synthetic.py"}}
 LIGHT = ("runs", "process", "methods", "suites")
 AGENT_LIBRARIES = {"jax", "flax", "optax", "chex", "numpy"}
 ANALYSIS_MAY_IMPORT = (
+    "benchmarks.process.help",
     "benchmarks.process.options",
     "benchmarks.process.stdout",
     *(

@@ -30,7 +30,7 @@ from tests.tree import ROOT, tracked
 TEXT = {".py", ".md", ".yaml", ".toml", ".sh", ".js", ".html", ".txt", ".in", ""}
 NAMED = re.compile(r"(?<![\w/.-])docs/[\w/.-]+\.md(?:#[\w-]+)?")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-SHOWS = ("--help", "--version")
+SHOWS = ("--help", "--help-all", "--version")
 IN_LINE = re.compile(r"`(safedreamer [^`]* --[^`]*)`")
 
 

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from benchmarks.process.options import check_once
+from benchmarks.process import help
+from benchmarks.process.options import HELP, check_once
 from benchmarks.process.stdout import ending_quietly, going_on
 from benchmarks.runs.places import user_path
 from benchmarks.runs.plain_text import printable
@@ -177,6 +178,9 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None
     ) -> argparse.Namespace:
         words = list(sys.argv[1:] if args is None else args)
+        if set(HELP) & set(words):
+            print(help.page(self, (), self.prog, None), flush=True)
+            raise SystemExit(0)
         try:
             check_once(words, repeated=("--import",))
         except ValueError as error:
@@ -207,9 +211,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not argv or argv[0] not in COMMANDS:
         print(f"usage: python -m analysis {{{','.join(COMMANDS)}}} ...", file=sys.stderr)
         return 2
-    args = parser(argv[0]).parse_args(argv[1:])
 
     def reported() -> int:
+        args = parser(argv[0]).parse_args(argv[1:])
         started = time.perf_counter()
         try:
             text = importlib.import_module(f"analysis.commands.{argv[0]}").run(args)
@@ -223,5 +227,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(printable(text + taken))
         return 0
 
-    shows = COMMANDS[argv[0]].shows
+    shows = COMMANDS[argv[0]].shows or bool(set(HELP) & set(argv))
     return (ending_quietly if shows else going_on)("safedreamer", reported)

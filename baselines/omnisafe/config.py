@@ -24,7 +24,10 @@ from agents.settings import replaced
 from baselines.omnisafe.algorithms import ALGORITHMS, LAGRANGE, Algorithm
 from baselines.omnisafe.vision import VisionConfig
 
-MISSING = "OmniSafe is not installed: run `make omnisafe`"
+MISSING = (
+    "OmniSafe is not installed: run `make omnisafe`; without a checkout, install the extra "
+    "safedreamer-suite[omnisafe] and then `pip install --no-deps omnisafe==0.5.0`"
+)
 
 # Settings of OmniSafe that the suite sets; never a user's.
 OURS = frozenset(

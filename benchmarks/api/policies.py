@@ -18,6 +18,7 @@ from benchmarks.envs import EnvFactory
 from benchmarks.methods import check_spec, method
 from benchmarks.methods.saved import newest
 from benchmarks.runs.spec import BadInput, RunSpec
+from benchmarks.sharing.fetching import run_folder
 from benchmarks.tasks import get_task
 from benchmarks.training.env_faults import describe
 from benchmarks.training.episodes import UNSEEN_EPISODE
@@ -112,7 +113,8 @@ def make_agent(
 
 
 def load_agent(folder: str | os.PathLike[str]) -> Policy:
-    """The newest checkpoint of a run folder, or a policy of the zoo: `zoo:METHOD/TASK/SEED`.
+    """The newest checkpoint of a run folder or of a shared run, `hub:TARGET`, or a policy of the
+    zoo, `zoo:METHOD/TASK/SEED`.
 
     Raises BadInput where there is none.
     """
@@ -122,7 +124,7 @@ def load_agent(folder: str | os.PathLike[str]) -> Policy:
         return Policy(
             found.spec, env, *entry.load(found, env[1]), found.card["trained"]["env_steps"]
         )
-    saved = newest(folder)
+    saved = newest(run_folder(folder))
     _check_engine(saved.spec.method)
     env = environment(saved.spec)
     agent, state = trained_agent(saved.spec, saved.checkpoint, env[1])

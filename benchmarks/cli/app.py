@@ -34,7 +34,7 @@ COMMANDS = {
     "clean": "delete what finished runs no longer need",
     "export": "the records of a sweep as one Parquet file",
     "run": "train the run of a run folder",
-    "evaluate": "run episodes with a trained run or with an authors' checkpoint",
+    "evaluate": "episodes of a trained or shared run, of the zoo, of an authors' checkpoint",
     "official": "evaluate a folder of authors' checkpoints into one table",
     "push": "share a run: a folder, an S3-like URL, or Hugging Face",
     "pull": "fetch a run that was shared",

@@ -5,12 +5,14 @@ Tyro, with one-line errors, `2e6` for integers and near names for unknown settin
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import difflib
 import io
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -18,7 +20,7 @@ from typing import Any, TypeVar, get_type_hints
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from benchmarks.cli import help
+from benchmarks.process import help
 from benchmarks.process.exits import explained
 from benchmarks.process.options import HELP, check_once
 from benchmarks.process.stdout import going_on
@@ -43,6 +45,16 @@ def _integers(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | None:
     )
 
 
+def parser_of(cls: Any, prog: str, description: str = "", **extra: Any) -> argparse.ArgumentParser:
+    """The argument parser of a dataclass."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        parser: Any = tyro.extras.get_parser(
+            cls, prog=prog, description=description, registry=REGISTRY, **extra
+        )
+    return parser
+
+
 def parse(
     cls: type[T],
     args: Sequence[str],
@@ -60,9 +72,7 @@ def parse(
     """
     extra: dict[str, Any] = {} if default is None else {"default": default}
     if set(HELP) & set(args):
-        print(
-            help.page(help.parser_of(cls, prog, description, REGISTRY, **extra), args, prog, guide)
-        )
+        print(help.page(parser_of(cls, prog, description, **extra), args, prog, guide), flush=True)
         raise SystemExit(0)
     value, unknown = _quietly(
         cls, args, prog=prog, description=description, return_unknown_args=True, **extra
@@ -134,7 +144,7 @@ def _spelled(name: str, hint: Any) -> str:
 
 def option_names(cls: type, prog: str, extra: dict[str, Any]) -> list[str]:
     """Every option of the dataclass, in both forms where it has two."""
-    actions = help.parser_of(cls, prog, "", REGISTRY, **extra)._actions
+    actions = parser_of(cls, prog, **extra)._actions
     return [name for action in actions for name in action.option_strings if name[:2] == "--"]
 
 

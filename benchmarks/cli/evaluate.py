@@ -1,5 +1,5 @@
-"""`safedreamer evaluate`: episodes with a run's newest checkpoint, a policy of the zoo, or a
-checkpoint that the authors published.
+"""`safedreamer evaluate`: episodes with the newest checkpoint of a run, here or shared, a policy of
+the zoo, or a checkpoint that the authors published.
 
 A policy means nothing on another task or observation than the one it was trained on; asking for
 that is refused unless forced.
@@ -23,6 +23,7 @@ from benchmarks.envs.factory import choose_python
 from benchmarks.runs.places import check_file, check_folder
 from benchmarks.runs.reading import read_text
 from benchmarks.runs.spec import BadInput, RunSpec
+from benchmarks.sharing.fetching import HUB, run_folder
 from benchmarks.suites.names import MAX_TASK_BYTES, file_name
 from benchmarks.training.episodes import UNSEEN_EPISODE
 
@@ -33,8 +34,10 @@ ZOO = "zoo:"
 class EvaluateArgs:
     """Which policy, on what, how often."""
 
-    run: Annotated[Path | None, tyro.conf.Positional] = None
-    """Run folder of `safedreamer train`, or zoo:METHOD/TASK/SEED; not with --official."""
+    run: Annotated[str | None, tyro.conf.Positional] = None
+    """Run folder of `safedreamer train`, zoo:METHOD/TASK/SEED, or hub:TARGET of `safedreamer push`;
+    not with --official.
+    """
     official: Path | None = None
     """Authors' checkpoint; needs --task unless its name, as published, says method, task,
     observation and seed.
@@ -104,7 +107,10 @@ def main(args: Sequence[str]) -> int:
     """Evaluate, write the records and print a table; returns 0."""
     chosen = parse(EvaluateArgs, args, PROG, "Run evaluation episodes and print returns and costs.")
     if (chosen.run is None) == (chosen.official is None):
-        raise BadInput("give either a run folder or --official FILE")
+        raise BadInput(
+            "give either a run folder or --official FILE; zoo:METHOD/TASK/SEED and hub:TARGET name "
+            "runs, too"
+        )
     if chosen.out is not None:
         check_file(chosen.out)
     choose_python(chosen.env_python)
@@ -124,13 +130,12 @@ def main(args: Sequence[str]) -> int:
             )
         from benchmarks.omnisafe.process import evaluate_in_child
 
-        assert chosen.run is not None
         options = {
             "episodes": chosen.episodes,
             "first_episode": _first_episode(chosen),
             "out": str(out),
         }
-        return evaluate_in_child(policy.spec, chosen.run, **options)
+        return evaluate_in_child(policy.spec, policy.source.parents[1], **options)
     run(policy, out, chosen.episodes, chosen.workers, filming, _first_episode(chosen))
     return 0
 
@@ -145,15 +150,16 @@ def _of_run(chosen: EvaluateArgs) -> Policy:
     assert chosen.run is not None
     if chosen.method is not None or chosen.stoch is not None:
         raise BadInput("--method and --stoch go with --official; a run knows its own")
-    entry = None
-    if str(chosen.run).startswith(ZOO):
+    entry, shared = None, ""
+    if chosen.run.startswith(ZOO):
         from benchmarks.zoo.entry import find
 
-        entry = find(str(chosen.run))
+        entry = find(chosen.run)
         spec, path = entry.spec, entry.folder
         env_steps, agent_steps = (entry.card["trained"][k] for k in ("env_steps", "agent_steps"))
     else:
-        spec, path, env_steps, agent_steps = newest(chosen.run)
+        shared = chosen.run if chosen.run.startswith(HUB) else ""
+        spec, path, env_steps, agent_steps = newest(run_folder(chosen.run))
     task, obs = chosen.task or spec.task, chosen.obs or spec.obs
     if (task, obs) != (spec.task, spec.obs) and not chosen.force:
         trained = f"{spec.task} ({spec.obs})"
@@ -162,7 +168,8 @@ def _of_run(chosen: EvaluateArgs) -> Policy:
             "all the same"
         )
     spec = dataclasses.replace(spec, task=task, obs=_checked_obs(task, obs))
-    return Policy(_seeded(spec, chosen), path, False, env_steps, agent_steps, zoo=entry)
+    of_run = (_seeded(spec, chosen), path, False, env_steps, agent_steps)
+    return Policy(*of_run, zoo=entry, shared=shared)
 
 
 def _of_file(chosen: EvaluateArgs) -> Policy:
@@ -271,4 +278,6 @@ def _default_out(policy: Policy, unseen: bool) -> Path:
     name = f"evaluation-{task}-{policy.spec.obs}-{policy.env_steps}{layouts}.csv"
     if policy.zoo is not None:
         return Path(f"zoo-{policy.zoo.name.replace('/', '-')}-{name}")
+    if policy.shared:
+        return Path(f"hub-{file_name(policy.shared.removeprefix(HUB)[-60:])}-{name}")
     return Path(name) if policy.official else policy.source.parents[1] / name

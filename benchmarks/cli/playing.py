@@ -28,6 +28,7 @@ class Policy(NamedTuple):
     agent_steps: int
     stoch: int | None = None  # of an authors' checkpoint, if given
     zoo: Entry | None = None  # a published policy
+    shared: str = ""  # name of a shared run, hub:TARGET
 
 
 def run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +10,8 @@ from typing import Annotated
 import tyro
 
 from benchmarks.cli.common import parse
-from benchmarks.runs.places import check_folder
 from benchmarks.runs.spec import BadInput
-from benchmarks.sharing.contents import check
-from benchmarks.sharing.places import place
+from benchmarks.sharing.fetching import fetch
 
 ABOUT = "Fetch a shared run, which `evaluate`, `diagnose` and `plot` then take."
 
@@ -34,16 +31,6 @@ def main(args: Sequence[str]) -> int:
     chosen = parse(PullArgs, args, "safedreamer pull", ABOUT)
     if chosen.out.exists():
         raise BadInput(f"{chosen.out} exists: name a new folder")
-    source = place(chosen.target)
-    check_folder(chosen.out)
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=chosen.out.parent, prefix=".pull-") as folder:
-        copy = Path(folder) / "run"
-        source.get(copy)
-        try:
-            check(copy)
-        except BadInput as error:
-            raise BadInput(f"{chosen.target}: {error}") from error
-        copy.rename(chosen.out)
+    fetch(chosen.target, chosen.out)
     print(f"fetched {chosen.target} into {chosen.out}: safedreamer evaluate {chosen.out} --unseen")
     return 0

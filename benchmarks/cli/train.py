@@ -17,8 +17,8 @@ import tyro
 from benchmarks.cli.aliases import translated
 from benchmarks.cli.common import parse, parse_known
 from benchmarks.cli.foreground import train_here
-from benchmarks.cli.help import Guide
 from benchmarks.envs.factory import choose_python
+from benchmarks.process.help import Guide
 from benchmarks.process.options import HELP
 from benchmarks.runs.spec import (
     ENV_TIMEOUT_SECONDS,

@@ -12,6 +12,7 @@ import os
 import platform
 from pathlib import Path
 
+from benchmarks.runs.places import user_cache
 from benchmarks.runs.provenance import installed_version
 
 SWITCH = "SAFEDREAMER_COMPILATION_CACHE"
@@ -27,8 +28,7 @@ def keep_compiled() -> Path | None:
     chosen = os.environ.get(SWITCH, "")
     if chosen == "0" or "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return None
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    top = Path(chosen or os.path.join(home, "safedreamer", "compiled"))
+    top = Path(chosen) if chosen else user_cache() / "compiled"
     folder = top / f"jaxlib-{installed_version('jaxlib') or 'none'}-{_processor()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -42,6 +42,12 @@ def possible_path(text: str | os.PathLike[str], option: str = "") -> Path:
     return path
 
 
+def user_cache() -> Path:
+    """The folder of the suite's caches: below `XDG_CACHE_HOME`, or `~/.cache`."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(home) / "safedreamer"
+
+
 def check_folder(folder: str | os.PathLike[str], option: str = "--out") -> None:
     """Raise BadInput unless files can be made in the folder, which need not exist yet.
 

@@ -291,12 +291,24 @@ def read_spec(folder: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         data = read_object(path)
     except FileNotFoundError as error:
-        raise BadInput(f"{folder} is not a run folder: it has no {SPEC_FILE}") from error
+        raise BadInput(f"{folder} is not a run folder: {_why_not(folder)}") from error
     expect(data, {"run_id": str, "spec": dict, "starts": list[dict]}, path)
     expect(data["spec"], _TOP, path, "spec.")
     if data["spec"]["steps"] < 1:
         raise DamagedFile(path, None, f"spec.steps is {data['spec']['steps']}")
     return data
+
+
+def _why_not(folder: Path) -> str:
+    """Why a folder without a spec is no run folder, and what to give instead."""
+    if str(folder).startswith(("hub:", "zoo:")):
+        return (
+            "hub: and zoo: go with `safedreamer evaluate`; `safedreamer pull TARGET DIR` makes a "
+            "folder of what hub:TARGET names"
+        )
+    if (folder / "runs").is_dir():
+        return f"its runs are in {folder / 'runs'}"
+    return f"it has no {SPEC_FILE}" if folder.is_dir() else "there is no such folder"
 
 
 # What status and export show of a run; `from_dict` checks the rest when it is trained.

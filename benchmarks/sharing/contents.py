@@ -48,17 +48,22 @@ def check(folder: Path) -> None:
     """Raise BadInput unless the folder is a shared run whose files are those that were shared."""
     if not (folder / SUMS).is_file():
         raise BadInput(f"no shared run: there is no {SUMS}")
-    if read_text(folder / SUMS) != sums(folder):
-        raise BadInput(f"files differ from those that were shared ({SUMS}): fetch it again")
+    shared, here = (set(text.splitlines()) for text in (read_text(folder / SUMS), sums(folder)))
+    if shared != here:
+        names = sorted({line.partition("  ")[2] for line in shared ^ here})
+        raise BadInput(
+            f"files differ from those that were shared ({SUMS}): {', '.join(names[:3])}; fetch it "
+            "again, or have it pushed anew"
+        )
     read_spec(folder)
 
 
 def sums(folder: Path) -> str:
-    """A line for each file, as sha256sum writes and checks them."""
+    """A line for each file, as sha256sum writes and checks them; the card may be edited later."""
     lines = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
-        if name != SUMS:
+        if name not in (SUMS, CARD):
             with path.open("rb") as file:
                 lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
     return "".join(lines)
@@ -88,5 +93,6 @@ def card(run: Path, data: dict[str, Any], env_steps: int) -> str:
         means = [sum(getattr(r, k) for r in rows) / len(rows) for k in ("return_", "cost")]
         lines += ["", f"Mean of the last {len(rows)} evaluation episodes of training, one seed:"]
         lines += [f"return {means[0]:.2f}, cost {means[1]:.2f}."]
-    lines += ["", "```", "safedreamer pull TARGET DIR", "safedreamer evaluate DIR --unseen", "```"]
+    lines += ["", "With TARGET the place where this is:", "", "```"]
+    lines += ["safedreamer evaluate hub:TARGET --unseen", "safedreamer pull TARGET DIR", "```"]
     return "\n".join([*lines, ""])

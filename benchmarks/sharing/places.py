@@ -4,19 +4,24 @@ Face (`hf://OWNER/NAME`).
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchmarks.runs.places import user_path
+from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.spec import BadInput
 
-HUB = "hf://"
+HUGGING_FACE = "hf://"
+OF_THE_SERVICE = ".gitattributes"  # a file that Hugging Face adds; none of the run
 
 
 class Place(Protocol):
-    """Takes and gives whole folders."""
+    """Takes and gives whole folders. All three raise BadInput where it cannot be reached."""
 
     def put(self, folder: Path) -> None:
         """Write the files of the folder there. Raises BadInput where something is already."""
@@ -26,29 +31,46 @@ class Place(Protocol):
         """Copy everything there into the new folder. Raises BadInput where nothing is."""
         ...
 
+    def read(self, name: str) -> bytes:
+        """One file. Raises BadInput where there is none."""
+        ...
+
 
 def place(target: str) -> Place:
     """The place that a target names. Raises BadInput where a package for it is missing."""
-    if target.startswith(HUB):
-        return HuggingFace(target.removeprefix(HUB))
-    return Url(target) if re.match(r"[a-z][a-z0-9+.-]*://", target) else Folder(Path(target))
+    if target.startswith(HUGGING_FACE):
+        return HuggingFace(target.removeprefix(HUGGING_FACE))
+    return Url(target) if is_url(target) else Folder(target)
+
+
+def is_url(text: str) -> bool:
+    """Whether a text names a place by its scheme, as `s3://bucket` does."""
+    return re.match(r"[a-z][a-z0-9+.-]*://", text) is not None
 
 
 class Folder:
     """A folder of this machine."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path.expanduser()
+    def __init__(self, path: str) -> None:
+        self._path = user_path(path)
 
     def put(self, folder: Path) -> None:
-        if self._path.exists() and any(self._path.iterdir()):
-            raise BadInput(f"{self._path} is not empty")
-        shutil.copytree(folder, self._path, dirs_exist_ok=True)
+        with _reached(str(self._path)):
+            if self._path.exists() and any(self._path.iterdir()):
+                raise _not_empty(str(self._path))
+            shutil.copytree(folder, self._path, dirs_exist_ok=True)
 
     def get(self, folder: Path) -> None:
         if not self._path.is_dir():
-            raise BadInput(f"no folder {self._path}")
-        shutil.copytree(self._path, folder)
+            raise _nothing(str(self._path))
+        with _reached(str(self._path)):
+            shutil.copytree(self._path, folder)
+
+    def read(self, name: str) -> bytes:
+        if not (self._path / name).is_file():
+            raise _nothing(str(self._path))
+        with _reached(str(self._path)):
+            return (self._path / name).read_bytes()
 
 
 class Url:
@@ -62,23 +84,32 @@ class Url:
         self._url = url
 
     def put(self, folder: Path) -> None:
-        if self._fs.exists(self._path) and self._fs.find(self._path):
-            raise BadInput(f"{self._url} is not empty")
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            name = path.relative_to(folder).as_posix()
-            self._fs.pipe_file(f"{self._path}/{name}", path.read_bytes())
+        with _reached(self._url):
+            if self._fs.exists(self._path) and self._fs.find(self._path):
+                raise _not_empty(self._url)
+            for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+                name = path.relative_to(folder).as_posix()
+                self._fs.pipe_file(f"{self._path}/{name}", path.read_bytes())
 
     def get(self, folder: Path) -> None:
-        root = self._fs._strip_protocol(self._path).rstrip("/")
-        names = self._fs.find(root)
-        if not names:
-            raise BadInput(f"nothing at {self._url}")
-        for name in names:
-            copy = folder / name[len(root) :].lstrip("/")
-            if not copy.resolve().is_relative_to(folder.resolve()):
-                raise BadInput(f"{self._url}: {name} would be written outside of its folder")
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(self._fs.cat_file(name))
+        with _reached(self._url):
+            root = self._fs._strip_protocol(self._path).rstrip("/")
+            names = self._fs.find(root)
+            if not names:
+                raise _nothing(self._url)
+            for name in names:
+                copy = folder / name[len(root) :].lstrip("/")
+                if not copy.resolve().is_relative_to(folder.resolve()):
+                    raise BadInput(f"{self._url}: {name} would be written outside of its folder")
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(self._fs.cat_file(name))
+
+    def read(self, name: str) -> bytes:
+        file = f"{self._path.rstrip('/')}/{name}"
+        with _reached(self._url):
+            if not self._fs.exists(file):
+                raise _nothing(self._url)
+            return self._fs.cat_file(file)
 
 
 class HuggingFace:
@@ -89,21 +120,53 @@ class HuggingFace:
 
     def __init__(self, name: str) -> None:
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-            raise BadInput(f"{HUB}{name}: write {HUB}OWNER/NAME")
+            raise BadInput(f"{HUGGING_FACE}{name}: write {HUGGING_FACE}OWNER/NAME")
         try:
             self._hub: Any = importlib.import_module("huggingface_hub")
         except ImportError as error:
-            raise BadInput(f"{HUB} needs the package huggingface_hub: pip install it") from error
+            raise BadInput(
+                f"{HUGGING_FACE} needs the package huggingface_hub: pip install huggingface_hub"
+            ) from error
         self._name = name
 
     def put(self, folder: Path) -> None:
-        api = self._hub.HfApi()
-        api.create_repo(self._name, private=True, exist_ok=True)
-        api.upload_folder(repo_id=self._name, folder_path=str(folder))
+        with _reached(HUGGING_FACE + self._name):
+            api = self._hub.HfApi()
+            api.create_repo(self._name, private=True, exist_ok=True)
+            if set(api.list_repo_files(self._name)) - {OF_THE_SERVICE}:
+                raise _not_empty(HUGGING_FACE + self._name)
+            api.upload_folder(repo_id=self._name, folder_path=str(folder))
 
     def get(self, folder: Path) -> None:
-        # files that the service adds, such as .gitattributes, are none of the run
-        self._hub.snapshot_download(
-            self._name, local_dir=str(folder), ignore_patterns=[".gitattributes"]
-        )
+        with _reached(HUGGING_FACE + self._name):
+            self._hub.snapshot_download(
+                self._name, local_dir=str(folder), ignore_patterns=[OF_THE_SERVICE]
+            )
         shutil.rmtree(folder / ".cache", ignore_errors=True)
+
+    def read(self, name: str) -> bytes:
+        with _reached(HUGGING_FACE + self._name):
+            return Path(self._hub.hf_hub_download(self._name, name)).read_bytes()
+
+
+def _not_empty(target: str) -> BadInput:
+    return BadInput(f"{target} is not empty: push to another name, or empty it first")
+
+
+def _nothing(target: str) -> BadInput:
+    return BadInput(f"no shared run at {target}: `safedreamer push RUN {target}` puts one there")
+
+
+@contextlib.contextmanager
+def _reached(target: str) -> Iterator[None]:
+    """Errors of a place, of whatever types its package raises, as BadInput."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        why = one_line(str(error), 200)
+        raise BadInput(
+            f"{target} cannot be used ({type(error).__name__}: {why}): check its name, the "
+            "network, and your credentials there"
+        ) from error

@@ -60,7 +60,9 @@ def find(name: str, root: Path | None = None) -> Entry:
     root = root or ROOT
     name, known = name.removeprefix(PREFIX).strip("/"), names(root)
     if name not in known:
-        listing = f"the zoo has {', '.join(known)}" if known else f"the zoo ({root}) is empty"
+        listing = f"the zoo has {', '.join(known)}"
+        if not known:
+            listing = f"the zoo ({root}) is empty: it comes with a checkout, not with a wheel"
         raise BadInput(f"no policy {name!r} in the zoo{did_you_mean(name, known)}; {listing}")
     folder = root / name
     card = read_object(folder / CARD)

@@ -54,11 +54,10 @@ def command_line(command: str, arguments: Sequence[str] = ()) -> argparse.Argume
 def _tyro_parser(
     cls: Any, prog: str, description: str = "", default: Any = None
 ) -> argparse.ArgumentParser:
-    from benchmarks.cli.common import REGISTRY
-    from benchmarks.cli.help import parser_of
+    from benchmarks.cli.common import parser_of
 
     extra = {} if default is None else {"default": default}
-    return parser_of(cls, prog, description, REGISTRY, **extra)
+    return parser_of(cls, prog, description, **extra)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -74,7 +73,7 @@ def _cell(value: object) -> str:
 
 def options(parser: argparse.ArgumentParser) -> str:
     """Every argument of a command: spelling, default, meaning."""
-    from benchmarks.cli.help import options as options_of
+    from benchmarks.process.help import options as options_of
 
     rows = [
         (f"`{o.name} {o.value}`".replace(" `", "`"), _default(o), o.text)

@@ -130,7 +130,8 @@ def test_help_of_train_shows_every_setting_with_the_presets_default(capfd):
         (["train", "--init-from", "nowhere.ckpt"], "nowhere.ckpt: no such file"),
         (["train", "extra"], "unexpected argument 'extra'"),
         (["evaluate"], "give either a run folder or --official FILE"),
-        (["evaluate", "nowhere"], "nowhere is not a run folder"),
+        (["evaluate", "nowhere"], "nowhere is not a run folder: there is no such folder"),
+        (["evaluate", "s3://bucket/mine"], "write hub:s3://bucket/mine"),
         (["evaluate", "--official", "nowhere.ckpt"], "--official needs --task"),
         (
             ["evaluate", "--official", "nowhere.ckpt", "--task", "SafetyPointGoal1-v0"],
@@ -138,6 +139,7 @@ def test_help_of_train_shows_every_setting_with_the_presets_default(capfd):
         ),
         (["evaluate", "nowhere", "--episodes", "0"], "episodes=0 must be at least 1"),
         (["diagnose", "nowhere"], "nowhere is not a run folder"),
+        (["diagnose", "hub:mine"], "`safedreamer pull TARGET DIR` makes a folder"),
         (["diagnose", "nowhere", "--stride", "0"], "stride=0 must be at least 1"),
         (["diagnose", "nowhere", "--actions", "none"], "invalid choice 'none'"),
         (["plot", "nowhere", "--out", "x"], "no folder nowhere"),

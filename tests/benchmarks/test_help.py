@@ -16,9 +16,11 @@ from tests.tree import ROOT
 
 def shown(capfd: pytest.CaptureFixture[str], *args: str) -> str:
     """What a command prints that leaves with status 0."""
-    with pytest.raises(SystemExit) as stop:
-        app.main(args)
-    assert stop.value.code == 0
+    try:
+        status = app.main(args)
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 0
     return capfd.readouterr().out
 
 
@@ -105,3 +107,30 @@ def test_fish_lists_the_same():
     script = _fish({"train": ["--obs", "--seed"]}, {"--obs": ["vision", "lidar"]})
     assert "-n '__fish_seen_subcommand_from train' -l obs -x -a 'vision lidar'" in script
     assert script.endswith("-l seed\n")
+
+
+@pytest.mark.parametrize("command", app.COMMANDS)
+def test_all_commands_have_the_same_page(command: str, capfd):
+    page = shown(capfd, command, "--help")
+    assert page.startswith(f"usage: safedreamer {command}")
+    assert max(map(len, page.splitlines())) <= 80
+    usage = page.splitlines()[0]
+    assert usage.endswith("[OPTIONS]")
+    assert not re.search(r"\b(PATH|STR|INT)\b", usage.partition(" --")[0])
+    assert "(default: None)" not in page and "(default: False)" not in page
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        ("push", "safedreamer push RUN TARGET [OPTIONS]"),
+        ("evaluate", "safedreamer evaluate [RUN] [OPTIONS]"),
+        ("status", "safedreamer status FOLDER [FILTERS ...] [OPTIONS]"),
+        ("completion", "safedreamer completion {bash,zsh,fish} [OPTIONS]"),
+        ("compare", "safedreamer compare [RESULTS ...] A B [OPTIONS]"),
+        ("plot", "safedreamer plot [RESULTS ...] --out DIR [OPTIONS]"),
+    ],
+)
+def test_usage_names_the_arguments(command: str, usage: str, capfd):
+    page = shown(capfd, command, "--help")
+    assert page.splitlines()[0] == f"usage: {usage}"

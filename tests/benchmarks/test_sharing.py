@@ -11,12 +11,17 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from benchmarks.api.policies import load_agent
 from benchmarks.cli import app
 from benchmarks.runs.records import read_records
 from benchmarks.runs.spec import BadInput
-from benchmarks.sharing.contents import gather, sums
+from benchmarks.sharing.contents import CARD, gather, sums
+from benchmarks.sharing.fetching import cached, run_folder
 from benchmarks.sharing.places import place
 from tests.fakes.toys import run, toy_spec
+from tests.untrained import ENV_STEPS, untrained_run
+
+TARGETS = ["shared/mine", "memory://bucket/mine", "hf://me/mine"]
 
 
 @pytest.fixture(scope="module")
@@ -38,26 +43,36 @@ def hub(folder: Path) -> types.ModuleType:
     class HfApi:
         def create_repo(self, name: str, private: bool, exist_ok: bool) -> None:
             assert private and exist_ok
-            (folder / name).mkdir(parents=True)
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            (folder / name / ".gitattributes").write_text("*.npz filter=lfs\n")
+
+        def list_repo_files(self, name: str) -> list[str]:
+            return [
+                path.relative_to(folder / name).as_posix() for path in (folder / name).rglob("*")
+            ]
 
         def upload_folder(self, repo_id: str, folder_path: str) -> None:
             shutil.copytree(folder_path, folder / repo_id, dirs_exist_ok=True)
-            (folder / repo_id / ".gitattributes").write_text("*.npz filter=lfs\n")
 
     def snapshot_download(name: str, local_dir: str, ignore_patterns: list[str]) -> None:
         shutil.copytree(folder / name, local_dir, ignore=shutil.ignore_patterns(*ignore_patterns))
 
     module.HfApi, module.snapshot_download = HfApi, snapshot_download  # type: ignore[attr-defined]
+    module.hf_hub_download = lambda name, file: str(folder / name / file)  # type: ignore[attr-defined]
     return module
 
 
-@pytest.mark.parametrize("target", ["shared/mine", "memory://bucket/mine", "hf://me/mine"])
-def test_what_is_pushed_is_pulled(
-    trained: Path, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
-):
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every place that a target may name, empty; the cache is in `cache` of the current folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub(tmp_path / "hub"))
     fsspec.filesystem("memory").store.clear()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_is_pushed_is_pulled(trained: Path, target: str, places: None, capfd):
     assert app.main(["push", str(trained), target]) == 0
     assert app.main(["pull", target, "theirs"]) == 0
     assert f"fetched {target} into theirs" in capfd.readouterr().out
@@ -68,9 +83,8 @@ def test_what_is_pushed_is_pulled(
     film = Path("theirs", "evaluation-toy-default-240", "episode-0.mp4")
     assert film.read_bytes() == b"film"
     assert not Path("theirs", "replay").exists() and not Path("theirs", "status.json").exists()
-    if not target.startswith("hf://"):
-        assert app.main(["push", str(trained), target]) == 2
-        assert "is not empty" in capfd.readouterr().err
+    assert app.main(["push", str(trained), target]) == 2
+    assert "is not empty: push to another name" in capfd.readouterr().err
     assert app.main(["pull", target, "theirs"]) == 2
     assert "theirs exists" in capfd.readouterr().err
 
@@ -91,7 +105,9 @@ def test_what_differs_from_what_was_shared_is_refused(trained: Path, tmp_path: P
     assert app.main(["push", str(trained), str(shared)]) == 0
     (shared / "episodes.csv").write_text("other")
     assert app.main(["pull", str(shared), str(tmp_path / "theirs")]) == 2
-    assert "files differ from those that were shared" in capfd.readouterr().err
+    assert "files differ from those that were shared (SHA256SUMS): episodes.csv; fetch" in (
+        capfd.readouterr().err
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shared"]
     (shared / "SHA256SUMS").unlink()
     assert app.main(["pull", str(shared), str(tmp_path / "theirs")]) == 2
@@ -127,3 +143,75 @@ def test_a_run_without_a_checkpoint_is_not_shared(trained: Path, tmp_path: Path)
     shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
     with pytest.raises(BadInput, match="no whole checkpoint to share"):
         gather(tmp_path / "run", tmp_path / "into")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_target_is_fetched_once_into_the_cache(trained: Path, target: str, places: None, capfd):
+    assert app.main(["push", str(trained), target]) == 0
+    folder = cached(f"hub:{target}")
+    assert folder.parent == Path("cache", "safedreamer", "shared").absolute()
+    assert f"fetching {target} into {folder}" in capfd.readouterr().err
+    assert (folder / "episodes.csv").read_bytes() == (trained / "episodes.csv").read_bytes()
+    assert cached(f"hub:{target}") == folder == run_folder(f"hub:{target}")
+    assert capfd.readouterr().err == ""
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_what_is_pushed_anew_is_fetched_anew(trained: Path, places: None, tmp_path: Path):
+    assert app.main(["push", str(trained), "shared"]) == 0
+    first = cached("hub:shared")
+    longer = shutil.copytree(trained, tmp_path / "longer")
+    (longer / "metrics.jsonl").write_text('{"env_steps": 1}\n')
+    shutil.rmtree("shared")
+    assert app.main(["push", str(longer), "shared"]) == 0
+    second = cached("hub:shared")
+    assert second != first
+    assert (second / "metrics.jsonl").read_text() == '{"env_steps": 1}\n'
+
+
+def test_a_target_is_evaluated_and_loaded_as_its_run_is(places: None, tmp_path: Path, capfd):
+    spec = untrained_run(tmp_path / "run", "sac")
+    assert app.main(["push", "run", "memory://bucket/mine"]) == 0
+    options = ["--episodes", "2", "--workers", "inline"]
+    assert app.main(["evaluate", "run", *options, "--out", "own.csv"]) == 0
+    assert app.main(["evaluate", "hub:memory://bucket/mine", *options]) == 0
+    (out,) = tmp_path.glob("hub-*.csv")
+    assert (
+        out.name == "hub-memory---bucket-mine-evaluation-tests.fakes.shore-shore-default-3000.csv"
+    )
+    theirs, own = (read_records(path).drop(columns="wall_seconds") for path in (out, "own.csv"))
+    assert len(own) == 2 and theirs.equals(own)
+    policy = load_agent("hub:memory://bucket/mine")
+    assert (policy.spec, policy.env_steps) == (spec, ENV_STEPS)
+    assert policy.evaluate(episodes=2)["return"].tolist() == own["return"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("hub:", "hub: needs the target that `safedreamer push` wrote"),
+        ("hub:nowhere", "no shared run at nowhere: `safedreamer push RUN nowhere` puts one there"),
+        ("hub:memory://bucket/none", "no shared run at memory://bucket/none: `safedreamer push"),
+        ("hub:hf://me/none", r"hf://me/none cannot be used \(FileNotFoundError: .*check its name"),
+        ("s3://bucket/mine", "is no folder: write hub:s3://bucket/mine"),
+    ],
+)
+def test_what_names_no_shared_run_is_refused(name: str, message: str, places: None):
+    with pytest.raises(BadInput, match=message):
+        run_folder(name)
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    trained: Path, places: None, monkeypatch: pytest.MonkeyPatch
+):
+    assert app.main(["push", str(trained), "shared"]) == 0
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    with pytest.raises(BadInput, match=r"XDG_CACHE_HOME /proc/nowhere/.* cannot be written to"):
+        cached("hub:shared")
+
+
+def test_a_card_may_be_edited(trained: Path, places: None):
+    assert app.main(["push", str(trained), "shared"]) == 0
+    Path("shared", CARD).write_text("more to say")
+    assert app.main(["pull", "shared", "theirs"]) == 0
+    assert Path("theirs", CARD).read_text() == "more to say"

@@ -18,13 +18,12 @@ from benchmarks.api.policies import load_agent
 from benchmarks.cli import evaluate
 from benchmarks.cli.publish import final_evaluation, forget_place
 from benchmarks.methods.saved import newest
-from benchmarks.runs import checkpoint
 from benchmarks.runs.files import FINAL_FILE, SPEC_FILE, STATUS_FILE
 from benchmarks.runs.reading import DamagedFile
 from benchmarks.runs.records import FINAL, read_records
-from benchmarks.runs.spec import BadInput, RunSpec, to_dict
+from benchmarks.runs.spec import BadInput, to_dict
 from benchmarks.sweep.members import member
-from benchmarks.training.launch import agent_for, environment, trained_agent
+from benchmarks.training.launch import environment, trained_agent
 from benchmarks.zoo import entry
 from benchmarks.zoo.adding import add
 from benchmarks.zoo.card import mean_interval
@@ -32,29 +31,15 @@ from benchmarks.zoo.needed import read_by
 from benchmarks.zoo.precision import TOLERANCE, half_error
 from benchmarks.zoo.rows import record
 from tests.specs import spec_of
+from tests.untrained import untrained_run
 
 NOTHING = "no policy is published yet"
-TASK = "tests.fakes.shore:shore"
-
-
-def a_run(folder: Path, method: str = "bsrp_lag", seed: int = 3) -> RunSpec:
-    """A run folder as training leaves it: its policy is a fresh one."""
-    spec = spec_of(method, "default", task=TASK, seed=seed)
-    _, env_spec = environment(spec)
-    state = agent_for(spec, env_spec).init(seed)
-    counters = {"env_steps": 3000, "agent_steps": 600}
-    meta = {"run_id": spec.run_id, "counters": counters}
-    checkpoint.save(folder / "checkpoints", 3000, {checkpoint.LEARNER: state}, meta)
-    start = {"git": {"commit": "c0ffee"}, "versions": {"jax": "1"}, "hardware": {"cores": 2}}
-    data = {"run_id": spec.run_id, "spec": to_dict(spec), "starts": [start]}
-    (folder / SPEC_FILE).write_text(json.dumps(data))
-    return spec
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "bsrp_lag"
-    a_run(folder)
+    untrained_run(folder)
     assert final_evaluation(member(folder), 20)
     return folder
 
@@ -125,7 +110,7 @@ def test_the_same_run_gives_the_same_files_and_another_is_refused(run, added, tm
 
 
 def test_a_run_without_its_final_evaluation_is_refused(tmp_path):
-    a_run(tmp_path / "run", seed=5)
+    untrained_run(tmp_path / "run", seed=5)
     with pytest.raises(BadInput, match=r"has no final.csv: `safedreamer publish`"):
         add(tmp_path / "run", tmp_path / "zoo")
     assert entry.names(tmp_path / "zoo") == []

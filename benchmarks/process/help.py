@@ -1,4 +1,4 @@
-"""Help pages: one plain style for all commands, as wide as the terminal.
+"""Help pages: one plain style for all commands, whichever library reads their options.
 
 `--help` shows a command's options, of `train` those that most runs need, on one screen; a group of
 settings by name, `--help planner`; `--help-all` shows everything.
@@ -10,17 +10,14 @@ import argparse
 import re
 import shutil
 import textwrap
-import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-import tyro
-from tyro.constructors import ConstructorRegistry
+from typing import NamedTuple
 
 from benchmarks.process.options import HELP
 from benchmarks.runs.spec import choose
 
 INDENT = 29  # columns of an option's name
+UNSAID = ("", "''", "None", "False")  # defaults that say nothing
 AGENT = "agent"  # the group of settings without a prefix
 RUN = "run"  # the group of a command's own options that are not shown at once
 
@@ -51,18 +48,6 @@ class Option(NamedTuple):
         return prefix or (RUN if self.name in guide.rest else AGENT)
 
 
-def parser_of(
-    cls: Any, prog: str, description: str, registry: ConstructorRegistry, **extra: Any
-) -> argparse.ArgumentParser:
-    """The argument parser of a dataclass."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        parser: Any = tyro.extras.get_parser(
-            cls, prog=prog, description=description, registry=registry, **extra
-        )
-    return parser
-
-
 def options(parser: argparse.ArgumentParser) -> list[Option]:
     """Every argument of the command but those for help, positional ones first."""
     found = [_option(action) for action in parser._actions if "--help" not in action.option_strings]
@@ -75,15 +60,18 @@ def _option(action: argparse.Action) -> Option:
         shown = "{" + ",".join(map(str, action.choices)) + "}"
     value = shown[0] if isinstance(shown, tuple) else shown
     words = re.sub(r"[\[\]]|\.\.\.|\{None\}\|", " ", value).split()
-    value = " ".join(dict.fromkeys(words)) + (" ..." if "..." in value else "")
+    many = "..." in value or action.nargs in ("*", "+")
+    value = " ".join(dict.fromkeys(words)) + (" ..." if many else "")
     text = " ".join((action.help or "").replace("%%", "%").split())
     default = re.search(r" ?\((?:default: ([^()]*(?:\([^()]*\))?[^()]*)|required)\)$", text)
     if default:
         text = text[: default.start()]
     shown_default = (default[1] or "").strip() if default else ""
-    required = default[1] is None if default else action.required or not action.option_strings
+    optional = action.nargs == "*" or not (action.required or not action.option_strings)
+    required = default[1] is None if default else not optional
     if not action.option_strings:
-        return Option(value, "", text, shown_default, required)
+        name = value if value.startswith("{") else action.dest.upper() + " ..." * many
+        return Option(name, "", text, shown_default, required)
     return Option(
         action.option_strings[0],
         "" if action.nargs == 0 else value,
@@ -102,11 +90,12 @@ def page(
     """
     width = max(60, min(100, shutil.get_terminal_size().columns))
     found = options(parser)
-    usage = " ".join([prog, *(o.name for o in found if not o.name.startswith("--")), "[OPTIONS]"])
+    arguments = [_in_usage(o) for o in found if o.required or o.name[:2] != "--"]
+    usage = " ".join([prog, *arguments, "[OPTIONS]"])
     head = [f"usage: {usage}", ""]
     about = [*textwrap.wrap(parser.description or "", width), ""]
     if guide is None or "--help-all" in args:
-        return "\n".join([*head, *about, "options:", *_full(found, width)])
+        return "\n".join([*head, *about, *(["options:"] if found else []), *_full(found, width)])
     grouped = [(o.group(guide), o) for o in found if o.name not in guide.brief]
     groups = list(dict.fromkeys(name for name, _ in grouped))
     if named := _group(args, groups):
@@ -127,6 +116,10 @@ def page(
     )
 
 
+def _in_usage(option: Option) -> str:
+    return f"{option.name} {option.value}".rstrip() if option.required else f"[{option.name}]"
+
+
 def _group(args: Sequence[str], groups: Sequence[str]) -> str:
     """The group named after --help, "" for none."""
     words = [args[i + 1] for i, word in enumerate(args[:-1]) if word in HELP]
@@ -135,16 +128,16 @@ def _group(args: Sequence[str], groups: Sequence[str]) -> str:
 
 
 def _brief(option: Option) -> Option:
-    """The option with the first sentence of its text, and a default only where it has one."""
+    """The option with the first sentence of its text."""
     sentence = re.split(r"[.;] ", f"{option.text} ")[0].removesuffix(".")
-    default = "" if option.default in ("None", "False") else option.default
-    return option._replace(text=sentence, default=default)
+    return option._replace(text=sentence)
 
 
 def _full(found: Sequence[Option], width: int) -> list[str]:
     lines = []
     for option in found:
-        default = f" (default: {option.default})" if option.default else ""
+        default = "" if option.default in UNSAID else f" (default: {option.default})"
+        default = " (required)" if option.required and option.value else default
         text = textwrap.wrap(option.text + default, width - INDENT) or [""]
         name = f"  {option.name} {option.value}".rstrip()
         if len(name) >= INDENT:

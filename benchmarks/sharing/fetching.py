@@ -1,0 +1,70 @@
+"""A shared run comes here: into a folder that a user names, or into the user's cache, from where
+`hub:TARGET` is used like a run folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.runs.places import check_folder, possible_path, user_cache
+from benchmarks.runs.spec import BadInput
+from benchmarks.sharing.contents import SUMS, check
+from benchmarks.sharing.places import is_url, place
+
+HUB = "hub:"
+
+
+def fetch(target: str, out: Path, option: str = "DIR") -> None:
+    """Copy the shared run into the new folder, which `option` named, whole or not at all.
+
+    Raises BadInput where there is none, or its files are not those that were shared.
+    """
+    source = place(target)
+    check_folder(out, option)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".pull-") as folder:
+        copy = Path(folder) / "run"
+        source.get(copy)
+        try:
+            check(copy)
+        except BadInput as error:
+            raise BadInput(f"{target}: {error}") from error
+        copy.rename(out)
+
+
+def run_folder(name: str | os.PathLike[str]) -> Path:
+    """The folder of a run by its path or as `hub:TARGET`, which is fetched into the user's cache.
+
+    Raises BadInput where nothing can be fetched, or the path cannot even be looked for.
+    """
+    text = os.fspath(name)
+    if text.startswith(HUB):
+        return cached(text)
+    if is_url(text):
+        raise BadInput(f"{text} is no folder: write {HUB}{text}")
+    return possible_path(text)
+
+
+def cached(name: str) -> Path:
+    """The run folder in the user's cache of the run at `hub:TARGET`, fetched unless it is there.
+
+    The folder is named after the sums of the run's files, which are read from the target each
+    time: what is pushed anew is fetched anew. Raises BadInput as `fetch` does.
+    """
+    target = name.removeprefix(HUB)
+    if not target:
+        raise BadInput(f"{HUB} needs the target that `safedreamer push` wrote: {HUB}TARGET")
+    sums = place(target).read(SUMS)
+    folder = user_cache() / "shared" / hashlib.sha256(sums).hexdigest()[:16]
+    if not folder.is_dir():
+        print(f"fetching {target} into {folder}", file=sys.stderr, flush=True)
+        try:
+            fetch(target, folder, "XDG_CACHE_HOME")
+        except OSError:
+            if not folder.is_dir():  # else another process was faster
+                raise
+    return folder

@@ -1,0 +1,29 @@
+"""Run folders without the training: what is left of a run whose policy is a fresh one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from benchmarks.runs import checkpoint
+from benchmarks.runs.files import SPEC_FILE
+from benchmarks.runs.spec import RunSpec, to_dict
+from benchmarks.training.launch import agent_for, environment
+from tests.specs import spec_of
+
+TASK = "tests.fakes.shore:shore"
+ENV_STEPS, AGENT_STEPS = 3000, 600
+
+
+def untrained_run(folder: Path, method: str = "bsrp_lag", seed: int = 3) -> RunSpec:
+    """A run folder on the toy shore as training leaves it after ENV_STEPS; returns its spec."""
+    spec = spec_of(method, "default", task=TASK, seed=seed)
+    _, env_spec = environment(spec)
+    state = agent_for(spec, env_spec).init(seed)
+    counters = {"env_steps": ENV_STEPS, "agent_steps": AGENT_STEPS}
+    meta = {"run_id": spec.run_id, "counters": counters}
+    checkpoint.save(folder / "checkpoints", ENV_STEPS, {checkpoint.LEARNER: state}, meta)
+    start = {"git": {"commit": "c0ffee"}, "versions": {"jax": "1"}, "hardware": {"cores": 2}}
+    data = {"run_id": spec.run_id, "spec": to_dict(spec), "starts": [start]}
+    (folder / SPEC_FILE).write_text(json.dumps(data))
+    return spec
