@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from benchmarks.process import help
+from benchmarks.process.help import page
 from benchmarks.process.options import HELP, check_once
 from benchmarks.process.stdout import ending_quietly, going_on
 from benchmarks.runs.places import user_path
@@ -179,7 +179,7 @@ class Parser(argparse.ArgumentParser):
     ) -> argparse.Namespace:
         words = list(sys.argv[1:] if args is None else args)
         if set(HELP) & set(words):
-            print(help.page(self, (), self.prog, None), flush=True)
+            print(page(self, (), self.prog, None), flush=True)
             raise SystemExit(0)
         try:
             check_once(words, repeated=("--import",))
