@@ -186,7 +186,7 @@ def records_about(folder: Path) -> dict[str, Any]:
     ("args", "message"),
     [
         (["--only", "image_blur"], "image_blur needs pictures, which dreamerv3 on .* lacks; it can "
-                                   "have sensor_noise, .*action_weak_side, latent_noise"),
+                                   "have sensor_noise, .*_weak_side, cost_delay, latent_noise"),
         (["--only", "mas"], "unknown perturbation 'mas'; did you mean mass"),
         (["--only", "mass"], "mass needs a simulator of Safety-Gymnasium"),
         (["--only", "action_gain", "--strengths", "0"], "strength 0 must be positive"),
