@@ -39,7 +39,9 @@ FLOORS = {
     "video": {"tasks", "runs", "envs", "training"},
     "zoo": {"runs", "process", "envs", "methods", "training"},
     "api": {"tasks", "runs", "envs", "methods", "training", "cli", "zoo", "sharing"},
-    "stress": {"tasks", "runs", "envs", "methods", "training", "omnisafe", "suites"},
+    "stress": {
+        "tasks", "runs", "envs", "methods", "training", "omnisafe", "suites", "diagnosis",
+    },
     "bundle": {"runs", "cli"},
     "sharing": {"runs"},
     "fidelity": {"tasks", "runs", "envs"},

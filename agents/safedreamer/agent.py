@@ -106,6 +106,13 @@ class SafeDreamer:
         """Modules around parameters, for use inside a traced function."""
         return merge(self.graphs, params)
 
+    def acting_networks(self, params: Networks, key: jax.Array) -> Networks:
+        """The modules that `act` filters, plans and acts with: `networks`, exchanged by `acting`
+        with a key of its own, where there is one.
+        """
+        nets = self.networks(params)
+        return nets if self.acting is None else self.acting(nets, jax.random.fold_in(key, ACTING))
+
     def init(self, seed: int) -> AgentState:
         """The learner's initial state."""
         return self._init(jax.random.key(seed))
@@ -143,9 +150,7 @@ class SafeDreamer:
         return action, carry, info
 
     def _act_impl(self, params, multiplier, carry, obs, is_first, key, mode):
-        nets = self.networks(params)
-        if self.acting is not None:
-            nets = self.acting(nets, jax.random.fold_in(key, ACTING))
+        nets = self.acting_networks(params, key)
         latent_key, plan_key, action_key = jax.random.split(key, 3)
         rssm = nets.model.rssm
         embed = rssm.embed_part(nets.model.encoder(obs))

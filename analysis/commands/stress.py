@@ -1,7 +1,8 @@
 """`stress`: figure and tables of folders that `safedreamer stress` wrote.
 
 Writes `stress.png`, `stress.pdf`, `levels.csv`, `thresholds.csv` and `stress.md`; for transfer
-`transfer.png`, `transfer.pdf` and `transfer.csv`.
+`transfer.png`, `transfer.pdf` and `transfer.csv`; where prediction errors were measured
+`errors.png`, `errors.pdf` and `errors.csv`.
 """
 
 from __future__ import annotations
@@ -12,15 +13,24 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.figures import stress as figures
-from analysis.figures import style
-from analysis.read.stress import read
-from analysis.statistics.stress import matrix, stress
+from analysis.figures import stress_errors, style
+from analysis.read.stress import read, read_errors
+from analysis.statistics.stress import cost_and_errors, matrix, stress
 from analysis.tables.formats import csv_text
-from analysis.tables.stress import levels_markdown, matrix_markdown, thresholds_markdown
+from analysis.tables.stress import (
+    errors_markdown,
+    levels_markdown,
+    matrix_markdown,
+    thresholds_markdown,
+)
 from benchmarks.runs.places import check_folder
 
 KEY = ["run_id", "method", "task", "perturbation", "strength", "episode"]
 INTERVALS = "Intervals: 95 %, bootstrap over episodes within runs.\n"
+ERRORS = (
+    "Root mean square errors on the rows of these episodes: of observations relative to that of "
+    "always saying the mean, of costs in cost per agent step.\n"
+)
 
 
 def run(args: argparse.Namespace) -> str:
@@ -30,7 +40,9 @@ def run(args: argparse.Namespace) -> str:
     frame = pd.concat([read(folder) for folder in args.folders], ignore_index=True)
     if frame.duplicated(KEY).any():
         raise ValueError("two of the folders hold the same episodes")
+    errors = pd.concat([read_errors(folder) for folder in args.folders], ignore_index=True)
     out.mkdir(parents=True, exist_ok=True)
+    predicted = cost_and_errors(frame, errors)
     found, tasks = stress(frame, args.reps), matrix(frame)
     files, parts = [], []
     if not tasks.empty:
@@ -42,6 +54,12 @@ def run(args: argparse.Namespace) -> str:
         files += _tables(out, found._asdict())
         parts += ["## Strength at which cost exceeds its limit\n", thresholds_markdown(found)]
         parts += [INTERVALS, "## Return and cost\n", levels_markdown(found)]
+    if not predicted.empty:
+        files += style.save(
+            stress_errors.figure(predicted, args.title), out / "errors", ("png", "pdf")
+        )
+        files += _tables(out, {"errors": predicted})
+        parts += ["## Cost against prediction errors\n", ERRORS, errors_markdown(predicted)]
     if not parts:
         raise ValueError(
             f"{args.folders[0]} holds undisturbed episodes only: there is nothing to draw"

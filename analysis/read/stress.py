@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.runs.files import STRESS_FILE, STRESS_RECORDS_FILE
+from benchmarks.runs.files import STRESS_ERRORS_FILE, STRESS_FILE, STRESS_RECORDS_FILE
 from benchmarks.runs.reading import DamagedFile, expect, read_object, read_text
-from benchmarks.runs.records import DTYPES, STRESS_COLUMNS
+from benchmarks.runs.records import DTYPES, ERROR_COLUMNS, STRESS_COLUMNS
 
 UNDISTURBED = "none"  # perturbation at strength 0
 
@@ -47,3 +47,23 @@ def read(folder: Path) -> pd.DataFrame:
         own_task=[runs[key]["task"] for key in keys],
         cost_limit=[np.nan if limit is None else float(limit) for limit in limits],
     )
+
+
+def read_errors(folder: Path) -> pd.DataFrame:
+    """Prediction errors of the world models in these episodes, columns ERROR_COLUMNS; no rows where
+    none were measured.
+
+    Raises DamagedFile for a file that holds something else.
+    """
+    file = folder / STRESS_ERRORS_FILE
+    dtypes = {name: DTYPES.get(name, "float64") for name in ERROR_COLUMNS}
+    dtypes |= {"perturbation": "str", "windows": "int64", "steps_ahead": "int64"}
+    try:
+        frame = pd.read_csv(io.StringIO(read_text(file)), keep_default_na=False)
+        if tuple(frame.columns) != ERROR_COLUMNS:
+            raise ValueError(f"expected the columns {','.join(ERROR_COLUMNS)}")
+        return frame.astype(dtypes)
+    except FileNotFoundError:
+        return pd.DataFrame(columns=list(ERROR_COLUMNS)).astype(dtypes)
+    except (ValueError, csv.Error, OverflowError) as error:
+        raise DamagedFile(file, None, str(error)) from error

@@ -156,3 +156,22 @@ def matrix(frame: pd.DataFrame) -> pd.DataFrame:
             "episodes": ("episode", "size"),
         }
     ).reset_index()
+
+
+def cost_and_errors(frame: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
+    """Return and cost of every cell beside the prediction errors of its world model.
+
+    One row per run, task, perturbation, strength and number of steps ahead, with `obs`,
+    `cost_limit`, the means `return` and `cost` over episodes, and the errors of
+    `analysis.read.stress.read_errors`.
+    """
+    keys = ["run_id", "method", "task", "perturbation", "strength"]
+    cells = frame.groupby(keys, sort=False).agg(
+        **{
+            "obs": ("obs", "first"),
+            "cost_limit": ("cost_limit", "first"),
+            "return": ("return", "mean"),
+            "cost": ("cost", "mean"),
+        }
+    )
+    return cells.reset_index().merge(errors, on=keys)

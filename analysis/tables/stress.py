@@ -1,4 +1,6 @@
-"""Tables of a stress test in Markdown: thresholds, levels, and the matrix of tasks."""
+"""Tables of a stress test in Markdown: thresholds, levels, prediction errors, and the matrix of
+tasks.
+"""
 
 from __future__ import annotations
 
@@ -61,6 +63,24 @@ def levels_markdown(found: Stress) -> str:
         )
         for _, row in found.levels.iterrows()
     ]
+    return markdown(head, rows)
+
+
+def errors_markdown(table: pd.DataFrame) -> str:
+    """One row per method, task, perturbation and strength, means over runs: cost, and errors of
+    observation and cost for each number of steps ahead.
+    """
+    steps = sorted(table["steps_ahead"].unique())
+    names = {"observation_error": "Observation error", "cost_error": "Cost error"}
+    head = ["Method", "Task", "Perturbation", "Strength", "Cost"]
+    head += [f"{title}, {step} ahead" for title in names.values() for step in steps]
+    rows = []
+    groups = table.groupby(["method", "task", "obs", "perturbation", "strength"], sort=False)
+    for (method, task, obs, perturbation, strength), cell in groups:
+        at = cell.groupby("steps_ahead")[list(names)].mean()
+        numbers = [number(at.loc[step, name], 3) for name in names for step in steps]
+        cells = (method_label(method), task_label(task, obs), perturbation, f"{strength:g}")
+        rows.append([*cells, number(cell["cost"].mean(), 2), *numbers])
     return markdown(head, rows)
 
 

@@ -185,8 +185,8 @@ def play_plan(plan: Plan, results: StressResults, episodes: object) -> None:
             show(cell, results.of(policy, cell), "  (was there)")
     with tempfile.TemporaryDirectory(prefix="stress-") as scratch:
         played = play(policy, waiting, episodes, Path(scratch), warn) if waiting else ()
-        for cell, rows in played:
-            results.add(rows)
+        for cell, rows, errors in played:
+            results.add(rows, errors)
             show(cell, rows, "")
     print(f"{len(waiting)} cells in {time.perf_counter() - began:.0f} s", flush=True)
 

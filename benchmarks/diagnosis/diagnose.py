@@ -10,6 +10,7 @@ each, with C observed and K predicted rows; N = E * W windows in all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -52,7 +53,7 @@ def diagnose(
         )
     starts = np.arange(0, rows - length + 1, stride)
     windows = cut_windows(traces.rows, starts, length)
-    predicted = _predict(agent, state, windows, context, jax.random.key(seed))
+    predicted = predict(agent, state, windows, context, jax.random.key(seed))
     truth = {name: values[:, context - 1 :] for name, values in windows.items()}
     findings = [*prediction_errors(agent.env, predicted, truth)]
     if agent.config.use_cost:
@@ -80,17 +81,15 @@ def cut_windows(
     return {k: v[:, index].reshape(-1, length, *v.shape[2:]) for k, v in rows.items()}
 
 
-def _predict(
+def predict(
     agent: SafeDreamer, state: PyTree, windows: dict[str, np.ndarray], context: int, key: jax.Array
 ) -> OpenLoop:
-    @jax.jit
-    def run(params, rows, key):
-        result = open_loop(agent.networks(params), rows, context, key)
-        # Half precision is exact to 0.0003 in 0..1, and thousands of images have to fit into
-        # memory.
-        return result._replace(
-            obs={k: x.astype(jnp.float16) if x.ndim == 5 else x for k, x in result.obs.items()}
-        )
+    """Open-loop predictions of windows [N, C+K, ...] by the networks that the agent acts with, see
+    `open_loop`; images in half precision.
+    """
+
+    def run(params: PyTree, rows: dict[str, jax.Array], key: jax.Array) -> OpenLoop:
+        return _predict(agent, params, rows, key, context)
 
     return in_parts(run, state, windows, key)
 
@@ -104,6 +103,17 @@ def in_parts(
         part = {name: values[begin : begin + WINDOWS_AT_ONCE] for name, values in windows.items()}
         parts.append(jax.device_get(run(state.params, part, jax.random.fold_in(key, begin))))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+@partial(jax.jit, static_argnames=("agent", "context"))
+def _predict(
+    agent: SafeDreamer, params: PyTree, rows: dict[str, jax.Array], key: jax.Array, context: int
+) -> OpenLoop:
+    result = open_loop(agent.acting_networks(params, key), rows, context, key)
+    # Half precision is exact to 0.0003 in 0..1, and thousands of images have to fit into memory.
+    return result._replace(
+        obs={k: x.astype(jnp.float16) if x.ndim == 5 else x for k, x in result.obs.items()}
+    )
 
 
 def value_errors(

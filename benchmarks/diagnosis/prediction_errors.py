@@ -76,14 +76,15 @@ def unit(env: EnvSpec, name: str) -> np.float64:
 
 def square_errors(env: EnvSpec, guess: Rows, true: Rows) -> Named:
     """Root mean square errors of every observation array (every camera), of a flat one's named
-    parts, and of reward.
+    parts, of reward and of cost.
     """
     for name, array in env.obs.items():
         error = guess[name] - true[name]
         yield f"{name} root mean square error", _root_mean_square(error)
         for part, where in env.layout.items() if len(array.shape) == 1 else ():
             yield f"{part} root mean square error", _root_mean_square(error[:, where])
-    yield "reward root mean square error", _root_mean_square(guess["reward"] - true["reward"])
+    for name in ("reward", "cost"):
+        yield f"{name} root mean square error", _root_mean_square(guess[name] - true[name])
 
 
 def _distances(env: EnvSpec, guess: Rows, true: Rows) -> Named:
@@ -144,6 +145,7 @@ def mean(values: np.ndarray) -> float:
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Pearson's, NaN where one does not vary."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     return (
         float(np.corrcoef(a, b)[0, 1])
         if np.size(a) > 1 and np.std(a) > 0 and np.std(b) > 0

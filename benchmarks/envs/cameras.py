@@ -87,6 +87,25 @@ def turned_around(pose: Pose) -> Pose:
     return Pose((-x, -y, z), _quadruple(quaternion), pose.fovy)
 
 
+def tilted(pose: Pose, degrees: float) -> Pose:
+    """The pose looking so many degrees further down, turned about the camera's own x axis."""
+    turn, quaternion = np.zeros(4), np.zeros(4)
+    mujoco.mju_axisAngle2Quat(turn, np.array([1.0, 0.0, 0.0]), -np.radians(degrees))
+    mujoco.mju_mulQuat(quaternion, np.array(pose.quaternion), turn)
+    return dataclasses.replace(pose, quaternion=_quadruple(quaternion))
+
+
+def whiten_sky(model: Any, share: float) -> None:
+    """Mix `share` of white into the model's sky, before a renderer is made of the model."""
+    table = np.rint((1.0 - share) * np.arange(256) + share * 255.0).astype(np.uint8).tobytes()
+    for sky in np.flatnonzero(model.tex_type == int(mujoco.mjtTexture.mjTEXTURE_SKYBOX)):
+        begin = int(model.tex_adr[sky])
+        end = begin + 3 * int(model.tex_height[sky]) * int(model.tex_width[sky])
+        # bytes, because 190 MB as indices of an array would take eight times that
+        bytes_of = model.tex_rgb[begin:end].tobytes()
+        model.tex_rgb[begin:end] = np.frombuffer(bytes_of.translate(table), np.uint8)
+
+
 def _triple(values: Sequence[float]) -> tuple[float, float, float]:
     x, y, z = (float(value) for value in values)
     return x, y, z

@@ -19,4 +19,6 @@ TRIALS_FILE = "trials.csv"
 RUNS_KEY = b"safedreamer.runs"  # in the metadata of an export's schema: JSON, one object per run
 
 STRESS_RECORDS_FILE = "stress.csv"
+# beside it: how well the world models predicted what these episodes met, where there is one
+STRESS_ERRORS_FILE = "prediction_errors.csv"
 STRESS_FILE = "stress.json"  # beside it: what was asked for, and the cost limit of each run

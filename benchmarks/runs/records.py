@@ -79,6 +79,12 @@ DTYPES: Mapping[str, str] = {_column(field): _DTYPE_OF[kind] for field, kind in 
 COLUMNS: tuple[str, ...] = tuple(DTYPES)
 # of a stress test: what was perturbed, and how much
 STRESS_COLUMNS = (*COLUMNS, "perturbation", "strength")
+# of its prediction errors, a row for each cell and number of agent steps ahead: what a cell is,
+# how many windows were predicted, and what was found (benchmarks.stress.errors)
+ERROR_COLUMNS = (
+    *("run_id", "method", "task", "perturbation", "strength", "windows", "steps_ahead"),
+    *("observation_error", "reward_error", "cost_error", "cost_predicted", "cost_true"),
+)
 
 
 class RecordWriter:

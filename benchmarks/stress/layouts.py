@@ -1,4 +1,4 @@
-"""Changed tasks: number and size of hazards, size of the goal, distance of walls, form of the cost.
+"""Changed tasks: number and size of hazards, size of the goal and the arena, distance of walls.
 
 docs/concepts/stress/tasks.md
 
@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.stress.wrapped import Perturbed
 
 
-class _Task(Perturbed):
+class ChangedTask(Perturbed):
     """Changes the task object once."""
 
     def __init__(self, env: Any, strength: float) -> None:
@@ -37,7 +37,7 @@ class _Task(Perturbed):
         return 1.0 - self.strength
 
 
-class MoreHazards(_Task):
+class MoreHazards(ChangedTask):
     """`hazards.num` plus strength."""
 
     whole = True
@@ -46,21 +46,21 @@ class MoreHazards(_Task):
         task.hazards.num += int(self.strength)
 
 
-class LargerHazards(_Task):
+class LargerHazards(ChangedTask):
     """`hazards.size`, the radius within which a hazard costs, times 1 + strength."""
 
     def change(self, task: Any) -> None:
         task.hazards.size *= 1.0 + self.strength
 
 
-class SmallerGoal(_Task):
+class SmallerGoal(ChangedTask):
     """`goal.size`, the radius at which the goal is reached, times 1 - strength."""
 
     def change(self, task: Any) -> None:
         task.goal.size *= self.shrunk("goal")
 
 
-class NearerWalls(_Task):
+class NearerWalls(ChangedTask):
     """`sigwalls.locate_factor`, the distance from the centre beyond which it costs, times
     1 - strength; no sensor shows these walls.
     """
@@ -71,23 +71,28 @@ class NearerWalls(_Task):
         walls.locations = [(x * factor, y * factor) for x, y in walls.locations]
 
 
-class GradedCost(_Task):
-    """Part of a step's cost follows from how deep the robot is in hazards.
-
-    cost' = (1 - s) [cost > 0] + s (sum over hazards of max(0, 1 - distance / size) + [other costs])
+class SmallerArena(ChangedTask):
+    """`placements_conf.extents`, the rectangle in which robot and objects are placed, times
+    1 - strength: they stand closer together.
     """
 
     def change(self, task: Any) -> None:
-        if self.strength > 1:
-            raise ValueError(f"GradedCost: strength {self.strength} must be at most 1")
-        share, costs_of = self.strength, task.calculate_cost
-        task.cost_conf.constrain_indicator = False  # raw: sizes less distances, not 0 or 1
+        scale_extents(task, self.shrunk("arena"))
 
-        def graded() -> dict[str, float]:
-            costs = costs_of()
-            depth = costs["cost_hazards"] / task.hazards.size
-            others = costs["cost_sum"] - costs["cost_hazards"] > 0
-            step = (1.0 - share) * (costs["cost_sum"] > 0) + share * (depth + others)
-            return costs | {"cost_sum": float(step)}
 
-        task.calculate_cost = graded
+class LargerArena(ChangedTask):
+    """`placements_conf.extents` times 1 + strength; at most as large as the floor that is shown."""
+
+    def change(self, task: Any) -> None:
+        scale_extents(task, 1.0 + self.strength)
+        farthest, floor = max(map(abs, task.placements_conf.extents)), min(task.floor_conf.size[:2])
+        if farthest > floor:
+            raise ValueError(
+                f"LargerArena: strength {self.strength} places objects up to {farthest:g} m from "
+                f"the centre, and the floor ends at {floor:g} m"
+            )
+
+
+def scale_extents(task: Any, factor: float) -> None:
+    """Multiply the arena's sides; its centre is the origin."""
+    task.placements_conf.extents = [factor * x for x in task.placements_conf.extents]

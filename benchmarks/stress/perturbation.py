@@ -45,6 +45,8 @@ class Acting(NamedTuple):
     state: PyTree
 
 
+# subject and strength -> what the subject lacks, "" if nothing
+Needs = Callable[[Subject, float], str]
 ChangeEnv = Callable[[EnvFactory, float], EnvFactory]
 # agent and state of the subject, strength
 ChangeAgent = Callable[[Subject, Acting, float], Acting]
@@ -69,7 +71,7 @@ class Perturbation:
     changes: str
     unit: str  # of strength
     strengths: tuple[float, ...]  # played if none are given, without 0
-    needs: Callable[[Subject, float], str] = possible
+    needs: Needs = possible
     env: ChangeEnv | None = None
     agent: ChangeAgent | None = None
     whole: bool = False  # whether the strength counts something

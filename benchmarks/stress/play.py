@@ -17,8 +17,11 @@ from benchmarks.envs.factory import EnvFactory, chosen_python
 from benchmarks.envs.facts import EnvFacts
 from benchmarks.envs.worker import MAKE_SECONDS, check_python, env_facts_of
 from benchmarks.methods import method, saved
+from benchmarks.runs.files import SWEEP_FILE
+from benchmarks.runs.reading import expect, read_object
 from benchmarks.runs.records import EVAL, EpisodeRecord, read_rows
 from benchmarks.runs.spec import BadInput, RunFailed
+from benchmarks.stress import errors
 from benchmarks.stress.perturbation import (
     UNDISTURBED,
     Acting,
@@ -28,6 +31,8 @@ from benchmarks.stress.perturbation import (
     changed,
 )
 from benchmarks.stress.records import Key, Row
+from benchmarks.stress.visited import Visited
+from benchmarks.suites import names
 from benchmarks.tasks import get_task
 from benchmarks.training.episodes import UNSEEN_EPISODE, Episode
 
@@ -41,7 +46,7 @@ class Policy(NamedTuple):
     make: EnvFactory
     env_steps: int  # of training
     agent_steps: int
-    label: str  # method, with changed settings in brackets
+    label: str  # method, with the suite's variant and changed settings in brackets
     trained: Any  # the agent's settings in training; `subject.spec` has those it acts with
 
     def key(self, cell: Cell) -> Key:
@@ -57,6 +62,16 @@ class Cell(NamedTuple):
     perturbation: Perturbation
     strength: float
     task: str = ""  # another than its own
+
+
+class Played(NamedTuple):
+    """A cell with the rows of its episodes, and the errors of the world model that acted in them,
+    where it has one that can be compared.
+    """
+
+    cell: Cell
+    rows: list[Row]
+    errors: list[errors.ErrorRow]
 
 
 class Episodes(NamedTuple):
@@ -81,7 +96,18 @@ def policy_of(folder: Path) -> Policy:
         repeat = omnisafe_presets.budget(spec, 1).env_repeat
     make = EnvFactory(spec.task, spec.obs, repeat, python=checked_python())
     subject = Subject(spec, get_task(spec.task), facts_of(make), checkpoint, torch)
-    return Policy(subject, make, env_steps, agent_steps, spec.method, spec.agent)
+    label = names.label(spec.method, variant_of(folder))
+    return Policy(subject, make, env_steps, agent_steps, label, spec.agent)
+
+
+def variant_of(folder: Path) -> str:
+    """The variant of a run of a sweep, as its suite names it; "" for others."""
+    try:
+        about = read_object(folder / SWEEP_FILE)
+    except FileNotFoundError:
+        return ""
+    expect(about, {"variant": str}, folder / SWEEP_FILE)
+    return about["variant"]
 
 
 def checked_python() -> str:
@@ -140,8 +166,8 @@ def play(
     episodes: Episodes,
     scratch: Path,
     warn: Callable[[str], None],
-) -> Iterator[tuple[Cell, list[Row]]]:
-    """Cells in their order, each with the rows of its episodes once they are all played.
+) -> Iterator[Played]:
+    """Cells in their order, each once all its episodes are played.
 
     `scratch` is a folder for what passes between processes; `warn` is called for environments that
     were replaced.
@@ -154,15 +180,16 @@ def play(
 
 def _play_jax(
     policy: Policy, cells: Sequence[Cell], episodes: Episodes, warn: Callable[[str], None]
-) -> Iterator[tuple[Cell, list[Row]]]:
+) -> Iterator[Played]:
     from benchmarks.training.env_faults import describe
     from benchmarks.training.evaluation import evaluation_key, run_episodes
     from benchmarks.training.launch import trained_agent
 
     subject = policy.subject
     loaded = trained_agent(subject.spec, subject.checkpoint, subject.facts.spec())
+    key = evaluation_key(episodes.seed, policy.env_steps)
     for cell in cells:
-        began = time.perf_counter()
+        began, visited = time.perf_counter(), Visited()
         it = acting(cell.perturbation, subject, Acting(*loaded), cell.strength)
         done = run_episodes(
             it.agent,
@@ -170,13 +197,20 @@ def _play_jax(
             factory(policy, cell),
             run_seed=episodes.seed,
             episodes=episodes.per_cell,
-            key=evaluation_key(episodes.seed, policy.env_steps),
+            key=key,
             on_fault=lambda fault: warn(describe(fault, EVAL)),
             workers=episodes.workers,
+            on_step=visited.add if errors.measurable(it) else None,
             first_episode=UNSEEN_EPISODE,
         )
         seconds = round(time.perf_counter() - began, 2)
-        yield cell, [_row(policy, cell, episodes.seed, e, seconds) for e in done]
+        rows = [_row(policy, cell, episodes.seed, e, seconds) for e in done]
+        found = ()
+        if errors.measurable(it):
+            numbers = [e.episode for e in done]
+            windows = visited.windows(numbers, errors.CONTEXT, errors.HORIZON)
+            found = errors.prediction_errors(it, windows, key)
+        yield Played(cell, rows, [errors.ErrorRow(policy.key(cell), each) for each in found])
 
 
 def _row(policy: Policy, cell: Cell, seed: int, e: Episode, seconds: float) -> Row:
@@ -190,7 +224,7 @@ def _row(policy: Policy, cell: Cell, seed: int, e: Episode, seconds: float) -> R
 
 def _play_torch(
     policy: Policy, cells: Sequence[Cell], episodes: Episodes, scratch: Path
-) -> Iterator[tuple[Cell, list[Row]]]:
+) -> Iterator[Played]:
     """In one child process for all cells; what it had finished counts also where it fails."""
     from benchmarks.omnisafe.process import stress_in_child
 
@@ -215,6 +249,7 @@ def _play_torch(
                 Episode(r.episode, r.return_, r.cost, r.length) for r in read_rows(file).records
             ]
             seconds = read_rows(file).records[0].wall_seconds
-            yield cell, [_row(policy, cell, episodes.seed, e, seconds) for e in played]
+            rows = [_row(policy, cell, episodes.seed, e, seconds) for e in played]
+            yield Played(cell, rows, [])
     if status:
         raise RunFailed(f"the process of {policy.label} ended with status {status}")

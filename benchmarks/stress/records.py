@@ -73,12 +73,16 @@ def read(file: str | os.PathLike[str]) -> list[Row]:
 
 def write(file: str | os.PathLike[str], rows: Iterable[Row]) -> None:
     """Replace the file by these rows, at once."""
-    file = Path(file)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(STRESS_COLUMNS)
     for row in rows:
         writer.writerow([*row.record, row.perturbation, plain(row.strength)])
+    replace(Path(file), text.getvalue())
+
+
+def replace(file: Path, text: str) -> None:
+    """Write the file so that a reader sees all of the old text or all of the new."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    temporary.write_text(text.getvalue(), encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, file)

@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.envs.factory import EnvFactory
 from benchmarks.runs.spec import BadInput, choose
-from benchmarks.stress import models
-from benchmarks.stress.names import HAZARDS_LIDAR, LIDAR
+from benchmarks.stress import models, needs
 from benchmarks.stress.perturbation import (
     OWN,
     ChangeEnv,
@@ -22,59 +21,6 @@ from benchmarks.stress.perturbation import (
     wrapping,
 )
 from benchmarks.tasks import Task, tasks
-
-
-def _flat(subject: Subject, strength: float) -> str:
-    del strength
-    one = any(len(shape) == 1 for shape, _ in subject.facts.obs.values())
-    return "" if one else "a flat observation"
-
-
-def _pictures(subject: Subject, strength: float) -> str:
-    del strength
-    one = any(len(shape) == 3 for shape, _ in subject.facts.obs.values())
-    return "" if one else "pictures"
-
-
-def _lidar(subject: Subject, strength: float) -> str:
-    del strength
-    return "" if any(part.endswith(LIDAR) for part in subject.facts.layout) else "lidar"
-
-
-def _lidar_of_hazards(subject: Subject, strength: float) -> str:
-    del strength
-    return "" if HAZARDS_LIDAR in subject.facts.layout else "a lidar of hazards"
-
-
-def _physics(subject: Subject, strength: float) -> str:
-    del strength
-    return "a simulator of Safety-Gymnasium" if subject.task.custom else ""
-
-
-def _friction(subject: Subject, strength: float) -> str:
-    sliding = subject.task.agent == "Point"  # on joints in a plane: no weight rests on the floor
-    return "wheels or legs" if sliding else _physics(subject, strength)
-
-
-def _hazards(subject: Subject, strength: float) -> str:
-    del strength
-    return "" if subject.facts.hazard_size > 0 else "hazards"
-
-
-def _countable_hazards(subject: Subject, strength: float) -> str:
-    if subject.spec.obs == "coordinates":
-        return "an observation whose size does not follow from the number of hazards"
-    return _hazards(subject, strength)
-
-
-def _goal(subject: Subject, strength: float) -> str:
-    del strength
-    return "" if subject.task.name == "Goal" else "a goal of Safety-Gymnasium's Goal tasks"
-
-
-def _walls(subject: Subject, strength: float) -> str:
-    del strength
-    return "" if "sigwalls" in subject.facts.costly else "walls that cost (Circle, Run)"
 
 
 def higher(task: Task, levels: int) -> Task | None:
@@ -111,11 +57,11 @@ def _wrapper(module: str, name: str) -> ChangeEnv:
 _TABLE = (
     Perturbation(
         "sensor_noise", "sensors", "Gaussian noise on every reading", "std, of each part's size",
-        (0.05, 0.1, 0.3), _flat, _wrapper("sensors", "Noise"),
+        (0.05, 0.1, 0.3), needs.flat, _wrapper("sensors", "Noise"),
     ),
     Perturbation(
         "sensor_bias", "sensors", "a constant offset of every reading", "std, of each part's size",
-        (0.05, 0.1, 0.3), _flat, _wrapper("sensors", "Bias"),
+        (0.05, 0.1, 0.3), needs.flat, _wrapper("sensors", "Bias"),
     ),
     Perturbation(
         "sensor_delay", "sensors", "observations of some steps ago", "agent steps",
@@ -127,39 +73,55 @@ _TABLE = (
     ),
     Perturbation(
         "lidar_blind", "sensors", "a sector around the front reads 0", "share of the circle",
-        (0.125, 0.25, 0.5), _lidar, _wrapper("lidar", "Blind"), at_most=1,
+        (0.125, 0.25, 0.5), needs.lidar, _wrapper("lidar", "Blind"), at_most=1,
     ),
     Perturbation(
         "lidar_ghosts", "sensors", "hazards in the lidar that are not there", "hazards",
-        (1, 3, 6), _lidar_of_hazards, _wrapper("lidar", "Ghosts"), whole=True,
+        (1, 3, 6), needs.lidar_of_hazards, _wrapper("lidar", "Ghosts"), whole=True,
     ),
     Perturbation(
         "lidar_missing", "sensors", "hazards that the lidar does not show", "hazards",
-        (1, 3, 6), _lidar_of_hazards, _wrapper("lidar", "Missing"), whole=True,
+        (1, 3, 6), needs.lidar_of_hazards, _wrapper("lidar", "Missing"), whole=True,
     ),
     Perturbation(
         "image_noise", "images", "Gaussian noise on every value", "std, of 0..1",
-        (0.08, 0.18, 0.38), _pictures, _wrapper("images", "Noise"),
+        (0.08, 0.18, 0.38), needs.pictures, _wrapper("images", "Noise"),
     ),
     Perturbation(
         "image_blur", "images", "Gaussian blur", "std in pixels",
-        (1, 2, 4), _pictures, _wrapper("images", "Blur"),
+        (1, 2, 4), needs.pictures, _wrapper("images", "Blur"),
     ),
     Perturbation(
         "image_occlusion", "images", "a black square", "share of the side",
-        (0.2, 0.4, 0.6), _pictures, _wrapper("images", "Occlusion"), at_most=1,
+        (0.2, 0.4, 0.6), needs.pictures, _wrapper("images", "Occlusion"), at_most=1,
     ),
     Perturbation(
         "image_brightness", "images", "brighter pixels", "added value, of 0..1",
-        (0.1, 0.3, 0.5), _pictures, _wrapper("images", "Brightness"),
+        (0.1, 0.3, 0.5), needs.pictures, _wrapper("images", "Brightness"),
     ),
     Perturbation(
         "image_glare", "images", "a white disc with a soft edge", "radius, share of the side",
-        (0.1, 0.2, 0.4), _pictures, _wrapper("images", "Glare"),
+        (0.1, 0.2, 0.4), needs.pictures, _wrapper("images", "Glare"),
     ),
     Perturbation(
         "image_colour", "images", "a factor on each colour channel", "largest change of a factor",
-        (0.2, 0.5, 0.9), _pictures, _wrapper("images", "Colour"),
+        (0.2, 0.5, 0.9), needs.pictures, _wrapper("images", "Colour"),
+    ),
+    Perturbation(
+        "camera_tilt", "images", "cameras looking further down", "degrees",
+        (5, 15, 30), needs.scene, _wrapper("looks", "CameraTilt"), at_most=45,
+    ),
+    Perturbation(
+        "floor_colour", "images", "geom_rgba of the floor", "share of another colour",
+        (0.25, 0.5, 1), needs.scene, _wrapper("looks", "Floor"), at_most=1,
+    ),
+    Perturbation(
+        "sky_colour", "images", "the sky's texture", "share of white",
+        (0.25, 0.5, 1), needs.scene, _wrapper("looks", "Sky"), at_most=1,
+    ),
+    Perturbation(
+        "object_colour", "images", "geom_rgba of objects", "share of another colour",
+        (0.25, 0.5, 1), needs.scene, _wrapper("looks", "Objects"), at_most=1,
     ),
     Perturbation(
         "action_noise", "actuators", "Gaussian noise on actions", "std, of -1..1",
@@ -179,39 +141,55 @@ _TABLE = (
     ),
     Perturbation(
         "mass", "dynamics", "body_mass, body_inertia of the robot", "relative increase",
-        (0.25, 0.5, 1), _physics, _wrapper("dynamics", "Mass"),
+        (0.25, 0.5, 1), needs.physics, _wrapper("dynamics", "Mass"),
     ),
     Perturbation(
         "friction", "dynamics", "geom_friction", "lost share",
-        (0.3, 0.6, 0.9), _friction, _wrapper("dynamics", "Friction"), at_most=1,
+        (0.3, 0.6, 0.9), needs.friction, _wrapper("dynamics", "Friction"), at_most=1,
     ),
     Perturbation(
         "gear", "dynamics", "actuator_gear", "lost share",
-        (0.2, 0.4, 0.7), _physics, _wrapper("dynamics", "Gear"), at_most=1,
+        (0.2, 0.4, 0.7), needs.physics, _wrapper("dynamics", "Gear"), at_most=1,
     ),
     Perturbation(
         "damping", "dynamics", "dof_damping", "relative increase",
-        (0.5, 1, 3), _physics, _wrapper("dynamics", "Damping"),
+        (0.5, 1, 3), needs.physics, _wrapper("dynamics", "Damping"),
     ),
     Perturbation(
         "hazard_number", "tasks", "hazards.num", "added hazards",
-        (2, 4, 8), _countable_hazards, _wrapper("layouts", "MoreHazards"), whole=True,
+        (2, 4, 8), needs.countable_hazards, _wrapper("layouts", "MoreHazards"), whole=True,
     ),
     Perturbation(
         "hazard_size", "tasks", "hazards.size", "relative increase",
-        (0.25, 0.5, 1), _hazards, _wrapper("layouts", "LargerHazards"),
+        (0.25, 0.5, 1), needs.hazards, _wrapper("layouts", "LargerHazards"),
     ),
     Perturbation(
         "goal_size", "tasks", "goal.size", "lost share",
-        (0.2, 0.4, 0.6), _goal, _wrapper("layouts", "SmallerGoal"), at_most=0.99,
+        (0.2, 0.4, 0.6), needs.goal, _wrapper("layouts", "SmallerGoal"), at_most=0.99,
     ),
     Perturbation(
         "wall_distance", "tasks", "sigwalls.locate_factor", "lost share",
-        (0.05, 0.15, 0.25), _walls, _wrapper("layouts", "NearerWalls"), at_most=0.99,
+        (0.05, 0.15, 0.25), needs.walls, _wrapper("layouts", "NearerWalls"), at_most=0.99,
+    ),
+    Perturbation(
+        "arena_smaller", "tasks", "placements_conf.extents", "lost share of the side",
+        (0.05, 0.1, 0.2), needs.roomy_arena, _wrapper("layouts", "SmallerArena"), at_most=0.2,
+    ),
+    Perturbation(
+        "arena_larger", "tasks", "placements_conf.extents", "relative increase of the side",
+        (0.25, 0.5, 0.75), needs.arena, _wrapper("layouts", "LargerArena"), at_most=0.75,
     ),
     Perturbation(
         "cost_depth", "tasks", "the form of the cost: depth in hazards", "share of the depth",
-        (0.5, 1), _hazards, _wrapper("layouts", "GradedCost"), at_most=1,
+        (0.5, 1), needs.hazards, _wrapper("costs", "GradedCost"), at_most=1,
+    ),
+    Perturbation(
+        "cost_excess", "tasks", "the form of the cost: excess over a bound", "share of the excess",
+        (0.5, 1), needs.bound, _wrapper("costs", "ExcessCost"), at_most=1,
+    ),
+    Perturbation(
+        "cost_delay", "tasks", "costs that arrive later", "agent steps",
+        (1, 4, 15), needs.predicted_costs, _wrapper("costs", "DelayedCost"), whole=True,
     ),
     Perturbation(
         "level", "tasks", "the task's level", "levels up",

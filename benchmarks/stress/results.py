@@ -1,4 +1,4 @@
-"""The results folder of a stress test: its records, and beside them what was asked for.
+"""The results folder of a stress test: its records, prediction errors, and what was asked for.
 
 stress.json holds the episodes of a cell and the seed of their layouts; the unit of every
 perturbation's strength; and of every run (and every set of changed settings) folder, method, task,
@@ -8,17 +8,17 @@ cost limit and simulator steps of training.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.runs.files import STRESS_FILE, STRESS_RECORDS_FILE
+from benchmarks.runs.files import STRESS_ERRORS_FILE, STRESS_FILE, STRESS_RECORDS_FILE
 from benchmarks.runs.reading import expect, read_object
 from benchmarks.runs.spec import BadInput
+from benchmarks.stress import errors
 from benchmarks.stress.plan import Plan
 from benchmarks.stress.play import Cell, Episodes, Policy
-from benchmarks.stress.records import Row, read, write
+from benchmarks.stress.records import Row, read, replace, write
 
 
 class StressResults:
@@ -29,13 +29,15 @@ class StressResults:
 
     def __init__(self, out: Path, plans: Iterable[Plan], episodes: Episodes) -> None:
         self.file, self._about = out / STRESS_RECORDS_FILE, out / STRESS_FILE
+        self._errors_file = out / STRESS_ERRORS_FILE
         out.mkdir(parents=True, exist_ok=True)
         self.rows: list[Row] = read(self.file)
+        self.errors: list[errors.ErrorRow] = errors.read(self._errors_file)
         about = self._agreed(episodes)
         for plan in plans:
             self._add(about["runs"], plan.policy)
             about["units"] |= {c.perturbation.name: c.perturbation.unit for c in plan.cells}
-        _write(self._about, about)
+        replace(self._about, json.dumps(about, indent=1) + "\n")
 
     def _agreed(self, episodes: Episodes) -> dict[str, Any]:
         asked = {"seed": episodes.seed, "episodes": episodes.per_cell}
@@ -87,13 +89,11 @@ class StressResults:
         key = policy.key(cell)
         return [row for row in self.rows if row.key == key]
 
-    def add(self, rows: Iterable[Row]) -> None:
-        """Write a finished cell."""
+    def add(self, rows: Iterable[Row], found: Sequence[errors.ErrorRow] = ()) -> None:
+        """Write a finished cell: its errors first, since it is finished once its rows are there."""
+        if found:
+            played = {row.key for row in found}
+            self.errors = [row for row in self.errors if row.key not in played] + [*found]
+            errors.write(self._errors_file, self.errors)
         self.rows = [*self.rows, *rows]
         write(self.file, self.rows)
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)

@@ -18,9 +18,10 @@ from benchmarks.envs.make import base_of
 class Perturbed(gymnasium.Wrapper):
     """An environment of `make_env` under a perturbation.
 
-    Subclasses override `begin`, `observed` and `acted`, which are not called at strength 0: that is
-    the undisturbed episode. `self.rng` is new in every episode; it follows from the episode's seed
-    and the class's name, so that a perturbation is the same for every policy, strength and restart.
+    Subclasses override `begin`, `observed`, `acted` and `costed`, which are not called at strength
+    0: that is the undisturbed episode. `self.rng` is new in every episode; it follows from the
+    episode's seed and the class's name, so that a perturbation is the same for every policy,
+    strength and restart.
     """
 
     whole = False  # whether the strength counts something
@@ -51,11 +52,12 @@ class Perturbed(gymnasium.Wrapper):
         return self.observed(obs), info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """One agent step, with the action and the observation perturbed."""
+        """One agent step, with action, observation and cost perturbed."""
         if not self.strength:
             return self.env.step(action)
         acted = self.acted(np.asarray(action, np.float32))
         obs, reward, terminated, truncated, info = self.env.step(acted)
+        info = info | {"cost": self.costed(info["cost"], terminated or truncated)}
         return self.observed(obs), reward, terminated, truncated, info
 
     def begin(self) -> None:
@@ -68,6 +70,10 @@ class Perturbed(gymnasium.Wrapper):
     def acted(self, action: np.ndarray) -> np.ndarray:
         """The action [A] that is taken for the policy's; it is clipped to [-1, 1] later."""
         return action
+
+    def costed(self, cost: float, last: bool) -> float:
+        """The cost that arrives with an agent step that cost `cost`, the episode's last or not."""
+        return cost
 
 
 def vectors(obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -11,11 +11,12 @@ import pytest
 
 from analysis.commands.main import main
 from analysis.figures import stress as figures
-from analysis.read.stress import read
-from analysis.statistics.stress import crossing, matrix, stress
+from analysis.figures import stress_errors
+from analysis.read.stress import read, read_errors
+from analysis.statistics.stress import cost_and_errors, crossing, matrix, stress
 from analysis.tables.stress import thresholds_markdown
 from benchmarks.runs.reading import DamagedFile
-from benchmarks.runs.records import STRESS_COLUMNS
+from benchmarks.runs.records import ERROR_COLUMNS, STRESS_COLUMNS
 
 TASK, OTHER = "SafetyPointCircle1-v0", "SafetyPointCircle2-v0"
 
@@ -46,6 +47,27 @@ def curve(run: str, name: str, costs: dict[float, list[float]]) -> dict:
         (run, TASK, "none" if strength == 0 else name, strength): values
         for strength, values in costs.items()
     }
+
+
+def with_errors(folder: Path, cells: dict[tuple[str, str, float], list[float]]) -> Path:
+    """Errors of each (run, perturbation, strength): of observation, then of cost, 1 and 15 ahead;
+    nothing that was to be predicted of the reward varied.
+    """
+    rows = [
+        [run, "osrp", TASK, name, strength, 8, steps, values[i], "nan", values[2 + i], 0.1, 0.2]
+        for (run, name, strength), values in cells.items()
+        for i, steps in enumerate((1, 15))
+    ]
+    frame = pd.DataFrame(rows, columns=list(ERROR_COLUMNS))
+    frame.to_csv(folder / "prediction_errors.csv", index=False, lineterminator="\n")
+    return folder
+
+
+ERRORS = {
+    ("a", "none", 0.0): [0.2, 0.4, 0.01, 0.02],
+    ("a", "mass", 1.0): [0.4, 0.8, 0.03, 0.04],
+    ("b", "none", 0.0): [0.4, 0.6, 0.03, 0.04],
+}
 
 
 def test_crossings_by_hand():
@@ -189,3 +211,53 @@ def test_undisturbed_episodes_alone_draw_nothing(tmp_path, capsys):
     folder_of(tmp_path, curve("a", "mass", {0.0: [0.0] * 4}))
     assert main(["stress", str(tmp_path)]) == 2
     assert "there is nothing to draw" in capsys.readouterr().err
+
+
+def test_cost_against_prediction_errors(tmp_path, capsys):
+    cells = curve("a", "mass", {0.0: [0.0, 2.0], 1.0: [4.0, 8.0], 2.0: [9.0, 9.0]})
+    cells |= curve("b", "mass", {0.0: [2.0, 4.0]})
+    folder = with_errors(folder_of(tmp_path, cells), ERRORS)
+    table = cost_and_errors(read(folder), read_errors(folder))
+    found = table.set_index(["run_id", "perturbation", "steps_ahead"])
+    assert len(found) == 6  # nothing was measured at strength 2
+    assert found.loc[("a", "mass", 15), ["cost", "observation_error", "cost_error"]].tolist() == [
+        6.0,
+        0.8,
+        0.04,
+    ]
+    assert found["reward_error"].isna().all() and (found["cost_limit"] == 2.0).all()
+    figure = stress_errors.figure(table)
+    assert [axes.get_title() for axes in figure.axes[:2]] == [
+        "1 agent step ahead",
+        "15 agent steps ahead",
+    ]
+    (points,) = (
+        line
+        for line in figure.axes[3].get_lines()
+        if line.get_gid() == "cost_error osrp mass" and len(list(line.get_xdata()))
+    )
+    assert list(points.get_xdata()) == [0.04] and list(points.get_ydata()) == [6.0]
+    lines = [list(line.get_xdata()) for line in figure.axes[0].get_lines()]
+    assert [0.2, 0.4] in lines  # from the undisturbed cell on
+    assert main(["stress", str(tmp_path), "--reps", "20"]) == 0
+    capsys.readouterr()
+    assert (tmp_path / "errors.png").stat().st_size > 1000
+    text = (tmp_path / "stress.md").read_text()
+    # means of both runs
+    assert (
+        "| OSRP | PointCircle1 (lidar) | none | 0 | 2.00 | 0.300 | 0.500 | 0.020 | 0.030 |" in text
+    )
+    assert "| mass | 1 | 6.00 | 0.400 | 0.800 | 0.030 | 0.040 |" in text
+
+
+def test_damaged_or_missing_prediction_errors(tmp_path):
+    folder = folder_of(tmp_path, curve("a", "mass", {0.0: [0.0] * 4, 1.0: [1.0] * 4}))
+    assert read_errors(folder).empty
+    assert cost_and_errors(read(folder), read_errors(folder)).empty
+    file = folder / "prediction_errors.csv"
+    file.write_text("a,b\n1,2\n")
+    with pytest.raises(DamagedFile, match="expected the columns run_id"):
+        read_errors(folder)
+    file.write_text(",".join(ERROR_COLUMNS) + "\na,osrp,T,mass,1,8,one,1,1,1,1,1\n")
+    with pytest.raises(DamagedFile, match="one"):
+        read_errors(folder)

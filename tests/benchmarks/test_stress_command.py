@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from benchmarks.cli import analysis, app, train
 from benchmarks.runs import checkpoint
 from benchmarks.runs.folder import claim
 from benchmarks.runs.spec import BadInput
-from benchmarks.stress import records, suite
-from benchmarks.stress.plan import perturbed, transferred
+from benchmarks.stress import errors, records, suite
+from benchmarks.stress.plan import perturbed, transferred, with_settings
 from benchmarks.stress.play import Cell, Policy, factory, policy_of
 from benchmarks.stress.registry import PERTURBATIONS, SUITES, higher
 from benchmarks.stress.wrapped import Perturbed
@@ -89,7 +90,9 @@ def refused(capfd: pytest.CaptureFixture[str], *args: object) -> str:
     return err
 
 
-def test_cells_records_and_resumption(run, tmp_path, undrawn, capfd):
+def test_cells_records_and_resumption(run, tmp_path, undrawn, capfd, monkeypatch):
+    for name, value in (("CONTEXT", 3), ("HORIZON", 4), ("STEPS_AHEAD", (1, 4))):
+        monkeypatch.setattr(errors, name, value)  # episodes have 11 rows
     out, only = tmp_path / "out", ["action_gain", "sensor_delay", OWN]
     line = ["stress", str(run), "--only", *only, "--strengths", "1", "--episodes", "3"]
     line += ["--out", str(out)]
@@ -105,6 +108,12 @@ def test_cells_records_and_resumption(run, tmp_path, undrawn, capfd):
     costs = {cell: [r.record.return_ for r in rows[3 * i :][:3]] for i, cell in enumerate(cells)}
     assert len({tuple(returns) for returns in costs.values()}) == 4
     assert undrawn == [["stress", str(out)]]
+    measured = errors.read(out / "prediction_errors.csv")
+    # two windows of 7 rows in each of 11; a cell's errors are those of its own rows
+    assert [(e.key[3:], e.errors.windows, e.errors.steps_ahead) for e in measured] == [
+        (cell, 3 * 2, steps) for cell in cells for steps in (1, 4)
+    ]
+    assert len({e.errors.observation for e in measured}) == 8
     # killed in the last cell but one: its rows and the ones after are played again, and alike
     records.write(file, rows[:6])
     assert app.main(line) == 0
@@ -114,6 +123,7 @@ def test_cells_records_and_resumption(run, tmp_path, undrawn, capfd):
         assert mine._replace(record=mine.record._replace(wall_seconds=0)) == theirs._replace(
             record=theirs.record._replace(wall_seconds=0)
         )
+    assert repr(errors.read(out / "prediction_errors.csv")) == repr(measured)  # some are NaN
     before = file.stat().st_mtime_ns
     assert app.main(line) == 0  # nothing is left to do
     assert file.stat().st_mtime_ns == before
@@ -142,6 +152,8 @@ def test_other_settings_are_named_in_the_records(run, tmp_path, undrawn, capfd):
     line = [str(run), "--only", "action_gain", "--episodes", "1", "--out", str(tmp_path)]
     assert app.main(["stress", *line, "--set", "planner.cost-margin=1", "cost_limit=3"]) == 0
     methods = {row.record.method for row in records.read(tmp_path / "stress.csv")}
+    # episodes are shorter than a window
+    assert not (tmp_path / "prediction_errors.csv").exists()
     assert methods == {"dreamerv3 [planner.cost_margin=1.0, cost_limit=3.0]"}
     limits = [r["cost_limit"] for r in records_about(tmp_path)["runs"].values()]
     assert limits == [policy_of(run).subject.spec.agent.cost_limit]  # it is judged by its own
@@ -150,6 +162,18 @@ def test_other_settings_are_named_in_the_records(run, tmp_path, undrawn, capfd):
     )
     assert "is a setting of training" in refused(capfd, *line, "--set", "loop.num_envs=2")
     assert "write each setting once, as NAME=VALUE" in refused(capfd, *line, "--set", "cost_limit")
+
+
+def test_variants_of_a_sweep_are_told_apart(run, tmp_path):
+    folder = Path(shutil.copytree(run, tmp_path / "a"))
+    assert policy_of(folder).label == "dreamerv3"
+    (folder / "sweep.json").write_text('{"suites": [], "tags": [], "variant": "a half, twice"}')
+    policy = policy_of(folder)
+    assert policy.label == "dreamerv3 [a half, twice]"
+    label = with_settings(policy, {"cost_limit": 3}).label
+    assert label == "dreamerv3 [a half, twice, cost_limit=3.0]"
+    (folder / "sweep.json").write_text('{"variant": ""}')
+    assert policy_of(folder).label == "dreamerv3"
 
 
 def records_about(folder: Path) -> dict[str, Any]:
@@ -162,7 +186,7 @@ def records_about(folder: Path) -> dict[str, Any]:
     ("args", "message"),
     [
         (["--only", "image_blur"], "image_blur needs pictures, which dreamerv3 on .* lacks; it can "
-                                   "have sensor_noise, .*action_weak_side, latent_noise"),
+                                   "have sensor_noise, .*_weak_side, cost_delay, latent_noise"),
         (["--only", "mas"], "unknown perturbation 'mas'; did you mean mass"),
         (["--only", "mass"], "mass needs a simulator of Safety-Gymnasium"),
         (["--only", "action_gain", "--strengths", "0"], "strength 0 must be positive"),

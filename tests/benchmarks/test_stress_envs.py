@@ -44,10 +44,11 @@ def undisturbed() -> tuple[np.ndarray, list[float]]:
     return episode(EnvFactory(GOAL, "lidar", 5)())
 
 
+BOUNDED = ("wall_distance", "cost_excess")  # of tasks with walls
 FLAT = [
     name
     for name, each in PERTURBATIONS.items()
-    if each.env is not None and each.family != "images" and name != "wall_distance"
+    if each.env is not None and each.family != "images" and name not in BOUNDED
 ]
 
 
@@ -58,6 +59,14 @@ def test_strength_0_is_the_undisturbed_episode_bit_for_bit(name: str, undisturbe
     assert numbers == undisturbed[1]
 
 
+def test_strength_0_of_walls_is_the_undisturbed_episode_bit_for_bit():
+    rows, numbers = episode(EnvFactory(CIRCLE, "lidar", 5)(), 4)
+    for name in BOUNDED:
+        again, same_numbers = episode(env_of(name, 0.0, CIRCLE), 4)
+        np.testing.assert_array_equal(again.view(np.uint32), rows.view(np.uint32))
+        assert same_numbers == numbers
+
+
 @pytest.mark.parametrize("name", FLAT)
 def test_a_perturbation_changes_the_episode_and_is_the_same_again(name: str, undisturbed):
     strength = PERTURBATIONS[name].strengths[-1]
@@ -65,7 +74,7 @@ def test_a_perturbation_changes_the_episode_and_is_the_same_again(name: str, und
     rows, numbers = episode(env)
     assert rows.dtype == undisturbed[0].dtype
     # sizes and costs show only where the robot meets them, and a Point meets no friction
-    if name not in ("goal_size", "hazard_size", "cost_depth", "friction"):
+    if name not in ("goal_size", "hazard_size", "cost_depth", "cost_delay", "friction"):
         assert not np.array_equal(rows, undisturbed[0])
     episode(env, 3, seed=8)  # another episode in between leaves no trace
     for same in (env, env_of(name, strength)):
@@ -262,6 +271,72 @@ def test_tasks_change_before_the_first_layout():
     )
 
 
+@pytest.mark.parametrize(("name", "factor"), [("arena_smaller", 0.8), ("arena_larger", 1.2)])
+def test_robot_and_objects_stand_in_a_smaller_or_larger_arena(name: str, factor: float):
+    env = env_of(name, 0.2)
+    task = base_of(env).simulator.task  # pyright: ignore[reportAttributeAccessIssue]
+    farthest = 0.0
+    for seed in range(3):
+        env.reset(seed=seed)
+        for kind, place in task.world_info.reset_layout.items():
+            keepout = task.placements_conf.placements[kind][1]
+            assert np.abs(place).max() <= 1.5 * factor - keepout
+            farthest = max(farthest, np.abs(place).max() + keepout)
+    assert farthest > 0.9 * 1.5 * factor
+    assert task.random_generator.placements_extents == pytest.approx(
+        [-1.5 * factor] * 2 + [1.5 * factor] * 2
+    )
+
+
+def test_the_cost_follows_the_excess_over_walls():
+    env = env_of("cost_excess", 0.25, CIRCLE)
+    env.reset(seed=SEED)
+    task = base_of(env).simulator.task  # pyright: ignore[reportAttributeAccessIssue]
+    costs = []
+    for x in (0.5, 1.35):  # the walls are at 1.125
+        task.model.body("agent").pos[0] += x - task.agent.pos[0]
+        _, _, _, _, info = env.step(np.zeros(2, np.float32))
+        assert task.agent.pos[0] == pytest.approx(x, abs=0.05)
+        costs.append(info["cost"])
+    # five simulator steps, in which the robot hardly moves
+    excess = task.agent.pos[0] / 1.125 - 1
+    assert costs[0] == 0.0
+    assert costs[1] == pytest.approx(5 * (0.75 + 0.25 * excess), abs=0.02)
+
+
+def test_the_cost_follows_the_excess_over_a_speed_limit():
+    plain = EnvFactory("SafetyHopperVelocity-v1", "default", 1)()
+    graded = env_of("cost_excess", 0.5, "SafetyHopperVelocity-v1", "default")
+    base_of(graded).action_repeat = 1
+    simulator: Any = base_of(graded).simulator
+    assert simulator.speed_limit == 0.7402
+    simulator._env.unwrapped._velocity_threshold = 0.005
+    base_of(plain).simulator._env.unwrapped._velocity_threshold = 0.005  # pyright: ignore[reportAttributeAccessIssue]
+    for env in (plain, graded):
+        env.reset(seed=SEED)
+    rng, pairs = np.random.default_rng(0), []
+    for _ in range(10):
+        action = rng.uniform(-1, 1, 3).astype(np.float32)
+        costs = [env.step(action)[-1]["cost"] for env in (plain, graded)]
+        pairs.append((costs[0], costs[1], simulator.speed))
+    assert {cost for cost, _, _ in pairs} == {0.0, 1.0}
+    for cost, shared, speed in pairs:
+        assert shared == pytest.approx(0.5 * cost + 0.5 * max(0.0, speed / 0.005 - 1))
+
+
+def test_costs_arrive_later_and_all_of_them():
+    from benchmarks.stress.costs import DelayedCost
+
+    def arrived(costs: list[float], delay: int) -> list[float]:
+        it = DelayedCost.__new__(DelayedCost)
+        it.strength = delay
+        it.begin()
+        return [it.costed(cost, last=i == len(costs) - 1) for i, cost in enumerate(costs)]
+
+    assert arrived([1.0, 0.0, 2.0, 0.0, 0.0, 3.0, 0.0], 3) == [0, 0, 0, 1, 0, 2, 3]
+    assert arrived([1.0, 2.0], 3) == [0, 3]
+
+
 def test_the_cost_follows_the_depth_in_hazards():
     env = env_of("cost_depth", 0.25)
     env.reset(seed=SEED)
@@ -315,6 +390,100 @@ def test_pictures():
     )  # a disc, or what the border leaves of it
 
 
+def test_cameras_look_further_down():
+    from benchmarks.envs import cameras
+    from benchmarks.envs.compat import mujoco
+
+    def view(pose: cameras.Pose) -> np.ndarray:
+        matrix = np.zeros(9)
+        mujoco.mju_quat2Mat(matrix, np.array(pose.quaternion))
+        return -matrix.reshape(3, 3)[:, 2]  # along its negative z axis
+
+    for agent in ("Point", "Car", "Racecar"):
+        for pose in cameras.FRONT_AND_BACK[agent]:
+            tilted = cameras.tilted(pose, 15)
+            below, more = (np.degrees(np.arcsin(-view(p)[2])) for p in (pose, tilted))
+            assert more - below == pytest.approx(15)
+            assert tilted.position == pose.position and tilted.fovy == pose.fovy
+            assert tilted.heading == pytest.approx(pose.heading, abs=0.002)
+
+
+def test_white_is_mixed_into_the_sky_alone():
+    from benchmarks.envs import cameras
+    from benchmarks.envs.compat import mujoco
+
+    textures = "".join(
+        f'<texture name="{name}" type="{kind}" width="8" height="8" builtin="flat" '
+        'rgb1="0.2 0.4 1" rgb2="0.2 0.4 1"/>'
+        for name, kind in (("floor", "2d"), ("sky", "skybox"))
+    )
+    model = mujoco.MjModel.from_xml_string(f"<mujoco><asset>{textures}</asset></mujoco>")
+    before = model.tex_rgb.copy()
+    cameras.whiten_sky(model, 0.5)
+    floor, sky = model.tex_rgb[: 3 * 64].reshape(-1, 3), model.tex_rgb[3 * 64 :].reshape(-1, 3)
+    np.testing.assert_array_equal(floor, before[: 3 * 64].reshape(-1, 3))
+    assert len(sky) == 6 * 64
+    assert np.unique(sky, axis=0).tolist() == [[153, 178, 255]]  # of 51, 102 and 255
+
+
+def test_colours_of_floor_and_objects_are_in_the_simulators_model():
+    def colours_of(name: str, strength: float, seed: int) -> dict[str, np.ndarray]:
+        env = env_of(name, strength, "SafetyPointGoal2-v0")
+        env.reset(seed=seed)
+        model = base_of(env).simulator.physics[0]  # pyright: ignore[reportAttributeAccessIssue]
+        return {model.geom(i).name: model.geom_rgba[i].copy() for i in range(model.ngeom)}
+
+    plain = colours_of("floor_colour", 0.0, 0)
+    half, full = (colours_of("object_colour", strength, 0) for strength in (0.5, 1.0))
+    changed = {name for name in plain if not np.array_equal(plain[name], full[name])}
+    kinds = ("goal", "hazard", "vase")
+    assert changed == {name for name in plain if name.startswith(kinds)}
+    for kind in kinds:
+        of_kind = [name for name in plain if name.startswith(kind)]
+        assert len({tuple(full[name][:3]) for name in of_kind}) == 1
+        for name in of_kind:
+            assert full[name][3] == plain[name][3]
+            np.testing.assert_allclose(half[name], (plain[name] + full[name]) / 2, atol=1e-6)
+    floor = colours_of("floor_colour", 1.0, 0)
+    assert [n for n in plain if not np.array_equal(plain[n], floor[n])] == ["floor"]
+    other = colours_of("floor_colour", 1.0, 1)["floor"]
+    assert not np.array_equal(floor["floor"], other) and other[3] == 1.0
+
+
+@pytest.mark.gl
+@pytest.mark.slow  # five environments decode the sky
+def test_pictures_show_tilt_and_colours_from_the_first_on():
+    def shown(name: str, strength: float) -> list[dict[str, np.ndarray]]:
+        env = env_of(name, strength, obs="vision")
+        first = env.reset(seed=SEED)[0]
+        second = env.step(np.zeros(2, np.float32))[0]
+        env.close()
+        return [first, second]
+
+    def horizon(picture: np.ndarray) -> int:
+        """Rows that are night sky in most columns."""
+        return int(((picture.max(-1) < 40).mean(1) > 0.5).sum())
+
+    plain = shown("camera_tilt", 0.0)
+    for mine, theirs in zip(plain, shown("camera_tilt", 30.0)):
+        # the back camera is level and sees 90 degrees: half of the picture, then the part of it
+        # above tan(30 degrees); the floor ends a little below the horizon
+        assert 32 <= horizon(mine["image2"]) <= 36
+        assert 13 <= horizon(theirs["image2"]) <= 18
+    for mine, theirs in zip(plain, shown("sky_colour", 1.0)):
+        assert (theirs["image2"][0] == 255).all() and (mine["image2"][0] < 100).all()
+        below = np.abs(theirs["image2"][40:].astype(int) - mine["image2"][40:])
+        assert below.mean() < 30  # what the floor reflects
+    for mine, theirs in zip(plain, shown("floor_colour", 1.0)):
+        np.testing.assert_array_equal(theirs["image2"][0], mine["image2"][0])
+        assert np.abs(theirs["image2"][-1].astype(int) - mine["image2"][-1]).mean() > 10
+    for mine, theirs in zip(plain, shown("object_colour", 1.0)):
+        np.testing.assert_array_equal(theirs["image2"][0], mine["image2"][0])
+        assert (theirs["image"] != mine["image"]).any() or (
+            theirs["image2"] != mine["image2"]
+        ).any()
+
+
 def test_strengths_that_mean_nothing_are_refused():
     with pytest.raises(ValueError, match=r"strength 1\.5 must be a whole number"):
         env_of("sensor_delay", 1.5)
@@ -324,6 +493,12 @@ def test_strengths_that_mean_nothing_are_refused():
         env_of("friction", 2)
     with pytest.raises(ValueError, match=r"strength 1 leaves no goal"):
         env_of("goal_size", 1)
+    with pytest.raises(ValueError, match=r"objects up to 4\.5 m from .* floor ends at 3\.5 m"):
+        env_of("arena_larger", 2)
+    with pytest.raises(ValueError, match="neither walls nor a speed limit cost"):
+        env_of("cost_excess", 1)
+    with pytest.raises(ValueError, match="only Safety-Gymnasium's navigation tasks render"):
+        env_of("floor_colour", 1, "SafetyHopperVelocity-v1", "default")
     with pytest.raises(ValueError, match="shows no MuJoCo model"):
         env_of("mass", 0.5, "benchmarks.faults.envs:nan_reward", "default")
 

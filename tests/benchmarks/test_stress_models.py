@@ -197,15 +197,37 @@ def test_the_world_model_of_an_earlier_checkpoint(agents, tmp_path):
         ("bsrp_lag", "image_blur", "pictures"),
         ("bsrp_lag", "friction", "wheels or legs"),
         ("bsrp_lag", "wall_distance", "walls that cost"),
+        ("bsrp_lag", "cost_excess", r"walls \(Circle, Run\) or a speed limit that costs"),
+        ("bsrp_lag", "camera_tilt", "pictures"),
+        ("lambda", "cost_delay", "a world model of SafeDreamer's family that predicts costs"),
+        ("bsrp_lag", "cost_delay", ""),
+        ("bsrp_lag", "arena_smaller", ""),
     ],
 )
 def test_what_a_policy_cannot_have_is_refused_with_what_it_can(method, name, lacks):
     of = subject(method)
     if not lacks:
-        check(of, PERTURBATIONS[name], [0.1])
+        check(of, PERTURBATIONS[name], [1])
         return
     with pytest.raises(BadInput, match=f"{name} needs {lacks}.* it can have sensor_noise, .*mass"):
         check(of, PERTURBATIONS[name], [0.1])
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "lacks"),
+    [
+        ("arena_smaller", "SafetyPointButton1-v0", "an arena with room for other layouts"),
+        ("arena_larger", "SafetyPointButton1-v0", ""),
+        ("arena_larger", "SafetyPointCircle1-v0", "an arena with room for other layouts"),
+        ("sky_colour", "SafetyPointGoal1-v0", ""),
+        ("sky_colour", "tests.fakes.shore:shore", "pictures that Safety-Gymnasium renders"),
+    ],
+)
+def test_arenas_and_looks_are_those_of_some_tasks(name, task, lacks):
+    seen = FACTS._replace(obs={"image": ((64, 64, 3), "uint8")})
+    of = subject("bsrp_lag")._replace(task=get_task(task), facts=seen)
+    refusal = PERTURBATIONS[name].refusal(of, 1.0)
+    assert refusal.startswith(lacks) and bool(refusal) == bool(lacks)
 
 
 def test_a_margin_lowers_the_limit_of_plans_alone(monkeypatch):

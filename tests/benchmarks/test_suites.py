@@ -47,6 +47,7 @@ def test_paper20_is_the_papers():
         ("campaign-ablation", 9 * 5 + 4 * 3 + 2 * 3),
         ("campaign-tasks", 9 * 3 + 2 * 3),
         ("campaign-vision", 5),
+        ("fewer-updates", 3 * 4 * 3),
         ("ablation-planner-lagrangian", 11 * 5 * 3),
         ("ablation-planner-budget", 27 * 3),
         ("ablation-cost-limit", 3 * 2 * 5 * 3),
@@ -57,6 +58,18 @@ def test_paper20_is_the_papers():
 def test_every_built_in_suite_expands(name, count):
     assert len(expand(load(name), defaults)) == count
     assert builtin()[name]
+
+
+def test_models_with_fewer_updates_are_named_and_share_the_campaigns_runs():
+    entries = expand(load("fewer-updates"), defaults)
+    shares = {"all": 1, "half": 2, "a-quarter-of": 4, "a-tenth-of": 10}
+    for entry in entries:
+        (share,) = (x for name, x in shares.items() if f"-{name}-" in entry.folder_name)
+        assert entry.folder_name.count("updates") == 1
+        assert entry.spec.loop.train_ratio == 64.0 / share
+    campaign = {e.spec.run_id for e in expand(load("campaign-ablation"), defaults)}
+    whole = {e.spec.run_id for e in entries if e.variant == "all updates"}
+    assert len(whole) == 9 and len(whole & campaign) == 9
 
 
 def test_the_coordinates_suite_has_the_papers_two_tasks_and_the_racecar():

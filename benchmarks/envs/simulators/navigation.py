@@ -57,6 +57,9 @@ class Navigation:
         self._lidar: np.ndarray | None = None
         self._renderer: cameras.Renderer | None = None
         self._poses: tuple[cameras.Pose, ...] = ()
+        # how pictures differ from the task's, set before the first reset; degrees further down, and
+        # share of white in the sky
+        self.camera_tilt = self.sky_white = 0.0
         kinds = (
             observations.GOAL_TASK_OBJECTS
             if task.name == "Goal"
@@ -87,12 +90,16 @@ class Navigation:
         ):
             self._reset_simulator(seed)
         if rendered and self._renderer is None:
+            if self.sky_white:
+                cameras.whiten_sky(self._task.model, self.sky_white)
             height = max(IMAGE_SIZE, self._view.height if self._view else 0)
             width = max(IMAGE_SIZE, self._view.width if self._view else 0)
             self._renderer = cameras.Renderer(self._task.model, height, width)
         if self._obs == "vision":
             # before rendering moves the camera
             self._poses = cameras.front_and_back(self._agent, self._task.model)
+            if self.camera_tilt:
+                self._poses = tuple(cameras.tilted(p, self.camera_tilt) for p in self._poses)
         if self._coordinates is not None:
             self._coordinates.bind()
 

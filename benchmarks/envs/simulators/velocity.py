@@ -41,6 +41,7 @@ class Velocity:
         shape = self._env.observation_space.shape
         assert shape is not None and isinstance(self._env.action_space, Box)
         self._last: Any = None
+        self.speed = 0.0  # m/s in the last step, as the cost limits it
         self.layout: Mapping[str, slice] = {}
         self.costly: tuple[str, ...] = ("velocity",)
         self.hazard_size = 0.0
@@ -55,13 +56,22 @@ class Velocity:
 
     def step(self, action: np.ndarray, observe: bool) -> custom.Transition:
         result: Any = self._env.step(action)
-        self._last, reward, cost, terminated, truncated, _ = result
+        self._last, reward, cost, terminated, truncated, info = result
+        # along x alone where the package limits that alone
+        forward, sideways = info["x_velocity"], info.get("y_velocity")
+        self.speed = float(forward if sideways is None else np.hypot(forward, sideways))
         return custom.Transition(
             None, float(reward), float(cost), bool(terminated), bool(truncated)
         )
 
     def observe(self) -> dict[str, np.ndarray]:
         return {"observation": np.asarray(self._last)}
+
+    @property
+    def speed_limit(self) -> float:
+        """Above this speed [m/s] a step costs."""
+        robot: Any = self._env.unwrapped
+        return robot._velocity_threshold
 
     @property
     def physics(self) -> tuple[Any, Any]:

@@ -1,0 +1,98 @@
+"""Other forms of the cost: by depth in hazards, by excess over a bound, late.
+
+docs/concepts/stress/tasks.md
+
+Shares s go from the cost of the task, 0 or 1 per simulator step, to a continuous one. The world and
+what is observed stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.envs.custom import Transition
+from benchmarks.envs.simulators.velocity import Velocity
+from benchmarks.stress.layouts import ChangedTask
+from benchmarks.stress.wrapped import Perturbed
+
+
+class GradedCost(ChangedTask):
+    """Part of a step's cost follows from how deep the robot is in hazards.
+
+    cost' = (1 - s) [cost > 0] + s (sum over hazards of max(0, 1 - distance / size) + [other costs])
+    """
+
+    def change(self, task: Any) -> None:
+        if self.strength > 1:
+            raise ValueError(f"GradedCost: strength {self.strength} must be at most 1")
+        share, costs_of = self.strength, task.calculate_cost
+        task.cost_conf.constrain_indicator = False  # raw: sizes less distances, not 0 or 1
+
+        def graded() -> dict[str, float]:
+            costs = costs_of()
+            depth = costs["cost_hazards"] / task.hazards.size
+            others = costs["cost_sum"] - costs["cost_hazards"] > 0
+            step = (1.0 - share) * (costs["cost_sum"] > 0) + share * (depth + others)
+            return costs | {"cost_sum": float(step)}
+
+        task.calculate_cost = graded
+
+
+class ExcessCost(Perturbed):
+    """Part of a step's cost follows from how far the bound of the task is exceeded.
+
+    cost' = (1 - s) [cost > 0] + s max(0, value / bound - 1)
+
+    In Circle and Run the value is the robot's distance from the centre, across the walls that cost,
+    and the bound that of the walls; in velocity tasks the robot's speed and its limit.
+    """
+
+    def __init__(self, env: Any, strength: float) -> None:
+        super().__init__(env, strength)
+        if strength > 1:
+            raise ValueError(f"ExcessCost: strength {strength} must be at most 1")
+        simulator: Any = self.base.simulator
+        excess, step_of = excess_of(simulator), simulator.step
+
+        def step(action: Any, observe: bool) -> Transition:
+            result = step_of(action, observe)
+            cost = (1.0 - strength) * (result.cost > 0) + strength * excess()
+            return result._replace(cost=float(cost))
+
+        if strength:
+            simulator.step = step
+
+
+def excess_of(simulator: Any) -> Callable[[], float]:
+    """By how much the last simulator step exceeded the bound, relative to it; 0 within it.
+
+    Raises ValueError for tasks without walls that cost and without a speed limit.
+    """
+    if isinstance(simulator, Velocity):
+        return lambda: max(0.0, simulator.speed / simulator.speed_limit - 1.0)
+    if "sigwalls" not in simulator.costly:
+        raise ValueError("ExcessCost: neither walls nor a speed limit cost in this task")
+
+    def beyond_walls() -> float:
+        task = simulator.task
+        across = task.agent.pos[: task.sigwalls.num // 2]  # two walls bound x, four also y
+        return max(0.0, float(abs(across).max()) / task.sigwalls.locate_factor - 1.0)
+
+    return beyond_walls
+
+
+class DelayedCost(Perturbed):
+    """The cost of `strength` agent steps ago, 0 before; what is due when the episode ends arrives
+    with its last step, so that the episode's cost stays.
+    """
+
+    whole = True
+
+    def begin(self) -> None:
+        self._due: deque[float] = deque([0.0] * int(self.strength))
+
+    def costed(self, cost: float, last: bool) -> float:
+        self._due.append(cost)
+        return sum(self._due) if last else self._due.popleft()

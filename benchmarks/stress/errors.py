@@ -1,0 +1,148 @@
+"""How well the world model that acted predicts what the episodes of a cell met.
+
+docs/concepts/stress/model.md#prediction-errors
+
+Windows of the rows that were visited are predicted open loop by the networks that acted, degraded
+ones included, as `safedreamer diagnose` predicts its own. Errors of observation and reward are
+relative to those of always saying the mean of these windows: 1 is no better. Shapes: N windows of
+CONTEXT observed and HORIZON predicted rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.runs import records
+from benchmarks.runs.reading import DamagedFile, read_text
+from benchmarks.runs.records import ERROR_COLUMNS
+from benchmarks.stress.perturbation import Acting, plain
+from benchmarks.stress.records import Key, replace
+
+if TYPE_CHECKING:
+    import jax
+
+    from agents.api import EnvSpec
+    from benchmarks.diagnosis.findings import Finding
+
+CONTEXT, HORIZON = 20, 15  # rows; those of `safedreamer diagnose`
+STEPS_AHEAD = (1, HORIZON)
+
+
+class Errors(NamedTuple):
+    """Errors at one number of agent steps ahead; NaN where nothing varied that could be predicted.
+
+    `observation`: mean over cameras, or over the named parts of a flat observation, of the root
+    mean square error relative to that of the mean; `reward` likewise. `cost`: root mean square
+    error, cost per agent step; `cost_predicted` and `cost_true`: means.
+    """
+
+    windows: int
+    steps_ahead: int
+    observation: float
+    reward: float
+    cost: float
+    cost_predicted: float
+    cost_true: float
+
+
+class ErrorRow(NamedTuple):
+    """The errors of one cell."""
+
+    key: Key
+    errors: Errors
+
+
+def measurable(it: Acting) -> bool:
+    """Whether the agent has a world model whose predictions can be compared."""
+    from agents.safedreamer.agent import SafeDreamer
+
+    return isinstance(it.agent, SafeDreamer)
+
+
+def prediction_errors(
+    it: Acting, windows: dict[str, np.ndarray], key: jax.Array
+) -> tuple[Errors, ...]:
+    """Errors at STEPS_AHEAD on windows [N, CONTEXT + HORIZON, ...], none without windows."""
+    from agents.safedreamer.agent import SafeDreamer
+    from benchmarks.diagnosis import prediction_errors as diagnosis
+    from benchmarks.diagnosis.diagnose import predict
+
+    if not windows:
+        return ()
+    assert isinstance(it.agent, SafeDreamer)
+    predicted = predict(it.agent, it.state, windows, CONTEXT, key)
+    truth = {name: values[:, CONTEXT - 1 :] for name, values in windows.items()}
+    found = list(diagnosis.prediction_errors(it.agent.env, predicted, truth))
+    count = len(windows["reward"])
+    return tuple(summary(it.agent.env, found, steps, count) for steps in STEPS_AHEAD)
+
+
+def summary(env: EnvSpec, found: Sequence[Finding], steps: int, windows: int) -> Errors:
+    """The errors among findings at so many steps ahead."""
+    from benchmarks.diagnosis.findings import MEAN, MODEL
+
+    at = {(f.quantity, f.predictor): f.value for f in found if f.steps_ahead == steps}
+
+    def relative(name: str) -> float:
+        of_mean = at[f"{name} root mean square error", MEAN]
+        return at[f"{name} root mean square error", MODEL] / of_mean if of_mean else math.nan
+
+    parts: list[str] = []
+    for name, array in env.obs.items():
+        parts += list(env.layout) if len(array.shape) == 1 and env.layout else [name]
+    varied = [error for error in map(relative, parts) if not math.isnan(error)]
+    return Errors(
+        windows,
+        steps,
+        float(np.mean(varied)) if varied else math.nan,
+        relative("reward"),
+        at["cost root mean square error", MODEL],
+        at["cost predicted", MODEL],
+        at["cost true", MODEL],
+    )
+
+
+def read(file: str | os.PathLike[str]) -> list[ErrorRow]:
+    """The rows of a file, none where there is no file.
+
+    Raises DamagedFile, with the line, where it holds something else.
+    """
+    file = Path(file)
+    try:
+        lines = list(csv.reader(read_text(file, records.MAX_FILE).splitlines()))
+    except FileNotFoundError:
+        return []
+    if not lines or tuple(lines[0]) != ERROR_COLUMNS:
+        raise DamagedFile(
+            file, 1, f"no prediction errors of a stress test: expected {','.join(ERROR_COLUMNS)}"
+        )
+    rows = []
+    for number, values in enumerate(lines[1:], start=2):
+        try:
+            run_id, method, task, perturbation, strength, windows, steps, *numbers = values
+            key = Key(run_id, method, task, perturbation, float(strength))
+            observation, reward, cost, predicted, true = map(float, numbers)
+            of = Errors(int(windows), int(steps), observation, reward, cost, predicted, true)
+        except ValueError as error:
+            raise DamagedFile(file, number, str(error)) from error
+        rows.append(ErrorRow(key, of))
+    return rows
+
+
+def write(file: str | os.PathLike[str], rows: Iterable[ErrorRow]) -> None:
+    """Replace the file by these rows, at once."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(ERROR_COLUMNS)
+    for key, errors in rows:
+        cell: tuple[Any, ...] = (*key[:-1], plain(key.strength))
+        writer.writerow([*cell, *errors])
+    replace(Path(file), text.getvalue())

@@ -1,0 +1,104 @@
+"""Other looks of the scene: a tilted camera, colours of floor, sky and objects.
+
+docs/concepts/stress/images.md
+
+Unlike those of `images`, these change what the simulator renders. Colours change after every reset,
+in the model's `geom_rgba`; physics, lidar and costs do not depend on them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from benchmarks.envs.simulators.navigation import Navigation
+from benchmarks.stress.dynamics import robot_bodies
+from benchmarks.stress.wrapped import Perturbed, images
+
+FLOOR = "floor"  # name of its geom
+
+
+class _Scene(Perturbed):
+    """Changes what a navigation task of Safety-Gymnasium looks like."""
+
+    def __init__(self, env: Any, strength: float) -> None:
+        super().__init__(env, strength)
+        if not isinstance(self.base.simulator, Navigation):
+            raise ValueError(
+                f"{type(self).__name__}: only Safety-Gymnasium's navigation tasks render pictures"
+            )
+        self.scene = self.base.simulator
+
+
+class CameraTilt(_Scene):
+    """Both cameras look `strength` degrees further down."""
+
+    def __init__(self, env: Any, strength: float) -> None:
+        super().__init__(env, strength)
+        self.scene.camera_tilt = strength
+
+
+class Sky(_Scene):
+    """White is mixed into the sky's texture; strength: its share."""
+
+    def __init__(self, env: Any, strength: float) -> None:
+        super().__init__(env, strength)
+        self.scene.sky_white = checked_share(self)
+
+
+class _Colours(_Scene):
+    """Mixes a colour into geoms: rgb' = (1 - s) rgb + s u, u uniform in 0..1 per channel and drawn
+    for the episode; opacity stays.
+    """
+
+    def __init__(self, env: Any, strength: float) -> None:
+        super().__init__(env, strength)
+        checked_share(self)
+        self._first = False
+
+    def begin(self) -> None:
+        model, _ = self.scene.physics
+        for geoms in self.groups(model):
+            old, share = model.geom_rgba[geoms, :3], self.strength
+            model.geom_rgba[geoms, :3] = (1.0 - share) * old + share * self.rng.random(3)
+        self._first = True
+
+    def observed(self, obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self._first:  # rendered by the reset, before the colours were changed
+            self._first = False
+            obs = obs | images(self.scene.observe())
+        return obs
+
+    def groups(self, model: Any) -> list[list[int]]:
+        """Ids of geoms that get a colour in common."""
+        raise NotImplementedError
+
+
+class Floor(_Colours):
+    """The colour by which the floor's texture is multiplied."""
+
+    def groups(self, model: Any) -> list[list[int]]:
+        return [[model.geom(FLOOR).id]]
+
+
+class Objects(_Colours):
+    """The colour of each kind of object (goal, hazards, vases, ...); the robot keeps its own."""
+
+    def groups(self, model: Any) -> list[list[int]]:
+        robot = set(robot_bodies(model).tolist())
+        kinds: dict[str, list[int]] = {}
+        for geom in range(model.ngeom):
+            body = int(model.geom_bodyid[geom])
+            if body not in robot and model.geom(geom).name != FLOOR:
+                kind = re.split(r"\d", model.body(body).name)[0]
+                kinds.setdefault(kind, []).append(geom)
+        return [kinds[kind] for kind in sorted(kinds)]
+
+
+def checked_share(of: Perturbed) -> float:
+    """The strength. Raises ValueError where it is no share of a whole."""
+    if of.strength > 1:
+        raise ValueError(f"{type(of).__name__}: strength {of.strength} must be at most 1")
+    return of.strength

@@ -1,0 +1,43 @@
+"""Rows that the episodes of a cell visited: what the policy observed, and the actions it chose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from benchmarks.envs import Step
+
+
+class Visited:
+    """Rows of episodes while they are played; `add` is `on_step` of `run_episodes`."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, list[dict[str, np.ndarray]]] = {}
+
+    def add(self, step: Step, actions: np.ndarray, info: Mapping[str, np.ndarray]) -> None:
+        """Keep a step and the actions [E, A] taken after it."""
+        from benchmarks.training.transitions import row  # here, because it imports JAX
+
+        del info
+        rows = row(step, actions, truncation_is_terminal=False)
+        for i, episode in enumerate(step.episode.tolist()):
+            one = {name: values[i] for name, values in rows.items()}
+            self._rows.setdefault(episode, []).append(one)
+
+    def windows(self, episodes: Iterable[int], context: int, horizon: int) -> dict[str, np.ndarray]:
+        """Windows [N, context + horizon, ...] of these episodes, `horizon` rows apart, so that the
+        predicted rows do not overlap; nothing where all episodes are shorter than one.
+        """
+        from benchmarks.diagnosis.diagnose import cut_windows
+
+        parts, length = [], context + horizon
+        for episode in episodes:
+            rows = self._rows[episode]
+            starts = np.arange(0, len(rows) - length + 1, horizon)
+            if len(starts):
+                whole = {name: np.stack([r[name] for r in rows])[None] for name in rows[0]}
+                parts.append(cut_windows(whole, starts, length))
+        return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]} if parts else {}
