@@ -14,8 +14,8 @@ from collections.abc import Sequence
 COMMANDS = {
     "plot": "curves and tables from run folders",
     "tables": "metrics and tables of results, beside published numbers",
-    "compare": "whether two methods, or two tags, differ, and how many seeds would tell",
-    "figures": "every figure that results allow; with --paper the SafeDreamer paper's",
+    "compare": "whether two methods or tags differ, and how many seeds would tell",
+    "figures": "every figure of results; with --paper the SafeDreamer paper's",
     "report": "one HTML page of results, readable offline",
 }
 

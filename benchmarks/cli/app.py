@@ -34,16 +34,16 @@ COMMANDS = {
     "clean": "delete what finished runs no longer need",
     "export": "the records of a sweep as one Parquet file",
     "run": "train the run of a run folder",
-    "evaluate": "episodes of a trained or shared run, of the zoo, of an authors' checkpoint",
+    "evaluate": "episodes of a policy: of a run, shared, of the zoo, the authors'",
     "official": "evaluate a folder of authors' checkpoints into one table",
     "push": "share a run: a folder, an S3-like URL, or Hugging Face",
     "pull": "fetch a run that was shared",
     "diagnose": "what the agent of a run predicts against what happens",
-    "stress": "trained runs in perturbed worlds, on other tasks, with worse models",
+    "stress": "trained runs in perturbed worlds, other tasks, worse models",
     **analysis.COMMANDS,
-    "publish": "finished runs as results to commit: scores, policies, figures, tables, README",
+    "publish": "finished runs as results to commit: scores, policies, figures",
     "doctor": "versions, devices, GL backend, what is missing and how to fix it",
-    "demo": "a safe and an unsafe agent side by side for some minutes, with curves and films",
+    "demo": "a safe and an unsafe agent side by side for some minutes",
     "methods": "list the methods",
     "tasks": "list the tasks",
     "completion": "words that a shell completes: bash, zsh or fish",
@@ -55,6 +55,11 @@ VIEWS = (
     *HELP,
 )  # fmt: skip
 PROG = "safedreamer"
+ENDING = (
+    "",
+    f"{PROG} COMMAND --help shows its options; {PROG} --version.",
+    f"To begin: {PROG} demo, {PROG} doctor, or {PROG} train --help.",
+)
 
 
 def usage() -> str:
@@ -62,7 +67,7 @@ def usage() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"usage: {PROG} COMMAND [options]", "", "commands:"]
     lines += [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
-    return "\n".join([*lines, "", f"{PROG} COMMAND --help shows its options; {PROG} --version."])
+    return "\n".join([*lines, *ENDING])
 
 
 def version() -> str:

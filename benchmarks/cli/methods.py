@@ -7,13 +7,14 @@ import json
 from collections.abc import Sequence
 
 from benchmarks.cli.common import parse
-from benchmarks.sweep.text import columns
+from benchmarks.sweep import text
 
 HEADER = ("method", "kind", "repeat", "observations", "resume", "constrains", "paper")
 NOTE = """
-repeat: simulator steps per action in the release. resume: exact says that a run that was
-killed and continued is the run that never stopped, on the same machine and devices. Baselines of
-OmniSafe need `make omnisafe`; see docs/concepts/omnisafe.md."""
+repeat: simulator steps per action in the release. resume: exact says that a
+run that was killed and continued is the run that never stopped, on the same
+machine and devices. Baselines of OmniSafe need `make omnisafe`; see
+docs/concepts/omnisafe.md."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +62,6 @@ def main(args: Sequence[str]) -> int:
         )
         for method in all_methods()
     ]
-    print("\n".join(columns(HEADER, rows)))
+    print("\n".join(text.fitted(HEADER, rows, text.terminal_width())))
     print(NOTE)
     return 0

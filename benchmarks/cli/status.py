@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -76,10 +75,11 @@ def _text(chosen: StatusArgs) -> Text:
 def report(chosen: StatusArgs) -> tuple[list[str], int]:
     """The lines to print, those of damaged runs last, and the exit status."""
     from benchmarks.sweep import overview
+    from benchmarks.sweep.text import terminal_width
 
     damage = io.StringIO()
     found, status = chosen.readable(damage)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = terminal_width()
     if chosen.failed:
         lines = overview.failures(found, width=width)
     elif chosen.runs:

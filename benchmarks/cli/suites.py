@@ -1,11 +1,13 @@
-"""`safedreamer suites`: the built-in suites, one per line."""
+"""`safedreamer suites`: the built-in suites and what each is for."""
 
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 
 from benchmarks.cli.common import parse
+from benchmarks.sweep import text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +26,9 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.suites.reading import builtin
 
     found = builtin()
-    width = max(map(len, found))
+    indent = " " * (max(map(len, found)) + 2)
+    width = text.terminal_width() or 10_000
     for name, about in found.items():
-        print(f"{name:<{width}}  {about}")
+        first = f"{name:<{len(indent)}}"
+        print(textwrap.fill(about, width, initial_indent=first, subsequent_indent=indent))
     return 0

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from agents.api import EnvSpec
     from benchmarks.diagnosis.findings import Finding
 
-CONTEXT, HORIZON = 20, 15  # rows; those of `safedreamer diagnose`
+# rows that are seen and predicted, and between the starts of windows; as `safedreamer diagnose`
+CONTEXT, HORIZON, STRIDE = 20, 15, 5
 STEPS_AHEAD = (1, HORIZON)
 
 

@@ -208,7 +208,8 @@ def _play_jax(
         found = ()
         if errors.measurable(it):
             numbers = [e.episode for e in done]
-            windows = visited.windows(numbers, errors.CONTEXT, errors.HORIZON)
+            length = errors.CONTEXT + errors.HORIZON
+            windows = visited.windows(numbers, length, errors.STRIDE)
             found = errors.prediction_errors(it, windows, key)
         yield Played(cell, rows, [errors.ErrorRow(policy.key(cell), each) for each in found])
 

@@ -27,16 +27,16 @@ class Visited:
             one = {name: values[i] for name, values in rows.items()}
             self._rows.setdefault(episode, []).append(one)
 
-    def windows(self, episodes: Iterable[int], context: int, horizon: int) -> dict[str, np.ndarray]:
-        """Windows [N, context + horizon, ...] of these episodes, `horizon` rows apart, so that the
-        predicted rows do not overlap; nothing where all episodes are shorter than one.
+    def windows(self, episodes: Iterable[int], length: int, stride: int) -> dict[str, np.ndarray]:
+        """Windows [N, length, ...] of these episodes, `stride` rows apart, none across an episode's
+        end; nothing where all episodes are shorter than one.
         """
         from benchmarks.diagnosis.diagnose import cut_windows
 
-        parts, length = [], context + horizon
+        parts = []
         for episode in episodes:
             rows = self._rows[episode]
-            starts = np.arange(0, len(rows) - length + 1, horizon)
+            starts = np.arange(0, len(rows) - length + 1, stride)
             if len(starts):
                 whole = {name: np.stack([r[name] for r in rows])[None] for name in rows[0]}
                 parts.append(cut_windows(whole, starts, length))

@@ -11,6 +11,8 @@ import pytest
 
 from benchmarks.cli import app, train
 from benchmarks.cli.aliases import translated
+from benchmarks.suites import reading
+from benchmarks.sweep import text
 from tests.tree import ROOT
 
 
@@ -134,3 +136,13 @@ def test_all_commands_have_the_same_page(command: str, capfd):
 def test_usage_names_the_arguments(command: str, usage: str, capfd):
     page = shown(capfd, command, "--help")
     assert page.splitlines()[0] == f"usage: {usage}"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["suites"], ["methods"]])
+def test_lists_fit_their_terminal(words: list[str], monkeypatch: pytest.MonkeyPatch, capfd):
+    monkeypatch.setattr(text, "terminal_width", lambda: 80)
+    assert max(map(len, shown(capfd, *words).splitlines())) <= 80
+    monkeypatch.setattr(text, "terminal_width", lambda: None)
+    lines = shown(capfd, *words).splitlines()
+    if words == ["suites"]:
+        assert [line.split()[0] for line in lines] == list(reading.builtin())

@@ -91,8 +91,9 @@ def refused(capfd: pytest.CaptureFixture[str], *args: object) -> str:
 
 
 def test_cells_records_and_resumption(run, tmp_path, undrawn, capfd, monkeypatch):
-    for name, value in (("CONTEXT", 3), ("HORIZON", 4), ("STEPS_AHEAD", (1, 4))):
-        monkeypatch.setattr(errors, name, value)  # episodes have 11 rows
+    # episodes have 11 rows
+    for name, value in {"CONTEXT": 3, "HORIZON": 4, "STRIDE": 4, "STEPS_AHEAD": (1, 4)}.items():
+        monkeypatch.setattr(errors, name, value)
     out, only = tmp_path / "out", ["action_gain", "sensor_delay", OWN]
     line = ["stress", str(run), "--only", *only, "--strengths", "1", "--episodes", "3"]
     line += ["--out", str(out)]

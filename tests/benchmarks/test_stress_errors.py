@@ -52,11 +52,11 @@ def steps_of(lengths: dict[int, int], envs: int) -> list[Step]:
     return steps
 
 
-def test_windows_are_of_one_episode_and_predict_every_row_once():
+def test_windows_are_of_one_episode():
     visited = Visited()
     for count, step in enumerate(steps_of({0: 70, 1: 40, 2: 5, 3: LENGTH}, envs=2)):
         visited.add(step, np.full((2, 1), count, np.float32), {})
-    windows = visited.windows([0, 1, 2, 3], CONTEXT, HORIZON)
+    windows = visited.windows([0, 1, 2, 3], LENGTH, 15)
     starts = [(0, 0), (0, 15), (0, 30), (1, 0), (3, 0)]  # episode, first row
     assert windows["observation"].shape == (5, LENGTH, 2)
     for window, rewards, (episode, first) in zip(
@@ -69,7 +69,7 @@ def test_windows_are_of_one_episode_and_predict_every_row_once():
     # the third episode begins in the row after the 40 of the first in its environment
     np.testing.assert_array_equal(windows["action"][4, :-1, 0], 40 + np.arange(LENGTH - 1))
     assert (
-        visited.windows([2], CONTEXT, HORIZON) == {}
+        visited.windows([2], LENGTH, 15) == {}
         and errors.prediction_errors(A_SUBJECT, {}, A_SUBJECT) == ()
     )
 
