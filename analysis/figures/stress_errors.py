@@ -22,7 +22,8 @@ ERRORS = {
     "observation_error": "observation error (of the mean's)",
     "cost_error": "cost error (cost per agent step)",
 }
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
+START = {"ls": "none", "marker": "o", "mfc": "white", "ms": 6.0}  # the undisturbed cell
+MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 WIDTH, HEIGHT = 2.7, 2.0  # inches of a panel
 
 
@@ -43,6 +44,7 @@ def figure(table: pd.DataFrame, title: str = "") -> Figure:
         for axes, step in zip(grid[0], steps):
             axes.set_title(f"{step} agent step{'' if step == 1 else 's'} ahead")
         handles = [looks[name].handle(method_label(name), marker="none") for name in looks]
+        handles += [Line2D([], [], color=style.TEXT_COLOR, label="undisturbed", **START)]
         handles += [
             Line2D([], [], color=style.TEXT_COLOR, ls="none", marker=markers[name], label=name)
             for name in names
@@ -63,7 +65,7 @@ def _panel(
     for (method, _, _), run in table.groupby(["method", "run_id", "task"], sort=False):
         start = run[run["perturbation"] == UNDISTURBED]
         color = looks[method].color
-        axes.plot(start[error], start["cost"], color=color, ls="none", marker=".", ms=9)
+        axes.plot(start[error], start["cost"], color=color, zorder=3, **START)
         for name, marker in markers.items():
             cells = run[run["perturbation"] == name].sort_values("strength")
             line = pd.concat([start, cells])

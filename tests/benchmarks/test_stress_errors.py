@@ -111,7 +111,7 @@ def test_errors_are_those_of_the_model_that_acted():
     truth = {name: values[:, CONTEXT - 1 :] for name, values in windows.items()}
     report = {
         (f.quantity, f.predictor, f.steps_ahead): f.value
-        for f in prediction_errors(LIDAR, predict(*it, windows, CONTEXT, key), truth)
+        for f in prediction_errors(LIDAR, predict(agent, it.state, windows, CONTEXT, key), truth)
     }
     quantity = "observation root mean square error"
     for mine in (near, far):
