@@ -102,6 +102,7 @@ def rows(lead: tuple[int, int]) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_the_model_that_acted():
     agent = SafeDreamer(tiny("osrp", "lidar"), LIDAR)
     it, windows, key = Acting(agent, agent.init(0)), rows((6, LENGTH)), jax.random.key(0)
