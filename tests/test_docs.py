@@ -192,11 +192,11 @@ def test_a_wrong_command_line_is_noticed(args: str, monkeypatch: pytest.MonkeyPa
 def runs(module: str) -> bool:
     """Whether `python -m module` does anything."""
     found = importlib.util.find_spec(module)
-    if found is not None and found.submodule_search_locations:
-        found = importlib.util.find_spec(f"{module}.__main__")
     if found is None or found.origin is None:
         return False
-    return "__main__" in Path(found.origin).read_text(encoding="utf-8")
+    if found.submodule_search_locations:
+        return importlib.util.find_spec(f"{module}.__main__") is not None
+    return 'if __name__ == "__main__"' in Path(found.origin).read_text(encoding="utf-8")
 
 
 def test_modules_that_documents_run_exist_and_run():
