@@ -16,15 +16,13 @@ from agents.api import Agent, EnvSpec, PyTree
 from benchmarks.cli.defaults import default_obs, task_settings
 from benchmarks.envs import EnvFactory
 from benchmarks.methods import check_spec, method
-from benchmarks.methods.saved import newest
 from benchmarks.runs.spec import BadInput, RunSpec
-from benchmarks.sharing.fetching import run_folder
 from benchmarks.tasks import get_task
 from benchmarks.training.env_faults import describe
 from benchmarks.training.episodes import UNSEEN_EPISODE
 from benchmarks.training.evaluation import evaluation_key, run_episodes
-from benchmarks.training.launch import agent_for, environment, official_agent, trained_agent
-from benchmarks.zoo import entry
+from benchmarks.training.launch import agent_for, environment, official_agent
+from benchmarks.zoo.trained import trained
 
 if TYPE_CHECKING:
     import gymnasium
@@ -118,17 +116,10 @@ def load_agent(folder: str | os.PathLike[str]) -> Policy:
 
     Raises BadInput where there is none.
     """
-    if str(folder).startswith(entry.PREFIX):
-        found = entry.find(str(folder))
-        env = environment(found.spec)
-        return Policy(
-            found.spec, env, *entry.load(found, env[1]), found.card["trained"]["env_steps"]
-        )
-    saved = newest(run_folder(folder))
-    _check_engine(saved.spec.method)
-    env = environment(saved.spec)
-    agent, state = trained_agent(saved.spec, saved.checkpoint, env[1])
-    return Policy(saved.spec, env, agent, state, saved.env_steps)
+    found = trained(folder)
+    _check_engine(found.spec.method)
+    env = environment(found.spec)
+    return Policy(found.spec, env, *found.load(env[1]), found.env_steps)
 
 
 def load_official(

@@ -15,19 +15,17 @@ from typing import Annotated, Literal
 
 import tyro
 
+from benchmarks.cli import official_names
 from benchmarks.cli.common import parse
 from benchmarks.cli.film import Filming
-from benchmarks.cli.official_names import named
 from benchmarks.cli.playing import PROG, Policy, run
 from benchmarks.envs.factory import choose_python
 from benchmarks.runs.places import check_file, check_folder
 from benchmarks.runs.reading import read_text
 from benchmarks.runs.spec import BadInput, RunSpec
-from benchmarks.sharing.fetching import HUB, run_folder
 from benchmarks.suites.names import MAX_TASK_BYTES, file_name
 from benchmarks.training.episodes import UNSEEN_EPISODE
-
-ZOO = "zoo:"
+from benchmarks.zoo.trained import Trained, here, named, trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,10 +120,11 @@ def main(args: Sequence[str]) -> int:
     check_file(out)
     if filming is not None:
         check_folder(out.with_suffix(""))
-    if not policy.official and find(policy.spec.method).engine == "torch":
+    found = policy.trained
+    if not policy.official and find(found.spec.method).engine == "torch":
         if filming is not None:
             raise BadInput(
-                f"videos are not offered for {policy.spec.method}, which runs in a process of "
+                f"videos are not offered for {found.spec.method}, which runs in a process of "
                 "its own; leave --video and --stills"
             )
         from benchmarks.omnisafe.process import evaluate_in_child
@@ -135,7 +134,7 @@ def main(args: Sequence[str]) -> int:
             "first_episode": _first_episode(chosen),
             "out": str(out),
         }
-        return evaluate_in_child(policy.spec, policy.source.parents[1], **options)
+        return evaluate_in_child(found.spec, found.folder, **options)
     run(policy, out, chosen.episodes, chosen.workers, filming, _first_episode(chosen))
     return 0
 
@@ -145,31 +144,21 @@ def _first_episode(chosen: EvaluateArgs) -> int:
 
 
 def _of_run(chosen: EvaluateArgs) -> Policy:
-    from benchmarks.methods.saved import newest
-
     assert chosen.run is not None
     if chosen.method is not None or chosen.stoch is not None:
         raise BadInput("--method and --stoch go with --official; a run knows its own")
-    entry, shared = None, ""
-    if chosen.run.startswith(ZOO):
-        from benchmarks.zoo.entry import find
-
-        entry = find(chosen.run)
-        spec, path = entry.spec, entry.folder
-        env_steps, agent_steps = (entry.card["trained"][k] for k in ("env_steps", "agent_steps"))
-    else:
-        shared = chosen.run if chosen.run.startswith(HUB) else ""
-        spec, path, env_steps, agent_steps = newest(run_folder(chosen.run))
+    found = trained(chosen.run)
+    spec = found.spec
     task, obs = chosen.task or spec.task, chosen.obs or spec.obs
     if (task, obs) != (spec.task, spec.obs) and not chosen.force:
-        trained = f"{spec.task} ({spec.obs})"
         raise BadInput(
-            f"{chosen.run} was trained on {trained}, not on {task} ({obs}); --force evaluates "
-            "all the same"
+            f"{chosen.run} was trained on {spec.task} ({spec.obs}), not on {task} ({obs}); "
+            "--force evaluates all the same"
         )
     spec = dataclasses.replace(spec, task=task, obs=_checked_obs(task, obs))
-    of_run = (_seeded(spec, chosen), path, False, env_steps, agent_steps)
-    return Policy(*of_run, zoo=entry, shared=shared)
+    return Policy(
+        found._replace(spec=_seeded(spec, chosen)), name=chosen.run if named(chosen.run) else ""
+    )
 
 
 def _of_file(chosen: EvaluateArgs) -> Policy:
@@ -179,7 +168,7 @@ def _of_file(chosen: EvaluateArgs) -> Policy:
 
     path = chosen.official
     assert path is not None
-    if (says := named(path)) is not None and chosen.task in (None, says.task):
+    if (says := official_names.named(path)) is not None and chosen.task in (None, says.task):
         chosen = dataclasses.replace(
             chosen,
             method=chosen.method or says.method,
@@ -196,9 +185,9 @@ def _of_file(chosen: EvaluateArgs) -> Policy:
     obs = chosen.obs or _checked_obs(chosen.task, None)
     around = tasks_named(path)
     if around and chosen.task not in around and not chosen.force:
-        trained = " or ".join(around)
+        others = " or ".join(around)
         raise BadInput(
-            f"{path} was trained on {trained} as its path or configuration says, not on "
+            f"{path} was trained on {others} as its path or configuration says, not on "
             f"{chosen.task}; --force evaluates all the same"
         )
     method = chosen.method or "bsrp_lag"
@@ -219,9 +208,8 @@ def _of_file(chosen: EvaluateArgs) -> Policy:
         preset.agent,
         str(path),
     )
-    return Policy(
-        _seeded(spec, chosen), path, True, step * preset.loop.action_repeat, step, chosen.stoch
-    )
+    steps = step * preset.loop.action_repeat
+    return Policy(Trained(_seeded(spec, chosen), path, steps, step), True, chosen.stoch)
 
 
 def tasks_named(path: Path) -> list[str]:
@@ -274,10 +262,9 @@ def _seeded(spec: RunSpec, chosen: EvaluateArgs) -> RunSpec:
 
 
 def _default_out(policy: Policy, unseen: bool) -> Path:
-    task, layouts = file_name(policy.spec.task, MAX_TASK_BYTES), "-unseen" if unseen else ""
-    name = f"evaluation-{task}-{policy.spec.obs}-{policy.env_steps}{layouts}.csv"
-    if policy.zoo is not None:
-        return Path(f"zoo-{policy.zoo.name.replace('/', '-')}-{name}")
-    if policy.shared:
-        return Path(f"hub-{file_name(policy.shared.removeprefix(HUB)[-60:])}-{name}")
-    return Path(name) if policy.official else policy.source.parents[1] / name
+    spec, _, env_steps, *_ = policy.trained
+    task, layouts = file_name(spec.task, MAX_TASK_BYTES), "-unseen" if unseen else ""
+    name = f"evaluation-{task}-{spec.obs}-{env_steps}{layouts}.csv"
+    if policy.name:
+        return Path(f"{here(policy.name)}-{name}")
+    return Path(name) if policy.official else policy.trained.folder / name

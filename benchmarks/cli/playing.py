@@ -10,25 +10,29 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from benchmarks.cli.film import Filming
 from benchmarks.runs.records import EVAL, EpisodeRecord, write_records
-from benchmarks.runs.spec import RunSpec
+from benchmarks.zoo.trained import Trained
 
 if TYPE_CHECKING:
-    from benchmarks.zoo.entry import Entry
+    from agents.api import Agent, EnvSpec, PyTree
 
 PROG = "safedreamer evaluate"
 
 
 class Policy(NamedTuple):
-    """What is evaluated: its spec, and where its parameters come from."""
+    """What is evaluated."""
 
-    spec: RunSpec
-    source: Path
-    official: bool
-    env_steps: int  # of training
-    agent_steps: int
+    trained: Trained  # of an authors' checkpoint, `source` is the file
+    official: bool = False
     stoch: int | None = None  # of an authors' checkpoint, if given
-    zoo: Entry | None = None  # a published policy
-    shared: str = ""  # name of a shared run, hub:TARGET
+    name: str = ""  # zoo:METHOD/TASK/SEED or hub:TARGET
+
+    def load(self, env: EnvSpec) -> tuple[Agent, PyTree]:
+        """The agent, and its learner's state. Raises BadInput where parameters do not fit."""
+        if not self.official:
+            return self.trained.load(env)
+        from benchmarks.training.launch import official_agent
+
+        return official_agent(self.trained.source, env, self.trained.spec.agent, self.stoch)
 
 
 def run(
@@ -49,20 +53,13 @@ def run(
     from benchmarks.training.env_faults import describe
     from benchmarks.training.episodes import costly, mean_return_cost
     from benchmarks.training.evaluation import evaluation_key, run_episodes
-    from benchmarks.training.launch import environment, official_agent, trained_agent
+    from benchmarks.training.launch import environment
     from benchmarks.video.traces import Recorder
 
-    spec = policy.spec
+    spec, _, env_steps, agent_steps, _ = policy.trained
     make, env_spec = environment(spec)
-    if policy.official:
-        agent, state = official_agent(policy.source, env_spec, spec.agent, policy.stoch)
-    elif policy.zoo is not None:
-        from benchmarks.zoo.entry import load
-
-        agent, state = load(policy.zoo, env_spec)
-    else:
-        agent, state = trained_agent(spec, policy.source, env_spec)
-    after = f"{spec.method} on {spec.task} ({spec.obs}) after {policy.env_steps:,} simulator steps"
+    agent, state = policy.load(env_spec)
+    after = f"{spec.method} on {spec.task} ({spec.obs}) after {env_steps:,} simulator steps"
     with contextlib.ExitStack() as stack:
         stage = (
             stack.enter_context(open_stage(spec)) if filming else None
@@ -77,7 +74,7 @@ def run(
             make,
             run_seed=spec.seed,
             episodes=episodes,
-            key=evaluation_key(spec.seed, policy.env_steps),
+            key=evaluation_key(spec.seed, env_steps),
             on_fault=lambda fault: print(
                 f"{PROG}: {describe(fault, split)}", file=sys.stderr, flush=True
             ),
@@ -96,7 +93,7 @@ def run(
                 f"{lost} of {episodes} episodes lost with their environments; mean and records "
                 f"have the other {len(done)}"
             )
-        steps, seconds = (policy.env_steps, policy.agent_steps), time.perf_counter() - began
+        steps, seconds = (env_steps, agent_steps), time.perf_counter() - began
         write_records(
             out, (EpisodeRecord.of(spec, split, e, *steps, round(seconds, 2)) for e in done)
         )

@@ -27,6 +27,7 @@ from benchmarks.runs.plain_text import printable
 from benchmarks.runs.records import FINAL
 from benchmarks.runs.spec import BadInput
 from benchmarks.training.episodes import UNSEEN_EPISODE
+from benchmarks.zoo.trained import Trained
 
 if TYPE_CHECKING:
     from benchmarks.sweep.members import Member
@@ -106,17 +107,16 @@ def final_evaluation(member: Member, episodes: int) -> bool:
         return True
     print(printable(f"final evaluation of {member.folder.name}"), flush=True)
     out = member.folder / f".{FINAL_FILE}.tmp"
-    spec, path, env_steps, agent_steps = newest(member.folder)
-    if method(spec.method).engine == "torch":
+    found = Trained(*newest(member.folder))
+    if method(found.spec.method).engine == "torch":
         from benchmarks.omnisafe.process import evaluate_in_child
 
         options = {"episodes": episodes, "first_episode": UNSEEN_EPISODE, "final": True}
-        if status := evaluate_in_child(spec, member.folder, out=str(out), **options):
+        if status := evaluate_in_child(found.spec, member.folder, out=str(out), **options):
             raise BadInput(f"its process ended with {status}")
     else:
-        policy = Policy(spec, path, False, env_steps, agent_steps)
         # inline: sixteen processes import simulators for longer than they would play
-        run(policy, out, episodes, "inline", first_episode=UNSEEN_EPISODE, split=FINAL)
+        run(Policy(found), out, episodes, "inline", first_episode=UNSEEN_EPISODE, split=FINAL)
     os.replace(out, member.folder / FINAL_FILE)
     return True
 

@@ -21,6 +21,7 @@ from benchmarks.cli.common import parse
 from benchmarks.envs.factory import choose_python
 from benchmarks.runs.places import check_folder, user_path
 from benchmarks.runs.spec import BadInput
+from benchmarks.zoo.trained import here, named
 
 if TYPE_CHECKING:
     from benchmarks.stress.plan import Plan
@@ -33,8 +34,10 @@ PROG = "safedreamer stress"
 class StressArgs:
     """Which policies, under what, how often."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Run folders of `safedreamer train` or of a sweep."""
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Run folders of `safedreamer train` or of a sweep, zoo:METHOD/TASK/SEED, or hub:TARGET of
+    `safedreamer push`.
+    """
     suite: str = "robustness"
     """robustness (sensors, images, actuators, dynamics, tasks), model (world models), transfer
     (other tasks), a suite of the package, or a YAML file; of the first two, what a policy cannot
@@ -55,7 +58,9 @@ class StressArgs:
     seed: int | None = None
     """Seed of the layouts, the same for all runs; the suite's, or 0, if not given."""
     out: Path | None = None
-    """Folder for records, table and figure; stress-SUITE in the first run folder if not given."""
+    """Folder for records, table and figure; stress-SUITE in the first run folder, or here for the
+    zoo and shared runs, if not given.
+    """
     workers: Literal["process", "inline"] = "inline"
     """All environments in this process, or one process per environment, which takes seconds to
     start in every cell.
@@ -77,19 +82,18 @@ def main(args: Sequence[str]) -> int:
         StressArgs, args, PROG, "Play trained policies under perturbations of growing strength."
     )
     if not chosen.runs:
-        raise BadInput("give at least one run folder")
+        raise BadInput("give at least one run folder, zoo:METHOD/TASK/SEED or hub:TARGET")
     if chosen.episodes is not None and chosen.episodes < 1:
         raise BadInput(f"--episodes {chosen.episodes} must be at least 1")
     choose_python(chosen.env_python)
-    runs = [user_path(run) for run in chosen.runs]
-    out = chosen.out or runs[0] / f"stress-{Path(chosen.suite).stem}"
+    out = chosen.out or _default_out(chosen.runs[0], f"stress-{Path(chosen.suite).stem}")
     check_folder(out)
     from benchmarks.stress.play import Episodes
     from benchmarks.stress.results import StressResults
     from benchmarks.stress.suite import load
 
     suite = load(chosen.suite)
-    plans = planned(chosen, runs)
+    plans = planned(chosen)
     for plan in plans:
         print(describe(plan), flush=True)
     if chosen.dry_run:
@@ -106,14 +110,18 @@ def main(args: Sequence[str]) -> int:
     return analysis.run("stress", [str(out)])
 
 
-def planned(chosen: StressArgs, runs: Sequence[Path]) -> list[Plan]:
+def _default_out(run: str, name: str) -> Path:
+    return Path(f"{here(run)}-{name}") if named(run) else user_path(run) / name
+
+
+def planned(chosen: StressArgs) -> list[Plan]:
     """The cells of every run. Raises BadInput before anything is played."""
     from benchmarks.stress.plan import perturbed, transferred, with_settings
     from benchmarks.stress.play import policy_of
     from benchmarks.stress.suite import TRANSFER, load, narrowed
 
     suite, values = load(chosen.suite), settings(chosen.set)
-    policies = [with_settings(policy_of(run), values) for run in runs]
+    policies = [with_settings(policy_of(run), values) for run in chosen.runs]
     ids = [policy.subject.spec.run_id for policy in policies]
     if len(set(ids)) < len(ids):
         raise BadInput("two of the folders hold the same run")

@@ -137,9 +137,12 @@ def fewer_bits(subject: Subject, it: Acting, strength: float) -> Acting:
 
 
 def checkpoints(subject: Subject) -> list[Path]:
-    """Those of the run before the newest, the latest first."""
+    """Those of the run before the newest, the latest first; the zoo has none."""
+    newest = subject.trained.source
+    if subject.trained.entry is not None:
+        return []
     return sorted(
-        (path for path in subject.checkpoint.parent.glob("[0-9]*") if path < subject.checkpoint),
+        (path for path in newest.parent.glob("[0-9]*") if path < newest),
         reverse=True,
     )
 

@@ -94,5 +94,7 @@ arena = _arena_of(("Goal", "Push", "FadingEasy", "FadingHard", "Button"))
 def predicted_costs(subject: Subject, strength: float) -> str:
     del strength
     # No policy sees costs when it acts, so that nothing but predictions of them would change.
+    if subject.trained.entry is not None:
+        return "the decoder of its run, which the zoo does not keep"
     ours = method(subject.spec.method).family == "safedreamer" and subject.spec.agent.use_cost
     return "" if ours else "a world model of SafeDreamer's family that predicts costs"

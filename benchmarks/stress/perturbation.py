@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.envs.factory import EnvFactory
@@ -18,6 +17,7 @@ from benchmarks.tasks import Task
 
 if TYPE_CHECKING:
     from agents.api import Agent, PyTree
+    from benchmarks.zoo.trained import Trained
 
 UNDISTURBED = "none"  # perturbation of the cells at strength 0
 OWN = "own"  # family of a user's
@@ -29,7 +29,7 @@ class Subject(NamedTuple):
     spec: RunSpec
     task: Task
     facts: EnvFacts
-    checkpoint: Path
+    trained: Trained
     torch: bool  # whether it acts in a process of its own, without JAX
 
     @property

@@ -7,6 +7,7 @@ every policy and strength; so is the key of the policy's own randomness.
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from benchmarks.envs.errors import EnvContractError, MissingGLError
 from benchmarks.envs.factory import EnvFactory, chosen_python
 from benchmarks.envs.facts import EnvFacts
 from benchmarks.envs.worker import MAKE_SECONDS, check_python, env_facts_of
-from benchmarks.methods import method, saved
+from benchmarks.methods import method
 from benchmarks.runs.files import SWEEP_FILE
 from benchmarks.runs.reading import expect, read_object
 from benchmarks.runs.records import EVAL, EpisodeRecord, read_rows
@@ -35,6 +36,7 @@ from benchmarks.stress.visited import Visited
 from benchmarks.suites import names
 from benchmarks.tasks import get_task
 from benchmarks.training.episodes import UNSEEN_EPISODE, Episode
+from benchmarks.zoo.trained import trained
 
 NOTHING = Perturbation(UNDISTURBED, "", "nothing", "", ())
 
@@ -82,12 +84,13 @@ class Episodes(NamedTuple):
     workers: Literal["process", "inline"] = "inline"
 
 
-def policy_of(folder: Path) -> Policy:
-    """The newest checkpoint of a run folder.
+def policy_of(name: str | os.PathLike[str]) -> Policy:
+    """A run folder's newest checkpoint, or what zoo:METHOD/TASK/SEED or hub:TARGET names.
 
     Raises BadInput where there is none, or its environment cannot be made.
     """
-    spec, checkpoint, env_steps, agent_steps = saved.newest(folder)
+    found = trained(name)
+    spec = found.spec
     torch = method(spec.method).engine == "torch"
     repeat = spec.loop.action_repeat
     if torch:
@@ -95,9 +98,9 @@ def policy_of(folder: Path) -> Policy:
 
         repeat = omnisafe_presets.budget(spec, 1).env_repeat
     make = EnvFactory(spec.task, spec.obs, repeat, python=checked_python())
-    subject = Subject(spec, get_task(spec.task), facts_of(make), checkpoint, torch)
-    label = names.label(spec.method, variant_of(folder))
-    return Policy(subject, make, env_steps, agent_steps, label, spec.agent)
+    subject = Subject(spec, get_task(spec.task), facts_of(make), found, torch)
+    label = names.label(spec.method, variant_of(found.folder))
+    return Policy(subject, make, found.env_steps, found.agent_steps, label, spec.agent)
 
 
 def variant_of(folder: Path) -> str:
@@ -183,14 +186,14 @@ def _play_jax(
 ) -> Iterator[Played]:
     from benchmarks.training.env_faults import describe
     from benchmarks.training.evaluation import evaluation_key, run_episodes
-    from benchmarks.training.launch import trained_agent
 
     subject = policy.subject
-    loaded = trained_agent(subject.spec, subject.checkpoint, subject.facts.spec())
+    loaded = subject.trained._replace(spec=subject.spec).load(subject.facts.spec())
     key = evaluation_key(episodes.seed, policy.env_steps)
     for cell in cells:
         began, visited = time.perf_counter(), Visited()
         it = acting(cell.perturbation, subject, Acting(*loaded), cell.strength)
+        measured = subject.trained.entry is None and errors.measurable(it)
         done = run_episodes(
             it.agent,
             it.state,
@@ -200,13 +203,13 @@ def _play_jax(
             key=key,
             on_fault=lambda fault: warn(describe(fault, EVAL)),
             workers=episodes.workers,
-            on_step=visited.add if errors.measurable(it) else None,
+            on_step=visited.add if measured else None,
             first_episode=UNSEEN_EPISODE,
         )
         seconds = round(time.perf_counter() - began, 2)
         rows = [_row(policy, cell, episodes.seed, e, seconds) for e in done]
         found = ()
-        if errors.measurable(it):
+        if measured:
             numbers = [e.episode for e in done]
             length = errors.CONTEXT + errors.HORIZON
             windows = visited.windows(numbers, length, errors.STRIDE)
@@ -239,7 +242,7 @@ def _play_torch(
         orders.append({"name": name, "env": env, "out": str(file)})
     status = stress_in_child(
         spec,
-        policy.subject.checkpoint.parents[1],
+        policy.subject.trained.folder,
         episodes=episodes.per_cell,
         first_episode=UNSEEN_EPISODE,
         cells=orders,

@@ -69,7 +69,7 @@ class StressResults:
                 "--out"
             )
         runs[name] = {
-            "folder": str(policy.subject.checkpoint.parents[1]),
+            "folder": str(policy.subject.trained.folder),
             "run_id": spec.run_id,
             "method": policy.label,
             "task": spec.task,

@@ -25,7 +25,6 @@ from benchmarks.runs.spec import BadInput, RunSpec, from_dict
 from benchmarks.training.launch import agent_for
 from benchmarks.zoo.needed import needed
 
-PREFIX = "zoo:"
 ROOT = Path(__file__).resolve().parents[2] / "results" / "zoo"
 POLICY, CARD, TEXT = "policy.npz", "card.json", "card.md"
 _CARD = {"name": str, "run_id": str, "spec": dict, "trained": dict, "scores": dict, "rescore": dict}
@@ -53,12 +52,12 @@ def names(root: Path | None = None) -> list[str]:
 
 
 def find(name: str, root: Path | None = None) -> Entry:
-    """The entry of that name, with or without `zoo:`.
+    """The entry of that name.
 
     Raises BadInput that lists the names there are, DamagedFile for a card that cannot be read.
     """
     root = root or ROOT
-    name, known = name.removeprefix(PREFIX).strip("/"), names(root)
+    name, known = name.strip("/"), names(root)
     if name not in known:
         listing = f"the zoo has {', '.join(known)}"
         if not known:

@@ -19,6 +19,7 @@ from benchmarks.runs.spec import RunFailed
 from benchmarks.runs.status import read_status
 from benchmarks.training.evaluation import run_episodes
 from benchmarks.training.loop import Options, train
+from benchmarks.zoo.trained import Trained
 from tests.fakes.toys import EPISODE_ENV_STEPS, Listener, Shore, ToyAgent, run, toy_spec
 
 
@@ -97,7 +98,7 @@ def test_an_evaluation_says_which_episodes_it_lost(tmp_path, monkeypatch, capsys
         lambda *_: (ToyAgent(env), ToyAgent(env).init(0)),
     )
     out = tmp_path / "records.csv"
-    policy = evaluate.Policy(toy_spec(), tmp_path, official=False, env_steps=600, agent_steps=300)
+    policy = evaluate.Policy(Trained(toy_spec(), tmp_path, 600, 300))
     evaluate.run(policy, out, episodes=10, workers="inline")
     said = capsys.readouterr()
     line = (

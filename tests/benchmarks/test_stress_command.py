@@ -274,7 +274,7 @@ def test_transfer_to_tasks_of_the_same_shapes(tmp_path):
 def test_training_starts_from_the_learner_of_another_run(tmp_path, run):
     line = ["--method", "dreamerv3", "--task", SHORE, "--preset", "debug", "--seed", "1"]
     _, spec = train.read([*line, "--init-from", str(run)])
-    assert spec.init_sha256 == checkpoint.fingerprint(policy_of(run).subject.checkpoint)
+    assert spec.init_sha256 == checkpoint.fingerprint(policy_of(run).subject.trained.source)
     env_spec = environment(spec)[1]
     started = initial_state(spec, env_spec)
     saved = agent_for(spec, env_spec).init(0)  # what `untrained` saved

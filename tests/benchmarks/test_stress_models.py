@@ -22,6 +22,7 @@ from benchmarks.stress import models
 from benchmarks.stress.perturbation import Acting, Subject, acting
 from benchmarks.stress.registry import PERTURBATIONS, check
 from benchmarks.tasks import get_task
+from benchmarks.zoo.trained import Trained
 from tests.agent_inputs import LIDAR, observations, tiny
 from tests.specs import spec_of
 
@@ -31,7 +32,7 @@ FACTS = EnvFacts({"observation": ((12,), "float32")}, 2, 4, 1000, {}, ("hazards"
 
 def subject(method: str, path: Path = Path(), **changes: Any) -> Subject:
     spec = spec_of(method, "lidar", **changes)
-    return Subject(spec, get_task(spec.task), FACTS, path, method == "ppo_lag")
+    return Subject(spec, get_task(spec.task), FACTS, Trained(spec, path, 0, 0), method == "ppo_lag")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.api.policies import load_agent
-from benchmarks.cli import evaluate
+from benchmarks.cli import analysis, evaluate, stress
 from benchmarks.cli.publish import final_evaluation, forget_place
 from benchmarks.methods.saved import newest
 from benchmarks.runs.files import FINAL_FILE, SPEC_FILE, STATUS_FILE
@@ -97,6 +97,24 @@ def test_a_loaded_policy_scores_as_its_card_says(added, tmp_path, monkeypatch):
     assert (policy.env_steps, policy.spec.seed) == (3000, 3)
     with pytest.raises(BadInput, match=r"did you mean bsrp_lag/tests.*the zoo has bsrp_lag/tests"):
         evaluate.main(["zoo:bsrp_lag/tests.fakes.shore-shore/4"])
+
+
+def test_a_policy_of_the_zoo_is_stressed_like_its_run(run, added, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(entry, "ROOT", added.folder.parents[2])
+    monkeypatch.setattr(analysis, "run", lambda *_: 0)  # figures: tests/analysis/test_stress.py
+    monkeypatch.chdir(tmp_path)
+    asked = ["--only", "sensor_noise", "--strengths", "0.1", "--episodes", "2"]
+    assert stress.main([f"zoo:{added.name}", *asked]) == 0
+    assert stress.main([str(run), *asked, "--out", "run"]) == 0
+    ours, theirs = (pd.read_csv(x / "stress.csv") for x in (*tmp_path.glob("zoo-*"), Path("run")))
+    about = ["run_id", "method", "perturbation", "strength", "episode", "env_steps"]
+    pd.testing.assert_frame_equal(ours[about], theirs[about])
+    # in half precision
+    assert list(ours["return"]) == pytest.approx(list(theirs["return"]), rel=0.02, abs=0.02)
+    assert not list(tmp_path.glob("zoo-*/prediction_errors.csv"))  # of heads that are not there
+    for name, lacks in (("cost_delay", "the zoo does not keep"), ("older_model", "has 0")):
+        with pytest.raises(BadInput, match=lacks):
+            stress.main([f"zoo:{added.name}", "--only", name, "--dry-run"])
 
 
 def test_the_same_run_gives_the_same_files_and_another_is_refused(run, added, tmp_path):
