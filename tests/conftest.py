@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import ctypes.util
 import functools
-import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -15,19 +14,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# XLA's older code generator for fusions: without optimisations it compiles three times faster.
-NO_FUSION_EMITTERS = "--xla_cpu_use_fusion_emitters=false"
-KNOWN_JAXLIBS = ("0.10.2",)
-
 # Read when JAX and MuJoCo are first imported, so they stand before every other import. Most tests
 # compile for longer than they compute.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-# XLA ends a process that names a flag it lacks.
-if importlib.metadata.version("jaxlib") in KNOWN_JAXLIBS:
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {NO_FUSION_EMITTERS}".strip()
 if not any(
     os.environ.get(name) for name in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")
 ) and ctypes.util.find_library("OSMesa"):
