@@ -68,7 +68,8 @@ def solve(method: str, out, steps: int) -> tuple[float, float]:
 
 @pytest.mark.parametrize("method", ["sac_lag", "mbpo_lag", "dyna_lag", "mve_lag"])
 def test_constrained_methods_stop_at_the_edge(method: str, tmp_path):
-    ret, cost = solve(method, tmp_path / method, 2500)
+    # expanded targets need longer: at 2,500 steps 0.5 or 0.7 by rounding alone
+    ret, cost = solve(method, tmp_path / method, 4000 if method == "mve_lag" else 2500)
     assert cost <= 2.0, f"{method} pays {cost} a start, the limit is 1"
     assert ret >= 0.5 * EDGE, f"{method} earns {ret}; the constrained optimum lies between 1 and 2"
 
