@@ -65,7 +65,7 @@ _ROWS: tuple[
     # commands
     (
         "jobs|tail|episodes|video_episodes|dream_context|dream_steps|context|stride|last|reps"
-        "|pair_reps",
+        "|pair_reps|repeats|rounds|pairs|rollouts|every|kills",
         Range(1, 1e6),
     ),
     ("memory_gb|video_fps", Range(0, 1e6, above=True)),

@@ -25,9 +25,7 @@ class GradedCost(ChangedTask):
     """
 
     def change(self, task: Any) -> None:
-        if self.strength > 1:
-            raise ValueError(f"GradedCost: strength {self.strength} must be at most 1")
-        share, costs_of = self.strength, task.calculate_cost
+        share, costs_of = self.share, task.calculate_cost
         task.cost_conf.constrain_indicator = False  # raw: sizes less distances, not 0 or 1
 
         def graded() -> dict[str, float]:
@@ -51,17 +49,16 @@ class ExcessCost(Perturbed):
 
     def __init__(self, env: Any, strength: float) -> None:
         super().__init__(env, strength)
-        if strength > 1:
-            raise ValueError(f"ExcessCost: strength {strength} must be at most 1")
         simulator: Any = self.base.simulator
+        share = self.share
         excess, step_of = excess_of(simulator), simulator.step
 
         def step(action: Any, observe: bool) -> Transition:
             result = step_of(action, observe)
-            cost = (1.0 - strength) * (result.cost > 0) + strength * excess()
+            cost = (1.0 - share) * (result.cost > 0) + share * excess()
             return result._replace(cost=float(cost))
 
-        if strength:
+        if share:
             simulator.step = step
 
 

@@ -45,7 +45,7 @@ class Sky(_Scene):
 
     def __init__(self, env: Any, strength: float) -> None:
         super().__init__(env, strength)
-        self.scene.sky_white = checked_share(self)
+        self.scene.sky_white = self.share
 
 
 class _Colours(_Scene):
@@ -55,13 +55,12 @@ class _Colours(_Scene):
 
     def __init__(self, env: Any, strength: float) -> None:
         super().__init__(env, strength)
-        checked_share(self)
-        self._first = False
+        self._share, self._first = self.share, False
 
     def begin(self) -> None:
         model, _ = self.scene.physics
         for geoms in self.groups(model):
-            old, share = model.geom_rgba[geoms, :3], self.strength
+            old, share = model.geom_rgba[geoms, :3], self._share
             model.geom_rgba[geoms, :3] = (1.0 - share) * old + share * self.rng.random(3)
         self._first = True
 
@@ -95,10 +94,3 @@ class Objects(_Colours):
                 kind = re.split(r"\d", model.body(body).name)[0]
                 kinds.setdefault(kind, []).append(geom)
         return [kinds[kind] for kind in sorted(kinds)]
-
-
-def checked_share(of: Perturbed) -> float:
-    """The strength. Raises ValueError where it is no share of a whole."""
-    if of.strength > 1:
-        raise ValueError(f"{type(of).__name__}: strength {of.strength} must be at most 1")
-    return of.strength

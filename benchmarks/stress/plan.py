@@ -12,7 +12,7 @@ from benchmarks.stress.perturbation import OWN
 from benchmarks.stress.play import NOTHING, Cell, Policy, check_alike, factory, facts_of
 from benchmarks.stress.registry import check
 from benchmarks.stress.suite import Suite
-from benchmarks.suites import names, overrides
+from benchmarks.suites import overrides
 from benchmarks.tasks import get_task
 
 UNDISTURBED_CELL = Cell(NOTHING, 0.0)
@@ -80,8 +80,7 @@ def with_settings(policy: Policy, values: Mapping[str, object]) -> Policy:
         agent = overrides.apply(settings, checked).agent
     except ValueError as error:
         raise BadInput(str(error)) from error
-    variant = policy.label.removeprefix(spec.method).strip(" []")
-    changed = ", ".join(f"{name}={value}" for name, value in checked.items())
-    label = names.label(spec.method, f"{variant}, {changed}" if variant else changed)
+    changed = [f"{name}={value}" for name, value in checked.items()]
+    variant = ", ".join(filter(None, [policy.variant, *changed]))
     subject = policy.subject._replace(spec=dataclasses.replace(spec, agent=agent))
-    return policy._replace(subject=subject, label=label)
+    return policy._replace(subject=subject, variant=variant)

@@ -48,8 +48,13 @@ class Policy(NamedTuple):
     make: EnvFactory
     env_steps: int  # of training
     agent_steps: int
-    label: str  # method, with the suite's variant and changed settings in brackets
+    variant: str  # of the suite, and changed settings
     trained: Any  # the agent's settings in training; `subject.spec` has those it acts with
+
+    @property
+    def label(self) -> str:
+        """What its records call the method: the variant in brackets."""
+        return names.label(self.subject.spec.method, self.variant)
 
     def key(self, cell: Cell) -> Key:
         task = cell.task or self.subject.spec.task
@@ -99,8 +104,8 @@ def policy_of(name: str | os.PathLike[str]) -> Policy:
         repeat = omnisafe_presets.budget(spec, 1).env_repeat
     make = EnvFactory(spec.task, spec.obs, repeat, python=checked_python())
     subject = Subject(spec, get_task(spec.task), facts_of(make), found, torch)
-    label = names.label(spec.method, variant_of(found.folder))
-    return Policy(subject, make, found.env_steps, found.agent_steps, label, spec.agent)
+    variant = variant_of(found.folder)
+    return Policy(subject, make, found.env_steps, found.agent_steps, variant, spec.agent)
 
 
 def variant_of(folder: Path) -> str:
@@ -219,10 +224,9 @@ def _play_jax(
 
 def _row(policy: Policy, cell: Cell, seed: int, e: Episode, seconds: float) -> Row:
     key = policy.key(cell)
-    record = EpisodeRecord(
-        key.run_id, key.method, key.task, policy.subject.spec.obs, seed, EVAL, e.episode,
-        policy.env_steps, policy.agent_steps, e.return_, e.cost, e.length, seconds,
-    )  # fmt: skip
+    of_run = (policy.subject.spec, EVAL, e, policy.env_steps, policy.agent_steps)
+    record = EpisodeRecord.of(*of_run, seconds)
+    record = record._replace(method=key.method, task=key.task, seed=seed)
     return Row(record, key.perturbation, key.strength)
 
 

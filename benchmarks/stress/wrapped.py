@@ -60,6 +60,13 @@ class Perturbed(gymnasium.Wrapper):
         info = info | {"cost": self.costed(info["cost"], terminated or truncated)}
         return self.observed(obs), reward, terminated, truncated, info
 
+    @property
+    def share(self) -> float:
+        """The strength as a share of a whole. Raises ValueError where it is none."""
+        if self.strength > 1:
+            raise ValueError(f"{type(self).__name__}: strength {self.strength} must be at most 1")
+        return self.strength
+
     def begin(self) -> None:
         """Prepare an episode, after the environment's reset."""
 

@@ -44,11 +44,8 @@ class Reports:
         self, split: str, episode: Episode, env_steps: int, agent_steps: int, seconds: float
     ) -> None:
         """A finished episode."""
-        spec = self._spec
-        of_run = (spec.run_id, spec.method, spec.task, spec.obs, spec.seed)
-        played = (episode.return_, episode.cost, episode.length)
-        record = records.EpisodeRecord(
-            *of_run, split, episode.episode, env_steps, agent_steps, *played, round(seconds, 2)
+        record = records.EpisodeRecord.of(
+            self._spec, split, episode, env_steps, agent_steps, round(seconds, 2)
         )
         self.records.write(record)
         if split == records.TRAIN:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from agents.safedreamer.planner_config import PlannerConfig
+from benchmarks.cli.common import program
 from benchmarks.perf import __main__ as perf
 from benchmarks.perf import checkpoints, loop, planning
 from benchmarks.perf.cases import SUITES
@@ -109,6 +110,12 @@ def test_the_round_with_the_median_ratio_counts(tmp_path, monkeypatch):
     found = perf.report_case(case, PerfOptions("cpu", against=tmp_path, rounds=3))
     assert (found["median"], found["ratio_to_against"]) == (1.2, 1.2)
     assert found["rounds"][1] == {"seconds": 3.0, "against": 6.0} and not sides
+
+
+@pytest.mark.parametrize("option", ["--repeats", "--rounds"])
+def test_nothing_is_timed_no_times(option: str, capsys):
+    assert program(PerfOptions, perf.main, "perf", args=[option, "0"]) == 2
+    assert f"{option[2:]}=0 must be at least 1" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_checkout_is_refused(tmp_path):

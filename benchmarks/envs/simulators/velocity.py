@@ -41,7 +41,7 @@ class Velocity:
         shape = self._env.observation_space.shape
         assert shape is not None and isinstance(self._env.action_space, Box)
         self._last: Any = None
-        self.speed = 0.0  # m/s in the last step, as the cost limits it
+        self._info: dict[str, Any] = {}
         self.layout: Mapping[str, slice] = {}
         self.costly: tuple[str, ...] = ("velocity",)
         self.hazard_size = 0.0
@@ -56,16 +56,19 @@ class Velocity:
 
     def step(self, action: np.ndarray, observe: bool) -> custom.Transition:
         result: Any = self._env.step(action)
-        self._last, reward, cost, terminated, truncated, info = result
-        # along x alone where the package limits that alone
-        forward, sideways = info["x_velocity"], info.get("y_velocity")
-        self.speed = float(forward if sideways is None else np.hypot(forward, sideways))
+        self._last, reward, cost, terminated, truncated, self._info = result
         return custom.Transition(
             None, float(reward), float(cost), bool(terminated), bool(truncated)
         )
 
     def observe(self) -> dict[str, np.ndarray]:
         return {"observation": np.asarray(self._last)}
+
+    @property
+    def speed(self) -> float:
+        """In the last step [m/s], as the cost limits it: along x alone where that alone counts."""
+        forward, sideways = self._info["x_velocity"], self._info.get("y_velocity")
+        return float(forward if sideways is None else np.hypot(forward, sideways))
 
     @property
     def speed_limit(self) -> float:
