@@ -22,7 +22,9 @@ PYTHON ?= $(shell for p in python3.11 /usr/bin/python3.11 python3; do \
 ifdef UV
 PIP_INSTALL = $(UV) pip install --python $(BIN)/python --quiet
 else
-PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet
+# Bytecode is made when a module is first imported, as uv does: all packages at once take half a
+# minute.
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile
 endif
 
 # Ends a rule that needs an interpreter.

@@ -213,6 +213,7 @@ def test_each_function_is_traced_once(
     assert [count for pair in counts[1:] for count in pair] == [counts[0][1]] * 4
 
 
+@pytest.mark.slow
 def test_an_update_takes_over_its_states_memory_and_leaves_the_batch_alone(background: SafeDreamer):
     state, batch = background.init(0), jax.device_put(replay_batch(VECTOR))
     background.update(state, batch, jax.random.key(0))
@@ -250,7 +251,7 @@ def test_an_action_takes_observations_from_the_host_and_nothing_else(
 # Isolation and resets
 
 
-@pytest.mark.parametrize("name", ["planner", "background"])
+@pytest.mark.parametrize("name", [pytest.param("planner", marks=pytest.mark.slow), "background"])
 def test_evaluation_leaves_training_alone(name: str, request: pytest.FixtureRequest):
     agent = request.getfixturevalue(name)
 

@@ -71,6 +71,7 @@ def shared() -> SafeDreamer:
     return SafeDreamer(with_planner(tiny("osrp"), actor_share=0.5, kept_elites=2), VECTOR)
 
 
+@pytest.mark.slow
 def test_the_actor_acts_in_its_share_of_the_training_environments(shared: SafeDreamer):
     """Of three environments in one, rounded down; the others execute the planner's mean.
 

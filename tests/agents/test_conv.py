@@ -134,7 +134,7 @@ def test_layer_without_norm_adds_a_bias_only():
     )
 
 
-@pytest.mark.parametrize("chunk", [1, 4, 5, 0, 100])
+@pytest.mark.parametrize("chunk", [pytest.param(1, marks=pytest.mark.slow), 4, 5, 0, 100])
 def test_chunks_change_neither_values_nor_gradients(chunk: int):
     """Five images at most at a time are three chunks of four, since chunks are equal."""
     layers = [

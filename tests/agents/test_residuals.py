@@ -76,6 +76,7 @@ def test_noisy_entries_weigh_like_quiet_ones(model: WorldModel):
     assert float(logp["observation"].mean()) == pytest.approx(-9.0, rel=1e-4)  # one per entry
 
 
+@pytest.mark.slow
 def test_model_loss_takes_the_residuals_it_is_given(model: WorldModel):
     batch = {name: jnp.asarray(x) for name, x in replay_batch(VECTOR).items()}
     given = Residuals({"observation": jnp.full(9, 8.0)}, jnp.int32(50))

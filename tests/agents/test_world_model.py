@@ -228,6 +228,7 @@ def test_loss_is_the_weighted_sum_of_its_terms(model: WorldModel, batch):
     assert scaled == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_free_nats_stop_the_kl_gradient(model: WorldModel, batch):
     graph, params = nnx.split(model)
 

@@ -44,6 +44,7 @@ def same(a: Any, b: Any) -> bool:
     return all(np.array_equal(x, y) for x, y in zip(host(a), host(b), strict=True))
 
 
+@pytest.mark.slow
 def test_each_function_is_traced_once_and_learns_finite_numbers():
     agent = Lambda(DEBUG, LIDAR)
     state, carry = agent.init(0), agent.init_carry(ROWS)
@@ -131,6 +132,7 @@ def test_imagination_from_terminal_states_teaches_nothing():
     assert float(metrics["critic/loss"]) > 0.0
 
 
+@pytest.mark.slow
 def test_delayed_critics_are_copied_on_their_schedule():
     agent = Lambda(dataclasses.replace(DEBUG, pretrain_updates=0), LIDAR)  # copies every 3 updates
     start, (two, _), (three, _) = agent.init(0), after(agent, 2), after(agent, 3)

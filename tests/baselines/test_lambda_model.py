@@ -106,7 +106,14 @@ def test_a_state_sees_the_action_before_it_and_not_the_one_after():
     assert (np.abs(base.deter[:, 2] - other.deter[:, 2]).max(-1) > 0).all()  # row 3
 
 
-@pytest.mark.parametrize("obs", ENVS)
+@pytest.mark.parametrize(
+    "obs",
+    [
+        pytest.param("vision", marks=pytest.mark.slow),
+        pytest.param("coordinates", marks=pytest.mark.slow),
+        "lidar",
+    ],
+)
 def test_the_loss_is_the_sum_of_its_terms_and_reaches_every_parameter(obs: str):
     env = ENVS[obs]
     model = WorldModel(MODEL, env, rngs=nnx.Rngs(0), dtype=F32)

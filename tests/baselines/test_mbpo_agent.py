@@ -127,6 +127,7 @@ def without_data_paths(method: str) -> MBPOConfig:
     )
 
 
+@pytest.mark.slow
 def test_rollouts_of_length_0_and_h_0_give_the_updates_of_sac_lag_bit_for_bit(sac_lag):
     state = trained(without_data_paths("mbpo_lag")).state
     assert same(copied(state), copied(sac_lag.state))
@@ -141,7 +142,8 @@ def test_rollouts_of_length_0_and_h_0_are_the_program_of_sac_lag(method: str, sa
     assert program(MBPO(without_data_paths(method), LIDAR)) == program(sac_lag.agent)
 
 
-@pytest.mark.parametrize("method", [pytest.param("mbpo_lag", marks=pytest.mark.slow), "mve_lag"])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["mbpo_lag", "mve_lag"])
 def test_while_the_model_warms_up_the_updates_are_those_of_sac_lag(method: str, sac_lag):
     """The model learns beside them already."""
     config = agent_config(method, "debug")
@@ -157,6 +159,7 @@ def test_while_the_model_warms_up_the_updates_are_those_of_sac_lag(method: str, 
     assert not same(found.models[0], found.models[-1])
 
 
+@pytest.mark.slow
 def test_updates_trace_once_and_imagined_data_change_what_sac_learns(sac_lag, mbpo_lag):
     for found in (sac_lag, mbpo_lag):
         assert found.agent._update._cache_size() == 1

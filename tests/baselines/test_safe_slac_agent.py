@@ -38,7 +38,14 @@ def agent() -> SafeSLAC:
 
 
 @pytest.mark.parametrize("obs", ENVS)
-@pytest.mark.parametrize("preset", ["release", "matched", "cpu", "debug"])
+@pytest.mark.parametrize(
+    "preset",
+    [
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("release", "matched")),
+        "cpu",
+        "debug",
+    ],
+)
 def test_every_preset_acts_and_updates(preset: str, obs: str):
     """Traced, not run: actions of the right shape, and an update that returns a state of exactly
     the structure it takes.
@@ -71,6 +78,7 @@ def test_every_preset_acts_and_updates(preset: str, obs: str):
     assert all(x.shape == () for x in metrics.values())
 
 
+@pytest.mark.slow
 def test_updates_and_acts_trace_once_and_pretraining_touches_the_latent_model_alone(
     agent, monkeypatch
 ):

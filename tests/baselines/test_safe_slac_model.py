@@ -95,6 +95,7 @@ def slow_loss(
     return {name: value / rows for name, value in terms.items()}
 
 
+@pytest.mark.slow
 def test_loss_matches_a_slow_reference(model):
     batch, key = replay_batch(LIDAR, 3, 4, seed=2), jax.random.key(5)
     windows = make_windows(

@@ -113,6 +113,7 @@ def test_what_does_not_fit_the_time_is_named(run):
     assert rows["c"]["reason"] == "no time was left to prepare it"
 
 
+@pytest.mark.slow
 def test_a_measurement_that_hangs_ends_with_its_deadline(run):
     began = time.monotonic()
     rows = run([stand_in("a", "measure for ever"), stand_in("b", "")], 30.0, 4.0)

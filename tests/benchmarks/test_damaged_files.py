@@ -144,6 +144,7 @@ def commands(out: Path, capsys) -> None:
     capsys.readouterr()
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=NAME, how=HOW)
 def test_commands_name_a_damaged_run_and_do_the_rest(whole, tmp_path, capsys, name, how):
@@ -163,6 +164,7 @@ def test_commands_name_a_damaged_run_and_do_the_rest(whole, tmp_path, capsys, na
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=NAME, how=HOW)
 def test_training_goes_on_or_refuses_with_the_file_and_changes_nothing(whole, tmp_path, name, how):

@@ -132,6 +132,7 @@ def test_every_executor_hands_the_interpreter_to_its_runs(
     assert app.main([*line, "--env-python", str(tmp_path / "none")]) == 2
 
 
+@pytest.mark.slow
 def test_nothing_runs_an_environment_in_the_learners_process(other_python, painted, monkeypatch):
     monkeypatch.setenv(ENV_PYTHON, other_python)
 

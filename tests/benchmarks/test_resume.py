@@ -41,7 +41,7 @@ def stop_after(iterations):
         ((10, 1, 1), "inline"),
         ((13, 34, 13, 40), "inline"),
         ((108,), "inline"),
-        ((40,), "process"),
+        pytest.param((40,), "process", marks=pytest.mark.slow),
     ],
 )
 def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(tmp_path, unbroken, stops, workers):

@@ -90,6 +90,7 @@ def refused(capfd: pytest.CaptureFixture[str], *args: object) -> str:
     return err
 
 
+@pytest.mark.slow
 def test_cells_records_and_resumption(run, tmp_path, undrawn, capfd, monkeypatch):
     # episodes have 11 rows
     for name, value in {"CONTEXT": 3, "HORIZON": 4, "STRIDE": 4, "STEPS_AHEAD": (1, 4)}.items():

@@ -105,6 +105,7 @@ def test_a_snapshot_leads_back_to_the_same_row_and_the_same_future(stop):
     assert_same_rows(again, rows[stop:])
 
 
+@pytest.mark.slow
 def test_the_simulator_returns_to_the_middle_of_an_episode_bit_for_bit():
     make = functools.partial(make_env, "SafetyPointGoal1-v0", "coordinates", 5)
     actions = np.random.default_rng(1).uniform(-1, 1, (260, 2, 2)).astype(np.float32)
@@ -167,7 +168,7 @@ def test_worker_threads_are_limited():
     VectorEnv(make, 1, 0, "train", "process").close()
 
 
-@pytest.mark.parametrize("mode", ["inline", "process"])
+@pytest.mark.parametrize("mode", ["inline", pytest.param("process", marks=pytest.mark.slow)])
 def test_an_environment_that_raises_loses_its_episode_and_goes_on_with_the_next(mode):
     with VectorEnv(toy("failing", repeat=1), 2, 0, "train", mode) as envs:
         envs.reset()
