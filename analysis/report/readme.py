@@ -17,16 +17,18 @@ from analysis.results.labels import label, method_label, method_order, plural, t
 from analysis.statistics.agreement import agreement
 from analysis.statistics.final import performance
 from analysis.statistics.intervals import MIN_RUNS
-from analysis.statistics.means import effects, means
+from analysis.statistics.reach import reach
 from analysis.tables import cells
 from analysis.tables.agreement import agreement_markdown
-from analysis.tables.formats import NONE, interval, markdown, number, plus_minus
+from analysis.tables.effects import effects_markdown
+from analysis.tables.formats import NONE, markdown, number
+from analysis.tables.reach import reach_markdown
+from analysis.tables.training_cost import training_cost_markdown
 
 PERFORMANCE = (
     "Task", "Method", "Return", "Cost", "Cost limit", "Feasible seeds", "Episodes within limit",
     "Seeds",
 )  # fmt: skip
-SPENT = ("total_cost", "cost_regret", "violation_rate", "cvar_cost")
 GIVEN = {"": "learned from the signal", "head": "learned from the signal", "none": "none"}
 GIVEN |= {"tracked": "where hazards are", "geometry": "hazards of known radius"}
 
@@ -55,8 +57,9 @@ def readme(sources: Sources) -> str:
         ("Beside recordings", _agreement),
         ("Which methods obey the limit", _obey),
         ("The paper's claims", _claims),
-        ("What makes the difference", _effects),
-        ("What training itself cost", _spent),
+        ("What makes the difference", lambda it: effects_markdown(it.scores, it.wanted)),
+        ("How many steps it takes", _reach),
+        ("What training itself cost", lambda it: training_cost_markdown(it.scores)),
         ("What each agent was given", _given),
         ("Computing", _computing),
         ("Not done yet", _missing),
@@ -103,13 +106,13 @@ def _agreement(sources: Sources) -> str:
 class Obedience(StrEnum):
     """How a method's cost stands to its limit, the best first."""
 
-    WITHIN = "obey it: the whole 95 % interval of the mean cost lies within the limit"
-    MEAN_WITHIN = "obey it on average: the mean cost is within the limit, its interval is not"
-    PERHAPS_WITHIN = "obey it on average, with too few seeds for an interval"
-    MEAN_ABOVE = "break it on average: the mean cost is above the limit, its interval reaches below"
-    ABOVE = "break it: the whole interval of the mean cost lies above the limit"
-    PERHAPS_ABOVE = "break it on average, with too few seeds for an interval"
-    UNKNOWN = "have no evaluations or no limit yet"
+    WITHIN = "obeyed; the whole 95 % interval of the mean cost lies within the limit"
+    MEAN_WITHIN = "obeyed on average; the mean cost is within the limit, its interval is not"
+    PERHAPS_WITHIN = "obeyed on average, with too few seeds for an interval"
+    MEAN_ABOVE = "broken on average; the mean cost is above the limit, its interval reaches below"
+    ABOVE = "broken; the whole interval of the mean cost lies above the limit"
+    PERHAPS_ABOVE = "broken on average, with too few seeds for an interval"
+    UNKNOWN = "no evaluations or no limit yet"
 
 
 def _obey(sources: Sources) -> str:
@@ -119,7 +122,7 @@ def _obey(sources: Sources) -> str:
         name = method_label(row["method"])
         name += f" ({plural(row['seeds'], 'seed')})" if row["seeds"] < MIN_RUNS else ""
         found.setdefault(_verdict(row), []).append(name)
-    return "".join(f"- **{', '.join(found[how])}** {how}.\n" for how in Obedience if how in found)
+    return "".join(f"- **{', '.join(found[how])}**: {how}.\n" for how in Obedience if how in found)
 
 
 def _verdict(row: dict[str, float]) -> Obedience:
@@ -148,58 +151,10 @@ def _claims(sources: Sources) -> str:
     return markdown(("Claim", "Verdict", "Figures"), rows) + "\n" + note
 
 
-def _effects(sources: Sources) -> str:
-    """Questions whose both methods were run or are wanted; nothing without any."""
-    known = set(sources.scores["method"]) | set(sources.wanted.get("method", ()))
-    head = ("Question", "From", "To", "Seeds", "Return", "To is better", "Cost", "To is better")
-    tables = [effects(sources.scores, metric).to_dict("records") for metric in ("return", "cost")]
-    rows = []
-    for gain, cost in zip(*tables):
-        if not {gain["a"], gain["b"]} <= known:
-            continue
-        if not gain["pairs"]:
-            told = [NONE] * 4
-        else:
-            told = [
-                part
-                for r in (gain, cost)
-                for part in (interval(r["difference"], r["low"], r["high"]), number(r["better"], 2))
-            ]
-        ends = (method_label(gain["a"]), method_label(gain["b"]))
-        rows.append([gain["question"], *ends, gain["pairs"] or NONE, *told])
-    if not rows:
-        return ""
-    note = (
-        "Differences To - From over seeds that both have, with 95 % Student-t intervals of the "
-        f"mean difference from {MIN_RUNS} seeds on; “better” is the probability that a run of To "
-        "has the higher return, or the lower cost. – is not known yet.\n"
-    )
-    return markdown(head, rows) + "\n" + note
-
-
-def _spent(sources: Sources) -> str:
-    table = means(sources.scores, SPENT)
-    head = (
-        "Task", "Method", "Cost of training", "Cost regret", "Episodes above the limit",
-        "Worst 5 % of episodes", "Seeds",
-    )  # fmt: skip
-    rows = [
-        [
-            task_label(r["task"], r["obs"]),
-            method_label(r["method"]),
-            plus_minus(r["total_cost"], r["total_cost_half"], 0),
-            plus_minus(r["cost_regret"], r["cost_regret_half"], 0),
-            plus_minus(100 * r["violation_rate"], 100 * r["violation_rate_half"], 0) + " %",
-            plus_minus(r["cvar_cost"], r["cvar_cost_half"], 0),
-            r["seeds"],
-        ]
-        for r in table.to_dict("records")
-    ]
-    note = (
-        "Sums over all training episodes of a run, means over seeds. Cost regret sums what each "
-        "episode cost beyond the limit.\n"
-    )
-    return markdown(head, rows) + "\n" + note
+def _reach(sources: Sources) -> str:
+    """Nothing where no model-free method ends within the limit."""
+    table = reach(sources.results, sources.scores)
+    return reach_markdown(table) if len(table) else ""
 
 
 def _given(sources: Sources) -> str:

@@ -16,7 +16,9 @@ import pandas as pd
 from analysis.results.frames import Results
 from analysis.results.judge import usable
 from analysis.statistics.final import episodes_until, final_runs, within_limit
+from analysis.statistics.reach import first_within
 from analysis.statistics.references import references as find_references
+from analysis.statistics.series import evaluation_points
 from benchmarks.runs.records import EVAL, TRAIN
 
 WORST_SHARE = 0.05  # of episodes, in `cvar_cost`
@@ -120,8 +122,7 @@ def scores(
     by_task = constants.set_index("task").reindex(table["task"]).set_axis(table.index)
     table = _against(table, by_task)
     target = TARGET_SHARE * by_task["return"]
-    evaluations = episodes[episodes["split"] == EVAL]
-    table = table.join(_curve(evaluations, table["cost_limit"], target))
+    table = table.join(_curve(episodes, table["cost_limit"], target))
     return table.reset_index()[[*ABOUT, *METRICS]]
 
 
@@ -187,20 +188,14 @@ def _training(training: pd.DataFrame, limit_of: pd.Series) -> pd.DataFrame:
     )
 
 
-def _curve(evaluation: pd.DataFrame, limit_of: pd.Series, target: pd.Series) -> pd.DataFrame:
-    grouped = evaluation.groupby(["run", "env_steps"])
-    complete = grouped[["return", "cost"]].count().eq(grouped.size(), axis=0)
-    points = grouped[["return", "cost"]].mean().where(complete).reset_index()
-    points["within"] = within_limit(points["cost"], points["run"].map(limit_of).astype(float))
+def _curve(episodes: pd.DataFrame, limit_of: pd.Series, target: pd.Series) -> pd.DataFrame:
     rows = {}
-    for run, mine in points.groupby("run"):
+    for run, mine in evaluation_points(episodes).groupby("run"):
         steps, returns = mine["env_steps"].to_numpy(float), mine["return"].to_numpy()
         area = (
             np.trapezoid(returns, steps) / (steps[-1] - steps[0]) if len(steps) > 1 else returns[0]
         )
-        reached = steps[(returns >= target[run]) & (mine["within"].to_numpy() == 1.0)]
-        known = not (np.isnan(target[run]) or np.isnan(limit_of[run]))
-        rows[run] = (area, (reached[0] if len(reached) else np.inf) if known else np.nan)
+        rows[run] = (area, first_within(mine, limit_of[run], target[run]))
     return pd.DataFrame.from_dict(
         rows, orient="index", columns=["auc_return", "steps_to_return"], dtype=float
     )

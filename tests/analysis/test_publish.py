@@ -83,8 +83,8 @@ def test_the_readme_says_what_the_records_say(campaign):
     assert "4 of 6 runs are done, on PointGoal1 (coordinates)" in text
     # frozen: 22 at 1; the evaluations of the others: 8.5 and 9.5 at 5
     assert "| OSRP | 13.33 ± 18.69 | 3.67 ± 5.74 | 2 | 33 % |" in text
-    assert "**OSRP** break it on average: the mean cost is above the limit" in text
-    assert "**DreamerV3 (unsafe) (1 seed)** break it on average, with too few seeds" in text
+    assert "**OSRP**: broken on average; the mean cost is above the limit" in text
+    assert "**DreamerV3 (unsafe) (1 seed)**: broken on average, with too few seeds" in text
     # training episodes of 20, 10, 6 and 4 against a limit of 2
     assert "| OSRP | 40 ± 0 | 32 ± 0 | 100 ± 0 % | 20 ± 0 | 3 |" in text
     assert "| OSRP | PointGoal1 (coordinates) | 1 of 4 | 3 |" in text
@@ -198,13 +198,13 @@ def test_a_recording_whose_map_is_wrong_keeps_its_place(tmp_path):
 @pytest.mark.parametrize(
     "cost, half, begins",
     [
-        (1.0, 0.5, "obey it: "),
-        (1.8, 0.5, "obey it on average: "),
-        (2.4, 0.5, "break it on average: "),
-        (3.0, 0.5, "break it: "),
-        (1.0, float("nan"), "obey it on average, with too few"),
-        (3.0, float("nan"), "break it on average, with too few"),
-        (float("nan"), float("nan"), "have no"),
+        (1.0, 0.5, "obeyed; "),
+        (1.8, 0.5, "obeyed on average; "),
+        (2.4, 0.5, "broken on average; "),
+        (3.0, 0.5, "broken; "),
+        (1.0, float("nan"), "obeyed on average, with too few"),
+        (3.0, float("nan"), "broken on average, with too few"),
+        (float("nan"), float("nan"), "no evaluations"),
     ],
 )
 def test_verdicts_name_the_interval(cost, half, begins):

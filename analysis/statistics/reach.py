@@ -1,0 +1,84 @@
+"""How many simulator steps methods need to a return that model-free methods end at, within the
+limit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis.results.frames import Results
+from analysis.results.judge import usable
+from analysis.results.labels import method_order, without_variant
+from analysis.statistics import paper
+from analysis.statistics.final import performance, within_limit
+from analysis.statistics.series import evaluation_points
+
+MODEL_FREE = frozenset((*paper.MODEL_FREE, "sac", "sac_lag"))
+SHARE = 0.9  # of the highest return that a model-free method ends at within the limit
+COLUMNS = (
+    "task", "obs", "cost_limit", "target", "best", "method", "reached", "seeds", "steps", "budget",
+    "factor",
+)  # fmt: skip
+
+
+def first_within(points: pd.DataFrame, limit: float, target: float) -> float:
+    """Simulator steps of the first evaluation with at least this return at a cost within the limit.
+
+    Infinite where none is; NaN where the target or the limit is unknown.
+
+    Args: points, rows of one run of `analysis.statistics.series.evaluation_points`.
+    """
+    if np.isnan(target) or np.isnan(limit):
+        return float("nan")
+    within = within_limit(points["cost"], pd.Series(limit, points.index)) == 1.0
+    steps = points.loc[within & (points["return"] >= target), "env_steps"]
+    return float(steps.min()) if len(steps) else float("inf")
+
+
+def reach(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
+    """One row per task, observation, cost limit and method.
+
+    Columns: `target`, SHARE of the highest mean return that a model-free method (`best`) ends at
+    with a mean cost within the limit; `reached`, how many `seeds` reach it within the limit;
+    `steps`, the median over seeds of the simulator steps to it, infinite where half of them do not;
+    `budget`, the most steps of a run; `factor`, the fewest steps of a model-free method divided by
+    these (NaN where either is infinite). Nothing on tasks without such a method.
+
+    Args: scores, of `analysis.statistics.metrics.scores`.
+    """
+    points = dict(list(evaluation_points(usable(results)).groupby("run")))
+    judged = scores[scores["run"].isin(points)]
+    rows: list[dict[str, object]] = []
+    for (task, obs, limit), here in judged.groupby(["task", "obs", "cost_limit"]):
+        final = performance(here)
+        learners = final["method"].map(without_variant).isin(MODEL_FREE)
+        ends = final[learners & (within_limit(final["cost"], final["cost_limit"]) == 1.0)]
+        if ends.empty:
+            continue
+        best = ends.loc[ends["return"].idxmax()]
+        target = SHARE * best["return"]
+        reached = [first_within(points[run], limit, target) for run in here["run"]]
+        steps = pd.Series(reached, here.index)
+        needed = {name: steps[here["method"] == name] for name in method_order(here["method"])}
+        medians = {name: float(np.median(found)) for name, found in needed.items()}
+        fewest = min(medians[name] for name in final.loc[learners, "method"])
+        for name, found in needed.items():
+            mine = medians[name]
+            finite = np.isfinite(mine) and np.isfinite(fewest)
+            rows.append(
+                {
+                    "task": task,
+                    "obs": obs,
+                    "cost_limit": limit,
+                    "target": target,
+                    "best": best["method"],
+                    "method": name,
+                    "reached": int(np.isfinite(found).sum()),
+                    "seeds": len(found),
+                    "steps": mine,
+                    "budget": float(here.loc[here["method"] == name, "env_steps"].max()),
+                    "factor": fewest / mine if finite else np.nan,
+                }
+            )
+    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -1,0 +1,37 @@
+"""Simulator steps to a model-free method's return within the limit, as a table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis.results.labels import method_label, task_label
+from analysis.statistics.reach import SHARE
+from analysis.tables.formats import NONE, markdown, number
+
+HEAD = ("Task", "Cost limit", "Return", "Method", "Steps (median)", "Seeds", "Times fewer")
+
+
+def reach_markdown(table: pd.DataFrame) -> str:
+    """The frame of `analysis.statistics.reach.reach` for people."""
+    rows = [
+        [
+            task_label(r["task"], r["obs"]),
+            number(r["cost_limit"], 6),
+            number(r["target"], 1),
+            method_label(r["method"]),
+            f"{r['steps']:,.0f}" if np.isfinite(r["steps"]) else f"> {r['budget']:,.0f}",
+            f"{r['reached']} of {r['seeds']}",
+            NONE if pd.isna(r["factor"]) else number(r["factor"], 1),
+        ]
+        for r in table.to_dict("records")
+    ]
+    best = ", ".join(sorted({method_label(name) for name in table["best"]}))
+    note = (
+        f"Simulator steps until a run's evaluation has {100 * SHARE:.0f} % of the return that the "
+        f"best model-free method within the limit ends at (here {best}), at a mean cost within "
+        "it. Seeds: how many ever do; “>” where half or more never do. Times fewer: the fewest "
+        "steps of a model-free method, divided by these. Evaluations are as far apart as the runs' "
+        "settings say, and of few episodes.\n"
+    )
+    return markdown(HEAD, rows) + "\n" + note
