@@ -15,10 +15,11 @@ import pandas as pd
 from analysis.figures import stress as figures
 from analysis.figures import stress_errors, style
 from analysis.read.stress import read, read_errors
-from analysis.statistics.stress import cost_and_errors, matrix, stress
+from analysis.statistics.stress import cost_and_errors, first_to_break, matrix, stress
 from analysis.tables.formats import csv_text
 from analysis.tables.stress import (
     errors_markdown,
+    first_to_break_markdown,
     levels_markdown,
     matrix_markdown,
     thresholds_markdown,
@@ -53,7 +54,11 @@ def run(args: argparse.Namespace) -> str:
         files += style.save(figures.figure(found, args.title), out / "stress", ("png", "pdf"))
         files += _tables(out, found._asdict())
         parts += ["## Strength at which cost exceeds its limit\n", thresholds_markdown(found)]
-        parts += [INTERVALS, "## Return and cost\n", levels_markdown(found)]
+        parts.append(INTERVALS)
+        order = first_to_break(found.thresholds)
+        if not order.empty:
+            parts += ["## Which breaks first\n", first_to_break_markdown(order)]
+        parts += ["## Return and cost\n", levels_markdown(found)]
     if not predicted.empty:
         files += style.save(
             stress_errors.figure(predicted, args.title), out / "errors", ("png", "pdf")

@@ -10,6 +10,7 @@ Shapes: S strengths; N episodes of one run; B resamples.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -103,6 +104,28 @@ def _threshold(
     low, high = interval(crossing(strengths, samples, limit))
     threshold = float(crossing(strengths, mean[:, None], limit)[0])
     return found | {"threshold": threshold, "low": low, "high": high}
+
+
+def first_to_break(thresholds: pd.DataFrame) -> pd.DataFrame:
+    """Which of two methods exceeds the limit at the smaller strength.
+
+    One row per task, observation, pair `a`, `b` of methods with the same limit, and perturbation;
+    `first` is the one whose interval lies wholly below the other's, "" where the intervals meet.
+    Methods without a limit, or above it undisturbed, are left out.
+
+    Args: thresholds, of `Stress`.
+    """
+    rows = []
+    safe = thresholds[thresholds["threshold"] > 0]
+    where = ["task", "obs", "perturbation", "cost_limit"]
+    for key, here in safe.groupby(where, sort=False):
+        for a, b in itertools.combinations(here.to_dict("records"), 2):
+            row = dict(zip(where, key)) | {"a": a["method"], "b": b["method"], "first": ""}
+            for one, other in ((a, b), (b, a)):
+                if one["high"] < other["low"]:
+                    row["first"] = one["method"]
+            rows.append(row)
+    return pd.DataFrame(rows, columns=[*where, "a", "b", "first"])
 
 
 def shared_strengths(runs: Sequence[pd.DataFrame]) -> list[float]:

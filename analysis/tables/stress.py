@@ -1,5 +1,5 @@
-"""Tables of a stress test in Markdown: thresholds, levels, prediction errors, and the matrix of
-tasks.
+"""Tables of a stress test in Markdown: thresholds, which method breaks first, levels, prediction
+errors, and the matrix of tasks.
 """
 
 from __future__ import annotations
@@ -7,9 +7,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.results.labels import method_label, task_label
+from analysis.results.labels import method_label, method_order, task_label
 from analysis.statistics.stress import Stress
-from analysis.tables.formats import interval, markdown, number
+from analysis.tables.formats import NONE, interval, markdown, number
 
 
 def strength_text(threshold: float, strongest: float) -> str:
@@ -32,19 +32,32 @@ def threshold_text(row: pd.Series) -> str:
 
 
 def thresholds_markdown(found: Stress) -> str:
-    """One row per method, task and perturbation."""
-    head = ("Method", "Task", "Perturbation", "Cost limit", "Cost exceeds it at strength")
-    rows = [
-        (
-            method_label(row["method"]),
-            task_label(row["task"], row["obs"]),
-            row["perturbation"],
-            number(row["cost_limit"], 6),
-            threshold_text(row),
-        )
-        for _, row in found.thresholds.iterrows()
-    ]
+    """One row per task and perturbation, one column per method."""
+    methods = method_order(found.thresholds["method"])
+    units = found.levels.groupby("perturbation")["unit"].first()
+    rows = []
+    where = ["task", "obs", "perturbation", "cost_limit"]
+    for (task, obs, name, limit), here in found.thresholds.groupby(where, sort=False, dropna=False):
+        told = {row["method"]: threshold_text(row) for _, row in here.iterrows()}
+        cells = (told.get(method, NONE) for method in methods)
+        rows.append((task_label(task, obs), name, units[name], number(limit, 6), *cells))
+    head = ("Task", "Perturbation", "Strength", "Cost limit", *map(method_label, methods))
     return markdown(head, rows)
+
+
+def first_to_break_markdown(table: pd.DataFrame) -> str:
+    """One line per task and pair of methods; `table` of `statistics.stress.first_to_break`."""
+    lines = []
+    for (task, obs, a, b), here in table.groupby(["task", "obs", "a", "b"], sort=False):
+        under = {
+            first: ", ".join(here.loc[here["first"] == first, "perturbation"])
+            for first in (a, b, "")
+        }
+        parts = [f"{method_label(first)} under {under[first]}" for first in (a, b) if under[first]]
+        parts += [f"intervals meet under {under['']}"] if under[""] else []
+        pair = f"**{method_label(a)} and {method_label(b)}**, {task_label(task, obs)}"
+        lines.append(f"- {pair}: {'; '.join(parts)}.\n")
+    return "".join(lines)
 
 
 def levels_markdown(found: Stress) -> str:

@@ -13,8 +13,8 @@ from analysis.commands.main import main
 from analysis.figures import stress as figures
 from analysis.figures import stress_errors
 from analysis.read.stress import read, read_errors
-from analysis.statistics.stress import cost_and_errors, crossing, matrix, stress
-from analysis.tables.stress import thresholds_markdown
+from analysis.statistics.stress import cost_and_errors, crossing, first_to_break, matrix, stress
+from analysis.tables.stress import first_to_break_markdown, thresholds_markdown
 from benchmarks.runs.reading import DamagedFile
 from benchmarks.runs.records import ERROR_COLUMNS, STRESS_COLUMNS
 
@@ -122,6 +122,27 @@ def test_not_reached_no_limit_and_undisturbed_above_it(tmp_path):
     assert np.isinf(row["high"]) and row["low"] < 0.5  # some resamples meet no cost at all
 
 
+def test_a_method_breaks_first_where_its_whole_interval_lies_below():
+    found = {  # method, perturbation: threshold and its interval
+        ("bsrp_lag", "mass"): (0.5, 0.4, 0.6),
+        ("osrp_lag", "mass"): (0.8, 0.7, np.inf),
+        ("bsrp_lag", "gain"): (0.5, 0.4, 0.7),
+        ("osrp_lag", "gain"): (0.3, 0.1, 0.4),  # its end is the other's
+        ("bsrp_lag", "damping"): (np.inf, np.inf, np.inf),
+        ("osrp_lag", "damping"): (1.0, 0.5, 2.0),
+        ("dreamerv3", "mass"): (0.0, 0.0, 0.0),  # above the limit undisturbed
+    }
+    rows = [[method, TASK, "lidar", name, 2.0, *values] for (method, name), values in found.items()]
+    columns = ["method", "task", "obs", "perturbation", "cost_limit", "threshold", "low", "high"]
+    table = first_to_break(pd.DataFrame(rows, columns=columns))
+    first = table.set_index("perturbation")["first"].to_dict()
+    assert first == {"mass": "bsrp_lag", "gain": "", "damping": "osrp_lag"}
+    assert first_to_break_markdown(table) == (
+        "- **BSRP-Lag and OSRP-Lag**, PointCircle1 (lidar): BSRP-Lag under mass; OSRP-Lag under "
+        "damping; intervals meet under gain.\n"
+    )
+
+
 def test_a_strength_that_one_run_lacks_is_left_out(tmp_path):
     cells = curve("a", "mass", {0.0: [0.0] * 4, 1.0: [1.0] * 4, 2.0: [5.0] * 4})
     cells |= curve("b", "mass", {0.0: [0.0] * 4, 1.0: [1.0] * 4})
@@ -150,9 +171,8 @@ def test_the_command_writes_figure_and_tables(tmp_path, capsys):
     cells = curve("a", "mass", {0.0: [0.0] * 4, 1.0: [1.0] * 4, 2.0: [5.0] * 4})
     folder_of(tmp_path, cells)
     assert main(["stress", str(tmp_path), "--reps", "50"]) == 0
-    assert (
-        "| OSRP | PointCircle1 (lidar) | mass | 2 | 1.25 [1.25, 1.25] |" in capsys.readouterr().out
-    )
+    shown = capsys.readouterr().out
+    assert "| PointCircle1 (lidar) | mass | relative | 2 | 1.25 [1.25, 1.25] |" in shown
     names = {"stress.png", "stress.pdf", "levels.csv", "thresholds.csv", "stress.md"}
     assert names <= {file.name for file in tmp_path.iterdir()}
     text = (tmp_path / "stress.md").read_text()
