@@ -15,11 +15,11 @@ import pandas as pd
 from analysis.figures import stress as figures
 from analysis.figures import stress_errors, style
 from analysis.read.stress import read, read_errors
-from analysis.statistics.stress import cost_and_errors, first_to_break, matrix, stress
+from analysis.statistics.stress import cost_and_errors, costlier, matrix, stress
 from analysis.tables.formats import csv_text
 from analysis.tables.stress import (
+    costlier_markdown,
     errors_markdown,
-    first_to_break_markdown,
     levels_markdown,
     matrix_markdown,
     thresholds_markdown,
@@ -28,6 +28,10 @@ from benchmarks.runs.places import check_folder
 
 KEY = ["run_id", "method", "task", "perturbation", "strength", "episode"]
 INTERVALS = "Intervals: 95 %, bootstrap over episodes within runs.\n"
+PAIRED = (
+    "In brackets: cost more per episode, mean over the strengths and layouts that both played; "
+    "told apart where its 95 % bootstrap interval over layouts does not hold 0.\n"
+)
 ERRORS = (
     "Root mean square errors on the rows of these episodes: of observations relative to that of "
     "always saying the mean, of costs in cost per agent step.\n"
@@ -55,9 +59,9 @@ def run(args: argparse.Namespace) -> str:
         files += _tables(out, found._asdict())
         parts += ["## Strength at which cost exceeds its limit\n", thresholds_markdown(found)]
         parts.append(INTERVALS)
-        order = first_to_break(found.thresholds)
-        if not order.empty:
-            parts += ["## Which breaks first\n", first_to_break_markdown(order)]
+        differences = costlier(frame, args.reps)
+        if not differences.empty:
+            parts += ["## Which costs more\n", costlier_markdown(differences), PAIRED]
         parts += ["## Return and cost\n", levels_markdown(found)]
     if not predicted.empty:
         files += style.save(

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.read.stress import UNDISTURBED
+from analysis.results.labels import method_order
 from analysis.statistics.intervals import LEVEL
 
 REPS, SEED = 2000, 0
@@ -106,26 +107,34 @@ def _threshold(
     return found | {"threshold": threshold, "low": low, "high": high}
 
 
-def first_to_break(thresholds: pd.DataFrame) -> pd.DataFrame:
-    """Which of two methods exceeds the limit at the smaller strength.
+def costlier(frame: pd.DataFrame, reps: int = REPS) -> pd.DataFrame:
+    """How much more one method costs than another under the same perturbation and layouts.
 
-    One row per task, observation, pair `a`, `b` of methods with the same limit, and perturbation;
-    `first` is the one whose interval lies wholly below the other's, "" where the intervals meet.
-    Methods without a limit, or above it undisturbed, are left out.
+    One row per task, observation, pair `a`, `b` of methods, and perturbation: `difference`, mean
+    cost of a - b over the strengths above 0 and layouts that all their runs played, with `low` and
+    `high`, 95 % bootstrap over layouts, paired.
 
-    Args: thresholds, of `Stress`.
+    Args: frame, of `analysis.read.stress.read`.
     """
     rows = []
-    safe = thresholds[thresholds["threshold"] > 0]
-    where = ["task", "obs", "perturbation", "cost_limit"]
-    for key, here in safe.groupby(where, sort=False):
-        for a, b in itertools.combinations(here.to_dict("records"), 2):
-            row = dict(zip(where, key)) | {"a": a["method"], "b": b["method"], "first": ""}
-            for one, other in ((a, b), (b, a)):
-                if one["high"] < other["low"]:
-                    row["first"] = one["method"]
-            rows.append(row)
-    return pd.DataFrame(rows, columns=[*where, "a", "b", "first"])
+    perturbed = frame[(frame["task"] == frame["own_task"]) & (frame["strength"] > 0)]
+    for (task, obs, name), here in perturbed.groupby(["task", "obs", "perturbation"], sort=False):
+        tables = {  # method -> a row per strength and layout, a column per run
+            method: mine.pivot_table(index=["strength", "episode"], columns="run_id", values="cost")
+            for method, mine in here.groupby("method")
+        }
+        for a, b in itertools.combinations(method_order(tables), 2):
+            both = tables[a].dropna().mean(axis=1) - tables[b].dropna().mean(axis=1)
+            layouts = both.dropna().unstack("strength").dropna().mean(axis=1).to_numpy()
+            if not len(layouts):
+                continue
+            rng = np.random.default_rng(SEED)
+            drawn = layouts[rng.integers(len(layouts), size=(reps, len(layouts)))].mean(axis=1)
+            low, high = interval(drawn)
+            row = {"task": task, "obs": obs, "perturbation": name, "a": a, "b": b}
+            rows.append(row | {"difference": layouts.mean(), "low": low, "high": high})
+    columns = ["task", "obs", "perturbation", "a", "b", "difference", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def shared_strengths(runs: Sequence[pd.DataFrame]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Tables of a stress test in Markdown: thresholds, which method breaks first, levels, prediction
+"""Tables of a stress test in Markdown: thresholds, which method costs more, levels, prediction
 errors, and the matrix of tasks.
 """
 
@@ -45,16 +45,21 @@ def thresholds_markdown(found: Stress) -> str:
     return markdown(head, rows)
 
 
-def first_to_break_markdown(table: pd.DataFrame) -> str:
-    """One line per task and pair of methods; `table` of `statistics.stress.first_to_break`."""
+def costlier_markdown(table: pd.DataFrame) -> str:
+    """One line per task and pair of methods; `table` of `analysis.statistics.stress.costlier`."""
     lines = []
     for (task, obs, a, b), here in table.groupby(["task", "obs", "a", "b"], sort=False):
-        under = {
-            first: ", ".join(here.loc[here["first"] == first, "perturbation"])
-            for first in (a, b, "")
-        }
-        parts = [f"{method_label(first)} under {under[first]}" for first in (a, b) if under[first]]
-        parts += [f"intervals meet under {under['']}"] if under[""] else []
+        found: dict[str, list[str]] = {a: [], b: [], "": []}
+        for row in here.to_dict("records"):
+            more = a if row["low"] > 0 else b if row["high"] < 0 else ""
+            size = f" ({abs(row['difference']):.1f})" if more else ""
+            found[more].append(row["perturbation"] + size)
+        parts = [
+            f"{method_label(more)} costs more under {', '.join(found[more])}"
+            for more in (a, b)
+            if found[more]
+        ]
+        parts += [f"not told apart under {', '.join(found[''])}"] if found[""] else []
         pair = f"**{method_label(a)} and {method_label(b)}**, {task_label(task, obs)}"
         lines.append(f"- {pair}: {'; '.join(parts)}.\n")
     return "".join(lines)

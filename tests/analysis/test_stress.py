@@ -13,8 +13,8 @@ from analysis.commands.main import main
 from analysis.figures import stress as figures
 from analysis.figures import stress_errors
 from analysis.read.stress import read, read_errors
-from analysis.statistics.stress import cost_and_errors, crossing, first_to_break, matrix, stress
-from analysis.tables.stress import first_to_break_markdown, thresholds_markdown
+from analysis.statistics.stress import cost_and_errors, costlier, crossing, matrix, stress
+from analysis.tables.stress import costlier_markdown, thresholds_markdown
 from benchmarks.runs.reading import DamagedFile
 from benchmarks.runs.records import ERROR_COLUMNS, STRESS_COLUMNS
 
@@ -122,24 +122,35 @@ def test_not_reached_no_limit_and_undisturbed_above_it(tmp_path):
     assert np.isinf(row["high"]) and row["low"] < 0.5  # some resamples meet no cost at all
 
 
-def test_a_method_breaks_first_where_its_whole_interval_lies_below():
-    found = {  # method, perturbation: threshold and its interval
-        ("bsrp_lag", "mass"): (0.5, 0.4, 0.6),
-        ("osrp_lag", "mass"): (0.8, 0.7, np.inf),
-        ("bsrp_lag", "gain"): (0.5, 0.4, 0.7),
-        ("osrp_lag", "gain"): (0.3, 0.1, 0.4),  # its end is the other's
-        ("bsrp_lag", "damping"): (np.inf, np.inf, np.inf),
-        ("osrp_lag", "damping"): (1.0, 0.5, 2.0),
-        ("dreamerv3", "mass"): (0.0, 0.0, 0.0),  # above the limit undisturbed
+def test_methods_are_compared_on_the_same_layouts():
+    """Two runs of one method, one of the other; only layouts and strengths that all played."""
+    costs = {  # method, run, strength: cost of each layout
+        ("bsrp_lag", "a", 1.0): [0.0, 40.0, 90.0],
+        ("bsrp_lag", "a", 2.0): [2.0, 42.0, 92.0],
+        ("bsrp_lag", "b", 1.0): [2.0, 42.0, 92.0],
+        ("bsrp_lag", "b", 2.0): [4.0, 44.0, 94.0],
+        ("osrp_lag", "c", 1.0): [4.0, 46.0],
+        ("osrp_lag", "c", 2.0): [6.0, 48.0],
+        ("osrp_lag", "c", 3.0): [900.0, 900.0],
     }
-    rows = [[method, TASK, "lidar", name, 2.0, *values] for (method, name), values in found.items()]
-    columns = ["method", "task", "obs", "perturbation", "cost_limit", "threshold", "low", "high"]
-    table = first_to_break(pd.DataFrame(rows, columns=columns))
-    first = table.set_index("perturbation")["first"].to_dict()
-    assert first == {"mass": "bsrp_lag", "gain": "", "damping": "osrp_lag"}
-    assert first_to_break_markdown(table) == (
-        "- **BSRP-Lag and OSRP-Lag**, PointCircle1 (lidar): BSRP-Lag under mass; OSRP-Lag under "
-        "damping; intervals meet under gain.\n"
+    rows = [
+        [method, run, TASK, TASK, "lidar", "mass", strength, layout, cost]
+        for (method, run, strength), values in costs.items()
+        for layout, cost in enumerate(values)
+    ]
+    columns = ["method", "run_id", "task", "own_task", "obs", "perturbation", "strength",
+               "episode", "cost"]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=columns)
+    (row,) = costlier(frame, reps=100).to_dict("records")
+    # layout 0: 5 - 2, layout 1: 47 - 42
+    assert (row["a"], row["b"], row["difference"]) == ("osrp_lag", "bsrp_lag", 4.0)
+    assert (row["low"], row["high"]) == (3.0, 5.0)
+    even = frame.assign(perturbation="gain")
+    even.loc[even["method"] == "osrp_lag", "cost"] = [1.0, 45.0, 3.0, 41.0, 0.0, 0.0]
+    text = costlier_markdown(costlier(pd.concat([frame, even]), reps=100))
+    assert text == (
+        "- **OSRP-Lag and BSRP-Lag**, PointCircle1 (lidar): OSRP-Lag costs more under mass (4.0); "
+        "not told apart under gain.\n"
     )
 
 
