@@ -260,6 +260,7 @@ def test_starts_of_imagination_are_constants(model: WorldModel):
     np.testing.assert_array_equal(to_cont, np.zeros(3))
 
 
+@pytest.mark.slow
 def test_the_actors_gradient_is_that_of_the_rollout_step_by_step(model: WorldModel):
     """`actor_rollout` goes through the actor once for all steps; a plain scan, step by step."""
     actor, start, key = make_actor(), untracked(latents(3)), jax.random.key(5)

@@ -67,6 +67,7 @@ def search(config: PlannerConfig, evaluate, kept=None):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_later_iterations_have_fewer_candidates():
     config = replace(CONFIG, candidates=100, candidate_decay=2.0, iterations=5)
     assert config.candidates_per_iteration == (100, 50, 25, 16, 16)  # at least twice the elites

@@ -97,6 +97,7 @@ def test_model_loss_takes_the_residuals_it_is_given(model: WorldModel):
     assert float(loss - plain) == pytest.approx(difference, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_agents_carry_residuals_only_with_that_loss():
     """Traced, not run: the learner's state has them from the start and keeps their shapes, or never
     has any.

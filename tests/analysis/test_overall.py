@@ -438,6 +438,7 @@ def test_milliseconds_per_action_ignore_compilation(tmp_path):
 # -- gallery and paper -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_gallery_draws_what_there_is_and_names_what_is_not():
     results = made(["osrp", "ppo"], seeds=3)
     pictures = list(gallery.gallery(results, metrics.scores(results), FEW))

@@ -52,6 +52,7 @@ def scores(made):
 # -- intervals hold the truth as often as they say -------------------------------------------------
 
 
+@pytest.mark.slow
 def test_bootstrap_intervals_cover_the_truth():
     rng = np.random.default_rng(0)
     covered = []

@@ -93,6 +93,7 @@ def test_an_episode_begins_with_an_empty_belief():
         assert not np.array_equal(from_used[1], from_fresh[1])
 
 
+@pytest.mark.slow
 def test_pretraining_trains_the_model_only():
     agent = Lambda(dataclasses.replace(DEBUG, pretrain_updates=2), LIDAR)
     start, (two, _), (three, _) = agent.init(0), after(agent, 2), after(agent, 3)

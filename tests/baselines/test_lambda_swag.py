@@ -118,6 +118,7 @@ def test_tensors_are_drawn_independently():
     assert abs(np.corrcoef(drawn["x"][:, 0], drawn["y"][:, 0])[0, 1]) < 0.05
 
 
+@pytest.mark.slow
 def test_snapshots_fall_on_the_schedule_and_samples_begin_when_enough_are_there():
     state, taken, sampled = init_swag(CONFIG, ZEROS), [], []
     for update, params in enumerate(snapshots(16)):

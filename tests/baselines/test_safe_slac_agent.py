@@ -41,8 +41,7 @@ def agent() -> SafeSLAC:
 @pytest.mark.parametrize(
     "preset",
     [
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("release", "matched")),
-        "cpu",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("release", "matched", "cpu")),
         "debug",
     ],
 )

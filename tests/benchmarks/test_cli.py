@@ -301,6 +301,7 @@ def test_an_authors_checkpoint_is_refused_on_another_task_or_observation(recordi
     assert "official.ckpt: " in line
 
 
+@pytest.mark.slow
 def test_an_environment_without_cost_is_refused_with_what_to_add(tmp_path):
     done = safedreamer(
         "train", *TOY[2:], "--task", "tests.fakes.toys:costless", "--out", tmp_path / "run"
@@ -372,7 +373,7 @@ def test_train_continue_evaluate_and_plot(tmp_path):
     assert (tmp_path / "figures" / "curves.png").stat().st_size > 5000
 
 
-@pytest.mark.parametrize("platform", ["nonsense", "cuda"])
+@pytest.mark.parametrize("platform", ["nonsense", pytest.param("cuda", marks=pytest.mark.slow)])
 def test_a_platform_that_jax_lacks_is_one_line(tmp_path, monkeypatch, platform):
     if platform == "cuda" and importlib.util.find_spec("jax_cuda12_plugin"):
         pytest.skip("the plugin is there")

@@ -416,6 +416,7 @@ def test_the_plans_promise_and_what_followed():
     )
 
 
+@pytest.mark.slow
 def test_more_episodes_than_environments_are_played_in_turns(monkeypatch):
     from benchmarks.envs import env_spec
     from benchmarks.training import evaluation as evaluate
@@ -451,6 +452,7 @@ def test_turns_are_cut_to_the_shortest_episode():
     assert _join([{}, {}]) == {}
 
 
+@pytest.mark.slow
 def test_whole_episodes_of_new_layouts_and_all_findings():
     from benchmarks.envs import env_spec
 

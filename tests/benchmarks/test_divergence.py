@@ -163,9 +163,14 @@ def test_the_count_is_no_metric_of_the_run(tmp_path):
     assert "nonfinite" not in (tmp_path / "metrics.jsonl").read_text()
 
 
+@pytest.fixture(scope="module")
+def agent() -> SafeDreamer:
+    return SafeDreamer(tiny("bsrp_lag"), VECTOR)
+
+
 @pytest.mark.parametrize("what", ["reward", "observation"])
-def test_the_learner_counts_in_its_jitted_update(what):
-    agent, batch = SafeDreamer(tiny("bsrp_lag"), VECTOR), replay_batch(VECTOR)
+def test_the_learner_counts_in_its_jitted_update(agent, what):
+    batch = replay_batch(VECTOR)
     state, values = agent.update(agent.init(0), batch, jax.random.key(0))
     assert int(values["nonfinite"]) == 0
     bad = {

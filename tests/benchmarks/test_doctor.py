@@ -58,6 +58,7 @@ def test_this_environment_is_the_lock_file():
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_jax_devices_and_the_required_gpu(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     assert doctor.check_jax(120.0, require_gpu=False).detail.startswith("cpu: ")

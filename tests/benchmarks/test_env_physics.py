@@ -56,6 +56,7 @@ def test_a_rollout_that_ends_earlier_is_off(arrays):
     )
 
 
+@pytest.mark.slow
 def test_recorded_at_another_rounding_of_the_starting_angle(arrays):
     """A Car's accelerometer at reset depends on the last digit of its angle.
 

@@ -569,6 +569,7 @@ def run_without_gl(code: str, **variables: str) -> subprocess.CompletedProcess[s
     )
 
 
+@pytest.mark.slow
 def test_without_gl_vision_names_packages_and_variable_and_coordinates_work():
     code = f"""
 from benchmarks.envs import MissingGLError, make_env

@@ -56,6 +56,7 @@ def test_it_warns_of_costs_known_by_heart(
     assert said is None or "10% of the costs on new rows and 80% on replayed ones" in said
 
 
+@pytest.mark.slow
 def test_agents_report_the_cost_at_the_row_they_see_in_training_only():
     agent = SafeDreamer(tiny("bsrp_lag"), VECTOR)
     arguments = (

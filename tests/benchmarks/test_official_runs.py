@@ -81,6 +81,7 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Official:
     )
 
 
+@pytest.mark.slow
 def test_its_episodes_are_those_of_its_parameters(
     official: Official, tmp_path: Path, capfd: pytest.CaptureFixture
 ):

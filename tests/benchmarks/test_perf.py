@@ -136,6 +136,7 @@ def test_a_baselines_timed_update_is_a_whole_one():
         assert getattr(case.config(), "pretrain_updates", 0) == 0, case.name
 
 
+@pytest.mark.slow
 def test_a_checkpoint_writes_only_new_rows(tmp_path):
     out = tmp_path / "results"
     options = CheckpointOptions("bsrp_lag", "vision", "debug", 1200, 1, tmp_path, out)

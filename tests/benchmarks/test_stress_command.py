@@ -134,6 +134,7 @@ def test_cells_records_and_resumption(run, tmp_path, undrawn, capfd, monkeypatch
         assert f"holds cells with {other[-2]}" in refused(capfd, *start, *other, "--out", out)
 
 
+@pytest.mark.slow
 def test_the_undisturbed_cell_is_what_evaluate_plays_whatever_the_runs_seed(run, tmp_path, undrawn):
     """The same weights, in a run of another seed, meet the same layouts."""
     from benchmarks.runs.records import read_records
@@ -252,6 +253,7 @@ def on_goal(tmp_path: Path) -> Policy:
     return policy_of(untrained(tmp_path / "goal", task="SafetyPointGoal1-v0"))
 
 
+@pytest.mark.slow
 def test_transfer_to_tasks_of_the_same_shapes(tmp_path):
     policy = on_goal(tmp_path)
     assert set(SUITES["robustness"]) > {"lidar_ghosts", "hazard_number", "level"}

@@ -92,6 +92,7 @@ def test_the_rest_starts_after_its_canary(file, tmp_path, trained):
     assert sweep(file, tmp_path, "--canary") == 0 and trained == []
 
 
+@pytest.mark.slow
 def test_what_a_failed_canary_stands_for_is_not_started(file, tmp_path, trained, capsys):
     trained.fails = "osrp"
     assert sweep(file, tmp_path, "--canary") == 1

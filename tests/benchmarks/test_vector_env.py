@@ -133,6 +133,7 @@ def test_processes_agree_with_inline_on_the_simulator():
         np.testing.assert_array_equal(ours.reward, theirs.reward)
 
 
+@pytest.mark.slow
 def test_processes_step_at_the_same_time_and_import_no_jax():
     def make():
         import sys
@@ -242,6 +243,7 @@ def test_a_killed_process_is_replaced_and_its_episode_goes_on_as_if_nothing_had_
     assert "died: killed by signal SIGKILL; out of memory is the usual cause" in faults[0].reason
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_is_killed_and_replaced():
     with VectorEnv(toy("hanging", repeat=1), 1, 0, "train", "process", timeout_seconds=1.0) as envs:
         envs.reset()
@@ -305,7 +307,7 @@ def test_bad_calls():
             envs.step(np.zeros((2, 3)))
 
 
-@pytest.mark.parametrize("mode", ["inline", "process"])
+@pytest.mark.parametrize("mode", ["inline", pytest.param("process", marks=pytest.mark.slow)])
 def test_episodes_can_be_begun_one_by_one(mode):
     with VectorEnv(toy(repeat=1), 3, 0, "train", mode) as envs:
         envs.reset()
