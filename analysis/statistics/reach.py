@@ -17,8 +17,8 @@ from analysis.statistics.series import evaluation_points
 MODEL_FREE = frozenset((*paper.MODEL_FREE, "sac", "sac_lag"))
 SHARE = 0.9  # of the highest return that a model-free method ends at within the limit
 COLUMNS = (
-    "task", "obs", "cost_limit", "target", "best", "method", "reached", "seeds", "steps", "budget",
-    "factor",
+    "task", "obs", "cost_limit", "target", "best", "method", "reached", "seeds", "steps", "once",
+    "budget", "factor",
 )  # fmt: skip
 
 
@@ -42,8 +42,10 @@ def reach(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
     Columns: `target`, SHARE of the highest mean return that a model-free method (`best`) ends at
     with a mean cost within the limit; `reached`, how many `seeds` reach it within the limit;
     `steps`, the median over seeds of the simulator steps to it, infinite where half of them do not;
-    `budget`, the most steps of a run; `factor`, the fewest steps of a model-free method divided by
-    these (NaN where either is infinite). Nothing on tasks without such a method.
+    `once`, whether a run was evaluated at its end alone, so that `steps` is no more than a bound;
+    `budget`, the most steps of a run; `factor`, the fewest steps of a model-free method that are
+    known divided by these (NaN where either is infinite or a bound). Nothing on tasks without a
+    model-free method within the limit.
 
     Args: scores, of `analysis.statistics.metrics.scores`.
     """
@@ -62,10 +64,15 @@ def reach(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
         steps = pd.Series(reached, here.index)
         needed = {name: steps[here["method"] == name] for name in method_order(here["method"])}
         medians = {name: float(np.median(found)) for name, found in needed.items()}
-        fewest = min(medians[name] for name in final.loc[learners, "method"])
+        once = {
+            name: any(len(points[run]) == 1 for run in here.loc[here["method"] == name, "run"])
+            for name in needed
+        }
+        known = [name for name in final.loc[learners, "method"] if not once[name]]
+        fewest = min((medians[name] for name in known), default=np.inf)
         for name, found in needed.items():
             mine = medians[name]
-            finite = np.isfinite(mine) and np.isfinite(fewest)
+            compared = np.isfinite(mine) and np.isfinite(fewest) and not once[name]
             rows.append(
                 {
                     "task": task,
@@ -77,8 +84,9 @@ def reach(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
                     "reached": int(np.isfinite(found).sum()),
                     "seeds": len(found),
                     "steps": mine,
+                    "once": once[name],
                     "budget": float(here.loc[here["method"] == name, "env_steps"].max()),
-                    "factor": fewest / mine if finite else np.nan,
+                    "factor": fewest / mine if compared else np.nan,
                 }
             )
     return pd.DataFrame(rows, columns=list(COLUMNS))

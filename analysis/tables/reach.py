@@ -20,7 +20,7 @@ def reach_markdown(table: pd.DataFrame) -> str:
             number(r["cost_limit"], 6),
             number(r["target"], 1),
             method_label(r["method"]),
-            f"{r['steps']:,.0f}" if np.isfinite(r["steps"]) else f"> {r['budget']:,.0f}",
+            _steps(r["steps"], r["once"], r["budget"]),
             f"{r['reached']} of {r['seeds']}",
             NONE if pd.isna(r["factor"]) else number(r["factor"], 1),
         ]
@@ -30,8 +30,15 @@ def reach_markdown(table: pd.DataFrame) -> str:
     note = (
         f"Simulator steps until a run's evaluation has {100 * SHARE:.0f} % of the return that the "
         f"best model-free method within the limit ends at (here {best}), at a mean cost within "
-        "it. Seeds: how many ever do; “>” where half or more never do. Times fewer: the fewest "
-        "steps of a model-free method, divided by these. Evaluations are as far apart as the runs' "
-        "settings say, and of few episodes.\n"
+        "it. Seeds: how many ever do; “>” where half or more never do, “≤” where runs were "
+        "evaluated at their end alone. Times fewer: the fewest steps that are known of a "
+        "model-free method, divided by these. Evaluations are as far apart as the runs' settings "
+        "say, and of few episodes.\n"
     )
     return markdown(HEAD, rows) + "\n" + note
+
+
+def _steps(steps: float, once: bool, budget: float) -> str:
+    if not np.isfinite(steps):
+        return f"> {budget:,.0f}"
+    return f"{'≤ ' if once else ''}{steps:,.0f}"

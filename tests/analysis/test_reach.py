@@ -17,12 +17,13 @@ from tests.analysis_runs import write_run
 CURVES = {  # method -> (steps, return, cost) of the evaluations of each seed; the limit is 2
     "ppo_lag": ([(1000, 2.0, 0.0), (2000, 10.0, 99.0), (4000, 10.0, 0.0)],) * 2,
     "cpo": ([(4000, 30.0, 60.0)],),  # earns more, above the limit
+    "trpo_lag": ([(4000, 9.5, 0.0)],),  # at its end alone
     "bsrp_lag": (
         [(1000, 9.5, 2.0), (4000, 20.0, 0.0)],
         [(1000, 9.5, 2.1), (2000, 9.5, 0.0), (4000, 0.0, 0.0)],
-        [(4000, 5.0, 0.0)],
+        [(1000, 0.0, 0.0), (4000, 5.0, 0.0)],
     ),
-    "osrp_lag": ([(4000, 8.9, 0.0)], [(1000, 9.0, 0.0), (4000, 9.0, 0.0)]),
+    "osrp_lag": ([(1000, 0.0, 0.0), (4000, 8.9, 0.0)], [(1000, 9.0, 0.0), (4000, 9.0, 0.0)]),
 }
 
 
@@ -43,13 +44,14 @@ def test_the_target_is_that_of_the_best_model_free_method_within_the_limit(table
     assert steps["bsrp_lag"] == 2000  # median of 1,000, 2,000 and never
     assert steps["osrp_lag"] == np.inf  # one of two never does
     factor = table.set_index("method")["factor"]
-    assert factor["bsrp_lag"] == 2.0 and np.isnan(factor["osrp_lag"])
+    assert factor["bsrp_lag"] == 2.0 and np.isnan(factor[["osrp_lag", "trpo_lag"]]).all()
 
 
 def test_who_never_gets_there_is_said_to_need_more_than_its_budget(table):
     text = reach_markdown(table)
     assert "| OSRP-Lag | > 4,000 | 1 of 2 | – |" in text
     assert "| BSRP-Lag | 2,000 | 2 of 3 | 2.0 |" in text
+    assert "| TRPO-Lag | ≤ 4,000 | 1 of 1 | – |" in text
     assert "(here PPO-Lag)" in text
 
 
