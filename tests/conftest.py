@@ -8,7 +8,6 @@ import ctypes.util
 import functools
 import importlib.util
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,6 +32,7 @@ import pytest
 import submitit  # noqa: F401
 
 from benchmarks.cli.doctor_checks import GL_PACKAGES, try_rendering
+from benchmarks.process.compilation import forget_compiled
 from slurm.minicluster import packages
 from slurm.minicluster.cluster import MiniCluster, temporary
 from slurm.minicluster.settings import Settings
@@ -52,11 +52,10 @@ def recordings() -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def forget_compiled() -> Iterator[None]:
+def compiled_for_a_file() -> Iterator[None]:
     """Drop JAX's compiled functions after each file: kept, they grow to gigabytes."""
     yield
-    if "jax" in sys.modules:
-        sys.modules["jax"].clear_caches()
+    forget_compiled()
 
 
 def own_variables() -> dict[str, str]:

@@ -17,6 +17,7 @@ import tyro
 from benchmarks.cli import evaluate
 from benchmarks.cli.common import parse
 from benchmarks.cli.official_names import Named, named
+from benchmarks.process.compilation import forget_compiled
 from benchmarks.runs.errors import RunFailed
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.plain_text import printable
@@ -99,6 +100,7 @@ def play(chosen: OfficialArgs, path: Path, records: Path) -> list[EpisodeRecord]
     words += ["--unseen"] if chosen.unseen else []
     words += ["--env-python", chosen.env_python] if chosen.env_python else []
     evaluate.main(words)
+    forget_compiled()
     return read_rows(records).records
 
 

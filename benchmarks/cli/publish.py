@@ -22,6 +22,7 @@ import tyro
 from benchmarks.cli import analysis
 from benchmarks.cli.common import parse
 from benchmarks.cli.playing import Policy, run
+from benchmarks.process.compilation import forget_compiled
 from benchmarks.runs.files import FINAL_FILE, STATUS_FILE, WANTED_FILE
 from benchmarks.runs.plain_text import printable
 from benchmarks.runs.records import FINAL
@@ -117,6 +118,7 @@ def final_evaluation(member: Member, episodes: int) -> bool:
     else:
         # inline: sixteen processes import simulators for longer than they would play
         run(Policy(found), out, episodes, "inline", first_episode=UNSEEN_EPISODE, split=FINAL)
+        forget_compiled()
     os.replace(out, member.folder / FINAL_FILE)
     return True
 

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import sys
 from pathlib import Path
 
 from benchmarks.runs.places import user_cache
@@ -42,6 +43,16 @@ def keep_compiled() -> Path | None:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
     return folder
+
+
+def forget_compiled() -> None:
+    """Let go of all that JAX compiled in this process.
+
+    A process that plays many agents would otherwise keep the functions of each: megabytes, and
+    memory maps, of which Linux grants a process 65,530.
+    """
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 def prune(top: Path, max_bytes: int) -> None:

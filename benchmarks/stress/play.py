@@ -18,6 +18,7 @@ from benchmarks.envs.factory import EnvFactory, chosen_python
 from benchmarks.envs.facts import EnvFacts
 from benchmarks.envs.worker import MAKE_SECONDS, check_python, env_facts_of
 from benchmarks.methods import method
+from benchmarks.process.compilation import forget_compiled
 from benchmarks.runs.files import SWEEP_FILE
 from benchmarks.runs.reading import expect, read_object
 from benchmarks.runs.records import EVAL, EpisodeRecord, read_rows
@@ -193,11 +194,11 @@ def _play_jax(
     from benchmarks.training.evaluation import evaluation_key, run_episodes
 
     subject = policy.subject
-    loaded = subject.trained._replace(spec=subject.spec).load(subject.facts.spec())
+    loaded = Acting(*subject.trained._replace(spec=subject.spec).load(subject.facts.spec()))
     key = evaluation_key(episodes.seed, policy.env_steps)
     for cell in cells:
         began, visited = time.perf_counter(), Visited()
-        it = acting(cell.perturbation, subject, Acting(*loaded), cell.strength)
+        it = acting(cell.perturbation, subject, loaded, cell.strength)
         measured = subject.trained.entry is None and errors.measurable(it)
         done = run_episodes(
             it.agent,
@@ -220,6 +221,10 @@ def _play_jax(
             windows = visited.windows(numbers, length, errors.STRIDE)
             found = errors.prediction_errors(it, windows, key)
         yield Played(cell, rows, [errors.ErrorRow(policy.key(cell), each) for each in found])
+        if it.agent is not loaded.agent:
+            del it
+            forget_compiled()
+    forget_compiled()
 
 
 def _row(policy: Policy, cell: Cell, seed: int, e: Episode, seconds: float) -> Row:

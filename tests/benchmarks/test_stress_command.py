@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import shutil
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,15 @@ import jax
 import numpy as np
 import pytest
 
+from agents.safedreamer.agent import SafeDreamer
 from benchmarks.cli import analysis, app, train
 from benchmarks.runs import checkpoint
 from benchmarks.runs.folder import claim
 from benchmarks.runs.spec import BadInput
-from benchmarks.stress import errors, records, suite
+from benchmarks.stress import errors, play, records, suite
+from benchmarks.stress.perturbation import Acting, acting
 from benchmarks.stress.plan import perturbed, transferred, with_settings
-from benchmarks.stress.play import Cell, Policy, factory, policy_of
+from benchmarks.stress.play import Cell, Episodes, Policy, factory, policy_of
 from benchmarks.stress.registry import PERTURBATIONS, SUITES, higher
 from benchmarks.stress.wrapped import Perturbed
 from benchmarks.tasks import get_task
@@ -132,6 +136,30 @@ def test_cells_records_and_resumption(run, tmp_path, undrawn, capfd, monkeypatch
     start = line[1 : line.index("--episodes")]
     for other in (["--episodes", "4"], ["--episodes", "3", "--seed", "2"]):
         assert f"holds cells with {other[-2]}" in refused(capfd, *start, *other, "--out", out)
+
+
+@pytest.mark.slow
+def test_a_degraded_agent_is_gone_when_its_cell_is_played(run, tmp_path, monkeypatch):
+    """A process of many cells that kept each agent's compiled functions ran out of memory maps."""
+    made: list[weakref.ref[SafeDreamer]] = []
+
+    def remembered(*args: Any) -> Acting:
+        it = acting(*args)
+        made.append(weakref.ref(it.agent))
+        return it
+
+    monkeypatch.setattr(play, "acting", remembered)
+    for name, value in {"CONTEXT": 3, "HORIZON": 4, "STRIDE": 4, "STEPS_AHEAD": (1, 4)}.items():
+        monkeypatch.setattr(errors, name, value)
+    cells = [Cell(PERTURBATIONS["latent_noise"], strength) for strength in (0.1, 0.3)]
+    alive = []
+    for played in play.play(policy_of(run), cells, Episodes(0, 1, "inline"), tmp_path, print):
+        assert played.errors
+        gc.collect()
+        alive.append([agent() is not None for agent in made])
+    assert alive == [[True], [False, True]]
+    gc.collect()
+    assert [agent() for agent in made] == [None, None]
 
 
 @pytest.mark.slow
