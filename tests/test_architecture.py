@@ -40,7 +40,8 @@ FLOORS = {
     "zoo": {"runs", "process", "envs", "methods", "training", "sharing", "suites"},
     "api": {"tasks", "runs", "envs", "methods", "training", "cli", "zoo", "sharing"},
     "stress": {
-        "tasks", "runs", "envs", "methods", "training", "omnisafe", "suites", "diagnosis", "zoo",
+        "tasks", "runs", "process", "envs", "methods", "training", "omnisafe", "suites",
+        "diagnosis", "zoo",
     },
     "bundle": {"runs", "cli"},
     "sharing": {"runs"},
