@@ -229,6 +229,7 @@ def test_an_update_takes_over_its_states_memory_and_leaves_the_batch_alone(backg
     assert not any(leaf.is_deleted() for leaf in batch.values())
 
 
+@pytest.mark.slow
 def test_an_update_on_a_batch_of_the_device_moves_nothing_from_the_host(background: SafeDreamer):
     batch, key = replay_batch(VECTOR), jax.random.key(0)
     on_device = jax.device_put(batch)

@@ -373,7 +373,8 @@ def test_train_continue_evaluate_and_plot(tmp_path):
     assert (tmp_path / "figures" / "curves.png").stat().st_size > 5000
 
 
-@pytest.mark.parametrize("platform", ["nonsense", pytest.param("cuda", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("platform", ["nonsense", "cuda"])
 def test_a_platform_that_jax_lacks_is_one_line(tmp_path, monkeypatch, platform):
     if platform == "cuda" and importlib.util.find_spec("jax_cuda12_plugin"):
         pytest.skip("the plugin is there")

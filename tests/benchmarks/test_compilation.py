@@ -66,6 +66,7 @@ def test_the_oldest_go_first_until_the_bound_holds(tmp_path):
     assert len(list((tmp_path / "a").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_second_process_compiles_nothing(tmp_path):
     """Counted by JAX's own record of hits and misses."""
     text = (

@@ -37,6 +37,7 @@ def test_an_earlier_demo_is_replaced_and_nothing_else(tmp_path):
     assert (tmp_path / "runs" / "thesis").is_dir()
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_named_with_its_log(tmp_path):
     spec = dataclasses.replace(spec_of("bsrp_lag"), task="tests.fakes.nowhere:make")
     with pytest.raises(RunFailed, match=r"(?s)bsrp_lag failed \(exit status 2\).*nowhere.*log"):

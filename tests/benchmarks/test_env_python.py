@@ -267,6 +267,7 @@ def test_a_missing_newest_python_is_said_in_one_line_and_is_no_failure(tmp_path)
     assert not (tmp_path / "venv").exists()
 
 
+@pytest.mark.slow
 def test_the_learner_imports_no_simulator():
     text = (
         "import sys, benchmarks.envs, benchmarks.training.loop, benchmarks.training.launch, "
