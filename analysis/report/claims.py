@@ -1,11 +1,13 @@
 """What the paper claims (SafeDreamer, arXiv:2307.07176, abstract and section 6), judged by results.
 
-A claim is looked at on each task that has what it compares. It is reproduced where it holds on all
-of them, each method in it with at least three seeds; not reproduced where it holds on none.
+A claim is judged on each task that has what it compares. It is reproduced if it holds on all of
+them, with at least three seeds of each method and returns whose difference is clear; not reproduced
+if it holds on none, with as many seeds.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
@@ -29,6 +31,7 @@ class Verdict(StrEnum):
     REPRODUCED = "reproduced"
     PARTLY = "partly"
     NOT = "not reproduced"
+    UNDECIDED = "undecided"
     UNTESTED = "not tested"
 
 
@@ -39,6 +42,7 @@ class Claim(NamedTuple):
     methods: tuple[str, ...]  # all of them have to have results
     holds: Check
     obs: tuple[str, ...] = ()  # observations it is about; none: any
+    clear: Check = lambda found: True  # whether seeds may not explain that it holds
 
 
 def nearly_zero(row: Row) -> bool:
@@ -69,6 +73,22 @@ def _more_at_no_cost(better: str, other: str) -> Check:
     )
 
 
+def _clearly_more_at_no_cost(better: str, other: str) -> Check:
+    """`other` is not nearly without cost, or returns differ by more than their intervals explain:
+    by more than the root of the sum of the squares of their half widths.
+    """
+
+    def clear(found: Found) -> bool:
+        if not nearly_zero(found[other]):
+            return True
+        difference = found[better]["return"] - found[other]["return"]
+        return bool(
+            difference > math.hypot(found[better]["return_half"], found[other]["return_half"])
+        )
+
+    return clear
+
+
 CLAIMS: tuple[Claim, ...] = (
     Claim("OSRP reaches nearly zero cost", ("osrp",), _safe("osrp")),
     Claim("OSRP-Lag reaches nearly zero cost", ("osrp_lag",), _safe("osrp_lag")),
@@ -79,12 +99,14 @@ CLAIMS: tuple[Claim, ...] = (
         "a Lagrangian improves on planning alone: OSRP-Lag on OSRP",
         ("osrp_lag", "osrp"),
         _more_at_no_cost("osrp_lag", "osrp"),
+        clear=_clearly_more_at_no_cost("osrp_lag", "osrp"),
     ),
     *(
         Claim(
             f"SafeDreamer earns more at nearly zero cost than {method_label(other)}",
             ("bsrp_lag", other),
             _more_at_no_cost("bsrp_lag", other),
+            clear=_clearly_more_at_no_cost("bsrp_lag", other),
         )
         for other in ("ppo_lag", "trpo_lag", "cpo", "lambda", "safe_slac")
     ),
@@ -111,7 +133,7 @@ def judge(performance: pd.DataFrame) -> list[Judged]:
 
 
 def _judge(claim: Claim, table: pd.DataFrame) -> Judged:
-    holds, enough, evidence = [], True, []
+    holds, enough, clear, evidence = [], True, True, []
     known = table[table["method"].isin(claim.methods) & table["cost"].notna()]
     if claim.obs:
         known = known[known["obs"].isin(claim.obs)]
@@ -123,13 +145,14 @@ def _judge(claim: Claim, table: pd.DataFrame) -> Judged:
             continue
         holds.append(claim.holds(found))
         enough &= all(row["seeds"] >= MIN_RUNS for row in found.values())
+        clear &= claim.clear(found)
         evidence.append(f"{task_label(task, obs)}: {_figures(claim, found)}")
     if not holds:
         return Judged(claim.text, Verdict.UNTESTED, "")
     if not any(holds):
-        verdict = Verdict.NOT
+        verdict = Verdict.NOT if enough else Verdict.UNDECIDED
     else:
-        verdict = Verdict.REPRODUCED if all(holds) and enough else Verdict.PARTLY
+        verdict = Verdict.REPRODUCED if all(holds) and enough and clear else Verdict.PARTLY
     return Judged(claim.text, verdict, "; ".join(evidence))
 
 

@@ -16,7 +16,7 @@ def table(*rows: tuple) -> pd.DataFrame:
     full = [row if len(row) == 6 else ("SafetyPointCircle1-v0", *row) for row in rows]
     columns = ["task", "method", "return", "cost", "cost_half", "seeds"]
     frame = pd.DataFrame(full, columns=columns)
-    return frame.assign(obs="lidar", return_half=NAN, cost_limit=2.0)
+    return frame.assign(obs="lidar", return_half=3.0, cost_limit=2.0)
 
 
 def verdict(frame: pd.DataFrame, text: str) -> Judged:
@@ -31,6 +31,7 @@ def verdict(frame: pd.DataFrame, text: str) -> Judged:
         (1.0, NAN, 2, Verdict.PARTLY),  # too few seeds
         (4.0, 2.0, 5, Verdict.NOT),  # its interval reaches 6
         (30.0, 9.0, 5, Verdict.NOT),
+        (30.0, NAN, 1, Verdict.UNDECIDED),  # too few seeds
         (np.nan, NAN, 0, Verdict.UNTESTED),
     ],
 )
@@ -63,6 +64,8 @@ def test_more_return_counts_at_nearly_zero_cost_only():
     reckless = table(ours, ("ppo_lag", 40.0, 90.0, 0.5, 5))
     results = [verdict(x, "than PPO-Lag").verdict for x in (poorer, richer, reckless)]
     assert results == [Verdict.REPRODUCED, Verdict.NOT, Verdict.REPRODUCED]
+    close = table(ours, ("ppo_lag", 26.0, 0.0, 0.5, 5))  # 4 < 3 * sqrt(2)
+    assert verdict(close, "than PPO-Lag").verdict == Verdict.PARTLY
     alone = verdict(table(ours), "than PPO-Lag")
     assert (alone.verdict, alone.evidence) == (Verdict.UNTESTED, "")
 
