@@ -29,8 +29,9 @@ from benchmarks.runs.places import check_folder
 KEY = ["run_id", "method", "task", "perturbation", "strength", "episode"]
 INTERVALS = "Intervals: 95 %, bootstrap over episodes within runs.\n"
 PAIRED = (
-    "In brackets: cost more per episode, mean over the strengths and layouts that both played; "
-    "told apart where its 95 % bootstrap interval over layouts does not hold 0.\n"
+    "In brackets: paired difference in cost per episode, mean over the strengths and layouts that "
+    "both methods played. A difference counts if its 95 % bootstrap interval over layouts "
+    "excludes 0.\n"
 )
 ERRORS = (
     "Root mean square errors on the rows of these episodes: of observations relative to that of "

@@ -28,12 +28,12 @@ def reach_markdown(table: pd.DataFrame) -> str:
     ]
     best = ", ".join(sorted({method_label(name) for name in table["best"]}))
     note = (
-        f"Simulator steps until a run's evaluation has {100 * SHARE:.0f} % of the return that the "
-        f"best model-free method within the limit ends at (here {best}), at a mean cost within "
-        "it. Seeds: how many ever do; “>” where half or more never do, “≤” where runs were "
-        "evaluated at their end alone. Times fewer: the fewest steps that are known of a "
-        "model-free method, divided by these. Evaluations are as far apart as the runs' settings "
-        "say, and of few episodes.\n"
+        f"Simulator steps until an evaluation reaches {100 * SHARE:.0f} % of the final return of "
+        f"the best model-free method within the limit (here {best}) at a mean cost within the "
+        "limit; medians over seeds. Seeds: how many reach it. “>”: at least half of the seeds do "
+        "not; “≤”: runs were evaluated only at their end. Times fewer: the fewest steps of a "
+        "model-free method that was evaluated during training, divided by these. Evaluations are "
+        "as far apart as the runs' settings say, and of few episodes.\n"
     )
     return markdown(HEAD, rows) + "\n" + note
 

@@ -59,7 +59,7 @@ def costlier_markdown(table: pd.DataFrame) -> str:
             for more in (a, b)
             if found[more]
         ]
-        parts += [f"not told apart under {', '.join(found[''])}"] if found[""] else []
+        parts += [f"no clear difference under {', '.join(found[''])}"] if found[""] else []
         pair = f"**{method_label(a)} and {method_label(b)}**, {task_label(task, obs)}"
         lines.append(f"- {pair}: {'; '.join(parts)}.\n")
     return "".join(lines)

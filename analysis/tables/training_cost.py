@@ -31,14 +31,14 @@ def training_cost_markdown(scores: pd.DataFrame) -> str:
         ]
         for r in table.to_dict("records")
     ]
-    calm = [
+    within = [
         f"{method_label(r['method'])} on {task_label(r['task'], r['obs'])}"
         for r in table.to_dict("records")
         if r["violation_rate"] <= RARELY
     ]
     note = (
         "Sums over all training episodes of a run, means over seeds. Cost regret sums what each "
-        "episode cost beyond the limit. Nearly all along within it, with at most "
-        f"{100 * RARELY:.0f} % of the episodes above: {', '.join(calm) or 'no method'}.\n"
+        "episode cost beyond the limit. Methods with at most "
+        f"{100 * RARELY:.0f} % of training episodes above it: {', '.join(within) or 'none'}.\n"
     )
     return markdown(HEAD, rows) + "\n" + note

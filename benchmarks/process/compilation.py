@@ -46,10 +46,10 @@ def keep_compiled() -> Path | None:
 
 
 def forget_compiled() -> None:
-    """Let go of all that JAX compiled in this process.
+    """Clear JAX's caches of compiled functions, if JAX is imported.
 
-    A process that plays many agents would otherwise keep the functions of each: megabytes, and
-    memory maps, of which Linux grants a process 65,530.
+    A process that plays many agents would otherwise keep the functions of each, with their memory
+    maps, of which Linux allows a process 65,530.
     """
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()

@@ -2,7 +2,8 @@
 
 stress.json holds the episodes of a cell and the seed of their layouts; the unit of every
 perturbation's strength; and of every run (and every set of changed settings) folder, method, task,
-cost limit and simulator steps of training.
+cost limit and simulator steps of training; and commit, versions and hardware of every process that
+played cells.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.runs.files import STRESS_ERRORS_FILE, STRESS_FILE, STRESS_RECORDS_FILE
+from benchmarks.runs.provenance import provenance
 from benchmarks.runs.reading import expect, read_object
 from benchmarks.runs.spec import BadInput
 from benchmarks.stress import errors
@@ -33,11 +35,15 @@ class StressResults:
         out.mkdir(parents=True, exist_ok=True)
         self.rows: list[Row] = read(self.file)
         self.errors: list[errors.ErrorRow] = errors.read(self._errors_file)
-        about = self._agreed(episodes)
+        self._provenance: dict[str, Any] | None = None
+        self._facts = self._agreed(episodes)
         for plan in plans:
-            self._add(about["runs"], plan.policy)
-            about["units"] |= {c.perturbation.name: c.perturbation.unit for c in plan.cells}
-        replace(self._about, json.dumps(about, indent=1) + "\n")
+            self._add(self._facts["runs"], plan.policy)
+            self._facts["units"] |= {c.perturbation.name: c.perturbation.unit for c in plan.cells}
+        self._write_facts()
+
+    def _write_facts(self) -> None:
+        replace(self._about, json.dumps(self._facts, indent=1) + "\n")
 
     def _agreed(self, episodes: Episodes) -> dict[str, Any]:
         asked = {"seed": episodes.seed, "episodes": episodes.per_cell}
@@ -49,8 +55,10 @@ class StressResults:
                     f"{self.file} is there without {self._about.name}, which says what it holds: "
                     "choose another --out"
                 ) from None
-            return {**asked, "units": {}, "runs": {}}
-        expect(about, {"seed": int, "episodes": int, "units": dict, "runs": dict}, self._about)
+            return {**asked, "units": {}, "runs": {}, "provenance": []}
+        about.setdefault("provenance", [])  # not written before 2026-11-29
+        kinds = {"seed": int, "episodes": int, "units": dict, "runs": dict, "provenance": list}
+        expect(about, kinds, self._about)
         for name, value in asked.items():
             if about[name] != value:
                 raise BadInput(
@@ -90,7 +98,15 @@ class StressResults:
         return [row for row in self.rows if row.key == key]
 
     def add(self, rows: Iterable[Row], found: Sequence[errors.ErrorRow] = ()) -> None:
-        """Write a finished cell: its errors first, since it is finished once its rows are there."""
+        """Write a finished cell: its errors first, since it is finished once its rows are there.
+
+        The first one of this process also adds commit, versions and hardware to `stress.json`.
+        """
+        if self._provenance is None:
+            self._provenance = provenance()
+            if self._provenance not in self._facts["provenance"]:
+                self._facts["provenance"].append(self._provenance)
+                self._write_facts()
         if found:
             played = {row.key for row in found}
             self.errors = [row for row in self.errors if row.key not in played] + [*found]

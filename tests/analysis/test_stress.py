@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from analysis.statistics.stress import cost_and_errors, costlier, crossing, matr
 from analysis.tables.stress import costlier_markdown, thresholds_markdown
 from benchmarks.runs.reading import DamagedFile
 from benchmarks.runs.records import ERROR_COLUMNS, STRESS_COLUMNS
+from tests.tree import ROOT
 
 TASK, OTHER = "SafetyPointCircle1-v0", "SafetyPointCircle2-v0"
 
@@ -150,7 +152,7 @@ def test_methods_are_compared_on_the_same_layouts():
     text = costlier_markdown(costlier(pd.concat([frame, even]), reps=100))
     assert text == (
         "- **OSRP-Lag and BSRP-Lag**, PointCircle1 (lidar): OSRP-Lag costs more under mass (4.0); "
-        "not told apart under gain.\n"
+        "no clear difference under gain.\n"
     )
 
 
@@ -292,3 +294,34 @@ def test_damaged_or_missing_prediction_errors(tmp_path):
     file.write_text(",".join(ERROR_COLUMNS) + "\na,osrp,T,mass,1,8,one,1,1,1,1,1\n")
     with pytest.raises(DamagedFile, match="one"):
         read_errors(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "folder", "method", "perturbation", "strength"),
+    [
+        ("they cost 25.8", "", "osrp_lag", "action_gain", 0.1),
+        ("and 15.0, at a *higher*", "", "bsrp_lag", "action_gain", 0.1),
+        ("costs it 35.0", "", "ppo_lag", "sensor_noise", 0.05),
+        ("a bias of 5 % 98.3", "", "ppo_lag", "sensor_bias", 0.05),
+        ("OSRP-Lag up to 11.4", "", "osrp_lag", "damping", 3),
+        ("costs 207.9", "model", "osrp_lag", "dynamics_noise", 1),
+        ("the actor 133.6", "model", "bsrp_lag", "dynamics_noise", 1),
+        ("(1.7)", "model", "osrp_lag", "cost_bias", 0.5),
+        ("it costs 15.1", "model", "osrp_lag", "cost_bias", 0.9),
+        ("25.6 instead", "margin", "osrp_lag [planner.cost_margin=1.0]", "action_gain", 0.1),
+        ("instead of 25.8", "", "osrp_lag", "action_gain", 0.1),
+        ("10.0 instead", "margin", "osrp_lag [planner.cost_margin=1.0]", "mass", 0.25),
+        ("instead of 10.6", "", "osrp_lag", "mass", 0.25),
+    ],
+)
+def test_the_committed_readme_quotes_the_records(text, folder, method, perturbation, strength):
+    readme = (ROOT / "results" / "stress" / "README.md").read_text(encoding="utf-8")
+    assert text in " ".join(readme.split())
+    frame = read(ROOT / "results" / "stress" / folder)
+    cell = frame[
+        (frame["method"] == method)
+        & (frame["perturbation"] == perturbation)
+        & (frame["strength"] == strength)
+    ]
+    (number,) = re.findall(r"\d+\.\d", text)
+    assert f"{cell['cost'].mean():.1f}" == number

@@ -18,6 +18,7 @@ from agents.safedreamer.agent import SafeDreamer
 from benchmarks.cli import analysis, app, train
 from benchmarks.runs import checkpoint
 from benchmarks.runs.folder import claim
+from benchmarks.runs.reading import read_object
 from benchmarks.runs.spec import BadInput
 from benchmarks.stress import errors, play, records, suite
 from benchmarks.stress.perturbation import Acting, acting
@@ -130,6 +131,8 @@ def test_cells_records_and_resumption(run, tmp_path, undrawn, capfd, monkeypatch
             record=theirs.record._replace(wall_seconds=0)
         )
     assert repr(errors.read(out / "prediction_errors.csv")) == repr(measured)  # some are NaN
+    (played,) = read_object(out / "stress.json")["provenance"]  # the same twice
+    assert set(played) == {"git", "versions", "hardware"}
     before = file.stat().st_mtime_ns
     assert app.main(line) == 0  # nothing is left to do
     assert file.stat().st_mtime_ns == before
@@ -139,7 +142,7 @@ def test_cells_records_and_resumption(run, tmp_path, undrawn, capfd, monkeypatch
 
 
 @pytest.mark.slow
-def test_a_degraded_agent_is_gone_when_its_cell_is_played(run, tmp_path, monkeypatch):
+def test_a_degraded_agent_is_released_after_its_cell(run, tmp_path, monkeypatch):
     """A process of many cells that kept each agent's compiled functions ran out of memory maps."""
     made: list[weakref.ref[SafeDreamer]] = []
 
@@ -208,8 +211,6 @@ def test_variants_of_a_sweep_are_told_apart(run, tmp_path):
 
 
 def records_about(folder: Path) -> dict[str, Any]:
-    from benchmarks.runs.reading import read_object
-
     return read_object(folder / "stress.json")
 
 
