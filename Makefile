@@ -106,11 +106,15 @@ PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-
 
 # XLA's older code generator for fusions compiles these tests three times faster; those that learn
 # do so by the numbers of training (docs/decisions/speed.md).
+QUICK_PYTEST = XLA_FLAGS="$(XLA_FLAGS) --xla_cpu_use_fusion_emitters=false" $(PYTEST)
+# -k may select tests of one of two runs only; pytest exits with 5 where it ran none.
+IF_ANY = $(if $(findstring -k,$(ARGS)),|| [ $$? -eq 5 ])
 test: setup
-	@XLA_FLAGS="$(XLA_FLAGS) --xla_cpu_use_fusion_emitters=false" $(PYTEST) -m "not ($(REST))" $(ARGS)
+	@$(QUICK_PYTEST) -m "not ($(REST))" $(ARGS)
 
 test-all: setup
-	@$(PYTEST) $(ARGS)
+	@$(QUICK_PYTEST) -m "not learns" $(ARGS) $(IF_ANY)
+	@$(PYTEST) -m learns $(ARGS) $(IF_ANY)
 
 # The learner on the newest Python, JAX, Flax and Optax, environments under $(VENV); says so where
 # there is no Python 3.12.
@@ -118,7 +122,8 @@ test-newest: setup
 	@ENV_PYTHON=$(CURDIR)/$(BIN)/python tests/newest.sh
 
 test-rest: setup
-	@$(PYTEST) -m "$(REST)" $(ARGS)
+	@$(QUICK_PYTEST) -m "($(REST)) and not learns" $(ARGS) $(IF_ANY)
+	@$(PYTEST) -m learns $(ARGS) $(IF_ANY)
 
 # STRICT=1: bit for bit, for moves and renames; else the first update within 1e-4, for speed-ups.
 # ARGS='--methods osrp' selects some.

@@ -151,6 +151,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests that learn, which run with the code generator of training (Makefile)."""
+    if "optimized" in getattr(item, "fixturenames", ()):
+        item.add_marker("learns")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose part of the machine is missing; with --no-skips, fail it."""
     for marker, missing in PARTS.items():

@@ -49,6 +49,12 @@ class ModelConfig:
     """Share by which a held-out error must fall to count as improved."""
     warmup: int = 5000
     """Updates before anything reads the model; until then all data are real."""
+    beta: float = 0.0
+    """Power of its own variance, taken for constant, by which each entry's likelihood is weighted
+    (beta-NLL, Seitzer et al. 2022, arXiv:2203.09168): 0 is the likelihood itself (MBPO), which
+    takes entries that seldom change for noise and hardly learns their means; 1 gives means the
+    gradient of the squared error.
+    """
     bound_weight: float = 0.01
     """Weight of the distance between the bounds of the predicted log-variances."""
     weight_decay: float = 5e-5
@@ -69,6 +75,7 @@ class ModelConfig:
             self.elites <= self.members,
             f"model.elites={self.elites} must lie in 1..members={self.members}",
         )
+        require(0 <= self.beta <= 1, f"model.beta={self.beta} must lie in 0..1")
         require(
             0 < self.holdout_share < 1,
             f"model.holdout_share={self.holdout_share} must lie between 0 and 1",

@@ -112,15 +112,21 @@ class Ensemble:
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Negative log-likelihood of rows [E, N, ...], a batch for each member; its parts.
 
-        mean of (m - y)^2 exp(-v) + v                 (PETS, with a diagonal covariance)
+        mean of exp(beta v) ((m - y)^2 exp(-v) + v)   (PETS, with a diagonal covariance; the
+                                                      first factor, Seitzer et al. 2022, constant)
         - log p(termination) + bound_weight (sum high - sum low) + weight_decay |kernels|^2
+
+        Entries that have not varied are no part of it: their variance falls without end, and with
+        it grows their share of the gradient.
         """
         pred = self.predict(params, scales.inputs.scale(inputs_of(data)))
         y = scales.targets.scale(targets_of(data))
-        nll = (jnp.square(pred.mean - y) * jnp.exp(-pred.log_var) + pred.log_var).mean(-1)
+        nll = jnp.square(pred.mean - y) * jnp.exp(-pred.log_var) + pred.log_var
+        weighted = nll * jax.lax.stop_gradient(jnp.exp(self.config.beta * pred.log_var))
         end = -bernoulli_log_prob(pred.logit, data.terminal)
         weight = data.weight / jnp.maximum(data.weight.sum(-1, keepdims=True), 1.0)
-        gaussian, termination = ((weight * x).sum(-1).mean() for x in (nll, end))
+        rows = scales.targets.mean_of_varying(weighted), scales.targets.mean_of_varying(nll), end
+        fitted, gaussian, termination = ((weight * x).sum(-1).mean() for x in rows)
         bounds = params.log_var_max.sum() - params.log_var_min.sum()
         kernels = [
             jnp.square(x).sum()
@@ -129,7 +135,7 @@ class Ensemble:
         ]
         config = self.config
         decay = config.weight_decay * jnp.stack(kernels).sum() / config.members
-        total = gaussian + termination + config.bound_weight * bounds + decay
+        total = fitted + termination + config.bound_weight * bounds + decay
         return total, {"model/likelihood": -gaussian, "model/termination": termination}
 
     def error(self, params: EnsembleParams, scales: Scales, data: Transitions) -> jax.Array:
@@ -139,7 +145,8 @@ class Ensemble:
         inputs = scales.inputs.scale(inputs_of(data))
         pred = self.predict(params, jnp.broadcast_to(inputs, (self.config.members, *inputs.shape)))
         y = scales.targets.scale(targets_of(data))
-        row = jnp.square(pred.mean - y).mean(-1) - bernoulli_log_prob(pred.logit, data.terminal)
+        squared = scales.targets.mean_of_varying(jnp.square(pred.mean - y))
+        row = squared - bernoulli_log_prob(pred.logit, data.terminal)
         return (row * data.weight).sum(-1) / jnp.maximum(data.weight.sum(), 1.0)
 
 

@@ -21,14 +21,31 @@ class Moments(NamedTuple):
     squares: jax.Array
 
     @property
+    def _std(self) -> jax.Array:
+        return jnp.sqrt(self.squares / jnp.maximum(self.total, 1.0))
+
+    @property
+    def varies(self) -> jax.Array:
+        """Which entries [K] have varied."""
+        return self._std > SMALLEST
+
+    @property
     def std(self) -> jax.Array:
         """Standard deviation [K], 1 where an entry has not varied."""
-        std = jnp.sqrt(self.squares / jnp.maximum(self.total, 1.0))
-        return jnp.where(std > SMALLEST, std, 1.0)
+        return jnp.where(self.varies, self._std, 1.0)
 
     def scale(self, rows: jax.Array) -> jax.Array:
         """(rows - mean) / std, [..., K]."""
         return (rows - self.mean) / self.std
+
+    def unscale(self, rows: jax.Array) -> jax.Array:
+        """Inverse of `scale` [..., K]; an entry that has not varied stays at its mean."""
+        return self.mean + jnp.where(self.varies, self.std * rows, 0.0)
+
+    def mean_of_varying(self, rows: jax.Array) -> jax.Array:
+        """Mean [...] of rows [..., K] over the entries that have varied, 0 where none has."""
+        weight = self.varies / jnp.maximum(self.varies.sum(), 1)
+        return (rows * weight).sum(-1)
 
 
 def fresh(size: int) -> Moments:

@@ -84,8 +84,7 @@ def rollout(
         inputs = scales.inputs.scale(jnp.concatenate([z, action], -1))
         pred = ensemble.predict(elites, jnp.broadcast_to(inputs, (members, *inputs.shape)))
         mean, log_var, logit = (x[drawn.member, rows] for x in pred)
-        scaled = mean + jnp.exp(0.5 * log_var) * drawn.state
-        values = scales.targets.mean + scales.targets.std * scaled
+        values = scales.targets.unscale(mean + jnp.exp(0.5 * log_var) * drawn.state)
         z_next = z + values[:, :-2]
         terminal = (drawn.end < jax.nn.sigmoid(logit)).astype(jnp.float32)
         data = Transitions(z, action, z_next, values[:, -2], values[:, -1], terminal, alive)

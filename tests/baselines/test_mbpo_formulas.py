@@ -6,6 +6,7 @@ test_safe_slac_formulas.
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -105,10 +106,12 @@ def test_soft_bounds_by_hand_and_their_gradient_never_vanishes():
     assert float(jax.grad(soft_bounds, 2)(jnp.float32(2.0), low, high)) > 0.7
 
 
-def test_likelihood_with_soft_variance_bounds_matches_a_slow_reference(ensemble, params, scales):
+@pytest.mark.parametrize("beta", [0.0, 0.5])
+def test_likelihood_with_soft_variance_bounds_matches_a_slow_reference(beta, params, scales):
     data = transitions(lead=(CONFIG.members,))
+    ensemble = Ensemble(dataclasses.replace(CONFIG, beta=beta), Z, A)
     total, parts = jax.jit(ensemble.loss)(params, scales, data)
-    gaussian = termination = 0.0
+    fitted = gaussian = termination = 0.0
     std_out = np.asarray(scales.targets.std, np.float64)
     y = np.asarray(targets_of(data), np.float64)
     for e in range(CONFIG.members):
@@ -118,7 +121,9 @@ def test_likelihood_with_soft_variance_bounds_matches_a_slow_reference(ensemble,
             mean, std, end = numpy_member(params, e, scales, z, action)
             log_var = 2 * np.log(std / std_out)
             share = weight[n] / weight.sum() / CONFIG.members
-            gaussian += share * np.mean(((mean - y[e, n]) / std) ** 2 + log_var)
+            nll = ((mean - y[e, n]) / std) ** 2 + log_var
+            gaussian += share * np.mean(nll)
+            fitted += share * np.mean(np.exp(beta * log_var) * nll)
             termination -= share * np.log(end if data.terminal[e, n] else 1 - end)
     kernels = sum(
         float(np.square(np.asarray(k)).sum())
@@ -127,8 +132,25 @@ def test_likelihood_with_soft_variance_bounds_matches_a_slow_reference(ensemble,
     bounds = 4.0 * (Z + 2)
     assert float(parts["model/likelihood"]) == pytest.approx(-gaussian, rel=1e-4)
     assert float(parts["model/termination"]) == pytest.approx(termination, rel=1e-4)
-    want = gaussian + termination + 0.5 * bounds + 0.1 * kernels / CONFIG.members
+    want = fitted + termination + 0.5 * bounds + 0.1 * kernels / CONFIG.members
     assert float(total) == pytest.approx(want, rel=1e-4)
+
+
+def test_an_entry_that_never_varied_is_no_target_and_is_predicted_to_stay(ensemble, params, scales):
+    constant = scales.targets._replace(squares=scales.targets.squares.at[1].set(0.0))
+    data = transitions(lead=(CONFIG.members,))
+    grad = jax.jit(jax.grad(lambda p, s: ensemble.loss(p, s, data)[0]))
+    of_mean = grad(params, scales._replace(targets=constant)).net["out"]["bias"][:, : Z + 2]
+    np.testing.assert_array_equal(of_mean[:, 1], 0.0)
+    assert np.abs(np.asarray(of_mean[:, [0, 2, 3, 4]])).min() > 0.0
+    found = constant.unscale(jnp.full((4, Z + 2), 3.0))
+    np.testing.assert_allclose(found[:, 1], constant.mean[1])
+    np.testing.assert_allclose(constant.scale(found)[:, [0, 2, 3, 4]], 3.0, rtol=1e-5)
+    rows = jnp.asarray(np.random.default_rng(0).normal(size=(6, Z + 2)), jnp.float32)
+    np.testing.assert_allclose(
+        constant.mean_of_varying(rows), np.delete(rows, 1, -1).mean(-1), rtol=1e-5
+    )
+    assert float(moments.fresh(3).mean_of_varying(jnp.ones(3))) == 0.0  # before any data
 
 
 def test_elites_are_the_members_of_least_error(ensemble, params, scales):

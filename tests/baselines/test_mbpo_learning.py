@@ -42,6 +42,8 @@ BASE = MBPOConfig(
         elites=3,
         units=32,
         layers=2,
+        beta=1.0,
+        bound_weight=0.0,
         fit_every=200,
         warmup=200,
         window=4000,
@@ -119,3 +121,37 @@ def test_an_ensemble_recovers_mean_and_variance_of_a_linear_gaussian_system(how:
     np.testing.assert_allclose(np.median(deviation, (0, 1)), std, rtol=0.2)
     probability = np.asarray(jax.nn.sigmoid(pred.logit)).mean(0)
     assert np.mean((probability > 0.5) == (np.asarray(unseen.z[:, 0]) > 1.0)) > 0.97
+
+
+def test_changes_that_are_rare_are_learned_where_variance_weighs_the_likelihood():
+    """As the beams of a lidar: nearly always still, and where they move, predictably."""
+
+    def seldom(rows: int, seed: int) -> Transitions:
+        rng = np.random.default_rng(seed)
+        z, action = rng.normal(size=(rows, 2)), rng.uniform(-1, 1, (rows, 1))
+        jump = np.where(z[:, 0] > 1.0, z[:, 1], 0.0)  # in 16 % of the rows
+        step = np.stack([0.05 * action[:, 0] + 0.001 * rng.normal(size=rows), jump], 1)
+        nothing = np.zeros(rows)
+        parts = (z, action, z + step, jump, nothing, nothing, np.ones(rows))
+        return Transitions(*(jnp.asarray(x, jnp.float32) for x in parts))
+
+    def explained(beta: float) -> float:
+        config = dataclasses.replace(
+            BASE.model, fit="online", beta=beta, bound_weight=0.0, weight_decay=0.0
+        )
+        ensemble = Ensemble(config, 2, 1)
+        fitter = Fitter(config, ensemble)
+        params = jax.jit(ensemble.init)(jax.random.key(0))
+        opt, state, fit = fitter.optimizer.init(params), fitter.fresh(), jax.jit(fitter)
+        for n in range(1500):
+            data = seldom(128, n)
+            params, opt, state, _ = fit(params, opt, state, data, jnp.int32(n), jax.random.key(n))
+        unseen = seldom(2000, 10_000)
+        inputs = jnp.broadcast_to(state.scales.inputs.scale(inputs_of(unseen)), (4, 2000, 3))
+        mean = state.scales.targets.unscale(ensemble.predict(params, inputs).mean.mean(0))
+        jump = np.asarray(unseen.reward)
+        return 1.0 - float(np.mean((np.asarray(mean[:, 2]) - jump) ** 2) / jump.var())
+
+    by_likelihood, weighted = explained(0.0), explained(1.0)
+    print("share of variance explained:", by_likelihood, weighted)
+    assert weighted > 0.7 and weighted > by_likelihood + 0.1
