@@ -1,8 +1,8 @@
 """What the paper claims (SafeDreamer, arXiv:2307.07176, abstract and section 6), judged by results.
 
 A claim is judged on each task that has what it compares. It is reproduced if it holds on all of
-them, with at least three seeds of each method and returns whose difference is clear; not reproduced
-if it holds on none, with as many seeds.
+them, with at least three seeds of each method and a difference in return or cost that is clear; not
+reproduced if it holds on none, with as many seeds.
 """
 
 from __future__ import annotations
@@ -74,19 +74,23 @@ def _more_at_no_cost(better: str, other: str) -> Check:
 
 
 def _clearly_more_at_no_cost(better: str, other: str) -> Check:
-    """`other` is not nearly without cost, or returns differ by more than their intervals explain:
-    by more than the root of the sum of the squares of their half widths.
+    """`better` earns more than `other` by more than their intervals explain, or `other`, not nearly
+    without cost, costs more than `better` by more than they explain.
     """
 
     def clear(found: Found) -> bool:
-        if not nearly_zero(found[other]):
-            return True
-        difference = found[better]["return"] - found[other]["return"]
-        return bool(
-            difference > math.hypot(found[better]["return_half"], found[other]["return_half"])
+        safe, rival = found[better], found[other]
+        return _exceeds(safe, rival, "return") or (
+            not nearly_zero(rival) and _exceeds(rival, safe, "cost")
         )
 
     return clear
+
+
+def _exceeds(more: Row, less: Row, what: str) -> bool:
+    """By more than the root of the sum of the squares of the intervals' half widths."""
+    half = math.hypot(more[f"{what}_half"], less[f"{what}_half"])
+    return bool(more[what] - less[what] > half)
 
 
 CLAIMS: tuple[Claim, ...] = (

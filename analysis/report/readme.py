@@ -146,9 +146,9 @@ def _claims(sources: Sources) -> str:
     ]
     note = (
         f"Nearly zero: the whole 95 % interval of the mean cost is at most {NEAR_ZERO:g}. Partly: "
-        f"on some tasks only, with fewer than {MIN_RUNS} seeds, or with returns whose difference "
-        f"lies within their intervals. Undecided: does not hold, with fewer than {MIN_RUNS} seeds. "
-        "Figures are return at cost.\n"
+        f"on some tasks only, with fewer than {MIN_RUNS} seeds, or where the intervals explain the "
+        "differences of return and, unless both costs are nearly zero, of cost. Undecided: does "
+        f"not hold, with fewer than {MIN_RUNS} seeds. Figures are return at cost.\n"
     )
     return markdown(("Claim", "Verdict", "Figures"), rows) + "\n" + note
 

@@ -66,6 +66,8 @@ def test_more_return_counts_at_nearly_zero_cost_only():
     assert results == [Verdict.REPRODUCED, Verdict.NOT, Verdict.REPRODUCED]
     close = table(ours, ("ppo_lag", 26.0, 0.0, 0.5, 5))  # 4 < 3 * sqrt(2)
     assert verdict(close, "than PPO-Lag").verdict == Verdict.PARTLY
+    lucky = table(ours, ("ppo_lag", 29.0, 20.0, 60.0, 5))  # nor do costs differ clearly
+    assert verdict(lucky, "than PPO-Lag").verdict == Verdict.PARTLY
     alone = verdict(table(ours), "than PPO-Lag")
     assert (alone.verdict, alone.evidence) == (Verdict.UNTESTED, "")
 
