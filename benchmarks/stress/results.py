@@ -35,7 +35,8 @@ class StressResults:
         out.mkdir(parents=True, exist_ok=True)
         self.rows: list[Row] = read(self.file)
         self.errors: list[errors.ErrorRow] = errors.read(self._errors_file)
-        self._provenance: dict[str, Any] | None = None
+        # before files of its own make the checkout one with changes
+        self._provenance, self._noted = provenance(), False
         self._facts = self._agreed(episodes)
         for plan in plans:
             self._add(self._facts["runs"], plan.policy)
@@ -102,8 +103,8 @@ class StressResults:
 
         The first one of this process also adds commit, versions and hardware to `stress.json`.
         """
-        if self._provenance is None:
-            self._provenance = provenance()
+        if not self._noted:
+            self._noted = True
             if self._provenance not in self._facts["provenance"]:
                 self._facts["provenance"].append(self._provenance)
                 self._write_facts()
