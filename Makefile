@@ -107,14 +107,19 @@ PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-
 # XLA's older code generator for fusions compiles these tests three times faster; those that learn
 # do so by the numbers of training (docs/decisions/speed.md).
 QUICK_PYTEST = XLA_FLAGS="$(XLA_FLAGS) --xla_cpu_use_fusion_emitters=false" $(PYTEST)
-# -k may select tests of one of two runs only; pytest exits with 5 where it ran none.
-IF_ANY = $(if $(findstring -k,$(ARGS)),|| [ $$? -eq 5 ])
+# Tests of learning, then those marked $(1). ARGS may select tests of one run only: pytest exits with
+# 5 if it ran none, which is an error if neither ran any.
+define IN_TWO_RUNS
+@first=0; $(PYTEST) -m learns $(ARGS) || first=$$?; \
+	[ $$first = 0 ] || [ $$first = 5 ] || exit $$first; \
+	second=0; $(QUICK_PYTEST) -m "$(1)" $(ARGS) || second=$$?; \
+	[ $$second = 5 ] && exit $$first; exit $$second
+endef
 test: setup
 	@$(QUICK_PYTEST) -m "not ($(REST))" $(ARGS)
 
 test-all: setup
-	@$(QUICK_PYTEST) -m "not learns" $(ARGS) $(IF_ANY)
-	@$(PYTEST) -m learns $(ARGS) $(IF_ANY)
+	$(call IN_TWO_RUNS,not learns)
 
 # The learner on the newest Python, JAX, Flax and Optax, environments under $(VENV); says so where
 # there is no Python 3.12.
@@ -122,8 +127,7 @@ test-newest: setup
 	@ENV_PYTHON=$(CURDIR)/$(BIN)/python tests/newest.sh
 
 test-rest: setup
-	@$(QUICK_PYTEST) -m "($(REST)) and not learns" $(ARGS) $(IF_ANY)
-	@$(PYTEST) -m learns $(ARGS) $(IF_ANY)
+	$(call IN_TWO_RUNS,($(REST)) and not learns)
 
 # STRICT=1: bit for bit, for moves and renames; else the first update within 1e-4, for speed-ups.
 # ARGS='--methods osrp' selects some.

@@ -152,7 +152,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the tests that learn, which run with the code generator of training (Makefile)."""
+    """Mark tests of learning, which use the code generator of training (see the Makefile)."""
     if "optimized" in getattr(item, "fixturenames", ()):
         item.add_marker("learns")
 

@@ -50,10 +50,10 @@ class ModelConfig:
     warmup: int = 5000
     """Updates before anything reads the model; until then all data are real."""
     beta: float = 0.0
-    """Power of its own variance, taken for constant, by which each entry's likelihood is weighted
-    (beta-NLL, Seitzer et al. 2022, arXiv:2203.09168): 0 is the likelihood itself (MBPO), which
-    takes entries that seldom change for noise and hardly learns their means; 1 gives means the
-    gradient of the squared error.
+    """Exponent of the beta-NLL (Seitzer et al. 2022, arXiv:2203.09168): each entry's negative
+    log-likelihood is weighted by its predicted variance to this power, without gradient. 0: plain
+    likelihood (MBPO), which explains rare changes as noise and hardly learns their means. 1: the
+    means' gradient is that of the squared error.
     """
     bound_weight: float = 0.01
     """Weight of the distance between the bounds of the predicted log-variances."""

@@ -112,12 +112,12 @@ class Ensemble:
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Negative log-likelihood of rows [E, N, ...], a batch for each member; its parts.
 
-        mean of exp(beta v) ((m - y)^2 exp(-v) + v)   (PETS, with a diagonal covariance; the
-                                                      first factor, Seitzer et al. 2022, constant)
+        mean of w ((m - y)^2 exp(-v) + v)             (PETS, with a diagonal covariance)
         - log p(termination) + bound_weight (sum high - sum low) + weight_decay |kernels|^2
+        with w = stop_gradient(exp(beta v))           (beta-NLL, Seitzer et al. 2022)
 
-        Entries that have not varied are no part of it: their variance falls without end, and with
-        it grows their share of the gradient.
+        The mean excludes entries that have never varied: their variance shrinks to its bound, and
+        the smaller it is, the more they dominate the gradient.
         """
         pred = self.predict(params, scales.inputs.scale(inputs_of(data)))
         y = scales.targets.scale(targets_of(data))

@@ -35,7 +35,7 @@ class StressResults:
         out.mkdir(parents=True, exist_ok=True)
         self.rows: list[Row] = read(self.file)
         self.errors: list[errors.ErrorRow] = errors.read(self._errors_file)
-        # before files of its own make the checkout one with changes
+        # read before this writes any file, which would mark the checkout as dirty
         self._provenance, self._noted = provenance(), False
         self._facts = self._agreed(episodes)
         for plan in plans:
