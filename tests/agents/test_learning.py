@@ -57,9 +57,9 @@ BASE = SafeDreamerConfig(
 
 
 def solve(method: str, out) -> tuple[float, float]:
-    """Mean return and cost of the last 10 evaluation episodes after 8,000 simulator steps."""
+    """Mean return and cost of the last 10 evaluation episodes after 4,000 simulator steps."""
     return solve_shore(
-        out, method, with_method(BASE, method), SafeDreamer, steps=8000, eval_every=4000
+        out, method, with_method(BASE, method), SafeDreamer, steps=4000, eval_every=4000
     )
 
 
@@ -67,7 +67,7 @@ def test_an_actor_with_a_pid_multiplier_stops_at_the_edge(tmp_path):
     pid = PIDConfig(cost_ema=0.9, max_multiplier=2.0, start_agent_steps=400)
     config = dataclasses.replace(with_method(BASE, "bsrp_lag"), multiplier="pid", pid=pid)
     ret, cost = solve_shore(
-        tmp_path / "run", "bsrp_lag", config, SafeDreamer, steps=4000, eval_every=2000
+        tmp_path / "run", "bsrp_lag", config, SafeDreamer, steps=4000, eval_every=4000
     )
     assert cost <= 2.0, f"it pays {cost} a start, the limit is 1"
     assert ret >= 0.5 * EDGE, f"it earns {ret}; the constrained optimum lies between 1 and 2"
