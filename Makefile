@@ -26,6 +26,8 @@ else
 # minute.
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile
 endif
+# Images of containers often set it; each process would compile 2,000 modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Ends a rule that needs an interpreter.
 NO_PYTHON = { echo "setup: no Python 3.11; install it (Debian, Ubuntu: apt-get install python3.11" \
@@ -110,7 +112,7 @@ QUICK_PYTEST = XLA_FLAGS="$(XLA_FLAGS) --xla_cpu_use_fusion_emitters=false" $(PY
 # Tests of learning, then those marked $(1). ARGS may select tests of one run only: pytest exits with
 # 5 if it ran none, which is an error if neither ran any.
 define IN_TWO_RUNS
-@first=0; $(PYTEST) -m learns $(ARGS) || first=$$?; \
+@first=0; $(PYTEST) --dist worksteal -m learns $(ARGS) || first=$$?; \
 	[ $$first = 0 ] || [ $$first = 5 ] || exit $$first; \
 	second=0; $(QUICK_PYTEST) -m "$(1)" $(ARGS) || second=$$?; \
 	[ $$second = 5 ] && exit $$first; exit $$second
@@ -173,7 +175,7 @@ cuda: setup
 # torch comes with its dependencies, since its CUDA and CPU builds need different ones; pip finds
 # local CPU wheels.
 omnisafe: setup
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet \
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile \
 		--constraint requirements/base.txt --constraint requirements/omnisafe.txt \
 		"$$(grep '^torch==' requirements/omnisafe.txt)"
 	@$(PIP_INSTALL) --no-deps $$(grep -v '^torch==' requirements/omnisafe.txt)

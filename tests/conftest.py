@@ -157,6 +157,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker("learns")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with tests of clusters: their files take longest, and one worker runs a file."""
+    items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose part of the machine is missing; with --no-skips, fail it."""
     for marker, missing in PARTS.items():

@@ -19,6 +19,7 @@ from benchmarks.cli.doctor_checks import (
     OPTIONAL,
     STACK,
     Check,
+    check_bytecode,
     check_chosen_rendering,
     check_ffmpeg,
     check_jax,
@@ -65,6 +66,7 @@ def report(config: DoctorConfig = DoctorConfig()) -> list[Check]:
         other = [Check("environments' Python", "missing", str(error), True)]
     return [
         check_python(bool(other)),
+        check_bytecode(),
         *(
             [check_learner_package(name, lower_bounds()) for name in (*LEARNER, *COMMANDS)]
             + [check_learner_package(name, {}, required=False) for name in ANALYSIS]

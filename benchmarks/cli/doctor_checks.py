@@ -121,6 +121,14 @@ def check_python(simulates_elsewhere: bool = False) -> Check:
     )
 
 
+def check_bytecode() -> Check:
+    """Whether Python keeps compiled modules, so that a process starts without compiling them."""
+    if not sys.dont_write_bytecode:
+        return Check("bytecode", "ok", "kept between starts")
+    detail = "not kept: every start compiles 2,000 modules again"
+    return Check("bytecode", "warn", detail, fix="unset PYTHONDONTWRITEBYTECODE")
+
+
 def check_learner_package(name: str, least: dict[str, str], required: bool = True) -> Check:
     """Presence of a package in an interpreter that only learns, and that it is not too old."""
     bound = least.get(name)

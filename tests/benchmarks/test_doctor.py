@@ -133,6 +133,15 @@ def test_one_backend_is_enough(monkeypatch: pytest.MonkeyPatch):
     assert (osmesa.status, osmesa.required, egl.status) == ("warn", False, "ok")
 
 
+def test_a_python_that_keeps_no_bytecode_is_told_what_to_unset(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    assert doctor.check_bytecode().status == "ok"
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    check = doctor.check_bytecode()
+    assert (check.status, check.required) == ("warn", False)
+    assert check.fix == "unset PYTHONDONTWRITEBYTECODE"
+
+
 def test_disk_of_a_folder_that_does_not_exist_yet(tmp_path: Path):
     disk = {check.name: check for check in doctor.check_machine(tmp_path / "runs" / "new")}[
         "free disk"
