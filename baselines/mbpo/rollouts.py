@@ -63,6 +63,34 @@ def rollout_length(config: RolloutConfig, updates: jax.Array) -> jax.Array:
     return config.length_first + jnp.trunc(share * grown).astype(jnp.int32)
 
 
+class After(NamedTuple):
+    """What follows an action: states z [N, Z]; reward, cost and termination [N]."""
+
+    z: jax.Array
+    reward: jax.Array
+    cost: jax.Array
+    terminal: jax.Array
+
+
+def advance(
+    ensemble: Ensemble,
+    elites: EnsembleParams,
+    scales: Scales,
+    z: jax.Array,
+    action: jax.Array,
+    drawn: RolloutNoise,
+) -> After:
+    """One sampled model step from states z [N, Z] by actions [N, A]; of the noise [N, ...], that of
+    actions is not used.
+    """
+    inputs = scales.inputs.scale(jnp.concatenate([z, action], -1))
+    pred = ensemble.predict(elites, jnp.broadcast_to(inputs, (elites_of(elites), *inputs.shape)))
+    mean, log_var, logit = (x[drawn.member, jnp.arange(z.shape[0])] for x in pred)
+    values = scales.targets.unscale(mean + jnp.exp(0.5 * log_var) * drawn.state)
+    terminal = (drawn.end < jax.nn.sigmoid(logit)).astype(jnp.float32)
+    return After(z + values[:, :-2], values[:, -2], values[:, -1], terminal)
+
+
 def rollout(
     ensemble: Ensemble,
     elites: EnsembleParams,
@@ -76,19 +104,13 @@ def rollout(
 
     Rows that are not `alive` [N] have weight 0. `elites` are parameters of the elites alone.
     """
-    members, rows = elites_of(elites), jnp.arange(start.shape[0])
 
     def step(carry, drawn: RolloutNoise):
         z, alive = carry
         action, log_prob = squash(policy(z), drawn.action)
-        inputs = scales.inputs.scale(jnp.concatenate([z, action], -1))
-        pred = ensemble.predict(elites, jnp.broadcast_to(inputs, (members, *inputs.shape)))
-        mean, log_var, logit = (x[drawn.member, rows] for x in pred)
-        values = scales.targets.unscale(mean + jnp.exp(0.5 * log_var) * drawn.state)
-        z_next = z + values[:, :-2]
-        terminal = (drawn.end < jax.nn.sigmoid(logit)).astype(jnp.float32)
-        data = Transitions(z, action, z_next, values[:, -2], values[:, -1], terminal, alive)
-        return (z_next, alive * (1.0 - terminal)), (data, log_prob)
+        after = advance(ensemble, elites, scales, z, action, drawn)
+        data = Transitions(z, action, *after, alive)
+        return (after.z, alive * (1.0 - after.terminal)), (data, log_prob)
 
     (last, _), (data, log_prob) = jax.lax.scan(step, (start, alive), noise)
     return Rollouts(data, log_prob, last)

@@ -76,6 +76,7 @@ def main(args: Sequence[str]) -> int:
         check_file(chosen.out)
     choose_python(chosen.env_python)
     from agents.safedreamer.agent import SafeDreamer
+    from baselines.mbpo.agent import MBPO
     from benchmarks.diagnosis.cost_history import cost_history, frozen_against_running
     from benchmarks.diagnosis.diagnose import diagnose
     from benchmarks.diagnosis.replayed import replayed_against_new
@@ -89,21 +90,26 @@ def main(args: Sequence[str]) -> int:
     check_file(out)
     make, env_spec = environment(spec)
     agent, state = trained_agent(spec, saved, env_spec)
-    if not isinstance(agent, SafeDreamer):
-        raise BadInput(f"{spec.method} has no world model of the SafeDreamer family to diagnose")
+    dreams = isinstance(agent, SafeDreamer)
+    if not (dreams or (isinstance(agent, MBPO) and agent.config.uses_model)):
+        raise BadInput(
+            f"{spec.method} has no model that can be diagnosed; SafeDreamer's methods, mbpo, dyna "
+            "and mve have"
+        )
     title = f"{spec.method} on {spec.task} ({spec.obs}) after {env_steps:,} simulator steps"
     title += ", random actions" if random else ""
     print(f"{title}; {chosen.episodes} episodes", flush=True)
-    history = cost_history(chosen.run, agent)
+    history = cost_history(chosen.run, agent) if dreams else []
     traces = play(
         agent, state, make, spec.seed, chosen.episodes, evaluation_key(spec.seed, env_steps), random
     )
     try:
         window = {"context": chosen.context, "horizon": chosen.horizon, "stride": chosen.stride}
         findings = diagnose(agent, state, traces, **window, seed=spec.seed)
-        findings += replayed_against_new(
-            agent, state, spec, saved, traces, chosen.context, chosen.horizon
-        )
+        if dreams:
+            findings += replayed_against_new(
+                agent, state, spec, saved, traces, chosen.context, chosen.horizon
+            )
     except ValueError as error:
         raise BadInput(str(error)) from error
     if not random:
@@ -135,13 +141,12 @@ def table(findings: Sequence[Finding]) -> str:
     columns = [k for k in SHOWN if any(k in values[MODEL] for values in by_step.values())]
     lines = [f"{'agent steps ahead':<52}" + "".join(f"{k:>8}" for k in columns)]
     for quantity, values in by_step.items():
-        lines.append(_line(quantity, [values[MODEL][k] for k in columns]))
+        lines.append(_line(quantity, [values[MODEL].get(k, math.nan) for k in columns]))
         # of two, errors: less is better
         others = [values[name] for name in (LAST_SEEN, MEAN) if name in values]
         if others:
-            lines.append(
-                _line("    without a model", [min(other[k] for other in others) for k in columns])
-            )
+            best = [min(other.get(k, math.nan) for other in others) for k in columns]
+            lines.append(_line("    without a model", best))
     return "\n".join([*lines, "", *single])
 
 

@@ -21,6 +21,9 @@ from agents.api import PyTree
 from agents.returns import lambda_return
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.open_loop import OpenLoop, open_loop
+from baselines.mbpo.agent import MBPO
+from baselines.mbpo.open_loop import OpenLoop as EnsembleOpenLoop
+from baselines.mbpo.open_loop import open_loop as ensemble_open_loop
 from benchmarks.diagnosis.calibration import PROBABILITY, SOFT_COUNT, calibration
 from benchmarks.diagnosis.findings import Finding
 from benchmarks.diagnosis.prediction_errors import correlation, mean, prediction_errors
@@ -30,7 +33,7 @@ WINDOWS_AT_ONCE = 64
 
 
 def diagnose(
-    agent: SafeDreamer,
+    agent: SafeDreamer | MBPO,
     state: PyTree,
     traces: Traces,
     *,
@@ -39,11 +42,11 @@ def diagnose(
     stride: int = 5,
     seed: int = 0,
 ) -> list[Finding]:
-    """All findings on these episodes.
+    """All findings on these episodes; of MBPO's family, prediction errors alone.
 
     Without those about critics and plans where the policy did not act.
 
-    Raises ValueError when they are shorter than one window.
+    Raises ValueError when they are shorter than one window, or the agent has no model.
     """
     rows, length = traces.rows["reward"].shape[1], context + horizon
     if rows < length:
@@ -53,8 +56,12 @@ def diagnose(
         )
     starts = np.arange(0, rows - length + 1, stride)
     windows = cut_windows(traces.rows, starts, length)
-    predicted = predict(agent, state, windows, context, jax.random.key(seed))
     truth = {name: values[:, context - 1 :] for name, values in windows.items()}
+    key = jax.random.key(seed)
+    if isinstance(agent, MBPO):
+        ahead = predict_by_ensemble(agent, state, windows, context, key)
+        return [*prediction_errors(agent.env, ahead, truth)]
+    predicted = predict(agent, state, windows, context, key)
     findings = [*prediction_errors(agent.env, predicted, truth)]
     if agent.config.use_cost:
         name = SOFT_COUNT if agent.config.model.counts_hazards else PROBABILITY
@@ -88,20 +95,26 @@ def predict(
     `open_loop`; images in half precision.
     """
 
-    def run(params: PyTree, rows: dict[str, jax.Array], key: jax.Array) -> OpenLoop:
-        return _predict(agent, params, rows, key, context)
+    def run(rows: dict[str, jax.Array], key: jax.Array) -> OpenLoop:
+        return _predict(agent, state.params, rows, key, context)
 
-    return in_parts(run, state, windows, key)
+    return in_parts(run, windows, key)
 
 
-def in_parts(
-    run: Callable[..., Any], state: PyTree, windows: Mapping[str, np.ndarray], key: jax.Array
-) -> Any:
-    """What `run(params, rows, key)` gives for all windows [N, ...], WINDOWS_AT_ONCE at a time."""
+def predict_by_ensemble(
+    agent: MBPO, state: PyTree, windows: dict[str, np.ndarray], context: int, key: jax.Array
+) -> EnsembleOpenLoop:
+    """The same by the ensemble of MBPO's family, see `baselines.mbpo.open_loop`."""
+    run = jax.jit(partial(ensemble_open_loop, agent.learner, state, context=context))
+    return in_parts(lambda rows, key: run(rows, key=key), windows, key)
+
+
+def in_parts(run: Callable[..., Any], windows: Mapping[str, np.ndarray], key: jax.Array) -> Any:
+    """What `run(rows, key)` gives for all windows [N, ...], WINDOWS_AT_ONCE at a time."""
     parts = []
     for begin in range(0, len(windows["reward"]), WINDOWS_AT_ONCE):
         part = {name: values[begin : begin + WINDOWS_AT_ONCE] for name, values in windows.items()}
-        parts.append(jax.device_get(run(state.params, part, jax.random.fold_in(key, begin))))
+        parts.append(jax.device_get(run(part, jax.random.fold_in(key, begin))))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from agents.api import EnvSpec
 from agents.safedreamer.open_loop import OpenLoop
 from agents.world_models import cost_confusion
+from baselines.mbpo.open_loop import OpenLoop as EnsembleOpenLoop
 from benchmarks.diagnosis.findings import LAST_SEEN, MEAN, MODEL, Finding
 
 NEAR = 0.6  # metres; hazards nearer than this decide about the next second
@@ -28,12 +29,13 @@ Named: TypeAlias = Iterator[tuple[str, float]]
 
 
 def prediction_errors(
-    env: EnvSpec, predicted: OpenLoop, truth: Mapping[str, np.ndarray]
+    env: EnvSpec, predicted: OpenLoop | EnsembleOpenLoop, truth: Mapping[str, np.ndarray]
 ) -> Iterator[Finding]:
     """Every error at every number of steps ahead.
 
     Images in 0..1, vectors in their own units, positions in metres.
     """
+    yield from summed_errors(predicted, truth)
     names = (*env.obs, "reward", "cost")
     means = {name: truth[name].mean((0, 1), dtype=np.float64) * unit(env, name) for name in names}
     for k in range(truth["reward"].shape[1]):
@@ -62,6 +64,31 @@ def prediction_errors(
         )
         yield Finding("cost predicted", k, float(said["cost"].mean()))
         yield Finding("cost true", k, float(true["cost"].mean()))
+
+
+def summed_errors(
+    predicted: OpenLoop | EnsembleOpenLoop, truth: Mapping[str, np.ndarray]
+) -> Iterator[Finding]:
+    """Errors of rewards and costs summed over the steps ahead, and how fast they grow.
+
+    If each step adds an error of its own, the error of a sum of T grows as T (or its root, where
+    errors are independent); if errors of states add up, as T^2. The exponent is the slope of
+    log(error) over log(T), by least squares.
+    """
+    for name in ("reward", "cost"):
+        said, true = np.asarray(getattr(predicted, name), np.float64), truth[name].astype(float)
+        if said.shape[1] < 3:
+            continue
+        constant = np.full_like(true, true.mean())
+        for predictor, guess in ((MODEL, said), (MEAN, constant)):
+            off = np.cumsum(guess[:, 1:] - true[:, 1:], 1)
+            errors = np.sqrt(np.square(off).mean(0))
+            for k, error in enumerate(errors, 1):
+                yield Finding(f"{name} summed, root mean square error", k, error, predictor)
+            if predictor == MODEL and (errors > 0).all():
+                steps = np.log(np.arange(1, len(errors) + 1))
+                slope = np.polyfit(steps, np.log(errors), 1)[0]
+                yield Finding(f"{name} summed: error grows with steps to the power", -1, slope)
 
 
 def _hazards(env: EnvSpec, rows: Rows) -> np.ndarray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -103,4 +104,4 @@ def _at_posterior(
     run = jax.jit(
         lambda params, rows, key: at_posterior(agent.networks(params), rows, context, key)
     )
-    return in_parts(run, state, windows, jax.random.key(0))
+    return in_parts(partial(run, state.params), windows, jax.random.key(0))

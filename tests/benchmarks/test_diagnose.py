@@ -21,7 +21,7 @@ from benchmarks.diagnosis.calibration import calibration
 from benchmarks.diagnosis.cost_history import cost_history, frozen_against_running
 from benchmarks.diagnosis.diagnose import cut_windows, diagnose, plan_report, value_errors
 from benchmarks.diagnosis.findings import NEW, Finding
-from benchmarks.diagnosis.prediction_errors import prediction_errors
+from benchmarks.diagnosis.prediction_errors import prediction_errors, summed_errors
 from benchmarks.envs import VectorEnv
 from benchmarks.runs.files import METRICS_FILE
 from benchmarks.runs.spec import BadInput
@@ -632,3 +632,16 @@ def test_replayed_and_new_rows_stand_side_by_side():
     assert "recall" not in table(
         [Finding("reward correlation", 0, 0.5), *found]
     ) and "calibrated" in reliability(found)
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_the_growth_of_summed_errors_is_that_of_a_known_bias(power: float):
+    """Rewards off by k^(power - 1) at the k-th step are off by about k^power in their sum."""
+    steps, true = np.arange(30), rows((4, 30))["reward"]
+    off = true + np.where(steps > 0, steps ** (power - 1.0), 0.0)
+    said = perfect(rows((4, 30)))._replace(reward=off)
+    found = {f.quantity: f for f in summed_errors(said, rows((4, 30))) if f.steps_ahead == -1}
+    assert found["reward summed: error grows with steps to the power"].value == pytest.approx(
+        power, abs=0.2
+    )
+    assert "cost summed: error grows with steps to the power" not in found  # predicted exactly

@@ -1,0 +1,73 @@
+"""Open-loop predictions: what the ensemble expects from one observation on, given the actions and
+nothing else.
+
+Shapes: N windows of C + K rows; predictions are [N, K+1, ...], row 0 the last observed row itself
+and row k after k actions without an observation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agents.nn.distributions import symexp
+from agents.nn.observations import vector_of
+from baselines.mbpo.ensemble import choose_elites, take_members
+from baselines.mbpo.learner import AgentState, Learner
+from baselines.mbpo.rollouts import advance, draw_noise
+
+
+class OpenLoop(NamedTuple):
+    """Predicted observations in their own units, reward and cost.
+
+    Nothing is tracked: `hazards` are [N, K+1, 0].
+    """
+
+    obs: dict[str, jax.Array]
+    reward: jax.Array
+    cost: jax.Array
+    hazards: jax.Array
+
+
+def open_loop(
+    learner: Learner, state: AgentState, rows: Mapping[str, jax.Array], context: int, key: jax.Array
+) -> OpenLoop:
+    """Predictions for replay rows [N, C+K, ...] from row `context` - 1 on, the first whose
+    successors are not seen: the model remembers nothing.
+
+    Sampled as in rollouts, each step by an elite drawn anew, but never terminated. Raises
+    ValueError where the method has no model, and unless 1 <= C < rows.
+    """
+    if learner.ensemble is None or state.model is None:
+        raise ValueError("the method has no model to predict with")
+    length = rows["is_first"].shape[1]
+    if not 1 <= context < length:
+        raise ValueError(
+            f"context={context} must lie in 1..{length - 1}, below the {length} rows of a window"
+        )
+    ensemble, scales, model = learner.ensemble, state.model.scales, learner.config.model
+    elites = take_members(state.params.model, choose_elites(state.model.error, model.elites))
+    start = vector_of({k: rows[k][:, context - 1] for k in learner.obs_names}, learner.obs_names)
+    actions = jnp.swapaxes(rows["action"][:, context - 1 : -1], 0, 1)
+    steps, count = actions.shape[:2]
+    noise = draw_noise(key, steps, count, learner.size, actions.shape[-1], model.elites)
+
+    def step(z, inputs):
+        action, drawn = inputs
+        after = advance(ensemble, elites, scales, z, action, drawn)
+        return after.z, (after.z, after.reward, after.cost)
+
+    _, predicted = jax.lax.scan(step, start, (actions, noise))
+    seen = start, rows["reward"][:, context - 1], rows["cost"][:, context - 1]
+    z, reward, cost = (
+        jnp.swapaxes(jnp.concatenate([first[None], rest]), 0, 1)
+        for first, rest in zip(seen, predicted, strict=True)
+    )
+    widths = [learner.env.obs[name].shape[0] for name in learner.obs_names]
+    parts = jnp.split(symexp(z), np.cumsum(widths[:-1]).tolist(), -1)
+    obs = dict(zip(learner.obs_names, parts, strict=True))
+    return OpenLoop(obs, reward, cost, jnp.zeros((*reward.shape, 0)))
