@@ -35,7 +35,6 @@ def prediction_errors(
 
     Images in 0..1, vectors in their own units, positions in metres.
     """
-    yield from summed_errors(predicted, truth)
     names = (*env.obs, "reward", "cost")
     means = {name: truth[name].mean((0, 1), dtype=np.float64) * unit(env, name) for name in names}
     for k in range(truth["reward"].shape[1]):
@@ -64,12 +63,13 @@ def prediction_errors(
         )
         yield Finding("cost predicted", k, float(said["cost"].mean()))
         yield Finding("cost true", k, float(true["cost"].mean()))
+    yield from summed_errors(predicted, truth)
 
 
 def summed_errors(
     predicted: OpenLoop | EnsembleOpenLoop, truth: Mapping[str, np.ndarray]
 ) -> Iterator[Finding]:
-    """Errors of rewards and costs summed over the steps ahead, and how fast they grow.
+    """Root mean square errors of rewards and costs summed over the steps ahead, and how they grow.
 
     If each step adds an error of its own, the error of a sum of T grows as T (or its root, where
     errors are independent); if errors of states add up, as T^2. The exponent is the slope of
@@ -84,11 +84,11 @@ def summed_errors(
             off = np.cumsum(guess[:, 1:] - true[:, 1:], 1)
             errors = np.sqrt(np.square(off).mean(0))
             for k, error in enumerate(errors, 1):
-                yield Finding(f"{name} summed, root mean square error", k, error, predictor)
+                yield Finding(f"summed {name}: error", k, error, predictor)
             if predictor == MODEL and (errors > 0).all():
                 steps = np.log(np.arange(1, len(errors) + 1))
                 slope = np.polyfit(steps, np.log(errors), 1)[0]
-                yield Finding(f"{name} summed: error grows with steps to the power", -1, slope)
+                yield Finding(f"summed {name}: error grows with steps to the power", -1, slope)
 
 
 def _hazards(env: EnvSpec, rows: Rows) -> np.ndarray:

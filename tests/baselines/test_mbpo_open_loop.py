@@ -68,5 +68,5 @@ def test_a_diagnosis_has_errors_of_all_steps_and_how_fast_summed_ones_grow(agent
     at = {(f.quantity, f.steps_ahead, f.predictor): f.value for f in found}
     assert all(np.isfinite(at["reward root mean square error", k, "model"]) for k in range(6))
     single = at["reward root mean square error", 1, "model"]
-    assert at["reward summed, root mean square error", 1, "model"] == pytest.approx(single)
-    assert np.isfinite(at["reward summed: error grows with steps to the power", -1, "model"])
+    assert at["summed reward: error", 1, "model"] == pytest.approx(single)
+    assert np.isfinite(at["summed reward: error grows with steps to the power", -1, "model"])

@@ -641,7 +641,7 @@ def test_the_growth_of_summed_errors_is_that_of_a_known_bias(power: float):
     off = true + np.where(steps > 0, steps ** (power - 1.0), 0.0)
     said = perfect(rows((4, 30)))._replace(reward=off)
     found = {f.quantity: f for f in summed_errors(said, rows((4, 30))) if f.steps_ahead == -1}
-    assert found["reward summed: error grows with steps to the power"].value == pytest.approx(
+    assert found["summed reward: error grows with steps to the power"].value == pytest.approx(
         power, abs=0.2
     )
-    assert "cost summed: error grows with steps to the power" not in found  # predicted exactly
+    assert "summed cost: error grows with steps to the power" not in found  # predicted exactly
