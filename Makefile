@@ -104,24 +104,15 @@ publish: setup
 
 # What every machine can run in minutes; the rest is in test-all, which names what it skips.
 REST := slow or slurm or omnisafe or gl or browser
-PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+# XLA's older code generator for fusions compiles tests three times faster (docs/decisions/speed.md).
+PYTEST = XLA_FLAGS="$(XLA_FLAGS) --xla_cpu_use_fusion_emitters=false" $(BIN)/python -m pytest \
+	--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-# XLA's older code generator for fusions compiles these tests three times faster; those that learn
-# do so by the numbers of training (docs/decisions/speed.md).
-QUICK_PYTEST = XLA_FLAGS="$(XLA_FLAGS) --xla_cpu_use_fusion_emitters=false" $(PYTEST)
-# Tests of learning, then those marked $(1). ARGS may select tests of one run only: pytest exits with
-# 5 if it ran none, which is an error if neither ran any.
-define IN_TWO_RUNS
-@first=0; $(PYTEST) --dist worksteal -m learns $(ARGS) || first=$$?; \
-	[ $$first = 0 ] || [ $$first = 5 ] || exit $$first; \
-	second=0; $(QUICK_PYTEST) -m "$(1)" $(ARGS) || second=$$?; \
-	[ $$second = 5 ] && exit $$first; exit $$second
-endef
 test: setup
-	@$(QUICK_PYTEST) -m "not ($(REST))" $(ARGS)
+	@$(PYTEST) -m "not ($(REST))" $(ARGS)
 
 test-all: setup
-	$(call IN_TWO_RUNS,not learns)
+	@$(PYTEST) $(ARGS)
 
 # The learner on the newest Python, JAX, Flax and Optax, environments under $(VENV); says so where
 # there is no Python 3.12.
@@ -129,7 +120,7 @@ test-newest: setup
 	@ENV_PYTHON=$(CURDIR)/$(BIN)/python tests/newest.sh
 
 test-rest: setup
-	$(call IN_TWO_RUNS,($(REST)) and not learns)
+	@$(PYTEST) -m "$(REST)" $(ARGS)
 
 # STRICT=1: bit for bit, for moves and renames; else the first update within 1e-4, for speed-ups.
 # ARGS='--methods osrp' selects some.

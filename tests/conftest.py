@@ -79,19 +79,6 @@ def same_environment() -> Iterator[None]:
     assert after == before
 
 
-@pytest.fixture
-def optimized() -> Iterator[None]:
-    """Compile with all optimisations, for tests that compute for longer than they compile."""
-    import jax
-
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.clear_caches()
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-    jax.clear_caches()
-
-
 @functools.cache
 def missing_gl() -> str:
     """Why nothing can be rendered, or ""."""
@@ -151,15 +138,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark tests of learning, which use the code generator of training (see the Makefile)."""
-    if "optimized" in getattr(item, "fixturenames", ()):
-        item.add_marker("learns")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with tests of clusters: their files take longest, and one worker runs a file."""
-    items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
+    """Start with clusters and learning: their files take longest, and one worker runs a file."""
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("slurm") is None and not item.path.stem.endswith("_learning")
+        )
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -27,7 +27,7 @@ from agents.safedreamer.presets import with_method
 from agents.settings import AugmentedConfig, OptimizerConfig, PIDConfig
 from tests.fakes.toys import EDGE, solve_shore
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optimized")]
+pytestmark = pytest.mark.slow
 FAST = OptimizerConfig(1e-3, 1e-5, 100.0)
 BASE = SafeDreamerConfig(
     cost_limit=1.0,
@@ -53,6 +53,7 @@ BASE = SafeDreamerConfig(
         horizon=6, candidates=48, elites=6, iterations=3, actor_fraction=0.25, cost_scale="exact"
     ),
     augmented=AugmentedConfig(penalty_init=1e-4),
+    pid=PIDConfig(cost_ema=0.9, max_multiplier=2.0, start_agent_steps=400),
 )
 
 
@@ -64,8 +65,7 @@ def solve(method: str, out) -> tuple[float, float]:
 
 
 def test_an_actor_with_a_pid_multiplier_stops_at_the_edge(tmp_path):
-    pid = PIDConfig(cost_ema=0.9, max_multiplier=2.0, start_agent_steps=400)
-    config = dataclasses.replace(with_method(BASE, "bsrp_lag"), multiplier="pid", pid=pid)
+    config = dataclasses.replace(with_method(BASE, "bsrp_lag"), multiplier="pid")
     ret, cost = solve_shore(
         tmp_path / "run", "bsrp_lag", config, SafeDreamer, steps=4000, eval_every=4000
     )

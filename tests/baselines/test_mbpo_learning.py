@@ -24,7 +24,7 @@ from baselines.sac.config import MultiplierConfig, SACConfig
 from baselines.sac.update import Transitions
 from tests.fakes.toys import EDGE, solve_shore
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optimized")]
+pytestmark = pytest.mark.slow
 FAST = OptimizerConfig(1e-3)
 BASE = MBPOConfig(
     cost_limit=1.0,
@@ -77,12 +77,9 @@ def test_constrained_methods_stop_at_the_edge(method: str, tmp_path):
     assert ret >= 0.5 * EDGE, f"{method} earns {ret}; the constrained optimum lies between 1 and 2"
 
 
-@pytest.mark.parametrize("method", ["sac", "mbpo", "dyna", "mve"])
-def test_unconstrained_methods_walk_into_the_water(method: str, tmp_path):
-    ret, cost = solve(method, tmp_path / method, 1000)
-    assert ret >= 3.5 and cost >= 8.0, (
-        f"{method} earns {ret} at {cost}; unconstrained it can earn 5"
-    )
+def test_without_a_constraint_it_walks_into_the_water(tmp_path):
+    ret, cost = solve("sac", tmp_path / "run", 1000)
+    assert ret >= 3.5 and cost >= 8.0, f"earns {ret} at {cost}; unconstrained it can earn 5"
 
 
 def linear_system(rows: int, seed: int) -> tuple[Transitions, np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from baselines.safe_slac.agent import SafeSLAC
 from baselines.safe_slac.config import LatentConfig, SafeSLACConfig
 from tests.fakes.toys import EDGE, solve_shore
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optimized")]
+pytestmark = pytest.mark.slow
 CONFIG = SafeSLACConfig(
     cost_limit=1.0,
     pretrain_updates=200,
