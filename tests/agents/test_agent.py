@@ -543,7 +543,7 @@ def test_costs_have_the_rewards_discount_and_lambda_unless_given():
 def test_updates_on_a_fixed_buffer_lower_the_model_loss():
     """Observation, reward and cost follow from the last action.
 
-    Acting itself is learned in test_learning.py.
+    Acting itself is learned in test_planner_learning.py.
     """
     rng = np.random.default_rng(0)
     batch = replay_batch(VECTOR, 8, 8)

@@ -1,4 +1,4 @@
-"""LAMBDA must solve the toy task of tests/agents/test_learning.py.
+"""LAMBDA must solve the toy task of tests/safedreamer_shore.py.
 
 Walk to the shore, and stay out of the water.
 

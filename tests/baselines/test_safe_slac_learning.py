@@ -1,4 +1,4 @@
-"""Safe SLAC must solve the toy task of tests/agents/test_learning.py.
+"""Safe SLAC must solve the toy task of tests/safedreamer_shore.py.
 
 Walk to the shore, and stay out of the water.
 """

@@ -1,0 +1,18 @@
+"""Variants whose actor acts must solve a toy task: walk to the shore, stay out of the water."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.safedreamer_shore import solve, stops_at_the_edge, walks_into_the_water
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("multiplier", ["augmented", "pid"])
+def test_with_either_multiplier_it_stops_at_the_edge(multiplier: str, tmp_path):
+    stops_at_the_edge(*solve("bsrp_lag", tmp_path / "run", multiplier=multiplier))
+
+
+def test_without_a_constraint_it_walks_into_the_water(tmp_path):
+    walks_into_the_water(*solve("dreamerv3", tmp_path / "run"))

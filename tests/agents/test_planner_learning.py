@@ -1,0 +1,18 @@
+"""Variants that plan must solve a toy task: walk to the shore, stay out of the water."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.safedreamer_shore import solve, stops_at_the_edge, walks_into_the_water
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("method", ["osrp", "osrp_lag"])
+def test_constrained_plans_stop_at_the_edge(method: str, tmp_path):
+    stops_at_the_edge(*solve(method, tmp_path / "run"))
+
+
+def test_unconstrained_plans_walk_into_the_water(tmp_path):
+    walks_into_the_water(*solve("cem", tmp_path / "run"))
