@@ -36,7 +36,10 @@ COLUMNS = ("quantity", "predictor", "steps_ahead", "bin_low", "env_steps", "valu
 
 
 def write(path: Path, findings: Iterable[Finding], env_steps: int) -> None:
-    """All findings as CSV with COLUMNS; `env_steps` are the checkpoint's."""
+    """All findings as CSV with COLUMNS, in a folder that need not exist; `env_steps` are the
+    checkpoint's.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)

@@ -33,7 +33,8 @@ class Exported(NamedTuple):
 
 
 def export(members: Sequence[Member], path: str | os.PathLike[str]) -> Exported:
-    """Write the file. Damaged lines, and files that are none of records, are left out and named.
+    """Write the file, in a folder that need not exist. Damaged lines, and files that are none of
+    records, are left out and named.
 
     Raises BadInput when no run has any records.
     """
@@ -70,6 +71,7 @@ def export(members: Sequence[Member], path: str | os.PathLike[str]) -> Exported:
     whole = whole.cast(pa.schema(plain))
     listed = json.dumps([_listed(member) for member in members]).encode()
     whole = whole.replace_schema_metadata({**(whole.schema.metadata or {}), RUNS_KEY: listed})
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     parquet.write_table(whole, temporary)
     temporary.replace(path)

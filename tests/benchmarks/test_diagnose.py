@@ -20,7 +20,7 @@ from benchmarks.diagnosis import replayed
 from benchmarks.diagnosis.calibration import calibration
 from benchmarks.diagnosis.cost_history import cost_history, frozen_against_running
 from benchmarks.diagnosis.diagnose import cut_windows, diagnose, plan_report, value_errors
-from benchmarks.diagnosis.findings import NEW, Finding
+from benchmarks.diagnosis.findings import NEW, Finding, write
 from benchmarks.diagnosis.prediction_errors import prediction_errors, summed_errors
 from benchmarks.envs import VectorEnv
 from benchmarks.runs.files import METRICS_FILE
@@ -645,3 +645,8 @@ def test_the_growth_of_summed_errors_is_that_of_a_known_bias(power: float):
         power, abs=0.2
     )
     assert "summed cost: error grows with steps to the power" not in found  # predicted exactly
+
+
+def test_findings_are_written_into_a_folder_that_is_not_there_yet(tmp_path):
+    write(tmp_path / "new" / "one.csv", [Finding("reward", 1, 0.5)], 400)
+    assert (tmp_path / "new" / "one.csv").read_text().splitlines()[1].startswith("reward,")

@@ -265,13 +265,11 @@ def test_export_is_one_file_of_all_records(tmp_path, folders, capsys):
     with pytest.raises(BadInput, match="none of these runs has records yet"):
         export([member(folders[2])], tmp_path / "x.parquet")
     (folders[0] / "episodes.csv").write_text("a,b\n1,2\n")
-    assert (
-        app.main(["export", str(tmp_path), "method=osrp", "--out", str(tmp_path / "x.parquet")])
-        == 1
-    )
+    out = tmp_path / "new" / "x.parquet"
+    assert app.main(["export", str(tmp_path), "method=osrp", "--out", str(out)]) == 1
     assert "episodes.csv is not a file of episode records" in capsys.readouterr().err
     # the others are exported all the same
-    assert pd.read_parquet(tmp_path / "x.parquet").run.tolist() == [folders[1].name]
+    assert pd.read_parquet(out).run.tolist() == [folders[1].name]
     with pytest.raises(BadInput, match="is not a file of episode records"):
         export([member(folders[0])], tmp_path / "y.parquet")
     assert not (tmp_path / "y.parquet").exists()
