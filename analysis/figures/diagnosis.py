@@ -179,7 +179,7 @@ def _reliability(axes: Axes, findings: pd.DataFrame) -> None:
     binned = findings[findings["bin_low"].notna() & (findings["steps_ahead"] >= 0)]
     if binned.empty:
         _panel(axes, "Cost: calibration", "", "")
-        _finish(axes, False, "this agent predicts no costs", [])
+        _finish(axes, False, "no cost probabilities to calibrate", [])
         return
     names = binned["quantity"].str.partition(": ")
     what = names[0].iloc[0]
@@ -258,7 +258,7 @@ def _costs_over_training(figure: Figure, place: SubplotSpec, findings: pd.DataFr
         _show_negative(upper)
         dashed = {"ls": (0, (4, 3)), "lw": 1.1}
         labels += [Label(f"limit {value:g}", style.LIMIT_COLOR, dashed) for value in limit]
-    _finish(upper, bool(labels), "the run has no metrics yet", labels)
+    _finish(upper, bool(labels), "no history of training", labels)
     _finish(
         lower,
         _over_training(lower, findings, "training: multiplier", GREEN, {}),

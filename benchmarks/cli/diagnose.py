@@ -162,7 +162,7 @@ def reliability(findings: Sequence[Finding]) -> str:
             what, _, column = f.quantity.partition(": ")
             cells.setdefault(f.steps_ahead, {}).setdefault(f.bin_low, {})[column] = f.value
     if not cells:
-        return "this agent predicts no costs that could be calibrated"
+        return "this agent predicts no cost probabilities that could be calibrated"
     lines = [f"{what}: mean prediction -> observed frequency (steps)"]
     for low in sorted({low for rows in cells.values() for low in rows}):
         line = f"{low:.1f} to {low + 0.1:.1f}"

@@ -140,8 +140,8 @@ def test_panels_without_data_say_so(tmp_path):
     assert "no observation was predicted" in said["a"]
     assert "the reward never changed" in said["b"]
     assert "nothing cost in these episodes" in said["c"]
-    assert "this agent predicts no costs" in said["d"]
-    assert "no metrics yet" in said["e"]
+    assert "no cost probabilities to calibrate" in said["d"]
+    assert "no history of training" in said["e"]
     assert "no plans: the actor decides" in said["f"]
 
 
