@@ -26,7 +26,7 @@ else
 # minute.
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile
 endif
-# Images of containers often set it; each process would compile 2,000 modules again.
+# Container images often set it; each process would then compile 2,000 modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
 # Ends a rule that needs an interpreter.

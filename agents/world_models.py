@@ -13,6 +13,14 @@ import jax.numpy as jnp
 Tree = TypeVar("Tree")
 
 
+def check_context(context: int, length: int) -> None:
+    """Raise ValueError unless windows of `length` rows hold a row to predict after `context`."""
+    if not 1 <= context < length:
+        raise ValueError(
+            f"context={context} must lie in 1..{length - 1}, below the {length} rows of a window"
+        )
+
+
 def draw_starts(states: Tree, count: int, key: jax.Array) -> Tree:
     """States [B, T, ...] as starts [N, ...] without gradients.
 

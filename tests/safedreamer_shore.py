@@ -22,7 +22,7 @@ from agents.safedreamer.config import (
 from agents.safedreamer.planner_config import PlannerConfig
 from agents.safedreamer.presets import with_method
 from agents.settings import AugmentedConfig, OptimizerConfig, PIDConfig
-from tests.fakes.toys import EDGE, solve_shore
+from tests.fakes.toys import solve_shore
 
 FAST = OptimizerConfig(1e-3, 1e-5, 100.0)
 BASE = SafeDreamerConfig(
@@ -59,14 +59,3 @@ def solve(method: str, out: Path, **changes: Any) -> tuple[float, float]:
     """
     config = dataclasses.replace(with_method(BASE, method), **changes)
     return solve_shore(out, method, config, SafeDreamer, steps=4000, eval_every=4000)
-
-
-def stops_at_the_edge(ret: float, cost: float) -> None:
-    """Fail unless it stays within the limit and earns half of what that allows at least."""
-    assert cost <= 2.0, f"it pays {cost} a start, the limit is 1"
-    assert ret >= 0.5 * EDGE, f"it earns {ret}; the constrained optimum lies between 1 and 2"
-
-
-def walks_into_the_water(ret: float, cost: float) -> None:
-    """Fail unless it earns and pays nearly what it can."""
-    assert ret >= 3.5 and cost >= 8.0, f"earns {ret} at {cost}; unconstrained it can earn 5"

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from agents.safedreamer.actor_critic import rollout
 from agents.safedreamer.networks import Networks
 from agents.safedreamer.world_model import WorldModel
+from agents.world_models import check_context
 
 
 class OpenLoop(NamedTuple):
@@ -43,11 +44,7 @@ def open_loop(
     Windows must lie within episodes; latents are sampled. Raises ValueError unless 1 <= C < rows.
     """
     model: WorldModel = nets.model
-    length = rows["is_first"].shape[1]
-    if not 1 <= context < length:
-        raise ValueError(
-            f"context={context} must lie in 1..{length - 1}, below the {length} rows of a window"
-        )
+    check_context(context, rows["is_first"].shape[1])
     observe_key, predict_key = jax.random.split(key)
     seen = {
         name: rows[name][:, :context]

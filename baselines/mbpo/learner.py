@@ -22,7 +22,7 @@ from agents.lagrangian import PIDState, init_pid, update_pid
 from baselines.mbpo import ring
 from baselines.mbpo.config import MBPOConfig
 from baselines.mbpo.data import mix, real_transitions, used_keys
-from baselines.mbpo.ensemble import Ensemble, choose_elites, take_members
+from baselines.mbpo.ensemble import Ensemble, EnsembleParams, choose_elites, take_members
 from baselines.mbpo.expansion import expand
 from baselines.mbpo.fit import Fitter, ModelState
 from baselines.mbpo.networks import Learned, Networks, graphs, init_params, state_size
@@ -165,18 +165,23 @@ class Learner(ActorCriticLearner):
         )
         return state, metrics
 
+    def elites(self, state: AgentState) -> EnsembleParams:
+        """The members of least error, which alone predict."""
+        assert state.model is not None
+        best = choose_elites(state.model.error, self.config.model.elites)
+        return take_members(state.params.model, best)
+
     def imagine(
         self, state: AgentState, start: jax.Array, alive: jax.Array, steps: int, key: jax.Array
     ) -> Rollouts:
         """Rollouts of the policy in the elites from states [N, Z]."""
         assert self.ensemble is not None and state.model is not None
-        elites = choose_elites(state.model.error, self.config.model.elites)
         noise = draw_noise(
             key, steps, start.shape[0], self.size, self.env.action_dim, self.config.model.elites
         )
         return rollout(
             self.ensemble,
-            take_members(state.params.model, elites),
+            self.elites(state),
             state.model.scales,
             nnx.merge(self.graphs.actor, state.params.actor),
             start,

@@ -16,7 +16,7 @@ import numpy as np
 
 from agents.nn.distributions import symexp
 from agents.nn.observations import vector_of
-from baselines.mbpo.ensemble import choose_elites, take_members
+from agents.world_models import check_context
 from baselines.mbpo.learner import AgentState, Learner
 from baselines.mbpo.rollouts import advance, draw_noise
 
@@ -44,17 +44,13 @@ def open_loop(
     """
     if learner.ensemble is None or state.model is None:
         raise ValueError("the method has no model to predict with")
-    length = rows["is_first"].shape[1]
-    if not 1 <= context < length:
-        raise ValueError(
-            f"context={context} must lie in 1..{length - 1}, below the {length} rows of a window"
-        )
-    ensemble, scales, model = learner.ensemble, state.model.scales, learner.config.model
-    elites = take_members(state.params.model, choose_elites(state.model.error, model.elites))
+    check_context(context, rows["is_first"].shape[1])
+    ensemble, scales, elites = learner.ensemble, state.model.scales, learner.elites(state)
     start = vector_of({k: rows[k][:, context - 1] for k in learner.obs_names}, learner.obs_names)
     actions = jnp.swapaxes(rows["action"][:, context - 1 : -1], 0, 1)
-    steps, count = actions.shape[:2]
-    noise = draw_noise(key, steps, count, learner.size, actions.shape[-1], model.elites)
+    noise = draw_noise(
+        key, *actions.shape[:2], learner.size, actions.shape[-1], learner.config.model.elites
+    )
 
     def step(z, inputs):
         action, drawn = inputs

@@ -220,7 +220,7 @@ def over_training(history: Sequence[Finding]) -> str:
             columns.setdefault(f.quantity.removeprefix("training: "), {})[f.env_steps] = f.value
     steps = sorted({step for values in columns.values() for step in values})
     if not steps:
-        return "no metrics of training yet"
+        return "no history of training"
     every = max(1, math.ceil(len(steps) / SHOWN_ROWS))
     shown = steps[::-1][::every][::-1]
     lines = [f"{'over training, simulator steps':<52}" + "".join(f"{step:>11,}" for step in shown)]

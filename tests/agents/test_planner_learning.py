@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.safedreamer_shore import solve, stops_at_the_edge, walks_into_the_water
+from tests.fakes.toys import stops_at_the_edge, walks_into_the_water
+from tests.safedreamer_shore import solve
 
 pytestmark = pytest.mark.slow
 

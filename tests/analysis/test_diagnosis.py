@@ -14,8 +14,10 @@ from analysis.commands.main import main
 from analysis.figures import diagnosis
 from benchmarks.diagnosis.calibration import calibration
 from benchmarks.diagnosis.findings import COLUMNS, Finding, write
+from tests.tree import ROOT
 
 HORIZON = 15
+MODEL_ERRORS = ROOT / "results" / "model_errors"
 
 
 def findings() -> list[Finding]:
@@ -230,3 +232,38 @@ def test_the_reliability_panel_draws_the_intervals_of_the_file(tmp_path):
     drawn, *nothing = sorted(bars[2][0].get_segments(), key=len, reverse=True)
     np.testing.assert_allclose(drawn, [[0.25, 0.1], [0.25, 0.6]])
     assert [len(segment) for segment in nothing] == [0]
+
+
+@pytest.mark.parametrize(
+    ("row", "quantity", "predictors"),
+    [
+        ("lidar, model", "circle_lidar root mean square error", ["model"]),
+        (
+            "lidar, best guess without a model",
+            "circle_lidar root mean square error",
+            ["last seen", "mean"],
+        ),
+        ("reward summed so far, model", "summed reward: error", ["model"]),
+        ("reward summed so far, mean of the episodes", "summed reward: error", ["mean"]),
+        ("cost summed so far, model (none was paid)", "summed cost: error", ["model"]),
+    ],
+)
+def test_the_committed_table_of_model_errors_is_that_of_its_file(row, quantity, predictors):
+    readme = (MODEL_ERRORS / "README.md").read_text(encoding="utf-8")
+    (line,) = (line for line in readme.splitlines() if line.startswith(f"| {row} |"))
+    frame = pd.read_csv(MODEL_ERRORS / "dyna_lag.csv")
+    of = frame[(frame["quantity"] == quantity) & frame["predictor"].isin(predictors)]
+    best = of.groupby("steps_ahead")["value"].min()
+    assert line.split("|")[2:-1] == [f" {best[k]:.3f} " for k in (1, 2, 3, 5, 10, 15)]
+
+
+@pytest.mark.parametrize("name", ["reward", "cost"])
+def test_the_committed_growth_of_model_errors_is_that_of_its_file(name):
+    frame = pd.read_csv(MODEL_ERRORS / "dyna_lag.csv")
+    growth = frame[frame["quantity"] == f"summed {name}: error grows with steps to the power"]
+    said = f"power of {growth['value'].item():.2f}"
+    assert said in (MODEL_ERRORS / "README.md").read_text(encoding="utf-8")
+    if name == "reward":
+        assert said in (ROOT / "docs" / "concepts" / "model_based_rl.md").read_text(
+            encoding="utf-8"
+        )

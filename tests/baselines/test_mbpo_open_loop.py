@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from agents.nn.distributions import symexp
+from agents.nn.observations import vector_of
 from baselines.mbpo.agent import MBPO
 from baselines.mbpo.open_loop import open_loop
 from baselines.mbpo.presets import agent_config
@@ -28,8 +29,7 @@ def test_they_are_the_policys_rollouts_where_its_actions_are_given(agent: MBPO):
     learner, state, key = agent.learner, agent.init(0), jax.random.key(1)
     rows = replay_batch(LIDAR, 5, CONTEXT + AHEAD)
     names = learner.obs_names
-    start = jax.numpy.concatenate([rows[k][:, CONTEXT - 1] for k in names], -1)
-    start = jax.numpy.sign(start) * jax.numpy.log1p(jax.numpy.abs(start))
+    start = vector_of({k: rows[k][:, CONTEXT - 1] for k in names}, names)
     imagined = jax.jit(learner.imagine, static_argnums=3)(state, start, np.ones(5), AHEAD, key).data
     given = np.array(rows["action"])
     given[:, CONTEXT - 1 : -1] = np.swapaxes(imagined.action, 0, 1)

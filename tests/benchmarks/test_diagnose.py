@@ -9,12 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import ImaginationConfig
 from agents.safedreamer.open_loop import AtPosterior, OpenLoop, at_posterior, open_loop
 from agents.safedreamer.tracking import untracked
+from benchmarks.cli import app
 from benchmarks.cli.diagnose import by_heart, over_training, reliability, table
 from benchmarks.diagnosis import replayed
 from benchmarks.diagnosis.calibration import calibration
@@ -535,9 +537,8 @@ def test_printed_tables_hold_the_findings():
     assert steps[-8:] == ["5", "10", "15", "20", "25", "30", "35", "40"]
     assert multiplier[-8:] == ["0.5", "1", "1.5", "2", "2.5", "3", "3.5", "4"]
     assert evaluated[-8:] == ["-", "-", "-", "3", "3", "3", "3", "3"]  # the latest by then
-    assert over_training([]) == "no metrics of training yet" and "no costs" in reliability(
-        found[:5]
-    )
+    assert over_training([]) == "no history of training"
+    assert "no cost probabilities" in reliability(found[:5])
 
 
 # Replayed against new rows
@@ -650,3 +651,20 @@ def test_the_growth_of_summed_errors_is_that_of_a_known_bias(power: float):
 def test_findings_are_written_into_a_folder_that_is_not_there_yet(tmp_path):
     write(tmp_path / "new" / "one.csv", [Finding("reward", 1, 0.5)], 400)
     assert (tmp_path / "new" / "one.csv").read_text().splitlines()[1].startswith("reward,")
+
+
+@pytest.mark.slow
+def test_a_run_with_an_ensemble_is_diagnosed_and_one_without_a_model_refused(tmp_path, capsys):
+    toy = ("--task", "tests.fakes.toys:shore", "--preset", "debug", "--steps", "100")
+    toy += ("--loop.env-workers", "inline", "--out")
+    for method in ("dyna_lag", "sac_lag"):
+        assert app.main(["train", "--method", method, *toy, str(tmp_path / method)]) == 0
+    window = ("--episodes", "2", "--context", "3", "--horizon", "4")
+    out = tmp_path / "new" / "dyna.csv"
+    assert app.main(["diagnose", str(tmp_path / "dyna_lag"), *window, "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "summed cost: error" in said and "frozen, 2 new layouts" in said
+    assert "no cost probabilities" in said and out.with_suffix(".png").stat().st_size > 5000
+    assert {f"{k}" for k in range(5)} <= set(pd.read_csv(out, dtype=str)["steps_ahead"])
+    assert app.main(["diagnose", str(tmp_path / "sac_lag"), *window]) == 2
+    assert "sac_lag has no model that can be diagnosed" in capsys.readouterr().err

@@ -231,6 +231,17 @@ class StopAfter(Stop):
         self.iterations -= 1
 
 
+def stops_at_the_edge(ret: float, cost: float, limit: float = 1.0) -> None:
+    """Fail unless a return and a cost on the shore are about the constrained optimum's."""
+    assert cost <= 2.0 * limit, f"it pays {cost} a start, the limit is {limit}"
+    assert ret >= 0.5 * EDGE, f"it earns {ret}; the constrained optimum lies between 1 and 2"
+
+
+def walks_into_the_water(ret: float, cost: float) -> None:
+    """Fail unless a return and a cost on the shore are nearly the unconstrained optimum's."""
+    assert ret >= 3.5 and cost >= 8.0, f"it earns {ret} at {cost}; unconstrained it can earn 5"
+
+
 def solve_shore(
     out: Path, method: str, agent: Any, make_agent: Callable[[Any, EnvSpec], Agent], **loop: Any
 ) -> tuple[float, float]:

@@ -25,6 +25,7 @@ from tests.lock.training import (
     ROOT,
     Case,
     TrainingFailed,
+    cases_of,
     checked_out,
     git,
     settings,
@@ -81,7 +82,7 @@ def main(args: Sequence[str]) -> int:
     kept = ROOT / ".cache" / "lock" / settings()
     here = kept / "here"
     shutil.rmtree(here, ignore_errors=True)
-    cases = [Case(method, kind) for kind in chosen.kinds for method in chosen.methods]
+    cases = cases_of(chosen.methods, chosen.kinds)
     start, failed = time.monotonic(), 0
     with checked_out(commit) as tree, ThreadPoolExecutor(max(chosen.jobs, 1)) as pool:
         # The second training of a case finds what the first compiled.

@@ -15,13 +15,17 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = Path(__file__).parent / "tasks"
-METHODS = ("osrp", "osrp_lag", "bsrp_lag", "dreamerv3", "cem", "lambda", "safe_slac")
+VECTORS_ONLY = ("sac_lag", "mbpo_lag", "dyna_lag", "mve_lag")  # they refuse pictures
+METHODS = (
+    *("osrp", "osrp_lag", "bsrp_lag", "dreamerv3", "cem", "lambda", "safe_slac"),
+    *VECTORS_ONLY,
+)
 KINDS = {  # name -> (task, observation)
     "coordinates": ("SafetyPointGoal1-v0", "coordinates"),  # one episode is longer than the run
     # many episodes, so that what their ends change is compared too
@@ -52,6 +56,16 @@ class Case(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.method}-{self.kind}"
+
+
+def cases_of(methods: Sequence[str], kinds: Sequence[str]) -> list[Case]:
+    """All trainings of these methods on these kinds of observations that there can be."""
+    return [
+        Case(method, kind)
+        for kind in kinds
+        for method in methods
+        if not (kind == "pictures" and method in VECTORS_ONLY)
+    ]
 
 
 class TrainingFailed(RuntimeError):
