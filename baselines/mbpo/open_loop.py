@@ -48,9 +48,8 @@ def open_loop(
     ensemble, scales, elites = learner.ensemble, state.model.scales, learner.elites(state)
     start = vector_of({k: rows[k][:, context - 1] for k in learner.obs_names}, learner.obs_names)
     actions = jnp.swapaxes(rows["action"][:, context - 1 : -1], 0, 1)
-    noise = draw_noise(
-        key, *actions.shape[:2], learner.size, actions.shape[-1], learner.config.model.elites
-    )
+    steps, count, width = actions.shape
+    noise = draw_noise(key, steps, count, learner.size, width, learner.config.model.elites)
 
     def step(z, inputs):
         action, drawn = inputs
