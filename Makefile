@@ -104,8 +104,11 @@ publish: setup
 
 # What every machine can run in minutes; the rest is in test-all, which names what it skips.
 REST := slow or slurm or omnisafe or gl or browser
-# XLA's older code generator for fusions compiles tests three times faster (docs/decisions/speed.md).
-PYTEST = XLA_FLAGS="$(XLA_FLAGS) --xla_cpu_use_fusion_emitters=false" $(BIN)/python -m pytest \
+# XLA's older code generator for fusions compiles tests three times faster; the other two are for
+# tests that learn, all others compile without any optimisation (docs/decisions/speed.md).
+TEST_XLA = --xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1 \
+	--xla_llvm_disable_expensive_passes=true
+PYTEST = XLA_FLAGS="$(XLA_FLAGS) $(TEST_XLA)" $(BIN)/python -m pytest \
 	--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: setup

@@ -51,10 +51,26 @@ def recordings() -> Path:
     return ROOT / "tests" / "recordings"
 
 
+def learns(path: Path) -> bool:
+    """Whether a file's tests train until something is learned."""
+    return path.stem.endswith("_learning")
+
+
 @pytest.fixture(scope="module", autouse=True)
-def compiled_for_a_file() -> Iterator[None]:
-    """Drop JAX's compiled functions after each file: kept, they grow to gigabytes."""
-    yield
+def compiled_for_a_file(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Drop JAX's compiled functions after each file: kept, they grow to gigabytes.
+
+    What learns runs for longer than it compiles, and is optimised as far as the Makefile's
+    XLA_FLAGS let it.
+    """
+    if not learns(request.path):
+        yield
+    else:
+        import jax  # not at the top: tests of the analysis need none
+
+        jax.config.update("jax_disable_most_optimizations", False)
+        yield
+        jax.config.update("jax_disable_most_optimizations", True)
     forget_compiled()
 
 
@@ -140,11 +156,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with clusters and learning: their files take longest, and one worker runs a file."""
-    items.sort(
-        key=lambda item: (
-            item.get_closest_marker("slurm") is None and not item.path.stem.endswith("_learning")
-        )
-    )
+    items.sort(key=lambda item: item.get_closest_marker("slurm") is None and not learns(item.path))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -53,9 +53,9 @@ BASE = SafeDreamerConfig(
 )
 
 
-def solve(method: str, out: Path, **changes: Any) -> tuple[float, float]:
-    """Mean return and cost of the last 10 evaluation episodes after 4,000 simulator steps, with
+def solve(method: str, out: Path, steps: int = 4000, **changes: Any) -> tuple[float, float]:
+    """Mean return and cost of the last 10 evaluation episodes after so many simulator steps, with
     settings changed.
     """
     config = dataclasses.replace(with_method(BASE, method), **changes)
-    return solve_shore(out, method, config, SafeDreamer, steps=4000, eval_every=4000)
+    return solve_shore(out, method, config, SafeDreamer, steps=steps, eval_every=steps)

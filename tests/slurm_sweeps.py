@@ -25,7 +25,7 @@ preset: debug
 steps: 240
 seeds: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
 runs:
-  - methods: [dreamerv3]
+  - methods: [sac]
     tasks: ['tests.fakes.toys:slow_shore']
     settings: {loop.env_workers: inline, loop.train_ratio: 8, loop.log_every: 40}
 """

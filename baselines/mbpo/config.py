@@ -55,6 +55,10 @@ class ModelConfig:
     likelihood (MBPO), which explains rare changes as noise and hardly learns their means. 1: the
     means' gradient is that of the squared error.
     """
+    within_range: bool = False
+    """Whether sampled states, rewards and costs are clipped to the range of all observed ones. A
+    sensor with heavy tails is else sampled far outside it.
+    """
     bound_weight: float = 0.01
     """Weight of the distance between the bounds of the predicted log-variances."""
     weight_decay: float = 5e-5

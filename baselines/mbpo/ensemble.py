@@ -19,7 +19,7 @@ from agents.nn.distributions import bernoulli_log_prob
 from agents.nn.params import params_of
 from baselines.mbpo import moments as running
 from baselines.mbpo.config import ModelConfig
-from baselines.mbpo.moments import Moments
+from baselines.mbpo.moments import Moments, Range
 from baselines.sac.layers import MLP
 from baselines.sac.update import Transitions
 
@@ -35,10 +35,13 @@ class EnsembleParams(NamedTuple):
 
 
 class Scales(NamedTuple):
-    """Moments of what goes in, [Z + A], and of what is predicted, [O]."""
+    """Moments of what goes in, [Z + A], and of what is predicted, [O]; range of what followed, the
+    state itself, reward and cost, [O].
+    """
 
     inputs: Moments
     targets: Moments
+    outcomes: Range
 
 
 class Prediction(NamedTuple):
@@ -60,8 +63,16 @@ def soft_bounds(log_var: jax.Array, low: jax.Array, high: jax.Array) -> jax.Arra
 
 def targets_of(data: Transitions) -> jax.Array:
     """What is predicted, unscaled: [..., O]."""
-    rest = jnp.stack([data.reward, data.cost], -1)
-    return jnp.concatenate([data.z_next - data.z, rest], -1)
+    return _with_reward_and_cost(data.z_next - data.z, data)
+
+
+def outcomes_of(data: Transitions) -> jax.Array:
+    """What followed: next state, reward, cost, [..., O]."""
+    return _with_reward_and_cost(data.z_next, data)
+
+
+def _with_reward_and_cost(z: jax.Array, data: Transitions) -> jax.Array:
+    return jnp.concatenate([z, jnp.stack([data.reward, data.cost], -1)], -1)
 
 
 def inputs_of(data: Transitions) -> jax.Array:
@@ -71,7 +82,9 @@ def inputs_of(data: Transitions) -> jax.Array:
 
 def fresh_scales(size: int, action_dim: int) -> Scales:
     """Of no rows."""
-    return Scales(running.fresh(size + action_dim), running.fresh(size + 2))
+    return Scales(
+        running.fresh(size + action_dim), running.fresh(size + 2), running.no_range(size + 2)
+    )
 
 
 def update_scales(scales: Scales, data: Transitions) -> Scales:
@@ -79,6 +92,7 @@ def update_scales(scales: Scales, data: Transitions) -> Scales:
     return Scales(
         running.update(scales.inputs, inputs_of(data), data.weight),
         running.update(scales.targets, targets_of(data), data.weight),
+        running.widen(scales.outcomes, outcomes_of(data), data.weight),
     )
 
 

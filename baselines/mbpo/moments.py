@@ -1,4 +1,5 @@
-"""Running mean and variance of rows, by which the ensemble's inputs and outputs are scaled.
+"""Running statistics of rows: mean and variance, by which the ensemble's inputs and outputs are
+scaled, and the range within which it may predict.
 
 Shapes: N rows of K entries.
 """
@@ -65,4 +66,29 @@ def update(moments: Moments, rows: jax.Array, weight: jax.Array) -> Moments:
         total,
         moments.mean + new * delta,
         moments.squares + squares + moments.total * new * jnp.square(delta),
+    )
+
+
+class Range(NamedTuple):
+    """Least and greatest value [K] of the rows seen."""
+
+    low: jax.Array
+    high: jax.Array
+
+    def clip(self, rows: jax.Array) -> jax.Array:
+        """Rows [..., K] within the range, unchanged where no row was seen."""
+        return jnp.where(self.low <= self.high, jnp.clip(rows, self.low, self.high), rows)
+
+
+def no_range(size: int) -> Range:
+    """Range of no rows."""
+    return Range(jnp.full(size, jnp.inf, jnp.float32), jnp.full(size, -jnp.inf, jnp.float32))
+
+
+def widen(seen: Range, rows: jax.Array, weight: jax.Array) -> Range:
+    """With the rows [N, K] that have weight [N]."""
+    counts = weight[:, None] > 0
+    return Range(
+        jnp.minimum(seen.low, jnp.where(counts, rows, jnp.inf).min(0)),
+        jnp.maximum(seen.high, jnp.where(counts, rows, -jnp.inf).max(0)),
     )

@@ -87,8 +87,11 @@ def advance(
     pred = ensemble.predict(elites, jnp.broadcast_to(inputs, (elites_of(elites), *inputs.shape)))
     mean, log_var, logit = (x[drawn.member, jnp.arange(z.shape[0])] for x in pred)
     values = scales.targets.unscale(mean + jnp.exp(0.5 * log_var) * drawn.state)
+    outcome = values.at[:, :-2].add(z)
+    if ensemble.config.within_range:
+        outcome = scales.outcomes.clip(outcome)
     terminal = (drawn.end < jax.nn.sigmoid(logit)).astype(jnp.float32)
-    return After(z + values[:, :-2], values[:, -2], values[:, -1], terminal)
+    return After(outcome[:, :-2], outcome[:, -2], outcome[:, -1], terminal)
 
 
 def rollout(

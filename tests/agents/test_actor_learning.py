@@ -16,4 +16,4 @@ def test_with_either_multiplier_it_stops_at_the_edge(multiplier: str, tmp_path):
 
 
 def test_without_a_constraint_it_walks_into_the_water(tmp_path):
-    walks_into_the_water(*solve("dreamerv3", tmp_path / "run"))
+    walks_into_the_water(*solve("dreamerv3", tmp_path / "run", steps=2000))

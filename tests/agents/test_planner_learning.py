@@ -16,4 +16,4 @@ def test_constrained_plans_stop_at_the_edge(method: str, tmp_path):
 
 
 def test_unconstrained_plans_walk_into_the_water(tmp_path):
-    walks_into_the_water(*solve("cem", tmp_path / "run"))
+    walks_into_the_water(*solve("cem", tmp_path / "run", steps=2000))

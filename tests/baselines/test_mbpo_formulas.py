@@ -23,6 +23,7 @@ from baselines.mbpo.ensemble import (
     Scales,
     choose_elites,
     inputs_of,
+    outcomes_of,
     soft_bounds,
     take_members,
     targets_of,
@@ -66,7 +67,8 @@ def scales() -> Scales:
     update = jax.jit(moments.update)
     inputs = update(moments.fresh(Z + A), 2.0 + inputs_of(transitions(9, 5)), jnp.ones(9))
     targets = update(moments.fresh(Z + 2), 0.5 * targets_of(transitions(9, 6)), jnp.ones(9))
-    return Scales(inputs, targets)
+    seen = 0.5 * outcomes_of(transitions(9, 7))
+    return Scales(inputs, targets, moments.widen(moments.no_range(Z + 2), seen, jnp.ones(9)))
 
 
 def numpy_member(params: Any, member: int, scales: Scales, z: np.ndarray, action: np.ndarray):
@@ -180,6 +182,19 @@ def test_moments_in_pieces_are_those_of_all_rows():
     np.testing.assert_allclose(found.std, [kept[:, 0].std(), 1.0], rtol=1e-4)  # constant: unscaled
 
 
+def test_a_range_in_pieces_is_that_of_all_rows_with_weight():
+    rows = np.random.default_rng(0).normal(size=(12, 2)).astype(np.float32)
+    weight = np.ones(12, np.float32)
+    rows[4], weight[4] = 100.0, 0.0
+    found = moments.no_range(2)
+    np.testing.assert_array_equal(found.clip(rows), rows)  # nothing seen, nothing clipped
+    for part in (slice(0, 5), slice(5, 12)):
+        found = jax.jit(moments.widen)(found, rows[part], weight[part])
+    kept = np.delete(rows, 4, 0)
+    np.testing.assert_array_equal(found, [kept.min(0), kept.max(0)])
+    np.testing.assert_array_equal(found.clip(rows[4]), kept.max(0))
+
+
 def test_a_ring_keeps_the_latest_valid_rows_in_order():
     buffer = ring.empty(4, jnp.zeros(()))
     insert = jax.jit(ring.insert)
@@ -244,7 +259,11 @@ def test_a_time_limit_is_no_termination_and_episodes_do_not_run_into_each_other(
 # Rollouts
 
 
-def test_rollouts_match_a_slow_reference_with_the_same_noise(ensemble, params, scales):
+@pytest.mark.parametrize("within_range", [False, True])
+def test_rollouts_match_a_slow_reference_with_the_same_noise(params, scales, within_range):
+    ensemble = Ensemble(dataclasses.replace(CONFIG, within_range=within_range), Z, A)
+    low, high = (np.asarray(x) for x in scales.outcomes)
+    clipped = 0
     steps, elites = 3, jnp.array([2, 0])
     noise = draw_noise(jax.random.key(3), steps, N, Z, A, 2)
     start = transitions(seed=2).z
@@ -271,7 +290,10 @@ def test_rollouts_match_a_slow_reference_with_the_same_noise(ensemble, params, s
             )
             member = int(elites[noise.member[t, n]])
             mean, std, end = numpy_member(params, member, scales, z, action)
-            values = mean + std * np.asarray(noise.state[t, n])
+            values = mean + std * np.asarray(noise.state[t, n]) + np.append(z, [0.0, 0.0])
+            if within_range:
+                clipped += np.sum((values < low) | (values > high))
+                values = np.clip(values, low, high)
             data = jax.tree.map(lambda x, t=t, n=n: np.asarray(x[t, n]), found.data)
             np.testing.assert_allclose(data.z, z, rtol=1e-3, atol=1e-4)
             np.testing.assert_allclose(data.action, action, rtol=1e-3, atol=1e-4)
@@ -279,10 +301,11 @@ def test_rollouts_match_a_slow_reference_with_the_same_noise(ensemble, params, s
             np.testing.assert_allclose([data.reward, data.cost], values[-2:], rtol=1e-3, atol=1e-3)
             terminal = float(noise.end[t, n] < end)
             assert (float(data.terminal), float(data.weight)) == (terminal, weight)
-            z, weight = z + values[:-2], weight * (1 - terminal)
+            z, weight = values[:-2], weight * (1 - terminal)
             np.testing.assert_allclose(data.z_next, z, rtol=1e-3, atol=1e-3)
         np.testing.assert_allclose(found.last[n], z, rtol=1e-3, atol=1e-3)
     assert set(np.unique(found.data.terminal)) == {0.0, 1.0}  # or nothing was tested of endings
+    assert 0 < clipped < found.data.z_next.size or not within_range
     np.testing.assert_array_equal(found.data.weight[:, 4], 0.0)
 
 

@@ -254,7 +254,7 @@ def solve_shore(
         "action_repeat": 1,
         "prefill": 400,
         "train_ratio": 64.0,
-        "batch_size": 8,
+        "batch_size": 16,  # what an update costs hardly depends on it
         "batch_length": 16,
     }
     spec = toy_spec(**{**defaults, "eval_episodes": 10, "env_workers": "inline", **loop})
