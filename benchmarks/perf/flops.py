@@ -1,9 +1,10 @@
 """Matrix products and convolutions of a jittable function, counted from its jaxpr: their
 floating-point operations, their number, and the bytes that they read and write.
 
-XLA's own cost analysis counts the body of a loop once; here loops count as often as they run.
-Elementwise work is left out, so the share of a matmul peak computed from these numbers is a lower
-bound of how busy the machine is.
+XLA's own cost analysis counts the body of a loop once; here loops of known length count as often
+as they run. Elementwise work is left out, and of a conditional's branches the cheapest counts (an
+ensemble's fit to convergence, due at one update in a thousand, does not), so the share of a matmul
+peak computed from these numbers is a lower bound of how busy the machine is.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ def jaxpr_products(jaxpr: Any) -> Products:
             total = _sum(total, Products(_dot_flops(eqn), 1, _nbytes(eqn)))
         elif eqn.primitive.name == "conv_general_dilated":
             total = _sum(total, Products(_conv_flops(eqn), 1, _nbytes(eqn)))
+        elif eqn.primitive.name == "cond":
+            found = (jaxpr_products(branch.jaxpr) for branch in eqn.params["branches"])
+            total = _sum(total, min(found))
         else:
             times = eqn.params["length"] if eqn.primitive.name == "scan" else 1
             for inner in _inner(eqn.params):
@@ -60,10 +64,7 @@ def _nbytes(eqn: Any) -> float:
 
 
 def _inner(params: dict[str, Any]) -> Iterator[Any]:
-    """Jaxprs among an equation's parameters.
-
-    Of a conditional's branches all count, which bounds from above.
-    """
+    """Jaxprs among an equation's parameters."""
     for value in params.values():
         for part in value if isinstance(value, tuple | list) else (value,):
             inner = getattr(part, "jaxpr", part)

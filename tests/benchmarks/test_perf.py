@@ -23,6 +23,13 @@ def test_matmul_flops_by_hand():
     assert matmul_flops(lambda a, b: a @ b, jnp.ones((3, 4)), jnp.ones((4, 5))) == 2 * 3 * 4 * 5
 
 
+def test_of_a_conditionals_branches_the_cheapest_counts():
+    def rarely(due: jax.Array, a: jax.Array) -> jax.Array:
+        return jax.lax.cond(due, lambda x: x @ x @ x, lambda x: x, a) @ a
+
+    assert matmul_flops(rarely, jnp.array(True), jnp.ones((4, 4))) == 2 * 4**3
+
+
 def test_loops_count_as_often_as_they_run():
     def looped(a):
         return jax.lax.scan(lambda carry, _: (carry @ a, None), a, None, length=7)[0]
