@@ -60,17 +60,18 @@ def learns(path: Path) -> bool:
 def compiled_for_a_file(request: pytest.FixtureRequest) -> Iterator[None]:
     """Drop JAX's compiled functions after each file: kept, they grow to gigabytes.
 
-    What learns runs for longer than it compiles, and is optimised as far as the Makefile's
-    XLA_FLAGS let it.
+    Tests that learn run for longer than they compile: JAX leaves their optimisation level to
+    XLA_FLAGS, which the Makefile sets.
     """
     if not learns(request.path):
         yield
     else:
         import jax  # not at the top: tests of the analysis need none
 
+        before = jax.config.read("jax_disable_most_optimizations")
         jax.config.update("jax_disable_most_optimizations", False)
         yield
-        jax.config.update("jax_disable_most_optimizations", True)
+        jax.config.update("jax_disable_most_optimizations", before)
     forget_compiled()
 
 

@@ -56,8 +56,8 @@ class ModelConfig:
     means' gradient is that of the squared error.
     """
     within_range: bool = False
-    """Whether sampled states, rewards and costs are clipped to the range of all observed ones. A
-    sensor with heavy tails is else sampled far outside it.
+    """Whether sampled states, rewards and costs are clipped to the range of all observed ones.
+    Otherwise sensors with heavy tails are sampled far outside it.
     """
     bound_weight: float = 0.01
     """Weight of the distance between the bounds of the predicted log-variances."""

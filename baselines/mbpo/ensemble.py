@@ -35,13 +35,15 @@ class EnsembleParams(NamedTuple):
 
 
 class Scales(NamedTuple):
-    """Moments of what goes in, [Z + A], and of what is predicted, [O]; range of what followed, the
-    state itself, reward and cost, [O].
+    """Moments of inputs [Z + A] and of predicted differences, reward and cost [O].
+
+    `outcomes` is the observed range of next state, reward and cost [O]; None unless
+    `ModelConfig.within_range`.
     """
 
     inputs: Moments
     targets: Moments
-    outcomes: Range
+    outcomes: Range | None
 
 
 class Prediction(NamedTuple):
@@ -67,7 +69,7 @@ def targets_of(data: Transitions) -> jax.Array:
 
 
 def outcomes_of(data: Transitions) -> jax.Array:
-    """What followed: next state, reward, cost, [..., O]."""
+    """Next state, reward and cost: [..., O]."""
     return _with_reward_and_cost(data.z_next, data)
 
 
@@ -80,19 +82,22 @@ def inputs_of(data: Transitions) -> jax.Array:
     return jnp.concatenate([data.z, data.action], -1)
 
 
-def fresh_scales(size: int, action_dim: int) -> Scales:
+def fresh_scales(size: int, action_dim: int, within_range: bool) -> Scales:
     """Of no rows."""
     return Scales(
-        running.fresh(size + action_dim), running.fresh(size + 2), running.no_range(size + 2)
+        running.fresh(size + action_dim),
+        running.fresh(size + 2),
+        running.no_range(size + 2) if within_range else None,
     )
 
 
 def update_scales(scales: Scales, data: Transitions) -> Scales:
     """With the rows of `data` that have weight."""
+    seen = scales.outcomes
     return Scales(
         running.update(scales.inputs, inputs_of(data), data.weight),
         running.update(scales.targets, targets_of(data), data.weight),
-        running.widen(scales.outcomes, outcomes_of(data), data.weight),
+        None if seen is None else running.widen(seen, outcomes_of(data), data.weight),
     )
 
 

@@ -91,7 +91,7 @@ class Fitter:
         row = Transitions(jnp.zeros(size), jnp.zeros(action), jnp.zeros(size), *[scalar] * 4)
         converge = config.fit == "converge"
         return ModelState(
-            fresh_scales(size, action),
+            fresh_scales(size, action, config.within_range),
             jnp.zeros(config.members),
             ring.empty(config.window, row) if converge else None,
             ring.empty(config.holdout, row) if converge else None,

@@ -1,5 +1,5 @@
-"""Running statistics of rows: mean and variance, by which the ensemble's inputs and outputs are
-scaled, and the range within which it may predict.
+"""Running statistics of rows: mean and variance, which scale the ensemble's inputs and outputs, and
+the observed range, which may bound its predictions.
 
 Shapes: N rows of K entries.
 """

@@ -88,7 +88,7 @@ def advance(
     mean, log_var, logit = (x[drawn.member, jnp.arange(z.shape[0])] for x in pred)
     values = scales.targets.unscale(mean + jnp.exp(0.5 * log_var) * drawn.state)
     outcome = values.at[:, :-2].add(z)
-    if ensemble.config.within_range:
+    if scales.outcomes is not None:
         outcome = scales.outcomes.clip(outcome)
     terminal = (drawn.end < jax.nn.sigmoid(logit)).astype(jnp.float32)
     return After(outcome[:, :-2], outcome[:, -2], outcome[:, -1], terminal)

@@ -2,9 +2,9 @@
 floating-point operations, their number, and the bytes that they read and write.
 
 XLA's own cost analysis counts the body of a loop once; here loops of known length count as often
-as they run. Elementwise work is left out, and of a conditional's branches the cheapest counts (an
-ensemble's fit to convergence, due at one update in a thousand, does not), so the share of a matmul
-peak computed from these numbers is a lower bound of how busy the machine is.
+as they run, and conditionals by their cheapest branch: MBPO fits its ensemble in one update of
+thousands. Elementwise work is left out. The share of a matmul peak computed from these numbers is
+therefore a lower bound of how busy the machine is.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import pytest
 from agents.settings import PIDConfig
 from baselines.mbpo.agent import MBPO
 from baselines.mbpo.config import MBPOConfig
+from baselines.mbpo.ensemble import outcomes_of
 from baselines.mbpo.learner import AgentState
 from baselines.mbpo.presets import METHODS, agent_config
 from tests.agent_inputs import LIDAR, VISION, observations, replay_batch
@@ -169,6 +170,20 @@ def test_updates_trace_once_and_imagined_data_change_what_sac_learns(sac_lag, mb
     assert 0 < int(state.imagined.size) <= 12
     assert not same(state.params.critic, sac_lag.state.params.critic)
     assert int(state.model.window.size) > int(state.model.holdout.size) > 0
+
+
+@pytest.mark.slow
+def test_the_observed_range_bounds_what_is_imagined_and_is_kept_only_where_asked_for():
+    config = agent_config("dyna_lag", "debug")
+    model = dataclasses.replace(config.model, within_range=True, warmup=1)
+    state = trained(dataclasses.replace(config, model=model)).state
+    assert state.imagined is not None and state.model is not None
+    low, high = state.model.scales.outcomes
+    found = outcomes_of(state.imagined.rows)[: int(state.imagined.size)]
+    assert len(found) and np.all((found >= low) & (found <= high))
+    # checkpoints from before the setting existed have no range
+    plain = jax.eval_shape(MBPO(config, LIDAR).init, 0)
+    assert plain.model is not None and plain.model.scales.outcomes is None
 
 
 def test_a_fit_is_due_every_so_many_updates_and_changes_the_ensemble_alone_then(mbpo_lag):

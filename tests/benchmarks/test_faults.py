@@ -50,10 +50,10 @@ def test_only_columns_of_time_are_left_out(tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_run_of_the_simulator_ends_like_an_unbroken_one(tmp_path):
-    options = KillOptions(tmp_path, method="sac_lag", steps=3000, kills=3, mapped=True)
+    options = KillOptions(tmp_path, method="bsrp_lag", steps=3000, kills=3, mapped=True)
     # the buffer wraps
     assert kills.main(options, ["--loop.checkpoint-every", "50", "--replay.capacity", "600"]) == 0
-    report = json.loads((tmp_path / "kills-sac_lag-coordinates.json").read_text())
+    report = json.loads((tmp_path / "kills-bsrp_lag-coordinates.json").read_text())
     assert (
         report["equal"] == {"episodes.csv": True, "metrics.jsonl": True}
         and len(report["kills"]) >= 2
