@@ -299,15 +299,21 @@ def test_tables_of_speed_say_what_the_files_say(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "docs" / "mkdocs"))
     speed = importlib.import_module("speed")
     row = {"name": "an update", "median": 0.1234, "peak_bytes": 3.2e9, "share_of_peak": 0.406}
-    about = {"command": "python -m benchmarks.perf", "hardware": {"cpu": "EPYC", "cores": 2}}
+    about = {
+        "command": "python -m benchmarks.perf",
+        "against": {"commit": "0123456789", "dirty": False},
+        "hardware": {"cpu": "EPYC", "cores": 2},
+    }
     data = {"rows": [row, {**row, "ratio_to_against": 0.5}], **about}
     (tmp_path / "release.json").write_text(json.dumps(data))
     monkeypatch.setattr(speed, "RESULTS", tmp_path)
     text = speed.TABLES["speed-release"]()
-    assert "| what | seconds | peak memory | share of peak | 2b3ad90's time |" in text
+    assert "| what | seconds | peak memory | share of peak | the other checkout's time |" in text
     assert "| an update | 0.123 | 3.2 GB | 41% | – |" in text
     assert "| an update | 0.123 | 3.2 GB | 41% | 0.50 |" in text
-    assert text.endswith("`python -m benchmarks.perf`, on EPYC, 2 cores.")
+    assert text.endswith(
+        "`python -m benchmarks.perf`, on EPYC, 2 cores. The other checkout was at 0123456."
+    )
 
 
 def test_the_page_on_speed_has_a_file_for_every_table():

@@ -13,7 +13,7 @@ from benchmarks.perf.cases import SUITES, Case
 from benchmarks.perf.children import check_checkout, measure_case
 from benchmarks.perf.options import PerfOptions
 from benchmarks.runs.places import check_folder
-from benchmarks.runs.provenance import write_report
+from benchmarks.runs.provenance import git_state, write_report
 
 PROG = "python -m benchmarks.perf"
 
@@ -90,8 +90,10 @@ def main(options: PerfOptions) -> int:
         rows.append(report_case(case, options))
         print(line(rows[-1]), flush=True)
     if options.out:
-        command = f"{PROG} " + " ".join(sys.argv[1:])
-        write_report(options.out / f"{options.suite}.json", {"command": command, "rows": rows})
+        report: dict[str, Any] = {"command": f"{PROG} " + " ".join(sys.argv[1:]), "rows": rows}
+        if options.against:
+            report["against"] = git_state(options.against)
+        write_report(options.out / f"{options.suite}.json", report)
     return 0
 
 

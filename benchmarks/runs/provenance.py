@@ -58,24 +58,24 @@ def suite_version() -> str:
         return tomllib.load(file)["project"]["version"]
 
 
-def git_state() -> dict[str, Any]:
-    """Commit and whether tracked files differ from it.
+def git_state(root: Path = _ROOT) -> dict[str, Any]:
+    """Commit and whether tracked files differ from it, of a checkout of the suite.
 
     None for both where the code is no git checkout.
 
     A snapshot of a sweep knows those of the checkout it was made from, and its own hash.
     """
-    if (_ROOT / SNAPSHOT_FILE).is_file():
-        return read_object(_ROOT / SNAPSHOT_FILE)
-    commit = _git("rev-parse", "HEAD")
-    status = _git("status", "--porcelain", "--untracked-files=no") if commit else None
+    if (root / SNAPSHOT_FILE).is_file():
+        return read_object(root / SNAPSHOT_FILE)
+    commit = _git(root, "rev-parse", "HEAD")
+    status = _git(root, "status", "--porcelain", "--untracked-files=no") if commit else None
     return {"commit": commit, "dirty": None if status is None else bool(status)}
 
 
-def _git(*args: str) -> str | None:
+def _git(root: Path, *args: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(_ROOT), *args], capture_output=True, text=True, timeout=30, check=True
+            ["git", "-C", str(root), *args], capture_output=True, text=True, timeout=30, check=True
         )
     except (OSError, subprocess.SubprocessError):
         # no git, no repository or no commit: recorded as such

@@ -9,6 +9,7 @@ from typing import Any
 
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "perf"
 Cells = tuple[Sequence[str], Sequence[Sequence[object]]]
+RATIOS = {"release's time": "ratio_to_release", "the other checkout's time": "ratio_to_against"}
 
 
 def measured(name: str, cells: Callable[[list[dict[str, Any]]], Cells]) -> Callable[[], str]:
@@ -21,20 +22,19 @@ def measured(name: str, cells: Callable[[list[dict[str, Any]]], Cells]) -> Calla
         head, rows = cells(data["rows"])
         hardware = data["hardware"]
         where = f"{hardware.get('cpu', 'unknown processor')}, {hardware.get('cores', '?')} cores"
-        return f"{table(head, rows)}\n\n`{data['command']}`, on {where}."
+        other = data.get("against")
+        against = f" The other checkout was at {other['commit'][:7]}." if other else ""
+        return f"{table(head, rows)}\n\n`{data['command']}`, on {where}.{against}"
 
     return text
 
 
 def timings(rows: list[dict[str, Any]]) -> Cells:
     """Seconds, peak memory, share of the peak, and ratios where they were measured."""
-    head = ["what", "seconds", "peak memory", "share of peak", "release's time", "2b3ad90's time"]
+    head = ["what", "seconds", "peak memory", "share of peak", *RATIOS]
     cells = []
     for row in rows:
-        ratios = [
-            f"{row[name]:.2f}" if name in row else "–"
-            for name in ("ratio_to_release", "ratio_to_against")
-        ]
+        ratios = [f"{row[name]:.2f}" if name in row else "–" for name in RATIOS.values()]
         cells.append(
             (
                 row["name"],

@@ -99,7 +99,9 @@ def test_ratios_are_of_time_times_peak_and_of_a_run_beside(tmp_path, monkeypatch
     (other / "benchmarks" / "perf" / "__main__.py").touch()
     options = PerfOptions(only="plan, vector", repeats=2, out=tmp_path / "out", against=other)
     assert perf.main(options) == 0
-    (found,) = json.loads((tmp_path / "out" / "release.json").read_text())["rows"]
+    report = json.loads((tmp_path / "out" / "release.json").read_text())
+    (found,) = report["rows"]
+    assert report["against"] == {"commit": None, "dirty": None}  # no git checkout
     assert found["ratio_to_release"] == pytest.approx(200 / (175 / 0.46))
     assert (found["ratio_to_against"], found["peak_bytes"]) == (0.5, 3_000_000_000)
     case = ("release", "plan, vector preset", 2)
