@@ -4,6 +4,7 @@ before.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from typing import NamedTuple
@@ -15,6 +16,7 @@ import pytest
 
 from benchmarks.runs import checkpoint
 from benchmarks.runs.spec import BadInput
+from tests import learner_states
 
 
 class State(NamedTuple):
@@ -226,3 +228,9 @@ def test_right_sums_over_damaged_arrays_are_named(tmp_path):
     assert "learner.npz is damaged" in (checkpoint.unreadable(path) or "")
     with pytest.raises(BadInput, match=r"learner.npz is damaged"):
         checkpoint.load(path, "learner", state())
+
+
+@pytest.mark.parametrize("method", learner_states.RECORDED)
+def test_checkpoints_of_earlier_versions_still_fit_the_learner(method):
+    recorded = json.loads(learner_states.RECORDING.read_text())
+    assert learner_states.parts(method) == recorded[method]
