@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 
 import yaml
@@ -25,6 +26,14 @@ def test_container_recipes_install_lock_files_that_exist():
         assert {"requirements/base.txt", "requirements/cuda.txt"} <= locks
         assert all((ROOT / lock).is_file() for lock in locks)
         assert re.search(r"^(?:FROM|From:) python:3\.11", text, re.MULTILINE)
+
+
+def test_an_image_lacks_no_tracked_file_so_that_its_checkout_is_clean():
+    # Docker's patterns start at the root; those of git only with a slash
+    ignored = [f"--exclude=/{line}" for line in (ROOT / ".dockerignore").read_text().split()]
+    git = ["git", "-C", str(ROOT), "ls-files", "--cached", "--ignored", *ignored]
+    lost = subprocess.run(git, capture_output=True, text=True, check=True).stdout.split()
+    assert ignored and not lost
 
 
 def test_issue_templates_have_a_head_that_parses():
