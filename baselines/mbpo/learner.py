@@ -126,7 +126,10 @@ class Learner(ActorCriticLearner):
             dual = update_pid(config.pid, state.dual, cost, config.cost_limit, agent_steps)
             multiplier = dual.multiplier
         else:
-            dual = update_raw(state.dual, cost, config.cost_limit, config.multiplier.learning_rate)
+            how = config.multiplier
+            dual = update_raw(
+                state.dual, cost, config.cost_limit, how.learning_rate, how.max_excess
+            )
             multiplier = jax.nn.softplus(dual)
         begun = state.updates > 0
         dual = jax.tree.map(lambda new, old: jnp.where(begun, new, old), dual, state.dual)

@@ -45,11 +45,11 @@ def state_size(env: EnvSpec) -> int:
 def _build(config: MBPOConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
     sac, size = config.sac, state_size(env)
     bias = discounted_limit(config.cost_limit, sac.cost_discount, env.episode_agent_steps)
-    pair, leaky = size + env.action_dim, sac.cost_output == "leaky"
+    pair = size + env.action_dim
     return Networks(
         Actor(size, env.action_dim, sac.units, rngs=rngs),
         TwinCritic(pair, sac.units, rngs=rngs),
-        CostCritic(pair, sac.units, bias, leaky_output=leaky, rngs=rngs),
+        CostCritic(pair, sac, bias, rngs=rngs),
     )
 
 

@@ -2,7 +2,7 @@
 
 Networks, targets, losses: docs/concepts/safe_slac.md#actor-and-critics.
 
-Shapes: N states or latents z [N, Z]; A action dimensions.
+Shapes: N states or latents z [N, Z]; A action dimensions; C cost critics.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agents.nn.gaussian import normal_log_prob
+from baselines.sac.config import SACConfig
 from baselines.sac.layers import MLP, Normal, leaky
 
 HIDDEN_LAYERS = 2
@@ -59,19 +60,33 @@ class TwinCritic(nnx.Module):
 
 
 class CostCritic(nnx.Module):
-    """One discounted cost of an action, starting near the discounted limit.
+    """Discounted cost of an action, starting near the discounted limit `bias`: the largest estimate
+    of C = `config.cost_critics` networks.
 
     See `SACConfig.cost_output`.
     """
 
-    def __init__(self, fan_in: int, units: int, bias: float, *, leaky_output: bool, rngs: nnx.Rngs):
-        self.mlp = MLP(fan_in, units, HIDDEN_LAYERS, 1, leaky, rngs=rngs, out_bias=bias)
-        self.leaky_output = leaky_output
+    def __init__(self, fan_in: int, config: SACConfig, bias: float, *, rngs: nnx.Rngs):
+        self.leaky_output = config.cost_output == "leaky"
+        for name in self._names(config.cost_critics):
+            mlp = MLP(fan_in, config.units, HIDDEN_LAYERS, 1, leaky, rngs=rngs, out_bias=bias)
+            setattr(self, name, mlp)
+        self.critics = config.cost_critics
+
+    @staticmethod
+    def _names(critics: int) -> list[str]:
+        """The first has the name that checkpoints of one network know."""
+        return ["mlp", *(f"mlp{i}" for i in range(2, critics + 1))]
+
+    def estimates(self, z: jax.Array, action: jax.Array) -> jax.Array:
+        """Values [C, N] of all networks."""
+        x = jnp.concatenate([z, action], -1)
+        value = jnp.stack([getattr(self, name)(x)[..., 0] for name in self._names(self.critics)])
+        return jax.nn.leaky_relu(value, 0.01) if self.leaky_output else value
 
     def __call__(self, z: jax.Array, action: jax.Array) -> jax.Array:
-        """Values [N]."""
-        value = self.mlp(jnp.concatenate([z, action], -1))[..., 0]
-        return jax.nn.leaky_relu(value, 0.01) if self.leaky_output else value
+        """Largest values [N]."""
+        return self.estimates(z, action).max(0)
 
     def future(self, z: jax.Array, action: jax.Array) -> jax.Array:
         """Values [N] for targets, which no linear output may pull below zero."""

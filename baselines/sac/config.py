@@ -20,6 +20,8 @@ class SACConfig:
     """Discount of costs per agent step."""
     temperature: float = 4e-3
     """Initial weight of the entropy."""
+    cost_critics: int = 1
+    """Independent cost critics, of which the largest value counts, in targets and for the actor."""
     cost_output: Literal["linear", "leaky"] = "linear"
     """What the cost critic's output passes through: nothing, and targets continue with values of at
     least 0; or a LeakyReLU of slope 0.01 (release), in which estimates below zero are all but dead:
@@ -46,6 +48,7 @@ class SACConfig:
             f"sac.target_fraction={self.target_fraction} must lie in 0..1",
         )
         require(self.temperature > 0, f"sac.temperature={self.temperature} must be positive")
+        require(self.cost_critics >= 1, f"sac.cost_critics={self.cost_critics} must be at least 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +61,15 @@ class MultiplierConfig:
     """Step per unit of episode cost above the limit, in the raw value whose softplus is the
     multiplier.
     """
+    max_excess: float = 0.0
+    """Largest cost above the limit that an episode counts, 0: whatever it was. With a bound, what a
+    learner costs before it has learned does not wind the multiplier up.
+    """
 
     def __post_init__(self):
+        require(
+            self.max_excess >= 0, f"multiplier.max_excess={self.max_excess} must not be negative"
+        )
         require(
             self.init > 0, f"multiplier.init={self.init} must be positive: a softplus has no zero"
         )

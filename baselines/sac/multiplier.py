@@ -21,14 +21,16 @@ def update_raw(
     episode_cost: jax.Array | float,
     cost_limit: float,
     learning_rate: jax.Array | float,
+    max_excess: float = 0.0,
 ) -> jax.Array:
     """Gradient step on softplus(raw) / stop_gradient(softplus(raw)) * (limit - cost).
 
         raw <- raw + learning_rate * sigmoid(raw) / softplus(raw) * (cost - limit)
 
     A small multiplier grows exponentially, d log(multiplier) = learning_rate * (cost - limit); a
-    large one by that over itself.
+    large one by that over itself. With `max_excess`, cost - limit is at most that.
     """
-    return raw + learning_rate * jax.nn.sigmoid(raw) / jax.nn.softplus(raw) * (
-        episode_cost - cost_limit
-    )
+    excess = episode_cost - cost_limit
+    if max_excess:
+        excess = jnp.minimum(excess, max_excess)
+    return raw + learning_rate * jax.nn.sigmoid(raw) / jax.nn.softplus(raw) * excess

@@ -147,8 +147,8 @@ class ActorCriticLearner:
             )
 
         def cost_loss(p):
-            value = nnx.merge(graphs.cost_critic, p)(targets.z, targets.action)
-            return weighted_mean(jnp.square(value - targets.cost), w)
+            values = nnx.merge(graphs.cost_critic, p).estimates(targets.z, targets.action)
+            return weighted_mean(jnp.square(values - targets.cost).sum(0), w)
 
         metrics = {}
         for name, loss, y in (

@@ -109,5 +109,6 @@ class SafeSLAC:
         )
 
     def _end_episode_impl(self, raw: jax.Array, updates: jax.Array, cost: jax.Array) -> jax.Array:
-        rate = self.config.multiplier.learning_rate * rate_factor(self.config, updates)
-        return jnp.where(updates > 0, update_raw(raw, cost, self.config.cost_limit, rate), raw)
+        how, limit = self.config.multiplier, self.config.cost_limit
+        rate = how.learning_rate * rate_factor(self.config, updates)
+        return jnp.where(updates > 0, update_raw(raw, cost, limit, rate, how.max_excess), raw)

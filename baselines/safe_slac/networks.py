@@ -45,13 +45,7 @@ def build(config: SafeSLACConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
         LatentModel(config.latent, env, rngs=rngs),
         Actor(size, env.action_dim, units, rngs=rngs),
         TwinCritic(size + env.action_dim, units, rngs=rngs),
-        CostCritic(
-            size + env.action_dim,
-            units,
-            bias,
-            leaky_output=config.sac.cost_output == "leaky",
-            rngs=rngs,
-        ),
+        CostCritic(size + env.action_dim, config.sac, bias, rngs=rngs),
     )
 
 

@@ -225,6 +225,15 @@ def test_a_pid_controller_may_move_it_instead():
     assert float(learner.end_episode(begun, 12.0, 10).multiplier) == pytest.approx(1.0)
 
 
+def test_every_cost_critic_learns():
+    config = agent_config("sac_lag", "debug")
+    sac = dataclasses.replace(config.sac, cost_critics=2)
+    agent, state, *_ = trained(dataclasses.replace(config, sac=sac))
+    new, old = state.params.cost_critic, agent.init(0).params.cost_critic
+    moved = jax.tree.map(lambda a, b: not np.array_equal(a, b), new, old)
+    assert all(jax.tree.leaves(moved))
+
+
 def test_without_a_constraint_costs_are_predicted_and_weigh_nothing():
     agent = MBPO(agent_config("sac", "debug"), LIDAR)
     state = agent.init(0)._replace(updates=jnp.int32(3))

@@ -43,7 +43,8 @@ def test_cost_target_by_hand():
 def test_cost_estimates_below_zero_still_learn_unless_leaky_as_released(
     leaky_output: bool, share: float
 ):
-    critic = sac.CostCritic(5, 8, -50.0, leaky_output=leaky_output, rngs=nnx.Rngs(0))
+    config = SACConfig(units=8, cost_output="leaky" if leaky_output else "linear")
+    critic = sac.CostCritic(5, config, -50.0, rngs=nnx.Rngs(0))
     z, action = jnp.ones((3, 3)), jnp.ones((3, 2))
     assert critic(z, action).max() < 0.0
     slope = nnx.grad(lambda c: c(z, action).sum())(critic).mlp.out.bias[...]
@@ -51,6 +52,18 @@ def test_cost_estimates_below_zero_still_learn_unless_leaky_as_released(
     np.testing.assert_array_equal(
         critic.future(z, action), critic(z, action) if leaky_output else 0.0
     )
+
+
+def test_of_several_cost_critics_the_largest_counts_and_the_first_is_that_of_a_lone_one():
+    z, action = jax.random.normal(jax.random.key(0), (7, 3)), jnp.ones((7, 2))
+    lone, several = (
+        sac.CostCritic(5, SACConfig(units=8, cost_critics=n), 0.0, rngs=nnx.Rngs(0)) for n in (1, 3)
+    )
+    estimates = several.estimates(z, action)
+    assert estimates.shape == (3, 7)
+    assert len(np.unique(estimates.argmax(0))) > 1
+    np.testing.assert_array_equal(several(z, action), estimates.max(0))
+    np.testing.assert_array_equal(lone(z, action), estimates[0])
 
 
 def test_actor_objective_by_hand():
@@ -99,6 +112,12 @@ def test_multiplier_step_by_hand():
     assert float(update_raw(jnp.float32(0.0), 30.0, 25.0, 0.01)) == pytest.approx(
         0.036067, rel=1e-4
     )
+
+
+def test_an_episode_counts_no_more_than_the_largest_excess():
+    steps = [float(update_raw(jnp.float32(0.0), cost, 25.0, 0.01, 5.0)) for cost in (30, 300, 0)]
+    assert steps[0] == steps[1] == pytest.approx(0.036067, rel=1e-4)
+    assert steps[2] == pytest.approx(-5 * 0.036067, rel=1e-4)  # below the limit all counts
 
 
 def test_small_multipliers_grow_exponentially():
@@ -246,7 +265,9 @@ def test_release_is_the_specification_and_matched_has_the_limit_and_cameras_of_s
         (LatentConfig, {"reward_std_min": 0.0}),
         (SACConfig, {"discount": 1.0}),
         (SACConfig, {"temperature": 0.0}),
+        (SACConfig, {"cost_critics": 0}),
         (MultiplierConfig, {"init": 0.0}),
+        (MultiplierConfig, {"max_excess": -1.0}),
         (SafeSLACConfig, {"halve_after": 0}),
     ],
 )
