@@ -55,8 +55,12 @@ class ModelConfig:
     likelihood (MBPO), which explains rare changes as noise and hardly learns their means. 1: the
     means' gradient is that of the squared error.
     """
+    sampled: bool = True
+    """Whether imagined states, rewards and costs are sampled from a member's prediction, or are its
+    mean, as in MVE, whose model is deterministic.
+    """
     within_range: bool = False
-    """Whether sampled states, rewards and costs are clipped to the range of all observed ones.
+    """Whether imagined states, rewards and costs are clipped to the range of all observed ones.
     Otherwise sensors with heavy tails are sampled far outside it.
     """
     bound_weight: float = 0.01

@@ -182,6 +182,8 @@ class Learner(ActorCriticLearner):
         noise = draw_noise(
             key, steps, start.shape[0], self.size, self.env.action_dim, self.config.model.elites
         )
+        if not self.config.model.sampled:
+            noise = noise._replace(state=jnp.zeros_like(noise.state))
         return rollout(
             self.ensemble,
             self.elites(state),

@@ -201,6 +201,7 @@ _BEFORE: Mapping[str, Any] = {
     "agent.model.within_range": False,
     "agent.sac.cost_critics": 1,
     "agent.multiplier.max_excess": 0.0,
+    "agent.model.sampled": True,
 }
 
 

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from agents.settings import PIDConfig
+from baselines.mbpo import learner as mbpo_learner
 from baselines.mbpo.agent import MBPO
 from baselines.mbpo.config import MBPOConfig
 from baselines.mbpo.ensemble import outcomes_of
 from baselines.mbpo.learner import AgentState
 from baselines.mbpo.presets import METHODS, agent_config
+from baselines.mbpo.rollouts import RolloutNoise, draw_noise
 from tests.agent_inputs import LIDAR, VISION, observations, replay_batch
 
 UPDATES = 7  # the ensemble of preset debug is first fitted after 5
@@ -186,6 +188,29 @@ def test_the_observed_range_bounds_what_is_imagined_and_is_kept_only_where_asked
     assert plain.model is not None and plain.model.scales.outcomes is None
 
 
+def test_without_sampling_what_is_imagined_does_not_depend_on_noise(mbpo_lag, monkeypatch):
+    means = dataclasses.replace(mbpo_lag.agent.config.model, sampled=False)
+    config = dataclasses.replace(mbpo_lag.agent.config, model=means)
+    start, alive, key = (
+        jnp.ones((5, LIDAR.obs["observation"].shape[0])),
+        jnp.ones(5),
+        jax.random.key(0),
+    )
+
+    def imagined(of: MBPOConfig, loudness: float) -> Any:
+        def noise(*args: Any) -> RolloutNoise:
+            drawn = draw_noise(*args)
+            return drawn._replace(state=loudness * drawn.state)
+
+        monkeypatch.setattr(mbpo_learner, "draw_noise", noise)
+        return MBPO(of, LIDAR).learner.imagine(mbpo_lag.state, start, alive, 2, key)
+
+    assert same(imagined(config, 1.0), imagined(config, 9.0))
+    sampled = mbpo_lag.agent.config
+    assert not same(imagined(sampled, 1.0), imagined(sampled, 9.0))
+    assert same(imagined(sampled, 0.0), imagined(config, 1.0))
+
+
 def test_a_fit_is_due_every_so_many_updates_and_changes_the_ensemble_alone_then(mbpo_lag):
     epochs = [int(metrics["model/epochs"]) for metrics in mbpo_lag.metrics]
     assert [n + 1 for n, count in enumerate(epochs) if count] == [5]
@@ -210,6 +235,12 @@ def test_costs_of_training_episodes_move_the_multiplier_once_learning_has_begun(
     grown = np.log(float(above.multiplier) / float(state.multiplier))
     rate = agent.config.multiplier.learning_rate
     assert grown == pytest.approx(rate * (100.0 - 2.0), rel=0.02)
+    bounded = dataclasses.replace(agent.config.multiplier, max_excess=10.0)
+    learner = MBPO(dataclasses.replace(agent.config, multiplier=bounded), LIDAR).learner
+    costs = (100.0, 12.0, 0.0)
+    most, as_much, less = (float(learner.end_episode(state, c, 10).multiplier) for c in costs)
+    assert most == as_much < float(above.multiplier)
+    assert less == float(below.multiplier)
 
 
 def test_a_pid_controller_may_move_it_instead():
