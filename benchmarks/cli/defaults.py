@@ -28,9 +28,11 @@ def task_settings(method: str, task: str, obs: str, preset: str) -> Settings:
 def default_obs(name: str, task: Task) -> str:
     """The published observation of a task.
 
-    For OmniSafe's methods the simulator's own vector, of which its published results are.
+    For OmniSafe's methods the simulator's own vector, of which its published results are, and for
+    methods that take no pictures.
     """
-    if find(name).engine == "jax" or task.default_obs != "vision":
+    chosen = find(name)
+    if task.default_obs != "vision" or (chosen.engine == "jax" and not chosen.no_pictures):
         return task.default_obs
     return next(o for o in ("lidar", "default") if o in task.observations)
 

@@ -58,7 +58,9 @@ class TrainArgs:
     task: str = "SafetyPointGoal1-v0"
     """Task id, or your own as module:factory or module:Env-v0; `safedreamer tasks` lists them."""
     obs: str | None = None
-    """Observation: vision, coordinates, lidar or default; the task's published one if not given."""
+    """Observation: vision, coordinates, lidar or default; if not given the task's published one, or
+    lidar for a method that takes no pictures.
+    """
     preset: str = "release"
     """Sizes and schedules: release (the authors'), matched (baselines at our action repeat and cost
     limit), cpu (two cores), debug (seconds).

@@ -54,6 +54,11 @@ def test_help_of_a_group_shows_its_settings_alone(capfd):
     assert "unknown group of settings 'plannr'; did you mean planner" in capfd.readouterr().err
 
 
+def test_help_of_a_method_without_pictures_needs_no_observation(capfd):
+    page = shown(capfd, "train", "--method", "sac_lag", "--help", "sac")
+    assert "--sac.cost-critics INT" in page
+
+
 def test_help_of_train_loads_no_jax():
     code = (
         "import sys; from benchmarks.cli import main\n"
