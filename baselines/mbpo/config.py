@@ -56,8 +56,8 @@ class ModelConfig:
     means' gradient is that of the squared error.
     """
     sampled: bool = True
-    """Whether imagined states, rewards and costs are sampled from a member's prediction, or are its
-    mean, as in MVE, whose model is deterministic.
+    """Whether imagined states, rewards and costs are sampled from a member's predicted normals;
+    otherwise they are its means (the model of MVE is deterministic).
     """
     within_range: bool = False
     """Whether imagined states, rewards and costs are clipped to the range of all observed ones.

@@ -23,7 +23,7 @@ def with_method(base: MBPOConfig, method: str) -> MBPOConfig:
     base = dataclasses.replace(base, constrained=name != method)
     none = dataclasses.replace(base.rollout, **NO_ROLLOUTS)
     no_steps = dataclasses.replace(base.expansion, length=0)
-    # targets expanded over samples of heavy-tailed sensors diverge (log_of_trials.md, 2026-11-29)
+    # with sampled states, targets of MVE's critics diverged (results/log_of_trials.md, 2026-11-29)
     online = dataclasses.replace(base.model, fit="online", sampled=False)
     if name == "sac":
         return dataclasses.replace(base, rollout=none, expansion=no_steps)
@@ -68,8 +68,8 @@ CPU = dataclasses.replace(
         target_fraction=0.01,
         optimizer=OptimizerConfig(5e-4),
     ),
-    # With Safe SLAC's rate of 2e-4 and no bound, episodes before learning, of cost 100 to 400, wind
-    # the multiplier up, or it stays too small (results/log_of_trials.md, 2026-11-29).
+    # Episodes cost 100 to 400 before learning and 5 to 30 after it. Without a bound, one rate winds
+    # the multiplier up early or leaves it too small (results/log_of_trials.md, 2026-11-29).
     multiplier=MultiplierConfig(init=0.02, learning_rate=1e-3, max_excess=20.0),
     model=ModelConfig(
         members=5,

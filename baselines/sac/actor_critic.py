@@ -67,21 +67,17 @@ class CostCritic(nnx.Module):
     """
 
     def __init__(self, fan_in: int, config: SACConfig, bias: float, *, rngs: nnx.Rngs):
+        first, *others = (
+            MLP(fan_in, config.units, HIDDEN_LAYERS, 1, leaky, rngs=rngs, out_bias=bias)
+            for _ in range(config.cost_critics)
+        )
+        self.mlp, self.others = first, nnx.List(others)
         self.leaky_output = config.cost_output == "leaky"
-        for name in self._names(config.cost_critics):
-            mlp = MLP(fan_in, config.units, HIDDEN_LAYERS, 1, leaky, rngs=rngs, out_bias=bias)
-            setattr(self, name, mlp)
-        self.critics = config.cost_critics
-
-    @staticmethod
-    def _names(critics: int) -> list[str]:
-        """The first has the name that checkpoints of one network know."""
-        return ["mlp", *(f"mlp{i}" for i in range(2, critics + 1))]
 
     def estimates(self, z: jax.Array, action: jax.Array) -> jax.Array:
         """Values [C, N] of all networks."""
         x = jnp.concatenate([z, action], -1)
-        value = jnp.stack([getattr(self, name)(x)[..., 0] for name in self._names(self.critics)])
+        value = jnp.stack([mlp(x)[..., 0] for mlp in (self.mlp, *self.others)])
         return jax.nn.leaky_relu(value, 0.01) if self.leaky_output else value
 
     def __call__(self, z: jax.Array, action: jax.Array) -> jax.Array:

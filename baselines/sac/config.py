@@ -21,7 +21,7 @@ class SACConfig:
     temperature: float = 4e-3
     """Initial weight of the entropy."""
     cost_critics: int = 1
-    """Independent cost critics, of which the largest value counts, in targets and for the actor."""
+    """Number of independent cost critics; targets and actor use the largest estimate."""
     cost_output: Literal["linear", "leaky"] = "linear"
     """What the cost critic's output passes through: nothing, and targets continue with values of at
     least 0; or a LeakyReLU of slope 0.01 (release), in which estimates below zero are all but dead:
@@ -62,8 +62,8 @@ class MultiplierConfig:
     multiplier.
     """
     max_excess: float = 0.0
-    """Largest cost above the limit that an episode counts, 0: whatever it was. With a bound, what a
-    learner costs before it has learned does not wind the multiplier up.
+    """Upper bound of an episode's cost above the limit in this step; 0: no bound. It keeps the
+    costly episodes before learning from winding the multiplier up.
     """
 
     def __post_init__(self):

@@ -54,7 +54,7 @@ def test_cost_estimates_below_zero_still_learn_unless_leaky_as_released(
     )
 
 
-def test_of_several_cost_critics_the_largest_counts_and_the_first_is_that_of_a_lone_one():
+def test_the_largest_of_several_cost_critics_counts_and_the_first_starts_like_a_single_one():
     z, action = jax.random.normal(jax.random.key(0), (7, 3)), jnp.ones((7, 2))
     lone, several = (
         sac.CostCritic(5, SACConfig(units=8, cost_critics=n), 0.0, rngs=nnx.Rngs(0)) for n in (1, 3)
