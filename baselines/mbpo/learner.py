@@ -27,7 +27,13 @@ from baselines.mbpo.expansion import expand
 from baselines.mbpo.fit import Fitter, ModelState
 from baselines.mbpo.networks import Learned, Networks, graphs, init_params, state_size
 from baselines.mbpo.ring import Ring
-from baselines.mbpo.rollouts import Rollouts, draw_noise, rollout, rollout_length
+from baselines.mbpo.rollouts import (
+    RolloutNoise,
+    Rollouts,
+    draw_noise,
+    rollout,
+    rollout_length,
+)
 from baselines.sac.actor_critic import sample_action
 from baselines.sac.multiplier import init_raw, update_raw
 from baselines.sac.update import (
@@ -174,16 +180,21 @@ class Learner(ActorCriticLearner):
         best = choose_elites(state.model.error, self.config.model.elites)
         return take_members(state.params.model, best)
 
+    def rollout_noise(self, key: jax.Array, steps: int, rows: int) -> RolloutNoise:
+        """What rollouts draw [H, N, ...]; states are means where `model.sampled` is off."""
+        noise = draw_noise(
+            key, steps, rows, self.size, self.env.action_dim, self.config.model.elites
+        )
+        if self.config.model.sampled:
+            return noise
+        return noise._replace(state=jnp.zeros_like(noise.state))
+
     def imagine(
         self, state: AgentState, start: jax.Array, alive: jax.Array, steps: int, key: jax.Array
     ) -> Rollouts:
         """Rollouts of the policy in the elites from states [N, Z]."""
         assert self.ensemble is not None and state.model is not None
-        noise = draw_noise(
-            key, steps, start.shape[0], self.size, self.env.action_dim, self.config.model.elites
-        )
-        if not self.config.model.sampled:
-            noise = noise._replace(state=jnp.zeros_like(noise.state))
+        noise = self.rollout_noise(key, steps, start.shape[0])
         return rollout(
             self.ensemble,
             self.elites(state),

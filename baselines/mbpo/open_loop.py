@@ -18,7 +18,7 @@ from agents.nn.distributions import symexp
 from agents.nn.observations import vector_of
 from agents.world_models import check_context
 from baselines.mbpo.learner import AgentState, Learner
-from baselines.mbpo.rollouts import advance, draw_noise
+from baselines.mbpo.rollouts import advance
 
 
 class OpenLoop(NamedTuple):
@@ -39,8 +39,9 @@ def open_loop(
     """Predictions for replay rows [N, C+K, ...] from row `context` - 1 on, the first whose
     successors are not seen: the model remembers nothing.
 
-    Sampled as in rollouts, each step by an elite drawn anew, but never terminated. Raises
-    ValueError where the method has no model, and unless 1 <= C < rows.
+    As in rollouts each step is predicted by an elite drawn anew, sampled or by its mean as
+    `model.sampled` says, but never terminated. Raises ValueError where the method has no model,
+    and unless 1 <= C < rows.
     """
     if learner.ensemble is None or state.model is None:
         raise ValueError("the method has no model to predict with")
@@ -48,8 +49,7 @@ def open_loop(
     ensemble, scales, elites = learner.ensemble, state.model.scales, learner.elites(state)
     start = vector_of({k: rows[k][:, context - 1] for k in learner.obs_names}, learner.obs_names)
     actions = jnp.swapaxes(rows["action"][:, context - 1 : -1], 0, 1)
-    steps, count, width = actions.shape
-    noise = draw_noise(key, steps, count, learner.size, width, learner.config.model.elites)
+    noise = learner.rollout_noise(key, *actions.shape[:2])
 
     def step(z, inputs):
         action, drawn = inputs

@@ -25,8 +25,15 @@ def agent() -> MBPO:
     return MBPO(agent_config("mbpo_lag", "debug"), LIDAR)
 
 
-def test_they_are_the_policys_rollouts_where_its_actions_are_given(agent: MBPO):
+@pytest.mark.parametrize("method", ["mbpo_lag", "dyna_lag"])  # samples and means
+def test_they_are_the_policys_rollouts_where_its_actions_are_given(method: str):
+    agent = MBPO(agent_config(method, "debug"), LIDAR)
     learner, state, key = agent.learner, agent.init(0), jax.random.key(1)
+    # an entry that never varied is not predicted; here all have a deviation of 0.1
+    assert state.model is not None
+    varied = jax.tree.map(np.ones_like, state.model.scales.targets)._replace(total=np.float32(100))
+    scales = state.model.scales._replace(targets=varied)
+    state = state._replace(model=state.model._replace(scales=scales))
     rows = replay_batch(LIDAR, 5, CONTEXT + AHEAD)
     names = learner.obs_names
     start = vector_of({k: rows[k][:, CONTEXT - 1] for k in names}, names)
@@ -45,6 +52,7 @@ def test_they_are_the_policys_rollouts_where_its_actions_are_given(agent: MBPO):
         (got.cost, imagined.cost),
     ):
         np.testing.assert_allclose(ours[:, 1:], np.swapaxes(theirs, 0, 1), rtol=1e-4, atol=1e-5)
+    assert np.std(imagined.reward) > 0.01
     np.testing.assert_array_equal(got.reward[:, 0], rows["reward"][:, CONTEXT - 1])
 
 
