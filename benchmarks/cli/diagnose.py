@@ -99,7 +99,7 @@ def main(args: Sequence[str]) -> int:
     title = f"{spec.method} on {spec.task} ({spec.obs}) after {env_steps:,} simulator steps"
     title += ", random actions" if random else ""
     print(f"{title}; {chosen.episodes} episodes", flush=True)
-    history = cost_history(chosen.run, agent) if dreams else []
+    history = cost_history(chosen.run, agent)
     traces = play(
         agent, state, make, spec.seed, chosen.episodes, evaluation_key(spec.seed, env_steps), random
     )
@@ -114,13 +114,10 @@ def main(args: Sequence[str]) -> int:
         raise BadInput(str(error)) from error
     if not random:
         findings += frozen_against_running(chosen.run, traces)
-    print(
-        table(findings),
-        reliability(findings),
-        by_heart(findings),
-        over_training(history),
-        sep=("\n\n"),
-    )
+    parts = [table(findings), reliability(findings), over_training(history)]
+    if dreams:
+        parts.insert(2, by_heart(findings))
+    print(*parts, sep="\n\n")
     write(out, [*findings, *history], env_steps)
     print(f"wrote {out}", flush=True)
     return analysis.run("diagnosis", [str(out), "--title", title])
@@ -234,6 +231,11 @@ def over_training(history: Sequence[Finding]) -> str:
 
 
 def _line(name: str, values: Sequence[float]) -> str:
-    return f"{name:<52}" + "".join(
-        f"{'-':>8}" if math.isnan(value) else f"{value:8.3f}" for value in values
-    )
+    return f"{name:<52}" + "".join(f"{_short(value):>8}" for value in values)
+
+
+def _short(value: float) -> str:
+    """At most eight characters; a diverging model's errors take exponents."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.2g}"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from agents.safedreamer.agent import SafeDreamer
+from baselines.mbpo.agent import MBPO
 from benchmarks.diagnosis.findings import Finding
 from benchmarks.runs import records
 from benchmarks.runs.files import METRICS_FILE
@@ -30,16 +31,12 @@ SAFE_PLANS = "training: share of safe plans"
 NONE_SAFE = "training: share of decisions without any safe plan"
 
 
-def cost_history(run: Path, agent: SafeDreamer) -> list[Finding]:
-    """One finding per quantity and row of metrics.jsonl, as far as the run has them.
-
-    Real costs are means over the row's window.
-
-    IMAGINED is of the actor that learns, also where a planner acts. REPLAY_SAID and REPLAY_TRUE are
-    of the same replayed steps.
+def _safedreamers(agent: SafeDreamer) -> dict[str, tuple[str, float]]:
+    """Quantity and scale of each metric. IMAGINED is of the actor that learns, also where a planner
+    acts. REPLAY_SAID and REPLAY_TRUE are of the same replayed steps.
     """
     config, per_step = agent.config, agent.episode_cost_per_step
-    scales = {
+    return {
         "train/imagined/cost": (IMAGINED, per_step),
         "act/plan/cost": (PROMISED, per_step / (config.planner.horizon * agent.cost_scale)),
         "train/model/cost_predicted": (REPLAY_SAID, per_step),
@@ -49,7 +46,19 @@ def cost_history(run: Path, agent: SafeDreamer) -> list[Finding]:
         "act/plan/safe_fraction": (SAFE_PLANS, 1.0),
         "act/plan/none_safe": (NONE_SAFE, 1.0),
     }
-    findings = [Finding(LIMIT, -1, config.cost_limit)] if config.use_cost else []
+
+
+def cost_history(run: Path, agent: SafeDreamer | MBPO) -> list[Finding]:
+    """One finding per quantity and row of metrics.jsonl, as far as the run has them.
+
+    Real costs are means over the row's window. Of MBPO's family only these, the limit and the
+    multiplier are known.
+    """
+    if isinstance(agent, SafeDreamer):
+        scales, limited = _safedreamers(agent), agent.config.use_cost
+    else:
+        scales, limited = {"train/multiplier": (MULTIPLIER, 1.0)}, agent.config.constrained
+    findings = [Finding(LIMIT, -1, agent.config.cost_limit)] if limited else []
     episodes = records.read_records(run)
     real, evaluated = (
         episodes[episodes["split"] == split] for split in (records.TRAIN, records.EVAL)

@@ -16,6 +16,8 @@ from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import ImaginationConfig
 from agents.safedreamer.open_loop import AtPosterior, OpenLoop, at_posterior, open_loop
 from agents.safedreamer.tracking import untracked
+from baselines.mbpo.agent import MBPO
+from baselines.mbpo.presets import agent_config
 from benchmarks.cli import app
 from benchmarks.cli.diagnose import by_heart, over_training, reliability, table
 from benchmarks.diagnosis import replayed
@@ -28,7 +30,7 @@ from benchmarks.envs import VectorEnv
 from benchmarks.runs.files import METRICS_FILE
 from benchmarks.runs.spec import BadInput
 from benchmarks.training.evaluation import Traces, _join, play
-from tests.agent_inputs import HAZARDS, VECTOR, VISION, observations, replay_batch, tiny
+from tests.agent_inputs import HAZARDS, LIDAR, VECTOR, VISION, observations, replay_batch, tiny
 from tests.analysis_runs import write_run
 from tests.fakes.toys import toy_env
 
@@ -334,6 +336,19 @@ def test_predicted_and_real_episode_costs_in_one_unit(tmp_path):
     )
 
 
+def test_the_history_of_a_learner_with_an_ensemble_has_costs_limit_and_multiplier(tmp_path):
+    run = write_run(tmp_path, "mbpo_lag", train=[(1000, 0.0, 30.0)])
+    (run / METRICS_FILE).write_text('{"env_steps": 2000, "train/multiplier": 0.25}\n')
+
+    def history(method: str) -> dict[str, float]:
+        agent = MBPO(agent_config(method, "debug"), LIDAR)
+        return {f.quantity: f.value for f in cost_history(run, agent)}
+
+    costs = {"training: episode cost": 30.0, "training: multiplier": 0.25}
+    assert history("mbpo_lag") == costs | {"cost limit": 2.0}
+    assert history("mbpo") == costs
+
+
 @pytest.mark.parametrize(
     ("second", "why"),
     [
@@ -527,6 +542,8 @@ def test_printed_tables_hold_the_findings():
     # the better of the two
     assert lines[2] == ["without", "a", "model", "0.000", "1.000", "2.000", "2.000"]
     assert ["reward", "critic", "7.000"] in lines
+    diverged = [Finding("error", k, 12.3456 * 100.0**k) for k in range(4)]
+    assert table(diverged).splitlines()[1].endswith("  12.346 1.2e+03 1.2e+05 1.2e+07")
     assert "0.25 -> 0.25 (4)" in reliability(found)
     history = [Finding("training: multiplier", -1, 0.1 * k, env_steps=k) for k in range(1, 41)]
     history += [
@@ -664,6 +681,7 @@ def test_a_run_with_an_ensemble_is_diagnosed_and_one_without_a_model_refused(tmp
     assert app.main(["diagnose", str(tmp_path / "dyna_lag"), *window, "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "summed cost: error" in said and "frozen, 2 new layouts" in said
+    assert "\nevaluated episode cost " in said and "at the posterior" not in said
     assert "no cost probabilities" in said and out.with_suffix(".png").stat().st_size > 5000
     assert {f"{k}" for k in range(5)} <= set(pd.read_csv(out, dtype=str)["steps_ahead"])
     assert app.main(["diagnose", str(tmp_path / "sac_lag"), *window]) == 2
