@@ -90,7 +90,8 @@ def play_zoo(methods: Sequence[str], task: str, out: Path) -> None:
     """What policies of the zoo, trained for longer, reach on layouts that they have not seen."""
     from benchmarks.zoo import entry
 
-    wanted = [entry.entry_name({"method": name, "task": task, "seed": 0}) for name in methods]
+    about = {"task": task, "obs": "lidar", "seed": 0}
+    wanted = [entry.entry_name(about | {"method": name}) for name in methods]
     names = [name for name in wanted if name in entry.names()]
     files = [out / f"zoo-{name.replace('/', '-')}.csv" for name in names]
     children = [

@@ -85,7 +85,7 @@ def _keep(member: Member, chosen: PublishArgs) -> list[str]:
     try:
         evaluated = final_evaluation(member, chosen.episodes)
         if evaluated and not chosen.no_zoo and member.spec["seed"] in chosen.zoo_seeds:
-            _publish_policy(member)
+            publish_policy(member)
     except BadInput as error:
         return [f"{member.folder.name}: {error}"]
     return []
@@ -123,13 +123,17 @@ def final_evaluation(member: Member, episodes: int) -> bool:
     return True
 
 
-def _publish_policy(member: Member) -> None:
+def publish_policy(member: Member) -> None:
+    """Put the run into the zoo, unless it is there, an OmniSafe method or a variant."""
     from benchmarks.methods import method
     from benchmarks.zoo import entry
     from benchmarks.zoo.adding import add
 
-    if method(member.spec["method"]).engine == "torch":
-        print(printable(f"not in the zoo (OmniSafe's): {member.folder.name}"))
+    # names have no place for variants, which are there to be compared
+    torch = method(member.spec["method"]).engine == "torch"
+    if torch or member.variant:
+        why = "OmniSafe's" if torch else f"variant {member.variant}"
+        print(printable(f"not in the zoo ({why}): {member.folder.name}"))
         return
     name = entry.entry_name(member.spec)
     if name in entry.names() and entry.find(name).card["run_id"] == member.run_id:

@@ -33,15 +33,18 @@ _CARD = {"name": str, "run_id": str, "spec": dict, "trained": dict, "scores": di
 class Entry(NamedTuple):
     """A published policy."""
 
-    name: str  # METHOD/TASK/SEED
+    name: str  # METHOD/TASK[-OBS]/SEED
     folder: Path
     card: dict[str, Any]
     spec: RunSpec
 
 
 def entry_name(spec: Mapping[str, Any]) -> str:
-    """`bsrp_lag/PointCircle1/0` for the spec of a run on SafetyPointCircle1-v0."""
+    """`bsrp_lag/PointCircle1/0` for the spec of a run on SafetyPointCircle1-v0 from lidar;
+    `bsrp_lag/PointGoal1-coordinates/0` names another observation.
+    """
     task = re.sub(r"^Safety|-v\d+$", "", spec["task"])
+    task += "" if spec["obs"] == "lidar" else f"-{spec['obs']}"
     return f"{spec['method']}/{re.sub(r'[^A-Za-z0-9_.-]', '-', task)}/{spec['seed']}"
 
 

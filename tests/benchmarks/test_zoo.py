@@ -5,6 +5,7 @@ refused.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ import pytest
 
 from benchmarks.api.policies import load_agent
 from benchmarks.cli import analysis, evaluate, stress
-from benchmarks.cli.publish import final_evaluation, forget_place
+from benchmarks.cli.publish import final_evaluation, forget_place, publish_policy
 from benchmarks.methods.saved import newest
-from benchmarks.runs.files import FINAL_FILE, SPEC_FILE, STATUS_FILE
+from benchmarks.runs.files import FINAL_FILE, SPEC_FILE, STATUS_FILE, SWEEP_FILE
 from benchmarks.runs.reading import DamagedFile
 from benchmarks.runs.records import FINAL, read_records
 from benchmarks.runs.spec import BadInput, to_dict
@@ -125,6 +126,18 @@ def test_the_same_run_gives_the_same_files_and_another_is_refused(run, added, tm
     (again.folder / entry.CARD).write_text(json.dumps(card | {"run_id": "other"}))
     with pytest.raises(BadInput, match="is run other, not"):
         add(run, tmp_path)
+
+
+def test_observations_have_names_of_their_own_and_variants_stay_out(run, tmp_path, capsys):
+    spec = {"method": "bsrp_lag", "task": "SafetyPointGoal1-v0", "seed": 3}
+    assert entry.entry_name(spec | {"obs": "lidar"}) == "bsrp_lag/PointGoal1/3"
+    assert entry.entry_name(spec | {"obs": "vision"}) == "bsrp_lag/PointGoal1-vision/3"
+    varied = tmp_path / "runs" / "varied"
+    shutil.copytree(run, varied)
+    about = {"suites": ["one"], "tags": [], "variant": "limit 10"}
+    (varied / SWEEP_FILE).write_text(json.dumps(about))
+    publish_policy(member(varied))
+    assert "not in the zoo (variant limit 10): varied" in capsys.readouterr().out
 
 
 def test_a_run_without_its_final_evaluation_is_refused(tmp_path):
