@@ -14,13 +14,16 @@ from analysis.statistics.aggregates import improvement
 from analysis.statistics.intervals import mean_half_width
 from analysis.statistics.paired import paired
 
-# question -> (method without, method with) what it asks about
+# question -> (method without, method with) what it asks about; variants as suites name them
 QUESTIONS: tuple[tuple[str, str, str], ...] = (
     ("what planning adds to a Lagrangian", "bsrp_lag", "osrp_lag"),
     ("what a Lagrangian adds to planning", "osrp", "osrp_lag"),
     ("what a Lagrangian does to an actor", "dreamerv3", "bsrp_lag"),
     ("what a constraint does to a planner", "cem", "osrp"),
-    ("what a learned model adds to SAC-Lag", "sac_lag", "mbpo_lag"),
+    ("what the cost critic adds to a planner's filter", "osrp [costs of the plan alone]", "osrp"),
+    ("what single imagined steps add to SAC-Lag", "sac_lag", "dyna_lag"),
+    ("what branched rollouts add to SAC-Lag", "sac_lag", "mbpo_lag"),
+    ("what targets expanded by a model add to SAC-Lag", "sac_lag", "mve_lag"),
     ("a world model instead of none", "sac_lag", "bsrp_lag"),
     ("imagination with a posterior over models instead of one model", "bsrp_lag", "lambda"),
     ("a latent actor-critic instead of imagination", "bsrp_lag", "safe_slac"),
