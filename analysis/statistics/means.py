@@ -20,7 +20,11 @@ QUESTIONS: tuple[tuple[str, str, str], ...] = (
     ("what a Lagrangian adds to planning", "osrp", "osrp_lag"),
     ("what a Lagrangian does to an actor", "dreamerv3", "bsrp_lag"),
     ("what a constraint does to a planner", "cem", "osrp"),
-    ("what the cost critic adds to a planner's filter", "osrp [costs of the plan alone]", "osrp"),
+    (
+        "what the cost critic and a margin add to a planner's filter",
+        "osrp [costs of the plan alone]",
+        "osrp",
+    ),
     ("what single imagined steps add to SAC-Lag", "sac_lag", "dyna_lag"),
     ("what branched rollouts add to SAC-Lag", "sac_lag", "mbpo_lag"),
     ("what targets expanded by a model add to SAC-Lag", "sac_lag", "mve_lag"),

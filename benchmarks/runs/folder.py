@@ -39,7 +39,7 @@ from benchmarks.runs.files import (
 from benchmarks.runs.ownership import own, read_owner
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import jax_devices, provenance
-from benchmarks.runs.reading import DamagedFile, read_object
+from benchmarks.runs.reading import DamagedFile, expect, read_object
 from benchmarks.runs.spec import BadInput, RunSpec, diff, read_spec, to_dict
 from benchmarks.runs.status import StatusFile, read_status
 
@@ -109,6 +109,16 @@ def check(spec: RunSpec, out: str | os.PathLike[str]) -> None:
             f"{out} was cleaned (`safedreamer clean`): without its replay buffer it would "
             "start over, and its records with it; choose another --out"
         )
+
+
+def variant_of(folder: Path) -> str:
+    """The variant of a run of a sweep, as its suite names it; "" for others."""
+    try:
+        about = read_object(folder / SWEEP_FILE)
+    except FileNotFoundError:
+        return ""
+    expect(about, {"variant": str}, folder / SWEEP_FILE)
+    return about["variant"]
 
 
 def _check_small_files(out: Path) -> None:

@@ -19,8 +19,7 @@ from benchmarks.envs.facts import EnvFacts
 from benchmarks.envs.worker import MAKE_SECONDS, check_python, env_facts_of
 from benchmarks.methods import method
 from benchmarks.process.compilation import forget_compiled
-from benchmarks.runs.files import SWEEP_FILE
-from benchmarks.runs.reading import expect, read_object
+from benchmarks.runs.folder import variant_of
 from benchmarks.runs.records import EVAL, EpisodeRecord, read_rows
 from benchmarks.runs.spec import BadInput, RunFailed
 from benchmarks.stress import errors
@@ -107,16 +106,6 @@ def policy_of(name: str | os.PathLike[str]) -> Policy:
     subject = Subject(spec, get_task(spec.task), facts_of(make), found, torch)
     variant = variant_of(found.folder)
     return Policy(subject, make, found.env_steps, found.agent_steps, variant, spec.agent)
-
-
-def variant_of(folder: Path) -> str:
-    """The variant of a run of a sweep, as its suite names it; "" for others."""
-    try:
-        about = read_object(folder / SWEEP_FILE)
-    except FileNotFoundError:
-        return ""
-    expect(about, {"variant": str}, folder / SWEEP_FILE)
-    return about["variant"]
 
 
 def checked_python() -> str:

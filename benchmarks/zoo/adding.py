@@ -14,6 +14,7 @@ import numpy as np
 from benchmarks.methods import method
 from benchmarks.methods.saved import newest
 from benchmarks.runs.files import FINAL_FILE
+from benchmarks.runs.folder import variant_of
 from benchmarks.runs.records import read_rows
 from benchmarks.runs.spec import BadInput, RunSpec, read_spec, to_dict
 from benchmarks.training.launch import environment, trained_agent
@@ -63,6 +64,11 @@ def add(run: Path, root: Path | None = None) -> Entry:
         raise BadInput(
             f"{spec.method} is OmniSafe's: its policy acts from the learner's whole checkpoint in "
             "a process of its own, which the zoo does not hold; its run folder can be evaluated"
+        )
+    if variant := variant_of(run):
+        raise BadInput(
+            f"{run} is the variant {variant!r} of {spec.method}: the zoo has no names for "
+            "variants; its run folder can be evaluated"
         )
     if name in names(root) and (there := find(name, root).card["run_id"]) != spec.run_id:
         raise BadInput(

@@ -263,6 +263,14 @@ def test_the_committed_growth_of_model_errors_is_that_of_the_files():
     docs = (ROOT / "docs" / "concepts" / "model_based_rl.md").read_text(encoding="utf-8")
     for column, (method, file) in enumerate(MODELS.items(), start=1):
         frame = pd.read_csv(MODEL_ERRORS / f"{file}.csv")
+        rewards = frame[frame["quantity"] == "summed reward: error"]
+        model = rewards["predictor"] == "model"
+        own, others = (
+            rows.groupby("steps_ahead")["value"].min() for rows in (rewards[model], rewards[~model])
+        )
+        worse = [k for k in range(1, 16) if own[k] > others[k]]
+        said = str(worse[0] - 1) if worse else "15 or more"
+        assert rows_of("steps for which the model's summed reward")[0][column] == said
         for first, name in (("its error grows", "reward"), ("that of the summed cost", "cost")):
             growth = frame["quantity"] == f"summed {name}: error grows with steps to the power"
             power = f"{frame.loc[growth, 'value'].item():.2f}"

@@ -138,6 +138,8 @@ def test_observations_have_names_of_their_own_and_variants_stay_out(run, tmp_pat
     (varied / SWEEP_FILE).write_text(json.dumps(about))
     publish_policy(member(varied))
     assert "not in the zoo (variant limit 10): varied" in capsys.readouterr().out
+    with pytest.raises(BadInput, match="is the variant 'limit 10' of bsrp_lag"):
+        add(varied, tmp_path / "zoo")
 
 
 def test_a_run_without_its_final_evaluation_is_refused(tmp_path):
