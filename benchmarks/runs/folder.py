@@ -111,13 +111,14 @@ def check(spec: RunSpec, out: str | os.PathLike[str]) -> None:
         )
 
 
-def variant_of(folder: Path) -> str:
+def variant_of(folder: str | os.PathLike[str]) -> str:
     """The variant of a run of a sweep, as its suite names it; "" for others."""
+    path = Path(folder) / SWEEP_FILE
     try:
-        about = read_object(folder / SWEEP_FILE)
+        about = read_object(path)
     except FileNotFoundError:
         return ""
-    expect(about, {"variant": str}, folder / SWEEP_FILE)
+    expect(about, {"variant": str}, path)
     return about["variant"]
 
 
