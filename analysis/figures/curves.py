@@ -3,7 +3,8 @@
 `curves` shows tasks in detail, with training episodes; `grid` shows many tasks on a page. Strong
 lines are evaluations: the mean over runs with its 95 % Student-t band from three runs on, the
 single runs below that. Faint lines are smoothed training episodes, dashed black ones cost limits.
-Data in, Figure out, nothing saved.
+Many methods on one task are spread over several rows of panels with the same axes. Data in, Figure
+out, nothing saved.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from analysis.figures import style
-from analysis.figures.facets import bands, facets, lines
+from analysis.figures.facets import bands, cost_axis, facets, lines
 from analysis.results.frames import Results, Status
 from analysis.results.judge import cost_limits
 from analysis.results.labels import method_label, panel_title, plural
@@ -30,7 +31,7 @@ from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.series import Kind, curve_lines
 
 METRICS = ("return", "cost")
-LOG_RATIO = 8.0  # of the largest cost to a limit, beyond which the axis of costs turns logarithmic
+MOST_METHODS = 6  # in one panel of a single task, whose bands could no longer be told apart
 MARKERS = 20  # of a line with many evaluations, so that they do not thicken it
 NOTHING = "nothing to draw: no run names a task; see the list of runs for what is wrong with them"
 
@@ -94,9 +95,10 @@ def _figure(
         data = curve_lines(results._replace(runs=runs), config.smooth_share)
     if config.smooth_share is None:
         data = data[data["kind"] != Kind.TRAINING]
-    single = len(tasks) == 1 and not config.small
     with style.context():
-        figure, pairs = _panels(data, tasks, config, single, entries=len(looks) + 1)
+        if len(tasks) == 1 and not config.small:
+            return _one_task(runs, tasks[0], looks, config, title, data)
+        figure, pairs = _panels(data, tasks, config, entries=len(looks) + 1)
         for place, ((task, obs), pair) in enumerate(zip(tasks, pairs)):
             here = runs[(runs["task"] == task) & (runs["obs"] == obs)]
             mine = data[(data["task"] == task) & (data["obs"] == obs)]
@@ -106,35 +108,71 @@ def _figure(
             cost_axis(pair[1], limits)
             bottom = not config.small or place + min(config.columns, len(tasks)) >= len(tasks)
             first = not config.small or place % config.columns == 0
-            _label(pair, config, single, first=first, bottom=bottom)
+            _label(pair, config, first=first)
+            pair[1].set_xlabel("Simulator steps" if bottom else "")
             heading = panel_title(task, obs, limits)
-            if single:
-                figure.suptitle(title or heading, fontsize=10, fontweight="bold")
-            else:
-                small = {"fontsize": 6.5, "pad": 3} if config.small else {}
-                # in two lines: a small panel is narrower than its title
-                text = heading.replace(" (", "\n(") if config.small else heading
-                pair[0].set_title(text, **small)
+            small = {"fontsize": 6.5, "pad": 3} if config.small else {}
+            # in two lines: a small panel is narrower than its title
+            text = heading.replace(" (", "\n(") if config.small else heading
+            pair[0].set_title(text, **small)
             _name_missing(pair, here, config)
-        if title and not single:
+        if title:
             figure.suptitle(title, fontsize=10, fontweight="bold")
-        _legend(figure, runs, looks, data, config)
+        handles = [*_method_handles(runs, looks, config), *_mark_handles(figure, data, config)]
+        _legend(figure, handles, config)
         return figure
+
+
+def _one_task(
+    runs: pd.DataFrame,
+    task: tuple[str, str],
+    looks: dict[str, style.MethodStyle],
+    config: CurvesConfig,
+    title: str,
+    data: pd.DataFrame,
+) -> Figure:
+    """Return beside cost, in one row of panels for every MOST_METHODS methods or fewer."""
+    runs = runs[(runs["task"] == task[0]) & (runs["obs"] == task[1])]
+    data = data[(data["task"] == task[0]) & (data["obs"] == task[1])]
+    limits = cost_limits(runs, *task)
+    names = list(looks)
+    rows = max(1, math.ceil(len(names) / MOST_METHODS))
+    groups = [list(part) for part in np.array_split(np.array(names, dtype=object), rows)]
+    height = config.panel_height if rows == 1 else 0.75 * config.panel_height
+    size = (config.width, rows * height + 1.1)
+    figure, axes = facets(data, METRICS * rows, 2, size)
+    pairs: list[tuple[Axes, Axes]] = list(zip(axes[::2], axes[1::2]))  # type: ignore[arg-type]
+    for pair, group in zip(pairs, groups):
+        mine = {name: looks[name] for name in group}
+        for one, first, metric in zip(pair, pairs[0], METRICS):
+            if one is not first:
+                one.sharey(first)
+            _draw(one, data[(data["metric"] == metric) & data["method"].isin(group)], mine, config)
+    for pair, group in zip(pairs, groups):
+        cost_axis(pair[1], limits)
+        _label(pair, config, first=True)
+        for one in pair:
+            one.set_xlabel("Simulator steps" if pair is pairs[-1] else "")
+        here = runs[runs["label"].isin(group)]
+        _name_missing(pair, here, config)
+        if rows > 1:
+            handles = _method_handles(here, {name: looks[name] for name in group}, config)
+            place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.0}
+            pair[1].legend(handles=handles, fontsize=7, **place)
+    figure.suptitle(title or panel_title(*task, limits), fontsize=10, fontweight="bold")
+    methods = _method_handles(runs, looks, config) if rows == 1 else []
+    _legend(figure, [*methods, *_mark_handles(figure, data, config)], config)
+    return figure
 
 
 def _panels(
     data: pd.DataFrame,
     tasks: Sequence[tuple[str, str]],
     config: CurvesConfig,
-    single: bool,
     entries: int,
 ) -> tuple[Figure, list[tuple[Axes, Axes]]]:
-    """(return, cost) axes of each task: side by side for one task, else above each other."""
+    """(return, cost) axes of each task, above each other."""
     count = len(tasks)
-    if single:
-        size = (config.width, config.panel_height + 1.1)
-        figure, axes = facets(data, METRICS, 2, size)
-        return figure, [(axes[0], axes[1])]  # type: ignore[list-item]
     rows = math.ceil(count / config.columns)
     columns = min(config.columns, count) if config.small else math.ceil(count / rows)
     width, height = max(config.width, 2.3 * columns), 1.7 * rows * config.panel_height + 0.9
@@ -162,12 +200,13 @@ def _draw(
     axes: Axes, data: pd.DataFrame, looks: dict[str, style.MethodStyle], config: CurvesConfig
 ) -> None:
     """Faint training lines, more so where many runs would drown the rest, unless they are all there
-    is to see; then means with bands, or single runs.
+    is to see of the way to the end; then means with bands, or single runs.
     """
     training = data[data["kind"] == Kind.TRAINING]
-    judged = set(data.loc[data["kind"] != Kind.TRAINING, "method"])
+    judged = data[data["kind"] != Kind.TRAINING].groupby("method")["env_steps"].nunique()
     many = training.groupby("method")["line"].nunique() >= MIN_RUNS
-    alpha = {m: 0.9 if m not in judged else 0.15 if many[m] else 0.3 for m in many.index}
+    strength = {0: 0.9, 1: 0.5}  # by the number of evaluations
+    alpha = {m: strength.get(judged.get(m, 0), 0.15 if many[m] else 0.3) for m in many.index}
     faint = {name: look._replace(line=style.SOLID) for name, look in looks.items()}
     for value, mine in training.groupby(training["method"].map(alpha)):
         look = {"lw": 0.9, "alpha": value, "zorder": 2, "gid": Kind.TRAINING.value}
@@ -184,31 +223,7 @@ def _draw(
     lines(axes, rest, looks, markers=False, lw=0.8, zorder=4, gid=Kind.REST.value)
 
 
-def cost_axis(axes: Axes, limits: Sequence[float]) -> None:
-    """Limit lines, and a scale on which a limit of 2 and the costs of an unsafe method can both be
-    read.
-    """
-    for limit in limits:
-        style.limit_line(axes, limit)
-    drawn = np.concatenate(
-        [[1.0], *(np.asarray(line.get_ydata(), dtype=float) for line in axes.lines)]
-    )
-    top = drawn[np.isfinite(drawn)].max()
-    linear = max(1.0, *limits) if limits else 1.0
-    if not limits or top <= LOG_RATIO * linear:
-        axes.set_ylim(-0.04 * top, top * 1.08)
-        return
-    decades = (step * 10**decade for decade in range(5) for step in (2, 5, 10))
-    ticks = dict.fromkeys([0.0, linear, *decades])
-    shown = [t for t in ticks if t == 0 or linear <= t <= top * 1.6]
-    style.symlog(axes, "y", linear, shown)
-    # below zero, so that a line at zero is not hidden by the axis
-    axes.set_ylim(-0.12 * linear, top * 1.6)
-
-
-def _label(
-    pair: tuple[Axes, Axes], config: CurvesConfig, single: bool, *, first: bool, bottom: bool
-) -> None:
+def _label(pair: tuple[Axes, Axes], config: CurvesConfig, *, first: bool) -> None:
     ticks = 3 if config.small else 6
     for axes, metric in zip(pair, METRICS):
         name = metric.capitalize() if config.small else f"Episode {metric}"
@@ -222,10 +237,8 @@ def _label(
             axes.tick_params(labelsize=6, pad=1.5, length=2)
             axes.yaxis.label.set_fontsize(7)
             axes.xaxis.label.set_fontsize(7)
-    top, lower = pair
+    top = pair[0]
     top.yaxis.set_major_locator(MaxNLocator(ticks + 1, steps=[1, 2, 5, 10]))
-    lower.set_xlabel("Simulator steps" if bottom else "")
-    top.set_xlabel("Simulator steps" if single else "")
     if config.small:
         top.tick_params(labelbottom=False)
     if not top.lines:  # no run of this task has records
@@ -265,16 +278,10 @@ def _legend_columns(width: float, config: CurvesConfig) -> int:
     return 3 if width >= 6 else 2
 
 
-def _legend(
-    figure: Figure,
-    runs: pd.DataFrame,
-    looks: dict[str, style.MethodStyle],
-    data: pd.DataFrame,
-    config: CurvesConfig,
-) -> None:
-    """One entry per method with the number of its seeds, then what the other marks mean, as far as
-    they were drawn.
-    """
+def _method_handles(
+    runs: pd.DataFrame, looks: dict[str, style.MethodStyle], config: CurvesConfig
+) -> list[Artist]:
+    """One entry per method with the number of its seeds."""
     handles: list[Artist] = []
     for method, look in looks.items():
         mine = runs[(runs["label"] == method) & runs["used"]]
@@ -283,6 +290,12 @@ def _legend(
         count = plural(high, "seed") if low == high else f"{low} to {high} seeds"
         size = {"lw": 1.2, "ms": 3.5} if config.small else {"ms": 4.5, "lw": 1.6}
         handles.append(look.handle(f"{look.label}, {count}", **size))
+    return handles
+
+
+def _mark_handles(figure: Figure, data: pd.DataFrame, config: CurvesConfig) -> list[Artist]:
+    """What the other marks mean, as far as they were drawn."""
+    handles: list[Artist] = []
     grey = {"color": "#888888"}
     if not config.small:
         if (data["kind"] != Kind.TRAINING).any():
@@ -299,6 +312,10 @@ def _legend(
         limits = {float(line.get_ydata()[0]) for line in drawn}  # type: ignore[index]
         label = f"cost limit {limits.pop():g}" if len(limits) == 1 else "cost limit"
         handles.append(Line2D([], [], label=label, **style.LIMIT_LINE))
+    return handles
+
+
+def _legend(figure: Figure, handles: list[Artist], config: CurvesConfig) -> None:
     figure.legend(
         handles=handles, loc="outside lower center", fontsize=7 if config.small else 8,
         ncols=min(len(handles), _legend_columns(figure.get_figwidth(), config)), columnspacing=1.2,

@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from analysis.figures import style
-from analysis.figures.curves import cost_axis
+from analysis.figures.facets import cost_axis
 from analysis.read.diagnosis import COLUMNS
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"

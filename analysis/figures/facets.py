@@ -1,4 +1,4 @@
-"""Facets and lines by seaborn, in the looks of `analysis.figures.style`.
+"""Facets and lines by seaborn, in the looks of `analysis.figures.style`, and the axis of costs.
 
 Left to matplotlib: bands. seaborn computes intervals itself, point by point, and takes no finished
 ones; ours come from `analysis.statistics`.
@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.figures import style
 from analysis.figures.style import MethodStyle
+
+LOG_RATIO = 8.0  # of the largest cost to a limit, beyond which the axis of costs turns logarithmic
 
 
 def facets(
@@ -87,3 +91,27 @@ def bands(axes: Axes, data: pd.DataFrame, looks: Mapping[str, MethodStyle]) -> N
             line["env_steps"], line["low"], line["high"], color=looks[method].color, alpha=0.16,
             lw=0, zorder=3, gid="band",
         )  # fmt: skip
+
+
+def cost_axis(axes: Axes, limits: Sequence[float]) -> None:
+    """Limit lines, and a scale on which a limit of 2 and the costs of an unsafe method can both be
+    read.
+
+    Axes that share theirs with others are scaled by the lines of all.
+    """
+    for limit in limits:
+        style.limit_line(axes, limit)
+    scaled = axes.get_shared_y_axes().get_siblings(axes)
+    heights = [np.asarray(line.get_ydata(), float) for one in scaled for line in one.lines]
+    drawn = np.concatenate([[1.0], *heights])
+    top = drawn[np.isfinite(drawn)].max()
+    linear = max(1.0, *limits) if limits else 1.0
+    if not limits or top <= LOG_RATIO * linear:
+        axes.set_ylim(-0.04 * top, top * 1.08)
+        return
+    decades = (step * 10**decade for decade in range(5) for step in (2, 5, 10))
+    ticks = dict.fromkeys([0.0, linear, *decades])
+    shown = [t for t in ticks if t == 0 or linear <= t <= top * 1.6]
+    style.symlog(axes, "y", linear, shown)
+    # below zero, so that a line at zero is not hidden by the axis
+    axes.set_ylim(-0.12 * linear, top * 1.6)

@@ -27,7 +27,7 @@ def matched() -> SafeSLACConfig:
 def cpu() -> SafeSLACConfig:
     """For vectors, sized for an hour on two cores.
 
-    Trials: results/log_of_trials.md; what they reach: results/cpu/README.md.
+    Trials: results/log_of_trials.md; what it reaches: results/campaign/README.md.
     """
     return SafeSLACConfig(
         cost_limit=2.0,

@@ -271,15 +271,51 @@ def test_nothing_to_draw_is_an_error(tmp_path):
         curves.curves(load([tmp_path]))
 
 
-def test_everything_lies_inside_the_figure(sweep):
+MANY = ("dreamerv3", "cem", "osrp", "osrp_lag", "bsrp_lag", "lambda", "safe_slac", "cpo")
+
+
+def test_many_methods_on_one_task_are_spread_over_rows_with_the_same_axes(tmp_path):
+    for place, method in enumerate(MANY):
+        write_run(tmp_path / method, method, evals=[(4000, place, 10.0 * place)])
+    figure = curves.curves(load([tmp_path]))
+    rows = [figure.axes[:2], figure.axes[2:]]
+    names = [[text.get_text() for text in cost.get_legend().get_texts()] for _, cost in rows]
+    assert [name for row in names for name in row] == [
+        f"{style.METHODS[method].label}, 1 seed" for method in MANY
+    ]
+    assert list(map(len, names)) == [4, 4]
+    for column in range(2):
+        drawn_here = [len(drawn(row[column], "run")) for row in rows]
+        assert drawn_here == [4, 4]
+        assert rows[0][column].get_ylim() == rows[1][column].get_ylim()
+        assert rows[0][column].get_yscale() == rows[1][column].get_yscale()
+    assert rows[0][1].get_ylim()[1] > 70.0  # the highest cost stands in the second row
+    assert len(drawn(rows[1][1], "cost limit")) == 1
+    assert [one.get_xlabel() for one in figure.axes] == ["", "", *["Simulator steps"] * 2]
+    assert legend_labels(figure) == ["evaluation", "cost limit 2"]
+
+
+def test_training_is_drawn_strongly_where_evaluations_do_not_show_the_way(tmp_path):
+    train = [(1000, 1.0, 0.0), (2000, 2.0, 0.0)]
+    write_run(tmp_path / "end", "cpo", evals=[(4000, 1.0, 0.0)], train=train)
+    write_run(tmp_path / "often", "osrp", evals=[(2000, 1.0, 0), (4000, 1.0, 0)], train=train)
+    reward, _ = curves.curves(load([tmp_path])).axes
+    strength = {line.get_color(): line.get_alpha() for line in drawn(reward, "training")}
+    assert strength[style.METHODS["cpo"].color] == 0.5
+    assert strength[style.METHODS["osrp"].color] == 0.3
+
+
+@pytest.mark.parametrize("methods", [("cem", "osrp_lag", "bsrp_lag"), MANY[1:]])
+def test_everything_lies_inside_the_figure(sweep, methods):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    for method in ("cem", "osrp_lag", "bsrp_lag"):
+    for method in methods:
         write_run(sweep / method, method, evals=[(4000, 1.0, 0.0)])
     figure = curves.curves(load([sweep]))
     FigureCanvasAgg(figure).draw()
     whole = figure.bbox
-    for artist in (*figure.axes, *figure.legends):
+    inner = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+    for artist in (*figure.axes, *figure.legends, *inner):
         box = artist.get_tightbbox()
         assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= whole.x1 and box.y1 <= whole.y1, artist
 

@@ -272,6 +272,22 @@ def test_options_toggle(browser):
 
 
 @pytest.mark.browser
+def test_bands_of_many_methods_start_hidden(without_figures, tmp_path):
+    folder = write_sweep(tmp_path / "runs")  # OSRP has a band
+    for method in ("cem", "osrp_lag", "bsrp_lag", "lambda", "safe_slac", "cpo"):
+        write_run(folder / method, method, evals=[(2000, 1.0, 0.0), (4000, 2.0, 0.5)])
+    out = folder / "report.html"
+    out.write_text(page.page(load.load([folder]), out, [folder], FEW), encoding="utf-8")
+    with Page(tmp_path / "profile") as opened:
+        opened.open(out)
+        count = "document.querySelectorAll('path.band').length"
+        assert not opened.run("document.getElementById('bands').checked")
+        assert opened.run(count) == 0
+        click(opened, "#bands")
+        assert opened.run(count) == 2  # of return and of cost
+
+
+@pytest.mark.browser
 def test_values_are_read_by_hovering_and_by_keys(browser):
     chart = "document.querySelectorAll('.panel')[1].querySelector('svg.chart')"
     browser.run(f"{chart}.scrollIntoView({{block: 'center'}})")
