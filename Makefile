@@ -153,7 +153,7 @@ docs: setup $(VENV)/.docs
 # What the documents say: links, command lines, examples, YAML files, extras, the claims of README.
 docs-check: setup
 	@$(PYTEST) tests/test_docs.py tests/test_examples.py tests/test_extras.py tests/test_community.py \
-		tests/benchmarks/test_api.py tests/benchmarks/test_own_method.py tests/benchmarks/test_help.py \
+		tests/benchmarks/api tests/benchmarks/cli/test_help.py \
 		tests/analysis/test_importing.py tests/analysis/test_publish.py $(ARGS)
 
 doctor: setup

@@ -12,7 +12,7 @@ import pytest
 from analysis.commands.main import main as analysis
 from slurm.minicluster.cluster import MiniCluster
 from slurm.minicluster.processes import wait_until
-from tests.benchmarks.test_stress_command import untrained
+from tests.benchmarks.stress.test_command import untrained
 from tests.slurm_sweeps import PATIENCE_S
 from tests.tree import ROOT
 

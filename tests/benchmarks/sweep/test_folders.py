@@ -25,8 +25,7 @@ from benchmarks.sweep.members import existing, member, members
 from benchmarks.sweep.plan import make_plan
 from benchmarks.sweep.prepare import drop, prepare, still_wanted
 from tests.sweep_folders import entries, stand, submit, suite
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.tree import ROOT
 
 
 def plan_of(out: Path, wanted):

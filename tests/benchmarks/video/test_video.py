@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import imageio.v2 as imageio
@@ -29,6 +28,7 @@ from benchmarks.video.frame import SCENE, Subject, compose, predicted_costs
 from benchmarks.video.traces import EpisodeTrace, Recorder
 from tests.agent_inputs import HAZARDS, VECTOR, VISION, observations, tiny
 from tests.fakes.toys import ToyAgent, no_fault, toy_env, toy_spec
+from tests.tree import ROOT
 
 CONTEXT, STEPS = 4, 3
 
@@ -445,7 +445,7 @@ def test_records_are_the_same_with_and_without_video(tmp_path, monkeypatch, capf
     from benchmarks.cli import app
     from benchmarks.runs.records import read_records
 
-    monkeypatch.chdir(Path(__file__).resolve().parents[2])
+    monkeypatch.chdir(ROOT)
     run = tmp_path / "run"
     task = [
         "--task",

@@ -37,7 +37,7 @@ class Brittle(Shore):
 
 
 def brittle_env():
-    return make_env("tests.benchmarks.test_env_faults:brittle", "default", 2)
+    return make_env("tests.benchmarks.envs.test_faults:brittle", "default", 2)
 
 
 def brittle():
@@ -62,7 +62,7 @@ class Sinking(Shore):
 
 
 def sinking_env():
-    return make_env("tests.benchmarks.test_env_faults:sinking", "default", 2)
+    return make_env("tests.benchmarks.envs.test_faults:sinking", "default", 2)
 
 
 def sinking():

@@ -7,7 +7,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from pathlib import Path
 
 import pytest
 
@@ -18,8 +17,8 @@ from benchmarks.suites.suite import expand
 from benchmarks.sweep import gpu_hours
 from benchmarks.sweep.gpu_hours import CARDS, Work
 from tests import specs
+from tests.tree import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 RECOUNT = "the sizes have changed: python -m benchmarks.perf.work"
 
 

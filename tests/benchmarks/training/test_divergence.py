@@ -85,7 +85,7 @@ def test_an_environment_that_sends_no_numbers_is_blamed(tmp_path):
         train(
             toy_spec(),
             tmp_path,
-            lambda: make_env("tests.benchmarks.test_divergence:sending", "default", 2),
+            lambda: make_env("tests.benchmarks.training.test_divergence:sending", "default", 2),
             ToyAgent,
         )
     assert not (tmp_path / "diverged").exists()
@@ -122,7 +122,9 @@ def test_numbers_too_large_to_be_squared_are_named(tmp_path):
         train(
             toy_spec(),
             tmp_path,
-            lambda: make_env("tests.benchmarks.test_divergence:exaggerating", "default", 2),
+            lambda: make_env(
+                "tests.benchmarks.training.test_divergence:exaggerating", "default", 2
+            ),
             Squaring,
         )
 

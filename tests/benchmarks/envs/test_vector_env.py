@@ -10,14 +10,14 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.envs import EnvContractError, VectorEnv, WorkerError, episode_seed, make_env
+from tests.tree import ROOT
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))  # for toy_envs
+sys.path.insert(0, str(ROOT / "tests" / "fakes"))  # for toy_envs
 
 
 def toy(name="counter", repeat=3):

@@ -33,6 +33,7 @@ from benchmarks.training.launch import env_factory, environment
 from benchmarks.video.traces import Recorder
 from slurm import child
 from tests.fakes.toys import ToyAgent, no_fault, toy_spec
+from tests.tree import ROOT
 
 TASK = "SafetyPointGoal1-v0"
 
@@ -103,7 +104,7 @@ def test_another_interpreter_sees_none_of_this_ones_packages(other_python):
     )
     assert any(path.endswith("site-packages") for path in mine)
     assert not any(path.endswith("site-packages") for path in theirs)
-    assert str(Path(__file__).resolve().parents[2]) in theirs
+    assert str(ROOT) in theirs
 
 
 def test_settings_are_sent_and_never_pickled_code():
@@ -257,7 +258,7 @@ def test_a_missing_newest_python_is_said_in_one_line_and_is_no_failure(tmp_path)
     old = tmp_path / "python"
     old.write_text("#!/bin/sh\nexit 1\n")  # what a Python before 3.12 answers
     old.chmod(0o755)
-    script = Path(__file__).resolve().parents[1] / "newest.sh"
+    script = ROOT / "tests" / "newest.sh"
     variables = {**os.environ, "NEWEST_PYTHON": str(old), "NEWEST_VENV": str(tmp_path / "venv")}
     done = subprocess.run(
         [str(script)], env=variables, capture_output=True, text=True, timeout=60, check=True

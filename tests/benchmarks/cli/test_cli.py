@@ -18,8 +18,8 @@ from benchmarks.cli import app, train
 from benchmarks.cli.evaluate import tasks_named
 from benchmarks.runs.records import read_records
 from benchmarks.runs.spec import BadInput
+from tests.tree import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 TOY = ["--task", "tests.fakes.toys:shore", "--method", "dreamerv3", "--preset", "debug"]
 
 

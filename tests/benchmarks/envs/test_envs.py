@@ -7,7 +7,6 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,9 +21,10 @@ from benchmarks.envs import (
     gl,
     make_env,
 )
+from tests.tree import ROOT
 
 # for toy_envs, as a user's own folder would be
-sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
+sys.path.insert(0, str(ROOT / "tests" / "fakes"))
 
 import toy_envs
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from benchmarks.process import compilation
 from benchmarks.process.compilation import SWITCH, keep_compiled, prune
+from tests.tree import ROOT
 
 NAMES = (
     SWITCH,
@@ -88,7 +88,7 @@ def test_a_second_process_compiles_nothing(tmp_path):
             check=True,
             timeout=120,
             env=env,
-            cwd=Path(__file__).parents[2],
+            cwd=ROOT,
         )
         return [int(word) for word in done.stdout.split()]
 

@@ -32,7 +32,7 @@ from benchmarks.training.launch import agent_for, environment, initial_state
 from tests.fakes.shore import EPISODE_ENV_STEPS
 
 SHORE = "tests.fakes.shore:shore"
-OWN = "tests.benchmarks.test_stress_command:Backwards"
+OWN = "tests.benchmarks.stress.test_command:Backwards"
 
 
 class Backwards(Perturbed):

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -30,8 +29,7 @@ from benchmarks.sweep.plan import make_plan
 from benchmarks.sweep.records import Reached, evaluations, reached
 from benchmarks.sweep.text import fitted
 from tests.sweep_folders import entries, stand, submit, suite
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.tree import ROOT
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -29,8 +28,7 @@ from benchmarks.training.evaluation import run_episodes
 from benchmarks.training.loop import Options, train
 from tests.fakes import odd_envs
 from tests.fakes.toys import ToyAgent, toy_spec
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.tree import ROOT
 
 
 def make(name: str, repeat: int = 1):
