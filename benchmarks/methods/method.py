@@ -46,6 +46,8 @@ class Method:
     no_pictures: str = ""  # why it refuses vision; "" for methods that take it
     # raises BadInput where settings do not fit each other
     check: Callable[[RunSpec], None] = lambda spec: None
+    # what a person should know before a run starts
+    warnings: Callable[[RunSpec], list[str]] = lambda spec: []
 
     def config_type(self, obs: str) -> type:
         """Of the agent's settings with an observation.

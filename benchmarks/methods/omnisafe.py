@@ -44,6 +44,7 @@ def _omnisafe(row: omnisafe.Algorithm) -> Method:
         make_settings=make_settings,
         no_pictures=NO_PICTURES.get(row.family, ""),
         check=omnisafe_presets.check,
+        warnings=omnisafe_presets.warnings,
     )
 
 

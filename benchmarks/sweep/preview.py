@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 
+from benchmarks.methods import method
 from benchmarks.runs.spec import BadInput, RunSpec
 from benchmarks.suites.suite import Entry, Suite
 from benchmarks.sweep import gpu_hours
@@ -56,7 +57,7 @@ def preview(
     lines += [
         f"no longer in the suite ({member.state}): {member.folder.name}" for member in plan.left
     ]
-    return lines
+    return [*lines, *_warnings(plan.start)]
 
 
 def needs_of(starts: Sequence[Start], estimate: Estimate) -> dict[str, Needs]:
@@ -73,6 +74,13 @@ def needs_of(starts: Sequence[Start], estimate: Estimate) -> dict[str, Needs]:
             found[alike] = _checked(spec, estimate)
         needs[spec.run_id] = found[alike]
     return needs
+
+
+def _warnings(starts: Sequence[Start]) -> list[str]:
+    """What methods say of these runs before they start, once for all seeds and tasks."""
+    specs = [start.entry.spec for start in starts]
+    found = (text for spec in specs for text in method(spec.method).warnings(spec))
+    return [f"warning: {text}" for text in dict.fromkeys(found)]
 
 
 def _checked(spec: RunSpec, estimate: Estimate) -> Needs:

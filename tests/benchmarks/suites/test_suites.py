@@ -9,14 +9,14 @@ from collections import Counter
 
 import pytest
 
-from benchmarks.methods import settings
+from benchmarks.methods import method, settings
 from benchmarks.runs.spec import BadInput
 from benchmarks.suites.reading import builtin, load, parse
 from benchmarks.suites.suite import expand
 
 
-def defaults(method, task, obs, preset):
-    return settings(method, obs, preset)
+def defaults(name, task, obs, preset):
+    return settings(name, obs, preset)
 
 
 def runs_of(text: str):
@@ -56,8 +56,12 @@ def test_paper20_is_the_papers():
     ],
 )
 def test_every_built_in_suite_expands(name, count):
-    assert len(expand(load(name), defaults)) == count
+    entries = expand(load(name), defaults)
+    assert len(entries) == count
     assert builtin()[name]
+    specs = [entry.spec for entry in entries]
+    warnings = [text for spec in specs for text in method(spec.method).warnings(spec)]
+    assert not [text for text in warnings if "NEVER" in text]  # a multiplier that never starts
 
 
 def test_models_with_fewer_updates_are_named_and_share_the_campaigns_runs():

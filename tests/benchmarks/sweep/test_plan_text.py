@@ -5,13 +5,14 @@ Hours from measured rates, memory and disk from real sizes.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
 from agents.api import ArraySpec, EnvSpec
 from benchmarks.cli import app
-from benchmarks.methods import settings
+from benchmarks.methods import METHODS, settings
 from benchmarks.suites.reading import parse
 from benchmarks.suites.suite import expand
 from benchmarks.sweep import gpu_hours
@@ -117,6 +118,16 @@ def test_the_preview_says_what_will_happen(tmp_path):
     assert "3 of 5 runs have no measured rate" in lines[5]
     assert lines[6].startswith("memory: 1.7 GB") and lines[7].startswith("disk: ")
     assert {line.split(": ")[1] for line in lines[8:]} == {folders[2].name, folders[5].name}
+
+
+def test_the_preview_warns_once_of_what_a_method_says_of_its_runs(tmp_path, monkeypatch):
+    warned = dataclasses.replace(METHODS["osrp"], warnings=lambda spec: ["it NEVER starts"])
+    monkeypatch.setitem(METHODS, "osrp", warned)
+    wanted = suite("0, 1")
+    plan = make_plan("mine", entries(wanted), [])
+    needs = {entry.spec.run_id: Needs(1, 1) for entry in entries(wanted)}
+    lines = preview(wanted, entries(wanted), plan, Rates([]), needs, tmp_path)
+    assert [line for line in lines if "warning" in line] == ["warning: it NEVER starts"]
 
 
 def test_gpu_runs_without_a_measured_rate_are_estimated_and_marked(tmp_path):
