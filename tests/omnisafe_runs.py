@@ -31,6 +31,7 @@ TASK = "tests.fakes.shore:shore"
 RESULTS = "results.json"
 EPOCHS = 3
 ENV_STEPS = COLUMNS.index("env_steps")
+PUBLISHED = ("ppo_lag", "ppo_simmer_pid", "td3_pid", "omnisafe_sac_lag")
 EVALUATED = ("ppo_lag", "ppo_simmer_pid", "td3_pid", "cce_pets")
 
 
@@ -159,13 +160,14 @@ def evaluated(name: str, folder: Path) -> dict[str, bool]:
     """
     import numpy as np
 
+    from baselines.omnisafe.policy import make_policy
     from benchmarks.methods.saved import newest
     from benchmarks.omnisafe import evaluate, evaluation
 
     spec = toy_spec(name)
     with contextlib.ExitStack() as stack:
-        policy = evaluate.load_policy(spec, newest(folder).checkpoint, make_env(spec), stack)
-        before = policy.learner.state()
+        learner = evaluate.load_learner(spec, newest(folder).checkpoint, make_env(spec), stack)
+        policy, before = make_policy(learner), learner.state()
         dict(
             evaluation.evaluate(
                 policy, make_env(spec), run_seed=0, env_steps=0, episodes=3, on_fault=print
@@ -174,6 +176,32 @@ def evaluated(name: str, folder: Path) -> dict[str, bool]:
         after = policy.learner.state()
     same = all(np.array_equal(before.arrays[key], after.arrays[key]) for key in before.arrays)
     return {"plain": before.plain == after.plain, "arrays": same and bool(before.arrays)}
+
+
+def published(name: str, folder: Path) -> dict[str, Any]:
+    """What the zoo keeps of a trained policy, and whether its episodes are those of the run."""
+    import numpy as np
+
+    from benchmarks.omnisafe import evaluate, publish
+    from benchmarks.runs.records import read_rows
+
+    spec, files = toy_spec(name), [str(folder / file) for file in ("policy.npz", "kept.json")]
+    publish.write_kept(spec, folder, make_env(spec), *files)
+    about = json.loads(Path(files[1]).read_text())
+    entry = {"file": files[0], "env_steps": spec.steps, "agent_steps": 0}
+    played = []
+    for source in (None, entry):
+        out = str(folder / "played.csv")
+        evaluate.evaluate_run(spec, folder, make_env(spec), 3, out, published=source)
+        played.append([(row.split, row.return_, row.cost) for row in read_rows(out).records])
+    numbers = [[row[1:] for row in rows] for rows in played]
+    same = [row[0] for row in played[0]] == [row[0] for row in played[1]]
+    return {
+        "share": about["count"] / about["of"],
+        "dtype": about["dtype"],
+        "error": about["error"],
+        "same": same and bool(np.allclose(*numbers, rtol=0.02, atol=0.02)),
+    }
 
 
 def main() -> None:
@@ -191,6 +219,7 @@ def main() -> None:
         "results": results,
         "several": several(out / "several"),
         "evaluated": {name: evaluated(name, out / name / "undisturbed") for name in EVALUATED},
+        "published": {name: published(name, out / name / "undisturbed") for name in PUBLISHED},
         "jax": "jax" in sys.modules,
     }
     (out / RESULTS).write_text(json.dumps(found))

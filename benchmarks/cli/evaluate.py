@@ -133,6 +133,7 @@ def main(args: Sequence[str]) -> int:
             "episodes": chosen.episodes,
             "first_episode": _first_episode(chosen),
             "out": str(out),
+            "published": found.published(),
         }
         return evaluate_in_child(found.spec, found.folder, **options)
     run(policy, out, chosen.episodes, chosen.workers, filming, _first_episode(chosen))

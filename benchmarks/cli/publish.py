@@ -124,16 +124,12 @@ def final_evaluation(member: Member, episodes: int) -> bool:
 
 
 def publish_policy(member: Member) -> None:
-    """Put the run into the zoo, unless it is there, an OmniSafe method or a variant."""
-    from benchmarks.methods import method
+    """Put the run into the zoo, unless it is there or has no place."""
     from benchmarks.zoo import entry
-    from benchmarks.zoo.adding import add
+    from benchmarks.zoo.adding import add, no_place
 
-    # names have no place for variants, which are there to be compared
-    torch = method(member.spec["method"]).engine == "torch"
-    if torch or member.variant:
-        why = "OmniSafe's" if torch else f"variant {member.variant}"
-        print(printable(f"not in the zoo ({why}): {member.folder.name}"))
+    if why := no_place(member.spec["method"], member.variant):
+        print(printable(f"not in the zoo: {member.folder.name} is {why}"))
         return
     name = entry.entry_name(member.spec)
     if name in entry.names() and entry.find(name).card["run_id"] == member.run_id:

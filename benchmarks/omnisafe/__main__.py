@@ -81,11 +81,15 @@ def main() -> int:
         out = Path(sys.argv[1])
         if order["do"] == "train":
             return train(spec, out, order["report_seconds"], order["verbose"], order["options"])
-        from benchmarks.omnisafe import evaluate
+        from benchmarks.omnisafe import evaluate, publish
 
         let_through()
-        play = {"evaluate": evaluate.evaluate_run, "stress": evaluate.evaluate_changed}[order["do"]]
-        return play(spec, out, environment(spec), **order["options"])
+        do = {
+            "evaluate": evaluate.evaluate_run,
+            "stress": evaluate.evaluate_changed,
+            "keep": publish.write_kept,
+        }[order["do"]]
+        return do(spec, out, environment(spec), **order["options"])
 
     try:
         return explained(PROG, command)

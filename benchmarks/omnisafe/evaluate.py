@@ -12,8 +12,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from baselines.omnisafe.learner import Setup, make_learner
-from baselines.omnisafe.policy import Policy, make_policy
+from baselines.omnisafe.learner import Learner, Setup, make_learner
+from baselines.omnisafe.policy import make_policy
+from baselines.omnisafe.published import fill
 from baselines.omnisafe.state import Tree
 from benchmarks.envs import Fault, VectorEnv
 from benchmarks.envs.factory import EnvFactory, MakeEnv
@@ -22,6 +23,7 @@ from benchmarks.methods.saved import newest
 from benchmarks.omnisafe.envs import EpisodeEnvs
 from benchmarks.omnisafe.evaluation import evaluate
 from benchmarks.runs import checkpoint, records
+from benchmarks.runs.policy_file import check_fits, read_policy
 from benchmarks.runs.spec import BadInput, RunSpec
 from benchmarks.training.env_faults import describe
 from benchmarks.training.episodes import Episode, costly, mean_return_cost
@@ -37,14 +39,16 @@ def evaluate_run(
     out: str,
     first_episode: int = 0,
     final: bool = False,
+    published: Mapping[str, Any] | None = None,
 ) -> int:
-    """Play episodes from `first_episode` on with the policy of `run`, on the task and the layouts
-    of `spec`.
+    """Play episodes from `first_episode` on with the policy of `run`, or the published one, on the
+    task and the layouts of `spec`.
 
     `final`: with its deterministic actions only, as records of the split "final". Writes the
     records and prints them; returns 0.
     """
-    with _playing(spec, run, make_env, episodes, first_episode) as (play, env_steps, agent_steps):
+    playing = _playing(spec, run, make_env, episodes, first_episode, published)
+    with playing as (play, env_steps, agent_steps):
         print(
             f"{spec.method} on {spec.task} ({spec.obs}) after {env_steps:,} simulator steps",
             flush=True,
@@ -58,7 +62,8 @@ def evaluate_run(
             if final:
                 break
     _write(out, spec, env_steps, agent_steps, found, began)
-    print(f"wrote {out}", flush=True)
+    if not final:
+        print(f"wrote {out}", flush=True)
     return 0
 
 
@@ -69,13 +74,15 @@ def evaluate_changed(
     episodes: int,
     first_episode: int,
     cells: Sequence[Mapping[str, Any]],
+    published: Mapping[str, Any] | None = None,
 ) -> int:
     """Play the same episodes on changed environments, one cell after the other; returns 0.
 
     A cell has fields of `make_env` to change, `env`, and a file for its records, `out`, which is
     there once all of them are. Most likely actions only.
     """
-    with _playing(spec, run, make_env, episodes, first_episode) as (play, env_steps, agent_steps):
+    playing = _playing(spec, run, make_env, episodes, first_episode, published)
+    with playing as (play, env_steps, agent_steps):
         for cell in cells:
             changes = dict(cell["env"])
             changes["wrappers"] = tuple((name, number) for name, number in changes["wrappers"])
@@ -97,14 +104,30 @@ Play: TypeAlias = Callable[[MakeEnv], Generator[tuple[str, list[Episode]], None,
 
 @contextlib.contextmanager
 def _playing(
-    spec: RunSpec, run: Path, make_env: MakeEnv, episodes: int, first_episode: int
+    spec: RunSpec,
+    run: Path,
+    make_env: MakeEnv,
+    episodes: int,
+    first_episode: int,
+    published: Mapping[str, Any] | None,
 ) -> Iterator[tuple[Play, int, int]]:
-    """`evaluate` with the newest policy of the run, and the simulator and agent steps behind it."""
-    trained, path, env_steps, agent_steps = newest(run)
+    """`evaluate` with the newest policy of the run, and the simulator and agent steps behind it.
+
+    A published policy says itself: `file`, `env_steps`, `agent_steps`.
+    """
     with contextlib.ExitStack() as stack:
+        if published is None:
+            trained, path, env_steps, agent_steps = newest(run)
+            learner = load_learner(trained, path, make_env, stack)
+        else:
+            env_steps, agent_steps = published["env_steps"], published["agent_steps"]
+            learner = new_learner(spec, make_env, stack)
+            arrays = read_policy(published["file"])
+            check_fits(arrays, learner.state().arrays, published["file"])
+            fill(learner, arrays)
         play = functools.partial(
             evaluate,
-            load_policy(trained, path, make_env, stack),
+            make_policy(learner),
             run_seed=spec.seed,
             env_steps=env_steps,
             episodes=episodes,
@@ -135,25 +158,31 @@ def _write(
     records.write_records(out, rows)
 
 
-def load_policy(
+def load_learner(
     spec: RunSpec, saved: Path, make_env: MakeEnv, stack: contextlib.ExitStack
-) -> Policy:
-    """The policy in a checkpoint of the run `spec`. Raises BadInput where they do not fit."""
+) -> Learner:
+    """The learner in a checkpoint of the run `spec`. Raises BadInput where they do not fit."""
+    meta = checkpoint.read_meta(saved, spec.run_id)
+    try:
+        learner = new_learner(spec, make_env, stack)
+        learner.load(Tree(checkpoint.load_flat(saved, checkpoint.LEARNER), meta["learner"]))
+    except (ValueError, KeyError) as error:
+        raise BadInput(f"{saved} does not fit this run: {error}") from error
+    return learner
+
+
+def new_learner(spec: RunSpec, make_env: MakeEnv, stack: contextlib.ExitStack) -> Learner:
+    """An untrained learner, with environments that `stack` closes.
+
+    Raises ValueError where settings and environments do not fit.
+    """
     vector = stack.enter_context(
         VectorEnv(make_env, spec.loop.num_envs, spec.seed, "train", "inline")
     )
     budget = presets.budget(spec, vector.spec.episode_env_steps)
     envs = EpisodeEnvs(vector, budget.env_repeat, lambda _: None, lambda _: None, lambda: None)
-    meta = checkpoint.read_meta(saved, spec.run_id)
-    try:
-        learner = make_learner(
-            Setup(spec.method, spec.agent, spec.seed, budget.total_steps, budget.omnisafe_repeat),
-            envs,
-        )
-        learner.load(Tree(checkpoint.load_flat(saved, checkpoint.LEARNER), meta["learner"]))
-    except (ValueError, KeyError) as error:
-        raise BadInput(f"{saved} does not fit this run: {error}") from error
-    return make_policy(learner)
+    setup = (spec.method, spec.agent, spec.seed, budget.total_steps, budget.omnisafe_repeat)
+    return make_learner(Setup(*setup), envs)
 
 
 def _show(split: str, done: list[Episode], episodes: int) -> None:

@@ -60,6 +60,14 @@ def stress_in_child(spec: RunSpec, run: Path, **options: Any) -> int:
     return _run(run, {"do": "stress", "spec": to_dict(spec), "options": options}, spec.method)
 
 
+def keep_in_child(spec: RunSpec, run: Path, **options: Any) -> int:
+    """Write the policy of the newest checkpoint of `run`, without what acting does not read.
+
+    `options` are those of benchmarks.omnisafe.publish.write_kept.
+    """
+    return _run(run, {"do": "keep", "spec": to_dict(spec), "options": options}, spec.method)
+
+
 def check_interpreter(method: str) -> None:
     """Raise BadInput where this interpreter has no Safety-Gymnasium, which OmniSafe imports.
 

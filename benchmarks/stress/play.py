@@ -244,6 +244,7 @@ def _play_torch(
         episodes=episodes.per_cell,
         first_episode=UNSEEN_EPISODE,
         cells=orders,
+        published=policy.subject.trained.published(),
     )
     for cell, file in zip(cells, files, strict=True):
         if file.is_file():

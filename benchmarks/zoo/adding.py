@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,28 +14,19 @@ import numpy as np
 
 from benchmarks.methods import method
 from benchmarks.methods.saved import newest
+from benchmarks.omnisafe.process import keep_in_child
 from benchmarks.runs.files import FINAL_FILE
 from benchmarks.runs.folder import variant_of
+from benchmarks.runs.policy_file import TOLERANCE, halved, write_policy
+from benchmarks.runs.reading import read_object
 from benchmarks.runs.records import read_rows
 from benchmarks.runs.spec import BadInput, RunSpec, read_spec, to_dict
 from benchmarks.training.launch import environment, trained_agent
 from benchmarks.zoo.card import given, limit_of, markdown, rescore, scores
-from benchmarks.zoo.entry import (
-    CARD,
-    POLICY,
-    ROOT,
-    TEXT,
-    Entry,
-    arrays_of,
-    entry_name,
-    filled,
-    find,
-    halved,
-    names,
-    write_policy,
-)
-from benchmarks.zoo.precision import TOLERANCE, half_error
+from benchmarks.zoo.entry import CARD, POLICY, ROOT, TEXT, Entry, entry_name, find, names
+from benchmarks.zoo.precision import half_error
 from benchmarks.zoo.rows import record
+from benchmarks.zoo.states import arrays_of, filled
 
 LIMITS = (
     "one training seed on one task; scored on layouts of this task's generator only. Return and "
@@ -44,11 +36,12 @@ LIMITS = (
 
 
 class Kept(NamedTuple):
-    """Arrays as they are published, and the largest error of a head that float16 makes."""
+    """What was written of a learner's state."""
 
-    arrays: dict[str, np.ndarray]
+    count: int  # numbers
+    of: int  # those of the whole state
     dtype: str
-    error: float
+    error: float  # the largest that float16 makes in a head, or in the actions of OmniSafe's
 
 
 def add(run: Path, root: Path | None = None) -> Entry:
@@ -60,16 +53,8 @@ def add(run: Path, root: Path | None = None) -> Entry:
     root = root or ROOT
     spec, checkpoint, env_steps, agent_steps = newest(run)
     name = entry_name(to_dict(spec))
-    if method(spec.method).engine == "torch":
-        raise BadInput(
-            f"{spec.method} is OmniSafe's: its policy acts from the learner's whole checkpoint in "
-            "a process of its own, which the zoo does not hold; its run folder can be evaluated"
-        )
-    if variant := variant_of(run):
-        raise BadInput(
-            f"{run} is the variant {variant!r} of {spec.method}: the zoo has no names for "
-            "variants; its run folder can be evaluated"
-        )
+    if why := no_place(spec.method, variant_of(run)):
+        raise BadInput(f"{run} is {why}; its run folder can be evaluated")
     if name in names(root) and (there := find(name, root).card["run_id"]) != spec.run_id:
         raise BadInput(
             f"zoo:{name} is run {there}, not {spec.run_id}; delete {root / name} to replace it"
@@ -80,23 +65,50 @@ def add(run: Path, root: Path | None = None) -> Entry:
         raise BadInput(
             f"{run} has no {FINAL_FILE}: `safedreamer publish` makes the final evaluation"
         ) from error
-    make, env_spec = environment(spec)
-    agent, state = trained_agent(spec, checkpoint, env_spec)
-    arrays = arrays_of(agent, state, env_spec)
-    small = halved(arrays)
     file = root / name / POLICY
-    error = half_error(
-        agent, state, filled(state, small, file), record(agent, state, make, spec.seed)
-    )
-    kept = Kept(small, "float16", error) if error <= TOLERANCE else Kept(arrays, "float32", error)
-    write_policy(file, kept.arrays)
-    card = _card(name, spec, run, kept, _count(state), file)
+    torch = method(spec.method).engine == "torch"
+    kept = _keep_torch(spec, run, file) if torch else _keep_jax(spec, checkpoint, file)
+    card = _card(name, spec, run, kept, file)
     card |= {"trained": {"env_steps": env_steps, "agent_steps": agent_steps}}
     card |= {"scores": scores(rows), "rescore": rescore(rows, limit_of(spec)), "limits": LIMITS}
     text = json.dumps(card, indent=1) + "\n"
     (file.parent / CARD).write_text(text, encoding="utf-8")
     (file.parent / TEXT).write_text(markdown(card), encoding="utf-8")
     return find(name, root)
+
+
+def no_place(name: str, variant: str) -> str:
+    """Why runs of a method, in a variant of a suite if that is not "", are no entries; "" where
+    they can be.
+    """
+    if variant:
+        return f"the variant {variant!r} of {name}: the zoo has no names for variants"
+    of = method(name)
+    if of.engine == "torch" and of.kind == "model-based":
+        return f"a planner of OmniSafe's, {name}: the zoo holds no state of its models"
+    return ""
+
+
+def _keep_jax(spec: RunSpec, checkpoint: Path, file: Path) -> Kept:
+    make, env_spec = environment(spec)
+    agent, state = trained_agent(spec, checkpoint, env_spec)
+    arrays = arrays_of(agent, state, env_spec)
+    small = halved(arrays)
+    error = half_error(
+        agent, state, filled(state, small, file), record(agent, state, make, spec.seed)
+    )
+    arrays, dtype = (small, "float16") if error <= TOLERANCE else (arrays, "float32")
+    write_policy(file, arrays)
+    return Kept(_count(arrays), _count(state), dtype, error)
+
+
+def _keep_torch(spec: RunSpec, run: Path, file: Path) -> Kept:
+    with tempfile.TemporaryDirectory() as folder:
+        about = Path(folder) / "kept.json"
+        if status := keep_in_child(spec, run, file=str(file), about=str(about)):
+            raise BadInput(f"the process of {spec.method} ended with status {status}")
+        said = read_object(about)
+    return Kept(**said)
 
 
 def remove(name: str, root: Path | None = None) -> None:
@@ -108,7 +120,7 @@ def _count(tree: Any) -> int:
     return sum(int(np.size(leaf)) for leaf in jax.tree.leaves(tree))
 
 
-def _card(name: str, spec: RunSpec, run: Path, kept: Kept, of: int, file: Path) -> dict[str, Any]:
+def _card(name: str, spec: RunSpec, run: Path, kept: Kept, file: Path) -> dict[str, Any]:
     start = read_spec(run)["starts"][-1]
     hardware = start.get("hardware", {})
     return {
@@ -117,13 +129,13 @@ def _card(name: str, spec: RunSpec, run: Path, kept: Kept, of: int, file: Path) 
         "spec": to_dict(spec),
         "commit": start.get("git", {}).get("commit"),
         "versions": ", ".join(f"{key} {value}" for key, value in start.get("versions", {}).items()),
-        "hardware": f"{hardware.get('cpu')}, {hardware.get('cores')} cores; "
-        f"{', '.join(hardware.get('devices', []))}",
+        "hardware": f"{hardware.get('cpu')}, {hardware.get('cores')} cores"
+        + "".join(f"; {device}" for device in hardware.get("devices", [])),
         "given": given(spec),
         "cost_limit": limit_of(spec),
         "parameters": {
-            "count": _count(kept.arrays),
-            "of": of,
+            "count": kept.count,
+            "of": kept.of,
             "dtype": kept.dtype,
             "float16_error": kept.error,
             "bytes": file.stat().st_size,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.methods import method
 from benchmarks.runs.records import EpisodeRecord
 from benchmarks.runs.spec import RunSpec
 
@@ -81,6 +82,7 @@ def markdown(card: dict[str, Any]) -> str:
     spec, score, kept = card["spec"], card["scores"], card["parameters"]
     first, last = score["layouts"]
 
+    moved = "an action" if method(spec["method"]).engine == "torch" else "a head"
     limit = "none" if card["cost_limit"] is None else f"{card['cost_limit']:g}"
 
     def shown(name: str) -> str:
@@ -103,7 +105,7 @@ def markdown(card: dict[str, Any]) -> str:
         f"| trained | {card['trained']['env_steps']:,} simulator steps, action repeat "
         f"{spec['loop']['action_repeat']}, preset {spec['preset']} |",
         f"| parameters | {kept['count']:,} of {kept['of']:,} in {kept['dtype']}, "
-        f"{kept['bytes']:,} bytes; float16 moves a head by {kept['float16_error']:.1e} at most |",
+        f"{kept['bytes']:,} bytes; float16 moves {moved} by {kept['float16_error']:.1e} at most |",
         f"| run | `{card['run_id']}`, commit `{card['commit'] or 'unknown'}` |",
         f"| hardware | {card['hardware']} |",
         f"| versions | {card['versions']} |",

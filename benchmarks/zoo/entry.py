@@ -1,29 +1,19 @@
 """Entries of the zoo: `METHOD/TASK/SEED` with `policy.npz` (one array per leaf, by its path),
-`card.json` and `card.md`.
-
-A policy is loaded into the state of a fresh agent: leaves that acting does not read stay fresh.
+`card.json` and `card.md`. Read without JAX and torch.
 """
 
 from __future__ import annotations
 
-import os
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from agents.api import Agent, EnvSpec, PyTree
 from benchmarks.methods import method
-from benchmarks.runs.checkpoint import UNREADABLE
 from benchmarks.runs.plain_text import did_you_mean
 from benchmarks.runs.reading import DamagedFile, expect, read_object
 from benchmarks.runs.spec import BadInput, RunSpec, from_dict
-from benchmarks.training.launch import agent_for
-from benchmarks.zoo.needed import needed
 
 ROOT = Path(__file__).resolve().parents[2] / "results" / "zoo"
 POLICY, CARD, TEXT = "policy.npz", "card.json", "card.md"
@@ -78,71 +68,14 @@ def find(name: str, root: Path | None = None) -> Entry:
     return Entry(name, folder, card, spec)
 
 
-def arrays_of(agent: Agent, state: PyTree, env: EnvSpec) -> dict[str, np.ndarray]:
-    """What acting needs of a learner state, by name of its leaf."""
-    kept = needed(agent, state, env)
-    leaves = jax.tree_util.tree_flatten_with_path(jax.device_get(state))[0]
-    named = ((jax.tree_util.keystr(path), leaf) for path, leaf in leaves)
-    return {name: np.asarray(leaf) for name, leaf in named if name in kept}
-
-
-def halved(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Arrays of floating point in float16; single numbers as they are."""
-    return {
-        name: array.astype(np.float16)
-        if array.ndim and np.issubdtype(array.dtype, np.floating)
-        else array
-        for name, array in arrays.items()
-    }
-
-
-def filled(template: PyTree, arrays: dict[str, np.ndarray], source: Path) -> PyTree:
-    """The template with these leaves in place of its own, in its dtypes.
-
-    Raises DamagedFile (of `source`) for a leaf that the template lacks or has in another shape, or
-    that is not finite.
-    """
-    leaves, structure = jax.tree_util.tree_flatten_with_path(template)
-    own = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
-    if unknown := sorted(arrays.keys() - own.keys()):
-        raise DamagedFile(source, None, f"the agent has no {unknown[0]}")
-    for name, array in arrays.items():
-        if array.shape != own[name].shape:
-            raise DamagedFile(
-                source, None, f"{name} is {list(array.shape)}, the agent's {list(own[name].shape)}"
-            )
-        if not np.isfinite(array).all():
-            raise DamagedFile(source, None, f"{name} is not finite")
-    return jax.tree_util.tree_unflatten(
-        structure,
-        [
-            jnp.asarray(arrays[name], leaf.dtype) if name in arrays else leaf
-            for name, leaf in own.items()
-        ],
-    )
-
-
-def write_policy(file: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write the arrays in the order of their names: the same arrays give the same bytes."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.stem}.tmp.npz")
-    np.savez_compressed(temporary, **{name: arrays[name] for name in sorted(arrays)})  # type: ignore[arg-type]
-    os.replace(temporary, file)
-
-
-def load(entry: Entry, env: EnvSpec) -> tuple[Agent, PyTree]:
-    """Agent and state that act as the published policy, without a network.
-
-    Raises DamagedFile where the file is no policy of this agent, or lacks a leaf that acting reads.
-    """
+def checked_file(entry: Entry) -> Path:
+    """The file of its policy. Raises DamagedFile where it is not the one of the card."""
     file = entry.folder / POLICY
+    expect(entry.card, {"parameters": dict}, entry.folder / CARD)
     try:
-        with np.load(file, allow_pickle=False) as saved:
-            arrays = {name: saved[name] for name in saved.files}
-    except UNREADABLE as error:
-        raise DamagedFile(file, None, str(error) or type(error).__name__) from error
-    agent = agent_for(entry.spec, env)
-    template = agent.init(entry.spec.seed)
-    if missing := sorted(needed(agent, template, env) - arrays.keys()):
-        raise DamagedFile(file, None, f"it lacks {missing[0]}")
-    return agent, filled(template, arrays, file)
+        found = hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DamagedFile(file, None, str(error)) from error
+    if found != entry.card["parameters"].get("sha256"):
+        raise DamagedFile(file, None, f"its SHA-256 is not that of {CARD}")
+    return file

@@ -14,9 +14,8 @@ import numpy as np
 
 from agents.api import Agent, PyTree
 from agents.safedreamer.agent import Carry, SafeDreamer
+from benchmarks.runs.policy_file import relative
 from benchmarks.zoo.rows import Row
-
-TOLERANCE = 1e-3  # relative, of each head over all rows
 
 
 def half_error(agent: Agent, state: PyTree, halved: PyTree, rows: list[Row]) -> float:
@@ -29,12 +28,6 @@ def half_error(agent: Agent, state: PyTree, halved: PyTree, rows: list[Row]) -> 
         for some in (state, halved)
     )
     return max(relative(here[name], there[name]) for name in here)
-
-
-def relative(here: np.ndarray, there: np.ndarray) -> float:
-    """|there - here| / |here|; 0 where both are zero, infinite where only `here` is."""
-    error, size = np.linalg.norm((there - here).ravel()), np.linalg.norm(here.ravel())
-    return 0.0 if error == 0 else float(error / size) if size > 0 else float("inf")
 
 
 def _heads(agent: Agent) -> Any:

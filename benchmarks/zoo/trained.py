@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.methods.saved import newest
 from benchmarks.runs.spec import RunSpec
 from benchmarks.sharing.fetching import HUB, run_folder
 from benchmarks.suites.names import file_name
+from benchmarks.zoo.entry import Entry, checked_file, find
 
 if TYPE_CHECKING:
     from agents.api import Agent, EnvSpec, PyTree
-    from benchmarks.zoo.entry import Entry
 
 ZOO = "zoo:"
 MAX_NAME = 60  # characters of a name in the name of a file
@@ -43,12 +43,22 @@ class Trained(NamedTuple):
         Raises DamagedFile where the parameters do not fit.
         """
         if self.entry is not None:
-            from benchmarks.zoo.entry import load
+            from benchmarks.zoo.states import load
 
             return load(self.entry, env)
         from benchmarks.training.launch import trained_agent
 
         return trained_agent(self.spec, self.source, env)
+
+    def published(self) -> dict[str, Any] | None:
+        """What a process of OmniSafe is told of a policy of the zoo; None for that of a run.
+
+        Raises DamagedFile where its file is not the one of its card.
+        """
+        if self.entry is None:
+            return None
+        file = str(checked_file(self.entry))
+        return {"file": file, "env_steps": self.env_steps, "agent_steps": self.agent_steps}
 
 
 def named(text: str | os.PathLike[str]) -> bool:
@@ -70,8 +80,6 @@ def trained(name: str | os.PathLike[str]) -> Trained:
     text = os.fspath(name)
     if not text.startswith(ZOO):
         return Trained(*newest(run_folder(text)))
-    from benchmarks.zoo.entry import find
-
     entry = find(text.removeprefix(ZOO))
     about = entry.card["trained"]
     return Trained(entry.spec, entry.folder, about["env_steps"], about["agent_steps"], entry)

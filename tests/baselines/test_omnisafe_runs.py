@@ -16,19 +16,23 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from baselines.omnisafe.algorithms import ALGORITHMS
+from benchmarks.cli import analysis, evaluate, stress
 from benchmarks.cli.publish import final_evaluation
 from benchmarks.process.signals import EXIT_STOPPED
 from benchmarks.runs.files import FINAL_FILE
+from benchmarks.runs.policy_file import TOLERANCE
+from benchmarks.runs.reading import DamagedFile
 from benchmarks.runs.records import FINAL, read_records
-from benchmarks.runs.spec import BadInput
 from benchmarks.runs.status import read_status
 from benchmarks.sweep.members import member
+from benchmarks.zoo import entry
 from benchmarks.zoo.adding import add
-from tests.omnisafe_runs import EVALUATED, RESULTS
+from tests.omnisafe_runs import EVALUATED, PUBLISHED, RESULTS
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.omnisafe, pytest.mark.slow]
@@ -252,8 +256,6 @@ def test_a_signal_saves_and_a_kill_loses_nothing(tmp_path: Path):
     assert final_evaluation(member(out), 2)
     final = read_records(out / FINAL_FILE)
     assert list(final["split"]) == [FINAL] * 2 and list(final["episode"]) == [1000, 1001]
-    with pytest.raises(BadInput, match="OmniSafe's: its policy acts from the learner's whole"):
-        add(out, tmp_path / "zoo")
     film = python("-m", "benchmarks.cli", "evaluate", str(out), "--video")
     assert film.returncode == 2 and "videos are not offered" in film.stderr
 
@@ -316,6 +318,41 @@ def test_evaluation_changes_neither_statistics_nor_random_numbers(
     all_runs: tuple[Path, dict[str, Any]], name: str
 ):
     assert all_runs[1]["evaluated"][name] == {"plain": True, "arrays": True}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_zoo_keeps_a_part_that_acts_as_the_run_does(
+    all_runs: tuple[Path, dict[str, Any]], name: str
+):
+    found = all_runs[1]["published"][name]
+    assert found["same"]
+    assert 0 < found["share"] < 0.5
+    assert (found["dtype"] == "float16") == (found["error"] <= TOLERANCE)
+
+
+def test_a_policy_of_the_zoo_is_evaluated_and_stressed_without_its_run(
+    all_runs: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = all_runs[0] / "ppo_lag" / "undisturbed"
+    assert final_evaluation(member(run), 2)
+    added = add(run, tmp_path / "zoo")
+    kept = np.load(added.folder / entry.POLICY).files
+    assert kept and all("actor" in name or "normalizer" in name for name in kept), kept
+    monkeypatch.setattr(entry, "ROOT", tmp_path / "zoo")
+    monkeypatch.setattr(analysis, "run", lambda *_: 0)  # figures: tests/analysis/test_stress.py
+    out = tmp_path / "again.csv"
+    args = [f"zoo:{added.name}", "--unseen", "--episodes", "2", "--out", str(out)]
+    assert evaluate.main(args) == 0
+    rows = read_records(out).query("split == 'eval'")
+    assert list(rows["episode"]) == [1000, 1001]
+    final = read_records(run / FINAL_FILE)
+    np.testing.assert_allclose(rows["return"], final["return"], rtol=0.02, atol=0.02)
+    stressed = [f"zoo:{added.name}", "--only", "sensor_noise", "--strengths", "0.1"]
+    assert stress.main([*stressed, "--episodes", "2", "--out", str(tmp_path / "stress")]) == 0
+    with (added.folder / entry.POLICY).open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(DamagedFile, match=r"its SHA-256 is not that of card.json"):
+        evaluate.main(args)
 
 
 def test_several_environments_train_and_resume(all_runs: tuple[Path, dict[str, Any]]):

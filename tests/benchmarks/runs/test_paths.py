@@ -27,7 +27,7 @@ MODULES = (
         f"benchmarks.runs.{name}"
         for name in (
             "reading", "records", "attempts", "spec", "status", "ownership", "checkpoint",
-            "places", "folder", "tables",
+            "places", "folder", "tables", "policy_file",
         )
     ),
     "benchmarks.methods.saved",

@@ -1,0 +1,58 @@
+"""Policies of the zoo as states of JAX agents.
+
+A policy is loaded into the state of a fresh agent: leaves that acting does not read stay fresh.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agents.api import Agent, EnvSpec, PyTree
+from benchmarks.runs.policy_file import check_fits, read_policy
+from benchmarks.runs.reading import DamagedFile
+from benchmarks.training.launch import agent_for
+from benchmarks.zoo.entry import POLICY, Entry
+from benchmarks.zoo.needed import needed
+
+
+def arrays_of(agent: Agent, state: PyTree, env: EnvSpec) -> dict[str, np.ndarray]:
+    """What acting needs of a learner state, by name of its leaf."""
+    kept = needed(agent, state, env)
+    leaves = jax.tree_util.tree_flatten_with_path(jax.device_get(state))[0]
+    named = ((jax.tree_util.keystr(path), leaf) for path, leaf in leaves)
+    return {name: np.asarray(leaf) for name, leaf in named if name in kept}
+
+
+def filled(template: PyTree, arrays: dict[str, np.ndarray], source: Path) -> PyTree:
+    """The template with these leaves in place of its own, in its dtypes.
+
+    Raises DamagedFile (of `source`) where they do not fit.
+    """
+    leaves, structure = jax.tree_util.tree_flatten_with_path(template)
+    own = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+    check_fits(arrays, own, source)
+    return jax.tree_util.tree_unflatten(
+        structure,
+        [
+            jnp.asarray(arrays[name], leaf.dtype) if name in arrays else leaf
+            for name, leaf in own.items()
+        ],
+    )
+
+
+def load(entry: Entry, env: EnvSpec) -> tuple[Agent, PyTree]:
+    """Agent and state that act as the published policy, without a network.
+
+    Raises DamagedFile where the file is no policy of this agent, or lacks a leaf that acting reads.
+    """
+    file = entry.folder / POLICY
+    arrays = read_policy(file)
+    agent = agent_for(entry.spec, env)
+    template = agent.init(entry.spec.seed)
+    if missing := sorted(needed(agent, template, env) - arrays.keys()):
+        raise DamagedFile(file, None, f"it lacks {missing[0]}")
+    return agent, filled(template, arrays, file)
