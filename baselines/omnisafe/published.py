@@ -1,8 +1,9 @@
 """What acting needs of a learner of OmniSafe, found by what its actions depend on.
 
-OmniSafe's algorithms keep actors, critics, normalisers, budgets and planners in different places.
-So each array of the state is replaced by that of a new learner in turn: where no action changes,
-acting does not need it.
+OmniSafe's algorithms keep actors, critics, normalisers and budgets in different places. So each
+array of the state is replaced by that of a new learner in turn: where no action changes, acting
+does not need it. Planners are left out: the scalers of their models are no arrays before they have
+seen data.
 
 Shapes: T decisions, E environments; D observation, A action dimensions.
 """

@@ -78,9 +78,7 @@ def add(run: Path, root: Path | None = None) -> Entry:
 
 
 def no_place(name: str, variant: str) -> str:
-    """Why runs of a method, in a variant of a suite if that is not "", are no entries; "" where
-    they can be.
-    """
+    """Why a run of that method and variant has no place in the zoo; "" where it has one."""
     if variant:
         return f"the variant {variant!r} of {name}: the zoo has no names for variants"
     of = method(name)
