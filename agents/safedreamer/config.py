@@ -78,6 +78,10 @@ class ModelConfig:
     """
     cost_weight: float = 10.0
     """Weight of the cost head's loss on steps whose cost is at least 1."""
+    cost_share: float = 0.0
+    """Least share that such steps have in the cost head's loss of a batch that holds any: their
+    weight grows as they become rare. 0 leaves it at cost_weight (release).
+    """
     hazard_radius: float = 0.25
     """Distance in metres within which a decoded hazard costs 1 (cost_source geometry or
     tracked).
@@ -124,6 +128,10 @@ class ModelConfig:
         require(
             0.0 <= self.residual_decay < 1.0,
             f"model.residual_decay={self.residual_decay} must lie in 0..1, 1 excluded",
+        )
+        require(
+            0.0 <= self.cost_share < 1.0,
+            f"model.cost_share={self.cost_share} must lie in 0..1, 1 excluded",
         )
         require(
             self.hazard_radius > 0, f"model.hazard_radius={self.hazard_radius} must be positive"

@@ -191,6 +191,21 @@ def kl_losses(
     return dyn, rep
 
 
+def cost_weights(cost: jax.Array, weight: float, share: float) -> jax.Array:
+    """Weights of rows in the cost head's loss, like `cost` [B, T]: n rows cost at least 1 and weigh
+
+        max(weight, share / (1 - share) * m / n)
+
+    each, the other m weigh 1. (The release has `share` 0.)
+    """
+    costly = cost >= 1.0
+    if share:  # without it the constant stays one, and so does the program
+        n = costly.sum()
+        least = share / (1.0 - share) * (costly.size - n) / jnp.maximum(n, 1)
+        return jnp.where(costly, jnp.maximum(weight, least), 1.0)
+    return jnp.where(costly, weight, 1.0)
+
+
 def fresh_residuals(config: ModelConfig, obs: ObsSpec) -> Residuals | None:
     """What the vector loss in units of residuals starts from.
 
@@ -285,7 +300,7 @@ def model_loss(
     }
     weights: dict[str, float | jax.Array] = {name: scales.get(name, 1.0) for name in logp}
     if "cost" in logp:
-        weights["cost"] = jnp.where(batch["cost"] >= 1.0, config.cost_weight, 1.0)
+        weights["cost"] = cost_weights(batch["cost"], config.cost_weight, config.cost_share)
     terms = {name: -value * weights[name] for name, value in logp.items()}
     terms |= {"dyn": config.dyn_scale * dyn, "rep": config.rep_scale * rep}
     belief = model.belief(post, obs)

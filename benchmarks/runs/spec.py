@@ -198,6 +198,7 @@ _BEFORE: Mapping[str, Any] = {
     "agent.model.residual_floor": 0.05,
     "agent.model.residual_decay": 0.99,
     "agent.model.beta": 0.0,
+    "agent.model.cost_share": 0.0,
     "agent.model.within_range": False,
     "agent.sac.cost_critics": 1,
     "agent.multiplier.max_excess": 0.0,

@@ -18,7 +18,13 @@ from agents.nn.observations import image_keys, vector_keys
 from agents.safedreamer.geometry import hazard_cost
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import untracked
-from agents.safedreamer.world_model import WorldModel, head_log_probs, kl_losses, model_loss
+from agents.safedreamer.world_model import (
+    WorldModel,
+    cost_weights,
+    head_log_probs,
+    kl_losses,
+    model_loss,
+)
 from agents.world_models import cost_confusion
 from tests.agent_inputs import HAZARDS, LIDAR, VECTOR, VISION, replay_batch, tiny
 
@@ -229,6 +235,19 @@ def test_loss_is_the_weighted_sum_of_its_terms(model: WorldModel, batch):
 
 
 @pytest.mark.slow
+def test_rare_costs_keep_their_share_of_the_cost_heads_loss():
+    cost = jnp.zeros((2, 10)).at[0, 3].set(5.0).at[1, 7].set(1.0)
+    # 2 of 20 rows: 0.5 / (1 - 0.5) * 18 / 2
+    assert cost_weights(cost, 3.0, 0.5)[0, 3] == 9.0
+    weights = cost_weights(cost, 1.0, 0.25)
+    assert float(weights[cost >= 1].sum() / weights.sum()) == pytest.approx(0.25)
+    assert (weights[cost < 1] == 1.0).all()
+    assert cost_weights(cost, 10.0, 0.5)[1, 7] == 10.0  # never less than the fixed weight
+    np.testing.assert_array_equal(cost_weights(cost, 3.0, 0.0), jnp.where(cost >= 1, 3.0, 1.0))
+    none = jnp.zeros((2, 10))
+    np.testing.assert_array_equal(cost_weights(none, 3.0, 0.5), jnp.ones((2, 10)))
+
+
 def test_free_nats_stop_the_kl_gradient(model: WorldModel, batch):
     graph, params = nnx.split(model)
 
