@@ -121,10 +121,7 @@ def _playing(
             learner = load_learner(trained, path, make_env, stack)
         else:
             env_steps, agent_steps = published["env_steps"], published["agent_steps"]
-            learner = new_learner(spec, make_env, stack)
-            arrays = read_policy(published["file"])
-            check_fits(arrays, learner.state().arrays, published["file"])
-            fill(learner, arrays)
+            learner = _published_learner(spec, published["file"], make_env, stack)
         play = functools.partial(
             evaluate,
             make_policy(learner),
@@ -168,6 +165,19 @@ def load_learner(
         learner.load(Tree(checkpoint.load_flat(saved, checkpoint.LEARNER), meta["learner"]))
     except (ValueError, KeyError) as error:
         raise BadInput(f"{saved} does not fit this run: {error}") from error
+    return learner
+
+
+def _published_learner(
+    spec: RunSpec, file: str, make_env: MakeEnv, stack: contextlib.ExitStack
+) -> Learner:
+    try:
+        learner = new_learner(spec, make_env, stack)
+    except ValueError as error:
+        raise BadInput(f"{file} does not fit {spec.task} ({spec.obs}): {error}") from error
+    arrays = read_policy(file)
+    check_fits(arrays, learner.state().arrays, file)
+    fill(learner, arrays)
     return learner
 
 
