@@ -13,7 +13,6 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -23,7 +22,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from analysis.figures import style
-from analysis.figures.facets import bands, cost_axis, facets, lines
+from analysis.figures.facets import bands, cost_axis, facets, legend_beside, lines, rows_of
 from analysis.results.frames import Results, Status
 from analysis.results.judge import cost_limits
 from analysis.results.labels import method_label, panel_title, plural
@@ -31,7 +30,6 @@ from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.series import Kind, curve_lines
 
 METRICS = ("return", "cost")
-MOST_METHODS = 6  # in one panel of a single task, whose bands could no longer be told apart
 MARKERS = 20  # of a line with many evaluations, so that they do not thicken it
 NOTHING = "nothing to draw: no run names a task; see the list of runs for what is wrong with them"
 
@@ -131,23 +129,21 @@ def _one_task(
     title: str,
     data: pd.DataFrame,
 ) -> Figure:
-    """Return beside cost, in one row of panels for every MOST_METHODS methods or fewer."""
+    """Return beside cost, in as many rows of panels as its methods need."""
     runs = runs[(runs["task"] == task[0]) & (runs["obs"] == task[1])]
     data = data[(data["task"] == task[0]) & (data["obs"] == task[1])]
     limits = cost_limits(runs, *task)
-    names = list(looks)
-    rows = max(1, math.ceil(len(names) / MOST_METHODS))
-    groups = [list(part) for part in np.array_split(np.array(names, dtype=object), rows)]
-    height = config.panel_height if rows == 1 else 0.75 * config.panel_height
-    size = (config.width, rows * height + 1.1)
-    figure, axes = facets(data, METRICS * rows, 2, size)
+    groups = rows_of(looks)
+    height = config.panel_height if len(groups) == 1 else 0.75 * config.panel_height
+    size = (config.width, len(groups) * height + 1.1)
+    figure, axes = facets(data, METRICS * len(groups), 2, size)
     pairs: list[tuple[Axes, Axes]] = list(zip(axes[::2], axes[1::2]))  # type: ignore[arg-type]
     for pair, group in zip(pairs, groups):
-        mine = {name: looks[name] for name in group}
+        mine = data[data["method"].isin(group)]
         for one, first, metric in zip(pair, pairs[0], METRICS):
             if one is not first:
                 one.sharey(first)
-            _draw(one, data[(data["metric"] == metric) & data["method"].isin(group)], mine, config)
+            _draw(one, mine[mine["metric"] == metric], group, config)
     for pair, group in zip(pairs, groups):
         cost_axis(pair[1], limits)
         _label(pair, config, first=True)
@@ -155,12 +151,10 @@ def _one_task(
             one.set_xlabel("Simulator steps" if pair is pairs[-1] else "")
         here = runs[runs["label"].isin(group)]
         _name_missing(pair, here, config)
-        if rows > 1:
-            handles = _method_handles(here, {name: looks[name] for name in group}, config)
-            place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.0}
-            pair[1].legend(handles=handles, fontsize=7, **place)
+        if len(groups) > 1:
+            legend_beside(pair[1], _method_handles(here, group, config))
     figure.suptitle(title or panel_title(*task, limits), fontsize=10, fontweight="bold")
-    methods = _method_handles(runs, looks, config) if rows == 1 else []
+    methods = _method_handles(runs, looks, config) if len(groups) == 1 else []
     _legend(figure, [*methods, *_mark_handles(figure, data, config)], config)
     return figure
 

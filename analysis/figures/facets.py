@@ -6,17 +6,20 @@ ones; ours come from `analysis.statistics`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures import style
 from analysis.figures.style import MethodStyle
 
+MOST_METHODS = 6  # in one row of panels; the bands of more could not be told apart
 LOG_RATIO = 8.0  # of the largest cost to a limit, beyond which the axis of costs turns logarithmic
 
 
@@ -52,6 +55,21 @@ def facets(
             one.remove()
         axes.append(None if panel is None else one)
     return figure, axes
+
+
+def rows_of(looks: Mapping[str, MethodStyle]) -> list[dict[str, MethodStyle]]:
+    """The methods of each row of panels, in order, about as many in each."""
+    count = max(1, math.ceil(len(looks) / MOST_METHODS))
+    parts = np.array_split(np.array(list(looks), dtype=object), count)
+    return [{name: looks[name] for name in part} for part in parts]
+
+
+def legend_beside(axes: Axes, handles: Sequence[Artist]) -> None:
+    """The legend of a row of panels, to the right of its last."""
+    axes.legend(
+        handles=list(handles), fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0),
+        borderaxespad=0.0,
+    )  # fmt: skip
 
 
 def lines(

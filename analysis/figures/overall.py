@@ -26,6 +26,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from analysis.figures import style
+from analysis.figures.facets import legend_beside, rows_of
 from analysis.results.labels import method_label, plural
 from analysis.statistics.metrics import METRICS
 
@@ -134,12 +135,17 @@ def efficiency(frames: Mapping[str, pd.DataFrame]) -> Figure:
     from rliable import plot_utils
 
     looks = style.method_styles(name for frame in frames.values() for name in frame["method"])
+    groups = rows_of(looks)
     with style.context():
         rows = math.ceil((len(looks) + 1) / int(style.PAGE / LEGEND_COLUMN))
-        figure = Figure(figsize=(style.PAGE, 2.4 + 0.17 * rows), layout="constrained")
-        panels = figure.subplots(1, len(frames), squeeze=False)[0]
-        for axes, (metric, frame) in zip(panels, frames.items()):
-            there = {name: look for name, look in looks.items() if (frame["method"] == name).any()}
+        height = 2.4 + 0.17 * rows if len(groups) == 1 else 1.9 * len(groups) + 0.3
+        figure = Figure(figsize=(style.PAGE, height), layout="constrained")
+        shape = {"squeeze": False, "sharex": "col", "sharey": "col"}
+        grid = figure.subplots(len(groups), len(frames), **shape)  # type: ignore[arg-type]
+        panels = ((row, metric) for row in range(len(groups)) for metric in frames)
+        for axes, (row, metric) in zip(grid.flat, panels):
+            frame, group = frames[metric], groups[row]
+            there = {name: look for name, look in group.items() if (frame["method"] == name).any()}
             for name, look in there.items():
                 line = frame[frame["method"] == name]
                 plot_utils.plot_sample_efficiency_curve(
@@ -162,7 +168,13 @@ def efficiency(frames: Mapping[str, pd.DataFrame]) -> Figure:
             if not METRICS[metric].higher_is_better:
                 _spread_axis(axes, "y", frame["value"])
                 _mark_limit(axes, metric)
-        _legend_below(figure, looks)
+            if row < len(groups) - 1:
+                axes.set_xlabel("")
+        if len(groups) == 1:
+            _legend_below(figure, looks)
+            return figure
+        for axes, group in zip(grid[:, -1], groups):
+            legend_beside(axes, [look.handle(ms=4, lw=1.3) for look in group.values()])
         return figure
 
 

@@ -248,6 +248,23 @@ def test_sample_efficiency_draws_return_and_cost_up_to_the_shortest_run():
     assert inside(figure) == []
 
 
+def test_sample_efficiency_of_many_methods_is_spread_over_rows_with_the_same_axes():
+    names = ["dreamerv3", "cem", "osrp", "osrp_lag", "bsrp_lag", "lambda", "cpo"]
+    results = made(names)
+    points = series.metric_points(results, references.references(results))
+    frames = {m: aggregates.efficiency(points, m, reps=20) for m in ("return", "cost_over_limit")}
+    figure = overall.efficiency(frames)
+    gain, cost, gain_below, cost_below = figure.axes
+    shown = [[line.get_gid() for line in one.lines if line.get_gid()] for one in figure.axes[::2]]
+    assert shown == [names[:4], names[4:]]
+    legends = [[text.get_text() for text in one.get_legend().get_texts()] for one in
+               (cost, cost_below)]  # fmt: skip
+    assert legends == [[style.METHODS[name].label for name in row] for row in shown]
+    assert (gain.get_ylim(), cost.get_ylim()) == (gain_below.get_ylim(), cost_below.get_ylim())
+    assert [one.get_xlabel() for one in figure.axes] == ["", "", *["Simulator steps"] * 2]
+    assert inside(figure) == []
+
+
 # -- methods that are given their costs ------------------------------------------------------------
 
 
