@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -35,7 +36,8 @@ LIMITS = (
 )
 
 
-class Kept(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Kept:
     """What was written of a learner's state."""
 
     count: int  # numbers
