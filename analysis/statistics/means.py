@@ -25,6 +25,7 @@ QUESTIONS: tuple[tuple[str, str, str], ...] = (
         "osrp [costs of the plan alone]",
         "osrp",
     ),
+    ("SAC-Lag of this suite instead of OmniSafe's", "omnisafe_sac_lag", "sac_lag"),
     ("what single imagined steps add to SAC-Lag", "sac_lag", "dyna_lag"),
     ("what branched rollouts add to SAC-Lag", "sac_lag", "mbpo_lag"),
     ("what targets expanded by a model add to SAC-Lag", "sac_lag", "mve_lag"),
