@@ -74,7 +74,10 @@ def readme(sources: Sources) -> str:
 
 def _opening(sources: Sources) -> str:
     runs, wanted = sources.results.runs, len(sources.wanted)
+    ours = runs[runs["source"] == OURS]
     of = f" of {wanted}" if wanted else ""
+    others = len(runs) - len(ours)
+    beside = f", beside {plural(others, 'recording')}" if others else ""
     tasks = sorted({task_label(*pair) for pair in zip(runs["task"], runs["obs"])})
     tables = (
         "[`tables/comparison.md`](tables/comparison.md) these results beside published numbers, "
@@ -83,8 +86,8 @@ def _opening(sources: Sources) -> str:
         else ""
     )
     return (
-        f"{len(runs)}{of} runs are done, on {', '.join(tasks)}. This file and everything beside "
-        f"`runs/` is made from the records in it by\n\n```\n{sources.command}\n```\n\n"
+        f"{len(ours)}{of} runs are done, on {', '.join(tasks)}{beside}. This file and everything "
+        f"beside `runs/` is made from the records in it by\n\n```\n{sources.command}\n```\n\n"
         "[`figures/`](figures/captions.md) has curves of return and cost with intervals and the "
         f"data in them, {tables}`report.html` all of it on one page. A run's folder has its "
         "settings, commit, versions and hardware (`spec.json`), its episodes (`episodes.csv`) and "

@@ -52,10 +52,12 @@ def agreement(results: Results, parts: int = PARTS) -> pd.DataFrame:
         edges = np.linspace(0, end, parts + 1)
         place = pd.cut(mine["env_steps"], edges, labels=False)
         means = mine.assign(part=place).groupby(["run", "part"])[["return", "cost"]].mean()
+        # a part in which no run ended an episode has a column of its own, too
+        by_part = {m: means[m].unstack("part").reindex(columns=range(parts)) for m in means}
         for run in theirs.itertuples():
             for part in range(parts):
                 for metric in ("return", "cost"):
-                    at = means[metric].xs(part, level="part")
+                    at = by_part[metric][part]
                     values = at.reindex(ours["run"]).dropna().to_numpy(float)
                     half = prediction_half_width(values)
                     mean = values.mean() if len(values) else np.nan

@@ -12,6 +12,7 @@ from analysis.results.judge import usable
 from analysis.results.labels import method_order, without_variant
 from analysis.statistics import paper
 from analysis.statistics.final import performance, within_limit
+from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.series import evaluation_points
 
 MODEL_FREE = frozenset((*paper.MODEL_FREE, "sac", "sac_lag"))
@@ -39,13 +40,13 @@ def first_within(points: pd.DataFrame, limit: float, target: float) -> float:
 def reach(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
     """One row per task, observation, cost limit and method.
 
-    Columns: `target`, SHARE of the highest mean return that a model-free method (`best`) ends at
-    with a mean cost within the limit; `reached`, how many `seeds` reach it within the limit;
-    `steps`, the median over seeds of the simulator steps to it, infinite where half of them do not;
-    `once`, whether a run was evaluated at its end alone, so that `steps` is no more than a bound;
-    `budget`, the most steps of a run; `factor`, the fewest steps of a model-free method that are
-    known divided by these (NaN where either is infinite or a bound). Nothing on tasks without a
-    model-free method within the limit.
+    Columns: `target`, SHARE of the highest mean return that a model-free method (`best`, of three
+    seeds where any has them) ends at with a mean cost within the limit; `reached`, how many `seeds`
+    reach it within the limit; `steps`, the median over seeds of the simulator steps to it, infinite
+    where half of them do not; `once`, whether a run was evaluated at its end alone, so that `steps`
+    is no more than a bound; `budget`, the most steps of a run; `factor`, the fewest steps of a
+    model-free method that are known divided by these (NaN where either is infinite or a bound).
+    Nothing on tasks without a model-free method within the limit.
 
     Args: scores, of `analysis.statistics.metrics.scores`.
     """
@@ -58,6 +59,8 @@ def reach(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
         ends = final[learners & (within_limit(final["cost"], final["cost_limit"]) == 1.0)]
         if ends.empty:
             continue
+        several = ends[ends["seeds"] >= MIN_RUNS]  # one lucky seed sets no target for others
+        ends = several if len(several) else ends
         best = ends.loc[ends["return"].idxmax()]
         target = SHARE * best["return"]
         reached = [first_within(points[run], limit, target) for run in here["run"]]

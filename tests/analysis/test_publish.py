@@ -102,6 +102,17 @@ def test_the_readme_says_what_the_records_say(campaign):
     assert "| OSRP-Lag reaches nearly zero cost | not tested | – |" in text
 
 
+def test_recordings_are_not_counted_among_the_runs_that_are_done(tmp_path):
+    for seed in range(2):
+        evals, train = [(4000, 1.0, 0.0)], [(1000, 1.0, 0.0), (4000, 1.0, 0.0)]
+        write_run(tmp_path / "runs" / f"osrp-{seed}", "osrp", seed, evals=evals, train=train)
+    write_table(tmp_path / "runs" / "recorded", "7,1000,9.0,10\n7,4000,9.2,10\n")
+    rows = [f"osrp-{seed}-id,osrp,,,{TASK},{OBS},{seed},4000," for seed in range(3)]
+    (tmp_path / WANTED_FILE).write_text(WANTED + "\n".join(rows) + "\n")
+    said = "2 of 3 runs are done, on PointGoal1 (coordinates), beside 1 recording."
+    assert said in summary(tmp_path)
+
+
 def test_claims_are_shown_on_the_front_page_between_its_markers(tmp_path):
     front, text = tmp_path / "README.md", "# C\n\n## The paper's claims\n\n| a |\n\n## More\n\nx\n"
     begin, end = "<!-- claims of results/campaign -->", "<!-- end of claims -->"

@@ -47,6 +47,14 @@ def test_the_target_is_that_of_the_best_model_free_method_within_the_limit(table
     assert factor["bsrp_lag"] == 2.0 and np.isnan(factor[["osrp_lag", "trpo_lag"]]).all()
 
 
+def test_a_single_seed_sets_no_target_where_another_method_has_three(tmp_path):
+    for seed in range(3):
+        write_run(tmp_path / f"p{seed}", "ppo_lag", seed, evals=[(4000, 10.0, 0.0)])
+    write_run(tmp_path / "t", "trpo_lag", evals=[(4000, 12.0, 0.0)])
+    results = load(tmp_path)
+    assert set(reach(results, scores(results))["best"]) == {"ppo_lag"}
+
+
 def test_who_never_gets_there_is_said_to_need_more_than_its_budget(table):
     text = reach_markdown(table)
     assert "| OSRP-Lag | > 4,000 | 1 of 2 | – |" in text
