@@ -62,13 +62,20 @@ def needed(trained: Learner, new: Learner, rows: Sequence[Seen]) -> Arrays:
         if np.array_equal(own, array):
             continue
         trained.load(Tree(state.arrays | {name: own}, state.plain))
-        if not np.array_equal(decisions(trained, rows), wanted):
+        if not _acts_so(trained, rows, wanted):
             kept[name] = array
     trained.load(state)
     fill(new, kept)
-    if not np.array_equal(decisions(new, rows), wanted):
+    if not _acts_so(new, rows, wanted):
         raise ValueError("its actions depend on more than the arrays of its learner's state")
     return kept
+
+
+def _acts_so(learner: Learner, rows: Sequence[Seen], wanted: np.ndarray) -> bool:
+    try:
+        return np.array_equal(decisions(learner, rows), wanted)
+    except ValueError:  # torch's distributions refuse what is not finite: divided by a spread of 0
+        return False
 
 
 def fill(learner: Learner, arrays: Mapping[str, np.ndarray]) -> None:
