@@ -131,6 +131,21 @@ def test_the_front_page_shows_the_claims_of_the_campaign():
     assert claims.strip() in (ROOT / "README.md").read_text()
 
 
+def test_sac_lag_is_compared_with_omnisafes_as_the_campaign_has_it():
+    results = load(ROOT / "results" / "campaign" / "runs")
+    rows = scores(results).set_index(["method", "seed"])
+    text = (ROOT / "docs" / "concepts" / "mbpo.md").read_text()
+    theirs, ours = rows.loc["omnisafe_sac_lag", 0], rows.loc["sac_lag", 0]
+    for name, column, form in (
+        ("return", "return", "{:.1f}"),
+        ("cost", "cost", "{:.1f}"),
+        ("episodes within the limit", "feasible_episodes", "{:.0%}"),
+        ("cost of training", "total_cost", "{:,.0f}"),
+    ):
+        shown = [form.format(row[column]).replace("%", " %") for row in (theirs, ours)]
+        assert f"| {name} | {' | '.join(shown)} |" in text
+
+
 def test_a_frozen_policy_is_judged_by_all_its_episodes(campaign):
     runs = final_runs(load(campaign / "runs" / "osrp-0"), k=2)
     assert runs.iloc[0]["judged_on"] == JudgedOn.FROZEN
