@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.figures import style
+from analysis.figures.facets import MOST_METHODS
 from analysis.results.frames import Results
 from analysis.results.judge import cost_limits, gaps, usable
 from analysis.results.labels import method_label, split_label, task_label
@@ -73,7 +74,7 @@ def curves(results: Results) -> dict[str, Any]:
                 "lines": drawn,
             }
         )
-    return {"methods": methods, "tasks": tasks}
+    return {"methods": methods, "tasks": tasks, "most_bands": MOST_METHODS}
 
 
 class _Points(NamedTuple):

@@ -14,6 +14,7 @@ from benchmarks.runs.checkpoint import UNREADABLE
 from benchmarks.runs.reading import DamagedFile
 
 TOLERANCE = 1e-3  # relative, of what a policy's networks say in half precision
+ROWS, ENVS = 40, 4  # decisions and unseen layouts on which that is compared
 
 
 def halved(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

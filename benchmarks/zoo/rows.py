@@ -10,10 +10,9 @@ import numpy as np
 from agents.api import Agent, PyTree
 from benchmarks.envs import VectorEnv
 from benchmarks.envs.factory import MakeEnv
+from benchmarks.runs.policy_file import ENVS, ROWS
 from benchmarks.training.episodes import UNSEEN_EPISODE
 from benchmarks.training.evaluation import evaluation_key
-
-ROWS, ENVS = 40, 4
 
 
 class Row(NamedTuple):

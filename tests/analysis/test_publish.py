@@ -131,19 +131,31 @@ def test_the_front_page_shows_the_claims_of_the_campaign():
     assert claims.strip() in (ROOT / "README.md").read_text()
 
 
+COMPARED = {  # column -> row of the table in docs/concepts/mbpo.md, and how it is written
+    "return": ("return", "{:.1f}"),
+    "cost": ("cost", "{:.1f}"),
+    "feasible_episodes": ("episodes within the limit", "{:.0%}"),
+    "total_cost": ("cost of training", "{:,.0f}"),
+}
+
+
 def test_sac_lag_is_compared_with_omnisafes_as_the_campaign_has_it():
     results = load(ROOT / "results" / "campaign" / "runs")
-    rows = scores(results).set_index(["method", "seed"])
+    values = scores(results)
+    rows, mean = values.set_index(["method", "seed"]), means(values, list(COMPARED))
+    mean = mean.set_index("method").loc["sac_lag"]
     text = (ROOT / "docs" / "concepts" / "mbpo.md").read_text()
     theirs, ours = rows.loc["omnisafe_sac_lag", 0], rows.loc["sac_lag", 0]
-    for name, column, form in (
-        ("return", "return", "{:.1f}"),
-        ("cost", "cost", "{:.1f}"),
-        ("episodes within the limit", "feasible_episodes", "{:.0%}"),
-        ("cost of training", "total_cost", "{:,.0f}"),
-    ):
-        shown = [form.format(row[column]).replace("%", " %") for row in (theirs, ours)]
+    for column, (name, form) in COMPARED.items():
+        shown = [form.format(row[column]).replace("%", " %") for row in (theirs, ours, mean)]
+        if column != "feasible_episodes":
+            shown[2] += f" ± {form.format(mean[f'{column}_half'])}"
         assert f"| {name} | {' | '.join(shown)} |" in text
+    readme = (ROOT / "results" / "campaign" / "README.md").read_text()
+    computing = readme.partition("## Computing")[2].partition("\n## ")[0].splitlines()
+    speed = {line.split(" | ")[0]: line.split(" | ")[-1].strip(" |") for line in computing}
+    theirs, ours = speed["| SAC-Lag (OmniSafe)"], speed["| SAC-Lag"]
+    assert f"| simulator steps per second | {theirs} | | {ours} |" in text
 
 
 def test_a_frozen_policy_is_judged_by_all_its_episodes(campaign):

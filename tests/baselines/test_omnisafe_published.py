@@ -60,6 +60,7 @@ def run(text: str) -> str:
 
 
 @pytest.mark.omnisafe
+@pytest.mark.slow
 def test_what_actions_depend_on_is_kept_also_where_its_lack_divides_by_zero():
     said = run(
         "before, new = trained(), Scaled(**start)\n"
@@ -77,3 +78,16 @@ def test_what_actions_depend_on_is_kept_also_where_its_lack_divides_by_zero():
         "[1.   0.01] [1. 1.]",
         "its actions depend on more than the arrays of its learner's state",
     ]
+
+
+@pytest.mark.omnisafe
+@pytest.mark.slow
+def test_numbers_beyond_half_precision_are_an_infinite_error():
+    said = run(
+        "from benchmarks.omnisafe.publish import half_error\n"
+        "tiny, large = trained(), trained()\n"
+        "tiny.arrays['std'] = np.array([1.0, 1e-9], np.float16)\n"
+        "large.arrays['mean'] = np.array([1e9, 2.0]).astype(np.float32).astype(np.float16)\n"
+        "print(*(half_error(trained(), half, rows) for half in (trained(), tiny, large)))\n"
+    )
+    assert said.split() == ["0.0", "inf", "inf"]

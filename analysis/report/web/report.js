@@ -8,8 +8,8 @@
   const shown = new Set(data.methods.flatMap((method, index) => (method.shown ? [index] : [])));
   const evaluated = data.tasks.some((task) => task.lines.some((line) =>
     line.runs.some((run) => run.x.length)));
-  const MOST_BANDS = 6;  // on one chart, beyond which they hide one another
-  const options = { bands: shown.size <= MOST_BANDS, runs: false, training: !evaluated, log: true };
+  const options = { bands: shown.size <= data.most_bands, runs: false, training: !evaluated,
+    log: true };
   const WIDTH = 330, HEIGHT = 230, LEFT = 44, RIGHT = 8, TOP = 20, BOTTOM = 34;
   const tip = document.getElementById("tip");
   const panels = document.getElementById("panels");
