@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 import pandas as pd
 
@@ -20,7 +19,8 @@ from benchmarks.runs.spec import BadInput, RunSpec
 from benchmarks.tasks import get_task
 from benchmarks.training.env_faults import describe
 from benchmarks.training.episodes import UNSEEN_EPISODE
-from benchmarks.training.evaluation import evaluation_key, run_episodes
+from benchmarks.training.evaluation import run_episodes
+from benchmarks.training.keys import evaluation_key, fold_in
 from benchmarks.training.launch import agent_for, environment, official_agent
 from benchmarks.zoo.trained import trained
 
@@ -52,7 +52,7 @@ class Policy:
     def act(self, obs: Mapping[str, np.ndarray]) -> np.ndarray:
         """The action [A] in [-1, 1] for one observation of `make_env`, as in evaluations."""
         batch = {name: np.asarray(value)[None] for name, value in obs.items()}
-        key = jax.random.fold_in(self._key, self._count)
+        key = fold_in(self._key, self._count)
         action, self._carry, _ = self.agent.act(
             self.state, self._carry, batch, np.array([self._first]), key, "eval"
         )

@@ -81,7 +81,8 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.diagnosis.diagnose import diagnose
     from benchmarks.diagnosis.replayed import replayed_against_new
     from benchmarks.methods.saved import newest
-    from benchmarks.training.evaluation import evaluation_key, play
+    from benchmarks.training.evaluation import play
+    from benchmarks.training.keys import evaluation_key
     from benchmarks.training.launch import environment, trained_agent
 
     spec, saved, env_steps, _ = newest(chosen.run)

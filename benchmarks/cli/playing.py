@@ -52,7 +52,8 @@ def run(
     from benchmarks.cli.film import film_episodes, open_stage
     from benchmarks.training.env_faults import describe
     from benchmarks.training.episodes import costly, mean_return_cost
-    from benchmarks.training.evaluation import evaluation_key, run_episodes
+    from benchmarks.training.evaluation import run_episodes
+    from benchmarks.training.keys import evaluation_key
     from benchmarks.training.launch import environment
     from benchmarks.video.traces import Recorder
 

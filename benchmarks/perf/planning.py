@@ -33,6 +33,7 @@ from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import write_report
 from benchmarks.runs.spec import BadInput
 from benchmarks.training.episodes import UNSEEN_EPISODE
+from benchmarks.training.keys import fold_in
 from benchmarks.training.launch import environment, trained_agent
 
 PROG = "python -m benchmarks.perf.planning"
@@ -90,7 +91,7 @@ def collect(
         step = envs.reset()
         for count in range(agent.env.episode_agent_steps):
             actions, carry, _ = agent.act(
-                state, carry, step.obs, step.is_first, jax.random.fold_in(key, count), "eval"
+                state, carry, step.obs, step.is_first, fold_in(key, count), "eval"
             )
             if count % options.every == options.every - 1:
                 kept.append(Start(carry, dict(step.obs)))

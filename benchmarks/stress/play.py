@@ -180,7 +180,8 @@ def _play_jax(
     policy: Policy, cells: Sequence[Cell], episodes: Episodes, warn: Callable[[str], None]
 ) -> Iterator[Played]:
     from benchmarks.training.env_faults import describe
-    from benchmarks.training.evaluation import evaluation_key, run_episodes
+    from benchmarks.training.evaluation import run_episodes
+    from benchmarks.training.keys import evaluation_key
 
     subject = policy.subject
     loaded = Acting(*subject.trained._replace(spec=subject.spec).load(subject.facts.spec()))

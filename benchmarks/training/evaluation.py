@@ -19,18 +19,10 @@ from benchmarks.envs import Fault, Step, VectorEnv
 from benchmarks.envs.factory import MakeEnv
 from benchmarks.runs.spec import RunFailed
 from benchmarks.training.episodes import MAX_ENVS, UNSEEN_EPISODE, Episode, Stopped, Tally
+from benchmarks.training.keys import fold_in
 from benchmarks.training.transitions import row
 
 OnStep: TypeAlias = Callable[[Step, np.ndarray, Mapping[str, np.ndarray]], None]
-
-EVALUATE = 2  # stream of keys, beside those of the loop
-
-
-def evaluation_key(run_seed: int, env_steps: int) -> jax.Array:
-    """The key of the evaluation after `env_steps` of training, the same in the loop and on the
-    command line.
-    """
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(run_seed), EVALUATE), env_steps)
 
 
 class Forecast:
@@ -115,7 +107,7 @@ def run_episodes(
             if should_stop():
                 raise Stopped
             actions, carry, info = agent.act(
-                state, carry, step.obs, step.is_first, jax.random.fold_in(key, count), "eval"
+                state, carry, step.obs, step.is_first, fold_in(key, count), "eval"
             )
             if on_step is not None:
                 on_step(
@@ -174,9 +166,7 @@ def play(
     for begin in range(0, episodes, MAX_ENVS):
         part = range(begin, min(episodes, begin + MAX_ENVS))
         parts.append(
-            _play_together(
-                agent, state, make_env, run_seed, part, jax.random.fold_in(key, begin), random
-            )
+            _play_together(agent, state, make_env, run_seed, part, fold_in(key, begin), random)
         )
     return Traces(_join([part.rows for part in parts]), _join([part.info for part in parts]))
 
@@ -197,7 +187,7 @@ def _play_together(
     ) as envs:
         step, carry = envs.reset(), agent.init_carry(len(episodes))
         while True:
-            act_key = jax.random.fold_in(key, len(rows))
+            act_key = fold_in(key, len(rows))
             if random:
                 shape = (len(episodes), envs.spec.action_dim)
                 actions, info = jax.random.uniform(act_key, shape, minval=-1.0, maxval=1.0), {}

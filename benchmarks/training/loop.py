@@ -38,7 +38,8 @@ from benchmarks.training.base import Opened, Result, RunLoop, opened
 from benchmarks.training.counters import Options, Progress
 from benchmarks.training.divergence import Watch
 from benchmarks.training.episodes import Episode, Tally
-from benchmarks.training.evaluation import Forecast, evaluation_key, run_episodes
+from benchmarks.training.evaluation import Forecast, run_episodes
+from benchmarks.training.keys import ACT, UPDATE, evaluation_key, stream_key
 from benchmarks.training.transitions import make_replay, row
 
 MakeAgent: TypeAlias = Callable[[EnvSpec], Agent]
@@ -46,7 +47,6 @@ MakeAgent: TypeAlias = Callable[[EnvSpec], Agent]
 CARRY, RUNNING = "carry", "loop"  # of a checkpoint, beside the learner
 # updates of pre-training between two looks at the clock and at requests to stop
 PRETRAIN_SLICE = 32
-ACT, UPDATE = 0, 1  # streams of keys; benchmarks.training.evaluation has its own
 PREFILL = 3  # stream of numpy generators; batches draw from [seed, update] (agents.replay.prefetch)
 
 
@@ -214,7 +214,7 @@ class Loop(RunLoop[Counters]):
         """
         self._await_learner()
         with self.sections("act"):
-            key = self._key(ACT, self.counters.iterations)
+            key = stream_key(self.key, ACT, self.counters.iterations)
             with self._compiling("act"):
                 actions, self.carry, info = self.agent.act(
                     self.state, self.carry, self.step.obs, self.step.is_first, key, "train"
@@ -255,7 +255,8 @@ class Loop(RunLoop[Counters]):
             with self.sections("replay"):
                 update, batch = self.batches.next()
             with self.sections("learner"), self._compiling("update"):
-                self.state, values = self.agent.update(self.state, batch, self._key(UPDATE, update))
+                key = stream_key(self.key, UPDATE, update)
+                self.state, values = self.agent.update(self.state, batch, key)
             self.window.add(self.watch.updated(update, batch, values), "train/")
             counters.updates += 1
 
@@ -364,6 +365,3 @@ class Loop(RunLoop[Counters]):
 
     def finished(self) -> bool:
         return super().finished() and self.counters.logged_at == self.counters.env_steps
-
-    def _key(self, stream: int, counter: int) -> jax.Array:
-        return jax.random.fold_in(jax.random.fold_in(self.key, stream), counter)

@@ -12,7 +12,7 @@ from benchmarks.envs import VectorEnv
 from benchmarks.envs.factory import MakeEnv
 from benchmarks.runs.policy_file import ENVS, ROWS
 from benchmarks.training.episodes import UNSEEN_EPISODE
-from benchmarks.training.evaluation import evaluation_key
+from benchmarks.training.keys import evaluation_key, fold_in
 
 
 class Row(NamedTuple):
@@ -31,7 +31,7 @@ def record(agent: Agent, state: PyTree, make_env: MakeEnv, run_seed: int) -> lis
     with VectorEnv(make_env, ENVS, run_seed, "eval", "inline", UNSEEN_EPISODE) as envs:
         step = envs.reset()
         while len(found) < ROWS and not step.is_last.any():
-            key = jax.random.fold_in(base, len(found))
+            key = fold_in(base, len(found))
             action, after, _ = agent.act(state, carry, step.obs, step.is_first, key, "eval")
             found.append(Row(carry, dict(step.obs), step.is_first, key, after))
             carry = after

@@ -28,7 +28,7 @@ from benchmarks.envs.worker import (
 )
 from benchmarks.omnisafe import process
 from benchmarks.runs.spec import BadInput
-from benchmarks.training import evaluation
+from benchmarks.training import evaluation, keys
 from benchmarks.training.launch import env_factory, environment
 from benchmarks.video.traces import Recorder
 from slurm import child
@@ -152,13 +152,13 @@ def test_nothing_runs_an_environment_in_the_learners_process(other_python, paint
         make,
         run_seed=0,
         episodes=1,
-        key=evaluation.evaluation_key(0, 0),
+        key=keys.evaluation_key(0, 0),
         on_fault=no_fault,
         workers="inline",
         on_step=recorder.add,
     )
     # what `safedreamer diagnose` plays
-    assert len(evaluation.play(agent, agent.init(0), make, 0, 1, evaluation.evaluation_key(0, 0)))
+    assert len(evaluation.play(agent, agent.init(0), make, 0, 1, keys.evaluation_key(0, 0)))
     with open_stage(spec) as stage:  # a film
         shots = list(stage.shots(recorder.traces()[0]))
         assert stage.heading == 0.0

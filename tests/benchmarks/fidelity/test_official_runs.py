@@ -24,7 +24,8 @@ from benchmarks.methods.saved import newest
 from benchmarks.runs import checkpoint
 from benchmarks.runs.records import read_records
 from benchmarks.runs.spec import BadInput, read_spec
-from benchmarks.training.evaluation import evaluation_key, run_episodes
+from benchmarks.training.evaluation import run_episodes
+from benchmarks.training.keys import evaluation_key
 from benchmarks.training.launch import initial_state
 from tests.agent_inputs import tiny
 from tests.fakes.toys import no_fault, toy_env

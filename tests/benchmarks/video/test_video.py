@@ -20,7 +20,8 @@ from agents.safedreamer.agent import SafeDreamer
 from benchmarks.cli.film import Filming, film_episodes, open_stage
 from benchmarks.envs import cameras, env_spec
 from benchmarks.runs.spec import BadInput
-from benchmarks.training.evaluation import evaluation_key, run_episodes
+from benchmarks.training.evaluation import run_episodes
+from benchmarks.training.keys import evaluation_key
 from benchmarks.video import dream_panel, encode, lidar, look, positions, strip
 from benchmarks.video.dream import NOT_YET, Dream, dream
 from benchmarks.video.footage import Shot
