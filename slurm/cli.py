@@ -20,9 +20,9 @@ import tyro
 from benchmarks.cli.common import parse
 from benchmarks.envs.factory import choose_python
 from benchmarks.process.signals import EXIT_STOPPED
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.plain_text import printable
-from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.text import amount
 from slurm.display import display
 from slurm.drive import Drive, Retries

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.envs.factory import ENV_PYTHON
-from benchmarks.runs.spec import BadInput, RunFailed, choose
+from benchmarks.runs.errors import BadInput, RunFailed
+from benchmarks.runs.plain_text import choose
 from slurm.profile import Profile
 from slurm.profile import minutes as minutes_of
 from slurm.supervise import Order, Supervisor

@@ -29,9 +29,10 @@ from typing import Any
 
 import yaml
 
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.plain_text import choose
 from benchmarks.runs.ranges import LARGEST
 from benchmarks.runs.reading import is_a, read_text
-from benchmarks.runs.spec import BadInput, choose
 from benchmarks.suites.yaml_nodes import MAX_YAML_BYTES, Nodes, compose
 
 DEFAULT = "default"  # family of all methods that have no Python of their own

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from benchmarks.process.exits import FAILED
 from benchmarks.runs import attempts
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.reading import DamagedFile
-from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.logs import tail
 from benchmarks.sweep.members import member
 from slurm import batches

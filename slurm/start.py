@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.envs.factory import chosen_python
 from benchmarks.methods import families
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 from slurm.cluster import Request, SlurmCluster
 from slurm.drive import Retries
 from slurm.profile import DEFAULT, Profile, load

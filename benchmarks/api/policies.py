@@ -15,7 +15,8 @@ from agents.api import Agent, EnvSpec, PyTree
 from benchmarks.cli.defaults import default_obs, task_settings
 from benchmarks.envs import EnvFactory
 from benchmarks.methods import check_spec, method
-from benchmarks.runs.spec import BadInput, RunSpec
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.spec import RunSpec
 from benchmarks.tasks import get_task
 from benchmarks.training.env_faults import describe
 from benchmarks.training.episodes import UNSEEN_EPISODE

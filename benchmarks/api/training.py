@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks.cli import train as command
 from benchmarks.cli.foreground import train_here
+from benchmarks.runs.errors import RunFailed
 from benchmarks.runs.folder import check
-from benchmarks.runs.spec import RunFailed
 
 
 def train(

@@ -21,7 +21,7 @@ from benchmarks.process.modules import search_here_last
 from benchmarks.process.options import HELP
 from benchmarks.process.signals import EXIT_STOPPED
 from benchmarks.process.stdout import ending_quietly, going_on
-from benchmarks.runs.spec import choose
+from benchmarks.runs.plain_text import choose
 
 COMMANDS = {
     "train": "train a method on a task; the same command again continues it",

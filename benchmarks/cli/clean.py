@@ -44,8 +44,8 @@ def main(args: Sequence[str]) -> int:
         "Delete replay buffers, or checkpoints too, of finished runs.",
     )
     from benchmarks.runs import attempts
+    from benchmarks.runs.errors import BadInput
     from benchmarks.runs.files import CHECKPOINTS, REPLAY
-    from benchmarks.runs.spec import BadInput
     from benchmarks.sweep.text import amount
 
     there, status = chosen.readable()

@@ -24,9 +24,11 @@ from benchmarks.process import help
 from benchmarks.process.exits import explained
 from benchmarks.process.options import HELP, check_once
 from benchmarks.process.stdout import going_on
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.identity import flatten
 from benchmarks.runs.places import possible_path
+from benchmarks.runs.plain_text import whole_number
 from benchmarks.runs.ranges import check_numbers
-from benchmarks.runs.spec import BadInput, flatten, whole_number
 
 T = TypeVar("T")
 REGISTRY = ConstructorRegistry()

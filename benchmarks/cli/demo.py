@@ -18,8 +18,8 @@ from pathlib import Path
 
 from benchmarks.cli import analysis
 from benchmarks.cli.common import parse
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.places import check_folder
-from benchmarks.runs.spec import BadInput
 
 AFTER_MINUTES = 1.7  # kept for films, figures and report
 ZOO_EPISODES = 10

@@ -20,9 +20,10 @@ from rich.live import Live
 from rich.table import Table
 
 from benchmarks.cli.defaults import task_settings
+from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.files import SPEC_FILE
 from benchmarks.runs.plain_text import one_line
-from benchmarks.runs.spec import BadInput, RunFailed, RunSpec
+from benchmarks.runs.spec import RunSpec
 from benchmarks.runs.status import Status, read_status
 from benchmarks.suites.reading import load
 from benchmarks.suites.suite import expand

@@ -25,8 +25,8 @@ from benchmarks.diagnosis.findings import (
     write,
 )
 from benchmarks.envs.factory import choose_python
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.places import check_file
-from benchmarks.runs.spec import BadInput
 
 PROG = "safedreamer diagnose"
 SHOWN = (0, 1, 2, 3, 5, 10, 15)  # steps ahead in the printed table; the file has all

@@ -34,7 +34,7 @@ from benchmarks.cli.doctor_checks import (
     pins,
 )
 from benchmarks.cli.doctor_envs import check_env_python
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cli.doctor_checks import ROOT, Check, last_line, pins
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 
 SHOWN = ("gymnasium", "mujoco", "safety-gymnasium", "numpy")
 PYTHON = (3, 11)  # what MuJoCo 2.3.3 has builds for

@@ -20,9 +20,10 @@ from benchmarks.cli.common import parse
 from benchmarks.cli.film import Filming
 from benchmarks.cli.playing import PROG, Policy, run
 from benchmarks.envs.factory import choose_python
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.places import check_file, check_folder
 from benchmarks.runs.reading import read_text
-from benchmarks.runs.spec import BadInput, RunSpec
+from benchmarks.runs.spec import RunSpec
 from benchmarks.suites.names import MAX_TASK_BYTES, file_name
 from benchmarks.training.episodes import UNSEEN_EPISODE
 from benchmarks.zoo.trained import Trained, here, named, trained

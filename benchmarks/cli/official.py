@@ -18,11 +18,10 @@ from benchmarks.cli import evaluate
 from benchmarks.cli.common import parse
 from benchmarks.cli.official_names import Named, named
 from benchmarks.process.compilation import forget_compiled
-from benchmarks.runs.errors import RunFailed
+from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.plain_text import printable
 from benchmarks.runs.records import EpisodeRecord, read_rows
-from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.text import columns
 
 ABOUT = "Evaluate the authors' checkpoints below a folder into one table; run again, it continues."

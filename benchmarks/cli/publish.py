@@ -23,10 +23,10 @@ from benchmarks.cli import analysis
 from benchmarks.cli.common import parse
 from benchmarks.cli.playing import Policy, run
 from benchmarks.process.compilation import forget_compiled
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import FINAL_FILE, STATUS_FILE, WANTED_FILE
 from benchmarks.runs.plain_text import printable
 from benchmarks.runs.records import FINAL
-from benchmarks.runs.spec import BadInput
 from benchmarks.training.episodes import UNSEEN_EPISODE
 from benchmarks.zoo.trained import Trained
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from benchmarks.cli.common import parse
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 from benchmarks.sharing.fetching import fetch
 
 ABOUT = "Fetch a shared run, which `evaluate`, `diagnose` and `plot` then take."

@@ -17,7 +17,7 @@ def main(args: Sequence[str]) -> int:
         Selection, args, "safedreamer retry", "Have failed, stale and cancelled runs wait again."
     )
     from benchmarks.runs import attempts
-    from benchmarks.runs.spec import BadInput
+    from benchmarks.runs.errors import BadInput
 
     there, status = chosen.readable()
     found = [member for member in there if member.state in ("failed", "stale", "cancelled")]

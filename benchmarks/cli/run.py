@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from benchmarks.cli.common import parse
 from benchmarks.cli.foreground import train_here
 from benchmarks.cli.selection import Selection
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 
 
 @dataclasses.dataclass(frozen=True)

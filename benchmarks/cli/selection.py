@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import tyro
 
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.plain_text import printable
-from benchmarks.runs.spec import BadInput
 
 if TYPE_CHECKING:
     from benchmarks.sweep.members import Member

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.cli.common import parse
 from benchmarks.cli.selection import DAMAGED, Selection
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.plain_text import printable
-from benchmarks.runs.spec import BadInput
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -19,8 +19,8 @@ import yaml
 from benchmarks.cli import analysis
 from benchmarks.cli.common import parse
 from benchmarks.envs.factory import choose_python
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.places import check_folder, user_path
-from benchmarks.runs.spec import BadInput
 from benchmarks.zoo.trained import here, named
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from benchmarks.cli.common import parse
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 
 
 @dataclasses.dataclass(frozen=True)

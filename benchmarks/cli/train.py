@@ -20,10 +20,10 @@ from benchmarks.cli.foreground import train_here
 from benchmarks.envs.factory import choose_python
 from benchmarks.process.help import Guide
 from benchmarks.process.options import HELP
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.spec import (
     ENV_TIMEOUT_SECONDS,
     MAX_ENV_FAULTS,
-    BadInput,
     LoopConfig,
     ReplayConfig,
     RunSpec,

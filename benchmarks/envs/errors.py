@@ -5,7 +5,7 @@ Imports no simulator, so that every process can raise them.
 
 from __future__ import annotations
 
-from benchmarks.runs.spec import BadInput, RunFailed
+from benchmarks.runs.errors import BadInput, RunFailed
 
 GL_PACKAGES = "libosmesa6 libegl1 libgl1-mesa-dri"  # Debian and Ubuntu
 GL_HELP = (

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 
 if TYPE_CHECKING:
     import gymnasium

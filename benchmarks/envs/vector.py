@@ -34,7 +34,8 @@ from benchmarks.envs.worker import (
     as_action,
     make_request,
 )
-from benchmarks.runs.spec import ENV_TIMEOUT_SECONDS, RunFailed
+from benchmarks.runs.errors import RunFailed
+from benchmarks.runs.spec import ENV_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     import gymnasium

@@ -30,7 +30,7 @@ from benchmarks.envs.facts import EnvFacts
 from benchmarks.envs.wire import pack, unpack
 from benchmarks.process.modules import API
 from benchmarks.process.signals import held_back
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 
 if TYPE_CHECKING:
     import gymnasium

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.runs import metrics, records
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import METRICS_FILE, RECORDS_FILE
 from benchmarks.runs.reading import read_lines
-from benchmarks.runs.spec import BadInput
 from benchmarks.runs.status import Status, read_status
 
 POLL_SECONDS = 0.01

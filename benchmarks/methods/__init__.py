@@ -13,7 +13,9 @@ from benchmarks.methods.lambda_ import LAMBDA
 from benchmarks.methods.method import Method, Settings
 from benchmarks.methods.own import own_method
 from benchmarks.methods.safe_slac import SAFE_SLAC
-from benchmarks.runs.spec import BadInput, RunSpec, choose
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.plain_text import choose
+from benchmarks.runs.spec import RunSpec
 
 __all__ = [
     "METHODS",

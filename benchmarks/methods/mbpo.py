@@ -14,7 +14,8 @@ from baselines.mbpo.config import MBPOConfig
 from baselines.mbpo.presets import agent_config
 from benchmarks.methods.loops import CPU, DEBUG
 from benchmarks.methods.method import Method, Settings
-from benchmarks.runs.spec import BadInput, LoopConfig, ReplayConfig, RunSpec
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.spec import LoopConfig, ReplayConfig, RunSpec
 
 _SAC = "Haarnoja et al. 2018, arXiv:1801.01290"
 _MBPO = "Janner et al. 2019, arXiv:1906.08253"

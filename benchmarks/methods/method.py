@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from agents.api import Agent, EnvSpec
-from benchmarks.runs.spec import BadInput, LoopConfig, ReplayConfig, RunSpec
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.spec import LoopConfig, ReplayConfig, RunSpec
 
 Engine: TypeAlias = Literal["jax", "torch"]  # in processes of their own, never in one
 

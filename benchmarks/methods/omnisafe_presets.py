@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 from baselines.omnisafe import config as configs
 from baselines.omnisafe.algorithms import ALGORITHMS, SINGLE_ENV
 from benchmarks.methods.method import Settings
-from benchmarks.runs.spec import BadInput, LoopConfig, ReplayConfig, RunSpec
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.spec import LoopConfig, ReplayConfig, RunSpec
 from benchmarks.tasks import PAPER_COST_LIMIT, get_task
 
 MATCHED_REPEAT = 4  # of bsrp_lag and osrp_lag

@@ -15,8 +15,9 @@ from typing import Any
 from agents.api import Agent, EnvSpec
 from benchmarks.methods.loops import CPU, DEBUG
 from benchmarks.methods.method import Method, Settings
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.references import is_reference, load_object
-from benchmarks.runs.spec import BadInput, LoopConfig, ReplayConfig
+from benchmarks.runs.spec import LoopConfig, ReplayConfig
 
 GROUP = "safedreamer.methods"
 FAMILY = "own"

@@ -17,7 +17,8 @@ from baselines.safe_slac.config import SafeSLACConfig
 from baselines.safe_slac.presets import agent_config
 from benchmarks.methods.loops import CPU, DEBUG
 from benchmarks.methods.method import Method, Settings
-from benchmarks.runs.spec import OBSERVATIONS, BadInput, LoopConfig, ReplayConfig, RunSpec
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.spec import OBSERVATIONS, LoopConfig, ReplayConfig, RunSpec
 
 _RELEASE = LoopConfig(
     num_envs=1,

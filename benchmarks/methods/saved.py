@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from benchmarks.methods import method
 from benchmarks.runs import checkpoint
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import CHECKPOINTS, SPEC_FILE
 from benchmarks.runs.reading import DamagedFile, expect
-from benchmarks.runs.spec import BadInput, RunSpec, from_dict, read_spec
+from benchmarks.runs.spec import RunSpec
+from benchmarks.runs.spec_file import from_dict, read_spec
 
 
 class Saved(NamedTuple):

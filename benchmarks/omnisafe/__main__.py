@@ -30,7 +30,9 @@ from benchmarks.methods import omnisafe_presets as presets  # noqa: E402
 from benchmarks.process.exits import FAILED, explained, training_ended  # noqa: E402
 from benchmarks.process.signals import OnSignal, let_through  # noqa: E402
 from benchmarks.process.stdout import going_on  # noqa: E402
-from benchmarks.runs.spec import BadInput, RunSpec, from_dict  # noqa: E402
+from benchmarks.runs.errors import BadInput  # noqa: E402
+from benchmarks.runs.spec import RunSpec  # noqa: E402
+from benchmarks.runs.spec_file import from_dict  # noqa: E402
 from benchmarks.training.progress import reporter  # noqa: E402
 
 PROG = "safedreamer"

@@ -20,7 +20,7 @@ import numpy as np
 from agents.api import EnvSpec
 from baselines.omnisafe.interface import Rows
 from benchmarks.envs import Fault, VectorEnv
-from benchmarks.runs.spec import BadInput, RunFailed
+from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.training.episodes import Episode, Tally
 
 

@@ -23,8 +23,9 @@ from benchmarks.methods.saved import newest
 from benchmarks.omnisafe.envs import EpisodeEnvs
 from benchmarks.omnisafe.evaluation import evaluate
 from benchmarks.runs import checkpoint, records
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.policy_file import check_fits, read_policy
-from benchmarks.runs.spec import BadInput, RunSpec
+from benchmarks.runs.spec import RunSpec
 from benchmarks.training.env_faults import describe
 from benchmarks.training.episodes import Episode, costly, mean_return_cost
 

@@ -18,7 +18,7 @@ from benchmarks.envs import Fault, VectorEnv
 from benchmarks.envs.factory import MakeEnv
 from benchmarks.omnisafe.envs import flatten
 from benchmarks.runs import records
-from benchmarks.runs.spec import RunFailed
+from benchmarks.runs.errors import RunFailed
 from benchmarks.training.episodes import MAX_ENVS, Episode, Stopped, Tally
 
 STREAM = 4  # of random numbers, beside those of the JAX loop

@@ -33,8 +33,9 @@ from benchmarks.methods import omnisafe_presets as presets
 from benchmarks.omnisafe.envs import EpisodeEnvs, explain_divergence
 from benchmarks.omnisafe.evaluation import evaluate
 from benchmarks.runs import checkpoint, records
+from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, REPLAY
-from benchmarks.runs.spec import BadInput, RunFailed, RunSpec
+from benchmarks.runs.spec import RunSpec
 from benchmarks.training.base import Opened, Result, RunLoop, opened
 from benchmarks.training.counters import Options, Progress
 from benchmarks.training.episodes import Episode, Stopped

@@ -21,7 +21,8 @@ from types import FrameType
 from typing import Any
 
 from benchmarks.process.signals import HEARD, held_back, let_through
-from benchmarks.runs.spec import BadInput, RunFailed, RunSpec, to_dict
+from benchmarks.runs.errors import BadInput, RunFailed
+from benchmarks.runs.spec import RunSpec, to_dict
 
 
 def train_in_child(

@@ -18,8 +18,9 @@ from benchmarks.envs.factory import MakeEnv
 from benchmarks.methods.saved import newest
 from benchmarks.omnisafe.envs import flatten
 from benchmarks.omnisafe.evaluate import load_learner, new_learner
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.policy_file import ENVS, ROWS, TOLERANCE, halved, relative, write_policy
-from benchmarks.runs.spec import BadInput, RunSpec
+from benchmarks.runs.spec import RunSpec
 from benchmarks.training.episodes import UNSEEN_EPISODE
 
 

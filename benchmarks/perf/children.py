@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.runs.spec import BadInput, RunFailed
+from benchmarks.runs.errors import BadInput, RunFailed
 
 HERE = Path(__file__).resolve().parents[2]
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cli.common import program
+from benchmarks.runs.errors import RunFailed
 from benchmarks.runs.files import METRICS_FILE
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import write_report
-from benchmarks.runs.spec import RunFailed
 
 PROG = "python -m benchmarks.perf.loop"
 PARTS = ("act", "env", "learner", "replay", "other")

@@ -29,9 +29,9 @@ from benchmarks.cli.common import program
 from benchmarks.envs import VectorEnv
 from benchmarks.envs.factory import MakeEnv
 from benchmarks.methods.saved import newest
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import write_report
-from benchmarks.runs.spec import BadInput
 from benchmarks.training.episodes import UNSEEN_EPISODE
 from benchmarks.training.keys import fold_in
 from benchmarks.training.launch import environment, trained_agent

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.process.signals import EXIT_STOPPED
+from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.plain_text import printable
-from benchmarks.runs.spec import BadInput, RunFailed
 
 FAILED, BAD_INPUT = 1, 2
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from benchmarks.process.options import HELP
-from benchmarks.runs.spec import choose
+from benchmarks.runs.plain_text import choose
 
 INDENT = 29  # columns of an option's name
 UNSAID = ("", "''", "None", "False")  # defaults that say nothing

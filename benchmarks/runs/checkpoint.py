@@ -28,9 +28,9 @@ import ml_dtypes
 import numpy as np
 
 from agents.api import PyTree
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.reading import DamagedFile, expect, read_object, read_text
-from benchmarks.runs.spec import BadInput
 
 FORMAT = 2  # of what a checkpoint holds; another one is refused
 LEARNER, META, SUMS = "learner", "meta.json", "SHA256SUMS"

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.runs import attempts, records
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import (
     CHECKPOINTS,
     LOCK_FILE,
@@ -36,11 +37,13 @@ from benchmarks.runs.files import (
     STATUS_FILE,
     SWEEP_FILE,
 )
+from benchmarks.runs.identity import diff
 from benchmarks.runs.ownership import own, read_owner
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import jax_devices, provenance
 from benchmarks.runs.reading import DamagedFile, expect, read_object
-from benchmarks.runs.spec import BadInput, RunSpec, diff, read_spec, to_dict
+from benchmarks.runs.spec import RunSpec, to_dict
+from benchmarks.runs.spec_file import read_spec
 from benchmarks.runs.status import StatusFile, read_status
 
 PARTS = ("hardware", "versions")  # of `provenance`, that decide how sums are rounded
@@ -95,7 +98,7 @@ def check(spec: RunSpec, out: str | os.PathLike[str]) -> None:
         return
     _check_small_files(out)
     _check_rows(out)
-    different = diff(read_spec(out)["spec"], spec)
+    different = diff(read_spec(out)["spec"], to_dict(spec))
     if different and _holds_results(out):
         shown = "; ".join(
             f"{name}: there {old!r}, here {new!r}" for name, (old, new) in different.items()

@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.files import LOCK_FILE, OWNER_FILE, STATUS_FILE
 from benchmarks.runs.reading import DamagedFile, read_object, typed
-from benchmarks.runs.spec import BadInput, RunFailed
 from benchmarks.runs.status import LEASE_SECONDS
 
 LOOK_SECONDS = 0.1

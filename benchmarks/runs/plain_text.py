@@ -1,4 +1,4 @@
-"""Text from outside made safe to print and to name files with.
+"""Text from outside made safe to print and to name files with, and read as a name or a number.
 
 No control characters, lengths counted where they matter.
 """
@@ -9,7 +9,10 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 
+from benchmarks.runs.errors import BadInput
+
 MAX_SHOWN = 500  # characters of foreign text in one message
+FEW = 5  # names that a message lists beside the near ones
 
 
 def printable(text: str, limit: int | None = None) -> str:
@@ -49,6 +52,30 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     lower = {candidate.lower(): candidate for candidate in known}
     near = difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)
     return f"; did you mean {', '.join(lower[match] for match in near)}?" if near else ""
+
+
+def choose(kind: str, name: str, valid: Iterable[str]) -> str:
+    """`name` if it is valid; otherwise BadInput with the nearest valid names, and with all of them
+    where they are few or none is near.
+    """
+    valid = list(valid)
+    if name in valid:
+        return name
+    hint = did_you_mean(name, valid)
+    if not hint or len(valid) <= FEW:
+        hint += f"{'' if hint else ';'} valid: {', '.join(valid)}"
+    raise BadInput(f"unknown {kind} {name!r}{hint}")
+
+
+def whole_number(text: str) -> int:
+    """An integer, also as 2e6 or 2_000_000. Raises ValueError for anything else, such as 2.5."""
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a whole number") from error
+    if not value.is_integer():
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(value) if "e" in text.lower() else int(text.removesuffix(".0"))
 
 
 def _escape(character: str) -> str:

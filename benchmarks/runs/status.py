@@ -23,9 +23,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
+from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.files import STATUS_FILE
 from benchmarks.runs.reading import DamagedFile, read_object, typed
-from benchmarks.runs.spec import BadInput, RunFailed, RunSpec
+from benchmarks.runs.spec import RunSpec
 
 State: TypeAlias = Literal[
     "starting", "train", "evaluate", "save", "stopped", "out_of_time", "finished", "failed"

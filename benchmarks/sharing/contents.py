@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.runs import checkpoint
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, SPEC_FILE
 from benchmarks.runs.reading import read_text
 from benchmarks.runs.records import EVAL, read_rows
-from benchmarks.runs.spec import BadInput, read_spec
+from benchmarks.runs.spec_file import read_spec
 
 CARD, SUMS = "README.md", "SHA256SUMS"
 LAST = 10  # evaluation episodes whose means the card gives

@@ -10,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.places import check_folder, possible_path, user_cache
-from benchmarks.runs.spec import BadInput
 from benchmarks.sharing.contents import SUMS, check
 from benchmarks.sharing.places import is_url, place
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.places import user_path
 from benchmarks.runs.plain_text import one_line
-from benchmarks.runs.spec import BadInput
 
 HUGGING_FACE = "hf://"
 OF_THE_SERVICE = ".gitattributes"  # a file that Hugging Face adds; none of the run

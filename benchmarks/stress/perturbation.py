@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.envs.factory import EnvFactory
 from benchmarks.envs.facts import EnvFacts
-from benchmarks.runs.spec import BadInput, RunSpec
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.spec import RunSpec
 from benchmarks.tasks import Task
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from benchmarks.methods import Settings
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 from benchmarks.stress.perturbation import OWN
 from benchmarks.stress.play import NOTHING, Cell, Policy, check_alike, factory, facts_of
 from benchmarks.stress.registry import check

@@ -19,9 +19,9 @@ from benchmarks.envs.facts import EnvFacts
 from benchmarks.envs.worker import MAKE_SECONDS, check_python, env_facts_of
 from benchmarks.methods import method
 from benchmarks.process.compilation import forget_compiled
+from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.folder import variant_of
 from benchmarks.runs.records import EVAL, EpisodeRecord, read_rows
-from benchmarks.runs.spec import BadInput, RunFailed
 from benchmarks.stress import errors
 from benchmarks.stress.perturbation import (
     UNDISTURBED,

@@ -10,7 +10,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from benchmarks.envs.factory import EnvFactory
-from benchmarks.runs.spec import BadInput, choose
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.plain_text import choose
 from benchmarks.stress import models, needs
 from benchmarks.stress.perturbation import (
     OWN,

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import STRESS_ERRORS_FILE, STRESS_FILE, STRESS_RECORDS_FILE
 from benchmarks.runs.provenance import provenance
 from benchmarks.runs.reading import expect, read_object
-from benchmarks.runs.spec import BadInput
 from benchmarks.stress import errors
 from benchmarks.stress.plan import Plan
 from benchmarks.stress.play import Cell, Episodes, Policy

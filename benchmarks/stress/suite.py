@@ -18,9 +18,10 @@ from typing import NamedTuple
 
 import yaml
 
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.places import possible_path
+from benchmarks.runs.plain_text import choose
 from benchmarks.runs.reading import read_text
-from benchmarks.runs.spec import BadInput, choose
 from benchmarks.stress.perturbation import Perturbation
 from benchmarks.stress.registry import SUITES, find
 from benchmarks.suites.yaml_nodes import MAX_YAML_BYTES, Nodes, document

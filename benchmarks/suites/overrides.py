@@ -16,8 +16,10 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from agents.settings import replaced
 from benchmarks.methods import Settings
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.identity import flatten
+from benchmarks.runs.plain_text import choose, whole_number
 from benchmarks.runs.reading import is_a
-from benchmarks.runs.spec import BadInput, choose, flatten, whole_number
 
 PARTS = ("loop", "replay")  # of Settings that have a prefix; the agent's settings have none
 

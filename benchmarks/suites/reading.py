@@ -33,9 +33,11 @@ from typing import Any
 import yaml
 
 from benchmarks.methods import method
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.places import possible_path
+from benchmarks.runs.plain_text import choose
 from benchmarks.runs.reading import read_text
-from benchmarks.runs.spec import PRESETS, BadInput, choose
+from benchmarks.runs.spec import PRESETS
 from benchmarks.suites.suite import Block, Override, Suite, Variant
 from benchmarks.suites.yaml_nodes import MAX_YAML_BYTES, Nodes, document, line_of
 from benchmarks.tasks import OBS, TaskObs

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.methods import Settings, check_spec
-from benchmarks.runs.spec import BadInput, RunSpec
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.spec import RunSpec
 from benchmarks.suites.names import MAX_TASK_BYTES, file_name, label
 from benchmarks.suites.overrides import apply, check
 from benchmarks.tasks import TaskObs

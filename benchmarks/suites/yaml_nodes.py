@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 
 import yaml
 
-from benchmarks.runs.plain_text import one_line
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.plain_text import choose, one_line, whole_number
 from benchmarks.runs.ranges import check_number
 from benchmarks.runs.reading import MAX_DEPTH, is_a
-from benchmarks.runs.spec import BadInput, choose, whole_number
 
 MAX_YAML_BYTES = 2**20  # of one file
 MAX_NODES = 100_000  # of one file, with what aliases repeat

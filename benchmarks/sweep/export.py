@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import RECORDS_FILE, RUNS_KEY
 from benchmarks.runs.plain_text import one_line
-from benchmarks.runs.spec import BadInput, read_spec
+from benchmarks.runs.spec_file import read_spec
 from benchmarks.runs.tables import read_table
 from benchmarks.sweep.members import Member
 

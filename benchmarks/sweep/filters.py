@@ -9,7 +9,8 @@ import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from benchmarks.runs.spec import BadInput, choose
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.plain_text import choose
 from benchmarks.sweep.members import Member
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.runs.spec import LoopConfig, RunSpec, flatten
+from benchmarks.runs.identity import flatten
+from benchmarks.runs.spec import LoopConfig, RunSpec
 
 FILE = Path(__file__).with_name("work.json")
 

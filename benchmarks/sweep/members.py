@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 
 from benchmarks.runs import attempts
 from benchmarks.runs.attempts import Event
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import ATTEMPTS_FILE, SPEC_FILE, STATUS_FILE, SWEEP_FILE
 from benchmarks.runs.heartbeat import DEAD_AFTER_SECONDS, file_clock, modified
 from benchmarks.runs.ownership import died
 from benchmarks.runs.reading import DamagedFile, expect, read_object
-from benchmarks.runs.spec import BadInput, read_spec
+from benchmarks.runs.spec_file import read_spec
 from benchmarks.runs.status import Status, read_status
 from benchmarks.suites.names import label
 

@@ -20,7 +20,8 @@ from baselines.omnisafe.vision import CHUNK, encoding_bytes, frame_slots
 from benchmarks.methods import method
 from benchmarks.omnisafe.envs import frame_of
 from benchmarks.runs.checkpoint import KEEP
-from benchmarks.runs.spec import RunSpec, flatten
+from benchmarks.runs.identity import flatten
+from benchmarks.runs.spec import RunSpec
 from benchmarks.training.episodes import MAX_ENVS
 from benchmarks.training.transitions import row_specs
 

@@ -13,7 +13,8 @@ from typing import Any
 from benchmarks.runs import attempts
 from benchmarks.runs.files import SPEC_FILE, SWEEP_FILE
 from benchmarks.runs.reading import read_object
-from benchmarks.runs.spec import RunSpec, read_spec, to_dict
+from benchmarks.runs.spec import RunSpec, to_dict
+from benchmarks.runs.spec_file import read_spec
 from benchmarks.suites.suite import Suite
 from benchmarks.sweep.members import RUNS
 from benchmarks.sweep.plan import Plan

@@ -11,7 +11,8 @@ from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 from benchmarks.methods import method
-from benchmarks.runs.spec import BadInput, RunSpec
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.spec import RunSpec
 from benchmarks.suites.suite import Entry, Suite
 from benchmarks.sweep import gpu_hours
 from benchmarks.sweep.members import Member

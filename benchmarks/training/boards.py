@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks.runs.spec import BadInput, RunSpec, flatten, to_dict
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.identity import flatten
+from benchmarks.runs.spec import RunSpec, to_dict
 
 
 class Board(Protocol):

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.runs.spec import RunFailed
+from benchmarks.runs.errors import RunFailed
 
 NONFINITE = "nonfinite"  # the metric of agents.api.Agent.update
 FOLDER = "diverged"

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.envs import Fault
-from benchmarks.runs.spec import MAX_ENV_FAULTS, RunFailed
+from benchmarks.runs.errors import RunFailed
+from benchmarks.runs.spec import MAX_ENV_FAULTS
 from benchmarks.runs.status import utc_now
 
 FAULTS_FILE = "faults.jsonl"

@@ -17,7 +17,7 @@ import numpy as np
 from agents.api import Agent, PyTree
 from benchmarks.envs import Fault, Step, VectorEnv
 from benchmarks.envs.factory import MakeEnv
-from benchmarks.runs.spec import RunFailed
+from benchmarks.runs.errors import RunFailed
 from benchmarks.training.episodes import MAX_ENVS, UNSEEN_EPISODE, Episode, Stopped, Tally
 from benchmarks.training.keys import fold_in
 from benchmarks.training.transitions import row

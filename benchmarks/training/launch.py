@@ -20,9 +20,11 @@ from benchmarks.envs.worker import MAKE_SECONDS, check_python, env_facts_of
 from benchmarks.methods import method
 from benchmarks.methods.saved import newest
 from benchmarks.runs import checkpoint
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.folder import check
+from benchmarks.runs.identity import flatten
 from benchmarks.runs.plain_text import one_line
-from benchmarks.runs.spec import BadInput, RunSpec, flatten
+from benchmarks.runs.spec import RunSpec
 from benchmarks.tasks import get_task
 from benchmarks.training.loop import Options, Result, train
 

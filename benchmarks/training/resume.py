@@ -20,11 +20,11 @@ import numpy as np
 from agents.replay import journal as replay_journal
 from benchmarks.envs import Step, VectorEnv
 from benchmarks.runs import checkpoint, records
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, REPLAY, STATUS_FILE
 from benchmarks.runs.metrics import Window
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.reading import DamagedFile, expect, typed
-from benchmarks.runs.spec import BadInput
 from benchmarks.runs.status import read_status
 from benchmarks.training.episodes import Tally
 

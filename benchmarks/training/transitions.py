@@ -15,7 +15,8 @@ import numpy as np
 from agents.api import ArraySpec, EnvSpec
 from agents.replay.buffer import Replay
 from benchmarks.envs import Step
-from benchmarks.runs.spec import BadInput, RunSpec
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.spec import RunSpec
 
 
 def row_specs(env_spec: EnvSpec) -> dict[str, ArraySpec]:

@@ -13,7 +13,8 @@ from benchmarks.envs import EnvContractError, EnvFactory, MissingGLError, episod
 from benchmarks.envs.factory import chosen_python
 from benchmarks.envs.facts import OVERVIEW
 from benchmarks.envs.worker import MAKE_SECONDS, as_action, make_request, single_worker
-from benchmarks.runs.spec import ENV_TIMEOUT_SECONDS, BadInput, RunSpec
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.spec import ENV_TIMEOUT_SECONDS, RunSpec
 from benchmarks.tasks import Task, get_task
 from benchmarks.video.traces import EpisodeTrace
 

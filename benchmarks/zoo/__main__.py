@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.process.exits import explained
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 
 PROG = "python -m benchmarks.zoo"
 USAGE = f"usage: {PROG} [list | add RUN_FOLDER... | remove NAME...]"

@@ -16,12 +16,14 @@ import numpy as np
 from benchmarks.methods import method
 from benchmarks.methods.saved import newest
 from benchmarks.omnisafe.process import keep_in_child
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import FINAL_FILE
 from benchmarks.runs.folder import variant_of
 from benchmarks.runs.policy_file import TOLERANCE, halved, write_policy
 from benchmarks.runs.reading import read_object
 from benchmarks.runs.records import read_rows
-from benchmarks.runs.spec import BadInput, RunSpec, read_spec, to_dict
+from benchmarks.runs.spec import RunSpec, to_dict
+from benchmarks.runs.spec_file import read_spec
 from benchmarks.training.launch import environment, trained_agent
 from benchmarks.zoo.card import given, limit_of, markdown, rescore, scores
 from benchmarks.zoo.entry import CARD, POLICY, ROOT, TEXT, Entry, entry_name, find, names

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.methods import method
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.plain_text import did_you_mean
 from benchmarks.runs.reading import DamagedFile, expect, read_object
-from benchmarks.runs.spec import BadInput, RunSpec, from_dict
+from benchmarks.runs.spec import RunSpec
+from benchmarks.runs.spec_file import from_dict
 
 ROOT = Path(__file__).resolve().parents[2] / "results" / "zoo"
 POLICY, CARD, TEXT = "policy.npz", "card.json", "card.md"

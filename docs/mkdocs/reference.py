@@ -154,7 +154,7 @@ def _changes(columns: Sequence[tuple[str, tuple[str, str, str]]]) -> str:
 
 
 def _flat(agent: Any, loop: Any, replay: Any) -> dict[str, Any]:
-    from benchmarks.runs.spec import flatten
+    from benchmarks.runs.identity import flatten
 
     parts = {"loop": dataclasses.asdict(loop), "replay": dataclasses.asdict(replay)}
     return flatten({**parts, **dataclasses.asdict(agent)})

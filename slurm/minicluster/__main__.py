@@ -13,7 +13,8 @@ import tyro
 
 from benchmarks.cli.common import parse
 from benchmarks.process.exits import explained
-from benchmarks.runs.spec import BadInput, choose
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.plain_text import choose
 from slurm.minicluster.cluster import MiniCluster, temporary
 from slurm.minicluster.settings import Settings
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.reading import read_object, typed
-from benchmarks.runs.spec import BadInput, RunFailed
 from slurm.minicluster import conf, guard, packages, ports, processes
 from slurm.minicluster.processes import Found, wait_until
 from slurm.minicluster.settings import Settings

@@ -9,7 +9,7 @@ import os
 import socket
 from pathlib import Path
 
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 from slurm.minicluster.settings import Settings
 
 KILL_WAIT_S = 5  # between SIGTERM and SIGKILL for a job that is cancelled or out of time

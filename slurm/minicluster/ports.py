@@ -6,7 +6,7 @@ import contextlib
 import socket
 from collections.abc import Iterator
 
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 
 # Below the ports that Linux hands to outgoing connections; a range is never shared, so one live
 # daemon keeps it all.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, TypeAlias
 
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 
 Auth: TypeAlias = Literal["auto", "munge", "none"]
 

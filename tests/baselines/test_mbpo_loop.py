@@ -15,8 +15,10 @@ from baselines.mbpo.agent import MBPO
 from baselines.mbpo.presets import agent_config
 from benchmarks.methods import METHODS, check_spec, method, settings
 from benchmarks.methods.mbpo import ALL
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.records import read_records
-from benchmarks.runs.spec import BadInput, from_dict, to_dict
+from benchmarks.runs.spec import to_dict
+from benchmarks.runs.spec_file import from_dict
 from benchmarks.training.loop import Options, train
 from tests.fakes.toys import StopAfter, metric_rows, steady, toy_env, toy_spec
 from tests.specs import spec_of

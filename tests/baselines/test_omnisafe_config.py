@@ -17,7 +17,10 @@ from baselines.omnisafe.algorithms import ALGORITHMS
 from benchmarks.cli.train import read
 from benchmarks.methods import METHODS, check_spec, method, settings
 from benchmarks.methods import omnisafe_presets as presets
-from benchmarks.runs.spec import BadInput, RunSpec, flatten, from_dict, to_dict
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.identity import flatten
+from benchmarks.runs.spec import RunSpec, to_dict
+from benchmarks.runs.spec_file import from_dict
 from benchmarks.suites import overrides
 
 ROOT = Path(__file__).resolve().parents[2]

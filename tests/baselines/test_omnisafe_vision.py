@@ -21,8 +21,10 @@ from baselines.omnisafe.algorithms import ALGORITHMS
 from baselines.omnisafe.vision import VisionConfig, encoding_bytes, frame_slots
 from benchmarks.cli.train import read
 from benchmarks.methods import METHODS, check_spec, settings
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.records import read_records
-from benchmarks.runs.spec import BadInput, RunSpec, from_dict, to_dict
+from benchmarks.runs.spec import RunSpec, to_dict
+from benchmarks.runs.spec_file import from_dict
 from benchmarks.sweep.needs import Estimate
 from tests.fakes.ferry import EPISODE_ENV_STEPS, LIMIT
 from tests.omnisafe_vision_runs import RESUMED, learn_spec

@@ -7,7 +7,9 @@ import dataclasses
 import pytest
 
 from benchmarks.methods import check_spec
-from benchmarks.runs.spec import BadInput, from_dict, to_dict
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.spec import to_dict
+from benchmarks.runs.spec_file import from_dict
 from tests.specs import spec_of
 
 

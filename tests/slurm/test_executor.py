@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.process.signals import EXIT_STOPPED
 from benchmarks.runs import attempts
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 from benchmarks.sweep.members import member
 from slurm.cluster import Entry, SlurmCluster, Unreachable
 from slurm.drive import Drive, Retries

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 from slurm.minicluster import cluster as module
 from slurm.minicluster import packages, ports, processes
 from slurm.minicluster.__main__ import main

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import slurm.start
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 from slurm.cluster import set_up
 from slurm.drive import Retries
 from slurm.profile import Profile, load, minutes

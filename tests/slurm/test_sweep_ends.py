@@ -18,8 +18,8 @@ import pytest
 import slurm.child
 import slurm.jobs
 from benchmarks.cli import app
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import OWNER_FILE
-from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.members import LOG_FILE, member, members
 from slurm.drive import Drive, Retries
 from slurm.executor import Job

@@ -13,7 +13,7 @@ import pytest
 
 import safedreamer_suite as sd
 from benchmarks.api.policies import make_agent
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 from tests.documents import blocks
 from tests.tree import ROOT
 

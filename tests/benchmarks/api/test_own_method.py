@@ -13,8 +13,8 @@ import pytest
 
 from benchmarks.cli import app
 from benchmarks.methods import all_methods, method, own, settings
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.records import read_records
-from benchmarks.runs.spec import BadInput
 from benchmarks.suites import reading
 from tests.documents import write_files
 

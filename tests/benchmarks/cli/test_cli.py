@@ -16,8 +16,8 @@ import pytest
 
 from benchmarks.cli import app, train
 from benchmarks.cli.evaluate import tasks_named
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.records import read_records
-from benchmarks.runs.spec import BadInput
 from tests.tree import ROOT
 
 TOY = ["--task", "tests.fakes.toys:shore", "--method", "dreamerv3", "--preset", "debug"]
@@ -65,7 +65,7 @@ def test_every_command_has_help(command, capfd):
 
 def test_help_of_train_shows_every_setting_with_the_presets_default(capfd):
     from benchmarks.methods import settings
-    from benchmarks.runs.spec import flatten
+    from benchmarks.runs.identity import flatten
 
     def options(method: str, preset: str) -> dict[str, str]:
         with pytest.raises(SystemExit):

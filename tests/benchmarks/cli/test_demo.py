@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.cli import demo, demo_runs
 from benchmarks.cli.demo_runs import cells, clear, demo_specs, train_side_by_side
-from benchmarks.runs.spec import BadInput, RunFailed
+from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.status import read_status
 from benchmarks.zoo import entry
 from tests.specs import spec_of

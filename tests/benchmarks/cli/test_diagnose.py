@@ -27,8 +27,8 @@ from benchmarks.diagnosis.diagnose import cut_windows, diagnose, plan_report, va
 from benchmarks.diagnosis.findings import NEW, Finding, write
 from benchmarks.diagnosis.prediction_errors import prediction_errors, summed_errors
 from benchmarks.envs import VectorEnv
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import METRICS_FILE
-from benchmarks.runs.spec import BadInput
 from benchmarks.training.evaluation import Traces, _join, play
 from tests.agent_inputs import HAZARDS, LIDAR, VECTOR, VISION, observations, replay_batch, tiny
 from tests.analysis_runs import write_run

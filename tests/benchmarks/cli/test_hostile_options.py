@@ -12,8 +12,9 @@ import pytest
 
 from benchmarks.cli import app
 from benchmarks.methods import METHODS
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.identity import flatten
 from benchmarks.runs.ranges import MAX_SEED, check_number, check_numbers, range_of
-from benchmarks.runs.spec import BadInput, flatten
 
 INFINITE = {"actor.max_std"}
 TRAIN = ["train", "--preset", "debug", "--task", "tests.fakes.toys:shore", "--obs", "default"]

@@ -15,7 +15,7 @@ from benchmarks.cli.common import program
 from benchmarks.faults.inject import InjectOptions
 from benchmarks.process.stdout import ending_quietly, going_on
 from benchmarks.runs import places
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 
 TOY = ["--preset", "debug", "--task", "tests.fakes.toys:shore", "--obs", "default"]
 COMMANDS = {

@@ -22,7 +22,7 @@ from benchmarks.envs import EnvContractError, VectorEnv, env_spec, make_env
 from benchmarks.envs.contract import ObsContract, check_batch, flag, real
 from benchmarks.envs.custom import episode_steps, transition
 from benchmarks.process.exits import BAD_INPUT, explained
-from benchmarks.runs.spec import RunFailed
+from benchmarks.runs.errors import RunFailed
 from benchmarks.runs.status import read_status
 from benchmarks.training.evaluation import run_episodes
 from benchmarks.training.loop import Options, train

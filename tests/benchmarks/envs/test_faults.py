@@ -14,8 +14,8 @@ import pytest
 from benchmarks.cli import evaluate
 from benchmarks.envs import VectorEnv, WorkerError, env_spec, make_env
 from benchmarks.faults.process import without_clocks
+from benchmarks.runs.errors import RunFailed
 from benchmarks.runs.records import read_records
-from benchmarks.runs.spec import RunFailed
 from benchmarks.runs.status import read_status
 from benchmarks.training.evaluation import run_episodes
 from benchmarks.training.loop import Options, train

@@ -27,7 +27,7 @@ from benchmarks.envs.worker import (
     worker_environ,
 )
 from benchmarks.omnisafe import process
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 from benchmarks.training import evaluation, keys
 from benchmarks.training.launch import env_factory, environment
 from benchmarks.video.traces import Recorder

@@ -22,8 +22,9 @@ from benchmarks.cli.official_names import named as named_by
 from benchmarks.envs import env_spec
 from benchmarks.methods.saved import newest
 from benchmarks.runs import checkpoint
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.records import read_records
-from benchmarks.runs.spec import BadInput, read_spec
+from benchmarks.runs.spec_file import read_spec
 from benchmarks.training.evaluation import run_episodes
 from benchmarks.training.keys import evaluation_key
 from benchmarks.training.launch import initial_state

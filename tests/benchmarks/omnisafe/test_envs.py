@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.envs import EnvContractError, Fault, VectorEnv, episode_seed, make_env
 from benchmarks.omnisafe.envs import EpisodeEnvs, explain_divergence
-from benchmarks.runs.spec import BadInput, RunFailed
+from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.training.episodes import Episode
 from tests.fakes.shore import EDGE, EPISODE_ENV_STEPS, shore
 

@@ -15,7 +15,7 @@ from benchmarks.perf.checkpoints import CheckpointOptions
 from benchmarks.perf.children import Measured, measure_case
 from benchmarks.perf.flops import jaxpr_products, matmul_flops
 from benchmarks.perf.options import PerfOptions
-from benchmarks.runs.spec import BadInput, RunFailed
+from benchmarks.runs.errors import BadInput, RunFailed
 
 
 def test_matmul_flops_by_hand():

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from benchmarks.runs import checkpoint
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 from tests import learner_states
 
 

@@ -19,9 +19,9 @@ from analysis.read.load import load
 from analysis.tables.runs import problems
 from benchmarks.cli import app
 from benchmarks.runs import attempts
+from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.files import ATTEMPTS_FILE, OWNER_FILE
 from benchmarks.runs.reading import DamagedFile, parse_object, read_lines, read_object, typed
-from benchmarks.runs.spec import BadInput, RunFailed
 from benchmarks.runs.status import Status
 from benchmarks.training.loop import train
 from slurm.minicluster.cluster import SAVED, MiniCluster

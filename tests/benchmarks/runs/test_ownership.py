@@ -14,10 +14,10 @@ import time
 import pytest
 
 from benchmarks.runs import ownership
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import OWNER_FILE, STATUS_FILE
 from benchmarks.runs.ownership import LEASE_SECONDS, LostOwnership, Owner, own, read_owner
 from benchmarks.runs.reading import DamagedFile
-from benchmarks.runs.spec import BadInput
 from benchmarks.runs.status import BEAT_SECONDS, StatusFile
 from tests.fakes.toys import toy_spec
 

@@ -125,7 +125,7 @@ CALLS = {
     "read_records": readings("benchmarks.runs.records", "read_records"),
     "read_rows": readings("benchmarks.runs.records", "read_rows", at="run/episodes.csv"),
     "attempts": readings("benchmarks.runs.attempts", "read"),
-    "read_spec": readings("benchmarks.runs.spec", "read_spec"),
+    "read_spec": readings("benchmarks.runs.spec_file", "read_spec"),
     "read_owner": readings("benchmarks.runs.ownership", "read_owner"),
     "find": readings("benchmarks.runs.checkpoint", "find", at="run/checkpoints"),
     "load_flat": readings(

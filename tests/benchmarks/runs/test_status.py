@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.files import STATUS_FILE
 from benchmarks.runs.heartbeat import file_clock, modified
-from benchmarks.runs.spec import BadInput, RunFailed
 from benchmarks.runs.status import StatusFile, estimated_end, read_status
 from benchmarks.training.loop import Options, train
 from benchmarks.training.progress import Silent

@@ -13,8 +13,8 @@ import pytest
 
 from benchmarks.api.policies import load_agent
 from benchmarks.cli import app
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.records import read_records
-from benchmarks.runs.spec import BadInput
 from benchmarks.sharing.contents import CARD, gather, sums
 from benchmarks.sharing.fetching import cached, run_folder
 from benchmarks.sharing.places import place

@@ -17,9 +17,9 @@ import pytest
 from agents.safedreamer.agent import SafeDreamer
 from benchmarks.cli import analysis, app, train
 from benchmarks.runs import checkpoint
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.folder import claim
 from benchmarks.runs.reading import read_object
-from benchmarks.runs.spec import BadInput
 from benchmarks.stress import errors, play, records, suite
 from benchmarks.stress.perturbation import Acting, acting
 from benchmarks.stress.plan import perturbed, transferred, with_settings

@@ -17,7 +17,9 @@ from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.tracking import untracked
 from benchmarks.envs.facts import EnvFacts
 from benchmarks.runs import checkpoint
-from benchmarks.runs.spec import BadInput, from_dict, to_dict
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.spec import to_dict
+from benchmarks.runs.spec_file import from_dict
 from benchmarks.stress import models
 from benchmarks.stress.perturbation import Acting, Subject, acting
 from benchmarks.stress.registry import PERTURBATIONS, check

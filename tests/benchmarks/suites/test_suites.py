@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from benchmarks.methods import method, settings
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 from benchmarks.suites.reading import builtin, load, parse
 from benchmarks.suites.suite import expand
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.cli import app
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 from benchmarks.sweep.canary import LEARNING_AGENT_STEPS, canaries
 from benchmarks.sweep.filters import select_entries
 from benchmarks.sweep.members import existing, members

@@ -17,9 +17,9 @@ import pytest
 
 from benchmarks.methods.saved import load_spec
 from benchmarks.runs import attempts, heartbeat
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import ATTEMPTS_FILE, SPEC_FILE, STATUS_FILE
 from benchmarks.runs.folder import check
-from benchmarks.runs.spec import BadInput
 from benchmarks.sweep.filters import select
 from benchmarks.sweep.members import existing, member, members
 from benchmarks.sweep.plan import make_plan

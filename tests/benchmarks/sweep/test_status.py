@@ -17,10 +17,10 @@ import pytest
 from benchmarks.cli import app
 from benchmarks.methods.saved import load_spec
 from benchmarks.runs import attempts
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import ATTEMPTS_FILE
 from benchmarks.runs.folder import check
 from benchmarks.runs.records import COLUMNS, EpisodeRecord, RecordWriter
-from benchmarks.runs.spec import BadInput
 from benchmarks.sweep import overview
 from benchmarks.sweep.export import export
 from benchmarks.sweep.live import live

@@ -13,7 +13,7 @@ from datetime import datetime
 import pytest
 import tensorboardX
 
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.status import read_status
 from benchmarks.training.boards import boards
 from benchmarks.training.loop import Options, train

@@ -8,8 +8,8 @@ import shutil
 
 import pytest
 
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.records import CLOCK, read_records
-from benchmarks.runs.spec import BadInput
 from benchmarks.training.loop import Options, train
 from benchmarks.training.progress import Silent
 from tests.fakes.toys import ToyAgent, toy_env, toy_spec

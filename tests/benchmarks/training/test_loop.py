@@ -11,8 +11,8 @@ import pytest
 
 from agents.replay.buffer import Replay
 from benchmarks.envs import VectorEnv
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.records import read_records
-from benchmarks.runs.spec import BadInput
 from benchmarks.training.evaluation import Tally, run_episodes
 from benchmarks.training.loop import Options, train
 from benchmarks.training.transitions import row, row_specs

@@ -16,9 +16,9 @@ import pytest
 
 from benchmarks.faults.process import without_clocks
 from benchmarks.process.signals import Stop
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.provenance import provenance
 from benchmarks.runs.records import read_records
-from benchmarks.runs.spec import BadInput
 from benchmarks.training.progress import Silent
 from tests.fakes.toys import Listener, Shore, StopAfter, run, steady, toy_spec
 

@@ -19,7 +19,7 @@ from agents.api import ArraySpec, EnvSpec
 from agents.safedreamer.agent import SafeDreamer
 from benchmarks.cli.film import Filming, film_episodes, open_stage
 from benchmarks.envs import cameras, env_spec
-from benchmarks.runs.spec import BadInput
+from benchmarks.runs.errors import BadInput
 from benchmarks.training.evaluation import run_episodes
 from benchmarks.training.keys import evaluation_key
 from benchmarks.video import dream_panel, encode, lidar, look, positions, strip

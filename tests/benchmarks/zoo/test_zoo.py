@@ -20,11 +20,12 @@ from benchmarks.cli import analysis, evaluate, stress
 from benchmarks.cli.publish import final_evaluation, forget_place, publish_policy
 from benchmarks.methods import method
 from benchmarks.methods.saved import newest
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import FINAL_FILE, SPEC_FILE, STATUS_FILE, SWEEP_FILE
 from benchmarks.runs.policy_file import TOLERANCE, write_policy
 from benchmarks.runs.reading import DamagedFile
 from benchmarks.runs.records import FINAL, read_records
-from benchmarks.runs.spec import BadInput, to_dict
+from benchmarks.runs.spec import to_dict
 from benchmarks.sweep.members import member
 from benchmarks.training.launch import environment, trained_agent
 from benchmarks.zoo import entry, states

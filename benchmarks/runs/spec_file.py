@@ -1,0 +1,108 @@
+"""spec.json: the spec of a run read back, and nothing that another version wrote read as half of
+one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_origin, get_type_hints
+
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.files import SPEC_FILE
+from benchmarks.runs.identity import BEFORE
+from benchmarks.runs.reading import DamagedFile, expect, is_a, read_object, spelled
+from benchmarks.runs.spec import RunSpec
+
+
+def read_spec(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """What spec.json holds: `run_id`, `spec` (see `to_dict`) and `starts`.
+
+    Raises BadInput when there is none, DamagedFile when it is not that of a run.
+    """
+    folder = Path(folder)
+    path = folder / SPEC_FILE
+    try:
+        data = read_object(path)
+    except FileNotFoundError as error:
+        raise BadInput(f"{folder} is not a run folder: {_why_not(folder)}") from error
+    expect(data, {"run_id": str, "spec": dict, "starts": list[dict]}, path)
+    expect(data["spec"], _TOP, path, "spec.")
+    if data["spec"]["steps"] < 1:
+        raise DamagedFile(path, None, f"spec.steps is {data['spec']['steps']}")
+    return data
+
+
+def _why_not(folder: Path) -> str:
+    """Why a folder without a spec is no run folder, and what to give instead."""
+    if str(folder).startswith(("hub:", "zoo:")):
+        return (
+            "hub: and zoo: go with `safedreamer evaluate`; `safedreamer pull TARGET DIR` makes a "
+            "folder of what hub:TARGET names"
+        )
+    if (folder / "runs").is_dir():
+        return f"its runs are in {folder / 'runs'}"
+    return f"it has no {SPEC_FILE}" if folder.is_dir() else "there is no such folder"
+
+
+# What status and export show of a run; `from_dict` checks the rest when it is trained.
+_TOP = {
+    "method": str,
+    "task": str,
+    "obs": str,
+    "seed": int,
+    "steps": int,
+    "preset": str,
+    "agent": dict,
+}
+
+
+def from_dict(data: Mapping[str, Any], agent_type: type) -> RunSpec:
+    """The spec that `to_dict` wrote.
+
+    Raises BadInput that names a setting which no longer exists or is missing.
+    """
+    return build(RunSpec, data, agent=agent_type)
+
+
+def build(cls: Any, data: Mapping[str, Any], prefix: str = "", **types: type) -> Any:
+    """A (nested) dataclass from plain values, of fields whose types it leaves open in `types`.
+
+    Every field must be present and known, so that old files never load half.
+
+    Only what `BEFORE` lists may be missing.
+    """
+    names = [field.name for field in dataclasses.fields(cls)]
+    data = {
+        name: BEFORE[f"{prefix}{name}"] for name in names if f"{prefix}{name}" in BEFORE
+    } | dict(data)
+    _check_names(cls.__name__, data, names, prefix)
+    hints = get_type_hints(cls) | types
+    return cls(**{name: _value(hints[name], data[name], f"{prefix}{name}.") for name in names})
+
+
+def _check_names(what: str, data: Mapping[str, Any], names: list[str], prefix: str) -> None:
+    unknown = [f"{prefix}{name}" for name in data if name not in names]
+    missing = [f"{prefix}{name}" for name in names if name not in data]
+    if unknown or missing:
+        raise BadInput(
+            f"{what} as saved has unknown settings {unknown} and lacks {missing}: another "
+            "version wrote it"
+        )
+
+
+def _value(hint: Any, value: Any, prefix: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise BadInput(
+                f"{prefix.rstrip('.')} is {value!r:.100}, not the settings of a "
+                f"{getattr(hint, '__name__', hint)}"
+            )
+        return build(hint, value, prefix)
+    if not is_a(value, hint):
+        raise BadInput(f"{prefix.rstrip('.')} is {value!r:.100}, which is no {spelled(hint)}")
+    if get_origin(hint) is tuple and isinstance(value, list):
+        return tuple(value)
+    return float(value) if hint is float else value
