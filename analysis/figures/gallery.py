@@ -224,8 +224,12 @@ def _efficiency(
 
 
 def _taus(scores: pd.DataFrame, metric: str) -> np.ndarray:
+    """Where to draw a profile; of costs most of all around the limit."""
     values = scores[metric].dropna().to_numpy(dtype=float)
-    return np.linspace(min(0.0, values.min()), np.quantile(values, 0.9) * 1.3 or 1.0, 60)
+    low, top = min(0.0, values.min()), np.quantile(values, 0.9) * 1.3 or 1.0
+    if METRICS[metric].higher_is_better or top <= 1.0:
+        return np.linspace(low, top, 60)
+    return np.concatenate([np.linspace(low, 1.0, 20, endpoint=False), np.geomspace(1.0, top, 40)])
 
 
 def _named(kind: str, metric: str) -> str:

@@ -99,31 +99,33 @@ def profiles(frame: pd.DataFrame, metric: str) -> Figure:
     from rliable import plot_utils
 
     looks = style.method_styles(frame["method"])
-    mine = {name: frame[frame["method"] == name].sort_values("tau") for name in looks}
-    taus = next(iter(mine.values()))["tau"].to_numpy()
     above = METRICS[metric].higher_is_better
     with style.context():
-        figure, axes = _with_legend_below(len(looks), width=style.COLUMN, height=2.1)
-        plot_utils.plot_performance_profiles(
-            {name: line["share"].to_numpy() for name, line in mine.items()},
-            taus,
-            {
-                name: (line["low"].to_numpy(), line["high"].to_numpy())
-                for name, line in mine.items()
-            },
-            ax=axes,
-            colors={name: look.color for name, look in looks.items()},
-            linestyles={name: look.line for name, look in looks.items()},
-            alpha=0.13,
-            xlabel=f"{axis_label(metric)}: τ",
-            ylabel=f"Share of runs {'>' if above else '≤'} τ",
-        )
-        _restyle(axes, looks)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.set_ylim(-0.02, 1.02)
-        axes.set_xlim(taus.min(), taus.max())
-        _mark_limit(axes, metric, across=True)
-        _legend_below(figure, looks)
+        figure, grid, groups = _rows(looks, 1, style.COLUMN, 2.1)
+        for axes, group in zip(grid[:, 0], groups):
+            mine = {name: frame[frame["method"] == name].sort_values("tau") for name in group}
+            taus = next(iter(mine.values()))["tau"].to_numpy()
+            plot_utils.plot_performance_profiles(
+                {name: line["share"].to_numpy() for name, line in mine.items()},
+                taus,
+                {
+                    name: (line["low"].to_numpy(), line["high"].to_numpy())
+                    for name, line in mine.items()
+                },
+                ax=axes,
+                colors={name: look.color for name, look in group.items()},
+                linestyles={name: look.line for name, look in group.items()},
+                alpha=0.13,
+                xlabel=f"{axis_label(metric)}: τ" if axes is grid[-1, 0] else "",
+                ylabel=f"Share of runs {'>' if above else '≤'} τ",
+            )
+            _restyle(axes, group)
+            axes.xaxis.set_major_locator(MaxNLocator(5))
+            axes.set_ylim(-0.02, 1.02)
+            if not above:
+                _spread_axis(axes, "x", frame["tau"])
+            axes.set_xlim(taus.min(), taus.max())
+            _mark_limit(axes, metric, across=True)
         return figure
 
 
@@ -135,13 +137,8 @@ def efficiency(frames: Mapping[str, pd.DataFrame]) -> Figure:
     from rliable import plot_utils
 
     looks = style.method_styles(name for frame in frames.values() for name in frame["method"])
-    groups = rows_of(looks)
     with style.context():
-        rows = math.ceil((len(looks) + 1) / int(style.PAGE / LEGEND_COLUMN))
-        height = 2.4 + 0.17 * rows if len(groups) == 1 else 1.9 * len(groups) + 0.3
-        figure = Figure(figsize=(style.PAGE, height), layout="constrained")
-        shape = {"squeeze": False, "sharex": "col", "sharey": "col"}
-        grid = figure.subplots(len(groups), len(frames), **shape)  # type: ignore[arg-type]
+        figure, grid, groups = _rows(looks, len(frames), style.PAGE, 2.4)
         panels = ((row, metric) for row in range(len(groups)) for metric in frames)
         for axes, (row, metric) in zip(grid.flat, panels):
             frame, group = frames[metric], groups[row]
@@ -170,11 +167,6 @@ def efficiency(frames: Mapping[str, pd.DataFrame]) -> Figure:
                 _mark_limit(axes, metric)
             if row < len(groups) - 1:
                 axes.set_xlabel("")
-        if len(groups) == 1:
-            _legend_below(figure, looks)
-            return figure
-        for axes, group in zip(grid[:, -1], groups):
-            legend_beside(axes, [look.handle(ms=4, lw=1.3) for look in group.values()])
         return figure
 
 
@@ -245,7 +237,9 @@ def scatter(
 
     looks = style.method_styles(scores["method"])
     with style.context():
-        figure, axes = _with_legend_below(len(looks) + 2, width=style.COLUMN, height=2.4)
+        size = (style.COLUMN, 2.4 + _legend_height(len(looks) + 2, style.COLUMN))
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.add_subplot()
         tasks = scores.groupby(["method", "task", "obs"])[[x, y]].mean().reset_index()
         sns.scatterplot(
             tasks, x=x, y=y, hue="method", style="method", legend=False, ax=axes, s=10, alpha=0.35,
@@ -360,10 +354,32 @@ def _restyle(axes: Axes, looks: Mapping[str, style.MethodStyle] | None = None) -
         )
 
 
-def _with_legend_below(entries: int, width: float, height: float) -> tuple[Figure, Axes]:
-    rows = math.ceil(entries / max(1, int(width / LEGEND_COLUMN)))
-    figure = Figure(figsize=(width, height + 0.17 * rows), layout="constrained")
-    return figure, figure.add_subplot()
+def _rows(
+    looks: Mapping[str, style.MethodStyle], columns: int, width: float, height: float
+) -> tuple[Figure, np.ndarray, list[dict[str, style.MethodStyle]]]:
+    """Rows of panels with the same axes, each for a few methods, and legends: below a single row,
+    beside several.
+
+    Returns figure, axes [rows, columns] and the methods of each row.
+    """
+    groups = rows_of(looks)
+    if len(groups) == 1:
+        size = (width, height + _legend_height(len(looks), width))
+    else:
+        size = (min(style.PAGE, width + LEGEND_COLUMN), 0.8 * height * len(groups) + 0.3)
+    figure = Figure(figsize=size, layout="constrained")
+    shape = {"squeeze": False, "sharex": "col", "sharey": "col"}
+    grid = figure.subplots(len(groups), columns, **shape)  # type: ignore[arg-type]
+    if len(groups) == 1:
+        _legend_below(figure, looks)
+    else:
+        for axes, group in zip(grid[:, -1], groups):
+            legend_beside(axes, [look.handle(ms=4, lw=1.3) for look in group.values()])
+    return figure, grid, groups
+
+
+def _legend_height(entries: int, width: float) -> float:
+    return 0.17 * math.ceil(entries / max(1, int(width / LEGEND_COLUMN)))
 
 
 def _legend_below(

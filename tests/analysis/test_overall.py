@@ -248,6 +248,20 @@ def test_sample_efficiency_draws_return_and_cost_up_to_the_shortest_run():
     assert inside(figure) == []
 
 
+def test_profiles_of_many_methods_are_spread_over_rows_with_the_same_axes():
+    names = ["dreamerv3", "cem", "osrp", "osrp_lag", "bsrp_lag", "lambda", "cpo"]
+    frame = aggregates.profiles(metrics.scores(made(names)), "cost", np.linspace(0, 50, 9), reps=20)
+    figure = overall.profiles(frame, "cost")
+    above, below = figure.axes
+    shown = [[line.get_gid() for line in one.lines] for one in figure.axes]
+    assert shown == [names[:4], names[4:]]
+    legends = [[t.get_text() for t in one.get_legend().get_texts()] for one in figure.axes]
+    assert legends == [[style.METHODS[name].label for name in row] for row in shown]
+    assert (above.get_xlim(), above.get_ylim()) == (below.get_xlim(), below.get_ylim())
+    assert below.get_xscale() == "symlog"  # what matters is near the limit
+    assert inside(figure) == []
+
+
 def test_sample_efficiency_of_many_methods_is_spread_over_rows_with_the_same_axes():
     names = ["dreamerv3", "cem", "osrp", "osrp_lag", "bsrp_lag", "lambda", "cpo"]
     results = made(names)
