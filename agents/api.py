@@ -1,9 +1,9 @@
-"""What a training loop may ask of an agent, and nothing more.
+"""The interface between the training loop and an agent.
 
 An agent is a bundle of jitted functions with fixed configuration. All that changes lives in two
 pytrees that the loop passes around: the learner's `state` (parameters, optimisers, multipliers,
 normalisers, counters) and the policy's `carry` (latent, previous action, warm start of the planner;
-one row per environment). Agents never see environments, clocks or files.
+one row per environment). Agents have no access to environments, clocks or files.
 
 Shapes: E environments; A action dimensions; B, T replay batch and sequence length.
 """
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-if TYPE_CHECKING:  # processes without JAX describe arrays with this module too
+if TYPE_CHECKING:  # also imported by processes without JAX
     import jax
 
 PyTree: TypeAlias = Any
 COST_NOW = (
-    # in the info of `Agent.act` in training: the cost [E] a learned model expects at the row it has
-    # just seen
+    # key in the info of `Agent.act` in training: cost [E] that a learned model predicts for the
+    # row just observed
     "cost_now"
 )
 Mode: TypeAlias = Literal["train", "eval"]
@@ -45,10 +45,9 @@ ObsSpec: TypeAlias = Mapping[str, ArraySpec]
 class EnvSpec:
     """Environment spec that an agent is built from.
 
-    `layout` names slices of the flat observation (`"hazards" -> slice(9, 25)`), empty where there
-    are none. `costly` names what costs (`("hazards", "vases")`), empty where nothing does or the
-    environment does not say. `hazard_size` is the distance in metres within which a hazard costs, 0
-    without hazards.
+    `layout` names slices of the flat observation (`"hazards" -> slice(9, 25)`); may be empty.
+    `costly` names the sources of cost (`("hazards", "vases")`), empty if there are none or they are
+    unknown. `hazard_size` is the distance in metres within which a hazard costs, 0 without hazards.
     `episode_env_steps` is the length of a full episode in simulator steps, `action_repeat`
     simulator steps per agent step.
     """
@@ -69,16 +68,16 @@ class EnvSpec:
 class Agent(Protocol):
     """The interface of every agent of the suite.
 
-    A replay row holds what was seen and what was then done: observation arrays, `action` [A] taken
-    *after* this observation (zeros at `is_last`), `reward` and `cost` received *on arriving* at it,
-    `is_first`, `is_last`, `is_terminal` (bool).
+    A replay row holds an observation and the action that follows it: observation arrays, `action`
+    [A] taken *after* this observation (zeros at `is_last`), `reward` and `cost` received *on
+    arriving* at it, `is_first`, `is_last`, `is_terminal` (bool).
     """
 
     @property
     def pretrain_updates(self) -> int:
         """Updates on the prefill alone, before the policy first acts.
 
-        0 for agents that learn only while they act.
+        0 for agents without pre-training.
         """
         ...
 
@@ -105,14 +104,15 @@ class Agent(Protocol):
         """Actions [E, A] in [-1, 1] for observations [E, ...], the next carry, and per-environment
         info [E].
 
-        In mode "train" agents that learn costs may report COST_NOW.
+        In mode "train", agents that learn costs may add COST_NOW.
         """
         ...
 
     def update(
         self, state: PyTree, batch: Mapping[str, np.ndarray], key: jax.Array
     ) -> tuple[PyTree, dict[str, jax.Array]]:
-        """One learner update on a replay batch [B, T, ...]; scalar metrics. Donates `state`.
+        """One learner update on a replay batch [B, T, ...]; returns the next state and scalar
+        metrics. Donates `state`.
 
         The metric `nonfinite` (int32) counts NaNs and infinities among losses and gradients, see
         agents.checks; it is not logged.
@@ -120,7 +120,7 @@ class Agent(Protocol):
         ...
 
     def end_episode(self, state: PyTree, cost: float, agent_steps: int) -> PyTree:
-        """Tell the agent the cost of a finished *training* episode, at `agent_steps` of training
-        (evaluation never calls it).
+        """Update the state with the cost of a finished *training* episode, at `agent_steps` of
+        training. Never called in evaluation.
         """
         ...

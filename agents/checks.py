@@ -1,4 +1,4 @@
-"""Checks of numbers inside a jitted update."""
+"""Numerical checks inside a jitted update."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agents.api import PyTree
 def count_nonfinite(tree: PyTree) -> jax.Array:
     """Number of NaNs and infinities in all floating-point leaves, int32 scalar.
 
-    Part of the update, so that nothing has to be fetched to know that it went wrong.
+    Computed within the update, so that a failure is detected without fetching the parameters.
     """
     leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(jnp.result_type(x), jnp.floating)]
     return sum((jnp.sum(~jnp.isfinite(x), dtype=jnp.int32) for x in leaves), start=jnp.int32(0))

@@ -2,7 +2,7 @@
 
 A PID controller and an augmented Lagrangian.
 
-Both are scalars in, scalars out, and know nothing of agents. All costs are per episode, in the
+Both map scalars to scalars and are independent of the agents. Costs are per episode, in the
 simulator's units, unless the caller decides otherwise.
 """
 
@@ -66,7 +66,7 @@ def update_pid(
     cost_limit: float,
     agent_steps: jax.Array | int,
 ) -> PIDState:
-    """Controller step after a finished training episode.
+    """Update the controller after a finished training episode.
 
     docs/concepts/safedreamer.md#pid-multiplier
 
@@ -75,7 +75,7 @@ def update_pid(
         D = max(0, S - S[delay updates ago])
         multiplier = clip(kp P + I + kd D, 0, max_multiplier)
 
-    Up to `start_agent_steps` only the cost average moves.
+    Up to `start_agent_steps` only the average of costs is updated.
     """
     average = config.cost_ema * state.cost_average + (1.0 - config.cost_ema) * episode_cost
     excess = average - scheduled_limit(config, cost_limit, agent_steps)
@@ -157,10 +157,10 @@ def imagined_excess(
     """An episode's excess over the cost limit in the units of imagined cost returns, g = (J - b) *
     S * T / L.
 
-    A cost of c per agent step makes an episode of L agent steps cost J = c L, and a discounted
-    return c T with the discount 1 - 1/T, of which the imagined constraint sums S (the horizon when
-    pessimistic, else 1): S c T = J * S T / L. So penalty coefficients mean the same whether
-    imagined or real costs move the multiplier. Ours, not the release's:
+    At a cost of c per agent step, an episode of L agent steps costs J = c L, and the discounted
+    return with discount 1 - 1/T is c T. The imagined constraint sums S such returns (the horizon
+    when pessimistic, else 1): S c T = J * S T / L. Penalty coefficients thus keep their meaning
+    whether imagined or real costs drive the multiplier. Ours, not the release's:
     docs/concepts/safedreamer.md#multiplier-driven-by-episodes
     """
     return (episode_cost - cost_limit) * (summed * discount_horizon / episode_length)

@@ -48,7 +48,7 @@ class ReturnNormState(NamedTuple):
 
 
 def init_return_norm() -> ReturnNormState:
-    """Both percentiles start from zero and are not debiased."""
+    """Initial state: both percentiles are zero and are not debiased."""
     return ReturnNormState(jnp.zeros(()), jnp.zeros(()))
 
 
@@ -72,5 +72,5 @@ def update_return_norm(
 
 
 def return_scale(state: ReturnNormState, max_scale: float = 1.0) -> jax.Array:
-    """max(1 / max_scale, high - low): the divisor of advantages; small returns are not blown up."""
+    """max(1 / max_scale, high - low): divisor of advantages; small returns are not amplified."""
     return jnp.maximum(1.0 / max_scale, state.high - state.low)

@@ -1,6 +1,6 @@
-"""Settings that agents share: multipliers and optimisers; checks and changes of settings.
+"""Settings shared by agents (multipliers, optimisers), and helpers to check and change settings.
 
-Imports no JAX, so that commands show settings at once.
+Imports no JAX, so that commands can show settings quickly.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Any, Literal
 
 
 def require(condition: bool, message: str) -> None:
-    """Raise ValueError with the message unless the condition holds."""
+    """Raise ValueError with `message` unless `condition` holds."""
     if not condition:
         raise ValueError(message)
 
 
 def replaced(config: Any, changes: Mapping[str, Any]) -> Any:
-    """A nested dataclass with other values by dotted names (`planner.horizon`).
+    """Copy of a nested dataclass with values changed by dotted name (`planner.horizon`).
 
-    Each level checks itself once, with all of its changes.
+    Each level is validated once, with all its changes.
     """
     values: dict[str, Any] = {}
     within: dict[str, dict[str, Any]] = {}
@@ -59,17 +59,17 @@ class PIDConfig:
     max_multiplier: float = 0.1
     """Upper bound of the multiplier."""
     start_agent_steps: int = 5000
-    """Agent steps up to which the multiplier stays at zero."""
+    """Agent steps during which the multiplier stays at zero."""
     limit_schedule: bool = False
-    """Lower the limit stepwise from `limit_init` instead of using the final one from the start."""
+    """Lower the limit in stages from `limit_init` instead of using the final one throughout."""
     limit_init: float = 10.0
     """First limit of the schedule, cost per episode."""
     limit_decrement: float = 2.0
-    """Cost by which each stage of the schedule lowers the limit."""
+    """Decrease of the limit per stage of the schedule, in cost per episode."""
     limit_stage_steps: int = 20000
     """Agent steps per stage of the schedule."""
     limit_stages: int = 7
-    """Number of stages after which the limit stays."""
+    """Number of stages after which the limit stays constant."""
 
     def __post_init__(self):
         if self.delay < 1:
@@ -95,7 +95,7 @@ class AugmentedConfig:
     penalty_max: float = 1.0
     """Upper bound of mu."""
     driven_by: Literal["imagined", "episode"] = "imagined"
-    """What moves the multiplier: imagined cost returns at every update (release), or the real cost
+    """What drives the multiplier: imagined cost returns at every update (release), or the real cost
     of each training episode.
     """
 
@@ -106,14 +106,14 @@ class AugmentedConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """Adam with a global-norm clip before it."""
+    """Adam after global-norm gradient clipping."""
 
     learning_rate: float = 1e-4
-    """Step size."""
+    """Learning rate."""
     eps: float = 1e-8
-    """Adam's denominator offset."""
+    """Epsilon of Adam."""
     clip: float = 1000.0
-    """Global gradient norm above which gradients are scaled down."""
+    """Global norm to which gradients are clipped."""
 
     def __post_init__(self):
         if not self.learning_rate > 0:

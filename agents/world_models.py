@@ -1,4 +1,4 @@
-"""What the agents' world models share: where imagination starts, and how well costs are predicted.
+"""Parts shared by the agents' world models: starts of imagination and metrics of predicted costs.
 
 Shapes: B batch, T time, N starts.
 """
@@ -22,9 +22,9 @@ def check_context(context: int, length: int) -> None:
 
 
 def draw_starts(states: Tree, count: int, key: jax.Array) -> Tree:
-    """States [B, T, ...] as starts [N, ...] without gradients.
+    """Draw starts [N, ...] of imagination from states [B, T, ...]; gradients are stopped.
 
-    `count` drawn without replacement, or with 0 all of them.
+    Draws `count` without replacement; 0 takes all of them.
     """
     flat = jax.tree.map(
         lambda x: jax.lax.stop_gradient(x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])), states
@@ -39,11 +39,11 @@ def draw_starts(states: Tree, count: int, key: jax.Array) -> Tree:
 def cost_confusion(
     predicted: jax.Array, cost: jax.Array, counted: jax.Array | None = None
 ) -> dict[str, jax.Array]:
-    """Precision and recall of 'predicted cost above one half' for steps with any cost, and both
-    means; [B, T] -> scalars.
+    """Precision and recall of 'predicted cost above one half' for steps with any cost, and the mean
+    predicted and true costs; [B, T] -> scalars.
 
-    Only steps marked in `counted` [B, T] count; all, if not given. Precision and recall are 0 where
-    a batch holds no predicted or no true cost.
+    Uses only the steps marked in `counted` [B, T]; all by default. Precision or recall is 0 if a
+    batch has no predicted or no true cost.
     """
     counted = jnp.ones(cost.shape, bool) if counted is None else counted
     said, true = (predicted > 0.5) & counted, (cost > 0.0) & counted

@@ -1,10 +1,10 @@
 """`python -m analysis.perf [--runs 1000 --episodes 1000]`.
 
-How long loading and judging large results take.
+Times loading large results and computing their metrics.
 
-Makes run folders of random records, exports them with `safedreamer export`, and times in fresh
-processes: start-up, loading the folders, loading the export, `metrics.scores`. Seconds of wall
-clock and of processor time, medians of the repeats, and the load of the machine before.
+Writes run folders of random records, exports them with `safedreamer export`, and times in fresh
+processes: start-up, loading the folders, loading the export, `metrics.scores`. Reports wall-clock
+and processor seconds, medians of the repeats, and the load of the machine beforehand.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ print(time.perf_counter() - begun, time.process_time() - cpu_begun)
 
 
 def timed(setup: str, work: str, repeats: int) -> dict[str, float]:
-    """Medians over fresh processes of what `work` takes after `setup`."""
+    """Median times of `work` after `setup`, over fresh processes."""
     runs = []
     for _ in range(repeats):
         code = _TIMED.format(setup=setup, work=work)
@@ -44,7 +44,7 @@ def timed(setup: str, work: str, repeats: int) -> dict[str, float]:
 
 
 def measure(folder: Path, runs: int, episodes: int, repeats: int) -> dict[str, object]:
-    """Everything, with the results in `folder`."""
+    """All measurements, with the made-up results in `folder`."""
     evaluations, eval_episodes = 10, max(1, episodes // 50)
     steps = (episodes - evaluations * eval_episodes) * synthetic.EPISODE_STEPS
     made = synthetic.results(

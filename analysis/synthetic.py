@@ -2,15 +2,15 @@
 
 For tests of the statistics, and to try figures and reports at full size.
 
-Every method has a true final return and cost per task; a run's own level differs from them by its
-seed, an episode's by chance:
+Every method has a true final return and cost per task; runs deviate from these by their seed,
+episodes by random noise:
 
     return = R[method, task] * progress + seed_std * z_seed + episode_std * z_episode
     cost ~ Poisson(mean = C[method, task] * (1 + start_excess * (1 - progress)) * s_seed), s_seed
     lognormal with mean 1
 
-`progress` grows from 0 to 1 over the first 80 % of the budget, so that the last evaluations have
-mean R and C exactly.
+`progress` grows from 0 to 1 over the first 80 % of the budget, so that the means of the last
+evaluations are exactly R and C.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from analysis.results.labels import GIVEN, split_label
 from benchmarks.runs.files import RECORDS_FILE, SPEC_FILE, SWEEP_FILE
 from benchmarks.runs.records import COLUMNS, EVAL, TRAIN
 
-# (true return as a share of the task's scale, true cost); the first two pursue no limit
+# (true return as a share of the task's scale, true cost); the first two are unconstrained
 METHODS = {
     "dreamerv3": (0.95, 60.0),
     "cem": (0.70, 55.0),
@@ -57,7 +57,7 @@ TASKS = (
 )  # fmt: skip
 SOURCES = {given: source for source, given in GIVEN.items()}
 EPISODE_STEPS = 1000
-PLATEAU = 0.8  # share of the budget after which nothing changes any more
+PLATEAU = 0.8  # share of the budget after which return and cost stay constant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +131,7 @@ def results(**fields: Any) -> Results:
 
 
 def write(folder: Path | str, made: Results | None = None) -> Path:
-    """The results as run folders, as a sweep leaves them.
+    """Write the results as run folders like those of a sweep.
 
     `FOLDER/runs/...` with spec.json, sweep.json and episodes.csv.
     """
@@ -170,8 +170,8 @@ def write(folder: Path | str, made: Results | None = None) -> Path:
 def _levels(name: str, task: str, obs: str) -> tuple[float, float]:
     """True final return and cost.
 
-    Known methods keep their order on every task; a variant or new name gets levels from its
-    spelling.
+    Known methods keep their order on every task; the levels of a variant or new name follow from a
+    hash of the name.
     """
     task_scale = 15.0 + zlib.crc32(f"{task}/{obs}".encode()) % 11
     hashed = zlib.crc32(name.encode())

@@ -1,4 +1,4 @@
-"""Baselines of other authors behind one protocol.
+"""Baselines by other authors behind one protocol.
 
-Knows agents' parts; environments, files and clocks are handed in.
+May import parts of `agents`; environments, files and clocks are passed in.
 """

@@ -21,7 +21,7 @@ Obs: TypeAlias = Literal["vision", "coordinates", "lidar", "default"]
 OBS: tuple[Obs, ...] = ("vision", "coordinates", "lidar", "default")
 
 AGENTS = ("Point", "Car", "Racecar", "Doggo", "Ant")
-# their coordinates describe them fully; legged robots need their joints too
+# fully described by coordinates; legged robots also need their joints
 WHEELED = ("Point", "Car", "Racecar")
 FAMILIES: Mapping[str, tuple[int, ...]] = {
     "Goal": (0, 1, 2),
@@ -42,7 +42,7 @@ COORDINATES_COST_LIMIT = 0.0  # per episode; preset `osrp_vector` of the release
 
 
 class TaskObs(NamedTuple):
-    """A member of a group: a task with the observation it is published with."""
+    """A member of a group: a task and its published observation."""
 
     task: str
     obs: Obs
@@ -52,7 +52,7 @@ class TaskObs(NamedTuple):
 class Task:
     """One task.
 
-    `custom` ones are a user's, of which only the environment itself knows more.
+    `custom` ones are a user's own; further facts about them come from the environment.
     """
 
     id: str
@@ -63,7 +63,7 @@ class Task:
     default_obs: Obs
     vision: bool
     coordinates: bool
-    episode_env_steps: int | None  # None: ask the environment
+    episode_env_steps: int | None  # None: defined by the environment
     custom: bool = False
 
     def cost_limit(self, obs: Obs) -> float:
@@ -71,7 +71,7 @@ class Task:
         return COORDINATES_COST_LIMIT if obs == "coordinates" else PAPER_COST_LIMIT
 
     def check_obs(self, obs: str) -> Obs:
-        """`obs` itself if this task offers it, else ValueError that names those it does."""
+        """Return `obs` if this task offers it, else raise ValueError naming those it offers."""
         offered = self.observations
         for known in offered:
             if obs == known:
@@ -118,7 +118,7 @@ GROUPS: Mapping[str, tuple[TaskObs, ...]] = {
         TaskObs(f"Safety{name}-v0", "vision")
         for name in ("PointGoal1", "PointGoal2", "CarGoal1", "PointPush1", "PointButton1")
     ),
-    # of these the 20 have Point and Car
+    # paper20 contains those of Point and Car
     "coordinates": tuple(
         TaskObs(_navigation_id(agent, "Goal", 1), "coordinates") for agent in WHEELED
     ),
@@ -212,11 +212,10 @@ def get_task(name: str) -> Task:
 
 
 def expand(name: str, obs: Obs | None = None) -> tuple[TaskObs, ...]:
-    """The tasks of a group, or the one task of that name, each with an observation.
+    """Return the tasks of a group, or the one task of that name, each with an observation.
 
-    The given one, else the published one.
-
-    Raises ValueError for an unknown name or an observation that a task lacks.
+    The observation is `obs`, else the published one. Raises ValueError for an unknown name or an
+    observation that a task lacks.
     """
     if name in GROUPS:
         members = GROUPS[name]

@@ -1,4 +1,4 @@
-"""Executors: who runs the runs of a sweep.
+"""Executors, which run the runs of a sweep.
 
-Plans, folders and states are benchmarks.sweep's; an executor starts and stops processes.
+Plans, folders and states belong to benchmarks.sweep; an executor starts and stops processes.
 """

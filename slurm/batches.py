@@ -1,8 +1,8 @@
-"""Batches of jobs: what was submitted to Slurm, in the results folder.
+"""Batches of jobs: a record, in the results folder, of what was submitted to Slurm.
 
 A batch is a folder `slurm/NAME` of the results folder, whose `batch.json` lists its runs by index
-and is written before the jobs are submitted under that name. So whoever asks later, after the
-submitter's death too, finds every queued run again, and nothing is submitted twice.
+and is written before the jobs are submitted under that name. A later command thus finds every
+queued run even if the submitter was killed, and nothing is submitted twice.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ FOLDER, BATCH_FILE, OVER_FILE = "slurm", "batch.json", "over"
 
 
 def folder(out: Path, name: str) -> Path:
-    """Of a batch; its jobs leave their logs there."""
+    """Folder of a batch, which also holds the logs of its jobs."""
     return out / FOLDER / name
 
 
 def create(out: Path, runs: Sequence[tuple[str, int]]) -> str:
-    """A new batch of runs, each a run folder and its number of events; returns its name."""
+    """Create a batch of runs, each a run folder and its number of events; returns its name."""
     name = f"safedreamer-{uuid.uuid4().hex[:12]}"
     folder(out, name).mkdir()
     text = json.dumps({"runs": runs}) + "\n"
@@ -35,14 +35,14 @@ def create(out: Path, runs: Sequence[tuple[str, int]]) -> str:
 
 
 def close(out: Path, name: str) -> None:
-    """Mark a batch none of whose jobs is still to come, so that nobody asks for it again."""
+    """Mark a batch as over, so that it is not queried again."""
     (folder(out, name) / OVER_FILE).touch()
 
 
 def read(out: str | os.PathLike[str]) -> dict[str, list[tuple[str, int]]]:
-    """Run folder and its number of events, by index, of each batch that may not be over.
+    """Run folders and their numbers of events, by index, of each batch not marked as over.
 
-    Raises DamagedFile, rather than to lose a batch: its runs would be submitted twice.
+    Raises DamagedFile for a damaged batch: skipping it would submit its runs twice.
     """
     out = Path(out)
     found = {}
@@ -60,9 +60,9 @@ def read(out: str | os.PathLike[str]) -> dict[str, list[tuple[str, int]]]:
 
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """One submitter at a time, as far as the file system has locks.
+    """Allow one submitter at a time, where the file system supports locks.
 
-    Without them two may submit a run twice; its job checks again.
+    Without locks a run may be submitted twice; its job checks again before it trains.
     """
     (out / FOLDER).mkdir(parents=True, exist_ok=True)
     with (out / FOLDER / "submit.lock").open("w") as lock:

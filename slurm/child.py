@@ -1,6 +1,6 @@
-"""The process that trains one run folder, as every executor starts it.
+"""The process that trains one run folder, started alike by all executors.
 
-The snapshot's code, output to the run's log.
+It runs the snapshot's code and writes its output to the run's log.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from benchmarks.process.signals import held_back
 from benchmarks.runs.status import utc_now
 from benchmarks.sweep.members import LOG_FILE
 
-FRACTION = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # of a GPU's memory that a process takes
+FRACTION = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # share of a GPU's memory per process
 USABLE_FRACTION = 0.9
 
 
 def command(folder: Path) -> list[str]:
-    """What trains a run folder."""
+    """Command that trains a run folder."""
     return [sys.executable, "-m", "benchmarks.cli", "run", str(folder), "--here"]
 
 
 def environment(
     code: Path, base: Mapping[str, str], gpu: str | None = None, share: float = 1.0
 ) -> dict[str, str]:
-    """Variables of a run: the snapshot comes first among modules, even before the folder it is
-    started from.
+    """Environment variables of a run: modules are imported from the snapshot first, even before
+    the working directory.
 
-    `share` is the part of the GPU that this run may take.
+    `share` is the share of the GPU's memory that the run may use.
     """
     path = os.pathsep.join([str(code.resolve()), *filter(None, [base.get("PYTHONPATH")])])
     variables = {**base, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
@@ -45,10 +45,10 @@ def environment(
 def start(
     folder: Path, code: Path, variables: Mapping[str, str], own_session: bool
 ) -> subprocess.Popen[bytes]:
-    """Start training. In a session of its own, signals to the parent's group do not reach it.
+    """Start training; with `own_session`, signals to the parent's process group do not reach it.
 
-    Signals wait until the run listens to them: Slurm sends its warning to every process of a step,
-    also to one that still imports.
+    Signals are blocked until the run has installed its handlers: Slurm sends its warning to every
+    process of a step, even to one that is still importing.
     """
     with (folder / LOG_FILE).open("ab") as log:
         log.write(f"--- {utc_now()} started from code {code.name}\n".encode())
@@ -65,7 +65,7 @@ def start(
 
 
 def words(status: int) -> str:
-    """An exit status of subprocess for a person."""
+    """Human-readable exit status of a subprocess."""
     if status >= 0:
         return f"exit status {status}"
     name = signal.Signals(-status).name

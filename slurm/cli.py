@@ -1,6 +1,6 @@
-"""`safedreamer sweep`: the runs of a suite, wherever they can run.
+"""`safedreamer sweep`: runs a suite on this machine or on Slurm.
 
-The same command again starts what is missing, failed or stale.
+Repeating the command starts the runs that are missing, failed or stale.
 """
 
 from __future__ import annotations
@@ -37,60 +37,57 @@ PROG = "safedreamer sweep"
 
 @dataclasses.dataclass(frozen=True)
 class SweepArgs:
-    """What to run, where, and how many at a time."""
+    """Which runs to start, where, and how many at a time."""
 
     suite: str
     """Name of a suite, or a YAML file of your own; `safedreamer suites` lists the built-in ones."""
     filters: Annotated[tuple[str, ...], tyro.conf.arg(name="only")] = ()
     """Only runs that match FIELD=PATTERN or !FIELD=PATTERN: method=osrp* task=*Goal* seed=0."""
     out: Path | None = None
-    """Results folder; runs/SUITE if not given. Several suites may share one: runs they have in
-    common run once.
-    """
+    """Results folder; runs/SUITE if not given. Suites may share one: common runs are run once."""
     dry_run: bool = False
-    """Print the runs, their hours, memory and disk, and start nothing."""
+    """Print the runs and their hours, memory and disk; start nothing."""
     cluster: Literal["local", "debug", "slurm"] = "local"
-    """This machine, each run a process of its own; one after another in this process; or Slurm's
-    jobs.
+    """Where runs execute: one process each on this machine (local), one after another in this
+    process (debug), or as Slurm jobs (slurm).
     """
     profile: Path | None = None
-    """YAML file with what jobs ask of the Slurm cluster: partition, account, time, ...
+    """YAML file with the Slurm options of jobs: partition, account, time, ...
     (docs/howto/slurm.md).
     """
     slurm: tuple[str, ...] = ()
-    """KEY=VALUE, over the profile: partition=gpu time=4:00:00."""
+    """KEY=VALUE overrides of the profile: partition=gpu time=4:00:00."""
     detach: bool = False
-    """Return once the jobs are submitted; without it, the command watches them and may be stopped
+    """Return once the jobs are submitted; otherwise the command monitors them and may be stopped
     at any time.
     """
     jobs: int | None = None
-    """Runs at a time; on this machine 1 if not given, on Slurm as many as it starts."""
+    """Concurrent runs; if not given, 1 on this machine and unlimited on Slurm."""
     memory_gb: float | None = None
-    """Memory for all runs together on this machine, in 1e9 bytes; what is free at the start if not
-    given.
+    """Total memory of runs on this machine, in 1e9 bytes; if not given, what is free at the
+    start.
     """
     env_python: str | None = None
-    """Interpreter that runs the environments, with Safety-Gymnasium; this one if neither given nor
-    in SAFEDREAMER_ENV_PYTHON. Slurm's jobs take it from the profile's env_python first.
+    """Interpreter with Safety-Gymnasium that runs the environments; defaults to
+    SAFEDREAMER_ENV_PYTHON, else this one. For Slurm jobs the profile's env_python takes precedence.
     """
     canary: bool = False
-    """First one short run per method and variant; what fails there is not started."""
+    """First do one short run per method and variant; start only those that succeed."""
     sync: bool = False
     """Cancel runs that are no longer in the suite."""
     tags: tuple[str, ...] = ()
-    """Tags for the runs, beside the suite's own."""
+    """Tags added to the suite's own."""
     retries: Annotated[Retries, tyro.conf.arg(name="retries")] = Retries()
-    """What happens to crashed runs."""
+    """Retries of crashed runs."""
 
 
 def main(args: Sequence[str]) -> int:
-    """Plan, print, run.
+    """Plan, preview and run a suite.
 
     Returns 0 when every run of the suite is done or cancelled, 1 when one is not, EXIT_STOPPED
     after a signal.
 
-    With --dry-run and --detach nothing is waited for: 0 then says that all was planned or
-    submitted.
+    With --dry-run or --detach it does not wait: 0 then means that all was planned or submitted.
     """
     chosen = parse(
         SweepArgs, args, PROG, "Run a suite: what is done stays, the rest is started or continued."
@@ -111,7 +108,7 @@ def main(args: Sequence[str]) -> int:
     out = chosen.out or Path("runs") / suite.name
     entries = select_entries(expand(suite, task_settings), chosen.filters)
     plan, there, damaged = look(suite.name, out, entries)
-    if chosen.filters:  # what the filters leave out has not left the suite
+    if chosen.filters:  # filtered-out runs are still part of the suite
         plan.left.clear()
     estimate = Estimate(task_env_spec)
     needs = needs_of(plan.start, estimate)
@@ -160,7 +157,7 @@ def _check(chosen: SweepArgs) -> None:
 def _run(
     executor: Executor, jobs: Sequence[Job], chosen: SweepArgs, out: Path, heard: list[str]
 ) -> None:
-    """Run the jobs to their ends, or until a signal is in `heard`."""
+    """Run the jobs to their ends, or until a signal is appended to `heard`."""
     with display(out, chosen.cluster != "debug") as say:
         Drive(executor, chosen.retries, stop=lambda: bool(heard), say=say).run(jobs)
     if heard:
@@ -173,7 +170,7 @@ def _run(
 
 
 def _executor(chosen: SweepArgs, out: Path, memory: int, plan: Plan) -> Executor:
-    """Raises BadInput, before any run is touched, for what Slurm would refuse."""
+    """The chosen executor. Raises BadInput, before runs are touched, if Slurm would reject jobs."""
     if chosen.cluster == "slurm":
         from slurm.start import slurm_executor
 
@@ -199,7 +196,7 @@ def _memory_bytes(chosen: SweepArgs) -> int:
 
 
 def _check_room(chosen: SweepArgs, out: Path, needs: Sequence[Needs], memory: int) -> None:
-    """Raise BadInput, before anything is started, when a run cannot fit."""
+    """Raise BadInput, before anything is started, if memory or disk cannot hold the runs."""
     here = chosen.cluster != "slurm"
     largest = max(need.memory for need in needs)
     if here and largest > memory:
@@ -220,9 +217,9 @@ def _check_room(chosen: SweepArgs, out: Path, needs: Sequence[Needs], memory: in
 
 @contextmanager
 def _stop_signals() -> Iterator[list[str]]:
-    """Names of the signals that came to end this process.
+    """Collect the names of stop signals within the context.
 
-    A second SIGINT is a KeyboardInterrupt again.
+    A second SIGINT raises KeyboardInterrupt.
     """
     heard: list[str] = []
 

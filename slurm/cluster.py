@@ -1,6 +1,6 @@
-"""The seam to Slurm: every call of its commands is here or in submitit.
+"""Interface to Slurm: its commands are called only here and in submitit.
 
-Tests of the executor put a fake in its place.
+Tests of the executor replace it by a fake.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from slurm.profile import minutes as minutes_of
 from slurm.supervise import Order, Supervisor
 
 COMMANDS = ("sbatch", "squeue", "scancel", "sinfo", "scontrol", "srun")
-TIMEOUT_SECONDS = 120.0  # of one command: busy controllers take their time
-# warnings before the time limit that submitit follows; runs may need any number of them
+TIMEOUT_SECONDS = 120.0  # per command; busy controllers are slow
+# submitit's limit on requeues at the time limit; runs may need any number of them
 REQUEUES = 100_000
 
 
@@ -36,10 +36,10 @@ class Request(NamedTuple):
     """What the jobs of one array share."""
 
     profile: Profile
-    code: Path  # the snapshot that they run
-    python: str  # shell words
+    code: Path  # snapshot of the code
+    python: str  # shell words that start Python
     memory_gb: float
-    at_once: int | None  # jobs of the array at a time; None: as many as Slurm starts
+    at_once: int | None  # concurrent jobs of the array; None: no limit
     after: str = ""  # id of a job that must succeed first
 
 
@@ -53,9 +53,9 @@ class Entry(NamedTuple):
 
 
 class SlurmCluster:
-    """The cluster that sbatch and squeue of this machine talk to.
+    """The cluster that this machine's Slurm commands address.
 
-    Raises BadInput where there is none.
+    Raises BadInput where they are not installed.
     """
 
     def __init__(self) -> None:
@@ -69,10 +69,10 @@ class SlurmCluster:
         found = re.search(
             r"^MaxArraySize\s*=\s*(\d+)", self._call("scontrol", "show", "config"), re.MULTILINE
         )
-        self.max_array = int(found[1]) if found else 1000  # jobs that one array may have
+        self.max_array = int(found[1]) if found else 1000  # most jobs in one array
 
     def check(self, request: Request) -> None:
-        """Raise BadInput when Slurm would refuse such a job."""
+        """Raise BadInput if Slurm would reject such a job."""
         profile = request.profile
         limits = dict(
             line.split("|") for line in self._call("sinfo", "-h", "-o", "%R|%l").splitlines()
@@ -96,7 +96,7 @@ class SlurmCluster:
                 ) from error
 
     def submit(self, name: str, folder: Path, request: Request, orders: Sequence[Order]) -> str:
-        """One array of jobs, or one job; returns its id. `folder` takes logs."""
+        """Submit an array of jobs, or one job; returns its id. Logs go to `folder`."""
         from submitit.core.utils import FailedJobError
 
         try:
@@ -108,7 +108,7 @@ class SlurmCluster:
         return jobs[0].job_id.split("_")[0]
 
     def queue(self, names: Iterable[str]) -> dict[str, dict[int, Entry]]:
-        """By name and index, jobs that Slurm still knows. Raises Unreachable."""
+        """Jobs still listed by Slurm, by name and index. Raises Unreachable."""
         names = list(names)
         found: dict[str, dict[int, Entry]] = {name: {} for name in names}
         if not names:
@@ -123,7 +123,7 @@ class SlurmCluster:
         return found
 
     def cancel(self, ids: Sequence[str]) -> None:
-        """No more of these jobs."""
+        """Cancel these jobs."""
         if ids:
             self._call("scancel", *ids)
 
@@ -154,7 +154,7 @@ class SlurmCluster:
         return executor
 
     def _call(self, *command: str) -> str:
-        """Output of one of Slurm's commands. Raises Unreachable with what it said."""
+        """Output of a Slurm command. Raises Unreachable with its error output."""
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
@@ -171,9 +171,9 @@ class SlurmCluster:
 
 
 def set_up(profile: Profile, code: Path) -> list[str]:
-    """Shell lines before a start.
+    """Shell lines that precede each start.
 
-    One that fails ends the job and is named in its log, where submitit alone would go on.
+    A set-up line that fails ends the job and is named in its log; submitit alone would continue.
     """
     return [
         "trap 'echo \"set-up failed: $BASH_COMMAND\" >&2' ERR",

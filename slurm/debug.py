@@ -1,6 +1,6 @@
-"""Runs one after another in this process, for a debugger or a first look.
+"""Executor that trains runs one after another in this process, for debugging or a first look.
 
-Output on the terminal, Ctrl-C ends the sweep.
+Output goes to the terminal; Ctrl-C ends the sweep.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from slurm.executor import Ended, Job, needless
 
 
 class DebugExecutor:
-    """`run` trains a run folder and returns an exit status."""
+    """Trains each job with `run`, which takes a run folder and returns an exit status."""
 
     poll_seconds = 0.5
     depends = False

@@ -1,4 +1,4 @@
-"""The table that a terminal shows while a sweep runs; elsewhere lines, as runs end."""
+"""Live table on a terminal while a sweep runs; elsewhere one line as each run ends."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from benchmarks.runs.plain_text import printable
 from benchmarks.sweep.live import live
 from benchmarks.sweep.members import look_for
 
-LOOK_SHARE = 0.1  # of the time that may be spent on reading run folders
+LOOK_SHARE = 0.1  # largest share of the time spent reading run folders
 
 
 @contextmanager
 def display(out: Path, table: bool = True) -> Iterator[Callable[[str], None]]:
-    """How to say a line to a person while the runs of `out` are on their way.
+    """Yield a function that prints a line, while a live table shows the runs of `out`.
 
-    Without `table` nothing is drawn: runs in this process draw their own lines.
+    Without `table` no table is drawn: runs in this process print their own progress.
     """
     if not (table and sys.stdout.isatty()):
         yield lambda text: print(printable(text), flush=True)
@@ -33,14 +33,14 @@ def display(out: Path, table: bool = True) -> Iterator[Callable[[str], None]]:
 
 
 class Table:
-    """The lines of `benchmarks.sweep.live`, read anew as often as is cheap."""
+    """The lines of `benchmarks.sweep.live`, refreshed as often as is cheap."""
 
     def __init__(self, out: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._out, self._clock = out, clock
         self._text, self._next = "", 0.0
 
     def text(self) -> Text:
-        """The table as it stands, as wide as the terminal."""
+        """The current table, as wide as the terminal."""
         start = self._clock()
         if start >= self._next:
             lines = live(look_for(self._out).members, shutil.get_terminal_size().columns)

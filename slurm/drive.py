@@ -1,9 +1,9 @@
 """Monitors the jobs of a sweep and retries crashes with back-off, up to a limit.
 
-Gives up what cannot work.
+Gives up runs that cannot succeed.
 
-All it decides by is in the run folders, so that it may die at any time and the next sweep command
-goes on.
+All its decisions follow from the run folders, so it may be killed at any time and the next sweep
+command continues.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from benchmarks.sweep.members import LOG_FILE, member, where
 from slurm.executor import Ended, Executor, Job
 
 LOG_LINES = 15
-STOP_SECONDS = 0.5  # how often `stop` is asked while waiting for the next poll
+STOP_SECONDS = 0.5  # between checks of `stop` while waiting for the next poll
 
 
 @dataclasses.dataclass(frozen=True)
 class Retries:
-    """How often and how late a crashed run is started again."""
+    """How often, and after which delay, a crashed run is restarted."""
 
     limit: int = 2
-    """Starts after the first, until the run is asked for again."""
+    """Restarts of a crashed run, until the run is requested again."""
     delay_seconds: float = 30.0
-    """Before the first of them; each further one waits twice as long."""
+    """Seconds before the first restart; doubled for each further one."""
     max_delay_seconds: float = 900.0
-    """Longest wait."""
+    """Longest delay, in seconds."""
 
     def delay(self, failures: int) -> float:
-        """Seconds to wait after so many failures."""
+        """Seconds to wait after this many failures."""
         return min(self.max_delay_seconds, self.delay_seconds * 2 ** (failures - 1))
 
 
 @dataclasses.dataclass
 class Drive:
-    """A sweep on its way. `stop` is asked between polls; `say` takes lines for a person."""
+    """A sweep in progress. `stop` is called between polls; `say` prints a line to the user."""
 
     executor: Executor
     retries: Retries
@@ -59,9 +59,9 @@ class Drive:
         self.failed: list[Path] = []
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Until every job ended for good, or `stop`.
+        """Run the jobs until each has reached a final state, or until `stop` returns true.
 
-        `failed` then holds those that failed for good.
+        `failed` then holds the run folders that failed for good.
         """
         self._jobs = {job.folder: job for job in jobs}
         self._held = [job for job in jobs if job.after is not None and not self.executor.depends]
@@ -81,7 +81,7 @@ class Drive:
                 return
 
     def _wait(self) -> bool:
-        """Until the next poll; whether to stop."""
+        """Wait until the next poll; returns whether to stop."""
         until = self.clock() + self.executor.poll_seconds
         while not self.stop():
             if self.clock() >= until or not (
@@ -112,7 +112,7 @@ class Drive:
                 del self._jobs[folder]
 
     def _settle(self, ended: Ended, closing: bool = False) -> None:
-        """What becomes of a job that the executor no longer has."""
+        """Handle a job that has left the executor: report, record and perhaps retry it."""
         folder = ended.job.folder
         try:
             now = member(folder)
@@ -121,7 +121,7 @@ class Drive:
             return
         taken = (
             ended.exit in (FAILED, BAD_INPUT) and now.state == "running"
-        )  # refused, because another process has the folder
+        )  # refused: another process trains this run folder
         if ended.exit is None or taken:
             self.say(f"{'running elsewhere' if taken else ended.reason}: {folder.name}")
             self._jobs.pop(folder, None)

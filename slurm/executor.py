@@ -1,6 +1,6 @@
-"""What a sweep asks of an executor, and nothing more.
+"""The interface of executors.
 
-Run folders decide what is done; an executor only reports what became of processes.
+Run folders decide what is done; an executor only reports how processes ended.
 """
 
 from __future__ import annotations
@@ -14,23 +14,21 @@ from benchmarks.sweep.members import where
 
 
 class Job(NamedTuple):
-    """A run to start: its folder, the snapshot of the code that it runs, and the memory it
-    needs.
-    """
+    """A run to start: its folder, its snapshot of the code, and the memory it needs."""
 
     folder: Path
     code: Path
     memory_bytes: int
-    family: str = ""  # of its method: some need a Python of their own
-    after: Path | None = None  # the canary, a run folder that must be done first
+    family: str = ""  # of its method; some families need their own Python
+    after: Path | None = None  # run folder of the canary, which must be done first
 
 
 class Ended(NamedTuple):
-    """A job that the executor no longer has.
+    """A job that has left the executor.
 
-    `exit` is None where nothing was started, negative for the signal that killed it.
+    `exit` is None where nothing was started, and -N for a process killed by signal N.
 
-    `recorded` says that attempts.jsonl of its folder has this end already.
+    `recorded`: its end is in the folder's attempts.jsonl already.
     """
 
     job: Job
@@ -40,8 +38,10 @@ class Ended(NamedTuple):
 
 
 def needless(job: Job) -> Ended | None:
-    """The end of a job that must not start, since someone else may have been at its folder: its run
-    is done, running or cancelled, or its files are damaged. None where it may start.
+    """The end of a job that must not start, or None where it may.
+
+    Another process may have changed its folder meanwhile: the run is done, running or cancelled, or
+    its files are damaged.
     """
     state = where(job.folder)
     if isinstance(state, DamagedFile):
@@ -52,37 +52,37 @@ def needless(job: Job) -> Ended | None:
 
 
 class Executor(Protocol):
-    """Runs jobs, in its own order and number at a time."""
+    """Runs jobs, with its own order and concurrency."""
 
     @property
     def poll_seconds(self) -> float:
-        """How long to wait between two polls."""
+        """Seconds to wait between two polls."""
         ...
 
     @property
     def depends(self) -> bool:
-        """Whether it holds jobs back itself until those that they come after are done."""
+        """Whether it resolves the dependencies of jobs (`Job.after`) itself."""
         ...
 
     @property
     def outstanding(self) -> int:
-        """Jobs that wait or run."""
+        """Number of jobs waiting or running."""
         ...
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Take jobs in. Returns at once."""
+        """Queue jobs. Returns at once."""
         ...
 
     def poll(self) -> list[Ended]:
-        """What ended since the last call; starts what can be started."""
+        """Jobs that ended since the last call; also starts those that can start."""
         ...
 
     def cancel(self, folders: Iterable[Path]) -> None:
-        """Forget these where they wait and ask them to save and end where they run."""
+        """Drop these runs if waiting; if running, have them save and exit."""
         ...
 
     def close(self) -> list[Ended]:
-        """Forget what waits, have everything that depends on this process save and end, and wait
-        for it.
+        """Drop waiting jobs, have those that depend on this process save and exit, and wait for
+        them.
         """
         ...

@@ -1,4 +1,4 @@
-"""What a sweep command finds of its suite's runs, and the jobs that it makes of them."""
+"""The state of a suite's runs in a results folder, and the jobs a sweep command makes from it."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from benchmarks.sweep.prepare import drop, prepare, still_wanted
 from slurm.executor import Job
 
 SETTLED = ("done", "cancelled")
-WAIT_SECONDS = 1.0  # between two looks at runs that other processes train
+WAIT_SECONDS = 1.0  # between polls of runs that other processes train
 
 
 class Found(NamedTuple):
-    """A suite's plan without runs whose files are damaged; all readable runs of the folder."""
+    """A suite's plan without damaged runs, and all readable runs of the folder."""
 
     plan: Plan
     members: list[Member]
-    damaged: bool  # whether any run is
+    damaged: bool  # whether any run is damaged
 
 
 def look(suite: str, out: Path, entries: Sequence[Entry]) -> Found:
-    """What is there of a suite, and what to start. Damaged runs are named."""
+    """Find which runs of a suite exist and which to start. Prints the damaged ones."""
     found = look_for(out)
     for folder, error in found.damaged.items():
         print(printable(f"damaged, left as it is: {folder.name}: {error}"), file=sys.stderr)
@@ -48,7 +48,7 @@ def look(suite: str, out: Path, entries: Sequence[Entry]) -> Found:
 def await_others(out: Path, entries: Sequence[Entry], heard: list[str]) -> list[Path]:
     """Wait while runs of the suite are trained by other processes.
 
-    Folders of those that then are not done, to be taken over.
+    Returns the folders of those that are then neither done nor cancelled, to be taken over.
     """
     ids = {entry.spec.run_id for entry in entries}
     watched: set[Path] = set()
@@ -69,7 +69,7 @@ def await_others(out: Path, entries: Sequence[Entry], heard: list[str]) -> list[
 
 
 def unfinished(suite: str, out: Path, entries: Sequence[Entry]) -> int:
-    """Name what of the suite is neither done nor cancelled; 1 if there is any, else 0."""
+    """Print the runs of the suite that are not settled; returns 1 if there are any, else 0."""
     plan, _, damaged = look(suite, out, entries)
     folders = [
         start.member.folder.name if start.member else start.entry.folder_name
@@ -90,9 +90,9 @@ def make_jobs(
     canaries_by: Estimate | None = None,
     sync: bool = False,
 ) -> list[Job]:
-    """Folders and snapshot of what is to start; the jobs, canaries (if asked for) first.
+    """Prepare the run folders and the code snapshot; returns the jobs, canaries (if any) first.
 
-    With `watch` runs under way are jobs too, which Slurm's executor watches again.
+    With `watch`, running runs become jobs too, which Slurm's executor monitors again.
     """
     plan = still_wanted(plan)
     with explain_full_disk(out):
@@ -118,7 +118,7 @@ def make_jobs(
 def _canaries(
     suite: Suite, out: Path, entries: Sequence[Entry], code: Path, estimate: Estimate
 ) -> dict[str, Job]:
-    """The canaries that are not done yet, by label; those that run already are waited for."""
+    """Jobs of the canaries that are not done yet, running ones included, by label."""
     wanted = canaries(entries)
     plan = look(suite.name, place(out), list(wanted.values())).plan
     folders = prepare(place(out), suite, plan, code.name)

@@ -1,9 +1,8 @@
-"""Runs on this machine: at most N at a time, each a process of its own, as far as memory allows,
-GPUs in turn.
+"""Executor on this machine: at most N processes at a time, within memory, spread over the GPUs.
 
-Children get a session of their own, so that Ctrl-C reaches this process alone, which then asks them
-to save (SIGTERM) and waits. They outlive a killed parent, and the next sweep command leaves them
-alone while they live.
+Children run in their own sessions, so that Ctrl-C reaches only this process, which then has them
+save (SIGTERM) and waits. They outlive a killed parent, and the next sweep command leaves them alone
+while they run.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ class Child(NamedTuple):
 class LocalExecutor:
     """At most `jobs` runs at a time, together within `memory_bytes`, on `gpus` (none: JAX decides).
 
-    Runs of `beside` count too while they run: they were started by a sweep command that was killed,
-    or by another one.
+    Runs in `beside`, started by another sweep command or by one that was killed, count towards
+    `jobs` while they run.
     """
 
     poll_seconds = 0.5
@@ -87,16 +86,16 @@ class LocalExecutor:
         try:
             for running in self._running:
                 running.process.wait()
-        except KeyboardInterrupt:  # a second Ctrl-C: the last checkpoints have to do
+        except KeyboardInterrupt:  # a second Ctrl-C: runs keep their last checkpoints
             for running in self._running:
                 running.process.kill()
             for running in self._running:
-                # its end is recorded below; without it, status would say "running"
+                # wait, so that its end is recorded below and its status is not left at "running"
                 running.process.wait()
         return self.poll()
 
     def _next(self) -> Job | None:
-        """The first waiting job that fits beside those that run."""
+        """The first waiting job that fits into the memory left by running ones."""
         free = self._memory_bytes - sum(running.job.memory_bytes for running in self._running)
         for job in self._waiting:
             if job.memory_bytes <= free or not (self._running or self._beside):
@@ -127,9 +126,9 @@ class LocalExecutor:
 
 
 def visible_gpus(variables: Mapping[str, str]) -> tuple[str, ...]:
-    """GPUs that runs may use: those of CUDA_VISIBLE_DEVICES, else all that the driver lists.
+    """GPUs that runs may use: those in CUDA_VISIBLE_DEVICES, else all that the driver lists.
 
-    None without a driver.
+    Empty without a driver.
     """
     if "CUDA_VISIBLE_DEVICES" in variables:
         return tuple(
@@ -140,6 +139,6 @@ def visible_gpus(variables: Mapping[str, str]) -> tuple[str, ...]:
         listed = subprocess.run(
             query, capture_output=True, text=True, timeout=30, check=True
         ).stdout
-    except (OSError, subprocess.SubprocessError):  # no driver here
+    except (OSError, subprocess.SubprocessError):  # no driver
         return ()
     return tuple(listed.split())

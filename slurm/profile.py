@@ -1,6 +1,6 @@
-"""What jobs ask of a Slurm cluster.
+"""Slurm profiles: the resources and options of jobs on a cluster.
 
-One small YAML file per cluster, checked on load with errors that point at the line.
+One small YAML file per cluster, checked on load with errors that give the line.
 
 partition: gpu
 account: lab
@@ -35,7 +35,7 @@ from benchmarks.runs.ranges import LARGEST
 from benchmarks.runs.reading import is_a, read_text
 from benchmarks.suites.yaml_nodes import MAX_YAML_BYTES, Nodes, compose
 
-DEFAULT = "default"  # family of all methods that have no Python of their own
+DEFAULT = "default"  # stands for all families without their own Python
 POSITIVE = {"cpus": int, "memory_gb": float, "signal_seconds": int, "poll_seconds": float}
 OURS = (
     "array",
@@ -64,15 +64,15 @@ class Profile:
     exclude: str | None = None
     time: str = "24:00:00"  # of one start: minutes, HH:MM:SS or D-HH:MM:SS
     cpus: int | None = None
-    # per job, in 1e9 bytes; what each run is estimated to need if not given
+    # per job, in 1e9 bytes; None: the estimate for each run
     memory_gb: float | None = None
-    signal_seconds: int = 120  # before the time limit, for the last step and a checkpoint
-    poll_seconds: float = 15.0  # between two looks at the queue
+    signal_seconds: int = 120  # warning before the time limit, to finish a step and save
+    poll_seconds: float = 15.0  # between polls of the queue
     setup: tuple[str, ...] = ()
     python: tuple[tuple[str, str], ...] = ()  # (family, shell words that start Python)
-    # interpreter of environments on the nodes; that of the sweep command if not given
+    # interpreter of environments on the nodes; None: that of the sweep command
     env_python: str | None = None
-    # any other long option; true for one without a value
+    # other long options of sbatch; true for one without a value
     sbatch: tuple[tuple[str, str | bool], ...] = ()
 
     def __post_init__(self) -> None:
@@ -90,7 +90,7 @@ class Profile:
     def python_of(self, family: str) -> str:
         """Shell words that start Python for methods of a family.
 
-        This interpreter where nothing else is said.
+        Defaults to this interpreter.
         """
         known = dict(self.python)
         return known.get(family, known.get(DEFAULT, shlex.quote(sys.executable)))
@@ -99,7 +99,7 @@ class Profile:
 def minutes(text: str) -> int:
     """Minutes of a time limit as sbatch writes it: M, M:S, H:M:S, D-H, D-H:M or D-H:M:S.
 
-    Rounded up. Raises BadInput for all else.
+    Rounded up. Raises BadInput for anything else.
     """
     match = re.fullmatch(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})", text.strip())
     if match is None:
@@ -120,11 +120,11 @@ def minutes(text: str) -> int:
 def load(
     path: str | os.PathLike[str] | None, overrides: Sequence[str] = (), families: Sequence[str] = ()
 ) -> Profile:
-    """The profile of a file, with KEY=VALUE overrides.
+    """Load a profile from a file, with KEY=VALUE overrides.
 
-    Raises BadInput with the line of what is wrong.
+    Raises BadInput, naming the line at fault.
 
-    `families` are those of methods that may have a Python of their own.
+    `families` are the families of methods that may have their own Python.
     """
     values: dict[str, Any] = {}
     if path is not None:
@@ -193,7 +193,7 @@ class _File(Nodes):
         return True if value is True else str(value)
 
     def _time(self, node: yaml.Node) -> str:
-        # YAML 1.1 reads 12:30:00 as a number in base 60, so the text itself is taken.
+        # YAML 1.1 parses 12:30:00 as a base-60 number, so use the text itself.
         text = node.value if isinstance(node, yaml.ScalarNode) else ""
         try:
             minutes(text)

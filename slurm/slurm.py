@@ -1,7 +1,7 @@
-"""Runs as Slurm's jobs: arrays submitted through submitit, watched through squeue, told apart by
+"""Executor on Slurm: job arrays submitted with submitit, monitored with squeue and identified by
 the batches in the results folder (`slurm.batches`).
 
-What became of a run is read in its folder; Slurm only says which jobs are still to come.
+The outcome of a run is read from its folder; Slurm only tells which jobs wait or run.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ ENDED_STATES = (
     "OUT_OF_MEMORY",
     "TIMEOUT",
 )
-# final on some clusters, for some seconds on others
+# final on some clusters, transient for some seconds on others
 PERHAPS_ENDED_STATES = ("NODE_FAIL", "PREEMPTED", "REVOKED")
-PATIENCE_SECONDS = 60.0  # until such a state is taken for final
+PATIENCE_SECONDS = 60.0  # after which such a state counts as final
 HOPELESS = (
     "Invalid",
     "NotAllowed",
@@ -47,9 +47,9 @@ HOPELESS = (
     "PartitionNodeLimit",
     "PartitionDown",
 )
-# parts of reasons for waiting that time does not cure
+# parts of squeue's reasons for pending that do not resolve by waiting
 HOPELESS += ("PartitionInactive", "Held", "held", "MaxRequeue")
-# of the time between warning and end that submitit and the requeueing need
+# share of `signal_seconds` reserved for submitit and the requeue
 SAVE_MARGIN_SECONDS = 5.0
 
 
@@ -58,14 +58,14 @@ class Watched(NamedTuple):
 
     job: Job
     batch: str
-    task: int  # of its array
-    events: int  # in its folder when it was submitted
+    task: int  # index in its array
+    events: int  # events in its folder at submission
 
 
 class SlurmExecutor:
-    """Submits runs of the results folder `out` and watches them.
+    """Submits runs of the results folder `out` as jobs and monitors them.
 
-    At most `at_once` of an array run at a time (None: any number).
+    At most `at_once` jobs of an array run at a time (None: any number).
     """
 
     depends = True
@@ -84,10 +84,10 @@ class SlurmExecutor:
         self._profile, self._retries, self._at_once = profile, retries, at_once
         self._watched: dict[Path, Watched] = {}
         self._refused: list[Ended] = []
-        self._held: list[Job] = []  # while Slurm does not answer
-        self._since: dict[Path, float] = {}  # when a state that may be final was first seen
+        self._held: list[Job] = []  # to be submitted once Slurm answers
+        self._since: dict[Path, float] = {}  # first seen in a state that may be final
         self._submitted = False
-        self._told: set[str] = set()  # reasons for waiting that were said already
+        self._told: set[str] = set()  # messages printed already
 
     @property
     def poll_seconds(self) -> float:
@@ -98,12 +98,12 @@ class SlurmExecutor:
         return len(self._watched) + len(self._refused) + len(self._held)
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Submit what nobody else has submitted, runs or has finished.
+        """Submit jobs whose runs are neither queued, running nor finished elsewhere.
 
-        Watch what is queued already.
+        Runs that are queued already are monitored.
 
-        Raises Unreachable at the first submission, before anything was done; later ones wait until
-        Slurm answers.
+        Raises Unreachable if Slurm does not answer at the first submission; later submissions are
+        held until it does.
         """
         if not jobs:
             return
@@ -138,11 +138,10 @@ class SlurmExecutor:
                         self._submit(request, group[start : start + size])
 
     def _queued(self) -> dict[str, tuple[str, int, int]]:
-        """What is watched of every run of the results folder that waits or runs in Slurm, by the
-        name of its folder.
+        """Batch, index and number of events of each run of the results folder that Slurm still
+        holds, by the name of its folder.
 
-        Batches that are over are marked, so that nobody asks for them again; that is for who holds
-        the lock.
+        Marks batches that are over, so that they are not queried again; needs the lock.
         """
         known = batches.read(self._out)
         listed = self._cluster.queue(known)
@@ -184,9 +183,9 @@ class SlurmExecutor:
         return ended
 
     def cancel(self, folders: Iterable[Path]) -> None:
-        """Runs that wait leave the queue.
+        """Remove waiting runs from the queue.
 
-        Those that run see it in their folder, save and end, in whatever time that takes.
+        Running ones find the cancellation in their folder, save and exit, without a time limit.
         """
         chosen = [self._watched.pop(folder) for folder in folders if folder in self._watched]
         try:
@@ -201,12 +200,12 @@ class SlurmExecutor:
             )
 
     def close(self) -> list[Ended]:
-        """Jobs do not depend on this process: they go on."""
+        """Stop monitoring; the jobs continue without this process."""
         self._watched.clear()
         return []
 
     def _groups(self, jobs: Sequence[Job]) -> Iterator[tuple[Request, list[Job]]]:
-        """Jobs that one array can hold: same code, Python, memory and canary."""
+        """Group the jobs that can share an array: same code, Python, memory and canary."""
         groups: dict[Request, list[Job]] = defaultdict(list)
         for job in jobs:
             memory = self._profile.memory_gb or rounded_up(job.memory_bytes / 1e9)
@@ -248,7 +247,7 @@ class SlurmExecutor:
             self._watched[job.folder] = Watched(job, name, index, events[index])
 
     def _over(self, folder: Path, entry: Entry | None) -> bool:
-        """Whether Slurm is done with the job."""
+        """Whether the job has reached a final state in Slurm."""
         if entry is None or entry.state in ENDED_STATES:
             return True
         if entry.state not in PERHAPS_ENDED_STATES:
@@ -257,9 +256,9 @@ class SlurmExecutor:
         return self._clock() - self._since.setdefault(folder, self._clock()) > PATIENCE_SECONDS
 
     def _ended(self, at: Watched, entry: Entry | None) -> Ended:
-        """What became of the run, by its folder.
+        """The outcome of the run, as read from its folder.
 
-        A job that left no word there died, and that is recorded.
+        A job that recorded no end there was killed; that is recorded as a failure.
         """
         folder = at.job.folder
         try:
@@ -288,7 +287,7 @@ class SlurmExecutor:
         return Ended(at.job, FAILED, reason, recorded=True)
 
     def _log(self, at: Watched, entry: Entry | None) -> Path:
-        """What submitit and the set-up lines of the job wrote."""
+        """Log of submitit and of the job's set-up lines."""
         number = entry.id if entry is not None else "*"
         folder = batches.folder(self._out, at.batch)
         found = sorted(folder.glob(f"{number}_*_log.out"))
@@ -301,6 +300,6 @@ class SlurmExecutor:
 
 
 def rounded_up(gigabytes: float) -> float:
-    """To the next of 1, 1.5, 2, 3, 4, 6, 8, ...: runs with nearly the same needs share an array."""
+    """Round up to 1, 1.5, 2, 3, 4, 6, 8, ...: runs with similar needs then share an array."""
     power = 2.0 ** math.floor(math.log2(max(1.0, gigabytes)))
     return next(step for step in (power, 1.5 * power, 2 * power) if gigabytes <= step)

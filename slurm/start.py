@@ -1,6 +1,4 @@
-"""A Slurm executor from what the command line says, checked against the cluster before any job is
-submitted.
-"""
+"""Builds a Slurm executor from command-line options, checked before any job is submitted."""
 
 from __future__ import annotations
 
@@ -25,8 +23,9 @@ def slurm_executor(
     at_once: int | None,
     cluster: SlurmCluster | None = None,
 ) -> SlurmExecutor:
-    """Raises BadInput for a profile with mistakes, for a machine without Slurm, and for jobs that
-    Slurm would refuse.
+    """The Slurm executor of a profile file with overrides.
+
+    Raises BadInput for an invalid profile, a machine without Slurm, or jobs Slurm would reject.
     """
     if "%" in str(out.absolute()):
         raise BadInput(
@@ -44,5 +43,5 @@ def slurm_executor(
 
 
 def probe(profile: Profile, out: Path, at_once: int | None) -> Request:
-    """A request like those that will follow, of the least memory."""
+    """A request like those of the sweep, with the least memory."""
     return Request(profile, out, profile.python_of(DEFAULT), profile.memory_gb or 1.0, at_once)

@@ -1,13 +1,13 @@
-"""What a Slurm job does: sees one run through, in a child process, and leaves a word about
-everything in the run's folder.
+"""What a Slurm job runs: a supervisor that trains one run in a child process and records each
+start and end in the run's folder.
 
-Slurm may start a job twice (after a node's death the first copy can live on), or again after its
-success, so the folder is asked first. Before the time limit and on preemption Slurm sends SIGUSR2
-to every process of the job: submitit then calls `checkpoint`, which has the child save, and
+Slurm may start a job twice (after a node failure the first copy can survive), or again after it
+succeeded, so the folder is checked first. Before the time limit and on preemption Slurm sends
+SIGUSR2 to every process of the job: submitit then calls `checkpoint`, which has the child save, and
 requeues the job. On SIGTERM alone (`scancel`, preemption on clusters that send nothing else) the
 child saves too, and the job stays until Slurm kills it: Slurm requeues preempted jobs only if it
-had to end them itself. A child that crashes is started again here, up to a limit and ever later, so
-that retries need no process outside the cluster.
+had to kill them itself. A crashed child is restarted here with back-off, up to a limit, so that
+retries need no process outside the cluster.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from benchmarks.sweep.members import member
 from slurm import child
 from slurm.drive import Retries
 
-POLL_SECONDS = 0.5  # how often the child is looked at
-LOOK_SECONDS = 5.0  # how often the folder is
-LINGER_SECONDS = 900.0  # after SIGTERM; longer than the grace that clusters give preempted jobs
-# ends of a child that did not listen yet
+POLL_SECONDS = 0.5  # between polls of the child
+LOOK_SECONDS = 5.0  # between looks into the run folder
+LINGER_SECONDS = 900.0  # after SIGTERM; longer than clusters' grace time for preempted jobs
+# exit statuses of a child that was signalled before it had installed its handlers
 TELLING = (-signal.SIGTERM, -signal.SIGUSR1, -signal.SIGUSR2)
 
 
@@ -46,25 +46,23 @@ class Order(NamedTuple):
     folder: str
     code: str
     retries: Retries
-    save_seconds: float  # that Slurm gives between its warning and the end
+    save_seconds: float  # for saving, between Slurm's warning and the time limit
 
 
 class RunGaveUp(Exception):
-    """A run failed for good; its job shall be seen to fail by Slurm, so that nothing that depends
-    on it starts.
-    """
+    """A run failed for good. Fails the Slurm job too, so that jobs depending on it do not start."""
 
 
 class Supervisor:
-    """The function that submitit calls in the job, and checkpoints."""
+    """The checkpointable function that submitit calls in the job."""
 
     def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
         self._sleep = sleep
         self._process: subprocess.Popen[bytes] | None = None
-        self._told = ""  # name of the signal that asked for the end
+        self._told = ""  # name of the stop signal received
 
     def __call__(self, order: Order) -> str:
-        """See the run through; returns how it stands. Raises RunGaveUp."""
+        """Train the run and return its state. Raises RunGaveUp."""
         self._listen()
         try:
             state = self._see_through(order)
@@ -75,7 +73,7 @@ class Supervisor:
         return state
 
     def _see_through(self, order: Order) -> str:
-        """Start the run until it is done, failed for good, or shall not go on."""
+        """Start the run until it is done, has failed for good or must stop."""
         folder, where = Path(order.folder), place(os.environ)
         while True:
             state = self._await_others(folder, where)
@@ -94,16 +92,16 @@ class Supervisor:
                 raise RunGaveUp(f"{folder.name}: {member(folder).reason()}")
 
     def checkpoint(self, order: Order) -> DelayedSubmission:
-        """Have the child save; what submitit then requeues.
+        """Have the child save; returns the submission for submitit to requeue.
 
-        Called in a signal handler, possibly more than once.
+        Called from a signal handler, possibly more than once.
         """
-        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # some Slurms send it twice
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # some versions of Slurm send it twice
         folder = Path(order.folder)
         self._told = "SIGUSR2"
         if self._process is not None:
             self._end_child(order.save_seconds)
-            if member(folder).state == "done":  # it was about to finish: nothing to requeue
+            if member(folder).state == "done":  # finished meanwhile: nothing to requeue
                 attempts.add(folder, "ended", exit=0)
                 sys.exit(0)
             attempts.add(
@@ -112,9 +110,7 @@ class Supervisor:
         return DelayedSubmission(Supervisor(), order)
 
     def _end_child(self, seconds: float) -> None:
-        """SIGTERM, and wait; without Popen.wait, whose lock the interrupted main program may
-        hold.
-        """
+        """Send SIGTERM and wait, without Popen.wait, whose lock the interrupted code may hold."""
         assert self._process is not None
         pid, deadline = self._process.pid, time.monotonic() + seconds
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
@@ -125,9 +121,9 @@ class Supervisor:
                 time.sleep(0.1)
 
     def _listen(self) -> None:
-        """SIGTERM is noted and handed to the child.
+        """Record SIGTERM and forward it to the child.
 
-        Not every way of ending a job reaches all its processes.
+        Not every way of ending a job signals all its processes.
         """
 
         def tell(number: int, frame: object) -> None:
@@ -139,16 +135,16 @@ class Supervisor:
         signal.signal(signal.SIGTERM, tell)
 
     def _linger(self) -> None:
-        """Stay until Slurm kills the job, so that it knows a preempted job from one that came to
-        its end.
+        """Wait until Slurm kills the job: a job that exits by itself counts as completed and is
+        not requeued after preemption.
         """
         for _ in range(round(LINGER_SECONDS / LOOK_SECONDS)):
             self._sleep(LOOK_SECONDS)
 
     def _await_others(self, folder: Path, where: str) -> str:
-        """How the run stands, once no earlier copy of this very job trains it.
+        """State of the run once no earlier copy of this same job trains it.
 
-        "running" when another does.
+        "running" if another job or process does.
         """
         while (state := member(folder).state) == "running" and not self._told:
             last = attempts.last(attempts.read(folder), "started")
@@ -158,7 +154,7 @@ class Supervisor:
         return state
 
     def _pause(self, folder: Path, seconds: float) -> bool:
-        """Wait before the next start; False when the run shall not start any more."""
+        """Wait before the next start; returns False if the run must not start again."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not self._told:
             self._sleep(min(LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
@@ -167,7 +163,7 @@ class Supervisor:
         return not self._told
 
     def _train(self, folder: Path, code: Path, where: str) -> int:
-        """One start of the run: record it, wait for its end, record that.
+        """Train the run once, recording its start and end.
 
         Returns the exit status.
         """
@@ -189,7 +185,7 @@ class Supervisor:
             )
             return EXIT_STOPPED
         now = member(folder)
-        # refused: another process has the folder
+        # refused: another process trains this run folder
         taken = status in (FAILED, BAD_INPUT) and now.state == "running"
         failed = not taken and now.state != "done"
         attempts.add(
@@ -203,22 +199,22 @@ class Supervisor:
 
 
 def place(variables: Mapping[str, str]) -> str:
-    """Where a job runs, for a person and for the next start: "slurm 12_3 on node7"."""
+    """Where a job runs, such as "slurm 12_3 on node7"; read again by `job_of`."""
     array, task = variables.get("SLURM_ARRAY_JOB_ID"), variables.get("SLURM_ARRAY_TASK_ID")
     job = f"{array}_{task}" if array else variables.get("SLURM_JOB_ID", "?")
     return f"slurm {job} on {variables.get('SLURMD_NODENAME') or socket.gethostname()}"
 
 
 def job_of(where: str) -> str:
-    """Slurm's id in `place`, "" where the start was not Slurm's."""
+    """Slurm job id in a `place`, "" for one not on Slurm."""
     words = where.split()
     return words[1] if words[:1] == ["slurm"] else ""
 
 
 def _settle_earlier(folder: Path, where: str) -> None:
-    """Record the end of a start of this very job that left no word.
+    """Record the end of an earlier start of this same job that recorded none.
 
-    Killed with its node, or by Slurm.
+    It was killed with its node, or by Slurm.
     """
     last = attempts.last(attempts.read(folder), "started", "ended")
     if last is not None and last.event == "started" and job_of(last.where) == job_of(where):

@@ -2,11 +2,11 @@
 
 XLA's own and sums of matrix products.
 
-On CPU the gradient of XLA's transposed convolution runs about 20 times below what its FLOPs allow.
+On CPU the gradient of XLA's transposed convolution is about 20 times slower than its FLOPs allow.
 A kernel of 4 and a stride of 2 on an even grid splits exactly into products over pixel blocks,
-whose gradients are products again. On a GPU XLA's convolution is the faster form as long as XLA may
-tune it: an update of a small model from vision took 14.4 ms, with products 17.1 ms, and 317 ms with
-autotuning off, because cuDNN then takes its direct kernels (H200, JAX 0.11, CUDA 13, bfloat16;
+whose gradients are products again. On a GPU XLA's convolution is faster, provided XLA may autotune:
+an update of a small vision model took 14.4 ms, 17.1 ms with products, and 317 ms without
+autotuning, because cuDNN then uses its direct kernels (H200, JAX 0.11, CUDA 13, bfloat16;
 results/gpu). `impl="auto"` chooses by backend.
 
 Shapes: B images; n pixels a side (even); I, O channels; images are [B, n, n, channels].
@@ -44,7 +44,7 @@ def conv_xla(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def conv_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """`conv_xla` as one matrix product.
 
-    The input is cut into 2x2 blocks, of which each output sees two by two.
+    The input is cut into 2x2 blocks; each output pixel depends on 2x2 of these blocks.
     """
     batch, height, width, channels = x.shape
     rows, cols = height // 2, width // 2
@@ -75,10 +75,10 @@ def conv_transpose_xla(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def conv_transpose_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """`conv_transpose_xla` as four matrix products, one for each parity of the output pixel.
+    """`conv_transpose_xla` as four matrix products, one per parity of the output pixel.
 
     Along one axis, out[2m] = k0 x[m-1] + k2 x[m] and out[2m+1] = k1 x[m] + k3 x[m+1]; in two
-    dimensions each parity pair sees two by two inputs.
+    dimensions each pair of parities depends on 2x2 inputs.
     """
     batch, rows, cols, _ = x.shape
     out = kernel.shape[2]
@@ -143,12 +143,12 @@ class Conv(nnx.Module):
 
 
 def convolve(convs: Sequence[Conv], x: jax.Array, chunk: int) -> jax.Array:
-    """Convolutions one after another, [N, n, n, I] -> [N, m, m, O], for at most `chunk` images at a
-    time where they are matrix products.
+    """Apply convolutions in sequence, [N, n, n, I] -> [N, m, m, O], to at most `chunk` images at a
+    time if they are computed as matrix products.
 
-    These copy each pixel into four blocks. Of a large batch the copies of every layer, kept for the
-    gradient, are most of an update's memory; here those of one chunk live at a time, and only
-    inputs and products are kept. With a chunk of 0 all images are taken at once.
+    These copy each pixel into four blocks. For a large batch the copies of all layers, kept for the
+    gradient, dominate the memory of an update; in chunks, only one chunk's copies exist at a time,
+    and only inputs and products are kept. A `chunk` of 0 processes all images at once.
     """
 
     def layers(x: jax.Array) -> jax.Array:

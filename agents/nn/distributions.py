@@ -2,8 +2,8 @@
 
 Shapes: `...` batch axes; K = 255 two-hot bins; S categorical variables of C classes.
 Sources: DreamerV3 (arXiv:2301.04104v1) for symlog, two-hot and the uniform mix; all maths in
-float32, also where an accelerator rounds the factors of float32 products to fewer bits by default
-(TF32).
+float32, even where an accelerator would by default round the factors of float32 products to fewer
+bits (TF32).
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def bernoulli_mode(logit: jax.Array) -> jax.Array:
 
 
 def unimix_probs(logits: jax.Array, unimix: float) -> jax.Array:
-    """softmax(logits) with a share `unimix` of a uniform distribution mixed in; [..., C]."""
+    """softmax(logits) mixed with a share `unimix` of the uniform distribution; [..., C]."""
     return (1.0 - unimix) * jax.nn.softmax(logits.astype(jnp.float32), -1) + unimix / logits.shape[
         -1
     ]
@@ -90,10 +90,10 @@ def onehot_from_uniform(uniform: jax.Array, probs: jax.Array) -> jax.Array:
 
     uniform [...] in 0..1, probs [..., C] -> [..., C].
 
-    Inverse-CDF sampling: one uniform number a variable. The Gumbel trick would draw one a class,
-    and drawing numbers is what dominates a planner's rollout on CPU. The numbers are an argument so
-    that a scan's are all drawn before it, in one call. The cumulative sum is a product with a
-    triangle of ones, which is a fast matmul.
+    Inverse-CDF sampling: one uniform number per variable. The Gumbel trick would draw one per
+    class, and random number generation dominates a planner's rollout on CPU. The numbers are an
+    argument so that those of a scan can be drawn before it, in one call. The cumulative sum is a
+    product with a triangular matrix of ones, which is a fast matmul.
     """
     classes = probs.shape[-1]
     cdf = _product(

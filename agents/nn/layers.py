@@ -54,9 +54,9 @@ class Linear(nnx.Module):
         return y if self.bias is None else y + self.bias[...].astype(self.dtype)
 
     def rows(self, x: jax.Array, start: int) -> jax.Array:
-        """Product with the kernel rows from `start` on that face `x`.
+        """Product of `x` with its rows of the kernel, which begin at `start`.
 
-        One summand of `self(concatenate(...))`, bias left out.
+        One summand of `self(concatenate(...))`, without the bias.
         """
         kernel = jax.lax.dynamic_slice_in_dim(self.kernel[...], start, x.shape[-1], axis=0)
         return x.astype(self.dtype) @ kernel.astype(self.dtype)
@@ -89,7 +89,7 @@ class DenseBlock(nnx.Module):
         return self.activate(self.linear(x))
 
     def activate(self, pre: jax.Array) -> jax.Array:
-        """Norm and activation of a product computed elsewhere (see `Linear.rows`)."""
+        """Norm and activation of a precomputed product (see `Linear.rows`)."""
         return jax.checkpoint(lambda pre: jax.nn.silu(self.norm(pre)))(pre)
 
 

@@ -1,6 +1,6 @@
-"""Which arrays of an observation are images and which are vectors, and all of a kind as one array.
+"""Splits an observation into images and vectors, and joins all arrays of a kind into one.
 
-What encoders and decoders are built for.
+Encoders and decoders are built from these.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ IMAGE_SIDE = 64
 
 
 def image_keys(obs: ObsSpec) -> tuple[str, ...]:
-    """Names of image arrays, in the environment's order, in which the release concatenates them.
+    """Names of image arrays, in the environment's order.
 
-    Checkpoints depend on it.
+    The release concatenates them in this order, and checkpoints depend on it.
     """
     return tuple(name for name, spec in obs.items() if len(spec.shape) == 3)
 
@@ -44,10 +44,10 @@ def check_obs(obs: ObsSpec) -> None:
 
 
 def picture_of(obs: Mapping[str, jax.Array], images: Iterable[str]) -> jax.Array:
-    """[..., 64, 64, channels] in 0..1: the channels of all images side by side."""
+    """[..., 64, 64, channels] in 0..1: the channels of all images concatenated."""
     return jnp.concatenate([obs[name] for name in images], -1).astype(jnp.float32) / 255.0
 
 
 def vector_of(obs: Mapping[str, jax.Array], vectors: Iterable[str]) -> jax.Array:
-    """[..., width]: symlog of all vectors side by side."""
+    """[..., width]: symlog of all vectors, concatenated."""
     return symlog(jnp.concatenate([obs[name].astype(jnp.float32) for name in vectors], -1))

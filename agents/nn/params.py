@@ -1,4 +1,4 @@
-"""How modules become parameters: pure dicts at the jit boundary."""
+"""Converts modules to parameters, pure dicts at the jit boundary."""
 
 from __future__ import annotations
 

@@ -1,11 +1,9 @@
-"""Vector reconstruction in units of each value's own residual.
+"""Vector reconstruction errors relative to each entry's running mean squared error.
 
-A running mean squared error per entry of a flat observation.
-
-A squared error summed over raw entries belongs to the noisiest of them: contact accelerations err
-by 5 where a lidar errs by 0.1, take nearly all of the loss, and are "explained" only by naming the
-replayed sequence. Divided by its own mean squared error every entry weighs alike however noisy it
-is. Ours, neither the release's nor DreamerV3's.
+A squared error summed over raw entries is dominated by the noisiest: contact accelerations have
+errors of 5 where a lidar has 0.1, make up nearly all of the loss, and can be explained only by
+identifying the replayed sequence. Divided by its own mean squared error, every entry has the same
+weight regardless of its noise. Ours, neither the release's nor DreamerV3's.
 
 Shapes: V entries of one array; state and errors are dicts from the array's name to [V].
 """
@@ -20,8 +18,8 @@ import jax.numpy as jnp
 
 
 class Residuals(NamedTuple):
-    """Running mean squared errors [V] of each array, and the number of batches (int32 scalar) they
-    are of.
+    """Running mean squared errors [V] of each array, and the number of batches averaged (int32
+    scalar).
     """
 
     mean_square: dict[str, jax.Array]
@@ -29,18 +27,18 @@ class Residuals(NamedTuple):
 
 
 def init_residuals(widths: Mapping[str, int]) -> Residuals:
-    """Zero batches; what the mean squares hold then is never read."""
+    """State before the first batch; its mean squares are never read."""
     return Residuals(
         {name: jnp.zeros((width,)) for name, width in widths.items()}, jnp.zeros((), jnp.int32)
     )
 
 
 def update_residuals(state: Residuals, errors: Mapping[str, jax.Array], decay: float) -> Residuals:
-    """Mean squares after a batch of squared errors [..., V]; without gradients.
+    """Update the mean squares with a batch of squared errors [..., V]; gradients are stopped.
 
         m <- d m + (1 - d) mean(errors),    d = min(decay, n / (n + 1)) after n batches
 
-    So the first batch is copied, and early ones are averaged.
+    The first batch is copied and early ones are averaged uniformly.
     """
     n = state.batches.astype(jnp.float32)
     keep = jnp.minimum(decay, n / (n + 1.0))
@@ -57,6 +55,6 @@ def relative_error(
 ) -> dict[str, jax.Array]:
     """Sum over entries of errors / max(floor, mean square): [..., V] -> [...].
 
-    The floor bounds what is well predicted.
+    `floor` bounds the weight of entries that are predicted well.
     """
     return {k: (e / jnp.maximum(floor, state.mean_square[k])).sum(-1) for k, e in errors.items()}

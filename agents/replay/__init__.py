@@ -1,1 +1,1 @@
-"""Sequence replay: the buffer, where its rows live, how it is saved, and batches drawn ahead."""
+"""Sequence replay: buffer, storage, persistence and prefetching of batches."""

@@ -3,14 +3,13 @@
 A ring of transitions per environment.
 
 A sequence is T consecutive rows of one stream. It never crosses the write head of the ring; it may
-cross episode boundaries, which `is_first` marks. Its first row keeps `is_first` as recorded: the
-learner starts every sequence from its initial state whatever the flag says, and the flag stays true
-to what happened.
+cross episode boundaries, which `is_first` marks. `is_first` of its first row is returned as
+recorded; learners start every sequence from their initial state regardless of it.
 
-All streams are written in step, so one counter describes the ring: `added` rows per stream, of
-which the last `slots` are held. Row r (counted from the start of the run) lives in slot r % slots.
-uint8 stays uint8, floats are float32, flags bool. Persistence is in `replay_journal.py`, sampling
-ahead of the learner in `prefetch.py`.
+All streams are written in lockstep, so one counter describes the ring: `added` rows per stream, of
+which the last `slots` are held. Row r (counted from the start of the run) is in slot r % slots.
+uint8 stays uint8, floats are float32, flags bool. Persistence is in `journal.py`, sampling ahead of
+the learner in `prefetch.py`.
 
 Shapes: E streams; S slots per stream; B, T batch and sequence length.
 """
@@ -32,9 +31,9 @@ __all__ = ["Draw", "Replay", "memory_bytes"]
 
 
 class Draw(NamedTuple):
-    """Which sequences a batch consists of.
+    """Indices of the sequences of a batch.
 
-    Cheap to draw, so that the choice never depends on thread timing.
+    Cheap to draw, hence drawn in the caller's thread, independently of thread timing.
     """
 
     streams: np.ndarray  # int64 [B]
@@ -101,7 +100,7 @@ class Replay:
         return sum(array.nbytes for array in self._arrays.values())
 
     def close(self) -> None:
-        """Releases the directory of a mapped replay to other processes.
+        """Release the directory of a mapped replay to other processes.
 
         Nothing may be added or sampled afterwards.
         """
@@ -111,9 +110,9 @@ class Replay:
             self._lock = None
 
     def add(self, rows: Mapping[str, np.ndarray]) -> None:
-        """Appends one row [E, ...] to every stream.
+        """Append one row [E, ...] to every stream.
 
-        Raises ValueError on missing or unknown keys, shapes and dtypes.
+        Raises ValueError for missing or unknown keys and for wrong shapes or dtypes.
         """
         checked = self._check(rows)
         self._call_guards(self.added - self.slots + 1)
@@ -127,7 +126,7 @@ class Replay:
         return 1 <= length <= self.held
 
     def draw(self, batch_size: int, length: int, rng: np.random.Generator) -> Draw:
-        """Chooses sequences, uniformly over all streams and valid starts, with replacement."""
+        """Choose sequences, uniformly over all streams and valid starts, with replacement."""
         if batch_size < 1 or length < 1:
             raise ValueError(f"batch_size={batch_size} and length={length} must be at least 1")
         if length > self.slots:
@@ -148,9 +147,9 @@ class Replay:
         return Draw(streams, self.added - self.held + offsets, length)
 
     def gather(self, draw: Draw) -> dict[str, np.ndarray]:
-        """Copies the sequences of a draw: arrays [B, T, ...].
+        """Copy the sequences of a draw: arrays [B, T, ...].
 
-        Safe in a thread while a guard keeps the rows (Prefetch).
+        Safe in another thread while a guard protects the rows (`Prefetch`).
         """
         if (
             draw.starts.min() < self.added - self.slots
@@ -171,9 +170,9 @@ class Replay:
         return self.gather(self.draw(batch_size, length, rng))
 
     def add_guard(self, guard: Callable[[int], None]) -> None:
-        """`guard(oldest)` is called before rows are overwritten.
+        """Register `guard(oldest)`, called before rows are overwritten.
 
-        It returns once nothing reads rows older than `oldest`.
+        It must block until no reader needs rows older than `oldest`.
         """
         self._guards.append(guard)
 
@@ -190,13 +189,13 @@ class Replay:
         return {key: array[:, slots] for key, array in self._arrays.items()}
 
     def clear(self) -> None:
-        """Forgets all rows."""
+        """Remove all rows."""
         self._call_guards(self.added)
         self.added = 0
         self.saved = None
 
     def write_rows(self, start: int, rows: Mapping[str, np.ndarray]) -> None:
-        """Puts rows [E, n, ...] where rows start..start+n-1 live, at most S of them.
+        """Write rows [E, n, ...] into the slots of rows start..start+n-1, n <= S.
 
         Only for restoring, see `set_added`.
         """
@@ -205,7 +204,7 @@ class Replay:
             array[:, slots] = rows[key]
 
     def set_added(self, added: int) -> None:
-        """Declares the last rows before `added` as held, after `clear` and `write_rows`."""
+        """Mark the last rows before `added` as held, after `clear` and `write_rows`."""
         self.added = added
 
     def _call_guards(self, oldest: int) -> None:

@@ -1,13 +1,12 @@
-"""Persistence of a replay as append-only segments with a manifest, so that a save writes only what
-is new.
+"""Persistence of a replay as append-only segments with a manifest; a save writes only new rows.
 
 A save directory holds `segment_NNNNNN.npz` files (rows start..stop-1 of all streams) and
 `manifest.json`, which lists them and is replaced atomically, last: a crash at any moment leaves the
-previous manifest with all its segments. A save is named by its mark, the rows per stream at that
-moment. The last `KEPT_MARKS` saves can be loaded, so that a run that dies between saving the replay
-and saving the learner finds the content that belongs to its older learner. Saving after loading an
-older mark drops the newer ones. Segments that no kept mark needs are deleted after the manifest is
-in place.
+previous manifest with all its segments. A save is identified by its mark, the number of rows per
+stream at that moment. The last `KEPT_MARKS` saves can be loaded, so that a run killed between
+saving the replay and saving the learner can restore the replay of its older learner. Saving after
+loading an older mark drops the newer ones. Segments that no kept mark needs are deleted once the
+manifest is in place.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ from agents.api import ArraySpec
 from agents.replay.storage import row_bytes
 
 VERSION = 1
-KEPT_MARKS = 3  # two checkpoints are kept, and a run may die after saving the replay for a third
+KEPT_MARKS = 3  # two checkpoints are kept; a third replay may be saved before a crash
 # upper bound of one segment, so that saving a large replay needs little extra memory
 SEGMENT_BYTES = 256 * 2**20
 
 
-# What NumPy and zipfile raise for files that are no archives of arrays.
+# Raised by NumPy and zipfile for files that are not archives of arrays.
 _UNREADABLE = (
     OSError,
     KeyError,
@@ -54,9 +53,9 @@ class SavedMark(NamedTuple):
 
 
 class Rows(Protocol):
-    """What can be saved: a ring of rows of several streams, as `agents.replay.buffer.Replay`.
+    """A ring of rows of several streams that can be saved, such as `agents.replay.buffer.Replay`.
 
-    Row r, counted from the start of the run, lives in slot r % slots of its stream.
+    Row r, counted from the start of the run, is in slot r % slots of its stream.
     """
 
     saved: SavedMark | None
@@ -71,7 +70,7 @@ class Rows(Protocol):
 
     @property
     def slots(self) -> int:
-        """S, rows that a stream can hold."""
+        """S, the capacity of a stream in rows."""
         ...
 
     @property
@@ -81,7 +80,7 @@ class Rows(Protocol):
 
     @property
     def held(self) -> int:
-        """Rows per stream that are still there."""
+        """Rows held per stream."""
         ...
 
     def read_rows(self, start: int, stop: int, /) -> dict[str, np.ndarray]:
@@ -89,22 +88,22 @@ class Rows(Protocol):
         ...
 
     def write_rows(self, start: int, rows: Mapping[str, np.ndarray], /) -> None:
-        """Puts rows [E, n, ...] back, n <= S, where rows start..start+n-1 live."""
+        """Write rows [E, n, ...] into the slots of rows start..start+n-1, n <= S."""
         ...
 
     def clear(self) -> None:
-        """Forgets all rows."""
+        """Remove all rows."""
         ...
 
     def set_added(self, added: int, /) -> None:
-        """Declares the last rows before `added` as held, after `clear` and `write_rows`."""
+        """Mark the last rows before `added` as held, after `clear` and `write_rows`."""
         ...
 
 
 def save(replay: Rows, directory: str | os.PathLike[str]) -> int:
-    """Writes rows added since the last save to `directory` and returns the mark.
+    """Write the rows added since the last save to `directory`; returns the mark.
 
-    Raises ValueError for a foreign directory.
+    Raises ValueError if the directory belongs to another replay.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -112,7 +111,7 @@ def save(replay: Rows, directory: str | os.PathLike[str]) -> int:
     manifest = _manifest_to_continue(replay, directory)
     mark = replay.added
     base = replay.saved.mark if manifest["marks"] and replay.saved else 0
-    # What a discarded future wrote (marks after the one loaded) is superseded by our own rows.
+    # Saves after the mark that was loaded are superseded by the replay's own rows.
     segments = [segment for segment in manifest["segments"] if segment["stop"] <= base]
     marks = [old for old in manifest["marks"] if old <= base]
     start = max(base, mark - replay.held)
@@ -140,10 +139,10 @@ def save(replay: Rows, directory: str | os.PathLike[str]) -> int:
 
 
 def load(replay: Rows, directory: str | os.PathLike[str], mark: int | None = None) -> None:
-    """Replaces the content of `replay` by the save `mark` (default: the last).
+    """Replace the content of `replay` by the save `mark` (default: the last).
 
-    Raises ValueError when that save is absent or of another layout (nothing changed), or damaged
-    (the replay is then empty).
+    Raises ValueError if that save is missing or has another layout (`replay` is unchanged), or is
+    damaged (`replay` is then empty).
     """
     directory = Path(directory)
     manifest = _read_manifest(directory)
@@ -182,9 +181,9 @@ def load(replay: Rows, directory: str | os.PathLike[str], mark: int | None = Non
 
 
 def check(directory: str | os.PathLike[str], mark: int) -> None:
-    """Raise ValueError unless the save `mark` is whole.
+    """Raise ValueError unless the save `mark` is intact.
 
-    Its manifest, and the checksums within the archives of all its segments.
+    Checks its manifest and the checksums in the archives of all its segments.
     """
     directory = Path(directory)
     manifest = _read_manifest(directory)
@@ -251,7 +250,7 @@ def _read_manifest(directory: Path) -> dict[str, Any] | None:
 
 
 def _check_fields(manifest: dict[str, Any]) -> None:
-    """Raise KeyError, TypeError or ValueError where a field is missing or of another type."""
+    """Raise KeyError, TypeError or ValueError if a field is missing or has a wrong type."""
     whole = [manifest[name] for name in ("num_streams", "slots", "next_serial")]
     whole += [
         *manifest["marks"],
@@ -301,7 +300,7 @@ def _read_segment(replay: Rows, path: Path, count: int) -> dict[str, np.ndarray]
 
 @contextlib.contextmanager
 def _atomic(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that appears under its name complete and on disk, or not at all."""
+    """Open a file for writing that appears at `path` only once complete and on disk."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
         yield file
@@ -310,6 +309,6 @@ def _atomic(path: Path) -> Iterator[IO[bytes]]:
     os.replace(partial, path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # the rename itself
+        os.fsync(folder)  # persist the rename
     finally:
         os.close(folder)

@@ -1,13 +1,13 @@
 """Batches gathered ahead of the learner in one background thread, reproducibly.
 
-Which rows update u sees is decided in the caller's thread by `request(u)`: the draw uses
-np.random.default_rng([seed, u]) and the rows held at that moment, so that it depends on the order
-of `add` and `request` only, never on timing. The thread merely copies. A slot that a waiting draw
-reads is not overwritten: `Replay.add` waits until the copy is made.
+The rows of update u are drawn in the caller's thread by `request(u)`, from
+np.random.default_rng([seed, u]) and the rows held at that moment: they depend on the order of `add`
+and `request` only, never on timing. The thread merely copies. Slots of a waiting draw are not
+overwritten: `Replay.add` blocks until the copy is made.
 
-At most `depth` finished batches wait for the learner. Draws are tiny and may queue without bound;
-if one of them stands in the way of `add`, it is copied beyond `depth` (otherwise a caller that adds
-before it consumes would wait forever).
+At most `depth` finished batches wait for the learner. Draws are small and may queue without bound;
+one that blocks `add` is copied beyond `depth` (otherwise a caller that adds before it consumes
+would deadlock).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from agents.replay.buffer import Draw, Replay
 
 
 class _Request:
-    """One batch on its way: `draw` until copied, then `batch`."""
+    """A batch in flight: a `draw` until copied, then a `batch`."""
 
     def __init__(self, update: int, draw: Draw):
         self.update = update
         self.draw = draw
         self.oldest = int(draw.starts.min())
         self.copied = False  # out of the replay
-        self.done = False  # and through device_put
+        self.done = False  # and passed through device_put
         self.urgent = False
         self.batch: Any = None
 
@@ -40,7 +40,7 @@ class Prefetch:
 
     Args:
         batch_size, length: B and T of every batch.
-        seed: with the update index, all that randomness depends on.
+        seed: determines all draws, together with the update index.
         depth: finished batches that may wait for the learner.
         device_put: called in the thread with the batch (dict of [B, T, ...]); its result is what
             `next` returns.
@@ -90,9 +90,9 @@ class Prefetch:
         return len(self._requests)
 
     def request(self, updates: int | Iterable[int]) -> None:
-        """Draws the batches of these updates from the rows held now.
+        """Draw the batches of these updates from the rows held now.
 
-        Copying follows in the background.
+        They are copied in the background.
         """
         for update in [updates] if isinstance(updates, int | np.integer) else updates:
             rng = np.random.default_rng([self._seed, int(update)])
@@ -103,9 +103,9 @@ class Prefetch:
                 self._changed.notify_all()
 
     def next(self) -> tuple[int, Any]:
-        """(update, batch) of the oldest request; waits for it.
+        """Wait for the oldest request and return its (update, batch).
 
-        Raises RuntimeError when nothing was requested.
+        Raises RuntimeError if nothing was requested.
         """
         with self._changed:
             self._raise_if_dead()
@@ -119,9 +119,9 @@ class Prefetch:
             return head.update, head.batch
 
     def close(self) -> None:
-        """Stops the thread and forgets waiting batches.
+        """Stop the thread and drop waiting batches.
 
-        Does not raise what went wrong in the thread; later calls do.
+        Does not raise an exception of the thread; later calls do.
         """
         with self._changed:
             if self._closed:
@@ -141,7 +141,7 @@ class Prefetch:
             raise RuntimeError("this Prefetch is closed")
 
     def _guard(self, oldest: int) -> None:
-        """Returns once no waiting draw reads a row before `oldest`."""
+        """Block until no waiting draw needs a row before `oldest`."""
         with self._changed:
             blocking = [
                 request
@@ -182,7 +182,7 @@ class Prefetch:
                     self._changed.notify_all()
                 request.batch = batch if self._device_put is None else self._device_put(batch)
             except BaseException as error:  # noqa: BLE001
-                # handed to the caller's thread, which raises it
+                # raised in the caller's thread
                 with self._changed:
                     self._error, self._failed_update = error, request.update
                     self._changed.notify_all()

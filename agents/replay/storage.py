@@ -1,11 +1,11 @@
-"""Where replay rows live: arrays in memory, or files mapped from disk.
+"""Storage of replay rows: arrays in memory, or memory-mapped files.
 
 Sizes are checked before anything is allocated.
 
-Both kinds are lazy: pages are committed when rows are first written, so a fresh replay costs
-nothing and a full one `memory_bytes`.
+Both kinds are lazy: pages are committed when rows are first written, so a fresh replay takes no
+space and a full one `memory_bytes`.
 One million vision transitions (two 64 x 64 x 3 uint8 images, two actions) are 24.6 GB.
-Nothing here knows rings or sampling.
+The ring and sampling are in `buffer.py`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ ROW_DTYPES = ("uint8", "int32", "float32", "bool")  # as stored; wider floats ar
 class ReplaySizeError(ValueError):
     """The replay does not fit into memory or onto the disk.
 
-    The message names the setting that helps.
+    The message names the setting to change.
     """
 
 
 def check_specs(specs: Mapping[str, ArraySpec]) -> None:
-    """Refuses empty specs, names that are no file names, dtypes that are not stored, and negative
+    """Reject empty specs, names that are not valid file names, unsupported dtypes and negative
     sizes.
     """
     if not specs:
@@ -63,7 +63,7 @@ def memory_bytes(specs: Mapping[str, ArraySpec], capacity: int) -> int:
 
 
 def _cgroup_available_bytes() -> list[int]:
-    """What the control groups of this process (Slurm jobs, containers) leave to it, one number per
+    """Memory left to this process by its control groups (Slurm jobs, containers), one number per
     limit found.
     """
     found = []
@@ -90,7 +90,7 @@ def _cgroup_available_bytes() -> list[int]:
             limit, stat = folder / limit_name, folder / "memory.stat"
             if not (limit.is_file() and stat.is_file()) or limit.read_text().strip() == "max":
                 continue
-            # file caches are reclaimed, so do not count
+            # file caches can be reclaimed, so they do not count
             used = dict(line.split() for line in stat.read_text().splitlines())
             found.append(max(0, int(limit.read_text()) - int(used.get(used_name, 0))))
     return found
@@ -99,11 +99,11 @@ def _cgroup_available_bytes() -> list[int]:
 def available_memory_bytes() -> int:
     """Bytes this process can still allocate without swapping.
 
-    The machine's, or less where a control group limits it.
+    The machine's free memory, or less within a control group.
     """
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-    except FileNotFoundError:  # not Linux: physical memory is all that can be asked for
+    except FileNotFoundError:  # not Linux: only the physical memory is known
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     machine = next(
         int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")
@@ -112,7 +112,7 @@ def available_memory_bytes() -> int:
 
 
 def check_fits(needed: int, available: int, capacity: int, place: str) -> None:
-    """Raises ReplaySizeError, naming the fix, when `needed` bytes for `capacity` transitions exceed
+    """Raise ReplaySizeError, naming the fix, if `needed` bytes for `capacity` transitions exceed
     those available.
     """
     if needed <= available:
@@ -139,12 +139,12 @@ def allocate(specs: Mapping[str, ArraySpec], streams: int, slots: int) -> dict[s
 def allocate_mapped(
     specs: Mapping[str, ArraySpec], streams: int, slots: int, directory: Path
 ) -> tuple[dict[str, np.ndarray], IO[bytes]]:
-    """Arrays [streams, slots, ...] mapped to `directory`/KEY.npy, and the lock that keeps other
-    processes out while open.
+    """Arrays [streams, slots, ...] mapped to `directory`/KEY.npy, and the lock file that excludes
+    other processes while open.
 
-    The files are scratch space of one process: earlier ones of the same names are replaced
-    (`Replay.save` is what persists). Raises ReplaySizeError when the disk is too small, ValueError
-    when another live replay uses the directory.
+    The files are scratch space of one process: existing ones of the same names are replaced
+    (`journal.save` persists a replay). Raises ReplaySizeError if the disk is too small, ValueError
+    if another open replay uses the directory.
     """
     directory.mkdir(parents=True, exist_ok=True)
     lock = (directory / "replay.lock").open("ab")

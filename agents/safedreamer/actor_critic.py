@@ -1,6 +1,6 @@
 """Actor and critics, trained on imagined trajectories (docs/concepts/safedreamer.md#imagination).
 
-Shapes: H imagined steps, N starts, F features, V what actor and critics see (`WorldModel.view`), A
+Shapes: H imagined steps, N starts, F features, V input of actor and critics (`WorldModel.view`), A
 actions; trajectories are time first with the start as row 0: [H+1, N, ...].
 """
 
@@ -56,14 +56,14 @@ class Actor(nnx.Module):
     def act(self, view: jax.Array, noise: jax.Array) -> jax.Array:
         """Action mean + std * noise [..., A].
 
-        What it sees is stop-gradient, so gradients reach earlier steps through actions only.
+        Gradients to `view` are stopped, so they reach earlier steps through actions only.
         """
         mean, std = self(sg(view))
         return mean + std * noise
 
 
 class Critic(Head):
-    """Two-hot value head starting at zero, [..., V] -> [..., K] logits."""
+    """Two-hot value head initialised to zero, [..., V] -> [..., K] logits."""
 
     def __init__(
         self, view_dim: int, model: ModelConfig, *, rngs: nnx.Rngs, dtype: jnp.dtype = jnp.float32
@@ -78,7 +78,7 @@ class Critic(Head):
 class Trajectory(NamedTuple):
     """belief [H+1, N, ...]; view [H+1, N, V]; action [H+1, N, A], the last row unused.
 
-    cont [H+1, N], row 0 from the data.
+    cont [H+1, N], row 0 from the replay batch.
     """
 
     belief: Belief
@@ -94,12 +94,12 @@ def rollout(
     inputs: Any,
     key: jax.Array | None,
 ) -> tuple[Belief, jax.Array]:
-    """Beliefs and actions [H+1, N, ...] from `start` [N, ...].
+    """Roll out the model from `start` [N, ...]; returns beliefs and actions [H+1, N, ...].
 
     The action at step t is `policy(view [N, V], inputs[t])` -> [N, A].
 
-    `inputs`, arrays [H+1, ...], set the length. Latents are sampled, or without a key the prior's
-    modes.
+    `inputs`, arrays [H+1, ...], set the length. Latents are sampled, or the prior's modes if `key`
+    is None.
     """
     steps = len(jax.tree.leaves(inputs)[0])
     noise = None if key is None else model.rssm.noise(key, (steps - 1, start.latent.deter.shape[0]))
@@ -122,12 +122,12 @@ def rollout(
 def actor_rollout(
     model: WorldModel, actor: Actor, start: Belief, horizon: int, key: jax.Array
 ) -> tuple[Belief, jax.Array]:
-    """`rollout` under samples of the actor, differentiable with respect to the actor alone.
+    """`rollout` with actions sampled from the actor, differentiable in the actor's parameters only.
 
-    What the actor sees is stop-gradient, so its parameters matter through the actions only. The
-    gradient therefore goes back through the model's steps to the actions, and from all actions at
-    once through the actor: products over [H * N] rows instead of H small ones whose weight
-    gradients a scan would add up step by step.
+    Gradients to the actor's input are stopped, so its parameters have an effect through the actions
+    only. The gradient is therefore propagated through the model's steps to the actions, and then
+    from all actions at once through the actor: products over [H * N] rows instead of H small ones
+    whose weight gradients a scan would accumulate step by step.
     """
     model_key, actor_key = jax.random.split(key)
     shape = (horizon + 1, start.latent.deter.shape[0], actor.mean.kernel.shape[-1])
@@ -169,7 +169,7 @@ def imagine(
     horizon: int,
     key: jax.Array,
 ) -> Trajectory:
-    """Trajectory of the actor in the model; `start_cont` [N] is 1 - is_terminal of the starts."""
+    """Imagine a trajectory of the actor; `start_cont` [N] is 1 - is_terminal of the starts."""
     beliefs, action = actor_rollout(model, actor, start, horizon, key)
     cont = jnp.concatenate([start_cont[None], model.cont(beliefs.feat[1:])], 0)
     return Trajectory(beliefs, model.view(beliefs), action, cont)
@@ -218,15 +218,15 @@ def imagined_returns(
 
 
 def with_gradient(actor: Actor, traj: Trajectory, returns: Returns) -> Returns:
-    """The same returns and values with the gradient that `actor.gradient` names.
+    """The same returns and values, with the gradient chosen by `actor.gradient`.
 
     The terms of DreamerV2's actor loss (arXiv:2010.02193) as a choice of what is differentiated:
 
-        dynamics   dR/da through the model, as the returns come
+        dynamics   dR/da through the model, unchanged
         reinforce  d log pi(a) * (R - v), with R, v and a held fixed
         mixed      share * reinforce + (1 - share) * dynamics
 
-    Numbers stay what they were, so that losses, penalties and critics are the same under all three.
+    Values do not change, so losses, penalties and critics are the same under all three.
     """
     if actor.config.gradient == "dynamics":
         return returns
@@ -240,7 +240,7 @@ def with_gradient(actor: Actor, traj: Trajectory, returns: Returns) -> Returns:
 
 
 def _scaled_gradient(x: jax.Array, scale: float) -> jax.Array:
-    """x, of whose gradient `scale` remains."""
+    """x, with its gradient multiplied by `scale`."""
     return sg(x) if scale == 0.0 else sg(x) + scale * (x - sg(x))
 
 
@@ -266,14 +266,14 @@ def actor_loss(
     pessimistic: bool,
     price: jax.Array | None = None,
 ) -> ActorTerms:
-    """Weighted mean of -advantage - entropy bonus, plus the augmented Lagrangian's penalty or that
-    of a `price` where one is given.
+    """Weighted mean of -advantage - entropy bonus, plus the penalty of the augmented Lagrangian or,
+    if given, of a `price`.
 
     advantage = (R - v) / max(1, p95 - p5);   weight = cumprod(discount * cont) / discount
     excess = mean over starts of (sum over steps of Rc if pessimistic else mean) - cost_limit
 
-    A price is a multiplier from elsewhere: a unit of cost return weighs as `price` units of return,
-    as in the planner's score R - price Rc.
+    `price` is an external multiplier: a unit of cost return weighs as much as `price` units of
+    return, as in the planner's score R - price Rc.
     """
     entropy = normal_entropy(actor(sg(traj.view))[1])
     advantage = (rewards.ret - rewards.value[:-1]) / return_scale(norm)
@@ -298,7 +298,7 @@ def critic_loss(
     weight: jax.Array,
     slow_scale: float,
 ) -> jax.Array:
-    """Mean of weight * (-log p(target) - slow_scale * log p(mean of the slow copy)).
+    """Mean of weight * (-log p(target) - slow_scale * log p(mean of the slow critic)).
 
     view [H, N, V], target and weight [H, N].
     """
@@ -309,6 +309,6 @@ def critic_loss(
 
 
 def update_slow(slow: dict, fast: dict, updates: jax.Array, fraction: float) -> dict:
-    """EMA of parameters towards `fast`; the first update copies."""
+    """EMA of parameters towards `fast`; the first update copies them."""
     mix = jnp.where(updates == 0, 1.0, fraction)
     return jax.tree.map(lambda s, f: (1.0 - mix) * s + mix * f, slow, fast)

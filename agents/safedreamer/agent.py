@@ -1,4 +1,4 @@
-"""The SafeDreamer agent: its policy, by actor or planner, beside its learner, both jitted, behind
+"""The SafeDreamer agent: a policy (actor or planner) and a learner, both jitted; implements
 `agents.api.Agent`.
 
 All variants are values of `SafeDreamerConfig`; choices are resolved when the functions are traced.
@@ -28,10 +28,10 @@ from agents.safedreamer.tracking import Belief, untracked
 
 
 class Carry(NamedTuple):
-    """Policy memory per environment.
+    """Policy state per environment.
 
-    latent [E, ...], previous action [E, A], last plan [E, H+1, A], and the elites kept of it
-    [E, k, H+1, A], None where none are.
+    latent [E, ...], previous action [E, A], last plan [E, H+1, A], and its kept elites
+    [E, k, H+1, A] or None.
     """
 
     latent: Latent
@@ -53,22 +53,22 @@ def _joined(
 ) -> tuple[jax.Array, jax.Array]:
     """Means and standard deviations [E, A].
 
-    The actor's environments, then the planner's (std None: it executes its mean).
+    The actor's environments come first, then the planner's (std None: its mean is executed).
     """
     std = jnp.zeros_like(planner[0]) if planner[1] is None else planner[1]
     return jnp.concatenate([actor[0], planner[0]]), jnp.concatenate([actor[1], std])
 
 
-ACTING = 3  # stream of keys for `Acting`, beside the three of the policy
-# networks and a key -> the networks that filter, plan and act
+ACTING = 3  # folded into the policy's key for `Acting`; the policy splits that key in three
+# networks and a key -> the networks used to filter, plan and act
 Acting = Callable[[Networks, jax.Array], Networks]
 
 
 class SafeDreamer:
     """A SafeDreamer variant for one kind of environment; implements `agents.api.Agent`.
 
-    `acting` exchanges parts of the networks in `act`, for example for worse ones; learning keeps
-    its own.
+    `acting` replaces parts of the networks in `act`, for example by worse ones; the learner is not
+    affected.
     """
 
     pretrain_updates = 0
@@ -86,16 +86,17 @@ class SafeDreamer:
             else env.episode_agent_steps
         )
         self.cost_scale = steps / config.planner.horizon
-        # A cost of c per agent step is a discounted return of c / (1 - discount), and an episode
-        # cost of c times its agent steps.
+        # A cost of c per agent step yields a discounted return of c / (1 - discount) and an episode
+        # cost of c times the agent steps of an episode.
         self.return_scale = env.episode_agent_steps * (1.0 - config.imagination.cost_discount)
         self._act = jax.jit(self._act_impl, static_argnames="mode")
-        # Apart from `_act`, whose compiled form, and so its rounding, it leaves alone.
+        # Jitted separately from `_act`, so that the latter's compilation, and thus its rounding, is
+        # unchanged.
         self._cost_now = jax.jit(
             lambda params, latent: nnx.merge(self.graphs.model, params).cost(untracked(latent))
         )
         self._update = jax.jit(self.learner.update, donate_argnums=0)
-        # Episode cost, as the simulator counts it, per unit of predicted cost per agent step.
+        # Episode cost in simulator units per unit of predicted cost per agent step.
         self.episode_cost_per_step = env.episode_agent_steps * (
             env.action_repeat if config.model.counts_hazards else 1
         )
@@ -107,8 +108,8 @@ class SafeDreamer:
         return merge(self.graphs, params)
 
     def acting_networks(self, params: Networks, key: jax.Array) -> Networks:
-        """The modules that `act` filters, plans and acts with: `networks`, exchanged by `acting`
-        with a key of its own, where there is one.
+        """The modules that `act` uses: `networks`, modified by `acting`, if set, with a key of its
+        own.
         """
         nets = self.networks(params)
         return nets if self.acting is None else self.acting(nets, jax.random.fold_in(key, ACTING))
@@ -196,7 +197,7 @@ class SafeDreamer:
         return action, Carry(latent, action, plan_mean, kept), info
 
     def evaluation(self, nets: Networks, belief: Belief, planner: PlannerConfig) -> Evaluate:
-        """What plans from beliefs [E, ...] come to in the world model, under these settings."""
+        """Evaluation in the world model of plans from beliefs [E, ...], under these settings."""
         imagination = self.config.imagination
         return make_evaluate(
             nets.model,
@@ -223,8 +224,9 @@ class SafeDreamer:
         key: jax.Array,
         kept: jax.Array | None = None,
     ) -> Plan:
-        """One planner call for beliefs [E, ...] warm-started at start_mean [E, H+1, A], with the
-        elites kept [E, k, H+1, A] of the last one among its candidates.
+        """Plan from beliefs [E, ...], warm-started at start_mean [E, H+1, A].
+
+        The elites kept from the last plan [E, k, H+1, A] join the candidates.
         """
         config = self.config.planner
         proposal_key, plan_key = jax.random.split(key)
@@ -241,9 +243,9 @@ class SafeDreamer:
     # Learning
 
     def end_episode(self, state: AgentState, cost: float, agent_steps: int) -> AgentState:
-        """Move the multiplier by the cost of a finished training episode, where episodes drive it.
+        """Update the multiplier with the cost of a finished training episode.
 
-        Other variants ignore it.
+        Does nothing in variants whose multiplier is not driven by episodes.
         """
         if self.config.uses_pid:
             state = state._replace(
@@ -262,7 +264,7 @@ class SafeDreamer:
     def _end_episode_augmented_impl(
         self, augmented: AugmentedState, updates: jax.Array, cost: jax.Array, agent_steps: jax.Array
     ) -> AugmentedState:
-        """One step of the multiplier worth as many as an episode has updates, each with the
+        """Update the multiplier by one step that equals one per update of an episode, each with the
         episode's excess.
         """
         imagination = self.config.imagination

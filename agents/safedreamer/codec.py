@@ -27,7 +27,7 @@ MIN_SIDE = 4  # pixels a side after four halvings
 class Encoder(nnx.Module):
     """Images through four strided convolutions, vectors through symlog and dense blocks.
 
-    Images first in the embedding.
+    The embedding holds images first.
     """
 
     def __init__(self, config: ModelConfig, obs: ObsSpec, *, rngs: nnx.Rngs, dtype: jnp.dtype):
@@ -72,7 +72,7 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """Features to reconstructed observations: images around 0..1, vectors raw."""
+    """Reconstructs observations from features: images around 0..1, vectors raw."""
 
     def __init__(
         self, config: ModelConfig, obs: ObsSpec, feat_dim: int, *, rngs: nnx.Rngs, dtype: jnp.dtype
@@ -107,7 +107,7 @@ class Decoder(nnx.Module):
         return {**self.decode_images(feat), **self.decode_vectors(feat)}
 
     def decode_images(self, feat: jax.Array) -> dict[str, jax.Array]:
-        """Images only; empty without any."""
+        """Reconstructed images; empty if there are none."""
         if not self.images:
             return {}
         lead = feat.shape[:-1]
@@ -120,11 +120,11 @@ class Decoder(nnx.Module):
         return dict(zip(self.images, jnp.split(x, ends, -1), strict=True))
 
     def decode_vectors(self, feat: jax.Array) -> dict[str, jax.Array]:
-        """Vectors only, in their own units; empty without any."""
+        """Reconstructed vectors in their own units; empty if there are none."""
         return {k: symexp(x) if self.symlog else x for k, x in self.predict_vectors(feat).items()}
 
     def predict_vectors(self, feat: jax.Array) -> dict[str, jax.Array]:
-        """Vectors as the loss compares them: raw, or symlog."""
+        """Vectors in the form compared by the loss: raw, or symlog."""
         if not self.vectors:
             return {}
         x = self.mlp(feat)

@@ -37,13 +37,13 @@ class ModelConfig:
     conv_impl: Literal["auto", "xla", "matmul"] = "auto"
     """Form of the convolutions: XLA's, or matrix products (faster on a CPU); equal results."""
     conv_chunk: int = 64
-    """Images that convolutions as matrix products take at a time, 0 for all: less memory."""
+    """Images processed at a time by convolutions as matrix products, to save memory; 0 for all."""
     bins: int = 255
     """Bins of the two-hot heads."""
     unimix: float = 0.01
-    """Share of a uniform distribution mixed into the latent's classes."""
+    """Share of the uniform distribution in the latent's class probabilities."""
     free_nats: float = 1.0
-    """KL below which the KL terms exert no gradient."""
+    """Free nats: KL below which the KL terms have no gradient."""
     dyn_scale: float = 0.5
     """Weight of the KL that trains the prior."""
     rep_scale: float = 0.1
@@ -53,33 +53,33 @@ class ModelConfig:
     vector_scale: float = 1.0
     """Weight of the vector reconstruction loss."""
     motion_scale: float = -1.0
-    """Weight of the motion loss of tracked hazards; -1 takes vector_scale."""
+    """Weight of the motion loss of tracked hazards; -1 uses vector_scale."""
     vector_target: Literal["raw", "symlog"] = "raw"
-    """What the squared error of vectors compares: raw values (release), or their symlog
-    (DreamerV3), which weighs near objects more.
+    """Targets of the squared error of vectors: raw values (release), or their symlog (DreamerV3),
+    which weighs near objects more.
     """
     vector_loss: Literal["sum", "residual"] = "sum"
     """Vector reconstruction loss: squared errors summed over entries (release), or each first
-    divided by its own running mean squared error, so that noisy sensors do not take the loss
+    divided by its own running mean squared error, so that noisy sensors do not dominate
     (agents.nn.residuals; vector_scale is then about 1).
     """
     residual_floor: float = 0.05
-    """Least mean squared error that an entry's error is divided by, in squared units of
-    vector_target (vector_loss residual).
+    """Lower bound of the mean squared error by which an entry's error is divided, in squared units
+    of vector_target (vector_loss residual).
     """
     residual_decay: float = 0.99
     """Share of the old value in the running mean squared errors, per update (vector_loss
     residual).
     """
     cost_source: Literal["head", "geometry", "tracked", "none"] = "head"
-    """Where imagined costs come from: a learned head; hazard positions (coordinates only), either
-    decoded from the latent (geometry) or observed and moved along with the robot's predicted motion
-    (tracked, not in the release); or nowhere.
+    """Source of imagined costs: a learned head; hazard positions (coordinates only), either decoded
+    from the latent (geometry) or observed and then transformed by the robot's predicted motion
+    (tracked, not in the release); or none.
     """
     cost_weight: float = 10.0
     """Weight of the cost head's loss on steps whose cost is at least 1."""
     cost_share: float = 0.0
-    """Least share that such steps have in the cost head's loss of a batch that holds any: their
+    """Smallest share of such steps in the cost head's loss of a batch that contains any: their
     weight grows as they become rare. 0 leaves it at cost_weight (release).
     """
     hazard_radius: float = 0.25
@@ -91,8 +91,8 @@ class ModelConfig:
     0 is a step (release).
     """
     lidar_bins: int = 16
-    """Bins of the lidar of tracked hazards that actor and critics see beside the features
-    (cost_source tracked).
+    """Bins of the lidar of tracked hazards, an additional input of actor and critics (cost_source
+    tracked).
     """
     optimizer: OptimizerConfig = OptimizerConfig()
     """Optimiser of the world model."""
@@ -151,15 +151,15 @@ class ModelConfig:
 
     @property
     def counts_hazards(self) -> bool:
-        """Whether predicted costs count hazards once per agent step, where real costs sum simulator
-        steps.
+        """Whether predicted costs count hazards once per agent step, while real costs are sums over
+        simulator steps.
         """
         return self.cost_source in ("geometry", "tracked")
 
 
 @dataclasses.dataclass(frozen=True)
 class ActorConfig:
-    """Gaussian actor with a squashed mean."""
+    """Gaussian actor with a tanh-squashed mean."""
 
     min_std: float = 0.1
     """Smallest standard deviation of an action."""
@@ -194,7 +194,7 @@ class CriticConfig:
     """Reward and cost critic: two-hot heads, each regularised towards a slow copy of itself."""
 
     slow_fraction: float = 0.02
-    """Share of the critic that moves into its slow copy each update."""
+    """EMA step of the slow copy towards the critic, per update."""
     slow_scale: float = 1.0
     """Weight of the regulariser towards the slow copy's mean."""
     optimizer: OptimizerConfig = OptimizerConfig(3e-5, 1e-5, 100.0)
@@ -210,14 +210,14 @@ class ImaginationConfig:
     lam: float = 0.95
     """λ of the λ-returns."""
     discount_horizon: float = 333.0
-    """Discount is 1 - 1 / this, per agent step."""
+    """Horizon of the discount 1 - 1 / horizon, in agent steps."""
     cost_discount_horizon: float = 0.0
-    """The same for costs, agent steps; 0 takes the reward's (release). Shorter, it leaves out costs
-    too far ahead to be foreseen.
+    """Discount horizon of costs, in agent steps; 0 uses the rewards' (release). A shorter one
+    leaves out costs too far ahead to be predicted.
     """
     cost_lam: float = -1.0
-    """λ of the cost's λ-returns; -1 takes the reward's (release). Smaller, the actor learns more of
-    costs from their critic.
+    """λ of the λ-returns of costs; -1 uses the rewards' (release). With a smaller one the actor
+    relies more on the cost critic.
     """
     starts: int = 0
     """Posterior states from which rollouts start, drawn without replacement; 0 takes all states of
@@ -263,13 +263,13 @@ class ImaginationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SafeDreamerConfig:
-    """A SafeDreamer variant: what acts, what constrains, and the sizes of its parts."""
+    """A SafeDreamer variant: how it acts, how it is constrained, and the sizes of its parts."""
 
     act_with: Literal["actor", "planner"] = "actor"
     """What chooses actions: the actor network or the planner."""
     multiplier: Literal["none", "pid", "augmented"] = "none"
     """Lagrange multiplier: none, PID on episode costs (in the planner's score or, with act_with
-    actor, the actor's loss), augmented Lagrangian on imagined cost returns (actor; what moves it is
+    actor, the actor's loss), augmented Lagrangian on imagined cost returns (actor; driven as in
     `augmented.driven_by`).
     """
     actor_constraint: Literal["method", "none", "pid", "augmented"] = "method"
@@ -329,7 +329,7 @@ class SafeDreamerConfig:
 
     @property
     def actor_multiplier(self) -> Literal["none", "pid", "augmented"]:
-        """The multiplier in the actor's loss, whoever acts."""
+        """The multiplier in the actor's loss, also if the planner acts."""
         if self.actor_constraint != "method":
             return self.actor_constraint
         return (
@@ -338,7 +338,7 @@ class SafeDreamerConfig:
 
     @property
     def uses_pid(self) -> bool:
-        """Whether episodes drive a PID multiplier, in a plan's score, the actor's loss or both."""
+        """Whether a PID multiplier is used, in the planner's score, the actor's loss or both."""
         return "pid" in (self.multiplier, self.actor_multiplier)
 
     @property

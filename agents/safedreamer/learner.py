@@ -1,6 +1,6 @@
-"""How a SafeDreamer agent learns.
+"""The learner of a SafeDreamer agent.
 
-A pure function from state, replay batch and key to the next state.
+Its update is a pure function from state, replay batch and key to the next state.
 
 Order of one update (docs/concepts/safedreamer.md#order-of-an-update): world model -> actor on an
 imagined batch -> reward critic -> cost critic on the same batch. Variants are values of the
@@ -51,7 +51,7 @@ from agents.world_models import draw_starts
 
 
 class AgentState(NamedTuple):
-    """All that learning changes: a checkpoint of this pytree forgets nothing."""
+    """Everything that learning changes; a checkpoint of this pytree is complete."""
 
     params: Networks
     slow_critic: Params
@@ -61,11 +61,11 @@ class AgentState(NamedTuple):
     augmented: AugmentedState
     pid: PIDState
     updates: jax.Array
-    residuals: Residuals | None = None  # of the vector loss in their units; None with a plain sum
+    residuals: Residuals | None = None  # for vector_loss residual; None with a plain sum
 
 
 class Objective(NamedTuple):
-    """The actor's loss (`terms`) and what it is made of.
+    """The actor's loss (`terms`) and its ingredients.
 
     `costs` is None without predicted costs.
     """
@@ -79,7 +79,7 @@ class Objective(NamedTuple):
 class Learner:
     """Optimisers and the update of one configuration.
 
-    Holds nothing that changes; see `AgentState`.
+    Stateless; see `AgentState`.
     """
 
     def __init__(self, config: SafeDreamerConfig, graphs: Networks, obs: ObsSpec):
@@ -92,7 +92,7 @@ class Learner:
         )
 
     def fresh_state(self, params: Networks) -> AgentState:
-        """A fresh learner around given parameters; slow critics start as copies."""
+        """Initial learner state for given parameters; slow critics start as copies."""
         optimizers = Networks(
             *(
                 None if p is None else o.init(p)
@@ -171,8 +171,8 @@ class Learner:
         return draw_starts((output.belief, cont), self.config.imagination.starts, key)
 
     def objective(self, nets: Networks, state: AgentState, traj: Trajectory) -> Objective:
-        """The actor's loss on an imagined trajectory and what it is made of, with the normaliser
-        and multiplier of `state`.
+        """The actor's loss on an imagined trajectory and its ingredients, with the normaliser and
+        multiplier of `state`.
         """
         config, imagination = self.config, self.config.imagination
         rewards, costs = imagined_returns(
@@ -203,7 +203,7 @@ class Learner:
         start_cont: jax.Array,
         key: jax.Array,
     ):
-        """Gradients of the actor and what the critics need of the imagined batch."""
+        """Gradients of the actor, and the parts of the imagined batch that the critics need."""
         config, imagination = self.config, self.config.imagination
         constrained = config.actor_multiplier == "augmented"
 
@@ -252,7 +252,7 @@ class Learner:
     def _next_augmented(self, state: AugmentedState, excess: jax.Array) -> AugmentedState:
         """Multiplier and penalty coefficient after an update.
 
-        What episodes drive is moved by `SafeDreamer.end_episode` instead.
+        A multiplier driven by episodes is updated by `SafeDreamer.end_episode` instead.
         """
         if self.config.actor_multiplier != "augmented":
             return state
@@ -261,7 +261,7 @@ class Learner:
         return update_augmented(self.config.augmented, state, excess)
 
     def _critic_step(self, name: str, params: Networks, state: AgentState, view, target, weight):
-        """Update one critic and its slow copy: parameters, optimiser state, slow copy, metrics."""
+        """Update one critic; returns parameters, optimiser state, slow copy and metrics."""
         graph, slow = getattr(self.graphs, name), getattr(state, f"slow_{name}")
         current = getattr(params, name)
 

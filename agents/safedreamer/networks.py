@@ -1,7 +1,4 @@
-"""The networks of a SafeDreamer agent.
-
-How they are built, taken apart into parameters, and put together again.
-"""
+"""The networks of a SafeDreamer agent: construction, splitting into parameters, and merging."""
 
 from __future__ import annotations
 
@@ -19,9 +16,7 @@ from agents.safedreamer.world_model import WorldModel
 
 
 class Networks(NamedTuple):
-    """One entry per network, in whichever form.
-
-    Modules, graph definitions, parameters, optimisers or their states.
+    """One entry per network: modules, graph definitions, parameters, optimisers or their states.
 
     The cost critic is None (an empty pytree) without predicted costs.
     """
@@ -33,7 +28,7 @@ class Networks(NamedTuple):
 
 
 def build(config: SafeDreamerConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
-    """Freshly drawn modules for one kind of environment."""
+    """Newly initialised modules for one kind of environment."""
     dtype = jnp.dtype(config.dtype)
     model = WorldModel(config.model, env, rngs=rngs, dtype=dtype)
     actor = Actor(
@@ -53,7 +48,7 @@ def graphs(config: SafeDreamerConfig, env: EnvSpec) -> Networks:
 
 
 def init_params(config: SafeDreamerConfig, env: EnvSpec, key: jax.Array) -> Networks:
-    """Freshly drawn parameters, one pure dict per network."""
+    """Newly initialised parameters, one pure dict per network."""
     nets = build(config, env, nnx.Rngs(key))
     return Networks(*(None if net is None else params_of(net) for net in nets))
 

@@ -1,5 +1,4 @@
-"""Open-loop predictions: what the world model expects after some context, given the actions and
-nothing else.
+"""Open-loop predictions of the world model after some context, given only the actions.
 
 Shapes: N windows of C observed and K unobserved rows; predictions are [N, K+1, ...], row 0 at the
 last observed state and row k after k actions without an observation.
@@ -24,7 +23,7 @@ class OpenLoop(NamedTuple):
     of reward and cost.
 
     `cost_probability` is that of `WorldModel.cost_probability`; `cost_value` is zero without a cost
-    critic; `hazards` are the tracked positions, of width 0 where none are.
+    critic; `hazards` are the tracked positions, of width 0 if none are tracked.
     """
 
     obs: dict[str, jax.Array]
@@ -39,7 +38,7 @@ class OpenLoop(NamedTuple):
 def open_loop(
     nets: Networks, rows: Mapping[str, jax.Array], context: int, key: jax.Array
 ) -> OpenLoop:
-    """Predictions for replay rows [N, C+K, ...] whose first `context` = C observations are seen.
+    """Predictions for replay rows [N, C+K, ...] given their first `context` = C observations.
 
     Windows must lie within episodes; latents are sampled. Raises ValueError unless 1 <= C < rows.
     """
@@ -74,7 +73,7 @@ def open_loop(
 
 class AtPosterior(NamedTuple):
     """Observations (images in 0..1, vectors in their own units), reward, cost and cost probability
-    [N, K, ...] of rows just seen.
+    [N, K, ...], predicted from posterior states.
     """
 
     obs: dict[str, jax.Array]
@@ -86,8 +85,8 @@ class AtPosterior(NamedTuple):
 def at_posterior(
     nets: Networks, rows: Mapping[str, jax.Array], context: int, key: jax.Array
 ) -> AtPosterior:
-    """What the model makes of rows [N, C+K, ...] that it sees, after the first `context` = C of
-    each window.
+    """Predictions at the posterior of rows [N, C+K, ...], without the first `context` = C of each
+    window.
 
     Windows may cross the ends of episodes.
     """

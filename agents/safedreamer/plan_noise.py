@@ -1,4 +1,4 @@
-"""Noise of sampled plans that is correlated along time, as iCEM draws it (Pinneri et al. 2020,
+"""Temporally correlated noise for sampled plans, as in iCEM (Pinneri et al. 2020,
 arXiv:2008.06389, section 3.1).
 
 Shapes: L rows of a plan (H+1), A actions.
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def coloring(exponent: float, rows: int) -> np.ndarray:
-    """Matrix [L, L] that makes white noise [L] coloured.
+    """Matrix [L, L] that turns white noise [L] into coloured noise.
 
     The result's power spectral density is proportional to frequency^-exponent: 0 white, 1 pink,
     2 red. Each row keeps unit variance. As in iCEM the spectrum is that of a periodic signal, and

@@ -1,8 +1,7 @@
-"""Evaluation of plans in the world model.
+"""Evaluation of plans in the world model: the `Evaluate` that a SafeDreamer agent passes to the
+planner.
 
-The `Evaluate` that a SafeDreamer agent hands to the planner.
-
-Shapes: E environments, N plans each, H steps, A actions; the model sees E * N rollouts.
+Shapes: E environments, N plans each, H steps, A actions; the model runs E * N rollouts.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from agents.safedreamer.world_model import WorldModel
 
 
 def repeat_belief(belief: Belief, count: int) -> Belief:
-    """[E, ...] -> [E * count, ...], each row `count` times in a run."""
+    """[E, ...] -> [E * count, ...], each row repeated `count` times consecutively."""
     return jax.tree.map(lambda x: jnp.repeat(x, count, axis=0), belief)
 
 
@@ -37,9 +36,9 @@ def actor_proposals(
 
 
 def pessimistic(outcomes: Outcomes) -> Outcomes:
-    """Outcomes of plans from several imagined rollouts each, [E, N, S] -> [E, N].
+    """Reduce outcomes of S imagined rollouts per plan, [E, N, S] -> [E, N].
 
-    Mean rewards, costs of the costliest rollout.
+    Rewards are averaged, costs are the maximum.
     """
     return Outcomes(
         outcomes.ret.mean(-1),
@@ -65,14 +64,14 @@ def make_evaluate(
     pessimism: int = 1,
     return_scale: float | None = None,
 ) -> Evaluate:
-    """Evaluation of plans from `start` [E, ...].
+    """Build the evaluation of plans from `start` [E, ...].
 
     `cost_scale` extrapolates the sum of a plan's predicted costs to an episode. `sample` draws
-    latents; without it plans are compared along the prior's modes, and none becomes an elite for a
-    lucky sample. Without `bootstrap_costs` the cost return is the discounted sum of a plan's own
-    costs, and the cost critic is not asked. With `pessimism` above 1 every plan is imagined so many
-    times. With `return_scale` the episode cost is that many times the cost return, instead of the
-    scaled sum.
+    latents; without it plans are evaluated along the prior's modes, so that none becomes an elite
+    by a lucky sample. Without `bootstrap_costs` the cost return is the discounted sum of a plan's
+    own costs, and the cost critic is not used. With `pessimism` above 1 every plan is imagined that
+    many times. With `return_scale` the episode cost is that many times the cost return, instead of
+    the scaled sum.
     """
 
     def evaluate(plans: jax.Array, key: jax.Array) -> Outcomes:

@@ -2,12 +2,11 @@
 
 One loop for all variants (docs/concepts/safedreamer.md#planner).
 
-Pure functions: an evaluation of plans and a scorer in, a plan out. Nothing here knows environments,
-networks or files; OSRP, OSRP-Lag and CEM differ by a scorer and by `PlannerConfig`.
+Pure functions: an evaluation of plans and a scorer in, a plan out, independent of environments,
+networks and files. OSRP, OSRP-Lag and CEM differ by a scorer and by `PlannerConfig`.
 
 Shapes: E environments, N candidates, K elites, H planned steps, A actions. A plan is [H+1, A]; its
-last row is never executed by the model and exists so that the shifted warm start has a row to
-repeat.
+last row is never executed in the model and only gives the shifted warm start a row to repeat.
 Departs from the release: unsafe candidates are masked, never padded into the elites; a cost equal
 to the limit is safe.
 """
@@ -26,7 +25,7 @@ from agents.safedreamer.planner_config import PlannerConfig
 
 
 class Outcomes(NamedTuple):
-    """What the model predicts of plans, each [E, N].
+    """Predicted outcomes of plans, each [E, N].
 
     ret and cost_return are λ-returns at the start, reward_sum the undiscounted sum of rewards;
     episode_cost is the plan's cost extrapolated to a whole episode, comparable to the cost limit.
@@ -67,7 +66,7 @@ SCORERS: dict[str, Scorer] = {
 def rank_plans(
     score: jax.Array, cost: jax.Array, cost_limit: float | jax.Array, elites: int
 ) -> jax.Array:
-    """Key [E, N] by which the best plans are chosen.
+    """Ranking key [E, N] of plans, highest is best.
 
     The score of safe plans, or minus the cost if fewer than `elites` are safe.
     """
@@ -87,7 +86,7 @@ def elite_weights(config: PlannerConfig, key: jax.Array) -> jax.Array:
 
 
 def warm_start(previous: jax.Array, is_first: jax.Array) -> jax.Array:
-    """Last plans [E, ..., H+1, A] shifted by one step, their last row repeated.
+    """Shift the last plans [E, ..., H+1, A] by one step, repeating their last row.
 
     Zeros where an episode starts.
     """
@@ -96,7 +95,7 @@ def warm_start(previous: jax.Array, is_first: jax.Array) -> jax.Array:
 
 
 class Search(NamedTuple):
-    """What one refit hands to the next: a Gaussian [E, H+1, A], and kept elites [E, k, H+1, A]."""
+    """State between refits: a Gaussian [E, H+1, A] and kept elites [E, k, H+1, A]."""
 
     mean: jax.Array
     std: jax.Array
@@ -122,7 +121,7 @@ def plan(
     score = SCORERS[config.objective]
 
     def refit(search: Search, step_key: jax.Array, count: int) -> tuple[Search, tuple]:
-        """One iteration with `count` candidates beside the proposals."""
+        """One iteration with `count` candidates in addition to the proposals."""
         noise_key, model_key = jax.random.split(step_key)
         mean, std, kept = search
         shape = (mean.shape[0], count - kept.shape[1], *mean.shape[1:])
@@ -156,7 +155,7 @@ def plan(
     if len(set(counts)) == 1 and kept.shape[1] == config.kept_elites:
         search, reports = jax.lax.scan(partial(refit, count=counts[0]), search, keys)
         last = jax.tree.map(lambda x: x[-1], reports)
-    else:  # iterations of unlike sizes cannot share a scan
+    else:  # iterations of different sizes cannot share a scan
         reports = []
         for step_key, count in zip(keys, counts, strict=True):
             search, report = refit(search, step_key, count)

@@ -33,37 +33,37 @@ class PlannerConfig:
     rewards.
     """
     cost_critic: bool = True
-    """Let the cost critic continue a plan's cost return beyond its end, as in the release; without
-    it a plan's own discounted costs are all that objective lagrangian subtracts.
+    """Bootstrap a plan's cost return with the cost critic at its end, as in the release; otherwise
+    objective lagrangian subtracts only the plan's own discounted costs.
     """
     feasible_filter: bool = True
     """Rank only plans whose predicted episode cost is within the limit; lowest cost first if fewer
     than `elites` are.
     """
     feasible_cost: Literal["sum", "return"] = "sum"
-    """Episode cost that the filter compares with the limit: the sum of a plan's costs, extrapolated
-    (release), or the plan's discounted cost return including what the cost critic expects after its
-    end (unless cost_critic is off).
+    """Episode cost that the filter compares with the limit: the extrapolated sum of a plan's costs
+    (release), or its rescaled discounted cost return, bootstrapped with the cost critic (unless
+    cost_critic is off).
     """
     elite_weights: Literal["uniform", "softmax"] = "uniform"
     """Weights of the elites in the refit."""
     temperature: float = 10.0
     """Sharpness of softmax weights."""
     cost_scale: Literal["release", "exact"] = "release"
-    """Predicted plan cost to episode cost: times 1000 / horizon (release), or episode agent steps /
-    horizon (exact).
+    """Factor from a plan's predicted cost to an episode's: 1000 / horizon (release), or episode
+    agent steps / horizon (exact).
     """
     latents: Literal["sample", "mode"] = "sample"
     """Imagined latents of a plan: sampled (release), or the prior's modes, so that no plan is
-    chosen for a lucky sample.
+    chosen because of a lucky sample.
     """
     cost_margin: float = 0.0
-    """Cost per episode by which plans must stay below the limit (0: release); with one beyond the
-    limit only plans without predicted costs are within it.
+    """Margin, in cost per episode, by which plans must stay below the limit (0: release); with one
+    above the limit only plans without predicted costs are safe.
     """
     pessimism: int = 1
-    """Imagined rollouts per plan: its rewards are their mean, its costs those of the costliest (1:
-    release; more: latents sample).
+    """Imagined rollouts per plan: rewards are averaged, costs are the maximum (1: release; more
+    require latents sample).
     """
     actor_share: float = 0.0
     """Share of the training environments, rounded down, in which the actor acts instead of the
@@ -74,15 +74,15 @@ class PlannerConfig:
     this (0: independent steps, release; 1 to 3: smooth plans, iCEM, arXiv:2008.06389).
     """
     kept_elites: int = 0
-    """Elites of the last iteration, and, shifted by a step, of the last decision, among the
-    candidates instead of sampled plans (0: release; iCEM).
+    """Number of elites of the last iteration or, shifted by one step, of the last decision among
+    the candidates, instead of sampled plans (0: release; iCEM).
     """
     candidate_decay: float = 1.0
-    """Each iteration has so many times fewer candidates than the one before, at least twice the
-    elites (1: release; iCEM 1.25).
+    """Factor by which the number of candidates decreases per iteration, down to twice the elites
+    (1: release; iCEM 1.25).
     """
     action: Literal["mean", "sample"] = "mean"
-    """Executed in training: first row of the final mean (release) or a sample of the final
+    """Action executed in training: first row of the final mean (release) or a sample of the final
     distribution (paper). Evaluation always executes the mean.
     """
 
@@ -136,7 +136,7 @@ class PlannerConfig:
 
     @property
     def candidates_per_iteration(self) -> tuple[int, ...]:
-        """Candidates of each iteration, kept elites included and actor rollouts not."""
+        """Candidates of each iteration, including kept elites but not actor rollouts."""
         least = min(self.candidates, 2 * self.elites)
         return tuple(
             max(least, int(self.candidates / self.candidate_decay**i))

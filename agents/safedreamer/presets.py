@@ -1,9 +1,9 @@
 """Named settings of the SafeDreamer family: five methods, three presets.
 
 `release` holds the authors' sizes, `cpu` is sized for two cores and an hour, `debug` for seconds:
-docs/concepts/safedreamer.md#sizes-of-the-release. Methods are values of one configuration; the
-observation kind picks between the release's vision and vector sizes, and with what costs in the
-task between the sources of predicted costs.
+docs/concepts/safedreamer.md#sizes-of-the-release. Methods are values of one configuration. The
+observation kind selects the release's vision or vector sizes and, together with the task's sources
+of cost, the source of predicted costs.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _VECTOR_SIZES = ModelConfig(
 
 
 def with_method(base: SafeDreamerConfig, method: str) -> SafeDreamerConfig:
-    """`base` with what makes it the method.
+    """`base` with the settings that define the method.
 
-    What acts, what constrains, what ranks plans (docs/concepts/safedreamer.md#methods).
+    They choose what acts, constrains and ranks plans (docs/concepts/safedreamer.md#methods).
     """
     choices: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         "osrp": ({"act_with": "planner"}, {}),
@@ -61,7 +61,7 @@ Source: TypeAlias = Literal["head", "geometry", "tracked", "none"]
 
 
 def cost_source(method: str, safe: Source) -> Source:
-    """Where the method's predicted costs come from: `safe` unless it predicts none."""
+    """Source of the method's predicted costs: `safe` unless it predicts none."""
     return "none" if method in UNSAFE else safe
 
 
@@ -82,8 +82,8 @@ def release(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
 def cpu(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
     """Sized for an hour on two cores.
 
-    Why these values: docs/concepts/safedreamer.md#what-the-preset-cpu-changes and
-    results/log_of_trials.md; what they reach: results/campaign/README.md.
+    Reasons for these values: docs/concepts/safedreamer.md#what-the-preset-cpu-changes and
+    results/log_of_trials.md; results: results/campaign/README.md.
     """
     plans = method in PLANNING
     model = ModelConfig(
@@ -96,34 +96,34 @@ def cpu(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
         vector_layers=2,
         conv_depth=16,
         bins=63,
-        # Near hazards decide about costs; symlog weighs them more than far ones.
+        # Near hazards determine the costs; symlog weighs them more than far ones.
         vector_target="symlog",
-        # Contact noise would take a plain sum and be explained by naming the replayed sequence.
+        # Contact noise would dominate a plain sum and be explained by identifying the sequence.
         vector_loss="residual",
         vector_scale=1.0,
         motion_scale=20.0,
-        # Costs are learned from the signal; --model.cost-source tracked hands the agent the
+        # Costs are learned from the signal; --model.cost-source tracked gives the agent the
         # positions of hazards instead.
         cost_source=cost_source(method, "head"),
         cost_weight=3.0,
         hazard_radius=hazard_radius or 0.2,
-        # Plans are optimised against the model's errors and need a margin; an actor that pays for a
-        # wide fringe gives up passages.
+        # Plans exploit the model's errors and need a margin; an actor penalised on a wide fringe
+        # avoids narrow passages.
         hazard_softness=0.12 if plans else 0.09,
         optimizer=OptimizerConfig(1e-3, 1e-8, 1000.0),
     )
     learning = OptimizerConfig(3e-4, 1e-5, 100.0)
-    # Not in the paper, whose planner takes proposals from an actor that knows no costs: where costs
-    # are learned from the signal, such an actor proposes, and such a planner collects, what the
-    # model knows least (results/log_of_trials.md).
+    # Not in the paper, where proposals come from an actor trained without costs: if costs are
+    # learned from the signal, such an actor proposes, and such a planner collects, data where the
+    # model is least accurate (results/log_of_trials.md).
     constrains_proposals = method == "osrp_lag"
     config = SafeDreamerConfig(
         cost_limit=2.0,
         model=model,
         actor=ActorConfig(optimizer=learning),
         critic=CriticConfig(optimizer=learning),
-        # With 192 starts an update takes more than twice as long; where positions of hazards are
-        # given, they end better (results/log_of_trials.md).
+        # 192 starts more than double the time of an update; they end better where positions of
+        # hazards are given (results/log_of_trials.md).
         imagination=ImaginationConfig(starts=64, discount_horizon=50.0, cost_discount_horizon=20.0),
         planner=PlannerConfig(
             horizon=8,
@@ -136,8 +136,8 @@ def cpu(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
             kept_elites=3,
             cost_scale="exact",
         ),
-        # As averse to costs as the actor beside it. The release's 0.1 weighs a step's cost of 5
-        # like two or three steps of reward.
+        # As averse to costs as the actor in use with it. With the release's 0.1, a step's cost of 5
+        # weighs as much as two or three steps of reward.
         pid=PIDConfig(max_multiplier=5.0),
         augmented=AugmentedConfig(penalty_init=1e-7, penalty_growth=3e-4, penalty_max=4e-7),
     )
@@ -174,7 +174,7 @@ def agent_config(
     """Configuration of `method` (one of METHODS) for an observation kind under a preset (one of
     PRESETS); KeyError otherwise.
 
-    `hazard_radius` in metres is that of the published coordinates tasks if not given, and 0 where
+    `hazard_radius` in metres defaults to that of the published coordinates tasks; it is 0 where
     costs do not follow from hazards (see geometry.hazard_radius).
     """
     if method not in METHODS:

@@ -32,7 +32,7 @@ class Latent(NamedTuple):
 
     @property
     def feat(self) -> jax.Array:
-        """[..., D + S * C], what every head reads."""
+        """[..., D + S * C], the input of every head."""
         return jnp.concatenate([self.deter, flatten_stoch(self.stoch)], -1)
 
 
@@ -44,7 +44,7 @@ def flatten_stoch(stoch: jax.Array) -> jax.Array:
 class RSSM(nnx.Module):
     """GRU core with categorical latents.
 
-    `img_step` predicts, `obs_step` corrects by an embedded observation.
+    `img_step` predicts (prior), `obs_step` corrects with an embedded observation (posterior).
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class RSSM(nnx.Module):
     def initial(self, batch: int) -> Latent:
         """Learned initial state [B, ...].
 
-        Deter = tanh(parameter), stoch = mode of the prior there, which passes no gradient.
+        deter = tanh(parameter); stoch = mode of the prior at deter, which passes no gradient.
         """
         deter = jnp.tanh(self.initial_deter[...])[None]
         probs = self.prior_probs(deter)
@@ -94,9 +94,7 @@ class RSSM(nnx.Module):
         )
 
     def next_deter(self, deter: jax.Array, stoch: jax.Array, action: jax.Array) -> jax.Array:
-        """GRU step [..., D]; the action is first divided by max(1, |a|), which counts as a constant
-        in its gradient.
-        """
+        """GRU step [..., D]; the action is first divided by max(1, |a|), constant in gradients."""
         action = action / jax.lax.stop_gradient(jnp.maximum(1.0, jnp.abs(action)))
         x = self.img_in(jnp.concatenate([flatten_stoch(stoch), action], -1))
         gates = self.gru_norm(self.gru(jnp.concatenate([deter.astype(x.dtype), x], -1))).astype(
@@ -108,13 +106,13 @@ class RSSM(nnx.Module):
         return update * candidate + (1.0 - update) * deter
 
     def noise(self, key: jax.Array, lead: tuple[int, ...]) -> jax.Array:
-        """Uniform numbers [*lead, S] from which `img_step` and `obs_step` draw their samples."""
+        """Uniform noise [*lead, S] for the samples of `img_step` and `obs_step`."""
         return jax.random.uniform(key, (*lead, self.config.stoch))
 
     def img_step(self, prev: Latent, action: jax.Array, noise: jax.Array | None) -> Latent:
         """One predicted step from `prev` under `action` [..., A].
 
-        Stoch sampled by `noise` [..., S], or without it the prior's mode.
+        stoch is sampled with `noise` [..., S], or is the prior's mode if `noise` is None.
         """
         deter = self.next_deter(prev.deter, prev.stoch, action)
         probs = self.prior_probs(deter)
@@ -122,9 +120,7 @@ class RSSM(nnx.Module):
         return Latent(deter, stoch, jnp.log(probs))
 
     def embed_part(self, embed: jax.Array) -> jax.Array:
-        """The embedding's summand of the posterior's first product, so that a scan need not repeat
-        it step by step.
-        """
+        """The embedding's summand of the posterior's first product, computed outside a scan."""
         return self.obs_out.linear.rows(embed, self.config.deter)
 
     def posterior(self, deter: jax.Array, embed_part: jax.Array) -> jax.Array:
@@ -146,11 +142,11 @@ class RSSM(nnx.Module):
         first: Latent,
         noise: jax.Array,
     ) -> Latent:
-        """One corrected step [B, ...].
+        """One posterior step [B, ...].
 
-        Where `is_first`, from the state `first` (see `initial`) with a zero action.
+        Where `is_first`, it starts from the state `first` (see `initial`) with a zero action.
 
-        `noise` [B, S] draws the sample.
+        The sample is drawn with `noise` [B, S].
         """
 
         def choose(new, old):
@@ -169,7 +165,7 @@ class RSSM(nnx.Module):
 
         `action[:, t]` is the action taken at t. Every sequence starts from the learned initial
         state with a zero action, as in the release, whose replay marks the first row of every
-        sample as `is_first`.
+        sampled sequence as `is_first`.
         """
         batch, length = is_first.shape
         prev_action = jnp.concatenate([jnp.zeros_like(action[:, :1]), action[:, :-1]], 1)

@@ -45,7 +45,7 @@ from agents.world_models import cost_confusion
 class Head(nnx.Module):
     """Dense blocks and a linear layer, [..., F] -> [..., outputs] logits in float32.
 
-    Outscale 0 starts it at zero.
+    With `outscale` 0 the outputs are initially zero.
     """
 
     def __init__(
@@ -96,9 +96,9 @@ class WorldModel(nnx.Module):
         self.view_dim = self.feat_dim + (config.lidar_bins if self.tracks else 0)
 
     def belief(self, latent: Latent, obs: Mapping[str, jax.Array]) -> Belief:
-        """What is known after an observation [..., *shape].
+        """The belief after an observation [..., *shape].
 
-        The posterior, and where tracked hazards are.
+        It holds the posterior latent and the observed positions of tracked hazards.
         """
         if not self.tracks:
             return untracked(latent)
@@ -119,9 +119,9 @@ class WorldModel(nnx.Module):
         return Belief(latent, after_motion(belief.hazards, self.motion_head(latent.feat)))
 
     def view(self, belief: Belief) -> jax.Array:
-        """What actor and critics see, [..., V].
+        """Input of actor and critics, [..., V].
 
-        The features and, where hazards are tracked, their lidar.
+        The features and, if hazards are tracked, their lidar.
         """
         if not self.tracks:
             return belief.feat
@@ -138,9 +138,7 @@ class WorldModel(nnx.Module):
         return bernoulli_mode(self.cont_head(feat)[..., 0])
 
     def cost(self, belief: Belief) -> jax.Array:
-        """Expected cost on arriving at a state, [...], from the source that the configuration
-        names.
-        """
+        """Expected cost on arriving at a state, [...], from the configured source."""
         if self.cost_head is not None:
             return twohot_mean(self.cost_head(belief.feat))
         if self.config.cost_source == "none":
@@ -153,11 +151,11 @@ class WorldModel(nnx.Module):
         return hazard_cost(positions, self.config.hazard_radius, self.config.hazard_softness)
 
     def foreseen_cost(self, post: Latent, prior_logit: jax.Array, hazards: jax.Array) -> jax.Array:
-        """Cost of tracked hazards at rows 1..T-1, [B, T-1], as expected a row before from where
-        they were seen [B, T, 2 * hazards].
+        """Cost of tracked hazards at rows 1..T-1, [B, T-1], predicted one row earlier from observed
+        positions [B, T, 2 * hazards].
 
-        The motion is that of the prior's mode. (`cost` of a posterior's belief would count hazards
-        just seen: geometry, no prediction.)
+        The motion is that of the prior's mode. (`cost` of a posterior belief would use the hazards
+        just observed, which is geometry, not prediction.)
         """
         assert self.motion_head is not None
         prior = post._replace(stoch=mode_onehot(jnp.exp(prior_logit)), logit=prior_logit)
@@ -165,11 +163,11 @@ class WorldModel(nnx.Module):
         return hazard_cost(positions, self.config.hazard_radius, self.config.hazard_softness)
 
     def cost_probability(self, belief: Belief) -> jax.Array:
-        """Probability that arriving costs anything, [...], by the cost head.
+        """Probability of any cost on arriving at a state, [...], from the cost head.
 
-        Costs count in whole units.
+        Costs are whole units, so this is the probability of a cost above 0.5.
 
-        A count of hazards has no probability: there it is the (soft) count, at most 1.
+        Without a cost head it is the (soft) count of hazards, at most 1.
         """
         if self.cost_head is not None:
             return twohot_above(self.cost_head(belief.feat), 0.5)
@@ -192,14 +190,16 @@ def kl_losses(
 
 
 def cost_weights(cost: jax.Array, weight: float, share: float) -> jax.Array:
-    """Weights of rows in the cost head's loss, like `cost` [B, T]: n rows cost at least 1 and weigh
+    """Weights of rows in the cost head's loss, shaped like `cost` [B, T].
 
-        max(weight, share / (1 - share) * m / n)
+    The n rows that cost at least 1 have the weight
 
-    each, the other m weigh 1. (The release has `share` 0.)
+        max(weight, share / (1 - share) * m / n),
+
+    the other m rows have the weight 1. (The release has `share` 0.)
     """
     costly = cost >= 1.0
-    if share:  # without it the constant stays one, and so does the program
+    if share:  # if 0, `weight` stays a constant and the compiled program is unchanged
         n = costly.sum()
         least = share / (1.0 - share) * (costly.size - n) / jnp.maximum(n, 1)
         return jnp.where(costly, jnp.maximum(weight, least), 1.0)
@@ -207,9 +207,9 @@ def cost_weights(cost: jax.Array, weight: float, share: float) -> jax.Array:
 
 
 def fresh_residuals(config: ModelConfig, obs: ObsSpec) -> Residuals | None:
-    """What the vector loss in units of residuals starts from.
+    """Initial residuals of the vector loss.
 
-    None where the loss is a plain sum.
+    None if the loss is a plain sum.
     """
     if config.vector_loss == "sum":
         return None
@@ -221,7 +221,7 @@ def reconstruction_log_probs(
 ) -> tuple[dict[str, jax.Array], Residuals | None]:
     """Minus the reconstruction error of each array, [B, T], and the next residuals.
 
-    The batch's own errors count already.
+    The residuals include the errors of this batch.
     """
     if residuals is None:
         return model.decoder.log_probs(feat, batch), None
@@ -258,13 +258,13 @@ def _other_log_probs(
         error = tracking_error(
             after_motion(seen[:, :-1], model.motion_head(feat[:, 1:])), seen[:, 1:]
         )
-        # Nothing moved from the last state of an episode to the first of the next.
+        # The step from the last state of an episode to the first of the next is no motion.
         logp["motion"] = -jnp.pad(jnp.where(batch["is_first"][:, 1:], 0.0, error), ((0, 0), (1, 0)))
     return logp
 
 
 class ModelOutput(NamedTuple):
-    """What the model loss leaves behind.
+    """Auxiliary output of the model loss.
 
     beliefs [B, T, ...], scalar metrics, and the next residuals (None with a plain sum).
     """
@@ -283,7 +283,7 @@ def model_loss(
     """Mean over B and T of KL terms and weighted negative log-likelihoods
     (docs/concepts/safedreamer.md#model-loss).
 
-    With `residuals` vector errors are measured in units of those; see `fresh_residuals`.
+    With `residuals`, vector errors are relative to them; see `fresh_residuals`.
     """
     config = model.config
     obs = {k: batch[k] for k in (*model.encoder.images, *model.encoder.vectors)}

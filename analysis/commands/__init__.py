@@ -1,1 +1,1 @@
-"""Commands of the analysis, results in and files out: one module each, `main` their options."""
+"""Commands of the analysis, results in and files out: one module each; options are in `main`."""

@@ -1,7 +1,7 @@
-"""`compare`: is B different from A, and how many seeds would tell.
+"""`compare`: test whether B differs from A, and plan the number of seeds that would show it.
 
-A and B are methods (with a variant: "osrp [half size]") or, with `--by tag`, tags: did a change of
-the code alter results?
+A and B are methods (with a variant: "osrp [half size]") or, with `--by tag`, tags, to test whether
+a change of the code altered results.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NOTE = (
 
 
 def run(args: argparse.Namespace) -> str:
-    """Tests and, for methods, the plan of seeds as Markdown."""
+    """Return the tests and, for methods, the plan of seeds as Markdown."""
     scores = metrics.scores(inputs.read(args), args.last)
     parts = []
     for name in args.metric:
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> str:
 
 
 def paired_markdown(table: pd.DataFrame) -> str:
-    """The table of `analysis.statistics.paired.paired` for people."""
+    """The table of `analysis.statistics.paired.paired` as Markdown."""
     head = ("Method", "Task", "Pairs", "A", "B", "B - A", "p", "corrected", "Different")
     rows = []
     for r in table.itertuples():

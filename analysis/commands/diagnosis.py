@@ -1,4 +1,4 @@
-"""`diagnosis`: the figure of a table that `safedreamer diagnose` wrote, beside it."""
+"""`diagnosis`: draw a table that `safedreamer diagnose` wrote; the figure goes beside it."""
 
 from __future__ import annotations
 

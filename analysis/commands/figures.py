@@ -1,7 +1,7 @@
-"""`figures`: every figure that results allow, or the counterparts of the SafeDreamer paper's.
+"""`figures`: every figure that the results allow, or the counterparts of the SafeDreamer paper's.
 
-Beside each figure `NAME.csv` has the data in it; `captions.md` says what figures show, and what
-those that could not be drawn lack.
+Each figure's data are in `NAME.csv` beside it; `captions.md` has the captions and, for figures that
+could not be drawn, what is missing.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from analysis.tables.formats import csv_text
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.plain_text import printable, shortened
 
-MAX_NAME_BYTES = 200  # of a file, without its ending
+MAX_NAME_BYTES = 200  # of a file name, without its extension
 
 
 def run(args: argparse.Namespace) -> str:
-    """Write the figures and say how many."""
+    """Write the figures; return a message with their number."""
     out = args.out or inputs.folder(args) / "figures"
     check_folder(out)
     style.use_fonts(style.Fonts(args.fonts))
@@ -69,9 +69,9 @@ def _write(pictures: Iterable[gallery.Picture], out: Path, formats: list[str]) -
 
 
 def _stem(name: str) -> str:
-    """A picture's name as that of its files, whatever tasks and runs are called.
+    """File stem for a picture's name, valid whatever characters tasks and runs have in theirs.
 
-    Different names stay different.
+    Different names give different stems.
     """
     plain = shortened(printable(name).replace("/", "-").replace("\\", "-"), MAX_NAME_BYTES)
     return plain if plain == name else f"{plain}-{zlib.crc32(name.encode(errors='replace')):08x}"

@@ -1,4 +1,4 @@
-"""What commands have in common: the results they are given, and the step at which they judge."""
+"""Inputs that commands share: the results, and the step at which runs are judged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read(args: argparse.Namespace) -> Results:
 def step(text: str | None, results: Results) -> int | None:
     """The simulator step of `--at`; None for the end of each run.
 
-    Raises ValueError for what is neither a number nor EQUAL.
+    Raises ValueError for anything but a number or EQUAL.
     """
     if text is None:
         return None
@@ -39,6 +39,6 @@ def step(text: str | None, results: Results) -> int | None:
 
 
 def folder(args: argparse.Namespace) -> Path:
-    """Where files that are made from RESULTS go by default; the current folder without any."""
+    """Default output folder: the first of RESULTS, or the current folder if there are none."""
     path = args.results[0] if args.results else Path()
     return path if path.is_dir() else path.parent

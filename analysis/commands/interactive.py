@@ -1,4 +1,4 @@
-"""What notebooks call: results as a table, and curves as a figure."""
+"""Functions for notebooks: results as a table, and curves as a figure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
 def read_results(paths: Paths) -> pd.DataFrame:
-    """One row per episode of everything at or below the paths.
+    """One row per episode of all results at or below the paths.
 
     Columns: run, variant, label, then those of docs/reference/records.md.
     """

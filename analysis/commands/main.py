@@ -1,7 +1,7 @@
 """Command lines of the analysis as one table: `python -m analysis COMMAND ...`.
 
-`safedreamer COMMAND` is the same. What a command does is `run(args)` of its module, which is
-imported after its arguments are read: --help waits neither for pandas nor for matplotlib.
+`safedreamer COMMAND` is the same. A command is `run(args)` of its module, which is imported after
+the arguments are parsed, so that --help loads neither pandas nor matplotlib.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _flag(help: str, **settings: Any) -> dict[str, Any]:
     return {"help": help, **settings}
 
 
-# option -> what argparse needs; a name in angle brackets is an argument of a command's own spelling
+# option -> arguments of `add_argument`; a name in angle brackets marks a command's own version
 OPTIONS: Mapping[str, dict[str, Any]] = {
     "results": _flag(
         "folders of runs at any depth, also of other programs; Parquet files",
@@ -119,8 +119,8 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
 
 
 class Command(NamedTuple):
-    """What a command is for, its options, whether it says how long it took, and whether it only
-    shows something: then it ends once its output is closed.
+    """A command's description and options, whether it prints how long it took (`timed`), and
+    whether it only prints results (`shows`), so that it ends once its output is closed.
     """
 
     description: str
@@ -169,7 +169,7 @@ COMMANDS: Mapping[str, Command] = {
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, where a mistake is one line and no option may be given twice or cut short."""
+    """argparse with one-line errors, without repeated or abbreviated options."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, allow_abbrev=False, **options)
@@ -193,7 +193,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser(command: str) -> Parser:
-    """The command line of one command."""
+    """The argument parser of one command."""
     about = COMMANDS[command]
     p = Parser(prog=f"safedreamer {command}", description=about.description)
     for name in about.options.split():
@@ -203,9 +203,9 @@ def parser(command: str) -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and print what it reports.
+    """Run one command and print its report.
 
-    Exit status 0, or 2 after one line on stderr where the input does not allow it.
+    Returns the exit status: 0, or 2 after one line on stderr for invalid input.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] not in COMMANDS:
@@ -220,7 +220,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (OSError, ValueError) as error:
             named = isinstance(error, FileNotFoundError | ValueError) or error.filename is not None
             if not named:
-                raise  # of stdout, or a defect
+                raise  # an error of stdout, or a bug
             print(printable(f"safedreamer: error: {error}"), file=sys.stderr)
             return 2
         taken = f" in {time.perf_counter() - started:.1f} s" if COMMANDS[argv[0]].timed else ""

@@ -29,7 +29,7 @@ HEAD = (
 
 
 class Report(NamedTuple):
-    """What was written, and one warning for each run that is not whole."""
+    """Files written, and one warning for each run that is incomplete or damaged."""
 
     files: tuple[Path, ...]
     warnings: tuple[str, ...]
@@ -59,7 +59,7 @@ def write(results: Results, out: Path, k: int = 10, title: str = "") -> Report:
     shown = cells.performance(table, ("Task", *HEAD) if several else HEAD, k).markdown()
     head = f"# {title}\n\n" if title else ""
     texts = {
-        # first: marks the folder as no run
+        # written first: marks the folder as a report, not a run
         REPORT_FILE: _summary(results, k, warnings, out),
         "table.md": f"{head}## Final performance\n\n{shown}\n## Runs\n\n{runs_markdown(results)}",
         "table.csv": csv_text(table),
@@ -72,7 +72,7 @@ def write(results: Results, out: Path, k: int = 10, title: str = "") -> Report:
 
 
 def _summary(results: Results, k: int, warnings: tuple[str, ...], out: Path) -> str:
-    # relative, so that a report that lies with its runs means the same on another machine
+    # relative paths, so that a report that is moved together with its runs stays valid
     start = out.resolve()
     folders = [os.path.relpath(path, start) if path else "" for path in results.runs["folder"]]
     runs = results.runs.assign(folder=folders, status=results.runs["status"].map(str))

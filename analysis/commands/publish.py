@@ -1,7 +1,7 @@
-"""`publish`: what a results folder shows of its records, for `safedreamer publish`.
+"""`publish`: figures, tables, page and README of a results folder, for `safedreamer publish`.
 
 Writes `figures/`, `tables/`, `report.html` and `README.md` from `runs/`, `wanted.csv` and
-`trials.csv` alone, the same bytes from the same records.
+`trials.csv` alone; the same records give the same bytes.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ TEXTS = {"run_id": str, "variant": str, "cost_source": str, "seeds": str}
 
 
 def run(args: argparse.Namespace) -> str:
-    """Write the files and say which.
+    """Write the files and return a message that names them.
 
-    Runs that are not done, or that no suite asks for any more (`wanted.csv`), are in no mean; the
+    Runs that are not done, or that no suite contains any more (`wanted.csv`), enter no mean; the
     README lists them. Recordings of other programs always count.
 
     Raises ValueError where no run is done or has evaluations.
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> str:
     folder = args.results[0]
     check_folder(folder)
     done = _done(load(folder / "runs").runs, folder)
-    for name in ("figures", "tables"):  # what is no longer drawn must not stay
+    for name in ("figures", "tables"):  # remove files that are no longer written
         shutil.rmtree(folder / name, ignore_errors=True)
     title = args.title or _title(folder)
     reps = ("--reps", str(args.reps))
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> str:
         ("report", "report.html", (*drawn, "--title", title)),
     ):
         if command == "tables" and not evaluated:
-            continue  # recordings of training alone
+            continue  # recordings of training only
         words = [*map(str, done), "--out", str(folder / out), *options]
         WRITERS[command].run(parser(command).parse_args(words))
     text = summary(folder, title)
@@ -78,10 +78,10 @@ def summary(folder: Path, title: str = "") -> str:
 
 
 def show_claims(text: str, folder: Path) -> None:
-    """Put the claims of a results README into the checkout's own, between its markers.
+    """Copy the claims of a results README into the checkout's README.
 
-    `<!-- claims of results/NAME -->` and `<!-- end of claims -->` stand there; without them, or in
-    a folder that is not `results/NAME` of a checkout, nothing is done.
+    They go between the markers `<!-- claims of results/NAME -->` and `<!-- end of claims -->`.
+    Without markers, or if the folder is not `results/NAME` of a checkout, nothing is done.
     """
     front = folder.parents[1] / "README.md"
     found = re.search(r"^## The paper's claims\n\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
@@ -112,7 +112,7 @@ def _done(runs: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def _read(file: Path) -> pd.DataFrame:
-    """A CSV file; empty where there is none."""
+    """A CSV file as a frame; empty if there is no such file."""
     if not file.exists():
         return pd.DataFrame()
     return pd.read_csv(file, dtype=TEXTS, keep_default_na=True).fillna(dict.fromkeys(TEXTS, ""))

@@ -12,7 +12,7 @@ from benchmarks.runs.places import check_file
 
 
 def run(args: argparse.Namespace) -> str:
-    """Write the page and say where; warnings go to stderr."""
+    """Write the page and return a message with its path; warnings go to stderr."""
     first = inputs.folder(args)
     out = args.out or first / "report.html"
     check_file(out)

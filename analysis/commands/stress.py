@@ -40,7 +40,7 @@ ERRORS = (
 
 
 def run(args: argparse.Namespace) -> str:
-    """Draw the folders and return the thresholds, or the matrix of tasks."""
+    """Draw the folders and return the thresholds, or the transfer matrix, as Markdown."""
     out = args.out or args.folders[0]
     check_folder(out)
     frame = pd.concat([read(folder) for folder in args.folders], ignore_index=True)

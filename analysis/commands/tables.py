@@ -2,7 +2,7 @@
 
 `comparison` has our methods task by task beside published numbers, `aggregates` their interquartile
 means over tasks, both as CSV, Markdown and LaTeX. `scores.csv` has a row of metrics per run,
-`references.csv` what normalised metrics divide by, `runs.md` every run and what is missing.
+`references.csv` the constants of normalised metrics, `runs.md` all runs and which are missing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.runs.places import check_folder
 
 
 def run(args: argparse.Namespace) -> str:
-    """Write the tables and return that of aggregates.
+    """Write the tables and return the one of aggregates as Markdown.
 
     Raises ValueError where no run has evaluations.
     """

@@ -1,1 +1,1 @@
-"""Figures: data in, a matplotlib Figure out; `style` alone saves them."""
+"""Figures: data in, a matplotlib Figure out; only `style.save` writes files."""

@@ -1,7 +1,7 @@
-"""Figures of the ablations: who contributes what, planner budget, cost limit.
+"""Figures of the ablations: contribution of each part, planner budget, cost limit.
 
-Frames of `analysis.statistics.ablations` in, Figure out. Lines with ranges over seeds are
-seaborn's; bootstrap intervals of cells are finished ones, which it does not take: matplotlib's.
+Frames of `analysis.statistics.ablations` in, Figure out. seaborn draws lines with ranges over
+seeds; it takes no precomputed intervals, so matplotlib draws the bootstrap intervals of cells.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from analysis.statistics.ablations import (
     square,
 )  # fmt: skip
 
-# Each way of acting looks like the method it is the core of.
+# Each way of acting has the look of the method that is built on it.
 LINES = {
     "actor": (Parts("actor", ""), style.METHODS["bsrp_lag"]),
     "planner": (Parts("planner", ""), style.METHODS["osrp_lag"]),
@@ -42,20 +42,18 @@ LINES = {
 }
 METRICS = ("return", "cost")
 MULTIPLIERS = ("none", "augmented", "PID")
-# light to dark, so that they keep their order in grey
+# light to dark, so that the order shows in greyscale
 HORIZON_COLORS = ("#A6CEE3", "#3182BD", "#08306B")
 ITERATION_MARKERS = ("o", "s", "^", "D", "v")
-# seaborn's "percentile interval" of all values: bars are the range over seeds
+# the percentile interval of 100 %: error bars are the range over seeds
 RANGE = {"errorbar": ("pi", 100), "err_style": "bars", "err_kws": {"elinewidth": 1.0}}
 SYMLOG_ABOVE = 2.0
 
 
 def contribution(scores: pd.DataFrame) -> Figure:
-    """A row each for return and cost.
+    """Means of every combination of parts, then main effects and interaction.
 
-    Means of every combination of parts, then main effects and interaction.
-
-    Raises ValueError when no run's parts are known.
+    One row each for return and cost. Raises ValueError when no run's parts are known.
     """
     tables = {metric: cells(scores, metric) for metric in METRICS}
     if any(table.empty for table in tables.values()):
@@ -79,7 +77,7 @@ def contribution(scores: pd.DataFrame) -> Figure:
 
 
 def _interaction(axes: Axes, table: pd.DataFrame) -> set[str]:
-    """Lines that are not parallel interact. Returns the names of those drawn."""
+    """Interaction plot: lines that are not parallel interact. Returns the names of those drawn."""
     there = [kind for kind in MULTIPLIERS if (table["multiplier"] == kind).any()]
     drawn = set()
     for shift, (name, (like, look)) in enumerate(LINES.items()):
@@ -92,7 +90,7 @@ def _interaction(axes: Axes, table: pd.DataFrame) -> set[str]:
         if mine.empty:
             continue
         drawn.add(name)
-        # side by side: intervals stay readable
+        # shifted sideways, so that intervals do not overlap
         x = np.array([there.index(kind) for kind in mine.index]) + 0.05 * (shift - 1.5)
         arms = np.stack([mine["value"] - mine["low"], mine["high"] - mine["value"]])
         arms = np.nan_to_num(np.maximum(arms, 0.0))
@@ -129,13 +127,13 @@ def _effects(axes: Axes, scores: pd.DataFrame, metric: str) -> None:
 
 
 def budget(scores: pd.DataFrame, act_ms: pd.Series | None = None) -> Figure:
-    """Return, cost and milliseconds per action against the model steps that a plan takes.
+    """Return, cost and milliseconds per action against the model steps per action.
 
     Args: scores; act_ms, milliseconds per agent step by run (`analysis.statistics.timing.act_ms`).
     Points are means over seeds, bars their range. Raises ValueError when no run names a planner
     budget.
     """
-    import seaborn as sns  # here: takes seconds
+    import seaborn as sns  # local: the import takes seconds
 
     table = budgets(scores, act_ms)
     if table.empty:
@@ -176,7 +174,7 @@ def budget(scores: pd.DataFrame, act_ms: pd.Series | None = None) -> Figure:
 def cost_limits(scores: pd.DataFrame) -> Figure:
     """Return and cost against the cost limit, a pair of panels per task.
 
-    On the dashed line cost equals its limit. Points are means over seeds, bars their range. Raises
+    The dashed line marks cost = limit. Points are means over seeds, bars their range. Raises
     ValueError when no run names its cost limit.
     """
     import seaborn as sns

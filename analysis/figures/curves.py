@@ -1,8 +1,8 @@
 """Return and cost of every method against simulator steps, a pair of panels per task.
 
 `curves` shows tasks in detail, with training episodes; `grid` shows many tasks on a page. Strong
-lines are evaluations: the mean over runs with its 95 % Student-t band from three runs on, the
-single runs below that. Faint lines are smoothed training episodes, dashed black ones cost limits.
+lines are evaluations: the mean over runs with its 95 % Student-t band for three runs or more,
+single runs otherwise. Faint lines are smoothed training episodes, dashed black lines cost limits.
 Many methods on one task are spread over several rows of panels with the same axes. Data in, Figure
 out, nothing saved.
 """
@@ -30,7 +30,7 @@ from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.series import Kind, curve_lines
 
 METRICS = ("return", "cost")
-MARKERS = 20  # of a line with many evaluations, so that they do not thicken it
+MARKERS = 20  # at most, on a line with many evaluations
 NOTHING = "nothing to draw: no run names a task; see the list of runs for what is wrong with them"
 
 
@@ -41,9 +41,9 @@ class CurvesConfig:
     columns: int = 4  # tasks side by side, when there are several
     width: float = 7.2
     panel_height: float = 2.5
-    # of a run's training episodes that are averaged for the faint line; None: none is drawn
+    # share of a run's training episodes averaged for the faint line; None: no faint line
     smooth_share: float | None = 0.1
-    # for many panels: thin lines, small text, and labels at the outer panels only
+    # for many panels: thin lines, small text, labels on the outer panels only
     small: bool = False
 
 
@@ -54,7 +54,7 @@ def curves(results: Results, title: str = "", data: pd.DataFrame | None = None) 
     """All tasks and methods of `results` in detail.
 
     Runs without records are named in their task's panel. `data` are the `curve_lines` of the
-    results, where they are known already. Raises ValueError when no run names a task.
+    results, if computed already. Raises ValueError when no run names a task.
     """
     return _figure(results, None, None, CurvesConfig(), title, data)
 
@@ -66,10 +66,10 @@ def grid(
     config: CurvesConfig = GRID,
     data: pd.DataFrame | None = None,
 ) -> Figure:
-    """Small panels of `tasks`, pairs of task and observation (all, if not given), with lines of
-    `methods`, by label (likewise).
+    """Small panels of `tasks`, (task, observation) pairs, with lines of `methods`, labels; all of
+    them by default.
 
-    A task or method without any run keeps its panel and its entry in the legend; a panel says how
+    A task or method without any run keeps its panel or its entry in the legend; a panel states how
     many of its runs are missing. Raises ValueError when there is no task.
     """
     return _figure(results, tasks, methods, config, "", data)
@@ -110,7 +110,7 @@ def _figure(
             pair[1].set_xlabel("Simulator steps" if bottom else "")
             heading = panel_title(task, obs, limits)
             small = {"fontsize": 6.5, "pad": 3} if config.small else {}
-            # in two lines: a small panel is narrower than its title
+            # two lines, because a small panel is narrower than its title
             text = heading.replace(" (", "\n(") if config.small else heading
             pair[0].set_title(text, **small)
             _name_missing(pair, here, config)
@@ -129,7 +129,7 @@ def _one_task(
     title: str,
     data: pd.DataFrame,
 ) -> Figure:
-    """Return beside cost, in as many rows of panels as its methods need."""
+    """Return beside cost, in as many rows of panels as the methods need."""
     runs = runs[(runs["task"] == task[0]) & (runs["obs"] == task[1])]
     data = data[(data["task"] == task[0]) & (data["obs"] == task[1])]
     limits = cost_limits(runs, *task)
@@ -165,7 +165,7 @@ def _panels(
     config: CurvesConfig,
     entries: int,
 ) -> tuple[Figure, list[tuple[Axes, Axes]]]:
-    """(return, cost) axes of each task, above each other."""
+    """(return, cost) axes of each task, one above the other."""
     count = len(tasks)
     rows = math.ceil(count / config.columns)
     columns = min(config.columns, count) if config.small else math.ceil(count / rows)
@@ -193,13 +193,14 @@ def _panels(
 def _draw(
     axes: Axes, data: pd.DataFrame, looks: dict[str, style.MethodStyle], config: CurvesConfig
 ) -> None:
-    """Faint training lines, more so where many runs would drown the rest, unless they are all there
-    is to see of the way to the end; then means with bands, or single runs.
+    """Draw faint training lines, then means with bands, or single runs.
+
+    Training lines are fainter for many runs, and stronger for a method with at most one evaluation.
     """
     training = data[data["kind"] == Kind.TRAINING]
     judged = data[data["kind"] != Kind.TRAINING].groupby("method")["env_steps"].nunique()
     many = training.groupby("method")["line"].nunique() >= MIN_RUNS
-    strength = {0: 0.9, 1: 0.5}  # by the number of evaluations
+    strength = {0: 0.9, 1: 0.5}  # number of evaluations -> opacity
     alpha = {m: strength.get(judged.get(m, 0), 0.15 if many[m] else 0.3) for m in many.index}
     faint = {name: look._replace(line=style.SOLID) for name, look in looks.items()}
     for value, mine in training.groupby(training["method"].map(alpha)):
@@ -241,7 +242,9 @@ def _label(pair: tuple[Axes, Axes], config: CurvesConfig, *, first: bool) -> Non
 
 
 def _name_missing(pair: tuple[Axes, Axes], runs: pd.DataFrame, config: CurvesConfig) -> None:
-    """Say in the panel which runs of its task lack records, or evaluations that others have."""
+    """Name in the panel the runs of its task without records, or without evaluations if others
+    have some.
+    """
     counted = runs[runs["status"] != Status.DUPLICATE]
     place = {"va": "top", "gid": "missing", "color": style.WARNING_COLOR}
     if config.small and not pair[0].lines:
@@ -288,7 +291,7 @@ def _method_handles(
 
 
 def _mark_handles(figure: Figure, data: pd.DataFrame, config: CurvesConfig) -> list[Artist]:
-    """What the other marks mean, as far as they were drawn."""
+    """Legend entries of the other marks that were drawn."""
     handles: list[Artist] = []
     grey = {"color": "#888888"}
     if not config.small:

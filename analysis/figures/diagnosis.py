@@ -1,8 +1,8 @@
-"""One figure of what a trained agent's model believes against what happens.
+"""One figure of what a trained agent's model predicts against what happens.
 
 Data in, Figure out: the table that `safedreamer diagnose` writes and `analysis.read.diagnosis`
 reads, rows of `quantity, predictor, steps_ahead, bin_low, env_steps, value`. A panel without data
-says so.
+states why.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from analysis.figures.facets import cost_axis
 from analysis.read.diagnosis import COLUMNS
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
-MIN_STEPS = 5  # in a bin that is drawn; the share of fewer says nothing
-# points between a panel and its title, for one and for three lines of legend, in the rows of panels
+MIN_STEPS = 5  # bins with fewer steps are not drawn: their share is too uncertain
+# points between a panel and its title, per row of panels: room for one and for three legend lines
 TITLE_PAD = (14.0, 32.0)
-# of the reliability tables, nearest first
+# one per number of steps ahead in the reliability panel, nearest first
 STEP_COLORS = ("#000000", "#0072B2", "#56B4E9", "#E69F00")
 STEP_MARKERS = ("o", "s", "^", "D")
 
@@ -98,7 +98,7 @@ def diagnosis(findings: pd.DataFrame, title: str = "") -> Figure:
 
 
 def _observations(axes: Axes, findings: pd.DataFrame) -> None:
-    """Errors of positions in metres where the observation holds some, else of the observation
+    """Errors of positions in metres where the observation contains any, else of the observation
     arrays (cameras).
     """
     metres = _quantities(findings, ": error in metres")
@@ -127,7 +127,7 @@ def _observations(axes: Axes, findings: pd.DataFrame) -> None:
 
 
 def _rewards(axes: Axes, findings: pd.DataFrame) -> None:
-    """Correlation, and the error relative to that of always saying the mean: 1 is no better."""
+    """Correlation, and the error relative to that of predicting the mean: 1 is no better."""
     _panel(axes, "Reward", "", "agent steps ahead")
     name, relative = "reward root mean square error", findings.copy()
     errors = relative["quantity"] == name
@@ -171,10 +171,8 @@ def _cost_alarms(axes: Axes, findings: pd.DataFrame) -> None:
 def _reliability(axes: Axes, findings: pd.DataFrame) -> None:
     """Observed frequency against mean prediction per bin, with 95 % intervals over episodes.
 
-    Larger marks hold more steps.
-
-    Bins that occur in too few episodes have no interval. Bins of fewer than MIN_STEPS steps are
-    left to the table.
+    Larger marks stand for more steps. Bins that occur in too few episodes have no interval; bins of
+    fewer than MIN_STEPS steps are not drawn and only in the table.
     """
     binned = findings[findings["bin_low"].notna() & (findings["steps_ahead"] >= 0)]
     if binned.empty:
@@ -272,10 +270,7 @@ def _costs_over_training(figure: Figure, place: SubplotSpec, findings: pd.DataFr
 
 
 def _show_negative(axes: Axes) -> None:
-    """Widen a cost axis to predictions below zero.
-
-    Costs never are, an untrained head's predictions may be.
-    """
+    """Extend a cost axis to negative predictions, which an untrained head may make."""
     lowest = min(np.nanmin(np.asarray(line.get_ydata(), dtype=float)) for line in axes.lines)
     if lowest < axes.get_ylim()[0]:
         decades, top = (10.0, 100.0, 1000.0), axes.get_ylim()[1]
@@ -305,7 +300,7 @@ def _plans_over_training(axes: Axes, findings: pd.DataFrame) -> None:
 
 
 def _quantities(findings: pd.DataFrame, ending: str) -> list[str]:
-    """Names of the model's quantities that end like this, in the table's order, reward aside."""
+    """Names of the model's quantities with this ending, in the table's order, except the reward."""
     names = findings.loc[
         (findings["predictor"] == "model") & (findings["steps_ahead"] >= 0), "quantity"
     ]
@@ -315,7 +310,7 @@ def _quantities(findings: pd.DataFrame, ending: str) -> list[str]:
 
 
 def _by_step(axes: Axes, findings: pd.DataFrame, quantity: str, color: str) -> bool:
-    """One line per predictor against steps ahead; False where the model has none."""
+    """Draw one line per predictor against steps ahead; returns whether the model has one."""
     mine = findings[(findings["quantity"] == quantity) & findings["value"].notna()]
     for predictor, look in PREDICTORS.items():
         rows = mine[mine["predictor"] == predictor].sort_values("steps_ahead")
@@ -334,7 +329,7 @@ def _by_step(axes: Axes, findings: pd.DataFrame, quantity: str, color: str) -> b
 def _over_training(
     axes: Axes, findings: pd.DataFrame, quantity: str, color: str, look: Mapping[str, Any]
 ) -> bool:
-    """A line against simulator steps; False where there is nothing to draw."""
+    """Draw a line against simulator steps; returns False where there is nothing to draw."""
     rows = findings[(findings["quantity"] == quantity) & findings["value"].notna()].sort_values(
         "env_steps"
     )
@@ -356,7 +351,7 @@ def _panel(axes: Axes, title: str, y: str, x: str) -> None:
 
 
 def _finish(axes: Axes, drawn: bool, otherwise: str, labels: Sequence[Label]) -> None:
-    """The panel's legend, or in words why it is empty."""
+    """Add the panel's legend, or the text that explains why it is empty."""
     if not drawn:
         axes.text(
             0.5,

@@ -1,7 +1,7 @@
 """Facets and lines by seaborn, in the looks of `analysis.figures.style`, and the axis of costs.
 
-Left to matplotlib: bands. seaborn computes intervals itself, point by point, and takes no finished
-ones; ours come from `analysis.statistics`.
+matplotlib draws the bands: seaborn computes intervals itself, point by point, and takes no
+precomputed ones; ours come from `analysis.statistics`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from analysis.figures import style
 from analysis.figures.style import MethodStyle
 
-MOST_METHODS = 6  # in one row of panels; the bands of more could not be told apart
-LOG_RATIO = 8.0  # of the largest cost to a limit, beyond which the axis of costs turns logarithmic
+MOST_METHODS = 6  # in one row of panels; bands of more could not be told apart
+LOG_RATIO = 8.0  # of the largest cost to a limit, above which the cost axis is logarithmic
 
 
 def facets(
@@ -31,11 +31,11 @@ def facets(
     None leaves a place empty. Returns its axes in the order of `panels`.
     """
     import matplotlib.pyplot as plt
-    import seaborn as sns  # here: takes seconds
+    import seaborn as sns  # local: the import takes seconds
 
     class Grid(sns.FacetGrid):
         def tight_layout(self, *args: Any, **kwargs: Any) -> Any:
-            """Not at all: it takes as long as drawing, and constrained layout comes after it."""
+            """Do nothing: it takes as long as drawing, and constrained layout replaces it."""
             return self
 
     places = range(len(panels))
@@ -44,7 +44,7 @@ def facets(
         sharex=False, sharey=False, despine=False,
     )  # fmt: skip
     figure = grid.figure
-    plt.close(figure)  # pyplot would keep it
+    plt.close(figure)  # else pyplot keeps a reference
     figure.set_layout_engine("constrained")
     figure.set_size_inches(*size)
     axes: list[Axes | None] = []
@@ -58,14 +58,14 @@ def facets(
 
 
 def rows_of(looks: Mapping[str, MethodStyle]) -> list[dict[str, MethodStyle]]:
-    """The methods of each row of panels, in order, about as many in each."""
+    """The methods of each row of panels, in order, split evenly."""
     count = max(1, math.ceil(len(looks) / MOST_METHODS))
     parts = np.array_split(np.array(list(looks), dtype=object), count)
     return [{name: looks[name] for name in part} for part in parts]
 
 
 def legend_beside(axes: Axes, handles: Sequence[Artist]) -> None:
-    """The legend of a row of panels, to the right of its last."""
+    """The legend of a row of panels, to the right of the last panel."""
     axes.legend(
         handles=list(handles), fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0),
         borderaxespad=0.0,
@@ -112,10 +112,9 @@ def bands(axes: Axes, data: pd.DataFrame, looks: Mapping[str, MethodStyle]) -> N
 
 
 def cost_axis(axes: Axes, limits: Sequence[float]) -> None:
-    """Limit lines, and a scale on which a limit of 2 and the costs of an unsafe method can both be
-    read.
+    """Add limit lines, and a scale that shows both a small limit and the costs of unsafe methods.
 
-    Axes that share theirs with others are scaled by the lines of all.
+    Shared axes are scaled by the lines of all of them.
     """
     for limit in limits:
         style.limit_line(axes, limit)

@@ -1,7 +1,7 @@
-"""Every figure that results allow, in one order, with its title, caption and data.
+"""Every figure that the results allow, in a fixed order, with its title, caption and data.
 
-What cannot be drawn names what is missing and how to get it. Nothing is saved here. Figures over
-all tasks compare the plain methods; variants of ablation suites have figures of their own.
+A figure that cannot be drawn names what is missing and how to get it. Nothing is saved here.
+Figures over all tasks compare the plain methods; variants of ablation suites have their own.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Section(StrEnum):
 
 
 class Picture(NamedTuple):
-    """A figure with the data in it, or the reason why there is none."""
+    """A figure with its data, or the reason why there is none (in `caption`)."""
 
     name: str  # of its files
     section: Section
@@ -56,7 +56,7 @@ class Picture(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class GalleryConfig:
-    """How much to compute. Resamples decide most of the time that a full benchmark takes."""
+    """How much to compute. On a full benchmark, bootstrap resamples take most of the time."""
 
     reps: int = 2000  # bootstrap resamples of aggregates
     pair_reps: int = 500  # of profiles, of sample efficiency and of each pair of methods
@@ -106,19 +106,17 @@ def curve_pictures(results: Results, config: GalleryConfig) -> Iterator[Picture]
 
 
 class Summary(NamedTuple):
-    """Aggregates of the plain methods that have evaluations, by metric, and a note on what is left
-    out.
-    """
+    """Aggregates, by metric, of the plain methods with evaluations, and a note on omissions."""
 
     scores: pd.DataFrame
-    tables: dict[str, pd.DataFrame]  # of the metrics that all methods share tasks for
+    tables: dict[str, pd.DataFrame]  # of metrics with a task that all methods have values on
     note: str
 
 
 def summarise(scores: pd.DataFrame, config: GalleryConfig | None = None) -> Summary:
-    """`aggregate` of return, cost and those of BARS, as far as methods share tasks.
+    """`aggregate` of return, cost and the metrics of BARS, on the tasks that all methods share.
 
-    Without any, `tables` is empty and the note says why and what helps.
+    If there are none, `tables` is empty and the note explains why and what to do.
     """
     config = config or GalleryConfig()
     scores = aggregates.plain(scores)
@@ -143,7 +141,7 @@ def summarise(scores: pd.DataFrame, config: GalleryConfig | None = None) -> Summ
 
 
 def _nothing_shared(scores: pd.DataFrame) -> str:
-    """Why nothing can be aggregated, and what helps."""
+    """Why nothing can be aggregated, and what to do."""
     text = "No task has values of all methods, so that nothing can be aggregated over tasks."
     seen = scores[scores["return"].notna()].groupby("task")["obs"].unique()
     for task, observations in seen.items():
@@ -224,7 +222,7 @@ def _efficiency(
 
 
 def _taus(scores: pd.DataFrame, metric: str) -> np.ndarray:
-    """Where to draw a profile; of costs most of all around the limit."""
+    """Values at which to evaluate a profile; for costs they are densest around the limit."""
     values = scores[metric].dropna().to_numpy(dtype=float)
     low, top = min(0.0, values.min()), np.quantile(values, 0.9) * 1.3 or 1.0
     if METRICS[metric].higher_is_better or top <= 1.0:

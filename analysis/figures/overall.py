@@ -1,15 +1,15 @@
-"""Figures over all tasks: aggregates with intervals, performance profiles, sample efficiency, who
-improves on whom, return against cost.
+"""Figures over all tasks: aggregates with intervals, performance profiles, sample efficiency,
+probability of improvement, return against cost.
 
 Frames of `analysis.statistics.aggregates` and `analysis.statistics.metrics` in, Figure out, nothing
-saved. Every interval is the 95 % bootstrap interval computed there; where a method has too few
-seeds for one it is not drawn.
+saved. Every interval is the 95 % bootstrap interval computed there; a method with too few seeds for
+one has none drawn.
 
 Interval estimates, profiles and sample efficiency are drawn by rliable's plot utilities, the rest
-by seaborn. What they cannot do is done in this file: rliable has no markers and no line styles for
-efficiency, sets sizes for slides (`_restyle`), and draws a row for each pair of methods, 132 for
-twelve: improvement is a heat map instead. seaborn draws no finished intervals, so those of the
-scatter are matplotlib's.
+by seaborn. This file adds what they lack: rliable has no markers and no line styles for efficiency,
+sets sizes for slides (`_restyle`), and draws a row for each pair of methods, 132 for twelve, so
+improvement is a heat map instead. seaborn takes no precomputed intervals, so matplotlib draws those
+of the scatter.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def intervals(columns: Sequence[Column], label: str = "") -> Figure:
     if not columns:
         raise ValueError("nothing to draw: no metric given")
     import matplotlib.pyplot as plt
-    from rliable import plot_utils  # here: takes seconds
+    from rliable import plot_utils  # local: the import takes seconds
 
     looks = style.method_styles(name for column in columns for name in column.frame["method"])
     rows = [
@@ -72,7 +72,7 @@ def intervals(columns: Sequence[Column], label: str = "") -> Figure:
             colors={name: look.color for name, look in looks.items()},
             xlabel="",
         )
-        plt.close(figure)  # pyplot would keep it
+        plt.close(figure)  # else pyplot keeps a reference
         figure.set_size_inches(style.PAGE, len(looks) * ROW + 0.75)
         figure.set_layout_engine("constrained")
         for panel, place in zip(np.atleast_1d(axes), range(len(columns))):
@@ -81,7 +81,7 @@ def intervals(columns: Sequence[Column], label: str = "") -> Figure:
             panel.tick_params(axis="y", length=0)
             panel.set_ylim(len(looks) - 0.5, -0.5)
             for row, (stroke, look) in enumerate(zip(panel.collections, looks.values())):
-                if not np.isfinite(bounds[place, :, row]).all():  # no bar to show whose it is
+                if not np.isfinite(bounds[place, :, row]).all():  # no bar in the method's colour
                     stroke.set(color=look.color, alpha=1.0, linewidth=2.5)
             look = {"transform": panel.get_yaxis_transform(), "va": "center", "fontsize": 6}
             for row in np.flatnonzero(~np.isfinite(values[place])):
@@ -175,8 +175,8 @@ def improvement(frame: pd.DataFrame, metric: str) -> Figure:
 
     Bold where the interval excludes one half.
 
-    Args: frame of `analysis.statistics.aggregates.improvement`; a pair may be in it in one
-    direction only.
+    Args: frame of `analysis.statistics.aggregates.improvement`; it may hold a pair in one direction
+    only.
     """
     import seaborn as sns
 
@@ -204,8 +204,8 @@ def improvement(frame: pd.DataFrame, metric: str) -> Figure:
 
 
 def _square(frame: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities [M, M], NaN on the diagonal and where no pair is given, and whether the
-    interval excludes one half.
+    """Probabilities [M, M], NaN on the diagonal and for pairs not given, and whether the interval
+    excludes one half [M, M].
     """
     value = np.full((len(names), len(names)), np.nan)
     sure = np.zeros_like(value, dtype=bool)
@@ -227,8 +227,8 @@ def scatter(
     x: str = "cost_over_limit",
     y: str = "normalised_return",
 ) -> Figure:
-    """Return against cost: small marks are tasks (mean over seeds), large ones methods with their
-    intervals, a line the Pareto front.
+    """Return against cost: small marks are tasks (mean over seeds), large marks methods with their
+    intervals; the line is the Pareto front.
 
     Args: scores of `analysis.statistics.metrics.scores`; across and up, the rows of one statistic
     of `aggregate` for the metrics x and y.
@@ -269,9 +269,7 @@ def scatter(
 
 
 def _keep_readable(axes: Axes, centre: pd.DataFrame, values: pd.Series) -> None:
-    """Cut the y axis where single tasks lie far above every method's aggregate, and say how
-    many.
-    """
+    """Cut off the y axis where tasks lie far above all aggregates, and note how many are hidden."""
     top = 2.0 * centre[["value_y", "high_y"]].max(axis=None)
     beyond = int((values > top).sum())
     if not beyond or not top > 0:
@@ -283,9 +281,9 @@ def _keep_readable(axes: Axes, centre: pd.DataFrame, values: pd.Series) -> None:
 
 
 def pareto(cost: np.ndarray, gain: np.ndarray) -> list[int]:
-    """Indices, by rising cost, of the points that no other one beats.
+    """Indices, by rising cost, of the Pareto-optimal points.
 
-    None has less cost at no less gain, or more at no more cost.
+    No other point has less cost at no less gain, or more gain at no more cost.
     """
     order = sorted(range(len(cost)), key=lambda i: (cost[i], -gain[i]))
     front: list[int] = []
@@ -304,7 +302,7 @@ def _arms(line: Any, axis: str) -> list[list[float]] | None:
 
 
 def _spread_axis(axes: Axes, which: Literal["x", "y"], values: pd.Series) -> None:
-    """A logarithmic axis above 1 where values spread far beyond it."""
+    """Make the axis logarithmic above 1 if values reach far beyond it."""
     top = values[np.isfinite(values)].max()
     if not top > 8.0:
         return
@@ -314,7 +312,7 @@ def _spread_axis(axes: Axes, which: Literal["x", "y"], values: pd.Series) -> Non
 
 
 def _mark_limit(axes: Axes, metric: str, across: bool = False) -> bool:
-    """A labelled line where the metric equals the cost limit; whether there is one."""
+    """Add a labelled line where the metric equals the cost limit; returns whether there is one."""
     if metric not in AT_LIMIT:
         return False
     style.limit_line(axes, AT_LIMIT[metric], across=across, text="cost = limit")
@@ -324,7 +322,7 @@ def _mark_limit(axes: Axes, metric: str, across: bool = False) -> bool:
 def axis_label(metric: str) -> str:
     """Name and unit of a metric, and which way is better."""
     known = METRICS[metric]
-    # the name says these already
+    # units that are clear from the name
     unit = f" ({known.unit})" if known.unit not in ("", "reward", "cost", "share") else ""
     return f"{_text(metric)}{unit} {'↑' if known.higher_is_better else '↓'}"
 
@@ -335,7 +333,7 @@ def _text(metric: str) -> str:
 
 
 def _restyle(axes: Axes, looks: Mapping[str, style.MethodStyle] | None = None) -> None:
-    """Sizes of a page for axes that rliable drew, and the lines' own styles and a few markers."""
+    """Set page sizes for axes that rliable drew, and the methods' line styles and markers."""
     axes.tick_params(labelsize=7, length=2.5, width=0.6)
     axes.title.set_fontsize(8)
     axes.xaxis.label.set_fontsize(8)
@@ -357,8 +355,8 @@ def _restyle(axes: Axes, looks: Mapping[str, style.MethodStyle] | None = None) -
 def _rows(
     looks: Mapping[str, style.MethodStyle], columns: int, width: float, height: float
 ) -> tuple[Figure, np.ndarray, list[dict[str, style.MethodStyle]]]:
-    """Rows of panels with the same axes, each for a few methods, and legends: below a single row,
-    beside several.
+    """Rows of panels with shared axes, each for a few methods, with the legend below a single row
+    or one beside each of several rows.
 
     Returns figure, axes [rows, columns] and the methods of each row.
     """
@@ -388,7 +386,7 @@ def _legend_below(
     extra: Sequence[Line2D] = (),
     lines: bool = True,
 ) -> None:
-    """Methods with line and marker, in as many columns as fit."""
+    """Add a legend of the methods with line and marker, in as many columns as fit."""
     handles = [look.handle(line=lines, ms=4, lw=1.3) for look in looks.values()]
     columns = max(1, int(figure.get_figwidth() / LEGEND_COLUMN))
     figure.legend(handles=[*handles, *extra], loc="outside lower center", ncols=columns, fontsize=7)

@@ -1,7 +1,7 @@
 """Counterparts of the figures of SafeDreamer (arXiv:2307.07176) from any results, full or partial.
 
 Captions give the number of seeds in every panel; `analysis.statistics.paper.panels` lists all
-panels, the empty ones too.
+panels, including empty ones.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LAYOUT = dataclasses.replace(curves.GRID, panel_height=1.0)
 def pictures(
     results: Results, scores: pd.DataFrame, config: GalleryConfig | None = None
 ) -> Iterator[Picture]:
-    """The paper's figures; one without any run has no Figure and says what would fill it."""
+    """The paper's figures; one without any run has no Figure and names the runs that it needs."""
     config = config or GalleryConfig()
     listed = panels(results)
     for figure in CURVES:
@@ -50,13 +50,13 @@ def pictures(
 
 
 def _title(title: str, mine: pd.DataFrame) -> str:
-    """The figure's title; one that holds runs from other observations names these."""
+    """The figure's title, with the observations of runs that differ from the panel's."""
     seen = sorted({obs for some in mine["seen"] for obs in some.split(", ") if obs})
     return f"{title} (model-free: {', '.join(seen)})" if seen else title
 
 
 def describe(mine: pd.DataFrame) -> str:
-    """One figure's panels in words."""
+    """Description of one figure's panels, for its caption."""
     lines = []
     for (task, obs), rows in mine.groupby(["task", "obs"], sort=False):
         there = rows[rows["seeds"] > 0]
@@ -75,7 +75,7 @@ def describe(mine: pd.DataFrame) -> str:
 
 
 def _normalised(scores: pd.DataFrame, config: GalleryConfig) -> Picture:
-    """Normalised metrics over the tasks of the vision figures, as far as there are any."""
+    """Normalised metrics over the tasks of the vision figures, where results have them."""
     name, title = "normalised", "Normalised metrics"
     mine = aggregates.plain(scores)
     mine = mine[[pair in VISION for pair in zip(mine["task"], mine["obs"])]]

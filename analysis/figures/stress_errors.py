@@ -1,9 +1,9 @@
-"""Cost against the prediction errors of the world model that acted: does a planner's cost rise with
+"""Cost against the prediction errors of the world model that acted: does a planner's cost rise at
 smaller errors than an actor's?
 
 The frame of `analysis.statistics.stress.cost_and_errors` in, Figure out. A point is a cell of one
-run; lines join the strengths of a perturbation from the undisturbed cell on. Colour is the method,
-marker the perturbation.
+run; lines connect the strengths of a perturbation, starting from the undisturbed cell. Colour is
+the method, marker the perturbation.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """How figures look and are saved: one colour, line and marker per method, matplotlib's settings.
 
 The suite's own variants have colours of Okabe and Ito ("Color Universal Design", 2008). Those of
-the baselines were searched for: of 15 colours on white, the two most alike stay as far apart as
-could be found for normal sight and under the three kinds of colour blindness as Machado et al.
-(2009) simulate them (a test holds the distance). Line style and marker differ as well, so that
-figures stay readable in grey. A method that is given its costs has the look of the method, in a
-darker shade.
+the baselines come from a search: of 15 colours on white, it maximises the distance of the two most
+alike, for normal vision and for the three kinds of colour blindness as Machado et al. (2009)
+simulate them (a test bounds the distance). Line style and marker differ as well, so that figures
+stay readable in greyscale. A method that is given its costs has the look of the method, in a darker
+shade.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class MethodStyle(NamedTuple):
 
     @property
     def dashes(self) -> Any:
-        """The line as seaborn takes it: on-off sequence, "" for a solid one."""
+        """The line style as seaborn expects it: an on-off sequence, or "" for a solid line."""
         return "" if self.line == SOLID else self.line[1]
 
     def handle(self, label: str = "", line: bool = True, **changes: Any) -> Line2D:
-        """A legend's entry."""
+        """A legend entry."""
         look: dict[str, Any] = {"color": self.color, "marker": self.marker, "mew": 0.5, "lw": 1.4}
         look |= {"ls": self.line, "mec": "white"} if line else {"ls": "none", "mec": "black"}
         return Line2D([], [], label=label or self.label, **(look | changes))
@@ -57,8 +57,8 @@ LIMIT_COLOR = "#000000"
 TEXT_COLOR = "#444444"
 WARNING_COLOR = "#B00020"
 
-# Widths in inches of a two-column paper; figures are drawn at the size they are printed in, so that
-# text sizes are what RC says.
+# Column and page width, in inches, of a two-column paper; figures are drawn at print size, so that
+# text has the sizes in RC.
 COLUMN, PAGE = 3.4, 7.0
 FORMATS = ("pdf", "svg", "png")
 SHADE = 0.7  # of the colour of a method that is given its costs
@@ -68,7 +68,7 @@ LIMIT_LINE: dict[str, Any] = {"color": LIMIT_COLOR, "lw": 1.0, "ls": (0, (4, 3))
 class Fonts(StrEnum):
     """Typefaces of text in figures."""
 
-    SANS = "sans"  # matplotlib's own
+    SANS = "sans"  # matplotlib's default
     LATEX = "latex"  # Computer Modern where installed, else Times as in STIX; needs no LaTeX
 
 
@@ -79,8 +79,8 @@ def _known(name: str, color: str, line: Any, marker: str) -> MethodStyle:
     return MethodStyle(LABELS[name], color, line, marker)
 
 
-# The suite's own variants come first and keep Okabe and Ito's colours; unsafe ones are warm, safe
-# ones are cold.
+# The suite's own variants come first, in Okabe and Ito's colours: warm for unsafe ones, cold for
+# safe ones.
 METHODS: dict[str, MethodStyle] = {
     "dreamerv3": _known("dreamerv3", "#D55E00", DASHED, "s"),
     "cem": _known("cem", "#E69F00", DOTTED, "D"),
@@ -138,29 +138,29 @@ RC: dict[str, Any] = {
     "legend.frameon": False,
     "legend.handlelength": 2.8,
     "savefig.dpi": 200,
-    "pdf.fonttype": 42,  # TrueType, as publishers ask; also keeps the text searchable
+    "pdf.fonttype": 42,  # TrueType, as publishers require; also keeps the text searchable
     "svg.fonttype": "none",
     "svg.hashsalt": "safedreamer",
 }
 
 
 def use_fonts(fonts: Fonts) -> None:
-    """Choose the typeface of all figures that are built and saved from here on."""
+    """Set the typeface of all figures built and saved from now on."""
     for name in ("font.family", "mathtext.fontset"):
         RC.pop(name, None)
     if fonts is Fonts.LATEX:
-        from matplotlib.font_manager import fontManager  # here: reads a list of all fonts
+        from matplotlib.font_manager import fontManager  # local: reads a list of all fonts
 
         installed = set(fontManager.get_font_names())
         family = [name for name in SERIF if name in installed]
-        RC["font.family"] = [*family, "DejaVu Sans"]  # signs that the others lack
+        RC["font.family"] = [*family, "DejaVu Sans"]  # for characters that the others lack
         RC["mathtext.fontset"] = "stix" if family[0] == SERIF[-1] else "cm"
 
 
 def context() -> AbstractContextManager[None]:
-    """Matplotlib's settings for building and for saving a figure.
+    """Context with matplotlib's settings for building and saving a figure.
 
-    Leaves the caller's own settings alone.
+    The caller's settings are restored afterwards.
     """
     return matplotlib.rc_context(RC)
 
@@ -192,10 +192,10 @@ def limit_line(axes: Axes, limit: float, *, across: bool = False, text: str = ""
 def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
     """The look of each method, in drawing order.
 
-    Known methods always look the same and come first in the order of METHODS. An unknown name, and
-    a method's variant, gets a spare look chosen by its own spelling, so it too keeps its colour
-    from figure to figure; only when two such names of one call fall on the same look does the
-    alphabetically later one move to the next free one.
+    Known methods always look the same and come first, in the order of METHODS. Unknown names and
+    variants of methods get a spare look by a hash of the name, so that they too keep their colour
+    from figure to figure; if two names of one call collide, the alphabetically later one takes the
+    next free look.
     """
     names = method_order(methods)
     styles = {name: look for name in names if (look := _own(name))}
@@ -231,10 +231,7 @@ def _own(name: str) -> MethodStyle | None:
 
 
 def plain_text(figure: Figure) -> Figure:
-    """Have the figure show names as they are: a `$` in one would begin a formula.
-
-    Numbers on axes keep their powers of ten.
-    """
+    """Turn off math text except for numbers on axes: a `$` in a name would begin a formula."""
     numbers = set()
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
@@ -258,16 +255,16 @@ def plain_text(figure: Figure) -> Figure:
 def save(
     figure: Figure, stem: str | os.PathLike[str], formats: Sequence[str] = FORMATS
 ) -> list[Path]:
-    """Write the figure as `stem` with each ending; the same figure gives the same bytes.
+    """Write the figure to `stem` in each format and return the files.
 
-    Returns the files.
+    The same figure gives the same bytes.
     """
     undated = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
     files, stem = [], Path(stem)
     plain_text(figure)
     with context():
         figure.draw_without_rendering()
-        # laid out once: the slowest part, and the same for every format
+        # lay out once: the slowest part, and the same for every format
         figure.set_layout_engine("none")
         for name in formats:
             file = stem.parent / f"{stem.name}.{name}"
@@ -277,7 +274,7 @@ def save(
 
 
 def svg_text(figure: Figure) -> str:
-    """The figure as SVG; its text stays text, in whatever sans-serif font the reader has."""
+    """The figure as SVG; text stays text, in the reader's own sans-serif font."""
     buffer = io.StringIO()
     plain_text(figure)
     with context():

@@ -11,13 +11,13 @@ import pandas as pd
 from benchmarks.runs.reading import DamagedFile, read_text
 
 COLUMNS = ("quantity", "predictor", "steps_ahead", "bin_low", "env_steps", "value")
-LARGEST = 1e12  # what an axis can hold
+LARGEST = 1e12  # larger values cannot be drawn
 
 
 def read(file: str | os.PathLike[str]) -> pd.DataFrame:
     """The table of a file; values beyond LARGEST are NaN.
 
-    Raises DamagedFile where it is none: columns are missing, or numbers are something else.
+    Raises DamagedFile for anything else: a column is missing, or a value is not a number.
     """
     text = read_text(file)
     try:

@@ -1,7 +1,7 @@
 """Run folders of this suite: `spec.json`, `sweep.json`, `status.json`, `attempts.jsonl`,
-`episodes.csv` and, where the frozen policy was scored, `final.csv`.
+`episodes.csv` and, if the frozen policy was evaluated, `final.csv`.
 
-Missing and damaged files are recorded in the run's facts (`analysis.results.frames.FACTS`) as its
+Missing and damaged files are recorded in the run's facts (`analysis.results.frames.FACTS`) as
 problem, notes and damaged lines.
 """
 
@@ -44,14 +44,14 @@ class _Run(NamedTuple):
 
 
 def read(folders: Sequence[tuple[str, Path]]) -> Part:
-    """The runs of these folders, each under the name that comes with it."""
+    """The runs of these (name, folder) pairs."""
     runs = [_read_run(name, folder) for name, folder in folders]
     damage = [{"run": run.facts["run"], **line._asdict()} for run in runs for line in run.damage]
     return Part(_episodes(runs), [run.facts for run in runs], damage_frame(damage))
 
 
 def _episodes(runs: list[_Run]) -> pd.DataFrame:
-    """All records as one frame, `run` first; texts are Python strings that rows share."""
+    """All records as one frame, `run` first; rows share their strings."""
     import pyarrow as pa
 
     table = (
@@ -117,7 +117,7 @@ def _joined(*tables: pa.Table) -> pa.Table:
 
 
 def _read_spec(file: Path, notes: list[str]) -> tuple[dict[str, Any], str]:
-    """The specification and "" or the status that its absence gives the run."""
+    """The specification, and "" or the run's status if it is missing or damaged."""
     if not file.exists():
         return {}, Status.NO_SPEC
     before = len(notes)
@@ -126,10 +126,7 @@ def _read_spec(file: Path, notes: list[str]) -> tuple[dict[str, Any], str]:
 
 
 def _read_object(file: Path, notes: list[str]) -> dict[str, Any]:
-    """The JSON object of a file; empty, and noted, where it cannot be read.
-
-    Empty where there is none.
-    """
+    """The JSON object of a file; empty if the file is missing, or, with a note, damaged."""
     try:
         return read_object(file)
     except FileNotFoundError:
@@ -144,7 +141,7 @@ def _note(file: Path, error: DamagedFile) -> str:
 
 
 def _texts(about: dict[str, Any], key: str, notes: list[str]) -> str:
-    """A list of names as one text; noted where it is something else."""
+    """A list of names joined by commas; "" with a note if it is not a list of names."""
     found = about.get(key, [])
     if not is_a(found, list[str]):
         notes.append(f"{SWEEP_FILE}: {key} is no list of names")
@@ -153,7 +150,7 @@ def _texts(about: dict[str, Any], key: str, notes: list[str]) -> str:
 
 
 def _read_records(file: Path, notes: list[str]) -> tuple[pa.Table, list[Damage], str]:
-    """Good rows, damaged lines and "" or the status that unusable records give the run."""
+    """Valid rows, damaged lines, and "" or the run's status if there are no usable records."""
     try:
         records, wrong = read_table(file)
     except FileNotFoundError:
@@ -166,7 +163,7 @@ def _read_records(file: Path, notes: list[str]) -> tuple[pa.Table, list[Damage],
 
 
 def _cancelled(file: Path, notes: list[str]) -> bool:
-    """Whether a person cancelled the run after last asking for it."""
+    """Whether the run was cancelled after it was last submitted."""
     try:
         events = [line.data.get("event") for line in read_lines(file)]
     except FileNotFoundError:
@@ -181,9 +178,9 @@ def _cancelled(file: Path, notes: list[str]) -> bool:
 
 
 def _identity(column: str, records: pa.Table, spec: dict[str, Any], notes: list[str]) -> Any:
-    """A run's method, task, ...: what its records say, else its specification.
+    """A run's method, task, ...: from its records, else from its specification.
 
-    Disagreement is noted.
+    Adds a note where they disagree.
     """
     kind = int if column == "seed" else str
     recorded = records[column].unique().to_pylist()
@@ -221,7 +218,7 @@ def _provenance(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _spec_values(spec: dict[str, Any], key: str) -> list[Any]:
-    """The values of `key` at the shallowest depth of the specification at which it occurs."""
+    """The values of `key` at the shallowest level of the specification that has it."""
     level: list[dict[str, Any]] = [spec]
     while level:
         values = [
@@ -238,7 +235,7 @@ def _spec_text(spec: dict[str, Any], key: str) -> str:
 
 
 def _spec_number(spec: dict[str, Any], *keys: str) -> float:
-    """The first of `keys` that the specification gives a number for, else NaN."""
+    """The number of the first of `keys` that has one in the specification, else NaN."""
     for key in keys:
         for value in _spec_values(spec, key):
             if is_a(value, float) and 0 <= value <= LARGEST_INT:

@@ -1,7 +1,7 @@
 """Results of other programs with a map of their columns: `--import PATH ours=theirs ...`.
 
-A path is a file, a folder, or a pattern of them. `return=ep_ret` names a column of a CSV file or a
-tag of TensorBoard; where no column has that name, `method=theirs` is the value for all rows.
+A path is a file, a folder, or a glob pattern. `return=ep_ret` names a column of a CSV file or a
+TensorBoard tag; if no column has that name, as in `method=theirs`, it is the value of all rows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ USAGE = "--import PATH [return=COLUMN cost=COLUMN env_steps=COLUMN method=NAME t
 def read(words: Sequence[str]) -> list[Part]:
     """The runs of `PATH ... KEY=VALUE ...`.
 
-    Raises ValueError where a path or a map does not fit.
+    Raises ValueError for a path without files or a map that does not fit them.
     """
     given = [word for word in words if re.match(r"[a-z_]+=", word)]
     options = dict(word.split("=", 1) for word in given)
@@ -91,7 +91,7 @@ def _table(file: Path, options: Mapping[str, str]) -> Part:
 
 
 def _facts(path: Path, options: Mapping[str, str]) -> dict[str, object]:
-    """Values that hold for all rows. Raises ValueError for what is none of TEXTS and NUMBERS."""
+    """Values for all rows. Raises ValueError for names that are not in TEXTS or NUMBERS."""
     facts: dict[str, object] = {}
     for name, text in options.items():
         if name in TEXTS:

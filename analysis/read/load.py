@@ -1,10 +1,10 @@
-"""Everything at or below the given paths as one `Results`.
+"""Load all results at or below the given paths as one `Results`.
 
 Our run folders, exported Parquet files, runs of other programs.
 
-Nothing found is dropped without being named: see `analysis.results.frames`. What a folder is
-follows from the files in it; `analysis.read.foreign` has the formats of others, and
-`analysis.read.foreign.table` reads any CSV with a map of its columns.
+Nothing found is dropped silently: see `analysis.results.frames`. A folder's format follows from the
+files in it; `analysis.read.foreign` has the formats of other programs, and
+`analysis.read.foreign.table` reads any CSV file with a map of its columns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from analysis.results.frames import OURS, Part, Results
 from benchmarks.runs.plain_text import did_you_mean, one_line
 from benchmarks.runs.reading import DamagedFile
 
-# marks a folder that `safedreamer plot` wrote: its episodes.csv is no run
+# marks a folder that `safedreamer plot` wrote: its episodes.csv is not a run
 REPORT_FILE = "report.json"
 
 
@@ -30,10 +30,10 @@ def load(
     paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str], parts: Iterable[Part] = ()
 ) -> Results:
     """Every run at or below the given folders, of the given Parquet files (`safedreamer export`),
-    and of `parts` read otherwise.
+    and of `parts`, which were read by other means.
 
-    Raises FileNotFoundError for a path that is not there, ValueError for a file that is no export
-    and when no path is given.
+    Raises FileNotFoundError for a missing folder, ValueError for a file that is not an export and
+    if no path is given.
     """
     found: dict[Path, tuple[str, str]] = {}  # folder -> name, format
     read = list(parts)
@@ -61,10 +61,7 @@ def load(
 
 
 def _foreign(kind: str, folder: Path, name: str) -> Part:
-    """The run of another program.
-
-    One that cannot be read keeps its place, with the reason in its notes.
-    """
+    """The run of another program; if it cannot be read, its notes have the reason."""
     try:
         return foreign.READERS[kind](folder, name)
     except (ValueError, OverflowError, OSError, csv.Error) as error:
@@ -74,9 +71,7 @@ def _foreign(kind: str, folder: Path, name: str) -> Part:
 
 
 def _run_folders(root: Path) -> Iterator[tuple[Path, str]]:
-    """(folder, format) of the runs at or below `root` in sorted order, and of folders that hold
-    nothing at all.
-    """
+    """(folder, format) of the runs at or below `root` in sorted order, and of empty folders."""
     for base, subfolders, files in os.walk(root):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         names = {*files, *subfolders}
@@ -89,9 +84,9 @@ def _run_folders(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _format(names: set[str]) -> str:
-    """What wrote a folder with these names in it; "" for one that is no run.
+    """Format of a folder that contains these names; "" if it is not a run.
 
-    Ours comes first: it may hold TensorBoard files too.
+    Ours is checked first, because our run folders may contain TensorBoard files too.
     """
     if folders.SPEC_FILE in names or not names:
         return OURS

@@ -2,8 +2,8 @@
 
 The records of a sweep, with a list of its runs in the file's metadata.
 
-Files written before there was such a list hold only runs with records, and neither cost limits nor
-step budgets; their runs say so.
+Files from before that list existed hold only runs with records, and neither cost limits nor step
+budgets; their runs name these in `lacks`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from benchmarks.runs.files import RUNS_KEY
 from benchmarks.runs.reading import DamagedFile, decode, expect, parse_object
 from benchmarks.runs.records import COLUMNS
 
-# of a sweep's runs; all else follows from the records
+# recorded states that are kept; every other status follows from the records
 STATES = {status.value: status for status in (Status.FAILED, Status.CANCELLED)}
 ADDED = ("run", "variant", "preset", "suites", "tags", "state")
 
 
 def read(file: str | os.PathLike[str]) -> Part:
-    """All runs of the file. Raises ValueError for a file that is no export."""
+    """All runs of the file. Raises ValueError for a file that is not an export."""
     file = Path(file)
     import pyarrow as pa
     from pyarrow import parquet
@@ -48,7 +48,7 @@ def read(file: str | os.PathLike[str]) -> Part:
 
 
 def _listed(file: Path, data: bytes | None) -> list[dict[str, Any]] | None:
-    """The list of runs in a file's metadata, None where there is none. Raises DamagedFile."""
+    """The list of runs in a file's metadata, or None. Raises DamagedFile."""
     if data is None:
         return None
     runs = parse_object(f'{{"runs": {decode(data, file)}}}', file)

@@ -1,4 +1,4 @@
-"""Reads the results folder of `safedreamer stress`: records, and what each run was trained for."""
+"""Read the results folder of `safedreamer stress`: records, and each run's task and cost limit."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ UNDISTURBED = "none"  # perturbation at strength 0
 
 
 def read(folder: Path) -> pd.DataFrame:
-    """Episodes with the columns of the records, of their run `own_task` and `cost_limit` (NaN where
-    it was given none), and the `unit` of the strength.
+    """Episodes with the columns of the records, the run's `own_task` and `cost_limit` (NaN without
+    one), and the `unit` of the strength.
 
-    Raises FileNotFoundError where there are no records, DamagedFile for others' or broken ones.
+    Raises FileNotFoundError if there are no records, DamagedFile if they are of another kind or
+    damaged.
     """
     file = folder / STRESS_RECORDS_FILE
     try:
@@ -50,10 +51,10 @@ def read(folder: Path) -> pd.DataFrame:
 
 
 def read_errors(folder: Path) -> pd.DataFrame:
-    """Prediction errors of the world models in these episodes, columns ERROR_COLUMNS; no rows where
+    """Prediction errors of the world models in these episodes, columns ERROR_COLUMNS; no rows if
     none were measured.
 
-    Raises DamagedFile for a file that holds something else.
+    Raises DamagedFile for any other content.
     """
     file = folder / STRESS_ERRORS_FILE
     dtypes = {name: DTYPES.get(name, "float64") for name in ERROR_COLUMNS}

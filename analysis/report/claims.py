@@ -1,8 +1,8 @@
-"""What the paper claims (SafeDreamer, arXiv:2307.07176, abstract and section 6), judged by results.
+"""Claims of the paper (SafeDreamer, arXiv:2307.07176, abstract and section 6), judged by results.
 
-A claim is judged on each task that has what it compares. It is reproduced if it holds on all of
-them, with at least three seeds of each method and a difference in return or cost that is clear; not
-reproduced if it holds on none, with as many seeds.
+A claim is judged on each task with results of all its methods. It is reproduced if it holds on all
+of these tasks, with at least three seeds of each method and a clear difference in return or cost;
+not reproduced if it holds on none, with at least three seeds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Check: TypeAlias = Callable[[Found], bool]
 
 
 class Verdict(StrEnum):
-    """What results say of a claim."""
+    """Verdict on a claim."""
 
     REPRODUCED = "reproduced"
     PARTLY = "partly"
@@ -36,17 +36,17 @@ class Verdict(StrEnum):
 
 
 class Claim(NamedTuple):
-    """A claim of the paper and when it holds on one task."""
+    """A claim of the paper and the condition under which it holds on one task."""
 
     text: str
-    methods: tuple[str, ...]  # all of them have to have results
+    methods: tuple[str, ...]  # all of them need results
     holds: Check
-    obs: tuple[str, ...] = ()  # observations it is about; none: any
-    clear: Check = lambda found: True  # whether seeds may not explain that it holds
+    obs: tuple[str, ...] = ()  # observations it applies to; empty: any
+    clear: Check = lambda found: True  # whether it holds by more than the spread between seeds
 
 
 def nearly_zero(row: Row) -> bool:
-    """Whether the mean cost, and its whole interval where there is one, is nearly zero."""
+    """Whether the mean cost, including its interval if there is one, is nearly zero."""
     half = 0.0 if pd.isna(row["cost_half"]) else row["cost_half"]
     return bool(row["cost"] + half <= NEAR_ZERO)
 
@@ -66,7 +66,7 @@ def _unsafe(method: str) -> Check:
 
 
 def _more_at_no_cost(better: str, other: str) -> Check:
-    """`better` is nearly without cost, and `other` earns less or is not."""
+    """`better` has nearly zero cost, and `other` has less return or not nearly zero cost."""
     return lambda found: (
         nearly_zero(found[better])
         and (found[better]["return"] > found[other]["return"] or not nearly_zero(found[other]))
@@ -74,8 +74,8 @@ def _more_at_no_cost(better: str, other: str) -> Check:
 
 
 def _clearly_more_at_no_cost(better: str, other: str) -> Check:
-    """`better` earns more than `other` by more than their intervals explain, or `other`, not nearly
-    without cost, costs more than `better` by more than they explain.
+    """The return of `better` exceeds that of `other` by more than their intervals explain, or the
+    cost of `other`, not nearly zero, that of `better`.
     """
 
     def clear(found: Found) -> bool:
@@ -88,7 +88,7 @@ def _clearly_more_at_no_cost(better: str, other: str) -> Check:
 
 
 def _exceeds(more: Row, less: Row, what: str) -> bool:
-    """By more than the root of the sum of the squares of the intervals' half widths."""
+    """Whether `what` differs by more than the root sum of squares of the intervals' half widths."""
     half = math.hypot(more[f"{what}_half"], less[f"{what}_half"])
     return bool(more[what] - less[what] > half)
 
@@ -124,7 +124,7 @@ CLAIMS: tuple[Claim, ...] = (
 
 
 class Judged(NamedTuple):
-    """A claim, what results say of it, and the figures that say so."""
+    """A claim, the verdict, and the numbers it is based on."""
 
     text: str
     verdict: Verdict
@@ -132,7 +132,7 @@ class Judged(NamedTuple):
 
 
 def judge(performance: pd.DataFrame) -> list[Judged]:
-    """Every claim by final performance, a frame of `analysis.statistics.final.performance`."""
+    """Judge every claim by a frame of `analysis.statistics.final.performance`."""
     return [_judge(claim, performance) for claim in CLAIMS]
 
 
@@ -161,7 +161,7 @@ def _judge(claim: Claim, table: pd.DataFrame) -> Judged:
 
 
 def _figures(claim: Claim, found: Found) -> str:
-    """Return at cost of each method in the claim, with its seeds."""
+    """Return at cost of each method in the claim, with the number of seeds."""
     parts = []
     for method in claim.methods:
         row = found[method]

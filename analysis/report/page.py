@@ -2,9 +2,9 @@
 
 Overview, curves to hover and toggle, tables, figures, videos, provenance, warnings.
 
-Style sheet, script, data and figures are part of the page, so that it opens anywhere without a
-server or a network. Videos are embedded as long as all of them together are small; beyond that the
-page links to their files, relative to where it lies.
+Style sheet, script, data and figures are part of the page, so that it opens without a server or a
+network. Videos are embedded if their total size is small; otherwise the page links to their files
+by relative paths.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ RUNS = (
     "Run", "Method", "Task", "Seed", "Status", "Simulator steps", "Commit", "Machine", "Started",
     "Configuration", "Versions", "Notes",
 )  # fmt: skip
-# columns that are set flush left
+# left-aligned columns
 TEXTS = frozenset(
     "Task Method Protocol Source Run Status Commit Machine Started Versions Notes".split()
 )
@@ -57,13 +57,13 @@ TEXTS = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class PageConfig:
-    """What the page holds."""
+    """Contents of the page."""
 
     title: str = "Results"
     last: int = 10  # evaluation episodes per run in the tables
-    # simulator step at which tables, aggregates and ablations judge runs; None: their last
+    # simulator step at which tables, aggregates and ablations judge runs; None: the end of each
     at: int | None = None
-    embed_mb: float = 30.0  # of videos; with more than this they are linked
+    embed_mb: float = 30.0  # total size of videos above which they are linked
     gallery: GalleryConfig = dataclasses.field(
         default_factory=lambda: GalleryConfig(single_tasks=False)
     )
@@ -85,9 +85,9 @@ class Group(NamedTuple):
 def page(
     results: Results, out: Path, roots: Iterable[Path] = (), config: PageConfig | None = None
 ) -> str:
-    """The page's text.
+    """The page as HTML text.
 
-    `out` is where it will lie, for links to videos; `roots` are searched for videos.
+    `out` is the file it will be written to, for links to videos; `roots` are searched for videos.
     """
     config = config or PageConfig()
     values = scores(results, config.last, config.at)
@@ -134,18 +134,16 @@ def page(
 
 
 def csv_link(text: str) -> Markup:
-    """CSV as the address of a download."""
+    """CSV text as a data URL for download."""
     return Markup("data:text/csv;base64," + base64.b64encode(text.encode()).decode())
 
 
 def warnings(results: Results) -> list[str]:
-    """Warnings: runs with problems, runs that are missing, methods with too few
-    seeds for intervals.
-    """
+    """Warnings: runs with problems, missing runs, methods with too few seeds for intervals."""
     runs = results.runs[(results.runs["task"] != "") & (results.runs["status"] != Status.DUPLICATE)]
     lines = problems(results)
     for r in gaps(results).itertuples():
-        if r.reason == "not run":  # the others stand among the problems
+        if r.reason == "not run":  # the others are among the problems
             lines.append(
                 f"missing: {method_label(r.label)} on {task_label(r.task, r.obs)}, seed {r.seed}"
             )
@@ -217,10 +215,7 @@ def _runs(results: Results, origins: Sequence[Any]) -> cells.Table:
 
 
 def _embedded(pictures: Iterable[Picture]) -> list[dict[str, Any]]:
-    """Pictures for the template.
-
-    Each SVG is an image of its own, so that ids of two figures never collide.
-    """
+    """Pictures for the template, each an SVG image of its own, so that ids never collide."""
     found = []
     for picture in pictures:
         source, narrow = "", False
@@ -235,7 +230,7 @@ def _embedded(pictures: Iterable[Picture]) -> list[dict[str, Any]]:
 
 
 def _videos(roots: Iterable[Path], out: Path, embed_mb: float) -> tuple[list[dict[str, Any]], str]:
-    """Every video below the roots, and what to say when they are linked."""
+    """Every video below the roots, and a note if they are linked rather than embedded."""
     files = sorted({file.resolve() for root in roots for file in _video_files(root)})
     size = sum(file.stat().st_size for file in files) / 1e6
     embed = size <= embed_mb
@@ -264,12 +259,12 @@ def _video_files(root: Path) -> Iterable[Path]:
 
 
 def _json(value: Any) -> str:
-    """Compact JSON that no text in it can end the script element of."""
+    """Compact JSON, escaped so that no text in it can close the script element."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def _interval(value: float, low: float, high: float) -> str:
     if pd.isna(value):
         return formats.NONE
-    value, low, high = value + 0.0, low + 0.0, high + 0.0  # no "-0" where a cost was turned round
+    value, low, high = value + 0.0, low + 0.0, high + 0.0  # no "-0" where a cost was negated
     return f"{value:.3g}" if pd.isna(low) else f"{value:.3g} ({low:.3g} to {high:.3g})"

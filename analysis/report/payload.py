@@ -24,17 +24,17 @@ from analysis.statistics.series import band, evaluation_points, training_points
 
 MAX_POINTS = 150
 MAX_TRAINING = 80  # points of a run's smoothed training episodes
-LINE_WIDTH = 1.8  # of the page's lines: matplotlib gives dashes in line widths
+LINE_WIDTH = 1.8  # of the page's lines; matplotlib's dashes are in units of it
 
 
 def curves(results: Results) -> dict[str, Any]:
     """`methods` and `tasks` for the page's script.
 
-    A method has `label`, `name`, `color`, `dash`, `shown` (variants start hidden where plain
-    methods are there). A task has `name`, `limits`, `lacks` and `lines` of a `method` each: all
-    `runs`, and from MIN_RUNS seeds on `mean` (true), `x`, and mean, low and high of `return` and
-    `cost`. A run has evaluations (`x`, `return`, `cost`, perhaps empty) and smoothed training
-    episodes (`training`, likewise).
+    A method has `label`, `name`, `color`, `dash`, `shown` (variants start hidden if there are plain
+    methods). A task has `name`, `limits`, `lacks` and `lines` of a `method` each: all `runs`, and
+    for MIN_RUNS seeds or more `mean` (true), `x`, and mean, low and high of `return` and `cost`. A
+    run has evaluations (`x`, `return`, `cost`, possibly empty) and smoothed training episodes
+    (`training`, likewise).
     """
     runs = results.runs[results.runs["task"] != ""]
     looks = style.method_styles(runs["label"])
@@ -155,7 +155,7 @@ def _plain(values: Any) -> list[float | int | None]:
 
 
 def dash(line: Any) -> str:
-    """SVG's stroke-dasharray of a matplotlib line style; "" is a solid line."""
+    """SVG stroke-dasharray for a matplotlib line style; "" for a solid line."""
     return (
         "" if isinstance(line, str) else " ".join(f"{LINE_WIDTH * length:g}" for length in line[1])
     )

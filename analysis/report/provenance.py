@@ -10,13 +10,13 @@ from analysis.results.frames import Results
 from benchmarks.runs.files import SPEC_FILE
 from benchmarks.runs.reading import DamagedFile, read_object
 
-OF_THE_RUN = ("seed", "task", "obs")  # what runs of one configuration differ in
+OF_THE_RUN = ("seed", "task", "obs")  # in these, runs of one configuration differ
 
 
 class Origin(NamedTuple):
-    """One run's origin; "" for what is not recorded.
+    """One run's origin; "" for fields that are not recorded.
 
-    `configuration` counts from 1, 0 where there is none.
+    `configuration` counts from 1; 0 if there is none.
     """
 
     run: str
@@ -37,7 +37,7 @@ class Configuration(NamedTuple):
 
 
 def provenance(results: Results) -> tuple[list[Origin], list[Configuration]]:
-    """The origin of every run, and each different configuration once."""
+    """The origin of every run, and each distinct configuration once."""
     origins, texts, titles = [], {}, {}
     for run, folder, label in zip(
         results.runs["run"], results.runs["folder"], results.runs["label"]
@@ -66,7 +66,7 @@ def provenance(results: Results) -> tuple[list[Origin], list[Configuration]]:
 
 
 def _origin(run: str, starts: list[dict[str, Any]], number: int) -> Origin:
-    """All commits and machines that a run was continued on, in order."""
+    """All commits and machines of a run, over its starts, in order."""
     commits = [_commit(_object(start, "git")) for start in starts]
     machines = [_machine(_object(start, "hardware")) for start in starts]
     versions = _object(starts[-1], "versions") if starts else {}
@@ -97,7 +97,7 @@ def _machine(hardware: dict[str, Any]) -> str:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """The file's object; nothing where it is missing or damaged, which the loader reports."""
+    """The file's JSON object; empty if it is missing or damaged, which the loader reports."""
     try:
         return read_object(file)
     except (OSError, DamagedFile):

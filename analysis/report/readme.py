@@ -1,6 +1,6 @@
-"""README.md of a results folder, all of it from records: what was reached, by whom, at what cost.
+"""README.md of a results folder, generated from records: performance, cost and computing time.
 
-What is not done yet stands in it as a gap; a section without any data says what fills it.
+Missing runs are listed as gaps; a section without any data names what it needs.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ GIVEN |= {"tracked": "where hazards are", "geometry": "hazards of known radius"}
 
 
 class Sources(NamedTuple):
-    """What a README is made from.
+    """The data that a README is made from.
 
-    `results` are those of finished runs, `runs` the rows of all that were found. `wanted` are the
-    runs that the suites ask for, `trials` how often each method was tried before; either is empty
-    where its file is missing.
+    `results` are those of finished runs, `runs` the rows of all runs found. `wanted` lists the runs
+    of the suites, `trials` how often each method was tried before; either is empty if its file is
+    missing.
     """
 
     title: str
@@ -47,11 +47,11 @@ class Sources(NamedTuple):
     scores: pd.DataFrame  # of `analysis.statistics.metrics.scores`
     wanted: pd.DataFrame
     trials: pd.DataFrame
-    command: str  # that makes all of this again
+    command: str  # that regenerates the folder's files
 
 
 def readme(sources: Sources) -> str:
-    """The text."""
+    """The README as Markdown."""
     sections: Sequence[tuple[str, Callable[[Sources], str]]] = (
         ("Return and cost of the trained policies", _performance),
         ("Beside recordings", _agreement),
@@ -101,13 +101,13 @@ def _performance(sources: Sources) -> str:
 
 
 def _agreement(sources: Sources) -> str:
-    """Nothing where there are no recordings."""
+    """Our seeds beside recordings; "" if there are none."""
     table = agreement(sources.results)
     return agreement_markdown(table) if len(table) else ""
 
 
 class Obedience(StrEnum):
-    """How a method's cost stands to its limit, the best first."""
+    """How a method's cost compares with its limit, best first."""
 
     WITHIN = "obeyed; the whole 95 % interval of the mean cost lies within the limit"
     MEAN_WITHIN = "obeyed on average; the mean cost is within the limit, its interval is not"
@@ -119,7 +119,7 @@ class Obedience(StrEnum):
 
 
 def _obey(sources: Sources) -> str:
-    """Each method's cost against its limit: the mean, and the end of its interval."""
+    """Each method's cost against its limit: the mean, and the bound of its interval."""
     table, found = performance(sources.scores), {}
     for row in table.to_dict("records"):
         name = method_label(row["method"])
@@ -140,7 +140,7 @@ def _verdict(row: dict[str, float]) -> Obedience:
 
 
 def _claims(sources: Sources) -> str:
-    """Each claim, the verdict and the figures behind it; nothing where there are no evaluations."""
+    """Each claim with its verdict and evidence; "" if there are no evaluations."""
     if not sources.scores["return"].notna().any():
         return ""
     rows = [
@@ -157,7 +157,7 @@ def _claims(sources: Sources) -> str:
 
 
 def _reach(sources: Sources) -> str:
-    """Nothing where no model-free method ends within the limit."""
+    """Steps to a model-free method's return; "" if none of them ends within the limit."""
     table = reach(sources.results, sources.scores)
     return reach_markdown(table) if len(table) else ""
 

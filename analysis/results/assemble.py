@@ -1,4 +1,4 @@
-"""Parts that readers found, joined and judged: how far each run got, and what is there twice."""
+"""Join the parts that readers return, and judge how far each run got and which are duplicates."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def assemble(
     """Results from episodes (`run` and the columns of the records) and one mapping of FACTS per
     run.
 
-    Episodes recorded twice count once, the later record; a run's identity comes from its facts.
+    Of an episode recorded twice the later record counts; a run's identity comes from its facts.
     """
     runs = pd.DataFrame([{**FACTS, **fact} for fact in facts], columns=list(FACTS))
     runs["seed"] = runs["seed"].astype("Int64")
@@ -65,9 +65,9 @@ def assemble(
 
 
 def merge(parts: Iterable[Part]) -> Results:
-    """What several readers found, as one; a run's name that is taken gets a number.
+    """Join the parts of several readers; a run name that is taken gets a number.
 
-    Raises ValueError for no parts.
+    Raises ValueError if there are no runs.
     """
     taken: set[str] = set()
     episodes, facts, damage = [], [], [damage_frame()]
@@ -91,7 +91,7 @@ def merge(parts: Iterable[Part]) -> Results:
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """The name, with a number where it is taken already."""
+    """The name, with a number if it is taken already."""
     free, number = name, 2
     while free in taken:
         free, number = f"{name} ({number})", number + 1
@@ -109,7 +109,7 @@ def _once(episodes: pd.DataFrame, notes: dict[str, list[str]]) -> pd.DataFrame:
 
 
 def _too_large(episodes: pd.DataFrame) -> pd.Series:
-    """Make gaps of episodes that no figure or mean can hold, in place; how many, by run."""
+    """Set values beyond LARGEST_VALUE to NaN, in place; returns the number of episodes by run."""
     bad = (episodes[["return", "cost"]].abs() > LARGEST_VALUE).any(axis=1)
     counts = episodes.loc[bad, "run"].value_counts(sort=False)
     episodes.loc[bad, ["return", "cost"]] = np.nan
@@ -123,7 +123,7 @@ def _undefined(episodes: pd.DataFrame) -> pd.Series:
 
 def _reached(episodes: pd.DataFrame) -> pd.DataFrame:
     """Per run: `rows`, `train_episodes`, `eval_episodes`, `env_steps`, `wall_seconds`, and `gap`,
-    the longest between records.
+    the most simulator steps between records.
     """
     names = {
         "rows": ("split", "size"),
@@ -146,9 +146,9 @@ def _reached(episodes: pd.DataFrame) -> pd.DataFrame:
 
 
 def _status(row: Mapping[str, Any]) -> Status:
-    """Complete when the records reach the budget, as the last evaluation does.
+    """Status of a run: complete if its records reach the budget, as the last evaluation does.
 
-    A run without evaluations is complete when no further round of training episodes fits.
+    A run without evaluations is complete if no further round of training episodes fits.
     """
     if row["problem"]:
         return Status(row["problem"])
@@ -167,12 +167,10 @@ def _status(row: Mapping[str, Any]) -> Status:
 
 
 def _mark_duplicates(runs: pd.DataFrame, notes: dict[str, list[str]]) -> None:
-    """Of runs with one run id the one that got furthest is used.
+    """Of runs with the same run id, use the one that got furthest and mark the others.
 
-    Runs that only share label, task and seed are noted.
-
-    The same run under different tags is none: a run id does not tell versions of the code apart,
-    tags may.
+    Runs that share only label, task and seed get a note. Runs with different tags are no
+    duplicates: tags may distinguish versions of the code, which a run id does not.
     """
     order = runs[runs["used"]].sort_values("env_steps", ascending=False, kind="stable")
     for _, same in order.groupby(["run_id", "tags"], sort=False):

@@ -1,7 +1,8 @@
-"""What was found, whatever it was read from: episodes, runs, damaged lines.
+"""Frames common to all formats: episodes, runs, damaged lines.
 
-Every reader (`analysis.read`) returns a `Part`; `analysis.results.assemble` makes `Results` of
-them. Nothing is dropped: a run without records keeps its row in `Results.runs`, with the reason.
+Every reader (`analysis.read`) returns a `Part`; `analysis.results.assemble` joins them into
+`Results`. Nothing is dropped: a run without records keeps its row in `Results.runs`, with the
+reason.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from benchmarks.runs.records import DTYPES
 
 
 class Status(StrEnum):
-    """How far a run got, or why there is nothing of it."""
+    """How far a run got, or why it has no records."""
 
     COMPLETE = "complete"
-    TIMED = "complete (time)"  # its time budget ended it before its steps did
+    TIMED = "complete (time)"  # its time budget was used up before its step budget
     SHORT = "short of its step budget"
     NO_BUDGET = "no step budget known"
     FAILED = "failed"
@@ -34,12 +35,12 @@ class Status(StrEnum):
 
 
 WHOLE = (Status.COMPLETE, Status.TIMED)
-OUT_OF_TIME = "out_of_time"  # state of a run that its time budget ended
+OUT_OF_TIME = "out_of_time"  # state of a run that used up its time budget
 OURS = "run folder"  # source of the runs of this suite
 IDENTITY = ("run_id", "method", "task", "obs", "seed")
 DAMAGE_COLUMNS = ("run", "file", "line", "reason")
 
-# What a reader may find out about a run, and the value for what it cannot.
+# Facts about a run that a reader may supply, with their defaults.
 FACTS: Mapping[str, Any] = {
     "run": "",
     "run_id": "",
@@ -52,13 +53,13 @@ FACTS: Mapping[str, Any] = {
     "preset": "",
     "suites": "",  # joined by commas, as are tags
     "tags": "",
-    "problem": "",  # the status that missing or unreadable files give the run
+    "problem": "",  # status of a run with missing or unreadable files
     "state": "",  # last state that the run recorded
     "budget_env_steps": np.nan,
     "cost_limit": np.nan,
     "source": OURS,
     "per_episode": True,  # False: its rows are means over several episodes
-    "lacks": "",  # what its format does not hold
+    "lacks": "",  # data that its format does not have
     "folder": "",
     "commit": "",
     "dirty": False,
@@ -70,7 +71,7 @@ FACTS: Mapping[str, Any] = {
 
 
 class Results(NamedTuple):
-    """All that was found.
+    """Everything that was read.
 
     episodes: one row per episode: `run`, `variant`, `label`, then the columns of
         `benchmarks.runs.records`. `length`, `agent_steps` and `wall_seconds` are NaN where a
@@ -86,7 +87,7 @@ class Results(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What one reader found: episodes, a mapping of FACTS for each run, damaged lines."""
+    """What one reader returns: episodes, a mapping of FACTS for each run, damaged lines."""
 
     episodes: pd.DataFrame
     facts: list[dict[str, Any]]
@@ -94,7 +95,7 @@ class Part(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """One line that is no record; `line` counts from 1, the header."""
+    """One line that is not a valid record; `line` counts from 1, the header."""
 
     file: str
     line: int
@@ -102,7 +103,7 @@ class Damage(NamedTuple):
 
 
 def no_episodes() -> pd.DataFrame:
-    """No rows, with `run` and the columns and dtypes of `benchmarks.runs.records`."""
+    """An empty frame with `run` and the columns and dtypes of `benchmarks.runs.records`."""
     columns = {"run": "str", **DTYPES}
     return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
 

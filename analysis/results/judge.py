@@ -1,4 +1,4 @@
-"""Questions to results: which episodes count, which cost limit judges a run, what is missing."""
+"""Which episodes count, which cost limit judges a run, and which runs are missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.results.frames import Results, Status
 
-# methods that pursue no limit: one in their specification is an unused default
+# methods without a constraint: a cost limit in their specification is an unused default
 UNCONSTRAINED = frozenset(
     "dreamerv3 cem sac dyna mbpo mve policy_gradient natural_pg ppo trpo ddpg td3 omnisafe_sac "
     "pets loop".split()
@@ -17,7 +17,7 @@ UNCONSTRAINED = frozenset(
 
 
 class Observations(StrEnum):
-    """What to do with one task under several observations."""
+    """How to treat one task under several observations."""
 
     SEPARATE = "separate"  # each is a task of its own
     TOGETHER = "together"  # runs of all of them are runs of the same task
@@ -30,10 +30,7 @@ def usable(results: Results) -> pd.DataFrame:
 
 
 def cost_limits(runs: pd.DataFrame, task: str, obs: str) -> tuple[float, ...]:
-    """The different cost limits of one task, smallest first.
-
-    Those of its constrained methods, if any were run.
-    """
+    """The distinct cost limits of one task, smallest first: of constrained methods, if any ran."""
     here = runs[(runs["task"] == task) & (runs["obs"] == obs) & runs["cost_limit"].notna()]
     constrained = here[~here["method"].isin(UNCONSTRAINED)]
     return tuple(sorted(set((here if constrained.empty else constrained)["cost_limit"])))
@@ -42,7 +39,7 @@ def cost_limits(runs: pd.DataFrame, task: str, obs: str) -> tuple[float, ...]:
 def judged_by(runs: pd.DataFrame) -> dict[str, float]:
     """The cost limit that judges each run.
 
-    Its own, or the only one of its task for a run that pursues none; else NaN.
+    Its own, or for a run without a constraint the only one of its task; else NaN.
     """
     limits = {}
     for (task, obs), here in runs.groupby(["task", "obs"]):
@@ -54,14 +51,14 @@ def judged_by(runs: pd.DataFrame) -> dict[str, float]:
 
 
 def set_cost_limit(results: Results, cost_limit: float) -> Results:
-    """The same results judged by one cost limit per episode, whatever the runs were given."""
+    """The same results with this cost limit per episode instead of those of the runs."""
     return results._replace(runs=results.runs.assign(cost_limit=float(cost_limit)))
 
 
 def observe(results: Results, observations: Observations) -> Results:
-    """The results with each task's observations apart, as they are, or together.
+    """The results with each task's observations kept separate (unchanged) or merged.
 
-    Together, `obs` names all observations of the task: `coordinates, lidar`.
+    If merged, `obs` names all observations of the task: `coordinates, lidar`.
     """
     if observations is Observations.SEPARATE:
         return results
@@ -79,9 +76,9 @@ def gaps(results: Results) -> pd.DataFrame:
 
     Empty when nothing is missing.
 
-    Within a suite (and among runs of none) every label is expected on every task that any label was
-    run on, with all seeds that the label has there. A run that exists but has no records is listed
-    too, with its status; an unfinished one is not: it has something to show.
+    Within a suite (and among runs without one) every label is expected on every task that any label
+    was run on, with all seeds that the label has in the suite. A run without records is listed too,
+    with its status; an unfinished run that has some is not.
     """
     runs = results.runs[(results.runs["task"] != "") & (results.runs["status"] != Status.DUPLICATE)]
     there = {(r.label, r.task, r.obs, r.seed): r for r in runs.itertuples()}

@@ -36,7 +36,7 @@ METHODS: dict[str, str] = {
     "mve": "MVE",
     "mve_lag": "MVE-Lag",
 }
-# `model.cost_source` -> what a method is given instead of learning costs from the signal
+# `model.cost_source` -> the source of costs that are given, not learned from the signal
 GIVEN = {"tracked": "tracked hazards", "geometry": "hazard geometry"}
 LEARNED = ("", "head", "none")  # learned, or no costs at all
 _GIVEN = re.compile(rf" \(({'|'.join(GIVEN.values())}|costs from [^()]*)\)$")
@@ -51,7 +51,7 @@ class Label(NamedTuple):
 
 
 def label(method: str, variant: str = "", cost_source: str = "") -> str:
-    """The label of a method with a variant; runs that are given their costs have one of their own.
+    """The label of a method with a variant; runs with given costs have a label of their own.
 
     A variant is spelled as `safedreamer status` lists it.
     """
@@ -72,7 +72,7 @@ def split_label(label: str) -> Label:
 
 
 def without_variant(label: str) -> str:
-    """The label of the same method, with the same costs, as it is."""
+    """The label of the plain method with the same source of costs."""
     return label.partition(" [")[0]
 
 
@@ -84,7 +84,7 @@ def method_label(label: str) -> str:
 
 
 def method_order(labels: Iterable[str]) -> list[str]:
-    """Each label once: methods in the order of METHODS, each with learned costs before given ones;
+    """Unique labels: methods in the order of METHODS, each with learned costs before given costs;
     then other methods and variants by name.
     """
     rank = {name: place for place, name in enumerate(METHODS)}

@@ -1,1 +1,1 @@
-"""Statistics over runs: metrics, aggregates and their intervals. Pure functions of frames."""
+"""Statistics over runs: metrics, aggregates and their intervals. Pure functions on frames."""

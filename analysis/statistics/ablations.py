@@ -6,7 +6,7 @@ suites `ablation-*`: words (`planner, PID, no filter`) or settings
 (`planner.horizon=5 planner.iterations=2`).
 
 Intervals are 95 % percentile bootstrap intervals that resample seeds within every task and cell;
-NaN where any cell of a task has fewer than MIN_RUNS seeds.
+NaN if any cell of a task has fewer than MIN_RUNS seeds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BUDGET = ("planner.candidates", "planner.iterations", "planner.horizon")
 
 
 class Parts(NamedTuple):
-    """What a method consists of."""
+    """The parts of a method."""
 
     acts: str  # "planner" or "actor"
     multiplier: str  # "none", "augmented" or "PID"
@@ -34,8 +34,8 @@ class Parts(NamedTuple):
     cost_critic: bool = True  # in the planner's key; an actor has none
 
 
-# What the plain methods are made of. DreamerV3 ignores costs altogether, and OSRP-Lag and BSRP-Lag
-# differ in their multiplier too.
+# Parts of the plain methods. DreamerV3 ignores costs altogether, and OSRP-Lag and BSRP-Lag differ
+# in their multiplier too.
 PLAIN = {
     "dreamerv3": Parts("actor", "none"),
     "bsrp_lag": Parts("actor", "augmented"),
@@ -46,9 +46,8 @@ MULTIPLIERS = {"no multiplier": "none", "augmented": "augmented", "PID": "PID"}
 
 
 def parts(label: str) -> Parts | None:
-    """The parts that a label names.
-
-    Those of a plain method, or of a variant of `ablation-planner-lagrangian`; None for all else.
+    """The parts of a plain method or of a variant of `ablation-planner-lagrangian`; None for any
+    other label.
     """
     method, _, variant = split_label(label)
     if not variant:
@@ -62,8 +61,9 @@ def parts(label: str) -> Parts | None:
 def with_parts(scores: pd.DataFrame) -> pd.DataFrame:
     """The scores of runs whose parts are known, with the columns of Parts.
 
-    Variants of the suite win over the plain methods. Runs that are given their costs never share a
-    cell with runs that learn them: learned costs win; methods without costs go with either.
+    Variants of the suite take precedence over the plain methods. Runs with given costs never share
+    a cell with runs that learn them: learned costs take precedence; methods without costs go with
+    either.
     """
     known = {label: found for label in scores["method"].unique() if (found := parts(label))}
     if any(split_label(label).variant for label in known):
@@ -79,12 +79,12 @@ def with_parts(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _costless(label: str) -> bool:
-    """Whether a label is of a method that ignores costs."""
+    """Whether the label's method ignores costs."""
     return split_label(label).method == "dreamerv3"
 
 
 def given_costs(scores: pd.DataFrame) -> str:
-    """What the runs of `with_parts` are given instead of learning costs, "" where they learn."""
+    """Source of the given costs in the runs of `with_parts`, "" if costs are learned."""
     found = {split_label(label).given for label in with_parts(scores)["method"]} - {""}
     return next(iter(found), "")
 
@@ -92,7 +92,7 @@ def given_costs(scores: pd.DataFrame) -> str:
 def cells(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Mean over tasks (each the mean over its seeds) of every combination of parts.
 
-    Parts' columns, `value`, `low`, `high`, `runs`.
+    Columns: those of Parts, `value`, `low`, `high`, `runs`.
     """
     rng = np.random.default_rng(0)
     rows = []
@@ -117,12 +117,11 @@ class Square(NamedTuple):
 
 
 def square(scores: pd.DataFrame, metric: str) -> Square | None:
-    """The 2 x 2 of acting and multiplier on the tasks that all four cells have.
+    """The 2 x 2 of acting and multiplier on the tasks that all four cells have; None if there is no
+    such task.
 
-    None where a cell has no runs.
-
-    With the same augmented multiplier in both cells where the suite was run, else with each
-    method's own.
+    Both cells with a multiplier have the augmented one if the suite was run, else each method's
+    own.
     """
     rows = with_parts(scores).dropna(subset=[metric])
     rows = rows[rows["feasible_filter"] & rows["cost_critic"]]
@@ -181,10 +180,7 @@ def effects(found: Square, metric: str) -> pd.DataFrame:
 
 
 def _means(cell: pd.DataFrame, metric: str, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Mean over tasks of the mean over seeds.
-
-    Of resamples [REPS], and of the runs themselves.
-    """
+    """Mean over tasks of the mean over seeds: of resamples [REPS], and of the runs themselves."""
     per_task = [task.to_numpy() for _, task in cell.groupby(TASK)[metric]]
     draws = [
         values[rng.integers(len(values), size=(REPS, len(values)))].mean(axis=1)
@@ -215,7 +211,7 @@ def settings(label: str) -> dict[str, float]:
             try:
                 found[name] = float(value)
             except ValueError:
-                continue  # no number
+                continue  # not a number
     return found
 
 

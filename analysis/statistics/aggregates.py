@@ -1,10 +1,10 @@
-"""rliable's aggregates over tasks, with its bootstrap seeded and costs turned round.
+"""rliable's aggregates over tasks, with its bootstrap seeded and costs negated.
 
 rliable (Agarwal et al. 2021, Deep Reinforcement Learning at the Edge of the Statistical Precipice)
-takes higher scores as better: costs go in negated and come out as costs again. Its stratified
-bootstrap draws from NumPy's global generator and ignores the seed it is given, so that generator is
-seeded around every call and put back after it; a method's interval does not depend on which other
-methods are there. Only tasks that all methods have values for count; the others are named.
+takes higher scores as better: costs are negated on the way in and out. Its stratified bootstrap
+draws from NumPy's global generator and ignores the seed it is given, so that generator is seeded
+before every call and restored afterwards; a method's interval does not depend on which other
+methods are compared. Only tasks that all methods have values for count; the others are named.
 
 Frames of scores are those of `analysis.statistics.metrics.scores`; a task is one with its
 observation. R runs, M tasks.
@@ -53,10 +53,10 @@ def aggregate(scores: pd.DataFrame, metric: str, reps: int = 2000, seed: int = 0
             values[0] = statistic(*_compact(table))
             if trusted:
                 values[1:] = _interval(_compact(table), statistic, reps, seed)
-        values[:, :3] *= sign  # the gap is one already
+        values[:, :3] *= sign  # but not the gap, where lower is better already
         if sign < 0:
             values[1:, :3] = values[2:0:-1, :3]
-        values += 0.0  # no minus before a zero
+        values += 0.0  # turns -0 into 0
         for name, (value, low, high) in zip(STATISTICS, values.T):
             rows.append((method, name, value, low, high, runs, trusted, len(table), left_out))
     columns = "method statistic value low high runs trusted tasks left_out".split()
@@ -70,8 +70,8 @@ def efficiency(
     al. 2021, section 4.3).
 
     Columns: `method`, `env_steps`, `value`, `low`, `high` (95 %, NaN with fewer than three seeds on
-    some task), at `steps` evenly spread steps from where all runs of a method have begun to where
-    the first of them ends. Only tasks that all methods have evaluations on count.
+    some task), at `steps` evenly spaced steps from the latest first evaluation of a method's runs
+    to the earliest last one. Only tasks that all methods have evaluations on count.
 
     Args: points, evaluations of runs (`analysis.statistics.series.metric_points`), with `metric`
     among their columns.
@@ -91,7 +91,7 @@ def efficiency(
             *((r["env_steps"].min(), r["env_steps"].max()) for some in runs for r in some)
         )
         if max(starts) > min(ends):
-            continue  # its runs have no step in common
+            continue  # its runs have no steps in common
         grid = np.unique(np.linspace(max(starts), min(ends), steps))
         table = [
             np.stack([np.interp(grid, r["env_steps"], r[metric]) for r in some]) for some in runs
@@ -178,8 +178,8 @@ def metric_named(name: str) -> Metric:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """NumPy's global generator from `seed`, as it was before afterwards."""
-    before = np.random.get_state()  # noqa: NPY002 - it is the one that rliable draws from
+    """Context in which NumPy's global generator starts from `seed`; restored afterwards."""
+    before = np.random.get_state()  # noqa: NPY002 - rliable draws from the global generator
     np.random.seed(seed)  # noqa: NPY002
     try:
         yield
@@ -188,8 +188,8 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def _tables(scores: pd.DataFrame, metric: Metric) -> tuple[Tables, str]:
-    """Values per method and task, of tasks that all methods have values for, and the names of the
-    others.
+    """Values per method and task, for tasks that all methods have values for, and the names of the
+    other tasks.
     """
     values = scores.dropna(subset=[metric.name])
     methods = list(dict.fromkeys(scores["method"]))
@@ -213,19 +213,17 @@ def _runs(table: list[np.ndarray]) -> tuple[int, bool]:
 
 
 def iqm(values: np.ndarray) -> float:
-    """Interquartile mean of all values.
+    """Interquartile mean of all values: a quarter of them (rounded down) is trimmed at either end.
 
-    Of what is left when a quarter of them (rounded down) is cut off at either end.
-
-    rliable's own goes through scipy.stats.trim_mean, the larger part of the time of a bootstrap;
-    the values are the same.
+    The same values as rliable's, whose call of scipy.stats.trim_mean takes most of the time of a
+    bootstrap.
     """
     cut = values.size // 4
     return float(np.sort(values, axis=None)[cut : values.size - cut].mean())
 
 
 def _statistics(target: float) -> Callable[..., np.ndarray]:
-    from rliable import metrics  # here: takes seconds
+    from rliable import metrics  # local: the import takes seconds
 
     def statistics(*columns: np.ndarray) -> np.ndarray:
         matrix = _matrix(columns)
@@ -241,9 +239,9 @@ def _statistics(target: float) -> Callable[..., np.ndarray]:
 
 
 def _compact(table: list[np.ndarray]) -> list[np.ndarray]:
-    """One matrix [R, M] where all tasks have as many runs, which rliable draws from much faster.
+    """One matrix [R, M] if all tasks have equally many runs, which rliable resamples much faster.
 
-    Else a column [R, 1] per task. Values over steps [R, T] keep their last axis.
+    Otherwise a column [R, 1] per task. Values over steps [R, T] keep their last axis.
     """
     if len({len(values) for values in table}) == 1:
         return [np.stack(table, axis=1)]
@@ -251,8 +249,8 @@ def _compact(table: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _matrix(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """[R, M]; runs of tasks that have fewer are repeated up to a common multiple, so that every
-    task weighs the same.
+    """Columns as one matrix [R, M]; runs are repeated up to a common multiple, so that every task
+    weighs the same.
     """
     rows = int(np.lcm.reduce([len(values) for values in columns]))
     return np.hstack([np.concatenate([values] * (rows // len(values))) for values in columns])
@@ -269,12 +267,12 @@ def _iqm_by_step(*columns: np.ndarray) -> np.ndarray:
 def _interval(
     columns: list[np.ndarray], statistic: Callable[..., np.ndarray], reps: int, seed: int
 ) -> np.ndarray:
-    """[2, ...] bounds of `statistic` of the columns from rliable's bootstrap, in which each task's
-    runs are drawn anew.
+    """Bounds [2, ...] of `statistic` of the columns by rliable's bootstrap, which resamples the
+    runs of each task.
     """
     from rliable import library
 
-    # of a list rliable draws each member on its own
+    # rliable resamples each member of a list independently
     drawn = columns[0] if len(columns) == 1 else columns
     with seeded(seed):
         return library.get_interval_estimates({"": drawn}, statistic, reps=reps)[1][""]
@@ -290,6 +288,6 @@ def _better(*columns: np.ndarray, parts: int) -> np.ndarray:
 
 
 def plain(scores: pd.DataFrame) -> pd.DataFrame:
-    """The scores of methods as they are; of all labels where there are none but variants."""
+    """The scores of plain methods; of all labels if there are only variants."""
     variants = scores["method"].map(lambda label: bool(split_label(label).variant)).astype(bool)
     return scores if variants.all() else scores[~variants]

@@ -1,7 +1,7 @@
 """Whether recordings of another implementation lie where further seeds of ours would.
 
-Both are training curves; a curve is cut into equal parts, and each part's mean return and cost of
-the recording is compared with the prediction interval of one more run, from our seeds.
+Both are training curves, cut into equal parts. The recording's mean return and cost in each part
+are compared with the prediction interval, from our seeds, of one more run.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def agreement(results: Results, parts: int = PARTS) -> pd.DataFrame:
     Columns: `task`, `obs`, `run` (recorded), `method`, `seed`, `first`, `last` (simulator steps of
     the part; parts end where the shortest run ends), `metric`, `theirs`, `ours` (mean over our
     seeds, NaN without), `half` (of the prediction interval, NaN below three seeds), `seeds`,
-    `within` (1, 0, NaN where it cannot be said). Empty without recordings: runs of another source
+    `within` (1, 0, NaN if unknown). Empty without recordings, which are runs from another source
     than run folders.
 
-    Our runs on the task have to be of one label; of several, ValueError.
+    Raises ValueError if our runs on a task have several labels.
     """
     episodes = usable(results)
     training = episodes[episodes["split"] == TRAIN]
@@ -52,7 +52,7 @@ def agreement(results: Results, parts: int = PARTS) -> pd.DataFrame:
         edges = np.linspace(0, end, parts + 1)
         place = pd.cut(mine["env_steps"], edges, labels=False)
         means = mine.assign(part=place).groupby(["run", "part"])[["return", "cost"]].mean()
-        # a part in which no run ended an episode has a column of its own, too
+        # parts in which no run ended an episode get a column, too
         by_part = {m: means[m].unstack("part").reindex(columns=range(parts)) for m in means}
         for run in theirs.itertuples():
             for part in range(parts):

@@ -1,8 +1,8 @@
 """Final performance and the cost limit, defined once for every table, figure and comparison.
 
 A run's final return and cost are the means of the episodes that its frozen policy played on unseen
-layouts after training (split "final"), where it has any, else of its last K evaluation episodes. A
-run of another program that has means over training episodes only counts by the last of them, as its
+layouts after training (split "final"), if it has any, else of its last K evaluation episodes. A run
+of another program that has only means over training episodes is judged by the last of these, as its
 authors report it. A cost is *within the limit* if it is at most the limit that judges its run
 (`analysis.results.judge.judged_by`): a seed is feasible if its final cost is, a method on a task if
 the mean over its seeds is.
@@ -25,7 +25,7 @@ VALUES = ("return", "cost")
 
 
 class JudgedOn(StrEnum):
-    """What final values are means of."""
+    """Source of the episodes that final values are means of."""
 
     FROZEN = "frozen policy"
     EVALUATIONS = "evaluations"
@@ -33,7 +33,7 @@ class JudgedOn(StrEnum):
 
 
 def within_limit(cost: pd.Series, limit: pd.Series) -> pd.Series:
-    """1 where the cost is within the limit, 0 where it is not, NaN where either is unknown."""
+    """1 if the cost is within the limit, 0 if not, NaN if either is unknown."""
     return (cost <= limit).astype(float).where(cost.notna() & limit.notna())
 
 
@@ -44,7 +44,7 @@ def episodes_until(results: Results, at: int | None = None) -> pd.DataFrame:
 
 
 def final_runs(results: Results, k: int = 10, at: int | None = None) -> pd.DataFrame:
-    """One row per run that is no duplicate, also of runs without records; index `run`.
+    """One row per run that is not a duplicate, including runs without records; index `run`.
 
     Columns: `method` (the label), `task`, `obs`, `seed`, `tags`, `devices`, `per_episode`,
     `cost_limit` (that judges it), `env_steps`, `wall_hours`, `episodes` (that were averaged),
@@ -52,7 +52,7 @@ def final_runs(results: Results, k: int = 10, at: int | None = None) -> pd.DataF
     episodes, `feasible` and `feasible_episodes` (the share within the limit). Values are NaN
     where an episode diverged, and for runs without evaluations.
 
-    Args: k, evaluation episodes per run (all, where it has fewer); at, the last simulator step that
+    Args: k, evaluation episodes per run (all, if it has fewer); at, the last simulator step that
     counts. Raises ValueError for k < 1.
     """
     if k < 1:
@@ -72,7 +72,7 @@ def final_runs(results: Results, k: int = 10, at: int | None = None) -> pd.DataF
     single = last["run"].map(table["per_episode"]).astype(bool)
     grouped = last.assign(feasible_episodes=within.where(single)).groupby("run")
     columns = [*VALUES, "feasible_episodes"]
-    # a mean skips NaN: a diverged episode, or one without a limit, must leave none
+    # pandas means skip NaN, but one diverged episode, or one without a limit, makes the mean NaN
     complete = grouped[columns].count().eq(grouped.size(), axis=0)
     spread = grouped[list(VALUES)].std(ddof=1).where(complete[list(VALUES)]).add_suffix("_std")
     table = table.join(grouped[columns].mean().where(complete)).join(spread)
@@ -95,7 +95,7 @@ def _last_episodes(episodes: pd.DataFrame, table: pd.DataFrame, k: int) -> pd.Da
 
 
 def performance(runs: pd.DataFrame) -> pd.DataFrame:
-    """Final performance: one row per task, observation and method that any run was meant for.
+    """Final performance: one row per task, observation and method with any run.
 
     Columns: `task`, `obs`, `method`; `return` and `cost`, means over seeds, each with `_half` (half
     the 95 % Student-t interval, NaN below three seeds) and `_std` (over all episodes); `feasible`
@@ -145,7 +145,7 @@ def _row(runs: pd.DataFrame) -> dict[str, object]:
 
 
 def _pooled_std(runs: pd.DataFrame, column: str) -> float:
-    """Standard deviation over all episodes, from means and standard deviations of the runs."""
+    """Standard deviation over all episodes, from the means and standard deviations of the runs."""
     known = runs[runs[column].notna()]
     counts, means = known["episodes"], known[column]
     if counts.sum() < 2:

@@ -1,10 +1,10 @@
-"""Intervals of a mean over few runs."""
+"""Confidence intervals of a mean over few runs."""
 
 from __future__ import annotations
 
 import numpy as np
 
-MIN_RUNS = 3  # with fewer runs no interval can be trusted: callers then show the single runs
+MIN_RUNS = 3  # with fewer runs no interval can be trusted, and callers show single runs
 LEVEL = 0.95
 
 
@@ -22,7 +22,7 @@ def mean_half_width(values: np.ndarray) -> np.ndarray:
     runs = len(values)
     if runs < MIN_RUNS:
         return np.full(values.shape[1:], np.nan)
-    # here: most of the start-up time of a figure without intervals
+    # local: the import takes most of the start-up time of a figure without intervals
     from scipy.special import stdtrit
 
     return stdtrit(runs - 1, (1.0 + LEVEL) / 2.0) * values.std(axis=0, ddof=1) / np.sqrt(runs)

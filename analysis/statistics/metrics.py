@@ -1,8 +1,8 @@
 """One row of metrics per run: performance, cost and speed.
 
-Pure functions of `Results`; METRICS says what each is.
+Pure functions of `Results`; METRICS defines each.
 
-A metric that does not exist for a run is NaN, never 0: imported means have no episodes to count
+A metric that is undefined for a run is NaN, never 0: imported means have no episodes to count
 violations in, a run without evaluations has no final return, a limit of zero cannot be divided by.
 """
 
@@ -35,9 +35,10 @@ RAY = (
 
 
 class Metric(NamedTuple):
-    """What a column of `scores` is.
+    """Definition of a column of `scores`.
 
-    `target` is where the optimality gap of Agarwal et al. (2021) is measured from; NaN: nowhere.
+    `target` is the value from which the optimality gap of Agarwal et al. (2021) is measured; NaN:
+    no gap.
     """
 
     name: str
@@ -99,14 +100,13 @@ METRICS: dict[str, Metric] = {
 def scores(
     results: Results, k: int = 10, at: int | None = None, constants: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """One row of metrics per run that is no duplicate, also of runs without records.
+    """One row of metrics per run that is not a duplicate, including runs without records.
 
-    Columns: `run`, those of `analysis.statistics.final.final_runs` that say what the run is and
-    what its final values are means of, and those of METRICS.
+    Columns: ABOUT, which describes the run and its final values, and METRICS.
 
     Args:
-        k: evaluation episodes that final values are means of (fewer where a run has fewer).
-        at: only what happened at or before that simulator step, for comparisons at equal progress
+        k: evaluation episodes that final values are means of (fewer if a run has fewer).
+        at: the last simulator step that counts, for comparisons at equal progress
             (`equal_progress`).
         constants: as `analysis.statistics.references.references` returns them; found from the
             results if not given.
@@ -127,22 +127,17 @@ def scores(
 
 
 def equal_progress(results: Results) -> int:
-    """The last simulator step that every run with evaluations has been evaluated at or beyond.
-
-    0 where none has.
-    """
+    """The last simulator step up to which all runs with evaluations were evaluated; else 0."""
     episodes = usable(results)
     last = episodes[episodes["split"] == EVAL].groupby("run")["env_steps"].max()
     return int(last.min()) if len(last) else 0
 
 
 def worst_mean(values: np.ndarray, share: float = WORST_SHARE) -> float:
-    """Mean of the largest `share` of values [n].
+    """Mean of the largest `share` of values [n]; NaN if there are none.
 
-    Conditional value at risk (Rockafellar and Uryasev 2000). NaN for no values.
-
-    Where share * n is no whole number the last value counts in part; below one value it is the
-    largest.
+    Conditional value at risk (Rockafellar and Uryasev 2000). If share * n is not an integer, the
+    last value counts in part; if it is below 1, the result is the largest value.
     """
     if not 0.0 < share <= 1.0:
         raise ValueError(f"share={share} must lie in 0..1")
@@ -156,7 +151,7 @@ def worst_mean(values: np.ndarray, share: float = WORST_SHARE) -> float:
 
 
 def _against(table: pd.DataFrame, by_task: pd.DataFrame) -> pd.DataFrame:
-    """What is measured against the limit, or divided by what unconstrained PPO reaches."""
+    """Add metrics relative to the cost limit and to unconstrained PPO."""
     limit, cost = table["cost_limit"], table["cost"]
     worst = np.maximum(VIOLATION_EPS, by_task["cost"] - limit)
     return table.assign(
@@ -169,7 +164,7 @@ def _against(table: pd.DataFrame, by_task: pd.DataFrame) -> pd.DataFrame:
 
 
 def _training(training: pd.DataFrame, limit_of: pd.Series) -> pd.DataFrame:
-    """Of runs whose training episodes are known one by one."""
+    """Metrics of training, for runs whose single training episodes are known."""
     limit = training["run"].map(limit_of).astype(float)
     over = (training["cost"] - limit).clip(lower=0.0)
     violated = 1.0 - within_limit(training["cost"], limit)
@@ -178,7 +173,7 @@ def _training(training: pd.DataFrame, limit_of: pd.Series) -> pd.DataFrame:
     sums = grouped[columns].sum().where(grouped[columns].count().eq(grouped.size(), axis=0))
     return pd.DataFrame(
         {
-            # a format without lengths still has the number of steps
+            # formats without lengths still have the number of steps
             "cost_rate": sums["cost"] / sums["length"].fillna(grouped["env_steps"].max()),
             "total_cost": sums["cost"],
             "cost_regret": sums["over"],

@@ -3,8 +3,8 @@ corrected for multiple tests.
 
 Per task: a paired t-test over seeds that both have, with Holm's correction over the tasks (Holm
 1979; Demsar 2006 recommends it for comparisons of learners). Over all tasks: a permutation test on
-the mean over tasks of the mean differences, in which the two sides of each pair are exchanged at
-random; it needs neither normality nor many tasks.
+the mean over tasks of the mean differences, in which the two sides of each pair are swapped at
+random; it assumes neither normality nor many tasks.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def paired(scores: pd.DataFrame, metric: str, a: str, b: str, by: str = "method"
     Args:
         by: "method" compares two methods; "tag" compares runs with tag a and tag b of each method
             that has both.
-    Pairs share method (for tags), task, observation and seed. A task with fewer than three pairs
-    has no test: NaN, and not `changed`. Raises ValueError when there are no pairs, or several runs
+    Pairs share method (for tags), task, observation and seed. A task with fewer than three pairs is
+    not tested: NaN, and not `changed`. Raises ValueError when there are no pairs, or several runs
     for one side of a pair.
     """
     pairs = _pairs(scores, metric, a, b, by)
@@ -63,7 +63,7 @@ def paired(scores: pd.DataFrame, metric: str, a: str, b: str, by: str = "method"
 def holm(p: np.ndarray) -> np.ndarray:
     """Holm's step-down corrected p-values [n].
 
-    NaN, a test that was not made, stays NaN and does not count.
+    NaN, for a test that was not made, stays NaN and does not count.
 
     p'[i] = max over j <= i of min(1, (n - j) p[j]),    p sorted, j from 0
     """
@@ -78,18 +78,17 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def permutation_p(groups: list[np.ndarray], seed: int = 0) -> float:
-    """Two-sided p of the mean over groups of the mean difference, signs of all differences flipped
-    at random.
+    """Two-sided p of the mean over groups of the mean difference, by flipping the signs of all
+    differences at random.
 
-    Exact in that the observed signs count as one draw (Phipson and Smyth 2010): p >= 1 /
-    (PERMUTATIONS + 1).
+    The observed signs count as one draw (Phipson and Smyth 2010), so p >= 1 / (PERMUTATIONS + 1).
     """
     rng = np.random.default_rng(seed)
     weights = np.concatenate([np.full(len(d), 1.0 / len(d) / len(groups)) for d in groups])
     terms = weights * np.concatenate(groups)
     flipped = rng.choice([-1.0, 1.0], size=(PERMUTATIONS, len(terms))) @ terms
     observed = abs(terms.sum())
-    # a draw that equals the observed one must count whatever its rounding
+    # a draw that equals the observed one must count despite rounding
     slack = 1e-9 * np.abs(terms).sum()
     return float((1 + (np.abs(flipped) >= observed - slack).sum()) / (PERMUTATIONS + 1))
 
@@ -141,7 +140,7 @@ def _t_test(difference: np.ndarray) -> float:
 
     1 where all are zero, NaN below MIN_RUNS.
     """
-    from scipy.special import stdtr  # here: keeps start-up short
+    from scipy.special import stdtr  # local, for a short start-up
 
     if len(difference) < MIN_RUNS:
         return float("nan")

@@ -1,8 +1,8 @@
-"""What SafeDreamer (arXiv:2307.07176) shows, and the runs that correspond to it here.
+"""Figures of SafeDreamer (arXiv:2307.07176) and the runs of this suite that correspond to them.
 
 Curves on five vision tasks against model-based and against model-free methods, curves on
-low-dimensional tasks. The methods are this suite's; where the paper has others, or other settings,
-docs/howto/report.md says so.
+low-dimensional tasks. The methods are this suite's; docs/howto/report.md describes where the
+paper's methods and settings differ.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ VISION = tuple(
     for name in ("PointGoal1", "PointGoal2", "CarGoal1", "PointPush1", "PointButton1")
 )
 VECTOR = (("SafetyPointGoal1-v0", "coordinates"), ("SafetyCarGoal1-v0", "coordinates"))
-# observations of a model-free method on a task where it has no runs with the panel's
+# observations to show, in this order, if a model-free method has no runs with the panel's
 INSTEAD = ("lidar", "coordinates", "default")
 
 
 class State(StrEnum):
-    """Whether a panel has enough seeds of a method."""
+    """Whether a method has enough seeds in a panel."""
 
     EMPTY = "empty"
     FEW = f"fewer than {MIN_RUNS} seeds"
@@ -56,8 +56,8 @@ CURVES = (
 
 
 class Suite(NamedTuple):
-    """A suite whose runs fill panels of one observation. All train for millions of steps: on GPUs,
-    but for OmniSafe's methods on vectors.
+    """A suite whose runs fill panels of one observation. All train for millions of steps, on GPUs
+    except for OmniSafe's methods on vectors.
     """
 
     name: str
@@ -74,7 +74,7 @@ SUITES = (
 
 
 def labels(methods: Iterable[str], there: Iterable[str]) -> list[str]:
-    """The methods, each before those of the labels there that are the same with given costs."""
+    """The methods, each followed by the labels in `there` of the same method with given costs."""
     given = [name for name in there if split_label(name).given and not split_label(name).variant]
     return [
         name
@@ -86,9 +86,9 @@ def labels(methods: Iterable[str], there: Iterable[str]) -> list[str]:
 def observed(runs: pd.DataFrame, tasks: Iterable[tuple[str, str]]) -> pd.Series:
     """The observation of the panel that each run is shown in, by the index of `runs`.
 
-    Its own, but for model-free methods: these are published without cameras, so on a task of
-    `tasks` where one has no runs with the panel's observation, the first of INSTEAD that it has
-    runs with takes its place.
+    This is the run's own, except for model-free methods, which are published without cameras: on a
+    task of `tasks` where one has no runs with the panel's observation, the panel shows its runs
+    with the first of INSTEAD that it has.
     """
     shown = runs["obs"].copy()
     evaluated = runs[
@@ -126,12 +126,12 @@ def panels(results: Results) -> pd.DataFrame:
 
 
 def fills(listed: pd.DataFrame) -> pd.DataFrame:
-    """What has data and what fills the rest, one row per figure and source of runs.
+    """What has data and what fills the rest, one row per figure and suite.
 
     Columns: `figure`, `full`, `few` and `empty` (numbers of pairs of panel and method), `waiting`
-    (methods with an empty or thin panel, separated by spaces), `command` that fills them ("" where
-    none is missing): that of a suite, which starts only what is not done, or of single runs for
-    methods that no suite has.
+    (methods with a panel that is empty or has too few seeds, separated by spaces), `command` that
+    fills these ("" if none is missing): of a suite, which starts only missing runs, or of single
+    runs for methods that no suite has.
 
     Args: listed, of `panels`.
     """
@@ -150,7 +150,7 @@ def fills(listed: pd.DataFrame) -> pd.DataFrame:
             elif suite:
                 command = f"safedreamer sweep --suite {suite} --cluster slurm"
             else:
-                # model-free ones; not all of them take pictures
+                # model-free methods; not all of them support vision
                 obs = here["obs"].iloc[0] if here["obs"].iloc[0] != "vision" else INSTEAD[0]
                 command = f"safedreamer train --method METHOD --task TASK --obs {obs} --seed SEED"
             rows.append((name, *counts[::-1], methods, command))
@@ -158,9 +158,9 @@ def fills(listed: pd.DataFrame) -> pd.DataFrame:
 
 
 def placed(results: Results, figure: Curves) -> tuple[Results, list[tuple[str, str]]]:
-    """The results with the observations of a figure's panels, and its tasks with these.
+    """The results with the observations of a figure's panels, and its (task, observation) pairs.
 
-    A panel that holds runs with other observations than its own names them: `vision, lidar`.
+    A panel that shows runs with other observations than its own names these: `vision, lidar`.
     """
     panel = observed(results.runs, figure.tasks)
     names: dict[tuple[str, str], str] = {}

@@ -1,6 +1,6 @@
 """Published scores of others as one table, each row with its protocol.
 
-The files and what they are: `analysis.data`. Tasks of the old Safety-Gym are listed under the
+The files are described in `analysis.data`. Tasks of the old Safety-Gym are listed under the
 Safety-Gymnasium task that re-creates them, and their protocol says so.
 """
 
@@ -37,9 +37,9 @@ SAFETY_GYM_LIMIT = 25.0  # per episode; Ray et al. (2019), section 5, and LAMBDA
 
 
 def published(methods: frozenset[str] | None = None) -> pd.DataFrame:
-    """All rows, or those of some methods, by task, method and steps: COLUMNS.
+    """All rows, or those of some methods, sorted by task, method and steps: COLUMNS.
 
-    NaN where a source does not say.
+    NaN where the source gives no value.
     """
     table = pd.concat([_omnisafe(), _safety_gym(), _safedreamer()], ignore_index=True)[
         list(COLUMNS)
@@ -55,7 +55,7 @@ def _read(name: str) -> pd.DataFrame:
 
 def _omnisafe() -> pd.DataFrame:
     table = _read("omnisafe_published.csv")
-    # the comparisons of reward alone say nothing of safe learning
+    # comparisons by reward alone are not about safe learning
     table = table[table["cost_mean"].notna()]
     renamed = {"reward_mean": "return", "reward_std": "return_std", "cost_mean": "cost"}
     table = table.rename(columns=renamed).assign(
@@ -95,7 +95,7 @@ def _safety_gym() -> pd.DataFrame:
 
 
 def _safedreamer() -> pd.DataFrame:
-    """Without the rows whose notes say that they are of perturbed environments or no result."""
+    """Excludes rows that, by their notes, are of perturbed environments or not a result."""
     table = _read("safedreamer_published.csv").rename(
         columns={"reward": "return", "observation": "obs"}
     )

@@ -1,5 +1,5 @@
-"""How many simulator steps methods need to a return that model-free methods end at, within the
-limit.
+"""Simulator steps that methods need to reach, within the cost limit, the final return of model-free
+methods.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.series import evaluation_points
 
 MODEL_FREE = frozenset((*paper.MODEL_FREE, "sac", "sac_lag"))
-SHARE = 0.9  # of the highest return that a model-free method ends at within the limit
+SHARE = 0.9  # of the highest final return of a model-free method within the limit
 COLUMNS = (
     "task", "obs", "cost_limit", "target", "best", "method", "reached", "seeds", "steps", "once",
     "budget", "factor",
@@ -26,7 +26,7 @@ COLUMNS = (
 def first_within(points: pd.DataFrame, limit: float, target: float) -> float:
     """Simulator steps of the first evaluation with at least this return at a cost within the limit.
 
-    Infinite where none is; NaN where the target or the limit is unknown.
+    Infinite if there is none; NaN if the target or the limit is unknown.
 
     Args: points, rows of one run of `analysis.statistics.series.evaluation_points`.
     """
@@ -40,13 +40,13 @@ def first_within(points: pd.DataFrame, limit: float, target: float) -> float:
 def reach(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
     """One row per task, observation, cost limit and method.
 
-    Columns: `target`, SHARE of the highest mean return that a model-free method (`best`, of three
-    seeds where any has them) ends at with a mean cost within the limit; `reached`, how many `seeds`
+    Columns: `target`, SHARE of the highest mean final return of a model-free method (`best`, with
+    three seeds if any has them) whose mean cost is within the limit; `reached`, how many `seeds`
     reach it within the limit; `steps`, the median over seeds of the simulator steps to it, infinite
-    where half of them do not; `once`, whether a run was evaluated at its end alone, so that `steps`
-    is no more than a bound; `budget`, the most steps of a run; `factor`, the fewest steps of a
-    model-free method that are known divided by these (NaN where either is infinite or a bound).
-    Nothing on tasks without a model-free method within the limit.
+    if half of them do not; `once`, whether a run was evaluated only at its end, so that `steps` is
+    an upper bound; `budget`, the most steps of a run; `factor`, the fewest known steps of a
+    model-free method divided by `steps` (NaN if either is infinite or a bound). No rows for tasks
+    without a model-free method within the limit.
 
     Args: scores, of `analysis.statistics.metrics.scores`.
     """
@@ -59,7 +59,7 @@ def reach(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
         ends = final[learners & (within_limit(final["cost"], final["cost_limit"]) == 1.0)]
         if ends.empty:
             continue
-        several = ends[ends["seeds"] >= MIN_RUNS]  # one lucky seed sets no target for others
+        several = ends[ends["seeds"] >= MIN_RUNS]  # one lucky seed must not set the target
         ends = several if len(several) else ends
         best = ends.loc[ends["return"].idxmax()]
         target = SHARE * best["return"]

@@ -1,8 +1,8 @@
-"""Constants that returns and costs are divided by: those of unconstrained PPO (Ray et al. 2019).
+"""Constants that normalise returns and costs: those of unconstrained PPO (Ray et al. 2019).
 
-`data/references.csv` holds the published ones with source and protocol. A task without one gets its
-constants from the runs of unconstrained PPO among the results, which `references` records; without
-those it has none, and normalised metrics are NaN.
+`data/references.csv` holds the published ones with source and protocol. For other tasks they are
+computed from the runs of unconstrained PPO among the results, which `references` records; without
+such runs, normalised metrics are NaN.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def references(results: Results, k: int = 10) -> pd.DataFrame:
 
     `task`, the three constants, `kind` (published, computed from runs, none), `source`.
 
-    Published constants come first; what a published row lacks (OmniSafe tables have no cost rate),
-    and tasks without one, are computed from unconstrained PPO among the results: mean over runs of
-    the last `k` evaluation episodes, and of training cost by training step.
+    Published constants take precedence; values that a published row lacks (OmniSafe tables have no
+    cost rate), and tasks without a row, are computed from unconstrained PPO among the results: mean
+    over runs of the last `k` evaluation episodes, and of training cost per training step.
     """
     known = published().set_index("task")
     ours = _from_runs(results, k)

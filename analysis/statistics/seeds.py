@@ -1,4 +1,4 @@
-"""How many seeds: width of the interval against their number, and how many would tell b from a.
+"""How many seeds: interval width against their number, and how many distinguish b from a.
 
 Spreads between seeds and the difference are taken as measured, seeds as independent and equally
 many on every task:
@@ -24,12 +24,12 @@ MAX_SEEDS = 200
 
 
 class SeedPlan(NamedTuple):
-    """`table`: one row per number of `seeds`.
+    """How many seeds to run.
 
-    `width_a`, `width_b`, `width_difference` of 95 % intervals, and `power`.
-
-    `now` is the number of seeds that every task has, `needed` the smallest with the required power
-    (None when above MAX_SEEDS), `more` their difference, `summary` the plan in words.
+    `table` has one row per number of `seeds`, with `width_a`, `width_b`, `width_difference` of 95 %
+    intervals, and `power`. `now` is the number of seeds that every task has, `needed` the smallest
+    with the required power (None if above MAX_SEEDS), `more` how many are missing, `summary` the
+    plan in words.
     """
 
     table: pd.DataFrame
@@ -42,9 +42,9 @@ class SeedPlan(NamedTuple):
 def seeds_needed(
     scores: pd.DataFrame, metric: str, a: str, b: str, power: float = POWER
 ) -> SeedPlan:
-    """The plan for two methods over the tasks that both have at least two seeds on.
+    """The plan for two methods over the tasks on which both have at least two seeds.
 
-    Raises ValueError when there is no such task: one seed shows no spread.
+    Raises ValueError when there is no such task: one seed has no spread.
     """
     if not 0.0 < power < 1.0:
         raise ValueError(f"power={power} must lie in 0..1")
@@ -85,7 +85,7 @@ def seeds_needed(
 
 
 def _row(n: int, spread_a: np.ndarray, spread_b: np.ndarray, difference: float) -> dict[str, float]:
-    """Of n seeds on each of M tasks; spreads [M] are variances between seeds."""
+    """The row for n seeds on each of M tasks; spreads [M] are variances between seeds."""
     from scipy import stats
 
     row: dict[str, float] = {"seeds": n}
@@ -101,7 +101,7 @@ def _row(n: int, spread_a: np.ndarray, spread_b: np.ndarray, difference: float) 
         return row | {"power": float(difference != 0.0)}
     bound, shift = stats.t.ppf((1.0 + LEVEL) / 2.0, freedom), abs(difference) / error
     reached = float(stats.nct.sf(bound, freedom, shift) + stats.nct.cdf(-bound, freedom, shift))
-    # nct gives NaN only where the shift is far beyond the bound
+    # nct gives NaN only if the shift is far beyond the bound
     return row | {"power": 1.0 if np.isnan(reached) else reached}
 
 

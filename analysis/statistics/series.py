@@ -1,6 +1,6 @@
-"""Episodes to the series that curves draw.
+"""From episodes to the series in figures of curves.
 
-Evaluation points per run, the part all runs share, smoothed training episodes.
+Evaluation points per run, the range that all runs share, smoothed training episodes.
 
 Pure functions on DataFrames and arrays; R runs, P points.
 """
@@ -44,17 +44,17 @@ class Band(NamedTuple):
 def evaluation_points(episodes: pd.DataFrame) -> pd.DataFrame:
     """One row per run and evaluation.
 
-    `run`, `env_steps`, mean `return` and `cost` of its episodes, `episodes` their number.
+    Columns: `run`, `env_steps`, mean `return` and `cost` of its episodes, their number `episodes`.
     """
     return _points(episodes[episodes["split"] == EVAL])
 
 
 def metric_points(results: Results, constants: pd.DataFrame) -> pd.DataFrame:
-    """Evaluations of all runs in the units that tasks are aggregated in.
+    """Evaluations of all runs, in the units in which tasks are aggregated.
 
     Columns: `run`, `method` (label), `task`, `obs`, `seed`, `env_steps`, `return`, `cost`,
-    `normalised_return`, `normalised_cost`, `cost_over_limit`, NaN where the constant or the limit
-    is unknown.
+    `normalised_return`, `normalised_cost`, `cost_over_limit`; NaN if the constant or the limit is
+    unknown.
 
     Args: constants, of `analysis.statistics.references.references`.
     """
@@ -75,7 +75,7 @@ def training_points(episodes: pd.DataFrame, share: float = 0.1) -> pd.DataFrame:
     least one).
 
     Episodes that ended at the same simulator step (several environments) are averaged first. A mean
-    over an episode that diverged (NaN or infinite) is NaN: a gap, not the mean of the others.
+    that includes a diverged episode (NaN or infinite) is NaN: a gap, not the mean of the others.
     """
     points = _points(episodes[episodes["split"] == TRAIN])
     for _, index in points.groupby("run").groups.items():
@@ -92,18 +92,18 @@ def _points(episodes: pd.DataFrame) -> pd.DataFrame:
     points = grouped.agg(
         **{"return": ("return", "mean"), "cost": ("cost", "mean"), "episodes": ("cost", "size")}
     )
-    # mean skips NaN: a diverged episode must show as a gap, not vanish from its mean
+    # pandas means skip NaN, but a diverged episode must show as a gap
     diverged = grouped[["return", "cost"]].count().lt(points["episodes"], axis=0)
     points[["return", "cost"]] = points[["return", "cost"]].mask(diverged)
     return points.reset_index()
 
 
 def band(points: pd.DataFrame, column: str) -> Band:
-    """Mean and interval over all runs of `points`, on the union of their evaluation steps that
-    every run covers.
+    """Mean and interval over all runs of `points`, on the union of their evaluation steps within
+    the range that every run covers.
 
-    A run evaluated at other steps is interpolated linearly. Beyond the shortest run nothing is
-    returned: a mean over fewer runs would look like a change of the method.
+    Runs evaluated at other steps are interpolated linearly. The mean ends with the shortest run: a
+    mean over fewer runs would look like a change of performance.
     """
     runs = [run for _, run in points.groupby("run", sort=True)]
     start, end = max(r["env_steps"].min() for r in runs), min(r["env_steps"].max() for r in runs)
@@ -122,9 +122,9 @@ def curve_lines(results: Results, smooth_share: float | None = None) -> pd.DataF
 
     Columns: `task`, `obs`, `method` (label), `metric` ("return" or "cost"), `kind` (Kind), `line`
     (its name within method and metric), `env_steps`, `value`, `low`, `high` (95 % interval of a
-    MEAN, else NaN). A line ends where its value is NaN and goes on under another name.
+    MEAN, else NaN). A line ends at a NaN value and continues under another name.
 
-    Args: smooth_share, of a run's training episodes that are averaged; None: no training lines.
+    Args: smooth_share, share of a run's training episodes averaged; None: no training lines.
     """
     runs = results.runs[results.runs["task"] != ""]
     episodes = usable(results)
@@ -164,7 +164,7 @@ def curve_lines(results: Results, smooth_share: float | None = None) -> pd.DataF
 
 
 def _lines(runs: Sequence[pd.DataFrame], metric: str) -> Iterator[tuple[Kind, str, pd.DataFrame]]:
-    """The mean of the runs, and of each run what the others did not reach; else the runs."""
+    """The mean of the runs and what each has outside its range; single runs if too few."""
     shared = band(pd.concat(runs), metric) if len(runs) >= MIN_RUNS else None
     if shared is None or not len(shared.env_steps):
         yield from ((Kind.RUN, run["run"].iloc[0], run) for run in runs)

@@ -1,9 +1,9 @@
 """Return and cost against the strength of a perturbation, and the strength at which cost exceeds
 the limit.
 
-Intervals are 95 % percentile bootstrap intervals over episodes, drawn within each run; the same
-episodes are drawn for every strength, since all strengths play the same layouts. They say how well
-these policies are known, not how policies of other seeds would differ.
+Intervals are 95 % percentile bootstrap intervals over episodes, resampled within each run; every
+strength gets the same resamples, since all strengths play the same layouts. They measure the
+uncertainty about these policies, not the spread over training seeds.
 
 Shapes: S strengths; N episodes of one run; B resamples.
 """
@@ -26,12 +26,13 @@ GROUP = ["method", "task", "obs"]
 
 
 class Stress(NamedTuple):
-    """`levels`: one row per method, task, perturbation and strength.
+    """Statistics of a stress test.
 
-    `unit` of the strength, `return`, `cost`, each with `_low` and `_high`, `runs`, `episodes`.
+    `levels`: one row per method, task, perturbation and strength; `unit` of the strength, `return`
+    and `cost`, each with `_low` and `_high`, `runs`, `episodes`.
 
     `thresholds`: one row per method, task and perturbation; `threshold` with `low` and `high`, all
-    infinite where the limit is not exceeded, NaN without a limit.
+    infinite if the limit is not exceeded, NaN without a limit.
     """
 
     levels: pd.DataFrame
@@ -41,8 +42,8 @@ class Stress(NamedTuple):
 def crossing(strengths: np.ndarray, costs: np.ndarray, limit: float) -> np.ndarray:
     """The least strength at which costs [S, B] exceed the limit, [B].
 
-    Linear between the strengths [S] that were played, which ascend from 0; 0 where the undisturbed
-    policy exceeds it, infinite where none does.
+    Interpolated linearly between the strengths [S] that were played, which ascend from 0; 0 if the
+    undisturbed policy exceeds the limit, infinite if no strength does.
     """
     over = costs > limit
     first = over.argmax(0)
@@ -55,7 +56,7 @@ def crossing(strengths: np.ndarray, costs: np.ndarray, limit: float) -> np.ndarr
 
 
 def interval(samples: np.ndarray) -> tuple[float, float]:
-    """Percentiles of resamples [B], values that occurred: they may be infinite."""
+    """Percentiles of resamples [B], without interpolation, because values may be infinite."""
     tail = (1.0 - LEVEL) / 2.0
     low = np.quantile(samples, tail, method="lower")
     return float(low), float(np.quantile(samples, 1.0 - tail, method="higher"))
@@ -108,7 +109,7 @@ def _threshold(
 
 
 def costlier(frame: pd.DataFrame, reps: int = REPS) -> pd.DataFrame:
-    """How much more one method costs than another under the same perturbation and layouts.
+    """Difference in cost between two methods under the same perturbation and layouts.
 
     One row per task, observation, pair `a`, `b` of methods, and perturbation: `difference`, mean
     cost of a - b over the strengths above 0 and layouts that all their runs played, with `low` and
@@ -138,13 +139,13 @@ def costlier(frame: pd.DataFrame, reps: int = REPS) -> pd.DataFrame:
 
 
 def shared_strengths(runs: Sequence[pd.DataFrame]) -> list[float]:
-    """Those that every run has played, ascending."""
+    """The strengths that every run has played, ascending."""
     played = [set(run["strength"]) for run in runs]
     return sorted(set.intersection(*played)) if played else []
 
 
 def _values(run: pd.DataFrame, strengths: Sequence[float], metric: str) -> np.ndarray:
-    """[S, N] of the episodes that were played at every strength."""
+    """Values [S, N] of the episodes that were played at every strength."""
     table = run.pivot_table(index="strength", columns="episode", values=metric)
     return table.loc[list(strengths)].dropna(axis=1).to_numpy(float)
 
@@ -159,7 +160,7 @@ def _means(
     metric: str,
     drawn: Sequence[np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over runs of their means [S], and of resampled ones [S, B]; `drawn` [B, N] in 0..1."""
+    """Mean over runs of their means [S], and of resampled means [S, B]; `drawn` [B, N] in 0..1."""
     means, samples = [], []
     for run, unit in zip(runs, drawn):
         values = _values(run, strengths, metric)
@@ -172,8 +173,8 @@ def _means(
 def matrix(frame: pd.DataFrame) -> pd.DataFrame:
     """Undisturbed episodes by method, trained task and played task.
 
-    `return`, `cost`, `cost_limit`, `runs`, `episodes`; empty where every run played its own task
-    alone.
+    Columns: `return`, `cost`, `cost_limit`, `runs`, `episodes`; empty if every run played only its
+    own task.
     """
     rows = frame[frame["perturbation"] == UNDISTURBED]
     if (rows["task"] == rows["own_task"]).all():

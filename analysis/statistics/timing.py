@@ -24,7 +24,7 @@ def act_ms(folders: Mapping[str, Path]) -> pd.Series:
 def _act_ms(file: Path) -> float:
     """Median over the intervals of metrics.jsonl of `time/act` per agent step.
 
-    The first ones, which compile, do not matter then.
+    The median is robust to the first intervals, which include compilation.
     """
     try:
         return _median_interval(

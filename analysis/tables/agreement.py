@@ -11,7 +11,7 @@ HEAD = ("Recording", "Seed", "Simulator steps", "Metric", "Theirs", "Ours", "Ins
 
 
 def agreement_markdown(table: pd.DataFrame) -> str:
-    """The frame of `analysis.statistics.agreement.agreement` for people."""
+    """The frame of `analysis.statistics.agreement.agreement` as Markdown."""
     rows = [
         [
             method_label(r.method),

@@ -12,7 +12,7 @@ from analysis.statistics.intervals import MIN_RUNS
 from analysis.tables import formats
 from analysis.tables.formats import NONE, number, plus_minus, steps
 
-# of rows of `analysis.statistics.final.performance` and published ones, with the same columns
+# for rows of `analysis.statistics.final.performance` and published rows with the same columns
 COLUMNS: Mapping[str, Callable[[dict[str, Any]], str]] = {
     "Task": lambda r: task_label(r["task"], r["obs"]),
     "Method": lambda r: method_label(r["method"]),
@@ -37,7 +37,7 @@ COLUMNS: Mapping[str, Callable[[dict[str, Any]], str]] = {
 
 
 class Table(NamedTuple):
-    """A table of texts, its title and notes; `best` are the numbers of rows set in bold."""
+    """A table of text cells with title and notes; `best` are the indices of rows set in bold."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -46,7 +46,7 @@ class Table(NamedTuple):
     best: frozenset[int] = frozenset()
 
     def markdown(self) -> str:
-        """A pipe table with its notes, one a line."""
+        """A pipe table followed by its notes, one per line."""
         return formats.markdown(self.head, self.rows) + "\n" + "\n".join(self.notes) + "\n"
 
     def latex(self) -> str:
@@ -55,9 +55,9 @@ class Table(NamedTuple):
 
 
 def performance(table: pd.DataFrame, head: Sequence[str], k: int | None = None) -> Table:
-    """Final performance with the columns `head`, and what its numbers mean.
+    """Final performance with the columns `head`, and notes that explain its numbers.
 
-    Args: k, evaluation episodes per run that were averaged, where they are known.
+    Args: k, evaluation episodes per run that were averaged, if known.
     """
     records = table.to_dict("records")
     rows = [[COLUMNS[name](row) for name in head] for row in records]
@@ -66,7 +66,7 @@ def performance(table: pd.DataFrame, head: Sequence[str], k: int | None = None) 
 
 
 def performance_notes(table: pd.DataFrame, k: int | None, head: Sequence[str]) -> list[str]:
-    """What the numbers of a table of final performance mean."""
+    """Notes that explain the numbers in a table of final performance."""
     last = "last evaluation episodes" if k is None else f"last {k} evaluation episodes"
     notes = [
         f"Return and cost: means over seeds of the means of each run's {last} (fewer where a run "

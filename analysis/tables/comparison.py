@@ -1,7 +1,7 @@
 """Final performance of our methods by task, beside published numbers marked with their protocol.
 
-Published rows were reached under other limits, budgets and observations, partly on other versions
-of a task: they are there to be looked at, not to be ranked with ours, and none is ever bold.
+Published rows were obtained under other limits, budgets and observations, partly on other versions
+of a task: they are shown for orientation, not ranked with ours, and never bold.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BESIDE = (
 def comparison(
     scores: pd.DataFrame, methods: frozenset[str] | None = PUBLISHED_METHODS
 ) -> pd.DataFrame:
-    """The rows of `performance`, after those of a task its published rows.
+    """The rows of `performance`, those of each task followed by its published rows.
 
     Adds the columns `published`, `source`, `protocol`.
 
@@ -67,7 +67,7 @@ def comparison(
 
 
 def comparison_table(table: pd.DataFrame) -> cells.Table:
-    """The comparison as text: a task's name once, bold rows marked, protocols as numbered notes."""
+    """The comparison as text: each task named once, best rows bold, protocols as numbered notes."""
     shown = cells.performance(table, HEAD)
     protocols = list(dict.fromkeys(table.loc[table["published"], "protocol"]))
     rows, before = [], ""
@@ -87,10 +87,10 @@ def comparison_table(table: pd.DataFrame) -> cells.Table:
 
 
 def aggregates_table(aggregates: Sequence[tuple[str, pd.DataFrame]]) -> cells.Table:
-    """A method per row, from (metric, frame of `aggregate`).
+    """A method per row, from (metric, frame of `aggregate`) pairs.
 
-    Shown are the mean of shares, else the interquartile mean and, measured from a target other than
-    zero, the optimality gap.
+    Shows the mean for shares, else the interquartile mean and, for a target other than zero, the
+    optimality gap.
     """
     shown = [
         (metric, statistic, frame) for metric, frame in aggregates for statistic in _shown(metric)
@@ -113,7 +113,7 @@ def aggregates_table(aggregates: Sequence[tuple[str, pd.DataFrame]]) -> cells.Ta
 
 
 def aggregate_notes(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """Which intervals cannot be trusted and which tasks are left out, once for all metrics alike.
+    """Which intervals cannot be trusted and which tasks are left out, each note once.
 
     Args: tables, frames of `aggregate` by metric.
     """

@@ -1,4 +1,4 @@
-"""What makes the difference between methods, as a table."""
+"""Paired differences between methods, as a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEAD = ("Question", "From", "To", "Seeds", "Return", "To is better", "Cost", "To
 
 
 def effects_markdown(scores: pd.DataFrame, wanted: pd.DataFrame) -> str:
-    """Questions whose both methods were run or are wanted; nothing without any.
+    """Questions for which both methods were run or are wanted; "" if there are none.
 
     Args: scores, of `analysis.statistics.metrics.scores`; wanted, `wanted.csv` of a results folder.
     """

@@ -1,6 +1,6 @@
 """Tables as text: CSV, Markdown pipes, LaTeX with booktabs.
 
-Cells are plain text; `**bold**` around a whole cell is understood.
+Cells are plain text; `**` around a whole cell makes it bold.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LATEX = {
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """Comma-separated, six significant digits, empty where there is no value."""
+    """Comma-separated values with six significant digits; empty if there is no value."""
     return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
@@ -35,11 +35,10 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def latex(head: Sequence[str], rows: Sequence[Sequence[object]], notes: Sequence[str] = ()) -> str:
-    """A tabular in booktabs' style, first column left, the rest centred.
+    """A tabular with booktabs rules, first column left-aligned, the rest centred.
 
-    A rule where the first column changes to another text.
-
-    Needs `\\usepackage{booktabs}`. Notes come underneath in a smaller size.
+    A rule separates rows where the text of the first column changes. Needs
+    `\\usepackage{booktabs}`. Notes follow below in a smaller size.
     """
     lines = [
         r"\begin{tabular}{l" + "c" * (len(head) - 1) + "}",
@@ -57,35 +56,35 @@ def latex(head: Sequence[str], rows: Sequence[Sequence[object]], notes: Sequence
 
 
 def escape(text: str) -> str:
-    """Plain text with the characters replaced that LaTeX reads otherwise."""
+    """Plain text with LaTeX's special characters escaped."""
     return "".join(_LATEX.get(character, character) for character in text)
 
 
 def bold(text: str) -> str:
-    """Marked as bold for `markdown` and `latex`."""
+    """Mark a cell as bold for `markdown` and `latex`."""
     return f"**{text}**"
 
 
 def number(value: float, digits: int, unit: str = "") -> str:
-    """With so many digits after the point; six or more mean significant digits as needed.
+    """The number with `digits` digits after the point; a dash for NaN.
 
-    A dash where there is none.
+    With six or more `digits`, six significant digits without trailing zeros.
     """
     if pd.isna(value):
         return NONE
     if np.isinf(value):
         return "∞" if value > 0 else "-∞"
-    value = 0.0 if value == 0 else value  # no minus before it
+    value = 0.0 if value == 0 else value  # turns -0 into 0
     return (f"{value:g}" if digits >= 6 else f"{value:.{digits}f}") + unit
 
 
 def plus_minus(mean: float, half: float, digits: int = 2) -> str:
-    """Mean ± half width; the mean alone where there is no interval."""
+    """Mean ± half width; only the mean if there is no interval."""
     return number(mean, digits) if pd.isna(half) else f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 
 def interval(value: float, low: float, high: float) -> str:
-    """Value [low, high]; the value alone where there is no interval."""
+    """Value [low, high]; only the value if there is no interval."""
     return number(value, 2) if pd.isna(low) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 

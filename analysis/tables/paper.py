@@ -12,9 +12,8 @@ from analysis.tables.formats import NONE, markdown
 
 
 def tables(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Frames of `comparison` for the tasks of the paper's tables, `vision` and `vector`.
-
-    Without those that have no run.
+    """Frames of `comparison` for the tasks of the paper's tables, `vision` and `vector`; tables
+    without any run are omitted.
     """
     found = {}
     for name, tasks in (("vision", VISION), ("vector", VECTOR)):
@@ -25,8 +24,8 @@ def tables(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def panels_markdown(listed: pd.DataFrame) -> str:
-    """The frame of `analysis.statistics.paper.panels` for people: a row per task, a column per
-    method, seeds in the cells; "–" is an empty one.
+    """The frame of `analysis.statistics.paper.panels` as Markdown: a row per task, a column per
+    method, numbers of seeds in the cells; "–" marks an empty one.
     """
     parts = ["# Panels of the paper's figures\n\nNumbers are seeds with evaluations; – is empty.\n"]
     for figure in CURVES:
@@ -44,7 +43,7 @@ def panels_markdown(listed: pd.DataFrame) -> str:
 
 
 def fills_markdown(table: pd.DataFrame) -> str:
-    """The frame of `analysis.statistics.paper.fills` for people."""
+    """The frame of `analysis.statistics.paper.fills` as Markdown."""
     head = ("Figure", "Complete", "Few seeds", "Empty", "Waiting", "Command")
     rows = [
         [

@@ -13,7 +13,7 @@ HEAD = ("Task", "Cost limit", "Return", "Method", "Steps (median)", "Seeds", "Ti
 
 
 def reach_markdown(table: pd.DataFrame) -> str:
-    """The frame of `analysis.statistics.reach.reach` for people."""
+    """The frame of `analysis.statistics.reach.reach` as Markdown."""
     rows = [
         [
             task_label(r["task"], r["obs"]),

@@ -1,4 +1,4 @@
-"""Tables of the runs themselves: what was found, what is damaged, what is missing."""
+"""Tables of the runs: found, damaged and missing ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEAD = (
 
 
 def runs_markdown(results: Results) -> str:
-    """Every run with its status, its numbers of episodes and its problems, then damaged lines."""
+    """Every run with its status, numbers of episodes and problems, then damaged lines."""
     rows = []
     for r in results.runs.itertuples():
         reached = steps(r.env_steps, r.env_steps)
@@ -35,7 +35,7 @@ def runs_markdown(results: Results) -> str:
 
 
 def gaps_markdown(results: Results) -> str:
-    """The runs that would complete the grid of methods, tasks and seeds; "" for none."""
+    """The runs missing from the grid of methods, tasks and seeds; "" if there are none."""
     missing = gaps(results)
     if missing.empty:
         return ""

@@ -1,5 +1,5 @@
-"""Tables of a stress test in Markdown: thresholds, which method costs more, levels, prediction
-errors, and the matrix of tasks.
+"""Tables of a stress test in Markdown: thresholds, paired differences in cost, levels, prediction
+errors, and the transfer matrix.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from analysis.tables.formats import NONE, interval, markdown, number
 
 
 def strength_text(threshold: float, strongest: float) -> str:
-    """A threshold; `not reached` beyond the strongest that was played."""
+    """A threshold as text; `not reached` beyond the largest strength played."""
     if pd.isna(threshold):
         return "no limit"
     return f"{threshold:.3g}" if np.isfinite(threshold) else f"not reached up to {strongest:g}"

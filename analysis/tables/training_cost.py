@@ -1,4 +1,4 @@
-"""What training itself cost, as a table."""
+"""Costs incurred during training, as a table."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from baselines.lambda_.objectives import over_starts
 
 
 class Actor(nnx.Module):
-    """Normal squashed by tanh: mean = s tanh(m / s), std = softplus(raw + c) + min_std, where c
-    makes it `init_std` at raw = 0.
+    """Tanh-squashed normal: mean = s tanh(m / s), std = softplus(raw + c) + min_std, with c chosen
+    such that std = `init_std` at raw = 0.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Actor(nnx.Module):
         return jnp.tanh(mean + std * noise)
 
     def mode(self, feat: jax.Array, key: jax.Array) -> jax.Array:
-        """The densest of `mode_samples` samples, [..., A], for each row of features on its own."""
+        """The densest of `mode_samples` samples, [..., A], separately for each row of features."""
         mean, std = self(feat)
         x = mean + std * jax.random.normal(key, (self.config.mode_samples, *mean.shape))
         best = tanh_normal_log_prob(x, mean, std).argmax(0)
@@ -60,7 +60,7 @@ class Actor(nnx.Module):
 
 
 class Critic(nnx.Module):
-    """Expected return from a state, the state's own reward or cost included, [..., F] -> [...]."""
+    """Expected return from a state, including its own reward or cost, [..., F] -> [...]."""
 
     def __init__(self, feat_dim: int, config: CriticConfig, *, rngs: nnx.Rngs):
         self.mlp = Dense(feat_dim, config.units, config.layers, 1, rngs=rngs)
@@ -76,7 +76,8 @@ def critic_loss(
 
     The negative log-likelihood under a normal of unit variance, up to its constant.
 
-    feat [H-1, N, F] and target [H-1, N]; starts count by their continuation `start_cont` [N].
+    feat [H-1, N, F] and target [H-1, N]; starts are weighted by their continuation `start_cont`
+    [N].
     """
     errors = jnp.square(critic(jax.lax.stop_gradient(feat)) - jax.lax.stop_gradient(target))
     return 0.5 * over_starts(errors, start_cont)

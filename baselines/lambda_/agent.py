@@ -1,8 +1,8 @@
-"""The LAMBDA agent: its policy, an actor on filtered states, beside its learner, both jitted,
-behind `agents.api.Agent`.
+"""The LAMBDA agent: a policy (actor on filtered latent states) and a learner, both jitted;
+implements `agents.api.Agent`.
 
-The live parameters filter and act; sampled ones only imagine. Beliefs are reset at the start of
-every episode, evaluation's included.
+Filtering and acting use the current parameters; sampled ones are used only in imagination. Latent
+states are reset at the start of every episode, also in evaluation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from baselines.lambda_.rssm import Latent, zero_latent
 
 
 class Carry(NamedTuple):
-    """Policy memory per environment: latent [E, ...] and previous action [E, A]."""
+    """Policy state per environment: latent [E, ...] and previous action [E, A]."""
 
     latent: Latent
     action: jax.Array
@@ -41,7 +41,7 @@ class Lambda:
 
     @property
     def pretrain_updates(self) -> int:
-        """Updates of the world model alone, before the actor acts."""
+        """Updates of the world model alone, before the actor first acts."""
         return self.config.pretrain_updates
 
     def init(self, seed: int) -> AgentState:
@@ -49,7 +49,7 @@ class Lambda:
         return self._init(jax.random.key(seed))
 
     def init_carry(self, num_envs: int) -> Carry:
-        """Zeros, from which every episode starts."""
+        """Zeros, the state at the start of every episode."""
         return Carry(
             zero_latent(self.config.model, (num_envs,)), jnp.zeros((num_envs, self.env.action_dim))
         )
@@ -91,6 +91,6 @@ class Lambda:
         return self._update(state, dict(batch), key)
 
     def end_episode(self, state: AgentState, cost: float, agent_steps: int) -> AgentState:
-        """Nothing: imagined costs alone move LAMBDA's multiplier."""
+        """Does nothing: only imagined costs drive LAMBDA's multiplier."""
         del cost, agent_steps
         return state

@@ -1,8 +1,8 @@
 """Encoder and decoder between observations and vectors (docs/concepts/lambda.md#world-model).
 
-Images [..., 64, 64, c] (uint8) are seen as value / 255 - 0.5, vectors through symlog: the
-original's running normalisation depends on the order in which data came, symlog on nothing. Both
-are reconstructed in that form.
+Images [..., 64, 64, c] (uint8) are scaled to value / 255 - 0.5, vectors by symlog, which, unlike
+the original's running normalisation, does not depend on the order of the data. Both are
+reconstructed in that form.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ ENCODED_SIDE = 2
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """The arrays of an observation that the agent sees, in the form that it sees and reconstructs
-    them.
+    """The arrays of an observation that the agent uses, in the form of its inputs and
+    reconstructions.
     """
 
     images: tuple[str, ...]
     vectors: tuple[str, ...]
     channels: int
-    """Of all images together."""
+    """Channels of all images together."""
     width: int
-    """Of all vectors together."""
+    """Entries of all vectors together."""
 
     @staticmethod
     def of(config: ModelConfig, obs: ObsSpec) -> Seen:
-        """What an agent of that configuration sees of an environment.
+        """The arrays that an agent of this configuration uses from an environment.
 
-        Raises ValueError for arrays it cannot see.
+        Raises ValueError for arrays of unsupported shapes.
         """
         check_obs(obs)
         images, vectors = image_keys(obs), vector_keys(obs)
@@ -65,7 +65,7 @@ class Seen:
 class Encoder(nnx.Module):
     """Four strided convolutions with ReLU for images, dense layers with ReLU for vectors.
 
-    Images first in the embedding.
+    The embedding holds images first.
     """
 
     def __init__(self, config: ModelConfig, seen: Seen, *, rngs: nnx.Rngs, dtype: jnp.dtype):
@@ -146,8 +146,8 @@ class Decoder(nnx.Module):
         return x.astype(jnp.float32).reshape(*feat.shape[:-1], *x.shape[1:])
 
     def log_probs(self, feat: jax.Array, obs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        """Log-densities [...] of what was seen under unit-variance normals around the means, up to
-        their constants.
+        """Log-densities [...] of the observation under unit-variance normals around the means, up
+        to constants.
         """
         logp = {}
         if self.seen.images:

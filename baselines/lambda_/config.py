@@ -1,6 +1,6 @@
 """Configuration of a LAMBDA agent.
 
-Defaults are the published vision settings with the defects of the published code corrected.
+Defaults are the published vision settings, with defects of the published code corrected.
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ class ModelConfig:
     head_layers: int = 2
     """Hidden layers of these heads."""
     cameras: Literal["front", "all"] = "front"
-    """Which images are seen, where the environment offers several: the first of them (published),
-    or all.
-    """
+    """Images used if the environment provides several: the first (published) or all."""
     conv_depth: int = 32
     """Channels of the first convolution; the others have 2, 4 and 8 times as many."""
     vector_units: int = 400
@@ -39,21 +37,19 @@ class ModelConfig:
     vector_scale: float = 1.0
     """Weight of the vector reconstruction loss."""
     reward_scale: float = 1.0
-    """Weight of the reward loss, that of a normal of unit variance: where rewards are small it
-    tells the model little.
-    """
+    """Weight of the reward loss, a unit-variance normal's: small rewards give a weak signal."""
     kl_scale: float = 1.0
     """Weight of the balanced KL."""
     kl_balance: float = 0.8
     """Share of the KL that trains the prior; the rest trains the posterior."""
     free_nats: float = 3.0
-    """Mean KL of a batch below which it exerts no gradient."""
+    """Free nats: mean KL of a batch below which it has no gradient."""
     cost_weight: float = 100.0
     """Weight of the cost head's loss on steps whose cost is at least 1."""
     optimizer: OptimizerConfig = OptimizerConfig(5e-4, 1e-5, 100.0)
-    """Optimiser; its learning rate is the peak of the triangle."""
+    """Optimiser; its learning rate is the peak of the triangular schedule."""
     low_rate: float = 1e-4
-    """Learning rate at the foot of the triangle."""
+    """Lowest learning rate of the triangular schedule."""
 
     def __post_init__(self):
         for name in (
@@ -92,15 +88,15 @@ class SwagConfig:
     start: int = 500
     """Model updates before the first snapshot."""
     period: int = 200
-    """Model updates between snapshots, and from the peak to the foot of the learning rate."""
+    """Model updates between snapshots, and half the period of the learning rate."""
     rank: int = 20
-    """Deviations kept; samples differ from the live parameters once there are that many."""
+    """Deviations kept; samples differ from the current parameters once there are this many."""
     decay: float = 0.8
     """Share of the old value in the running mean and variance."""
     scale: float = 1.0
-    """Variance of a sample, as a multiple of SWAG's."""
+    """Factor on the variance of SWAG's samples."""
     samples: int = 5
-    """Parameters drawn for each update; each imagines a trajectory from every start."""
+    """Parameter samples per update; each imagines a trajectory from every start."""
 
     def __post_init__(self):
         require(self.start >= 0, f"swag.start={self.start} must not be negative")
@@ -115,7 +111,7 @@ class SwagConfig:
 
     @property
     def warm_updates(self) -> int:
-        """Model updates after which samples are drawn."""
+        """Model updates before samples are drawn."""
         return self.start + self.rank * self.period
 
 
@@ -128,17 +124,17 @@ class ActorConfig:
     layers: int = 4
     """Hidden layers."""
     init_std: float = 5.0
-    """Standard deviation at the start, before squashing."""
+    """Initial standard deviation, before squashing."""
     min_std: float = 1e-4
     """Smallest standard deviation, before squashing."""
     max_std: float = math.inf
-    """Bound of the standard deviation, before squashing: a wide one makes actions -1 or 1 at
-    random, with no gradient left.
+    """Upper bound of the standard deviation, before squashing: a large one saturates actions at -1
+    or 1, without gradients.
     """
     mean_scale: float = 5.0
     """Bound of the mean, before squashing."""
     mode_samples: int = 100
-    """Samples of which evaluation takes the densest."""
+    """Samples from which evaluation takes the one of highest density."""
     optimizer: OptimizerConfig = OptimizerConfig(8e-5, 1e-5, 5.0)
     """Optimiser."""
 
@@ -167,7 +163,7 @@ class CriticConfig:
     layers: int = 3
     """Hidden layers."""
     slow_every: int = 100
-    """Updates between copies of the critics into those whose values their targets use."""
+    """Updates between copies of the critics into their target critics."""
     optimizer: OptimizerConfig = OptimizerConfig(8e-5, 1e-5, 1.0)
     """Optimiser of the reward critic."""
     cost_optimizer: OptimizerConfig = OptimizerConfig(2e-4, 1e-5, 50.0)
@@ -220,16 +216,16 @@ class ImaginationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ReleaseConfig:
-    """Behaviour of the published code that changes results and that we correct.
+    """Defects of the published code that affect results and are corrected by default.
 
     Each switch restores one defect.
     """
 
     reversed_returns: bool = False
-    """Attach λ-returns to imagined steps in the reverse order of time."""
+    """Assign λ-returns to imagined steps in reverse time order."""
     biased_moments: bool = False
-    """Start SWAG's running mean and variance from zero: the first forty or so snapshots hold
-    deviations that never were.
+    """Start SWAG's running mean and variance from zero: the deviations of the first forty or so
+    snapshots are then spurious.
     """
     unclipped_model: bool = False
     """Leave the world model's gradients unclipped."""
@@ -238,8 +234,8 @@ class ReleaseConfig:
     mean λ-return.
     """
     own_noise: bool = False
-    """Draw noise of actions and latents for each posterior sample: the most rewarding of several
-    trajectories is then the luckiest.
+    """Draw separate noise of actions and latents for each posterior sample: the most rewarding
+    trajectory is then the luckiest.
     """
 
 
@@ -250,11 +246,11 @@ class LambdaConfig:
     cost_limit: float = 25.0
     """Cost allowed per episode."""
     limit_scale: Literal["rescaled", "raw"] = "rescaled"
-    """What the imagined discounted cost return is compared with: the return of an episode that just
-    keeps the limit (rescaled), or the limit itself (published).
+    """Bound of the imagined discounted cost return: the return of an episode that just meets the
+    limit (rescaled), or the limit itself (published).
     """
     pretrain_updates: int = 100
-    """First updates, which train the world model only."""
+    """Number of initial updates that train only the world model."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Compute dtype of the world model and the actor; parameters, critics, losses and distributions
     stay float32.
@@ -289,7 +285,7 @@ class LambdaConfig:
     def imagined_limit(self, episode_agent_steps: int) -> float:
         """The bound of the imagined discounted cost return, see `limit_scale`.
 
-        An episode of L agent steps that costs b has costs of b / L per step, whose return is b / L
+        An episode of L agent steps with cost b costs b / L per step, a discounted return of b / L
         / (1 - discount).
         """
         if self.limit_scale == "raw":

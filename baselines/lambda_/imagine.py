@@ -19,7 +19,7 @@ from baselines.lambda_.world_model import Dynamics
 
 
 class Trajectories(NamedTuple):
-    """States 1..H, without the start: feat [H, P, N, F] and what arriving there brings, [H, P, N].
+    """States 1..H, without the start: feat [H, P, N, F], and signals on arriving there [H, P, N].
 
     `terminal` is a probability.
     """
@@ -37,11 +37,11 @@ def rollout(
     action_noise: jax.Array,
     latent_noise: jax.Array,
 ) -> jax.Array:
-    """Features [H, N, F] from `start` [N, ...] under the actor, with standard normal noise
-    [H, N, A] and [H, N, Z].
+    """Roll out the actor from `start` [N, ...] with standard normal noise [H, N, A] and [H, N, Z];
+    returns features [H, N, F].
 
-    The actor sees features without gradients, so that its gradient comes through actions and the
-    dynamics only.
+    Gradients to the actor's input are stopped, so its gradient flows through actions and dynamics
+    only.
     """
 
     def step(latent, noise):
@@ -66,11 +66,11 @@ def imagine(
     action_dim: int,
     own_noise: bool = False,
 ) -> Trajectories:
-    """Trajectories of the actor in each of the `models` (parameters [P, ...] of the Dynamics
-    `graph`).
+    """Imagine trajectories of the actor in each of the `models` (parameters [P, ...] of the
+    Dynamics `graph`).
 
-    All models share their noise, so that trajectories differ by what the models know, not by luck;
-    with `own_noise` each draws its own. The cost head tells whether a step costs anything; its
+    All models share their noise, so that trajectories differ by the models, not by chance; with
+    `own_noise` each draws its own. The cost head predicts whether a step has a cost; its
     probability counts for every simulator step of the agent step.
     """
     latent_dim, starts = start.stoch.shape[-1], start.stoch.shape[0]

@@ -1,4 +1,4 @@
-"""How LAMBDA learns: a pure function from state, replay batch and key to the next state.
+"""The learner of LAMBDA: its update is a pure function of state, replay batch and key.
 
 Order of one update (docs/concepts/lambda.md#order-of-an-update): world model and its posterior
 -> actor on imagined batches -> reward critic -> cost critic.
@@ -31,14 +31,11 @@ from baselines.lambda_.rssm import Latent
 from baselines.lambda_.swag import SwagState, draw_models, follow, init_swag, triangular_rate
 from baselines.lambda_.world_model import WorldModel, model_loss
 
-DYNAMICS = "dynamics"  # of the world model's parameters, the part that has a posterior
+DYNAMICS = "dynamics"  # part of the world model's parameters that has a posterior
 
 
 class Networks(NamedTuple):
-    """One entry per network, in whichever form.
-
-    Modules, graph definitions, parameters, optimisers or their states.
-    """
+    """One entry per network: modules, graph definitions, parameters, optimisers or their states."""
 
     model: Any
     actor: Any
@@ -47,7 +44,7 @@ class Networks(NamedTuple):
 
 
 class AgentState(NamedTuple):
-    """All that learning changes: a checkpoint of this pytree forgets nothing."""
+    """Everything that learning changes; a checkpoint of this pytree is complete."""
 
     params: Networks
     slow_critic: Params
@@ -59,7 +56,7 @@ class AgentState(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """The actor's loss and what it is made of."""
+    """The actor's loss and its ingredients."""
 
     terms: ActorTerms
     rewards: Chosen
@@ -68,7 +65,7 @@ class Objective(NamedTuple):
 
 
 def build(config: LambdaConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
-    """Freshly drawn modules for one kind of environment."""
+    """Newly initialised modules for one kind of environment."""
     dtype, feat_dim = jnp.dtype(config.dtype), config.model.feat_dim
     return Networks(
         WorldModel(config.model, env, rngs=rngs, dtype=dtype),
@@ -81,7 +78,7 @@ def build(config: LambdaConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
 class Learner:
     """Graphs, optimisers and the update of one configuration.
 
-    Holds nothing that changes; see `AgentState`.
+    Stateless; see `AgentState`.
     """
 
     def __init__(self, config: LambdaConfig, env: EnvSpec):
@@ -104,7 +101,7 @@ class Learner:
         )
 
     def init(self, key: jax.Array) -> AgentState:
-        """A fresh learner; delayed critics start as copies."""
+        """Initial learner state; target critics start as copies."""
         params = Networks(*(params_of(net) for net in build(self.config, self.env, nnx.Rngs(key))))
         copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
         return AgentState(
@@ -225,7 +222,7 @@ class Learner:
         start_cont: jax.Array,
         key: jax.Array,
     ) -> tuple[AgentState, dict[str, jax.Array]]:
-        """Actor, multiplier and critics after one step each; the model stays as in `state`."""
+        """Update actor, multiplier and critics by one step each; the model is unchanged."""
         config, params, opt = self.config, state.params, state.optimizers
 
         def loss(p):
@@ -277,8 +274,8 @@ class Learner:
         discount: float,
         lam: float,
     ):
-        """One critic and its delayed copy after a step towards λ-returns bootstrapped from that
-        copy, and metrics.
+        """Update a critic towards λ-returns bootstrapped from its target copy; returns the critic,
+        the copy and metrics.
         """
         graph = getattr(self.graphs, name)
         slow = getattr(state, f"slow_{name}")

@@ -20,8 +20,8 @@ def dense(fan_in: int, fan_out: int, *, rngs: nnx.Rngs, dtype: jnp.dtype) -> nnx
 
 
 class Dense(nnx.Module):
-    """`layers` dense layers with an activation and, with `outputs`, a linear one that answers in
-    float32.
+    """`layers` dense layers with an activation and, if `outputs` is not 0, a linear layer with
+    float32 outputs.
     """
 
     def __init__(

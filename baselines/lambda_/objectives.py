@@ -1,6 +1,6 @@
-"""What the actor maximises and must not exceed.
+"""Objective and constraint of the actor.
 
-Returns along the most rewarding, and along the most costly, of several models.
+Returns in the most rewarding, and in the most costly, of several sampled models.
 
 docs/concepts/lambda.md#objectives
 
@@ -19,10 +19,10 @@ from agents.returns import lambda_return
 
 
 class Chosen(NamedTuple):
-    """One trajectory for each start, and its returns.
+    """One trajectory per start, and its returns.
 
     feat [H, N, F], signal (rewards or costs) and terminal [H, N]; ret [H-1, N], the λ-returns;
-    margin [], by how much the chosen trajectories' mean return exceeds that of all.
+    margin [], mean return of the chosen trajectories minus that of all.
     """
 
     feat: jax.Array
@@ -40,7 +40,7 @@ def returns(
     lam: float,
     reverse: bool = False,
 ) -> jax.Array:
-    """λ-returns of states 1..H-1, each with the state's own reward (or cost).
+    """λ-returns of states 1..H-1, each including the state's own reward (or cost).
 
     All arguments [H, ...] -> [H-1, ...].
 
@@ -53,7 +53,7 @@ def returns(
 
 
 def take(x: jax.Array, model: jax.Array) -> jax.Array:
-    """The trajectories of the chosen models: [H, P, N, ...] and indices [N] -> [H, N, ...]."""
+    """Trajectories of the chosen models: [H, P, N, ...] and indices [N] -> [H, N, ...]."""
     index = model.reshape(1, 1, -1, *[1] * (x.ndim - 3))
     return jnp.take_along_axis(x, index, 1)[:, 0]
 
@@ -69,11 +69,11 @@ def choose(
     reverse: bool,
     by_value: bool,
 ) -> Chosen:
-    """For each start the trajectory of highest mean λ-return (or, as published, of highest mean
-    value).
+    """Choose for each start the trajectory of highest mean λ-return (or, as published, of highest
+    mean value).
 
-    feat [H, P, N, F]; signal, terminal and value [H, P, N]. Highest reward is optimism, highest
-    cost is pessimism. Gradients reach the chosen trajectories only.
+    feat [H, P, N, F]; signal, terminal and value [H, P, N]. This is optimistic for rewards and
+    pessimistic for costs. Gradients reach the chosen trajectories only.
     """
     ret = returns(signal, value, terminal, discount, lam, reverse)
     score = value.mean(0) if by_value else ret.mean(0)
@@ -89,7 +89,7 @@ def choose(
 
 
 def over_starts(x: jax.Array, weight: jax.Array) -> jax.Array:
-    """Mean of x [H, N] whose starts count by their weights [N]; 0 where none does."""
+    """Mean of x [H, N] with starts weighted by `weight` [N]; 0 if all weights are 0."""
     return (weight * x).mean(0).sum() / jnp.maximum(weight.sum(), 1.0)
 
 
@@ -116,8 +116,8 @@ def actor_loss(
 
     excess = mean of the pessimistic cost returns - limit
 
-    Means are over starts by their continuation `start_cont` [N], 1 - is_terminal: nothing follows
-    the end of the world.
+    In means, starts are weighted by their continuation `start_cont` [N], 1 - is_terminal: nothing
+    follows a terminal state.
     """
     weight = discount ** jnp.arange(reward_returns.shape[0])
     excess = over_starts(cost_returns, start_cont) - limit

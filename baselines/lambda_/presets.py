@@ -24,7 +24,7 @@ MATCHED = LambdaConfig(cost_limit=2.0, model=ModelConfig(cameras="all"))
 _LEARNING = OptimizerConfig(1e-3, 1e-5, 100.0)
 CPU = LambdaConfig(
     cost_limit=2.0,
-    pretrain_updates=800,  # an actor that learns from a worse model than that soon stands still
+    pretrain_updates=800,  # with a less trained model the actor soon stops moving
     model=ModelConfig(
         deter=128,
         stoch=32,
@@ -33,11 +33,11 @@ CPU = LambdaConfig(
         conv_depth=16,
         vector_units=128,
         vector_layers=2,
-        # near hazards decide about costs, and symlog leaves little of their distances
+        # near hazards determine costs, but symlog compresses their distances
         vector_scale=20.0,
         reward_scale=100.0,
         free_nats=1.0,
-        # overestimated costs are never below the limit, and the multiplier rises for ever
+        # overestimated costs never fall below the limit, and the multiplier would rise forever
         cost_weight=1.0,
         optimizer=OptimizerConfig(1e-3, 1e-5, 100.0),
         low_rate=2e-4,

@@ -19,7 +19,7 @@ from baselines.lambda_.networks import Dense, dense
 class Latent(NamedTuple):
     """deter [..., D]; stoch [..., Z].
 
-    `mean` and `std` [..., Z] are of the normal that stoch was drawn from.
+    `mean` and `std` [..., Z] are those of the normal that stoch was drawn from.
     """
 
     deter: jax.Array
@@ -29,12 +29,12 @@ class Latent(NamedTuple):
 
     @property
     def feat(self) -> jax.Array:
-        """[..., Z + D], what every head reads."""
+        """[..., Z + D], the input of every head."""
         return jnp.concatenate([self.stoch, self.deter], -1)
 
 
 def zero_latent(config: ModelConfig, lead: tuple[int, ...]) -> Latent:
-    """The state at the start of every sequence and episode."""
+    """The latent state at the start of every sequence and episode."""
     deter, stoch = jnp.zeros((*lead, config.deter)), jnp.zeros((*lead, config.stoch))
     return Latent(deter, stoch, stoch, stoch)
 
@@ -52,7 +52,7 @@ class GaussianHead(nnx.Module):
 
 
 class Transition(nnx.Module):
-    """What predicts without observations: a GRU and the prior of the stochastic state."""
+    """Prediction without observations: a GRU and the prior of the stochastic state."""
 
     def __init__(self, config: ModelConfig, action_dim: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
         self.into = dense(config.stoch + action_dim, config.deter, rngs=rngs, dtype=dtype)
@@ -66,7 +66,7 @@ class Transition(nnx.Module):
         return self.gru(prev.deter, x)[0].astype(jnp.float32)
 
     def predict(self, prev: Latent, action: jax.Array, noise: jax.Array) -> Latent:
-        """The state after `action` [..., A], drawn from the prior with standard normal `noise`
+        """State after `action` [..., A], sampled from the prior with standard normal `noise`
         [..., Z].
         """
         deter = self.next_deter(prev, action)
@@ -75,7 +75,7 @@ class Transition(nnx.Module):
 
 
 class Posterior(nnx.Module):
-    """What corrects a prediction by an embedded observation."""
+    """Corrects a prediction with an embedded observation."""
 
     def __init__(self, config: ModelConfig, embed_dim: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
         self.head = GaussianHead(config.deter + embed_dim, config, rngs=rngs, dtype=dtype)
@@ -89,9 +89,9 @@ class Posterior(nnx.Module):
         is_first: jax.Array,
         noise: jax.Array,
     ) -> Latent:
-        """The state [B, ...] after `prev_action` and an observation.
+        """Posterior state [B, ...] after `prev_action` and an observation.
 
-        Where `is_first`, from the zero state with a zero action.
+        Where `is_first`, it starts from the zero state with a zero action.
         """
         prev, prev_action = jax.tree.map(
             lambda x: jnp.where(is_first[:, None], 0.0, x), (prev, prev_action)

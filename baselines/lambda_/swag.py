@@ -2,8 +2,8 @@
 arXiv:1902.02476; docs/concepts/lambda.md#posterior-over-weights).
 
 Pure functions of a pytree of parameters. Each tensor has a running mean m and variance v, and its
-last K deviations from the mean; all tensors are drawn independently of one another, as in the
-original (SWAG shares e2 over them).
+last K deviations from the mean; all tensors are sampled independently, as in the original (SWAG
+shares e2 over them).
 
 Shapes: K deviations; P samples; a tensor of shape [...] has deviations [K, ...] and samples
 [P, ...].
@@ -24,9 +24,9 @@ from baselines.lambda_.config import SwagConfig
 
 
 class SwagState(NamedTuple):
-    """Trees like the parameters, `deviations` with a leading axis of K, newest first.
+    """Trees like the parameters; `deviations` have a leading axis of K, newest first.
 
-    `snapshots` taken so far, int32.
+    `snapshots` is the number taken so far, int32.
     """
 
     mean: PyTree
@@ -36,7 +36,7 @@ class SwagState(NamedTuple):
 
 
 def init_swag(config: SwagConfig, params: PyTree) -> SwagState:
-    """No snapshots."""
+    """State without snapshots."""
     zeros = jax.tree.map(jnp.zeros_like, params)
     deviations = jax.tree.map(lambda x: jnp.zeros((config.rank, *x.shape), x.dtype), params)
     return SwagState(
@@ -45,9 +45,9 @@ def init_swag(config: SwagConfig, params: PyTree) -> SwagState:
 
 
 def triangular_rate(high: float, low: float, half_period: int) -> optax.Schedule:
-    """Learning rate of update s.
+    """Triangular schedule: learning rate of update s.
 
-    `high` at 0, down a line to `low` at `half_period`, up again, and so on.
+    `high` at 0, linear down to `low` at `half_period` and up again, repeatedly.
 
     cycle = floor(1 + s / 2P);  x = |s / P - 2 cycle + 1|;  rate = high - (high - low) max(0, 1 - x)
     """
@@ -64,14 +64,14 @@ def triangular_rate(high: float, low: float, half_period: int) -> optax.Schedule
 def take_snapshot(
     config: SwagConfig, state: SwagState, params: PyTree, *, biased: bool = False
 ) -> SwagState:
-    """The posterior with one snapshot w more.
+    """Update the posterior with a snapshot w.
 
         v <- v + (1 - decay) (decay (w - m)^2 - v);
         m <- decay m + (1 - decay) w;  deviation = w - m
 
-    The first snapshot is the first mean. `biased` as published: the mean starts from zero and stays
-    biased, and deviations are taken from a mean debiased by a counter that all tensors advance in
-    turn (we let it be advanced by all at once).
+    The first snapshot initialises the mean. `biased` is as published: the mean starts from zero and
+    stays biased, and deviations are taken from a mean debiased with a counter that each tensor
+    advances in turn (here all advance it at once).
     """
     first = (state.snapshots == 0) & (not biased)
     tensors = len(jax.tree.leaves(params))
@@ -97,14 +97,13 @@ def take_snapshot(
 
 
 def sample(config: SwagConfig, state: SwagState, key: jax.Array) -> PyTree:
-    """Parameters drawn from the posterior.
+    """Sample parameters from the posterior.
 
     M + sqrt(scale) (sqrt(v / 2) e1 + D^T e2 / sqrt(2 (K - 1))), e1 and e2 standard normal.
     """
     means, structure = jax.tree.flatten(state.mean)
     diagonal_key, low_rank_key = jax.random.split(key)
-    # One call for all tensors: a call each would take most of the time that compiling an update
-    # takes.
+    # One call for all tensors: one call each would dominate the time to compile an update.
     flat = jax.random.normal(diagonal_key, (sum(m.size for m in means),))
     diagonal = jnp.split(flat, list(itertools.accumulate(m.size for m in means))[:-1])
     low_rank = jax.random.normal(low_rank_key, (len(means), config.rank))
@@ -135,7 +134,7 @@ def follow(
 ) -> SwagState:
     """The posterior after model update number `updates` (from 0), whose result is `params`.
 
-    A snapshot every period from the start.
+    Takes a snapshot every `config.period` updates from `config.start` on.
     """
     due = (updates >= config.start) & ((updates - config.start) % config.period == 0)
     return jax.lax.cond(
@@ -146,9 +145,9 @@ def follow(
 def draw_models(
     config: SwagConfig, state: SwagState, params: PyTree, updates: jax.Array, key: jax.Array
 ) -> PyTree:
-    """P parameters [P, ...] to imagine with.
+    """P parameters [P, ...] for imagination.
 
-    Samples once enough snapshots are there, until then copies of the live ones.
+    Posterior samples once there are enough snapshots, copies of the current parameters until then.
     """
 
     def samples():

@@ -1,7 +1,6 @@
 """The world model and its loss (docs/concepts/lambda.md#world-model).
 
-`Dynamics` is the part that imagination uses; only it has sampled copies (swag.py), since nothing
-else is ever asked of them.
+`Dynamics` is the part used by imagination; only its parameters are sampled (swag.py).
 Shapes: B batch, T time; F features; per-step quantities are [B, T].
 """
 
@@ -25,7 +24,7 @@ from baselines.lambda_.rssm import Latent, Posterior, Transition, observe, zero_
 
 
 class Dynamics(nnx.Module):
-    """Transition, and the heads of what a state brings: reward, cost and the end of the world."""
+    """Transition, and the heads of reward, cost and termination."""
 
     def __init__(self, config: ModelConfig, action_dim: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
         def head() -> Dense:
@@ -41,11 +40,11 @@ class Dynamics(nnx.Module):
         return self.reward_head(feat)[..., 0]
 
     def cost_logit(self, feat: jax.Array) -> jax.Array:
-        """Logit that arriving at a state costs anything, [..., F] -> [...]."""
+        """Logit of any cost on arriving at a state, [..., F] -> [...]."""
         return self.cost_head(feat)[..., 0]
 
     def terminal_logit(self, feat: jax.Array) -> jax.Array:
-        """Logit that the world ends at a state, [..., F] -> [...]."""
+        """Logit of a state being terminal, [..., F] -> [...]."""
         return self.terminal_head(feat)[..., 0]
 
 
@@ -77,13 +76,13 @@ def balanced_kl(
 
 
 def weighted_cost_log_prob(logit: jax.Array, cost: jax.Array, weight: float) -> jax.Array:
-    """Log-likelihood [B, T] of "this step cost at least 1", counted `weight` times where it did."""
+    """Log-likelihood [B, T] of "this step costs at least 1", times `weight` where it does."""
     costly = (cost >= 1.0).astype(jnp.float32)
     return jnp.where(costly > 0, weight, 1.0) * bernoulli_log_prob(logit, costly)
 
 
 class ModelOutput(NamedTuple):
-    """What the model loss leaves behind: posterior states [B, T-1, ...] and scalar metrics."""
+    """Auxiliary output of the model loss: posterior states [B, T-1, ...] and scalar metrics."""
 
     post: Latent
     metrics: dict[str, jax.Array]
@@ -92,10 +91,10 @@ class ModelOutput(NamedTuple):
 def model_loss(
     model: WorldModel, config: ModelConfig, batch: Mapping[str, jax.Array], key: jax.Array
 ) -> tuple[jax.Array, ModelOutput]:
-    """kl_scale * KL - mean log p of the observation, reward, end and (weighted) cost, on rows
+    """kl_scale * KL - mean log p of observation, reward, termination and (weighted) cost, on rows
     1..T-1 of each sequence.
 
-    Row 0 gives its action only: a sequence starts from the zero state before it, as in the
+    Only the action of row 0 is used: a sequence starts from the zero state before it, as in the
     original.
     """
     rows = {name: value[:, 1:] for name, value in batch.items()}

@@ -1,6 +1,6 @@
-"""The agent: SAC's policy beside the learner with a model, both jitted, behind `agents.api.Agent`.
+"""The agent: SAC's policy and a learner with a model, both jitted; implements `agents.api.Agent`.
 
-The policy acts on the observation alone and remembers nothing.
+The policy acts on the observation alone and has no state.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from baselines.sac.actor_critic import sample_action
 class MBPO:
     """SAC, MBPO, Dyna or MVE for one kind of environment; implements `agents.api.Agent`.
 
-    Raises ValueError for observations with pictures.
+    Raises ValueError for observations with images.
     """
 
     pretrain_updates = 0
@@ -40,7 +40,7 @@ class MBPO:
         return self._init(jax.random.key(seed))
 
     def init_carry(self, num_envs: int) -> jax.Array:
-        """Nothing to remember: [E, 0]."""
+        """Empty carry [E, 0]."""
         return jnp.zeros((num_envs, 0))
 
     def act(
@@ -72,5 +72,5 @@ class MBPO:
         return self._update(state, dict(batch), key)
 
     def end_episode(self, state: AgentState, cost: float, agent_steps: int) -> AgentState:
-        """Move the multiplier by the cost of a finished training episode; donates `state`."""
+        """Update the multiplier with the cost of a finished training episode; donates `state`."""
         return self._end_episode(state, cost, agent_steps) if self.config.constrained else state

@@ -1,7 +1,7 @@
 """Configuration of the off-policy learner with a model.
 
-Defaults are the sizes of MBPO (Janner et al. 2019, arXiv:1906.08253). The methods are values of it,
-see baselines.mbpo.presets.
+Defaults are the sizes of MBPO (Janner et al. 2019, arXiv:1906.08253). Methods are values of this
+configuration, see baselines.mbpo.presets.
 """
 
 from __future__ import annotations
@@ -20,53 +20,53 @@ class ModelConfig:
     members: int = 7
     """Networks of the ensemble."""
     elites: int = 5
-    """Members of least held-out error, which alone predict."""
+    """Members of lowest held-out error, the only ones used to predict."""
     units: int = 200
     """Units of the hidden layers."""
     layers: int = 4
     """Hidden layers of each member."""
     fit: Literal["converge", "online"] = "converge"
-    """Fit again every `fit_every` updates until the held-out error stops falling (MBPO), or take
-    one gradient step an update on the replayed batch (Dyna, MVE).
+    """Refit every `fit_every` updates until the held-out error stops falling (MBPO), or take one
+    gradient step per update on the replayed batch (Dyna, MVE).
     """
     fit_every: int = 5000
-    """Updates between two fits to convergence."""
+    """Updates between fits to convergence."""
     window: int = 100_000
-    """Replayed transitions that a fit to convergence draws from: the latest, batch by batch."""
+    """Latest replayed transitions, collected batch by batch, on which fits to convergence train."""
     holdout: int = 5000
-    """Held-out transitions on which a fit to convergence is judged: the latest."""
+    """Latest held-out transitions on which fits to convergence are evaluated."""
     holdout_share: float = 0.2
-    """Share of all transitions that no member is trained on."""
+    """Share of transitions held out from training."""
     batch: int = 256
-    """Transitions of a gradient step of a fit to convergence, drawn for each member anew."""
+    """Batch size of fits to convergence, drawn separately for each member."""
     epoch_steps: int = 400
-    """Gradient steps between two looks at the held-out error."""
+    """Gradient steps per epoch, after which the held-out error is evaluated."""
     max_epochs: int = 50
-    """Looks after which a fit ends in any case."""
+    """Maximum number of epochs of a fit."""
     patience: int = 5
-    """Looks in a row without improvement of any member that end a fit."""
+    """Consecutive epochs without improvement of any member after which a fit ends."""
     improvement: float = 0.01
-    """Share by which a held-out error must fall to count as improved."""
+    """Relative decrease of a held-out error that counts as an improvement."""
     warmup: int = 5000
-    """Updates before anything reads the model; until then all data are real."""
+    """Updates before the model is used; until then all data are real."""
     beta: float = 0.0
     """Exponent of the beta-NLL (Seitzer et al. 2022, arXiv:2203.09168): each entry's negative
     log-likelihood is weighted by its predicted variance to this power, without gradient. 0: plain
-    likelihood (MBPO), which explains rare changes as noise and hardly learns their means. 1: the
-    means' gradient is that of the squared error.
+    likelihood (MBPO), which treats rare changes as noise and hardly learns their means. 1: the
+    gradient of the means is that of the squared error.
     """
     sampled: bool = True
-    """Whether imagined states, rewards and costs are sampled from a member's predicted normals;
-    otherwise they are its means (the model of MVE is deterministic).
+    """Sample imagined states, rewards and costs from a member's predicted normals; otherwise use
+    the means (the model of MVE is deterministic).
     """
     within_range: bool = False
-    """Whether imagined states, rewards and costs are clipped to the range of all observed ones.
-    Otherwise sensors with heavy tails are sampled far outside it.
+    """Clip imagined states, rewards and costs to the range of all observed ones. Otherwise sensors
+    with heavy tails are sampled far outside it.
     """
     bound_weight: float = 0.01
     """Weight of the distance between the bounds of the predicted log-variances."""
     weight_decay: float = 5e-5
-    """Weight of the squared kernels in the loss."""
+    """Weight decay: weight of the squared kernels in the loss."""
     optimizer: OptimizerConfig = OptimizerConfig(1e-3)
     """Optimiser of the ensemble."""
 
@@ -97,22 +97,22 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RolloutConfig:
-    """Branched rollouts from replayed states, and how their data mix with real data."""
+    """Branched rollouts from replayed states, and the mixture of their data with real data."""
 
     length_first: int = 1
-    """Model steps of a rollout at first."""
+    """Initial number of model steps of a rollout."""
     length_last: int = 1
-    """Model steps of a rollout at last; 0 for both: no rollouts."""
+    """Final number of model steps of a rollout; 0 for both: no rollouts."""
     grow_from: int = 0
-    """Updates up to which the length is the first one."""
+    """Updates up to which rollouts have the initial length."""
     grow_until: int = 0
-    """Updates from which on it is the last one; linear between."""
+    """Updates from which they have the final length; linear in between."""
     starts: int = 20
-    """Rollouts of an update, each from the state of another replayed transition."""
+    """Rollouts per update, each from the state of a different replayed transition."""
     capacity: int = 400_000
-    """Imagined transitions that are kept, the latest."""
+    """Number of latest imagined transitions kept."""
     real_ratio: float = 0.05
-    """Share of real transitions in the batches of actor and critics."""
+    """Share of real transitions in batches for actor and critics."""
 
     def __post_init__(self):
         for name in ("length_first", "length_last", "grow_from"):
@@ -140,10 +140,10 @@ class ExpansionConfig:
     """Model-based value expansion (Feinberg et al. 2018, arXiv:1803.00101)."""
 
     length: int = 0
-    """Model steps by which targets are expanded; 0: none."""
+    """Model steps by which the critics' targets are expanded; 0: none."""
     td_k: bool = True
-    """Critics fit the imagined states as well, each its own expanded return; else the real one
-    alone.
+    """Fit the critics also at the imagined states, each to its own expanded return; otherwise only
+    at the real one.
     """
 
     def __post_init__(self):
@@ -152,14 +152,14 @@ class ExpansionConfig:
 
 @dataclasses.dataclass(frozen=True)
 class MBPOConfig:
-    """An agent: the learner without a model, or with one in any of its places."""
+    """An agent: the learner without a model, or with one for rollouts or value expansion."""
 
     cost_limit: float = 25.0
     """Cost allowed per episode."""
     constrained: bool = True
-    """Whether a multiplier weighs costs in the actor's loss; else they are only predicted."""
+    """Weigh costs in the actor's loss by a multiplier; otherwise they are only predicted."""
     dual: Literal["softplus", "pid"] = "softplus"
-    """What moves the multiplier after each training episode: a gradient step in a raw value whose
+    """Update of the multiplier after each training episode: a gradient step on a raw value whose
     softplus it is, or a PID controller.
     """
     sac: SACConfig = SACConfig()
@@ -180,5 +180,5 @@ class MBPOConfig:
 
     @property
     def uses_model(self) -> bool:
-        """Whether anything reads a model, so that there is one."""
+        """Whether rollouts or value expansion use a model."""
         return self.rollout.longest > 0 or self.expansion.length > 0

@@ -1,6 +1,6 @@
-"""From replay batches to transitions, and how real and imagined ones mix.
+"""Converts replay batches to transitions, and mixes real with imagined ones.
 
-A state is the observation's `vector_of`; all networks work on it.
+A state is the observation's `vector_of`, the input of all networks.
 
 Shapes: B, T replay batch and sequence length; N = B (T - 1) transitions; Z size of a state.
 """
@@ -22,7 +22,7 @@ NO_PICTURES = "its model predicts the next observation itself, which is for vect
 
 
 def used_keys(obs: ObsSpec) -> tuple[str, ...]:
-    """Names of the vectors of an observation. Raises ValueError where there are pictures."""
+    """Names of the vectors of an observation. Raises ValueError if it has images."""
     check_obs(obs)
     if pictures := image_keys(obs):
         raise ValueError(f"observation {', '.join(pictures)} is a picture: {NO_PICTURES}")
@@ -31,10 +31,10 @@ def used_keys(obs: ObsSpec) -> tuple[str, ...]:
 
 def real_transitions(batch: Mapping[str, jax.Array], names: tuple[str, ...]) -> Transitions:
     """The transitions [N, ...] of a replay batch [B, T, ...], in which reward, cost and termination
-    stand at the row on which a transition arrives.
+    are in the row at which a transition arrives.
 
-    Those from the last row of an episode to the first of the next have weight 0. The end of a time
-    limit is no termination: the row that it arrives at is not terminal.
+    Those from the last row of an episode to the first of the next have weight 0. Truncation by a
+    time limit is not termination: the row at which it arrives is not terminal.
     """
     z = vector_of(batch, names)
     found = Transitions(
@@ -50,9 +50,9 @@ def real_transitions(batch: Mapping[str, jax.Array], names: tuple[str, ...]) -> 
 
 
 def mix(real: Transitions, imagined: Ring, ratio: float, key: jax.Array) -> Transitions:
-    """As many transitions as `real` has [N, ...], a share of `ratio` of them real.
+    """Mix N transitions [N, ...], as many as in `real`, with a share `ratio` of real ones.
 
-    All are while nothing is imagined.
+    All are real while there are no imagined ones.
     """
     rows = real.weight.shape[0]
     drawn = ring.draw(imagined, key, (rows,))

@@ -2,7 +2,7 @@
 
 Each member maps a state and an action to normals of the state's difference, the reward and the
 cost, and to the logit of termination (PETS, Chua et al. 2018, arXiv:1805.12114; MBPO, Janner et al.
-2019, arXiv:1906.08253, whose termination is given instead).
+2019, arXiv:1906.08253, where termination is known instead).
 
 Shapes: E members, N rows, Z size of a state, A action, O = Z + 2 predicted numbers.
 """
@@ -55,7 +55,7 @@ class Prediction(NamedTuple):
 
 
 def soft_bounds(log_var: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
-    """Log-variances kept between learned bounds without losing their gradient (PETS, appendix A).
+    """Soft-clip log-variances to learned bounds, keeping their gradient (PETS, appendix A).
 
     v <- high - softplus(high - v);   v <- low + softplus(v - low)
     """
@@ -64,7 +64,7 @@ def soft_bounds(log_var: jax.Array, low: jax.Array, high: jax.Array) -> jax.Arra
 
 
 def targets_of(data: Transitions) -> jax.Array:
-    """What is predicted, unscaled: [..., O]."""
+    """Targets of the ensemble, unscaled: [..., O]."""
     return _with_reward_and_cost(data.z_next - data.z, data)
 
 
@@ -78,12 +78,12 @@ def _with_reward_and_cost(z: jax.Array, data: Transitions) -> jax.Array:
 
 
 def inputs_of(data: Transitions) -> jax.Array:
-    """What it is predicted from, unscaled: [..., Z + A]."""
+    """Inputs of the ensemble, unscaled: [..., Z + A]."""
     return jnp.concatenate([data.z, data.action], -1)
 
 
 def fresh_scales(size: int, action_dim: int, within_range: bool) -> Scales:
-    """Of no rows."""
+    """Scales before any data."""
     return Scales(
         running.fresh(size + action_dim),
         running.fresh(size + 2),
@@ -92,7 +92,7 @@ def fresh_scales(size: int, action_dim: int, within_range: bool) -> Scales:
 
 
 def update_scales(scales: Scales, data: Transitions) -> Scales:
-    """With the rows of `data` that have weight."""
+    """Update the scales with the rows of `data` of positive weight."""
     seen = scales.outcomes
     return Scales(
         running.update(scales.inputs, inputs_of(data), data.weight),
@@ -102,7 +102,7 @@ def update_scales(scales: Scales, data: Transitions) -> Scales:
 
 
 class Ensemble:
-    """The members' common graph and how they are called; holds no parameters."""
+    """The members' common graph and its application; holds no parameters."""
 
     def __init__(self, config: ModelConfig, size: int, action_dim: int):
         self.config, self.size, self.action_dim = config, size, action_dim
@@ -113,7 +113,7 @@ class Ensemble:
         return MLP(fan_in, self.config.units, self.config.layers, out, jax.nn.silu, rngs=rngs)
 
     def init(self, key: jax.Array) -> EnsembleParams:
-        """Members drawn independently."""
+        """Members with independent initialisations."""
         keys = jax.random.split(key, self.config.members)
         net = jax.vmap(lambda k: params_of(self._build(nnx.Rngs(k))))(keys)
         low, high = (jnp.full(self.size + 2, bound, jnp.float32) for bound in FIRST_BOUNDS)
@@ -129,7 +129,7 @@ class Ensemble:
     def loss(
         self, params: EnsembleParams, scales: Scales, data: Transitions
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Negative log-likelihood of rows [E, N, ...], a batch for each member; its parts.
+        """Negative log-likelihood of rows [E, N, ...], one batch per member; its parts as metrics.
 
         mean of w ((m - y)^2 exp(-v) + v)             (PETS, with a diagonal covariance)
         - log p(termination) + bound_weight (sum high - sum low) + weight_decay |kernels|^2
@@ -159,7 +159,7 @@ class Ensemble:
 
     def error(self, params: EnsembleParams, scales: Scales, data: Transitions) -> jax.Array:
         """Error [E] of each member on the same rows [N, ...]: squared error of scaled means plus
-        the termination's negative log-likelihood, by which members are ranked and fits end.
+        the negative log-likelihood of termination. Ranks members and decides when fits end.
         """
         inputs = scales.inputs.scale(inputs_of(data))
         pred = self.predict(params, jnp.broadcast_to(inputs, (self.config.members, *inputs.shape)))
@@ -170,10 +170,10 @@ class Ensemble:
 
 
 def choose_elites(error: jax.Array, count: int) -> jax.Array:
-    """Indices [count] of the members of least error, best first."""
+    """Indices [count] of the members of lowest error, best first."""
     return jax.lax.top_k(-error, count)[1]
 
 
 def take_members(params: EnsembleParams, members: jax.Array) -> EnsembleParams:
-    """The ensemble of some members [K]."""
+    """The ensemble of the given members [K]."""
     return params._replace(net=jax.tree.map(lambda x: x[members], params.net))

@@ -1,13 +1,13 @@
 """Model-based value expansion (MVE, Feinberg et al. 2018, arXiv:1803.00101) of soft returns.
 
 A real transition (z, a, r, z') is continued by H imagined steps of the policy from z'. Its target,
-and in the TD-k form that of each imagined pair too, is the discounted sum of what follows, closed
-by the target critics after the last step:
+and in the TD-k form also that of each imagined pair, is the discounted sum of what follows,
+bootstrapped with the target critics after the last step:
 
     q[t] = r[t] + g (1 - d[t]) v[t+1],   v[t] = q[t] - alpha log pi[t],   v[H] = value at the end
 
-for t = 0..H-1, and r + g (1 - d) v[0] for the real pair. H = 0 leaves SAC's target. The entropy's
-share is ours: the paper expands the returns of DDPG. Costs are expanded without it.
+for t = 0..H-1, and r + g (1 - d) v[0] for the real pair. H = 0 gives SAC's target. The entropy
+term is ours: the paper expands the returns of DDPG. Costs are expanded without it.
 
 Shapes: H imagined steps, N rows.
 """
@@ -30,7 +30,7 @@ def expanded_returns(
 ) -> tuple[jax.Array, jax.Array]:
     """q [H, N] of the imagined pairs and v [N] of the first state.
 
-    reward, terminal and bonus (-alpha log pi, or 0) [H, N]; `value` [N] closes them.
+    reward, terminal and bonus (-alpha log pi, or 0) [H, N]; `value` [N] bootstraps.
     """
 
     def backward(following, inputs):
@@ -52,8 +52,8 @@ def expand(
 ) -> Targets:
     """Targets of the real pairs and, with `td_k`, of the imagined ones.
 
-    `values` [N] of return (entropy included) and cost close the imagined steps from `data.z_next`;
-    `discounts` are theirs.
+    `values` [N] of return (including entropy) and cost bootstrap the imagined steps from
+    `data.z_next`; `discounts` are for return and cost.
     """
     steps = imagined.data
     bonus = -temperature * imagined.log_prob

@@ -1,10 +1,10 @@
-"""How the ensemble is fitted: one step on a replayed batch, or until the held-out error stops
-falling, on a window of replayed transitions.
+"""Fits the ensemble: one step on a replayed batch, or until the held-out error stops falling, on a
+window of replayed transitions.
 
-The agent sees batches, not the replay: the window holds the transitions of the latest batches, so
-that a fit to convergence learns from a uniform sample, with repetitions, of all data, where MBPO
-passes over all data. Whether a transition is held out follows from its content, so that its
-repetitions fall on one side.
+The agent receives batches, not the replay: the window holds the transitions of the latest batches,
+so that a fit to convergence learns from a uniform sample of all data, with repetitions, where MBPO
+passes over all data. Whether a transition is held out depends on its content, so that all its
+repetitions are treated alike.
 
 Shapes: E members, N rows.
 """
@@ -30,16 +30,16 @@ from baselines.mbpo.ensemble import (
 from baselines.mbpo.ring import Ring
 from baselines.sac.update import Transitions
 
-ERROR_DECAY = 0.98  # of the running held-out error of an ensemble that is fitted online
-GRID = 4096.0  # steps of a unit to which hashed values are rounded
+ERROR_DECAY = 0.98  # EMA decay of the held-out error of an ensemble fitted online
+GRID = 4096.0  # steps per unit to which values are rounded before hashing
 _PRIME, _GOLDEN = 16777619, 2654435761  # of the FNV hash; 2^32 over the golden ratio
 
 
 class ModelState(NamedTuple):
-    """What fitting keeps beside parameters and optimiser.
+    """State of fitting, in addition to parameters and optimiser.
 
-    `error` [E] ranks the members: that of the last fit, or a running one. `window` and `holdout`
-    are None for an ensemble that is fitted online.
+    `error` [E] ranks the members: that of the last fit, or an EMA. `window` and `holdout` are None
+    for an ensemble fitted online.
     """
 
     scales: Scales
@@ -49,7 +49,7 @@ class ModelState(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """A fit to convergence under way; `best` and `error` [E] are each member's best so far."""
+    """A fit to convergence in progress; `best` and `error` [E] are each member's best so far."""
 
     params: EnsembleParams
     opt: Any
@@ -63,7 +63,7 @@ class Fit(NamedTuple):
 def held_out(data: Transitions, share: float) -> jax.Array:
     """Which rows [N] are held out: a hash of state, action and next state below `share`.
 
-    Of rounded values: the last bits of a symlog may depend on the row's place in its batch.
+    Values are rounded first: the last bits of a symlog may depend on the row's place in its batch.
     """
     values = jnp.concatenate([data.z, data.action, data.z_next], -1)
     bits = jax.lax.bitcast_convert_type(jnp.round(values * GRID).astype(jnp.int32), jnp.uint32)
@@ -78,14 +78,14 @@ def held_out(data: Transitions, share: float) -> jax.Array:
 
 
 class Fitter:
-    """The two ways to fit under one configuration; holds nothing that changes."""
+    """The two ways to fit, for one configuration; stateless."""
 
     def __init__(self, config: ModelConfig, ensemble: Ensemble):
         self.config, self.ensemble = config, ensemble
         self.optimizer = make_optimizer(config.optimizer)
 
     def fresh(self) -> ModelState:
-        """Before any data."""
+        """State before any data."""
         config, size, action = self.config, self.ensemble.size, self.ensemble.action_dim
         scalar = jnp.zeros(())
         row = Transitions(jnp.zeros(size), jnp.zeros(action), jnp.zeros(size), *[scalar] * 4)
@@ -132,14 +132,14 @@ class Fitter:
     def step(
         self, params: EnsembleParams, opt: Any, scales: Scales, data: Transitions
     ) -> tuple[EnsembleParams, Any, dict[str, jax.Array]]:
-        """One gradient step on rows [E, N, ...]; parameters, optimiser, parts of the loss."""
+        """One gradient step on rows [E, N, ...]; returns parameters, optimiser state, metrics."""
         grads, parts = jax.grad(self.ensemble.loss, has_aux=True)(params, scales, data)
         updates, opt = self.optimizer.update(grads, opt, params)
         parts |= {"model/grad_norm": optax.tree.norm(grads)}
         return optax.apply_updates(params, updates), opt, parts  # pyright: ignore[reportReturnType]
 
     def _online(self, params, opt, state: ModelState, data: Transitions, out, key):
-        """A step on a bootstrap of the batch for each member; errors are running ones."""
+        """One step on a bootstrap sample of the batch per member; errors are EMAs."""
         config, rows = self.config, data.weight.shape[0]
         error = self.ensemble.error(params, state.scales, data._replace(weight=data.weight * out))
         error = ERROR_DECAY * state.error + (1.0 - ERROR_DECAY) * error
@@ -156,7 +156,7 @@ class Fitter:
         """Train on the window until no member's held-out error has fallen by
         `improvement` for `patience` epochs; each member ends at its best.
 
-        Parameters, optimiser, errors [E] and the number of epochs.
+        Returns parameters, optimiser state, errors [E] and the number of epochs.
         """
         config, window, holdout = self.config, state.window, state.holdout
         if window is None or holdout is None:

@@ -1,9 +1,9 @@
-"""How the agent learns: a pure function from state, replay batch and key to the next state.
+"""The agent's learner: its update is a pure function of state, replay batch and key.
 
 Order of one update: ensemble -> rollouts from the batch's states into the buffer of imagined
 transitions -> soft actor-critic on real and imagined ones (baselines.sac.update), with expanded
-targets where the method expands. Each part exists only where its setting asks for it, and without
-any the update is that of SAC, to the bit.
+targets if configured. Each part exists only if its setting enables it; without any, the update
+equals that of SAC bit for bit.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ from baselines.sac.update import (
 
 
 class AgentState(NamedTuple):
-    """All that learning changes: a checkpoint of this pytree forgets nothing.
+    """Everything that learning changes; a checkpoint of this pytree is complete.
 
-    `dual` is what the multiplier follows from: its raw value or the controller's state. `model` and
-    `imagined` are None where nothing reads them.
+    `dual` determines the multiplier: its raw value or the controller's state. `model` and
+    `imagined` are None if unused.
     """
 
     params: Learned
@@ -66,7 +66,7 @@ class AgentState(NamedTuple):
 class Learner(ActorCriticLearner):
     """Optimisers and the update of one configuration in one kind of environment.
 
-    Holds nothing that changes; see `AgentState`. Raises ValueError for observations with pictures.
+    Stateless; see `AgentState`. Raises ValueError for observations with images.
     """
 
     config: MBPOConfig
@@ -83,7 +83,7 @@ class Learner(ActorCriticLearner):
         self.optimizers = Learned(*sac_optimizers(config.sac), model=model)
 
     def init(self, key: jax.Array) -> AgentState:
-        """A fresh learner; targets start as copies."""
+        """Initial learner state; targets start as copies."""
         params = init_params(self.config, self.env, self.ensemble, key)
         optimizers = Learned(
             *(
@@ -121,9 +121,9 @@ class Learner(ActorCriticLearner):
     def end_episode(
         self, state: AgentState, cost: jax.Array | float, agent_steps: jax.Array | int
     ) -> AgentState:
-        """Move the multiplier by the cost of a training episode.
+        """Update the multiplier with the cost of a training episode.
 
-        Those of the prefill, before any update, do not count.
+        Episodes of the prefill, before any update, are ignored.
         """
         config = self.config
         if not config.constrained:
@@ -162,7 +162,7 @@ class Learner(ActorCriticLearner):
         return state._replace(updates=state.updates + 1), metrics
 
     def _fit(self, state: AgentState, data: Transitions, key: jax.Array):
-        """Let the ensemble learn from replayed transitions."""
+        """Fit the ensemble to replayed transitions."""
         assert self.fitter is not None and state.model is not None
         params, opt, model, metrics = self.fitter(
             state.params.model, state.optimizers.model, state.model, data, state.updates, key
@@ -175,13 +175,13 @@ class Learner(ActorCriticLearner):
         return state, metrics
 
     def elites(self, state: AgentState) -> EnsembleParams:
-        """The members of least error, which alone predict."""
+        """The members of lowest error, the only ones used to predict."""
         assert state.model is not None
         best = choose_elites(state.model.error, self.config.model.elites)
         return take_members(state.params.model, best)
 
     def rollout_noise(self, key: jax.Array, steps: int, rows: int) -> RolloutNoise:
-        """What rollouts draw [H, N, ...]; states are means where `model.sampled` is off."""
+        """Noise of rollouts [H, N, ...]; that of states is zero if `model.sampled` is off."""
         noise = draw_noise(
             key, steps, rows, self.size, self.env.action_dim, self.config.model.elites
         )
@@ -192,7 +192,7 @@ class Learner(ActorCriticLearner):
     def imagine(
         self, state: AgentState, start: jax.Array, alive: jax.Array, steps: int, key: jax.Array
     ) -> Rollouts:
-        """Rollouts of the policy in the elites from states [N, Z]."""
+        """Roll out the policy in the elites from states [N, Z]."""
         assert self.ensemble is not None and state.model is not None
         noise = self.rollout_noise(key, steps, start.shape[0])
         return rollout(
@@ -206,11 +206,11 @@ class Learner(ActorCriticLearner):
         )
 
     def _branch(self, state: AgentState, imagined: Ring, data: Transitions, key: jax.Array):
-        """The buffer with this update's rollouts and metrics.
+        """Add this update's rollouts to the buffer; returns the buffer and metrics.
 
-        They start from the first states of `data`, whose rows are in no order.
+        They start from the first states of `data`, whose rows are in no particular order.
 
-        Raises ValueError (when traced) where a batch has fewer transitions than rollouts start.
+        Raises ValueError (when traced) if a batch has fewer transitions than `rollout.starts`.
         """
         config, rows = self.config.rollout, data.weight.shape[0]
         if config.starts > rows:
@@ -234,7 +234,7 @@ class Learner(ActorCriticLearner):
     def expanded_targets(
         self, state: AgentState, data: Transitions, key: jax.Array, cost_key: jax.Array
     ) -> Targets:
-        """Targets over imagined steps; those of one step until the model has warmed up."""
+        """Targets expanded over imagined steps; one-step targets until the model has warmed up."""
         expansion, sac = self.config.expansion, self.config.sac
         plain = self.one_step_targets(state, data, key, cost_key)
         imagined = self.imagine(

@@ -1,5 +1,5 @@
-"""Running statistics of rows: mean and variance, which scale the ensemble's inputs and outputs, and
-the observed range, which may bound its predictions.
+"""Running statistics of rows: mean and variance to scale the ensemble's inputs and outputs, and the
+observed range to bound its predictions.
 
 Shapes: N rows of K entries.
 """
@@ -11,11 +11,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-SMALLEST = 1e-6  # deviation of an entry that is taken for constant and left unscaled
+SMALLEST = 1e-6  # std below which an entry counts as constant and is not scaled
 
 
 class Moments(NamedTuple):
-    """Summed weight of the rows seen, their mean [K] and summed squared distances from it [K]."""
+    """Total weight of the rows, their mean [K] and sum of squared distances from it [K]."""
 
     total: jax.Array
     mean: jax.Array
@@ -55,7 +55,7 @@ def fresh(size: int) -> Moments:
 
 
 def update(moments: Moments, rows: jax.Array, weight: jax.Array) -> Moments:
-    """With rows [N, K] of weight [N] added (Chan, Golub and LeVeque 1979, pairwise)."""
+    """Add rows [N, K] of weight [N] (Chan, Golub and LeVeque 1979, pairwise)."""
     count = weight.sum()
     share = weight[:, None] / jnp.maximum(count, 1.0)
     mean = (share * rows).sum(0)
@@ -70,13 +70,13 @@ def update(moments: Moments, rows: jax.Array, weight: jax.Array) -> Moments:
 
 
 class Range(NamedTuple):
-    """Least and greatest value [K] of the rows seen."""
+    """Minimum and maximum [K] of the rows."""
 
     low: jax.Array
     high: jax.Array
 
     def clip(self, rows: jax.Array) -> jax.Array:
-        """Rows [..., K] within the range, unchanged where no row was seen."""
+        """Clip rows [..., K] to the range; no change before any data."""
         return jnp.where(self.low <= self.high, jnp.clip(rows, self.low, self.high), rows)
 
 
@@ -86,7 +86,7 @@ def no_range(size: int) -> Range:
 
 
 def widen(seen: Range, rows: jax.Array, weight: jax.Array) -> Range:
-    """With the rows [N, K] that have weight [N]."""
+    """Extend the range to the rows [N, K] of positive weight [N]."""
     counts = weight[:, None] > 0
     return Range(
         jnp.minimum(seen.low, jnp.where(counts, rows, jnp.inf).min(0)),

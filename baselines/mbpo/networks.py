@@ -1,4 +1,4 @@
-"""The networks of an agent: how they are built and taken apart into parameters."""
+"""The networks of an agent: construction and splitting into parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from baselines.sac.actor_critic import Actor, CostCritic, TwinCritic, discounted
 
 
 class Networks(NamedTuple):
-    """Actor and critics, in whichever form: modules, graph definitions or parameters."""
+    """Actor and critics: modules, graph definitions or parameters."""
 
     actor: Any
     critic: Any
@@ -27,7 +27,7 @@ class Networks(NamedTuple):
 class Learned(NamedTuple):
     """Everything with an optimiser: parameters, optimisers or their states.
 
-    `model` is None where nothing reads one.
+    `model` is None if unused.
     """
 
     actor: Any
@@ -62,7 +62,7 @@ def graphs(config: MBPOConfig, env: EnvSpec) -> Networks:
 def init_params(
     config: MBPOConfig, env: EnvSpec, ensemble: Ensemble | None, key: jax.Array
 ) -> Learned:
-    """Freshly drawn parameters; actor and critics are the same with a model and without."""
+    """Newly initialised parameters; actor and critics do not depend on whether there is a model."""
     nets = _build(config, env, nnx.Rngs(key))
     return Learned(
         *(params_of(net) for net in nets),

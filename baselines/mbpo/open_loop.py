@@ -1,5 +1,4 @@
-"""Open-loop predictions: what the ensemble expects from one observation on, given the actions and
-nothing else.
+"""Open-loop predictions of the ensemble from one observation, given only the actions.
 
 Shapes: N windows of C + K rows; predictions are [N, K+1, ...], row 0 the last observed row itself
 and row k after k actions without an observation.
@@ -36,12 +35,12 @@ class OpenLoop(NamedTuple):
 def open_loop(
     learner: Learner, state: AgentState, rows: Mapping[str, jax.Array], context: int, key: jax.Array
 ) -> OpenLoop:
-    """Predictions for replay rows [N, C+K, ...] from row `context` - 1 on, the first whose
-    successors are not seen: the model remembers nothing.
+    """Predictions for replay rows [N, C+K, ...] from row `context` - 1, the last observed one; the
+    model is memoryless and uses no earlier row.
 
-    As in rollouts each step is predicted by an elite drawn anew, sampled or by its mean as
-    `model.sampled` says, but never terminated. Raises ValueError where the method has no model,
-    and unless 1 <= C < rows.
+    As in rollouts, each step is predicted by a newly drawn elite, sampled or its mean according to
+    `model.sampled`, but never terminated. Raises ValueError if the method has no model, and unless
+    1 <= C < rows.
     """
     if learner.ensemble is None or state.model is None:
         raise ValueError("the method has no model to predict with")

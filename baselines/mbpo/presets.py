@@ -1,7 +1,7 @@
 """Named settings of the off-policy learner with a model: eight methods, four presets.
 
 release  published sizes (SAC, MBPO; Dyna and MVE with the same networks)
-matched  release with SafeDreamer's cost limit (its action repeat is the loop's to set)
+matched  release with SafeDreamer's cost limit (the loop sets its action repeat)
 cpu      sized for two cores
 debug    every size shrunk until a run takes seconds; learns nothing
 """
@@ -18,12 +18,12 @@ NO_ROLLOUTS = {"length_first": 0, "length_last": 0}
 
 
 def with_method(base: MBPOConfig, method: str) -> MBPOConfig:
-    """`base` with what makes it the method: which data paths are open."""
+    """`base` with the settings that define the method."""
     name = method.removesuffix("_lag")
     base = dataclasses.replace(base, constrained=name != method)
     none = dataclasses.replace(base.rollout, **NO_ROLLOUTS)
     no_steps = dataclasses.replace(base.expansion, length=0)
-    # with sampled states, targets of MVE's critics diverged (results/log_of_trials.md, 2026-11-29)
+    # with sampled states, MVE's critic targets diverged (results/log_of_trials.md, 2026-11-29)
     online = dataclasses.replace(base.model, fit="online", sampled=False)
     if name == "sac":
         return dataclasses.replace(base, rollout=none, expansion=no_steps)
@@ -31,7 +31,7 @@ def with_method(base: MBPOConfig, method: str) -> MBPOConfig:
         return dataclasses.replace(base, expansion=no_steps)
     if name == "mve":
         return dataclasses.replace(base, rollout=none, model=online)
-    # Dyna: one step from remembered states with actions drawn anew, used at once, one imagined
+    # Dyna: one step from replayed states with newly sampled actions, used immediately, one imagined
     # transition for each real one
     starts = base.rollout.starts
     planning = dataclasses.replace(
@@ -50,7 +50,7 @@ RELEASE = MBPOConfig(
         optimizer=_LEARNING,
         actor_clip=_LEARNING.clip,
     ),
-    # MBPO makes 400 rollouts and 20 updates an environment step, and fits every 250 steps
+    # MBPO makes 400 rollouts and 20 updates per environment step, and fits every 250 steps
     rollout=RolloutConfig(starts=20),
     model=ModelConfig(fit_every=5000, warmup=5000),
     expansion=ExpansionConfig(length=3),
@@ -68,8 +68,9 @@ CPU = dataclasses.replace(
         target_fraction=0.01,
         optimizer=OptimizerConfig(5e-4),
     ),
-    # Episodes cost 100 to 400 before learning and 5 to 30 after it. Without a bound, one rate winds
-    # the multiplier up early or leaves it too small (results/log_of_trials.md, 2026-11-29).
+    # Episodes cost 100 to 400 before learning and 5 to 30 after it. Without a bound, any one rate
+    # drives the multiplier too high early or leaves it too small (results/log_of_trials.md,
+    # 2026-11-29).
     multiplier=MultiplierConfig(init=0.02, learning_rate=1e-3, max_excess=20.0),
     model=ModelConfig(
         members=5,
@@ -107,9 +108,10 @@ DEBUG = dataclasses.replace(
     expansion=ExpansionConfig(length=2),
 )
 
-# With the plain likelihood, lidar beams and costs are hardly learned; under beta, a penalty on the
-# distance of the variance bounds inflates predicted deviations threefold (results/log_of_trials.md,
-# 2026-11-29). Not in CPU itself: `sac_lag` has no model, and its published runs keep their ids.
+# With the plain likelihood, lidar beams and costs are hardly learned; with beta, a penalty on the
+# distance of the variance bounds triples the predicted standard deviations
+# (results/log_of_trials.md, 2026-11-29). Not part of CPU: `sac_lag` has no model, and its published
+# runs keep their ids.
 MODEL_OF_CPU = {"layers": 3, "beta": 1.0, "bound_weight": 0.0}
 
 PRESETS = {"release": RELEASE, "matched": MATCHED, "cpu": CPU, "debug": DEBUG}

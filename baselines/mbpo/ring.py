@@ -14,7 +14,7 @@ from agents.api import PyTree
 
 
 class Ring(NamedTuple):
-    """Rows [C, ...], of which `size` are held; the next one goes to `head`."""
+    """Rows [C, ...], of which `size` are held; `head` is the next slot to write."""
 
     rows: Any
     head: jax.Array
@@ -26,15 +26,15 @@ class Ring(NamedTuple):
 
 
 def empty(capacity: int, row: PyTree) -> Ring:
-    """A ring without rows; `row` gives shapes and dtypes of one."""
+    """An empty ring; `row` gives the shapes and dtypes of a row."""
     rows = jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), row)
     return Ring(rows, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
 
 
 def insert(ring: Ring, rows: PyTree, valid: jax.Array) -> Ring:
-    """The ring with those of the rows [N, ...] that are valid (bool [N]), in their order.
+    """Insert the valid (bool [N]) rows of [N, ...], in order.
 
-    Raises ValueError (when traced) for more rows than the ring holds.
+    Raises ValueError (when traced) for more rows than the capacity.
     """
     capacity = ring.capacity
     if valid.shape[0] > capacity:
@@ -42,7 +42,7 @@ def insert(ring: Ring, rows: PyTree, valid: jax.Array) -> Ring:
     valid = valid.astype(bool)
     count = valid.sum(dtype=jnp.int32)
     places = (ring.head + jnp.cumsum(valid, dtype=jnp.int32) - 1) % capacity
-    places = jnp.where(valid, places, capacity)  # out of bounds: dropped
+    places = jnp.where(valid, places, capacity)  # out-of-bounds writes are dropped
     return Ring(
         jax.tree.map(lambda old, new: old.at[places].set(new, mode="drop"), ring.rows, rows),
         (ring.head + count) % capacity,
@@ -51,6 +51,6 @@ def insert(ring: Ring, rows: PyTree, valid: jax.Array) -> Ring:
 
 
 def draw(ring: Ring, key: jax.Array, shape: tuple[int, ...]) -> PyTree:
-    """Rows [*shape, ...] drawn uniformly with replacement; of an empty ring, zeros."""
+    """Draw rows [*shape, ...] uniformly with replacement; zeros from an empty ring."""
     index = jax.random.randint(key, shape, 0, jnp.maximum(ring.size, 1))
     return jax.tree.map(lambda x: x[index], ring.rows)

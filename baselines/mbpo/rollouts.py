@@ -1,7 +1,7 @@
 """Branched rollouts of the policy in the ensemble (MBPO, arXiv:1906.08253, Alg. 2).
 
-Each step of each row is predicted by an elite drawn anew. A row ends where its termination is
-drawn; what follows has weight 0.
+Each step of each row is predicted by a newly drawn elite. A row ends when its termination is
+sampled; later steps have weight 0.
 
 Shapes: H model steps, N rows, K elites, O = Z + 2 predicted numbers, A action.
 """
@@ -22,8 +22,8 @@ from baselines.sac.update import Transitions
 
 
 class RolloutNoise(NamedTuple):
-    """All that is drawn: elite [H, N] (place among the elites), unit normals of actions [H, N, A]
-    and predictions [H, N, O], uniforms of termination [H, N].
+    """Random numbers of rollouts: elite [H, N] (index among the elites), unit normals of actions
+    [H, N, A] and predictions [H, N, O], uniforms of termination [H, N].
     """
 
     member: jax.Array
@@ -43,7 +43,7 @@ class Rollouts(NamedTuple):
 def draw_noise(
     key: jax.Array, steps: int, rows: int, size: int, action_dim: int, elites: int
 ) -> RolloutNoise:
-    """Noise of rollouts."""
+    """Draw the random numbers of rollouts."""
     member, action, state, end = jax.random.split(key, 4)
     return RolloutNoise(
         jax.random.randint(member, (steps, rows), 0, elites),
@@ -54,7 +54,7 @@ def draw_noise(
 
 
 def rollout_length(config: RolloutConfig, updates: jax.Array) -> jax.Array:
-    """Model steps of a rollout after so many updates (MBPO, appendix; its epochs are updates here):
+    """Model steps of a rollout after `updates` (MBPO, appendix; updates in place of its epochs):
     linear from `grow_from` to `grow_until`, rounded down.
     """
     span = max(config.grow_until - config.grow_from, 1)
@@ -64,7 +64,7 @@ def rollout_length(config: RolloutConfig, updates: jax.Array) -> jax.Array:
 
 
 class After(NamedTuple):
-    """What follows an action: states z [N, Z]; reward, cost and termination [N]."""
+    """Outcome of an action: states z [N, Z]; reward, cost and termination [N]."""
 
     z: jax.Array
     reward: jax.Array
@@ -80,8 +80,8 @@ def advance(
     action: jax.Array,
     drawn: RolloutNoise,
 ) -> After:
-    """One sampled model step from states z [N, Z] by actions [N, A]; of the noise [N, ...], that of
-    actions is not used.
+    """One sampled model step from states z [N, Z] with actions [N, A]; the noise of actions in
+    `drawn` [N, ...] is not used.
     """
     inputs = scales.inputs.scale(jnp.concatenate([z, action], -1))
     pred = ensemble.predict(elites, jnp.broadcast_to(inputs, (elites_of(elites), *inputs.shape)))
@@ -103,9 +103,9 @@ def rollout(
     alive: jax.Array,
     noise: RolloutNoise,
 ) -> Rollouts:
-    """Transitions of the policy's sampled actions from states `start` [N, Z].
+    """Roll out the policy's sampled actions from states `start` [N, Z].
 
-    Rows that are not `alive` [N] have weight 0. `elites` are parameters of the elites alone.
+    Rows that are not `alive` [N] have weight 0. `elites` are the parameters of the elites only.
     """
 
     def step(carry, drawn: RolloutNoise):
@@ -120,5 +120,5 @@ def rollout(
 
 
 def elites_of(params: EnsembleParams) -> int:
-    """Number of members of these parameters."""
+    """Number of members in these parameters."""
     return jax.tree.leaves(params.net)[0].shape[0]

@@ -1,4 +1,4 @@
 """OmniSafe 0.5.0 (Ji et al., 2024, arXiv:2305.09304).
 
-Its algorithms, trained and resumed by a loop of ours, none of them copied.
+Trains and resumes its algorithms with our own loop, without copying any of them.
 """

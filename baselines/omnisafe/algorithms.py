@@ -1,6 +1,6 @@
-"""The algorithms of OmniSafe 0.5.0 that learn online, as data.
+"""Table of the online algorithms of OmniSafe 0.5.0.
 
-Names, family, where the cost limit lives, papers.
+Names, family, settings of the cost limit, and papers.
 
 Imports neither torch nor OmniSafe, so that they can be listed where neither is installed.
 """
@@ -15,7 +15,7 @@ Family: TypeAlias = Literal["on-policy", "off-policy", "model-based"]
 LAGRANGE = ("lagrange_cfgs.cost_limit",)
 DIRECT = ("algo_cfgs.cost_limit",)
 SAUTE = ("algo_cfgs.safety_budget",)
-# the budget now, and what the controller may raise it to
+# the current budget, and the largest that the controller may raise it to
 SIMMER = ("algo_cfgs.safety_budget", "algo_cfgs.upper_budget")
 NOWHERE: tuple[str, ...] = ()
 
@@ -23,8 +23,7 @@ NOWHERE: tuple[str, ...] = ()
 class Algorithm(NamedTuple):
     """One algorithm.
 
-    `limit` names the settings of OmniSafe that hold the cost limit of an episode; none: it ignores
-    costs.
+    `limit` names OmniSafe's settings for the cost limit per episode; empty if it ignores costs.
     """
 
     name: str  # ours
@@ -33,7 +32,7 @@ class Algorithm(NamedTuple):
     limit: tuple[str, ...]
     constrains: str
     paper: str
-    exact_resume: bool  # whether a resumed run is the run that never stopped
+    exact_resume: bool  # whether a resumed run equals an uninterrupted one
 
     @property
     def constrained(self) -> bool:
@@ -145,18 +144,17 @@ _ROWS: tuple[tuple[str, str, Family, tuple[str, ...], str, str], ...] = (
 
 ALGORITHMS: Mapping[str, Algorithm] = {row[0]: Algorithm(*row, exact_resume=True) for row in _ROWS}
 
-# They learn from a data set instead of an environment, which is another protocol than the one that
-# everything here shares.
+# These learn from a data set instead of an environment, unlike all methods of this suite.
 OFFLINE = ("vae_bc", "bcq", "bcq_lag", "crr", "c_crr", "coptidice")
 
-# on-policy, and yet with one environment only
+# on-policy, but limited to one environment
 SINGLE_ENV = ("ppo_early_terminated", "trpo_early_terminated")
 
 
 def offline(name: str) -> str | None:
     """Why a method of that name is not offered, if it is one of OmniSafe's offline algorithms.
 
-    Spelled in any way.
+    Ignores case, hyphens and underscores.
     """
     plain = {other.replace("_", ""): other for other in (*OFFLINE, "ccrr")}
     if name.lower().replace("_", "").replace("-", "") not in plain:
@@ -168,9 +166,7 @@ def offline(name: str) -> str | None:
 
 
 def own_name(name: str) -> str | None:
-    """Our name of an algorithm that is called as OmniSafe does (`PPOLag`), None where there is
-    none.
-    """
+    """Our name of the algorithm with OmniSafe's name (`PPOLag`), None if there is none."""
     return next(
         (
             algorithm.name

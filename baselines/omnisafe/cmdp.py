@@ -1,13 +1,13 @@
 """The environments of this suite as a CMDP of OmniSafe.
 
 OmniSafe looks environments up by name, wraps them, and makes a second one for its own evaluation.
-The second is inert here: evaluation is the caller's. Ended episodes are followed by the next one
-within `step`, as OmniSafe's adapters expect of several environments, except for the model-based
-family, which resets by itself.
+The second is inert here: the caller evaluates. `step` starts the next episode after an ended one,
+as OmniSafe's adapters expect of several environments, except for the model-based family, which
+resets by itself.
 
-Pictures stay here, in `Frames`; OmniSafe gets tickets for them.
+Images stay here, in `Frames`; OmniSafe receives tickets for them.
 
-Shapes: E environments. OmniSafe drops E where it is 1, and so does what this hands out.
+Shapes: E environments. OmniSafe drops E if it is 1, and so do the arrays returned here.
 """
 
 # pyright: reportMissingImports=false
@@ -27,12 +27,12 @@ ENV_ID = "suite"
 
 
 class SuiteCMDP(core.CMDP):
-    """What OmniSafe's adapters wrap. `install` says which environments it stands for."""
+    """The CMDP that OmniSafe's adapters wrap. `install` sets its environments."""
 
     _support_envs: ClassVar[list[str]] = [ENV_ID]
-    # theirs would overwrite true ends, and is 1000 steps long for some algorithms
+    # OmniSafe's would overwrite true ends, and its limit is 1000 steps for some algorithms
     need_time_limit_wrapper = False
-    need_auto_reset_wrapper = False  # theirs is for one environment only
+    need_auto_reset_wrapper = False  # OmniSafe's supports one environment only
     _waiting: ClassVar[tuple[Envs, bool, Frames | None] | None] = None
 
     def __init__(self, env_id: str, num_envs: int = 1, device: Any = "cpu", **kwargs: Any) -> None:
@@ -49,16 +49,16 @@ class SuiteCMDP(core.CMDP):
         self._observation_space = Box(-np.inf, np.inf, (obs_dim,), np.float32)
         self._action_space = Box(-1.0, 1.0, (action_dim,), np.float32)
         self._metadata = {}
-        # whether the next reset starts an epoch, so that running episodes do not count
+        # whether the next reset starts an epoch: it cuts running episodes, which do not count
         self.cutting = False
 
     _sizes: ClassVar[tuple[int, int]] = (0, 0)
 
     @classmethod
     def install(cls, envs: Envs, autoreset: bool, frames: Frames | None = None) -> None:
-        """The next one that OmniSafe makes stands for `envs`; those after it are inert.
+        """Connect the next instance that OmniSafe makes to `envs`; later ones are inert.
 
-        `frames` keeps pictures.
+        `frames` stores images.
         """
         cls._waiting = (envs, autoreset, frames)
         cls._sizes = (envs.obs_dim if frames is None else frames.stack, envs.action_dim)
@@ -68,8 +68,8 @@ class SuiteCMDP(core.CMDP):
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[torch.Tensor, dict[str, Any]]:
-        """Start the next episodes; those in which nothing was done yet go on, so that no layout is
-        lost between two resets.
+        """Start the next episodes; those without a step so far continue, so that consecutive resets
+        skip no layout.
         """
         del seed, options  # episodes are seeded by their index
         if self._envs is None:
@@ -89,7 +89,7 @@ class SuiteCMDP(core.CMDP):
     ) -> tuple[
         torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, dict[str, Any]
     ]:
-        """One action of every environment."""
+        """Take one action in every environment."""
         assert self._envs is not None, "the second environment is only looked at"
         rows = self._envs.step(action.detach().cpu().numpy().reshape(self._num_envs, -1))
         info: dict[str, Any] = {}
@@ -113,8 +113,8 @@ class SuiteCMDP(core.CMDP):
         )
 
     def _first(self, which: np.ndarray, obs: np.ndarray) -> np.ndarray:
-        """What OmniSafe sees of observations [E, D], which are first ones of episodes where
-        marked.
+        """Observations as OmniSafe receives them, from [E, D]; `which` marks first ones of
+        episodes.
         """
         if self._frames is None:
             return obs
@@ -122,14 +122,14 @@ class SuiteCMDP(core.CMDP):
         return self._frames.tickets()
 
     def _one(self, array: np.ndarray) -> torch.Tensor:
-        """On the device, without E where that is 1."""
+        """Tensor on the device, without the axis E if E is 1."""
         return torch.as_tensor(array[0] if self._num_envs == 1 else array, device=self._device)
 
     def set_seed(self, seed: int) -> None:
-        """Episodes are seeded by their index."""
+        """Does nothing: episodes are seeded by their index."""
 
     def render(self) -> Any:
         raise NotImplementedError("pictures are the suite's own")
 
     def close(self) -> None:
-        """Whoever handed the environments in closes them."""
+        """Does nothing: the owner of the environments closes them."""

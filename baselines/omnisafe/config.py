@@ -1,12 +1,12 @@
 """Configuration of an algorithm.
 
-Frozen dataclasses made from the YAML files of the installed OmniSafe, without importing it.
+Frozen dataclasses generated from the YAML files of the installed OmniSafe, without importing it.
 
-What this suite decides for all methods alike is no setting here: seed, budget, environments,
-logging, evaluation, action repeat. The cost limit is one setting, `cost_limit`, whatever OmniSafe
-calls it for the algorithm.
-OmniSafe's blocks for single tasks change its defaults; `defaults` applies them by the task's own
-id.
+Options that this suite sets for all methods alike are not included: seed, budget, environments,
+logging, evaluation, action repeat. The cost limit is always `cost_limit`, whatever its name in
+OmniSafe.
+OmniSafe has blocks of settings for single tasks that change its defaults; `defaults` applies them
+by task id.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MISSING = (
     "safedreamer-suite[omnisafe] and then `pip install --no-deps omnisafe==0.5.0`"
 )
 
-# Settings of OmniSafe that the suite sets; never a user's.
+# Settings of OmniSafe that the suite sets; not available to users.
 OURS = frozenset(
     [
         "seed",
@@ -43,12 +43,12 @@ OURS = frozenset(
     ]
 )
 OUR_SECTIONS = ("logger_cfgs", "evaluation_cfgs")
-# Keys that blocks of single tasks have and that nothing in OmniSafe reads there; its own check
-# would refuse them from a user.
+# Keys in the blocks of single tasks that OmniSafe never reads; its own check would reject them from
+# a user.
 DEAD = frozenset(
     ["algo_cfgs.plan_horizon", "algo_cfgs.init_var", "algo_cfgs.temperature", "planner_cfgs.alpha"]
 )
-# Whole numbers in the YAML that are amounts, not counts.
+# Integers in the YAML that are real-valued settings.
 AMOUNTS = frozenset(
     ["algo_cfgs.max_grad_norm", "planner_cfgs.init_var", "planner_cfgs.temperature"]
 )
@@ -58,9 +58,9 @@ Flat = dict[str, Any]
 
 @functools.cache
 def _yaml(algorithm: str) -> Mapping[str, Mapping[str, Any]]:
-    """The file of an algorithm of ours: block name -> settings.
+    """OmniSafe's file of an algorithm, by our name: block name -> settings.
 
-    Raises ValueError where OmniSafe is not installed.
+    Raises ValueError if OmniSafe is not installed.
     """
     found = importlib.util.find_spec("omnisafe")
     if found is None or not found.submodule_search_locations:
@@ -100,9 +100,9 @@ def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kept(row: Algorithm, flat: Flat) -> Flat:
-    """Without what is ours or what nothing reads, and with the cost limit under its one name."""
+    """Drop settings that the suite sets or nothing reads; rename the cost limit to `cost_limit`."""
     hidden = OURS | set(row.limit)
-    # IPO's file has some for nothing
+    # IPO's file has an unused lagrange_cfgs
     sections = OUR_SECTIONS if row.limit == LAGRANGE else (*OUR_SECTIONS, "lagrange_cfgs")
     kept = {k: v for k, v in flat.items() if k not in hidden and k.split(".")[0] not in sections}
     kept = {k: float(v) if k in AMOUNTS else v for k, v in kept.items()}
@@ -111,12 +111,12 @@ def _kept(row: Algorithm, flat: Flat) -> Flat:
 
 @functools.cache
 def _schema(algorithm: str) -> Flat:
-    """The defaults that hold for all tasks."""
+    """The defaults common to all tasks."""
     row = ALGORITHMS[algorithm]
     flat = _kept(row, dict(_flatten(_yaml(algorithm)["defaults"])))
-    # Its planners bound the cost of what the model predicts. OmniSafe computes that from the
-    # observations of environments of its own; ours do not say how, so the model predicts the cost
-    # too, as in OmniSafe's blocks for the Velocity tasks.
+    # The planners constrain the cost of predicted states. OmniSafe computes it from observations of
+    # its own environments, which is impossible for ours: the model also predicts the cost, as in
+    # OmniSafe's blocks for the Velocity tasks.
     return flat | (
         {"dynamics_cfgs.predict_cost": True}
         if row.family == "model-based" and row.constrained
@@ -128,14 +128,14 @@ def _schema(algorithm: str) -> Flat:
 def config_type(algorithm: str) -> type:
     """The dataclass of an algorithm's settings.
 
-    Raises ValueError where OmniSafe is not installed.
+    Raises ValueError if OmniSafe is not installed.
     """
     return _dataclass(f"{ALGORITHMS[algorithm].omnisafe}Config", _nest(_schema(algorithm)))
 
 
 @functools.cache
 def vision_config_type(algorithm: str) -> type:
-    """The dataclass of its settings on pictures: the same, and those of an encoder."""
+    """The dataclass of an algorithm's settings on images, which adds those of an encoder."""
     plain = config_type(algorithm)
     fields = [
         (field.name, field.type, dataclasses.field(default=field.default))
@@ -166,7 +166,7 @@ def _dataclass(name: str, tree: Mapping[str, Any]) -> type:
 
 
 def _type_of(value: Any) -> Any:
-    if value is None:  # learning rates of actors that take natural gradient steps
+    if value is None:  # learning rate of actors with natural gradient steps
         return float | None
     if isinstance(value, tuple):
         return tuple[type(value[0]), ...]
@@ -174,11 +174,10 @@ def _type_of(value: Any) -> Any:
 
 
 def defaults(algorithm: str, task: str = "", vision: bool = False) -> Any:
-    """OmniSafe's settings for a task, its block for that task included.
+    """OmniSafe's settings for a task, including its block for that task.
 
-    With `vision` also those of an encoder.
-
-    Tickets of frames are no quantities, so that there is nothing to normalise on pictures.
+    With `vision`, also those of an encoder, and observations are not normalised: tickets of frames
+    are indices.
     """
     row = ALGORITHMS[algorithm]
     flat = _schema(algorithm)
@@ -195,21 +194,21 @@ def defaults(algorithm: str, task: str = "", vision: bool = False) -> Any:
 
 
 def task_block(algorithm: str, task: str) -> Flat:
-    """What OmniSafe changes for a task, as it stands in its file."""
+    """OmniSafe's changes for a task, as in its file."""
     return dict(_flatten(_yaml(algorithm).get(task, {})))
 
 
 def published_action_repeat(algorithm: str, task: str = "") -> int:
     """Simulator steps per action in OmniSafe.
 
-    1, or what its model-based algorithms say for the task.
+    1, except for model-based algorithms that set another value for the task.
     """
     flat = dict(_flatten(_yaml(algorithm)["defaults"])) | task_block(algorithm, task)
     return int(flat.get("algo_cfgs.action_repeat", 1))
 
 
 def published_steps(algorithm: str) -> int:
-    """Simulator steps of training by default."""
+    """Default number of simulator steps of training."""
     return int(_yaml(algorithm)["defaults"]["train_cfgs"]["total_steps"])
 
 
@@ -219,9 +218,9 @@ def _build(cls: type, tree: Mapping[str, Any]) -> Any:
 
 
 def replace(config: Any, **changes: Any) -> Any:
-    """A copy with other values, by dotted names written with double underscores.
+    """A copy with changed values; dots in names are written as double underscores.
 
-    `algo_cfgs__steps_per_epoch`.
+    For example `algo_cfgs__steps_per_epoch`.
     """
     return replaced(config, {name.replace("__", "."): value for name, value in changes.items()})
 
@@ -236,10 +235,10 @@ def to_omnisafe(
     episode_steps: int,
     action_repeat: int,
 ) -> dict[str, Any]:
-    """The complete tree of settings that OmniSafe's own classes read.
+    """The complete tree of settings for OmniSafe's own classes.
 
-    `total_steps` and `episode_steps` are counted as the algorithm counts (see
-    `counts_simulator_steps`); `action_repeat` is the one that OmniSafe shall apply itself.
+    `total_steps` and `episode_steps` are in the units of the algorithm (see
+    `counts_simulator_steps`); `action_repeat` is the one that OmniSafe applies itself.
     """
     row = ALGORITHMS[algorithm]
     base = dict(_flatten(_yaml(algorithm)["defaults"]))
@@ -268,18 +267,16 @@ def to_omnisafe(
     if row.family == "off-policy":
         flat["train_cfgs.eval_episodes"] = 0
     if row.family == "model-based":
-        flat["evaluation_cfgs.use_eval"] = False  # it films, on layouts that no one chose
+        flat["evaluation_cfgs.use_eval"] = False  # would record videos on unseeded layouts
     flat |= {"logger_cfgs.use_wandb": False, "logger_cfgs.use_tensorboard": False}
     return _nest({k: list(v) if isinstance(v, tuple) else v for k, v in flat.items()})
 
 
 def device_name(name: str) -> str:
-    """`cuda` alone means the first one; OmniSafe needs its number."""
+    """Device name with its number, which OmniSafe needs; plain `cuda` is the first GPU."""
     return "cuda:0" if name in ("cuda", "gpu") else name
 
 
 def counts_simulator_steps(algorithm: str) -> bool:
-    """Whether OmniSafe counts simulator steps for it (and repeats actions itself), and not
-    actions.
-    """
+    """Whether OmniSafe counts simulator steps (and repeats actions itself) instead of actions."""
     return ALGORITHMS[algorithm].family == "model-based"

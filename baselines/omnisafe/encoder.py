@@ -1,14 +1,14 @@
 """An image encoder in front of the networks that OmniSafe builds.
 
-Tickets in, frames looked up, features to its own MLP.
+It takes tickets, looks up their frames and passes features to OmniSafe's MLP.
 
-OmniSafe's actors and critics call one function for their networks. While an algorithm is made
-within `encoding`, that function gives encoder and MLP as one network, so that the optimisers, trust
-regions, gradient norms and weight penalties of every algorithm hold for the encoder too. No class
-of OmniSafe is changed.
+OmniSafe's actors and critics build their networks with one function. While an algorithm is created
+within `encoding`, that function returns encoder and MLP as one network, so that the optimisers,
+trust regions, gradient norms and weight penalties of every algorithm apply to the encoder too. No
+class of OmniSafe is changed.
 
-Shapes: K frames in a stack; whatever an algorithm appends to tickets (the safety budget of Saute
-and Simmer) goes past the encoder.
+Shapes: K frames in a stack; entries that an algorithm appends to tickets (the safety budget of
+Saute and Simmer) bypass the encoder.
 """
 
 # pyright: reportMissingImports=false
@@ -34,7 +34,7 @@ BUILDERS = (gaussian_learning_actor, gaussian_sac_actor, mlp_actor, v_critic)
 class Encoded(nn.Module):
     """A network on stacks of frames.
 
-    `look_up` gives pictures [N, K * C, H, W] for tickets [N, K].
+    `look_up` returns images [N, K * C, H, W] for tickets [N, K].
     """
 
     def __init__(
@@ -65,8 +65,8 @@ class Encoded(nn.Module):
         """Outputs [..., O] for observations [..., K + extra]."""
         rows = obs.reshape(-1, obs.shape[-1])
         tickets, extra = rows[:, : self._stack], rows[:, self._stack :]
-        # Natural gradients look at whole epochs: what their backward pass needs is computed again
-        # then, part by part.
+        # Natural gradients use whole epochs: recompute activations in the backward pass, part by
+        # part.
         recompute = torch.is_grad_enabled() and len(rows) > CHUNK
         features = [
             self._recomputed(part) if recompute else self._features(part)
@@ -85,9 +85,9 @@ class Encoded(nn.Module):
 
 
 def _drawn(layer: Any) -> Any:
-    """Orthogonal weights, as is usual for encoders of on-policy agents.
+    """Initialise with orthogonal weights, as usual for encoders of on-policy agents.
 
-    OmniSafe's setting is for its own layers.
+    OmniSafe's setting applies to its own layers only.
     """
     initialize_layer("orthogonal", layer)
     nn.init.zeros_(layer.bias)
@@ -96,7 +96,7 @@ def _drawn(layer: Any) -> Any:
 
 @contextmanager
 def encoding(config: VisionConfig, frame: tuple[int, int, int], frames: Frames) -> Iterator[None]:
-    """Within this context OmniSafe builds networks on tickets of `frames`."""
+    """Context in which OmniSafe builds networks with an encoder on tickets of `frames`."""
 
     def build(sizes: list[int], *args: Any, **kwargs: Any) -> nn.Module:
         extra = sizes[0] - config.frame_stack

@@ -1,11 +1,11 @@
-"""The frames of an epoch, each kept once as bytes.
+"""The frames of an epoch, each stored once as bytes.
 
-What OmniSafe handles in their place are tickets.
+OmniSafe handles tickets in their place.
 
-OmniSafe stores observations as float32 rows. A stack of three frames of two cameras is 288 KB of
-them, 5.9 GB an epoch. A ticket is the number of the slot in which a frame lies, so that its rows
-are as wide as the stack and an epoch takes 0.5 GB; the encoder looks the frames up. Wrappers,
-buffers and updates copy, shuffle, cut and append to tickets as they do with any vector.
+OmniSafe stores observations as float32 rows. A stack of three frames of two cameras takes 288 KB,
+an epoch 5.9 GB. A ticket is the number of the slot that holds a frame, so that rows are as wide as
+the stack and an epoch takes 0.5 GB; the encoder looks the frames up. Wrappers, buffers and updates
+copy, shuffle, slice and extend tickets like any vector.
 
 Shapes: E environments, K frames in a stack, D bytes of a frame [H, W, C]; slots hold [C, H, W].
 """
@@ -22,16 +22,16 @@ import torch
 from agents.replay.storage import available_memory_bytes
 from baselines.omnisafe.vision import frame_slots
 
-_EXACT = 2**24  # whole numbers up to here are float32
+_EXACT = 2**24  # integers up to here are exact in float32
 
 
 class Frames:
     """Frames of an epoch, and the stack of each environment.
 
-    `clear` at its start, then `begin` and `push` as episodes go.
+    Call `clear` at the start of an epoch, `begin` for first frames and `push` after each action.
 
-    Each environment has a slot for every action, one more, and one for last frames of episodes:
-    those are in no row of the buffer, only valued once.
+    Each environment has one slot per action, one more, and one for the last frames of episodes,
+    which are in no row of the buffer and are used only once, to compute their value.
     """
 
     def __init__(
@@ -65,26 +65,26 @@ class Frames:
             (slots, channels, height, width), dtype=torch.uint8, device=device
         )
         size = slots // num_envs
-        self._first = size * np.arange(num_envs)  # slot of each environment
+        self._first = size * np.arange(num_envs)  # first slot of each environment
         self._final = self._first + size - 1
         self.clear()
 
     def clear(self) -> None:
-        """A new epoch: no frame of before is needed any more."""
+        """Start a new epoch and discard all frames."""
         self._newest = self._first - 1
-        # upon the newest frame, so that a row of the buffer has it
+        # whether the newest frame has been acted on, so that a row of the buffer refers to it
         self._acted = np.ones(len(self._first), bool)
         self._tickets = np.zeros((len(self._first), self.stack), np.int64)
 
     def begin(self, which: np.ndarray, frames: np.ndarray) -> None:
-        """First frames [E, D] of episodes, where marked [E]; a stack is full of its first frame."""
+        """Add first frames [E, D] of episodes where marked [E]; they fill their stacks."""
         self._newest = np.where(which & self._acted, self._newest + 1, self._newest)
         self._acted &= ~which
         self._put(self._newest[which], frames[which])
         self._tickets[which] = self._newest[which, None]
 
     def push(self, frames: np.ndarray, ended: np.ndarray) -> None:
-        """The frames [E, D] after an action of each; `ended` [E] marks last ones of episodes."""
+        """Add the frames [E, D] after one action each; `ended` [E] marks last ones of episodes."""
         self._newest = np.where(ended, self._newest, self._newest + 1)
         self._acted = ended.copy()
         slots = np.where(ended, self._final, self._newest)
@@ -96,12 +96,12 @@ class Frames:
         return self._tickets.astype(np.float32)
 
     def look_up(self, tickets: torch.Tensor) -> torch.Tensor:
-        """Pictures [N, K * C, H, W], bytes, for tickets [N, K]."""
+        """Images [N, K * C, H, W], as bytes, for tickets [N, K]."""
         return self._pixels[tickets.long()].flatten(1, 2)
 
     @contextmanager
     def showing(self, stacks: np.ndarray) -> Iterator[np.ndarray]:
-        """Within this context other frames are looked up, [N, K, D]; gives their tickets [N, K]."""
+        """Context in which frames `stacks` [N, K, D] are looked up; yields their tickets [N, K]."""
         kept, count = self._pixels, stacks.shape[0] * stacks.shape[1]
         self._pixels = self._pictures(stacks.reshape(count, -1))
         try:
@@ -113,6 +113,6 @@ class Frames:
         self._pixels[torch.as_tensor(slots, device=self._pixels.device)] = self._pictures(frames)
 
     def _pictures(self, frames: np.ndarray) -> torch.Tensor:
-        """[N, C, H, W] of [N, D], on the device."""
+        """Frames [N, D] as images [N, C, H, W] on the device."""
         pictures = torch.as_tensor(np.ascontiguousarray(frames)).reshape(-1, *self._frame)
         return pictures.permute(0, 3, 1, 2).to(self._pixels.device)

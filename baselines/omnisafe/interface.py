@@ -1,8 +1,8 @@
-"""What this package asks of environments.
+"""Interface to the environments.
 
-Imports neither torch nor OmniSafe, so that any process can offer them.
+Imports neither torch nor OmniSafe, so that any process can implement it.
 
-Shapes: E environments; D observation, A action dimensions. A picture is a uint8 vector of H * W * C
+Shapes: E environments; D observation, A action dimensions. An image is a uint8 vector of H * W * C
 values.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 class Rows(NamedTuple):
     """One step of all environments."""
 
-    obs: np.ndarray  # float32 or uint8 [E, D], the last one of an episode where it ended
+    obs: np.ndarray  # float32 or uint8 [E, D]; the last of an episode where it ended
     reward: np.ndarray  # float32 [E]
     cost: np.ndarray  # float32 [E]
     terminated: np.ndarray  # bool [E]
@@ -24,24 +24,24 @@ class Rows(NamedTuple):
 
 
 class Envs(Protocol):
-    """Environments as this package needs them.
+    """Vectorised environments, as required by this package.
 
-    Whoever hands them in seeds, counts and records their episodes.
+    Their owner seeds, counts and records the episodes.
     """
 
     num_envs: int
     obs_dim: int
     action_dim: int
-    # height, width and channels (those of all cameras) where observations are pictures
+    # height, width and channels (of all cameras together) if observations are images
     frame: tuple[int, int, int] | None
     episode_steps: int  # actions of a full episode
-    fresh: np.ndarray  # bool [E], in an episode in which nothing was done yet
+    fresh: np.ndarray  # bool [E], episode without a step so far
 
     def begin(self, which: np.ndarray, ended: bool) -> np.ndarray:
-        """Start the next episode where marked [E]; returns where all stand, [E, D].
+        """Start the next episode where marked [E]; returns all current observations [E, D].
 
-        `ended` says of episodes that still run whether the algorithm ended them (they count), or
-        merely stopped looking.
+        `ended`: whether the algorithm ended the running episodes, which then count, or merely
+        abandoned them.
         """
         ...
 
@@ -50,5 +50,5 @@ class Envs(Protocol):
         ...
 
     def observation(self) -> np.ndarray:
-        """Where all stand, [E, D]."""
+        """All current observations [E, D]."""
         ...

@@ -1,13 +1,13 @@
-"""One algorithm of OmniSafe in training.
+"""Trains one algorithm of OmniSafe.
 
-Its own rollouts and updates, in a loop that can stop, save and go on.
+Runs its own rollouts and updates in a loop that can stop, save and resume.
 
 `advance` takes a learner from one consistent point to the next: an epoch for the on-policy family
-(its episodes start anew with every epoch), an update cycle for the off-policy family, an action for
-the model-based one. `state` and `load` belong to such points.
+(which restarts episodes every epoch), an update cycle for the off-policy family, an action for the
+model-based one. `state` and `load` are valid only at such points.
 
 Departs from OmniSafe 0.5.0: no files, no evaluation of its own, episodes seeded by their index;
-nothing in the updates.
+updates are unchanged.
 """
 
 # pyright: reportMissingImports=false
@@ -37,27 +37,27 @@ from baselines.omnisafe.vision import VisionConfig
 
 Row: TypeAlias = dict[str, float]
 _CLOCKS = ("Time/Total", "Time/FPS", "Time/Epoch")
-# buffers and settings of an algorithm are saved otherwise or not at all; updates make _fvp_obs
+# buffers and settings are saved elsewhere or not at all; updates recreate _fvp_obs
 _SKIP = frozenset(["_buf", "_dynamics_buf", "_policy_buf", "_cfgs", "_config", "_fvp_obs"])
 
 
 class Setup(NamedTuple):
-    """What a learner is made of.
+    """Arguments of a learner.
 
-    `total_steps` is counted as the algorithm counts, see config.counts_simulator_steps.
+    `total_steps` is in the units of the algorithm, see config.counts_simulator_steps.
     """
 
     algorithm: str
     config: Any
     seed: int
     total_steps: int
-    action_repeat: int  # that the algorithm applies itself; 1 where the environments do
+    action_repeat: int  # applied by the algorithm; 1 if the environments apply it
 
 
 class Learner(abc.ABC):
-    """The part that all families share."""
+    """Base of the learners of all families."""
 
-    counters: ClassVar[tuple[str, ...]] = ("epoch",)  # of its progress, for checkpoints
+    counters: ClassVar[tuple[str, ...]] = ("epoch",)  # progress counters in checkpoints
 
     def __init__(self, setup: Setup, envs: Envs, on_work: Callable[[], None]) -> None:
         self.row: Algorithm = ALGORITHMS[setup.algorithm]
@@ -87,7 +87,7 @@ class Learner(abc.ABC):
                 self.algo: Any = registry.get(self.row.omnisafe)(env_id=ENV_ID, cfgs=self.cfgs)
         except AssertionError as error:
             raise ValueError(f"OmniSafe refuses the settings: {error}") from error
-        # OmniSafe switches it off, and torch's own convolutions are many times slower
+        # OmniSafe disables cuDNN, but torch's own convolutions are many times slower
         if self.frames is not None:
             torch.backends.cudnn.enabled = torch.backends.cudnn.deterministic = True
         self.logger: EpochLogger = self.algo._logger
@@ -97,9 +97,9 @@ class Learner(abc.ABC):
     def _eyes(
         self, config: VisionConfig | None, device: str
     ) -> tuple[Frames | None, contextlib.AbstractContextManager[None]]:
-        """Where the frames of an epoch are kept, and the context in which networks get encoders.
+        """The store of an epoch's frames, and the context in which networks get encoders.
 
-        Neither for vectors.
+        For vectors, None and a null context.
         """
         frame = self.envs.frame
         if (frame is None) != (config is None):
@@ -116,7 +116,7 @@ class Learner(abc.ABC):
 
     @property
     def cmdp(self) -> SuiteCMDP:
-        """The environments as OmniSafe sees them, under its wrappers."""
+        """The CMDP beneath OmniSafe's wrappers."""
         env = self.algo._env._env
         while not isinstance(env, SuiteCMDP):
             env = env._env
@@ -126,21 +126,21 @@ class Learner(abc.ABC):
     def advance(self) -> Row | None:
         """Train up to the next consistent point.
 
-        The statistics of an epoch where one ended with it.
+        Returns the statistics of an epoch if one ended, else None.
         """
 
     @property
     @abc.abstractmethod
     def steps(self) -> int:
-        """Steps of training, as the algorithm counts."""
+        """Steps of training, in the units of the algorithm."""
 
     @property
     def updates(self) -> int:
-        """Updates of the policy: epochs, or gradient steps where they are counted."""
+        """Updates of the policy: gradient steps if the algorithm counts them, else epochs."""
         return int(getattr(self.algo, "_update_count", self.epoch))
 
     def state(self) -> Tree:
-        """All that changed since the learner was made, replay buffers aside."""
+        """Everything that training changes, except the content of replay buffers."""
         tree = states.save(self.algo, _SKIP)
         for name, buffer in states.replays(self.algo).items():
             tree.pack(f"replay:{name}", [buffer._ptr, buffer._size])
@@ -151,9 +151,9 @@ class Learner(abc.ABC):
         return tree
 
     def load(self, tree: Tree) -> None:
-        """Go on from a state.
+        """Restore a state.
 
-        Raises ValueError where it is another algorithm's, or of other sizes.
+        Raises ValueError if it belongs to another algorithm or has other sizes.
         """
         plain = dict(tree.plain)
         rng = Tree(
@@ -172,7 +172,7 @@ class Learner(abc.ABC):
         states.load_rng(rng)
 
     def _restored(self) -> None:  # noqa: B027 (most have nothing to do)
-        """What else is to be done after a state was loaded."""
+        """Hook called after a state was loaded."""
 
     def _end_epoch(self, values: dict[str, float]) -> Row:
         self.logger.store(
@@ -184,15 +184,15 @@ class Learner(abc.ABC):
 
 
 class OnPolicy(Learner):
-    """Rollout of an epoch, then its updates."""
+    """Alternates the rollout of an epoch and its updates."""
 
     @property
     def steps(self) -> int:
         return self.epoch * self.steps_per_epoch
 
     def _restored(self) -> None:
-        # Natural gradient steps make an actor's parameters views of one vector; how they lie
-        # decides the last bit of their products.
+        # Natural gradient steps make an actor's parameters views of one vector; their memory layout
+        # affects the last bit of products.
         if self.epoch and self.cfgs.model_cfgs.actor.lr is None:
             actor = self.algo._actor_critic.actor
             set_param_values_to_model(actor, get_flat_params_from(actor))
@@ -225,9 +225,9 @@ class OnPolicy(Learner):
 
 
 class OffPolicy(Learner):
-    """A few actions, then an update.
+    """Alternates a few actions and an update.
 
-    Epochs are for statistics, schedules and the warm-up of multipliers.
+    Epochs only matter for statistics, schedules and the warm-up of multipliers.
     """
 
     counters = ("epoch", "sample")
@@ -282,7 +282,7 @@ class OffPolicy(Learner):
 
 
 class ModelBased(Learner):
-    """An action at a time, of a planner on an ensemble of dynamics.
+    """Takes one action at a time, from a planner on an ensemble of dynamics models.
 
     OmniSafe counts simulator steps and repeats actions itself.
     """
@@ -293,8 +293,8 @@ class ModelBased(Learner):
         super().__init__(setup, envs, on_work)
         self.current = 0
         self.in_epoch = 0
-        # A rollout logs the running episode when it is the first; only an epoch without any
-        # finished one needs that.
+        # A first rollout logs the running episode; that is needed only for an epoch without any
+        # finished episode.
         self.algo._env._first_log = True
 
     @property
@@ -331,13 +331,13 @@ class ModelBased(Learner):
         row = self._end_epoch(
             {"Train/Epoch": self.epoch, "TotalEnvSteps": self.current} | dict.fromkeys(_CLOCKS, 0.0)
         )
-        # they are means over actions
+        # times are means over actions
         return {name: value for name, value in row.items() if not name.startswith("Time/")}
 
     def _act(self, current_step: int, state: torch.Tensor) -> torch.Tensor:
         if current_step < self.cfgs.algo_cfgs.start_learning_steps:
-            # Theirs draws from the action space's own generator, which no seed reaches and no
-            # checkpoint holds.
+            # OmniSafe draws from the action space's own generator, which is neither seeded nor part
+            # of checkpoints.
             low_to_high = 2.0 * torch.rand(1, self.envs.action_dim) - 1.0
             return low_to_high.to(state.device)
         return self.algo._select_action(current_step, state)
@@ -351,10 +351,10 @@ _FAMILIES: dict[str, type[Learner]] = {
 
 
 def make_learner(setup: Setup, envs: Envs, on_work: Callable[[], None] = lambda: None) -> Learner:
-    """The learner of an algorithm.
+    """Make the learner of an algorithm.
 
-    `on_work` is called often, in the midst of rollouts and updates, and may raise to abandon them.
+    `on_work` is called frequently during rollouts and updates, and may raise to abandon them.
 
-    Raises ValueError where settings and environments do not fit.
+    Raises ValueError if settings and environments do not match.
     """
     return _FAMILIES[ALGORITHMS[setup.algorithm].family](setup, envs, on_work)

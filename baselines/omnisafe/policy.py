@@ -1,9 +1,9 @@
 """The policy of a learner in evaluation.
 
-Reads networks, statistics and planners, and leaves them as they were.
+Reads networks, statistics and planners without changing them.
 
-On pictures it keeps the last frames of each episode itself, [E, K, D]; a stack begins full of its
-first frame.
+On images it keeps the last frames of each episode itself, [E, K, D]; a stack is initially filled
+with its first frame.
 
 Shapes: E environments; D observation, A action dimensions; K frames in a stack.
 """
@@ -22,12 +22,12 @@ from baselines.omnisafe.learner import Learner
 
 
 class Policy:
-    """Acts for E episodes side by side.
+    """Acts in E episodes in parallel.
 
-    `begin` them all, then `act` and tell what it cost with `paid`.
+    Call `begin` once for all, then for each step `act`, and `paid` with its costs.
     """
 
-    samples = True  # whether its stochastic actions differ from its deterministic ones
+    samples = True  # whether stochastic actions differ from deterministic ones
 
     def __init__(self, learner: Learner) -> None:
         self.learner = learner
@@ -39,7 +39,7 @@ class Policy:
         self._stacks: np.ndarray | None = None
 
     def begin(self, num_envs: int) -> None:
-        """New episodes in all of `num_envs` environments."""
+        """Start new episodes in all of `num_envs` environments."""
         self._stacks = None
 
     def act(self, obs: np.ndarray, deterministic: bool) -> np.ndarray:
@@ -61,13 +61,13 @@ class Policy:
             return self._actions(seen, deterministic).cpu().numpy().astype(np.float32)
 
     def paid(self, cost: np.ndarray) -> None:
-        """What the last actions cost [E]."""
+        """Record the costs [E] of the last actions."""
 
     def _actions(self, seen: torch.Tensor, deterministic: bool) -> torch.Tensor:
         return self._algo._actor_critic.actor.predict(seen, deterministic=deterministic)
 
     def _seen(self, obs: torch.Tensor) -> torch.Tensor:
-        """Normalised as in training, without adding to the statistics."""
+        """Normalise as in training, without updating the statistics."""
         norm = self._normalizer
         if norm is None or norm._count <= 1:
             return obs
@@ -75,7 +75,7 @@ class Policy:
 
 
 class BudgetPolicy(Policy):
-    """Sees what is left of the episode's safety budget (Saute, Simmer)."""
+    """Appends the rest of the episode's safety budget to observations (Saute, Simmer)."""
 
     def begin(self, num_envs: int) -> None:
         super().begin(num_envs)
@@ -100,7 +100,7 @@ class BudgetPolicy(Policy):
 
 
 class PlannerPolicy(Policy):
-    """Plans for one episode after another; each keeps its own plan to start the next one from."""
+    """Plans for the episodes one by one; each is warm-started from its own last plan."""
 
     samples = False
 
@@ -120,7 +120,7 @@ class PlannerPolicy(Policy):
 
 
 def make_policy(learner: Learner) -> Policy:
-    """The evaluation policy of a learner as it stands; it follows the learner's training."""
+    """The evaluation policy of a learner; it follows further training of the learner."""
     if learner.row.family == "model-based":
         return PlannerPolicy(learner)
     return BudgetPolicy(learner) if isinstance(learner.algo._env, SauteAdapter) else Policy(learner)

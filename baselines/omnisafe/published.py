@@ -1,9 +1,9 @@
-"""What acting needs of a learner of OmniSafe, found by what its actions depend on.
+"""Finds the arrays of an OmniSafe learner that its actions depend on.
 
-OmniSafe's algorithms keep actors, critics, normalisers and budgets in different places. So each
-array of the state is replaced by that of a new learner in turn: where no action changes, acting
-does not need it. Planners are left out: the scalers of their models are no arrays before they have
-seen data.
+OmniSafe's algorithms keep actors, critics, normalisers and budgets in different places. Therefore
+each array of the state is replaced in turn by that of a new learner: if no action changes, acting
+does not need it. Planners are not supported: the scalers of their models hold no arrays before
+training.
 
 Shapes: T decisions, E environments; D observation, A action dimensions.
 """
@@ -24,15 +24,16 @@ NO_PART_OF_A_POLICY = ("rng:", "replay:")
 
 
 class Seen(NamedTuple):
-    """What a policy meets in one step of E environments."""
+    """Input of a policy in one step of E environments."""
 
     obs: np.ndarray  # [E, D]
-    cost: np.ndarray  # [E], of the action that follows
+    cost: np.ndarray  # [E], of the following action
 
 
 def decisions(learner: Learner, rows: Sequence[Seen]) -> np.ndarray:
-    """Actions [modes, T, E, A] for these rows: most likely ones, then sampled ones where a policy
-    tells the two apart. The same learner gives the same.
+    """Actions [modes, T, E, A] for these rows: deterministic, then sampled if they differ.
+
+    Reproducible for the same learner.
     """
     policy = make_policy(learner)
     modes = []
@@ -50,15 +51,15 @@ def decisions(learner: Learner, rows: Sequence[Seen]) -> np.ndarray:
 def needed(trained: Learner, new: Learner, rows: Sequence[Seen]) -> Arrays:
     """Arrays of the trained learner's state that its decisions on these rows depend on, by name.
 
-    Args: new, made like `trained` from another seed; it is left acting like `trained`.
-    Raises ValueError where arrays alone do not make it act so.
+    Args: new, made like `trained` from another seed; on return it acts like `trained`.
+    Raises ValueError if these arrays alone do not suffice for that.
     """
     wanted, state, fresh = decisions(trained, rows), trained.state(), new.state()
     kept = {}
     for name, array in state.arrays.items():
         own = fresh.arrays.get(name)
         if name.startswith(NO_PART_OF_A_POLICY) or own is None or own.shape != array.shape:
-            continue  # the last two: moments of optimisers, histories that grew
+            continue  # the latter two: moments of optimisers, grown histories
         if np.array_equal(own, array):
             continue
         trained.load(Tree(state.arrays | {name: own}, state.plain))
@@ -74,12 +75,12 @@ def needed(trained: Learner, new: Learner, rows: Sequence[Seen]) -> Arrays:
 def _acts_so(learner: Learner, rows: Sequence[Seen], wanted: np.ndarray) -> bool:
     try:
         return np.array_equal(decisions(learner, rows), wanted)
-    except ValueError:  # torch's distributions refuse what is not finite: divided by a spread of 0
+    except ValueError:  # torch's distributions reject non-finite values, from a std of 0
         return False
 
 
 def fill(learner: Learner, arrays: Mapping[str, np.ndarray]) -> None:
-    """Put these arrays in place of the learner's own, in its dtypes."""
+    """Replace arrays of the learner by these, cast to its dtypes."""
     state = learner.state()
     given = {name: array.astype(state.arrays[name].dtype) for name, array in arrays.items()}
     learner.load(Tree(state.arrays | given, state.plain))

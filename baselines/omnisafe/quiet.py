@@ -1,6 +1,6 @@
-"""OmniSafe without its files and its console.
+"""OmniSafe without files and console output.
 
-What it logs is kept in memory and handed to the caller at the end of an epoch.
+Logged values are kept in memory and returned at the end of an epoch.
 """
 
 # pyright: reportMissingImports=false
@@ -25,14 +25,14 @@ WITH_BARS = (policy_gradient, onpolicy_adapter, focops, cup)
 
 
 class EpochLogger(Logger):
-    """Keeps statistics as OmniSafe's does; writes nothing.
+    """Keeps statistics like OmniSafe's logger, but writes nothing.
 
-    `on_store` hears of every value, so also in the midst of updates.
+    `on_store` is called for every value, hence also during updates.
     """
 
     def __init__(self, on_store: Callable[[], None], **options: Any) -> None:
         config: Config | None = options.get("config")
-        self._maste_proc = False  # its spelling; it is what guards every file and every print
+        self._maste_proc = False  # OmniSafe's spelling; guards all its files and prints
         self._on_store = on_store
         self._epoch, self._first_row = 0, True
         self._data, self._current_row = {}, {}
@@ -42,13 +42,13 @@ class EpochLogger(Logger):
             self._config = config
 
     def store(self, data: dict[str, Any] | None = None, /, **kwargs: Any) -> None:
-        """Take values of an epoch."""
+        """Store values of an epoch."""
         self._on_store()
         super().store(data, **kwargs)
 
     def end_epoch(self) -> dict[str, float]:
-        """Statistics of the epoch, of what was stored in it; a new one begins."""
-        # registered, and never heard of: would be NaN
+        """Statistics of the values stored in this epoch; starts a new one."""
+        # registered but never stored: would be NaN
         silent = {key for key, values in self._data.items() if not values}
         self._update_current_row()
         self._epoch += 1
@@ -59,10 +59,10 @@ class EpochLogger(Logger):
         }
 
     def log(self, msg: str, color: str = "green", bold: bool = False) -> None:
-        """Nothing is printed."""
+        """Does nothing."""
 
     def torch_save(self) -> None:
-        """Checkpoints are the caller's."""
+        """Does nothing: the caller saves checkpoints."""
 
 
 def _of(key: str, name: str) -> bool:
@@ -78,9 +78,9 @@ def _plain(items: Iterable[Any], *_: Any, **__: Any) -> Iterable[Any]:
 
 @contextmanager
 def quiet(on_store: Callable[[], None]) -> Iterator[None]:
-    """Within this context algorithms are made with an `EpochLogger`.
+    """Context in which algorithms are created with an `EpochLogger`.
 
-    Progress bars are gone from this process for good.
+    Disables progress bars in this process permanently.
     """
     before = [(module, module.Logger) for module in WITH_LOGGER]
     for module in WITH_LOGGER:
@@ -95,9 +95,7 @@ def quiet(on_store: Callable[[], None]) -> Iterator[None]:
 
 
 def settle_process(device: str, threads: int) -> None:
-    """What OmniSafe's own entry sets for the process, except that one GPU is chosen by number
-    always.
-    """
+    """Set up the process as OmniSafe's entry point does, but always select a GPU by number."""
     torch.set_num_threads(threads)
     if device != "cpu":
         torch.cuda.set_device(device)

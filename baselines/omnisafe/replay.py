@@ -1,6 +1,4 @@
-"""A replay buffer of OmniSafe as the journal of agents.replay.journal sees one, so that a save
-writes only what is new.
-"""
+"""Adapts a replay buffer of OmniSafe to agents.replay.journal: a save writes only new rows."""
 
 # pyright: reportMissingImports=false
 from __future__ import annotations
@@ -18,7 +16,7 @@ from agents.replay.journal import SavedMark
 class SavedBuffer:
     """Rows of one stream, counted from the start of the run.
 
-    Row r lies in slot r % slots, as OmniSafe writes them.
+    Row r is in slot r % slots, as written by OmniSafe.
     """
 
     num_streams = 1
@@ -45,7 +43,7 @@ class SavedBuffer:
 
     @property
     def held(self) -> int:
-        """Rows that are still there."""
+        """Number of rows held."""
         return min(self.added, self.slots)
 
     def read_rows(self, first: int, stop: int) -> dict[str, np.ndarray]:
@@ -57,7 +55,7 @@ class SavedBuffer:
         }
 
     def write_rows(self, first: int, rows: Mapping[str, np.ndarray]) -> None:
-        """Put rows [1, n, ...] back, from row `first` on."""
+        """Write rows [1, n, ...] back, starting at row `first`."""
         for key, value in self._data.items():
             slots = torch.arange(first, first + rows[key].shape[1]) % self.slots
             value[slots.to(value.device)] = torch.as_tensor(
@@ -65,9 +63,9 @@ class SavedBuffer:
             )
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all rows."""
         self.added = 0
 
     def set_added(self, added: int) -> None:
-        """How many rows there have been."""
+        """Set the number of rows added since the start of the run."""
         self.added = added

@@ -1,10 +1,10 @@
-"""Everything that changes while an algorithm of OmniSafe trains, as arrays and plain values, and
-back into a new one.
+"""Saves everything that training changes in an algorithm of OmniSafe as arrays and plain values,
+and restores it.
 
-OmniSafe saves policies only. Instead of a list of attributes for each of its algorithms, which
-would forget one, the objects that hang off an algorithm are walked: tensors, numbers, histories,
-networks, optimisers, schedules, normalisers, multipliers. Left out are settings, environments,
-on-policy buffers (empty between epochs) and what `skip` names.
+OmniSafe saves policies only. Instead of listing attributes per algorithm, which would be
+incomplete, this walks all objects reachable from an algorithm: tensors, numbers, histories,
+networks, optimisers, schedules, normalisers, multipliers. It leaves out settings, environments,
+on-policy buffers (empty between epochs) and the names in `skip`.
 """
 
 # pyright: reportMissingImports=false
@@ -46,7 +46,7 @@ _UNTOUCHED = (
 
 
 class Tree:
-    """Collects values under paths (`give`), or hands them out again (`take`)."""
+    """Stores values under paths (`pack`) and returns them (`unpack`)."""
 
     def __init__(self, arrays: Arrays | None = None, plain: dict[str, Any] | None = None) -> None:
         self.arrays: Arrays = {} if arrays is None else arrays
@@ -57,7 +57,7 @@ class Tree:
         self.plain[path] = self._packed(path, value)
 
     def unpack(self, path: str) -> Any:
-        """The value stored there. Raises KeyError where there is none."""
+        """The value stored at `path`. Raises KeyError if there is none."""
         return self._unpacked(self.plain[path])
 
     def _packed(self, path: str, value: Any) -> Any:
@@ -99,7 +99,7 @@ class Tree:
 
 
 def is_value(value: Any) -> bool:
-    """Whether all of it can be packed."""
+    """Whether a value can be packed, including all its items."""
     if isinstance(value, (*Plain, np.generic, np.ndarray)) or (
         isinstance(value, torch.Tensor) and not value.requires_grad
     ):
@@ -118,9 +118,9 @@ def save(root: Any, skip: frozenset[str] = frozenset()) -> Tree:
 
 
 def load(root: Any, tree: Tree, skip: frozenset[str] = frozenset()) -> None:
-    """Give a newly made algorithm that state.
+    """Restore a state into a new algorithm.
 
-    Raises ValueError where the two are not of the same make.
+    Raises ValueError if they do not have the same structure.
     """
     here = list(_leaves(root, skip))
     missing = {path for path, _, _ in here} - set(tree.plain)
@@ -128,7 +128,7 @@ def load(root: Any, tree: Tree, skip: frozenset[str] = frozenset()) -> None:
         raise ValueError(
             f"the saved state does not fit the algorithm: it lacks {sorted(missing)[0]}"
         )
-    # attributes that come into being in training
+    # attributes created during training
     for path in sorted(set(tree.plain) - {path for path, _, _ in here}):
         *owners, name = path.removeprefix(".").split(".")
         setattr(functools.reduce(getattr, owners, root), name, tree.unpack(path))
@@ -136,12 +136,12 @@ def load(root: Any, tree: Tree, skip: frozenset[str] = frozenset()) -> None:
         saved = tree.unpack(path)
         if isinstance(value, torch.nn.Module):
             value.load_state_dict(saved)
-            if isinstance(value, Normalizer):  # which thinks that whatever was loaded has seen data
+            if isinstance(value, Normalizer):  # it assumes that a loaded state has seen data
                 value._first = bool(value._count == 0)
         elif isinstance(value, _SCHEDULED):
             value.load_state_dict(saved)
         elif isinstance(value, torch.Tensor) and value.requires_grad:
-            # optimisers and planners hold this very one
+            # in place: optimisers and planners refer to this tensor
             value.data.copy_(saved)
         elif isinstance(value, torch.Tensor):
             put(saved.to(value.device))
@@ -161,21 +161,19 @@ Leaf = tuple[str, Any, Callable[[Any], None]]  # path, value, how to replace it
 
 
 def _leaves(root: Any, skip: frozenset[str]) -> Iterator[Leaf]:
-    """Everything that can change, each object once, in an order that only its make decides."""
+    """Everything that can change, each object once, in an order given by the structure alone."""
     yield from _Walk(skip).visit(root, "")
 
 
 class _Walk:
-    """One walk over an algorithm, which remembers the objects it met."""
+    """A walk over an algorithm that visits each object once."""
 
     def __init__(self, skip: frozenset[str]) -> None:
         self._skip = skip
         self._seen: set[int] = set()
 
     def visit(self, owner: Any, path: str) -> Iterator[Leaf]:
-        """The leaves among an object's attributes, and those of the objects of OmniSafe that it
-        holds.
-        """
+        """Leaves among an object's attributes and, recursively, in OmniSafe objects it holds."""
         for name, value in sorted(vars(owner).items()):
             here = f"{path}.{name}"
             if name in self._skip or _stays_as_it_is(value):
@@ -193,9 +191,9 @@ class _Walk:
             yield from self._within(value, path)
 
     def _within(self, module: torch.nn.Module, path: str) -> Iterator[Leaf]:
-        """What a network holds beside its parameters.
+        """Leaves of a network other than its parameters.
 
-        Optimisers and schedules, and numbers such as an exploration noise.
+        Optimisers, schedules, and numbers such as an exploration noise.
         """
         for name, value in sorted(vars(module).items()):
             number = isinstance(value, int | float) and name not in _OF_EVERY_NETWORK
@@ -239,9 +237,8 @@ def replays(root: Any) -> dict[str, OffPolicyBuffer]:
 
 
 def save_rng() -> Tree:
-    """The generators that OmniSafe draws from: those of the process."""
+    """State of the random generators of the process, which OmniSafe uses."""
     tree = Tree()
-    # (what OmniSafe draws from)
     kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002
     tree.pack("numpy", [kind, keys, position, has_gauss, gauss])
     version, internal, gauss_next = random.getstate()
@@ -252,7 +249,7 @@ def save_rng() -> Tree:
 
 
 def load_rng(tree: Tree) -> None:
-    """Put the generators back."""
+    """Restore the generators."""
     np.random.set_state(tuple(tree.unpack("numpy")))  # noqa: NPY002
     version, internal, gauss_next = tree.unpack("python")
     random.setstate((version, tuple(internal), gauss_next))
@@ -263,9 +260,9 @@ def load_rng(tree: Tree) -> None:
 
 @contextmanager
 def borrowed_rng(seed: int) -> Iterator[None]:
-    """Within this context all generators start from `seed`.
+    """Context in which all generators start from `seed`.
 
-    Afterwards they go on as if nothing had happened.
+    Their previous states are restored afterwards.
     """
     kept = save_rng()
     random.seed(seed)

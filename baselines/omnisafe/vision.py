@@ -1,9 +1,8 @@
-"""Settings of the image encoder that OmniSafe's networks get in front of them on pictures, and what
-it needs in memory.
+"""Settings of the image encoder in front of OmniSafe's networks, and its memory requirements.
 
-Imports neither torch nor OmniSafe. OmniSafe has no encoder and publishes no result on pictures: the
-layers are those of Mnih et al. 2015 (Nature 518, p. 529), three convolutions and a linear layer,
-which most published model-free agents on pictures use.
+Imports neither torch nor OmniSafe. OmniSafe has no encoder and publishes no results on images: the
+layers are those of Mnih et al. 2015 (Nature 518, p. 529), three convolutions and a linear layer, as
+in most published model-free agents on images.
 
 Shapes: a frame is [H, W, C], with the cameras of one observation side by side in C.
 """
@@ -12,21 +11,20 @@ from __future__ import annotations
 
 import dataclasses
 
-# Frame stacks that are encoded at once; larger batches are encoded in parts, and those again for
-# their gradients. A part's pixels are 19 MB: from 32 MB on, glibc hands memory back to the system
-# after each use.
+# Frame stacks encoded at once; larger batches are encoded in parts, and again for their gradients.
+# The pixels of a part are 19 MB: from 32 MB on, glibc returns memory to the system after each use.
 CHUNK = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class VisionConfig:
-    """The encoder of each network: actor, reward critic and cost critic have one of their own."""
+    """Encoder of each network; actor, reward critic and cost critic each have their own."""
 
-    frame_stack: int = 3  # last frames that a network sees, its only memory
-    channels: tuple[int, ...] = (32, 64, 64)  # of each convolution
-    kernels: tuple[int, ...] = (8, 4, 3)  # their sides, in pixels
+    frame_stack: int = 3  # last frames in a network's input, its only memory
+    channels: tuple[int, ...] = (32, 64, 64)  # output channels of each convolution
+    kernels: tuple[int, ...] = (8, 4, 3)  # kernel size of each convolution, in pixels
     strides: tuple[int, ...] = (4, 2, 1)
-    features: int = 512  # that the MLP of OmniSafe gets
+    features: int = 512  # outputs of the encoder, the input of OmniSafe's MLP
 
     def __post_init__(self) -> None:
         if self.frame_stack < 1 or self.features < 1:
@@ -47,7 +45,7 @@ class VisionConfig:
     def pictures(self, height: int, width: int) -> list[tuple[int, int]]:
         """Height and width after each convolution.
 
-        Raises ValueError where the picture is too small for them.
+        Raises ValueError if the image is too small for them.
         """
         sizes = []
         for kernel, stride in zip(self.kernels, self.strides):
@@ -63,15 +61,15 @@ class VisionConfig:
 
 
 def frame_slots(steps_per_epoch: int, num_envs: int) -> int:
-    """Frames of an epoch that are kept.
+    """Number of frames kept in an epoch.
 
-    One for each action, and of each environment a first one and one of an episode's end.
+    One per action, and per environment a first one and one for the end of episodes.
     """
     return steps_per_epoch + 2 * num_envs
 
 
 def encoding_bytes(config: VisionConfig, frame: tuple[int, int, int]) -> int:
-    """Memory in which one frame stack is encoded.
+    """Memory to encode one frame stack, in bytes.
 
     Pixels as float32, and the values before and after every activation.
     """

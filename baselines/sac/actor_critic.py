@@ -20,7 +20,7 @@ LOG_STD = -20.0, 2.0  # bounds
 
 
 class Actor(nnx.Module):
-    """States to squashed normals."""
+    """Maps states to squashed normals."""
 
     def __init__(self, fan_in: int, action_dim: int, units: int, *, rngs: nnx.Rngs):
         self.mlp = MLP(fan_in, units, HIDDEN_LAYERS, 2 * action_dim, leaky, rngs=rngs)
@@ -47,7 +47,7 @@ def sample_action(dist: Normal, key: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 class TwinCritic(nnx.Module):
-    """Two independent action values."""
+    """Two independent action-value networks."""
 
     def __init__(self, fan_in: int, units: int, *, rngs: nnx.Rngs):
         self.first = MLP(fan_in, units, HIDDEN_LAYERS, 1, leaky, rngs=rngs)
@@ -60,8 +60,8 @@ class TwinCritic(nnx.Module):
 
 
 class CostCritic(nnx.Module):
-    """Discounted cost of an action, starting near the discounted limit `bias`: the largest estimate
-    of C = `config.cost_critics` networks.
+    """Discounted cost of an action, initially near the discounted limit `bias`: the largest
+    estimate of C = `config.cost_critics` networks.
 
     See `SACConfig.cost_output`.
     """
@@ -85,13 +85,13 @@ class CostCritic(nnx.Module):
         return self.estimates(z, action).max(0)
 
     def future(self, z: jax.Array, action: jax.Array) -> jax.Array:
-        """Values [N] for targets, which no linear output may pull below zero."""
+        """Values [N] for targets; those of a linear output are clipped at zero."""
         value = self(z, action)
         return value if self.leaky_output else jnp.maximum(value, 0.0)
 
 
 def discounted_limit(cost_limit: float, cost_discount: float, agent_steps: int) -> float:
-    """Discounted cost of an episode of `agent_steps` that spends its limit evenly.
+    """Discounted cost of an episode of `agent_steps` whose limit is spent evenly.
 
     Limit (1 - g^T) / (1 - g) / T.
     """

@@ -19,22 +19,22 @@ class SACConfig:
     cost_discount: float = 0.995
     """Discount of costs per agent step."""
     temperature: float = 4e-3
-    """Initial weight of the entropy."""
+    """Initial temperature, the weight of the entropy."""
     cost_critics: int = 1
     """Number of independent cost critics; targets and actor use the largest estimate."""
     cost_output: Literal["linear", "leaky"] = "linear"
-    """What the cost critic's output passes through: nothing, and targets continue with values of at
-    least 0; or a LeakyReLU of slope 0.01 (release), in which estimates below zero are all but dead:
-    with a small cost limit, near which they start, most of them.
+    """Output of the cost critic: linear, with values in targets clipped at 0; or a LeakyReLU of
+    slope 0.01 (release), which leaves almost no gradient below zero, where most estimates start if
+    the cost limit is small.
     """
     target_fraction: float = 5e-3
-    """Share of a critic that moves into its target copy each update."""
+    """EMA step of the target critics towards the critics, per update."""
     eval_action: Literal["sample", "mode"] = "sample"
     """What evaluation executes: a sample (release) or the squashed mean."""
     optimizer: OptimizerConfig = OptimizerConfig(2e-4, 1e-8, 40.0)
     """Optimiser of each critic and of the temperature."""
     actor_clip: float = 80.0
-    """Global gradient norm above which the actor's gradients are scaled down."""
+    """Global norm to which the actor's gradients are clipped."""
 
     def __post_init__(self):
         require(self.units >= 1, f"sac.units={self.units} must be at least 1")
@@ -62,8 +62,8 @@ class MultiplierConfig:
     multiplier.
     """
     max_excess: float = 0.0
-    """Upper bound of an episode's cost above the limit in this step; 0: no bound. It keeps the
-    costly episodes before learning from winding the multiplier up.
+    """Upper bound of an episode's cost above the limit in this step; 0: no bound. It keeps costly
+    early episodes from driving the multiplier too high.
     """
 
     def __post_init__(self):

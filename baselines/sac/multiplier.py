@@ -1,8 +1,8 @@
-"""Lagrange multiplier as the softplus of a raw value, moved by the real cost of training episodes
+"""Lagrange multiplier as the softplus of a raw value, driven by the real cost of training episodes
 (arXiv:2210.01801, its code; docs/concepts/safe_slac.md#multiplier).
 
-The release steps after every agent step by its cost over an even share of the limit; here one step
-follows each episode, by the sum.
+The release updates it after every agent step with the cost in excess of an even share of the limit;
+here it is updated once per episode with the sum.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def update_raw(
         raw <- raw + learning_rate * sigmoid(raw) / softplus(raw) * (cost - limit)
 
     A small multiplier grows exponentially, d log(multiplier) = learning_rate * (cost - limit); a
-    large one by that over itself. With `max_excess`, cost - limit is at most that.
+    large one grows by that divided by itself. `max_excess`, if not 0, bounds cost - limit.
     """
     excess = episode_cost - cost_limit
     if max_excess:

@@ -1,8 +1,8 @@
-"""One update of soft actor-critic with a cost critic, for any learner whose state holds its parts.
+"""One update of soft actor-critic with a cost critic, for learners with the required state.
 
 Order: critics -> cost critic -> actor -> temperature -> target copies.
-Shapes: N transitions, M pairs of state and action that critics fit (N, or more where targets are
-expanded over imagined steps); Z size of a state, A action dimensions.
+Shapes: N transitions, M state-action pairs that critics fit (N, or more if targets are expanded
+over imagined steps); Z size of a state, A action dimensions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from baselines.sac.config import SACConfig
 class Transitions(NamedTuple):
     """States z, z_next [N, Z] and action [N, A]; reward, cost, terminal and weight [N].
 
-    A weight of 0 leaves a transition out of every loss.
+    A weight of 0 excludes a transition from every loss.
     """
 
     z: jax.Array
@@ -37,7 +37,7 @@ class Transitions(NamedTuple):
 
 
 class Targets(NamedTuple):
-    """What critics fit: pairs z [M, Z], action [M, A], their return, cost and weight [M]."""
+    """Targets of the critics: pairs z [M, Z], action [M, A]; return, cost and weight [M]."""
 
     z: jax.Array
     action: jax.Array
@@ -60,7 +60,7 @@ class SACOptimizers(NamedTuple):
 
 
 def sac_optimizers(config: SACConfig) -> SACOptimizers:
-    """One setting for all, but for the actor's clip."""
+    """Optimisers with the same settings, except for the actor's gradient clipping."""
     of_actor = make_optimizer(dataclasses.replace(config.optimizer, clip=config.actor_clip))
     return SACOptimizers(of_actor, *[make_optimizer(config.optimizer)] * 3)
 
@@ -71,13 +71,13 @@ def soft_update(target: Any, online: Any, fraction: float) -> Any:
 
 
 def weighted_mean(x: jax.Array, weight: jax.Array) -> jax.Array:
-    """Mean of x over elements by their weights, 0 where all weights are."""
+    """Weighted mean of x over elements, 0 if all weights are 0."""
     return (x * weight).sum() / jnp.maximum(weight.sum(), 1.0)
 
 
 class ActorCriticLearner:
-    """Base of learners: `config.sac`, `graphs` (actor, critic, cost_critic) and `optimizers` are
-    the subclass's.
+    """Base of learners. Subclasses provide `config.sac`, `graphs` (actor, critic, cost_critic) and
+    `optimizers`.
 
     A state has `params` and `optimizers` (NamedTuples with actor, critic, cost_critic and
     log_temperature), `target_critic`, `target_cost_critic` and `multiplier`.
@@ -90,7 +90,7 @@ class ActorCriticLearner:
     def one_step_targets(
         self, state: Any, data: Transitions, key: jax.Array, cost_key: jax.Array
     ) -> Targets:
-        """Reward, or cost, and the value of one sampled next action."""
+        """Targets: reward (or cost) plus the value of one sampled next action."""
         config, graphs = self.config.sac, self.graphs
         temperature = jnp.exp(state.params.log_temperature)
         next_dist = nnx.merge(graphs.actor, state.params.actor)(data.z_next)
@@ -114,9 +114,10 @@ class ActorCriticLearner:
         key: jax.Array,
         make_targets: MakeTargets | None = None,
     ) -> tuple[Any, dict[str, jax.Array]]:
-        """The next state and metrics; targets are `one_step_targets` unless others are given.
+        """Update everything once; returns the next state and metrics.
 
-        `rates` multiplies every learning rate. The actor learns from the states of `data`.
+        `rates` multiplies every learning rate. Targets default to `one_step_targets`. The actor
+        learns from the states of `data`.
         """
         target_key, cost_key, actor_key = jax.random.split(key, 3)
         targets = (make_targets or self.one_step_targets)(state, data, target_key, cost_key)
@@ -202,7 +203,7 @@ class ActorCriticLearner:
     ) -> tuple[Any, jax.Array]:
         """One optimiser step of one entry of the parameters, scaled by `rates`.
 
-        The gradient's norm.
+        Also returns the norm of the gradient.
         """
         params, optimizer = getattr(state.params, name), getattr(self.optimizers, name)
         updates, opt_state = optimizer.update(grads, getattr(state.optimizers, name), params)

@@ -1,4 +1,4 @@
-"""The Safe SLAC agent: a policy on filtered latents beside its learner, both jitted, behind
+"""The Safe SLAC agent: a policy on filtered latents and a learner, both jitted; implements
 `agents.api.Agent`.
 """
 
@@ -22,9 +22,9 @@ from baselines.safe_slac.networks import graphs, init_params
 
 
 class Carry(NamedTuple):
-    """Policy memory per environment.
+    """Policy state per environment.
 
-    Upper latent [E, z2] and previous action [E, A], from which the filter goes on.
+    Upper latent [E, z2] and previous action [E, A], from which filtering continues.
     """
 
     z2: jax.Array
@@ -34,7 +34,7 @@ class Carry(NamedTuple):
 class SafeSLAC:
     """Safe SLAC for one kind of environment; implements `agents.api.Agent`.
 
-    Raises ValueError for observations it cannot read.
+    Raises ValueError for unsupported observations.
     """
 
     def __init__(self, config: SafeSLACConfig, env: EnvSpec):
@@ -50,7 +50,7 @@ class SafeSLAC:
 
     @property
     def pretrain_updates(self) -> int:
-        """Updates of the latent model alone, before the policy acts."""
+        """Updates of the latent model alone, before the policy first acts."""
         return self.config.pretrain_updates
 
     def init(self, seed: int) -> AgentState:
@@ -99,9 +99,9 @@ class SafeSLAC:
         return self._update(state, dict(batch), key)
 
     def end_episode(self, state: AgentState, cost: float, agent_steps: int) -> AgentState:
-        """Move the multiplier by the cost of a finished training episode.
+        """Update the multiplier with the cost of a finished training episode.
 
-        Those of the prefill, before any update, do not count.
+        Episodes of the prefill, before any update, are ignored.
         """
         del agent_steps
         return state._replace(

@@ -2,8 +2,8 @@
 
 Images through convolutions as published, vectors through an MLP.
 
-Images are uint8 [..., 64, 64, c] and compared in 0..1; vectors are compared by their symlog. A
-vector's branch is ours.
+Images are uint8 [..., 64, 64, c] and compared in 0..1; vectors are compared in symlog. The branch
+for vectors is ours.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from agents.nn.observations import check_obs, image_keys, picture_of, vector_key
 from baselines.sac.layers import MLP, leaky, xavier
 from baselines.safe_slac.config import LatentConfig
 
-# Kernel, stride, padding (and of transposes, what is added on the far side of the output);
-# PyTorch's convention of padding.
+# Kernel, stride, padding (and for transposes the output padding), in PyTorch's convention.
 _ENCODER = ((5, 2, 2), (3, 2, 1), (3, 2, 1), (3, 2, 1), (4, 1, 0))
 _DECODER = ((4, 1, 0, 0), (3, 2, 1, 1), (3, 2, 1, 1), (3, 2, 1, 1), (5, 2, 2, 1))
 
@@ -29,7 +28,7 @@ _DECODER = ((4, 1, 0, 0), (3, 2, 1, 1), (3, 2, 1, 1), (3, 2, 1, 1), (5, 2, 2, 1)
 def used_keys(config: LatentConfig, obs: ObsSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the images and of the vectors that the agent uses.
 
-    Raises ValueError for arrays of other shapes.
+    Raises ValueError for arrays of unsupported shapes.
     """
     check_obs(obs)
     images = image_keys(obs)
@@ -39,9 +38,10 @@ def used_keys(config: LatentConfig, obs: ObsSpec) -> tuple[tuple[str, ...], tupl
 def targets(
     images: tuple[str, ...], vectors: tuple[str, ...], obs: Mapping[str, jax.Array]
 ) -> tuple[jax.Array | None, jax.Array | None]:
-    """What is encoded and compared: images [..., 64, 64, c] in 0..1 and symlog of vectors [..., V].
+    """Inputs and reconstruction targets: images [..., 64, 64, c] in 0..1 and symlog of vectors
+    [..., V].
 
-    None where there are none.
+    None for a missing kind.
     """
     picture = picture_of(obs, images) if images else None
     return picture, vector_of(obs, vectors) if vectors else None
@@ -50,7 +50,7 @@ def targets(
 class Encoder(nnx.Module):
     """Targets [..., *shape] -> feature [..., F].
 
-    The features of images and vectors stand side by side.
+    Features of images and vectors are concatenated.
     """
 
     def __init__(self, config: LatentConfig, channels: int, width: int, *, rngs: nnx.Rngs):

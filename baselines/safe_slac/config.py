@@ -19,7 +19,7 @@ class LatentConfig:
     z1: int = 32
     """Size of the lower latent, which observations correct."""
     z2: int = 200
-    """Size of the upper latent, which carries the past."""
+    """Size of the upper latent, which carries information from the past."""
     feature: int = 200
     """Size of an encoded observation."""
     units: int = 256
@@ -35,20 +35,18 @@ class LatentConfig:
     image_variance: float = 0.4
     """Fixed variance of decoded pixels, which lie in 0..1."""
     vector_variance: float = 0.1
-    """Fixed variance of decoded vectors, whose symlog is compared (vectors are ours, not
-    published).
-    """
+    """Fixed variance of decoded vectors, in symlog (vectors are ours, not published)."""
     reward_std_min: float = 1e-3
-    """Smallest standard deviation of the reward head. The release's 1e-5 lets the likelihood of
-    rewards that are exactly zero outweigh all else.
+    """Smallest standard deviation of the reward head. With the release's 1e-5, the likelihood of
+    rewards that are exactly zero dominates the loss.
     """
     cost_scale: float = 30.0
     """Weight of the cost head's loss."""
     cost_positive: float = 100.0
-    """Further weight of that loss on transitions that cost."""
+    """Additional weight of that loss on transitions with a cost."""
     whole_windows: bool = False
-    """Leave windows that cross the end of an episode out of all losses (release), instead of
-    starting anew within them.
+    """Exclude windows that cross the end of an episode from all losses (release), instead of
+    restarting the latent within them.
     """
     batch: int = 32
     """Windows of a batch that train the latent model; the rest train actor and critics."""
@@ -67,7 +65,7 @@ class LatentConfig:
 
     @property
     def size(self) -> int:
-        """Of what actor, critics and heads read."""
+        """Size of the input of actor, critics and heads."""
         return self.z1 + self.z2
 
 
@@ -78,11 +76,11 @@ class SafeSLACConfig:
     cost_limit: float = 25.0
     """Cost allowed per episode."""
     pretrain_updates: int = 30_000
-    """Updates of the latent model alone, on the prefill, before the policy acts."""
+    """Updates of the latent model alone, on the prefill, before the policy first acts."""
     halve_after: int = 200_000
-    """Updates after pre-training from which on every learning rate is half of what it was; the
-    release counts 400 times 1000 simulator steps, which at its action repeat and one update per
-    agent step are as many updates.
+    """Updates after pre-training at which all learning rates are halved; the release uses 400 times
+    1000 simulator steps, which are this many updates at its action repeat and one update per agent
+    step.
     """
     latent: LatentConfig = LatentConfig()
     """Latent model."""

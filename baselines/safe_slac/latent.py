@@ -5,7 +5,7 @@ arXiv:2210.01801; docs/concepts/safe_slac.md#latent-model).
     p(z1_0) = N(0, I),  p(z1_t | z2_{t-1}, a_{t-1})
     p(z2_0 | z1_0), p(z2_t | z1_t, z2_{t-1}, a_{t-1}) in prior and posterior alike, so z2 has no KL
 
-Where a window meets the start of an episode, the latent starts anew from that observation.
+At the start of an episode within a window, the latent restarts from that observation.
 Shapes: B windows, T frames, A action, F feature, Z = z1 + z2.
 """
 
@@ -33,7 +33,7 @@ class Latent(NamedTuple):
 
     @property
     def z(self) -> jax.Array:
-        """[..., Z], what all heads, actor and critics read."""
+        """[..., Z], the input of all heads, actor and critics."""
         return jnp.concatenate([self.z1, self.z2], -1)
 
 
@@ -71,7 +71,7 @@ class LatentModel(nnx.Module):
         self.config = config
 
     def targets(self, obs: Mapping[str, jax.Array]) -> tuple[jax.Array | None, jax.Array | None]:
-        """What is encoded and compared, see `codec.targets`."""
+        """Inputs and reconstruction targets, see `codec.targets`."""
         return codec.targets(self.images, self.vectors, obs)
 
     def obs_step(
@@ -82,9 +82,9 @@ class LatentModel(nnx.Module):
         is_first: jax.Array,
         noise: jax.Array,
     ) -> Step:
-        """One filtered step of rows [B, ...]; where `is_first`, from the observation alone.
+        """One filtering step of rows [B, ...]; where `is_first`, from the observation alone.
 
-        `noise` [B, Z] draws both samples.
+        Both latents are sampled with `noise` [B, Z].
         """
         noise1, noise2 = jnp.split(noise, [self.config.z1], -1)
         post = _where(
@@ -105,7 +105,7 @@ class LatentModel(nnx.Module):
 
         `action[:, t]` is taken after frame t.
 
-        Every window starts from its first frame alone, as published: there is no latent of before.
+        Every window starts from its first frame alone, as published, without a previous latent.
         """
         batch, length = is_first.shape
         is_first = is_first.at[:, 0].set(True)

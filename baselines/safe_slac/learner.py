@@ -1,7 +1,7 @@
-"""How a Safe SLAC agent learns: a pure function from state, replay batch and key to the next state.
+"""The learner of Safe SLAC: its update is a pure function of state, replay batch and key.
 
 Order of one update: latent model on some of the windows -> critics -> cost critic -> actor ->
-temperature on the others, whose latents the new model gives -> target copies. The first
+temperature on the others, with latents of the updated model -> target copies. The first
 `pretrain_updates` updates train the latent model alone.
 No gradient of actor or critics reaches the latent model.
 """
@@ -27,7 +27,7 @@ from baselines.safe_slac.windows import Windows, make_windows, split
 
 
 class AgentState(NamedTuple):
-    """All that learning changes: a checkpoint of this pytree forgets nothing."""
+    """Everything that learning changes; a checkpoint of this pytree is complete."""
 
     params: Learned
     target_critic: Any
@@ -42,9 +42,9 @@ class AgentState(NamedTuple):
 
 
 def rate_factor(config: SafeSLACConfig, updates: jax.Array | int) -> jax.Array:
-    """1 at first, one half from `halve_after` updates after pre-training on.
+    """Factor on every learning rate.
 
-    Multiplies every learning rate.
+    1 at first, one half from `halve_after` updates after pre-training on.
     """
     return jnp.where(jnp.asarray(updates) >= config.pretrain_updates + config.halve_after, 0.5, 1.0)
 
@@ -52,7 +52,7 @@ def rate_factor(config: SafeSLACConfig, updates: jax.Array | int) -> jax.Array:
 class Learner(ActorCriticLearner):
     """Optimisers and the update of one configuration.
 
-    Holds nothing that changes; see `AgentState`.
+    Stateless; see `AgentState`.
     """
 
     def __init__(self, config: SafeSLACConfig, graphs: Networks, obs_names: tuple[str, ...]):
@@ -62,7 +62,7 @@ class Learner(ActorCriticLearner):
         )
 
     def fresh_state(self, params: Learned) -> AgentState:
-        """A fresh learner around given parameters; targets start as copies."""
+        """Initial learner state for given parameters; targets start as copies."""
         optimizers = Learned(*(o.init(p) for o, p in zip(self.optimizers, params, strict=True)))
         copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
         raw = init_raw(self.config.multiplier.init)
@@ -80,7 +80,7 @@ class Learner(ActorCriticLearner):
     ) -> tuple[AgentState, dict[str, jax.Array]]:
         """One update on a replay batch [B, T, ...]: the next state and metrics (scalars).
 
-        Those of SAC are 0 in pre-training.
+        Metrics of SAC are 0 during pre-training.
 
         Raises ValueError (when traced) for a batch that leaves actor and critics no window.
         """
@@ -121,9 +121,7 @@ class Learner(ActorCriticLearner):
         return state._replace(updates=state.updates + 1), metrics
 
     def transitions(self, params: Any, windows: Windows, key: jax.Array) -> Transitions:
-        """Latents of the last two frames of each window, sampled through the window, and what
-        happened between them.
-        """
+        """The last transition of each window, between latents sampled by filtering the window."""
         model = nnx.merge(self.graphs.latent, params)
         feature = model.encoder(*model.targets(windows.obs))
         z = model.observe(feature, windows.action, windows.is_first, key).latent.z

@@ -23,10 +23,10 @@ from baselines.safe_slac.windows import Windows
 
 
 def cost_log_prob(logit: jax.Array, cost: jax.Array, positive: float) -> jax.Array:
-    """Log-likelihood of "it cost" for each transition, `positive` times as heavy where it did.
+    """Log-likelihood of "has a cost" for each transition, times `positive` where it has one.
 
-    From logits: the release adds 1e-6 to probabilities instead, which differs where its gradient
-    would vanish.
+    Computed from logits: the release adds 1e-6 to probabilities instead, which differs where its
+    gradient would vanish.
     """
     costs = (cost > 0).astype(jnp.float32)
     return (1.0 + (positive - 1.0) * costs) * bernoulli_log_prob(logit, costs)

@@ -1,7 +1,4 @@
-"""The networks of a Safe SLAC agent.
-
-How they are built, taken apart into parameters, and put together again.
-"""
+"""The networks of a Safe SLAC agent: construction, splitting into parameters, and merging."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from baselines.safe_slac.latent import LatentModel
 
 
 class Networks(NamedTuple):
-    """One entry per network, in whichever form: modules, graph definitions or parameters."""
+    """One entry per network: modules, graph definitions or parameters."""
 
     latent: Any
     actor: Any
@@ -38,7 +35,7 @@ class Learned(NamedTuple):
 
 
 def build(config: SafeSLACConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
-    """Freshly drawn modules for one kind of environment."""
+    """Newly initialised modules for one kind of environment."""
     size, units = config.latent.size, config.sac.units
     bias = discounted_limit(config.cost_limit, config.sac.cost_discount, env.episode_agent_steps)
     return Networks(
@@ -57,6 +54,6 @@ def graphs(config: SafeSLACConfig, env: EnvSpec) -> Networks:
 
 
 def init_params(config: SafeSLACConfig, env: EnvSpec, key: jax.Array) -> Learned:
-    """Freshly drawn parameters, one pure dict per network, and the logarithm of the temperature."""
+    """Newly initialised parameters, one pure dict per network, and the log temperature."""
     params = Networks(*(params_of(net) for net in build(config, env, nnx.Rngs(key))))
     return Learned(**params._asdict(), log_temperature=jnp.log(jnp.float32(config.sac.temperature)))

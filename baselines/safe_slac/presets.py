@@ -12,8 +12,8 @@ from baselines.safe_slac.config import LatentConfig, SafeSLACConfig
 
 
 def release() -> SafeSLACConfig:
-    """The published agent: one camera, limit 25, no floor under the reward's deviation to speak of,
-    whole windows only, leaky costs.
+    """The published agent: one camera, limit 25, almost no lower bound of the reward's standard
+    deviation, whole windows only, leaky costs.
     """
     latent = LatentConfig(cameras="first", reward_std_min=1e-5, whole_windows=True)
     return SafeSLACConfig(latent=latent, sac=SACConfig(cost_output="leaky"))
@@ -27,7 +27,7 @@ def matched() -> SafeSLACConfig:
 def cpu() -> SafeSLACConfig:
     """For vectors, sized for an hour on two cores.
 
-    Trials: results/log_of_trials.md; what it reaches: results/campaign/README.md.
+    Trials: results/log_of_trials.md; results: results/campaign/README.md.
     """
     return SafeSLACConfig(
         cost_limit=2.0,
@@ -39,7 +39,7 @@ def cpu() -> SafeSLACConfig:
             units=128,
             conv_depth=16,
             batch=16,
-            vector_variance=0.01,  # else the latent leaves out where hazards are
+            vector_variance=0.01,  # else the latent omits the positions of hazards
             reward_std_min=1e-2,
             cost_positive=10.0,
             optimizer=OptimizerConfig(5e-4, 1e-8, 40.0),

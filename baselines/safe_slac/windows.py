@@ -1,4 +1,4 @@
-"""Windows of transitions out of a replay batch, and which of them are real.
+"""Windows of transitions from a replay batch, with masks of the valid ones.
 
 Shapes: B windows; T frames, thus T - 1 transitions.
 """
@@ -17,8 +17,8 @@ class Windows(NamedTuple):
 
     Rewards, costs, terminations and weights of transitions [B, T-1].
 
-    `weight` [B, T-1] is 0 for transitions across episodes; `kept` [B] is 0 for windows that no loss
-    may use.
+    `weight` [B, T-1] is 0 for transitions across episodes; `kept` [B] is 0 for windows excluded
+    from all losses.
     """
 
     obs: dict[str, jax.Array]
@@ -32,8 +32,8 @@ class Windows(NamedTuple):
 
 
 def make_windows(batch: Mapping[str, jax.Array], names: tuple[str, ...], whole: bool) -> Windows:
-    """Windows of a replay batch [B, T, ...], in which reward, cost and termination stand at the row
-    on which a transition arrives.
+    """Windows of a replay batch [B, T, ...], in which reward, cost and termination are in the row
+    at which a transition arrives.
 
     With `whole`, windows that cross the end of an episode are not kept, as in the release, whose
     replay holds none.

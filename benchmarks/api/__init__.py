@@ -1,1 +1,1 @@
-"""What users call from Python, behind the import name `safedreamer_suite`."""
+"""The Python API for users, imported as `safedreamer_suite`."""

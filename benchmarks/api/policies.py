@@ -1,4 +1,4 @@
-"""Agents as objects that act and are evaluated: new, of a run folder, or of an authors' file."""
+"""Agents that act and are evaluated: untrained, from a run folder, or from an authors' file."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Policy:
         self.reset()
 
     def reset(self, seed: int = 0) -> None:
-        """Forget the episode: call it before the first `act` of each."""
+        """Start a new episode; call before its first `act`."""
         self._carry = self.agent.init_carry(1)
         self._first, self._count = True, 0
         self._key = evaluation_key(seed, self.env_steps)
 
     def act(self, obs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The action [A] in [-1, 1] for one observation of `make_env`, as in evaluations."""
+        """Return the action [A] in [-1, 1] for one observation of `make_env`, as in evaluations."""
         batch = {name: np.asarray(value)[None] for name, value in obs.items()}
         key = fold_in(self._key, self._count)
         action, self._carry, _ = self.agent.act(
@@ -61,14 +61,14 @@ class Policy:
         return np.asarray(action)[0]
 
     def make_env(self, render_mode: str | None = None) -> gymnasium.Env:
-        """An environment of the policy's task, observation and action repeat."""
+        """Make an environment with the policy's task, observation and action repeat."""
         return dataclasses.replace(self._make_env, render_mode=render_mode)()
 
     def evaluate(self, episodes: int = 10, unseen: bool = False) -> pd.DataFrame:
-        """Episodes on fixed layouts, as `safedreamer evaluate` plays them; `unseen` takes layouts
+        """Play episodes on fixed layouts, like `safedreamer evaluate`; with `unseen`, on layouts
         that training never used.
 
-        Returns: columns episode, return, cost, length (simulator steps). Episodes lost with their
+        Returns columns episode, return, cost, length (simulator steps). Episodes lost with their
         environments are missing, with a warning.
         """
         import warnings
@@ -101,9 +101,9 @@ def make_agent(
     seed: int = 0,
     **settings: Any,
 ) -> Policy:
-    """A new, untrained agent. `settings` replace fields of the method's configuration.
+    """Make an untrained agent. `settings` replace fields of the method's configuration.
 
-    Raises BadInput for a wrong name, or settings that do not fit.
+    Raises BadInput for an unknown name, or settings that do not fit.
     """
     spec = _spec(method_name, task, obs, preset, seed, settings)
     env = environment(spec)
@@ -112,10 +112,10 @@ def make_agent(
 
 
 def load_agent(folder: str | os.PathLike[str]) -> Policy:
-    """The newest checkpoint of a run folder or of a shared run, `hub:TARGET`, or a policy of the
-    zoo, `zoo:METHOD/TASK/SEED`.
+    """Load the newest checkpoint of a run folder or of a shared run, `hub:TARGET`, or a policy of
+    the zoo, `zoo:METHOD/TASK/SEED`.
 
-    Raises BadInput where there is none.
+    Raises BadInput if there is none.
     """
     found = trained(folder)
     _check_engine(found.spec.method)
@@ -130,10 +130,10 @@ def load_official(
     method_name: str = "bsrp_lag",
     stoch: int | None = None,
 ) -> Policy:
-    """A checkpoint that SafeDreamer's authors published.
+    """Load a checkpoint published by SafeDreamer's authors.
 
-    `stoch` is needed only where it differs from the classes per variable. Raises BadInput where the
-    file is none or does not fit the task.
+    `stoch` is only needed if it differs from the classes per variable. Raises BadInput if the file
+    is not a checkpoint or does not fit the task.
     """
     spec = _spec(method_name, task, obs, "release", 0, {})
     env = environment(spec)

@@ -1,4 +1,4 @@
-"""`train`: what `safedreamer train` does, from Python."""
+"""`train`: `safedreamer train` as a function."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def train(
     """Train into the run folder `out`, or continue there; returns the folder.
 
     `settings` are those of `safedreamer train --help-all` by name, such as {"planner.horizon": 10}.
-    Raises BadInput for what does not fit, RunFailed where training was stopped.
+    Raises BadInput for settings that do not fit, RunFailed if training was stopped.
     """
     given = {"method": method, "task": task, "obs": obs, "preset": preset, "seed": seed}
     given |= {"steps": steps, "out": os.fspath(out), **(settings or {})}

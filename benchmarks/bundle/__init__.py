@@ -1,4 +1,4 @@
 """A folder that runs the suite on a GPU machine without internet.
 
-Its own Python and JAX learn, a carried Python 3.11 simulates.
+The machine's own Python and JAX train; a bundled Python 3.11 runs the simulators.
 """

@@ -2,7 +2,7 @@
 
 Needs pip, and apt-get for Debian's Python 3.11.
 
-FOLDER gets `run`, the one command to call, and `bundle.tar.xz`, which that unpacks beside itself on
+FOLDER gets `run`, the command to call, and `bundle.tar.xz`, which `run` unpacks next to itself on
 its first call: suite/ (the code), packages/ (what environments need, for Python 3.11), python/
 (Debian's Python 3.11, started by python3.11), learner/ (pure Python packages of the command line
 that a machine with JAX may lack).
@@ -51,11 +51,11 @@ class BundleOptions:
     """Write the suite, what its environments need, and Debian's Python 3.11 into one folder."""
 
     folder: Annotated[Path, tyro.conf.Positional]
-    """Where; an older bundle there is replaced."""
+    """Output folder; an older bundle there is replaced."""
 
 
 def pins(names: tuple[str, ...]) -> list[str]:
-    """The lock files' `name==version` of these packages; a name alone where no lock has it."""
+    """`name==version` of these packages from the lock file; only the name if it is not locked."""
     locked = {}
     for line in (ROOT / "requirements" / "base.txt").read_text().splitlines():
         name, _, version = line.split("#")[0].strip().partition("==")
@@ -89,14 +89,14 @@ def debian_python(target: Path) -> None:
 
 
 def trim(folder: Path) -> None:
-    """Remove what no environment reads."""
+    """Remove files that no environment needs."""
     for unused in UNUSED:
         for path in [*folder.glob(unused), *folder.glob(f"**/{unused}")]:
             shutil.rmtree(path, ignore_errors=True)
 
 
 def copy_suite(target: Path) -> None:
-    """The files of the suite that Git knows."""
+    """Copy the files of the suite that Git tracks."""
     listing = subprocess.run(
         ["git", "ls-files", "-z", *SUITE], cwd=ROOT, check=True, capture_output=True, text=True
     )
@@ -130,7 +130,7 @@ def write(folder: Path) -> int:
 
 
 def main(options: BundleOptions) -> int:
-    """Write the bundle and say how large it is; returns 1 where it is too large to carry."""
+    """Write the bundle and print its size; returns 1 if it exceeds LARGEST_MIB."""
     check_folder(options.folder, "FOLDER")
     size = write(options.folder) / 2**20
     print(f"{options.folder}: {size:.1f} MiB; on the target: {options.folder.name}/run doctor")

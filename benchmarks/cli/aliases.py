@@ -15,9 +15,9 @@ OURS = {
 
 
 def translated(args: Sequence[str]) -> list[str]:
-    """The arguments with OmniSafe's options, and its name of an algorithm, replaced by ours."""
+    """Replace OmniSafe's options, and its names of algorithms, by ours."""
     words: list[str] = []
-    option = ""  # OmniSafe's, whose value is next
+    option = ""  # OmniSafe's option whose value is next
     for word in args:
         name, equals, value = word.partition("=")
         if (spelled := name.replace("_", "-")) in OURS:

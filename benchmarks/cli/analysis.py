@@ -1,8 +1,7 @@
 """`safedreamer plot`, `tables`, `compare`, `figures`, `report`: commands of the analysis, each in a
-process of its own.
+separate process.
 
-Analysis knows records and nothing else of the suite, and the suite does not import it: files are
-all that passes between them.
+The analysis depends only on records, and the suite does not import it: they share only files.
 """
 
 from __future__ import annotations
@@ -21,10 +20,7 @@ COMMANDS = {
 
 
 def run(command: str, args: Sequence[str]) -> int:
-    """Run a command of the analysis with these arguments and return its exit status.
-
-    0, or 2 when the input does not allow it.
-    """
+    """Run an analysis command; returns its exit status, which is 2 for unusable input."""
     return subprocess.run(
         [sys.executable, "-m", "analysis", command, *args], check=False
     ).returncode

@@ -1,6 +1,6 @@
 """`safedreamer COMMAND ...`.
 
-Finds the subcommand, and turns mistakes of the user's into one line and exit status 2.
+Dispatches to the subcommand; user errors become one line and exit status 2.
 
 Subcommands are imported when they run, so that `--help` never waits for JAX.
 """
@@ -49,7 +49,7 @@ COMMANDS = {
     "completion": "words that a shell completes: bash, zsh or fish",
 }
 ELSEWHERE = {"sweep": "slurm.cli"}  # commands of packages that import this one
-# commands that only show something: they end once their output is closed
+# commands that only print: they end once their output is closed
 VIEWS = (
     "suites", "status", "logs", "compare", "doctor", "methods", "tasks", "completion", "--version",
     *HELP,
@@ -81,10 +81,10 @@ def version() -> str:
 
 
 def entry() -> NoReturn:
-    """The process of a command.
+    """Run a command and exit.
 
-    One that a signal ended leaves at once: unloading XLA and MuJoCo takes seconds on a busy
-    machine.
+    After a stop by signal the process exits at once: unloading XLA and MuJoCo takes seconds on a
+    busy machine.
     """
     search_here_last()
     status = main()

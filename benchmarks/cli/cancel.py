@@ -1,6 +1,6 @@
-"""`safedreamer cancel`: no more of these runs.
+"""`safedreamer cancel`: cancel runs.
 
-Those that run here save and end; a sweep command forgets those that wait.
+Those running on this machine save and end; sweep commands no longer start waiting ones.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def main(args: Sequence[str]) -> int:
-    """Mark them, and signal those of this machine.
+    """Mark runs as cancelled, and signal those on this machine.
 
-    Returns 0, or DAMAGED where a run was left out.
+    Returns 0, or DAMAGED if a run was left out.
     """
     chosen = parse(
         Selection,
@@ -51,7 +51,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def _end(member: Member) -> str:
-    """Have its process end, if it runs; says what becomes of it."""
+    """Terminate its process, if it runs; returns a note on what happens to it."""
     status = member.status
     if member.state != "running" or status is None:
         return ""
@@ -63,11 +63,10 @@ def _end(member: Member) -> str:
 
 
 def _trains(status: Status, folder: Path) -> bool:
-    """Whether the process of a status trains in this very folder, not in one that this is a copy
-    of.
+    """Whether the process of a status trains in this folder, not in one that this is a copy of.
 
-    It holds the folder's lock then. Containers of one host name may count processes differently, so
-    it must be one of ours too.
+    It then holds the folder's lock. Containers with one host name may number processes differently,
+    so its command must be one of ours too.
     """
     import psutil
 

@@ -1,9 +1,9 @@
-"""`safedreamer clean`: what finished runs no longer need.
+"""`safedreamer clean`: delete what finished runs no longer need.
 
-Records, metrics, spec and status always stay.
+Records, metrics, spec and status are always kept.
 
-A cleaned run cannot be made longer: without replay buffer and checkpoint it would start over, and
-its records with it.
+A cleaned run cannot be extended: without replay buffer and checkpoint it would start over, and its
+records with it.
 """
 
 from __future__ import annotations
@@ -22,20 +22,18 @@ from benchmarks.runs.reading import DamagedFile
 
 @dataclasses.dataclass(frozen=True)
 class CleanArgs(Selection):
-    """Which runs, and how much of them."""
+    """Arguments of `safedreamer clean`."""
 
     checkpoints: bool = False
-    """The checkpoints too, without which a run cannot be evaluated; otherwise only the replay
-    buffers.
-    """
+    """Delete checkpoints too, not only replay buffers; the runs can then no longer be evaluated."""
     yes: bool = False
-    """Delete; without it, only say what would go."""
+    """Actually delete (default: dry run)."""
 
 
 def main(args: Sequence[str]) -> int:
-    """Delete replay buffers (and checkpoints) of finished runs, say how much.
+    """Delete replay buffers (and checkpoints) of finished runs, and print how much.
 
-    Returns 0, or DAMAGED where a run was left out.
+    Returns 0, or DAMAGED if a run was left out.
     """
     chosen = parse(
         CleanArgs,
@@ -61,7 +59,7 @@ def main(args: Sequence[str]) -> int:
         try:
             size = sum(_size(folder) for folder in folders)
             if chosen.yes and size:
-                # first, so that a run is never taken for whole
+                # first, so that a partly deleted run never counts as complete
                 attempts.add(member.folder, "cleaned")
                 for folder in filter(Path.is_dir, folders):
                     shutil.rmtree(folder)
@@ -78,7 +76,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def _size(folder: Path) -> int:
-    """Bytes of a folder's files. Raises DamagedFile for what is no folder of the run's own."""
+    """Bytes of a folder's files, 0 if absent. Raises DamagedFile for a link or a file."""
     if folder.is_symlink():
         raise DamagedFile(folder, None, "it is a link: delete what it points to yourself")
     if folder.exists() and not folder.is_dir():

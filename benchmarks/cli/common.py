@@ -1,6 +1,6 @@
 """Command lines from frozen dataclasses.
 
-Tyro, with one-line errors, `2e6` for integers and near names for unknown settings.
+Tyro, with one-line errors, integers such as `2e6`, and suggestions for unknown settings.
 """
 
 from __future__ import annotations
@@ -65,12 +65,11 @@ def parse(
     default: T | None = None,
     guide: help.Guide | None = None,
 ) -> T:
-    """An instance of the dataclass from the command line; prints help and exits 0 for --help.
+    """Parse the command line into the dataclass; prints help and exits 0 for --help.
 
-    `guide` says what --help shows of a command with many settings.
+    `guide` selects what --help shows of a command with many settings.
 
-    Raises BadInput, in one line, for an unknown setting (with near names) or a value that does not
-    fit.
+    Raises BadInput, in one line, for an unknown setting (with similar names) or an invalid value.
     """
     extra: dict[str, Any] = {} if default is None else {"default": default}
     if set(HELP) & set(args):
@@ -94,7 +93,7 @@ def parse(
 
 
 def parse_known(cls: type[T], args: Sequence[str], prog: str) -> T:
-    """Like `parse`, but leaves settings that `cls` lacks to a later stage, --help included."""
+    """Like `parse`, but ignores --help and settings that `cls` lacks, for a later stage."""
     return _with_user_paths(
         _quietly(cls, args, prog=prog, add_help=False, return_unknown_args=True)[0]
     )
@@ -107,9 +106,9 @@ def program(
     description: str | None = None,
     args: Sequence[str] | None = None,
 ) -> int:
-    """The exit status of a program of its own with these options (`python -m PROGRAM`).
+    """Run a separate program with these options (`python -m PROGRAM`); returns its exit status.
 
-    It ends as the commands do: 2 after one line for a mistake of the user's.
+    As for the commands, this is 2, after one line, for a user error.
     """
     words = sys.argv[1:] if args is None else args
     return going_on(
@@ -118,10 +117,7 @@ def program(
 
 
 def _with_user_paths(value: T) -> T:
-    """The dataclass with `~` expanded in its paths.
-
-    Parts that are dataclasses are looked through too.
-    """
+    """Expand `~` in the paths of a dataclass, nested ones included."""
     changes: dict[str, Any] = {}
     hints = get_type_hints(type(value), include_extras=True)
     for field in dataclasses.fields(value):  # type: ignore[arg-type]
@@ -139,13 +135,13 @@ def _with_user_paths(value: T) -> T:
 
 
 def _spelled(name: str, hint: Any) -> str:
-    """An option as a person writes it; nothing for an argument without a name."""
+    """An option as written on the command line; "" for a positional argument."""
     positional = tyro.conf.Positional in getattr(hint, "__metadata__", ())
     return "" if positional else f"--{name.replace('_', '-')}"
 
 
 def option_names(cls: type, prog: str, extra: dict[str, Any]) -> list[str]:
-    """Every option of the dataclass, in both forms where it has two."""
+    """All options of the dataclass, in both forms if there are two."""
     actions = parser_of(cls, prog, **extra)._actions
     return [name for action in actions for name in action.option_strings if name[:2] == "--"]
 
@@ -165,7 +161,7 @@ def _explain_unknown(argument: str, known: list[str], prog: str) -> str:
 
 
 def _quietly(cls: Any, args: Sequence[str], **options: Any) -> Any:
-    """tyro.cli, whose boxed messages become one BadInput."""
+    """Run tyro.cli; its boxed messages become one BadInput."""
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
@@ -177,9 +173,7 @@ def _quietly(cls: Any, args: Sequence[str], **options: Any) -> Any:
 
 
 def _one_line(boxed: str) -> str:
-    """The message inside a box that tyro drew, without its frame and its advice to read the
-    help.
-    """
+    """The message inside a box printed by tyro, without the frame and the hint to read the help."""
     lines = [line.strip(" │┃") for line in boxed.splitlines() if not line.startswith(("╭", "╰"))]
     body = [line for line in lines if line and not set(line) <= set("─")]
     text = " ".join(line for line in body if "--help" not in line)

@@ -1,6 +1,6 @@
 """`safedreamer completion SHELL`: a script that completes commands, options and their values.
 
-Everything is listed when the script is made; make it anew after an upgrade.
+The script lists all names; generate it again after an upgrade.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ fish: `safedreamer completion fish > ~/.config/fish/completions/safedreamer.fish
 
 @dataclasses.dataclass(frozen=True)
 class CompletionArgs:
-    """For which shell."""
+    """Arguments of `safedreamer completion`."""
 
     shell: Annotated[Literal["bash", "zsh", "fish"], tyro.conf.Positional]
     """The shell."""

@@ -1,6 +1,6 @@
 """The defaults of a method on a task, for the commands.
 
-Some depend on what costs there, and the simulator knows that.
+Some depend on the task's sources of cost, which come from the simulator.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks.tasks import Task
 def task_settings(method: str, task: str, obs: str, preset: str) -> Settings:
     """See benchmarks.methods.settings.
 
-    Only coordinates show hazards, so that only they are worth the simulator's start.
+    Starts the simulator only for coordinates, the only observation with hazard positions.
     """
     if obs != "coordinates" or find(method).engine == "torch":
         return settings(method, obs, preset, task=task)
@@ -28,8 +28,8 @@ def task_settings(method: str, task: str, obs: str, preset: str) -> Settings:
 def default_obs(name: str, task: Task) -> str:
     """The published observation of a task.
 
-    For OmniSafe's methods the simulator's own vector, of which its published results are, and for
-    methods that take no pictures.
+    For OmniSafe's methods, and for methods without vision, the simulator's own vector instead, with
+    which OmniSafe's published results were obtained.
     """
     chosen = find(name)
     if task.default_obs != "vision" or (chosen.engine == "jax" and not chosen.no_pictures):
@@ -39,7 +39,7 @@ def default_obs(name: str, task: Task) -> str:
 
 @functools.cache
 def task_env_spec(task: str, obs: str, action_repeat: int = 1, resize: int = 0) -> EnvSpec:
-    """Spec that agents are built from, of a task. Starts its simulator, once."""
+    """Environment spec of a task, from which agents are built. Starts its simulator, once."""
     from benchmarks.envs.worker import MAKE_SECONDS, env_facts_of
     from benchmarks.training.launch import env_factory
 

@@ -1,8 +1,8 @@
 """`safedreamer demo`: a safe and an unsafe agent side by side, in minutes.
 
-Trains the suite `demo` (benchmarks.cli.demo_runs), then curves, a table, a report, a film of each
-agent on a layout that it has not seen, where there is OpenGL, and what the zoo's agents of the same
-methods reach.
+Trains the suite `demo` (benchmarks.cli.demo_runs), then writes curves, a table, a report and, with
+OpenGL, a video of each agent on an unseen layout, and evaluates the zoo's agents of the same
+methods.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from benchmarks.cli.common import parse
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.places import check_folder
 
-AFTER_MINUTES = 1.7  # kept for films, figures and report
+AFTER_MINUTES = 1.7  # reserved for videos, figures and report
 ZOO_EPISODES = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class DemoConfig:
-    """How much time the demo takes, and where its results go."""
+    """Options of `safedreamer demo`."""
 
     out: Path = Path("results/demo")
-    """Folder for runs, curves, table and report; runs that an earlier demo left are replaced."""
+    """Folder for runs, curves, table and report; runs of an earlier demo are replaced."""
     minutes: float = 8.0
-    """Wall-clock minutes for everything."""
+    """Wall-clock minutes for the whole demo."""
     seed: int = 0
     """Seed of both runs."""
 
@@ -42,7 +42,7 @@ class DemoConfig:
 
 
 def main(args: Sequence[str]) -> int:
-    """Train, draw, film; returns the first exit status of the analysis that is not 0, or 0."""
+    """Train, film and plot; returns the first non-zero exit status of the analysis, or 0."""
     config = parse(
         DemoConfig,
         args,
@@ -75,8 +75,9 @@ def main(args: Sequence[str]) -> int:
 
 
 def film(runs: Sequence[Path]) -> None:
-    """A video of one unseen episode into each run's folder, where the report finds it; one line
-    says why where there is none.
+    """Write a video of one unseen episode to each run's folder, where the report finds it.
+
+    Prints why if that fails.
     """
     for run, child in zip(runs, [_evaluation(str(run), 1, "--video") for run in runs], strict=True):
         lines = _lines(child)
@@ -87,7 +88,7 @@ def film(runs: Sequence[Path]) -> None:
 
 
 def play_zoo(methods: Sequence[str], task: str, out: Path) -> None:
-    """What policies of the zoo, trained for longer, reach on layouts that they have not seen."""
+    """Evaluate policies of the zoo, which were trained for longer, on unseen layouts."""
     from benchmarks.zoo import entry
 
     about = {"task": task, "obs": "lidar", "seed": 0}
@@ -106,7 +107,7 @@ def play_zoo(methods: Sequence[str], task: str, out: Path) -> None:
 
 
 def _evaluation(policy: str, episodes: int, *options: str) -> subprocess.Popen[str]:
-    """`safedreamer evaluate` on unseen layouts, started."""
+    """Start `safedreamer evaluate` on unseen layouts."""
     words = ["evaluate", policy, "--unseen", "--episodes", str(episodes), *options]
     return subprocess.Popen(
         [sys.executable, "-m", "benchmarks.cli", *words],
@@ -119,6 +120,6 @@ def _evaluation(policy: str, episodes: int, *options: str) -> subprocess.Popen[s
 
 
 def _lines(child: subprocess.Popen[str]) -> list[str]:
-    """What it printed until its end; never empty."""
+    """Wait for the process to end; returns the lines it printed, at least one."""
     said, _ = child.communicate()
     return said.strip().splitlines() or [f"it ended with status {child.returncode}"]

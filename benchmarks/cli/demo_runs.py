@@ -1,5 +1,5 @@
-"""Training of the demo: the runs of the suite `demo` side by side, each a process of its own on one
-core, and where they stand while they train.
+"""Train the runs of the suite `demo` side by side, each in its own process on one core, and show
+their progress.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from benchmarks.sweep.prepare import freeze
 SUITE = "demo"
 RUNS = "runs"
 POLL_SECONDS = 1.0
-LINE_SECONDS = 20.0  # between lines where stdout is no terminal
+LINE_SECONDS = 20.0  # between lines if stdout is not a terminal
 # Two runs with a thread for every core would wait for one another.
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -44,7 +44,7 @@ ONE_THREAD = {
 
 
 def demo_specs(seed: int, minutes: float) -> list[RunSpec]:
-    """The runs of the suite with this seed, each for at most so many minutes of wall clock."""
+    """The runs of the suite with this seed, each for at most `minutes` of wall clock."""
     return [
         dataclasses.replace(entry.spec, seed=seed, max_minutes=minutes)
         for entry in expand(load(SUITE), task_settings)
@@ -60,9 +60,9 @@ class Training(NamedTuple):
 
 
 def train_side_by_side(specs: Sequence[RunSpec], runs: Path) -> None:
-    """Train each spec in `runs`/METHOD in a process of its own; returns when all have ended.
+    """Train each spec in `runs`/METHOD in its own process; returns when all have ended.
 
-    Ctrl-C and SIGTERM stop them all. Raises RunFailed, with the end of its log, where one fails.
+    Ctrl-C and SIGTERM stop them all. Raises RunFailed, with the end of its log, if one fails.
     """
     with contextlib.ExitStack() as stack:
         started = [stack.enter_context(_started(spec, runs / spec.method)) for spec in specs]
@@ -81,7 +81,7 @@ def train_side_by_side(specs: Sequence[RunSpec], runs: Path) -> None:
 
 @contextlib.contextmanager
 def _started(spec: RunSpec, folder: Path) -> Iterator[Training]:
-    """The process that trains `spec`, which does not outlive the block."""
+    """Start a process that trains `spec`; it is stopped when the context ends."""
     folder.mkdir(parents=True)
     freeze(folder, spec)
     command = [sys.executable, "-m", "benchmarks.cli", "run", str(folder), "--here"]
@@ -169,9 +169,9 @@ def _lines() -> Iterator[Show]:
 
 
 def clear(out: Path, known: Sequence[str]) -> None:
-    """Remove the runs of an earlier demo, which are named as `known`.
+    """Remove the runs of an earlier demo, which have the names `known`.
 
-    Raises BadInput when the folder holds anything else that could be lost.
+    Raises BadInput if the folder holds anything else that could be lost.
     """
     runs = out / RUNS
     if not runs.is_dir():

@@ -1,4 +1,4 @@
-"""`safedreamer diagnose`: what a run's agent believes against what happens, see
+"""`safedreamer diagnose`: compare the predictions of a run's agent with what happens, see
 benchmarks.diagnosis.diagnose.
 """
 
@@ -35,36 +35,36 @@ SHOWN_ROWS = 8  # of the history of training
 
 @dataclasses.dataclass(frozen=True)
 class DiagnoseArgs:
-    """Which run, and how much of it."""
+    """Arguments of `safedreamer diagnose`."""
 
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder of `safedreamer train`."""
     episodes: int = 10
-    """Episodes of new layouts; more than 16 are played in turns."""
+    """Episodes on unseen layouts, at most 16 at a time."""
     context: int = 20
     """Observed agent steps before a prediction."""
     horizon: int = 15
-    """Predicted agent steps."""
+    """Agent steps to predict."""
     stride: int = 5
     """Agent steps between the starts of two predictions."""
     actions: Literal["agent", "random"] = "agent"
-    """Who acts: the evaluation policy, or uniform random actions, which meet costs that a safe
-    agent avoids.
+    """Actions of the evaluation policy, or uniform random ones, which incur costs that a safe agent
+    avoids.
     """
     out: Path | None = None
-    """File for all figures, beside which the pictures go. If not given diagnosis-STEPS.csv in the
-    run folder, with random actions diagnosis-STEPS-random.csv.
+    """CSV file for all values; plots are written next to it. If not given, diagnosis-STEPS.csv in
+    the run folder, or diagnosis-STEPS-random.csv with random actions.
     """
     env_python: str | None = None
-    """Interpreter that runs the environments, with Safety-Gymnasium; this one if neither given nor
-    in SAFEDREAMER_ENV_PYTHON.
+    """Python interpreter for the environments, with Safety-Gymnasium; if not given,
+    SAFEDREAMER_ENV_PYTHON, else this one.
     """
 
 
 def main(args: Sequence[str]) -> int:
-    """Play, predict, print tables, write the file and draw it.
+    """Play, predict, print tables, write the file and plot it.
 
-    Returns 0, or the status of the drawing when that fails.
+    Returns 0, or the exit status of plotting if that fails.
     """
     chosen = parse(
         DiagnoseArgs,
@@ -125,9 +125,9 @@ def main(args: Sequence[str]) -> int:
 
 
 def table(findings: Sequence[Finding]) -> str:
-    """What the model predicts with steps ahead as columns, below it the best guess without a model.
+    """Table of the model's predictions by steps ahead, above the best baseline without a model.
 
-    Then the rest line by line.
+    Other findings follow, one per line.
     """
     by_step: dict[str, dict[str, dict[int, float]]] = {}
     single = []
@@ -140,7 +140,7 @@ def table(findings: Sequence[Finding]) -> str:
     lines = [f"{'agent steps ahead':<52}" + "".join(f"{k:>8}" for k in columns)]
     for quantity, values in by_step.items():
         lines.append(_line(quantity, [values[MODEL].get(k, math.nan) for k in columns]))
-        # of two, errors: less is better
+        # errors of two baselines: the smaller one
         others = [values[name] for name in (LAST_SEEN, MEAN) if name in values]
         if others:
             best = [min(other.get(k, math.nan) for other in others) for k in columns]
@@ -149,9 +149,9 @@ def table(findings: Sequence[Finding]) -> str:
 
 
 def reliability(findings: Sequence[Finding]) -> str:
-    """The calibration of predicted costs.
+    """Table of the calibration of predicted costs.
 
-    Per bin of predictions its mean, how often a cost followed, and of how many steps.
+    Per bin of predictions: the mean prediction, the frequency of costs, and the number of steps.
     """
     cells: dict[int, dict[float, dict[str, float]]] = {}
     what = ""
@@ -180,9 +180,9 @@ def _cell(row: dict[str, float]) -> str:
 
 
 def by_heart(findings: Sequence[Finding]) -> str:
-    """Replayed and new rows side by side at the posterior.
+    """Table of replayed and new rows side by side at the posterior.
 
-    Errors, costs found, and how often a cost was where one was said.
+    Errors, detected costs, and how often a predicted cost occurred.
     """
     cells: dict[str, dict[str, float]] = {}
     for f in findings:
@@ -208,9 +208,9 @@ def by_heart(findings: Sequence[Finding]) -> str:
 
 
 def over_training(history: Sequence[Finding]) -> str:
-    """The history at some simulator steps, evenly spread.
+    """Table of the training history at evenly spaced simulator steps.
 
-    The latest value of each quantity by then.
+    Shows the latest value of each quantity at each of them.
     """
     columns: dict[str, dict[int, float]] = {}
     for f in history:

@@ -1,7 +1,7 @@
 """`safedreamer doctor`: what this machine has, what it lacks, and the command that fixes it.
 
-Where environments run under another interpreter, the simulator's side is looked for there, and this
-one needs JAX in any version that works.
+If environments run under another interpreter, the simulator's packages are checked there, and this
+one only needs the learner's packages, in any supported version.
 """
 
 from __future__ import annotations
@@ -39,14 +39,13 @@ from benchmarks.runs.errors import BadInput
 
 @dataclasses.dataclass(frozen=True)
 class DoctorConfig:
-    """What the doctor looks at."""
+    """Options of `safedreamer doctor`."""
 
     out: Path = Path()  # folder that will hold runs; its free disk space is shown
     require_gl: bool = False  # rendering must work (observations `vision`, videos)
     require_gpu: bool = False  # JAX must see a GPU or TPU
-    timeout_s: float = 120.0  # seconds that a trial in a process of its own may take
-    # interpreter that runs the environments; this one if neither given nor in
-    # SAFEDREAMER_ENV_PYTHON
+    timeout_s: float = 120.0  # time limit in seconds of each check in a separate process
+    # Python interpreter for the environments; if not given, SAFEDREAMER_ENV_PYTHON, else this one
     env_python: str | None = None
 
     def __post_init__(self) -> None:
@@ -96,7 +95,7 @@ def run_doctor(config: DoctorConfig) -> int:
 
 
 def format_report(checks: list[Check]) -> str:
-    """The report as text: a line per check, then the commands that fix what is not in order."""
+    """The report as text: a line per check, then the commands that fix problems."""
     width = max(len(check.name) for check in checks)
     lines = [f"{check.status:<8}{check.name:<{width}}  {check.detail}" for check in checks]
     fixes: dict[str, list[str]] = {}

@@ -1,7 +1,7 @@
-"""What this machine and this interpreter have, what they lack, and the command that fixes it.
+"""Checks of this machine and this interpreter, with the commands that fix what is missing.
 
-Anything that could crash or claim a device (JAX, OpenGL) is tried in a process of its own.
-Importing this file loads neither.
+Anything that could crash or claim a device (JAX, OpenGL) is tried in a separate process. Importing
+this file loads neither.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LIST_DEVICES = (
     "import json, jax; print(json.dumps({'backend': jax.default_backend(), "
     "'devices': [d.platform + ': ' + d.device_kind for d in jax.devices()]}))"
 )
-# What the suite would draw with, chosen by its own code: who chose, the backend, and a picture.
+# Renders with the backend that the suite would choose; prints what chose it, and its name.
 _RENDER_AS_CHOSEN = """
 import os
 from benchmarks.envs.gl import deciding
@@ -53,7 +53,7 @@ image = Renderer(model, 64, 64).named(model, data, "above", 64, 64)
 assert image.max() > 100, "the picture is blank"
 os._exit(0)
 """
-# A red ball on black: a picture with a bright and a dark part proves that the backend drew it.
+# A red ball on black: an image with a bright and a dark part proves that the backend rendered it.
 _RENDER = """
 import mujoco
 model = mujoco.MjModel.from_xml_string(
@@ -83,9 +83,9 @@ class Check:
 
 
 def pins(lock: Path = ROOT / "requirements" / "base.txt") -> dict[str, str]:
-    """Version by package of the lock file.
+    """Versions in the lock file by package.
 
-    Empty where the package is installed without its checkout.
+    Empty if the suite is installed without its checkout.
     """
     if not lock.is_file():
         return {}
@@ -93,9 +93,9 @@ def pins(lock: Path = ROOT / "requirements" / "base.txt") -> dict[str, str]:
 
 
 def lower_bounds(project: Path = ROOT / "pyproject.toml") -> dict[str, str]:
-    """Lowest version by package of what the learner imports.
+    """Lowest versions by package of what the learner imports.
 
-    Empty where the package is installed without its checkout.
+    Empty if the suite is installed without its checkout.
     """
     if not project.is_file():
         return {}
@@ -104,8 +104,9 @@ def lower_bounds(project: Path = ROOT / "pyproject.toml") -> dict[str, str]:
 
 
 def check_python(simulates_elsewhere: bool = False) -> Check:
-    """Python 3.11: MuJoCo 2.3.3, on which Safety-Gymnasium 1.0.0 rests, has no build for a newer
-    one. Where environments run under another interpreter, any newer one is as good.
+    """Check for Python 3.11: MuJoCo 2.3.3, required by Safety-Gymnasium 1.0.0, has no newer builds.
+
+    If environments run under another interpreter, this one may be newer.
     """
     version = ".".join(map(str, sys.version_info[:3]))
     fix = "apt-get install python3.11 python3.11-venv && make clean setup"
@@ -122,7 +123,7 @@ def check_python(simulates_elsewhere: bool = False) -> Check:
 
 
 def check_bytecode() -> Check:
-    """Whether Python keeps compiled modules, so that a process starts without compiling them."""
+    """Check that Python keeps compiled modules, so that a process starts without compiling them."""
     if not sys.dont_write_bytecode:
         return Check("bytecode", "ok", "kept between starts")
     detail = "not kept: every start compiles 2,000 modules again"
@@ -130,7 +131,7 @@ def check_bytecode() -> Check:
 
 
 def check_learner_package(name: str, least: dict[str, str], required: bool = True) -> Check:
-    """Presence of a package in an interpreter that only learns, and that it is not too old."""
+    """Check that a package is present and recent enough, in an interpreter for the learner only."""
     bound = least.get(name)
     fix = f"{sys.executable} -m pip install '{name}{f'>={bound}' if bound else ''}'"
     version = installed_version(name)
@@ -147,7 +148,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def check_package(name: str, wanted: dict[str, str]) -> Check:
-    """Presence of a package of the stack, and whether it is the version of the lock file."""
+    """Check that a package of the stack is present, in the version of the lock file."""
     pinned = wanted.get(name)
     fix = f".venv/bin/python -m pip install --no-deps {name}=={pinned}" if pinned else "make setup"
     version = installed_version(name)
@@ -159,19 +160,19 @@ def check_package(name: str, wanted: dict[str, str]) -> Check:
 
 
 def check_optional_package(name: str) -> Check:
-    """A package that only some uses need; its absence is no fault."""
+    """Report a package that only some uses need; it may be absent."""
     target = "make cuda" if name.startswith("jax-cuda") else "make omnisafe"
     return Check(name, "ok", installed_version(name) or f"not installed (optional: {target})")
 
 
 def check_jax(timeout_s: float, require_gpu: bool) -> Check:
-    """JAX's devices, and whether a GPU of this machine is left unused."""
+    """Check JAX's devices, and whether a GPU of this machine is unused."""
     code, out, error = _try(_LIST_DEVICES, timeout_s, {})
     if code != 0:
         asked = os.environ.get("JAX_PLATFORMS")
         fix = "unset JAX_PLATFORMS" if asked else "make setup"
         why = last_line(error)
-        if why == "AssertionError":  # all that JAX says of a platform without its plugin
+        if why == "AssertionError":  # JAX's only message for a platform without its plugin
             why = "no plugin for it is installed"
         detail = f"JAX_PLATFORMS={asked}: {why}" if asked else why
         return Check("JAX devices", "missing", detail, True, fix)
@@ -193,9 +194,9 @@ def check_jax(timeout_s: float, require_gpu: bool) -> Check:
 
 
 def check_chosen_rendering(timeout_s: float, require_gl: bool, python: str = "") -> Check:
-    """What observation `vision` and videos would draw with as the variables are now.
+    """Check rendering for observation `vision` and videos with the current environment variables.
 
-    Required where one of them asks for a backend, or with `require_gl`.
+    Required if one of them selects a backend, or with `require_gl`.
     """
     code, out, error = _try(_RENDER_AS_CHOSEN, timeout_s, {"PYTHONPATH": str(ROOT)}, python)
     chooser, backend = (*out.splitlines(), "?", "?")[:2]
@@ -208,9 +209,9 @@ def check_chosen_rendering(timeout_s: float, require_gl: bool, python: str = "")
 
 
 def check_rendering(timeout_s: float, require_gl: bool, python: str = "") -> list[Check]:
-    """One check per backend. With `require_gl` they are required unless another backend draws.
+    """One check per backend. With `require_gl` they are required unless another backend works.
 
-    `python` is the interpreter of environments, where it is another one.
+    `python` is the interpreter of environments, if it is another one.
     """
     results = {backend: try_rendering(backend, timeout_s, python) for backend in GL_PACKAGES}
     usable = any(error == "" for error in results.values())
@@ -235,13 +236,13 @@ def check_rendering(timeout_s: float, require_gl: bool, python: str = "") -> lis
 
 
 def try_rendering(backend: str, timeout_s: float, python: str = "") -> str:
-    """Draw one 64x64 picture in a process of its own. Returns "" or why it failed."""
+    """Render one 64x64 image in a separate process. Returns "" or why it failed."""
     code, _, error = _try(_RENDER, timeout_s, {"MUJOCO_GL": backend}, python)
     return "" if code == 0 else last_line(error) or f"exit status {code}"
 
 
 def check_ffmpeg() -> Check:
-    """ffmpeg, for videos: the system's, or the one that imageio-ffmpeg brings."""
+    """Check for ffmpeg, for videos: the system's, or that of imageio-ffmpeg."""
     system = shutil.which("ffmpeg")
     if system:
         return Check("ffmpeg", "ok", system)
@@ -251,7 +252,7 @@ def check_ffmpeg() -> Check:
 
 
 def check_slurm(timeout_s: float = 10.0) -> Check:
-    """Slurm's commands and whether a controller answers.
+    """Check for Slurm's commands, and whether a controller answers.
 
     Without either, runs can still be started on this machine.
     """
@@ -287,7 +288,7 @@ def check_slurm(timeout_s: float = 10.0) -> Check:
 
 
 def check_machine(out: Path) -> list[Check]:
-    """Cores, memory and the free disk of the folder that will hold runs."""
+    """Report cores, memory, and free disk space at the folder that will hold runs."""
     existing = next(
         path for path in (out.absolute(), *out.absolute().parents) if os.path.exists(path)
     )
@@ -312,16 +313,16 @@ def check_machine(out: Path) -> list[Check]:
 def _try(
     code: str, timeout_s: float, environment: dict[str, str], python: str = ""
 ) -> tuple[int, str, str]:
-    """Run Python code in a process of its own, of this interpreter or of that of environments.
+    """Run code in a separate process, under this interpreter or that of environments (`python`).
 
-    Exit status, stdout, stderr.
+    Returns exit status, stdout and stderr.
     """
     inherited = dict(os.environ)
     if python:
         from benchmarks.envs.worker import worker_environ
 
         inherited = worker_environ(python)
-    # MuJoCo sets it where it is imported; inherited, it would make the other backends fail.
+    # MuJoCo sets it on import; inherited, it would make the other backends fail.
     inherited.pop("PYOPENGL_PLATFORM", None)
     try:
         done = subprocess.run(

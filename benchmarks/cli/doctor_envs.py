@@ -1,7 +1,7 @@
-"""The interpreter of environments, where it is another one than the learner's: its version, the
-packages of requirements/envs.txt, and whether an environment process starts there.
+"""Checks of a separate interpreter for environments: its version, the packages of
+requirements/envs.txt, and whether an environment process starts under it.
 
-All is tried in processes of that interpreter, with the variables that environment processes get.
+They run in processes of that interpreter, with the variables of environment processes.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _look(python: str, names: list[str], timeout_s: float) -> dict[str, Any]:
 
 
 def _packages(python: str, found: dict[str, str], wanted: dict[str, str]) -> list[Check]:
-    """One check where all are as pinned, else one for each that is not."""
+    """One check if all packages are as pinned, else one for each that is not."""
     install = f"{python} -m pip install --no-deps"
     fix = f"{install} -r requirements/envs.txt"
     absent = [name for name in wanted if name not in found]

@@ -1,8 +1,8 @@
-"""`safedreamer evaluate`: episodes with the newest checkpoint of a run, here or shared, a policy of
-the zoo, or a checkpoint that the authors published.
+"""`safedreamer evaluate`: evaluate the newest checkpoint of a run, local or shared, a policy of the
+zoo, or a checkpoint published by the authors.
 
-A policy means nothing on another task or observation than the one it was trained on; asking for
-that is refused unless forced.
+A policy is meaningless on another task or observation than it was trained on; that is refused
+unless forced.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ from benchmarks.zoo.trained import Trained, here, named, trained
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateArgs:
-    """Which policy, on what, how often."""
+    """Arguments of `safedreamer evaluate`."""
 
     run: Annotated[str | None, tyro.conf.Positional] = None
     """Run folder of `safedreamer train`, zoo:METHOD/TASK/SEED, or hub:TARGET of `safedreamer push`;
     not with --official.
     """
     official: Path | None = None
-    """Authors' checkpoint; needs --task unless its name, as published, says method, task,
+    """Authors' checkpoint; needs --task unless its name, as published, gives method, task,
     observation and seed.
     """
     method: str | None = None
-    """Method that acts, with --official; bsrp_lag if not given. A run knows its own."""
+    """Method of an --official checkpoint; bsrp_lag if not given."""
     stoch: int | None = None
-    """Latent variables, with --official; needed only where it differs from the classes per
-    variable.
+    """Latent variables of an --official checkpoint; only needed if they differ in number from the
+    classes per variable.
     """
     task: str | None = None
-    """Task; a run's own if not given."""
+    """Task; that of the run if not given."""
     obs: str | None = None
-    """Observation; a run's own, or the task's published one, if not given."""
+    """Observation; that of the run, or the published one of the task, if not given."""
     force: bool = False
-    """Evaluate although task or observation are not those of the training."""
+    """Evaluate even if task or observation differ from those of training."""
     episodes: int = 10
     """Number of episodes, with fixed layouts 0, 1, ... of the seed: those of the evaluations during
     training.
@@ -64,32 +64,32 @@ class EvaluateArgs:
     seed: int | None = None
     """Seed of layouts and actions; the run's own, or 0, if not given."""
     out: Path | None = None
-    """File for the records; evaluation-TASK-OBS-STEPS.csv, in the run folder if there is one, if
-    not given.
+    """File for the records; if not given, evaluation-TASK-OBS-STEPS.csv, in the run folder if there
+    is one.
     """
     workers: Literal["process", "inline"] = "process"
     """One process per environment, or all in this one."""
     env_python: str | None = None
-    """Interpreter that runs the environments, with Safety-Gymnasium; this one if neither given nor
-    in SAFEDREAMER_ENV_PYTHON.
+    """Python interpreter for the environments, with Safety-Gymnasium; if not given,
+    SAFEDREAMER_ENV_PYTHON, else this one.
     """
     video: bool = False
     """Write a video of each of the first episodes into a folder named like the records; nothing
     else changes.
     """
     stills: int = 0
-    """Write so many single frames per filmed episode, too; some show a cost if one is incurred."""
+    """Still frames to write per filmed episode; some show a cost if one is incurred."""
     video_episodes: int = 1
     """Number of episodes to film; all, if there are fewer."""
     video_fps: float = 20.0
-    """Frames per second; there is a frame for every agent step."""
+    """Frames per second of videos, which have one frame per agent step."""
     dream_context: int = 20
-    """Agent steps that the world model sees before it predicts, in videos."""
+    """Observed agent steps before a prediction of the world model, in videos."""
     dream_steps: int = 30
-    """Agent steps that it predicts at a time."""
+    """Agent steps per prediction of the world model, in videos."""
 
     def filming(self) -> Filming | None:
-        """What to film."""
+        """What to film, or None."""
         if not (self.video or self.stills):
             return None
         return Filming(
@@ -215,9 +215,9 @@ def _of_file(chosen: EvaluateArgs) -> Policy:
 
 
 def tasks_named(path: Path) -> list[str]:
-    """Tasks that a checkpoint was trained on by what lies around it.
+    """Tasks that a checkpoint was trained on, judging by the files and folders around it.
 
-    That is the `task` of a config.json or config.yaml beside it, else those whose name, such as
+    That is the `task` in a config.json or config.yaml next to it, else those whose name, such as
     PointGoal1, is in its path: the authors' folders are named after their tasks.
     """
     from benchmarks.tasks import tasks
@@ -239,9 +239,9 @@ def tasks_named(path: Path) -> list[str]:
 
 
 def _readable(file: Path) -> str:
-    """Its text; nothing where it is damaged.
+    """Text of a file; empty if it is damaged.
 
-    What it says is only checked against the task that was given.
+    Its contents only serve to check the task that was given.
     """
     try:
         return read_text(file)

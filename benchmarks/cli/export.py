@@ -15,16 +15,16 @@ from benchmarks.runs.plain_text import printable
 
 @dataclasses.dataclass(frozen=True)
 class ExportArgs(Selection):
-    """Which runs, and where to."""
+    """Arguments of `safedreamer export`."""
 
     out: Path | None = None
     """Parquet file; records.parquet in the results folder if not given."""
 
 
 def main(args: Sequence[str]) -> int:
-    """Write the file and say what is in it.
+    """Write the file and print a summary.
 
-    Returns 0, or DAMAGED where a run or a line of records was left out.
+    Returns 0, or DAMAGED if a run or a line of records was left out.
     """
     chosen = parse(
         ExportArgs, args, "safedreamer export", "The records of a sweep as one Parquet file."

@@ -1,6 +1,6 @@
 """Videos of evaluated episodes, for `safedreamer evaluate --video`.
 
-The scene, and for SafeDreamer agents their dreams beside it.
+They show the scene, and for SafeDreamer agents the world model's predictions next to it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:  # this module is read for --help, which starts neither JAX nor a simulator
+if TYPE_CHECKING:  # this module is imported for --help, which loads neither JAX nor a simulator
     from agents.api import Agent, EnvSpec, PyTree
     from agents.safedreamer.agent import SafeDreamer
     from benchmarks.runs.spec import RunSpec
@@ -29,7 +29,7 @@ class Filming(NamedTuple):
 
 
 def open_stage(spec: RunSpec) -> Stage:
-    """The rendering environment. Raises BadInput where there can be none."""
+    """Open the rendering environment. Raises BadInput if rendering is not possible."""
     from benchmarks.video.footage import Stage
     from benchmarks.video.frame import SCENE
 
@@ -46,7 +46,7 @@ def film_episodes(
     title: str,
     folder: Path,
 ) -> None:
-    """Write video and stills of each trace and print their names, and why a part of the picture is
+    """Write video and stills of each trace; print their names, and why a part of the picture is
     missing, if one is.
     """
     from agents.safedreamer.agent import SafeDreamer
@@ -81,9 +81,9 @@ def film_episodes(
 def _dream(
     filming: Filming, agent: SafeDreamer | None, state: PyTree, trace: EpisodeTrace
 ) -> Dream | None:
-    """The episode as the world model expects it.
+    """The episode as predicted by the world model.
 
-    None, with a word, where there is nothing to predict.
+    None if there is no world model, or, with a message, nothing to predict.
     """
     import jax
 

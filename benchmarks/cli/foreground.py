@@ -1,6 +1,6 @@
-"""Training for whoever started it, here or in a child process.
+"""Train in the foreground, in this process or a child process.
 
-A line that says what, progress, signals, and how it ended.
+Prints what is trained, the progress and how it ended, and handles signals.
 """
 
 from __future__ import annotations

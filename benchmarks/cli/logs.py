@@ -13,14 +13,14 @@ from benchmarks.runs.reading import DamagedFile
 
 @dataclasses.dataclass(frozen=True)
 class LogsArgs(Selection):
-    """Which runs, and how much of their logs."""
+    """Arguments of `safedreamer logs`."""
 
     tail: int = 20
-    """Lines of each."""
+    """Lines per run."""
 
 
 def main(args: Sequence[str]) -> int:
-    """Print them under the runs' names; returns 0, or DAMAGED where a run was left out."""
+    """Print the lines under the runs' names; returns 0, or DAMAGED if a run was left out."""
     chosen = parse(
         LogsArgs, args, "safedreamer logs", "The last lines that runs of a sweep printed."
     )

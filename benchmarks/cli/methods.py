@@ -1,4 +1,4 @@
-"""`safedreamer methods`: the methods, what they are and whose."""
+"""`safedreamer methods`: list the methods, with what they are and their papers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ docs/concepts/omnisafe.md."""
 
 @dataclasses.dataclass(frozen=True)
 class MethodsArgs:
-    """How to list them."""
+    """Arguments of `safedreamer methods`."""
 
     json: bool = False
-    """As JSON, with everything that is known of each."""
+    """Print JSON, with all facts about each method."""
 
 
 def main(args: Sequence[str]) -> int:

@@ -1,6 +1,6 @@
-"""`safedreamer official`: every authors' checkpoint of a folder, evaluated into one table.
+"""`safedreamer official`: evaluate all authors' checkpoints of a folder into one table.
 
-Each is a file of records; one that is there already is not evaluated again.
+Each gets a file of records; a checkpoint with a complete file is not evaluated again.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ HEADER = ("method", "task", "obs", "seed", "episodes", "return", "cost", "checkp
 
 @dataclasses.dataclass(frozen=True)
 class OfficialArgs:
-    """Which checkpoints, and how often each acts."""
+    """Arguments of `safedreamer official`."""
 
     folder: Annotated[Path, tyro.conf.Positional]
-    """Folder with checkpoints at any depth, each (or its folder) named
+    """Folder searched recursively for checkpoints, each (or its folder) named
     TIME_METHOD_SUITE_TASK_SEED.ckpt as published.
     """
     out: Path = Path("official")
     """Folder for the records and the table."""
     episodes: int = 10
-    """Episodes of each."""
+    """Episodes per checkpoint."""
     unseen: bool = False
-    """Layouts that training never used, instead of those of its evaluations."""
+    """Play layouts that training never used, instead of those of its evaluations."""
     env_python: str | None = None
-    """Interpreter that runs the environments."""
+    """Python interpreter for the environments."""
 
 
 def main(args: Sequence[str]) -> int:
-    """Evaluate what is missing, print and write the table; returns 1 where one failed."""
+    """Evaluate missing checkpoints, print and write the table; returns 1 if one failed, else 0."""
     chosen = parse(OfficialArgs, args, "safedreamer official", ABOUT)
     found = list(checkpoints(chosen.folder))
     if not found:
@@ -73,7 +73,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def checkpoints(folder: Path) -> Iterator[tuple[Path, Named]]:
-    """Checkpoints below a folder and what their names say; others are named and left out."""
+    """Yield checkpoints below a folder with the facts in their names; others are reported only."""
     for path in sorted(folder.rglob("*.ckpt")):
         what = named(path)
         if what is None:
@@ -83,12 +83,12 @@ def checkpoints(folder: Path) -> Iterator[tuple[Path, Named]]:
 
 
 def label(path: Path) -> str:
-    """The name that tells what a checkpoint is: its own, or that of the folder."""
+    """The descriptive name of a checkpoint: its own, or that of its folder."""
     return path.stem if path.stem != "checkpoint" else path.parent.name
 
 
 def done(records: Path, episodes: int) -> list[EpisodeRecord]:
-    """The records of a checkpoint that was evaluated; none where episodes are missing."""
+    """The records of an evaluated checkpoint; none if episodes are missing."""
     rows = read_rows(records).records if records.is_file() else []
     return rows if len(rows) == episodes else []
 

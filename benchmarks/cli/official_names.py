@@ -1,6 +1,6 @@
-"""What the name of an authors' checkpoint says: `TIME_METHOD_SUITE_TASK_SEED`.
+"""Parse the name of an authors' checkpoint: `TIME_METHOD_SUITE_TASK_SEED`.
 
-Such as `20240306-153904_bsrp_lag_safetygym_SafetyPointGoal1-v0_0.ckpt`, or the name of a folder
+For example `20240306-153904_bsrp_lag_safetygym_SafetyPointGoal1-v0_0.ckpt`, or the name of a folder
 above `checkpoint.ckpt`.
 """
 
@@ -28,7 +28,7 @@ class Named(NamedTuple):
 
 
 def named(path: Path) -> Named | None:
-    """What the path says, its last part first; None where it says nothing.
+    """Parse a path, last part first; None if no part has such a name.
 
     The suite `safetygym` observes two cameras; `safetygymcoor`, and methods that end in `_vector`,
     coordinates.

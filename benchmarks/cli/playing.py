@@ -1,4 +1,4 @@
-"""Episodes of `safedreamer evaluate` and of final evaluations, played, recorded and filmed."""
+"""Play, record and film the episodes of `safedreamer evaluate` and of final evaluations."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ PROG = "safedreamer evaluate"
 
 
 class Policy(NamedTuple):
-    """What is evaluated."""
+    """A policy to evaluate."""
 
-    trained: Trained  # of an authors' checkpoint, `source` is the file
+    trained: Trained  # for an authors' checkpoint, `source` is the file
     official: bool = False
-    stoch: int | None = None  # of an authors' checkpoint, if given
+    stoch: int | None = None  # for an authors' checkpoint, if given
     name: str = ""  # zoo:METHOD/TASK/SEED or hub:TARGET
 
     def load(self, env: EnvSpec) -> tuple[Agent, PyTree]:
-        """The agent, and its learner's state. Raises BadInput where parameters do not fit."""
+        """Load the agent and its learner's state. Raises BadInput if parameters do not fit."""
         if not self.official:
             return self.trained.load(env)
         from benchmarks.training.launch import official_agent
@@ -44,10 +44,10 @@ def run(
     first_episode: int = 0,
     split: str = EVAL,
 ) -> None:
-    """Run the episodes from `first_episode` on, write them to `out` (replacing it) as records of
-    `split` and print them.
+    """Run the episodes from `first_episode` on, print them, and write them to `out` (replacing it)
+    as records of `split`.
 
-    Then film some, into the folder `out` without suffix.
+    Then film some, into the folder named like `out` without its suffix.
     """
     from benchmarks.cli.film import film_episodes, open_stage
     from benchmarks.training.env_faults import describe
@@ -64,7 +64,7 @@ def run(
     with contextlib.ExitStack() as stack:
         stage = (
             stack.enter_context(open_stage(spec)) if filming else None
-        )  # before the episodes: what is missing is said at once
+        )  # before the episodes, so that missing rendering is reported at once
         recorder = Recorder(filming.episodes, first_episode) if filming else None
         print(after, flush=True)
         print(f"{'episode':>8} {'return':>9} {'cost':>8} {'length':>7}")

@@ -1,8 +1,8 @@
-"""`safedreamer publish`: finished runs become results that can be committed.
+"""`safedreamer publish`: turn finished runs into results that can be committed.
 
-Each finished run whose checkpoint is there is scored once, frozen, on unseen layouts
-(`final.csv` in its folder), and policies of the first seeds go into the zoo. Everything else
-follows from records alone: `python -m analysis publish` draws figures and writes tables, report
+The frozen policy of each finished run with a checkpoint is evaluated once on unseen layouts
+(`final.csv` in its folder), and policies of the first seeds are added to the zoo. Everything else
+is derived from records alone: `python -m analysis publish` draws figures and writes tables, report
 and README, the same ones on a fresh clone, which has no checkpoints.
 """
 
@@ -39,30 +39,28 @@ WANTED = ("run_id", "method", "variant", "cost_source", "task", "obs", "seed", "
 
 @dataclasses.dataclass(frozen=True)
 class PublishArgs:
-    """What to publish."""
+    """Arguments of `safedreamer publish`."""
 
     folder: Annotated[Path, tyro.conf.Positional] = Path("results/campaign")
     """Results folder of a sweep."""
     suites: tuple[str, ...] = ()
-    """Suites whose runs are wanted there, so that missing ones show as gaps; those that the runs
-    name if not given.
+    """Suites that define the expected runs, of which missing ones show as gaps; if not given, the
+    suites of the runs.
     """
     episodes: int = 50
-    """Unseen layouts of the final evaluation of a run."""
+    """Unseen layouts in the final evaluation of a run."""
     zoo_seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds whose policies go into results/zoo."""
+    """Seeds whose policies are added to results/zoo."""
     no_zoo: bool = False
-    """Leave results/zoo as it is."""
+    """Do not change results/zoo."""
     records_only: bool = False
-    """Evaluate nothing and leave results/zoo as it is: write files from the records that are
-    there.
-    """
+    """Only write files from existing records: no evaluation, no change of results/zoo."""
 
 
 def main(args: Sequence[str]) -> int:
     """Evaluate, publish policies, write files.
 
-    Returns 0, 1 where a policy could not be evaluated or published, or what the analysis returns.
+    Returns 0, 1 if a policy could not be evaluated or published, or the status of the analysis.
     """
     chosen = parse(PublishArgs, args, PROG, "Finished runs become results that can be committed.")
     from benchmarks.sweep.members import State, existing
@@ -81,7 +79,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def _keep(member: Member, chosen: PublishArgs) -> list[str]:
-    """Evaluate and publish one run as far as that is not done; what went wrong."""
+    """Evaluate and publish one run unless that is done; returns errors."""
     try:
         evaluated = final_evaluation(member, chosen.episodes)
         if evaluated and not chosen.no_zoo and member.spec["seed"] in chosen.zoo_seeds:
@@ -92,9 +90,9 @@ def _keep(member: Member, chosen: PublishArgs) -> list[str]:
 
 
 def final_evaluation(member: Member, episodes: int) -> bool:
-    """Score the run's last policy on unseen layouts, once: `final.csv` in its folder.
+    """Evaluate the run's final policy on unseen layouts, once, into `final.csv` in its folder.
 
-    Returns whether its checkpoint is there; without one nothing is done.
+    Returns whether the run has a checkpoint; without one nothing is done.
     """
     from benchmarks.methods import method
     from benchmarks.methods.saved import newest
@@ -116,7 +114,7 @@ def final_evaluation(member: Member, episodes: int) -> bool:
         if status := evaluate_in_child(found.spec, member.folder, out=str(out), **options):
             raise BadInput(f"its process ended with {status}")
     else:
-        # inline: sixteen processes import simulators for longer than they would play
+        # inline: sixteen processes would take longer to import simulators than to play
         run(Policy(found), out, episodes, "inline", first_episode=UNSEEN_EPISODE, split=FINAL)
         forget_compiled()
     os.replace(out, member.folder / FINAL_FILE)
@@ -124,7 +122,7 @@ def final_evaluation(member: Member, episodes: int) -> bool:
 
 
 def publish_policy(member: Member) -> None:
-    """Put the run into the zoo, unless it is there or has no place."""
+    """Add the run's policy to the zoo, unless it is already there or not eligible."""
     from benchmarks.zoo import entry
     from benchmarks.zoo.adding import add, no_place
 
@@ -139,7 +137,7 @@ def publish_policy(member: Member) -> None:
 
 
 def forget_place(folder: Path) -> None:
-    """Drop from status.json on which machine and in which folder the run trained."""
+    """Remove the run's host and folder from its status.json."""
     status = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
     kept = {name: value for name, value in status.items() if name != "folder"} | {"host": ""}
     if kept != status:
@@ -149,7 +147,7 @@ def forget_place(folder: Path) -> None:
 
 
 def write_wanted(suites: Sequence[str], file: Path) -> None:
-    """The runs that the suites ask for, one a row of WANTED; the file stays where none is known."""
+    """Write the runs of the suites, one per row of WANTED; without any, the file is unchanged."""
     from benchmarks.cli.defaults import task_settings
     from benchmarks.suites.reading import load
     from benchmarks.suites.suite import expand

@@ -1,4 +1,4 @@
-"""`safedreamer pull`: a run that somebody shared."""
+"""`safedreamer pull`: fetch a shared run."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ ABOUT = "Fetch a shared run, which `evaluate`, `diagnose` and `plot` then take."
 
 @dataclasses.dataclass(frozen=True)
 class PullArgs:
-    """Which, and where to."""
+    """Arguments of `safedreamer pull`."""
 
     target: Annotated[str, tyro.conf.Positional]
-    """Where it was pushed: a folder, a URL that fsspec knows, or hf://OWNER/NAME."""
+    """Where it was pushed: a folder, a URL supported by fsspec, or hf://OWNER/NAME."""
     out: Annotated[Path, tyro.conf.Positional]
-    """Folder to make."""
+    """New folder for the run."""
 
 
 def main(args: Sequence[str]) -> int:
-    """Fetch, check its sums, and put it in place; returns 0."""
+    """Fetch the run and verify its checksums; returns 0."""
     chosen = parse(PullArgs, args, "safedreamer pull", ABOUT)
     if chosen.out.exists():
         raise BadInput(f"{chosen.out} exists: name a new folder")

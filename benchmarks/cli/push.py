@@ -1,4 +1,4 @@
-"""`safedreamer push`: a trained run, for others."""
+"""`safedreamer push`: share a trained run."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ ABOUT = "Share a run: spec, records, newest checkpoint, videos of evaluations, a
 
 @dataclasses.dataclass(frozen=True)
 class PushArgs:
-    """What, and where to."""
+    """Arguments of `safedreamer push`."""
 
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder."""
     target: Annotated[str, tyro.conf.Positional]
-    """Folder, URL that fsspec knows (s3://BUCKET/NAME), or hf://OWNER/NAME; must be empty."""
+    """Folder, URL supported by fsspec (s3://BUCKET/NAME), or hf://OWNER/NAME; must be empty."""
 
 
 def main(args: Sequence[str]) -> int:
-    """Copy what is shared; returns 0."""
+    """Copy the shared files; returns 0."""
     chosen = parse(PushArgs, args, "safedreamer push", ABOUT)
     where = place(chosen.target)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,5 +1,5 @@
-"""`safedreamer retry`: runs that failed, are stale or were cancelled wait again, for the next
-sweep command to start them.
+"""`safedreamer retry`: reset failed, stale and cancelled runs, so that the next sweep command
+starts them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from benchmarks.runs.plain_text import printable
 
 
 def main(args: Sequence[str]) -> int:
-    """Reset them; returns 0, or DAMAGED where a run was left out."""
+    """Reset the runs; returns 0, or DAMAGED if a run was left out."""
     chosen = parse(
         Selection, args, "safedreamer retry", "Have failed, stale and cancelled runs wait again."
     )

@@ -1,6 +1,6 @@
 """`safedreamer run`: train the run of a run folder, in the foreground.
 
-Executors start runs by this command too.
+Executors start runs with this command too.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from benchmarks.runs.errors import BadInput
 
 @dataclasses.dataclass(frozen=True)
 class RunArgs(Selection):
-    """Which run, and where."""
+    """Arguments of `safedreamer run`."""
 
     here: bool = False
-    """In the foreground, in this process; `safedreamer sweep` starts runs everywhere else."""
+    """Train in the foreground, in this process; `safedreamer sweep` starts runs elsewhere."""
     report_seconds: float = 60.0
-    """Seconds between progress lines where stdout is no terminal."""
+    """Seconds between progress lines if stdout is not a terminal."""
 
 
 def main(args: Sequence[str]) -> int:
-    """Train as far as the run's spec says.
+    """Train the run up to the budget in its spec.
 
     Returns 0, or EXIT_STOPPED after a signal, with a checkpoint.
     """
@@ -41,7 +41,7 @@ def main(args: Sequence[str]) -> int:
     if len(found) > 1:
         raise BadInput(f"{len(found)} runs match; name one by its id, such as {found[0].run_id}")
     folder = found[0].folder
-    if found[0].state == "done":  # whose checkpoints may be gone
+    if found[0].state == "done":  # its checkpoints may have been deleted
         print(f"finished already at {found[0].env_steps:,} simulator steps: {folder}")
         return 0
     from benchmarks.methods.saved import load_spec

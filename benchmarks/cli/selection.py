@@ -1,4 +1,4 @@
-"""The runs that a command about a sweep selects: a results folder and filters."""
+"""Selection of runs for commands on sweeps: a results folder and filters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DAMAGED = 1  # exit status of a command that left a run out because its files ar
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """Which runs."""
+    """Arguments that select runs."""
 
     folder: Annotated[Path, tyro.conf.Positional]
     """Results folder of a sweep, or a run folder."""
@@ -41,11 +41,10 @@ class Selection:
         return select(members(self.folder), self.filters)
 
     def readable(self, out: TextIO | None = None) -> tuple[list[Member], int]:
-        """The runs whose files can be read, and DAMAGED where others were left out, each named in a
-        line; else 0.
+        """Return the runs whose files can be read, and DAMAGED if others were left out, else 0.
 
-        The lines go to stderr where `out` is None. Raises BadInput when no run is left; for one run
-        folder, what is wrong with it.
+        Each run left out is reported in a line on `out` (None: stderr). Raises BadInput if no run
+        is left; for a single damaged run, its DamagedFile.
         """
         from benchmarks.sweep.filters import select
         from benchmarks.sweep.members import look

@@ -1,4 +1,4 @@
-"""`safedreamer status`: where the runs of a results folder stand."""
+"""`safedreamer status`: state and progress of the runs of a results folder."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class StatusArgs(Selection):
-    """Which runs, and what of them."""
+    """Arguments of `safedreamer status`."""
 
     failed: bool = False
-    """List what failed, is stale or was cancelled, with the reasons."""
+    """List failed, stale and cancelled runs, with the reasons."""
     runs: bool = False
-    """One line for each run instead of each method and task."""
+    """Print one line per run instead of per method and task."""
     equal_progress: bool = False
-    """Compare evaluations at the step that all have reached."""
+    """Compare evaluations at the step that all runs have reached."""
     watch: bool = False
-    """Again and again, until Ctrl-C."""
+    """Refresh until Ctrl-C."""
     watch_seconds: float = 5.0
-    """Seconds between two looks."""
+    """Seconds between refreshes."""
 
 
 def main(args: Sequence[str]) -> int:
-    """Print the table; returns 0, or DAMAGED where a run was left out."""
+    """Print the table; returns 0, or DAMAGED if a run was left out."""
     chosen = parse(StatusArgs, args, "safedreamer status", "Where the runs of a sweep stand.")
     if sum((chosen.failed, chosen.equal_progress, chosen.runs)) > 1:
         raise BadInput("choose one of --failed, --runs and --equal-progress")
@@ -53,7 +53,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def _watch(chosen: StatusArgs) -> None:
-    """In place on a terminal, one table after another elsewhere."""
+    """Refresh the table: in place on a terminal, else one table after another."""
     if not sys.stdout.isatty():
         while True:
             print(printable("\n".join(report(chosen)[0])), flush=True)
@@ -94,7 +94,7 @@ def report(chosen: StatusArgs) -> tuple[list[str], int]:
 def _compared(
     found: Sequence[Member], damage: io.StringIO, status: int, width: int | None
 ) -> tuple[list[str], int]:
-    """Evaluations at equal progress; runs whose records cannot be read are left out and named."""
+    """Evaluations at equal progress; runs with unreadable records are left out and reported."""
     from benchmarks.sweep import overview
     from benchmarks.sweep.records import Reached, evaluations, reached
 

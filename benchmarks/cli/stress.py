@@ -1,6 +1,6 @@
-"""`safedreamer stress`: trained policies in perturbed worlds, on other tasks, with worse models.
+"""`safedreamer stress`: trained policies under perturbations, on other tasks, with worse models.
 
-The same command again plays only the cells that are missing.
+The same command again plays only missing cells.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PROG = "safedreamer stress"
 
 @dataclasses.dataclass(frozen=True)
 class StressArgs:
-    """Which policies, under what, how often."""
+    """Arguments of `safedreamer stress`."""
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Run folders of `safedreamer train` or of a sweep, zoo:METHOD/TASK/SEED, or hub:TARGET of
@@ -40,19 +40,19 @@ class StressArgs:
     """
     suite: str = "robustness"
     """robustness (sensors, images, actuators, dynamics, tasks), model (world models), transfer
-    (other tasks), a suite of the package, or a YAML file; of the first two, what a policy cannot
-    have is left out.
+    (other tasks), a suite of the package, or a YAML file; the first two leave out perturbations
+    that do not apply to a policy.
     """
     only: tuple[str, ...] = ()
     """Perturbations instead of all of the suite's, by name or as module:factory; `--dry-run` lists
     them.
     """
     strengths: tuple[float, ...] = ()
-    """Strengths for each perturbation instead of its usual ones; 0 is always played."""
+    """Strengths for each perturbation instead of its default ones; 0 is always played."""
     tasks: tuple[str, ...] = ()
-    """Tasks of the suite transfer; those of the runs if none are given."""
+    """Tasks for the suite transfer; those of the runs if not given."""
     set: tuple[str, ...] = ()
-    """Settings of the agent to act with, such as planner.cost_margin=1 planner.pessimism=4."""
+    """Agent settings to override, such as planner.cost_margin=1 planner.pessimism=4."""
     episodes: int | None = None
     """Episodes per cell; the suite's, or 10, if not given."""
     seed: int | None = None
@@ -66,17 +66,17 @@ class StressArgs:
     start in every cell.
     """
     dry_run: bool = False
-    """Print the cells of each run, and what is left out and why, and play nothing."""
+    """Print the cells of each run, and what is left out and why, without playing any."""
     env_python: str | None = None
-    """Interpreter that runs the environments, with Safety-Gymnasium; this one if neither given nor
-    in SAFEDREAMER_ENV_PYTHON.
+    """Python interpreter for the environments, with Safety-Gymnasium; if not given,
+    SAFEDREAMER_ENV_PYTHON, else this one.
     """
 
 
 def main(args: Sequence[str]) -> int:
-    """Play, print a table per run, draw the figure.
+    """Play, print a table per run, and plot the figure.
 
-    Returns 0, or the status of the drawing when that fails.
+    Returns 0, or the exit status of plotting if that fails.
     """
     chosen = parse(
         StressArgs, args, PROG, "Play trained policies under perturbations of growing strength."
@@ -115,7 +115,7 @@ def _default_out(run: str, name: str) -> Path:
 
 
 def planned(chosen: StressArgs) -> list[Plan]:
-    """The cells of every run. Raises BadInput before anything is played."""
+    """Plan the cells of every run. Raises BadInput before anything is played."""
     from benchmarks.stress.plan import perturbed, transferred, with_settings
     from benchmarks.stress.play import policy_of
     from benchmarks.stress.suite import TRANSFER, load, narrowed
@@ -140,7 +140,7 @@ def planned(chosen: StressArgs) -> list[Plan]:
 
 
 def settings(texts: Sequence[str]) -> dict[str, object]:
-    """NAME=VALUE as values of YAML. Raises BadInput."""
+    """Parse NAME=VALUE, with values in YAML. Raises BadInput."""
     values: dict[str, object] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -170,7 +170,7 @@ def describe(plan: Plan) -> str:
 
 
 def play_plan(plan: Plan, results: StressResults, episodes: object) -> None:
-    """Play the cells that are missing; print every one with its means."""
+    """Play missing cells; print all cells with their means."""
     from benchmarks.stress.play import Cell, Episodes, play
     from benchmarks.stress.records import Row
 
@@ -200,5 +200,5 @@ def play_plan(plan: Plan, results: StressResults, episodes: object) -> None:
 
 
 def warn(text: str) -> None:
-    """Say on stderr what went wrong without ending the command."""
+    """Print a warning to stderr."""
     print(f"{PROG}: {text}", file=sys.stderr, flush=True)

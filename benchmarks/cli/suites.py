@@ -12,7 +12,7 @@ from benchmarks.sweep import text
 
 @dataclasses.dataclass(frozen=True)
 class SuitesArgs:
-    """Nothing to choose."""
+    """No arguments."""
 
 
 def main(args: Sequence[str]) -> int:

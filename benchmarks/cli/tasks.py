@@ -14,14 +14,14 @@ from benchmarks.runs.errors import BadInput
 
 @dataclasses.dataclass(frozen=True)
 class TasksArgs:
-    """Which tasks to list."""
+    """Arguments of `safedreamer tasks`."""
 
     group: Annotated[str, tyro.conf.Positional] = ""
     """Group, such as paper20, core5, velocity, circle or run; all tasks if not given."""
 
 
 def main(args: Sequence[str]) -> int:
-    """Print task, published observation and the observations it offers; returns 0."""
+    """Print each task, its published observation and the observations it offers; returns 0."""
     chosen = parse(
         TasksArgs,
         args,

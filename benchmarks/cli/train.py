@@ -1,7 +1,7 @@
 """`safedreamer train`: one run from the command line, in two stages.
 
-The first stage reads method, observation and preset; they decide the defaults of everything else,
-which the second stage reads and --help shows.
+The first stage parses method, observation and preset; they determine the defaults of everything
+else, which the second stage parses and --help shows.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ GUIDE = Guide(
 
 @dataclasses.dataclass(frozen=True)
 class TrainArgs:
-    """What to train, and where."""
+    """Options of `safedreamer train` besides settings of loop, replay and agent."""
 
     method: str = "osrp_lag"
     """Method, or module:METHOD for your own; `safedreamer methods` lists them."""
     task: str = "SafetyPointGoal1-v0"
     """Task id, or your own as module:factory or module:Env-v0; `safedreamer tasks` lists them."""
     obs: str | None = None
-    """Observation: vision, coordinates, lidar or default; if not given the task's published one, or
-    lidar for a method that takes no pictures.
+    """Observation: vision, coordinates, lidar or default; if not given, the task's published one,
+    or lidar for a method without vision.
     """
     preset: str = "release"
     """Sizes and schedules: release (the authors'), matched (baselines at our action repeat and cost
@@ -82,27 +82,27 @@ class TrainArgs:
     a checkpoint. None: no limit.
     """
     tensorboard: bool = False
-    """Write metrics, returns and costs for TensorBoard too."""
+    """Also write metrics, returns and costs for TensorBoard."""
     wandb: str | None = None
-    """Project of Weights & Biases to log to; never without being asked."""
+    """Weights & Biases project to log to; nothing is logged there by default."""
     mlflow: str | None = None
-    """Experiment of MLflow to log to, at MLFLOW_TRACKING_URI."""
+    """MLflow experiment to log to, at MLFLOW_TRACKING_URI."""
     verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
-    """Show losses, too; they are in metrics.jsonl in any case."""
+    """Also show losses, which metrics.jsonl always contains."""
     report_seconds: float = 60.0
-    """Seconds between progress lines where stdout is no terminal."""
+    """Seconds between progress lines if stdout is not a terminal."""
     env_timeout_seconds: float = ENV_TIMEOUT_SECONDS
-    """Seconds after which an environment that does not answer is replaced."""
+    """Seconds after which an unresponsive environment is replaced."""
     max_env_faults: int = MAX_ENV_FAULTS
-    """Environments replaced (crashed, hanging, raising) before this start gives up."""
+    """Environment replacements (crashed, hanging, raising) after which this start fails."""
     env_python: str | None = None
-    """Interpreter that runs the environments, with Safety-Gymnasium; this one if neither given nor
-    in SAFEDREAMER_ENV_PYTHON.
+    """Python interpreter for the environments, with Safety-Gymnasium; if not given,
+    SAFEDREAMER_ENV_PYTHON, else this one.
     """
 
 
 def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
-    """The run that a command line describes.
+    """Parse the command line into a run.
 
     Raises BadInput before anything is started or written.
     """
@@ -176,14 +176,14 @@ def _sha256(path: Path) -> str:
 
 
 def default_out(spec: RunSpec) -> Path:
-    """Where a run goes if --out does not say."""
+    """The run folder if --out is not given."""
     task = file_name(spec.task, MAX_TASK_BYTES)
     return Path("runs") / f"{task}-{spec.obs}-{file_name(spec.method)}-seed{spec.seed}"
 
 
 def main(args: Sequence[str]) -> int:
-    """Train; returns 0, also when --max-minutes are over, or EXIT_STOPPED after a signal, with a
-    checkpoint.
+    """Train; returns 0, also if the time budget ends the run, or EXIT_STOPPED after a signal, with
+    a checkpoint.
     """
     run, spec = read(args)
     out = run.out or default_out(spec)

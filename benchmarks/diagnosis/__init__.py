@@ -1,1 +1,1 @@
-"""What a trained agent's world model believes, beside what happens."""
+"""Compares the predictions of a trained agent's world model with real episodes."""

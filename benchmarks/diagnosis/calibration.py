@@ -1,11 +1,10 @@
-"""Is a predicted cost as likely as the model says?
+"""Calibration of predicted costs: reliability tables, expected calibration error and Brier score.
 
-Reliability tables, expected calibration error and Brier score.
-
-A learned cost head is a distribution, and so has a probability that a step costs anything. Costs
-that count hazards have none: there the soft count, at most 1, is compared with the frequency of
-costs, which tells by how much its fringe exaggerates, and is named so. The interval of a bin's
-frequency comes from resampling episodes: windows of one episode overlap, and its steps are alike.
+A learned cost head is a distribution, which gives a probability that a step has any cost. Costs
+that count hazards give none: there the soft count, at most 1, is compared with the frequency of
+costs, which shows by how much its soft margin overestimates, and is named accordingly. The interval
+of a bin's frequency comes from resampling episodes, since the windows of an episode overlap and its
+steps are correlated.
 Shapes: N windows; predictions and truth [N, K+1]; E episodes.
 """
 
@@ -20,7 +19,7 @@ from benchmarks.diagnosis.findings import LAST_SEEN, MEAN, MODEL, Finding
 PROBABILITY, SOFT_COUNT = "cost probability", "soft hazard count"
 TABLES_AT = (0, 1, 5, 15)  # agent steps ahead that get a reliability table
 BINS = 10  # equal widths over 0..1
-MIN_EPISODES = 3  # that hold steps of a bin; with fewer its frequency has no interval
+MIN_EPISODES = 3  # minimum number of episodes in a bin for an interval of its frequency
 RESAMPLES = 2000
 LEVEL = 0.95
 
@@ -28,10 +27,9 @@ LEVEL = 0.95
 def calibration(
     name: str, predicted: np.ndarray, cost: np.ndarray, episodes: int = 1
 ) -> Iterator[Finding]:
-    """Calibration of predictions in 0..1 of "this step costs something", called `name`, against
-    costs.
+    """Calibration against costs of predictions in 0..1 that a step has a cost, called `name`.
 
-    The N windows are those of `episodes` episodes, equally many of each, an episode's in a run.
+    The N windows come from `episodes` episodes, equally many from each, grouped by episode.
 
     Expected calibration error: sum over bins of the bin's share of steps times |mean prediction -
     observed frequency|.
@@ -83,10 +81,10 @@ def _intervals(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Percentile bootstrap over episodes of the frequency in each bin.
 
-    Low and high [BINS], NaN below MIN_EPISODES.
+    Returns low and high [BINS], NaN below MIN_EPISODES.
 
-    owner, index, true [N]: each step's episode 0..E-1, bin, and whether it cost anything. Resamples
-    without steps of a bin say nothing about it.
+    owner, index, true [N]: each step's episode 0..E-1, its bin, and whether it had a cost.
+    Resamples without steps in a bin are ignored for that bin.
     """
     episodes = int(owner[-1]) + 1
     cell = owner * BINS + index

@@ -1,8 +1,8 @@
-"""Predicted against real episode cost over training, and what came of it (multiplier, safe plans),
+"""Predicted against real episode cost over training, with their effects (multiplier, safe plans),
 from a run's own files.
 
-All costs are per episode and as the simulator counts them. A model that predicts too little is the
-known cause of a multiplier that collapses, so the two belong side by side.
+All costs are per episode, as counted by the simulator. A model that underestimates costs is the
+known cause of a collapsing multiplier, so the two are shown together.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ NONE_SAFE = "training: share of decisions without any safe plan"
 
 
 def _safedreamers(agent: SafeDreamer) -> dict[str, tuple[str, float]]:
-    """Quantity and scale of each metric. IMAGINED is of the actor that learns, also where a planner
-    acts. REPLAY_SAID and REPLAY_TRUE are of the same replayed steps.
+    """Quantity and scale of each metric. IMAGINED refers to the learned actor, even if a planner
+    acts. REPLAY_SAID and REPLAY_TRUE refer to the same replayed steps.
     """
     config, per_step = agent.config, agent.episode_cost_per_step
     return {
@@ -49,10 +49,10 @@ def _safedreamers(agent: SafeDreamer) -> dict[str, tuple[str, float]]:
 
 
 def cost_history(run: Path, agent: SafeDreamer | MBPO) -> list[Finding]:
-    """One finding per quantity and row of metrics.jsonl, as far as the run has them.
+    """One finding per quantity and row of metrics.jsonl, where available.
 
-    Real costs are means over the row's window. Of MBPO's family only these, the limit and the
-    multiplier are known.
+    Real costs are means over the row's window. For MBPO's family only these, the limit and the
+    multiplier are available.
     """
     if isinstance(agent, SafeDreamer):
         scales, limited = _safedreamers(agent), agent.config.use_cost
@@ -79,8 +79,8 @@ def cost_history(run: Path, agent: SafeDreamer | MBPO) -> list[Finding]:
 
 
 def frozen_against_running(run: Path, traces: Traces) -> list[Finding]:
-    """Episode costs and returns of the last training episodes, while the agent learned, and of the
-    checkpoint on new layouts.
+    """Episode costs and returns of the last training episodes, when the agent was still learning,
+    and of the frozen checkpoint on new layouts.
     """
     episodes = records.read_records(run)
     last = episodes[episodes["split"] == records.TRAIN].tail(LAST_EPISODES)
@@ -103,9 +103,9 @@ def frozen_against_running(run: Path, traces: Traces) -> list[Finding]:
 
 
 def _metrics(file: Path, names: Iterable[str]) -> list[dict[str, Any]]:
-    """Rows of metrics.jsonl; none where training had not come so far.
+    """Rows of metrics.jsonl; empty if training has not written any.
 
-    Raises DamagedFile, also for a step or one of the `names` that is no number.
+    Raises DamagedFile, also if a step or one of the `names` is not a number.
     """
     if not os.path.lexists(file):
         return []

@@ -1,10 +1,8 @@
-"""What a trained agent believes against what happens.
+"""Diagnoses a trained agent: open-loop errors, predicted costs, values and plans on new layouts.
 
-open-loop errors, predicted costs, values and plans on new layouts.
-
-Episodes of their own layouts are played with the evaluation policy; windows of them are then
-predicted from their first rows and the actions alone. Shapes: E episodes of T+1 rows; W windows of
-each, with C observed and K predicted rows; N = E * W windows in all.
+Episodes are played with the evaluation policy; windows of them are then predicted from their first
+rows and the actions alone. Shapes: E episodes of T+1 rows; W windows per episode, with C observed
+and K predicted rows; N = E * W windows in total.
 """
 
 from __future__ import annotations
@@ -42,11 +40,11 @@ def diagnose(
     stride: int = 5,
     seed: int = 0,
 ) -> list[Finding]:
-    """All findings on these episodes; of MBPO's family, prediction errors alone.
+    """All findings on these episodes; for MBPO's family, prediction errors only.
 
-    Without those about critics and plans where the policy did not act.
+    Findings about critics and plans are omitted if the policy did not act.
 
-    Raises ValueError when they are shorter than one window, or the agent has no model.
+    Raises ValueError if the episodes are shorter than one window, or the agent has no model.
     """
     rows, length = traces.rows["reward"].shape[1], context + horizon
     if rows < length:
@@ -81,9 +79,7 @@ def diagnose(
 def cut_windows(
     rows: dict[str, np.ndarray], starts: np.ndarray, length: int
 ) -> dict[str, np.ndarray]:
-    """Windows [N, length, ...] from these rows of every episode on, an episode's windows in a
-    run.
-    """
+    """Windows [N, length, ...] that begin at rows `starts` of every episode, grouped by episode."""
     index = starts[:, None] + np.arange(length)
     return {k: v[:, index].reshape(-1, length, *v.shape[2:]) for k, v in rows.items()}
 
@@ -91,7 +87,7 @@ def cut_windows(
 def predict(
     agent: SafeDreamer, state: PyTree, windows: dict[str, np.ndarray], context: int, key: jax.Array
 ) -> OpenLoop:
-    """Open-loop predictions of windows [N, C+K, ...] by the networks that the agent acts with, see
+    """Open-loop predictions of windows [N, C+K, ...] by the networks used for acting, see
     `open_loop`; images in half precision.
     """
 
@@ -104,13 +100,13 @@ def predict(
 def predict_by_ensemble(
     agent: MBPO, state: PyTree, windows: dict[str, np.ndarray], context: int, key: jax.Array
 ) -> EnsembleOpenLoop:
-    """The same by the ensemble of MBPO's family, see `baselines.mbpo.open_loop`."""
+    """Open-loop predictions by the ensemble of MBPO's family, see `baselines.mbpo.open_loop`."""
     run = jax.jit(partial(ensemble_open_loop, agent.learner, state, context=context))
     return in_parts(lambda rows, key: run(rows, key=key), windows, key)
 
 
 def in_parts(run: Callable[..., Any], windows: Mapping[str, np.ndarray], key: jax.Array) -> Any:
-    """What `run(rows, key)` gives for all windows [N, ...], WINDOWS_AT_ONCE at a time."""
+    """Result of `run(rows, key)` on all windows [N, ...], computed WINDOWS_AT_ONCE at a time."""
     parts = []
     for begin in range(0, len(windows["reward"]), WINDOWS_AT_ONCE):
         part = {name: values[begin : begin + WINDOWS_AT_ONCE] for name, values in windows.items()}
@@ -123,7 +119,7 @@ def _predict(
     agent: SafeDreamer, params: PyTree, rows: dict[str, jax.Array], key: jax.Array, context: int
 ) -> OpenLoop:
     result = open_loop(agent.acting_networks(params, key), rows, context, key)
-    # Half precision is exact to 0.0003 in 0..1, and thousands of images have to fit into memory.
+    # Thousands of images have to fit into memory; half precision is exact to 0.0003 in 0..1.
     return result._replace(
         obs={k: x.astype(jnp.float16) if x.ndim == 5 else x for k, x in result.obs.items()}
     )
@@ -132,11 +128,11 @@ def _predict(
 def value_errors(
     agent: SafeDreamer, predicted: OpenLoop, rows: dict[str, np.ndarray], last_seen: np.ndarray
 ) -> Iterator[Finding]:
-    """Critics at the last observed row of each window, `last_seen` [W], against the discounted sums
-    that followed in the episode.
+    """Errors of critics at the last observed row of each window, `last_seen` [W], against the
+    discounted sums that followed in the episode.
 
-    Only rows after which at least twice the discount horizon remains count, so that what the end
-    cuts off matters little.
+    Only rows followed by at least twice the discount horizon are used, so that truncation by the
+    episode's end has little effect.
     """
     imagination = agent.config.imagination
     at = last_seen[last_seen < rows["reward"].shape[1] - 2 * int(imagination.discount_horizon)]
@@ -159,7 +155,7 @@ def value_errors(
 
 
 def plan_report(agent: SafeDreamer, traces: Traces) -> Iterator[Finding]:
-    """Safe plans, and the episode cost that plans promised against what their horizon then cost."""
+    """Share of safe plans, and the plans' predicted episode cost against the rate that followed."""
     if agent.config.act_with != "planner":
         return
     planner, safe = agent.config.planner, traces.info["plan/safe_fraction"]

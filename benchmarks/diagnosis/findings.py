@@ -1,6 +1,4 @@
-"""What a diagnosis finds, as rows of one tidy table, which `python -m analysis diagnosis`
-draws.
-"""
+"""Findings of a diagnosis as rows of one tidy table, plotted by `python -m analysis diagnosis`."""
 
 from __future__ import annotations
 
@@ -9,19 +7,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-# who predicts: the world model, or one of two that know nothing of it
+# predictors: the world model and two baselines that do not use it
 MODEL, LAST_SEEN, MEAN = "model", "last seen", "mean"
 
-# a quantity's beginning, and what it is of
+# prefix of a quantity, and the rows it refers to
 AT_POSTERIOR, REPLAYED, NEW = "at the posterior, ", "replayed rows", "new rows"
 
 
 class Finding(NamedTuple):
-    """One figure: what it is, agent steps ahead (-1 where that means nothing), value, and what else
-    it is of.
+    """One number: its quantity, agent steps ahead (-1 if not applicable), value and context.
 
     `bin_low` is the lower edge of a bin of predictions (NaN without bins), `env_steps` the
-    simulator steps of training it is of (-1 for those of the checkpoint).
+    simulator steps of training it refers to (-1 for those of the checkpoint).
     """
 
     quantity: str
@@ -36,7 +33,7 @@ COLUMNS = ("quantity", "predictor", "steps_ahead", "bin_low", "env_steps", "valu
 
 
 def write(path: Path, findings: Iterable[Finding], env_steps: int) -> None:
-    """All findings as CSV with COLUMNS, in a folder that need not exist; `env_steps` are the
+    """Write all findings as CSV with COLUMNS, creating the folder; `env_steps` are the
     checkpoint's.
     """
     path.parent.mkdir(parents=True, exist_ok=True)

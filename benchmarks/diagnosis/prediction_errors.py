@@ -1,8 +1,7 @@
-"""Open-loop errors of observations, reward and cost, of the model and of two predictors that any
-model has to beat.
+"""Open-loop errors of observations, reward and cost, for the model and two baseline predictors.
 
-The predictors: `model`; `last seen`, which repeats the last observed row; `mean`, which always says
-the mean of these very episodes.
+The predictors: `model`; `last seen`, which repeats the last observed row; `mean`, which predicts
+the mean of these same episodes.
 Shapes: N windows; predictions and truth [N, K+1, ...], row 0 at the last observed row.
 """
 
@@ -20,10 +19,10 @@ from agents.world_models import cost_confusion
 from baselines.mbpo.open_loop import OpenLoop as EnsembleOpenLoop
 from benchmarks.diagnosis.findings import LAST_SEEN, MEAN, MODEL, Finding
 
-NEAR = 0.6  # metres; hazards nearer than this decide about the next second
+NEAR = 0.6  # metres; hazards nearer than this can cause costs within the next second
 TRACKED = "tracked hazards"
 
-# of one number of steps ahead, [N, ...] or [...] for one that says the same of all
+# arrays at one number of steps ahead, [N, ...], or [...] for a constant prediction
 Rows: TypeAlias = Mapping[str, np.ndarray]
 Named: TypeAlias = Iterator[tuple[str, float]]
 
@@ -31,7 +30,7 @@ Named: TypeAlias = Iterator[tuple[str, float]]
 def prediction_errors(
     env: EnvSpec, predicted: OpenLoop | EnsembleOpenLoop, truth: Mapping[str, np.ndarray]
 ) -> Iterator[Finding]:
-    """Every error at every number of steps ahead.
+    """All errors at all numbers of steps ahead.
 
     Images in 0..1, vectors in their own units, positions in metres.
     """
@@ -52,7 +51,7 @@ def prediction_errors(
         for predictor, guess in ((MODEL, said), (LAST_SEEN, last), (MEAN, means)):
             for quantity, value in square_errors(env, guess, true):
                 yield Finding(quantity, k, value, predictor)
-        for predictor, guess in ((MODEL, said), (LAST_SEEN, last)):  # what a constant has none of
+        for predictor, guess in ((MODEL, said), (LAST_SEEN, last)):  # undefined for a constant
             for quantity, value in (
                 *_distances(env, guess, true),
                 *cost_and_reward_agreement(guess, true),
@@ -69,11 +68,11 @@ def prediction_errors(
 def summed_errors(
     predicted: OpenLoop | EnsembleOpenLoop, truth: Mapping[str, np.ndarray]
 ) -> Iterator[Finding]:
-    """Root mean square errors of rewards and costs summed over the steps ahead, and how they grow.
+    """Root mean square errors of rewards and costs summed over the steps ahead, and their growth.
 
-    If each step adds an error of its own, the error of a sum of T grows as T (or its root, where
-    errors are independent); if errors of states add up, as T^2. The exponent is the slope of
-    log(error) over log(T), by least squares.
+    If each step adds its own error, the error of a sum over T steps grows as T (or as its square
+    root, if errors are independent); if state errors accumulate, as T^2. The exponent is the slope
+    of log(error) over log(T), by least squares.
     """
     for name in ("reward", "cost"):
         said, true = np.asarray(getattr(predicted, name), np.float64), truth[name].astype(float)
@@ -102,8 +101,8 @@ def unit(env: EnvSpec, name: str) -> np.float64:
 
 
 def square_errors(env: EnvSpec, guess: Rows, true: Rows) -> Named:
-    """Root mean square errors of every observation array (every camera), of a flat one's named
-    parts, of reward and of cost.
+    """Root mean square errors of every observation array (each camera), the named parts of a flat
+    one, reward and cost.
     """
     for name, array in env.obs.items():
         error = guess[name] - true[name]
@@ -115,8 +114,8 @@ def square_errors(env: EnvSpec, guess: Rows, true: Rows) -> Named:
 
 
 def _distances(env: EnvSpec, guess: Rows, true: Rows) -> Named:
-    """By how many metres the goal and hazards near the robot are misplaced, where the observation
-    holds positions.
+    """Position errors in metres of the goal and of hazards near the robot, if the observation holds
+    positions.
     """
     for name, array in env.obs.items():
         if len(array.shape) != 1:
@@ -140,8 +139,8 @@ def _label(part: str) -> str:
 
 
 def _misplaced(guess: np.ndarray, true: np.ndarray, within: float) -> float:
-    """Mean distance between positions [N, 2 * objects] and true ones that are nearer than `within`
-    metres.
+    """Mean distance between positions [N, 2 * objects] and the true ones, over objects nearer than
+    `within` metres.
     """
     off, away = (np.linalg.norm(x.reshape(len(x), -1, 2), axis=-1) for x in (guess - true, true))
     return mean(off[away < within])
@@ -150,7 +149,7 @@ def _misplaced(guess: np.ndarray, true: np.ndarray, within: float) -> float:
 def cost_and_reward_agreement(guess: Rows, true: Rows) -> Named:
     """Correlation of reward, and precision and recall of cost.
 
-    NaN where nothing was predicted or nothing cost.
+    Precision is NaN if no cost was predicted, recall if none occurred.
     """
     yield "reward correlation", correlation(guess["reward"], true["reward"])
     found = cost_confusion(jnp.asarray(guess["cost"]), jnp.asarray(true["cost"]))
@@ -166,12 +165,12 @@ def _root_mean_square(error: np.ndarray) -> float:
 
 
 def mean(values: np.ndarray) -> float:
-    """The mean, NaN of nothing."""
+    """The mean; NaN if empty."""
     return float(np.mean(values)) if np.size(values) else float("nan")
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson's, NaN where one does not vary."""
+    """Pearson correlation; NaN if either array is constant."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     return (
         float(np.corrcoef(a, b)[0, 1])

@@ -1,10 +1,9 @@
-"""Does the world model know its replay by heart?
+"""Tests whether the world model has memorised its replay buffer: costs and sensors at the
+posterior, on replayed rows and on new ones.
 
-Costs and sensors at the posterior, on replayed rows and on new ones.
-
-At the posterior nothing has to be foreseen: the model has just seen the row. A model that finds the
-costs of rows it has replayed and not those of new layouts has memorised sequences. Shapes: N
-windows of C rows that are seen first and K rows that are judged.
+The posterior includes the observation of the row itself, so nothing has to be predicted ahead. A
+model that detects the costs of replayed rows but not those of new layouts has memorised sequences.
+Shapes: N windows of C context rows and K evaluated rows.
 """
 
 from __future__ import annotations
@@ -42,10 +41,10 @@ def replayed_against_new(
     context: int,
     steps: int,
 ) -> list[Finding]:
-    """Findings on as many windows of the replay of the checkpoint `saved` as of the episodes in
-    `traces`; none where it is gone.
+    """Findings on equally many windows of the replay of checkpoint `saved` and of the episodes in
+    `traces`; empty if the replay is missing.
 
-    Raises ValueError where the replay is damaged.
+    Raises ValueError if the replay is damaged.
     """
     folder = saved.parents[1] / REPLAY
     if not folder.is_dir():
@@ -93,7 +92,7 @@ def of_rows(
 
 
 def _flat(rows: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
-    """Rows of all windows in one axis: [N, K, ...] -> [N * K, ...]."""
+    """Merge the rows of all windows: [N, K, ...] -> [N * K, ...]."""
     arrays = {name: np.asarray(values) for name, values in rows.items()}
     return {name: x.reshape(-1, *x.shape[2:]) for name, x in arrays.items()}
 

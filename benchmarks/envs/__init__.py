@@ -1,9 +1,7 @@
-"""Environments with a cost.
+"""Environments with a cost: Safety-Gymnasium tasks and users' own, single or vectorised.
 
-Safety-Gymnasium tasks and users' own, one at a time or several at once.
-
-Importing this imports no simulator: a learner whose environments run under another interpreter has
-none. `make_env`, `SafeEnv` and `env_spec` are loaded when first used.
+Importing this package imports no simulator: a learner whose environments run under another
+interpreter may have none. `make_env`, `SafeEnv` and `env_spec` are loaded on first use.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Fast resets: Safety-Gymnasium recompiles its MuJoCo model every episode, and decoding the sky
-takes nearly all of that time.
+"""Fast resets: replaces texture files by uniform textures once they are no longer needed.
 
-The six sky images (24 MB of PNG) cost more than a second per reset, more than simulating the whole
-episode. Textures change neither physics nor layouts, and the renderer keeps those it was created
-with. So after an environment's first reset, and from the start where nothing is rendered, every
-texture file is replaced by a uniform one of 4x4 pixels, in the same order. The list of assets is
-parsed once instead of once per reset.
+Safety-Gymnasium recompiles its MuJoCo model every episode, and decoding the six sky images (24 MB
+of PNG) takes nearly all of that time: more than a second per reset, longer than simulating the
+whole episode. Textures change neither physics nor layouts, and the renderer keeps those it was
+created with. So after an environment's first reset, or from the start if nothing is rendered, every
+texture file is replaced by a uniform texture of 4x4 pixels, in the same order. The list of assets
+is parsed once instead of once per reset.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class AssetList:
         self._texture_files = True
 
     def load(self, file: TextIO, Loader: Any) -> Any:
-        """The parsed file, with texture files replaced by uniform textures where
-        `texture_files(False)` is in force.
+        """The parsed file, with texture files replaced by uniform textures inside
+        `texture_files(False)`.
         """
         if file.name not in self._files:
             self._files[file.name] = yaml.load(file, Loader=Loader)
@@ -54,9 +54,9 @@ class AssetList:
 
 
 def uniform(texture: dict[str, str]) -> dict[str, str]:
-    """The same texture element with a uniform colour of 4x4 pixels in place of its files.
+    """The texture element with its files replaced by 4x4 pixels of a uniform colour.
 
-    Unchanged if it has none.
+    Unchanged if it has no files.
     """
     if not any(key.startswith("@file") for key in texture):
         return texture

@@ -1,16 +1,15 @@
-"""Images of a MuJoCo model.
-
-The robot's front and back camera, any named one, or an overview from above.
+"""Images of a MuJoCo model: the robot's front and back camera, any named one, or an overview.
 
 Camera poses are those of Safety-Gymnasium's development version from 2023-09-30 on, which the
 SafeDreamer release was trained with (package 1.0.0 has no `vision_back` camera, and narrower front
-cameras on Car and Racecar). They are set on the model's one `vision` camera just before rendering,
-so the model itself stays that of 1.0.0; cameras have no part in the physics. Robots without a
-published back camera get the front one turned half around the robot's vertical axis.
+cameras on Car and Racecar). They are set on the model's single `vision` camera just before
+rendering, so the model itself stays that of 1.0.0; cameras do not affect the physics. Robots
+without a published back camera get the front one turned by 180 degrees about the robot's vertical
+axis.
 
-Departs from the release: Safety-Gymnasium also draws the lidar readings as little spheres above the
-robot. They are outside both views, but leave stray coloured streaks in some images of Car and
-Racecar (measured with OSMesa); ours are the same pixels without them.
+Departs from the release: Safety-Gymnasium also draws the lidar readings as small spheres above the
+robot. They are outside both views but leave stray coloured streaks in some images of Car and
+Racecar (measured with OSMesa); our images are the same pixels without the streaks.
 """
 
 from __future__ import annotations
@@ -27,17 +26,17 @@ from benchmarks.envs.compat import gl_failure, mujoco
 from benchmarks.envs.errors import MissingGLError
 from benchmarks.envs.gl import explain
 
-MAX_GEOMS = 1000  # room in the scene; the fullest task has fewer than 150
+MAX_GEOMS = 1000  # capacity of the scene; every task has fewer than 150
 OVERVIEW_ELEVATION = -62.0  # degrees; steep enough to see which disc the robot is on
-# in half widths of the arena, which then fills a square picture (field of view 45 degrees)
+# in half widths of the arena; fills a square image at a field of view of 45 degrees
 OVERVIEW_DISTANCE = 2.5
 
 
 @dataclasses.dataclass(frozen=True)
 class Pose:
-    """Of a camera in its robot's frame.
+    """Pose of a camera in its robot's frame.
 
-    position [m], quaternion (w, x, y, z), vertical field of view [deg].
+    Position [m], quaternion (w, x, y, z), vertical field of view [deg].
     """
 
     position: tuple[float, float, float]
@@ -46,7 +45,7 @@ class Pose:
 
     @property
     def heading(self) -> float:
-        """Direction of view in the robot's plane, radians to the left of its x axis."""
+        """Viewing direction in the robot's plane, in radians to the left of its x axis."""
         matrix = np.zeros(9)
         mujoco.mju_quat2Mat(matrix, np.array(self.quaternion))
         x, y, _ = -matrix.reshape(3, 3)[:, 2]  # cameras look along their negative z axis
@@ -80,7 +79,7 @@ def from_euler(position: Sequence[float], euler: Sequence[float], fovy: float) -
 
 
 def turned_around(pose: Pose) -> Pose:
-    """The pose turned by half a circle around the robot's vertical axis."""
+    """The pose turned by 180 degrees about the robot's vertical axis."""
     x, y, z = pose.position
     quaternion = np.zeros(4)
     mujoco.mju_mulQuat(quaternion, np.array([0.0, 0.0, 0.0, 1.0]), np.array(pose.quaternion))
@@ -88,7 +87,7 @@ def turned_around(pose: Pose) -> Pose:
 
 
 def tilted(pose: Pose, degrees: float) -> Pose:
-    """The pose looking so many degrees further down, turned about the camera's own x axis."""
+    """The pose tilted down by `degrees` about the camera's own x axis."""
     turn, quaternion = np.zeros(4), np.zeros(4)
     mujoco.mju_axisAngle2Quat(turn, np.array([1.0, 0.0, 0.0]), -np.radians(degrees))
     mujoco.mju_mulQuat(quaternion, np.array(pose.quaternion), turn)
@@ -96,12 +95,12 @@ def tilted(pose: Pose, degrees: float) -> Pose:
 
 
 def whiten_sky(model: Any, share: float) -> None:
-    """Mix `share` of white into the model's sky, before a renderer is made of the model."""
+    """Mix `share` of white into the model's sky; call before creating its renderer."""
     table = np.rint((1.0 - share) * np.arange(256) + share * 255.0).astype(np.uint8).tobytes()
     for sky in np.flatnonzero(model.tex_type == int(mujoco.mjtTexture.mjTEXTURE_SKYBOX)):
         begin = int(model.tex_adr[sky])
         end = begin + 3 * int(model.tex_height[sky]) * int(model.tex_width[sky])
-        # bytes, because 190 MB as indices of an array would take eight times that
+        # bytes.translate, because 190 MB as array indices would take eight times as much
         bytes_of = model.tex_rgb[begin:end].tobytes()
         model.tex_rgb[begin:end] = np.frombuffer(bytes_of.translate(table), np.uint8)
 
@@ -133,7 +132,7 @@ FRONT_AND_BACK: dict[str, tuple[Pose, Pose]] = {
 
 
 def front_and_back(agent: str, model: Any) -> tuple[Pose, Pose]:
-    """Poses of the front and the back camera of a robot."""
+    """Poses of a robot's front and back cameras."""
     if agent in FRONT_AND_BACK:
         return FRONT_AND_BACK[agent]
     camera = model.camera("vision")
@@ -144,9 +143,9 @@ def front_and_back(agent: str, model: Any) -> tuple[Pose, Pose]:
 class Renderer:
     """One OpenGL context with the textures and meshes of one model.
 
-    Renders that model and recompiled ones of the same task.
+    Also renders recompiled models of the same task.
 
-    Raises MissingGLError where no context can be made.
+    Raises MissingGLError if no context can be created.
     """
 
     def __init__(self, model: Any, height: int, width: int) -> None:
@@ -154,13 +153,13 @@ class Renderer:
         if context_type is None:
             raise MissingGLError(explain(gl_failure or "no OpenGL library was found", os.environ))
         model.vis.global_.offwidth, model.vis.global_.offheight = width, height
-        with warnings.catch_warnings(record=True) as said:  # GLFW says there what is wrong
+        with warnings.catch_warnings(record=True) as said:  # GLFW reports its errors as warnings
             warnings.simplefilter("always", UserWarning)
             try:
                 self._gl = context_type(width, height)
                 self._gl.make_current()
                 self._context: Any = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150)
-            except Exception as error:  # GLFW, EGL, OSMesa and MuJoCo each raise types of their own
+            except Exception as error:  # GLFW, EGL, OSMesa and MuJoCo raise different types
                 why = said[0].message if said else error
                 raise MissingGLError(explain(str(why), os.environ)) from error
         self._scene = mujoco.MjvScene(model, MAX_GEOMS)
@@ -171,7 +170,7 @@ class Renderer:
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
 
     def named(self, model: Any, data: Any, camera: str, height: int, width: int) -> np.ndarray:
-        """Image [height, width, 3] uint8 of a camera of the model."""
+        """Image [height, width, 3] uint8 from a named camera of the model."""
         self._fix(model.camera(camera).id)
         return self._image(model, data, height, width)
 
@@ -180,18 +179,18 @@ class Renderer:
     ) -> np.ndarray:
         """Image [height, width, 3] uint8 of the square of `half_width` metres around the origin.
 
-        The camera stands still while the robot is within the square and follows it outside.
+        The camera is fixed while the robot is inside the square and follows it outside.
         """
         robot = data.body("agent").xpos[:2]
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FREE
         self._camera.lookat[:] = *(robot - np.clip(robot, -half_width, half_width)), 0.0
-        # a margin for what stands at the edge
+        # a margin for objects at the edge
         self._camera.distance = OVERVIEW_DISTANCE * (half_width + 0.4)
         self._camera.azimuth, self._camera.elevation = 90.0, OVERVIEW_ELEVATION
         return self._image(model, data, height, width)
 
     def posed(self, model: Any, data: Any, pose: Pose, height: int, width: int) -> np.ndarray:
-        """Image [height, width, 3] uint8 of the `vision` camera moved to `pose`."""
+        """Image [height, width, 3] uint8 from the `vision` camera moved to `pose`."""
         camera = model.camera("vision").id
         model.cam_pos[camera] = pose.position
         model.cam_quat[camera] = pose.quaternion
@@ -216,7 +215,7 @@ class Renderer:
         return np.ascontiguousarray(pixels[::-1])  # OpenGL's first row is the lowest
 
     def close(self) -> None:
-        """Free the context; no image can be made afterwards."""
+        """Free the context; nothing can be rendered afterwards."""
         if self._context is not None:
             self._gl.make_current()
             self._context.free()

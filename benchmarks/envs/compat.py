@@ -1,19 +1,19 @@
-"""Import of Safety-Gymnasium 1.0.0 on Python 3.11, and choice of the OpenGL backend.
+"""Imports Safety-Gymnasium 1.0.0 on Python 3.11 and chooses the OpenGL backend.
 
-The only file that imports either.
+The only file that imports Safety-Gymnasium or MuJoCo.
 
-Three obstacles stand between the package and a current Python:
-- its dataclasses have NumPy arrays as defaults, which Python 3.11 refuses (3.9, its own version,
-  shared them between instances). `dataclasses.dataclass` is replaced while the package is imported,
-  keeping the 3.9 meaning, then put back;
-- MuJoCo reads MUJOCO_GL once, when it is imported (already `import gymnasium` does so, through its
-  plugins), and fails then if that backend's library is missing. So the backend is chosen when this
-  module is imported, before either (see gl.py): the user's value, else the display, else OSMesa,
-  else EGL, else none. Where it cannot be loaded, only images are impossible;
+Works around three incompatibilities of the package with a current Python:
+- Its dataclasses have NumPy arrays as defaults, which Python 3.11 refuses (3.9, the package's
+  version, shared them between instances). `dataclasses.dataclass` is replaced during the import by
+  one that keeps the behaviour of 3.9, then restored.
+- MuJoCo reads MUJOCO_GL once, on import (which `import gymnasium` triggers through its plugins),
+  and fails if that backend's library is missing. So importing this module first chooses the backend
+  (see gl.py): the user's value, else the display, else OSMesa, else EGL, else none. If it cannot be
+  loaded, everything but images works.
 - MuJoCo 2.3.3 was built for NumPy 1. Under NumPy 2 the arrays inside its small structures (not
-  those of model and data) have stride 0: `option.geomgroup[:] = 1` writes one element, and pictures
-  lack goals, hazards and vases. `fix_strides` restores the strides of the structures that drawing
-  uses.
+  those of model and data) have stride 0: `option.geomgroup[:] = 1` writes one element, and images
+  lack goals, hazards and vases. `fix_strides` restores the strides of the structures used for
+  rendering.
 """
 
 from __future__ import annotations
@@ -35,9 +35,7 @@ from benchmarks.envs.gl import choose_gl_backend
 
 @contextlib.contextmanager
 def array_defaults() -> Iterator[None]:
-    """Within this context `dataclasses.dataclass` accepts NumPy arrays as defaults (shared between
-    instances).
-    """
+    """Let `dataclasses.dataclass` accept NumPy arrays as defaults, shared between instances."""
     original = dataclasses.dataclass
 
     def share_arrays(cls: type) -> None:
@@ -69,7 +67,7 @@ def _identity(value: np.ndarray) -> np.ndarray:
 
 
 def _import_mujoco() -> tuple[ModuleType, str]:
-    """The `mujoco` module, and why the user's MUJOCO_GL could not be loaded, "" where it was.
+    """The `mujoco` module, and why the user's MUJOCO_GL could not be loaded ("" if it was).
 
     Without a backend everything but images works.
     """
@@ -77,14 +75,14 @@ def _import_mujoco() -> tuple[ModuleType, str]:
     try:
         import mujoco
     except (ImportError, AttributeError, OSError, RuntimeError) as error:
-        # PyOpenGL reports a missing library as any of these, always while MuJoCo loads its backend.
+        # PyOpenGL reports a missing library by any of these while MuJoCo loads its backend.
         asked = os.environ.get("MUJOCO_GL")
         if not asked:
             raise
         os.environ["MUJOCO_GL"] = "disable"
         try:
             import mujoco
-        finally:  # processes that are started from here say the same of the user's value
+        finally:  # restored, so that child processes report the same error for the user's value
             os.environ["MUJOCO_GL"] = asked
         return mujoco, str(error)
     return mujoco, ""
@@ -94,9 +92,7 @@ DRAWING_STRUCTURES = ("MjvOption", "MjvCamera", "MjvGeom", "MjvPerturb")
 
 
 def fix_strides(struct: type) -> None:
-    """Give arrays that are properties of a structure of MuJoCo the strides of consecutive elements,
-    which they have in memory.
-    """
+    """Give the array properties of a MuJoCo structure contiguous strides, matching their memory."""
 
     def fixed(getter: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def get(self: Any) -> Any:
@@ -117,8 +113,7 @@ def fix_strides(struct: type) -> None:
             )
 
 
-# Gymnasium-Robotics prints a notice about its Adroit hands at every import; none of our tasks has
-# one.
+# Gymnasium-Robotics prints a notice about its Adroit hands on every import; no task uses them.
 farama_notifications.notifications.pop("gymnasium_robotics", None)
 mujoco, gl_failure = _import_mujoco()
 for _name in DRAWING_STRUCTURES:
@@ -127,9 +122,9 @@ for _name in DRAWING_STRUCTURES:
 
 @contextlib.contextmanager
 def user_imports() -> Iterator[None]:
-    """Within this context code that is not ours may import safety_gymnasium."""
+    """Context in which third-party code can import safety_gymnasium."""
     with array_defaults(), warnings.catch_warnings():
-        # of its own dependencies; nothing a user could act on
+        # from its dependencies; users cannot act on them
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
 

@@ -1,11 +1,10 @@
-"""What environments must send.
+"""The contract for environment outputs: real scalars, and finite observations with the declared
+keys, shapes, kinds and bounds.
 
-Real scalars, and finite observations of the declared keys, shapes, kinds and bounds.
-
-Values of a user's environment are checked where they are converted (`real`, `flag`, `ObsContract`),
-so that no conversion loses anything in silence and the simulator step is known. Whatever arrives of
-any environment is checked once per batch of steps (`check_batch`). An error says what was sent and
-what is valid; whoever catches it adds environment and episode.
+Values from a user's environment are checked where they are converted (`real`, `flag`,
+`ObsContract`), so that no conversion loses precision silently and the simulator step is known.
+Outputs of every environment are checked once per batch of steps (`check_batch`). An error states
+what was sent and what is valid; the caller adds environment and episode.
 
 Shapes: E environments.
 """
@@ -21,7 +20,7 @@ import numpy as np
 from benchmarks.envs.errors import EnvContractError
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
-RELATIVE, ABSOLUTE = 1e-5, 1e-6  # by which rounding may carry values beyond a bound
+RELATIVE, ABSOLUTE = 1e-5, 1e-6  # tolerance for values that rounding moved beyond a bound
 EXACT_INTEGERS = 2**24  # up to here float32 holds every integer
 REALS, INTEGERS = "fiub", "iub"  # kinds of NumPy dtypes
 
@@ -30,7 +29,7 @@ _shown.maxstring = _shown.maxother = 80
 
 
 def shown(value: Any) -> str:
-    """A value in a few characters and one line."""
+    """A value abbreviated to one short line."""
     return " ".join(_shown.repr(value).split())
 
 
@@ -68,7 +67,7 @@ def flag(name: str, value: Any) -> bool:
 
 
 def _as_array(value: Any) -> np.ndarray | None:
-    """The value as an array; None for what has no rectangular shape or is no plain data."""
+    """The value as an array; None if it is ragged or not plain data."""
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, OverflowError):
@@ -79,7 +78,7 @@ def _as_array(value: Any) -> np.ndarray | None:
 class _Part(NamedTuple):
     """One declared array.
 
-    `low` and `high` are float64, widened by rounding; None where the dtype alone keeps them.
+    `low` and `high` are float64, widened by the tolerance; None where the dtype enforces them.
     """
 
     shape: tuple[int, ...]
@@ -90,11 +89,11 @@ class _Part(NamedTuple):
 
 
 class ObsContract:
-    """Checks observations of declared spaces and converts them to what agents are given.
+    """Checks observations against their declared spaces and converts them to the agents' dtypes.
 
     Args:
         spaces: key -> declared Box.
-        dtypes: key -> dtype that agents are given, uint8 or float32.
+        dtypes: key -> dtype passed to agents, uint8 or float32.
     """
 
     def __init__(self, spaces: Mapping[str, Any], dtypes: Mapping[str, np.dtype]) -> None:
@@ -111,9 +110,9 @@ class ObsContract:
         return _Part(box.shape, box.dtype, sent_as, low, high)
 
     def __call__(self, obs: Any) -> dict[str, np.ndarray]:
-        """The observation as new arrays of the declared keys.
+        """The observation as new arrays under the declared keys.
 
-        Raises EnvContractError that names key and value.
+        Raises EnvContractError naming key and value.
         """
         if not isinstance(obs, Mapping):
             raise EnvContractError(
@@ -128,7 +127,7 @@ class ObsContract:
         return {key: self._checked(key, obs[key], part) for key, part in self._parts.items()}
 
     def single(self, obs: Any) -> dict[str, np.ndarray]:
-        """The same of an environment whose space is one Box."""
+        """The same for an environment whose space is a single Box."""
         ((key, part),) = self._parts.items()
         return {key: self._checked(key, obs, part)}
 
@@ -167,7 +166,7 @@ class ObsContract:
         elif array.dtype != np.uint8 and array.size and (array.min() < 0 or array.max() > 255):
             inside = (array >= 0) & (array <= 255)
             self._refuse(key, array, inside, part)
-        return array.astype(part.sent_as)  # a copy: environments may go on writing into theirs
+        return array.astype(part.sent_as)  # a copy: the environment may reuse its buffer
 
     @staticmethod
     def _refuse(key: str, array: np.ndarray, inside: np.ndarray, part: _Part) -> NoReturn:
@@ -232,9 +231,9 @@ def _not_finite(what: str, array: np.ndarray) -> Violation:
 
 
 def stack(key: str, rows: Sequence[np.ndarray]) -> np.ndarray:
-    """Arrays of E environments as one [E, ...].
+    """Stack the arrays of E environments into one [E, ...].
 
-    Raises EnvContractError where their shapes differ.
+    Raises EnvContractError if their shapes differ.
     """
     try:
         return np.stack(rows)

@@ -1,9 +1,9 @@
-"""A user's own environment: `module:factory`, or the id that it is registered as with Gymnasium.
+"""A user's own environment: `module:factory`, or the id under which Gymnasium registers it.
 
 It is a gymnasium.Env with a bounded Box of actions, a Box or a flat Dict of Boxes of
-observations, a known episode length, and a cost in `info["cost"]` at every step; the six-tuple of
-Safety-Gymnasium (obs, reward, cost, terminated, truncated, info) is accepted as well. A first probe
-step finds out what is missing, before any training.
+observations, a known episode length, and a cost in `info["cost"]` at every step; Safety-Gymnasium's
+six-tuple (obs, reward, cost, terminated, truncated, info) is accepted as well. A probe step detects
+missing parts before any training.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ SIX_HELP = (
     "Safety-Gymnasium's six use safety_gymnasium.wrappers.SafeTimeLimit, or let step return five "
     'with the cost in info["cost"]'
 )
-# Names of other arrays in a replay row, then of other terms of the world model's loss, which
-# observations must not replace.
+# Names that observation keys must not shadow: other arrays in a replay row, then other terms of the
+# world model's loss.
 RESERVED = (
     "action",
     "reward",
@@ -58,7 +58,7 @@ RESERVED = (
 
 
 class Transition(NamedTuple):
-    """What one simulator step gives."""
+    """Result of one simulator step."""
 
     obs: Any
     reward: float
@@ -68,13 +68,13 @@ class Transition(NamedTuple):
 
 
 def load(name: str, render_mode: str | None = None) -> gymnasium.Env:
-    """The environment that `module:factory` makes, or that is registered as `namespace/Env-v0`.
+    """Make the environment of `module:factory`, or the one registered as `namespace/Env-v0`.
 
-    `module:Env-v0` imports the module first, which registers it. `render_mode` reaches
-    gymnasium.make, and a factory that takes it by keyword.
+    `module:Env-v0` first imports the module, which registers the environment. `render_mode` is
+    passed to gymnasium.make, or to the factory if it has such a parameter. The user's code may
+    import safety_gymnasium.
 
-    Raises ValueError if there is none of that name, else EnvContractError. It may import
-    safety_gymnasium.
+    Raises ValueError if nothing has that name, EnvContractError for other faults.
     """
     module_name, _, target = name.rpartition(":")
     with user_imports():
@@ -94,7 +94,7 @@ def load(name: str, render_mode: str | None = None) -> gymnasium.Env:
 def _registered(name: str, env_id: str, render_mode: str | None) -> gymnasium.Env:
     options: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
     try:
-        # its checker expects five values of step
+        # disabled because the checker expects five values from step
         return gymnasium.make(env_id, disable_env_checker=True, **options)
     except gymnasium.error.UnregisteredEnv as error:
         hint = "" if ":" in name else f"; write module:{env_id} to import what registers it"
@@ -126,9 +126,9 @@ def _called(name: str, factory: Any, render_mode: str | None) -> Any:
 
 
 def started(result: Any) -> Any:
-    """The observation in what `reset` returned.
+    """The observation in the result of `reset`.
 
-    Raises EnvContractError if that is no pair of observation and info.
+    Raises EnvContractError if the result is not a pair of observation and info.
     """
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)):
         raise EnvContractError(
@@ -138,9 +138,9 @@ def started(result: Any) -> Any:
 
 
 def transition(result: Any) -> Transition:
-    """Read what `step` returned.
+    """Parse the result of `step`.
 
-    Raises EnvContractError if it is no 5- or 6-tuple of the right kinds, or has no usable cost.
+    Raises EnvContractError unless it is a 5- or 6-tuple of the right types with a valid cost.
     """
     if not isinstance(result, tuple) or len(result) not in (5, 6):
         raise EnvContractError(
@@ -177,8 +177,8 @@ def _returned(result: Any) -> str:
 
 @contextlib.contextmanager
 def explain_wrapper() -> Iterator[None]:
-    """Say what to use where one of Gymnasium's wrappers meets another number of values than it
-    unpacks.
+    """Turn the unpacking errors of Gymnasium's wrappers around a six-tuple into an EnvContractError
+    with the fix.
     """
     try:
         yield
@@ -193,7 +193,7 @@ def explain_wrapper() -> Iterator[None]:
 
 @contextlib.contextmanager
 def explain_reset() -> Iterator[None]:
-    """Say how reset is called where it takes no seed."""
+    """Turn the TypeError of a `reset` without seed or options into an EnvContractError."""
     try:
         yield
     except TypeError as error:
@@ -208,7 +208,7 @@ def explain_reset() -> Iterator[None]:
 
 
 def box_actions(name: str, space: Any) -> Box:
-    """The action space, checked: one bounded vector of floats."""
+    """The action space, if it is a bounded vector of floats; raises EnvContractError if not."""
     if isinstance(space, Discrete | MultiDiscrete | MultiBinary):
         raise EnvContractError(
             f"task {name!r}: the actions are discrete ({space}), and every method of the suite "
@@ -231,9 +231,9 @@ def box_actions(name: str, space: Any) -> Box:
 
 
 def obs_space(name: str, space: Any) -> Dict:
-    """The observations as a Dict of uint8 images [H, W, C] and float32 arrays.
+    """The observation space as a Dict of uint8 images [H, W, C] and float32 arrays.
 
-    A single Box is `image` or `observation`.
+    A single Box gets the key `image` or `observation`.
     """
     if isinstance(space, Box):
         space = Dict({"image" if _is_image(space) else "observation": space})
@@ -275,10 +275,7 @@ def _is_image(space: Box) -> bool:
 
 
 def obs_contract(declared: Any, given: Dict) -> ObsContract:
-    """Checks what the environment sends against its declared space.
-
-    `given` is `obs_space` of that.
-    """
+    """The check of observations against the declared space; `given` is its `obs_space`."""
     spaces = (
         declared.spaces if isinstance(declared, Dict) else dict.fromkeys(given.spaces, declared)
     )
@@ -286,11 +283,10 @@ def obs_contract(declared: Any, given: Dict) -> ObsContract:
 
 
 def episode_steps(env: gymnasium.Env) -> int | None:
-    """Length of a full episode in simulator steps.
+    """Length of a full episode in simulator steps; None if unknown.
 
-    The least limit of its wrappers and of Safety-Gymnasium's task.
-
-    Without any of these what its registration says, or None.
+    The smallest limit of its wrappers and of Safety-Gymnasium's task; without any, the limit it is
+    registered with.
     """
     limits: list[int] = []
     layer: Any = env

@@ -20,17 +20,17 @@ class MissingGLError(RuntimeError):
 
 
 class EnvContractError(BadInput):
-    """An environment lacks something or sent what it must not.
+    """An environment lacks a required part or broke its contract.
 
-    The message says what and how to fix it, in one line.
+    The one-line message names the fault and its fix.
 
-    As BadInput it ends a command with exit status 2, and nothing is tried again: the same steps
-    would meet it again.
+    As a BadInput it ends a command with exit status 2 and is never retried: the same steps would
+    raise it again.
     """
 
 
 class WorkerError(RunFailed):
-    """An environment failed, died or did not answer.
+    """An environment failed, its process died, or it did not answer.
 
-    The message holds its index and, where there is one, its traceback.
+    The message holds its index and, if available, its traceback.
     """

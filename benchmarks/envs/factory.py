@@ -1,4 +1,4 @@
-"""`EnvFactory`: which environment to make and under which interpreter, as plain settings.
+"""`EnvFactory`: plain settings of an environment and the interpreter it runs under.
 
 Imports no simulator.
 """
@@ -16,15 +16,15 @@ from benchmarks.runs.errors import BadInput
 if TYPE_CHECKING:
     import gymnasium
 
-MakeEnv: TypeAlias = "Callable[[], gymnasium.Env]"  # an EnvFactory, or a function of a test
+MakeEnv: TypeAlias = "Callable[[], gymnasium.Env]"  # an EnvFactory, or a function in tests
 # interpreter of environment processes; the learner's own if unset
 ENV_PYTHON = "SAFEDREAMER_ENV_PYTHON"
 
 
 @dataclasses.dataclass(frozen=True)
 class EnvFactory:
-    """Makes one environment when called (see `benchmarks.envs.make.make_wrapped`), or lets another
-    interpreter make it.
+    """Makes one environment when called (see `benchmarks.envs.make.make_wrapped`); its settings let
+    another interpreter make it.
     """
 
     task: str
@@ -40,21 +40,21 @@ class EnvFactory:
     python: str = ""  # interpreter that environments run under; empty: this one
 
     def __call__(self) -> gymnasium.Env:
-        from benchmarks.envs.make import make_wrapped  # here, because it imports the simulator
+        from benchmarks.envs.make import make_wrapped  # lazy: it imports the simulator
 
         return make_wrapped(**self.settings())
 
     def settings(self) -> dict[str, Any]:
-        """Arguments of `make_wrapped`, plain values all."""
+        """Arguments of `make_wrapped`, all plain values."""
         settings = dataclasses.asdict(self)
         del settings["python"]
         return settings | {"wrappers": [list(wrapper) for wrapper in self.wrappers]}
 
 
 def choose_python(python: str | None) -> None:
-    """Have this process and those it starts run environments under `python`, where given.
+    """Run environments of this process and its children under `python`, if given.
 
-    Raises BadInput if there is none.
+    Raises BadInput if there is no such program.
     """
     if python is not None:
         os.environ[ENV_PYTHON] = python
@@ -62,9 +62,9 @@ def choose_python(python: str | None) -> None:
 
 
 def chosen_python() -> str:
-    """Interpreter that the environment variable names, checked to exist; empty if unset.
+    """Path of the interpreter that the environment variable names; empty if unset.
 
-    Raises BadInput.
+    Raises BadInput if there is no such program.
     """
     named = os.environ.get(ENV_PYTHON, "")
     if not named:

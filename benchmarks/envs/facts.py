@@ -1,4 +1,4 @@
-"""What the learner has to know of an environment, in plain types.
+"""Facts about an environment that the learner needs, in plain types.
 
 Imports neither a simulator nor JAX.
 """
@@ -12,15 +12,12 @@ if TYPE_CHECKING:
     from agents.api import EnvSpec
 
 
-# a camera to render with: the whole arena from above, none of the model's own
+# a render camera that shows the whole arena from above; not part of the model
 OVERVIEW = "overview"
 
 
 class EnvFacts(NamedTuple):
-    """What `EnvSpec` holds, in plain types.
-
-    Environment processes can send it without importing JAX.
-    """
+    """The fields of `EnvSpec` in plain types, which need no import of JAX."""
 
     obs: dict[str, tuple[tuple[int, ...], str]]  # key -> shape, dtype name
     action_dim: int
@@ -31,8 +28,8 @@ class EnvFacts(NamedTuple):
     hazard_size: float
 
     def spec(self) -> EnvSpec:
-        """The same as agents know it."""
-        from agents.api import ArraySpec, EnvSpec  # here, because it imports JAX
+        """The facts as an `EnvSpec`."""
+        from agents.api import ArraySpec, EnvSpec  # lazy: it imports JAX
 
         obs = {key: ArraySpec(shape, dtype) for key, (shape, dtype) in self.obs.items()}
         return EnvSpec(
@@ -46,13 +43,13 @@ class EnvFacts(NamedTuple):
         )
 
     def to_plain(self) -> dict[str, Any]:
-        """Numbers, texts, lists and dicts only; `from_plain` inverts it."""
+        """The facts as numbers, strings, lists and dicts; `from_plain` is the inverse."""
         layout = {name: [part.start, part.stop] for name, part in self.layout.items()}
         return self._asdict() | {"layout": layout}
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Self:
-        """The facts that `to_plain` wrote."""
+        """Rebuild the facts from the output of `to_plain`."""
         obs = {key: (tuple(shape), dtype) for key, (shape, dtype) in data["obs"].items()}
         layout = {name: slice(start, stop) for name, (start, stop) in data["layout"].items()}
         return cls(**{**data, "obs": obs, "layout": layout, "costly": tuple(data["costly"])})

@@ -1,7 +1,7 @@
-"""Choice of MuJoCo's OpenGL backend, before anything imports MuJoCo. Imports no simulator itself.
+"""Chooses MuJoCo's OpenGL backend before anything imports MuJoCo. Imports no simulator itself.
 
-MuJoCo reads MUJOCO_GL once, when it is imported (already `import gymnasium` does so, through its
-plugins), and fails then if it does not know the value or that backend's library is missing.
+MuJoCo reads MUJOCO_GL once, on import (which `import gymnasium` triggers through its plugins), and
+fails if the value is unknown or the backend's library is missing.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ DECIDING = ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")  # the first that is set 
 def default_gl_backend(
     environ: Mapping[str, str], find_library: Callable[[str], str | None]
 ) -> str | None:
-    """Value to give MUJOCO_GL, or None to leave it as it is (set by the user, or there is a display
-    for MuJoCo's default).
+    """Value for MUJOCO_GL, or None to leave it unchanged (set by the user, or a display is
+    available for MuJoCo's default).
     """
     if deciding(environ):
         return None
@@ -32,8 +32,8 @@ def default_gl_backend(
 
 
 def choose_gl_backend() -> None:
-    """Set MUJOCO_GL to a backend that exists, unless the user or a display has decided or MuJoCo is
-    imported already.
+    """Set MUJOCO_GL to an installed backend, unless the user or a display determines it or MuJoCo
+    is already imported.
     """
     if "mujoco" not in sys.modules:
         backend = default_gl_backend(os.environ, ctypes.util.find_library)
@@ -42,14 +42,14 @@ def choose_gl_backend() -> None:
 
 
 def deciding(environ: Mapping[str, str]) -> str:
-    """The variable that chooses the backend as NAME=VALUE, "" where none does."""
+    """The variable that determines the backend, as NAME=VALUE; "" if none does."""
     return next(
         (f"{name}={one_line(environ[name], 60)}" for name in DECIDING if environ.get(name)), ""
     )
 
 
 def explain(why: str, environ: Mapping[str, str]) -> str:
-    """One line: images cannot be drawn, why, and which variable to set or unset."""
+    """One-line error: why images cannot be drawn, and which variable to set or unset."""
     chosen = deciding(environ)
     remedy = f": unset {chosen.partition('=')[0]}" if chosen else ""
     return (

@@ -1,4 +1,4 @@
-"""`make_env`: any task as a Gymnasium environment with actions in [-1, 1], action repeat, and the
+"""`make_env`: any task as a Gymnasium environment, with actions in [-1, 1], action repeat and the
 cost in `info["cost"]`.
 """
 
@@ -29,9 +29,8 @@ class SafeEnv(gymnasium.Env):
     """A task with action repeat.
 
     `step` returns the observation after the last simulator step, the sums of reward and cost over
-    the simulator steps taken, and in `info` the `cost` (float) and `env_steps`, which is less than
-    `action_repeat` where the episode ended on the way. Actions beyond [-1, 1] are clipped, as in
-    the release.
+    the simulator steps taken, and `info` with `cost` (float) and `env_steps`, which is less than
+    `action_repeat` if the episode ended early. Actions are clipped to [-1, 1], as in the release.
     """
 
     def __init__(self, simulator: Simulator, action_repeat: int, render_mode: str | None) -> None:
@@ -41,7 +40,7 @@ class SafeEnv(gymnasium.Env):
         self.metadata = {"render_modes": ["rgb_array"]}
         box = simulator.action_space
         low, high = box.low.astype(np.float64), box.high.astype(np.float64)
-        # sums of bounds may overflow
+        # halved before adding: sums of bounds may overflow
         self._middle, self._half = low / 2 + high / 2, high / 2 - low / 2
         self._running = False
         self.observation_space = simulator.observation_space
@@ -50,9 +49,9 @@ class SafeEnv(gymnasium.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Start an episode, the same for the same seed in any process.
+        """Start an episode; the same seed gives the same episode in any process.
 
-        Without a seed one is drawn from `self.np_random`.
+        Without a seed, one is drawn from `self.np_random`.
         """
         super().reset(seed=seed)
         self.simulator.reset(int(self.np_random.integers(2**31)) if seed is None else int(seed))
@@ -107,7 +106,7 @@ class SafeEnv(gymnasium.Env):
         return self._middle + self._half * np.clip(array, -1.0, 1.0)
 
     def render(self) -> np.ndarray:
-        """A picture [H, W, 3] uint8 from the camera given to `make_env`."""
+        """An image [H, W, 3] uint8 from the camera given to `make_env`."""
         if self.render_mode is None:
             raise RuntimeError('pass render_mode="rgb_array" to make_env to render pictures')
         return self.simulator.render()
@@ -127,22 +126,23 @@ def make_env(
     width: int = 256,
     resize: int = 0,
 ) -> SafeEnv:
-    """The environment of a task id of Safety-Gymnasium or of a user's own.
+    """Make the environment of a Safety-Gymnasium task id or of a user's own task.
 
     Args:
         task: see `benchmarks.tasks`.
         obs: "vision": `image` and `image2` (front and back camera), uint8 [64, 64, 3];
             "coordinates" or "lidar": `observation`, float32 [D], see `observations.py`; "default":
-            the simulator's own flat observation, which "lidar" is too.
+            the simulator's own flat observation, the same as "lidar" for navigation tasks.
         action_repeat: simulator steps per action.
-        render_mode: "rgb_array" to use `render()`, with the named camera of the model (default
-            "fixedfar", "track" for velocity tasks; navigation tasks also have "overview", the whole
-            arena from above) and the size in pixels. A user's environment is made with it.
-        resize: side in pixels that images of a user's environment get; 0 leaves them.
+        render_mode: "rgb_array" to enable `render()`. A user's environment is made with it.
+        camera: camera of the model that `render()` uses (default "fixedfar", "track" for velocity
+            tasks; navigation tasks also have "overview", the whole arena from above).
+        height, width: size of the rendered image in pixels.
+        resize: side in pixels to which images of a user's environment are resized; 0 keeps them.
     Raises:
         ValueError: unknown task, observation, render mode, or a repeat below 1.
-        MissingGLError: images are wanted and OpenGL is missing (at the first reset).
-        EnvContractError: a user's environment lacks something.
+        MissingGLError: images are requested and OpenGL is missing (at the first reset).
+        EnvContractError: a user's environment breaks the environment contract.
     """
     found = get_task(task)
     checked = found.check_obs(obs)
@@ -162,10 +162,10 @@ def make_env(
 
 
 def make_wrapped(wrappers: Iterable[tuple[str, float]] = (), **settings: Any) -> gymnasium.Env:
-    """The environment of `make_env(**settings)` inside wrappers, the first of them innermost.
+    """Make the environment of `make_env(**settings)` inside wrappers, the first one innermost.
 
-    Each is the `module:factory` of factory(env, number) and its number; wrappers keep the spaces.
-    Raises ValueError for an unknown one, and what `make_env` raises.
+    Each wrapper is a pair of `module:factory` and the number in factory(env, number); wrappers must
+    keep the spaces. Raises ValueError for an unknown wrapper, and whatever `make_env` raises.
     """
     env: gymnasium.Env = make_env(**settings)
     for name, number in wrappers:
@@ -176,7 +176,7 @@ def make_wrapped(wrappers: Iterable[tuple[str, float]] = (), **settings: Any) ->
 
 
 def base_of(env: gymnasium.Env) -> SafeEnv:
-    """The environment that `make_env` made, below a user's wrappers."""
+    """The environment made by `make_env`, without a user's wrappers."""
     base = env.unwrapped
     if not isinstance(base, SafeEnv):
         raise TypeError(f"expected an environment made by make_env, got {type(base).__name__}")
@@ -184,7 +184,7 @@ def base_of(env: gymnasium.Env) -> SafeEnv:
 
 
 def heading(env: gymnasium.Env) -> float:
-    """Where the robot's front camera looks, see `Simulator.heading`."""
+    """Viewing direction of the robot's front camera; see `Simulator.heading`."""
     return base_of(env).simulator.heading
 
 
@@ -205,5 +205,5 @@ def env_facts(env: gymnasium.Env) -> EnvFacts:
 
 
 def env_spec(env: gymnasium.Env) -> EnvSpec:
-    """Spec that agents are built from, of an environment made by `make_env`."""
+    """Spec of an environment made by `make_env`, which agents are built from."""
     return env_facts(env).spec()

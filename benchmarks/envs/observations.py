@@ -1,19 +1,18 @@
-"""The flat observations of the navigation tasks.
+"""Flat observations of the navigation tasks: `coordinates`, as in the SafeDreamer release, and
+`lidar`.
 
-`coordinates` as the SafeDreamer release has them, and `lidar`.
-
-`coordinates` (docs/concepts/safedreamer.md#observations-and-actions) is, in this order:
-velocimeter x, y | accelerometer x | gyro z | magnetometer x, y, z | objects in the robot frame, x,
-y each | rotation: first row, x, y, of the robot's matrix | position of the robot in the world, x,
-y.
-Objects are goal, hazards, buttons, push_box, gremlins, vases, pillars, in this order, as far as the
-task has them. The Goal tasks show only goal and hazards, as the release does: 29 numbers for
-PointGoal1 (so the vases of Goal2, which cost, are not seen; lidar shows them). The pause of the
-Button tasks after a press, which lidar marks by an empty scan, is not seen either.
+`coordinates` (docs/concepts/safedreamer.md#observations-and-actions) holds, in this order:
+velocimeter x, y | accelerometer x | gyro z | magnetometer x, y, z | x, y of each object in the
+robot frame | rotation: x, y of the first row of the robot's matrix | x, y of the robot's world
+position.
+Objects are goal, hazards, buttons, push_box, gremlins, vases and pillars, in this order, where the
+task has them. The Goal tasks include only goal and hazards, as in the release: 29 numbers for
+PointGoal1. The vases of Goal2, which cost, are therefore not observed (lidar includes them), nor is
+the pause of the Button tasks after a press, which lidar marks by an empty scan.
 
 Robot frame: `world_vector @ matrix`, the transpose of the robot's matrix applied to the vector from
-robot to object; x is forward for Point and Racecar. The vector has no height, as in the release
-(Safety-Gymnasium's own `_ego_xy` keeps the robot's; the two differ only while a robot tilts).
+robot to object; x is forward for Point and Racecar. The vector's height is dropped, as in the
+release (Safety-Gymnasium's `_ego_xy` keeps the robot's; the two differ only while a robot tilts).
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def slices(sizes: Mapping[str, int]) -> dict[str, slice]:
 class Coordinates:
     """Reads the coordinates of one Safety-Gymnasium task object.
 
-    `bind` after every reset, as each has a model of its own.
+    Call `bind` after every reset: each reset creates a new model.
     """
 
     def __init__(self, task: Any, kinds: Sequence[str]) -> None:
@@ -85,7 +84,7 @@ class Coordinates:
         self._addresses = np.array(addresses, dtype=np.intp)
 
     def read(self) -> np.ndarray:
-        """The observation [D], float64, of the current state of the simulator."""
+        """The observation [D], float64, of the simulator's current state."""
         data = self._task.data
         matrix = data.xmat[self._agent].reshape(3, 3)
         position = data.xpos[self._agent, :2]
@@ -95,8 +94,8 @@ class Coordinates:
 
 
 def lidar_layout(task: Any) -> dict[str, slice]:
-    """Slices of Safety-Gymnasium's own flat observation, named as it names them (`hazards_lidar`,
-    `gyro`, ...).
+    """Slices of Safety-Gymnasium's flat observation, by its own names (`hazards_lidar`, `gyro`,
+    ...).
     """
     return slices(
         {name: int(np.prod(space.shape)) for name, space in task.obs_info.obs_space_dict.items()}

@@ -1,6 +1,6 @@
-"""Images of a user's environment at the size that networks take, by averaging over areas.
+"""Resizes images of a user's environment to the networks' input size by area averaging.
 
-Shapes: H, W of the image sent; S side of the image wanted; C channels.
+Shapes: H, W of the input image; S side of the output image; C channels.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from gymnasium.spaces import Box, Dict
 
 
 class Resize:
-    """Resizes every image [H, W, C] uint8 of an observation to [S, S, C]; vectors pass."""
+    """Resizes every image [H, W, C] uint8 of an observation to [S, S, C]; vectors are unchanged."""
 
     def __init__(self, side: int) -> None:
         self._side = side
 
     def space(self, given: Dict) -> Dict:
-        """The observation space after resizing. Raises ValueError where it has no image."""
+        """The observation space after resizing. Raises ValueError if it has no image."""
         images = [key for key, part in given.spaces.items() if len(part.shape or ()) == 3]
         if not images:
             raise ValueError(
@@ -53,7 +53,7 @@ def resized(image: np.ndarray, side: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def _weights(old: int, new: int) -> np.ndarray:
-    """[new, old] shares of old pixels in each new one; rows sum to 1."""
+    """Shares [new, old] of the old pixels in each new pixel; rows sum to 1."""
     edges = np.linspace(0.0, old, new + 1)
     pixels = np.arange(old)
     overlap = np.minimum(edges[1:, None], pixels + 1.0) - np.maximum(edges[:-1, None], pixels)

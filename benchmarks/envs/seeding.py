@@ -1,6 +1,4 @@
-"""Episode seeds: every layout derives from the run seed, the split and the episode's index, and
-from nothing else.
-"""
+"""Episode seeds: every layout depends only on the run seed, the split and the episode's index."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ SPLITS: tuple[Split, ...] = ("train", "eval")
 
 
 def episode_seed(run_seed: int, split: Split, episode: int) -> int:
-    """Seed in 0..2^31-1 of the `episode`-th episode of a split.
+    """Seed in 0..2^31-1 of the episode with index `episode` in a split.
 
     Independent of machine, process and number of environments.
 

@@ -1,11 +1,11 @@
-"""The program of an environment process: one environment behind a connection.
+"""Entry point of an environment process: serves one environment over a connection.
 
-The process is a fresh interpreter, perhaps of another version than the learner's, that imports only
-what the environment needs: no JAX, nothing of the program that started it. Requests are lists,
+The process is a fresh interpreter, possibly of another version than the learner's, that imports
+only what the environment needs: no JAX, nothing of the program that started it. Requests are lists:
 ["make", arguments of make_wrapped], ["make_pickled", bytes] (same interpreter only), ["reset",
-seed], ["step", action], ["replay", seed, actions], ["render"], ["heading"], ["close"]; every one
-but the last is answered by ["ok", result], ["refused", error type, message] or ["error",
-traceback]. When the connection breaks, the process ends.
+seed], ["step", action], ["replay", seed, actions], ["render"], ["heading"], ["close"]. Each but the
+last is answered by ["ok", result], ["refused", error type, message] or ["error", traceback]. The
+process exits when the connection breaks.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from benchmarks.envs.make import env_facts, heading, make_wrapped
 from benchmarks.envs.wire import pack, unpack
 from benchmarks.process.signals import HEARD, let_through
 
-# the user's to fix: another attempt would meet them again
+# for the user to fix: a retry would raise them again
 REFUSALS = (EnvContractError, MissingGLError)
 
 
 def is_refusal(request: Sequence[Any], error: Exception) -> bool:
-    """Whether an error says what the user has to change.
+    """Whether the user has to fix the cause of an error.
 
-    A ValueError does where an environment is made.
+    This includes a ValueError raised while making an environment.
     """
     return isinstance(error, REFUSALS) or (
         isinstance(error, ValueError) and str(request[0]).startswith("make")
@@ -43,13 +43,13 @@ def is_refusal(request: Sequence[Any], error: Exception) -> bool:
 
 
 class Server:
-    """Answers requests with one environment."""
+    """Handles requests to one environment."""
 
     def __init__(self) -> None:
         self._env: gymnasium.Env | None = None
 
     def answer(self, request: tuple[Any, ...] | list[Any]) -> Any:
-        """The result of one request; whatever the environment raises passes through."""
+        """The result of one request; errors of the environment propagate."""
         kind, *rest = request
         if kind == "make":
             return self._made(make_wrapped(**rest[0]))
@@ -78,7 +78,7 @@ class Server:
     def _replay(env: gymnasium.Env, seed: int, actions: np.ndarray) -> Any:
         """Start the episode of a seed and take actions [T, A].
 
-        The answer of the last request this stands for.
+        Returns the result of the last step, or of the reset if there are no actions.
         """
         answer, _ = env.reset(seed=seed)
         for action in actions:
@@ -92,9 +92,9 @@ class Server:
 
 
 def main(descriptor: int) -> None:
-    """The environment process: serve requests from the inherited connection until it closes."""
-    # Signals to the whole job reach us too, while the parent still needs our answers; it closes the
-    # connection when done.
+    """Serve requests from the inherited connection until it closes."""
+    # Signals to the whole job reach this process while the parent still needs its answers; the
+    # parent closes the connection when done.
     for number in HEARD:
         signal.signal(number, signal.SIG_IGN)
     let_through()
@@ -103,7 +103,7 @@ def main(descriptor: int) -> None:
     while True:
         try:
             request = unpack(connection.recv_bytes())
-        except (EOFError, ConnectionResetError):  # the parent is gone
+        except (EOFError, ConnectionResetError):  # the parent has exited
             break
         if request[0] == "close":
             break
@@ -116,6 +116,6 @@ def main(descriptor: int) -> None:
                 reply = pack(["error", traceback.format_exc()])
         try:
             connection.send_bytes(reply)
-        except (BrokenPipeError, ConnectionResetError):  # the parent is gone
+        except (BrokenPipeError, ConnectionResetError):  # the parent has exited
             break
     server.close()

@@ -1,16 +1,15 @@
 """Several environments stepped together, in processes or inline.
 
-Episodes depend on the run seed and their index only.
+Episodes depend only on the run seed, the split and their index.
 
-A worker that crashes, hangs or raises is replaced. Its episode is started again and its actions
-repeated, so that nothing is lost where the fault came from outside; where it fails again, the
-episode is given up, and the next row is the first one of the next episode. An environment that
-breaks its contract (contract.py) is not replaced: EnvContractError says which, in which episode, at
-which step.
+A worker that crashes, hangs or raises is replaced. Its episode is restarted and its actions are
+replayed, so that nothing is lost if the cause was external; if it fails again, the episode is
+abandoned and the next row is the first of the next episode. An environment that breaks its contract
+(contract.py) is not replaced: EnvContractError names environment, episode and step.
 
-Rows follow Dreamer: the last row of an episode carries `is_last`, the next one is the first row of
-the next episode, with reward and cost 0, and the action sent for it is ignored. Environment i of E
-runs episodes i, i + E, i + 2E, ...
+Rows follow Dreamer: the last row of an episode has `is_last` set, and the next row is the first of
+the next episode, with reward and cost 0; the action sent for it is ignored. Environment i of E runs
+episodes i, i + E, i + 2E, ...
 
 Shapes: E environments; A action dimensions.
 """
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from agents.api import EnvSpec
 
 Mode: TypeAlias = Literal["process", "inline"]
-ATTEMPTS = 3  # episodes in a row that one environment may fail to start
+ATTEMPTS = 3  # consecutive episodes that one environment may fail to start
 
 
 class Fault(NamedTuple):
@@ -52,7 +51,7 @@ class Fault(NamedTuple):
     env: int
     episode: int
     agent_steps: int  # of the episode so far
-    lost: bool  # whether the episode was given up
+    lost: bool  # whether the episode was abandoned
     reason: str
 
 
@@ -67,25 +66,24 @@ class Step(NamedTuple):
     is_terminal: np.ndarray  # bool [E], terminated only
     env_steps: np.ndarray  # int64 [E], simulator steps that led here, 0 on first rows
     episode: np.ndarray  # int64 [E], index of the row's episode
-    lost: np.ndarray  # bool [E], the episode before this first row was given up without an end
+    lost: np.ndarray  # bool [E], the episode before this first row was abandoned
 
 
 class VectorEnv:
     """E environments from one factory.
 
     Args:
-        make: makes one environment (of `make_env`), in its process.
+        make: makes one environment (with `make_env`); called in the environment's process.
         num_envs: E.
-        run_seed, split: with the episode's index, all that its layout depends on.
-        mode: "process" for one process per environment, "inline" for none (one all the same where
-            `make` is an EnvFactory that names another interpreter).
+        run_seed, split: determine the layout of an episode together with its index.
+        mode: "process" for one process per environment, "inline" for none (ignored if `make` is an
+            EnvFactory with another interpreter, which always uses processes).
         first_episode: index of the first episode of environment 0; the others follow.
-        timeout_seconds: how long one answer of a process may take.
+        timeout_seconds: time limit for one answer of a process.
     Raises:
-        WorkerError: an environment could not be made, or its episodes fail again and again; the
-            message holds index and traceback.
-        EnvContractError: an environment lacks something, or sent what its contract forbids (here
-            and from every method).
+        WorkerError: an environment could not be made, or its episodes fail repeatedly; the message
+            holds index and traceback.
+        EnvContractError: an environment breaks its contract (here and in every method).
     """
 
     def __init__(
@@ -102,7 +100,7 @@ class VectorEnv:
             raise ValueError(f"num_envs={num_envs} must be at least 1")
         if mode not in ("process", "inline"):
             raise ValueError(f"unknown mode {mode!r}; valid: process, inline")
-        # refuses a bad seed or split before any process starts
+        # raises for a bad seed or split before any process starts
         episode_seed(run_seed, split, first_episode)
         self.num_envs = num_envs
         self._run_seed = run_seed
@@ -110,7 +108,7 @@ class VectorEnv:
         self._next = np.arange(first_episode, first_episode + num_envs, dtype=np.int64)
         self._episode = np.full(num_envs, -1, dtype=np.int64)
         self._ended: np.ndarray | None = None
-        # of the running episodes
+        # taken so far in each running episode
         self._actions: list[list[np.ndarray]] = [[] for _ in range(num_envs)]
         self._python = getattr(make, "python", "")
         self._mode: Mode = "process" if self._python else mode
@@ -133,7 +131,7 @@ class VectorEnv:
 
     @property
     def spec(self) -> EnvSpec:
-        """Spec that agents are built from, of one of these environments."""
+        """Spec of one of these environments, which agents are built from."""
         return self._facts.spec()
 
     def reset(self) -> Step:
@@ -142,7 +140,7 @@ class VectorEnv:
         return self._advance(np.zeros((self.num_envs, self._facts.action_dim), np.float32))
 
     def step(self, actions: np.ndarray) -> Step:
-        """Take actions [E, A]; rows whose last one ended an episode start the next instead."""
+        """Take actions [E, A]; environments whose episode has ended start the next one instead."""
         if self._ended is None:
             raise RuntimeError("call reset() before step()")
         actions = np.asarray(actions)
@@ -151,7 +149,7 @@ class VectorEnv:
                 f"actions have shape {actions.shape}, expected "
                 f"{(self.num_envs, self._facts.action_dim)}"
             )
-        # which environments would answer with errors of their own
+        # checked here, because environments would raise errors of their own
         if not np.isfinite(actions[~self._ended]).all():
             raise RunFailed(
                 "the policy chose an action that is not finite, from observations that are: it "
@@ -160,10 +158,10 @@ class VectorEnv:
         return self._advance(actions)
 
     def begin(self, which: np.ndarray) -> dict[str, np.ndarray]:
-        """Start the next episode of the environments marked in `which` [E], wherever the last one
-        stands; the others wait.
+        """Start the next episode in the environments marked in `which` [E], even if their current
+        one is unfinished; the others wait.
 
-        Returns their first observations [E, ...], zeros for the others.
+        Returns the first observations [E, ...], zeros for the others.
         """
         which = np.asarray(which, dtype=bool)
         if self._ended is None:
@@ -186,10 +184,7 @@ class VectorEnv:
         return faults
 
     def snapshot(self) -> dict[str, np.ndarray]:
-        """Where the environments stand: the running episodes and the actions taken in them.
-
-        `restore` leads there again.
-        """
+        """The running episodes and the actions taken in them, from which `restore` continues."""
         lengths = np.array([len(actions) for actions in self._actions])
         taken = np.zeros(
             (self.num_envs, lengths.max(initial=0), self._facts.action_dim), np.float32
@@ -204,11 +199,11 @@ class VectorEnv:
         }
 
     def restore(self, snapshot: Mapping[str, np.ndarray]) -> Step:
-        """Start the episodes of a snapshot from their seeds and repeat their actions.
+        """Start the episodes of a snapshot from their seeds and replay their actions.
 
-        Returns the row that came last then.
+        Returns the last row before the snapshot.
 
-        The same row and the same future follow where the environment is deterministic given its
+        That row and all later ones are reproduced if the environment is deterministic given its
         seed, as Safety-Gymnasium's are.
         """
         self._episode, self._next = np.array(snapshot["episode"]), np.array(snapshot["next"])
@@ -233,12 +228,12 @@ class VectorEnv:
         return self._as_step(answers, is_first | lost, lost)
 
     def _start(self, index: int) -> None:
-        """Have an environment be in its next episode, before its first action."""
+        """Advance the bookkeeping of an environment to the start of its next episode."""
         self._episode[index], self._actions[index] = self._next[index], []
         self._next[index] += self.num_envs
 
     def _replay(self, index: int) -> tuple[Any, ...]:
-        """The request that leads an environment to where its episode stands."""
+        """The request that brings a fresh environment to the current step of its episode."""
         actions = np.array(self._actions[index], np.float32).reshape(-1, self._facts.action_dim)
         return "replay", self._seed(index), actions
 
@@ -255,7 +250,7 @@ class VectorEnv:
         self._ended = is_terminal | np.array(truncated, dtype=bool)
         obs = self._stacked(rows_obs)
         env_steps = np.array([row["env_steps"] for row in info], dtype=np.int64)
-        with np.errstate(over="ignore"):  # to infinity, which the check finds
+        with np.errstate(over="ignore"):  # overflow gives infinity, which the check reports
             rewards = np.array(reward, dtype=np.float32)
             costs = np.array([row["cost"] for row in info], dtype=np.float32)
         self._check(obs, rewards, costs, env_steps)
@@ -281,7 +276,7 @@ class VectorEnv:
         cost: np.ndarray,
         env_steps: np.ndarray,
     ) -> None:
-        """Raise EnvContractError unless this batch of rows is as declared and finite."""
+        """Raise EnvContractError unless these rows match the declaration and are finite."""
         violation = check_batch(self._declared, obs, reward, cost)
         if violation is not None:
             index, message = violation
@@ -295,18 +290,18 @@ class VectorEnv:
 
     @contextlib.contextmanager
     def _located(self, index: int) -> Iterator[None]:
-        """Add environment and episode to what an EnvContractError says."""
+        """Add environment and episode to the message of an EnvContractError."""
         try:
             yield
         except EnvContractError as error:
             raise EnvContractError(f"{self._where(index)}, {error}") from error
 
     def _ask(self, requests: Sequence[tuple[Any, ...] | None]) -> tuple[list[Any], np.ndarray]:
-        """Answers to a request for every environment, and which of them come from a new episode
-        because the old one was lost [E].
+        """Send one request per environment and collect the answers.
 
-        An environment without a request is left alone and answers None. All are sent before answers
-        are collected, so that the environments work at the same time.
+        Returns the answers, None where there is no request, and whether each comes from a new
+        episode because the old one was lost [E]. All requests are sent before answers are
+        collected, so that the environments work in parallel.
         """
         answers: list[Any] = [None] * self.num_envs
         failed: dict[int, WorkerError] = {}
@@ -331,11 +326,10 @@ class VectorEnv:
         return answers, lost
 
     def _recover(self, index: int, error: WorkerError) -> tuple[Any, bool]:
-        """Replace a worker and return to where its episode stands, or else to the start of the
-        next.
+        """Replace a worker and replay its episode, or start the next one if that fails.
 
-        Returns the answer and whether an episode was lost. Raises WorkerError when episode after
-        episode cannot be started.
+        Returns the answer and whether an episode was lost. Raises WorkerError if several
+        consecutive episodes fail.
         """
         for attempt in range(1 + ATTEMPTS):
             episode, taken = int(self._episode[index]), len(self._actions[index])
@@ -362,7 +356,7 @@ class VectorEnv:
         )
 
     def _made(self) -> EnvFacts:
-        """Wait until all environments are made; they are alike."""
+        """Wait until all environments are made; returns the facts they share."""
         facts = [worker.receive(MAKE_SECONDS) for worker in self._workers]
         return EnvFacts.from_plain(facts[0])
 
@@ -372,7 +366,7 @@ class VectorEnv:
         )
 
     def close(self) -> None:
-        """End all environments and their processes; may be called again."""
+        """Close all environments and end their processes; may be called repeatedly."""
         for worker in self._workers:
             worker.ask_to_close()
         while self._workers:

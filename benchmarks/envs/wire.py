@@ -1,9 +1,9 @@
 """Messages between learner and environment processes.
 
-Numbers, texts, lists, dicts and arrays, in MessagePack.
+Numbers, strings, lists, dicts and arrays, encoded as MessagePack.
 
-Never pickles, so that the two sides may be different Pythons with different NumPys. An array is its
-dtype, shape and bytes; NumPy scalars become Python's; tuples arrive as lists.
+Pickle is not used, so that the two sides may run different versions of Python and NumPy. An array
+is sent as dtype, shape and bytes; NumPy scalars become Python scalars; tuples arrive as lists.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ ARRAY = 1  # MessagePack extension type
 
 
 def pack(message: Any) -> bytes:
-    """The message as bytes. Raises TypeError for what is no plain value, and names its type."""
-    # None only for a packer that keeps its buffer
+    """Encode a message as bytes. Raises TypeError for an unsupported type, and names it."""
+    # packb returns None only for a packer that keeps its buffer
     packed: Any = msgpack.packb(message, default=_pack_other)
     return packed
 
 
 def unpack(data: bytes) -> Any:
-    """The message that `pack` wrote; arrays are read-only views of `data`."""
+    """Decode a message from `pack`; arrays are read-only views of `data`."""
     return msgpack.unpackb(data, ext_hook=_unpack_array, strict_map_key=False)
 
 

@@ -1,8 +1,8 @@
-"""One environment at the other end of a connection, in a process of its own or in this one.
+"""One environment behind a connection, in its own process or in this one.
 
-The process is a fresh interpreter that runs `benchmarks.envs.server`, this one or another
-(`EnvFactory.python`). What crosses the connection is plain (`wire.py`); only a factory that is no
-EnvFactory is pickled, and only for the same interpreter.
+The process runs `benchmarks.envs.server` in a fresh interpreter, the learner's or another
+(`EnvFactory.python`). Messages are plain data (`wire.py`); only a factory that is not an EnvFactory
+is pickled, and only for the same interpreter.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ REFUSED: dict[str, type[Exception]] = {
 
 
 def worker_environ(python: str) -> dict[str, str]:
-    """Variables of an environment process: one thread, and the modules that this process finds.
+    """Environment variables of a worker process: one thread, and this process's import path.
 
-    Another interpreter finds only the suite and the current folder: packages of this one are not
-    for it.
+    Another interpreter gets only the suite and the current folder, since packages installed for
+    this one may not work there.
     """
     environ = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
     paths = [path or os.getcwd() for path in sys.path]
@@ -69,9 +69,9 @@ def worker_environ(python: str) -> dict[str, str]:
 
 @functools.cache
 def check_python(python: str) -> None:
-    """Raises BadInput with the reason where this interpreter cannot run environments.
+    """Raise BadInput with the reason if this interpreter cannot run environments.
 
-    Takes about two seconds, once.
+    Takes about two seconds on the first call.
     """
     command = [python, "-c", "import benchmarks.envs.server"]
     try:
@@ -95,7 +95,7 @@ def check_python(python: str) -> None:
 
 
 class ProcessWorker:
-    """An environment in a process of its own.
+    """An environment in its own process.
 
     `send` returns at once; `receive` waits for the answer.
     """
@@ -105,8 +105,7 @@ class ProcessWorker:
         self._connection, theirs = Pipe()
         command = f"from benchmarks.envs.server import main; main({theirs.fileno()})"
         with held_back():
-            # Not multiprocessing: its children import the program's main module again, and with it
-            # JAX.
+            # Not multiprocessing: its children import the program's main module, and thus JAX.
             self._process = subprocess.Popen(
                 [python or sys.executable, "-c", command],
                 pass_fds=[theirs.fileno()],
@@ -131,8 +130,8 @@ class ProcessWorker:
     def receive(self, timeout_seconds: float) -> Any:
         """The answer to the last request.
 
-        Raises WorkerError for an error there, a death, or no answer within the timeout; what the
-        user has to change comes as it is.
+        Raises WorkerError if the environment failed, its process died, or no answer came within the
+        timeout. Errors that the user has to fix keep their type.
         """
         try:
             if not self._connection.poll(timeout_seconds):
@@ -163,13 +162,13 @@ class ProcessWorker:
         return WorkerError(f"environment {self._index} (process {self.pid}) died: {how}{hint}")
 
     def ask_to_close(self) -> None:
-        """Let the process end while others are asked."""
-        with contextlib.suppress(OSError):  # already deleted
+        """Send the close request without waiting, so that several processes end in parallel."""
+        with contextlib.suppress(OSError):  # the process has already ended
             self._connection.send_bytes(pack(["close"]))
         self._connection.close()
 
     def close(self) -> None:
-        """End the process: ask, then kill after five seconds."""
+        """Request the process to exit; kill it after five seconds."""
         self.ask_to_close()
         try:
             self._process.wait(timeout=5)
@@ -177,29 +176,29 @@ class ProcessWorker:
             self.kill()
 
     def kill(self) -> None:
-        """End a process that cannot be asked."""
+        """Kill the process without a close request."""
         self._connection.close()
         self._process.kill()
         self._process.wait()
 
 
 class InlineWorker:
-    """The same in this process, for debugging and for tests: `send` does the work.
+    """An environment in this process, for debugging and tests: `send` does the work.
 
-    Crashes and hangs are the program's own.
+    A crash or hang of the environment is one of the whole program.
     """
 
     def __init__(self, index: int) -> None:
-        # here, because they import the simulator
+        # imported here because they import the simulator
         from benchmarks.envs.server import Server, is_refusal
 
         self._index, self._server, self._is_refusal = index, Server(), is_refusal
         self._result: Any = None
 
     def send(self, request: tuple[Any, ...]) -> None:
-        """Do what is requested.
+        """Handle the request.
 
-        Raises WorkerError where the environment raises anything, from that.
+        Raises WorkerError, chained to the cause, if the environment raises; refusals propagate.
         """
         try:
             self._result = self._server.answer(request)
@@ -223,7 +222,7 @@ class InlineWorker:
         self._server.close()
 
     def kill(self) -> None:
-        """Close an environment that has failed, whatever it says to that."""
+        """Close a failed environment, ignoring errors."""
         with contextlib.suppress(Exception):
             self._server.close()
 
@@ -231,7 +230,7 @@ class InlineWorker:
 def make_request(make: Callable[[], gymnasium.Env]) -> tuple[Any, ...]:
     """The request that makes an environment.
 
-    Settings, or a pickled factory (lambdas and local functions are fine).
+    Holds settings or a pickled factory (lambdas and local functions are allowed).
     """
     if isinstance(make, EnvFactory):
         return "make", make.settings()
@@ -239,12 +238,15 @@ def make_request(make: Callable[[], gymnasium.Env]) -> tuple[Any, ...]:
 
 
 def single_worker(make: EnvFactory) -> ProcessWorker | InlineWorker:
-    """Where one environment is to be made: under its interpreter, or in this process."""
+    """A worker for one environment: under the factory's interpreter, or in this process."""
     return ProcessWorker(0, make.python) if make.python else InlineWorker(0)
 
 
 def env_facts_of(make: EnvFactory, reset: bool, timeout_seconds: float) -> EnvFacts:
-    """Make one environment, start an episode if `reset`, and close it; raises what it raises."""
+    """Facts of one environment, made for this and closed; starts an episode if `reset`.
+
+    Errors of the environment propagate.
+    """
     worker = single_worker(make)
     try:
         worker.send(make_request(make))
@@ -258,5 +260,5 @@ def env_facts_of(make: EnvFactory, reset: bool, timeout_seconds: float) -> EnvFa
 
 
 def as_action(action: np.ndarray) -> np.ndarray:
-    """An action as it is sent: contiguous, independent of the caller's buffer."""
+    """A contiguous float32 copy of an action, independent of the caller's buffer."""
     return np.array(action, dtype=np.float32)

@@ -1,4 +1,1 @@
-"""Faults made on purpose, in real training processes.
-
-What is killed, broken or filled up, and whether the run ends as it should.
-"""
+"""Fault injection into real training processes, with checks that the run ends as it should."""

@@ -14,7 +14,7 @@ PROG = "python -m benchmarks.faults"
 
 
 def run(arguments: list[str]) -> int:
-    """Run one of them."""
+    """Run the command in the first argument."""
     own, extra = (
         (arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :])
         if "--" in arguments

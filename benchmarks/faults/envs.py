@@ -1,6 +1,5 @@
-"""Small environments that go wrong, as tasks.
-
-`benchmarks.faults.envs:nan_reward` and `benchmarks.faults.envs:raising`.
+"""Small faulty environments, for use as the tasks `benchmarks.faults.envs:nan_reward` and
+`benchmarks.faults.envs:raising`.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from gymnasium.spaces import Box
 from gymnasium.wrappers.time_limit import TimeLimit
 
 EPISODE_ENV_STEPS = 50
-GOOD_EPISODES = 8  # of one environment, before things go wrong
+GOOD_EPISODES = 8  # fault-free episodes of an environment before the first fault
 
 
 class Drift(gymnasium.Env):
-    """A point that the action pushes; beyond 1 it costs.
+    """A point pushed by the action; positions beyond 1 cost.
 
-    `_fault` is what goes wrong in the middle of later episodes.
+    `_fault` is called in the middle of later episodes.
     """
 
     observation_space = Box(-np.inf, np.inf, (2,), np.float32)
@@ -55,14 +54,14 @@ class Drift(gymnasium.Env):
 
 
 class NaNReward(Drift):
-    """Its reward is not a number, once."""
+    """Returns a NaN reward in the faulty step."""
 
     def _fault(self) -> float:
         return float("nan")
 
 
 class Raising(Drift):
-    """Raises, as simulators do that have become unstable."""
+    """Raises, like a simulator that became unstable."""
 
     def _fault(self) -> float:
         raise FloatingPointError("the simulation is unstable")

@@ -1,9 +1,8 @@
-"""Inject one fault after the other into real training processes and say what happened.
+"""Inject faults into real training processes, one after the other, and report the outcomes as a
+table and `injected.json`.
 
-A table, and `injected.json`.
-
-Where the run goes on it has to end like one that was left alone, byte for byte without the clocks;
-where it cannot, it has to say why.
+A run that continues must end with the same files as an undisturbed one, byte for byte except for
+clocks; a run that cannot continue must report the reason.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ from benchmarks.training.env_faults import FAULTS_FILE
 
 @dataclasses.dataclass(frozen=True)
 class InjectOptions:
-    """Faults in real training processes, one after the other."""
+    """Inject faults into real training processes, one after the other."""
 
     out: Path
     """Folder for the runs and the report."""
     only: str = ""
-    """Regular expression: only faults whose name it finds."""
+    """Only faults whose name matches this regular expression."""
 
 
 Injection = Callable[..., Outcome]
@@ -48,7 +47,7 @@ INJECTIONS: dict[str, Callable[[Lab], Outcome]] = {}
 
 
 def injection(name: str, **settings: Any) -> Callable[[Injection], Injection]:
-    """Enter a function, with these of its arguments, into the table."""
+    """Register a function with some of its arguments as an injection."""
 
     def enter(function: Injection) -> Injection:
         INJECTIONS[name] = functools.partial(function, **settings)
@@ -58,12 +57,12 @@ def injection(name: str, **settings: Any) -> Callable[[Injection], Injection]:
 
 
 def learning(state: State, env_steps: int) -> bool:
-    """The first updates are done."""
+    """Whether the first updates are done."""
     return state == "train" and env_steps > 2600
 
 
 def first_update(_: State, env_steps: int) -> bool:
-    """The first update is due, and has to be compiled unless that is cached."""
+    """Whether the first update is due, which has to be compiled unless cached."""
     return env_steps >= 2000
 
 
@@ -217,7 +216,7 @@ def _disk(lab: Lab) -> Outcome:
 def main(options: InjectOptions) -> int:
     """Print and write the table.
 
-    Returns 1 when a run that went on ended otherwise than the undisturbed one.
+    Returns 1 if a run that continued ended differently from the undisturbed one.
     """
     check_folder(options.out)
     options.out.mkdir(parents=True, exist_ok=True)

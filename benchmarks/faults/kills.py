@@ -1,10 +1,10 @@
-"""Kill a training process at random instants with SIGKILL, resume it, and compare it with one that
-never stopped.
+"""Kill a training process with SIGKILL at random times, resume it, and compare it with an
+uninterrupted one.
 
-Instants are spread over the run: a process is killed up to a second after it has reached a random
-number of simulator steps, so also while it evaluates or writes a checkpoint; every fourth one is
-killed while it starts. What must agree, byte for byte, are the episode records and the metrics
-without their columns of time.
+Kills are spread over the run: a process is killed up to a second after it has reached a random
+number of simulator steps, thus also during evaluation or while writing a checkpoint; every fourth
+one is killed while starting. Episode records and metrics must agree byte for byte, except for the
+time columns.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from benchmarks.runs.files import CHECKPOINTS
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import write_report
 
-STARTING_EVERY = 4  # of so many processes one is killed while it starts
-AFTER_SECONDS = 1.0  # the most that passes between reaching the steps and the kill
+STARTING_EVERY = 4  # one in this many processes is killed while starting
+AFTER_SECONDS = 1.0  # longest delay between reaching the steps and the kill
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,16 +45,16 @@ class KillOptions:
     steps: int = 20_000
     """Simulator steps of the run."""
     kills: int = 20
-    """Times the process is killed before it may finish."""
+    """Number of kills before the process may finish."""
     seed: int = 0
-    """Seed of the instants, and of the run."""
+    """Seed of the run and of the kill times."""
     mapped: bool = False
     """Map the replay buffer to files (`--replay.directory`)."""
 
 
 class Kill(NamedTuple):
-    """One killed process: seconds it lived, what it was doing, simulator steps it had reached and
-    those of its newest checkpoint.
+    """One killed process: its lifetime in seconds, state, simulator steps reached, and those of its
+    newest checkpoint.
     """
 
     seconds: float
@@ -64,7 +64,7 @@ class Kill(NamedTuple):
 
 
 def trainings(options: KillOptions, extra: Sequence[str]) -> tuple[Training, Training]:
-    """The run that is left alone and the one that is killed, the same but for their folders."""
+    """The undisturbed run and the killed one, identical except for their folders."""
     pair = []
     for name in ("unbroken", "killed"):
         mapped = (
@@ -83,11 +83,11 @@ def trainings(options: KillOptions, extra: Sequence[str]) -> tuple[Training, Tra
 
 
 def kill_at(training: Training, env_steps: int, seconds: float) -> Kill | None:
-    """Start, wait for `env_steps` (-1: not at all) and `seconds` more, kill.
+    """Start the process, wait for `env_steps` (-1: not at all) and `seconds` more, then kill it.
 
-    None when the process ended before.
+    Returns None if the process ended earlier.
 
-    Raises RuntimeError when it failed, or when its newest checkpoint is damaged.
+    Raises RuntimeError if it failed, or its newest checkpoint is damaged.
     """
     start, process = time.perf_counter(), training.start()
 
@@ -122,9 +122,7 @@ def kill_at(training: Training, env_steps: int, seconds: float) -> Kill | None:
 def kill_and_resume(
     options: KillOptions, extra: Sequence[str]
 ) -> tuple[list[Kill], dict[str, bool]]:
-    """The kills that happened, and for each compared file whether it agrees with the unbroken
-    run's.
-    """
+    """The kills that happened, and whether each compared file equals the undisturbed run's."""
     unbroken, killed = trainings(options, extra)
     for training in (unbroken, killed):
         shutil.rmtree(training.out, ignore_errors=True)
@@ -137,7 +135,7 @@ def kill_and_resume(
             killed, -1 if starting else target, rng.uniform(0.0, 5.0 if starting else AFTER_SECONDS)
         )
         if kill is None:
-            break  # finished before its last kills: there is nothing left to interrupt
+            break  # finished before the last kills
         kills.append(kill)
         print(describe(len(kills), kill), flush=True)
     killed.finish()
@@ -156,7 +154,7 @@ def describe(number: int, kill: Kill) -> str:
 def main(options: KillOptions, extra: Sequence[str]) -> int:
     """Print and write the report.
 
-    Returns 1 when a file differs or the run ended before half of the kills.
+    Returns 1 if a file differs or the run ended before half of the kills.
     """
     check_folder(options.out)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Small training runs to make faults in, and what came of a fault."""
+"""Small training runs for fault injection, and the outcomes of faults."""
 
 from __future__ import annotations
 
@@ -14,23 +14,21 @@ from typing import NamedTuple
 from benchmarks.faults.process import Training, wait_until, without_clocks
 from benchmarks.runs.status import State
 
-DISK_BYTES = 5 * 2**18  # room for two checkpoints, not for the third
+DISK_BYTES = 5 * 2**18  # fits two checkpoints, but not a third
 
 
 class Outcome(NamedTuple):
-    """What a fault led to."""
+    """Outcome of a fault."""
 
     exit_status: int
     seconds: float  # from the fault to the end of the process
     said: str
-    # the finished run's files; None where it cannot or need not finish
+    # whether the finished run's files match; None if it cannot or need not finish
     as_undisturbed: bool | None = None
 
 
 class Lab:
-    """Where faults are made: a small run that was left alone to compare with, and fresh copies of
-    it.
-    """
+    """Provides runs for fault injection: small ones, and an undisturbed one for comparison."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
@@ -39,7 +37,7 @@ class Lab:
     def small(
         self, name: str, *extra: str, task: str = "SafetyPointGoal1-v0", steps: int = 6000
     ) -> Training:
-        """A run of the debug preset with two environments in processes, in a folder of its own."""
+        """A run of the debug preset with two environment processes, in its own folder."""
         run = self.out / name
         shutil.rmtree(run, ignore_errors=True)
         often = ("--loop.checkpoint-every", "150", "--loop.num-envs", "2")
@@ -49,9 +47,9 @@ class Lab:
         )
 
     def cpu(self, compiling: bool) -> Training:
-        """A run of the cpu preset that learns and evaluates soon.
+        """A run of the cpu preset that learns and evaluates early.
 
-        `compiling` has it compile anew.
+        `compiling` disables cached compilations.
         """
         run, cache = self.out / "signal", self.out / ("cold-cache" if compiling else "cache")
         for folder in (run, cache) if compiling else (run,):
@@ -69,7 +67,7 @@ class Lab:
         )
 
     def half(self, name: str) -> Training:
-        """A small run that was killed in the middle."""
+        """A small run killed halfway."""
         run = self.small(name)
         process = run.start()
         until(process, run, lambda _, env_steps: env_steps > 3500)
@@ -78,8 +76,8 @@ class Lab:
         return run
 
     def compared(self, run: Training, outcome: Outcome) -> Outcome:
-        """Finish the run; its outcome with whether its files are those of one that was left
-        alone.
+        """Finish the run; returns the outcome with whether its files equal those of an undisturbed
+        run.
         """
         if self._expected is None:
             undisturbed = self.small("undisturbed")
@@ -94,7 +92,7 @@ def until(
 ) -> None:
     """Wait until the run's state and simulator steps satisfy the condition.
 
-    Raises RuntimeError when it ends before.
+    Raises RuntimeError if it ends earlier.
     """
 
     def satisfied() -> bool:
@@ -106,9 +104,9 @@ def until(
 
 
 def ended(process: subprocess.Popen[str], since: float, pattern: str = "") -> Outcome:
-    """The outcome of a process that is ending.
+    """Wait for a process to end and return its outcome.
 
-    `said` is its last line, or the last one that the pattern finds.
+    `said` is its last line, or the last one that matches the pattern.
     """
     said, _ = process.communicate()
     lines = [line for line in said.strip().splitlines() if re.search(pattern, line)]
@@ -118,16 +116,16 @@ def ended(process: subprocess.Popen[str], since: float, pattern: str = "") -> Ou
 
 
 def started(run: Training, *more: str, pattern: str = "") -> Outcome:
-    """The outcome of starting the run as it stands; `said` as in `ended`."""
+    """Start the run in its current state and return its outcome; `said` as in `ended`."""
     since = time.perf_counter()
     return ended(run.start(*more), since, pattern)
 
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Callable[[], None]]:
-    """A file system of DISK_BYTES at `folder`; yields what makes it large enough.
+    """Mount a file system of DISK_BYTES at `folder`; yields a function that makes it large enough.
 
-    Needs the right to mount.
+    Requires permission to mount.
     """
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(

@@ -1,6 +1,6 @@
-"""A training process under test.
+"""A training process under test: started as by a user and monitored through `status.json`.
 
-Started as a user would, watched through its `status.json`, and its files without their clocks.
+Its output files are compared without time columns.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ POLL_SECONDS = 0.01
 
 
 class Training(NamedTuple):
-    """One command of `safedreamer train`, the same at every start."""
+    """A `safedreamer train` command, the same for every start."""
 
     out: Path
     method: str
@@ -33,7 +33,7 @@ class Training(NamedTuple):
     preset: str
     seed: int
     steps: int
-    cache: Path  # of compiled programs, so that the next start is a fast one
+    cache: Path  # of compiled programs, for faster restarts
     extra: tuple[str, ...] = ()
 
     def command(self, *more: str) -> list[str]:
@@ -46,7 +46,7 @@ class Training(NamedTuple):
         return [sys.executable, "-m", "benchmarks.cli", "train", *flags, *self.extra, *more]
 
     def start(self, *more: str) -> subprocess.Popen[str]:
-        """Start it; what it says is kept for `communicate`."""
+        """Start the process; its output is captured for `communicate`."""
         cache = {
             "JAX_COMPILATION_CACHE_DIR": str(self.cache),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -60,9 +60,9 @@ class Training(NamedTuple):
         )
 
     def finish(self, *more: str) -> str:
-        """Run it to its end; returns what it said.
+        """Run the process to its end; returns its output.
 
-        Raises RuntimeError, with that, when it fails.
+        Raises RuntimeError, with the output, if it fails.
         """
         process = self.start(*more)
         said, _ = process.communicate()
@@ -73,7 +73,7 @@ class Training(NamedTuple):
         return said
 
     def status_of(self, process: subprocess.Popen[str]) -> Status | None:
-        """Where this start of it stands; None before it said anything."""
+        """Status of this process; None before it has written any."""
         try:
             status = read_status(self.out)
         except BadInput:
@@ -82,7 +82,7 @@ class Training(NamedTuple):
 
 
 def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> bool:
-    """Wait for the condition; False when the process ended before."""
+    """Wait for the condition; returns False if the process ended first."""
     while not condition():
         if process.poll() is not None:
             return False
@@ -91,7 +91,7 @@ def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) ->
 
 
 def without_clocks(out: Path) -> dict[str, bytes]:
-    """Records and metrics of a run as bytes, columns of time left out."""
+    """Records and metrics of a run as bytes, without time columns."""
     frame = records.read_records(out).drop(columns=list(records.CLOCK))
     rows = [
         {name: value for name, value in line.data.items() if not metrics.is_clock(name)}

@@ -1,6 +1,6 @@
 """`python -m benchmarks.faults report DIR...`.
 
-The reports of kills and injected faults as one page of Markdown tables.
+Write the reports of kills and injected faults as one page of Markdown tables.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ by the commands below; the JSON files beside this page hold commit, versions and
 
 @dataclasses.dataclass(frozen=True)
 class ReportOptions:
-    """Write README.md beside the reports."""
+    """Write README.md next to the reports."""
 
     folder: Annotated[Path, tyro.conf.Positional]
     """Folder with kills-*.json and injected.json."""

@@ -1,4 +1,1 @@
-"""Checks against numbers recorded from the authors' release.
-
-Each module compares one kind of recording.
-"""
+"""Checks against numbers recorded from the authors' release; one module per kind of recording."""

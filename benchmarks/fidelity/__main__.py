@@ -1,8 +1,8 @@
 """`python -m benchmarks.fidelity [DIR]`.
 
-Compares our agent with recordings of the authors' release.
+Compare this suite's agent with recordings of the authors' release.
 
-Exit status 0 when everything agrees, 1 when anything is off, 2 when nothing checkable is found.
+Exit status: 0 if everything agrees, 1 if anything differs, 2 if there is nothing to check.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         print(f"{'' if given else installed}{folder} is no folder", file=sys.stderr)
         return 2
-    # Accelerators round the factors of float32 products by default, which would swamp the
+    # Accelerators round the factors of float32 products by default, which would exceed the
     # tolerance.
     jax.config.update("jax_default_matmul_precision", "highest")
     start, total, off = time.monotonic(), 0, []

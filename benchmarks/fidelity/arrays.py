@@ -1,4 +1,4 @@
-"""What a recording's .npz must hold, and the series in it."""
+"""Loads the arrays of a recording's .npz and finds the series in it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 
 
 class RecordingError(ValueError):
-    """A recording lacks something that its other arrays need."""
+    """A recording lacks an array that its other arrays require."""
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an .npz in the order they were written."""
+    """Load all arrays of an .npz in the order in which they were written."""
     with np.load(path) as stored:
         return {name: stored[name] for name in stored.files}
 
 
 def require(arrays: Iterable[str], path: Path, names: Iterable[str]) -> None:
-    """Raise RecordingError unless every name is there."""
+    """Raise RecordingError unless every name is present."""
     held = list(arrays)
     missing = [name for name in names if name not in held]
     if missing:
@@ -33,7 +33,7 @@ def series_names(
 ) -> list[str]:
     """Names n for which n + suffix is an array for every suffix.
 
-    RecordingError where only some are.
+    Raises RecordingError if only some are.
     """
     names = dict.fromkeys(
         key.removesuffix(end) for key in arrays for end in suffixes if key.endswith(end)

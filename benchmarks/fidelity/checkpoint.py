@@ -1,4 +1,4 @@
-"""An official checkpoint against the list of its parameters (`params.json`: path ->
+"""Checks an official checkpoint against its list of parameters (`params.json`: path ->
 [shape, dtype]).
 """
 
@@ -12,7 +12,7 @@ from benchmarks.runs.reading import read_object
 
 
 def check(checkpoint: Path, listing: Path) -> list[Row]:
-    """Does the file, read without executing anything of it, hold exactly the listed arrays?
+    """Check that the file, read without executing its content, holds exactly the listed arrays.
 
     Errors count arrays.
     """

@@ -1,4 +1,4 @@
-"""Two-hot distribution and percentile normaliser against `distributions.npz`."""
+"""Checks the two-hot distribution and percentile normaliser against `distributions.npz`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run_normaliser(returns: np.ndarray) -> np.ndarray:
 
 
 def check(path: Path) -> list[Row]:
-    """Mean and log-likelihood of the two-hot distribution; offset and scale of the normaliser."""
+    """Check mean and log-likelihood of the two-hot distribution, and the normaliser's outputs."""
     rows, data = [], load_arrays(path)
     if any(name.startswith("twohot_") for name in data):
         require(data, path, ("twohot_logits", "twohot_x", "twohot_mean", "twohot_logprob"))

@@ -1,15 +1,15 @@
-"""Our simulator against recorded rollouts of Safety-Gymnasium on its own pinned stack
-(`env_rollouts.npz`).
+"""Checks the suite's simulator against rollouts of Safety-Gymnasium recorded on its own pinned
+stack (`env_rollouts.npz`).
 
 A recording holds, per task id, `observation` [T+1, D], `action` [T, A] in the simulator's own
 units, `reward`, `cost` and `done` [T], and optionally `seed` (0 if absent). Contacts amplify
-rounding between versions of NumPy and of the C library, so navigation tasks are compared as far as
-they can agree; velocity tasks over the whole rollout.
+rounding differences between versions of NumPy and of the C library, so navigation tasks are
+compared only over the steps that can agree; velocity tasks over the whole rollout.
 
 Cars start with their wheels exactly on the floor, where the last digit of the sine of the starting
-angle decides which wheels touch it, and so what the accelerometer reads (0 to 9.8). Sines differ in
-that digit between NumPy builds. Where the reset observation disagrees, it is compared again with
-sine and cosine of all starting angles nudged by one unit in the last place.
+angle decides which wheels touch it, and thus the accelerometer's reading (0 to 9.8). That digit
+differs between NumPy builds. If the reset observation disagrees, it is compared again with sine and
+cosine of all starting angles shifted by one unit in the last place.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from benchmarks.tasks import get_task
 
 RESET_TOLERANCE = 1e-9  # absolute
 REWARD_TOLERANCE = 1e-2  # absolute, first rewards of navigation tasks
-VELOCITY_TOLERANCE = 1e-6  # relative; measured 1e-7 and less
+VELOCITY_TOLERANCE = 1e-6  # relative; measured at most 1e-7
 REWARD_STEPS = 3
 EVENT_STEPS = 15  # costs and episode ends of navigation tasks
-# of cosine and sine
+# shifts of cosine and sine, in units in the last place
 NUDGES = [nudge for nudge in itertools.product((-1, 0, 1), repeat=2) if nudge != (0, 0)]
 
 
@@ -54,7 +54,7 @@ def check(path: Path) -> list[Row]:
 
 
 def check_task(task_id: str, arrays: Mapping[str, np.ndarray]) -> list[Row]:
-    """Rows of one task."""
+    """Compare one task; returns its rows."""
     recorded = Rollout(*(arrays[f"{task_id}/{field}"] for field in Rollout._fields))
     actions, seed = arrays[f"{task_id}/action"], int(arrays.get(f"{task_id}/seed", 0))
     ours = replay(task_id, actions, seed)
@@ -92,7 +92,7 @@ def check_task(task_id: str, arrays: Mapping[str, np.ndarray]) -> list[Row]:
 
 
 def replay(task_id: str, actions: np.ndarray, seed: int) -> Rollout:
-    """Our rollout of the given actions [T, A], up to the end of the episode."""
+    """Run the given actions [T, A] up to the end of the episode."""
     simulator = make_simulator(get_task(task_id), "default", None)
     simulator.reset(seed)
     observations, steps = [simulator.observe()["observation"]], []
@@ -112,9 +112,7 @@ def replay(task_id: str, actions: np.ndarray, seed: int) -> Rollout:
 
 @contextlib.contextmanager
 def nudged_angles(cosine: int, sine: int) -> Iterator[None]:
-    """Within this context, cosine and sine of starting angles are that many units in the last place
-    (-1, 0, 1) higher.
-    """
+    """Shift cosine and sine of starting angles by the given units in the last place (-1, 0, 1)."""
     world = import_safety_gymnasium().world
     original = world.rot2quat
 
@@ -135,7 +133,7 @@ def nudged_angles(cosine: int, sine: int) -> Iterator[None]:
 def _nearest_rounding(
     task_id: str, actions: np.ndarray, seed: int, recorded: Rollout, reset: Row, ours: Rollout
 ) -> tuple[Row, Rollout]:
-    """Reset row and rollout of the first nudge that agrees with the recording, or those given if
+    """Reset row and rollout of the first nudge that agrees with the recording; the given ones if
     none does.
     """
     for nudge in NUDGES:

@@ -1,7 +1,7 @@
-"""Finds what can be checked in a folder of recordings, and checks it.
+"""Finds and runs the checks of a folder of recordings.
 
-A folder may hold files of its own (multipliers, distributions, simulator rollouts) and the parts of
-one recorded agent (`*.ckpt`, `config.json`, `arrays.npz`, `params.json`, `planner.npz`).
+A folder may hold single recordings (multipliers, distributions, simulator rollouts) and the parts
+of one recorded agent (`*.ckpt`, `config.json`, `arrays.npz`, `params.json`, `planner.npz`).
 Sub-folders are searched one level deep.
 """
 
@@ -20,8 +20,8 @@ from benchmarks.fidelity.report import Row
 
 Check = Callable[[], list[Row]]
 
-# Families of arrays that a recording of an agent may hold. One of these that nothing compares is a
-# fault, not an extra.
+# Families of arrays that a recording of an agent may hold. An array of these that no check compares
+# is an error.
 FAMILIES = re.compile(
     r"(embed$|initial_|post_|prior_|pred_|logprob_|dyn_|rep_|"
     r"actor_|critic_|cost_critic_|imag_|retnorm_)"
@@ -29,7 +29,7 @@ FAMILIES = re.compile(
 
 
 def check_rollouts(path: Path) -> list[Row]:
-    """Simulator rollouts; its module imports MuJoCo, which the other checks do without."""
+    """Check simulator rollouts. Imports its module lazily: only this check needs MuJoCo."""
     from benchmarks.fidelity import env_rollouts
 
     return env_rollouts.check(path)
@@ -44,9 +44,9 @@ FILES: dict[str, Callable[[Path], list[Row]]] = {
 
 
 def check_agent(rec: Recording) -> list[Row]:
-    """Everything in `arrays.npz`.
+    """Check everything in `arrays.npz`.
 
-    Arrays of a known family that no check compares are off, others only named.
+    Arrays of a known family that no check compares count as errors; others are only listed.
     """
     checks = (
         model.check_model,
@@ -100,11 +100,10 @@ def find_checks(folder: Path) -> Iterator[tuple[str, Check]]:
 
 
 def check_folders(root: Path) -> Iterator[tuple[str, list[Row]]]:
-    """(heading, rows) of everything in `root` and its immediate sub-folders, each as soon as it is
-    done.
+    """Yield (heading, rows) of everything in `root` and its immediate sub-folders, as it is done.
 
-    A recording that cannot be read is a row that is off, with the reason: one broken part must not
-    hide the others.
+    An unreadable recording yields a failed row with the reason, so that it does not hide the
+    others.
     """
     for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir())):
         label = folder.name if folder != root else ""

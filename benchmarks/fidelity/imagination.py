@@ -1,4 +1,4 @@
-"""Imagined rewards, values, returns, losses and multipliers on the recorded imagined batch."""
+"""Checks rewards, values, returns, losses and multipliers on the recorded imagined batch."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from benchmarks.fidelity.report import Row, compare
 
 
 def check_latents(rec: Recording) -> list[Row]:
-    """Imagined deter and prior fed with the release's samples and actions, step by step.
+    """Check imagined deter and prior, given the release's samples and actions at each step.
 
-    Actions and stoch as samples.
+    Recorded actions and stoch are checked as samples of our distributions.
     """
     ref, rssm, actor = rec.arrays, rec.nets.model.rssm, rec.nets.actor
     imagined, action = rec.latent("imag"), jnp.asarray(ref["imag_action"])
@@ -30,7 +30,7 @@ def check_latents(rec: Recording) -> list[Row]:
     mean, std = actor(imagined.feat)
     z = np.abs(np.asarray((action - mean) / std))
     spread = float(np.sqrt(np.mean(z**2)))
-    # A chi-square with z.size degrees of freedom, within 4.5 of its standard deviations.
+    # Chi-square with z.size degrees of freedom, within 4.5 of its standard deviations.
     tolerance = 4.5 / np.sqrt(2 * z.size)
     return [
         compare("imag_deter", deter, ref["imag_deter"]),
@@ -48,7 +48,7 @@ def check_latents(rec: Recording) -> list[Row]:
 
 
 def check_losses(rec: Recording) -> list[Row]:
-    """Everything the first update computes on the imagined batch."""
+    """Check all quantities that the first update computes on the imagined batch."""
     ref, nets, agent = rec.arrays, rec.nets, rec.agent
     config, state = agent.config, rec.state
     discount = config.imagination.discount

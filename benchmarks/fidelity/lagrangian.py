@@ -1,4 +1,4 @@
-"""The two Lagrange multipliers driven by recorded costs (`pid_lagrangian.npz`,
+"""Checks the two Lagrange multipliers on recorded costs (`pid_lagrangian.npz`,
 `augmented_lagrangian.npz`).
 """
 
@@ -39,7 +39,7 @@ GAINS = (
     "decay_limit_step",
 )
 PID_OUTPUTS = ("multiplier", "proportional", "integral", "derivative", "cost_average")
-# a series with this in its name was recorded with the limit schedule; its gains do not tell
+# part of the names of series recorded with the limit schedule, which their gains do not show
 SCHEDULED = "decay"
 
 
@@ -101,7 +101,7 @@ def run_augmented(init: np.ndarray, cost_return: np.ndarray) -> np.ndarray:
 
 
 def check_pid(path: Path) -> list[Row]:
-    """Every series of a PID recording, column by column."""
+    """Compare every series of a PID recording, column by column."""
     rows, data = [], load_arrays(path)
     for name in series_names(data, path, ("_gains", "_episode_cost", "_env_step", "_out")):
         inputs = (data[f"{name}{end}"] for end in ("_gains", "_episode_cost", "_env_step"))
@@ -114,7 +114,7 @@ def check_pid(path: Path) -> list[Row]:
 
 
 def check_augmented(path: Path) -> list[Row]:
-    """Every series of an augmented-Lagrangian recording, column by column."""
+    """Compare every series of an augmented-Lagrangian recording, column by column."""
     rows, data = [], load_arrays(path)
     for name in series_names(data, path, ("_init", "_cost_return", "_psi_lambda_mu")):
         ours = run_augmented(data[f"{name}_init"], data[f"{name}_cost_return"])

@@ -1,5 +1,5 @@
-"""World model, actor and critics on the recorded batch, each step fed with the release's own
-sampled latents.
+"""Checks world model, actor and critics on the recorded batch, with the release's sampled latents
+as input at each step.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from agents.safedreamer.world_model import head_log_probs, kl_losses
 from benchmarks.fidelity.recording import Recording
 from benchmarks.fidelity.report import Row, compare
 
-# standard deviations by which a sample's log-likelihood may differ from its expectation
+# maximum deviation of a sample's log-likelihood from its expectation, in standard deviations
 MAX_Z = 4.5
 
 
 def teacher_forced_posterior(
     rec: Recording,
 ) -> tuple[jax.Array, jax.Array, Latent, jax.Array, Latent]:
-    """Embedding, deter [B, T, D] and posterior, each step from our deter before it and the
+    """Embedding, deter [B, T, D] and posterior, each step computed from our previous deter and the
     release's sampled stoch.
     """
     batch, rssm = rec.batch, rec.nets.model.rssm
@@ -51,9 +51,9 @@ def teacher_forced_posterior(
 
 
 def sample_row(name: str, onehot: np.ndarray, logit: jax.Array) -> Row:
-    """Are recorded one-hots plausible samples of ours?
+    """Test whether recorded one-hots are plausible samples of our distribution.
 
-    Log-likelihood against its expectation, in standard deviations.
+    Compares their log-likelihood with its expectation, in standard deviations.
     """
     log_probs = np.asarray(jax.nn.log_softmax(logit, -1), np.float64)
     probs = np.exp(log_probs)
@@ -71,7 +71,7 @@ def sample_row(name: str, onehot: np.ndarray, logit: jax.Array) -> Row:
 
 
 def check_model(rec: Recording) -> list[Row]:
-    """Encoder, initial state, posterior, prior, heads, likelihoods and KL terms."""
+    """Check encoder, initial state, posterior, prior, heads, likelihoods and KL terms."""
     ref, model, batch = rec.arrays, rec.nets.model, rec.batch
     embed, deter, post, prior_logit, initial = teacher_forced_posterior(rec)
     rows = [
@@ -100,7 +100,7 @@ def check_model(rec: Recording) -> list[Row]:
 
 
 def check_behaviour(rec: Recording) -> list[Row]:
-    """Actor and critics on the flattened posterior."""
+    """Check actor and critics on the flattened posterior."""
     ref, nets = rec.arrays, rec.nets
     feat = rec.latent("post").feat.reshape(-1, nets.model.feat_dim)
     mean, std = nets.actor(feat)

@@ -1,15 +1,15 @@
-"""The planner against recorded plans (`planner.npz`).
+"""Checks the planner against recorded plans (`planner.npz`).
 
-Distributions over random seeds, since no two generators share draws.
+Compares distributions over random seeds, since the two random number generators differ.
 
 A recording holds, for each regime, plans from a few recorded posterior states under many seeds, and
-those of a second call that is warm-started from the first. Judged per quantity over all its
-elements (starts, rows, action dimensions):
+those of a second call warm-started from the first. Each quantity is judged over all its elements
+(starts, rows, action dimensions):
 - means over seeds differ by at most 4 standard errors of the difference (`mean_limit` raises this a
   little for large recordings, so that a correct planner fails the whole file by chance in about one
   of a hundred recordings);
 - spreads over seeds, root mean square over elements, differ by at most 25 %. A single element's
-  spread is too noisy for such a bound: 64 seeds know it to 9 % at best.
+  spread is too noisy for such a bound: 64 seeds determine it to 9 % at best.
 
 Shapes: G starts, S recorded seeds, O our seeds, H planned steps, A actions; plans are
 [G, S or O, H+1, A].
@@ -40,14 +40,14 @@ OUR_SEEDS = 64
 MAX_STANDARD_ERRORS = 4.0
 FALSE_ALARMS = 0.01  # accepted chance that a correct planner fails somewhere in a recording
 MAX_SPREAD_ERROR = 0.25
-# a difference of means below this is none, even where neither side varies over seeds
+# differences of means below this count as zero, even if neither side varies over seeds
 ROUNDING = 1e-4
 QUANTITIES = ("action", "mean", "std", "action2", "mean2", "std2")
 BATCH_SEEDS = 8  # seeds planned at once: bounds memory
 
 
 class Regime(NamedTuple):
-    """Cost limit handed to the planner and what ranks plans."""
+    """Cost limit passed to the planner and the objective that ranks plans."""
 
     cost_limit: float
     objective: str
@@ -81,8 +81,8 @@ def planner_config(rec: Recording, settings: np.ndarray, objective: str) -> Plan
 def make_planner(
     rec: Recording, config: PlannerConfig, starts: np.ndarray, limit: float, multiplier: float
 ) -> TwoPlans:
-    """A function of a key: plans of a first call and of a second one warm-started from it, for the
-    starts [G, 2] = (b, t).
+    """A function of a key that returns the plans of a first call, and of a second call warm-started
+    from it, for the starts [G, 2] = (b, t).
     """
     b, t = starts.T
     start = untracked(Latent(*(x[b, t] for x in rec.latent("post"))))
@@ -131,8 +131,8 @@ def sample_plans(two_plans: TwoPlans, seeds: int, seed: int = 0) -> dict[str, np
 
 
 def mean_limit(comparisons: int, ours: int, recorded: int) -> float:
-    """Standard errors allowed: 4, or what keeps the chance of any false alarm among so many
-    comparisons at 1 %.
+    """Allowed standard errors: 4, or the limit that keeps the chance of any false alarm in all
+    `comparisons` at 1 %.
 
     Spreads are estimated from these numbers of seeds, so the quantile is Student's, with Welch's
     degrees of freedom for equal variances; expanded around the normal quantile (Abramowitz and
@@ -146,9 +146,10 @@ def mean_limit(comparisons: int, ours: int, recorded: int) -> float:
 
 
 def compare_plans(quantity: str, ours: np.ndarray, ref: np.ndarray, limit: float) -> Row:
-    """Means over seeds of [G, O, ...] and [G, S, ...] in standard errors.
+    """Compare plans [G, O, ...] and [G, S, ...].
 
-    Root mean square of spreads over seeds as a ratio.
+    Means over seeds are compared in standard errors, the root mean square of spreads over seeds as
+    a ratio.
     """
     if ours.shape[:1] + ours.shape[2:] != ref.shape[:1] + ref.shape[2:]:
         return Row(
@@ -174,7 +175,7 @@ def compare_plans(quantity: str, ours: np.ndarray, ref: np.ndarray, limit: float
 
 
 def check_planner(rec: Recording, path: Path) -> list[Row]:
-    """All regimes of a planner recording; RecordingError where it holds none or lacks a part."""
+    """Compare all regimes of a planner recording; RecordingError if it is empty or incomplete."""
     arrays = load_arrays(path)
     require(arrays, path, ("starts", "settings"))
     regimes = [name for name in REGIMES if f"{name}_action" in arrays]

@@ -1,5 +1,5 @@
-"""A recorded agent folder of the release (`checkpoint`, `arrays.npz`, `config.json`) loaded into
-our agent.
+"""Loads a recorded agent folder of the release (`checkpoint`, `arrays.npz`, `config.json`) into our
+agent.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from agents.safedreamer.rssm import Latent
 from agents.settings import AugmentedConfig, PIDConfig
 from benchmarks.runs.reading import read_object
 
-# Where the release, without a cost head, looks for hazard positions in its coordinate observation,
-# whatever the task.
+# Indices that the release, without a cost head, reads as hazard positions in its coordinate
+# observation, whatever the task.
 RELEASE_HAZARDS = slice(9, 25)
 
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """The release's arrays beside our agent holding the same parameters."""
+    """The release's arrays, and our agent with the same parameters."""
 
     arrays: Mapping[str, np.ndarray]
     agent: SafeDreamer
@@ -52,7 +52,7 @@ class Recording:
 
     @property
     def batch(self) -> dict[str, jax.Array]:
-        """The input batch [B, T, ...] without the prefix `data_`."""
+        """The input batch [B, T, ...], keyed without the prefix `data_`."""
         return {
             k.removeprefix("data_"): jnp.asarray(v)
             for k, v in self.arrays.items()
@@ -71,7 +71,7 @@ def _optimizer(flat: Mapping[str, Any], prefix: str) -> OptimizerConfig:
 
 
 def translate_config(flat: Mapping[str, Any], sizes: Mapping[str, Any]) -> SafeDreamerConfig:
-    """Our configuration of a release's flat `config.json`.
+    """Translate a flat `config.json` of the release to our configuration.
 
     Network sizes come from the checkpoint's arrays.
     """
@@ -128,10 +128,10 @@ def translate_config(flat: Mapping[str, Any], sizes: Mapping[str, Any]) -> SafeD
 def observed(
     arrays: Mapping[str, np.ndarray], flat: Mapping[str, Any], sizes: Mapping[str, Any]
 ) -> dict[str, ArraySpec]:
-    """What the encoder takes, in the recorded order, which is that of its concatenation.
+    """Inputs of the encoder in the recorded order, in which it concatenates them.
 
-    Images by the configured pattern, and the vectors that the checkpoint reconstructs; other
-    `data_*` arrays are rewards, flags, or observations left unused.
+    Images that match the configured pattern, and the vectors that the checkpoint reconstructs;
+    other `data_*` arrays are rewards, flags, or unused observations.
     """
     specs = {}
     for name, array in arrays.items():
@@ -143,7 +143,7 @@ def observed(
 
 
 def load_recording(folder: Path) -> Recording:
-    """Reads a folder with `official.ckpt` (or any single *.ckpt), `config.json` and `arrays.npz`.
+    """Load a folder with `official.ckpt` (or any single *.ckpt), `config.json` and `arrays.npz`.
 
     All sizes come from these.
     """

@@ -1,4 +1,4 @@
-"""One line per compared quantity, and the verdict on a whole comparison."""
+"""Formats one line per compared quantity, and the verdict on a whole comparison."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ TOLERANCE = 1e-3  # largest error as a share of the reference's largest magnitud
 
 
 class Row(NamedTuple):
-    """A compared quantity; errors are the largest over its elements, `note` says how it was judged
-    if not by tolerance.
+    """A compared quantity; errors are maxima over its elements, `note` explains any criterion other
+    than the tolerance.
     """
 
     quantity: str
@@ -27,7 +27,7 @@ def compare(quantity: str, ours: object, reference: object, tolerance: float = T
     """Largest absolute error, and that error relative to the reference's largest magnitude
     (absolute if the reference is zero).
 
-    A single element's own relative error says nothing where the reference crosses zero.
+    Relative errors of single elements are meaningless where the reference crosses zero.
     """
     a, b = np.asarray(ours, np.float64), np.asarray(reference, np.float64)
     if a.shape != b.shape:
@@ -41,7 +41,7 @@ def compare(quantity: str, ours: object, reference: object, tolerance: float = T
 
 
 def format_table(rows: Iterable[Row]) -> str:
-    """Aligned text table with a verdict per row."""
+    """Format rows as an aligned text table with a verdict per row."""
     lines = [f"{'quantity':44} {'shape':>20} {'abs error':>10} {'rel error':>10}  verdict"]
     for row in rows:
         shape = "x".join(map(str, row.shape)) or "scalar"

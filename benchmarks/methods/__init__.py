@@ -1,8 +1,8 @@
 """Methods by name: what each is, the factory of its agent, and the settings of its presets.
 
 `release` follows the authors' schedules, `cpu` fits two cores, `debug` runs in seconds; `matched`
-gives baselines the action repeat and the cost limit of our agents. Sizes of the agents themselves
-are theirs to know; here are the loop and the replay. Importing this loads neither JAX nor torch.
+gives baselines the action repeat and the cost limit of our agents. Presets here set the loop and
+the replay; the agents define their own sizes. Importing this loads neither JAX nor torch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
     "settings",
 ]
 
-CPU_MINUTES = 60.0  # the preset is for an hour per run
+CPU_MINUTES = 60.0  # time budget of a run under the preset cpu
 
 METHODS: dict[str, Method] = {
     **safedreamer.ALL,
@@ -65,20 +65,20 @@ def all_methods() -> list[Method]:
 
 
 def families() -> tuple[str, ...]:
-    """Families of methods, which may each have a Python of their own."""
+    """Families of methods, each of which may run under its own Python."""
     return tuple(dict.fromkeys([*(method.family for method in METHODS.values()), own.FAMILY]))
 
 
 def settings(
     name: str, obs: str, preset: str, hazard_radius: float = 0.2, task: str = ""
 ) -> Settings:
-    """The defaults of a method with an observation under a preset.
+    """The default settings of a method with an observation under a preset.
 
     Raises BadInput for an unknown name of any of them.
 
-    `hazard_radius` is the distance in metres within which hazards cost, 0 where something else
-    costs too; if not given, that of the published coordinates tasks. `task` matters to baselines
-    that have settings for single tasks.
+    `hazard_radius` is the distance in metres within which hazards incur cost, 0 if there are other
+    sources of cost; by default that of the published coordinates tasks. `task` only matters to
+    baselines with settings for single tasks.
     """
     chosen = method(name)
     if obs == "vision" and obs not in chosen.observations:
@@ -99,7 +99,5 @@ def settings(
 
 
 def check_spec(spec: RunSpec) -> None:
-    """Raise BadInput, which names the fix, where a run's settings do not fit its method or each
-    other.
-    """
+    """Raise BadInput, with the fix, if a run's settings do not fit its method or each other."""
     method(spec.method).check(spec)

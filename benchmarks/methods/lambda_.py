@@ -23,7 +23,7 @@ _UPDATES_PER_ENV_STEP = 0.1
 
 
 def _published(action_repeat: int) -> LoopConfig:
-    """In simulator steps the same whatever the action repeat."""
+    """The published loop: the same in simulator steps for every action repeat."""
     return LoopConfig(
         action_repeat=action_repeat,
         prefill=5000 // action_repeat,

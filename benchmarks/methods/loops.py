@@ -1,14 +1,14 @@
-"""Loops that methods share.
+"""Loops shared by methods.
 
-What differs between methods of one preset is what an update costs them and learns from.
+Under one preset, methods differ in the cost of an update and in the data it learns from.
 """
 
 from __future__ import annotations
 
 from benchmarks.runs.spec import LoopConfig
 
-# One action repeat for all, so that they are compared at equal simulator steps, with the same
-# prefill and evaluations. Four times the prefill only delayed learning by as much
+# The same action repeat, prefill and evaluations for all methods, so that they are compared at
+# equal simulator steps. Four times the prefill only delayed learning by as much
 # (docs/decisions/learning.md).
 CPU = LoopConfig(
     num_envs=4,

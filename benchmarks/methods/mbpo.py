@@ -1,7 +1,7 @@
-"""Off-policy methods with a learned model and without: loop and replay under each preset.
+"""Off-policy methods with and without a learned model: loop and replay under each preset.
 
 Sizes of the agents: baselines.mbpo.presets. A batch is windows of two rows, one transition each.
-SAC, Dyna and MVE make one update an agent step, MBPO 20 in `release` and `matched` as published.
+SAC, Dyna and MVE make one update per agent step, MBPO 20 in `release` and `matched`, as published.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _make(config: Any, env: EnvSpec) -> Agent:
 
 
 def _check(spec: RunSpec) -> None:
-    """Raise BadInput where a batch has fewer transitions than an update reads."""
+    """Raise BadInput if a batch has fewer transitions than an update reads."""
     rows = spec.loop.batch_size * (spec.loop.batch_length - 1)
     rollout, model = spec.agent.rollout, spec.agent.model
     if rollout.longest and rollout.starts > rows:

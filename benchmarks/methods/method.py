@@ -1,4 +1,4 @@
-"""What a method is."""
+"""The interface of a method."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from agents.api import Agent, EnvSpec
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.spec import LoopConfig, ReplayConfig, RunSpec
 
-Engine: TypeAlias = Literal["jax", "torch"]  # in processes of their own, never in one
+Engine: TypeAlias = Literal["jax", "torch"]  # never both in one process
 
 
 class Settings(NamedTuple):
-    """Everything a preset decides."""
+    """All settings of a preset."""
 
     steps: int  # simulator steps
     loop: LoopConfig
     replay: ReplayConfig
     agent: Any
-    max_minutes: float | None = None  # wall clock of a run
+    max_minutes: float | None = None  # wall-clock budget of a run
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
     """A named way to train an agent.
 
-    `make_settings(obs, preset, hazard_radius, task)` gives the defaults of everything.
+    `make_settings(obs, preset, hazard_radius, task)` returns all default settings.
     """
 
     name: str
-    family: str  # methods of one family run in one Python
+    family: str  # methods of a family run under the same Python
     kind: str
     summary: str
     constrains: str
     paper: str
-    exact_resume: bool  # a resumed run is the run that never stopped
+    exact_resume: bool  # a resumed run equals an uninterrupted one
     observations: tuple[str, ...]
     presets: tuple[str, ...]
     engine: Engine
@@ -44,16 +44,16 @@ class Method:
     load_config_type: Callable[[str], type]  # for an observation
     make_settings: Callable[[str, str, float, str], Settings]
     make_agent: Callable[[Any, EnvSpec], Agent] | None = None  # in the engine "jax"
-    no_pictures: str = ""  # why it refuses vision; "" for methods that take it
-    # raises BadInput where settings do not fit each other
+    no_pictures: str = ""  # why it does not support vision; "" if it does
+    # raises BadInput if settings do not fit each other
     check: Callable[[RunSpec], None] = lambda spec: None
-    # what a person should know before a run starts
+    # to show before a run starts
     warnings: Callable[[RunSpec], list[str]] = lambda spec: []
 
     def config_type(self, obs: str) -> type:
-        """Of the agent's settings with an observation.
+        """The type of the agent's settings with an observation.
 
-        Raises BadInput where what defines it is not installed.
+        Raises BadInput if the package that defines it is not installed.
         """
         try:
             return self.load_config_type(obs)
@@ -61,9 +61,9 @@ class Method:
             raise BadInput(str(error)) from error
 
     def agent(self, config: Any, env: EnvSpec) -> Agent:
-        """The agent, for the loop of this process.
+        """Build the agent, for a loop in this process.
 
-        Raises BadInput for methods that train in a process of their own.
+        Raises BadInput for methods that train in a separate process.
         """
         if self.make_agent is None:
             raise BadInput(

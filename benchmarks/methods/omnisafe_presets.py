@@ -1,13 +1,13 @@
-"""The presets of OmniSafe's algorithms, and what a run of one may not be configured to.
+"""The presets of OmniSafe's algorithms, and checks of a run's settings.
 
-release  OmniSafe's settings, its blocks for single tasks included, and its action repeat:
-         comparable with its published results
-matched  the action repeat and the cost limit of our agents; what OmniSafe counts in actions keeps
-         its length in simulator steps
-cpu      release in shorter epochs, for a machine of two cores
-debug    seconds; learns nothing
+release  OmniSafe's settings, including those for single tasks, and its action repeat: comparable
+         with its published results
+matched  the action repeat and the cost limit of our agents; lengths that OmniSafe counts in actions
+         stay the same in simulator steps
+cpu      release in shorter epochs, for a machine with two cores
+debug    runs in seconds; learns nothing
 
-`eval_every` and `checkpoint_every` count actions, as everywhere. The on-policy family looks at them
+`eval_every` and `checkpoint_every` count actions, as everywhere. The on-policy family checks them
 at the end of an epoch.
 """
 
@@ -28,11 +28,10 @@ EVALUATE_ENV_STEPS = 100_000
 CPU_STEPS = MATCHED_STEPS = 1_000_000
 DEBUG_REPEAT = 5
 
-# On pictures OmniSafe has no settings. Release and matched keep those it has for vectors, with an
-# encoder in front; cpu has a smaller one and fewer passes over an epoch. Conjugate gradients
-# differentiate twice and keep everything that they do so for, which no memory holds for the 20000
-# stacks of an epoch: they estimate the curvature from every so-many-th row, OmniSafe's own setting
-# for that.
+# OmniSafe has no settings for images. Release and matched keep those for vectors, with an encoder
+# in front; cpu has a smaller encoder and fewer passes over an epoch. Conjugate gradients
+# differentiate twice and keep the activations for that, which do not fit in memory for the 20000
+# stacks of an epoch: they estimate the curvature from every n-th row, by OmniSafe's own setting.
 VISION = "vision"
 CURVATURE_ROWS = 1000
 CPU_UPDATE_ITERS = 10
@@ -46,8 +45,7 @@ SMALL_ENCODER = {
     },
 }
 
-# Settings of ours that OmniSafe has its own for, or that mean nothing to it -> where to look
-# instead.
+# Our settings that OmniSafe replaces by its own, or that do not apply to it -> what to use instead.
 ELSEWHERE = {
     "loop.prefill": "algo_cfgs.start_learning_steps",
     "loop.train_ratio": "algo_cfgs.update_iters, algo_cfgs.update_cycle",
@@ -61,12 +59,12 @@ ELSEWHERE = {
 
 
 def settings(name: str, preset: str, task: str, obs: str = "lidar") -> Settings:
-    """The defaults of an algorithm on a task. Raises BadInput where OmniSafe is not installed."""
+    """The defaults of an algorithm on a task. Raises BadInput if OmniSafe is not installed."""
     try:
         config = configs.defaults(name, task, obs == VISION)
     except ValueError as error:
         raise BadInput(str(error)) from error
-    # the networks are small: more threads than one only wait for each other, and no result changes
+    # the networks are small: further threads only wait for each other; results do not change
     config = configs.replace(config, train_cfgs__torch_threads=1)
     repeat = configs.published_action_repeat(name, task)
     chosen = {"release": _release, "matched": _matched, "cpu": _cpu, "debug": _debug}[preset](
@@ -76,7 +74,7 @@ def settings(name: str, preset: str, task: str, obs: str = "lidar") -> Settings:
 
 
 def _seeing(config: Any, preset: str) -> Any:
-    """The encoder's size, and what of OmniSafe's settings does not survive pictures."""
+    """Set the encoder's size, and adapt OmniSafe's settings that are infeasible for images."""
     changes: dict[str, Any] = dict(SMALL_ENCODER.get(preset, {}))
     if preset == "cpu" and hasattr(config.algo_cfgs, "update_iters"):
         changes["algo_cfgs__update_iters"] = min(config.algo_cfgs.update_iters, CPU_UPDATE_ITERS)
@@ -121,9 +119,7 @@ def _matched(name: str, config: Any, repeat: int) -> Settings:
 
 
 def _in_actions(config: Any, repeat: int) -> Any:
-    """Lengths that are as many simulator steps as before, when every action is taken `repeat`
-    times.
-    """
+    """Divide lengths counted in actions by `repeat`, to keep them the same in simulator steps."""
     algo = config.algo_cfgs
     counted = [name for name in ("steps_per_epoch", "start_learning_steps") if hasattr(algo, name)]
     return configs.replace(
@@ -145,7 +141,7 @@ def _cpu(name: str, config: Any, repeat: int) -> Settings:
     )
 
 
-_TINY = {  # setting -> value that runs in no time, where an algorithm has the setting
+_TINY = {  # setting -> small value, for algorithms that have the setting
     "algo_cfgs.update_iters": 2,
     "algo_cfgs.batch_size": 32,
     "algo_cfgs.size": 4000,
@@ -193,13 +189,13 @@ class Budget(NamedTuple):
 
     total_steps: int  # actions, or simulator steps of the model-based family
     episode_steps: int
-    env_steps_per_step: int  # simulator steps that one of them stands for
-    omnisafe_repeat: int  # that OmniSafe applies
-    env_repeat: int  # that the environment applies
+    env_steps_per_step: int  # simulator steps per counted step
+    omnisafe_repeat: int  # action repeat applied by OmniSafe
+    env_repeat: int  # action repeat applied by the environment
 
 
 def budget(spec: RunSpec, episode_env_steps: int) -> Budget:
-    """How a run of that many simulator steps looks to OmniSafe."""
+    """A run's step budget as OmniSafe counts it."""
     repeat = spec.loop.action_repeat
     if configs.counts_simulator_steps(spec.method):
         return Budget(spec.steps, episode_env_steps, 1, repeat, 1)
@@ -207,11 +203,11 @@ def budget(spec: RunSpec, episode_env_steps: int) -> Budget:
 
 
 def check(spec: RunSpec, episode_env_steps: int | None = None) -> None:
-    """Raise BadInput, which names the fix, for settings that OmniSafe would ignore, drop, hang on
-    or turn into NaN.
+    """Raise BadInput, with the fix, for settings that OmniSafe would ignore, drop, hang on or turn
+    into NaN.
 
-    The length of an episode is the registered task's; without it (an environment of a user's) what
-    depends on it is not checked.
+    The episode length defaults to that of the registered task; checks that depend on it are skipped
+    if it is unknown (a user's own environment).
     """
     episode_env_steps = episode_env_steps or get_task(spec.task).episode_env_steps
     _refuse_unused(spec)
@@ -306,7 +302,7 @@ def _check_epochs(spec: RunSpec, episode_env_steps: int) -> None:
 
 
 def warnings(spec: RunSpec) -> list[str]:
-    """What a person should know of a run before it starts."""
+    """Warnings to show before the run starts."""
     algo = spec.agent.algo_cfgs
     if not hasattr(algo, "warmup_epochs"):
         return []

@@ -1,7 +1,7 @@
-"""A user's own methods, trained and shown as the suite's are.
+"""A user's own methods, trained and listed like the suite's.
 
-`module:METHOD` names a `Method` of a module on the path or in the current folder; a package that is
-installed names its methods in the entry-point group `safedreamer.methods`.
+`module:METHOD` names a `Method` in a module on the import path or in the current folder; an
+installed package registers its methods in the entry-point group `safedreamer.methods`.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def own_method(
     constrains: str = "nothing: maximises reward",
     paper: str = "",
 ) -> Method:
-    """A method from the factory of its agent and a frozen dataclass of its settings.
+    """Create a method from the factory of its agent and a frozen dataclass of its settings.
 
-    Preset release is `loop`, `replay` and `config` over `steps` simulator steps; cpu and debug have
-    the loops of the suite's methods; `debug_config` replaces `config` in debug. The name of a
-    method is what it is loaded by. Raises BadInput where `config` is no dataclass.
+    Preset release uses `loop`, `replay` and `config` for `steps` simulator steps; cpu and debug use
+    the loops of the suite's methods; `debug_config` replaces `config` in debug. The method gets the
+    name by which it is loaded. Raises BadInput if `config` is not a dataclass instance.
     """
     if not dataclasses.is_dataclass(config) or isinstance(config, type):
         raise BadInput(f"config must be an instance of a frozen dataclass, got {config!r:.80}")
@@ -81,13 +81,13 @@ def is_own(name: str) -> bool:
 
 @functools.cache
 def installed() -> dict[str, metadata.EntryPoint]:
-    """Methods of installed packages by name; none is imported."""
+    """Methods of installed packages by name, not imported yet."""
     return {point.name: point for point in metadata.entry_points(group=GROUP)}
 
 
 @functools.cache
 def load(name: str) -> Method:
-    """The user's method of that name. Raises BadInput where there is none."""
+    """Load the user's method of that name. Raises BadInput if there is none."""
     try:
         point = installed().get(name)
         found = load_object("method", name) if point is None else point.load()

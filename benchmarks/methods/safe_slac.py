@@ -1,10 +1,10 @@
-"""Safe SLAC: loop and replay under each preset, and what its settings must agree on.
+"""Safe SLAC: loop and replay under each preset, and a check of its settings.
 
 Sizes of the agent: baselines.safe_slac.presets.
 
-The published protocol counts agent steps of two simulator steps: 30,000 at random, then one update
-an agent step, which trains the latent model on 32 windows of 11 frames and actor and critics on 64
-others. It makes them in bursts of 100; here each follows its step.
+In the published protocol an agent step is two simulator steps: 30,000 random steps, then one update
+per agent step, which trains the latent model on 32 windows of 11 frames, and actor and critics on
+64 others. It makes updates in bursts of 100; here each follows its step.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _RELEASE = LoopConfig(
     eval_episodes=10,
 )
 _MATCHED = dataclasses.replace(_RELEASE, action_repeat=4, prefill=15_000)
-# An update every 8 agent steps: with one for each, model and cost critic knew the stored layouts
-# and no other.
+# One update per 8 agent steps: with one per step, model and cost critic overfitted to the stored
+# layouts.
 _CPU = dataclasses.replace(CPU, train_ratio=80.0, batch_size=80, batch_length=8)
 _DEBUG = dataclasses.replace(DEBUG, train_ratio=6.0, batch_size=6, batch_length=5)
 _PRESETS = {
@@ -55,7 +55,7 @@ def _make(config: Any, env: EnvSpec) -> Agent:
 
 
 def _check(spec: RunSpec) -> None:
-    """Raise BadInput where a batch leaves actor and critics no window."""
+    """Raise BadInput if a batch leaves no windows for actor and critics."""
     if spec.loop.batch_size <= spec.agent.latent.batch:
         raise BadInput(
             f"loop.batch_size={spec.loop.batch_size} must exceed "

@@ -1,4 +1,4 @@
-"""SafeDreamer's variants, and the unsafe agents beside them.
+"""SafeDreamer's variants and their unsafe counterparts.
 
 Sizes of the agents: agents.safedreamer.presets.
 """

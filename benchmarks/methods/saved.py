@@ -1,4 +1,4 @@
-"""Run folders with the settings of their method: the spec as a value, and the newest checkpoint."""
+"""Saved runs with the settings of their method: the spec, and the newest checkpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.runs.spec_file import from_dict, read_spec
 
 
 class Saved(NamedTuple):
-    """A run as its newest checkpoint has it."""
+    """A run at its newest checkpoint."""
 
     spec: RunSpec
     checkpoint: Path
@@ -25,9 +25,9 @@ class Saved(NamedTuple):
 
 
 def load_spec(folder: str | os.PathLike[str]) -> RunSpec:
-    """The run's spec as a value.
+    """Load the run's spec.
 
-    Raises BadInput when the folder is no run or was written by an incompatible version.
+    Raises BadInput if the folder is not a run or was written by an incompatible version.
     """
     folder = Path(folder)
     data = read_spec(folder)["spec"]
@@ -40,9 +40,9 @@ def load_spec(folder: str | os.PathLike[str]) -> RunSpec:
 
 
 def newest(folder: str | os.PathLike[str]) -> Saved:
-    """The run's newest checkpoint.
+    """Find the run's newest checkpoint.
 
-    Raises BadInput as `load_spec` does, and when there is none that belongs to the run.
+    Raises BadInput like `load_spec`, and if there is none that belongs to the run.
     """
     folder = Path(folder)
     spec = load_spec(folder)

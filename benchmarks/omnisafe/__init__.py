@@ -1,4 +1,3 @@
-"""OmniSafe's algorithms under the protocol of this suite.
-
-Environments, the loop of a run, its evaluation, its process. No JAX in here.
+"""OmniSafe's algorithms under this suite's protocol: environments, training loop, evaluation and
+process. Imports no JAX.
 """

@@ -2,8 +2,8 @@
 
 The process in which OmniSafe trains or is evaluated, without JAX.
 
-What to do comes as one JSON object on a line of stdin (see benchmarks.omnisafe.process). When stdin
-closes, whoever asked is gone, and this process ends at once. Exit statuses are those of
+The request is one JSON object on a line of stdin (see benchmarks.omnisafe.process). When stdin
+closes, the parent has exited, and this process ends at once. Exit statuses are those of
 `safedreamer`.
 """
 
@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from benchmarks.envs.compat import import_safety_gymnasium
 
-import_safety_gymnasium()  # with the patch that Python 3.11 needs, before OmniSafe imports it
+import_safety_gymnasium()  # with the patch for Python 3.11, before OmniSafe imports it
 
 from benchmarks.envs import EnvContractError, EnvFactory, MissingGLError  # noqa: E402
 from benchmarks.envs.factory import chosen_python  # noqa: E402
@@ -39,7 +39,7 @@ PROG = "safedreamer"
 
 
 def environment(spec: RunSpec) -> EnvFactory:
-    """The factory of the run's environments. Raises BadInput that says what does not fit."""
+    """The factory of the run's environments. Raises BadInput if one cannot be made."""
     repeat, python = presets.budget(spec, 1).env_repeat, chosen_python()
     if python:
         check_python(python)
@@ -72,7 +72,7 @@ def _end_with_parent() -> None:
 
 
 def main() -> int:
-    """Do what stdin says."""
+    """Run the request read from stdin."""
     order = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
 
@@ -103,16 +103,16 @@ def main() -> int:
 
 
 def entry() -> NoReturn:
-    """The process: unloading torch and MuJoCo takes long, and the thread that waits for the parent
-    never ends.
+    """Run the process and exit without interpreter shutdown.
 
-    Nor may an error that nothing explains end the interpreter as usual: it would abort over that
+    Unloading torch and MuJoCo takes long, and the thread that waits for the parent never ends. An
+    unexpected error must not shut the interpreter down either: it would abort because of that
     thread.
     """
     try:
         status = going_on(PROG, main)
     except Exception:  # noqa: BLE001 (the process ends with it)
-        with contextlib.suppress(OSError):  # the reader is gone
+        with contextlib.suppress(OSError):  # the reader has exited
             traceback.print_exc()
             sys.stderr.flush()
         status = FAILED

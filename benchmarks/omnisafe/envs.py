@@ -1,10 +1,8 @@
-"""The environments of a run for baselines.omnisafe.
+"""The environments of a run for baselines.omnisafe: flat observations, seeded episodes, step counts
+and episode records.
 
-Flat observations, seeded episodes, counted steps, recorded ends.
-
-An episode that is lost with its environment process looks like one that was cut off. Steps are
-counted as actions times action repeat: an action that the end of an episode cuts short counts in
-full, as OmniSafe counts it.
+An episode lost with its environment process appears as truncated. Steps are counted as actions
+times action repeat: an action cut short by the end of an episode counts in full, as in OmniSafe.
 
 Shapes: E environments; D observation, A action dimensions.
 """
@@ -25,9 +23,9 @@ from benchmarks.training.episodes import Episode, Tally
 
 
 def frame_of(spec: EnvSpec) -> tuple[int, int, int] | None:
-    """Height, width and channels of one picture with all cameras, None for vectors.
+    """Height, width and channels of one image with all cameras; None for vectors.
 
-    Raises BadInput for what is neither.
+    Raises BadInput for other observations.
     """
     shapes = [array.shape for array in spec.obs.values()]
     if all(len(shape) == 1 for shape in shapes):
@@ -43,17 +41,16 @@ def frame_of(spec: EnvSpec) -> tuple[int, int, int] | None:
 
 
 def flat_size(spec: EnvSpec) -> int:
-    """D. Raises BadInput for observations that are neither vectors nor pictures of one size."""
+    """Observation size D. Raises BadInput unless all are vectors, or images of one size."""
     frame = frame_of(spec)
     return sum(array.shape[0] for array in spec.obs.values()) if frame is None else math.prod(frame)
 
 
 def flatten(obs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Observations [E, ...] as one vector [E, D] each, in the order of their keys in the
-    environment's specification.
+    """Flatten observations [E, ...] to vectors [E, D], in the order of the keys in the environment
+    spec.
 
-    Vectors are float32; pictures stay bytes, and have their cameras side by side in the channels of
-    one.
+    Vectors become float32; images stay uint8, with their cameras concatenated along the channels.
     """
     parts = list(obs.values())
     if parts[0].ndim > 2:
@@ -63,9 +60,9 @@ def flatten(obs: Mapping[str, np.ndarray]) -> np.ndarray:
 
 @contextlib.contextmanager
 def explain_divergence(envs: EpisodeEnvs) -> Iterator[None]:
-    """RunFailed in place of what torch raises for a distribution whose parameters are not finite.
+    """Raise RunFailed instead of torch's error for a distribution with non-finite parameters.
 
-    The observations were.
+    Observations are known to be finite.
     """
     try:
         yield
@@ -79,8 +76,8 @@ def explain_divergence(envs: EpisodeEnvs) -> Iterator[None]:
 
 
 class EpisodeEnvs:
-    """Implements baselines.omnisafe.interface.Envs. `on_episode` hears of episodes that count,
-    `on_step` of every step.
+    """Implements baselines.omnisafe.interface.Envs. Calls `on_episode` after each recorded episode
+    and `on_step` after every step.
     """
 
     def __init__(
@@ -106,12 +103,12 @@ class EpisodeEnvs:
             (self.num_envs, self.obs_dim), np.float32 if self.frame is None else np.uint8
         )
         self._episode = np.zeros(self.num_envs, np.int64)
-        self._over = np.ones(self.num_envs, bool)  # no episode runs
-        # the next episode has begun already, in place of a lost one
+        self._over = np.ones(self.num_envs, bool)  # environments without a running episode
+        # environments whose next episode has already begun, in place of a lost one
         self._replaced = np.zeros(self.num_envs, bool)
 
     def observation(self) -> np.ndarray:
-        """Where all stand, [E, D]; a copy, because OmniSafe normalises in place."""
+        """Current observations [E, D]; a copy, because OmniSafe normalises in place."""
         return self._obs.copy()
 
     def begin(self, which: np.ndarray, ended: bool) -> np.ndarray:
@@ -134,7 +131,7 @@ class EpisodeEnvs:
 
     def step(self, actions: np.ndarray) -> Rows:
         """See baselines.omnisafe.interface.Envs."""
-        # which environments would answer with an error of their own
+        # checked here, because environments would raise an error of their own
         if not np.isfinite(actions).all():
             raise RunFailed(
                 "the policy chose an action that is not finite at simulator step "
@@ -158,7 +155,7 @@ class EpisodeEnvs:
         return Rows(obs, step.reward, step.cost, step.is_terminal, truncated)
 
     def snapshot(self) -> dict[str, np.ndarray]:
-        """Where the environments stand; `restore` leads there again."""
+        """State of the environments, from which `restore` continues."""
         parts = {"vector": self._vector.snapshot(), "tally": self._tally.snapshot()}
         flat = {
             f"{part}:{name}": array
@@ -172,9 +169,9 @@ class EpisodeEnvs:
         }
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> bool:
-        """Repeat the running episodes of a snapshot.
+        """Replay the running episodes of a snapshot.
 
-        Returns whether they came to where they had been.
+        Returns whether the observations are equal to the saved ones.
         """
         parts: dict[str, dict[str, np.ndarray]] = {"vector": {}, "tally": {}}
         for key, array in arrays.items():

@@ -1,4 +1,4 @@
-"""`safedreamer evaluate` for runs of OmniSafe: the newest checkpoint's policy on fixed layouts."""
+"""`safedreamer evaluate` for OmniSafe runs: the newest checkpoint's policy on fixed layouts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def evaluate_run(
     """Play episodes from `first_episode` on with the policy of `run`, or the published one, on the
     task and the layouts of `spec`.
 
-    `final`: with its deterministic actions only, as records of the split "final". Writes the
+    `final` plays deterministic actions only and records them under the split "final". Writes the
     records and prints them; returns 0.
     """
     playing = _playing(spec, run, make_env, episodes, first_episode, published)
@@ -79,8 +79,8 @@ def evaluate_changed(
 ) -> int:
     """Play the same episodes on changed environments, one cell after the other; returns 0.
 
-    A cell has fields of `make_env` to change, `env`, and a file for its records, `out`, which is
-    there once all of them are. Most likely actions only.
+    A cell holds `env`, the fields of `make_env` to change, and `out`, the file for its records,
+    which is written when all its episodes are done. Uses deterministic actions only.
     """
     playing = _playing(spec, run, make_env, episodes, first_episode, published)
     with playing as (play, env_steps, agent_steps):
@@ -112,9 +112,9 @@ def _playing(
     first_episode: int,
     published: Mapping[str, Any] | None,
 ) -> Iterator[tuple[Play, int, int]]:
-    """`evaluate` with the newest policy of the run, and the simulator and agent steps behind it.
+    """`evaluate` with the run's newest policy, and its simulator and agent steps of training.
 
-    A published policy says itself: `file`, `env_steps`, `agent_steps`.
+    For a published policy, `published` holds `file`, `env_steps` and `agent_steps`.
     """
     with contextlib.ExitStack() as stack:
         if published is None:
@@ -147,7 +147,7 @@ def _write(
     found: Sequence[tuple[str, Episode]],
     began: float,
 ) -> None:
-    """Records of (split, episode), in place of an older file."""
+    """Write the records of (split, episode), replacing an older file."""
     seconds = round(time.perf_counter() - began, 2)
     rows = (
         records.EpisodeRecord.of(spec, split, played, env_steps, agent_steps, seconds)
@@ -159,7 +159,7 @@ def _write(
 def load_learner(
     spec: RunSpec, saved: Path, make_env: MakeEnv, stack: contextlib.ExitStack
 ) -> Learner:
-    """The learner in a checkpoint of the run `spec`. Raises BadInput where they do not fit."""
+    """Load the learner from a checkpoint of the run `spec`. Raises BadInput if they do not fit."""
     meta = checkpoint.read_meta(saved, spec.run_id)
     try:
         learner = new_learner(spec, make_env, stack)
@@ -185,7 +185,7 @@ def _published_learner(
 def new_learner(spec: RunSpec, make_env: MakeEnv, stack: contextlib.ExitStack) -> Learner:
     """An untrained learner, with environments that `stack` closes.
 
-    Raises ValueError where settings and environments do not fit.
+    Raises ValueError if settings and environments do not fit.
     """
     vector = stack.enter_context(
         VectorEnv(make_env, spec.loop.num_envs, spec.seed, "train", "inline")

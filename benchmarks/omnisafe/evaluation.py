@@ -1,9 +1,8 @@
-"""Evaluation episodes of a trained policy of OmniSafe.
-
-The layouts that our agents are evaluated on, and nothing in training changes.
+"""Evaluation episodes of OmniSafe policies, on the same layouts as this suite's agents and without
+effect on training.
 
 Each evaluation plays them with the policy's most likely actions (split "eval") and with sampled
-ones (split "eval_sampled"), where a policy tells the two apart.
+ones (split "eval_sampled"), if the policy distinguishes the two.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from benchmarks.runs import records
 from benchmarks.runs.errors import RunFailed
 from benchmarks.training.episodes import MAX_ENVS, Episode, Stopped, Tally
 
-STREAM = 4  # of random numbers, beside those of the JAX loop
+STREAM = 4  # random stream, distinct from those of the JAX loop
 
 
 def evaluate(
@@ -35,10 +34,10 @@ def evaluate(
     should_stop: Callable[[], bool] = lambda: False,
     first_episode: int = 0,
 ) -> Generator[tuple[str, list[Episode]], None, None]:
-    """(split, so many episodes of the seed's split "eval" from `first_episode` on) for each way to
-    act.
+    """Yield (split, episodes) for each way to act.
 
-    Raises Stopped when asked to, and RunFailed when every episode was lost.
+    Plays `episodes` episodes of the split "eval" of `run_seed`, from `first_episode` on. Raises
+    Stopped if `should_stop`, and RunFailed if every episode was lost.
     """
     for mode, split in enumerate((records.EVAL, records.EVAL_SAMPLED)[: 1 + policy.samples]):
         seed = int(np.random.SeedSequence([run_seed, STREAM, env_steps, mode]).generate_state(1)[0])
@@ -68,7 +67,7 @@ def _play(
 ) -> list[Episode]:
     num_envs = min(len(episodes), MAX_ENVS)
     done: dict[int, Episode] = {}
-    # whole rounds, so that the policy's carry begins with all of them
+    # in rounds, so that all environments start together with a fresh policy carry
     for first in episodes[::num_envs]:
         tally, last = Tally(num_envs), min(episodes.stop, first + num_envs)
         over = np.arange(first, first + num_envs) >= last

@@ -1,11 +1,11 @@
-"""The loop of a run of OmniSafe: advance the learner, evaluate, log, save, tell.
+"""The training loop of OmniSafe runs: advance the learner, evaluate, log, save, report.
 
-The same folder as every other run.
+Writes the same run folder as every other run.
 
-The learner comes from one consistent point to the next (an epoch, an update cycle, an action:
+The learner advances from one consistent point to the next (an epoch, an update cycle, an action:
 baselines.omnisafe.learner); everything here happens at such points. A stop within an epoch of the
-on-policy family gives the epoch up: the run is saved as it was at its start, its episodes leave the
-records, and the same command plays it again.
+on-policy family discards the epoch: the run is saved as of the epoch's start, its episodes are
+removed from the records, and the same command plays it again.
 """
 
 # pyright: reportMissingImports=false
@@ -40,7 +40,7 @@ from benchmarks.training.base import Opened, Result, RunLoop, opened
 from benchmarks.training.counters import Options, Progress
 from benchmarks.training.episodes import Episode, Stopped
 
-LEARNER, ENVS = checkpoint.LEARNER, "envs"  # of a checkpoint
+LEARNER, ENVS = checkpoint.LEARNER, "envs"  # parts of a checkpoint
 SHOWN = {
     "Loss/Loss_pi": "actor",
     "Loss/Loss_reward_critic": "critic",
@@ -57,26 +57,26 @@ class Point(NamedTuple):
 
 
 def torch_devices() -> list[str]:
-    """The GPUs that torch sees."""
+    """The GPUs available to torch."""
     return [f"gpu: {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
 
 
 def train(
     spec: RunSpec, out: str | os.PathLike[str], make_env: MakeEnv, options: Options = Options()
 ) -> Result:
-    """Train `spec` in the folder `out`, from its last checkpoint if there is one.
+    """Train `spec` in the folder `out`, continuing from its last checkpoint if there is one.
 
-    `make_env` repeats actions as the budget says.
+    `make_env` must use the action repeat of the spec.
 
-    Raises BadInput when `out` belongs to another configuration or process or its disk is full,
-    RunFailed when the run cannot go on.
+    Raises BadInput if `out` belongs to another configuration or process or its disk is full, and
+    RunFailed if the run cannot continue.
     """
     with opened(spec, out, make_env, options, torch_devices) as run:
         return Loop(run).run()
 
 
 class Loop(RunLoop[Progress]):
-    """A run: what it is made of, and what happens at its consistent points."""
+    """The state of a run, and the actions at its consistent points."""
 
     def __init__(self, run: Opened) -> None:
         super().__init__(run, Progress)
@@ -93,7 +93,7 @@ class Loop(RunLoop[Progress]):
             lambda fault: self.fault(fault, records.TRAIN),
             self._tick,
         )
-        self.within_epoch = False  # of the on-policy family, where a stop gives it up
+        self.within_epoch = False  # within an on-policy epoch, which a stop discards
         self.learner = self._learner()
         self.buffers = {
             name: SavedBuffer(buffer) for name, buffer in replays(self.learner.algo).items()
@@ -144,16 +144,16 @@ class Loop(RunLoop[Progress]):
 
     @property
     def on_policy(self) -> bool:
-        """Whether an advance is an epoch, in which a stop is heard."""
+        """Whether an advance is an epoch, which a stop can interrupt."""
         return isinstance(self.learner, OnPolicy)
 
     def patience(self, seconds: float) -> float:
         return 0.0 if self.on_policy else seconds
 
     def advance(self) -> None:
-        """Bring the learner to its next consistent point.
+        """Advance the learner to its next consistent point.
 
-        Raises Stopped where an epoch was given up.
+        Raises Stopped if an epoch was discarded.
         """
         start = time.perf_counter()
         self.within_epoch = self.on_policy
@@ -174,9 +174,9 @@ class Loop(RunLoop[Progress]):
             self._log(row)
 
     def _forget_epoch(self) -> None:
-        """Drop what the given-up epoch recorded.
+        """Remove the discarded epoch's rows from records and metrics.
 
-        It is played again, or never was part of the run.
+        The epoch is played again on resume, or is not part of the run.
         """
         positions = self.point.meta["positions"]
         self.reports.records.cut(positions[RECORDS_FILE])
@@ -184,7 +184,7 @@ class Loop(RunLoop[Progress]):
 
     def settle(self) -> None:
         if self.on_policy:
-            # a stop within the next epoch, or within the evaluation, leaves the run here
+            # a stop within the next epoch or evaluation saves the run as of this point
             self.point = self._point()
         if self.counters.due(self.config.eval_every):
             self.evaluate()
@@ -214,9 +214,9 @@ class Loop(RunLoop[Progress]):
         return self.evaluation_seconds + (self.epoch_seconds if self.on_policy else 0.0)
 
     def save(self) -> None:
-        """A checkpoint of the last consistent point, from which the run continues."""
+        """Write a checkpoint of the last consistent point, from which the run continues."""
         point = self.point if self.on_policy else self._point()
-        # environments that have not begun an episode have nothing to return to
+        # environments without an episode have nothing to restore
         if point.counters.env_steps == 0:
             return
         if (
@@ -247,7 +247,7 @@ class Loop(RunLoop[Progress]):
         )
 
     def _tick(self) -> None:
-        """Heard often, also in the midst of rollouts and updates."""
+        """Handle stop requests and reports; called often, also within rollouts and updates."""
         if self.within_epoch and self.options.stop():
             raise Stopped
         if self.reports.due(self.elapsed()):

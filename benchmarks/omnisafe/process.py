@@ -1,9 +1,7 @@
-"""OmniSafe in a process of its own.
+"""Runs OmniSafe in a child process: sends the request, forwards signals, returns the exit status.
 
-Started, told what to do, sent our signals, and its exit status returned.
-
-torch and OmniSafe change settings of the whole process (deterministic algorithms, cuDNN, threads)
-and share none with JAX.
+torch and OmniSafe change process-wide settings (deterministic algorithms, cuDNN, threads), so they
+do not share a process with JAX.
 """
 
 from __future__ import annotations
@@ -62,7 +60,7 @@ def stress_in_child(spec: RunSpec, run: Path, **options: Any) -> int:
 
 
 def keep_in_child(spec: RunSpec, run: Path, **options: Any) -> int:
-    """Write the policy of the newest checkpoint of `run`, without what acting does not read.
+    """Write the policy of the newest checkpoint of `run`, with only the arrays needed for acting.
 
     `options` are those of benchmarks.omnisafe.publish.write_kept.
     """
@@ -70,9 +68,9 @@ def keep_in_child(spec: RunSpec, run: Path, **options: Any) -> int:
 
 
 def check_interpreter(method: str) -> None:
-    """Raise BadInput where this interpreter has no Safety-Gymnasium, which OmniSafe imports.
+    """Raise BadInput if this interpreter lacks Safety-Gymnasium, which OmniSafe imports.
 
-    That environments run under another one does not change it.
+    It is required even if environments run under another interpreter.
     """
     if importlib.util.find_spec("safety_gymnasium") is None:
         raise BadInput(
@@ -88,12 +86,12 @@ def _run(folder: Path, order: dict[str, Any], method: str) -> int:
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
     command = [sys.executable, "-m", "benchmarks.omnisafe", str(folder)]
     with held_back():
-        # A process group of its own: Ctrl-C of a terminal reaches it through us, once.
+        # Own process group, so that the terminal's Ctrl-C reaches it only once, through us.
         child = subprocess.Popen(command, stdin=subprocess.PIPE, env=environ, process_group=0)
     assert child.stdin is not None
     with _forwarding(child):
         child.stdin.write(json.dumps(order).encode() + b"\n")
-        child.stdin.flush()  # left open: that it closes says that we are gone
+        child.stdin.flush()  # left open: its closing signals that this process has exited
         status = child.wait()
     if status < 0:
         name = signal.Signals(-status).name
@@ -107,7 +105,7 @@ def _run(folder: Path, order: dict[str, Any], method: str) -> int:
 
 @contextmanager
 def _forwarding(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Within this context signals to us go to the child, which answers them."""
+    """Forward signals to the child, which handles them."""
 
     def forward(number: int, frame: FrameType | None) -> None:
         del frame

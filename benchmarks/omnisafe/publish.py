@@ -1,4 +1,4 @@
-"""The policy of a run of OmniSafe as a file that holds what acting reads and nothing else."""
+"""Writes the policy of an OmniSafe run to a file that holds only the arrays needed for acting."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_kept(spec: RunSpec, run: Path, make_env: MakeEnv, file: str, about: st
     """Write the policy of the run's newest checkpoint to `file`, in float16 where its most likely
     actions stay within TOLERANCE, and what was kept, as JSON, to `about`; returns 0.
 
-    Raises BadInput where arrays alone do not act as the run does.
+    Raises BadInput if the arrays alone do not reproduce the run's actions.
     """
     trained, path, *_ = newest(run)
     with contextlib.ExitStack() as stack:
@@ -56,19 +56,20 @@ def write_kept(spec: RunSpec, run: Path, make_env: MakeEnv, file: str, about: st
 
 
 def half_error(learner: Learner, halved: Learner, rows: Sequence[published.Seen]) -> float:
-    """Relative difference of the most likely actions of the two, infinite where `halved` has none:
-    numbers that are too large or too small for float16.
+    """Relative difference of the most likely actions of the two learners.
+
+    Infinite if those of `halved` are not finite, from numbers beyond the range of float16.
     """
     here = published.decisions(learner, rows)[0]
     try:
         there = published.decisions(halved, rows)[0]
-    except ValueError:  # torch's distributions refuse what is not finite
+    except ValueError:  # torch's distributions raise for non-finite parameters
         return float("inf")
     return relative(here, there) if np.isfinite(there).all() else float("inf")
 
 
 def record(learner: Learner, make_env: MakeEnv, run_seed: int) -> list[published.Seen]:
-    """ROWS decisions in ENVS unseen layouts, fewer where an episode ends before."""
+    """Record ROWS decisions in ENVS unseen layouts; fewer if an episode ends earlier."""
     policy, found = make_policy(learner), []
     with VectorEnv(make_env, ENVS, run_seed, "eval", "inline", UNSEEN_EPISODE) as envs:
         policy.begin(ENVS)

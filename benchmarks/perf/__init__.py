@@ -1,1 +1,1 @@
-"""Speed of the agents' jitted functions at named settings: `python -m benchmarks.perf`."""
+"""Benchmarks of the agents' jitted functions at named settings: `python -m benchmarks.perf`."""

@@ -1,6 +1,6 @@
 """`python -m benchmarks.perf [--suite SUITE] [--against CHECKOUT] [--out results/perf]`.
 
-Timings as a table and as JSON, each case in a process of its own.
+Time cases, each in its own process, and report a table and JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PROG = "python -m benchmarks.perf"
 
 
 def report_case(case: Case, options: PerfOptions) -> dict[str, Any]:
-    """The median round of a case, and every round's seconds."""
+    """Row of a case's median round, with the seconds of every round."""
     rounds = [measure_round(case, options) for _ in range(options.rounds)]
     compared = "median" if options.against is None else "ratio_to_against"
     row = sorted(rounds, key=lambda row: row[compared])[(len(rounds) - 1) // 2]
@@ -35,8 +35,8 @@ def report_case(case: Case, options: PerfOptions) -> dict[str, Any]:
 def measure_round(case: Case, options: PerfOptions) -> dict[str, Any]:
     """The row of a case: its timing, peak memory, and ratios to the release and another checkout.
 
-    A time of the release is of another machine. What compares is time times the machine's peak,
-    work included that the other does not do: GFLOP divided by the share of the peak.
+    The release was timed on another machine. The comparable quantity is time times the machine's
+    peak, i.e. GFLOP divided by the share of the peak, including work that only one side does.
     """
     ours = measure_case(options.suite, case.name, options.repeats)
     row = ours.row | {"peak_bytes": ours.peak_bytes}
@@ -71,7 +71,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def main(options: PerfOptions) -> int:
-    """Print one line per case; write JSON where asked. Returns 2 when no case is left."""
+    """Print one line per case and write JSON on request. Returns 2 if no case is selected."""
     cases = [case for case in SUITES[options.suite]() if options.only in case.name]
     if not cases:
         print(f"no case of suite {options.suite} contains {options.only!r}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What is timed: an action and an update of a method under a preset, on random data."""
+"""The timed cases: an action or an update of a method under a preset, on random data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agents.settings import replaced
 from benchmarks.methods import method, settings
 from benchmarks.runs.spec import LoopConfig
 
-# PointGoal1 as the release sees it: two cameras, or 29 coordinates of which 16 are hazard
+# The release's observations of PointGoal1: two cameras, or 29 coordinates of which 16 are hazard
 # positions.
 VISION = {name: ArraySpec((64, 64, 3), "uint8") for name in ("image", "image2")}
 VECTOR = {"observation": ArraySpec((29,), "float32")}
@@ -22,10 +22,10 @@ HAZARDS = {"hazards": slice(9, 25)}
 
 
 class Release(NamedTuple):
-    """What the authors' release reached on two cores of the reference machine, float32."""
+    """Performance of the authors' release on two cores of the reference machine, float32."""
 
     gflop: float
-    share: float  # of the machine's matmul peak
+    share: float  # share of the machine's matmul peak
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Case:
     preset: str = "release"
 
     def config(self) -> Any:
-        """The preset's settings with this case's, and without pre-training, whose updates are only
-        a part of one.
+        """The preset's settings with this case's changes, and without pre-training, whose updates
+        are only partial.
         """
         config = settings(self.method, self.obs, self.preset).agent
         changes: dict[str, Any] = {}
@@ -59,7 +59,7 @@ class Case:
         return replaced(dataclasses.replace(config, **changes), dict(self.sizes))
 
     def agent(self) -> tuple[Any, LoopConfig]:
-        """The agent on a PointGoal1 as the observation shows it, and the loop's settings."""
+        """The agent for PointGoal1 with the case's observation, and the loop settings."""
         obs = VISION if self.obs == "vision" else VECTOR
         loop = settings(self.method, self.obs, self.preset).loop
         layout = HAZARDS if self.obs == "coordinates" else {}
@@ -69,8 +69,8 @@ class Case:
         return method(self.method).agent(self.config(), env), loop
 
     def prepare(self) -> tuple[Callable[..., Any], tuple[Any, ...], Callable[[], Any]]:
-        """The traced function with its arguments, for counting FLOPs, and a call without arguments,
-        for timing.
+        """The function and its arguments, for counting FLOPs, and a call without arguments, for
+        timing.
         """
         agent, loop = self.agent()
         obs = agent.env.obs
@@ -93,7 +93,7 @@ class Case:
 
 
 class Updater:
-    """Calls an update again and again on the state it returned.
+    """Calls an update repeatedly on the state it returned.
 
     The state's buffers are donated, so no two leaves may share one.
     """
@@ -136,7 +136,9 @@ def random_batch(obs: ObsSpec, batch: int, length: int) -> dict[str, np.ndarray]
 
 
 def release_cases() -> list[Case]:
-    """Actions and updates at the release's sizes; its plan from vision was not measured."""
+    """Actions and updates at the release's sizes; the release's planning from vision was not
+    measured.
+    """
     return [
         Case("plan, vector preset", "osrp", "coordinates", "plan", release=Release(175, 0.46)),
         Case("update, vector preset", "osrp", "coordinates", "update", release=Release(190, 0.30)),
@@ -159,7 +161,7 @@ def cpu_cases() -> list[Case]:
 
 
 def scaling_cases() -> list[Case]:
-    """How time and memory grow: one size of the preset `cpu` at a time is another."""
+    """Growth of time and memory: the preset `cpu` with one size changed at a time."""
     updates = [("batch_size", value) for value in (8, 16, 32, 64)]
     sizes = {
         "imagination.horizon": (5, 15, 30),
@@ -197,7 +199,7 @@ def scaling_cases() -> list[Case]:
 
 
 def convolution_cases() -> list[Case]:
-    """The vision update with each form of the convolutions."""
+    """The vision update with each implementation of the convolutions."""
     return [
         Case(f"update, vision, conv {impl}", "bsrp_lag", "vision", "update", conv_impl=impl)
         for impl in ("matmul", "xla")
@@ -205,8 +207,8 @@ def convolution_cases() -> list[Case]:
 
 
 def baseline_cases() -> list[Case]:
-    """An update of each baseline under its presets, beside the method of SafeDreamer that acts as
-    they do.
+    """An update of each baseline under its presets, and of the SafeDreamer method that acts like
+    it.
     """
     where = (("cpu", "coordinates"), ("release", "vision"), ("matched", "vision"))
     cases = [

@@ -1,10 +1,11 @@
 """`python -m benchmarks.perf.checkpoints [--out results/perf]`.
 
-Bytes and seconds of the checkpoints of a preset with a full replay.
+Measure size and duration of a preset's checkpoints with a full replay buffer.
 
-The learner is the preset's. Its replay buffer is filled with random rows to its capacity (mapped to
-files, as one beyond memory has to be) and saved once as a whole; then rows are added and saved as
-often as in a run, where only new ones are written. Every other number is the median of the repeats.
+The learner is the preset's. Its replay buffer is filled to capacity with random rows (mapped to
+files, as a buffer larger than memory must be) and saved once as a whole; then rows are added and
+saved as often as in a run, which writes only new rows. All other numbers are medians of the
+repeats.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ BLOCK = 1000  # rows added at once
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointOptions:
-    """Measure checkpoints of a method's preset."""
+    """Measure the checkpoints of a method's preset."""
 
     method: str = "osrp_lag"
     """Method."""
@@ -48,15 +49,15 @@ class CheckpointOptions:
     preset: str = "release"
     """Preset."""
     capacity: int | None = None
-    """Transitions that the replay holds; the preset's if not given. The release's 1e6 of images
-    need 50 GB of disk here.
+    """Capacity of the replay buffer in transitions; default: the preset's. The release's 1e6 with
+    images need 50 GB of disk.
     """
     repeats: int = 3
     """Checkpoints after the first."""
     scratch: Path = Path(tempfile.gettempdir())
-    """Folder for buffer and checkpoints; removed afterwards."""
+    """Folder for replay buffer and checkpoints; removed afterwards."""
     out: Path | None = None
-    """Folder for checkpoints.json; printed only if not given."""
+    """Folder for checkpoints.json; if not given, results are only printed."""
 
 
 def fill(replay: Replay, rows: int, block: dict[str, np.ndarray]) -> None:
@@ -66,7 +67,7 @@ def fill(replay: Replay, rows: int, block: dict[str, np.ndarray]) -> None:
 
 
 def measure(options: CheckpointOptions, folder: Path) -> dict[str, Any]:
-    """Bytes and seconds of the first checkpoint and of those that follow."""
+    """Bytes and seconds of the first checkpoint and of later ones."""
     obs, layout = (VISION, {}) if options.obs == "vision" else (VECTOR, HAZARDS)
     env = EnvSpec(obs, 2, 5, 1000, layout, costly=tuple(layout))
     preset = settings(options.method, options.obs, options.preset)
@@ -107,12 +108,12 @@ def measure(options: CheckpointOptions, folder: Path) -> dict[str, Any]:
 
 
 def size(paths: Any) -> int:
-    """Bytes of some files."""
+    """Total bytes of some files."""
     return sum(path.stat().st_size for path in paths)
 
 
 def main(options: CheckpointOptions) -> int:
-    """Measure, print, and write JSON where asked."""
+    """Measure, print, and write JSON on request."""
     check_folder(options.scratch, "--scratch")
     if options.out:
         check_folder(options.out)

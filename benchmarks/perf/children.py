@@ -1,6 +1,6 @@
-"""Cases in processes of their own, so that peak memory is a case's and not of all before it.
+"""Runs each case in its own process, so that peak memory does not include earlier cases.
 
-A case may also run from another checkout, through the command line that it has there.
+A case may also run from another checkout, through that checkout's command line.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from benchmarks.runs.errors import BadInput, RunFailed
 
 HERE = Path(__file__).resolve().parents[2]
 
-# Linux counts what a process held before its exec as its own, so a child of a large process would
-# be as large: a small process starts the case, and prints its peak, in KiB.
+# Linux attributes memory held before exec to the process, so the child of a large process would
+# report its parent's size. A small process starts the case instead and prints its peak in KiB.
 _BETWEEN = """
 import resource, subprocess, sys
 status = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
@@ -28,14 +28,14 @@ sys.exit(status)
 
 
 class Measured(NamedTuple):
-    """A row of `benchmarks.perf`, and the resident memory of its process at its largest, bytes."""
+    """A row of `benchmarks.perf`, and the peak resident memory of its process in bytes."""
 
     row: dict[str, Any]
     peak_bytes: int
 
 
 def check_checkout(folder: Path) -> Path:
-    """The folder, if it is a checkout whose cases can be run. Raises BadInput otherwise."""
+    """The folder, if it is a checkout whose cases can be run; raises BadInput otherwise."""
     if not (folder / "benchmarks" / "perf" / "__main__.py").is_file():
         raise BadInput(
             f"{folder} is no checkout of this suite: git worktree add {folder} COMMIT makes one"
@@ -44,7 +44,7 @@ def check_checkout(folder: Path) -> Path:
 
 
 def measure_case(suite: str, name: str, repeats: int, checkout: Path = HERE) -> Measured:
-    """Time a case in a process of its own. Raises RunFailed where that fails."""
+    """Time a case in its own process. Raises RunFailed if that fails."""
     with tempfile.TemporaryDirectory() as out:
         options = ["--suite", suite, "--only", name, "--repeats", str(repeats), "--out", out]
         module = "benchmarks.perf.here" if checkout == HERE else "benchmarks.perf"

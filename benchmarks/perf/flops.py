@@ -1,10 +1,10 @@
-"""Matrix products and convolutions of a jittable function, counted from its jaxpr: their
-floating-point operations, their number, and the bytes that they read and write.
+"""Counts matrix products and convolutions of a jittable function from its jaxpr: floating-point
+operations, number, and bytes read and written.
 
-XLA's own cost analysis counts the body of a loop once; here loops of known length count as often
-as they run, and conditionals by their cheapest branch: MBPO fits its ensemble in one update of
-thousands. Elementwise work is left out. The share of a matmul peak computed from these numbers is
-therefore a lower bound of how busy the machine is.
+XLA's own cost analysis counts the body of a loop once; here loops of known length count once per
+iteration, and conditionals as their cheapest branch, because MBPO fits its ensemble in only one of
+thousands of updates. Elementwise work is excluded. A share of the matmul peak computed from these
+numbers is therefore a lower bound of the machine's utilisation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import jax
 
 
 class Products(NamedTuple):
-    """What the products of a function come to."""
+    """Totals of a function's products."""
 
     flops: float = 0.0  # two per multiply-add
     number: int = 0  # each is at least one launch on a GPU
@@ -79,7 +79,7 @@ def _dot_flops(eqn: Any) -> float:
 
 
 def _conv_flops(eqn: Any) -> float:
-    """Two per output element and kernel tap; taps that fall on dilation zeros are not work."""
+    """Two FLOPs per output element and kernel tap, not counting taps on dilation zeros."""
     rhs, dims = eqn.invars[1].aval.shape, eqn.params["dimension_numbers"]
     taps = math.prod(rhs) / rhs[dims.rhs_spec[0]]
     dilation = math.prod(eqn.params["lhs_dilation"])

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.perf.here`: cases one after another in this process, for `children`."""
+"""`python -m benchmarks.perf.here`: time cases one by one in this process; used by `children`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.process.allocator import keep_memory
 def run_case(case: Case, repeats: int) -> dict[str, Any]:
     """Timing, FLOPs and share of the peak.
 
-    The peak is measured right before, so that both sides see the same machine.
+    The peak is measured immediately before, under the same machine load.
     """
     function, args, call = case.prepare()
     flops = matmul_flops(function, *args)

@@ -1,10 +1,10 @@
 """`python -m benchmarks.perf.loop [--out results/perf]`.
 
-Simulator steps per second of whole training runs against the number of environments, and the share
-of wall time that each part of the loop takes: acting, environments, learner.
+Measure simulator steps per second of whole training runs by number of environments, and the share
+of wall time of each part of the loop: acting, environments, learner.
 
-Each run is a process of `safedreamer train` with a preset's own sizes. Rows of its metrics count
-from the second one with updates on, so that neither prefill nor compilation is in them.
+Each run is a process of `safedreamer train` with the preset's sizes. Metrics are used from the
+second row with updates on, which excludes prefill and compilation.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ LOG_EVERY = 160  # agent steps
 
 @dataclasses.dataclass(frozen=True)
 class LoopOptions:
-    """Throughput of training."""
+    """Measure the throughput of training."""
 
     methods: tuple[str, ...] = ("bsrp_lag", "osrp_lag")
-    """Methods: one that acts by its actor, one that plans."""
+    """Methods; default: one that acts with its actor and one that plans."""
     num_envs: tuple[int, ...] = (1, 2, 4, 8, 16)
     """Numbers of environments."""
     task: str = "SafetyPointCircle1-v0"
@@ -47,11 +47,11 @@ class LoopOptions:
     steps: int = 8000
     """Simulator steps of each run."""
     out: Path | None = None
-    """Folder for loop.json; printed only if not given."""
+    """Folder for loop.json; if not given, results are only printed."""
 
 
 def train(method: str, num_envs: int, options: LoopOptions, folder: Path) -> list[dict[str, Any]]:
-    """The metrics of a run. Raises RunFailed where it fails."""
+    """Train a run and return its metrics. Raises RunFailed if it fails."""
     settings = {
         "method": method,
         "task": options.task,
@@ -81,7 +81,8 @@ def train(method: str, num_envs: int, options: LoopOptions, folder: Path) -> lis
 def throughput(rows: list[dict[str, Any]]) -> dict[str, float]:
     """Simulator steps per second, updates per second and shares of wall time.
 
-    From the second row with updates on: the first one compiles. Raises RunFailed without any.
+    Uses the second row with updates and later ones, since the first includes compilation. Raises
+    RunFailed if there are none.
     """
     learning = [row for row in rows if row["updates"]]
     if len(learning) < 2:
@@ -101,7 +102,7 @@ def throughput(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def main(options: LoopOptions) -> int:
-    """Measure, print, and write JSON where asked."""
+    """Measure, print, and write JSON on request."""
     if options.out:
         check_folder(options.out)
     rows = []

@@ -1,11 +1,11 @@
-"""What the suite's side of a run of OmniSafe costs.
+"""Measure the suite's overhead on runs of OmniSafe.
 
 `python -m benchmarks.perf.omnisafe [--method ppo_lag] [--pairs 3]`.
 
 Pairs of runs with the same settings, one by OmniSafe's own `Agent` on its own environment, one by
-the suite without evaluations, each in a process of its own and alternating, so that both see the
-same machine. Seconds are those of training, start and imports aside; those of the processor (one
-thread does all the work) hardly depend on what else the machine does.
+the suite without evaluations, alternate in their own processes, so that both see the same machine
+load. Only training is timed, without start-up and imports; processor seconds (one thread does all
+the work) hardly depend on other load.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from benchmarks.runs.spec import RunSpec
 
 @dataclasses.dataclass(frozen=True)
 class Overhead:
-    """Time both."""
+    """Time runs of OmniSafe alone and in the suite."""
 
     method: str = "ppo_lag"
     """Algorithm of the on-policy or off-policy family."""
@@ -42,23 +42,23 @@ class Overhead:
     steps: int = 20_000
     """Simulator steps of a run."""
     steps_per_epoch: int = 20_000
-    """Of an epoch."""
+    """Simulator steps per epoch."""
     start_learning_steps: int = 1000
-    """Random actions first, for the off-policy family."""
+    """Initial steps with random actions; off-policy family only."""
     pairs: int = 3
-    """Runs of each."""
+    """Number of run pairs."""
     out: Path | None = None
-    """Folder for omnisafe-METHOD.json; printed only if not given."""
+    """Folder for omnisafe-METHOD.json; if not given, results are only printed."""
     only: str = ""
-    """For its own use: the run that a process makes."""
+    """Internal: which run this child process makes."""
 
 
 def spec_of(chosen: Overhead) -> RunSpec:
-    """The run, without evaluations."""
+    """The spec of the run, without evaluations."""
     preset = settings(chosen.method, "lidar", "release", task=chosen.task)
     changes: dict[str, object] = {"algo_cfgs__steps_per_epoch": chosen.steps_per_epoch}
     if hasattr(preset.agent.algo_cfgs, "kl_early_stop"):
-        # it would give the two different numbers of updates
+        # early stopping would give the two runs different numbers of updates
         changes["algo_cfgs__kl_early_stop"] = False
     if ALGORITHMS[chosen.method].family == "off-policy":
         changes["algo_cfgs__start_learning_steps"] = chosen.start_learning_steps
@@ -70,7 +70,7 @@ def spec_of(chosen: Overhead) -> RunSpec:
 
 
 class Clock:
-    """Seconds of wall clock and of the processor since it was made."""
+    """Wall-clock and processor seconds since its creation."""
 
     def __init__(self) -> None:
         self._start = time.perf_counter(), time.process_time()
@@ -105,7 +105,7 @@ def by_omnisafe(chosen: Overhead) -> tuple[float, float]:
 
 
 def by_the_suite(chosen: Overhead) -> tuple[float, float]:
-    """Seconds of the same training here, checkpoints and records included."""
+    """Seconds of the same training in the suite, checkpoints and records included."""
     from benchmarks.envs import make_env
     from benchmarks.omnisafe import loop
 

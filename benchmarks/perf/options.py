@@ -11,22 +11,22 @@ from typing import Literal
 class PerfOptions:
     """Time planned actions and updates.
 
-    Medians, peak memory, and the share of the machine's matmul peak they reach.
+    Reports medians, peak memory, and the share of the machine's matmul peak.
     """
 
     suite: Literal["release", "convolution", "baselines", "cpu", "scaling"] = "release"
-    """Which cases: the release's presets, both forms of the convolutions, updates of LAMBDA and
-    Safe SLAC, the preset cpu, or sizes one after another.
+    """Cases: the release's presets, the implementations of the convolutions, updates of the
+    baselines, the preset cpu, or one size changed at a time.
     """
     repeats: int = 7
-    """Timed calls per case, after one that compiles."""
+    """Timed calls per case, after one to compile."""
     only: str = ""
     """Run only cases whose name contains this text."""
     out: Path | None = None
-    """Folder for SUITE.json; printed only if not given."""
+    """Folder for SUITE.json; if not given, results are only printed."""
     against: Path | None = None
-    """Another checkout of this suite: each case is timed there too, right after."""
+    """Another checkout of this suite, in which each case is timed directly afterwards."""
     rounds: int = 1
-    """How often each case is timed on both sides in turn, in new processes. What is reported is the
-    round with the median ratio to the other checkout, or the median time.
+    """Rounds in which each case is timed on both sides, in new processes. Reports the round with
+    the median ratio to the other checkout, or with the median time.
     """

@@ -1,12 +1,12 @@
 """`python -m benchmarks.perf.planning RUN [--out results/perf]`.
 
-What a plan is worth against the model steps that it took.
+Compare the value of plans with the model steps spent on them.
 
-Beliefs are those of a frozen agent on layouts that it has not seen. From each, every search plans
-once from nothing (no warm start), and its plan is imagined anew, so that no plan counts for the
-luck of the rollout that chose it. Rows of the result name the search, its model steps, and what the
-world model says of its plans; the share of the reference's gain is (value - value of doing
-nothing) / (reference's - doing nothing).
+Beliefs are those of a frozen agent on unseen layouts. From each belief, every search plans once
+without a warm start, and its plan is evaluated in new imagined rollouts, so that no plan benefits
+from the luck of the rollouts that selected it. Result rows name the search, its model steps, and
+the world model's evaluation of its plans; the share of the reference's gain is (value - value of
+doing nothing) / (reference's - doing nothing).
 """
 
 from __future__ import annotations
@@ -55,28 +55,28 @@ SEARCHES: dict[str, dict[str, Any]] = {
 
 @dataclasses.dataclass(frozen=True)
 class PlanningOptions:
-    """Compare searches of the planner at equal beliefs."""
+    """Compare search variants of the planner at equal beliefs."""
 
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder of a SafeDreamer variant with a checkpoint."""
     searches: tuple[str, ...] = tuple(SEARCHES)
-    """Which searches."""
+    """Search variants to compare."""
     episodes: int = 8
-    """Unseen episodes that beliefs come from."""
+    """Unseen episodes from which beliefs are taken."""
     every: int = 10
     """Agent steps between beliefs of an episode."""
     rollouts: int = 16
-    """Imagined rollouts that judge a plan."""
+    """Imagined rollouts that evaluate a plan."""
     horizon: int = 15
     """Planned agent steps."""
     multiplier: float | None = None
-    """Price of a unit of cost return in a plan's value; the run's own multiplier if not given."""
+    """Weight of the cost return in a plan's value; default: the run's multiplier."""
     out: Path | None = None
-    """Folder for planning.json; printed only if not given."""
+    """Folder for planning.json; if not given, results are only printed."""
 
 
 class Start(NamedTuple):
-    """Beliefs [S, ...] as a policy has them: its memory and the observation after it."""
+    """Inputs of beliefs [S, ...]: a policy's carry and the observation after it."""
 
     carry: Carry
     obs: dict[str, Any]
@@ -85,7 +85,7 @@ class Start(NamedTuple):
 def collect(
     agent: SafeDreamer, state: PyTree, make: MakeEnv, seed: int, options: PlanningOptions
 ) -> Start:
-    """Beliefs every `every` steps of unseen episodes."""
+    """Collect beliefs every `every` steps of unseen episodes."""
     carry, key, kept = agent.init_carry(options.episodes), jax.random.key(seed), []
     with VectorEnv(make, options.episodes, seed, "eval", "inline", UNSEEN_EPISODE) as envs:
         step = envs.reset()
@@ -104,7 +104,7 @@ def collect(
 def with_search(
     base: PlannerConfig, settings: dict[str, Any], candidates: int, iterations: int, horizon: int
 ) -> PlannerConfig:
-    """The base's planner with this search and budget; actor rollouts are counted in the budget."""
+    """The base planner with this search and budget; actor rollouts count towards the budget."""
     share = settings.get("actor_fraction", 0.0)
     sampled = round(candidates / (1.0 + share))
     return dataclasses.replace(
@@ -118,7 +118,7 @@ def with_search(
 
 
 def model_steps(planner: PlannerConfig) -> int:
-    """Imagined steps of one decision."""
+    """Imagined steps per decision."""
     plans = sum(planner.candidates_per_iteration) + planner.iterations * planner.proposals
     return plans * planner.horizon * planner.pessimism
 
@@ -126,7 +126,7 @@ def model_steps(planner: PlannerConfig) -> int:
 def judge(
     agent: SafeDreamer, state: PyTree, start: Start, rollouts: int, multiplier: jax.Array
 ) -> dict[str, float]:
-    """What the world model says of the plans that this agent's search finds, means over beliefs.
+    """Evaluate the plans found by this agent's search in the world model; means over beliefs.
 
     value: the λ-return minus `multiplier` times the cost return; doing nothing likewise.
     """
@@ -158,7 +158,7 @@ def judge(
 
 
 def measure(options: PlanningOptions) -> list[dict[str, Any]]:
-    """A row for each search and budget."""
+    """Measure every search and budget; one row each."""
     spec, saved, _, _ = newest(options.run)
     make, env_spec = environment(spec)
     agent, state = trained_agent(spec, saved, env_spec)
@@ -191,7 +191,7 @@ def measure(options: PlanningOptions) -> list[dict[str, Any]]:
 
 
 def with_shares(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows with the share of the reference's gain, where the reference is among them."""
+    """The rows with their share of the reference's gain, if the reference is among them."""
     reference = next(
         (r for r in rows if (r["search"], r["candidates"], r["iterations"]) == REFERENCE), None
     )
@@ -205,7 +205,7 @@ def with_shares(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def main(options: PlanningOptions) -> int:
-    """Measure, print, and write JSON where asked."""
+    """Measure, print, and write JSON on request."""
     if unknown := set(options.searches) - set(SEARCHES):
         raise BadInput(f"unknown searches {sorted(unknown)}; valid: {', '.join(SEARCHES)}")
     if options.out:

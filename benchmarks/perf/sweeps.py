@@ -1,12 +1,12 @@
 """`python -m benchmarks.perf.sweeps [--slurm] [--out results/perf]`.
 
-What a sweep of 1,000 runs costs its user.
+Time the commands on a sweep of 1,000 runs.
 
 Makes the run folders of 1,000 seeds as a sweep command does, gives each a status and 1,000
-episodes, and times `status` and `export` as commands, processes and imports included. With --slurm,
-the cluster of SLURM_CONF gets 1,000 jobs that wait, and are cancelled afterwards: seconds of the
-sweep command, and every call of Slurm's commands, counted by stand-ins on the PATH. Medians of the
-repeats.
+episodes, and times the commands `status` and `export`, process start and imports included. With
+--slurm, submits 1,000 jobs that wait to the cluster of SLURM_CONF and cancels them afterwards;
+measures the seconds of the sweep command and counts calls of Slurm's commands by stand-ins on the
+PATH. Results are medians of the repeats.
 """
 
 from __future__ import annotations
@@ -45,24 +45,24 @@ EPISODE_STEPS = 1000
 
 @dataclasses.dataclass(frozen=True)
 class SweepOptions:
-    """Measure commands about large sweeps."""
+    """Time the commands on large sweeps."""
 
     runs: int = 1000
     """Runs, one per seed."""
     episodes: int = 1000
-    """Recorded episodes of each."""
+    """Recorded episodes per run."""
     repeats: int = 3
-    """Times that each command runs."""
+    """Repeats of each command."""
     slurm: bool = False
-    """Submit to the cluster of SLURM_CONF too."""
+    """Also submit to the cluster of SLURM_CONF."""
     scratch: Path = Path(tempfile.gettempdir())
     """Folder for the runs; removed afterwards."""
     out: Path | None = None
-    """Folder for sweeps.json; printed only if not given."""
+    """Folder for sweeps.json; if not given, results are only printed."""
 
 
 def suite_text(runs: int) -> str:
-    """A suite of so many runs that differ by seed."""
+    """The text of a suite of `runs` runs that differ by seed."""
     seeds = ", ".join(map(str, range(runs)))
     return (
         "preset: debug\n"
@@ -76,7 +76,7 @@ def suite_text(runs: int) -> str:
 
 
 def fill(folder: Path, spec: RunSpec, episodes: int) -> None:
-    """The files of a run that has finished so many episodes, one in ten an evaluation's."""
+    """Write the files of a run with `episodes` finished episodes, one in ten from evaluation."""
     steps = episodes * EPISODE_STEPS
     status = StatusFile(folder, spec)._status
     status = dataclasses.replace(
@@ -119,7 +119,7 @@ def fill(folder: Path, spec: RunSpec, episodes: int) -> None:
 
 
 def timed(arguments: Sequence[str], repeats: int, variables: Mapping[str, str]) -> dict[str, float]:
-    """Seconds of wall clock and of processor time of a command, medians."""
+    """Median wall-clock and processor seconds of a command."""
     walls, processors = [], []
     for _ in range(repeats):
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -142,8 +142,8 @@ def timed(arguments: Sequence[str], repeats: int, variables: Mapping[str, str]) 
 
 
 def counting(folder: Path) -> Path:
-    """A folder of stand-ins for Slurm's commands that note every call in `calls` and do what the
-    real ones do.
+    """Make a folder of stand-ins for Slurm's commands that log every call in `calls` and run the
+    real ones.
     """
     shims = folder / "bin"
     shims.mkdir()
@@ -157,8 +157,8 @@ def counting(folder: Path) -> Path:
 
 
 def submission(folder: Path, suite: Path, repeats: int) -> dict[str, Any]:
-    """Seconds and calls of submitting the suite, and of the same command again, which finds all of
-    it queued.
+    """Seconds and calls of submitting the suite, and of repeating the command when all jobs are
+    queued.
     """
     variables = {**os.environ, "PATH": f"{counting(folder)}{os.pathsep}{os.environ['PATH']}"}
     later = ["--slurm", "sbatch={begin: now+7days}", "memory_gb=1", "time=60"]
@@ -192,7 +192,7 @@ def submission(folder: Path, suite: Path, repeats: int) -> dict[str, Any]:
 
 
 def measure(options: SweepOptions, folder: Path) -> dict[str, Any]:
-    """Everything, in one folder."""
+    """Make all measurements in one folder."""
     suite = folder / "large.yaml"
     suite.write_text(suite_text(options.runs), encoding="utf-8")
     parsed = parse(suite.read_text(encoding="utf-8"), "large", suite.name)
@@ -225,7 +225,7 @@ def measure(options: SweepOptions, folder: Path) -> dict[str, Any]:
 
 
 def main(options: SweepOptions) -> int:
-    """Measure, print, and write JSON where asked."""
+    """Measure, print, and write JSON on request."""
     check_folder(options.scratch, "--scratch")
     if options.out:
         check_folder(options.out)

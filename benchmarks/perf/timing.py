@@ -1,4 +1,4 @@
-"""Median of several timed calls, and the machine's matmul peak as the yardstick."""
+"""Median of several timed calls, and the machine's matmul peak for reference."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def measure(call: Callable[[], Any], repeats: int) -> Timing:
 
 
 def matmul_peak(dtype: str, size: int | None = None) -> float:
-    """FLOP/s of a large square matrix product: the median of several."""
+    """Median FLOP/s of several large square matrix products."""
     n = size or (2048 if jax.default_backend() == "cpu" else 8192)
     a = jnp.ones((n, n), dtype)
     product = jax.jit(lambda x: x @ x)

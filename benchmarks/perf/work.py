@@ -1,8 +1,8 @@
-"""`python -m benchmarks.perf.work`: count what an action and an update of each JAX method come to,
-for the estimates of GPU-hours in `sweep --dry-run` (benchmarks/sweep/gpu_hours.py).
+"""`python -m benchmarks.perf.work`: count the products of an action and an update of each JAX
+method, for the GPU-hour estimates of `sweep --dry-run` (benchmarks/sweep/gpu_hours.py).
 
-Run it again when a test says that the sizes have changed. Nothing is compiled or timed; parameters
-are shapes only. Counted as on a GPU: there convolutions are XLA's own.
+Rerun when a test reports changed sizes. Nothing is compiled or timed; parameters are shapes only.
+Counts are for a GPU, where convolutions are XLA's own.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from benchmarks.perf.cases import Case, random_array, random_batch
 from benchmarks.perf.flops import Products, jaxpr_products
 from benchmarks.sweep.gpu_hours import FILE, operations
 
-ON_GPU = "xla"  # form of convolutions there
+ON_GPU = "xla"  # implementation of convolutions on a GPU
 
 
 class Kind(NamedTuple):
-    """What is counted once: all tasks with that observation come to nearly the same."""
+    """A combination counted once, since counts of tasks with the same observation hardly differ."""
 
     method: str
     obs: str
@@ -35,7 +35,7 @@ class Kind(NamedTuple):
 
 
 def kinds() -> list[Kind]:
-    """Those of the built-in suites that a GPU is for, without variants that change sizes."""
+    """Kinds of the built-in suites that run on a GPU, without variants that change sizes."""
     jax_methods = [name for name, method in METHODS.items() if method.engine == "jax"]
     found = [
         Kind(name, obs, "release")
@@ -57,7 +57,7 @@ def kinds() -> list[Kind]:
 
 
 def count_act(kind: Kind) -> Products:
-    """Of one environment's action in training."""
+    """Count the products of one environment's action in training."""
     agent, _ = _case(kind, "plan").agent()
     rows = {name: random_array(spec, (1,)) for name, spec in agent.env.obs.items()}
     args = (agent.init_carry(1), rows, np.zeros(1, bool), jax.random.key(0))
@@ -66,7 +66,7 @@ def count_act(kind: Kind) -> Products:
 
 
 def count_update(kind: Kind) -> Products:
-    """Of an update with the preset's batch."""
+    """Count the products of an update with the preset's batch."""
     agent, loop = _case(kind, "update").agent()
     batch = random_batch(agent.env.obs, loop.batch_size, loop.batch_length)
     traced = jax.make_jaxpr(agent.learner.update)(_state(agent), batch, jax.random.key(0))

@@ -1,7 +1,8 @@
-"""Keeps what XLA compiled between processes, so that a second start need not compile for a minute.
+"""Persistent cache of XLA's compiled functions, so that a second start does not compile for a
+minute.
 
-JAX has such a cache but no place for it, no bound, and no regard to processors: home folders are
-shared by nodes whose processors differ, and code for one may end another's process.
+JAX has such a cache, but with no default folder, no size limit and no distinction of processors:
+nodes with different processors may share a home folder, and code for one may crash on another.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ MAX_BYTES = 2_000_000_000  # of all versions and processors together
 
 
 def keep_compiled() -> Path | None:
-    """Call before JAX is imported. Returns the cache's folder, or None without one.
+    """Enable the cache; call before JAX is imported. Returns its folder, or None without one.
 
-    SWITCH=0 turns it off and SWITCH=FOLDER moves it; JAX's own variables are left as they are. A
-    folder that cannot be written is done without.
+    SWITCH=0 disables it and SWITCH=FOLDER moves it; JAX's own variables take precedence. There is
+    no cache if the folder is not writable.
     """
     chosen = os.environ.get(SWITCH, "")
     if chosen == "0" or "JAX_COMPILATION_CACHE_DIR" in os.environ:
@@ -39,7 +40,7 @@ def keep_compiled() -> Path | None:
     if not os.access(folder, os.W_OK):
         return None
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
-    # By default only what took a second is kept; a start compiles dozens of smaller functions.
+    # JAX only caches functions that took a second; a start compiles dozens of smaller ones.
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
     return folder
@@ -48,7 +49,7 @@ def keep_compiled() -> Path | None:
 def forget_compiled() -> None:
     """Clear JAX's caches of compiled functions, if JAX is imported.
 
-    A process that plays many agents would otherwise keep the functions of each, with their memory
+    A process that runs many agents would otherwise keep the functions of each, with their memory
     maps, of which Linux allows a process 65,530.
     """
     if "jax" in sys.modules:
@@ -58,8 +59,7 @@ def forget_compiled() -> None:
 def prune(top: Path, max_bytes: int) -> None:
     """Delete the oldest files below `top` until the rest has at most `max_bytes`.
 
-    Other processes may read and prune at the same time: to them a file that is gone was never
-    there.
+    Other processes may read and prune at the same time: files that they deleted are ignored.
     """
     found = []
     for path in top.rglob("*"):
@@ -76,7 +76,7 @@ def prune(top: Path, max_bytes: int) -> None:
 
 
 def _processor() -> str:
-    """What distinguishes processors that cannot run each other's code."""
+    """An identifier that differs for processors that cannot run each other's code."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,6 +1,6 @@
-"""Exit statuses of commands: of errors that a line explains, and of a training that ended.
+"""Exit statuses of commands: for expected errors, and for the end of training.
 
-Any other error is a defect and keeps its traceback.
+Any other error is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ FAILED, BAD_INPUT = 1, 2
 
 
 def explained(prog: str, command: Callable[[], int]) -> int:
-    """The command's own status, BAD_INPUT for a mistake of the user's, FAILED for a run that
-    failed; their line goes to stderr.
+    """Run the command and return its status: BAD_INPUT for a user error, FAILED for a run that
+    failed, each with a line on stderr.
     """
     try:
         return command()
@@ -31,7 +31,7 @@ def explained(prog: str, command: Callable[[], int]) -> int:
 
 
 def training_ended(finished: bool, stopped: bool, env_steps: int, updates: int, out: Path) -> int:
-    """Print how a run ended: its steps, or its minutes, are spent, or it was stopped.
+    """Print how a run ended: by its step budget, its time budget, or a stop.
 
     Returns 0, or EXIT_STOPPED after a stop.
     """

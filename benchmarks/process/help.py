@@ -1,7 +1,7 @@
-"""Help pages: one plain style for all commands, whichever library reads their options.
+"""Help pages: one plain style for all commands, whichever library parses their options.
 
-`--help` shows a command's options, of `train` those that most runs need, on one screen; a group of
-settings by name, `--help planner`; `--help-all` shows everything.
+`--help` shows a command's options on one screen (for `train`, those that most runs need),
+`--help planner` a group of settings by name, and `--help-all` everything.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from benchmarks.process.options import HELP
 from benchmarks.runs.plain_text import choose
 
 INDENT = 29  # columns of an option's name
-UNSAID = ("", "''", "None", "False")  # defaults that say nothing
+UNSAID = ("", "''", "None", "False")  # defaults that are not shown
 AGENT = "agent"  # the group of settings without a prefix
-RUN = "run"  # the group of a command's own options that are not shown at once
+RUN = "run"  # the group of a command's own options that the brief page omits
 
 
 class Guide(NamedTuple):
-    """What the page of a command with many settings shows: the options `brief`, and examples.
+    """The brief page of a command with many settings: the options `brief`, and examples.
 
     `rest` are its other options, the group RUN.
     """
@@ -43,13 +43,13 @@ class Option(NamedTuple):
     required: bool = False
 
     def group(self, guide: Guide) -> str:
-        """The prefix of its name, RUN or AGENT without one."""
+        """The prefix of its name; without one, RUN or AGENT."""
         prefix = self.name[2:].rpartition(".")[0].partition(".")[0]
         return prefix or (RUN if self.name in guide.rest else AGENT)
 
 
 def options(parser: argparse.ArgumentParser) -> list[Option]:
-    """Every argument of the command but those for help, positional ones first."""
+    """All arguments of the command except those for help, positional ones first."""
     found = [_option(action) for action in parser._actions if "--help" not in action.option_strings]
     return sorted(found, key=lambda option: option.name.startswith("--"))
 
@@ -84,9 +84,9 @@ def _option(action: argparse.Action) -> Option:
 def page(
     parser: argparse.ArgumentParser, args: Sequence[str], prog: str, guide: Guide | None
 ) -> str:
-    """What to print for arguments that hold one of HELP.
+    """The help page for arguments that contain one of HELP.
 
-    Raises BadInput for a group that does not exist.
+    Raises BadInput for an unknown group.
     """
     width = max(60, min(100, shutil.get_terminal_size().columns))
     found = options(parser)

@@ -1,7 +1,7 @@
-"""Where this process and those that it starts look for modules: the current folder comes last.
+"""The module search path of this process and its children: the current folder comes last.
 
-There a user's own methods and environments are found, but a file that happens to be called
-`random.py` or `numpy.py` replaces nothing.
+A user's own methods and environments are found there, but a file that happens to be called
+`random.py` or `numpy.py` shadows nothing.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]  # of the suite's packages
-API = ROOT / "benchmarks" / "api"  # where `safedreamer_suite` lies in a checkout
+API = ROOT / "benchmarks" / "api"  # folder of `safedreamer_suite` in a checkout
 
 
 def search_here_last() -> None:
     """Move the current folder to the end of the search path.
 
-    In processes that are started from now on it is not at its beginning.
+    Child processes started afterwards do not search it first either.
     """
     here = Path.cwd()
     if here != ROOT:

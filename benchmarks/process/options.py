@@ -1,4 +1,4 @@
-"""Options of a command line, whichever library reads them."""
+"""Options of a command line, whichever library parses them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ HELP = ("-h", "--help", "--help-all")
 
 
 def check_once(args: Sequence[str], repeated: Sequence[str] = ()) -> None:
-    """Raise BadInput for an option that is given twice, however it is spelled, but for `repeated`.
+    """Raise BadInput for an option given twice in any spelling, except those in `repeated`.
 
-    Otherwise the last would win silently.
+    Otherwise the last one would silently win.
     """
     seen: dict[str, str] = {}
     for argument in args:

@@ -1,11 +1,11 @@
-"""Signals of a person or a scheduler.
+"""Stop a run on signals from a user or a scheduler.
 
-End the run after its iteration, with a checkpoint and a status of its own.
+The run ends after its current iteration, with a checkpoint and its own exit status.
 
-Python runs its handlers between two bytecodes of the main thread, which a compilation by XLA keeps
-busy for a minute. So the signal numbers go through a pipe to a thread of their own, which can also
-end the process where the loop does not come to its next iteration in time: nothing is lost then but
-work since the last checkpoint, which the resumed run repeats exactly.
+Python runs signal handlers between two bytecodes of the main thread, which a compilation by XLA
+blocks for a minute. Signal numbers therefore go through a socket to a separate thread, which can
+also end the process if the loop does not finish its iteration in time: that only loses the work
+since the last checkpoint, which the resumed run repeats exactly.
 """
 
 from __future__ import annotations
@@ -31,11 +31,10 @@ RECENT = 20  # iterations
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Processes started in this context are not ended by signals to the whole job while they still
-    import.
+    """Block signals, so that processes started in this context are not ended while they import.
 
-    The signals wait until the process asks for them (`let_through`). For this thread they wait
-    until the context ends.
+    Signals stay pending until the process calls `let_through`; in this thread, until the context
+    ends.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
     try:
@@ -45,42 +44,42 @@ def held_back() -> Iterator[None]:
 
 
 def let_through() -> None:
-    """Have signals that were held back come, and all later ones."""
+    """Unblock signals; pending ones are delivered."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
 
 
 class Stop:
-    """Whether a run should end, asked after every iteration and inside evaluations.
+    """Whether a run should end; called after every iteration and during evaluations.
 
-    This one never asks for it.
+    The base class never stops a run.
     """
 
     def __call__(self) -> bool:
         return False
 
     def iterated(self, seconds: float) -> None:
-        """An iteration took so long."""
+        """Call after an iteration, with its duration."""
 
     @contextlib.contextmanager
     def saving(self) -> Iterator[None]:
-        """A checkpoint is being written."""
+        """Context in which a checkpoint is written."""
         yield
 
 
 class OnSignal(Stop):
-    """Asks the run to end on SIGTERM, SIGINT, SIGUSR1 or SIGUSR2.
+    """Stops the run on SIGTERM, SIGINT, SIGUSR1 or SIGUSR2.
 
-    A second SIGINT ends the process at once.
+    A SIGINT after another signal ends the process at once.
 
-    The process has `grace_seconds`, or 1.5 times what an iteration usually takes here, to reach the
-    end of its iteration, and then the time that writing the checkpoint needs. For the main thread,
-    as a context manager. `end` ends the process (for tests).
+    The process has `grace_seconds`, or 1.5 times the median duration of an iteration if longer, to
+    finish its iteration, and then the time to write the checkpoint. Use as a context manager in the
+    main thread. `end` ends the process (for tests).
     """
 
     def __init__(
         self, grace_seconds: float = GRACE_SECONDS, end: Callable[[int], None] = os._exit
     ) -> None:
-        self.name: str | None = None  # of the signal that came first
+        self.name: str | None = None  # of the first signal
         self._grace_seconds, self._end = grace_seconds, end
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._saving, self._over = threading.Lock(), threading.Event()
@@ -138,10 +137,8 @@ class OnSignal(Stop):
                 self._end(EXIT_AT_ONCE)
 
     def _deadline(self) -> None:
-        """End a process that does not come to its next iteration, but never in the middle of a
-        checkpoint.
-        """
-        # not the longest: that one compiled
+        """End a process that does not finish its iteration, but never during a checkpoint."""
+        # not the maximum, which includes compilation
         usual = statistics.median(self._recent) if self._recent else 0.0
         seconds = max(self._grace_seconds, 1.5 * usual)
         if self._over.wait(seconds):

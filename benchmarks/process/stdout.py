@@ -1,8 +1,8 @@
-"""Commands whose output cannot be written, because its reader is gone (`| head -1`), its disk is
-full or it was never open (`>&-`).
+"""Commands whose output cannot be written: closed by its reader (`| head -1`), on a full disk, or
+never open (`>&-`).
 
-One that only shows something ends quietly; one that trains or writes files goes on without its
-output, so that nothing is lost.
+Commands that only print end quietly; commands that train or write files continue without output, so
+that nothing is lost.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ EXIT_FULL = 1
 
 
 class _Watched:
-    """A stream that remembers that it failed: an OSError alone does not say which file it is of.
+    """A stream that records its failure, because an OSError does not identify its file.
 
-    With `on_failure` the error is passed there once instead of raised, and what follows goes
-    nowhere.
+    With `on_failure`, the first error is passed to it instead of raised, and later output is
+    discarded.
     """
 
     def __init__(self, stream: Any, on_failure: Callable[[OSError], None] | None = None) -> None:
@@ -55,10 +55,9 @@ class _Watched:
 
 
 def ending_quietly(prog: str, command: Callable[[], int]) -> int:
-    """The exit status of a command that shows something.
+    """Run a command that only prints, and return its exit status.
 
-    EXIT_CLOSED where stdout was closed, EXIT_FULL after a line on stderr where it could not be
-    written.
+    EXIT_CLOSED if stdout was closed; EXIT_FULL, with a line on stderr, if it could not be written.
     """
     with _watched_streams() as watched:
         try:
@@ -77,9 +76,9 @@ def ending_quietly(prog: str, command: Callable[[], int]) -> int:
 
 
 def going_on(prog: str, command: Callable[[], int]) -> int:
-    """The exit status of a command that does something, whether or not its output can be written.
+    """Run a command even if its output cannot be written, and return its exit status.
 
-    A line on stderr says so, once.
+    Lost output is reported once, by a line on stderr.
     """
 
     def lost(error: OSError) -> None:
@@ -94,7 +93,7 @@ def going_on(prog: str, command: Callable[[], int]) -> int:
 
 @contextlib.contextmanager
 def _watched_streams(on_failure: Callable[[OSError], None] | None = None) -> Iterator[_Watched]:
-    """Within this context sys.stdout is watched, and errors of sys.stderr are ignored."""
+    """Watch sys.stdout, and ignore errors of sys.stderr, for the duration of the context."""
     _open_closed_descriptors()
     before = sys.stdout, sys.stderr
     out, err = _Watched(before[0], on_failure), _Watched(before[1], lambda _: None)
@@ -107,8 +106,8 @@ def _watched_streams(on_failure: Callable[[OSError], None] | None = None) -> Ite
 
 
 def _open_closed_descriptors() -> None:
-    """Have all three standard descriptors open: a file that takes the number of a closed one would
-    receive what libraries print.
+    """Open closed standard descriptors: a file that takes the number of one would receive what
+    libraries print.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -118,12 +117,12 @@ def _open_closed_descriptors() -> None:
             if nowhere != number:
                 os.dup2(nowhere, number)
                 os.close(nowhere)
-        if getattr(sys, name) is None:  # as Python leaves it then
+        if getattr(sys, name) is None:  # as Python sets it for a closed descriptor
             setattr(sys, name, open(os.devnull, "r" if number == 0 else "w"))  # noqa: SIM115
 
 
 def _discard(stream: Any) -> None:
-    """Let what is still buffered go nowhere: the interpreter would fail on it when it ends."""
+    """Discard buffered output, on which the interpreter would fail at exit."""
     try:
         number = stream.fileno()
     except (OSError, ValueError):

@@ -1,1 +1,1 @@
-"""What a run is on disk: spec, records, metrics, checkpoint, status, ownership, attempts."""
+"""Runs on disk: spec, records, metrics, checkpoint, status, ownership, attempts."""

@@ -1,9 +1,9 @@
 """`attempts.jsonl` of a run folder: what executors did with the run, one row per event.
 
-submitted   a person asked for the run (sweep, retry); earlier failures no longer count
+submitted   the run was submitted (sweep, retry); earlier failures no longer count
 started     a process was started for it
-ended       that process ended with `exit` (a negative number is the signal that killed it)
-cancelled   a person cancelled it
+ended       that process exited with status `exit` (negative: the signal that killed it)
+cancelled   the run was cancelled
 cleaned     its replay buffer, or its checkpoints too, were deleted
 """
 
@@ -22,19 +22,19 @@ Kind: TypeAlias = Literal["submitted", "started", "ended", "cancelled", "cleaned
 
 
 class Event(NamedTuple):
-    """One row. `failed` is meant for an end that was neither success nor a stop by signal."""
+    """One row. `failed` marks an end that was neither a success nor a stop by signal."""
 
-    time: str  # UTC, ISO 8601, by the clock of who wrote it
+    time: str  # UTC, ISO 8601, by the writer's clock
     event: Kind
     exit: int | None = None
     failed: bool = False
     reason: str = ""
     where: str = ""  # executor, and its name for the job
-    code: str = ""  # hash of the snapshot that runs
+    code: str = ""  # hash of the code snapshot
 
 
 def add(folder: str | os.PathLike[str], event: Kind, **fields: Any) -> None:
-    """Append a row, whole: several processes may write."""
+    """Append a row in one write: several processes may append. Ends a torn last row first."""
     folder = Path(folder)
     row = Event(utc_now(), event, **fields)._asdict()
     text = json.dumps(
@@ -52,11 +52,9 @@ def add(folder: str | os.PathLike[str], event: Kind, **fields: Any) -> None:
 
 
 def read(folder: str | os.PathLike[str]) -> list[Event]:
-    """All rows, oldest first; none where nothing was done.
+    """Return all rows, oldest first; empty if there is no file.
 
-    A row that a full disk cut short is left out.
-
-    Raises DamagedFile, with the line.
+    Rows cut short by a full disk are skipped. Raises DamagedFile, with the line.
     """
     folder = Path(folder)
     path = folder / ATTEMPTS_FILE
@@ -68,12 +66,12 @@ def read(folder: str | os.PathLike[str]) -> list[Event]:
 
 
 def last(events: list[Event], *kinds: Kind) -> Event | None:
-    """The last event of one of these kinds, None without any."""
+    """Return the last event of one of these kinds, or None."""
     return next((event for event in reversed(events) if event.event in kinds), None)
 
 
 def failures(events: list[Event]) -> int:
-    """Failed ends since a person last asked for the run."""
+    """Number of failed ends since the run was last submitted."""
     count = 0
     for event in reversed(events):
         if event.event == "submitted":
@@ -83,15 +81,15 @@ def failures(events: list[Event]) -> int:
 
 
 def cancelled(events: list[Event]) -> bool:
-    """Whether a person cancelled the run after last asking for it."""
+    """Whether the run was cancelled after it was last submitted."""
     found = last(events, "submitted", "cancelled")
     return found is not None and found.event == "cancelled"
 
 
 def is_cancelled(folder: str | os.PathLike[str]) -> bool:
-    """Whether a person cancelled the run in `folder`.
+    """Whether the run in `folder` is cancelled.
 
-    False where its file is damaged, which is said when the run ends.
+    False if its file is damaged; the damage is reported when the run ends.
     """
     folder = Path(folder)
     try:

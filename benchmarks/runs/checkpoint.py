@@ -1,12 +1,12 @@
-"""Checkpoints: everything a run needs to continue as if it had never stopped, written so that a
-crash at any moment leaves one.
+"""Checkpoints: everything a run needs to resume exactly, written so that a crash at any moment
+leaves a valid one.
 
 A checkpoint is a folder `checkpoints/<env_steps>` with one .npz per pytree (the learner's state,
 the policy's carry, the loop's own arrays; one array per leaf, by its path), `meta.json` (run id,
 counters, byte positions of the run's files, the mark of the replay buffer, which
-agents.replay.buffer saves piece by piece beside the checkpoints) and `SHA256SUMS` (`sha256sum -c`
-checks it). It is written beside its place and renamed; the one before it is kept, and is used when
-the newest is damaged. No pickle is involved, so loading runs no code. Trees that are flat dicts of
+agents.replay.buffer saves incrementally next to the checkpoints) and `SHA256SUMS` (verified by
+`sha256sum -c`). It is written to a temporary folder and renamed; the previous one is kept, for use
+if the newest is damaged. Nothing is pickled, so loading runs no code. Trees that are flat dicts of
 NumPy arrays are written and read without importing JAX.
 """
 
@@ -32,13 +32,13 @@ from benchmarks.runs.errors import BadInput
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.reading import DamagedFile, expect, read_object, read_text
 
-FORMAT = 2  # of what a checkpoint holds; another one is refused
+FORMAT = 2  # version of the contents; others are refused
 LEARNER, META, SUMS = "learner", "meta.json", "SHA256SUMS"
-KEEP = 2  # checkpoints of a run; one more while it is written
-ASIDE = ".aside"  # ends the name of the one that is being replaced by another of the same step
+KEEP = 2  # checkpoints kept per run; one more during a save
+ASIDE = ".aside"  # suffix of a checkpoint that is being replaced by another of the same step
 
 
-# What NumPy and zipfile raise for files that are no archives of arrays.
+# Raised by NumPy and zipfile for files that are not archives of arrays.
 UNREADABLE = (
     OSError,
     ValueError,
@@ -54,7 +54,7 @@ UNREADABLE += (zipfile.BadZipFile, zlib.error, NotImplementedError, RecursionErr
 
 
 class Found(NamedTuple):
-    """The newest whole checkpoint, if any, and what is wrong with newer ones."""
+    """The newest intact checkpoint, if any, and what is wrong with newer ones."""
 
     path: Path | None
     damaged: tuple[tuple[Path, str], ...]
@@ -69,9 +69,7 @@ def save(
 ) -> Path:
     """Write a checkpoint of named pytrees and delete all but the newest `keep`.
 
-    Waits for the learner.
-
-    What fails on the way (a full disk) leaves the checkpoints before it as they were.
+    Waits for the learner. A failure (such as a full disk) leaves earlier checkpoints unchanged.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +82,7 @@ def save(
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     aside = folder / f".{final.name}{ASIDE}"
-    # a second save at one step: a crash between the two renames leaves the first one aside
+    # a second save at the same step: a crash between the two renames leaves the first one aside
     if final.exists():
         shutil.rmtree(aside, ignore_errors=True)
         os.replace(final, aside)
@@ -98,9 +96,9 @@ def save(
 
 @contextlib.contextmanager
 def explain_full_disk(run: Path) -> Iterator[None]:
-    """Raise BadInput that says what to do where the disk under the folder `run` is full.
+    """Turn errors of a full disk under the folder `run` into BadInput that says what to do.
 
-    The newest checkpoint stays whole.
+    The newest checkpoint stays intact.
     """
     try:
         yield
@@ -129,9 +127,9 @@ def _write(folder: Path, trees: Mapping[str, PyTree], meta: Mapping[str, Any]) -
 def find(
     folder: str | os.PathLike[str], usable: Callable[[Path], str | None] = lambda _: None
 ) -> Found:
-    """The newest checkpoint whose content is whole, and newer ones that are not.
+    """Find the newest intact checkpoint, and newer ones that are damaged.
 
-    `usable(path)` says what else is wrong with a whole one, or None.
+    `usable(path)` returns what else is wrong with an intact one, or None.
     """
     folder = Path(folder)
     damaged = []
@@ -144,9 +142,9 @@ def find(
 
 
 def set_aside(path: str | os.PathLike[str]) -> Path:
-    """Rename a damaged checkpoint, so that it is never looked at again but nothing is lost.
+    """Rename a damaged checkpoint, so that it is ignored but not lost.
 
-    Returns its new place.
+    Returns its new path.
     """
     path = Path(path)
     name = path.name.strip(".").removesuffix(ASIDE)
@@ -186,7 +184,7 @@ def _fault(path: Path) -> str | None:
 
 
 def unreadable(path: str | os.PathLike[str]) -> str | None:
-    """Why arrays of a checkpoint cannot be read although its sums are right, or None."""
+    """Why arrays of a checkpoint cannot be read although its checksums match, or None."""
     path = Path(path)
     try:
         meta = _meta(path)
@@ -198,9 +196,9 @@ def unreadable(path: str | os.PathLike[str]) -> str | None:
 
 
 def read_meta(path: str | os.PathLike[str], run_id: str) -> dict[str, Any]:
-    """Counters and file positions.
+    """Read counters and file positions.
 
-    Raises BadInput when another configuration or another version of this format made it.
+    Raises BadInput for a checkpoint of another configuration or format version.
     """
     path = Path(path)
     meta = _meta(path)
@@ -223,17 +221,17 @@ def _meta(path: Path) -> dict[str, Any]:
         meta = read_object(path / META)
     except FileNotFoundError as error:
         raise DamagedFile(path / META, None, "it is missing") from error
-    if meta.get("format") == FORMAT:  # others have a message of their own
+    if meta.get("format") == FORMAT:  # `read_meta` reports other formats
         expect(meta, {"dtypes": dict}, path / META)
     return meta
 
 
 def load(path: str | os.PathLike[str], name: str, template: PyTree) -> PyTree:
-    """The saved tree in the structure of `template` (for the learner what `agent.init` returns).
+    """Load a tree in the structure of `template` (for the learner what `agent.init` returns).
 
     Raises BadInput naming the first leaf that is missing, unknown, of another shape or dtype, or
-    not finite where the template is: parameters that are no numbers would act, and be averaged,
-    like any others. DamagedFile where the arrays cannot be read.
+    not finite although the template is (NaN parameters would otherwise act unnoticed), DamagedFile
+    if the arrays cannot be read.
     """
     path = Path(path)
     import jax
@@ -262,7 +260,7 @@ def load(path: str | os.PathLike[str], name: str, template: PyTree) -> PyTree:
 
 
 def load_flat(path: str | os.PathLike[str], name: str) -> dict[str, np.ndarray]:
-    """A saved tree that is a flat dict of arrays, whatever its names are."""
+    """Load a tree that is a flat dict of arrays, without a template."""
     path = Path(path)
     return {
         key.removeprefix("['").removesuffix("']"): array
@@ -271,7 +269,7 @@ def load_flat(path: str | os.PathLike[str], name: str) -> dict[str, np.ndarray]:
 
 
 def finite(value: Any) -> bool:
-    """Whether an array holds no NaN and no infinity; true for whatever has neither."""
+    """Whether an array has no NaN or infinity; True for dtypes without them."""
     array = np.asarray(value)
     if array.dtype == ml_dtypes.bfloat16:
         array = array.astype(np.float32)
@@ -290,7 +288,7 @@ def _arrays(path: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def _to_arrays(state: PyTree) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    # needs no JAX
+    # without importing JAX
     if isinstance(state, dict) and all(type(leaf) is np.ndarray for leaf in state.values()):
         return {f"['{name}']": leaf for name, leaf in state.items()}, {
             f"['{name}']": x.dtype.name for name, x in state.items()
@@ -307,7 +305,7 @@ def _to_arrays(state: PyTree) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             )
         array = np.asarray(jax.device_get(leaf))
         dtypes[name] = array.dtype.name
-        # .npz knows no bfloat16
+        # .npz does not support bfloat16
         arrays[name] = array.view(np.uint16) if array.dtype == ml_dtypes.bfloat16 else array
     return arrays, dtypes
 
@@ -329,9 +327,7 @@ def _from_array(name: str, leaf: Any, array: np.ndarray, dtype: str) -> Any:
 
 
 def _all(folder: Path) -> list[Path]:
-    """Checkpoints by step, also one that stands aside because a crash came before its successor was
-    in place.
-    """
+    """Checkpoints by step, including one left aside by a crash before its successor was placed."""
     if not folder.is_dir():
         return []
     found = {path.name: path for path in folder.glob("[0-9]*") if path.is_dir()}
@@ -341,7 +337,7 @@ def _all(folder: Path) -> list[Path]:
 
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a checkpoint's SHA256SUMS, and so of all that it holds."""
+    """SHA-256 of a checkpoint's SHA256SUMS, and so of all its contents."""
     return _sha256(Path(path) / SUMS)
 
 

@@ -1,20 +1,14 @@
-"""Errors that one line can explain.
+"""Expected errors, which commands print in one line without a traceback.
 
-A command prints them without a traceback (benchmarks.process.exits).
+See benchmarks.process.exits.
 """
 
 from __future__ import annotations
 
 
 class BadInput(ValueError):
-    """A mistake of the user's that one line can explain.
-
-    The command line prints it without a traceback.
-    """
+    """A user error, printed in one line without a traceback."""
 
 
 class RunFailed(RuntimeError):
-    """A run ended because of what happened in it.
-
-    The command line prints it without a traceback.
-    """
+    """A failure of a run, printed in one line without a traceback."""

@@ -2,7 +2,7 @@
 
 SPEC_FILE = "spec.json"
 RECORDS_FILE = "episodes.csv"
-FINAL_FILE = "final.csv"  # records of the split "final": `safedreamer publish` writes it once
+FINAL_FILE = "final.csv"  # records of the split "final", written once by `safedreamer publish`
 METRICS_FILE = "metrics.jsonl"
 STATUS_FILE = "status.json"
 ATTEMPTS_FILE = "attempts.jsonl"
@@ -12,13 +12,13 @@ LOCK_FILE = "run.lock"
 OWNER_FILE = "owner.json"
 
 SWEEP_FILE = "sweep.json"
-# in a results folder: the runs that its suites ask for; `safedreamer publish` writes it
+# in a results folder: the runs of its suites, written by `safedreamer publish`
 WANTED_FILE = "wanted.csv"
-# in a results folder: how often each method was tried, on which seeds, before its runs; by hand
+# in a results folder: trials of each method before its runs, and their seeds; written by hand
 TRIALS_FILE = "trials.csv"
 RUNS_KEY = b"safedreamer.runs"  # in the metadata of an export's schema: JSON, one object per run
 
 STRESS_RECORDS_FILE = "stress.csv"
-# beside it: how well the world models predicted what these episodes met, where there is one
+# next to it: prediction errors of the world models on these episodes, if there are any
 STRESS_ERRORS_FILE = "prediction_errors.csv"
-STRESS_FILE = "stress.json"  # beside it: what was asked for, and the cost limit of each run
+STRESS_FILE = "stress.json"  # next to it: the test's settings, and the cost limit of each run

@@ -1,12 +1,11 @@
-"""The folder of one run: what it holds, which configuration it belongs to, and the refusal to mix
-two.
+"""The folder of one run: its files and its configuration; two configurations are never mixed.
 
 spec.json       the configuration, and for every start: commit, versions, hardware
 episodes.csv    one row per finished episode (records.py)
 metrics.jsonl   training metrics (metrics.py)
 checkpoints/    learner states and counters (checkpoint.py)
 replay/         the replay buffer as of those checkpoints (agents/replay/journal.py)
-status.json     where the run stands, while it runs and after (status.py)
+status.json     state and progress of the run (status.py)
 run.lock, owner.json  held while a process trains here (ownership.py)
 faults.jsonl    environment workers that were replaced (env_faults.py)
 diverged/       the batch that made a run diverge (divergence.py)
@@ -46,7 +45,7 @@ from benchmarks.runs.spec import RunSpec, to_dict
 from benchmarks.runs.spec_file import read_spec
 from benchmarks.runs.status import StatusFile, read_status
 
-PARTS = ("hardware", "versions")  # of `provenance`, that decide how sums are rounded
+PARTS = ("hardware", "versions")  # of `provenance`, which affect rounding
 
 
 @contextmanager
@@ -57,20 +56,19 @@ def claim(
     devices: Callable[[], list[str]] = jax_devices,
     look: Callable[[], None] = lambda: None,
 ) -> Iterator[StatusFile]:
-    """The folder `out`, made or checked for `spec` and owned by this process.
+    """Create or check the folder `out` for `spec`, and own it for the duration of the context.
 
     Yields its status, kept up to date.
 
-    `devices` lists those of the learner's library, for the record of where a result comes from.
-    `look` is called once the folder is owned and before anything in it is changed; what it raises
-    refuses the start.
-    Raises BadInput when it belongs to another configuration (with the difference), holds something
-    else, or is in use.
+    `devices` lists the devices of the learner's library, for provenance. `look` is called once the
+    folder is owned and before anything in it is changed; an exception from it cancels the start.
+    Raises BadInput if the folder belongs to another configuration (with the difference), holds
+    something else, or is in use.
     """
     check(spec, out)
     out.mkdir(parents=True, exist_ok=True)
     with own(out, say) as ownership:
-        check(spec, out)  # again, now that no one else writes there
+        check(spec, out)  # again, now that no other process writes there
         look()
         before = read_status(out) if (out / STATUS_FILE).exists() else None
         _write_spec(spec, out, say, devices)
@@ -82,7 +80,7 @@ def check(spec: RunSpec, out: str | os.PathLike[str]) -> None:
     """Raise BadInput unless `out` is absent, empty, a run of the same configuration, or one that
     ended before it had results.
 
-    A run whose files are damaged is refused, with the file (DamagedFile). Changes nothing.
+    A run with damaged files is refused (DamagedFile, with the file). Changes nothing.
     """
     out = Path(out)
     check_folder(out)
@@ -115,7 +113,7 @@ def check(spec: RunSpec, out: str | os.PathLike[str]) -> None:
 
 
 def variant_of(folder: str | os.PathLike[str]) -> str:
-    """The variant of a run of a sweep, as its suite names it; "" for others."""
+    """The variant of a sweep's run, as named by its suite; "" for others."""
     path = Path(folder) / SWEEP_FILE
     try:
         about = read_object(path)
@@ -126,7 +124,7 @@ def variant_of(folder: str | os.PathLike[str]) -> str:
 
 
 def _check_small_files(out: Path) -> None:
-    """Raise DamagedFile where a small file of the folder cannot be read."""
+    """Raise DamagedFile if a small file of the folder cannot be read."""
     read_spec(out)
     if os.path.lexists(out / STATUS_FILE):
         read_status(out)
@@ -137,7 +135,7 @@ def _check_small_files(out: Path) -> None:
 
 
 def _check_rows(out: Path) -> None:
-    """Raise DamagedFile where files that the run appends to, or its folders, are something else."""
+    """Raise DamagedFile if files that the run appends to, or its folders, are something else."""
     for name in (RECORDS_FILE, METRICS_FILE):
         if (out / name).exists() and not (out / name).is_file():
             raise DamagedFile(out / name, None, "it is no plain file")
@@ -178,7 +176,7 @@ def _write_spec(
 
 
 def rounding_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What differs between the `provenance` of two starts and decides how sums are rounded (XLA
+    """Describe differences in the `provenance` of two starts that affect how sums are rounded (XLA
     splits them among cores).
     """
     parts: list[Mapping[str, Any]] = [
@@ -192,7 +190,7 @@ def rounding_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         (name, versions.get(name), now["versions"].get(name))
         for name in ("jax", "jaxlib", "numpy", "torch")
     ]
-    # None: not installed then
+    # None: not installed at that start
     known = [(name, old, new) for name, old, new in pairs if old is not None]
     return ", ".join(
         f"{name} changed from {old} to {new}" for name, old, new in known if old != new
@@ -202,7 +200,7 @@ def rounding_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 def rewind(out: str | os.PathLike[str], positions: Mapping[str, int]) -> None:
     """Drop rows of the run's files written after `positions` (bytes).
 
-    Empty positions start them over.
+    With no positions, all rows are dropped.
     """
     out = Path(out)
     for name in (RECORDS_FILE, METRICS_FILE):

@@ -1,9 +1,9 @@
-"""Which of a run's files changed when, by one clock: that of the file system they lie on.
+"""Modification times of a run's files and the current time, both by the file system's clock.
 
 Clocks of hosts differ.
 
-Every heartbeat replaces status.json, so its modification time is that of the last beat; a file that
-is made now tells the time.
+Every heartbeat replaces status.json, so its modification time is that of the last heartbeat; the
+current time is that of a newly created file.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ import tempfile
 import time
 from pathlib import Path
 
-DEAD_AFTER_SECONDS = 60.0  # without a heartbeat; far more than a busy file system delays one
+DEAD_AFTER_SECONDS = 60.0  # without a heartbeat; far longer than a busy file system delays one
 
 
 def file_clock(folder: Path) -> float:
-    """The time by which files in the folder are dated now, in seconds since 1970.
+    """Current time of the folder's file system, in seconds since 1970.
 
-    Where nothing can be written, the time of this host, which may be off by what the hosts' clocks
-    differ.
+    If the folder is not writable, the time of this host, whose clock may differ.
     """
     try:
         handle, probe = tempfile.mkstemp(prefix=".clock-", dir=folder)
@@ -34,9 +33,9 @@ def file_clock(folder: Path) -> float:
 
 
 def modified(path: Path) -> float:
-    """When the file was last changed, in seconds since 1970.
+    """Modification time of a file, in seconds since 1970.
 
-    Minus infinity for one that is not there.
+    Minus infinity if it is missing.
     """
     try:
         return path.stat().st_mtime

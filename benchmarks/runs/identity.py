@@ -1,6 +1,6 @@
-"""Which settings of a run decide its result, of a spec given as plain values.
+"""Identity of a run: the settings that affect its result, from a spec in plain values.
 
-What is left out changes nothing, or was done before it existed.
+Left out are settings without effect, and newer settings at the value of the earlier behaviour.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# A longer run begins like a shorter one; a preset is the name of values that are here; where files
-# lie or how often they are written changes nothing.
+# A longer run begins like a shorter one; a preset only names values that are included; paths and
+# how often files are written have no effect on the result.
 _NOT_IDENTITY = frozenset(
     [
         "steps",
@@ -23,17 +23,17 @@ _NOT_IDENTITY = frozenset(
     ]
 )
 
-# Where one of these is on, a longer run does not begin like a shorter one: it follows its budget
-# (or its memory has its size).
+# With one of these on, a longer run does not begin like a shorter one: a schedule follows the step
+# budget (or the replay buffer has its size).
 _SCHEDULED = (
     "agent.model_cfgs.linear_lr_decay",
     "agent.model_cfgs.exploration_noise_anneal",
     "agent.planner_cfgs.plan_horizon",
 )
 
-# Settings that specs of before lack -> the value that says what was done before they existed. A
-# spec without one is read as having that value, and at that value a setting is no part of the
-# identity: runs from before keep their id, load and continue.
+# Settings that older specs lack -> the value that reproduces the behaviour before they existed. A
+# spec without the setting is read with that value, and at that value the setting is not part of the
+# identity: older runs keep their id, load and continue.
 BEFORE: Mapping[str, Any] = {
     "max_minutes": None,
     "loop.resize": 0,
@@ -50,7 +50,7 @@ BEFORE: Mapping[str, Any] = {
     "agent.planner.kept_elites": 0,
     "agent.planner.candidate_decay": 1.0,
     "agent.model.motion_scale": -1.0,
-    "agent.model.conv_chunk": 64,  # whatever it is, results agree to rounding
+    "agent.model.conv_chunk": 64,  # results of all values agree up to rounding
     "agent.model.vector_loss": "sum",
     "agent.model.residual_floor": 0.05,
     "agent.model.residual_decay": 0.99,
@@ -75,7 +75,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def identity_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Flat settings that decide the result, of a spec given as `to_dict` writes it."""
+    """Return the flat settings that affect the result, from a spec as written by `to_dict`."""
     flat = flatten(data)
     outside = _NOT_IDENTITY - ({"steps"} if any(flat.get(name) for name in _SCHEDULED) else set())
     return {
@@ -84,9 +84,9 @@ def identity_of(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def diff(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Settings that decide the result and differ: name -> (value in a, value in b).
+    """Return settings that affect the result and differ: name -> (value in a, value in b).
 
-    "absent" where one has no such setting, as a spec of another version may not.
+    The value is "absent" if a spec, of another version, has no such setting.
     """
     left, right = identity_of(a), identity_of(b)
     names = sorted(left.keys() | right.keys())

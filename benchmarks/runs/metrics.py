@@ -1,7 +1,7 @@
 """Training metrics: averaged over a window, written as one JSON row, with the seconds that each
 part of the loop took.
 
-Values stay on the device until the window is flushed, so that logging never makes the learner wait.
+Values stay on the device until the window is flushed, so that logging never blocks the learner.
 """
 
 from __future__ import annotations
@@ -21,16 +21,14 @@ from benchmarks.runs.files import METRICS_FILE
 
 
 def is_clock(name: str) -> bool:
-    """Whether a metric measures time, so that a resumed run may differ in it from one that never
-    stopped.
-    """
+    """Whether a metric measures time, and so may differ in a resumed run."""
     return name.startswith("time/") or name in ("wall_seconds", "env_steps_per_second")
 
 
 class Window:
     """Collects scalars or per-environment arrays, on host or device.
 
-    `flush` fetches them and returns their means; one by one, because `jax.device_get` takes four
+    `flush` returns their means. It fetches them one by one, because `jax.device_get` takes four
     times as long for thousands of scalars.
     """
 
@@ -42,14 +40,14 @@ class Window:
             self._values[prefix + name].append(value)
 
     def snapshot(self) -> dict[str, np.ndarray]:
-        """What was added since the last flush, each value as a row; `restore` takes it back."""
+        """Values added since the last flush, one row each; see `restore`."""
         return {
             name: np.stack([np.asarray(value) for value in values])
             for name, values in self._values.items()
         }
 
     def restore(self, values: Mapping[str, np.ndarray]) -> None:
-        """Go on from a snapshot."""
+        """Continue from a snapshot."""
         self._values.clear()
         self._values.update({name: list(rows) for name, rows in values.items()})
 
@@ -70,7 +68,7 @@ class Sections:
     def __init__(self) -> None:
         self._seconds: dict[str, float] = defaultdict(float)
         self._start = time.perf_counter()
-        self.last = 0.0  # of the part that ended last
+        self.last = 0.0  # seconds of the part that ended last
 
     @contextlib.contextmanager
     def __call__(self, name: str) -> Iterator[None]:
@@ -82,7 +80,7 @@ class Sections:
             self._seconds[name] += self.last
 
     def flush(self) -> dict[str, float]:
-        """`time/<part>` in seconds, `time/other` for what no part claimed, `time/total`."""
+        """Return `time/<part>` in seconds, `time/other` for the rest, and `time/total`."""
         now = time.perf_counter()
         total, self._start = now - self._start, now
         seconds = {f"time/{name}": round(value, 4) for name, value in sorted(self._seconds.items())}
@@ -99,7 +97,7 @@ class MetricsWriter:
         self._file = self.path.open("a", encoding="utf-8")
 
     def write(self, row: Mapping[str, float | int]) -> None:
-        """Append `row`; NaN and infinities are written as null, which is what JSON has."""
+        """Append `row`; NaN and infinities, which JSON lacks, are written as null."""
         plain = {key: (value if np.isfinite(value) else None) for key, value in row.items()}
         self._file.write(json.dumps(plain) + "\n")
         self._file.flush()

@@ -1,11 +1,11 @@
-"""One process per run folder, also where hosts share a file system.
+"""Exclusive ownership of a run folder by one process, also across hosts with a shared file system.
 
-A dead owner's folder is taken over.
+The folder of a dead owner is taken over.
 
-On one kernel `flock` decides, exactly and at once. Across hosts it decides only on some file
-systems, so the owner also leaves `owner.json`, and proves that it lives by the heartbeat of
-`status.json`. Whether a heartbeat moves is observed for a while; clocks of two hosts are never
-compared. Creating and removing `owner.json` are a link and a rename, which are atomic on NFS too.
+On one kernel `flock` decides, exactly and at once. Across hosts it works on some file systems only,
+so the owner also writes `owner.json`, and shows that it is alive by the heartbeat in `status.json`.
+A contender observes for a while whether the heartbeat advances; clocks of two hosts are never
+compared. `owner.json` is created by a link and removed by a rename, which are atomic on NFS too.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from benchmarks.runs.reading import DamagedFile, read_object, typed
 from benchmarks.runs.status import LEASE_SECONDS
 
 LOOK_SECONDS = 0.1
-# of the kernel: host names are not unique among containers
+# identifies the kernel: host names are not unique among containers
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Owner(NamedTuple):
-    """Who trains in a folder."""
+    """The process that owns a run folder."""
 
     token: str
     host: str
@@ -45,22 +45,21 @@ class Owner(NamedTuple):
 
 
 class LostOwnership(RunFailed):
-    """Another process took the folder over; going on would write into its run."""
+    """Another process took over the folder; continuing would write into its run."""
 
 
 class Ownership:
-    """A folder that is ours. `check` is for every heartbeat."""
+    """A folder owned by this process. Call `check` on every heartbeat."""
 
     def __init__(self, folder: Path, owner: Owner) -> None:
         self._folder, self.owner = folder, owner
         self._missed = 0
 
     def check(self) -> None:
-        """Raise LostOwnership when the folder is another's, OSError or DamagedFile when that cannot
-        be told now.
+        """Raise LostOwnership if another process owns the folder, OSError or DamagedFile if its
+        owner cannot be read.
 
-        One miss is tolerated: a process that looks for dead owners moves the file away for a
-        moment.
+        One miss is tolerated: a process that removes a dead owner renames the file briefly.
         """
         found = read_owner(self._folder)
         self._missed = 0 if found == self.owner else self._missed + 1
@@ -78,11 +77,9 @@ def own(
     lease_seconds: float = LEASE_SECONDS,
     boot: str | None = None,
 ) -> Iterator[Ownership]:
-    """Make `folder` this process's own while the context lasts.
+    """Own `folder` for the duration of the context.
 
-    `boot` identifies the kernel (for tests).
-
-    Raises BadInput while another process that owns it is alive.
+    `boot` identifies the kernel (for tests). Raises BadInput if another owner is alive.
     """
     owner = Owner(uuid.uuid4().hex, socket.gethostname(), boot or _boot(), os.getpid())
     with _flock(folder) as exact:
@@ -101,14 +98,14 @@ def own(
         try:
             yield Ownership(folder, owner)
         finally:
-            # what is left is taken for dead: the lock is free
+            # a file left behind counts as a dead owner's: the lock is free
             with contextlib.suppress(OSError, DamagedFile):
                 if read_owner(folder) == owner:
                     (folder / OWNER_FILE).unlink(missing_ok=True)
 
 
 def read_owner(folder: str | os.PathLike[str]) -> Owner | None:
-    """Owner of the folder, None without one. Raises DamagedFile."""
+    """Return the owner of the folder, or None. Raises DamagedFile."""
     folder = Path(folder)
     try:
         return _read(folder / OWNER_FILE)
@@ -117,9 +114,9 @@ def read_owner(folder: str | os.PathLike[str]) -> Owner | None:
 
 
 def died(folder: str | os.PathLike[str], boot: str | None = None) -> bool:
-    """Whether the folder's owner was a process of this kernel that is gone.
+    """Whether the folder's owner was a process of this kernel that has ended.
 
-    False where that cannot be told.
+    False if that cannot be determined.
     """
     folder = Path(folder)
     try:
@@ -155,9 +152,9 @@ def _in_use(folder: Path, owner: Owner | None) -> BadInput:
 
 @contextlib.contextmanager
 def _flock(folder: Path) -> Iterator[bool]:
-    """Hold the folder's lock; yields whether the file system has such locks.
+    """Hold the folder's lock; yields whether the file system supports locks.
 
-    Raises BadInput when another process holds it.
+    Raises BadInput if another process holds it.
     """
     try:
         opened = (folder / LOCK_FILE).open("w")
@@ -174,7 +171,7 @@ def _flock(folder: Path) -> Iterator[bool]:
             except BlockingIOError as error:
                 if last:
                     raise _in_use(folder, read_owner(folder)) from error
-                time.sleep(LOOK_SECONDS)  # `died` holds it for a moment
+                time.sleep(LOOK_SECONDS)  # `died` holds it briefly
             except OSError:  # no locks on this file system: heartbeats decide
                 exact = False
                 break
@@ -199,9 +196,9 @@ def _stamp(folder: Path) -> bytes:
 
 
 def _remove(folder: Path, dead: Owner) -> None:
-    """Take a dead owner's file away.
+    """Remove a dead owner's file.
 
-    Raises BadInput when another process was faster, whose file is then put back.
+    Raises BadInput if another process was faster; its file is restored.
     """
     aside = folder / f".{OWNER_FILE}.{uuid.uuid4().hex}"
     try:
@@ -218,9 +215,9 @@ def _remove(folder: Path, dead: Owner) -> None:
 
 
 def _create(folder: Path, owner: Owner) -> None:
-    """Write the owner's file whole or not at all.
+    """Create the owner's file, atomically on file systems with hard links.
 
-    Raises BadInput when another process was faster.
+    Raises BadInput if another process was faster.
     """
     draft = folder / f".{OWNER_FILE}.{owner.token}"
     draft.write_text(json.dumps(owner._asdict()), encoding="utf-8")

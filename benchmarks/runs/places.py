@@ -1,6 +1,6 @@
-"""Places that a user names for results.
+"""User-supplied paths for results.
 
-`~` is expanded, and whether files can be made there is tried before any work is done.
+`~` is expanded, and write access is tested before any work is done.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from benchmarks.runs.errors import BadInput
 
 
 def user_path(text: str | os.PathLike[str]) -> Path:
-    """The path with a leading `~` expanded, which shells leave alone in `--out=~/x`.
+    """Expand a leading `~`, which shells leave unexpanded in `--out=~/x`.
 
     Raises BadInput for an unknown user.
     """
@@ -26,10 +26,10 @@ def user_path(text: str | os.PathLike[str]) -> Path:
 
 
 def possible_path(text: str | os.PathLike[str], option: str = "") -> Path:
-    """`user_path`, which need not exist.
+    """Like `user_path`, for a path that need not exist.
 
-    Raises BadInput too for what the file system cannot even look for: too long a name, a NUL byte,
-    a folder that may not be entered.
+    Also raises BadInput for paths that the file system cannot look up: a name that is too long, a
+    NUL byte, a folder without access.
     """
     path = user_path(text)
     try:
@@ -49,7 +49,7 @@ def user_cache() -> Path:
 
 
 def check_folder(folder: str | os.PathLike[str], option: str = "--out") -> None:
-    """Raise BadInput unless files can be made in the folder, which need not exist yet.
+    """Raise BadInput unless files can be created in the folder, which need not exist yet.
 
     Leaves nothing behind.
     """
@@ -65,7 +65,7 @@ def check_folder(folder: str | os.PathLike[str], option: str = "--out") -> None:
 def check_file(file: str | os.PathLike[str], option: str = "--out") -> None:
     """Raise BadInput unless the file can be written; its folder need not exist yet.
 
-    Leaves nothing behind, and what the file holds as it is.
+    Leaves nothing behind, and an existing file unchanged.
     """
     file = Path(file)
     with _refused(file, option), _made(file.parent):
@@ -80,7 +80,7 @@ def check_file(file: str | os.PathLike[str], option: str = "--out") -> None:
 
 @contextlib.contextmanager
 def _made(folder: Path) -> Iterator[None]:
-    """Within this context the folder exists; what had to be made for it goes again."""
+    """Create the folder for the duration of the context; removes what it created."""
     made: list[Path] = []
     try:
         for part in (*reversed(folder.absolute().parents), folder.absolute()):

@@ -1,6 +1,6 @@
-"""Text from outside made safe to print and to name files with, and read as a name or a number.
+"""Foreign text: made safe for printing and file names, and parsed as names and numbers.
 
-No control characters, lengths counted where they matter.
+Control characters are escaped, and lengths are bounded where they matter.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Iterable
 from benchmarks.runs.errors import BadInput
 
 MAX_SHOWN = 500  # characters of foreign text in one message
-FEW = 5  # names that a message lists beside the near ones
+FEW = 5  # up to this many valid names, a message lists all of them
 
 
 def printable(text: str, limit: int | None = None) -> str:
-    """The text with control, format and unpaired surrogate characters as escapes, so that a
-    terminal obeys none of them.
+    """Escape control, format and unpaired surrogate characters, so that a terminal does not
+    interpret them.
 
-    Line breaks and tabs stay. With a `limit`, what is longer is cut in the middle.
+    Line breaks and tabs are kept. Text longer than `limit` is cut in the middle.
     """
     if limit is not None and len(text) > limit:
         text = f"{text[: limit // 2]} ... {text[len(text) - limit // 2 :]}"
@@ -32,22 +32,22 @@ def printable(text: str, limit: int | None = None) -> str:
 
 
 def one_line(text: str, limit: int = MAX_SHOWN) -> str:
-    """Foreign text within a message: printable, on one line, bounded."""
+    """Foreign text for use in a message: printable, on one line, bounded."""
     return printable(" ".join(text.split()), limit)
 
 
 def shortened(text: str, max_bytes: int) -> str:
-    """The longest beginning of the text that UTF-8 spells in at most so many bytes.
+    """The longest prefix of the text with at most `max_bytes` in UTF-8.
 
-    File systems count bytes.
+    File systems limit names in bytes.
     """
     return text.encode("utf-8", errors="replace")[:max_bytes].decode("utf-8", errors="ignore")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean A, B?` with at most three known names near a wrong one, "" without any.
+    """Return `; did you mean A, B?` with at most three known names similar to `name`, or "".
 
-    Case does not matter.
+    Ignores case.
     """
     lower = {candidate.lower(): candidate for candidate in known}
     near = difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)
@@ -55,8 +55,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def choose(kind: str, name: str, valid: Iterable[str]) -> str:
-    """`name` if it is valid; otherwise BadInput with the nearest valid names, and with all of them
-    where they are few or none is near.
+    """Return `name` if it is valid.
+
+    Otherwise raises BadInput with similar valid names, and with all of them if they are few or none
+    is similar.
     """
     valid = list(valid)
     if name in valid:
@@ -68,7 +70,7 @@ def choose(kind: str, name: str, valid: Iterable[str]) -> str:
 
 
 def whole_number(text: str) -> int:
-    """An integer, also as 2e6 or 2_000_000. Raises ValueError for anything else, such as 2.5."""
+    """Parse an integer, such as 2e6 or 2_000_000. Raises ValueError for others, such as 2.5."""
     try:
         value = float(text)
     except ValueError as error:

@@ -1,5 +1,5 @@
-"""Files of published policies: named arrays of what acting reads, in half precision where that
-changes little.
+"""Files of published policies: named arrays needed to act, in half precision where that changes
+little.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 from benchmarks.runs.checkpoint import UNREADABLE
 from benchmarks.runs.reading import DamagedFile
 
-TOLERANCE = 1e-3  # relative, of what a policy's networks say in half precision
-ROWS, ENVS = 40, 4  # decisions and unseen layouts on which that is compared
+TOLERANCE = 1e-3  # relative error of a policy's network outputs in half precision
+ROWS, ENVS = 40, 4  # actions and unseen layouts on which outputs are compared
 
 
 def halved(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Arrays of floating point in float16; single numbers as they are."""
+    """Convert floating-point arrays to float16; scalars are unchanged."""
     return {
         name: array.astype(np.float16)
         if array.ndim and np.issubdtype(array.dtype, np.floating)
@@ -43,7 +43,7 @@ def write_policy(file: str | os.PathLike[str], arrays: Mapping[str, np.ndarray])
 
 
 def read_policy(file: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """The arrays of a file. Raises DamagedFile where it is none of ours."""
+    """Read the arrays of a file. Raises DamagedFile if it is not an archive of arrays."""
     try:
         with np.load(file, allow_pickle=False) as saved:
             return {name: saved[name] for name in saved.files}

@@ -26,32 +26,32 @@ PACKAGES = (
     "torch",
     "omnisafe",
 )
-# what is known of the checkout that a copy of the code was made from (sweep/code.py)
+# git state of the checkout that a code snapshot was copied from (sweep/code.py)
 SNAPSHOT_FILE = "snapshot.json"
 _ROOT = Path(__file__).resolve().parents[2]
 
 
 def jax_devices() -> list[str]:
-    """The devices that JAX sees, which this imports."""
+    """List JAX's devices. Imports JAX."""
     import jax
 
     return [f"{device.platform}: {device.device_kind}" for device in jax.devices()]
 
 
 def provenance(devices: Callable[[], list[str]] = jax_devices) -> dict[str, Any]:
-    """Commit, dirty flag, versions, hardware with its `devices`."""
+    """Collect commit, dirty flag, package versions and hardware with its `devices`."""
     return {"git": git_state(), "versions": versions(), "hardware": hardware(devices)}
 
 
 def write_report(file: Path, report: Mapping[str, Any]) -> None:
-    """Write measurements, and where they come from, as JSON; the file's folder is made."""
+    """Write measurements and their provenance as JSON, creating the folder if needed."""
     file.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**report, **provenance()}, indent=1)
     file.write_text(text + "\n", encoding="utf-8")
 
 
 def suite_version() -> str:
-    """Of the suite: as installed, else as the checkout's pyproject.toml says."""
+    """Version of the suite: as installed, else from the checkout's pyproject.toml."""
     if version := installed_version("safedreamer-suite"):
         return version
     with (_ROOT / "pyproject.toml").open("rb") as file:
@@ -59,11 +59,10 @@ def suite_version() -> str:
 
 
 def git_state(root: Path = _ROOT) -> dict[str, Any]:
-    """Commit and whether tracked files differ from it, of a checkout of the suite.
+    """Return a checkout's commit, and whether tracked files differ from it.
 
-    None for both where the code is no git checkout.
-
-    A snapshot of a sweep knows those of the checkout it was made from, and its own hash.
+    Both are None outside a git checkout. The code snapshot of a sweep has those of its source
+    checkout, and its own hash.
     """
     if (root / SNAPSHOT_FILE).is_file():
         return read_object(root / SNAPSHOT_FILE)
@@ -78,7 +77,7 @@ def _git(root: Path, *args: str) -> str | None:
             ["git", "-C", str(root), *args], capture_output=True, text=True, timeout=30, check=True
         )
     except (OSError, subprocess.SubprocessError):
-        # no git, no repository or no commit: recorded as such
+        # no git, no repository or no commit: recorded as None
         return None
     return done.stdout.strip()
 
@@ -90,7 +89,7 @@ def versions() -> dict[str, str | None]:
 
 
 def installed_version(package: str) -> str | None:
-    """Of a package, None where it is not installed."""
+    """Version of a package, or None if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -98,7 +97,7 @@ def installed_version(package: str) -> str | None:
 
 
 def hardware(devices: Callable[[], list[str]] = jax_devices) -> dict[str, Any]:
-    """Processor, cores this process may use, memory in GiB, devices."""
+    """Describe processor, cores available to this process, memory in GiB, and devices."""
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),

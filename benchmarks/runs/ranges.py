@@ -1,10 +1,9 @@
-"""What numbers may be: one table for every numeric setting and option, of runs, commands and
+"""Valid ranges of numbers: one table for every numeric setting and option, of runs, commands and
 suites.
 
-A setting is found by its dotted name or by the end of it. What is in no row is a finite number from
-0 to LARGEST. Limits are far beyond what makes sense; they keep out what overflows, never ends or
-cannot be allocated. NaN is refused everywhere, infinity wherever a row does not say that it is
-meant.
+A setting is looked up by its dotted name or the end of it. Without a row, it must be a finite
+number from 0 to LARGEST. Limits are far beyond sensible values; they exclude what overflows, never
+ends or cannot be allocated. NaN is always refused, infinity unless a row allows it.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ MAX_SEED = 2**32 - 1  # of NumPy's and torch's generators; JAX would silently dr
 
 
 class Range(NamedTuple):
-    """From `low` (itself excluded where `above`) to `high`, and infinity where that is meant."""
+    """From `low` (exclusive if `above`) to `high`, and infinity if `infinite`."""
 
     low: float
     high: float = LARGEST
@@ -49,7 +48,7 @@ EVERY = Range(1, 1e15)
 
 _ROWS: tuple[
     tuple[str, Range], ...
-] = (  # names are regular expressions for the end of a dotted name; the first that fits counts
+] = (  # names are regular expressions for the end of a dotted name; the first match counts
     # runs
     ("seed", Range(0, MAX_SEED)),
     ("steps", Range(0, 1e15, above=True)),
@@ -121,12 +120,12 @@ _ELSE = Range(0)
 
 @functools.cache
 def range_of(name: str) -> Range:
-    """What the setting of that dotted name may be."""
+    """The valid range of the setting with that dotted name."""
     return next((found for pattern, found in _PATTERNS if pattern.fullmatch(name)), _ELSE)
 
 
 def check_number(name: str, value: float) -> None:
-    """Raise BadInput unless the number lies in its setting's range."""
+    """Raise BadInput unless the number is in its setting's range."""
     allowed = range_of(name)
     if allowed.holds(value):
         return
@@ -141,9 +140,9 @@ def check_number(name: str, value: float) -> None:
 
 
 def check_numbers(values: Mapping[str, Any]) -> None:
-    """Check all numbers of flat settings, those within lists too.
+    """Check all numbers in flat settings, including those in lists.
 
-    Raises BadInput that names the first one out of its range.
+    Raises BadInput naming the first one out of range.
     """
     for name, value in values.items():
         for number in value if isinstance(value, list | tuple) else (value,):

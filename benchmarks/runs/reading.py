@@ -1,9 +1,9 @@
 """Reading files that a crash, a full disk, another program or a person may have damaged.
 
-Every function here is bounded in size, depth and length of numbers, and turns any damage (wrong
-encoding, truncated, empty, NUL bytes, a folder in a file's place, deep nesting, wrong types) into
-one `DamagedFile` with file and line. A file that is not there is a FileNotFoundError, because that
-is often no damage. Needs neither JAX nor pandas: analysis reads by it too.
+All functions bound size, depth and length of numbers, and turn any damage (wrong encoding,
+truncated, empty, NUL bytes, a folder in a file's place, deep nesting, wrong types) into one
+`DamagedFile` with file and line. A missing file raises FileNotFoundError, because that is often not
+an error. Needs neither JAX nor pandas: the analysis uses it too.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from benchmarks.runs.errors import BadInput
 from benchmarks.runs.plain_text import one_line
 
 T = TypeVar("T")
-MAX_BYTES = 64 * 2**20  # of one JSON, YAML or log file; records have readers of their own
+MAX_BYTES = 64 * 2**20  # of one JSON, YAML or log file; records have their own limit
 MAX_DEPTH = 64  # of nested lists and objects
-MAX_DIGITS = 30  # of an integer; what the suite writes has at most 19
+MAX_DIGITS = 30  # of an integer; the suite writes at most 19
 
 
 class DamagedFile(BadInput):
-    """A file that cannot be what its name says.
+    """A file whose contents are invalid for its name.
 
-    `line` counts from 1; None where no line is to blame.
+    `line` counts from 1; None if the damage is not in a single line.
     """
 
     def __init__(self, path: str | os.PathLike[str], line: int | None, why: str) -> None:
@@ -47,9 +47,9 @@ class Line(NamedTuple):
 
 
 def check_plain(path: str | os.PathLike[str]) -> None:
-    """Raise FileNotFoundError or DamagedFile unless there is a plain file.
+    """Raise FileNotFoundError or DamagedFile unless the path is a regular file.
 
-    Opening a pipe would wait, a folder fail.
+    Opening a pipe would block.
     """
     path = Path(path)
     try:
@@ -67,9 +67,10 @@ def check_plain(path: str | os.PathLike[str]) -> None:
 
 
 def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> bytes:
-    """The content of a plain file.
+    """Read a regular file.
 
-    Raises FileNotFoundError for none, DamagedFile for all else that is no such file.
+    Raises FileNotFoundError if it is missing, DamagedFile if it is too large, unreadable or not a
+    regular file.
     """
     path = Path(path)
     try:
@@ -86,9 +87,9 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> byte
 
 
 def read_end(path: str | os.PathLike[str], max_bytes: int) -> bytes:
-    """The last bytes of a plain file, none where there is no file.
+    """Read the last `max_bytes` of a regular file; empty if it is missing.
 
-    Raises DamagedFile for all else that is no such file.
+    Raises DamagedFile if it is unreadable or not a regular file.
     """
     path = Path(path)
     try:
@@ -103,13 +104,13 @@ def read_end(path: str | os.PathLike[str], max_bytes: int) -> bytes:
 
 
 def read_text(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> str:
-    """The text of a UTF-8 file without NUL bytes. Raises as `read_bytes`."""
+    """Read a UTF-8 file without NUL bytes. Raises like `read_bytes`."""
     path = Path(path)
     return decode(read_bytes(path, max_bytes), path)
 
 
 def decode(data: bytes, path: str | os.PathLike[str]) -> str:
-    """The text of UTF-8 bytes without NULs. Raises DamagedFile with the line."""
+    """Decode UTF-8 bytes without NULs. Raises DamagedFile with the line."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -122,7 +123,7 @@ def decode(data: bytes, path: str | os.PathLike[str]) -> str:
 
 
 def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The JSON object of a file. Raises as `read_bytes`."""
+    """Read a file of one JSON object. Raises like `read_bytes`."""
     path = Path(path)
     text = read_text(path)
     if not text.strip():
@@ -133,7 +134,7 @@ def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
 def parse_object(
     text: str, path: str | os.PathLike[str], line: int | None = None
 ) -> dict[str, Any]:
-    """The JSON object of a text; `line` is where it stands, where it is one line of a file.
+    """Parse a JSON object; `line` is its line number if it is one line of a file.
 
     Raises DamagedFile.
     """
@@ -155,12 +156,9 @@ def parse_object(
 
 
 def read_lines(path: str | os.PathLike[str]) -> list[Line]:
-    """The objects of a file of JSON lines that several processes append to.
+    """Read the objects of a JSON Lines file that several processes append to.
 
-    Raises as `read_bytes`, with the line.
-
-    A line that was cut short (killed writer, full disk) is left out: what it said had not been
-    said.
+    Lines cut short (killed writer, full disk) are skipped. Raises like `read_bytes`, with the line.
     """
     path = Path(path)
     found = []
@@ -173,7 +171,7 @@ def read_lines(path: str | os.PathLike[str]) -> list[Line]:
 def typed(
     cls: type[T], data: Mapping[str, Any], path: str | os.PathLike[str], line: int | None = None
 ) -> T:
-    """A flat dataclass or NamedTuple from an object, every value of its field's type.
+    """Build a flat dataclass or NamedTuple from an object, checking the type of every field.
 
     Raises DamagedFile for a missing, unknown or mistyped field.
     """
@@ -199,7 +197,7 @@ def expect(
 ) -> None:
     """Raise DamagedFile unless an object has these fields with values of these types.
 
-    Others are no concern. `line` is where the object stands, where it is one line of a file.
+    Other fields are ignored. `line` is the object's line number if it is one line of a file.
     """
     for name, hint in kinds.items():
         if name not in data:
@@ -211,9 +209,9 @@ def expect(
 
 
 def is_a(value: Any, hint: Any) -> bool:
-    """Whether a value of JSON is of an annotated type.
+    """Whether a JSON value matches a type annotation.
 
-    Str, int, float, bool, None, unions, Literals, lists and dicts.
+    Supports str, int, float, bool, None, unions, Literals, lists, tuples and dicts.
     """
     origin = get_origin(hint)
     if origin in (Union, UnionType):
@@ -238,7 +236,7 @@ def is_a(value: Any, hint: Any) -> bool:
 
 
 def spelled(hint: Any) -> str:
-    """A type for a person."""
+    """Name a type in words, for messages."""
     names = {
         str: "text",
         int: "whole number",

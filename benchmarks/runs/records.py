@@ -1,8 +1,8 @@
 """The per-episode record: one flat row for every finished episode, and the only definition of its
 columns.
 
-Writers append, one row at a time, flushed at once, so that a killed run keeps what it has. Readers
-need no more than pandas: the analysis imports this module on machines without JAX or a simulator.
+Writers flush after every row, so that a killed run keeps its records. Readers need only pandas: the
+analysis imports this module on machines without JAX or a simulator.
 
 Units: `env_steps` are simulator steps of *training* when the episode finished (for an evaluation
 episode: when the evaluation took place), `agent_steps` policy actions of training at that time;
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRAIN, EVAL = "train", "eval"
-# the episodes of an evaluation once more, with sampled actions, where a method offers both
+# the same evaluation episodes with sampled actions, for methods that support both
 EVAL_SAMPLED = "eval_sampled"
-# of the frozen policy after training, on layouts that neither training nor its evaluations used
+# the frozen policy after training, on layouts unseen by training and its evaluations
 FINAL = "final"
 SPLITS = (TRAIN, EVAL, EVAL_SAMPLED, FINAL)
-CLOCK = ("wall_seconds",)  # columns in which a resumed run may differ from one that never stopped
+CLOCK = ("wall_seconds",)  # columns in which a resumed run may differ from an uninterrupted one
 MAX_LINE = 10_000  # bytes of a row
-# of the last row, while it is written or after its writer was killed
+# fault of a last row that is still being written, or whose writer was killed
 CUT_OFF = "cut off: no end of line"
-LARGEST_INT = 2**53  # of seeds, episodes, steps, lengths: what a float holds too
+LARGEST_INT = 2**53  # of seeds, episodes, steps, lengths: still exact as a float
 MAX_FILE = 4 * 2**30  # bytes of all rows
 
 
 class EpisodeRecord(NamedTuple):
-    """One finished episode. `return_` is the column `return`, a keyword of the language."""
+    """One finished episode. `return_` is the column `return`, a Python keyword."""
 
     run_id: str
     method: str
@@ -60,7 +60,7 @@ class EpisodeRecord(NamedTuple):
     def of(
         cls, run: Any, split: str, played: Any, env_steps: int, agent_steps: int, seconds: float
     ) -> Self:
-        """The record of an episode that was played after so many steps of training.
+        """Return the record of an episode, at `env_steps` and `agent_steps` of training.
 
         `run` is a RunSpec, `played` has `episode`, `return_`, `cost` and `length`.
         """
@@ -77,10 +77,10 @@ _TYPES: Mapping[str, type] = get_type_hints(EpisodeRecord)  # field -> str, int 
 _DTYPE_OF = {str: "str", int: "int64", float: "float64"}
 DTYPES: Mapping[str, str] = {_column(field): _DTYPE_OF[kind] for field, kind in _TYPES.items()}
 COLUMNS: tuple[str, ...] = tuple(DTYPES)
-# of a stress test: what was perturbed, and how much
+# stress tests add what was perturbed, and how much
 STRESS_COLUMNS = (*COLUMNS, "perturbation", "strength")
-# of its prediction errors, a row for each cell and number of agent steps ahead: what a cell is,
-# how many windows were predicted, and what was found (benchmarks.stress.errors)
+# prediction errors in a stress test, one row per cell and number of agent steps ahead: the cell,
+# the number of predicted windows, and the errors (benchmarks.stress.errors)
 ERROR_COLUMNS = (
     *("run_id", "method", "task", "perturbation", "strength", "windows", "steps_ahead"),
     *("observation_error", "reward_error", "cost_error", "cost_predicted", "cost_true"),
@@ -90,8 +90,7 @@ ERROR_COLUMNS = (
 class RecordWriter:
     """Appends records to a CSV file; creates it with its header when absent or empty.
 
-    Raises ValueError when the file exists with other columns: rows of two schemas never share a
-    file.
+    Raises ValueError if the file exists with other columns: a file never mixes two schemas.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -133,7 +132,7 @@ class RecordWriter:
 
 
 def write_records(path: str | os.PathLike[str], rows: Iterable[EpisodeRecord]) -> None:
-    """A file of these records, in place of an older one."""
+    """Write these records to a file, replacing an existing one."""
     Path(path).unlink(missing_ok=True)
     with RecordWriter(path) as writer:
         for row in rows:
@@ -141,15 +140,13 @@ def write_records(path: str | os.PathLike[str], rows: Iterable[EpisodeRecord]) -
 
 
 def _plain(record: EpisodeRecord) -> list[str | int | float]:
-    """The row with values of the declared types, so that numpy scalars never leak their own
-    spelling into the file.
-    """
+    """Convert a record to plain values, so that NumPy scalars are written like Python numbers."""
     return [kind(value) for value, kind in zip(record, _TYPES.values(), strict=True)]
 
 
 def check_header(path: str | os.PathLike[str]) -> None:
-    """Raise ValueError unless the file's first line is exactly this schema, DamagedFile where it is
-    no text.
+    """Raise ValueError unless the file's first line is exactly this schema, DamagedFile if it is
+    not text.
     """
     with Path(path).open("rb") as file:
         line = decode(file.readline(MAX_LINE), path)
@@ -168,12 +165,12 @@ def check_header(path: str | os.PathLike[str]) -> None:
 
 
 def read_records(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> pd.DataFrame:
-    """All records of one or more files (or run folders) as a DataFrame with the columns and dtypes
-    of `DTYPES`.
+    """Read the records of one or more files (or run folders) as a DataFrame with the columns and
+    dtypes of `DTYPES`.
 
     Raises FileNotFoundError for a missing file and ValueError for a file with other columns.
     """
-    import pandas as pd  # here, so that importing the schema costs nothing
+    import pandas as pd  # here, so that importing the schema is cheap
 
     frames = []
     for path in [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(p) for p in paths]:
@@ -181,7 +178,7 @@ def read_records(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
         if not file.is_file():
             raise FileNotFoundError(f"no episode records at {file}")
         check_header(file)
-        # numbers then parse exactly, and "nan" stays a name
+        # as text first: numbers then parse exactly, and "nan" stays a name
         text = pd.read_csv(file, dtype=str, keep_default_na=False)
         frames.append(text.astype(dict(DTYPES)))
     if not frames:
@@ -190,14 +187,14 @@ def read_records(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
 
 
 class Rows(NamedTuple):
-    """Good rows of a file, in order, and why others are none, by line (from 1, the header)."""
+    """Valid rows of a file, in order, and the faults of other rows by line (1 is the header)."""
 
     records: list[EpisodeRecord]
     damage: dict[int, str]
 
 
 def read_rows(path: str | os.PathLike[str], limit: int | None = None) -> Rows:
-    """The rows in the first `limit` bytes (None: all) of a file, one by one, without pandas.
+    """Read the rows in the first `limit` bytes (None: all) of a file, without pandas.
 
     Raises FileNotFoundError, ValueError for a file with other columns, DamagedFile for one that
     cannot be read at all.
@@ -220,7 +217,7 @@ def read_rows(path: str | os.PathLike[str], limit: int | None = None) -> Rows:
 
 
 def parse_row(line: str) -> EpisodeRecord:
-    """One row. Raises ValueError that says why it is none."""
+    """Parse one row. Raises ValueError with the reason if it is invalid."""
     try:
         cells = next(csv.reader([line]), []) if '"' in line else line.rstrip("\r").split(",")
     except csv.Error as error:
@@ -248,9 +245,9 @@ def _value(name: str, kind: type, cell: str) -> Any:
 
 
 def truncate(path: str | os.PathLike[str], position: int) -> None:
-    """Cut a file back to `position` bytes (rows written after a checkpoint that is being resumed).
+    """Truncate a file to `position` bytes, dropping rows written after the resumed checkpoint.
 
-    Raises ValueError when the file is shorter: rows the checkpoint counted on are gone.
+    Raises ValueError if the file is shorter: rows from before the checkpoint are missing.
     """
     path = Path(path)
     size = path.stat().st_size if path.exists() else 0

@@ -1,4 +1,4 @@
-"""A user's own objects by name: `module:name`, of a module on the path or in the current folder."""
+"""Load a user's own objects by name: `module:name`, from the import path or current folder."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from benchmarks.runs.plain_text import did_you_mean
 def search_current_folder() -> None:
     """Add the current folder to the end of the search path, of this process and of those it starts.
 
-    An installed command does not search the folder it runs in. Last, so that a checkout there does
-    not replace the code that a sweep runs.
+    Installed commands do not search the current folder. It comes last, so that a checkout there
+    does not shadow the code that a sweep runs.
     """
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
 
 
 def is_reference(text: str) -> bool:
-    """Whether the text is spelled `package.module:name`."""
+    """Whether the text has the form `package.module:name`."""
     module, colon, name = text.partition(":")
     parts = (*module.split("."), *name.split("."))
     return bool(colon) and all(part.isidentifier() for part in parts)
 
 
 def load_module(kind: str, name: str, module_name: str) -> ModuleType:
-    """The module of `name`, which is a `kind` such as "task".
+    """Import the module of `name`, which is a `kind` such as "task".
 
-    Raises ValueError where there is none. An error of the module itself passes.
+    Raises ValueError if there is none. Errors raised by the module itself propagate.
     """
     search_current_folder()
     try:
@@ -48,7 +48,7 @@ def load_module(kind: str, name: str, module_name: str) -> ModuleType:
 
 
 def load_object(kind: str, reference: str) -> Any:
-    """What `module:name` names. Raises ValueError with near names where there is no such thing."""
+    """Load the object `module:name`. Raises ValueError with similar names if there is none."""
     module_name, _, path = reference.partition(":")
     found: Any = load_module(kind, reference, module_name)
     for part in path.split("."):

@@ -1,10 +1,8 @@
-"""The full configuration of one run, as a value.
-
-What to train, on what, how the loop runs, and the agent's own configuration.
+"""The full configuration of one run: method, task, training loop, replay buffer and agent.
 
 A spec is written to `spec.json`, rebuilt from it (spec_file.py), hashed into a run id and compared
-with another spec (identity.py). It holds nothing of the machine (see provenance.py) and nothing of
-the run's progress (see checkpoint.py).
+with another spec (identity.py). It contains nothing about the machine (see provenance.py) or the
+run's progress (see checkpoint.py).
 """
 
 from __future__ import annotations
@@ -25,8 +23,8 @@ Preset = Literal["release", "matched", "cpu", "debug"]
 OBSERVATIONS: tuple[str, ...] = get_args(Obs)
 PRESETS: tuple[str, ...] = get_args(Preset)
 
-# What one start of a run may choose without changing its result.
-# For an environment's answer; repeating an episode of rendered steps is the longest.
+# Options of one start of a run, which do not change its result.
+# Time limit for an environment's response; replaying an episode of rendered steps takes longest.
 ENV_TIMEOUT_SECONDS = 120.0
 MAX_ENV_FAULTS = 20  # environments replaced before the start gives up
 
@@ -46,9 +44,9 @@ class LoopConfig:
     eval_episodes: int = 1  # episodes per evaluation; 0 never evaluates
     log_every: int = 1000  # agent steps between rows of metrics.jsonl
     checkpoint_every: int = 20_000  # agent steps between checkpoints
-    # tell the learner that a time limit ends the world, as the release does
+    # treat time-limit truncation as termination, as the release does
     truncation_is_terminal: bool = False
-    resize: int = 0  # side in pixels that images of your own environment get; 0: as they come
+    resize: int = 0  # side in pixels to resize your own environment's images to; 0: no resizing
     # one process per environment, or all in the main process
     env_workers: Literal["process", "inline"] = "process"
 
@@ -75,9 +73,9 @@ class LoopConfig:
             )
 
     def updates_due(self, agent_steps: int) -> int:
-        """Updates that a run should have made after `agent_steps`.
+        """Number of updates due after `agent_steps`.
 
-        None during prefill, then train_ratio / (B * T) for each.
+        Zero during prefill, then train_ratio / (B * T) per agent step.
         """
         return int(
             max(0, agent_steps - self.prefill)
@@ -88,12 +86,12 @@ class LoopConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ReplayConfig:
-    """What the learner remembers (agents.replay.buffer states the memory it needs and refuses what
+    """The replay buffer (agents.replay.buffer reports the memory it needs and refuses a size that
     does not fit).
     """
 
     capacity: int = 1_000_000  # transitions kept, over all environments
-    # folder to map the buffer to instead of holding it in memory; one for each run
+    # folder for a memory-mapped buffer, instead of one in RAM; one folder per run
     directory: str = ""
 
     def __post_init__(self) -> None:
@@ -115,13 +113,13 @@ class RunSpec:
     replay: ReplayConfig
     agent: Any
     init_from: str = ""  # published checkpoint, or run folder, that the learner starts from
-    init_sha256: str = ""  # of that file, or of the sums of the run's newest checkpoint
-    # wall clock of the whole run, resumes included: it is done then, whatever its steps
+    init_sha256: str = ""  # of that file, or of SHA256SUMS of the run's newest checkpoint
+    # wall-clock budget of the whole run, resumes included: ends it whatever its steps
     max_minutes: float | None = None
 
     def __post_init__(self) -> None:
         check_numbers({"seed": self.seed, "steps": self.steps, "max_minutes": self.max_minutes})
-        # as on the command line
+        # named as on the command line
         for prefix, part in (("loop.", self.loop), ("replay.", self.replay), ("", self.agent)):
             if dataclasses.is_dataclass(part):
                 _check_part(prefix, part)
@@ -136,7 +134,7 @@ class RunSpec:
 
     @functools.cached_property
     def run_id(self) -> str:
-        """Ten hex digits that depend on everything that decides the result, and on nothing else."""
+        """Ten hex digits: a hash of all settings that affect the result, and of nothing else."""
         text = json.dumps(identity_of(to_dict(self)), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -147,10 +145,10 @@ def _check_part(prefix: str, part: Any) -> None:
 
 
 def with_minutes(spec: RunSpec, minutes: float | None) -> RunSpec:
-    """The spec with another time budget, 0 for one that is over at once; None leaves its own."""
+    """Return the spec with another time budget; 0 ends at once, None keeps the spec's own."""
     return spec if minutes is None else dataclasses.replace(spec, max_minutes=minutes or 1e-9)
 
 
 def to_dict(spec: RunSpec) -> dict[str, Any]:
-    """A tree of plain values for spec.json; `spec_file.from_dict` inverts it."""
+    """Return a tree of plain values for spec.json; `spec_file.from_dict` inverts it."""
     return json.loads(json.dumps(dataclasses.asdict(spec)))

@@ -1,6 +1,4 @@
-"""spec.json: the spec of a run read back, and nothing that another version wrote read as half of
-one.
-"""
+"""Read the spec of a run from spec.json; specs with unknown or missing settings are refused."""
 
 from __future__ import annotations
 
@@ -18,9 +16,9 @@ from benchmarks.runs.spec import RunSpec
 
 
 def read_spec(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """What spec.json holds: `run_id`, `spec` (see `to_dict`) and `starts`.
+    """Read spec.json: `run_id`, `spec` (see `to_dict`) and `starts`.
 
-    Raises BadInput when there is none, DamagedFile when it is not that of a run.
+    Raises BadInput if there is none, DamagedFile if it is not that of a run.
     """
     folder = Path(folder)
     path = folder / SPEC_FILE
@@ -36,7 +34,7 @@ def read_spec(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _why_not(folder: Path) -> str:
-    """Why a folder without a spec is no run folder, and what to give instead."""
+    """Why a folder without a spec is not a run folder, and what to pass instead."""
     if str(folder).startswith(("hub:", "zoo:")):
         return (
             "hub: and zoo: go with `safedreamer evaluate`; `safedreamer pull TARGET DIR` makes a "
@@ -47,7 +45,7 @@ def _why_not(folder: Path) -> str:
     return f"it has no {SPEC_FILE}" if folder.is_dir() else "there is no such folder"
 
 
-# What status and export show of a run; `from_dict` checks the rest when it is trained.
+# What `status` and `export` use of a spec; `from_dict` checks the rest when the run is trained.
 _TOP = {
     "method": str,
     "task": str,
@@ -60,19 +58,17 @@ _TOP = {
 
 
 def from_dict(data: Mapping[str, Any], agent_type: type) -> RunSpec:
-    """The spec that `to_dict` wrote.
+    """Rebuild a spec from the output of `to_dict`.
 
-    Raises BadInput that names a setting which no longer exists or is missing.
+    Raises BadInput naming settings that are unknown or missing.
     """
     return build(RunSpec, data, agent=agent_type)
 
 
 def build(cls: Any, data: Mapping[str, Any], prefix: str = "", **types: type) -> Any:
-    """A (nested) dataclass from plain values, of fields whose types it leaves open in `types`.
+    """Build a (nested) dataclass from plain values; `types` gives the types of fields left open.
 
-    Every field must be present and known, so that old files never load half.
-
-    Only what `BEFORE` lists may be missing.
+    All fields must be known, and present unless listed in `BEFORE`: old files never load partially.
     """
     names = [field.name for field in dataclasses.fields(cls)]
     data = {

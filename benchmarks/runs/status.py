@@ -1,11 +1,11 @@
-"""`status.json`: where a run stands, for people and for tools that watch many runs.
+"""`status.json`: state and progress of a run, for people and for tools that monitor many runs.
 
-Written atomically while the run lives.
+Written atomically while the run's process is alive.
 
-Two clocks tell a dead process from a stuck one: `heartbeat` comes from a thread of its own,
-`progressed` from the training loop. Times are UTC, ISO 8601, by the clock of the run's host: for
-people. Whether a run lives is decided by benchmarks.runs.heartbeat. Reading needs neither JAX nor
-the run's process.
+Two timestamps distinguish a dead process from a stuck one: `heartbeat` is set by a separate thread,
+`progressed` by the training loop. Times are UTC, ISO 8601, by the clock of the run's host, for
+people only: benchmarks.runs.heartbeat determines whether a run is alive. Reading needs neither JAX
+nor the run's process.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ State: TypeAlias = Literal[
 ]
 ENDED: tuple[State, ...] = ("stopped", "out_of_time", "finished", "failed")
 BEAT_SECONDS = 5.0
-# a heartbeat that stands still for so long is that of a dead process
+# a process counts as dead after this long without a heartbeat
 LEASE_SECONDS = 6 * BEAT_SECONDS
-PATIENCE_SECONDS = LEASE_SECONDS / 2  # in which a file system may fail before the run ends itself
+PATIENCE_SECONDS = LEASE_SECONDS / 2  # how long a file system may fail before the run ends itself
 
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """Where a run stands.
+    """State and progress of a run.
 
     Returns and costs are means over recent training episodes and over the last evaluation.
     """
@@ -57,7 +57,7 @@ class Status:
     updates: int
     started: str  # of this process
     heartbeat: str
-    progressed: str  # when the loop last said where it is
+    progressed: str  # last update by the training loop
     estimated_end: str | None
     train_return: float | None
     train_cost: float | None
@@ -67,7 +67,7 @@ class Status:
     pid: int
     last_error: str | None
     max_minutes: float | None = None  # wall-clock budget of the run
-    folder: str = ""  # of the run, resolved: a copy of it is not where the process trains
+    folder: str = ""  # resolved run folder; differs in a copy, where the process does not train
 
     @property
     def ended(self) -> bool:
@@ -76,9 +76,9 @@ class Status:
 
 
 def read_status(folder: str | os.PathLike[str]) -> Status:
-    """The run's status.
+    """Read the run's status.
 
-    Raises BadInput when there is none, DamagedFile for one that this version cannot read.
+    Raises BadInput if there is none, DamagedFile if this version cannot read it.
     """
     folder = Path(folder)
     path = folder / STATUS_FILE
@@ -96,29 +96,29 @@ def read_status(folder: str | os.PathLike[str]) -> Status:
     return status
 
 
-# not overwritten by a loop that has seen no episode yet
+# kept from an earlier start until the loop has new values
 _KEPT = ("train_return", "train_cost", "eval_return", "eval_cost")
 
 
 def utc_now() -> str:
-    """The time, to the second."""
+    """Current UTC time in ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class StatusFile:
     """Keeps the run's status.json up to date.
 
-    On `update`, and with a heartbeat every `beat_seconds` from a thread.
+    Writes it on `update`, and with a heartbeat every `beat_seconds` from a thread.
 
-    Used as a context manager: an exception that passes becomes `last_error` of a failed run.
-    `on_beat` runs with every heartbeat. A file system that is away for a moment (OSError or a
-    damaged file, in `on_beat` or while the status is written) is tolerated for `patience_seconds`
-    and then a RunFailed. That, and what else `on_beat` raises, ends all writing, because the folder
-    may be another's, and is kept for `check`, because a thread cannot stop the run. A full disk
-    alone ends nothing: the loop meets it too.
+    Use as a context manager: an exception that leaves it becomes `last_error` of a failed run.
+    `on_beat` is called with every heartbeat. File system errors (OSError or a damaged file, in
+    `on_beat` or while the status is written) are tolerated for `patience_seconds` and then become a
+    RunFailed. That, and any other error of `on_beat`, ends all writing, because another process may
+    own the folder, and is raised by `check`, because a thread cannot stop the run. A full disk
+    alone does not: the loop fails on it too.
 
-    `before` is the status of an earlier start: what it says of returns, costs and steps stays until
-    the loop knows better.
+    `before` is the status of an earlier start: its returns, costs and steps are kept until the loop
+    updates them.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class StatusFile:
             self._write(progressed=utc_now(), **known)
 
     def check(self) -> None:
-        """Raise what a heartbeat met."""
+        """Raise the error that stopped the heartbeat, if any."""
         if self._trouble is not None:
             raise self._trouble
 
@@ -200,7 +200,7 @@ class StatusFile:
         )
 
     def _write(self, **changes: Any) -> None:
-        """Replace the file. Raises OSError; what was changed is then in the next one."""
+        """Replace the file. On OSError, the next write includes the changes."""
         with self._lock:
             if self._trouble is not None:
                 return
@@ -245,9 +245,9 @@ class StatusFile:
                     self._replace()
 
     def _still_ours(self) -> bool:
-        """Whether the folder can be read again and is this process's.
+        """Whether the folder is readable again and owned by this process.
 
-        A last word must not stand in another's run.
+        The final state must not be written into another process's run.
         """
         try:
             self._on_beat()
@@ -257,7 +257,7 @@ class StatusFile:
 
 
 def estimated_end(seconds_left: float | None) -> str | None:
-    """The time in so many seconds, None where that is unknown."""
+    """The time in `seconds_left`, or None if that is unknown."""
     if seconds_left is None:
         return None
     return (datetime.now(UTC) + timedelta(seconds=seconds_left)).isoformat(timespec="seconds")

@@ -1,7 +1,7 @@
-"""Reads one `episodes.csv` as an Arrow table, line by line where it must.
+"""Read an `episodes.csv` as an Arrow table.
 
-Whole files go through Arrow at once; only a file that Arrow refuses is searched for the lines at
-fault, which a killed writer or a full disk leaves.
+Intact files are parsed by Arrow at once; others are parsed line by line to find the damaged lines,
+which a killed writer or a full disk leaves.
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ _HEADER = ",".join(COLUMNS).encode()
 
 
 class Table(NamedTuple):
-    """Good records as a table of `schema`, and why other lines are none, by line (from 1, the
-    header).
-    """
+    """Valid records as a table of `schema`, and the faults of other lines (1 is the header)."""
 
     records: pa.Table
     damage: dict[int, str]
@@ -41,7 +39,7 @@ class Table(NamedTuple):
 def schema() -> pa.Schema:
     """The columns of `benchmarks.runs.records`.
 
-    Texts are dictionaries, since a run repeats the same few.
+    Strings are dictionary-encoded, since a run repeats the same few.
     """
     import pyarrow as pa
 
@@ -54,17 +52,17 @@ def schema() -> pa.Schema:
 
 
 def read_table(file: str | os.PathLike[str]) -> Table:
-    """The records of a file.
+    """Read the records of a file.
 
-    Raises FileNotFoundError, ValueError when the header is not that of the records, or is missing,
-    DamagedFile for a file that cannot be read at all.
+    Raises FileNotFoundError, ValueError if the header is missing or wrong, DamagedFile for a file
+    that cannot be read at all.
     """
     file = Path(file)
     import pyarrow as pa
 
     header, _, body = read_bytes(file, MAX_FILE).partition(b"\n")
     if header.rstrip(b"\r") != _HEADER:
-        check_header(file)  # says what is wrong, or that it is the header in other quotes
+        check_header(file)  # raises, unless it is the same header quoted differently
     if not body:
         return Table(schema().empty_table(), {})
     table = _whole(body) if body.endswith(b"\n") else None
@@ -77,7 +75,7 @@ def read_table(file: str | os.PathLike[str]) -> Table:
 
 
 def _whole(body: bytes) -> pa.Table | None:
-    """The table of a file without damage, None for all others."""
+    """Parse a file without damage; None for all others."""
     import pyarrow as pa
     from pyarrow import compute as pc
     from pyarrow import csv as arrow_csv

@@ -1,1 +1,1 @@
-"""Trained runs for others: what is shared of a run folder, its card, and where it may go."""
+"""Sharing of trained runs: which files are shared, their card, and where they are stored."""

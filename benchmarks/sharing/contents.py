@@ -1,7 +1,7 @@
-"""What is shared of a run: its spec, records, metrics, newest checkpoint, videos, and a card.
+"""Contents of a shared run: its spec, records, metrics, newest checkpoint, videos, and a card.
 
-The replay buffer, logs and what belongs to a process stay behind: a shared run is evaluated, filmed
-and plotted as before, but not trained further.
+The replay buffer, logs and files of its process are not shared: a shared run can be evaluated,
+filmed and plotted, but not trained further.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from benchmarks.runs.records import EVAL, read_rows
 from benchmarks.runs.spec_file import read_spec
 
 CARD, SUMS = "README.md", "SHA256SUMS"
-LAST = 10  # evaluation episodes whose means the card gives
+LAST = 10  # evaluation episodes averaged on the card
 VIDEOS = (".mp4", ".png")
 
 
 def gather(run: Path, into: Path) -> None:
-    """Copy what is shared of the run folder into the empty folder `into`.
+    """Copy the shared files of a run folder into the empty folder `into`.
 
-    Raises BadInput where it is no run, or has no whole checkpoint.
+    Raises BadInput if it is not a run, or has no intact checkpoint.
     """
     spec = read_spec(run)
     found, _ = checkpoint.find(run / CHECKPOINTS)
@@ -46,7 +46,7 @@ def gather(run: Path, into: Path) -> None:
 
 
 def check(folder: Path) -> None:
-    """Raise BadInput unless the folder is a shared run whose files are those that were shared."""
+    """Raise BadInput unless the folder is a shared run whose files match their checksums."""
     if not (folder / SUMS).is_file():
         raise BadInput(f"no shared run: there is no {SUMS}")
     shared, here = (set(text.splitlines()) for text in (read_text(folder / SUMS), sums(folder)))
@@ -60,7 +60,7 @@ def check(folder: Path) -> None:
 
 
 def sums(folder: Path) -> str:
-    """A line for each file, as sha256sum writes and checks them; the card may be edited later."""
+    """One line per file in the format of sha256sum; the card, which may be edited, is left out."""
     lines = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
@@ -71,7 +71,7 @@ def sums(folder: Path) -> str:
 
 
 def card(run: Path, data: dict[str, Any], env_steps: int) -> str:
-    """What the policy is, what it was given, what it scored, and how to use it."""
+    """The card in Markdown: settings of the policy, its scores, and how to use it."""
     spec, start = data["spec"], data["starts"][-1] if data["starts"] else {}
     records = run / RECORDS_FILE
     found = read_rows(records).records if records.is_file() else []

@@ -1,4 +1,4 @@
-"""A shared run comes here: into a folder that a user names, or into the user's cache, from where
+"""Fetch shared runs: into a folder of the user's choice, or into the user's cache, where
 `hub:TARGET` is used like a run folder.
 """
 
@@ -19,9 +19,10 @@ HUB = "hub:"
 
 
 def fetch(target: str, out: Path, option: str = "DIR") -> None:
-    """Copy the shared run into the new folder, which `option` named, whole or not at all.
+    """Copy a shared run into the new folder `out`, completely or not at all.
 
-    Raises BadInput where there is none, or its files are not those that were shared.
+    `option` names the folder in errors. Raises BadInput if there is no run, or its files do not
+    match their checksums.
     """
     source = place(target)
     check_folder(out, option)
@@ -37,9 +38,9 @@ def fetch(target: str, out: Path, option: str = "DIR") -> None:
 
 
 def run_folder(name: str | os.PathLike[str]) -> Path:
-    """The folder of a run by its path or as `hub:TARGET`, which is fetched into the user's cache.
+    """The folder of a run given by path or as `hub:TARGET`, which is fetched into the user's cache.
 
-    Raises BadInput where nothing can be fetched, or the path cannot even be looked for.
+    Raises BadInput if it cannot be fetched, or the path is invalid.
     """
     text = os.fspath(name)
     if text.startswith(HUB):
@@ -50,10 +51,10 @@ def run_folder(name: str | os.PathLike[str]) -> Path:
 
 
 def cached(name: str) -> Path:
-    """The run folder in the user's cache of the run at `hub:TARGET`, fetched unless it is there.
+    """The folder in the user's cache of the run at `hub:TARGET`, which is fetched if needed.
 
-    The folder is named after the sums of the run's files, which are read from the target each
-    time: what is pushed anew is fetched anew. Raises BadInput as `fetch` does.
+    The folder is named after the checksums of the run's files, which are read from the target each
+    time: a run that was pushed again is fetched again. Raises BadInput like `fetch`.
     """
     target = name.removeprefix(HUB)
     if not target:

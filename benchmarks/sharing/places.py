@@ -1,5 +1,5 @@
-"""Where shared runs lie: a folder, a URL that fsspec knows (`s3://...`), or a repository of Hugging
-Face (`hf://OWNER/NAME`).
+"""Storage of shared runs: a folder, a URL supported by fsspec (`s3://...`), or a Hugging Face
+repository (`hf://OWNER/NAME`).
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from benchmarks.runs.places import user_path
 from benchmarks.runs.plain_text import one_line
 
 HUGGING_FACE = "hf://"
-OF_THE_SERVICE = ".gitattributes"  # a file that Hugging Face adds; none of the run
+OF_THE_SERVICE = ".gitattributes"  # added by Hugging Face; not part of the run
 
 
 class Place(Protocol):
-    """Takes and gives whole folders. All three raise BadInput where it cannot be reached."""
+    """Stores a whole folder. All methods raise BadInput if it cannot be reached."""
 
     def put(self, folder: Path) -> None:
-        """Write the files of the folder there. Raises BadInput where something is already."""
+        """Write the files of the folder there. Raises BadInput if the place is not empty."""
         ...
 
     def get(self, folder: Path) -> None:
-        """Copy everything there into the new folder. Raises BadInput where nothing is."""
+        """Copy everything there into the new folder. Raises BadInput if there is nothing."""
         ...
 
     def read(self, name: str) -> bytes:
-        """One file. Raises BadInput where there is none."""
+        """Read one file. Raises BadInput if it is missing."""
         ...
 
 
 def place(target: str) -> Place:
-    """The place that a target names. Raises BadInput where a package for it is missing."""
+    """The place for a target. Raises BadInput if a package for it is missing."""
     if target.startswith(HUGGING_FACE):
         return HuggingFace(target.removeprefix(HUGGING_FACE))
     return Url(target) if is_url(target) else Folder(target)
 
 
 def is_url(text: str) -> bool:
-    """Whether a text names a place by its scheme, as `s3://bucket` does."""
+    """Whether the text starts with a URL scheme, as `s3://bucket` does."""
     return re.match(r"[a-z][a-z0-9+.-]*://", text) is not None
 
 
 class Folder:
-    """A folder of this machine."""
+    """A folder on this machine."""
 
     def __init__(self, path: str) -> None:
         self._path = user_path(path)
@@ -74,7 +74,7 @@ class Folder:
 
 
 class Url:
-    """A folder of a file system that fsspec knows."""
+    """A folder on a file system supported by fsspec."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -113,9 +113,9 @@ class Url:
 
 
 class HuggingFace:
-    """A model repository; made, private unless it exists, by the first push.
+    """A model repository; the first push creates it as private if it does not exist.
 
-    The package's own variables (HF_TOKEN, HF_ENDPOINT) say who and where.
+    Credentials and endpoint come from the package's own variables (HF_TOKEN, HF_ENDPOINT).
     """
 
     def __init__(self, name: str) -> None:
@@ -159,7 +159,7 @@ def _nothing(target: str) -> BadInput:
 
 @contextlib.contextmanager
 def _reached(target: str) -> Iterator[None]:
-    """Errors of a place, of whatever types its package raises, as BadInput."""
+    """Turn all errors of a place into BadInput; each package raises its own types."""
     try:
         yield
     except BadInput:

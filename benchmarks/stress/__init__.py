@@ -1,3 +1,3 @@
-"""Stress tests of trained policies: perturbations with a strength axis of sensors, actuators,
-physics, tasks and world models, and the episodes that are played under them.
+"""Stress tests of trained policies: perturbations of sensors, actuators, physics, tasks and world
+models, each with a strength axis, and evaluation episodes under them.
 """

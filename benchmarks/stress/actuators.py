@@ -1,9 +1,9 @@
-"""Perturbed actions: noise, delay, loss of gain, one weak side.
+"""Perturbed actions: noise, delay, reduced gain, one weak side.
 
 docs/concepts/stress/actuators.md
 
-Actions are those of the policy, in [-1, 1] per entry, one per agent step; sums beyond are clipped
-as the policy's own are.
+Actions are the policy's, in [-1, 1] per entry, one per agent step; perturbed actions are clipped
+like the policy's own.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from benchmarks.stress.wrapped import Perturbed
 
 
 class Noise(Perturbed):
-    """Gaussian noise on every entry in every agent step; strength: its standard deviation."""
+    """Gaussian noise on every entry at every agent step; strength: its standard deviation."""
 
     def acted(self, action: np.ndarray) -> np.ndarray:
         return (action + self.strength * self.rng.normal(size=action.shape)).astype(np.float32)
 
 
 class Delay(Perturbed):
-    """The action of `strength` agent steps ago; zeros before the first."""
+    """The action from `strength` agent steps ago; zeros before the first."""
 
     whole = True
 
@@ -38,15 +38,15 @@ class Delay(Perturbed):
 
 
 class Gain(Perturbed):
-    """All actions times 1 - strength, clipped to [-1, 1] before."""
+    """All actions clipped to [-1, 1], then multiplied by 1 - strength."""
 
     def acted(self, action: np.ndarray) -> np.ndarray:
         return (max(0.0, 1.0 - self.strength) * np.clip(action, -1.0, 1.0)).astype(np.float32)
 
 
 class WeakSide(Perturbed):
-    """Positive values of the last entry times 1 - strength: a Point turns worse to its left, a
-    Car's right wheel pulls worse forwards.
+    """Positive values of the last entry times 1 - strength: a Point turns less to its left, a Car's
+    right wheel drives forwards with less torque.
     """
 
     def acted(self, action: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""Other forms of the cost: by depth in hazards, by excess over a bound, late.
+"""Modified costs: by depth in hazards, by excess over a bound, or delayed.
 
 docs/concepts/stress/tasks.md
 
-Shares s go from the cost of the task, 0 or 1 per simulator step, to a continuous one. The world and
-what is observed stay as they are.
+The share s interpolates from the task's cost, 0 or 1 per simulator step, to a continuous one.
+Dynamics and observations are unchanged.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from benchmarks.stress.wrapped import Perturbed
 
 
 class GradedCost(ChangedTask):
-    """Part of a step's cost follows from how deep the robot is in hazards.
+    """Makes part of a step's cost depend on how deep the robot is in hazards.
 
     cost' = (1 - s) [cost > 0] + s (sum over hazards of max(0, 1 - distance / size) + [other costs])
     """
 
     def change(self, task: Any) -> None:
         share, costs_of = self.share, task.calculate_cost
-        task.cost_conf.constrain_indicator = False  # raw: sizes less distances, not 0 or 1
+        task.cost_conf.constrain_indicator = False  # raw costs, size - distance, instead of 0 or 1
 
         def graded() -> dict[str, float]:
             costs = costs_of()
@@ -39,12 +39,12 @@ class GradedCost(ChangedTask):
 
 
 class ExcessCost(Perturbed):
-    """Part of a step's cost follows from how far the bound of the task is exceeded.
+    """Makes part of a step's cost depend on how far the task's bound is exceeded.
 
     cost' = (1 - s) [cost > 0] + s max(0, value / bound - 1)
 
-    In Circle and Run the value is the robot's distance from the centre, across the walls that cost,
-    and the bound that of the walls; in velocity tasks the robot's speed and its limit.
+    In Circle and Run the value is the robot's distance from the centre, perpendicular to the walls
+    that cost, and the bound is that of the walls; in velocity tasks they are speed and speed limit.
     """
 
     def __init__(self, env: Any, strength: float) -> None:
@@ -63,9 +63,9 @@ class ExcessCost(Perturbed):
 
 
 def excess_of(simulator: Any) -> Callable[[], float]:
-    """By how much the last simulator step exceeded the bound, relative to it; 0 within it.
+    """The function for the last simulator step's excess over the bound, relative to it; 0 within.
 
-    Raises ValueError for tasks without walls that cost and without a speed limit.
+    Raises ValueError for tasks with neither walls that cost nor a speed limit.
     """
     if isinstance(simulator, Velocity):
         return lambda: max(0.0, simulator.speed / simulator.speed_limit - 1.0)
@@ -74,15 +74,15 @@ def excess_of(simulator: Any) -> Callable[[], float]:
 
     def beyond_walls() -> float:
         task = simulator.task
-        across = task.agent.pos[: task.sigwalls.num // 2]  # two walls bound x, four also y
+        across = task.agent.pos[: task.sigwalls.num // 2]  # two walls bound x, four x and y
         return max(0.0, float(abs(across).max()) / task.sigwalls.locate_factor - 1.0)
 
     return beyond_walls
 
 
 class DelayedCost(Perturbed):
-    """The cost of `strength` agent steps ago, 0 before; what is due when the episode ends arrives
-    with its last step, so that the episode's cost stays.
+    """The cost from `strength` agent steps ago, 0 before the first; outstanding cost is added to
+    the episode's last step, so that the episode cost is unchanged.
     """
 
     whole = True

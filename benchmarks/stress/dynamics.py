@@ -1,9 +1,9 @@
-"""Changed physics in the simulator's own model: mass, friction, gear, damping.
+"""Perturbed physics of the simulator's model: mass, friction, gear, damping.
 
 docs/concepts/stress/dynamics.md
 
-The fields of MuJoCo's model are multiplied after every reset, so that layout and first observation
-are those of the undisturbed episode.
+Fields of MuJoCo's model are multiplied after every reset, so that layout and first observation
+equal those of the undisturbed episode.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks.stress.wrapped import Perturbed
 
 
 class _Scaled(Perturbed):
-    """Multiplies fields of the model by a factor, of the robot alone where `robot` says so."""
+    """Multiplies fields of the model by a factor, in all rows unless `rows` is overridden."""
 
     fields: tuple[str, ...] = ()
     grows = True  # factor 1 + strength, else 1 - strength
@@ -30,34 +30,34 @@ class _Scaled(Perturbed):
             )
         if not self.grows and strength > 1:
             raise ValueError(f"{type(self).__name__}: strength {strength} must be at most 1")
-        self._of: Any = None  # the model that was changed
+        self._of: Any = None  # the last changed model
         self._before: dict[str, np.ndarray] = {}
 
     @property
     def factor(self) -> float:
-        """What the fields are multiplied by."""
+        """Factor of the fields."""
         return 1.0 + self.strength if self.grows else 1.0 - self.strength
 
     def begin(self) -> None:
         model, data = self.base.simulator.physics  # type: ignore[attr-defined]
-        if model is not self._of:  # else it is an episode of the same model, changed already
+        if model is not self._of:  # otherwise the model is kept and already changed
             self._of = model
             for name in self.fields:
                 field, rows = getattr(model, name), self.rows(model)
                 field[rows] = field[rows] * self.factor
-            # What MuJoCo derives from the fields (inertia in the joints, invweights), in scratch
-            # data: it works at the model's reference pose.
+            # Update derived quantities (joint inertia, invweights). Scratch data, because
+            # mj_setConst moves it to the model's reference pose.
             mujoco.mj_setConst(model, mujoco.MjData(model))
         mujoco.mj_forward(model, data)
 
     def rows(self, model: Any) -> Any:
-        """Index of the rows of the fields that are changed; all, if not overridden."""
+        """Index of the rows to change; all unless overridden."""
         return slice(None)
 
 
 def robot_bodies(model: Any) -> np.ndarray:
-    """Ids of the robot's bodies: in a task of Safety-Gymnasium's navigation `agent` and what hangs
-    on it, in a robot of Gymnasium all.
+    """Ids of the robot's bodies: `agent` and its descendants in navigation tasks, all bodies in
+    velocity tasks.
     """
     names = {model.body(i).name: i for i in range(model.nbody)}
     if "agent" not in names:
@@ -83,7 +83,7 @@ class Friction(_Scaled):
 
 
 class Gear(_Scaled):
-    """`actuator_gear` times 1 - strength: motors pull less; servos also reach less."""
+    """`actuator_gear` times 1 - strength: weaker motors, and a smaller range of servos."""
 
     fields = ("actuator_gear",)
     grows = False

@@ -1,11 +1,11 @@
-"""How well the world model that acted predicts what the episodes of a cell met.
+"""Prediction errors of the acting world model on the episodes of a cell.
 
 docs/concepts/stress/model.md#prediction-errors
 
-Windows of the rows that were visited are predicted open loop by the networks that acted, degraded
-ones included, as `safedreamer diagnose` predicts its own. Errors of observation and reward are
-relative to those of always saying the mean of these windows: 1 is no better. Shapes: N windows of
-CONTEXT observed and HORIZON predicted rows.
+Windows of the visited rows are predicted open loop by the networks that acted, degraded ones
+included, as in `safedreamer diagnose`. Errors of observation and reward are relative to predicting
+the mean of these windows: 1 is no better. Shapes: N windows of CONTEXT observed and HORIZON
+predicted rows.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from agents.api import EnvSpec
     from benchmarks.diagnosis.findings import Finding
 
-# rows that are seen and predicted, and between the starts of windows; as `safedreamer diagnose`
+# rows observed, rows predicted, and rows between window starts; as in `safedreamer diagnose`
 CONTEXT, HORIZON, STRIDE = 20, 15, 5
 STEPS_AHEAD = (1, HORIZON)
 
 
 class Errors(NamedTuple):
-    """Errors at one number of agent steps ahead; NaN where nothing varied that could be predicted.
+    """Errors at one number of agent steps ahead; NaN where the true values do not vary.
 
     `observation`: mean over cameras, or over the named parts of a flat observation, of the root
     mean square error relative to that of the mean; `reward` likewise. `cost`: root mean square
@@ -71,7 +71,7 @@ def measurable(it: Acting) -> bool:
 def prediction_errors(
     it: Acting, windows: dict[str, np.ndarray], key: jax.Array
 ) -> tuple[Errors, ...]:
-    """Errors at STEPS_AHEAD on windows [N, CONTEXT + HORIZON, ...], none without windows."""
+    """Errors at STEPS_AHEAD on windows [N, CONTEXT + HORIZON, ...]; empty without windows."""
     from agents.safedreamer.agent import SafeDreamer
     from benchmarks.diagnosis import prediction_errors as diagnosis
     from benchmarks.diagnosis.diagnose import predict
@@ -87,7 +87,7 @@ def prediction_errors(
 
 
 def summary(env: EnvSpec, found: Sequence[Finding], steps: int, windows: int) -> Errors:
-    """The errors among findings at so many steps ahead."""
+    """Summarise the findings at `steps` agent steps ahead."""
     from benchmarks.diagnosis.findings import MEAN, MODEL
 
     at = {(f.quantity, f.predictor): f.value for f in found if f.steps_ahead == steps}
@@ -112,9 +112,9 @@ def summary(env: EnvSpec, found: Sequence[Finding], steps: int, windows: int) ->
 
 
 def read(file: str | os.PathLike[str]) -> list[ErrorRow]:
-    """The rows of a file, none where there is no file.
+    """Read the rows of a file; empty if there is no file.
 
-    Raises DamagedFile, with the line, where it holds something else.
+    Raises DamagedFile, with the line, for invalid content.
     """
     file = Path(file)
     try:
@@ -139,7 +139,7 @@ def read(file: str | os.PathLike[str]) -> list[ErrorRow]:
 
 
 def write(file: str | os.PathLike[str], rows: Iterable[ErrorRow]) -> None:
-    """Replace the file by these rows, at once."""
+    """Atomically replace the file with these rows."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(ERROR_COLUMNS)

@@ -1,12 +1,12 @@
-"""Perturbed pictures: noise, blur, occlusion, brightness, glare, colour shift.
+"""Perturbed images: noise, blur, occlusion, brightness, glare, colour shift.
 
 docs/concepts/stress/images.md
 
 Noise, blur and brightness are computed as in the common corruptions (Hendrycks and Dietterich 2019,
-arXiv:1903.12261); strengths are their parameters, for pictures in 0..1. What is drawn for an
-episode is the same for every camera.
+arXiv:1903.12261); strengths are their parameters, for images in 0..1. Values drawn for an episode
+are the same for every camera.
 
-Shapes: pictures [H, W, 3] uint8.
+Shapes: images [H, W, 3] uint8.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks.stress.wrapped import Perturbed, images
 
 
 class _Pictures(Perturbed):
-    """Changes every picture of an observation."""
+    """Perturbs every image of an observation."""
 
     def observed(self, obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return obs | {
@@ -26,19 +26,19 @@ class _Pictures(Perturbed):
         }
 
     def seen(self, picture: np.ndarray) -> np.ndarray:
-        """What is seen of a picture in 0..1; clipped afterwards."""
+        """The perturbed image, given one in 0..1; clipped afterwards."""
         raise NotImplementedError
 
 
 class Noise(_Pictures):
-    """Gaussian noise on every value in every step; strength: its standard deviation, of 0..1."""
+    """Gaussian noise on every value at every step; strength: its standard deviation, in 0..1."""
 
     def seen(self, picture: np.ndarray) -> np.ndarray:
         return picture + self.strength * self.rng.normal(size=picture.shape)
 
 
 class Blur(_Pictures):
-    """Gaussian blur; strength: its standard deviation in pixels. The border is repeated."""
+    """Gaussian blur with repeated borders; strength: its standard deviation in pixels."""
 
     def begin(self) -> None:
         reach = int(np.ceil(3.0 * self.strength))
@@ -56,7 +56,7 @@ class Blur(_Pictures):
 
 
 class Occlusion(_Pictures):
-    """A black square that stays for the episode; strength: its side as a share of the picture's."""
+    """A black square, fixed for the episode; strength: its side as a share of the image's."""
 
     def begin(self) -> None:
         self._place = self.rng.random(2)
@@ -71,8 +71,8 @@ class Occlusion(_Pictures):
 
 
 class Brightness(_Pictures):
-    """`strength`, of 0..1, added to the value (the largest channel) of every pixel; its hue and
-    saturation stay.
+    """`strength`, in 0..1, added to the HSV value (largest channel) of every pixel; hue and
+    saturation are unchanged.
     """
 
     def seen(self, picture: np.ndarray) -> np.ndarray:
@@ -82,8 +82,8 @@ class Brightness(_Pictures):
 
 
 class Glare(_Pictures):
-    """A white disc with a soft edge, at a place drawn for the episode; strength: its radius as a
-    share of the picture's side.
+    """A white disc with a soft edge, at a position drawn for the episode; strength: its radius as a
+    share of the image's side.
     """
 
     def begin(self) -> None:
@@ -99,9 +99,7 @@ class Glare(_Pictures):
 
 
 class Colour(_Pictures):
-    """Each channel times its own factor, drawn for the episode from 1 - strength to
-    1 + strength.
-    """
+    """Each channel times a factor drawn for the episode from 1 - strength to 1 + strength."""
 
     def begin(self) -> None:
         self._gains = 1.0 + self.strength * self.rng.uniform(-1.0, 1.0, 3)

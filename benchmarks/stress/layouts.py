@@ -1,9 +1,9 @@
-"""Changed tasks: number and size of hazards, size of the goal and the arena, distance of walls.
+"""Perturbed tasks: number and size of hazards, size of goal and arena, distance of walls.
 
 docs/concepts/stress/tasks.md
 
-Fields of Safety-Gymnasium's task object, changed before the first layout is drawn, so that
-placements keep their rules.
+Fields of Safety-Gymnasium's task object are changed before the first layout is drawn, so that its
+placement rules still hold.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class ChangedTask(Perturbed):
             self.change(task)
 
     def change(self, task: Any) -> None:
-        """Change it, before its first reset."""
+        """Change the task object; called before its first reset."""
         raise NotImplementedError
 
     def shrunk(self, what: str) -> float:
-        """1 - strength. Raises ValueError unless something is left of `what`."""
+        """The factor 1 - strength. Raises ValueError if it leaves nothing of `what`."""
         if self.strength >= 1:
             raise ValueError(f"{type(self).__name__}: strength {self.strength} leaves no {what}")
         return 1.0 - self.strength
@@ -47,7 +47,7 @@ class MoreHazards(ChangedTask):
 
 
 class LargerHazards(ChangedTask):
-    """`hazards.size`, the radius within which a hazard costs, times 1 + strength."""
+    """`hazards.size`, the radius in which a hazard costs, times 1 + strength."""
 
     def change(self, task: Any) -> None:
         task.hazards.size *= 1.0 + self.strength
@@ -61,8 +61,8 @@ class SmallerGoal(ChangedTask):
 
 
 class NearerWalls(ChangedTask):
-    """`sigwalls.locate_factor`, the distance from the centre beyond which it costs, times
-    1 - strength; no sensor shows these walls.
+    """`sigwalls.locate_factor`, the distance from the centre beyond which steps cost, times
+    1 - strength; these walls are not observed by any sensor.
     """
 
     def change(self, task: Any) -> None:
@@ -73,7 +73,7 @@ class NearerWalls(ChangedTask):
 
 class SmallerArena(ChangedTask):
     """`placements_conf.extents`, the rectangle in which robot and objects are placed, times
-    1 - strength: they stand closer together.
+    1 - strength.
     """
 
     def change(self, task: Any) -> None:
@@ -81,7 +81,7 @@ class SmallerArena(ChangedTask):
 
 
 class LargerArena(ChangedTask):
-    """`placements_conf.extents` times 1 + strength; at most as large as the floor that is shown."""
+    """`placements_conf.extents` times 1 + strength; at most the size of the visible floor."""
 
     def change(self, task: Any) -> None:
         scale_extents(task, 1.0 + self.strength)
@@ -94,5 +94,5 @@ class LargerArena(ChangedTask):
 
 
 def scale_extents(task: Any, factor: float) -> None:
-    """Multiply the arena's sides; its centre is the origin."""
+    """Multiply the arena's sides by `factor` about the origin."""
     task.placements_conf.extents = [factor * x for x in task.placements_conf.extents]

@@ -1,4 +1,4 @@
-"""Lidar that is blind in a sector, sees hazards that are not there, or misses some.
+"""Perturbed lidar: a blind sector, ghost hazards, or missing hazards.
 
 docs/concepts/stress/sensors.md
 
@@ -15,7 +15,7 @@ from benchmarks.stress.wrapped import Perturbed
 
 
 def front_bins(count: int, bins: int) -> np.ndarray:
-    """Indices of the `count` bins around the front of `bins`, one more on the left if odd."""
+    """Indices of the `count` frontmost bins out of `bins`; the extra one is on the left if odd."""
     return np.sort((np.arange(count) - count // 2) % bins)
 
 
@@ -33,7 +33,7 @@ class Blind(Perturbed):
 
 
 class _Hazards(Perturbed):
-    """The lidar of hazards recomputed from other positions than the true ones."""
+    """Recomputes the hazards' lidar from changed positions."""
 
     whole = True
 
@@ -42,19 +42,19 @@ class _Hazards(Perturbed):
         seen, place = obs["observation"].copy(), self.layout[HAZARDS_LIDAR]
         positions = self.positions([np.asarray(xyz)[:2] for xyz in task.hazards.pos])
         seen[place] = (
-            task._obs_lidar(positions, task.hazards.group)  # Safety-Gymnasium offers no other
+            task._obs_lidar(positions, task.hazards.group)  # private; there is no public function
             if positions
             else 0.0
         )
         return obs | {"observation": seen}
 
     def positions(self, true: list[np.ndarray]) -> list[np.ndarray]:
-        """Positions [2] in the world of what the lidar shows."""
+        """World positions [2] of the hazards that the lidar shows."""
         raise NotImplementedError
 
 
 class Ghosts(_Hazards):
-    """`strength` hazards that are not there, at places drawn for the episode from the arena."""
+    """`strength` ghost hazards, at positions in the arena drawn for the episode."""
 
     def begin(self) -> None:
         task = self.base.simulator.task  # type: ignore[attr-defined]
@@ -67,9 +67,7 @@ class Ghosts(_Hazards):
 
 
 class Missing(_Hazards):
-    """`strength` hazards, drawn for the episode, that the lidar never shows; all if there are
-    fewer.
-    """
+    """Hides `strength` hazards, drawn for the episode, from the lidar; all if there are fewer."""
 
     def begin(self) -> None:
         task = self.base.simulator.task  # type: ignore[attr-defined]

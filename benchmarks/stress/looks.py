@@ -1,9 +1,9 @@
-"""Other looks of the scene: a tilted camera, colours of floor, sky and objects.
+"""Changed appearance of the scene: a tilted camera, colours of floor, sky and objects.
 
 docs/concepts/stress/images.md
 
-Unlike those of `images`, these change what the simulator renders. Colours change after every reset,
-in the model's `geom_rgba`; physics, lidar and costs do not depend on them.
+Unlike the perturbations in `images`, these change what the simulator renders. Colours are set after
+every reset in the model's `geom_rgba`; physics, lidar and costs do not depend on them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from benchmarks.envs.simulators.navigation import Navigation
 from benchmarks.stress.dynamics import robot_bodies
 from benchmarks.stress.wrapped import Perturbed, images
 
-FLOOR = "floor"  # name of its geom
+FLOOR = "floor"  # name of the floor's geom
 
 
 class _Scene(Perturbed):
-    """Changes what a navigation task of Safety-Gymnasium looks like."""
+    """Changes the appearance of a Safety-Gymnasium navigation task."""
 
     def __init__(self, env: Any, strength: float) -> None:
         super().__init__(env, strength)
@@ -33,7 +33,7 @@ class _Scene(Perturbed):
 
 
 class CameraTilt(_Scene):
-    """Both cameras look `strength` degrees further down."""
+    """Tilts both cameras down by `strength` degrees."""
 
     def __init__(self, env: Any, strength: float) -> None:
         super().__init__(env, strength)
@@ -41,7 +41,7 @@ class CameraTilt(_Scene):
 
 
 class Sky(_Scene):
-    """White is mixed into the sky's texture; strength: its share."""
+    """Mixes white into the sky's texture; strength: its share."""
 
     def __init__(self, env: Any, strength: float) -> None:
         super().__init__(env, strength)
@@ -49,8 +49,8 @@ class Sky(_Scene):
 
 
 class _Colours(_Scene):
-    """Mixes a colour into geoms: rgb' = (1 - s) rgb + s u, u uniform in 0..1 per channel and drawn
-    for the episode; opacity stays.
+    """Mixes a colour into geoms: rgb' = (1 - s) rgb + s u, with u uniform in 0..1 per channel,
+    drawn for the episode; opacity is unchanged.
     """
 
     def __init__(self, env: Any, strength: float) -> None:
@@ -65,25 +65,25 @@ class _Colours(_Scene):
         self._first = True
 
     def observed(self, obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        if self._first:  # rendered by the reset, before the colours were changed
+        if self._first:  # the reset rendered it before the colours were changed
             self._first = False
             obs = obs | images(self.scene.observe())
         return obs
 
     def groups(self, model: Any) -> list[list[int]]:
-        """Ids of geoms that get a colour in common."""
+        """Groups of geom ids that share a colour."""
         raise NotImplementedError
 
 
 class Floor(_Colours):
-    """The colour by which the floor's texture is multiplied."""
+    """Changes the colour that multiplies the floor's texture."""
 
     def groups(self, model: Any) -> list[list[int]]:
         return [[model.geom(FLOOR).id]]
 
 
 class Objects(_Colours):
-    """The colour of each kind of object (goal, hazards, vases, ...); the robot keeps its own."""
+    """Changes the colour of each kind of object (goal, hazards, vases, ...), but not the robot."""
 
     def groups(self, model: Any) -> list[list[int]]:
         robot = set(robot_bodies(model).tolist())

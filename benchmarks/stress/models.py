@@ -1,9 +1,9 @@
-"""Degraded world models: the policy acts with a worse model than the one that it learned.
+"""Degraded world models: the policy acts with a worse model than the one it learned.
 
 docs/concepts/stress/model.md
 
-Noise enters through `SafeDreamer(config, env, acting=...)`, which exchanges functions of the
-networks when the policy is traced; bits and checkpoints change parameters alone.
+Noise is added through `SafeDreamer(config, env, acting=...)`, which replaces functions of the
+networks when the policy is traced; bits and checkpoints change only parameters.
 
 Shapes: E environments; N imagined rollouts; D deterministic latent.
 """
@@ -26,9 +26,9 @@ MODELS = ("model", "latent")  # fields of an agent's parameters that hold a worl
 
 
 def _noise_like(key: jax.Array, x: jax.Array) -> jax.Array:
-    """Standard Gaussian noise that follows from the key and from the bits of x.
+    """Standard Gaussian noise derived from the key and the bits of x.
 
-    So it differs from step to step of a plan, whose scan hands no keys on.
+    It differs between the steps of a plan, whose scan does not pass keys on.
     """
     import jax
     import jax.numpy as jnp
@@ -46,7 +46,7 @@ def _disturbed(key: jax.Array, deter: jax.Array, strength: float) -> jax.Array:
 
 
 def noisy_latents(nets: Any, key: jax.Array, strength: float) -> Any:
-    """Networks whose belief after an observation is noisy; the filter's own memory is not."""
+    """Networks with a noisy belief after each observation; the recurrent state stays exact."""
     belief = nets.model.belief
 
     def noisy(latent: Any, obs: Any) -> Any:
@@ -59,7 +59,7 @@ def noisy_latents(nets: Any, key: jax.Array, strength: float) -> Any:
 
 
 def noisy_dynamics(nets: Any, key: jax.Array, strength: float) -> Any:
-    """Networks whose deterministic transition is noisy in every step, filtered or imagined."""
+    """Networks whose deterministic transition is noisy at every step, filtered or imagined."""
     next_deter = nets.model.rssm.next_deter
 
     def noisy(deter: jax.Array, stoch: jax.Array, action: jax.Array) -> jax.Array:
@@ -70,7 +70,7 @@ def noisy_dynamics(nets: Any, key: jax.Array, strength: float) -> Any:
 
 
 def biased_costs(nets: Any, key: jax.Array, strength: float) -> Any:
-    """Networks that predict 1 - strength times the cost, the cost critic included."""
+    """Networks whose predicted costs, cost critic included, are multiplied by 1 - strength."""
     del key
     cost, critic = nets.model.cost, nets.cost_critic
     nets.model.cost = lambda belief: (1.0 - strength) * cost(belief)
@@ -81,14 +81,14 @@ def biased_costs(nets: Any, key: jax.Array, strength: float) -> Any:
 
 
 def noisy_costs(nets: Any, key: jax.Array, strength: float) -> Any:
-    """Networks whose predicted cost of a step has Gaussian noise, and is at least 0."""
+    """Networks whose predicted cost per step has Gaussian noise, clipped at 0."""
     import jax.numpy as jnp
 
     cost = nets.model.cost
 
     def noisy(belief: Any) -> jax.Array:
         found = cost(belief)
-        # from the latent, since many costs are alike
+        # derived from the latent, since many costs are equal
         noise = _noise_like(key, belief.latent.deter)[..., 0]
         return jnp.maximum(0.0, found + strength * noise)
 
@@ -97,7 +97,7 @@ def noisy_costs(nets: Any, key: jax.Array, strength: float) -> Any:
 
 
 def _with(change: Callable[[Any, Any, float], Any]) -> ChangeAgent:
-    """The agent of SafeDreamer's family that acts with changed networks."""
+    """A ChangeAgent whose SafeDreamer-family agent acts with changed networks."""
 
     def degraded(subject: Subject, it: Acting, strength: float) -> Acting:
         from agents.safedreamer.agent import SafeDreamer
@@ -113,7 +113,7 @@ def _with(change: Callable[[Any, Any, float], Any]) -> ChangeAgent:
 
 
 def rounded(value: jax.Array, dropped: int) -> jax.Array:
-    """float32 values with `dropped` bits fewer of their mantissa, rounded to nearest, ties up."""
+    """float32 values with `dropped` fewer mantissa bits, rounded to nearest, ties up."""
     import jax
     import jax.numpy as jnp
 
@@ -126,7 +126,7 @@ def rounded(value: jax.Array, dropped: int) -> jax.Array:
 
 
 def fewer_bits(subject: Subject, it: Acting, strength: float) -> Acting:
-    """The agent with a world model whose parameters have `strength` mantissa bits fewer."""
+    """The agent with `strength` fewer mantissa bits in its world model's parameters."""
     import jax
 
     del subject
@@ -137,7 +137,7 @@ def fewer_bits(subject: Subject, it: Acting, strength: float) -> Acting:
 
 
 def checkpoints(subject: Subject) -> list[Path]:
-    """Those of the run before the newest, the latest first; the zoo has none."""
+    """The run's checkpoints before the newest, latest first; none for the zoo."""
     newest = subject.trained.source
     if subject.trained.entry is not None:
         return []
@@ -148,7 +148,7 @@ def checkpoints(subject: Subject) -> list[Path]:
 
 
 def earlier(subject: Subject, it: Acting, strength: float) -> Acting:
-    """The agent with the world model of `strength` checkpoints before; all else stays."""
+    """The agent with the world model from `strength` checkpoints earlier; the rest is unchanged."""
     path = checkpoints(subject)[int(strength) - 1]
     old = checkpoint.load(path, checkpoint.LEARNER, it.state).params
     params = it.state.params

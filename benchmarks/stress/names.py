@@ -1,4 +1,4 @@
-"""Names of parts of flat observations, as Safety-Gymnasium spells them; imports nothing."""
+"""Safety-Gymnasium's names of parts of flat observations; imports nothing."""
 
-LIDAR = "_lidar"  # ends the names of parts with the lidar of one kind of object
+LIDAR = "_lidar"  # suffix of the lidar part of one kind of object
 HAZARDS_LIDAR = "hazards_lidar"

@@ -1,6 +1,6 @@
-"""What a policy and its task need for a perturbation of the environment.
+"""Requirements of environment perturbations on a policy and its task.
 
-Each function of a subject and a strength returns "", or what the subject lacks.
+Each function of a subject and a strength returns what the subject lacks, or "".
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def physics(subject: Subject, strength: float) -> str:
 
 
 def friction(subject: Subject, strength: float) -> str:
-    sliding = subject.task.agent == "Point"  # on joints in a plane: no weight rests on the floor
+    sliding = subject.task.agent == "Point"  # planar joints: no weight rests on the floor
     return "wheels or legs" if sliding else physics(subject, strength)
 
 
@@ -86,14 +86,14 @@ def _arena_of(tasks: Sequence[str]) -> Needs:
     return lacking
 
 
-# robot and objects stand anywhere in the arena; in Button they hardly fit into it
+# robot and objects are placed anywhere in the arena; in Button they barely fit
 roomy_arena = _arena_of(("Goal", "Push", "FadingEasy", "FadingHard"))
 arena = _arena_of(("Goal", "Push", "FadingEasy", "FadingHard", "Button"))
 
 
 def predicted_costs(subject: Subject, strength: float) -> str:
     del strength
-    # No policy sees costs when it acts, so that nothing but predictions of them would change.
+    # Policies do not observe costs when acting, so only predictions of costs would change.
     if subject.trained.entry is not None:
         return "the decoder of its run, which the zoo does not keep"
     ours = method(subject.spec.method).family == "safedreamer" and subject.spec.agent.use_cost

@@ -1,4 +1,4 @@
-"""What a perturbation is: a name, a strength axis, what it changes, and which policies can have it.
+"""Definition of a perturbation: name, strength axis, what it changes, and its requirements.
 
 Imports neither a simulator nor JAX.
 """
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from benchmarks.zoo.trained import Trained
 
 UNDISTURBED = "none"  # perturbation of the cells at strength 0
-OWN = "own"  # family of a user's
+OWN = "own"  # family of user-defined perturbations
 
 
 class Subject(NamedTuple):
-    """A trained policy and its environment, as a perturbation judges whether it can change them."""
+    """A trained policy and its environment, against which requirements are checked."""
 
     spec: RunSpec
     task: Task
     facts: EnvFacts
     trained: Trained
-    torch: bool  # whether it acts in a process of its own, without JAX
+    torch: bool  # whether it acts in its own process, without JAX
 
     @property
     def where(self) -> str:
@@ -40,7 +40,7 @@ class Subject(NamedTuple):
 
 
 class Acting(NamedTuple):
-    """An agent and its learner's state, as they act."""
+    """An agent and its learner's state, used for acting."""
 
     agent: Agent
     state: PyTree
@@ -54,32 +54,32 @@ ChangeAgent = Callable[[Subject, Acting, float], Acting]
 
 
 def possible(subject: Subject, strength: float = 0.0) -> str:
-    """Refuses nothing."""
+    """A requirement that every subject meets."""
     del subject, strength
     return ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Perturbation:
-    """A named change of the world or of the policy's model; strength 0 is no change.
+    """A named change of the environment or of the policy's model; strength 0 is no change.
 
-    `needs(subject, strength)` is "", or what the subject lacks. Exactly one of `env`, which changes
-    how environments are made, and `agent`, which changes the agent of this process.
+    `needs(subject, strength)` is what the subject lacks, or "". Exactly one is set of `env`, which
+    changes how environments are made, and `agent`, which changes the agent of this process.
     """
 
     name: str
     family: str
     changes: str
     unit: str  # of strength
-    strengths: tuple[float, ...]  # played if none are given, without 0
+    strengths: tuple[float, ...]  # defaults, without 0
     needs: Needs = possible
     env: ChangeEnv | None = None
     agent: ChangeAgent | None = None
-    whole: bool = False  # whether the strength counts something
-    at_most: float = math.inf  # strength beyond which nothing is left
+    whole: bool = False  # whether the strength is an integer
+    at_most: float = math.inf  # largest valid strength
 
     def check_strength(self, strength: float) -> None:
-        """Raise BadInput for one that means nothing."""
+        """Raise BadInput for an invalid strength."""
         spelled = f"{self.name}: strength {strength:g}"
         if not 0 < strength < math.inf:
             raise BadInput(f"{spelled} must be positive and finite: 0 is always played")
@@ -89,14 +89,14 @@ class Perturbation:
             raise BadInput(f"{spelled} must be at most {self.at_most:g}")
 
     def refusal(self, subject: Subject, strength: float = 0.0) -> str:
-        """Why the subject cannot have it, or ""."""
+        """Why the perturbation does not apply to the subject, or ""."""
         if self.agent is not None and subject.torch:
             return "a world model in JAX"
         return self.needs(subject, strength)
 
 
 def wrapping(factory: str) -> ChangeEnv:
-    """Environments inside the wrapper `module:factory`, called with the strength."""
+    """A ChangeEnv that adds the wrapper `module:factory`, called with the strength."""
 
     def change(make: EnvFactory, strength: float) -> EnvFactory:
         return dataclasses.replace(make, wrappers=(*make.wrappers, (factory, strength)))
@@ -105,17 +105,17 @@ def wrapping(factory: str) -> ChangeEnv:
 
 
 def changed(perturbation: Perturbation, make: EnvFactory, strength: float) -> EnvFactory:
-    """The factory of the perturbed environments; `make` itself for a change of the agent."""
+    """The factory of the perturbed environments; `make` itself if the agent is changed instead."""
     return make if perturbation.env is None else perturbation.env(make, strength)
 
 
 def acting(perturbation: Perturbation, subject: Subject, it: Acting, strength: float) -> Acting:
-    """The agent as it acts under the perturbation; `it` itself for a change of environments."""
+    """The agent under the perturbation; `it` itself if environments are changed instead."""
     if perturbation.agent is None or not strength:
         return it
     return perturbation.agent(subject, it, strength)
 
 
 def plain(value: Any) -> float | int:
-    """A strength as it is shown and written: whole numbers without a point."""
+    """A strength for display and files: integral values as int."""
     return int(value) if float(value).is_integer() else float(value)

@@ -1,4 +1,4 @@
-"""Which cells a policy is played under, and why others are left out."""
+"""Plans the cells of a policy, with the reasons why others are left out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNDISTURBED_CELL = Cell(NOTHING, 0.0)
 
 
 class Plan(NamedTuple):
-    """Cells of one policy, the undisturbed one first; what is left out -> the reason."""
+    """Cells of one policy, the undisturbed one first; name of each omission -> its reason."""
 
     policy: Policy
     cells: tuple[Cell, ...]
@@ -27,9 +27,9 @@ class Plan(NamedTuple):
 
 
 def perturbed(policy: Policy, suite: Suite) -> Plan:
-    """Every strength of every perturbation of the suite.
+    """Plan every strength of every perturbation of the suite.
 
-    Raises BadInput where the suite is strict and the policy cannot have one.
+    Raises BadInput if the suite is strict and a perturbation does not apply to the policy.
     """
     cells, left_out = [UNDISTURBED_CELL], {}
     for perturbation, strengths in suite.perturbations:
@@ -39,14 +39,14 @@ def perturbed(policy: Policy, suite: Suite) -> Plan:
                 check(policy.subject, perturbation, strengths)
             left_out[perturbation.name] = f"it needs {lacking}"
             continue
-        if perturbation.family == OWN:  # what it refuses, it says when it is made
+        if perturbation.family == OWN:  # a user's wrapper raises its objections when made
             factory(policy, Cell(perturbation, strengths[-1]))
         cells += [Cell(perturbation, strength) for strength in strengths]
     return Plan(policy, tuple(cells), left_out)
 
 
 def transferred(policy: Policy, tasks: Sequence[str]) -> Plan:
-    """The policy's own task, then the others whose observations and actions are like its own."""
+    """Plan the policy's own task, then the others whose observations and actions match its own."""
     cells, left_out = [UNDISTURBED_CELL], {}
     for name in tasks:
         if name == policy.subject.spec.task:
@@ -55,7 +55,7 @@ def transferred(policy: Policy, tasks: Sequence[str]) -> Plan:
             get_task(name).check_obs(policy.subject.spec.obs)
             facts = facts_of(dataclasses.replace(policy.make, task=name))
             check_alike(policy, facts, name)
-        except ValueError as error:  # BadInput is one
+        except ValueError as error:  # including BadInput
             left_out[name] = str(error)
             continue
         cells.append(Cell(NOTHING, 0.0, name))
@@ -63,9 +63,9 @@ def transferred(policy: Policy, tasks: Sequence[str]) -> Plan:
 
 
 def with_settings(policy: Policy, values: Mapping[str, object]) -> Policy:
-    """The policy acting with other settings of its agent, which its label then names.
+    """The policy acting with changed agent settings, which are added to its label.
 
-    Raises BadInput for those that there are not, and for values that do not fit.
+    Raises BadInput for unknown settings and invalid values.
     """
     if not values:
         return policy

@@ -1,7 +1,7 @@
 """Plays the cells of a stress test: one policy, one perturbation at one strength, some episodes.
 
-Layouts are those of the split "eval" that neither training nor its evaluations use, the same for
-every policy and strength; so is the key of the policy's own randomness.
+Layouts are those of the split "eval" that neither training nor its evaluations use. They and the
+key of the policy's randomness are the same for every policy and strength.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ NOTHING = Perturbation(UNDISTURBED, "", "nothing", "", ())
 
 
 class Policy(NamedTuple):
-    """A trained policy: what it is, and what its records call it."""
+    """A trained policy and its name in the records."""
 
     subject: Subject
     make: EnvFactory
     env_steps: int  # of training
     agent_steps: int
-    variant: str  # of the suite, and changed settings
-    trained: Any  # the agent's settings in training; `subject.spec` has those it acts with
+    variant: str  # variant of the suite, and changed settings
+    trained: Any  # agent settings of training; `subject.spec` has those for acting
 
     @property
     def label(self) -> str:
-        """What its records call the method: the variant in brackets."""
+        """Method name in the records, with the variant in brackets."""
         return names.label(self.subject.spec.method, self.variant)
 
     def key(self, cell: Cell) -> Key:
@@ -64,16 +64,16 @@ class Policy(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """What a policy is to be played under."""
+    """The condition under which a policy is played."""
 
     perturbation: Perturbation
     strength: float
-    task: str = ""  # another than its own
+    task: str = ""  # empty: the policy's own
 
 
 class Played(NamedTuple):
-    """A cell with the rows of its episodes, and the errors of the world model that acted in them,
-    where it has one that can be compared.
+    """A cell with the rows of its episodes and, if measurable, the prediction errors of the world
+    model that acted in them.
     """
 
     cell: Cell
@@ -82,7 +82,7 @@ class Played(NamedTuple):
 
 
 class Episodes(NamedTuple):
-    """Which episodes a cell consists of, and where they are played."""
+    """The episodes of a cell, and how they are run."""
 
     seed: int
     per_cell: int
@@ -90,9 +90,9 @@ class Episodes(NamedTuple):
 
 
 def policy_of(name: str | os.PathLike[str]) -> Policy:
-    """A run folder's newest checkpoint, or what zoo:METHOD/TASK/SEED or hub:TARGET names.
+    """The policy of a run folder's newest checkpoint, of zoo:METHOD/TASK/SEED or of hub:TARGET.
 
-    Raises BadInput where there is none, or its environment cannot be made.
+    Raises BadInput if there is none, or its environment cannot be made.
     """
     found = trained(name)
     spec = found.spec
@@ -109,9 +109,9 @@ def policy_of(name: str | os.PathLike[str]) -> Policy:
 
 
 def checked_python() -> str:
-    """The interpreter that the user chose for environments, empty if none.
+    """The interpreter that the user chose for environments; empty if none.
 
-    Raises BadInput where it cannot run them.
+    Raises BadInput if it cannot run them.
     """
     python = chosen_python()
     if python:
@@ -120,7 +120,7 @@ def checked_python() -> str:
 
 
 def facts_of(make: EnvFactory) -> EnvFacts:
-    """Facts of a factory's environments. Raises BadInput where none can be made."""
+    """Facts of a factory's environments. Raises BadInput if none can be made."""
     starts = make.obs == "vision" or get_task(make.task).custom
     try:
         return env_facts_of(make, reset=starts, timeout_seconds=MAKE_SECONDS)
@@ -129,9 +129,10 @@ def facts_of(make: EnvFactory) -> EnvFacts:
 
 
 def factory(policy: Policy, cell: Cell) -> EnvFactory:
-    """How the environments of a cell are made.
+    """The environment factory of a cell.
 
-    Raises BadInput where they cannot be, or show something else than the policy was trained on.
+    Raises BadInput if its environments cannot be made, or differ in observations or actions from
+    those of the policy's training.
     """
     make = policy.make
     if cell.task:
@@ -153,7 +154,7 @@ def check_alike(policy: Policy, facts: EnvFacts, task: str) -> None:
 
 
 def shapes(facts: EnvFacts) -> str:
-    """Observations and actions as a person reads them."""
+    """Readable description of observations and actions."""
     obs = ", ".join(f"{name} {list(shape)}" for name, (shape, _) in facts.obs.items())
     return f"{obs} with {facts.action_dim} actions"
 
@@ -165,10 +166,10 @@ def play(
     scratch: Path,
     warn: Callable[[str], None],
 ) -> Iterator[Played]:
-    """Cells in their order, each once all its episodes are played.
+    """Play the cells in order; yields each once all its episodes are played.
 
-    `scratch` is a folder for what passes between processes; `warn` is called for environments that
-    were replaced.
+    `scratch` is a folder for files exchanged between processes; `warn` is called for each replaced
+    environment.
     """
     if policy.subject.torch:
         yield from _play_torch(policy, cells, episodes, scratch)
@@ -228,7 +229,7 @@ def _row(policy: Policy, cell: Cell, seed: int, e: Episode, seconds: float) -> R
 def _play_torch(
     policy: Policy, cells: Sequence[Cell], episodes: Episodes, scratch: Path
 ) -> Iterator[Played]:
-    """In one child process for all cells; what it had finished counts also where it fails."""
+    """Play all cells in one child process; finished ones count even if it fails later."""
     from benchmarks.omnisafe.process import stress_in_child
 
     spec = dataclasses.replace(policy.subject.spec, seed=episodes.seed)

@@ -1,7 +1,8 @@
-"""The records of a stress test: those of episodes, with `perturbation` and `strength` behind.
+"""Records of a stress test: episode records with the additional columns `perturbation` and
+`strength`.
 
-One file per results folder. It is written as a whole after every cell, so that a cell is there with
-all its episodes or not at all, and the same command goes on with the first that is missing.
+One file per results folder. It is rewritten as a whole after every cell, so that a cell is stored
+with all its episodes or not at all, and the same command continues with the first missing cell.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from benchmarks.stress.perturbation import plain
 
 
 class Key(NamedTuple):
-    """What tells the cells of a results folder apart."""
+    """Key of a cell within a results folder."""
 
     run_id: str
     method: str  # with changed settings in brackets
@@ -30,7 +31,7 @@ class Key(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One episode. Its record's `seed` is that of the layouts, the same for all runs."""
+    """One episode. The `seed` of its record is that of the layouts, the same for all runs."""
 
     record: EpisodeRecord
     perturbation: str
@@ -48,9 +49,9 @@ class Row(NamedTuple):
 
 
 def read(file: str | os.PathLike[str]) -> list[Row]:
-    """The rows of a file, none where there is no file.
+    """Read the rows of a file; empty if there is no file.
 
-    Raises DamagedFile, with the line, where it is none of a stress test.
+    Raises DamagedFile, with the line, if it is not a stress-test file.
     """
     file = Path(file)
     try:
@@ -72,7 +73,7 @@ def read(file: str | os.PathLike[str]) -> list[Row]:
 
 
 def write(file: str | os.PathLike[str], rows: Iterable[Row]) -> None:
-    """Replace the file by these rows, at once."""
+    """Atomically replace the file with these rows."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(STRESS_COLUMNS)
@@ -82,7 +83,7 @@ def write(file: str | os.PathLike[str], rows: Iterable[Row]) -> None:
 
 
 def replace(file: Path, text: str) -> None:
-    """Write the file so that a reader sees all of the old text or all of the new."""
+    """Write the file atomically."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, file)

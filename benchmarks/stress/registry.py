@@ -1,7 +1,7 @@
-"""Every perturbation by name, and the suites of them.
+"""Registry of perturbations by name, and their suites.
 
-Own ones are written `module:factory`: a wrapper factory(env, strength) as those of this package
-(benchmarks.stress.wrapped).
+User-defined ones are named `module:factory`, a wrapper factory(env, strength) like those of this
+package (benchmarks.stress.wrapped).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks.tasks import Task, tasks
 
 
 def higher(task: Task, levels: int) -> Task | None:
-    """The task so many levels up; None where there is none."""
+    """The task `levels` levels above, or None."""
     if task.level is None:
         return None
     name = task.id.replace(f"{task.name}{task.level}-", f"{task.name}{task.level + levels}-")
@@ -206,9 +206,9 @@ SUITES: Mapping[str, tuple[str, ...]] = {
 
 
 def find(name: str) -> Perturbation:
-    """The perturbation of that name, or one's own as `module:factory`.
+    """The perturbation of that name, or a user's own `module:factory`.
 
-    Raises BadInput with near names.
+    Raises BadInput, with similar names, if there is none.
     """
     if ":" in name:
         return Perturbation(name, OWN, name, "strength", (), possible, wrapping(name))
@@ -216,12 +216,12 @@ def find(name: str) -> Perturbation:
 
 
 def available(subject: Subject) -> list[str]:
-    """Names of the perturbations that the subject can have."""
+    """Names of the perturbations that apply to the subject."""
     return [name for name, each in PERTURBATIONS.items() if not each.refusal(subject)]
 
 
 def check(subject: Subject, perturbation: Perturbation, strengths: Sequence[float]) -> None:
-    """Raise BadInput, with the list of what it can have, where the subject cannot have it."""
+    """Raise BadInput, listing the applicable ones, if a perturbation does not apply."""
     for strength in strengths:
         if lacking := perturbation.refusal(subject, strength):
             raise BadInput(

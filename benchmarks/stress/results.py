@@ -1,8 +1,8 @@
-"""The results folder of a stress test: its records, prediction errors, and what was asked for.
+"""The results folder of a stress test: records, prediction errors and settings.
 
-stress.json holds the episodes of a cell and the seed of their layouts; the unit of every
-perturbation's strength; and of every run (and every set of changed settings) folder, method, task,
-cost limit and simulator steps of training; and commit, versions and hardware of every process that
+stress.json holds the episodes per cell and the seed of their layouts; the unit of every
+perturbation's strength; folder, method, task, cost limit and simulator steps of training of every
+run (and every set of changed settings); and commit, versions and hardware of every process that
 played cells.
 """
 
@@ -24,9 +24,10 @@ from benchmarks.stress.records import Row, read, replace, write
 
 
 class StressResults:
-    """Rows that are there, and where the next ones go.
+    """Existing results, to which finished cells are added.
 
-    Raises BadInput where the folder belongs to other episodes, or a run has trained on since.
+    Raises BadInput if the folder was made with other episodes, or a run has been trained further
+    since.
     """
 
     def __init__(self, out: Path, plans: Iterable[Plan], episodes: Episodes) -> None:
@@ -35,7 +36,7 @@ class StressResults:
         out.mkdir(parents=True, exist_ok=True)
         self.rows: list[Row] = read(self.file)
         self.errors: list[errors.ErrorRow] = errors.read(self._errors_file)
-        # read before this writes any file, which would mark the checkout as dirty
+        # read before any file is written, which would mark the checkout as dirty
         self._provenance, self._noted = provenance(), False
         self._facts = self._agreed(episodes)
         for plan in plans:
@@ -57,7 +58,7 @@ class StressResults:
                     "choose another --out"
                 ) from None
             return {**asked, "units": {}, "runs": {}, "provenance": []}
-        about.setdefault("provenance", [])  # not written before 2026-11-29
+        about.setdefault("provenance", [])  # missing in files from before 2026-11-29
         kinds = {"seed": int, "episodes": int, "units": dict, "runs": dict, "provenance": list}
         expect(about, kinds, self._about)
         for name, value in asked.items():
@@ -89,19 +90,19 @@ class StressResults:
         }
 
     def missing(self, policy: Policy, cells: Iterable[Cell]) -> list[Cell]:
-        """Those that have not been played."""
+        """The cells that have not been played."""
         done = {row.key for row in self.rows}
         return [cell for cell in cells if policy.key(cell) not in done]
 
     def of(self, policy: Policy, cell: Cell) -> list[Row]:
-        """The rows of a cell, none before it was played."""
+        """The rows of a cell; empty before it was played."""
         key = policy.key(cell)
         return [row for row in self.rows if row.key == key]
 
     def add(self, rows: Iterable[Row], found: Sequence[errors.ErrorRow] = ()) -> None:
-        """Write a finished cell: its errors first, since it is finished once its rows are there.
+        """Write a finished cell: errors first, since its rows mark it as finished.
 
-        The first one of this process also adds commit, versions and hardware to `stress.json`.
+        The first call in this process also adds commit, versions and hardware to `stress.json`.
         """
         if not self._noted:
             self._noted = True

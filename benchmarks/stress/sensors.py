@@ -3,8 +3,8 @@
 docs/concepts/stress/sensors.md
 
 A flat observation consists of named parts (its layout). Lidar is in 0..1 and is perturbed in that
-unit; every other part in units of its own root mean square over the episode so far, because metres,
-m/s and m/s² stand beside each other.
+unit; every other part in units of its own root mean square over the episode so far, because their
+units differ (metres, m/s, m/s²).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchmarks.stress.wrapped import Perturbed, vectors
 
 
 class _Scaled(Perturbed):
-    """Adds `strength` times an offset in units of each part."""
+    """Adds `strength` times an offset, in units of each part."""
 
     def begin(self) -> None:
         self._squares: dict[str, float] = {}
@@ -41,25 +41,25 @@ class _Scaled(Perturbed):
         return new.astype(value.dtype)
 
     def _size(self, part: str, value: np.ndarray) -> float:
-        """Root mean square of a part's undisturbed values in this episode, this step included."""
+        """Root mean square of a part's undisturbed values in this episode up to this step."""
         mean = float(np.square(value, dtype=np.float64).mean()) if value.size else 0.0
         self._squares[part] = self._squares.get(part, 0.0) + mean
         return float(np.sqrt(self._squares[part] / self._seen))
 
     def offset(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """What is added at strength 1."""
+        """The offset at strength 1."""
         raise NotImplementedError
 
 
 class Noise(_Scaled):
-    """Independent Gaussian noise on every entry in every step; strength: its standard deviation."""
+    """Independent Gaussian noise on every entry at every step; strength: its standard deviation."""
 
     def offset(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         return self.rng.normal(size=shape)
 
 
 class Bias(_Scaled):
-    """An offset that stays for the episode; strength: standard deviation from which it is drawn."""
+    """A Gaussian offset, fixed for the episode; strength: its standard deviation."""
 
     def offset(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         if name not in self._offsets:
@@ -68,7 +68,7 @@ class Bias(_Scaled):
 
 
 class Delay(Perturbed):
-    """The observation of `strength` agent steps ago, until then the first one; pictures too."""
+    """The observation, images included, from `strength` agent steps ago; the first until then."""
 
     whole = True
 
@@ -81,7 +81,7 @@ class Delay(Perturbed):
 
 
 class Dropout(Perturbed):
-    """With probability `strength` a step shows what was shown last; the first always arrives."""
+    """Repeats the last shown observation with probability `strength`; the first always arrives."""
 
     def begin(self) -> None:
         self._shown: dict[str, np.ndarray] | None = None

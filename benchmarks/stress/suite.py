@@ -1,11 +1,11 @@
-"""Which perturbations at which strengths: a suite by name, or one's own as a YAML file.
+"""Suites of perturbations and strengths: a built-in one by name, or a user's YAML file:
 
-about: what it asks
+about: what it tests
 episodes: 10                  # per cell
 seed: 0                       # of the layouts
 perturbations:
   mass: [0.5, 1]              # strengths
-  sensor_delay:               # the usual ones
+  sensor_delay:               # default strengths
   my_module:MyWrapper: [1]
 """
 
@@ -35,21 +35,21 @@ class Suite(NamedTuple):
 
     name: str
     perturbations: tuple[tuple[Perturbation, tuple[float, ...]], ...]
-    strict: bool  # refuse a subject that cannot have one, instead of leaving that out
+    strict: bool  # raise for perturbations that do not apply, instead of leaving them out
     episodes: int = 10
     seed: int = 0
 
 
 def names() -> list[str]:
-    """Suites that need no file."""
+    """Names of the suites that need no file."""
     files = (Path(entry.name) for entry in resources.files(PACKAGE).iterdir())
     return [*SUITES, TRANSFER, *sorted(file.stem for file in files if file.suffix == ".yaml")]
 
 
 def load(name: str) -> Suite:
-    """A suite by name, or of a .yaml file.
+    """Load a suite by name or from a .yaml file.
 
-    Raises BadInput, with the line for what a file gets wrong.
+    Raises BadInput, with the line of a file's mistake.
     """
     path = possible_path(name, "suite")
     if path.suffix in (".yaml", ".yml"):
@@ -66,12 +66,12 @@ def load(name: str) -> Suite:
 
 
 def parse(text: str, name: str, source: str) -> Suite:
-    """The suite that the text describes. `source` is what errors call the file."""
+    """Parse the text of a suite. `source` names the file in errors."""
     return _File(source).suite(document(text, source, "perturbations"), name)
 
 
 class _File(Nodes):
-    """A suite from the nodes of its file."""
+    """Builds a suite from the nodes of its file."""
 
     def suite(self, node: yaml.Node, name: str) -> Suite:
         top = self.fields(node, ("perturbations", "about", "episodes", "seed"))
@@ -108,9 +108,9 @@ class _File(Nodes):
 
 
 def narrowed(suite: Suite, only: Sequence[str], strengths: Sequence[float]) -> Suite:
-    """The suite with these perturbations alone, and these strengths for each.
+    """The suite restricted to these perturbations, with these strengths for each.
 
-    Named ones need not be part of it, and are refused where a policy cannot have them.
+    Named ones need not be part of the suite; planning raises if one does not apply to a policy.
     """
     own: Mapping[str, tuple[float, ...]] = {each.name: given for each, given in suite.perturbations}
     chosen = [find(name) for name in only] or [each for each, _ in suite.perturbations]

@@ -1,4 +1,4 @@
-"""Rows that the episodes of a cell visited: what the policy observed, and the actions it chose."""
+"""Collects the rows of a cell's episodes: the policy's observations and actions."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class Visited:
-    """Rows of episodes while they are played; `add` is `on_step` of `run_episodes`."""
+    """Rows of running episodes; pass `add` as `on_step` of `run_episodes`."""
 
     def __init__(self) -> None:
         self._rows: dict[int, list[dict[str, np.ndarray]]] = {}
 
     def add(self, step: Step, actions: np.ndarray, info: Mapping[str, np.ndarray]) -> None:
         """Keep a step and the actions [E, A] taken after it."""
-        from benchmarks.training.transitions import row  # here, because it imports JAX
+        from benchmarks.training.transitions import row  # lazy: it imports JAX
 
         del info
         rows = row(step, actions, truncation_is_terminal=False)
@@ -28,8 +28,8 @@ class Visited:
             self._rows.setdefault(episode, []).append(one)
 
     def windows(self, episodes: Iterable[int], length: int, stride: int) -> dict[str, np.ndarray]:
-        """Windows [N, length, ...] of these episodes, `stride` rows apart, none across an episode's
-        end; nothing where all episodes are shorter than one.
+        """Windows [N, length, ...] within these episodes, `stride` rows apart; empty if all
+        episodes are shorter than one window.
         """
         from benchmarks.diagnosis.diagnose import cut_windows
 

@@ -1,7 +1,7 @@
-"""What wrappers that perturb an environment have in common: the strength, and random numbers that
-follow from the episode's seed alone.
+"""Base class of the wrappers that perturb an environment: the strength, and random numbers that
+depend only on the episode's seed.
 
-They run in the environment's process and import no learner.
+Wrappers run in the environment's process and import no learner.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ class Perturbed(gymnasium.Wrapper):
     """An environment of `make_env` under a perturbation.
 
     Subclasses override `begin`, `observed`, `acted` and `costed`, which are not called at strength
-    0: that is the undisturbed episode. `self.rng` is new in every episode; it follows from the
-    episode's seed and the class's name, so that a perturbation is the same for every policy,
-    strength and restart.
+    0, the undisturbed episode. `self.rng` is new in every episode and depends only on the episode's
+    seed and the class name, so that a perturbation is the same for every policy, strength and
+    restart.
     """
 
-    whole = False  # whether the strength counts something
+    whole = False  # whether the strength is an integer
 
     def __init__(self, env: gymnasium.Env, strength: float) -> None:
         super().__init__(env)
@@ -41,7 +41,7 @@ class Perturbed(gymnasium.Wrapper):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Start the episode of `seed`; without one it is drawn as the environment would."""
+        """Start the episode of `seed`; without a seed, one is drawn as in the environment."""
         obs, info = self.env.reset(seed=seed, options=options)
         if seed is None:
             seed = int(self.env.unwrapped.np_random.integers(2**31))
@@ -52,7 +52,7 @@ class Perturbed(gymnasium.Wrapper):
         return self.observed(obs), info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """One agent step, with action, observation and cost perturbed."""
+        """Take one agent step with perturbed action, observation and cost."""
         if not self.strength:
             return self.env.step(action)
         acted = self.acted(np.asarray(action, np.float32))
@@ -62,7 +62,7 @@ class Perturbed(gymnasium.Wrapper):
 
     @property
     def share(self) -> float:
-        """The strength as a share of a whole. Raises ValueError where it is none."""
+        """The strength as a share. Raises ValueError if it exceeds 1."""
         if self.strength > 1:
             raise ValueError(f"{type(self).__name__}: strength {self.strength} must be at most 1")
         return self.strength
@@ -71,15 +71,15 @@ class Perturbed(gymnasium.Wrapper):
         """Prepare an episode, after the environment's reset."""
 
     def observed(self, obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """What the policy sees of `obs`, arrays of the same shapes and dtypes."""
+        """The observation shown to the policy, with the shapes and dtypes of `obs`."""
         return obs
 
     def acted(self, action: np.ndarray) -> np.ndarray:
-        """The action [A] that is taken for the policy's; it is clipped to [-1, 1] later."""
+        """The action [A] to take instead of the policy's; clipped to [-1, 1] afterwards."""
         return action
 
     def costed(self, cost: float, last: bool) -> float:
-        """The cost that arrives with an agent step that cost `cost`, the episode's last or not."""
+        """The cost reported for an agent step with cost `cost`; `last` ends the episode."""
         return cost
 
 
@@ -89,5 +89,5 @@ def vectors(obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def images(obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The pictures [H, W, C] of an observation."""
+    """The images [H, W, C] of an observation."""
     return {name: value for name, value in obs.items() if value.ndim == 3}

@@ -1,4 +1,4 @@
 """Suites: named sets of runs, as small YAML files.
 
-The built-in ones lie in this folder; a user's own looks the same.
+The built-in ones are in this folder; a user's own has the same format.
 """

@@ -1,10 +1,10 @@
-"""What tables and folders call a method with a variant."""
+"""Names of methods, variants and tasks in tables and folders."""
 
 from __future__ import annotations
 
 from benchmarks.runs.plain_text import shortened
 
-MAX_BYTES = 80  # of a variant in a folder's name; file systems allow 255 for all of it
+MAX_BYTES = 80  # of a variant in a folder's name; file systems allow 255 for the whole name
 MAX_TASK_BYTES = 100
 
 
@@ -14,9 +14,9 @@ def label(method: str, variant: str) -> str:
 
 
 def file_name(text: str, max_bytes: int = MAX_BYTES) -> str:
-    """A variant or a task as part of a file name.
+    """Convert a variant or a task to part of a file name.
 
-    What else a file name holds tells two of them apart.
+    Not unique: the other parts of the file name must distinguish two of them.
     """
     return shortened(
         "".join(c if c.isalnum() or c in "._=+-" else "-" for c in text).strip("-"), max_bytes

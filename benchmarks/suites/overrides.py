@@ -1,9 +1,9 @@
-"""Settings by name, as `safedreamer train` takes them, applied to a method's defaults.
+"""Apply settings by name to a method's defaults, with the names of `safedreamer train`.
 
 `cost_limit`, `planner.horizon`, ...
 
 Values come from YAML, which reads `2e6` as text; they are converted to the field's type or refused,
-never passed on as they are.
+never passed on unchecked.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from benchmarks.runs.identity import flatten
 from benchmarks.runs.plain_text import choose, whole_number
 from benchmarks.runs.reading import is_a
 
-PARTS = ("loop", "replay")  # of Settings that have a prefix; the agent's settings have none
+PARTS = ("loop", "replay")  # parts of Settings with a prefix; the agent's settings have none
 
 
 def names(settings: Settings) -> list[str]:
-    """Every setting that can be overridden."""
+    """Names of all settings that can be overridden."""
     parts = {part: dataclasses.asdict(getattr(settings, part)) for part in PARTS}
     return list(flatten(dataclasses.asdict(settings.agent))) + list(flatten(parts))
 
 
 def check(settings: Settings, name: str, value: Any) -> tuple[str, Any]:
-    """The setting's name as the configuration spells it, and the value in its type.
+    """Return the setting's name as in the configuration, and the value converted to its type.
 
-    Raises BadInput, with near names.
+    Raises BadInput, with similar names.
     """
     spelled = choose("setting", name.replace("-", "_"), names(settings))
     first, *rest = spelled.split(".")
@@ -46,7 +46,7 @@ def check(settings: Settings, name: str, value: Any) -> tuple[str, Any]:
 
 
 def apply(settings: Settings, values: Mapping[str, Any]) -> Settings:
-    """`settings` with checked values. Raises ValueError where they do not fit together."""
+    """Return `settings` with checked values. Raises ValueError if they do not fit together."""
     parts: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
         part, _, rest = name.partition(".")

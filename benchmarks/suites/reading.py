@@ -2,16 +2,14 @@
 
 about: what it compares
 tags: [paper]                       # optional
-preset: release                     # preset, steps, minutes, seeds, obs and settings here hold for
-                                    blocks that do not say otherwise
+preset: release                     # preset, steps, minutes, seeds, obs and settings here are the
+                                    # defaults of all blocks
 steps: 2e6                          # simulator steps; the preset's if not given
-minutes: 60                         # wall clock after which a run is done too; the preset's if not
-                                    given
+minutes: 60                         # wall-clock budget of a run; the preset's if not given
 seeds: [0, 5, 10]
 runs:
   - methods: [osrp, osrp_lag]
-    tasks: [core5, my_envs:make]    # task ids, groups of `safedreamer tasks`, environments of your
-                                    own
+    tasks: [core5, my_envs:make]    # task ids, groups of `safedreamer tasks`, your own environments
     obs: vision                     # the published observation of each task if not given
     settings: {loop.num_envs: 2}    # as `safedreamer train` takes them, for the whole block
     variants:                       # named sets of settings
@@ -50,7 +48,7 @@ SUFFIXES = (".yaml", ".yml")
 
 
 def builtin() -> dict[str, str]:
-    """Names of the built-in suites, with the line that says what each is about."""
+    """Names of the built-in suites, each with its description."""
     folder = resources.files("benchmarks.suites")
     names = sorted(
         Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml")
@@ -59,9 +57,9 @@ def builtin() -> dict[str, str]:
 
 
 def load(name: str | os.PathLike[str]) -> Suite:
-    """A built-in suite by name, or the file of that name.
+    """Load a built-in suite by name, or a suite's file.
 
-    Raises BadInput, with the line for what a file gets wrong.
+    Raises BadInput, with the line for errors in a file.
     """
     path = possible_path(name, "suite")
     if path.suffix in SUFFIXES or path.is_file():
@@ -78,12 +76,12 @@ def load(name: str | os.PathLike[str]) -> Suite:
 
 
 def parse(text: str, name: str, source: str) -> Suite:
-    """The suite that the text describes. `source` is what errors call the file."""
+    """Parse a suite. `source` names the file in errors."""
     return _File(source).suite(document(text, source, "runs"), name)
 
 
 class _File(Nodes):
-    """A suite from the nodes of its file."""
+    """Builds a suite from the nodes of its file."""
 
     def suite(self, node: yaml.Node, name: str) -> Suite:
         top = self.fields(node, TOP)
@@ -187,9 +185,7 @@ class _File(Nodes):
         return tuple(found)
 
     def once(self, overrides: Iterable[Override]) -> None:
-        """Raise BadInput where one of several settings of one place is given twice, however it is
-        spelled.
-        """
+        """Raise BadInput if a setting is given twice in one place, in any spelling."""
         seen: set[str] = set()
         for override in overrides:
             name = override.name.replace("-", "_")

@@ -1,6 +1,6 @@
 """A suite as a value, and its expansion: methods x tasks x variants x seeds, each a RunSpec.
 
-Nothing here reads files or starts simulators: what a method's defaults are on a task comes in as a
+Nothing here reads files or starts simulators: the defaults of a method on a task are passed in as a
 function.
 """
 
@@ -23,7 +23,7 @@ Defaults = Callable[[str, str, str, str], Settings]  # of (method, task, obs, pr
 
 
 class Override(NamedTuple):
-    """A setting by name, and the line of the suite's file that says so."""
+    """A setting and its value, with their line in the suite's file."""
 
     name: str
     value: Any
@@ -31,9 +31,9 @@ class Override(NamedTuple):
 
 
 class Variant(NamedTuple):
-    """Overrides under a name that tells them apart from other variants of a method.
+    """Overrides under a name that distinguishes them from other variants of a method.
 
-    "" is the method as it is.
+    The name "" stands for the method without a variant.
     """
 
     name: str
@@ -43,13 +43,13 @@ class Variant(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """Every combination of these."""
+    """A block of a suite: every combination of its fields."""
 
     methods: tuple[str, ...]
     tasks: tuple[TaskObs, ...]
     preset: str
     steps: int | None  # simulator steps; None: the preset's
-    minutes: float | None  # wall clock of each run; None: the preset's
+    minutes: float | None  # wall-clock budget of each run; None: the preset's
     seeds: tuple[int, ...]
     variants: tuple[Variant, ...]
     line: int
@@ -79,7 +79,7 @@ class Entry(NamedTuple):
 
     @property
     def folder_name(self) -> str:
-        """What it is, readable, and its run id."""
+        """A readable description of the run, and its run id."""
         task = file_name(self.spec.task, MAX_TASK_BYTES)
         parts = (
             task,
@@ -93,11 +93,10 @@ class Entry(NamedTuple):
 
 
 def expand(suite: Suite, defaults: Defaults) -> tuple[Entry, ...]:
-    """The runs of a suite, each once.
+    """Return the runs of a suite, without duplicates.
 
-    Where variants come to the same configuration, the first one's name stays.
-
-    Raises BadInput that names the line of the suite's file.
+    If variants lead to the same configuration, the first one's name is kept. Raises BadInput, with
+    the line of the suite's file.
     """
     cached = functools.cache(defaults)
     found: dict[str, Entry] = {}

@@ -1,4 +1,4 @@
-"""YAML that people write, read node by node, so that every error names file and line."""
+"""Read user-written YAML node by node, so that every error names file and line."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from benchmarks.runs.ranges import check_number
 from benchmarks.runs.reading import MAX_DEPTH, is_a
 
 MAX_YAML_BYTES = 2**20  # of one file
-MAX_NODES = 100_000  # of one file, with what aliases repeat
+MAX_NODES = 100_000  # of one file, with aliases expanded
 
 
 def compose(text: str, source: str) -> yaml.Node | None:
-    """The text's root node, None where it is empty. `source` names the file.
+    """Return the root node of the text, or None if it is empty. `source` names the file.
 
-    Raises BadInput with the line of what is no YAML, is nested deeper than MAX_DEPTH, holds itself,
-    or comes to more than MAX_NODES.
+    Raises BadInput, with the line, for invalid YAML, nesting deeper than MAX_DEPTH, an alias of an
+    enclosing node, or more than MAX_NODES.
     """
     try:
         _check_depth(text, source)
@@ -45,7 +45,7 @@ def compose(text: str, source: str) -> yaml.Node | None:
 
 
 def document(text: str, source: str, needs: str) -> yaml.Node:
-    """`compose` of a suite's file. Raises BadInput where it is empty and says what it needs."""
+    """`compose` for a suite's file. Raises BadInput if it is empty, with what it needs."""
     node = compose(text, source)
     if node is None:
         raise BadInput(f"{source}:1: an empty file is no suite; it needs {needs}")
@@ -53,7 +53,7 @@ def document(text: str, source: str, needs: str) -> yaml.Node:
 
 
 def _check_depth(text: str, source: str) -> None:
-    """Raise BadInput for what is nested too deeply, by its events: they take no recursion."""
+    """Raise BadInput for nesting that is too deep; parsing events needs no recursion."""
     depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
@@ -66,9 +66,7 @@ def _check_depth(text: str, source: str) -> None:
 
 
 def _count(root: yaml.Node, source: str) -> None:
-    """Raise BadInput where aliases make a file hold itself, or more than MAX_NODES when each is
-    written out.
-    """
+    """Raise BadInput if aliases make a file contain itself, or expand to more than MAX_NODES."""
     counts: dict[int, int] = {}
     under_way: set[int] = set()
 
@@ -97,7 +95,7 @@ def _count(root: yaml.Node, source: str) -> None:
 
 
 class Nodes:
-    """Nodes of one file into values; `source` is its name."""
+    """Converts nodes of one file to values; `source` is its name."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -180,7 +178,7 @@ class Nodes:
         loader = yaml.SafeLoader("")
         try:
             return loader.construct_object(node)
-        except yaml.MarkedYAMLError as error:  # a tag that stands for an object
+        except yaml.MarkedYAMLError as error:  # a tag for a Python object
             self.wrong(node, one_line(error.problem or "it cannot be read", 200), error)
         except (ValueError, OverflowError) as error:
             self.wrong(node, one_line(str(error), 200), error)

@@ -1,4 +1,4 @@
-"""Sweeps: what is to run, what has run, and what a results folder says of it.
+"""Sweeps: planned and finished runs, and their state in a results folder.
 
-Who runs it is an executor's affair (package slurm).
+Executors run them (package slurm).
 """

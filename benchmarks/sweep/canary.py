@@ -1,7 +1,7 @@
-"""Canaries: one short run per method and variant, to be done before the rest is started.
+"""Canaries: one short run per method and variant, which must finish before the others start.
 
 They train just past their first updates and end with an evaluation, in a results folder of their
-own, `canary`: none of their records is the sweep's.
+own, `canary`: their records are not part of the sweep.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 from benchmarks.suites.suite import Entry
 
 CANARY = "canary"  # folder in the results folder
-LEARNING_AGENT_STEPS = 200  # after the random ones
+LEARNING_AGENT_STEPS = 200  # after prefill
 
 
 def canaries(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """By label of method and variant, its first run made short."""
+    """The first run of each label (method and variant), shortened."""
     found: dict[str, Entry] = {}
     for entry in entries:
         found.setdefault(entry.label, short(entry))
@@ -32,5 +32,5 @@ def short(entry: Entry) -> Entry:
 
 
 def place(out: Path) -> Path:
-    """Their results folder."""
+    """Results folder of the canaries."""
     return out / CANARY

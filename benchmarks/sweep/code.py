@@ -1,9 +1,9 @@
-"""A snapshot of the code that a sweep runs, so that later edits reach neither waiting nor requeued
+"""A snapshot of the code that a sweep runs, so that later edits do not affect waiting or requeued
 runs.
 
 The packages of the suite are copied to `code/<hash of their files>` in the results folder, and runs
-have that folder first on their PYTHONPATH. Commit and dirty flag go with it, because the copy is no
-git checkout.
+have that folder first on their PYTHONPATH. Commit and dirty flag are stored with it, because the
+copy is not a git checkout.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pathlib import Path
 from benchmarks.runs.provenance import SNAPSHOT_FILE, git_state
 
 CODE = "code"
-PACKAGES = ("agents", "baselines", "benchmarks", "slurm")  # what trains; analysis only reads
+PACKAGES = ("agents", "baselines", "benchmarks", "slurm")  # for training; analysis only reads
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def snapshot(out: Path, root: Path = ROOT) -> Path:
-    """The folder out/code/<hash> with the packages under `root`; made unless it is there."""
+    """Copy the packages under `root` to out/code/<hash>, unless it exists; returns that folder."""
     files = sorted(
         path for package in PACKAGES for path in (root / package).rglob("*") if _belongs(path)
     )

@@ -1,9 +1,9 @@
 """The records of a sweep as one Parquet file.
 
-The columns of benchmarks.runs.records, and what tells runs of a sweep apart.
+It has the columns of benchmarks.runs.records, and those that distinguish runs of a sweep.
 
-The file's metadata lists every run under RUNS_KEY, also those without records, with cost limit,
-step budget and provenance.
+The file's metadata lists every run under RUNS_KEY, including those without records, with cost
+limit, step budget and provenance.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ ADDED = ("run", "variant", "preset", "suites", "tags", "state")
 
 
 class Exported(NamedTuple):
-    """What became of the runs."""
+    """Result of an export."""
 
     rows: int
-    empty: list[Member]  # no records yet, or none that can be read
+    empty: list[Member]  # no records yet, or none readable
     damage: list[str]  # files and lines that were left out, and why
 
 
 def export(members: Sequence[Member], path: str | os.PathLike[str]) -> Exported:
-    """Write the file, in a folder that need not exist. Damaged lines, and files that are none of
-    records, are left out and named.
+    """Write the file, creating its folder if needed.
 
-    Raises BadInput when no run has any records.
+    Damaged lines, and files that are not records, are left out and reported. Raises BadInput if no
+    run has any records.
     """
     path = Path(path)
     import pyarrow as pa
@@ -91,7 +91,7 @@ def _added(member: Member) -> tuple[str, ...]:
 
 
 def _listed(member: Member) -> dict[str, Any]:
-    """What the records do not tell of a run."""
+    """Facts about a run that its records do not contain."""
     starts = read_spec(member.folder)["starts"]
     last = starts[-1] if starts else {}
     git, hardware = (

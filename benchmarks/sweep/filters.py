@@ -1,6 +1,6 @@
-"""Which runs a command is about.
+"""Filters that select the runs of a command.
 
-`method=osrp*`, `task=*Goal*`, `!seed=0`, or a run id or folder name. All have to hold.
+`method=osrp*`, `task=*Goal*`, `!seed=0`, or a run id or folder name. All must match.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ ENTRY_FIELDS: Fields[Entry] = {  # of a run that may not exist yet
 
 
 def select(found: Iterable[Member], filters: Sequence[str]) -> list[Member]:
-    """Runs that every filter keeps.
+    """Return the runs that match all filters.
 
-    Raises BadInput for an unknown field, and when nothing is left.
+    Raises BadInput for an unknown field, and if no run matches.
     """
     return _select(found, filters, FIELDS)
 

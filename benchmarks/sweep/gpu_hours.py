@@ -5,9 +5,9 @@ into seconds were measured on one H200 (results/gpu). A call of a jitted functio
 
     seconds = products * LAUNCH + max(flops / (EFFICIENCY * peak), bytes / bandwidth)
 
-because small kernels that wait for each other, not arithmetic, decide for few environments; with 1,
-8 and 64 environments this is within 8 % of what was measured (docs/howto/accelerator.md). A run is
-its actions, updates, simulator steps and evaluations, one after another, on a card of its own.
+because with few environments small dependent kernels dominate, not arithmetic; with 1, 8 and 64
+environments this is within 8 % of measurements (docs/howto/accelerator.md). A run is its actions,
+updates, simulator steps and evaluations, one after another, on a card of its own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FILE = Path(__file__).with_name("work.json")
 
 
 class Card(NamedTuple):
-    """What a card does, by the dtype of the settings; float32 products are rounded to TF32."""
+    """Rates of a card, by the dtype of the settings; float32 products are rounded to TF32."""
 
     peak_flops: dict[str, float]  # of a large matrix product
     bandwidth: float  # bytes per second, by its data sheet
@@ -39,44 +39,44 @@ PEAK_FLOPS = {"bfloat16": 638e12, "float32": 364e12}
 CARDS = {"H100": Card(PEAK_FLOPS, 3.35e12), "H200": Card(PEAK_FLOPS, 4.8e12)}
 
 # Fitted to the planner's and the actor's times in results/gpu/timings.json.
-EFFICIENCY = 0.39  # share of the peak once launches are set aside
-LAUNCH_SECONDS = 14e-6  # of a product with the elementwise kernels around it
-CALL_SECONDS = 1.3e-3  # of an action: observations to the card, the action back
-# Agent steps per second of so many environment processes that render both cameras, same machine.
-# Environments that render nothing are faster.
+EFFICIENCY = 0.39  # fraction of the peak, launches excluded
+LAUNCH_SECONDS = 14e-6  # per product, with the elementwise kernels around it
+CALL_SECONDS = 1.3e-3  # per action: transfer of observations to the card, and of the action back
+# Agent steps per second by number of environment processes that render both cameras, same machine.
+# Environments without rendering are faster.
 ENV_STEPS_PER_SECOND = {1: 539.0, 4: 1292.0, 16: 1853.0}
-ENV_START_SECONDS = 9.0  # of the processes of an evaluation, same machine
+ENV_START_SECONDS = 9.0  # of an evaluation's environment processes, same machine
 COMPILE_SECONDS = 120.0
 EVAL_ENVS = 16  # as benchmarks.training.episodes.MAX_ENVS
 EPISODE_ENV_STEPS = 1000  # of an evaluation; some tasks have fewer
 
-# Settings that change numbers and not which products there are, beside all fractions but these.
+# Settings that do not affect which products are computed; nor do floats, except the sizes below.
 SAME_WORK = ("pid.", "augmented.", "multiplier.", "dtype", "pretrain_updates", "halve_after")
 SIZES_AS_FRACTIONS = ("planner.actor_fraction", "planner.actor_share")
 
 
 class Work(NamedTuple):
-    """Products of a call, as benchmarks.perf.flops counts them."""
+    """Products of a call, as counted by benchmarks.perf.flops."""
 
     flops: float
     number: int
     bytes: float
 
     def seconds(self, card: Card, dtype: str, copies: int = 1) -> float:
-        """Of a call for so many environments at once; launches are shared."""
+        """Seconds of a call for `copies` environments at once; launches are shared."""
         arithmetic = self.flops / (EFFICIENCY * card.peak_flops[dtype])
         return self.number * LAUNCH_SECONDS + copies * max(arithmetic, self.bytes / card.bandwidth)
 
 
 class Counted(NamedTuple):
-    """A method under a preset: one environment's action, and an update."""
+    """Work of a method under a preset: an action in one environment, and an update."""
 
     act: Work
     update: Work
 
 
 def operations(agent: Any, loop: LoopConfig) -> str:
-    """A name for the products that these settings lead to: equal names, equal work."""
+    """A hash of the settings that determine the products: equal hashes, equal work."""
     chosen = {
         name: value
         for name, value in flatten(dataclasses.asdict(agent)).items()
@@ -89,7 +89,7 @@ def operations(agent: Any, loop: LoopConfig) -> str:
 
 @functools.cache
 def counted() -> dict[tuple[str, str, str], Counted]:
-    """What was counted, by method, observation and `operations`."""
+    """The counted work, by method, observation and `operations`."""
     rows = json.loads(FILE.read_text(encoding="utf-8"))
     return {
         (row["method"], row["obs"], row["operations"]): Counted(
@@ -100,7 +100,7 @@ def counted() -> dict[tuple[str, str, str], Counted]:
 
 
 def hours(spec: RunSpec, env_steps: int = 0, card: str = "H100") -> float | None:
-    """Hours that the run still takes after `env_steps`; None where its work was not counted."""
+    """Remaining hours of a run after `env_steps`; None if its work was not counted."""
     found = counted().get((spec.method, spec.obs, _operations(spec.agent, spec.loop)))
     if found is None:
         return None
@@ -126,7 +126,7 @@ _operations = functools.cache(operations)
 
 
 def step_seconds(found: Counted, card: Card, dtype: str, envs: int) -> float:
-    """Of an agent step of so many environments: their actions and their simulators."""
+    """Seconds of an agent step of `envs` environments: their actions and their simulators."""
     workers = max(n for n in ENV_STEPS_PER_SECOND if n <= envs)
     simulated = envs / ENV_STEPS_PER_SECOND[workers]
     return CALL_SECONDS + found.act.seconds(card, dtype, envs) + simulated

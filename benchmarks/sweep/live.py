@@ -1,4 +1,4 @@
-"""What a terminal shows while a sweep runs: its running runs, the time left, and its failures.
+"""Live view of a sweep on a terminal: its running runs, the time left, and its failures.
 
 Pure: members in, text out.
 """
@@ -12,11 +12,11 @@ from benchmarks.sweep.members import Member, State
 from benchmarks.sweep.overview import counted, left
 from benchmarks.sweep.text import NONE, duration, fitted
 
-FAILURES = 5  # that are shown with their reasons
+FAILURES = 5  # shown with their reasons
 
 
 def live(members: Sequence[Member], width: int) -> list[str]:
-    """A line for each running run, a sum, and the last failures, in lines of `width` characters."""
+    """A line for each running run, the last failures, and a summary, each cut to `width`."""
     now = datetime.now(UTC)
     running = [member for member in members if member.state == State.RUNNING]
     rows = [
@@ -41,7 +41,7 @@ def live(members: Sequence[Member], width: int) -> list[str]:
 
 
 def summary(members: Sequence[Member], running: Sequence[Member]) -> str:
-    """Counts of states, and time to the end of all at the present speed of those that run."""
+    """Counts of states, and the time left at the present speed of the running runs."""
     open_ = [m for m in members if m.state in (State.RUNNING, State.WAITING)]
     missing = sum(max(0, member.steps - member.env_steps) for member in open_)
     speed = sum(m.status.env_steps_per_second for m in running if m.status)

@@ -11,7 +11,7 @@ BYTES_PER_LINE = 400  # more than most lines have; a longer line only makes the 
 
 
 def tail(path: str | os.PathLike[str], lines: int) -> list[str]:
-    """At most so many last lines, empty where there is no log. Reads the end of the file only.
+    """Return at most the last `lines` lines, none without a log. Reads only the end of the file.
 
     Raises DamagedFile.
     """

@@ -1,8 +1,8 @@
 """The runs of a results folder and the state of each, from their folders alone.
 
-`spec.json`, `status.json`, `attempts.jsonl` and `sweep.json` (suites that ask for the run, its
-variant, its tags) are all there is. Reading imports neither JAX nor a simulator, so that a thousand
-runs take less than a second.
+Reads `spec.json`, `status.json`, `attempts.jsonl` and `sweep.json` (suites that contain the run,
+its variant, its tags). Imports neither JAX nor a simulator, so that a thousand runs take less than
+a second.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Member:
 
     folder: Path
     run_id: str
-    spec: dict[str, Any]  # as spec.json has it
-    suites: tuple[str, ...]  # that ask for it
+    spec: dict[str, Any]  # as in spec.json
+    suites: tuple[str, ...]  # that contain it
     variant: str
     tags: tuple[str, ...]
     status: Status | None  # None: it never started
@@ -60,17 +60,17 @@ class Member:
 
     @property
     def env_steps(self) -> int:
-        """Simulator steps that it has trained for."""
+        """Simulator steps trained so far."""
         return self.status.env_steps if self.status else 0
 
     @property
     def steps(self) -> int:
-        """Simulator steps it shall train for."""
+        """Simulator steps to train for."""
         return self.spec["steps"]
 
     @property
     def shown(self) -> str:
-        """The state as people read it: `done (time)` where the time budget ended the run."""
+        """The state for display: `done (time)` if the time budget ended the run."""
         timed = (
             self.state == State.DONE
             and self.status is not None
@@ -102,7 +102,7 @@ class Budget(NamedTuple):
     minutes: float | None = None
 
     def spent(self, status: Status) -> bool:
-        """Whether the run ended because nothing of it was left."""
+        """Whether the run ended because this budget was used up."""
         if status.state == "out_of_time":
             ended = status.max_minutes if status.max_minutes is not None else 0.0
             return self.minutes is not None and self.minutes <= ended
@@ -110,19 +110,16 @@ class Budget(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a results folder holds.
-
-    Runs sorted by name, and one error for each run whose files are damaged.
-    """
+    """Runs of a results folder, sorted by name, and an error for each run with damaged files."""
 
     members: list[Member]
     damaged: dict[Path, DamagedFile]  # by run folder
 
 
 def look(out: str | os.PathLike[str]) -> Found:
-    """Every run of a results folder; a run folder is a results folder of one.
+    """Find all runs of a results folder; a run folder counts as a results folder with one run.
 
-    Raises BadInput when there is no such folder or it holds no runs.
+    Raises BadInput if there is no such folder or it holds no runs.
     """
     out = Path(out)
     if not out.is_dir():
@@ -138,7 +135,7 @@ def look(out: str | os.PathLike[str]) -> Found:
 
 
 def look_for(out: str | os.PathLike[str]) -> Found:
-    """Runs of a results folder that may not exist yet."""
+    """Find the runs of a results folder that may not exist yet."""
     out = Path(out)
     return _found(_run_folders(out / RUNS), file_clock(out / RUNS))
 
@@ -178,7 +175,7 @@ def _run_folders(parent: Path) -> list[Path]:
 
 
 def member(folder: str | os.PathLike[str], now: float | None = None) -> Member:
-    """The run in that folder; `now` is its file system's time.
+    """Read the run in a folder; `now` is the time of its file system.
 
     Raises DamagedFile for files that cannot be read.
     """
@@ -199,7 +196,7 @@ def member(folder: str | os.PathLike[str], now: float | None = None) -> Member:
 
 
 def where(folder: str | os.PathLike[str]) -> State | DamagedFile:
-    """The state of a run, or what is wrong with its files, for callers that go on with others."""
+    """The state of a run, or the damage of its files, for callers that continue with other runs."""
     folder = Path(folder)
     try:
         return member(folder).state
@@ -226,10 +223,10 @@ def state_of(
 ) -> State:
     """The state of a run with that budget.
 
-    `beats`: its heartbeat is fresh, `later`: the last event is younger than that.
+    `beats`: its heartbeat is fresh; `later`: the last event is newer than the heartbeat.
 
-    A heartbeat says that it runs, unless an executor saw its process end since; all else is decided
-    by what happened last: its own final state or an executor's.
+    A fresh heartbeat means that it is running, unless an executor has recorded the end of its
+    process since; otherwise the latest decides: its own final state or an executor's event.
     """
     last = events[-1] if events and later else None
     process = attempts.last(events, "started", "ended")

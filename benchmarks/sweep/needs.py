@@ -1,8 +1,8 @@
-"""Memory and disk that a run needs, before it is started.
+"""Memory and disk that a run will need.
 
 Exact for the replay buffer and the learner, measured for the rest.
 
-The sizes of observations come from the simulator, through a function; the learner's are traced, not
+The sizes of observations come from the simulator, through a function; the learner is traced, not
 allocated.
 """
 
@@ -27,7 +27,7 @@ from benchmarks.training.transitions import row_specs
 
 __all__ = ["Estimate", "Needs", "available_memory_bytes"]
 
-# of (task, obs, action repeat), and of the side of resized images where there is one
+# arguments: task, obs, action repeat, and the side of resized images if there are any
 EnvSpecOf = Callable[..., EnvSpec]
 
 # Resident memory measured with the preset debug: interpreter, JAX, compiled functions, simulator;
@@ -36,27 +36,27 @@ PROCESS_BYTES = 1_300_000_000
 WORKER_BYTES = 200_000_000
 # likewise with torch and OmniSafe, evaluation environments included
 TORCH_PROCESS_BYTES = 1_200_000_000
-CHECKPOINT_BYTES = 10_000_000  # of OmniSafe's networks and optimisers, more than any of them needs
+CHECKPOINT_BYTES = 10_000_000  # upper bound for OmniSafe's networks and optimisers
 VISION_CHECKPOINT_BYTES = 40_000_000  # with three encoders of the release
-LEARNER_COPIES = 3  # the state, its gradients, and what a checkpoint writes
+LEARNER_COPIES = 3  # the state, its gradients, and the copy of a checkpoint
 
 
 class Needs(NamedTuple):
-    """Bytes. `disk` is what the run folder grows to, a mapped replay elsewhere included."""
+    """Bytes. `disk` is the final size of the run folder and of a mapped replay elsewhere."""
 
     memory: int
     disk: int
 
 
 class Estimate:
-    """`Needs` of runs; learners that are alike are traced once."""
+    """Estimates `Needs` of runs; equal learners are traced once."""
 
     def __init__(self, env_spec_of: EnvSpecOf) -> None:
         self._env_spec_of = env_spec_of
         self._learners: dict[Hashable, int] = {}
 
     def __call__(self, spec: RunSpec) -> Needs:
-        """What the run needs. Raises ValueError where method and task do not fit."""
+        """Return the needs of a run. Raises ValueError if method and task do not fit."""
         resize = (spec.loop.resize,) if spec.loop.resize else ()
         env_spec = self._env_spec_of(spec.task, spec.obs, spec.loop.action_repeat, *resize)
         if method(spec.method).engine == "torch":
@@ -66,7 +66,7 @@ class Estimate:
         transitions = math.ceil(spec.steps / spec.loop.action_repeat)
         saved = min(full, memory_bytes(rows, transitions))
         learner = self._learner_bytes(spec, env_spec)
-        # others are evaluated in the run's own process
+        # other observations are evaluated in the run's own process
         evaluated = spec.loop.eval_episodes if spec.obs == "vision" else 0
         workers = (
             (spec.loop.num_envs + evaluated) * WORKER_BYTES
@@ -76,7 +76,7 @@ class Estimate:
         mapped = bool(spec.replay.directory)
         return Needs(
             memory=PROCESS_BYTES + workers + LEARNER_COPIES * learner + (0 if mapped else full),
-            # a new checkpoint is whole before an old one goes
+            # a new checkpoint is complete before an old one is deleted
             disk=saved + (KEEP + 1) * learner + (full if mapped else 0),
         )
 
@@ -92,9 +92,9 @@ class Estimate:
 
 
 def _sizes(agent: Any) -> Hashable:
-    """Settings that may decide what the learner holds.
+    """Settings that may affect the size of the learner's state.
 
-    No amounts, and nothing of plans and imagined rollouts.
+    Excludes floats, and settings of planning and imagination.
     """
     flat = flatten(dataclasses.asdict(agent))
     passing = ("planner.", "imagination.")
@@ -106,8 +106,8 @@ def _sizes(agent: Any) -> Hashable:
 
 
 def _omnisafe(spec: RunSpec, env_spec: EnvSpec) -> Needs:
-    """Of OmniSafe: its networks are small, its replay buffers are not, and it allocates them whole
-    at the start.
+    """Needs of OmniSafe's methods: the networks are small; the replay buffers are large, and are
+    allocated in full at the start.
     """
     obs = sum(math.prod(array.shape) for array in env_spec.obs.values())
     row = {
@@ -122,12 +122,12 @@ def _omnisafe(spec: RunSpec, env_spec: EnvSpec) -> Needs:
     repeat, algo = spec.loop.action_repeat, spec.agent.algo_cfgs
     kind = method(spec.method).kind
     pictures = 0
-    # the buffer holds tickets of frames, which are kept as bytes beside it
+    # the buffer holds tickets of frames, which are stored separately as bytes
     if spec.obs == "vision":
         frame, vision = frame_of(env_spec), spec.agent.vision
         assert frame is not None
         rows |= {name: ArraySpec((vision.frame_stack,), "float32") for name in ("obs", "next_obs")}
-        # Conjugate gradients keep what they differentiate twice, with its gradients.
+        # Conjugate gradients keep the activations that they differentiate twice, with gradients.
         differentiated = (
             2 * math.ceil(algo.steps_per_epoch / algo.fvp_sample_freq)
             if hasattr(algo, "fvp_sample_freq")

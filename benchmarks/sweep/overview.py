@@ -1,4 +1,4 @@
-"""Tables of where a sweep stands: runs that differ by seed only share a line.
+"""Tables of a sweep's progress: runs that differ only by seed share a line.
 
 Pure: members in, text out.
 """
@@ -19,7 +19,7 @@ Group = tuple[str, str, str]  # method with variant, task, observation
 
 
 def groups(members: Iterable[Member]) -> dict[Group, list[Member]]:
-    """Members by what they have in common but the seed."""
+    """Group members that differ only by seed."""
     found: dict[Group, list[Member]] = defaultdict(list)
     for member in members:
         found[(member.label, member.spec["task"], member.spec["obs"])].append(member)
@@ -29,8 +29,8 @@ def groups(members: Iterable[Member]) -> dict[Group, list[Member]]:
 def overview(
     members: Sequence[Member], now: datetime | None = None, width: int | None = None
 ) -> list[str]:
-    """Counts, progress, steps per second, time to the end, and means over seeds of the last return
-    and cost, in lines of `width` characters.
+    """Table of counts, progress, steps per second, time left, and means over seeds of the last
+    return and cost, in lines of `width` characters.
     """
     now = now or datetime.now(UTC)
     header = ("method", "task", "obs", *State, "progress", "steps/s", "left", "return", "cost")
@@ -61,7 +61,7 @@ def overview(
 
 
 def counted(members: Sequence[Member], of_done: str = "") -> str:
-    """How many runs there are, and in which states; `of_done` is said of those that are done."""
+    """Number of runs, in total and by state; `of_done` is appended to the number of done runs."""
     counts = Counter(member.state for member in members)
     notes = {State.DONE: of_done}
     states = (f"{counts[name]} {name}{notes.get(name, '')}" for name in State if counts[name])
@@ -104,12 +104,12 @@ def compared(
     reached: Callable[[Member, int | None], Reached | None],
     width: int | None = None,
 ) -> list[str]:
-    """Evaluations at the step that all runs have reached.
+    """Table of evaluations at the step that all runs have reached.
 
-    Runs without one are named, because a mean without them is another's.
+    Runs without an evaluation are listed, because the means do not include them.
 
-    `reached(member, limit)` is the run's last evaluation at or before that many steps, or its last
-    one.
+    `reached(member, limit)` is the run's last evaluation at or before `limit` steps (None: its last
+    one).
     """
     last = {member.folder: reached(member, None) for member in members}
     able = [member for member in members if last[member.folder] is not None]
@@ -149,7 +149,7 @@ def _progress(runs: Sequence[Member]) -> float:
 
 
 def left(runs: Sequence[Member], now: datetime) -> str:
-    """Until the last of the running ones ends."""
+    """Time until the last of the running runs ends."""
     ends = [run.status.estimated_end for run in runs if run.state == "running" and run.status]
     times = [datetime.fromisoformat(end) for end in ends if end]
     return duration(max(0.0, (max(times) - now).total_seconds())) if times else NONE

@@ -1,9 +1,9 @@
-"""What a sweep command has to start, given the runs that a suite wants and the runs that are there.
+"""Which runs a sweep command starts, given the runs of a suite and the existing runs.
 
 Pure: reads and writes no files.
 
-A run is known by its run id, which the step budget is no part of: a finished run with fewer steps
-than wanted goes on.
+Runs are identified by run id, which does not depend on the step budget: a finished run with fewer
+steps than required continues.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Why: TypeAlias = Literal["new", "waiting", "continues", "longer", "failed", "sta
 
 
 class Start(NamedTuple):
-    """A run to start, and the folder that it already has."""
+    """A run to start, with its existing folder if any."""
 
     entry: Entry
     member: Member | None
@@ -26,17 +26,17 @@ class Start(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What becomes of every run of a suite, and what the suite no longer has."""
+    """What to do with every run of a suite, and runs that the suite no longer contains."""
 
     start: list[Start]
     done: list[Member]
     running: list[Member]
-    cancelled: list[Member]  # by a person; `safedreamer retry` brings them back
-    cleaned: list[Member]  # finished with fewer steps than wanted, and cannot go on
-    left: list[Member]  # runs of this suite's earlier versions
+    cancelled: list[Member]  # `safedreamer retry` resets them
+    cleaned: list[Member]  # finished with fewer steps than required, and cannot continue
+    left: list[Member]  # runs of earlier versions of this suite
 
     def counts(self) -> dict[str, int]:
-        """How many runs of each kind, kinds without any left out."""
+        """Number of runs of each kind, without empty kinds."""
         kinds: dict[str, int] = {}
         for start in self.start:
             kinds[start.why] = kinds.get(start.why, 0) + 1
@@ -50,7 +50,7 @@ class Plan(NamedTuple):
 
 
 def make_plan(suite: str, entries: Sequence[Entry], there: Iterable[Member]) -> Plan:
-    """What the suite's command has to do in a results folder that holds `there`."""
+    """Plan the suite's sweep in a results folder that holds the runs `there`."""
     known = {member.run_id: member for member in there}
     plan = Plan([], [], [], [], [], [])
     for entry in entries:
@@ -77,7 +77,7 @@ def make_plan(suite: str, entries: Sequence[Entry], there: Iterable[Member]) -> 
 
 
 def _trained(member: Member, entry: Entry) -> bool:
-    """Whether its run ended with all the steps, or all the minutes, that are wanted now."""
+    """Whether the run has used up the step or time budget that the suite now requires."""
     return member.status is not None and Budget(entry.spec.steps, entry.spec.max_minutes).spent(
         member.status
     )

@@ -1,6 +1,6 @@
-"""The folders of a plan's runs, written before anything is started.
+"""Write the folders of a plan's runs before anything is started.
 
-From then on the results folder is all that an executor needs.
+After that, an executor needs only the results folder.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from benchmarks.sweep.plan import Plan
 
 
 def still_wanted(plan: Plan) -> Plan:
-    """The plan without runs that a person cancelled since it was made.
+    """Return the plan without runs that were cancelled since it was made.
 
-    Estimates of memory lie between a plan and its start, and take seconds.
+    Memory estimates between planning and starting take seconds.
     """
     start = [
         each
@@ -34,12 +34,12 @@ def still_wanted(plan: Plan) -> Plan:
 
 
 def prepare(out: Path, suite: Suite, plan: Plan, code: str = "") -> list[Path]:
-    """Write folders for the runs to start, with the new budget of those that grow.
+    """Write the folders of the runs to start, with the new budget of those that are extended.
 
-    Returns them in order.
+    Returns the folders in order.
 
-    `code` is the hash of the snapshot that they run from. Runs that are there already are marked as
-    this suite's too.
+    `code` is the hash of the code snapshot. Running and finished runs are also marked as part of
+    this suite.
     """
     folders = []
     for start in plan.start:
@@ -56,11 +56,9 @@ def prepare(out: Path, suite: Suite, plan: Plan, code: str = "") -> list[Path]:
 
 
 def drop(plan: Plan, suite: str) -> list[Path]:
-    """Take the suite's name from runs that left it, and cancel those that no other suite asks for.
+    """Remove the suite's name from runs that left it; cancel those that no other suite contains.
 
-    Returns the cancelled ones.
-
-    Finished runs stay as they are.
+    Returns the cancelled ones. Finished runs are not cancelled.
     """
     cancelled = []
     for member in plan.left:
@@ -81,8 +79,8 @@ def _describe(folder: Path, suite: Suite, variant: str) -> None:
 
 
 def freeze(folder: Path, spec: RunSpec) -> None:
-    """The run's spec.json; what is known of earlier starts stays, also of one that another command
-    made since the plan.
+    """Write the run's spec.json, keeping recorded starts, including one by another command since
+    the plan.
     """
     path = folder / SPEC_FILE
     starts = read_spec(folder)["starts"] if path.exists() else []

@@ -1,7 +1,7 @@
-"""What a sweep command is about to do, as text: runs, hours, memory, disk.
+"""Preview of a sweep command as text: runs, hours, memory, disk.
 
-Hours come from rates measured in the results folder. Where there are none, those of a GPU are
-estimated if the run's work was counted, and marked by "~".
+Hours come from rates measured in the results folder. Without any, hours on a GPU are estimated if
+the run's work was counted, and marked by "~".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.sweep.rates import Rates
 from benchmarks.sweep.text import amount, columns
 from benchmarks.training.progress import track
 
-CARD = "H100"  # that estimates are for
+CARD = "H100"  # GPU of the estimates
 
 
 def preview(
@@ -33,7 +33,7 @@ def preview(
     needs: dict[str, Needs],
     out: Path,
 ) -> list[str]:
-    """Lines for a person. `needs` holds every run to start, by run id."""
+    """Lines to print. `needs` has the needs of every run to start, by run id."""
     counts = (
         ", ".join(f"{count} {kind}" for kind, count in plan.counts().items()) or "nothing to do"
     )
@@ -62,9 +62,9 @@ def preview(
 
 
 def needs_of(starts: Sequence[Start], estimate: Estimate) -> dict[str, Needs]:
-    """Needs by run id; runs that differ by seed only need the same.
+    """Estimate needs by run id; runs that differ only by seed share an estimate.
 
-    Raises BadInput that names one whose method and task do not fit.
+    Raises BadInput naming a run whose method and task do not fit.
     """
     found: dict[Hashable, Needs] = {}
     needs = {}
@@ -78,7 +78,7 @@ def needs_of(starts: Sequence[Start], estimate: Estimate) -> dict[str, Needs]:
 
 
 def _warnings(starts: Sequence[Start]) -> list[str]:
-    """What methods say of these runs before they start, once for all seeds and tasks."""
+    """Warnings of methods about these runs, each once for all seeds and tasks."""
     specs = [start.entry.spec for start in starts]
     found = (text for spec in specs for text in method(spec.method).warnings(spec))
     return [f"warning: {text}" for text in dict.fromkeys(found)]
@@ -92,7 +92,7 @@ def _checked(spec: RunSpec, estimate: Estimate) -> Needs:
 
 
 def _table(starts: Sequence[Start], rates: Rates) -> list[str]:
-    """One line for runs that differ by seed only."""
+    """One line for all runs that differ only by seed."""
     groups: dict[tuple[str, ...], list[Start]] = defaultdict(list)
     for start in starts:
         spec = start.entry.spec
@@ -125,7 +125,7 @@ def _done(start: Start) -> int:
 
 
 def _hours(starts: Sequence[Start], rates: Rates) -> str:
-    """Of runs alike: measured, else estimated."""
+    """Hours of runs that differ only by seed: measured, else estimated."""
     for mark, of in (("", lambda start: _left(start, rates)), ("~", _estimated)):
         hours = [of(start) for start in starts]
         if known := [value for value in hours if value is not None]:

@@ -1,6 +1,6 @@
-"""How long runs take, from the rates that runs of the same results folder reached.
+"""How long runs take, from rates measured in runs of the same results folder.
 
-Where nothing was measured, nothing is claimed.
+Unknown without measurements.
 """
 
 from __future__ import annotations
@@ -23,10 +23,8 @@ TAIL_BYTES = 64 * 2**10  # more than a row of metrics
 class Rates:
     """Simulator steps per second of wall clock, evaluations and compilation included.
 
-    Medians over runs that are alike.
-
-    A run is like another of the same task, else of the same observation; method, variant and preset
-    must be the same in any case.
+    Medians over comparable runs: those with the same method, variant, preset, observation and task,
+    or of any task if there are none.
     """
 
     def __init__(self, members: Iterable[Member]) -> None:
@@ -38,22 +36,22 @@ class Rates:
                 self._measured[(*kind, member.spec["task"])].append(rate)
 
     def __call__(self, entry: Entry) -> float | None:
-        """The rate that the run may expect; None when no run like it has been measured."""
+        """The expected rate of a run; None if no comparable run has been measured."""
         spec = entry.spec
         kind = (entry.label, spec.obs, spec.preset)
         found = self._measured.get((*kind, spec.task)) or self._measured.get(kind)
         return statistics.median(found) if found else None
 
     def hours(self, entry: Entry, env_steps: int) -> float | None:
-        """Hours that the run still takes after `env_steps`."""
+        """Remaining hours of a run after `env_steps`; None if its rate is unknown."""
         rate = self(entry)
         return None if rate is None else max(0, entry.spec.steps - env_steps) / rate / 3600
 
 
 def measured(folder: Path) -> float | None:
-    """The rate of a run over all its time so far.
+    """The average rate of a run so far.
 
-    None before its first update, because random actions say nothing.
+    None before its first update, because prefill is not representative.
     """
     row = last_row(folder / METRICS_FILE)
     wanted: list[Any] = [
@@ -66,9 +64,9 @@ def measured(folder: Path) -> float | None:
 
 
 def last_row(path: Path) -> dict[str, Any] | None:
-    """The last whole row of a file of JSON rows.
+    """The last complete row of a JSON Lines file.
 
-    None when there is none, also where the file is damaged: rates are estimates.
+    None if there is none or the file is damaged: rates are only estimates.
     """
     try:
         lines = read_end(path, TAIL_BYTES).splitlines()

@@ -13,7 +13,7 @@ from benchmarks.runs.records import CUT_OFF, EVAL, read_rows
 
 
 class Reached(NamedTuple):
-    """An evaluation: means over its episodes, at so many simulator steps of training."""
+    """An evaluation: means over its episodes, after `env_steps` of training."""
 
     env_steps: int
     return_: float
@@ -21,12 +21,11 @@ class Reached(NamedTuple):
 
 
 def evaluations(folder: str | os.PathLike[str]) -> list[Reached]:
-    """All evaluations of a run, by steps; none where there are no records.
+    """Return all evaluations of a run, by steps; none without records.
 
-    A last row that is being written is left out.
+    An incomplete last row is skipped.
 
-    Raises ValueError for a file of something else, DamagedFile, with the line, for one with damaged
-    rows.
+    Raises ValueError for a file with other contents, DamagedFile, with the line, for damaged rows.
     """
     folder = Path(folder)
     episodes: dict[int, list[tuple[float, float]]] = {}

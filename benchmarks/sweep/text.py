@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 
 NONE = "-"  # a cell without a value
-LEAST = 8  # characters to which a column may be cut
+LEAST = 8  # smallest width in characters to which a column is cut
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Left-aligned columns under a header, two blanks between them."""
+    """Left-aligned columns under a header, separated by two spaces."""
     table = [header, *rows]
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
     return [
@@ -22,10 +22,10 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def fitted(header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
-    """`columns` in at most `width` characters a line, None for as many as it takes.
+    """`columns` in at most `width` characters per line (None: no limit).
 
-    Where there is too little room columns without values go first, then the widest are cut, down to
-    LEAST characters, and at last those at the right are left out.
+    If they do not fit, columns without values are dropped first, then the widest are cut, down to
+    LEAST characters, and finally those at the right are dropped.
     """
     table = [list(header), *(list(row) for row in rows)]
     if width is None or _width(table) <= width:
@@ -54,7 +54,7 @@ def _cut(text: str, length: int) -> str:
 
 
 def terminal_width() -> int | None:
-    """Columns of the terminal that stdout is, None where it is none."""
+    """Width of the terminal in characters, or None if stdout is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 

@@ -1,5 +1,5 @@
-"""What the loops of JAX agents and of OmniSafe's learners share: the files of a run, its
-evaluations, and how it ends.
+"""Base of the training loops of JAX agents and OmniSafe's learners: run files, evaluations and how
+a run ends.
 
 Imports neither JAX nor torch.
 """
@@ -43,7 +43,7 @@ class Result(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A run folder that this process owns, and what a start of the run was given.
+    """A run folder owned by this process, and the arguments of this attempt.
 
     `stack` closes files and environments.
     """
@@ -65,10 +65,10 @@ def opened(
     options: Options,
     devices: Callable[[], list[str]],
 ) -> Iterator[Opened]:
-    """The folder `out`, owned and checked for `spec`, with its newest checkpoint.
+    """Claim the folder `out` for `spec`, check it and find its newest checkpoint.
 
-    `devices` lists those of the learner's library. Raises BadInput when `out` belongs to another
-    configuration or process or its disk is full.
+    `devices` lists the devices of the learner's library. Raises BadInput if `out` belongs to
+    another configuration or process, or its disk is full.
     """
     spec, out = with_minutes(spec, options.max_minutes), Path(out)
     saved = resume.Saved(out, spec.run_id, options.reporter.say)
@@ -81,8 +81,8 @@ def opened(
 
 
 class RunLoop(Generic[Counts]):
-    """A run between two consistent points: `advance` goes from one to the next, `settle` does what
-    that made due.
+    """A run as a sequence of consistent points: `advance` moves to the next one, `settle` does what
+    is due there.
     """
 
     def __init__(self, run: Opened, counts: type[Counts]) -> None:
@@ -118,36 +118,36 @@ class RunLoop(Generic[Counts]):
         raise NotImplementedError
 
     def advance(self) -> None:
-        """Go to the next consistent point. Raises Stopped where it is given up."""
+        """Advance to the next consistent point. Raises Stopped if interrupted."""
         raise NotImplementedError
 
     def settle(self) -> None:
-        """What the last advance made due.
+        """Do what the last advance made due.
 
-        A resumed run comes here first, because it may have been stopped in an evaluation.
+        A resumed run starts here, because it may have been stopped during an evaluation.
         """
         raise NotImplementedError
 
     def save(self) -> None:
-        """A checkpoint from which the run continues as if it had not stopped."""
+        """Write a checkpoint from which the run continues exactly."""
         raise NotImplementedError
 
     def play(self) -> Mapping[str, Sequence[Episode]]:
-        """Evaluation episodes of the present policy by split. Raises Stopped when asked to."""
+        """Run evaluation episodes of the current policy, by split. Raises Stopped on request."""
         raise NotImplementedError
 
     def seconds_ahead(self) -> float:
-        """Expected until the run can end: the next advance and the last evaluation."""
+        """Expected seconds until the run can end: the next advance and the last evaluation."""
         raise NotImplementedError
 
     def patience(self, seconds: float) -> float:
-        """Of an advance, the seconds that count as an iteration without an answer to signals."""
+        """The part of an advance's seconds during which signals are not handled."""
         return seconds
 
     # What they share
 
     def environments(self) -> VectorEnv:
-        """Those of training; closed with the run."""
+        """The training environments; closed with the run."""
         return self.stack.enter_context(
             VectorEnv(
                 self.make_env,
@@ -160,7 +160,7 @@ class RunLoop(Generic[Counts]):
         )
 
     def run(self) -> Result:
-        """Advance until the steps or minutes are spent or a stop is asked for.
+        """Advance until the step or time budget is spent or a stop is requested.
 
         Then evaluate (unless stopped) and save.
         """
@@ -172,7 +172,7 @@ class RunLoop(Generic[Counts]):
                 self.advance()
                 stop.iterated(self.patience(time.perf_counter() - start))
                 self.settle()
-            if not stop():  # a run that is stopped goes on as if it never had been
+            if not stop():  # a stopped run continues later as if uninterrupted
                 self.conclude()
         self.save()
         finished = self.finished()
@@ -180,19 +180,19 @@ class RunLoop(Generic[Counts]):
         return Result(self.counters.env_steps, self.updates, finished, self.evaluation)
 
     def conclude(self) -> None:
-        """What the end of training makes due."""
+        """Do what is due at the end of training."""
         self.evaluate()
 
     def evaluates(self) -> bool:
-        """Whether the present policy is still to be evaluated: once per number of steps."""
+        """Whether the current policy still has to be evaluated, once per number of steps."""
         return self.config.eval_episodes > 0 and (
             self.counters.evaluated_at != self.counters.env_steps
         )
 
     def evaluate(self) -> None:
-        """The fixed evaluation episodes, unless they were played at this step.
+        """Run the fixed evaluation episodes, unless already done at this step.
 
-        Raises Stopped when asked to.
+        Raises Stopped on request.
         """
         if not self.evaluates():
             return
@@ -211,42 +211,42 @@ class RunLoop(Generic[Counts]):
         self.evaluated(seconds)
 
     def evaluated(self, seconds: float) -> None:
-        """Called after an evaluation that took so long."""
+        """Hook called after each evaluation with its duration."""
 
     def compiling_seconds(self) -> float:
-        """Expected of the last evaluation; 0 where it compiled nothing."""
+        """Estimated compile time of the last evaluation; 0 if it compiled nothing."""
         return 0.0
 
     def report(self, state: State = "train") -> None:
         """Write the status and show progress.
 
-        Raises LostOwnership when the folder is another's by now.
+        Raises LostOwnership if another process has taken over the folder.
         """
         self.reports.tell(self.snapshot(state), self.updates)
 
     def snapshot(self, state: State) -> Snapshot:
-        """Progress as it is shown."""
+        """Progress for display."""
         return self.reports.snapshot(self.steps_now()[0], self.elapsed(), state)
 
     def steps_now(self) -> tuple[int, int]:
-        """Simulator steps and agent steps made."""
+        """Simulator steps and agent steps so far."""
         return self.counters.env_steps, self.counters.agent_steps
 
     def record(self, split: str, episode: Episode) -> None:
-        """A row of the records."""
+        """Write a row of the records."""
         self.reports.episode(split, episode, *self.steps_now(), self.elapsed())
 
     def fault(self, fault: Fault, split: str) -> None:
-        """An environment that was replaced; raises RunFailed after too many."""
+        """Record a replaced environment; raises RunFailed after too many."""
         self.env_faults(fault, split, self.counters.env_steps)
 
     def write(self, row: dict[str, Any]) -> None:
-        """A row of metrics."""
+        """Write a row of metrics."""
         self.metrics.write(row)
         self.boards.write(row, self.counters.env_steps)
 
     def progress(self) -> dict[str, Any]:
-        """What the meta of a checkpoint holds of any run."""
+        """The part of a checkpoint's meta common to all loops."""
         return {
             "run_id": self.spec.run_id,
             "counters": dataclasses.asdict(self.counters) | {"wall_seconds": self.elapsed()},
@@ -257,22 +257,19 @@ class RunLoop(Generic[Counts]):
         }
 
     def discard_replay(self) -> None:
-        """Delete what a start left that died before its first checkpoint."""
+        """Delete the replay files of an attempt that died before its first checkpoint."""
         shutil.rmtree(self.out / REPLAY, ignore_errors=True)
 
     def elapsed(self) -> float:
-        """Seconds of the run, those before a resume included."""
+        """Wall-clock seconds of the run, including those before a resume."""
         return time.perf_counter() - self.started
 
     def spent(self) -> bool:
-        """Whether the budget of steps is."""
+        """Whether the step budget is spent."""
         return self.counters.env_steps >= self.spec.steps
 
     def finished(self) -> bool:
-        """Whether nothing is left to do.
-
-        A stop may have come between the last step and the last evaluation.
-        """
+        """Whether nothing is left to do, the last evaluation included."""
         return self.spent() and not self.evaluates()
 
     def _over(self) -> bool:

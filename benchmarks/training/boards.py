@@ -1,7 +1,4 @@
-"""Where numbers of a run may go beside its own files.
-
-TensorBoard, Weights & Biases and MLflow, each only when asked for.
-"""
+"""Optional metric boards besides the run's own files: TensorBoard, Weights & Biases and MLflow."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from benchmarks.runs.spec import RunSpec, to_dict
 
 
 class Board(Protocol):
-    """Takes finite numbers against simulator steps."""
+    """Logs finite numbers against simulator steps."""
 
     def write(self, values: Mapping[str, float], env_steps: int) -> None: ...
 
@@ -27,7 +24,7 @@ class Board(Protocol):
 class TensorBoard:
     """Event files in `folder`, from simulator step `start` on.
 
-    What earlier starts wrote later than that is dropped when it is read.
+    TensorBoard drops later points written by earlier attempts when reading.
     """
 
     def __init__(self, folder: Path, start: int = 0) -> None:
@@ -36,19 +33,19 @@ class TensorBoard:
         self._writer = SummaryWriter(str(folder), purge_step=start + 1 if start else 0)
 
     def write(self, values: Mapping[str, float], env_steps: int) -> None:
-        """One scalar per value."""
+        """Write one scalar per value."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, env_steps)
 
     def close(self) -> None:
-        """Write what is buffered."""
+        """Flush buffered events and close the file."""
         self._writer.close()
 
 
 class WeightsAndBiases:
-    """A run of the project, continued by a resumed run.
+    """A W&B run in `project`, continued when the run resumes.
 
-    Its own environment variables (WANDB_MODE, ...) say where the data goes.
+    W&B's environment variables (WANDB_MODE, ...) choose where the data goes.
     """
 
     def __init__(self, project: str, folder: Path, spec: RunSpec) -> None:
@@ -64,25 +61,25 @@ class WeightsAndBiases:
             name=f"{spec.method}-{spec.task}-{spec.obs}-seed{spec.seed}",
             config=to_dict(spec),
         )
-        # not its own step: a resumed run goes back to its checkpoint
+        # not W&B's own step, because a resumed run goes back to its checkpoint
         self._run.define_metric("*", step_metric="env_steps")
 
     def write(self, values: Mapping[str, float], env_steps: int) -> None:
-        """One row."""
+        """Log one row."""
         self._run.log({**values, "env_steps": env_steps})
 
     def close(self) -> None:
-        """Send what is left."""
+        """Upload pending data and finish the run."""
         self._run.finish()
 
 
 class MLflow:
-    """A run of the experiment, continued by a resumed run.
+    """An MLflow run in `experiment`, continued when the run resumes.
 
-    Its own environment variables (MLFLOW_TRACKING_URI, ...) say where the data goes.
+    MLflow's environment variables (MLFLOW_TRACKING_URI, ...) choose where the data goes.
     """
 
-    TAG = "safedreamer.run"  # by which a resumed run finds its own
+    TAG = "safedreamer.run"  # tag that identifies the MLflow run of a resumed run
 
     def __init__(self, experiment: str, folder: Path, spec: RunSpec) -> None:
         try:
@@ -103,7 +100,7 @@ class MLflow:
         self._mlflow.log_params(flatten(to_dict(spec)))
 
     def write(self, values: Mapping[str, float], env_steps: int) -> None:
-        """One point of every metric."""
+        """Log one point of every metric."""
         self._mlflow.log_metrics(dict(values), step=env_steps)
 
     def close(self) -> None:
@@ -112,19 +109,19 @@ class MLflow:
 
 
 class Boards:
-    """All boards of a run; numbers that are not finite stay in the run's own files."""
+    """All boards of a run; non-finite numbers are written only to the run's own files."""
 
     def __init__(self, boards: list[Board]) -> None:
         self._boards = boards
 
     def write(self, values: Mapping[str, float], env_steps: int) -> None:
-        """Hand the finite ones to every board."""
+        """Write the finite values to every board."""
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         for board in self._boards:
             board.write(finite, env_steps)
 
     def close(self) -> None:
-        """Close them all."""
+        """Close all boards."""
         for board in self._boards:
             board.close()
 
@@ -137,9 +134,9 @@ def boards(
     start: int = 0,
     mlflow: str | None = None,
 ) -> Boards:
-    """The boards that were asked for, of a run that goes on from step `start`.
+    """The requested boards of a run that continues from step `start`.
 
-    Raises BadInput where one is not installed.
+    Raises BadInput if one is not installed.
     """
     chosen: list[Board] = [TensorBoard(out / "tensorboard", start)] if tensorboard else []
     if wandb is not None:

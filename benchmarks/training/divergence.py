@@ -1,9 +1,8 @@
-"""NaNs and infinities: noticed in the iteration they appear in, with what is needed to look into
-them.
+"""Detects NaNs and infinities in the iteration in which they appear, and saves data to debug them.
 
-Agents count what is not finite inside their jitted update (`agents.checks`), so noticing costs one
-number per update, fetched when the loop waits for the learner anyway. Nothing is saved after it:
-the newest checkpoint is from before.
+Agents count non-finite numbers inside their jitted update (`agents.checks`), so detection costs one
+number per update, fetched when the loop waits for the learner anyway. No checkpoint is saved
+afterwards: the newest one precedes the divergence.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from benchmarks.runs.errors import RunFailed
 
 NONFINITE = "nonfinite"  # the metric of agents.api.Agent.update
 FOLDER = "diverged"
-LARGE = 1e15  # of a number from an environment; squares in losses come near float32's largest
+LARGE = 1e15  # magnitude of environment outputs whose squares in losses approach float32's maximum
 
 
 class Diverged(RunFailed):
@@ -28,9 +27,9 @@ class Diverged(RunFailed):
 
 
 def origins(names: Sequence[str]) -> str:
-    """Of metrics that are not finite those that the others follow from.
+    """The non-finite metrics from which the others follow.
 
-    Terms of a loss, else whole losses, else all of them.
+    Terms of a loss if any, else whole losses, else all of them.
     """
     for ending in ("_loss", "/loss", ""):
         first = sorted(name for name in names if name.endswith(ending))
@@ -41,7 +40,7 @@ def origins(names: Sequence[str]) -> str:
 
 
 class Watch:
-    """Keeps the updates that were dispatched until their results are there.
+    """Keeps dispatched updates until their results are checked.
 
     `out` is the run folder.
     """
@@ -53,15 +52,16 @@ class Watch:
     def updated(
         self, update: int, batch: Mapping[str, Any], values: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Remember an update; returns its metrics without the count."""
+        """Record an update; returns its metrics without the non-finite count."""
         if NONFINITE in values:
             self._pending.append((update, batch, values))
         return {name: value for name, value in values.items() if name != NONFINITE}
 
     def check(self, env_steps: int) -> None:
-        """Wait for these updates.
+        """Wait for the recorded updates and check them.
 
-        Raises Diverged, and saves batch and metrics of the first that went wrong.
+        Raises Diverged if one met a non-finite number, after saving the batch and metrics of the
+        first.
         """
         for update, batch, values in self._pending:
             if int(values[NONFINITE]):
@@ -82,9 +82,9 @@ class Watch:
     def check_actions(
         self, actions: np.ndarray, obs: Mapping[str, np.ndarray], env_steps: int
     ) -> None:
-        """Raise Diverged when an action [E, A] is not finite.
+        """Raise Diverged if an action [E, A] is not finite.
 
-        The observations [E, ...] are saved.
+        Saves the observations [E, ...] and actions first.
         """
         if not np.isfinite(actions).all():
             self._raise("acting", env_steps, "the policy's actions", {**obs, "action": actions}, {})

@@ -1,5 +1,5 @@
-"""`faults.jsonl`: environment workers that were replaced during a run, with time, episode and
-reason; too many end the run.
+"""`faults.jsonl`: environment workers replaced during a run, with time, episode and reason; too
+many end the run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FAULTS_FILE = "faults.jsonl"
 
 
 def describe(fault: Fault, split: str) -> str:
-    """The fault in a line."""
+    """The fault in one line."""
     end = "the episode is lost" if fault.lost else "the episode goes on"
     reason = fault.reason.strip().splitlines()[-1]
     return (
@@ -27,7 +27,7 @@ def describe(fault: Fault, split: str) -> str:
 
 
 class EnvFaults:
-    """Writes every fault and says it in a line. Raises RunFailed at the fault after `limit`."""
+    """Writes and reports every fault. Raises RunFailed at the first fault beyond `limit`."""
 
     def __init__(self, out: Path, say: Callable[[str], None], limit: int = MAX_ENV_FAULTS) -> None:
         self._path, self._say, self._limit = out / FAULTS_FILE, say, limit

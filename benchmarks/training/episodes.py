@@ -1,4 +1,4 @@
-"""Finished episodes: their sums, as training and evaluation count them.
+"""Finished episodes and their sums, for training and evaluation.
 
 Needs neither JAX nor a simulator.
 """
@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-MAX_ENVS = 16  # environments of an evaluation at once; more episodes run in turns
-# of the evaluation split: from here on layouts that neither training nor its evaluations use
+MAX_ENVS = 16  # parallel environments of an evaluation; further episodes run one after another
+# first episode of the evaluation split whose layout neither training nor its evaluations use
 UNSEEN_EPISODE = 1000
 
 
 class Stopped(Exception):
-    """Episodes were left unfinished because a stop was asked for."""
+    """Episodes were left unfinished because a stop was requested."""
 
 
 class Episode(NamedTuple):
@@ -29,7 +29,7 @@ class Episode(NamedTuple):
 
 
 class Tally:
-    """Sums reward, cost and simulator steps of the episodes that E environments are in."""
+    """Sums reward, cost and simulator steps of the running episodes of E environments."""
 
     def __init__(self, num_envs: int) -> None:
         self._returns = np.zeros(num_envs, np.float64)
@@ -44,7 +44,7 @@ class Tally:
         is_last: np.ndarray,
         episode: np.ndarray,
     ) -> list[Episode]:
-        """Count one step of all environments ([E] each).
+        """Add one step of all environments ([E] each).
 
         Returns the episodes that ended with it, in environment order.
         """
@@ -65,12 +65,12 @@ class Tally:
         return finished
 
     def forget(self, lost: np.ndarray) -> None:
-        """Drop the sums of episodes [E] that were given up."""
+        """Reset the sums of abandoned episodes [E]."""
         for sums in (self._returns, self._costs, self._lengths):
             sums[lost] = 0
 
     def snapshot(self) -> dict[str, np.ndarray]:
-        """Sums so far, [E] each; `restore` takes them back."""
+        """Sums so far, [E] each, for `restore`."""
         return {
             "returns": self._returns.copy(),
             "costs": self._costs.copy(),
@@ -78,18 +78,18 @@ class Tally:
         }
 
     def restore(self, sums: Mapping[str, np.ndarray]) -> None:
-        """Go on from a snapshot."""
+        """Continue from a snapshot."""
         self._returns, self._costs, self._lengths = (
             np.array(sums[name]) for name in ("returns", "costs", "lengths")
         )
 
 
 def costly(episodes: Iterable[Episode]) -> int:
-    """How many of the episodes had any cost."""
+    """Number of episodes with any cost."""
     return sum(e.cost > 0 for e in episodes)
 
 
 def mean_return_cost(episodes: Iterable[Episode]) -> tuple[float, float]:
-    """Mean return and mean cost of some episodes."""
+    """Mean return and mean cost of the episodes."""
     returns, costs = zip(*((e.return_, e.cost) for e in episodes), strict=True)
     return float(np.mean(returns)), float(np.mean(costs))

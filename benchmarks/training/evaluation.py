@@ -1,8 +1,7 @@
-"""Evaluation: episodes of fixed seeds on environments of their own, with a policy carry of their
-own.
+"""Evaluation: episodes with fixed seeds, on separate environments and with a separate policy carry.
 
-Nothing here returns a learner state, so evaluation cannot change training: it reads `state`, and
-its randomness comes from the key and the episode seeds it is given.
+Nothing here returns a learner state, so evaluation cannot change training: `state` is only read,
+and all randomness comes from the given key and episode seeds.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ OnStep: TypeAlias = Callable[[Step, np.ndarray, Mapping[str, np.ndarray]], None]
 
 
 class Forecast:
-    """Seconds that the next evaluation will take, so that a run which ends by the clock leaves time
-    for it.
+    """Predicts the seconds of the next evaluation, so that a run with a time limit leaves time for
+    it.
 
-    As long as the last one; before the first, what acting in training suggests, compilation
-    included.
+    The prediction is the duration of the last evaluation; before the first, an estimate from acting
+    in training, compilation included.
     """
 
     def __init__(self, episode_agent_steps: int, num_envs: int, episodes: int) -> None:
@@ -40,28 +39,28 @@ class Forecast:
             if episodes
             else 0.0
         )
-        self._compiling = 0.0  # the first action, which compiles
+        self._compiling = 0.0  # seconds of the first action, which compiles
         self._acting: deque[float] = deque(maxlen=20)
         self._last: float | None = None
 
     def acted(self, seconds: float) -> None:
-        """One choice of actions for all training environments took so long."""
+        """Record the duration of choosing actions once for all training environments."""
         if self._compiling:
             self._acting.append(seconds)
         else:
             self._compiling = seconds
 
     def evaluated(self, seconds: float) -> None:
-        """An evaluation took so long."""
+        """Record the duration of an evaluation."""
         self._last = seconds
 
     @property
     def first_compiling(self) -> float:
-        """Seconds that the first evaluation compiles, as acting in training did; 0 after it."""
+        """Expected compile time of the first evaluation, that of acting in training; 0 after it."""
         return self._compiling if self._last is None else 0.0
 
     def seconds(self) -> float:
-        """The forecast; 0 before the policy has acted, or without evaluations."""
+        """The predicted seconds; 0 before the policy has acted, or without evaluations."""
         if self._last is not None or not self._actions:
             return self._last or 0.0
         return self._compiling + (
@@ -84,16 +83,15 @@ def run_episodes(
     on_step: OnStep | None = None,
     first_episode: int = 0,
 ) -> list[Episode]:
-    """So many episodes of the split "eval" of `run_seed` from `first_episode` on, in order.
+    """Run `episodes` episodes of the split "eval" of `run_seed`, starting at `first_episode`.
 
-    `on_episode` is called after each.
+    Returns them in order; `on_episode` is called after each.
 
     Environment i of E runs episodes i, i + E, ... of these; those beyond the last are not counted.
-    `on_fault` is called for workers that were replaced; episodes lost with them are left out, so
-    that fewer than `episodes` may come back. `on_step` is called after every step, the last
-    included, with the actions [E, A] that followed it and the policy's reports [E] on them (zeros
-    and nothing after the last).
-    Raises Stopped when asked to, and RunFailed when every episode was lost.
+    `on_fault` is called for each replaced worker; lost episodes are omitted, so fewer than
+    `episodes` may be returned. `on_step` is called after every step, the last included, with the
+    actions [E, A] that follow it and the policy's info [E] (zeros and an empty dict after the
+    last). Raises Stopped if `should_stop`, and RunFailed if every episode was lost.
     """
     num_envs, end = min(episodes, MAX_ENVS), first_episode + episodes
     done: dict[int, Episode] = {}
@@ -117,7 +115,7 @@ def run_episodes(
                 )
             try:
                 step = envs.step(np.asarray(actions))
-            finally:  # said also when no environment could be replaced
+            finally:  # reported even if the environment could not be replaced
                 faults = envs.take_faults()
                 for fault in faults:
                     on_fault(fault)
@@ -139,8 +137,8 @@ def run_episodes(
 
 
 class Traces(NamedTuple):
-    """Replay rows [E, T+1, ...] of whole episodes and the policy's reports [E, T], none where it
-    did not act.
+    """Replay rows [E, T+1, ...] of whole episodes and the policy's info [E, T], empty if it did not
+    act.
     """
 
     rows: dict[str, np.ndarray]
@@ -156,11 +154,11 @@ def play(
     key: jax.Array,
     random: bool = False,
 ) -> Traces:
-    """Episodes of the evaluation policy on unseen layouts, at most MAX_ENVS side by side.
+    """Play episodes of the evaluation policy on unseen layouts, at most MAX_ENVS in parallel.
 
     `random` plays uniform actions instead.
 
-    All are as long as the shortest: with tasks that only truncate, whole ones.
+    All are cut to the length of the shortest; in tasks that only truncate, all are whole.
     """
     parts = []
     for begin in range(0, episodes, MAX_ENVS):
@@ -180,7 +178,7 @@ def _play_together(
     key: jax.Array,
     random: bool,
 ) -> Traces:
-    """These of the unseen episodes, until the first of them ends."""
+    """Play the given unseen episodes until the first of them ends."""
     rows, reports = [], []
     with VectorEnv(
         make_env, len(episodes), run_seed, "eval", "inline", UNSEEN_EPISODE + episodes.start
@@ -207,7 +205,7 @@ def _play_together(
 
 
 def _join(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Parts [E, T, ...] along their episodes, each cut to the shortest T."""
+    """Concatenate parts [E, T, ...] along E, each cut to the shortest T."""
     length = min((value.shape[1] for part in parts for value in part.values()), default=0)
     return {name: np.concatenate([part[name][:, :length] for part in parts]) for name in parts[0]}
 

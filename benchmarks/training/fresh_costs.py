@@ -1,11 +1,9 @@
-"""Held-out check of predicted costs while a run trains.
+"""Held-out check of predicted costs during training, on new rows that no update has replayed.
 
-Rows that the policy has just met and no update has replayed.
-
-An agent that learns costs reports the cost it expects at the present row when it acts
-(`agents.api.COST_NOW`). The row's real cost is known by then, and its parameters come from older
-rows only. Precision and recall on replayed rows (`train/model/cost_recall`) can be high while those
-of new rows (`fresh/cost_recall`) are near zero: then the model knows its replay by heart.
+When it acts, an agent that learns costs reports the cost predicted for the current row
+(`agents.api.COST_NOW`). The row's true cost is known by then, and the parameters were trained on
+older rows only. Precision and recall can be high on replayed rows (`train/model/cost_recall`) but
+near zero on new ones (`fresh/cost_recall`): then the model has overfitted its replay buffer.
 """
 
 from __future__ import annotations
@@ -20,14 +18,14 @@ RECALL, PRECISION, PREDICTED, TRUE = (
     f"{PREFIX}cost_{name}" for name in ("recall", "precision", "predicted", "true")
 )
 REPLAYED_RECALL = "train/model/cost_recall"
-ENOUGH = 0.01  # share of costly rows below which a recall says little
-WORSE = 0.5  # times the recall of replayed rows
+ENOUGH = 0.01  # share of costly rows below which recall is too noisy
+WORSE = 0.5  # warn below this fraction of the recall on replayed rows
 
 
 def counts(expected: np.ndarray, cost: np.ndarray) -> dict[str, np.ndarray]:
-    """What one step of all environments ([E] each) adds to a window of metrics.
+    """Metrics that one step of all environments ([E] each) adds to a window.
 
-    `summary` makes rates of their means.
+    `summary` turns their means into rates.
     """
     said, true = np.asarray(expected) > 0.5, cost > 0.0
     found = {"said": said, "happened": true, "hits": said & true}
@@ -40,7 +38,7 @@ def counts(expected: np.ndarray, cost: np.ndarray) -> dict[str, np.ndarray]:
 def summary(values: Mapping[str, float]) -> dict[str, float]:
     """Metrics of a window with precision and recall instead of the counts.
 
-    Each is left out where nothing was predicted or cost.
+    Precision is omitted if no cost was predicted, recall if none occurred.
     """
     result = dict(values)
     said, happened, hits = (result.pop(PREFIX + name, 0.0) for name in ("said", "happened", "hits"))
@@ -52,11 +50,9 @@ def summary(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def warning(before: Mapping[str, float], values: Mapping[str, Any]) -> str | None:
-    """What to say where new rows' costs are predicted much worse than replayed ones.
+    """The warning if costs are predicted much worse on new rows than on replayed ones, else None.
 
-    Both are metrics of a window.
-
-    `before` is what `summary` was given.
+    Both arguments are metrics of a window; `before` is the input of `summary`.
     """
     new, replayed = values.get(RECALL), values.get(REPLAYED_RECALL)
     if (

@@ -1,7 +1,4 @@
-"""From a spec to a running loop.
-
-The real environment and agent behind the factories that the loop takes.
-"""
+"""Launches a run from its spec, with factories of the real environment and agent for the loop."""
 
 from __future__ import annotations
 
@@ -30,9 +27,9 @@ from benchmarks.training.loop import Options, Result, train
 
 
 def env_factory(task: str, obs: str, action_repeat: int, resize: int = 0) -> EnvFactory:
-    """The factory of a task's environments, under the interpreter that the user chose for them.
+    """The factory of a task's environments, under the interpreter that the user chose.
 
-    Raises BadInput where it cannot run.
+    Raises BadInput if that interpreter cannot run them.
     """
     python = chosen_python()
     if python:
@@ -41,10 +38,10 @@ def env_factory(task: str, obs: str, action_repeat: int, resize: int = 0) -> Env
 
 
 def environment(spec: RunSpec) -> tuple[EnvFactory, EnvSpec]:
-    """The factory of the spec's environments, and the spec that agents are built from.
+    """The factory of the spec's environments, and the env spec that agents are built from.
 
-    Makes one; a user's own, or one that renders, starts an episode too, to find out at once what is
-    missing. Raises BadInput that says what it is and how to add it.
+    Makes one environment; a user's own, or one that renders, also starts an episode to detect
+    missing parts early. Raises BadInput that names the missing part and its fix.
     """
     custom = get_task(spec.task).custom
     make = env_factory(spec.task, spec.obs, spec.loop.action_repeat, spec.loop.resize)
@@ -57,10 +54,10 @@ def environment(spec: RunSpec) -> tuple[EnvFactory, EnvSpec]:
 
 
 def agent_for(spec: RunSpec, env_spec: EnvSpec) -> Agent:
-    """The agent of the spec's method for this kind of environment.
+    """The agent of the spec's method for this environment spec.
 
-    Raises BadInput where its settings do not fit that, or JAX has not the devices that its
-    variables ask for.
+    Raises BadInput if its settings do not fit the environment, or JAX lacks the devices that its
+    environment variables request.
     """
     check_devices()
     try:
@@ -70,12 +67,12 @@ def agent_for(spec: RunSpec, env_spec: EnvSpec) -> Agent:
 
 
 def check_devices() -> None:
-    """Raise BadInput where JAX cannot use what JAX_PLATFORMS asks for."""
+    """Raise BadInput if JAX cannot use the platform that JAX_PLATFORMS requests."""
     import jax
 
     try:
         jax.devices()
-    except (RuntimeError, AssertionError) as error:  # the latter where a platform has no plugin
+    except (RuntimeError, AssertionError) as error:  # the latter if a platform has no plugin
         asked = os.environ.get("JAX_PLATFORMS")
         said = one_line(str(error), 200) or "no plugin for it is installed"
         fix = (
@@ -89,9 +86,9 @@ def check_devices() -> None:
 def trained_agent(
     spec: RunSpec, saved: str | os.PathLike[str], env_spec: EnvSpec
 ) -> tuple[Agent, PyTree]:
-    """The spec's agent and its learner state in a checkpoint of ours.
+    """The spec's agent and its learner state from a checkpoint of the suite.
 
-    Raises BadInput where they do not fit.
+    Raises BadInput if they do not match.
     """
     agent = agent_for(spec, env_spec)
     return agent, checkpoint.load(Path(saved), checkpoint.LEARNER, agent.init(spec.seed))
@@ -105,11 +102,11 @@ def official_agent(
 ) -> tuple[SafeDreamer, PyTree]:
     """Agent and learner state of an authors' checkpoint.
 
-    Sizes from the file, everything else from `config`.
+    Sizes come from the file, everything else from `config`.
 
-    `stoch`, the number of latent variables, is needed where it differs from their number of
-    classes: the file does not say. Raises BadInput when the file is no such checkpoint or was
-    trained on other observations or actions.
+    `stoch`, the number of latent variables, is required if it differs from their number of classes,
+    because the file does not contain it. Raises BadInput if the file is not such a checkpoint or
+    was trained on other observations or actions.
     """
     try:
         return load_agent(Path(path), env_spec, config, stoch=stoch)
@@ -118,10 +115,10 @@ def official_agent(
 
 
 def initial_state(spec: RunSpec, env_spec: EnvSpec) -> PyTree:
-    """The learner state that `init_from` gives: of a run folder the newest checkpoint's, of an
-    authors' checkpoint one with its parameters.
+    """The learner state of `init_from`: that of the newest checkpoint of a run folder, or one with
+    the parameters of an authors' checkpoint.
 
-    Raises BadInput when its sizes are not the spec's.
+    Raises BadInput if its sizes differ from the spec's.
     """
     if Path(spec.init_from).is_dir():
         return _state_of_run(spec, env_spec)
@@ -138,7 +135,7 @@ def initial_state(spec: RunSpec, env_spec: EnvSpec) -> PyTree:
 
 
 def _state_of_run(spec: RunSpec, env_spec: EnvSpec) -> PyTree:
-    """Everything that the learner of another run had; replay and counters start anew."""
+    """The full learner state of another run; replay and counters start afresh."""
     saved = newest(spec.init_from)
     families = [method(each.method).family for each in (saved.spec, spec)]
     if families[0] != families[1]:
@@ -162,7 +159,7 @@ def _state_of_run(spec: RunSpec, env_spec: EnvSpec) -> PyTree:
 def launch(spec: RunSpec, out: str | os.PathLike[str], options: Options = Options()) -> Result:
     """Train `spec` in `out` on its real task (see benchmarks.training.loop.train).
 
-    What does not fit is refused before anything starts.
+    Raises BadInput for invalid combinations before anything starts.
     """
     if spec.init_from:
         options = options._replace(init_state=functools.partial(initial_state, spec))

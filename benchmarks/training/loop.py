@@ -1,7 +1,7 @@
 """The training loop: environments -> replay -> updates -> records, for any agent of agents.api.
 
-The loop owns environments, replay, clocks, random keys and files, and gets factories. Every key
-derives from the run's seed and a counter, so nothing random needs saving. Order of one iteration,
+The loop owns environments, replay, clocks, random keys and files, and receives factories. Every key
+derives from the run's seed and a counter, so no random state needs saving. Order of one iteration,
 with E environments:
 
     act on the current rows -> store them with their actions -> dispatch updates, draw the next
@@ -10,7 +10,7 @@ with E environments:
 The learner works while the environments step; its results are awaited only when the next actions
 need them, and its metrics only when a row of metrics.jsonl is due. The batches of an update are
 drawn one iteration before it. Agents that pre-train (`Agent.pretrain_updates`) do so on the
-prefill, while the environments stand still.
+prefill, while the environments are idle.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ from benchmarks.training.transitions import make_replay, row
 
 MakeAgent: TypeAlias = Callable[[EnvSpec], Agent]
 
-CARRY, RUNNING = "carry", "loop"  # of a checkpoint, beside the learner
-# updates of pre-training between two looks at the clock and at requests to stop
+CARRY, RUNNING = "carry", "loop"  # parts of a checkpoint besides the learner
+# pre-training updates between checks of the clock and of stop requests
 PRETRAIN_SLICE = 32
 PREFILL = 3  # stream of numpy generators; batches draw from [seed, update] (agents.replay.prefetch)
 
 
 @dataclasses.dataclass
 class Counters(Progress):
-    """What this loop counts besides."""
+    """Additional counters of this loop."""
 
     iterations: int = 0
     updates: int = 0
@@ -69,15 +69,15 @@ def train(
 ) -> Result:
     """Train `spec` in the folder `out`, continuing from its last checkpoint if there is one.
 
-    Raises BadInput when `out` belongs to another configuration or process or its disk is full,
-    RunFailed when the run cannot go on.
+    Raises BadInput if `out` belongs to another configuration or process or its disk is full, and
+    RunFailed if the run cannot continue.
     """
     with opened(spec, out, make_env, options, jax_devices) as run:
         return Loop(run, make_agent).run()
 
 
 class Loop(RunLoop[Counters]):
-    """A training run: what it is made of, and what one iteration does to it."""
+    """The state of a training run and its iterations."""
 
     def __init__(self, run: Opened, make_agent: MakeAgent) -> None:
         super().__init__(run, Counters)
@@ -109,7 +109,7 @@ class Loop(RunLoop[Counters]):
         self.tally = Tally(self.config.num_envs)
         self.window, self.sections = metrics.Window(), metrics.Sections()
         self.warned = False
-        self.compiled: set[str] = set()  # functions that this process has called
+        self.compiled: set[str] = set()  # functions that this process has compiled
         self.forecast = Forecast(
             self.envs.spec.episode_agent_steps, self.config.num_envs, self.config.eval_episodes
         )
@@ -155,7 +155,7 @@ class Loop(RunLoop[Counters]):
             self.report()
 
     def iterate(self) -> None:
-        """One agent step of every environment, and the updates it earns."""
+        """Take one agent step in every environment and make the updates then due."""
         step, counters = self.step, self.counters
         actions = (
             self._act() if counters.agent_steps >= self.config.prefill else self._random_actions()
@@ -166,7 +166,7 @@ class Loop(RunLoop[Counters]):
         try:
             with self.sections("env"):
                 self.step = self.envs.step(actions)
-        finally:  # recorded also when no environment could be replaced and the run ends here
+        finally:  # recorded even if an environment could not be replaced and the run ends here
             for fault in self.envs.take_faults():
                 self.fault(fault, records.TRAIN)
         counters.iterations += 1
@@ -182,7 +182,7 @@ class Loop(RunLoop[Counters]):
             self.record(records.TRAIN, episode)
 
     def pretrain(self) -> None:
-        """Some of the updates that precede the policy's first action; environments stand still."""
+        """Make some of the updates before the policy's first action; environments are idle."""
         counters = self.counters
         counters.previous_agent_steps = counters.agent_steps  # nothing is due twice
         stop = min(counters.updates + PRETRAIN_SLICE, self.agent.pretrain_updates)
@@ -201,7 +201,7 @@ class Loop(RunLoop[Counters]):
     def _await_learner(self) -> None:
         """Wait for the dispatched updates.
 
-        Raises Diverged when one of them met a number that is not finite.
+        Raises Diverged if one of them met a non-finite number.
         """
         with self.sections("learner"):
             jax.block_until_ready(self.state)
@@ -210,7 +210,7 @@ class Loop(RunLoop[Counters]):
     def _act(self) -> np.ndarray:
         """The policy's actions [E, A].
 
-        Waits for the learner first, so that its time is not counted as the policy's.
+        Waits for the learner first, so that its time is not attributed to acting.
         """
         self._await_learner()
         with self.sections("act"):
@@ -235,10 +235,10 @@ class Loop(RunLoop[Counters]):
         )
 
     def _learn(self) -> None:
-        """Dispatch the updates whose batches were drawn in the iteration before, then draw those
-        that are now due.
+        """Dispatch the updates whose batches were drawn in the previous iteration, then request
+        batches for those now due.
 
-        Nothing here waits for the learner, and batches are gathered while environments step.
+        Does not wait for the learner; batches are gathered while environments step.
         """
         counters = self.counters
         self._update()
@@ -275,8 +275,8 @@ class Loop(RunLoop[Counters]):
                     run_seed=self.spec.seed,
                     episodes=self.config.eval_episodes,
                     key=evaluation_key(self.spec.seed, self.counters.env_steps),
-                    # Starting processes takes longer than simulating; rendering is what pays for
-                    # them.
+                    # Starting processes takes longer than simulating; they pay off only with
+                    # rendering.
                     workers=self.config.env_workers if self.renders else "inline",
                     on_fault=lambda fault: self.fault(fault, records.EVAL),
                     should_stop=self.options.stop,
@@ -291,9 +291,9 @@ class Loop(RunLoop[Counters]):
 
     @contextlib.contextmanager
     def _compiling(self, call: str) -> Iterator[None]:
-        """Around a call that compiles when this process first makes it.
+        """Wrap a call that compiles on its first use in this process.
 
-        That is shown, and left out of the speed.
+        The compilation is shown and excluded from the speed.
         """
         if call in self.compiled:
             yield
@@ -308,9 +308,9 @@ class Loop(RunLoop[Counters]):
         return self.forecast.seconds()
 
     def log(self) -> None:
-        """One row of metrics: means since the last row, and where the time went.
+        """Write a row of metrics: means and time spent per section since the last row.
 
-        Once per number of steps.
+        Does nothing if one was written at this number of steps.
         """
         if self.counters.logged_at == self.counters.env_steps:
             return
@@ -328,7 +328,7 @@ class Loop(RunLoop[Counters]):
             for k, v in values.items()
             if k.startswith("train/") and k.endswith("/loss")
         }
-        # the last row may come right after another
+        # keep the old ones if the last row follows directly after another
         self.reports.losses = losses or self.reports.losses
         row = {
             "env_steps": env_steps,
@@ -339,7 +339,7 @@ class Loop(RunLoop[Counters]):
         self.write(row | values | self.sections.flush())
 
     def save(self) -> None:
-        """A checkpoint of everything, from which the run continues as if it had not stopped."""
+        """Write a checkpoint of everything, from which the run continues exactly."""
         counters = dataclasses.astuple(self.counters)
         if counters == self.saved:
             return
@@ -359,7 +359,7 @@ class Loop(RunLoop[Counters]):
 
     def report(self, state: State = "train") -> None:
         if self.counters.agent_steps < self.config.prefill:
-            # random actions are fast and say nothing about what follows
+            # random actions are fast and do not predict the speed of training
             self.reports.forget_speed()
         super().report(state)
 

@@ -1,7 +1,7 @@
-"""What a person sees while a run trains, or something else takes long.
+"""Progress display of runs and other long operations.
 
-A live line of at most 80 columns on a terminal, otherwise plain lines. Losses are in metrics.jsonl,
-and here only where they are asked for.
+A live line of at most 80 columns on a terminal, plain lines otherwise. Losses are in metrics.jsonl
+and shown here only on request.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Snapshot(NamedTuple):
-    """Where a run stands.
+    """Progress of a run.
 
     Returns and costs are means over recent episodes, None before the first.
     """
@@ -37,12 +37,12 @@ class Snapshot(NamedTuple):
     evaluation: tuple[float, float] | None
     losses: dict[str, float]
     state: State = "train"
-    max_seconds: float = math.inf  # of wall clock, after which the run ends wherever it stands
-    pauses_seconds: float = 0.0  # that evaluations ahead will take
+    max_seconds: float = math.inf  # wall-clock limit of the run
+    pauses_seconds: float = 0.0  # expected duration of the remaining evaluations
 
     @property
     def eta_seconds(self) -> float | None:
-        """Seconds until the steps are done or the time is up; None while nothing is known."""
+        """Seconds until the step or time budget is spent; None while unknown."""
         missing, speed = max(0, self.total_env_steps - self.env_steps), self.env_steps_per_second
         seconds = min(
             missing / speed + self.pauses_seconds if speed > 0 else math.inf,
@@ -51,7 +51,7 @@ class Snapshot(NamedTuple):
         return seconds if math.isfinite(seconds) else None
 
     def status(self) -> dict[str, Any]:
-        """The same as fields of benchmarks.runs.status.Status."""
+        """The snapshot as fields of benchmarks.runs.status.Status."""
         pairs = {"train": self.train or (None, None), "eval": self.evaluation or (None, None)}
         return {
             "state": self.state,
@@ -67,8 +67,8 @@ class Snapshot(NamedTuple):
 
 
 class Speed:
-    """Simulator steps per second over the last minute of training, without pauses for compiling and
-    evaluating.
+    """Simulator steps per second over the last minute of training, compilation and evaluation
+    excluded.
     """
 
     def __init__(self, window_seconds: float = 60.0) -> None:
@@ -77,13 +77,13 @@ class Speed:
         self._paused = 0.0
 
     def pause(self, seconds: float) -> None:
-        """So many seconds up to now were no training."""
+        """Exclude the last `seconds` from training time."""
         self._paused += seconds
 
     def __call__(self, seconds: float, env_steps: int) -> float:
-        """Note where the run is, and say how fast it got there; 0 while nothing is known.
+        """Record the current progress and return the speed; 0 while unknown.
 
-        `seconds` leave pauses out (`pause`).
+        `seconds` include pauses, which are subtracted here (`pause`).
         """
         seconds -= self._paused
         self._points.append((seconds, env_steps))
@@ -97,32 +97,32 @@ class Speed:
 
 
 class Reporter(Protocol):
-    """Takes snapshots as often as the loop likes to send them."""
+    """Displays snapshots, at any rate the loop sends them."""
 
     def update(self, snapshot: Snapshot) -> None: ...
 
     def evaluated(self, snapshot: Snapshot) -> None:
-        """An evaluation is done; `snapshot.evaluation` is its."""
+        """Show a finished evaluation, `snapshot.evaluation`."""
         ...
 
     def compiling(self) -> None:
-        """Until the next update something compiles."""
+        """Show that something compiles until the next update."""
         ...
 
     def say(self, text: str) -> None:
-        """Something that has to be read."""
+        """Print a message to the user."""
         ...
 
     def close(self) -> None: ...
 
 
 WIDTH = 80  # columns of the live line
-BAR = 12  # of its bar
+BAR = 12  # columns of its bar
 _DOING = {"evaluate": "evaluating", "save": "saving"}
 
 
 def describe(s: Snapshot, losses: bool = False) -> str:
-    """A line for a log: steps, speed, time left, returns and costs, on demand losses."""
+    """A log line: steps, speed, times, returns and costs, optionally losses."""
     parts = [f"{s.env_steps:,}/{s.total_env_steps:,} sim steps", f"{s.env_steps_per_second:.0f}/s"]
     parts.append(
         f"{_clock(s.wall_seconds)} elapsed"
@@ -138,9 +138,9 @@ def describe(s: Snapshot, losses: bool = False) -> str:
 
 
 def live_line(label: str, s: Snapshot, compiling: float | None = None, width: int = WIDTH) -> str:
-    """The line of a terminal: name, bar, share, speed, time, last evaluation, in `width` columns.
+    """The terminal's live line in `width` columns: name, bar, share, speed, time, last evaluation.
 
-    `compiling` is the number of seconds that something compiles already.
+    `compiling` is the number of seconds since a compilation started.
     """
     share = min(1.0, s.env_steps / max(1, s.total_env_steps))
     parts = [
@@ -164,7 +164,7 @@ def live_line(label: str, s: Snapshot, compiling: float | None = None, width: in
 
 
 def describe_evaluation(s: Snapshot) -> str:
-    """The line of an evaluation: steps, its means, time; at most 80 columns."""
+    """The log line of an evaluation: steps, means, time; at most 80 columns."""
     mean_return, mean_cost = s.evaluation or (float("nan"), float("nan"))
     parts = [
         f"{s.env_steps:>11,} sim steps",
@@ -180,7 +180,7 @@ def _clock(seconds: float) -> str:
 
 
 class Lines:
-    """A plain line at most every `every_seconds`, and one at the end."""
+    """Prints a plain line at most every `every_seconds`, and one at the end."""
 
     def __init__(self, label: str, every_seconds: float = 15.0, losses: bool = False) -> None:
         self._label, self._losses = label, losses
@@ -213,12 +213,12 @@ class Lines:
 
 
 class Live:
-    """The same on one line of a terminal, redrawn in place; with losses on a second one."""
+    """A terminal line redrawn in place, optionally followed by one line per loss."""
 
     def __init__(self, label: str, losses: bool = False) -> None:
         self._label, self._losses = label, losses
         self._snapshot: Snapshot | None = None
-        self._since: float | None = None  # what compiles does so
+        self._since: float | None = None  # start of the current compilation
         self._console = Console()
         self._live = RichLive(
             get_renderable=self._text, console=self._console, refresh_per_second=4
@@ -255,7 +255,7 @@ class Live:
 
 
 class Silent:
-    """For tests and library use."""
+    """Prints nothing; for tests and library use."""
 
     def update(self, snapshot: Snapshot) -> None:
         del snapshot
@@ -279,9 +279,9 @@ def reporter(label: str, every_seconds: float = 15.0, losses: bool = False) -> R
 
 
 def track(items: Iterable[T], label: str, total: int, every_seconds: float = 15.0) -> Iterator[T]:
-    """The items, and a bar on a terminal, otherwise a line every few seconds.
+    """Yield the items, showing a bar on a terminal, otherwise a line every few seconds.
 
-    Nothing is printed of what is quicker than that.
+    Without a terminal, nothing is printed before `every_seconds` have passed.
     """
     if sys.stdout.isatty():
         yield from rich_track(items, label, total, transient=True)

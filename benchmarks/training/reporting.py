@@ -1,7 +1,4 @@
-"""What a run tells while it trains.
-
-Episodes to its records, its progress to the terminal, to status.json and to boards.
-"""
+"""Reports of a run: episodes to its records, progress to terminal, status.json and boards."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ REPORT_SECONDS = 0.5
 
 
 class Reports:
-    """Collects what is to be told of a run.
+    """Collects and writes the reports of a run.
 
     Steps are those of the whole run, `seconds` its wall clock.
     """
@@ -38,12 +35,12 @@ class Reports:
         self._recent: deque[Episode] = deque(maxlen=RECENT_EPISODES)
         self._evaluation: Sequence[Episode] = ()
         self._speed, self._told_at = Speed(), 0.0
-        self._evaluation_seconds = 0.0  # of the last one, compilation left out
+        self._evaluation_seconds = 0.0  # of the last evaluation, compilation excluded
 
     def episode(
         self, split: str, episode: Episode, env_steps: int, agent_steps: int, seconds: float
     ) -> None:
-        """A finished episode."""
+        """Record a finished episode."""
         record = records.EpisodeRecord.of(
             self._spec, split, episode, env_steps, agent_steps, round(seconds, 2)
         )
@@ -55,18 +52,18 @@ class Reports:
             )
 
     def evaluated(self, episodes: Sequence[Episode], snapshot: Snapshot) -> None:
-        """A finished evaluation: one line that stays."""
+        """Report a finished evaluation in a permanent line."""
         self._evaluation = episodes
         mean_return, mean_cost = mean_return_cost(episodes)
         self._boards.write({"eval/return": mean_return, "eval/cost": mean_cost}, snapshot.env_steps)
         self._reporter.evaluated(snapshot._replace(evaluation=(mean_return, mean_cost)))
 
     def due(self, seconds: float) -> bool:
-        """Whether it is time to tell again."""
+        """Whether the next report is due."""
         return seconds - self._told_at > REPORT_SECONDS
 
     def snapshot(self, env_steps: int, seconds: float, state: State) -> Snapshot:
-        """Where the run stands."""
+        """Current progress of the run."""
         recent, last = (
             mean_return_cost(x) if x else None for x in (self._recent, self._evaluation)
         )
@@ -90,26 +87,29 @@ class Reports:
         return -(-max(0, steps - env_steps) // every) if loop.eval_episodes else 0
 
     def tell(self, snapshot: Snapshot, updates: int) -> None:
-        """To reporter and status file. Raises LostOwnership when the folder is another's by now."""
+        """Update reporter and status file.
+
+        Raises LostOwnership if another process has taken over the folder.
+        """
         self._told_at = snapshot.wall_seconds
         self._status.check()
         self._reporter.update(snapshot)
         self._status.update(**snapshot.status(), updates=updates)
 
     def compiling(self) -> None:
-        """Until the next report something compiles."""
+        """Show that something compiles until the next report."""
         self._reporter.compiling()
 
     def pause(self, seconds: float) -> None:
-        """So many seconds up to now were compilation or evaluation, not training."""
+        """Exclude the last `seconds`, spent on compilation or evaluation, from the speed."""
         self._speed.pause(seconds)
 
     def took(self, seconds: float) -> None:
-        """An evaluation took so long without compiling."""
+        """Record the duration of an evaluation, compilation excluded."""
         self._evaluation_seconds = seconds
 
     def forget_speed(self) -> None:
-        """What was done so far says nothing about the speed of what follows."""
+        """Reset the speed estimate."""
         self._speed.forget()
 
     def close(self) -> None:

@@ -1,11 +1,8 @@
-"""What the loop is in the middle of, as arrays.
+"""The loop's state in progress, as arrays: running episodes, their sums, and unwritten metrics.
 
-Running episodes, their sums so far, metrics not yet written.
-
-With the learner's state, the policy's carry and the replay buffer this makes a resumed run the run
-that never stopped: environments return to where they were by starting their episodes again and
-repeating the actions, everything random derives from the run's seed and counters, and nothing here
-holds a clock.
+Together with the learner's state, the policy's carry and the replay buffer it makes a resumed run
+equal to an uninterrupted one: environments are restored by restarting their episodes and replaying
+the actions, all randomness derives from the run's seed and counters, and no clock is stored here.
 """
 
 from __future__ import annotations
@@ -28,16 +25,16 @@ from benchmarks.runs.reading import DamagedFile, expect, typed
 from benchmarks.runs.status import read_status
 from benchmarks.training.episodes import Tally
 
-# what the meta of a run without a checkpoint would say
+# meta of a run without a checkpoint
 NEW: Mapping[str, Any] = {"counters": {}, "positions": {}}
 T = TypeVar("T")
 C = TypeVar("C")
 
 
 class Saved:
-    """The checkpoint that a start goes on from, once `look` has found it.
+    """The checkpoint that an attempt continues from, once `look` has found it.
 
-    `path` is None before the first one.
+    `path` is None if there is none.
     """
 
     def __init__(self, out: Path, run_id: str, say: Callable[[str], None]) -> None:
@@ -46,23 +43,23 @@ class Saved:
         self.meta: Mapping[str, Any] = NEW
 
     def look(self) -> None:
-        """Find it. Raises BadInput as `newest_checkpoint`."""
+        """Find the checkpoint. Raises BadInput as `newest_checkpoint`."""
         if found := newest_checkpoint(self._out, self._run_id, self._say):
             self.path, self.meta = found
 
 
 def counters(kind: type[C], meta: Mapping[str, Any], out: Path) -> C:
-    """What a checkpoint of the run folder `out` counted.
+    """The counters in a checkpoint of the run folder `out`.
 
-    Raises DamagedFile where it counted something else.
+    Raises DamagedFile if they do not match `kind`.
     """
     return typed(kind, meta["counters"], out / CHECKPOINTS) if meta["counters"] else kind()
 
 
 def fits(found: Path, restore: Callable[..., T], *args: Any) -> T:
-    """What `restore` makes of a checkpoint's content.
+    """Call `restore` on a checkpoint's content and return its result.
 
-    Raises BadInput, in one line, where that does not fit the run.
+    Raises a one-line BadInput if the content does not fit the run.
     """
     try:
         return restore(*args)
@@ -77,13 +74,11 @@ def fits(found: Path, restore: Callable[..., T], *args: Any) -> T:
 def newest_checkpoint(
     out: Path, run_id: str, say: Callable[[str], None]
 ) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint of the run folder `out` from which the run can go on, and its meta.
+    """The newest usable checkpoint of the run folder `out` and its meta; None before the first.
 
-    None before the first.
-
-    It is whole, and so are the replay and the rows that it counts on. Damaged ones are named and
-    set aside. Raises BadInput, and changes nothing, when only damaged ones are left, or none
-    although the run once saved one.
+    It is intact, as are the replay and the rows it depends on. Damaged checkpoints are reported and
+    set aside. Raises BadInput and changes nothing if only damaged ones are left, or none although
+    the run has saved one.
     """
     folder = out / CHECKPOINTS
     found = checkpoint.find(folder, lambda path: _unusable(out, path, run_id))
@@ -106,9 +101,9 @@ def newest_checkpoint(
 
 
 def _check_never_saved(out: Path, say: Callable[[str], None]) -> None:
-    """Say that a run without a checkpoint starts over.
+    """Report that a run without a checkpoint starts over.
 
-    Raises BadInput where one was saved, because its records would be lost.
+    Raises BadInput if one had been saved, because its records would be lost.
     """
     status = read_status(out) if (out / STATUS_FILE).exists() else None
     aside = [path.name for path in (out / CHECKPOINTS).glob("damaged-*")]
@@ -128,9 +123,9 @@ def _check_never_saved(out: Path, say: Callable[[str], None]) -> None:
 
 
 def _unusable(out: Path, path: Path, run_id: str) -> str | None:
-    """Why the run cannot go on from a checkpoint whose files are whole, or None.
+    """Why the run cannot continue from a checkpoint whose files are intact, or None.
 
-    Raises BadInput for one of another run or version.
+    Raises BadInput for a checkpoint of another run or version.
     """
     try:
         meta = checkpoint.read_meta(path, run_id)
@@ -159,13 +154,13 @@ def _unusable(out: Path, path: Path, run_id: str) -> str | None:
         return str(error)
     except BadInput:
         raise
-    except ValueError as error:  # of the replay
+    except ValueError as error:  # raised by the replay
         return one_line(str(error))
     return None
 
 
 def _lines_fault(file: Path, position: int) -> str | None:
-    """What is wrong with the first `position` bytes of a file of lines, or None."""
+    """The fault in the first `position` bytes of a file of lines, or None."""
     size = file.stat().st_size if file.is_file() else 0
     if size < position:
         return (
@@ -197,7 +192,7 @@ def _rows_fault(file: Path, position: int) -> str | None:
 
 
 def snapshot(envs: VectorEnv, step: Step, tally: Tally, window: Window) -> dict[str, np.ndarray]:
-    """All of it in one flat dict, for a checkpoint."""
+    """The loop's state as one flat dict, for a checkpoint."""
     parts = {
         "envs": envs.snapshot(),
         "tally": tally.snapshot(),
@@ -216,11 +211,11 @@ def restore(
     window: Window,
     say: Callable[[str], None],
 ) -> Step:
-    """Lead environments, sums and metrics to where a snapshot was taken.
+    """Restore environments, sums and metrics from a snapshot.
 
     Returns the row that the loop acts on next.
 
-    Environments whose row is not what it was are named.
+    Reports environments whose row differs from the saved one.
     """
     parts: dict[str, dict[str, np.ndarray]] = {"envs": {}, "tally": {}, "window": {}, "row": {}}
     for key, array in arrays.items():

@@ -1,9 +1,7 @@
-"""Environment steps as replay rows.
+"""Converts environment steps to replay rows: their arrays, their contents and their buffer.
 
-Which arrays a row has, what goes into them, and the buffer that holds them.
-
-A row holds what was seen and what was then done, see agents.api.Agent. Shapes: E environments; A
-action dimensions.
+A row holds an observation and the action taken after it, see agents.api.Agent. Shapes: E
+environments; A action dimensions.
 """
 
 from __future__ import annotations
@@ -33,9 +31,9 @@ def row_specs(env_spec: EnvSpec) -> dict[str, ArraySpec]:
 
 
 def row(step: Step, actions: np.ndarray, truncation_is_terminal: bool) -> dict[str, np.ndarray]:
-    """The rows [E, ...] of a step and the actions [E, A] taken after it.
+    """Replay rows [E, ...] of a step and the actions [E, A] taken after it.
 
-    No action follows the end of an episode.
+    The action is zero where the episode has ended.
     """
     rows = dict(step.obs) | {"action": np.where(step.is_last[:, None], np.float32(0), actions)}
     rows |= {
@@ -50,7 +48,7 @@ def row(step: Step, actions: np.ndarray, truncation_is_terminal: bool) -> dict[s
 def make_replay(spec: RunSpec, env_spec: EnvSpec) -> Replay:
     """The run's replay buffer.
 
-    Raises BadInput when it does not fit into memory or onto the disk.
+    Raises BadInput if it does not fit into memory or on disk.
     """
     directory = Path(spec.replay.directory) if spec.replay.directory else None
     try:

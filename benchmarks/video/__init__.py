@@ -1,4 +1,1 @@
-"""Pictures of evaluation episodes.
-
-What the simulator shows, what the agent sees, and what its world model expects.
-"""
+"""Videos of evaluation episodes: simulator view, agent observations and world-model predictions."""

@@ -1,9 +1,7 @@
-"""An episode as the world model expects it.
+"""Repeated open-loop predictions of an episode by the world model.
 
-open-loop predictions from some seen rows, started anew again and again.
-
-Shapes: T+1 rows of an episode; C seen rows before a prediction, K predicted ones. Predictions tile
-the episode from row C-1 on: one row that is seen, K that are not.
+Shapes: T+1 rows of an episode; C observed rows before a prediction, K predicted ones. Predictions
+tile the episode from row C-1 on: one observed row, then K predicted ones.
 """
 
 from __future__ import annotations
@@ -23,10 +21,9 @@ NOT_YET = -1
 class Dream(NamedTuple):
     """Predictions for all rows of an episode, [T+1, ...]; zeros where `ahead` is NOT_YET.
 
-    ahead: agent steps since the last observation that the prediction knows, 0 on a row that is
-    itself seen. obs: images uint8, vectors in their own units. reward, cost: per agent step.
-    hazards: tracked positions, of width 0 where none are. cost_source: as
-    `agents.safedreamer.config.ModelConfig` has it.
+    ahead: agent steps since the prediction's last observation, 0 on observed rows. obs: images
+    uint8, vectors in their own units. reward, cost: per agent step. hazards: tracked positions, of
+    width 0 if there are none. cost_source: see `agents.safedreamer.config.ModelConfig`.
     """
 
     ahead: np.ndarray
@@ -45,10 +42,10 @@ def dream(
     steps: int,
     key: jax.Array,
 ) -> Dream:
-    """Predictions of `steps` = K rows from `context` = C seen ones, for rows [T+1, ...] of one
-    episode.
+    """Predict `steps` = K rows at a time from `context` = C observed ones, for rows [T+1, ...] of
+    one episode.
 
-    Raises ValueError when the episode ends before anything could be predicted.
+    Raises ValueError if the episode is too short to predict anything.
     """
     length = len(rows["reward"])
     if length <= context:
@@ -57,8 +54,8 @@ def dream(
             "smaller --dream-context"
         )
     starts = np.arange(0, length - context + 1, steps + 1)
-    # The last window may reach beyond the episode: its rows there repeat the last one, and what is
-    # predicted for them is dropped.
+    # The last window may extend beyond the episode: its rows there repeat the last one, and their
+    # predictions are dropped.
     index = np.minimum(starts[:, None] + np.arange(context + steps), length - 1)
     windows = {name: values[index] for name, values in rows.items()}
     run = jax.jit(
@@ -88,7 +85,7 @@ def dream(
 
 
 def _displayed(values: np.ndarray, dtype: str) -> np.ndarray:
-    """Predicted images, around 0..1, as pixels; vectors as they are."""
+    """Predicted images, around 0..1, as pixels; vectors are unchanged."""
     return (
         np.round(np.clip(values, 0.0, 1.0) * 255.0).astype(np.uint8) if dtype == "uint8" else values
     )

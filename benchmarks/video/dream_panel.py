@@ -1,6 +1,5 @@
-"""The world model's expectation beside the truth, as the observation allows.
-
-Images, a map of positions, or lidar rings.
+"""Panels of the world model's predictions beside the truth: images, a map of positions, or lidar
+rings, depending on the observation.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from benchmarks.video.dream import NOT_YET, Dream
 from benchmarks.video.look import FAINT, SMALL
 
 WIDTH, HEIGHT = 432, 474  # pixels
-TITLE = 26  # pixels above a picture
-CAMERA = 208  # side of a camera's picture
+TITLE = 26  # pixels above an image
+CAMERA = 208  # side of a camera's image
 CAMERA_NAMES = {"image": "front camera", "image2": "back camera"}
 MAP = 400  # side of map and rings
 
 Rows: TypeAlias = Mapping[str, np.ndarray]
-# the last: the robot's heading, see positions.py
+# last argument: the robot's heading, see positions.py
 Panel: TypeAlias = Callable[[EnvSpec, Rows, Dream, int, float], Image.Image]
 
 
 def panel_for(env: EnvSpec) -> Panel | None:
-    """How the observation is drawn; None where it names neither images nor positions nor lidars."""
+    """The panel for the observation; None if it has neither images, positions nor lidars."""
     if any(len(spec.shape) == 3 for spec in env.obs.values()):
         return images
     if positions.shown_kinds(env.layout):
@@ -39,7 +38,7 @@ def panel_for(env: EnvSpec) -> Panel | None:
 
 
 def images(env: EnvSpec, rows: Rows, dream: Dream, t: int, heading: float) -> Image.Image:
-    """Each predicted image, to stand beside the true one, and its difference from that."""
+    """Each predicted image, for display beside the true one, and the difference."""
     del heading
     panel = _blank(dream, t)
     for i, name in enumerate(key for key, spec in env.obs.items() if len(spec.shape) == 3):
@@ -67,10 +66,7 @@ def images(env: EnvSpec, rows: Rows, dream: Dream, t: int, heading: float) -> Im
 
 
 def position_map(env: EnvSpec, rows: Rows, dream: Dream, t: int, heading: float) -> Image.Image:
-    """A map of objects around the robot.
-
-    Hazards are predicted by tracking where the agent does so.
-    """
+    """A map of objects around the robot; predicted hazards are tracked if the agent tracks them."""
     kinds = positions.shown_kinds(env.layout)
     panel = _blank(dream, t)
     true, said = object_positions(env, rows, t), predicted_positions(env, dream, t)
@@ -104,7 +100,7 @@ def lidar_rings(env: EnvSpec, rows: Rows, dream: Dream, t: int, heading: float) 
 
 
 def object_positions(env: EnvSpec, rows: Rows, t: int) -> dict[str, np.ndarray]:
-    """Observed objects at a row, {kind: [objects, 2]}, metres in the robot's frame."""
+    """Observed objects at row `t`, {kind: [objects, 2]}, in metres in the robot's frame."""
     (name,) = env.obs
     return {
         kind: rows[name][t][env.layout[kind]].reshape(-1, 2)
@@ -113,7 +109,7 @@ def object_positions(env: EnvSpec, rows: Rows, t: int) -> dict[str, np.ndarray]:
 
 
 def predicted_positions(env: EnvSpec, dream: Dream, t: int) -> dict[str, np.ndarray] | None:
-    """The same as predicted; tracked hazards where there are such, all else decoded.
+    """Predicted objects at row `t`: tracked hazards if available, all else decoded.
 
     None before the first prediction.
     """
@@ -126,7 +122,7 @@ def predicted_positions(env: EnvSpec, dream: Dream, t: int) -> dict[str, np.ndar
 
 
 def _blank(dream: Dream, t: int) -> Image.Image:
-    """An empty panel that says how far ahead its prediction looks."""
+    """An empty panel with a title that shows how far ahead the prediction is."""
     panel = Image.new("RGB", (WIDTH, HEIGHT), look.BACKGROUND)
     ahead = int(dream.ahead[t])
     if ahead == NOT_YET:

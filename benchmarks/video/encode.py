@@ -1,6 +1,6 @@
-"""Frames into files: H.264 in an mp4, or a GIF where there is no ffmpeg, and PNG for single frames.
+"""Writes frames to files: H.264 in an mp4, or a GIF without ffmpeg, and PNG for single frames.
 
-A video lies under its final name only when it is whole.
+A video gets its final name only when it is complete.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from benchmarks.video import look
 Add = Callable[[Image.Image], None]
 # constant rate factor of H.264; text stays sharp, ten seconds take about half a megabyte
 QUALITY = "27"
-# per second, which only noisy pictures reach (of world models that have learned nothing)
+# bits per second, reached only by noisy images (of untrained world models)
 MOST_BITS = "900k"
 GIF_SHRINK = 2  # GIFs are large: half the width and height
 
 
 def ffmpeg() -> str | None:
-    """The ffmpeg to use: that of IMAGEIO_FFMPEG_EXE, of the package imageio-ffmpeg, or of the
-    system; None if there is none.
+    """The ffmpeg to use: from IMAGEIO_FFMPEG_EXE, the package imageio-ffmpeg, or the system; None
+    if there is none.
     """
     try:
         return imageio_ffmpeg.get_ffmpeg_exe()
@@ -38,15 +38,15 @@ def ffmpeg() -> str | None:
 
 
 def video_path(folder: Path, name: str) -> Path:
-    """Where the video goes; its suffix says what can be written here."""
+    """Path of the video; its suffix depends on the available encoder."""
     return folder / f"{name}{'.gif' if ffmpeg() is None else '.mp4'}"
 
 
 @contextlib.contextmanager
 def video(path: Path, frames_per_second: float) -> Iterator[Add]:
-    """Yields the function that adds a frame.
+    """Yield a function that adds a frame.
 
-    All frames must have one size, with sides that are multiples of 16.
+    All frames must have the same size, with sides that are multiples of 16.
     """
     temporary = path.with_name(f".{path.name}.tmp{path.suffix}")
     writer = _gif if path.suffix == ".gif" else _mp4
@@ -84,8 +84,8 @@ def _mp4(path: Path, frames_per_second: float) -> Iterator[Add]:
 
     def add(frame: Image.Image) -> None:
         with warnings.catch_warnings():
-            # The first frame starts ffmpeg. JAX warns of every fork; this one only sets its group
-            # and becomes ffmpeg.
+            # The first frame starts ffmpeg. JAX warns of every fork; this one is harmless, as it
+            # only sets its process group and executes ffmpeg.
             warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
             writer.append_data(np.asarray(frame))
 
@@ -111,12 +111,12 @@ def _gif(path: Path, frames_per_second: float) -> Iterator[Add]:
 
 
 def still(path: Path, frame: Image.Image) -> None:
-    """One frame as a PNG of 256 colours."""
+    """Write a frame as a PNG of 256 colours."""
     _palette(frame).save(path, optimize=True)
 
 
 def _palette(frame: Image.Image) -> Image.Image:
-    """The frame in 256 colours: those that mean something, exactly, and the others as they fit."""
+    """The frame in 256 colours: the meaningful ones exactly, others approximately."""
     meant = list(look.meaningful())
     fitting = (frame.quantize(256 - len(meant)).getpalette() or [])[: 3 * (256 - len(meant))]
     palette = Image.new("P", (1, 1))
@@ -125,9 +125,9 @@ def _palette(frame: Image.Image) -> Image.Image:
 
 
 def still_rows(costs: np.ndarray, count: int) -> list[int]:
-    """At most `count` rows of an episode with costs [T+1], evenly spread.
+    """At most `count` evenly spread rows of an episode with costs [T+1].
 
-    Where there are costs, half of them moved to such rows.
+    If there are costs, half of the rows are moved to rows with a cost.
     """
     length = len(costs)
     rows = (

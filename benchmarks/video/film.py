@@ -1,4 +1,4 @@
-"""Films of recorded episodes: a video and stills of each, into one folder."""
+"""Writes a video and stills of each recorded episode into one folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.video.frame import Subject, compose
 
 
 class Wanted(NamedTuple):
-    """What to write of each episode."""
+    """Settings of what to write for each episode."""
 
     video: bool
     stills: int
@@ -22,11 +22,11 @@ class Wanted(NamedTuple):
 
 
 def film(stage: Stage, subject: Subject, wanted: Wanted, folder: Path) -> Iterator[Path]:
-    """Write an episode's video and stills into `folder`, which is made.
+    """Write an episode's video and stills into `folder`, which is created.
 
-    Yields the files, each when it is whole.
+    Yields each file when it is complete.
 
-    Earlier ones of the same episode are removed. Raises BadInput as `Stage.shots` does.
+    Earlier files of the same episode are removed. Raises BadInput like `Stage.shots`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"episode-{subject.trace.episode}"

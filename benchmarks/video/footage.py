@@ -1,5 +1,5 @@
-"""Pictures of the simulator and of the robot's cameras, from repeating an episode's actions in an
-environment that renders, under the interpreter that the user chose for environments.
+"""Renders the simulator and the robot's cameras by replaying an episode's actions in a rendering
+environment, under the interpreter that the user chose for environments.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from benchmarks.tasks import Task, get_task
 from benchmarks.video.traces import EpisodeTrace
 
 FOLLOWED = ("Run", "Velocity")  # tasks whose robots leave the arena
-TOLERANCE = 1e-4  # of a repeated step's reward and cost, relative and absolute
+TOLERANCE = 1e-4  # for reward and cost of a replayed step, relative and absolute
 
 
 class Shot(NamedTuple):
-    """The scene at one row: seen from outside, [H, W, 3], and by the robot's cameras, {name.
-
-    [h, w, 3]}, none for some robots.
+    """The scene at one row: from outside, [H, W, 3], and from the robot's cameras, {name:
+    [h, w, 3]}, empty for some robots.
     """
 
     outside: np.ndarray
@@ -35,8 +34,7 @@ class Shot(NamedTuple):
 class Stage:
     """A rendering environment of the spec's task, whatever the agent observes.
 
-    Raises BadInput, which names the remedy, where nothing can be rendered; use as a context
-    manager.
+    Use as a context manager. Raises BadInput, with the fix, if nothing can be rendered.
     """
 
     def __init__(self, spec: RunSpec, size: int) -> None:
@@ -60,7 +58,7 @@ class Stage:
             self._ask(*make_request(make), timeout_seconds=MAKE_SECONDS)
             self._ask("reset", 0)
             self._ask("render")
-            # where the robot's front camera looks, radians to the left of its x axis; 0 without one
+            # direction of the robot's front camera, radians to the left of its x axis; 0 without
             self.heading: float = self._ask("heading")
         except (EnvContractError, MissingGLError) as error:
             self._worker.close()
@@ -74,9 +72,9 @@ class Stage:
         return self._worker.receive(timeout_seconds)
 
     def shots(self, trace: EpisodeTrace) -> Iterator[Shot]:
-        """A shot of every row.
+        """Yield a shot of every row.
 
-        Raises BadInput where the repeated episode is another one than the recorded.
+        Raises BadInput if the replayed episode differs from the recorded one.
         """
         rows = trace.rows
         obs = self._ask("reset", episode_seed(self._spec.seed, "eval", trace.episode))

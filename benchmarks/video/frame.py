@@ -1,6 +1,4 @@
-"""One frame of a video: the scene, the cameras, the dream, the figures and the running strips, laid
-out on one canvas.
-"""
+"""Composes a video frame of scene, cameras, dream, figures and running strips."""
 
 from __future__ import annotations
 
@@ -16,16 +14,16 @@ from benchmarks.video.footage import Shot
 from benchmarks.video.look import FAINT, INK, LARGE, MEDIUM, SMALL
 from benchmarks.video.traces import EpisodeTrace
 
-SCENE = 448  # side of the picture from outside, pixels
+SCENE = 448  # side of the outside view, pixels
 MARGIN, GAP, TOP = 16, 16, 46
-HEIGHT = 704  # a multiple of 16, as video codecs like it
+HEIGHT = 704  # a multiple of 16, as video codecs require
 FIGURES_TOP, STRIPS_LEFT, STRIP_HEIGHT = 536, 400, 54
-NARROWEST = 880  # room for the title and the clock
+NARROWEST = 880  # minimum width, for the title and the clock
 BORDER = 8  # of the frame that marks a cost
 
 
 class Subject(NamedTuple):
-    """What all frames of a video have in common. Without a dream, that part is left out."""
+    """Data shared by all frames of a video. Without a dream, its panel is left out."""
 
     title: str
     env: EnvSpec
@@ -69,10 +67,10 @@ def compose(subject: Subject, t: int, shot: Shot) -> Image.Image:
 def predicted_costs(env: EnvSpec, dream: Dream) -> np.ndarray | None:
     """Predicted cost per agent step [T+1], nan before the first prediction.
 
-    None where the model predicts none.
+    None if the model predicts no costs.
 
-    Costs from positions count hazards, so they are those of an agent step whose simulator steps all
-    meet them.
+    Costs from positions count hazards, so they assume that every simulator step of the agent step
+    is in them.
     """
     if dream.cost_source == "none":
         return None
@@ -81,7 +79,7 @@ def predicted_costs(env: EnvSpec, dream: Dream) -> np.ndarray | None:
 
 
 def _scene(picture: np.ndarray, cost: float) -> Image.Image:
-    """The view from outside; framed and labelled where a cost was incurred."""
+    """The outside view, framed and labelled if a cost was incurred."""
     scene = look.fitted(picture, SCENE)
     if cost > 0:
         ImageDraw.Draw(scene).rectangle(
@@ -92,8 +90,8 @@ def _scene(picture: np.ndarray, cost: float) -> Image.Image:
 
 
 def _figures(image: Image.Image, subject: Subject, t: int) -> None:
-    """Return and cost so far, the plan's own figures if the agent plans, and this step's reward and
-    cost.
+    """Draw return and cost so far, the plan's estimates if the agent plans, and this step's reward
+    and cost.
     """
     trace, dream = subject.trace, subject.dream
     cost = trace.costs[t]

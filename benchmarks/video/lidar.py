@@ -1,9 +1,9 @@
-"""Lidar readings around the robot as polar bars, one ring per kind of object.
+"""Draws lidar readings around the robot as polar bars, one ring per kind of object.
 
-True ones filled, predicted ones outlined.
+True readings are filled, predicted ones outlined.
 
 Bin i of n covers the directions from i/n to (i+1)/n of a turn to the left of the robot's x axis, as
-Safety-Gymnasium has them. The robot looks up; `heading` is where that is in its own frame, as in
+in Safety-Gymnasium. The robot faces up; `heading` is that direction in its own frame, as in
 positions.py. A reading is 0 (nothing) to 1 (at the robot) and fills its ring from the inside.
 """
 
@@ -18,11 +18,11 @@ from benchmarks.video import look
 
 SUFFIX = "_lidar"
 DETAIL = 2  # as in positions.py
-HOLE = 0.16  # share of the radius that stays free in the middle
+HOLE = 0.16  # share of the radius left free in the middle
 
 
 def shown_kinds(layout: Mapping[str, slice]) -> tuple[str, ...]:
-    """Kinds of objects that an observation has a lidar of."""
+    """Kinds of objects for which an observation has a lidar."""
     return tuple(name.removesuffix(SUFFIX) for name in layout if name.endswith(SUFFIX))
 
 
@@ -49,7 +49,7 @@ def draw(
                 corners = _wedge(large, i, len(readings), inner, outer, heading)
                 if filled:
                     canvas.polygon(corners, fill=look.tint(kind.color))
-                elif value > 0.02:  # less is a line on the ring
+                elif value > 0.02:  # smaller values would be a line on the ring
                     canvas.line([*corners, corners[0]], fill=kind.color, width=2 * DETAIL)
         _circle(canvas, large, inner)
     _circle(canvas, large, 0.97)

@@ -1,8 +1,8 @@
-"""How pictures look: colours with one meaning everywhere, fonts, and a few shapes.
+"""Style of the images: colours with a fixed meaning, fonts, and a few shapes.
 
-Colours are of Okabe and Ito ("Color Universal Design", 2008), which stay apart under the common
-colour-vision deficiencies. What is true is filled, in a lighter tone; what is predicted is an
-outline, in the full one.
+Colours are those of Okabe and Ito ("Color Universal Design", 2008), which are distinguishable under
+the common colour-vision deficiencies. True values are filled in a lighter tone; predictions are
+outlines in the full tone.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ FAINT: Color = (118, 118, 118)
 LINE: Color = (205, 205, 205)
 COST: Color = (213, 94, 0)  # vermillion
 REWARD: Color = (0, 158, 115)  # bluish green, as the goal that earns it
-DREAM: Color = (0, 0, 0)  # what is predicted and no particular thing
+DREAM: Color = (0, 0, 0)  # predictions in general
 BAR = 0.6  # tone of bars, for `tint`
 SMALL, MEDIUM, LARGE = 14, 17, 24  # pixels
 
 
 class Kind(NamedTuple):
-    """How one kind of object is drawn."""
+    """Drawing style of one kind of object."""
 
     color: Color
     shape: str  # disc, diamond or square
@@ -51,18 +51,18 @@ OTHER = Kind((118, 118, 118), "disc")
 
 @functools.cache
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font, of so many pixels; it knows Latin letters only."""
+    """Pillow's default font at `size` pixels; Latin letters only."""
     return ImageFont.load_default(size)
 
 
 def tint(color: Color, share: float = 0.4) -> Color:
-    """The colour mixed with white: `share` of it."""
+    """`share` of the colour, mixed with white."""
     r, g, b = (round(255 - share * (255 - value)) for value in color)
     return r, g, b
 
 
 def meaningful() -> set[Color]:
-    """Colours that stand for something, with the tones they are used in."""
+    """Colours that have a meaning, with their tones."""
     things = {kind.color for kind in (*KINDS.values(), OTHER)}
     bars = {tint(color, BAR) for color in (COST, REWARD)}
     return {COST, REWARD, INK, FAINT, BACKGROUND, PANEL, *things, *map(tint, things), *bars}
@@ -76,14 +76,14 @@ def text(
     color: Color = INK,
     anchor: str = "la",
 ) -> None:
-    """Words at a point; `anchor` as Pillow's: la left top, ra right top, mm middle."""
+    """Draw text at a point; `anchor` as in Pillow: la left top, ra right top, mm middle."""
     ImageDraw.Draw(image).text(xy, words, fill=color, font=font(size), anchor=anchor)
 
 
 def badge(
     image: Image.Image, xy: tuple[int, int], words: str, background: Color, color: Color
 ) -> None:
-    """Words on a coloured plate, 24 pixels high, whose left top corner is at a point."""
+    """Draw text on a coloured plate, 24 pixels high, with its top left corner at a point."""
     draw, (x, y) = ImageDraw.Draw(image), xy
     width = draw.textlength(words, font=font(SMALL))
     draw.rectangle((x, y, x + width + 16, y + 23), fill=background)
@@ -98,7 +98,7 @@ def mark(
     filled: bool,
     width: int = 2,
 ) -> None:
-    """One object: filled (true) or outlined (predicted)."""
+    """Draw an object: filled (true) or outlined (predicted)."""
     x, y = xy
     fill, outline = (tint(kind.color), None) if filled else (None, kind.color)
     if kind.shape == "disc":
@@ -119,7 +119,7 @@ def mark(
 
 
 def robot(draw: ImageDraw.ImageDraw, size: int, length: float, nose: float) -> None:
-    """A triangle in the middle of a square that points ahead, its tip `nose` lengths away."""
+    """Draw a triangle at the centre of a square, pointing ahead, its tip `nose` lengths away."""
     middle = size / 2
     corners = [
         (middle, middle - nose * length),
@@ -130,9 +130,9 @@ def robot(draw: ImageDraw.ImageDraw, size: int, length: float, nose: float) -> N
 
 
 def fitted(picture: np.ndarray, size: int) -> Image.Image:
-    """A picture [h, w, c] uint8 in a square of `size`.
+    """Fit an image [h, w, c] uint8 into a square of `size`.
 
-    Small ones enlarged with their pixels kept, the rest left blank.
+    Small images are enlarged without interpolation; the rest is left blank.
     """
     array = np.repeat(picture, 3, -1) if picture.shape[-1] == 1 else picture[..., :3]
     image = Image.fromarray(np.ascontiguousarray(array))

@@ -1,10 +1,8 @@
-"""A map in the robot's frame.
+"""Draws a map in the robot's frame of the observed objects and the world model's predictions.
 
-Where the observation's objects are, and where the world model expects them.
-
-The robot is in the middle and looks up; its left is left. Coordinates as in
-`benchmarks.envs.observations`; `heading` is where the robot's front camera looks, radians to the
-left of its x axis (0 for Point, a quarter to the right for Car).
+The robot is in the middle and faces up; its left is left. Coordinates are as in
+`benchmarks.envs.observations`; `heading` is the direction of the robot's front camera, in radians
+to the left of its x axis (0 for Point, a quarter turn to the right for Car).
 """
 
 from __future__ import annotations
@@ -17,18 +15,18 @@ from PIL import Image, ImageDraw
 from benchmarks.video import look
 
 REACH = 3.0  # metres from the robot to the edge of the map
-DETAIL = 2  # drawn so many times larger, then scaled down, for smooth edges
-MARK_RADIUS = 0.2  # metres; of objects whose size the observation does not say
+DETAIL = 2  # supersampling factor, for smooth edges
+MARK_RADIUS = 0.2  # metres; for objects whose size the observation does not contain
 
 
 def shown_kinds(layout: Mapping[str, slice]) -> tuple[str, ...]:
-    """Parts of an observation that are positions x, y of objects."""
+    """Parts of an observation that hold x, y positions of objects."""
     return tuple(name for name in look.KINDS if name in layout)
 
 
 def on_map(positions: np.ndarray, size: int, heading: float = 0.0) -> np.ndarray:
-    """Positions [..., 2] in metres as pixels [..., 2] (across, down) of a square map of `size`
-    pixels.
+    """Convert positions [..., 2] in metres to pixels [..., 2] (across, down) of a square map of
+    `size` pixels.
     """
     x, y, cos, sin = positions[..., 0], positions[..., 1], np.cos(heading), np.sin(heading)
     ahead, left = cos * x + sin * y, cos * y - sin * x
@@ -42,11 +40,10 @@ def draw(
     predicted: Mapping[str, np.ndarray] | None,
     heading: float = 0.0,
 ) -> Image.Image:
-    """The map [size, size] of true objects (filled) and predicted ones (outlines), each {kind.
-
+    """The map [size, size] of true objects (filled) and predicted ones (outlined), each {kind:
     [objects, 2]} in metres.
 
-    A goal beyond the edge is drawn small on it.
+    A goal beyond the edge is drawn small on the edge.
     """
     large = size * DETAIL
     image = Image.new("RGB", (large, large), look.PANEL)

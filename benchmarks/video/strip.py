@@ -1,8 +1,8 @@
-"""A quantity over an episode up to now.
+"""Draws a quantity over an episode up to the current row.
 
-True values as filled bars, predicted ones as a line, on a square-root scale.
+True values are filled bars, predicted ones a line, on a square-root scale.
 
-On a linear one the reward of reaching a goal would leave nothing of the rewards on the way.
+On a linear scale the reward for reaching a goal would make the other rewards invisible.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ def draw(
     now: int,
     seen: np.ndarray | None,
 ) -> Image.Image:
-    """Bars of `true` [T+1] for rows 0..now, and the line of `predicted` [T+1], which is nan where
-    nothing is predicted.
+    """Draw bars of `true` [T+1] for rows 0..now, and the line of `predicted` [T+1], which is nan
+    where nothing is predicted.
 
-    The scale is that of the whole episode, 0 included. Ticks at the bottom are rows that are `seen`
-    (bool [T+1]).
+    The scale covers the whole episode and 0. Ticks at the bottom mark rows that are `seen` (bool
+    [T+1]).
     """
     image = Image.new("RGB", (width, height), look.PANEL)
     canvas = ImageDraw.Draw(image)

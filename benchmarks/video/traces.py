@@ -1,9 +1,7 @@
-"""What some of the evaluation's episodes consisted of.
+"""Records evaluation episodes: every observed row, every action and the policy's info.
 
-Every row seen, every action taken, every report of the policy.
-
-A video is made afterwards, by repeating the actions in an environment that renders, so that filming
-cannot change the evaluation.
+Videos are made afterwards by replaying the actions in a rendering environment, so that they cannot
+change the evaluation.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from benchmarks.training.transitions import row
 
 class EpisodeTrace(NamedTuple):
     """One episode: replay rows and `env_steps` [T+1, ...] (see
-    `benchmarks.training.transitions.row`), the policy's reports [T].
+    `benchmarks.training.transitions.row`), and the policy's info [T].
     """
 
     episode: int
@@ -43,7 +41,7 @@ class EpisodeTrace(NamedTuple):
 
 
 class Recorder:
-    """Keeps so many episodes of `benchmarks.training.evaluation.run_episodes` from `first` on,
+    """Records `episodes` episodes of `benchmarks.training.evaluation.run_episodes` from `first` on,
     whichever environments run them.
     """
 
@@ -53,8 +51,8 @@ class Recorder:
         self._info: dict[int, list[dict[str, np.ndarray]]] = {index: [] for index in kept}
 
     def add(self, step: Step, actions: np.ndarray, info: Mapping[str, np.ndarray]) -> None:
-        """One step of all environments, the actions [E, A] taken after it and the policy's reports
-        [E] on them.
+        """Record one step of all environments, the actions [E, A] taken after it and the policy's
+        info [E] on them.
         """
         rows = row(step, actions, truncation_is_terminal=False) | {"env_steps": step.env_steps}
         for i, episode in enumerate(step.episode.tolist()):
@@ -66,7 +64,7 @@ class Recorder:
                     )
 
     def traces(self) -> list[EpisodeTrace]:
-        """The episodes that ended, in order; those lost with their environment did not."""
+        """The finished episodes, in order, without those lost with their environment."""
         ended = [index for index, rows in self._rows.items() if rows and rows[-1]["is_last"]]
         return [
             EpisodeTrace(index, _stack(self._rows[index]), _stack(self._info[index]))

@@ -1,1 +1,1 @@
-"""Published policies: what acting needs of a finished run, with its spec and scores on a card."""
+"""Published policies: the arrays of finished runs needed for acting, with spec and scores."""

@@ -16,7 +16,7 @@ USAGE = f"usage: {PROG} [list | add RUN_FOLDER... | remove NAME...]"
 
 
 def main(args: Sequence[str]) -> int:
-    """Do what the first argument says; returns 0, or 2 for bad input."""
+    """Run the subcommand in the first argument; returns 0, or 2 for bad input."""
 
     def command() -> int:
         what, given = (args[0], args[1:]) if args else ("list", ())

@@ -1,4 +1,4 @@
-"""A finished run becomes an entry of the zoo."""
+"""Publishes finished runs as entries of the zoo."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ LIMITS = (
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """What was written of a learner's state."""
+    """Summary of the part written of a learner's state."""
 
-    count: int  # numbers
-    of: int  # those of the whole state
+    count: int  # numbers written
+    of: int  # numbers in the whole state
     dtype: str
-    error: float  # the largest that float16 makes in a head, or in the actions of OmniSafe's
+    error: float  # largest float16 error of a head, or of OmniSafe's actions
 
 
 def add(run: Path, root: Path | None = None) -> Entry:
     """Publish the newest checkpoint's policy of a run that has its final evaluation.
 
-    An entry of the same run is written anew. Raises BadInput where the run cannot be published, or
-    another run has its name.
+    An existing entry of the same run is replaced. Raises BadInput if the run cannot be published,
+    or another run has its name.
     """
     root = root or ROOT
     spec, checkpoint, env_steps, agent_steps = newest(run)
@@ -82,7 +82,7 @@ def add(run: Path, root: Path | None = None) -> Entry:
 
 
 def no_place(name: str, variant: str) -> str:
-    """Why a run of that method and variant has no place in the zoo; "" where it has one."""
+    """Why runs of that method and variant cannot enter the zoo; "" if they can."""
     if variant:
         return f"the variant {variant!r} of {name}: the zoo has no names for variants"
     of = method(name)
@@ -114,7 +114,7 @@ def _keep_torch(spec: RunSpec, run: Path, file: Path) -> Kept:
 
 
 def remove(name: str, root: Path | None = None) -> None:
-    """Take an entry out of the zoo. Raises BadInput where there is none."""
+    """Remove an entry from the zoo. Raises BadInput if there is none."""
     shutil.rmtree(find(name, root).folder)
 
 

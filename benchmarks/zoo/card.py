@@ -1,4 +1,4 @@
-"""The card of a published policy: what it is, what it was given, what it scores, where it ends."""
+"""The card of a published policy: spec, inputs, scores and limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.methods import method
 from benchmarks.runs.records import EpisodeRecord
 from benchmarks.runs.spec import RunSpec
 
-RESCORED = 16  # episodes of a test that scores a policy again: as many as run side by side
+RESCORED = 16  # episodes when a test scores a policy again; all run in parallel
 COSTS = {
     "head": "costs learned from the signal alone",
     "none": "no costs at all",
@@ -23,8 +23,8 @@ COSTS = {
 def mean_interval(
     values: Sequence[float], level: float = 0.95, further: int | None = None
 ) -> tuple[float, float]:
-    """Student's t interval from n >= 2 values: of their distribution's mean or, with `further`
-    = m, of the mean of m values to come.
+    """Student's t interval from n >= 2 values: for their distribution's mean or, with `further`
+    = m, for the mean of m further values.
 
         mean ± t[n - 1, (1 + level) / 2] * s * sqrt(1 / n + 1 / m)
     """
@@ -50,10 +50,10 @@ def scores(rows: Sequence[EpisodeRecord]) -> dict[str, Any]:
 
 
 def rescore(rows: Sequence[EpisodeRecord], limit: float | None) -> dict[str, Any]:
-    """Between which values mean return and cost of RESCORED episodes have to lie, at 99 %.
+    """99 % intervals for the mean return and cost of RESCORED further episodes.
 
-    A cost within the limit is never too high: where no episode had any, the interval is one point,
-    and arithmetic that is rounded otherwise may still touch something once.
+    A cost within the limit is never too high: if no episode had any cost, the interval is a single
+    point, but different rounding may still cause an occasional contact.
     """
     low, high = mean_interval([r.return_ for r in rows], 0.99, RESCORED)
     costs = mean_interval([r.cost for r in rows], 0.99, RESCORED)
@@ -65,20 +65,20 @@ def rescore(rows: Sequence[EpisodeRecord], limit: float | None) -> dict[str, Any
 
 
 def given(spec: RunSpec) -> str:
-    """What the agent was given besides reward and cost of each step."""
+    """The agent's inputs besides reward and cost of each step."""
     model = getattr(spec.agent, "model", None)
     source = getattr(model, "cost_source", "head")
     return f"observation `{spec.obs}`; {COSTS.get(source, f'costs from {source}')}"
 
 
 def limit_of(spec: RunSpec) -> float | None:
-    """The cost limit that the agent was trained for, None without one."""
+    """The cost limit that the agent was trained for; None without one."""
     limit = getattr(spec.agent, "cost_limit", None)
     return None if limit is None else float(limit)
 
 
 def markdown(card: dict[str, Any]) -> str:
-    """The card for people."""
+    """The card as Markdown."""
     spec, score, kept = card["spec"], card["scores"], card["parameters"]
     first, last = score["layouts"]
 

@@ -32,8 +32,8 @@ class Entry(NamedTuple):
 
 
 def entry_name(spec: Mapping[str, Any]) -> str:
-    """`bsrp_lag/PointCircle1/0` for the spec of a run on SafetyPointCircle1-v0 from lidar;
-    `bsrp_lag/PointGoal1-coordinates/0` names another observation.
+    """Name of a run's entry from its spec: `bsrp_lag/PointCircle1/0` for SafetyPointCircle1-v0 from
+    lidar; other observations are named, as in `bsrp_lag/PointGoal1-coordinates/0`.
     """
     task = re.sub(r"^Safety|-v\d+$", "", spec["task"])
     task += "" if spec["obs"] == "lidar" else f"-{spec['obs']}"
@@ -49,7 +49,7 @@ def names(root: Path | None = None) -> list[str]:
 def find(name: str, root: Path | None = None) -> Entry:
     """The entry of that name.
 
-    Raises BadInput that lists the names there are, DamagedFile for a card that cannot be read.
+    Raises BadInput, listing the existing names, or DamagedFile for an unreadable card.
     """
     root = root or ROOT
     name, known = name.strip("/"), names(root)
@@ -71,7 +71,7 @@ def find(name: str, root: Path | None = None) -> Entry:
 
 
 def checked_file(entry: Entry) -> Path:
-    """The file of its policy. Raises DamagedFile where it is not the one of the card."""
+    """The file of its policy. Raises DamagedFile if it does not match the card."""
     file = entry.folder / POLICY
     expect(entry.card, {"parameters": dict}, entry.folder / CARD)
     try:

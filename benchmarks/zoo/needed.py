@@ -1,7 +1,7 @@
-"""Which arrays of a learner's state acting and dreaming read: optimisers, targets, normalisers of
-the actor's loss and replayed imaginations are none of them.
+"""Finds the arrays of a learner's state that acting and dreaming read: not optimisers, targets,
+normalisers of the actor's loss or replayed imaginations.
 
-Found in the traced functions themselves, so that no method lists its own.
+They are found by tracing the functions, so that no method needs to list its own.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from agents.safedreamer.open_loop import open_loop
 
 
 def needed(agent: Agent, state: PyTree, env: EnvSpec) -> frozenset[str]:
-    """Names (`jax.tree_util.keystr`) of the leaves of `state` that change an evaluation action, the
-    policy's carry or, for agents of the SafeDreamer family, what a video shows of its predictions.
+    """Names (`jax.tree_util.keystr`) of the leaves of `state` that affect an evaluation action, the
+    policy's carry or, for SafeDreamer-family agents, the predictions shown in a video.
     """
     obs = {name: np.zeros((1, *spec.shape), spec.dtype) for name, spec in env.obs.items()}
     first, key = np.ones(1, bool), jax.random.key(0)
@@ -41,7 +41,7 @@ def needed(agent: Agent, state: PyTree, env: EnvSpec) -> frozenset[str]:
 
 
 def read_by(function: Callable[[PyTree], Any], state: PyTree) -> frozenset[str]:
-    """Names of the leaves of `state` that what the function returns depends on."""
+    """Names of the leaves of `state` on which the function's outputs depend."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(state)
     traced = jax.make_jaxpr(
         lambda values: function(jax.tree_util.tree_unflatten(structure, values))

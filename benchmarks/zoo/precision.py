@@ -1,8 +1,8 @@
-"""Whether a policy may be kept in float16: what its networks say of rows of a real episode has to
-stay the same.
+"""Tests whether a policy can be stored in float16: its networks must give the same outputs on rows
+of a real episode.
 
-Compared are the heads on the same latents, not the actions of whole decisions: a latent that is
-sampled, or a planner's elites, can turn on the last bit of any arithmetic.
+For SafeDreamer-family agents, heads are compared on the same latents instead of whole decisions,
+because sampled latents and a planner's elites can depend on the last bit of any arithmetic.
 """
 
 from __future__ import annotations

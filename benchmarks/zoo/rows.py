@@ -1,4 +1,4 @@
-"""Rows of real episodes on which two states of one policy are compared."""
+"""Records rows of real episodes on which two states of one policy are compared."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.training.keys import evaluation_key, fold_in
 
 
 class Row(NamedTuple):
-    """One decision for ENVS environments: what it was made from, and the carry after it."""
+    """One decision for ENVS environments: its inputs, and the carry after it."""
 
     carry: Any
     obs: dict[str, np.ndarray]
@@ -26,7 +26,7 @@ class Row(NamedTuple):
 
 
 def record(agent: Agent, state: PyTree, make_env: MakeEnv, run_seed: int) -> list[Row]:
-    """ROWS decisions in ENVS unseen layouts, fewer where an episode ends before."""
+    """Record ROWS decisions in ENVS unseen layouts; fewer if an episode ends earlier."""
     carry, base, found = agent.init_carry(ENVS), evaluation_key(run_seed, 0), []
     with VectorEnv(make_env, ENVS, run_seed, "eval", "inline", UNSEEN_EPISODE) as envs:
         step = envs.reset()

@@ -1,6 +1,7 @@
-"""Policies of the zoo as states of JAX agents.
+"""Saves and loads policies of the zoo as states of JAX agents.
 
-A policy is loaded into the state of a fresh agent: leaves that acting does not read stay fresh.
+A policy is loaded into the state of a fresh agent; leaves that acting does not read keep their
+initial values.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from benchmarks.zoo.needed import needed
 
 
 def arrays_of(agent: Agent, state: PyTree, env: EnvSpec) -> dict[str, np.ndarray]:
-    """What acting needs of a learner state, by name of its leaf."""
+    """The arrays of a learner state needed for acting, by name of the leaf."""
     kept = needed(agent, state, env)
     leaves = jax.tree_util.tree_flatten_with_path(jax.device_get(state))[0]
     named = ((jax.tree_util.keystr(path), leaf) for path, leaf in leaves)
@@ -28,9 +29,9 @@ def arrays_of(agent: Agent, state: PyTree, env: EnvSpec) -> dict[str, np.ndarray
 
 
 def filled(template: PyTree, arrays: dict[str, np.ndarray], source: Path) -> PyTree:
-    """The template with these leaves in place of its own, in its dtypes.
+    """The template with its leaves replaced by these arrays, in the template's dtypes.
 
-    Raises DamagedFile (of `source`) where they do not fit.
+    Raises DamagedFile (of `source`) if they do not fit.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     own = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
@@ -45,9 +46,9 @@ def filled(template: PyTree, arrays: dict[str, np.ndarray], source: Path) -> PyT
 
 
 def load(entry: Entry, env: EnvSpec) -> tuple[Agent, PyTree]:
-    """Agent and state that act as the published policy, without a network.
+    """Agent and state that act as the published policy; needs no internet access.
 
-    Raises DamagedFile where the file is no policy of this agent, or lacks a leaf that acting reads.
+    Raises DamagedFile if the file is not a policy of this agent, or lacks a leaf needed for acting.
     """
     file = entry.folder / POLICY
     arrays = read_policy(file)

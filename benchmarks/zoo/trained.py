@@ -1,7 +1,7 @@
 """A trained policy by the name that users give it: a run folder, `hub:TARGET` for a shared run, or
 `zoo:METHOD/TASK/SEED`.
 
-Names are read without JAX; parameters are loaded when asked for.
+Names are read without JAX; parameters are loaded on request.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from agents.api import Agent, EnvSpec, PyTree
 
 ZOO = "zoo:"
-MAX_NAME = 60  # characters of a name in the name of a file
+MAX_NAME = 60  # characters of a policy's name within a file name
 
 
 class Trained(NamedTuple):
-    """A policy and where its parameters are."""
+    """A policy and the location of its parameters."""
 
     spec: RunSpec
     source: Path  # a checkpoint, or the folder of the zoo's entry
     env_steps: int  # of training
     agent_steps: int
-    entry: Entry | None = None  # of the zoo, which keeps what acting reads and nothing else
+    entry: Entry | None = None  # of the zoo, which holds only arrays needed for acting
 
     @property
     def folder(self) -> Path:
@@ -38,9 +38,9 @@ class Trained(NamedTuple):
         return self.source if self.entry else self.source.parents[1]
 
     def load(self, env: EnvSpec) -> tuple[Agent, PyTree]:
-        """The agent of this process, and its learner's state.
+        """The JAX agent and its learner's state.
 
-        Raises DamagedFile where the parameters do not fit.
+        Raises DamagedFile if the parameters do not fit.
         """
         if self.entry is not None:
             from benchmarks.zoo.states import load
@@ -51,9 +51,9 @@ class Trained(NamedTuple):
         return trained_agent(self.spec, self.source, env)
 
     def published(self) -> dict[str, Any] | None:
-        """What a process of OmniSafe is told of a policy of the zoo; None for that of a run.
+        """Arguments that describe a zoo policy to an OmniSafe process; None for a run's policy.
 
-        Raises DamagedFile where its file is not the one of its card.
+        Raises DamagedFile if its file does not match its card.
         """
         if self.entry is None:
             return None
@@ -62,20 +62,20 @@ class Trained(NamedTuple):
 
 
 def named(text: str | os.PathLike[str]) -> bool:
-    """Whether it names a policy that is no folder of the user's."""
+    """Whether `text` names a policy rather than one of the user's folders."""
     return os.fspath(text).startswith((ZOO, HUB))
 
 
 def here(name: str) -> str:
-    """How files in the current folder about a named policy begin: `zoo-bsrp_lag-PointCircle1-0`."""
+    """Prefix of a named policy's files in the current folder: `zoo-bsrp_lag-PointCircle1-0`."""
     kind, _, rest = name.partition(":")
     return f"{kind}-{file_name(rest[-MAX_NAME:])}"
 
 
 def trained(name: str | os.PathLike[str]) -> Trained:
-    """The policy of that name, of a run by its newest checkpoint.
+    """The policy of that name; for a run, of its newest checkpoint.
 
-    Raises BadInput where there is none.
+    Raises BadInput if there is none.
     """
     text = os.fspath(name)
     if not text.startswith(ZOO):

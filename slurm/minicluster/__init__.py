@@ -2,6 +2,6 @@
 
 A controller and several nodes with configuration, ports and folders of their own.
 
-For trying sweeps before they go to a real cluster, and for the tests. Daemons and jobs are real;
-what it lacks of a cluster is accounting (slurmdbd), cgroups and a second machine.
+For trying sweeps before using a real cluster, and for tests. Daemons and jobs are real; unlike a
+real cluster it has no accounting (slurmdbd), no cgroups and only one machine.
 """

@@ -31,29 +31,28 @@ class Where:
 
 @dataclasses.dataclass(frozen=True)
 class Up:
-    """Bring a cluster up, or what is down of it."""
+    """Start a cluster, or those of its daemons that are down."""
 
     folder: tyro.conf.Positional[Path]
-    """Holds all of the cluster: configuration, logs, state. Made if it is not there."""
+    """Folder of the cluster's configuration, logs and state; created if missing."""
     settings: tyro.conf.OmitArgPrefixes[Settings] = Settings()
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Run a command with a cluster, then take the cluster down."""
+    """Start a cluster, run a command with it, then take it down."""
 
     folder: tyro.conf.Positional[Path | None] = None
     """As for `up`."""
     temporary: bool = False
-    """A temporary folder instead, deleted afterwards."""
+    """Use a temporary folder instead, deleted afterwards."""
     settings: tyro.conf.OmitArgPrefixes[Settings] = Settings()
 
 
 def main(arguments: list[str]) -> int:
     """Run one of the commands.
 
-    Returns 0, 1 (no cluster, or trouble with it), 2 (bad input), or what the command of `run`
-    returned.
+    Returns 0, 1 (no cluster, or it failed), 2 (bad input), or the exit status of `run`'s command.
     """
     commands = {"up": up, "down": down, "status": status, "run": run}
     if not arguments or arguments[0] in ("-h", "--help"):

@@ -1,4 +1,4 @@
-"""Brings a private cluster up and down, and does to its nodes what happens to real ones."""
+"""Starts and stops a private cluster, and simulates node failures."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from slurm.minicluster.processes import Found, wait_until
 from slurm.minicluster.settings import Settings
 
 SAVED = "cluster.json"
-# characters; step managers listen on sockets in there, whose names have at most 107
+# characters; step managers create sockets in the folder, whose paths have at most 107
 LONGEST_FOLDER = 72
 UP_S, COMMAND_S = 30.0, 30.0
-# Variables by which a job, or a user's habits, would reach into the private cluster.
+# Prefixes of variables by which an outer job or the user's settings would affect the cluster.
 FOREIGN = (
     "SLURM_",
     "SLURMD_",
@@ -40,11 +40,11 @@ FOREIGN = (
 
 
 class ClusterTrouble(RunFailed):
-    """A daemon or one of Slurm's commands did not do what it should."""
+    """A daemon or a Slurm command failed."""
 
 
 class QueuedJob(NamedTuple):
-    """A job as squeue knows it, also for some minutes after its end. `reason` says why it waits."""
+    """A job as listed by squeue, also after its end. `reason` is why it is pending."""
 
     job_id: str
     name: str
@@ -56,7 +56,8 @@ class QueuedJob(NamedTuple):
 class MiniCluster:
     """A cluster in a folder of its own.
 
-    As a context manager it is up within and down after, also where this process is killed.
+    As a context manager it is up inside the block and down afterwards, even if this process is
+    killed.
     """
 
     def __init__(self, folder: str | os.PathLike[str], settings: Settings = Settings()) -> None:
@@ -68,14 +69,14 @@ class MiniCluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables for a process that shall use this cluster and no other."""
+        """Environment variables of a process that uses this cluster and no other."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         return {**kept, "SLURM_CONF": str(self.conf)}
 
     def up(self) -> None:
-        """Bring up the cluster, or what is down of it.
+        """Start the cluster, or those of its daemons that are down.
 
-        Raises BadInput where that cannot work, ClusterTrouble where it did not.
+        Raises BadInput if it cannot start with these settings, ClusterTrouble if it failed to.
         """
         if absent := packages.missing():
             raise BadInput(absent)
@@ -101,9 +102,9 @@ class MiniCluster:
                 raise
 
     def down(self) -> None:
-        """End every process of the cluster and forget its jobs; logs stay.
+        """Stop every process of the cluster and delete its state; logs stay.
 
-        Jobs may save first, as when they are cancelled.
+        Jobs may save first, as on cancellation.
         """
         for role, grace_s in (
             ("slurmctld", 5.0),
@@ -139,15 +140,15 @@ class MiniCluster:
         guard.dismiss(self._guard)
 
     def is_up(self) -> bool:
-        """Whether the controller answers and every node takes jobs."""
+        """Whether the controller answers and every node accepts jobs."""
         saved = self._saved()
         return saved is not None and {
             name for name, state in self.nodes().items() if _takes_jobs(state)
         } == set(saved.node_names)
 
     def kill_node(self, node: str, slurmd_only: bool = False) -> None:
-        """The death of a node: SIGKILL for its slurmd and every process of its jobs, or for its
-        slurmd alone.
+        """Simulate a node failure: SIGKILL its slurmd and all processes of its jobs, or only its
+        slurmd.
         """
         self._known(node)
 
@@ -161,17 +162,17 @@ class MiniCluster:
         processes.end(of_node)
 
     def start_node(self, node: str) -> None:
-        """Start the node's slurmd again.
+        """Restart the node's slurmd.
 
-        The controller takes it back as soon as it has registered.
+        The controller resumes the node as soon as slurmd has registered.
         """
         self._known(node)
         self._run("slurmd", "-f", str(self.conf), "-N", node)
 
     def stop_controller(self) -> None:
-        """Have the controller save and end; jobs go on, and `up` starts it again.
+        """Have the controller save and exit; jobs continue, and `up` restarts it.
 
-        (Killed, it would forget what it did last.)
+        (If killed, it would lose its latest state changes.)
         """
         processes.end(lambda: [one for one in self.processes() if one.role == "slurmctld"], 10.0)
 
@@ -180,7 +181,7 @@ class MiniCluster:
 
         Empty while no controller answers.
         """
-        if not self.conf.is_file():  # Slurm's commands would look for a controller in the network
+        if not self.conf.is_file():  # else Slurm's commands would search the network
             return {}
         try:
             lines = self.command("sinfo", "-h", "-N", "-p", "main", "-o", "%N %T").splitlines()
@@ -189,14 +190,14 @@ class MiniCluster:
         return dict(line.split() for line in lines)
 
     def squeue(self) -> list[QueuedJob]:
-        """Jobs that wait, run or ended lately, elements of arrays one by one."""
+        """Pending, running and recently ended jobs; array elements are listed one by one."""
         lines = self.command("squeue", "-hr", "-t", "all", "-o", "%i|%j|%T|%r|%N").splitlines()
         return [QueuedJob(*line.split("|")) for line in lines]
 
     def command(self, program: str, *arguments: str) -> str:
-        """What one of Slurm's commands prints.
+        """Run a Slurm command and return its output.
 
-        Raises ClusterTrouble, with its own words, where it fails.
+        Raises ClusterTrouble with its error output if it fails.
         """
         words = [packages.find(program) or program, *arguments]
         try:
@@ -225,7 +226,7 @@ class MiniCluster:
             raise BadInput(f"no node {node}; there are {', '.join(self.settings.node_names)}")
 
     def _saved(self) -> Settings | None:
-        """The settings of the cluster in the folder, None where there is none."""
+        """Settings of the cluster in the folder, None if there is none."""
         file = self.folder / SAVED
         return typed(Settings, read_object(file), file) if os.path.lexists(file) else None
 
@@ -245,9 +246,9 @@ class MiniCluster:
         )
 
     def _make_gpus(self) -> None:
-        """Device files of /dev/null's kind.
+        """Create device files of the kind of /dev/null, one per GPU.
 
-        Slurm numbers GPUs by the names of theirs, and never opens them.
+        Slurm numbers GPUs by the names of their device files and never opens them.
         """
         (self.folder / "gres.conf").write_text(
             conf.gres_conf(self.folder, self.settings), encoding="utf-8"
@@ -261,7 +262,7 @@ class MiniCluster:
                 ) from error
 
     def _start(self) -> None:
-        """Start the daemons that do not live and wait until every node takes jobs."""
+        """Start the daemons that are not running and wait until every node accepts jobs."""
         living = {(one.role, one.node) for one in self.processes()}
         if self.settings.auth == "munge" and ("munged", "") not in living:
             self._start_munged()
@@ -285,8 +286,7 @@ class MiniCluster:
         if not key.exists():
             key.touch(mode=0o600)
             key.write_bytes(secrets.token_bytes(128))
-        # --force: munged refuses folders that other users cannot reach, which is what a private one
-        # may well be
+        # --force: munged refuses folders that other users cannot access, such as a private one
         names = {
             "socket": conf.munge_socket(self.folder),
             "key-file": key,
@@ -296,9 +296,9 @@ class MiniCluster:
         self._run("munged", "--force", *(f"--{name}={path}" for name, path in names.items()))
 
     def _run(self, daemon: str, *arguments: str) -> None:
-        """Start a daemon, which leaves this process by itself.
+        """Start a daemon, which detaches itself from this process.
 
-        What it says before it has a log of its own goes to start.txt.
+        Its output before it opens its own log goes to start.txt.
         """
         words = [packages.find(daemon) or daemon, *arguments]
         with (self.folder / "log" / "start.txt").open("a+b") as said:
@@ -323,12 +323,12 @@ class MiniCluster:
 
 @contextlib.contextmanager
 def temporary(settings: Settings = Settings()) -> Iterator[MiniCluster]:
-    """A cluster in a temporary folder, gone afterwards."""
+    """A cluster in a temporary folder, deleted afterwards."""
     folder = tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True)
     with folder, MiniCluster(Path(folder.name), settings) as cluster:
         yield cluster
 
 
 def _takes_jobs(state: str) -> bool:
-    # "-": the scheduler has plans for it
+    # "-" marks a node reserved by the backfill scheduler
     return state.rstrip("-") in ("idle", "mixed", "allocated", "completing", "planned")

@@ -1,6 +1,6 @@
 """slurm.conf and gres.conf of a private cluster.
 
-Times are short where a real cluster would have a test wait for minutes.
+Time-outs are short, where those of a real cluster would make tests wait for minutes.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 from benchmarks.runs.errors import BadInput
 from slurm.minicluster.settings import Settings
 
-KILL_WAIT_S = 5  # between SIGTERM and SIGKILL for a job that is cancelled or out of time
-GRACE_S = 10  # between the word to a preempted job and its end
+KILL_WAIT_S = 5  # between SIGTERM and SIGKILL, for a job cancelled or at its time limit
+GRACE_S = 10  # between the signal to a preempted job and its end
 
 
 def slurm_conf(folder: Path, settings: Settings) -> str:
-    """The cluster's slurm.conf. Port and authentication are decided by now."""
+    """The cluster's slurm.conf. `settings` must have a port and an authentication chosen."""
     host, address, user = socket.gethostname().split(".")[0], own_address(), os.geteuid()
     port, nodes = settings.port, settings.nodes
     munge = f"socket={munge_socket(folder)}," if settings.auth == "munge" else ""
@@ -75,9 +75,9 @@ PartitionName=high Nodes=ALL MaxTime=INFINITE PriorityTier=20 PreemptMode=OFF
 
 
 def own_address() -> str:
-    """The address that this host's name stands for: daemons listen there and nowhere else.
+    """The address of this host's name, the only one that daemons listen on.
 
-    Raises BadInput when there is none.
+    Raises BadInput if the name has no address.
     """
     name = socket.gethostname()
     try:

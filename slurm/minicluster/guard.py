@@ -1,9 +1,9 @@
 """`python -m slurm.minicluster.guard FOLDER`.
 
-Takes a private cluster down when who brought it up is gone, however that went.
+Takes a private cluster down when the process that started it ends, however it ends.
 
-A pipe tells: its one writing end is the other process's, and the kernel closes it with that
-process.
+It reads from a pipe whose only writing end belongs to that process; the kernel closes it when the
+process ends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    """A guard for the cluster in `folder`, out of reach of signals to this process's group."""
+    """Start a guard for the cluster in `folder`, in its own session to be spared from signals."""
     words = [sys.executable, "-m", __name__, str(folder)]
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.Popen(
@@ -31,7 +31,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def dismiss(guard: subprocess.Popen[bytes]) -> None:
-    """The cluster is down and needs no guard."""
+    """End the guard of a cluster that is down."""
     guard.kill()
     guard.wait()
     if guard.stdin:
@@ -39,7 +39,7 @@ def dismiss(guard: subprocess.Popen[bytes]) -> None:
 
 
 def main(folder: str) -> None:
-    """Wait for the end of stdin, then become the command that takes the cluster down."""
+    """Wait for end of file on stdin, then take the cluster down."""
     sys.stdin.read()
     os.execv(sys.executable, [sys.executable, "-m", "slurm.minicluster", "down", folder])
 

@@ -1,4 +1,4 @@
-"""The programs that a private cluster consists of, and the Debian packages they come from."""
+"""Programs that a private cluster needs, and the Debian packages that provide them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ PACKAGES = {
     "slurmd": "slurmd",
 }
 INSTALL = "apt-get install slurmctld slurmd slurm-client munge"
-# daemons lie there, where an ordinary user's PATH does not look
+# folders of the daemons, not on an ordinary user's PATH
 _ADMINISTRATORS = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def find(program: str) -> str | None:
-    """The program's path, None where it is not installed."""
+    """Path of a program, None if it is not installed."""
     return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:{_ADMINISTRATORS}")
 
 
 def missing() -> str:
-    """Which programs are absent and the command that brings them, or ""."""
+    """The missing programs and the command that installs them, or ""."""
     absent = [program for program in PACKAGES if find(program) is None]
     return f"no {', '.join(absent)} on this machine; {INSTALL}" if absent else ""

@@ -1,4 +1,4 @@
-"""Free TCP ports for a cluster that starts while others may be starting too."""
+"""Claims free TCP ports for a cluster, also while other clusters are starting."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Iterator
 
 from benchmarks.runs.errors import BadInput
 
-# Below the ports that Linux hands to outgoing connections; a range is never shared, so one live
-# daemon keeps it all.
+# Below Linux's ports for outgoing connections. A range is never shared, so one running daemon
+# reserves it all.
 FIRST, LAST, RANGE = 20000, 32000, 40
 
 
 @contextlib.contextmanager
 def claim(address: str, count: int, port: int = 0) -> Iterator[int]:
-    """The first of `count` free ports in a row, this process's to bind while the context lasts.
+    """The first of `count` consecutive free ports, reserved for this process within the context.
 
-    From `port` on if that is not 0.
+    They start at `port` unless that is 0.
 
-    Raises BadInput when there are none.
+    Raises BadInput if there are none.
     """
     if port:
         if taken := [p for p in range(port, port + count) if not _free(address, p)]:
@@ -29,7 +29,7 @@ def claim(address: str, count: int, port: int = 0) -> Iterator[int]:
     for base in range(FIRST, LAST, RANGE):
         with socket.socket(socket.AF_UNIX) as ours:
             try:
-                # abstract: known where the ports are, gone with this process
+                # abstract socket: same network namespace as the ports, released with this process
                 ours.bind(f"\0slurm-minicluster-{base}")
             except OSError:  # another cluster is starting there
                 continue
@@ -41,7 +41,7 @@ def claim(address: str, count: int, port: int = 0) -> Iterator[int]:
 
 def _free(address: str, port: int) -> bool:
     with socket.socket() as probe:
-        # as Slurm: only listeners count, not connections that fade
+        # like Slurm: only listeners count, not connections in TIME_WAIT
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))

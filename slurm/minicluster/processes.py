@@ -1,10 +1,9 @@
-"""The processes of a private cluster, found by what they hold rather than by what was once written
-down about them.
+"""Finds and ends the processes of a private cluster, by what they hold open rather than by pid
+files.
 
-So they are found also after a crash of whoever started them, and a pid that was given to another
-process is never touched. A daemon or step manager has its log open in the cluster's folder; what a
-job runs has the cluster's SLURM_CONF in its environment, or descends from a step manager. Zombies
-are dead.
+They are thus found even after their parent has crashed, and a reused pid is never signalled. A
+daemon or step manager has its log open in the cluster's folder; processes of a job have the
+cluster's SLURM_CONF in their environment, or descend from a step manager. Zombies count as ended.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ import psutil
 DAEMONS = ("slurmctld", "slurmscriptd", "slurmd", "slurmstepd", "munged")
 CLIENTS = ("srun", "salloc", "sbatch")  # these may wait for a job
 JOB = "job"
-SECONDS_TO_DIE = 20.0  # after SIGKILL; more only where a process hangs in the kernel
+SECONDS_TO_DIE = 20.0  # after SIGKILL; longer only if a process hangs in the kernel
 
 
 class Found(NamedTuple):
-    """A process; its role (a daemon's name, or "job" for what a job runs or who waits for one).
+    """A process, its role and its node ("" for none).
 
-    Its node, "" where it has none.
+    The role is a daemon's name, or "job" for a process of a job or a client that waits for one.
     """
 
     process: psutil.Process
@@ -36,7 +35,7 @@ class Found(NamedTuple):
 
 
 def find(folder: Path) -> list[Found]:
-    """All living processes of the cluster in `folder`, this one and its ancestors left out."""
+    """All running processes of the cluster in `folder`, except this one and its ancestors."""
     spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found: dict[int, Found] = {}
     for process in psutil.process_iter():
@@ -48,10 +47,9 @@ def find(folder: Path) -> list[Found]:
 
 
 def end(find_them: Callable[[], list[Found]], grace_s: float = 0.0) -> None:
-    """Have processes end: ask them (SIGTERM), and after `grace_s` kill what is left, until nothing
-    is found.
+    """Terminate processes: SIGTERM, and after `grace_s` SIGKILL until none is found.
 
-    Raises TimeoutError, with pids, when something outlives that.
+    Without a `grace_s`, SIGKILL at once. Raises TimeoutError, with pids, if any survive.
     """
     if grace_s:
         _signal(find_them(), psutil.Process.terminate)
@@ -68,7 +66,7 @@ def end(find_them: Callable[[], list[Found]], grace_s: float = 0.0) -> None:
 
 
 def wait_until(holds: Callable[[], bool], seconds: float, every: float = 0.05) -> bool:
-    """Whether it came to hold in that time."""
+    """Poll until `holds` returns true; returns whether it did within `seconds`."""
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
@@ -78,7 +76,7 @@ def wait_until(holds: Callable[[], bool], seconds: float, every: float = 0.05) -
 
 
 def _look(process: psutil.Process, folder: Path) -> list[Found]:
-    """The process where it belongs to the cluster; with a step manager also its descendants."""
+    """The process if it belongs to the cluster; for a step manager also its descendants."""
     name = process.name()
     if name in DAEMONS:
         log = _log(process, folder)

@@ -22,19 +22,17 @@ class Settings:
     cpus: int = 2
     """Cores of each node."""
     memory_mb: int = 8000
-    """Memory of each node, in MiB; jobs that ask for none get their cores' share of it."""
+    """Memory of each node, in MiB; jobs that request none get their cores' share of it."""
     gpus: int = 0
     """GPUs of each node, which exist for Slurm only. They need root."""
     port: int = 0
-    """First of 1 + nodes TCP ports, at the address that the host's name stands for; 0 finds free
-    ones.
-    """
+    """First of 1 + nodes TCP ports, at the address of the host's name; 0 finds free ones."""
     auth: Auth = "auto"
-    """How daemons and commands know each other: a munged of the cluster's own, nothing, or munge
-    where it is installed.
+    """Authentication of daemons and commands: the cluster's own munged, none, or munge where it is
+    installed (auto).
     """
     slurmd_timeout_s: int = 20
-    """Seconds after which a silent node counts as down."""
+    """Seconds without a response after which a node counts as down."""
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -55,8 +53,8 @@ class Settings:
         return tuple(f"n{i}" for i in range(1, self.nodes + 1))
 
     def fits(self, asked: Settings) -> bool:
-        """Whether a cluster of these settings is what was asked for, where port and authentication
-        may be left open.
+        """Whether a cluster with these settings meets the request, which may leave port and
+        authentication open.
         """
         port = self.port if asked.port == 0 else asked.port
         auth = self.auth if asked.auth == "auto" else asked.auth

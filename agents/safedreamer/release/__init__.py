@@ -1,1 +1,1 @@
-"""Checkpoints of the authors' release, read without running anything they hold."""
+"""Reads checkpoints of the authors' release without executing anything in them."""

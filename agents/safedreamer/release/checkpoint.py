@@ -1,13 +1,13 @@
-"""Checkpoints of the authors' SafeDreamer release (`PKU-Alignment/SafeDreamer`, commit 529221f).
+"""Arrays and sizes in checkpoints of the authors' SafeDreamer release.
 
-Arrays and sizes.
+`PKU-Alignment/SafeDreamer`, commit 529221f.
 
 The file is a pickle of {"step", "agent", "_timestamp", and "train_replay", "eval_replay", which
-hold nothing}. "agent" maps parameter paths to arrays, counters and normalisers (".../value"), and
+are empty}. "agent" maps parameter paths to arrays, counters and normalisers (".../value"), and
 "<optimiser>/state" to the tuple of states of an optax chain, in which one ScaleByAdamState(count,
 mu, nu) holds Adam's moments under the same parameter paths; runs in float16 wrap the chain in an
 ApplyIfFiniteState. Reading never executes code from the file, see `inert_pickle.py`.
-Mapping these names to our parameters is done elsewhere.
+`params.py` maps these names to our parameters.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ __all__ = [
 
 ADAM_STATE = re.compile(r"optax(\..*)?\.ScaleByAdamState")
 IMAGE_CHANNELS = 3
-# Bounds of an optimiser state, so that a crafted nest of shared parts cannot grow without end; the
-# release needs 4 and 3.
+# Bounds on an optimiser state, so that crafted nesting of shared parts cannot grow without limit;
+# the release needs 4 and 3.
 MAX_NESTING, MAX_CHAIN = 5, 8
 
 
@@ -49,7 +49,7 @@ MAX_NESTING, MAX_CHAIN = 5, 8
 class AdamMoments:
     """State of one Adam optimiser.
 
-    Steps taken, first and second moment per parameter path (not bias-corrected).
+    Step count, and first and second moments by parameter path (not bias-corrected).
     """
 
     count: int
@@ -59,22 +59,22 @@ class AdamMoments:
 
 @dataclasses.dataclass(frozen=True)
 class OfficialCheckpoint:
-    """A checkpoint's content; arrays are read-only."""
+    """Content of a checkpoint; arrays are read-only."""
 
     step: int
     """Step counter of the run."""
     agent: dict[str, np.ndarray]
-    """Every array of the agent by its path in the release; optimiser states excepted."""
+    """Arrays of the agent, except optimiser states, by their path in the release."""
     optimizers: dict[str, AdamMoments]
-    """Adam's state by the optimiser's path ("agent/wm/model_opt"); empty if saved before the first
+    """Adam states by the optimiser's path ("agent/wm/model_opt"); empty if saved before the first
     update.
     """
     timestamp: float
-    """When it was written, Unix seconds."""
+    """Time of writing, in Unix seconds."""
 
 
 def load_official(path: str | os.PathLike[str]) -> OfficialCheckpoint:
-    """Reads a published `checkpoint.ckpt`.
+    """Read a published `checkpoint.ckpt`.
 
     Raises UnsafeCheckpointError, CheckpointFormatError, or OSError.
     """
@@ -164,19 +164,18 @@ def _adam_moments(
 def infer_sizes(
     params: Mapping[str, np.ndarray], stoch: int | None = None, classes: int | None = None
 ) -> dict[str, Any]:
-    """Sizes of the network that `params` (`OfficialCheckpoint.agent`) belongs to, from array shapes
-    alone.
+    """Infer the sizes of the network of `params` (`OfficialCheckpoint.agent`) from array shapes.
 
-    Shapes show only the product stoch * classes. Without a hint it is split as a square (every
-    published preset: 48 x 48 and 16 x 16); where that is impossible, or the network is not square,
+    Shapes determine only the product stoch * classes. By default it is split as a square (as in all
+    published presets: 48 x 48 and 16 x 16); where that is impossible, or the network is not square,
     pass `stoch` or `classes` (config.json: "rssm.stoch").
 
     Returns: deter, stoch, classes, embed, action_dim, bins; units (of the RSSM), head_units,
     head_layers; encoder ("mlp", "cnn" or "cnn+mlp"); vectors {name: size}, mlp_units, mlp_layers (0
     without vectors); image_channels, images (of 3 channels each), image_size, cnn_depth (0 without
     images); actor (path prefix); cost_head, cost_critic, lagrange (bool).
-    Raises CheckpointFormatError when arrays are absent or do not fit each other, ValueError for a
-    lacking or wrong hint.
+    Raises CheckpointFormatError if arrays are missing or inconsistent, ValueError for a missing or
+    wrong `stoch` or `classes`.
     """
     rssm = "agent/wm/rssm"
     deter = _shape(params, f"{rssm}/initial")[0]
@@ -280,7 +279,7 @@ def _split_latents(latents: int, stoch: int | None, classes: int | None) -> tupl
 
 
 def _stack(params: Mapping[str, np.ndarray], path: str, inputs: int) -> tuple[int, int]:
-    """(units, layers) of the dense blocks path/h0, h1, ..., which take `inputs` numbers."""
+    """(units, layers) of the dense blocks path/h0, h1, ..., with `inputs` inputs."""
     layers = 0
     fan_in, units = inputs, 0
     while layers == 0 or f"{path}/h{layers}/kernel" in params:

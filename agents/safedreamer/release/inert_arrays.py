@@ -1,11 +1,11 @@
-"""What the names in a checkpoint's pickle stand for.
+"""Interprets the names in a checkpoint's pickle.
 
-NumPy arrays rebuilt from their bytes, and inert records of optax states.
+Rebuilds NumPy arrays from their bytes, and represents optax states by inert records.
 
-Known are the constructors of arrays, dtypes and scalars of numeric types under the module names of
-NumPy 1 and 2, those of JAX arrays (which become NumPy arrays), and optax's state classes. Names are
-compared, never resolved; everything else is refused. Arrays are read-only views of the bytes in the
-file, so sizes that a file merely claims cannot allocate memory.
+Accepted are the constructors of arrays, dtypes and scalars of numeric types under the module names
+of NumPy 1 and 2, those of JAX arrays (which become NumPy arrays), and optax's state classes. Names
+are compared, never resolved; everything else is rejected. Arrays are read-only views of the bytes
+in the file, so a file cannot make us allocate memory by declaring large sizes.
 """
 
 from __future__ import annotations
@@ -19,20 +19,18 @@ import numpy as np
 
 
 class CheckpointFormatError(ValueError):
-    """The file is no pickle, is truncated, or holds something other than a checkpoint of the
-    release.
-    """
+    """The file is not a pickle, is truncated, or is not a checkpoint of the release."""
 
 
 class UnsafeCheckpointError(CheckpointFormatError):
-    """The file asks for something that an array file has no use for; the message names it."""
+    """The file refers to something that a checkpoint never needs; the message names it."""
 
 
 @dataclasses.dataclass
 class Inert:
     """A record in place of an object of the class `name`.
 
-    Construction arguments and state, unused.
+    Its construction arguments and state are unused.
     """
 
     name: str
@@ -42,7 +40,7 @@ class Inert:
 
 @dataclasses.dataclass(frozen=True)
 class Global:
-    """A name the file mentions. Never resolved."""
+    """A global name in the file, never resolved."""
 
     module: str
     name: str
@@ -53,9 +51,9 @@ class Global:
 
 @dataclasses.dataclass(eq=False)
 class Unfinished:
-    """An array or dtype between its construction and its BUILD.
+    """An array or dtype between its construction and its BUILD opcode.
 
-    `memo_keys` are where to put the finished one.
+    `memo_keys` are the memo entries to replace by the finished object.
     """
 
     dtype: np.dtype | None
@@ -90,7 +88,7 @@ def expect(condition: bool, message: str) -> None:
 
 
 def global_name(module: str, name: str) -> Global:
-    """The name, if it is one that array data or an optimiser state needs."""
+    """The name, if array data or optimiser states need it; otherwise rejected."""
     found = Global(module, name)
     if found not in _KNOWN and not ("." not in name and _OPTAX_CLASS.fullmatch(str(found))):
         raise UnsafeCheckpointError(
@@ -133,7 +131,7 @@ def reduce_to_data(target: Global, args: tuple[Any, ...]) -> Any:
             len(args) == 4 and args[0] in _RECONSTRUCT, "a JAX array is not constructed as JAX does"
         )
         return array_from_state(args[2])
-    if target == ENCODE:  # how protocols up to 2 write bytes
+    if target == ENCODE:  # encoding of bytes in protocols up to 2
         expect(
             len(args) == 2 and type(args[0]) is str and args[1] == "latin1",
             "bytes are not written as pickle does",
@@ -156,9 +154,9 @@ def _numeric_dtype(name: Any) -> np.dtype:
 
 
 def dtype_from_state(dtype: np.dtype, state: Any) -> np.dtype:
-    """NumPy's dtype state: (version, byte order, subarray, names, fields, ...).
+    """Apply NumPy's dtype state: (version, byte order, subarray, names, fields, ...).
 
-    All but the byte order is empty for numbers.
+    For numbers everything but the byte order is empty.
     """
     order = state[1] if type(state) is tuple and len(state) >= 5 else None
     if order not in ("<", ">", "|", "="):
@@ -171,7 +169,7 @@ def dtype_from_state(dtype: np.dtype, state: Any) -> np.dtype:
 
 
 def array_from_state(state: Any) -> np.ndarray:
-    """NumPy's array state: (version, shape, dtype, is Fortran order, bytes)."""
+    """Array from NumPy's array state: (version, shape, dtype, is Fortran order, bytes)."""
     expect(type(state) is tuple and len(state) == 5, "an array has an unknown state")
     return _array(state[2], state[1], state[4], "F" if state[3] else "C")
 

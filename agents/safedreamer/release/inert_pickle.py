@@ -1,10 +1,9 @@
-"""Reads a pickle as data: a stack machine over `pickletools.genops` in which a global is only a
-name.
+"""Reads a pickle as data: a stack machine over `pickletools.genops` that treats globals as names.
 
-Unlike a `pickle.Unpickler` with a restricted `find_class`, nothing named by the file is ever
-imported, called or given attributes, so there is no gadget to look for. Plain containers, numbers,
-strings and bytes are understood here; what names stand for is in `inert_arrays.py`. Persistent ids,
-extension codes and all opcodes that a checkpoint has no use for are refused.
+Unlike with a `pickle.Unpickler` with a restricted `find_class`, nothing named by the file is ever
+imported, called or given attributes, so there are no gadgets to exploit. Plain containers, numbers,
+strings and bytes are handled here; `inert_arrays.py` interprets names. Persistent ids, extension
+codes and all opcodes that a checkpoint does not need are rejected.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ _UNSAFE = {
 
 
 def read_pickle(path: str | os.PathLike[str]) -> Any:
-    """The content of a pickle file, inert.
+    """Read the content of a pickle file as inert data.
 
     Raises CheckpointFormatError, UnsafeCheckpointError, or OSError.
     """
@@ -74,7 +73,7 @@ def read_pickle(path: str | os.PathLike[str]) -> Any:
                 return _Machine().run(data)
             except UnsafeCheckpointError as error:
                 raise UnsafeCheckpointError(f"{path}: {str(error)[:MAX_MESSAGE]}") from error
-            # What genops and a stack machine raise on bytes that are not a complete pickle.
+            # Raised by genops and the stack machine for bytes that are not a complete pickle.
             except (ValueError, IndexError, KeyError, TypeError, OverflowError, EOFError) as error:
                 raise CheckpointFormatError(
                     f"{path} is not a complete pickle file: {str(error)[:MAX_MESSAGE]}"
@@ -86,11 +85,11 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
-        # by id: a string that the file names often becomes bytes once
+        # by id: a string that the file uses often is converted to bytes once
         self.encoded: dict[int, tuple[Any, bytes]] = {}
 
     def run(self, data: mmap.mmap) -> Any:
-        # read, readline and tell suffice
+        # genops needs only read, readline and tell
         for opcode, argument, position in pickletools.genops(data):  # type: ignore[arg-type]
             name = opcode.name
             if name in _UNSAFE:

@@ -1,7 +1,7 @@
-"""The release's checkpoints as states of our agent: names, sizes and settings translated.
+"""Converts the release's checkpoints to states of our agent: names, sizes and settings.
 
-Reading the file is `official.py`'s task; here its arrays meet our parameter tree. The two trees
-hold the same arrays in the same layout, so the translation is one of names.
+`checkpoint.py` reads the file; this module maps its arrays to our parameter tree. The two trees
+hold the same arrays in the same layout, so only names are translated.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _RULES: tuple[tuple[str, str], ...] = (
 def _official_name(path: str, prefix: str = "") -> str:
     """The release's name of one of our parameter paths.
 
-    `prefix` is the network's own, "" for the world model.
+    `prefix` is that of the network, "" for the world model.
     """
     name = path
     if not prefix:
@@ -78,7 +78,7 @@ def _path(keys: tuple[Any, ...]) -> str:
 def _check_finite(name: str, array: np.ndarray) -> None:
     """Raise CheckpointFormatError for NaN and infinity.
 
-    Such a policy acts, and its returns look like any others.
+    Otherwise such a policy would act, with returns that look like any others.
     """
     if not np.isfinite(array).all():
         raise CheckpointFormatError(
@@ -87,9 +87,9 @@ def _check_finite(name: str, array: np.ndarray) -> None:
 
 
 def translate(template: Any, params: Mapping[str, np.ndarray], prefix: str = "") -> Any:
-    """Parameters shaped like `template` filled from the release's arrays.
+    """Parameters of the structure of `template`, filled from the release's arrays.
 
-    CheckpointFormatError where one is absent or misshapen.
+    Raises CheckpointFormatError if an array is missing or has the wrong shape.
     """
 
     def pick(keys, leaf):
@@ -132,9 +132,9 @@ def model_config(sizes: Mapping[str, Any], base: ModelConfig) -> ModelConfig:
 
 
 def observation_spec(sizes: Mapping[str, Any]) -> dict[str, ArraySpec]:
-    """Observation arrays that a checkpoint's encoder takes.
+    """Observation arrays of a checkpoint's encoder.
 
-    Images are named as the release names its cameras.
+    Images have the names of the release's cameras.
     """
     side = sizes["image_size"]
     images = {
@@ -145,8 +145,8 @@ def observation_spec(sizes: Mapping[str, Any]) -> dict[str, ArraySpec]:
 
 
 def check_fit(sizes: Mapping[str, Any], env: EnvSpec) -> None:
-    """Raise CheckpointFormatError unless the checkpoint's observations and actions are those of the
-    environment.
+    """Raise CheckpointFormatError unless the checkpoint's observations and actions match the
+    environment's.
     """
     theirs = {name: spec.shape for name, spec in observation_spec(sizes).items()}
     ours = {name: tuple(spec.shape) for name, spec in env.obs.items()}
@@ -163,10 +163,8 @@ def agent_state(
 ) -> AgentState:
     """State of `agent` with the checkpoint's parameters, slow critics, normaliser and multipliers.
 
-    Optimisers start fresh.
-
-    The release's optimisers count in its own order of parameters and its PID controller is not in
-    the file, so a run started from a checkpoint restarts both.
+    Optimisers and the PID controller are reset: the release's optimisers have their own order of
+    parameters, and its PID controller is not in the file.
     """
     arrays = checkpoint.agent
     template = jax.eval_shape(agent.init, 0)
@@ -221,12 +219,12 @@ def load_agent(
     stoch: int | None = None,
     classes: int | None = None,
 ) -> tuple[SafeDreamer, AgentState]:
-    """A published checkpoint as an agent for `env` and its state.
+    """Load a published checkpoint as an agent for `env` and its state.
 
     Sizes come from the file, everything else from `config`.
 
-    Raises UnsafeCheckpointError for a hostile file, CheckpointFormatError for one that does not
-    fit.
+    Raises UnsafeCheckpointError for an unsafe file, CheckpointFormatError for one that does not
+    match.
     """
     checkpoint = load_official(path)
     sizes = infer_sizes(checkpoint.agent, stoch, classes)

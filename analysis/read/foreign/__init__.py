@@ -3,7 +3,7 @@
 What their formats lack is listed in `runs["lacks"]`.
 
 progress      OmniSafe and SafePO: `progress.csv` and `config.json`; means over the last 50
-              episodes, no single ones
+              episodes, no single episodes
 release       the authors' SafeDreamer: `scores.jsonl`
 tensorboard   event files with tags of either, of CleanRL or of sheeprl
 monitor       Stable-Baselines3: `*monitor.csv`, episodes
@@ -29,7 +29,7 @@ READERS: Mapping[str, Callable[[Path, str], Part]] = {
 
 
 def recognise(names: set[str]) -> str:
-    """The reader of a folder with these names in it, "" for none."""
+    """Name of the reader for a folder that contains these names, "" if there is none."""
     if progress.FILE_NAME in names:
         return "progress"
     if release.FILE_NAME in names:

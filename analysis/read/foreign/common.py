@@ -1,7 +1,4 @@
-"""What readers of other programs share.
-
-Their names of methods, a frame of rows, a part of one run.
-"""
+"""Helpers of the readers of other programs: method names, numbers, the `Part` of one run."""
 
 from __future__ import annotations
 
@@ -59,16 +56,13 @@ METHODS = {
 
 
 def seed_of(value: Any) -> int | float:
-    """A seed as these programs write it; NaN for what is none."""
+    """A seed as these programs write it; NaN for anything else."""
     text = str(value)
     return int(text) if text.isdecimal() and text.isascii() and len(text) < 16 else np.nan
 
 
 def number_of(value: Any) -> float:
-    """A finite number from 0 on, such as a cost limit or a budget.
-
-    NaN for what is none, null and texts included.
-    """
+    """A finite, non-negative number, such as a cost limit or a budget; NaN for anything else."""
     try:
         number = float(value) if is_a(value, float | str) else np.nan
     except (ValueError, OverflowError):
@@ -77,7 +71,7 @@ def number_of(value: Any) -> float:
 
 
 def steps_of(value: Any) -> int:
-    """Simulator steps of a row. Raises ValueError for what cannot be any."""
+    """Simulator steps of a row. Raises ValueError for an invalid number."""
     number = float(value)
     if not 0 <= number <= LARGEST_INT:
         raise ValueError(f"{number:g} is no number of steps")
@@ -87,10 +81,10 @@ def steps_of(value: Any) -> int:
 def part(
     facts: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], damage: Iterable[Damage] = ()
 ) -> Part:
-    """One run.
+    """The `Part` of one run.
 
-    `rows` have `split`, `env_steps`, `return`, `cost` and what else is known; `episode` is counted
-    within its split.
+    `rows` have `split`, `env_steps`, `return`, `cost` and any further columns of the records;
+    `episode` is numbered within each split.
     """
     run = facts["run"]
     frame = pd.DataFrame([*rows])
@@ -112,5 +106,5 @@ def part(
 
 
 def unreadable(facts: Mapping[str, Any], why: str, damage: Iterable[Damage] = ()) -> Part:
-    """A run that cannot be read keeps its place, with the reason in its notes."""
+    """The `Part` of a run that cannot be read: no episodes, the reason in its notes."""
     return part({**facts, "problem": Status.BAD_RECORDS, "notes": why}, [], damage)

@@ -1,7 +1,7 @@
-"""Scalars of TensorBoard event files, read by the package that writes ours (tensorboardX).
+"""Scalars of TensorBoard event files, read with tensorboardX, which also writes ours.
 
-A file is a row of records: length (uint64), its checksum, a protocol buffer, its checksum. Scalars
-are plain values, or tensors of the plugin `scalars`.
+A file is a sequence of records: length (uint64), its checksum, a protocol buffer, its checksum.
+Scalars are plain values, or tensors of the plugin `scalars`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Scalar(NamedTuple):
 
 
 def scalars(file: Path) -> Iterator[Scalar]:
-    """The scalars of a file in its order; an unfinished last record is left out.
+    """The scalars of a file in file order; an unfinished last record is skipped.
 
-    Raises ImportError without tensorboardX, and what its protocol buffers raise for damaged bytes.
+    Raises ImportError without tensorboardX, and errors of its protocol buffers for damaged bytes.
     """
     from tensorboardX.proto.event_pb2 import Event
 
@@ -50,7 +50,7 @@ def scalars(file: Path) -> Iterator[Scalar]:
 
 
 def _number(value: Any) -> float | None:
-    """The scalar of a summary; None for pictures, texts and histograms."""
+    """The scalar of a summary value; None for images, texts and histograms."""
     if value.HasField("simple_value"):
         return float(value.simple_value)
     if value.metadata.plugin_data.plugin_name != "scalars" or not value.HasField("tensor"):

@@ -1,8 +1,8 @@
 """`monitor.csv` of Stable-Baselines3: one row per training episode, `r`, `l`, `t` and more.
 
-Costs are there where the environment was wrapped with `Monitor(env, info_keywords=("cost",))`,
-which keeps the info of an episode's last step: let that hold the episode's cost, under any name.
-Several files of a folder are parallel environments of one run.
+It has costs if the environment was wrapped with `Monitor(env, info_keywords=("cost",))`, which
+records the info of an episode's last step: that must be the episode's cost, under any name.
+Several files in a folder are parallel environments of one run.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def read(
 ) -> Part:
     """The run of a folder; `cost` is the column of episode costs.
 
-    `facts` are what the files do not hold; without them the method and the seed are guessed from
-    folders as RL Zoo names them, `ALGO/TASK_NUMBER`, and the notes say so.
+    `facts` supply what the files lack. By default method and seed are guessed from folder names as
+    in RL Zoo, `ALGO/TASK_NUMBER`, which the notes record.
     """
     folder = Path(folder)
     files = sorted(folder.glob(f"*{SUFFIX}"))
@@ -74,7 +74,7 @@ def read(
 
 
 def _rows(episodes: list[tuple[float, ...]]) -> list[dict[str, Any]]:
-    """In the order in which they ended; steps are those of all environments together."""
+    """Rows in the order in which episodes ended; steps are summed over all environments."""
     rows, steps = [], 0.0
     for seconds, length, return_, cost in sorted(episodes):
         steps += length
@@ -92,7 +92,7 @@ def _rows(episodes: list[tuple[float, ...]]) -> list[dict[str, Any]]:
 
 
 def _task(first: list[str]) -> str:
-    """The environment's id in the comment that a file begins with."""
+    """The environment's id from the comment in a file's first line."""
     try:
         head = json.loads(first[0].removeprefix("#")) if first else {}
     except ValueError:

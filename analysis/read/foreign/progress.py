@@ -3,9 +3,9 @@
 One row per epoch, means over the last 50 training episodes.
 
 Both write `config.json` beside it. OmniSafe names steps `TotalEnvSteps` (offline: `TotalSteps`),
-SafePO `Train/TotalSteps`; evaluation columns begin with `Metrics/Test` or `Metrics/Eval` and are
-there only for some algorithms or on request. SafePO's algorithm is the name of the folder above the
-run; its `Time/Total` counts each epoch anew, OmniSafe's from the start.
+SafePO `Train/TotalSteps`; evaluation columns begin with `Metrics/Test` or `Metrics/Eval` and exist
+only for some algorithms or on request. SafePO's algorithm is the name of the folder above the run;
+its `Time/Total` is the time of one epoch, OmniSafe's the time since the start.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.runs.reading import DamagedFile, read_bytes, read_object
 from benchmarks.runs.records import EVAL, TRAIN
 
 FILE_NAME, CONFIG = "progress.csv", "config.json"
-# column -> who wrote it
+# column -> the program that writes it
 STEPS = {"TotalEnvSteps": "omnisafe", "TotalSteps": "omnisafe", "Train/TotalSteps": "safepo"}
 NEEDED = ("Metrics/EpRet", "Metrics/EpCost")
 EVALUATIONS = ("Metrics/Test", "Metrics/Eval")
@@ -103,7 +103,7 @@ def _config(file: Path) -> tuple[dict[str, Any], str]:
 
 
 def _cells(line: str) -> list[str]:
-    """The cells of a line; of one that is no CSV a single cell, which is damage then."""
+    """The cells of a line; a line that is not CSV is one cell, which is then counted as damage."""
     try:
         return next(csv.reader([line]), [])
     except csv.Error:
@@ -111,7 +111,7 @@ def _cells(line: str) -> list[str]:
 
 
 def _identity(folder: Path, config: dict[str, Any], source: str) -> dict[str, Any]:
-    """From the configuration, else from folders.
+    """The run's identity from its configuration, else from folder names.
 
     `PPOLag-{TASK}/seed-000-TIME` (OmniSafe), `TASK/ppo_lag/seed-000-TIME` (SafePO).
     """
@@ -132,7 +132,7 @@ def _identity(folder: Path, config: dict[str, Any], source: str) -> dict[str, An
         "run_id": f"{source}/{task}/{algo}/{folder.name}",
         "method": METHODS.get(algo, algo),
         "task": task,
-        "obs": "lidar",  # both know Safety-Gymnasium's own flat observation only
+        "obs": "lidar",  # both support only Safety-Gymnasium's own flat observation
         "seed": seed_of(seed),
         "budget_env_steps": number_of(train.get("total_steps") or config.get("total_steps")),
         "cost_limit": _limit(config),
@@ -140,7 +140,9 @@ def _identity(folder: Path, config: dict[str, Any], source: str) -> dict[str, An
 
 
 def _limit(config: dict[str, Any]) -> float:
-    """OmniSafe keeps it in one of two blocks, under one of two names; SafePO at the top."""
+    """The cost limit: OmniSafe has it in one of two blocks, under one of two names, SafePO at the
+    top level.
+    """
     for block in (config.get("lagrange_cfgs"), config.get("algo_cfgs"), config):
         for key in ("cost_limit", "safety_budget"):
             if isinstance(block, dict) and not np.isnan(limit := number_of(block.get(key))):

@@ -3,9 +3,9 @@
     {"step": 4000, "episode/score": 1.2, "episode/cost": 30.0, "episode/cost_ema": ...,
     "eval_episode/score": ..., ...}
 
-`step` is already in simulator steps (agent steps times action repeat). Of episodes of one split
-that ended at the same step only the last is in the file. Folders are named `TIME_METHOD_TASK_SEED`;
-`config.yaml` beside it has the same and the cost limit.
+`step` is already in simulator steps (agent steps times action repeat). Of several episodes of one
+split that ended at the same step, the file has only the last. Folders are named
+`TIME_METHOD_TASK_SEED`; `config.yaml` beside the file has the same values and the cost limit.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def read(folder: str | os.PathLike[str], name: str) -> Part:
 
 
 def _episodes(values: dict[str, Any]) -> list[dict[str, Any]]:
-    """The episodes of a line; one without a cost keeps NaN."""
+    """The episodes of a line; the cost is NaN if there is none."""
     rows = []
     for split, prefix in PREFIXES.items():
         if f"{prefix}score" in values:
@@ -67,7 +67,7 @@ def _episodes(values: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _identity(folder: Path) -> dict[str, Any]:
-    """From `config.yaml` where there is one, else from the folder's name."""
+    """The run's identity from `config.yaml`, else from the folder's name."""
     named = re.fullmatch(
         r"[\d-]+_(?P<method>.+?)_(?P<task>safetygym[a-z]*_.+)_(?P<seed>\d+)", folder.resolve().name
     )
@@ -75,7 +75,7 @@ def _identity(folder: Path) -> dict[str, Any]:
     notes = ""
     try:
         text = read_text(folder / CONFIG)
-        # its values at the top level are all plain
+        # top-level values are plain scalars
         pattern = r"^(method|task|seed|cost_limit): *['\"]?([^'\"\n#]+?)['\"]? *$"
         found |= dict(re.findall(pattern, text, flags=re.MULTILINE))
     except FileNotFoundError:

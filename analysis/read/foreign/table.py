@@ -37,11 +37,11 @@ def read(
     Args:
         columns: our column -> the file's; `return`, `cost` and `env_steps` are needed, `cost_limit`
             may be among them.
-        values: what holds for the whole file: `method`, `task`, ..., `split` ("train" if not
+        values: constants for the whole file: `method`, `task`, ..., `split` ("train" if not
             given), `cost_limit`, `budget_env_steps`, `per_episode` (False where rows are means over
             episodes).
-    Lines that are no rows are named in the damage. Raises ValueError for a column that the file
-    lacks or that we do not have.
+    Invalid lines are listed in the damage. Raises ValueError for a column that the file lacks or
+    that is not one of ours.
     """
     file = Path(file)
     plain = {"split": TRAIN, "obs": "", "seed": np.nan, "method": file.stem, "task": ""}
@@ -65,7 +65,7 @@ def read(
 def read_folder(folder: str | os.PathLike[str], name: str) -> Part:
     """The runs of the CSV file that the folder's `table.json` names, each under the folder's name.
 
-    Raises ValueError as `read` does, DamagedFile for a `table.json` that is none.
+    Raises ValueError as `read` does, DamagedFile for an invalid `table.json`.
     """
     folder = Path(folder)
     about = read_object(folder / FILE_NAME)
@@ -109,10 +109,7 @@ def _rows(
 
 
 def _parts(file: Path, rows: pd.DataFrame, damage: list[Damage], values: Mapping[str, Any]) -> Part:
-    """One part for all runs of the file.
-
-    Damage belongs to the file, and is listed with its first run.
-    """
+    """One part for all runs of the file; damaged lines are listed with its first run."""
     found = []
     for key, mine in (
         rows.groupby(list(GROUP), dropna=False, sort=False) if len(rows) else [((), rows)]

@@ -2,8 +2,8 @@
 
 Tags are those of OmniSafe and SafePO (`Metrics/EpRet`), of the authors' release (`episode/score`),
 of CleanRL (`charts/episodic_return`), of sheeprl (`Rewards/rew_avg`) and of this suite; others are
-passed as a map. The x-axis counts simulator steps, or, where a tag in STEP_TAGS is there, that
-tag's value at the same point does.
+passed as a map. Simulator steps are the x-axis, or the value of a tag in STEP_TAGS at the same
+point if there is one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.runs.records import EVAL, LARGEST_INT, TRAIN
 
 PREFIX = "events.out.tfevents"
 STEP_TAGS = ("TotalEnvSteps", "Train/TotalSteps")  # OmniSafe and SafePO count epochs on the x-axis
-# (split, column) -> tags, the first that is there counts
+# (split, column) -> tags; the first one present is used
 TAGS: Mapping[tuple[str, str], tuple[str, ...]] = {
     (TRAIN, "return"): (
         "episode/score", "Metrics/EpRet", "train/return", "charts/episodic_return",
@@ -53,12 +53,12 @@ def read(
 ) -> Part:
     """The run of a folder.
 
-    `facts` are what event files do not hold: method, task, obs, seed, cost_limit, ...
+    `facts` supply what event files lack: method, task, obs, seed, cost_limit, ...
 
-    Without `facts` they are guessed from folders named as OmniSafe's,
-    `ALGO-{TASK}/seed-000-TIME/tb`, CleanRL's, `TASK__ALGO__SEED__TIME`, and sheeprl's,
-    `ALGO/TASK/TIME_NAME_SEED/version_0`, and the run's notes say so. A folder that cannot be read,
-    also because the package is not installed, keeps its place with the reason in its notes.
+    By default they are guessed from folder names as in OmniSafe, `ALGO-{TASK}/seed-000-TIME/tb`,
+    CleanRL, `TASK__ALGO__SEED__TIME`, and sheeprl, `ALGO/TASK/TIME_NAME_SEED/version_0`, which the
+    run's notes record. A folder that cannot be read, also because tensorboardX is not installed, is
+    an unreadable run with the reason in its notes.
     """
     folder = Path(folder)
     known = {
@@ -73,7 +73,7 @@ def read(
         series = _series(folder)
     except ImportError:
         return unreadable(known, MISSING)
-    except Exception as error:  # noqa: BLE001 (whatever that package meets in a damaged file)
+    except Exception as error:  # noqa: BLE001 (any error of tensorboardX on a damaged file)
         return unreadable(known, one_line(f"{type(error).__name__}: {error}"))
     steps = next((series[tag] for tag in STEP_TAGS if tag in series), None)
     rows = []
@@ -101,9 +101,9 @@ def read(
 
 
 def _series(folder: Path) -> dict[str, dict[int, float]]:
-    """tag -> step -> value, over all event files of the folder by name.
+    """tag -> step -> value, over all event files of the folder in order of their names.
 
-    A step written twice keeps the later value.
+    Of a step written twice the later value counts.
     """
     series: dict[str, dict[int, float]] = {}
     for file in sorted(folder.glob(f"{PREFIX}*")):

@@ -1,8 +1,8 @@
 """The suite from Python: `import safedreamer_suite as sd`.
 
-Names and their types are in `__init__.pyi`; each is imported when it is first used, so that
-importing this starts neither JAX nor a simulator. This is the one place where training and analysis
-meet, by name: neither imports the other.
+Names and their types are in `__init__.pyi`; each is imported on first use, so that importing this
+package loads neither JAX nor a simulator. Only here are training and analysis combined, by name:
+neither imports the other.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Navigation and velocity tasks of Safety-Gymnasium and users' environments, one interface."""
+"""Safety-Gymnasium's navigation and velocity tasks and users' environments, in one interface."""

@@ -1,4 +1,4 @@
-"""The simulator of a task."""
+"""Makes the simulator of a task."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from benchmarks.tasks import Obs, Task
 
 
 def make_simulator(task: Task, obs: Obs, view: View | None, resize: int = 0) -> Simulator:
-    """The simulator of a task; `view` None if nothing will be rendered for people.
+    """The simulator of a task; `view` is None if `render()` is not used.
 
-    `resize` is the side of the images of a user's environment, 0 for their own.
+    `resize` is the side of the resized images of a user's environment; 0 keeps their size.
     """
     if task.custom:
         return Custom(task, view, resize)

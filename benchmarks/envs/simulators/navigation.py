@@ -1,4 +1,4 @@
-"""Navigation tasks of Safety-Gymnasium: Goal, Button, Push, Circle, Run, ..."""
+"""Safety-Gymnasium's navigation tasks: Goal, Button, Push, Circle, Run, ..."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from benchmarks.envs.simulators.simulator import View, flat_space
 from benchmarks.tasks import Obs, Task
 
 IMAGE_SIZE = 64  # pixels; the release's vision presets
-# Layouts tried before a reset gives up. None of 1350 over nine tasks was refused, but no run of 1e4
-# episodes should die of one.
+# Layouts tried before a reset fails. None of 1350 over nine tasks was refused, but a single refusal
+# must not end a run of 1e4 episodes.
 RESET_ATTEMPTS = 5
-# odd, so that the seeds tried after a refused layout differ from each other and from neighbours
+# odd, so that the seeds tried after a refused layout differ from each other and from nearby seeds
 ATTEMPT_STRIDE = 0x9E3779B1
 
 
 def costly(task: Any) -> tuple[str, ...]:
-    """Names of what costs in a task object of Safety-Gymnasium.
+    """Names of the cost sources in a Safety-Gymnasium task object.
 
-    Constrained obstacles, and touching what stands still.
+    Constrained obstacles, and contact with static geoms.
     """
     names = [obstacle.name for obstacle in task._obstacles if obstacle.is_constrained]
     if task._is_load_static_geoms and task.static_geoms_contact_cost:
@@ -57,8 +57,8 @@ class Navigation:
         self._lidar: np.ndarray | None = None
         self._renderer: cameras.Renderer | None = None
         self._poses: tuple[cameras.Pose, ...] = ()
-        # how pictures differ from the task's, set before the first reset; degrees further down, and
-        # share of white in the sky
+        # image perturbations, set before the first reset: downward tilt in degrees, and share of
+        # white in the sky
         self.camera_tilt = self.sky_white = 0.0
         kinds = (
             observations.GOAL_TASK_OBJECTS
@@ -96,7 +96,7 @@ class Navigation:
             width = max(IMAGE_SIZE, self._view.width if self._view else 0)
             self._renderer = cameras.Renderer(self._task.model, height, width)
         if self._obs == "vision":
-            # before rendering moves the camera
+            # read before rendering moves the camera
             self._poses = cameras.front_and_back(self._agent, self._task.model)
             if self.camera_tilt:
                 self._poses = tuple(cameras.tilted(p, self.camera_tilt) for p in self._poses)
@@ -104,8 +104,8 @@ class Navigation:
             self._coordinates.bind()
 
     def _reset_simulator(self, seed: int | None) -> None:
-        """Reset, and again with seeds derived from `seed` while Safety-Gymnasium refuses the layout
-        it drew.
+        """Reset; while Safety-Gymnasium refuses the layout it drew, retry with seeds derived from
+        `seed`.
         """
         refusal: AssertionError | None = None
         for attempt in range(RESET_ATTEMPTS):
@@ -114,7 +114,7 @@ class Navigation:
                 self._env.reset(seed=attempt_seed)
                 return
             except AssertionError as error:
-                # the type it raises for "World has starting cost!" and for objects that do not fit
+                # raised for "World has starting cost!" and for objects that do not fit
                 refusal = error
                 warnings.warn(
                     f"{self._id}: layout of seed {attempt_seed} refused ({error}); drawing another",
@@ -129,12 +129,11 @@ class Navigation:
         return self._obs in ("lidar", "default")
 
     def _obs_hook(self) -> np.ndarray | None:
-        """In place of the task's `obs`.
+        """Replaces the task's `obs`: computes lidar only when needed, but always runs its forward
+        pass.
 
-        Its lidar only where wanted, but always the forward pass that comes with it.
-
-        The pass leaves the sensors current, and the contact solver where Safety-Gymnasium's next
-        step would find it.
+        The forward pass updates the sensors and leaves the contact solver in the state that
+        Safety-Gymnasium's next step expects.
         """
         if self._lidar_wanted:
             self._lidar = self._simulator_obs()
@@ -171,7 +170,7 @@ class Navigation:
 
     @property
     def physics(self) -> tuple[Any, Any]:
-        """MuJoCo's model and data, after a reset; every reset makes new ones."""
+        """MuJoCo's model and data, after a reset; every reset creates new ones."""
         return self._task.model, self._task.data
 
     @property
@@ -199,9 +198,8 @@ class Navigation:
 
 @contextlib.contextmanager
 def explain_missing_files(task_id: str) -> Iterator[None]:
-    """Some meshes and textures are missing from the published package (1.0.0 on PyPI).
-
-    Say so instead of naming one file.
+    """Explain that the published package (1.0.0 on PyPI) lacks some meshes and textures, instead of
+    naming a single file.
     """
     try:
         yield

@@ -1,8 +1,8 @@
-"""What an environment is to the rest, one simulator step at a time.
+"""Common interface of the simulators, one simulator step at a time.
 
-Action repeat, action scaling and checks of the caller's input are in `benchmarks.envs.make`. What
-is not asked for is not computed: lidar only on the step whose observation is wanted, images only
-for observation vision.
+Action repeat, action scaling and input checks are in `benchmarks.envs.make`. Observations are
+computed only when needed: lidar only on steps whose observation is used, images only for
+observation vision.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.envs import custom
 
 
 class View(NamedTuple):
-    """What `render()` shows: the name of a camera and the size of the picture in pixels."""
+    """Camera and image size, in pixels, of `render()`."""
 
     camera: str
     height: int
@@ -28,22 +28,23 @@ class View(NamedTuple):
 
 
 class Simulator(Protocol):
-    """One environment, stepped in its own units."""
+    """One environment, with actions in the simulator's own bounds."""
 
     observation_space: Dict
     action_space: Box  # the simulator's own bounds
     episode_env_steps: int
     layout: Mapping[str, slice]
-    costly: tuple[str, ...]  # names of what costs; empty where nothing does or it is unknown
+    costly: tuple[str, ...]  # names of cost sources; empty if there are none or they are unknown
     hazard_size: float  # metres within which a hazard costs; 0 without hazards
 
     def reset(self, seed: int | None) -> None:
-        """Start an episode; with the same seed the same one, in any process."""
+        """Start an episode; the same seed gives the same episode in any process."""
         ...
 
     def step(self, action: np.ndarray, observe: bool) -> custom.Transition:
-        """One simulator step; its observation is had from `observe()`, and only after
-        `observe=True` or an episode's end.
+        """Take one simulator step.
+
+        `observe()` returns its observation, but only after `observe=True` or an episode's end.
         """
         ...
 
@@ -56,18 +57,18 @@ class Simulator(Protocol):
 
     @property
     def heading(self) -> float:
-        """Where the robot's front camera looks, radians to the left of its x axis.
+        """Viewing direction of the robot's front camera, in radians to the left of its x axis.
 
-        0 for robots without one. Known after a reset.
+        0 for robots without one. Available after a reset.
         """
         ...
 
     def render(self) -> np.ndarray:
-        """A picture [H, W, 3] uint8."""
+        """An image [H, W, 3] uint8."""
         ...
 
     def close(self) -> None:
-        """Free what the simulator holds."""
+        """Free the simulator's resources."""
         ...
 
 

@@ -20,9 +20,9 @@ from benchmarks.tasks import Task
 
 
 class Custom:
-    """A user's environment; probed by one step when it is made.
+    """A user's environment; its constructor probes it with one step.
 
-    Raises EnvContractError where it lacks something.
+    Raises EnvContractError if it breaks the environment contract.
     """
 
     heading = 0.0
@@ -55,7 +55,7 @@ class Custom:
         self.episode_env_steps = steps
         self._obs: dict[str, np.ndarray] = {}
         self._steps = 0
-        with user_imports():  # some import only when they are first used
+        with user_imports():  # some environments import their simulator on first use
             self.reset(seed=0)
             middle = self.action_space.low / 2 + self.action_space.high / 2
             self.step(middle.astype(self.action_space.dtype), observe=True)
@@ -79,7 +79,7 @@ class Custom:
 
     @contextlib.contextmanager
     def _located(self) -> Iterator[None]:
-        """Add task and simulator step to what an EnvContractError says; step 0 is the reset."""
+        """Add task and simulator step to an EnvContractError; step 0 is the reset."""
         try:
             yield
         except EnvContractError as error:

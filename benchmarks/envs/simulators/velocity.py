@@ -1,4 +1,4 @@
-"""Velocity tasks of Safety-Gymnasium."""
+"""Safety-Gymnasium's velocity tasks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from benchmarks.tasks import Task
 
 
 class Velocity:
-    """A MuJoCo robot of Gymnasium whose speed is limited.
+    """A Gymnasium MuJoCo robot with a speed limit.
 
-    Its observation is the robot's own flat vector.
+    The observation is the robot's own flat vector.
     """
 
     heading = 0.0
@@ -66,13 +66,13 @@ class Velocity:
 
     @property
     def speed(self) -> float:
-        """In the last step [m/s], as the cost limits it: along x alone where that alone counts."""
+        """Speed in the last step [m/s] as the cost measures it: along x only, or in the plane."""
         forward, sideways = self._info["x_velocity"], self._info.get("y_velocity")
         return float(forward if sideways is None else np.hypot(forward, sideways))
 
     @property
     def speed_limit(self) -> float:
-        """Above this speed [m/s] a step costs."""
+        """Speed [m/s] above which a step costs."""
         robot: Any = self._env.unwrapped
         return robot._velocity_threshold
 

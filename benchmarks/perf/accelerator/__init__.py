@@ -1,4 +1,3 @@
-"""One prepared program that uses some minutes of an accelerator well.
-
-Timings, training from vision, several seeds at once.
+"""A program that uses a few minutes of an accelerator efficiently: timings, training from vision,
+several seeds at once.
 """

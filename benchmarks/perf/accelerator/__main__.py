@@ -2,11 +2,11 @@
 
 Timings, a run from vision, several seeds at once.
 
-Compiling takes longer than measuring, so that everything is prepared while something else goes on:
-(b) a run from vision trains while the processes of (a), timings of one learner and of rendering,
-and of (c), several seeds in one process, compile; once it has ended they are measured one at a
-time, with nothing beside them. DIR/report.json is written anew whenever something is done; what did
-not fit or failed is in it too, with the reason.
+Compiling takes longer than measuring, so compilation overlaps with training: (b) a run from vision
+trains while the processes of (a), timings of one learner and of rendering, and of (c), several
+seeds in one process, compile. After the run has ended they are measured one at a time, with nothing
+else running. DIR/report.json is rewritten after every result; skipped and failed parts are listed
+in it with the reason.
 """
 
 from __future__ import annotations
@@ -34,55 +34,53 @@ from benchmarks.runs.provenance import git_state, hardware, versions
 
 PROG = "python -m benchmarks.perf.accelerator"
 
-MEASURING = 1.0  # minutes that training leaves for measuring
-LEAST_TRAINING = 1.0  # minutes without which training is not started
+MEASURING = 1.0  # minutes reserved for measuring after training
+LEAST_TRAINING = 1.0  # minimum minutes for training to start
 
 
 @dataclasses.dataclass(frozen=True)
 class AcceleratorOptions:
-    """Use some minutes of an accelerator for timings, a run from vision, and several seeds in one
+    """Use a few minutes of an accelerator for timings, a run from vision, and several seeds in one
     process.
     """
 
     out: Path
     """Folder for report.json, the run, and the output of its commands."""
     minutes: float = 9.0
-    """Wall-clock minutes for everything."""
+    """Wall-clock limit of the whole program, in minutes."""
     parts: str = "abc"
     """Which parts: a (timings), b (training), c (several seeds)."""
     parallel: int = 0
-    """Processes that prepare (compile) at once; a quarter of the cores if 0, as training has
-    environments of its own.
+    """Processes that compile in parallel; 0 for a quarter of the cores, leaving the rest for
+    training's environments.
     """
     env_python: str | None = None
-    """Interpreter that runs the environments; this one if neither given nor in
-    SAFEDREAMER_ENV_PYTHON.
-    """
+    """Interpreter for the environments; default: SAFEDREAMER_ENV_PYTHON, else this one."""
     rehearse: bool = False
-    """Tiny sizes: every part within about a minute of a CPU."""
+    """Run every part at tiny sizes, about a minute on a CPU."""
 
 
 class Program:
-    """The report and the clock that all parts share."""
+    """The report and the clock shared by all parts."""
 
     def __init__(self, options: AcceleratorOptions) -> None:
         self.options, self.begun = options, time.monotonic()
-        self.lock = threading.RLock()  # jobs are recorded by the thread that prepares them, too
+        self.lock = threading.RLock()  # the preparing thread records jobs, too
         self.sizes = REHEARSAL if options.rehearse else FULL
         self.report: dict[str, Any] = {
             "command": f"{PROG} " + " ".join(sys.argv[1:]),
             "git": git_state(),
             "versions": versions(),
-            # the jobs' processes know the devices; this one leaves them alone
+            # devices are reported by the jobs' processes; this one does not touch them
             "hardware": hardware(lambda: []),
             "jobs": {},
         }
         options.out.mkdir(parents=True, exist_ok=True)
 
     def run(self) -> int:
-        """All parts asked for.
+        """Run the requested parts.
 
-        Returns 1 when something failed, 0 also when something was skipped.
+        Returns 1 if something failed, else 0, even if something was skipped.
         """
         parallel = self.options.parallel or max(1, (os.cpu_count() or 1) // 4)
         chosen = [job for job in jobs(self.sizes) if job.part in self.options.parts]
@@ -112,9 +110,9 @@ class Program:
         return 1 if "failed" in states else 0
 
     def train(self, reserve: float) -> None:
-        """Part b, until `reserve` minutes before the end.
+        """Run part b until `reserve` minutes before the end.
 
-        What it raises is its result: the jobs do not depend on it.
+        Exceptions are recorded as its result, because the jobs do not depend on it.
         """
         minutes = (self.end - time.monotonic()) / 60 - reserve
         if minutes < LEAST_TRAINING and not self.options.rehearse:
@@ -141,7 +139,7 @@ class Program:
         return self.begun + 60 * self.options.minutes
 
     def record(self, job: Job, row: dict[str, Any]) -> None:
-        """Save what became of a job."""
+        """Save the result of a job."""
         with self.lock:
             self.report["jobs"][job.name] = dataclasses.asdict(job) | row
             self.report["jobs"] = with_shares(self.report["jobs"])
@@ -149,7 +147,7 @@ class Program:
         self.say(line(self.report["jobs"][job.name]))
 
     def save(self) -> None:
-        """Write the report whole, or leave the one before."""
+        """Write the report atomically."""
         with self.lock:
             self.report["seconds"] = time.monotonic() - self.begun
             path = self.options.out / "report.json"
@@ -162,14 +160,14 @@ class Program:
 
 
 def main(options: AcceleratorOptions) -> int:
-    """Run the program; see the module's docstring. Returns 2 for parts that do not exist."""
+    """Run the program; see the module's docstring. Returns 2 for unknown parts."""
     if unknown := set(options.parts) - set("abc"):
         print(f"unknown parts {''.join(sorted(unknown))!r}; valid: a, b, c", file=sys.stderr)
         return 2
     check_folder(options.out)
-    choose_python(options.env_python)  # the processes started here read it from their environment
-    # Several processes share the card; programs compiled by one are there for the next, and for no
-    # other run of this program.
+    choose_python(options.env_python)  # child processes read it from their environment
+    # Several processes share the accelerator. Compiled programs are cached for later processes of
+    # this invocation only.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     with tempfile.TemporaryDirectory() as cache:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", cache)

@@ -1,6 +1,6 @@
-"""What is measured on an accelerator, most valuable first.
+"""The measurements on an accelerator, most valuable first.
 
-A job is one process; measurements.py holds what each kind does.
+A job is one process; measurements.py implements the kinds of jobs.
 
 Parts: "a" times one learner and its environments, "c" several learners in one process. Training,
 part "b", is in training.py.
@@ -24,7 +24,7 @@ RENDERED_TASK = "SafetyPointGoal1-v0"
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One measurement in a process of its own.
+    """One measurement in its own process.
 
     A function of measurements.py by name, and its arguments as plain values.
     """
@@ -37,7 +37,7 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """How large the measured things are."""
+    """Sizes of the measurements."""
 
     vision: str = "release"  # preset of updates and planned actions from vision
     small: str = "cpu"  # preset of updates from coordinates, and of several seeds

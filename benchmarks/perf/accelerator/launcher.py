@@ -1,7 +1,7 @@
-"""Processes of jobs: `prepare` them side by side, then `measure` them one at a time, each with a
+"""Processes of jobs: `prepare` them in parallel, then `measure` them one at a time, each with a
 deadline.
 
-A process that crashes, hangs or compiles for too long costs its own result only.
+A process that crashes, hangs or compiles too long loses only its own result.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from typing import Any, Self
 
 from benchmarks.perf.accelerator.jobs import Job
 
-# of a process, before its job as JSON
+# command of a process, followed by its job as JSON
 COMMAND = [sys.executable, "-m", "benchmarks.perf.accelerator.measurements"]
-STDERR_TAIL = 4000  # characters of a crashed process's stderr that are kept
-ALONE_SECONDS = 60.0  # longest measurement; all are sized for a few seconds
+STDERR_TAIL = 4000  # characters kept of a crashed process's stderr
+ALONE_SECONDS = 60.0  # time limit of a measurement; all are sized for a few seconds
 
 
 class Launcher:
-    """Runs jobs; `record(job, row)` is called when one ends, with {"state".
+    """Runs jobs and calls `record(job, row)` when one ends.
 
-    "done" | "failed" | "skipped", ...}.
+    Rows are {"state": "done" | "failed" | "skipped", ...}.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Launcher:
     def prepare(self, jobs: Iterable[Job], until: float) -> list[_Process]:
         """Start processes and wait until they are ready.
 
-        Returns those that are by `until`, in the order of their jobs.
+        Returns those ready by `until`, in the order of their jobs.
         """
         order = list(jobs)
         waiting = deque(order)
@@ -63,7 +63,7 @@ class Launcher:
                 process.facts = answer["ready"]
                 preparing.remove(process)
                 ready.append(process)
-            else:  # while it prepared, or while it waited for its turn
+            else:  # failed while preparing, or while waiting for its turn
                 (ready if process in ready else preparing).remove(process)
                 self._end(process, "failed", answer["failed"])
         for process in preparing:
@@ -79,7 +79,7 @@ class Launcher:
     def measure(self, ready: Iterable[_Process], until: float) -> None:
         """Measure prepared processes one after the other until `until` (time.monotonic)."""
         for process in ready:
-            if process not in self._running:  # died while another was measured
+            if process not in self._running:  # it died while another was measured
                 continue
             if (left := until - time.monotonic()) > 0:
                 self._measure(process, min(left + 1.0, ALONE_SECONDS))
@@ -97,7 +97,7 @@ class Launcher:
             if answered is process and "done" in answer:
                 self._end(process, "done", answer["done"])
             elif answered in self._running:
-                # this one failed, or a process died that waits for its turn
+                # this one failed, or a waiting process died
                 self._end(answered, "failed", answer.get("failed", "answered out of turn"))
             if process not in self._running:
                 return
@@ -128,9 +128,9 @@ class Launcher:
 
 
 class _Process:
-    """One job's process; a thread puts its answers into a queue, and {"failed".
+    """One job's process.
 
-    ...} when it ends without a result.
+    A thread puts its answers into a queue, and {"failed": ...} if it ends without a result.
     """
 
     def __init__(
@@ -166,14 +166,14 @@ class _Process:
             answers.put((self, {"failed": f"ended with status {status}: {tail}"}))
 
     def go(self) -> None:
-        """Have it measure. One that has died meanwhile is noticed by its answer."""
+        """Start the measurement. A dead process is detected by its answer."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write("go\n")
             self._process.stdin.flush()
 
     def kill(self) -> None:
-        """End it and what it started."""
+        """Kill the process and its children."""
         self._killed = True
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)

@@ -2,10 +2,11 @@
 
 Prepare one job, wait for a line on stdin, measure it.
 
-Each kind of job prepares (compiles, starts workers) and returns facts of that and a function that
-measures. Processes prepare side by side and are measured one at a time: nothing runs on the
-accelerator between "ready" and the line, but compiled programs and parameters stay in its memory.
-Answers are JSON, one a line: {"ready": facts}, {"done": results} or {"failed": traceback}.
+The function of each kind of job prepares it (compiles, starts workers) and returns facts about the
+preparation and a function that measures. Processes prepare in parallel and are measured one at a
+time: nothing runs on the accelerator between "ready" and the line, but compiled programs and
+parameters stay in its memory. Answers are JSON lines: {"ready": facts}, {"done": results} or
+{"failed": traceback}.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ GIB = 2.0**30
 
 
 def peak(numbers: list[str], size: int) -> Prepared:
-    """FLOP/s of a large matrix product, by kind of numbers."""
+    """FLOP/s of a large matrix product, by number format."""
 
     def measure_peaks() -> Facts:
         found = {}
@@ -54,7 +55,7 @@ def peak(numbers: list[str], size: int) -> Prepared:
 def update(
     method: str, obs: str, preset: str, numbers: str, repeats: int, conv_impl: str = "auto"
 ) -> Prepared:
-    """An update on a batch that is on the device, and the transfer of such a batch."""
+    """An update on a batch already on the device, and the transfer of such a batch."""
     case = make_case("update", method, obs, preset, numbers, conv_impl=conv_impl)
     agent, loop = make_agent(case)
     rows = random_batch(agent.env.obs, loop.batch_size, loop.batch_length)
@@ -76,8 +77,8 @@ def update(
 
 
 def act(method: str, obs: str, preset: str, numbers: str, repeats: int, envs: int) -> Prepared:
-    """Evaluation actions for observations that come from the host and go back there, as a training
-    loop has them.
+    """Evaluation actions, transfers included: observations come from the host and actions return to
+    it, as in a training loop.
     """
     agent, _ = make_agent(make_case("plan", method, obs, preset, numbers, envs=envs))
     state = agent.learner.fresh_state(random_params(agent))
@@ -88,10 +89,7 @@ def act(method: str, obs: str, preset: str, numbers: str, repeats: int, envs: in
 
 
 def seeds(method: str, obs: str, preset: str, numbers: str, repeats: int, seeds: int) -> Prepared:
-    """Updates of several learners in one call, each with parameters, batch and key of its own.
-
-    `vmap` over all of them.
-    """
+    """Updates of several learners in one `vmap`, each with its own parameters, batch and key."""
     agent, loop = make_agent(make_case("update", method, obs, preset, numbers))
     fresh = [agent.learner.fresh_state(random_params(agent, seed)) for seed in range(seeds)]
     state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *fresh)
@@ -118,8 +116,8 @@ def seeds(method: str, obs: str, preset: str, numbers: str, repeats: int, seeds:
 
 
 def render(task: str, workers: int, seconds: float) -> Prepared:
-    """Agent steps per second of environment processes that render both cameras at every simulator
-    step of random actions.
+    """Agent steps per second of environment processes that take random actions and render both
+    cameras at every simulator step.
     """
     from benchmarks.envs import VectorEnv
     from benchmarks.training.launch import env_factory
@@ -169,7 +167,7 @@ def make_case(kind: str, method: str, obs: str, preset: str, numbers: str, **mor
 
 
 def make_agent(case: Case) -> tuple[SafeDreamer, Any]:
-    """The case's agent, of the SafeDreamer family, and its loop's settings."""
+    """The case's SafeDreamer-family agent and its loop settings."""
     agent, loop = case.agent()
     if not isinstance(agent, SafeDreamer):
         raise TypeError(f"{case.method} is no SafeDreamer variant")
@@ -177,7 +175,7 @@ def make_agent(case: Case) -> tuple[SafeDreamer, Any]:
 
 
 def random_params(agent: SafeDreamer, seed: int = 0) -> Any:
-    """Parameters of the right shapes, drawn on the host.
+    """Random parameters of the right shapes, drawn on the host.
 
     Compiling the real initialisation would take longer than any measurement.
     """
@@ -191,9 +189,9 @@ def random_params(agent: SafeDreamer, seed: int = 0) -> Any:
 
 
 def compile_timed(function: Any, *args: Any) -> tuple[Callable[..., Any], Facts]:
-    """A jitted function compiled for these arguments.
+    """Compile a jitted function for these arguments.
 
-    Seconds of each stage, GFLOP of its products, memory it was given in GiB.
+    Returns it with the seconds of each stage, GFLOP of its products and allocated memory in GiB.
     """
     begun = time.perf_counter()
     traced = function.trace(*args)
@@ -214,8 +212,8 @@ def compile_timed(function: Any, *args: Any) -> tuple[Callable[..., Any], Facts]
 
 
 def timed(call: Callable[[], Any], repeats: int) -> Facts:
-    """Seconds of a call awaited each time (median, low, high) and of one among several dispatched
-    together; peak memory so far.
+    """Seconds per call, awaiting each (median, low, high) and dispatching several together; peak
+    memory so far.
     """
     found: Facts = measure(call, repeats)._asdict()
     begun, result = time.perf_counter(), None
@@ -230,19 +228,19 @@ def timed(call: Callable[[], Any], repeats: int) -> Facts:
 
 
 def nbytes(tree: Any) -> int:
-    """Bytes of all arrays."""
+    """Total bytes of all arrays."""
     return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
 
 
 def main() -> None:
-    """See the module's docstring. Whatever prints to stdout meanwhile goes to stderr."""
+    """See the module's docstring. Other output to stdout is redirected to stderr."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     job = json.loads(sys.argv[1])
     try:
         facts, measure_it = KINDS[job["kind"]](**job["args"])
         answers.write(json.dumps({"ready": facts}) + "\n")
-        if sys.stdin.readline():  # empty when the program that started this one is gone
+        if sys.stdin.readline():  # empty if the parent has exited
             answers.write(json.dumps({"done": measure_it()}) + "\n")
     except Exception:  # noqa: BLE001 (any failure is this job's result)
         answers.write(json.dumps({"failed": traceback.format_exc()}) + "\n")

@@ -1,4 +1,4 @@
-"""What the rows of a report say: shares of the card's peak, and one line of text for each."""
+"""Formats report rows: shares of the accelerator's peak, and one line of text per row."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ Rows = dict[str, dict[str, Any]]
 
 
 def with_shares(rows: Rows) -> Rows:
-    """Rows with FLOP/s as a share of the matmul peak measured for their kind of numbers, where both
-    are there.
-    """
+    """Rows with FLOP/s as a share of the matmul peak of their number format, if measured."""
     peaks = next((row["peak_gflops"] for row in rows.values() if "peak_gflops" in row), {})
     return {name: _with_share(row, peaks) for name, row in rows.items()}
 
@@ -22,9 +20,8 @@ def _with_share(row: dict[str, Any], peaks: dict[str, float]) -> dict[str, Any]:
 
 
 def line(row: dict[str, Any]) -> str:
-    """One row in words: state, then time, memory, share of the peak, compilation.
-
-    Or the last line of why there is none.
+    """One row as text: state, then time, memory, share of the peak and compilation, or the last
+    line of the reason if it has no result.
     """
     parts = []
     if "reason" in row:

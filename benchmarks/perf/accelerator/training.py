@@ -1,9 +1,9 @@
-"""Part b: a run from vision by the command line for as many minutes as are left, which ends with an
-evaluation; then its film.
+"""Part b: a command-line run from vision for the remaining minutes, ending with an evaluation; then
+its video.
 
-The film needs a simulator, in this interpreter or in that of `--env-python`. Where there is none,
-it waits for the checkpoint to be elsewhere (`safedreamer evaluate RUN --video`), and its time goes
-to training.
+The video needs a simulator, in this interpreter or in that of `--env-python`. Without one it is
+skipped and its time goes to training; it can be made from the checkpoint on another machine
+(`safedreamer evaluate RUN --video`).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from benchmarks.envs.factory import chosen_python
 from benchmarks.runs.files import METRICS_FILE
 from benchmarks.sweep.rates import last_row
 
-# Arguments of `safedreamer train`, besides --out, --max-minutes and --report-seconds. A small
-# model: one update is a chain of short kernels whatever its width, so that batches and imagination
-# are large and simulators many instead.
+# Arguments of `safedreamer train`, besides --out, --max-minutes and --report-seconds. The model is
+# small, and batches, imagination and the number of simulators are large instead, because an update
+# is a chain of short kernels whatever the model's width.
 TRAIN = """
 --method bsrp_lag --task SafetyPointCircle1-v0 --obs vision --preset cpu --seed 0 --dtype bfloat16
 --model.deter 256 --model.units 256 --model.head-units 256 --model.classes 16
@@ -41,18 +41,18 @@ REHEARSED_TRAIN = """
 FILM = "--episodes 4 --video --video-episodes 1 --stills 4".split()
 REHEARSED_FILM = "--episodes 1 --stills 1".split()
 
-FILM_MINUTES = 0.75  # set aside for the film
-# before a run's clock starts and after it ends: imports, starting environments, saving
+FILM_MINUTES = 0.75  # reserved for the video
+# overhead before a run's clock starts and after it ends: imports, starting environments, saving
 AROUND_MINUTES = 0.5
 REPORT_SECONDS = 15.0
-# beyond --max-minutes, before a run is asked to stop, and once more before it is killed
+# after --max-minutes until a run gets SIGTERM, and again until SIGKILL
 GRACE_SECONDS = 30.0
 
 
 def train(run: Path, minutes: float, rehearse: bool, say: Callable[[str], None]) -> dict[str, Any]:
-    """Train and film within `minutes`; what each command did, for the report.
+    """Train and render a video within `minutes`; returns each command's outcome for the report.
 
-    A run folder that is there is continued.
+    An existing run folder is continued.
     """
     args, film = (REHEARSED_TRAIN, REHEARSED_FILM) if rehearse else (TRAIN, FILM)
     can_film = bool(chosen_python()) or importlib.util.find_spec("safety_gymnasium") is not None
@@ -91,9 +91,9 @@ def train(run: Path, minutes: float, rehearse: bool, say: Callable[[str], None])
 def command_line(
     args: list[str], log: Path, seconds: float, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """A command of the suite with its output in `log`, whose last line is repeated now and then.
+    """Run a command of the suite with its output in `log`, passing its last line to `say`.
 
-    How it ended.
+    Returns how it ended.
     """
     begun = time.monotonic()
     with log.open("w") as output:
