@@ -1,13 +1,14 @@
-"""The figure of a stress test: return and cost against strength, a column per perturbation, and
-for transfer the matrix of tasks.
+"""Figures of a stress test: return and cost against strength, a column per perturbation and a block
+of rows per task; for transfer, the matrix of tasks.
 
 Frames of `analysis.statistics.stress` in, Figure out. Bands are 95 % bootstrap intervals over
-episodes; a tick on the strength axis marks the threshold of a method.
+episodes; a dotted vertical line in a cost panel marks the threshold of a method.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,49 +26,56 @@ WIDTH, HEIGHT = 1.75, 1.35  # inches of a panel
 LABELS = {"return": "Return", "cost": "Cost"}
 
 
+class Panel(NamedTuple):
+    """What one panel shows: one metric under one perturbation of one task."""
+
+    task: str
+    obs: str
+    perturbation: str
+    metric: str
+
+
 def figure(found: Stress, title: str = "") -> Figure:
-    """Every perturbation's panels; a task's lines differ by method, and tasks by marker fill.
+    """Two panels per perturbation, one line per method; tasks one below the other.
 
     Raises ValueError when no perturbation was played at two strengths.
     """
     if found.levels.empty:
         raise ValueError("no perturbation was played at two strengths by any run")
-    levels = found.levels.assign(line=found.levels["task"])
-    names = list(dict.fromkeys(levels["perturbation"]))
+    levels = found.levels.assign(line=0)
     looks = style.method_styles(levels["method"])
-    columns = min(COLUMNS, len(names))
-    panels: list[tuple[str, str] | None] = []
-    for start in range(0, len(names), columns):
-        row = names[start : start + columns]
-        for metric in METRICS:
-            panels += [(name, metric) for name in row] + [None] * (columns - len(row))
+    tasks = list(levels[["task", "obs"]].drop_duplicates().itertuples(index=False))
+    columns = min(COLUMNS, levels.groupby(["task", "obs"])["perturbation"].nunique().max())
+    panels: list[Panel | None] = []
+    for task, obs in tasks:
+        mine = levels[(levels["task"] == task) & (levels["obs"] == obs)]
+        names = list(dict.fromkeys(mine["perturbation"]))
+        for start in range(0, len(names), columns):
+            row = names[start : start + columns]
+            for metric in METRICS:
+                panels += [Panel(task, obs, name, metric) for name in row]
+                panels += [None] * (columns - len(row))
     size = (max(style.COLUMN, WIDTH * columns), HEIGHT * math.ceil(len(panels) / columns) + 0.6)
     with style.context():
         drawn, axes = facets(levels, panels, columns, size)
         for place, (panel, one) in enumerate(zip(panels, axes)):
-            if panel is not None and one is not None:
-                _panel(one, found, levels, *panel, looks)
-                if place % columns == 0:
-                    one.set_ylabel(LABELS[panel[1]])
+            if panel is None or one is None:
+                continue
+            _draw(one, found, panel, looks)
+            if panel.metric == "return" and len(tasks) > 1:
+                label = task_label(panel.task, panel.obs)
+                one.set_title(f"{label}\n{panel.perturbation}")
+            if place % columns == 0:
+                one.set_ylabel(LABELS[panel.metric])
         _legend(drawn, looks)
-        tasks = ", ".join(
-            task_label(task, obs)
-            for task, obs in levels[["task", "obs"]].drop_duplicates().itertuples(index=False)
-        )
-        drawn.suptitle(title or tasks, fontsize=9)
+        drawn.suptitle(title or ", ".join(task_label(*task) for task in tasks), fontsize=9)
     return drawn
 
 
-def _panel(
-    axes: Axes,
-    found: Stress,
-    levels: pd.DataFrame,
-    name: str,
-    metric: str,
-    looks: dict[str, style.MethodStyle],
-) -> None:
-    here = levels[levels["perturbation"] == name]
-    for (method, _), line in here.groupby(["method", "line"], sort=False):
+def _draw(axes: Axes, found: Stress, panel: Panel, looks: dict[str, style.MethodStyle]) -> None:
+    here, marks = _rows(found.levels, panel), _rows(found.thresholds, panel)
+    metric = panel.metric
+    for method, line in here.groupby("method", sort=False):
         look = looks[method]
         axes.plot(
             line["strength"], line[metric],
@@ -78,11 +86,10 @@ def _panel(
             color=look.color, alpha=0.16, lw=0, gid="band",
         )  # fmt: skip
     if metric == "return":
-        axes.set_title(name)
+        axes.set_title(panel.perturbation)
         axes.tick_params(labelbottom=False)
         return
     axes.set_xlabel(here["unit"].iloc[0] or "strength", fontsize=6.5)
-    marks = found.thresholds[found.thresholds["perturbation"] == name]
     for limit in sorted(set(marks["cost_limit"].dropna())):
         style.limit_line(axes, limit)
     for _, mark in marks.iterrows():
@@ -92,6 +99,15 @@ def _panel(
         1.0, float(here["cost_high"].max()), 1.5 * np.nan_to_num(marks["cost_limit"].max())
     )
     axes.set_ylim(-0.04 * highest, 1.05 * highest)
+
+
+def _rows(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """The rows of a panel's task and perturbation."""
+    return frame[
+        (frame["task"] == panel.task)
+        & (frame["obs"] == panel.obs)
+        & (frame["perturbation"] == panel.perturbation)
+    ]
 
 
 def _legend(drawn: Figure, looks: dict[str, style.MethodStyle]) -> None:
@@ -119,7 +135,7 @@ def transfer(table: pd.DataFrame, title: str = "") -> Figure:
             layout="constrained",
         )
         axes = drawn.subplots()
-        darkest = 1.6 * max(1.0, float(np.nanmax(costs)))  # never too dark for black text
+        darkest = 1.6 * max(1.0, float(np.nanmax(costs)))  # light enough for black text
         image = axes.imshow(costs, cmap="Reds", vmin=0.0, vmax=darkest, aspect="auto")
         for (y, x), text in texts.items():
             axes.text(x, y, text, ha="center", va="center", fontsize=7)

@@ -26,7 +26,10 @@ TASK, OTHER = "SafetyPointCircle1-v0", "SafetyPointCircle2-v0"
 def folder_of(
     folder: Path, cells: dict[tuple[str, str, str, float], list[float]], limit: float | None = 2.0
 ) -> Path:
-    """A results folder: costs of the episodes of each (run, task, perturbation, strength)."""
+    """A results folder: costs of the episodes of each (run, task, perturbation, strength).
+
+    The first task of a run is the one it was trained on.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rows = [
         [run, "osrp", task, "lidar", 0, "eval", 1000 + i, 400, 200, 10.0 + i - strength, cost, 500,
@@ -37,8 +40,8 @@ def folder_of(
     frame = pd.DataFrame(rows, columns=list(STRESS_COLUMNS))
     frame.to_csv(folder / "stress.csv", index=False, lineterminator="\n")
     runs = {
-        f"{run} osrp": {"run_id": run, "method": "osrp", "task": TASK, "cost_limit": limit}
-        for run in {run for run, *_ in cells}
+        f"{run} osrp": {"run_id": run, "method": "osrp", "task": task, "cost_limit": limit}
+        for run, task in {run: task for run, task, *_ in reversed(cells)}.items()
     }
     (folder / "stress.json").write_text(json.dumps({"units": {"mass": "relative"}, "runs": runs}))
     return folder
@@ -178,6 +181,19 @@ def test_the_figure_shows_the_levels_the_limit_and_the_threshold(tmp_path):
     assert marks == [pytest.approx(1.25)]
     with pytest.raises(ValueError, match="no perturbation was played"):
         figures.figure(found._replace(levels=found.levels.iloc[:0]))
+
+
+def test_tasks_have_panels_of_their_own(tmp_path):
+    cells = curve("a", "mass", {0.0: [0.0] * 4, 1.0: [1.0] * 4})
+    cells |= {("b", OTHER, "none", 0.0): [0.0] * 4, ("b", OTHER, "mass", 1.0): [7.0] * 4}
+    figure = figures.figure(stress(read(folder_of(tmp_path, cells))))
+    titles = ["PointCircle1 (lidar)\nmass", "", "PointCircle2 (lidar)\nmass", ""]
+    assert [axes.get_title() for axes in figure.axes] == titles
+    costs = [
+        [list(line.get_ydata()) for line in axes.get_lines() if line.get_gid() == "cost osrp"]
+        for axes in figure.axes[1::2]
+    ]
+    assert costs == [[[0.0, 1.0]], [[0.0, 7.0]]]
 
 
 def test_the_command_writes_figure_and_tables(tmp_path, capsys):
