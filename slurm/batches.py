@@ -53,7 +53,7 @@ def read(out: str | os.PathLike[str]) -> dict[str, list[tuple[str, int]]]:
             if not all(
                 len(run) == 2 and is_a(run[0], str) and is_a(run[1], int) for run in batch["runs"]
             ):
-                raise DamagedFile(path, None, "its runs are no pairs of a folder and a number")
+                raise DamagedFile(path, None, "its runs are not pairs of a folder and a number")
             found[path.parent.name] = [(name, count) for name, count in batch["runs"]]
     return found
 

@@ -260,7 +260,7 @@ def _check_fields(manifest: dict[str, Any]) -> None:
         raise TypeError("a number or the specs are of another type")
     names = [segment["file"] for segment in manifest["segments"]]
     if any(not isinstance(name, str) or Path(name).name != name for name in names):
-        raise ValueError("a segment is no file name")
+        raise ValueError("a segment is not a file name")
 
 
 def _check_layout(replay: Rows, manifest: dict[str, Any], directory: Path) -> None:

@@ -144,7 +144,7 @@ def _texts(about: dict[str, Any], key: str, notes: list[str]) -> str:
     """A list of names joined by commas; "" with a note if it is not a list of names."""
     found = about.get(key, [])
     if not is_a(found, list[str]):
-        notes.append(f"{SWEEP_FILE}: {key} is no list of names")
+        notes.append(f"{SWEEP_FILE}: {key} is not a list of names")
         return ""
     return ",".join(found)
 

@@ -34,11 +34,12 @@ def read(file: str | os.PathLike[str]) -> Part:
     try:
         table = parquet.read_table(file, read_dictionary=["run", *COLUMNS, *ADDED[1:]])
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError) as error:
-        raise DamagedFile(file, None, f"it is no Parquet file: {error}") from error
+        raise DamagedFile(file, None, f"it is not a Parquet file: {error}") from error
     missing = [name for name in (*COLUMNS, *ADDED) if name not in table.column_names]
     if missing:
         raise ValueError(
-            f"{file} is no file of `safedreamer export`: it lacks the columns {', '.join(missing)}"
+            f"{file} is not a file of `safedreamer export`: it lacks the columns "
+            f"{', '.join(missing)}"
         )
     listed = _listed(file, (table.schema.metadata or {}).get(RUNS_KEY))
     columns = {name: _values(table[name].combine_chunks()) for name in ("run", *COLUMNS)}

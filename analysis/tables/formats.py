@@ -22,7 +22,7 @@ _LATEX = {
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """Comma-separated values with six significant digits; empty if there is no value."""
+    """Comma-separated values with six significant digits; empty for missing values."""
     return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 

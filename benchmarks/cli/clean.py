@@ -80,5 +80,5 @@ def _size(folder: Path) -> int:
     if folder.is_symlink():
         raise DamagedFile(folder, None, "it is a link: delete what it points to yourself")
     if folder.exists() and not folder.is_dir():
-        raise DamagedFile(folder, None, "it is no folder")
+        raise DamagedFile(folder, None, "it is not a folder")
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -149,7 +149,7 @@ def settings(texts: Sequence[str]) -> dict[str, object]:
         try:
             values[name] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise BadInput(f"--set {text}: {value!r} is no value") from error
+            raise BadInput(f"--set {text}: {value!r} is not a value") from error
     return values
 
 

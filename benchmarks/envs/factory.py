@@ -72,7 +72,7 @@ def chosen_python() -> str:
     found = shutil.which(os.path.expanduser(named))
     if found is None:
         raise BadInput(
-            f"{ENV_PYTHON}={named} (--env-python) is no program; give the path of a Python "
+            f"{ENV_PYTHON}={named} (--env-python) is not a program; give the path of a Python "
             "that has Safety-Gymnasium"
         )
     return os.path.abspath(found)

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         installed = (
             "the recordings come with a checkout, not with the installed package; give a folder: "
         )
-        print(f"{'' if given else installed}{folder} is no folder", file=sys.stderr)
+        print(f"{'' if given else installed}{folder} is not a folder", file=sys.stderr)
         return 2
     # Accelerators round the factors of float32 products by default, which would exceed the
     # tolerance.

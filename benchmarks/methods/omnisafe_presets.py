@@ -266,7 +266,7 @@ def _check_budget(spec: RunSpec) -> None:
         below, above = spec.steps // unit * unit, (spec.steps // unit + 1) * unit
         nearest = f"--steps {above}" if below == 0 else f"--steps {below} or {above}"
         raise BadInput(
-            f"steps={spec.steps} is no whole number of epochs of {unit} simulator steps, and "
+            f"steps={spec.steps} is not a whole number of epochs of {unit} simulator steps, and "
             f"OmniSafe drops the rest: {nearest}, or another --algo-cfgs.steps-per-epoch (now "
             f"{algo.steps_per_epoch})"
         )

@@ -38,7 +38,7 @@ def check_checkout(folder: Path) -> Path:
     """The folder, if it is a checkout whose cases can be run; raises BadInput otherwise."""
     if not (folder / "benchmarks" / "perf" / "__main__.py").is_file():
         raise BadInput(
-            f"{folder} is no checkout of this suite: git worktree add {folder} COMMIT makes one"
+            f"{folder} is not a checkout of this suite: git worktree add {folder} COMMIT makes one"
         )
     return folder.resolve()
 

@@ -138,10 +138,10 @@ def _check_rows(out: Path) -> None:
     """Raise DamagedFile if files that the run appends to, or its folders, are something else."""
     for name in (RECORDS_FILE, METRICS_FILE):
         if (out / name).exists() and not (out / name).is_file():
-            raise DamagedFile(out / name, None, "it is no plain file")
+            raise DamagedFile(out / name, None, "it is not a regular file")
     for name in (CHECKPOINTS, REPLAY):
         if (out / name).exists() and not (out / name).is_dir():
-            raise DamagedFile(out / name, None, "it is no folder")
+            raise DamagedFile(out / name, None, "it is not a folder")
     if (out / RECORDS_FILE).exists() and (out / RECORDS_FILE).stat().st_size:
         try:
             records.check_header(out / RECORDS_FILE)

@@ -161,7 +161,7 @@ def option(name: str, kind: type[int] | type[float] = int) -> Callable[[str], An
             told = (
                 str(error)
                 if isinstance(error, BadInput)
-                else f"{text[:40]!r} is no {'whole ' if kind is int else ''}number"
+                else f"{text[:40]!r} is not a {'whole ' if kind is int else ''}number"
             )
             raise argparse.ArgumentTypeError(told) from error
         return value

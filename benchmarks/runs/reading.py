@@ -62,7 +62,7 @@ def check_plain(path: str | os.PathLike[str]) -> None:
         raise DamagedFile(path, None, error.strerror or type(error).__name__) from error
     if not stat.S_ISREG(mode):
         raise DamagedFile(
-            path, None, "it is a folder" if stat.S_ISDIR(mode) else "it is no plain file"
+            path, None, "it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file"
         )
 
 
@@ -115,7 +115,7 @@ def decode(data: bytes, path: str | os.PathLike[str]) -> str:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DamagedFile(
-            path, data.count(b"\n", 0, error.start) + 1, f"it is no UTF-8 text ({error.reason})"
+            path, data.count(b"\n", 0, error.start) + 1, f"it is not UTF-8 text ({error.reason})"
         ) from error
     if (at := text.find("\0")) >= 0:
         raise DamagedFile(path, text.count("\n", 0, at) + 1, "it holds NUL bytes")
@@ -204,7 +204,7 @@ def expect(
             raise DamagedFile(path, line, f"it lacks {within}{name}")
         if not is_a(data[name], hint):
             raise DamagedFile(
-                path, line, f"{within}{name} is {data[name]!r:.100}, which is no {spelled(hint)}"
+                path, line, f"{within}{name} is {data[name]!r:.100}, which is not {spelled(hint)}"
             )
 
 
@@ -239,17 +239,17 @@ def spelled(hint: Any) -> str:
     """Name a type in words, for messages."""
     names = {
         str: "text",
-        int: "whole number",
-        float: "number",
+        int: "a whole number",
+        float: "a number",
         bool: "true or false",
         NoneType: "null",
-        dict: "object",
+        dict: "an object",
     }
     if get_origin(hint) in (Union, UnionType):
         return " or ".join(spelled(part) for part in get_args(hint))
     if get_origin(hint) is Literal:
         return f"one of {', '.join(map(str, get_args(hint)))}"
-    return names.get(hint) or names.get(get_origin(hint)) or "list"
+    return names.get(hint) or names.get(get_origin(hint)) or "a list"
 
 
 def _bounded_int(text: str) -> int:

@@ -98,7 +98,7 @@ def _value(hint: Any, value: Any, prefix: str) -> Any:
             )
         return build(hint, value, prefix)
     if not is_a(value, hint):
-        raise BadInput(f"{prefix.rstrip('.')} is {value!r:.100}, which is no {spelled(hint)}")
+        raise BadInput(f"{prefix.rstrip('.')} is {value!r:.100}, which is not {spelled(hint)}")
     if get_origin(hint) is tuple and isinstance(value, list):
         return tuple(value)
     return float(value) if hint is float else value

@@ -92,7 +92,7 @@ def read_status(folder: str | os.PathLike[str]) -> Status:
             if text is not None and datetime.fromisoformat(text).tzinfo is None:
                 raise ValueError("it has no time zone")
         except ValueError as error:
-            raise DamagedFile(path, None, f"{name} is no time ({error})") from error
+            raise DamagedFile(path, None, f"{name} is not a time ({error})") from error
     return status
 
 

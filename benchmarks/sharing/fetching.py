@@ -46,7 +46,7 @@ def run_folder(name: str | os.PathLike[str]) -> Path:
     if text.startswith(HUB):
         return cached(text)
     if is_url(text):
-        raise BadInput(f"{text} is no folder: write {HUB}{text}")
+        raise BadInput(f"{text} is not a folder: write {HUB}{text}")
     return possible_path(text)
 
 

@@ -48,7 +48,7 @@ def document(text: str, source: str, needs: str) -> yaml.Node:
     """`compose` for a suite's file. Raises BadInput if it is empty, with what it needs."""
     node = compose(text, source)
     if node is None:
-        raise BadInput(f"{source}:1: an empty file is no suite; it needs {needs}")
+        raise BadInput(f"{source}:1: an empty file is not a suite; it needs {needs}")
     return node
 
 
@@ -160,7 +160,7 @@ class Nodes:
                 node,
                 str(error)
                 if isinstance(error, BadInput)
-                else f"{what}: {value!r:.60} is no number",
+                else f"{what}: {value!r:.60} is not a number",
                 error,
             )
         return number

@@ -64,7 +64,9 @@ def main(arguments: list[str]) -> int:
 
 
 def up(arguments: list[str]) -> int:
-    chosen = parse(Up, arguments, f"{PROG} up", "Bring a cluster up, or what is down of it.")
+    chosen = parse(
+        Up, arguments, f"{PROG} up", "Start a cluster, or those of its daemons that are down."
+    )
     cluster = MiniCluster(chosen.folder, chosen.settings)
     cluster.up()
     print(f"export SLURM_CONF={cluster.conf}")  # for eval

@@ -1,5 +1,5 @@
-"""Official checkpoints: names, shapes and moments agree with the recordings, and hostile files are
-refused without running.
+"""Official checkpoints: names, shapes and moments agree with the recordings, and malicious files
+are rejected without executing code.
 """
 
 import builtins
@@ -81,9 +81,7 @@ def test_values_are_the_parameters_that_the_recorded_arrays_came_from(example):
 
 
 def test_values_equal_those_of_an_ordinary_unpickler(example):
-    """Against `pickle` itself on this trusted file (with stand-ins of our own for optax's
-    classes).
-    """
+    """Compare with `pickle` itself on this trusted file, with stand-ins for optax's classes."""
 
     class Trusting(pickle.Unpickler):
         def find_class(self, module, name):
@@ -176,7 +174,7 @@ def test_sizes_of_the_recordings(recordings):
         agent = load_official(recordings / name / "official.ckpt").agent
         assert infer_sizes(agent, stoch=4) == common | specific
         assert infer_sizes(agent, classes=5) == common | specific
-        with pytest.raises(ValueError, match="20 is no square: pass stoch or classes"):
+        with pytest.raises(ValueError, match="20 is not a square: pass stoch or classes"):
             infer_sizes(agent)
         for hint, message in (
             ({"stoch": 3}, "does not divide"),
@@ -187,7 +185,7 @@ def test_sizes_of_the_recordings(recordings):
 
 
 def release_params(deter, latents, units, layers, action_dim, cost):
-    """Arrays of a vector agent, named as in the release, from given sizes."""
+    """Arrays of a vector agent of the given sizes, named as in the release."""
     feat, params = deter + latents, {}
 
     def put(name, *shape):
@@ -268,7 +266,7 @@ def test_arrays_that_do_not_fit_each_other_are_refused(name, shape, message):
         infer_sizes(params)
 
 
-# --- what other writers of the same content produce -----------------------------------------------
+# --- other encodings of the same content ----------------------------------------------------------
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_arrays_of_all_numeric_types_orders_and_protocols_survive(tmp_path, protocol):
     rng = np.random.default_rng(0)
@@ -276,7 +274,7 @@ def test_arrays_of_all_numeric_types_orders_and_protocols_survive(tmp_path, prot
         order=order)
               for kind in ("f2", "f4", ">f4", "f8", "i1", "u1", "i4", "i8", "?", "c8")
               for order in "CF"}  # fmt: skip
-    if protocol > 2:  # which writes empty bytes as a call of a Python 2 class
+    if protocol > 2:  # protocol 2 writes empty bytes as a call of a Python 2 class
         arrays["empty"] = np.zeros((0, 3), np.float32)
     arrays |= {"scalar": np.float32(2.5), "zero_axes": np.array(7, np.int32), "plain": 4}
     arrays["shared"] = arrays["f4C"]
@@ -302,7 +300,7 @@ def test_moments_of_a_real_optax_chain_as_the_release_builds_it(tmp_path, float1
     optimizer = optax.chain(
         optax.clip_by_global_norm(1000.0), optax.scale_by_adam(eps=1e-8), optax.scale(-1e-4)
     )
-    # the release's wrapper in float16
+    # the release's float16 wrapper
     optimizer = optax.apply_if_finite(optimizer, 1000) if float16 else optimizer
     gradient = {"agent/wm/a": jnp.full((2, 3), 2.0), "agent/wm/b": jnp.full(3, -1.0)}
     _, state = optimizer.update(gradient, optimizer.init(params), params)
@@ -317,7 +315,7 @@ def test_moments_of_a_real_optax_chain_as_the_release_builds_it(tmp_path, float1
     np.testing.assert_allclose(moments.nu["agent/wm/b"], 0.001 * 1.0, rtol=1e-5)  # (1 - b2) g^2
 
 
-# --- hostile files --------------------------------------------------------------------------------
+# --- malicious files ------------------------------------------------------------------------------
 SENTINEL = "SAFEDREAMER_TEST_SENTINEL"
 
 
@@ -337,7 +335,7 @@ def set_sentinel(*_):
 
 @pytest.fixture
 def sentinel(tmp_path):
-    """A file that hostile code would create; the test fails if it exists afterwards."""
+    """A file that malicious code would create; the test fails if it exists afterwards."""
     path = tmp_path / "sentinel"
     yield path
     assert not path.exists() and SENTINEL not in os.environ, "code of the file was executed"
@@ -475,9 +473,9 @@ def test_crafted_opcodes_are_refused_as_unsafe(tmp_path, data, message):
 
 
 def test_state_set_on_an_optimizer_record_stays_inert(tmp_path):
-    """A crafted __setstate__ or attribute on a record is kept as data.
+    """A crafted __setstate__ or attribute of a record is stored as data.
 
-    Nothing is looked up or assigned.
+    It is neither looked up nor assigned.
     """
     path = tmp_path / "c.ckpt"
     path.write_bytes(raw(ADAM, b")\x81", STATE, b"b"))
@@ -574,7 +572,7 @@ def test_a_nest_of_shared_optimizer_states_ends_quickly(tmp_path):
         load_official(write(tmp_path / "c.ckpt", checkpoint(**{"o/state": state})))
 
 
-# --- files that are no checkpoints ----------------------------------------------------------------
+# --- files that are not checkpoints ---------------------------------------------------------------
 @pytest.mark.parametrize(
     "data",
     [b"", b"\x89PNG\r\n\x1a\n", b"hello world, this is text", b"\x80\x04", b"\x80\x04.", b"."],
@@ -708,14 +706,14 @@ def test_the_reader_agrees_with_pickle_on_plain_data(tmp_path):
 
 
 def test_the_hostile_payload_does_run_under_pickle(tmp_path):
-    """The control: what the refusals above prevent really happens in an ordinary unpickler."""
+    """Control: an ordinary unpickler does execute the payload that the tests above reject."""
     target = tmp_path / "touched"
     pickle.loads(pickle.dumps(hostile_calls(target)["os.system"][0]))
     assert target.exists()
 
 
 def doubled(opcodes: bytes, times: int) -> bytes:
-    """A tuple that holds the one before it twice, so many times: its repr has 2 ** times parts."""
+    """`times` nested tuples, each holding its predecessor twice: the repr has 2 ** times parts."""
     return opcodes + b")" + b"2\x86" * times
 
 

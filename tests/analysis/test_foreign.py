@@ -1,6 +1,6 @@
 """Results of other programs.
 
-What is read, what is marked as lacking, what is damaged, and that nothing of it is dropped.
+What is read, what is marked as missing, what is reported as damaged; nothing is dropped silently.
 """
 
 import builtins
@@ -194,7 +194,7 @@ def test_scores_of_the_release_are_episodes(tmp_path):
     ]  # fmt: skip
     (row,) = metrics.scores(results).to_dict("records")
     assert (row["return"], row["cost"], row["feasible"], row["total_cost"]) == (9.0, 0.0, 1.0, 8.0)
-    assert row["cost_rate"] == 8.0 / 2000.0  # lengths are not in the file; the steps are
+    assert row["cost_rate"] == 8.0 / 2000.0  # the file has the steps but no lengths
 
 
 def test_release_without_config_is_known_by_its_folder(tmp_path):
@@ -400,5 +400,5 @@ def test_an_export_without_the_list_of_runs_says_what_it_lacks(exported, tmp_pat
     with pytest.raises(ValueError, match="lacks the columns run, variant"):
         load([tmp_path / "other.parquet"])
     (tmp_path / "no.parquet").write_text("nothing")
-    with pytest.raises(ValueError, match="is no Parquet file"):
+    with pytest.raises(ValueError, match="is not a Parquet file"):
         load([tmp_path / "no.parquet"])

@@ -262,7 +262,7 @@ def _split_latents(latents: int, stoch: int | None, classes: int | None) -> tupl
         root = math.isqrt(latents)
         if root * root != latents:
             raise ValueError(
-                f"stoch * classes = {latents} is no square: pass stoch or classes "
+                f"stoch * classes = {latents} is not a square: pass stoch or classes "
                 "(config.json: rssm.stoch)"
             )
         return root, root

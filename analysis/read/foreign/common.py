@@ -74,7 +74,7 @@ def steps_of(value: Any) -> int:
     """Simulator steps of a row. Raises ValueError for an invalid number."""
     number = float(value)
     if not 0 <= number <= LARGEST_INT:
-        raise ValueError(f"{number:g} is no number of steps")
+        raise ValueError(f"{number:g} is not a number of steps")
     return int(number)
 
 

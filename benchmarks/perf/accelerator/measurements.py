@@ -170,7 +170,7 @@ def make_agent(case: Case) -> tuple[SafeDreamer, Any]:
     """The case's SafeDreamer-family agent and its loop settings."""
     agent, loop = case.agent()
     if not isinstance(agent, SafeDreamer):
-        raise TypeError(f"{case.method} is no SafeDreamer variant")
+        raise TypeError(f"{case.method} is not a SafeDreamer variant")
     return agent, loop
 
 

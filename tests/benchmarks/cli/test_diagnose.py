@@ -1,4 +1,4 @@
-"""Diagnostics: what they are shown is what they report."""
+"""Diagnostics: findings match the data they are computed from."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def changed(values: dict[str, np.ndarray], name: str, at: int) -> dict[str, np.n
 @pytest.mark.parametrize(
     "name, at, first_moved",
     [
-        ("observation", CONTEXT - 1, 0),  # the last that is seen
-        ("observation", CONTEXT, None),  # the first that is not
+        ("observation", CONTEXT - 1, 0),  # the last observed row
+        ("observation", CONTEXT, None),  # the first row not observed
         ("action", CONTEXT - 2, 0),
         ("action", CONTEXT - 1, 1),
         ("action", CONTEXT, 2),
@@ -176,10 +176,10 @@ def test_the_predictors_without_a_model_by_hand():
     # 1 and 5 around a mean of 2
     assert mean["reward root mean square error", 1] == pytest.approx(np.sqrt((1 + 9) / 2))
     assert mean["reward root mean square error", 0] == pytest.approx(np.sqrt((4 + 0) / 2))
-    # both near ones moved by 0.4 m since they were seen
+    # both near ones moved by 0.4 m since they were last observed
     for name in ("hazards", "tracked hazards"):
         assert last[f"{name} nearer than 0.6 m: error in metres", 1] == pytest.approx(0.4)
-    # said to go on, and nothing costs
+    # the last cost is predicted to go on, but none follows
     assert last["cost precision", 1] == 0.0 and np.isnan(last["cost recall", 1])
     assert ("cost precision", 1) not in mean
 
@@ -230,21 +230,21 @@ def test_calibration_by_hand():
     assert by_quantity["cost probability: Brier score", 1] == pytest.approx(brier)
     assert by_name(findings, "mean")["cost probability: Brier score", 1] == pytest.approx(0.6 * 0.4)
     assert by_name(findings, "last seen")["cost probability: Brier score", 1] == 0.0
-    # of 0, 1, 5, 15 and three rows
+    # of 0, 1, 5 and 15 steps ahead, those within three rows
     assert {f.steps_ahead for f in findings if not np.isnan(f.bin_low)} == {0, 1}
 
 
 def test_intervals_of_frequencies_come_from_whole_episodes():
-    """Of four episodes of 50 overlapping windows one costs always.
+    """One of four episodes, each of 50 overlapping windows, has a cost at every step.
 
-    50 windows alike are one piece of evidence, not fifty.
+    50 equal windows of an episode count as one piece of evidence, not fifty.
     """
     said, cost = np.full((200, 1), 0.25), np.zeros((200, 1))
     cost[:50] = 1.0
     binned = {f.quantity: f.value for f in calibration("p", said, cost, 4) if f.bin_low == 0.2}
     assert binned["p: observed frequency"] == 0.25
-    # An episode is drawn 0 to 4 times of 4 at 1/4 each: 0 in 32 %, 3 or more in 5.1 %, all 4 in 0.4
-    # % of resamples.
+    # An episode is drawn 0 to 4 times, with probability 1/4 in each of 4 draws: 0 times in 32 %, 3
+    # or more in 5.1 %, all 4 in 0.4 % of resamples.
     assert (binned["p: frequency low"], binned["p: frequency high"]) == (0.0, 0.75)
 
 
@@ -267,7 +267,7 @@ def test_calibration_of_a_known_predictor(sharpen, error):
     rng = np.random.default_rng(0)
     chance = rng.random((200_000, 1))
     cost = rng.random(chance.shape) < chance
-    # of those above one half a quarter does not cost, and the other way round
+    # a quarter of those above one half have no cost, and vice versa
     said = chance if sharpen else np.round(chance)
     (found,) = (
         f.value for f in calibration("p", said, cost) if f.quantity == "p: calibration error"
@@ -276,9 +276,10 @@ def test_calibration_of_a_known_predictor(sharpen, error):
 
 
 def test_predicted_and_real_episode_costs_in_one_unit(tmp_path):
-    """250 agent steps of 4 simulator steps.
+    """Episodes of 250 agent steps of 4 simulator steps.
 
-    Imagined costs count the first, hazards once per agent step the second.
+    Costs of the head are scaled by agent steps, hazards counted once per agent step by simulator
+    steps.
     """
     run = write_run(
         tmp_path,
@@ -323,8 +324,8 @@ def test_predicted_and_real_episode_costs_in_one_unit(tmp_path):
         common | {("imagined episode cost", 6000): 20.0}
     )
 
-    # A planner of horizon 4 extrapolates a predicted step cost of 0.02 to 0.08 * 1000 / 4 = 20
-    # (release).
+    # As in the release, a planner of horizon 4 extrapolates a predicted step cost of 0.02 to
+    # 0.08 * 1000 / 4 = 20.
     plans = {"act/plan/cost": 20.0, "act/plan/safe_fraction": 0.4, "act/plan/none_safe": 0.25}
     (run / METRICS_FILE).write_text(json.dumps({"env_steps": 6000} | plans) + "\n")
     for source, cost in (("head", 5.0), ("tracked", 20.0)):
@@ -353,10 +354,10 @@ def test_the_history_of_a_learner_with_an_ensemble_has_costs_limit_and_multiplie
     ("second", "why"),
     [
         (b'{"env_steps": oops}', "line 2: it is not valid JSON"),
-        (b"\xff", "line 2: it is no UTF-8 text"),
+        (b"\xff", "line 2: it is not UTF-8 text"),
         (b'{"act/plan/cost": 1.0}', "line 2: it lacks env_steps"),
-        (b'{"env_steps": "1"}', "line 2: env_steps is '1', which is no whole number"),
-        (b'{"env_steps": 1, "act/plan/cost": []}', "line 2: act/plan/cost is .*no number or null"),
+        (b'{"env_steps": "1"}', "line 2: env_steps is '1', which is not a whole number"),
+        (b'{"env_steps": 1, "act/plan/cost": []}', "act/plan/cost is .*not a number or null"),
         (b"[" * 10_000, "line 2: it is nested too deeply"),
     ],
 )
@@ -388,7 +389,7 @@ def test_critics_against_what_followed_by_hand():
     # critics [reward, cost] of the two windows' last observed rows
     said = np.array([[[3.5], [0.5]], [[2.5], [0.5]]])
     predicted = perfect(rows((2, 1)))._replace(value=said[0], cost_value=said[1])
-    # The last seen row of each window is row 1, and 8 - 2 * 2 rows have enough after them.
+    # The last observed row of each window is row 1, and 8 - 2 * 2 rows have enough rows after them.
     found = by_name(value_errors(agent, predicted, {"reward": reward, "cost": cost}, np.array([1])))
     after = [1 + 2 / 2 + 4 / 4, 8 / 8], [3 / 4, (3 / 4) ** 3]
     assert found["reward that followed, discounted", -1] == pytest.approx(np.mean(after[0]))
@@ -426,8 +427,8 @@ def test_the_plans_promise_and_what_followed():
     assert found["share of decisions without any safe plan", -1] == 0.1
     assert found["share of decisions with fewer safe plans than elites", -1] == 0.2
     assert found["episode cost that plans promised", -1] == 3.0
-    # Decisions 0 to 5 have a whole horizon after them; rows 1..4, 2..5 and 3..6 hold the cost, so
-    # three of them see it.
+    # Decisions 0 to 5 have a whole horizon after them; the cost is in the rows 1..4, 2..5 and 3..6
+    # of three of them.
     assert found["episode cost at the rate that followed", -1] == pytest.approx(
         3 * 2.0 * 250 / 4 / 6
     )
@@ -537,9 +538,9 @@ def test_printed_tables_hold_the_findings():
         np.array([[1.0] * 5, [0.0] * 5, [0.0] * 5, [0.0] * 5]),
     )
     lines = [line.split() for line in table(found).splitlines()]
-    assert lines[0][-4:] == ["0", "1", "2", "3"]  # four steps ahead are in the file only
+    assert lines[0][-4:] == ["0", "1", "2", "3"]  # four steps ahead is in the file only
     assert lines[1][-4:] == ["0.500", "1.500", "2.500", "3.500"]
-    # the better of the two
+    # the better of the two predictors
     assert lines[2] == ["without", "a", "model", "0.000", "1.000", "2.000", "2.000"]
     assert ["reward", "critic", "7.000"] in lines
     diverged = [Finding("error", k, 12.3456 * 100.0**k) for k in range(4)]
@@ -553,7 +554,7 @@ def test_printed_tables_hold_the_findings():
     steps, multiplier, evaluated = (line.split() for line in over_training(history).splitlines())
     assert steps[-8:] == ["5", "10", "15", "20", "25", "30", "35", "40"]
     assert multiplier[-8:] == ["0.5", "1", "1.5", "2", "2.5", "3", "3.5", "4"]
-    assert evaluated[-8:] == ["-", "-", "-", "3", "3", "3", "3", "3"]  # the latest by then
+    assert evaluated[-8:] == ["-", "-", "-", "3", "3", "3", "3", "3"]  # the latest value by then
     assert over_training([]) == "no history of training"
     assert "no cost probabilities" in reliability(found[:5])
 
@@ -562,9 +563,9 @@ def test_printed_tables_hold_the_findings():
 
 
 def test_rows_at_the_posterior_by_hand(monkeypatch):
-    """Two windows of two seen and two judged rows.
+    """Two windows of two context rows and two evaluated rows.
 
-    Errors, costs and their calibration are of the judged ones alone.
+    Errors, costs and their calibration cover the evaluated rows only.
     """
     agent = SafeDreamer(tiny("bsrp_lag"), VECTOR)
     windows = rows((2, 4))
@@ -582,7 +583,7 @@ def test_rows_at_the_posterior_by_hand(monkeypatch):
     assert found["cost predicted"] == pytest.approx(0.3) and found["cost true"] == pytest.approx(
         0.75
     )
-    # one of four values is 0.5 off
+    # one of four values is off by 0.5
     assert found["hazards root mean square error"] == pytest.approx(0.25, rel=1e-4)
     assert found["reward root mean square error"] == 0.0
     assert found["cost probability, calibration error"] == pytest.approx(
@@ -654,7 +655,7 @@ def test_replayed_and_new_rows_stand_side_by_side():
 
 @pytest.mark.parametrize("power", [1.0, 2.0])
 def test_the_growth_of_summed_errors_is_that_of_a_known_bias(power: float):
-    """Rewards off by k^(power - 1) at the k-th step are off by about k^power in their sum."""
+    """Reward errors of k^(power - 1) at the k-th step add up to about k^power."""
     steps, true = np.arange(30), rows((4, 30))["reward"]
     off = true + np.where(steps > 0, steps ** (power - 1.0), 0.0)
     said = perfect(rows((4, 30)))._replace(reward=off)

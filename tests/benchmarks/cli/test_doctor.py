@@ -98,7 +98,7 @@ def test_what_the_suite_chooses_draws(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.gl
 def test_rendering_works_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch):
-    # what an importing process may have left behind
+    # may be left behind by an importing process
     monkeypatch.setenv("PYOPENGL_PLATFORM", "nonsense")
     assert "ok" in {check.status for check in doctor.check_rendering(120.0, require_gl=True)}
 
@@ -210,7 +210,7 @@ def test_no_slurm_is_no_fault(monkeypatch: pytest.MonkeyPatch):
 
 
 def other(folder: Path, last: str) -> str:
-    """A script that stands in for the interpreter of environments."""
+    """A script in place of the interpreter of environments."""
     (folder / "python").write_text(f"#!/bin/sh\n{last}\n")
     (folder / "python").chmod(0o755)
     return str(folder / "python")
@@ -279,7 +279,7 @@ def test_the_report_looks_at_both_interpreters(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("SAFEDREAMER_ENV_PYTHON", str(tmp_path / "none"))
     broken = {check.name: check for check in command.report()}["environments' Python"]
     assert (broken.status, broken.required) == ("missing", True)
-    assert "is no program" in broken.detail
+    assert "is not a program" in broken.detail
     monkeypatch.delenv("SAFEDREAMER_ENV_PYTHON")
     assert set(doctor.STACK) <= {check.name for check in command.report()}
 

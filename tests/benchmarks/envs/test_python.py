@@ -1,6 +1,6 @@
-"""Environments under an interpreter of their own.
+"""Environments under a separate interpreter.
 
-The same records, plain messages, no simulator in the learner.
+Equal records, plain-data messages, and no simulator in the learner's process.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TASK = "SafetyPointGoal1-v0"
 
 @pytest.fixture
 def other_python(tmp_path: Path) -> str:
-    """An interpreter with another path than this one: what names it decides, not what it is."""
+    """This interpreter under another path; interpreters are told apart by path alone."""
     script = tmp_path / "python"
     packages = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
     script.write_text(
@@ -52,7 +52,7 @@ def other_python(tmp_path: Path) -> str:
 
 @pytest.fixture
 def painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A task of ten agent steps whose picture shows the simulator step; its module loads no JAX."""
+    """A task of ten agent steps whose image shows the simulator step; its module loads no JAX."""
     (tmp_path / "painted.py").write_text(
         "import gymnasium, numpy as np\n"
         "from gymnasium.spaces import Box\n"
@@ -118,10 +118,10 @@ def test_settings_are_sent_and_never_pickled_code():
 def test_every_executor_hands_the_interpreter_to_its_runs(
     other_python, painted, tmp_path, monkeypatch
 ):
-    """`sweep --env-python` reaches this process, which the debug executor trains in, and children
-    of the local one; Slurm's jobs: tests/slurm/test_profile.py.
+    """`sweep --env-python` applies to this process, where the debug executor trains, and to
+    children of the local executor; Slurm jobs are covered by tests/slurm/test_profile.py.
     """
-    monkeypatch.setenv(ENV_PYTHON, "")  # what the command sets is taken back at the end
+    monkeypatch.setenv(ENV_PYTHON, "")  # restores what the command sets
     file = tmp_path / "mine.yaml"
     file.write_text(
         f"{{preset: debug, seeds: [0], runs: [{{methods: [osrp], tasks: ['{painted}']}}]}}"
@@ -174,7 +174,7 @@ def test_omnisafe_without_a_simulator_of_its_own_is_refused(monkeypatch, tmp_pat
 
 @pytest.mark.omnisafe
 def test_omnisafes_environments_run_under_the_other_interpreter(other_python, monkeypatch):
-    """In a process as OmniSafe's is, without a worker inline."""
+    """In a process like OmniSafe's, without an inline worker."""
     text = (
         "import benchmarks.omnisafe.__main__ as main, numpy as np\n"
         "from benchmarks.envs import vector, worker\n"
@@ -239,10 +239,10 @@ def test_what_the_user_has_to_change_comes_as_it_is(other_python, tmp_path, monk
 
 
 def test_interpreters_that_cannot_simulate_are_refused_with_the_fix(tmp_path, monkeypatch):
-    monkeypatch.setenv(ENV_PYTHON, "")  # what choose_python sets below is taken back at the end
+    monkeypatch.setenv(ENV_PYTHON, "")  # restores what choose_python sets below
     monkeypatch.delenv(ENV_PYTHON)
     assert chosen_python() == ""
-    with pytest.raises(BadInput, match=r"is no program"):
+    with pytest.raises(BadInput, match=r"is not a program"):
         choose_python(str(tmp_path / "none"))
     bare = tmp_path / "bare"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # no site-packages
@@ -256,7 +256,7 @@ def test_interpreters_that_cannot_simulate_are_refused_with_the_fix(tmp_path, mo
 
 def test_a_missing_newest_python_is_said_in_one_line_and_is_no_failure(tmp_path):
     old = tmp_path / "python"
-    old.write_text("#!/bin/sh\nexit 1\n")  # what a Python before 3.12 answers
+    old.write_text("#!/bin/sh\nexit 1\n")  # like a Python before 3.12
     old.chmod(0o755)
     script = ROOT / "tests" / "newest.sh"
     variables = {**os.environ, "NEWEST_PYTHON": str(old), "NEWEST_VENV": str(tmp_path / "venv")}

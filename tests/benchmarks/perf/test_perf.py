@@ -128,13 +128,13 @@ def test_nothing_is_timed_no_times(option: str, capsys):
 
 
 def test_a_folder_that_is_no_checkout_is_refused(tmp_path):
-    with pytest.raises(BadInput, match="is no checkout of this suite: git worktree add"):
+    with pytest.raises(BadInput, match="is not a checkout of this suite: git worktree add"):
         perf.main(PerfOptions(against=tmp_path))
 
 
 @pytest.mark.slow
 def test_a_case_runs_in_a_process_of_its_own():
-    large = bytearray(b"1") * 3_000_000_000  # what the caller holds is no part of it
+    large = bytearray(b"1") * 3_000_000_000  # memory of the caller does not count
     del large
     found = measure_case("cpu", "plan, bsrp_lag, cpu", 1)
     assert found.row["gflop"] > 0 and 1e8 < found.peak_bytes < 3e9

@@ -1,6 +1,6 @@
 """Every file of a real run folder, damaged in a dozen ways, under every command.
 
-No traceback, nothing lost, the rest is done.
+No traceback, no lost data, and the other runs are processed.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ DAMAGE = {
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A results folder of two finished runs, the second by another seed."""
+    """A results folder of two finished runs, the second with another seed."""
     out = tmp_path_factory.mktemp("whole")
     for seed in (0, 1):
         spec = toy_spec(steps=200, seed=seed)
@@ -87,7 +87,7 @@ def whole(tmp_path_factory):
 
 
 def content(folder: Path) -> dict[str, str]:
-    """What every file holds; the lock, and the folders that damage made, aside."""
+    """Contents of every file, except the lock and folders that damage made."""
     files = (
         path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "run.lock"
     )
@@ -120,7 +120,7 @@ NAME = st.sampled_from([*FILES, *IN_CHECKPOINTS, "manifest.json", "segment_00000
 
 
 def commands(out: Path, capsys) -> None:
-    """Those of sweeps: the other run is always dealt with."""
+    """Run the sweep commands, which always process the other run."""
     for words in (
         ["status"],
         ["status", "--runs"],
@@ -174,8 +174,7 @@ def test_training_goes_on_or_refuses_with_the_file_and_changes_nothing(whole, tm
     rows = (folder / "episodes.csv").read_bytes()
     damage(folder, name, how)
     if name == OWNER_FILE:
-        # what a living owner elsewhere would leave is watched for half a minute; tests of ownership
-        # have it
+        # an owner file of another host is watched for half a minute: see test_ownership.py
         return
     before = content(folder)
     try:
@@ -220,7 +219,7 @@ def test_figures_and_tables_of_a_folder_with_a_damaged_run(whole, tmp_path, caps
     ("data", "line", "why"),
     [
         (b"", 1, "it is empty"),
-        (b'{\n"a": \xff}', 2, "it is no UTF-8 text"),
+        (b'{\n"a": \xff}', 2, "it is not UTF-8 text"),
         (b'{"a": 1}\0', 1, "NUL"),
         (b'{"a":\n', 2, "it is not valid JSON"),
         (b"[]", 1, "an object was expected, found list"),
@@ -260,9 +259,9 @@ def test_a_line_cut_short_is_left_out_and_another_is_named(tmp_path):
     ("data", "why"),
     [
         (b"", "it is empty"),
-        (b'{"nodes": "3"}', "nodes is '3', which is no whole number"),
+        (b'{"nodes": "3"}', "nodes is '3', which is not a whole number"),
         (b'{"colour": 1}', "colour has no place in it"),
-        (b'{"auth": "password"}', "auth is 'password', which is no one of auto, munge, none"),
+        (b'{"auth": "password"}', "auth is 'password', which is not one of auto, munge, none"),
         (b"[" * 10_000, "nested too deeply"),
     ],
 )
@@ -276,6 +275,6 @@ def test_the_damaged_settings_of_a_private_cluster_are_named(tmp_path, data, why
 def test_values_of_another_type_are_named(tmp_path):
     with pytest.raises(DamagedFile, match=r"lacks run_id"):
         typed(Status, {}, "x")
-    with pytest.raises(DamagedFile, match="event is 'sung', which is no one of submitted"):
+    with pytest.raises(DamagedFile, match="event is 'sung', which is not one of submitted"):
         typed(attempts.Event, {"time": "now", "event": "sung"}, "x")
     assert parse_object('{"a": NaN}', "x")["a"] != 0

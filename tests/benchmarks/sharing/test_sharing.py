@@ -1,4 +1,4 @@
-"""Runs are shared as they were and come back whole, whatever the place."""
+"""Sharing runs: what is pushed is pulled unchanged, from every kind of target."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def hub(folder: Path) -> types.ModuleType:
 
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every place that a target may name, empty; the cache is in `cache` of the current folder."""
+    """Every kind of target, empty; the cache is in `cache` of the current folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub(tmp_path / "hub"))
@@ -193,7 +193,7 @@ def test_a_target_is_evaluated_and_loaded_as_its_run_is(places: None, tmp_path: 
         ("hub:nowhere", "no shared run at nowhere: `safedreamer push RUN nowhere` puts one there"),
         ("hub:memory://bucket/none", "no shared run at memory://bucket/none: `safedreamer push"),
         ("hub:hf://me/none", r"hf://me/none cannot be used \(FileNotFoundError: .*check its name"),
-        ("s3://bucket/mine", "is no folder: write hub:s3://bucket/mine"),
+        ("s3://bucket/mine", "is not a folder: write hub:s3://bucket/mine"),
     ],
 )
 def test_what_names_no_shared_run_is_refused(name: str, message: str, places: None):
