@@ -1,4 +1,4 @@
-"""Small environments' specs, configurations and replay batches for tests of the agents.
+"""Specs of small environments, configurations and replay batches for tests of the agents.
 
 No simulator.
 """
@@ -26,7 +26,7 @@ ENVS = {"coordinates": VECTOR, "lidar": LIDAR, "vision": VISION}
 
 
 def tiny(method: str, obs: str = "coordinates", **changes: object) -> SafeDreamerConfig:
-    """The debug preset with changes to its top-level settings."""
+    """The debug preset with changed top-level settings."""
     return dataclasses.replace(agent_config(method, obs, "debug"), **changes)  # pyright: ignore[reportArgumentType]
 
 
@@ -42,9 +42,7 @@ def observations(env: EnvSpec, lead: tuple[int, ...], seed: int = 0) -> dict[str
 def replay_batch(
     env: EnvSpec, batch: int = 3, length: int = 6, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """A replay batch [B, T, ...] of noise in which episodes start in the middle and some end for
-    good.
-    """
+    """A replay batch [B, T, ...] of noise; episodes start mid-sequence and some terminate."""
     rng, lead = np.random.default_rng(seed), (batch, length)
     first = np.zeros(lead, bool)
     first[0, 0] = first[-1, length // 2] = True

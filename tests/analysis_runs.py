@@ -23,9 +23,9 @@ def write_run(
     task=TASK,
     spec=True,
 ):
-    """A run folder as the training loop leaves it.
+    """Write a run folder as the training loop does.
 
-    `evals` and `train` are (env_steps, return, cost).
+    `evals` and `train` hold (env_steps, return, cost).
     """
     folder.mkdir(parents=True, exist_ok=True)
     run_id = run_id or f"{folder.name}-id"
@@ -57,13 +57,13 @@ def write_run(
 
 
 def run_row(results, name):
-    """The row of the one run whose folder name ends like this."""
+    """The row of the only run whose folder name ends with `name`."""
     (row,) = results.runs[results.runs["run"].str.endswith(name)].to_dict("records")
     return row
 
 
 def write_sweep(folder):
-    """Three OSRP seeds that end at returns 10, 12, 14, and one unsafe DreamerV3 run."""
+    """Write three OSRP seeds with final returns 10, 12, 14, and one unsafe DreamerV3 run."""
     for seed, last in enumerate((10.0, 12.0, 14.0)):
         evals = [
             (2000, 4.0, 9.0),

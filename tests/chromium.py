@@ -1,6 +1,6 @@
-"""A headless Chromium for tests, spoken to over pipes in the DevTools protocol.
+"""A headless Chromium for tests, controlled through pipes with the DevTools protocol.
 
-No driver, no socket, no further package.
+Needs no driver, socket or further package.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ ANSWER_SECONDS = 60.0
 
 
 def executable() -> str | None:
-    """The browser, or None where there is none."""
+    """Path of the browser, or None if there is none."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Page:
     """One open page.
 
-    `errors` are what its console complained about, `requests` the addresses it asked for.
+    `errors` holds the errors and warnings of its console, `requests` the requested URLs.
     """
 
     def __init__(self, profile: Path, width: int = 1300, height: int = 900) -> None:
@@ -46,7 +46,7 @@ class Page:
         assert browser, "no browser"
         to_read, self._to = os.pipe()
         self._from, to_write = os.pipe()
-        # The protocol's pipes are file descriptors 3 and 4 of the browser; only a shell can say so.
+        # The protocol's pipes are file descriptors 3 and 4 of the browser, which needs a shell.
         line = f'exec "$@" 3<&{to_read} 4>&{to_write}'
         command = [
             "bash",
@@ -70,7 +70,7 @@ class Page:
             self.call(f"{domain}.enable")
 
     def open(self, file: Path) -> None:
-        """Load a file and wait until its script says it is ready."""
+        """Load a file and wait until the document is complete."""
         self.call("Page.navigate", url=file.as_uri())
         deadline = time.monotonic() + ANSWER_SECONDS
         while self.run("document.readyState") != "complete" or not self.run(
@@ -79,35 +79,35 @@ class Page:
             assert time.monotonic() < deadline, "the page did not load"
 
     def run(self, script: str) -> Any:
-        """The value of a JavaScript expression. Raises RuntimeError where it throws."""
+        """Value of a JavaScript expression. Raises RuntimeError if it throws."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True)
         if "exceptionDetails" in answer:
             raise RuntimeError(f"{script}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
     def move(self, x: float, y: float) -> None:
-        """The mouse, to a point of the window."""
+        """Move the mouse to a point of the window."""
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
     def resize(self, width: int, height: int) -> None:
-        """The window's size as the page sees it, below the narrowest real one too."""
+        """Set the viewport size, which may be narrower than any real window."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", **size)
 
     def prefer(self, scheme: str) -> None:
-        """The colour scheme that the reader prefers, "light" or "dark"."""
+        """Set the preferred colour scheme, "light" or "dark"."""
         scheme_of = {"name": "prefers-color-scheme", "value": scheme}
         self.call("Emulation.setEmulatedMedia", features=[scheme_of])
 
     def press(self, key: str) -> None:
-        """A key, by its DOM name."""
+        """Press a key, given its DOM name."""
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """One command of the protocol and its result; events that come before it are noted.
+        """Send a protocol command and return its result; events received before it are recorded.
 
-        Raises RuntimeError when refused.
+        Raises RuntimeError if the browser returns an error.
         """
         self._number += 1
         message = {"id": self._number, "method": method, "params": params} | (

@@ -1,5 +1,5 @@
-"""Set-up of all tests: JAX's compilation cache, the rendering backend, the recordings, what this
-machine lacks.
+"""Set-up of all tests: JAX's compilation cache, the rendering backend, the recordings, skips
+of tests that this machine cannot run.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Read when JAX and MuJoCo are first imported, so they stand before every other import. Most tests
-# compile for longer than they compute.
+# JAX and MuJoCo read these on first import, so they are set before any other import. Most tests
+# spend more time compiling than computing.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
@@ -27,8 +27,8 @@ if not any(
 import hypothesis
 import pytest
 
-# (its import shuts down logging handlers, and absl's would then close the stream that pytest
-# captures)
+# Imported here because its import shuts down logging handlers; absl's handler would then close the
+# stream that pytest captures.
 import submitit  # noqa: F401
 
 from benchmarks.cli.doctor_checks import GL_PACKAGES, try_rendering
@@ -40,33 +40,33 @@ from tests import chromium
 
 pytest.register_assert_rewrite("tests.slurm_sweeps")
 
-# Compilation makes first examples slow; CI must not fail by the luck of a draw.
+# No deadline, since compilation makes first examples slow; fixed examples in CI against flakiness.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
 def recordings() -> Path:
-    """The folder of recordings of the authors' release."""
+    """Folder with recordings of the authors' release."""
     return ROOT / "tests" / "recordings"
 
 
 def learns(path: Path) -> bool:
-    """Whether a file's tests train until something is learned."""
+    """Whether the tests of a file train until the agent has learned."""
     return path.stem.endswith("_learning")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_for_a_file(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Drop JAX's compiled functions after each file: kept, they grow to gigabytes.
+    """Drop JAX's compiled functions after each file, since they would grow to gigabytes.
 
-    Tests that learn run for longer than they compile: JAX leaves their optimisation level to
+    Learning tests compute for longer than they compile, so their optimisation level is left to
     XLA_FLAGS, which the Makefile sets.
     """
     if not learns(request.path):
         yield
     else:
-        import jax  # not at the top: tests of the analysis need none
+        import jax  # not at the top: the analysis tests do not need it
 
         before = jax.config.read("jax_disable_most_optimizations")
         jax.config.update("jax_disable_most_optimizations", False)
@@ -76,7 +76,7 @@ def compiled_for_a_file(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def own_variables() -> dict[str, str]:
-    """The variables of the environment that choose how the suite works."""
+    """Environment variables that change the suite's behaviour."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -86,7 +86,7 @@ def own_variables() -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def same_environment() -> Iterator[None]:
-    """Fail a test that leaves a variable changed for the tests after it."""
+    """Fail a test that leaves such a variable changed, and restore it."""
     before = own_variables()
     yield
     after = own_variables()
@@ -98,7 +98,7 @@ def same_environment() -> Iterator[None]:
 
 @functools.cache
 def missing_gl() -> str:
-    """Why nothing can be rendered, or ""."""
+    """Why rendering is impossible, or ""."""
     backend = os.environ.get("MUJOCO_GL") or "glfw"
     error = try_rendering(backend, timeout_s=120.0)
     return error and (
@@ -109,19 +109,19 @@ def missing_gl() -> str:
 
 @functools.cache
 def missing_slurm() -> str:
-    """Which of Slurm's commands and daemons are not there, or ""."""
+    """Missing commands and daemons of Slurm, or ""."""
     return packages.missing()
 
 
 @functools.cache
 def missing_omnisafe() -> str:
-    """Which of the packages of `make omnisafe` is not there, or ""."""
+    """Missing packages of `make omnisafe`, or ""."""
     absent = [name for name in ("torch", "omnisafe") if importlib.util.find_spec(name) is None]
     return f"{' and '.join(absent)} not installed; make omnisafe" if absent else ""
 
 
 def missing_browser() -> str:
-    """Why no page can be opened, or ""."""
+    """Why no browser is available, or ""."""
     return (
         ""
         if chromium.executable()
@@ -131,15 +131,15 @@ def missing_browser() -> str:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[MiniCluster]:
-    """A private Slurm of three nodes, for all tests together.
+    """A private Slurm of three nodes, shared by all tests.
 
-    Leave no jobs and no dead nodes behind.
+    Tests must leave no jobs and no dead nodes behind.
     """
     with temporary(Settings(slurmd_timeout_s=8)) as cluster:
         yield cluster
 
 
-PARTS: dict[str, Callable[[], str]] = {  # marker -> why the tests that it marks cannot run here
+PARTS: dict[str, Callable[[], str]] = {  # marker -> why its tests cannot run here
     "gl": missing_gl,
     "slurm": missing_slurm,
     "omnisafe": missing_omnisafe,
@@ -156,12 +156,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with clusters and learning: their files take longest, and one worker runs a file."""
+    """Run cluster and learning tests first: their files take longest, each on one worker."""
     items.sort(key=lambda item: item.get_closest_marker("slurm") is None and not learns(item.path))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test whose part of the machine is missing; with --no-skips, fail it."""
+    """Skip a test whose requirements are missing; with --no-skips, fail it."""
     for marker, missing in PARTS.items():
         if item.get_closest_marker(marker) and (reason := missing()):
             (pytest.fail if item.config.getoption("--no-skips") else pytest.skip)(
@@ -170,7 +170,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the parts of the suite that did not run, and why."""
+    """List the tests that did not run, and why."""
     reasons = [
         report.longrepr[2].removeprefix("Skipped: ")
         for report in terminalreporter.stats.get("skipped", ())

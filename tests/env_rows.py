@@ -1,6 +1,6 @@
-"""`python -m tests.env_rows`: a digest of what environments send for fixed actions.
+"""`python -m tests.env_rows`: a digest of the environments' outputs for fixed actions.
 
-Two interpreters, and two interpreters of environments, must print the same line.
+Different interpreters, for the suite or for the environments, must print the same line.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from benchmarks.envs import EnvFactory, VectorEnv
 from benchmarks.envs.factory import chosen_python
 
 TASKS = (("SafetyPointGoal1-v0", "coordinates"), ("SafetyHopperVelocity-v1", "lidar"))
-STEPS = 150  # the robots meet obstacles and fall
+STEPS = 150  # enough for the robots to meet obstacles and fall
 
 
 def digest() -> str:

@@ -1,6 +1,6 @@
-"""How many examples property tests try.
+"""Number of examples of property tests.
 
-All of them in continuous integration, a tenth elsewhere.
+The full number in continuous integration, a tenth elsewhere.
 """
 
 from __future__ import annotations
@@ -9,5 +9,5 @@ import os
 
 
 def examples(number: int) -> int:
-    """`number` where CI is set, else a tenth of it, at least 10."""
+    """`number` if CI is set, else a tenth of it, at least 10."""
     return number if os.environ.get("CI") else max(10, number // 10)

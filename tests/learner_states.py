@@ -1,8 +1,8 @@
-"""Which leaves the learner of each method has, by part: checkpoints hold these, and no others load.
+"""Leaves of each method's learner state, by part; a checkpoint loads only if its leaves match.
 
-`python -m tests.learner_states` writes tests/recordings/learner_states.json anew. Do that only for
-new methods, or when published runs need not load any more: new state belongs where a setting asks
-for it, None elsewhere.
+`python -m tests.learner_states` rewrites tests/recordings/learner_states.json. Do that only for new
+methods, or when published runs no longer need to load. New state should exist only where a setting
+enables it, and be None elsewhere.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TASK = "SafetyPointCircle1-v0"
 
 
 def parts(method: str) -> dict[str, str]:
-    """Of preset `cpu` on lidar: part (".params.actor") -> number of its leaves and a sum of their
+    """For preset `cpu` on lidar: part (".params.actor") -> number of leaves and checksum of their
     names.
     """
     entry = METHODS[method]

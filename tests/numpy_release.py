@@ -1,10 +1,10 @@
-"""A recorded agent of any size, computed by plain NumPy from the specification's formulas.
+"""Recordings of an agent of any size, computed with plain NumPy from the specification's formulas.
 
-Loops, no JAX, nothing of `agents`.
+Uses loops, no JAX and no code of `agents`.
 
-`write_recording` makes random parameters under the release's names, runs the first update's
-quantities on a random batch, and writes the files that `official/README.md` describes. It exists so
-that the fidelity command can be tested on other sizes.
+`write_recording` draws random parameters under the release's names, computes the quantities of the
+first update on a random batch, and writes the files that `official/README.md` describes. Its
+purpose is to test the fidelity command on other sizes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Arrays = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """Everything that may differ between recordings."""
+    """Everything that can differ between recordings."""
 
     vectors: dict[str, int]
     images: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ class Maker:
         self.linear(f"{name}/dist_out/out", s.head_units, outputs)
 
     def images(self, s: Sizes) -> int:
-        """Image encoder and decoder; size of the embedding."""
+        """Create image encoder and decoder; return the size of the embedding."""
         channels = [3 * len(s.images), s.depth, 2 * s.depth, 4 * s.depth, 8 * s.depth]
         for i in range(4):
             self.put(f"agent/wm/enc/cnn/s{i}res/kernel", 4, 4, channels[i], channels[i + 1])
@@ -106,7 +106,7 @@ class Maker:
         return 16 * channels[4]
 
     def vectors(self, s: Sizes) -> int:
-        """Vector encoder and decoder; size of the embedding."""
+        """Create vector encoder and decoder; return the size of the embedding."""
         self.stack("agent/wm/enc/mlp", sum(s.vectors.values()), s.mlp_units, s.mlp_layers)
         self.stack("agent/wm/dec/mlp", s.feat, s.mlp_units, s.mlp_layers)
         for key, size in s.vectors.items():
@@ -134,7 +134,7 @@ def make_params(s: Sizes, rng: np.random.Generator) -> Params:
             make.head(f"agent/task_behavior/{critic}/{copy}", s, s.bins)
     if s.costs:
         make.head("agent/wm/cost", s, s.bins)
-    if s.lagrange:  # values of later training; recordings start fresh
+    if s.lagrange:  # values from later in training; recordings start fresh
         parent = actor.removesuffix("/actor")
         make.params[f"{parent}/lagrange/lagrange_multiplier/value"] = np.array(3.0, np.float32)
         make.params[f"{parent}/lagrange/penalty_multiplier/value"] = np.array(0.1, np.float32)
@@ -300,7 +300,7 @@ def convolve(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 def spread(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """SAME, transposed, stride 2, kernel [4, 4, O, I] not flipped.
 
-    x[m] goes to out[2m + 2 - k] with weight kernel[k].
+    x[m] contributes to out[2m + 2 - k] with weight kernel[k].
     """
     batch, side = x.shape[:2]
     out = np.zeros((batch, 2 * side + 2, 2 * side + 2, kernel.shape[2]))
@@ -459,7 +459,7 @@ def record_imagination(
 
 
 def write_recording(folder: Path, s: Sizes, template: dict[str, Any], seed: int = 0) -> None:
-    """`template` is a flat config.json of the release, of which sizes are replaced."""
+    """Write a recording; `template` is a flat config.json of the release with sizes to replace."""
     rng = np.random.default_rng(seed)
     params, data = make_params(s, rng), make_batch(s, rng)
     net = Release(params, s)

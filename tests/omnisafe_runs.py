@@ -1,10 +1,10 @@
 """Runs of OmniSafe's algorithms on the toy shore, for tests.
 
-`python -m tests.omnisafe_runs FOLDER` in a process of its own.
+`python -m tests.omnisafe_runs FOLDER` runs in a separate process.
 
-Trains every algorithm twice, once undisturbed and once stopped and continued, and writes what tests
-compare to results.json. One process does it all, because importing torch and OmniSafe takes longer
-than a training.
+Trains every algorithm twice, once undisturbed and once stopped and continued, and writes the values
+that tests compare to results.json. One process does it all, because importing torch and OmniSafe
+takes longer than a training.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def toy_spec(
     """
     preset = settings(name, "default", "debug", task=TASK)
     kind = ALGORITHMS[name].family
-    # on-policy epochs cut an episode
+    # On-policy epochs truncate an episode.
     length = {"on-policy": 25 * num_envs, "off-policy": 20, "model-based": 40}[kind]
     small: dict[str, Any] = {"algo_cfgs__steps_per_epoch": length}
     if kind != "on-policy":
@@ -74,14 +74,14 @@ def toy_spec(
 
 
 def make_env(spec: RunSpec) -> Any:
-    """The factory of its environments."""
+    """Environment factory of the run."""
     from benchmarks.envs import make_env as make
 
     return functools.partial(make, spec.task, spec.obs, presets.budget(spec, 20).env_repeat)
 
 
 class After(Stop):
-    """Asks for a stop after so many questions, and counts them."""
+    """Requests a stop after `questions` calls, and counts the calls."""
 
     def __init__(self, questions: float = math.inf) -> None:
         self.questions, self.asked = questions, 0
@@ -99,7 +99,7 @@ def run(spec: RunSpec, out: Path, **options: Any) -> Any:
 
 
 def same_run(one: Path, other: Path) -> dict[str, bool]:
-    """Whether two runs have the same records and metrics, clocks aside."""
+    """Whether two runs have the same records and metrics, apart from clocks."""
     return {
         name: _rows(one / name) == _rows(other / name) for name in ("episodes.csv", "metrics.jsonl")
     }
@@ -116,9 +116,7 @@ def _rows(path: Path) -> list[Any]:
 
 
 def twice(name: str, folder: Path) -> dict[str, Any]:
-    """Train an algorithm undisturbed, and again with a stop in the midst of whatever it does
-    then.
-    """
+    """Train an algorithm undisturbed, and again with a stop after 45 % of the stop checks."""
     spec, count = toy_spec(name), After()
     done = run(spec, folder / "undisturbed", stop=count)
     stopped = run(spec, folder / "stopped", stop=After(0.45 * count.asked)).env_steps
@@ -137,7 +135,7 @@ def twice(name: str, folder: Path) -> dict[str, Any]:
 
 
 def several(folder: Path) -> dict[str, Any]:
-    """Three environments: stopped in the middle, and in the last evaluation."""
+    """Train with three environments: stopped half-way, and during the last evaluation."""
     spec, count = toy_spec("ppo_lag", num_envs=3), After()
     run(spec, folder / "a", stop=count)
     run(spec, folder / "b", stop=After(0.5 * count.asked))
@@ -155,9 +153,7 @@ def several(folder: Path) -> dict[str, Any]:
 
 
 def evaluated(name: str, folder: Path) -> dict[str, bool]:
-    """Whether an evaluation of a trained policy left its plain state and its arrays as they
-    were.
-    """
+    """Whether an evaluation of a trained policy leaves its plain state and arrays unchanged."""
     import numpy as np
 
     from baselines.omnisafe.policy import make_policy
@@ -179,7 +175,7 @@ def evaluated(name: str, folder: Path) -> dict[str, bool]:
 
 
 def published(name: str, folder: Path) -> dict[str, Any]:
-    """What the zoo keeps of a trained policy, and whether its episodes are those of the run."""
+    """What the zoo stores of a trained policy, and whether its episodes match those of the run."""
     import numpy as np
 
     from benchmarks.omnisafe import evaluate, publish
@@ -213,7 +209,7 @@ def main() -> None:
     for name in ALGORITHMS:
         try:
             results[name] = twice(name, out / name)
-        except Exception:  # noqa: BLE001 (a test shows it)
+        except Exception:  # noqa: BLE001 (a test reports it)
             results[name] = {"error": traceback.format_exc()}
     found = {
         "results": results,

@@ -1,4 +1,4 @@
-"""Runs of OmniSafe's methods on the ferry's pictures, for tests.
+"""Runs of OmniSafe's methods on images of the ferry, for tests.
 
 `python -m tests.omnisafe_vision_runs FOLDER`.
 """
@@ -26,15 +26,15 @@ SMALL = {
     "vision__strides": (2, 2),
     "vision__features": 32,
 }
-# One algorithm of each kind: gradients in several environments, natural gradients, budgets behind
-# the tickets, ends of its own.
+# One algorithm of each kind: first-order gradients with several environments, natural gradients,
+# a safety budget appended to the observation, early termination.
 RESUMED = ("ppo_lag", "cpo", "ppo_simmer_pid", "ppo_early_terminated")
 
 
 def ferry_spec(
     name: str, steps: int, seed: int = 0, num_envs: int = 1, preset: str = "debug", **changes: Any
 ) -> RunSpec:
-    """A run on pictures; `changes` are settings, with __ for dots."""
+    """A run on images; `changes` are settings, with __ for dots."""
     chosen = settings(name, "vision", preset, task=TASK)
     agent = configs.replace(chosen.agent, **(SMALL | changes))
     loop = dataclasses.replace(
@@ -49,9 +49,9 @@ def ferry_spec(
 
 
 def make_env(spec: RunSpec) -> Any:
-    """The factory of its environments.
+    """Environment factory of the run.
 
-    Pictures of an environment of one's own are its `default` observation.
+    Images of a user environment are its `default` observation.
     """
     from benchmarks.envs import make_env as make
 
@@ -66,7 +66,7 @@ def run(spec: RunSpec, out: Path, **options: Any) -> Any:
 
 
 def learn_spec() -> RunSpec:
-    """PPO-Lag that solves the ferry in less than a minute of one core."""
+    """PPO-Lag settings that solve the ferry in less than a minute on one core."""
     rows = 64 * EPISODE_ENV_STEPS
     spec = ferry_spec(
         "ppo_lag",
@@ -90,7 +90,7 @@ def learn_spec() -> RunSpec:
 
 
 def twice(name: str, folder: Path) -> dict[str, Any]:
-    """Train an algorithm undisturbed, and again with a stop in the midst of an epoch."""
+    """Train an algorithm undisturbed, and again with a stop in the middle of an epoch."""
     from tests.omnisafe_runs import After, same_run
 
     num_envs = 2 if name == "ppo_lag" else 1
@@ -107,7 +107,7 @@ def twice(name: str, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write how runs were resumed, and train one that learns."""
+    """Write the results of resumed runs, and train one run until it has learned."""
     from benchmarks.envs.compat import import_safety_gymnasium
 
     import_safety_gymnasium()
@@ -115,7 +115,7 @@ def main() -> None:
     for name in RESUMED:
         try:
             results[name] = twice(name, out / name)
-        except Exception:  # noqa: BLE001 (a test shows it)
+        except Exception:  # noqa: BLE001 (a test reports it)
             results[name] = {"error": traceback.format_exc()}
     (out / "results.json").write_text(json.dumps(results))
     run(learn_spec(), out / "learn")

@@ -2,7 +2,7 @@
 
 The point of `tests.fakes.shore.Shore` earns the distance it moves to the right and pays for each
 step beyond x = 1. Unconstrained, the best return is 5 (20 strides of 0.25) at a cost of about 12 to
-16 a start; without cost it is the distance to the edge, 1 to 2.
+16 per episode; without cost it is the distance to the edge, 1 to 2.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ BASE = SafeDreamerConfig(
 
 
 def solve(method: str, out: Path, steps: int = 4000, **changes: Any) -> tuple[float, float]:
-    """Mean return and cost of the last 10 evaluation episodes after so many simulator steps, with
-    settings changed.
+    """Mean return and cost of the last 10 evaluation episodes after `steps` simulator steps, with
+    changed settings.
     """
     config = dataclasses.replace(with_method(BASE, method), **changes)
     return solve_shore(out, method, config, SafeDreamer, steps=steps, eval_every=steps)

@@ -1,6 +1,6 @@
-"""Sweep commands on a private Slurm, as users give them.
+"""Sweep commands on a private Slurm, as users run them.
 
-Processes to be killed, runs to be met half-way, records to be compared.
+Helpers to kill processes, wait for runs to get half-way and compare records.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from slurm.minicluster.cluster import MiniCluster
 from slurm.minicluster.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE_S = 300.0  # for anything that has to come; only a fault takes so long
+PATIENCE_S = 300.0  # timeout of every wait; only reached after a fault
 SUITE = """\
 preset: debug
 steps: 240
@@ -34,7 +34,7 @@ runs:
 class Sweep:
     """One results folder, and the command that fills it.
 
-    `start` gives the command, also several times.
+    `start` runs the command, and can be called several times.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Sweep:
         self.pace(pace_s)
 
     def pace(self, seconds: float) -> None:
-        """How long each simulator step takes, from now on."""
+        """Set the duration of each simulator step from now on."""
         draft = self._folder / "pace.new"
         draft.write_text(str(seconds))
         draft.replace(self._folder / "pace")
 
     def start(self, **variables: str) -> subprocess.Popen[bytes]:
-        """Give the command. What it says is kept for `said`."""
+        """Start the command. `said` returns its output."""
         environment = {
             **self.cluster.environment,
             "PYTHONPATH": str(ROOT),
@@ -85,7 +85,7 @@ class Sweep:
         return (self._folder / f"said-{self.commands.index(command)}.txt").read_text()
 
     def finish(self, command: subprocess.Popen[bytes], status: int = 0) -> str:
-        """Wait for the end of the command; what it said."""
+        """Wait until the command ends; return its output."""
         assert command.wait(PATIENCE_S) == status, self.said(command)
         return self.said(command)
 
@@ -93,18 +93,18 @@ class Sweep:
         return existing(self.out)
 
     def run(self, seed: int) -> Member:
-        """The run of that seed."""
+        """The run with that seed."""
         (found,) = (each for each in self.members() if each.spec["seed"] == seed)
         return found
 
     def wait(self, holds: Callable[[], bool]) -> None:
-        """Wait for something that has to come."""
+        """Wait until the condition holds; fail after PATIENCE_S."""
         assert wait_until(holds, PATIENCE_S, every=0.1), "\n".join(
             [self.story(), *map(self.said, self.commands)]
         )
 
     def trains(self, seed: int, starts: int = 1, env_steps: int = 1) -> bool:
-        """Whether the run of that seed trains, in that start of it, and has come so far."""
+        """Whether the seed's run is training in its `starts`-th start, at `env_steps` or beyond."""
         if not any(each.spec["seed"] == seed for each in self.members()):
             return False
         now = self.run(seed)
@@ -117,22 +117,22 @@ class Sweep:
         )
 
     def queue(self) -> dict[str, str]:
-        """State of each job that Slurm still knows of this results folder, by its id.
+        """State of each job of this results folder in Slurm's queue, by job id.
 
-        Elements of arrays one by one.
+        Array elements are listed individually.
         """
         names = {path.name for path in (self.out / "slurm").iterdir()}
         return {job.job_id: job.state for job in self.cluster.squeue() if job.name in names}
 
     def story(self) -> str:
-        """What happened to every run, for a failed assertion."""
+        """State and events of every run, as an assertion message."""
         return "\n".join(
             f"{each.folder.name} {each.state} {[e[1:] for e in each.events]}"
             for each in self.members()
         )
 
     def is_done_as(self, reference: Path, seeds: set[int]) -> None:
-        """Assert that exactly these runs are there, finished once each, with the records of the
+        """Assert that exactly these runs exist, each finished once, with the records of the
         reference.
         """
         assert {each.spec["seed"] for each in self.members()} == seeds
@@ -148,7 +148,7 @@ class Sweep:
             )
 
     def close(self) -> None:
-        """End what is left of the commands and their jobs."""
+        """Terminate remaining commands and their jobs."""
         for command in self.commands:
             if command.poll() is None:
                 command.kill()
@@ -159,7 +159,7 @@ class Sweep:
 
 @contextmanager
 def without_warnings(cluster: MiniCluster) -> Iterator[None]:
-    """Preempted jobs get no SIGUSR2, as on clusters that do not set preempt_send_user_signal."""
+    """Send no SIGUSR2 on preemption, as on clusters without preempt_send_user_signal."""
     before = cluster.conf.read_text()
     try:
         _configure(cluster, before.replace("SlurmctldParameters=preempt_send_user_signal\n", ""))
@@ -171,17 +171,17 @@ def without_warnings(cluster: MiniCluster) -> Iterator[None]:
 def _configure(cluster: MiniCluster, text: str) -> None:
     draft = cluster.conf.with_name("slurm.conf.new")
     draft.write_text(text)
-    draft.replace(cluster.conf)  # daemons may be reading it
+    draft.replace(cluster.conf)  # atomic, since daemons may be reading it
     cluster.command("scontrol", "reconfigure")
 
 
 def lives(run: Member) -> bool:
-    """Whether the process that its status names is there."""
+    """Whether the process named in the run's status exists."""
     return run.status is not None and psutil.pid_exists(run.status.pid)
 
 
 def supervisor(run: Member) -> psutil.Process:
-    """The process that sees the run through."""
+    """The process that supervises the run."""
     assert run.status is not None
     found = psutil.Process(run.status.pid).parent()
     assert found is not None and "submitit" in " ".join(found.cmdline())

@@ -1,4 +1,4 @@
-"""Specs of runs as presets make them, for tests."""
+"""Run specs created from presets, for tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.runs.spec import RunSpec
 def spec_of(
     method: str = "osrp_lag", obs: str = "coordinates", preset: str = "debug", **changes: Any
 ) -> RunSpec:
-    """The spec of a method on SafetyPointGoal1 under a preset, with other fields where given."""
+    """Spec of a method on SafetyPointGoal1 with a preset; other fields can be overridden."""
     chosen = settings(method, obs, preset)
     fields: dict[str, Any] = {
         "method": method,

@@ -1,4 +1,4 @@
-"""Run folders as executors and runs leave them, for tests of sweeps: no training."""
+"""Run folders as executors and runs leave them, without training, for tests of sweeps."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def entries(of: Suite) -> tuple[Entry, ...]:
 
 
 def submit(out: Path, of: Suite) -> list[Path]:
-    """Folders of the suite's runs, as a sweep command makes them."""
+    """Create the folders of the suite's runs, as a sweep command does."""
     return prepare.prepare(out, of, plan.make_plan(of.name, entries(of), existing(out)))
 
 
 def stand(folder: Path, state: str, silent_seconds: float = 0.0, **fields: Any) -> None:
-    """A status.json in that state, with a heartbeat so long ago."""
+    """Write a status.json in that state, with a heartbeat `silent_seconds` ago."""
     from benchmarks.methods.saved import load_spec
 
     status: Status = StatusFile(folder, load_spec(folder))._status

@@ -1,5 +1,5 @@
-"""The shape of the tree: where imports point, what analysis loads, what no tracked file names, what
-a lock file holds.
+"""Structure of the repository: directions of imports, what the analysis loads, text that no tracked
+file may contain, contents of lock files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 from tests.tree import ROOT, tracked
 
-# package -> packages it may import; everything else of ours is against the arrows
+# package -> packages of ours that it may import; all other imports are forbidden
 ARROWS = {
     "agents": set(),
     "baselines": {"agents"},
@@ -24,7 +24,7 @@ ARROWS = {
     "slurm": {"benchmarks"},
     "analysis": {"benchmarks"},
 }
-# What a package of benchmarks/ may import of the others, from the ground up; `tasks` is a file.
+# Package of benchmarks/ -> other packages that it may import; `tasks` is a file.
 FLOORS = {
     "tasks": {"runs"},
     "runs": set(),
@@ -69,9 +69,9 @@ ANALYSIS_FLOORS = {
     "perf": {"synthetic"},
     "__main__": {"commands"},
 }
-# Clients of services, in no lock: tests put stand-ins in their place.
+# Clients of services, in no lock file: tests replace them with fakes.
 SERVICES = {"huggingface-hub", "mlflow", "s3fs"}
-# Files beside the packages, besides __init__.py, __main__.py and py.typed: at most two each.
+# Files next to the packages, apart from __init__.py, __main__.py and py.typed: at most two each.
 FLAT = {"benchmarks": {"tasks.py"}, "analysis": {"perf.py", "synthetic.py"}}
 LIGHT = ("runs", "process", "methods", "suites")
 AGENT_LIBRARIES = {"jax", "flax", "optax", "chex", "numpy"}
@@ -85,8 +85,8 @@ ANALYSIS_MAY_IMPORT = (
     ),
 )
 HEAVY = ("jax", "flax", "torch", "mujoco", "gymnasium", "safety_gymnasium", "omnisafe")
-# Only these join an agent's implementation with environments; everywhere else one side comes in as
-# a factory or a value.
+# Only these combine an agent's implementation with environments; everywhere else one of them is
+# passed in as a factory or a value.
 JOINTS = ("benchmarks.training.launch", "benchmarks.cli", "benchmarks.perf", "benchmarks.fidelity")
 
 # Written so that this file does not match itself.
@@ -103,7 +103,7 @@ BINARY = {".png", ".npz", ".gif", ".mp4", ".ckpt", ".pdf", ".gz", ".parquet", ".
 
 @functools.cache
 def imports(file: Path) -> tuple[tuple[int, str], ...]:
-    """(line, absolute module name) of every import of a file, those within functions included."""
+    """(line, absolute module name) of every import of a file, including those in functions."""
     package = list(file.parent.parts)
     found = []
     for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
@@ -193,9 +193,9 @@ def test_analysis_loads_neither_jax_nor_torch():
 
 
 def test_processes_of_omnisafe_load_no_jax():
-    """What benchmarks.omnisafe imports, and all that its modules import before they do anything.
+    """Neither the modules of benchmarks.omnisafe nor their transitive imports load JAX.
 
-    None needs a simulator for that.
+    Importing them needs no simulator.
     """
     own = [
         module_name(file)
@@ -223,7 +223,7 @@ def test_processes_of_omnisafe_load_no_jax():
 
 
 def all_imports(name: str) -> set[str]:
-    """Modules that a module of ours imports at its top, and so on through ours."""
+    """Top-level imports of a module, followed transitively through our modules."""
     found, waiting = set(), [name]
     while waiting:
         file = Path(*waiting.pop().split("."))
@@ -239,9 +239,9 @@ def all_imports(name: str) -> set[str]:
 
 
 def top_imports(file: Path) -> list[str]:
-    """Modules that are imported when the file is.
+    """Modules imported at the top level of a file.
 
-    Neither within functions nor for type checkers only.
+    Excludes imports in functions and for type checkers only.
     """
     found = []
     for node in ast.parse((ROOT / file).read_text(encoding="utf-8")).body:
@@ -288,15 +288,15 @@ def modules() -> dict[str, Path]:
 
 @functools.cache
 def arrows() -> dict[str, frozenset[str]]:
-    """Module of ours -> modules of ours that it imports, within functions too."""
+    """Module of ours -> modules of ours that it imports, also within functions."""
     found = {}
     for name, file in modules().items():
         ours = set()
         for module in {module for _, module in imports(file)}:
             if module in modules():
                 ours.add(module)
-        # `from package import module` names both; the package itself counts only where one of its
-        # own names is meant.
+        # `from package import module` names both; the package itself counts only if one of its own
+        # names is imported.
         ours -= {
             package
             for package in ours
@@ -307,7 +307,7 @@ def arrows() -> dict[str, frozenset[str]]:
 
 
 def names_taken(file: Path, package: str) -> set[str]:
-    """Names that a file imports from a package; a name of no module where it imports it whole."""
+    """Names that a file imports from a package; {"*"} where it imports the package itself."""
     found = set()
     for _, module in imports(file):
         if module.rpartition(".")[0] == package:
@@ -316,7 +316,7 @@ def names_taken(file: Path, package: str) -> set[str]:
 
 
 def circles(graph: dict[str, set[str]]) -> list[list[str]]:
-    """Groups of nodes that reach each other."""
+    """Groups of nodes that can reach each other: import cycles."""
     reach = {node: set(others) for node, others in graph.items()}
     for middle in graph:
         for node in graph:
@@ -331,17 +331,17 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
 
 
 def room(module: str) -> str:
-    """Package of a module, two parts deep: what lies in its subfolders belongs to it."""
+    """Package of a module, two levels deep: subpackages belong to it."""
     return ".".join(module.split(".")[:2])
 
 
 def rooms(package: str | None = None) -> dict[str, set[str]]:
-    """Room -> rooms that it imports, of one package or of all."""
+    """Second-level package -> those it imports, within one package or all."""
     found: dict[str, set[str]] = {}
     for name, others in arrows().items():
         if package in (None, name.split(".")[0]):
             into = {room(other) for other in others if package in (None, other.split(".")[0])}
-            into -= ARROWS.keys()  # `import benchmarks` for its place alone
+            into -= ARROWS.keys()  # `import benchmarks` only for its path
             found.setdefault(room(name), set()).update(into - {room(name)})
     return found
 
@@ -353,7 +353,7 @@ def test_circles_are_found():
 
 def test_no_files_import_each_other_in_a_circle():
     assert "agents.replay.journal" in arrows()["agents.replay.buffer"]
-    # in a function
+    # imported within a function
     assert "benchmarks.zoo.states" in arrows()["benchmarks.zoo.trained"]
     assert circles({name: set(others) for name, others in arrows().items()}) == []
 
@@ -396,7 +396,7 @@ def test_every_package_says_what_it_is():
 
 
 def test_planning_and_reading_runs_loads_neither_jax_nor_simulators():
-    """So that listing, planning and showing a sweep start at once."""
+    """Listing, planning and showing a sweep must start quickly."""
     modules_of = [
         module_name(file)
         for file in sources("benchmarks")

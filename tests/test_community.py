@@ -1,4 +1,4 @@
-"""Files beside the code: the citation's fields, and what the container recipes install."""
+"""Files besides the code: citation, container recipes and issue templates."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_container_recipes_install_lock_files_that_exist():
 
 
 def test_an_image_lacks_no_tracked_file_so_that_its_checkout_is_clean():
-    # Docker's patterns start at the root; those of git only with a slash
+    # Docker's patterns are anchored at the root; git's only with a leading slash.
     ignored = [f"--exclude=/{line}" for line in (ROOT / ".dockerignore").read_text().split()]
     git = ["git", "-C", str(ROOT), "ls-files", "--cached", "--ignored", *ignored]
     lost = subprocess.run(git, capture_output=True, text=True, check=True).stdout.split()

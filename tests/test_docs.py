@@ -1,5 +1,5 @@
-"""The documentation is true: pages, anchors and links exist, command lines parse, examples import
-what there is, and the generated reference holds everything.
+"""The documentation is correct: pages, anchors and links exist, command lines parse, imports of
+examples exist, and the generated reference is complete.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ def documents() -> list[Path]:
 
 @functools.cache
 def anchors(page: Path) -> frozenset[str]:
-    """Ids that MkDocs gives to the headings of a page."""
+    """Ids that MkDocs assigns to the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text_of(page)), re.MULTILINE)
     plain = (re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings)
     return frozenset(re.sub(r"[-\s]+", "-", heading) for heading in plain)
 
 
 def dead(page: Path, anchor: str) -> str:
-    """What is wrong with a link to a file, relative to the root; empty if nothing is."""
+    """Error of a link to a file, relative to the root; empty if it is valid."""
     if not (ROOT / page).exists():
         return f"no {page}"
     if anchor and anchor not in anchors(page):
@@ -101,7 +101,7 @@ class Command(NamedTuple):
 
 
 def commands() -> list[Command]:
-    """Every different `safedreamer ...` of the documents, in blocks and, with options, in line."""
+    """All distinct `safedreamer ...` of the documents, in blocks and, with options, inline."""
     found: dict[tuple[str, ...], Path] = {}
     for file in documents():
         text = text_of(file)
@@ -119,7 +119,7 @@ def commands() -> list[Command]:
 
 
 def joined(block: str) -> list[str]:
-    """The lines of a block of shell, continued ones as one."""
+    """Command lines of a shell block, with continued lines joined."""
     lines = re.sub(r"\\\n\s*", " ", block).splitlines()
     return [
         line for line in lines if re.match(r"(?:[A-Z_]+=\S+ )*(?:safedreamer|bundle/run) ", line)
@@ -127,7 +127,7 @@ def joined(block: str) -> list[str]:
 
 
 def with_marks(command: Command) -> Any:
-    """The command as a parameter; OmniSafe's methods need OmniSafe, whose settings they have."""
+    """The command as a test parameter; OmniSafe's methods read their settings from OmniSafe."""
     name = dict(zip(command.args, command.args[1:])).get("--method", "")
     torch = name in METHODS and method(name).engine == "torch"
     marks = [pytest.mark.omnisafe] if torch else []
@@ -135,11 +135,11 @@ def with_marks(command: Command) -> Any:
 
 
 class Parsed(Exception):
-    """A command has read its arguments."""
+    """Raised once a command has parsed its arguments."""
 
 
 def placeholders(args: tuple[str, ...]) -> list[str]:
-    """The arguments with a number for N."""
+    """The arguments with N replaced by a number."""
     return ["3" if word == "N" else word for word in args]
 
 
@@ -152,10 +152,10 @@ def test_command_lines_parse(command: Command, tmp_path: Path, monkeypatch: pyte
 
 
 def check_command(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Raise BadInput or SystemExit unless the command reads its arguments."""
+    """Raise BadInput or SystemExit unless the command accepts its arguments."""
     from benchmarks.cli import defaults, train
 
-    # what a command line says is judged without the files and simulators that it names
+    # Check the command line without the files and simulators that it refers to.
     monkeypatch.setattr(
         defaults, "task_settings", lambda name, task, obs, preset: settings(name, obs, preset)
     )
@@ -229,7 +229,7 @@ def test_examples_import_what_there_is():
 
 @functools.cache
 def ours() -> dict[str, Path]:
-    """Modules of the tree and their files."""
+    """Module -> file, for all modules of the repository."""
     return {
         ".".join(file.with_suffix("").parts).removesuffix(".__init__"): file
         for file in tracked()
@@ -238,7 +238,7 @@ def ours() -> dict[str, Path]:
 
 
 def names_of(file: Path) -> set[str]:
-    """Functions, classes and constants that a module defines at its top."""
+    """Functions, classes and constants that a module defines at its top level."""
     found: set[str] = set()
     for node in ast.parse(text_of(file)).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):

@@ -1,7 +1,7 @@
-"""Examples of the documents do what is said: Python runs, YAML files are read.
+"""Examples of the documentation work: Python code runs, YAML files can be loaded.
 
-Those of docs/howto/python.md, own_method.md, own_environment.md and of imported results have tests
-of their own.
+Those of docs/howto/python.md, own_method.md, own_environment.md and of imported results have their
+own tests.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.tree import ROOT
 
 
 def run_examples(page: str) -> dict[str, Any]:
-    """Names that the blocks of Python of a page leave, run one after another."""
+    """Run the Python blocks of a page one after another; return the resulting names."""
     matplotlib.use("Agg")
     names: dict[str, Any] = {}
     for block in blocks(page, "python"):

@@ -1,6 +1,6 @@
-"""The extras of pyproject.toml can be installed: no version that one asks for excludes another's.
+"""The extras of pyproject.toml can be installed: their version requirements do not conflict.
 
-Packages with a pin are followed into what they ask for, as far as they are installed here.
+Requirements of pinned packages are included, as far as those are installed here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOCKS = ("base", "dev", "docs", "omnisafe", "cuda")
 
 
 def lines_of(extra: str) -> list[str]:
-    """Requirements of an extra, those of extras that it includes in their place."""
+    """Requirements of an extra, with the extras that it includes expanded."""
     found = []
     for line in EXTRAS[extra]:
         within = re.fullmatch(rf"{PROJECT['name']}\[(\w+)\]", line)
@@ -33,13 +33,13 @@ def lines_of(extra: str) -> list[str]:
 
 
 def pin(specifier: SpecifierSet) -> str:
-    """The one version that is allowed, "" where there are several."""
+    """The pinned version, "" if there is none."""
     pins = [part.version for part in specifier if part.operator == "=="]
     return pins[0] if pins and "*" not in pins[0] else ""
 
 
 def asked_for(lines: Iterable[str]) -> dict[str, SpecifierSet]:
-    """Package -> versions that fit all requirements, those of pinned packages included."""
+    """Package -> combined specifier of all requirements, including those of pinned packages."""
     found: dict[str, SpecifierSet] = {}
     waiting = list(lines)
     while waiting:
@@ -55,7 +55,7 @@ def asked_for(lines: Iterable[str]) -> dict[str, SpecifierSet]:
 
 @functools.cache
 def needs_of(name: str, version: str) -> tuple[str, ...]:
-    """What a version of a package asks for; nothing where another one is installed, or none."""
+    """Requirements of a package version; empty unless exactly that version is installed."""
     try:
         installed = importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
@@ -64,20 +64,20 @@ def needs_of(name: str, version: str) -> tuple[str, ...]:
 
 
 def possible(specifier: SpecifierSet) -> bool:
-    """Whether any version fits: one that is named, the next after it, or the lowest of all."""
+    """Whether any version fits: a named one, the next one after it, or 0."""
     named = [part.version.removesuffix(".*") for part in specifier]
     return any(specifier.contains(v) for n in named or ["0"] for v in (n, f"{n}.1", "0"))
 
 
 def contradictions(lines: Iterable[str]) -> list[str]:
-    """Packages of which no version fits."""
+    """Packages without a version that fits all requirements."""
     return [f"{n} {s}" for n, s in sorted(asked_for(lines).items()) if not possible(s)]
 
 
 def test_contradictions_are_found():
     assert contradictions(["a>=2.2,<3", "b!=5.28.0,<8,>=5", "c>1", "d<2", "e"]) == []
     assert contradictions(["a>=2", "a<1.24,>=1.21"]) == ["a <1.24,>=1.21,>=2"]
-    # the simulator's pins, through Gymnasium-Robotics, exclude JAX's NumPy
+    # The simulator's pins, through Gymnasium-Robotics, exclude the NumPy of JAX.
     assert contradictions(["safety-gymnasium==1.0.0", "numpy>=2"])[0].startswith("numpy ")
 
 
@@ -92,7 +92,7 @@ def test_all_extras_go_together():
 
 
 def test_extras_allow_the_versions_that_are_tested():
-    """Those of the lock files."""
+    """The tested versions are those of the lock files."""
     locked = {
         canonicalize_name(name): version
         for lock in LOCKS

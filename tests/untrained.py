@@ -1,4 +1,4 @@
-"""Run folders without the training: what is left of a run whose policy is a fresh one."""
+"""Run folders without training: files of a run whose policy is freshly initialised."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENV_STEPS, AGENT_STEPS = 3000, 600
 
 
 def untrained_run(folder: Path, method: str = "bsrp_lag", seed: int = 3) -> RunSpec:
-    """A run folder on the toy shore as training leaves it after ENV_STEPS; returns its spec."""
+    """Write a run folder on the toy shore as after ENV_STEPS of training; return its spec."""
     spec = spec_of(method, "default", task=TASK, seed=seed)
     _, env_spec = environment(spec)
     state = agent_for(spec, env_spec).init(seed)

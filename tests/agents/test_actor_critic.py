@@ -1,4 +1,4 @@
-"""Actor, critics and imagination: losses by hand and against plain NumPy, what gradients reach."""
+"""Actor, critics and imagination: losses by hand and against plain NumPy, gradient flow."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FEAT = CONFIG.deter + CONFIG.stoch * CONFIG.classes
 
 
 def shaken(module, seed: int = 0):
-    """The module with every parameter moved, so that zero-initialised layers matter."""
+    """Perturb every parameter of the module, so that zero-initialised layers have an effect."""
     graph, params = nnx.split(module)
     rng = np.random.default_rng(seed)
     return nnx.merge(
@@ -112,7 +112,7 @@ def test_imagination_is_the_model_under_the_actor(model: WorldModel):
         (5, 3),
     )
     np.testing.assert_array_equal(traj.belief.feat[0], start.feat)
-    np.testing.assert_array_equal(traj.view, traj.belief.feat)  # nothing is tracked
+    np.testing.assert_array_equal(traj.view, traj.belief.feat)  # no tracked hazards
     np.testing.assert_array_equal(traj.cont[0], start_cont)
     np.testing.assert_array_equal(traj.cont[1:], model.cont(traj.view[1:]))
     deter, stoch = (
@@ -139,9 +139,7 @@ def test_rollout_executes_the_given_actions(model: WorldModel):
 
 
 def test_plan_outcomes_are_those_of_a_rollout(model: WorldModel):
-    """Costs and returns of the planner's evaluation, recomputed for each plan from the rollout it
-    stands for.
-    """
+    """Recompute the planner's costs and returns from the model rollout of each plan."""
     critic, cost_critic, start = make_critic(1), make_critic(2), starts(2)
     # E, N, H+1, A
     plans = jnp.asarray(np.random.default_rng(8).uniform(-1, 1, (2, 3, 5, 2)), jnp.float32)
@@ -202,7 +200,7 @@ def test_without_the_cost_critic_a_plan_pays_for_its_own_costs_only(model: World
     expected, weight = 0.0, 1.0
     for t in range(4):
         expected += weight * cost[t]
-        weight = weight * 0.8 * cont[t]  # after the last step nothing follows
+        weight = weight * 0.8 * cont[t]  # no bootstrap after the last step
     np.testing.assert_allclose(
         without.cost_return, np.reshape(expected, (2, 3)), rtol=1e-3, atol=1e-4
     )
@@ -212,9 +210,9 @@ def test_without_the_cost_critic_a_plan_pays_for_its_own_costs_only(model: World
 
 
 def test_pessimism_and_the_cost_of_the_filter(model: WorldModel):
-    """Three rollouts of each plan: mean rewards and highest costs of the three.
+    """Over three rollouts of each plan, rewards are averaged and costs are maximised.
 
-    An episode cost from the cost return if asked for.
+    With `return_scale`, the episode cost is derived from the cost return.
     """
     cost_critic, start = make_critic(2), starts(2)
     plans = jnp.asarray(np.random.default_rng(8).uniform(-1, 1, (2, 3, 5, 2)), jnp.float32)
@@ -243,7 +241,7 @@ def test_pessimism_and_the_cost_of_the_filter(model: WorldModel):
 
 
 def test_an_episode_cost_from_a_discounted_return():
-    """200 agent steps at a cost of 0.5 each cost 100; discounted over 20 steps they return 10."""
+    """200 agent steps at cost 0.5 total 100; with a discount horizon of 20 their return is 10."""
     imagination = ImaginationConfig(discount_horizon=50.0, cost_discount_horizon=20.0)
     env = EnvSpec(VECTOR.obs, 2, 5, 1000)
     agent = SafeDreamer(tiny("osrp", imagination=imagination), env)
@@ -359,7 +357,7 @@ def test_critic_loss_matches_plain_numpy():
 
 
 def test_trajectory_returns_discount_the_arrival(model: WorldModel):
-    # Reward 1 on arriving at state 1, where the episode ends: the value beyond does not count.
+    # Reward 1 on arriving at state 1, where the episode ends: the value is not bootstrapped.
     ret = trajectory_returns(
         jnp.ones((1, 1)), jnp.array([[7.0], [100.0]]), jnp.array([[1.0], [0.0]]), 0.9, 0.95
     ).ret

@@ -1,4 +1,4 @@
-"""Estimators of the gradient of imagined returns: the same numbers, other gradients."""
+"""Gradient estimators for imagined returns: equal values, different gradients."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def actor_of(params: Any, gradient: str, share: float = 0.9) -> Actor:
 
 
 def imagined(actor: Actor) -> tuple[Trajectory, Returns, Returns]:
-    """Returns of rewards and costs through which gradients reach the actor, as in imagination."""
+    """Reward and cost returns that are differentiable in the actor, as in imagination."""
     rng = np.random.default_rng(0)
     view = jnp.asarray(rng.normal(size=(STEPS + 1, STARTS, FEAT)), jnp.float32)
     noise = jnp.asarray(rng.normal(size=(STEPS + 1, STARTS, 2)), jnp.float32)

@@ -1,4 +1,4 @@
-"""Variants whose actor acts must solve a toy task: walk to the shore, stay out of the water."""
+"""Variants that act with the actor solve a toy task: walk to the shore, avoid the water."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The whole agent: every variant, tracing, isolation of training and evaluation, dtypes, bad
-settings, learning a toy task.
+"""The complete agent: every variant, tracing, isolation of training and evaluation, dtypes,
+invalid settings, learning on a fixed buffer.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def act(agent: SafeDreamer, state: AgentState, carry, seed: int, mode="train", f
 
 
 def copied(tree: Any) -> Any:
-    """A copy on the host: `update` donates its state."""
+    """Copy to the host, since `update` donates its state."""
     return jax.tree.map(np.array, tree)
 
 
@@ -62,7 +62,7 @@ def assert_equal_trees(a: Any, b: Any) -> None:
 class Traces:
     """Counts how often an agent's functions are traced.
 
-    Each trace puts networks together, a compiled call does not.
+    Each trace merges the networks; a compiled call does not.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
@@ -78,7 +78,7 @@ class Traces:
 
 @pytest.fixture(scope="module")
 def planner() -> SafeDreamer:
-    """OSRP-Lag with actor proposals and sampled actions: the variant that uses the most parts."""
+    """OSRP-Lag with actor proposals and sampled actions: the variant that covers the most code."""
     config = tiny("osrp_lag")
     return SafeDreamer(
         dataclasses.replace(
@@ -105,8 +105,8 @@ def background() -> SafeDreamer:
     ],
 )
 def test_every_variant_acts_and_updates(method: str, obs: str):
-    """Traced, not run: actions of the right shape, and an update that returns a state of exactly
-    the structure it takes.
+    """Trace without running: actions have the right shape, and an update preserves the structure
+    of its state.
     """
     env = ENVS[obs]
     agent = SafeDreamer(tiny(method, obs), env)
@@ -192,7 +192,7 @@ def test_vision_runs():
     state, metrics = agent.update(state, replay_batch(VISION, 2, 3), jax.random.key(0))
     metrics = as_float(metrics)
     assert all(np.isfinite(x) for x in metrics.values()), metrics
-    # Noise in 0..1 against a mid-grey guess: 1/12 to 1/4 for each of 64 * 64 * 3 numbers.
+    # Noise in 0..1 against a mid-grey prediction: 1/12 to 1/4 for each of 64 * 64 * 3 values.
     assert 64 * 64 * 3 / 12 < metrics["model/image_loss"] < 64 * 64 * 3 / 2
     assert not np.allclose(before, state.params.model["encoder"]["convs"][0]["kernel"])
 
@@ -252,7 +252,7 @@ def test_an_action_takes_observations_from_the_host_and_nothing_else(
         _, carry, _ = agent.act(state, carry, *on_device, key, mode)
         with jax.transfer_guard_host_to_device("disallow"):
             action, carry, _ = agent.act(state, carry, *on_device, key, mode)
-            assert isinstance(action, jax.Array)  # on the device until the loop asks for it
+            assert isinstance(action, jax.Array)  # stays on the device
             with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
                 agent.act(state, carry, obs, on_device[1], key, mode)
 
@@ -281,12 +281,12 @@ def test_evaluation_leaves_training_alone(name: str, request: pytest.FixtureRequ
 
 
 def test_environments_and_resets_are_separate(planner: SafeDreamer):
-    """A row's action depends on its own history only, and on nothing before its last reset."""
+    """A row's action depends only on its own history since its last reset."""
     state = planner.init(0)
     obs = observations(planner.env, (ENVS_PER_CALL,), 5)
     carry = planner.init_carry(ENVS_PER_CALL)
     _, carry, _ = act(planner, state, carry, 0, first=True)
-    other = jax.tree.map(lambda x: x.at[1].add(0.3), carry)  # another past of row 1
+    other = jax.tree.map(lambda x: x.at[1].add(0.3), carry)  # a different history of row 1
     key, reset, going = jax.random.key(1), np.array([False, True, False]), np.zeros(3, bool)
     first, second = (
         np.asarray(planner.act(state, c, obs, reset, key, "eval")[0]) for c in (carry, other)
@@ -332,8 +332,8 @@ def test_only_training_episodes_move_the_multiplier(planner: SafeDreamer, backgr
 
 
 def driven_by_episodes(cost_source: str) -> SafeDreamer:
-    """BSRP-Lag with an imagination horizon of 5, cost horizon of 20 agent steps and 250 agent steps
-    an episode.
+    """BSRP-Lag with imagination horizon 5, cost discount horizon 20 and 250 agent steps per
+    episode.
     """
     config = tiny(
         "bsrp_lag", augmented=AugmentedConfig(0.5, 1e-3, penalty_growth=0.1, driven_by="episode")
@@ -343,9 +343,9 @@ def driven_by_episodes(cost_source: str) -> SafeDreamer:
     return SafeDreamer(dataclasses.replace(config, imagination=imagination, model=model), VECTOR)
 
 
-# An excess of 40 is 5 * 20 / 250 as much in imagined units, a quarter of that where hazards count
-# once per 4 simulator steps. Ten updates in 500 agent steps are 5 per episode. With a penalty
-# coefficient of 1e-3 the multiplier moves by 5 * 1e-3 * 16 or 4.
+# An excess of 40 is 40 * 5 * 20 / 250 = 16 in imagined units, or 4 where hazards are counted once
+# per 4 simulator steps. Ten updates in 500 agent steps are 5 per episode, so with a penalty
+# coefficient of 1e-3 the multiplier moves by 5 * 1e-3 * 16 or 5 * 1e-3 * 4.
 @pytest.mark.parametrize(
     ("cost_source", "move"), [("head", 0.08), ("geometry", 0.02), ("tracked", 0.02)]
 )
@@ -356,7 +356,7 @@ def test_episodes_move_the_augmented_multiplier_by_hand(cost_source: str, move: 
     np.testing.assert_allclose(above.augmented, [0.5 + move, 1e-3], rtol=1e-6)
     np.testing.assert_allclose(below.augmented, [0.5 - move * 2 / 40, 1e-3], rtol=1e-6)
     assert above._replace(augmented=state.augmented) == state
-    unlearned = agent.end_episode(agent.init(0), 42.0, 500)  # no updates were made, so none are due
+    unlearned = agent.end_episode(agent.init(0), 42.0, 500)  # no updates, no move
     assert float(unlearned.augmented.multiplier) == 0.5
 
 
@@ -394,13 +394,13 @@ def test_update_moves_each_network_once(background: SafeDreamer):
         change = max(
             float(np.abs(a - b).max()) for a, b in zip(jax.tree.leaves(old), jax.tree.leaves(new))
         )
-        assert 0.1 * rate < change < 1.05 * rate, name  # Adam's first step is the learning rate
+        assert 0.1 * rate < change < 1.05 * rate, name  # Adam's first step: about the rate
     assert_equal_trees(after.slow_critic, after.params.critic)  # the first update copies
     assert int(after.updates) == 1
     assert float(after.augmented.penalty) == pytest.approx(5e-9 * (1 + 1e-5), rel=1e-6)
     metrics = as_float(metrics)
     assert all(np.isfinite(x) for x in metrics.values()), metrics
-    # a zero head
+    # A zero-initialised head is uniform over its bins.
     assert metrics["model/reward_loss"] == pytest.approx(
         np.log(background.config.model.bins), rel=1e-4
     )
@@ -421,9 +421,9 @@ def test_same_seed_same_update(background: SafeDreamer):
 def test_costs_have_a_discount_and_a_lambda_of_their_own(
     background: SafeDreamer, changes: dict[str, float]
 ):
-    """Against the settings of the reward.
+    """Separate cost settings change cost returns only.
 
-    The same imagined trajectories, rewards and returns, other returns of costs.
+    Imagined trajectories, rewards and reward returns stay the same.
     """
     imagination = dataclasses.replace(background.config.imagination, **changes)
     own = SafeDreamer(dataclasses.replace(background.config, imagination=imagination), VECTOR)
@@ -467,7 +467,7 @@ def test_bfloat16_is_close_to_float32(background: SafeDreamer):
         "critic/loss",
     ):
         assert metrics[name] == pytest.approx(reference[name], rel=0.05), name
-    # Where rounding tips the draw of a latent class, an action is another one: most are not.
+    # Rounding may flip a sampled latent class and so change the action, but in few rows.
     first, obs = np.ones(64, bool), observations(VECTOR, (64,))
     actions = [
         np.asarray(
@@ -541,9 +541,9 @@ def test_costs_have_the_rewards_discount_and_lambda_unless_given():
 
 @pytest.mark.slow
 def test_updates_on_a_fixed_buffer_lower_the_model_loss():
-    """Observation, reward and cost follow from the last action.
+    """Observation, reward and cost are functions of the last action.
 
-    Acting itself is learned in test_planner_learning.py.
+    test_planner_learning.py covers learning to act.
     """
     rng = np.random.default_rng(0)
     batch = replay_batch(VECTOR, 8, 8)

@@ -1,6 +1,7 @@
-"""A constrained actor beside a planner.
+"""A constrained actor that proposes plans to a planner.
 
-Which multiplier reaches the actor's loss, what episodes move, who acts where.
+Which multiplier enters the actor's loss, which ones episodes update, which environments the actor
+controls.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def with_planner(config: SafeDreamerConfig, **changes: object) -> SafeDreamerCon
     ("method", "constraint", "expected"),
     [
         ("osrp", "method", "none"),
-        ("osrp_lag", "method", "none"),  # its PID multiplier acts in the plan's score
+        ("osrp_lag", "method", "none"),  # its PID multiplier enters the plan's score
         ("bsrp_lag", "method", "augmented"),
         ("osrp", "augmented", "augmented"),
         ("osrp_lag", "augmented", "augmented"),
@@ -73,9 +74,9 @@ def shared() -> SafeDreamer:
 
 @pytest.mark.slow
 def test_the_actor_acts_in_its_share_of_the_training_environments(shared: SafeDreamer):
-    """Of three environments in one, rounded down; the others execute the planner's mean.
+    """A share of 0.5 is one of three environments; the others execute the planner's mean.
 
-    Evaluation plans everywhere.
+    Evaluation plans in every environment.
     """
     state, carry = shared.init(0), shared.init_carry(3)
     arguments = (state, carry, observations(VECTOR, (3,)), np.ones(3, bool), jax.random.key(5))
@@ -83,7 +84,7 @@ def test_the_actor_acts_in_its_share_of_the_training_environments(shared: SafeDr
     planned, evaluated, _ = shared.act(*arguments, "eval")
     np.testing.assert_array_equal(planned, jnp.clip(evaluated.plan[:, 0], -1, 1))
     np.testing.assert_array_equal(train[1:], jnp.clip(after.plan[1:, 0], -1, 1))
-    np.testing.assert_array_equal(after.plan[0], carry.plan[0])  # nothing was planned there
+    np.testing.assert_array_equal(after.plan[0], carry.plan[0])  # no planning here
     np.testing.assert_array_equal(after.kept[0], 0.0)
     assert (np.abs(np.asarray(after.kept[1:])).max((-1, -2)) > 0.0).all()  # two plans each
     for name, report in ((n, x) for n, x in info.items() if n.startswith("plan/")):

@@ -1,5 +1,5 @@
-"""Strided convolutions: matrix-product form against XLA's form and against plain loops, values and
-gradients.
+"""Strided convolutions: values and gradients of the matrix-product form, against XLA's
+convolution and plain loops.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def slow_conv(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def slow_transpose(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Each input pixel m spreads kernel[k] x[m] to output 2m + k' - 1, with the unflipped kernel
-    read from its end.
+    """Each input pixel m adds kernel[k] x[m] to output 2m + k' - 1, with the unflipped kernel read
+    from its end.
     """
     batch, side, _, _ = x.shape
     out = np.zeros((batch, 2 * side, 2 * side, kernel.shape[2]))
@@ -95,7 +95,7 @@ def test_forms_agree_with_flax():
     )
     x, kernel = arrays((2, 4, 4, 5), (4, 4, 3, 5))
     layer = linen.ConvTranspose(3, (4, 4), strides=(2, 2), padding="SAME", use_bias=False)
-    # flax keeps [.., in, out], unflipped as ours
+    # flax stores [.., in, out], unflipped like ours
     expected = layer.apply({"params": {"kernel": kernel.swapaxes(2, 3)}}, x)
     np.testing.assert_allclose(conv_transpose_matmul(x, kernel), expected, atol=1e-4)
 
@@ -117,8 +117,8 @@ def test_layer_normalises_over_channels(transpose: bool, side: int):
     outputs = {impl: np.asarray(layer(x)) for impl, layer in layers.items()}
     assert outputs["xla"].shape == (2, side, side, 6)
     np.testing.assert_allclose(outputs["matmul"], outputs["xla"], atol=1e-4)
-    # SiLU of numbers with mean 0 and variance 1 over the channels: undo it for one pixel by its
-    # inverse's defining equation.
+    # SiLU of values with mean 0 and variance 1 over the channels: invert it for one pixel by its
+    # defining equation.
     pre = np.asarray((conv_transpose_xla if transpose else conv_xla)(x, layers["xla"].kernel[...]))
     normed = (pre - pre.mean(-1, keepdims=True)) / np.sqrt(pre.var(-1, keepdims=True) + 1e-3)
     np.testing.assert_allclose(outputs["xla"], normed / (1 + np.exp(-normed)), atol=1e-4)
@@ -136,7 +136,7 @@ def test_layer_without_norm_adds_a_bias_only():
 
 @pytest.mark.parametrize("chunk", [pytest.param(1, marks=pytest.mark.slow), 4, 5, 0, 100])
 def test_chunks_change_neither_values_nor_gradients(chunk: int):
-    """Five images at most at a time are three chunks of four, since chunks are equal."""
+    """At most five of twelve images at a time: chunks have equal size, so three chunks of four."""
     layers = [
         Conv(3, 4, rngs=nnx.Rngs(0), transpose=False, norm=True, impl="matmul"),
         Conv(4, 2, rngs=nnx.Rngs(1), transpose=True, norm=False, impl="matmul"),

@@ -1,6 +1,6 @@
-"""Heads' and latents' distributions.
+"""Distributions of heads and latents.
 
-By hand, round trips, sampling frequencies, gradients, the release's numbers.
+Checked by hand, by round trips, sampling frequencies and gradients, and against the release.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def test_twohot_round_trip(x: float, count: int):
     assert int((np.asarray(code) > 0).sum()) <= 2
     back = float(symexp(code @ twohot_bins(count)))
     assert back == pytest.approx(x, rel=1e-3, abs=1e-3)
-    # As the probabilities of a head whose logits are its logarithm, it has x as its mean.
+    # A head whose logits are the logarithm of this encoding has mean x.
     assert float(twohot_mean(jnp.log(code + 1e-12))) == pytest.approx(x, rel=2e-3, abs=2e-3)
 
 
@@ -75,7 +75,7 @@ def test_twohot_edges(x: float, bin_: int):
 @pytest.mark.parametrize("count", [63, 255])
 @pytest.mark.parametrize("chance", [0.0, 0.3, 1.0])
 def test_probability_of_a_cost_by_hand(count: int, chance: float):
-    """The head that fits costs of 0, 1 and 4 best gives them their probability."""
+    """The best fit to costs of 0, 1 and 4 recovers the probability of a cost."""
     codes = [twohot(jnp.float32(cost), count) for cost in (0.0, 1.0, 4.0)]
     best = (1 - chance) * codes[0] + chance * (0.75 * codes[1] + 0.25 * codes[2])
     assert float(twohot_above(jnp.log(best + 1e-12), 0.5)) == pytest.approx(chance, abs=1e-4)
@@ -185,4 +185,4 @@ def test_mode_is_the_most_likely_class():
     probs = jnp.array([[0.1, 0.6, 0.3], [0.5, 0.2, 0.3]])
     np.testing.assert_array_equal(mode_onehot(probs), [[0, 1, 0], [1, 0, 0]])
     gradient = jax.grad(lambda x: (jnp.arange(3.0) * mode_onehot(x)).sum())(probs)
-    np.testing.assert_array_equal(gradient, np.zeros((2, 3)))  # the release's mode passes none
+    np.testing.assert_array_equal(gradient, np.zeros((2, 3)))  # as in the release

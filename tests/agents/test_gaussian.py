@@ -1,4 +1,4 @@
-"""Diagonal Gaussians: numbers worked by hand and numerical integrals."""
+"""Diagonal Gaussians: values by hand and numerical integrals."""
 
 from __future__ import annotations
 

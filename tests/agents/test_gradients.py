@@ -1,6 +1,6 @@
-"""What every stop-gradient and straight-through estimator of SafeDreamer lets through.
+"""Gradient flow through every stop-gradient and straight-through estimator of SafeDreamer.
 
-By formulas, as in the authors' release.
+Compared with closed forms; the gradients are those of the authors' release.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from tests.agent_inputs import VECTOR, replay_batch, tiny
 
 CONFIG = tiny("bsrp_lag").model
 FEAT = CONFIG.deter + CONFIG.stoch * CONFIG.classes
-# actions of which three exceed 1
+# actions, three of which exceed 1
 BEYOND = np.array([[0.5, -3.0], [2.0, 0.1], [-1.5, 1.0]], np.float32)
 
 
 def shaken(module, seed: int = 0):
-    """The module with every parameter moved, so that zero-initialised layers matter."""
+    """Perturb every parameter of the module, so that zero-initialised layers have an effect."""
     graph, params = nnx.split(module)
     rng = np.random.default_rng(seed)
     return nnx.merge(
@@ -75,9 +75,9 @@ def slope(
 
 
 def test_an_action_beyond_one_keeps_a_gradient(model: WorldModel):
-    """Its divisor is a constant.
+    """The divisor is treated as constant.
 
-    d(a / max(1, |a|)) / da = 1 / max(1, |a|), also where the quotient does not change with a.
+    d(a / max(1, |a|)) / da = 1 / max(1, |a|), even where the quotient itself is constant in a.
     """
     prev, weight = latents(3), normal(3, CONFIG.deter, seed=3)
 
@@ -105,8 +105,8 @@ def test_an_action_within_one_has_the_gradient_of_finite_differences(model: Worl
 
 @pytest.mark.parametrize("part", ["prior", "posterior"])
 def test_samples_pass_the_gradient_of_their_probabilities(model: WorldModel, part: str):
-    """With p = (1 - u) softmax(l) + u / C, d(w . stoch) / dl = (1 - u) s (w - w . s), s the
-    softmax: straight through.
+    """Straight-through: with s = softmax(l) and p = (1 - u) s + u / C,
+    d(w . stoch) / dl = (1 - u) s (w - w . s).
     """
     rssm, prev, noise = model.rssm, latents(3), jnp.full((3, CONFIG.stoch), 0.4)
     weight = normal(3, CONFIG.stoch, CONFIG.classes, seed=6)
@@ -144,7 +144,7 @@ def test_samples_pass_the_gradient_of_their_probabilities(model: WorldModel, par
 def test_the_initial_state_learns_through_its_deter_alone(model: WorldModel):
     """d(w . tanh(x)) / dx = w (1 - tanh(x)^2).
 
-    The mode of the prior there passes nothing, to the prior or to x.
+    The mode of the initial prior passes no gradient, neither to the prior nor to x.
     """
     graph, params = nnx.split(model)
     weight = normal(CONFIG.deter, seed=8)
@@ -166,9 +166,7 @@ def test_the_initial_state_learns_through_its_deter_alone(model: WorldModel):
 
 
 def test_kl_terms_have_their_gradients(model: WorldModel):
-    """d dyn / d log p = -q, d rep / d log q = q (log q - log p + 1), and nothing to the other
-    side.
-    """
+    """d dyn / d log p = -q, d rep / d log q = q (log q - log p + 1); the other side gets zero."""
     post, prior = (
         jnp.log(jnp.array([[[[0.9, 0.1], [0.8, 0.2]]]])),
         jnp.log(jnp.array([[[[0.1, 0.9], [0.2, 0.8]]]])),
@@ -183,8 +181,8 @@ def test_kl_terms_have_their_gradients(model: WorldModel):
 
 
 def test_every_head_sends_gradients_into_the_features(model: WorldModel):
-    """None is cut off (`grad_heads` of the release names all four), and each is the slope of its
-    own likelihood.
+    """No head is detached (`grad_heads` of the release names all four), and each gradient is the
+    slope of that head's log-likelihood.
     """
     batch = {name: jnp.asarray(x) for name, x in replay_batch(VECTOR).items()}
     feat, each = normal(3, 6, FEAT, seed=10), jax.jit(lambda x: head_log_probs(model, x, batch))
@@ -213,7 +211,7 @@ def test_the_predicted_continuation_passes_no_gradient(model: WorldModel):
 
 
 def test_imagined_actions_reach_later_states_through_the_model(model: WorldModel):
-    """The gradient of a two-step rollout is that of its steps written out with the same samples."""
+    """A two-step rollout has the gradient of its steps written out with the same samples."""
     start, actions = untracked(latents(3)), jnp.asarray(np.stack([BEYOND, -BEYOND, BEYOND]))
     weight, key = normal(3, FEAT, seed=12), jax.random.key(0)
 
@@ -226,7 +224,7 @@ def test_imagined_actions_reach_later_states_through_the_model(model: WorldModel
     def by_hand(actions: jax.Array) -> jax.Array:
         belief = start
         for t in range(2):
-            # as the release writes it
+            # as written in the release
             scale = jax.lax.stop_gradient(1.0 / jnp.maximum(1.0, jnp.abs(actions[t])))
             belief = model.step(belief, actions[t] * scale, noise[t])
         return (weight * belief.feat).sum()
@@ -234,11 +232,11 @@ def test_imagined_actions_reach_later_states_through_the_model(model: WorldModel
     got = jax.grad(whole)(actions)
     np.testing.assert_allclose(got, jax.grad(by_hand)(actions), rtol=1e-3, atol=1e-6)
     assert np.abs(got[:2]).min() > 1e-6  # also where |a| > 1
-    np.testing.assert_array_equal(got[2], np.zeros((3, 2)))  # the last action leads nowhere
+    np.testing.assert_array_equal(got[2], np.zeros((3, 2)))  # the last action has no successor
 
 
 def test_what_the_actor_sees_passes_no_gradient_to_earlier_actions(model: WorldModel):
-    """With a transition that ignores its action nothing of the first action reaches the second."""
+    """The actor's input is detached: the second action has zero gradient in the first."""
     actor, start = make_actor(), untracked(latents(3))
 
     def second(first: jax.Array) -> jax.Array:
@@ -262,7 +260,7 @@ def test_starts_of_imagination_are_constants(model: WorldModel):
 
 @pytest.mark.slow
 def test_the_actors_gradient_is_that_of_the_rollout_step_by_step(model: WorldModel):
-    """`actor_rollout` goes through the actor once for all steps; a plain scan, step by step."""
+    """`actor_rollout` differentiates the actor once for all steps, the reference step by step."""
     actor, start, key = make_actor(), untracked(latents(3)), jax.random.key(5)
     graph, params = nnx.split(actor)
     weight = normal(5, 3, 2, seed=8)
@@ -310,7 +308,7 @@ def hand_made() -> tuple[Trajectory, Returns, Returns]:
 def test_actor_loss_has_its_gradients(pessimistic: bool):
     """d/dR = -w / (S n), d/dv = w / (S n), d/dRc = (lambda + mu g) dg/dRc.
 
-    Nothing to weights, scale, features or multiplier.
+    Weights, scale, features and multiplier get no gradient.
     """
     actor, (traj, rewards, costs) = make_actor(), hand_made()
     state, norm = (
@@ -348,9 +346,9 @@ def test_actor_loss_has_its_gradients(pessimistic: bool):
 
 
 def test_critic_loss_has_its_gradients():
-    """Of the last bias: mean of w (2 softmax - twohot(target) - twohot(slow)).
+    """The last bias gets the mean of w (2 softmax - twohot(target) - twohot(slow)).
 
-    Nothing to target, weight, features or slow copy.
+    Target, weight, features and slow copy get no gradient.
     """
     critic, slow = (shaken(Critic(FEAT, CONFIG, rngs=nnx.Rngs(n)), n) for n in (1, 2))
     graph, params = nnx.split(critic)

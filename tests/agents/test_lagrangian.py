@@ -1,5 +1,5 @@
-"""Multipliers: hand-worked steps, slow loops over the specification's lines, the release's own
-traces, properties.
+"""Multipliers: steps by hand, slow loops written from the specification, traces recorded from the
+release, properties.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def test_only_the_cost_average_moves_before_the_start(steps: int, moves: bool):
 def slow_pid(config: PIDConfig, costs: list[float], limit: float) -> list[float]:
     """docs/concepts/safedreamer.md#pid-multiplier, line by line.
 
-    D compares with the smoothed cost `delay` updates ago, zero before there was one.
+    D compares with the smoothed cost `delay` updates ago, zero before the first one.
     """
     average = proportional = smoothed = 0.0
     integral, past, multipliers = config.integral_init, deque([0.0] * config.delay), []
@@ -86,11 +86,11 @@ def test_pid_limits():
         step = lambda _, s: update_pid(config, s, cost, 2.0, 10**6)  # noqa: E731
         return jax.lax.fori_loop(0, episodes, step, init_pid(config))
 
-    # costs far above the limit saturate it
+    # Costs far above the limit saturate the multiplier.
     assert float(run(PIDConfig(), 400, 1000.0).multiplier) == pytest.approx(0.1)
-    safe = run(PIDConfig(), 50, 0.0)  # without any cost the initial integral is let go
+    safe = run(PIDConfig(), 50, 0.0)  # without any cost the initial integral drops to 0
     assert float(safe.multiplier) == float(safe.integral) == 0.0
-    # Without integral and derivative it settles at kp times the excess.
+    # Without integral and derivative terms it settles at kp times the excess.
     settled = run(
         PIDConfig(kp=0.1, ki=0.0, kd=0.0, integral_init=0.0, max_multiplier=9.0), 3000, 12.0
     )
@@ -142,7 +142,7 @@ def test_penalty_is_continuous_where_it_switches(multiplier: float, penalty: flo
 def test_augmented_update_by_hand():
     config = AugmentedConfig(0.5, 0.1, penalty_growth=0.5, penalty_max=0.12)
     state = update_augmented(config, init_augmented(config), jnp.float32(3.0))
-    # lambda = u; mu would be 0.15 but is capped
+    # multiplier = u; penalty would be 0.15 but is capped
     np.testing.assert_allclose(state, [0.8, 0.12], rtol=1e-6)
     assert float(update_augmented(config, state, jnp.float32(-100.0)).multiplier) == 0.0
 
@@ -159,11 +159,11 @@ def test_an_update_is_a_move_of_the_multiplier_and_growth_of_the_penalty():
 
 
 def test_episode_excess_in_imagined_units_by_hand():
-    # 250 steps that cost 0.04 each cost 10; a return of horizon 50 of such steps is 2, and 15 of
-    # those sum to 30.
+    # 250 steps at cost 0.04 total 10; with a discount horizon of 50 their return is 2, and 15 such
+    # returns sum to 30.
     units = {"episode_length": 250, "discount_horizon": 50.0, "summed": 15}
     assert imagined_excess(10.0, 0.0, **units) == pytest.approx(30.0)
-    # the limit is one of episode cost
+    # The limit is in units of episode cost too.
     assert imagined_excess(10.0, 2.0, **units) == pytest.approx(24.0)
     assert imagined_excess(0.0, 2.0, **units) == pytest.approx(-6.0)
 

@@ -1,4 +1,4 @@
-"""Official checkpoints as agents: names, sizes, what is refused."""
+"""Official checkpoints loaded as agents: names, sizes, rejected checkpoints."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_every_parameter_is_the_checkpoints(recordings: Path, name: str, env: En
     }
     for path, ours in pairs.items():
         np.testing.assert_array_equal(ours, arrays[path])
-    # None is left out: as many numbers as the checkpoint has, counters and normalisers aside.
+    # None is left out: the sizes add up to the checkpoint's, counters and normalisers aside.
     ours = sum(
         x.size for x in jax.tree.leaves((state.params, state.slow_critic, state.slow_cost_critic))
     )

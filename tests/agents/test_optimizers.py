@@ -1,4 +1,4 @@
-"""Optimisers of every network, and the draw of states from which imagination starts."""
+"""Optimisers of every network, and sampling of the start states of imagination."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the planner searches: coloured noise, elites that are kept, fewer candidates later."""
+"""Planner search options: coloured noise, kept elites, decaying number of candidates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS, ACTIONS = CONFIG.horizon + 1, 2
 def test_coloured_noise_has_unit_variance_and_the_spectrum_asked_for(exponent: float, rows: int):
     covariance = coloring(exponent, rows) @ coloring(exponent, rows).T
     np.testing.assert_allclose(np.diag(covariance), 1.0, rtol=1e-9)
-    power = np.fft.fft(covariance[0]).real  # of a circulant matrix: its eigenvalues
+    power = np.fft.fft(covariance[0]).real  # eigenvalues of a circulant matrix
     frequency = np.abs(np.fft.fftfreq(rows))
     lowest = 1.0 / rows
     wanted = np.maximum(frequency, lowest) ** -exponent
@@ -47,7 +47,7 @@ def test_coloured_plans_change_their_mind_less():
 
 
 def quadratic(target: float, seen: list[int] | None = None):
-    """Return is highest where all actions are `target`; notes how many plans each call has."""
+    """Return peaks where all actions are `target`; `seen` records the plans per call."""
 
     def evaluate(plans: jax.Array, key: jax.Array) -> Outcomes:
         del key
@@ -86,7 +86,7 @@ def test_kept_elites_are_counted_among_the_candidates():
 
 
 def test_a_plan_that_is_kept_is_never_lost():
-    best = jnp.full((1, 1, ROWS, ACTIONS), 0.9)  # far from what is sampled around zero
+    best = jnp.full((1, 1, ROWS, ACTIONS), 0.9)  # far from the samples around zero
     config = replace(CONFIG, init_std=0.01, kept_elites=1, iterations=2)
     result = search(config, quadratic(0.9), best)
     np.testing.assert_allclose(result.kept, best, rtol=1e-6)

@@ -1,6 +1,6 @@
-"""The constrained planner on outcomes that can be written down.
+"""The constrained planner on analytic outcomes.
 
-Which plans become elites, warm start, what it converges to.
+Elite selection, warm start, the refit and its fixed points.
 """
 
 from __future__ import annotations
@@ -100,13 +100,13 @@ def test_no_unsafe_elite_while_enough_are_safe(
         assert safe[chosen].all()
         assert sorted(score[chosen]) == sorted(score[safe])[-elites:]  # the best of the safe ones
     else:
-        assert sorted(cost[chosen]) == sorted(cost)[:elites]  # the least costly of all
+        assert sorted(cost[chosen]) == sorted(cost)[:elites]  # the least costly overall
 
 
 def random_traps(plans, key):
-    """Unsafe plans are the best by far.
+    """Unsafe plans have by far the highest return.
 
-    Which ones is random, and so is their share in each environment.
+    Which plans are unsafe is random, and so is their share in each environment.
     """
     share_key, key = jax.random.split(key)
     unsafe = jax.random.uniform(key, plans.shape[:2]) < jax.random.uniform(
@@ -123,7 +123,7 @@ def test_plan_takes_no_unsafe_elite_while_enough_are_safe(seed: int):
     enough = safe >= CONFIG.elites - 1e-3
     np.testing.assert_array_equal(result.cost[enough], 0.0)
     assert (result.ret[enough] <= 1.0).all()
-    # Where fewer are safe, exactly those are among the elites: lowest cost first.
+    # Where fewer are safe, all of them are elites: lowest cost first.
     np.testing.assert_allclose(
         result.cost[~enough], 100.0 * (1 - safe[~enough] / CONFIG.elites), rtol=1e-4
     )
@@ -131,7 +131,7 @@ def test_plan_takes_no_unsafe_elite_while_enough_are_safe(seed: int):
 
 def test_lowest_cost_first_when_nothing_is_safe():
     config = replace(CONFIG, iterations=8, candidates=256, elites=16)
-    # Reward pulls to +1, cost has its minimum of 5 at -0.5.
+    # Reward increases towards +1, cost has its minimum of 5 at -0.5.
     evaluate = from_plans(
         lambda p: 1e3 * first_action(p), lambda p: 5.0 + jnp.square(first_action(p) + 0.5)
     )
@@ -144,8 +144,8 @@ def test_cost_equal_to_the_limit_is_safe():
     evaluate = from_plans(first_action, lambda p: jnp.full(p.shape[:2], 2.0))
     at_limit, below = run(evaluate, limit=2.0), run(evaluate, limit=1.999)
     assert (float(at_limit.safe_fraction[0]), float(below.safe_fraction[0])) == (1.0, 0.0)
-    # Safe: ranked by return, so by the first action. Unsafe: all cost the same, and ties say
-    # nothing of it.
+    # Safe: ranked by return, hence by the first action. Unsafe: ranked by cost, which is the same
+    # for all plans.
     assert float(at_limit.ret[0]) > 0.9 > float(below.ret[0])
 
 
@@ -208,7 +208,7 @@ def test_environments_do_not_influence_each_other():
     for before, after in zip(both, changed):
         np.testing.assert_array_equal(np.delete(before, 1, 0), np.delete(after, 1, 0))
     assert not np.allclose(both.mean[1], changed.mean[1])
-    # Each finds its own target, the second as far as its cost allows.
+    # Each finds its own target, the second as close as its cost allows.
     final = run(
         evaluate(targets), config=replace(config, iterations=8, candidates=256), envs=3, limit=0.5
     ).mean[:, 0]
@@ -251,8 +251,8 @@ def test_elite_weights_by_hand():
 
 
 def test_refit_by_hand():
-    # Two proposals win against two candidates: mean (0.2 + 0.6) / 2, std their deviation, and 10 %
-    # of the old mean, which is 0.
+    # Two proposals outrank two candidates: mean (0.2 + 0.6) / 2, std their deviation, and 10 % of
+    # the old mean, which is 0.
     config = replace(CONFIG, candidates=2, elites=2, momentum=0.1)
     values = jnp.array([0.2, 0.6]).reshape(1, 2, 1, 1)
     proposals = jnp.broadcast_to(values, (1, 2, ROWS, ACTIONS))
@@ -307,14 +307,14 @@ def test_constrained_optimum_lies_on_the_boundary_of_a_half_space(bound: float):
     config = replace(CONFIG, candidates=512, elites=40, iterations=15, momentum=0.1)
     action = run(evaluate, config=config).mean[0, 0]
     np.testing.assert_allclose(action, [bound, 1.0], atol=0.04)
-    assert float(action[0]) <= bound + 1e-5  # a mean of safe plans of a convex set is safe
+    assert float(action[0]) <= bound + 1e-5  # safe plans form a convex set
 
 
 def test_last_row_does_not_reach_the_outcomes_but_is_planned():
     evaluate = from_plans(lambda p: -jnp.square(p[:, :, :-1]).sum((-1, -2)), no_cost)
     result = run(evaluate, config=replace(CONFIG, candidates=512, elites=40, iterations=10))
     assert float(result.std[0, :-1].max()) < 0.05
-    assert float(result.std[0, -1].min()) > 0.2  # nothing ranks it, so it keeps its spread
+    assert float(result.std[0, -1].min()) > 0.2  # unranked, it keeps its spread
 
 
 @pytest.mark.parametrize(

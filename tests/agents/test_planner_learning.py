@@ -1,4 +1,4 @@
-"""Variants that plan must solve a toy task: walk to the shore, stay out of the water."""
+"""Variants that plan online solve a toy task: walk to the shore, avoid the water."""
 
 from __future__ import annotations
 

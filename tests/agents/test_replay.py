@@ -1,6 +1,6 @@
-"""Replay: rows come back in order, uniformly, within the ring.
+"""Replay: sequences are in order, sampled uniformly, within the ring.
 
-Saves are incremental and survive crashes; prefetch is exact.
+Saves are incremental and survive crashes; prefetching changes no batch.
 """
 
 import json
@@ -30,9 +30,9 @@ SPECS = {
 
 
 class CountingEnv:
-    """E streams in episodes of `length`.
+    """`num_streams` streams with episodes of `length` rows.
 
-    `count` rises by one per row of a stream, resets included.
+    `count` increases by one per row of a stream, across resets.
     """
 
     def __init__(self, num_streams: int, length: int = 5):
@@ -63,8 +63,8 @@ def filled(
 
 
 def check_batch(batch: dict[str, np.ndarray], oldest: int, newest: int) -> None:
-    """Every sequence is a run of consecutive rows oldest..newest of one stream, with all arrays of
-    a row kept together.
+    """Check that every sequence consists of consecutive rows of one stream, within oldest..newest,
+    and that all arrays of a row belong together.
     """
     count, stream = batch["count"], batch["stream"]
     np.testing.assert_array_equal(np.diff(count, axis=1), 1)
@@ -98,7 +98,7 @@ def test_a_counting_env_survives_replay_in_order(data, num_streams, slots, spare
     check_batch(batch, rows - held, rows - 1)
 
 
-# before the ring is full, just full, wrapped, wrapped twice
+# ring partly filled, just full, wrapped, wrapped twice
 @pytest.mark.parametrize("rows", [7, 10, 17, 23])
 def test_starts_and_streams_are_uniform_and_all_valid_ones_occur(rows):
     replay, _ = filled(rows, 30, 3)
@@ -109,7 +109,7 @@ def test_starts_and_streams_are_uniform_and_all_valid_ones_occur(rows):
     assert cells[:, valid:].sum() == 0  # later starts would cross the write head
     expected = 6000 / (3 * valid)
     chi_square = ((cells[:, :valid] - expected) ** 2 / expected).sum()
-    # mean and 5 standard deviations
+    # mean plus 5 standard deviations of chi-square
     assert chi_square < (3 * valid - 1) + 5 * np.sqrt(2 * (3 * valid - 1))
 
 
@@ -120,7 +120,7 @@ def test_stored_dtypes_and_flags_at_the_start_of_a_sequence():
         key: spec.dtype for key, spec in SPECS.items()
     }
     first = batch["count"][:, 0]
-    # both kinds of start occur and are recorded as they were
+    # Sequences start both at and within episodes, with the stored flag.
     assert set(first % 5 == 0) == {True, False}
     np.testing.assert_array_equal(batch["is_first"][:, 0], first % 5 == 0)
 
@@ -237,7 +237,7 @@ def test_too_large_a_replay_names_the_fix_before_allocating(where, monkeypatch, 
         Replay(vision_specs(), 1_000_000, 1, directory)
     if directory:
         assert not list(directory.glob("*.npy"))
-        Replay(SPECS, 10, 1, directory).close()  # the lock of the failed one is gone
+        Replay(SPECS, 10, 1, directory).close()  # the failed replay released its lock
 
 
 def test_available_memory_is_a_plausible_number():
@@ -317,7 +317,7 @@ def test_a_save_writes_only_what_is_new_and_drops_what_nobody_needs(tmp_path, mo
         for _ in range(4):
             replay.add(env.step())
         journal.save(replay, tmp_path)
-    # 20 rows for the last mark, 4 more for each of the two before, in segments of 4
+    # 20 rows for the last mark, 4 more for each of the two earlier ones, in segments of 4
     assert len(list(tmp_path.glob("segment_*.npz"))) == 7
 
 
@@ -335,7 +335,7 @@ def test_the_save_before_the_last_can_be_loaded_and_continued(tmp_path):
     replay, env = filled(11, 16, 2)
     older = journal.save(replay, tmp_path)
     reference = filled(11, 16, 2)[0]
-    for _ in range(9):  # overwrites all that the older save held
+    for _ in range(9):  # overwrites all rows of the older save
         replay.add(env.step())
     newer = journal.save(replay, tmp_path)
 
@@ -343,7 +343,7 @@ def test_the_save_before_the_last_can_be_loaded_and_continued(tmp_path):
     journal.load(resumed, tmp_path, older)
     assert_same_content(resumed, reference)
     env = CountingEnv(2)
-    env.row = 1000  # a different future
+    env.row = 1000  # different rows from here on
     for _ in range(4):
         resumed.add(env.step())
     last = journal.save(resumed, tmp_path)
@@ -416,7 +416,7 @@ def test_a_mapped_replay_saves_and_loads_like_any_other(tmp_path):
     replay, _ = filled(13, 16, 2, tmp_path / "map")
     journal.save(replay, tmp_path / "save")
     replay.close()
-    other = Replay(SPECS, 16, 2, tmp_path / "map")  # the map is scratch space: empty again
+    other = Replay(SPECS, 16, 2, tmp_path / "map")  # the map is scratch space: it starts empty
     journal.load(other, tmp_path / "save")
     assert_same_content(other, filled(13, 16, 2)[0])
     other.close()
@@ -438,9 +438,9 @@ def assert_same_batch(left: dict[str, np.ndarray], right: dict[str, np.ndarray])
     pause=st.booleans(),
 )
 def test_prefetched_batches_are_those_of_sampling_at_the_time_of_request(plan, depth, pause):
-    """Whatever the order of add, request and next.
+    """For any order of add, request and next.
 
-    Content is fixed by the request, though the ring is overwritten later.
+    The request fixes a batch's content, even if the ring is overwritten later.
     """
     replay, env = filled(8, 16, 2)
     expected, update = [], 0
@@ -507,7 +507,7 @@ def test_adding_waits_for_a_copy_in_progress(monkeypatch):
         return gather(draw)
 
     monkeypatch.setattr(replay, "gather", held_up)
-    with Prefetch(replay, 2, 4, seed=0) as prefetch:  # length 4: reads the oldest row for sure
+    with Prefetch(replay, 2, 4, seed=0) as prefetch:  # length 4: always reads the oldest row
         prefetch.request(0)
         assert entered.wait(10)
         adder = threading.Thread(target=lambda: replay.add(env.step()))
@@ -566,7 +566,7 @@ def test_misuse_of_prefetch_is_an_error_not_a_hang():
     prefetch.request(0)
     prefetch.close()
     prefetch.close()
-    replay.add(env.step())  # its guard is gone
+    replay.add(env.step())  # close() removed its guard
     for call in (prefetch.next, lambda: prefetch.request(1)):
         with pytest.raises(RuntimeError, match="closed"):
             call()

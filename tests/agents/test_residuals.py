@@ -1,6 +1,6 @@
-"""Vector reconstruction in units of each value's own residual.
+"""Vector reconstruction loss normalised by each entry's running squared error.
 
-Running errors and loss by hand, in the model and in the state.
+Running errors and loss by hand, in the model and in the learner's state.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def test_running_mean_squares_by_hand():
     for batch in batches:
         state = update_residuals(state, {"a": jnp.asarray(batch)}, decay=0.6)
         means.append(np.asarray(state.mean_square["a"]))
-    # Copied; averaged with share 1/2; then 0.6 of the old, which is less than 2/3.
+    # Copied; then the mean of two; then decay 0.6, which is less than 2/3.
     np.testing.assert_allclose(means, [[2.0, 2.0], [3.0, 3.0], [1.8, 6.6]], rtol=1e-6)
     assert int(state.batches) == 3
 
@@ -46,8 +46,8 @@ def test_no_gradient_through_the_running_means():
         state = update_residuals(init_residuals({"a": 1}), {"a": error[:, None]}, 0.9)
         return relative_error(state, {"a": error[:, None]}, 0.05)["a"].sum()
 
-    # The mean of 1 and 3 is 2; through it the gradient would vanish, because errors over their own
-    # mean sum to a constant.
+    # The mean of 1 and 3 is 2; a gradient through it would cancel, because errors divided by their
+    # own mean sum to a constant.
     np.testing.assert_allclose(jax.grad(loss)(jnp.array([1.0, 3.0])), [0.5, 0.5], rtol=1e-6)
 
 
@@ -58,8 +58,8 @@ def model() -> WorldModel:
 
 
 def test_noisy_entries_weigh_like_quiet_ones(model: WorldModel):
-    """An entry with errors a thousand times as large takes the whole plain loss, but only its share
-    of the relative one.
+    """An entry at a thousand times the scale dominates the plain loss, but contributes only its
+    share to the relative loss.
     """
     rng = np.random.default_rng(0)
     feat = jnp.asarray(rng.normal(size=(4, 5, model.feat_dim)), jnp.float32)
@@ -99,8 +99,8 @@ def test_model_loss_takes_the_residuals_it_is_given(model: WorldModel):
 
 @pytest.mark.slow
 def test_agents_carry_residuals_only_with_that_loss():
-    """Traced, not run: the learner's state has them from the start and keeps their shapes, or never
-    has any.
+    """Trace without running: with the residual loss the learner's state always has residuals of the
+    same shapes, otherwise none.
     """
     batch = {name: jnp.asarray(x) for name, x in replay_batch(VECTOR).items()}
     for loss, shapes in (("sum", []), ("residual", [(9,), ()])):

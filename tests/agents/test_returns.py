@@ -1,6 +1,6 @@
 """λ-returns, discount weights and the return normaliser.
 
-By hand, against slow loops, at their limits.
+By hand, against slow loops, in the limits of λ.
 """
 
 from __future__ import annotations
@@ -98,13 +98,13 @@ def test_discount_weights_by_hand():
 
 
 def test_return_norm_by_hand():
-    # Percentiles 5 and 95 of 0..100 are 5 and 95; one EMA step from zero takes 1 % of them, a
-    # second 1 % of the rest.
+    # Percentiles 5 and 95 of 0..100 are 5 and 95; one EMA step from zero covers 1 % of the way, a
+    # second one 1 % of the rest.
     returns = jnp.arange(101.0)
     first = update_return_norm(init_return_norm(), returns)
     np.testing.assert_allclose(first, [0.05, 0.95], rtol=1e-5)
     np.testing.assert_allclose(update_return_norm(first, returns), [0.0995, 1.8905], rtol=1e-5)
-    assert float(return_scale(first)) == 1.0  # a range of 0.9 is not blown up
+    assert float(return_scale(first)) == 1.0  # a range of 0.9 is not scaled up
     np.testing.assert_allclose(return_scale(update_return_norm(first, returns)), 1.791, rtol=1e-5)
 
 

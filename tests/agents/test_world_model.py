@@ -1,5 +1,5 @@
-"""The world model: latent dynamics against plain NumPy, loss terms by hand, what a sequence may and
-may not depend on.
+"""The world model: latent dynamics against plain NumPy, loss terms by hand, dependencies along a
+sequence.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CONFIG = tiny("bsrp_lag").model
 
 
 def perturbed(config=CONFIG, env=VECTOR) -> WorldModel:
-    """A model whose zero-initialised layers matter."""
+    """A model whose zero-initialised layers are perturbed, so that they have an effect."""
     model = WorldModel(config, env, rngs=nnx.Rngs(0), dtype=jnp.dtype("float32"))
     graph, params = nnx.split(model)
     rng = np.random.default_rng(0)
@@ -53,14 +53,14 @@ def batch() -> dict[str, jax.Array]:
 
 @pytest.fixture(scope="module")
 def observe(model: WorldModel):
-    """Jitted (batch, key) -> posterior, prior's logits."""
+    """Jitted function (batch, key) -> (posterior, prior logits)."""
     return jax.jit(
         lambda b, key: model.rssm.observe(model.encoder(b), b["action"], b["is_first"], key)
     )
 
 
 def loss_of(model: WorldModel, batch: dict[str, jax.Array], **changes: object):
-    """Loss and metrics of the same parameters under changed settings."""
+    """Loss, metrics and posterior of the same parameters under changed settings."""
     graph, params = nnx.split(model)
     model = nnx.merge(graph, params)
     model.config = dataclasses.replace(model.config, **changes)  # pyright: ignore[reportArgumentType]
@@ -107,9 +107,9 @@ def test_gru_step_is_the_specifications(model: WorldModel):
 
 
 def test_posterior_is_split_without_change(model: WorldModel):
-    """The embedding's product is taken out of the scan.
+    """The embedding's matrix product is hoisted out of the scan.
 
-    Together with the rest it is one dense block of [deter, embed].
+    Added to the product of deter it equals one dense block of [deter, embed].
     """
     rng = np.random.default_rng(2)
     deter, embed = (
@@ -134,7 +134,7 @@ def test_initial_state(model: WorldModel):
     np.testing.assert_array_equal(
         initial.stoch.argmax(-1), model.rssm.prior_logit(initial.deter).argmax(-1)
     )
-    assert float(jnp.exp(initial.logit).min()) >= 0.01 / CONFIG.classes * 0.999  # the uniform share
+    assert float(jnp.exp(initial.logit).min()) >= 0.01 / CONFIG.classes * 0.999  # the unimix floor
 
 
 def test_the_past_is_irrelevant_after_is_first(observe, batch):
@@ -158,7 +158,7 @@ def test_without_is_first_the_past_matters(observe, batch):
     changed = {**none, "action": none["action"].at[:, 1].set(-none["action"][:, 1])}
     key = jax.random.key(0)
     before, after = observe(none, key)[0].deter, observe(changed, key)[0].deter
-    # an action moves the state after it, not its own
+    # An action changes the next state, not its own.
     np.testing.assert_array_equal(before[:, :2], after[:, :2])
     assert not np.allclose(before[:, 2], after[:, 2])
 
@@ -181,7 +181,7 @@ def test_kl_losses_by_hand_and_their_gradients():
         jnp.log(jnp.array([[[0.9, 0.1], [0.8, 0.2]]])),
         jnp.log(jnp.array([[[0.1, 0.9], [0.2, 0.8]]])),
     )
-    kl = 0.8 * np.log(9) + 0.6 * np.log(4)  # summed over both variables, above one nat
+    kl = 0.8 * np.log(9) + 0.6 * np.log(4)  # summed over both variables; above one nat
     np.testing.assert_allclose(kl_losses(post, prior, 1.0), [[kl], [kl]], rtol=1e-5)
     np.testing.assert_allclose(kl_losses(post, post, 1.0), [[1.0], [1.0]], rtol=1e-6)
 
@@ -218,12 +218,12 @@ def test_loss_is_the_weighted_sum_of_its_terms(model: WorldModel, batch):
     base, terms, post = loss_of(model, batch, **plain)
     names = ("observation", "reward", "cont", "cost", "dyn", "rep")
     assert base == pytest.approx(sum(terms[f"{name}_loss"] for name in names), rel=1e-5)
-    # equal in value, not in gradient
+    # Equal values, different gradients.
     assert terms["dyn_loss"] == pytest.approx(terms["rep_loss"], rel=1e-5)
     logp = head_log_probs(model, post.feat, batch)
     for name in ("observation", "reward", "cont", "cost"):
         assert terms[f"{name}_loss"] == pytest.approx(-float(logp[name].mean()), rel=1e-4)
-    # The cost term counts `cost_weight` times where cost >= 1.
+    # The cost term is weighted by `cost_weight` where cost >= 1.
     costly = float(-(logp["cost"] * (batch["cost"] >= 1)).mean())
     weighted, _, _ = loss_of(model, batch, **(plain | {"cost_weight": 10.0}))
     assert weighted - base == pytest.approx(9 * costly, rel=1e-3)
@@ -289,7 +289,7 @@ def test_hazard_cost_by_hand():
 
 def test_soft_hazard_cost_by_hand():
     # Hazards at 0.2, 0.25, 0.35, 0.45 and 0.5 m: within the radius, a fifth and three fifths into
-    # the fringe, at its end, beyond it.
+    # the soft margin, at its end, beyond it.
     positions = jnp.array([[0.2, 0.0], [0.0, 0.25], [-0.35, 0.0], [0.45, 0.0], [0.3, 0.4]])
     np.testing.assert_allclose(
         hazard_cost(positions, 0.2, 0.25), [1.0, 0.8, 0.4, 0.0, 0.0], atol=1e-6
@@ -362,7 +362,7 @@ def test_images_come_first_and_lie_around_zero():
         1,
         100,
     )
-    assert image_keys(env.obs) == ("b", "a")  # the environment's order, not the alphabet's
+    assert image_keys(env.obs) == ("b", "a")  # the environment's order, not alphabetical
     assert vector_keys(env.obs) == ("pose",)
     model = perturbed(env=env)
     obs = {

@@ -1,5 +1,5 @@
-"""Run folders to tables: every way in which a run can be incomplete must be visible, and the report
-writes it all.
+"""From run folders to tables: every kind of incomplete run must be visible, and the report writes
+all its files.
 """
 
 import json
@@ -119,7 +119,7 @@ def test_short_run_and_complete_run_are_told_apart(tmp_path):
         train=[(1000, 1.0, 0.0), (3000, 1.0, 0.0)],
     )
     write_run(tmp_path / "whole", "osrp", 1, evals=[(4000, 1.0, 0.0)], train=[(3000, 1.0, 0.0)])
-    # the next ends at 4500 > 4000
+    # the next episode would end at 4500 > 4000
     write_run(tmp_path / "no_evals", "osrp", 2, train=[(1500, 1.0, 0.0), (3000, 1.0, 0.0)])
     results = load([tmp_path])
     assert run_row(results, "short")["status"] == "short of its step budget"
@@ -196,7 +196,7 @@ def test_duplicate_run_is_shown_and_not_averaged(tmp_path):
     results = load([tmp_path])
     assert run_row(results, "copy")["status"] == "duplicate"
     assert set(usable(results)["run"]) == {f"{tmp_path.name}/orig"}
-    assert len(results.episodes) == 3  # exported all the same
+    assert len(results.episodes) == 3  # exported nevertheless
     (line,) = performance(final_runs(results)).to_dict("records")
     assert (line["runs"], line["return"]) == (1, 3.0)
 
@@ -245,7 +245,7 @@ def test_report_writes_everything(sweep, tmp_path):
         for run in summary["runs"]
     )
     again = load([sweep])
-    assert len(again.runs) == 5  # the report beside the runs is not taken for one
+    assert len(again.runs) == 5  # the report beside the runs is not loaded as one
 
 
 def test_same_runs_give_the_same_bytes(sweep):

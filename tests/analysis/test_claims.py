@@ -1,4 +1,4 @@
-"""The paper's claims, judged by tables that can be written down."""
+"""The paper's claims, judged on hand-written tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NAN = float("nan")
 
 
 def table(*rows: tuple) -> pd.DataFrame:
-    """Rows of (method, return, cost, half of its interval, seeds), or with a task in front."""
+    """Rows of ([task,] method, return, cost, half-width of the cost interval, seeds)."""
     full = [row if len(row) == 6 else ("SafetyPointCircle1-v0", *row) for row in rows]
     columns = ["task", "method", "return", "cost", "cost_half", "seeds"]
     frame = pd.DataFrame(full, columns=columns)

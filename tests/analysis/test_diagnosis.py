@@ -1,6 +1,6 @@
-"""The figure of a diagnosis.
+"""The diagnosis figure.
 
-What its lines show, what its panels say without data, and that text does not overlap.
+What its lines show, what panels without data display, and that text does not overlap.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ MODEL_ERRORS = ROOT / "results" / "model_errors"
 
 
 def findings() -> list[Finding]:
-    """A model that knows half of what happens, of a BSRP-Lag run on coordinates whose imagined cost
-    is too low.
+    """Findings of a BSRP-Lag run on coordinates: model errors grow with the steps ahead,
+    and imagined costs are too low.
     """
     found = []
     for k in range(HORIZON + 1):
@@ -89,7 +89,7 @@ def test_lines_show_the_findings(tmp_path):
     steps = np.arange(HORIZON + 1)
     goal = line(panel(figure, "a"), "last seen: goal: error in metres")
     np.testing.assert_allclose(goal.get_xydata(), np.stack([steps, 0.2 * steps], 1))
-    # over the mean's 1.0
+    # relative to the mean predictor's 1.0
     relative = line(panel(figure, "b"), "model: reward root mean square error")
     np.testing.assert_allclose(relative.get_ydata(), 0.02 * steps)
     np.testing.assert_allclose(
@@ -97,7 +97,7 @@ def test_lines_show_the_findings(tmp_path):
     )
     imagined = line(panel(figure, "e"), "training: imagined episode cost")
     np.testing.assert_allclose(imagined.get_xydata(), [[1000, 10.0], [2000, 0.0], [3000, -10.0]])
-    assert panel(figure, "e").get_ylim()[0] < -10  # predictions below zero are seen
+    assert panel(figure, "e").get_ylim()[0] < -10  # negative predictions stay visible
     assert line(panel(figure, "e"), "cost limit").get_ydata()[0] == 2.0
     (multiplier,) = (axes for axes in figure.axes if axes.get_ylabel() == "multiplier")
     np.testing.assert_allclose(
@@ -238,7 +238,7 @@ MODELS = {"Dyna-Lag": "dyna_lag", "MVE-Lag": "mve_lag", "MBPO-Lag": "mbpo_lag"}
 
 
 def rows_of(first: str) -> list[list[str]]:
-    """Cells of the committed README's table rows that begin with that."""
+    """Cells of the table rows in the committed README that begin with `first`."""
     lines = (MODEL_ERRORS / "README.md").read_text(encoding="utf-8").splitlines()
     return [line.strip("| ").split(" | ") for line in lines if line.startswith(f"| {first}")]
 

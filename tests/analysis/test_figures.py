@@ -160,7 +160,7 @@ def test_cost_at_the_limit_is_within_it(tmp_path):
 
 def test_unsafe_method_is_judged_by_the_limit_of_its_task(tmp_path):
     write_run(tmp_path / "safe", "osrp", evals=[(4000, 1.0, 0.0)], cost_limit=5.0)
-    # an unused default
+    # a default that the method does not use
     write_run(tmp_path / "unsafe", "dreamerv3", evals=[(4000, 1.0, 4.0)], cost_limit=2.0)
     assert performance(load([tmp_path]))["cost_limit"].tolist() == [5.0, 5.0]
 
@@ -289,7 +289,7 @@ def test_many_methods_on_one_task_are_spread_over_rows_with_the_same_axes(tmp_pa
         assert drawn_here == [4, 4]
         assert rows[0][column].get_ylim() == rows[1][column].get_ylim()
         assert rows[0][column].get_yscale() == rows[1][column].get_yscale()
-    assert rows[0][1].get_ylim()[1] > 70.0  # the highest cost stands in the second row
+    assert rows[0][1].get_ylim()[1] > 70.0  # the highest cost is in the second row
     assert len(drawn(rows[1][1], "cost limit")) == 1
     assert [one.get_xlabel() for one in figure.axes] == ["", "", *["Simulator steps"] * 2]
     assert legend_labels(figure) == ["evaluation", "cost limit 2"]

@@ -1,6 +1,6 @@
-"""One damaged or unlucky run among good ones, ours and of other programs.
+"""One damaged or pathological run among good ones, from this suite and from other programs.
 
-It is named, the rest is drawn.
+It is named, and the rest is drawn.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def omnisafe(folder, rows="1,2,1000\n", config: str | None = CONFIG, tail=b""):
         (folder / "config.json").write_text(config)
 
 
-FOREIGN = {  # what of it is named
+FOREIGN = {  # how a run is damaged, and what is reported of it
     "NULs behind it": (lambda f: omnisafe(f, tail=bytes(200_000)), "1 damaged line"),
     "infinite steps": (lambda f: omnisafe(f, "1,2,inf\n1,2,1000\n"), "1 damaged line"),
     "a large seed": (
@@ -92,8 +92,8 @@ def test_a_cost_limit_of_null_is_none(tmp_path):
 
 @pytest.fixture
 def unlucky(tmp_path):
-    """A good run, one with values that no axis holds, and tasks with names that are formulas,
-    paths, or long.
+    """A good run, one with values that no axis can show, and tasks whose names are formulas, paths
+    or very long.
     """
     folder = tmp_path / "runs"
     write_run(folder / "good", "osrp", evals=[(2000, 1.0, 1.0), (4000, 2.0, 1.0)])

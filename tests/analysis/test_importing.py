@@ -1,4 +1,4 @@
-"""Results of other programs by one command with a map of their columns."""
+"""Importing results of other programs with one command and a map of their columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TASK = "SafetyPointGoal1-v0"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Runs of four programs as they leave them, and the CSV file of the documentation."""
+    """Runs of four programs in their own layouts, and the CSV file of the documentation."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "theirs").mkdir()
     (text,) = blocks("docs/howto/report.md", "csv")
@@ -86,7 +86,7 @@ def test_monitor_files_of_parallel_environments_are_one_run(folder: Path):
         [2000, 9.5, 20.0, 3.0],
         [2500, 4.0, 10.0, 7.0],
     ]
-    (run,) = load(["logs"]).runs.to_dict("records")  # found without --import, without its costs
+    (run,) = load(["logs"]).runs.to_dict("records")  # found without --import, but lacking costs
     assert run["status"] == "unreadable records"
     assert "no column cost; there are ep_cost, l, r, t" in run["notes"]
 

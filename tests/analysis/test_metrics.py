@@ -18,7 +18,7 @@ from benchmarks.runs.files import RECORDS_FILE
 from benchmarks.runs.records import COLUMNS, EVAL
 from tests.analysis_runs import TASK, run_row, write_run, write_sweep
 
-# of TASK, published
+# published values for TASK
 PPO = {"return": 24.93787183333333, "cost": 57.2888895, "cost_rate": 0.0616933794738513}
 
 
@@ -59,7 +59,7 @@ def test_every_metric_by_hand(run):
     )
     assert (row["total_cost"], row["cost_regret"], row["violation_rate"]) == (42.0, 28.0 + 8.0, 0.5)
     assert row["cost_rate"] == 42.0 / 4000.0
-    assert row["cvar_cost"] == 30.0  # 5 % of four episodes is less than one: the worst
+    assert row["cvar_cost"] == 30.0  # 5 % of four episodes is less than one: the worst one
     # (3 + 13) / 2 over 2000 steps, (13 + 16) / 2 over 1000
     assert row["auc_return"] == pytest.approx((8.0 * 2000 + 14.5 * 1000) / 3000)
     # 12.5 is half of PPO's return; at 3000 the cost is above the limit
@@ -196,7 +196,7 @@ def test_a_published_row_without_cost_rate_is_completed_from_runs(tmp_path):
 
 def test_the_best_feasible_method_is_bold_and_published_rows_never_are(tmp_path):
     write_sweep(tmp_path)
-    # better, and above its limit
+    # a higher return, but above the cost limit
     write_run(tmp_path / "bsrp", "bsrp_lag", evals=[(4000, 30.0, 2.5)])
     table = comparison.comparison(metrics.scores(load([tmp_path]), k=2))
     assert table.loc[table["best"], ["method", "return", "published"]].values.tolist() == [

@@ -1,6 +1,6 @@
 """Figures over all tasks, of ablations and of the paper.
 
-What they show, what they say when something is missing, that text fits.
+What they show, how they report missing data, and that text fits.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ SIGHT = {
 
 
 def lab(color: str, sight: str) -> np.ndarray:
-    """CIE L*a*b* (D65) of a colour as someone sees it."""
+    """CIE L*a*b* (D65) of a colour under one kind of colour vision."""
     srgb = np.array(to_rgb(color))
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     seen = np.clip(np.asarray(SIGHT[sight]) @ linear, 0, 1)
@@ -99,7 +99,7 @@ def test_colours_stay_apart(sight):
     nearest = min(
         (np.linalg.norm(seen[a] - seen[b]), a, b) for a, b in itertools.combinations(seen, 2)
     )
-    assert nearest[0] > 13.0, nearest  # of 2.3 that can just be told apart
+    assert nearest[0] > 13.0, nearest  # 2.3 is just noticeable
 
 
 def test_looks_differ_in_grey():
@@ -142,7 +142,7 @@ def test_estimates_have_intervals_only_where_they_can_be_trusted():
     assert [text.get_text() for text in axes.get_yticklabels()] == [
         "CEM (unsafe)", "OSRP", "lambda_"
     ]  # fmt: skip
-    cem, osrp, nothing = axes.patches  # the interval of each
+    cem, osrp, nothing = axes.patches  # one interval per method
     assert np.isnan(cem.get_width()) and np.isnan(nothing.get_width())
     assert (osrp.get_x(), osrp.get_width()) == (9.0, 3.0)
     assert osrp.get_facecolor()[:3] == to_rgb(style.METHODS["osrp"].color)
@@ -220,7 +220,7 @@ def test_sample_efficiency_is_the_iqm_at_each_step():
     points = pd.DataFrame(rows, columns=columns)
     table = aggregates.efficiency(points, "return", steps=3, reps=50)
     assert table["env_steps"].tolist() == [0, 5, 10]
-    # seeds 0 to 3: the middle two are left, 1.5 + step; between evaluations by a straight line
+    # of seeds 0 to 3 the middle two remain: 1.5 + step; linear between evaluations
     assert table["value"].tolist() == [1.5, 6.5, 11.5]
     assert (table["low"] < table["value"]).all() and (table["value"] < table["high"]).all()
     few = aggregates.efficiency(points[points["run"] < "r2"], "return", steps=3, reps=50)
@@ -258,7 +258,7 @@ def test_profiles_of_many_methods_are_spread_over_rows_with_the_same_axes():
     legends = [[t.get_text() for t in one.get_legend().get_texts()] for one in figure.axes]
     assert legends == [[style.METHODS[name].label for name in row] for row in shown]
     assert (above.get_xlim(), above.get_ylim()) == (below.get_xlim(), below.get_ylim())
-    assert below.get_xscale() == "symlog"  # what matters is near the limit
+    assert below.get_xscale() == "symlog"  # values near the limit matter most
     assert inside(figure) == []
 
 
@@ -558,7 +558,7 @@ def test_model_free_methods_stand_beside_vision_with_what_they_see():
         "lidar",
         paper.State.FULL,
     ]
-    # it has eyes: no stand-in
+    # LAMBDA sees images, so no lidar run stands in
     assert listed.loc[("vision-model-based", *POINT, "lambda")].tolist() == [
         0,
         "",

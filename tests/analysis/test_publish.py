@@ -1,4 +1,4 @@
-"""`publish`: the same records give the same files, and what they say is what the records say."""
+"""`publish`: equal records give equal files, and the files agree with the records."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WANTED = "run_id,method,variant,cost_source,task,obs,seed,steps,minutes\n"
 
 
 def write_final(folder: Path, method: str, seed: int, values: list[tuple[float, float]]) -> None:
-    """What a frozen policy scored, (return, cost) by episode."""
+    """Write the scores of a frozen policy: (return, cost) of each episode."""
     with RecordWriter(folder / FINAL_FILE) as writer:
         for number, (ret, cost) in enumerate(values, start=1000):
             of = (f"{folder.name}-id", method, TASK, OBS, seed, FINAL, number)
@@ -40,10 +40,10 @@ def campaign(tmp_path) -> Path:
     folder = tmp_path / "results" / "campaign"
     write_sweep(folder / "runs")
     write_final(folder / "runs" / "osrp-0", "osrp", 0, [(20.0, 0.0), (22.0, 0.0), (24.0, 3.0)])
-    write_run(folder / "runs" / "cpo-0", "cpo", evals=[(2000, 1.0, 1.0)])  # of 4000 steps
+    write_run(folder / "runs" / "cpo-0", "cpo", evals=[(2000, 1.0, 1.0)])  # of a budget of 4000
     rows = [f"osrp-{seed}-id,osrp,,,{TASK},{OBS},{seed},4000," for seed in range(4)]
     rows += [f"dreamerv3-0-id,dreamerv3,,,{TASK},{OBS},0,4000,"]
-    write_run(folder / "runs" / "earlier", "osrp", 9, evals=[(4000, 99.0, 0.0)])  # not wanted
+    write_run(folder / "runs" / "earlier", "osrp", 9, evals=[(4000, 99.0, 0.0)])  # not in the list
     rows += [f"cpo-0-id,cpo,,,{TASK},{OBS},0,4000,"]
     (folder / WANTED_FILE).write_text(WANTED + "\n".join(rows) + "\n")
     (folder / TRIALS_FILE).write_text(
@@ -53,7 +53,7 @@ def campaign(tmp_path) -> Path:
 
 
 def publish(folder: Path) -> dict[str, bytes]:
-    """Files that are written, by name."""
+    """Publish, and return the written files by name."""
     assert main(["publish", str(folder), "--reps", "20", "--pair-reps", "20"]) == 0
     return {
         file.relative_to(folder).as_posix(): file.read_bytes()
@@ -81,7 +81,7 @@ def test_the_same_records_give_the_same_files_anywhere(campaign, tmp_path):
 def test_the_readme_says_what_the_records_say(campaign):
     text = summary(campaign)
     assert "4 of 6 runs are done, on PointGoal1 (coordinates)" in text
-    # frozen: 22 at 1; the evaluations of the others: 8.5 and 9.5 at 5
+    # return and cost of seed 0's frozen policy: 22 and 1; evaluations of the others: 8.5 and 9.5, 5
     assert "| OSRP | 13.33 ± 18.69 | 3.67 ± 5.74 | 2 | 33 % |" in text
     assert "**OSRP**: broken on average; the mean cost is above the limit" in text
     assert "**DreamerV3 (unsafe) (1 seed)**: broken on average, with too few seeds" in text
@@ -131,7 +131,7 @@ def test_the_front_page_shows_the_claims_of_the_campaign():
     assert claims.strip() in (ROOT / "README.md").read_text()
 
 
-COMPARED = {  # column -> row of the table in docs/concepts/mbpo.md, and how it is written
+COMPARED = {  # column -> row of the table in docs/concepts/mbpo.md, and its format
     "return": ("return", "{:.1f}"),
     "cost": ("cost", "{:.1f}"),
     "feasible_episodes": ("episodes within the limit", "{:.0%}"),
@@ -198,7 +198,7 @@ def test_effects_are_differences_over_seeds_and_gaps_stay(tmp_path):
 
 
 def write_table(folder: Path, rows: str, **about: Any) -> None:
-    """A recording of another program: a CSV file and what its columns are."""
+    """Write a recording of another program: a CSV file and the map of its columns."""
     folder.mkdir(parents=True)
     (folder / "theirs.csv").write_text("run,steps,R,C\n" + rows)
     columns = {"seed": "run", "env_steps": "steps", "return": "R", "cost": "C"}

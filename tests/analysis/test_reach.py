@@ -1,4 +1,4 @@
-"""Steps to a model-free method's return within the limit, on curves whose answer is plain."""
+"""Steps to a model-free method's return within the limit, on curves with known answers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.analysis_runs import write_run
 
 CURVES = {  # method -> (steps, return, cost) of the evaluations of each seed; the limit is 2
     "ppo_lag": ([(1000, 2.0, 0.0), (2000, 10.0, 99.0), (4000, 10.0, 0.0)],) * 2,
-    "cpo": ([(4000, 30.0, 60.0)],),  # earns more, above the limit
-    "trpo_lag": ([(4000, 9.5, 0.0)],),  # at its end alone
+    "cpo": ([(4000, 30.0, 60.0)],),  # a higher return, above the limit
+    "trpo_lag": ([(4000, 9.5, 0.0)],),  # only at its end
     "bsrp_lag": (
         [(1000, 9.5, 2.0), (4000, 20.0, 0.0)],
         [(1000, 9.5, 2.1), (2000, 9.5, 0.0), (4000, 0.0, 0.0)],

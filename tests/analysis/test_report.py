@@ -1,5 +1,5 @@
-"""The report's page: what stands in its text, and that a real browser draws, toggles and reads its
-curves without complaint.
+"""The report page: its text, and that a real browser draws its curves, toggles them and shows their
+values without errors.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ FEW = page.PageConfig(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Three seeds of OSRP, one of DreamerV3, one run that never started, a second task, a variant,
-    a video.
+    """Three seeds of OSRP, one of DreamerV3, one run that never started, a second task, a variant
+    and a video.
     """
     folder = write_sweep(tmp_path_factory.mktemp("sweep"))
     write_run(folder / "cem-0", "cem")
@@ -122,7 +122,7 @@ def test_the_data_of_figures_and_tables_can_be_saved(written):
 
 def test_provenance_shares_configurations(written):
     text = written.read_text()
-    # OSRP, CEM and DreamerV3, whatever task and seed
+    # OSRP, CEM and DreamerV3, shared by tasks and seeds
     assert len(re.findall(r'<details id="configuration-\d+">', text)) == 3
     assert "osrp, osrp [planner.horizon=5]\n(5 runs)" in text
 
@@ -130,7 +130,7 @@ def test_provenance_shares_configurations(written):
 def test_payload_has_means_from_three_seeds_on(folder):
     found = payload.curves(load.load([folder]))
     names = [method["label"] for method in found["methods"]]
-    # the variant waits
+    # the variant is hidden at first
     assert [method["shown"] for method in found["methods"]] == [True, True, True, False]
     _, task = found["tasks"]
     lines = {names[line["method"]]: line for line in task["lines"]}
@@ -213,7 +213,7 @@ def click(browser: Page, selector: str, shift: bool = False) -> None:
 @pytest.mark.browser
 def test_curves_are_visible(browser):
     assert browser.run("document.documentElement.dataset.ready") == "yes"
-    # CarGoal1: one OSRP seed, twice; PointGoal1: OSRP's mean and DreamerV3
+    # return and cost of each: one OSRP seed on CarGoal1; OSRP's mean and DreamerV3 on PointGoal1
     assert browser.run(LINES) == [2, 4]
     lines = "document.querySelectorAll('.panel')[1].querySelectorAll('path.line')"
     boxes = f"[...{lines}].map(line => line.getBBox()).map(box => [box.width, box.height])"
@@ -238,7 +238,7 @@ def test_methods_toggle(browser):
     assert browser.run(f"document.querySelector('{osrp}').getAttribute('aria-pressed')") == "false"
     click(browser, osrp)
     assert browser.run(LINES) == [2, 4]
-    click(browser, 'button[data-label="dreamerv3"]', shift=True)  # alone
+    click(browser, 'button[data-label="dreamerv3"]', shift=True)  # show it alone
     assert browser.run(LINES) == [0, 2]
     click(browser, "#none")
     assert browser.run(LINES) == [0, 0]

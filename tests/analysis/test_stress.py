@@ -26,7 +26,7 @@ TASK, OTHER = "SafetyPointCircle1-v0", "SafetyPointCircle2-v0"
 def folder_of(
     folder: Path, cells: dict[tuple[str, str, str, float], list[float]], limit: float | None = 2.0
 ) -> Path:
-    """A results folder: costs of the episodes of each (run, task, perturbation, strength).
+    """Write a results folder from episode costs of each (run, task, perturbation, strength).
 
     The first task of a run is the one it was trained on.
     """
@@ -55,8 +55,8 @@ def curve(run: str, name: str, costs: dict[float, list[float]]) -> dict:
 
 
 def with_errors(folder: Path, cells: dict[tuple[str, str, float], list[float]]) -> Path:
-    """Errors of each (run, perturbation, strength): of observation, then of cost, 1 and 15 ahead;
-    nothing that was to be predicted of the reward varied.
+    """Write errors of each (run, perturbation, strength): of observations, then of costs, 1 and 15
+    steps ahead; reward errors are NaN, as for rewards that never vary.
     """
     rows = [
         [run, "osrp", TASK, name, strength, 8, steps, values[i], "nan", values[2 + i], 0.1, 0.2]
@@ -79,7 +79,7 @@ def test_crossings_by_hand():
     strengths = np.array([0.0, 1.0, 3.0])
     costs = np.array([[0.0, 5.0, 0.0, 0.0, 2.0], [1.0, 0.0, 4.0, 0.0, 2.0], [5.0, 0, 0, 2.0, 2.5]])
     found = crossing(strengths, costs, 2.0)
-    # between 1 and 3: 1 + 2 * (2 - 1) / (5 - 1); undisturbed; halfway to 1; never; at 1 exactly
+    # between 1 and 3: 1 + 2 * (2 - 1) / (5 - 1); already at 0; halfway to 1; never; exactly at 1
     np.testing.assert_allclose(found, [1.5, 0.0, 0.5, np.inf, 1.0])
 
 
@@ -101,7 +101,7 @@ def test_means_intervals_and_the_threshold(tmp_path):
 
 
 def test_the_same_episodes_are_drawn_for_every_strength(tmp_path):
-    """A constant shift between strengths is then exactly a constant in every resample."""
+    """A constant shift between strengths then stays exactly constant in every resample."""
     rng = np.random.default_rng(0)
     base = rng.uniform(0, 1, 10).round(3).tolist()
     cells = curve("a", "mass", {0.0: base, 1.0: [x + 3.0 for x in base]})
@@ -124,11 +124,11 @@ def test_not_reached_no_limit_and_undisturbed_above_it(tmp_path):
     rare = curve("a", "mass", {0.0: [0.0] * 4, 1.0: [0.0, 0.0, 0.0, 12.0]})
     (row,) = stress(read(folder_of(tmp_path / "rare", rare))).thresholds.to_dict("records")
     assert row["threshold"] == pytest.approx(2 / 3)
-    assert np.isinf(row["high"]) and row["low"] < 0.5  # some resamples meet no cost at all
+    assert np.isinf(row["high"]) and row["low"] < 0.5  # some resamples contain no cost
 
 
 def test_methods_are_compared_on_the_same_layouts():
-    """Two runs of one method, one of the other; only layouts and strengths that all played."""
+    """Two runs of one method, one of the other; only layouts and strengths common to all count."""
     costs = {  # method, run, strength: cost of each layout
         ("bsrp_lag", "a", 1.0): [0.0, 40.0, 90.0],
         ("bsrp_lag", "a", 2.0): [2.0, 42.0, 92.0],
@@ -287,7 +287,7 @@ def test_cost_against_prediction_errors(tmp_path, capsys):
     )
     assert list(points.get_xdata()) == [0.04] and list(points.get_ydata()) == [6.0]
     lines = [list(line.get_xdata()) for line in figure.axes[0].get_lines()]
-    assert [0.2, 0.4] in lines  # from the undisturbed cell on
+    assert [0.2, 0.4] in lines  # starting at the undisturbed cell
     assert main(["stress", str(tmp_path), "--reps", "20"]) == 0
     capsys.readouterr()
     assert (tmp_path / "errors.png").stat().st_size > 1000

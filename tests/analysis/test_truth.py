@@ -49,7 +49,7 @@ def scores(made):
     return metrics.scores(made, k=20)
 
 
-# -- intervals hold the truth as often as they say -------------------------------------------------
+# -- intervals cover the truth at their nominal rate -----------------------------------------------
 
 
 @pytest.mark.slow
@@ -60,8 +60,8 @@ def test_bootstrap_intervals_cover_the_truth():
         scores = frame({"a": rng.normal(3.0, 1.0, (10, 5))})
         row = cell(aggregates.aggregate(scores, "return", reps=150), "a", "Mean")
         covered.append(row["low"] <= 3.0 <= row["high"])
-    # with 5 runs the bootstrap's spread is sqrt(4/5) of the true one: 0.92 is what percentiles of
-    # it cover; 4 standard errors
+    # with 5 runs the bootstrap's standard deviation is sqrt(4/5) of the true one, so percentile
+    # intervals cover 0.92; tolerance: 4 standard errors
     assert abs(np.mean(covered) - 0.92) < 4 * math.sqrt(0.92 * 0.08 / 100)
 
 
@@ -112,7 +112,7 @@ def test_aggregates_by_hand_and_against_rliable():
     assert cell(table, "a", "Median")["value"] == pytest.approx((0.4 + 0.95) / 2)
     # 1 - mean of values cut off at 1: (0.2 + 1 + 0.4 + 0.6 + 0.9 + 1 + 0.1 + 0.7) / 8 = 0.6125
     assert cell(table, "a", "Optimality Gap")["value"] == pytest.approx(1.0 - 0.6125)
-    np.random.seed(0)  # noqa: NPY002 - what rliable draws from
+    np.random.seed(0)  # noqa: NPY002 - rliable's generator
     _, bounds = rliable_library.get_interval_estimates(
         {"a": values}, lambda m: np.array([rliable_metrics.aggregate_iqm(m)]), reps=100
     )
@@ -134,7 +134,7 @@ def test_the_seed_decides_and_the_callers_generator_is_left_alone():
     pd.testing.assert_frame_equal(first, aggregates.aggregate(scores, "return", reps=50))
     assert not first["low"].equals(aggregates.aggregate(scores, "return", reps=50, seed=1)["low"])
     alone = aggregates.aggregate(scores[scores["method"] == "b"], "return", reps=50)
-    assert cell(alone, "b") == cell(first, "b")  # whoever else is there
+    assert cell(alone, "b") == cell(first, "b")  # whatever the other methods
 
 
 def test_probability_of_improvement_is_the_mann_whitney_statistic():

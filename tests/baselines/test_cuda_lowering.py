@@ -1,8 +1,6 @@
-"""What a GPU would run, as far as a machine without one can tell.
+"""Every JAX method's functions lowered for CUDA, which needs no GPU.
 
-Every JAX method's functions lowered for CUDA.
-
-On the module's text: what is donated, what calls back to the host, which dtypes its products have.
+Checks on the module's text: donated buffers, host callbacks, dtypes of matrix products.
 """
 
 from __future__ import annotations
@@ -22,24 +20,24 @@ from tests.agent_inputs import ENVS, observations, replay_batch
 
 pytestmark = pytest.mark.slow
 
-# Off-policy methods without a limit run the programs of those with one.
+# Off-policy methods without a cost limit compile to the same programs as those with one.
 JAX_METHODS = [
     name
     for name, method in METHODS.items()
     if method.engine == "jax" and not (method.family == "mbpo" and f"{name}_lag" in METHODS)
 ]
-ENCODER_CONVOLUTIONS = {"safe_slac": 5}  # 4 elsewhere, 0 where pictures are refused
+ENCODER_CONVOLUTIONS = {"safe_slac": 5}  # otherwise 4, or 0 for methods without vision
 PRODUCT = re.compile(r"stablehlo\.(dot_general|convolution)\b.*-> tensor<(?:\d+x)*(\w+)>")
 
 
 @pytest.fixture(autouse=True)
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Choices by backend (`conv_impl="auto"`) are those of a GPU."""
+    """Make choices by backend (`conv_impl="auto"`) as on a GPU."""
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
 
 
 def richest(name: str) -> str:
-    """Vision where the method takes it."""
+    """Vision where the method supports it, otherwise lidar."""
     return "vision" if "vision" in METHODS[name].observations else "lidar"
 
 
@@ -49,7 +47,7 @@ def make_agent(name: str, obs: str, **changes: Any) -> Any:
 
 
 def lower_update(agent: Any) -> tuple[str, int]:
-    """The update's module and the number of arrays in the learner's state; nothing is compiled."""
+    """Lower the update without compiling: its module and the number of arrays in the state."""
     state = jax.eval_shape(agent.init, 0)
     exported = jax.export.export(agent._update, platforms=["cuda"])(
         state, replay_batch(agent.env), jax.random.key(0)
@@ -104,8 +102,8 @@ def test_tracked_hazards_lower_for_cuda(name: str):
 
 @pytest.mark.parametrize("impl", ["matmul", "xla"])
 def test_in_bfloat16_all_large_products_are(impl: str):
-    """Float32 is left to expectations and cumulative sums of probabilities, whose factors no
-    accelerator may round.
+    """Only expectations and cumulative sums of probabilities stay in float32, at the highest
+    precision.
     """
     agent = make_agent("bsrp_lag", "vision")
     model = dataclasses.replace(agent.config.model, conv_impl=impl)

@@ -1,6 +1,6 @@
-"""The LAMBDA agent as the loop sees it.
+"""The LAMBDA agent through the interface of the training loop.
 
-Interface, tracing, schedule of its parts, switches, presets, exact resume.
+Tracing, schedule of its parts, release switches, exact resume.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROWS = 3
 
 
 def after(agent: Lambda, updates: int) -> tuple[Any, dict[str, jax.Array]]:
-    """State and last metrics after some updates on batches of noise."""
+    """State and last metrics after the given number of updates on batches of noise."""
     state, metrics = agent.init(0), {}
     for number in range(updates):
         state, metrics = agent.update(
@@ -48,7 +48,7 @@ def same(a: Any, b: Any) -> bool:
 def test_each_function_is_traced_once_and_learns_finite_numbers():
     agent = Lambda(DEBUG, LIDAR)
     state, carry = agent.init(0), agent.init_carry(ROWS)
-    # beyond pretraining, the first snapshots and the first samples (update 10)
+    # Enough steps for pretraining, the first snapshots and the first samples (update 10).
     for step in range(12):
         obs, first = observations(LIDAR, (ROWS,), seed=step), np.array([step == 0, False, True])
         for mode in ("train", "eval"):
@@ -61,9 +61,9 @@ def test_each_function_is_traced_once_and_learns_finite_numbers():
         assert int(metrics["nonfinite"]) == 0
     assert agent._act._cache_size() == 2  # one per mode
     assert agent._update._cache_size() == 1
-    # updates 4, 6, 8 and 10
+    # snapshots at updates 4, 6, 8 and 10
     assert int(state.swag.snapshots) == 4 and float(metrics["swag/snapshots"]) == 4.0
-    # what comes from the host is on the device already: nothing else is asked of the host
+    # With the inputs on the device, nothing else is transferred from the host.
     *given, batch, key = jax.device_put((obs, first, replay_batch(LIDAR, 3, 6), jax.random.key(9)))
     with jax.transfer_guard_host_to_device("disallow"):
         agent.act(state, carry, *given, key, "train")
@@ -107,7 +107,7 @@ def test_pretraining_trains_the_model_only():
 
 @pytest.mark.slow
 def test_what_does_not_learn_yet_cannot_end_a_run_in_pretraining():
-    """A policy whose numbers are not finite is not even evaluated; its losses read 0."""
+    """Non-finite critics are not evaluated during pretraining; their losses are reported as 0."""
     agent = Lambda(dataclasses.replace(DEBUG, pretrain_updates=1), LIDAR)
     state, batch = agent.init(0), replay_batch(LIDAR, 3, 6)
     broken = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), state.params.critic)
@@ -144,9 +144,9 @@ def test_delayed_critics_are_copied_on_their_schedule():
 
 @pytest.fixture(scope="module")
 def corrected() -> tuple[LambdaConfig, Any]:
-    """Settings under which every switch matters, and the parameters after five updates.
+    """Settings under which every switch has an effect, and the parameters after five updates.
 
-    A clip that binds, and samples from the first snapshots on.
+    The gradient clip is active, and SWAG samples are drawn from the first snapshots on.
     """
     model = dataclasses.replace(
         DEBUG.model, optimizer=dataclasses.replace(DEBUG.model.optimizer, clip=0.01)

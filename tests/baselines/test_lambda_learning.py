@@ -1,8 +1,6 @@
-"""LAMBDA must solve the toy task of tests/safedreamer_shore.py.
+"""LAMBDA solves the toy task of tests/safedreamer_shore.py.
 
-Walk to the shore, and stay out of the water.
-
-With a loose limit it walks on.
+It walks to the shore and stays out of the water; with a loose cost limit it walks on.
 """
 
 from __future__ import annotations
@@ -47,8 +45,8 @@ CONFIG = LambdaConfig(
         units=48, layers=2, init_std=1.0, min_std=0.1, max_std=1.5, mean_scale=2.0, optimizer=FAST
     ),
     critic=CriticConfig(units=48, layers=2, slow_every=5, optimizer=FAST, cost_optimizer=FAST),
-    # What is earned by a step to the right is lost to its value: the farther one looks, the less a
-    # step matters.
+    # A step to the right earns reward but lowers the value of the next state: the longer the
+    # horizon, the smaller the net effect of a step.
     imagination=ImaginationConfig(horizon=8, starts=64, discount=0.8, cost_discount=0.9),
     augmented=AugmentedConfig(multiplier_init=0.1, penalty_init=1e-4),
 )

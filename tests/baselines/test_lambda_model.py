@@ -1,5 +1,5 @@
-"""LAMBDA's world model: shapes, alignment with actions and episode starts, losses by hand, heads
-and actor.
+"""LAMBDA's world model: shapes, alignment with actions and episode starts, losses by hand; its
+heads and actor.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def test_the_loss_is_the_sum_of_its_terms_and_reaches_every_parameter(obs: str):
     terms = [v for k, v in output.metrics.items() if k.endswith("_loss")]
     assert float(value) == pytest.approx(float(sum(terms)), rel=1e-5)
     norms = [float(jnp.abs(g).max()) for g in jax.tree.leaves(grads)]
-    # ReLU units of tiny layers may be dead
+    # Tiny layers may have dead ReLU units.
     assert all(np.isfinite(norms)) and sum(n > 0 for n in norms) >= len(norms) - 2
 
 
@@ -139,7 +139,7 @@ def latent(mean: float, std: float) -> Latent:
 
 
 def test_balanced_kl_by_hand():
-    # KL(N(2, 1) || N(0, 1)) = 2 in each step: free nats of 1 leave 2, of 3 give 3 and no gradient.
+    # KL(N(2, 1) || N(0, 1)) = 2 in each step: 1 free nat leaves 2; 3 free nats give 3, no gradient.
     prior = (jnp.zeros((1, 2, 1)), jnp.ones((1, 2, 1)))
     assert float(balanced_kl(latent(2.0, 1.0), prior, 0.8, 1.0)) == pytest.approx(2.0)
     assert float(balanced_kl(latent(2.0, 1.0), prior, 0.8, 3.0)) == pytest.approx(3.0)
@@ -187,7 +187,7 @@ def test_models_imagine_their_own_trajectories_and_costs_count_simulator_steps()
         3,
         7,
     )
-    np.testing.assert_allclose(traj.reward[:, 2], 0.0)  # of the model whose parameters are all zero
+    np.testing.assert_allclose(traj.reward[:, 2], 0.0)  # the model with all parameters zero
     np.testing.assert_allclose(traj.cost[:, 2], env.action_repeat * 0.5)
     assert float(jnp.abs(traj.reward[:, :2] - 1.0).mean()) < 0.9
     # equal models with the same noise

@@ -1,6 +1,6 @@
 """LAMBDA's selection among sampled models, returns and actor loss.
 
-Arithmetic by hand, slow loops, gradients.
+By hand, against slow loops, and by their gradients.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def test_returns_by_hand_in_the_order_of_time():
 
 
 def test_returns_of_a_constant_reward_have_their_closed_form():
-    # λ = 1: sum of 0.99^k over the H - 1 - t steps left, and the bootstrap of 100 = 1 / (1 - 0.99):
-    # 100 everywhere.
+    # λ = 1: the sum of 0.99^k over the remaining H - 1 - t steps plus the bootstrap of
+    # 100 = 1 / (1 - 0.99) is 100 everywhere.
     got = returns(jnp.ones((15, 2)), jnp.full((15, 2), 100.0), jnp.zeros((15, 2)), 0.99, 1.0)
     np.testing.assert_allclose(got, np.full((14, 2), 100.0), rtol=1e-5)
 
@@ -75,7 +75,7 @@ def test_each_start_gets_its_best_model():
 
 
 def test_the_published_choice_is_by_mean_value():
-    # Mean values: model 0 has 6.5 and 1, model 1 has 3 and 6.5, the other way round than the
+    # Mean values: model 0 has 6.5 and 1, model 1 has 3 and 6.5, the reverse of the order of the
     # returns.
     signal, value, terminal, feat = two_models()
     got = choose(
@@ -147,7 +147,7 @@ def test_terminal_starts_count_for_nothing():
     rewards, costs = jnp.array([[2.0, 50.0], [4.0, -70.0]]), jnp.array([[5.0, 90.0], [7.0, 80.0]])
     state = AugmentedState(jnp.float32(3.0), jnp.float32(0.25))
     both = actor_loss(rewards, costs, jnp.array([1.0, 0.0]), state, discount=0.5, limit=4.0)
-    # of the first alone
+    # of the first start alone
     np.testing.assert_allclose([both.excess, both.penalty, both.loss], [2.0, 6.5, 4.5], rtol=1e-6)
     none = actor_loss(rewards, costs, jnp.zeros(2), state, discount=0.5, limit=4.0)
     assert float(none.loss - none.penalty) == 0.0

@@ -1,4 +1,4 @@
-"""LAMBDA as a method: its presets and the protocols they stand for."""
+"""LAMBDA as a method: its presets and their protocols."""
 
 from __future__ import annotations
 

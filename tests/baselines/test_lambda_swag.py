@@ -1,4 +1,4 @@
-"""SWAG: a slow NumPy loop over the specification's lines, sample moments, the schedule, limits."""
+"""SWAG: against a slow NumPy loop of the specification; sample moments, schedule, limits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def slow_swag(
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
     """Mean, variance and last deviations, newest first, of one tensor.
 
-    `biased_by` tensors advance the published counter.
+    In the published code the bias correction's counter advances `biased_by` times per snapshot.
     """
     mean = np.zeros_like(weights[0]) if biased_by else weights[0]
     variance, deviations = np.zeros_like(weights[0]), [np.zeros_like(weights[0])] * config.rank

@@ -1,4 +1,4 @@
-"""SAC, MBPO, Dyna and MVE as agents: shapes, tracing, what a data path may change, multiplier."""
+"""SAC, MBPO, Dyna and MVE as agents: shapes, tracing, effects of the data paths, multiplier."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEARNT_BY_SAC = ("actor", "critic", "cost_critic", "log_temperature")
 
 
 def copied(tree: Any) -> Any:
-    """A copy on the host: `update` donates its state."""
+    """Copy to the host, since `update` donates its state."""
     return jax.tree.map(np.array, tree)
 
 
@@ -36,7 +36,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 class Trained(NamedTuple):
-    """An agent after UPDATES updates; its ensemble before each, and each one's metrics."""
+    """An agent after UPDATES updates; ensembles before each and at the end, metrics of each."""
 
     agent: MBPO
     state: AgentState
@@ -60,8 +60,8 @@ def trained(config: MBPOConfig) -> Trained:
     [*((m, "debug") for m in ("sac_lag", "mbpo_lag", "dyna_lag", "mve_lag")), ("mve", "release")],
 )
 def test_every_method_and_preset_acts_and_updates(method: str, preset: str):
-    """Traced, not run: actions of the right shape, and an update that returns a state of exactly
-    the structure it takes.
+    """Trace without running: actions have the right shape, and an update preserves the structure
+    of its state.
     """
     agent = MBPO(agent_config(method, preset), LIDAR)
     state, carry, key = jax.eval_shape(agent.init, 0), agent.init_carry(4), jax.random.key(0)
@@ -148,7 +148,7 @@ def test_rollouts_of_length_0_and_h_0_are_the_program_of_sac_lag(method: str, sa
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["mbpo_lag", "mve_lag"])
 def test_while_the_model_warms_up_the_updates_are_those_of_sac_lag(method: str, sac_lag):
-    """The model learns beside them already."""
+    """The model already learns during the warm-up."""
     config = agent_config(method, "debug")
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, warmup=100))
     found = trained(config)
@@ -168,7 +168,7 @@ def test_updates_trace_once_and_imagined_data_change_what_sac_learns(sac_lag, mb
         assert found.agent._update._cache_size() == 1
         assert sum(int(metrics["nonfinite"]) for metrics in found.metrics) == 0
     state = mbpo_lag.state
-    # warm-up of 5 updates, then 3 starts a step: one row of noise has no successor
+    # 3 starts an update after a warm-up of 5 updates; some rows of noise have no successor.
     assert 0 < int(state.imagined.size) <= 12
     assert not same(state.params.critic, sac_lag.state.params.critic)
     assert int(state.model.window.size) > int(state.model.holdout.size) > 0
@@ -231,7 +231,7 @@ def test_costs_of_training_episodes_move_the_multiplier_once_learning_has_begun(
     assert float(learner.end_episode(unlearnt, 100.0, 10).multiplier) == float(state.multiplier)
     above, below = (learner.end_episode(state, cost, 10) for cost in (100.0, 0.0))
     assert float(above.multiplier) > float(state.multiplier) > float(below.multiplier) > 0.0
-    # d log(multiplier) = learning_rate (cost - limit) while it is small
+    # d log(multiplier) = learning_rate (cost - limit) for a small multiplier
     grown = np.log(float(above.multiplier) / float(state.multiplier))
     rate = agent.config.multiplier.learning_rate
     assert grown == pytest.approx(rate * (100.0 - 2.0), rel=0.02)
@@ -265,14 +265,22 @@ def test_every_cost_critic_learns():
     assert all(jax.tree.leaves(moved))
 
 
-def test_without_a_constraint_costs_are_predicted_and_weigh_nothing():
+def test_without_a_constraint_costs_are_predicted_and_have_no_effect():
     agent = MBPO(agent_config("sac", "debug"), LIDAR)
-    state = agent.init(0)._replace(updates=jnp.int32(3))
-    assert float(state.multiplier) == 0.0
-    assert float(agent.end_episode(state, 100.0, 10).multiplier) == 0.0
+    batch = replay_batch(LIDAR, 4, 3)
+    free, costly = (
+        agent.update(agent.init(0), batch | {"cost": cost}, jax.random.key(0))[0]
+        for cost in (np.zeros_like(batch["cost"]), np.ones_like(batch["cost"]))
+    )
+    assert all(
+        same(getattr(free.params, name), getattr(costly.params, name))
+        for name in ("actor", "critic", "log_temperature")
+    )
+    assert not same(free.params.cost_critic, costly.params.cost_critic)
+    assert float(agent.end_episode(costly, 100.0, 10).multiplier) == 0.0
 
 
-# What it refuses
+# Rejected inputs
 
 
 def test_pictures_are_refused_with_the_reason():

@@ -1,7 +1,7 @@
-"""Formulas of the off-policy learner with a model, by hand and against slow loops in NumPy.
+"""Formulas of the model-based off-policy learner, by hand and against slow loops in NumPy.
 
-The targets, temperature and multiplier's step that it shares with Safe SLAC:
-test_safe_slac_formulas.
+test_safe_slac_formulas covers the parts shared with Safe SLAC: targets, temperature, multiplier
+step.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CONFIG = ModelConfig(members=3, elites=2, units=4, layers=1, bound_weight=0.5, w
 
 
 def transitions(rows: int = N, seed: int = 0, lead: tuple[int, ...] = ()) -> Transitions:
-    """Random ones, of which one ends and one has no weight."""
+    """Random transitions, one of which is terminal and one has zero weight."""
     rng = np.random.default_rng(seed)
 
     def draw(*shape: int) -> np.ndarray:
@@ -96,7 +96,7 @@ def numpy_member(params: Any, member: int, scales: Scales, z: np.ndarray, action
 
 
 def test_soft_bounds_by_hand_and_their_gradient_never_vanishes():
-    # far inside nothing changes; far outside the bound is reached up to softplus(0) = log 2 of it
+    # Identity far inside, the bound far outside, log 2 = softplus(0) inside it at the bound.
     low, high = jnp.float32(-10.0), jnp.float32(0.5)
     assert float(soft_bounds(jnp.float32(-5.0), low, high)) == pytest.approx(-5.0, abs=0.02)
     assert float(soft_bounds(jnp.float32(100.0), low, high)) == pytest.approx(0.5, abs=1e-4)
@@ -187,7 +187,7 @@ def test_a_range_in_pieces_is_that_of_all_rows_with_weight():
     weight = np.ones(12, np.float32)
     rows[4], weight[4] = 100.0, 0.0
     found = moments.no_range(2)
-    np.testing.assert_array_equal(found.clip(rows), rows)  # nothing seen, nothing clipped
+    np.testing.assert_array_equal(found.clip(rows), rows)  # no data, no clipping
     for part in (slice(0, 5), slice(5, 12)):
         found = jax.jit(moments.widen)(found, rows[part], weight[part])
     kept = np.delete(rows, 4, 0)
@@ -237,8 +237,8 @@ def test_real_and_imagined_rows_mix_by_the_ratio(ratio: float):
 
 
 def test_a_time_limit_is_no_termination_and_episodes_do_not_run_into_each_other():
-    # rows 0..3 of one stream: an episode cut by its time limit at row 1, the next starts at row 2
-    # and ends for good at row 3
+    # Rows 0..3 of one stream: an episode truncated at row 1, the next one starts at row 2 and
+    # terminates at row 3.
     batch = {
         "observation": jnp.zeros((1, 4, Z)).at[0, :, 0].set(jnp.arange(4.0)),
         "action": jnp.ones((1, 4, A)),
@@ -305,7 +305,7 @@ def test_rollouts_match_a_slow_reference_with_the_same_noise(
             z, weight = values[:-2], weight * (1 - terminal)
             np.testing.assert_allclose(data.z_next, z, rtol=1e-3, atol=1e-3)
         np.testing.assert_allclose(found.last[n], z, rtol=1e-3, atol=1e-3)
-    assert set(np.unique(found.data.terminal)) == {0.0, 1.0}  # or nothing was tested of endings
+    assert set(np.unique(found.data.terminal)) == {0.0, 1.0}  # both occur
     assert 0 < clipped < found.data.z_next.size or not within_range
     np.testing.assert_array_equal(found.data.weight[:, 4], 0.0)
 
@@ -327,7 +327,7 @@ def test_expanded_targets_by_hand_over_two_steps():
     q, v = expanded_returns(reward, jnp.zeros((2, 1)), bonus, jnp.array([10.0]), 0.5)
     np.testing.assert_allclose(q[:, 0], [4.3, 7.0], rtol=1e-6)
     np.testing.assert_allclose(v, [4.1], rtol=1e-6)
-    # an imagined termination at the first step leaves its reward alone
+    # With an imagined termination at the first step only its reward is left.
     q, v = expanded_returns(reward, jnp.array([[1.0], [0.0]]), bonus, jnp.array([10.0]), 0.5)
     np.testing.assert_allclose((q[0], v), [[1.0], [0.8]], rtol=1e-6)
 

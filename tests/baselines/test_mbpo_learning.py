@@ -1,7 +1,5 @@
-"""The off-policy methods must learn what they are for: the ensemble a linear system whose mean and
-variance are known, each method the toy task of tests/safedreamer_shore.py.
-
-Walk to the shore, and stay out of the water.
+"""The ensemble learns a linear system of known mean and variance, and each off-policy method solves
+the toy task of tests/safedreamer_shore.py: walk to the shore, and stay out of the water.
 """
 
 from __future__ import annotations
@@ -64,14 +62,14 @@ LOOP = {"train_ratio": 128.0, "batch_size": 64, "batch_length": 2, "log_every": 
 
 
 def solve(method: str, out, steps: int) -> tuple[float, float]:
-    """Mean return and cost of the last 10 evaluation episodes after so many simulator steps."""
+    """Mean return and cost of the last 10 evaluation episodes after `steps` simulator steps."""
     config = with_method(BASE, method)
     return solve_shore(out, method, config, MBPO, steps=steps, eval_every=steps, **LOOP)
 
 
 @pytest.mark.parametrize("method", ["sac_lag", "mbpo_lag", "dyna_lag", "mve_lag"])
 def test_constrained_methods_stop_at_the_edge(method: str, tmp_path):
-    # learning from a model takes longer: at 2,500 steps rounding alone decides some of them
+    # Learning with a model takes longer: at 2,500 steps rounding alone decides some outcomes.
     steps = 2500 if method == "sac_lag" else 4000
     stops_at_the_edge(*solve(method, tmp_path / method, steps))
 
@@ -81,7 +79,7 @@ def test_without_a_constraint_it_walks_into_the_water(tmp_path):
 
 
 def linear_system(rows: int, seed: int) -> tuple[Transitions, np.ndarray, np.ndarray]:
-    """Transitions of a linear system with Gaussian noise; their true means and deviations [O]."""
+    """Transitions of a linear Gaussian system; their true means and standard deviations [O]."""
     rng = np.random.default_rng(seed)
     z, action = rng.normal(size=(rows, 2)), rng.uniform(-1, 1, (rows, 1))
     slopes = np.array([[0.5, -0.2, 1.0, 0.3], [0.1, 0.4, -0.5, 0.0], [0.8, -0.6, 0.2, 0.7]])
@@ -110,7 +108,7 @@ def fitted(
 
 
 def predicted(ensemble: Ensemble, params: EnsembleParams, state: ModelState, data: Transitions):
-    """Scaled predictions of all members for the same rows."""
+    """Predictions of all members for the same rows, in scaled units."""
     inputs = state.scales.inputs.scale(inputs_of(data))
     return ensemble.predict(params, jnp.broadcast_to(inputs, (4, *inputs.shape)))
 
@@ -134,7 +132,7 @@ def test_an_ensemble_recovers_mean_and_variance_of_a_linear_gaussian_system(how:
 
 
 def rare_changes(rows: int, seed: int) -> Transitions:
-    """As of lidar beams: an entry and the reward that are mostly 0 and otherwise predictable."""
+    """Like lidar beams: one entry and the reward are mostly 0 and otherwise predictable."""
     rng = np.random.default_rng(seed)
     z, action = rng.normal(size=(rows, 2)), rng.uniform(-1, 1, (rows, 1))
     jump = np.where(z[:, 0] > 1.0, z[:, 1], 0.0)  # in 16 % of the rows

@@ -1,4 +1,4 @@
-"""The off-policy methods as methods of the suite: settings, what these must agree on, resume."""
+"""The off-policy methods as methods of the suite: settings and their consistency, resume."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_release_makes_the_published_number_of_updates():
     )
     assert sac.loop.updates_due(sac.loop.prefill + 1000) == 1000
     assert mbpo.loop.updates_due(mbpo.loop.prefill + 1000) == 20_000
-    # 400 rollouts an environment step, a fit every 250
+    # 400 rollouts per environment step, a fit every 250 steps
     assert mbpo.agent.rollout.starts * 20 == 400
     assert mbpo.agent.model.fit_every == 20 * 250
     assert (mbpo.loop.action_repeat, mbpo.agent.cost_limit) == (1, 25.0)
@@ -83,13 +83,13 @@ def test_a_batch_must_hold_the_states_that_rollouts_start_from():
 
 @functools.cache
 def mbpo_lag(obs_dim: int) -> MBPO:
-    """One agent for all starts, compiled once; it holds nothing that changes."""
+    """One stateless agent for all starts of the run, compiled once."""
     env = EnvSpec({"observation": ArraySpec((obs_dim,), "float32")}, 2, 2, 20)
     return MBPO(agent_config("mbpo_lag", "debug"), env)
 
 
 def run(out: Path, iterations: int | None = None) -> None:
-    """Train MBPO-Lag on the shore, all of it or so many iterations."""
+    """Train MBPO-Lag on the shore to the end, or stop after `iterations`."""
     spec = toy_spec(steps=400, batch_size=6, batch_length=2, train_ratio=12.0)
     spec = dataclasses.replace(spec, method="mbpo_lag", agent=agent_config("mbpo_lag", "debug"))
     options = Options() if iterations is None else Options(stop=StopAfter(iterations))
@@ -99,7 +99,7 @@ def run(out: Path, iterations: int | None = None) -> None:
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_as_the_run_that_never_stopped(tmp_path):
     run(tmp_path / "whole")
-    for iterations in (23, 11, None):  # in the midst of warm-up and fits
+    for iterations in (23, 11, None):  # in the middle of warm-up and fits
         run(tmp_path / "stopped", iterations)
     for split in ("train", "eval"):
         whole, stopped = (

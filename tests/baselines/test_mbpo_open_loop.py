@@ -1,4 +1,4 @@
-"""Open-loop predictions of an ensemble are its rollouts under given actions."""
+"""Open-loop predictions of an ensemble equal its rollouts under given actions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def agent() -> MBPO:
 def test_they_are_the_policys_rollouts_where_its_actions_are_given(method: str):
     agent = MBPO(agent_config(method, "debug"), LIDAR)
     learner, state, key = agent.learner, agent.init(0), jax.random.key(1)
-    # an entry that never varied is not predicted; here all have a deviation of 0.1
+    # Entries that never varied are not predicted; give all a standard deviation of 0.1.
     assert state.model is not None
     varied = jax.tree.map(np.ones_like, state.model.scales.targets)._replace(total=np.float32(100))
     scales = state.model.scales._replace(targets=varied)

@@ -1,5 +1,5 @@
-"""OmniSafe's settings: from its files, under one name for the cost limit, refused where it would
-ignore, drop or break them.
+"""OmniSafe's settings: read from its files, with one name for the cost limit, rejected where
+OmniSafe would ignore, drop or fail on them.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def test_of_the_blocks_only_what_nothing_reads_is_left_out():
                 - configs.OURS
                 - set(ALGORITHMS[name].limit)
             )
-    # the latter in cap_pets, whose limit is its multiplier's
+    # algo_cfgs.cost_limit: in cap_pets, whose limit is a setting of its multiplier
     assert out == {*configs.DEAD, "algo_cfgs.cost_limit"}
 
 
@@ -350,7 +350,7 @@ def test_reading_settings_loads_neither_torch_nor_jax():
 
 
 def test_evaluations_of_their_own_are_off():
-    # it films
+    # PETS evaluations would record videos.
     assert flatten(_tree("pets", configs.defaults("pets")))["evaluation_cfgs.use_eval"] is False
     assert (
         flatten(_tree("omnisafe_sac", configs.defaults("omnisafe_sac")))["train_cfgs.eval_episodes"]

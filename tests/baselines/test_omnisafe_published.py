@@ -1,4 +1,4 @@
-"""Which arrays of a learner of OmniSafe are published: those that its actions depend on."""
+"""Which arrays of an OmniSafe learner are published: those that its actions depend on."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 from tests.tree import ROOT
 
-# In a process of its own, because OmniSafe changes the settings of the one that imports it.
-# `Scaled` stands for a learner whose actions are observations less `mean`, divided by `std`; the
-# second entry of what it sees never varies.
+# Runs in a separate process, because importing OmniSafe changes global settings. `Scaled` stands
+# for a learner whose actions are observations minus `mean`, divided by `std`; the second entry of
+# its observations never varies.
 PROGRAM = """
 from benchmarks.envs.compat import import_safety_gymnasium
 import_safety_gymnasium()

@@ -1,6 +1,6 @@
-"""Runs of OmniSafe, each in a process of its own.
+"""Runs of OmniSafe, in separate processes.
 
-Every algorithm trains, resumes exactly, and keeps to itself.
+Every algorithm trains, resumes exactly, and stays isolated from JAX.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def test_trains_records_and_resumes_exactly(all_runs: tuple[Path, dict[str, Any]
     assert "error" not in result, result["error"]
     assert result["finished"]
     assert 0 < result["stopped"] < result["env_steps"]
-    assert result["beyond"] == []  # episodes of an epoch that a stop gave up are in no record
+    assert result["beyond"] == []  # episodes of a discarded epoch are not recorded
     assert (result["episodes.csv"], result["metrics.jsonl"]) == (True, True)
     frame = read_records(folder / name / "undisturbed")
     splits = Counter(frame["split"])
@@ -127,9 +127,9 @@ SHORT = (
 
 
 def test_parent_and_child_keep_their_libraries_apart(tmp_path: Path):
-    """The child has torch and no JAX, the parent no torch.
+    """The child imports torch but not JAX; the parent does not import torch.
 
-    Both are what `safedreamer train` really starts.
+    Both are the processes that `safedreamer train` starts.
     """
     spy = tmp_path / "sitecustomize.py"
     spy.write_text(
@@ -198,7 +198,7 @@ def steady(out: Path) -> pd.DataFrame:
 
 
 def gone(pid: int) -> bool:
-    """Whether the process has ended; one that nobody waited for yet counts as ended."""
+    """Whether the process has ended; a zombie counts as ended."""
     try:
         return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
@@ -208,7 +208,7 @@ def gone(pid: int) -> bool:
 def test_a_signal_saves_and_a_kill_loses_nothing(tmp_path: Path):
     """SIGTERM: status 75 and a checkpoint. SIGKILL of the parent: the child ends too.
 
-    The run that went on is the undisturbed one.
+    The continued run equals an undisturbed one.
     """
     steps = 40 * 40
     out = tmp_path / "run"
@@ -274,7 +274,7 @@ def test_bad_input_is_one_line_and_status_2(tmp_path: Path):
     ]
     done = python(*args, "--out", str(tmp_path / "run"))
     assert done.returncode == 2
-    # known only where the user's environment is
+    # Only the user's environment determines the length of an episode.
     assert "at least --algo-cfgs.steps-per-epoch 10" in done.stderr
     assert "Traceback" not in done.stderr
     cuda = python(
@@ -339,7 +339,7 @@ def test_a_policy_of_the_zoo_is_evaluated_and_stressed_without_its_run(
     kept = np.load(added.folder / entry.POLICY).files
     assert kept and all("actor" in name or "normalizer" in name for name in kept), kept
     monkeypatch.setattr(entry, "ROOT", tmp_path / "zoo")
-    monkeypatch.setattr(analysis, "run", lambda *_: 0)  # figures: tests/analysis/test_stress.py
+    monkeypatch.setattr(analysis, "run", lambda *_: 0)  # tests/analysis/test_stress.py covers it
     out = tmp_path / "again.csv"
     args = [f"zoo:{added.name}", "--unseen", "--episodes", "2", "--out", str(out)]
     assert evaluate.main(args) == 0
@@ -357,9 +357,9 @@ def test_a_policy_of_the_zoo_is_evaluated_and_stressed_without_its_run(
 
 def test_several_environments_train_and_resume(all_runs: tuple[Path, dict[str, Any]]):
     assert all_runs[1]["several"] == {
-        "late": [True, False],  # stopped in the last evaluation
+        "late": [True, False],  # stopped during the last evaluation
         "finished": True,
         "same": [True] * 4,
-        # header; 2 episodes an epoch in each; 3 evaluations of 2 and 2
+        # header; 3 epochs x 3 environments x 2 episodes; 3 evaluations of 2 + 2 episodes
         "lines": 1 + 3 * 3 * 2 + 3 * 4,
     }

@@ -1,6 +1,6 @@
-"""OmniSafe on pictures: frames and stacks by hand, encoders that learn, settings, memory.
+"""OmniSafe on images: frames and stacks by hand, encoders that learn, settings, memory.
 
-Each process with torch is its own.
+Torch is imported in separate processes only.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def python(*args: str) -> str:
 
 
 def code(text: str, *args: str) -> str:
-    """What a program printed that may use torch."""
+    """Output of a program that may use torch."""
     return python(
         "-c",
         "from benchmarks.envs.compat import import_safety_gymnasium; "
@@ -142,7 +142,7 @@ def test_a_sweep_counts_frames_once_and_what_is_differentiated_twice():
     small, large = (
         needs(spec_of("ppo_lag", algo_cfgs__steps_per_epoch=n)).memory for n in (1000, 11_000)
     )
-    rows = 4 * (2 * 3 + 2 + 3)  # tickets twice, action, three numbers
+    rows = 4 * (2 * 3 + 2 + 3)  # tickets twice, action, three scalars
     assert large - small == 10_000 * (64 * 64 * 6 + rows)
     first, second = needs(spec_of("ppo_lag")).memory, needs(spec_of("cpo")).memory
     assert second - first > 900 * encoding_bytes(VisionConfig(), (64, 64, 6))
@@ -243,7 +243,7 @@ def test_parts_of_a_large_batch_have_the_gradients_of_the_whole_and_reach_the_en
 
 @pytest.fixture(scope="module")
 def printed() -> dict[str, list[str]]:
-    """What each of the programs printed, all in one process: importing torch is what takes time."""
+    """Output of each program; all run in one process, because importing torch is slow."""
     parts = {"frames": FRAMES, "gradients": GRADIENTS, "memory": MEMORY}
     lines = code(
         "".join(f"{text}print('end of', {name!r})\n" for name, text in parts.items())
@@ -295,7 +295,7 @@ def test_learns_what_only_pictures_tell_within_its_limit(runs: Path):
     for split in ("eval", "eval_sampled"):
         shown = last[last["split"] == split]
         assert len(shown) == 64
-        # of 16 for the direction, which takes two frames to see
+        # out of 16 for the direction, which only two consecutive frames reveal
         assert shown["return"].mean() > 10.0, split
         assert shown["cost"].mean() <= LIMIT, split
 

@@ -1,6 +1,6 @@
-"""The whole Safe SLAC agent.
+"""The complete Safe SLAC agent.
 
-Tracing, pre-training, what each update may change, its multiplier, its policy.
+Tracing, pre-training, what each update may change, multiplier, policy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CONFIG = dataclasses.replace(agent_config("debug"), pretrain_updates=2)
 
 
 def copied(tree: Any) -> Any:
-    """A copy on the host: `update` donates its state."""
+    """Copy to the host, since `update` donates its state."""
     return jax.tree.map(np.array, tree)
 
 
@@ -46,8 +46,8 @@ def agent() -> SafeSLAC:
     ],
 )
 def test_every_preset_acts_and_updates(preset: str, obs: str):
-    """Traced, not run: actions of the right shape, and an update that returns a state of exactly
-    the structure it takes.
+    """Trace without running: actions have the right shape, and an update preserves the structure
+    of its state.
     """
     env = ENVS[obs]
     agent = SafeSLAC(agent_config(preset), env)
@@ -112,14 +112,14 @@ def test_updates_and_acts_trace_once_and_pretraining_touches_the_latent_model_al
         np.testing.assert_array_equal(carry.action, action)
     assert agent._act._cache_size() == 1
     assert agent._update._cache_size() == 1
-    # what comes from the host is on the device already: nothing else is asked of the host
+    # With the inputs on the device, nothing else is transferred from the host.
     given = jax.device_put((obs, np.zeros(3, bool), jax.random.key(9)))
     batch = jax.device_put(replay_batch(LIDAR, 5, 4))
     with jax.transfer_guard_host_to_device("disallow"):
         agent.act(state, carry, *given, "train")
         state, _ = agent.update(state, batch, given[2])
 
-    # The multiplier moves by real costs once learning has begun, and not before.
+    # Real episode costs move the multiplier, but only once learning has begun.
     fresh = agent.init(0)
     assert float(agent.end_episode(fresh, 100.0, 10).multiplier) == float(fresh.multiplier)
     assert float(agent.end_episode(state, 100.0, 10).multiplier) > float(state.multiplier)

@@ -27,7 +27,7 @@ from baselines.safe_slac.windows import make_windows
 
 
 def test_reward_target_by_hand():
-    # 1 + 0.9 (min(4, 3) - 0.5 * 2) = 2.8; a terminal step has its reward alone
+    # 1 + 0.9 (min(4, 3) - 0.5 * 2) = 2.8; the target of a terminal step is its reward
     y = sac.reward_target(jnp.ones(2), jnp.array([0.0, 1.0]), 4.0, 3.0, 2.0, 0.5, 0.9)
     np.testing.assert_allclose(y, [2.8, 1.0], rtol=1e-6)
 
@@ -117,11 +117,11 @@ def test_multiplier_step_by_hand():
 def test_an_episode_counts_no_more_than_the_largest_excess():
     steps = [float(update_raw(jnp.float32(0.0), cost, 25.0, 0.01, 5.0)) for cost in (30, 300, 0)]
     assert steps[0] == steps[1] == pytest.approx(0.036067, rel=1e-4)
-    assert steps[2] == pytest.approx(-5 * 0.036067, rel=1e-4)  # below the limit all counts
+    assert steps[2] == pytest.approx(-5 * 0.036067, rel=1e-4)  # not clipped below the limit
 
 
 def test_small_multipliers_grow_exponentially():
-    # d log(multiplier) = lr (cost - limit) = 2e-4 * 35 = 0.007 an episode
+    # d log(multiplier) = lr (cost - limit) = 2e-4 * 35 = 0.007 per episode
     raw = init_raw(1e-3)
     grown = jax.nn.softplus(update_raw(raw, 60.0, 25.0, 2e-4))
     assert float(jnp.log(grown / jax.nn.softplus(raw))) == pytest.approx(0.007, rel=0.01)
@@ -161,7 +161,7 @@ def test_targets_move_by_their_fraction():
 
 
 def test_kl_of_normals():
-    # log(2 / 1) + (1 + 1) / 8 - 1/2 = 0.443147 for N(1, 1) from N(0, 4), and nothing between equals
+    # log(2 / 1) + (1 + 1) / 8 - 1/2 = 0.443147 for N(1, 1) from N(0, 4); 0 between equals
     p, q = Normal(jnp.array([1.0, 0.0]), jnp.ones(2)), Normal(jnp.zeros(2), jnp.array([2.0, 1.0]))
     assert float(normal_kl(*p, *q)) == pytest.approx(0.443147, rel=1e-5)
     assert float(normal_kl(*p, *p)) == 0.0
@@ -176,8 +176,7 @@ def test_log_density_of_normals_includes_constants():
 
 
 def test_cost_likelihood_weighs_costly_steps():
-    # p = sigmoid(0) = 1/2 in all: 100 log(1/2) where it cost, whatever the cost, and log(1/2)
-    # elsewhere
+    # p = sigmoid(0) = 1/2 everywhere: 100 log(1/2) for any positive cost, otherwise log(1/2)
     got = cost_log_prob(jnp.zeros(3), jnp.array([0.0, 1.0, 2.0]), 100.0)
     np.testing.assert_allclose(got, np.log(0.5) * np.array([1.0, 100.0, 100.0]), rtol=1e-6)
 

@@ -1,6 +1,6 @@
-"""Safe SLAC must solve the toy task of tests/safedreamer_shore.py.
+"""Safe SLAC solves the toy task of tests/safedreamer_shore.py.
 
-Walk to the shore, and stay out of the water.
+It walks to the shore and stays out of the water.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Safe SLAC as a method of the suite: its settings, and what they must agree on."""
+"""Safe SLAC as a method of the suite: its settings and their consistency."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The latent model of Safe SLAC.
 
-Its loss against a slow loop in NumPy, its shapes, and where windows start anew.
+Its loss against a slow loop in NumPy, its shapes, and resets at episode starts.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def log_normal(x, mean, std):
 def slow_loss(
     model: LatentModel, batch: dict[str, np.ndarray], noise: np.ndarray
 ) -> dict[str, float]:
-    """The four terms of the docstring of `losses`, one window and one step at a time, in double
-    precision.
+    """The four loss terms listed in the docstring of `losses`, one window and one step at a time,
+    in double precision.
     """
     terms = dict.fromkeys(("kl", "observation", "reward", "cost"), 0.0)
     rows, length = batch["reward"].shape

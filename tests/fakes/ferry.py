@@ -1,6 +1,6 @@
-"""A toy whose reward and cost can only be had by seeing, for tests.
+"""A toy image environment for tests: reward and cost depend on what the images show.
 
-A boat that drifts across a picture. Imports no simulator.
+A boat drifts across an image. Imports no simulator.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from gymnasium.spaces import Box, Dict
 
 EPISODE_ENV_STEPS = 16
 SIZE = 16  # pixels
-LIMIT = 2.0  # of an episode's cost
+LIMIT = 2.0  # cost limit per episode
 
 
 class Ferry(gymnasium.Env):
-    """A boat drifts left or right over one of two cameras.
+    """One camera shows a boat that drifts left or right.
 
     The other shows a light, green or red, that changes at random.
 
-    Reward is the first action in the direction of the drift, which a single picture does not tell,
-    and three tenths of the second one. A positive second action costs 1 while the light is red. Who
-    sees nothing earns nothing with the first action.
+    Reward is the first action times the direction of the drift, which a single image does not
+    reveal, plus 0.3 times the second action. A positive second action costs 1 while the light is
+    red. A policy that ignores the images earns nothing with the first action.
     """
 
     observation_space = Dict(
@@ -56,5 +56,5 @@ class Ferry(gymnasium.Env):
 
 
 def ferry() -> gymnasium.Env:
-    """The factory behind the task `tests.fakes.ferry:ferry`."""
+    """Factory of the task `tests.fakes.ferry:ferry`."""
     return gymnasium.wrappers.TimeLimit(Ferry(), EPISODE_ENV_STEPS)

@@ -1,4 +1,4 @@
-"""Environments of a user that break the contract, one way each.
+"""User environments that violate the contract, each in one way.
 
 Importable as `tests.fakes.odd_envs:factory`.
 """
@@ -13,12 +13,12 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
 
-T_ODD = 7  # simulator step at which what goes wrong does so
+T_ODD = 7  # simulator step at which the fault occurs
 SIZE = 20
 
 
 class Base(gymnasium.Env):
-    """Sound: three numbers in -1..1, a cost of 0 or 1."""
+    """Valid: three numbers in -1..1, a cost of 0 or 1."""
 
     render_mode = "rgb_array"
     observation_space: Any = Box(-1, 1, (3,), dtype=np.float32)
@@ -52,8 +52,8 @@ def plain() -> gymnasium.Env:
 def odd(
     change: Callable[[Base, list[Any]], Any], at: int = T_ODD, space: Any = None
 ) -> Callable[[], gymnasium.Env]:
-    """A factory of `Base` whose `step` returns what `change` makes of
-    [obs, reward, terminated, truncated, info] from step `at` on.
+    """Factory of a `Base` whose `step` passes [obs, reward, terminated, truncated, info] through
+    `change` from step `at` on.
     """
 
     class Odd(Base):
@@ -69,7 +69,7 @@ def odd(
 
 
 def put(index: int, value: Any) -> Callable[[Base, list[Any]], Any]:
-    """Replace one of the five values."""
+    """Replace one of the five values of `step`."""
 
     def change(env: Base, values: list[Any]) -> Any:
         del env
@@ -94,7 +94,7 @@ WRONG_KINDS = {
     "decimal": Decimal(1),
 }
 
-# name -> factory, and what the message says of key and value
+# name -> (factory, pattern of the error message)
 CASES: dict[str, tuple[Callable[[], gymnasium.Env], str]] = {}
 for _name, _value in NUMBERS.items():
     CASES[f"reward_{_name}"] = (
@@ -162,7 +162,7 @@ PAIR = Dict(pos=Box(-1, 1, (3,), dtype=np.float32), cam=Box(0, 255, (64, 64, 3),
 
 
 def pair(**change: Any) -> Callable[[], gymnasium.Env]:
-    """A position and a picture; from step `at` on with changes, None takes a key away."""
+    """A position and an image; from step T_ODD on with `change`, where None removes a key."""
 
     class Pair(Base):
         observation_space = PAIR
@@ -221,7 +221,7 @@ CASES |= {
 
 
 class Six(Base):
-    """Safety-Gymnasium's six values."""
+    """`step` returns six values, as in Safety-Gymnasium."""
 
     def result(self) -> Any:
         obs, reward, terminated, truncated, info = super().result()
@@ -233,7 +233,7 @@ def six_in_time_limit() -> gymnasium.Env:
 
 
 class OldReset(Base):
-    """Returns the observation alone, of two numbers, which unpack like a pair."""
+    """`reset` returns only the observation, whose two numbers unpack like a pair."""
 
     observation_space = Box(-1, 1, (2,), dtype=np.float32)
 
@@ -258,7 +258,7 @@ def seedless() -> gymnasium.Env:
 
 
 class ThirdStart(Base):
-    """Sends NaN at the start of its third episode after the probe's."""
+    """Returns NaN at the start of its third episode after the probe's."""
 
     starts = 0
 
@@ -281,7 +281,7 @@ NO_FUNCTION = 3
 
 
 class Endless(Base):
-    """Registered with a length that nothing keeps."""
+    """Its spec has a maximum length that no wrapper enforces."""
 
     spec = gymnasium.envs.registration.EnvSpec("Endless-v0", max_episode_steps=5)
 

@@ -12,17 +12,17 @@ import numpy as np
 from gymnasium.spaces import Box
 
 EPISODE_ENV_STEPS = 20
-EDGE = 1.0  # beyond it every simulator step costs 1
-STRIDE = 0.25  # distance of a full action
+EDGE = 1.0  # every simulator step beyond it costs 1
+STRIDE = 0.25  # distance moved by a full action
 
 
 class Shore(gymnasium.Env):
-    """A point in the plane earns its way to the right; beyond x = EDGE it pays.
+    """A point in the plane is rewarded for moving to the right; beyond x = EDGE steps have a cost.
 
-    Starts depend on the seed.
+    The start position depends on the seed.
 
-    The observation holds x, y and the number of simulator steps taken, so that a test can see which
-    rows it holds.
+    The observation holds x, y and the number of simulator steps taken, so that a test can identify
+    rows.
     """
 
     observation_space = Box(-np.inf, np.inf, (3,), np.float32)
@@ -54,5 +54,5 @@ class Shore(gymnasium.Env):
 
 
 def shore() -> gymnasium.Env:
-    """The factory behind the task `tests.fakes.shore:shore`."""
+    """Factory of the task `tests.fakes.shore:shore`."""
     return gymnasium.wrappers.TimeLimit(Shore(), EPISODE_ENV_STEPS)

@@ -1,6 +1,6 @@
-"""A child that stands in for training where executors are tested.
+"""A child process that replaces training in tests of executors.
 
-It says where it is and behaves as its run folder says.
+It writes its status and follows the file `behave` in its run folder.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tests.sweep_folders import stand
 
-# Does what the first word of its folder's file `behave` says, and strikes that out; finishes when
-# no word is left.
+# Pops the first word of the file `behave` in its folder and behaves accordingly; finishes normally
+# when no word is left.
 CHILD = """
 import json, os, signal, sys, time
 folder = sys.argv[1]
@@ -49,7 +49,7 @@ tell("finished", 600)
 
 
 def command(folder: Path) -> list[str]:
-    """Instead of slurm.child.command."""
+    """Replacement of slurm.child.command."""
     return [sys.executable, "-S", "-c", CHILD, str(folder)]
 
 
@@ -61,5 +61,5 @@ def prepare(folder: Path) -> None:
 
 
 def behave(folder: Path, *how: str) -> None:
-    """What its next starts do, a word each."""
+    """Set the behaviour of the next starts, one word each."""
     (folder / "behave").write_text(" ".join(how))

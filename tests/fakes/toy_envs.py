@@ -1,4 +1,4 @@
-"""Environments of a user, right and wrong, for the tests; importable as `toy_envs:factory`."""
+"""Valid and invalid user environments for tests; importable as `toy_envs:factory`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def no_cost() -> gymnasium.Env:
 
 
 class SixValues(Counter):
-    """Safety-Gymnasium's way of returning the cost."""
+    """Returns the cost as Safety-Gymnasium does, as one of six values."""
 
     spec = None
 
@@ -135,7 +135,7 @@ def failing() -> gymnasium.Env:
 
 
 class Hanging(Counter):
-    """Never answers its third step."""
+    """Never returns from its third step."""
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         if self.steps == 2:
@@ -150,10 +150,10 @@ def hanging() -> gymnasium.Env:
 
 
 class NeverStarting(Counter):
-    """Its episodes cannot be started, once it is made."""
+    """Can be created and probed, but no episode can be started afterwards."""
 
     def reset(self, **options: Any) -> tuple[np.ndarray, dict[str, Any]]:
-        if options.get("seed"):  # 0 is the probe's
+        if options.get("seed"):  # the probe uses 0
             raise LookupError("no such floor")
         return super().reset(**options)
 
@@ -163,7 +163,7 @@ def never_starting() -> gymnasium.Env:
 
 
 class Rendering(Counter):
-    """Renders as its render_mode says."""
+    """Renders according to its render_mode."""
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
 

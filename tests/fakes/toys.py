@@ -1,4 +1,4 @@
-"""A toy constrained environment and a toy agent, for tests of the loop.
+"""A toy constrained environment and a toy agent, for tests of the training loop.
 
 No simulator, no networks, milliseconds per episode.
 """
@@ -33,7 +33,7 @@ __all__ = ["EDGE", "EPISODE_ENV_STEPS", "STRIDE", "Shore", "shore"]
 
 
 class PaintedShore(Shore):
-    """Its picture is the brighter the more steps were taken."""
+    """Renders an image whose brightness increases with the number of steps."""
 
     render_mode = "rgb_array"
 
@@ -42,12 +42,12 @@ class PaintedShore(Shore):
 
 
 def painted_shore() -> gymnasium.Env:
-    """The same with pictures: `tests.fakes.toys:painted_shore`."""
+    """The shore with rendering: `tests.fakes.toys:painted_shore`."""
     return gymnasium.wrappers.TimeLimit(PaintedShore(), EPISODE_ENV_STEPS)
 
 
 class Drifting(PaintedShore):
-    """Draws from a generator that its seed does not determine."""
+    """Adds reward noise from a generator that ignores the seed."""
 
     drift = np.random.default_rng(0)
 
@@ -57,14 +57,14 @@ class Drifting(PaintedShore):
 
 
 def drifting_shore() -> gymnasium.Env:
-    """An environment that does not repeat itself."""
+    """An environment that is not reproducible."""
     return gymnasium.wrappers.TimeLimit(Drifting(), EPISODE_ENV_STEPS)
 
 
 class SlowShore(Shore):
-    """Each simulator step takes as many seconds as the file SHORE_PACE says at that moment.
+    """Each simulator step sleeps for the seconds that the file $SHORE_PACE currently holds.
 
-    None without it.
+    Without the variable it does not sleep.
     """
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -74,7 +74,7 @@ class SlowShore(Shore):
 
 
 def slow_shore() -> gymnasium.Env:
-    """An environment that takes its time where a test wants to meet a run in the middle."""
+    """An environment with slow steps, for tests that interrupt a run half-way."""
     return gymnasium.wrappers.TimeLimit(SlowShore(), EPISODE_ENV_STEPS)
 
 
@@ -88,8 +88,8 @@ def toy_env(action_repeat: int = 2) -> gymnasium.Env:
 
 
 class ToyState(NamedTuple):
-    """One weight that every update changes by the batch it sees, and what the agent was told of
-    episodes.
+    """A weight that every update changes depending on its batch, and counters of episodes and their
+    cost.
     """
 
     weight: jax.Array
@@ -103,8 +103,8 @@ class ToyAgent:
 
     Noisy actions around a weight that moves with the mean of its batches.
 
-    Whatever the loop gets wrong (rows, order, keys, evaluation inside training state) changes the
-    weight and so the records.
+    Any error of the loop (rows, order, keys, evaluation inside training state) changes the weight
+    and so the records.
     """
 
     pretrain_updates = 0
@@ -199,17 +199,17 @@ def metric_rows(out: Path) -> list[dict[str, Any]]:
 
 
 def steady(frame: pd.DataFrame, split: str = "train") -> pd.DataFrame:
-    """Records without the clock."""
+    """Records of a split without the clock."""
     return frame[frame["split"] == split].drop(columns="wall_seconds").reset_index(drop=True)
 
 
 def no_fault(fault: Fault) -> None:
-    """For evaluations in which no environment may fail."""
+    """Fault callback for evaluations in which no environment may fail."""
     raise AssertionError(fault)
 
 
 class Listener(Silent):
-    """Keeps what a run says."""
+    """Stores the messages of a run."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -219,7 +219,7 @@ class Listener(Silent):
 
 
 class StopAfter(Stop):
-    """Asks for the end after so many iterations."""
+    """Requests a stop after `iterations` iterations."""
 
     def __init__(self, iterations: int) -> None:
         self.iterations = iterations
@@ -232,22 +232,22 @@ class StopAfter(Stop):
 
 
 def stops_at_the_edge(ret: float, cost: float, limit: float = 1.0) -> None:
-    """Fail unless a return and a cost on the shore are about the constrained optimum's."""
+    """Fail unless return and cost on the shore are close to the constrained optimum."""
     assert cost <= 2.0 * limit, f"it pays {cost} a start, the limit is {limit}"
     assert ret >= 0.5 * EDGE, f"it earns {ret}; the constrained optimum lies between 1 and 2"
 
 
 def walks_into_the_water(ret: float, cost: float) -> None:
-    """Fail unless a return and a cost on the shore are nearly the unconstrained optimum's."""
+    """Fail unless return and cost on the shore are close to the unconstrained optimum."""
     assert ret >= 3.5 and cost >= 8.0, f"it earns {ret} at {cost}; unconstrained it can earn 5"
 
 
 def solve_shore(
     out: Path, method: str, agent: Any, make_agent: Callable[[Any, EnvSpec], Agent], **loop: Any
 ) -> tuple[float, float]:
-    """Train `agent`'s configuration on the shore.
+    """Train with the agent configuration `agent` on the shore.
 
-    Mean return and cost of the last 10 evaluation episodes.
+    Returns mean return and cost of the last 10 evaluation episodes.
     """
     defaults = {
         "num_envs": 4,

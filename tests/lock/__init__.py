@@ -1,3 +1,3 @@
-"""A lock on behaviour: the same short trainings with two versions of the code, by their command
-lines, compared number by number.
+"""Behaviour lock: run the same short trainings with two versions of the code through their command
+lines, and compare every number.
 """

@@ -2,8 +2,8 @@
 
 Train every JAX method with that commit and with this checkout, and compare.
 
-What a commit wrote is kept in .cache/lock, so that the next comparison with it trains this checkout
-alone.
+A commit's output is cached in .cache/lock, so that the next comparison with it trains only this
+checkout.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from tests.lock.training import (
     train,
 )
 
-SHOWN = 5  # differences of one training that are printed
+SHOWN = 5  # printed differences per training
 Compare = Callable[[Path, Path], list[str]]
 
 
 def arguments(args: Sequence[str]) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.lock", description=__doc__)
     parser.add_argument("commit", help="what to compare with")
     parser.add_argument(
@@ -71,7 +71,7 @@ def arguments(args: Sequence[str]) -> argparse.Namespace:
 
 
 def main(args: Sequence[str]) -> int:
-    """Returns 0 if all trainings agree, 1 if not, 2 if there is no such commit."""
+    """Return 0 if all trainings agree, 1 if not, 2 if there is no such commit."""
     chosen = arguments(args)
     try:
         commit = git("rev-parse", "--verify", f"{chosen.commit}^{{commit}}")
@@ -85,7 +85,7 @@ def main(args: Sequence[str]) -> int:
     cases = cases_of(chosen.methods, chosen.kinds)
     start, failed = time.monotonic(), 0
     with checked_out(commit) as tree, ThreadPoolExecutor(max(chosen.jobs, 1)) as pool:
-        # The second training of a case finds what the first compiled.
+        # The second training of a case reuses the compilation cache of the first.
         for case, lines in zip(
             cases, pool.map(lambda case: check(case, tree, kept / commit, here, compare), cases)
         ):
@@ -107,7 +107,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def check(case: Case, tree: Path, before: Path, after: Path, compare: Compare) -> list[str]:
-    """Differences between the two trainings of a case, or why one of them failed."""
+    """Differences between the two trainings of a case, or the error of a failed one."""
     try:
         return compare(train(tree, case, before / str(case)), train(ROOT, case, after / str(case)))
     except TrainingFailed as error:

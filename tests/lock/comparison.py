@@ -1,10 +1,10 @@
-"""Whether two trainings wrote the same.
+"""Compare the files that two trainings wrote.
 
 Bit for bit, or the first update's losses and gradient norms within a tolerance.
 
-Bit for bit is for moves and renames. Rounding alone makes two trainings part after a few updates,
-so that speed-ups are held to the first one, before the parameters differ. What an agent does while
-it plans is compared bit for bit only.
+Bit for bit is for moves and renames. Rounding alone makes two trainings diverge after a few
+updates, so speed-ups are compared at the first one, before the parameters differ. Planning during
+action selection is covered by the bit-for-bit comparison only.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _without_clocks(row: Row) -> Row:
 
 
 def exact(before: Path, after: Path) -> list[str]:
-    """Differences between two run folders in anything but time; "" in no line.
+    """Differences between two run folders in anything but time, one line each.
 
     Empty if there are none.
     """
@@ -71,8 +71,8 @@ def _row_differences(before: Sequence[Row], after: Sequence[Row]) -> Iterator[st
 
 
 def first_update(before: Path, after: Path) -> list[str]:
-    """Losses and gradient norms of the first update in which two run folders differ by more than
-    rounding, or that are gone.
+    """Losses and gradient norms of the first update that differ by more than rounding between two
+    run folders, or are missing.
     """
     old, new = _first_losses(metric_rows(before)), _first_losses(metric_rows(after))
     if not old or not new:
@@ -95,5 +95,5 @@ def _first_losses(rows: Sequence[Row]) -> Row:
 
 
 def _near(before: Any, after: Any) -> bool:
-    """Numbers that are not finite are None and near to nothing."""
+    """Whether two numbers are close; non-finite ones are None and close to nothing."""
     return None not in (before, after) and abs(before - after) <= ABSOLUTE + RELATIVE * abs(before)

@@ -1,4 +1,4 @@
-"""The lock reports every difference between two run folders but their clocks."""
+"""The lock reports every difference between two run folders except in clocks."""
 
 import json
 

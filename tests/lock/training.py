@@ -1,7 +1,7 @@
-"""Trainings of one version of the code, through the command line that its own pyproject.toml names.
+"""Train with one version of the code, through the command line that its pyproject.toml defines.
 
-Nothing here imports the suite: a version is a folder, and what it wrote is two files. Both versions
-run in this interpreter, with the same installed packages, flags and cache of compiled programs.
+Nothing here imports the suite: a version is a folder, and its output is two files. Both versions
+run in this interpreter, with the same installed packages, flags and compilation cache.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = Path(__file__).parent / "tasks"
-VECTORS_ONLY = ("sac_lag", "mbpo_lag", "dyna_lag", "mve_lag")  # they refuse pictures
+VECTORS_ONLY = ("sac_lag", "mbpo_lag", "dyna_lag", "mve_lag")  # no image observations
 METHODS = (
     *("osrp", "osrp_lag", "bsrp_lag", "dreamerv3", "cem", "lambda", "safe_slac"),
     *VECTORS_ONLY,
 )
 KINDS = {  # name -> (task, observation)
     "coordinates": ("SafetyPointGoal1-v0", "coordinates"),  # one episode is longer than the run
-    # many episodes, so that what their ends change is compared too
+    # many episodes, so that updates at episode ends are compared too
     "pictures": ("lock_tasks:pictures", "default"),
 }
 FILES = ("metrics.jsonl", "episodes.csv")
-# A row of metrics for every iteration of two environments: no row averages two updates, but those
-# before the policy's first action.
+# Log metrics after every iteration of the two environments, so that no row averages two updates,
+# except for those before the policy's first action.
 OPTIONS = ("--preset", "debug", "--seed", "3", "--steps", "480", "--loop.log-every", "1")
 TIMEOUT_S = 1200.0
-# Checks where the code comes from, then does what the installed command does.
+# Check where the code was imported from, then do what the installed command does.
 START = """
 import importlib, sys
 tree, module, name = sys.argv[1:4]
@@ -49,7 +49,7 @@ sys.exit(getattr(code, name)())
 
 
 class Case(NamedTuple):
-    """One training."""
+    """One training run."""
 
     method: str
     kind: str
@@ -59,7 +59,7 @@ class Case(NamedTuple):
 
 
 def cases_of(methods: Sequence[str], kinds: Sequence[str]) -> list[Case]:
-    """All trainings of these methods on these kinds of observations that there can be."""
+    """All supported combinations of these methods and kinds of observations."""
     return [
         Case(method, kind)
         for kind in kinds
@@ -69,11 +69,11 @@ def cases_of(methods: Sequence[str], kinds: Sequence[str]) -> list[Case]:
 
 
 class TrainingFailed(RuntimeError):
-    """A training ended with another status than 0; the message holds the end of its output."""
+    """A training exited with a nonzero status; the message holds the end of its output."""
 
 
 def git(*args: str, cwd: Path = ROOT) -> str:
-    """What a git command prints, stripped."""
+    """Output of a git command, stripped."""
     return subprocess.run(
         ["git", *args], cwd=cwd, check=True, capture_output=True, text=True
     ).stdout.strip()
@@ -92,9 +92,9 @@ def checked_out(commit: str) -> Iterator[Path]:
 
 
 def settings() -> str:
-    """A digest of all that decides the numbers beside the version.
+    """Digest of everything besides the version that determines the numbers.
 
-    This folder's code and tasks, the packages.
+    This file, the tasks and the versions of installed packages.
     """
     digest = hashlib.sha256()
     for path in (Path(__file__), *sorted(TASKS.glob("*.py"))):
@@ -105,7 +105,7 @@ def settings() -> str:
 
 
 def train(tree: Path, case: Case, kept: Path) -> Path:
-    """The folder `kept` with FILES of the training; trains only if it is not there.
+    """Return the folder `kept` with FILES of the training; train only if it does not exist.
 
     Raises TrainingFailed.
     """
@@ -155,9 +155,9 @@ def _run(tree: Path, case: Case, out: Path) -> None:
 
 
 def _environment(tree: Path) -> dict[str, str]:
-    """No OpenGL, no accelerator.
+    """Environment variables without OpenGL and accelerators.
 
-    Compiled quickly, because the trainings are shorter than their compilation.
+    Most compiler optimisations are off, because compilation takes longer than the trainings.
     """
     kept = {
         name: value

@@ -1,6 +1,6 @@
-"""The Slurm executor against a cluster in memory.
+"""The Slurm executor with a fake cluster.
 
-What is submitted when, and what becomes of jobs that end in every way.
+What is submitted when, and how every way a job can end is handled.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.sweep_folders import stand, submit, suite
 
 
 class FakeCluster(SlurmCluster):
-    """Jobs by name and index; tests change their states."""
+    """Stores jobs by name and index; tests change their states."""
 
     max_array = 1001
 
@@ -35,7 +35,7 @@ class FakeCluster(SlurmCluster):
         pass
 
     def submit(self, name, folder, request, orders):
-        # whoever asks later finds the runs even if we die now
+        # Written before sbatch, so that the runs can be found even if this process is killed now.
         assert (folder / "batch.json").is_file()
         self.requests.append(request)
         self.orders.append(list(orders))
@@ -212,7 +212,7 @@ def test_states_that_slurm_may_take_back_are_given_time(cluster, folders):
     assert [(e.job.folder, e.reason) for e in executor.poll()] == [
         (folders[1], "Slurm: PREEMPTED on n1")
     ]
-    cluster.become(0, "NODE_FAIL")  # a second time: the patience starts anew
+    cluster.become(0, "NODE_FAIL")  # a second time: the grace period restarts
     assert executor.poll() == [] and executor.outstanding == 1
 
 
@@ -240,7 +240,7 @@ def test_a_controller_that_does_not_answer_is_waited_for(cluster, folders):
     executor = make(cluster, folders, said)
     cluster.down = True
     with pytest.raises(Unreachable):
-        executor.submit(jobs_of(folders[:1]))  # the first time a person should know
+        executor.submit(jobs_of(folders[:1]))  # raised on the first submission
     cluster.down = False
     executor.submit(jobs_of(folders[:1]))
     cluster.down = True

@@ -1,6 +1,6 @@
-"""A sweep on this machine: how many at a time, memory, GPUs, crashes, signals, cancelling.
+"""A sweep on this machine: parallelism, memory, GPUs, crashes, signals, cancelling.
 
-And one real sweep, end to end.
+Includes one real sweep, end to end.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
-    """Six run folders whose training is a stand-in."""
+    """Six run folders with stand-in training."""
     monkeypatch.setattr(slurm.child, "command", stand_in.command)
     found = submit(tmp_path, suite())
     for folder in found:
@@ -203,7 +203,7 @@ def test_runs_that_a_killed_sweep_command_left_behind_count(folders):
 
 
 class Scripted:
-    """An executor whose jobs end at once, with the exit statuses given."""
+    """An executor whose jobs end at once, with the given exit statuses."""
 
     def __init__(self, *exits):
         self.exits, self.waiting, self.submitted = deque(exits), [], []

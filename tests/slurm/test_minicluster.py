@@ -1,4 +1,4 @@
-"""The private Slurm: up, jobs, a node's death and return, two at once, and nothing left behind
+"""The private Slurm: starting, jobs, loss and return of a node, two clusters at once, and clean-up
 however it ends.
 """
 
@@ -25,8 +25,8 @@ from slurm.minicluster.cluster import ClusterTrouble, MiniCluster, temporary
 from slurm.minicluster.processes import wait_until
 from slurm.minicluster.settings import Settings
 
-# A job that leaves a trail, and processes that are hard to end: in a session of their own, without
-# the environment, deaf to SIGTERM.
+# A job that logs its starts and has processes that are hard to terminate: in their own session,
+# without the environment, ignoring SIGTERM.
 JOB = """#!/bin/bash
 echo "$SLURM_RESTART_COUNT $SLURMD_NODENAME"
 setsid sleep 600 &
@@ -37,7 +37,7 @@ while true; do sleep 0.2; done
 
 
 class Named:
-    """A path of another library."""
+    """A path-like object of another library."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,7 +47,7 @@ class Named:
 
 
 def running(cluster: MiniCluster, job_id: str) -> str:
-    """The node that runs the job, once it does."""
+    """Wait until the job runs; return its node."""
 
     def nodes() -> list[str]:
         return [
@@ -59,7 +59,7 @@ def running(cluster: MiniCluster, job_id: str) -> str:
 
 
 def submit(cluster: MiniCluster, folder: Path, *options: str, script: str = JOB) -> str:
-    """Id of a job of one core whose output goes to job.txt."""
+    """Submit a job with one core that writes its output to job.txt; return its id."""
     (folder / "job.sh").write_text(script)
     output = ("--open-mode=append", "-o", str(folder / "job.txt"))
     return cluster.command(
@@ -76,7 +76,7 @@ def lives(pid: int) -> bool:
 
 @pytest.fixture
 def short_path() -> Iterator[Path]:
-    """Like tmp_path, whose names are too long for sockets."""
+    """Like tmp_path, which is too long for socket names."""
     with tempfile.TemporaryDirectory(prefix="mini-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
@@ -161,7 +161,7 @@ def test_a_cluster_is_down_where_there_is_none(tmp_path, capsys):
 
 @pytest.mark.slurm
 def test_a_step_runs_on_three_nodes_and_foreign_jobs_stay_outside(cluster, monkeypatch):
-    monkeypatch.setenv("SLURM_JOB_ID", "4711")  # as within a job of another cluster
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")  # as in a job of another cluster
     assert "SLURM_JOB_ID" not in cluster.environment
     assert sorted(cluster.command("srun", "-N3", "printenv", "SLURMD_NODENAME").split()) == [
         "n1",
@@ -293,7 +293,7 @@ def test_a_cluster_ends_with_who_brought_it_up(short_path, number):
     def commands() -> list[psutil.Process]:
         found = []
         for child in psutil.Process(caller.pid).children():
-            with contextlib.suppress(psutil.NoSuchProcess):  # ended meanwhile
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended in the meantime
                 if child.name() == "sleep":
                     found.append(child)
         return found
@@ -308,7 +308,7 @@ def test_a_cluster_ends_with_who_brought_it_up(short_path, number):
         lambda: processes.find(short_path) == [] and not (short_path / module.SAVED).exists(), 20.0
     )
     if number == signal.SIGKILL:
-        command.kill()  # it is no part of the cluster
+        command.kill()  # it is not part of the cluster
     assert wait_until(lambda: not lives(command.pid), 5.0)
 
 

@@ -1,4 +1,4 @@
-"""Profiles of Slurm clusters: what the file may say, and that errors name the line."""
+"""Profiles of Slurm clusters: valid files, and errors that name the line."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_jobs_get_the_interpreter_after_the_set_up_lines_and_quoted(tmp_path):
 
 
 def test_a_time_of_day_is_no_number_in_base_60(tmp_path):
-    assert load(write(tmp_path, "time: 12:30:00")).minutes == 750  # YAML 1.1 alone reads 45000
+    assert load(write(tmp_path, "time: 12:30:00")).minutes == 750  # YAML 1.1 parses it as 45000
 
 
 def test_other_mistakes(tmp_path):

@@ -1,9 +1,9 @@
-"""Sweeps on a real Slurm, with everything that ends runs early.
+"""Sweeps on a real Slurm, with everything that can end runs early.
 
-Each run is finished once, with the records of a quiet machine.
+Each run finishes exactly once, with the records of an undisturbed run.
 
-Waiting is most of what these tests do, so the slowest two sweeps start first and are looked at
-last, while the others go on.
+These tests spend most of their time waiting, so the two slowest sweeps are started first, run in
+the background and are checked last.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 ON_SLURM = ("--cluster", "slurm", "--slurm", "poll_seconds=1")
 QUICK_RETRIES = ("--retries.limit", "2", "--retries.delay-seconds", "1")
-SLOW_S = 0.3  # per simulator step: more than a minute for a run
+SLOW_S = 0.3  # per simulator step: more than a minute per run
 KILLS_ITS_SUBMITTER = """\
 #!/bin/bash
 [[ "$*" == *--test-only* || ! -e {mark} ]] || {{ kill -KILL $PPID; exit 1; }}
@@ -46,7 +46,7 @@ def only(*seeds: int) -> tuple[str, ...]:
 
 @pytest.fixture(scope="module")
 def new_sweep(cluster: MiniCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewSweep]:
-    """Makes sweeps, and ends what is left of them."""
+    """Creates sweeps, and stops what is left of them afterwards."""
     made: list[Sweep] = []
 
     def make(name: str, *arguments: str, **options: object) -> Sweep:
@@ -62,7 +62,7 @@ def new_sweep(cluster: MiniCluster, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module", autouse=True)
 def local(new_sweep: NewSweep) -> Sweep:
-    """The same sweep on this machine."""
+    """The same sweep without Slurm, as a reference."""
     sweep = new_sweep("local", "--cluster", "debug")
     sweep.start()
     return sweep
@@ -70,14 +70,14 @@ def local(new_sweep: NewSweep) -> Sweep:
 
 @pytest.fixture(scope="module")
 def reference(local: Sweep) -> Path:
-    """Folder with its runs."""
+    """Folder with the runs of the local sweep."""
     local.finish(local.commands[0])
     return local.out / "runs"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def timed(new_sweep: NewSweep) -> Sweep:
-    """Longer than Slurm waits before it says that two minutes are nearly over."""
+    """A sweep whose run outlasts Slurm's warning before the time limit of two minutes."""
     sweep = new_sweep(
         "timed", *only(0), *ON_SLURM, "time=2", "signal_seconds=30", "nodelist=n1", pace_s=0.8
     )
@@ -87,9 +87,9 @@ def timed(new_sweep: NewSweep) -> Sweep:
 
 @pytest.fixture(scope="module", autouse=True)
 def bereft(new_sweep: NewSweep, cluster: MiniCluster, timed: Sweep) -> Sweep:
-    """Loses its node in the middle.
+    """A sweep whose run loses its node half-way.
 
-    The node comes back when Slurm has started the job on another.
+    The node is restarted once Slurm has started the job on another one.
     """
     sweep = new_sweep("bereft", *only(1), *QUICK_RETRIES, *ON_SLURM, "exclude=n1", pace_s=SLOW_S)
     sweep.start()
@@ -210,9 +210,9 @@ def test_a_preempted_run_saves_and_continues_whether_it_is_warned_or_only_termin
 
 
 def test_killed_and_cancelled_runs_and_a_killed_submitter(new_sweep, reference):
-    """Seed 3 loses its training process, 4 its whole job.
+    """Seed 3 loses its training process, seed 4 its whole job.
 
-    5 and 6 are cancelled while they run, 7 while it waits.
+    Seeds 5 and 6 are cancelled while they run, seed 7 while it is queued.
     """
     sweep = new_sweep(
         "killed", *only(3, 4, 5, 6, 7), "--jobs", "4", *QUICK_RETRIES, *ON_SLURM, pace_s=SLOW_S
@@ -232,7 +232,7 @@ def test_killed_and_cancelled_runs_and_a_killed_submitter(new_sweep, reference):
     sweep.wait(lambda: all(sweep.trains(seed, starts=2) for seed in (3, 4)))
     sweep.pace(0.0)
     said = sweep.finish(command)
-    # the killed job, again
+    # Only the killed job is resubmitted.
     assert said.count("submitted") == 1 and "submitted 1 runs" in said, said + sweep.story()
     reasons = {
         seed: [event.reason for event in sweep.run(seed).events if event.failed] for seed in (3, 4)
@@ -251,9 +251,7 @@ def test_killed_and_cancelled_runs_and_a_killed_submitter(new_sweep, reference):
 def test_a_canary_goes_first_and_a_submitter_killed_between_two_arrays_doubles_nothing(
     new_sweep, reference, tmp_path
 ):
-    """The submitter dies instead of its second sbatch, so that the canary is queued and what comes
-    after it is not.
-    """
+    """The submitter is killed at its second sbatch, so that only the canary is queued."""
     (tmp_path / "sbatch").write_text(
         KILLS_ITS_SUBMITTER.format(real=packages.find("sbatch"), mark=tmp_path / "mark")
     )
@@ -300,7 +298,7 @@ def test_a_run_whose_node_died_continues_on_another(bereft, reference):
     bereft.finish(bereft.commands[0])
     bereft.is_done_as(reference, {1})
     started = [event.where for event in bereft.run(1).events if event.event == "started"]
-    assert len(started) == 2 and len(bereft.queue()) == 1  # Slurm's own requeueing, no second job
+    assert len(started) == 2 and len(bereft.queue()) == 1  # requeued by Slurm, no second job
     assert started[0].split()[:2] == started[1].split()[:2] and started[0] != started[1]
     assert sum(event.failed for event in bereft.run(1).events) == 1
 

@@ -1,4 +1,4 @@
-"""The job script of the documentation of stress tests, on a real Slurm."""
+"""The job script from the documentation of stress tests, on a real Slurm."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def script() -> str:
 
 
 def submit(cluster: MiniCluster, file: Path) -> None:
-    """Until its jobs are done."""
+    """Submit the script and wait until its jobs are done."""
     number = cluster.command("sbatch", "--parsable", f"--chdir={file.parent}", str(file)).strip()
 
     def states() -> set[str]:
@@ -53,7 +53,7 @@ def test_a_job_per_run_continues_and_is_drawn_together(cluster, tmp_path, capsys
     parts = sorted((tmp_path / "results" / "stress" / "parts").iterdir())
     first = [(part / "stress.csv").read_text() for part in parts]
     assert [part.name for part in parts] == ["0", "1"]
-    submit(cluster, file)  # again: everything is there
+    submit(cluster, file)  # second time: all results exist
     assert [(part / "stress.csv").read_text() for part in parts] == first
     log = "".join(file.read_text() for file in sorted(tmp_path.glob("slurm-*.out")))
     assert log.count("0 cells in") == 2

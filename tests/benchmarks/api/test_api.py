@@ -1,4 +1,4 @@
-"""`safedreamer_suite`: its names and types agree, and the page about it runs."""
+"""`safedreamer_suite`: its names and types agree, and its documentation page runs."""
 
 from __future__ import annotations
 

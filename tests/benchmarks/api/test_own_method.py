@@ -23,7 +23,7 @@ QUICK = ("--preset", "debug", "--steps", "300", "--loop.env-workers", "inline")
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's folder with the modules of the documentation, current and importable."""
+    """The current folder of a user, with the importable modules of the documentation."""
     assert write_files("docs/howto/own_method.md", "python", tmp_path) != []
     assert write_files("docs/howto/own_environment.md", "python", tmp_path) != []
     monkeypatch.chdir(tmp_path)
@@ -48,7 +48,7 @@ def test_the_template_trains_evaluates_and_is_read(
     frame = read_records(folder / "run")
     assert set(frame["method"]) == {"my_methods:METHOD"}
     assert set(frame["length"]) == {50}
-    assert app.main([*args, "--out", "run"]) == 0  # done: nothing to add
+    assert app.main([*args, "--out", "run"]) == 0  # finished: nothing to add
     assert len(read_records(folder / "run")) == len(frame)
     evaluate = ["evaluate", "run", "--episodes", "2", "--workers", "inline", "--out", "e.csv"]
     assert app.main(evaluate) == 0

@@ -24,7 +24,7 @@ TOY = ["--task", "tests.fakes.toys:shore", "--method", "dreamerv3", "--preset", 
 
 
 def safedreamer(*args: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own."""
+    """Run the command in a separate process."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-m", "benchmarks.cli", *map(str, args)]
     environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200"}
@@ -34,7 +34,7 @@ def safedreamer(*args: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[
 
 
 def refused(capfd: pytest.CaptureFixture[str], *args: object) -> str:
-    """The one line that a mistake is answered with."""
+    """Return the one-line error of a command that is refused."""
     assert app.main(list(map(str, args))) == 2
     out, err = capfd.readouterr()
     assert out == "" and err.startswith("safedreamer: error: ") and err.count("\n") == 1, (out, err)
@@ -57,7 +57,7 @@ def test_every_command_has_help(command, capfd):
     try:
         status = app.main([command, "--help"])
     except SystemExit as stop:
-        # argument parsers leave; a command of another process returns its status
+        # argument parsers raise; a command run in another process returns its status
         status = stop.code
     assert status == 0
     assert f"usage: safedreamer {command}" in capfd.readouterr().out
@@ -205,9 +205,9 @@ def test_the_cpu_preset_knows_how_large_a_tasks_hazards_are():
 
 @pytest.mark.parametrize(("task", "lack"), TASKS_BY_COST.items())
 def test_geometric_costs_are_for_tasks_where_hazards_alone_cost(task, lack, tmp_path, monkeypatch):
-    """OSRP's release gets them where they fit, `cpu` learns costs.
+    """OSRP's release preset uses them where they fit; `cpu` learns costs.
 
-    Positions asked for where they do not fit are refused at once.
+    Requesting geometric costs where they do not fit is refused at once.
     """
     from benchmarks.training import launch as run
 
@@ -274,7 +274,7 @@ def test_tasks_named_in_the_path_of_a_checkpoint():
     assert tasks_named(Path("ckpt/bsrp_safetycarbutton2/checkpoint.ckpt")) == [
         "SafetyCarButton2-v0"
     ]
-    # and not CarPush1
+    # not CarPush1
     assert tasks_named(Path("ckpt/racecarpush1/checkpoint.ckpt")) == ["SafetyRacecarPush1-v0"]
     assert tasks_named(Path("ckpt/checkpoint.ckpt")) == []
 

@@ -1,4 +1,4 @@
-"""`safedreamer demo`: two runs side by side, and what is said of them."""
+"""`safedreamer demo`: two runs side by side, and what is printed about them."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from tests.tree import ROOT
 
 
 def shown(capfd: pytest.CaptureFixture[str], *args: str) -> str:
-    """What a command prints that leaves with status 0."""
+    """Return the output of a command that exits with status 0."""
     try:
         status = app.main(args)
     except SystemExit as stop:

@@ -1,6 +1,6 @@
 """Every numeric setting and option has a range.
 
-Presets lie in it, NaN and what overflows or never ends does not.
+Presets are in range; NaN and values that overflow or never end are not.
 """
 
 from __future__ import annotations

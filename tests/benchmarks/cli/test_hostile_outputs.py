@@ -1,4 +1,4 @@
-"""Places that cannot be written, and outputs that nobody reads: refused first, or lost alone."""
+"""Unwritable places are refused first; output that nobody reads is lost without further damage."""
 
 from __future__ import annotations
 

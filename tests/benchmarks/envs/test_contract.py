@@ -1,6 +1,6 @@
 """The contract of environments.
 
-What breaks it is said in one line with environment, episode, step, key and value.
+A violation is reported in one line with environment, episode, step, key and value.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def play(name: str, repeat: int = 1, num_envs: int = 2, steps: int = 40) -> None
             envs.step(rng.uniform(-1, 1, (num_envs, 2)))
 
 
-# What is sent
+# Values that environments return
 
 
 @pytest.mark.parametrize("repeat", [1, 2])
@@ -143,7 +143,7 @@ def test_an_episode_that_outlives_its_length_is_found():
         play("endless")
 
 
-# What is declared
+# Spaces that environments declare
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_the_least_of_all_limits_counts():
     limit = gymnasium.wrappers.TimeLimit
     assert episode_steps(limit(limit(odd_envs.Base(), 5), 50)) == 5
     assert episode_steps(limit(limit(odd_envs.Base(), 50), 5)) == 5
-    # the registration's 5 is kept by nobody
+    # nothing enforces the registration's 5
     assert episode_steps(limit(odd_envs.Endless(), 50)) == 50
     assert episode_steps(odd_envs.Endless()) == 5
     assert episode_steps(odd_envs.Base()) is None
@@ -387,7 +387,7 @@ def test_training_ends_at_once_with_one_line_and_status_2(tmp_path, capsys, name
     assert "policy" not in said and "learning rate" not in said
     status = read_status(tmp_path)
     assert status.state == "failed" and "step 7" in (status.last_error or "")
-    assert not (tmp_path / "faults.jsonl").exists()  # nothing was tried again
+    assert not (tmp_path / "faults.jsonl").exists()  # nothing was retried
 
 
 def test_an_evaluation_ends_at_once_too():

@@ -23,7 +23,7 @@ from benchmarks.envs import (
 )
 from tests.tree import ROOT
 
-# for toy_envs, as a user's own folder would be
+# makes toy_envs importable, like a module in a user's own folder
 sys.path.insert(0, str(ROOT / "tests" / "fakes"))
 
 import toy_envs
@@ -97,7 +97,7 @@ def test_coordinates_of_other_tasks(task, size, names):
     ("task", "costly", "theirs"),
     [
         ("SafetyPointGoal0-v0", (), set()),
-        (POINT, ("hazards",), {"hazards"}),  # its vase costs nothing
+        (POINT, ("hazards",), {"hazards"}),  # its vase has no cost
         (
             "SafetyPointGoal2-v0",
             ("hazards", "vases"),
@@ -126,7 +126,7 @@ def test_what_costs_is_what_the_simulator_sums(task, costly, theirs):
     ("task", "size"), [(POINT, 0.2), ("SafetyCarPush1-v0", 0.3), ("SafetyPointGoal0-v0", 0.0)]
 )
 def test_hazard_size_is_the_distance_within_which_the_simulator_counts(task, size):
-    """Put next to a hazard, just inside its radius and just outside."""
+    """Place hazards so that the robot is just inside and just outside their radius."""
     env = make_env(task, "coordinates")
     assert env_spec(env).hazard_size == pytest.approx(size)
     env.reset(seed=0)
@@ -143,7 +143,7 @@ def test_hazard_size_is_the_distance_within_which_the_simulator_counts(task, siz
 
 def test_what_costs_elsewhere():
     assert env_spec(make_env("SafetyHopperVelocity-v1", "lidar")).costly == ("velocity",)
-    assert env_spec(make_env("toy_envs:counter", "default")).costly == ()  # nobody says
+    assert env_spec(make_env("toy_envs:counter", "default")).costly == ()  # not declared
 
 
 def test_coordinates_by_hand():
@@ -196,10 +196,10 @@ def test_cost_is_one_exactly_where_a_hazard_is_nearer_than_its_size():
                 np.array([1.0, np.clip(2 * np.arctan2(target[1], target[0]), -1, 1)])
             )
             nearest = np.hypot(*obs["observation"][hazards].reshape(-1, 2).T).min()
-            if abs(nearest - size) > 1e-6:  # float32 cannot tell on which side
+            if abs(nearest - size) > 1e-6:  # float32 cannot resolve the side
                 assert info["cost"] == float(nearest < size)
             costs.append(info["cost"])
-    assert 100 < sum(costs) < len(costs) - 100  # both cases were met
+    assert 100 < sum(costs) < len(costs) - 100  # both cases occurred
 
 
 # ---------------------------------------------------------------- lidar, default, velocity
@@ -207,9 +207,7 @@ def test_cost_is_one_exactly_where_a_hazard_is_nearer_than_its_size():
 
 @pytest.mark.slow
 def test_lidar_and_physics_are_those_of_safety_gymnasium():
-    """With lidar computed only where observed, and textures left out, everything stays equal to the
-    last bit.
-    """
+    """Computing lidar only where observed and leaving out textures changes no bit of a result."""
     for task in (POINT, "SafetyCarButton1-v0", "SafetyRacecarPush1-v0"):
         theirs = compat.import_safety_gymnasium().make(task)
         ours = {obs: make_env(task, obs, 3) for obs in ("lidar", "coordinates")}
@@ -351,7 +349,7 @@ def test_episode_seeds():
     ]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**31 for seed in seeds)
-    # written down: seeds are part of every published result
+    # fixed: seeds are part of every published result
     assert episode_seed(0, "train", 0) == 2_044_266_242
     with pytest.raises(ValueError, match="unknown split 'test'"):
         episode_seed(0, "test", 0)
@@ -599,9 +597,9 @@ except MissingGLError as error:
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_a_backend_that_cannot_be_used_is_explained_to_images_alone(variables, why):
-    """The simulator works; the error of images names the variable and what to do.
+    """The simulator works; the rendering error names the variable and the fix.
 
-    Processes that are started from here inherit the user's own value.
+    Child processes inherit the user's own value.
     """
     code = """
 import os
@@ -632,9 +630,9 @@ except MissingGLError as error:
 @pytest.mark.slow
 @pytest.mark.parametrize("task", [POINT, "SafetyCarButton1-v0"])
 def test_images_are_those_of_safety_gymnasium_also_after_a_second_reset(task):
-    """The second reset's model has no texture files; the pictures must not show it.
+    """The second reset's model has no texture files, which must not show in the images.
 
-    Poses are set on their model too.
+    Camera poses are set on Safety-Gymnasium's model too.
     """
     from benchmarks.envs import cameras
 
@@ -717,9 +715,7 @@ def test_arrays_of_drawing_structures_have_elements_of_their_own(name):
 
 @pytest.mark.gl
 def test_pictures_show_what_the_agent_has_to_find_and_to_avoid():
-    """Safety-Gymnasium puts goals, hazards and vases into groups of shapes that MuJoCo hides unless
-    told otherwise.
-    """
+    """MuJoCo hides the geom groups of goals, hazards and vases by default."""
     env = make_env(
         "SafetyPointGoal2-v0", "vision", 1, render_mode="rgb_array", height=128, width=128
     )

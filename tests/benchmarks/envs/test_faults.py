@@ -24,11 +24,7 @@ from tests.fakes.toys import EPISODE_ENV_STEPS, Listener, Shore, ToyAgent, run, 
 
 
 class Brittle(Shore):
-    """Breaks in the middle of every third episode of its own."""
-
-    def reset(self, **options):
-        self.episodes = getattr(self, "episodes", -1) + 1
-        return super().reset(**options)
+    """Fails in the middle of about every third episode, by the state of its generator."""
 
     def step(self, action):
         if self.steps == 8 and int(self.np_random.bit_generator.state["state"]["state"]) % 3 == 0:
@@ -45,7 +41,7 @@ def brittle():
 
 
 class Sinking(Shore):
-    """Breaks in the middle of its first episode, and none is ever made again."""
+    """Fails in the middle of its first episode; no later episode can start."""
 
     sunk = False
 
@@ -78,11 +74,11 @@ def test_lost_episodes_are_recorded_and_training_goes_on(tmp_path):
     faults = [json.loads(line) for line in (tmp_path / "faults.jsonl").read_text().splitlines()]
     assert {fault["split"] for fault in faults} == {"train", "eval"}
     assert all(fault["lost"] and "the bridge is out" in fault["reason"] for fault in faults)
-    assert all(fault["agent_steps"] == 5 for fault in faults)  # the fifth action met it
+    assert all(fault["agent_steps"] == 5 for fault in faults)  # the fifth action triggered it
     training = read_records(tmp_path).query("split == 'train'")
     lost = {fault["episode"] for fault in faults if fault["split"] == "train"}
     assert lost and not lost & set(training["episode"])
-    # nothing of a lost episode is counted with another
+    # no step of a lost episode counts towards another
     assert (training["length"] == EPISODE_ENV_STEPS).all()
     assert any(
         "environment" in said and "the episode is lost: OSError: the bridge is out" in said
@@ -106,7 +102,7 @@ def test_an_evaluation_says_which_episodes_it_lost(tmp_path, monkeypatch, capsys
         r"the episode is lost: OSError: the bridge is out"
     )
     heard = re.findall(line, said.err)
-    # environments also begin episodes that nobody asked for
+    # environments also begin episodes beyond those requested
     lost = {int(episode) for episode in heard} & set(range(10))
     assert 0 < len(lost) < 10
     assert list(read_records(out)["episode"]) == [
@@ -149,7 +145,7 @@ def test_too_many_lost_environments_end_the_run_with_the_reason(tmp_path):
 
 @pytest.mark.slow
 def test_a_worker_killed_in_training_changes_nothing(tmp_path, monkeypatch):
-    """Out of memory is the usual cause; the episode is played again up to where it was."""
+    """The usual cause is a lack of memory; the episode is replayed up to its current step."""
     spec = toy_spec(env_workers="process", eval_episodes=0, steps=240)
     run(spec, tmp_path / "whole")
     original = VectorEnv.step

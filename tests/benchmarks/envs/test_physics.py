@@ -60,7 +60,7 @@ def test_a_rollout_that_ends_earlier_is_off(arrays):
 def test_recorded_at_another_rounding_of_the_starting_angle(arrays):
     """A Car's accelerometer at reset depends on the last digit of its angle.
 
-    The check tries the neighbours, and says so.
+    The check also tries the neighbouring angles and reports it.
     """
     task = "SafetyCarGoal1-v0"
     actions = arrays[f"{task}/action"]

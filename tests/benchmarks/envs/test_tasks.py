@@ -1,4 +1,4 @@
-"""Registry of tasks: counts, groups, cost limits and what a wrong name is answered."""
+"""Registry of tasks: counts, groups, cost limits and errors for wrong names."""
 
 from __future__ import annotations
 

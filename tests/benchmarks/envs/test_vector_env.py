@@ -1,6 +1,6 @@
 """Several environments at once.
 
-Rows, episode indices, agreement of processes and inline, errors, deaths, clean ends.
+Rows, episode indices, agreement of process and inline workers, errors, killed workers, shutdown.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def test_rows_follow_dreamer():
         rows = [envs.reset()] + [envs.step(np.zeros((2, 2))) for _ in range(7)]
     first = [row.is_first.tolist() for row in rows]
     last = [row.is_last.tolist() for row in rows]
-    # 7 simulator steps by 3: rows 3, 3, 1, and the row after the last one is a reset row.
+    # 7 simulator steps, 3 per row: rows of 3, 3, 1, and the row after the last one is a reset row.
     assert first == [[i in (0, 4)] * 2 for i in range(8)]
     assert last == [[i in (3, 7)] * 2 for i in range(8)]
     assert not any(row.is_terminal.any() for row in rows)
@@ -61,7 +61,7 @@ def test_termination_is_terminal_and_truncation_is_not():
 
 
 def test_layouts_depend_on_run_seed_and_episode_index_only():
-    """Whatever the number of environments, episode n is the same, and it is the one of its seed."""
+    """Episode n is that of its seed, whatever the number of environments."""
     marks: dict[int, dict[int, float]] = {}
     for num_envs in (1, 3):
         with VectorEnv(toy(), num_envs, run_seed=4, split="eval", mode="inline") as envs:
@@ -111,7 +111,7 @@ def test_the_simulator_returns_to_the_middle_of_an_episode_bit_for_bit():
     actions = np.random.default_rng(1).uniform(-1, 1, (260, 2, 2)).astype(np.float32)
     with VectorEnv(make, 2, 0, "train", "process") as envs:
         envs.reset()
-        for action in actions[:230]:  # 200 agent steps are an episode
+        for action in actions[:230]:  # an episode has 200 agent steps
             envs.step(action)
         snapshot = envs.snapshot()
         rows = [envs.step(action) for action in actions[230:]]
@@ -155,7 +155,7 @@ def test_processes_step_at_the_same_time_and_import_no_jax():
         envs.reset()
         start = time.monotonic()
         row = envs.step(np.zeros((4, 2)))
-        assert time.monotonic() - start < 3.0  # one after the other: 4 s
+        assert time.monotonic() - start < 3.0  # sequentially: 4 s
     assert not row.obs["observation"][:, 1].any()
 
 
@@ -250,7 +250,7 @@ def test_a_process_that_hangs_is_killed_and_replaced():
         envs.step(np.zeros((1, 2)))
         envs.step(np.zeros((1, 2)))
         pid = envs._workers[0].pid
-        row = envs.step(np.zeros((1, 2)))  # repeating its actions hangs too
+        row = envs.step(np.zeros((1, 2)))  # replaying its actions hangs too
         assert not alive(pid) and row.lost.tolist() == [True] and row.episode.tolist() == [1]
         (fault,) = envs.take_faults()
         assert fault.lost and fault.reason == "environment 0 did not answer within 1 s"
@@ -313,7 +313,7 @@ def test_episodes_can_be_begun_one_by_one(mode):
         envs.reset()
         envs.step(np.zeros((3, 2)))
         obs = envs.begin(np.array([False, True, False]))["observation"]
-        assert obs[[0, 2]].tolist() == [[0, 0], [0, 0]]  # they wait
+        assert obs[[0, 2]].tolist() == [[0, 0], [0, 0]]  # these do not step
         assert obs[1, 1] == 0 and obs[1, 0] > 0
         step = envs.step(np.zeros((3, 2)))
         assert step.episode.tolist() == [0, 4, 2]

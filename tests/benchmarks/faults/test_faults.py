@@ -1,4 +1,4 @@
-"""The harness that breaks real training processes: a kill is a kill, and a difference is found."""
+"""The harness that kills real training processes: kills take effect, differences are found."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.fakes.toys import ToyAgent, toy_env, toy_spec
 
 
 class Program(Training):
-    """Some other program than a training."""
+    """A program other than training."""
 
     def command(self, *more):
         return [sys.executable, "-c", *self.extra]

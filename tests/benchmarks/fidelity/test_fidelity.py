@@ -21,7 +21,7 @@ from tests.numpy_release import Sizes, write_recording
 
 
 def off(rec: Recording, **changed: np.ndarray) -> set[str]:
-    """Quantities off after replacing arrays of a recording."""
+    """Names of quantities that are off after replacing arrays of a recording."""
     changed_rec = dataclasses.replace(rec, arrays={**rec.arrays, **changed})
     return {row.quantity for row in folders.check_agent(changed_rec) if not row.ok}
 
@@ -98,7 +98,7 @@ def test_a_changed_output_is_off_alone(vector: Recording, name: str):
 
 
 def test_changed_samples_are_off(vector: Recording):
-    # other classes than those that the prior favours
+    # classes other than those the prior favours
     stoch = np.roll(vector.arrays["prior_stoch"], 1, -1)
     assert off(vector, prior_stoch=stoch) == {"prior_stoch"}
     action = vector.arrays["imag_action"] * 3.0

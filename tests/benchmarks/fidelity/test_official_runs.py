@@ -55,7 +55,7 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Official:
     agent = SafeDreamer(tiny("bsrp_lag", "default"), env_spec(toy_env(ACTION_REPEAT)))
     state, rng = agent.init(0), np.random.default_rng(0)
     params, slow, slow_cost = jax.tree.map(
-        # no head stays at zero
+        # no head keeps its zero initialisation
         lambda x: np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(np.float32),
         (state.params, state.slow_critic, state.slow_cost_critic),
     )
@@ -126,7 +126,7 @@ def test_its_episodes_are_those_of_its_parameters(
 
 
 def test_training_starts_from_its_parameters(official: Official, tmp_path: Path):
-    """A run too short for an update ends with what it began with."""
+    """A run too short for an update ends with its initial parameters."""
     out = tmp_path / "run"
     options = [
         "--init-from",
@@ -148,7 +148,7 @@ def test_training_starts_from_its_parameters(official: Official, tmp_path: Path)
             np.testing.assert_array_equal, getattr(state, name), getattr(official.state, name)
         )
     assert (int(state.updates), float(state.augmented.multiplier)) == (UPDATES, 0.25)
-    # no step taken, no moments
+    # no optimizer step, so the moments are zero
     assert all(np.all(np.asarray(x) == 0) for x in jax.tree.leaves(state.optimizers))
     assert (
         saved.env_steps == 40
@@ -193,7 +193,7 @@ def test_what_a_published_name_says(tmp_path: Path, path: str, expected: tuple |
 def test_a_folder_of_checkpoints_becomes_one_table_and_is_continued(
     official: Official, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
-    """Two checkpoints, of which one cannot be read, and a file whose name says nothing."""
+    """Two checkpoints, one of them unreadable, and a file whose name has no task or method."""
     folder, out = tmp_path / "published", tmp_path / "out"
     folder.mkdir()
     names = [f"20240306-153904_bsrp_lag_safetygym_SafetyPointGoal1-v0_{i}.ckpt" for i in range(2)]
@@ -219,6 +219,6 @@ def test_a_folder_of_checkpoints_becomes_one_table_and_is_continued(
     mean = read_records(out / f"{Path(names[0]).stem}.csv")["return"].mean()
     assert row.split(",")[5] == f"{mean:.2f}"
     assert app.main(command) == 1
-    assert played == [names[0], names[1], names[1]]  # the first is there already
+    assert played == [names[0], names[1], names[1]]  # the first has its records already
     with pytest.raises(BadInput, match="no checkpoint below"):
         official_main([str(out)])

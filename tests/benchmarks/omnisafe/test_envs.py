@@ -1,6 +1,6 @@
-"""Environments as OmniSafe sees them.
+"""Environments behind OmniSafe's interface.
 
-Every episode seeded, counted and recorded once, whoever ends it.
+Every episode is seeded, counted and recorded once, whatever ends it.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def test_a_lost_episode_looks_cut_off_and_is_not_recorded(make: Any, heard: Hear
     np.testing.assert_array_equal(rows.obs, before)
     assert [fault.lost for fault in heard.faults] == [True]
     now = envs.observation()
-    # it has begun already
+    # the next episode has already begun
     np.testing.assert_array_equal(envs.begin(everywhere(envs), ended=True), now)
     assert heard.episodes == []
 

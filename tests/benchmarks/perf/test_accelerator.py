@@ -1,6 +1,6 @@
-"""The program for an accelerator.
+"""The benchmark program for an accelerator.
 
-Its processes, with stand-ins that crash and hang, its report by hand, and a rehearsal of it all.
+Its processes, with stand-ins that crash and hang; its report by hand; a rehearsal of all parts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.perf.accelerator.jobs import FULL, NUMBERS, REHEARSAL, Job, jobs
 from benchmarks.perf.accelerator.launcher import Launcher
 from benchmarks.perf.accelerator.report import line, with_shares
 
-# Does what the job's arguments say; "measure" leaves a mark of when it ran.
+# Behaves as the job's arguments specify; "measure" reports when it ran.
 STAND_IN = """
 import json, os, sys, time
 args = json.loads(sys.argv[1])["args"]
@@ -52,7 +52,7 @@ def stand_in(name: str, do: str) -> Job:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Runs stand-ins; returns what was recorded of each, in the order of recording."""
+    """Run stand-ins; return the recorded row of each, in the order of recording."""
     script = tmp_path / "stand_in.py"
     script.write_text(STAND_IN)
     monkeypatch.setattr(launcher, "COMMAND", [sys.executable, str(script)])

@@ -1,5 +1,5 @@
-"""Estimates of GPU-hours: the counted work is that of today's presets, times are those measured,
-and a run's hours follow by hand.
+"""Estimates of GPU-hours: the counted work is that of the current presets, times are those
+measured, and a run's hours are computed by hand.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def test_times_are_those_measured_on_the_h200():
     ("flops", "nbytes", "copies", "expected"),
     [
         (0.39 * 364e12, 0.0, 1, 0.014 + 1.0),  # arithmetic
-        (0.39 * 364e12, 0.0, 3, 0.014 + 3.0),  # of three environments, in as many launches
+        (0.39 * 364e12, 0.0, 3, 0.014 + 3.0),  # three environments, one launch each
         (0.0, 2 * 3.35e12, 1, 0.014 + 2.0),  # memory
         (0.39 * 364e12, 2 * 3.35e12, 1, 0.014 + 2.0),  # the slower of both
     ],
@@ -87,7 +87,7 @@ def test_hours_of_a_run_by_hand(monkeypatch):
     key = ("bsrp_lag", "vision", gpu_hours.operations(spec.agent, loop))
     monkeypatch.setattr(gpu_hours, "counted", lambda: {key: gpu_hours.Counted(act, update)})
     assert (loop.action_repeat, loop.num_envs, loop.eval_episodes) == (4, 1, 1)
-    one = 1.3e-3 + 1 / 539  # an action and what the simulator does
+    one = 1.3e-3 + 1 / 539  # an action and a simulator step
     # 200,000 agent steps; an update for each beyond the prefill; two evaluations of 250 agent steps
     seconds = 120 + 200_000 * one + 199_000 * 0.014 + 2 * (9 + 250 * one)
     assert gpu_hours.hours(spec) == pytest.approx(seconds / 3600)

@@ -22,7 +22,7 @@ NAMES = (
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch, tmp_path):
-    """An environment without any of the variables, put back at the end."""
+    """An environment without any of the variables, restored at the end."""
     for name in NAMES:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -68,7 +68,7 @@ def test_the_oldest_go_first_until_the_bound_holds(tmp_path):
 
 @pytest.mark.slow
 def test_a_second_process_compiles_nothing(tmp_path):
-    """Counted by JAX's own record of hits and misses."""
+    """Counted by JAX's own events of cache hits and misses."""
     text = (
         "from benchmarks.process.compilation import keep_compiled; keep_compiled()\n"
         "import jax\n"

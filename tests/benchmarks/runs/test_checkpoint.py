@@ -1,5 +1,5 @@
-"""Checkpoints: every leaf comes back, wrong ones are refused by name, a crash leaves the one
-before.
+"""Checkpoints: every leaf is restored, mismatches are refused by name, and a crash leaves the
+previous checkpoint.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def test_a_crash_while_saving_leaves_the_one_before(tmp_path, monkeypatch):
     newest, _ = checkpoint.find(tmp_path)
     assert newest == tmp_path / "000000000100"
     assert checkpoint.load(newest, "learner", state(0.0)).count == 7
-    assert save(tmp_path, 200).name == "000000000200"  # what the crash left behind is no obstacle
+    assert save(tmp_path, 200).name == "000000000200"  # leftovers of the crash do not interfere
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000000000100", "000000000200"]
 
 
@@ -148,7 +148,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_found(tmp_path, damage
         tmp_path
     ) == (whole, ())
     hurt(save(tmp_path, 200))
-    # and the first one is still there
+    # the first damaged one still has that name
     assert checkpoint.set_aside(newest).name == "damaged-000000000200-1"
 
 

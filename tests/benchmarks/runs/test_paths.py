@@ -21,7 +21,7 @@ from benchmarks.runs.spec import RunSpec, to_dict
 from slurm.minicluster.cluster import MiniCluster
 from tests.analysis_runs import write_run
 
-# Whose public functions are for users and for other packages alike.
+# Modules whose public functions are for users and other packages.
 MODULES = (
     *(
         f"benchmarks.runs.{name}"
@@ -50,7 +50,7 @@ MODULES = (
     "analysis.read.foreign.tensorboard",
     "analysis.read.diagnosis",
 )  # fmt: skip
-# Parameters that are no place a user names: of context managers and of the loop's own parts.
+# Internal functions, whose paths no user passes: context managers and parts of the loop.
 INTERNAL = {
     "benchmarks.runs.ownership.own",
     "benchmarks.runs.checkpoint.explain_full_disk",
@@ -85,7 +85,7 @@ def test_no_public_function_takes_a_pathlib_path_alone(name):
 
 @pytest.fixture
 def files(tmp_path):
-    """A run with records, a checkpoint, a saved replay and what else readers read."""
+    """A run with records, a checkpoint, a saved replay and the other files that readers read."""
     run = write_run(tmp_path / "run", "osrp", evals=[(1000, 1.0, 2.0)])
     preset = settings("dreamerv3", "lidar", "debug")
     spec = RunSpec(
@@ -113,7 +113,7 @@ SUITE = (
 
 
 def readings(module: str, function: str, *rest: object, at: str = "run"):
-    """A function, and how its result is compared: by what it prints as."""
+    """A call of a reader that returns its result as text, for comparison."""
     found = getattr(importlib.import_module(module), function)
     return lambda files, kind: str(found(kind(files / at), *rest))
 

@@ -1,6 +1,6 @@
-"""Specs as values: identity, difference, spec.json and back, refusal of impossible sizes.
+"""Specs as values: identity, difference, spec.json round trip, refusal of impossible sizes.
 
-Presets of the methods.
+Also the presets of the methods.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def test_specs_from_before_a_setting_mean_what_was_done_then():
     spec = spec_of("bsrp_lag")
     assert from_dict(before(spec), METHODS["bsrp_lag"].config_type("vision")) == spec
     assert diff(before(spec), to_dict(spec)) == {}
-    # so the run id is the one that was hashed without it
+    # so the run id equals the one hashed before the setting existed
     assert "agent.augmented.driven_by" not in identity_of(to_dict(spec))
     other = dataclasses.replace(
         spec.agent, augmented=dataclasses.replace(spec.agent.augmented, driven_by="episode")
@@ -102,12 +102,12 @@ def test_specs_from_before_a_setting_mean_what_was_done_then():
 
 
 def test_committed_runs_are_still_those_of_their_specs():
-    """So that a campaign goes on when settings are added: finished runs are known by their ids."""
+    """A campaign continues after settings are added: finished runs are recognised by their ids."""
     checked = 0
     for file in (ROOT / "results").rglob("spec.json"):
         saved = json.loads(file.read_text())
         method = METHODS[saved["spec"]["method"]]
-        if method.engine == "jax":  # the settings of others are defined by what is installed
+        if method.engine == "jax":  # settings of others depend on installed packages
             spec = from_dict(saved["spec"], method.config_type(saved["spec"]["obs"]))
             assert spec.run_id == saved["run_id"], file
             checked += 1

@@ -1,4 +1,4 @@
-"""status.json: what it says in every state of a run, whole at every moment, and who is alive."""
+"""status.json: its content in every state of a run, atomic writes, and heartbeats."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_file_system_that_is_away_for_a_moment_ends_nothing(tmp_path, number):
         status.check()
         before = (tmp_path / STATUS_FILE).stat().st_mtime_ns
         time.sleep(0.2)
-        assert (tmp_path / STATUS_FILE).stat().st_mtime_ns > before  # the heart beats again
+        assert (tmp_path / STATUS_FILE).stat().st_mtime_ns > before  # heartbeats resume
 
 
 def test_a_file_system_that_stays_away_fails_the_run_with_the_reason(tmp_path):

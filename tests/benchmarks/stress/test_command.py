@@ -36,21 +36,21 @@ OWN = "tests.benchmarks.stress.test_command:Backwards"
 
 
 class Backwards(Perturbed):
-    """An own perturbation: the action times 1 - 2 * strength."""
+    """A user's perturbation: the action times 1 - 2 * strength."""
 
     def acted(self, action: np.ndarray) -> np.ndarray:
         return (1.0 - 2.0 * self.strength) * action
 
 
 class Refusing(Perturbed):
-    """An own one that fits nothing."""
+    """A user's perturbation that fits no environment."""
 
     def __init__(self, env: gymnasium.Env, strength: float) -> None:
         raise ValueError("there is no moon here")
 
 
 def wider(env: gymnasium.Env, strength: float) -> gymnasium.Env:
-    """One that breaks the rule to keep the spaces."""
+    """A perturbation that changes a space, which is forbidden."""
     env.unwrapped.simulator.observation_space = gymnasium.spaces.Dict(  # pyright: ignore[reportAttributeAccessIssue]
         {"observation": gymnasium.spaces.Box(-1, 1, (99,), np.float32)}
     )
@@ -77,7 +77,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Commands of the analysis that were to run."""
+    """Commands of the analysis, which are recorded instead of run."""
     called: list[list[str]] = []
 
     def run(command: str, args: list[str]) -> int:
@@ -116,12 +116,12 @@ def test_cells_records_and_resumption(run, tmp_path, undrawn, capfd, monkeypatch
     assert len({tuple(returns) for returns in costs.values()}) == 4
     assert undrawn == [["stress", str(out)]]
     measured = errors.read(out / "prediction_errors.csv")
-    # two windows of 7 rows in each of 11; a cell's errors are those of its own rows
+    # two windows of 7 rows in each episode of 11; a cell's errors are those of its own rows
     assert [(e.key[3:], e.errors.windows, e.errors.steps_ahead) for e in measured] == [
         (cell, 3 * 2, steps) for cell in cells for steps in (1, 4)
     ]
     assert len({e.errors.observation for e in measured}) == 8
-    # killed in the last cell but one: its rows and the ones after are played again, and alike
+    # killed in the third of four cells: its rows and later ones are replayed, with equal results
     records.write(file, rows[:6])
     assert app.main(line) == 0
     shown = capfd.readouterr().out
@@ -131,7 +131,7 @@ def test_cells_records_and_resumption(run, tmp_path, undrawn, capfd, monkeypatch
             record=theirs.record._replace(wall_seconds=0)
         )
     assert repr(errors.read(out / "prediction_errors.csv")) == repr(measured)  # some are NaN
-    (played,) = read_object(out / "stress.json")["provenance"]  # the same twice
+    (played,) = read_object(out / "stress.json")["provenance"]  # identical, so listed once
     assert set(played) == {"git", "versions", "hardware"}
     before = file.stat().st_mtime_ns
     assert app.main(line) == 0  # nothing is left to do
@@ -143,7 +143,7 @@ def test_cells_records_and_resumption(run, tmp_path, undrawn, capfd, monkeypatch
 
 @pytest.mark.slow
 def test_a_degraded_agent_is_released_after_its_cell(run, tmp_path, monkeypatch):
-    """A process of many cells that kept each agent's compiled functions ran out of memory maps."""
+    """Keeping the compiled functions of every agent exhausts memory maps in long processes."""
     made: list[weakref.ref[SafeDreamer]] = []
 
     def remembered(*args: Any) -> Acting:
@@ -167,7 +167,7 @@ def test_a_degraded_agent_is_released_after_its_cell(run, tmp_path, monkeypatch)
 
 @pytest.mark.slow
 def test_the_undisturbed_cell_is_what_evaluate_plays_whatever_the_runs_seed(run, tmp_path, undrawn):
-    """The same weights, in a run of another seed, meet the same layouts."""
+    """The same weights in a run of another seed are played on the same layouts."""
     from benchmarks.runs.records import read_records
 
     other, table = untrained(tmp_path / "b", seed=5), tmp_path / "plain.csv"
@@ -190,7 +190,7 @@ def test_other_settings_are_named_in_the_records(run, tmp_path, undrawn, capfd):
     assert not (tmp_path / "prediction_errors.csv").exists()
     assert methods == {"dreamerv3 [planner.cost_margin=1.0, cost_limit=3.0]"}
     limits = [r["cost_limit"] for r in records_about(tmp_path)["runs"].values()]
-    assert limits == [policy_of(run).subject.spec.agent.cost_limit]  # it is judged by its own
+    assert limits == [policy_of(run).subject.spec.agent.cost_limit]  # judged by the run's own limit
     assert "did you mean planner.cost_margin" in refused(
         capfd, *line, "--set", "planner.cost_margins=1"
     )

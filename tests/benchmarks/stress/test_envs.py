@@ -1,5 +1,5 @@
-"""Perturbations of environments: each does exactly what it says, nothing at strength 0, and the
-same again for the same seed.
+"""Perturbations of environments: each does exactly what it specifies, nothing at strength 0, and
+the same for the same seed.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def test_a_perturbation_changes_the_episode_and_is_the_same_again(name: str, und
     env = env_of(name, strength)
     rows, numbers = episode(env)
     assert rows.dtype == undisturbed[0].dtype
-    # sizes and costs show only where the robot meets them, and a Point meets no friction
+    # sizes and costs have effects only near objects, and friction does not affect a Point
     if name not in ("goal_size", "hazard_size", "cost_depth", "cost_delay", "friction"):
         assert not np.array_equal(rows, undisturbed[0])
     episode(env, 3, seed=8)  # another episode in between leaves no trace
@@ -151,7 +151,7 @@ def test_ghosts_and_missing_hazards_change_their_lidar_alone(undisturbed):
         more = rows[:, place] - undisturbed[0][:, place]
         assert (more >= 0).all() if name == "lidar_ghosts" else (more <= 0).all()
         assert np.abs(more).max() > 0.05
-        assert numbers == undisturbed[1]  # the world is as it was
+        assert numbers == undisturbed[1]  # the simulation is unchanged
     rows, _ = episode(env_of("lidar_missing", 8))
     assert not rows[:, place].any()  # PointGoal1 has eight
 
@@ -169,7 +169,7 @@ def test_a_ghost_stands_where_the_lidar_shows_it():
 
 
 class Echo(gymnasium.Wrapper):
-    """Keeps the actions that reach the environment."""
+    """Records the actions that reach the environment."""
 
     def __init__(self, env: gymnasium.Env) -> None:
         super().__init__(env)
@@ -216,7 +216,7 @@ FIELDS = {
 def test_physics_is_in_the_simulators_model_and_never_twice(name: str, task: str):
     field, factor = FIELDS[name]
     plain, env = EnvFactory(task, "lidar", 5)(), env_of(name, 0.5, task)
-    for seed in (1, 2):  # of a second episode too
+    for seed in (1, 2):  # also in a second episode
         plain.reset(seed=seed)
         env.reset(seed=seed)
         (before, _), (after, data) = (
@@ -352,7 +352,7 @@ def test_the_cost_follows_the_depth_in_hazards():
 
 
 def pictures(kind: type[images._Pictures], strength: float, *shown: np.ndarray) -> list[np.ndarray]:
-    """What a wrapper makes of pictures of an episode."""
+    """Images of an episode as a wrapper returns them."""
     it = kind.__new__(kind)
     it.strength, it.rng = strength, np.random.default_rng(3)
     it.begin()
@@ -387,7 +387,7 @@ def test_pictures():
     white = (glare == 255).all(-1).mean()
     assert (
         0.25 * np.pi * 0.04 < white < 1.3 * np.pi * 0.04
-    )  # a disc, or what the border leaves of it
+    )  # a disc, possibly cut off by the picture's border
 
 
 def test_cameras_look_further_down():
@@ -423,7 +423,7 @@ def test_white_is_mixed_into_the_sky_alone():
     floor, sky = model.tex_rgb[: 3 * 64].reshape(-1, 3), model.tex_rgb[3 * 64 :].reshape(-1, 3)
     np.testing.assert_array_equal(floor, before[: 3 * 64].reshape(-1, 3))
     assert len(sky) == 6 * 64
-    assert np.unique(sky, axis=0).tolist() == [[153, 178, 255]]  # of 51, 102 and 255
+    assert np.unique(sky, axis=0).tolist() == [[153, 178, 255]]  # from 51, 102 and 255
 
 
 def test_colours_of_floor_and_objects_are_in_the_simulators_model():
@@ -451,7 +451,7 @@ def test_colours_of_floor_and_objects_are_in_the_simulators_model():
 
 
 @pytest.mark.gl
-@pytest.mark.slow  # five environments decode the sky
+@pytest.mark.slow  # five environments decode the sky's texture
 def test_pictures_show_tilt_and_colours_from_the_first_on():
     def shown(name: str, strength: float) -> list[dict[str, np.ndarray]]:
         env = env_of(name, strength, obs="vision")
@@ -461,7 +461,7 @@ def test_pictures_show_tilt_and_colours_from_the_first_on():
         return [first, second]
 
     def horizon(picture: np.ndarray) -> int:
-        """Rows that are night sky in most columns."""
+        """Number of rows that are night sky in most columns."""
         return int(((picture.max(-1) < 40).mean(1) > 0.5).sum())
 
     plain = shown("camera_tilt", 0.0)
@@ -473,7 +473,7 @@ def test_pictures_show_tilt_and_colours_from_the_first_on():
     for mine, theirs in zip(plain, shown("sky_colour", 1.0)):
         assert (theirs["image2"][0] == 255).all() and (mine["image2"][0] < 100).all()
         below = np.abs(theirs["image2"][40:].astype(int) - mine["image2"][40:])
-        assert below.mean() < 30  # what the floor reflects
+        assert below.mean() < 30  # the floor reflects the sky
     for mine, theirs in zip(plain, shown("floor_colour", 1.0)):
         np.testing.assert_array_equal(theirs["image2"][0], mine["image2"][0])
         assert np.abs(theirs["image2"][-1].astype(int) - mine["image2"][-1]).mean() > 10

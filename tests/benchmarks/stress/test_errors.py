@@ -1,6 +1,4 @@
-"""Prediction errors of a stress test: of the rows that its episodes met, and of the model that
-acted.
-"""
+"""Prediction errors of a stress test: on the rows of its episodes, and of the model that acted."""
 
 from __future__ import annotations
 
@@ -26,12 +24,12 @@ from benchmarks.stress.visited import Visited
 from tests.agent_inputs import LIDAR, VECTOR, observations, tiny
 
 LENGTH = CONTEXT + HORIZON
-A_SUBJECT: Any = None  # the model's perturbations do not look at it
+A_SUBJECT: Any = None  # perturbations of the model do not use it
 
 
 def steps_of(lengths: dict[int, int], envs: int) -> list[Step]:
-    """Steps of environments that play episodes i, i + envs, ... of these lengths in rows; what is
-    observed is [episode, row].
+    """Steps of environments that play episodes i, i + envs, ... of these lengths in rows; an
+    observation is [episode, row].
     """
     rows: list[list[tuple[int, int, bool]]] = [[] for _ in range(envs)]
     for episode, length in sorted(lengths.items()):
@@ -66,7 +64,7 @@ def test_windows_are_of_one_episode():
         np.testing.assert_array_equal(window[:, 1], first + np.arange(LENGTH))
         np.testing.assert_array_equal(rewards, 10 * episode + window[:, 1])
     np.testing.assert_array_equal(windows["action"][1, :, 0], 15 + np.arange(LENGTH))
-    # the third episode begins in the row after the 40 of the first in its environment
+    # episode 3 begins in the row after the 40 of episode 1, in the same environment
     np.testing.assert_array_equal(windows["action"][4, :-1, 0], 40 + np.arange(LENGTH - 1))
     assert (
         visited.windows([2], LENGTH, 15) == {}
@@ -120,7 +118,7 @@ def test_errors_are_those_of_the_model_that_acted():
         assert mine.observation == pytest.approx(of[0] / of[1])
         assert mine.cost_true == truth["cost"][:, mine.steps_ahead].mean()
         assert mine.cost == report["cost root mean square error", "model", mine.steps_ahead]
-    # costs halved and nothing else; noise changes what is predicted, not what was met
+    # only predicted costs are halved; noise changes predictions, not the true values
     biased = acting(PERTURBATIONS["cost_bias"], A_SUBJECT, it, 0.5)
     for half, mine in zip(errors.prediction_errors(biased, windows, key), (near, far)):
         assert half.observation == mine.observation and half.reward == mine.reward

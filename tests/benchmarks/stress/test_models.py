@@ -1,4 +1,4 @@
-"""Degraded world models, and the planner's margin: what is worse, and that nothing else is."""
+"""Degraded world models, and the planner's margin: what changes, and that nothing else does."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_noise_on_latents_leaves_the_filters_memory_alone(agents):
     noisy, memory, _ = acts(degraded("latent_noise", it, "bsrp_lag", 0.5))
     assert np.abs(noisy - action).max() > 1e-3
     np.testing.assert_allclose(memory.latent.deter[:, :3], carry.latent.deter[:, :3], atol=0.5)
-    # the memory differs only by the action that the noise chose
+    # the memory differs only through the noisy action
     first = it.agent.init_carry(E)
     obs, start, key = observations(LIDAR, (E,)), np.full(E, True), jax.random.key(0)
     memories = [

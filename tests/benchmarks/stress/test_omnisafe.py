@@ -1,4 +1,4 @@
-"""Stress tests of a policy of OmniSafe, which acts in a process of its own."""
+"""Stress tests of an OmniSafe policy, which acts in a separate process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_it_is_perturbed_and_otherwise_what_evaluate_plays(run, tmp_path, monkey
     returns = [row.record.return_ for row in rows]
     plain = read_records(table)
     assert returns[:3] == plain[plain["split"] == "eval"]["return"].tolist()
-    assert returns[3:6] == [0.0] * 3  # nothing moves without a gain
+    assert returns[3:6] == [0.0] * 3  # at a gain of 0 nothing moves
     assert returns[6:] != returns[:3]
     assert [row.perturbation for row in rows[::3]] == ["none", "action_gain", "sensor_delay"]
     before = (tmp_path / "stress.csv").read_text()

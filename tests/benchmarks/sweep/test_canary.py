@@ -1,6 +1,6 @@
-"""Canaries: short runs of a folder of their own, before the rest.
+"""Canaries: short runs in their own folder, before the rest.
 
-And sweeps of a part of a suite.
+Also sweeps of a part of a suite.
 """
 
 from __future__ import annotations

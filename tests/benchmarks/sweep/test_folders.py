@@ -1,6 +1,6 @@
-"""What a results folder says of its runs, what a repeated sweep command starts, and filters.
+"""States of the runs in a results folder, what a repeated sweep command starts, and filters.
 
-From files alone.
+All of it from files alone.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def test_where_a_run_stands(folders):
     stand(folder, "train", env_steps=50)
     assert state() == "running"
     stand(folder, "train", silent_seconds=100, env_steps=50)
-    attempts.add(folder, "started")  # a process that has not yet come to its first heartbeat
+    attempts.add(folder, "started")  # a process before its first heartbeat
     assert state() == "waiting"
     stand(folder, "stopped", env_steps=50)
     assert state() == "waiting"

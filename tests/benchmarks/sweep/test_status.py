@@ -1,4 +1,4 @@
-"""`safedreamer status` and the commands around it, over folders as runs leave them."""
+"""`safedreamer status` and related commands, on folders as runs leave them."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_cancel_and_retry(tmp_path, folders, capsys):
     assert (
         f"done already: {folders[0].name}" in shown and f"cancelled: {folders[2].name}\n" in shown
     )
-    # the process of the tests is not a run
+    # the recorded process is that of the tests, not a run
     assert "ends when the sweep that started it sees this" in shown
     assert [member(folder).state for folder in folders[:3]] == ["done", "running", "cancelled"]
     safedreamer(capsys, "retry", tmp_path)
@@ -266,7 +266,7 @@ def test_export_is_one_file_of_all_records(tmp_path, folders, capsys):
     out = tmp_path / "new" / "x.parquet"
     assert app.main(["export", str(tmp_path), "method=osrp", "--out", str(out)]) == 1
     assert "episodes.csv is not a file of episode records" in capsys.readouterr().err
-    # the others are exported all the same
+    # the others are exported nevertheless
     assert pd.read_parquet(out).run.tolist() == [folders[1].name]
     with pytest.raises(BadInput, match="is not a file of episode records"):
         export([member(folders[0])], tmp_path / "y.parquet")
@@ -307,7 +307,7 @@ def test_watching_ends_with_ctrl_c(tmp_path, folders):
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    # Whoever started the tests in the background had them, and so this child, ignore Ctrl-C.
+    # Tests started in the background ignore Ctrl-C, and so would this child.
     listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(command, cwd=ROOT, env=environment, preexec_fn=listen, **pipes) as child:
         assert child.stdout is not None
@@ -334,9 +334,9 @@ def test_an_empty_comparison_names_who_is_missing(folders):
 
 
 def test_cancelling_a_copy_leaves_the_original_alone(tmp_path, folders, capsys):
-    """The copy's owner and status name the living process.
+    """The copy's owner and status files name the running process.
 
-    It holds the lock of the original's folder only.
+    That process holds the lock of the original's folder only.
     """
     code = "import sys, time; from pathlib import Path; from benchmarks.runs.ownership import own\n"
     code += "with own(Path(sys.argv[1])):\n    print('mine', flush=True)\n    time.sleep(60)\n"
@@ -393,7 +393,7 @@ def test_escapes_of_a_terminal_are_shown_as_text(tmp_path, folders, capsys):
 
 def test_a_run_that_its_time_budget_ended_is_done(tmp_path, folders, capsys):
     stand(folders[2], "out_of_time", env_steps=100, max_minutes=5.0)
-    assert member(folders[2]).state == "waiting"  # its suite knows no such budget
+    assert member(folders[2]).state == "waiting"  # its suite sets no such budget
     spec = json.loads((folders[2] / "spec.json").read_text())
     for minutes, expected in ((4.0, "done (time)"), (5.0, "done (time)"), (6.0, "waiting")):
         spec["spec"]["max_minutes"] = minutes
@@ -457,7 +457,7 @@ def test_the_live_table_has_running_runs_time_left_and_failures(folders):
     assert lines[0].split() == "running task seed done steps/s left return at cost".split()
     assert lines[1].split()[-6:] == ["1", "50%", "12", "2h", "01m", "-"]
     assert any(line.startswith("failed: ") and "loss is NaN at step 60" in line for line in lines)
-    # 300 of a running run and the steps of the waiting ones, at 12 a second
+    # 300 steps left of the running run and those of the waiting ones, at 12 steps/s
     waiting = [m for m in found if m.state == "waiting"]
     minutes = round((300 + sum(600 - m.env_steps for m in waiting)) / 12 / 60)
     assert lines[-1].endswith(f"about {minutes}m left")

@@ -1,6 +1,6 @@
 """TensorBoard, Weights & Biases and MLflow.
 
-What they get, and that nobody is told anything without being asked.
+What they receive, and that nothing is sent unless requested.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def test_tensorboard_gets_returns_and_costs(tmp_path, monkeypatch):
     ("speed", "max_seconds", "left"),
     [
         (100.0, math.inf, ", 2:05:00 left"),  # 750,000 steps
-        (100.0, 3783.0, ", 1:00 left"),  # the clock ends it first
+        (100.0, 3783.0, ", 1:00 left"),  # the time budget ends it first
         (1e5, 3783.0, ", 0:07 left"),
         (0.0, 3783.0, ", 1:00 left"),
         (0.0, 3000.0, ", 0:00 left"),
@@ -170,7 +170,7 @@ def test_a_run_says_that_its_time_is_up(tmp_path):
     end, heartbeat = (
         datetime.fromisoformat(time) for time in (status.estimated_end, status.heartbeat)
     )
-    assert end <= heartbeat  # and not in hours, or unknown
+    assert end <= heartbeat  # neither hours ahead nor unknown
 
 
 def test_an_evaluation_is_one_line(tmp_path, capsys):

@@ -1,5 +1,5 @@
-"""A run whose checkpoints, replay or rows were damaged goes on from an older checkpoint, or says in
-one line that it cannot.
+"""A run with damaged checkpoints, replay or rows continues from an older checkpoint, or fails with
+a one-line error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Saying(Silent):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A run of 200 steps, and the one of 240 that never stopped."""
+    """A run of 200 steps, and an unbroken one of 240."""
     folder = tmp_path_factory.mktemp("runs")
     train(toy_spec(steps=200), folder / "short", toy_env, ToyAgent)
     train(SPEC, folder / "long", toy_env, ToyAgent)

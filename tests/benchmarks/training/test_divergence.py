@@ -1,6 +1,6 @@
 """NaNs and infinities end a run in the iteration they appear in.
 
-Named, with the batch, the checkpoint before them kept.
+The error names them, the batch is saved, and the checkpoint from before is kept.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def sending():
 
 
 def test_an_environment_that_sends_no_numbers_is_blamed(tmp_path):
-    """Before they reach the learner."""
+    """The run ends before they reach the learner."""
     with pytest.raises(
         EnvContractError,
         match=r"environment 0, episode 0, .*step 15: the reward must be finite .* got nan",

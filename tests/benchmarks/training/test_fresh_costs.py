@@ -29,7 +29,7 @@ def test_rates_of_a_window_by_hand():
         fresh_costs.counts(np.array([0.2, 0.8, 0.4]), np.array([1.0, 2.0, 0.0])), fresh_costs.PREFIX
     )
     values = fresh_costs.summary(window.flush())
-    # Said at three of six rows, of which two cost; four cost.
+    # Costs are predicted at three of six rows, two of which have one; four rows have a cost.
     assert values[PRECISION] == pytest.approx(2 / 3) and values[RECALL] == pytest.approx(1 / 2)
     assert values[PREDICTED] == pytest.approx(0.5) and values[TRUE] == pytest.approx(1.5)
     assert set(values) == {PRECISION, RECALL, PREDICTED, TRUE}
@@ -73,9 +73,9 @@ def test_agents_report_the_cost_at_the_row_they_see_in_training_only():
 
 
 class Seeing(ToyAgent):
-    """Expects a cost exactly where it sees itself beyond the edge.
+    """Predicts a cost exactly where its observation is beyond the edge.
 
-    There the last simulator step cost 1.
+    The last simulator step before such an observation has a cost of 1.
     """
 
     def act(self, state, carry, obs, is_first, key, mode):
@@ -88,7 +88,7 @@ class Seeing(ToyAgent):
 
 
 def test_a_runs_metrics_pair_expectations_with_the_costs_of_their_rows(tmp_path):
-    """Paired with the row before or after, expectations would be wrong wherever the edge is crossed
+    """Paired with the row before or after, predictions would be wrong wherever the edge is crossed
     or an episode starts.
     """
     train(toy_spec(), tmp_path / "run", toy_env, Seeing, Options())

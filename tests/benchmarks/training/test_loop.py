@@ -1,6 +1,6 @@
 """The training loop on a toy task.
 
-What is recorded, how often it learns, that evaluation and resuming leave training alone.
+What is recorded, how often it updates, and that evaluation and resuming do not change training.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def test_updates_follow_the_train_ratio(tmp_path):
     # 8 replayed steps per agent step, 20 per update, after 36 steps of prefill: 0.4 (agent steps -
     # 36), drawn in one iteration and used in the next.
     assert spec.loop.updates_due(300) == 105
-    # that were over when the row was written
+    # iterations completed when the row was written
     iterations = [before.index(r["agent_steps"]) for r in rows]
     assert [r["updates"] for r in rows] == [
         int(max(0, before[n - 2] - 36) * 0.4 + 1e-9) for n in iterations
@@ -175,7 +175,7 @@ def test_rows_keep_order_and_meaning_from_environment_to_batch():
     batch = replay.sample(16, 25, np.random.default_rng(1))
     time, first = batch["observation"][..., 2], batch["is_first"]
     assert (time[first] == 0).all() and first.any()
-    # two simulator steps per row, nothing between
+    # two simulator steps per row, without gaps
     assert (np.diff(time, axis=1)[~first[:, 1:]] == 2).all()
     assert (batch["is_last"] == (time == EPISODE_ENV_STEPS)).all() and not batch[
         "is_terminal"

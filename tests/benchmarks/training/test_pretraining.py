@@ -1,6 +1,6 @@
 """Updates before the policy acts.
 
-Made on the prefill, counted, and resumed in their midst as if nothing had happened.
+Made on the prefill and counted; a run resumed in their midst equals an unbroken one.
 """
 
 from __future__ import annotations

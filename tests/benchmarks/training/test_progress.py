@@ -1,4 +1,4 @@
-"""The live line of a run, and the time that it says is left."""
+"""The live line of a run, and its estimate of the time left."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_time_left_counts_evaluations_ahead():
 
 
 class Clock:
-    """A clock that the toy's first calls and its evaluations move."""
+    """A clock that the toy agent's calls advance."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -72,7 +72,7 @@ class Clock:
 
 
 class Kept(Silent):
-    """Keeps snapshots, and how often something compiled."""
+    """Keeps snapshots and counts compilations."""
 
     def __init__(self) -> None:
         self.snapshots: list[Snapshot] = []
@@ -86,7 +86,7 @@ class Kept(Silent):
 
 
 def test_compiling_and_prefill_do_not_count_as_training(tmp_path, monkeypatch):
-    """A second per iteration, 1000 for each first call: the estimate has the seconds only."""
+    """1 s per iteration and 1000 s for each first call, which the estimate must leave out."""
     clock = Clock()
     monkeypatch.setattr("benchmarks.training.base.time.perf_counter", clock)
     monkeypatch.setattr("benchmarks.training.reporting.REPORT_SECONDS", 0.5)
@@ -110,7 +110,7 @@ def test_compiling_and_prefill_do_not_count_as_training(tmp_path, monkeypatch):
     assert kept.compiled == 2
     known = [s for s in kept.snapshots if s.state == "train" and s.env_steps_per_second > 0]
     assert len(known) > 50
-    # 3 environments of 2 simulator steps a second, fewer where an episode ends in between
+    # 3 environments with 2 simulator steps per second each, fewer where an episode ends
     for shown in known:
         assert shown.env_steps_per_second == pytest.approx(6.0, rel=0.2)
         assert shown.eta_seconds == pytest.approx((600 - shown.env_steps) / 6.0, rel=0.25)

@@ -1,5 +1,5 @@
-"""A run that is stopped, dies, or finds its checkpoints damaged ends as if nothing had happened, or
-says why it cannot.
+"""A run that is stopped, is killed, or has damaged checkpoints ends like an unbroken one, or
+reports why it cannot.
 """
 
 from __future__ import annotations
@@ -58,9 +58,7 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(tmp_path, unbroken, s
 
 
 class StopInEvaluation(Stop, Silent):
-    """Asks for the end in the evaluation of a given number, as a signal would that arrives
-    there.
-    """
+    """Requests a stop during the evaluation of a given number, like a signal that arrives there."""
 
     def __init__(self, number):
         self.number, self.asked = number, False
@@ -84,7 +82,7 @@ def test_a_run_stopped_in_an_evaluation_repeats_it_and_ends_the_same(tmp_path, u
     assert without_clocks(tmp_path / "run") == unbroken
 
 
-# no multiple of eval_every: only the end of the run asks for the last evaluation
+# not a multiple of eval_every: the last evaluation is due only to the end of the run
 ENDS_BETWEEN = toy_spec(steps=540)
 
 
@@ -109,7 +107,7 @@ def test_a_run_stopped_at_its_very_end_still_gets_its_last_evaluation(
 
 
 class Died(Exception):
-    """Stands for a kill: nothing of the loop after it runs."""
+    """Simulates a kill: nothing of the loop runs after it."""
 
 
 @pytest.mark.parametrize(
@@ -280,7 +278,7 @@ def test_a_run_without_its_first_checkpoint_starts_over(tmp_path):
         for file in folder.iterdir():
             file.unlink()
         folder.rmdir()
-    status = out / "status.json"  # as a process leaves it that was killed while it trained
+    status = out / "status.json"  # as left by a process killed in training
     status.write_text(status.read_text().replace('"finished"', '"train"'))
     run(toy_spec(), out)
     assert steady(read_records(out)).equals(expected)

@@ -1,6 +1,6 @@
-"""Signals end a run with a checkpoint and a status of its own.
+"""Signals end a run with a checkpoint and an exit status of its own.
 
-A second Ctrl-C, or a process that compiles, ends without waiting.
+A second Ctrl-C ends it at once; a loop that does not return, as while compiling, is ended too.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def test_a_second_interrupt_ends_at_once_but_a_second_request_of_the_scheduler_d
 def test_a_loop_that_does_not_come_back_is_ended_unless_it_saves_or_is_always_slow():
     ended = []
     with OnSignal(grace_seconds=0.2, end=ended.append) as stop:
-        stop.iterated(0.8)  # an iteration takes so long here: 1.2 s of grace
+        stop.iterated(0.8)  # iterations take this long, so grace is 1.5 * 0.8 = 1.2 s
         with stop.saving():
             os.kill(os.getpid(), signal.SIGUSR1)
             wait_for(stop)

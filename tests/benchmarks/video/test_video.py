@@ -1,5 +1,5 @@
-"""Videos: they show the evaluated episodes, mark costs where they are, and draw predictions where
-the model made them.
+"""Videos show the evaluated episodes, mark costs where they occur, and draw predictions where the
+model made them.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ GREY = Shot(np.full((100, 100, 3), 128, np.uint8), {})
 
 @pytest.mark.parametrize("recorded", [1, 4, 19])
 def test_traces_are_the_evaluated_episodes(recorded):
-    done, traces = evaluated(19, recorded)  # more than run side by side
+    done, traces = evaluated(19, recorded)  # more than run in parallel
     assert [trace.episode for trace in traces] == list(range(recorded))
     for episode, trace in zip(done, traces):
         assert (trace.returns[-1], trace.costs[-1]) == pytest.approx(
@@ -157,7 +157,7 @@ def test_dreams_tile_the_episode_and_know_only_rows_before_them(agent):
     assert {
         len(values) for values in (said.reward, said.cost, said.hazards, *said.obs.values())
     } == {14}
-    # a changed observation and the first row that feels it
+    # a changed observation and the first row that it affects
     for at, first in ((5, 7), (7, 7), (8, 11), (12, None), (3, 3)):
         observation = rows["observation"].copy()
         observation[at] = -observation[at]
@@ -499,7 +499,7 @@ def test_records_are_the_same_with_and_without_video(tmp_path, monkeypatch, capf
 @pytest.mark.slow
 @pytest.mark.parametrize("obs", ["coordinates", "vision"])
 def test_a_planner_in_safety_gymnasium_is_filmed_as_it_was_evaluated(obs, tmp_path, capsys):
-    """Actions evaluated without a renderer are repeated with one.
+    """Actions evaluated without a renderer are replayed with one.
 
     A stage refuses an episode whose rewards or costs differ.
     """

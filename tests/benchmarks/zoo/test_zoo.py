@@ -1,6 +1,4 @@
-"""The zoo: a policy comes back from half its bytes and acts as it did; what does not fit is
-refused.
-"""
+"""The zoo: a policy stored in half its bytes acts as before; what does not fit is refused."""
 
 from __future__ import annotations
 
@@ -113,9 +111,9 @@ def test_a_policy_of_the_zoo_is_stressed_like_its_run(run, added, tmp_path, monk
     ours, theirs = (pd.read_csv(x / "stress.csv") for x in (*tmp_path.glob("zoo-*"), Path("run")))
     about = ["run_id", "method", "perturbation", "strength", "episode", "env_steps"]
     pd.testing.assert_frame_equal(ours[about], theirs[about])
-    # in half precision
+    # the zoo's parameters are in half precision
     assert list(ours["return"]) == pytest.approx(list(theirs["return"]), rel=0.02, abs=0.02)
-    assert not list(tmp_path.glob("zoo-*/prediction_errors.csv"))  # of heads that are not there
+    assert not list(tmp_path.glob("zoo-*/prediction_errors.csv"))  # of heads that the zoo omits
     for name, lacks in (("cost_delay", "the zoo does not keep"), ("older_model", "has 0")):
         with pytest.raises(BadInput, match=lacks):
             stress.main([f"zoo:{added.name}", "--only", name, "--dry-run"])
@@ -221,7 +219,7 @@ def test_published_policies_still_score_what_their_cards_say(name, tmp_path):
 
 
 def left_its_interval(card: dict[str, Any], rows: pd.DataFrame) -> str:
-    """What of return and cost is not what the card says; "" where both are."""
+    """Which of return and cost is outside the card's interval; "" if neither is."""
     assert len(rows) == card["rescore"]["episodes"]
     for name in ("return", "cost"):
         low, high = card["rescore"][name]

@@ -1,4 +1,4 @@
-"""A task with pictures that needs no OpenGL, so that every machine can train on it.
+"""A task with images that needs no OpenGL, so that every machine can train on it.
 
 `lock_tasks:pictures`.
 """
@@ -12,14 +12,14 @@ import numpy as np
 from gymnasium.spaces import Box, Dict
 
 EPISODE_ENV_STEPS = 40
-STRIDE = 0.1  # of a full action
+STRIDE = 0.1  # distance moved by a full action
 SIZE = 64  # pixels on a side
 
 
 class Pictures(gymnasium.Env):
-    """A point in the unit square, seen as a bright patch.
+    """A point in the unit square, rendered as a bright patch.
 
-    Its way to the right is rewarded, the upper half costs.
+    Moving to the right is rewarded; the upper half has a cost.
     """
 
     observation_space = Dict(
@@ -51,5 +51,5 @@ class Pictures(gymnasium.Env):
 
 
 def pictures() -> gymnasium.Env:
-    """The factory behind the task."""
+    """Factory of the task."""
     return gymnasium.wrappers.TimeLimit(Pictures(), EPISODE_ENV_STEPS)
