@@ -161,6 +161,6 @@ def _spec(
 def _check_engine(name: str) -> None:
     if method(name).engine == "torch":
         raise BadInput(
-            f"{name} is OmniSafe's and runs in a process of its own: use `safedreamer train` and "
+            f"{name} is OmniSafe's and runs in a separate process: use `safedreamer train` and "
             "`evaluate`"
         )

@@ -14,11 +14,12 @@ import tyro
 from benchmarks.runs.places import check_file
 from benchmarks.runs.reading import read_object
 
-INTRODUCTION = """# Faults made on purpose
+INTRODUCTION = """# Injected faults
 
-Real training processes are killed, starved and fed with nonsense; a run that goes on has to end
-with the `episodes.csv` and `metrics.jsonl` of one that was left alone, columns of time apart. Made
-by the commands below; the JSON files beside this page hold commit, versions and machine.
+Real training processes are killed, run out of resources and receive invalid input; a run that
+continues has to end with the `episodes.csv` and `metrics.jsonl` of an undisturbed run, except for
+columns of time. Made by the commands below; the JSON files beside this page hold commit, versions
+and machine.
 """
 
 
@@ -64,7 +65,7 @@ def injected_table(report: dict[str, Any]) -> list[str]:
     """One row per fault."""
     lines = ["## Other faults", "", "    python -m benchmarks.faults inject --out DIR", ""]
     lines += [
-        "| fault | exit status | after | finished run | what was said |",
+        "| fault | exit status | after | finished run | message |",
         "|---|---|---|---|---|",
     ]
     verdict = {None: "", True: "identical", False: "DIFFERENT"}

@@ -83,8 +83,8 @@ def settings(
     chosen = method(name)
     if obs == "vision" and obs not in chosen.observations:
         raise BadInput(
-            f"{name} takes no pictures: {chosen.no_pictures}. The world models (osrp_lag, lambda, "
-            "safe_slac, ...) and OmniSafe's on-policy methods (ppo_lag, cpo, ...) take them; or "
+            f"{name} does not support images: {chosen.no_pictures}. The world models (osrp_lag, "
+            "lambda, safe_slac, ...) and OmniSafe's on-policy methods (ppo_lag, cpo, ...) do; or "
             "choose --obs lidar or coordinates"
         )
     choose(f"observation of {name}", obs, chosen.observations)

@@ -252,7 +252,7 @@ def _check_envs(spec: RunSpec) -> None:
 def _check_vision(spec: RunSpec) -> None:
     if spec.obs == VISION and spec.agent.algo_cfgs.obs_normalize:
         raise BadInput(
-            "algo_cfgs.obs_normalize does nothing good to pictures: the encoder scales them; "
+            "algo_cfgs.obs_normalize is not for images: the encoder scales them; "
             "--algo-cfgs.obs-normalize False"
         )
 

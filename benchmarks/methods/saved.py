@@ -50,7 +50,7 @@ def newest(folder: str | os.PathLike[str]) -> Saved:
     if path is None:
         faults = "; ".join(f"{path}: {fault}" for path, fault in damaged)
         raise BadInput(
-            f"{folder} has no whole checkpoint ({faults})"
+            f"{folder} has no intact checkpoint ({faults})"
             if damaged
             else f"{folder} has no checkpoint yet"
         )

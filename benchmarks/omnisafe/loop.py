@@ -134,7 +134,7 @@ class Loop(RunLoop[Progress]):
             raise BadInput(f"{found} does not fit this run: {error}") from error
         if not same:
             self.options.reporter.say(
-                "the environments did not return to where they were: they are not determined "
+                "the environments did not return to their saved state: they are not determined "
                 "by their seed and actions, so the run continues, but not exactly"
             )
 

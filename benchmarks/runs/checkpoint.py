@@ -106,7 +106,7 @@ def explain_full_disk(run: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise BadInput(
-            f"no space is left in {run} ({error}); its newest checkpoint is whole: free space; "
+            f"no space is left in {run} ({error}); its newest checkpoint is intact: free space; "
             "the same command continues from there"
         ) from error
 

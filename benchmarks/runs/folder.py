@@ -165,8 +165,8 @@ def _write_spec(
     now = provenance(devices)
     if starts and (changes := rounding_changes(starts[-1], now)):
         say(
-            f"since the last start {changes}: the run goes on, but its numbers are rounded "
-            "otherwise than if it had not changed"
+            f"since the last start {changes}: the run continues, but with different rounding than "
+            "without the change"
         )
     starts = [*starts, {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **now}]
     data = {"run_id": spec.run_id, "spec": to_dict(spec), "starts": starts}

@@ -88,7 +88,7 @@ def own(
             if not (exact and previous.boot == owner.boot):
                 say(
                     f"{folder} belongs to {previous}; watching for {lease_seconds:g} s whether "
-                    "it lives"
+                    "it is alive"
                 )
                 if _beats(folder, lease_seconds):
                     raise _in_use(folder, previous)

@@ -182,7 +182,7 @@ def typed(
         if field.default is not dataclasses.MISSING
     }
     if unknown := sorted(data.keys() - hints.keys()):
-        raise DamagedFile(path, line, f"{unknown[0]} has no place in it")
+        raise DamagedFile(path, line, f"unknown field {unknown[0]}")
     kinds = {name: hint for name, hint in hints.items() if name in data or name not in optional}
     expect(data, kinds, path, line=line)
     return cls(**data)

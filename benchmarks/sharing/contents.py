@@ -31,7 +31,7 @@ def gather(run: Path, into: Path) -> None:
     spec = read_spec(run)
     found, _ = checkpoint.find(run / CHECKPOINTS)
     if found is None:
-        raise BadInput(f"{run} has no whole checkpoint to share")
+        raise BadInput(f"{run} has no intact checkpoint to share")
     names = [SPEC_FILE, RECORDS_FILE, METRICS_FILE]
     files = [run / name for name in names if (run / name).is_file()]
     files += sorted(run.glob("evaluation-*.csv"))

@@ -25,9 +25,7 @@ class _Scaled(Perturbed):
     def __init__(self, env: Any, strength: float) -> None:
         super().__init__(env, strength)
         if not hasattr(type(self.base.simulator), "physics"):
-            raise ValueError(
-                f"{type(self).__name__}: an environment of one's own shows no MuJoCo model"
-            )
+            raise ValueError(f"{type(self).__name__}: your own environment exposes no MuJoCo model")
         if not self.grows and strength > 1:
             raise ValueError(f"{type(self).__name__}: strength {strength} must be at most 1")
         self._of: Any = None  # the last changed model

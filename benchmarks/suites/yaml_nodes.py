@@ -75,7 +75,7 @@ def _count(root: yaml.Node, source: str) -> None:
             return counts[id(node)]
         if id(node) in under_way:
             raise BadInput(
-                f"{source}:{line_of(node)}: it holds itself (an alias of what it stands in)"
+                f"{source}:{line_of(node)}: it contains itself (an alias of its own parent)"
             )
         under_way.add(id(node))
         parts = node.value if isinstance(node, yaml.CollectionNode) else []

@@ -86,7 +86,7 @@ def newest_checkpoint(
     if found.path is None:
         if found.damaged:
             raise BadInput(
-                f"no checkpoint of this run is whole ({faults}): delete {out} to start over, "
+                f"no checkpoint of this run is intact ({faults}): delete {out} to start over, "
                 "or choose another --out"
             )
         _check_never_saved(out, say)
@@ -114,7 +114,7 @@ def _check_never_saved(out: Path, say: Callable[[str], None]) -> None:
     )
     if saved or aside:
         raise BadInput(
-            f"{out / CHECKPOINTS} holds no whole checkpoint, although this run saved one: put "
+            f"{out / CHECKPOINTS} holds no intact checkpoint, although this run saved one: put "
             f"it back, delete {out} to start over, or choose another --out"
         )
     rows = out / RECORDS_FILE
@@ -236,7 +236,7 @@ def restore(
     ]
     if different:
         say(
-            f"environments {different} did not return to where they were: they are not "
+            f"environments {different} did not return to their saved state: they are not "
             "determined by their seed and actions, so the run continues, but not exactly"
         )
     return step

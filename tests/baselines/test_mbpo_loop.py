@@ -67,7 +67,7 @@ def test_release_makes_the_published_number_of_updates():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_vision_is_refused_with_the_reason(name: str):
-    with pytest.raises(BadInput, match="takes no pictures: the model of its family predicts"):
+    with pytest.raises(BadInput, match="does not support images: the model of its family predicts"):
         settings(name, "vision", "release")
 
 

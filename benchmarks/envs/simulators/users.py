@@ -72,7 +72,7 @@ class Custom:
             self._obs = self._check_obs(result.obs)
             if self._steps > self.episode_env_steps:
                 raise EnvContractError(
-                    "the episode goes on, but it was said to end after "
+                    "the episode continues, but was declared to end after "
                     f"{self.episode_env_steps} steps"
                 )
         return result

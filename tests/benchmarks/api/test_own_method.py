@@ -98,7 +98,9 @@ def test_presets_and_observations_of_an_own_method(folder: Path):
     assert (found.name, found.family, found.engine) == ("my_methods:METHOD", "own", "jax")
     assert settings("my_methods:METHOD", "lidar", "cpu").max_minutes == 60
     assert settings("my_methods:METHOD", "lidar", "debug").steps == 3000
-    with pytest.raises(BadInput, match="takes no pictures: its observations do not name vision"):
+    with pytest.raises(
+        BadInput, match="does not support images: its observations do not name vision"
+    ):
         settings("my_methods:METHOD", "vision", "debug")
     with pytest.raises(BadInput, match="instance of a frozen dataclass"):
         own.own_method(lambda config, env: None, {"units": 3}, summary="")

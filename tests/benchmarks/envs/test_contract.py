@@ -138,7 +138,8 @@ def test_what_step_returns_is_read_strictly(result, message):
 
 def test_an_episode_that_outlives_its_length_is_found():
     with pytest.raises(
-        EnvContractError, match="step 6: the episode goes on, but it was said to end after 5 steps"
+        EnvContractError,
+        match="step 6: the episode continues, but was declared to end after 5 steps",
     ):
         play("endless")
 

@@ -260,7 +260,7 @@ def test_a_line_cut_short_is_left_out_and_another_is_named(tmp_path):
     [
         (b"", "it is empty"),
         (b'{"nodes": "3"}', "nodes is '3', which is not a whole number"),
-        (b'{"colour": 1}', "colour has no place in it"),
+        (b'{"colour": 1}', "unknown field colour"),
         (b'{"auth": "password"}', "auth is 'password', which is not one of auto, munge, none"),
         (b"[" * 10_000, "nested too deeply"),
     ],

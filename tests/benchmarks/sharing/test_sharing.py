@@ -141,7 +141,7 @@ def test_a_name_outside_of_its_folder_is_not_written(tmp_path: Path):
 
 def test_a_run_without_a_checkpoint_is_not_shared(trained: Path, tmp_path: Path):
     shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
-    with pytest.raises(BadInput, match="no whole checkpoint to share"):
+    with pytest.raises(BadInput, match="no intact checkpoint to share"):
         gather(tmp_path / "run", tmp_path / "into")
 
 

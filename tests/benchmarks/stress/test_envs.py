@@ -499,7 +499,7 @@ def test_strengths_that_mean_nothing_are_refused():
         env_of("cost_excess", 1)
     with pytest.raises(ValueError, match="only Safety-Gymnasium's navigation tasks render"):
         env_of("floor_colour", 1, "SafetyHopperVelocity-v1", "default")
-    with pytest.raises(ValueError, match="shows no MuJoCo model"):
+    with pytest.raises(ValueError, match="exposes no MuJoCo model"):
         env_of("mass", 0.5, "benchmarks.faults.envs:nan_reward", "default")
 
 

@@ -157,7 +157,7 @@ def test_a_full_disk_is_explained_and_leaves_the_run_resumable(
 
     monkeypatch.setattr(where, full)
     with pytest.raises(
-        BadInput, match=r"no space is left in .*; its newest checkpoint is whole: free space"
+        BadInput, match=r"no space is left in .*; its newest checkpoint is intact: free space"
     ):
         run(toy_spec(), tmp_path / "run")
     monkeypatch.undo()
@@ -182,7 +182,7 @@ def test_a_resume_with_other_cores_is_said_to_be_rounded_otherwise(tmp_path, mon
     (said,) = listener.said
     assert (
         f"cores changed from {now['hardware']['cores']} to 99" in said
-        and "rounded otherwise" in said
+        and "different rounding" in said
     )
 
 
@@ -219,7 +219,7 @@ def test_a_run_with_no_whole_checkpoint_is_refused_untouched(tmp_path):
     for path in (tmp_path / "run" / "checkpoints").iterdir():
         (path / "meta.json").unlink()
     with pytest.raises(
-        BadInput, match=r"no checkpoint of this run is whole .*meta.json is missing.*to start over"
+        BadInput, match=r"no checkpoint of this run is intact .*meta.json is missing.*to start over"
     ):
         run(toy_spec(), tmp_path / "run")
     assert (tmp_path / "run" / "episodes.csv").read_bytes() == before
@@ -232,7 +232,7 @@ def test_an_environment_that_does_not_return_to_its_place_is_reported(tmp_path, 
         Shore, "_observe", lambda self: np.random.default_rng().normal(size=3).astype(np.float32)
     )
     run(toy_spec(), tmp_path / "run", reporter=listener)
-    assert "environments [0, 1, 2] did not return to where they were" in listener.said[0]
+    assert "environments [0, 1, 2] did not return to their saved state" in listener.said[0]
 
 
 def test_a_stopped_run_goes_on(tmp_path):
