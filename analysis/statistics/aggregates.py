@@ -215,7 +215,7 @@ def _runs(table: list[np.ndarray]) -> tuple[int, bool]:
 def iqm(values: np.ndarray) -> float:
     """Interquartile mean of all values: a quarter of them (rounded down) is trimmed at either end.
 
-    The same values as rliable's, whose call of scipy.stats.trim_mean takes most of the time of a
+    The same values as rliable's, whose call of scipy.stats.trim_mean takes half of the time of a
     bootstrap.
     """
     cut = values.size // 4
