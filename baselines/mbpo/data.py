@@ -33,6 +33,8 @@ def real_transitions(batch: Mapping[str, jax.Array], names: tuple[str, ...]) -> 
     """The transitions [N, ...] of a replay batch [B, T, ...], in which reward, cost and termination
     are in the row at which a transition arrives.
 
+    Time-major: the first B are of different sequences.
+
     Those from the last row of an episode to the first of the next have weight 0. Truncation by a
     time limit is not termination: the row at which it arrives is not terminal.
     """
@@ -46,7 +48,7 @@ def real_transitions(batch: Mapping[str, jax.Array], names: tuple[str, ...]) -> 
         batch["is_terminal"][:, 1:].astype(jnp.float32),
         1.0 - batch["is_first"][:, 1:].astype(jnp.float32),
     )
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
+    return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), found)
 
 
 def mix(real: Transitions, imagined: Ring, ratio: float, key: jax.Array) -> Transitions:

@@ -208,7 +208,7 @@ class Learner(ActorCriticLearner):
     def _branch(self, state: AgentState, imagined: Ring, data: Transitions, key: jax.Array):
         """Add this update's rollouts to the buffer; returns the buffer and metrics.
 
-        They start from the first states of `data`, whose rows are in no particular order.
+        They start from the first states of `data`, the first B of which are of different sequences.
 
         Raises ValueError (when traced) if a batch has fewer transitions than `rollout.starts`.
         """

@@ -256,6 +256,18 @@ def test_a_time_limit_is_no_termination_and_episodes_do_not_run_into_each_other(
     np.testing.assert_allclose(data.z_next[:, 0], np.log1p([1.0, 2.0, 3.0]), rtol=1e-6)
 
 
+def test_transitions_of_different_sequences_come_first():
+    lead = (2, 3)
+    batch = {
+        "observation": jnp.zeros((*lead, 1)),
+        "action": jnp.zeros((*lead, 1)),
+        "reward": jnp.array([[0.0, 1.0, 2.0], [0.0, 3.0, 4.0]]),
+        **{name: jnp.zeros(lead) for name in ("cost", "is_first", "is_terminal")},
+    }
+    data = real_transitions(batch, ("observation",))
+    np.testing.assert_array_equal(data.reward, [1.0, 3.0, 2.0, 4.0])
+
+
 # Rollouts
 
 
