@@ -1,5 +1,5 @@
-"""Means over seeds of any metric, with 95 % Student-t intervals; and pairs of methods that answer a
-question.
+"""Means over seeds of any metric, with 95 % Student-t intervals, and paired differences between
+methods.
 """
 
 from __future__ import annotations
@@ -14,15 +14,20 @@ from analysis.statistics.aggregates import improvement
 from analysis.statistics.intervals import mean_half_width
 from analysis.statistics.paired import paired
 
-# question -> (method without, method with) what it asks about; variants as suites name them
+# (question, method a, method b); the answer is the difference b - a; variants as suites name them
 QUESTIONS: tuple[tuple[str, str, str], ...] = (
     ("what planning adds to a Lagrangian", "bsrp_lag", "osrp_lag"),
     ("what a Lagrangian adds to planning", "osrp", "osrp_lag"),
     ("what a Lagrangian does to an actor", "dreamerv3", "bsrp_lag"),
     ("what a constraint does to a planner", "cem", "osrp"),
     (
-        "what the cost critic and a margin add to a planner's filter",
+        "what the cost critic in the filter and `model.cost_share` add to a planner",
         "osrp [costs of the plan alone]",
+        "osrp",
+    ),
+    (
+        "`model.cost_share` instead of a margin in that filter",
+        "osrp [margin instead of cost share]",
         "osrp",
     ),
     ("SAC-Lag of this suite instead of OmniSafe's", "omnisafe_sac_lag", "sac_lag"),
@@ -59,11 +64,11 @@ def means(scores: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
 
 
 def effects(scores: pd.DataFrame, metric: str, reps: int = 500) -> pd.DataFrame:
-    """The answer of one metric to each of QUESTIONS, a row each also where runs are missing.
+    """The answer to each of QUESTIONS by one metric, one row each, even if runs are missing.
 
     Columns: `question`, `a`, `b`, `pairs`, `mean_a`, `mean_b`, `difference` (b - a) with `low` and
     `high` (95 %), `p_corrected` (Holm over tasks), and `better`, the probability that a run of b is
-    better than one of a; NaN, and no pairs, where a or b has no runs on a common task and seed.
+    better than one of a. NaN, with 0 pairs, if a and b have no runs on a common task and seed.
     """
     rows = []
     scored = scores[scores[metric].notna()]
