@@ -357,7 +357,7 @@ def test_the_history_of_a_learner_with_an_ensemble_has_costs_limit_and_multiplie
         (b"\xff", "line 2: it is not UTF-8 text"),
         (b'{"act/plan/cost": 1.0}', "line 2: it lacks env_steps"),
         (b'{"env_steps": "1"}', "line 2: env_steps is '1', which is not a whole number"),
-        (b'{"env_steps": 1, "act/plan/cost": []}', "act/plan/cost is .*not a number or null"),
+        (b'{"env_steps": 1, "act/plan/cost": []}', "line 2: act/plan/cost is .*a number or null"),
         (b"[" * 10_000, "line 2: it is nested too deeply"),
     ],
 )
