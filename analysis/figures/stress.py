@@ -42,14 +42,14 @@ def figure(found: Stress, title: str = "") -> Figure:
     """
     if found.levels.empty:
         raise ValueError("no perturbation was played at two strengths by any run")
-    levels = found.levels.assign(line=0)
-    looks = style.method_styles(levels["method"])
-    tasks = list(levels[["task", "obs"]].drop_duplicates().itertuples(index=False))
-    columns = min(COLUMNS, levels.groupby(["task", "obs"])["perturbation"].nunique().max())
+    looks = style.method_styles(found.levels["method"])
+    tasks = {
+        key: list(dict.fromkeys(levels["perturbation"]))
+        for key, levels in found.levels.groupby(["task", "obs"], sort=False)
+    }
+    columns = min(COLUMNS, max(map(len, tasks.values())))
     panels: list[Panel | None] = []
-    for task, obs in tasks:
-        mine = levels[(levels["task"] == task) & (levels["obs"] == obs)]
-        names = list(dict.fromkeys(mine["perturbation"]))
+    for (task, obs), names in tasks.items():
         for start in range(0, len(names), columns):
             row = names[start : start + columns]
             for metric in METRICS:
@@ -57,7 +57,7 @@ def figure(found: Stress, title: str = "") -> Figure:
                 panels += [None] * (columns - len(row))
     size = (max(style.COLUMN, WIDTH * columns), HEIGHT * math.ceil(len(panels) / columns) + 0.6)
     with style.context():
-        drawn, axes = facets(levels, panels, columns, size)
+        drawn, axes = facets(found.levels, panels, columns, size)
         for place, (panel, one) in enumerate(zip(panels, axes)):
             if panel is None or one is None:
                 continue

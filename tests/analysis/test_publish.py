@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from analysis.commands.main import main
 from analysis.commands.publish import show_claims, summary
@@ -156,6 +158,30 @@ def test_sac_lag_is_compared_with_omnisafes_as_the_campaign_has_it():
     speed = {line.split(" | ")[0]: line.split(" | ")[-1].strip(" |") for line in computing}
     theirs, ours = speed["| SAC-Lag (OmniSafe)"], speed["| SAC-Lag"]
     assert f"| simulator steps per second | {theirs} | | {ours} |" in text
+
+
+def test_what_is_said_of_the_releases_first_episodes_is_in_the_records():
+    folder = ROOT / "results" / "release-curve"
+    episodes = load(folder / "runs").episodes
+    first = episodes[(episodes["split"] == "train") & (episodes["env_steps"] <= 32_000)]
+    ours = first[first["method"] == "bsrp_lag"]
+    recorded = first[first["method"] != "bsrp_lag"]
+    runs = ours.groupby("seed")["cost"]
+    assert (runs.size() == 32).all() and len(runs) == 5
+    alone = math.sqrt(runs.var().mean() / 32)  # deviation of a run's mean, by its episodes
+    half = stats.t.ppf(0.975, 4) * alone * math.sqrt(1 + 1 / 5)
+    outside = stats.binom.sf(1, 24, 0.05)
+    p = stats.mannwhitneyu(recorded["cost"], ours["cost"]).pvalue
+    text = " ".join((folder / "recordings.md").read_text().split())
+    for said in (
+        f"(standard deviation {runs.mean().std():.1f})",
+        f"predicts ({alone:.1f}, an interval of ± {half:.0f})",
+        f"probability of {outside:.2f} by chance",
+        f"the {len(recorded)} recorded episodes of that part have a mean of "
+        f"{recorded['cost'].mean():.0f} against {ours['cost'].mean():.0f} of our {len(ours)} "
+        f"(p = {p:.2f}, Mann-Whitney)",
+    ):
+        assert said in text, said
 
 
 def test_a_frozen_policy_is_judged_by_all_its_episodes(campaign):
