@@ -40,6 +40,9 @@ def discount_weights(cont: jax.Array, discount: float) -> jax.Array:
     return jnp.cumprod(discount * cont, 0) / discount
 
 
+PERCENTILES = 5.0, 95.0  # whose distance is the scale of returns
+
+
 class ReturnNormState(NamedTuple):
     """EMA of the low and high percentile of returns; scalars."""
 
@@ -53,24 +56,19 @@ def init_return_norm() -> ReturnNormState:
 
 
 def update_return_norm(
-    state: ReturnNormState,
-    returns: jax.Array,
-    *,
-    decay: float = 0.99,
-    low: float = 5.0,
-    high: float = 95.0,
+    state: ReturnNormState, returns: jax.Array, *, decay: float = 0.99
 ) -> ReturnNormState:
     """One EMA step towards the percentiles of `returns` (any shape).
 
     DreamerV3 (arXiv:2301.04104v1, Eq. 12).
     """
     returns = jax.lax.stop_gradient(returns)
-    new_low, new_high = jnp.percentile(returns, jnp.array([low, high]))
+    new_low, new_high = jnp.percentile(returns, jnp.array(PERCENTILES))
     return ReturnNormState(
         decay * state.low + (1 - decay) * new_low, decay * state.high + (1 - decay) * new_high
     )
 
 
-def return_scale(state: ReturnNormState, max_scale: float = 1.0) -> jax.Array:
-    """max(1 / max_scale, high - low): divisor of advantages; small returns are not amplified."""
-    return jnp.maximum(1.0 / max_scale, state.high - state.low)
+def return_scale(state: ReturnNormState) -> jax.Array:
+    """max(1, high - low): divisor of advantages; small returns are not amplified."""
+    return jnp.maximum(1.0, state.high - state.low)

@@ -6,14 +6,47 @@ Imports no JAX, so that commands can show settings quickly.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 
 
 def require(condition: bool, message: str) -> None:
     """Raise ValueError with `message` unless `condition` holds."""
     if not condition:
         raise ValueError(message)
+
+
+class Allowed(NamedTuple):
+    """Values that a setting may have, and the requirement in words. NaN is never allowed."""
+
+    holds: Callable[[Any], bool]
+    words: str
+
+
+def at_least(low: int) -> Allowed:
+    return Allowed(lambda value: value >= low, f"must be at least {low}")
+
+
+def within(low: int, high: int) -> Allowed:
+    return Allowed(lambda value: low <= value <= high, f"must lie in {low}..{high}")
+
+
+POSITIVE = Allowed(lambda value: value > 0, "must be positive")
+NOT_NEGATIVE = Allowed(lambda value: value >= 0, "must not be negative")
+SHARE = within(0, 1)
+SHARE_BELOW_1 = Allowed(lambda value: 0 <= value < 1, "must lie in 0..1, 1 excluded")
+BETWEEN_0_AND_1 = Allowed(lambda value: 0 < value < 1, "must lie between 0 and 1")
+
+
+def check(config: Any, part: str, allowed: Allowed, *names: str) -> None:
+    """Raise ValueError unless these fields of `config` have allowed values.
+
+    The message names the first that does not, as `part.name`; `part` is empty at the top level.
+    """
+    for name in names:
+        value = getattr(config, name)
+        where = f"{part}.{name}" if part else name
+        require(allowed.holds(value), f"{where}={value} {allowed.words}")
 
 
 def replaced(config: Any, changes: Mapping[str, Any]) -> Any:
@@ -72,11 +105,8 @@ class PIDConfig:
     """Number of stages after which the limit stays constant."""
 
     def __post_init__(self):
-        if self.delay < 1:
-            raise ValueError(f"pid.delay={self.delay} must be at least 1 episode")
-        for name in ("proportional_ema", "derivative_ema", "cost_ema"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"pid.{name}={getattr(self, name)} must lie in 0..1")
+        check(self, "pid", at_least(1), "delay", "limit_stage_steps")
+        check(self, "pid", SHARE, "proportional_ema", "derivative_ema", "cost_ema")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +130,7 @@ class AugmentedConfig:
     """
 
     def __post_init__(self):
-        if self.penalty_init <= 0:
-            raise ValueError(f"augmented.penalty_init={self.penalty_init} must be positive")
+        check(self, "augmented", POSITIVE, "penalty_init")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +145,4 @@ class OptimizerConfig:
     """Global norm to which gradients are clipped."""
 
     def __post_init__(self):
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate={self.learning_rate} must be positive")
-        if not self.clip > 0:
-            raise ValueError(f"clip={self.clip} must be positive")
+        check(self, "", POSITIVE, "learning_rate", "clip")

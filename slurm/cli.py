@@ -207,10 +207,11 @@ def _check_room(chosen: SweepArgs, out: Path, needs: Sequence[Needs], memory: in
         )
     place = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(place).free
-    at_once = (chosen.jobs or (1 if here else len(needs))) * max(need.disk for need in needs)
-    if at_once > free:
+    at_once = min(chosen.jobs or (1 if here else len(needs)), len(needs))
+    disk = at_once * max(need.disk for need in needs)
+    if disk > free:
         raise BadInput(
-            f"runs at a time need up to {amount(at_once)} of disk and {place} has "
+            f"runs at a time need up to {amount(disk)} of disk and {place} has "
             f"{amount(free)}: choose another --out, fewer --jobs or a smaller replay.capacity"
         )
 

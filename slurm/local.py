@@ -7,6 +7,7 @@ while they run.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -105,7 +106,8 @@ class LocalExecutor:
 
     def _start(self, job: Job) -> Child:
         gpu = self._gpu()
-        share = min(1.0, len(self._gpus) / self._jobs) if self._gpus else 1.0
+        # of the GPU's memory; with 3 runs on 2 GPUs, two share one
+        share = 1 / math.ceil(self._jobs / len(self._gpus)) if self._gpus else 1.0
         process = child.start(
             job.folder,
             job.code,

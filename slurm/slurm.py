@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from benchmarks.runs import attempts
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.reading import DamagedFile
 from benchmarks.sweep.logs import tail
-from benchmarks.sweep.members import member
+from benchmarks.sweep.members import member, where
 from slurm import batches
 from slurm.cluster import Entry, Request, SlurmCluster, Unreachable
 from slurm.drive import Retries
@@ -127,15 +127,45 @@ class SlurmExecutor:
                     self._refused.append(ended)
                 else:
                     new.append(job)
-            for part in (
-                [job for job in new if job.after is None],
-                [job for job in new if job.after is not None],
-            ):
-                for request, group in self._groups(part):
-                    # clusters with MaxArraySize 0 or 1 take single jobs only
-                    size = max(1, self._cluster.max_array - 1)
-                    for start in range(0, len(group), size):
-                        self._submit(request, group[start : start + size])
+            self._submit_grouped([job for job in new if job.after is None], {})
+            rest = [job for job in new if job.after is not None]
+            ids = self._canaries({job.after for job in rest if job.after is not None})
+            self._refused += [
+                Ended(job, None, "not started, its canary is not done")
+                for job in rest
+                if job.after not in ids
+            ]
+            self._submit_grouped([job for job in rest if job.after in ids], ids)
+
+    def _canaries(self, folders: Iterable[Path]) -> dict[Path, str]:
+        """Ids of the jobs that run these canaries, "" for a canary that is done.
+
+        Leaves out those that have ended otherwise or are not in the queue: Slurm may no longer know
+        the outcome of their jobs, so nothing can depend on them.
+        """
+        found = {}
+        at = {folder: self._watched[folder] for folder in folders if folder in self._watched}
+        listed = self._cluster.queue({watched.batch for watched in at.values()})
+        for folder in folders:
+            watched = at.get(folder)
+            entry = listed[watched.batch].get(watched.task) if watched is not None else None
+            if entry is not None and entry.state not in ENDED_STATES:
+                found[folder] = entry.id
+            elif where(folder) == "done":
+                found[folder] = ""
+            else:
+                self._say_once(
+                    f"canary {folder.name} is not done: what comes after it is not started"
+                )
+        return found
+
+    def _submit_grouped(self, jobs: Sequence[Job], canaries: Mapping[Path, str]) -> None:
+        """Submit the jobs in as few arrays as possible, each after its canary (`_canaries`)."""
+        # clusters with MaxArraySize 0 or 1 take single jobs only
+        size = max(1, self._cluster.max_array - 1)
+        for request, group in self._groups(jobs, canaries):
+            for start in range(0, len(group), size):
+                self._submit(request, group[start : start + size])
 
     def _queued(self) -> dict[str, tuple[str, int, int]]:
         """Batch, index and number of events of each run of the results folder that Slurm still
@@ -204,14 +234,14 @@ class SlurmExecutor:
         self._watched.clear()
         return []
 
-    def _groups(self, jobs: Sequence[Job]) -> Iterator[tuple[Request, list[Job]]]:
+    def _groups(
+        self, jobs: Sequence[Job], canaries: Mapping[Path, str]
+    ) -> Iterator[tuple[Request, list[Job]]]:
         """Group the jobs that can share an array: same code, Python, memory and canary."""
         groups: dict[Request, list[Job]] = defaultdict(list)
         for job in jobs:
             memory = self._profile.memory_gb or rounded_up(job.memory_bytes / 1e9)
-            after = ""
-            if job.after is not None and job.after in self._watched:
-                after = self._job_id(self._watched[job.after])
+            after = canaries[job.after] if job.after is not None else ""
             groups[
                 Request(
                     self._profile,
@@ -223,10 +253,6 @@ class SlurmExecutor:
                 )
             ].append(job)
         yield from groups.items()
-
-    def _job_id(self, at: Watched) -> str:
-        entry = self._cluster.queue([at.batch])[at.batch].get(at.task)
-        return entry.id if entry is not None else ""
 
     def _submit(self, request: Request, jobs: list[Job]) -> None:
         events = [len(attempts.read(job.folder)) for job in jobs]

@@ -21,6 +21,7 @@ def write_run(
     cost_limit=2.0,
     run_id="",
     task=TASK,
+    obs=OBS,
     spec=True,
 ):
     """Write a run folder as the training loop does.
@@ -33,7 +34,7 @@ def write_run(
         settings = {
             "method": method,
             "task": task,
-            "obs": OBS,
+            "obs": obs,
             "seed": seed,
             "steps": steps,
             "agent": {"cost_limit": cost_limit},
@@ -47,7 +48,7 @@ def write_run(
     if rows:
         with RecordWriter(folder / RECORDS_FILE) as writer:
             for split, episode, env_steps, ret, cost in rows:
-                of = (run_id, method, task, OBS, seed, split, episode)
+                of = (run_id, method, task, obs, seed, split, episode)
                 writer.write(
                     EpisodeRecord(
                         *of, env_steps, env_steps // 5, ret, cost, 1000, wall_seconds=env_steps / 10

@@ -2,9 +2,9 @@
 
 `python -m tests.omnisafe_runs FOLDER` runs in a separate process.
 
-Trains every algorithm twice, once undisturbed and once stopped and continued, and writes the values
-that tests compare to results.json. One process does it all, because importing torch and OmniSafe
-takes longer than a training.
+Trains every algorithm, and some again with a stop, and writes the values that tests compare to
+results.json. One process does it all, because importing torch and OmniSafe takes longer than a
+training.
 """
 
 from __future__ import annotations
@@ -19,65 +19,74 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from baselines.omnisafe import config as configs
 from baselines.omnisafe.algorithms import ALGORITHMS
 from benchmarks.methods import omnisafe_presets as presets
-from benchmarks.methods import settings
 from benchmarks.process.signals import Stop
 from benchmarks.runs.records import COLUMNS
 from benchmarks.runs.spec import RunSpec
+from tests.specs import spec_of, with_agent
 
 TASK = "tests.fakes.shore:shore"
 RESULTS = "results.json"
-EPOCHS = 3
+EPOCHS, REPEAT = 3, 2
 ENV_STEPS = COLUMNS.index("env_steps")
 PUBLISHED = ("ppo_lag", "ppo_simmer_pid", "td3_pid", "omnisafe_sac_lag")
 EVALUATED = ("ppo_lag", "ppo_simmer_pid", "td3_pid", "cce_pets")
+# Algorithms that are also stopped and continued: those that cover all kinds of state.
+RESUMED = (
+    "ppo",  # networks and their optimisers
+    "cpo",  # natural gradients
+    "ppo_lag",  # Lagrange multiplier
+    "pdo",  # normalisers of rewards and costs
+    "cppo_pid",  # PID controller of a multiplier
+    "on_crpo",  # counts of the updates of rewards and of costs
+    "ppo_saute",  # safety budget
+    "ppo_simmer_pid",  # PID controller of a safety budget
+    "ppo_early_terminated",  # cost of the episode
+    "td3",  # replay, target networks, delayed updates
+    "omnisafe_sac_lag",  # entropy temperature, Lagrange multiplier
+    "ddpg_pid",  # PID controller of a multiplier
+    "pets",  # dynamics models and planner
+    "safe_loop",  # two replays; actor and critics for the planner
+    "cap_pets",  # Lagrange multiplier of a planner
+)
 
 
-def toy_spec(
-    name: str,
-    epochs: int = EPOCHS,
-    repeat: int = 2,
-    seed: int = 0,
-    num_envs: int = 1,
-    **changes: Any,
-) -> RunSpec:
-    """A run of a few short epochs; episodes have 20 simulator steps.
-
-    `changes` are settings, with __ for dots.
-    """
-    preset = settings(name, "default", "debug", task=TASK)
+def toy_spec(name: str, num_envs: int = 1) -> RunSpec:
+    """A run of a few short epochs; episodes have 20 simulator steps."""
+    spec = spec_of(name, "default", task=TASK)
     kind = ALGORITHMS[name].family
     # On-policy epochs truncate an episode.
     length = {"on-policy": 25 * num_envs, "off-policy": 20, "model-based": 40}[kind]
-    small: dict[str, Any] = {"algo_cfgs__steps_per_epoch": length}
+    small = {"algo_cfgs.steps_per_epoch": length}
     if kind != "on-policy":
-        small["algo_cfgs__start_learning_steps"] = 20
+        small["algo_cfgs.start_learning_steps"] = 20
     if kind == "off-policy":
-        small["algo_cfgs__batch_size"] = 8
+        small["algo_cfgs.batch_size"] = 8
     if kind == "model-based":
-        small["algo_cfgs__update_dynamics_cycle"] = 20
-    if hasattr(preset.agent.algo_cfgs, "update_policy_cycle"):
-        small["algo_cfgs__update_policy_cycle"] = 10
-    agent = configs.replace(preset.agent, **(small | changes))
+        small["algo_cfgs.update_dynamics_cycle"] = 20
+    if hasattr(spec.agent.algo_cfgs, "update_policy_cycle"):
+        small["algo_cfgs.update_policy_cycle"] = 10
     loop = dataclasses.replace(
-        preset.loop,
-        action_repeat=repeat,
+        spec.loop,
+        action_repeat=REPEAT,
         num_envs=num_envs,
         eval_every=25,
         eval_episodes=2,
         checkpoint_every=20,
     )
-    steps = epochs * agent.algo_cfgs.steps_per_epoch * (1 if kind == "model-based" else repeat)
-    return RunSpec(name, TASK, "default", seed, steps, "debug", loop, preset.replay, agent)
+    steps = EPOCHS * length * (1 if kind == "model-based" else REPEAT)
+    return with_agent(dataclasses.replace(spec, steps=steps, loop=loop), small)
 
 
 def make_env(spec: RunSpec) -> Any:
-    """Environment factory of the run."""
+    """Environment factory of the run.
+
+    Images of a user environment are its `default` observation.
+    """
     from benchmarks.envs import make_env as make
 
-    return functools.partial(make, spec.task, spec.obs, presets.budget(spec, 20).env_repeat)
+    return functools.partial(make, spec.task, "default", presets.budget(spec, 20).env_repeat)
 
 
 class After(Stop):
@@ -115,10 +124,13 @@ def _rows(path: Path) -> list[Any]:
     ]
 
 
-def twice(name: str, folder: Path) -> dict[str, Any]:
-    """Train an algorithm undisturbed, and again with a stop after 45 % of the stop checks."""
+def trained(name: str, folder: Path) -> dict[str, Any]:
+    """Train an algorithm; those of RESUMED again with a stop after 45 % of the stop checks."""
     spec, count = toy_spec(name), After()
     done = run(spec, folder / "undisturbed", stop=count)
+    found = {"finished": done.finished, "env_steps": done.env_steps}
+    if name not in RESUMED:
+        return found
     stopped = run(spec, folder / "stopped", stop=After(0.45 * count.asked)).env_steps
     beyond = [
         row
@@ -126,12 +138,8 @@ def twice(name: str, folder: Path) -> dict[str, Any]:
         if int(row.split(",")[ENV_STEPS]) > stopped
     ]
     run(spec, folder / "stopped")
-    return {
-        "finished": done.finished,
-        "env_steps": done.env_steps,
-        "stopped": stopped,
-        "beyond": beyond,
-    } | same_run(folder / "undisturbed", folder / "stopped")
+    same = same_run(folder / "undisturbed", folder / "stopped")
+    return found | same | {"stopped": stopped, "beyond": beyond}
 
 
 def several(folder: Path) -> dict[str, Any]:
@@ -141,15 +149,24 @@ def several(folder: Path) -> dict[str, Any]:
     run(spec, folder / "b", stop=After(0.5 * count.asked))
     run(spec, folder / "b")
     late = run(spec, folder / "c", stop=After(count.asked - 2))
+    finished = run(spec, folder / "c").finished
+    saved = _saved(folder / "c")
+    run(spec, folder / "c")
     return {
         "late": (late.env_steps == spec.steps, late.finished),
-        "finished": run(spec, folder / "c").finished,
+        "finished": finished,
+        "saved again": _saved(folder / "c") != saved,
         "same": [
             *same_run(folder / "a", folder / "b").values(),
             *same_run(folder / "a", folder / "c").values(),
         ],
         "lines": len((folder / "a" / "episodes.csv").read_text().splitlines()),
     }
+
+
+def _saved(out: Path) -> dict[str, int]:
+    """When each file of the checkpoints was written."""
+    return {str(path): path.stat().st_mtime_ns for path in (out / "checkpoints").rglob("*")}
 
 
 def evaluated(name: str, folder: Path) -> dict[str, bool]:
@@ -208,7 +225,7 @@ def main() -> None:
     out, results = Path(sys.argv[1]), {}
     for name in ALGORITHMS:
         try:
-            results[name] = twice(name, out / name)
+            results[name] = trained(name, out / name)
         except Exception:  # noqa: BLE001 (a test reports it)
             results[name] = {"error": traceback.format_exc()}
     found = {

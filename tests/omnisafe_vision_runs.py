@@ -6,63 +6,42 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
-from baselines.omnisafe import config as configs
-from benchmarks.methods import settings
 from benchmarks.runs.spec import RunSpec
 from tests.fakes.ferry import EPISODE_ENV_STEPS, LIMIT
+from tests.omnisafe_runs import After, run, same_run
+from tests.specs import spec_of, with_agent
 
 TASK = "tests.fakes.ferry:ferry"
 SMALL = {
-    "vision__frame_stack": 2,
-    "vision__channels": (8, 16),
-    "vision__kernels": (4, 3),
-    "vision__strides": (2, 2),
-    "vision__features": 32,
+    "vision.frame_stack": 2,
+    "vision.channels": (8, 16),
+    "vision.kernels": (4, 3),
+    "vision.strides": (2, 2),
+    "vision.features": 32,
 }
 # One algorithm of each kind: first-order gradients with several environments, natural gradients,
 # a safety budget appended to the observation, early termination.
 RESUMED = ("ppo_lag", "cpo", "ppo_simmer_pid", "ppo_early_terminated")
 
 
-def ferry_spec(
-    name: str, steps: int, seed: int = 0, num_envs: int = 1, preset: str = "debug", **changes: Any
-) -> RunSpec:
-    """A run on images; `changes` are settings, with __ for dots."""
-    chosen = settings(name, "vision", preset, task=TASK)
-    agent = configs.replace(chosen.agent, **(SMALL | changes))
+def ferry_spec(name: str, steps: int, changes: dict[str, Any], num_envs: int = 1) -> RunSpec:
+    """A run on images with changed settings of the agent, by dotted name."""
+    spec = spec_of(name, "vision", task=TASK)
     loop = dataclasses.replace(
-        chosen.loop,
+        spec.loop,
         action_repeat=1,
         num_envs=num_envs,
         eval_every=steps,
         eval_episodes=2,
         checkpoint_every=20,
     )
-    return RunSpec(name, TASK, "vision", seed, steps, preset, loop, chosen.replay, agent)
-
-
-def make_env(spec: RunSpec) -> Any:
-    """Environment factory of the run.
-
-    Images of a user environment are its `default` observation.
-    """
-    from benchmarks.envs import make_env as make
-
-    return functools.partial(make, spec.task, "default", spec.loop.action_repeat)
-
-
-def run(spec: RunSpec, out: Path, **options: Any) -> Any:
-    """Train in this process."""
-    from benchmarks.omnisafe import loop
-
-    return loop.train(spec, out, make_env(spec), loop.Options(**options))
+    return with_agent(dataclasses.replace(spec, steps=steps, loop=loop), SMALL | changes)
 
 
 def learn_spec() -> RunSpec:
@@ -72,18 +51,20 @@ def learn_spec() -> RunSpec:
         "ppo_lag",
         12 * rows,
         num_envs=8,
-        cost_limit=LIMIT,
-        algo_cfgs__steps_per_epoch=rows,
-        algo_cfgs__update_iters=4,
-        algo_cfgs__batch_size=64,
-        algo_cfgs__target_kl=0.05,
-        algo_cfgs__gamma=0.5,
-        algo_cfgs__cost_gamma=0.5,
-        algo_cfgs__max_grad_norm=0.5,
-        model_cfgs__actor__lr=6e-4,
-        model_cfgs__critic__lr=1e-3,
-        lagrange_cfgs__lagrangian_multiplier_init=1.8,
-        lagrange_cfgs__lambda_lr=0.05,
+        changes={
+            "cost_limit": LIMIT,
+            "algo_cfgs.steps_per_epoch": rows,
+            "algo_cfgs.update_iters": 4,
+            "algo_cfgs.batch_size": 64,
+            "algo_cfgs.target_kl": 0.05,
+            "algo_cfgs.gamma": 0.5,
+            "algo_cfgs.cost_gamma": 0.5,
+            "algo_cfgs.max_grad_norm": 0.5,
+            "model_cfgs.actor.lr": 6e-4,
+            "model_cfgs.critic.lr": 1e-3,
+            "lagrange_cfgs.lagrangian_multiplier_init": 1.8,
+            "lagrange_cfgs.lambda_lr": 0.05,
+        },
     )
     loop = dataclasses.replace(spec.loop, eval_episodes=64, checkpoint_every=spec.steps)
     return dataclasses.replace(spec, loop=loop)
@@ -91,12 +72,9 @@ def learn_spec() -> RunSpec:
 
 def twice(name: str, folder: Path) -> dict[str, Any]:
     """Train an algorithm undisturbed, and again with a stop in the middle of an epoch."""
-    from tests.omnisafe_runs import After, same_run
-
     num_envs = 2 if name == "ppo_lag" else 1
-    spec = ferry_spec(
-        name, 3 * 40 * num_envs, num_envs=num_envs, algo_cfgs__steps_per_epoch=40 * num_envs
-    )
+    rows = 40 * num_envs
+    spec = ferry_spec(name, 3 * rows, {"algo_cfgs.steps_per_epoch": rows}, num_envs=num_envs)
     count = After()
     done = run(spec, folder / "undisturbed", stop=count)
     stopped = run(spec, folder / "stopped", stop=After(0.6 * count.asked)).env_steps

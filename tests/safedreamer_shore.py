@@ -54,8 +54,8 @@ BASE = SafeDreamerConfig(
 
 
 def solve(method: str, out: Path, steps: int = 4000, **changes: Any) -> tuple[float, float]:
-    """Mean return and cost of the last 10 evaluation episodes after `steps` simulator steps, with
-    changed settings.
+    """Mean return and cost of 10 evaluation episodes after `steps` simulator steps, with changed
+    settings.
     """
     config = dataclasses.replace(with_method(BASE, method), **changes)
-    return solve_shore(out, method, config, SafeDreamer, steps=steps, eval_every=steps)
+    return solve_shore(out, method, config, SafeDreamer, steps=steps)

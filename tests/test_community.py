@@ -37,6 +37,8 @@ def test_an_image_lacks_no_tracked_file_so_that_its_checkout_is_clean():
 
 
 def test_issue_templates_have_a_head_that_parses():
-    for file in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.md"):
+    files = list((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.md"))
+    assert files != []
+    for file in files:
         head = yaml.safe_load(file.read_text(encoding="utf-8").split("---")[1])
         assert {"name", "about", "labels"} <= head.keys(), file

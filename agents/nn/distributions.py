@@ -103,11 +103,6 @@ def onehot_from_uniform(uniform: jax.Array, probs: jax.Array) -> jax.Array:
     return straight_through(jax.nn.one_hot(index, classes, dtype=probs.dtype), probs)
 
 
-def sample_onehot(key: jax.Array, probs: jax.Array) -> jax.Array:
-    """Straight-through one-hot sample of categorical variables, [..., C] -> [..., C]."""
-    return onehot_from_uniform(jax.random.uniform(key, probs.shape[:-1]), probs)
-
-
 def straight_through(value: jax.Array, probs: jax.Array) -> jax.Array:
     """`value` in the forward pass, gradients to `probs`."""
     return jax.lax.stop_gradient(value - probs) + probs

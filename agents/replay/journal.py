@@ -53,51 +53,24 @@ class SavedMark(NamedTuple):
 
 
 class Rows(Protocol):
-    """A ring of rows of several streams that can be saved, such as `agents.replay.buffer.Replay`.
-
-    Row r, counted from the start of the run, is in slot r % slots of its stream.
-    """
+    """The part of `agents.replay.buffer.Replay` that saving and loading use."""
 
     saved: SavedMark | None
 
     @property
-    def specs(self) -> Mapping[str, ArraySpec]:
-        """Shape (without batch axes) and dtype of every array of a row."""
-        ...
-
+    def specs(self) -> Mapping[str, ArraySpec]: ...
     @property
     def num_streams(self) -> int: ...
-
     @property
-    def slots(self) -> int:
-        """S, the capacity of a stream in rows."""
-        ...
-
+    def slots(self) -> int: ...
     @property
-    def added(self) -> int:
-        """Rows per stream since the start of the run."""
-        ...
-
+    def added(self) -> int: ...
     @property
-    def held(self) -> int:
-        """Rows held per stream."""
-        ...
-
-    def read_rows(self, start: int, stop: int, /) -> dict[str, np.ndarray]:
-        """Copies of rows start..stop-1, arrays [E, stop - start, ...]."""
-        ...
-
-    def write_rows(self, start: int, rows: Mapping[str, np.ndarray], /) -> None:
-        """Write rows [E, n, ...] into the slots of rows start..start+n-1, n <= S."""
-        ...
-
-    def clear(self) -> None:
-        """Remove all rows."""
-        ...
-
-    def set_added(self, added: int, /) -> None:
-        """Mark the last rows before `added` as held, after `clear` and `write_rows`."""
-        ...
+    def held(self) -> int: ...
+    def read_rows(self, start: int, stop: int, /) -> dict[str, np.ndarray]: ...
+    def write_rows(self, start: int, rows: Mapping[str, np.ndarray], /) -> None: ...
+    def clear(self) -> None: ...
+    def set_added(self, added: int, /) -> None: ...
 
 
 def save(replay: Rows, directory: str | os.PathLike[str]) -> int:
@@ -138,44 +111,22 @@ def save(replay: Rows, directory: str | os.PathLike[str]) -> int:
     return mark
 
 
-def load(replay: Rows, directory: str | os.PathLike[str], mark: int | None = None) -> None:
-    """Replace the content of `replay` by the save `mark` (default: the last).
+def load(replay: Rows, directory: str | os.PathLike[str], mark: int) -> None:
+    """Replace the content of `replay` by the save `mark`.
 
     Raises ValueError if that save is missing or has another layout (`replay` is unchanged), or is
     damaged (`replay` is then empty).
     """
     directory = Path(directory)
-    manifest = _read_manifest(directory)
-    if manifest is None:
-        raise ValueError(f"{directory} holds no saved replay (manifest.json is missing)")
+    manifest = _manifest_of(directory, mark)
     _check_layout(replay, manifest, directory)
-    if mark is None:
-        mark = int(manifest["marks"][-1])
-    if mark not in manifest["marks"]:
-        raise ValueError(
-            f"{directory} holds no save with mark {mark}, it holds {manifest['marks']}"
-        )
     replay.clear()
-    expected = max(0, mark - replay.slots)
-    for segment in manifest["segments"]:
-        first, stop = max(segment["start"], expected), min(segment["stop"], mark)
-        if first >= stop:
-            continue
-        if first != expected:
-            raise ValueError(f"{directory} lacks rows {expected}..{first}")
-        rows = _read_segment(
-            replay, directory / segment["file"], segment["stop"] - segment["start"]
-        )
+    for segment, first, stop in _covering(manifest, mark, directory):
+        start = segment["start"]
+        rows = _read_segment(replay, directory / segment["file"], segment["stop"] - start)
         replay.write_rows(
-            first,
-            {
-                key: value[:, first - segment["start"] : stop - segment["start"]]
-                for key, value in rows.items()
-            },
+            first, {key: value[:, first - start : stop - start] for key, value in rows.items()}
         )
-        expected = stop
-    if expected != mark:
-        raise ValueError(f"{directory} lacks rows {expected}..{mark}")
     replay.set_added(mark)
     replay.saved = SavedMark(directory.resolve(), mark)
 
@@ -186,20 +137,7 @@ def check(directory: str | os.PathLike[str], mark: int) -> None:
     Checks its manifest and the checksums in the archives of all its segments.
     """
     directory = Path(directory)
-    manifest = _read_manifest(directory)
-    if manifest is None:
-        raise ValueError(f"{directory} holds no saved replay (manifest.json is missing)")
-    if mark not in manifest["marks"]:
-        raise ValueError(
-            f"{directory} holds no save with mark {mark}, it holds {manifest['marks']}"
-        )
-    expected = max(0, mark - manifest["slots"])
-    for segment in manifest["segments"]:
-        first, stop = max(segment["start"], expected), min(segment["stop"], mark)
-        if first >= stop:
-            continue
-        if first != expected:
-            break
+    for segment, _, _ in _covering(_manifest_of(directory, mark), mark, directory):
         path = directory / segment["file"]
         try:
             with zipfile.ZipFile(path) as archive:
@@ -208,6 +146,36 @@ def check(directory: str | os.PathLike[str], mark: int) -> None:
             raise ValueError(f"{path} is damaged or missing: {error}") from error
         if broken is not None:
             raise ValueError(f"{path} is damaged: {broken!r:.100} is not what was written")
+
+
+def _manifest_of(directory: Path, mark: int) -> dict[str, Any]:
+    """The manifest of a directory that holds the save `mark`; raises ValueError otherwise."""
+    manifest = _read_manifest(directory)
+    if manifest is None:
+        raise ValueError(f"{directory} holds no saved replay (manifest.json is missing)")
+    if mark not in manifest["marks"]:
+        raise ValueError(
+            f"{directory} holds no save with mark {mark}, it holds {manifest['marks']}"
+        )
+    return manifest
+
+
+def _covering(
+    manifest: dict[str, Any], mark: int, directory: Path
+) -> Iterator[tuple[dict[str, Any], int, int]]:
+    """Segments of the save `mark`, each with the first of its rows that belong to the save and the
+    one after the last.
+
+    Raises ValueError at the first gap.
+    """
+    expected = max(0, mark - manifest["slots"])
+    for segment in manifest["segments"]:
+        first, stop = max(segment["start"], expected), min(segment["stop"], mark)
+        if first >= stop:
+            continue
+        if first != expected:
+            raise ValueError(f"{directory} lacks rows {expected}..{first}")
+        yield segment, first, stop
         expected = stop
     if expected != mark:
         raise ValueError(f"{directory} lacks rows {expected}..{mark}")

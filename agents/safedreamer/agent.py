@@ -80,15 +80,15 @@ class SafeDreamer:
         self.graphs = graphs(config, env)
         self.learner = Learner(config, self.graphs, env.obs)
         self._init = jax.jit(lambda key: self.learner.fresh_state(init_params(config, env, key)))
-        steps = (
-            env.episode_env_steps
-            if config.planner.cost_scale == "release"
-            else env.episode_agent_steps
+        # Episode cost in simulator units per unit of predicted cost per agent step.
+        self.episode_cost_per_step = env.episode_agent_steps * (
+            env.action_repeat if config.model.counts_hazards else 1
         )
-        self.cost_scale = steps / config.planner.horizon
-        # A cost of c per agent step yields a discounted return of c / (1 - discount) and an episode
-        # cost of c times the agent steps of an episode.
-        self.return_scale = env.episode_agent_steps * (1.0 - config.imagination.cost_discount)
+        as_released = config.planner.cost_scale == "release"
+        episode_cost = env.episode_env_steps if as_released else self.episode_cost_per_step
+        self.cost_scale = episode_cost / config.planner.horizon
+        # A cost of c per agent step yields a discounted return of c / (1 - discount).
+        self.return_scale = self.episode_cost_per_step * (1.0 - config.imagination.cost_discount)
         self._act = jax.jit(self._act_impl, static_argnames="mode")
         # Jitted separately from `_act`, so that the latter's compilation, and thus its rounding, is
         # unchanged.
@@ -96,10 +96,6 @@ class SafeDreamer:
             lambda params, latent: nnx.merge(self.graphs.model, params).cost(untracked(latent))
         )
         self._update = jax.jit(self.learner.update, donate_argnums=0)
-        # Episode cost in simulator units per unit of predicted cost per agent step.
-        self.episode_cost_per_step = env.episode_agent_steps * (
-            env.action_repeat if config.model.counts_hazards else 1
-        )
         self._end_episode = jax.jit(partial(update_pid, config.pid))
         self._end_episode_augmented = jax.jit(self._end_episode_augmented_impl)
 

@@ -9,7 +9,18 @@ import dataclasses
 from typing import Literal
 
 from agents.safedreamer.planner_config import PlannerConfig
-from agents.settings import AugmentedConfig, OptimizerConfig, PIDConfig, require
+from agents.settings import (
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
+    SHARE_BELOW_1,
+    AugmentedConfig,
+    OptimizerConfig,
+    PIDConfig,
+    at_least,
+    check,
+    require,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,21 +109,13 @@ class ModelConfig:
     """Optimiser of the world model."""
 
     def __post_init__(self):
-        for name in (
-            "deter",
-            "stoch",
-            "units",
-            "head_units",
-            "head_layers",
-            "vector_units",
-            "vector_layers",
-            "conv_depth",
-        ):
-            require(
-                getattr(self, name) >= 1, f"model.{name}={getattr(self, name)} must be at least 1"
-            )
-        require(self.lidar_bins >= 3, f"model.lidar_bins={self.lidar_bins} must be at least 3")
-        require(self.classes >= 2, f"model.classes={self.classes} must be at least 2")
+        check(self, "model", at_least(1), "deter", "stoch", "units", "head_units", "head_layers")
+        check(self, "model", at_least(1), "vector_units", "vector_layers", "conv_depth")
+        check(self, "model", at_least(2), "classes")
+        check(self, "model", at_least(3), "lidar_bins")
+        check(self, "model", POSITIVE, "residual_floor", "hazard_radius")
+        check(self, "model", NOT_NEGATIVE, "hazard_softness")
+        check(self, "model", SHARE_BELOW_1, "residual_decay", "cost_share")
         require(
             self.bins >= 3 and self.bins % 2 == 1,
             f"model.bins={self.bins} must be odd and at least 3, so that one bin is zero",
@@ -121,24 +124,6 @@ class ModelConfig:
             self.motion_scale == -1.0 or self.motion_scale >= 0.0,
             f"model.motion_scale={self.motion_scale} must not be negative, or be -1 to equal "
             "vector_scale",
-        )
-        require(
-            self.residual_floor > 0, f"model.residual_floor={self.residual_floor} must be positive"
-        )
-        require(
-            0.0 <= self.residual_decay < 1.0,
-            f"model.residual_decay={self.residual_decay} must lie in 0..1, 1 excluded",
-        )
-        require(
-            0.0 <= self.cost_share < 1.0,
-            f"model.cost_share={self.cost_share} must lie in 0..1, 1 excluded",
-        )
-        require(
-            self.hazard_radius > 0, f"model.hazard_radius={self.hazard_radius} must be positive"
-        )
-        require(
-            self.hazard_softness >= 0,
-            f"model.hazard_softness={self.hazard_softness} must not be negative",
         )
         require(
             0.0 < self.unimix < 1.0,
@@ -183,10 +168,7 @@ class ActorConfig:
             0 < self.min_std <= self.max_std,
             f"actor.min_std={self.min_std} must lie in 0..max_std={self.max_std}",
         )
-        require(
-            0 <= self.reinforce_share <= 1,
-            f"actor.reinforce_share={self.reinforce_share} must lie in 0..1",
-        )
+        check(self, "actor", SHARE, "reinforce_share")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,8 +209,9 @@ class ImaginationConfig:
     """EMA decay of the return percentiles."""
 
     def __post_init__(self):
-        require(self.horizon >= 1, f"imagination.horizon={self.horizon} must be at least 1 step")
-        require(0.0 <= self.lam <= 1.0, f"imagination.lam={self.lam} must lie in 0..1")
+        check(self, "imagination", at_least(1), "horizon")
+        check(self, "imagination", SHARE, "lam")
+        check(self, "imagination", NOT_NEGATIVE, "starts")
         require(
             self.discount_horizon > 1.0,
             f"imagination.discount_horizon={self.discount_horizon} must exceed 1 step",
@@ -242,7 +225,6 @@ class ImaginationConfig:
             self.cost_lam == -1.0 or 0.0 <= self.cost_lam <= 1.0,
             f"imagination.cost_lam={self.cost_lam} must lie in 0..1, or be -1 to equal lam",
         )
-        require(self.starts >= 0, f"imagination.starts={self.starts} must be 0 (all) or positive")
 
     @property
     def discount(self) -> float:
@@ -301,7 +283,7 @@ class SafeDreamerConfig:
     """Augmented Lagrangian; unused unless multiplier is augmented."""
 
     def __post_init__(self):
-        require(self.cost_limit >= 0, f"cost_limit={self.cost_limit} must not be negative")
+        check(self, "", NOT_NEGATIVE, "cost_limit")
         plans = self.act_with == "planner"
         needs_cost = {self.multiplier, self.actor_multiplier} != {"none"} or (
             plans and (self.planner.feasible_filter or self.planner.objective == "lagrangian")

@@ -5,7 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from agents.settings import require
+from agents.settings import (
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
+    SHARE_BELOW_1,
+    at_least,
+    check,
+    require,
+    within,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,38 +96,21 @@ class PlannerConfig:
     """
 
     def __post_init__(self):
-        require(self.horizon >= 1, f"planner.horizon={self.horizon} must be at least 1 step")
-        require(self.iterations >= 1, f"planner.iterations={self.iterations} must be at least 1")
-        require(self.candidates >= 1, f"planner.candidates={self.candidates} must be at least 1")
+        check(self, "planner", at_least(1), "horizon", "candidates", "iterations", "pessimism")
+        check(self, "planner", at_least(1), "candidate_decay")
+        check(self, "planner", SHARE, "actor_fraction", "actor_share")
+        check(self, "planner", SHARE_BELOW_1, "momentum")
+        check(self, "planner", POSITIVE, "init_std")
+        check(self, "planner", NOT_NEGATIVE, "cost_margin")
+        check(self, "planner", within(0, 10), "noise_exponent")
         require(
             1 <= self.elites <= self.candidates,
             f"planner.elites={self.elites} must lie in 1..planner.candidates={self.candidates}",
         )
         require(
-            0.0 <= self.actor_fraction <= 1.0,
-            f"planner.actor_fraction={self.actor_fraction} must lie in 0..1",
-        )
-        require(
-            0.0 <= self.momentum < 1.0,
-            f"planner.momentum={self.momentum} must lie in 0..1, 1 excluded",
-        )
-        require(
-            self.cost_margin >= 0, f"planner.cost_margin={self.cost_margin} must not be negative"
-        )
-        require(self.pessimism >= 1, f"planner.pessimism={self.pessimism} must be at least 1")
-        require(
             self.pessimism == 1 or self.latents == "sample",
             f"planner.pessimism={self.pessimism} compares sampled rollouts: set "
             "planner.latents=sample",
-        )
-        require(
-            0.0 <= self.actor_share <= 1.0,
-            f"planner.actor_share={self.actor_share} must lie in 0..1",
-        )
-        require(self.init_std > 0, f"planner.init_std={self.init_std} must be positive")
-        require(
-            0.0 <= self.noise_exponent <= 10.0,
-            f"planner.noise_exponent={self.noise_exponent} must lie in 0..10",
         )
         require(
             0 <= self.kept_elites <= self.elites,
@@ -128,10 +120,6 @@ class PlannerConfig:
             self.kept_elites < self.candidates,
             f"planner.kept_elites={self.kept_elites} must be less than "
             f"planner.candidates={self.candidates}, which they are counted among",
-        )
-        require(
-            self.candidate_decay >= 1.0,
-            f"planner.candidate_decay={self.candidate_decay} must be at least 1",
         )
 
     @property

@@ -24,7 +24,6 @@ from agents.settings import AugmentedConfig, OptimizerConfig, PIDConfig
 METHODS: tuple[str, ...] = ("osrp", "osrp_lag", "bsrp_lag", "dreamerv3", "cem")
 PLANNING = ("osrp", "osrp_lag", "cem")  # act by planning
 UNSAFE = ("dreamerv3", "cem")  # predict no costs
-PRESETS: tuple[str, ...] = ("release", "cpu", "debug")
 
 _VECTOR_SIZES = ModelConfig(
     deter=256,
@@ -165,7 +164,7 @@ def debug(method: str, obs: str, hazard_radius: float) -> SafeDreamerConfig:
     return with_method(config, method)
 
 
-_BUILDERS = {"release": release, "cpu": cpu, "debug": debug}
+PRESETS = {"release": release, "cpu": cpu, "debug": debug}
 
 
 def agent_config(
@@ -177,8 +176,4 @@ def agent_config(
     `hazard_radius` in metres defaults to that of the published coordinates tasks; it is 0 where
     costs do not follow from hazards (see geometry.hazard_radius).
     """
-    if method not in METHODS:
-        raise KeyError(f"unknown method {method!r}; valid: {', '.join(METHODS)}")
-    if preset not in _BUILDERS:
-        raise KeyError(f"unknown preset {preset!r}; valid: {', '.join(PRESETS)}")
-    return _BUILDERS[preset](method, obs, hazard_radius if obs == "coordinates" else 0.0)
+    return PRESETS[preset](method, obs, hazard_radius if obs == "coordinates" else 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from analysis.commands.main import EQUAL
@@ -11,13 +12,21 @@ from analysis.read.load import load
 from analysis.results.frames import Results
 from analysis.results.judge import Observations, observe, set_cost_limit
 from analysis.statistics.metrics import equal_progress
+from benchmarks.runs.plain_text import printable
 from benchmarks.runs.ranges import check_number
 
 
 def read(args: argparse.Namespace) -> Results:
-    """The results of RESULTS and `--import` under `--observations` and `--cost-limit`."""
+    """The results of RESULTS and `--import` under `--observations` and `--cost-limit`.
+
+    Warns of runs with records that name no task.
+    """
     parts = [part for words in args.imported for part in importing.read(words)]
     results = observe(load(args.results, parts), Observations(args.observations))
+    runs = results.runs
+    if len(nameless := runs.loc[runs["used"] & (runs["task"] == ""), "run"]):
+        text = f"warning: left out, because they name no task: {', '.join(nameless)}"
+        print(printable(text), file=sys.stderr)
     limit = getattr(args, "cost_limit", None)
     return results if limit is None else set_cost_limit(results, limit)
 

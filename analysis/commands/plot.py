@@ -18,7 +18,7 @@ from analysis.read.load import REPORT_FILE
 from analysis.results.frames import Results
 from analysis.statistics.final import final_runs, performance
 from analysis.tables import cells
-from analysis.tables.formats import csv_text
+from analysis.tables.formats import csv_text, several_tasks
 from analysis.tables.runs import problems, runs_markdown
 from benchmarks.runs.places import check_folder
 
@@ -55,8 +55,8 @@ def write(results: Results, out: Path, k: int = 10, title: str = "") -> Report:
     table = performance(final_runs(results, k))
     warnings = tuple(problems(results))
     out.mkdir(parents=True, exist_ok=True)
-    several = len(table[["task", "obs"]].drop_duplicates()) > 1
-    shown = cells.performance(table, ("Task", *HEAD) if several else HEAD, k).markdown()
+    columns = ("Task", *HEAD) if several_tasks(table) else HEAD
+    shown = cells.performance(table, columns, k).markdown()
     head = f"# {title}\n\n" if title else ""
     texts = {
         # written first: marks the folder as a report, not a run

@@ -21,7 +21,6 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from analysis.figures import style
 from analysis.figures.facets import cost_axis
-from analysis.read.diagnosis import COLUMNS
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 MIN_STEPS = 5  # bins with fewer steps are not drawn: their share is too uncertain
@@ -56,13 +55,7 @@ PREDICTORS = {
 
 
 def diagnosis(findings: pd.DataFrame, title: str = "") -> Figure:
-    """The figure of one table of findings. Raises ValueError where a column is missing."""
-    missing = [name for name in COLUMNS if name not in findings]
-    if missing:
-        raise ValueError(
-            f"no table of a diagnosis: columns {missing} are missing; `safedreamer diagnose` "
-            "writes one"
-        )
+    """The figure of one table of findings."""
     with style.context():
         figure = Figure(figsize=(7.2, 5.8), layout="constrained")
         grid = figure.add_gridspec(2, 3)

@@ -7,7 +7,7 @@ Figures over all tasks compare the plain methods; variants of ablation suites ha
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -113,26 +113,34 @@ class Summary(NamedTuple):
     note: str
 
 
-def summarise(scores: pd.DataFrame, config: GalleryConfig | None = None) -> Summary:
-    """`aggregate` of return, cost and the metrics of BARS, on the tasks that all methods share.
+def summarise(
+    scores: pd.DataFrame, config: GalleryConfig, metrics: Sequence[str] = ("return", "cost", *BARS)
+) -> Summary:
+    """`aggregate` of these metrics, on the tasks that all methods share.
 
     If there are none, `tables` is empty and the note explains why and what to do.
     """
-    config = config or GalleryConfig()
     scores = aggregates.plain(scores)
     evaluated = scores.groupby("method")["return"].transform("count") > 0
     without = sorted(set(scores.loc[~evaluated, "method"]))
     scores = scores[evaluated]
     if scores.empty:
         return Summary(scores, {}, NO_EVALUATIONS)
-    known = [name for name in ("return", "cost", *BARS) if aggregates.left_out(scores, name)[0]]
+    known = [name for name in metrics if aggregates.left_out(scores, name)[0]]
     if not known:
         return Summary(scores, {}, _nothing_shared(scores))
     tables = {name: aggregates.aggregate(scores, name, config.reps) for name in known}
     notes = []
-    left_out = sorted({text for table in tables.values() for text in table["left_out"] if text})
+    left_out: dict[str, list[str]] = {}  # tasks -> metrics that lack them
+    for name, table in tables.items():
+        if tasks := table["left_out"].iloc[0]:
+            left_out.setdefault(tasks, []).append(METRICS[name].label)
     if left_out:
-        notes.append(f"Left out, because not all methods have values there: {'; '.join(left_out)}.")
+        parts = [
+            tasks + (f" ({', '.join(lacking)})" if len(lacking) < len(tables) else "")
+            for tasks, lacking in sorted(left_out.items())
+        ]
+        notes.append(f"Left out, because not all methods have values there: {'; '.join(parts)}.")
     if without:
         notes.append(f"Without evaluations: {', '.join(map(method_label, without))}.")
     if not all(table["trusted"].all() for table in tables.values()):
@@ -164,7 +172,8 @@ def aggregate_pictures(
         yield Picture("aggregates", section, "Aggregates", f"Not drawn: {note}")
         return
     caption = f"Over all runs and tasks, with 95 % stratified bootstrap intervals. {note}"
-    for metric in [name for name in BARS if name in tables] or ["return", "cost"]:
+    bars = [name for name in BARS if name in tables]
+    for metric in bars or [name for name in ("return", "cost") if name in tables]:
         table = tables[metric]
         columns = [overall.Column(name, table, name) for name in overall.STATISTICS]
         figure = overall.intervals(columns, overall.axis_label(metric))

@@ -49,8 +49,6 @@ def intervals(columns: Sequence[Column], label: str = "") -> Figure:
 
     Args: label, of the axis below all panels.
     """
-    if not columns:
-        raise ValueError("nothing to draw: no metric given")
     import matplotlib.pyplot as plt
     from rliable import plot_utils  # local: the import takes seconds
 
@@ -207,17 +205,14 @@ def _square(frame: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, np.n
     """Probabilities [M, M], NaN on the diagonal and for pairs not given, and whether the interval
     excludes one half [M, M].
     """
-    value = np.full((len(names), len(names)), np.nan)
-    sure = np.zeros_like(value, dtype=bool)
-    for line in frame.itertuples():
-        row, column = names.index(line.x), names.index(line.y)
-        if row == column:
-            continue
-        value[row, column] = line.probability
-        sure[row, column] = sure[column, row] = line.low > 0.5 or line.high < 0.5
-        if math.isnan(value[column, row]):
-            value[column, row] = 1.0 - line.probability
-    return value, sure
+    apart = frame[frame["x"] != frame["y"]]
+    apart = apart.assign(sure=(apart["low"] > 0.5) | (apart["high"] < 0.5))
+    value, sure = (
+        apart.pivot(index="x", columns="y", values=name).reindex(names, columns=names)
+        for name in ("probability", "sure")
+    )
+    sure = sure.eq(True).to_numpy()
+    return value.fillna(1.0 - value.T).to_numpy(float), sure | sure.T
 
 
 def scatter(

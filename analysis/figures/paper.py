@@ -9,14 +9,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
 from analysis.figures import curves, overall
-from analysis.figures.ablations import contribution
-from analysis.figures.gallery import GalleryConfig, Picture, Section
+from analysis.figures.gallery import (
+    GalleryConfig,
+    Picture,
+    Section,
+    ablation_pictures,
+    summarise,
+)
 from analysis.results.frames import Results
 from analysis.results.labels import method_label, task_label
-from analysis.statistics import ablations, aggregates
 from analysis.statistics.metrics import METRICS
 from analysis.statistics.paper import CURVES, MODEL_FREE, VISION, observed, panels, placed
 from analysis.statistics.series import curve_lines
@@ -25,11 +30,8 @@ NORMALISED = ("normalised_return", "normalised_cost", "normalised_cost_rate")
 LAYOUT = dataclasses.replace(curves.GRID, panel_height=1.0)
 
 
-def pictures(
-    results: Results, scores: pd.DataFrame, config: GalleryConfig | None = None
-) -> Iterator[Picture]:
+def pictures(results: Results, scores: pd.DataFrame, config: GalleryConfig) -> Iterator[Picture]:
     """The paper's figures; one without any run has no Figure and names the runs that it needs."""
-    config = config or GalleryConfig()
     listed = panels(results)
     for figure in CURVES:
         mine = listed[listed["figure"] == figure.name]
@@ -46,7 +48,7 @@ def pictures(
         yield Picture(figure.name, Section.CURVES, title, caption, drawn, data)
     shown = results.runs.set_index("run").assign(obs=observed(results.runs, VISION).to_numpy())
     yield _normalised(scores.assign(obs=scores["run"].map(shown["obs"])), config)
-    yield _ablation(scores)
+    yield next(ablation_pictures(results, scores))._replace(name="ablation")
 
 
 def _title(title: str, mine: pd.DataFrame) -> str:
@@ -77,24 +79,15 @@ def describe(mine: pd.DataFrame) -> str:
 def _normalised(scores: pd.DataFrame, config: GalleryConfig) -> Picture:
     """Normalised metrics over the tasks of the vision figures, where results have them."""
     name, title = "normalised", "Normalised metrics"
-    mine = aggregates.plain(scores)
-    mine = mine[[pair in VISION for pair in zip(mine["task"], mine["obs"])]]
-    mine = mine[mine.groupby("method")["return"].transform("count") > 0] if len(mine) else mine
-    known = [m for m in NORMALISED if len(mine) and aggregates.left_out(mine, m)[0]]
-    if not known:
+    seen = np.array([pair in VISION for pair in zip(scores["task"], scores["obs"])], bool)
+    mine, tables, note = summarise(scores[seen], config, NORMALISED)
+    if not tables:
         tasks = ", ".join(task_label(*task) for task in VISION)
         text = f"Not drawn: no task of {tasks} has evaluated runs of all methods. These fill it."
         return Picture(name, Section.AGGREGATES, title, text)
-    tables = {m: aggregates.aggregate(mine, m, config.reps) for m in known}
-    first = tables[known[0]]
-    caption = (
-        f"{int(first['tasks'].max())} of five vision tasks. {METRICS[known[0]].label}: "
-        f"{METRICS[known[0]].source}."
-    )
-    if left_out := next(filter(None, first["left_out"]), ""):
-        caption += f" Left out, because not all methods have values there: {left_out}."
-    if not first["trusted"].all():
-        caption += " Fewer than 3 seeds: no interval can be trusted, none is drawn."
+    metric, first = next(iter(tables.items()))
+    caption = f"{int(first['tasks'].max())} of five vision tasks. {METRICS[metric].label}: "
+    caption += f"{METRICS[metric].source}. {note}".rstrip()
     if set(mine["method"]) & set(MODEL_FREE):
         caption += (
             " Model-free methods without runs from vision are those from their own observations."
@@ -105,15 +98,3 @@ def _normalised(scores: pd.DataFrame, config: GalleryConfig) -> Picture:
     data = pd.concat([table.assign(metric=metric) for metric, table in tables.items()])
     figure = overall.intervals(columns, "Interquartile mean")
     return Picture(name, Section.AGGREGATES, title, caption, figure, data)
-
-
-def _ablation(scores: pd.DataFrame) -> Picture:
-    name, title, mine = "ablation", "Planner and Lagrangian", scores[scores["return"].notna()]
-    try:
-        figure = contribution(mine)
-    except ValueError as error:
-        suite = "`safedreamer sweep --suite ablation-planner-lagrangian`"
-        return Picture(name, Section.ABLATIONS, title, f"Not drawn: {error}. {suite} runs them.")
-    caption = "Means of every combination of parts; main effects and interaction."
-    data = pd.concat([ablations.cells(mine, m).assign(metric=m) for m in ("return", "cost")])
-    return Picture(name, Section.ABLATIONS, title, caption, figure, data)

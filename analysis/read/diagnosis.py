@@ -9,8 +9,8 @@ import os
 import pandas as pd
 
 from benchmarks.runs.reading import DamagedFile, read_text
+from benchmarks.runs.records import FINDING_COLUMNS
 
-COLUMNS = ("quantity", "predictor", "steps_ahead", "bin_low", "env_steps", "value")
 LARGEST = 1e12  # larger values cannot be drawn
 
 
@@ -22,8 +22,10 @@ def read(file: str | os.PathLike[str]) -> pd.DataFrame:
     text = read_text(file)
     try:
         table = pd.read_csv(io.StringIO(text))
+        if missing := [name for name in FINDING_COLUMNS if name not in table]:
+            raise ValueError(f"it lacks the columns {', '.join(missing)}")
         numbers = table[["steps_ahead", "bin_low", "env_steps", "value"]].astype(float)
-    except (ValueError, KeyError, OverflowError, csv.Error) as error:
+    except (ValueError, OverflowError, csv.Error) as error:
         raise DamagedFile(file, None, f"no table of a diagnosis: {error}") from error
     return table.assign(
         **{name: numbers[name].where(numbers[name].abs() < LARGEST) for name in numbers}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from analysis.read.columns import columns_of
 from analysis.results.frames import IDENTITY, Damage, Part, Status, damage_frame, no_episodes
 from benchmarks.runs.files import (
     ATTEMPTS_FILE,
@@ -52,25 +53,12 @@ def read(folders: Sequence[tuple[str, Path]]) -> Part:
 
 def _episodes(runs: list[_Run]) -> pd.DataFrame:
     """All records as one frame, `run` first; rows share their strings."""
-    import pyarrow as pa
-
-    table = (
-        pa.concat_tables([schema().empty_table(), *(run.records for run in runs)])
-        .unify_dictionaries()
-        .combine_chunks()
-    )
+    table = _joined(schema().empty_table(), *(run.records for run in runs))
     if not len(table):
         return no_episodes()
     names = np.array([run.facts["run"] for run in runs], dtype=object)
-    columns: dict[str, Any] = {"run": np.repeat(names, [len(run.records) for run in runs])}
-    for name in table.column_names:
-        column = table[name].chunk(0)
-        if pa.types.is_dictionary(column.type):
-            texts = np.array(column.dictionary.to_pylist(), dtype=object)
-            columns[name] = texts[column.indices.to_numpy()]
-        else:
-            columns[name] = column.to_numpy()
-    return pd.DataFrame(columns)
+    named = np.repeat(names, [len(run.records) for run in runs])
+    return pd.DataFrame({"run": named, **columns_of(table)})
 
 
 def _read_run(name: str, folder: Path) -> _Run:
@@ -102,7 +90,7 @@ def _read_run(name: str, folder: Path) -> _Run:
         **{key: _spec_text(saved, key) for key in ("preset", "cost_source")},
         "problem": problem or spec_problem,
         "state": state,
-        "budget_env_steps": _spec_number(saved, "steps", "env_steps", "total_env_steps"),
+        "budget_env_steps": _spec_number(saved, "steps"),
         "cost_limit": _spec_number(saved, "cost_limit"),
         **_provenance(saved),
         "notes": "; ".join(notes),
@@ -113,7 +101,7 @@ def _read_run(name: str, folder: Path) -> _Run:
 def _joined(*tables: pa.Table) -> pa.Table:
     import pyarrow as pa
 
-    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    return pa.concat_tables(tables).unify_dictionaries()
 
 
 def _read_spec(file: Path, notes: list[str]) -> tuple[dict[str, Any], str]:
@@ -234,10 +222,9 @@ def _spec_text(spec: dict[str, Any], key: str) -> str:
     return one_line(str(next(iter(_spec_values(spec, key)), "")), 100)
 
 
-def _spec_number(spec: dict[str, Any], *keys: str) -> float:
-    """The number of the first of `keys` that has one in the specification, else NaN."""
-    for key in keys:
-        for value in _spec_values(spec, key):
-            if is_a(value, float) and 0 <= value <= LARGEST_INT:
-                return float(value)
+def _spec_number(spec: dict[str, Any], key: str) -> float:
+    """The first number that the specification has for the key, else NaN."""
+    for value in _spec_values(spec, key):
+        if is_a(value, float) and 0 <= value <= LARGEST_INT:
+            return float(value)
     return np.nan

@@ -39,18 +39,23 @@ def read(words: Sequence[str]) -> list[Part]:
     paths = [word for word in words if word not in given]
     if not paths:
         raise ValueError(f"give a file, a folder or a pattern: {USAGE}")
-    found = []
+    found: dict[Path, Path] = {}  # each once, though several files of a folder may match
     for pattern in paths:
         matches = sorted(glob.glob(os.path.expanduser(pattern), recursive=True))
         if not matches:
             raise ValueError(f"--import {pattern}: no such file or folder")
-        found += [_one(Path(match), options) for match in matches]
-    return found
+        for path in map(_source, map(Path, matches)):
+            found.setdefault(path.resolve(), path)
+    return [_one(path, options) for path in found.values()]
+
+
+def _source(path: Path) -> Path:
+    """The folder of a run, if the file is one of several that may belong to it."""
+    several = path.name.startswith(tensorboard.PREFIX) or path.name.endswith(monitor.SUFFIX)
+    return path.parent if several else path
 
 
 def _one(path: Path, options: Mapping[str, str]) -> Part:
-    if path.name.startswith(tensorboard.PREFIX) or path.name.endswith(monitor.SUFFIX):
-        path = path.parent
     if not path.is_dir():
         return _table(path, options)
     kind = foreign.recognise({entry.name for entry in path.iterdir()})

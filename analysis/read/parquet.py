@@ -12,9 +12,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from analysis.read.columns import columns_of
 from analysis.results.frames import FACTS, Part, Status, damage_frame
 from benchmarks.runs.files import RUNS_KEY
 from benchmarks.runs.reading import DamagedFile, decode, expect, parse_object
@@ -42,8 +42,7 @@ def read(file: str | os.PathLike[str]) -> Part:
             f"{', '.join(missing)}"
         )
     listed = _listed(file, (table.schema.metadata or {}).get(RUNS_KEY))
-    columns = {name: _values(table[name].combine_chunks()) for name in ("run", *COLUMNS)}
-    episodes = pd.DataFrame(columns)
+    episodes = pd.DataFrame(columns_of(table.select(["run", *COLUMNS])))
     facts = _old_facts(table) if listed is None else [_facts(run) for run in listed]
     return Part(episodes, [{**fact, "source": file.name} for fact in facts], damage_frame())
 
@@ -57,16 +56,6 @@ def _listed(file: Path, data: bytes | None) -> list[dict[str, Any]] | None:
     for run in runs["runs"]:
         expect(run, {"run": str}, file, "run.")
     return runs["runs"]
-
-
-def _values(column: Any) -> np.ndarray:
-    import pyarrow as pa
-
-    if isinstance(column, pa.ChunkedArray):
-        column = column.unify_dictionaries().combine_chunks()
-    if pa.types.is_dictionary(column.type):
-        return np.array(column.dictionary.to_pylist(), dtype=object)[column.indices.to_numpy()]
-    return column.to_numpy(zero_copy_only=False)
 
 
 def _facts(run: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +26,9 @@ def read(folder: Path) -> pd.DataFrame:
     """
     file = folder / STRESS_RECORDS_FILE
     try:
-        frame = pd.read_csv(io.StringIO(read_text(file)), keep_default_na=False)
-        if tuple(frame.columns) != STRESS_COLUMNS:
-            raise ValueError(f"expected the columns {','.join(STRESS_COLUMNS)}")
-        frame = frame.astype({**DTYPES, "perturbation": "str", "strength": "float64"})
+        frame = _csv(file, {**DTYPES, "perturbation": "str", "strength": "float64"}, STRESS_COLUMNS)
     except FileNotFoundError:
         raise FileNotFoundError(f"no records of a stress test at {file}") from None
-    except (ValueError, csv.Error, OverflowError) as error:
-        raise DamagedFile(file, None, str(error)) from error
     if frame.empty:
         raise DamagedFile(file, None, "it holds no episode")
     about = read_object(folder / STRESS_FILE)
@@ -60,11 +56,17 @@ def read_errors(folder: Path) -> pd.DataFrame:
     dtypes = {name: DTYPES.get(name, "float64") for name in ERROR_COLUMNS}
     dtypes |= {"perturbation": "str", "windows": "int64", "steps_ahead": "int64"}
     try:
-        frame = pd.read_csv(io.StringIO(read_text(file)), keep_default_na=False)
-        if tuple(frame.columns) != ERROR_COLUMNS:
-            raise ValueError(f"expected the columns {','.join(ERROR_COLUMNS)}")
-        return frame.astype(dtypes)
+        return _csv(file, dtypes, ERROR_COLUMNS)
     except FileNotFoundError:
         return pd.DataFrame(columns=list(ERROR_COLUMNS)).astype(dtypes)
+
+
+def _csv(file: Path, dtypes: Mapping[str, str], columns: tuple[str, ...]) -> pd.DataFrame:
+    """The rows of a file with exactly these columns; DamagedFile for any other content."""
+    try:
+        frame = pd.read_csv(io.StringIO(read_text(file)), keep_default_na=False)
+        if tuple(frame.columns) != columns:
+            raise ValueError(f"expected the columns {','.join(columns)}")
+        return frame.astype(dict(dtypes))
     except (ValueError, csv.Error, OverflowError) as error:
         raise DamagedFile(file, None, str(error)) from error

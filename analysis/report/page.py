@@ -82,14 +82,11 @@ class Group(NamedTuple):
         return self.title.lower().replace(" ", "-")
 
 
-def page(
-    results: Results, out: Path, roots: Iterable[Path] = (), config: PageConfig | None = None
-) -> str:
+def page(results: Results, out: Path, roots: Iterable[Path], config: PageConfig) -> str:
     """The page as HTML text.
 
     `out` is the file it will be written to, for links to videos; `roots` are searched for videos.
     """
-    config = config or PageConfig()
     values = scores(results, config.last, config.at)
     compared = comparison(values)
     summary = gallery.summarise(values, config.gallery)

@@ -9,7 +9,7 @@ MAX_POINTS evenly spread evaluations.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,7 +50,10 @@ def curves(results: Results) -> dict[str, Any]:
         for (label, look), is_plain in zip(looks.items(), plain)
     ]
     order = list(looks)
-    points = _points_of_runs(results)
+    episodes = usable(results)
+    evaluations, training = evaluation_points(episodes), training_points(episodes)
+    none, evaluated = evaluations.iloc[:0], dict(list(evaluations.groupby("run")))
+    trained = dict(list(training.groupby("run")))
     lacking = gaps(results)
     tasks = []
     for task, obs in sorted(set(zip(runs["task"], runs["obs"]))):
@@ -58,7 +61,11 @@ def curves(results: Results) -> dict[str, Any]:
         drawn = []
         for label, mine in here.groupby("label"):
             found = [
-                (int(seed) if pd.notna(seed) else -1, points[run])
+                (
+                    int(seed) if pd.notna(seed) else -1,
+                    evaluated.get(run, none),
+                    trained.get(run, none),
+                )
                 for run, seed in zip(mine["run"], mine["seed"])
             ]
             if found:
@@ -77,31 +84,18 @@ def curves(results: Results) -> dict[str, Any]:
     return {"methods": methods, "tasks": tasks, "most_bands": MOST_METHODS}
 
 
-class _Points(NamedTuple):
-    evaluations: pd.DataFrame
-    training: pd.DataFrame
-
-
-def _points_of_runs(results: Results) -> dict[str, _Points]:
-    episodes = usable(results)
-    evaluations, training = evaluation_points(episodes), training_points(episodes)
-    found = {run: _Points(evaluations.iloc[:0], points) for run, points in training.groupby("run")}
-    for run, points in evaluations.groupby("run"):
-        found[run] = _Points(points, found[run].training if run in found else training.iloc[:0])
-    return found
-
-
-def _line(found: Sequence[tuple[int, _Points]]) -> dict[str, Any]:
+def _line(found: Sequence[tuple[int, pd.DataFrame, pd.DataFrame]]) -> dict[str, Any]:
+    """The runs of a method, given seed, evaluations and training episodes of each."""
     line: dict[str, Any] = {"seeds": len(found), "runs": [], "mean": False}
-    for seed, points in found:
+    for seed, evaluations, training in found:
         line["runs"].append(
             {
                 "seed": seed,
-                **_series(points.evaluations, MAX_POINTS),
-                "training": _series(points.training, MAX_TRAINING),
+                **_series(evaluations, MAX_POINTS),
+                "training": _series(training, MAX_TRAINING),
             }
         )
-    evaluated = [points.evaluations for _, points in found if len(points.evaluations)]
+    evaluated = [evaluations for _, evaluations, _ in found if len(evaluations)]
     if len(evaluated) < MIN_RUNS:
         return line
     together = pd.concat(evaluated)

@@ -14,14 +14,14 @@ import pandas as pd
 from analysis.report.claims import NEAR_ZERO, judge
 from analysis.results.frames import OURS, WHOLE, Results, Status
 from analysis.results.labels import label, method_label, method_order, plural, task_label
-from analysis.statistics.agreement import agreement
+from analysis.statistics.agreement import agreement, ambiguous
 from analysis.statistics.final import performance
 from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.reach import reach
 from analysis.tables import cells
 from analysis.tables.agreement import agreement_markdown
 from analysis.tables.effects import effects_markdown
-from analysis.tables.formats import NONE, markdown, number
+from analysis.tables.formats import NONE, markdown, number, several_tasks
 from analysis.tables.reach import reach_markdown
 from analysis.tables.training_cost import training_cost_markdown
 
@@ -78,7 +78,7 @@ def _opening(sources: Sources) -> str:
     of = f" of {wanted}" if wanted else ""
     others = len(runs) - len(ours)
     beside = f", beside {plural(others, 'recording')}" if others else ""
-    tasks = sorted({task_label(*pair) for pair in zip(runs["task"], runs["obs"])})
+    tasks = sorted({task_label(*pair) for pair in zip(runs["task"], runs["obs"]) if pair[0]})
     tables = (
         "[`tables/comparison.md`](tables/comparison.md) these results beside published numbers, "
         "[`tables/runs.md`](tables/runs.md) every run, "
@@ -103,7 +103,13 @@ def _performance(sources: Sources) -> str:
 def _agreement(sources: Sources) -> str:
     """Our seeds beside recordings; "" if there are none."""
     table = agreement(sources.results)
-    return agreement_markdown(table) if len(table) else ""
+    text = agreement_markdown(table) if len(table) else ""
+    if left := [task_label(*task) for task in ambiguous(sources.results)]:
+        text += "\n" if text else ""
+        text += (
+            f"Not compared: recordings on {', '.join(left)}, where several methods of ours ran.\n"
+        )
+    return text
 
 
 class Obedience(StrEnum):
@@ -120,12 +126,21 @@ class Obedience(StrEnum):
 
 def _obey(sources: Sources) -> str:
     """Each method's cost against its limit: the mean, and the bound of its interval."""
-    table, found = performance(sources.scores), {}
+    table = performance(sources.scores)
+    found: dict[Obedience, dict[str, list[str]]] = {}  # verdict -> task -> methods
     for row in table.to_dict("records"):
         name = method_label(row["method"])
         name += f" ({plural(row['seeds'], 'seed')})" if row["seeds"] < MIN_RUNS else ""
-        found.setdefault(_verdict(row), []).append(name)
-    return "".join(f"- **{', '.join(found[how])}**: {how}.\n" for how in Obedience if how in found)
+        tasks = found.setdefault(_verdict(row), {})
+        tasks.setdefault(task_label(row["task"], row["obs"]), []).append(name)
+    lines = []
+    for how in Obedience:
+        methods = [
+            f"**{', '.join(names)}**" + (f" on {task}" if several_tasks(table) else "")
+            for task, names in found.get(how, {}).items()
+        ]
+        lines += [f"- {', '.join(methods)}: {how}.\n"] if methods else []
+    return "".join(lines)
 
 
 def _verdict(row: dict[str, float]) -> Obedience:
@@ -172,7 +187,7 @@ def _given(sources: Sources) -> str:
         commits = ", ".join(sorted({commit[:9] for commit in mine["commit"] if commit})) or NONE
         rows.append([name, [method_label(name), task, obs, costs, limit, first["preset"], commits]])
     ranks = {name: place for place, name in enumerate(method_order(row[0] for row in rows))}
-    rows = [row for _, row in sorted(rows, key=lambda pair: ranks[pair[0]])]
+    rows = [row for _, row in sorted(rows, key=lambda pair: (ranks[pair[0]], pair[1][1:3]))]
     head = ("Method", "Task", "Observation", "Costs", "Cost limit", "Preset", "Commit")
     return markdown(head, rows)
 
@@ -205,6 +220,7 @@ def _missing(sources: Sources) -> str:
     wanted, runs = sources.wanted, sources.runs
     if wanted.empty:
         return "No list of wanted runs: `safedreamer publish` writes `wanted.csv` from suites.\n"
+    runs = runs[runs["status"] != Status.DUPLICATE]
     status = {
         run: (status, steps)
         for run, status, steps in zip(runs["run_id"], runs["status"], runs["env_steps"])
@@ -239,12 +255,18 @@ def _others(sources: Sources) -> str:
     left = runs[(runs["source"] == OURS) & ~runs["run_id"].isin(wanted["run_id"])]
     if left.empty:
         return ""
+    several = several_tasks(runs)
     rows = [
-        [method_label(r["label"]), r["seed"], r["status"], r["run_id"], r["commit"][:9] or NONE]
+        [
+            method_label(r["label"]),
+            *([task_label(r["task"], r["obs"])] if several else []),
+            *(r["seed"], r["status"], r["run_id"], r["commit"][:9] or NONE),
+        ]
         for r in left.to_dict("records")
     ]
+    head = ("Method", *(["Task"] if several else []), "Seed", "Status", "Run", "Commit")
     note = "No suite asks for these any more: their settings are not those of today's suite.\n"
-    return markdown(("Method", "Seed", "Status", "Run", "Commit"), rows) + "\n" + note
+    return markdown(head, rows) + "\n" + note
 
 
 def _state(status: Status | str, env_steps: int) -> str:
@@ -256,7 +278,8 @@ def _trials(sources: Sources) -> str:
     trials = sources.trials
     if trials.empty:
         return ""
-    head = ("Method", "Trials on this task", "Elsewhere", "Seeds", "What was chosen")
+    here = "these tasks" if several_tasks(sources.results.runs) else "this task"
+    head = ("Method", f"Trials on {here}", "Elsewhere", "Seeds", "What was chosen")
     rows = [
         [method_label(r["method"]), r["here"], r["elsewhere"], r["seeds"], r["chosen"]]
         for r in trials.to_dict("records")

@@ -6,6 +6,8 @@ are compared with the prediction interval, from our seeds, of one more run.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
@@ -27,27 +29,38 @@ def prediction_half_width(values: np.ndarray) -> float:
     return float(mean_half_width(values) * np.sqrt(len(values) + 1))
 
 
+def recorded(results: Results) -> Iterator[tuple[str, str, pd.DataFrame, pd.DataFrame]]:
+    """Task, observation, recordings and our runs, for each task with recordings, which are runs
+    from another source than run folders.
+    """
+    runs = results.runs[results.runs["used"] & (results.runs["task"] != "")]
+    for (task, obs), here in runs.groupby(["task", "obs"]):
+        theirs = here["source"] != OURS
+        if theirs.any():
+            yield str(task), str(obs), here[theirs], here[~theirs]
+
+
+def ambiguous(results: Results) -> list[tuple[str, str]]:
+    """(task, observation) of recordings that are not compared: several labels of ours ran there."""
+    return [(task, obs) for task, obs, _, ours in recorded(results) if ours["label"].nunique() > 1]
+
+
 def agreement(results: Results, parts: int = PARTS) -> pd.DataFrame:
     """One row per task, recorded run, part of training and metric.
 
     Columns: `task`, `obs`, `run` (recorded), `method`, `seed`, `first`, `last` (simulator steps of
     the part; parts end where the shortest run ends), `metric`, `theirs`, `ours` (mean over our
     seeds, NaN without), `half` (of the prediction interval, NaN below three seeds), `seeds`,
-    `within` (1, 0, NaN if unknown). Empty without recordings, which are runs from another source
-    than run folders.
-
-    Raises ValueError if our runs on a task have several labels.
+    `within` (1, 0, NaN if unknown). Empty without recordings. Those on a task on which our runs
+    have several labels are left out (`ambiguous`).
     """
     episodes = usable(results)
     training = episodes[episodes["split"] == TRAIN]
     rows = []
-    for (task, obs), runs in results.runs[results.runs["used"]].groupby(["task", "obs"]):
-        theirs, ours = runs[runs["source"] != OURS], runs[runs["source"] == OURS]
-        if theirs.empty:
-            continue
+    for task, obs, theirs, ours in recorded(results):
         if ours["label"].nunique() > 1:
-            raise ValueError(f"several methods of ours on {task}: {', '.join(set(ours['label']))}")
-        mine = training[training["run"].isin(runs["run"])]
+            continue
+        mine = training[training["run"].isin([*theirs["run"], *ours["run"]])]
         end = mine.groupby("run")["env_steps"].max().min()
         edges = np.linspace(0, end, parts + 1)
         place = pd.cut(mine["env_steps"], edges, labels=False)

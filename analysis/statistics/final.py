@@ -37,6 +37,15 @@ def within_limit(cost: pd.Series, limit: pd.Series) -> pd.Series:
     return (cost <= limit).astype(float).where(cost.notna() & limit.notna())
 
 
+def cost_rate(training: pd.DataFrame) -> pd.Series:
+    """Cost per simulator step of each run's training episodes; NaN where a cost is unknown."""
+    grouped = training.groupby("run")
+    columns = ["cost", "length"]
+    sums = grouped[columns].sum().where(grouped[columns].count().eq(grouped.size(), axis=0))
+    # formats without lengths still have the number of steps
+    return sums["cost"] / sums["length"].fillna(grouped["env_steps"].max())
+
+
 def episodes_until(results: Results, at: int | None = None) -> pd.DataFrame:
     """The episodes that count, up to and including a simulator step; None: all."""
     episodes = usable(results)
@@ -44,7 +53,8 @@ def episodes_until(results: Results, at: int | None = None) -> pd.DataFrame:
 
 
 def final_runs(results: Results, k: int = 10, at: int | None = None) -> pd.DataFrame:
-    """One row per run that is not a duplicate, including runs without records; index `run`.
+    """One row per run that names a task and is not a duplicate, including runs without records;
+    index `run`.
 
     Columns: `method` (the label), `task`, `obs`, `seed`, `tags`, `devices`, `per_episode`,
     `cost_limit` (that judges it), `env_steps`, `wall_hours`, `episodes` (that were averaged),

@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.results.labels import method_order
 from analysis.statistics.aggregates import improvement
 from analysis.statistics.intervals import mean_half_width
-from analysis.statistics.paired import paired
+from analysis.statistics.paired import NoPairs, paired
 
 # (question, method a, method b); the answer is the difference b - a; variants as suites name them
 QUESTIONS: tuple[tuple[str, str, str], ...] = (
@@ -69,6 +69,7 @@ def effects(scores: pd.DataFrame, metric: str, reps: int = 500) -> pd.DataFrame:
     Columns: `question`, `a`, `b`, `pairs`, `mean_a`, `mean_b`, `difference` (b - a) with `low` and
     `high` (95 %), `p_corrected` (Holm over tasks), and `better`, the probability that a run of b is
     better than one of a. NaN, with 0 pairs, if a and b have no runs on a common task and seed.
+    Raises ValueError for several runs of a method on one task and seed.
     """
     rows = []
     scored = scores[scores[metric].notna()]
@@ -77,7 +78,7 @@ def effects(scores: pd.DataFrame, metric: str, reps: int = 500) -> pd.DataFrame:
         both = scored[scored["method"].isin((a, b))]
         try:
             first = paired(scored, metric, a, b).iloc[0]
-        except ValueError:  # nothing in common
+        except NoPairs:
             rows.append(row)
             continue
         row |= {name: first[name] for name in ("pairs", "mean_a", "mean_b", "difference")}

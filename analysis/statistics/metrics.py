@@ -15,7 +15,7 @@ import pandas as pd
 
 from analysis.results.frames import Results
 from analysis.results.judge import usable
-from analysis.statistics.final import episodes_until, final_runs, within_limit
+from analysis.statistics.final import cost_rate, episodes_until, final_runs, within_limit
 from analysis.statistics.reach import first_within
 from analysis.statistics.references import references as find_references
 from analysis.statistics.series import evaluation_points
@@ -100,7 +100,8 @@ METRICS: dict[str, Metric] = {
 def scores(
     results: Results, k: int = 10, at: int | None = None, constants: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """One row of metrics per run that is not a duplicate, including runs without records.
+    """One row of metrics per run that names a task and is not a duplicate, including runs without
+    records.
 
     Columns: ABOUT, which describes the run and its final values, and METRICS.
 
@@ -115,6 +116,7 @@ def scores(
     table = final_runs(results, k, at)
     constants = find_references(results, k) if constants is None else constants
     episodes = episodes_until(results, at)
+    episodes = episodes[episodes["run"].isin(table.index)]
     single = episodes["run"].isin(table.index[table["per_episode"]])
     training = episodes[(episodes["split"] == TRAIN) & single]
     table = table.join(_training(training, table["cost_limit"]))
@@ -169,12 +171,11 @@ def _training(training: pd.DataFrame, limit_of: pd.Series) -> pd.DataFrame:
     over = (training["cost"] - limit).clip(lower=0.0)
     violated = 1.0 - within_limit(training["cost"], limit)
     grouped = training.assign(over=over, violated=violated).groupby("run")
-    columns = ["cost", "length", "over", "violated"]
+    columns = ["cost", "over", "violated"]
     sums = grouped[columns].sum().where(grouped[columns].count().eq(grouped.size(), axis=0))
     return pd.DataFrame(
         {
-            # formats without lengths still have the number of steps
-            "cost_rate": sums["cost"] / sums["length"].fillna(grouped["env_steps"].max()),
+            "cost_rate": cost_rate(training),
             "total_cost": sums["cost"],
             "cost_regret": sums["over"],
             "violation_rate": sums["violated"] / grouped.size(),

@@ -19,6 +19,10 @@ ALPHA = 1.0 - LEVEL
 PERMUTATIONS = 9_999
 
 
+class NoPairs(ValueError):
+    """Two methods or tags have no task and seed in common."""
+
+
 def paired(scores: pd.DataFrame, metric: str, a: str, b: str, by: str = "method") -> pd.DataFrame:
     """One row for all tasks, then one per task.
 
@@ -29,8 +33,8 @@ def paired(scores: pd.DataFrame, metric: str, a: str, b: str, by: str = "method"
         by: "method" compares two methods; "tag" compares runs with tag a and tag b of each method
             that has both.
     Pairs share method (for tags), task, observation and seed. A task with fewer than three pairs is
-    not tested: NaN, and not `changed`. Raises ValueError when there are no pairs, or several runs
-    for one side of a pair.
+    not tested: NaN, and not `changed`. Raises NoPairs when there are no pairs, ValueError when
+    there are several runs for one side of a pair.
     """
     pairs = _pairs(scores, metric, a, b, by)
     rows, groups = [], []
@@ -108,15 +112,15 @@ def _pairs(scores: pd.DataFrame, metric: str, a: str, b: str, by: str) -> pd.Dat
         mine = mine.dropna(subset=[metric, "seed"])
         if mine.duplicated(keys).any():
             first = mine[mine.duplicated(keys)].iloc[0]
+            remedy = "tell them apart by a tag" if by == "tag" else "give results with one of them"
             raise ValueError(
-                f"several runs of {side} on {first['task']} with seed {first['seed']}: tell "
-                "them apart by a tag"
+                f"several runs of {side} on {first['task']} with seed {first['seed']}: {remedy}"
             )
         sides.append(mine[[*keys, metric]].rename(columns={metric: name}))
     pairs = sides[0].merge(sides[1], on=keys)
     if pairs.empty:
         known = scores["method"] if by == "method" else scores["tags"].str.split(",").explode()
-        raise ValueError(
+        raise NoPairs(
             f"{a} and {b} have no task and seed in common; there are "
             f"{', '.join(sorted(set(known) - {''}))}"
         )

@@ -14,7 +14,7 @@ import pandas as pd
 
 from analysis.results.frames import Results
 from analysis.results.judge import usable
-from analysis.statistics.final import final_runs
+from analysis.statistics.final import cost_rate, final_runs
 from benchmarks.runs.records import TRAIN
 
 METHOD = "ppo"  # unconstrained, of our own runs
@@ -68,9 +68,12 @@ def references(results: Results, k: int = 10) -> pd.DataFrame:
 def _from_runs(results: Results, k: int) -> pd.DataFrame:
     """Per task: the three constants and the number of `runs` of METHOD that they come from."""
     final = final_runs(results, k)
-    mine = usable(results)
-    train = mine[mine["split"] == TRAIN].groupby("run")[["cost", "length"]].sum()
-    final["cost_rate"] = (train["cost"] / train["length"]).reindex(final.index)
+    episodes = usable(results)
+    single = episodes["run"].isin(final.index[final["per_episode"]])
+    # means over episodes give a rate only with their lengths: how many episodes is not known
+    known = single | episodes["length"].notna()
+    training = episodes[(episodes["split"] == TRAIN) & known]
+    final["cost_rate"] = cost_rate(training).reindex(final.index)
     ppo = final[(final["method"] == METHOD) & final[list(COLUMNS)].notna().any(axis=1)]
     grouped = ppo.groupby("task")
     return grouped[list(COLUMNS)].mean().assign(runs=grouped.size())

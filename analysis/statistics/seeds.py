@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from analysis.results.labels import plural
 from analysis.statistics.intervals import LEVEL
 
 POWER = 0.8
@@ -75,13 +76,15 @@ def seeds_needed(
     now = min(len(runs[name][task]) for name in (a, b) for task in tasks)
     needed = int(enough.iloc[0]) if len(enough) else None
     more = None if needed is None else max(0, needed - now)
-    return SeedPlan(
-        table,
-        now,
-        needed,
-        more,
-        _summary(a, b, metric, difference, len(tasks), now, needed, more, power),
-    )
+    apart = f"tell them apart with probability {power:.0%}"
+    if needed is None:
+        told = f"more than {MAX_SEEDS} seeds would be needed to {apart}"
+    elif more == 0:
+        told = f"{needed} seeds {apart}; no more are needed"
+    else:
+        told = f"{needed} seeds, {more} more, would {apart}"
+    measured = f"{b} - {a} in {metric} is {difference:.3g} over {plural(len(tasks), 'task')}"
+    return SeedPlan(table, now, needed, more, f"{measured} with {now} seeds: {told}")
 
 
 def _row(n: int, spread_a: np.ndarray, spread_b: np.ndarray, difference: float) -> dict[str, float]:
@@ -103,31 +106,3 @@ def _row(n: int, spread_a: np.ndarray, spread_b: np.ndarray, difference: float) 
     reached = float(stats.nct.sf(bound, freedom, shift) + stats.nct.cdf(-bound, freedom, shift))
     # nct gives NaN only if the shift is far beyond the bound
     return row | {"power": 1.0 if np.isnan(reached) else reached}
-
-
-def _summary(
-    a: str,
-    b: str,
-    metric: str,
-    difference: float,
-    tasks: int,
-    now: int,
-    needed: int | None,
-    more: int | None,
-    power: float,
-) -> str:
-    text = (
-        f"{b} - {a} in {metric} is {difference:.3g} over {tasks} "
-        f"task{'' if tasks == 1 else 's'} with {now} seeds: "
-    )
-    if needed is None:
-        return text + (
-            f"more than {MAX_SEEDS} seeds would be needed to tell them apart with probability "
-            f"{power:.0%}"
-        )
-    if more == 0:
-        return (
-            text
-            + f"{needed} seeds tell them apart with probability {power:.0%}; no more are needed"
-        )
-    return text + f"{needed} seeds, {more} more, would tell them apart with probability {power:.0%}"

@@ -95,6 +95,11 @@ def steps(low: float, high: float) -> str:
     return f"{high:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
 
 
+def several_tasks(rows: pd.DataFrame) -> bool:
+    """Whether a table of these rows must name tasks: they have several tasks or observations."""
+    return len(rows[["task", "obs"]].drop_duplicates()) > 1
+
+
 def _line(cells: Sequence[object]) -> str:
     return " & ".join(_cell(str(cell)) for cell in cells) + r" \\"
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.results.labels import method_label, task_label
 from analysis.statistics.reach import SHARE
-from analysis.tables.formats import NONE, markdown, number
+from analysis.tables.formats import NONE, markdown, number, several_tasks
 
 HEAD = ("Task", "Cost limit", "Return", "Method", "Steps (median)", "Seeds", "Times fewer")
 
@@ -26,7 +26,12 @@ def reach_markdown(table: pd.DataFrame) -> str:
         ]
         for r in table.to_dict("records")
     ]
-    best = ", ".join(sorted({method_label(name) for name in table["best"]}))
+    several = several_tasks(table)
+    names = {
+        method_label(r.best) + (f" on {task_label(r.task, r.obs)}" if several else "")
+        for r in table.itertuples()
+    }
+    best = ", ".join(sorted(names))
     note = (
         f"Simulator steps until an evaluation reaches {100 * SHARE:.0f} % of the final return of "
         f"the best model-free method within the limit (here {best}) at a mean cost within the "

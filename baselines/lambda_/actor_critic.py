@@ -13,13 +13,18 @@ from flax import nnx
 
 from agents.nn.gaussian import tanh_normal_log_prob
 from baselines.lambda_.config import ActorConfig, CriticConfig
-from baselines.lambda_.networks import Dense
 from baselines.lambda_.objectives import over_starts
+from baselines.layers import MLP
 
 
 class Actor(nnx.Module):
-    """Tanh-squashed normal: mean = s tanh(m / s), std = softplus(raw + c) + min_std, with c chosen
-    such that std = `init_std` at raw = 0.
+    """Tanh-squashed normal.
+
+        mean = mean_scale * tanh(m / mean_scale)
+        std  = softplus(raw + c) + min_std,   bounded as max_std * tanh(std / max_std)
+
+    for outputs m and raw of the network, with c such that the softplus is `init_std` at raw = 0. An
+    infinite `max_std` leaves std unbounded.
     """
 
     def __init__(
@@ -31,7 +36,7 @@ class Actor(nnx.Module):
         rngs: nnx.Rngs,
         dtype: jnp.dtype,
     ):
-        self.mlp = Dense(
+        self.mlp = MLP(
             feat_dim, config.units, config.layers, 2 * action_dim, rngs=rngs, dtype=dtype
         )
         self.config = config
@@ -63,7 +68,7 @@ class Critic(nnx.Module):
     """Expected return from a state, including its own reward or cost, [..., F] -> [...]."""
 
     def __init__(self, feat_dim: int, config: CriticConfig, *, rngs: nnx.Rngs):
-        self.mlp = Dense(feat_dim, config.units, config.layers, 1, rngs=rngs)
+        self.mlp = MLP(feat_dim, config.units, config.layers, 1, rngs=rngs)
 
     def __call__(self, feat: jax.Array) -> jax.Array:
         return self.mlp(feat)[..., 0]

@@ -17,7 +17,7 @@ from flax import nnx
 from agents.api import ObsSpec
 from agents.nn.observations import check_obs, image_keys, picture_of, vector_keys, vector_of
 from baselines.lambda_.config import ModelConfig
-from baselines.lambda_.networks import Dense, dense
+from baselines.layers import MLP, dense, xavier
 
 ENCODER_KERNELS = (4, 4, 4, 4)  # 64 -> 31 -> 14 -> 6 -> 2 pixels a side
 DECODER_KERNELS = (5, 5, 6, 6)  # 1 -> 5 -> 13 -> 30 -> 64
@@ -71,21 +71,17 @@ class Encoder(nnx.Module):
     def __init__(self, config: ModelConfig, seen: Seen, *, rngs: nnx.Rngs, dtype: jnp.dtype):
         self.seen = seen
         channels = [seen.channels, *(config.conv_depth * 2**i for i in range(4))]
-        init = nnx.initializers.glorot_uniform()
-        units = config.vector_units
-        layers = config.vector_layers
-        convs = [
-            nnx.Conv(i, o, (k, k), 2, padding="VALID", kernel_init=init, dtype=dtype, rngs=rngs)
+        units, layers = config.vector_units, config.vector_layers
+        self.convs = nnx.List(
+            nnx.Conv(i, o, (k, k), 2, padding="VALID", kernel_init=xavier, dtype=dtype, rngs=rngs)
             for i, o, k in zip(channels, channels[1:], ENCODER_KERNELS)
             if seen.images
-        ]
-        self.convs = nnx.List(convs)
-        mlp = (
-            Dense(seen.width, units, layers, rngs=rngs, dtype=dtype, activation=jax.nn.relu)
+        )
+        self.mlp = (
+            MLP(seen.width, units, layers, 0, jax.nn.relu, rngs=rngs, dtype=dtype)
             if seen.vectors
             else None
         )
-        self.mlp = mlp
         self.size = (ENCODED_SIDE**2 * channels[-1] if seen.images else 0) + (
             units if seen.vectors else 0
         )
@@ -115,23 +111,19 @@ class Decoder(nnx.Module):
         self.seen = seen
         depth, feat_dim = config.conv_depth, config.feat_dim
         channels = [32 * depth, 4 * depth, 2 * depth, depth, seen.channels]
-        init = nnx.initializers.glorot_uniform()
-        units = config.vector_units
-        layers = config.vector_layers
-        convs = [
+        units, layers = config.vector_units, config.vector_layers
+        self.convs = nnx.List(
             nnx.ConvTranspose(
-                i, o, (k, k), 2, padding="VALID", kernel_init=init, dtype=dtype, rngs=rngs
+                i, o, (k, k), 2, padding="VALID", kernel_init=xavier, dtype=dtype, rngs=rngs
             )
             for i, o, k in zip(channels, channels[1:], DECODER_KERNELS)
             if seen.images
-        ]
+        )
         self.image_in = (
             dense(feat_dim, channels[0], rngs=rngs, dtype=dtype) if seen.images else None
         )
-        self.convs = nnx.List(convs)
-        relu = jax.nn.relu
         self.mlp = (
-            Dense(feat_dim, units, layers, seen.width, rngs=rngs, dtype=dtype, activation=relu)
+            MLP(feat_dim, units, layers, seen.width, jax.nn.relu, rngs=rngs, dtype=dtype)
             if seen.vectors
             else None
         )

@@ -9,7 +9,18 @@ import dataclasses
 import math
 from typing import Literal
 
-from agents.settings import AugmentedConfig, OptimizerConfig, require
+from agents.settings import (
+    BETWEEN_0_AND_1,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
+    SHARE_BELOW_1,
+    AugmentedConfig,
+    OptimizerConfig,
+    at_least,
+    check,
+    require,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,22 +63,10 @@ class ModelConfig:
     """Lowest learning rate of the triangular schedule."""
 
     def __post_init__(self):
-        for name in (
-            "deter",
-            "stoch",
-            "head_units",
-            "head_layers",
-            "conv_depth",
-            "vector_units",
-            "vector_layers",
-        ):
-            require(
-                getattr(self, name) >= 1, f"model.{name}={getattr(self, name)} must be at least 1"
-            )
-        require(self.min_std > 0, f"model.min_std={self.min_std} must be positive")
-        require(
-            0.0 <= self.kl_balance <= 1.0, f"model.kl_balance={self.kl_balance} must lie in 0..1"
-        )
+        check(self, "model", at_least(1), "deter", "stoch", "head_units", "head_layers")
+        check(self, "model", at_least(1), "conv_depth", "vector_units", "vector_layers")
+        check(self, "model", POSITIVE, "min_std")
+        check(self, "model", SHARE, "kl_balance")
         require(
             0.0 < self.low_rate <= self.optimizer.learning_rate,
             f"model.low_rate={self.low_rate} must lie in "
@@ -99,15 +98,13 @@ class SwagConfig:
     """Parameter samples per update; each imagines a trajectory from every start."""
 
     def __post_init__(self):
-        require(self.start >= 0, f"swag.start={self.start} must not be negative")
-        require(self.period >= 1, f"swag.period={self.period} must be at least 1 update")
+        check(self, "swag", at_least(1), "period", "samples")
+        check(self, "swag", NOT_NEGATIVE, "start", "scale")
+        check(self, "swag", SHARE_BELOW_1, "decay")
         require(
             self.rank >= 2,
             f"swag.rank={self.rank} must be at least 2: a covariance needs two deviations",
         )
-        require(0.0 <= self.decay < 1.0, f"swag.decay={self.decay} must lie in 0..1, 1 excluded")
-        require(self.scale >= 0, f"swag.scale={self.scale} must not be negative")
-        require(self.samples >= 1, f"swag.samples={self.samples} must be at least 1")
 
     @property
     def warm_updates(self) -> int:
@@ -124,7 +121,7 @@ class ActorConfig:
     layers: int = 4
     """Hidden layers."""
     init_std: float = 5.0
-    """Initial standard deviation, before squashing."""
+    """Initial standard deviation, before squashing, without `min_std` and the bound `max_std`."""
     min_std: float = 1e-4
     """Smallest standard deviation, before squashing."""
     max_std: float = math.inf
@@ -139,10 +136,8 @@ class ActorConfig:
     """Optimiser."""
 
     def __post_init__(self):
-        for name in ("units", "layers", "mode_samples"):
-            require(
-                getattr(self, name) >= 1, f"actor.{name}={getattr(self, name)} must be at least 1"
-            )
+        check(self, "actor", at_least(1), "units", "layers", "mode_samples")
+        check(self, "actor", POSITIVE, "mean_scale")
         require(
             0 < self.min_std < self.init_std,
             f"actor.min_std={self.min_std} must lie in 0..init_std={self.init_std}",
@@ -151,7 +146,6 @@ class ActorConfig:
             self.max_std > self.init_std,
             f"actor.max_std={self.max_std} must exceed init_std={self.init_std}",
         )
-        require(self.mean_scale > 0, f"actor.mean_scale={self.mean_scale} must be positive")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,10 +164,7 @@ class CriticConfig:
     """Optimiser of the cost critic."""
 
     def __post_init__(self):
-        for name in ("units", "layers", "slow_every"):
-            require(
-                getattr(self, name) >= 1, f"critic.{name}={getattr(self, name)} must be at least 1"
-            )
+        check(self, "critic", at_least(1), "units", "layers", "slow_every")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,17 +192,9 @@ class ImaginationConfig:
             f"imagination.horizon={self.horizon} must be at least 2 steps: the last only "
             "bootstraps",
         )
-        require(self.starts >= 0, f"imagination.starts={self.starts} must be 0 (all) or positive")
-        for name in ("lam", "cost_lam"):
-            require(
-                0.0 <= getattr(self, name) <= 1.0,
-                f"imagination.{name}={getattr(self, name)} must lie in 0..1",
-            )
-        for name in ("discount", "cost_discount"):
-            require(
-                0.0 < getattr(self, name) < 1.0,
-                f"imagination.{name}={getattr(self, name)} must lie between 0 and 1",
-            )
+        check(self, "imagination", NOT_NEGATIVE, "starts")
+        check(self, "imagination", SHARE, "lam", "cost_lam")
+        check(self, "imagination", BETWEEN_0_AND_1, "discount", "cost_discount")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,11 +254,7 @@ class LambdaConfig:
     """Defects of the published code to restore."""
 
     def __post_init__(self):
-        require(self.cost_limit >= 0, f"cost_limit={self.cost_limit} must not be negative")
-        require(
-            self.pretrain_updates >= 0,
-            f"pretrain_updates={self.pretrain_updates} must not be negative",
-        )
+        check(self, "", NOT_NEGATIVE, "cost_limit", "pretrain_updates")
         require(
             self.augmented.driven_by == "imagined",
             f"augmented.driven_by={self.augmented.driven_by} is not LAMBDA's: imagined costs "

@@ -15,7 +15,6 @@ from flax import nnx
 from agents.api import PyTree
 from baselines.lambda_.actor_critic import Actor
 from baselines.lambda_.rssm import Latent
-from baselines.lambda_.world_model import Dynamics
 
 
 class Trajectories(NamedTuple):
@@ -28,30 +27,6 @@ class Trajectories(NamedTuple):
     reward: jax.Array
     cost: jax.Array
     terminal: jax.Array
-
-
-def rollout(
-    dynamics: Dynamics,
-    actor: Actor,
-    start: Latent,
-    action_noise: jax.Array,
-    latent_noise: jax.Array,
-) -> jax.Array:
-    """Roll out the actor from `start` [N, ...] with standard normal noise [H, N, A] and [H, N, Z];
-    returns features [H, N, F].
-
-    Gradients to the actor's input are stopped, so its gradient flows through actions and dynamics
-    only.
-    """
-
-    def step(latent, noise):
-        of_action, of_latent = noise
-        action = actor.sample(jax.lax.stop_gradient(latent.feat), of_action)
-        latent = dynamics.transition.predict(latent, action, of_latent)
-        return latent, latent.feat
-
-    _, feats = jax.lax.scan(step, start, (action_noise, latent_noise))
-    return feats
 
 
 def imagine(
@@ -71,7 +46,8 @@ def imagine(
 
     All models share their noise, so that trajectories differ by the models, not by chance; with
     `own_noise` each draws its own. The cost head predicts whether a step has a cost; its
-    probability counts for every simulator step of the agent step.
+    probability counts for every simulator step of the agent step. Gradients to the actor's input
+    are stopped, so its gradient flows through actions and dynamics only.
     """
     latent_dim, starts = start.stoch.shape[-1], start.stoch.shape[0]
 
@@ -80,7 +56,14 @@ def imagine(
         dynamics = nnx.merge(graph, params)
         action_noise = jax.random.normal(action_key, (horizon, starts, action_dim))
         latent_noise = jax.random.normal(latent_key, (horizon, starts, latent_dim))
-        feat = rollout(dynamics, actor, start, action_noise, latent_noise)
+
+        def step(latent, noise):
+            of_action, of_latent = noise
+            action = actor.sample(jax.lax.stop_gradient(latent.feat), of_action)
+            latent = dynamics.transition.predict(latent, action, of_latent)
+            return latent, latent.feat
+
+        _, feat = jax.lax.scan(step, start, (action_noise, latent_noise))
         cost = action_repeat * jax.nn.sigmoid(dynamics.cost_logit(feat))
         return Trajectories(
             feat, dynamics.reward(feat), cost, jax.nn.sigmoid(dynamics.terminal_logit(feat))

@@ -87,6 +87,10 @@ class Learner:
         self.graphs = Networks(*(nnx.split(net)[0] for net in shapes))
         self.dynamics_graph = nnx.split(shapes.model.dynamics)[0]
         self.limit = config.imagined_limit(env.episode_agent_steps)
+        imagination = config.imagination
+        # discount and lambda of the returns
+        self.of_reward = imagination.discount, imagination.lam
+        self.of_cost = imagination.cost_discount, imagination.cost_lam
         model = config.model.optimizer
         if config.release.unclipped_model:
             model = dataclasses.replace(model, clip=math.inf)
@@ -188,8 +192,6 @@ class Learner:
             own_noise=release.own_noise,
         )
         how = {"reverse": release.reversed_returns, "by_value": release.select_by_value}
-        discounts = (config.discount, config.lam)
-        cost_discounts = (config.cost_discount, config.cost_lam)
 
         def chosen(signal, critic, discount, lam):
             return choose(
@@ -202,8 +204,8 @@ class Learner:
                 **how,
             )
 
-        rewards = chosen(traj.reward, critic, *discounts)
-        costs = chosen(traj.cost, cost_critic, *cost_discounts)
+        rewards = chosen(traj.reward, critic, *self.of_reward)
+        costs = chosen(traj.cost, cost_critic, *self.of_cost)
         terms = actor_loss(
             rewards.ret,
             costs.ret,
@@ -234,14 +236,11 @@ class Learner:
         grads, (terms, rewards, costs, traj) = jax.grad(loss, has_aux=True)(params.actor)
         actor, opt_actor = self._apply("actor", grads, opt.actor, params.actor)
         augmented = update_augmented(config.augmented, state.augmented, terms.excess)
-        imagination = config.imagination
-        reward_how = (imagination.discount, imagination.lam)
-        cost_how = (imagination.cost_discount, imagination.cost_lam)
         critic, opt_critic, slow, critic_metrics = self._critic_step(
-            "critic", state, rewards, start_cont, *reward_how
+            "critic", state, rewards, start_cont, *self.of_reward
         )
         cost, opt_cost, slow_cost, cost_metrics = self._critic_step(
-            "cost_critic", state, costs, start_cont, *cost_how
+            "cost_critic", state, costs, start_cont, *self.of_cost
         )
         metrics = {
             "actor/loss": terms.loss,

@@ -70,10 +70,3 @@ DEBUG = LambdaConfig(
 )
 
 PRESETS = {"release": RELEASE, "matched": MATCHED, "cpu": CPU, "debug": DEBUG}
-
-
-def agent_config(preset: str) -> LambdaConfig:
-    """The configuration of a preset (one of PRESETS); KeyError otherwise."""
-    if preset not in PRESETS:
-        raise KeyError(f"unknown preset {preset!r}; valid: {', '.join(PRESETS)}")
-    return PRESETS[preset]

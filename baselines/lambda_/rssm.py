@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from baselines.lambda_.config import ModelConfig
-from baselines.lambda_.networks import Dense, dense
+from baselines.layers import Gaussian, dense, xavier
 
 
 class Latent(NamedTuple):
@@ -39,16 +39,10 @@ def zero_latent(config: ModelConfig, lead: tuple[int, ...]) -> Latent:
     return Latent(deter, stoch, stoch, stoch)
 
 
-class GaussianHead(nnx.Module):
-    """Dense, ELU, dense -> mean and std = softplus(raw) + min_std, each [..., Z]."""
-
-    def __init__(self, fan_in: int, config: ModelConfig, *, rngs: nnx.Rngs, dtype: jnp.dtype):
-        self.mlp = Dense(fan_in, config.deter, 1, 2 * config.stoch, rngs=rngs, dtype=dtype)
-        self.min_std = config.min_std
-
-    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        mean, raw = jnp.split(self.mlp(x), 2, -1)
-        return mean, jax.nn.softplus(raw) + self.min_std
+def _stoch_head(fan_in: int, config: ModelConfig, rngs: nnx.Rngs, dtype: jnp.dtype) -> Gaussian:
+    """Normals of the stochastic state [..., Z], by one hidden layer."""
+    min_std = config.min_std
+    return Gaussian(fan_in, config.stoch, config.deter, 1, rngs=rngs, min_std=min_std, dtype=dtype)
 
 
 class Transition(nnx.Module):
@@ -56,9 +50,10 @@ class Transition(nnx.Module):
 
     def __init__(self, config: ModelConfig, action_dim: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
         self.into = dense(config.stoch + action_dim, config.deter, rngs=rngs, dtype=dtype)
-        init = nnx.initializers.glorot_uniform()
-        self.gru = nnx.GRUCell(config.deter, config.deter, kernel_init=init, dtype=dtype, rngs=rngs)
-        self.prior = GaussianHead(config.deter, config, rngs=rngs, dtype=dtype)
+        self.gru = nnx.GRUCell(
+            config.deter, config.deter, kernel_init=xavier, dtype=dtype, rngs=rngs
+        )
+        self.prior = _stoch_head(config.deter, config, rngs, dtype)
 
     def next_deter(self, prev: Latent, action: jax.Array) -> jax.Array:
         """GRU step [..., D]."""
@@ -70,15 +65,15 @@ class Transition(nnx.Module):
         [..., Z].
         """
         deter = self.next_deter(prev, action)
-        mean, std = self.prior(deter)
-        return Latent(deter, mean + std * noise, mean, std)
+        prior = self.prior(deter)
+        return Latent(deter, prior.sample(noise), *prior)
 
 
 class Posterior(nnx.Module):
     """Corrects a prediction with an embedded observation."""
 
     def __init__(self, config: ModelConfig, embed_dim: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
-        self.head = GaussianHead(config.deter + embed_dim, config, rngs=rngs, dtype=dtype)
+        self.head = _stoch_head(config.deter + embed_dim, config, rngs, dtype)
 
     def correct(
         self,
@@ -97,8 +92,8 @@ class Posterior(nnx.Module):
             lambda x: jnp.where(is_first[:, None], 0.0, x), (prev, prev_action)
         )
         deter = transition.next_deter(prev, prev_action)
-        mean, std = self.head(jnp.concatenate([deter, embed.astype(jnp.float32)], -1))
-        return Latent(deter, mean + std * noise, mean, std)
+        post = self.head(deter, embed.astype(jnp.float32))
+        return Latent(deter, post.sample(noise), *post)
 
 
 def observe(

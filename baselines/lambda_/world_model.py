@@ -19,16 +19,16 @@ from agents.nn.gaussian import normal_kl
 from agents.world_models import cost_confusion
 from baselines.lambda_.codec import Decoder, Encoder, Seen
 from baselines.lambda_.config import ModelConfig
-from baselines.lambda_.networks import Dense
 from baselines.lambda_.rssm import Latent, Posterior, Transition, observe, zero_latent
+from baselines.layers import MLP
 
 
 class Dynamics(nnx.Module):
     """Transition, and the heads of reward, cost and termination."""
 
     def __init__(self, config: ModelConfig, action_dim: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
-        def head() -> Dense:
-            return Dense(
+        def head() -> MLP:
+            return MLP(
                 config.feat_dim, config.head_units, config.head_layers, 1, rngs=rngs, dtype=dtype
             )
 

@@ -9,7 +9,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from agents.settings import OptimizerConfig, PIDConfig, require
+from agents.settings import (
+    BETWEEN_0_AND_1,
+    NOT_NEGATIVE,
+    SHARE,
+    OptimizerConfig,
+    PIDConfig,
+    at_least,
+    check,
+    require,
+)
 from baselines.sac.config import MultiplierConfig, SACConfig
 
 
@@ -71,27 +80,25 @@ class ModelConfig:
     """Optimiser of the ensemble."""
 
     def __post_init__(self):
-        for name in ("members", "elites", "units", "layers", "fit_every", "window", "holdout"):
-            require(
-                getattr(self, name) >= 1, f"model.{name}={getattr(self, name)} must be at least 1"
-            )
-        for name in ("batch", "epoch_steps", "max_epochs", "patience"):
-            require(
-                getattr(self, name) >= 1, f"model.{name}={getattr(self, name)} must be at least 1"
-            )
+        check(self, "model", at_least(1), "members", "elites", "units", "layers", "fit_every")
+        check(self, "model", at_least(1), "window", "holdout", "batch")
+        check(self, "model", at_least(1), "epoch_steps", "max_epochs", "patience")
+        check(self, "model", SHARE, "beta")
+        check(self, "model", BETWEEN_0_AND_1, "holdout_share")
         require(
             self.elites <= self.members,
             f"model.elites={self.elites} must lie in 1..members={self.members}",
-        )
-        require(0 <= self.beta <= 1, f"model.beta={self.beta} must lie in 0..1")
-        require(
-            0 < self.holdout_share < 1,
-            f"model.holdout_share={self.holdout_share} must lie between 0 and 1",
         )
         require(
             self.fit == "online" or self.warmup >= self.fit_every,
             f"model.warmup={self.warmup} must be at least fit_every={self.fit_every}: before the "
             "first fit there is no model",
+        )
+        require(
+            self.fit == "online" or self.holdout_share * self.warmup >= 1,
+            f"model.holdout_share={self.holdout_share} of the batches of warmup={self.warmup} "
+            "updates leaves nothing to judge the first fit by, and it would train nothing; at "
+            f"least {1 / max(1, self.warmup):.2g}",
         )
 
 
@@ -115,19 +122,18 @@ class RolloutConfig:
     """Share of real transitions in batches for actor and critics."""
 
     def __post_init__(self):
-        for name in ("length_first", "length_last", "grow_from"):
-            require(getattr(self, name) >= 0, f"rollout.{name} must not be negative")
+        check(self, "rollout", NOT_NEGATIVE, "length_first", "length_last", "grow_from")
+        check(self, "rollout", at_least(1), "starts")
+        check(self, "rollout", SHARE, "real_ratio")
         require(
             self.grow_until >= self.grow_from,
             f"rollout.grow_until={self.grow_until} must be at least grow_from={self.grow_from}",
         )
-        require(self.starts >= 1, f"rollout.starts={self.starts} must be at least 1")
         require(
             self.capacity >= self.starts * self.longest,
             f"rollout.capacity={self.capacity} must hold the {self.starts} rollouts of "
             f"{self.longest} steps of an update",
         )
-        require(0 <= self.real_ratio <= 1, f"rollout.real_ratio={self.real_ratio} must lie in 0..1")
 
     @property
     def longest(self) -> int:
@@ -147,7 +153,7 @@ class ExpansionConfig:
     """
 
     def __post_init__(self):
-        require(self.length >= 0, f"expansion.length={self.length} must not be negative")
+        check(self, "expansion", NOT_NEGATIVE, "length")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +182,7 @@ class MBPOConfig:
     """Imagined steps in the critics' targets."""
 
     def __post_init__(self):
-        require(self.cost_limit >= 0, f"cost_limit={self.cost_limit} must not be negative")
+        check(self, "", NOT_NEGATIVE, "cost_limit")
 
     @property
     def uses_model(self) -> bool:

@@ -17,10 +17,10 @@ from flax import nnx
 
 from agents.nn.distributions import bernoulli_log_prob
 from agents.nn.params import params_of
+from baselines.layers import MLP
 from baselines.mbpo import moments as running
 from baselines.mbpo.config import ModelConfig
 from baselines.mbpo.moments import Moments, Range
-from baselines.sac.layers import MLP
 from baselines.sac.update import Transitions
 
 FIRST_BOUNDS = -10.0, 0.5  # of log-variances, as in PETS; learned from there

@@ -121,13 +121,11 @@ class Learner(ActorCriticLearner):
     def end_episode(
         self, state: AgentState, cost: jax.Array | float, agent_steps: jax.Array | int
     ) -> AgentState:
-        """Update the multiplier with the cost of a training episode.
+        """Update the multiplier of a constrained method with the cost of a training episode.
 
         Episodes of the prefill, before any update, are ignored.
         """
         config = self.config
-        if not config.constrained:
-            return state
         if isinstance(state.dual, PIDState):
             dual = update_pid(config.pid, state.dual, cost, config.cost_limit, agent_steps)
             multiplier = dual.multiplier
@@ -209,14 +207,8 @@ class Learner(ActorCriticLearner):
         """Add this update's rollouts to the buffer; returns the buffer and metrics.
 
         They start from the first states of `data`, the first B of which are of different sequences.
-
-        Raises ValueError (when traced) if a batch has fewer transitions than `rollout.starts`.
         """
-        config, rows = self.config.rollout, data.weight.shape[0]
-        if config.starts > rows:
-            raise ValueError(
-                f"rollout.starts={config.starts} exceeds the {rows} transitions of a batch"
-            )
+        config = self.config.rollout
         start, alive = data.z[: config.starts], data.weight[: config.starts]
         steps = self.imagine(state, start, alive, config.longest, key).data
         ready = state.updates >= self.config.model.warmup

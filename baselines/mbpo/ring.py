@@ -34,12 +34,9 @@ def empty(capacity: int, row: PyTree) -> Ring:
 def insert(ring: Ring, rows: PyTree, valid: jax.Array) -> Ring:
     """Insert the valid (bool [N]) rows of [N, ...], in order.
 
-    Raises ValueError (when traced) for more rows than the capacity.
+    N is at most the capacity, see `RolloutConfig`: more would overwrite each other.
     """
-    capacity = ring.capacity
-    if valid.shape[0] > capacity:
-        raise ValueError(f"a ring of {capacity} rows cannot take {valid.shape[0]} at once")
-    valid = valid.astype(bool)
+    capacity, valid = ring.capacity, valid.astype(bool)
     count = valid.sum(dtype=jnp.int32)
     places = (ring.head + jnp.cumsum(valid, dtype=jnp.int32) - 1) % capacity
     places = jnp.where(valid, places, capacity)  # out-of-bounds writes are dropped

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from baselines.layers import Normal
 from baselines.mbpo.config import RolloutConfig
 from baselines.mbpo.ensemble import Ensemble, EnsembleParams, Scales
 from baselines.sac.actor_critic import squash
-from baselines.sac.layers import Normal
 from baselines.sac.update import Transitions
 
 

@@ -137,19 +137,13 @@ def config_type(algorithm: str) -> type:
 def vision_config_type(algorithm: str) -> type:
     """The dataclass of an algorithm's settings on images, which adds those of an encoder."""
     plain = config_type(algorithm)
-    fields = [
-        (field.name, field.type, dataclasses.field(default=field.default))
-        for field in dataclasses.fields(plain)
-    ]
-    section = ("vision", VisionConfig, dataclasses.field(default=VisionConfig()))
-    made = dataclasses.make_dataclass(
+    return dataclasses.make_dataclass(
         f"{plain.__name__}Vision",
-        [*fields, section],
+        [("vision", VisionConfig, dataclasses.field(default=VisionConfig()))],
+        bases=(plain,),
         frozen=True,
-        namespace={"__module__": __name__},
+        namespace={"__module__": __name__, "__doc__": plain.__doc__},
     )
-    made.__doc__ = plain.__doc__
-    return made
 
 
 def _dataclass(name: str, tree: Mapping[str, Any]) -> type:
@@ -186,11 +180,8 @@ def defaults(algorithm: str, task: str = "", vision: bool = False) -> Any:
     if limits := [block[name] for name in row.limit if name in block]:
         changes["cost_limit"] = float(limits[0])
     if vision:
-        return _build(
-            vision_config_type(algorithm),
-            _nest(flat | changes | {"algo_cfgs.obs_normalize": False}),
-        )
-    return _build(config_type(algorithm), _nest(flat | changes))
+        changes["algo_cfgs.obs_normalize"] = False
+    return replaced((vision_config_type if vision else config_type)(algorithm)(), changes)
 
 
 def task_block(algorithm: str, task: str) -> Flat:
@@ -210,19 +201,6 @@ def published_action_repeat(algorithm: str, task: str = "") -> int:
 def published_steps(algorithm: str) -> int:
     """Default number of simulator steps of training."""
     return int(_yaml(algorithm)["defaults"]["train_cfgs"]["total_steps"])
-
-
-def _build(cls: type, tree: Mapping[str, Any]) -> Any:
-    hints = {field.name: field.type for field in dataclasses.fields(cls)}
-    return cls(**{k: _build(hints[k], v) if isinstance(v, dict) else v for k, v in tree.items()})  # type: ignore[arg-type]
-
-
-def replace(config: Any, **changes: Any) -> Any:
-    """A copy with changed values; dots in names are written as double underscores.
-
-    For example `algo_cfgs__steps_per_epoch`.
-    """
-    return replaced(config, {name.replace("__", "."): value for name, value in changes.items()})
 
 
 def to_omnisafe(

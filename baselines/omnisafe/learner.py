@@ -79,7 +79,7 @@ class Learner(abc.ABC):
         if device != "cpu" and not torch.cuda.is_available():
             raise ValueError(f"train_cfgs.device={device}: this installation of torch sees no GPU")
         settle_process(device, self.cfgs.train_cfgs.torch_threads)
-        self.frames, encoders = self._eyes(getattr(setup.config, "vision", None), device)
+        self.frames, encoders = self._vision_encoders(getattr(setup.config, "vision", None), device)
         SuiteCMDP.install(envs, autoreset=self.row.family != "model-based", frames=self.frames)
         try:
             check_all_configs(self.cfgs, self.row.family)
@@ -94,7 +94,7 @@ class Learner(abc.ABC):
         self.epoch = 0
         self.steps_per_epoch = int(self.cfgs.algo_cfgs.steps_per_epoch)
 
-    def _eyes(
+    def _vision_encoders(
         self, config: VisionConfig | None, device: str
     ) -> tuple[Frames | None, contextlib.AbstractContextManager[None]]:
         """The store of an epoch's frames, and the context in which networks get encoders.

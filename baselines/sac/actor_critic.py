@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agents.nn.gaussian import normal_log_prob
+from baselines.layers import MLP, Normal, leaky
 from baselines.sac.config import SACConfig
-from baselines.sac.layers import MLP, Normal, leaky
 
 HIDDEN_LAYERS = 2
 LOG_STD = -20.0, 2.0  # bounds

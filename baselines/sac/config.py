@@ -5,7 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from agents.settings import OptimizerConfig, require
+from agents.settings import (
+    BETWEEN_0_AND_1,
+    NOT_NEGATIVE,
+    POSITIVE,
+    OptimizerConfig,
+    at_least,
+    check,
+    require,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,18 +45,13 @@ class SACConfig:
     """Global norm to which the actor's gradients are clipped."""
 
     def __post_init__(self):
-        require(self.units >= 1, f"sac.units={self.units} must be at least 1")
-        for name in ("discount", "cost_discount"):
-            require(
-                0 < getattr(self, name) < 1,
-                f"sac.{name}={getattr(self, name)} must lie between 0 and 1",
-            )
+        check(self, "sac", at_least(1), "units", "cost_critics")
+        check(self, "sac", BETWEEN_0_AND_1, "discount", "cost_discount")
+        check(self, "sac", POSITIVE, "temperature")
         require(
             0 < self.target_fraction <= 1,
             f"sac.target_fraction={self.target_fraction} must lie in 0..1",
         )
-        require(self.temperature > 0, f"sac.temperature={self.temperature} must be positive")
-        require(self.cost_critics >= 1, f"sac.cost_critics={self.cost_critics} must be at least 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +70,7 @@ class MultiplierConfig:
     """
 
     def __post_init__(self):
-        require(
-            self.max_excess >= 0, f"multiplier.max_excess={self.max_excess} must not be negative"
-        )
+        check(self, "multiplier", NOT_NEGATIVE, "learning_rate", "max_excess")
         require(
             self.init > 0, f"multiplier.init={self.init} must be positive: a softplus has no zero"
-        )
-        require(
-            self.learning_rate >= 0,
-            f"multiplier.learning_rate={self.learning_rate} must not be negative",
         )

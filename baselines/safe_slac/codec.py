@@ -17,7 +17,7 @@ from flax import nnx
 from agents.api import ObsSpec
 from agents.nn.gaussian import normal_log_density
 from agents.nn.observations import check_obs, image_keys, picture_of, vector_keys, vector_of
-from baselines.sac.layers import MLP, leaky, xavier
+from baselines.layers import MLP, leaky, xavier
 from baselines.safe_slac.config import LatentConfig
 
 # Kernel, stride, padding (and for transposes the output padding), in PyTorch's convention.
@@ -63,9 +63,7 @@ class Encoder(nnx.Module):
                 for i, o, (k, s, p) in zip(sizes, sizes[1:], _ENCODER, strict=False)
             )
         if width:
-            self.mlp = MLP(
-                width, config.units, config.layers, config.feature, jax.nn.elu, rngs=rngs
-            )
+            self.mlp = MLP(width, config.units, config.layers, config.feature, rngs=rngs)
 
     def __call__(self, picture: jax.Array | None, vector: jax.Array | None) -> jax.Array:
         parts = []
@@ -102,7 +100,7 @@ class Decoder(nnx.Module):
                 for i, o, (k, s, p, extra) in zip(sizes, sizes[1:], _DECODER, strict=False)
             )
         if width:
-            self.mlp = MLP(config.size, config.units, config.layers, width, jax.nn.elu, rngs=rngs)
+            self.mlp = MLP(config.size, config.units, config.layers, width, rngs=rngs)
         self.channels, self.width = channels, width
 
     def __call__(self, z: jax.Array) -> tuple[jax.Array | None, jax.Array | None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from agents.settings import OptimizerConfig, require
+from agents.settings import NOT_NEGATIVE, POSITIVE, OptimizerConfig, at_least, check
 from baselines.sac.config import MultiplierConfig, SACConfig
 
 
@@ -54,14 +54,9 @@ class LatentConfig:
     """Optimiser of the latent model."""
 
     def __post_init__(self):
-        for name in ("z1", "z2", "feature", "units", "layers", "conv_depth", "batch"):
-            require(
-                getattr(self, name) >= 1, f"latent.{name}={getattr(self, name)} must be at least 1"
-            )
-        for name in ("image_variance", "vector_variance", "reward_std_min"):
-            require(
-                getattr(self, name) > 0, f"latent.{name}={getattr(self, name)} must be positive"
-            )
+        check(self, "latent", at_least(1), "z1", "z2", "feature", "units", "layers")
+        check(self, "latent", at_least(1), "conv_depth", "batch")
+        check(self, "latent", POSITIVE, "image_variance", "vector_variance", "reward_std_min")
 
     @property
     def size(self) -> int:
@@ -90,9 +85,5 @@ class SafeSLACConfig:
     """Lagrange multiplier."""
 
     def __post_init__(self):
-        require(self.cost_limit >= 0, f"cost_limit={self.cost_limit} must not be negative")
-        require(
-            self.pretrain_updates >= 0,
-            f"pretrain_updates={self.pretrain_updates} must not be negative",
-        )
-        require(self.halve_after >= 1, f"halve_after={self.halve_after} must be at least 1")
+        check(self, "", NOT_NEGATIVE, "cost_limit", "pretrain_updates")
+        check(self, "", at_least(1), "halve_after")

@@ -19,10 +19,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agents.api import EnvSpec
-from baselines.sac.layers import MLP, Normal
+from baselines.layers import MLP, Gaussian, Normal
 from baselines.safe_slac import codec
 from baselines.safe_slac.config import LatentConfig
-from baselines.safe_slac.layers import Gaussian
 
 
 class Latent(NamedTuple):
@@ -67,7 +66,7 @@ class LatentModel(nnx.Module):
         self.reward = Gaussian(
             2 * config.size + action, 1, *sizes, rngs=rngs, min_std=config.reward_std_min
         )
-        self.cost = MLP(2 * config.size + action, *sizes, 1, jax.nn.elu, rngs=rngs)
+        self.cost = MLP(2 * config.size + action, *sizes, 1, rngs=rngs)
         self.config = config
 
     def targets(self, obs: Mapping[str, jax.Array]) -> tuple[jax.Array | None, jax.Array | None]:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from agents.api import Agent, EnvSpec, PyTree
-from benchmarks.cli.defaults import default_obs, task_settings
+from benchmarks.cli.defaults import official_spec, spec_of
 from benchmarks.envs import EnvFactory
-from benchmarks.methods import check_spec, method
+from benchmarks.methods import method
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.spec import RunSpec
-from benchmarks.tasks import get_task
 from benchmarks.training.env_faults import describe
 from benchmarks.training.episodes import UNSEEN_EPISODE
 from benchmarks.training.evaluation import run_episodes
@@ -105,7 +103,8 @@ def make_agent(
 
     Raises BadInput for an unknown name, or settings that do not fit.
     """
-    spec = _spec(method_name, task, obs, preset, seed, settings)
+    _check_engine(method_name)
+    spec = spec_of(method_name, task, obs, preset, seed, settings)
     env = environment(spec)
     agent = agent_for(spec, env[1])
     return Policy(spec, env, agent, agent.init(seed))
@@ -135,27 +134,9 @@ def load_official(
     `stoch` is only needed if it differs from the classes per variable. Raises BadInput if the file
     is not a checkpoint or does not fit the task.
     """
-    spec = _spec(method_name, task, obs, "release", 0, {})
+    spec = official_spec(method_name, task, obs, file)
     env = environment(spec)
-    agent, state = official_agent(file, env[1], spec.agent, stoch)
-    return Policy(dataclasses.replace(spec, init_from=str(Path(file))), env, agent, state)
-
-
-def _spec(
-    name: str, task: str, obs: str | None, preset: str, seed: int, settings: Mapping[str, Any]
-) -> RunSpec:
-    _check_engine(name)
-    try:
-        found = get_task(task)
-        chosen = found.check_obs(obs or default_obs(name, found))
-        given = task_settings(name, found.id, chosen, preset)
-        agent = dataclasses.replace(given.agent, **settings)
-    except (ValueError, TypeError) as error:
-        raise BadInput(str(error)) from error
-    of_run = (name, found.id, chosen, seed, given.steps, preset)
-    spec = RunSpec(*of_run, given.loop, given.replay, agent)
-    check_spec(spec)
-    return spec
+    return Policy(spec, env, *official_agent(file, env[1], spec.agent, stoch))
 
 
 def _check_engine(name: str) -> None:

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cli import train as command
-from benchmarks.cli.foreground import train_here
+from benchmarks.cli.train import start
+from benchmarks.process.signals import EXIT_STOPPED
 from benchmarks.runs.errors import RunFailed
-from benchmarks.runs.folder import check
 
 
 def train(
@@ -27,19 +26,28 @@ def train(
     """Train into the run folder `out`, or continue there; returns the folder.
 
     `settings` are those of `safedreamer train --help-all` by name, such as {"planner.horizon": 10}.
-    Raises BadInput for settings that do not fit, RunFailed if training was stopped.
+    Raises BadInput for settings that do not fit, RunFailed if training was stopped or failed.
     """
     given = {"method": method, "task": task, "obs": obs, "preset": preset, "seed": seed}
-    given |= {"steps": steps, "out": os.fspath(out), **(settings or {})}
-    words: list[str] = []
-    for name, value in given.items():
-        if isinstance(value, bool):
-            words.append(f"--{'' if value else 'no-'}{name.replace('_', '-')}")
-        elif value is not None:
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    chosen, spec = command.read(words)
-    folder = Path(out)
-    check(spec, folder)
-    if train_here(spec, folder, chosen.report_seconds):
+    given |= {"steps": steps, "out": os.fspath(out)}
+    given = {name: value for name, value in given.items() if value is not None}
+    given |= settings or {}
+    status, folder = start([word for name, value in given.items() for word in option(name, value)])
+    if status == EXIT_STOPPED:
         raise RunFailed(f"training in {folder} was stopped; the same call continues it")
+    if status:
+        raise RunFailed(
+            f"the process that trains in {folder} ended with status {status}; its output says why"
+        )
     return folder
+
+
+def option(name: str, value: Any) -> list[str]:
+    """A setting as words of the command line."""
+    name = name.replace("_", "-")
+    if isinstance(value, bool):
+        section, dot, field = name.rpartition(".")
+        return [f"--{section}{dot}{'' if value else 'no-'}{field}"]
+    if isinstance(value, list | tuple):
+        return [f"--{name}", *map(str, value)]
+    return [f"--{name}={value}"]  # one word, since a value may begin with a dash

@@ -21,11 +21,14 @@ from typing import Annotated
 
 import tyro
 
+from benchmarks.cli import doctor_checks
 from benchmarks.cli.common import program
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.places import check_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = ("agents", "analysis", "baselines", "benchmarks", "slurm", "pyproject.toml", "requirements")
+WRITTEN = ("bundle.tar.xz", "run", "unpacked")  # the last by `run`
 LARGEST_MIB = 60
 DEBIAN = (
     "python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libexpat1 libffi8 libuuid1 "
@@ -56,10 +59,7 @@ class BundleOptions:
 
 def pins(names: tuple[str, ...]) -> list[str]:
     """`name==version` of these packages from the lock file; only the name if it is not locked."""
-    locked = {}
-    for line in (ROOT / "requirements" / "base.txt").read_text().splitlines():
-        name, _, version = line.split("#")[0].strip().partition("==")
-        locked[name] = version
+    locked = doctor_checks.pins()
     return [f"{name}=={locked[name]}" if name in locked else name for name in names]
 
 
@@ -106,10 +106,21 @@ def copy_suite(target: Path) -> None:
             shutil.copy2(ROOT / name, target / name)
 
 
+def clear(folder: Path) -> None:
+    """Remove an earlier bundle. Raises BadInput if the folder holds anything else."""
+    if not folder.is_dir():
+        return
+    if strange := sorted({path.name for path in folder.iterdir()} - set(WRITTEN)):
+        raise BadInput(
+            f"{folder} holds {', '.join(strange[:3])}, no part of a bundle: choose another FOLDER"
+        )
+    shutil.rmtree(folder)
+
+
 def write(folder: Path) -> int:
     """Write the bundle; returns its size in bytes."""
     here = Path(__file__).parent
-    shutil.rmtree(folder, ignore_errors=True)
+    clear(folder)
     folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)

@@ -65,11 +65,14 @@ def train_side_by_side(specs: Sequence[RunSpec], runs: Path) -> None:
     Ctrl-C and SIGTERM stop them all. Raises RunFailed, with the end of its log, if one fails.
     """
     with contextlib.ExitStack() as stack:
+        terminated = stack.enter_context(_sigterm())
         started = [stack.enter_context(_started(spec, runs / spec.method)) for spec in specs]
         show = stack.enter_context(_table() if sys.stdout.isatty() else _lines())
-        while any(each.process.poll() is None for each in started):
+        while not terminated and any(each.process.poll() is None for each in started):
             time.sleep(POLL_SECONDS)
             show([(each.spec, _status(each.folder)) for each in started])
+    if terminated:
+        raise SystemExit(128 + signal.SIGTERM)  # the status that a shell reports
     for each in started:
         if each.process.returncode:
             last = " / ".join(tail(each.folder / LOG_FILE, 3))
@@ -77,6 +80,17 @@ def train_side_by_side(specs: Sequence[RunSpec], runs: Path) -> None:
                 f"{each.spec.method} failed (exit status {each.process.returncode}): "
                 f"{one_line(last, 300)}; all of it is in {each.folder / LOG_FILE}"
             )
+
+
+@contextlib.contextmanager
+def _sigterm() -> Iterator[list[int]]:
+    """Collect SIGTERM instead of dying from it, which would leave the processes running."""
+    caught: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: caught.append(number))
+    try:
+        yield caught
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

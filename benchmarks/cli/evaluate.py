@@ -120,6 +120,11 @@ def main(args: Sequence[str]) -> int:
     out = chosen.out or _default_out(policy, chosen.unseen)
     check_file(out)
     if filming is not None:
+        if not out.suffix:
+            raise BadInput(
+                f"--out {out}: a name with a suffix, such as {out}.csv; without it, it names the "
+                "folder of videos"
+            )
         check_folder(out.with_suffix(""))
     found = policy.trained
     if not policy.official and find(found.spec.method).engine == "torch":
@@ -165,8 +170,7 @@ def _of_run(chosen: EvaluateArgs) -> Policy:
 
 def _of_file(chosen: EvaluateArgs) -> Policy:
     from agents.safedreamer.release.checkpoint import load_official
-    from benchmarks.cli.defaults import task_settings
-    from benchmarks.tasks import get_task
+    from benchmarks.cli.defaults import official_spec
 
     path = chosen.official
     assert path is not None
@@ -184,7 +188,6 @@ def _of_file(chosen: EvaluateArgs) -> Policy:
         )
     if not path.is_file():
         raise BadInput(f"--official {path}: no such file")
-    obs = chosen.obs or _checked_obs(chosen.task, None)
     around = tasks_named(path)
     if around and chosen.task not in around and not chosen.force:
         others = " or ".join(around)
@@ -192,25 +195,12 @@ def _of_file(chosen: EvaluateArgs) -> Policy:
             f"{path} was trained on {others} as its path or configuration says, not on "
             f"{chosen.task}; --force evaluates all the same"
         )
-    method = chosen.method or "bsrp_lag"
-    preset = task_settings(method, chosen.task, _checked_obs(chosen.task, obs), "release")
+    spec = official_spec(chosen.method or "bsrp_lag", chosen.task, chosen.obs, path)
     try:
         step = load_official(path).step
     except ValueError as error:
         raise BadInput(str(error)) from error
-    spec = RunSpec(
-        method,
-        get_task(chosen.task).id,
-        obs,
-        0,
-        preset.steps,
-        "release",
-        preset.loop,
-        preset.replay,
-        preset.agent,
-        str(path),
-    )
-    steps = step * preset.loop.action_repeat
+    steps = step * spec.loop.action_repeat
     return Policy(Trained(_seeded(spec, chosen), path, steps, step), True, chosen.stoch)
 
 
@@ -249,12 +239,11 @@ def _readable(file: Path) -> str:
         return ""
 
 
-def _checked_obs(task: str, obs: str | None) -> str:
+def _checked_obs(task: str, obs: str) -> str:
     from benchmarks.tasks import get_task
 
     try:
-        found = get_task(task)
-        return found.check_obs(obs or found.default_obs)
+        return get_task(task).check_obs(obs)
     except ValueError as error:
         raise BadInput(str(error)) from error
 

@@ -57,11 +57,14 @@ def main(args: Sequence[str]) -> int:
     check_folder(chosen.out)
     chosen.out.mkdir(parents=True, exist_ok=True)
     rows, failed = [], 0
+    paths: dict[str, Path] = {}
     for path, what in found:
-        records = chosen.out / f"{label(path)}{'-unseen' if chosen.unseen else ''}.csv"
+        records = chosen.out / f"{what.label}{'-unseen' if chosen.unseen else ''}.csv"
         try:
+            if (other := paths.setdefault(what.label, path)) != path:
+                raise BadInput(f"its records would replace those of {other}: evaluate it alone")
             played = done(records, chosen.episodes) or play(chosen, path, records)
-            rows.append(row(path, what, played))
+            rows.append(row(what, played))
         except (BadInput, RunFailed) as error:
             failed += 1
             print(printable(f"failed: {path}: {error}"), file=sys.stderr, flush=True)
@@ -82,11 +85,6 @@ def checkpoints(folder: Path) -> Iterator[tuple[Path, Named]]:
             yield path, what
 
 
-def label(path: Path) -> str:
-    """The descriptive name of a checkpoint: its own, or that of its folder."""
-    return path.stem if path.stem != "checkpoint" else path.parent.name
-
-
 def done(records: Path, episodes: int) -> list[EpisodeRecord]:
     """The records of an evaluated checkpoint; none if episodes are missing."""
     rows = read_rows(records).records if records.is_file() else []
@@ -103,8 +101,8 @@ def play(chosen: OfficialArgs, path: Path, records: Path) -> list[EpisodeRecord]
     return read_rows(records).records
 
 
-def row(path: Path, what: Named, rows: Sequence[EpisodeRecord]) -> tuple[str, ...]:
+def row(what: Named, rows: Sequence[EpisodeRecord]) -> tuple[str, ...]:
     """A line of the table."""
     means = [sum(getattr(r, name) for r in rows) / len(rows) for name in ("return_", "cost")]
     facts = (what.method, what.task, what.obs, str(what.seed), str(len(rows)))
-    return (*facts, *(f"{mean:.2f}" for mean in means), label(path))
+    return (*facts, *(f"{mean:.2f}" for mean in means), what.label)

@@ -19,24 +19,30 @@ _NAME = re.compile(
 
 
 class Named(NamedTuple):
-    """Method, task, observation and seed of a checkpoint."""
+    """Method, task, observation and seed of a checkpoint, and a name for its records."""
 
     method: str
     task: str
     obs: str
     seed: int
+    label: str
 
 
 def named(path: Path) -> Named | None:
     """Parse a path, last part first; None if no part has such a name.
 
     The suite `safetygym` observes two cameras; `safetygymcoor`, and methods that end in `_vector`,
-    coordinates.
+    coordinates. The label is the part with the name, and what is below it but for a file
+    `checkpoint.ckpt`: a folder may hold several checkpoints.
     """
+    below: list[str] = []
     for part in reversed(path.resolve().parts):
         found = _NAME.fullmatch(part)
         if found and found["task"] in tasks():
             vector = found["vector"] or found["suite"] != "safetygym"
             obs = "coordinates" if vector else "vision"
-            return Named(found["method"], found["task"], obs, int(found["seed"]))
+            label = "-".join([part.removesuffix(".ckpt"), *below])
+            return Named(found["method"], found["task"], obs, int(found["seed"]), label)
+        if part != "checkpoint.ckpt":
+            below.insert(0, part.removesuffix(".ckpt"))
     return None

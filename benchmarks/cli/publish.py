@@ -1,9 +1,9 @@
 """`safedreamer publish`: turn finished runs into results that can be committed.
 
-The frozen policy of each finished run with a checkpoint is evaluated once on unseen layouts
-(`final.csv` in its folder), and policies of the first seeds are added to the zoo. Everything else
-is derived from records alone: `python -m analysis publish` draws figures and writes tables, report
-and README, the same ones on a fresh clone, which has no checkpoints.
+The newest checkpoint of each finished run is evaluated once on unseen layouts (`final.csv` in its
+folder), and policies of the first seeds are added to the zoo. Everything else is derived from
+records alone: `python -m analysis publish` draws figures and writes tables, report and README, the
+same ones on a fresh clone, which has no checkpoints.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from benchmarks.cli import analysis
 from benchmarks.cli.common import parse
 from benchmarks.cli.playing import Policy, run
 from benchmarks.process.compilation import forget_compiled
-from benchmarks.runs.errors import BadInput
+from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.files import FINAL_FILE, STATUS_FILE, WANTED_FILE
 from benchmarks.runs.plain_text import printable
-from benchmarks.runs.records import FINAL
+from benchmarks.runs.records import FINAL, read_rows
 from benchmarks.training.episodes import UNSEEN_EPISODE
 from benchmarks.zoo.trained import Trained
 
 if TYPE_CHECKING:
+    from benchmarks.suites.suite import Suite
     from benchmarks.sweep.members import Member
 
 PROG = "safedreamer publish"
@@ -60,18 +61,23 @@ class PublishArgs:
 def main(args: Sequence[str]) -> int:
     """Evaluate, publish policies, write files.
 
-    Returns 0, 1 if a policy could not be evaluated or published, or the status of the analysis.
+    Returns 0, 1 if a run could not be read, evaluated or published, or the status of the analysis.
     """
     chosen = parse(PublishArgs, args, PROG, "Finished runs become results that can be committed.")
-    from benchmarks.sweep.members import State, existing
+    from benchmarks.suites.reading import load
+    from benchmarks.sweep.members import State, look_for
 
-    found = existing(chosen.folder)  # none in a folder of recordings
+    suites = [load(name) for name in chosen.suites]
+    found, damaged = look_for(chosen.folder)  # none in a folder of recordings
+    failed = [str(error) for error in damaged.values()]
     done = [member for member in found if member.state == State.DONE]
-    failed = [] if chosen.records_only else [name for m in done for name in _keep(m, chosen)]
+    if not chosen.records_only:
+        failed += [line for member in done for line in _keep(member, chosen)]
     for member in done:
         forget_place(member.folder)
-    suites = chosen.suites or tuple(sorted({name for member in found for name in member.suites}))
-    write_wanted(suites, chosen.folder / WANTED_FILE)
+    # of a damaged run the suites are unknown, so that rows could be lost
+    if suites or not damaged:
+        write_wanted(suites or _suites_of(found), chosen.folder / WANTED_FILE)
     status = analysis.run("publish", [str(chosen.folder)])
     for line in failed:
         print(printable(f"{PROG}: {line}"), file=sys.stderr)
@@ -84,13 +90,14 @@ def _keep(member: Member, chosen: PublishArgs) -> list[str]:
         evaluated = final_evaluation(member, chosen.episodes)
         if evaluated and not chosen.no_zoo and member.spec["seed"] in chosen.zoo_seeds:
             publish_policy(member)
-    except BadInput as error:
+    except (BadInput, RunFailed) as error:
         return [f"{member.folder.name}: {error}"]
     return []
 
 
 def final_evaluation(member: Member, episodes: int) -> bool:
-    """Evaluate the run's final policy on unseen layouts, once, into `final.csv` in its folder.
+    """Evaluate the run's newest checkpoint on unseen layouts into `final.csv` in its folder, unless
+    that is done.
 
     Returns whether the run has a checkpoint; without one nothing is done.
     """
@@ -102,11 +109,11 @@ def final_evaluation(member: Member, episodes: int) -> bool:
         if not (member.folder / FINAL_FILE).exists():
             print(printable(f"no checkpoint and no final evaluation: {member.folder.name}"))
         return False
-    if (member.folder / FINAL_FILE).exists():
+    found = Trained(*newest(member.folder))
+    if _evaluated_at(member.folder / FINAL_FILE) == found.env_steps:
         return True
     print(printable(f"final evaluation of {member.folder.name}"), flush=True)
     out = member.folder / f".{FINAL_FILE}.tmp"
-    found = Trained(*newest(member.folder))
     if method(found.spec.method).engine == "torch":
         from benchmarks.omnisafe.process import evaluate_in_child
 
@@ -121,8 +128,18 @@ def final_evaluation(member: Member, episodes: int) -> bool:
     return True
 
 
+def _evaluated_at(final: Path) -> int | None:
+    """Simulator steps of the policy in a final evaluation; None without a complete one."""
+    try:
+        rows, damage = read_rows(final)
+    except FileNotFoundError:
+        return None
+    return rows[0].env_steps if rows and not damage else None
+
+
 def publish_policy(member: Member) -> None:
-    """Add the run's policy to the zoo, unless it is already there or not eligible."""
+    """Add the run's newest checkpoint to the zoo, unless it is already there or not eligible."""
+    from benchmarks.methods.saved import newest
     from benchmarks.zoo import entry
     from benchmarks.zoo.adding import add, no_place
 
@@ -130,8 +147,11 @@ def publish_policy(member: Member) -> None:
         print(printable(f"not in the zoo: {member.folder.name} is {why}"))
         return
     name = entry.entry_name(member.spec)
-    if name in entry.names() and entry.find(name).card["run_id"] == member.run_id:
-        return
+    if name in entry.names():
+        card = entry.find(name).card
+        there = card["run_id"], card["trained"]["env_steps"]
+        if there == (member.run_id, newest(member.folder).env_steps):
+            return
     added = add(member.folder)
     print(printable(f"zoo:{added.name}"), flush=True)
 
@@ -146,19 +166,26 @@ def forget_place(folder: Path) -> None:
         os.replace(temporary, folder / STATUS_FILE)
 
 
-def write_wanted(suites: Sequence[str], file: Path) -> None:
+def _suites_of(members: Sequence[Member]) -> list[Suite]:
+    """The suites that contain the runs, without those that are not built in."""
+    from benchmarks.suites.reading import load
+
+    found = []
+    for name in sorted({name for member in members for name in member.suites}):
+        try:
+            found.append(load(name))
+        except BadInput as error:
+            print(printable(f"{PROG}: wanted runs unknown: {error}"), file=sys.stderr)
+    return found
+
+
+def write_wanted(suites: Sequence[Suite], file: Path) -> None:
     """Write the runs of the suites, one per row of WANTED; without any, the file is unchanged."""
     from benchmarks.cli.defaults import task_settings
-    from benchmarks.suites.reading import load
     from benchmarks.suites.suite import expand
 
     rows = {}
-    for name in suites:
-        try:
-            suite = load(name)
-        except BadInput as error:
-            print(printable(f"{PROG}: wanted runs unknown: {error}"), file=sys.stderr)
-            continue
+    for suite in suites:
         for entry in expand(suite, task_settings):
             spec = entry.spec
             source = getattr(getattr(spec.agent, "model", None), "cost_source", "")

@@ -7,7 +7,6 @@ else, which the second stage parses and --help shows.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +20,7 @@ from benchmarks.envs.factory import choose_python
 from benchmarks.process.help import Guide
 from benchmarks.process.options import HELP
 from benchmarks.runs.errors import BadInput
+from benchmarks.runs.reading import sha256_of
 from benchmarks.runs.spec import (
     ENV_TIMEOUT_SECONDS,
     MAX_ENV_FAULTS,
@@ -109,7 +109,7 @@ def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
     args = translated(args)
     first = parse_known(TrainArgs, [word for word in args if word not in HELP], PROG)
     choose_python(first.env_python)
-    from benchmarks.cli.defaults import default_obs, task_settings
+    from benchmarks.cli.defaults import check_official, default_obs, task_settings
     from benchmarks.methods import check_spec
     from benchmarks.tasks import get_task
 
@@ -144,6 +144,8 @@ def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
             max_minutes=chosen.run.max_minutes,
         )
         check_spec(spec)
+        if first.init_from and not first.init_from.is_dir():
+            check_official(spec, first.init_from)
     except ValueError as error:
         raise BadInput(str(error)) from error
     return chosen.run, spec
@@ -171,8 +173,7 @@ def _sha256(path: Path) -> str:
         return fingerprint(newest(path).checkpoint)
     if not path.is_file():
         raise BadInput(f"--init-from {path}: no such file or run folder")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path)
 
 
 def default_out(spec: RunSpec) -> Path:
@@ -182,15 +183,22 @@ def default_out(spec: RunSpec) -> Path:
 
 
 def main(args: Sequence[str]) -> int:
-    """Train; returns 0, also if the time budget ends the run, or EXIT_STOPPED after a signal, with
-    a checkpoint.
+    """Train; returns the exit status of `start`."""
+    return start(args)[0]
+
+
+def start(args: Sequence[str]) -> tuple[int, Path]:
+    """Train; returns an exit status and the run folder.
+
+    The status is 0, also if the time budget ends the run, or EXIT_STOPPED after a signal, with a
+    checkpoint; for a method of OmniSafe's, that of its process.
     """
     run, spec = read(args)
     out = run.out or default_out(spec)
     from benchmarks.runs.folder import check
 
     check(spec, out)  # before the imports that take seconds
-    return train_here(
+    status = train_here(
         spec,
         out,
         run.report_seconds,
@@ -201,3 +209,4 @@ def main(args: Sequence[str]) -> int:
         env_timeout_seconds=run.env_timeout_seconds,
         max_env_faults=run.max_env_faults,
     )
+    return status, out

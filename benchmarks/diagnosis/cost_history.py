@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from agents.safedreamer.agent import SafeDreamer
 from baselines.mbpo.agent import MBPO
 from benchmarks.diagnosis.findings import Finding
 from benchmarks.runs import records
-from benchmarks.runs.files import METRICS_FILE
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.files import METRICS_FILE, RECORDS_FILE
 from benchmarks.runs.reading import expect, read_lines
 from benchmarks.training.evaluation import Traces
 
@@ -36,9 +38,12 @@ def _safedreamers(agent: SafeDreamer) -> dict[str, tuple[str, float]]:
     acts. REPLAY_SAID and REPLAY_TRUE refer to the same replayed steps.
     """
     config, per_step = agent.config, agent.episode_cost_per_step
+    # a sum of costs may be extrapolated as in the release; a cost return never is
+    summed = config.planner.feasible_cost == "sum"
+    planned = per_step / (config.planner.horizon * agent.cost_scale) if summed else 1.0
     return {
         "train/imagined/cost": (IMAGINED, per_step),
-        "act/plan/cost": (PROMISED, per_step / (config.planner.horizon * agent.cost_scale)),
+        "act/plan/cost": (PROMISED, planned),
         "train/model/cost_predicted": (REPLAY_SAID, per_step),
         "train/model/cost_true": (REPLAY_TRUE, agent.env.episode_agent_steps),
         "train/augmented/multiplier": (MULTIPLIER, 1.0),
@@ -59,7 +64,7 @@ def cost_history(run: Path, agent: SafeDreamer | MBPO) -> list[Finding]:
     else:
         scales, limited = {"train/multiplier": (MULTIPLIER, 1.0)}, agent.config.constrained
     findings = [Finding(LIMIT, -1, agent.config.cost_limit)] if limited else []
-    episodes = records.read_records(run)
+    episodes = _episodes(run)
     real, evaluated = (
         episodes[episodes["split"] == split] for split in (records.TRAIN, records.EVAL)
     )
@@ -82,7 +87,7 @@ def frozen_against_running(run: Path, traces: Traces) -> list[Finding]:
     """Episode costs and returns of the last training episodes, when the agent was still learning,
     and of the frozen checkpoint on new layouts.
     """
-    episodes = records.read_records(run)
+    episodes = _episodes(run)
     last = episodes[episodes["split"] == records.TRAIN].tail(LAST_EPISODES)
     findings = []
     for name in ("cost", "return"):
@@ -100,6 +105,14 @@ def frozen_against_running(run: Path, traces: Traces) -> list[Finding]:
         )
     costly = float((traces.rows["cost"].sum(1) > 0).mean())
     return [*findings, Finding("share of new layouts with any cost", -1, costly)]
+
+
+def _episodes(run: Path) -> pd.DataFrame:
+    """The run's records. Raises BadInput if there are none, DamagedFile for a damaged row."""
+    try:
+        return records.read_records(run)
+    except FileNotFoundError as error:
+        raise BadInput(f"{run} has no {RECORDS_FILE} to compare predictions with") from error
 
 
 def _metrics(file: Path, names: Iterable[str]) -> list[dict[str, Any]]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.runs.records import FINDING_COLUMNS
+
 # predictors: the world model and two baselines that do not use it
 MODEL, LAST_SEEN, MEAN = "model", "last seen", "mean"
 
@@ -29,19 +31,16 @@ class Finding(NamedTuple):
     env_steps: int = -1
 
 
-COLUMNS = ("quantity", "predictor", "steps_ahead", "bin_low", "env_steps", "value")
-
-
 def write(path: Path, findings: Iterable[Finding], env_steps: int) -> None:
-    """Write all findings as CSV with COLUMNS, creating the folder; `env_steps` are the
+    """Write all findings as CSV with FINDING_COLUMNS, creating the folder; `env_steps` are the
     checkpoint's.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(FINDING_COLUMNS)
         for finding in findings:
             row = finding._replace(
                 env_steps=env_steps if finding.env_steps < 0 else finding.env_steps
             )._asdict()
-            writer.writerow([row[name] for name in COLUMNS])
+            writer.writerow([row[name] for name in FINDING_COLUMNS])

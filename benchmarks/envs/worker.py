@@ -25,12 +25,13 @@ import numpy as np
 
 import benchmarks
 from benchmarks.envs.errors import EnvContractError, MissingGLError, WorkerError
-from benchmarks.envs.factory import EnvFactory
+from benchmarks.envs.factory import EnvFactory, chosen_python
 from benchmarks.envs.facts import EnvFacts
 from benchmarks.envs.wire import pack, unpack
 from benchmarks.process.modules import API
 from benchmarks.process.signals import held_back
 from benchmarks.runs.errors import BadInput
+from benchmarks.tasks import get_task
 
 if TYPE_CHECKING:
     import gymnasium
@@ -257,6 +258,31 @@ def env_facts_of(make: EnvFactory, reset: bool, timeout_seconds: float) -> EnvFa
         return facts
     finally:
         worker.close()
+
+
+def env_factory(task: str, obs: str, action_repeat: int = 1, resize: int = 0) -> EnvFactory:
+    """The factory of a task's environments, under the interpreter that the user chose.
+
+    Raises BadInput if that interpreter cannot run them.
+    """
+    python = chosen_python()
+    if python:
+        check_python(python)
+    return EnvFactory(task, obs, action_repeat, resize=resize, python=python)
+
+
+def probed(make: EnvFactory, reset: bool | None = None) -> EnvFacts:
+    """Facts of one environment, made for this and closed.
+
+    Starts an episode if `reset`; if None, in a user's own environment and in one that renders, to
+    detect missing parts early. Raises BadInput that names the missing part and its fix.
+    """
+    if reset is None:
+        reset = make.obs == "vision" or get_task(make.task).custom
+    try:
+        return env_facts_of(make, reset, MAKE_SECONDS)
+    except (EnvContractError, MissingGLError, ValueError) as error:
+        raise BadInput(str(error)) from error
 
 
 def as_action(action: np.ndarray) -> np.ndarray:

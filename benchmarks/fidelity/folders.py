@@ -115,5 +115,5 @@ def check_folders(root: Path) -> Iterator[tuple[str, list[Row]]]:
             reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
             yield (
                 label or ".",
-                [Row("recording", (), np.inf, np.inf, False, f"cannot be checked: {reason}")],
+                [Row("recording", (), note=f"cannot be checked: {reason}")],
             )

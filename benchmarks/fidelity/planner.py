@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.safedreamer.plan_outcomes import make_evaluate
+from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.planner import plan, warm_start
 from agents.safedreamer.planner_config import PlannerConfig
 from agents.safedreamer.rssm import Latent
@@ -87,22 +87,13 @@ def make_planner(
     b, t = starts.T
     start = untracked(Latent(*(x[b, t] for x in rec.latent("post"))))
     count = len(starts)
+    agent = SafeDreamer(dataclasses.replace(rec.agent.config, planner=config), rec.agent.env)
 
+    # `agent.plan` would raise a negative limit to 0, under which a plan without costs is safe
     def two_plans(key: jax.Array) -> dict[str, jax.Array]:
-        imagination = rec.agent.config.imagination
-        evaluate = make_evaluate(
-            rec.nets.model,
-            rec.nets.critic,
-            rec.nets.cost_critic,
-            start,
-            discount=imagination.discount,
-            cost_discount=imagination.cost_discount,
-            cost_lam=imagination.lam_of_costs,
-            lam=imagination.lam,
-            cost_scale=rec.agent.env.episode_env_steps / config.horizon,
-        )
+        evaluate = agent.evaluation(rec.nets, start, config)
         first_key, second_key = jax.random.split(key)
-        zeros = jnp.zeros((count, config.horizon + 1, rec.agent.env.action_dim))
+        zeros = jnp.zeros((count, config.horizon + 1, agent.env.action_dim))
         no_proposals = jnp.zeros((count, 0, *zeros.shape[1:]))
         first = plan(
             config, evaluate, zeros, no_proposals, limit, jnp.asarray(multiplier), first_key
@@ -152,11 +143,9 @@ def compare_plans(quantity: str, ours: np.ndarray, ref: np.ndarray, limit: float
     a ratio.
     """
     if ours.shape[:1] + ours.shape[2:] != ref.shape[:1] + ref.shape[2:]:
-        return Row(
-            quantity, ref.shape, np.inf, np.inf, False, f"our shape is {ours.shape} (seeds apart)"
-        )
+        return Row(quantity, ref.shape, note=f"our shape is {ours.shape} (seeds apart)")
     if not (np.isfinite(ours).all() and np.isfinite(ref).all()):
-        return Row(quantity, ref.shape, np.inf, np.inf, False, "not finite")
+        return Row(quantity, ref.shape, note="not finite")
     ours, ref = ours.astype(np.float64), ref.astype(np.float64)
     error = np.abs(ours.mean(1) - ref.mean(1))
     variances = ours.var(1, ddof=1), ref.var(1, ddof=1)

@@ -156,7 +156,7 @@ def load_recording(folder: Path) -> Recording:
     with np.load(folder / "arrays.npz") as stored:
         arrays = {k: stored[k] for k in stored.files}
     checkpoint = load_official(files[0])
-    sizes = infer_sizes(checkpoint.agent, stoch=flat["rssm.stoch"], classes=flat["rssm.classes"])
+    sizes = infer_sizes(checkpoint.agent, flat["rssm.stoch"])
     config = translate_config(flat, sizes)
     obs = observed(arrays, flat, sizes)
     layout = {"hazards": RELEASE_HAZARDS} if config.model.cost_source == "geometry" else {}

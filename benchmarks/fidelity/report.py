@@ -12,14 +12,14 @@ TOLERANCE = 1e-3  # largest error as a share of the reference's largest magnitud
 
 class Row(NamedTuple):
     """A compared quantity; errors are maxima over its elements, `note` explains any criterion other
-    than the tolerance.
+    than the tolerance. By default it could not be compared.
     """
 
     quantity: str
     shape: tuple[int, ...]
-    abs_error: float
-    rel_error: float
-    ok: bool
+    abs_error: float = np.inf
+    rel_error: float = np.inf
+    ok: bool = False
     note: str = ""
 
 
@@ -31,9 +31,9 @@ def compare(quantity: str, ours: object, reference: object, tolerance: float = T
     """
     a, b = np.asarray(ours, np.float64), np.asarray(reference, np.float64)
     if a.shape != b.shape:
-        return Row(quantity, b.shape, np.inf, np.inf, False, f"our shape is {a.shape}")
+        return Row(quantity, b.shape, note=f"our shape is {a.shape}")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        return Row(quantity, b.shape, np.inf, np.inf, False, "not finite")
+        return Row(quantity, b.shape, note="not finite")
     absolute = float(np.abs(a - b).max(initial=0.0))
     scale = float(np.abs(b).max(initial=0.0))
     relative = absolute / scale if scale > 0 else absolute

@@ -11,7 +11,7 @@ from typing import Any
 
 from agents.api import Agent, EnvSpec
 from baselines.lambda_.config import LambdaConfig
-from baselines.lambda_.presets import agent_config
+from baselines.lambda_.presets import PRESETS
 from benchmarks.methods.loops import CPU, DEBUG
 from benchmarks.methods.method import Method, Settings
 from benchmarks.runs.spec import OBSERVATIONS, LoopConfig, ReplayConfig
@@ -48,7 +48,7 @@ def _settings(obs: str, preset: str, hazard_radius: float, task: str) -> Setting
     steps, loop, replay = _PRESETS[preset]
     if preset == "release" and task in SHORTER:
         steps //= 2
-    return Settings(steps, loop, replay, agent_config(preset))
+    return Settings(steps, loop, replay, PRESETS[preset])
 
 
 def _make(config: Any, env: EnvSpec) -> Agent:

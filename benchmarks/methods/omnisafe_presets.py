@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from agents.settings import replaced
 from baselines.omnisafe import config as configs
 from baselines.omnisafe.algorithms import ALGORITHMS, SINGLE_ENV
 from benchmarks.methods.method import Settings
@@ -36,12 +37,12 @@ VISION = "vision"
 CURVATURE_ROWS = 1000
 CPU_UPDATE_ITERS = 10
 SMALL_ENCODER = {
-    "cpu": {"vision__channels": (16, 32, 32), "vision__features": 128},
+    "cpu": {"vision.channels": (16, 32, 32), "vision.features": 128},
     "debug": {
-        "vision__channels": (8, 8),
-        "vision__kernels": (8, 4),
-        "vision__strides": (4, 2),
-        "vision__features": 16,
+        "vision.channels": (8, 8),
+        "vision.kernels": (8, 4),
+        "vision.strides": (4, 2),
+        "vision.features": 16,
     },
 }
 
@@ -65,25 +66,25 @@ def settings(name: str, preset: str, task: str, obs: str = "lidar") -> Settings:
     except ValueError as error:
         raise BadInput(str(error)) from error
     # the networks are small: further threads only wait for each other; results do not change
-    config = configs.replace(config, train_cfgs__torch_threads=1)
+    config = replaced(config, {"train_cfgs.torch_threads": 1})
     repeat = configs.published_action_repeat(name, task)
     chosen = {"release": _release, "matched": _matched, "cpu": _cpu, "debug": _debug}[preset](
         name, config, repeat
     )
-    return chosen._replace(agent=_seeing(chosen.agent, preset)) if obs == VISION else chosen
+    return chosen._replace(agent=_with_vision(chosen.agent, preset)) if obs == VISION else chosen
 
 
-def _seeing(config: Any, preset: str) -> Any:
+def _with_vision(config: Any, preset: str) -> Any:
     """Set the encoder's size, and adapt OmniSafe's settings that are infeasible for images."""
     changes: dict[str, Any] = dict(SMALL_ENCODER.get(preset, {}))
     if preset == "cpu" and hasattr(config.algo_cfgs, "update_iters"):
-        changes["algo_cfgs__update_iters"] = min(config.algo_cfgs.update_iters, CPU_UPDATE_ITERS)
+        changes["algo_cfgs.update_iters"] = min(config.algo_cfgs.update_iters, CPU_UPDATE_ITERS)
     if hasattr(config.algo_cfgs, "fvp_sample_freq"):
         rows = config.algo_cfgs.steps_per_epoch
-        changes["algo_cfgs__fvp_sample_freq"] = max(
+        changes["algo_cfgs.fvp_sample_freq"] = max(
             config.algo_cfgs.fvp_sample_freq, math.ceil(rows / CURVATURE_ROWS)
         )
-    return configs.replace(config, **changes)
+    return replaced(config, changes)
 
 
 def _loop(repeat: int, every: int, episodes: int, checkpoint_every: int = 20_000) -> LoopConfig:
@@ -111,7 +112,7 @@ def _release(name: str, config: Any, repeat: int) -> Settings:
 def _matched(name: str, config: Any, repeat: int) -> Settings:
     del repeat
     if ALGORITHMS[name].constrained:
-        config = configs.replace(config, cost_limit=PAPER_COST_LIMIT)
+        config = replaced(config, {"cost_limit": PAPER_COST_LIMIT})
     if not configs.counts_simulator_steps(name):
         config = _in_actions(config, MATCHED_REPEAT)
     loop = _loop(MATCHED_REPEAT, EVALUATE_ENV_STEPS // MATCHED_REPEAT, 10)
@@ -122,22 +123,22 @@ def _in_actions(config: Any, repeat: int) -> Any:
     """Divide lengths counted in actions by `repeat`, to keep them the same in simulator steps."""
     algo = config.algo_cfgs
     counted = [name for name in ("steps_per_epoch", "start_learning_steps") if hasattr(algo, name)]
-    return configs.replace(
-        config, **{f"algo_cfgs__{name}": getattr(algo, name) // repeat for name in counted}
+    return replaced(
+        config, {f"algo_cfgs.{name}": getattr(algo, name) // repeat for name in counted}
     )
 
 
 def _cpu(name: str, config: Any, repeat: int) -> Settings:
     algo = config.algo_cfgs
     length = 1000 if ALGORITHMS[name].family == "off-policy" else 5000
-    changes: dict[str, Any] = {"algo_cfgs__steps_per_epoch": length}
+    changes = {"algo_cfgs.steps_per_epoch": length}
     if hasattr(algo, "warmup_epochs"):  # counted in epochs; as many steps as in the release
-        changes["algo_cfgs__warmup_epochs"] = algo.warmup_epochs * algo.steps_per_epoch // length
+        changes["algo_cfgs.warmup_epochs"] = algo.warmup_epochs * algo.steps_per_epoch // length
     return Settings(
         CPU_STEPS,
         _loop(repeat, 50_000 // repeat, 5),
         ReplayConfig(),
-        configs.replace(config, **changes),
+        replaced(config, changes),
     )
 
 
@@ -172,10 +173,7 @@ def _debug(name: str, config: Any, repeat: int) -> Settings:
     )
     if family == "off-policy":
         tiny.pop("algo_cfgs.update_iters")
-    changes = {key: value for key, value in tiny.items() if _has(config, key)}
-    config = configs.replace(
-        config, **{key.replace(".", "__"): value for key, value in changes.items()}
-    )
+    config = replaced(config, {key: value for key, value in tiny.items() if _has(config, key)})
     return Settings(4000, _loop(DEBUG_REPEAT, 400, 1, 400), ReplayConfig(), config)
 
 
@@ -211,6 +209,7 @@ def check(spec: RunSpec, episode_env_steps: int | None = None) -> None:
     """
     episode_env_steps = episode_env_steps or get_task(spec.task).episode_env_steps
     _refuse_unused(spec)
+    _check_limit(spec)
     _check_envs(spec)
     _check_vision(spec)
     _check_budget(spec)
@@ -227,6 +226,14 @@ def _refuse_unused(spec: RunSpec) -> None:
     if spec.init_from:
         raise BadInput(
             f"--init-from reads checkpoints of SafeDreamer's authors; {spec.method} has none"
+        )
+
+
+def _check_limit(spec: RunSpec) -> None:
+    if "algo_cfgs.safety_budget" in ALGORITHMS[spec.method].limit and spec.agent.cost_limit == 0:
+        raise BadInput(
+            f"{spec.method} observes the share of the cost limit that is left, and divides by it: "
+            "--cost-limit above 0"
         )
 
 
@@ -253,7 +260,7 @@ def _check_vision(spec: RunSpec) -> None:
     if spec.obs == VISION and spec.agent.algo_cfgs.obs_normalize:
         raise BadInput(
             "algo_cfgs.obs_normalize is not for images: the encoder scales them; "
-            "--algo-cfgs.obs-normalize False"
+            "--algo-cfgs.no-obs-normalize"
         )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from agents.api import Agent, EnvSpec
 from baselines.safe_slac.config import SafeSLACConfig
-from baselines.safe_slac.presets import agent_config
+from baselines.safe_slac.presets import PRESETS
 from benchmarks.methods.loops import CPU, DEBUG
 from benchmarks.methods.method import Method, Settings
 from benchmarks.runs.errors import BadInput
@@ -45,7 +45,7 @@ _PRESETS = {
 
 def _settings(obs: str, preset: str, hazard_radius: float, task: str) -> Settings:
     del obs, hazard_radius, task
-    return Settings(*_PRESETS[preset], agent_config(preset))
+    return Settings(*_PRESETS[preset], PRESETS[preset])
 
 
 def _make(config: Any, env: EnvSpec) -> Agent:

@@ -22,15 +22,13 @@ from benchmarks.envs.compat import import_safety_gymnasium
 
 import_safety_gymnasium()  # with the patch for Python 3.11, before OmniSafe imports it
 
-from benchmarks.envs import EnvContractError, EnvFactory, MissingGLError  # noqa: E402
-from benchmarks.envs.factory import chosen_python  # noqa: E402
-from benchmarks.envs.worker import MAKE_SECONDS, check_python, env_facts_of  # noqa: E402
+from benchmarks.envs import EnvFactory  # noqa: E402
+from benchmarks.envs.worker import env_factory, probed  # noqa: E402
 from benchmarks.methods import method  # noqa: E402
 from benchmarks.methods import omnisafe_presets as presets  # noqa: E402
 from benchmarks.process.exits import FAILED, explained, training_ended  # noqa: E402
 from benchmarks.process.signals import OnSignal, let_through  # noqa: E402
 from benchmarks.process.stdout import going_on  # noqa: E402
-from benchmarks.runs.errors import BadInput  # noqa: E402
 from benchmarks.runs.spec import RunSpec  # noqa: E402
 from benchmarks.runs.spec_file import from_dict  # noqa: E402
 from benchmarks.training.progress import reporter  # noqa: E402
@@ -40,14 +38,9 @@ PROG = "safedreamer"
 
 def environment(spec: RunSpec) -> EnvFactory:
     """The factory of the run's environments. Raises BadInput if one cannot be made."""
-    repeat, python = presets.budget(spec, 1).env_repeat, chosen_python()
-    if python:
-        check_python(python)
-    make = EnvFactory(spec.task, spec.obs, repeat, resize=spec.loop.resize, python=python)
-    try:
-        env_facts_of(make, reset=True, timeout_seconds=MAKE_SECONDS)
-    except (EnvContractError, MissingGLError, ValueError) as error:
-        raise BadInput(str(error)) from error
+    repeat = presets.budget(spec, 1).env_repeat
+    make = env_factory(spec.task, spec.obs, repeat, spec.loop.resize)
+    probed(make, reset=True)
     return make
 
 

@@ -183,7 +183,10 @@ class EpisodeEnvs:
         self._tally.forget(step.lost)
         self._take_faults()
         self._obs, self._episode = np.array(flatten(step.obs)), step.episode
-        self._over, self.fresh = np.array(arrays["over"]) & ~step.lost, step.is_first
+        self._over = np.array(arrays["over"])
+        # An ended episode has steps: a first row is that of the next one, begun in its place.
+        self._replaced = self._over & step.is_first
+        self.fresh = step.is_first & ~self._over
         self.env_steps = int(arrays["env_steps"])
         return bool(np.array_equal(self._obs, arrays["obs"]))
 

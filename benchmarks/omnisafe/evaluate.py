@@ -24,7 +24,7 @@ from benchmarks.omnisafe.envs import EpisodeEnvs
 from benchmarks.omnisafe.evaluation import evaluate
 from benchmarks.runs import checkpoint, records
 from benchmarks.runs.errors import BadInput
-from benchmarks.runs.policy_file import check_fits, read_policy
+from benchmarks.runs.policy_file import check_fits
 from benchmarks.runs.spec import RunSpec
 from benchmarks.training.env_faults import describe
 from benchmarks.training.episodes import Episode, costly, mean_return_cost
@@ -176,7 +176,7 @@ def _published_learner(
         learner = new_learner(spec, make_env, stack)
     except ValueError as error:
         raise BadInput(f"{file} does not fit {spec.task} ({spec.obs}): {error}") from error
-    arrays = read_policy(file)
+    arrays = checkpoint.read_arrays(file)
     check_fits(arrays, learner.state().arrays, file)
     fill(learner, arrays)
     return learner

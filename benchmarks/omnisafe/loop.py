@@ -81,7 +81,8 @@ class Loop(RunLoop[Progress]):
     def __init__(self, run: Opened) -> None:
         super().__init__(run, Progress)
         spec, found = run.spec, run.saved.path
-        self.saved_at = self.counters.env_steps
+        # env_steps and evaluated_at of the newest checkpoint
+        self.saved = self.counters.env_steps, self.counters.evaluated_at
         vector = self.environments()
         episode_env_steps = vector.spec.episode_env_steps
         presets.check(spec, episode_env_steps)
@@ -219,10 +220,8 @@ class Loop(RunLoop[Progress]):
         # environments without an episode have nothing to restore
         if point.counters.env_steps == 0:
             return
-        if (
-            point.counters.env_steps == self.saved_at
-            and point.counters.evaluated_at == self._saved_evaluation
-        ):
+        counters = point.counters.env_steps, point.counters.evaluated_at
+        if counters == self.saved:
             return
         self.report("save")
         with self.options.stop.saving():
@@ -233,10 +232,7 @@ class Loop(RunLoop[Progress]):
             meta = point.meta | {"replay_marks": marks}
             checkpoint.save(self.out / CHECKPOINTS, point.counters.env_steps, point.trees, meta)
         self.counters = dataclasses.replace(point.counters)
-        self.saved_at = point.counters.env_steps
-        self._saved_evaluation = point.counters.evaluated_at
-
-    _saved_evaluation = -1
+        self.saved = counters
 
     def _point(self) -> Point:
         tree = self.learner.state()

@@ -90,7 +90,7 @@ def main(options: PerfOptions) -> int:
         rows.append(report_case(case, options))
         print(line(rows[-1]), flush=True)
     if options.out:
-        report: dict[str, Any] = {"command": f"{PROG} " + " ".join(sys.argv[1:]), "rows": rows}
+        report: dict[str, Any] = {"rows": rows}
         if options.against:
             report["against"] = git_state(options.against)
         write_report(options.out / f"{options.suite}.json", report)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import sys
 import tempfile
 import time
@@ -21,14 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from agents.api import EnvSpec
 from agents.replay import journal
 from agents.replay.buffer import Replay
-from agents.safedreamer.agent import SafeDreamer
-from agents.safedreamer.presets import agent_config
 from benchmarks.cli.common import program
 from benchmarks.methods import settings
-from benchmarks.perf.cases import HAZARDS, VECTOR, VISION, random_array
+from benchmarks.perf.cases import Case, random_array
 from benchmarks.runs import checkpoint
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import write_report
@@ -68,19 +64,15 @@ def fill(replay: Replay, rows: int, block: dict[str, np.ndarray]) -> None:
 
 def measure(options: CheckpointOptions, folder: Path) -> dict[str, Any]:
     """Bytes and seconds of the first checkpoint and of later ones."""
-    obs, layout = (VISION, {}) if options.obs == "vision" else (VECTOR, HAZARDS)
-    env = EnvSpec(obs, 2, 5, 1000, layout, costly=tuple(layout))
+    agent, loop = Case("", options.method, options.obs, "update", preset=options.preset).agent()
     preset = settings(options.method, options.obs, options.preset)
-    capacity, rows = options.capacity or preset.replay.capacity, preset.loop.checkpoint_every
-    agent = SafeDreamer(agent_config(options.method, options.obs, options.preset), env)
-    state = agent.init(0)
+    capacity, rows = options.capacity or preset.replay.capacity, loop.checkpoint_every
+    state, specs = agent.init(0), row_specs(agent.env)
     block = {
-        name: random_array(spec, (BLOCK,))
-        for name, spec in row_specs(env).items()
-        if spec.dtype != "bool"
+        name: random_array(spec, (BLOCK,)) for name, spec in specs.items() if spec.dtype != "bool"
     }
     block |= {name: np.zeros(BLOCK, bool) for name in ("is_first", "is_last", "is_terminal")}
-    replay = Replay(row_specs(env), capacity, 1, folder / "buffer")
+    replay = Replay(specs, capacity, 1, folder / "buffer")
     result: dict[str, Any] = {"transitions": capacity, "new_rows_per_checkpoint": rows}
     print(f"filling the buffer with {capacity:,} transitions", flush=True)
     fill(replay, capacity, block)
@@ -117,21 +109,11 @@ def main(options: CheckpointOptions) -> int:
     check_folder(options.scratch, "--scratch")
     if options.out:
         check_folder(options.out)
-    folder = Path(tempfile.mkdtemp(prefix="checkpoints-", dir=options.scratch))
-    try:
-        result = measure(options, folder)
-    finally:
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="checkpoints-", dir=options.scratch) as folder:
+        result = measure(options, Path(folder))
     print(json.dumps(result, indent=1))
     if options.out:
-        named = {
-            "method": options.method,
-            "obs": options.obs,
-            "preset": options.preset,
-            "repeats": options.repeats,
-        }
-        command = f"{PROG} " + " ".join(f"--{name} {value}" for name, value in named.items())
-        write_report(options.out / "checkpoints.json", {"command": command, **result})
+        write_report(options.out / "checkpoints.json", result)
     return 0
 
 

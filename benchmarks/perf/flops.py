@@ -26,12 +26,7 @@ class Products(NamedTuple):
 
 def matmul_flops(function: Callable[..., Any], *args: Any) -> float:
     """FLOPs of all products in `function(*args)`: two per multiply-add."""
-    return jaxpr_flops(jax.make_jaxpr(function)(*args).jaxpr)
-
-
-def jaxpr_flops(jaxpr: Any) -> float:
-    """FLOPs of all products in a traced function."""
-    return jaxpr_products(jaxpr).flops
+    return jaxpr_products(jax.make_jaxpr(function)(*args).jaxpr).flops
 
 
 def jaxpr_products(jaxpr: Any) -> Products:

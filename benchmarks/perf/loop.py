@@ -118,8 +118,7 @@ def main(options: LoopOptions) -> int:
                 flush=True,
             )
     if options.out:
-        command = f"{PROG} {' '.join(sys.argv[1:])}"
-        write_report(options.out / "loop.json", {"command": command, "rows": rows})
+        write_report(options.out / "loop.json", {"rows": rows})
     return 0
 
 

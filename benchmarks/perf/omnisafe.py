@@ -14,7 +14,6 @@ import dataclasses
 import functools
 import json
 import os
-import shlex
 import statistics
 import subprocess
 import sys
@@ -22,10 +21,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from baselines.omnisafe import config as configs
+from agents.settings import replaced
 from baselines.omnisafe.algorithms import ALGORITHMS
 from benchmarks.cli.common import program
 from benchmarks.methods import settings
+from benchmarks.runs.errors import RunFailed
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import write_report
 from benchmarks.runs.spec import RunSpec
@@ -56,14 +56,14 @@ class Overhead:
 def spec_of(chosen: Overhead) -> RunSpec:
     """The spec of the run, without evaluations."""
     preset = settings(chosen.method, "lidar", "release", task=chosen.task)
-    changes: dict[str, object] = {"algo_cfgs__steps_per_epoch": chosen.steps_per_epoch}
+    changes: dict[str, object] = {"algo_cfgs.steps_per_epoch": chosen.steps_per_epoch}
     if hasattr(preset.agent.algo_cfgs, "kl_early_stop"):
         # early stopping would give the two runs different numbers of updates
-        changes["algo_cfgs__kl_early_stop"] = False
+        changes["algo_cfgs.kl_early_stop"] = False
     if ALGORITHMS[chosen.method].family == "off-policy":
-        changes["algo_cfgs__start_learning_steps"] = chosen.start_learning_steps
+        changes["algo_cfgs.start_learning_steps"] = chosen.start_learning_steps
     loop = dataclasses.replace(preset.loop, eval_episodes=0)
-    agent = configs.replace(preset.agent, **changes)
+    agent = replaced(preset.agent, changes)
     return RunSpec(
         chosen.method, chosen.task, "lidar", 0, chosen.steps, "release", loop, preset.replay, agent
     )
@@ -150,8 +150,10 @@ def main(chosen: Overhead) -> int:
                 "--only",
                 who,
             ]
-            printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            found[who].append(json.loads(printed.splitlines()[-1])["seconds"])
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+            if done.returncode:
+                raise RunFailed(f"the run by {who} ended with status {done.returncode}")
+            found[who].append(json.loads(done.stdout.splitlines()[-1])["seconds"])
         print(
             "  ".join(
                 f"{who} {rows[-1][0]:.1f} s, processor {rows[-1][1]:.1f} s"
@@ -169,11 +171,7 @@ def main(chosen: Overhead) -> int:
     for kind, value in overhead.items():
         print(f"overhead in {kind} time: {100 * value:.1f} % (median of {chosen.pairs} pairs)")
     if chosen.out:
-        what = {
-            "command": shlex.join(["python", *sys.orig_argv[1:]]),
-            **dataclasses.asdict(chosen),
-            "load_before": load,
-        }
+        what = dataclasses.asdict(chosen) | {"load_before": load}
         for name in ("out", "only"):
             del what[name]
         report = what | {"seconds": found, "overhead": overhead}

@@ -15,6 +15,7 @@ import dataclasses
 import json
 import os
 import resource
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -28,6 +29,7 @@ from typing import Any
 
 from benchmarks.cli.common import program
 from benchmarks.cli.defaults import task_settings
+from benchmarks.runs.errors import RunFailed
 from benchmarks.runs.files import RECORDS_FILE, STATUS_FILE
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import write_report
@@ -119,7 +121,7 @@ def fill(folder: Path, spec: RunSpec, episodes: int) -> None:
 
 
 def timed(arguments: Sequence[str], repeats: int, variables: Mapping[str, str]) -> dict[str, float]:
-    """Median wall-clock and processor seconds of a command."""
+    """Median wall-clock and processor seconds of a command. Raises RunFailed if it fails."""
     walls, processors = [], []
     for _ in range(repeats):
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -131,7 +133,8 @@ def timed(arguments: Sequence[str], repeats: int, variables: Mapping[str, str]) 
             check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"safedreamer {' '.join(arguments)} failed: {done.stderr}")
+            said = (done.stderr or done.stdout).strip().splitlines()[-1:]
+            raise RunFailed(f"safedreamer {shlex.join(arguments)} failed: {''.join(said)}")
         walls.append(time.perf_counter() - start)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         processors.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
@@ -229,16 +232,10 @@ def main(options: SweepOptions) -> int:
     check_folder(options.scratch, "--scratch")
     if options.out:
         check_folder(options.out)
-    folder = Path(tempfile.mkdtemp(prefix="sweeps-", dir=options.scratch))
     load = os.getloadavg()[0]
-    try:
-        result = measure(options, folder)
-    finally:
-        shutil.rmtree(folder)
-    result |= {
-        "command": "python -m benchmarks.perf.sweeps" + (" --slurm" if options.slurm else ""),
-        "load_before": round(load, 1),
-    }
+    with tempfile.TemporaryDirectory(prefix="sweeps-", dir=options.scratch) as folder:
+        result = measure(options, Path(folder))
+    result["load_before"] = round(load, 1)
     print(json.dumps(result, indent=1))
     if options.out:
         write_report(options.out / "sweeps.json", result)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -30,7 +29,7 @@ import numpy as np
 from agents.api import PyTree
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.plain_text import one_line
-from benchmarks.runs.reading import DamagedFile, expect, read_object, read_text
+from benchmarks.runs.reading import DamagedFile, expect, read_object, read_text, sha256_of
 
 FORMAT = 2  # version of the contents; others are refused
 LEARNER, META, SUMS = "learner", "meta.json", "SHA256SUMS"
@@ -39,7 +38,7 @@ ASIDE = ".aside"  # suffix of a checkpoint that is being replaced by another of 
 
 
 # Raised by NumPy and zipfile for files that are not archives of arrays.
-UNREADABLE = (
+_UNREADABLE = (
     OSError,
     ValueError,
     KeyError,
@@ -50,7 +49,7 @@ UNREADABLE = (
     OverflowError,
     MemoryError,
 )
-UNREADABLE += (zipfile.BadZipFile, zlib.error, NotImplementedError, RecursionError)
+_UNREADABLE += (zipfile.BadZipFile, zlib.error, NotImplementedError, RecursionError)
 
 
 class Found(NamedTuple):
@@ -117,7 +116,7 @@ def _write(folder: Path, trees: Mapping[str, PyTree], meta: Mapping[str, Any]) -
         arrays, dtypes[name] = _to_arrays(tree)
         np.savez(folder / f"{name}.npz", allow_pickle=False, **arrays)
     (folder / META).write_text(json.dumps({**meta, "dtypes": dtypes}, indent=1), encoding="utf-8")
-    sums = [f"{_sha256(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
+    sums = [f"{sha256_of(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
     (folder / SUMS).write_text("".join(sums), encoding="utf-8")
     for path in folder.iterdir():
         _sync(path)
@@ -176,7 +175,7 @@ def _fault(path: Path) -> str | None:
         for name, expected in expected_sums.items():
             if not (path / name).is_file():
                 return f"{one_line(name)} is missing"
-            if _sha256(path / name) != expected:
+            if sha256_of(path / name) != expected:
                 return f"{one_line(name)} is not what was written"
     except (OSError, ValueError) as error:
         return one_line(f"it cannot be read ({error})")
@@ -189,7 +188,7 @@ def unreadable(path: str | os.PathLike[str]) -> str | None:
     try:
         meta = _meta(path)
         for name in meta["dtypes"]:
-            _arrays(path, name)
+            read_arrays(path / f"{name}.npz")
     except DamagedFile as error:
         return str(error)
     return None
@@ -239,7 +238,7 @@ def load(path: str | os.PathLike[str], name: str, template: PyTree) -> PyTree:
     dtypes = _meta(path)["dtypes"].get(name, {})
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     names = [jax.tree_util.keystr(key) for key, _ in leaves]
-    saved = _arrays(path, name)
+    saved = read_arrays(path / f"{name}.npz")
     different = set(names) ^ set(saved)
     if different:
         raise BadInput(
@@ -264,7 +263,7 @@ def load_flat(path: str | os.PathLike[str], name: str) -> dict[str, np.ndarray]:
     path = Path(path)
     return {
         key.removeprefix("['").removesuffix("']"): array
-        for key, array in _arrays(path, name).items()
+        for key, array in read_arrays(path / f"{name}.npz").items()
     }
 
 
@@ -276,14 +275,15 @@ def finite(value: Any) -> bool:
     return not np.issubdtype(array.dtype, np.inexact) or bool(np.isfinite(array).all())
 
 
-def _arrays(path: Path, name: str) -> dict[str, np.ndarray]:
-    file = path / f"{name}.npz"
+def read_arrays(file: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Read the arrays of an .npz file. Raises DamagedFile if it is not an archive of arrays."""
+    file = Path(file)
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return {key: arrays[key] for key in arrays.files}
     except FileNotFoundError as error:
         raise DamagedFile(file, None, "it is missing") from error
-    except UNREADABLE as error:
+    except _UNREADABLE as error:
         raise DamagedFile(file, None, str(error) or type(error).__name__) from error
 
 
@@ -338,12 +338,7 @@ def _all(folder: Path) -> list[Path]:
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a checkpoint's SHA256SUMS, and so of all its contents."""
-    return _sha256(Path(path) / SUMS)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(Path(path) / SUMS)
 
 
 def _sync(path: Path) -> None:

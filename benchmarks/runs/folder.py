@@ -143,12 +143,7 @@ def _check_rows(out: Path) -> None:
         if (out / name).exists() and not (out / name).is_dir():
             raise DamagedFile(out / name, None, "it is not a folder")
     if (out / RECORDS_FILE).exists() and (out / RECORDS_FILE).stat().st_size:
-        try:
-            records.check_header(out / RECORDS_FILE)
-        except DamagedFile:
-            raise
-        except ValueError as error:
-            raise BadInput(str(error)) from error
+        records.check_header(out / RECORDS_FILE)
 
 
 def _holds_results(out: Path) -> bool:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.runs.checkpoint import UNREADABLE
 from benchmarks.runs.reading import DamagedFile
 
 TOLERANCE = 1e-3  # relative error of a policy's network outputs in half precision
@@ -40,15 +39,6 @@ def write_policy(file: str | os.PathLike[str], arrays: Mapping[str, np.ndarray])
     temporary = file.with_name(f".{file.stem}.tmp.npz")
     np.savez_compressed(temporary, **{name: arrays[name] for name in sorted(arrays)})  # type: ignore[arg-type]
     os.replace(temporary, file)
-
-
-def read_policy(file: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Read the arrays of a file. Raises DamagedFile if it is not an archive of arrays."""
-    try:
-        with np.load(file, allow_pickle=False) as saved:
-            return {name: saved[name] for name in saved.files}
-    except UNREADABLE as error:
-        raise DamagedFile(Path(file), None, str(error) or type(error).__name__) from error
 
 
 def check_fits(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from importlib import metadata
@@ -43,10 +45,17 @@ def provenance(devices: Callable[[], list[str]] = jax_devices) -> dict[str, Any]
     return {"git": git_state(), "versions": versions(), "hardware": hardware(devices)}
 
 
+def command() -> str:
+    """The command line that started this process, to be run again in a shell."""
+    return shlex.join(["python", *sys.orig_argv[1:]])
+
+
 def write_report(file: Path, report: Mapping[str, Any]) -> None:
-    """Write measurements and their provenance as JSON, creating the folder if needed."""
+    """Write measurements as JSON with the command that made them and their provenance, creating
+    the folder if needed.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({**report, **provenance()}, indent=1)
+    text = json.dumps({"command": command(), **report, **provenance()}, indent=1)
     file.write_text(text + "\n", encoding="utf-8")
 
 

@@ -76,7 +76,8 @@ _ROWS: tuple[
     ("planner.candidates|num_samples", Range(1, 1e6)),
     ("planner.elites|num_elites", Range(1, 1e6)),
     ("horizon|iterations|num_iterations|plan_horizon", Range(1, 10_000)),
-    ("layers|head_layers|vector_layers", Range(0, 1000)),
+    ("layers", Range(0, 1000)),  # 0: linear, in methods of users
+    ("head_layers|vector_layers", Range(1, 1000)),
     ("batch|batch_size|policy_batch_size|deter|stoch|classes", Range(1, SIZE)),
     ("units|head_units|vector_units|conv_depth|bins|lidar_bins", Range(1, SIZE)),
     (
@@ -89,16 +90,17 @@ _ROWS: tuple[
         Range(1, SIZE),
     ),
     ("rank|samples", Range(0, SIZE)),
-    ("steps_per_epoch|size|update_cycle|slow_every|period|fit_every", Range(1, 1e12)),
     (
-        "start_learning_steps|halve_after|limit_stage_steps|start_agent_steps|swag.start",
-        Range(0, 1e12),
+        "steps_per_epoch|size|update_cycle|slow_every|period|fit_every|limit_stage_steps",
+        Range(1, 1e12),
     ),
+    ("start_learning_steps|halve_after|start_agent_steps|swag.start", Range(0, 1e12)),
     ("actor.max_std", Range(0, above=True, infinite=True)),
     (
-        "discount|cost_discount|gamma|cost_gamma|saute_gamma|lam|lam_c|polyak|kl_balance|unimix|momentum|decay|norm_decay",
+        "discount|cost_discount|gamma|cost_gamma|saute_gamma|lam|lam_c|polyak|kl_balance|momentum|decay|norm_decay",
         SHARE,
     ),
+    ("unimix", Range(0, 1, above=True)),
     (
         "cost_ema|proportional_ema|derivative_ema|pid_delta_[pd]_ema_alpha|(slow|actor|target)_fraction",
         SHARE,

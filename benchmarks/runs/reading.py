@@ -9,6 +9,7 @@ an error. Needs neither JAX nor pandas: the analysis uses it too.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import stat
@@ -101,6 +102,12 @@ def read_end(path: str | os.PathLike[str], max_bytes: int) -> bytes:
         return b""
     except OSError as error:
         raise DamagedFile(path, None, error.strerror or type(error).__name__) from error
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file. Raises OSError."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_text(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> str:

@@ -18,9 +18,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, get_type_hints
 
+from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import RECORDS_FILE
 from benchmarks.runs.plain_text import one_line
-from benchmarks.runs.reading import decode, read_bytes
+from benchmarks.runs.reading import DamagedFile, decode, read_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,12 +86,14 @@ ERROR_COLUMNS = (
     *("run_id", "method", "task", "perturbation", "strength", "windows", "steps_ahead"),
     *("observation_error", "reward_error", "cost_error", "cost_predicted", "cost_true"),
 )
+# findings of a diagnosis, one number per row (benchmarks.diagnosis.findings)
+FINDING_COLUMNS = ("quantity", "predictor", "steps_ahead", "bin_low", "env_steps", "value")
 
 
 class RecordWriter:
     """Appends records to a CSV file; creates it with its header when absent or empty.
 
-    Raises ValueError if the file exists with other columns: a file never mixes two schemas.
+    Raises BadInput if the file exists with other columns: a file never mixes two schemas.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -145,9 +148,7 @@ def _plain(record: EpisodeRecord) -> list[str | int | float]:
 
 
 def check_header(path: str | os.PathLike[str]) -> None:
-    """Raise ValueError unless the file's first line is exactly this schema, DamagedFile if it is
-    not text.
-    """
+    """Raise BadInput unless the file's first line is exactly this schema."""
     with Path(path).open("rb") as file:
         line = decode(file.readline(MAX_LINE), path)
     header = tuple(next(csv.reader([line.rstrip("\r\n")]), ()))
@@ -158,32 +159,29 @@ def check_header(path: str | os.PathLike[str]) -> None:
             f"missing {missing}, unknown {extra}" if missing or extra else f"order {list(header)}"
         )
         detail = one_line(detail)
-        raise ValueError(
+        raise BadInput(
             f"{path} is not a file of episode records: {detail}; expected the columns "
             f"{','.join(COLUMNS)}"
         )
 
 
-def read_records(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> pd.DataFrame:
-    """Read the records of one or more files (or run folders) as a DataFrame with the columns and
-    dtypes of `DTYPES`.
+def read_records(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read the records of a file (or run folder) as a DataFrame with the columns and dtypes of
+    `DTYPES`.
 
-    Raises FileNotFoundError for a missing file and ValueError for a file with other columns.
+    A last row without its end, still being written or of a killed writer, is left out. Raises
+    FileNotFoundError for a missing file, BadInput for one with other columns, DamagedFile for
+    another damaged row.
     """
     import pandas as pd  # here, so that importing the schema is cheap
 
-    frames = []
-    for path in [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(p) for p in paths]:
-        file = path / RECORDS_FILE if path.is_dir() else path
-        if not file.is_file():
-            raise FileNotFoundError(f"no episode records at {file}")
-        check_header(file)
-        # as text first: numbers then parse exactly, and "nan" stays a name
-        text = pd.read_csv(file, dtype=str, keep_default_na=False)
-        frames.append(text.astype(dict(DTYPES)))
-    if not frames:
-        raise ValueError("no record files given")
-    return pd.concat(frames, ignore_index=True)
+    path = Path(path)
+    file = path / RECORDS_FILE if path.is_dir() else path
+    rows, damage = read_rows(file)
+    for line, why in damage.items():
+        if why != CUT_OFF:
+            raise DamagedFile(file, line, why)
+    return pd.DataFrame(rows, columns=pd.Index(COLUMNS)).astype(dict(DTYPES))
 
 
 class Rows(NamedTuple):
@@ -196,7 +194,7 @@ class Rows(NamedTuple):
 def read_rows(path: str | os.PathLike[str], limit: int | None = None) -> Rows:
     """Read the rows in the first `limit` bytes (None: all) of a file, without pandas.
 
-    Raises FileNotFoundError, ValueError for a file with other columns, DamagedFile for one that
+    Raises FileNotFoundError, BadInput for a file with other columns, DamagedFile for one that
     cannot be read at all.
     """
     path = Path(path)

@@ -54,7 +54,7 @@ def schema() -> pa.Schema:
 def read_table(file: str | os.PathLike[str]) -> Table:
     """Read the records of a file.
 
-    Raises FileNotFoundError, ValueError if the header is missing or wrong, DamagedFile for a file
+    Raises FileNotFoundError, BadInput if the header is missing or wrong, DamagedFile for a file
     that cannot be read at all.
     """
     file = Path(file)

@@ -6,7 +6,6 @@ filmed and plotted, but not trained further.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from typing import Any
 from benchmarks.runs import checkpoint
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, SPEC_FILE
-from benchmarks.runs.reading import read_text
+from benchmarks.runs.identity import flatten
+from benchmarks.runs.reading import read_text, sha256_of
 from benchmarks.runs.records import EVAL, read_rows
 from benchmarks.runs.spec_file import read_spec
 
@@ -65,8 +65,7 @@ def sums(folder: Path) -> str:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
         if name not in (SUMS, CARD):
-            with path.open("rb") as file:
-                lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
+            lines.append(f"{sha256_of(path)}  {name}\n")
     return "".join(lines)
 
 
@@ -76,7 +75,7 @@ def card(run: Path, data: dict[str, Any], env_steps: int) -> str:
     records = run / RECORDS_FILE
     found = read_rows(records).records if records.is_file() else []
     rows = [row for row in found if row.split == EVAL][-LAST:]
-    source = spec["agent"].get("model", {}).get("cost_source", "")
+    source = flatten(spec["agent"]).get("model.cost_source", "")
     facts = {
         "method": spec["method"],
         "task": spec["task"],

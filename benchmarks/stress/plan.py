@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from benchmarks.envs.worker import probed
 from benchmarks.methods import Settings
 from benchmarks.runs.errors import BadInput
 from benchmarks.stress.perturbation import OWN
-from benchmarks.stress.play import NOTHING, Cell, Policy, check_alike, factory, facts_of
+from benchmarks.stress.play import NOTHING, Cell, Policy, check_alike, factory
 from benchmarks.stress.registry import check
 from benchmarks.stress.suite import Suite
 from benchmarks.suites import overrides
@@ -53,7 +54,7 @@ def transferred(policy: Policy, tasks: Sequence[str]) -> Plan:
             continue
         try:
             get_task(name).check_obs(policy.subject.spec.obs)
-            facts = facts_of(dataclasses.replace(policy.make, task=name))
+            facts = probed(dataclasses.replace(policy.make, task=name))
             check_alike(policy, facts, name)
         except ValueError as error:  # including BadInput
             left_out[name] = str(error)

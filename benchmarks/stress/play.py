@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from benchmarks.envs.errors import EnvContractError, MissingGLError
-from benchmarks.envs.factory import EnvFactory, chosen_python
+from benchmarks.envs.factory import EnvFactory
 from benchmarks.envs.facts import EnvFacts
-from benchmarks.envs.worker import MAKE_SECONDS, check_python, env_facts_of
+from benchmarks.envs.worker import env_factory, probed
 from benchmarks.methods import method
 from benchmarks.process.compilation import forget_compiled
 from benchmarks.runs.errors import BadInput, RunFailed
@@ -102,30 +101,10 @@ def policy_of(name: str | os.PathLike[str]) -> Policy:
         from benchmarks.methods import omnisafe_presets
 
         repeat = omnisafe_presets.budget(spec, 1).env_repeat
-    make = EnvFactory(spec.task, spec.obs, repeat, python=checked_python())
-    subject = Subject(spec, get_task(spec.task), facts_of(make), found, torch)
+    make = env_factory(spec.task, spec.obs, repeat, spec.loop.resize)
+    subject = Subject(spec, get_task(spec.task), probed(make), found, torch)
     variant = variant_of(found.folder)
     return Policy(subject, make, found.env_steps, found.agent_steps, variant, spec.agent)
-
-
-def checked_python() -> str:
-    """The interpreter that the user chose for environments; empty if none.
-
-    Raises BadInput if it cannot run them.
-    """
-    python = chosen_python()
-    if python:
-        check_python(python)
-    return python
-
-
-def facts_of(make: EnvFactory) -> EnvFacts:
-    """Facts of a factory's environments. Raises BadInput if none can be made."""
-    starts = make.obs == "vision" or get_task(make.task).custom
-    try:
-        return env_facts_of(make, reset=starts, timeout_seconds=MAKE_SECONDS)
-    except (EnvContractError, MissingGLError, ValueError) as error:
-        raise BadInput(str(error)) from error
 
 
 def factory(policy: Policy, cell: Cell) -> EnvFactory:
@@ -139,7 +118,7 @@ def factory(policy: Policy, cell: Cell) -> EnvFactory:
         make = dataclasses.replace(make, task=cell.task)
     make = changed(cell.perturbation, make, cell.strength)
     if make != policy.make:
-        check_alike(policy, facts_of(make), make.task)
+        check_alike(policy, probed(make), make.task)
     return make
 
 
@@ -177,6 +156,14 @@ def play(
         yield from _play_jax(policy, cells, episodes, warn)
 
 
+def load(subject: Subject) -> Acting:
+    """The agent, with the settings that it acts with, and its learner's state.
+
+    Raises BadInput if the parameters do not fit.
+    """
+    return Acting(*subject.trained._replace(spec=subject.spec).load(subject.facts.spec()))
+
+
 def _play_jax(
     policy: Policy, cells: Sequence[Cell], episodes: Episodes, warn: Callable[[str], None]
 ) -> Iterator[Played]:
@@ -185,7 +172,7 @@ def _play_jax(
     from benchmarks.training.keys import evaluation_key
 
     subject = policy.subject
-    loaded = Acting(*subject.trained._replace(spec=subject.spec).load(subject.facts.spec()))
+    loaded = load(subject)
     key = evaluation_key(episodes.seed, policy.env_steps)
     for cell in cells:
         began, visited = time.perf_counter(), Visited()
@@ -240,21 +227,28 @@ def _play_torch(
         env = {"task": make.task, "wrappers": [list(wrapper) for wrapper in make.wrappers]}
         name = f"{cell.perturbation.name} {cell.strength:g}"
         orders.append({"name": name, "env": env, "out": str(file)})
-    status = stress_in_child(
-        spec,
-        policy.subject.trained.folder,
-        episodes=episodes.per_cell,
-        first_episode=UNSEEN_EPISODE,
-        cells=orders,
-        published=policy.subject.trained.published(),
-    )
+    failure = None
+    try:
+        status = stress_in_child(
+            spec,
+            policy.subject.trained.folder,
+            episodes=episodes.per_cell,
+            first_episode=UNSEEN_EPISODE,
+            cells=orders,
+            published=policy.subject.trained.published(),
+        )
+        if status:
+            failure = RunFailed(f"the process of {policy.label} ended with status {status}")
+    except RunFailed as error:  # killed by a signal
+        failure = error
     for cell, file in zip(cells, files, strict=True):
         if file.is_file():
-            played = [
-                Episode(r.episode, r.return_, r.cost, r.length) for r in read_rows(file).records
-            ]
-            seconds = read_rows(file).records[0].wall_seconds
-            rows = [_row(policy, cell, episodes.seed, e, seconds) for e in played]
+            key = policy.key(cell)
+            records = (
+                record._replace(run_id=key.run_id, method=key.method, task=key.task)
+                for record in read_rows(file).records
+            )
+            rows = [Row(record, key.perturbation, key.strength) for record in records]
             yield Played(cell, rows, [])
-    if status:
-        raise RunFailed(f"the process of {policy.label} ended with status {status}")
+    if failure is not None:
+        raise failure

@@ -34,7 +34,9 @@ class _Scaled(Perturbed):
         new = value.astype(np.float64)
         offset = self.strength * self.offset(name, value.shape)
         for part, place in (self.layout or {name: slice(None)}).items():
-            if part.endswith(LIDAR):
+            # Only Safety-Gymnasium's observations have a layout: what a user's environment calls
+            # a lidar may be in metres.
+            if self.layout and part.endswith(LIDAR):
                 new[place] = np.clip(new[place] + offset[place], 0.0, 1.0)
             else:
                 new[place] += self._size(part, value[place]) * offset[place]

@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 
 from benchmarks.runs.identity import flatten
 from benchmarks.runs.spec import LoopConfig, RunSpec
+from benchmarks.tasks import EPISODE_ENV_STEPS
+from benchmarks.training.episodes import MAX_ENVS
 
 FILE = Path(__file__).with_name("work.json")
 
@@ -47,8 +49,6 @@ CALL_SECONDS = 1.3e-3  # per action: transfer of observations to the card, and o
 ENV_STEPS_PER_SECOND = {1: 539.0, 4: 1292.0, 16: 1853.0}
 ENV_START_SECONDS = 9.0  # of an evaluation's environment processes, same machine
 COMPILE_SECONDS = 120.0
-EVAL_ENVS = 16  # as benchmarks.training.episodes.MAX_ENVS
-EPISODE_ENV_STEPS = 1000  # of an evaluation; some tasks have fewer
 
 # Settings that do not affect which products are computed; nor do floats, except the sizes below.
 SAME_WORK = ("pid.", "augmented.", "multiplier.", "dtype", "pretrain_updates", "halve_after")
@@ -114,9 +114,9 @@ def hours(spec: RunSpec, env_steps: int = 0, card: str = "H100") -> float | None
     seconds = max(0, end - done) / envs * acting
     seconds += updates * found.update.seconds(CARDS[card], dtype)
     if loop.eval_episodes:
-        at_once = min(loop.eval_episodes, EVAL_ENVS)
+        at_once = min(loop.eval_episodes, MAX_ENVS)
         turns = math.ceil(loop.eval_episodes / at_once)
-        steps = turns * EPISODE_ENV_STEPS / repeat
+        steps = turns * EPISODE_ENV_STEPS / repeat  # some tasks have shorter episodes
         once = ENV_START_SECONDS + steps * step_seconds(found, CARDS[card], dtype, at_once)
         seconds += (end // loop.eval_every - done // loop.eval_every) * once
     return (COMPILE_SECONDS + seconds) / 3600

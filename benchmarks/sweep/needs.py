@@ -67,7 +67,7 @@ class Estimate:
         saved = min(full, memory_bytes(rows, transitions))
         learner = self._learner_bytes(spec, env_spec)
         # other observations are evaluated in the run's own process
-        evaluated = spec.loop.eval_episodes if spec.obs == "vision" else 0
+        evaluated = min(spec.loop.eval_episodes, MAX_ENVS) if spec.obs == "vision" else 0
         workers = (
             (spec.loop.num_envs + evaluated) * WORKER_BYTES
             if spec.loop.env_workers == "process"

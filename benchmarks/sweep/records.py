@@ -25,7 +25,7 @@ def evaluations(folder: str | os.PathLike[str]) -> list[Reached]:
 
     An incomplete last row is skipped.
 
-    Raises ValueError for a file with other contents, DamagedFile, with the line, for damaged rows.
+    Raises BadInput for a file with other contents, DamagedFile, with the line, for damaged rows.
     """
     folder = Path(folder)
     episodes: dict[int, list[tuple[float, float]]] = {}

@@ -11,9 +11,8 @@ from agents.api import Agent, EnvSpec, PyTree
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import SafeDreamerConfig
 from agents.safedreamer.release.params import load_agent
-from benchmarks.envs import EnvContractError, EnvFactory, MissingGLError
-from benchmarks.envs.factory import chosen_python
-from benchmarks.envs.worker import MAKE_SECONDS, check_python, env_facts_of
+from benchmarks.envs import EnvFactory
+from benchmarks.envs.worker import env_factory, probed
 from benchmarks.methods import method
 from benchmarks.methods.saved import newest
 from benchmarks.runs import checkpoint
@@ -22,35 +21,16 @@ from benchmarks.runs.folder import check
 from benchmarks.runs.identity import flatten
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.spec import RunSpec
-from benchmarks.tasks import get_task
 from benchmarks.training.loop import Options, Result, train
-
-
-def env_factory(task: str, obs: str, action_repeat: int, resize: int = 0) -> EnvFactory:
-    """The factory of a task's environments, under the interpreter that the user chose.
-
-    Raises BadInput if that interpreter cannot run them.
-    """
-    python = chosen_python()
-    if python:
-        check_python(python)
-    return EnvFactory(task, obs, action_repeat, resize=resize, python=python)
 
 
 def environment(spec: RunSpec) -> tuple[EnvFactory, EnvSpec]:
     """The factory of the spec's environments, and the env spec that agents are built from.
 
-    Makes one environment; a user's own, or one that renders, also starts an episode to detect
-    missing parts early. Raises BadInput that names the missing part and its fix.
+    Makes one environment. Raises BadInput if that fails.
     """
-    custom = get_task(spec.task).custom
     make = env_factory(spec.task, spec.obs, spec.loop.action_repeat, spec.loop.resize)
-    try:
-        return make, env_facts_of(
-            make, reset=custom or spec.obs == "vision", timeout_seconds=MAKE_SECONDS
-        ).spec()
-    except (EnvContractError, MissingGLError, ValueError) as error:
-        raise BadInput(str(error)) from error
+    return make, probed(make).spec()
 
 
 def agent_for(spec: RunSpec, env_spec: EnvSpec) -> Agent:

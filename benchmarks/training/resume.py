@@ -111,6 +111,7 @@ def _check_never_saved(out: Path, say: Callable[[str], None]) -> None:
         status is not None
         and status.state in ("stopped", "out_of_time", "finished")
         and status.env_steps > 0
+        and status.last_error is None  # else interrupted at once, without saving
     )
     if saved or aside:
         raise BadInput(

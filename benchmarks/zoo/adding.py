@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import shutil
 import tempfile
@@ -20,8 +19,8 @@ from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import FINAL_FILE
 from benchmarks.runs.folder import variant_of
 from benchmarks.runs.policy_file import TOLERANCE, halved, write_policy
-from benchmarks.runs.reading import read_object
-from benchmarks.runs.records import read_rows
+from benchmarks.runs.reading import DamagedFile, read_object, sha256_of
+from benchmarks.runs.records import EpisodeRecord, read_rows
 from benchmarks.runs.spec import RunSpec, to_dict
 from benchmarks.runs.spec_file import read_spec
 from benchmarks.training.launch import environment, trained_agent
@@ -52,7 +51,7 @@ def add(run: Path, root: Path | None = None) -> Entry:
     """Publish the newest checkpoint's policy of a run that has its final evaluation.
 
     An existing entry of the same run is replaced. Raises BadInput if the run cannot be published,
-    or another run has its name.
+    its final evaluation is of another checkpoint, or another run has its name.
     """
     root = root or ROOT
     spec, checkpoint, env_steps, agent_steps = newest(run)
@@ -63,18 +62,20 @@ def add(run: Path, root: Path | None = None) -> Entry:
         raise BadInput(
             f"zoo:{name} is run {there}, not {spec.run_id}; delete {root / name} to replace it"
         )
-    try:
-        rows = read_rows(run / FINAL_FILE).records
-    except FileNotFoundError as error:
+    rows = _final_rows(run)
+    if rows[0].env_steps != env_steps:
         raise BadInput(
-            f"{run} has no {FINAL_FILE}: `safedreamer publish` makes the final evaluation"
-        ) from error
+            f"{run / FINAL_FILE} is of {rows[0].env_steps:,} simulator steps, the newest "
+            f"checkpoint of {env_steps:,}: `safedreamer publish` evaluates it again"
+        )
+    # before the policy's file replaces an older one
+    scored = {"scores": scores(rows), "rescore": rescore(rows, limit_of(spec))}
     file = root / name / POLICY
     torch = method(spec.method).engine == "torch"
     kept = _keep_torch(spec, run, file) if torch else _keep_jax(spec, checkpoint, file)
     card = _card(name, spec, run, kept, file)
     card |= {"trained": {"env_steps": env_steps, "agent_steps": agent_steps}}
-    card |= {"scores": scores(rows), "rescore": rescore(rows, limit_of(spec)), "limits": LIMITS}
+    card |= scored | {"limits": LIMITS}
     text = json.dumps(card, indent=1) + "\n"
     (file.parent / CARD).write_text(text, encoding="utf-8")
     (file.parent / TEXT).write_text(markdown(card), encoding="utf-8")
@@ -89,6 +90,22 @@ def no_place(name: str, variant: str) -> str:
     if of.engine == "torch" and of.kind == "model-based":
         return f"a planner of OmniSafe's, {name}: the zoo holds no state of its models"
     return ""
+
+
+def _final_rows(run: Path) -> list[EpisodeRecord]:
+    """The episodes of the final evaluation, at least the two that an interval needs."""
+    file = run / FINAL_FILE
+    try:
+        rows, damage = read_rows(file)
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"{run} has no {FINAL_FILE}: `safedreamer publish` makes the final evaluation"
+        ) from error
+    for line, why in damage.items():
+        raise DamagedFile(file, line, why)
+    if len(rows) < 2:
+        raise BadInput(f"{file} has {len(rows)} episodes; the intervals of a card need two or more")
+    return rows
 
 
 def _keep_jax(spec: RunSpec, checkpoint: Path, file: Path) -> Kept:
@@ -141,6 +158,6 @@ def _card(name: str, spec: RunSpec, run: Path, kept: Kept, file: Path) -> dict[s
             "dtype": kept.dtype,
             "float16_error": kept.error,
             "bytes": file.stat().st_size,
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            "sha256": sha256_of(file),
         },
     }

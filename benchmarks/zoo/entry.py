@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 from benchmarks.methods import method
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.plain_text import did_you_mean
-from benchmarks.runs.reading import DamagedFile, expect, read_object
+from benchmarks.runs.reading import DamagedFile, expect, read_object, sha256_of
 from benchmarks.runs.spec import RunSpec
 from benchmarks.runs.spec_file import from_dict
 
@@ -75,7 +74,7 @@ def checked_file(entry: Entry) -> Path:
     file = entry.folder / POLICY
     expect(entry.card, {"parameters": dict}, entry.folder / CARD)
     try:
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
+        found = sha256_of(file)
     except OSError as error:
         raise DamagedFile(file, None, str(error)) from error
     if found != entry.card["parameters"].get("sha256"):

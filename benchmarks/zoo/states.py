@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents.api import Agent, EnvSpec, PyTree
-from benchmarks.runs.policy_file import check_fits, read_policy
+from benchmarks.runs.checkpoint import read_arrays
+from benchmarks.runs.policy_file import check_fits
 from benchmarks.runs.reading import DamagedFile
 from benchmarks.training.launch import agent_for
-from benchmarks.zoo.entry import POLICY, Entry
+from benchmarks.zoo.entry import Entry, checked_file
 from benchmarks.zoo.needed import needed
 
 
@@ -48,10 +49,11 @@ def filled(template: PyTree, arrays: dict[str, np.ndarray], source: Path) -> PyT
 def load(entry: Entry, env: EnvSpec) -> tuple[Agent, PyTree]:
     """Agent and state that act as the published policy; needs no internet access.
 
-    Raises DamagedFile if the file is not a policy of this agent, or lacks a leaf needed for acting.
+    Raises DamagedFile if the file does not match its card, is not a policy of this agent, or lacks
+    a leaf needed for acting.
     """
-    file = entry.folder / POLICY
-    arrays = read_policy(file)
+    file = checked_file(entry)
+    arrays = read_arrays(file)
     agent = agent_for(entry.spec, env)
     template = agent.init(entry.spec.seed)
     if missing := sorted(needed(agent, template, env) - arrays.keys()):

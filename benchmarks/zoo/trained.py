@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.methods.saved import newest
+from benchmarks.runs.errors import BadInput
+from benchmarks.runs.reading import DamagedFile
 from benchmarks.runs.spec import RunSpec
 from benchmarks.sharing.fetching import HUB, run_folder
 from benchmarks.suites.names import file_name
@@ -38,14 +40,22 @@ class Trained(NamedTuple):
         return self.source if self.entry else self.source.parents[1]
 
     def load(self, env: EnvSpec) -> tuple[Agent, PyTree]:
-        """The JAX agent and its learner's state.
+        """The JAX agent of `spec`, and its learner's state.
 
-        Raises DamagedFile if the parameters do not fit.
+        Raises BadInput if the parameters do not fit, DamagedFile if that is the file's fault.
         """
         if self.entry is not None:
             from benchmarks.zoo.states import load
 
-            return load(self.entry, env)
+            try:
+                return load(self.entry._replace(spec=self.spec), env)
+            except DamagedFile as error:
+                if self.spec.agent == self.entry.spec.agent:
+                    raise
+                raise BadInput(
+                    f"{ZOO}{self.entry.name} cannot act with these settings: in {error.path.name}, "
+                    f"{error.why}"
+                ) from error
         from benchmarks.training.launch import trained_agent
 
         return trained_agent(self.spec, self.source, env)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,11 +15,10 @@ from agents.returns import ReturnNormState
 from agents.safedreamer.actor_critic import (
     Actor,
     Critic,
-    Returns,
-    Trajectory,
     actor_loss,
     critic_loss,
     imagine,
+    imagined_returns,
     rollout,
     trajectory_returns,
     update_slow,
@@ -29,20 +29,11 @@ from agents.safedreamer.plan_outcomes import actor_proposals, make_evaluate
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import Belief, untracked
 from agents.safedreamer.world_model import WorldModel
-from agents.settings import AugmentedConfig
-from tests.agent_inputs import VECTOR, tiny
+from agents.settings import AugmentedConfig, replaced
+from tests.agent_inputs import VECTOR, hand_made, shaken, tiny
 
 CONFIG = tiny("bsrp_lag").model
 FEAT = CONFIG.deter + CONFIG.stoch * CONFIG.classes
-
-
-def shaken(module, seed: int = 0):
-    """Perturb every parameter of the module, so that zero-initialised layers have an effect."""
-    graph, params = nnx.split(module)
-    rng = np.random.default_rng(seed)
-    return nnx.merge(
-        graph, jax.tree.map(lambda x: x + 0.2 * rng.normal(size=x.shape).astype(np.float32), params)
-    )
 
 
 def make_actor(seed: int = 0) -> Actor:
@@ -248,6 +239,20 @@ def test_an_episode_cost_from_a_discounted_return():
     assert agent.return_scale * 10.0 == pytest.approx(100.0)
 
 
+@pytest.mark.parametrize("source", ["head", "geometry", "tracked"])
+def test_exactly_scaled_plans_promise_the_episode_cost_of_the_simulator(source: str):
+    """Whoever stays in a hazard pays 1000 in an episode. The cost head predicts sums of simulator
+    steps, 4 per agent step, the other two count the hazard once.
+    """
+    changes = {"model.cost_source": source, "planner.cost_scale": "exact"}
+    config = replaced(tiny("osrp"), changes)
+    agent = SafeDreamer(config, VECTOR)
+    per_agent_step, horizon = 4.0 if source == "head" else 1.0, config.planner.horizon
+    assert agent.cost_scale * horizon * per_agent_step == pytest.approx(1000.0)
+    cost_return = per_agent_step / (1.0 - config.imagination.cost_discount)
+    assert agent.return_scale * cost_return == pytest.approx(1000.0)
+
+
 def test_proposals_are_clipped_actor_samples(model: WorldModel):
     actor, start = make_actor(), starts(2)
     plans = jax.jit(lambda k: actor_proposals(model, actor, start, 200, 2, k))(jax.random.key(0))
@@ -258,22 +263,9 @@ def test_proposals_are_clipped_actor_samples(model: WorldModel):
     np.testing.assert_allclose(plans[:, :, 0].mean(1), np.clip(draws, -1, 1).mean(1), atol=0.2)
 
 
-def model_free_latent(*lead: int) -> Latent:
-    stoch = jnp.zeros((*lead, CONFIG.stoch, CONFIG.classes))
-    return Latent(jnp.zeros((*lead, CONFIG.deter)), stoch, stoch)
-
-
-def hand_made(seed: int = 0) -> tuple[Trajectory, Returns, Returns]:
-    rng = np.random.default_rng(seed)
-    draw = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
-    cont = jnp.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
-    traj = Trajectory(untracked(model_free_latent(4, 2)), feats(4, 2), draw(4, 2, 2), cont)
-    return traj, *(Returns(draw(3, 2), draw(4, 2), draw(3, 2)) for _ in range(2))
-
-
 @pytest.mark.parametrize("pessimistic", [True, False])
 def test_actor_loss_by_hand(pessimistic: bool):
-    actor, (traj, rewards, costs) = make_actor(), hand_made()
+    actor, (traj, rewards, costs) = make_actor(), hand_made(CONFIG)
     state = init_augmented(AugmentedConfig(0.5, 0.1))
     arguments = {"discount": 0.9, "cost_limit": 0.25, "pessimistic": pessimistic}
     norm = ReturnNormState(jnp.float32(-1.0), jnp.float32(3.0))  # a range of 4
@@ -296,7 +288,7 @@ def test_actor_loss_by_hand(pessimistic: bool):
 
 
 def test_a_price_weighs_costs_as_the_planner_does():
-    actor, (traj, rewards, costs) = make_actor(), hand_made()
+    actor, (traj, rewards, costs) = make_actor(), hand_made(CONFIG)
     norm = ReturnNormState(jnp.float32(-1.0), jnp.float32(3.0))  # a range of 4
     arguments = {"discount": 0.9, "cost_limit": 0.25, "pessimistic": True}
     free = actor_loss(actor, traj, rewards, costs, norm, None, **arguments)
@@ -314,7 +306,7 @@ def test_a_price_weighs_costs_as_the_planner_does():
 
 
 def test_small_returns_are_not_blown_up():
-    actor, (traj, rewards, costs) = make_actor(), hand_made()
+    actor, (traj, rewards, costs) = make_actor(), hand_made(CONFIG)
     arguments = {"discount": 0.9, "cost_limit": 0.0, "pessimistic": True}
     losses = [
         float(
@@ -366,6 +358,21 @@ def test_trajectory_returns_discount_the_arrival(model: WorldModel):
         jnp.ones((1, 1)), jnp.array([[7.0], [100.0]]), jnp.array([[0.0], [1.0]]), 0.9, 0.95
     ).ret
     np.testing.assert_allclose(ret, [[91.0]])
+
+
+def test_imagined_costs_have_a_discount_and_a_lambda_of_their_own(model: WorldModel):
+    imagination = ImaginationConfig(
+        discount_horizon=10.0, lam=0.95, cost_discount_horizon=4.0, cost_lam=0.3
+    )
+    critic, cost_critic, (traj, *_) = make_critic(1), make_critic(2), hand_made(CONFIG)
+    rewards, costs = imagined_returns(model, critic, cost_critic, traj, imagination)
+    arrived = jax.tree.map(lambda x: x[1:], traj.belief)
+    for got, signal, net, discount, lam in (
+        (rewards, model.reward(arrived.feat), critic, 0.9, 0.95),
+        (costs, model.cost(arrived), cost_critic, 0.75, 0.3),
+    ):
+        expected = trajectory_returns(signal, net.value(traj.view), traj.cont, discount, lam)
+        chex.assert_trees_all_close(got, expected, rtol=1e-5)
 
 
 def test_slow_copy():

@@ -39,13 +39,20 @@ def test_what_constrains_the_actor(method: str, constraint: str, expected: str):
     config = tiny(method, actor_constraint=constraint)
     assert config.actor_multiplier == expected
     assert config.uses_pid == (method == "osrp_lag" or constraint == "pid")
-    agent = SafeDreamer(config, VECTOR)
-    batch = {name: jnp.asarray(x) for name, x in replay_batch(VECTOR).items()}
+
+
+@pytest.mark.parametrize(("method", "constraint"), [("osrp", "augmented"), ("osrp_lag", "pid")])
+def test_the_constraint_enters_the_actors_loss(method: str, constraint: str):
+    """Methods without a constraint of their proposals are traced in test_agent."""
+    agent = SafeDreamer(tiny(method, actor_constraint=constraint), VECTOR)
     _, metrics = jax.eval_shape(
-        agent.learner.update, jax.eval_shape(agent.init, 0), batch, jax.random.key(0)
+        agent.learner.update,
+        jax.eval_shape(agent.init, 0),
+        replay_batch(VECTOR),
+        jax.random.key(0),
     )
-    assert ("augmented/penalty" in metrics) == (expected == "augmented")
-    assert ("pid/penalty" in metrics) == (expected == "pid")
+    penalties = {"augmented/penalty", "pid/penalty"} & set(metrics)
+    assert penalties == {f"{constraint}/penalty"}
 
 
 def test_an_acting_actor_takes_its_methods_multiplier():

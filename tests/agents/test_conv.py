@@ -67,7 +67,7 @@ def test_transposed_convolution_is_the_plain_loop(form):
     )
 
 
-@pytest.mark.parametrize("side", [2, 8, 16])
+@pytest.mark.parametrize("side", [2, 8])
 @pytest.mark.parametrize(
     ("xla", "matmul", "kernel_shape"),
     [
@@ -134,7 +134,7 @@ def test_layer_without_norm_adds_a_bias_only():
     )
 
 
-@pytest.mark.parametrize("chunk", [pytest.param(1, marks=pytest.mark.slow), 4, 5, 0, 100])
+@pytest.mark.parametrize("chunk", [5, 0])
 def test_chunks_change_neither_values_nor_gradients(chunk: int):
     """At most five of twelve images at a time: chunks have equal size, so three chunks of four."""
     layers = [

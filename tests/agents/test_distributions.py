@@ -21,7 +21,7 @@ from agents.nn.distributions import (
     categorical_kl,
     mode_onehot,
     normal_entropy,
-    sample_onehot,
+    onehot_from_uniform,
     symexp,
     symlog,
     twohot,
@@ -137,6 +137,10 @@ def test_kl_is_not_negative(a: list[float], b: list[float]):
 def test_normal_entropy_by_hand():
     expected = np.log(2 * np.pi * np.e) + np.log(0.5) + np.log(2.0)  # two dimensions
     np.testing.assert_allclose(normal_entropy(jnp.array([0.5, 2.0])), expected, rtol=1e-6)
+
+
+def sample_onehot(key: jax.Array, probs: jax.Array) -> jax.Array:
+    return onehot_from_uniform(jax.random.uniform(key, probs.shape[:-1]), probs)
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,11 @@ def test_log_prob_by_hand():
 
 
 def test_kl_by_hand():
-    # std 1 -> 2 with equal means: ln 2 + 1/8 - 1/2; means 3 apart with std 1: 9/2.
+    # std 1 -> 2 with means 1 apart: ln 2 + (1 + 1)/8 - 1/2; means 3 apart with std 1: 9/2.
     got = normal_kl(
-        jnp.array([0.0, 3.0]), jnp.array([1.0, 1.0]), jnp.zeros(2), jnp.array([2.0, 1.0])
+        jnp.array([1.0, 3.0]), jnp.array([1.0, 1.0]), jnp.zeros(2), jnp.array([2.0, 1.0])
     )
-    np.testing.assert_allclose(got, np.log(2.0) + 0.125 - 0.5 + 4.5, rtol=1e-6)
+    np.testing.assert_allclose(got, np.log(2.0) + 0.25 - 0.5 + 4.5, rtol=1e-6)
     assert float(normal_kl(jnp.ones(3), jnp.ones(3), jnp.ones(3), jnp.ones(3))) == 0.0
 
 

@@ -19,8 +19,6 @@ from agents.returns import ReturnNormState
 from agents.safedreamer.actor_critic import (
     Actor,
     Critic,
-    Returns,
-    Trajectory,
     actor_loss,
     actor_rollout,
     critic_loss,
@@ -32,21 +30,12 @@ from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import Belief, untracked
 from agents.safedreamer.world_model import WorldModel, head_log_probs, kl_losses
 from agents.settings import AugmentedConfig
-from tests.agent_inputs import VECTOR, replay_batch, tiny
+from tests.agent_inputs import VECTOR, hand_made, replay_batch, shaken, tiny
 
 CONFIG = tiny("bsrp_lag").model
 FEAT = CONFIG.deter + CONFIG.stoch * CONFIG.classes
 # actions, three of which exceed 1
 BEYOND = np.array([[0.5, -3.0], [2.0, 0.1], [-1.5, 1.0]], np.float32)
-
-
-def shaken(module, seed: int = 0):
-    """Perturb every parameter of the module, so that zero-initialised layers have an effect."""
-    graph, params = nnx.split(module)
-    rng = np.random.default_rng(seed)
-    return nnx.merge(
-        graph, jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape).astype(np.float32), params)
-    )
 
 
 @pytest.fixture(scope="module")
@@ -292,25 +281,13 @@ def test_the_actors_gradient_is_that_of_the_rollout_step_by_step(model: WorldMod
 # Losses of actor and critics
 
 
-def hand_made() -> tuple[Trajectory, Returns, Returns]:
-    stoch = jnp.zeros((4, 2, CONFIG.stoch, CONFIG.classes))
-    belief = Belief(Latent(jnp.zeros((4, 2, CONFIG.deter)), stoch, stoch), jnp.zeros((4, 2, 0)))
-    cont = jnp.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
-    traj = Trajectory(belief, normal(4, 2, FEAT, seed=13), normal(4, 2, 2, seed=14), cont)
-    rewards, costs = (
-        Returns(normal(3, 2, seed=n), normal(4, 2, seed=n + 1), normal(3, 2, seed=n + 2))
-        for n in (20, 30)
-    )
-    return traj, rewards, costs
-
-
 @pytest.mark.parametrize("pessimistic", [True, False])
 def test_actor_loss_has_its_gradients(pessimistic: bool):
     """d/dR = -w / (S n), d/dv = w / (S n), d/dRc = (lambda + mu g) dg/dRc.
 
     Weights, scale, features and multiplier get no gradient.
     """
-    actor, (traj, rewards, costs) = make_actor(), hand_made()
+    actor, (traj, rewards, costs) = make_actor(), hand_made(CONFIG)
     state, norm = (
         init_augmented(AugmentedConfig(0.5, 0.1)),
         ReturnNormState(jnp.float32(-1.0), jnp.float32(3.0)),

@@ -197,6 +197,7 @@ def test_dual_ascent_solves_a_constrained_problem():
     [
         (lambda: PIDConfig(delay=0), "delay"),
         (lambda: PIDConfig(cost_ema=1.5), "cost_ema"),
+        (lambda: PIDConfig(limit_stage_steps=0), "limit_stage_steps"),
         (lambda: AugmentedConfig(penalty_init=0.0), "penalty_init"),
     ],
 )

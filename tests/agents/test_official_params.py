@@ -11,7 +11,8 @@ import pytest
 
 from agents.api import ArraySpec, EnvSpec
 from agents.safedreamer.networks import Networks
-from agents.safedreamer.release.checkpoint import CheckpointFormatError, infer_sizes, load_official
+from agents.safedreamer.release.checkpoint import infer_sizes, load_official
+from agents.safedreamer.release.inert_arrays import CheckpointFormatError
 from agents.safedreamer.release.params import check_fit, load_agent, observation_spec, translate
 from tests.agent_inputs import VISION, tiny
 
@@ -19,9 +20,7 @@ VECTOR = EnvSpec({"observation": ArraySpec((12,), "float32")}, 2, 5, 1000)
 
 
 def load(recordings: Path, name: str, env: EnvSpec, method: str):
-    return load_agent(
-        recordings / name / "official.ckpt", env, tiny(method, "lidar"), stoch=4, classes=5
-    )
+    return load_agent(recordings / name / "official.ckpt", env, tiny(method, "lidar"), stoch=4)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +96,7 @@ def test_another_task_is_refused(recordings: Path, env: EnvSpec, message: str):
 
 def test_observation_spec_is_that_of_the_checkpoint(recordings: Path):
     for name, env in (("small_vector", VECTOR), ("small_vision", VISION)):
-        sizes = infer_sizes(load_official(recordings / name / "official.ckpt").agent, 4, 5)
+        sizes = infer_sizes(load_official(recordings / name / "official.ckpt").agent, 4)
         assert observation_spec(sizes) == dict(env.obs)
         check_fit(sizes, env)
 

@@ -1,5 +1,5 @@
-"""Official checkpoints: names, shapes and moments agree with the recordings, and malicious files
-are rejected without executing code.
+"""Official checkpoints: names, shapes and values agree with the recordings, and malicious files are
+rejected without executing code.
 """
 
 import builtins
@@ -26,22 +26,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.safedreamer.release.checkpoint import (
-    CheckpointFormatError,
-    UnsafeCheckpointError,
-    infer_sizes,
-    load_official,
-)
+from agents.safedreamer.release.checkpoint import infer_sizes, load_official
+from agents.safedreamer.release.inert_arrays import CheckpointFormatError, UnsafeCheckpointError
 from agents.safedreamer.release.inert_pickle import read_pickle
 from tests.examples import examples
 
 EXAMPLES = ("small_vector", "small_vision")
-OPTIMIZERS = {
-    "agent/wm/model_opt": "agent/wm/",
-    "agent/task_behavior/safe_ac/actor_opt": "agent/task_behavior/safe_ac/actor/",
-    "agent/task_behavior/critic/critic_opt": "agent/task_behavior/critic/net/",
-    "agent/task_behavior/cost_critic/critic_opt": "agent/task_behavior/cost_critic/net/",
-}
 
 
 @pytest.fixture(params=EXAMPLES)
@@ -68,7 +58,7 @@ def test_names_shapes_and_dtypes_are_those_recorded(example):
     assert {
         name: (array.shape, array.dtype.name) for name, array in loaded.agent.items()
     } == expected
-    assert loaded.step == 0 and loaded.timestamp > 1e9
+    assert loaded.step == 0
     assert not any(array.flags.writeable for array in loaded.agent.values())
 
 
@@ -93,27 +83,11 @@ def test_values_equal_those_of_an_ordinary_unpickler(example):
     with (example / "official.ckpt").open("rb") as file:
         expected = Trusting(file).load()
     loaded = load_official(example / "official.ckpt")
-    assert len(loaded.agent) + len(loaded.optimizers) == len(expected["agent"])
+    states = {name for name in expected["agent"] if name.endswith("_opt/state")}
+    assert len(states) == 4 and loaded.agent.keys() == expected["agent"].keys() - states
+    assert loaded.step == expected["step"]
     for name, array in loaded.agent.items():
         np.testing.assert_array_equal(array, expected["agent"][name])
-    for name, moments in loaded.optimizers.items():
-        adam = expected["agent"][f"{name}/state"][1]
-        assert moments.count == int(adam.count)
-        for key in adam.mu:
-            np.testing.assert_array_equal(moments.mu[key], adam.mu[key])
-            np.testing.assert_array_equal(moments.nu[key], adam.nu[key])
-
-
-def test_adam_moments_cover_the_parameters_of_each_optimizer(example):
-    loaded = load_official(example / "official.ckpt")
-    assert loaded.optimizers.keys() == OPTIMIZERS.keys()
-    for name, prefix in OPTIMIZERS.items():
-        moments = loaded.optimizers[name]
-        weights = {
-            key for key in loaded.agent if key.startswith(prefix) and not key.endswith("/value")
-        }
-        assert moments.mu.keys() == moments.nu.keys() == weights
-        assert all(moments.mu[key].shape == loaded.agent[key].shape for key in weights)
 
 
 def test_reading_imports_nothing_that_the_file_names(example):
@@ -150,38 +124,25 @@ def test_sizes_of_the_recordings(recordings):
             "head_units": 16,
             "head_layers": 2,
         },
-        **{"actor": "agent/task_behavior/safe_ac/actor", "cost_head": True, "cost_critic": True},
+        **{"actor": "agent/task_behavior/safe_ac/actor", "cost_head": True},
     }
     vector = {
-        "encoder": "mlp",
         "vectors": {"observation": 12},
         "mlp_units": 24,
         "mlp_layers": 2,
-        "embed": 24,
         "lagrange": False,
     }
-    no_images = {"image_channels": 0, "images": 0, "image_size": 0, "cnn_depth": 0}
-    vision = {
-        "encoder": "cnn",
-        "vectors": {},
-        "mlp_units": 0,
-        "mlp_layers": 0,
-        "embed": 512,
-        "lagrange": True,
-    }
-    images = {"image_channels": 6, "images": 2, "image_size": 64, "cnn_depth": 4}
+    no_images = {"images": 0, "image_size": 0, "cnn_depth": 0}
+    vision = {"vectors": {}, "mlp_units": 0, "mlp_layers": 0, "lagrange": True}
+    images = {"images": 2, "image_size": 64, "cnn_depth": 4}
     for name, specific in (("small_vector", vector | no_images), ("small_vision", vision | images)):
         agent = load_official(recordings / name / "official.ckpt").agent
         assert infer_sizes(agent, stoch=4) == common | specific
-        assert infer_sizes(agent, classes=5) == common | specific
-        with pytest.raises(ValueError, match="20 is not a square: pass stoch or classes"):
+        with pytest.raises(ValueError, match="20 is not a square: pass stoch"):
             infer_sizes(agent)
-        for hint, message in (
-            ({"stoch": 3}, "does not divide"),
-            ({"stoch": 4, "classes": 4}, "is not 20"),
-        ):
-            with pytest.raises(ValueError, match=message):
-                infer_sizes(agent, **hint)
+        for stoch in (3, 0, -4):
+            with pytest.raises(ValueError, match=f"stoch={stoch} does not divide"):
+                infer_sizes(agent, stoch)
 
 
 def release_params(deter, latents, units, layers, action_dim, cost):
@@ -231,11 +192,7 @@ def test_published_latents_are_square(latents, side):
         4,
         6,
     )
-    assert (
-        sizes["actor"] == "agent/task_behavior/ac/actor"
-        and not sizes["cost_head"]
-        and not sizes["cost_critic"]
-    )
+    assert sizes["actor"] == "agent/task_behavior/ac/actor" and not sizes["cost_head"]
 
 
 @pytest.mark.parametrize(
@@ -295,7 +252,7 @@ def test_jax_arrays_become_numpy_arrays(tmp_path):
 
 
 @pytest.mark.parametrize("float16", [False, True])
-def test_moments_of_a_real_optax_chain_as_the_release_builds_it(tmp_path, float16):
+def test_states_of_a_real_optax_chain_as_the_release_builds_it_are_skipped(tmp_path, float16):
     params = {"agent/wm/a": jnp.ones((2, 3)), "agent/wm/b": jnp.zeros(3)}
     optimizer = optax.chain(
         optax.clip_by_global_norm(1000.0), optax.scale_by_adam(eps=1e-8), optax.scale(-1e-4)
@@ -309,10 +266,9 @@ def test_moments_of_a_real_optax_chain_as_the_release_builds_it(tmp_path, float1
     loaded = load_official(
         write(tmp_path / "c.ckpt", checkpoint(**agent, **{"agent/wm/model_opt/state": state}))
     )
-    moments = loaded.optimizers["agent/wm/model_opt"]
-    assert moments.count == 1
-    np.testing.assert_allclose(moments.mu["agent/wm/a"], 0.1 * 2.0, rtol=1e-6)  # (1 - b1) g
-    np.testing.assert_allclose(moments.nu["agent/wm/b"], 0.001 * 1.0, rtol=1e-5)  # (1 - b2) g^2
+    assert loaded.agent.keys() == agent.keys()
+    for name, array in agent.items():
+        np.testing.assert_array_equal(loaded.agent[name], array)
 
 
 # --- malicious files ------------------------------------------------------------------------------
@@ -473,15 +429,11 @@ def test_crafted_opcodes_are_refused_as_unsafe(tmp_path, data, message):
 
 
 def test_state_set_on_an_optimizer_record_stays_inert(tmp_path):
-    """A crafted __setstate__ or attribute of a record is stored as data.
-
-    It is neither looked up nor assigned.
-    """
+    """A crafted __setstate__ or attribute of a record is neither looked up nor assigned."""
     path = tmp_path / "c.ckpt"
     path.write_bytes(raw(ADAM, b")\x81", STATE, b"b"))
     record = read_pickle(path)
-    assert record.name == "optax._src.transform.ScaleByAdamState" and record.args == ()
-    assert list(record.state) == ["__setstate__"] and "__setstate__" not in vars(record)
+    assert vars(record) == {"name": "optax._src.transform.ScaleByAdamState"}
     assert "__setstate__" not in vars(type(record))
 
 
@@ -568,8 +520,9 @@ def test_a_nest_of_shared_optimizer_states_ends_quickly(tmp_path):
     state = ()
     for _ in range(60):
         state = [state] * 40
-    with pytest.raises(CheckpointFormatError, match="nested too deeply"):
-        load_official(write(tmp_path / "c.ckpt", checkpoint(**{"o/state": state})))
+    began = time.perf_counter()
+    loaded = load_official(write(tmp_path / "c.ckpt", checkpoint(w=1.0, **{"o/state": state})))
+    assert time.perf_counter() - began < 5.0 and loaded.agent.keys() == {"w"}
 
 
 # --- files that are not checkpoints ---------------------------------------------------------------
@@ -605,35 +558,15 @@ def test_an_absent_file_is_an_os_error(tmp_path):
         ({"agent": {}}, "lacks .'step', '_timestamp'."),
         ({**checkpoint(), "agent": [1]}, "'agent' is a list"),
         ({**checkpoint(), "step": "3"}, "'step' is a str"),
-        ({**checkpoint(), "_timestamp": float("nan")}, "finite"),
+        ({**checkpoint(), "step": float("nan")}, "finite"),
+        ({**checkpoint(), "step": True}, "'step' is a bool"),
         (checkpoint(w="text"), "'w' is a str"),
         (checkpoint(w={"a": 1}), "'w' is a dict"),
-        (checkpoint(**{"o/state": (1, 2)}), "0 Adam states"),
     ],
 )
 def test_pickles_of_something_else(tmp_path, content, message):
     with pytest.raises(CheckpointFormatError, match=message):
         load_official(write(tmp_path / "c.ckpt", content))
-
-
-def test_moments_that_do_not_fit_are_refused(tmp_path):
-    weight = np.zeros((2, 2), np.float32)
-    good = optax.ScaleByAdamState(np.int32(1), {"w": weight}, {"w": weight})
-    for bad in (
-        good._replace(mu={"w": np.zeros(3, np.float32)}),
-        good._replace(nu={"v": weight}),
-        good._replace(nu={}),
-        good._replace(mu={"unknown": weight}, nu={"unknown": weight}),
-        good._replace(count="1"),
-    ):
-        with pytest.raises(CheckpointFormatError):
-            load_official(write(tmp_path / "c.ckpt", checkpoint(w=weight, **{"o/state": (bad,)})))
-    assert (
-        load_official(write(tmp_path / "c.ckpt", checkpoint(w=weight, **{"o/state": (good,)})))
-        .optimizers["o"]
-        .count
-        == 1
-    )
 
 
 # --- any bytes ------------------------------------------------------------------------------------

@@ -26,19 +26,22 @@ from agents.safedreamer.world_model import (
     model_loss,
 )
 from agents.world_models import cost_confusion
-from tests.agent_inputs import HAZARDS, LIDAR, VECTOR, VISION, replay_batch, tiny
+from tests.agent_inputs import (
+    HAZARDS,
+    LIDAR,
+    VECTOR,
+    VISION,
+    as_float,
+    replay_batch,
+    shaken,
+    tiny,
+)
 
 CONFIG = tiny("bsrp_lag").model
 
 
 def perturbed(config=CONFIG, env=VECTOR) -> WorldModel:
-    """A model whose zero-initialised layers are perturbed, so that they have an effect."""
-    model = WorldModel(config, env, rngs=nnx.Rngs(0), dtype=jnp.dtype("float32"))
-    graph, params = nnx.split(model)
-    rng = np.random.default_rng(0)
-    return nnx.merge(
-        graph, jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape).astype(np.float32), params)
-    )
+    return shaken(WorldModel(config, env, rngs=nnx.Rngs(0), dtype=jnp.dtype("float32")))
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +179,7 @@ def test_every_sequence_starts_from_the_learned_state(model, observe, batch):
 # Loss
 
 
-def test_kl_losses_by_hand_and_their_gradients():
+def test_kl_losses_by_hand():
     post, prior = (
         jnp.log(jnp.array([[[0.9, 0.1], [0.8, 0.2]]])),
         jnp.log(jnp.array([[[0.1, 0.9], [0.2, 0.8]]])),
@@ -184,16 +187,6 @@ def test_kl_losses_by_hand_and_their_gradients():
     kl = 0.8 * np.log(9) + 0.6 * np.log(4)  # summed over both variables; above one nat
     np.testing.assert_allclose(kl_losses(post, prior, 1.0), [[kl], [kl]], rtol=1e-5)
     np.testing.assert_allclose(kl_losses(post, post, 1.0), [[1.0], [1.0]], rtol=1e-6)
-
-    def grads(index: int, free: float):
-        return jax.grad(lambda p, q: kl_losses(p, q, free)[index].sum(), (0, 1))(post, prior)
-
-    for index, learns in ((0, 1), (1, 0)):  # dyn trains the prior, rep the posterior
-        gradient = grads(index, 1.0)
-        assert float(jnp.abs(gradient[learns]).max()) > 0.1
-        np.testing.assert_array_equal(gradient[1 - learns], np.zeros((1, 2, 2)))
-        for below_free in grads(index, 10.0):
-            np.testing.assert_array_equal(below_free, np.zeros((1, 2, 2)))
 
 
 def test_log_probs_by_hand(model: WorldModel, batch):
@@ -382,6 +375,24 @@ def test_images_come_first_and_lie_around_zero():
         "b": (2, 64, 64, 3),
         "a": (2, 64, 64, 3),
     }
+
+
+@pytest.mark.slow
+def test_images_train_the_encoder():
+    config = tiny("bsrp_lag", "vision").model
+    model = WorldModel(config, VISION, rngs=nnx.Rngs(0), dtype=jnp.dtype("float32"))
+    graph, params = nnx.split(model)
+
+    def loss(params: nnx.State, batch: dict[str, jax.Array]):
+        return model_loss(nnx.merge(graph, params), batch, jax.random.key(0))
+
+    batch = {name: jnp.asarray(x) for name, x in replay_batch(VISION, 2, 3).items()}
+    gradient, output = jax.jit(jax.grad(loss, has_aux=True))(params, batch)
+    metrics = as_float(output.metrics)
+    assert all(np.isfinite(x) for x in metrics.values()), metrics
+    # Noise in 0..1 against a mid-grey prediction: 1/12 to 1/4 for each of 64 * 64 * 3 values.
+    assert 64 * 64 * 3 / 12 < metrics["model/image_loss"] < 64 * 64 * 3 / 2
+    assert 0.0 < np.abs(gradient["encoder"]["convs"][0]["kernel"][...]).max() < np.inf
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (64, 64), ()])

@@ -3,8 +3,6 @@ all its files.
 """
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -268,16 +266,3 @@ def test_command_line(sweep, capsys):
     assert f"warning: {sweep.name}/cem-0: no records" in shown.err
     assert main(["plot", str(sweep / "nothing"), "--out", str(sweep / "report")]) == 2
     assert "error: no folder" in capsys.readouterr().err
-
-
-def test_imports_neither_jax_nor_torch_nor_a_simulator():
-    heavy = {"jax", "torch", "mujoco", "gymnasium", "seaborn", "scipy"}
-    code = f"import sys, analysis.commands.plot; print(sorted({heavy} & set(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parents[2],
-    )
-    assert done.stdout.strip() == "[]"

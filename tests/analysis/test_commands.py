@@ -4,9 +4,6 @@ What they write and print, and their one-line errors.
 """
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -70,6 +67,19 @@ def test_tables_at_equal_progress_says_where(sweep, tmp_path):
     assert "†" not in (tmp_path / "t/comparison.md").read_text()
 
 
+def test_runs_that_name_no_task_are_left_out_with_a_warning(tmp_path, capsys):
+    write_run(tmp_path / "runs" / "a", "osrp", evals=[(4000, 1.0, 1.0)])
+    (tmp_path / "theirs.csv").write_text("R,C,S\n1,2,1000\n3,4,2000\n")
+    columns = ["return=R", "cost=C", "env_steps=S", "split=eval"]
+    words = ["tables", str(tmp_path / "runs"), "--out", str(tmp_path / "t"), "--reps", "20"]
+    assert main([*words, "--import", str(tmp_path / "theirs.csv"), *columns]) == 0
+    assert capsys.readouterr().err == (
+        "warning: left out, because they name no task: theirs.csv/theirs///nan\n"
+    )
+    assert pd.read_csv(tmp_path / "t" / "scores.csv")["method"].tolist() == ["osrp"]
+    assert "theirs.csv/theirs///nan" in (tmp_path / "t" / "runs.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -126,20 +136,3 @@ def test_compare_of_tags(tmp_path, capsys):
         "| osrp | PointGoal1 (coordinates) | 3 | 1.00 | 1.00 | 0.00 [0.00, 0.00] | 1.0000 | "
         "1.0000 | not shown |"
     ) in shown
-
-
-def test_start_does_not_wait_for_what_few_commands_need():
-    heavy = {"jax", "torch", "rliable", "scipy", "seaborn", "tensorboard"}
-    modules = (
-        "analysis.read.load, analysis.statistics.metrics, analysis.statistics.aggregates, "
-        "analysis.tables.comparison"
-    )
-    code = f"import sys, {modules}; print(sorted({heavy} & set(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parents[2],
-    )
-    assert done.stdout.strip() == "[]"

@@ -12,8 +12,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from analysis.commands.main import main
 from analysis.figures import diagnosis
+from analysis.read.diagnosis import read
 from benchmarks.diagnosis.calibration import calibration
-from benchmarks.diagnosis.findings import COLUMNS, Finding, write
+from benchmarks.diagnosis.findings import Finding, write
+from benchmarks.runs.reading import DamagedFile
+from benchmarks.runs.records import FINDING_COLUMNS
 from tests.tree import ROOT
 
 HORIZON = 15
@@ -75,13 +78,20 @@ def texts(axes) -> str:
 
 def test_the_table_keeps_what_is_written(tmp_path):
     table = frame(findings(), tmp_path)
-    assert tuple(table.columns) == COLUMNS == diagnosis.COLUMNS
+    assert tuple(table.columns) == FINDING_COLUMNS
     assert set(table.loc[table["quantity"].str.startswith("training"), "env_steps"]) == {
         1000,
         2000,
         3000,
     }
     assert set(table.loc[table["steps_ahead"] >= 0, "env_steps"]) == {3000}
+
+
+@pytest.mark.parametrize("column", FINDING_COLUMNS)
+def test_a_table_without_one_of_its_columns_is_damaged(tmp_path, column):
+    frame(findings(), tmp_path).drop(columns=column).to_csv(tmp_path / "less.csv", index=False)
+    with pytest.raises(DamagedFile, match=f"it lacks the columns {column}"):
+        read(tmp_path / "less.csv")
 
 
 def test_lines_show_the_findings(tmp_path):

@@ -321,6 +321,20 @@ def test_any_csv_with_a_map_of_its_columns(tmp_path):
         table.read(file, columns, {"colour": 1})
 
 
+def test_seeds_of_a_table_are_integers_of_any_size(tmp_path):
+    file = tmp_path / "theirs.csv"
+    file.write_text("s,S,R,C\n1000001,1000,1,3\n1000002,1000,2,3\n0.5,1000,3,3\nnan,1000,4,3\n")
+    columns = {"seed": "s", "env_steps": "S", "return": "R", "cost": "C"}
+    results = load([], parts=[table.read(file, columns, {"task": "T"})])
+    assert results.runs["seed"].dropna().tolist() == [1000001, 1000002]
+    assert results.runs["run"].nunique() == len(results.runs) == 3
+    assert results.damage[["line", "reason"]].values.tolist() == [[4, "seed is 0.5"]]
+    del columns["seed"]
+    for wrong in (0.5, 1e300, "one"):
+        with pytest.raises(ValueError, match="not an integer"):
+            table.read(file, columns, {"seed": wrong})
+
+
 def test_names_of_methods_are_those_of_the_baselines():
     assert {row.omnisafe: name for name, row in ALGORITHMS.items()} == METHODS
     free = {name for name, row in ALGORITHMS.items() if not row.constrained}

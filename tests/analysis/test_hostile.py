@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
 
 from analysis.commands.main import main as commands
@@ -37,10 +38,6 @@ def omnisafe(folder, rows="1,2,1000\n", config: str | None = CONFIG, tail=b""):
 FOREIGN = {  # how a run is damaged, and what is reported of it
     "NULs behind it": (lambda f: omnisafe(f, tail=bytes(200_000)), "1 damaged line"),
     "infinite steps": (lambda f: omnisafe(f, "1,2,inf\n1,2,1000\n"), "1 damaged line"),
-    "a large seed": (
-        lambda f: omnisafe(f, config=json.dumps({"seed": 2**70, "total_steps": 1000})),
-        "",
-    ),
     "settings that are a text": (
         lambda f: omnisafe(f, config=json.dumps({"train_cfgs": "a text", "algo": 5})),
         "no step budget",
@@ -65,13 +62,17 @@ def test_a_damaged_run_of_another_program_is_named_and_ours_is_whole(tmp_path, h
     make(tmp_path / "theirs")
     results = load([tmp_path])
     assert run_row(results, "good")["status"] == "complete"
-    assert (
-        any(
-            line.startswith(f"{tmp_path.name}/theirs") and named in line
-            for line in problems(results)
-        )
-        or not named
+    assert any(
+        line.startswith(f"{tmp_path.name}/theirs") and named in line for line in problems(results)
     )
+
+
+def test_a_seed_that_no_table_holds_is_missing_and_its_run_is_whole(tmp_path):
+    omnisafe(tmp_path / "theirs", config=json.dumps({"seed": 2**70, "total_steps": 1000}))
+    results = load([tmp_path])
+    run = run_row(results, "theirs")
+    assert run["status"] == "complete" and pd.isna(run["seed"])
+    assert len(results.episodes) == 1 and problems(results) == []
 
 
 def test_a_cost_limit_of_null_is_none(tmp_path):

@@ -86,6 +86,8 @@ def test_monitor_files_of_parallel_environments_are_one_run(folder: Path):
         [2000, 9.5, 20.0, 3.0],
         [2500, 4.0, 10.0, 7.0],
     ]
+    (part,) = importing.read(["logs/ppo/*/*.monitor.csv", "logs/ppo/*", "cost=ep_cost"])
+    assert len(part.episodes) == 3
     (run,) = load(["logs"]).runs.to_dict("records")  # found without --import, but lacking costs
     assert run["status"] == "unreadable records"
     assert "no column cost; there are ep_cost, l, r, t" in run["notes"]

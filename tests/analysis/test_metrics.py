@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.read.foreign import table
 from analysis.read.load import load
 from analysis.results.assemble import merge
 from analysis.results.frames import Part
@@ -174,6 +175,22 @@ def test_constants_that_nobody_published_come_from_runs_and_say_so(tmp_path):
     assert table.loc["osrp", "normalised_return"] == 0.5
     (alone,) = references.references(load([tmp_path / "osrp-0"])).to_dict("records")
     assert alone["kind"] == "none" and np.isnan(alone["return"])
+
+
+@pytest.mark.parametrize("means, rate", [(False, 60.0 / 2000.0), (True, np.nan)])
+def test_a_constant_of_runs_without_lengths_is_cost_per_step(tmp_path, means, rate):
+    """Means over an unknown number of episodes have no rate."""
+    task = "SafetyPointCircle1-v0"
+    (tmp_path / "theirs.csv").write_text("R,C,S\n1,40,1000\n2,20,2000\n")
+    columns = {"return": "R", "cost": "C", "env_steps": "S"}
+    values = {"method": "ppo", "task": task, "per_episode": not means}
+    part = table.read(tmp_path / "theirs.csv", columns, values)
+    write_run(tmp_path / "osrp", "osrp", train=[(1000, 1.0, 12.0), (2000, 2.0, 6.0)], task=task)
+    results = load([tmp_path / "osrp"], [part])
+    (row,) = references.references(results).to_dict("records")
+    assert row["cost_rate"] == pytest.approx(rate, nan_ok=True)
+    found = metrics.scores(results).set_index("method")["normalised_cost_rate"]
+    assert found["osrp"] == pytest.approx(18.0 / 2000.0 / rate, nan_ok=True)
 
 
 def test_a_published_row_without_cost_rate_is_completed_from_runs(tmp_path):

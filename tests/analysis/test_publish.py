@@ -104,6 +104,79 @@ def test_the_readme_says_what_the_records_say(campaign):
     assert "| OSRP-Lag reaches nearly zero cost | not tested | – |" in text
 
 
+CIRCLE, GOAL, LIDAR = ("SafetyPointCircle1-v0", "lidar"), (TASK, OBS), (TASK, "lidar")
+SEVERAL = {  # task and observation -> method -> final return and cost of its three seeds
+    CIRCLE: {"osrp": (12.0, 1.0), "osrp_lag": (15.0, 3.0), "ppo_lag": (10.0, 1.0)},
+    GOAL: {"osrp": (5.0, 1.0), "osrp_lag": (7.0, 1.0), "cpo": (4.0, 2.0), "ppo_lag": (3.0, 9.0)},
+    LIDAR: {"osrp": (6.0, 0.0)},
+}
+
+
+@pytest.fixture
+def several(tmp_path) -> Path:
+    """Runs on two tasks, one of them under two observations, with recordings on both, a run that
+    the list lacks, and a copy of an unfinished state of a run.
+    """
+    rows, runs = [], tmp_path / "runs"
+    for number, ((task, obs), methods) in enumerate(SEVERAL.items()):
+        for method, (ret, cost) in methods.items():
+            for seed in range(3):
+                name = f"{number}-{method}-{seed}"
+                evals = [(2000, ret / 2, cost), (4000, ret + seed / 10, cost)]
+                train = [(1000, 1.0, 30.0), (4000, ret, cost)]
+                run = {"evals": evals, "train": train, "task": task, "obs": obs}
+                write_run(runs / name, method, seed, **run)
+                rows.append(f"{name}-id,{method},,,{task},{obs},{seed},4000,")
+    early = {"evals": [(2000, 1.0, 1.0)], "task": CIRCLE[0], "obs": CIRCLE[1]}
+    write_run(runs / "z", "osrp", run_id="0-osrp-0-id", **early)
+    write_run(runs / "earlier", "osrp", 9, evals=[(4000, 9.0, 0.0)], obs="lidar")
+    for name, (task, obs) in (("seen", CIRCLE), ("heard", LIDAR)):
+        values = {"method": name, "task": task, "obs": obs, "budget_env_steps": 4000}
+        write_table(runs / name, "7,1000,9.0,10\n7,4000,9.2,10\n", values=values)
+    (tmp_path / WANTED_FILE).write_text(WANTED + "\n".join(rows) + "\n")
+    (tmp_path / TRIALS_FILE).write_text("method,here,elsewhere,seeds,chosen\nosrp,2,7,100,x\n")
+    return tmp_path
+
+
+def test_the_readme_of_several_tasks_names_the_task_of_everything(several):
+    text = summary(several)
+    sections = {part.partition("\n")[0]: part for part in text.split("\n## ")}
+    names = "PointCircle1 (lidar), PointGoal1 (coordinates), PointGoal1 (lidar)"
+    assert f"24 of 24 runs are done, on {names}, beside 2 recordings." in text
+    assert sections["Which methods obey the limit"].splitlines()[2:] == [
+        "- **OSRP, PPO-Lag** on PointCircle1 (lidar), **OSRP, OSRP-Lag, CPO** on PointGoal1 "
+        "(coordinates), **OSRP** on PointGoal1 (lidar): obeyed; the whole 95 % interval of the "
+        "mean cost lies within the limit.",
+        "- **OSRP-Lag** on PointCircle1 (lidar), **PPO-Lag** on PointGoal1 (coordinates): broken; "
+        "the whole interval of the mean cost lies above the limit.",
+        "- **seen (0 seeds)** on PointCircle1 (lidar), **heard (0 seeds)** on PointGoal1 (lidar): "
+        "no evaluations or no limit yet.",
+    ]
+    beside = sections["Beside recordings"]
+    assert "| heard | 7 | 0 to 1,000 | cost | 10.00 | 30.00 ± 0.00 | no |" in beside
+    assert "Not compared: recordings on PointCircle1 (lidar), where several methods" in beside
+    effects = sections["What makes the difference"]
+    assert "| Question | Task | From | To | Seeds |" in effects
+    question = "| what a Lagrangian adds to planning |"
+    # means of evaluations at half of the final return and at all of it
+    assert f"{question} PointCircle1 (lidar) | OSRP | OSRP-Lag | 3 | 2.25 [2.25, 2.25] |" in effects
+    goal = f"{question} PointGoal1 (coordinates) | OSRP | OSRP-Lag | 3 | 1.50 [1.50, 1.50] |"
+    assert goal in effects and f"{question} PointGoal1 (lidar)" not in effects
+    best = "(here CPO on PointGoal1 (coordinates), PPO-Lag on PointCircle1 (lidar))"
+    assert best in sections["How many steps it takes"]
+    assert sections["Not done yet"].strip().endswith("Every run that the suites ask for is done.")
+    left = "| OSRP | PointGoal1 (lidar) | 9 | complete | earlier-id | – |"
+    assert left in sections["Runs that do not count"]
+    assert "| Method | Trials on these tasks |" in sections["Trials before these runs"]
+
+
+def test_several_runs_of_one_seed_are_an_error_and_no_gap(tmp_path):
+    for name, method in (("a", "osrp"), ("b", "osrp"), ("c", "osrp_lag")):
+        write_run(tmp_path / name, method, evals=[(4000, 1.0, 1.0)])
+    with pytest.raises(ValueError, match=f"several runs of osrp on {TASK} with seed 0"):
+        effects(scores(load(tmp_path)), "return", reps=20)
+
+
 def test_recordings_are_not_counted_among_the_runs_that_are_done(tmp_path):
     for seed in range(2):
         evals, train = [(4000, 1.0, 0.0)], [(1000, 1.0, 0.0), (4000, 1.0, 0.0)]
@@ -144,6 +217,7 @@ COMPARED = {  # column -> row of the table in docs/concepts/mbpo.md, and its for
 def test_sac_lag_is_compared_with_omnisafes_as_the_campaign_has_it():
     results = load(ROOT / "results" / "campaign" / "runs")
     values = scores(results)
+    values = values[(values["task"] == CIRCLE[0]) & (values["obs"] == CIRCLE[1])]
     rows, mean = values.set_index(["method", "seed"]), means(values, list(COMPARED))
     mean = mean.set_index("method").loc["sac_lag"]
     text = (ROOT / "docs" / "concepts" / "mbpo.md").read_text()
@@ -251,6 +325,9 @@ def test_recordings_lie_where_one_more_seed_would_or_not(tmp_path):
     text = agreement_markdown(table.reset_index())
     assert "| theirs | 7 | 0 to 2,000 | return | 9.10 | 2.00 ± 4.97 | no |" in text
     assert "2 of 4 lie inside; of as many that agree, 0.2 would lie outside by chance." in text
+    other = table.reset_index().assign(obs="lidar")
+    text = agreement_markdown(pd.concat([table.reset_index(), other]))
+    assert "| PointGoal1 (lidar) | theirs | 7 | 0 to 2,000 | return | 9.10 |" in text
 
 
 def test_a_recording_whose_map_is_wrong_keeps_its_place(tmp_path):

@@ -18,7 +18,9 @@ from analysis.figures import style
 from analysis.figures.gallery import GalleryConfig
 from analysis.read import load
 from analysis.report import page, payload
-from tests.analysis_runs import write_run, write_sweep
+from benchmarks.runs.files import RECORDS_FILE
+from benchmarks.runs.records import EVAL_SAMPLED, FINAL, EpisodeRecord, RecordWriter
+from tests.analysis_runs import OBS, TASK, write_run, write_sweep
 from tests.chromium import Page
 
 FEW = page.PageConfig(
@@ -139,6 +141,17 @@ def test_payload_has_means_from_three_seeds_on(folder):
     assert lines["osrp"]["cost"]["low"] == [8, 2]
     assert not lines["dreamerv3"]["mean"] and lines["dreamerv3"]["runs"][0]["return"] == [21]
     assert lines["osrp"]["runs"][2]["training"]["x"] == [1000, 2000, 3000, 4000]
+
+
+@pytest.mark.parametrize("split", [EVAL_SAMPLED, FINAL])
+def test_a_run_with_other_episodes_alone_has_an_empty_line(tmp_path, split):
+    folder = write_run(tmp_path / "a", "osrp")
+    with RecordWriter(folder / RECORDS_FILE) as writer:
+        of = ("a-id", "osrp", TASK, OBS, 0, split, 0)
+        writer.write(EpisodeRecord(*of, 4000, 800, 1.0, 2.0, 1000, 9.0))
+    (task,) = payload.curves(load.load([tmp_path]))["tasks"]
+    empty = {"x": [], "return": [], "cost": []}
+    assert task["lines"][0]["runs"] == [{"seed": 0, **empty, "training": empty}]
 
 
 def test_diverged_evaluation_is_null(tmp_path):
@@ -306,6 +319,20 @@ def test_values_are_read_by_hovering_and_by_keys(browser):
     browser.run(f"{chart}.focus()")
     browser.press("ArrowLeft")
     assert browser.run(f"{tip}.innerText").startswith("2k simulator steps")
+
+
+@pytest.mark.browser
+def test_training_episodes_are_read_where_there_are_no_evaluations(without_figures, tmp_path):
+    train = [(1000, 1.0, 20.0), (2000, 3.0, 10.0)]
+    write_run(tmp_path / "runs" / "a", "osrp", train=train)
+    out = tmp_path / "report.html"
+    out.write_text(page.page(load.load([tmp_path / "runs"]), out, [], FEW), encoding="utf-8")
+    with Page(tmp_path / "profile") as opened:
+        opened.open(out)
+        opened.run("document.querySelector('svg.chart').focus()")
+        opened.press("ArrowLeft")
+        text = opened.run("document.getElementById('tip').innerText")
+        assert text.startswith("1k simulator steps") and "OSRP seed 0, training" in text
 
 
 @pytest.mark.browser

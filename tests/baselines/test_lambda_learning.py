@@ -53,9 +53,9 @@ CONFIG = LambdaConfig(
 
 
 def solve(out, steps: int, cost_limit: float = CONFIG.cost_limit) -> tuple[float, float]:
-    """Mean return and cost of the last 10 evaluation episodes."""
+    """Mean return and cost of 10 evaluation episodes after `steps` simulator steps."""
     config = dataclasses.replace(CONFIG, cost_limit=cost_limit)
-    return solve_shore(out, "lambda", config, Lambda, steps=steps, eval_every=1000)
+    return solve_shore(out, "lambda", config, Lambda, steps=steps)
 
 
 def test_it_stops_at_the_edge(tmp_path):

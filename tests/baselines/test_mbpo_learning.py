@@ -58,13 +58,13 @@ BASE = MBPOConfig(
     ),
     expansion=ExpansionConfig(length=2),
 )
-LOOP = {"train_ratio": 128.0, "batch_size": 64, "batch_length": 2, "log_every": 500}
+LOOP = {"train_ratio": 128.0, "batch_size": 64, "batch_length": 2}
 
 
 def solve(method: str, out, steps: int) -> tuple[float, float]:
-    """Mean return and cost of the last 10 evaluation episodes after `steps` simulator steps."""
+    """Mean return and cost of 10 evaluation episodes after `steps` simulator steps."""
     config = with_method(BASE, method)
-    return solve_shore(out, method, config, MBPO, steps=steps, eval_every=steps, **LOOP)
+    return solve_shore(out, method, config, MBPO, steps=steps, **LOOP)
 
 
 @pytest.mark.parametrize("method", ["sac_lag", "mbpo_lag", "dyna_lag", "mve_lag"])

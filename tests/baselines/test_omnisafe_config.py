@@ -5,8 +5,7 @@ OmniSafe would ignore, drop or fail on them.
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +21,12 @@ from benchmarks.runs.identity import flatten
 from benchmarks.runs.spec import RunSpec, to_dict
 from benchmarks.runs.spec_file import from_dict
 from benchmarks.suites import overrides
+from tests import specs
+from tests.specs import with_agent
 
-ROOT = Path(__file__).resolve().parents[2]
 TASK = "SafetyPointGoal1-v0"
+spec_of = functools.partial(specs.spec_of, obs="lidar", preset="release")
 pytestmark = pytest.mark.omnisafe
-
-
-def spec_of(name: str, preset: str = "release", task: str = TASK, **changes: Any) -> RunSpec:
-    chosen = settings(name, "lidar", preset, task=task)
-    parts = {
-        "steps": chosen.steps,
-        "loop": chosen.loop,
-        "replay": chosen.replay,
-        "agent": chosen.agent,
-    }
-    return RunSpec(method=name, task=task, obs="lidar", seed=0, preset=preset, **(parts | changes))
-
-
-def with_agent(spec: RunSpec, **changes: Any) -> RunSpec:
-    return dataclasses.replace(spec, agent=configs.replace(spec.agent, **changes))
 
 
 def with_loop(spec: RunSpec, **changes: Any) -> RunSpec:
@@ -63,7 +49,7 @@ def test_the_table_names_all_that_the_package_has():
 @pytest.mark.parametrize("name", ALGORITHMS)
 @pytest.mark.parametrize("preset", ["release", "matched", "cpu", "debug"])
 def test_every_preset_is_a_run_that_is_accepted_and_survives_its_file(name: str, preset: str):
-    spec = spec_of(name, preset)
+    spec = spec_of(name, preset=preset)
     check_spec(spec)
     again = from_dict(to_dict(spec), METHODS[name].config_type(spec.obs))
     assert again == spec
@@ -158,12 +144,14 @@ def test_of_the_blocks_only_what_nothing_reads_is_left_out():
 
 
 def test_matched_has_our_repeat_and_limit_and_keeps_lengths_in_simulator_steps():
-    release, matched = spec_of("omnisafe_sac_lag"), spec_of("omnisafe_sac_lag", "matched")
+    release, matched = (
+        spec_of("omnisafe_sac_lag", preset=preset) for preset in ("release", "matched")
+    )
     assert (release.loop.action_repeat, release.agent.cost_limit) == (1, 25.0)
     assert (matched.loop.action_repeat, matched.agent.cost_limit) == (4, 2.0)
     for key in ("steps_per_epoch", "start_learning_steps"):
         assert getattr(matched.agent.algo_cfgs, key) * 4 == getattr(release.agent.algo_cfgs, key)
-    assert presets.budget(spec_of("pets", "matched"), 1000) == (2_000_000, 1000, 1, 4, 1)
+    assert presets.budget(spec_of("pets", preset="matched"), 1000) == (2_000_000, 1000, 1, 4, 1)
     assert presets.budget(matched, 1000) == (500_000, 250, 4, 1, 4)
 
 
@@ -174,12 +162,12 @@ def test_safedreamer_has_no_matched_preset():
 
 def test_cpu_keeps_the_steps_until_the_multiplier_moves():
     for preset in ("release", "cpu"):
-        algo = spec_of("td3_pid", preset).agent.algo_cfgs
+        algo = spec_of("td3_pid", preset=preset).agent.algo_cfgs
         assert algo.warmup_epochs * algo.steps_per_epoch == 200_000
 
 
 def test_a_multiplier_that_never_moves_is_said_loudly():
-    short = dataclasses.replace(spec_of("omnisafe_sac_lag"), steps=200_000)
+    short = spec_of("omnisafe_sac_lag", steps=200_000)
     (line,) = presets.warnings(short)
     assert "NEVER" in line and "202,000" in line
     (line,) = presets.warnings(spec_of("omnisafe_sac_lag"))
@@ -194,41 +182,46 @@ def refusal(spec: RunSpec) -> str:
 
 
 def test_remainder_steps_are_refused_with_the_nearest_budgets():
-    assert "--steps 1000000 or 1020000" in refusal(
-        dataclasses.replace(spec_of("ppo_lag"), steps=1_001_500)
-    )
-    assert "--steps 20000," in refusal(dataclasses.replace(spec_of("cpo"), steps=1500))
-    matched = dataclasses.replace(spec_of("ppo_lag", "matched"), steps=30_000)
+    assert "--steps 1000000 or 1020000" in refusal(spec_of("ppo_lag", steps=1_001_500))
+    assert "--steps 20000," in refusal(spec_of("cpo", steps=1500))
+    matched = spec_of("ppo_lag", preset="matched", steps=30_000)
     assert "--steps 20000 or 40000" in refusal(matched)
     check_spec(dataclasses.replace(matched, steps=40_000))
 
 
+@pytest.mark.parametrize("name", ["ppo_saute", "trpo_simmer_pid"])
+def test_a_budget_of_zero_is_refused_where_it_would_be_divided_by(name: str):
+    spec = spec_of(name)
+    assert "--cost-limit above 0" in refusal(with_agent(spec, {"cost_limit": 0.0}))
+    check_spec(with_agent(spec, {"cost_limit": 0.5}))
+
+
 def test_epochs_in_which_no_episode_can_end_are_refused_with_the_shortest():
-    spec = dataclasses.replace(spec_of("ppo_lag"), steps=8000)
+    spec = spec_of("ppo_lag", steps=8000)
     assert "at least --algo-cfgs.steps-per-epoch 1000" in refusal(
-        with_agent(spec, algo_cfgs__steps_per_epoch=800)
+        with_agent(spec, {"algo_cfgs.steps_per_epoch": 800})
     )
-    check_spec(with_agent(spec, algo_cfgs__steps_per_epoch=1000))
+    check_spec(with_agent(spec, {"algo_cfgs.steps_per_epoch": 1000}))
     four = with_loop(spec, num_envs=4)
     assert "at least --algo-cfgs.steps-per-epoch 4000" in refusal(
-        with_agent(four, algo_cfgs__steps_per_epoch=2000)
+        with_agent(four, {"algo_cfgs.steps_per_epoch": 2000})
     )
     # 1000 / 3, rounded up
     repeated = with_loop(dataclasses.replace(spec, steps=9000), action_repeat=3)
     assert "at least --algo-cfgs.steps-per-epoch 334" in refusal(
-        with_agent(repeated, algo_cfgs__steps_per_epoch=300)
+        with_agent(repeated, {"algo_cfgs.steps_per_epoch": 300})
     )
 
 
 def test_a_multiplier_updated_before_any_episode_has_ended_is_refused():
-    spec = dataclasses.replace(spec_of("omnisafe_sac_lag"), steps=10_000)
+    spec = spec_of("omnisafe_sac_lag", steps=10_000)
     early = {
-        "algo_cfgs__start_learning_steps": 100,
-        "algo_cfgs__warmup_epochs": 0,
-        "algo_cfgs__steps_per_epoch": 500,
+        "algo_cfgs.start_learning_steps": 100,
+        "algo_cfgs.warmup_epochs": 0,
+        "algo_cfgs.steps_per_epoch": 500,
     }
-    assert "--algo-cfgs.start-learning-steps 1000" in refusal(with_agent(spec, **early))
-    check_spec(with_agent(spec, **(early | {"algo_cfgs__start_learning_steps": 1000})))
+    assert "--algo-cfgs.start-learning-steps 1000" in refusal(with_agent(spec, early))
+    check_spec(with_agent(spec, early | {"algo_cfgs.start_learning_steps": 1000}))
 
 
 @pytest.mark.parametrize(
@@ -333,20 +326,6 @@ def test_without_the_package_methods_are_listed_and_training_says_what_to_run(
             configs.vision_config_type,
         ):
             cached.cache_clear()
-
-
-def test_reading_settings_loads_neither_torch_nor_jax():
-    code = (
-        "import sys; from benchmarks.methods import METHODS, settings; import "
-        "benchmarks.runs.folder, benchmarks.omnisafe.process\n"
-        "settings('cpo', 'lidar', 'release'); print(*{'torch', 'jax', 'omnisafe', 'mujoco'} & "
-        "set(sys.modules))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == ""
 
 
 def test_evaluations_of_their_own_are_off():

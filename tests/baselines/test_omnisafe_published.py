@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 
-from tests.tree import ROOT
+from tests.programs import omnisafe_output
 
 # Runs in a separate process, because importing OmniSafe changes global settings. `Scaled` stands
 # for a learner whose actions are observations minus `mean`, divided by `std`; the second entry of
 # its observations never varies.
 PROGRAM = """
-from benchmarks.envs.compat import import_safety_gymnasium
-import_safety_gymnasium()
-
 import numpy as np
 from baselines.omnisafe import published
 from baselines.omnisafe.state import Tree
@@ -46,23 +39,11 @@ start = {"mean": np.zeros(2), "std": np.zeros(2), "moment": np.zeros(2), "rng:nu
 """
 
 
-def run(text: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM + text],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.mark.omnisafe
 @pytest.mark.slow
 def test_what_actions_depend_on_is_kept_also_where_its_lack_divides_by_zero():
-    said = run(
+    said = omnisafe_output(
+        f"{PROGRAM}"
         "before, new = trained(), Scaled(**start)\n"
         "print(*published.needed(before, new, rows))\n"
         "print((decisions(new, rows) == decisions(before, rows)).all())\n"
@@ -83,7 +64,8 @@ def test_what_actions_depend_on_is_kept_also_where_its_lack_divides_by_zero():
 @pytest.mark.omnisafe
 @pytest.mark.slow
 def test_numbers_beyond_half_precision_are_an_infinite_error():
-    said = run(
+    said = omnisafe_output(
+        f"{PROGRAM}"
         "from benchmarks.omnisafe.publish import half_error\n"
         "tiny, large = trained(), trained()\n"
         "tiny.arrays['std'] = np.array([1.0, 1e-9], np.float16)\n"

@@ -1,6 +1,7 @@
 """Runs of OmniSafe, in separate processes.
 
-Every algorithm trains, resumes exactly, and stays isolated from JAX.
+Every algorithm trains, every kind of state resumes exactly, and all stay isolated from JAX. Trained
+policies are evaluated, published and stress-tested.
 """
 
 from __future__ import annotations
@@ -21,53 +22,41 @@ import pandas as pd
 import pytest
 
 from baselines.omnisafe.algorithms import ALGORITHMS
-from benchmarks.cli import analysis, evaluate, stress
+from benchmarks.cli import analysis, app, evaluate, stress
 from benchmarks.cli.publish import final_evaluation
+from benchmarks.methods.saved import newest
 from benchmarks.process.signals import EXIT_STOPPED
+from benchmarks.runs import checkpoint
 from benchmarks.runs.files import FINAL_FILE
 from benchmarks.runs.policy_file import TOLERANCE
 from benchmarks.runs.reading import DamagedFile
 from benchmarks.runs.records import FINAL, read_records
 from benchmarks.runs.status import read_status
+from benchmarks.stress import records
 from benchmarks.sweep.members import member
 from benchmarks.zoo import entry
 from benchmarks.zoo.adding import add
-from tests.omnisafe_runs import EVALUATED, PUBLISHED, RESULTS
+from slurm.minicluster.processes import wait_until
+from tests.omnisafe_runs import EVALUATED, PUBLISHED, RESULTS, RESUMED, TASK
+from tests.programs import lives, output, python
+from tests.tree import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.omnisafe, pytest.mark.slow]
-
-
-def python(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    environ = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, *args],
-        cwd=ROOT,
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        **options,
-    )
 
 
 @pytest.fixture(scope="module")
 def all_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("omnisafe")
-    done = python("-m", "tests.omnisafe_runs", str(folder))
-    assert done.returncode == 0, done.stderr
+    output("-m", "tests.omnisafe_runs", str(folder))
     return folder, json.loads((folder / RESULTS).read_text())
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_trains_records_and_resumes_exactly(all_runs: tuple[Path, dict[str, Any]], name: str):
+def test_trains_and_records(all_runs: tuple[Path, dict[str, Any]], name: str):
     folder, found = all_runs
     result = found["results"][name]
     assert "error" not in result, result["error"]
     assert result["finished"]
-    assert 0 < result["stopped"] < result["env_steps"]
-    assert result["beyond"] == []  # episodes of a discarded epoch are not recorded
-    assert (result["episodes.csv"], result["metrics.jsonl"]) == (True, True)
     frame = read_records(folder / name / "undisturbed")
     splits = Counter(frame["split"])
     kind = ALGORITHMS[name].family
@@ -87,6 +76,26 @@ def test_trains_records_and_resumes_exactly(all_runs: tuple[Path, dict[str, Any]
     assert None not in [value for row in rows for value in row.values()]
 
 
+@pytest.mark.parametrize("name", RESUMED)
+def test_resumes_exactly(all_runs: tuple[Path, dict[str, Any]], name: str):
+    result = all_runs[1]["results"][name]
+    assert 0 < result["stopped"] < result["env_steps"]
+    assert result["beyond"] == []  # episodes of a discarded epoch are not recorded
+    assert (result["episodes.csv"], result["metrics.jsonl"]) == (True, True)
+
+
+def test_resumed_algorithms_have_every_kind_of_state(all_runs: tuple[Path, dict[str, Any]]):
+    def state(name: str) -> set[str]:
+        saved = newest(all_runs[0] / name / "undisturbed")
+        return set(checkpoint.read_meta(saved.checkpoint, saved.spec.run_id)["learner"])
+
+    for family in ("on-policy", "off-policy", "model-based"):
+        names = [name for name, row in ALGORITHMS.items() if row.family == family]
+        covered = set().union(*(state(name) for name in names if name in RESUMED))
+        lacking = {name: state(name) - covered for name in names}
+        assert not any(lacking.values()), lacking
+
+
 def test_the_process_of_all_algorithms_has_no_jax(all_runs: tuple[Path, dict[str, Any]]):
     assert all_runs[1]["jax"] is False
 
@@ -94,8 +103,6 @@ def test_the_process_of_all_algorithms_has_no_jax(all_runs: tuple[Path, dict[str
 def test_the_last_checkpoint_is_that_of_the_last_step_and_trained(
     all_runs: tuple[Path, dict[str, Any]],
 ):
-    from benchmarks.runs import checkpoint
-
     folder = all_runs[0] / "ppo_lag" / "undisturbed" / "checkpoints"
     first, last = (
         checkpoint.load_flat(path, checkpoint.LEARNER) for path in sorted(folder.iterdir())
@@ -105,17 +112,8 @@ def test_the_last_checkpoint_is_that_of_the_last_step_and_trained(
     assert weights and all((first[name] != last[name]).any() for name in weights)
 
 
-COMMAND = (
-    "-m",
-    "benchmarks.cli",
-    "train",
-    "--preset",
-    "debug",
-    "--task",
-    "tests.fakes.shore:shore",
-    "--report-seconds",
-    "0",
-)
+COMMAND = ("train", "--preset", "debug", "--report-seconds", "0")
+SHORE = ("--task", TASK)
 SHORT = (
     "--loop.action-repeat",
     "2",
@@ -146,19 +144,12 @@ def test_parent_and_child_keep_their_libraries_apart(tmp_path: Path):
         "os._exit = left\n"
     )
     notes = tmp_path / "notes.txt"
-    environ = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "NOTES": str(notes)}
-    args = [
-        *COMMAND,
-        *SHORT,
-        "--method",
-        "ppo_lag",
-        "--steps",
-        "80",
-        "--out",
-        str(tmp_path / "run"),
-    ]
-    done = subprocess.run(
-        [sys.executable, *args], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+    path = f"{tmp_path}{os.pathsep}{ROOT}"
+    done = python(
+        *("-m", "benchmarks.cli", *COMMAND, *SHORE, *SHORT, "--method", "ppo_lag"),
+        *("--steps", "80", "--out", str(tmp_path / "run")),
+        PYTHONPATH=path,
+        NOTES=str(notes),
     )
     assert done.returncode == 0, done.stderr
     assert "finished at 80 simulator steps" in done.stdout
@@ -172,10 +163,10 @@ def test_parent_and_child_keep_their_libraries_apart(tmp_path: Path):
 
 
 def start(out: Path, steps: int, method: str = "ppo_lag") -> subprocess.Popen[str]:
-    args = [*COMMAND, *SHORT, "--method", method, "--steps", str(steps), "--out", str(out)]
+    args = [*COMMAND, *SHORE, *SHORT, "--method", method, "--steps", str(steps), "--out", str(out)]
     environ = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, *args],
+        [sys.executable, "-m", "benchmarks.cli", *args],
         cwd=ROOT,
         env=environ,
         stdout=subprocess.PIPE,
@@ -197,15 +188,7 @@ def steady(out: Path) -> pd.DataFrame:
     return read_records(out).drop(columns="wall_seconds")
 
 
-def gone(pid: int) -> bool:
-    """Whether the process has ended; a zombie counts as ended."""
-    try:
-        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return True
-
-
-def test_a_signal_saves_and_a_kill_loses_nothing(tmp_path: Path):
+def test_a_signal_saves_and_a_kill_loses_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     """SIGTERM: status 75 and a checkpoint. SIGKILL of the parent: the child ends too.
 
     The continued run equals an undisturbed one.
@@ -227,10 +210,7 @@ def test_a_signal_saves_and_a_kill_loses_nothing(tmp_path: Path):
     assert child != process.pid
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 20
-    while not gone(child) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert gone(child)
+    assert wait_until(lambda: not lives(child), 20.0)
 
     finished = start(out, steps)
     _, errors = finished.communicate(timeout=120)
@@ -239,77 +219,45 @@ def test_a_signal_saves_and_a_kill_loses_nothing(tmp_path: Path):
     undisturbed.communicate(timeout=120)
     pd.testing.assert_frame_equal(steady(out), steady(tmp_path / "other"))
 
-    shown = python(
-        "-m",
-        "benchmarks.cli",
-        "evaluate",
-        str(out),
-        "--episodes",
-        "1",
-        "--out",
-        str(tmp_path / "e.csv"),
-    )
-    assert shown.returncode == 0, shown.stderr
-    again, last = steady(tmp_path / "e.csv"), steady(out)
+    again = tmp_path / "e.csv"
+    assert app.main(["evaluate", str(out), "--episodes", "1", "--out", str(again)]) == 0
+    last = steady(out)
     last = last[(last["env_steps"] == steps) & (last["split"] != "train")].reset_index(drop=True)
-    pd.testing.assert_frame_equal(again, last)
+    pd.testing.assert_frame_equal(steady(again), last)
     assert final_evaluation(member(out), 2)
     final = read_records(out / FINAL_FILE)
     assert list(final["split"]) == [FINAL] * 2 and list(final["episode"]) == [1000, 1001]
-    film = python("-m", "benchmarks.cli", "evaluate", str(out), "--video")
-    assert film.returncode == 2 and "videos are not offered" in film.stderr
+    assert app.main(["evaluate", str(out), "--video"]) == 2
+    assert "videos are not offered" in capfd.readouterr().err
 
 
-def test_bad_input_is_one_line_and_status_2(tmp_path: Path):
-    args = [
-        *COMMAND,
-        "--method",
-        "ppo_lag",
-        "--loop.action-repeat",
-        "2",
-        "--algo-cfgs.steps-per-epoch",
-        "8",
-        "--steps",
-        "160",
-    ]
-    done = python(*args, "--out", str(tmp_path / "run"))
-    assert done.returncode == 2
+def ends_badly(capfd: pytest.CaptureFixture[str], *args: str) -> str:
+    """The error of a command that ends with status 2 and without a traceback."""
+    assert app.main([*COMMAND, *args]) == 2
+    error = capfd.readouterr().err
+    assert "Traceback" not in error and "Fatal" not in error
+    return error
+
+
+def test_bad_input_is_one_line_and_status_2(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    run = ("--steps", "160", "--out", str(tmp_path / "run"))
+    short = ("--loop.action-repeat", "2", "--algo-cfgs.steps-per-epoch", "8")
     # Only the user's environment determines the length of an episode.
-    assert "at least --algo-cfgs.steps-per-epoch 10" in done.stderr
-    assert "Traceback" not in done.stderr
-    cuda = python(
-        *COMMAND,
-        *SHORT,
-        "--method",
-        "cpo",
-        "--steps",
-        "80",
-        "--train-cfgs.device",
-        "cuda:9",
-        "--out",
-        str(tmp_path / "c"),
+    assert "at least --algo-cfgs.steps-per-epoch 10" in ends_badly(
+        capfd, *SHORE, "--method", "ppo_lag", *short, *run
     )
-    assert cuda.returncode == 2 and "Traceback" not in cuda.stderr and "GPU" in cuda.stderr
+    cuda = ("--train-cfgs.device", "cuda:9")
+    assert "GPU" in ends_badly(capfd, *SHORE, "--method", "cpo", *SHORT, *cuda, *run)
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [("obs_nan", r"observation 'observation'\[1\] is nan"), ("cost_none", "the cost must be")],
-)
 def test_an_environment_that_breaks_its_contract_is_one_line_and_status_2(
-    tmp_path: Path, name: str, said: str
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
-    task = f"tests.fakes.odd_envs:{name}"
-    command = [task if word == "tests.fakes.shore:shore" else word for word in COMMAND]
-    args = [*command, *SHORT, "--method", "ppo_lag", "--steps", "80"]
-    done = python(*args, "--out", str(tmp_path / "run"))
-    assert done.returncode == 2, done.stderr
-    assert re.search(rf"error: environment 0, episode 0, task '\S+', step 7: {said}", done.stderr)
-    assert (
-        "Traceback" not in done.stderr
-        and "policy" not in done.stderr
-        and "Fatal" not in done.stderr
-    )
+    run = ("--method", "ppo_lag", "--steps", "80", "--out", str(tmp_path / "run"))
+    error = ends_badly(capfd, *SHORT, *run, "--task", "tests.fakes.odd_envs:obs_nan")
+    said = r"task '\S+', step 7: observation 'observation'\[1\] is nan"
+    assert re.search(rf"error: environment 0, episode 0, {said}", error)
+    assert "policy" not in error
     assert not (tmp_path / "run" / "faults.jsonl").exists()
 
 
@@ -355,10 +303,37 @@ def test_a_policy_of_the_zoo_is_evaluated_and_stressed_without_its_run(
         evaluate.main(args)
 
 
+def test_a_policy_is_perturbed_and_otherwise_plays_as_in_evaluate(
+    all_runs: tuple[Path, dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+):
+    monkeypatch.setattr(analysis, "run", lambda *_: 0)
+    run, table = str(all_runs[0] / "ppo_lag" / "undisturbed"), tmp_path / "plain.csv"
+    assert app.main(["evaluate", run, "--episodes", "3", "--out", str(table), "--unseen"]) == 0
+    line = ["stress", run, "--episodes", "3", "--out", str(tmp_path), "--only"]
+    only = ["action_gain", "sensor_delay", "--strengths", "1"]
+    assert app.main([*line, *only]) == 0
+    rows = records.read(tmp_path / "stress.csv")
+    returns = [row.record.return_ for row in rows]
+    plain = read_records(table)
+    assert returns[:3] == plain[plain["split"] == "eval"]["return"].tolist()
+    assert returns[3:6] == [0.0] * 3  # at a gain of 0 nothing moves
+    assert returns[6:] != returns[:3]
+    assert [row.perturbation for row in rows[::3]] == ["none", "action_gain", "sensor_delay"]
+    before = (tmp_path / "stress.csv").read_text()
+    assert app.main([*line, *only]) == 0
+    assert (tmp_path / "stress.csv").read_text() == before
+    assert app.main([*line, "model_bits"]) == 2
+    assert "model_bits needs a world model in JAX" in capfd.readouterr().err
+
+
 def test_several_environments_train_and_resume(all_runs: tuple[Path, dict[str, Any]]):
     assert all_runs[1]["several"] == {
         "late": [True, False],  # stopped during the last evaluation
         "finished": True,
+        "saved again": False,  # by the same command once more
         "same": [True] * 4,
         # header; 3 epochs x 3 environments x 2 episodes; 3 evaluations of 2 + 2 episodes
         "lines": 1 + 3 * 3 * 2 + 3 * 4,

@@ -6,10 +6,8 @@ Torch is imported in separate processes only.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,47 +21,25 @@ from benchmarks.cli.train import read
 from benchmarks.methods import METHODS, check_spec, settings
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.records import read_records
-from benchmarks.runs.spec import RunSpec, to_dict
+from benchmarks.runs.spec import to_dict
 from benchmarks.runs.spec_file import from_dict
 from benchmarks.sweep.needs import Estimate
+from tests import specs
 from tests.fakes.ferry import EPISODE_ENV_STEPS, LIMIT
 from tests.omnisafe_vision_runs import RESUMED, learn_spec
+from tests.programs import omnisafe_output, output
+from tests.specs import with_agent
 
-ROOT = Path(__file__).resolve().parents[2]
 TASK = "SafetyPointGoal1-v0"
 ON_POLICY = [name for name, row in ALGORITHMS.items() if row.family == "on-policy"]
+spec_of = functools.partial(specs.spec_of, obs="vision", preset="release")
 pytestmark = pytest.mark.omnisafe
-
-
-def spec_of(name: str, preset: str = "release", **changes: Any) -> RunSpec:
-    chosen = settings(name, "vision", preset, task=TASK)
-    agent = configs.replace(chosen.agent, **changes)
-    return RunSpec(name, TASK, "vision", 0, chosen.steps, preset, chosen.loop, chosen.replay, agent)
-
-
-def python(*args: str) -> str:
-    environ = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, *args], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def code(text: str, *args: str) -> str:
-    """Output of a program that may use torch."""
-    return python(
-        "-c",
-        "from benchmarks.envs.compat import import_safety_gymnasium; "
-        "import_safety_gymnasium()\n" + text,
-        *args,
-    )
 
 
 @pytest.mark.parametrize("name", ON_POLICY)
 @pytest.mark.parametrize("preset", ["release", "matched", "cpu", "debug"])
 def test_every_preset_on_pictures_is_accepted_and_survives_its_file(name: str, preset: str):
-    spec = spec_of(name, preset)
+    spec = spec_of(name, preset=preset)
     check_spec(spec)
     again = from_dict(to_dict(spec), METHODS[name].config_type("vision"))
     assert again == spec and again.run_id == spec.run_id
@@ -117,8 +93,8 @@ def test_other_families_refuse_pictures_and_say_why(name: str, why: str):
 
 
 def test_what_does_not_fit_pictures_is_refused():
-    with pytest.raises(BadInput, match="obs-normalize False"):
-        check_spec(spec_of("cpo", algo_cfgs__obs_normalize=True))
+    with pytest.raises(BadInput, match=r"--algo-cfgs\.no-obs-normalize$"):
+        check_spec(with_agent(spec_of("cpo"), {"algo_cfgs.obs_normalize": True}))
     with pytest.raises(ValueError, match="one number for each layer"):
         VisionConfig(channels=(8, 8))
     with pytest.raises(ValueError, match="frame_stack=0"):
@@ -140,7 +116,8 @@ def test_a_sweep_counts_frames_once_and_what_is_differentiated_twice():
     )
     needs = Estimate(lambda *_: env)
     small, large = (
-        needs(spec_of("ppo_lag", algo_cfgs__steps_per_epoch=n)).memory for n in (1000, 11_000)
+        needs(with_agent(spec_of("ppo_lag"), {"algo_cfgs.steps_per_epoch": n})).memory
+        for n in (1000, 11_000)
     )
     rows = 4 * (2 * 3 + 2 + 3)  # tickets twice, action, three scalars
     assert large - small == 10_000 * (64 * 64 * 6 + rows)
@@ -245,7 +222,7 @@ def test_parts_of_a_large_batch_have_the_gradients_of_the_whole_and_reach_the_en
 def printed() -> dict[str, list[str]]:
     """Output of each program; all run in one process, because importing torch is slow."""
     parts = {"frames": FRAMES, "gradients": GRADIENTS, "memory": MEMORY}
-    lines = code(
+    lines = omnisafe_output(
         "".join(f"{text}print('end of', {name!r})\n" for name, text in parts.items())
     ).splitlines()
     found = {}
@@ -258,7 +235,7 @@ def printed() -> dict[str, list[str]]:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("vision")
-    python("-m", "tests.omnisafe_vision_runs", str(folder))
+    output("-m", "tests.omnisafe_vision_runs", str(folder))
     return folder
 
 
@@ -288,7 +265,7 @@ print(*total / 200)
 
 @pytest.mark.slow
 def test_learns_what_only_pictures_tell_within_its_limit(runs: Path):
-    by_chance, chance_cost = map(float, code(RANDOM, str(EPISODE_ENV_STEPS)).split())
+    by_chance, chance_cost = map(float, omnisafe_output(RANDOM, str(EPISODE_ENV_STEPS)).split())
     assert abs(by_chance) < 1.0 and chance_cost > 1.5 * LIMIT
     frame = read_records(runs / "learn")
     last = frame[frame["env_steps"] == learn_spec().steps]

@@ -44,8 +44,7 @@ CONFIG = SafeSLACConfig(
 
 
 def test_it_stops_at_the_edge(tmp_path):
-    loop = {"train_ratio": 48.0, "batch_size": 24, "batch_length": 4, "log_every": 500}
-    found = solve_shore(
-        tmp_path / "run", "safe_slac", CONFIG, SafeSLAC, steps=2000, eval_every=1000, **loop
+    loop = {"train_ratio": 48.0, "batch_size": 24, "batch_length": 4}
+    stops_at_the_edge(
+        *solve_shore(tmp_path / "run", "safe_slac", CONFIG, SafeSLAC, steps=2000, **loop)
     )
-    stops_at_the_edge(*found)

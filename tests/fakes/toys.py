@@ -243,11 +243,16 @@ def walks_into_the_water(ret: float, cost: float) -> None:
 
 
 def solve_shore(
-    out: Path, method: str, agent: Any, make_agent: Callable[[Any, EnvSpec], Agent], **loop: Any
+    out: Path,
+    method: str,
+    agent: Any,
+    make_agent: Callable[[Any, EnvSpec], Agent],
+    steps: int,
+    **loop: Any,
 ) -> tuple[float, float]:
-    """Train with the agent configuration `agent` on the shore.
+    """Train with the agent configuration `agent` on the shore for `steps` simulator steps.
 
-    Returns mean return and cost of the last 10 evaluation episodes.
+    Returns mean return and cost of the 10 evaluation episodes at the end.
     """
     defaults = {
         "num_envs": 4,
@@ -256,10 +261,14 @@ def solve_shore(
         "train_ratio": 64.0,
         "batch_size": 16,  # an update of 8 sequences takes nearly as long
         "batch_length": 16,
+        "eval_episodes": 10,
+        "eval_every": steps,
+        "log_every": 500,
+        "checkpoint_every": steps,
     }
-    spec = toy_spec(**{**defaults, "eval_episodes": 10, "env_workers": "inline", **loop})
+    spec = toy_spec(steps=steps, **(defaults | loop))
     spec = dataclasses.replace(spec, method=method, agent=agent)
     train(spec, out, functools.partial(toy_env, 1), functools.partial(make_agent, agent), Options())
     frame = read_records(out)
-    last = frame[frame["split"] == "eval"].tail(10)
-    return float(last["return"].mean()), float(last["cost"].mean())
+    evaluated = frame[frame["split"] == "eval"]
+    return float(evaluated["return"].mean()), float(evaluated["cost"].mean())

@@ -280,6 +280,55 @@ def test_runs_come_after_their_canary_in_slurm_itself(cluster, folders):
     assert ended.exit is None and "what it came after failed" in ended.reason
 
 
+def test_all_canaries_are_looked_up_at_once(cluster, folders, monkeypatch):
+    asked, queue = [], cluster.queue
+
+    def remembered(names):
+        asked.extend([set(names)] if names else [])
+        return queue(names)
+
+    monkeypatch.setattr(cluster, "queue", remembered)
+    canaries = [*jobs_of(folders[:1]), *jobs_of(folders[1:2], family="b")]
+    rest = [*jobs_of(folders[2:4], after=folders[0]), *jobs_of(folders[4:], after=folders[1])]
+    make(cluster, folders, profile=Profile(python=(("b", "python-b"),))).submit([*canaries, *rest])
+    assert [request.after for request in cluster.requests] == ["", "", "1_0", "2_0"]
+    assert [len(names) for names in asked] == [2]
+
+
+@pytest.mark.parametrize("state", ["COMPLETED", "FAILED", "forgotten"])
+@pytest.mark.parametrize("done", [True, False])
+def test_a_canary_whose_job_has_ended_is_judged_by_its_folder(cluster, folders, state, done):
+    said = []
+    executor = make(cluster, folders, said)
+    executor.submit(jobs_of(folders[:1]))
+    cluster.become(0, state)
+    if state == "forgotten":
+        cluster.forget(0)
+    if done:
+        stand(folders[0], "finished", env_steps=600)
+    executor.submit(jobs_of(folders[1:3], after=folders[0]))
+    if done:
+        assert [request.after for request in cluster.requests] == ["", ""]
+    else:
+        assert len(cluster.requests) == 1
+        assert said[1:] == [
+            f"canary {folders[0].name} is not done: what comes after it is not started"
+        ]
+        ended = [e for e in executor.poll() if e.job.folder != folders[0]]
+        assert [(e.job.folder, e.exit) for e in ended] == [(f, None) for f in folders[1:3]]
+
+
+def test_nothing_starts_after_a_canary_that_was_not_submitted(cluster, folders):
+    attempts.add(folders[0], "cancelled")
+    executor = make(cluster, folders)
+    executor.submit([*jobs_of(folders[:1]), *jobs_of(folders[1:3], after=folders[0])])
+    assert cluster.requests == []
+    assert [e.reason for e in executor.poll()] == [
+        "cancelled elsewhere",
+        *["not started, its canary is not done"] * 2,
+    ]
+
+
 def test_why_a_job_can_never_start_is_said_once(cluster, folders):
     said = []
     executor = make(cluster, folders, said)

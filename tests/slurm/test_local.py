@@ -30,6 +30,7 @@ from slurm.debug import DebugExecutor
 from slurm.drive import Drive, Retries
 from slurm.executor import Ended, Job
 from slurm.local import LocalExecutor, visible_gpus
+from slurm.minicluster.processes import wait_until
 from tests.fakes import stand_in
 from tests.fakes.stand_in import behave
 from tests.sweep_folders import stand, submit, suite
@@ -49,13 +50,6 @@ def folders(tmp_path, monkeypatch):
 
 def jobs_of(folders, memory_bytes=1):
     return [Job(folder, folder.parents[1] / "code", memory_bytes) for folder in folders]
-
-
-def wait_for(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def drive(executor, retries=Retries(), stop=lambda: False):
@@ -95,7 +89,9 @@ def test_gpus_take_turns(folders):
     executor = LocalExecutor(jobs=4, memory_bytes=100, gpus=("0", "1"))
     executor.submit(jobs_of(folders[:4]))
     executor.poll()
-    wait_for(lambda: all("gpu" in (folder / LOG_FILE).read_text() for folder in folders[:4]))
+    assert wait_until(
+        lambda: all("gpu" in (folder / LOG_FILE).read_text() for folder in folders[:4]), 20.0
+    )
     assert ["gpu 0" in (folder / LOG_FILE).read_text() for folder in folders[:4]] == [
         True,
         False,
@@ -103,6 +99,27 @@ def test_gpus_take_turns(folders):
         False,
     ]
     assert {ended.exit for ended in executor.close()} == {EXIT_STOPPED}
+
+
+@pytest.mark.parametrize(
+    ("jobs", "gpus", "share"), [(1, 2, 1.0), (2, 2, 1.0), (3, 2, 0.5), (4, 2, 0.5), (5, 2, 1 / 3)]
+)
+def test_the_runs_of_a_gpu_never_claim_more_than_its_memory(
+    folders, monkeypatch, jobs, gpus, share
+):
+    started = []
+
+    def remembered(code, base, gpu, share):
+        started.append((gpu, share))
+        return environment(code, base, gpu, share)
+
+    monkeypatch.setattr(slurm.child, "environment", remembered)
+    executor = LocalExecutor(jobs, memory_bytes=100, gpus=tuple(map(str, range(gpus))))
+    executor.submit(jobs_of(folders[:jobs]))
+    executor.poll()
+    executor.close()
+    assert [each for _, each in started] == [share] * jobs
+    assert max(sum(part for gpu, part in started if gpu == name) for name in "01") <= 1.0
 
 
 def test_runs_that_share_a_gpu_share_its_memory(tmp_path):
@@ -318,16 +335,24 @@ def test_a_real_sweep_stops_continues_and_equals_a_run_by_hand(tmp_path, capsys)
         "steps: 400\n"
         "seeds: [1]\n"
         "runs:\n"
-        "  - methods: [dreamerv3]\n"
-        "    tasks: ['tests.fakes.toys:shore']\n"
+        "  - methods: [sac]\n"
+        "    tasks: ['tests.fakes.toys:slow_shore']\n"
         "    settings: {loop.env_workers: inline, loop.train_ratio: 1, loop.log_every: 50}\n"
     )
     out = tmp_path / "out"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     arguments = ["sweep", "--suite", str(file), "--out", str(out)]
     command = [sys.executable, "-m", "benchmarks.cli", *arguments]
-    first = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-    wait_for(lambda: any(out.glob("runs/*/status.json")), 120)
+    pace = tmp_path / "pace"
+    pace.write_text("0.05")  # the run must not finish before the signal
+    first = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment | {"SHORE_PACE": str(pace)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert wait_until(lambda: any(out.glob("runs/*/status.json")), 120.0)
     first.send_signal(signal.SIGTERM)
     shown, _ = first.communicate(timeout=120)
     assert (
@@ -348,7 +373,7 @@ def test_a_real_sweep_stops_continues_and_equals_a_run_by_hand(tmp_path, capsys)
     }  # not the checkout in the current folder
     by_hand = tmp_path / "by-hand"
     line = (
-        "--method dreamerv3 --task tests.fakes.toys:shore --preset debug --steps 400 --seed 1 "
+        "--method sac --task tests.fakes.toys:slow_shore --preset debug --steps 400 --seed 1 "
         "--loop.env-workers inline"
     )
     assert (

@@ -24,6 +24,7 @@ from slurm.minicluster.__main__ import main
 from slurm.minicluster.cluster import ClusterTrouble, MiniCluster, temporary
 from slurm.minicluster.processes import wait_until
 from slurm.minicluster.settings import Settings
+from tests.programs import lives
 
 # A job that logs its starts and has processes that are hard to terminate: in their own session,
 # without the environment, ignoring SIGTERM.
@@ -36,16 +37,6 @@ while true; do sleep 0.2; done
 """
 
 
-class Named:
-    """A path-like object of another library."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __fspath__(self) -> str:
-        return str(self.path)
-
-
 def running(cluster: MiniCluster, job_id: str) -> str:
     """Wait until the job runs; return its node."""
 
@@ -54,7 +45,7 @@ def running(cluster: MiniCluster, job_id: str) -> str:
             job.nodes for job in cluster.squeue() if (job.job_id, job.state) == (job_id, "RUNNING")
         ]
 
-    assert wait_until(lambda: bool(nodes()), 60.0)
+    assert wait_until(lambda: bool(nodes()), 60.0, every=0.2)
     return nodes()[0]
 
 
@@ -65,13 +56,6 @@ def submit(cluster: MiniCluster, folder: Path, *options: str, script: str = JOB)
     return cluster.command(
         "sbatch", "--parsable", "-n1", *output, *options, str(folder / "job.sh")
     ).strip()
-
-
-def lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.fixture
@@ -144,13 +128,6 @@ def test_a_folder_whose_sockets_would_have_too_long_names_is_refused(tmp_path, m
     monkeypatch.setattr(packages, "missing", lambda: "")
     with pytest.raises(BadInput, match="more than 72 characters"):
         MiniCluster(tmp_path / ("x" * 72)).up()
-
-
-@pytest.mark.parametrize("kind", [str, Path, Named])
-def test_its_folder_may_be_a_text_or_any_path(tmp_path, kind):
-    cluster = MiniCluster(kind(tmp_path / "x"))
-    assert (cluster.folder, cluster.conf) == (tmp_path / "x", tmp_path / "x" / "slurm.conf")
-    assert not cluster.is_up()
 
 
 def test_a_cluster_is_down_where_there_is_none(tmp_path, capsys):

@@ -20,7 +20,7 @@ import slurm.jobs
 from benchmarks.cli import app
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import OWNER_FILE
-from benchmarks.sweep.members import LOG_FILE, member, members
+from benchmarks.sweep.members import LOG_FILE, member
 from slurm.drive import Drive, Retries
 from slurm.executor import Job
 from slurm.local import LocalExecutor
@@ -172,8 +172,3 @@ def test_the_end_of_killed_children_is_recorded(sweep):
 def test_a_percent_sign_in_the_results_folder_is_refused_on_slurm(tmp_path):
     with pytest.raises(BadInput, match="holds a %"):
         slurm_executor(tmp_path / "50%", None, (), Retries(), None)
-
-
-def test_members_read_all_of_them(sweep):
-    _, folders = sweep
-    assert len(members(folders[0].parents[1])) == 2

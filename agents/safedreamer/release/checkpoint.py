@@ -4,10 +4,8 @@
 
 The file is a pickle of {"step", "agent", "_timestamp", and "train_replay", "eval_replay", which
 are empty}. "agent" maps parameter paths to arrays, counters and normalisers (".../value"), and
-"<optimiser>/state" to the tuple of states of an optax chain, in which one ScaleByAdamState(count,
-mu, nu) holds Adam's moments under the same parameter paths; runs in float16 wrap the chain in an
-ApplyIfFiniteState. Reading never executes code from the file, see `inert_pickle.py`.
-`params.py` maps these names to our parameters.
+"<optimiser>/state" to states of optax, which are skipped: our optimisers start fresh. Reading never
+executes code from the file, see `inert_pickle.py`. `params.py` maps these names to our parameters.
 """
 
 from __future__ import annotations
@@ -17,44 +15,15 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from agents.safedreamer.release.inert_pickle import (
-    CheckpointFormatError,
-    Inert,
-    UnsafeCheckpointError,
-    read_pickle,
-)
+from agents.safedreamer.release.inert_arrays import CheckpointFormatError, Inert
+from agents.safedreamer.release.inert_pickle import read_pickle
 
-__all__ = [
-    "AdamMoments",
-    "CheckpointFormatError",
-    "OfficialCheckpoint",
-    "UnsafeCheckpointError",
-    "infer_sizes",
-    "load_official",
-]
-
-ADAM_STATE = re.compile(r"optax(\..*)?\.ScaleByAdamState")
 IMAGE_CHANNELS = 3
-# Bounds on an optimiser state, so that crafted nesting of shared parts cannot grow without limit;
-# the release needs 4 and 3.
-MAX_NESTING, MAX_CHAIN = 5, 8
-
-
-@dataclasses.dataclass(frozen=True)
-class AdamMoments:
-    """State of one Adam optimiser.
-
-    Step count, and first and second moments by parameter path (not bias-corrected).
-    """
-
-    count: int
-    mu: dict[str, np.ndarray]
-    nu: dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,12 +34,6 @@ class OfficialCheckpoint:
     """Step counter of the run."""
     agent: dict[str, np.ndarray]
     """Arrays of the agent, except optimiser states, by their path in the release."""
-    optimizers: dict[str, AdamMoments]
-    """Adam states by the optimiser's path ("agent/wm/model_opt"); empty if saved before the first
-    update.
-    """
-    timestamp: float
-    """Time of writing, in Unix seconds."""
 
 
 def load_official(path: str | os.PathLike[str]) -> OfficialCheckpoint:
@@ -93,94 +56,41 @@ def load_official(path: str | os.PathLike[str]) -> OfficialCheckpoint:
         raise CheckpointFormatError(
             f"{path}: 'agent' is a {type(content['agent']).__name__}, expected a dict of arrays"
         )
-    agent, states = {}, {}
+    agent = {}
     for name, value in content["agent"].items():
-        if isinstance(value, tuple | list | Inert):
-            states[name] = value
-        elif isinstance(value, np.ndarray | bool | int | float):
+        if isinstance(value, np.ndarray | bool | int | float):
             agent[name] = np.asarray(value)
-        else:
+        elif not isinstance(value, tuple | list | Inert):
             raise CheckpointFormatError(
                 f"{path}: {name!r} is a {type(value).__name__}, expected an array or an "
                 "optimiser state"
             )
-    optimizers = {
-        name.removesuffix("/state"): _adam_moments(path, name, state, agent)
-        for name, state in states.items()
-    }
-    step, timestamp = (_number(path, key, content[key]) for key in ("step", "_timestamp"))
-    return OfficialCheckpoint(int(step), agent, optimizers, float(timestamp))
-
-
-def _number(path: str | os.PathLike[str], name: str, value: Any) -> float:
-    number: Any = value.item() if isinstance(value, np.ndarray) and value.shape == () else value
-    if type(number) not in (int, float) or not math.isfinite(number):
+    step: Any = content["step"]
+    step = step.item() if isinstance(step, np.ndarray) and step.shape == () else step
+    if type(step) is not int and not (type(step) is float and math.isfinite(step)):
         raise CheckpointFormatError(
-            f"{path}: {name!r} is a {type(number).__name__}, expected a finite number"
+            f"{path}: 'step' is a {type(step).__name__}, expected a finite number"
         )
-    return number
+    return OfficialCheckpoint(int(step), agent)
 
 
-def _find_adam(value: Any, nesting: int = 0) -> Iterator[Inert]:
-    """Adam states inside a chain of optax states."""
-    if nesting > MAX_NESTING:
-        raise CheckpointFormatError("optimiser states are nested too deeply")
-    if isinstance(value, Inert):
-        if ADAM_STATE.fullmatch(value.name):
-            yield value
-        else:
-            yield from _find_adam(value.args, nesting + 1)
-    elif isinstance(value, tuple | list):
-        for part in value[:MAX_CHAIN]:
-            yield from _find_adam(part, nesting + 1)
-
-
-def _adam_moments(
-    path: str | os.PathLike[str], name: str, state: Any, agent: Mapping[str, np.ndarray]
-) -> AdamMoments:
-    found = list(_find_adam(state))
-    if len(found) != 1 or len(found[0].args) != 3:
-        raise CheckpointFormatError(
-            f"{path}: {name!r} holds {len(found)} Adam states, expected one with count, mu and nu"
-        )
-    count, mu, nu = found[0].args
-    for moments in (mu, nu):
-        if not isinstance(moments, dict) or moments.keys() != mu.keys():
-            raise CheckpointFormatError(
-                f"{path}: {name!r} does not hold the two moments of the same parameters"
-            )
-        for key, moment in moments.items():
-            if (
-                not isinstance(moment, np.ndarray)
-                or key not in agent
-                or moment.shape != agent[key].shape
-            ):
-                raise CheckpointFormatError(
-                    f"{path}: {name!r} holds a moment {key!r} that does not fit the parameters"
-                )
-    return AdamMoments(int(_number(path, f"{name}/count", count)), mu, nu)
-
-
-def infer_sizes(
-    params: Mapping[str, np.ndarray], stoch: int | None = None, classes: int | None = None
-) -> dict[str, Any]:
+def infer_sizes(params: Mapping[str, np.ndarray], stoch: int | None = None) -> dict[str, Any]:
     """Infer the sizes of the network of `params` (`OfficialCheckpoint.agent`) from array shapes.
 
     Shapes determine only the product stoch * classes. By default it is split as a square (as in all
     published presets: 48 x 48 and 16 x 16); where that is impossible, or the network is not square,
-    pass `stoch` or `classes` (config.json: "rssm.stoch").
+    pass `stoch` (config.json: "rssm.stoch").
 
-    Returns: deter, stoch, classes, embed, action_dim, bins; units (of the RSSM), head_units,
-    head_layers; encoder ("mlp", "cnn" or "cnn+mlp"); vectors {name: size}, mlp_units, mlp_layers (0
-    without vectors); image_channels, images (of 3 channels each), image_size, cnn_depth (0 without
-    images); actor (path prefix); cost_head, cost_critic, lagrange (bool).
+    Returns: deter, stoch, classes, action_dim, bins; units (of the RSSM), head_units, head_layers;
+    vectors {name: size}, mlp_units, mlp_layers (0 without vectors); images (of 3 channels each),
+    image_size, cnn_depth (0 without images); actor (path prefix); cost_head, lagrange (bool).
     Raises CheckpointFormatError if arrays are missing or inconsistent, ValueError for a missing or
-    wrong `stoch` or `classes`.
+    wrong `stoch`.
     """
     rssm = "agent/wm/rssm"
     deter = _shape(params, f"{rssm}/initial")[0]
     units, latents = _shape(params, f"{rssm}/img_stats/kernel")
-    stoch, classes = _split_latents(latents, stoch, classes)
+    stoch, classes = _split_latents(latents, stoch)
     action_dim = _shape(params, f"{rssm}/img_in/kernel")[0] - latents
     embed = _shape(params, f"{rssm}/obs_out/kernel")[0] - deter
     actors = [f"agent/task_behavior/{name}/actor" for name in ("safe_ac", "ac")]
@@ -226,20 +136,15 @@ def infer_sizes(
         "deter": deter,
         "stoch": stoch,
         "classes": classes,
-        "embed": embed,
         "action_dim": action_dim,
         "bins": bins.pop(),
         "units": units,
         "head_units": stacks["reward"][0],
         "head_layers": stacks["reward"][1],
-        "encoder": "+".join(
-            ["cnn"] * bool(vision["cnn_depth"]) + ["mlp"] * bool(vector["vectors"])
-        ),
         **vector,
         **vision,
         "actor": actor,
         "cost_head": "cost" in heads,
-        "cost_critic": "cost_critic" in heads,
         "lagrange": any("/lagrange/" in name for name in params),
     }
 
@@ -257,25 +162,16 @@ def _shape(params: Mapping[str, np.ndarray], name: str) -> tuple[int, ...]:
     return shape
 
 
-def _split_latents(latents: int, stoch: int | None, classes: int | None) -> tuple[int, int]:
-    if stoch is None and classes is None:
-        root = math.isqrt(latents)
-        if root * root != latents:
+def _split_latents(latents: int, stoch: int | None) -> tuple[int, int]:
+    if stoch is None:
+        stoch = math.isqrt(latents)
+        if stoch * stoch != latents:
             raise ValueError(
-                f"stoch * classes = {latents} is not a square: pass stoch or classes "
-                "(config.json: rssm.stoch)"
+                f"stoch * classes = {latents} is not a square: pass stoch (config.json: rssm.stoch)"
             )
-        return root, root
-    for name, hint in (("stoch", stoch), ("classes", classes)):
-        if hint is not None and (hint < 1 or latents % hint):
-            raise ValueError(f"{name}={hint} does not divide stoch * classes = {latents}")
-    stoch = stoch if stoch is not None else latents // (classes or 1)
-    classes = classes if classes is not None else latents // stoch
-    if stoch * classes != latents:
-        raise ValueError(
-            f"stoch={stoch} times classes={classes} is not {latents}, which the checkpoint has"
-        )
-    return stoch, classes
+    if stoch < 1 or latents % stoch:
+        raise ValueError(f"stoch={stoch} does not divide stoch * classes = {latents}")
+    return stoch, latents // stoch
 
 
 def _stack(params: Mapping[str, np.ndarray], path: str, inputs: int) -> tuple[int, int]:
@@ -313,7 +209,7 @@ def _vector_sizes(params: Mapping[str, np.ndarray], feat: int) -> dict[str, Any]
 
 def _image_sizes(params: Mapping[str, np.ndarray]) -> dict[str, int]:
     if "agent/wm/enc/cnn/s0res/kernel" not in params:
-        return {"image_channels": 0, "images": 0, "image_size": 0, "cnn_depth": 0}
+        return {"images": 0, "image_size": 0, "cnn_depth": 0}
     stages = sum(bool(re.fullmatch(r"agent/wm/enc/cnn/s\d+res/kernel", name)) for name in params)
     shapes = [_shape(params, f"agent/wm/enc/cnn/s{stage}res/kernel") for stage in range(stages)]
     channels, depth = shapes[0][2:]
@@ -327,7 +223,6 @@ def _image_sizes(params: Mapping[str, np.ndarray]) -> dict[str, int]:
         )
     # Four stages of stride 2 down to the release's 4 x 4.
     return {
-        "image_channels": channels,
         "images": channels // IMAGE_CHANNELS,
         "image_size": 4 * 2**stages,
         "cnn_depth": depth,

@@ -26,16 +26,11 @@ class UnsafeCheckpointError(CheckpointFormatError):
     """The file refers to something that a checkpoint never needs; the message names it."""
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Inert:
-    """A record in place of an object of the class `name`.
-
-    Its construction arguments and state are unused.
-    """
+    """A record in place of an object of the class `name`, without its content."""
 
     name: str
-    args: tuple[Any, ...] = dataclasses.field(repr=False)
-    state: Any = dataclasses.field(default=None, repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +100,7 @@ def describe(value: Any) -> str:
 def make_inert(target: Any, args: Any) -> Inert:
     if not isinstance(target, Global) or target in _KNOWN or type(args) is not tuple:
         raise UnsafeCheckpointError(f"it constructs {describe(target)}")
-    return Inert(str(target), args)
+    return Inert(str(target))
 
 
 def reduce_to_data(target: Global, args: tuple[Any, ...]) -> Any:

@@ -247,8 +247,7 @@ class _Machine:
 
     def _op_build(self, _: None) -> None:
         state, target = self._pop(), self._top()
-        if isinstance(target, Inert):
-            target.state = state
+        if isinstance(target, Inert):  # optimiser states are not read
             return
         if not isinstance(target, Unfinished):
             raise UnsafeCheckpointError(f"it sets the state of {describe(target)}")

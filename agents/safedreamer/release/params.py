@@ -23,12 +23,8 @@ from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import ModelConfig, SafeDreamerConfig
 from agents.safedreamer.learner import AgentState
 from agents.safedreamer.networks import Networks
-from agents.safedreamer.release.checkpoint import (
-    CheckpointFormatError,
-    OfficialCheckpoint,
-    infer_sizes,
-    load_official,
-)
+from agents.safedreamer.release.checkpoint import OfficialCheckpoint, infer_sizes, load_official
+from agents.safedreamer.release.inert_arrays import CheckpointFormatError
 
 # Our path within a network -> the release's, as regular expressions; tried in order.
 _RULES: tuple[tuple[str, str], ...] = (
@@ -217,7 +213,6 @@ def load_agent(
     config: SafeDreamerConfig,
     *,
     stoch: int | None = None,
-    classes: int | None = None,
 ) -> tuple[SafeDreamer, AgentState]:
     """Load a published checkpoint as an agent for `env` and its state.
 
@@ -227,7 +222,7 @@ def load_agent(
     match.
     """
     checkpoint = load_official(path)
-    sizes = infer_sizes(checkpoint.agent, stoch, classes)
+    sizes = infer_sizes(checkpoint.agent, stoch)
     check_fit(sizes, env)
     agent = SafeDreamer(dataclasses.replace(config, model=model_config(sizes, config.model)), env)
     return agent, agent_state(agent, checkpoint, sizes)

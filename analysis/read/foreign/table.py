@@ -18,8 +18,9 @@ import pandas as pd
 
 from analysis.read.foreign.common import part, steps_of
 from analysis.results.frames import FACTS, Damage, Part
-from benchmarks.runs.reading import DamagedFile, expect, read_bytes, read_object
-from benchmarks.runs.records import SPLITS, TRAIN
+from benchmarks.runs.plain_text import one_line
+from benchmarks.runs.reading import DamagedFile, expect, is_a, read_bytes, read_object
+from benchmarks.runs.records import LARGEST_INT, SPLITS, TRAIN
 
 FILE_NAME = "table.json"
 NEEDED = ("return", "cost", "env_steps")
@@ -49,6 +50,8 @@ def read(
     known = {*NUMBERS, *GROUP, "split", "cost_limit", *FACTS}
     if unknown := sorted({*columns, *values} - known):
         raise ValueError(f"no columns {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    if not _is_seed(values["seed"]):
+        raise ValueError(f"seed is {one_line(repr(values['seed']), 60)}, not an integer")
     if missing := [name for name in NEEDED if name not in columns]:
         raise ValueError(f"the map of columns lacks {', '.join(missing)}")
     text = read_bytes(file).decode("utf-8", errors="replace")
@@ -98,6 +101,8 @@ def _rows(
                 text = cells[head.index(theirs)]
                 row[ours] = float(text) if ours in NUMBERS or ours == "cost_limit" else text
             row["env_steps"] = steps_of(row["env_steps"])
+            if not _is_seed(row["seed"]):
+                raise ValueError(f"seed is {row['seed']:g}")
         except (ValueError, OverflowError) as error:
             damage.append(Damage(name, number, str(error)))
             continue
@@ -106,6 +111,13 @@ def _rows(
             continue
         good.append(row)
     return good, damage
+
+
+def _is_seed(value: Any) -> bool:
+    """Whether a table of runs can hold the seed; NaN stands for none."""
+    if not is_a(value, float):
+        return value is None
+    return bool(pd.isna(value)) or (abs(value) <= LARGEST_INT and value % 1 == 0)
 
 
 def _parts(file: Path, rows: pd.DataFrame, damage: list[Damage], values: Mapping[str, Any]) -> Part:
@@ -118,7 +130,7 @@ def _parts(file: Path, rows: pd.DataFrame, damage: list[Damage], values: Mapping
         run = "/".join(
             [
                 file.name,
-                *(f"{part:g}" if isinstance(part, float) else str(part) for part in facts.values()),
+                *(f"{p:.0f}" if isinstance(p, float) else str(p) for p in facts.values()),
             ]
         )
         facts |= {

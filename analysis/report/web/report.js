@@ -227,8 +227,9 @@
   }
 
   function listen(view) {
-    const grid = [...new Set(view.task.lines.flatMap((line) =>
-      (line.mean ? line.x : line.runs.flatMap((run) => run.x))))].sort((a, b) => a - b);
+    const grid = [...new Set(view.task.lines.flatMap((line) => (line.mean ? line.x
+      : line.runs.flatMap((run) => (run.x.length ? run.x : run.training.x)))))]
+      .sort((a, b) => a - b);
     if (!grid.length) return;
     let place = grid.length - 1;
     view.chart.addEventListener("pointermove", (event) => {

@@ -30,7 +30,7 @@ from benchmarks.perf.accelerator.jobs import FULL, REHEARSAL, Job, jobs
 from benchmarks.perf.accelerator.launcher import Launcher
 from benchmarks.perf.accelerator.report import line, with_shares
 from benchmarks.runs.places import check_folder
-from benchmarks.runs.provenance import git_state, hardware, versions
+from benchmarks.runs.provenance import command, git_state, hardware, versions
 
 PROG = "python -m benchmarks.perf.accelerator"
 
@@ -68,7 +68,7 @@ class Program:
         self.lock = threading.RLock()  # the preparing thread records jobs, too
         self.sizes = REHEARSAL if options.rehearse else FULL
         self.report: dict[str, Any] = {
-            "command": f"{PROG} " + " ".join(sys.argv[1:]),
+            "command": command(),
             "git": git_state(),
             "versions": versions(),
             # devices are reported by the jobs' processes; this one does not touch them

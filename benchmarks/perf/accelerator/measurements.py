@@ -28,7 +28,7 @@ from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.networks import init_params
 from benchmarks.perf.accelerator.jobs import NUMBERS
 from benchmarks.perf.cases import Case, Updater, random_array, random_batch
-from benchmarks.perf.flops import jaxpr_flops
+from benchmarks.perf.flops import jaxpr_products
 from benchmarks.perf.timing import matmul_peak, measure
 
 Facts: TypeAlias = dict[str, Any]
@@ -120,7 +120,7 @@ def render(task: str, workers: int, seconds: float) -> Prepared:
     cameras at every simulator step.
     """
     from benchmarks.envs import VectorEnv
-    from benchmarks.training.launch import env_factory
+    from benchmarks.envs.worker import env_factory
 
     begun = time.perf_counter()
     envs = VectorEnv(
@@ -203,7 +203,7 @@ def compile_timed(function: Any, *args: Any) -> tuple[Callable[..., Any], Facts]
         "trace_seconds": traced_at - begun,
         "lower_seconds": lowered_at - traced_at,
         "compile_seconds": time.perf_counter() - lowered_at,
-        "gflop": jaxpr_flops(traced.jaxpr.jaxpr) / 1e9,
+        "gflop": jaxpr_products(traced.jaxpr.jaxpr).flops / 1e9,
     }
     if memory := compiled.memory_analysis():
         for name in ("argument", "output", "temp", "alias"):

@@ -9,6 +9,7 @@ skipped and its time goes to training; it can be made from the checkpoint on ano
 from __future__ import annotations
 
 import importlib.util
+import shlex
 import signal
 import subprocess
 import sys
@@ -118,7 +119,7 @@ def command_line(
     text = log.read_text(errors="replace")
     return {
         "state": "failed" if process.wait() else "done",
-        "command": " ".join(args),
+        "command": shlex.join(args),
         "status": process.returncode,
         "seconds": time.monotonic() - begun,
         "output": text[-3000:],

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,7 +12,10 @@ import pytest
 
 import safedreamer_suite as sd
 from benchmarks.api.policies import make_agent
-from benchmarks.runs.errors import BadInput
+from benchmarks.api.training import option
+from benchmarks.cli import train as train_command
+from benchmarks.runs.errors import BadInput, RunFailed
+from benchmarks.runs.spec import RunSpec
 from tests.documents import blocks
 from tests.tree import ROOT
 
@@ -43,18 +45,44 @@ def test_types_are_those_of_the_names():
     assert {name: getattr(sd, name).__name__ for name in typed} == {n: n for n in typed}
 
 
-def test_importing_it_loads_nothing_heavy():
-    code = (
-        "import sys, safedreamer_suite; print(len({'jax', 'numpy', 'mujoco'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT / "benchmarks" / "api",
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "0\n"
+def test_settings_are_those_of_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    started = {}
+
+    def train_here(spec: RunSpec, out: Path, *_: Any, **options: Any) -> int:
+        started.update(spec=spec, out=out, options=options)
+        return 0
+
+    monkeypatch.setattr(train_command, "train_here", train_here)
+    settings = {
+        "planner.cost_critic": False,
+        "pid.limit_schedule": True,
+        "cost_limit": 1,
+        "loop.truncation_is_terminal": True,
+        "tensorboard": True,
+        "wandb": "-project",
+        "max_env_faults": 3,
+    }
+    preset = {"obs": "lidar", "preset": "debug"}
+    folder = sd.train("osrp_lag", "SafetyPointGoal1-v0", "~/x", **preset, settings=settings)
+    assert folder == started["out"] == tmp_path / "x"
+    spec, options = started["spec"], started["options"]
+    assert not spec.agent.planner.cost_critic and spec.agent.pid.limit_schedule
+    assert spec.agent.cost_limit == 1.0 and spec.loop.truncation_is_terminal
+    given = options["tensorboard"], options["wandb"], options["max_env_faults"]
+    assert given == (True, "-project", 3)
+
+
+def test_settings_with_several_values_are_several_words():
+    assert option("vision.frame_channels", (8, 16)) == ["--vision.frame-channels", "8", "16"]
+    assert option("max_minutes", None) == ["--max-minutes=None"]
+
+
+@pytest.mark.parametrize(("status", "message"), [(75, "was stopped"), (1, "ended with status 1")])
+def test_a_training_that_does_not_finish_raises(status, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_command, "train_here", lambda *_, **__: status)
+    with pytest.raises(RunFailed, match=message):
+        sd.train("sac", "SafetyPointGoal1-v0", tmp_path / "run", obs="lidar", preset="debug")
 
 
 def test_a_wrong_name_lists_what_there_is():

@@ -71,12 +71,11 @@ def test_a_suite_names_own_methods(folder: Path):
 @pytest.mark.slow
 def test_a_sweep_of_the_template(folder: Path):
     write_files("docs/howto/own_method.md", "yaml", folder)
-    sweep = ["sweep", "--suite", "mine.yaml", "--out", "results", "--jobs", "1", "--no-canary"]
+    sweep = ["sweep", "--suite", "mine.yaml", "--only", "seed=0", "--out", "results"]
+    sweep += ["--jobs", "1", "--no-canary"]
     assert app.main(sweep) == 0
-    runs = sorted(path.name for path in (folder / "results" / "runs").iterdir())
-    assert [name.startswith("my_envs-make-default-my_methods-METHOD-seed") for name in runs] == [
-        True
-    ] * 3
+    (run,) = (folder / "results" / "runs").iterdir()
+    assert run.name.startswith("my_envs-make-default-my_methods-METHOD-seed")
     assert app.main(["status", "results"]) == 0
 
 

@@ -8,7 +8,10 @@ import sys
 import tomllib
 from pathlib import Path
 
-from benchmarks.bundle.__main__ import LEARNER, ROOT, SUITE, copy_suite, pins
+import pytest
+
+from benchmarks.bundle.__main__ import LEARNER, ROOT, SUITE, clear, copy_suite, pins, write
+from benchmarks.runs.errors import BadInput
 
 ENVS = (ROOT / "requirements" / "envs.txt").read_text().split()
 
@@ -59,6 +62,22 @@ def test_the_suite_is_complete(tmp_path: Path):
 def test_packages_of_the_command_line_are_pinned_where_a_lock_has_them():
     assert all("==" in pin for pin in pins(LEARNER) if not pin.startswith("typeguard"))
     assert pins(("unknown-package",)) == ["unknown-package"]
+
+
+def test_only_an_earlier_bundle_is_replaced(tmp_path: Path):
+    clear(tmp_path / "nowhere")
+    bundle, thesis = tmp_path / "bundle", tmp_path / "thesis"
+    (bundle / "unpacked" / "suite").mkdir(parents=True)
+    for name in ("run", "bundle.tar.xz"):
+        (bundle / name).write_text("")
+    clear(bundle)
+    assert not bundle.exists()
+    thesis.mkdir()
+    for name in ("run", "chapter.tex"):
+        (thesis / name).write_text("years of work")
+    with pytest.raises(BadInput, match=r"holds chapter\.tex, no part of a bundle"):
+        write(thesis)
+    assert sorted(path.name for path in thesis.iterdir()) == ["chapter.tex", "run"]
 
 
 def test_its_scripts_are_valid_shell():

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
+import subprocess
+from typing import Any
 
 import pytest
 
@@ -37,6 +41,28 @@ def test_an_earlier_demo_is_replaced_and_nothing_else(tmp_path):
     assert (tmp_path / "runs" / "thesis").is_dir()
 
 
+def test_sigterm_ends_both_trainings(tmp_path, monkeypatch):
+    """The processes sleep instead of training."""
+    real, children = subprocess.Popen, []
+
+    def sleeping(_: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        children.append(real(["sleep", "60"], **options))
+        if len(children) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return children[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", sleeping)
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            train_side_by_side([spec_of(name) for name in ("sac", "sac_lag")], tmp_path)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN  # as before
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stopped.value.code == 143
+    assert [child.returncode for child in children] == [-signal.SIGTERM] * 2
+
+
 @pytest.mark.slow
 def test_a_run_that_fails_is_named_with_its_log(tmp_path):
     spec = dataclasses.replace(spec_of("bsrp_lag"), task="tests.fakes.nowhere:make")
@@ -48,15 +74,15 @@ def test_a_run_that_fails_is_named_with_its_log(tmp_path):
 def test_runs_train_side_by_side_and_are_shown(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(demo_runs, "LINE_SECONDS", 0.5)
     monkeypatch.setattr(demo_runs, "POLL_SECONDS", 0.1)
-    specs = [spec_of(method, steps=600) for method in ("bsrp_lag", "dreamerv3")]
+    specs = [spec_of(method, steps=300) for method in ("sac", "sac_lag")]
     train_side_by_side(specs, tmp_path)
     said = capsys.readouterr().out
-    assert "bsrp_lag: starting: compiles\n" in said
+    assert "sac: starting: compiles\n" in said
     for spec in specs:
         status = read_status(tmp_path / spec.method)
-        assert (status.state, status.env_steps) == ("finished", 600)
+        assert (status.state, status.env_steps) == ("finished", 300)
         shown = cells(spec, status)
-        assert shown[:2] == (spec.method, "600")
+        assert shown[:2] == (spec.method, "300")
         assert shown[4] == f"{status.eval_return:.1f} at {status.eval_cost:.1f}"
 
 

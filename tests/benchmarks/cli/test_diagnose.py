@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import json
 from typing import Any
 
@@ -16,6 +16,7 @@ from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import ImaginationConfig
 from agents.safedreamer.open_loop import AtPosterior, OpenLoop, at_posterior, open_loop
 from agents.safedreamer.tracking import untracked
+from agents.settings import replaced
 from baselines.mbpo.agent import MBPO
 from baselines.mbpo.presets import agent_config
 from benchmarks.cli import app
@@ -28,30 +29,28 @@ from benchmarks.diagnosis.findings import NEW, Finding, write
 from benchmarks.diagnosis.prediction_errors import prediction_errors, summed_errors
 from benchmarks.envs import VectorEnv
 from benchmarks.runs.errors import BadInput
-from benchmarks.runs.files import METRICS_FILE
+from benchmarks.runs.files import METRICS_FILE, RECORDS_FILE
 from benchmarks.training.evaluation import Traces, _join, play
-from tests.agent_inputs import HAZARDS, LIDAR, VECTOR, VISION, observations, replay_batch, tiny
+from tests.agent_inputs import (
+    HAZARDS,
+    LIDAR,
+    VECTOR,
+    VISION,
+    observations,
+    replay_batch,
+    tiny,
+    window_rows,
+)
 from tests.analysis_runs import write_run
 from tests.fakes.toys import toy_env
 
 CONTEXT, LENGTH = 4, 7
+rows = functools.partial(window_rows, VECTOR)
 
 
 @pytest.fixture(scope="module")
 def agent() -> SafeDreamer:
     return SafeDreamer(tiny("bsrp_lag"), VECTOR)
-
-
-def rows(lead: tuple[int, int], seed: int = 0) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    first = np.zeros(lead, bool)
-    first[:, 0] = True
-    return observations(VECTOR, lead, seed) | {
-        "action": rng.uniform(-1, 1, (*lead, 2)).astype(np.float32),
-        "reward": rng.normal(size=lead).astype(np.float32),
-        "cost": (rng.random(lead) < 0.3).astype(np.float32),
-        "is_first": first,
-    }
 
 
 def changed(values: dict[str, np.ndarray], name: str, at: int) -> dict[str, np.ndarray]:
@@ -298,14 +297,11 @@ def test_predicted_and_real_episode_costs_in_one_unit(tmp_path):
     ]
     (run / METRICS_FILE).write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    def history(method: str, source: str) -> dict[tuple[str, int], float]:
-        config = tiny(method)
-        agent = SafeDreamer(
-            dataclasses.replace(
-                config, model=dataclasses.replace(config.model, cost_source=source)
-            ),
-            VECTOR,
-        )
+    def history(
+        method: str, source: str, feasible_cost: str = "sum"
+    ) -> dict[tuple[str, int], float]:
+        changes = {"model.cost_source": source, "planner.feasible_cost": feasible_cost}
+        agent = SafeDreamer(replaced(tiny(method), changes), VECTOR)
         return {
             (f.quantity.removeprefix("training: "), f.env_steps): f.value
             for f in cost_history(run, agent)
@@ -331,6 +327,9 @@ def test_predicted_and_real_episode_costs_in_one_unit(tmp_path):
     for source, cost in (("head", 5.0), ("tracked", 20.0)):
         planned = history("osrp", source)
         assert planned["episode cost that plans promised", 6000] == pytest.approx(cost)
+        # a plan's cost return is an episode cost already
+        planned = history("osrp", source, "return")
+        assert planned["episode cost that plans promised", 6000] == pytest.approx(20.0)
     assert (
         planned["share of safe plans", 6000] == 0.4
         and planned["share of decisions without any safe plan", 6000] == 0.25
@@ -366,6 +365,20 @@ def test_damaged_metrics_are_named(tmp_path, second, why):
     (run / METRICS_FILE).write_bytes(b'{"env_steps": 1}\n' + second + b'\n{"env_steps": 2}\n')
     with pytest.raises(BadInput, match=rf"metrics\.jsonl is damaged \({why}"):
         cost_history(run, SafeDreamer(tiny("bsrp_lag"), VECTOR))
+
+
+def test_damaged_and_missing_records_are_named(tmp_path):
+    run, agent = write_run(tmp_path, "bsrp_lag", train=[(1000, 0.0, 30.0)]), tiny("bsrp_lag")
+    file = run / RECORDS_FILE
+    whole = cost_history(run, SafeDreamer(agent, VECTOR))
+    file.write_text(f"{file.read_text()}bsrp_lag,cut o")
+    assert cost_history(run, SafeDreamer(agent, VECTOR)) == whole
+    file.write_text(f"{file.read_text()}ff\n")
+    with pytest.raises(BadInput, match=r"episodes.csv is damaged \(line 3: 2 of 13 fields"):
+        cost_history(run, SafeDreamer(agent, VECTOR))
+    file.unlink()
+    with pytest.raises(BadInput, match=r"has no episodes.csv"):
+        cost_history(run, SafeDreamer(agent, VECTOR))
 
 
 def test_a_row_of_metrics_that_a_crash_cut_short_is_left_out(tmp_path):

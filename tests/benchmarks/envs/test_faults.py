@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 
 import gymnasium
 import jax
 import pytest
 
 from benchmarks.cli import evaluate
-from benchmarks.envs import VectorEnv, WorkerError, env_spec, make_env
-from benchmarks.faults.process import without_clocks
+from benchmarks.envs import WorkerError, env_spec, make_env
 from benchmarks.runs.errors import RunFailed
 from benchmarks.runs.records import read_records
 from benchmarks.runs.status import read_status
 from benchmarks.training.evaluation import run_episodes
 from benchmarks.training.loop import Options, train
 from benchmarks.zoo.trained import Trained
-from tests.fakes.toys import EPISODE_ENV_STEPS, Listener, Shore, ToyAgent, run, toy_spec
+from tests.fakes.toys import EPISODE_ENV_STEPS, Listener, Shore, ToyAgent, toy_spec
 
 
 class Brittle(Shore):
@@ -141,26 +138,3 @@ def test_too_many_lost_environments_end_the_run_with_the_reason(tmp_path):
         train(toy_spec(), tmp_path, brittle_env, ToyAgent, Options(max_env_faults=2))
     assert "the bridge is out" in (read_status(tmp_path).last_error or "")
     assert len((tmp_path / "faults.jsonl").read_text().splitlines()) == 3
-
-
-@pytest.mark.slow
-def test_a_worker_killed_in_training_changes_nothing(tmp_path, monkeypatch):
-    """The usual cause is a lack of memory; the episode is replayed up to its current step."""
-    spec = toy_spec(env_workers="process", eval_episodes=0, steps=240)
-    run(spec, tmp_path / "whole")
-    original = VectorEnv.step
-
-    def step(self, actions):
-        calls[0] += 1
-        if calls[0] in (7, 22):
-            os.kill(self._workers[calls[0] % 3].pid, signal.SIGKILL)
-        return original(self, actions)
-
-    calls = [0]
-    monkeypatch.setattr(VectorEnv, "step", step)
-    run(spec, tmp_path / "killed")
-    assert without_clocks(tmp_path / "killed") == without_clocks(tmp_path / "whole")
-    faults = [
-        json.loads(line) for line in (tmp_path / "killed" / "faults.jsonl").read_text().splitlines()
-    ]
-    assert [(fault["env"], fault["lost"]) for fault in faults] == [(1, False), (1, False)]

@@ -1,5 +1,5 @@
-"""The simulator against rollouts recorded on the release's own stack, and that the check can
-fail.
+"""The check against rollouts recorded on the release's own stack can fail; that the simulator
+passes it: tests/benchmarks/fidelity/test_fidelity.py.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.fidelity.env_rollouts import check, check_task, nudged_angles, replay
+from benchmarks.fidelity.env_rollouts import check_task, nudged_angles, replay
 
 
 @pytest.fixture(scope="module")
@@ -16,11 +16,8 @@ def arrays(recordings):
         return {key: stored[key] for key in stored.files}
 
 
-@pytest.mark.slow
-def test_simulator_reproduces_every_recorded_task(recordings):
-    rows = check(recordings / "env_rollouts.npz")
-    assert [row for row in rows if not row.ok] == []
-    assert len({row.quantity.split()[0] for row in rows}) == 28
+def test_every_task_is_recorded(arrays):
+    assert len({key.split("/")[0] for key in arrays}) == 28
 
 
 @pytest.mark.parametrize(

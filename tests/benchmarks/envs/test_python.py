@@ -22,6 +22,7 @@ from benchmarks.envs.wire import pack, unpack
 from benchmarks.envs.worker import (
     InlineWorker,
     check_python,
+    env_factory,
     env_facts_of,
     make_request,
     worker_environ,
@@ -29,7 +30,7 @@ from benchmarks.envs.worker import (
 from benchmarks.omnisafe import process
 from benchmarks.runs.errors import BadInput
 from benchmarks.training import evaluation, keys
-from benchmarks.training.launch import env_factory, environment
+from benchmarks.training.launch import environment
 from benchmarks.video.traces import Recorder
 from slurm import child
 from tests.fakes.toys import ToyAgent, no_fault, toy_spec
@@ -266,21 +267,6 @@ def test_a_missing_newest_python_is_said_in_one_line_and_is_no_failure(tmp_path)
     assert done.stdout.startswith("test-newest: skipped: no Python 3.12 or newer with venv")
     assert str(old) in done.stdout and done.stdout.count("\n") == 1
     assert not (tmp_path / "venv").exists()
-
-
-@pytest.mark.slow
-def test_the_learner_imports_no_simulator():
-    text = (
-        "import sys, benchmarks.envs, benchmarks.training.loop, benchmarks.training.launch, "
-        "benchmarks.training.evaluation, benchmarks.methods\n"
-        "import benchmarks.cli.app, benchmarks.cli.train, benchmarks.cli.evaluate, "
-        "benchmarks.cli.diagnose, agents\n"
-        "print(*{'gymnasium', 'mujoco', 'safety_gymnasium', 'torch'} & set(sys.modules))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", text], capture_output=True, text=True, timeout=120, check=True
-    )
-    assert done.stdout.strip() == ""
 
 
 def test_an_inline_environment_takes_the_same_requests():

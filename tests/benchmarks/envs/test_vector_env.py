@@ -12,6 +12,7 @@ import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 
 from benchmarks.envs import EnvContractError, VectorEnv, WorkerError, episode_seed, make_env
@@ -22,14 +23,6 @@ sys.path.insert(0, str(ROOT / "tests" / "fakes"))  # for toy_envs
 
 def toy(name="counter", repeat=3):
     return functools.partial(make_env, f"toy_envs:{name}", "default", repeat)
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_rows_follow_dreamer():
@@ -219,7 +212,7 @@ def test_error_while_making_ends_the_other_processes():
     with pytest.raises(EnvContractError, match="reports no cost"):
         Recorded(toy("no_cost"), 2, 0, "train", "process")
     assert len(made) == 2
-    assert not any(alive(pid) for pid in made)
+    assert not any(psutil.pid_exists(pid) for pid in made)
 
 
 def test_a_killed_process_is_replaced_and_its_episode_goes_on_as_if_nothing_had_happened():
@@ -251,7 +244,11 @@ def test_a_process_that_hangs_is_killed_and_replaced():
         envs.step(np.zeros((1, 2)))
         pid = envs._workers[0].pid
         row = envs.step(np.zeros((1, 2)))  # replaying its actions hangs too
-        assert not alive(pid) and row.lost.tolist() == [True] and row.episode.tolist() == [1]
+        assert (
+            not psutil.pid_exists(pid)
+            and row.lost.tolist() == [True]
+            and row.episode.tolist() == [1]
+        )
         (fault,) = envs.take_faults()
         assert fault.lost and fault.reason == "environment 0 did not answer within 1 s"
 
@@ -268,10 +265,10 @@ def test_a_stopped_process_is_replaced_without_loss():
 def test_close_ends_the_processes_and_may_be_repeated():
     envs = VectorEnv(toy(), 2, 0, "train", "process")
     pids = [worker.pid for worker in envs._workers]
-    assert all(alive(pid) for pid in pids)
+    assert all(psutil.pid_exists(pid) for pid in pids)
     envs.close()
     envs.close()
-    assert not any(alive(pid) for pid in pids)
+    assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
 def test_interrupts_of_the_whole_job_leave_the_processes_to_us():

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.faults import kills
 from benchmarks.faults import report as report_page
-from benchmarks.faults.inject import INJECTIONS, Outcome
+from benchmarks.faults.inject import Outcome
 from benchmarks.faults.kills import KillOptions, kill_at, trainings
 from benchmarks.faults.process import Training, without_clocks
 from benchmarks.training.loop import train
@@ -50,14 +50,14 @@ def test_only_columns_of_time_are_left_out(tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_run_of_the_simulator_ends_like_an_unbroken_one(tmp_path):
-    options = KillOptions(tmp_path, method="bsrp_lag", steps=3000, kills=3, mapped=True)
-    # the buffer wraps
-    assert kills.main(options, ["--loop.checkpoint-every", "50", "--replay.capacity", "600"]) == 0
-    report = json.loads((tmp_path / "kills-bsrp_lag-coordinates.json").read_text())
-    assert (
-        report["equal"] == {"episodes.csv": True, "metrics.jsonl": True}
-        and len(report["kills"]) >= 2
-    )
+    # nothing here depends on the agent, and SAC compiles in seconds
+    options = KillOptions(tmp_path, method="sac", steps=2400, kills=2, mapped=True)
+    loop = {"action-repeat": 5, "checkpoint-every": 20, "eval-every": 240}
+    extra = [part for name, value in loop.items() for part in (f"--loop.{name}", str(value))]
+    # 480 rows: the buffer wraps
+    assert kills.main(options, [*extra, "--replay.capacity", "300"]) == 0
+    report = json.loads((tmp_path / "kills-sac-coordinates.json").read_text())
+    assert report["equal"] == {"episodes.csv": True, "metrics.jsonl": True} and report["kills"]
     assert any(kill["checkpoint"] for kill in report["kills"])
     unbroken, killed = trainings(options, [])
     assert unbroken._replace(out=killed.out, extra=killed.extra) == killed
@@ -80,20 +80,3 @@ def test_injected_faults_are_listed(tmp_path):
         "| a fault | 2 | 1.5 s | DIFFERENT | error: DIR/run has no / room |"
         in (tmp_path / "README.md").read_text()
     )
-
-
-def test_the_table_of_faults_knows_every_kind():
-    names = " ".join(INJECTIONS)
-    signals = "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGINT twice"
-    others = (
-        "SIGKILL",
-        "hangs",
-        "raises",
-        "NaN",
-        "cut in half",
-        "version",
-        "second process",
-        "another machine",
-        "full",
-    )
-    assert [kind for kind in (*signals, *others) if kind not in names] == []

@@ -90,11 +90,12 @@ OUTPUTS = [
 ]
 
 
-@pytest.mark.parametrize("name", OUTPUTS)
-def test_a_changed_output_is_off_alone(vector: Recording, name: str):
-    changed = vector.arrays[name].copy()
-    changed.reshape(-1)[-1] += 0.01 * np.abs(changed).max()
-    assert off(vector, **{name: changed}) == {name}
+@pytest.mark.parametrize("names", [OUTPUTS, ["post_logit"], ["actor_std"]])
+def test_changed_outputs_are_off_alone(vector: Recording, names: list[str]):
+    changed = {name: vector.arrays[name].copy() for name in names}
+    for array in changed.values():
+        array.reshape(-1)[-1] += 0.01 * np.abs(array).max()
+    assert off(vector, **changed) == set(names)
 
 
 def test_changed_samples_are_off(vector: Recording):

@@ -23,7 +23,7 @@ from benchmarks.envs import env_spec
 from benchmarks.methods.saved import newest
 from benchmarks.runs import checkpoint
 from benchmarks.runs.errors import BadInput
-from benchmarks.runs.records import read_records
+from benchmarks.runs.records import EpisodeRecord, read_records, write_records
 from benchmarks.runs.spec_file import read_spec
 from benchmarks.training.evaluation import run_episodes
 from benchmarks.training.keys import evaluation_key
@@ -187,7 +187,55 @@ def test_other_sizes_are_refused_with_the_options_that_fit(official: Official):
     ],
 )
 def test_what_a_published_name_says(tmp_path: Path, path: str, expected: tuple | None):
-    assert named_by(tmp_path / path) == expected
+    found = named_by(tmp_path / path)
+    assert (found and found[:4]) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "label"),
+    [
+        ("{}.ckpt", "{}"),
+        ("{}/checkpoint.ckpt", "{}"),
+        ("{}/latest.ckpt", "{}-latest"),
+        ("{}/best/checkpoint.ckpt", "{}-best"),
+        ("{}/{}.ckpt", "{}"),
+    ],
+)
+def test_records_are_named_after_the_checkpoint(tmp_path: Path, path: str, label: str):
+    name = "20240306-153904_bsrp_lag_safetygym_SafetyPointGoal1-v0_0"
+    found = named_by(tmp_path / path.replace("{}", name))
+    assert found and found.label == label.replace("{}", name)
+
+
+def test_no_checkpoint_gets_the_episodes_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    """Checkpoints of the same file name, two of them of the same full name."""
+    folder, out = tmp_path / "published", tmp_path / "out"
+    name = "20240306-153904_bsrp_lag_safetygym_SafetyPointGoal1-v0_"
+    paths = [folder / at / "latest.ckpt" for at in (f"a/{name}0", f"a/{name}1", f"b/{name}1")]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"")
+    played = []
+
+    def play(words: list[str]) -> None:
+        played.append(Path(words[1]))
+        episodes = (
+            EpisodeRecord("a", "bsrp_lag", "t", "o", 0, "eval", i, 4, 1, len(played), 0.0, 1, 0.0)
+            for i in range(2)
+        )
+        write_records(words[words.index("--out") + 1], episodes)
+
+    monkeypatch.setattr(evaluate, "main", play)
+    assert app.main(["official", str(folder), "--episodes", "2", "--out", str(out)]) == 1
+    assert played == paths[:2]
+    rows = [line.split(",") for line in (out / "table.csv").read_text().splitlines()[1:]]
+    assert [(row[5], row[7]) for row in rows] == [
+        ("1.00", f"{name}0-latest"),
+        ("2.00", f"{name}1-latest"),
+    ]
+    assert f"failed: {paths[2]}: its records would replace those of" in capsys.readouterr().err
 
 
 def test_a_folder_of_checkpoints_becomes_one_table_and_is_continued(

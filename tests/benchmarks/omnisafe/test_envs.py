@@ -152,6 +152,18 @@ def test_a_lost_episode_looks_cut_off_and_is_not_recorded(make: Any, heard: Hear
     assert heard.episodes == []
 
 
+def test_a_run_stopped_after_a_lost_episode_skips_none(make: Any):
+    envs, other = (make(task="tests.fakes.toy_envs:failing") for _ in range(2))
+    envs.begin(everywhere(envs), ended=False)
+    for _ in range(2):
+        envs.step(np.zeros((1, 2), np.float32))
+    assert other.restore(envs.snapshot())
+    np.testing.assert_array_equal(other.fresh, envs.fresh)
+    for who in (envs, other):
+        now = who.observation()
+        np.testing.assert_array_equal(who.begin(everywhere(who), ended=True), now)
+
+
 def test_an_action_that_is_not_finite_is_the_policys_fault(make: Any, heard: Heard):
     envs = make()
     envs.begin(everywhere(envs), ended=False)

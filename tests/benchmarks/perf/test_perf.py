@@ -1,6 +1,8 @@
 """FLOP counting by hand, and the benchmark's cases; nothing here is timed."""
 
 import json
+import os
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +11,14 @@ import pytest
 from agents.safedreamer.planner_config import PlannerConfig
 from benchmarks.cli.common import program
 from benchmarks.perf import __main__ as perf
-from benchmarks.perf import checkpoints, loop, planning
+from benchmarks.perf import checkpoints, loop, planning, sweeps
 from benchmarks.perf.cases import SUITES
 from benchmarks.perf.checkpoints import CheckpointOptions
 from benchmarks.perf.children import Measured, measure_case
 from benchmarks.perf.flops import jaxpr_products, matmul_flops
 from benchmarks.perf.options import PerfOptions
+from benchmarks.perf.planning import PlanningOptions
+from benchmarks.perf.sweeps import SweepOptions
 from benchmarks.runs.errors import BadInput, RunFailed
 
 
@@ -143,6 +147,31 @@ def test_a_case_runs_in_a_process_of_its_own():
 def test_a_baselines_timed_update_is_a_whole_one():
     for case in SUITES["baselines"]():
         assert getattr(case.config(), "pretrain_updates", 0) == 0, case.name
+
+
+@pytest.mark.parametrize(
+    "module, options, result",
+    [
+        (checkpoints, CheckpointOptions, {}),
+        (planning, lambda **given: PlanningOptions("run", **given), []),
+        (sweeps, SweepOptions, {}),
+    ],
+)
+def test_a_report_has_the_whole_command_that_made_it(
+    module, options, result, tmp_path, monkeypatch
+):
+    words = ["-m", module.__name__, "--capacity", "1200", "--out", "a folder"]
+    monkeypatch.setattr(sys, "orig_argv", ["/somewhere/bin/python3", *words])
+    monkeypatch.setattr(module, "measure", lambda *_: result)
+    assert module.main(options(out=tmp_path)) == 0
+    (file,) = tmp_path.glob("*.json")
+    command = f"python -m {module.__name__} --capacity 1200 --out 'a folder'"
+    assert json.loads(file.read_text())["command"] == command
+
+
+def test_a_timed_command_that_fails_is_told_in_one_line():
+    with pytest.raises(RunFailed, match=r"safedreamer status '/no folder' failed: .*no folder"):
+        sweeps.timed(["status", "/no folder"], 1, os.environ)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ import pytest
 from benchmarks.runs import checkpoint
 from benchmarks.runs.errors import BadInput
 from tests import learner_states
+from tests.damage import flip
 
 
 class State(NamedTuple):
@@ -130,12 +131,6 @@ DAMAGE = {
         "SHA256SUMS is cut short",
     ),
 }
-
-
-def flip(file):
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

@@ -15,11 +15,11 @@ import pytest
 from agents.api import ArraySpec
 from agents.replay import journal
 from agents.replay.buffer import Replay
-from benchmarks.methods import settings
 from benchmarks.runs import checkpoint
-from benchmarks.runs.spec import RunSpec, to_dict
+from benchmarks.runs.spec import to_dict
 from slurm.minicluster.cluster import MiniCluster
 from tests.analysis_runs import write_run
+from tests.specs import spec_of
 
 # Modules whose public functions are for users and other packages.
 MODULES = (
@@ -87,11 +87,7 @@ def test_no_public_function_takes_a_pathlib_path_alone(name):
 def files(tmp_path):
     """A run with records, a checkpoint, a saved replay and the other files that readers read."""
     run = write_run(tmp_path / "run", "osrp", evals=[(1000, 1.0, 2.0)])
-    preset = settings("dreamerv3", "lidar", "debug")
-    spec = RunSpec(
-        "dreamerv3", "SafetyPointGoal1-v0", "lidar", 0, 1000, "debug", preset.loop, preset.replay,
-        preset.agent,
-    )  # fmt: skip
+    spec = spec_of("dreamerv3", "lidar", steps=1000)
     described = {"run_id": "run-id", "spec": to_dict(spec), "starts": []}
     (run / "spec.json").write_text(json.dumps(described))
     meta = {"run_id": spec.run_id, "counters": COUNTERS, "positions": {}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import sys
 import types
@@ -98,6 +99,16 @@ def test_the_card_says_what_a_policy_is(trained: Path, tmp_path: Path):
     frame = read_records(trained)
     last = frame[frame["split"] == "eval"].tail(10)
     assert f"return {last['return'].mean():.2f}, cost {last['cost'].mean():.2f}." in text
+
+
+def test_an_own_method_may_have_any_settings(trained: Path, tmp_path: Path):
+    shutil.copytree(trained, tmp_path / "run")
+    file = tmp_path / "run" / "spec.json"
+    data = json.loads(file.read_text())
+    data["spec"]["agent"] = {"model": "linear"}
+    file.write_text(json.dumps(data))
+    gather(tmp_path / "run", tmp_path / "shared")
+    assert "| costs | learned |" in (tmp_path / "shared" / "README.md").read_text()
 
 
 def test_what_differs_from_what_was_shared_is_refused(trained: Path, tmp_path: Path, capfd):

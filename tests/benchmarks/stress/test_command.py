@@ -18,7 +18,6 @@ from agents.safedreamer.agent import SafeDreamer
 from benchmarks.cli import analysis, app, train
 from benchmarks.runs import checkpoint
 from benchmarks.runs.errors import BadInput
-from benchmarks.runs.folder import claim
 from benchmarks.runs.reading import read_object
 from benchmarks.stress import errors, play, records, suite
 from benchmarks.stress.perturbation import Acting, acting
@@ -30,6 +29,7 @@ from benchmarks.tasks import get_task
 from benchmarks.training.episodes import UNSEEN_EPISODE
 from benchmarks.training.launch import agent_for, environment, initial_state
 from tests.fakes.shore import EPISODE_ENV_STEPS
+from tests.untrained import ENV_STEPS, untrained_run
 
 SHORE = "tests.fakes.shore:shore"
 OWN = "tests.benchmarks.stress.test_command:Backwards"
@@ -57,22 +57,11 @@ def wider(env: gymnasium.Env, strength: float) -> gymnasium.Env:
     return env
 
 
-def untrained(folder: Path, task: str = SHORE, seed: int = 0, weights: int = 0) -> Path:
-    """A run folder with a checkpoint of freshly drawn `weights`."""
-    line = ["--method", "dreamerv3", "--task", task, "--preset", "debug", "--seed", str(seed)]
-    _, spec = train.read([*line, *(["--obs", "lidar"] if task != SHORE else [])])
-    with claim(spec, folder):
-        pass
-    state = agent_for(spec, environment(spec)[1]).init(weights)
-    counters = {"env_steps": 400, "agent_steps": 200}
-    meta = {"run_id": spec.run_id, "counters": counters, "positions": {}}
-    checkpoint.save(folder / "checkpoints", 400, {checkpoint.LEARNER: state}, meta)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return untrained(tmp_path_factory.mktemp("runs") / "a")
+    folder = tmp_path_factory.mktemp("runs") / "a"
+    untrained_run(folder, "dreamerv3", seed=0)
+    return folder
 
 
 @pytest.fixture
@@ -111,7 +100,7 @@ def test_cells_records_and_resumption(run, tmp_path, undrawn, capfd, monkeypatch
     assert [(r.perturbation, r.strength, r.record.episode) for r in rows] == [
         (*cell, UNSEEN_EPISODE + i) for cell in cells for i in range(3)
     ]
-    assert {(r.record.env_steps, r.record.length) for r in rows} == {(400, EPISODE_ENV_STEPS)}
+    assert {(r.record.env_steps, r.record.length) for r in rows} == {(ENV_STEPS, EPISODE_ENV_STEPS)}
     costs = {cell: [r.record.return_ for r in rows[3 * i :][:3]] for i, cell in enumerate(cells)}
     assert len({tuple(returns) for returns in costs.values()}) == 4
     assert undrawn == [["stress", str(out)]]
@@ -170,7 +159,8 @@ def test_the_undisturbed_cell_is_what_evaluate_plays_whatever_the_runs_seed(run,
     """The same weights in a run of another seed are played on the same layouts."""
     from benchmarks.runs.records import read_records
 
-    other, table = untrained(tmp_path / "b", seed=5), tmp_path / "plain.csv"
+    other, table = tmp_path / "b", tmp_path / "plain.csv"
+    untrained_run(other, "dreamerv3", seed=5, weights=0)
     line = ["--episodes", "3", "--out"]
     options = ["--unseen", "--workers", "inline", "--seed", "0"]
     assert app.main(["evaluate", str(other), *line, str(table), *options]) == 0
@@ -279,7 +269,9 @@ def test_every_suite_is_listed():
 
 
 def on_goal(tmp_path: Path) -> Policy:
-    return policy_of(untrained(tmp_path / "goal", task="SafetyPointGoal1-v0"))
+    folder = tmp_path / "goal"
+    untrained_run(folder, "dreamerv3", task="SafetyPointGoal1-v0", obs="lidar")
+    return policy_of(folder)
 
 
 @pytest.mark.slow
@@ -309,7 +301,7 @@ def test_training_starts_from_the_learner_of_another_run(tmp_path, run):
     assert spec.init_sha256 == checkpoint.fingerprint(policy_of(run).subject.trained.source)
     env_spec = environment(spec)[1]
     started = initial_state(spec, env_spec)
-    saved = agent_for(spec, env_spec).init(0)  # what `untrained` saved
+    saved = agent_for(spec, env_spec).init(0)  # the parameters of `run`
     for mine, theirs in zip(jax.tree.leaves(started), jax.tree.leaves(saved), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     _, other = train.read([*line, "--init-from", str(run), "--model.deter", "24"])

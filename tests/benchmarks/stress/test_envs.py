@@ -503,12 +503,23 @@ def test_strengths_that_mean_nothing_are_refused():
         env_of("mass", 0.5, "benchmarks.faults.envs:nan_reward", "default")
 
 
+def noise(strength: float) -> sensors.Noise:
+    """The wrapper of a user's environment, without one: its observations have no named parts."""
+    it = sensors.Noise.__new__(sensors.Noise)
+    it.strength, it.rng, it.layout = strength, np.random.default_rng(5), {}
+    it.begin()
+    return it
+
+
+def test_what_a_users_environment_calls_a_lidar_has_units_of_its_own():
+    metres = np.full(1000, 30.0)
+    seen = noise(0.1).observed({"front_lidar": metres})["front_lidar"]
+    assert (seen - metres).std() == pytest.approx(0.1 * 30.0, rel=0.1)
+
+
 def test_noise_is_the_same_for_every_strength():
     offsets = []
     for strength in (0.1, 0.2):
-        it = sensors.Noise.__new__(sensors.Noise)
-        it.strength, it.rng, it.layout = strength, np.random.default_rng(5), {}
-        it.begin()
-        value = np.ones(4)
+        it, value = noise(strength), np.ones(4)
         offsets.append((it.observed({"observation": value})["observation"] - value) / strength)
     np.testing.assert_allclose(*offsets)

@@ -21,7 +21,7 @@ from benchmarks.stress.perturbation import Acting, acting
 from benchmarks.stress.records import Key
 from benchmarks.stress.registry import PERTURBATIONS
 from benchmarks.stress.visited import Visited
-from tests.agent_inputs import LIDAR, VECTOR, observations, tiny
+from tests.agent_inputs import LIDAR, VECTOR, tiny, window_rows
 
 LENGTH = CONTEXT + HORIZON
 A_SUBJECT: Any = None  # perturbations of the model do not use it
@@ -89,21 +89,11 @@ def test_errors_are_relative_to_those_of_the_mean():
     assert whole.observation == 1.0
 
 
-def rows(lead: tuple[int, int]) -> dict[str, np.ndarray]:
-    rng, first = np.random.default_rng(0), np.zeros(lead, bool)
-    first[:, 0] = True
-    return observations(LIDAR, lead) | {
-        "action": rng.uniform(-1, 1, (*lead, 2)).astype(np.float32),
-        "reward": rng.normal(size=lead).astype(np.float32),
-        "cost": (rng.random(lead) < 0.3).astype(np.float32),
-        "is_first": first,
-    }
-
-
 @pytest.mark.slow
 def test_errors_are_those_of_the_model_that_acted():
     agent = SafeDreamer(tiny("osrp", "lidar"), LIDAR)
-    it, windows, key = Acting(agent, agent.init(0)), rows((6, LENGTH)), jax.random.key(0)
+    it, key = Acting(agent, agent.init(0)), jax.random.key(0)
+    windows = window_rows(LIDAR, (6, LENGTH))
     near, far = errors.prediction_errors(it, windows, key)
     assert (near.steps_ahead, far.steps_ahead, near.windows) == (1, 15, 6)
     # as `safedreamer diagnose` finds them in these windows

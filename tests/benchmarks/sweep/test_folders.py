@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,7 +23,6 @@ from benchmarks.sweep.members import existing, member, members
 from benchmarks.sweep.plan import make_plan
 from benchmarks.sweep.prepare import drop, prepare, still_wanted
 from tests.sweep_folders import entries, stand, submit, suite
-from tests.tree import ROOT
 
 
 def plan_of(out: Path, wanted):
@@ -271,14 +268,3 @@ def test_an_unreadable_status_is_named(tmp_path, folders):
     (folders[0] / STATUS_FILE).write_text("{}")
     with pytest.raises(BadInput, match=r"status.json is damaged \(it lacks run_id\)"):
         members(tmp_path)
-
-
-def test_reading_a_sweep_needs_no_jax():
-    code = (
-        "import sys, benchmarks.sweep.members, benchmarks.sweep.filters; print('jax' in "
-        "sys.modules, 'yaml' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "False False\n"

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from agents.api import ArraySpec, EnvSpec
 from benchmarks.cli import app
 from benchmarks.methods import METHODS, settings
+from benchmarks.runs.errors import BadInput
 from benchmarks.suites.reading import parse
 from benchmarks.suites.suite import expand
 from benchmarks.sweep import gpu_hours
@@ -22,6 +24,7 @@ from benchmarks.sweep.plan import make_plan
 from benchmarks.sweep.preview import needs_of, preview
 from benchmarks.sweep.rates import TAIL_BYTES, Rates, last_row
 from benchmarks.sweep.text import amount, columns, duration
+from slurm import cli
 from tests.specs import spec_of
 from tests.sweep_folders import entries, stand, submit, suite
 
@@ -72,6 +75,25 @@ def test_needs_are_those_of_replay_and_learner():
     state = method("osrp").agent(spec.agent, ENV).init(0)
     assert learner == sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     assert need.disk == 800 * row + 3 * learner
+
+
+def test_an_evaluation_has_at_most_sixteen_environments_at_once():
+    spec = spec_of("osrp", "vision")
+    estimate = Estimate(lambda *_: ENV)
+    memory = [
+        estimate(dataclasses.replace(spec, loop=dataclasses.replace(spec.loop, **changes))).memory
+        for episodes in (4, 16, 100)
+        for changes in [{"eval_episodes": episodes, "env_workers": "process"}]
+    ]
+    assert memory[1] - memory[0] == 12 * WORKER_BYTES and memory[2] == memory[1]
+
+
+def test_disk_is_needed_for_no_more_runs_than_there_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli.shutil, "disk_usage", lambda _: SimpleNamespace(free=25))
+    needs = [Needs(memory=1, disk=10)] * 2
+    cli._check_room(cli.SweepArgs("mine", jobs=8), tmp_path, needs, 100)
+    with pytest.raises(BadInput, match="need up to 30 B of disk"):
+        cli._check_room(cli.SweepArgs("mine", jobs=8), tmp_path, [*needs, needs[0]], 100)
 
 
 def test_runs_that_differ_by_seed_are_estimated_once(tmp_path):

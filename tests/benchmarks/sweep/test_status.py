@@ -317,17 +317,6 @@ def test_watching_ends_with_ctrl_c(tmp_path, folders):
     assert (child.returncode, errors) == (0, "") and first.startswith("method")
 
 
-def test_tables_need_no_jax():
-    code = (
-        "import sys, benchmarks.cli.status, benchmarks.sweep.overview, "
-        "benchmarks.sweep.records; print('jax' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "False\n"
-
-
 def test_an_empty_comparison_names_who_is_missing(folders):
     lines = overview.compared([member(folders[2])], lambda *_: None)
     assert lines == [f"no evaluation yet, left out: {folders[2].name} (waiting)"]

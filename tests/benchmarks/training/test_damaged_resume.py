@@ -4,25 +4,20 @@ a one-line error.
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
 
 from benchmarks.runs.errors import BadInput
+from benchmarks.runs.files import STATUS_FILE
 from benchmarks.runs.records import CLOCK, read_records
 from benchmarks.training.loop import Options, train
 from benchmarks.training.progress import Silent
-from tests.fakes.toys import ToyAgent, toy_env, toy_spec
+from tests.damage import flip
+from tests.fakes.toys import Listener, ToyAgent, toy_env, toy_spec
 
 SPEC = toy_spec(steps=240)
-
-
-class Saying(Silent):
-    def __init__(self):
-        self.said: list[str] = []
-
-    def say(self, text):
-        self.said.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -38,19 +33,12 @@ def newest(folder, pattern):
     return sorted(folder.glob(pattern))[-1]
 
 
-def flip(file):
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(data)
-
-
 def cut_rows(folder):
     lines = (folder / "episodes.csv").read_bytes().splitlines(keepends=True)
     (folder / "episodes.csv").write_bytes(b"".join(lines[:-1]))
 
 
 DAMAGE = {
-    "a flipped learner": lambda run: flip(newest(run, "checkpoints/0*") / "learner.npz"),
     "a flipped newest segment": lambda run: flip(newest(run, "replay/segment_*.npz")),
     "a missing newest segment": lambda run: newest(run, "replay/segment_*.npz").unlink(),
     "a missing row": cut_rows,
@@ -62,10 +50,10 @@ def test_the_older_checkpoint_is_used_with_a_line_and_nothing_is_lost(runs, tmp_
     run = tmp_path / "run"
     shutil.copytree(runs / "short", run)
     DAMAGE[how](run)
-    saying = Saying()
-    train(SPEC, run, toy_env, ToyAgent, Options(reporter=saying))
-    assert any("is damaged" in text and "continuing from" in text for text in saying.said), (
-        saying.said
+    listener = Listener()
+    train(SPEC, run, toy_env, ToyAgent, Options(reporter=listener))
+    assert any("is damaged" in text and "continuing from" in text for text in listener.said), (
+        listener.said
     )
     left, right = (
         read_records(folder).drop(columns=list(CLOCK)) for folder in (run, runs / "long")
@@ -95,15 +83,18 @@ def test_what_leaves_no_whole_checkpoint_is_refused_in_one_line(runs, tmp_path, 
     )
 
 
-def test_starting_over_is_said(tmp_path):
+@pytest.mark.parametrize("env_steps", [0, 150])  # as the last heartbeat had it
+def test_starting_over_is_said(env_steps: int, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         train(
             toy_spec(checkpoint_every=10**6), run, toy_env, ToyAgent, Options(reporter=Breaking())
         )
-    saying = Saying()
-    train(toy_spec(steps=120), run, toy_env, ToyAgent, Options(reporter=saying))
-    assert any("before its first checkpoint; it starts over" in text for text in saying.said)
+    status = json.loads((run / STATUS_FILE).read_text())
+    (run / STATUS_FILE).write_text(json.dumps(status | {"env_steps": env_steps}))
+    listener = Listener()
+    train(toy_spec(steps=120), run, toy_env, ToyAgent, Options(reporter=listener))
+    assert any("before its first checkpoint; it starts over" in text for text in listener.said)
 
 
 class Breaking(Silent):

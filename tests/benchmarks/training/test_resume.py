@@ -5,6 +5,7 @@ reports why it cannot.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import itertools
 import json
@@ -14,13 +15,17 @@ import jax
 import numpy as np
 import pytest
 
+from agents.safedreamer.agent import SafeDreamer
+from benchmarks.envs import env_spec
 from benchmarks.faults.process import without_clocks
 from benchmarks.process.signals import Stop
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.provenance import provenance
 from benchmarks.runs.records import read_records
+from benchmarks.training.loop import Options, train
 from benchmarks.training.progress import Silent
-from tests.fakes.toys import Listener, Shore, StopAfter, run, steady, toy_spec
+from tests.agent_inputs import tiny
+from tests.fakes.toys import Listener, Shore, StopAfter, run, steady, toy_env, toy_spec
 
 
 @pytest.fixture(scope="module")
@@ -34,27 +39,29 @@ def stop_after(iterations):
     return StopAfter(iterations)
 
 
-@pytest.mark.parametrize(
-    ("stops", "workers"),
-    [
-        ((1,), "inline"),
-        ((10, 1, 1), "inline"),
-        ((13, 34, 13, 40), "inline"),
-        ((108,), "inline"),
-        pytest.param((40,), "process", marks=pytest.mark.slow),
-    ],
-)
-def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(tmp_path, unbroken, stops, workers):
-    spec = toy_spec(env_workers=workers)
+@pytest.mark.parametrize("stops", [(1,), (10, 1, 1), (13, 34, 13, 40), (108,)])
+def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(tmp_path, unbroken, stops):
     for iterations in stops:
-        assert not run(spec, tmp_path / "run", stop=stop_after(iterations)).finished
-    assert run(spec, tmp_path / "run").finished
-    files = without_clocks(tmp_path / "run")
-    assert files["metrics.jsonl"] == unbroken["metrics.jsonl"]
-    assert (
-        files["episodes.csv"].replace(spec.run_id.encode(), toy_spec().run_id.encode())
-        == unbroken["episodes.csv"]
-    )
+        assert not run(toy_spec(), tmp_path / "run", stop=stop_after(iterations)).finished
+    assert run(toy_spec(), tmp_path / "run").finished
+    assert without_clocks(tmp_path / "run") == unbroken
+
+
+@pytest.mark.slow
+def test_safedreamer_stopped_twice_ends_as_if_it_had_not_been(tmp_path):
+    config = tiny("bsrp_lag", "coordinates")
+    spec = dataclasses.replace(toy_spec(steps=240), method="bsrp_lag", agent=config)
+    agent = SafeDreamer(config, env_spec(toy_env()))  # stateless: compiled once for all starts
+
+    def start(name, stop):
+        return train(spec, tmp_path / name, toy_env, lambda _: agent, Options(stop=stop))
+
+    assert start("unbroken", Stop()).finished
+    for iterations in (20, 11):
+        stopped = start("run", stop_after(iterations))
+        assert not stopped.finished and stopped.updates
+    assert start("run", Stop()).finished
+    assert without_clocks(tmp_path / "run") == without_clocks(tmp_path / "unbroken")
 
 
 class StopInEvaluation(Stop, Silent):

@@ -18,7 +18,7 @@ from PIL import Image
 from agents.api import ArraySpec, EnvSpec
 from agents.safedreamer.agent import SafeDreamer
 from benchmarks.cli.film import Filming, film_episodes, open_stage
-from benchmarks.envs import cameras, env_spec
+from benchmarks.envs import cameras, env_spec, episode_seed, make_env
 from benchmarks.runs.errors import BadInput
 from benchmarks.training.evaluation import run_episodes
 from benchmarks.training.keys import evaluation_key
@@ -29,7 +29,9 @@ from benchmarks.video.frame import SCENE, Subject, compose, predicted_costs
 from benchmarks.video.traces import EpisodeTrace, Recorder
 from tests.agent_inputs import HAZARDS, VECTOR, VISION, observations, tiny
 from tests.fakes.toys import ToyAgent, no_fault, toy_env, toy_spec
+from tests.specs import spec_of
 from tests.tree import ROOT
+from tests.untrained import untrained_run
 
 CONTEXT, STEPS = 4, 3
 
@@ -97,8 +99,6 @@ def test_traces_are_the_evaluated_episodes(recorded):
 
 
 def painted(name: str = "painted_shore") -> Any:
-    from benchmarks.envs import make_env
-
     return partial(make_env, f"tests.fakes.toys:{name}", "default", 2)
 
 
@@ -448,20 +448,7 @@ def test_records_are_the_same_with_and_without_video(tmp_path, monkeypatch, capf
 
     monkeypatch.chdir(ROOT)
     run = tmp_path / "run"
-    task = [
-        "--task",
-        "tests.fakes.toys:painted_shore",
-        "--method",
-        "osrp",
-        "--preset",
-        "debug",
-        "--out",
-        run,
-    ]
-    assert (
-        app.main([str(a) for a in ["train", *task, "--steps", 300, "--loop.env-workers", "inline"]])
-        == 0
-    )
+    untrained_run(run, "osrp", task="tests.fakes.toys:painted_shore")
     frames = []
     for name, options in (
         ("plain", []),
@@ -497,21 +484,15 @@ def test_records_are_the_same_with_and_without_video(tmp_path, monkeypatch, capf
 
 @pytest.mark.gl
 @pytest.mark.slow
-@pytest.mark.parametrize("obs", ["coordinates", "vision"])
-def test_a_planner_in_safety_gymnasium_is_filmed_as_it_was_evaluated(obs, tmp_path, capsys):
+def test_a_planner_in_safety_gymnasium_is_filmed_as_it_was_evaluated(tmp_path, capsys):
     """Actions evaluated without a renderer are replayed with one.
 
     A stage refuses an episode whose rewards or costs differ.
     """
-    from benchmarks.methods import settings
-    from benchmarks.runs.spec import RunSpec
     from benchmarks.training.launch import agent_for, environment
 
-    chosen = settings("osrp", obs, "debug")
-    loop = dataclasses.replace(chosen.loop, action_repeat=25)
-    spec = RunSpec(
-        "osrp", "SafetyPointGoal1-v0", obs, 3, 1000, "debug", loop, chosen.replay, chosen.agent
-    )
+    spec = spec_of("osrp", seed=3)
+    spec = dataclasses.replace(spec, loop=dataclasses.replace(spec.loop, action_repeat=25))
     make, env = environment(spec)
     osrp = agent_for(spec, env)
     recorder = Recorder(1)
@@ -535,9 +516,10 @@ def test_a_planner_in_safety_gymnasium_is_filmed_as_it_was_evaluated(obs, tmp_pa
             tmp_path,
         )
         shot = next(stage.shots(recorder.traces()[0]))
-    if obs == "vision":
-        assert np.array_equal(shot.cameras["image2"], recorder.traces()[0].rows["image2"][0])
+    # what an agent that observes images would have seen
+    seen, _ = make_env(spec.task, "vision", 25).reset(seed=episode_seed(3, "eval", 0))
     assert list(shot.cameras) == ["image", "image2"] and shot.outside.shape == (SCENE, SCENE, 3)
+    assert all(np.array_equal(picture, seen[name]) for name, picture in shot.cameras.items())
     assert "video:" not in capsys.readouterr().out
     read: Any = imageio.get_reader(tmp_path / "episode-0.mp4")
     assert read.count_frames() == 41
