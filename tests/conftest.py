@@ -156,8 +156,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run cluster and learning tests first: their files take longest, each on one worker."""
-    items.sort(key=lambda item: item.get_closest_marker("slurm") is None and not learns(item.path))
+    """Run first what takes longest, each file on one worker: clusters, learning, examples and
+    OmniSafe's algorithms.
+    """
+    long = ("test_examples", "test_omnisafe_runs")
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("slurm") is None
+            and not learns(item.path)
+            and item.path.stem not in long
+        )
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
