@@ -36,6 +36,9 @@ COLUMNS: Mapping[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
+BOLD = ("Method", "Return", "Cost")  # what is bold in a best row
+
+
 class Table(NamedTuple):
     """A table of text cells with title and notes; `best` are the indices of rows set in bold."""
 
@@ -47,11 +50,20 @@ class Table(NamedTuple):
 
     def markdown(self) -> str:
         """A pipe table followed by its notes, one per line."""
-        return formats.markdown(self.head, self.rows) + "\n" + "\n".join(self.notes) + "\n"
+        return formats.markdown(self.head, self._marked()) + "\n" + "\n".join(self.notes) + "\n"
 
     def latex(self) -> str:
         """A tabular with its notes; needs booktabs."""
-        return formats.latex(self.head, self.rows, self.notes)
+        return formats.latex(self.head, self._marked(), self.notes)
+
+    def _marked(self) -> list[list[str]]:
+        return [
+            [
+                formats.bold(cell) if place in self.best and name in BOLD else cell
+                for name, cell in zip(self.head, row, strict=True)
+            ]
+            for place, row in enumerate(self.rows)
+        ]
 
 
 def performance(table: pd.DataFrame, head: Sequence[str], k: int | None = None) -> Table:

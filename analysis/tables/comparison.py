@@ -75,15 +75,12 @@ def comparison_table(table: pd.DataFrame) -> cells.Table:
         task, method, *values = shown.rows[place]
         if row["published"]:
             method += f" † {protocols.index(row['protocol']) + 1}"
-        line = [method, *values]
-        if place in shown.best:
-            line[:3] = [formats.bold(cell) for cell in line[:3]]
-        rows.append([task if task != before else "", *line])
+        rows.append([task if task != before else "", method, *values])
         before = task
     notes = cells.performance_notes(table[~table["published"]], None, HEAD)
     notes += [BESIDE] if protocols else []
     numbered = [f"{number}. {protocol}" for number, protocol in enumerate(protocols, start=1)]
-    return cells.Table(HEAD, rows, [*notes, *numbered])
+    return cells.Table(HEAD, rows, [*notes, *numbered], best=shown.best)
 
 
 def aggregates_table(aggregates: Sequence[tuple[str, pd.DataFrame]]) -> cells.Table:
@@ -96,14 +93,14 @@ def aggregates_table(aggregates: Sequence[tuple[str, pd.DataFrame]]) -> cells.Ta
         (metric, statistic, frame) for metric, frame in aggregates for statistic in _shown(metric)
     ]
     names = [f"{metric_named(metric).label}, {statistic}" for metric, statistic, _ in shown]
-    first = aggregates[0][1]
+    runs = pd.concat([frame for _, frame in aggregates]).groupby("method")["runs"].max()
     rows = []
-    for method in method_order(first["method"]):
+    for method in method_order(runs.index):
         line = [method_label(method)]
         for _, statistic, frame in shown:
             row = frame[(frame["method"] == method) & (frame["statistic"] == statistic)].iloc[0]
             line.append(formats.interval(row["value"], row["low"], row["high"]))
-        rows.append([*line, str(first.loc[first["method"] == method, "runs"].iloc[0])])
+        rows.append([*line, str(runs[method])])
     notes = [
         "Over all runs and tasks, with 95 % stratified bootstrap intervals (Agarwal et al. 2021). "
         "IQM: interquartile mean.",

@@ -230,8 +230,8 @@ def test_report_writes_everything(sweep, tmp_path):
     assert (sweep / "report/curves.pdf").read_bytes().startswith(b"%PDF")
     text = (sweep / "report/table.md").read_text()
     assert text.startswith("# Demo")
-    numbers = "12.00 ± 4.97 | 2.00 ± 0.00 | 100 % | 50 % | 2 | 6 | 3 of 3 | 0 1 2 | 4,000 | 6.7"
-    assert f"| OSRP | {numbers} |" in text
+    best = "| **OSRP** | **12.00 ± 4.97** | **2.00 ± 0.00** |"
+    assert f"{best} 100 % | 50 % | 2 | 6 | 3 of 3 | 0 1 2 | 4,000 | 6.7 |" in text
     table = pd.read_csv(sweep / "report/table.csv").set_index("method")
     assert table.loc["osrp", "return"] == 12.0
     assert len(pd.read_csv(sweep / "report/episodes.csv")) == 27
@@ -262,7 +262,7 @@ def test_command_line(sweep, capsys):
     write_run(sweep / "cem-0", "cem")
     assert main(["plot", str(sweep), "--out", str(sweep / "report"), "--last", "2"]) == 0
     shown = capsys.readouterr()
-    assert "| OSRP | 12.00 ± 4.97" in shown.out
+    assert "| **OSRP** | **12.00 ± 4.97**" in shown.out
     assert f"warning: {sweep.name}/cem-0: no records" in shown.err
     assert main(["plot", str(sweep / "nothing"), "--out", str(sweep / "report")]) == 2
     assert "error: no folder" in capsys.readouterr().err

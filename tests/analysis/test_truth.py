@@ -242,6 +242,13 @@ def test_with_one_or_two_seeds_there_is_a_value_and_no_interval(seeds):
     )
 
 
+def test_a_metric_without_values_does_not_hide_the_runs_of_others():
+    returns = aggregates.aggregate(frame({"a": [[1.0, 2.0, 3.0]]}), "return", reps=20)
+    none = returns.assign(value=np.nan, runs=0)
+    shown = comparison.aggregates_table([("normalised_return", none), ("return", returns)])
+    assert shown.rows[0][-1] == "3"
+
+
 def test_unequal_numbers_of_runs_weigh_tasks_alike():
     scores = frame({"a": [[0.0, 0.0, 0.0], [6.0, 6.0, 6.0, 6.0, 6.0]]})
     assert cell(aggregates.aggregate(scores, "return", reps=50), "a", "Mean")["value"] == 3.0
