@@ -57,6 +57,7 @@ def test_images_have_the_size_of_training(policy):
     assert resized.subject.facts.obs["image"][0] == (8, 8, 3)
 
 
+@pytest.mark.omnisafe  # its settings describe the policy
 def test_finished_cells_outlive_the_process_that_played_them(policy, tmp_path, monkeypatch):
     cells = [UNDISTURBED_CELL, *(Cell(PERTURBATIONS["action_gain"], s) for s in (0.5, 1.0))]
     spec = spec_of("ppo_lag", "default", task=SHORE)
