@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.faults.process import without_clocks
-from benchmarks.sweep.members import Member, existing
+from benchmarks.sweep.members import Member, look_for
 from slurm.minicluster.cluster import MiniCluster
 from slurm.minicluster.processes import wait_until
 
@@ -90,7 +90,7 @@ class Sweep:
         return self.said(command)
 
     def members(self) -> list[Member]:
-        return existing(self.out)
+        return look_for(self.out).members
 
     def run(self, seed: int) -> Member:
         """The run with that seed."""

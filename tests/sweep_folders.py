@@ -15,7 +15,7 @@ from benchmarks.runs.status import Status, StatusFile
 from benchmarks.suites.reading import parse
 from benchmarks.suites.suite import Entry, Suite, expand
 from benchmarks.sweep import plan, prepare
-from benchmarks.sweep.members import existing
+from benchmarks.sweep.members import look_for
 
 
 def suite(seeds: str = "0, 1, 2", steps: str = "600", name: str = "mine") -> Suite:
@@ -31,7 +31,7 @@ def entries(of: Suite) -> tuple[Entry, ...]:
 
 def submit(out: Path, of: Suite) -> list[Path]:
     """Create the folders of the suite's runs, as a sweep command does."""
-    return prepare.prepare(out, of, plan.make_plan(of.name, entries(of), existing(out)))
+    return prepare.prepare(out, of, plan.make_plan(of.name, entries(of), look_for(out).members))
 
 
 def stand(folder: Path, state: str, silent_seconds: float = 0.0, **fields: Any) -> None:

@@ -207,8 +207,14 @@ class Learner(ActorCriticLearner):
         """Add this update's rollouts to the buffer; returns the buffer and metrics.
 
         They start from the first states of `data`, the first B of which are of different sequences.
+
+        Raises ValueError (when traced) if a batch has fewer transitions than `rollout.starts`.
         """
-        config = self.config.rollout
+        config, rows = self.config.rollout, data.weight.shape[0]
+        if config.starts > rows:
+            raise ValueError(
+                f"rollout.starts={config.starts} exceeds the {rows} transitions of a batch"
+            )
         start, alive = data.z[: config.starts], data.weight[: config.starts]
         steps = self.imagine(state, start, alive, config.longest, key).data
         ready = state.updates >= self.config.model.warmup

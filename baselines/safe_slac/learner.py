@@ -81,10 +81,18 @@ class Learner(ActorCriticLearner):
         """One update on a replay batch [B, T, ...]: the next state and metrics (scalars).
 
         Metrics of SAC are 0 during pre-training.
+
+        Raises ValueError (when traced) for a batch that leaves actor and critics no window.
         """
         latent_key, encode_key, sac_key = jax.random.split(key, 3)
+        count, size = self.config.latent.batch, batch["reward"].shape[0]
+        if count >= size:
+            raise ValueError(
+                f"loop.batch_size={size} must exceed latent.batch={count}: the rest trains "
+                "actor and critics"
+            )
         windows = make_windows(batch, self.obs_names, self.config.latent.whole_windows)
-        for_latent, for_sac = split(windows, self.config.latent.batch)
+        for_latent, for_sac = split(windows, count)
         rates = rate_factor(self.config, state.updates)
 
         def loss(p):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cli.train import start
+from benchmarks.process.options import option
 from benchmarks.process.signals import EXIT_STOPPED
 from benchmarks.runs.errors import RunFailed
 
@@ -40,14 +41,3 @@ def train(
             f"the process that trains in {folder} ended with status {status}; its output says why"
         )
     return folder
-
-
-def option(name: str, value: Any) -> list[str]:
-    """A setting as words of the command line."""
-    name = name.replace("_", "-")
-    if isinstance(value, bool):
-        section, dot, field = name.rpartition(".")
-        return [f"--{section}{dot}{'' if value else 'no-'}{field}"]
-    if isinstance(value, list | tuple):
-        return [f"--{name}", *map(str, value)]
-    return [f"--{name}={value}"]  # one word, since a value may begin with a dash

@@ -97,8 +97,8 @@ def _run(folder: Path, order: dict[str, Any], method: str) -> int:
         name = signal.Signals(-status).name
         hint = "; out of memory is the usual cause" if name == "SIGKILL" else ""
         raise RunFailed(
-            f"the process of {method} was killed by {name}{hint}; the same command continues "
-            "from its last checkpoint"
+            f"the process of {method} was killed by {name}{hint}; the same command goes on from "
+            "what was saved"
         )
     return status
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks.runs.errors import BadInput
 
@@ -30,3 +31,14 @@ def check_once(args: Sequence[str], repeated: Sequence[str] = ()) -> None:
                     + (f", also as {seen[name]}" if seen[name] != spelled else "")
                 )
             seen[name] = spelled
+
+
+def option(name: str, value: Any) -> list[str]:
+    """A setting as words of the command line."""
+    name = name.replace("_", "-")
+    if isinstance(value, bool):
+        section, dot, field = name.rpartition(".")
+        return [f"--{section}{dot}{'' if value else 'no-'}{field}"]
+    if isinstance(value, list | tuple):
+        return [f"--{name}", *map(str, value)]
+    return [f"--{name}={value}"]  # one word, since a value may begin with a dash

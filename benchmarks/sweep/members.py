@@ -142,15 +142,7 @@ def look_for(out: str | os.PathLike[str]) -> Found:
 
 def members(out: str | os.PathLike[str]) -> list[Member]:
     """Like `look`. Raises DamagedFile for the first run whose files are damaged."""
-    return _whole(look(out))
-
-
-def existing(out: str | os.PathLike[str]) -> list[Member]:
-    """Like `look_for`. Raises DamagedFile for the first run whose files are damaged."""
-    return _whole(look_for(out))
-
-
-def _whole(found: Found) -> list[Member]:
+    found = look(out)
     for error in found.damaged.values():
         raise error
     return found.members

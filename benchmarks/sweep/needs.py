@@ -66,8 +66,9 @@ class Estimate:
         transitions = math.ceil(spec.steps / spec.loop.action_repeat)
         saved = min(full, memory_bytes(rows, transitions))
         learner = self._learner_bytes(spec, env_spec)
-        # other observations are evaluated in the run's own process
-        evaluated = min(spec.loop.eval_episodes, MAX_ENVS) if spec.obs == "vision" else 0
+        # without images, evaluations run in the run's own process
+        renders = any(array.dtype == "uint8" for array in env_spec.obs.values())
+        evaluated = min(spec.loop.eval_episodes, MAX_ENVS) if renders else 0
         workers = (
             (spec.loop.num_envs + evaluated) * WORKER_BYTES
             if spec.loop.env_workers == "process"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import os
+import shlex
 from pathlib import Path
 
 from agents.api import Agent, EnvSpec, PyTree
@@ -15,6 +17,7 @@ from benchmarks.envs import EnvFactory
 from benchmarks.envs.worker import env_factory, probed
 from benchmarks.methods import method
 from benchmarks.methods.saved import newest
+from benchmarks.process.options import option
 from benchmarks.runs import checkpoint
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.folder import check
@@ -106,10 +109,11 @@ def initial_state(spec: RunSpec, env_spec: EnvSpec) -> PyTree:
     stoch = model.stoch if model.stoch != model.classes else None
     agent, state = official_agent(Path(spec.init_from), env_spec, spec.agent, stoch)
     theirs, ours = (flatten(dataclasses.asdict(config)) for config in (agent.config, spec.agent))
-    options = [f"--{name} {value}" for name, value in theirs.items() if ours[name] != value]
-    if options:
+    words = [option(name, value) for name, value in theirs.items() if ours[name] != value]
+    if words:
         raise BadInput(
-            f"{spec.init_from} has other sizes than this configuration: add {' '.join(options)}"
+            f"{spec.init_from} has other sizes than this configuration: add "
+            f"{shlex.join(itertools.chain(*words))}"
         )
     return state
 

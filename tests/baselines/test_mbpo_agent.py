@@ -251,3 +251,9 @@ def test_without_a_constraint_costs_are_predicted_and_have_no_effect():
 def test_pictures_are_refused_with_the_reason():
     with pytest.raises(ValueError, match="predicts the next observation itself"):
         MBPO(agent_config("mbpo_lag", "debug"), VISION)
+
+
+def test_more_rollouts_than_transitions_name_the_setting(mbpo_lag):
+    agent, state = mbpo_lag.agent, mbpo_lag.state
+    with pytest.raises(ValueError, match=r"rollout\.starts=3"):
+        jax.eval_shape(agent.learner.update, state, replay_batch(LIDAR, 1, 2), jax.random.key(0))

@@ -101,3 +101,13 @@ def test_no_gradient_of_actor_or_critics_reaches_the_latent_model(agent):
         return agent.learner.transitions(params, windows, jax.random.key(0)).z.sum()
 
     assert all(not np.any(x) for x in jax.tree.leaves(jax.grad(latents)(state.params.latent)))
+
+
+def test_a_batch_too_small_for_both_names_the_settings(agent):
+    with pytest.raises(ValueError, match="batch_size"):
+        jax.eval_shape(
+            agent.learner.update,
+            jax.eval_shape(agent.init, 0),
+            replay_batch(LIDAR, 2, 3),
+            jax.random.key(0),
+        )

@@ -20,7 +20,7 @@ import pytest
 from benchmarks.cli import app
 from benchmarks.process.signals import EXIT_STOPPED
 from benchmarks.runs import attempts
-from benchmarks.sweep.members import existing
+from benchmarks.sweep.members import look_for
 from slurm.minicluster import packages
 from slurm.minicluster.cluster import MiniCluster
 from slurm.minicluster.processes import wait_until
@@ -263,7 +263,7 @@ def test_a_canary_goes_first_and_a_submitter_killed_between_two_arrays_doubles_n
     sweep.finish(sweep.start())
     assert sorted(sweep.queue().values()) == ["COMPLETED"] * 3
     sweep.is_done_as(reference, {8, 9})
-    (canary,) = existing(sweep.out / "canary")
+    (canary,) = look_for(sweep.out / "canary").members
     assert canary.state == "done" and sum(event.event == "started" for event in canary.events) == 1
     assert canary.events[-1].time <= min(
         e.time for run in sweep.members() for e in run.events if e.event == "started"

@@ -12,8 +12,8 @@ import pytest
 
 import safedreamer_suite as sd
 from benchmarks.api.policies import make_agent
-from benchmarks.api.training import option
 from benchmarks.cli import train as train_command
+from benchmarks.process.options import option
 from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.spec import RunSpec
 from tests.documents import blocks

@@ -162,7 +162,7 @@ def test_other_sizes_are_refused_with_the_options_that_fit(official: Official):
         [*TASK, "--preset", "debug", "--model.deter", "24", "--init-from", str(official.file)]
     )
     with pytest.raises(
-        BadInput, match=r"has other sizes than this configuration: add --model\.deter 16$"
+        BadInput, match=r"has other sizes than this configuration: add --model\.deter=16$"
     ):
         initial_state(spec, official.agent.env)
 

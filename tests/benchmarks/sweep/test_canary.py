@@ -11,7 +11,7 @@ from benchmarks.cli import app
 from benchmarks.runs.errors import BadInput
 from benchmarks.sweep.canary import LEARNING_AGENT_STEPS, canaries
 from benchmarks.sweep.filters import select_entries
-from benchmarks.sweep.members import existing, members
+from benchmarks.sweep.members import look_for, members
 from slurm import debug
 from tests.sweep_folders import entries, stand, suite
 
@@ -120,7 +120,7 @@ def test_parts_that_make_no_sense(file, tmp_path, capsys):
     assert "--sync compares the whole suite" in capsys.readouterr().err
     assert sweep(file, tmp_path, "--detach") == 2
     assert "go with --cluster slurm" in capsys.readouterr().err
-    assert existing(tmp_path / "out") == []
+    assert look_for(tmp_path / "out").members == []
 
 
 def test_no_slurm_on_the_machine_is_said_before_anything_is_written(

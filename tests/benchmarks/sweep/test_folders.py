@@ -19,14 +19,14 @@ from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import ATTEMPTS_FILE, SPEC_FILE, STATUS_FILE
 from benchmarks.runs.folder import check
 from benchmarks.sweep.filters import select
-from benchmarks.sweep.members import existing, member, members
+from benchmarks.sweep.members import look_for, member, members
 from benchmarks.sweep.plan import make_plan
 from benchmarks.sweep.prepare import drop, prepare, still_wanted
 from tests.sweep_folders import entries, stand, submit, suite
 
 
 def plan_of(out: Path, wanted):
-    return make_plan(wanted.name, entries(wanted), existing(out))
+    return make_plan(wanted.name, entries(wanted), look_for(out).members)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from benchmarks.runs.errors import BadInput
 from benchmarks.suites.reading import parse
 from benchmarks.suites.suite import expand
 from benchmarks.sweep import gpu_hours
-from benchmarks.sweep.members import existing
+from benchmarks.sweep.members import look_for
 from benchmarks.sweep.needs import LEARNER_COPIES, PROCESS_BYTES, WORKER_BYTES, Estimate, Needs
 from benchmarks.sweep.plan import make_plan
 from benchmarks.sweep.preview import needs_of, preview
@@ -40,7 +40,7 @@ def write_metrics(folder, *rows):
 def test_rates_are_medians_of_runs_alike(tmp_path):
     folders = submit(tmp_path, suite())
     osrp = entries(suite())[0]
-    assert Rates(existing(tmp_path))(osrp) is None
+    assert Rates(look_for(tmp_path).members)(osrp) is None
     for folder, seconds in zip(folders[:3], (10.0, 20.0, 40.0), strict=True):
         write_metrics(
             folder,
@@ -49,7 +49,7 @@ def test_rates_are_medians_of_runs_alike(tmp_path):
         )
     # random actions only
     write_metrics(folders[3], {"env_steps": 99, "updates": 0, "wall_seconds": 1.0})
-    rates = Rates(existing(tmp_path))
+    rates = Rates(look_for(tmp_path).members)
     assert rates(osrp) == 10.0
     assert rates.hours(osrp, env_steps=240) == pytest.approx(360 / 10 / 3600)
     assert rates(entries(suite())[3]) is None
@@ -78,8 +78,9 @@ def test_needs_are_those_of_replay_and_learner():
 
 
 def test_an_evaluation_has_at_most_sixteen_environments_at_once():
-    spec = spec_of("osrp", "vision")
-    estimate = Estimate(lambda *_: ENV)
+    spec = spec_of("osrp", "coordinates")  # images count, whatever the observation is called
+    seen = dataclasses.replace(ENV, obs={"camera": ArraySpec((64, 64, 3), "uint8")})
+    estimate = Estimate(lambda *_: seen)
     memory = [
         estimate(dataclasses.replace(spec, loop=dataclasses.replace(spec.loop, **changes))).memory
         for episodes in (4, 16, 100)
@@ -118,7 +119,7 @@ def test_the_preview_says_what_will_happen(tmp_path):
     stand(folders[0], "finished", env_steps=600)
     write_metrics(folders[0], {"env_steps": 600, "updates": 9, "wall_seconds": 600 / 3600})
     wanted = suite("0, 1, 7")
-    there = existing(tmp_path)
+    there = look_for(tmp_path).members
     plan = make_plan("mine", entries(wanted), there)
     needs = needs_of(plan.start, Estimate(lambda *_: ENV))
     lines = preview(wanted, entries(wanted), plan, Rates(there), needs, tmp_path)

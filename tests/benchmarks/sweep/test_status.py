@@ -24,7 +24,7 @@ from benchmarks.runs.records import COLUMNS, EpisodeRecord, RecordWriter
 from benchmarks.sweep import overview
 from benchmarks.sweep.export import export
 from benchmarks.sweep.live import live
-from benchmarks.sweep.members import LOG_FILE, existing, member
+from benchmarks.sweep.members import LOG_FILE, look_for, member
 from benchmarks.sweep.plan import make_plan
 from benchmarks.sweep.records import Reached, evaluations, reached
 from benchmarks.sweep.text import fitted
@@ -229,7 +229,7 @@ def test_a_cleaned_run_is_not_started_over(tmp_path, folders, capsys):
     (folders[0] / "replay/segment.npz").write_bytes(b"x")
     safedreamer(capsys, "clean", tmp_path, "--yes")
     longer = suite("0", steps="1200")
-    plan = make_plan("mine", entries(longer), existing(tmp_path))
+    plan = make_plan("mine", entries(longer), look_for(tmp_path).members)
     assert [m.folder for m in plan.cleaned] == [folders[0]] and [
         s.member.folder for s in plan.start
     ] == [folders[3]]
