@@ -124,7 +124,10 @@ def main(args: Sequence[str]) -> int:
     canaries_by = estimate if chosen.canary else None
     jobs = make_jobs(suite, out, plan, needs, watch, canaries_by, chosen.sync)
     if chosen.detach:
-        executor.submit(jobs)
+        from slurm.slurm import SlurmExecutor
+
+        assert isinstance(executor, SlurmExecutor)  # see _check
+        executor.submit_all(jobs)
         print(
             "the jobs go on by themselves; the same command without --detach watches them",
             flush=True,

@@ -115,6 +115,17 @@ class SlurmExecutor:
             self._say_once(f"Slurm does not answer ({error}); what is to be submitted waits")
             self._held.extend(job for job in jobs if job.folder not in self._watched)
 
+    def submit_all(self, jobs: Sequence[Job], sleep: Callable[[float], None] = time.sleep) -> None:
+        """`submit`, and return only when none is held."""
+        self.submit(jobs)
+        while self._held:
+            sleep(self.poll_seconds)
+            self._submit_held()
+
+    def _submit_held(self) -> None:
+        held, self._held = self._held, []
+        self.submit(held)
+
     def _submit_new(self, jobs: Sequence[Job]) -> None:
         with batches.locked(self._out):
             queued = self._queued()
@@ -189,8 +200,7 @@ class SlurmExecutor:
         return job.folder.resolve().relative_to(self._out.resolve()).as_posix()
 
     def poll(self) -> list[Ended]:
-        held, self._held = self._held, []
-        self.submit(held)
+        self._submit_held()
         ended, self._refused = self._refused, []
         try:
             listed = self._cluster.queue({at.batch for at in self._watched.values()})

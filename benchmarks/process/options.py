@@ -24,7 +24,8 @@ def check_once(args: Sequence[str], repeated: Sequence[str] = ()) -> None:
             spelled = argument.split("=", 1)[0]
             if spelled in repeated:
                 continue
-            name = spelled.replace("_", "-").removeprefix("--").removeprefix("no-")
+            section, dot, field = spelled.removeprefix("--").replace("_", "-").rpartition(".")
+            name = f"{section}{dot}{field.removeprefix('no-')}"
             if name in seen:
                 raise BadInput(
                     f"{spelled} is given twice"

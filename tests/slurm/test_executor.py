@@ -251,6 +251,20 @@ def test_a_controller_that_does_not_answer_is_waited_for(cluster, folders):
     assert sum("does not answer" in text for text in said) == 2
 
 
+def test_who_detaches_waits_until_all_jobs_are_submitted(cluster, folders):
+    executor = make(cluster, folders)
+    executor.submit(jobs_of(folders[:1]))
+    cluster.down, slept = True, []
+
+    def answer_the_second_time(seconds: float) -> None:
+        slept.append(seconds)
+        cluster.down = len(slept) < 2
+
+    executor.submit_all(jobs_of(folders[1:3]), answer_the_second_time)
+    assert len(cluster.orders) == 2 and executor.outstanding == 3
+    assert slept == [executor.poll_seconds] * 2
+
+
 def test_cancelled_runs_leave_the_queue_and_those_that_run_see_it_themselves(cluster, folders):
     executor = make(cluster, folders)
     executor.submit(jobs_of(folders[:3]))

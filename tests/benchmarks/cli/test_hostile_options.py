@@ -76,6 +76,7 @@ def test_presets_lie_in_the_ranges_and_nothing_is_without_one():
         "--seed 1 --seed 2",
         "--planner.horizon 3 --planner.horizon=4",
         "--cost-limit 1 --cost_limit 2",
+        "--planner.feasible-filter --planner.no-feasible-filter",
     ],
 )
 def test_what_is_out_of_range_or_given_twice_is_one_line_and_status_2(
