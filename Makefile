@@ -105,9 +105,10 @@ publish: setup
 # What every machine can run in minutes; the rest is in test-all, which names what it skips.
 REST := slow or slurm or omnisafe or gl or browser
 # XLA's older code generator for fusions compiles tests three times faster; the other two are for
-# tests that learn, all others compile without any optimisation (docs/decisions/speed.md).
+# tests that learn, all others compile without any optimisation (docs/decisions/speed.md). Many
+# small modules to compile in parallel cost a tenth more.
 TEST_XLA = --xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1 \
-	--xla_llvm_disable_expensive_passes=true
+	--xla_llvm_disable_expensive_passes=true --xla_cpu_parallel_codegen_split_count=1
 PYTEST = XLA_FLAGS="$(XLA_FLAGS) $(TEST_XLA)" $(BIN)/python -m pytest \
 	--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 

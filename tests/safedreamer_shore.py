@@ -22,7 +22,7 @@ from agents.safedreamer.config import (
 from agents.safedreamer.planner_config import PlannerConfig
 from agents.safedreamer.presets import with_method
 from agents.settings import AugmentedConfig, OptimizerConfig, PIDConfig
-from tests.fakes.toys import solve_shore
+from tests.fakes.toys import Judge, solve_shore
 
 FAST = OptimizerConfig(1e-3, 1e-5, 100.0)
 BASE = SafeDreamerConfig(
@@ -53,9 +53,7 @@ BASE = SafeDreamerConfig(
 )
 
 
-def solve(method: str, out: Path, steps: int = 4000, **changes: Any) -> tuple[float, float]:
-    """Mean return and cost of 10 evaluation episodes after `steps` simulator steps, with changed
-    settings.
-    """
+def solve(method: str, out: Path, judge: Judge, steps: int = 4000, **changes: Any) -> None:
+    """`solve_shore` with changed settings."""
     config = dataclasses.replace(with_method(BASE, method), **changes)
-    return solve_shore(out, method, config, SafeDreamer, steps=steps)
+    solve_shore(out, method, config, SafeDreamer, judge, steps)

@@ -92,4 +92,4 @@ def task_env_spec(task: str, obs: str, action_repeat: int = 1, resize: int = 0) 
     """
     from benchmarks.envs.worker import env_factory, probed
 
-    return probed(env_factory(task, obs, action_repeat, resize), reset=False).spec()
+    return probed(env_factory(task, obs, action_repeat, resize), reset=False)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from benchmarks.envs.errors import GL_HELP
 from benchmarks.runs.plain_text import one_line
 
+# a render camera that shows the whole arena from above; not part of MuJoCo's model
+OVERVIEW = "overview"
 DECIDING = ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")  # the first that is set chooses the backend
 
 

@@ -5,7 +5,7 @@ cost in `info["cost"]`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.envs.compat import user_imports  # (first: it prepares what Gymnasium imports)
 
@@ -14,15 +14,12 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 
-from benchmarks.envs.facts import EnvFacts
+from agents.api import ArraySpec, EnvSpec
 from benchmarks.envs.simulators.make import make_simulator
 from benchmarks.envs.simulators.navigation import IMAGE_SIZE
 from benchmarks.envs.simulators.simulator import Simulator, View
 from benchmarks.runs.references import load_object
 from benchmarks.tasks import get_task
-
-if TYPE_CHECKING:
-    from agents.api import EnvSpec
 
 
 class SafeEnv(gymnasium.Env):
@@ -188,13 +185,16 @@ def heading(env: gymnasium.Env) -> float:
     return base_of(env).simulator.heading
 
 
-def env_facts(env: gymnasium.Env) -> EnvFacts:
-    """Shapes, sizes and named slices of an environment made by `make_env`."""
+def env_spec(env: gymnasium.Env) -> EnvSpec:
+    """Spec of an environment made by `make_env`, which agents are built from."""
     base = base_of(env)
     assert base.action_space.shape is not None
     spaces = base.simulator.observation_space.spaces
-    return EnvFacts(
-        obs={key: (tuple(space.shape or ()), str(space.dtype)) for key, space in spaces.items()},
+    return EnvSpec(
+        obs={
+            key: ArraySpec(tuple(space.shape or ()), str(space.dtype))
+            for key, space in spaces.items()
+        },
         action_dim=base.action_space.shape[0],
         action_repeat=base.action_repeat,
         episode_env_steps=base.simulator.episode_env_steps,
@@ -202,8 +202,3 @@ def env_facts(env: gymnasium.Env) -> EnvFacts:
         costly=base.simulator.costly,
         hazard_size=base.simulator.hazard_size,
     )
-
-
-def env_spec(env: gymnasium.Env) -> EnvSpec:
-    """Spec of an environment made by `make_env`, which agents are built from."""
-    return env_facts(env).spec()

@@ -24,8 +24,8 @@ import gymnasium
 import numpy as np
 
 from benchmarks.envs.errors import EnvContractError, MissingGLError
-from benchmarks.envs.make import env_facts, heading, make_wrapped
-from benchmarks.envs.wire import pack, unpack
+from benchmarks.envs.make import env_spec, heading, make_wrapped
+from benchmarks.envs.wire import pack, spec_to_plain, unpack
 from benchmarks.process.signals import HEARD, let_through
 
 # for the user to fix: a retry would raise them again
@@ -72,7 +72,7 @@ class Server:
 
     def _made(self, env: gymnasium.Env) -> dict[str, Any]:
         self._env = env
-        return env_facts(env).to_plain()
+        return spec_to_plain(env_spec(env))
 
     @staticmethod
     def _replay(env: gymnasium.Env, seed: int, actions: np.ndarray) -> Any:

@@ -24,8 +24,8 @@ import numpy as np
 
 from benchmarks.envs.contract import check_batch, stack
 from benchmarks.envs.errors import EnvContractError, WorkerError
-from benchmarks.envs.facts import EnvFacts
 from benchmarks.envs.seeding import Split, episode_seed
+from benchmarks.envs.wire import spec_from_plain
 from benchmarks.envs.worker import (
     MAKE_SECONDS,
     InlineWorker,
@@ -120,34 +120,28 @@ class VectorEnv:
                 self._workers.append(self._new_worker(index))
             for worker in self._workers:
                 worker.send(self._factory)
-            self._facts: EnvFacts = self._made()
+            self.spec: EnvSpec = self._made()
             self._declared = {
-                key: (tuple(shape), np.dtype(dtype))
-                for key, (shape, dtype) in self._facts.obs.items()
+                key: (array.shape, np.dtype(array.dtype)) for key, array in self.spec.obs.items()
             }
         except BaseException:
             self.close()
             raise
 
-    @property
-    def spec(self) -> EnvSpec:
-        """Spec of one of these environments, which agents are built from."""
-        return self._facts.spec()
-
     def reset(self) -> Step:
         """Start a new episode in every environment; all rows are first rows."""
         self._ended = np.ones(self.num_envs, dtype=bool)
-        return self._advance(np.zeros((self.num_envs, self._facts.action_dim), np.float32))
+        return self._advance(np.zeros((self.num_envs, self.spec.action_dim), np.float32))
 
     def step(self, actions: np.ndarray) -> Step:
         """Take actions [E, A]; environments whose episode has ended start the next one instead."""
         if self._ended is None:
             raise RuntimeError("call reset() before step()")
         actions = np.asarray(actions)
-        if actions.shape != (self.num_envs, self._facts.action_dim):
+        if actions.shape != (self.num_envs, self.spec.action_dim):
             raise ValueError(
                 f"actions have shape {actions.shape}, expected "
-                f"{(self.num_envs, self._facts.action_dim)}"
+                f"{(self.num_envs, self.spec.action_dim)}"
             )
         # checked here, because environments would raise errors of their own
         if not np.isfinite(actions[~self._ended]).all():
@@ -172,7 +166,7 @@ class VectorEnv:
             requests[i] = ("reset", self._seed(i))
         answers, _ = self._ask(requests)
         self._ended = self._ended & ~which
-        blank = {key: np.zeros(shape, dtype) for key, (shape, dtype) in self._facts.obs.items()}
+        blank = {key: np.zeros(array.shape, array.dtype) for key, array in self.spec.obs.items()}
         rows = [blank if answer is None else answer for answer in answers]
         obs, nothing = self._stacked(rows), np.zeros(self.num_envs, np.float32)
         self._check(obs, nothing, nothing, np.zeros(self.num_envs, np.int64))
@@ -186,9 +180,7 @@ class VectorEnv:
     def snapshot(self) -> dict[str, np.ndarray]:
         """The running episodes and the actions taken in them, from which `restore` continues."""
         lengths = np.array([len(actions) for actions in self._actions])
-        taken = np.zeros(
-            (self.num_envs, lengths.max(initial=0), self._facts.action_dim), np.float32
-        )
+        taken = np.zeros((self.num_envs, lengths.max(initial=0), self.spec.action_dim), np.float32)
         for row, actions in zip(taken, self._actions, strict=True):
             row[: len(actions)] = np.array(actions, np.float32).reshape(-1, row.shape[-1])
         return {
@@ -234,7 +226,7 @@ class VectorEnv:
 
     def _replay(self, index: int) -> tuple[Any, ...]:
         """The request that brings a fresh environment to the current step of its episode."""
-        actions = np.array(self._actions[index], np.float32).reshape(-1, self._facts.action_dim)
+        actions = np.array(self._actions[index], np.float32).reshape(-1, self.spec.action_dim)
         return "replay", self._seed(index), actions
 
     def _seed(self, index: int) -> int:
@@ -267,7 +259,7 @@ class VectorEnv:
         )
 
     def _stacked(self, rows: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        return {key: stack(key, [row[key] for row in rows]) for key in self._facts.obs}
+        return {key: stack(key, [row[key] for row in rows]) for key in self.spec.obs}
 
     def _check(
         self,
@@ -280,7 +272,7 @@ class VectorEnv:
         violation = check_batch(self._declared, obs, reward, cost)
         if violation is not None:
             index, message = violation
-            before = max(0, len(self._actions[index]) - 1) * self._facts.action_repeat
+            before = max(0, len(self._actions[index]) - 1) * self.spec.action_repeat
             raise EnvContractError(
                 f"{self._where(index)}, step {before + int(env_steps[index])}: {message}"
             )
@@ -355,10 +347,10 @@ class VectorEnv:
             f"last time: {error}"
         )
 
-    def _made(self) -> EnvFacts:
-        """Wait until all environments are made; returns the facts they share."""
-        facts = [worker.receive(MAKE_SECONDS) for worker in self._workers]
-        return EnvFacts.from_plain(facts[0])
+    def _made(self) -> EnvSpec:
+        """Wait until all environments are made; returns the spec they share."""
+        specs = [worker.receive(MAKE_SECONDS) for worker in self._workers]
+        return spec_from_plain(specs[0])
 
     def _new_worker(self, index: int) -> ProcessWorker | InlineWorker:
         return (

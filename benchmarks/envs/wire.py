@@ -8,10 +8,14 @@ is sent as dtype, shape and bytes; NumPy scalars become Python scalars; tuples a
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import msgpack
 import numpy as np
+
+from agents.api import ArraySpec, EnvSpec
 
 ARRAY = 1  # MessagePack extension type
 
@@ -47,3 +51,16 @@ def _unpack_array(code: int, data: bytes) -> Any:
         raise ValueError(f"unknown extension type {code} in a message of an environment process")
     (dtype, shape), content = msgpack.unpackb(data)
     return np.frombuffer(content, dtype).reshape(shape)
+
+
+def spec_to_plain(spec: EnvSpec) -> dict[str, Any]:
+    """The spec as a message; `spec_from_plain` is the inverse."""
+    layout = {name: [part.start, part.stop] for name, part in spec.layout.items()}
+    return dataclasses.asdict(spec) | {"layout": layout}
+
+
+def spec_from_plain(data: Mapping[str, Any]) -> EnvSpec:
+    """The spec of an unpacked message."""
+    obs = {key: ArraySpec(tuple(x["shape"]), x["dtype"]) for key, x in data["obs"].items()}
+    layout = {name: slice(start, stop) for name, (start, stop) in data["layout"].items()}
+    return EnvSpec(**{**data, "obs": obs, "layout": layout, "costly": tuple(data["costly"])})

@@ -26,8 +26,7 @@ import numpy as np
 import benchmarks
 from benchmarks.envs.errors import EnvContractError, MissingGLError, WorkerError
 from benchmarks.envs.factory import EnvFactory, chosen_python
-from benchmarks.envs.facts import EnvFacts
-from benchmarks.envs.wire import pack, unpack
+from benchmarks.envs.wire import pack, spec_from_plain, unpack
 from benchmarks.process.modules import API
 from benchmarks.process.signals import held_back
 from benchmarks.runs.errors import BadInput
@@ -35,6 +34,8 @@ from benchmarks.tasks import get_task
 
 if TYPE_CHECKING:
     import gymnasium
+
+    from agents.api import EnvSpec
 
 MAKE_SECONDS = 600.0  # to make an environment: importing and compiling a model on a busy machine
 THREAD_VARIABLES = (  # one thread each: the environments are what runs in parallel
@@ -243,19 +244,19 @@ def single_worker(make: EnvFactory) -> ProcessWorker | InlineWorker:
     return ProcessWorker(0, make.python) if make.python else InlineWorker(0)
 
 
-def env_facts_of(make: EnvFactory, reset: bool, timeout_seconds: float) -> EnvFacts:
-    """Facts of one environment, made for this and closed; starts an episode if `reset`.
+def env_spec_of(make: EnvFactory, reset: bool, timeout_seconds: float) -> EnvSpec:
+    """Spec of one environment, made for this and closed; starts an episode if `reset`.
 
     Errors of the environment propagate.
     """
     worker = single_worker(make)
     try:
         worker.send(make_request(make))
-        facts = EnvFacts.from_plain(worker.receive(timeout_seconds))
+        spec = spec_from_plain(worker.receive(timeout_seconds))
         if reset:
             worker.send(("reset", 0))
             worker.receive(timeout_seconds)
-        return facts
+        return spec
     finally:
         worker.close()
 
@@ -271,8 +272,8 @@ def env_factory(task: str, obs: str, action_repeat: int = 1, resize: int = 0) ->
     return EnvFactory(task, obs, action_repeat, resize=resize, python=python)
 
 
-def probed(make: EnvFactory, reset: bool | None = None) -> EnvFacts:
-    """Facts of one environment, made for this and closed.
+def probed(make: EnvFactory, reset: bool | None = None) -> EnvSpec:
+    """Spec of one environment, made for this and closed.
 
     Starts an episode if `reset`; if None, in a user's own environment and in one that renders, to
     detect missing parts early. Raises BadInput that names the missing part and its fix.
@@ -280,7 +281,7 @@ def probed(make: EnvFactory, reset: bool | None = None) -> EnvFacts:
     if reset is None:
         reset = make.obs == "vision" or get_task(make.task).custom
     try:
-        return env_facts_of(make, reset, MAKE_SECONDS)
+        return env_spec_of(make, reset, MAKE_SECONDS)
     except (EnvContractError, MissingGLError, ValueError) as error:
         raise BadInput(str(error)) from error
 

@@ -1,48 +1,48 @@
-"""Requirements of environment perturbations on a policy and its task.
-
-Each function of a subject and a strength returns what the subject lacks, or "".
-"""
+"""Requirements of environment perturbations on a policy and its task."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from benchmarks.methods import method
 from benchmarks.stress.names import HAZARDS_LIDAR, LIDAR
 from benchmarks.stress.perturbation import Needs, Subject
 
 
-def flat(subject: Subject, strength: float) -> str:
-    del strength
-    one = any(len(shape) == 1 for shape, _ in subject.facts.obs.values())
-    return "" if one else "a flat observation"
+def _needs(what: str, there: Callable[[Subject], bool]) -> Needs:
+    """A requirement at every strength: `what`, unless `there`."""
+    return lambda subject, strength: "" if there(subject) else what
 
 
-def pictures(subject: Subject, strength: float) -> str:
-    del strength
-    one = any(len(shape) == 3 for shape, _ in subject.facts.obs.values())
-    return "" if one else "pictures"
+def _dimensions(subject: Subject) -> set[int]:
+    return {len(array.shape) for array in subject.env.obs.values()}
+
+
+def _arena_of(*tasks: str) -> Needs:
+    what = f"an arena with room for other layouts ({', '.join(tasks)})"
+    return _needs(what, lambda it: it.task.name in tasks)
+
+
+flat = _needs("a flat observation", lambda it: 1 in _dimensions(it))
+pictures = _needs("pictures", lambda it: 3 in _dimensions(it))
+lidar = _needs("lidar", lambda it: any(part.endswith(LIDAR) for part in it.env.layout))
+lidar_of_hazards = _needs("a lidar of hazards", lambda it: HAZARDS_LIDAR in it.env.layout)
+physics = _needs("a simulator of Safety-Gymnasium", lambda it: not it.task.custom)
+hazards = _needs("hazards", lambda it: it.env.hazard_size > 0)
+goal = _needs("a goal of Safety-Gymnasium's Goal tasks", lambda it: it.task.name == "Goal")
+walls = _needs("walls that cost (Circle, Run)", lambda it: "sigwalls" in it.env.costly)
+bound = _needs(
+    "walls (Circle, Run) or a speed limit that costs",
+    lambda it: bool({"sigwalls", "velocity"} & set(it.env.costly)),
+)
+# robot and objects are placed anywhere in the arena; in Button they barely fit
+roomy_arena = _arena_of("Goal", "Push", "FadingEasy", "FadingHard")
+arena = _arena_of("Goal", "Push", "FadingEasy", "FadingHard", "Button")
 
 
 def scene(subject: Subject, strength: float) -> str:
-    if lacking := pictures(subject, strength):
-        return lacking
-    return "pictures that Safety-Gymnasium renders" if subject.task.custom else ""
-
-
-def lidar(subject: Subject, strength: float) -> str:
-    del strength
-    return "" if any(part.endswith(LIDAR) for part in subject.facts.layout) else "lidar"
-
-
-def lidar_of_hazards(subject: Subject, strength: float) -> str:
-    del strength
-    return "" if HAZARDS_LIDAR in subject.facts.layout else "a lidar of hazards"
-
-
-def physics(subject: Subject, strength: float) -> str:
-    del strength
-    return "a simulator of Safety-Gymnasium" if subject.task.custom else ""
+    rendered = "pictures that Safety-Gymnasium renders" if subject.task.custom else ""
+    return pictures(subject, strength) or rendered
 
 
 def friction(subject: Subject, strength: float) -> str:
@@ -50,45 +50,10 @@ def friction(subject: Subject, strength: float) -> str:
     return "wheels or legs" if sliding else physics(subject, strength)
 
 
-def hazards(subject: Subject, strength: float) -> str:
-    del strength
-    return "" if subject.facts.hazard_size > 0 else "hazards"
-
-
 def countable_hazards(subject: Subject, strength: float) -> str:
     if subject.spec.obs == "coordinates":
         return "an observation whose size does not follow from the number of hazards"
     return hazards(subject, strength)
-
-
-def goal(subject: Subject, strength: float) -> str:
-    del strength
-    return "" if subject.task.name == "Goal" else "a goal of Safety-Gymnasium's Goal tasks"
-
-
-def walls(subject: Subject, strength: float) -> str:
-    del strength
-    return "" if "sigwalls" in subject.facts.costly else "walls that cost (Circle, Run)"
-
-
-def bound(subject: Subject, strength: float) -> str:
-    del strength
-    bounded = {"sigwalls", "velocity"} & set(subject.facts.costly)
-    return "" if bounded else "walls (Circle, Run) or a speed limit that costs"
-
-
-def _arena_of(tasks: Sequence[str]) -> Needs:
-    def lacking(subject: Subject, strength: float) -> str:
-        del strength
-        drawn = subject.task.name in tasks
-        return "" if drawn else f"an arena with room for other layouts ({', '.join(tasks)})"
-
-    return lacking
-
-
-# robot and objects are placed anywhere in the arena; in Button they barely fit
-roomy_arena = _arena_of(("Goal", "Push", "FadingEasy", "FadingHard"))
-arena = _arena_of(("Goal", "Push", "FadingEasy", "FadingHard", "Button"))
 
 
 def predicted_costs(subject: Subject, strength: float) -> str:

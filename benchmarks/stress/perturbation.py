@@ -11,13 +11,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.envs.factory import EnvFactory
-from benchmarks.envs.facts import EnvFacts
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.spec import RunSpec
 from benchmarks.tasks import Task
 
 if TYPE_CHECKING:
-    from agents.api import Agent, PyTree
+    from agents.api import Agent, EnvSpec, PyTree
     from benchmarks.zoo.trained import Trained
 
 UNDISTURBED = "none"  # perturbation of the cells at strength 0
@@ -29,7 +28,7 @@ class Subject(NamedTuple):
 
     spec: RunSpec
     task: Task
-    facts: EnvFacts
+    env: EnvSpec
     trained: Trained
     torch: bool  # whether it acts in its own process, without JAX
 

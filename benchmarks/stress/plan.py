@@ -54,8 +54,7 @@ def transferred(policy: Policy, tasks: Sequence[str]) -> Plan:
             continue
         try:
             get_task(name).check_obs(policy.subject.spec.obs)
-            facts = probed(dataclasses.replace(policy.make, task=name))
-            check_alike(policy, facts, name)
+            check_alike(policy, probed(dataclasses.replace(policy.make, task=name)), name)
         except ValueError as error:  # including BadInput
             left_out[name] = str(error)
             continue

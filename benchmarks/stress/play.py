@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from agents.api import EnvSpec
 from benchmarks.envs.factory import EnvFactory
-from benchmarks.envs.facts import EnvFacts
 from benchmarks.envs.worker import env_factory, probed
 from benchmarks.methods import method
 from benchmarks.process.compilation import forget_compiled
@@ -122,20 +122,20 @@ def factory(policy: Policy, cell: Cell) -> EnvFactory:
     return make
 
 
-def check_alike(policy: Policy, facts: EnvFacts, task: str) -> None:
+def check_alike(policy: Policy, env: EnvSpec, task: str) -> None:
     """Raise BadInput unless observations and actions have the shapes of the policy's training."""
-    ours, theirs = ((f.obs, f.action_dim) for f in (policy.subject.facts, facts))
-    if ours != theirs:
+    ours = policy.subject.env
+    if (ours.obs, ours.action_dim) != (env.obs, env.action_dim):
         raise BadInput(
             f"{policy.subject.where} cannot act on {task}: it was trained on observations "
-            f"{shapes(policy.subject.facts)}, and that has {shapes(facts)}"
+            f"{shapes(ours)}, and that has {shapes(env)}"
         )
 
 
-def shapes(facts: EnvFacts) -> str:
+def shapes(env: EnvSpec) -> str:
     """Readable description of observations and actions."""
-    obs = ", ".join(f"{name} {list(shape)}" for name, (shape, _) in facts.obs.items())
-    return f"{obs} with {facts.action_dim} actions"
+    obs = ", ".join(f"{name} {list(array.shape)}" for name, array in env.obs.items())
+    return f"{obs} with {env.action_dim} actions"
 
 
 def play(
@@ -161,7 +161,7 @@ def load(subject: Subject) -> Acting:
 
     Raises BadInput if the parameters do not fit.
     """
-    return Acting(*subject.trained._replace(spec=subject.spec).load(subject.facts.spec()))
+    return Acting(*subject.trained._replace(spec=subject.spec).load(subject.env))
 
 
 def _play_jax(

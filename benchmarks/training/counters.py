@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.process.signals import Stop
 from benchmarks.runs.spec import ENV_TIMEOUT_SECONDS, MAX_ENV_FAULTS
-from benchmarks.training.progress import Reporter, Silent
+from benchmarks.training.progress import Reporter
 
 if TYPE_CHECKING:
     from agents.api import EnvSpec, PyTree
@@ -25,7 +25,7 @@ class Options(NamedTuple):
     tensorboard: bool = False
     wandb: str | None = None  # project of Weights & Biases
     mlflow: str | None = None  # experiment of MLflow
-    reporter: Reporter = Silent()
+    reporter: Reporter = Reporter()
     env_timeout_seconds: float = ENV_TIMEOUT_SECONDS  # after which an environment counts as hung
     max_env_faults: int = MAX_ENV_FAULTS  # environments replaced before the run fails
     stop: Stop = Stop()  # checked after every iteration and inside evaluations

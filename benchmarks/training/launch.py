@@ -33,7 +33,7 @@ def environment(spec: RunSpec) -> tuple[EnvFactory, EnvSpec]:
     Makes one environment. Raises BadInput if that fails.
     """
     make = env_factory(spec.task, spec.obs, spec.loop.action_repeat, spec.loop.resize)
-    return make, probed(make).spec()
+    return make, probed(make)
 
 
 def agent_for(spec: RunSpec, env_spec: EnvSpec) -> Agent:

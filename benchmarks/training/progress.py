@@ -11,7 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from rich.console import Console
 from rich.live import Live as RichLive
@@ -96,24 +96,23 @@ class Speed:
         self._points.clear()
 
 
-class Reporter(Protocol):
-    """Displays snapshots, at any rate the loop sends them."""
+class Reporter:
+    """Displays snapshots, at any rate the loop sends them; this one displays nothing."""
 
-    def update(self, snapshot: Snapshot) -> None: ...
+    def update(self, snapshot: Snapshot) -> None:
+        pass
 
     def evaluated(self, snapshot: Snapshot) -> None:
         """Show a finished evaluation, `snapshot.evaluation`."""
-        ...
 
     def compiling(self) -> None:
         """Show that something compiles until the next update."""
-        ...
 
     def say(self, text: str) -> None:
         """Print a message to the user."""
-        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        pass
 
 
 WIDTH = 80  # columns of the live line
@@ -179,7 +178,7 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-class Lines:
+class Lines(Reporter):
     """Prints a plain line at most every `every_seconds`, and one at the end."""
 
     def __init__(self, label: str, every_seconds: float = 15.0, losses: bool = False) -> None:
@@ -196,9 +195,6 @@ class Lines:
     def evaluated(self, snapshot: Snapshot) -> None:
         print(f"{self._label}: {describe_evaluation(snapshot)}", flush=True)
 
-    def compiling(self) -> None:
-        pass
-
     def say(self, text: str) -> None:
         print(f"{self._label}: {text}", flush=True)
 
@@ -212,7 +208,7 @@ class Lines:
         self._print()
 
 
-class Live:
+class Live(Reporter):
     """A terminal line redrawn in place, optionally followed by one line per loss."""
 
     def __init__(self, label: str, losses: bool = False) -> None:
@@ -252,25 +248,6 @@ class Live:
     def close(self) -> None:
         self._live.refresh()
         self._live.stop()
-
-
-class Silent:
-    """Prints nothing; for tests and library use."""
-
-    def update(self, snapshot: Snapshot) -> None:
-        del snapshot
-
-    def evaluated(self, snapshot: Snapshot) -> None:
-        del snapshot
-
-    def compiling(self) -> None:
-        pass
-
-    def say(self, text: str) -> None:
-        del text
-
-    def close(self) -> None:
-        pass
 
 
 def reporter(label: str, every_seconds: float = 15.0, losses: bool = False) -> Reporter:

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.envs import EnvContractError, EnvFactory, MissingGLError, episode_seed
 from benchmarks.envs.factory import chosen_python
-from benchmarks.envs.facts import OVERVIEW
+from benchmarks.envs.gl import OVERVIEW
 from benchmarks.envs.worker import MAKE_SECONDS, as_action, make_request, single_worker
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.spec import ENV_TIMEOUT_SECONDS, RunSpec

@@ -12,8 +12,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("multiplier", ["augmented", "pid"])
 def test_with_either_multiplier_it_stops_at_the_edge(multiplier: str, tmp_path):
-    stops_at_the_edge(*solve("bsrp_lag", tmp_path / "run", multiplier=multiplier))
+    solve("bsrp_lag", tmp_path, stops_at_the_edge, multiplier=multiplier)
 
 
 def test_without_a_constraint_it_walks_into_the_water(tmp_path):
-    walks_into_the_water(*solve("dreamerv3", tmp_path / "run", steps=2000))
+    solve("dreamerv3", tmp_path, walks_into_the_water, steps=2000)

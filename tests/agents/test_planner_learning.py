@@ -12,8 +12,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("method", ["osrp", "osrp_lag"])
 def test_constrained_plans_stop_at_the_edge(method: str, tmp_path):
-    stops_at_the_edge(*solve(method, tmp_path / "run"))
+    solve(method, tmp_path, stops_at_the_edge)
 
 
 def test_unconstrained_plans_walk_into_the_water(tmp_path):
-    walks_into_the_water(*solve("cem", tmp_path / "run", steps=2000))
+    solve("cem", tmp_path, walks_into_the_water, steps=2000)

@@ -6,6 +6,7 @@ It walks to the shore and stays out of the water; with a loose cost limit it wal
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import pytest
 
@@ -52,15 +53,11 @@ CONFIG = LambdaConfig(
 )
 
 
-def solve(out, steps: int, cost_limit: float = CONFIG.cost_limit) -> tuple[float, float]:
-    """Mean return and cost of 10 evaluation episodes after `steps` simulator steps."""
-    config = dataclasses.replace(CONFIG, cost_limit=cost_limit)
-    return solve_shore(out, "lambda", config, Lambda, steps=steps)
-
-
 def test_it_stops_at_the_edge(tmp_path):
-    stops_at_the_edge(*solve(tmp_path / "run", steps=3000), limit=CONFIG.cost_limit)
+    judge = functools.partial(stops_at_the_edge, limit=CONFIG.cost_limit)
+    solve_shore(tmp_path, "lambda", CONFIG, Lambda, judge, steps=4000)
 
 
 def test_with_a_limit_beyond_reach_it_walks_into_the_water(tmp_path):
-    walks_into_the_water(*solve(tmp_path / "run", steps=1000, cost_limit=1000.0))
+    config = dataclasses.replace(CONFIG, cost_limit=1000.0)
+    solve_shore(tmp_path, "lambda", config, Lambda, walks_into_the_water, steps=1000)

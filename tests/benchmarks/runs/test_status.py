@@ -16,11 +16,11 @@ from benchmarks.runs.files import STATUS_FILE
 from benchmarks.runs.heartbeat import file_clock, modified
 from benchmarks.runs.status import StatusFile, estimated_end, read_status
 from benchmarks.training.loop import Options, train
-from benchmarks.training.progress import Silent
+from benchmarks.training.progress import Reporter
 from tests.fakes.toys import ToyAgent, toy_env, toy_spec
 
 
-class Reading(Silent):
+class Reading(Reporter):
     """Reads the status file whenever the loop reports."""
 
     def __init__(self, out):

@@ -11,11 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.api import EnvSpec
+from agents.api import ArraySpec, EnvSpec
 from agents.safedreamer import agent as agent_module
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.tracking import untracked
-from benchmarks.envs.facts import EnvFacts
 from benchmarks.runs import checkpoint
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.spec import to_dict
@@ -29,12 +28,12 @@ from tests.agent_inputs import LIDAR, observations, tiny
 from tests.specs import spec_of
 
 E = 3
-FACTS = EnvFacts({"observation": ((12,), "float32")}, 2, 4, 1000, {}, ("hazards",), 0.2)
+ENV = EnvSpec({"observation": ArraySpec((12,), "float32")}, 2, 4, 1000, {}, ("hazards",), 0.2)
 
 
 def subject(method: str, path: Path = Path(), **changes: Any) -> Subject:
     spec = spec_of(method, "lidar", **changes)
-    return Subject(spec, get_task(spec.task), FACTS, Trained(spec, path, 0, 0), method == "ppo_lag")
+    return Subject(spec, get_task(spec.task), ENV, Trained(spec, path, 0, 0), method == "ppo_lag")
 
 
 @pytest.fixture(scope="module")
@@ -227,8 +226,8 @@ def test_what_a_policy_cannot_have_is_refused_with_what_it_can(method, name, lac
     ],
 )
 def test_arenas_and_looks_are_those_of_some_tasks(name, task, lacks):
-    seen = FACTS._replace(obs={"image": ((64, 64, 3), "uint8")})
-    of = subject("bsrp_lag")._replace(task=get_task(task), facts=seen)
+    seen = dataclasses.replace(ENV, obs={"image": ArraySpec((64, 64, 3), "uint8")})
+    of = subject("bsrp_lag")._replace(task=get_task(task), env=seen)
     refusal = PERTURBATIONS[name].refusal(of, 1.0)
     assert refusal.startswith(lacks) and bool(refusal) == bool(lacks)
 

@@ -13,7 +13,7 @@ from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import STATUS_FILE
 from benchmarks.runs.records import CLOCK, read_records
 from benchmarks.training.loop import Options, train
-from benchmarks.training.progress import Silent
+from benchmarks.training.progress import Reporter
 from tests.damage import flip
 from tests.fakes.toys import Listener, ToyAgent, toy_env, toy_spec
 
@@ -97,7 +97,7 @@ def test_starting_over_is_said(env_steps: int, tmp_path):
     assert any("before its first checkpoint; it starts over" in text for text in listener.said)
 
 
-class Breaking(Silent):
+class Breaking(Reporter):
     def update(self, snapshot):
         if snapshot.env_steps > 150 and snapshot.state == "evaluate":
             raise KeyboardInterrupt

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.training import progress
 from benchmarks.training.loop import Options, train
-from benchmarks.training.progress import Live, Silent, Snapshot, Speed, describe, live_line
+from benchmarks.training.progress import Live, Reporter, Snapshot, Speed, describe, live_line
 from tests.fakes.toys import ToyAgent, toy_env, toy_spec
 
 
@@ -71,7 +71,7 @@ class Clock:
         return self.now
 
 
-class Kept(Silent):
+class Kept(Reporter):
     """Keeps snapshots and counts compilations."""
 
     def __init__(self) -> None:

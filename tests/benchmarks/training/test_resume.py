@@ -23,7 +23,7 @@ from benchmarks.runs.errors import BadInput
 from benchmarks.runs.provenance import provenance
 from benchmarks.runs.records import read_records
 from benchmarks.training.loop import Options, train
-from benchmarks.training.progress import Silent
+from benchmarks.training.progress import Reporter
 from tests.agent_inputs import tiny
 from tests.fakes.toys import Listener, Shore, StopAfter, run, steady, toy_env, toy_spec
 
@@ -64,7 +64,7 @@ def test_safedreamer_stopped_twice_ends_as_if_it_had_not_been(tmp_path):
     assert without_clocks(tmp_path / "run") == without_clocks(tmp_path / "unbroken")
 
 
-class StopInEvaluation(Stop, Silent):
+class StopInEvaluation(Stop, Reporter):
     """Requests a stop during the evaluation of a given number, like a signal that arrives there."""
 
     def __init__(self, number):
