@@ -246,9 +246,12 @@ def test_a_dry_run_plays_nothing(run, tmp_path, capfd):
 
 
 def test_suites():
-    circle = suite.load("circle")
-    assert len(circle.perturbations) == 10 and circle.strict
-    assert all(len(strengths) == 3 for _, strengths in circle.perturbations)
+    for name in ("circle", "goal"):
+        of_a_task = suite.load(name)
+        assert len(of_a_task.perturbations) == 10 and of_a_task.strict
+        assert {
+            len(strengths) for kind, strengths in of_a_task.perturbations if kind.name != "level"
+        } == {3}
     assert set(SUITES["robustness"]) & set(SUITES["model"]) == set()
     assert set(SUITES["robustness"]) | set(SUITES["model"]) == set(PERTURBATIONS)
     mine = suite.parse("perturbations: {mass: , gear: [0.1]}\nepisodes: 3\nseed: 4", "x", "x.yaml")
@@ -265,7 +268,7 @@ def test_suites():
 
 
 def test_every_suite_is_listed():
-    assert {"robustness", "model", "transfer", "circle"} <= set(suite.names())
+    assert {"robustness", "model", "transfer", "circle", "goal"} <= set(suite.names())
 
 
 def on_goal(tmp_path: Path) -> Policy:
