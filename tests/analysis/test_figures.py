@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from analysis.figures import curves, style
+from analysis.figures.scaling import PANELS, growth
+from analysis.figures.scaling import figure as scaling_figure
 from analysis.read.load import load
 from analysis.statistics import final, intervals, series
 from tests.analysis_runs import run_row, write_run, write_sweep
@@ -331,3 +333,24 @@ def test_unknown_methods_keep_their_look():
     assert list(style.method_styles(["mine", "osrp"])) == ["osrp", "mine"]
     many = style.method_styles([f"method{i}" for i in range(40)])
     assert len({(look.color, str(look.line)) for look in many.values()}) == 40
+
+
+def test_growth_is_relative_to_the_smallest_size_whatever_the_order():
+    update = {"kind": "update", "median": 0.3, "peak_bytes": 3e9}
+    rows = [
+        update | {"name": "update, model.deter=256"},
+        update | {"name": "update, model.deter=64", "median": 0.1, "peak_bytes": 1e9},
+        {"kind": "plan", "name": "plan, planner.horizon=5", "median": 0.2, "peak_bytes": 1e9},
+    ]
+    found = growth(rows).set_index(["panel", "setting"])
+    assert found.loc["update: seconds"][["size", "value"]].to_numpy() == pytest.approx(
+        np.array([[1, 1], [4, 3]])
+    )
+    assert found.loc["update: peak memory", "value"].tolist() == pytest.approx([1, 3])
+    assert found.loc["planned action: seconds", "value"].tolist() == [1.0]
+    drawn = scaling_figure(rows)
+    assert [axes.get_title() for axes in drawn.axes] == list(PANELS)
+    assert [text.get_text() for text in drawn.axes[0].get_legend().get_texts()] == [
+        "model.deter",
+        "in proportion",
+    ]
