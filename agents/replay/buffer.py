@@ -48,7 +48,8 @@ class Replay:
         capacity: transitions over all streams; rounded down to a multiple of `num_streams`.
         num_streams: E, rows per `add`.
         directory: map the arrays to files in this directory instead of holding them in memory.
-    Raises ReplaySizeError (naming the fix) when memory or disk is too small, before allocating.
+        rows: transitions that will be added at most, if fewer than `capacity`.
+    Raises ReplaySizeError (naming the fix) when memory or disk is too small for what will be held.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Replay:
         capacity: int,
         num_streams: int,
         directory: str | Path | None = None,
+        rows: int | None = None,
     ):
         check_specs(specs)
         if not 1 <= num_streams <= capacity:
@@ -68,11 +70,13 @@ class Replay:
         self.saved: SavedMark | None = None
         self._guards: list[Callable[[int], None]] = []
         self._lock = None
+        held = num_streams * self.slots
+        rows = held if rows is None else min(held, rows)
         if directory is None:
-            self._arrays = allocate(self.specs, num_streams, self.slots)
+            self._arrays = allocate(self.specs, num_streams, self.slots, rows)
         else:
             self._arrays, self._lock = allocate_mapped(
-                self.specs, num_streams, self.slots, Path(directory)
+                self.specs, num_streams, self.slots, rows, Path(directory)
             )
         self._flat = {
             key: array.reshape(num_streams * self.slots, *array.shape[2:])

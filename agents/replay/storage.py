@@ -129,18 +129,19 @@ def check_fits(needed: int, available: int, capacity: int, place: str) -> None:
     )
 
 
-def allocate(specs: Mapping[str, ArraySpec], streams: int, slots: int) -> dict[str, np.ndarray]:
-    """Arrays [streams, slots, ...] in memory, zero, lazily committed."""
-    capacity = streams * slots
-    check_fits(memory_bytes(specs, capacity), available_memory_bytes(), capacity, "memory")
+def allocate(
+    specs: Mapping[str, ArraySpec], streams: int, slots: int, rows: int
+) -> dict[str, np.ndarray]:
+    """Arrays [streams, slots, ...] in memory, zero, lazily committed; `rows` of them must fit."""
+    check_fits(memory_bytes(specs, rows), available_memory_bytes(), rows, "memory")
     return {key: np.zeros((streams, slots, *spec.shape), spec.dtype) for key, spec in specs.items()}
 
 
 def allocate_mapped(
-    specs: Mapping[str, ArraySpec], streams: int, slots: int, directory: Path
+    specs: Mapping[str, ArraySpec], streams: int, slots: int, rows: int, directory: Path
 ) -> tuple[dict[str, np.ndarray], IO[bytes]]:
     """Arrays [streams, slots, ...] mapped to `directory`/KEY.npy, and the lock file that excludes
-    other processes while open.
+    other processes while open; `rows` of them must fit.
 
     The files are scratch space of one process: existing ones of the same names are replaced
     (`journal.save` persists a replay). Raises ReplaySizeError if the disk is too small, ValueError
@@ -159,13 +160,8 @@ def allocate_mapped(
         paths = {key: directory / f"{key}.npy" for key in specs}
         for path in paths.values():
             path.unlink(missing_ok=True)
-        capacity = streams * slots
-        check_fits(
-            memory_bytes(specs, capacity),
-            shutil.disk_usage(directory).free,
-            capacity,
-            str(directory),
-        )
+        free = shutil.disk_usage(directory).free
+        check_fits(memory_bytes(specs, rows), free, rows, str(directory))
         arrays = {
             key: np.lib.format.open_memmap(
                 paths[key], mode="w+", dtype=spec.dtype, shape=(streams, slots, *spec.shape)

@@ -17,8 +17,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -140,15 +140,32 @@ def front_and_back(agent: str, model: Any) -> tuple[Pose, Pose]:
     return front, turned_around(front)
 
 
+def assets_of(model: Any) -> tuple[object, ...]:
+    """What a renderer uploads of a model, but for the pixels of its textures."""
+    return (*model.tex_type, *model.mesh_vertnum, *model.mesh_facenum, model.nskin, model.nhfield)
+
+
 class Renderer:
     """One OpenGL context with the textures and meshes of one model.
 
-    Also renders recompiled models of the same task.
+    Also renders other models with the same ones (`assets_of`): recompiled models of the task, and
+    those of other environments in this process, which share it by a key (`shared`), since the sky
+    alone takes 0.4 GB.
 
     Raises MissingGLError if no context can be created.
     """
 
-    def __init__(self, model: Any, height: int, width: int) -> None:
+    _by_key: ClassVar[dict[Hashable, Renderer]] = {}
+
+    @classmethod
+    def shared(cls, key: Hashable) -> Renderer | None:
+        """The renderer of that key, for one more user, or None if nobody has one."""
+        found = cls._by_key.get(key)
+        if found is not None:
+            found._users += 1
+        return found
+
+    def __init__(self, model: Any, height: int, width: int, key: Hashable = None) -> None:
         context_type = getattr(mujoco, "GLContext", None)
         if context_type is None:
             raise MissingGLError(explain(gl_failure or "no OpenGL library was found", os.environ))
@@ -168,6 +185,9 @@ class Renderer:
         self._perturb = mujoco.MjvPerturb()
         self._camera = mujoco.MjvCamera()
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self.assets, self._key, self._users = assets_of(model), key, 1
+        if key is not None:
+            self._by_key.setdefault(key, self)
 
     def named(self, model: Any, data: Any, camera: str, height: int, width: int) -> np.ndarray:
         """Image [height, width, 3] uint8 from a named camera of the model."""
@@ -215,8 +235,11 @@ class Renderer:
         return np.ascontiguousarray(pixels[::-1])  # OpenGL's first row is the lowest
 
     def close(self) -> None:
-        """Free the context; nothing can be rendered afterwards."""
-        if self._context is not None:
+        """End one user's share; the last one frees the context."""
+        self._users -= 1
+        if self._users <= 0 and self._context is not None:
+            if self._by_key.get(self._key) is self:
+                del self._by_key[self._key]
             self._gl.make_current()
             self._context.free()
             self._context = None

@@ -22,8 +22,9 @@ from benchmarks.omnisafe.envs import frame_of
 from benchmarks.runs.checkpoint import KEEP
 from benchmarks.runs.identity import flatten
 from benchmarks.runs.spec import RunSpec
+from benchmarks.tasks import get_task
 from benchmarks.training.episodes import MAX_ENVS
-from benchmarks.training.transitions import row_specs
+from benchmarks.training.transitions import row_specs, rows_filled
 
 __all__ = ["Estimate", "Needs", "available_memory_bytes"]
 
@@ -34,6 +35,12 @@ EnvSpecOf = Callable[..., EnvSpec]
 # and of one environment process.
 PROCESS_BYTES = 1_300_000_000
 WORKER_BYTES = 200_000_000
+# Safety-Gymnasium's textures in a process that renders: at the first reset, decoded, in the model
+# and in OSMesa; 0.44e9 remain.
+TEXTURE_BYTES = 810_000_000
+# Scratch memory of an update, in float32 copies of the images of a batch: 45 were measured at the
+# release's sizes, 14 with the preset cpu.
+UPDATE_COPIES = 45
 # likewise with torch and OmniSafe, evaluation environments included
 TORCH_PROCESS_BYTES = 1_200_000_000
 CHECKPOINT_BYTES = 10_000_000  # upper bound for OmniSafe's networks and optimisers
@@ -66,17 +73,20 @@ class Estimate:
         transitions = math.ceil(spec.steps / spec.loop.action_repeat)
         saved = min(full, memory_bytes(rows, transitions))
         learner = self._learner_bytes(spec, env_spec)
-        # without images, evaluations run in the run's own process
-        renders = any(array.dtype == "uint8" for array in env_spec.obs.values())
-        evaluated = min(spec.loop.eval_episodes, MAX_ENVS) if renders else 0
-        workers = (
-            (spec.loop.num_envs + evaluated) * WORKER_BYTES
-            if spec.loop.env_workers == "process"
-            else 0
-        )
+        images = [array for array in env_spec.obs.values() if array.dtype == "uint8"]
+        textures = TEXTURE_BYTES if images and not get_task(spec.task).custom else 0
+        if spec.loop.env_workers == "process":
+            # without images, evaluations run in the run's own process
+            evaluated = min(spec.loop.eval_episodes, MAX_ENVS) if images else 0
+            environments = (spec.loop.num_envs + evaluated) * (WORKER_BYTES + textures)
+        else:
+            environments = textures  # which they share
+        frames = spec.loop.batch_size * spec.loop.batch_length
+        update = UPDATE_COPIES * frames * 4 * sum(math.prod(array.shape) for array in images)
         mapped = bool(spec.replay.directory)
+        held = 0 if mapped else memory_bytes(rows, rows_filled(spec))
         return Needs(
-            memory=PROCESS_BYTES + workers + LEARNER_COPIES * learner + (0 if mapped else full),
+            memory=PROCESS_BYTES + environments + LEARNER_COPIES * learner + update + held,
             # a new checkpoint is complete before an old one is deleted
             disk=saved + (KEEP + 1) * learner + (full if mapped else 0),
         )
@@ -122,11 +132,12 @@ def _omnisafe(spec: RunSpec, env_spec: EnvSpec) -> Needs:
     rows = {name: ArraySpec((size,), "float32") for name, size in row.items()}
     repeat, algo = spec.loop.action_repeat, spec.agent.algo_cfgs
     kind = method(spec.method).kind
-    pictures = 0
+    pictures = textures = 0
     # the buffer holds tickets of frames, which are stored separately as bytes
     if spec.obs == "vision":
         frame, vision = frame_of(env_spec), spec.agent.vision
         assert frame is not None
+        textures = 0 if get_task(spec.task).custom else TEXTURE_BYTES
         rows |= {name: ArraySpec((vision.frame_stack,), "float32") for name in ("obs", "next_obs")}
         # Conjugate gradients keep the activations that they differentiate twice, with gradients.
         differentiated = (
@@ -135,10 +146,8 @@ def _omnisafe(spec: RunSpec, env_spec: EnvSpec) -> Needs:
             else CHUNK
         )
         pictures = frame_slots(algo.steps_per_epoch, spec.loop.num_envs) * math.prod(frame)
-        pictures += (
-            differentiated * encoding_bytes(vision, frame)
-            + min(spec.loop.eval_episodes, MAX_ENVS) * WORKER_BYTES
-        )
+        # environments of evaluations are in the process of the run
+        pictures += differentiated * encoding_bytes(vision, frame) + textures
     held = {
         "on-policy": algo.steps_per_epoch,
         "off-policy": getattr(algo, "size", 0),
@@ -149,7 +158,8 @@ def _omnisafe(spec: RunSpec, env_spec: EnvSpec) -> Needs:
         if kind == "on-policy"
         else memory_bytes(rows, min(held, 2 * math.ceil(spec.steps / repeat)))
     )
-    workers = spec.loop.num_envs * WORKER_BYTES if spec.loop.env_workers == "process" else 0
+    worker = WORKER_BYTES + textures
+    workers = spec.loop.num_envs * worker if spec.loop.env_workers == "process" else 0
     saved = VISION_CHECKPOINT_BYTES if spec.obs == "vision" else CHECKPOINT_BYTES
     return Needs(
         memory=TORCH_PROCESS_BYTES + workers + pictures + memory_bytes(rows, held),

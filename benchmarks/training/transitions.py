@@ -6,6 +6,7 @@ environments; A action dimensions.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,13 @@ def row(step: Step, actions: np.ndarray, truncation_is_terminal: bool) -> dict[s
     return rows | {"is_terminal": step.is_last if truncation_is_terminal else step.is_terminal}
 
 
+def rows_filled(spec: RunSpec) -> int:
+    """Replay rows that the run fills at most: each transition may end an episode, and the next one
+    begins with a row of its own.
+    """
+    return min(spec.replay.capacity, 2 * math.ceil(spec.steps / spec.loop.action_repeat))
+
+
 def make_replay(spec: RunSpec, env_spec: EnvSpec) -> Replay:
     """The run's replay buffer.
 
@@ -52,6 +60,12 @@ def make_replay(spec: RunSpec, env_spec: EnvSpec) -> Replay:
     """
     directory = Path(spec.replay.directory) if spec.replay.directory else None
     try:
-        return Replay(row_specs(env_spec), spec.replay.capacity, spec.loop.num_envs, directory)
+        return Replay(
+            row_specs(env_spec),
+            spec.replay.capacity,
+            spec.loop.num_envs,
+            directory,
+            rows_filled(spec),
+        )
     except ValueError as error:
         raise BadInput(str(error)) from error

@@ -84,17 +84,21 @@ class Navigation:
     def reset(self, seed: int | None) -> None:
         rendered = self._obs == "vision" or self._view is not None
         self._lidar_wanted = self._needs_lidar
-        with (
-            self._assets.texture_files(rendered and self._renderer is None),
-            explain_missing_files(self._id),
-        ):
-            self._reset_simulator(seed)
+        height = max(IMAGE_SIZE, self._view.height if self._view else 0)
+        width = max(IMAGE_SIZE, self._view.width if self._view else 0)
+        key = (self._id, height, width, self.sky_white)
+        if rendered and self._renderer is None:
+            self._renderer = cameras.Renderer.shared(key)
+        self._reset_simulator(seed, textures=rendered and self._renderer is None)
+        if self._renderer and self._renderer.assets != cameras.assets_of(self._task.model):
+            # a wrapper of this environment has added some
+            self._renderer.close()
+            self._renderer = None
+            self._reset_simulator(seed, textures=True)
         if rendered and self._renderer is None:
             if self.sky_white:
                 cameras.whiten_sky(self._task.model, self.sky_white)
-            height = max(IMAGE_SIZE, self._view.height if self._view else 0)
-            width = max(IMAGE_SIZE, self._view.width if self._view else 0)
-            self._renderer = cameras.Renderer(self._task.model, height, width)
+            self._renderer = cameras.Renderer(self._task.model, height, width, key)
         if self._obs == "vision":
             # read before rendering moves the camera
             self._poses = cameras.front_and_back(self._agent, self._task.model)
@@ -103,15 +107,16 @@ class Navigation:
         if self._coordinates is not None:
             self._coordinates.bind()
 
-    def _reset_simulator(self, seed: int | None) -> None:
-        """Reset; while Safety-Gymnasium refuses the layout it drew, retry with seeds derived from
-        `seed`.
+    def _reset_simulator(self, seed: int | None, textures: bool) -> None:
+        """Reset, and load the files of textures or replace them; while Safety-Gymnasium refuses
+        the layout it drew, retry with seeds derived from `seed`.
         """
         refusal: AssertionError | None = None
         for attempt in range(RESET_ATTEMPTS):
             attempt_seed = None if seed is None else (seed + attempt * ATTEMPT_STRIDE) % 2**31
             try:
-                self._env.reset(seed=attempt_seed)
+                with self._assets.texture_files(textures), explain_missing_files(self._id):
+                    self._env.reset(seed=attempt_seed)
                 return
             except AssertionError as error:
                 # raised for "World has starting cost!" and for objects that do not fit

@@ -736,3 +736,41 @@ def test_render(task):
     assert picture.shape == (48, 80, 3)
     assert picture.std() > 5
     env.close()
+
+
+@pytest.mark.gl
+@pytest.mark.slow
+def test_environments_of_one_process_share_textures_and_see_their_own_scene(monkeypatch):
+    from benchmarks.envs import cameras
+
+    def scene(env) -> list[np.ndarray]:
+        obs = [env.step(np.array([1.0, 0.3], np.float32))[0] for _ in range(2)]
+        return [image for one in obs for image in one.values()]
+
+    def made(seed: int):
+        env = make_env(POINT, "vision", 5)
+        env.reset(seed=seed)
+        return env
+
+    alone = []
+    for seed in (0, 1):
+        env = made(seed)
+        alone.append(scene(env))
+        env.close()
+    key = (POINT, 64, 64, 0.0)
+    assert key not in cameras.Renderer._by_key
+    first, second = made(0), made(1)
+    renderers = [env.unwrapped.simulator._renderer for env in (first, second)]
+    assert renderers[0] is renderers[1]
+    np.testing.assert_array_equal(scene(first), alone[0])
+    first.close()
+    np.testing.assert_array_equal(scene(second), alone[1])
+
+    real = cameras.assets_of
+    monkeypatch.setattr(cameras, "assets_of", lambda model: (*real(model), "a mesh of a wrapper"))
+    own = made(0)
+    assert own.unwrapped.simulator._renderer is not renderers[1]
+    np.testing.assert_array_equal(scene(own), alone[0])
+    for env in (own, second):
+        env.close()
+    assert key not in cameras.Renderer._by_key

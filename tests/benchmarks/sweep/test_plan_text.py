@@ -19,7 +19,15 @@ from benchmarks.suites.reading import parse
 from benchmarks.suites.suite import expand
 from benchmarks.sweep import gpu_hours
 from benchmarks.sweep.members import look_for
-from benchmarks.sweep.needs import LEARNER_COPIES, PROCESS_BYTES, WORKER_BYTES, Estimate, Needs
+from benchmarks.sweep.needs import (
+    LEARNER_COPIES,
+    PROCESS_BYTES,
+    TEXTURE_BYTES,
+    UPDATE_COPIES,
+    WORKER_BYTES,
+    Estimate,
+    Needs,
+)
 from benchmarks.sweep.plan import make_plan
 from benchmarks.sweep.preview import needs_of, preview
 from benchmarks.sweep.rates import TAIL_BYTES, Rates, last_row
@@ -63,11 +71,11 @@ def test_the_last_whole_row_is_read(tmp_path):
 
 
 def test_needs_are_those_of_replay_and_learner():
-    # debug: 2 environments, 5 simulator steps per agent step, 4000 transitions
+    # debug: 2 environments, 5 simulator steps per agent step; each transition may need two rows
     spec = spec_of("osrp", "lidar", steps=4000)
     row = 3 * 4 + 2 * 4 + 2 * 4 + 3
     need = Estimate(lambda *_: ENV)(spec)
-    learner = (need.memory - PROCESS_BYTES - 2 * WORKER_BYTES - 4000 * row) / LEARNER_COPIES
+    learner = (need.memory - PROCESS_BYTES - 2 * WORKER_BYTES - 1600 * row) / LEARNER_COPIES
     import jax
 
     from benchmarks.methods import method
@@ -86,7 +94,24 @@ def test_an_evaluation_has_at_most_sixteen_environments_at_once():
         for episodes in (4, 16, 100)
         for changes in [{"eval_episodes": episodes, "env_workers": "process"}]
     ]
-    assert memory[1] - memory[0] == 12 * WORKER_BYTES and memory[2] == memory[1]
+    assert memory[1] - memory[0] == 12 * (WORKER_BYTES + TEXTURE_BYTES)
+    assert memory[2] == memory[1]
+
+
+def test_updates_from_images_need_memory_and_environments_of_one_process_share_their_textures():
+    images = spec_of("osrp", "vision")
+    seen = dataclasses.replace(ENV, obs={"camera": ArraySpec((64, 64, 3), "uint8")})
+    estimate, batch = Estimate(lambda *_: seen), images.loop.batch_size * images.loop.batch_length
+
+    def memory(**changes) -> int:
+        return estimate(
+            dataclasses.replace(images, loop=dataclasses.replace(images.loop, **changes))
+        ).memory
+
+    double = memory(batch_size=2 * images.loop.batch_size) - memory()
+    assert double == UPDATE_COPIES * batch * 64 * 64 * 3 * 4
+    inline = memory(env_workers="inline"), memory(env_workers="inline", num_envs=4)
+    assert inline[0] == inline[1] < memory(env_workers="process")
 
 
 def test_disk_is_needed_for_no_more_runs_than_there_are(tmp_path, monkeypatch):
