@@ -12,9 +12,11 @@ would deadlock).
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -23,16 +25,14 @@ from agents.replay.buffer import Draw, Replay
 
 
 class _Request:
-    """A batch in flight: a `draw` until copied, then a `batch`."""
+    """A draw, and its batch once the thread was asked for it."""
 
     def __init__(self, update: int, draw: Draw):
         self.update = update
         self.draw = draw
         self.oldest = int(draw.starts.min())
-        self.copied = False  # out of the replay
-        self.done = False  # and passed through device_put
-        self.urgent = False
-        self.batch: Any = None
+        self.copied = threading.Event()  # out of the replay, or failed
+        self.batch: Future[Any] | None = None
 
 
 class Prefetch:
@@ -68,13 +68,9 @@ class Prefetch:
         self._depth = depth
         self._device_put = device_put
         self._requests: deque[_Request] = deque()  # in order of request; consumed from the left
-        self._changed = threading.Condition()
-        self._error: BaseException | None = None
-        self._failed_update: int | None = None
         self._closed = False
+        self._thread = ThreadPoolExecutor(1, "replay-prefetch")
         replay.add_guard(self._guard)
-        self._thread = threading.Thread(target=self._work, name="replay-prefetch", daemon=True)
-        self._thread.start()
 
     def __enter__(self) -> Prefetch:
         return self
@@ -97,96 +93,73 @@ class Prefetch:
         for update in [updates] if isinstance(updates, int | np.integer) else updates:
             rng = np.random.default_rng([self._seed, int(update)])
             draw = self._replay.draw(self._batch_size, self._length, rng)
-            with self._changed:
-                self._raise_if_dead()
-                self._requests.append(_Request(int(update), draw))
-                self._changed.notify_all()
+            self._check()
+            self._requests.append(_Request(int(update), draw))
+            self._start(self._depth)
 
     def next(self) -> tuple[int, Any]:
         """Wait for the oldest request and return its (update, batch).
 
         Raises RuntimeError if nothing was requested.
         """
-        with self._changed:
-            self._raise_if_dead()
-            if not self._requests:
-                raise RuntimeError("no batch was requested: call request(update) before next()")
-            head = self._requests[0]
-            self._changed.wait_for(lambda: head.done or self._error is not None or self._closed)
-            self._raise_if_dead()
-            self._requests.popleft()
-            self._changed.notify_all()
-            return head.update, head.batch
+        self._check()
+        if not self._requests:
+            raise RuntimeError("no batch was requested: call request(update) before next()")
+        (batch,) = self._start(1)
+        batch.exception()  # wait
+        self._check()
+        head = self._requests.popleft()
+        self._start(self._depth)
+        return head.update, batch.result()
 
     def close(self) -> None:
         """Stop the thread and drop waiting batches.
 
         Does not raise an exception of the thread; later calls do.
         """
-        with self._changed:
-            if self._closed:
-                return
+        if not self._closed:
             self._closed = True
-            self._changed.notify_all()
-        self._thread.join()
-        self._requests.clear()
-        self._replay.remove_guard(self._guard)
+            self._thread.shutdown(cancel_futures=True)
+            self._requests.clear()
+            self._replay.remove_guard(self._guard)
 
-    def _raise_if_dead(self) -> None:
-        if self._error is not None:
-            raise RuntimeError(
-                f"sampling the batch of update {self._failed_update} failed"
-            ) from self._error
+    def _check(self) -> None:
+        """Raise RuntimeError after `close`, or if a batch failed."""
         if self._closed:
             raise RuntimeError("this Prefetch is closed")
+        for request in self._requests:
+            if request.batch is None or not request.batch.done():
+                return  # nor is any after it
+            if error := request.batch.exception():
+                raise RuntimeError(
+                    f"sampling the batch of update {request.update} failed"
+                ) from error
 
     def _guard(self, oldest: int) -> None:
         """Block until no waiting draw needs a row before `oldest`."""
-        with self._changed:
-            blocking = [
-                request
-                for request in self._requests
-                if not request.copied and request.oldest < oldest
-            ]
-            if not blocking:
-                return
-            last = blocking[-1]
-            # copies are made in order, so all before the last one are urgent too
-            for request in self._requests:
-                request.urgent = True
-                if request is last:
-                    break
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: last.copied or self._error is not None or self._closed)
-            self._raise_if_dead()
+        self._check()
+        needed = [
+            place
+            for place, request in enumerate(self._requests, start=1)
+            if request.oldest < oldest and not request.copied.is_set()
+        ]
+        if needed:
+            self._start(needed[-1])  # copies are made in order
+            self._requests[needed[-1] - 1].copied.wait()
+            self._check()
 
-    def _claim(self) -> _Request | None:
-        """The first request to copy, if `depth` or urgency allows."""
-        for finished, request in enumerate(self._requests):
-            if not request.done:
-                return request if finished < self._depth or request.urgent else None
-        return None
+    def _start(self, count: int) -> list[Future[Any]]:
+        """The batches of the first `count` requests, which the thread now copies."""
+        batches = []
+        for request in itertools.islice(self._requests, count):
+            if request.batch is None:
+                request.batch = self._thread.submit(self._copy, request)
+            batches.append(request.batch)
+        return batches
 
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._claim() is not None)
-                if self._closed:
-                    return
-                request = self._claim()
-                assert request is not None
-            try:
-                batch = self._replay.gather(request.draw)
-                with self._changed:
-                    request.copied = True
-                    self._changed.notify_all()
-                request.batch = batch if self._device_put is None else self._device_put(batch)
-            except BaseException as error:  # noqa: BLE001
-                # raised in the caller's thread
-                with self._changed:
-                    self._error, self._failed_update = error, request.update
-                    self._changed.notify_all()
-                return
-            with self._changed:
-                request.done = True
-                self._changed.notify_all()
+    def _copy(self, request: _Request) -> Any:
+        try:
+            batch = self._replay.gather(request.draw)
+        finally:
+            request.copied.set()
+        return batch if self._device_put is None else self._device_put(batch)

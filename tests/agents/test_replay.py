@@ -6,6 +6,7 @@ Saves are incremental and survive crashes; prefetching changes no batch.
 import json
 import threading
 import time
+from concurrent.futures import wait
 from pathlib import Path
 
 import numpy as np
@@ -548,7 +549,7 @@ def test_an_exception_in_the_thread_surfaces_at_the_next_call(call):
     prefetch = Prefetch(replay, 2, 4, seed=0, device_put=fail)
     prefetch.request([7, 8])
     both_requested.set()
-    prefetch._thread.join(10)
+    wait([request.batch for request in prefetch._requests], 10)
     with pytest.raises(RuntimeError, match="update 7 failed") as caught:
         {
             "next": prefetch.next,
