@@ -34,6 +34,7 @@ EnvSpecOf = Callable[..., EnvSpec]
 # Resident memory measured with the preset debug: interpreter, JAX, compiled functions, simulator;
 # and of one environment process.
 PROCESS_BYTES = 1_300_000_000
+IMAGES_BYTES = 600_000_000  # more for a learner from images
 WORKER_BYTES = 200_000_000
 # Safety-Gymnasium's textures in a process that renders: at the first reset, decoded, in the model
 # and in OSMesa; 0.44e9 remain.
@@ -83,6 +84,7 @@ class Estimate:
             environments = textures  # which they share
         frames = spec.loop.batch_size * spec.loop.batch_length
         update = UPDATE_COPIES * frames * 4 * sum(math.prod(array.shape) for array in images)
+        update += IMAGES_BYTES if images else 0
         mapped = bool(spec.replay.directory)
         held = 0 if mapped else memory_bytes(rows, rows_filled(spec))
         return Needs(
