@@ -42,7 +42,14 @@ BUDGETS = ((500, 6), (500, 3), (250, 6), (250, 3), (125, 6), (125, 3), (64, 4), 
 REFERENCE = ("gaussian", 500, 6)
 MIN_ELITES = 5
 ICEM = {"noise_exponent": 2.0, "kept_elites": 3, "candidate_decay": 1.25}
-SEARCHES: dict[str, dict[str, Any]] = {
+# as published; a preset has others
+PUBLISHED: dict[str, Any] = {
+    "noise_exponent": 0.0,
+    "kept_elites": 0,
+    "candidate_decay": 1.0,
+    "actor_fraction": 0.0,
+}
+SEARCHES: dict[str, dict[str, Any]] = {  # what differs from it
     "gaussian": {},
     "coloured": {"noise_exponent": 2.0},
     "kept": {"kept_elites": 3},
@@ -109,7 +116,7 @@ def with_search(
     sampled = round(candidates / (1.0 + share))
     return dataclasses.replace(
         base,
-        **{"actor_fraction": 0.0, **settings},
+        **(PUBLISHED | settings),
         candidates=sampled,
         elites=max(MIN_ELITES, candidates // 10),
         iterations=iterations,

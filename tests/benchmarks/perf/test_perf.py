@@ -189,8 +189,9 @@ def test_a_checkpoint_writes_only_new_rows(tmp_path):
 
 
 def test_searches_of_the_planner_have_equal_budgets():
-    base = PlannerConfig(actor_fraction=1.0, kept_elites=2)
+    base = PlannerConfig(actor_fraction=1.0, kept_elites=2, noise_exponent=2, candidate_decay=1.25)
     plain = planning.with_search(base, planning.SEARCHES["gaussian"], 60, 3, 5)
+    assert (plain.kept_elites, plain.noise_exponent) == (0, 0.0)  # whatever the run's preset
     assert (plain.proposals, plain.candidates, plain.elites) == (0, 60, 6)
     assert planning.model_steps(plain) == 60 * 3 * 5
     with_actor = planning.with_search(base, planning.SEARCHES["actor"], 60, 3, 5)
