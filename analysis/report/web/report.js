@@ -112,7 +112,8 @@
       svg("text", { x: LEFT - 5, y: y + 3.5, "text-anchor": "end" }, chart).textContent = short(t);
     }
     for (const t of scale.xTicks) {
-      svg("text", { x: scale.x(t), y: HEIGHT - BOTTOM + 14, "text-anchor": "middle" }, chart)
+      const anchor = scale.x(t) > WIDTH - RIGHT - 12 ? "end" : "middle"; // else it is cut off
+      svg("text", { x: scale.x(t), y: HEIGHT - BOTTOM + 14, "text-anchor": anchor }, chart)
         .textContent = short(t);
     }
     svg("path", { d: `M${LEFT} ${TOP}V${HEIGHT - BOTTOM}H${WIDTH - RIGHT}`, class: "frame" },
