@@ -198,6 +198,7 @@ class Navigation:
     def close(self) -> None:
         if self._renderer is not None:
             self._renderer.close()
+            self._renderer = None  # others may use it, and this may be called repeatedly
         self._env.close()
 
 

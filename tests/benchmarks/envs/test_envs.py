@@ -764,6 +764,7 @@ def test_environments_of_one_process_share_textures_and_see_their_own_scene(monk
     assert renderers[0] is renderers[1]
     np.testing.assert_array_equal(scene(first), alone[0])
     first.close()
+    first.close()
     np.testing.assert_array_equal(scene(second), alone[1])
 
     real = cameras.assets_of
