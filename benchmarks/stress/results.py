@@ -21,6 +21,7 @@ from benchmarks.stress import errors
 from benchmarks.stress.plan import Plan
 from benchmarks.stress.play import Cell, Episodes, Policy
 from benchmarks.stress.records import Row, read, replace, write
+from benchmarks.zoo.trained import ZOO
 
 
 class StressResults:
@@ -78,8 +79,9 @@ class StressResults:
                 f"{steps:,} simulator steps, and now it has {policy.env_steps:,}: choose another "
                 "--out"
             )
+        found = policy.subject.trained
         runs[name] = {
-            "folder": str(policy.subject.trained.folder),
+            "folder": f"{ZOO}{found.entry.name}" if found.entry else str(found.folder),
             "run_id": spec.run_id,
             "method": policy.label,
             "task": spec.task,

@@ -112,6 +112,8 @@ def test_a_policy_of_the_zoo_is_stressed_like_its_run(run, added, tmp_path, monk
     pd.testing.assert_frame_equal(ours[about], theirs[about])
     # the zoo's parameters are in half precision
     assert list(ours["return"]) == pytest.approx(list(theirs["return"]), rel=0.02, abs=0.02)
+    (about,) = (json.loads(file.read_text()) for file in tmp_path.glob("zoo-*/stress.json"))
+    assert [one["folder"] for one in about["runs"].values()] == [f"zoo:{added.name}"]
     assert not list(tmp_path.glob("zoo-*/prediction_errors.csv"))  # of heads that the zoo omits
     for name, lacks in (("cost_delay", "the zoo does not keep"), ("older_model", "has 0")):
         with pytest.raises(BadInput, match=lacks):
