@@ -236,7 +236,7 @@ Judge: TypeAlias = Callable[[float, float], str]  # return, cost -> "" or what i
 
 def stops_at_the_edge(ret: float, cost: float, limit: float = 1.0) -> str:
     """Whether return and cost on the shore are close to the constrained optimum."""
-    if cost > 2.0 * limit:
+    if not cost <= 2.0 * limit:  # also of NaN
         return f"it pays {cost}, the limit is {limit}"
     return "" if ret >= 0.5 * EDGE else f"it earns {ret}; the constrained optimum is in 1..2"
 
@@ -284,8 +284,11 @@ def solve_shore(
             Options(),
         )  # fmt: skip
         frame = read_records(run)
-        evaluations = frame[frame["split"] == "eval"].groupby("env_steps")[["return", "cost"]]
-        ret, cost = evaluations.mean().tail(3).median()
+        evaluations = (
+            frame[frame["split"] == "eval"].groupby("env_steps")[["return", "cost"]].mean()
+        )
+        assert len(evaluations) == 5
+        ret, cost = evaluations.tail(3).median(skipna=False)
         wrong.append(judge(ret, cost))
         if not wrong[-1]:
             return
