@@ -67,8 +67,10 @@ class EvaluateArgs:
     """File for the records; if not given, evaluation-TASK-OBS-STEPS.csv, in the run folder if there
     is one.
     """
-    workers: Literal["process", "inline"] = "process"
-    """One process per environment, or all in this one."""
+    workers: Literal["process", "inline"] = "inline"
+    """All environments in this process, or one process per environment, which takes 0.8 GB each
+    with images.
+    """
     env_python: str | None = None
     """Python interpreter for the environments, with Safety-Gymnasium; if not given,
     SAFEDREAMER_ENV_PYTHON, else this one.

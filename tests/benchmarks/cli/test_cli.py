@@ -328,7 +328,7 @@ def test_train_continue_evaluate_and_plot(tmp_path, capfd):
     )
 
     evaluate = ["evaluate", str(out)]
-    assert app.main([*evaluate, "--episodes", "3", "--workers", "inline"]) == 0
+    assert app.main([*evaluate, "--episodes", "3", "--workers", "process"]) == 0
     shown = capfd.readouterr().out
     rows = read_records(out / "evaluation-tests.fakes.toys-shore-default-500.csv")
     assert (
