@@ -110,8 +110,9 @@ REST := slow or slurm or omnisafe or gl or browser
 # small modules to compile in parallel cost a tenth more.
 TEST_XLA = --xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1 \
 	--xla_llvm_disable_expensive_passes=true --xla_cpu_parallel_codegen_split_count=1
+# A test whose process dies would run again in every replacement.
 PYTEST = XLA_FLAGS="$(XLA_FLAGS) $(TEST_XLA)" $(BIN)/python -m pytest \
-	--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 test: setup
 	@$(PYTEST) -m "not ($(REST))" $(ARGS)
