@@ -19,15 +19,7 @@ from analysis.figures import style
 from analysis.figures.facets import facets
 from analysis.figures.overall import axis_label
 from analysis.results.labels import plural, task_label
-from analysis.statistics.ablations import (
-    Parts,
-    budgets,
-    cells,
-    effects,
-    given_costs,
-    limits,
-    square,
-)  # fmt: skip
+from analysis.statistics.ablations import Parts, cells, effects, given_costs, square
 
 # Each way of acting has the look of the method that is built on it.
 LINES = {
@@ -126,16 +118,16 @@ def _effects(axes: Axes, scores: pd.DataFrame, metric: str) -> None:
     axes.set_xlabel(f"Effect, {plural(found.tasks, 'task')}, {kind}{sure}", fontsize=7)
 
 
-def budget(scores: pd.DataFrame, act_ms: pd.Series | None = None) -> Figure:
+def budget(table: pd.DataFrame) -> Figure:
     """Return, cost and milliseconds per action against the model steps per action.
 
-    Args: scores; act_ms, milliseconds per agent step by run (`analysis.statistics.timing.act_ms`).
     Points are means over seeds, bars their range. Raises ValueError when no run names a planner
     budget.
+
+    Args: table, of `analysis.statistics.ablations.budgets`.
     """
     import seaborn as sns  # local: the import takes seconds
 
-    table = budgets(scores, act_ms)
     if table.empty:
         raise ValueError("no run of ablation-planner-budget")
     columns = {metric: axis_label(metric) for metric in METRICS}
@@ -171,15 +163,16 @@ def budget(scores: pd.DataFrame, act_ms: pd.Series | None = None) -> Figure:
         return figure
 
 
-def cost_limits(scores: pd.DataFrame) -> Figure:
+def cost_limits(table: pd.DataFrame) -> Figure:
     """Return and cost against the cost limit, a pair of panels per task.
 
     The dashed line marks cost = limit. Points are means over seeds, bars their range. Raises
     ValueError when no run names its cost limit.
+
+    Args: table, of `analysis.statistics.ablations.limits`.
     """
     import seaborn as sns
 
-    table = limits(scores)
     if table.empty:
         raise ValueError("no run of ablation-cost-limit")
     tasks = sorted(set(zip(table["task"], table["obs"])))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,20 +33,10 @@ NO_EVALUATIONS = (
 )
 
 
-class Section(StrEnum):
-    """Groups of figures."""
-
-    CURVES = "Curves"
-    AGGREGATES = "Aggregates"
-    ABLATIONS = "Ablations"
-    WORLD_MODEL = "World model"
-
-
 class Picture(NamedTuple):
     """A figure with its data, or the reason why there is none (in `caption`)."""
 
     name: str  # of its files
-    section: Section
     title: str
     caption: str
     figure: Figure | None = None
@@ -93,7 +82,7 @@ def curve_pictures(results: Results, config: GalleryConfig) -> Iterator[Picture]
     if len(tasks) != 1:
         figure = curves.grid(results, methods=shown, data=data)
         drawn = data[data["kind"] != Kind.TRAINING]
-        yield Picture("curves-grid", Section.CURVES, "All tasks", caption, figure, drawn)
+        yield Picture("curves-grid", "All tasks", caption, figure, drawn)
     if not config.single_tasks and len(tasks) > 1:
         return
     for task, obs in tasks:
@@ -102,7 +91,7 @@ def curve_pictures(results: Results, config: GalleryConfig) -> Iterator[Picture]
         name = f"curves-{task_label(task, '')}-{obs.replace(', ', '-')}".strip("-").lower()
         text = caption + " Faint: training episodes, smoothed."
         figure = curves.curves(here, data=mine)
-        yield Picture(name, Section.CURVES, task_label(task, obs), text, figure, mine)
+        yield Picture(name, task_label(task, obs), text, figure, mine)
 
 
 class Summary(NamedTuple):
@@ -167,9 +156,8 @@ def aggregate_pictures(
 ) -> Iterator[Picture]:
     """Interval estimates, sample efficiency, profiles, improvement and scatter over all tasks."""
     scores, tables, note = summary
-    section = Section.AGGREGATES
     if not tables:
-        yield Picture("aggregates", section, "Aggregates", f"Not drawn: {note}")
+        yield Picture("aggregates", "Aggregates", f"Not drawn: {note}")
         return
     caption = f"Over all runs and tasks, with 95 % stratified bootstrap intervals. {note}"
     bars = [name for name in BARS if name in tables]
@@ -178,7 +166,7 @@ def aggregate_pictures(
         columns = [overall.Column(name, table, name) for name in overall.STATISTICS]
         figure = overall.intervals(columns, overall.axis_label(metric))
         name, title = _named("aggregates", metric), f"Aggregates: {METRICS[metric].label}"
-        yield Picture(name, section, title, caption, figure, table)
+        yield Picture(name, title, caption, figure, table)
     gain = next(name for name in GAINS if name in tables)
     cost = next((name for name in COSTS if name in tables), None)
     pair = [gain, *([cost] if cost else [])]
@@ -188,13 +176,13 @@ def aggregate_pictures(
         title = f"Performance profile: {METRICS[metric].label}"
         text = f"Share of runs better than τ, with pointwise 95 % bands. {note}"
         figure = overall.profiles(frame, metric)
-        yield Picture(_named("profiles", metric), section, title, text, figure, frame)
+        yield Picture(_named("profiles", metric), title, text, figure, frame)
     for metric in pair if scores["method"].nunique() > 1 else ():
         frame = aggregates.improvement(scores, metric, config.pair_reps)
         title = f"Probability of improvement: {METRICS[metric].label}"
         text = f"Averaged over tasks; bold where the 95 % interval excludes one half. {note}"
         figure = overall.improvement(frame, metric)
-        yield Picture(_named("improvement", metric), section, title, text, figure, frame)
+        yield Picture(_named("improvement", metric), title, text, figure, frame)
     if cost is None:
         return
     both = [tables[metric][tables[metric]["statistic"] == "IQM"] for metric in (cost, gain)]
@@ -204,7 +192,7 @@ def aggregate_pictures(
     )
     figure = overall.scatter(scores, *both, x=cost, y=gain)
     data = pd.concat([table.assign(metric=name) for table, name in zip(both, (cost, gain))])
-    yield Picture("scatter", section, "Return against cost", text, figure, data)
+    yield Picture("scatter", "Return against cost", text, figure, data)
 
 
 def _efficiency(
@@ -212,22 +200,18 @@ def _efficiency(
 ) -> Picture:
     points = metric_points(results, references(results, config.last))
     points = points[points["run"].isin(scores["run"])]
-    frames = {
-        metric: aggregates.efficiency(points, metric, reps=config.pair_reps)
-        for metric in metrics
-        if metric in points
-    }
-    frames = {metric: frame for metric, frame in frames.items() if len(frame)}
+    made = {m: aggregates.efficiency(points, m, reps=config.pair_reps) for m in metrics}
+    frames = {metric: frame for metric, frame in made.items() if len(frame)}
     name, title = "efficiency", "Sample efficiency"
     if not frames:
         text = "Not drawn: runs of no method were evaluated at steps they have in common."
-        return Picture(name, Section.AGGREGATES, title, f"{text} Evaluate at equal steps.")
+        return Picture(name, title, f"{text} Evaluate at equal steps.")
     text = (
         "Interquartile mean over runs and tasks against simulator steps, with pointwise 95 % "
         f"bootstrap bands; a line ends with the shortest run of its method. {note}"
     )
     data = pd.concat([frame.assign(metric=metric) for metric, frame in frames.items()])
-    return Picture(name, Section.AGGREGATES, title, text, overall.efficiency(frames), data)
+    return Picture(name, title, text, overall.efficiency(frames), data)
 
 
 def _taus(scores: pd.DataFrame, metric: str) -> np.ndarray:
@@ -245,54 +229,54 @@ def _named(kind: str, metric: str) -> str:
 
 def ablation_pictures(results: Results, scores: pd.DataFrame) -> Iterator[Picture]:
     """Planner against multiplier, planner budgets, cost limits, each with the suite it needs."""
-    there = results.runs[results.runs["folder"] != ""]
-    folders = {run: Path(folder) for run, folder in zip(there["run"], there["folder"])}
     scores = scores[scores["return"].notna()]
-
-    def times() -> pd.Series:
-        mine = ablations.budgets(scores)["run"]
-        return timing.act_ms({run: folders[run] for run in mine if run in folders})
-
-    suites: tuple[tuple[str, str, str, Callable[[], Figure], Callable[[], pd.DataFrame]], ...] = (
-        (
-            "ablation-planner-lagrangian",
-            "Planner against Lagrangian",
-            "Left: mean over tasks of every combination of parts; not parallel is interaction. "
-            "Right: main effects of planning and of the multiplier and their interaction, (P+ + P- "
-            "- A+ - A-)/2, (P+ - P- + A+ - A-)/2, ((P+ - P-) - (A+ - A-))/2, P planner, A actor, + "
-            "with and - without multiplier.",
-            lambda: ablation_figures.contribution(scores),
-            lambda: pd.concat(
-                [ablations.cells(scores, m).assign(metric=m) for m in ("return", "cost")]
-            ),
-        ),
-        (
-            "ablation-planner-budget",
-            "Planner budget",
-            "Mean over seeds, bars are their range. Milliseconds are those of acting in training, "
-            "per agent step of all environments.",
-            lambda: ablation_figures.budget(scores, times()),
-            lambda: ablations.budgets(scores, times()),
-        ),
-        (
-            "ablation-cost-limit",
-            "Cost limits",
-            "Mean over seeds, bars are their range.",
-            lambda: ablation_figures.cost_limits(scores),
-            lambda: ablations.limits(scores),
-        ),
+    parts = [ablations.cells(scores, m).assign(metric=m) for m in ("return", "cost")]
+    yield _ablation(
+        "ablation-planner-lagrangian",
+        "Planner against Lagrangian",
+        "Left: mean over tasks of every combination of parts; not parallel is interaction. "
+        "Right: main effects of planning and of the multiplier and their interaction, (P+ + P- "
+        "- A+ - A-)/2, (P+ - P- + A+ - A-)/2, ((P+ - P-) - (A+ - A-))/2, P planner, A actor, + "
+        "with and - without multiplier.",
+        lambda _: ablation_figures.contribution(scores),
+        pd.concat(parts),
     )
-    for name, title, caption, draw, data in suites:
-        try:
-            yield Picture(name, Section.ABLATIONS, title, caption, draw(), data())
-        except ValueError as error:  # names the runs that are missing
-            text = f"Not drawn: {error}. `safedreamer sweep --suite {name}` runs them."
-            yield Picture(name, Section.ABLATIONS, title, text)
+    budgets = ablations.budgets(scores)
+    folders = results.runs.set_index("run")["folder"][budgets["run"]]
+    budgets["act_ms"] = [timing.act_ms(folder) if folder else np.nan for folder in folders]
+    yield _ablation(
+        "ablation-planner-budget",
+        "Planner budget",
+        "Mean over seeds, bars are their range. Milliseconds are those of acting in training, "
+        "per agent step of all environments.",
+        ablation_figures.budget,
+        budgets,
+    )
+    yield _ablation(
+        "ablation-cost-limit",
+        "Cost limits",
+        "Mean over seeds, bars are their range.",
+        ablation_figures.cost_limits,
+        ablations.limits(scores),
+    )
+
+
+def _ablation(
+    suite: str,
+    title: str,
+    caption: str,
+    draw: Callable[[pd.DataFrame], Figure],
+    data: pd.DataFrame,
+) -> Picture:
+    try:
+        return Picture(suite, title, caption, draw(data), data)
+    except ValueError as error:  # names the runs that are missing
+        text = f"Not drawn: {error}. `safedreamer sweep --suite {suite}` runs them."
+        return Picture(suite, title, text)
 
 
 def world_models(results: Results) -> Iterator[Picture]:
     """The figure of every table that `safedreamer diagnose` left in a run's folder."""
-    section = Section.WORLD_MODEL
     for run, folder in zip(results.runs["run"], results.runs["folder"]):
         for file in sorted(Path(folder).glob("diagnosis*.csv")) if folder else ():
             name = f"world-model-{run}-{file.stem}".replace("/", "-")
@@ -302,10 +286,10 @@ def world_models(results: Results) -> Iterator[Picture]:
                 figure = diagnosis.diagnosis(table)
             except ValueError as error:
                 text = f"Not drawn: {error}. `safedreamer diagnose` writes the table anew."
-                yield Picture(name, section, title, text)
+                yield Picture(name, title, text)
                 continue
             caption = (
                 "Open-loop predictions against what happened on new layouts, and the calibration "
                 "of predicted costs."
             )
-            yield Picture(name, section, title, caption, figure, table)
+            yield Picture(name, title, caption, figure, table)

@@ -13,13 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.figures import curves, overall
-from analysis.figures.gallery import (
-    GalleryConfig,
-    Picture,
-    Section,
-    ablation_pictures,
-    summarise,
-)
+from analysis.figures.gallery import GalleryConfig, Picture, ablation_pictures, summarise
 from analysis.results.frames import Results
 from analysis.results.labels import method_label, task_label
 from analysis.statistics.metrics import METRICS
@@ -40,12 +34,12 @@ def pictures(results: Results, scores: pd.DataFrame, config: GalleryConfig) -> I
         if not there:
             runs = ", ".join(task_label(*task) for task in figure.tasks)
             text = f"Not drawn: {caption} Runs of {', '.join(figure.methods)} on {runs} fill it."
-            yield Picture(figure.name, Section.CURVES, title, text)
+            yield Picture(figure.name, title, text)
             continue
         mine, tasks = placed(results, figure)
         data = curve_lines(mine._replace(runs=mine.runs[mine.runs["label"].isin(there)]))
         drawn = curves.grid(mine, tasks, there, LAYOUT, data=data)
-        yield Picture(figure.name, Section.CURVES, title, caption, drawn, data)
+        yield Picture(figure.name, title, caption, drawn, data)
     shown = results.runs.set_index("run").assign(obs=observed(results.runs, VISION).to_numpy())
     yield _normalised(scores.assign(obs=scores["run"].map(shown["obs"])), config)
     yield next(ablation_pictures(results, scores))._replace(name="ablation")
@@ -84,7 +78,7 @@ def _normalised(scores: pd.DataFrame, config: GalleryConfig) -> Picture:
     if not tables:
         tasks = ", ".join(task_label(*task) for task in VISION)
         text = f"Not drawn: no task of {tasks} has evaluated runs of all methods. These fill it."
-        return Picture(name, Section.AGGREGATES, title, text)
+        return Picture(name, title, text)
     metric, first = next(iter(tables.items()))
     caption = f"{int(first['tasks'].max())} of five vision tasks. {METRICS[metric].label}: "
     caption += f"{METRICS[metric].source}. {note}".rstrip()
@@ -97,4 +91,4 @@ def _normalised(scores: pd.DataFrame, config: GalleryConfig) -> Picture:
     ]
     data = pd.concat([table.assign(metric=metric) for metric, table in tables.items()])
     figure = overall.intervals(columns, "Interquartile mean")
-    return Picture(name, Section.AGGREGATES, title, caption, figure, data)
+    return Picture(name, title, caption, figure, data)

@@ -215,11 +215,10 @@ def settings(label: str) -> dict[str, float]:
     return found
 
 
-def budgets(scores: pd.DataFrame, act_ms: pd.Series | None = None) -> pd.DataFrame:
+def budgets(scores: pd.DataFrame) -> pd.DataFrame:
     """Runs of `ablation-planner-budget`, `method` without variant.
 
-    Adds `candidates`, `iterations`, `horizon`, their product `model_steps` per action, and
-    `act_ms`, milliseconds per agent step, by the run's name from `act_ms` (NaN, if not given).
+    Adds `candidates`, `iterations`, `horizon` and their product `model_steps` per action.
     """
     chosen = [label for label in scores["method"].unique() if set(BUDGET) <= set(settings(label))]
     rows = scores[scores["method"].isin(chosen)]
@@ -228,7 +227,6 @@ def budgets(scores: pd.DataFrame, act_ms: pd.Series | None = None) -> pd.DataFra
     )
     table.columns = [name.removeprefix("planner.") for name in BUDGET]
     table["model_steps"] = table["candidates"] * table["iterations"] * table["horizon"]
-    table["act_ms"] = rows["run"].map(act_ms) if act_ms is not None else np.nan
     return pd.concat([rows.assign(method=rows["method"].map(without_variant)), table], axis=1)
 
 

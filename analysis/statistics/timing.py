@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from benchmarks.runs.files import METRICS_FILE
 from benchmarks.runs.reading import DamagedFile, is_a, parse_object, read_bytes
@@ -14,29 +12,18 @@ from benchmarks.runs.reading import DamagedFile, is_a, parse_object, read_bytes
 MAX_METRICS = 2**30  # bytes
 
 
-def act_ms(folders: Mapping[str, Path]) -> pd.Series:
-    """Milliseconds per agent step by run, index as given; NaN for a run without metrics."""
-    return pd.Series(
-        {run: _act_ms(folder / METRICS_FILE) for run, folder in folders.items()}, dtype=float
-    )
+def act_ms(folder: str) -> float:
+    """Milliseconds per agent step of the run in a folder; NaN without metrics.
 
-
-def _act_ms(file: Path) -> float:
-    """Median over the intervals of metrics.jsonl of `time/act` per agent step.
-
-    The median is robust to the first intervals, which include compilation.
+    The median over the intervals of metrics.jsonl, which is robust to the first ones, which include
+    compilation.
     """
     try:
-        return _median_interval(
-            read_bytes(file, MAX_METRICS).decode("utf-8", errors="replace").splitlines()
-        )
+        data = read_bytes(Path(folder) / METRICS_FILE, MAX_METRICS)
     except (FileNotFoundError, DamagedFile):
         return np.nan
-
-
-def _median_interval(lines: Iterable[str]) -> float:
     before, intervals = 0, []
-    for text in lines:
+    for text in data.decode("utf-8", errors="replace").splitlines():
         try:
             line = parse_object(text, METRICS_FILE)
         except DamagedFile:
