@@ -9,7 +9,6 @@ out, nothing saved.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -31,23 +30,12 @@ from analysis.statistics.series import Kind, curve_lines
 
 METRICS = ("return", "cost")
 MARKERS = 20  # at most, on a line with many evaluations
+SMOOTH_SHARE = 0.1  # of a run's training episodes, averaged for the faint line
+COLUMNS, SMALL_COLUMNS = 4, 5  # tasks side by side
+WIDTH, HEIGHT = 7.2, 2.5  # inches of a figure of one task, and of its panels
+SMALL_HEIGHT = 0.83
+LEGEND_COLUMNS = {style.COLUMN: 1, 5.0: 2, style.PAGE: 4}  # by the width of a figure; else 3
 NOTHING = "nothing to draw: no run names a task; see the list of runs for what is wrong with them"
-
-
-@dataclasses.dataclass(frozen=True)
-class CurvesConfig:
-    """Layout of a figure of curves; sizes in inches, points for lines and text."""
-
-    columns: int = 4  # tasks side by side, when there are several
-    width: float = 7.2
-    panel_height: float = 2.5
-    # share of a run's training episodes averaged for the faint line; None: no faint line
-    smooth_share: float | None = 0.1
-    # for many panels: thin lines, small text, labels on the outer panels only
-    small: bool = False
-
-
-GRID = CurvesConfig(columns=5, width=style.PAGE, panel_height=0.83, smooth_share=None, small=True)
 
 
 def curves(results: Results, title: str = "", data: pd.DataFrame | None = None) -> Figure:
@@ -56,32 +44,32 @@ def curves(results: Results, title: str = "", data: pd.DataFrame | None = None) 
     Runs without records are named in their task's panel. `data` are the `curve_lines` of the
     results, if computed already. Raises ValueError when no run names a task.
     """
-    return _figure(results, None, None, CurvesConfig(), title, data)
+    return _figure(results, None, None, data, title)
 
 
 def grid(
     results: Results,
     tasks: Sequence[tuple[str, str]] | None = None,
     methods: Sequence[str] | None = None,
-    config: CurvesConfig = GRID,
     data: pd.DataFrame | None = None,
+    panel_height: float = SMALL_HEIGHT,
 ) -> Figure:
     """Small panels of `tasks`, (task, observation) pairs, with lines of `methods`, labels; all of
-    them by default.
+    them by default. They have thin lines, small text, and labels on the outer panels only.
 
     A task or method without any run keeps its panel or its entry in the legend; a panel states how
     many of its runs are missing. Raises ValueError when there is no task.
     """
-    return _figure(results, tasks, methods, config, "", data)
+    return _figure(results, tasks, methods, data, "", panel_height)
 
 
 def _figure(
     results: Results,
     tasks: Sequence[tuple[str, str]] | None,
     methods: Sequence[str] | None,
-    config: CurvesConfig,
-    title: str,
     data: pd.DataFrame | None,
+    title: str,
+    small_height: float | None = None,
 ) -> Figure:
     runs = results.runs[results.runs["task"] != ""]
     tasks = sorted(set(zip(runs["task"], runs["obs"]))) if tasks is None else list(tasks)
@@ -89,110 +77,90 @@ def _figure(
         raise ValueError(NOTHING)
     looks = style.method_styles(runs["label"] if methods is None else methods)
     runs = runs[runs["label"].isin(looks)]
+    small = small_height is not None
     if data is None:
-        data = curve_lines(results._replace(runs=runs), config.smooth_share)
-    if config.smooth_share is None:
+        data = curve_lines(results._replace(runs=runs), None if small else SMOOTH_SHARE)
+    if small:
         data = data[data["kind"] != Kind.TRAINING]
+    alone = len(tasks) == 1 and not small
+    groups = rows_of(looks) if alone else [looks]
+    panels = [(task, group) for task in tasks for group in groups]
     with style.context():
-        if len(tasks) == 1 and not config.small:
-            return _one_task(runs, tasks[0], looks, config, title, data)
-        figure, pairs = _panels(data, tasks, config, entries=len(looks) + 1)
-        for place, ((task, obs), pair) in enumerate(zip(tasks, pairs)):
-            here = runs[(runs["task"] == task) & (runs["obs"] == obs)]
+        if alone:
+            figure, pairs = _beside(data, len(groups))
+        else:
+            figure, pairs = _stacked(data, len(tasks), small_height, entries=len(looks) + 1)
+        for ((task, obs), group), pair in zip(panels, pairs):
             mine = data[(data["task"] == task) & (data["obs"] == obs)]
-            limits = cost_limits(here, task, obs)
+            mine = mine[mine["method"].isin(group)]
             for axes, metric in zip(pair, METRICS):
-                _draw(axes, mine[mine["metric"] == metric], looks, config)
+                _draw(axes, mine[mine["metric"] == metric], group, small)
+        for place, (((task, obs), group), pair) in enumerate(zip(panels, pairs)):
+            here = runs[(runs["task"] == task) & (runs["obs"] == obs)]
+            limits = cost_limits(here, task, obs)
             cost_axis(pair[1], limits)
-            bottom = not config.small or place + min(config.columns, len(tasks)) >= len(tasks)
-            first = not config.small or place % config.columns == 0
-            _label(pair, config, first=first)
-            pair[1].set_xlabel("Simulator steps" if bottom else "")
+            _label(pair, small, first=not small or place % SMALL_COLUMNS == 0)
+            _name_missing(pair, here[here["label"].isin(group)], small)
             heading = panel_title(task, obs, limits)
-            small = {"fontsize": 6.5, "pad": 3} if config.small else {}
+            if alone:
+                for axes in pair:
+                    axes.set_xlabel("Simulator steps" if pair is pairs[-1] else "")
+                if len(groups) > 1:
+                    legend_beside(pair[1], _method_handles(here, group, small))
+                title = title or heading
+                continue
+            below = place + min(SMALL_COLUMNS, len(tasks)) < len(tasks)  # there is another panel
+            pair[1].set_xlabel("" if small and below else "Simulator steps")
             # two lines, because a small panel is narrower than its title
-            text = heading.replace(" (", "\n(") if config.small else heading
-            pair[0].set_title(text, **small)
-            _name_missing(pair, here, config)
+            text = heading.replace(" (", "\n(") if small else heading
+            pair[0].set_title(text, **({"fontsize": 6.5, "pad": 3} if small else {}))
         if title:
             figure.suptitle(title, fontsize=10, fontweight="bold")
-        handles = [*_method_handles(runs, looks, config), *_mark_handles(figure, data, config)]
-        _legend(figure, handles, config)
+        handles = _method_handles(runs, looks, small) if len(groups) == 1 else []
+        handles += _mark_handles(figure, data, small)
+        columns = min(len(handles), LEGEND_COLUMNS.get(figure.get_figwidth(), 3))
+        figure.legend(
+            handles=handles, loc="outside lower center", fontsize=7 if small else 8,
+            ncols=columns, columnspacing=1.2,
+        )  # fmt: skip
         return figure
 
 
-def _one_task(
-    runs: pd.DataFrame,
-    task: tuple[str, str],
-    looks: dict[str, style.MethodStyle],
-    config: CurvesConfig,
-    title: str,
-    data: pd.DataFrame,
-) -> Figure:
-    """Return beside cost, in as many rows of panels as the methods need."""
-    runs = runs[(runs["task"] == task[0]) & (runs["obs"] == task[1])]
-    data = data[(data["task"] == task[0]) & (data["obs"] == task[1])]
-    limits = cost_limits(runs, *task)
-    groups = rows_of(looks)
-    height = config.panel_height if len(groups) == 1 else 0.75 * config.panel_height
-    size = (config.width, len(groups) * height + 1.1)
-    figure, axes = facets(data, METRICS * len(groups), 2, size)
-    pairs: list[tuple[Axes, Axes]] = list(zip(axes[::2], axes[1::2]))  # type: ignore[arg-type]
-    for pair, group in zip(pairs, groups):
-        mine = data[data["method"].isin(group)]
-        for one, first, metric in zip(pair, pairs[0], METRICS):
-            if one is not first:
-                one.sharey(first)
-            _draw(one, mine[mine["metric"] == metric], group, config)
-    for pair, group in zip(pairs, groups):
-        cost_axis(pair[1], limits)
-        _label(pair, config, first=True)
-        for one in pair:
-            one.set_xlabel("Simulator steps" if pair is pairs[-1] else "")
-        here = runs[runs["label"].isin(group)]
-        _name_missing(pair, here, config)
-        if len(groups) > 1:
-            legend_beside(pair[1], _method_handles(here, group, config))
-    figure.suptitle(title or panel_title(*task, limits), fontsize=10, fontweight="bold")
-    methods = _method_handles(runs, looks, config) if len(groups) == 1 else []
-    _legend(figure, [*methods, *_mark_handles(figure, data, config)], config)
-    return figure
+def _beside(data: pd.DataFrame, rows: int) -> tuple[Figure, list[tuple[Axes, Axes]]]:
+    """Rows of (return, cost) axes with shared scales, for the methods of one task."""
+    height = HEIGHT if rows == 1 else 0.75 * HEIGHT
+    figure, axes = facets(data, METRICS * rows, 2, (WIDTH, rows * height + 1.1))
+    for place, one in enumerate(axes[2:]):
+        one.sharey(axes[place % 2])
+    return figure, list(zip(axes[::2], axes[1::2]))
 
 
-def _panels(
-    data: pd.DataFrame,
-    tasks: Sequence[tuple[str, str]],
-    config: CurvesConfig,
-    entries: int,
+def _stacked(
+    data: pd.DataFrame, count: int, small_height: float | None, entries: int
 ) -> tuple[Figure, list[tuple[Axes, Axes]]]:
-    """(return, cost) axes of each task, one above the other."""
-    count = len(tasks)
-    rows = math.ceil(count / config.columns)
-    columns = min(config.columns, count) if config.small else math.ceil(count / rows)
-    width, height = max(config.width, 2.3 * columns), 1.7 * rows * config.panel_height + 0.9
-    if config.small:
-        width = {1: style.COLUMN, 2: 5.0}.get(columns, config.width)
-        legend_rows = math.ceil(entries / _legend_columns(width, config))
-        height = rows * (2 * config.panel_height + 0.4) + 0.17 * legend_rows + 0.35
-    places: list[int | None] = []
-    for row in range(rows):
-        tops = [
-            place if place < count else None for place in range(row * columns, (row + 1) * columns)
-        ]
-        places += [*tops, *tops]
-    figure, axes = facets(data, places, columns, (width, height))
-    if config.small:
+    """(return, cost) axes of each of `count` tasks, one above the other.
+
+    Args: entries, of the legend below small panels.
+    """
+    if small_height is None:
+        rows = math.ceil(count / COLUMNS)
+        columns = math.ceil(count / rows)
+        size = (max(WIDTH, 2.3 * columns), 1.7 * rows * HEIGHT + 0.9)
+    else:
+        rows, columns = math.ceil(count / SMALL_COLUMNS), min(SMALL_COLUMNS, count)
+        width = {1: style.COLUMN, 2: 5.0}.get(columns, style.PAGE)
+        legend_rows = math.ceil(entries / LEGEND_COLUMNS[width])
+        size = (width, rows * (2 * small_height + 0.4) + 0.17 * legend_rows + 0.35)
+    places = [*range(count), *[None] * (rows * columns - count)]
+    panels = [p for row in range(rows) for p in 2 * places[row * columns : (row + 1) * columns]]
+    figure, axes = facets(data, panels, columns, size)
+    if small_height is not None:
         figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, hspace=0.02, wspace=0.03)  # type: ignore[union-attr]
-    found: dict[int, list[Axes]] = {}
-    for place, one in zip(places, axes):
-        if place is not None and one is not None:
-            found.setdefault(place, []).append(one)
-    return figure, [(found[place][0], found[place][1]) for place in range(count)]
+    tops = [place + columns * (place // columns) for place in range(count)]
+    return figure, [(axes[top], axes[top + columns]) for top in tops]
 
 
-def _draw(
-    axes: Axes, data: pd.DataFrame, looks: dict[str, style.MethodStyle], config: CurvesConfig
-) -> None:
+def _draw(axes: Axes, data: pd.DataFrame, looks: dict[str, style.MethodStyle], small: bool) -> None:
     """Draw faint training lines, then means with bands, or single runs.
 
     Training lines are fainter for many runs, and stronger for a method with at most one evaluation.
@@ -207,53 +175,53 @@ def _draw(
         look = {"lw": 0.9, "alpha": value, "zorder": 2, "gid": Kind.TRAINING.value}
         lines(axes, mine, faint, markers=False, **look)
     bands(axes, data[data["kind"] == Kind.MEAN], looks)
-    size = {"ms": 3.0, "mew": 0.25} if config.small else {"ms": 4.5, "mew": 0.5}
-    widths = {Kind.MEAN: 1.0, Kind.RUN: 0.9} if config.small else {Kind.MEAN: 1.6, Kind.RUN: 1.6}
+    size = {"ms": 3.0, "mew": 0.25} if small else {"ms": 4.5, "mew": 0.5}
+    widths = {Kind.MEAN: 1.0, Kind.RUN: 0.9} if small else {Kind.MEAN: 1.6, Kind.RUN: 1.6}
     for kind, width in widths.items():
         mine = data[data["kind"] == kind]
         most = mine.groupby(["method", "line"]).size().max() if len(mine) else 1
-        every = max(1, math.ceil(most / (6 if config.small else MARKERS)))
+        every = max(1, math.ceil(most / (6 if small else MARKERS)))
         lines(axes, mine, looks, lw=width, zorder=4, gid=kind.value, markevery=every, **size)
     rest = data[data["kind"] == Kind.REST]
     lines(axes, rest, looks, markers=False, lw=0.8, zorder=4, gid=Kind.REST.value)
 
 
-def _label(pair: tuple[Axes, Axes], config: CurvesConfig, *, first: bool) -> None:
-    ticks = 3 if config.small else 6
+def _label(pair: tuple[Axes, Axes], small: bool, *, first: bool) -> None:
+    ticks = 3 if small else 6
     for axes, metric in zip(pair, METRICS):
-        name = metric.capitalize() if config.small else f"Episode {metric}"
-        if metric == "cost" and axes.get_yscale() == "symlog" and not config.small:
+        name = metric.capitalize() if small else f"Episode {metric}"
+        if metric == "cost" and axes.get_yscale() == "symlog" and not small:
             name += f" (log above {axes.yaxis.get_transform().linthresh:g})"  # type: ignore[attr-defined]
         axes.set_ylabel(name if first else "")
         axes.set_xlim(left=0)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
-        if config.small:
+        if small:
             axes.tick_params(labelsize=6, pad=1.5, length=2)
             axes.yaxis.label.set_fontsize(7)
             axes.xaxis.label.set_fontsize(7)
     top = pair[0]
     top.yaxis.set_major_locator(MaxNLocator(ticks + 1, steps=[1, 2, 5, 10]))
-    if config.small:
+    if small:
         top.tick_params(labelbottom=False)
     if not top.lines:  # no run of this task has records
         for axes in pair:
             axes.set_xticks([])
 
 
-def _name_missing(pair: tuple[Axes, Axes], runs: pd.DataFrame, config: CurvesConfig) -> None:
+def _name_missing(pair: tuple[Axes, Axes], runs: pd.DataFrame, small: bool) -> None:
     """Name in the panel the runs of its task without records, or without evaluations if others
     have some.
     """
-    counted = runs[runs["status"] != Status.DUPLICATE]
     place = {"va": "top", "gid": "missing", "color": style.WARNING_COLOR}
-    if config.small and not pair[0].lines:
+    if small and not pair[0].lines:
         for axes in pair:
             axes.set_yticks([])
             look = {"transform": axes.transAxes, "fontsize": 7, "gid": "missing"}
             axes.text(0.5, 0.5, "no runs", ha="center", va="center", **look)
         return
-    if config.small:
+    if small:
+        counted = runs[runs["status"] != Status.DUPLICATE]
         lost = int((counted["eval_episodes"] == 0).sum())
         text = f"{plural(lost, 'run')} missing" if lost else ""
     else:
@@ -265,18 +233,12 @@ def _name_missing(pair: tuple[Axes, Axes], runs: pd.DataFrame, config: CurvesCon
             blocks += ["\n".join([f"{what}:", *names])] if names else []
         text = "\n".join(blocks)
     if text:
-        size = 6 if config.small else 7
+        size = 6 if small else 7
         pair[0].text(0.02, 0.98, text, transform=pair[0].transAxes, fontsize=size, **place)
 
 
-def _legend_columns(width: float, config: CurvesConfig) -> int:
-    if config.small:
-        return {style.COLUMN: 1, 5.0: 2}.get(width, 4)
-    return 3 if width >= 6 else 2
-
-
 def _method_handles(
-    runs: pd.DataFrame, looks: dict[str, style.MethodStyle], config: CurvesConfig
+    runs: pd.DataFrame, looks: dict[str, style.MethodStyle], small: bool
 ) -> list[Artist]:
     """One entry per method with the number of its seeds."""
     handles: list[Artist] = []
@@ -285,16 +247,16 @@ def _method_handles(
         seeds = mine.groupby(["task", "obs"])["seed"].nunique()
         low, high = (int(seeds.min()), int(seeds.max())) if len(seeds) else (0, 0)
         count = plural(high, "seed") if low == high else f"{low} to {high} seeds"
-        size = {"lw": 1.2, "ms": 3.5} if config.small else {"ms": 4.5, "lw": 1.6}
+        size = {"lw": 1.2, "ms": 3.5} if small else {"ms": 4.5, "lw": 1.6}
         handles.append(look.handle(f"{look.label}, {count}", **size))
     return handles
 
 
-def _mark_handles(figure: Figure, data: pd.DataFrame, config: CurvesConfig) -> list[Artist]:
+def _mark_handles(figure: Figure, data: pd.DataFrame, small: bool) -> list[Artist]:
     """Legend entries of the other marks that were drawn."""
     handles: list[Artist] = []
     grey = {"color": "#888888"}
-    if not config.small:
+    if not small:
         if (data["kind"] != Kind.TRAINING).any():
             handles.append(
                 Line2D([], [], marker="o", mec="white", mew=0.5, label="evaluation", **grey)
@@ -310,10 +272,3 @@ def _mark_handles(figure: Figure, data: pd.DataFrame, config: CurvesConfig) -> l
         label = f"cost limit {limits.pop():g}" if len(limits) == 1 else "cost limit"
         handles.append(Line2D([], [], label=label, **style.LIMIT_LINE))
     return handles
-
-
-def _legend(figure: Figure, handles: list[Artist], config: CurvesConfig) -> None:
-    figure.legend(
-        handles=handles, loc="outside lower center", fontsize=7 if config.small else 8,
-        ncols=min(len(handles), _legend_columns(figure.get_figwidth(), config)), columnspacing=1.2,
-    )  # fmt: skip

@@ -78,7 +78,7 @@ def curve_pictures(results: Results, config: GalleryConfig) -> Iterator[Picture]
         "below. Dashed: cost limit."
     )
     tasks = sorted(set(zip(runs["task"], runs["obs"])))
-    data = curve_lines(results._replace(runs=runs), curves.CurvesConfig().smooth_share)
+    data = curve_lines(results._replace(runs=runs), curves.SMOOTH_SHARE)
     if len(tasks) != 1:
         figure = curves.grid(results, methods=shown, data=data)
         drawn = data[data["kind"] != Kind.TRAINING]

@@ -6,7 +6,6 @@ panels, including empty ones.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,7 +20,6 @@ from analysis.statistics.paper import CURVES, MODEL_FREE, VISION, observed, pane
 from analysis.statistics.series import curve_lines
 
 NORMALISED = ("normalised_return", "normalised_cost", "normalised_cost_rate")
-LAYOUT = dataclasses.replace(curves.GRID, panel_height=1.0)
 
 
 def pictures(results: Results, scores: pd.DataFrame, config: GalleryConfig) -> Iterator[Picture]:
@@ -38,7 +36,7 @@ def pictures(results: Results, scores: pd.DataFrame, config: GalleryConfig) -> I
             continue
         mine, tasks = placed(results, figure)
         data = curve_lines(mine._replace(runs=mine.runs[mine.runs["label"].isin(there)]))
-        drawn = curves.grid(mine, tasks, there, LAYOUT, data=data)
+        drawn = curves.grid(mine, tasks, there, data, panel_height=1.0)
         yield Picture(figure.name, title, caption, drawn, data)
     shown = results.runs.set_index("run").assign(obs=observed(results.runs, VISION).to_numpy())
     yield _normalised(scores.assign(obs=scores["run"].map(shown["obs"])), config)
