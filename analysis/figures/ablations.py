@@ -19,18 +19,15 @@ from analysis.figures import style
 from analysis.figures.facets import facets
 from analysis.figures.overall import axis_label
 from analysis.results.labels import plural, task_label
-from analysis.statistics.ablations import Parts, cells, effects, given_costs, square
+from analysis.statistics.ablations import cells, effects, given_costs, square
 
-# Each way of acting has the look of the method that is built on it.
+# (acts, feasible filter, cost critic) -> name and look: that of a method which is built on it
 LINES = {
-    "actor": (Parts("actor", ""), style.METHODS["bsrp_lag"]),
-    "planner": (Parts("planner", ""), style.METHODS["osrp_lag"]),
-    "planner, no filter": (Parts("planner", "", False), style.METHODS["cem"]),
-    "planner, no cost critic": (Parts("planner", "", True, False), style.METHODS["lambda"]),
-    "planner, no filter, no cost critic": (
-        Parts("planner", "", False, False),
-        style.METHODS["safe_slac"],
-    ),
+    ("actor", True, True): ("actor", style.METHODS["bsrp_lag"]),
+    ("planner", True, True): ("planner", style.METHODS["osrp_lag"]),
+    ("planner", False, True): ("planner, no filter", style.METHODS["cem"]),
+    ("planner", True, False): ("planner, no cost critic", style.METHODS["lambda"]),
+    ("planner", False, False): ("planner, no filter, no cost critic", style.METHODS["safe_slac"]),
 }
 METRICS = ("return", "cost")
 MULTIPLIERS = ("none", "augmented", "PID")
@@ -63,7 +60,7 @@ def contribution(scores: pd.DataFrame) -> Figure:
         grid[1][0].set_xlabel("Lagrangian multiplier")
         if given := given_costs(scores):
             figure.suptitle(f"Costs: {given}", fontsize=8)
-        handles = [look.handle(name) for name, (_, look) in LINES.items() if name in drawn]
+        handles = [look.handle(name) for name, look in LINES.values() if name in drawn]
         figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=7)
         return figure
 
@@ -71,16 +68,12 @@ def contribution(scores: pd.DataFrame) -> Figure:
 def _interaction(axes: Axes, table: pd.DataFrame) -> set[str]:
     """Interaction plot: lines that are not parallel interact. Returns the names of those drawn."""
     there = [kind for kind in MULTIPLIERS if (table["multiplier"] == kind).any()]
+    found = dict(list(table.groupby(["acts", "feasible_filter", "cost_critic"])))
     drawn = set()
-    for shift, (name, (like, look)) in enumerate(LINES.items()):
-        mine = table[
-            (table["acts"] == like.acts)
-            & (table["feasible_filter"] == like.feasible_filter)
-            & (table["cost_critic"] == like.cost_critic)
-        ]
-        mine = mine.set_index("multiplier").reindex(there).dropna(subset=["value"])
-        if mine.empty:
+    for shift, (parts, (name, look)) in enumerate(LINES.items()):
+        if parts not in found:
             continue
+        mine = found[parts].set_index("multiplier").reindex(there).dropna(subset=["value"])
         drawn.add(name)
         # shifted sideways, so that intervals do not overlap
         x = np.array([there.index(kind) for kind in mine.index]) + 0.05 * (shift - 1.5)

@@ -132,3 +132,11 @@ def cost_axis(axes: Axes, limits: Sequence[float]) -> None:
     style.symlog(axes, "y", linear, shown)
     # below zero, so that a line at zero is not hidden by the axis
     axes.set_ylim(-0.12 * linear, top * 1.6)
+
+
+def linear_cost_axis(axes: Axes, limits: pd.Series, highest: float) -> None:
+    """Add a line per limit (NaN: none), and a scale that shows these and the highest cost."""
+    for limit in sorted(set(limits.dropna())):
+        style.limit_line(axes, limit)
+    top = max(1.0, highest, 1.5 * np.nan_to_num(limits.max()))
+    axes.set_ylim(-0.04 * top, 1.05 * top)

@@ -14,6 +14,7 @@ of the scatter.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -73,7 +74,7 @@ def intervals(columns: Sequence[Column], label: str = "") -> Figure:
         plt.close(figure)  # else pyplot keeps a reference
         figure.set_size_inches(style.PAGE, len(looks) * ROW + 0.75)
         figure.set_layout_engine("constrained")
-        for panel, place in zip(np.atleast_1d(axes), range(len(columns))):
+        for place, panel in enumerate(np.atleast_1d(axes)):
             _restyle(panel)
             panel.grid(axis="y", visible=False)
             panel.tick_params(axis="y", length=0)
@@ -106,10 +107,7 @@ def profiles(frame: pd.DataFrame, metric: str) -> Figure:
             plot_utils.plot_performance_profiles(
                 {name: line["share"].to_numpy() for name, line in mine.items()},
                 taus,
-                {
-                    name: (line["low"].to_numpy(), line["high"].to_numpy())
-                    for name, line in mine.items()
-                },
+                {name: line[["low", "high"]].to_numpy().T for name, line in mine.items()},
                 ax=axes,
                 colors={name: look.color for name, look in group.items()},
                 linestyles={name: look.line for name, look in group.items()},
@@ -137,9 +135,8 @@ def efficiency(frames: Mapping[str, pd.DataFrame]) -> Figure:
     looks = style.method_styles(name for frame in frames.values() for name in frame["method"])
     with style.context():
         figure, grid, groups = _rows(looks, len(frames), style.PAGE, 2.4)
-        panels = ((row, metric) for row in range(len(groups)) for metric in frames)
-        for axes, (row, metric) in zip(grid.flat, panels):
-            frame, group = frames[metric], groups[row]
+        panels = itertools.product(groups, frames.items())
+        for axes, (group, (metric, frame)) in zip(grid.flat, panels):
             there = {name: look for name, look in group.items() if (frame["method"] == name).any()}
             for name, look in there.items():
                 line = frame[frame["method"] == name]
@@ -163,7 +160,7 @@ def efficiency(frames: Mapping[str, pd.DataFrame]) -> Figure:
             if not METRICS[metric].higher_is_better:
                 _spread_axis(axes, "y", frame["value"])
                 _mark_limit(axes, metric)
-            if row < len(groups) - 1:
+            if axes not in grid[-1]:
                 axes.set_xlabel("")
         return figure
 
@@ -197,7 +194,9 @@ def improvement(frame: pd.DataFrame, metric: str) -> Figure:
         axes.grid(False)
         axes.tick_params(length=0)
         axes.set_xticklabels(labels, rotation=45, ha="right", rotation_mode="anchor")
-        figure.suptitle(f"{_text(metric)}: probability\nthat row is better than column", fontsize=8)
+        figure.suptitle(
+            f"{METRICS[metric].label}: probability\nthat row is better than column", fontsize=8
+        )
         return figure
 
 
@@ -291,7 +290,7 @@ def pareto(cost: np.ndarray, gain: np.ndarray) -> list[int]:
 def _arms(line: Any, axis: str) -> list[list[float]] | None:
     """Lengths of an error bar below and above, or None where the interval cannot be trusted."""
     value, low, high = (getattr(line, f"{name}_{axis}") for name in ("value", "low", "high"))
-    if not getattr(line, f"trusted_{axis}") or not (math.isfinite(low) and math.isfinite(high)):
+    if not (math.isfinite(low) and math.isfinite(high)):
         return None
     return [[max(0.0, value - low)], [max(0.0, high - value)]]
 
@@ -319,12 +318,7 @@ def axis_label(metric: str) -> str:
     known = METRICS[metric]
     # units that are clear from the name
     unit = f" ({known.unit})" if known.unit not in ("", "reward", "cost", "share") else ""
-    return f"{_text(metric)}{unit} {'↑' if known.higher_is_better else '↓'}"
-
-
-def _text(metric: str) -> str:
-    label = METRICS[metric].label
-    return label[:1].upper() + label[1:]
+    return f"{known.label}{unit} {'↑' if known.higher_is_better else '↓'}"
 
 
 def _restyle(axes: Axes, looks: Mapping[str, style.MethodStyle] | None = None) -> None:

@@ -8,7 +8,6 @@ episodes; a dotted vertical line in a cost panel marks the threshold of a method
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures import style
-from analysis.figures.facets import facets
+from analysis.figures.facets import facets, linear_cost_axis
 from analysis.results.labels import method_label, task_label
 from analysis.statistics.stress import Stress
 
@@ -26,32 +25,25 @@ WIDTH, HEIGHT = 1.75, 1.35  # inches of a panel
 LABELS = {"return": "Return", "cost": "Cost"}
 
 
-class Panel(NamedTuple):
-    """What one panel shows: one metric under one perturbation of one task."""
-
-    task: str
-    obs: str
-    perturbation: str
-    metric: str
-
-
 def figure(found: Stress, title: str = "") -> Figure:
     """Two panels per perturbation, one line per method; tasks one below the other.
 
     Args: found, with levels of at least one perturbation.
     """
     looks = style.method_styles(found.levels["method"])
-    tasks = {
-        key: list(dict.fromkeys(levels["perturbation"]))
-        for key, levels in found.levels.groupby(["task", "obs"], sort=False)
-    }
+    levels, marks = (
+        dict(list(frame.groupby(["task", "obs", "perturbation"], sort=False))) for frame in found
+    )
+    tasks: dict[tuple[str, str], list[str]] = {}
+    for task, obs, name in levels:
+        tasks.setdefault((task, obs), []).append(name)
     columns = min(COLUMNS, max(map(len, tasks.values())))
-    panels: list[Panel | None] = []
-    for (task, obs), names in tasks.items():
+    panels: list[tuple[str, str, str, str] | None] = []
+    for task, names in tasks.items():
         for start in range(0, len(names), columns):
             row = names[start : start + columns]
             for metric in METRICS:
-                panels += [Panel(task, obs, name, metric) for name in row]
+                panels += [(*task, name, metric) for name in row]
                 panels += [None] * (columns - len(row))
     size = (max(style.COLUMN, WIDTH * columns), HEIGHT * math.ceil(len(panels) / columns) + 0.6)
     with style.context():
@@ -59,21 +51,27 @@ def figure(found: Stress, title: str = "") -> Figure:
         for place, (panel, one) in enumerate(zip(panels, axes)):
             if panel is None or one is None:
                 continue
-            _draw(one, found, panel, looks)
-            if panel.metric == "return" and len(tasks) > 1:
-                label = task_label(panel.task, panel.obs)
-                one.set_title(f"{label}\n{panel.perturbation}")
+            task, obs, name, metric = panel
+            _draw(one, levels[task, obs, name], marks[task, obs, name], metric, looks)
+            if metric == "return":
+                label = f"{task_label(task, obs)}\n" if len(tasks) > 1 else ""
+                one.set_title(f"{label}{name}")
             if place % columns == 0:
-                one.set_ylabel(LABELS[panel.metric])
-        _legend(drawn, looks)
+                one.set_ylabel(LABELS[metric])
+        handles = [look.handle(method_label(name)) for name, look in looks.items()]
+        drawn.legend(handles=handles, loc="outside lower center", ncols=min(4, len(looks)))
         drawn.suptitle(title or ", ".join(task_label(*task) for task in tasks), fontsize=9)
     return drawn
 
 
-def _draw(axes: Axes, found: Stress, panel: Panel, looks: dict[str, style.MethodStyle]) -> None:
-    here, marks = _rows(found.levels, panel), _rows(found.thresholds, panel)
-    metric = panel.metric
-    for method, line in here.groupby("method", sort=False):
+def _draw(
+    axes: Axes,
+    levels: pd.DataFrame,
+    marks: pd.DataFrame,
+    metric: str,
+    looks: dict[str, style.MethodStyle],
+) -> None:
+    for method, line in levels.groupby("method", sort=False):
         look = looks[method]
         axes.plot(
             line["strength"], line[metric],
@@ -84,35 +82,13 @@ def _draw(axes: Axes, found: Stress, panel: Panel, looks: dict[str, style.Method
             color=look.color, alpha=0.16, lw=0, gid="band",
         )  # fmt: skip
     if metric == "return":
-        axes.set_title(panel.perturbation)
         axes.tick_params(labelbottom=False)
         return
-    axes.set_xlabel(here["unit"].iloc[0] or "strength", fontsize=6.5)
-    for limit in sorted(set(marks["cost_limit"].dropna())):
-        style.limit_line(axes, limit)
-    for _, mark in marks.iterrows():
-        if np.isfinite(mark["threshold"]):
-            axes.axvline(mark["threshold"], color=looks[mark["method"]].color, lw=0.8, ls=":")
-    highest = max(
-        1.0, float(here["cost_high"].max()), 1.5 * np.nan_to_num(marks["cost_limit"].max())
-    )
-    axes.set_ylim(-0.04 * highest, 1.05 * highest)
-
-
-def _rows(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
-    """The rows of a panel's task and perturbation."""
-    return frame[
-        (frame["task"] == panel.task)
-        & (frame["obs"] == panel.obs)
-        & (frame["perturbation"] == panel.perturbation)
-    ]
-
-
-def _legend(drawn: Figure, looks: dict[str, style.MethodStyle]) -> None:
-    drawn.legend(
-        handles=[look.handle(method_label(name)) for name, look in looks.items()],
-        loc="outside lower center", ncols=min(4, len(looks)),
-    )  # fmt: skip
+    axes.set_xlabel(levels["unit"].iloc[0] or "strength", fontsize=6.5)
+    linear_cost_axis(axes, marks["cost_limit"], levels["cost_high"].max())
+    for mark in marks.itertuples():
+        if np.isfinite(mark.threshold):
+            axes.axvline(mark.threshold, color=looks[mark.method].color, lw=0.8, ls=":")
 
 
 def transfer(table: pd.DataFrame, title: str = "") -> Figure:

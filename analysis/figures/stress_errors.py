@@ -8,13 +8,13 @@ the method, marker the perturbation.
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures import style
+from analysis.figures.facets import linear_cost_axis
 from analysis.read.stress import UNDISTURBED
 from analysis.results.labels import method_label, task_label
 
@@ -75,8 +75,5 @@ def _panel(
                 color=color, ls="none", marker=marker, mec="white", mew=0.4,
                 gid=f"{error} {method} {name}",
             )  # fmt: skip
-    for limit in sorted(set(table["cost_limit"].dropna())):
-        style.limit_line(axes, limit)
-    highest = max(1.0, float(table["cost"].max()), 1.5 * np.nan_to_num(table["cost_limit"].max()))
-    axes.set_ylim(-0.04 * highest, 1.05 * highest)
+    linear_cost_axis(axes, table["cost_limit"], table["cost"].max())
     axes.set_xlim(left=0.0)

@@ -75,44 +75,35 @@ class Fonts(StrEnum):
 SERIF = ("CMU Serif", "Latin Modern Roman", "STIXGeneral")  # the last comes with matplotlib
 
 
-def _known(name: str, color: str, line: Any, marker: str) -> MethodStyle:
-    return MethodStyle(LABELS[name], color, line, marker)
-
-
 # The suite's own variants come first, in Okabe and Ito's colours: warm for unsafe ones, cold for
 # safe ones.
-METHODS: dict[str, MethodStyle] = {
-    "dreamerv3": _known("dreamerv3", "#D55E00", DASHED, "s"),
-    "cem": _known("cem", "#E69F00", DOTTED, "D"),
-    "osrp": _known("osrp", "#56B4E9", SOLID, "^"),
-    "osrp_lag": _known("osrp_lag", "#0072B2", DASH_DOT, "v"),
-    "bsrp_lag": _known("bsrp_lag", "#009E73", SOLID, "o"),
-    "lambda": _known("lambda", "#A26AF7", SOLID, "P"),
-    "safe_slac": _known("safe_slac", "#751810", DASHED, "X"),
-    "ppo": _known("ppo", "#7E87A0", DASHED, "<"),
-    "ppo_lag": _known("ppo_lag", "#FF849E", SOLID, "<"),
-    "trpo": _known("trpo", "#77BD54", DASHED, ">"),
-    "trpo_lag": _known("trpo_lag", "#4BDE86", DASH_DOT, ">"),
-    "cpo": _known("cpo", "#0946A4", SOLID, "p"),
-    "focops": _known("focops", "#C05A59", DOTTED, "h"),
-    "cppo_pid": _known("cppo_pid", "#D72830", DASH_DOT, "d"),
-    "omnisafe_sac_lag": _known("omnisafe_sac_lag", "#383234", DOTTED, "*"),
+METHODS = {
+    name: MethodStyle(LABELS[name], *look)
+    for name, look in {
+        "dreamerv3": ("#D55E00", DASHED, "s"),
+        "cem": ("#E69F00", DOTTED, "D"),
+        "osrp": ("#56B4E9", SOLID, "^"),
+        "osrp_lag": ("#0072B2", DASH_DOT, "v"),
+        "bsrp_lag": ("#009E73", SOLID, "o"),
+        "lambda": ("#A26AF7", SOLID, "P"),
+        "safe_slac": ("#751810", DASHED, "X"),
+        "ppo": ("#7E87A0", DASHED, "<"),
+        "ppo_lag": ("#FF849E", SOLID, "<"),
+        "trpo": ("#77BD54", DASHED, ">"),
+        "trpo_lag": ("#4BDE86", DASH_DOT, ">"),
+        "cpo": ("#0946A4", SOLID, "p"),
+        "focops": ("#C05A59", DOTTED, "h"),
+        "cppo_pid": ("#D72830", DASH_DOT, "d"),
+        "omnisafe_sac_lag": ("#383234", DOTTED, "*"),
+    }.items()
 }
 
 # For names without an entry above: 10 colours x 4 lines, then the same with other markers; no
 # colour of METHODS is among them.
 _SPARE_COLORS = (
-    "#7F3C8D",
-    "#11A579",
-    "#3969AC",
-    "#A5682A",
-    "#80BA5A",
-    "#E68310",
-    "#008695",
-    "#CF1C90",
-    "#4B4B8F",
-    "#5E6B73",
-)
+    "#7F3C8D", "#11A579", "#3969AC", "#A5682A", "#80BA5A", "#E68310", "#008695", "#CF1C90",
+    "#4B4B8F", "#5E6B73",
+)  # fmt: skip
 _SPARE_LINES = (SOLID, DASHED, DASH_DOT, DOTTED)
 _SPARE_MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "p")
 
@@ -211,11 +202,8 @@ def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
             i % len(looks) for i in range(start, start + len(looks)) if i % len(looks) not in taken
         )
         taken.add(index)
-        styles[name] = MethodStyle(
-            method_label(name),
-            *looks[index],
-            _SPARE_MARKERS[(index + turn) % len(_SPARE_MARKERS)],
-        )
+        marker = _SPARE_MARKERS[(index + turn) % len(_SPARE_MARKERS)]
+        styles[name] = MethodStyle(method_label(name), *looks[index], marker)
     return styles
 
 
@@ -232,20 +220,13 @@ def _own(name: str) -> MethodStyle | None:
 
 def plain_text(figure: Figure) -> Figure:
     """Turn off math text except for numbers on axes: a `$` in a name would begin a formula."""
-    numbers = set()
+    texts = FixedFormatter | FuncFormatter | StrCategoryFormatter
+    ticks = []
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
-            if not isinstance(
-                axis.get_major_formatter(), FixedFormatter | FuncFormatter | StrCategoryFormatter
-            ):
-                numbers |= {
-                    id(label)
-                    for tick in axis.get_major_ticks()
-                    for label in (tick.label1, tick.label2)
-                }
-            numbers |= {
-                id(label) for tick in axis.get_minor_ticks() for label in (tick.label1, tick.label2)
-            }
+            named = isinstance(axis.get_major_formatter(), texts)
+            ticks += [*(() if named else axis.get_major_ticks()), *axis.get_minor_ticks()]
+    numbers = {id(label) for tick in ticks for label in (tick.label1, tick.label2)}
     for text in figure.findobj(Text):
         if id(text) not in numbers:
             text.set_parse_math(False)  # type: ignore[attr-defined]
@@ -260,16 +241,15 @@ def save(
     The same figure gives the same bytes.
     """
     undated = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
-    files, stem = [], Path(stem)
+    stem = Path(stem)
+    files = [stem.parent / f"{stem.name}.{name}" for name in formats]
     plain_text(figure)
     with context():
         figure.draw_without_rendering()
         # lay out once: the slowest part, and the same for every format
         figure.set_layout_engine("none")
-        for name in formats:
-            file = stem.parent / f"{stem.name}.{name}"
+        for file, name in zip(files, formats):
             figure.savefig(file, metadata=undated[name])
-            files.append(file)
     return files
 
 
