@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.read.columns import columns_of
+from analysis.read.columns import frame_of
 from analysis.results.frames import IDENTITY, Damage, Part, Status, damage_frame, no_episodes
 from benchmarks.runs.files import (
     ATTEMPTS_FILE,
@@ -57,8 +57,9 @@ def _episodes(runs: list[_Run]) -> pd.DataFrame:
     if not len(table):
         return no_episodes()
     names = np.array([run.facts["run"] for run in runs], dtype=object)
-    named = np.repeat(names, [len(run.records) for run in runs])
-    return pd.DataFrame({"run": named, **columns_of(table)})
+    frame = frame_of(table)
+    frame.insert(0, "run", np.repeat(names, [len(run.records) for run in runs]))
+    return frame
 
 
 def _read_run(name: str, folder: Path) -> _Run:

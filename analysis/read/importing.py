@@ -18,10 +18,9 @@ import numpy as np
 
 from analysis.read import foreign
 from analysis.read.foreign import monitor, table, tensorboard
-from analysis.read.foreign.common import number_of, seed_of
+from analysis.read.foreign.common import number_of, seed_of, text_of
 from analysis.results.frames import Part
 from benchmarks.runs.plain_text import one_line
-from benchmarks.runs.reading import read_bytes
 from benchmarks.runs.records import EVAL, TRAIN
 
 TEXTS = ("method", "task", "obs", "split")
@@ -81,8 +80,7 @@ def _one(path: Path, options: Mapping[str, str]) -> Part:
 
 
 def _table(file: Path, options: Mapping[str, str]) -> Part:
-    text = read_bytes(file).decode("utf-8", errors="replace")
-    head = next(csv.reader(io.StringIO(text, newline="")), [])
+    head = next(csv.reader(io.StringIO(text_of(file), newline="")), [])
     columns = {k: v for k, v in options.items() if v in head}
     fixed = {k: v for k, v in options.items() if k not in columns}
     wrong = sorted(set(fixed) & set(table.NEEDED))

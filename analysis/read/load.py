@@ -63,7 +63,7 @@ def load(
 def _foreign(kind: str, folder: Path, name: str) -> Part:
     """The run of another program; if it cannot be read, its notes have the reason."""
     try:
-        return foreign.READERS[kind](folder, name)
+        return foreign.FORMATS[kind][1](folder, name)
     except (ValueError, OverflowError, OSError, csv.Error) as error:
         why = error.why if isinstance(error, DamagedFile) else str(error)
         facts = {"run": name, "folder": str(folder), "source": kind, "run_id": f"{kind}/{folder}"}

@@ -1,20 +1,15 @@
-"""Parquet files of `safedreamer export`.
-
-The records of a sweep, with a list of its runs in the file's metadata.
-
-Files from before that list existed hold only runs with records, and neither cost limits nor step
-budgets; their runs name these in `lacks`.
+"""Parquet files of `safedreamer export`: the records of a sweep, with a list of its runs in the
+file's metadata.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from analysis.read.columns import columns_of
+from analysis.read.columns import frame_of
 from analysis.results.frames import FACTS, Part, Status, damage_frame
 from benchmarks.runs.files import RUNS_KEY
 from benchmarks.runs.reading import DamagedFile, decode, expect, parse_object
@@ -22,7 +17,6 @@ from benchmarks.runs.records import COLUMNS
 
 # recorded states that are kept; every other status follows from the records
 STATES = {status.value: status for status in (Status.FAILED, Status.CANCELLED)}
-ADDED = ("run", "variant", "preset", "suites", "tags", "state")
 
 
 def read(file: str | os.PathLike[str]) -> Part:
@@ -32,26 +26,24 @@ def read(file: str | os.PathLike[str]) -> Part:
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(file, read_dictionary=["run", *COLUMNS, *ADDED[1:]])
+        table = parquet.read_table(file, read_dictionary=["run", *COLUMNS])
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError) as error:
         raise DamagedFile(file, None, f"it is not a Parquet file: {error}") from error
-    missing = [name for name in (*COLUMNS, *ADDED) if name not in table.column_names]
+    missing = [name for name in ("run", *COLUMNS) if name not in table.column_names]
     if missing:
         raise ValueError(
             f"{file} is not a file of `safedreamer export`: it lacks the columns "
             f"{', '.join(missing)}"
         )
-    listed = _listed(file, (table.schema.metadata or {}).get(RUNS_KEY))
-    episodes = pd.DataFrame(columns_of(table.select(["run", *COLUMNS])))
-    facts = _old_facts(table) if listed is None else [_facts(run) for run in listed]
-    return Part(episodes, [{**fact, "source": file.name} for fact in facts], damage_frame())
+    facts = [{**_facts(run), "source": file.name} for run in _runs(file, table.schema.metadata)]
+    return Part(frame_of(table.select(["run", *COLUMNS])), facts, damage_frame())
 
 
-def _listed(file: Path, data: bytes | None) -> list[dict[str, Any]] | None:
-    """The list of runs in a file's metadata, or None. Raises DamagedFile."""
-    if data is None:
-        return None
-    runs = parse_object(f'{{"runs": {decode(data, file)}}}', file)
+def _runs(file: Path, metadata: Mapping[bytes, bytes] | None) -> list[dict[str, Any]]:
+    """The list of runs in a file's metadata. Raises DamagedFile."""
+    if RUNS_KEY not in (metadata or {}):
+        raise DamagedFile(file, None, "it lacks the list of runs of `safedreamer export`")
+    runs = parse_object(f'{{"runs": {decode(metadata[RUNS_KEY], file)}}}', file)
     expect(runs, {"runs": list[dict]}, file)
     for run in runs["runs"]:
         expect(run, {"run": str}, file, "run.")
@@ -61,10 +53,3 @@ def _listed(file: Path, data: bytes | None) -> list[dict[str, Any]] | None:
 def _facts(run: dict[str, Any]) -> dict[str, Any]:
     known = {key: value for key, value in run.items() if key in FACTS and value is not None}
     return known | {"state": STATES.get(run.get("state", ""), "")}
-
-
-def _old_facts(table: Any) -> list[dict[str, Any]]:
-    names = [*ADDED, "run_id", "method", "task", "obs", "seed"]
-    rows = table.select(names).group_by(names).aggregate([]).to_pylist()
-    lacks = "cost limit, cost source, step budget, runs without records"
-    return [{**_facts(row), "lacks": lacks} for row in rows]

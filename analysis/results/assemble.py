@@ -40,14 +40,15 @@ def assemble(
     notes: dict[str, list[str]] = {
         run: [text] if text else [] for run, text in zip(runs["run"], runs["notes"])
     }
-    episodes = _once(episodes, notes)
-    for run, bad in _undefined(episodes).items():
-        notes[str(run)].append(f"{bad} episodes with a return or cost that is not finite")
-    for run, bad in _too_large(episodes).items():
-        notes[str(run)].append(
-            f"{bad} episodes left out: a return or cost that is infinite or beyond "
-            f"{LARGEST_VALUE:g}"
-        )
+    repeated = episodes.duplicated(["run", "split", "episode", "env_steps"], keep="last")
+    _note(notes, episodes[repeated], "recorded twice, the later record kept")
+    episodes = (episodes[~repeated] if repeated.any() else episodes).reset_index(drop=True)
+    values = episodes[["return", "cost"]]
+    _note(notes, episodes[values.isna().any(axis=1)], "with a return or cost that is not finite")
+    large = (values.abs() > LARGEST_VALUE).any(axis=1)
+    beyond = f"left out: a return or cost that is infinite or beyond {LARGEST_VALUE:g}"
+    _note(notes, episodes[large], beyond)
+    episodes.loc[large, ["return", "cost"]] = np.nan
     runs = runs.drop(columns="notes").join(_reached(episodes), on="run")
     for column in ("train_episodes", "eval_episodes", "rows", "env_steps"):
         runs[column] = runs[column].fillna(0).astype("int64")
@@ -70,24 +71,18 @@ def merge(parts: Iterable[Part]) -> Results:
     Raises ValueError if there are no runs.
     """
     taken: set[str] = set()
-    episodes, facts, damage = [], [], [damage_frame()]
+    episodes, facts, damage = [], [], []
     for part in parts:
         new = {fact["run"]: _free(fact["run"], taken) for fact in part.facts}
-        same = all(old == name for old, name in new.items())
-        frames = (
-            part[::2]
-            if same
-            else tuple(frame.assign(run=frame["run"].map(new)) for frame in part[::2])
-        )
-        episodes += [frames[0]] if len(frames[0]) else []
-        damage += [frames[1]] if len(frames[1]) else []
+        renamed = any(old != name for old, name in new.items())
+        for frames, frame in ((episodes, part.episodes), (damage, part.damage)):
+            if len(frame):
+                frames.append(frame.assign(run=frame["run"].map(new)) if renamed else frame)
         facts += [{**fact, "run": new[fact["run"]]} for fact in part.facts]
     if not facts:
         raise ValueError("nothing to merge")
-    joined = pd.concat(episodes, ignore_index=True) if episodes else no_episodes()
-    return assemble(
-        joined, facts, pd.concat(damage, ignore_index=True) if len(damage) > 1 else damage[0]
-    )
+    joined = pd.concat(episodes or [no_episodes()], ignore_index=True)
+    return assemble(joined, facts, pd.concat(damage or [damage_frame()], ignore_index=True))
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -99,26 +94,10 @@ def _free(name: str, taken: set[str]) -> str:
     return free
 
 
-def _once(episodes: pd.DataFrame, notes: dict[str, list[str]]) -> pd.DataFrame:
-    repeated = episodes.duplicated(["run", "split", "episode", "env_steps"], keep="last")
-    if not repeated.any():
-        return episodes.reset_index(drop=True)
-    for run, count in episodes.loc[repeated, "run"].value_counts(sort=False).items():
-        notes[str(run)].append(f"{count} episodes recorded twice, the later record kept")
-    return episodes[~repeated].reset_index(drop=True)
-
-
-def _too_large(episodes: pd.DataFrame) -> pd.Series:
-    """Set values beyond LARGEST_VALUE to NaN, in place; returns the number of episodes by run."""
-    bad = (episodes[["return", "cost"]].abs() > LARGEST_VALUE).any(axis=1)
-    counts = episodes.loc[bad, "run"].value_counts(sort=False)
-    episodes.loc[bad, ["return", "cost"]] = np.nan
-    return counts
-
-
-def _undefined(episodes: pd.DataFrame) -> pd.Series:
-    bad = episodes[["return", "cost"]].isna().any(axis=1)
-    return episodes.loc[bad, "run"].value_counts(sort=False)
+def _note(notes: dict[str, list[str]], episodes: pd.DataFrame, text: str) -> None:
+    """Note for each run how many episodes there are of it."""
+    for run, count in episodes["run"].value_counts(sort=False).items():
+        notes[str(run)].append(f"{count} episodes {text}")
 
 
 def _reached(episodes: pd.DataFrame) -> pd.DataFrame:

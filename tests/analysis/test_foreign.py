@@ -352,7 +352,7 @@ def test_every_reader_is_recognised():
             "events.out.tfevents.1.x",
             "0.monitor.csv",
         )
-    } == set(foreign.READERS)
+    } == set(foreign.FORMATS)
     assert foreign.recognise({"notes.txt"}) == ""
 
 
@@ -400,18 +400,15 @@ def test_export_and_folders_give_the_same(exported):
     assert sorted(ours.runs["status"]) == ["complete"] * 11 + ["no records"]
 
 
-def test_an_export_without_the_list_of_runs_says_what_it_lacks(exported, tmp_path):
+def test_parquet_files_that_are_no_exports_are_refused(exported, tmp_path):
     from pyarrow import parquet
 
     whole = parquet.read_table(exported / "records.parquet")
-    parquet.write_table(whole.replace_schema_metadata(None), tmp_path / "old.parquet")
-    runs = load([tmp_path / "old.parquet"]).runs
-    assert len(runs) == 11 and set(runs["lacks"]) == {
-        "cost limit, cost source, step budget, runs without records"
-    }
-    assert set(runs["status"]) == {"no step budget known"}
+    parquet.write_table(whole.replace_schema_metadata(None), tmp_path / "plain.parquet")
+    with pytest.raises(ValueError, match="lacks the list of runs"):
+        load([tmp_path / "plain.parquet"])
     parquet.write_table(whole.select(list(COLUMNS)), tmp_path / "other.parquet")
-    with pytest.raises(ValueError, match="lacks the columns run, variant"):
+    with pytest.raises(ValueError, match="lacks the columns run"):
         load([tmp_path / "other.parquet"])
     (tmp_path / "no.parquet").write_text("nothing")
     with pytest.raises(ValueError, match="is not a Parquet file"):

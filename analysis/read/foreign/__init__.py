@@ -13,29 +13,23 @@ table         any CSV, with a map of its columns: `table.json` beside it, or `--
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from analysis.read.foreign import monitor, progress, release, table, tensorboard
 from analysis.results.frames import Part
 
-READERS: Mapping[str, Callable[[Path, str], Part]] = {
-    "progress": progress.read,
-    "release": release.read,
-    "table": table.read_folder,
-    "tensorboard": tensorboard.read,
-    "monitor": monitor.read,
+# format -> pattern of the files that mark its folders, and its reader
+FORMATS: Mapping[str, tuple[str, Callable[[Path, str], Part]]] = {
+    "progress": (progress.FILE_NAME, progress.read),
+    "release": (release.FILE_NAME, release.read),
+    "table": (table.FILE_NAME, table.read_folder),
+    "tensorboard": (f"{tensorboard.PREFIX}*", tensorboard.read),
+    "monitor": (f"*{monitor.SUFFIX}", monitor.read),
 }
 
 
 def recognise(names: set[str]) -> str:
-    """Name of the reader for a folder that contains these names, "" if there is none."""
-    if progress.FILE_NAME in names:
-        return "progress"
-    if release.FILE_NAME in names:
-        return "release"
-    if table.FILE_NAME in names:
-        return "table"
-    if any(name.startswith(tensorboard.PREFIX) for name in names):
-        return "tensorboard"
-    return "monitor" if any(name.endswith(monitor.SUFFIX) for name in names) else ""
+    """Format of a folder that contains these names, "" if there is none."""
+    return next((kind for kind, (mark, _) in FORMATS.items() if fnmatch.filter(names, mark)), "")

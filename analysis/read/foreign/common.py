@@ -1,15 +1,16 @@
-"""Helpers of the readers of other programs: method names, numbers, the `Part` of one run."""
+"""Helpers of the readers of other programs: method names, text, numbers, the `Part` of one run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.results.frames import Damage, Part, Status, damage_frame, no_episodes
-from benchmarks.runs.reading import is_a
+from analysis.results.frames import IDENTITY, Damage, Part, Status, damage_frame, no_episodes
+from benchmarks.runs.reading import is_a, read_bytes
 from benchmarks.runs.records import COLUMNS, LARGEST_INT
 
 # OmniSafe's names of algorithms -> this suite's (baselines/omnisafe/algorithms.py)
@@ -55,6 +56,11 @@ METHODS = {
 }
 
 
+def text_of(file: Path) -> str:
+    """The text of a file; bytes that are not UTF-8 become replacement characters."""
+    return read_bytes(file).decode("utf-8", errors="replace")
+
+
 def seed_of(value: Any) -> int | float:
     """A seed as these programs write it; NaN for anything else."""
     text = str(value)
@@ -83,24 +89,17 @@ def part(
 ) -> Part:
     """The `Part` of one run.
 
-    `rows` have `split`, `env_steps`, `return`, `cost` and any further columns of the records;
-    `episode` is numbered within each split.
+    `rows` have `split`, `env_steps`, `return`, `cost` and any further columns of the records, of
+    which the others are NaN; `episode` is numbered within each split.
     """
-    run = facts["run"]
     frame = pd.DataFrame([*rows])
     if len(frame):
-        for column in ("run_id", "method", "task", "obs", "seed"):
-            frame[column] = facts[column]
-        for column in ("agent_steps", "length", "wall_seconds"):
-            if column not in frame:
-                frame[column] = np.nan
-        frame["run"] = run
-        frame["episode"] = frame.groupby("split").cumcount()
-        frame["env_steps"] = frame["env_steps"].astype("int64")
-        frame = frame[["run", *COLUMNS]]
+        known = {column: facts[column] for column in ("run", *IDENTITY)}
+        frame = frame.assign(**known, episode=frame.groupby("split").cumcount())
+        frame = frame.reindex(columns=["run", *COLUMNS]).astype({"env_steps": "int64"})
     else:
         frame = no_episodes()
-    lost = [{"run": run, **line._asdict()} for line in damage]
+    lost = [{"run": facts["run"], **line._asdict()} for line in damage]
     facts = {**facts, "damaged_lines": len(lost)}
     return Part(frame, [facts], damage_frame(lost))
 

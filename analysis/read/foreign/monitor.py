@@ -15,10 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.read.foreign.common import METHODS, part, seed_of, steps_of, unreadable
+from analysis.read.foreign.common import METHODS, part, seed_of, steps_of, text_of, unreadable
 from analysis.results.frames import Damage, Part
 from benchmarks.runs.plain_text import one_line
-from benchmarks.runs.reading import read_bytes
 from benchmarks.runs.records import TRAIN
 
 SUFFIX = "monitor.csv"
@@ -37,10 +36,9 @@ def read(
     in RL Zoo, `ALGO/TASK_NUMBER`, which the notes record.
     """
     folder = Path(folder)
-    files = sorted(folder.glob(f"*{SUFFIX}"))
     episodes, damage, task, heads = [], [], "", set()
-    for file in files:
-        lines = read_bytes(file).decode("utf-8", errors="replace").splitlines()
+    for file in sorted(folder.glob(f"*{SUFFIX}")):
+        lines = text_of(file).splitlines()
         task = task or _task(lines[:1])
         rows = [line for line in lines if line and not line.startswith("#")]
         head = next(csv.reader(rows[:1]), [])

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.read.foreign.common import METHODS, number_of, part, seed_of, steps_of
+from analysis.read.foreign.common import METHODS, number_of, part, seed_of, steps_of, text_of
 from analysis.results.frames import Damage, Part, Status
 from benchmarks.runs.plain_text import one_line
-from benchmarks.runs.reading import DamagedFile, read_bytes, read_object
+from benchmarks.runs.reading import DamagedFile, read_object
 from benchmarks.runs.records import EVAL, TRAIN
 
 FILE_NAME, CONFIG = "progress.csv", "config.json"
@@ -40,19 +40,16 @@ def read(folder: str | os.PathLike[str], name: str) -> Part:
         "source": "omnisafe or safepo",
     }
     config, note = _config(folder / CONFIG)
-    text = read_bytes(folder / FILE_NAME).decode("utf-8", errors="replace")
-    lines = [_cells(line) for line in text.splitlines()]
+    lines = [_cells(line) for line in text_of(folder / FILE_NAME).splitlines()]
     head = lines[0] if lines else []
     step = next((column for column in STEPS if column in head), None)
     missing = [column for column in NEEDED if column not in head]
     facts |= _identity(folder, config, STEPS.get(step or "", "omnisafe"))
     if step is None or missing:
         lacking = ", ".join([*missing, *([] if step else [" or ".join(STEPS)])])
-        note = "; ".join(filter(None, [note, f"{FILE_NAME} lacks {lacking}"]))
-        return part(
-            {**facts, "problem": Status.BAD_RECORDS if lines else Status.NO_RECORDS, "notes": note},
-            [],
-        )
+        facts["notes"] = "; ".join(filter(None, [note, f"{FILE_NAME} lacks {lacking}"]))
+        facts["problem"] = Status.BAD_RECORDS if lines else Status.NO_RECORDS
+        return part(facts, [])
     facts["source"] = STEPS[step]
     rows, damage, evaluated = _rows(head, lines[1:], step)
     lacks = ["per-episode data (means over 50 episodes)", *([] if evaluated else ["evaluations"])]
@@ -120,12 +117,8 @@ def _identity(folder: Path, config: dict[str, Any], source: str) -> dict[str, An
     if source == "safepo":
         algo, task = parents[0].name, parents[1].name
     algo = one_line(str(config.get("algo") or algo), 100)
-    task = one_line(
-        str(
-            config.get("env_id") or config.get("env_name") or config.get("task") or task.strip("{}")
-        ),
-        200,
-    )
+    named = config.get("env_id") or config.get("env_name") or config.get("task")
+    task = one_line(str(named or task.strip("{}")), 200)
     seed = config.get("seed", folder.name.removeprefix("seed-").partition("-")[0])
     train = config["train_cfgs"] if isinstance(config.get("train_cfgs"), dict) else {}
     return {

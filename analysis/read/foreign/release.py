@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.read.foreign.common import number_of, part, seed_of, steps_of
+from analysis.read.foreign.common import number_of, part, seed_of, steps_of, text_of
 from analysis.results.frames import Damage, Part
 from benchmarks.runs.plain_text import one_line
-from benchmarks.runs.reading import DamagedFile, parse_object, read_bytes, read_text
+from benchmarks.runs.reading import DamagedFile, parse_object, read_text
 from benchmarks.runs.records import EVAL, TRAIN
 
 FILE_NAME, CONFIG = "scores.jsonl", "config.yaml"
@@ -41,8 +41,7 @@ def read(folder: str | os.PathLike[str], name: str) -> Part:
         **_identity(folder),
     }
     rows, damage = [], []
-    lines = read_bytes(folder / FILE_NAME).decode("utf-8", errors="replace").splitlines()
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text_of(folder / FILE_NAME).splitlines(), start=1):
         try:
             rows += _episodes(parse_object(line, FILE_NAME, number))
         except DamagedFile as error:
@@ -57,12 +56,10 @@ def _episodes(values: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for split, prefix in PREFIXES.items():
         if f"{prefix}score" in values:
-            row = {
-                "split": split,
-                "env_steps": steps_of(values["step"]),
-                "return": float(values[f"{prefix}score"]),
-            }
-            rows.append({**row, "cost": float(values.get(f"{prefix}cost", np.nan))})
+            row = {"split": split, "env_steps": steps_of(values["step"])}
+            row["return"] = float(values[f"{prefix}score"])
+            row["cost"] = float(values.get(f"{prefix}cost", np.nan))
+            rows.append(row)
     return rows
 
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.read.foreign.common import part, steps_of
+from analysis.read.foreign.common import part, steps_of, text_of
 from analysis.results.frames import FACTS, Damage, Part
 from benchmarks.runs.plain_text import one_line
-from benchmarks.runs.reading import DamagedFile, expect, is_a, read_bytes, read_object
+from benchmarks.runs.reading import DamagedFile, expect, is_a, read_object
 from benchmarks.runs.records import LARGEST_INT, SPLITS, TRAIN
 
 FILE_NAME = "table.json"
@@ -32,6 +32,7 @@ def read(
     file: str | os.PathLike[str],
     columns: Mapping[str, str],
     values: Mapping[str, Any] | None = None,
+    within: str = "",
 ) -> Part:
     """The runs of a file: rows that share method, task, obs and seed are one.
 
@@ -41,6 +42,7 @@ def read(
         values: constants for the whole file: `method`, `task`, ..., `split` ("train" if not
             given), `cost_limit`, `budget_env_steps`, `per_episode` (False where rows are means over
             episodes).
+        within: prefix of the runs' names.
     Invalid lines are listed in the damage. Raises ValueError for a column that the file lacks or
     that is not one of ours.
     """
@@ -54,15 +56,14 @@ def read(
         raise ValueError(f"seed is {one_line(repr(values['seed']), 60)}, not an integer")
     if missing := [name for name in NEEDED if name not in columns]:
         raise ValueError(f"the map of columns lacks {', '.join(missing)}")
-    text = read_bytes(file).decode("utf-8", errors="replace")
     try:
-        head, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
+        head, *rows = list(csv.reader(io.StringIO(text_of(file), newline=""))) or [[]]
     except csv.Error as error:
         raise DamagedFile(file, None, str(error)) from error
     if absent := sorted(set(columns.values()) - set(head)):
         raise ValueError(f"{file} has no columns {', '.join(absent)}; it has {', '.join(head)}")
     good, damage = _rows(file.name, head, rows, columns, values)
-    return _parts(file, pd.DataFrame(good), damage, values)
+    return _parts(file, pd.DataFrame(good), damage, values, within)
 
 
 def read_folder(folder: str | os.PathLike[str], name: str) -> Part:
@@ -73,14 +74,7 @@ def read_folder(folder: str | os.PathLike[str], name: str) -> Part:
     folder = Path(folder)
     about = read_object(folder / FILE_NAME)
     expect(about, {"file": str, "columns": dict, "values": dict}, folder / FILE_NAME)
-    found = read(folder / about["file"], about["columns"], about["values"])
-    names = {fact["run"]: f"{name}/{fact['run']}" for fact in found.facts}
-    facts = [{**fact, "run": names[fact["run"]]} for fact in found.facts]
-    episodes, damage = (
-        frame.assign(run=frame["run"].map(names).fillna(frame["run"]))
-        for frame in (found.episodes, found.damage)
-    )
-    return Part(episodes, facts, damage)
+    return read(folder / about["file"], about["columns"], about["values"], f"{name}/")
 
 
 def _rows(
@@ -120,35 +114,33 @@ def _is_seed(value: Any) -> bool:
     return bool(pd.isna(value)) or (abs(value) <= LARGEST_INT and value % 1 == 0)
 
 
-def _parts(file: Path, rows: pd.DataFrame, damage: list[Damage], values: Mapping[str, Any]) -> Part:
+def _parts(
+    file: Path,
+    rows: pd.DataFrame,
+    damage: list[Damage],
+    values: Mapping[str, Any],
+    within: str,
+) -> Part:
     """One part for all runs of the file; damaged lines are listed with its first run."""
+    nothing = [(tuple(values[name] for name in GROUP), rows)]
     found = []
-    for key, mine in (
-        rows.groupby(list(GROUP), dropna=False, sort=False) if len(rows) else [((), rows)]
-    ):
-        facts = dict(zip(GROUP, key)) if key else {name: values[name] for name in GROUP}
-        run = "/".join(
-            [
-                file.name,
-                *(f"{p:.0f}" if isinstance(p, float) else str(p) for p in facts.values()),
-            ]
-        )
-        facts |= {
-            "run": run,
+    for key, mine in rows.groupby(list(GROUP), dropna=False, sort=False) if len(rows) else nothing:
+        named = (f"{p:.0f}" if isinstance(p, float) else str(p) for p in key)
+        run = "/".join([file.name, *named])
+        lacks = [name for name in ("length", "wall_seconds") if name not in mine]
+        lacks += [] if values.get("per_episode", True) else ["per-episode data"]
+        facts = {
+            **dict(zip(GROUP, key)),
+            "run": f"{within}{run}",
             "run_id": f"table/{file.resolve()}/{run}",
             "folder": str(file.parent),
             "source": file.name,
-        }
-        lacks = [name for name in ("length", "wall_seconds") if name not in mine]
-        lacks += [] if values.get("per_episode", True) else ["per-episode data"]
-        facts |= {"lacks": ", ".join(lacks)} | {
-            key: values[key] for key in values if key in FACTS and key not in GROUP
+            "lacks": ", ".join(lacks),
+            **{name: values[name] for name in values if name in FACTS and name not in GROUP},
         }
         if "cost_limit" in mine:
             facts["cost_limit"] = float(mine["cost_limit"].iloc[0])
         keep = [column for column in mine if column in (*NUMBERS, "split") and column != "seed"]
         found.append(part(facts, mine[keep].to_dict("records"), () if found else damage))
-    episodes, facts, lost = zip(*found)
-    return Part(
-        pd.concat(episodes, ignore_index=True), [fact for more in facts for fact in more], lost[0]
-    )
+    episodes = pd.concat([each.episodes for each in found], ignore_index=True)
+    return Part(episodes, [fact for each in found for fact in each.facts], found[0].damage)

@@ -82,14 +82,8 @@ def read(
         for step in sorted(returns):
             at = step if steps is None else steps.get(step)
             if at is not None and 0 <= at <= LARGEST_INT:
-                rows.append(
-                    {
-                        "split": split,
-                        "env_steps": at,
-                        "return": returns[step],
-                        "cost": costs.get(step, np.nan),
-                    }
-                )
+                values = {"return": returns[step], "cost": costs.get(step, np.nan)}
+                rows.append({"split": split, "env_steps": at, **values})
     if not rows:
         wanted = sorted({tag for some in tags.values() for tag in some})
         text = f"none of the tags {', '.join(wanted)}; there are {', '.join(sorted(series)[:20])}"
