@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> str:
     check_folder(out)
     style.use_fonts(style.Fonts(args.fonts))
     results = inputs.read(args)
-    config = gallery.GalleryConfig(reps=args.reps, pair_reps=args.pair_reps, last=args.last)
+    config = gallery.GalleryConfig(args.reps, args.pair_reps, args.last)
     values = scores(results, args.last, inputs.step(args.at, results))
     out.mkdir(parents=True, exist_ok=True)
     make = paper_figures.pictures if args.paper else gallery.gallery

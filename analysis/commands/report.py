@@ -17,10 +17,10 @@ def run(args: argparse.Namespace) -> str:
     out = args.out or first / "report.html"
     check_file(out)
     results = inputs.read(args)
-    drawn = GalleryConfig(args.reps, args.pair_reps, single_tasks=False, last=args.last)
+    drawn = GalleryConfig(args.reps, args.pair_reps, args.last)
     at = inputs.step(args.at, results)
     title = args.title or first.resolve().name
-    config = page.PageConfig(title, args.last, at, args.embed_mb, drawn)
+    config = page.PageConfig(title, at, args.embed_mb, drawn)
     text = page.page(results, out, [path for path in args.results if path.is_dir()], config)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text, encoding="utf-8")

@@ -49,25 +49,23 @@ class GalleryConfig:
 
     reps: int = 2000  # bootstrap resamples of aggregates
     pair_reps: int = 500  # of profiles, of sample efficiency and of each pair of methods
-    single_tasks: bool = True  # a figure per task besides the grid
     last: int = 10  # evaluation episodes per run in final values
 
 
 def gallery(
-    results: Results, scores: pd.DataFrame, config: GalleryConfig | None = None
+    results: Results, scores: pd.DataFrame, config: GalleryConfig = GalleryConfig()
 ) -> Iterator[Picture]:
     """Curves, aggregates, ablations and world models.
 
     `scores` are those of `analysis.statistics.metrics.scores(results)`.
     """
-    config = config or GalleryConfig()
-    yield from curve_pictures(results, config)
+    yield from curve_pictures(results)
     yield from aggregate_pictures(summarise(scores, config), results, config)
     yield from ablation_pictures(results, scores)
     yield from world_models(results)
 
 
-def curve_pictures(results: Results, config: GalleryConfig) -> Iterator[Picture]:
+def curve_pictures(results: Results) -> Iterator[Picture]:
     """The grid of all tasks, where there are several, and a figure per task."""
     runs = results.runs[results.runs["task"] != ""]
     plain = runs.loc[runs["variant"] == "", "label"]
@@ -83,8 +81,6 @@ def curve_pictures(results: Results, config: GalleryConfig) -> Iterator[Picture]
         figure = curves.grid(results, methods=shown, data=data)
         drawn = data[data["kind"] != Kind.TRAINING]
         yield Picture("curves-grid", "All tasks", caption, figure, drawn)
-    if not config.single_tasks and len(tasks) > 1:
-        return
     for task, obs in tasks:
         here = results._replace(runs=runs[(runs["task"] == task) & (runs["obs"] == obs)])
         mine = data[(data["task"] == task) & (data["obs"] == obs)]
@@ -115,10 +111,10 @@ def summarise(
     scores = scores[evaluated]
     if scores.empty:
         return Summary(scores, {}, NO_EVALUATIONS)
-    known = [name for name in metrics if aggregates.left_out(scores, name)[0]]
-    if not known:
+    tables = {name: aggregates.aggregate(scores, name, config.reps) for name in metrics}
+    tables = {name: table for name, table in tables.items() if table["tasks"].iloc[0]}
+    if not tables:
         return Summary(scores, {}, _nothing_shared(scores))
-    tables = {name: aggregates.aggregate(scores, name, config.reps) for name in known}
     notes = []
     left_out: dict[str, list[str]] = {}  # tasks -> metrics that lack them
     for name, table in tables.items():

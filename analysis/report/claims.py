@@ -8,7 +8,7 @@ not reproduced if it holds on none, with at least three seeds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
@@ -20,9 +20,7 @@ from analysis.tables.formats import plus_minus
 
 NEAR_ZERO = 5.0  # episode cost at which the whole interval counts as nearly zero
 
-Row: TypeAlias = Mapping[str, Any]
-Found: TypeAlias = Mapping[str, Row]  # method -> its row of `performance` on one task
-Check: TypeAlias = Callable[[Found], bool]
+Row: TypeAlias = Mapping[str, Any]  # of `performance`: a method on one task
 
 
 class Verdict(StrEnum):
@@ -36,13 +34,16 @@ class Verdict(StrEnum):
 
 
 class Claim(NamedTuple):
-    """A claim of the paper and the condition under which it holds on one task."""
+    """A claim of the paper and the condition under which it holds on one task, given the rows of
+    its methods.
+    """
 
     text: str
     methods: tuple[str, ...]  # all of them need results
-    holds: Check
+    holds: Callable[..., bool]
     obs: tuple[str, ...] = ()  # observations it applies to; empty: any
-    clear: Check = lambda found: True  # whether it holds by more than the spread between seeds
+    # whether it holds by more than the spread between seeds
+    clear: Callable[..., bool] = lambda *rows: True
 
 
 def nearly_zero(row: Row) -> bool:
@@ -57,34 +58,19 @@ def breaks_limit(row: Row) -> bool:
     return bool(row["cost"] - half > row["cost_limit"])
 
 
-def _safe(method: str) -> Check:
-    return lambda found: nearly_zero(found[method])
-
-
-def _unsafe(method: str) -> Check:
-    return lambda found: breaks_limit(found[method])
-
-
-def _more_at_no_cost(better: str, other: str) -> Check:
+def more_at_no_cost(better: Row, other: Row) -> bool:
     """`better` has nearly zero cost, and `other` has less return or not nearly zero cost."""
-    return lambda found: (
-        nearly_zero(found[better])
-        and (found[better]["return"] > found[other]["return"] or not nearly_zero(found[other]))
-    )
+    more = better["return"] > other["return"]
+    return nearly_zero(better) and bool(more or not nearly_zero(other))
 
 
-def _clearly_more_at_no_cost(better: str, other: str) -> Check:
+def clearly_more_at_no_cost(better: Row, other: Row) -> bool:
     """The return of `better` exceeds that of `other` by more than their intervals explain, or the
     cost of `other`, not nearly zero, that of `better`.
     """
-
-    def clear(found: Found) -> bool:
-        safe, rival = found[better], found[other]
-        return _exceeds(safe, rival, "return") or (
-            not nearly_zero(rival) and _exceeds(rival, safe, "cost")
-        )
-
-    return clear
+    return _exceeds(better, other, "return") or (
+        not nearly_zero(other) and _exceeds(other, better, "cost")
+    )
 
 
 def _exceeds(more: Row, less: Row, what: str) -> bool:
@@ -94,30 +80,30 @@ def _exceeds(more: Row, less: Row, what: str) -> bool:
 
 
 CLAIMS: tuple[Claim, ...] = (
-    Claim("OSRP reaches nearly zero cost", ("osrp",), _safe("osrp")),
-    Claim("OSRP-Lag reaches nearly zero cost", ("osrp_lag",), _safe("osrp_lag")),
-    Claim("BSRP-Lag reaches nearly zero cost", ("bsrp_lag",), _safe("bsrp_lag")),
-    Claim("DreamerV3 without a constraint breaks the limit", ("dreamerv3",), _unsafe("dreamerv3")),
-    Claim("CEM without a constraint breaks the limit", ("cem",), _unsafe("cem")),
+    Claim("OSRP reaches nearly zero cost", ("osrp",), nearly_zero),
+    Claim("OSRP-Lag reaches nearly zero cost", ("osrp_lag",), nearly_zero),
+    Claim("BSRP-Lag reaches nearly zero cost", ("bsrp_lag",), nearly_zero),
+    Claim("DreamerV3 without a constraint breaks the limit", ("dreamerv3",), breaks_limit),
+    Claim("CEM without a constraint breaks the limit", ("cem",), breaks_limit),
     Claim(
         "a Lagrangian improves on planning alone: OSRP-Lag on OSRP",
         ("osrp_lag", "osrp"),
-        _more_at_no_cost("osrp_lag", "osrp"),
-        clear=_clearly_more_at_no_cost("osrp_lag", "osrp"),
+        more_at_no_cost,
+        clear=clearly_more_at_no_cost,
     ),
     *(
         Claim(
             f"SafeDreamer earns more at nearly zero cost than {method_label(other)}",
             ("bsrp_lag", other),
-            _more_at_no_cost("bsrp_lag", other),
-            clear=_clearly_more_at_no_cost("bsrp_lag", other),
+            more_at_no_cost,
+            clear=clearly_more_at_no_cost,
         )
         for other in ("ppo_lag", "trpo_lag", "cpo", "lambda", "safe_slac")
     ),
     Claim(
         "the same from images: OSRP-Lag reaches nearly zero cost",
         ("osrp_lag",),
-        _safe("osrp_lag"),
+        nearly_zero,
         ("vision",),
     ),
 )
@@ -141,16 +127,15 @@ def _judge(claim: Claim, table: pd.DataFrame) -> Judged:
     known = table[table["method"].isin(claim.methods) & table["cost"].notna()]
     if claim.obs:
         known = known[known["obs"].isin(claim.obs)]
-    where = zip(known["task"], known["obs"], strict=True)
-    for task, obs in sorted(set(where)):
-        here = known[(known["task"] == task) & (known["obs"] == obs)]
+    for (task, obs), here in known.groupby(["task", "obs"]):
         found = {row["method"]: row for row in here.to_dict("records")}
         if len(found) < len(claim.methods):
             continue
-        holds.append(claim.holds(found))
-        enough &= all(row["seeds"] >= MIN_RUNS for row in found.values())
-        clear &= claim.clear(found)
-        evidence.append(f"{task_label(task, obs)}: {_figures(claim, found)}")
+        rows = [found[method] for method in claim.methods]
+        holds.append(claim.holds(*rows))
+        enough &= all(row["seeds"] >= MIN_RUNS for row in rows)
+        clear &= claim.clear(*rows)
+        evidence.append(f"{task_label(task, obs)}: {_figures(rows)}")
     if not holds:
         return Judged(claim.text, Verdict.UNTESTED, "")
     if not any(holds):
@@ -160,13 +145,12 @@ def _judge(claim: Claim, table: pd.DataFrame) -> Judged:
     return Judged(claim.text, verdict, "; ".join(evidence))
 
 
-def _figures(claim: Claim, found: Found) -> str:
+def _figures(rows: Sequence[Row]) -> str:
     """Return at cost of each method in the claim, with the number of seeds."""
     parts = []
-    for method in claim.methods:
-        row = found[method]
+    for row in rows:
         gain = plus_minus(row["return"], row["return_half"], 1)
         cost = plus_minus(row["cost"], row["cost_half"], 1)
-        name = f"{method_label(method)} " if len(claim.methods) > 1 else ""
+        name = f"{method_label(row['method'])} " if len(rows) > 1 else ""
         parts.append(f"{name}{gain} at {cost}, {plural(row['seeds'], 'seed')}")
     return " against ".join(parts)

@@ -60,13 +60,10 @@ class PageConfig:
     """Contents of the page."""
 
     title: str = "Results"
-    last: int = 10  # evaluation episodes per run in the tables
     # simulator step at which tables, aggregates and ablations judge runs; None: the end of each
     at: int | None = None
     embed_mb: float = 30.0  # total size of videos above which they are linked
-    gallery: GalleryConfig = dataclasses.field(
-        default_factory=lambda: GalleryConfig(single_tasks=False)
-    )
+    gallery: GalleryConfig = GalleryConfig()
 
 
 class Group(NamedTuple):
@@ -87,7 +84,7 @@ def page(results: Results, out: Path, roots: Iterable[Path], config: PageConfig)
 
     `out` is the file it will be written to, for links to videos; `roots` are searched for videos.
     """
-    values = scores(results, config.last, config.at)
+    values = scores(results, config.gallery.last, config.at)
     compared = comparison(values)
     summary = gallery.summarise(values, config.gallery)
     aggregated = gallery.aggregate_pictures(summary, results, config.gallery)
@@ -119,7 +116,9 @@ def page(results: Results, out: Path, roots: Iterable[Path], config: PageConfig)
         warnings=warnings(results),
         min_runs=MIN_RUNS,
         texts=TEXTS,
-        performance=cells.performance(compared[~compared["published"]], PERFORMANCE, config.last),
+        performance=cells.performance(
+            compared[~compared["published"]], PERFORMANCE, config.gallery.last
+        ),
         performance_data=formats.csv_text(compared),
         published=_published(compared[compared["published"]]),
         groups=groups,

@@ -60,27 +60,16 @@ def curves(results: Results) -> dict[str, Any]:
         here = runs[(runs["task"] == task) & (runs["obs"] == obs) & runs["used"]]
         drawn = []
         for label, mine in here.groupby("label"):
+            seeds = mine["seed"].fillna(-1).astype(int)
             found = [
-                (
-                    int(seed) if pd.notna(seed) else -1,
-                    evaluated.get(run, none),
-                    trained.get(run, none),
-                )
-                for run, seed in zip(mine["run"], mine["seed"])
+                (seed, evaluated.get(run, none), trained.get(run, none))
+                for run, seed in zip(mine["run"], seeds)
             ]
-            if found:
-                drawn.append({"method": order.index(str(label)), **_line(found)})
+            drawn.append({"method": order.index(str(label)), **_line(found)})
         drawn.sort(key=lambda line: line["method"])
         missing = lacking[(lacking["task"] == task) & (lacking["obs"] == obs)]
-        limits = list(cost_limits(runs, task, obs))
-        tasks.append(
-            {
-                "name": task_label(task, obs),
-                "limits": limits,
-                "lacks": _lacks(missing),
-                "lines": drawn,
-            }
-        )
+        about = {"name": task_label(task, obs), "limits": list(cost_limits(runs, task, obs))}
+        tasks.append({**about, "lacks": _lacks(missing), "lines": drawn})
     return {"methods": methods, "tasks": tasks, "most_bands": MOST_METHODS}
 
 
@@ -88,13 +77,8 @@ def _line(found: Sequence[tuple[int, pd.DataFrame, pd.DataFrame]]) -> dict[str, 
     """The runs of a method, given seed, evaluations and training episodes of each."""
     line: dict[str, Any] = {"seeds": len(found), "runs": [], "mean": False}
     for seed, evaluations, training in found:
-        line["runs"].append(
-            {
-                "seed": seed,
-                **_series(evaluations, MAX_POINTS),
-                "training": _series(training, MAX_TRAINING),
-            }
-        )
+        run = {"seed": seed, **_series(evaluations, MAX_POINTS)}
+        line["runs"].append({**run, "training": _series(training, MAX_TRAINING)})
     evaluated = [evaluations for _, evaluations, _ in found if len(evaluations)]
     if len(evaluated) < MIN_RUNS:
         return line
@@ -106,39 +90,28 @@ def _line(found: Sequence[tuple[int, pd.DataFrame, pd.DataFrame]]) -> dict[str, 
     line |= {"mean": True, "x": _plain(bands["return"].env_steps[keep])}
     for column, shared in bands.items():
         line[column] = {
-            "mean": _plain(shared.mean[keep]),
-            "low": _plain(shared.low[keep]),
-            "high": _plain(shared.high[keep]),
+            name: _plain(getattr(shared, name)[keep]) for name in ("mean", "low", "high")
         }
     return line
 
 
 def _series(points: pd.DataFrame, most: int) -> dict[str, list[float | int | None]]:
     points = points.iloc[_spread(len(points), most)]
-    return {
-        "x": _plain(points["env_steps"]),
-        "return": _plain(points["return"]),
-        "cost": _plain(points["cost"]),
-    }
+    columns = {"x": "env_steps", "return": "return", "cost": "cost"}
+    return {name: _plain(points[column]) for name, column in columns.items()}
 
 
 def _lacks(missing: pd.DataFrame) -> str:
     if missing.empty:
         return ""
-    names = [
-        f"{method_label(label)} ({len(rows)})"
-        for label, rows in missing.groupby("label", sort=False)
-    ]
+    counts = missing.groupby("label", sort=False).size()
+    names = [f"{method_label(label)} ({count})" for label, count in counts.items()]
     return f"missing runs: {', '.join(names)}"
 
 
 def _spread(count: int, most: int) -> np.ndarray:
     """Indices of at most `most` of `count` points, first and last among them."""
-    return (
-        np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
-        if count
-        else np.zeros(0, int)
-    )
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 def _plain(values: Any) -> list[float | int | None]:
@@ -150,6 +123,5 @@ def _plain(values: Any) -> list[float | int | None]:
 
 def dash(line: Any) -> str:
     """SVG stroke-dasharray for a matplotlib line style; "" for a solid line."""
-    return (
-        "" if isinstance(line, str) else " ".join(f"{LINE_WIDTH * length:g}" for length in line[1])
-    )
+    lengths = () if isinstance(line, str) else line[1]
+    return " ".join(f"{LINE_WIDTH * length:g}" for length in lengths)

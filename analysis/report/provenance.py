@@ -19,12 +19,10 @@ class Origin(NamedTuple):
     `configuration` counts from 1; 0 if there is none.
     """
 
-    run: str
     commit: str
     hardware: str
     versions: str
     started: str
-    starts: int
     configuration: int
 
 
@@ -39,25 +37,19 @@ class Configuration(NamedTuple):
 def provenance(results: Results) -> tuple[list[Origin], list[Configuration]]:
     """The origin of every run, and each distinct configuration once."""
     origins, texts, titles = [], {}, {}
-    for run, folder, label in zip(
-        results.runs["run"], results.runs["folder"], results.runs["label"]
-    ):
+    for folder, label in zip(results.runs["folder"], results.runs["label"]):
         saved = _read(Path(folder) / SPEC_FILE) if folder else {}
         spec = saved.get("spec")
         number = 0
         if isinstance(spec, dict):
-            text = json.dumps(
-                {key: value for key, value in spec.items() if key not in OF_THE_RUN}, indent=1
-            )
+            shared = {key: value for key, value in spec.items() if key not in OF_THE_RUN}
+            text = json.dumps(shared, indent=1)
             number = texts.setdefault(text, len(texts) + 1)
             titles.setdefault(number, []).append(label)
         starts = saved.get("starts")
-        starts = (
-            [start for start in starts if isinstance(start, dict)]
-            if isinstance(starts, list)
-            else []
-        )
-        origins.append(_origin(run, starts, number))
+        starts = starts if isinstance(starts, list) else []
+        starts = [start for start in starts if isinstance(start, dict)]
+        origins.append(_origin(starts, number))
     configurations = [
         Configuration(", ".join(dict.fromkeys(titles[number])), len(titles[number]), text)
         for text, number in texts.items()
@@ -65,21 +57,15 @@ def provenance(results: Results) -> tuple[list[Origin], list[Configuration]]:
     return origins, configurations
 
 
-def _origin(run: str, starts: list[dict[str, Any]], number: int) -> Origin:
+def _origin(starts: list[dict[str, Any]], number: int) -> Origin:
     """All commits and machines of a run, over its starts, in order."""
     commits = [_commit(_object(start, "git")) for start in starts]
     machines = [_machine(_object(start, "hardware")) for start in starts]
-    versions = _object(starts[-1], "versions") if starts else {}
     texts = (", ".join(filter(None, dict.fromkeys(some))) for some in (commits, machines))
+    versions = _object(starts[-1], "versions") if starts else {}
+    named = ", ".join(f"{package} {version}" for package, version in versions.items())
     started = str(starts[0].get("time", "")) if starts else ""
-    return Origin(
-        run,
-        *texts,
-        ", ".join(f"{k} {v}" for k, v in versions.items()),
-        started,
-        len(starts),
-        number,
-    )
+    return Origin(*texts, named, started, number)
 
 
 def _commit(git: dict[str, Any]) -> str:
@@ -87,11 +73,8 @@ def _commit(git: dict[str, Any]) -> str:
 
 
 def _machine(hardware: dict[str, Any]) -> str:
-    devices = (
-        ", ".join(map(str, hardware["devices"]))
-        if isinstance(hardware.get("devices"), list)
-        else ""
-    )
+    devices = hardware.get("devices")
+    devices = ", ".join(map(str, devices)) if isinstance(devices, list) else ""
     cores = f"{hardware['cores']} cores" if hardware.get("cores") else ""
     return "; ".join(filter(None, [str(hardware.get("cpu", "")), cores, devices]))
 

@@ -109,12 +109,6 @@ def efficiency(
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
 
-def left_out(scores: pd.DataFrame, metric: str) -> tuple[int, str]:
-    """Number of tasks that all methods have values for, and the names of the others."""
-    tables, others = _tables(scores, metric_named(metric))
-    return len(next(iter(tables.values()), [])), others
-
-
 def profiles(
     scores: pd.DataFrame,
     metric: str,

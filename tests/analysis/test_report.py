@@ -23,9 +23,7 @@ from benchmarks.runs.records import EVAL_SAMPLED, FINAL, EpisodeRecord, RecordWr
 from tests.analysis_runs import OBS, TASK, write_run, write_sweep
 from tests.chromium import Page
 
-FEW = page.PageConfig(
-    title="A <test>", gallery=GalleryConfig(reps=20, pair_reps=20, single_tasks=False)
-)
+FEW = page.PageConfig(title="A <test>", gallery=GalleryConfig(reps=20, pair_reps=20))
 
 
 @pytest.fixture(scope="module")
