@@ -11,6 +11,7 @@ NaN if any cell of a task has fewer than MIN_RUNS seeds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -96,16 +97,20 @@ def cells(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     """
     rng = np.random.default_rng(0)
     rows = []
-    for key, cell in (
-        with_parts(scores).dropna(subset=[metric]).groupby(list(Parts._fields), sort=True)
-    ):
+    known = with_parts(scores).dropna(subset=[metric])
+    for key, cell in known.groupby(list(Parts._fields), sort=True):
         draws, value = _means(cell, metric, rng)
-        low, high = _interval(draws, [cell])
-        rows.append(
-            dict(zip(Parts._fields, key))
-            | {"value": value, "low": low, "high": high, "runs": len(cell)}
-        )
+        rows.append((*key, value, *_interval(draws, [cell]), len(cell)))
     return pd.DataFrame(rows, columns=[*Parts._fields, "value", "low", "high", "runs"])
+
+
+# Cells of a square, by (acts, has a multiplier), and the weight of each in an effect.
+CELLS = (("planner", True), ("planner", False), ("actor", True), ("actor", False))
+EFFECTS = {
+    "planner": (0.5, 0.5, -0.5, -0.5),
+    "multiplier": (0.5, -0.5, 0.5, -0.5),
+    "interaction": (0.5, -0.5, -0.5, 0.5),
+}
 
 
 class Square(NamedTuple):
@@ -125,20 +130,10 @@ def square(scores: pd.DataFrame, metric: str) -> Square | None:
     """
     rows = with_parts(scores).dropna(subset=[metric])
     rows = rows[rows["feasible_filter"] & rows["cost_critic"]]
-    same = {
-        (acts, m): rows[(rows["acts"] == acts) & (rows["multiplier"] == m)]
-        for acts in ("actor", "planner")
-        for m in ("none", "augmented")
-    }
-    augmented = all(map(len, same.values()))
-    if augmented:
-        found = {(acts, m != "none"): cell for (acts, m), cell in same.items()}
-    else:
-        found = {
-            (acts, has): rows[(rows["acts"] == acts) & ((rows["multiplier"] != "none") == has)]
-            for acts in ("actor", "planner")
-            for has in (False, True)
-        }
+    same = rows[rows["multiplier"].isin(("none", "augmented"))]
+    found, multiplier = _cells(same), "augmented"
+    if not all(map(len, found.values())):
+        found, multiplier = _cells(rows), "its own"
     common = set.intersection(*(set(zip(cell["task"], cell["obs"])) for cell in found.values()))
     if not common:
         return None
@@ -146,16 +141,12 @@ def square(scores: pd.DataFrame, metric: str) -> Square | None:
         key: cell[[pair in common for pair in zip(cell["task"], cell["obs"])]]
         for key, cell in found.items()
     }
-    return Square(keep, "augmented" if augmented else "its own", len(common))
+    return Square(keep, multiplier, len(common))
 
 
-# Cells of a square, by (acts, has a multiplier), and the weight of each in an effect.
-CELLS = (("planner", True), ("planner", False), ("actor", True), ("actor", False))
-EFFECTS = {
-    "planner": (0.5, 0.5, -0.5, -0.5),
-    "multiplier": (0.5, -0.5, 0.5, -0.5),
-    "interaction": (0.5, -0.5, -0.5, 0.5),
-}
+def _cells(rows: pd.DataFrame) -> dict[tuple[str, bool], pd.DataFrame]:
+    has = rows["multiplier"] != "none"
+    return {(acts, m): rows[(rows["acts"] == acts) & (has == m)] for acts, m in sorted(CELLS)}
 
 
 def effects(found: Square, metric: str) -> pd.DataFrame:
@@ -174,9 +165,8 @@ def effects(found: Square, metric: str) -> pd.DataFrame:
     for name, weights in EFFECTS.items():
         draws = sum(w * means[cell][0] for cell, w in zip(CELLS, weights))
         value = sum(w * means[cell][1] for cell, w in zip(CELLS, weights))
-        low, high = _interval(np.asarray(draws), list(found.cells.values()))
-        rows.append({"effect": name, "value": value, "low": low, "high": high})
-    return pd.DataFrame(rows)
+        rows.append((name, value, *_interval(np.asarray(draws), list(found.cells.values()))))
+    return pd.DataFrame(rows, columns=["effect", "value", "low", "high"])
 
 
 def _means(cell: pd.DataFrame, metric: str, rng: np.random.Generator) -> tuple[np.ndarray, float]:
@@ -222,19 +212,16 @@ def budgets(scores: pd.DataFrame) -> pd.DataFrame:
     """
     chosen = [label for label in scores["method"].unique() if set(BUDGET) <= set(settings(label))]
     rows = scores[scores["method"].isin(chosen)]
-    table = pd.DataFrame(
-        [settings(label) for label in rows["method"]], index=rows.index, columns=list(BUDGET)
-    )
-    table.columns = [name.removeprefix("planner.") for name in BUDGET]
-    table["model_steps"] = table["candidates"] * table["iterations"] * table["horizon"]
-    return pd.concat([rows.assign(method=rows["method"].map(without_variant)), table], axis=1)
+    found = [settings(label) for label in rows["method"]]
+    columns = {name.removeprefix("planner."): [of[name] for of in found] for name in BUDGET}
+    columns["model_steps"] = [math.prod(of[name] for name in BUDGET) for of in found]
+    return rows.assign(method=rows["method"].map(without_variant), **columns)
 
 
 def limits(scores: pd.DataFrame) -> pd.DataFrame:
     """Runs of `ablation-cost-limit`, `method` without variant, `cost_limit` from the variant."""
-    chosen = [
-        label for label in scores["method"].unique() if set(settings(label)) == {"cost_limit"}
-    ]
-    rows = scores[scores["method"].isin(chosen)]
-    value = rows["method"].map(lambda label: settings(label)["cost_limit"]).astype(float)
+    named = {label: settings(label) for label in scores["method"].unique()}
+    limit = {label: of["cost_limit"] for label, of in named.items() if set(of) == {"cost_limit"}}
+    rows = scores[scores["method"].isin(limit)]
+    value = rows["method"].map(limit).astype(float)
     return rows.assign(method=rows["method"].map(without_variant), cost_limit=value)

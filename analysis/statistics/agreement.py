@@ -76,21 +76,8 @@ def agreement(results: Results, parts: int = PARTS) -> pd.DataFrame:
                     mean = values.mean() if len(values) else np.nan
                     value = at.get(run.run, np.nan)
                     known = len(values) >= MIN_RUNS and not np.isnan(value)
-                    rows.append(
-                        {
-                            "task": task,
-                            "obs": obs,
-                            "run": run.run,
-                            "method": run.label,
-                            "seed": run.seed,
-                            "first": edges[part],
-                            "last": edges[part + 1],
-                            "metric": metric,
-                            "theirs": value,
-                            "ours": mean,
-                            "half": half,
-                            "seeds": len(values),
-                            "within": float(abs(value - mean) <= half) if known else np.nan,
-                        }
-                    )
-    return pd.DataFrame(rows)
+                    within = float(abs(value - mean) <= half) if known else np.nan
+                    where = (task, obs, run.run, run.label, run.seed, *edges[part : part + 2])
+                    rows.append((*where, metric, value, mean, half, len(values), within))
+    columns = "task obs run method seed first last metric theirs ours half seeds within"
+    return pd.DataFrame(rows, columns=columns.split())

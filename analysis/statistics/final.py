@@ -10,6 +10,7 @@ the mean over its seeds is.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 
 import numpy as np
@@ -116,18 +117,20 @@ def performance(runs: pd.DataFrame) -> pd.DataFrame:
 
     Args: runs, frame of `final_runs` or `analysis.statistics.metrics.scores`.
     """
-    rows = [
-        {"task": task, "obs": obs, "method": method, **_row(mine)}
-        for (task, obs), here in runs.groupby(["task", "obs"], sort=True)
-        for method in method_order(here["method"])
-        for mine in [here[here["method"] == method]]
-    ]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame([key | _row(mine) for key, mine in by_method(runs)])
     if table.empty:
         return table.assign(best=False)
     allowed = (within_limit(table["cost"], table["cost_limit"]) == 1.0) & (table["seeds"] > 1)
     first = table[allowed].groupby(["task", "obs"])["return"].idxmax()
     return table.assign(best=table.index.isin(first))
+
+
+def by_method(runs: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+    """(`task`, `obs` and `method`, its rows) in the order of tables."""
+    for (task, obs), here in runs.groupby(["task", "obs"], sort=True):
+        for method in method_order(here["method"]):
+            key = {"task": task, "obs": obs, "method": method}
+            yield key, here[here["method"] == method]
 
 
 def _row(runs: pd.DataFrame) -> dict[str, object]:

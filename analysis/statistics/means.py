@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.results.labels import method_order
 from analysis.statistics.aggregates import improvement
+from analysis.statistics.final import by_method
 from analysis.statistics.intervals import mean_half_width
 from analysis.statistics.paired import NoPairs, paired
 
@@ -49,17 +49,14 @@ def means(scores: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     Args: scores, of `analysis.statistics.metrics.scores`.
     """
     rows = []
-    for (task, obs), here in scores.groupby(["task", "obs"], sort=True):
-        for method in method_order(here["method"]):
-            mine = here[here["method"] == method]
-            row = {"task": task, "obs": obs, "method": method}
-            row["seeds"] = int(mine[metrics[0]].notna().sum())
-            for name in metrics:
-                values = mine[name].dropna().to_numpy(float)
-                row[name] = values.mean() if len(values) else np.nan
-                finite = np.isfinite(values).all()
-                row[f"{name}_half"] = float(mean_half_width(values)) if finite else np.nan
-            rows.append(row)
+    for key, mine in by_method(scores):
+        row = {**key, "seeds": int(mine[metrics[0]].notna().sum())}
+        for name in metrics:
+            values = mine[name].dropna().to_numpy(float)
+            row[name] = values.mean() if len(values) else np.nan
+            finite = np.isfinite(values).all()
+            row[f"{name}_half"] = float(mean_half_width(values)) if finite else np.nan
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -81,8 +78,7 @@ def effects(scores: pd.DataFrame, metric: str, reps: int = 500) -> pd.DataFrame:
         except NoPairs:
             rows.append(row)
             continue
-        row |= {name: first[name] for name in ("pairs", "mean_a", "mean_b", "difference")}
-        row |= {name: first[name] for name in ("low", "high", "p_corrected")}
+        row |= first.to_dict()
         better = improvement(both, metric, reps)
         row["better"] = better.loc[better["x"] == b, "probability"].iloc[0]
         rows.append(row)

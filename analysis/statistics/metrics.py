@@ -188,9 +188,8 @@ def _curve(episodes: pd.DataFrame, limit_of: pd.Series, target: pd.Series) -> pd
     rows = {}
     for run, mine in evaluation_points(episodes).groupby("run"):
         steps, returns = mine["env_steps"].to_numpy(float), mine["return"].to_numpy()
-        area = (
-            np.trapezoid(returns, steps) / (steps[-1] - steps[0]) if len(steps) > 1 else returns[0]
-        )
+        length = steps[-1] - steps[0]
+        area = np.trapezoid(returns, steps) / length if length else returns[0]
         rows[run] = (area, first_within(mine, limit_of[run], target[run]))
     return pd.DataFrame.from_dict(
         rows, orient="index", columns=["auc_return", "steps_to_return"], dtype=float

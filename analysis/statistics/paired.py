@@ -43,21 +43,10 @@ def paired(scores: pd.DataFrame, metric: str, a: str, b: str, by: str = "method"
         groups.append((mine["b"] - mine["a"]).to_numpy(float))
     table = pd.DataFrame(rows)
     table["p_corrected"] = holm(table["p"].to_numpy())
-    means = {
-        "mean_a": table["mean_a"].mean(),
-        "mean_b": table["mean_b"].mean(),
-        "difference": table["difference"].mean(),
-    }
-    p = permutation_p(groups)
-    low, high = _overall_interval(groups)
-    first = {
-        "method": ALL if by == "tag" else f"{b} - {a}",
-        "task": ALL,
-        "obs": "",
-        "pairs": len(pairs),
-        **means,
-    }
-    first |= {"low": low, "high": high, "p": p, "p_corrected": p}
+    first = {"method": ALL if by == "tag" else f"{b} - {a}", "task": ALL, "obs": ""}
+    first |= {"pairs": len(pairs), **table[["mean_a", "mean_b", "difference"]].mean()}
+    first["low"], first["high"] = _overall_interval(groups)
+    first["p"] = first["p_corrected"] = permutation_p(groups)
     if by == "method":
         table["method"] = first["method"]
     table = pd.concat([pd.DataFrame([first]), table], ignore_index=True)
@@ -130,13 +119,9 @@ def _pairs(scores: pd.DataFrame, metric: str, a: str, b: str, by: str) -> pd.Dat
 def _task_row(pairs: pd.DataFrame) -> dict[str, float]:
     difference = (pairs["b"] - pairs["a"]).to_numpy(float)
     mean, half = difference.mean(), float(mean_half_width(difference))
-    row = {
-        "pairs": len(pairs),
-        "mean_a": pairs["a"].mean(),
-        "mean_b": pairs["b"].mean(),
-        "difference": mean,
-    }
-    return row | {"low": mean - half, "high": mean + half, "p": _t_test(difference)}
+    row = {"pairs": len(pairs), "mean_a": pairs["a"].mean(), "mean_b": pairs["b"].mean()}
+    row |= {"difference": mean, "low": mean - half, "high": mean + half}
+    return row | {"p": _t_test(difference)}
 
 
 def _t_test(difference: np.ndarray) -> float:

@@ -13,20 +13,10 @@ import pandas as pd
 
 from analysis.read.foreign.common import METHODS
 
-COLUMNS = (
-    "method",
-    "task",
-    "obs",
-    "env_steps",
-    "seeds",
-    "return",
-    "return_std",
-    "cost",
-    "cost_std",
-    "cost_limit",
-    "source",
-    "protocol",
-)
+COLUMNS = [
+    "method", "task", "obs", "env_steps", "seeds", "return", "return_std", "cost", "cost_std",
+    "cost_limit", "source", "protocol",
+]  # fmt: skip
 SAFETY_GYM_METHODS = {
     "ppo_lagrangian": "ppo_lag",
     "trpo_lagrangian": "trpo_lag",
@@ -41,20 +31,19 @@ def published(methods: frozenset[str] | None = None) -> pd.DataFrame:
 
     NaN where the source gives no value.
     """
-    table = pd.concat([_omnisafe(), _safety_gym(), _safedreamer()], ignore_index=True)[
-        list(COLUMNS)
-    ]
+    table = pd.concat([_omnisafe(), _safety_gym(), _safedreamer()], ignore_index=True)[COLUMNS]
     table = table if methods is None else table[table["method"].isin(methods)]
     return table.sort_values(["task", "method", "env_steps"], kind="stable", ignore_index=True)
 
 
-def _read(name: str) -> pd.DataFrame:
+def read(name: str) -> pd.DataFrame:
+    """A file of `analysis.data`."""
     with resources.files("analysis.data").joinpath(name).open(encoding="utf-8") as file:
         return pd.read_csv(file)
 
 
 def _omnisafe() -> pd.DataFrame:
-    table = _read("omnisafe_published.csv")
+    table = read("omnisafe_published.csv")
     # comparisons by reward alone are not about safe learning
     table = table[table["cost_mean"].notna()]
     renamed = {"reward_mean": "return", "reward_std": "return_std", "cost_mean": "cost"}
@@ -77,7 +66,7 @@ def _omnisafe_protocol(row) -> str:
 
 
 def _safety_gym() -> pd.DataFrame:
-    table = _read("safety_gym_scores.csv").rename(columns={"reward": "return"})
+    table = read("safety_gym_scores.csv").rename(columns={"reward": "return"})
     return table.assign(
         method=table["algorithm"].map(lambda name: SAFETY_GYM_METHODS.get(name, name)),
         obs=table["algorithm"].map({"LAMBDA": "vision", "CEM-MPC": ""}).fillna("lidar"),
@@ -96,7 +85,7 @@ def _safety_gym() -> pd.DataFrame:
 
 def _safedreamer() -> pd.DataFrame:
     """Excludes rows that, by their notes, are of perturbed environments or not a result."""
-    table = _read("safedreamer_published.csv").rename(
+    table = read("safedreamer_published.csv").rename(
         columns={"reward": "return", "observation": "obs"}
     )
     table = table[~table["notes"].str.startswith(("PERTURBED", "INVALID"))]

@@ -52,7 +52,7 @@ def reach(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
     """
     points = dict(list(evaluation_points(usable(results)).groupby("run")))
     judged = scores[scores["run"].isin(points)]
-    rows: list[dict[str, object]] = []
+    rows = []
     for (task, obs, limit), here in judged.groupby(["task", "obs", "cost_limit"]):
         final = performance(here)
         learners = final["method"].map(without_variant).isin(MODEL_FREE)
@@ -63,33 +63,19 @@ def reach(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
         ends = several if len(several) else ends
         best = ends.loc[ends["return"].idxmax()]
         target = SHARE * best["return"]
-        reached = [first_within(points[run], limit, target) for run in here["run"]]
-        steps = pd.Series(reached, here.index)
+        curves = [points[run] for run in here["run"]]
+        steps = pd.Series([first_within(each, limit, target) for each in curves], here.index)
         needed = {name: steps[here["method"] == name] for name in method_order(here["method"])}
         medians = {name: float(np.median(found)) for name, found in needed.items()}
-        once = {
-            name: any(len(points[run]) == 1 for run in here.loc[here["method"] == name, "run"])
-            for name in needed
-        }
+        single = pd.Series([len(each) == 1 for each in curves], here.index)
+        once = single.groupby(here["method"]).any()
         known = [name for name in final.loc[learners, "method"] if not once[name]]
         fewest = min((medians[name] for name in known), default=np.inf)
         for name, found in needed.items():
             mine = medians[name]
             compared = np.isfinite(mine) and np.isfinite(fewest) and not once[name]
-            rows.append(
-                {
-                    "task": task,
-                    "obs": obs,
-                    "cost_limit": limit,
-                    "target": target,
-                    "best": best["method"],
-                    "method": name,
-                    "reached": int(np.isfinite(found).sum()),
-                    "seeds": len(found),
-                    "steps": mine,
-                    "once": once[name],
-                    "budget": float(here.loc[here["method"] == name, "env_steps"].max()),
-                    "factor": fewest / mine if compared else np.nan,
-                }
-            )
+            budget = float(here.loc[here["method"] == name, "env_steps"].max())
+            where = (task, obs, limit, target, best["method"], name)
+            reached = (int(np.isfinite(found).sum()), len(found), mine, once[name], budget)
+            rows.append((*where, *reached, fewest / mine if compared else np.nan))
     return pd.DataFrame(rows, columns=list(COLUMNS))

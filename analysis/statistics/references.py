@@ -7,14 +7,13 @@ such runs, normalised metrics are NaN.
 
 from __future__ import annotations
 
-from importlib import resources
-
 import numpy as np
 import pandas as pd
 
 from analysis.results.frames import Results
 from analysis.results.judge import usable
 from analysis.statistics.final import cost_rate, final_runs
+from analysis.statistics.published import read
 from benchmarks.runs.records import TRAIN
 
 METHOD = "ppo"  # unconstrained, of our own runs
@@ -26,8 +25,7 @@ def published() -> pd.DataFrame:
     """The published constants: `task`, `return`, `cost`, `cost_rate` (NaN where not published),
     `source`, `protocol`.
     """
-    with resources.files("analysis.data").joinpath("references.csv").open(encoding="utf-8") as file:
-        return pd.read_csv(file)
+    return read("references.csv")
 
 
 def references(results: Results, k: int = 10) -> pd.DataFrame:
@@ -43,25 +41,17 @@ def references(results: Results, k: int = 10) -> pd.DataFrame:
     ours = _from_runs(results, k)
     rows = []
     for task in sorted(set(results.runs["task"]) - {""}):
-        row = {c: known.at[task, c] if task in known.index else np.nan for c in COLUMNS}
-        kind = PUBLISHED if task in known.index else NONE
-        source = (
-            f"{known.at[task, 'source']}: {known.at[task, 'protocol']}"
-            if task in known.index
-            else ""
-        )
+        row, kind, sources = dict.fromkeys(COLUMNS, np.nan), NONE, []
+        if task in known.index:
+            row, kind = known.loc[task, list(COLUMNS)].to_dict(), PUBLISHED
+            sources = [f"{known.at[task, 'source']}: {known.at[task, 'protocol']}"]
         lacking = [c for c in COLUMNS if np.isnan(row[c])]
         if lacking and task in ours.index:
             row |= {c: ours.at[task, c] for c in lacking}
             filled = "" if kind == NONE else f"{', '.join(lacking)} "
-            source = "; ".join(
-                filter(
-                    None,
-                    [source, f"{filled}computed from {ours.at[task, 'runs']} runs of {METHOD}"],
-                )
-            )
+            sources += [f"{filled}computed from {ours.at[task, 'runs']} runs of {METHOD}"]
             kind = COMPUTED if kind == NONE else f"{kind}, {', '.join(lacking)} {COMPUTED}"
-        rows.append({"task": task, **row, "kind": kind, "source": source})
+        rows.append({"task": task, **row, "kind": kind, "source": "; ".join(sources)})
     return pd.DataFrame(rows, columns=["task", *COLUMNS, "kind", "source"])
 
 

@@ -50,18 +50,11 @@ def seeds_needed(
     if not 0.0 < power < 1.0:
         raise ValueError(f"power={power} must lie in 0..1")
     values = scores.dropna(subset=[metric])
-    runs = {
-        name: {
-            key: v.to_numpy(float)
-            for key, v in values[values["method"] == name].groupby(["task", "obs"])[metric]
-        }
-        for name in (a, b)
-    }
-    tasks = [
-        task
-        for task in runs[a]
-        if task in runs[b] and min(len(runs[a][task]), len(runs[b][task])) > 1
-    ]
+    runs: dict[str, dict[tuple[str, str], np.ndarray]] = {a: {}, b: {}}
+    for (method, *task), v in values.groupby(["method", "task", "obs"])[metric]:
+        if method in runs and len(v) > 1:
+            runs[method][tuple(task)] = v.to_numpy(float)
+    tasks = [task for task in runs[a] if task in runs[b]]
     if not tasks:
         raise ValueError(
             f"{a} and {b} share no task with two seeds each: without a spread nothing can be "

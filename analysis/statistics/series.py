@@ -89,13 +89,10 @@ def training_points(episodes: pd.DataFrame, share: float = 0.1) -> pd.DataFrame:
 
 def _points(episodes: pd.DataFrame) -> pd.DataFrame:
     grouped = episodes.groupby(["run", "env_steps"], sort=True)
-    points = grouped.agg(
-        **{"return": ("return", "mean"), "cost": ("cost", "mean"), "episodes": ("cost", "size")}
-    )
+    values, count = grouped[["return", "cost"]], grouped.size()
     # pandas means skip NaN, but a diverged episode must show as a gap
-    diverged = grouped[["return", "cost"]].count().lt(points["episodes"], axis=0)
-    points[["return", "cost"]] = points[["return", "cost"]].mask(diverged)
-    return points.reset_index()
+    points = values.mean().where(values.count().eq(count, axis=0))
+    return points.assign(episodes=count).reset_index()
 
 
 def band(points: pd.DataFrame, column: str) -> Band:
@@ -111,10 +108,8 @@ def band(points: pd.DataFrame, column: str) -> Band:
     grid = grid[(grid >= start) & (grid <= end)]
     values = np.stack([np.interp(grid, r["env_steps"], r[column]) for r in runs])
     mean, half = values.mean(axis=0), mean_half_width(values)
-    low = (
-        np.maximum(mean - half, 0.0) if column == "cost" else mean - half
-    )  # costs are not negative
-    return Band(grid, mean, low, mean + half)
+    lowest = 0.0 if column == "cost" else -np.inf
+    return Band(grid, mean, np.maximum(mean - half, lowest), mean + half)
 
 
 def curve_lines(results: Results, smooth_share: float | None = None) -> pd.DataFrame:
@@ -132,18 +127,7 @@ def curve_lines(results: Results, smooth_share: float | None = None) -> pd.DataF
     training: dict[str, pd.DataFrame] = {}
     if smooth_share is not None:
         training = dict(list(training_points(episodes, smooth_share).groupby("run")))
-    columns = [
-        "task",
-        "obs",
-        "method",
-        "metric",
-        "kind",
-        "line",
-        "env_steps",
-        "value",
-        "low",
-        "high",
-    ]
+    columns = "task obs method metric kind line env_steps value low high".split()
     frames = [pd.DataFrame(columns=columns)]
     for (task, obs, method), mine in runs.groupby(["task", "obs", "label"]):
         there = [evaluations[run] for run in mine["run"] if run in evaluations]

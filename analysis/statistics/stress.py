@@ -78,12 +78,13 @@ def stress(frame: pd.DataFrame, reps: int = REPS) -> Stress:
             if len(strengths) < 2 or strengths[0] != 0:
                 continue
             head = dict(zip(GROUP, key)) | {"perturbation": name}
+            returns, costs = (
+                [_values(run, strengths, metric) for run in runs] for metric in ("return", "cost")
+            )
             rng = np.random.default_rng(SEED)
-            drawn = [rng.random((reps, count)) for count in _counts(runs, strengths)]
-            curves = {
-                metric: _means(runs, strengths, metric, drawn) for metric in ("return", "cost")
-            }
-            counts = {"runs": len(runs), "episodes": sum(_counts(runs, strengths))}
+            drawn = [rng.random((reps, table.shape[1])) for table in costs]
+            curves = {"return": _means(returns, drawn), "cost": _means(costs, drawn)}
+            counts = {"runs": len(runs), "episodes": sum(table.shape[1] for table in costs)}
             counts["unit"] = chosen.loc[chosen["perturbation"] == name, "unit"].iloc[0]
             for place, strength in enumerate(strengths):
                 row = head | {"strength": strength}
@@ -150,20 +151,15 @@ def _values(run: pd.DataFrame, strengths: Sequence[float], metric: str) -> np.nd
     return table.loc[list(strengths)].dropna(axis=1).to_numpy(float)
 
 
-def _counts(runs: Sequence[pd.DataFrame], strengths: Sequence[float]) -> list[int]:
-    return [_values(run, strengths, "cost").shape[1] for run in runs]
-
-
 def _means(
-    runs: Sequence[pd.DataFrame],
-    strengths: Sequence[float],
-    metric: str,
-    drawn: Sequence[np.ndarray],
+    runs: Sequence[np.ndarray], drawn: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over runs of their means [S], and of resampled means [S, B]; `drawn` [B, N] in 0..1."""
+    """Mean over runs of their means [S], and of resampled means [S, B].
+
+    Args: runs, values [S, N] of each; drawn [B, N] in 0..1.
+    """
     means, samples = [], []
-    for run, unit in zip(runs, drawn):
-        values = _values(run, strengths, metric)
+    for values, unit in zip(runs, drawn):
         index = (unit * values.shape[1]).astype(int)
         means.append(values.mean(1))
         samples.append(values[:, index].mean(-1))
@@ -180,15 +176,9 @@ def matrix(frame: pd.DataFrame) -> pd.DataFrame:
     if (rows["task"] == rows["own_task"]).all():
         return pd.DataFrame()
     grouped = rows.groupby(["method", "own_task", "task", "obs"], sort=True)
-    return grouped.agg(
-        **{
-            "return": ("return", "mean"),
-            "cost": ("cost", "mean"),
-            "cost_limit": ("cost_limit", "first"),
-            "runs": ("run_id", "nunique"),
-            "episodes": ("episode", "size"),
-        }
-    ).reset_index()
+    of = {"return": "mean", "cost": "mean", "cost_limit": "first"}
+    table = grouped.agg(of | {"run_id": "nunique", "episode": "size"})
+    return table.rename(columns={"run_id": "runs", "episode": "episodes"}).reset_index()
 
 
 def cost_and_errors(frame: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
@@ -199,12 +189,6 @@ def cost_and_errors(frame: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
     `analysis.read.stress.read_errors`.
     """
     keys = ["run_id", "method", "task", "perturbation", "strength"]
-    cells = frame.groupby(keys, sort=False).agg(
-        **{
-            "obs": ("obs", "first"),
-            "cost_limit": ("cost_limit", "first"),
-            "return": ("return", "mean"),
-            "cost": ("cost", "mean"),
-        }
-    )
+    of = {"obs": "first", "cost_limit": "first", "return": "mean", "cost": "mean"}
+    cells = frame.groupby(keys, sort=False).agg(of)
     return cells.reset_index().merge(errors, on=keys)
