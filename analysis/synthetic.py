@@ -19,6 +19,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.results.assemble import assemble
-from analysis.results.frames import Results
+from analysis.results.frames import IDENTITY, Results
 from analysis.results.labels import GIVEN, split_label
 from benchmarks.runs.files import RECORDS_FILE, SPEC_FILE, SWEEP_FILE
 from benchmarks.runs.records import COLUMNS, EVAL, TRAIN
@@ -85,11 +86,10 @@ class SyntheticConfig:
         return TASKS[: self.tasks] if isinstance(self.tasks, int) else self.tasks
 
 
-def truth(config: SyntheticConfig | None = None) -> pd.DataFrame:
+def truth(config: SyntheticConfig = SyntheticConfig()) -> pd.DataFrame:
     """The known answers: `method` (label), `task`, `obs`, true final `return`, `cost`, and
     `feasible` (cost <= limit).
     """
-    config = config or SyntheticConfig()
     rows = [
         (name, task, obs, *_levels(name, task, obs))
         for name in config.method_names()
@@ -138,9 +138,7 @@ def write(folder: Path | str, made: Results | None = None) -> Path:
     made = made or results()
     episodes = dict(iter(made.episodes.groupby("run", sort=False)))
     for row in made.runs.to_dict("records"):
-        run = Path(folder) / row["run"].replace(" ", "-").replace("[", "").replace("]", "").replace(
-            ",", ""
-        )
+        run = Path(folder) / re.sub(r"[\[\],]", "", row["run"].replace(" ", "-"))
         run.mkdir(parents=True, exist_ok=True)
         spec = {key: row[key] for key in ("method", "task", "obs", "preset")}
         spec |= {
@@ -197,17 +195,12 @@ def _episodes(
     level = config.seed_std * rng.standard_normal()
     spread = config.seed_spread
     factor = np.exp(spread * rng.standard_normal() - spread**2 / 2)
-    returns = (
-        levels[0] * progress + level + config.episode_std * rng.standard_normal(len(env_steps))
-    )
-    costs = rng.poisson(levels[1] * (1.0 + config.start_excess * (1.0 - progress)) * factor).astype(
-        float
-    )
-    frame = pd.DataFrame(
-        {"run": fact["run"], **{c: fact[c] for c in ("run_id", "method", "task", "obs", "seed")}},
-        index=[0],
-    )
-    frame = frame.loc[np.zeros(len(env_steps), int)].reset_index(drop=True)
+    noise = config.episode_std * rng.standard_normal(len(env_steps))
+    returns = levels[0] * progress + level + noise
+    excess = 1.0 + config.start_excess * (1.0 - progress)
+    costs = rng.poisson(levels[1] * excess * factor).astype(float)
+    about = {column: fact[column] for column in ("run", *IDENTITY)}
+    frame = pd.DataFrame(about, index=range(len(env_steps)))
     frame["split"] = np.repeat([TRAIN, EVAL], [len(train_steps), len(eval_steps)])
     frame["episode"] = np.concatenate(
         [np.arange(len(train_steps)), np.tile(np.arange(config.eval_episodes), points)]

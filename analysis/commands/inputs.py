@@ -10,7 +10,7 @@ from analysis.commands.main import EQUAL
 from analysis.read import importing
 from analysis.read.load import load
 from analysis.results.frames import Results
-from analysis.results.judge import Observations, observe, set_cost_limit
+from analysis.results.judge import join_observations, set_cost_limit
 from analysis.statistics.metrics import equal_progress
 from benchmarks.runs.plain_text import printable
 from benchmarks.runs.ranges import check_number
@@ -22,7 +22,9 @@ def read(args: argparse.Namespace) -> Results:
     Warns of runs with records that name no task.
     """
     parts = [part for words in args.imported for part in importing.read(words)]
-    results = observe(load(args.results, parts), Observations(args.observations))
+    results = load(args.results, parts)
+    if args.observations == "together":
+        results = join_observations(results)
     runs = results.runs
     if len(nameless := runs.loc[runs["used"] & (runs["task"] == ""), "run"]):
         text = f"warning: left out, because they name no task: {', '.join(nameless)}"

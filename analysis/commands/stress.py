@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from analysis.figures import stress as figures
 from analysis.figures import stress_errors, style
@@ -52,12 +53,11 @@ def run(args: argparse.Namespace) -> str:
     found, tasks = stress(frame, args.reps), matrix(frame)
     files, parts = [], []
     if not tasks.empty:
-        files += style.save(figures.transfer(tasks, args.title), out / "transfer", ("png", "pdf"))
-        files += _tables(out, {"transfer": tasks})
+        drawn = figures.transfer(tasks, args.title)
+        files += _write(out, "transfer", drawn, {"transfer": tasks})
         parts += ["## Transfer: return at cost\n", matrix_markdown(tasks)]
     if not found.levels.empty:
-        files += style.save(figures.figure(found, args.title), out / "stress", ("png", "pdf"))
-        files += _tables(out, found._asdict())
+        files += _write(out, "stress", figures.figure(found, args.title), found._asdict())
         parts += ["## Strength at which cost exceeds its limit\n", thresholds_markdown(found)]
         parts.append(INTERVALS)
         differences = costlier(frame, args.reps)
@@ -65,10 +65,8 @@ def run(args: argparse.Namespace) -> str:
             parts += ["## Which costs more\n", costlier_markdown(differences), PAIRED]
         parts += ["## Return and cost\n", levels_markdown(found)]
     if not predicted.empty:
-        files += style.save(
-            stress_errors.figure(predicted, args.title), out / "errors", ("png", "pdf")
-        )
-        files += _tables(out, {"errors": predicted})
+        drawn = stress_errors.figure(predicted, args.title)
+        files += _write(out, "errors", drawn, {"errors": predicted})
         parts += ["## Cost against prediction errors\n", ERRORS, errors_markdown(predicted)]
     if not parts:
         raise ValueError(
@@ -80,8 +78,8 @@ def run(args: argparse.Namespace) -> str:
     return f"{shown}\nwrote {', '.join(map(str, [*files, text]))}"
 
 
-def _tables(folder: Path, tables: dict[str, pd.DataFrame]) -> list[Path]:
-    files = []
+def _write(folder: Path, stem: str, figure: Figure, tables: dict[str, pd.DataFrame]) -> list[Path]:
+    files = style.save(figure, folder / stem, ("png", "pdf"))
     for name, table in tables.items():
         files.append(folder / f"{name}.csv")
         files[-1].write_text(csv_text(table), encoding="utf-8")

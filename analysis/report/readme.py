@@ -180,14 +180,13 @@ def _reach(sources: Sources) -> str:
 def _given(sources: Sources) -> str:
     runs = sources.results.runs
     rows = []
-    for (name, task, obs), mine in runs.groupby(["label", "task", "obs"], sort=False):
-        first = mine.iloc[0]
-        costs = GIVEN.get(first["cost_source"], first["cost_source"])
-        limit = number(first["cost_limit"], 6)
-        commits = ", ".join(sorted({commit[:9] for commit in mine["commit"] if commit})) or NONE
-        rows.append([name, [method_label(name), task, obs, costs, limit, first["preset"], commits]])
-    ranks = {name: place for place, name in enumerate(method_order(row[0] for row in rows))}
-    rows = [row for _, row in sorted(rows, key=lambda pair: (ranks[pair[0]], pair[1][1:3]))]
+    for name in method_order(runs["label"]):
+        for (task, obs), mine in runs[runs["label"] == name].groupby(["task", "obs"]):
+            first = mine.iloc[0]
+            costs = GIVEN.get(first["cost_source"], first["cost_source"])
+            limit = number(first["cost_limit"], 6)
+            commits = ", ".join(sorted({commit[:9] for commit in mine["commit"] if commit})) or NONE
+            rows.append([method_label(name), task, obs, costs, limit, first["preset"], commits])
     head = ("Method", "Task", "Observation", "Costs", "Cost limit", "Preset", "Commit")
     return markdown(head, rows)
 
@@ -203,9 +202,8 @@ def _computing(sources: Sources) -> str:
         hours = mine["wall_seconds"] / 3600
         steps = mine["env_steps"]
         rate = number((steps / mine["wall_seconds"]).mean(), 0)
-        rows.append(
-            [method_label(name), len(mine), number(hours.sum(), 1), number(hours.max(), 2), rate]
-        )
+        times = (number(hours.sum(), 1), number(hours.max(), 2))
+        rows.append([method_label(name), len(mine), *times, rate])
     rows.append(["all", len(runs), number(runs["wall_seconds"].sum() / 3600, 1), "", ""])
     devices = ", ".join(sorted({d for d in runs["devices"] if d})) or "unknown"
     head = ("Method", "Runs", "Hours in all", "Longest run (h)", "Simulator steps per second")
@@ -220,26 +218,19 @@ def _missing(sources: Sources) -> str:
     wanted, runs = sources.wanted, sources.runs
     if wanted.empty:
         return "No list of wanted runs: `safedreamer publish` writes `wanted.csv` from suites.\n"
-    runs = runs[runs["status"] != Status.DUPLICATE]
-    status = {
-        run: (status, steps)
+    runs = runs[runs["status"] != Status.DUPLICATE].drop_duplicates("run_id", keep="last")
+    done = set(runs.loc[runs["status"].isin(WHOLE), "run_id"])
+    states = {
+        run: f" ({status}, {steps:,} steps)" if steps else f" ({status})"
         for run, status, steps in zip(runs["run_id"], runs["status"], runs["env_steps"])
     }
     rows = []
-    for (method, variant, source, task, obs), mine in wanted.groupby(
-        ["method", "variant", "cost_source", "task", "obs"], sort=False
-    ):
-        open_runs = [
-            (seed, status.get(run_id))
-            for run_id, seed in zip(mine["run_id"], mine["seed"])
-            if status.get(run_id, ("", 0))[0] not in WHOLE
-        ]
-        if not open_runs:
+    keys = ["method", "variant", "cost_source", "task", "obs"]
+    for (method, variant, source, task, obs), mine in wanted.groupby(keys, sort=False):
+        left = mine[~mine["run_id"].isin(done)]
+        if left.empty:
             continue
-        told = [
-            f"{seed}" if there is None else f"{seed} ({_state(*there)})"
-            for seed, there in open_runs
-        ]
+        told = [f"{r.seed}{states.get(r.run_id, '')}" for r in left.itertuples()]
         name = method_label(label(method, variant, source))
         rows.append([name, task_label(task, obs), f"{len(told)} of {len(mine)}", ", ".join(told)])
     if not rows:
@@ -255,22 +246,13 @@ def _others(sources: Sources) -> str:
     left = runs[(runs["source"] == OURS) & ~runs["run_id"].isin(wanted["run_id"])]
     if left.empty:
         return ""
-    several = several_tasks(runs)
-    rows = [
-        [
-            method_label(r["label"]),
-            *([task_label(r["task"], r["obs"])] if several else []),
-            *(r["seed"], r["status"], r["run_id"], r["commit"][:9] or NONE),
-        ]
-        for r in left.to_dict("records")
-    ]
-    head = ("Method", *(["Task"] if several else []), "Seed", "Status", "Run", "Commit")
+    rows = []
+    for r in left.itertuples():
+        name, task = method_label(r.label), task_label(r.task, r.obs)
+        rows.append([name, task, r.seed, r.status, r.run_id, r.commit[:9] or NONE])
+    head = ("Method", "Task", "Seed", "Status", "Run", "Commit")
     note = "No suite asks for these any more: their settings are not those of today's suite.\n"
-    return markdown(head, rows) + "\n" + note
-
-
-def _state(status: Status | str, env_steps: int) -> str:
-    return f"{status}, {env_steps:,} steps" if env_steps else str(status)
+    return markdown(head, rows, runs) + "\n" + note
 
 
 def _trials(sources: Sources) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import numpy as np
 import pandas as pd
 
@@ -14,13 +12,6 @@ UNCONSTRAINED = frozenset(
     "dreamerv3 cem sac dyna mbpo mve policy_gradient natural_pg ppo trpo ddpg td3 omnisafe_sac "
     "pets loop".split()
 )
-
-
-class Observations(StrEnum):
-    """How to treat one task under several observations."""
-
-    SEPARATE = "separate"  # each is a task of its own
-    TOGETHER = "together"  # runs of all of them are runs of the same task
 
 
 def usable(results: Results) -> pd.DataFrame:
@@ -55,13 +46,10 @@ def set_cost_limit(results: Results, cost_limit: float) -> Results:
     return results._replace(runs=results.runs.assign(cost_limit=float(cost_limit)))
 
 
-def observe(results: Results, observations: Observations) -> Results:
-    """The results with each task's observations kept separate (unchanged) or merged.
-
-    If merged, `obs` names all observations of the task: `coordinates, lidar`.
+def join_observations(results: Results) -> Results:
+    """The results with runs of a task under any observation as runs of the same task, whose `obs`
+    names all of them: `coordinates, lidar`.
     """
-    if observations is Observations.SEPARATE:
-        return results
     named = results.runs[results.runs["task"] != ""]
     joined = named.groupby("task")["obs"].agg(lambda some: ", ".join(sorted(set(some) - {""})))
     runs, episodes = (

@@ -5,17 +5,18 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.results.labels import method_label, task_label
-from analysis.tables.formats import NONE, markdown, number, plus_minus, several_tasks
+from analysis.tables.formats import NONE, markdown, number, plus_minus
 
-HEAD = ("Recording", "Seed", "Simulator steps", "Metric", "Theirs", "Ours", "Inside")
+HEAD = (
+    "Task", "Recording", "Seed", "Simulator steps", "Metric", "Theirs", "Ours", "Inside"
+)  # fmt: skip
 
 
 def agreement_markdown(table: pd.DataFrame) -> str:
     """The frame of `analysis.statistics.agreement.agreement` as Markdown."""
-    several = several_tasks(table)
     rows = [
         [
-            *([task_label(r.task, r.obs)] if several else []),
+            task_label(r.task, r.obs),
             method_label(r.method),
             NONE if pd.isna(r.seed) else f"{r.seed:.0f}",
             f"{r.first:,.0f} to {r.last:,.0f}",
@@ -37,4 +38,4 @@ def agreement_markdown(table: pd.DataFrame) -> str:
         "Mean return and cost of the training episodes in that part. Ours: mean over seeds ± half "
         f"the 95 % prediction interval of one further run. {told}\n"
     )
-    return markdown(("Task", *HEAD) if several else HEAD, rows) + "\n" + note
+    return markdown(HEAD, rows, table) + "\n" + note

@@ -7,9 +7,11 @@ import pandas as pd
 from analysis.results.labels import method_label, task_label
 from analysis.statistics.intervals import MIN_RUNS
 from analysis.statistics.means import QUESTIONS, effects
-from analysis.tables.formats import NONE, interval, markdown, number, several_tasks
+from analysis.tables.formats import NONE, interval, markdown, number
 
-HEAD = ("Question", "From", "To", "Seeds", "Return", "To is better", "Cost", "To is better")
+HEAD = (
+    "Question", "Task", "From", "To", "Seeds", "Return", "To is better", "Cost", "To is better"
+)  # fmt: skip
 
 
 def effects_markdown(scores: pd.DataFrame, wanted: pd.DataFrame) -> str:
@@ -18,7 +20,6 @@ def effects_markdown(scores: pd.DataFrame, wanted: pd.DataFrame) -> str:
     Args: scores, of `analysis.statistics.metrics.scores`; wanted, `wanted.csv` of a results folder.
     """
     known = set(scores["method"]) | set(wanted.get("method", ()))
-    several = several_tasks(scores)
     answers = [
         (task_label(task, obs), _answers(here))
         for (task, obs), here in scores.groupby(["task", "obs"], sort=True)
@@ -29,8 +30,7 @@ def effects_markdown(scores: pd.DataFrame, wanted: pd.DataFrame) -> str:
             continue
         told = [(task, found[question]) for task, found in answers if question in found]
         for task, answer in told or [(NONE, [NONE] * 5)]:
-            where = [task] if several else []
-            rows.append([question, *where, method_label(a), method_label(b), *answer])
+            rows.append([question, task, method_label(a), method_label(b), *answer])
     if not rows:
         return ""
     note = (
@@ -38,8 +38,7 @@ def effects_markdown(scores: pd.DataFrame, wanted: pd.DataFrame) -> str:
         f"mean difference from {MIN_RUNS} seeds on; “better” is the probability that a run of To "
         "has the higher return, or the lower cost. – is not known yet.\n"
     )
-    head = (HEAD[0], "Task", *HEAD[1:]) if several else HEAD
-    return markdown(head, rows) + "\n" + note
+    return markdown(HEAD, rows, scores) + "\n" + note
 
 
 def _answers(scores: pd.DataFrame) -> dict[str, list[object]]:

@@ -26,12 +26,18 @@ def csv_text(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
-def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A pipe table; a bar inside a cell is escaped."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(
-        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines
-    )
+def markdown(
+    head: Sequence[str], rows: Sequence[Sequence[object]], task_of: pd.DataFrame | None = None
+) -> str:
+    """A pipe table; a bar inside a cell is escaped.
+
+    Args: task_of, rows with `task` and `obs`: the column Task is left out if they have only one.
+    """
+    alone = task_of is not None and not several_tasks(task_of)
+    keep = [place for place, name in enumerate(head) if not (alone and name == "Task")]
+    lines = [[str(line[place]).replace("|", "\\|") for place in keep] for line in (head, *rows)]
+    lines.insert(1, ["---"] * len(keep))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def latex(head: Sequence[str], rows: Sequence[Sequence[object]], notes: Sequence[str] = ()) -> str:
@@ -40,12 +46,8 @@ def latex(head: Sequence[str], rows: Sequence[Sequence[object]], notes: Sequence
     A rule separates rows where the text of the first column changes. Needs
     `\\usepackage{booktabs}`. Notes follow below in a smaller size.
     """
-    lines = [
-        r"\begin{tabular}{l" + "c" * (len(head) - 1) + "}",
-        r"\toprule",
-        _line(head),
-        r"\midrule",
-    ]
+    columns = "l" + "c" * (len(head) - 1)
+    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _line(head), r"\midrule"]
     for number, row in enumerate(rows):
         if number and row[0] != rows[number - 1][0] and row[0] != "":
             lines.append(r"\midrule")

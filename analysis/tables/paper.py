@@ -46,15 +46,8 @@ def fills_markdown(table: pd.DataFrame) -> str:
     """The frame of `analysis.statistics.paper.fills` as Markdown."""
     head = ("Figure", "Complete", "Few seeds", "Empty", "Waiting", "Command")
     rows = [
-        [
-            r.figure,
-            r.full,
-            r.few,
-            r.empty,
-            r.waiting or NONE,
-            f"`{r.command}`" if r.command else NONE,
-        ]
-        for r in table.itertuples()
+        [*r[:4], r.waiting or NONE, f"`{r.command}`" if r.command else NONE]
+        for r in table.itertuples(index=False)
     ]
     note = "Counted are pairs of panel and method; complete: three seeds or more. Suites "
     note += "train for millions of steps, on GPUs; single runs of OmniSafe's methods need none.\n"

@@ -12,23 +12,19 @@ from analysis.statistics.stress import Stress
 from analysis.tables.formats import NONE, interval, markdown, number
 
 
-def strength_text(threshold: float, strongest: float) -> str:
-    """A threshold as text; `not reached` beyond the largest strength played."""
-    if pd.isna(threshold):
-        return "no limit"
-    return f"{threshold:.3g}" if np.isfinite(threshold) else f"not reached up to {strongest:g}"
-
-
 def threshold_text(row: pd.Series) -> str:
-    """The threshold with its interval."""
-    threshold, strongest = float(row["threshold"]), float(row["strongest"])
-    text = strength_text(threshold, strongest)
-    if pd.isna(threshold) or (np.isinf(threshold) and np.isinf(row["low"])):
-        return text
-    low, high = (
-        f"{value:.3g}" if np.isfinite(value) else "not reached" for value in row[["low", "high"]]
+    """The threshold with its interval; `not reached` beyond the largest strength played."""
+    if pd.isna(row["threshold"]):
+        return "no limit"
+    threshold, low, high = (
+        f"{value:.3g}" if np.isfinite(value) else "not reached"
+        for value in row[["threshold", "low", "high"]]
     )
-    return f"{text} [{low}, {high}]"
+    if np.isinf(row["threshold"]):
+        threshold += f" up to {row['strongest']:g}"
+        if np.isinf(row["low"]):
+            return threshold
+    return f"{threshold} [{low}, {high}]"
 
 
 def thresholds_markdown(found: Stress) -> str:
@@ -74,12 +70,11 @@ def levels_markdown(found: Stress) -> str:
             task_label(row["task"], row["obs"]),
             row["perturbation"],
             f"{row['strength']:g}",
-            interval(row["return"], row["return_low"], row["return_high"]),
-            interval(row["cost"], row["cost_low"], row["cost_high"]),
+            *(interval(row[m], row[f"{m}_low"], row[f"{m}_high"]) for m in ("return", "cost")),
             row["runs"],
             row["episodes"],
         )
-        for _, row in found.levels.iterrows()
+        for row in found.levels.to_dict("records")
     ]
     return markdown(head, rows)
 

@@ -18,24 +18,16 @@ RARELY = 0.05  # share of training episodes above the limit
 
 def training_cost_markdown(scores: pd.DataFrame) -> str:
     """Means over seeds; `scores` of `analysis.statistics.metrics.scores`."""
-    table = means(scores, METRICS)
-    rows = [
-        [
-            task_label(r["task"], r["obs"]),
-            method_label(r["method"]),
-            plus_minus(r["total_cost"], r["total_cost_half"], 0),
-            plus_minus(r["cost_regret"], r["cost_regret_half"], 0),
-            plus_minus(100 * r["violation_rate"], 100 * r["violation_rate_half"], 0) + " %",
-            plus_minus(r["cvar_cost"], r["cvar_cost_half"], 0),
-            r["seeds"],
-        ]
-        for r in table.to_dict("records")
-    ]
-    within = [
-        f"{method_label(r['method'])} on {task_label(r['task'], r['obs'])}"
-        for r in table.to_dict("records")
-        if r["violation_rate"] <= RARELY
-    ]
+    rows, within = [], []
+    for r in means(scores, METRICS).to_dict("records"):
+        task, method = task_label(r["task"], r["obs"]), method_label(r["method"])
+        total, regret, worst = (
+            plus_minus(r[name], r[f"{name}_half"], 0)
+            for name in ("total_cost", "cost_regret", "cvar_cost")
+        )
+        above = plus_minus(100 * r["violation_rate"], 100 * r["violation_rate_half"], 0) + " %"
+        rows.append([task, method, total, regret, above, worst, r["seeds"]])
+        within += [f"{method} on {task}"] if r["violation_rate"] <= RARELY else []
     note = (
         "Sums over all training episodes of a run, means over seeds. Cost regret sums what each "
         "episode cost beyond the limit. Methods with at most "

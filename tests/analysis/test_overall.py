@@ -21,7 +21,7 @@ from analysis.figures import paper as paper_figures
 from analysis.figures.gallery import GalleryConfig
 from analysis.read.load import load
 from analysis.results.frames import Results
-from analysis.results.judge import Observations, observe
+from analysis.results.judge import join_observations
 from analysis.statistics import ablations, aggregates, metrics, paper, references, series, timing
 from analysis.tables import paper as paper_tables
 from benchmarks.cli.defaults import task_settings
@@ -327,8 +327,7 @@ def test_nothing_in_common_is_not_drawn_and_names_the_remedy():
 
 def test_observations_together_are_one_task():
     apart = two_observations()
-    assert observe(apart, Observations.SEPARATE) is apart
-    together = observe(apart, Observations.TOGETHER)
+    together = join_observations(apart)
     scores = metrics.scores(together)
     assert set(zip(scores["task"], scores["obs"])) == {(POINT[0], "lidar, vision")}
     table = aggregates.aggregate(scores, "return", reps=20)
