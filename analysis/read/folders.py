@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.read.columns import frame_of
-from analysis.results.frames import IDENTITY, Damage, Part, Status, damage_frame, no_episodes
+from analysis.results.frames import IDENTITY, Damage, Part, Status, damage_frame
 from benchmarks.runs.files import (
     ATTEMPTS_FILE,
     CHECKPOINTS,
@@ -38,33 +38,23 @@ if TYPE_CHECKING:
 RUN_MARKS = frozenset({SPEC_FILE, RECORDS_FILE, METRICS_FILE, CHECKPOINTS, LOCK_FILE})
 
 
-class _Run(NamedTuple):
-    records: pa.Table
-    facts: dict[str, Any]
-    damage: list[Damage]
-
-
 def read(folders: Sequence[tuple[str, Path]]) -> Part:
     """The runs of these (name, folder) pairs."""
-    runs = [_read_run(name, folder) for name, folder in folders]
-    damage = [{"run": run.facts["run"], **line._asdict()} for run in runs for line in run.damage]
-    return Part(_episodes(runs), [run.facts for run in runs], damage_frame(damage))
+    records, facts, damage = zip(*(_read_run(name, folder) for name, folder in folders))
+    names = [name for name, _ in folders]
+    episodes = frame_of(_joined(schema().empty_table(), *records))  # rows share their strings
+    episodes.insert(0, "run", np.repeat(np.array(names, dtype=object), list(map(len, records))))
+    lost = [(name, line) for name, lines in zip(names, damage) for line in lines]
+    return Part(episodes, list(facts), damage_frame(lost))
 
 
-def _episodes(runs: list[_Run]) -> pd.DataFrame:
-    """All records as one frame, `run` first; rows share their strings."""
-    table = _joined(schema().empty_table(), *(run.records for run in runs))
-    if not len(table):
-        return no_episodes()
-    names = np.array([run.facts["run"] for run in runs], dtype=object)
-    frame = frame_of(table)
-    frame.insert(0, "run", np.repeat(names, [len(run.records) for run in runs]))
-    return frame
-
-
-def _read_run(name: str, folder: Path) -> _Run:
+def _read_run(name: str, folder: Path) -> tuple[pa.Table, dict[str, Any], list[Damage]]:
+    """Records, facts and damaged lines of a run."""
     notes: list[str] = []
-    saved, spec_problem = _read_spec(folder / SPEC_FILE, notes)
+    saved, spec_problem = {}, Status.NO_SPEC
+    if (folder / SPEC_FILE).exists():
+        saved = _read_object(folder / SPEC_FILE, notes)
+        spec_problem = Status.BAD_SPEC if notes else ""
     records, damage, problem = _read_records(folder / RECORDS_FILE, notes)
     if (folder / FINAL_FILE).exists():
         final, more, _ = _read_records(folder / FINAL_FILE, notes)
@@ -96,22 +86,13 @@ def _read_run(name: str, folder: Path) -> _Run:
         **_provenance(saved),
         "notes": "; ".join(notes),
     }
-    return _Run(records, facts, damage)
+    return records, facts, damage
 
 
 def _joined(*tables: pa.Table) -> pa.Table:
     import pyarrow as pa
 
     return pa.concat_tables(tables).unify_dictionaries()
-
-
-def _read_spec(file: Path, notes: list[str]) -> tuple[dict[str, Any], str]:
-    """The specification, and "" or the run's status if it is missing or damaged."""
-    if not file.exists():
-        return {}, Status.NO_SPEC
-    before = len(notes)
-    spec = _read_object(file, notes)
-    return spec, Status.BAD_SPEC if len(notes) > before else ""
 
 
 def _read_object(file: Path, notes: list[str]) -> dict[str, Any]:
@@ -160,10 +141,8 @@ def _cancelled(file: Path, notes: list[str]) -> bool:
     except DamagedFile as error:
         notes.append(_note(file, error))
         return False
-    return (
-        next((event for event in reversed(events) if event in ("submitted", "cancelled")), None)
-        == "cancelled"
-    )
+    ends = [event for event in events if event in ("submitted", "cancelled")]
+    return ends[-1:] == ["cancelled"]
 
 
 def _identity(column: str, records: pa.Table, spec: dict[str, Any], notes: list[str]) -> Any:
@@ -190,20 +169,18 @@ def _identity(column: str, records: pa.Table, spec: dict[str, Any], notes: list[
 def _provenance(spec: dict[str, Any]) -> dict[str, Any]:
     """Commit, devices and time of the last start."""
     starts = spec.get("starts")
-    last = (
-        starts[-1] if isinstance(starts, list) and starts and isinstance(starts[-1], dict) else {}
-    )
-    git, hardware = (
-        last[part] if isinstance(last.get(part), dict) else {} for part in ("git", "hardware")
-    )
+    last = _object(starts[-1]) if isinstance(starts, list) and starts else {}
+    git, devices = _object(last.get("git")), _object(last.get("hardware")).get("devices")
     return {
         "commit": str(git.get("commit") or ""),
         "dirty": bool(git.get("dirty")),
-        "devices": "; ".join(map(str, hardware["devices"]))
-        if is_a(hardware.get("devices"), list)
-        else "",
+        "devices": "; ".join(map(str, devices)) if isinstance(devices, list) else "",
         "started": str(last.get("time", "")),
     }
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _spec_values(spec: dict[str, Any], key: str) -> list[Any]:

@@ -7,7 +7,7 @@ reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -108,6 +108,6 @@ def no_episodes() -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
 
 
-def damage_frame(lines: list[dict[str, Any]] | None = None) -> pd.DataFrame:
-    """Damaged lines as a frame."""
-    return pd.DataFrame(lines or [], columns=list(DAMAGE_COLUMNS))
+def damage_frame(lines: Iterable[tuple[str, Damage]] = ()) -> pd.DataFrame:
+    """Damaged lines of runs as a frame."""
+    return pd.DataFrame([(run, *line) for run, line in lines], columns=list(DAMAGE_COLUMNS))

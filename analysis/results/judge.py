@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
@@ -71,17 +73,14 @@ def gaps(results: Results) -> pd.DataFrame:
     runs = results.runs[(results.runs["task"] != "") & (results.runs["status"] != Status.DUPLICATE)]
     there = {(r.label, r.task, r.obs, r.seed): r for r in runs.itertuples()}
     missing: dict[tuple[str, str, str, int], str] = {}
-    for _, suite in (
-        runs.assign(suite=runs["suites"].str.split(","))
-        .explode("suite")
-        .groupby("suite", sort=True)
-    ):
+    by_suite = runs.assign(suite=runs["suites"].str.split(",")).explode("suite")
+    for _, suite in by_suite.groupby("suite", sort=True):
         tasks = sorted(set(zip(suite["task"], suite["obs"])))
         for name, mine in suite.groupby("label", sort=True):
-            for task, obs in tasks:
-                for seed in sorted(mine["seed"].dropna().unique()):
-                    run = there.get((name, task, obs, seed))
-                    if run is None or not run.used:
-                        missing[name, task, obs, seed] = "not run" if run is None else run.status
+            seeds = sorted(mine["seed"].dropna().unique())
+            for (task, obs), seed in itertools.product(tasks, seeds):
+                run = there.get((name, task, obs, seed))
+                if run is None or not run.used:
+                    missing[name, task, obs, seed] = "not run" if run is None else run.status
     rows = [(*key, reason) for key, reason in missing.items()]
     return pd.DataFrame(rows, columns=["label", "task", "obs", "seed", "reason"])

@@ -6,6 +6,7 @@ are compared with the prediction interval, from our seeds, of one more run.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -67,17 +68,17 @@ def agreement(results: Results, parts: int = PARTS) -> pd.DataFrame:
         means = mine.assign(part=place).groupby(["run", "part"])[["return", "cost"]].mean()
         # parts in which no run ended an episode get a column, too
         by_part = {m: means[m].unstack("part").reindex(columns=range(parts)) for m in means}
-        for run in theirs.itertuples():
-            for part in range(parts):
-                for metric in ("return", "cost"):
-                    at = by_part[metric][part]
-                    values = at.reindex(ours["run"]).dropna().to_numpy(float)
-                    half = prediction_half_width(values)
-                    mean = values.mean() if len(values) else np.nan
-                    value = at.get(run.run, np.nan)
-                    known = len(values) >= MIN_RUNS and not np.isnan(value)
-                    within = float(abs(value - mean) <= half) if known else np.nan
-                    where = (task, obs, run.run, run.label, run.seed, *edges[part : part + 2])
-                    rows.append((*where, metric, value, mean, half, len(values), within))
+        for run, part, metric in itertools.product(
+            theirs.itertuples(), range(parts), ("return", "cost")
+        ):
+            at = by_part[metric][part]
+            values = at.reindex(ours["run"]).dropna().to_numpy(float)
+            half = prediction_half_width(values)
+            mean = values.mean() if len(values) else np.nan
+            value = at.get(run.run, np.nan)
+            known = len(values) >= MIN_RUNS and not np.isnan(value)
+            within = float(abs(value - mean) <= half) if known else np.nan
+            where = (task, obs, run.run, run.label, run.seed, *edges[part : part + 2])
+            rows.append((*where, metric, value, mean, half, len(values), within))
     columns = "task obs run method seed first last metric theirs ours half seeds within"
     return pd.DataFrame(rows, columns=columns.split())

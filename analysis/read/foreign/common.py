@@ -85,21 +85,23 @@ def steps_of(value: Any) -> int:
 
 
 def part(
-    facts: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], damage: Iterable[Damage] = ()
+    facts: Mapping[str, Any],
+    rows: pd.DataFrame | list[dict[str, Any]],
+    damage: Iterable[Damage] = (),
 ) -> Part:
     """The `Part` of one run.
 
     `rows` have `split`, `env_steps`, `return`, `cost` and any further columns of the records, of
     which the others are NaN; `episode` is numbered within each split.
     """
-    frame = pd.DataFrame([*rows])
+    frame = pd.DataFrame(rows)
     if len(frame):
         known = {column: facts[column] for column in ("run", *IDENTITY)}
         frame = frame.assign(**known, episode=frame.groupby("split").cumcount())
         frame = frame.reindex(columns=["run", *COLUMNS]).astype({"env_steps": "int64"})
     else:
         frame = no_episodes()
-    lost = [{"run": facts["run"], **line._asdict()} for line in damage]
+    lost = [(facts["run"], line) for line in damage]
     facts = {**facts, "damaged_lines": len(lost)}
     return Part(frame, [facts], damage_frame(lost))
 

@@ -8,12 +8,15 @@ Several files in a folder are parallel environments of one run.
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from analysis.read.foreign.common import METHODS, part, seed_of, steps_of, text_of, unreadable
 from analysis.results.frames import Damage, Part
@@ -68,25 +71,10 @@ def read(
             "costs, --import FOLDER cost=COLUMN"
         )
         return unreadable(known, why, damage)
-    return part(known, _rows(episodes), damage)
-
-
-def _rows(episodes: list[tuple[float, ...]]) -> list[dict[str, Any]]:
-    """Rows in the order in which episodes ended; steps are summed over all environments."""
-    rows, steps = [], 0.0
-    for seconds, length, return_, cost in sorted(episodes):
-        steps += length
-        rows.append(
-            {
-                "split": TRAIN,
-                "env_steps": steps_of(steps),
-                "return": return_,
-                "cost": cost,
-                "length": length,
-                "wall_seconds": seconds,
-            }
-        )
-    return rows
+    # in the order in which episodes ended; steps are summed over all environments
+    rows = pd.DataFrame(sorted(episodes), columns=["wall_seconds", "length", "return", "cost"])
+    steps = [steps_of(total) for total in itertools.accumulate(rows["length"])]
+    return part(known, rows.assign(split=TRAIN, env_steps=steps), damage)
 
 
 def _task(first: list[str]) -> str:

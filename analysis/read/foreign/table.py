@@ -141,6 +141,6 @@ def _parts(
         if "cost_limit" in mine:
             facts["cost_limit"] = float(mine["cost_limit"].iloc[0])
         keep = [column for column in mine if column in (*NUMBERS, "split") and column != "seed"]
-        found.append(part(facts, mine[keep].to_dict("records"), () if found else damage))
+        found.append(part(facts, mine[keep], () if found else damage))
     episodes = pd.concat([each.episodes for each in found], ignore_index=True)
     return Part(episodes, [fact for each in found for fact in each.facts], found[0].damage)
