@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> str:
     """Write the figures; return a message with their number."""
     out = args.out or inputs.folder(args) / "figures"
     check_folder(out)
-    style.use_fonts(style.Fonts(args.fonts))
+    style.use_fonts(args.fonts == "latex")
     results = inputs.read(args)
     config = gallery.GalleryConfig(args.reps, args.pair_reps, args.last)
     values = scores(results, args.last, inputs.step(args.at, results))

@@ -38,7 +38,7 @@ class Report(NamedTuple):
 def run(args: argparse.Namespace) -> str:
     """Write the files and return the table; warnings go to stderr."""
     check_folder(args.out)
-    style.use_fonts(style.Fonts(args.fonts))
+    style.use_fonts(args.fonts == "latex")
     report = write(inputs.read(args), args.out, args.last, args.title)
     for warning in report.warnings:
         print(f"warning: {warning}", file=sys.stderr)

@@ -71,6 +71,7 @@ def _figure(
     title: str,
     small_height: float | None = None,
 ) -> Figure:
+    """A figure of small panels of this height; None: of panels in detail."""
     runs = results.runs[results.runs["task"] != ""]
     tasks = sorted(set(zip(runs["task"], runs["obs"]))) if tasks is None else list(tasks)
     if not tasks:

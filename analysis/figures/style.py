@@ -15,7 +15,6 @@ import os
 import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -65,13 +64,7 @@ SHADE = 0.7  # of the colour of a method that is given its costs
 LIMIT_LINE: dict[str, Any] = {"color": LIMIT_COLOR, "lw": 1.0, "ls": (0, (4, 3))}
 
 
-class Fonts(StrEnum):
-    """Typefaces of text in figures."""
-
-    SANS = "sans"  # matplotlib's default
-    LATEX = "latex"  # Computer Modern where installed, else Times as in STIX; needs no LaTeX
-
-
+# Computer Modern where installed, else Times as in STIX
 SERIF = ("CMU Serif", "Latin Modern Roman", "STIXGeneral")  # the last comes with matplotlib
 
 
@@ -135,11 +128,13 @@ RC: dict[str, Any] = {
 }
 
 
-def use_fonts(fonts: Fonts) -> None:
-    """Set the typeface of all figures built and saved from now on."""
+def use_fonts(latex: bool) -> None:
+    """Set the typeface of all figures built and saved from now on: that of LaTeX, which need not be
+    installed, or matplotlib's default.
+    """
     for name in ("font.family", "mathtext.fontset"):
         RC.pop(name, None)
-    if fonts is Fonts.LATEX:
+    if latex:
         from matplotlib.font_manager import fontManager  # local: reads a list of all fonts
 
         installed = set(fontManager.get_font_names())

@@ -104,21 +104,14 @@ def _reached(episodes: pd.DataFrame) -> pd.DataFrame:
     """Per run: `rows`, `train_episodes`, `eval_episodes`, `env_steps`, `wall_seconds`, and `gap`,
     the most simulator steps between records.
     """
-    names = {
-        "rows": ("split", "size"),
-        "env_steps": ("env_steps", "max"),
-        "wall_seconds": ("wall_seconds", "max"),
-    }
-    table = episodes.groupby("run", sort=False).agg(**names)
+    grouped = episodes.groupby("run", sort=False)
+    table = grouped[["env_steps", "wall_seconds"]].max().assign(rows=grouped.size())
     for split in (TRAIN, EVAL):
         table[f"{split}_episodes"] = (
             (episodes["split"] == split).groupby(episodes["run"], sort=False).sum()
         )
-    steps = (
-        episodes[["run", "env_steps"]]
-        .drop_duplicates()
-        .sort_values(["run", "env_steps"], kind="stable")
-    )
+    keys = ["run", "env_steps"]
+    steps = episodes[keys].drop_duplicates().sort_values(keys, kind="stable")
     first = steps["run"] != steps["run"].shift()
     gap = steps["env_steps"] - steps["env_steps"].shift().where(~first, 0)
     return table.assign(gap=gap.groupby(steps["run"]).max())
