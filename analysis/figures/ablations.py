@@ -6,7 +6,9 @@ seeds; it takes no precomputed intervals, so matplotlib draws the bootstrap inte
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -19,16 +21,17 @@ from analysis.figures import style
 from analysis.figures.facets import facets
 from analysis.figures.overall import axis_label
 from analysis.results.labels import plural, task_label
-from analysis.statistics.ablations import cells, effects, given_costs, square
+from analysis.statistics.ablations import cells, effects, given_costs, on_shared_tasks, square
 
-# (acts, feasible filter, cost critic) -> name and look: that of a method which is built on it
+# way of acting -> look: that of a method which is built on it, and of others for any more
 LINES = {
-    ("actor", True, True): ("actor", style.METHODS["bsrp_lag"]),
-    ("planner", True, True): ("planner", style.METHODS["osrp_lag"]),
-    ("planner", False, True): ("planner, no filter", style.METHODS["cem"]),
-    ("planner", True, False): ("planner, no cost critic", style.METHODS["lambda"]),
-    ("planner", False, False): ("planner, no filter, no cost critic", style.METHODS["safe_slac"]),
+    "actor": style.METHODS["bsrp_lag"],
+    "planner": style.METHODS["osrp_lag"],
+    "planner, no filter": style.METHODS["cem"],
+    "planner, no cost critic": style.METHODS["lambda"],
+    "planner, no filter, no cost critic": style.METHODS["safe_slac"],
 }
+MORE = ("osrp", "dreamerv3", "ppo_lag", "cpo")
 METRICS = ("return", "cost")
 MULTIPLIERS = ("none", "augmented", "PID")
 # light to dark, so that the order shows in greyscale
@@ -52,29 +55,32 @@ def contribution(scores: pd.DataFrame) -> Figure:
     with style.context():
         figure = Figure(figsize=(style.PAGE, 4.4), layout="constrained")
         grid = figure.subplots(2, 2, width_ratios=(1.35, 1.0))
-        drawn: set[str] = set()
+        drawn = looks_of(tables["return"]["acts"])
         for (left, right), (metric, table) in zip(grid, tables.items()):
-            drawn |= _interaction(left, table)
+            _interaction(left, table, drawn)
             left.set_ylabel(axis_label(metric), fontsize=7.5)
             _effects(right, scores, metric)
         grid[1][0].set_xlabel("Lagrangian multiplier")
         if given := given_costs(scores):
             figure.suptitle(f"Costs: {given}", fontsize=8)
-        handles = [look.handle(name) for name, look in LINES.values() if name in drawn]
+        handles = [look.handle(name) for name, look in drawn.items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=7)
         return figure
 
 
-def _interaction(axes: Axes, table: pd.DataFrame) -> set[str]:
-    """Interaction plot: lines that are not parallel interact. Returns the names of those drawn."""
+def looks_of(acts: Iterable[str]) -> dict[str, style.MethodStyle]:
+    """The look of every way of acting, in the order of LINES, others last."""
+    more = sorted(set(acts) - set(LINES))
+    looks = LINES | dict(zip(more, map(style.METHODS.__getitem__, itertools.cycle(MORE))))
+    return {name: look for name, look in looks.items() if name in set(acts)}
+
+
+def _interaction(axes: Axes, table: pd.DataFrame, looks: dict[str, style.MethodStyle]) -> None:
+    """Interaction plot: lines that are not parallel interact."""
     there = [kind for kind in MULTIPLIERS if (table["multiplier"] == kind).any()]
-    found = dict(list(table.groupby(["acts", "feasible_filter", "cost_critic"])))
-    drawn = set()
-    for shift, (parts, (name, look)) in enumerate(LINES.items()):
-        if parts not in found:
-            continue
-        mine = found[parts].set_index("multiplier").reindex(there).dropna(subset=["value"])
-        drawn.add(name)
+    for shift, (name, look) in enumerate(looks.items()):
+        mine = table[table["acts"] == name].set_index("multiplier").reindex(there)
+        mine = mine.dropna(subset=["value"])
         # shifted sideways, so that intervals do not overlap
         x = np.array([there.index(kind) for kind in mine.index]) + 0.05 * (shift - 1.5)
         arms = np.stack([mine["value"] - mine["low"], mine["high"] - mine["value"]])
@@ -84,7 +90,6 @@ def _interaction(axes: Axes, table: pd.DataFrame) -> set[str]:
     axes.set_xticks(range(len(there)), there)
     axes.set_xlim(-0.35, len(there) - 0.65)
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    return drawn
 
 
 def _effects(axes: Axes, scores: pd.DataFrame, metric: str) -> None:
@@ -114,8 +119,8 @@ def _effects(axes: Axes, scores: pd.DataFrame, metric: str) -> None:
 def budget(table: pd.DataFrame) -> Figure:
     """Return, cost and milliseconds per action against the model steps per action.
 
-    Points are means over seeds, bars their range. Raises ValueError when no run names a planner
-    budget.
+    Points are means over the tasks that all budgets share and seeds, bars their range. Raises
+    ValueError when no run names a planner budget.
 
     Args: table, of `analysis.statistics.ablations.budgets`.
     """
@@ -123,6 +128,7 @@ def budget(table: pd.DataFrame) -> Figure:
 
     if table.empty:
         raise ValueError("no run of ablation-planner-budget")
+    table = on_shared_tasks(table, ("candidates", "iterations", "horizon"))
     columns = {metric: axis_label(metric) for metric in METRICS}
     columns["act_ms"] = "Milliseconds per action ↓"
     horizons, iterations = sorted(table["horizon"].unique()), sorted(table["iterations"].unique())

@@ -227,10 +227,13 @@ def ablation_pictures(results: Results, scores: pd.DataFrame) -> Iterator[Pictur
     """Planner against multiplier, planner budgets, cost limits, each with the suite it needs."""
     scores = scores[scores["return"].notna()]
     parts = [ablations.cells(scores, m).assign(metric=m) for m in ("return", "cost")]
+    shared = ablations.comparable(scores, "cost")[["task", "obs"]].drop_duplicates()
+    tasks = ", ".join(sorted(task_label(*each) for each in shared.itertuples(index=False)))
     yield _ablation(
         "ablation-planner-lagrangian",
         "Planner against Lagrangian",
-        "Left: mean over tasks of every combination of parts; not parallel is interaction. "
+        f"Left: mean over tasks ({tasks}) of every combination of parts; not parallel is "
+        "interaction. "
         "Right: main effects of planning and of the multiplier and their interaction, (P+ + P- "
         "- A+ - A-)/2, (P+ - P- + A+ - A-)/2, ((P+ - P-) - (A+ - A-))/2, P planner, A actor, + "
         "with and - without multiplier.",
@@ -243,8 +246,8 @@ def ablation_pictures(results: Results, scores: pd.DataFrame) -> Iterator[Pictur
     yield _ablation(
         "ablation-planner-budget",
         "Planner budget",
-        "Mean over seeds, bars are their range. Milliseconds are those of acting in training, "
-        "per agent step of all environments.",
+        "Mean over tasks and seeds, bars are their range. Milliseconds are those of acting in "
+        "training, per agent step of all environments.",
         ablation_figures.budget,
         budgets,
     )

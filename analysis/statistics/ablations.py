@@ -29,10 +29,8 @@ BUDGET = ("planner.candidates", "planner.iterations", "planner.horizon")
 class Parts(NamedTuple):
     """The parts of a method."""
 
-    acts: str  # "planner" or "actor"
+    acts: str  # "planner" or "actor", and how else it differs: "planner, no filter"
     multiplier: str  # "none", "augmented" or "PID"
-    feasible_filter: bool = True  # of plans; an actor has none
-    cost_critic: bool = True  # in the planner's key; an actor has none
 
 
 # Parts of the plain methods. DreamerV3 ignores costs altogether, and OSRP-Lag and BSRP-Lag differ
@@ -47,8 +45,8 @@ MULTIPLIERS = {"no multiplier": "none", "augmented": "augmented", "PID": "PID"}
 
 
 def parts(label: str) -> Parts | None:
-    """The parts of a plain method or of a variant of `ablation-planner-lagrangian`; None for any
-    other label.
+    """The parts of a plain method, or of a variant named like those of
+    `ablation-planner-lagrangian`: `planner, PID, no filter`; None for any other label.
     """
     method, _, variant = split_label(label)
     if not variant:
@@ -56,27 +54,42 @@ def parts(label: str) -> Parts | None:
     acts, *rest = variant.split(", ")
     if acts not in ("planner", "actor") or not rest or rest[0] not in MULTIPLIERS:
         return None
-    return Parts(acts, MULTIPLIERS[rest[0]], "no filter" not in rest, "no cost critic" not in rest)
+    return Parts(", ".join([acts, *rest[1:]]), MULTIPLIERS[rest[0]])
 
 
 def with_parts(scores: pd.DataFrame) -> pd.DataFrame:
     """The scores of runs whose parts are known, with the columns of Parts.
 
-    Variants of the suite take precedence over the plain methods. Runs with given costs never share
-    a cell with runs that learn them: learned costs take precedence; methods without costs go with
-    either.
+    A variant takes precedence over a plain method with the same parts. Runs with given costs never
+    share a cell with runs that learn them: learned costs take precedence; methods without costs go
+    with either.
     """
     known = {label: found for label in scores["method"].unique() if (found := parts(label))}
-    if any(split_label(label).variant for label in known):
-        known = {label: found for label, found in known.items() if split_label(label).variant}
+    named = {found for label, found in known.items() if split_label(label).variant}
+    known = {n: found for n, found in known.items() if split_label(n).variant or found not in named}
     sources = sorted({split_label(label).given for label in known if not _costless(label)})
     keep = sources[0] if sources else ""  # "" is learned
     known = {n: found for n, found in known.items() if _costless(n) or split_label(n).given == keep}
     rows = scores[scores["method"].isin(known)]
-    columns = {
-        name: [getattr(known[label], name) for label in rows["method"]] for name in Parts._fields
-    }
-    return rows.assign(**columns)
+    return rows.assign(
+        **{name: [getattr(known[n], name) for n in rows["method"]] for name in Parts._fields}
+    )
+
+
+def on_shared_tasks(rows: pd.DataFrame, cell: Sequence[str]) -> pd.DataFrame:
+    """The rows of tasks on which every cell, distinguished by these columns, has runs.
+
+    If there is no such task, those of tasks with the most cells. Means over tasks are comparable
+    only on the same ones.
+    """
+    cells = rows.groupby(list(cell)).ngroup()
+    count = cells.groupby([rows[name] for name in TASK]).transform("nunique")
+    return rows[count == count.max()]
+
+
+def comparable(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """`with_parts` of runs with a value of the metric, on the tasks that all combinations share."""
+    return on_shared_tasks(with_parts(scores).dropna(subset=[metric]), Parts._fields)
 
 
 def _costless(label: str) -> bool:
@@ -97,8 +110,7 @@ def cells(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     """
     rng = np.random.default_rng(0)
     rows = []
-    known = with_parts(scores).dropna(subset=[metric])
-    for key, cell in known.groupby(list(Parts._fields), sort=True):
+    for key, cell in comparable(scores, metric).groupby(list(Parts._fields), sort=True):
         draws, value = _means(cell, metric, rng)
         rows.append((*key, value, *_interval(draws, [cell]), len(cell)))
     return pd.DataFrame(rows, columns=[*Parts._fields, "value", "low", "high", "runs"])
@@ -129,24 +141,14 @@ def square(scores: pd.DataFrame, metric: str) -> Square | None:
     own.
     """
     rows = with_parts(scores).dropna(subset=[metric])
-    rows = rows[rows["feasible_filter"] & rows["cost_critic"]]
+    rows = rows.assign(has=rows["multiplier"] != "none")[rows["acts"].isin(("actor", "planner"))]
     same = rows[rows["multiplier"].isin(("none", "augmented"))]
-    found, multiplier = _cells(same), "augmented"
-    if not all(map(len, found.values())):
-        found, multiplier = _cells(rows), "its own"
-    common = set.intersection(*(set(zip(cell["task"], cell["obs"])) for cell in found.values()))
-    if not common:
-        return None
-    keep = {
-        key: cell[[pair in common for pair in zip(cell["task"], cell["obs"])]]
-        for key, cell in found.items()
-    }
-    return Square(keep, multiplier, len(common))
-
-
-def _cells(rows: pd.DataFrame) -> dict[tuple[str, bool], pd.DataFrame]:
-    has = rows["multiplier"] != "none"
-    return {(acts, m): rows[(rows["acts"] == acts) & (has == m)] for acts, m in sorted(CELLS)}
+    for kind, chosen in (("augmented", same), ("its own", rows)):
+        shared = on_shared_tasks(chosen, ("acts", "has"))
+        found = dict(list(shared.groupby(["acts", "has"])))
+        if len(found) == len(CELLS):
+            return Square(found, kind, len(shared[TASK].drop_duplicates()))
+    return None
 
 
 def effects(found: Square, metric: str) -> pd.DataFrame:

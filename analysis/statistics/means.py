@@ -30,6 +30,22 @@ QUESTIONS: tuple[tuple[str, str, str], ...] = (
         "osrp [margin instead of cost share]",
         "osrp",
     ),
+    (
+        "what the proposals of a constrained actor add to a planner",
+        "osrp [planner, no multiplier]",
+        "osrp [costs of the plan alone]",
+    ),
+    (
+        "what they add to a planner with a multiplier",
+        "osrp_lag [planner, PID]",
+        "osrp_lag",
+    ),
+    (
+        "what a multiplier adds to a planner without them",
+        "osrp [planner, no multiplier]",
+        "osrp_lag [planner, PID]",
+    ),
+    ("an augmented Lagrangian instead of a PID in an actor", "bsrp_lag [actor, PID]", "bsrp_lag"),
     ("SAC-Lag of this suite instead of OmniSafe's", "omnisafe_sac_lag", "sac_lag"),
     ("what single imagined steps add to SAC-Lag", "sac_lag", "dyna_lag"),
     ("what branched rollouts add to SAC-Lag", "sac_lag", "mbpo_lag"),

@@ -307,6 +307,42 @@ def test_given_costs_never_share_a_row_or_a_cell_with_learned_ones():
     assert looks["osrp"].marker == looks["osrp (tracked hazards)"].marker
 
 
+# -- ablations -------------------------------------------------------------------------------------
+
+
+def test_every_part_of_a_method_is_averaged_over_the_same_tasks():
+    four = ["dreamerv3", "bsrp_lag", "osrp", "osrp_lag"]
+    scores = metrics.scores(made(four))
+    other = scores[scores["method"].isin(("dreamerv3", "bsrp_lag"))]
+    more = pd.concat([scores, other.assign(obs="elsewhere", **{"return": 1e3})])
+    wanted, found = (ablations.cells(each, "return") for each in (scores, more))
+    pd.testing.assert_frame_equal(wanted, found)
+    square = ablations.square(more, "return")
+    assert square is not None and square.tasks == scores.groupby(["task", "obs"]).ngroups
+    drawn = ablations.comparable(more, "return")
+    assert "elsewhere" not in set(drawn["obs"]) and set(drawn["method"]) == set(four)
+
+
+def test_a_variant_takes_the_place_of_the_plain_method_with_its_parts_alone():
+    scores = metrics.scores(made(["bsrp_lag", "osrp", "osrp_lag"]))
+    names = {"osrp": "osrp [planner, no multiplier]"}
+    more = scores[scores["method"] == "osrp_lag"].assign(
+        method="osrp_lag [planner, PID, constrained proposals]"
+    )
+    rows = ablations.with_parts(pd.concat([scores, scores.replace({"method": names}), more]))
+    parts = rows.drop_duplicates("method").set_index("method")[["acts", "multiplier"]]
+    assert {name: tuple(row) for name, row in parts.iterrows()} == {
+        "bsrp_lag": ("actor", "augmented"),
+        "osrp_lag": ("planner", "PID"),
+        "osrp [planner, no multiplier]": ("planner", "none"),
+        "osrp_lag [planner, PID, constrained proposals]": ("planner, constrained proposals", "PID"),
+    }
+    figure = ablation_figures.contribution(pd.concat([scores, more]))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "actor", "planner", "planner, constrained proposals"
+    ]  # fmt: skip
+
+
 # -- one task under two observations ---------------------------------------------------------------
 
 
