@@ -37,7 +37,7 @@ PROG = "safedreamer sweep"
 
 @dataclasses.dataclass(frozen=True)
 class SweepArgs:
-    """Which runs to start, where, and how many at a time."""
+    """Run a suite: what is done stays, the rest is started or continued."""
 
     suite: str
     """Name of a suite, or a YAML file of your own; `safedreamer suites` lists the built-in ones."""
@@ -89,9 +89,7 @@ def main(args: Sequence[str]) -> int:
 
     With --dry-run or --detach it does not wait: 0 then means that all was planned or submitted.
     """
-    chosen = parse(
-        SweepArgs, args, PROG, "Run a suite: what is done stays, the rest is started or continued."
-    )
+    chosen = parse(SweepArgs, args, PROG)
     _check(chosen)
     choose_python(chosen.env_python)
     from benchmarks.cli.defaults import task_env_spec, task_settings

@@ -22,7 +22,7 @@ from benchmarks.runs.reading import DamagedFile
 
 @dataclasses.dataclass(frozen=True)
 class CleanArgs(Selection):
-    """Arguments of `safedreamer clean`."""
+    """Delete replay buffers, or checkpoints too, of finished runs."""
 
     checkpoints: bool = False
     """Delete checkpoints too, not only replay buffers; the runs can then no longer be evaluated."""
@@ -35,12 +35,7 @@ def main(args: Sequence[str]) -> int:
 
     Returns 0, or DAMAGED if a run was left out.
     """
-    chosen = parse(
-        CleanArgs,
-        args,
-        "safedreamer clean",
-        "Delete replay buffers, or checkpoints too, of finished runs.",
-    )
+    chosen = parse(CleanArgs, args, "safedreamer clean")
     from benchmarks.runs import attempts
     from benchmarks.runs.errors import BadInput
     from benchmarks.runs.files import CHECKPOINTS, REPLAY

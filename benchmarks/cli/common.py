@@ -61,17 +61,20 @@ def parse(
     cls: type[T],
     args: Sequence[str],
     prog: str,
-    description: str = "",
+    description: str | None = None,
     default: T | None = None,
     guide: help.Guide | None = None,
 ) -> T:
     """Parse the command line into the dataclass; prints help and exits 0 for --help.
 
-    `guide` selects what --help shows of a command with many settings.
+    The description defaults to the dataclass's docstring. `guide` selects what --help shows of a
+    command with many settings.
 
     Raises BadInput, in one line, for an unknown setting (with similar names) or an invalid value.
     """
     extra: dict[str, Any] = {} if default is None else {"default": default}
+    if description is None:
+        description = " ".join((cls.__doc__ or "").split())
     if set(HELP) & set(args):
         print(help.page(parser_of(cls, prog, description, **extra), args, prog, guide), flush=True)
         raise SystemExit(0)

@@ -22,14 +22,14 @@ from benchmarks.cli.common import parse
 from benchmarks.runs.spec import OBSERVATIONS, PRESETS
 
 PROG = "safedreamer completion"
-HELP = """Print a script that completes commands, options and names. To use it: bash: add
-`source <(safedreamer completion bash)` to ~/.bashrc; zsh: the same in ~/.zshrc, after compinit;
-fish: `safedreamer completion fish > ~/.config/fish/completions/safedreamer.fish`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CompletionArgs:
-    """Arguments of `safedreamer completion`."""
+    """Print a script that completes commands, options and names. To use it: bash: add
+    `source <(safedreamer completion bash)` to ~/.bashrc; zsh: the same in ~/.zshrc, after compinit;
+    fish: `safedreamer completion fish > ~/.config/fish/completions/safedreamer.fish`.
+    """
 
     shell: Annotated[Literal["bash", "zsh", "fish"], tyro.conf.Positional]
     """The shell."""
@@ -37,7 +37,7 @@ class CompletionArgs:
 
 def main(args: Sequence[str]) -> int:
     """Print the script; returns 0."""
-    chosen = parse(CompletionArgs, args, PROG, " ".join(HELP.split()))
+    chosen = parse(CompletionArgs, args, PROG)
     options = {name: _options(name) for name in _commands() if name != "completion"}
     options["completion"] = []
     print({"bash": _bash, "zsh": _zsh, "fish": _fish}[chosen.shell](options, _values()), end="")

@@ -35,7 +35,7 @@ SHOWN_ROWS = 8  # of the history of training
 
 @dataclasses.dataclass(frozen=True)
 class DiagnoseArgs:
-    """Arguments of `safedreamer diagnose`."""
+    """Compare what a run's agent predicts with what happens on new layouts."""
 
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder of `safedreamer train`."""
@@ -66,12 +66,7 @@ def main(args: Sequence[str]) -> int:
 
     Returns 0, or the exit status of plotting if that fails.
     """
-    chosen = parse(
-        DiagnoseArgs,
-        args,
-        PROG,
-        "Compare what a run's agent predicts with what happens on new layouts.",
-    )
+    chosen = parse(DiagnoseArgs, args, PROG)
     if chosen.out is not None:
         check_file(chosen.out)
     choose_python(chosen.env_python)

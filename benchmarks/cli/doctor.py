@@ -39,7 +39,7 @@ from benchmarks.runs.errors import BadInput
 
 @dataclasses.dataclass(frozen=True)
 class DoctorConfig:
-    """Options of `safedreamer doctor`."""
+    """What this machine has and lacks."""
 
     out: Path = Path()  # folder that will hold runs; its free disk space is shown
     require_gl: bool = False  # rendering must work (observations `vision`, videos)
@@ -115,6 +115,4 @@ def format_report(checks: list[Check]) -> str:
 
 def main(args: Sequence[str]) -> int:
     """Print the report; returns 1 when something required is missing."""
-    return run_doctor(
-        parse(DoctorConfig, args, "safedreamer doctor", "What this machine has and lacks.")
-    )
+    return run_doctor(parse(DoctorConfig, args, "safedreamer doctor"))

@@ -31,7 +31,7 @@ from benchmarks.zoo.trained import Trained, here, named, trained
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateArgs:
-    """Arguments of `safedreamer evaluate`."""
+    """Run evaluation episodes and print returns and costs."""
 
     run: Annotated[str | None, tyro.conf.Positional] = None
     """Run folder of `safedreamer train`, zoo:METHOD/TASK/SEED, or hub:TARGET of `safedreamer push`;
@@ -106,7 +106,7 @@ class EvaluateArgs:
 
 def main(args: Sequence[str]) -> int:
     """Evaluate, write the records and print a table; returns 0."""
-    chosen = parse(EvaluateArgs, args, PROG, "Run evaluation episodes and print returns and costs.")
+    chosen = parse(EvaluateArgs, args, PROG)
     if (chosen.run is None) == (chosen.official is None):
         raise BadInput(
             "give either a run folder or --official FILE; zoo:METHOD/TASK/SEED and hub:TARGET name "

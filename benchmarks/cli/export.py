@@ -15,7 +15,7 @@ from benchmarks.runs.plain_text import printable
 
 @dataclasses.dataclass(frozen=True)
 class ExportArgs(Selection):
-    """Arguments of `safedreamer export`."""
+    """The records of a sweep as one Parquet file."""
 
     out: Path | None = None
     """Parquet file; records.parquet in the results folder if not given."""
@@ -26,9 +26,7 @@ def main(args: Sequence[str]) -> int:
 
     Returns 0, or DAMAGED if a run or a line of records was left out.
     """
-    chosen = parse(
-        ExportArgs, args, "safedreamer export", "The records of a sweep as one Parquet file."
-    )
+    chosen = parse(ExportArgs, args, "safedreamer export")
     from benchmarks.sweep.export import export
 
     found, status = chosen.readable()

@@ -13,7 +13,7 @@ from benchmarks.runs.reading import DamagedFile
 
 @dataclasses.dataclass(frozen=True)
 class LogsArgs(Selection):
-    """Arguments of `safedreamer logs`."""
+    """The last lines that runs of a sweep printed."""
 
     tail: int = 20
     """Lines per run."""
@@ -21,9 +21,7 @@ class LogsArgs(Selection):
 
 def main(args: Sequence[str]) -> int:
     """Print the lines under the runs' names; returns 0, or DAMAGED if a run was left out."""
-    chosen = parse(
-        LogsArgs, args, "safedreamer logs", "The last lines that runs of a sweep printed."
-    )
+    chosen = parse(LogsArgs, args, "safedreamer logs")
     from benchmarks.sweep.logs import tail
     from benchmarks.sweep.members import LOG_FILE
 

@@ -19,7 +19,7 @@ docs/concepts/omnisafe.md."""
 
 @dataclasses.dataclass(frozen=True)
 class MethodsArgs:
-    """Arguments of `safedreamer methods`."""
+    """List the methods that train accepts."""
 
     json: bool = False
     """Print JSON, with all facts about each method."""
@@ -27,7 +27,7 @@ class MethodsArgs:
 
 def main(args: Sequence[str]) -> int:
     """Print a line for each method; returns 0."""
-    chosen = parse(MethodsArgs, args, "safedreamer methods", "List the methods that train accepts.")
+    chosen = parse(MethodsArgs, args, "safedreamer methods")
     from benchmarks.methods import all_methods
 
     if chosen.json:

@@ -24,13 +24,12 @@ from benchmarks.runs.plain_text import printable
 from benchmarks.runs.records import EpisodeRecord, read_rows
 from benchmarks.sweep.text import columns
 
-ABOUT = "Evaluate the authors' checkpoints below a folder into one table; run again, it continues."
 HEADER = ("method", "task", "obs", "seed", "episodes", "return", "cost", "checkpoint")
 
 
 @dataclasses.dataclass(frozen=True)
 class OfficialArgs:
-    """Arguments of `safedreamer official`."""
+    """Evaluate the authors' checkpoints below a folder into one table; run again, it continues."""
 
     folder: Annotated[Path, tyro.conf.Positional]
     """Folder searched recursively for checkpoints, each (or its folder) named
@@ -48,7 +47,7 @@ class OfficialArgs:
 
 def main(args: Sequence[str]) -> int:
     """Evaluate missing checkpoints, print and write the table; returns 1 if one failed, else 0."""
-    chosen = parse(OfficialArgs, args, "safedreamer official", ABOUT)
+    chosen = parse(OfficialArgs, args, "safedreamer official")
     found = list(checkpoints(chosen.folder))
     if not found:
         raise BadInput(

@@ -40,7 +40,7 @@ WANTED = ("run_id", "method", "variant", "cost_source", "task", "obs", "seed", "
 
 @dataclasses.dataclass(frozen=True)
 class PublishArgs:
-    """Arguments of `safedreamer publish`."""
+    """Finished runs become results that can be committed."""
 
     folder: Annotated[Path, tyro.conf.Positional] = Path("results/campaign")
     """Results folder of a sweep."""
@@ -63,7 +63,7 @@ def main(args: Sequence[str]) -> int:
 
     Returns 0, 1 if a run could not be read, evaluated or published, or the status of the analysis.
     """
-    chosen = parse(PublishArgs, args, PROG, "Finished runs become results that can be committed.")
+    chosen = parse(PublishArgs, args, PROG)
     from benchmarks.suites.reading import load
     from benchmarks.sweep.members import State, look_for
 

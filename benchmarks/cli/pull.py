@@ -13,12 +13,10 @@ from benchmarks.cli.common import parse
 from benchmarks.runs.errors import BadInput
 from benchmarks.sharing.fetching import fetch
 
-ABOUT = "Fetch a shared run, which `evaluate`, `diagnose` and `plot` then take."
-
 
 @dataclasses.dataclass(frozen=True)
 class PullArgs:
-    """Arguments of `safedreamer pull`."""
+    """Fetch a shared run, which `evaluate`, `diagnose` and `plot` then take."""
 
     target: Annotated[str, tyro.conf.Positional]
     """Where it was pushed: a folder, a URL supported by fsspec, or hf://OWNER/NAME."""
@@ -28,7 +26,7 @@ class PullArgs:
 
 def main(args: Sequence[str]) -> int:
     """Fetch the run and verify its checksums; returns 0."""
-    chosen = parse(PullArgs, args, "safedreamer pull", ABOUT)
+    chosen = parse(PullArgs, args, "safedreamer pull")
     if chosen.out.exists():
         raise BadInput(f"{chosen.out} exists: name a new folder")
     fetch(chosen.target, chosen.out)

@@ -14,12 +14,10 @@ from benchmarks.cli.common import parse
 from benchmarks.sharing.contents import gather
 from benchmarks.sharing.places import place
 
-ABOUT = "Share a run: spec, records, newest checkpoint, videos of evaluations, and a card."
-
 
 @dataclasses.dataclass(frozen=True)
 class PushArgs:
-    """Arguments of `safedreamer push`."""
+    """Share a run: spec, records, newest checkpoint, videos of evaluations, and a card."""
 
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder."""
@@ -29,7 +27,7 @@ class PushArgs:
 
 def main(args: Sequence[str]) -> int:
     """Copy the shared files; returns 0."""
-    chosen = parse(PushArgs, args, "safedreamer push", ABOUT)
+    chosen = parse(PushArgs, args, "safedreamer push")
     where = place(chosen.target)
     with tempfile.TemporaryDirectory() as folder:
         gather(chosen.run, Path(folder))

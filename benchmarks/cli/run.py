@@ -16,7 +16,7 @@ from benchmarks.runs.errors import BadInput
 
 @dataclasses.dataclass(frozen=True)
 class RunArgs(Selection):
-    """Arguments of `safedreamer run`."""
+    """Train the run of a run folder as its spec.json says."""
 
     here: bool = False
     """Train in the foreground, in this process; `safedreamer sweep` starts runs elsewhere."""
@@ -29,9 +29,7 @@ def main(args: Sequence[str]) -> int:
 
     Returns 0, or EXIT_STOPPED after a signal, with a checkpoint.
     """
-    chosen = parse(
-        RunArgs, args, "safedreamer run", "Train the run of a run folder as its spec.json says."
-    )
+    chosen = parse(RunArgs, args, "safedreamer run")
     if not chosen.here:
         raise BadInput(
             "add --here to train in the foreground; `safedreamer sweep` starts runs in the "

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class StatusArgs(Selection):
-    """Arguments of `safedreamer status`."""
+    """Where the runs of a sweep stand."""
 
     failed: bool = False
     """List failed, stale and cancelled runs, with the reasons."""
@@ -40,7 +40,7 @@ class StatusArgs(Selection):
 
 def main(args: Sequence[str]) -> int:
     """Print the table; returns 0, or DAMAGED if a run was left out."""
-    chosen = parse(StatusArgs, args, "safedreamer status", "Where the runs of a sweep stand.")
+    chosen = parse(StatusArgs, args, "safedreamer status")
     if sum((chosen.failed, chosen.equal_progress, chosen.runs)) > 1:
         raise BadInput("choose one of --failed, --runs and --equal-progress")
     if not chosen.watch:

@@ -32,7 +32,7 @@ PROG = "safedreamer stress"
 
 @dataclasses.dataclass(frozen=True)
 class StressArgs:
-    """Arguments of `safedreamer stress`."""
+    """Play trained policies under perturbations of growing strength."""
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Run folders of `safedreamer train` or of a sweep, zoo:METHOD/TASK/SEED, or hub:TARGET of
@@ -78,9 +78,7 @@ def main(args: Sequence[str]) -> int:
 
     Returns 0, or the exit status of plotting if that fails.
     """
-    chosen = parse(
-        StressArgs, args, PROG, "Play trained policies under perturbations of growing strength."
-    )
+    chosen = parse(StressArgs, args, PROG)
     if not chosen.runs:
         raise BadInput("give at least one run folder, zoo:METHOD/TASK/SEED or hub:TARGET")
     if chosen.episodes is not None and chosen.episodes < 1:

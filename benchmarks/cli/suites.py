@@ -12,17 +12,12 @@ from benchmarks.sweep import text
 
 @dataclasses.dataclass(frozen=True)
 class SuitesArgs:
-    """No arguments."""
+    """List the built-in suites; a YAML file of your own is one too."""
 
 
 def main(args: Sequence[str]) -> int:
     """Print name and purpose; returns 0."""
-    parse(
-        SuitesArgs,
-        args,
-        "safedreamer suites",
-        "List the built-in suites; a YAML file of your own is one too.",
-    )
+    parse(SuitesArgs, args, "safedreamer suites")
     from benchmarks.suites.reading import builtin
 
     found = builtin()

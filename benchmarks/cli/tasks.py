@@ -14,7 +14,7 @@ from benchmarks.runs.errors import BadInput
 
 @dataclasses.dataclass(frozen=True)
 class TasksArgs:
-    """Arguments of `safedreamer tasks`."""
+    """List the tasks that train accepts; module:factory or module:Env-v0 names your own."""
 
     group: Annotated[str, tyro.conf.Positional] = ""
     """Group, such as paper20, core5, velocity, circle or run; all tasks if not given."""
@@ -22,12 +22,7 @@ class TasksArgs:
 
 def main(args: Sequence[str]) -> int:
     """Print each task, its published observation and the observations it offers; returns 0."""
-    chosen = parse(
-        TasksArgs,
-        args,
-        "safedreamer tasks",
-        "List the tasks that train accepts; module:factory or module:Env-v0 names your own.",
-    )
+    chosen = parse(TasksArgs, args, "safedreamer tasks")
     from benchmarks.tasks import expand, get_task, tasks
 
     try:
