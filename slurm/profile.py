@@ -38,16 +38,8 @@ from benchmarks.suites.yaml_nodes import MAX_YAML_BYTES, Nodes, compose
 DEFAULT = "default"  # stands for all families without their own Python
 POSITIVE = {"cpus": int, "memory_gb": float, "signal_seconds": int, "poll_seconds": float}
 OURS = (
-    "array",
-    "job-name",
-    "output",
-    "error",
-    "open-mode",
-    "signal",
-    "requeue",
-    "no-requeue",
-    "dependency",
-    "export",
+    *("array", "job-name", "output", "error", "open-mode", "signal", "requeue", "no-requeue"),
+    *("dependency", "export"),
 )
 
 
@@ -105,12 +97,9 @@ def minutes(text: str) -> int:
     if match is None:
         raise BadInput(f"time={text!r} must be minutes, HH:MM:SS or D-HH:MM:SS")
     parts = [int(part) for part in match["clock"].split(":")]
-    if match["days"] is not None:
-        hours, mins, seconds = (*parts, 0, 0)[:3]
-    elif len(parts) == 3:
-        hours, mins, seconds = parts
-    else:
-        hours, mins, seconds = 0, *(*parts, 0)[:2]
+    if match["days"] is None and len(parts) < 3:
+        parts.insert(0, 0)  # without hours
+    hours, mins, seconds = (*parts, 0, 0)[:3]
     total = ((int(match["days"] or 0) * 24 + hours) * 60 + mins) * 60 + seconds
     if total == 0:
         raise BadInput(f"time={text!r} must be positive")
@@ -158,54 +147,39 @@ class _File(Nodes):
     def _value(self, key: str, node: yaml.Node) -> Any:
         if key == "setup":
             return tuple(self.text(item, key) for item in self.items(node, key))
-        if key == "python":
-            return tuple(
-                (self._family(name, item), self.text(item, name))
-                for name, item in self.fields(node, None).items()
-            )
-        if key == "sbatch":
-            return tuple(
-                (self._option(name, item), self._flag(name, item))
-                for name, item in self.fields(node, None).items()
-            )
+        if key in ("python", "sbatch"):
+            read = self._python if key == "python" else self._option
+            return tuple(read(name, item) for name, item in self.fields(node, None).items())
         if key == "time":
             return self._time(node)
         if key in POSITIVE:
             return self._positive(key, node)
         return self.text(node, key)
 
-    def _family(self, name: str, node: yaml.Node) -> str:
-        try:
-            return choose("family of methods", name, self._families)
-        except BadInput as error:
-            self.wrong(node, str(error), error)
+    def _python(self, name: str, node: yaml.Node) -> tuple[str, str]:
+        with self.at(node):
+            family = choose("family of methods", name, self._families)
+        return family, self.text(node, name)
 
-    def _option(self, name: str, node: yaml.Node) -> str:
+    def _option(self, name: str, node: yaml.Node) -> tuple[str, str | bool]:
         spelled = name.lstrip("-").replace("_", "-")
         if spelled in OURS:
             self.wrong(node, f"{name} is set by the sweep and cannot be chosen")
-        return spelled
-
-    def _flag(self, name: str, node: yaml.Node) -> str | bool:
         value = self.value(node)
         if value is False or value is None:
             self.wrong(node, f"{name} must be a value, or true for an option without one")
-        return True if value is True else str(value)
+        return spelled, True if value is True else str(value)
 
     def _time(self, node: yaml.Node) -> str:
         # YAML 1.1 parses 12:30:00 as a base-60 number, so use the text itself.
         text = node.value if isinstance(node, yaml.ScalarNode) else ""
-        try:
+        with self.at(node):
             minutes(text)
-        except BadInput as error:
-            self.wrong(node, str(error), error)
         return text
 
     def _positive(self, key: str, node: yaml.Node) -> int | float:
         value, kind = self.value(node), POSITIVE[key]
         if not (is_a(value, float) and 0 < value < LARGEST) or kind(value) != value:
-            self.wrong(
-                node,
-                f"{key}={value} must be a positive {'whole number' if kind is int else 'number'}",
-            )
+            what = "whole number" if kind is int else "number"
+            self.wrong(node, f"{key}={value} must be a positive {what}")
         return kind(value)

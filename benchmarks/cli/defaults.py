@@ -15,7 +15,7 @@ from agents.api import EnvSpec
 from agents.safedreamer.config import SafeDreamerConfig
 from benchmarks.methods import Settings, check_spec, settings
 from benchmarks.methods import method as find
-from benchmarks.runs.errors import BadInput
+from benchmarks.runs.errors import BadInput, as_bad_input
 from benchmarks.runs.spec import RunSpec
 from benchmarks.tasks import Task, get_task
 
@@ -52,13 +52,11 @@ def spec_of(
 
     Raises BadInput for an unknown name, or settings that do not fit.
     """
-    try:
+    with as_bad_input(kinds=(ValueError, TypeError)):
         found = get_task(task)
         chosen = found.check_obs(obs or default_obs(method, found))
         given = task_settings(method, found.id, chosen, preset)
         agent = dataclasses.replace(given.agent, **settings)
-    except (ValueError, TypeError) as error:
-        raise BadInput(str(error)) from error
     of_run = (method, found.id, chosen, seed, given.steps, preset)
     spec = RunSpec(*of_run, given.loop, given.replay, agent)
     check_spec(spec)

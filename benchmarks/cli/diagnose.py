@@ -25,7 +25,7 @@ from benchmarks.diagnosis.findings import (
     write,
 )
 from benchmarks.envs.factory import choose_python
-from benchmarks.runs.errors import BadInput
+from benchmarks.runs.errors import BadInput, as_bad_input
 from benchmarks.runs.places import check_file
 
 PROG = "safedreamer diagnose"
@@ -99,15 +99,13 @@ def main(args: Sequence[str]) -> int:
     traces = play(
         agent, state, make, spec.seed, chosen.episodes, evaluation_key(spec.seed, env_steps), random
     )
-    try:
+    with as_bad_input():
         window = {"context": chosen.context, "horizon": chosen.horizon, "stride": chosen.stride}
         findings = diagnose(agent, state, traces, **window, seed=spec.seed)
         if dreams:
             findings += replayed_against_new(
                 agent, state, spec, saved, traces, chosen.context, chosen.horizon
             )
-    except ValueError as error:
-        raise BadInput(str(error)) from error
     if not random:
         findings += frozen_against_running(chosen.run, traces)
     parts = [table(findings), reliability(findings), over_training(history)]

@@ -20,11 +20,12 @@ from benchmarks.cli.common import parse
 from benchmarks.cli.film import Filming
 from benchmarks.cli.playing import PROG, Policy, run
 from benchmarks.envs.factory import choose_python
-from benchmarks.runs.errors import BadInput
+from benchmarks.runs.errors import BadInput, as_bad_input
 from benchmarks.runs.places import check_file, check_folder
 from benchmarks.runs.reading import read_text
 from benchmarks.runs.spec import RunSpec
 from benchmarks.suites.names import MAX_TASK_BYTES, file_name
+from benchmarks.tasks import get_task, tasks
 from benchmarks.training.episodes import UNSEEN_EPISODE
 from benchmarks.zoo.trained import Trained, here, named, trained
 
@@ -94,14 +95,9 @@ class EvaluateArgs:
         """What to film, or None."""
         if not (self.video or self.stills):
             return None
-        return Filming(
-            self.video,
-            self.stills,
-            min(self.video_episodes, self.episodes),
-            self.video_fps,
-            self.dream_context,
-            self.dream_steps,
-        )
+        episodes = min(self.video_episodes, self.episodes)
+        dreams = (self.dream_context, self.dream_steps)
+        return Filming(self.video, self.stills, episodes, self.video_fps, *dreams)
 
 
 def main(args: Sequence[str]) -> int:
@@ -128,7 +124,7 @@ def main(args: Sequence[str]) -> int:
                 "folder of videos"
             )
         check_folder(out.with_suffix(""))
-    found = policy.trained
+    found, first_episode = policy.trained, UNSEEN_EPISODE if chosen.unseen else 0
     if not policy.official and find(found.spec.method).engine == "torch":
         if filming is not None:
             raise BadInput(
@@ -137,19 +133,16 @@ def main(args: Sequence[str]) -> int:
             )
         from benchmarks.omnisafe.process import evaluate_in_child
 
-        options = {
-            "episodes": chosen.episodes,
-            "first_episode": _first_episode(chosen),
-            "out": str(out),
-            "published": found.published(),
-        }
-        return evaluate_in_child(found.spec, found.folder, **options)
-    run(policy, out, chosen.episodes, chosen.workers, filming, _first_episode(chosen))
+        return evaluate_in_child(
+            found.spec,
+            found.folder,
+            episodes=chosen.episodes,
+            first_episode=first_episode,
+            out=str(out),
+            published=found.published(),
+        )
+    run(policy, out, chosen.episodes, chosen.workers, filming, first_episode)
     return 0
-
-
-def _first_episode(chosen: EvaluateArgs) -> int:
-    return UNSEEN_EPISODE if chosen.unseen else 0
 
 
 def _of_run(chosen: EvaluateArgs) -> Policy:
@@ -164,10 +157,10 @@ def _of_run(chosen: EvaluateArgs) -> Policy:
             f"{chosen.run} was trained on {spec.task} ({spec.obs}), not on {task} ({obs}); "
             "--force evaluates all the same"
         )
-    spec = dataclasses.replace(spec, task=task, obs=_checked_obs(task, obs))
-    return Policy(
-        found._replace(spec=_seeded(spec, chosen)), name=chosen.run if named(chosen.run) else ""
-    )
+    with as_bad_input():
+        spec = dataclasses.replace(spec, task=task, obs=get_task(task).check_obs(obs))
+    found = found._replace(spec=_seeded(spec, chosen))
+    return Policy(found, name=chosen.run if named(chosen.run) else "")
 
 
 def _of_file(chosen: EvaluateArgs) -> Policy:
@@ -192,16 +185,13 @@ def _of_file(chosen: EvaluateArgs) -> Policy:
         raise BadInput(f"--official {path}: no such file")
     around = tasks_named(path)
     if around and chosen.task not in around and not chosen.force:
-        others = " or ".join(around)
         raise BadInput(
-            f"{path} was trained on {others} as its path or configuration says, not on "
-            f"{chosen.task}; --force evaluates all the same"
+            f"{path} was trained on {' or '.join(around)} as its path or configuration says, not "
+            f"on {chosen.task}; --force evaluates all the same"
         )
     spec = official_spec(chosen.method or "bsrp_lag", chosen.task, chosen.obs, path)
-    try:
+    with as_bad_input():
         step = load_official(path).step
-    except ValueError as error:
-        raise BadInput(str(error)) from error
     steps = step * spec.loop.action_repeat
     return Policy(Trained(_seeded(spec, chosen), path, steps, step), True, chosen.stoch)
 
@@ -212,14 +202,13 @@ def tasks_named(path: Path) -> list[str]:
     That is the `task` in a config.json or config.yaml next to it, else those whose name, such as
     PointGoal1, is in its path: the authors' folders are named after their tasks.
     """
-    from benchmarks.tasks import tasks
-
     text = str(path.resolve()).lower()
     for name in ("config.json", "config.yaml"):
-        beside = path.with_name(name)
-        if beside.is_file() and (
-            found := re.search(r'^\W*task\W*: *"?([\w-]+)', _readable(beside), re.MULTILINE)
-        ):
+        try:
+            beside = read_text(path.with_name(name))
+        except (BadInput, OSError):  # it only serves to check the task that was given
+            continue
+        if found := re.search(r'^\W*task\W*: *"?([\w-]+)', beside, re.MULTILINE):
             text = found[1].lower()
             break
     short = {task: re.sub(r"^Safety|-v\d$", "", task).lower() for task in tasks()}
@@ -228,26 +217,6 @@ def tasks_named(path: Path) -> list[str]:
         for task, name in short.items()
         if re.search(rf"(?<![a-z]){name}(?!\d)|safety{name}(?!\d)", text)
     ]
-
-
-def _readable(file: Path) -> str:
-    """Text of a file; empty if it is damaged.
-
-    Its contents only serve to check the task that was given.
-    """
-    try:
-        return read_text(file)
-    except (BadInput, OSError):
-        return ""
-
-
-def _checked_obs(task: str, obs: str) -> str:
-    from benchmarks.tasks import get_task
-
-    try:
-        return get_task(task).check_obs(obs)
-    except ValueError as error:
-        raise BadInput(str(error)) from error
 
 
 def _seeded(spec: RunSpec, chosen: EvaluateArgs) -> RunSpec:

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from benchmarks.cli.common import parse
-from benchmarks.runs.errors import BadInput
+from benchmarks.runs.errors import as_bad_input
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,14 +25,10 @@ def main(args: Sequence[str]) -> int:
     chosen = parse(TasksArgs, args, "safedreamer tasks")
     from benchmarks.tasks import expand, get_task, tasks
 
-    try:
-        pairs = (
-            expand(chosen.group)
-            if chosen.group
-            else [(task.id, task.default_obs) for task in tasks().values()]
-        )
-    except ValueError as error:
-        raise BadInput(str(error)) from error
+    pairs = [(task.id, task.default_obs) for task in tasks().values()]
+    if chosen.group:
+        with as_bad_input():
+            pairs = expand(chosen.group)
     for name, obs in pairs:
         print(f"{name:<32} {obs:<12} of {', '.join(get_task(name).observations)}")
     return 0

@@ -19,7 +19,7 @@ from benchmarks.cli.foreground import train_here
 from benchmarks.envs.factory import choose_python
 from benchmarks.process.help import Guide
 from benchmarks.process.options import HELP
-from benchmarks.runs.errors import BadInput
+from benchmarks.runs.errors import BadInput, as_bad_input
 from benchmarks.runs.reading import sha256_of
 from benchmarks.runs.spec import (
     ENV_TIMEOUT_SECONDS,
@@ -113,22 +113,22 @@ def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
     from benchmarks.methods import check_spec
     from benchmarks.tasks import get_task
 
-    try:
+    with as_bad_input():
         task = get_task(first.task)
         obs = task.check_obs(first.obs or default_obs(first.method, task))
         preset = task_settings(first.method, task.id, obs, first.preset)
-        everything = _everything(type(preset.agent))
         run = dataclasses.replace(
-            first, obs=obs, steps=first.steps if first.steps is not None else preset.steps
+            first,
+            obs=obs,
+            steps=first.steps if first.steps is not None else preset.steps,
+            max_minutes=first.max_minutes if first.max_minutes is not None else preset.max_minutes,
         )
-        minutes = first.max_minutes if first.max_minutes is not None else preset.max_minutes
-        run = dataclasses.replace(run, max_minutes=minutes)
+        everything = _everything(type(preset.agent))
         default = everything(run=run, loop=preset.loop, replay=preset.replay, agent=preset.agent)
         chosen: Any = parse(everything, args, PROG, ABOUT, default, guide=GUIDE)
         steps = chosen.run.steps
         if steps is None:  # `--steps None` on the command line
             raise BadInput("--steps must be a number of simulator steps")
-        source = str(first.init_from) if first.init_from else ""
         spec = RunSpec(
             method=first.method,
             task=task.id,
@@ -139,15 +139,13 @@ def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
             loop=chosen.loop,
             replay=chosen.replay,
             agent=chosen.agent,
-            init_from=source,
+            init_from=str(first.init_from) if first.init_from else "",
             init_sha256=_sha256(first.init_from) if first.init_from else "",
             max_minutes=chosen.run.max_minutes,
         )
         check_spec(spec)
         if first.init_from and not first.init_from.is_dir():
             check_official(spec, first.init_from)
-    except ValueError as error:
-        raise BadInput(str(error)) from error
     return chosen.run, spec
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from agents.settings import replaced
 from benchmarks.methods import Settings
-from benchmarks.runs.errors import BadInput
+from benchmarks.runs.errors import BadInput, as_bad_input
 from benchmarks.runs.identity import flatten
 from benchmarks.runs.plain_text import choose, whole_number
 from benchmarks.runs.reading import is_a
@@ -63,21 +63,15 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
             raise BadInput(f"{name}={value!r} must be one of {', '.join(map(str, get_args(hint)))}")
         return value
     if get_origin(hint) in (Union, UnionType):
-        options = get_args(hint)
-        return (
-            None
-            if value is None
-            else _convert(next(option for option in options if option is not NoneType), value, name)
-        )
+        kind = next(option for option in get_args(hint) if option is not NoneType)
+        return None if value is None else _convert(kind, value, name)
     if get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_convert(get_args(hint)[0], item, name) for item in value)
     if hint in (bool, str) and is_a(value, hint):
         return value
     if hint in (int, float) and is_a(value, float | str):
-        try:
+        with as_bad_input(name, (ValueError, OverflowError)):
             number = whole_number(str(value)) if hint is int else float(value)
-        except (ValueError, OverflowError) as error:
-            raise BadInput(f"{name}: {error}") from error
         if math.isfinite(number):
             return number
     raise BadInput(f"{name}={value!r} must be {_KINDS.get(hint, hint)}")

@@ -45,15 +45,18 @@ COMMON = ("preset", "steps", "minutes", "seeds", "obs", "settings")
 TOP = ("about", "tags", "runs", *COMMON)
 IN_BLOCK = ("methods", "tasks", "variants", "grid", *COMMON)
 SUFFIXES = (".yaml", ".yml")
+FOLDER = resources.files("benchmarks.suites")
 
 
 def builtin() -> dict[str, str]:
     """Names of the built-in suites, each with its description."""
-    folder = resources.files("benchmarks.suites")
-    names = sorted(
-        Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml")
-    )
-    return {name: load(name).about for name in names}
+    return {name: load(name).about for name in builtin_names()}
+
+
+def builtin_names() -> list[str]:
+    """Names of the built-in suites, sorted."""
+    files = (Path(entry.name) for entry in FOLDER.iterdir())
+    return sorted(file.stem for file in files if file.suffix == ".yaml")
 
 
 def load(name: str | os.PathLike[str]) -> Suite:
@@ -67,12 +70,9 @@ def load(name: str | os.PathLike[str]) -> Suite:
             return parse(read_text(path, MAX_YAML_BYTES), path.stem, os.fspath(name))
         except FileNotFoundError as error:
             raise BadInput(f"suite {name} cannot be read: {error.strerror}") from error
-    folder = resources.files("benchmarks.suites")
-    names = [Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml")]
-    file = (
-        folder / f"{choose('suite (a name or a .yaml file)', os.fspath(name), sorted(names))}.yaml"
-    )
-    return parse(file.read_text(encoding="utf-8"), os.fspath(name), file.name)
+    chosen = choose("suite (a name or a .yaml file)", os.fspath(name), builtin_names())
+    file = FOLDER / f"{chosen}.yaml"
+    return parse(file.read_text(encoding="utf-8"), chosen, file.name)
 
 
 def parse(text: str, name: str, source: str) -> Suite:
@@ -90,12 +90,9 @@ class _File(Nodes):
         common = {key: top[key] for key in COMMON if key in top}
         blocks = tuple(self.block(item, common) for item in self.items(top["runs"], "runs"))
         about = self.text(top["about"], "about") if "about" in top else ""
-        tags = (
-            tuple(self.text(item, "tags") for item in self.items(top["tags"], "tags"))
-            if "tags" in top
-            else ()
-        )
-        return Suite(name, about, tags, blocks, self.source)
+        tags = self.items(top["tags"], "tags") if "tags" in top else []
+        tagged = tuple(self.text(tag, "tags") for tag in tags)
+        return Suite(name, about, tagged, blocks, self.source)
 
     def block(self, node: yaml.Node, common: Mapping[str, yaml.Node]) -> Block:
         own = self.fields(node, IN_BLOCK)
@@ -104,18 +101,14 @@ class _File(Nodes):
             if needed not in given:
                 self.wrong(node, f"a block needs {needed}")
         obs = self.chosen("observation", given["obs"], OBS) if "obs" in given else None
+        preset = self.chosen("preset", given["preset"], PRESETS) if "preset" in given else "release"
         settings = [self.settings(part["settings"]) for part in (common, own) if "settings" in part]
         shared = tuple(override for part in settings for override in part)
+        tasks = [self.tasks(item, obs) for item in self.items(given["tasks"], "tasks")]
         return Block(
             methods=self.distinct(given["methods"], "methods", self.method),
-            tasks=tuple(
-                dict.fromkeys(
-                    x for item in self.items(given["tasks"], "tasks") for x in self.tasks(item, obs)
-                )
-            ),
-            preset=self.chosen("preset", given["preset"], PRESETS)
-            if "preset" in given
-            else "release",
+            tasks=tuple(dict.fromkeys(itertools.chain.from_iterable(tasks))),
+            preset=preset,
             steps=self.number(given["steps"], "steps", 1) if "steps" in given else None,
             minutes=self.positive(given["minutes"], "minutes") if "minutes" in given else None,
             seeds=self.distinct(
@@ -127,10 +120,8 @@ class _File(Nodes):
 
     def method(self, node: yaml.Node) -> str:
         name = self.text(node, "methods")
-        try:
+        with self.at(node):
             return method(name).name
-        except BadInput as error:
-            self.wrong(node, str(error), error)
 
     def tasks(self, node: yaml.Node, obs: Any) -> tuple[TaskObs, ...]:
         try:
@@ -145,23 +136,16 @@ class _File(Nodes):
     ) -> tuple[Variant, ...]:
         named = [Variant("", (), line)]
         if "variants" in given:
-            found = self.fields(given["variants"], None)
-            named = [
-                Variant(key, self.settings(value), line_of(value)) for key, value in found.items()
-            ]
+            found = self.fields(given["variants"], None).items()
+            named = [Variant(key, self.settings(value), line_of(value)) for key, value in found]
             if not named:
                 self.wrong(given["variants"], "variants is empty")
-        axes: list[list[Override]] = []
-        if "grid" in given:
-            found = self.fields(given["grid"], None)
-            self.once([Override(key, None, line_of(value)) for key, value in found.items()])
-            for key, value in found.items():
-                axes.append(
-                    [
-                        Override(key, self.value(item), line_of(item))
-                        for item in self.items(value, key)
-                    ]
-                )
+        grid = self.fields(given["grid"], None) if "grid" in given else {}
+        self.once([Override(key, None, line_of(value)) for key, value in grid.items()])
+        axes = [
+            [Override(key, self.value(item), line_of(item)) for item in self.items(value, key)]
+            for key, value in grid.items()
+        ]
         result = []
         for variant, point in itertools.product(named, itertools.product(*axes)):
             self.once([*variant.overrides, *point])

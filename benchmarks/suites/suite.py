@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.methods import Settings, check_spec
-from benchmarks.runs.errors import BadInput
+from benchmarks.runs.errors import as_bad_input
 from benchmarks.runs.spec import RunSpec
 from benchmarks.suites.names import MAX_TASK_BYTES, file_name, label
 from benchmarks.suites.overrides import apply, check
@@ -101,58 +102,31 @@ def expand(suite: Suite, defaults: Defaults) -> tuple[Entry, ...]:
     cached = functools.cache(defaults)
     found: dict[str, Entry] = {}
     for block in suite.blocks:
-        for method in block.methods:
-            for task, obs in block.tasks:
-                for variant in block.variants:
-                    chosen = _settings(suite, block, cached, method, task, obs, variant)
-                    for seed in block.seeds:
-                        entry = _entry(suite, block, chosen, method, task, obs, variant, seed)
-                        found.setdefault(entry.spec.run_id, entry)
+        for method, (task, obs), variant in itertools.product(
+            block.methods, block.tasks, block.variants
+        ):
+            with as_bad_input(f"{suite.source}:{block.line}"):
+                chosen = cached(method, task, obs, block.preset)
+            values = {}
+            for override in variant.overrides:
+                with as_bad_input(f"{suite.source}:{override.line}"):
+                    name, value = check(chosen, override.name, override.value)
+                values[name] = value
+            with as_bad_input(f"{suite.source}:{variant.line}"):
+                chosen = apply(chosen, values)
+                for seed in block.seeds:
+                    spec = _spec(block, chosen, method, task, obs, seed)
+                    found.setdefault(spec.run_id, Entry(spec, variant.name))
     return tuple(found.values())
 
 
-def _settings(
-    suite: Suite,
-    block: Block,
-    defaults: Defaults,
-    method: str,
-    task: str,
-    obs: str,
-    variant: Variant,
-) -> Settings:
-    line = block.line
-    try:
-        chosen = defaults(method, task, obs, block.preset)
-        values = {}
-        for override in variant.overrides:
-            line = override.line
-            name, value = check(chosen, override.name, override.value)
-            values[name] = value
-        line = variant.line
-        return apply(chosen, values)
-    except ValueError as error:
-        raise BadInput(f"{suite.source}:{line}: {error}") from error
-
-
-def _entry(
-    suite: Suite,
-    block: Block,
-    chosen: Settings,
-    method: str,
-    task: str,
-    obs: str,
-    variant: Variant,
-    seed: int,
-) -> Entry:
+def _spec(block: Block, chosen: Settings, method: str, task: str, obs: str, seed: int) -> RunSpec:
     steps = block.steps if block.steps is not None else chosen.steps
     minutes = block.minutes if block.minutes is not None else chosen.max_minutes
-    try:
-        of_run = (method, task, obs, seed, steps, block.preset)
-        spec = RunSpec(*of_run, chosen.loop, chosen.replay, chosen.agent, max_minutes=minutes)
-        check_spec(spec)
-    except ValueError as error:
-        raise BadInput(f"{suite.source}:{variant.line}: {error}") from error
+    of_run = (method, task, obs, seed, steps, block.preset)
+    spec = RunSpec(*of_run, chosen.loop, chosen.replay, chosen.agent, max_minutes=minutes)
+    check_spec(spec)
     if spec.replay.directory:  # each run needs one of its own
         own = str(Path(spec.replay.directory) / spec.run_id)
         spec = dataclasses.replace(spec, replay=dataclasses.replace(spec.replay, directory=own))
-    return Entry(spec, variant.name)
+    return spec

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import yaml
@@ -31,16 +32,14 @@ def compose(text: str, source: str) -> yaml.Node | None:
         return root
     except RecursionError as error:
         raise BadInput(f"{source}:1: nested too deeply") from error
-    except ValueError as error:
-        if isinstance(error, BadInput):
-            raise
-        raise BadInput(f"{source}:1: {one_line(str(error))}") from error
+    except BadInput:
+        raise
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise BadInput(
             f"{source}:{mark.line + 1 if mark else 1}: {error.problem or error.context}"
         ) from error
-    except yaml.YAMLError as error:
+    except (ValueError, yaml.YAMLError) as error:
         raise BadInput(f"{source}:1: {one_line(str(error))}") from error
 
 
@@ -102,11 +101,8 @@ class Nodes:
 
     def fields(self, node: yaml.Node, known: Sequence[str] | None) -> dict[str, yaml.Node]:
         if not isinstance(node, yaml.MappingNode):
-            self.wrong(
-                node,
-                "expected settings as `name: "
-                f"value`{f' with {known[0]}, {known[1]}, ...' if known else ''}",
-            )
+            such = f" with {known[0]}, {known[1]}, ..." if known else ""
+            self.wrong(node, f"expected settings as `name: value`{such}")
         found: dict[str, yaml.Node] = {}
         for key, value in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
@@ -135,17 +131,13 @@ class Nodes:
 
     def chosen(self, kind: str, node: yaml.Node, valid: Any) -> Any:
         text = self.text(node, kind)
-        try:
+        with self.at(node):
             return choose(kind, text, valid)
-        except BadInput as error:
-            self.wrong(node, str(error), error)
 
     def number(self, node: yaml.Node, what: str, least: int) -> int:
         value = self.value(node)
-        try:
+        with self.at(node, f"{what}: "):
             number = whole_number(str(value))
-        except (ValueError, OverflowError) as error:
-            self.wrong(node, f"{what}: {error}", error)
         if isinstance(value, bool) or number < least:
             self.wrong(node, f"{what}={value} must be a whole number of at least {least}")
         return number
@@ -156,13 +148,8 @@ class Nodes:
             number = float(value) if is_a(value, float | str) else math.nan
             check_number(what, number)
         except (ValueError, OverflowError) as error:
-            self.wrong(
-                node,
-                str(error)
-                if isinstance(error, BadInput)
-                else f"{what}: {value!r:.60} is not a number",
-                error,
-            )
+            no_number = f"{what}: {value!r:.60} is not a number"
+            self.wrong(node, str(error) if isinstance(error, BadInput) else no_number, error)
         return number
 
     def text(self, node: yaml.Node, what: str) -> str:
@@ -178,12 +165,19 @@ class Nodes:
         loader = yaml.SafeLoader("")
         try:
             return loader.construct_object(node)
-        except yaml.MarkedYAMLError as error:  # a tag for a Python object
-            self.wrong(node, one_line(error.problem or "it cannot be read", 200), error)
-        except (ValueError, OverflowError) as error:
-            self.wrong(node, one_line(str(error), 200), error)
+        except (yaml.MarkedYAMLError, ValueError, OverflowError) as error:
+            # the first for a tag of a Python object
+            self.wrong(node, one_line(str(getattr(error, "problem", None) or error), 200), error)
         finally:
             loader.dispose()
+
+    @contextlib.contextmanager
+    def at(self, node: yaml.Node, what: str = "") -> Iterator[None]:
+        """Turn a ValueError into one that names the line of the node."""
+        try:
+            yield
+        except (ValueError, OverflowError) as error:
+            self.wrong(node, f"{what}{error}", error)
 
     def wrong(self, node: yaml.Node, text: str, cause: BaseException | None = None) -> NoReturn:
         raise BadInput(f"{self.source}:{line_of(node)}: {text}") from cause

@@ -8,6 +8,7 @@ steps than required continues.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -24,6 +25,11 @@ class Start(NamedTuple):
     member: Member | None
     why: Why
 
+    @property
+    def env_steps(self) -> int:
+        """Simulator steps trained so far."""
+        return self.member.env_steps if self.member else 0
+
 
 class Plan(NamedTuple):
     """What to do with every run of a suite, and runs that the suite no longer contains."""
@@ -37,15 +43,9 @@ class Plan(NamedTuple):
 
     def counts(self) -> dict[str, int]:
         """Number of runs of each kind, without empty kinds."""
-        kinds: dict[str, int] = {}
-        for start in self.start:
-            kinds[start.why] = kinds.get(start.why, 0) + 1
-        kinds |= {
-            "running": len(self.running),
-            "done": len(self.done),
-            "cancelled": len(self.cancelled),
-            "cleaned": len(self.cleaned),
-        }
+        kinds = Counter[str](start.why for start in self.start)
+        for kind in ("running", "done", "cancelled", "cleaned"):
+            kinds[kind] = len(getattr(self, kind))
         return {kind: count for kind, count in kinds.items() if count}
 
 
@@ -55,11 +55,12 @@ def make_plan(suite: str, entries: Sequence[Entry], there: Iterable[Member]) -> 
     plan = Plan([], [], [], [], [], [])
     for entry in entries:
         member = known.get(entry.spec.run_id)
+        budget = Budget(entry.spec.steps, entry.spec.max_minutes)  # that the suite now requires
         if member is None:
             plan.start.append(Start(entry, None, "new"))
         elif member.state == "running":
             plan.running.append(member)
-        elif _trained(member, entry):
+        elif member.status and budget.spent(member.status):
             plan.done.append(member)
         elif member.state == "cancelled":
             plan.cancelled.append(member)
@@ -68,26 +69,14 @@ def make_plan(suite: str, entries: Sequence[Entry], there: Iterable[Member]) -> 
         else:
             plan.start.append(Start(entry, member, _why(member, entry)))
     wanted = {entry.spec.run_id for entry in entries}
-    plan.left.extend(
-        member
-        for member in known.values()
-        if suite in member.suites and member.run_id not in wanted
-    )
+    mine = [member for member in known.values() if suite in member.suites]
+    plan.left.extend(member for member in mine if member.run_id not in wanted)
     return plan
 
 
-def _trained(member: Member, entry: Entry) -> bool:
-    """Whether the run has used up the step or time budget that the suite now requires."""
-    return member.status is not None and Budget(entry.spec.steps, entry.spec.max_minutes).spent(
-        member.status
-    )
-
-
 def _why(member: Member, entry: Entry) -> Why:
-    if member.state == State.FAILED:
-        return "failed"
-    if member.state == State.STALE:
-        return "stale"
+    if member.state in (State.FAILED, State.STALE):
+        return member.state.value
     if member.status is not None and member.status.state in ("finished", "out_of_time"):
         return "longer"
     return "continues" if member.env_steps else "waiting"

@@ -7,15 +7,13 @@ the run's work was counted, and marked by "~".
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.methods import method
-from benchmarks.runs.errors import BadInput
-from benchmarks.runs.spec import RunSpec
+from benchmarks.runs.errors import as_bad_input
 from benchmarks.suites.suite import Entry, Suite
 from benchmarks.sweep import gpu_hours
-from benchmarks.sweep.members import Member
 from benchmarks.sweep.needs import Estimate, Needs
 from benchmarks.sweep.plan import Plan, Start
 from benchmarks.sweep.rates import Rates
@@ -34,18 +32,15 @@ def preview(
     out: Path,
 ) -> list[str]:
     """Lines to print. `needs` has the needs of every run to start, by run id."""
-    counts = (
-        ", ".join(f"{count} {kind}" for kind, count in plan.counts().items()) or "nothing to do"
-    )
-    lines = [
-        f"suite {suite.name}: {len(entries)} runs ({counts}) in {out}",
-        *_table(plan.start, rates),
-        "",
-    ]
+    counts = ", ".join(f"{count} {kind}" for kind, count in plan.counts().items())
+    title = f"suite {suite.name}: {len(entries)} runs ({counts or 'nothing to do'}) in {out}"
+    lines = [title, *_table(plan.start, rates), ""]
     if plan.start:
+        of_runs = [needs[start.entry.spec.run_id] for start in plan.start]
         lines += [
             *_time(plan.start, rates),
-            *_space([needs[start.entry.spec.run_id] for start in plan.start]),
+            f"memory: {amount(max(need.memory for need in of_runs))} for the largest run",
+            f"disk: {amount(sum(need.disk for need in of_runs))} for these runs when they are done",
         ]
     lines += [
         f"cancelled (safedreamer retry brings it back): {member.folder.name}"
@@ -72,7 +67,8 @@ def needs_of(starts: Sequence[Start], estimate: Estimate) -> dict[str, Needs]:
         spec = start.entry.spec
         alike = (spec.method, spec.task, spec.obs, spec.steps, spec.loop, spec.replay, spec.agent)
         if alike not in found:
-            found[alike] = _checked(spec, estimate)
+            with as_bad_input(f"{spec.method} on {spec.task} ({spec.obs})"):
+                found[alike] = estimate(spec)
         needs[spec.run_id] = found[alike]
     return needs
 
@@ -84,13 +80,6 @@ def _warnings(starts: Sequence[Start]) -> list[str]:
     return [f"warning: {text}" for text in dict.fromkeys(found)]
 
 
-def _checked(spec: RunSpec, estimate: Estimate) -> Needs:
-    try:
-        return estimate(spec)
-    except ValueError as error:
-        raise BadInput(f"{spec.method} on {spec.task} ({spec.obs}): {error}") from error
-
-
 def _table(starts: Sequence[Start], rates: Rates) -> list[str]:
     """One line for all runs that differ only by seed."""
     groups: dict[tuple[str, ...], list[Start]] = defaultdict(list)
@@ -100,28 +89,19 @@ def _table(starts: Sequence[Start], rates: Rates) -> list[str]:
     rows = []
     for kind, members in groups.items():
         seeds = " ".join(str(start.entry.spec.seed) for start in members)
-        why = ", ".join(
-            f"{count} {name}" for name, count in Counter(start.why for start in members).items()
-        )
+        counts = Counter(start.why for start in members)
+        why = ", ".join(f"{count} {name}" for name, count in counts.items())
         rows.append((*kind, seeds, why, _hours(members, rates)))
-    return (
-        columns(("method", "task", "obs", "steps", "seeds", "to start", "hours"), rows)
-        if rows
-        else []
-    )
+    header = ("method", "task", "obs", "steps", "seeds", "to start", "hours")
+    return columns(header, rows) if rows else []
 
 
 def _left(start: Start, rates: Rates) -> float | None:
-    return rates.hours(start.entry, _done(start))
+    return rates.hours(start.entry, start.env_steps)
 
 
 def _estimated(start: Start) -> float | None:
-    return gpu_hours.hours(start.entry.spec, _done(start), CARD)
-
-
-def _done(start: Start) -> int:
-    member: Member | None = start.member
-    return member.env_steps if member else 0
+    return gpu_hours.hours(start.entry.spec, start.env_steps, CARD)
 
 
 def _hours(starts: Sequence[Start], rates: Rates) -> str:
@@ -133,7 +113,7 @@ def _hours(starts: Sequence[Start], rates: Rates) -> str:
     return "unknown"
 
 
-def _time(starts: Sequence[Start], rates: Rates) -> list[str]:
+def _time(starts: Sequence[Start], rates: Rates) -> Iterator[str]:
     left = [(start, _left(start, rates)) for start in starts]
     known = [value for _, value in left if value is not None]
     text = f"time: {sum(known):.1f} hours of runs, one after another" if known else "time: unknown"
@@ -142,21 +122,11 @@ def _time(starts: Sequence[Start], rates: Rates) -> list[str]:
             f"; {len(left) - len(known)} of {len(left)} runs have no measured rate of their "
             "kind in this folder yet"
         )
+    yield text
     guessed = [_estimated(start) for start, value in left if value is None]
     if guesses := [value for value in guessed if value is not None]:
-        return [
-            text,
+        yield (
             f"~ {sum(guesses):.0f} GPU-hours for {len(guesses)} of these, estimated for one NVIDIA "
             f"{CARD} per run: operations counted, rates measured on an H200, nothing else "
-            "(docs/howto/accelerator.md)",
-        ]
-    return [text]
-
-
-def _space(needs: Sequence[Needs]) -> list[str]:
-    largest = max(need.memory for need in needs)
-    total = sum(need.disk for need in needs)
-    return [
-        f"memory: {amount(largest)} for the largest run",
-        f"disk: {amount(total)} for these runs when they are done",
-    ]
+            "(docs/howto/accelerator.md)"
+        )
