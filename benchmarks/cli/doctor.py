@@ -11,28 +11,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.cli import doctor_checks as checks
 from benchmarks.cli.common import parse
-from benchmarks.cli.doctor_checks import (
-    ANALYSIS,
-    COMMANDS,
-    LEARNER,
-    OPTIONAL,
-    STACK,
-    Check,
-    check_bytecode,
-    check_chosen_rendering,
-    check_ffmpeg,
-    check_jax,
-    check_learner_package,
-    check_machine,
-    check_optional_package,
-    check_package,
-    check_python,
-    check_rendering,
-    check_slurm,
-    lower_bounds,
-    pins,
-)
+from benchmarks.cli.doctor_checks import Check
 from benchmarks.cli.doctor_envs import check_env_python
 from benchmarks.runs.errors import BadInput
 
@@ -63,56 +44,52 @@ def report(config: DoctorConfig = DoctorConfig()) -> list[Check]:
         other = check_env_python(python, config.timeout_s) if python else []
     except BadInput as error:
         other = [Check("environments' Python", "missing", str(error), True)]
+    if other:
+        learner = (*checks.LEARNER, *checks.COMMANDS)
+        packages = [checks.check_learner_package(name, checks.lower_bounds()) for name in learner]
+        packages += [
+            checks.check_learner_package(name, {}, required=False) for name in checks.ANALYSIS
+        ]
+    else:
+        packages = [checks.check_package(name, checks.pins()) for name in checks.STACK]
     return [
-        check_python(bool(other)),
-        check_bytecode(),
-        *(
-            [check_learner_package(name, lower_bounds()) for name in (*LEARNER, *COMMANDS)]
-            + [check_learner_package(name, {}, required=False) for name in ANALYSIS]
-            if other
-            else [check_package(name, pins()) for name in STACK]
-        ),
-        *(check_optional_package(name) for name in OPTIONAL),
-        check_jax(config.timeout_s, config.require_gpu),
+        checks.check_python(bool(other)),
+        checks.check_bytecode(),
+        *packages,
+        *(checks.check_optional_package(name) for name in checks.OPTIONAL),
+        checks.check_jax(config.timeout_s, config.require_gpu),
         *other,
-        check_chosen_rendering(config.timeout_s, config.require_gl, python),
-        *check_rendering(config.timeout_s, config.require_gl, python),
-        check_ffmpeg(),
-        check_slurm(),
-        *check_machine(config.out),
+        checks.check_chosen_rendering(config.timeout_s, config.require_gl, python),
+        *checks.check_rendering(config.timeout_s, config.require_gl, python),
+        checks.check_ffmpeg(),
+        checks.check_slurm(),
+        *checks.check_machine(config.out),
     ]
 
 
-def run_doctor(config: DoctorConfig) -> int:
-    """Print the report. Returns 1 if something required is missing, else 0."""
-    if config.env_python is not None:
-        from benchmarks.envs.factory import ENV_PYTHON
-
-        os.environ[ENV_PYTHON] = config.env_python
-    checks = report(config)
-    print(format_report(checks))
-    return int(any(check.required and check.status == "missing" for check in checks))
-
-
-def format_report(checks: list[Check]) -> str:
+def format_report(found: list[Check]) -> str:
     """The report as text: a line per check, then the commands that fix problems."""
-    width = max(len(check.name) for check in checks)
-    lines = [f"{check.status:<8}{check.name:<{width}}  {check.detail}" for check in checks]
+    width = max(len(check.name) for check in found)
+    lines = [f"{check.status:<8}{check.name:<{width}}  {check.detail}" for check in found]
     fixes: dict[str, list[str]] = {}
-    for check in checks:
+    for check in found:
         if check.status != "ok" and check.fix:
             fixes.setdefault(check.fix, []).append(check.name)
     if fixes:
         lines += ["", "To fix:"]
         lines += [f"  {command}    # {', '.join(names)}" for command, names in fixes.items()]
-    broken = [check.name for check in checks if check.required and check.status == "missing"]
-    lines += [
-        "",
-        f"Required and missing: {', '.join(broken)}" if broken else "Everything required is there.",
-    ]
-    return "\n".join(lines)
+    broken = ", ".join(check.name for check in found if check.broken)
+    end = f"Required and missing: {broken}" if broken else "Everything required is there."
+    return "\n".join([*lines, "", end])
 
 
 def main(args: Sequence[str]) -> int:
     """Print the report; returns 1 when something required is missing."""
-    return run_doctor(parse(DoctorConfig, args, "safedreamer doctor"))
+    config = parse(DoctorConfig, args, "safedreamer doctor")
+    if config.env_python is not None:
+        from benchmarks.envs.factory import ENV_PYTHON
+
+        os.environ[ENV_PYTHON] = config.env_python
+    found = report(config)
+    print(format_report(found))
+    return int(any(check.broken for check in found))

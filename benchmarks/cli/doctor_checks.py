@@ -36,37 +36,36 @@ _LIST_DEVICES = (
     "import json, jax; print(json.dumps({'backend': jax.default_backend(), "
     "'devices': [d.platform + ': ' + d.device_kind for d in jax.devices()]}))"
 )
-# Renders with the backend that the suite would choose; prints what chose it, and its name.
-_RENDER_AS_CHOSEN = """
-import os
-from benchmarks.envs.gl import deciding
-print(deciding(os.environ) or "the suite")
-from benchmarks.envs.cameras import Renderer, mujoco
-print(os.environ.get("MUJOCO_GL") or "glfw", flush=True)
+# A red ball on black.
+_SCENE = """
 model = mujoco.MjModel.from_xml_string(
     "<mujoco><worldbody><light pos='0 0 3'/><camera name='above' pos='0 0 1'/>"
     "<geom type='sphere' size='.1' rgba='1 0 0 1'/></worldbody></mujoco>"
 )
 data = mujoco.MjData(model)
 mujoco.mj_forward(model, data)
+"""
+# Renders with the backend that the suite would choose; prints what chose it, and its name.
+_RENDER_AS_CHOSEN = f"""
+import os
+from benchmarks.envs.gl import deciding
+print(deciding(os.environ) or "the suite")
+from benchmarks.envs.cameras import Renderer, mujoco
+print(os.environ.get("MUJOCO_GL") or "glfw", flush=True)
+{_SCENE}
 image = Renderer(model, 64, 64).named(model, data, "above", 64, 64)
 assert image.max() > 100, "the picture is blank"
 os._exit(0)
 """
-# A red ball on black: an image with a bright and a dark part proves that the backend rendered it.
-_RENDER = """
+# An image with a bright and a dark part proves that the backend rendered it.
+_RENDER = f"""
+import os
 import mujoco
-model = mujoco.MjModel.from_xml_string(
-    "<mujoco><worldbody><light pos='0 0 3'/>"
-    "<geom type='sphere' size='.1' rgba='1 0 0 1'/></worldbody></mujoco>"
-)
-data = mujoco.MjData(model)
-mujoco.mj_forward(model, data)
+{_SCENE}
 renderer = mujoco.Renderer(model, 64, 64)
 renderer.update_scene(data)
 image = renderer.render()
 assert image.shape == (64, 64, 3) and image.max() > 100 and image.min() < 50, "the picture is blank"
-import os
 os._exit(0)  # the picture is there; some drivers crash while they free the context
 """
 
@@ -80,6 +79,11 @@ class Check:
     detail: str
     required: bool = False
     fix: str = ""
+
+    @property
+    def broken(self) -> bool:
+        """Whether something required is missing."""
+        return self.required and self.status == "missing"
 
 
 def pins(lock: Path = ROOT / "requirements" / "base.txt") -> dict[str, str]:
@@ -109,17 +113,12 @@ def check_python(simulates_elsewhere: bool = False) -> Check:
     If environments run under another interpreter, this one may be newer.
     """
     version = ".".join(map(str, sys.version_info[:3]))
-    fix = "apt-get install python3.11 python3.11-venv && make clean setup"
     if simulates_elsewhere:
         enough = sys.version_info >= (3, 11)
         return Check("python", "ok" if enough else "missing", f"{version} (3.11 or newer)", True)
-    return Check(
-        "python",
-        "ok" if sys.version_info[:2] == (3, 11) else "missing",
-        f"{version} (3.11 wanted)",
-        True,
-        fix,
-    )
+    status = "ok" if sys.version_info[:2] == (3, 11) else "missing"
+    fix = "apt-get install python3.11 python3.11-venv && make clean setup"
+    return Check("python", status, f"{version} (3.11 wanted)", True, fix)
 
 
 def check_bytecode() -> Check:
@@ -183,13 +182,8 @@ def check_jax(timeout_s: float, require_gpu: bool) -> Check:
     if require_gpu:
         return Check("JAX devices", "missing", f"{detail}; no GPU is seen", True, "make cuda")
     if shutil.which("nvidia-smi"):
-        return Check(
-            "JAX devices",
-            "warn",
-            f"{detail}; the NVIDIA GPU of this machine is not used",
-            False,
-            "make cuda",
-        )
+        unused = f"{detail}; the NVIDIA GPU of this machine is not used"
+        return Check("JAX devices", "warn", unused, fix="make cuda")
     return Check("JAX devices", "ok", detail)
 
 
@@ -217,21 +211,15 @@ def check_rendering(timeout_s: float, require_gl: bool, python: str = "") -> lis
     usable = any(error == "" for error in results.values())
     checks = []
     for backend, error in results.items():
-        install = f"apt-get install -y {GL_PACKAGES[backend]} && export MUJOCO_GL={backend}"
+        name = f"OpenGL {backend}"
         if error == "":
-            checks.append(Check(f"OpenGL {backend}", "ok", "renders"))
+            checks.append(Check(name, "ok", "renders"))
         elif usable:
-            checks.append(Check(f"OpenGL {backend}", "warn", f"{error} (another backend works)"))
+            checks.append(Check(name, "warn", f"{error} (another backend works)"))
         else:
-            checks.append(
-                Check(
-                    f"OpenGL {backend}",
-                    "missing",
-                    f"{error} (needed for vision and videos)",
-                    require_gl,
-                    install,
-                )
-            )
+            detail = f"{error} (needed for vision and videos)"
+            install = f"apt-get install -y {GL_PACKAGES[backend]} && export MUJOCO_GL={backend}"
+            checks.append(Check(name, "missing", detail, require_gl, install))
     return checks
 
 
@@ -256,16 +244,12 @@ def check_slurm(timeout_s: float = 10.0) -> Check:
 
     Without either, runs can still be started on this machine.
     """
-    absent = [
-        name for name in ("sbatch", "squeue", "scancel", "scontrol") if shutil.which(name) is None
-    ]
+    needless = "only needed to submit to a cluster"
+    places = {name: shutil.which(name) for name in ("sbatch", "squeue", "scancel", "scontrol")}
+    absent = [name for name, place in places.items() if place is None]
     if absent:
-        return Check(
-            "Slurm",
-            "ok",
-            f"none ({', '.join(absent)} not found); only needed to submit to a cluster",
-        )
-    commands = f"commands in {Path(str(shutil.which('sbatch'))).parent}"
+        return Check("Slurm", "ok", f"none ({', '.join(absent)} not found); {needless}")
+    commands = f"commands in {Path(str(places['sbatch'])).parent}"
     try:
         ping = subprocess.run(
             ["scontrol", "ping"], capture_output=True, text=True, timeout=timeout_s, check=False
@@ -273,40 +257,26 @@ def check_slurm(timeout_s: float = 10.0) -> Check:
         said = [line.strip() for line in (ping.stdout or ping.stderr).splitlines() if line.strip()]
     except subprocess.TimeoutExpired:
         said = []
-    up = [line for line in said if line.endswith("is UP")]
-    if up:
-        return Check("Slurm", "ok", f"{commands}; {up[0]}")
-    why = next(
-        (line for line in said if "is DOWN" in line),
-        said[-1] if said else f"nothing within {timeout_s:g} s",
-    )
-    return Check(
-        "Slurm",
-        "ok",
-        f"{commands}, but no controller answers ({why}); only needed to submit to a cluster",
-    )
+    for line in said:
+        if line.endswith("is UP"):
+            return Check("Slurm", "ok", f"{commands}; {line}")
+    down = [line for line in said if "is DOWN" in line] or said[-1:]
+    why = down[0] if down else f"nothing within {timeout_s:g} s"
+    return Check("Slurm", "ok", f"{commands}, but no controller answers ({why}); {needless}")
 
 
 def check_machine(out: Path) -> list[Check]:
     """Report cores, memory, and free disk space at the folder that will hold runs."""
-    existing = next(
-        path for path in (out.absolute(), *out.absolute().parents) if os.path.exists(path)
-    )
+    out = out.absolute()
+    existing = next(path for path in (out, *out.parents) if os.path.exists(path))
     disk_gb = shutil.disk_usage(existing).free / 1e9
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    cores = len(os.sched_getaffinity(0))
+    memory = f"{memory_gb:.1f} GB ({MIN_MEMORY_GB:.0f} GB wanted)"
+    disk = f"{disk_gb:.0f} GB at {existing} ({MIN_DISK_GB:.0f} GB wanted)"
     return [
-        Check("cores", "ok", f"{cores} usable"),
-        Check(
-            "memory",
-            "ok" if memory_gb >= MIN_MEMORY_GB else "warn",
-            f"{memory_gb:.1f} GB ({MIN_MEMORY_GB:.0f} GB wanted)",
-        ),
-        Check(
-            "free disk",
-            "ok" if disk_gb >= MIN_DISK_GB else "warn",
-            f"{disk_gb:.0f} GB at {existing} ({MIN_DISK_GB:.0f} GB wanted)",
-        ),
+        Check("cores", "ok", f"{len(os.sched_getaffinity(0))} usable"),
+        Check("memory", "ok" if memory_gb >= MIN_MEMORY_GB else "warn", memory),
+        Check("free disk", "ok" if disk_gb >= MIN_DISK_GB else "warn", disk),
     ]
 
 

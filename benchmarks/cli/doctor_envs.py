@@ -6,6 +6,7 @@ They run in processes of that interpreter, with the variables of environment pro
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from pathlib import Path
@@ -42,20 +43,15 @@ def check_env_python(
     except BadInput as error:
         return [Check(name, "missing", str(error), True)]
     version = tuple(found["python"])
-    checks = [
-        Check(
-            name,
-            "ok" if version[:2] == PYTHON else "missing",
-            f"{'.'.join(map(str, version))} at {python} (3.11 wanted)",
-            True,
-        ),
-        *_packages(python, found["packages"], wanted),
-    ]
+    status = "ok" if version[:2] == PYTHON else "missing"
+    shown = f"{'.'.join(map(str, version))} at {python} (3.11 wanted)"
+    worker = Check("environments' worker", "ok", "starts", True)
     try:
         check_python(python)
     except BadInput as error:
-        return [*checks, Check("environments' worker", "missing", str(error), True)]
-    return [*checks, Check("environments' worker", "ok", "starts", True)]
+        worker = dataclasses.replace(worker, status="missing", detail=str(error))
+    packages = _packages(python, found["packages"], wanted)
+    return [Check(name, status, shown, True), *packages, worker]
 
 
 def _look(python: str, names: list[str], timeout_s: float) -> dict[str, Any]:

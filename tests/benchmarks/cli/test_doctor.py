@@ -149,7 +149,7 @@ def test_exit_status_and_commands(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, checks, status
 ):
     monkeypatch.setattr(command, "report", lambda config: checks)
-    assert command.run_doctor(DoctorConfig()) == status
+    assert command.main([]) == status
     printed = capsys.readouterr().out
     for check in checks:
         assert (check.fix == "") or f"{check.fix}    # {check.name}" in printed
@@ -249,11 +249,11 @@ def test_a_newer_interpreter_learns_where_another_one_simulates(
 
 def test_the_report_looks_at_both_interpreters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name in ("check_jax", "check_ffmpeg", "check_slurm"):
-        monkeypatch.setattr(command, name, lambda *_, name=name: Check(name, "ok", ""))
+        monkeypatch.setattr(doctor, name, lambda *_, name=name: Check(name, "ok", ""))
     asked = []
-    monkeypatch.setattr(command, "check_rendering", lambda *given: asked.append(given) or [])
+    monkeypatch.setattr(doctor, "check_rendering", lambda *given: asked.append(given) or [])
     monkeypatch.setattr(
-        command,
+        doctor,
         "check_chosen_rendering",
         lambda *given: asked.append(given) or Check("rendering", "ok", ""),
     )
