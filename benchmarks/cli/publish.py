@@ -27,6 +27,7 @@ from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.files import FINAL_FILE, STATUS_FILE, WANTED_FILE
 from benchmarks.runs.plain_text import printable
 from benchmarks.runs.records import FINAL, read_rows
+from benchmarks.runs.writing import replace_text
 from benchmarks.training.episodes import UNSEEN_EPISODE
 from benchmarks.zoo.trained import Trained
 
@@ -161,9 +162,7 @@ def forget_place(folder: Path) -> None:
     status = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
     kept = {name: value for name, value in status.items() if name != "folder"} | {"host": ""}
     if kept != status:
-        temporary = folder / f".{STATUS_FILE}.tmp"
-        temporary.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, folder / STATUS_FILE)
+        replace_text(folder / STATUS_FILE, json.dumps(kept, indent=1) + "\n")
 
 
 def _suites_of(members: Sequence[Member]) -> list[Suite]:

@@ -13,7 +13,6 @@ NumPy arrays are written and read without importing JAX.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -30,6 +29,7 @@ from agents.api import PyTree
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.reading import DamagedFile, expect, read_object, read_text, sha256_of
+from benchmarks.runs.writing import is_full_disk
 
 FORMAT = 2  # version of the contents; others are refused
 LEARNER, META, SUMS = "learner", "meta.json", "SHA256SUMS"
@@ -102,7 +102,7 @@ def explain_full_disk(run: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full_disk(error):
             raise
         raise BadInput(
             f"no space is left in {run} ({error}); its newest checkpoint is intact: free space; "

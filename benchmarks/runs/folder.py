@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -42,7 +41,7 @@ from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import jax_devices, provenance
 from benchmarks.runs.reading import DamagedFile, expect, read_object
 from benchmarks.runs.spec import RunSpec, to_dict
-from benchmarks.runs.spec_file import read_spec
+from benchmarks.runs.spec_file import read_spec, starts_of, write_spec
 from benchmarks.runs.status import StatusFile, read_status
 
 PARTS = ("hardware", "versions")  # of `provenance`, which affect rounding
@@ -156,18 +155,15 @@ def _holds_results(out: Path) -> bool:
 def _write_spec(
     spec: RunSpec, out: Path, say: Callable[[str], None], devices: Callable[[], list[str]]
 ) -> None:
-    starts = read_spec(out)["starts"] if (out / SPEC_FILE).exists() else []
+    starts = starts_of(out)
     now = provenance(devices)
     if starts and (changes := rounding_changes(starts[-1], now)):
         say(
             f"since the last start {changes}: the run continues, but with different rounding than "
             "without the change"
         )
-    starts = [*starts, {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **now}]
-    data = {"run_id": spec.run_id, "spec": to_dict(spec), "starts": starts}
-    temporary = out / f".{SPEC_FILE}.tmp"
-    temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, out / SPEC_FILE)
+    started = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **now}
+    write_spec(out, spec, [*starts, started])
 
 
 def rounding_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.runs.files import METRICS_FILE
+from benchmarks.runs.writing import Appended
 
 
 def is_clock(name: str) -> bool:
@@ -89,28 +89,14 @@ class Sections:
         return seconds | {"time/total": round(total, 4)}
 
 
-class MetricsWriter:
+class MetricsWriter(Appended):
     """One JSON object per row in metrics.jsonl."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / METRICS_FILE
-        self._file = self.path.open("a", encoding="utf-8")
+        super().__init__(folder / METRICS_FILE)
 
     def write(self, row: Mapping[str, float | int]) -> None:
         """Append `row`; NaN and infinities, which JSON lacks, are written as null."""
         plain = {key: (value if np.isfinite(value) else None) for key, value in row.items()}
         self._file.write(json.dumps(plain) + "\n")
         self._file.flush()
-
-    def position(self) -> int:
-        """Bytes written so far."""
-        self._file.flush()
-        return os.fstat(self._file.fileno()).st_size
-
-    def cut(self, position: int) -> None:
-        """Drop the rows written after `position` (see `position`)."""
-        self._file.flush()
-        os.truncate(self.path, position)
-
-    def close(self) -> None:
-        self._file.close()

@@ -26,6 +26,7 @@ from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.files import LOCK_FILE, OWNER_FILE, STATUS_FILE
 from benchmarks.runs.reading import DamagedFile, read_object, typed
 from benchmarks.runs.status import LEASE_SECONDS
+from benchmarks.runs.writing import is_full_disk
 
 LOOK_SECONDS = 0.1
 # identifies the kernel: host names are not unique among containers
@@ -159,7 +160,7 @@ def _flock(folder: Path) -> Iterator[bool]:
     try:
         opened = (folder / LOCK_FILE).open("w")
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full_disk(error):
             raise
         raise DamagedFile(folder / LOCK_FILE, None, error.strerror or str(error)) from error
     with opened as lock:

@@ -22,6 +22,7 @@ from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import RECORDS_FILE
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.reading import DamagedFile, decode, read_bytes
+from benchmarks.runs.writing import Appended
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,13 +71,9 @@ class EpisodeRecord(NamedTuple):
         return cls(*of_run, played.episode, env_steps, agent_steps, *sums, seconds)
 
 
-def _column(field: str) -> str:
-    return field.rstrip("_")
-
-
 _TYPES: Mapping[str, type] = get_type_hints(EpisodeRecord)  # field -> str, int or float, in order
 _DTYPE_OF = {str: "str", int: "int64", float: "float64"}
-DTYPES: Mapping[str, str] = {_column(field): _DTYPE_OF[kind] for field, kind in _TYPES.items()}
+DTYPES: Mapping[str, str] = {field.rstrip("_"): _DTYPE_OF[kind] for field, kind in _TYPES.items()}
 COLUMNS: tuple[str, ...] = tuple(DTYPES)
 # stress tests add what was perturbed, and how much
 STRESS_COLUMNS = (*COLUMNS, "perturbation", "strength")
@@ -90,48 +87,30 @@ ERROR_COLUMNS = (
 FINDING_COLUMNS = ("quantity", "predictor", "steps_ahead", "bin_low", "env_steps", "value")
 
 
-class RecordWriter:
+class RecordWriter(Appended):
     """Appends records to a CSV file; creates it with its header when absent or empty.
 
     Raises BadInput if the file exists with other columns: a file never mixes two schemas.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = not self.path.exists() or self.path.stat().st_size == 0
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = not path.exists() or path.stat().st_size == 0
         if not fresh:
-            check_header(self.path)
-        self._file = self.path.open("a", newline="", encoding="utf-8")
+            check_header(path)
+        super().__init__(path)
         self._csv = csv.writer(self._file, lineterminator="\n")
         if fresh:
             self._csv.writerow(COLUMNS)
             self._file.flush()
 
     def write(self, record: EpisodeRecord) -> None:
-        """Append one row and flush it."""
-        self._csv.writerow(_plain(record))
+        """Append one row, of plain Python values even for NumPy scalars, and flush it."""
+        self._csv.writerow(
+            [kind(value) for value, kind in zip(record, _TYPES.values(), strict=True)]
+        )
         self._file.flush()
-
-    def position(self) -> int:
-        """Bytes written so far; a checkpoint stores it so that a resume can drop later rows."""
-        self._file.flush()
-        return os.fstat(self._file.fileno()).st_size
-
-    def cut(self, position: int) -> None:
-        """Drop the rows written after `position` (see `position`)."""
-        self._file.flush()
-        # the file is open for appending, so the next row follows there
-        os.truncate(self.path, position)
-
-    def close(self) -> None:
-        self._file.close()
-
-    def __enter__(self) -> RecordWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def write_records(path: str | os.PathLike[str], rows: Iterable[EpisodeRecord]) -> None:
@@ -142,11 +121,6 @@ def write_records(path: str | os.PathLike[str], rows: Iterable[EpisodeRecord]) -
             writer.write(row)
 
 
-def _plain(record: EpisodeRecord) -> list[str | int | float]:
-    """Convert a record to plain values, so that NumPy scalars are written like Python numbers."""
-    return [kind(value) for value, kind in zip(record, _TYPES.values(), strict=True)]
-
-
 def check_header(path: str | os.PathLike[str]) -> None:
     """Raise BadInput unless the file's first line is exactly this schema."""
     with Path(path).open("rb") as file:
@@ -155,10 +129,8 @@ def check_header(path: str | os.PathLike[str]) -> None:
     if header != COLUMNS:
         missing = [c for c in COLUMNS if c not in header]
         extra = [c for c in header if c not in COLUMNS]
-        detail = (
-            f"missing {missing}, unknown {extra}" if missing or extra else f"order {list(header)}"
-        )
-        detail = one_line(detail)
+        names = f"missing {missing}, unknown {extra}"
+        detail = one_line(names if missing or extra else f"order {list(header)}")
         raise BadInput(
             f"{path} is not a file of episode records: {detail}; expected the columns "
             f"{','.join(COLUMNS)}"
@@ -169,19 +141,25 @@ def read_records(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read the records of a file (or run folder) as a DataFrame with the columns and dtypes of
     `DTYPES`.
 
-    A last row without its end, still being written or of a killed writer, is left out. Raises
-    FileNotFoundError for a missing file, BadInput for one with other columns, DamagedFile for
-    another damaged row.
+    Leaves out and raises like `read_whole_rows`.
     """
     import pandas as pd  # here, so that importing the schema is cheap
 
     path = Path(path)
-    file = path / RECORDS_FILE if path.is_dir() else path
-    rows, damage = read_rows(file)
+    rows = read_whole_rows(path / RECORDS_FILE if path.is_dir() else path)
+    return pd.DataFrame(rows, columns=pd.Index(COLUMNS)).astype(dict(DTYPES))
+
+
+def read_whole_rows(path: str | os.PathLike[str]) -> list[EpisodeRecord]:
+    """Read the rows of a file, without pandas, but for a last one without its end.
+
+    Raises like `read_rows`, and DamagedFile for another damaged row.
+    """
+    rows, damage = read_rows(path)
     for line, why in damage.items():
         if why != CUT_OFF:
-            raise DamagedFile(file, line, why)
-    return pd.DataFrame(rows, columns=pd.Index(COLUMNS)).astype(dict(DTYPES))
+            raise DamagedFile(path, line, why)
+    return rows
 
 
 class Rows(NamedTuple):
@@ -222,11 +200,7 @@ def parse_row(line: str) -> EpisodeRecord:
         raise ValueError(str(error)) from error
     if len(cells) != len(COLUMNS):
         raise ValueError(f"{len(cells) if line.strip() else 0} of {len(COLUMNS)} fields")
-    values = [
-        _value(name, kind, cell)
-        for name, kind, cell in zip(COLUMNS, _TYPES.values(), cells, strict=True)
-    ]
-    record = EpisodeRecord(*values)
+    record = EpisodeRecord(*map(_value, COLUMNS, _TYPES.values(), cells))
     if record.split not in SPLITS:
         raise ValueError(f"split is {record.split!r}")
     return record

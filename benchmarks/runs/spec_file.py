@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
@@ -12,7 +13,8 @@ from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import SPEC_FILE
 from benchmarks.runs.identity import BEFORE
 from benchmarks.runs.reading import DamagedFile, expect, is_a, read_object, spelled
-from benchmarks.runs.spec import RunSpec
+from benchmarks.runs.spec import RunSpec, to_dict
+from benchmarks.runs.writing import replace_text
 
 
 def read_spec(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -31,6 +33,17 @@ def read_spec(folder: str | os.PathLike[str]) -> dict[str, Any]:
     if data["spec"]["steps"] < 1:
         raise DamagedFile(path, None, f"spec.steps is {data['spec']['steps']}")
     return data
+
+
+def starts_of(folder: Path) -> list[dict[str, Any]]:
+    """The starts that spec.json records; none if the file is missing. Raises like `read_spec`."""
+    return read_spec(folder)["starts"] if (folder / SPEC_FILE).exists() else []
+
+
+def write_spec(folder: Path, spec: RunSpec, starts: Sequence[Mapping[str, Any]]) -> None:
+    """Write spec.json, in one step."""
+    data = {"run_id": spec.run_id, "spec": to_dict(spec), "starts": starts}
+    replace_text(folder / SPEC_FILE, json.dumps(data, indent=2) + "\n")
 
 
 def _why_not(folder: Path) -> str:

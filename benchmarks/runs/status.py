@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import json
 import os
 import socket
@@ -27,6 +26,7 @@ from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.files import STATUS_FILE
 from benchmarks.runs.reading import DamagedFile, read_object, typed
 from benchmarks.runs.spec import RunSpec
+from benchmarks.runs.writing import is_full_disk, replace_text
 
 State: TypeAlias = Literal[
     "starting", "train", "evaluate", "save", "stopped", "out_of_time", "finished", "failed"
@@ -190,8 +190,7 @@ class StatusFile:
     def _lost_patience(self, error: Exception) -> RunFailed | None:
         now = time.monotonic()
         self._failing_since = self._failing_since or now
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if full or now - self._failing_since < self._patience_seconds:
+        if is_full_disk(error) or now - self._failing_since < self._patience_seconds:
             return None
         return RunFailed(
             f"{self._path.parent} could not be read or written for {self._patience_seconds:g} "
@@ -208,16 +207,8 @@ class StatusFile:
             self._replace()
 
     def _replace(self) -> None:
-        temporary = self._path.with_name(f".{STATUS_FILE}.{os.getpid()}.tmp")
-        try:
-            temporary.write_text(
-                json.dumps(dataclasses.asdict(self._status), indent=1) + "\n", encoding="utf-8"
-            )
-            os.replace(temporary, self._path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
+        text = json.dumps(dataclasses.asdict(self._status), indent=1)
+        replace_text(self._path, f"{text}\n")
 
     def __enter__(self) -> Self:
         with contextlib.suppress(OSError):

@@ -6,15 +6,14 @@ After that, an executor needs only the results folder.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-from typing import Any
 
 from benchmarks.runs import attempts
-from benchmarks.runs.files import SPEC_FILE, SWEEP_FILE
+from benchmarks.runs.files import SWEEP_FILE
 from benchmarks.runs.reading import read_object
-from benchmarks.runs.spec import RunSpec, to_dict
-from benchmarks.runs.spec_file import read_spec
+from benchmarks.runs.spec import RunSpec
+from benchmarks.runs.spec_file import starts_of, write_spec
+from benchmarks.runs.writing import replace_text
 from benchmarks.suites.suite import Suite
 from benchmarks.sweep.members import RUNS
 from benchmarks.sweep.plan import Plan
@@ -63,7 +62,8 @@ def drop(plan: Plan, suite: str) -> list[Path]:
     cancelled = []
     for member in plan.left:
         others = [name for name in member.suites if name != suite]
-        _update(member.folder / SWEEP_FILE, suites=others)
+        path = member.folder / SWEEP_FILE
+        replace_text(path, json.dumps(read_object(path) | {"suites": others}, indent=2) + "\n")
         if not others and member.state not in ("done", "cancelled"):
             attempts.add(member.folder, "cancelled", reason=f"no longer in suite {suite}")
             cancelled.append(member.folder)
@@ -72,33 +72,15 @@ def drop(plan: Plan, suite: str) -> list[Path]:
 
 def _describe(folder: Path, suite: Suite, variant: str) -> None:
     path = folder / SWEEP_FILE
-    old = _old(path)
+    old = read_object(path) if path.exists() else {}
     suites = list(dict.fromkeys([*old.get("suites", ()), suite.name]))
     tags = list(dict.fromkeys([*old.get("tags", ()), *suite.tags]))
-    _update(path, suites=suites, tags=tags, variant=old.get("variant", variant))
+    new = {"suites": suites, "tags": tags, "variant": old.get("variant", variant)}
+    replace_text(path, json.dumps(old | new, indent=2) + "\n")
 
 
 def freeze(folder: Path, spec: RunSpec) -> None:
     """Write the run's spec.json, keeping recorded starts, including one by another command since
     the plan.
     """
-    path = folder / SPEC_FILE
-    starts = read_spec(folder)["starts"] if path.exists() else []
-    _write(path, {"run_id": spec.run_id, "spec": to_dict(spec), "starts": starts})
-
-
-def _update(path: Path, **fields: Any) -> None:
-    _write(path, _old(path) | fields)
-
-
-def _old(path: Path) -> dict[str, Any]:
-    try:
-        return read_object(path)
-    except FileNotFoundError:
-        return {}
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_spec(folder, spec, starts_of(folder))

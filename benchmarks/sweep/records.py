@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.runs.files import RECORDS_FILE
-from benchmarks.runs.reading import DamagedFile
-from benchmarks.runs.records import CUT_OFF, EVAL, read_rows
+from benchmarks.runs.records import EVAL, read_whole_rows
 
 
 class Reached(NamedTuple):
@@ -32,11 +31,7 @@ def evaluations(folder: str | os.PathLike[str]) -> list[Reached]:
     file = folder / RECORDS_FILE
     if not file.exists() or (file.is_file() and not file.stat().st_size):
         return []
-    rows, damage = read_rows(file)
-    for line, why in damage.items():
-        if why != CUT_OFF:
-            raise DamagedFile(file, line, why)
-    for row in rows:
+    for row in read_whole_rows(file):
         if row.split == EVAL:
             episodes.setdefault(row.env_steps, []).append((row.return_, row.cost))
     return [

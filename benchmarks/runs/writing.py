@@ -1,0 +1,54 @@
+"""Files that are replaced in one step, or appended to row by row."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+from typing import Self
+
+
+def replace_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a file so that readers see its old or its new text, whatever happens meanwhile."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error says that no space is left, or that a quota is used up."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+class Appended:
+    """A text file that is open for appending."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._file = self.path.open("a", newline="", encoding="utf-8")
+
+    def position(self) -> int:
+        """Bytes written so far; a checkpoint stores it so that a resume can drop later rows."""
+        self._file.flush()
+        return os.fstat(self._file.fileno()).st_size
+
+    def cut(self, position: int) -> None:
+        """Drop the rows written after `position`; the next row follows there."""
+        self._file.flush()
+        os.truncate(self.path, position)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
