@@ -17,18 +17,14 @@ LEARNING_AGENT_STEPS = 200  # after prefill
 
 
 def canaries(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """The first run of each label (method and variant), shortened."""
+    """The first run of each label (method and variant), with a budget that reaches its updates."""
     found: dict[str, Entry] = {}
     for entry in entries:
-        found.setdefault(entry.label, short(entry))
+        spec, loop = entry.spec, entry.spec.loop
+        steps = (loop.prefill + LEARNING_AGENT_STEPS) * loop.action_repeat
+        short = dataclasses.replace(spec, steps=min(spec.steps, steps))
+        found.setdefault(entry.label, entry._replace(spec=short))
     return found
-
-
-def short(entry: Entry) -> Entry:
-    """The run with a budget that reaches its first updates."""
-    loop = entry.spec.loop
-    steps = (loop.prefill + LEARNING_AGENT_STEPS) * loop.action_repeat
-    return entry._replace(spec=dataclasses.replace(entry.spec, steps=min(entry.spec.steps, steps)))
 
 
 def place(out: Path) -> Path:

@@ -93,8 +93,7 @@ def _added(member: Member) -> tuple[str, ...]:
 
 def _listed(member: Member) -> dict[str, Any]:
     """Facts about a run that its records do not contain."""
-    starts = read_spec(member.folder)["starts"]
-    last = starts[-1] if starts else {}
+    last = (read_spec(member.folder)["starts"] or [{}])[-1]
     git, hardware = (
         last[part] if isinstance(last.get(part), dict) else {} for part in ("git", "hardware")
     )

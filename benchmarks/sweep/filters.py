@@ -19,14 +19,11 @@ if TYPE_CHECKING:
 Run = TypeVar("Run")
 Fields = Mapping[str, Callable[[Run], tuple[str, ...]]]
 
+OF_SPEC = ("method", "task", "obs", "seed", "preset")
 FIELDS: Fields[Member] = {
     "id": lambda m: (m.run_id,),
     "name": lambda m: (m.folder.name,),
-    "method": lambda m: (m.spec["method"],),
-    "task": lambda m: (m.spec["task"],),
-    "obs": lambda m: (m.spec["obs"],),
-    "seed": lambda m: (str(m.spec["seed"]),),
-    "preset": lambda m: (m.spec["preset"],),
+    **{name: lambda m, name=name: (str(m.spec[name]),) for name in OF_SPEC},
     "variant": lambda m: (m.variant,),
     "suite": lambda m: m.suites,
     "tag": lambda m: m.tags,
@@ -35,11 +32,7 @@ FIELDS: Fields[Member] = {
 ENTRY_FIELDS: Fields[Entry] = {  # of a run that may not exist yet
     "id": lambda e: (e.spec.run_id,),
     "name": lambda e: (e.folder_name,),
-    "method": lambda e: (e.spec.method,),
-    "task": lambda e: (e.spec.task,),
-    "obs": lambda e: (e.spec.obs,),
-    "seed": lambda e: (str(e.spec.seed),),
-    "preset": lambda e: (e.spec.preset,),
+    **{name: lambda e, name=name: (str(getattr(e.spec, name)),) for name in OF_SPEC},
     "variant": lambda e: (e.variant,),
 }
 
@@ -67,9 +60,9 @@ def _select(found: Iterable[Run], filters: Sequence[str], fields: Fields[Run]) -
 
 def _test(text: str, fields: Fields[Run]) -> Callable[[Run], bool]:
     negated, plain = text.startswith("!"), text.removeprefix("!")
-    if "=" in plain and (field := plain.split("=", 1)[0]).isidentifier():
+    field, equals, pattern = plain.partition("=")
+    if equals and field.isidentifier():
         values = fields[choose("field to filter by", field, fields)]
-        pattern = plain.split("=", 1)[1]
         return lambda run: (
             any(fnmatch.fnmatchcase(value, pattern) for value in values(run)) != negated
         )

@@ -75,6 +75,7 @@ class Counted(NamedTuple):
     update: Work
 
 
+@functools.cache
 def operations(agent: Any, loop: LoopConfig) -> str:
     """A hash of the settings that determine the products: equal hashes, equal work."""
     chosen = {
@@ -90,18 +91,16 @@ def operations(agent: Any, loop: LoopConfig) -> str:
 @functools.cache
 def counted() -> dict[tuple[str, str, str], Counted]:
     """The counted work, by method, observation and `operations`."""
-    rows = json.loads(FILE.read_text(encoding="utf-8"))
-    return {
-        (row["method"], row["obs"], row["operations"]): Counted(
-            Work(**row["act"]), Work(**row["update"])
-        )
-        for row in rows
-    }
+    found = {}
+    for row in json.loads(FILE.read_text(encoding="utf-8")):
+        work = Counted(Work(**row["act"]), Work(**row["update"]))
+        found[(row["method"], row["obs"], row["operations"])] = work
+    return found
 
 
 def hours(spec: RunSpec, env_steps: int = 0, card: str = "H100") -> float | None:
     """Remaining hours of a run after `env_steps`; None if its work was not counted."""
-    found = counted().get((spec.method, spec.obs, _operations(spec.agent, spec.loop)))
+    found = counted().get((spec.method, spec.obs, operations(spec.agent, spec.loop)))
     if found is None:
         return None
     loop, dtype = spec.loop, getattr(spec.agent, "dtype", "float32")
@@ -120,9 +119,6 @@ def hours(spec: RunSpec, env_steps: int = 0, card: str = "H100") -> float | None
         once = ENV_START_SECONDS + steps * step_seconds(found, CARDS[card], dtype, at_once)
         seconds += (end // loop.eval_every - done // loop.eval_every) * once
     return (COMPILE_SECONDS + seconds) / 3600
-
-
-_operations = functools.cache(operations)
 
 
 def step_seconds(found: Counted, card: Card, dtype: str, envs: int) -> float:

@@ -19,18 +19,18 @@ def live(members: Sequence[Member], width: int) -> list[str]:
     """A line for each running run, the last failures, and a summary, each cut to `width`."""
     now = datetime.now(UTC)
     running = [member for member in members if member.state == State.RUNNING]
-    rows = [
-        (
-            member.label,
-            f"{member.spec['task']} ({member.spec['obs']})",
-            str(member.spec["seed"]),
-            f"{member.env_steps / member.steps:.0%}",
-            _rate(member),
-            left([member], now),
-            _evaluation(member),
+    rows = []
+    for member in running:
+        spec, rate = member.spec, member.status.env_steps_per_second if member.status else 0.0
+        rows.append(
+            (
+                *(member.label, f"{spec['task']} ({spec['obs']})", str(spec["seed"])),
+                f"{member.env_steps / member.steps:.0%}",
+                f"{rate:.0f}" if rate > 0 else NONE,
+                left([member], now),
+                _evaluation(member),
+            )
         )
-        for member in running
-    ]
     header = ("running", "task", "seed", "done", "steps/s", "left", "return at cost")
     lines = fitted(header, rows, width) if rows else []
     failed = [member for member in members if member.state in (State.FAILED, State.STALE)]
@@ -47,11 +47,6 @@ def summary(members: Sequence[Member], running: Sequence[Member]) -> str:
     speed = sum(m.status.env_steps_per_second for m in running if m.status)
     ahead = f", about {duration(missing / speed)} left" if speed > 0 else ""
     return f"{counted(members)}{ahead}"
-
-
-def _rate(member: Member) -> str:
-    rate = member.status.env_steps_per_second if member.status else 0.0
-    return f"{rate:.0f}" if rate > 0 else NONE
 
 
 def _evaluation(member: Member) -> str:

@@ -71,12 +71,8 @@ class Member:
     @property
     def shown(self) -> str:
         """The state for display: `done (time)` if the time budget ended the run."""
-        timed = (
-            self.state == State.DONE
-            and self.status is not None
-            and self.status.state == "out_of_time"
-        )
-        return "done (time)" if timed else self.state
+        timed = self.status is not None and self.status.state == "out_of_time"
+        return "done (time)" if timed and self.state == State.DONE else self.state
 
     def reason(self) -> str:
         """Why it failed, was cancelled or is stale; "" for all else."""

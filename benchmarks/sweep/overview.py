@@ -10,7 +10,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
-from benchmarks.runs.status import Status
 from benchmarks.sweep.members import Member, State
 from benchmarks.sweep.records import Reached
 from benchmarks.sweep.text import NONE, duration, fitted
@@ -37,9 +36,8 @@ def overview(
     rows = []
     for kind, runs in groups(members).items():
         counts = Counter(run.state for run in runs)
-        rates = [
-            run.status.env_steps_per_second for run in runs if run.state == "running" and run.status
-        ]
+        running = [run.status for run in runs if run.state == "running" and run.status]
+        rates = [status.env_steps_per_second for status in running]
         rows.append(
             (
                 *kind,
@@ -47,23 +45,18 @@ def overview(
                 f"{_progress(runs):.0%}",
                 f"{sum(rates):.0f}" if rates else NONE,
                 left(runs, now),
-                _mean(runs, lambda status: _last(status.eval_return, status.train_return)),
-                _mean(runs, lambda status: _last(status.eval_cost, status.train_cost)),
+                *_return_cost(runs),
             )
         )
     timed = sum(member.shown != member.state for member in members)
     summary = counted(members, f" ({timed} by time)" if timed else "")
-    return [
-        *fitted(header, rows, width),
-        "",
-        f"{summary}; {_progress(members):.0%} of all steps",
-    ]
+    end = f"{summary}; {_progress(members):.0%} of all steps"
+    return [*fitted(header, rows, width), "", end]
 
 
 def counted(members: Sequence[Member], of_done: str = "") -> str:
     """Number of runs, in total and by state; `of_done` is appended to the number of done runs."""
-    counts = Counter(member.state for member in members)
-    notes = {State.DONE: of_done}
+    counts, notes = Counter(member.state for member in members), {State.DONE: of_done}
     states = (f"{counts[name]} {name}{notes.get(name, '')}" for name in State if counts[name])
     return f"{len(members)} runs: {', '.join(states)}"
 
@@ -72,15 +65,10 @@ def each(members: Iterable[Member], width: int | None = None) -> list[str]:
     """One line for each run."""
     rows = []
     for m in members:
-        status = m.status
-        rate = f"{status.env_steps_per_second:.0f}" if status and m.state == "running" else NONE
-        values = (
-            _mean([m], lambda s: _last(s.eval_return, s.train_return)),
-            _mean([m], lambda s: _last(s.eval_cost, s.train_cost)),
-        )
-        rows.append(
-            (m.run_id, m.shown, f"{m.env_steps:,}", f"{m.steps:,}", rate, *values, m.folder.name)
-        )
+        status = m.status if m.state == "running" else None
+        rate = f"{status.env_steps_per_second:.0f}" if status else NONE
+        progress = (m.run_id, m.shown, f"{m.env_steps:,}", f"{m.steps:,}", rate)
+        rows.append((*progress, *_return_cost([m]), m.folder.name))
     header = ("id", "state", "at step", "of", "steps/s", "return", "cost", "run")
     return fitted(header, rows, width)
 
@@ -92,11 +80,9 @@ def failures(members: Iterable[Member], width: int | None = None) -> list[str]:
         for m in members
         if m.state in ("failed", "stale", "cancelled")
     ]
-    return (
-        fitted(("id", "state", "run", "reason"), rows, width)
-        if rows
-        else ["no run failed, is stale or was cancelled"]
-    )
+    if not rows:
+        return ["no run failed, is stale or was cancelled"]
+    return fitted(("id", "state", "run", "reason"), rows, width)
 
 
 def compared(
@@ -111,37 +97,35 @@ def compared(
     `reached(member, limit)` is the run's last evaluation at or before `limit` steps (None: its last
     one).
     """
-    last = {member.folder: reached(member, None) for member in members}
-    able = [member for member in members if last[member.folder] is not None]
-    missing = [member for member in members if last[member.folder] is None]
-    notes = [
-        f"no evaluation yet, left out: {member.folder.name} ({member.state})" for member in missing
-    ]
+    able, last, notes = [], [], []
+    for member in members:
+        if (at := reached(member, None)) is None:
+            notes.append(f"no evaluation yet, left out: {member.folder.name} ({member.state})")
+        else:
+            able.append(member)
+            last.append(at.env_steps)
     if not able:
         return notes
-    common = min(found.env_steps for found in last.values() if found is not None)
+    common = min(last)
     rows = []
     for kind, runs in groups(able).items():
         found = [at for run in runs if (at := reached(run, common)) is not None]
         if not found:
             rows.append((*kind, "0", NONE, NONE, NONE))
             continue
-        steps = sorted({at.env_steps for at in found})
+        steps = [at.env_steps for at in found]
         rows.append(
             (
                 *kind,
                 str(len(found)),
-                " to ".join(f"{step:,}" for step in dict.fromkeys((steps[0], steps[-1]))),
+                " to ".join(f"{step:,}" for step in sorted({min(steps), max(steps)})),
                 f"{statistics.fmean(at.return_ for at in found):.2f}",
                 f"{statistics.fmean(at.cost for at in found):.2f}",
             )
         )
     title = f"last evaluations up to {common:,} simulator steps, which every run below has reached"
-    return [
-        title,
-        *fitted(("method", "task", "obs", "runs", "at step", "return", "cost"), rows, width),
-        *notes,
-    ]
+    header = ("method", "task", "obs", "runs", "at step", "return", "cost")
+    return [title, *fitted(header, rows, width), *notes]
 
 
 def _progress(runs: Sequence[Member]) -> float:
@@ -155,10 +139,15 @@ def left(runs: Sequence[Member], now: datetime) -> str:
     return duration(max(0.0, (max(times) - now).total_seconds())) if times else NONE
 
 
-def _last(evaluated: float | None, trained: float | None) -> float | None:
-    return evaluated if evaluated is not None else trained
+def _return_cost(runs: Sequence[Member]) -> tuple[str, str]:
+    """Mean return and cost of the last evaluations; of training where there is none yet."""
+    found = [run.status for run in runs if run.status]
+    return (
+        _mean(s.eval_return if s.eval_return is not None else s.train_return for s in found),
+        _mean(s.eval_cost if s.eval_cost is not None else s.train_cost for s in found),
+    )
 
 
-def _mean(runs: Sequence[Member], value: Callable[[Status], float | None]) -> str:
-    found = [x for run in runs if run.status and (x := value(run.status)) is not None]
-    return f"{statistics.fmean(found):.2f}" if found else NONE
+def _mean(values: Iterable[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{statistics.fmean(known):.2f}" if known else NONE

@@ -53,14 +53,11 @@ def measured(folder: Path) -> float | None:
 
     None before its first update, because prefill is not representative.
     """
-    row = last_row(folder / METRICS_FILE)
-    wanted: list[Any] = [
-        row.get(name) if row else None for name in ("updates", "env_steps", "wall_seconds")
-    ]
-    updates, env_steps, seconds = (
-        value if is_a(value, float) and 0 < value < math.inf else 0 for value in wanted
-    )
-    return env_steps / seconds if updates and env_steps and seconds else None
+    row = last_row(folder / METRICS_FILE) or {}
+    values: list[Any] = [row.get(name) for name in ("updates", "env_steps", "wall_seconds")]
+    if not all(is_a(value, float) and 0 < value < math.inf for value in values):
+        return None
+    return values[1] / values[2]
 
 
 def last_row(path: Path) -> dict[str, Any] | None:
