@@ -35,20 +35,14 @@ class Event(NamedTuple):
 
 def add(folder: str | os.PathLike[str], event: Kind, **fields: Any) -> None:
     """Append a row in one write: several processes may append. Ends a torn last row first."""
-    folder = Path(folder)
     row = Event(utc_now(), event, **fields)._asdict()
-    text = json.dumps(
-        {
-            key: value
-            for key, value in row.items()
-            if value is not None and value is not False and value != ""
-        }
-    )
-    with (folder / ATTEMPTS_FILE).open("ab+") as file:
-        torn = (
-            file.seek(0, os.SEEK_END) > 0 and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
-        )
-        file.write(f"{chr(10) if torn else ''}{text}\n".encode())
+    unset = Event._field_defaults
+    text = json.dumps({k: v for k, v in row.items() if k not in unset or v != unset[k]})
+    with (Path(folder) / ATTEMPTS_FILE).open("ab+") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            text = text if file.read(1) == b"\n" else f"\n{text}"
+        file.write(f"{text}\n".encode())
 
 
 def read(folder: str | os.PathLike[str]) -> list[Event]:
@@ -56,8 +50,7 @@ def read(folder: str | os.PathLike[str]) -> list[Event]:
 
     Rows cut short by a full disk are skipped. Raises DamagedFile, with the line.
     """
-    folder = Path(folder)
-    path = folder / ATTEMPTS_FILE
+    path = Path(folder) / ATTEMPTS_FILE
     try:
         lines = read_lines(path)
     except FileNotFoundError:
@@ -91,7 +84,6 @@ def is_cancelled(folder: str | os.PathLike[str]) -> bool:
 
     False if its file is damaged; the damage is reported when the run ends.
     """
-    folder = Path(folder)
     try:
         return cancelled(read(folder))
     except DamagedFile:

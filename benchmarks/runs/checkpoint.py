@@ -39,17 +39,10 @@ ASIDE = ".aside"  # suffix of a checkpoint that is being replaced by another of 
 
 # Raised by NumPy and zipfile for files that are not archives of arrays.
 _UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    TypeError,
-    AttributeError,
-    SyntaxError,
-    OverflowError,
-    MemoryError,
+    *(OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, SyntaxError),
+    *(OverflowError, MemoryError, NotImplementedError, RecursionError),
+    *(zipfile.BadZipFile, zlib.error),
 )
-_UNREADABLE += (zipfile.BadZipFile, zlib.error, NotImplementedError, RecursionError)
 
 
 class Found(NamedTuple):
@@ -168,9 +161,8 @@ def _fault(path: Path) -> str | None:
         return f"{SUMS} cannot be read ({error.why})"
     expected_sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     try:
-        if META not in expected_sums or {
-            file.name for file in path.iterdir()
-        } - expected_sums.keys() - {SUMS}:
+        there = {file.name for file in path.iterdir()} - {SUMS}
+        if META not in expected_sums or there - expected_sums.keys():
             return f"{SUMS} is cut short"
         for name, expected in expected_sums.items():
             if not (path / name).is_file():
@@ -239,16 +231,14 @@ def load(path: str | os.PathLike[str], name: str, template: PyTree) -> PyTree:
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     names = [jax.tree_util.keystr(key) for key, _ in leaves]
     saved = read_arrays(path / f"{name}.npz")
-    different = set(names) ^ set(saved)
-    if different:
+    if different := sorted(set(names) ^ set(saved)):
         raise BadInput(
-            f"{path / name}.npz does not fit the agent: {sorted(different)[0]} is in only one "
-            "of them"
+            f"{path / name}.npz does not fit the agent: {different[0]} is in only one of them"
         )
-    loaded = [
-        _from_array(key, leaf, saved[key], str(dtypes.get(key, saved[key].dtype.name)))
-        for key, (_, leaf) in zip(names, leaves, strict=True)
-    ]
+    loaded = []
+    for key, (_, leaf) in zip(names, leaves, strict=True):
+        dtype = str(dtypes.get(key, saved[key].dtype.name))
+        loaded.append(_from_array(key, leaf, saved[key], dtype))
     for key, (_, leaf), value in zip(names, leaves, loaded, strict=True):
         if not finite(value) and finite(leaf):
             raise BadInput(
@@ -290,9 +280,8 @@ def read_arrays(file: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 def _to_arrays(state: PyTree) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     # without importing JAX
     if isinstance(state, dict) and all(type(leaf) is np.ndarray for leaf in state.values()):
-        return {f"['{name}']": leaf for name, leaf in state.items()}, {
-            f"['{name}']": x.dtype.name for name, x in state.items()
-        }
+        arrays = {f"['{name}']": leaf for name, leaf in state.items()}
+        return arrays, {name: leaf.dtype.name for name, leaf in arrays.items()}
     import jax
     import jax.numpy as jnp
 

@@ -44,7 +44,11 @@ from benchmarks.runs.spec import RunSpec, to_dict
 from benchmarks.runs.spec_file import read_spec, starts_of, write_spec
 from benchmarks.runs.status import StatusFile, read_status
 
-PARTS = ("hardware", "versions")  # of `provenance`, which affect rounding
+# parts of `provenance` that affect rounding
+ROUNDING = {
+    "hardware": ("cpu", "cores", "devices"),
+    "versions": ("jax", "jaxlib", "numpy", "torch"),
+}
 
 
 @contextmanager
@@ -170,22 +174,14 @@ def rounding_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Describe differences in the `provenance` of two starts that affect how sums are rounded (XLA
     splits them among cores).
     """
-    parts: list[Mapping[str, Any]] = [
-        before[part] if isinstance(before.get(part), dict) else {} for part in PARTS
-    ]
-    hardware, versions = parts
-    pairs = [
-        (name, hardware.get(name), now["hardware"][name]) for name in ("cpu", "cores", "devices")
-    ]
-    pairs += [
-        (name, versions.get(name), now["versions"].get(name))
-        for name in ("jax", "jaxlib", "numpy", "torch")
-    ]
-    # None: not installed at that start
-    known = [(name, old, new) for name, old, new in pairs if old is not None]
-    return ", ".join(
-        f"{name} changed from {old} to {new}" for name, old, new in known if old != new
-    )
+    changes = []
+    for part, names in ROUNDING.items():
+        earlier = before[part] if isinstance(before.get(part), dict) else {}
+        for name in names:
+            old, new = earlier.get(name), now[part].get(name)
+            if old is not None and old != new:  # None: not installed at that start
+                changes.append(f"{name} changed from {old} to {new}")
+    return ", ".join(changes)
 
 
 def rewind(out: str | os.PathLike[str], positions: Mapping[str, int]) -> None:

@@ -107,9 +107,8 @@ def own(
 
 def read_owner(folder: str | os.PathLike[str]) -> Owner | None:
     """Return the owner of the folder, or None. Raises DamagedFile."""
-    folder = Path(folder)
     try:
-        return _read(folder / OWNER_FILE)
+        return _read(Path(folder) / OWNER_FILE)
     except FileNotFoundError:
         return None
 
@@ -135,9 +134,8 @@ def _read(path: Path) -> Owner:
     try:
         return typed(Owner, read_object(path), path)
     except DamagedFile as error:
-        raise DamagedFile(
-            path, error.line, f"{error.why}; delete it when no process trains there"
-        ) from error.__cause__
+        why = f"{error.why}; delete it when no process trains there"
+        raise DamagedFile(path, error.line, why) from error.__cause__
 
 
 def _boot() -> str:
@@ -181,19 +179,19 @@ def _flock(folder: Path) -> Iterator[bool]:
 
 def _beats(folder: Path, lease_seconds: float) -> bool:
     """Whether the status file is rewritten within the lease."""
-    before, deadline = _stamp(folder), time.monotonic() + lease_seconds
+
+    def stamp() -> bytes:
+        try:
+            return (folder / STATUS_FILE).read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    before, deadline = stamp(), time.monotonic() + lease_seconds
     while time.monotonic() < deadline:
         time.sleep(min(0.5, lease_seconds / 10))
-        if _stamp(folder) != before:
+        if stamp() != before:
             return True
     return False
-
-
-def _stamp(folder: Path) -> bytes:
-    try:
-        return (folder / STATUS_FILE).read_bytes()
-    except FileNotFoundError:
-        return b""
 
 
 def _remove(folder: Path, dead: Owner) -> None:
@@ -220,23 +218,17 @@ def _create(folder: Path, owner: Owner) -> None:
 
     Raises BadInput if another process was faster.
     """
-    draft = folder / f".{OWNER_FILE}.{owner.token}"
-    draft.write_text(json.dumps(owner._asdict()), encoding="utf-8")
+    draft, text = folder / f".{OWNER_FILE}.{owner.token}", json.dumps(owner._asdict())
+    draft.write_text(text, encoding="utf-8")
     try:
-        os.link(draft, folder / OWNER_FILE)
+        try:
+            os.link(draft, folder / OWNER_FILE)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+                raise
+            with (folder / OWNER_FILE).open("x", encoding="utf-8") as file:  # without hard links
+                file.write(text)
     except FileExistsError as error:
         raise _in_use(folder, read_owner(folder)) from error
-    except OSError as error:  # a file system without hard links
-        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
-            raise
-        _create_alone(folder, owner)
     finally:
         draft.unlink()
-
-
-def _create_alone(folder: Path, owner: Owner) -> None:
-    try:
-        with (folder / OWNER_FILE).open("x", encoding="utf-8") as file:
-            file.write(json.dumps(owner._asdict()))
-    except FileExistsError as error:
-        raise _in_use(folder, read_owner(folder)) from error

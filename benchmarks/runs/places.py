@@ -37,8 +37,7 @@ def possible_path(text: str | os.PathLike[str], option: str = "") -> Path:
     except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, ValueError) as error:
-        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise BadInput(f"{option} {_short(path)}: {why}".strip()) from error
+        raise BadInput(f"{option} {_short(path)}: {_why(error)}".strip()) from error
     return path
 
 
@@ -89,8 +88,8 @@ def _made(folder: Path) -> Iterator[None]:
                 made.append(part)
         yield
     finally:
-        for part in reversed(made):
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            for part in reversed(made):
                 part.rmdir()
 
 
@@ -101,10 +100,13 @@ def _refused(place: Path, option: str) -> Iterator[None]:
     except BadInput:
         raise
     except (OSError, ValueError) as error:
-        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise BadInput(
-            f"{option} {_short(place)} cannot be written to ({why}): choose another one"
+            f"{option} {_short(place)} cannot be written to ({_why(error)}): choose another one"
         ) from error
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _short(path: Path) -> str:

@@ -8,15 +8,26 @@ an error. Needs neither JAX nor pandas: the analysis uses it too.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    BinaryIO,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.plain_text import one_line
@@ -62,9 +73,8 @@ def check_plain(path: str | os.PathLike[str]) -> None:
     except OSError as error:
         raise DamagedFile(path, None, error.strerror or type(error).__name__) from error
     if not stat.S_ISREG(mode):
-        raise DamagedFile(
-            path, None, "it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file"
-        )
+        why = "it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file"
+        raise DamagedFile(path, None, why)
 
 
 def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> bytes:
@@ -73,15 +83,8 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> byte
     Raises FileNotFoundError if it is missing, DamagedFile if it is too large, unreadable or not a
     regular file.
     """
-    path = Path(path)
-    try:
-        check_plain(path)
-        with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise DamagedFile(path, None, error.strerror or type(error).__name__) from error
+    with _opened(path) as file:
+        data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise DamagedFile(path, None, f"it is larger than {max_bytes / 2**20:g} MiB")
     return data
@@ -92,14 +95,23 @@ def read_end(path: str | os.PathLike[str], max_bytes: int) -> bytes:
 
     Raises DamagedFile if it is unreadable or not a regular file.
     """
-    path = Path(path)
     try:
-        check_plain(path)
-        with path.open("rb") as file:
+        with _opened(path) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - max_bytes))
             return file.read(max_bytes)
     except FileNotFoundError:
         return b""
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a regular file. Errors while it is read become DamagedFile."""
+    check_plain(path)
+    try:
+        with Path(path).open("rb") as file:
+            yield file
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise DamagedFile(path, None, error.strerror or type(error).__name__) from error
 
@@ -148,13 +160,12 @@ def parse_object(
     try:
         data = json.loads(text, parse_int=_bounded_int)
     except json.JSONDecodeError as error:
-        raise DamagedFile(
-            path, line or error.lineno, f"it is not valid JSON: {error.msg}"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise DamagedFile(
-            path, line, str(error) if isinstance(error, ValueError) else "it is nested too deeply"
-        ) from error
+        why = f"it is not valid JSON: {error.msg}"
+        raise DamagedFile(path, line or error.lineno, why) from error
+    except ValueError as error:
+        raise DamagedFile(path, line, str(error)) from error
+    except RecursionError as error:
+        raise DamagedFile(path, line, "it is nested too deeply") from error
     if not isinstance(data, dict):
         raise DamagedFile(path, line or 1, f"an object was expected, found {type(data).__name__}")
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(data) > MAX_DEPTH:
@@ -168,11 +179,12 @@ def read_lines(path: str | os.PathLike[str]) -> list[Line]:
     Lines cut short (killed writer, full disk) are skipped. Raises like `read_bytes`, with the line.
     """
     path = Path(path)
-    found = []
-    for number, text in enumerate(read_text(path).split("\n"), start=1):
-        if text and not _cut_short(text):
-            found.append(Line(number, parse_object(text, path, number)))
-    return found
+    lines = enumerate(read_text(path).split("\n"), start=1)
+    return [
+        Line(number, parse_object(text, path, number))
+        for number, text in lines
+        if text and not _cut_short(text)
+    ]
 
 
 def typed(
@@ -210,9 +222,8 @@ def expect(
         if name not in data:
             raise DamagedFile(path, line, f"it lacks {within}{name}")
         if not is_a(data[name], hint):
-            raise DamagedFile(
-                path, line, f"{within}{name} is {data[name]!r:.100}, which is not {spelled(hint)}"
-            )
+            why = f"{within}{name} is {data[name]!r:.100}, which is not {spelled(hint)}"
+            raise DamagedFile(path, line, why)
 
 
 def is_a(value: Any, hint: Any) -> bool:
@@ -225,14 +236,9 @@ def is_a(value: Any, hint: Any) -> bool:
         return any(is_a(value, part) for part in get_args(hint))
     if origin is Literal:
         return any(value == option and type(value) is type(option) for option in get_args(hint))
-    if hint is list:
-        return isinstance(value, list)
-    if origin is list:
-        return isinstance(value, list) and all(is_a(item, get_args(hint)[0]) for item in value)
-    if origin is tuple:
-        return isinstance(value, list | tuple) and all(
-            is_a(item, get_args(hint)[0]) for item in value
-        )
+    if origin in (list, tuple):
+        kinds = list if origin is list else (list, tuple)
+        return isinstance(value, kinds) and all(is_a(item, get_args(hint)[0]) for item in value)
     if origin is dict:
         return isinstance(value, dict)
     if hint in (Any, object):
@@ -244,14 +250,8 @@ def is_a(value: Any, hint: Any) -> bool:
 
 def spelled(hint: Any) -> str:
     """Name a type in words, for messages."""
-    names = {
-        str: "text",
-        int: "a whole number",
-        float: "a number",
-        bool: "true or false",
-        NoneType: "null",
-        dict: "an object",
-    }
+    names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    names |= {NoneType: "null", dict: "an object"}
     if get_origin(hint) in (Union, UnionType):
         return " or ".join(spelled(part) for part in get_args(hint))
     if get_origin(hint) is Literal:
@@ -269,12 +269,8 @@ def _depth(data: Any) -> int:
     depth, level = 0, [data]
     while level and depth <= MAX_DEPTH:
         depth += 1
-        level = [
-            child
-            for node in level
-            for child in (node.values() if isinstance(node, dict) else node)
-            if isinstance(child, dict | list)
-        ]
+        parts = [node.values() if isinstance(node, dict) else node for node in level]
+        level = [part for some in parts for part in some if isinstance(part, dict | list)]
     return depth
 
 

@@ -87,8 +87,8 @@ def read_status(folder: str | os.PathLike[str]) -> Status:
     except FileNotFoundError as error:
         raise BadInput(f"{folder} has no {STATUS_FILE}: no run was started there") from error
     for name in ("heartbeat", "progressed", "started", "estimated_end"):
+        text = getattr(status, name)
         try:
-            text = getattr(status, name)
             if text is not None and datetime.fromisoformat(text).tzinfo is None:
                 raise ValueError("it has no time zone")
         except ValueError as error:
@@ -203,10 +203,10 @@ class StatusFile:
         with self._lock:
             if self._trouble is not None:
                 return
-            self._status = dataclasses.replace(self._status, heartbeat=utc_now(), **changes)
-            self._replace()
+            self._replace(**changes)
 
-    def _replace(self) -> None:
+    def _replace(self, **changes: Any) -> None:
+        self._status = dataclasses.replace(self._status, heartbeat=utc_now(), **changes)
         text = json.dumps(dataclasses.asdict(self._status), indent=1)
         replace_text(self._path, f"{text}\n")
 
@@ -225,15 +225,8 @@ class StatusFile:
             with contextlib.suppress(OSError):
                 if self._trouble is None:
                     self._write(state=state, last_error=words)
-                elif (
-                    isinstance(self._trouble, RunFailed)
-                    and self._trouble is error
-                    and self._still_ours()
-                ):
-                    self._status = dataclasses.replace(
-                        self._status, heartbeat=utc_now(), state=state, last_error=words
-                    )
-                    self._replace()
+                elif isinstance(error, RunFailed) and self._trouble is error and self._still_ours():
+                    self._replace(state=state, last_error=words)
 
     def _still_ours(self) -> bool:
         """Whether the folder is readable again and owned by this process.
