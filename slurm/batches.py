@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.runs.reading import DamagedFile, expect, is_a, read_object
+from benchmarks.runs.reading import DamagedFile, expect, read_object
 
 FOLDER, BATCH_FILE, OVER_FILE = "slurm", "batch.json", "over"
 
@@ -50,9 +50,7 @@ def read(out: str | os.PathLike[str]) -> dict[str, list[tuple[str, int]]]:
         if not (path.parent / OVER_FILE).exists():
             batch = read_object(path)
             expect(batch, {"runs": list[list]}, path)
-            if not all(
-                len(run) == 2 and is_a(run[0], str) and is_a(run[1], int) for run in batch["runs"]
-            ):
+            if not all([type(part) for part in run] == [str, int] for run in batch["runs"]):
                 raise DamagedFile(path, None, "its runs are not pairs of a folder and a number")
             found[path.parent.name] = [(name, count) for name, count in batch["runs"]]
     return found

@@ -96,7 +96,7 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.suites.reading import load
     from benchmarks.suites.suite import expand
     from benchmarks.sweep.filters import select_entries
-    from benchmarks.sweep.needs import Estimate
+    from benchmarks.sweep.needs import Estimate, available_memory_bytes
     from benchmarks.sweep.preview import needs_of, preview
     from benchmarks.sweep.rates import Rates
     from slurm.jobs import await_others, look, make_jobs, unfinished
@@ -114,7 +114,7 @@ def main(args: Sequence[str]) -> int:
     if chosen.dry_run:
         return 1 if damaged else 0
     check_folder(out)
-    memory = _memory_bytes(chosen)
+    memory = round(chosen.memory_gb * 1e9) if chosen.memory_gb else available_memory_bytes()
     executor = _executor(chosen, out, memory, plan)
     if plan.start:
         _check_room(chosen, out, [needs[start.entry.spec.run_id] for start in plan.start], memory)
@@ -126,21 +126,14 @@ def main(args: Sequence[str]) -> int:
 
         assert isinstance(executor, SlurmExecutor)  # see _check
         executor.submit_all(jobs)
-        print(
-            "the jobs go on by themselves; the same command without --detach watches them",
-            flush=True,
-        )
+        print("the jobs go on by themselves; the same command without --detach watches them")
         return 1 if damaged else 0
     with _stop_signals() as heard:
         _run(executor, jobs, chosen, out, heard)
         while not heard and (folders := await_others(out, entries, heard)):
-            again = look(suite.name, out, entries).plan
-            mine = [
-                start
-                for start in again.start
-                if start.member is not None and start.member.folder in folders
-            ]
-            plan = again._replace(start=mine, left=[])
+            plan = look(suite.name, out, entries).plan
+            mine = [each for each in plan.start if each.member and each.member.folder in folders]
+            plan = plan._replace(start=mine, left=[])
             jobs = make_jobs(suite, out, plan, needs_of(mine, estimate) | needs, watch)
             _run(_executor(chosen, out, memory, plan), jobs, chosen, out, heard)
     if heard:
@@ -162,18 +155,16 @@ def _run(
     with display(out, chosen.cluster != "debug") as say:
         Drive(executor, chosen.retries, stop=lambda: bool(heard), say=say).run(jobs)
     if heard:
-        what = (
-            "the jobs go on, the same command watches them again"
-            if chosen.cluster == "slurm"
-            else "the same command continues"
-        )
+        what = "the same command continues"
+        if chosen.cluster == "slurm":
+            what = "the jobs go on, the same command watches them again"
         print(f"{heard[0]}: stopped; {what}", flush=True)
 
 
 def _executor(chosen: SweepArgs, out: Path, memory: int, plan: Plan) -> Executor:
     """The chosen executor. Raises BadInput, before runs are touched, if Slurm would reject jobs."""
     if chosen.cluster == "slurm":
-        from slurm.start import slurm_executor
+        from slurm.slurm import slurm_executor
 
         return slurm_executor(out, chosen.profile, chosen.slurm, chosen.retries, chosen.jobs)
     if chosen.cluster == "debug":
@@ -182,18 +173,9 @@ def _executor(chosen: SweepArgs, out: Path, memory: int, plan: Plan) -> Executor
         return DebugExecutor()
     from slurm.local import LocalExecutor, visible_gpus
 
-    here = [
-        member.folder
-        for member in plan.running
-        if member.status and member.status.host == socket.gethostname()
-    ]
+    host = socket.gethostname()
+    here = [each.folder for each in plan.running if each.status and each.status.host == host]
     return LocalExecutor(chosen.jobs or 1, memory, visible_gpus(os.environ), here)
-
-
-def _memory_bytes(chosen: SweepArgs) -> int:
-    from benchmarks.sweep.needs import available_memory_bytes
-
-    return available_memory_bytes() if chosen.memory_gb is None else round(chosen.memory_gb * 1e9)
 
 
 def _check_room(chosen: SweepArgs, out: Path, needs: Sequence[Needs], memory: int) -> None:

@@ -66,28 +66,22 @@ class SlurmCluster:
                 "node, or use --cluster local (docs/howto/slurm.md shows a private cluster on one "
                 "machine)"
             )
-        found = re.search(
-            r"^MaxArraySize\s*=\s*(\d+)", self._call("scontrol", "show", "config"), re.MULTILINE
-        )
+        config = self._call("scontrol", "show", "config")
+        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", config, re.MULTILINE)
         self.max_array = int(found[1]) if found else 1000  # most jobs in one array
 
     def check(self, request: Request) -> None:
         """Raise BadInput if Slurm would reject such a job."""
         profile = request.profile
-        limits = dict(
-            line.split("|") for line in self._call("sinfo", "-h", "-o", "%R|%l").splitlines()
-        )
+        lines = self._call("sinfo", "-h", "-o", "%R|%l").splitlines()
+        limits = dict(line.split("|") for line in lines)
         if profile.partition is not None:
             for name in profile.partition.split(","):
                 _within(profile, limits[choose("partition", name, limits)], name)
         with tempfile.TemporaryDirectory() as folder:
             script = Path(folder) / "test.sh"
-            script.write_text(
-                self._executor(Path(folder), "test", request)._make_submission_file_text(
-                    "true", ""
-                ),
-                encoding="utf-8",
-            )
+            executor = self._executor(Path(folder), "test", request)
+            script.write_text(executor._make_submission_file_text("true", ""), encoding="utf-8")
             try:
                 self._call("sbatch", "--test-only", str(script))
             except Unreachable as error:
@@ -109,13 +103,11 @@ class SlurmCluster:
 
     def queue(self, names: Iterable[str]) -> dict[str, dict[int, Entry]]:
         """Jobs still listed by Slurm, by name and index. Raises Unreachable."""
-        names = list(names)
         found: dict[str, dict[int, Entry]] = {name: {} for name in names}
-        if not names:
+        if not found:
             return found
-        text = self._call(
-            "squeue", "-h", "-r", "-t", "all", f"--name={','.join(names)}", "-o", "%i|%j|%T|%r|%N"
-        )
+        which = ("-h", "-r", "-t", "all", f"--name={','.join(found)}")
+        text = self._call("squeue", *which, "-o", "%i|%j|%T|%r|%N")
         for line in text.splitlines():
             job, name, state, reason, node = line.split("|")
             index = int(job.partition("_")[2] or 0)
@@ -164,9 +156,8 @@ class SlurmCluster:
                 f"{command[0]} did not answer within {TIMEOUT_SECONDS:g} s"
             ) from error
         if done.returncode:
-            raise Unreachable(
-                f"{command[0]}: {' '.join(done.stderr.split()) or f'exit status {done.returncode}'}"
-            )
+            said = " ".join(done.stderr.split())
+            raise Unreachable(f"{command[0]}: {said or f'exit status {done.returncode}'}")
         return done.stdout
 
 

@@ -66,7 +66,7 @@ class Drive:
         self._jobs = {job.folder: job for job in jobs}
         self._held = [job for job in jobs if job.after is not None and not self.executor.depends]
         self.executor.submit([job for job in jobs if job not in self._held])
-        while self.executor.outstanding or self._later or self._held:
+        while self._open():
             self._release()
             self._drop_cancelled()
             for ended in self.executor.poll():
@@ -80,13 +80,14 @@ class Drive:
                     self._settle(ended, closing=True)
                 return
 
+    def _open(self) -> bool:
+        return bool(self.executor.outstanding or self._later or self._held)
+
     def _wait(self) -> bool:
         """Wait until the next poll; returns whether to stop."""
         until = self.clock() + self.executor.poll_seconds
         while not self.stop():
-            if self.clock() >= until or not (
-                self.executor.outstanding or self._later or self._held
-            ):
+            if self.clock() >= until or not self._open():
                 return False
             self.sleep(min(STOP_SECONDS, self.executor.poll_seconds))
         return True
@@ -119,9 +120,8 @@ class Drive:
         except DamagedFile as error:
             self._give_up(folder, f"left as it is ({error})")
             return
-        taken = (
-            ended.exit in (FAILED, BAD_INPUT) and now.state == "running"
-        )  # refused: another process trains this run folder
+        # refused: another process trains this run folder
+        taken = ended.exit in (FAILED, BAD_INPUT) and now.state == "running"
         if ended.exit is None or taken:
             self.say(f"{'running elsewhere' if taken else ended.reason}: {folder.name}")
             self._jobs.pop(folder, None)
@@ -129,13 +129,8 @@ class Drive:
         cancelled = attempts.cancelled(now.events)
         failed = not cancelled and now.state != "done" and ended.exit not in (0, EXIT_STOPPED)
         if not ended.recorded:
-            attempts.add(
-                folder,
-                "ended",
-                exit=ended.exit,
-                failed=failed,
-                reason=ended.reason if failed else "",
-            )
+            reason = ended.reason if failed else ""
+            attempts.add(folder, "ended", exit=ended.exit, failed=failed, reason=reason)
         if cancelled:
             return
         if not failed:
@@ -165,7 +160,7 @@ class Drive:
         self.failed.append(folder)
         self._jobs.pop(folder, None)
         try:
-            lines = [f"    {line}" for line in tail(folder / LOG_FILE, LOG_LINES)]
+            lines = tail(folder / LOG_FILE, LOG_LINES)
         except DamagedFile as error:
-            lines = [f"    {error}"]
-        self.say("\n".join([f"{why}: {folder.name}", *lines]))
+            lines = [str(error)]
+        self.say("\n    ".join([f"{why}: {folder.name}", *lines]))

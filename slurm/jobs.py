@@ -37,11 +37,9 @@ def look(suite: str, out: Path, entries: Sequence[Entry]) -> Found:
     found = look_for(out)
     for folder, error in found.damaged.items():
         print(printable(f"damaged, left as it is: {folder.name}: {error}"), file=sys.stderr)
-    lost = {folder.name for folder in found.damaged}
-    ids = {name.rpartition("-")[2] for name in lost}
-    wanted = [
-        entry for entry in entries if entry.spec.run_id not in ids and entry.folder_name not in lost
-    ]
+    # a folder's name ends in its run id
+    lost = {folder.name.rpartition("-")[2] for folder in found.damaged}
+    wanted = [entry for entry in entries if entry.spec.run_id not in lost]
     return Found(make_plan(suite, wanted, found.members), found.members, bool(lost))
 
 
@@ -56,11 +54,8 @@ def await_others(out: Path, entries: Sequence[Entry], heard: list[str]) -> list[
         there = [member for member in look_for(out).members if member.run_id in ids]
         running = {member.folder for member in there if member.state == "running"}
         if not running:
-            return [
-                member.folder
-                for member in there
-                if member.folder in watched and member.state not in SETTLED
-            ]
+            over = [member.folder for member in there if member.state not in SETTLED]
+            return [folder for folder in over if folder in watched]
         for folder in sorted(running - watched):
             print(printable(f"waiting for the process that trains it: {folder.name}"), flush=True)
         watched |= running
@@ -71,14 +66,13 @@ def await_others(out: Path, entries: Sequence[Entry], heard: list[str]) -> list[
 def unfinished(suite: str, out: Path, entries: Sequence[Entry]) -> int:
     """Print the runs of the suite that are not settled; returns 1 if there are any, else 0."""
     plan, _, damaged = look(suite, out, entries)
-    folders = [
-        start.member.folder.name if start.member else start.entry.folder_name
-        for start in plan.start
+    names = [
+        each.member.folder.name if each.member else each.entry.folder_name for each in plan.start
     ]
-    folders += [member.folder.name for member in (*plan.running, *plan.cleaned)]
-    for name in folders:
+    names += [member.folder.name for member in (*plan.running, *plan.cleaned)]
+    for name in names:
         print(printable(f"not done: {name}"), flush=True)
-    return 1 if folders or damaged else 0
+    return 1 if names or damaged else 0
 
 
 def make_jobs(
@@ -107,9 +101,9 @@ def make_jobs(
         first = _canaries(suite, out, entries, code, canaries_by) if canaries_by else {}
     jobs = list(first.values())
     for folder, entry in zip(folders, entries, strict=True):
-        canary, spec = first.get(entry.label), entry.spec
-        after = canary.folder if canary is not None else None
-        jobs.append(Job(folder, code, needs[spec.run_id].memory, method(spec.method).family, after))
+        memory, family = needs[entry.spec.run_id].memory, method(entry.spec.method).family
+        after = first[entry.label].folder if entry.label in first else None
+        jobs.append(Job(folder, code, memory, family, after))
     for member in running:
         jobs.append(Job(member.folder, code, 0, method(member.spec["method"]).family))
     return jobs
@@ -129,9 +123,8 @@ def _canaries(
     )
     starting = zip(folders, (start.entry for start in plan.start), strict=True)
     under_way = ((member.folder, wanted[member.label]) for member in plan.running)
-    return {
-        entry.label: Job(
-            folder, code, estimate(entry.spec).memory, method(entry.spec.method).family
-        )
-        for folder, entry in (*starting, *under_way)
-    }
+    jobs = {}
+    for folder, entry in (*starting, *under_way):
+        memory, family = estimate(entry.spec).memory, method(entry.spec.method).family
+        jobs[entry.label] = Job(folder, code, memory, family)
+    return jobs

@@ -63,10 +63,7 @@ class LocalExecutor:
         ]
         self._running = [c for c in self._running if c.process.returncode is None]
         self._beside = [folder for folder in self._beside if where(folder) == "running"]
-        while (
-            len(self._running) + len(self._beside) < self._jobs
-            and (job := self._next()) is not None
-        ):
+        while len(self._running) + len(self._beside) < self._jobs and (job := self._next()):
             if found := needless(job):
                 ended.append(found)
             else:
@@ -108,15 +105,10 @@ class LocalExecutor:
         gpu = self._gpu()
         # of the GPU's memory; with 3 runs on 2 GPUs, two share one
         share = 1 / math.ceil(self._jobs / len(self._gpus)) if self._gpus else 1.0
-        process = child.start(
-            job.folder,
-            job.code,
-            child.environment(job.code, os.environ, gpu, share),
-            own_session=True,
-        )
-        attempts.add(
-            job.folder, "started", where=f"local, process {process.pid}", code=job.code.name
-        )
+        variables = child.environment(job.code, os.environ, gpu, share)
+        process = child.start(job.folder, job.code, variables, own_session=True)
+        where = f"local, process {process.pid}"
+        attempts.add(job.folder, "started", where=where, code=job.code.name)
         return Child(job, process, gpu)
 
     def _gpu(self) -> str | None:
@@ -133,14 +125,10 @@ def visible_gpus(variables: Mapping[str, str]) -> tuple[str, ...]:
     Empty without a driver.
     """
     if "CUDA_VISIBLE_DEVICES" in variables:
-        return tuple(
-            name.strip() for name in variables["CUDA_VISIBLE_DEVICES"].split(",") if name.strip()
-        )
+        return tuple(variables["CUDA_VISIBLE_DEVICES"].replace(",", " ").split())
     query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
     try:
-        listed = subprocess.run(
-            query, capture_output=True, text=True, timeout=30, check=True
-        ).stdout
+        done = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):  # no driver
         return ()
-    return tuple(listed.split())
+    return tuple(done.stdout.split())

@@ -6,13 +6,16 @@ The outcome of a run is read from its folder; Slurm only tells which jobs wait o
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.envs.factory import chosen_python
+from benchmarks.methods import families
 from benchmarks.process.exits import FAILED
 from benchmarks.runs import attempts
 from benchmarks.runs.errors import BadInput
@@ -23,32 +26,20 @@ from slurm import batches
 from slurm.cluster import Entry, Request, SlurmCluster, Unreachable
 from slurm.drive import Retries
 from slurm.executor import Ended, Job, needless
-from slurm.profile import Profile
+from slurm.profile import DEFAULT, Profile, load
 from slurm.supervise import Order
 
 ENDED_STATES = (
-    "BOOT_FAIL",
-    "CANCELLED",
-    "COMPLETED",
-    "DEADLINE",
-    "FAILED",
-    "OUT_OF_MEMORY",
-    "TIMEOUT",
+    *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "TIMEOUT"),
 )
 # final on some clusters, transient for some seconds on others
 PERHAPS_ENDED_STATES = ("NODE_FAIL", "PREEMPTED", "REVOKED")
 PATIENCE_SECONDS = 60.0  # after which such a state counts as final
-HOPELESS = (
-    "Invalid",
-    "NotAllowed",
-    "NeverSatisfied",
-    "BadConstraints",
-    "PartitionTimeLimit",
-    "PartitionNodeLimit",
-    "PartitionDown",
-)
 # parts of squeue's reasons for pending that do not resolve by waiting
-HOPELESS += ("PartitionInactive", "Held", "held", "MaxRequeue")
+HOPELESS = (
+    *("Invalid", "NotAllowed", "NeverSatisfied", "BadConstraints", "PartitionTimeLimit"),
+    *("PartitionNodeLimit", "PartitionDown", "PartitionInactive", "Held", "held", "MaxRequeue"),
+)
 # share of `signal_seconds` reserved for submitit and the requeue
 SAVE_MARGIN_SECONDS = 5.0
 
@@ -141,11 +132,8 @@ class SlurmExecutor:
             self._submit_grouped([job for job in new if job.after is None], {})
             rest = [job for job in new if job.after is not None]
             ids = self._canaries({job.after for job in rest if job.after is not None})
-            self._refused += [
-                Ended(job, None, "not started, its canary is not done")
-                for job in rest
-                if job.after not in ids
-            ]
+            why = "not started, its canary is not done"
+            self._refused += [Ended(job, None, why) for job in rest if job.after not in ids]
             self._submit_grouped([job for job in rest if job.after in ids], ids)
 
     def _canaries(self, folders: Iterable[Path]) -> dict[Path, str]:
@@ -171,10 +159,20 @@ class SlurmExecutor:
         return found
 
     def _submit_grouped(self, jobs: Sequence[Job], canaries: Mapping[Path, str]) -> None:
-        """Submit the jobs in as few arrays as possible, each after its canary (`_canaries`)."""
+        """Submit the jobs in as few arrays as possible, each after its canary (`_canaries`).
+
+        Jobs with the same code, Python, memory and canary can share an array.
+        """
+        groups: dict[Request, list[Job]] = defaultdict(list)
+        for job in jobs:
+            memory = self._profile.memory_gb or rounded_up(job.memory_bytes / 1e9)
+            after = canaries[job.after] if job.after is not None else ""
+            python = self._profile.python_of(job.family)
+            request = Request(self._profile, job.code, python, memory, self._at_once, after)
+            groups[request].append(job)
         # clusters with MaxArraySize 0 or 1 take single jobs only
         size = max(1, self._cluster.max_array - 1)
-        for request, group in self._groups(jobs, canaries):
+        for request, group in groups.items():
             for start in range(0, len(group), size):
                 self._submit(request, group[start : start + size])
 
@@ -188,9 +186,7 @@ class SlurmExecutor:
         listed = self._cluster.queue(known)
         found: dict[str, tuple[str, int, int]] = {}
         for name, runs in known.items():
-            live = [
-                index for index, entry in listed[name].items() if entry.state not in ENDED_STATES
-            ]
+            live = [i for i, entry in listed[name].items() if entry.state not in ENDED_STATES]
             if not live:
                 batches.close(self._out, name)
             found |= {runs[index][0]: (name, index, runs[index][1]) for index in live}
@@ -213,9 +209,7 @@ class SlurmExecutor:
                 del self._watched[at.job.folder]
                 ended.append(self._ended(at, entry))
             elif (
-                entry is not None
-                and entry.state == "PENDING"
-                and any(word in entry.reason for word in HOPELESS)
+                entry and entry.state == "PENDING" and any(why in entry.reason for why in HOPELESS)
             ):
                 self._say_once(
                     f"Slurm does not start {at.job.folder.name} (job {entry.id}): {entry.reason}"
@@ -231,9 +225,7 @@ class SlurmExecutor:
         try:
             listed = self._cluster.queue({at.batch for at in chosen})
             entries = [listed[at.batch].get(at.task) for at in chosen]
-            self._cluster.cancel(
-                [entry.id for entry in entries if entry is not None and entry.state == "PENDING"]
-            )
+            self._cluster.cancel([e.id for e in entries if e and e.state == "PENDING"])
         except Unreachable as error:
             self._say_once(
                 f"Slurm does not answer ({error}); cancelled runs end when their jobs start"
@@ -244,29 +236,8 @@ class SlurmExecutor:
         self._watched.clear()
         return []
 
-    def _groups(
-        self, jobs: Sequence[Job], canaries: Mapping[Path, str]
-    ) -> Iterator[tuple[Request, list[Job]]]:
-        """Group the jobs that can share an array: same code, Python, memory and canary."""
-        groups: dict[Request, list[Job]] = defaultdict(list)
-        for job in jobs:
-            memory = self._profile.memory_gb or rounded_up(job.memory_bytes / 1e9)
-            after = canaries[job.after] if job.after is not None else ""
-            groups[
-                Request(
-                    self._profile,
-                    job.code,
-                    self._profile.python_of(job.family),
-                    memory,
-                    self._at_once,
-                    after,
-                )
-            ].append(job)
-        yield from groups.items()
-
     def _submit(self, request: Request, jobs: list[Job]) -> None:
-        events = [len(attempts.read(job.folder)) for job in jobs]
-        runs = [(self._name(job), count) for job, count in zip(jobs, events, strict=True)]
+        runs = [(self._name(job), len(attempts.read(job.folder))) for job in jobs]
         name = batches.create(self._out, runs)
         seconds = max(1.0, self._profile.signal_seconds - SAVE_MARGIN_SECONDS)
         orders = [
@@ -279,8 +250,8 @@ class SlurmExecutor:
             batches.close(self._out, name)
             raise
         self._say(f"submitted {len(jobs)} runs as job {number} ({name})")
-        for index, job in enumerate(jobs):
-            self._watched[job.folder] = Watched(job, name, index, events[index])
+        for index, (job, (_, events)) in enumerate(zip(jobs, runs, strict=True)):
+            self._watched[job.folder] = Watched(job, name, index, events)
 
     def _over(self, folder: Path, entry: Entry | None) -> bool:
         """Whether the job has reached a final state in Slurm."""
@@ -305,20 +276,16 @@ class SlurmExecutor:
         if now.state in ("done", "cancelled"):
             return Ended(at.job, 0 if now.state == "done" else None, now.state, recorded=True)
         if last is not None and last.event == "ended":
-            return Ended(
-                at.job, last.exit if last.exit is not None else FAILED, last.reason, recorded=True
-            )
-        state = entry.state if entry is not None else "gone from the queue"
+            status = last.exit if last.exit is not None else FAILED
+            return Ended(at.job, status, last.reason, recorded=True)
+        state = entry.state if entry else "gone from the queue"
         if state == "CANCELLED" and last is None:
-            return Ended(
-                at.job, None, "cancelled in Slurm before it started, or what it came after failed"
-            )
+            reason = "cancelled in Slurm before it started, or what it came after failed"
+            return Ended(at.job, None, reason)
         said = " | ".join(tail(self._log(at, entry), 3)) if last is None else ""
-        reason = (
-            f"Slurm: {state}"
-            + (f" on {entry.node}" if entry is not None and entry.node else "")
-            + (f": {said}" if said else "")
-        )
+        reason = f"Slurm: {state}"
+        reason += f" on {entry.node}" if entry and entry.node else ""
+        reason += f": {said}" if said else ""
         attempts.add(folder, "ended", exit=FAILED, failed=True, reason=reason)
         return Ended(at.job, FAILED, reason, recorded=True)
 
@@ -333,6 +300,35 @@ class SlurmExecutor:
         if text not in self._told:
             self._told.add(text)
             self._say(text)
+
+
+def slurm_executor(
+    out: Path,
+    file: Path | None,
+    overrides: Sequence[str],
+    retries: Retries,
+    at_once: int | None,
+    cluster: SlurmCluster | None = None,
+) -> SlurmExecutor:
+    """The executor of a profile file with overrides.
+
+    Raises BadInput for an invalid profile, a machine without Slurm, or jobs Slurm would reject.
+    """
+    if "%" in str(out.absolute()):
+        raise BadInput(
+            f"{out.absolute()} holds a %, which Slurm takes for a part of log names: choose "
+            "another --out"
+        )
+    profile = load(file, overrides, families())
+    if profile.env_python is None and (python := chosen_python()):
+        profile = dataclasses.replace(profile, env_python=python)
+    cluster = cluster or SlurmCluster()
+    # a job like those of the sweep, with the least memory
+    memory_gb = profile.memory_gb or 1.0
+    cluster.check(Request(profile, out, profile.python_of(DEFAULT), memory_gb, at_once))
+    return SlurmExecutor(
+        cluster, out, profile, retries, at_once, say=lambda text: print(text, flush=True)
+    )
 
 
 def rounded_up(gigabytes: float) -> float:

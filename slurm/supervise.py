@@ -104,9 +104,8 @@ class Supervisor:
             if member(folder).state == "done":  # finished meanwhile: nothing to requeue
                 attempts.add(folder, "ended", exit=0)
                 sys.exit(0)
-            attempts.add(
-                folder, "ended", exit=EXIT_STOPPED, reason="requeued: time limit or preemption"
-            )
+            reason = "requeued: time limit or preemption"
+            attempts.add(folder, "ended", exit=EXIT_STOPPED, reason=reason)
         return DelayedSubmission(Supervisor(), order)
 
     def _end_child(self, seconds: float) -> None:
@@ -180,21 +179,15 @@ class Supervisor:
         self._process = None
         asked = bool(self._told) or told
         if status == EXIT_STOPPED or (asked and status in TELLING):
-            attempts.add(
-                folder, "ended", exit=EXIT_STOPPED, reason=f"stopped by {self._told or 'a person'}"
-            )
+            reason = f"stopped by {self._told or 'a person'}"
+            attempts.add(folder, "ended", exit=EXIT_STOPPED, reason=reason)
             return EXIT_STOPPED
         now = member(folder)
         # refused: another process trains this run folder
         taken = status in (FAILED, BAD_INPUT) and now.state == "running"
         failed = not taken and now.state != "done"
-        attempts.add(
-            folder,
-            "ended",
-            exit=status,
-            failed=failed,
-            reason=child.words(status) if failed else "",
-        )
+        reason = child.words(status) if failed else ""
+        attempts.add(folder, "ended", exit=status, failed=failed, reason=reason)
         return status if failed else 0
 
 

@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-import slurm.start
+import slurm.slurm
 from benchmarks.runs.errors import BadInput
 from slurm.cluster import set_up
 from slurm.drive import Retries
 from slurm.profile import Profile, load, minutes
-from slurm.start import slurm_executor
+from slurm.slurm import slurm_executor
 from tests.slurm.test_executor import FakeCluster
 
 FULL = """\
@@ -138,7 +138,7 @@ def test_mistakes_are_named_by_line(tmp_path, text, expected):
 def test_jobs_take_the_profiles_interpreter_of_environments_and_else_the_sweeps(
     tmp_path, monkeypatch, given, here, expected
 ):
-    monkeypatch.setattr(slurm.start, "chosen_python", lambda: here)
+    monkeypatch.setattr(slurm.slurm, "chosen_python", lambda: here)
     executor = slurm_executor(tmp_path, None, given, Retries(), None, FakeCluster())
     assert executor._profile.env_python == expected
     lines = set_up(executor._profile, tmp_path)

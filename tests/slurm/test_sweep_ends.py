@@ -24,7 +24,7 @@ from benchmarks.sweep.members import LOG_FILE, member
 from slurm.drive import Drive, Retries
 from slurm.executor import Job
 from slurm.local import LocalExecutor
-from slurm.start import slurm_executor
+from slurm.slurm import slurm_executor
 from tests.fakes import stand_in
 from tests.fakes.stand_in import behave
 from tests.sweep_folders import stand
