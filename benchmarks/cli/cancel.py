@@ -21,18 +21,16 @@ if TYPE_CHECKING:
     from benchmarks.runs.status import Status
     from benchmarks.sweep.members import Member
 
+OURS = ("benchmarks.cli", "benchmarks.omnisafe", "safedreamer")  # in the commands that train
+
 
 def main(args: Sequence[str]) -> int:
     """Mark runs as cancelled, and signal those on this machine.
 
     Returns 0, or DAMAGED if a run was left out.
     """
-    chosen = parse(
-        Selection,
-        args,
-        "safedreamer cancel",
-        "Cancel runs: what waits is not started, what runs saves and ends.",
-    )
+    about = "Cancel runs: what waits is not started, what runs saves and ends."
+    chosen = parse(Selection, args, "safedreamer cancel", about)
     from benchmarks.runs import attempts
 
     found, result = chosen.readable()
@@ -75,14 +73,11 @@ def _trains(status: Status, folder: Path) -> bool:
     try:
         process = psutil.Process(status.pid)
         words = " ".join(process.cmdline())
-        if not any(
-            name in words for name in ("benchmarks.cli", "benchmarks.omnisafe", "safedreamer")
-        ):
+        if not any(name in words for name in OURS):
             return False
         if not (folder / OWNER_FILE).exists():
             return status.folder == str(folder.resolve())
-        return any(
-            os.path.samefile(opened.path, folder / LOCK_FILE) for opened in process.open_files()
-        )
+        lock = folder / LOCK_FILE
+        return any(os.path.samefile(opened.path, lock) for opened in process.open_files())
     except (psutil.Error, OSError):
         return False

@@ -47,10 +47,8 @@ def main(args: Sequence[str]) -> int:
         raise BadInput("none of these runs is finished; only finished ones are cleaned")
     total = 0
     for member in finished:
-        folders = [
-            member.folder / REPLAY,
-            *([member.folder / CHECKPOINTS] if chosen.checkpoints else []),
-        ]
+        names = (REPLAY, CHECKPOINTS) if chosen.checkpoints else (REPLAY,)
+        folders = [member.folder / name for name in names]
         try:
             size = sum(_size(folder) for folder in folders)
             if chosen.yes and size:

@@ -78,28 +78,20 @@ def parse(
     if set(HELP) & set(args):
         print(help.page(parser_of(cls, prog, description, **extra), args, prog, guide), flush=True)
         raise SystemExit(0)
-    value, unknown = _quietly(
-        cls, args, prog=prog, description=description, return_unknown_args=True, **extra
-    )
+    value, unknown = _quietly(cls, args, prog=prog, return_unknown_args=True, **extra)
     if unknown:
         known = [name for name in option_names(cls, prog, extra) if name != "--help"]
         raise BadInput(_explain_unknown(unknown[0], known, prog))
     check_once(args)
     values = flatten(dataclasses.asdict(value))
-    check_numbers(
-        {
-            name.removeprefix("run.").removeprefix("agent."): number
-            for name, number in values.items()
-        }
-    )
+    check_numbers({re.sub(r"^(run|agent)\.", "", name): values[name] for name in values})
     return _with_user_paths(value)
 
 
 def parse_known(cls: type[T], args: Sequence[str], prog: str) -> T:
     """Like `parse`, but ignores --help and settings that `cls` lacks, for a later stage."""
-    return _with_user_paths(
-        _quietly(cls, args, prog=prog, add_help=False, return_unknown_args=True)[0]
-    )
+    value, _ = _quietly(cls, args, prog=prog, add_help=False, return_unknown_args=True)
+    return _with_user_paths(value)
 
 
 def program(
@@ -125,22 +117,13 @@ def _with_user_paths(value: T) -> T:
     hints = get_type_hints(type(value), include_extras=True)
     for field in dataclasses.fields(value):  # type: ignore[arg-type]
         part = getattr(value, field.name)
-        new = (
-            possible_path(part, _spelled(field.name, hints[field.name]))
-            if isinstance(part, Path)
-            else _with_user_paths(part)
-            if dataclasses.is_dataclass(part)
-            else part
-        )
-        if new != part:
-            changes[field.name] = new
+        if isinstance(part, Path):
+            positional = tyro.conf.Positional in getattr(hints[field.name], "__metadata__", ())
+            option = "" if positional else f"--{field.name.replace('_', '-')}"
+            changes[field.name] = possible_path(part, option)
+        elif dataclasses.is_dataclass(part):
+            changes[field.name] = _with_user_paths(part)
     return dataclasses.replace(value, **changes) if changes else value  # type: ignore[type-var]
-
-
-def _spelled(name: str, hint: Any) -> str:
-    """An option as written on the command line; "" for a positional argument."""
-    positional = tyro.conf.Positional in getattr(hint, "__metadata__", ())
-    return "" if positional else f"--{name.replace('_', '-')}"
 
 
 def option_names(cls: type, prog: str, extra: dict[str, Any]) -> list[str]:
@@ -154,11 +137,8 @@ def _explain_unknown(argument: str, known: list[str], prog: str) -> str:
         return f"unexpected argument {argument!r}; {prog} --help lists what there is"
     name = argument.split("=", 1)[0].replace("_", "-")
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    near += [
-        option
-        for option in known
-        if option.rsplit(".", 1)[-1] == name.lstrip("-") and option not in near
-    ][:3]
+    same = [option for option in known if option.rsplit(".", 1)[-1] == name.lstrip("-")]
+    near += [option for option in same if option not in near][:3]
     hint = f"did you mean {' or '.join(near)}?" if near else f"{prog} --help-all lists them"
     return f"unknown setting {argument.split('=', 1)[0]}; {hint}"
 

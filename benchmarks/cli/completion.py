@@ -13,7 +13,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Annotated, Literal
 
 import tyro
@@ -37,17 +36,13 @@ class CompletionArgs:
 
 def main(args: Sequence[str]) -> int:
     """Print the script; returns 0."""
+    from benchmarks.cli import app
+
     chosen = parse(CompletionArgs, args, PROG)
-    options = {name: _options(name) for name in _commands() if name != "completion"}
+    options = {name: _options(name) for name in app.COMMANDS if name != "completion"}
     options["completion"] = []
     print({"bash": _bash, "zsh": _zsh, "fish": _fish}[chosen.shell](options, _values()), end="")
     return 0
-
-
-def _commands() -> Mapping[str, str]:
-    from benchmarks.cli.app import COMMANDS
-
-    return COMMANDS
 
 
 def _options(command: str) -> list[str]:
@@ -69,23 +64,24 @@ def _options(command: str) -> list[str]:
 def _values() -> dict[str, list[str]]:
     """Options whose values are names -> the names."""
     from benchmarks.methods import METHODS, own
+    from benchmarks.suites.reading import builtin_names
     from benchmarks.tasks import tasks
 
-    suites = resources.files("benchmarks.suites")
     return {
         "--method": [*METHODS, *own.installed()],
         "--task": list(tasks()),
         "--obs": list(OBSERVATIONS),
         "--preset": list(PRESETS),
-        "--suite": sorted(f.name[:-5] for f in suites.iterdir() if f.name.endswith(".yaml")),
+        "--suite": builtin_names(),
     }
 
 
 def _bash(options: Mapping[str, Sequence[str]], values: Mapping[str, Sequence[str]]) -> str:
-    cases = "".join(f"    {o}) words={shlex.quote(' '.join(v))} ;;\n" for o, v in values.items())
-    per_command = "".join(
-        f"      {c}) words={shlex.quote(' '.join(o))} ;;\n" for c, o in options.items()
-    )
+
+    def cases(of: Mapping[str, Sequence[str]], indent: str) -> str:
+        quoted = {name: shlex.quote(" ".join(words)) for name, words in of.items()}
+        return "".join(f"{indent}{name}) words={words} ;;\n" for name, words in quoted.items())
+
     return f"""_safedreamer() {{
   local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD-1]}} words=
   if [ "$COMP_CWORD" -eq 1 ]; then
@@ -93,10 +89,10 @@ def _bash(options: Mapping[str, Sequence[str]], values: Mapping[str, Sequence[st
     return
   fi
   case "$previous" in
-{cases}  esac
+{cases(values, "    ")}  esac
   if [ -z "$words" ] && [[ $current == -* ]]; then
     case "${{COMP_WORDS[1]}}" in
-{per_command}    esac
+{cases(options, "      ")}    esac
   fi
   COMPREPLY=($(compgen -W "$words" -- "$current"))
 }}
@@ -109,15 +105,16 @@ def _zsh(options: Mapping[str, Sequence[str]], values: Mapping[str, Sequence[str
 
 
 def _fish(options: Mapping[str, Sequence[str]], values: Mapping[str, Sequence[str]]) -> str:
+    from benchmarks.cli import app
+
     lines = [
         f"complete -c safedreamer -f -n __fish_use_subcommand -a {c} -d {shlex.quote(about)}"
-        for c, about in _commands().items()
+        for c, about in app.COMMANDS.items()
     ]
     for command, names in options.items():
         for name in names:
-            line = (
-                f"complete -c safedreamer -n '__fish_seen_subcommand_from {command}' -l {name[2:]}"
-            )
+            seen = f"'__fish_seen_subcommand_from {command}'"
+            line = f"complete -c safedreamer -n {seen} -l {name[2:]}"
             if name in values:
                 line += f" -x -a {shlex.quote(' '.join(values[name]))}"
             lines.append(line)

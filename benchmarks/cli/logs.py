@@ -29,10 +29,8 @@ def main(args: Sequence[str]) -> int:
     for member in found:
         print(printable(f"==> {member.folder.name} ({member.shown})"))
         try:
-            lines = tail(member.folder / LOG_FILE, chosen.tail) or [
-                "no log: a sweep has not started it"
-            ]
+            lines = tail(member.folder / LOG_FILE, chosen.tail)
         except DamagedFile as error:
             lines, status = [str(error)], DAMAGED
-        print(printable("\n".join(lines)))
+        print(printable("\n".join(lines) or "no log: a sweep has not started it"))
     return status

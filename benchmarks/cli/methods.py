@@ -10,6 +10,10 @@ from benchmarks.cli.common import parse
 from benchmarks.sweep import text
 
 HEADER = ("method", "kind", "repeat", "observations", "resume", "constrains", "paper")
+FACTS = (
+    *("name", "family", "kind", "summary", "constrains", "paper", "exact_resume"),
+    *("observations", "presets", "action_repeat"),
+)
 NOTE = """
 repeat: simulator steps per action in the release. resume: exact says that a
 run that was killed and continued is the run that never stopped, on the same
@@ -31,24 +35,8 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.methods import all_methods
 
     if chosen.json:
-        shown = (
-            "name",
-            "family",
-            "kind",
-            "summary",
-            "constrains",
-            "paper",
-            "exact_resume",
-            "observations",
-            "presets",
-            "action_repeat",
-        )
-        print(
-            json.dumps(
-                [{name: getattr(method, name) for name in shown} for method in all_methods()],
-                indent=1,
-            )
-        )
+        facts = [{name: getattr(method, name) for name in FACTS} for method in all_methods()]
+        print(json.dumps(facts, indent=1))
         return 0
     rows = [
         (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -102,6 +103,6 @@ def play(chosen: OfficialArgs, path: Path, records: Path) -> list[EpisodeRecord]
 
 def row(what: Named, rows: Sequence[EpisodeRecord]) -> tuple[str, ...]:
     """A line of the table."""
-    means = [sum(getattr(r, name) for r in rows) / len(rows) for name in ("return_", "cost")]
+    means = [statistics.fmean(getattr(r, name) for r in rows) for name in ("return_", "cost")]
     facts = (what.method, what.task, what.obs, str(what.seed), str(len(rows)))
     return (*facts, *(f"{mean:.2f}" for mean in means), what.label)

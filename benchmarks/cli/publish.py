@@ -131,10 +131,7 @@ def final_evaluation(member: Member, episodes: int) -> bool:
 
 def _evaluated_at(final: Path) -> int | None:
     """Simulator steps of the policy in a final evaluation; None without a complete one."""
-    try:
-        rows, damage = read_rows(final)
-    except FileNotFoundError:
-        return None
+    rows, damage = read_rows(final) if final.exists() else ((), {})
     return rows[0].env_steps if rows and not damage else None
 
 

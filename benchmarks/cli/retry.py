@@ -13,9 +13,8 @@ from benchmarks.runs.plain_text import printable
 
 def main(args: Sequence[str]) -> int:
     """Reset the runs; returns 0, or DAMAGED if a run was left out."""
-    chosen = parse(
-        Selection, args, "safedreamer retry", "Have failed, stale and cancelled runs wait again."
-    )
+    about = "Have failed, stale and cancelled runs wait again."
+    chosen = parse(Selection, args, "safedreamer retry", about)
     from benchmarks.runs import attempts
     from benchmarks.runs.errors import BadInput
 

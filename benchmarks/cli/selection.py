@@ -51,12 +51,10 @@ class Selection:
 
         found = look(self.folder)
         if not found.members:
-            if len(found.damaged) > 1:
-                first = next(iter(found.damaged.values()))
-                raise BadInput(
-                    f"the files of all {len(found.damaged)} runs are damaged; the first: {first}"
-                )
-            raise next(iter(found.damaged.values()))
+            first, count = next(iter(found.damaged.values())), len(found.damaged)
+            if count > 1:
+                raise BadInput(f"the files of all {count} runs are damaged; the first: {first}")
+            raise first
         for folder, error in found.damaged.items():
             print(printable(f"damaged, left out: {folder.name}: {error}"), file=out or sys.stderr)
         return select(found.members, self.filters), DAMAGED if found.damaged else 0

@@ -17,8 +17,6 @@ from benchmarks.runs.errors import BadInput
 from benchmarks.runs.plain_text import printable
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from benchmarks.sweep.members import Member
 
 
@@ -54,22 +52,21 @@ def main(args: Sequence[str]) -> int:
 
 def _watch(chosen: StatusArgs) -> None:
     """Refresh the table: in place on a terminal, else one table after another."""
+
+    def table() -> str:
+        return printable("\n".join(report(chosen)[0]))
+
     if not sys.stdout.isatty():
         while True:
-            print(printable("\n".join(report(chosen)[0])), flush=True)
+            print(table(), flush=True)
             time.sleep(chosen.watch_seconds)
     from rich.live import Live
-
-    with Live(_text(chosen), auto_refresh=False) as live:
-        while True:
-            time.sleep(chosen.watch_seconds)
-            live.update(_text(chosen), refresh=True)
-
-
-def _text(chosen: StatusArgs) -> Text:
     from rich.text import Text
 
-    return Text(printable("\n".join(report(chosen)[0])), no_wrap=True, overflow="crop")
+    with Live(auto_refresh=False) as live:
+        while True:
+            live.update(Text(table(), no_wrap=True, overflow="crop"), refresh=True)
+            time.sleep(chosen.watch_seconds)
 
 
 def report(chosen: StatusArgs) -> tuple[list[str], int]:
@@ -80,14 +77,12 @@ def report(chosen: StatusArgs) -> tuple[list[str], int]:
     damage = io.StringIO()
     found, status = chosen.readable(damage)
     width = terminal_width()
-    if chosen.failed:
-        lines = overview.failures(found, width=width)
-    elif chosen.runs:
-        lines = overview.each(found, width=width)
-    elif chosen.equal_progress:
+    if chosen.equal_progress:
         lines, status = _compared(found, damage, status, width)
+    elif chosen.failed:
+        lines = overview.failures(found, width)
     else:
-        lines = overview.overview(found, width=width)
+        lines = (overview.each if chosen.runs else overview.overview)(found, width)
     return [*lines, *damage.getvalue().splitlines()], status
 
 
@@ -106,6 +101,5 @@ def _compared(
             print(f"damaged, left out: {member.folder.name}: {error}", file=damage)
             status = DAMAGED
     able = [member for member in found if member.folder in known]
-    return overview.compared(
-        able, lambda member, limit: reached(known[member.folder], limit), width
-    ), status
+    lines = overview.compared(able, lambda m, limit: reached(known[m.folder], limit), width)
+    return lines, status

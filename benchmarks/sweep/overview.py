@@ -25,13 +25,11 @@ def groups(members: Iterable[Member]) -> dict[Group, list[Member]]:
     return found
 
 
-def overview(
-    members: Sequence[Member], now: datetime | None = None, width: int | None = None
-) -> list[str]:
+def overview(members: Sequence[Member], width: int | None = None) -> list[str]:
     """Table of counts, progress, steps per second, time left, and means over seeds of the last
     return and cost, in lines of `width` characters.
     """
-    now = now or datetime.now(UTC)
+    now = datetime.now(UTC)
     header = ("method", "task", "obs", *State, "progress", "steps/s", "left", "return", "cost")
     rows = []
     for kind, runs in groups(members).items():
