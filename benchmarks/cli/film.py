@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:  # this module is imported for --help, which loads neither JAX nor a simulator
     from agents.api import Agent, EnvSpec, PyTree
     from agents.safedreamer.agent import SafeDreamer
-    from benchmarks.runs.spec import RunSpec
     from benchmarks.video.dream import Dream
     from benchmarks.video.footage import Stage
     from benchmarks.video.traces import EpisodeTrace
@@ -26,14 +25,6 @@ class Filming(NamedTuple):
     frames_per_second: float
     context: int
     steps: int
-
-
-def open_stage(spec: RunSpec) -> Stage:
-    """Open the rendering environment. Raises BadInput if rendering is not possible."""
-    from benchmarks.video.footage import Stage
-    from benchmarks.video.frame import SCENE
-
-    return Stage(spec, SCENE)
 
 
 def film_episodes(

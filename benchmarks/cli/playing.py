@@ -49,12 +49,14 @@ def run(
 
     Then film some, into the folder named like `out` without its suffix.
     """
-    from benchmarks.cli.film import film_episodes, open_stage
+    from benchmarks.cli.film import film_episodes
     from benchmarks.training.env_faults import describe
     from benchmarks.training.episodes import costly, mean_return_cost
     from benchmarks.training.evaluation import run_episodes
     from benchmarks.training.keys import evaluation_key
     from benchmarks.training.launch import environment
+    from benchmarks.video.footage import Stage
+    from benchmarks.video.frame import SCENE
     from benchmarks.video.traces import Recorder
 
     spec, _, env_steps, agent_steps, _ = policy.trained
@@ -62,9 +64,8 @@ def run(
     agent, state = policy.load(env_spec)
     after = f"{spec.method} on {spec.task} ({spec.obs}) after {env_steps:,} simulator steps"
     with contextlib.ExitStack() as stack:
-        stage = (
-            stack.enter_context(open_stage(spec)) if filming else None
-        )  # before the episodes, so that missing rendering is reported at once
+        # before the episodes, so that missing rendering is reported at once
+        stage = stack.enter_context(Stage(spec, SCENE)) if filming else None
         recorder = Recorder(filming.episodes, first_episode) if filming else None
         print(after, flush=True)
         print(f"{'episode':>8} {'return':>9} {'cost':>8} {'length':>7}")
@@ -94,19 +95,9 @@ def run(
                 f"{lost} of {episodes} episodes lost with their environments; mean and records "
                 f"have the other {len(done)}"
             )
-        steps, seconds = (env_steps, agent_steps), time.perf_counter() - began
-        write_records(
-            out, (EpisodeRecord.of(spec, split, e, *steps, round(seconds, 2)) for e in done)
-        )
+        at = (env_steps, agent_steps, round(time.perf_counter() - began, 2))
+        write_records(out, (EpisodeRecord.of(spec, split, e, *at) for e in done))
         print(f"wrote {out}", flush=True)
         if filming and stage and recorder:
-            film_episodes(
-                filming,
-                stage,
-                agent,
-                state,
-                env_spec,
-                recorder.traces(),
-                after,
-                out.with_suffix(""),
-            )
+            traces, folder = recorder.traces(), out.with_suffix("")
+            film_episodes(filming, stage, agent, state, env_spec, traces, after, folder)

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
@@ -25,6 +26,8 @@ from benchmarks.zoo.trained import here, named
 
 if TYPE_CHECKING:
     from benchmarks.stress.plan import Plan
+    from benchmarks.stress.play import Cell, Episodes
+    from benchmarks.stress.records import Row
     from benchmarks.stress.results import StressResults
 
 PROG = "safedreamer stress"
@@ -96,11 +99,8 @@ def main(args: Sequence[str]) -> int:
         print(describe(plan), flush=True)
     if chosen.dry_run:
         return 0
-    episodes = Episodes(
-        suite.seed if chosen.seed is None else chosen.seed,
-        chosen.episodes or suite.episodes,
-        chosen.workers,
-    )
+    seed = suite.seed if chosen.seed is None else chosen.seed
+    episodes = Episodes(seed, chosen.episodes or suite.episodes, chosen.workers)
     results = StressResults(out, plans, episodes)
     for plan in plans:
         play_plan(plan, results, episodes)
@@ -167,22 +167,17 @@ def describe(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def play_plan(plan: Plan, results: StressResults, episodes: object) -> None:
+def play_plan(plan: Plan, results: StressResults, episodes: Episodes) -> None:
     """Play missing cells; print all cells with their means."""
-    from benchmarks.stress.play import Cell, Episodes, play
-    from benchmarks.stress.records import Row
+    from benchmarks.stress.play import play
 
-    assert isinstance(episodes, Episodes)
     policy, began = plan.policy, time.perf_counter()
 
     def show(cell: Cell, rows: Sequence[Row], how: str) -> None:
-        returns, costs = ([getattr(r.record, x) for r in rows] for x in ("return_", "cost"))
         name = cell.task or cell.perturbation.name
-        print(
-            f"{name:<24} {cell.strength:>8g} {sum(returns) / len(rows):>9.2f} "
-            f"{sum(costs) / len(rows):>8.2f} {len(rows):>8}{how}",
-            flush=True,
-        )
+        return_, cost = (fmean(getattr(r.record, x) for r in rows) for x in ("return_", "cost"))
+        means = f"{return_:>9.2f} {cost:>8.2f}"
+        print(f"{name:<24} {cell.strength:>8g} {means} {len(rows):>8}{how}", flush=True)
 
     print(f"{policy.label}\n{'':<24} {'strength':>8} {'return':>9} {'cost':>8} {'episodes':>8}")
     waiting = results.missing(policy, plan.cells)

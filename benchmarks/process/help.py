@@ -69,16 +69,12 @@ def _option(action: argparse.Action) -> Option:
     shown_default = (default[1] or "").strip() if default else ""
     optional = action.nargs == "*" or not (action.required or not action.option_strings)
     required = default[1] is None if default else not optional
-    if not action.option_strings:
+    if action.option_strings:
+        name, value = action.option_strings[0], "" if action.nargs == 0 else value
+    else:
         name = value if value.startswith("{") else action.dest.upper() + " ..." * many
-        return Option(name, "", text, shown_default, required)
-    return Option(
-        action.option_strings[0],
-        "" if action.nargs == 0 else value,
-        text,
-        shown_default,
-        required,
-    )
+        value = ""
+    return Option(name, value, text, shown_default, required)
 
 
 def page(
@@ -101,19 +97,11 @@ def page(
     if named := _group(args, groups):
         members = [option for name, option in grouped if name == named]
         return "\n".join([*head, f"settings of {named}:", *_full(members, width)])
+    brief = _full([_brief(o) for o in found if o.name in guide.brief], width)
     more = f"More settings, shown by `{prog} --help GROUP` (all by --help-all): "
-    return "\n".join(
-        [
-            *head,
-            *about,
-            *_full([_brief(o) for o in found if o.name in guide.brief], width),
-            "",
-            *textwrap.wrap(more + ", ".join(groups), width),
-            "",
-            "examples:",
-            *(f"  {prog} {example}" for example in guide.examples),
-        ]
-    )
+    more_lines = textwrap.wrap(more + ", ".join(groups), width)
+    examples = [f"  {prog} {example}" for example in guide.examples]
+    return "\n".join([*head, *about, *brief, "", *more_lines, "", "examples:", *examples])
 
 
 def _in_usage(option: Option) -> str:

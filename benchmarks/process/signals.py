@@ -19,8 +19,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from types import FrameType
-from typing import Self
+from typing import Any, Self
 
 EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: not an error; the same command continues
 EXIT_AT_ONCE = 130  # what shells report for SIGINT
@@ -83,9 +82,7 @@ class OnSignal(Stop):
         self._grace_seconds, self._end = grace_seconds, end
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._saving, self._over = threading.Lock(), threading.Event()
-        self._before: dict[
-            signal.Signals, Callable[[int, FrameType | None], object] | int | None
-        ] = {}
+        self._before: dict[signal.Signals, Any] = {}  # signal -> its handler
 
     def __call__(self) -> bool:
         return self.name is not None
@@ -122,18 +119,10 @@ class OnSignal(Stop):
                 continue
             if self.name is None:
                 self.name = signal.Signals(number).name
-                print(
-                    f"{self.name}: saving after this step; Ctrl-C ends at once",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                _say(f"{self.name}: saving after this step; Ctrl-C ends at once")
                 threading.Thread(target=self._deadline, name="deadline", daemon=True).start()
             elif number == signal.SIGINT:
-                print(
-                    "ended at once; the same command continues from the last checkpoint",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                _say("ended at once; the same command continues from the last checkpoint")
                 self._end(EXIT_AT_ONCE)
 
     def _deadline(self) -> None:
@@ -146,10 +135,12 @@ class OnSignal(Stop):
         with self._saving:
             if self._over.wait(1.0):  # a checkpoint was just written, and the process is ending
                 return
-            print(
+            _say(
                 f"no end of the step within {seconds:g} s (it compiles); ended, the same "
-                "command continues from the last checkpoint",
-                file=sys.stderr,
-                flush=True,
+                "command continues from the last checkpoint"
             )
             self._end(EXIT_STOPPED)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

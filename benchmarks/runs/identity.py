@@ -12,14 +12,8 @@ from typing import Any
 # how often files are written have no effect on the result.
 _NOT_IDENTITY = frozenset(
     [
-        "steps",
-        "max_minutes",
-        "preset",
-        "init_from",
-        "replay.directory",
-        "loop.log_every",
-        "loop.checkpoint_every",
-        "loop.env_workers",
+        *("steps", "max_minutes", "preset", "init_from", "replay.directory"),
+        *("loop.log_every", "loop.checkpoint_every", "loop.env_workers"),
     ]
 )
 
@@ -89,9 +83,9 @@ def diff(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any
     The value is "absent" if a spec, of another version, has no such setting.
     """
     left, right = identity_of(a), identity_of(b)
-    names = sorted(left.keys() | right.keys())
-    pairs = {
-        name: tuple(side.get(name, BEFORE.get(name, "absent")) for side in (left, right))
-        for name in names
-    }
-    return {name: (x, y) for name, (x, y) in pairs.items() if x != y}
+    found = {}
+    for name in sorted(left.keys() | right.keys()):
+        x, y = (side.get(name, BEFORE.get(name, "absent")) for side in (left, right))
+        if x != y:
+            found[name] = (x, y)
+    return found

@@ -6,6 +6,7 @@ Control characters are escaped, and lengths are bounded where they matter.
 from __future__ import annotations
 
 import difflib
+import math
 import unicodedata
 from collections.abc import Iterable
 
@@ -26,7 +27,9 @@ def printable(text: str, limit: int | None = None) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else _escape(c)
+        c
+        if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs")
+        else c.encode("unicode_escape").decode()
         for c in text
     )
 
@@ -73,12 +76,8 @@ def whole_number(text: str) -> int:
     """Parse an integer, such as 2e6 or 2_000_000. Raises ValueError for others, such as 2.5."""
     try:
         value = float(text)
-    except ValueError as error:
-        raise ValueError(f"{text!r} is not a whole number") from error
+    except ValueError:
+        value = math.nan
     if not value.is_integer():
         raise ValueError(f"{text!r} is not a whole number")
     return int(value) if "e" in text.lower() else int(text.removesuffix(".0"))
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")

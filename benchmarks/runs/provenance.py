@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -17,16 +18,8 @@ from typing import Any
 from benchmarks.runs.reading import read_object
 
 PACKAGES = (
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "numpy",
-    "mujoco",
-    "gymnasium",
-    "safety-gymnasium",
-    "torch",
-    "omnisafe",
+    *("jax", "jaxlib", "flax", "optax", "numpy"),
+    *("mujoco", "gymnasium", "safety-gymnasium", "torch", "omnisafe"),
 )
 # git state of the checkout that a code snapshot was copied from (sweep/code.py)
 SNAPSHOT_FILE = "snapshot.json"
@@ -118,8 +111,6 @@ def hardware(devices: Callable[[], list[str]] = jax_devices) -> dict[str, Any]:
 
 def _cpu_model() -> str:
     info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    text = info.read_text(encoding="utf-8", errors="replace") if info.is_file() else ""
+    found = re.search(r"^model name[^:]*:(.*)$", text, re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or platform.machine()

@@ -46,9 +46,8 @@ SHARE = Range(0, 1)
 SECONDS = Range(0, 1e7, above=True)
 EVERY = Range(1, 1e15)
 
-_ROWS: tuple[
-    tuple[str, Range], ...
-] = (  # names are regular expressions for the end of a dotted name; the first match counts
+# regular expressions for the end of a dotted name; the first match counts
+_ROWS: tuple[tuple[str, Range], ...] = (
     # runs
     ("seed", Range(0, MAX_SEED)),
     ("steps", Range(0, 1e15, above=True)),
@@ -81,12 +80,9 @@ _ROWS: tuple[
     ("batch|batch_size|policy_batch_size|deter|stoch|classes", Range(1, SIZE)),
     ("units|head_units|vector_units|conv_depth|bins|lidar_bins", Range(1, SIZE)),
     (
-        "hidden_sizes|hidden_size|channels|kernels|strides|features|feature|frame_stack|z1|z2|mode_samples",
-        Range(1, SIZE),
-    ),
-    (
-        "num_particles|num_ensemble|elite_size|num_critics|torch_threads|cost_size|reward_size"
-        "|members|model.elites",
+        "hidden_sizes|hidden_size|channels|kernels|strides|features|feature|frame_stack|z1|z2"
+        "|mode_samples|num_particles|num_ensemble|elite_size|num_critics|torch_threads|cost_size"
+        "|reward_size|members|model.elites",
         Range(1, SIZE),
     ),
     ("rank|samples", Range(0, SIZE)),
@@ -96,13 +92,11 @@ _ROWS: tuple[
     ),
     ("start_learning_steps|halve_after|start_agent_steps|swag.start", Range(0, 1e12)),
     ("actor.max_std", Range(0, above=True, infinite=True)),
-    (
-        "discount|cost_discount|gamma|cost_gamma|saute_gamma|lam|lam_c|polyak|kl_balance|momentum|decay|norm_decay",
-        SHARE,
-    ),
     ("unimix", Range(0, 1, above=True)),
     (
-        "cost_ema|proportional_ema|derivative_ema|pid_delta_[pd]_ema_alpha|(slow|actor|target)_fraction",
+        "discount|cost_discount|gamma|cost_gamma|saute_gamma|lam|lam_c|polyak|kl_balance|momentum"
+        "|decay|norm_decay|cost_ema|proportional_ema|derivative_ema|pid_delta_[pd]_ema_alpha"
+        "|(slow|actor|target)_fraction",
         SHARE,
     ),
     ("imagination.cost_lam", Range(-1, 1)),
@@ -160,11 +154,8 @@ def option(name: str, kind: type[int] | type[float] = int) -> Callable[[str], An
             value = kind(text)
             check_number(name, value)
         except (ValueError, OverflowError) as error:
-            told = (
-                str(error)
-                if isinstance(error, BadInput)
-                else f"{text[:40]!r} is not a {'whole ' if kind is int else ''}number"
-            )
+            told = f"{text[:40]!r} is not a {'whole ' if kind is int else ''}number"
+            told = str(error) if isinstance(error, BadInput) else told
             raise argparse.ArgumentTypeError(told) from error
         return value
 

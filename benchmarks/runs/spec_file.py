@@ -59,15 +59,8 @@ def _why_not(folder: Path) -> str:
 
 
 # What `status` and `export` use of a spec; `from_dict` checks the rest when the run is trained.
-_TOP = {
-    "method": str,
-    "task": str,
-    "obs": str,
-    "seed": int,
-    "steps": int,
-    "preset": str,
-    "agent": dict,
-}
+_TOP = {"method": str, "task": str, "obs": str, "seed": int, "steps": int}
+_TOP |= {"preset": str, "agent": dict}
 
 
 def from_dict(data: Mapping[str, Any], agent_type: type) -> RunSpec:
@@ -84,31 +77,24 @@ def build(cls: Any, data: Mapping[str, Any], prefix: str = "", **types: type) ->
     All fields must be known, and present unless listed in `BEFORE`: old files never load partially.
     """
     names = [field.name for field in dataclasses.fields(cls)]
-    data = {
-        name: BEFORE[f"{prefix}{name}"] for name in names if f"{prefix}{name}" in BEFORE
-    } | dict(data)
-    _check_names(cls.__name__, data, names, prefix)
-    hints = get_type_hints(cls) | types
-    return cls(**{name: _value(hints[name], data[name], f"{prefix}{name}.") for name in names})
-
-
-def _check_names(what: str, data: Mapping[str, Any], names: list[str], prefix: str) -> None:
+    before = {name: BEFORE[f"{prefix}{name}"] for name in names if f"{prefix}{name}" in BEFORE}
+    data = before | dict(data)
     unknown = [f"{prefix}{name}" for name in data if name not in names]
     missing = [f"{prefix}{name}" for name in names if name not in data]
     if unknown or missing:
         raise BadInput(
-            f"{what} as saved has unknown settings {unknown} and lacks {missing}: another "
+            f"{cls.__name__} as saved has unknown settings {unknown} and lacks {missing}: another "
             "version wrote it"
         )
+    hints = get_type_hints(cls) | types
+    return cls(**{name: _value(hints[name], data[name], f"{prefix}{name}.") for name in names})
 
 
 def _value(hint: Any, value: Any, prefix: str) -> Any:
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, Mapping):
-            raise BadInput(
-                f"{prefix.rstrip('.')} is {value!r:.100}, not the settings of a "
-                f"{getattr(hint, '__name__', hint)}"
-            )
+            kind = getattr(hint, "__name__", hint)
+            raise BadInput(f"{prefix.rstrip('.')} is {value!r:.100}, not the settings of a {kind}")
         return build(hint, value, prefix)
     if not is_a(value, hint):
         raise BadInput(f"{prefix.rstrip('.')} is {value!r:.100}, which is not {spelled(hint)}")

@@ -65,8 +65,7 @@ def read_table(file: str | os.PathLike[str]) -> Table:
         check_header(file)  # raises, unless it is the same header quoted differently
     if not body:
         return Table(schema().empty_table(), {})
-    table = _whole(body) if body.endswith(b"\n") else None
-    if table is not None:
+    if body.endswith(b"\n") and (table := _whole(body)) is not None:
         return Table(table, {})
     rows, damage = read_rows(file)
     columns = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
@@ -89,12 +88,9 @@ def _whole(body: bytes) -> pa.Table | None:
         return None
     known = set(table["split"].combine_chunks().dictionary.to_pylist()) <= set(SPLITS)
     bounds = pc.min_max  # pyright: ignore[reportAttributeAccessIssue]
-    whole = (
-        [bounds(table[name]).as_py() for name, kind in DTYPES.items() if kind == "int64"]
-        if len(table)
-        else []
-    )
-    fits = all(column["min"] >= 0 and column["max"] <= LARGEST_INT for column in whole)
+    numbers = [name for name, kind in DTYPES.items() if kind == "int64" and len(table)]
+    ranges = [bounds(table[name]).as_py() for name in numbers]
+    fits = all(column["min"] >= 0 and column["max"] <= LARGEST_INT for column in ranges)
     return table if known and fits and b"\0" not in body else None
 
 

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from benchmarks.cli import app
-from benchmarks.cli.film import open_stage
 from benchmarks.envs import EnvContractError, EnvFactory, VectorEnv, vector, worker
 from benchmarks.envs.factory import ENV_PYTHON, choose_python, chosen_python
 from benchmarks.envs.wire import pack, unpack
@@ -31,6 +30,8 @@ from benchmarks.omnisafe import process
 from benchmarks.runs.errors import BadInput
 from benchmarks.training import evaluation, keys
 from benchmarks.training.launch import environment
+from benchmarks.video.footage import Stage
+from benchmarks.video.frame import SCENE
 from benchmarks.video.traces import Recorder
 from slurm import child
 from tests.fakes.toys import ToyAgent, no_fault, toy_spec
@@ -160,7 +161,7 @@ def test_nothing_runs_an_environment_in_the_learners_process(other_python, paint
     )
     # what `safedreamer diagnose` plays
     assert len(evaluation.play(agent, agent.init(0), make, 0, 1, keys.evaluation_key(0, 0)))
-    with open_stage(spec) as stage:  # a film
+    with Stage(spec, SCENE) as stage:  # a film
         shots = list(stage.shots(recorder.traces()[0]))
         assert stage.heading == 0.0
     assert done[0].length == 20

@@ -17,14 +17,14 @@ from PIL import Image
 
 from agents.api import ArraySpec, EnvSpec
 from agents.safedreamer.agent import SafeDreamer
-from benchmarks.cli.film import Filming, film_episodes, open_stage
+from benchmarks.cli.film import Filming, film_episodes
 from benchmarks.envs import cameras, env_spec, episode_seed, make_env
 from benchmarks.runs.errors import BadInput
 from benchmarks.training.evaluation import run_episodes
 from benchmarks.training.keys import evaluation_key
 from benchmarks.video import dream_panel, encode, lidar, look, positions, strip
 from benchmarks.video.dream import NOT_YET, Dream, dream
-from benchmarks.video.footage import Shot
+from benchmarks.video.footage import Shot, Stage
 from benchmarks.video.frame import SCENE, Subject, compose, predicted_costs
 from benchmarks.video.traces import EpisodeTrace, Recorder
 from tests.agent_inputs import HAZARDS, VECTOR, VISION, observations, tiny
@@ -104,8 +104,8 @@ def painted(name: str = "painted_shore") -> Any:
 
 def test_a_stage_shows_every_row_of_the_recorded_episode():
     trace = evaluated(2, 2, painted())[1][1]
-    with open_stage(
-        dataclasses.replace(toy_spec(), task="tests.fakes.toys:painted_shore")
+    with Stage(
+        dataclasses.replace(toy_spec(), task="tests.fakes.toys:painted_shore"), SCENE
     ) as stage:
         shots = list(stage.shots(trace))
         assert [int(shot.outside[0, 0, 0]) for shot in shots] == [
@@ -119,12 +119,12 @@ def test_a_stage_shows_every_row_of_the_recorded_episode():
 
 def test_an_environment_without_pictures_or_without_repetition_is_refused_with_the_remedy():
     with pytest.raises(BadInput, match='let the factory take render_mode="rgb_array", or set it'):
-        open_stage(toy_spec())
+        Stage(toy_spec(), SCENE)
     spec = dataclasses.replace(toy_spec(), task="tests.fakes.toys:drifting_shore")
     env = painted("painted_shore")
     trace = evaluated(1, 1, env)[1][0]
     with (
-        open_stage(spec) as stage,
+        Stage(spec, SCENE) as stage,
         pytest.raises(BadInput, match=r"draw every random number from self\.np_random"),
     ):
         list(stage.shots(trace))
@@ -421,8 +421,8 @@ def test_a_method_without_a_world_model_is_filmed_without_a_dream(tmp_path, caps
     env = painted()()
     toy = ToyAgent(env_spec(env))
     (tmp_path / "episode-0-step-9999.png").touch()  # of an earlier film
-    with open_stage(
-        dataclasses.replace(toy_spec(), task="tests.fakes.toys:painted_shore")
+    with Stage(
+        dataclasses.replace(toy_spec(), task="tests.fakes.toys:painted_shore"), SCENE
     ) as stage:
         film_episodes(
             Filming(True, 2, 2, 20.0, 3, 2),
@@ -504,7 +504,7 @@ def test_a_planner_in_safety_gymnasium_is_filmed_as_it_was_evaluated(tmp_path, c
         "workers": "inline",
     }
     run_episodes(osrp, state, make, **arguments, on_fault=no_fault, on_step=recorder.add)
-    with open_stage(spec) as stage:
+    with Stage(spec, SCENE) as stage:
         film_episodes(
             Filming(True, 2, 1, 20.0, 5, 10),
             stage,
