@@ -201,10 +201,7 @@ def _check_room(chosen: SweepArgs, out: Path, needs: Sequence[Needs], memory: in
 
 @contextmanager
 def _stop_signals() -> Iterator[list[str]]:
-    """Collect the names of stop signals within the context.
-
-    A second SIGINT raises KeyboardInterrupt.
-    """
+    """Collect the names of stop signals; a second SIGINT raises KeyboardInterrupt."""
     heard: list[str] = []
 
     def hear(number: int, frame: object) -> None:

@@ -53,10 +53,7 @@ class Entry(NamedTuple):
 
 
 class SlurmCluster:
-    """The cluster that this machine's Slurm commands address.
-
-    Raises BadInput where they are not installed.
-    """
+    """The cluster of this machine's Slurm commands. Raises BadInput where there are none."""
 
     def __init__(self) -> None:
         missing = [name for name in COMMANDS if shutil.which(name) is None]

@@ -120,10 +120,7 @@ class LocalExecutor:
 
 
 def visible_gpus(variables: Mapping[str, str]) -> tuple[str, ...]:
-    """GPUs that runs may use: those in CUDA_VISIBLE_DEVICES, else all that the driver lists.
-
-    Empty without a driver.
-    """
+    """GPUs that runs may use: CUDA_VISIBLE_DEVICES, else those that the driver lists, if any."""
     if "CUDA_VISIBLE_DEVICES" in variables:
         return tuple(variables["CUDA_VISIBLE_DEVICES"].replace(",", " ").split())
     query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]

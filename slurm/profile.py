@@ -80,10 +80,7 @@ class Profile:
         return minutes(self.time)
 
     def python_of(self, family: str) -> str:
-        """Shell words that start Python for methods of a family.
-
-        Defaults to this interpreter.
-        """
+        """Shell words that start Python for methods of a family. Defaults to this interpreter."""
         known = dict(self.python)
         return known.get(family, known.get(DEFAULT, shlex.quote(sys.executable)))
 

@@ -162,10 +162,7 @@ class Supervisor:
         return not self._told
 
     def _train(self, folder: Path, code: Path, where: str) -> int:
-        """Train the run once, recording its start and end.
-
-        Returns the exit status.
-        """
+        """Train the run once, recording its start and end. Returns the exit status."""
         attempts.add(folder, "started", where=where, code=code.name)
         process = child.start(folder, code, child.environment(code, os.environ), own_session=False)
         self._process = process
@@ -205,10 +202,7 @@ def job_of(where: str) -> str:
 
 
 def _settle_earlier(folder: Path, where: str) -> None:
-    """Record the end of an earlier start of this same job that recorded none.
-
-    It was killed with its node, or by Slurm.
-    """
+    """Record the end of an earlier start of this job that was killed and recorded none."""
     last = attempts.last(attempts.read(folder), "started", "ended")
     if last is not None and last.event == "started" and job_of(last.where) == job_of(where):
         reason = f"killed without notice ({last.where}): its node died, or Slurm killed it"

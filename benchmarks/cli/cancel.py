@@ -25,10 +25,7 @@ OURS = ("benchmarks.cli", "benchmarks.omnisafe", "safedreamer")  # in the comman
 
 
 def main(args: Sequence[str]) -> int:
-    """Mark runs as cancelled, and signal those on this machine.
-
-    Returns 0, or DAMAGED if a run was left out.
-    """
+    """Mark runs as cancelled, and signal those on this machine; returns 0 or DAMAGED."""
     about = "Cancel runs: what waits is not started, what runs saves and ends."
     chosen = parse(Selection, args, "safedreamer cancel", about)
     from benchmarks.runs import attempts

@@ -31,10 +31,7 @@ class CleanArgs(Selection):
 
 
 def main(args: Sequence[str]) -> int:
-    """Delete replay buffers (and checkpoints) of finished runs, and print how much.
-
-    Returns 0, or DAMAGED if a run was left out.
-    """
+    """Delete what finished runs no longer need, and print how much; returns 0 or DAMAGED."""
     chosen = parse(CleanArgs, args, "safedreamer clean")
     from benchmarks.runs import attempts
     from benchmarks.runs.errors import BadInput

@@ -64,10 +64,7 @@ def spec_of(
 
 
 def official_spec(method: str, task: str, obs: str | None, file: str | os.PathLike[str]) -> RunSpec:
-    """The run of an authors' checkpoint.
-
-    Raises BadInput like `spec_of`, and for a method without SafeDreamer's networks.
-    """
+    """The run of an authors' checkpoint. Raises BadInput like `spec_of` and `check_official`."""
     spec = spec_of(method, task, obs, "release", 0, {})
     check_official(spec, file)
     return dataclasses.replace(spec, init_from=os.fspath(file))
@@ -84,10 +81,7 @@ def check_official(spec: RunSpec, file: str | os.PathLike[str]) -> None:
 
 @functools.cache
 def task_env_spec(task: str, obs: str, action_repeat: int = 1, resize: int = 0) -> EnvSpec:
-    """Environment spec of a task, from which agents are built. Starts its simulator, once.
-
-    Raises BadInput if that fails.
-    """
+    """Environment spec of a task. Starts its simulator, once; raises BadInput if that fails."""
     from benchmarks.envs.worker import env_factory, probed
 
     return probed(env_factory(task, obs, action_repeat, resize), reset=False)

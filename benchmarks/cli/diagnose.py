@@ -62,10 +62,7 @@ class DiagnoseArgs:
 
 
 def main(args: Sequence[str]) -> int:
-    """Play, predict, print tables, write the file and plot it.
-
-    Returns 0, or the exit status of plotting if that fails.
-    """
+    """Play, predict, print tables, write the file and plot it; returns the status of plotting."""
     chosen = parse(DiagnoseArgs, args, PROG)
     if chosen.out is not None:
         check_file(chosen.out)
@@ -118,10 +115,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def table(findings: Sequence[Finding]) -> str:
-    """Table of the model's predictions by steps ahead, above the best baseline without a model.
-
-    Other findings follow, one per line.
-    """
+    """Table of the model's predictions by steps ahead, and of baselines; then other findings."""
     by_step: dict[str, dict[str, dict[int, float]]] = {}
     single = []
     for f in findings:
@@ -142,10 +136,7 @@ def table(findings: Sequence[Finding]) -> str:
 
 
 def reliability(findings: Sequence[Finding]) -> str:
-    """Table of the calibration of predicted costs.
-
-    Per bin of predictions: the mean prediction, the frequency of costs, and the number of steps.
-    """
+    """Calibration of predicted costs by bin: mean prediction, frequency of costs, steps."""
     cells: dict[int, dict[float, dict[str, float]]] = {}
     what = ""
     for f in findings:
@@ -173,10 +164,7 @@ def _cell(row: dict[str, float]) -> str:
 
 
 def by_heart(findings: Sequence[Finding]) -> str:
-    """Table of replayed and new rows side by side at the posterior.
-
-    Errors, detected costs, and how often a predicted cost occurred.
-    """
+    """Errors and detected costs at the posterior, of replayed and new rows side by side."""
     cells: dict[str, dict[str, float]] = {}
     for f in findings:
         if f.quantity.startswith(AT_POSTERIOR):
@@ -201,10 +189,7 @@ def by_heart(findings: Sequence[Finding]) -> str:
 
 
 def over_training(history: Sequence[Finding]) -> str:
-    """Table of the training history at evenly spaced simulator steps.
-
-    Shows the latest value of each quantity at each of them.
-    """
+    """The latest value of each quantity at evenly spaced simulator steps of training."""
     columns: dict[str, dict[int, float]] = {}
     for f in history:
         if f.env_steps >= 0:

@@ -87,20 +87,14 @@ class Check:
 
 
 def pins(lock: Path = ROOT / "requirements" / "base.txt") -> dict[str, str]:
-    """Versions in the lock file by package.
-
-    Empty if the suite is installed without its checkout.
-    """
+    """Versions in the lock file by package; none for a suite without its checkout."""
     if not lock.is_file():
         return {}
     return dict(line.split("==", 1) for line in lock.read_text(encoding="utf-8").split())
 
 
 def lower_bounds(project: Path = ROOT / "pyproject.toml") -> dict[str, str]:
-    """Lowest versions by package of what the learner imports.
-
-    Empty if the suite is installed without its checkout.
-    """
+    """Lowest versions of what the learner imports; none for a suite without its checkout."""
     if not project.is_file():
         return {}
     listed = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]

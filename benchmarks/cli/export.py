@@ -22,10 +22,7 @@ class ExportArgs(Selection):
 
 
 def main(args: Sequence[str]) -> int:
-    """Write the file and print a summary.
-
-    Returns 0, or DAMAGED if a run or a line of records was left out.
-    """
+    """Write the file and print a summary; returns 0, or DAMAGED if anything was left out."""
     chosen = parse(ExportArgs, args, "safedreamer export")
     from benchmarks.sweep.export import export
 

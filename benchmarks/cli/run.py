@@ -25,10 +25,7 @@ class RunArgs(Selection):
 
 
 def main(args: Sequence[str]) -> int:
-    """Train the run up to the budget in its spec.
-
-    Returns 0, or EXIT_STOPPED after a signal, with a checkpoint.
-    """
+    """Train the run up to its spec's budget; returns 0, or EXIT_STOPPED after a signal."""
     chosen = parse(RunArgs, args, "safedreamer run")
     if not chosen.here:
         raise BadInput(

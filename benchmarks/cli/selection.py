@@ -31,10 +31,7 @@ class Selection:
     """
 
     def members(self) -> list[Member]:
-        """The runs, in order of their names.
-
-        Raises BadInput when there are none, or when the files of one are damaged.
-        """
+        """The runs, in order of their names. Raises BadInput for none, or for a damaged one."""
         from benchmarks.sweep.filters import select
         from benchmarks.sweep.members import members
 

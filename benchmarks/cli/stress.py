@@ -77,10 +77,7 @@ class StressArgs:
 
 
 def main(args: Sequence[str]) -> int:
-    """Play, print a table per run, and plot the figure.
-
-    Returns 0, or the exit status of plotting if that fails.
-    """
+    """Play, print a table per run, and plot the figure; returns the status of plotting."""
     chosen = parse(StressArgs, args, PROG)
     if not chosen.runs:
         raise BadInput("give at least one run folder, zoo:METHOD/TASK/SEED or hub:TARGET")

@@ -102,10 +102,7 @@ class TrainArgs:
 
 
 def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
-    """Parse the command line into a run.
-
-    Raises BadInput before anything is started or written.
-    """
+    """Parse the command line into a run. Raises BadInput before anything is started or written."""
     args = translated(args)
     first = parse_known(TrainArgs, [word for word in args if word not in HELP], PROG)
     choose_python(first.env_python)

@@ -31,10 +31,7 @@ def explained(prog: str, command: Callable[[], int]) -> int:
 
 
 def training_ended(finished: bool, stopped: bool, env_steps: int, updates: int, out: Path) -> int:
-    """Print how a run ended: by its step budget, its time budget, or a stop.
-
-    Returns 0, or EXIT_STOPPED after a stop.
-    """
+    """Print how a run ended; returns its exit status: 0, or EXIT_STOPPED after a stop."""
     if finished:
         state = "finished"
     elif stopped:

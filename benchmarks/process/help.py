@@ -80,10 +80,7 @@ def _option(action: argparse.Action) -> Option:
 def page(
     parser: argparse.ArgumentParser, args: Sequence[str], prog: str, guide: Guide | None
 ) -> str:
-    """The help page for arguments that contain one of HELP.
-
-    Raises BadInput for an unknown group.
-    """
+    """Page for arguments that contain one of HELP. Raises BadInput for an unknown group."""
     width = max(60, min(100, shutil.get_terminal_size().columns))
     found = options(parser)
     arguments = [_in_usage(o) for o in found if o.required or o.name[:2] != "--"]

@@ -134,10 +134,7 @@ def find(
 
 
 def set_aside(path: str | os.PathLike[str]) -> Path:
-    """Rename a damaged checkpoint, so that it is ignored but not lost.
-
-    Returns its new path.
-    """
+    """Rename a damaged checkpoint, so that it is ignored but not lost. Returns its new path."""
     path = Path(path)
     name = path.name.strip(".").removesuffix(ASIDE)
     for number in range(1000):
@@ -187,10 +184,7 @@ def unreadable(path: str | os.PathLike[str]) -> str | None:
 
 
 def read_meta(path: str | os.PathLike[str], run_id: str) -> dict[str, Any]:
-    """Read counters and file positions.
-
-    Raises BadInput for a checkpoint of another configuration or format version.
-    """
+    """Read counters and file positions. Raises BadInput for another configuration or format."""
     path = Path(path)
     meta = _meta(path)
     if meta.get("format") != FORMAT:

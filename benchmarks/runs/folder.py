@@ -185,10 +185,7 @@ def rounding_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def rewind(out: str | os.PathLike[str], positions: Mapping[str, int]) -> None:
-    """Drop rows of the run's files written after `positions` (bytes).
-
-    With no positions, all rows are dropped.
-    """
+    """Drop rows of the run's files after `positions` (bytes); all rows without any."""
     out = Path(out)
     for name in (RECORDS_FILE, METRICS_FILE):
         if (out / name).exists() or name in positions:

@@ -33,10 +33,7 @@ def file_clock(folder: Path) -> float:
 
 
 def modified(path: Path) -> float:
-    """Modification time of a file, in seconds since 1970.
-
-    Minus infinity if it is missing.
-    """
+    """Modification time of a file, in seconds since 1970. Minus infinity if it is missing."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:

@@ -114,10 +114,7 @@ def read_owner(folder: str | os.PathLike[str]) -> Owner | None:
 
 
 def died(folder: str | os.PathLike[str], boot: str | None = None) -> bool:
-    """Whether the folder's owner was a process of this kernel that has ended.
-
-    False if that cannot be determined.
-    """
+    """Whether the owner was a process of this kernel that has ended; False if unknown."""
     folder = Path(folder)
     try:
         owner = read_owner(folder)

@@ -73,10 +73,7 @@ class LoopConfig:
             )
 
     def updates_due(self, agent_steps: int) -> int:
-        """Number of updates due after `agent_steps`.
-
-        Zero during prefill, then train_ratio / (B * T) per agent step.
-        """
+        """Updates due: none during prefill, then train_ratio / (B * T) per agent step."""
         return int(
             max(0, agent_steps - self.prefill)
             * self.train_ratio

@@ -64,10 +64,7 @@ _TOP |= {"preset": str, "agent": dict}
 
 
 def from_dict(data: Mapping[str, Any], agent_type: type) -> RunSpec:
-    """Rebuild a spec from the output of `to_dict`.
-
-    Raises BadInput naming settings that are unknown or missing.
-    """
+    """Rebuild a spec from `to_dict`. Raises BadInput naming unknown or missing settings."""
     return build(RunSpec, data, agent=agent_type)
 
 

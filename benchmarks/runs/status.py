@@ -76,10 +76,7 @@ class Status:
 
 
 def read_status(folder: str | os.PathLike[str]) -> Status:
-    """Read the run's status.
-
-    Raises BadInput if there is none, DamagedFile if this version cannot read it.
-    """
+    """Read status.json. Raises BadInput if there is none, DamagedFile if it is unreadable."""
     folder = Path(folder)
     path = folder / STATUS_FILE
     try:

@@ -60,10 +60,7 @@ def builtin_names() -> list[str]:
 
 
 def load(name: str | os.PathLike[str]) -> Suite:
-    """Load a built-in suite by name, or a suite's file.
-
-    Raises BadInput, with the line for errors in a file.
-    """
+    """Load a built-in suite by name, or a file. Raises BadInput, with the line in a file."""
     path = possible_path(name, "suite")
     if path.suffix in SUFFIXES or path.is_file():
         try:

@@ -38,10 +38,7 @@ ENTRY_FIELDS: Fields[Entry] = {  # of a run that may not exist yet
 
 
 def select(found: Iterable[Member], filters: Sequence[str]) -> list[Member]:
-    """Return the runs that match all filters.
-
-    Raises BadInput for an unknown field, and if no run matches.
-    """
+    """The runs that match all filters. Raises BadInput for an unknown field or no match."""
     return _select(found, filters, FIELDS)
 
 

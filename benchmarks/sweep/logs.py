@@ -11,10 +11,7 @@ BYTES_PER_LINE = 400  # more than most lines have; a longer line only makes the 
 
 
 def tail(path: str | os.PathLike[str], lines: int) -> list[str]:
-    """Return at most the last `lines` lines, none without a log. Reads only the end of the file.
-
-    Raises DamagedFile.
-    """
+    """At most the last `lines` lines; none without a log. Raises DamagedFile."""
     path = Path(path)
     text = read_end(path, min(lines * BYTES_PER_LINE, MAX_BYTES)).decode(errors="replace")
     return [line.replace("\0", "").rstrip("\r") for line in text.split("\n") if line][-lines:]

@@ -163,10 +163,7 @@ def _run_folders(parent: Path) -> list[Path]:
 
 
 def member(folder: str | os.PathLike[str], now: float | None = None) -> Member:
-    """Read the run in a folder; `now` is the time of its file system.
-
-    Raises DamagedFile for files that cannot be read.
-    """
+    """Read the run in a folder; `now` is its file system's time. Raises DamagedFile."""
     folder = Path(folder)
     saved = read_spec(folder)
     spec = saved["spec"]

@@ -49,10 +49,7 @@ class Rates:
 
 
 def measured(folder: Path) -> float | None:
-    """The average rate of a run so far.
-
-    None before its first update, because prefill is not representative.
-    """
+    """Average rate of a run; None before its first update: prefill is not representative."""
     row = last_row(folder / METRICS_FILE) or {}
     values: list[Any] = [row.get(name) for name in ("updates", "env_steps", "wall_seconds")]
     if not all(is_a(value, float) and 0 < value < math.inf for value in values):
