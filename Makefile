@@ -98,8 +98,7 @@ campaign: setup
 # Once per run its final evaluation, where the checkpoint is; all else from records (ARGS).
 publish: setup
 	@OMP_NUM_THREADS=1 XLA_FLAGS="--xla_cpu_multi_thread_eigen=false" \
-		$(BIN)/safedreamer publish results/campaign \
-		--suites campaign-circle campaign-tasks campaign-vision $(ARGS)
+		$(BIN)/safedreamer publish results/campaign --suites $(SUITES) $(ARGS)
 	@OMP_NUM_THREADS=1 XLA_FLAGS="--xla_cpu_multi_thread_eigen=false" \
 		$(BIN)/safedreamer publish results/release-curve --suites release-curve --no-zoo
 

@@ -176,7 +176,10 @@ def _suites_of(members: Sequence[Member]) -> list[Suite]:
 
 
 def write_wanted(suites: Sequence[Suite], file: Path) -> None:
-    """Write the runs of the suites, one per row of WANTED; without any, the file is unchanged."""
+    """Write the runs of the suites, one per row of WANTED; without any, the file is unchanged.
+
+    A run of several suites has the variant of the first of them.
+    """
     from benchmarks.cli.defaults import task_settings
     from benchmarks.suites.suite import expand
 
@@ -187,7 +190,7 @@ def write_wanted(suites: Sequence[Suite], file: Path) -> None:
             source = getattr(getattr(spec.agent, "model", None), "cost_source", "")
             about = (spec.method, entry.variant, source, spec.task, spec.obs, spec.seed)
             minutes = "" if spec.max_minutes is None else f"{spec.max_minutes:g}"
-            rows[spec.run_id] = (spec.run_id, *about, spec.steps, minutes)
+            rows.setdefault(spec.run_id, (spec.run_id, *about, spec.steps, minutes))
     if not rows:
         return
     with file.open("w", newline="", encoding="utf-8") as out:

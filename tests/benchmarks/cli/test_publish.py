@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from benchmarks.cli import analysis, publish
 from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.files import FINAL_FILE, SPEC_FILE, WANTED_FILE
+from benchmarks.suites.reading import load
 from benchmarks.sweep.members import Member
 from tests.sweep_folders import stand, submit, suite
 
@@ -63,3 +66,18 @@ def test_a_suite_that_is_unknown_leaves_the_wanted_runs_alone(done: list[Path], 
     assert (tmp_path / WANTED_FILE).read_text() == "as before"
     assert publish.main([str(tmp_path), "--suites", "demo", "--records-only"]) == 0
     assert (tmp_path / WANTED_FILE).read_text().startswith("run_id,")
+
+
+def test_a_run_of_two_suites_is_wanted_once_under_the_name_of_the_first(tmp_path: Path):
+    one = {"methods": ["bsrp_lag"], "tasks": ["SafetyPointGoal1-v0"]}
+    plain, named = (
+        {"preset": "debug", "obs": "lidar", "steps": 400, "seeds": seeds, "runs": [one | runs]}
+        for seeds, runs in (([0, 1], {}), ([1, 2], {"variants": {"actor, augmented": {}}}))
+    )
+    files = [tmp_path / "plain.yaml", tmp_path / "named.yaml"]
+    for file, content in zip(files, (plain, named), strict=True):
+        file.write_text(json.dumps(content))
+    publish.write_wanted([load(file) for file in files], tmp_path / WANTED_FILE)
+    with (tmp_path / WANTED_FILE).open(newline="") as rows:
+        wanted = [(row["seed"], row["variant"]) for row in csv.DictReader(rows)]
+    assert wanted == [("0", ""), ("1", ""), ("2", "actor, augmented")]
