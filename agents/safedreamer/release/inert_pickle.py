@@ -11,6 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import pickletools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,32 +32,6 @@ from agents.safedreamer.release.inert_arrays import (
 )
 
 MAX_MESSAGE = 300  # characters
-_PUSH_ARGUMENT = {
-    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
-    *(
-        "UNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE",
-        "BINUNICODE8",
-        "SHORT_BINBYTES",
-        "BINBYTES",
-        "BINBYTES8",
-        "BYTEARRAY8",
-    ),
-}
-_PUSH_CONSTANT = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-_UNSAFE = {
-    "PERSID",
-    "BINPERSID",
-    "EXT1",
-    "EXT2",
-    "EXT4",
-    "INST",
-    "OBJ",
-    "NEWOBJ_EX",
-    "NEXT_BUFFER",
-    "READONLY_BUFFER",
-}
 
 
 def read_pickle(path: str | os.PathLike[str]) -> Any:
@@ -91,103 +66,48 @@ class _Machine:
     def run(self, data: mmap.mmap) -> Any:
         # genops needs only read, readline and tell
         for opcode, argument, position in pickletools.genops(data):  # type: ignore[arg-type]
-            name = opcode.name
-            if name in _UNSAFE:
-                raise UnsafeCheckpointError(
-                    f"opcode {name} at byte {position} has no place in a checkpoint"
-                )
-            if name == "STOP":
+            if opcode.name == "STOP":
                 expect(len(self.stack) == 1 and not self.marks, "values are left over at its end")
                 return self.stack[0]
-            if name in _PUSH_ARGUMENT:
-                self.stack.append(argument)
-            elif name in _PUSH_CONSTANT:
-                self.stack.append(_PUSH_CONSTANT[name])
-            elif name not in ("PROTO", "FRAME"):
-                method = getattr(self, f"_op_{name.lower()}", None)
-                if method is None:
-                    raise UnsafeCheckpointError(
-                        f"opcode {name} at byte {position} has no place in a checkpoint"
-                    )
-                method(argument)
+            if opcode.name not in _ACCEPTED:
+                raise UnsafeCheckpointError(
+                    f"opcode {opcode.name} at byte {position} has no place in a checkpoint"
+                )
+            _ACCEPTED[opcode.name](self, argument)
         raise CheckpointFormatError("it has no end")
 
-    def _pop(self) -> Any:
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def top(self) -> Any:
         expect(len(self.stack) > (self.marks[-1] if self.marks else 0), "an operand is missing")
+        return self.stack[-1]
+
+    def pop(self) -> Any:
+        self.top()
         return self.stack.pop()
 
-    def _pop_mark(self) -> list[Any]:
+    def pop_many(self, count: int) -> list[Any]:
+        """The last `count` operands, in the order in which they were pushed."""
+        return [self.pop() for _ in range(count)][::-1]
+
+    def pop_mark(self) -> list[Any]:
         expect(bool(self.marks), "a mark is missing")
         start = self.marks.pop()
         values = self.stack[start:]
         del self.stack[start:]
         return values
 
-    def _top(self) -> Any:
-        expect(len(self.stack) > (self.marks[-1] if self.marks else 0), "an operand is missing")
-        return self.stack[-1]
-
-    # --- containers -------------------------------------------------------------------------------
-    def _op_mark(self, _: None) -> None:
-        self.marks.append(len(self.stack))
-
-    def _op_pop(self, _: None) -> None:
-        self._pop()
-
-    def _op_pop_mark(self, _: None) -> None:
-        self._pop_mark()
-
-    def _op_dup(self, _: None) -> None:
-        self.stack.append(self._top())
-
-    def _op_empty_list(self, _: None) -> None:
-        self.stack.append([])
-
-    def _op_list(self, _: None) -> None:
-        self.stack.append(self._pop_mark())
-
-    def _op_append(self, _: None) -> None:
-        self._extend([self._pop()])
-
-    def _op_appends(self, _: None) -> None:
-        self._extend(self._pop_mark())
-
-    def _extend(self, values: list[Any]) -> None:
-        target = self._top()
+    def extend(self, values: list[Any]) -> None:
+        target = self.top()
         expect(type(target) is list, f"items are appended to a {type(target).__name__}")
         target.extend(values)
 
-    def _op_tuple(self, _: None) -> None:
-        self.stack.append(tuple(self._pop_mark()))
-
-    def _op_tuple1(self, _: None) -> None:
-        self.stack.append((self._pop(),))
-
-    def _op_tuple2(self, _: None) -> None:
-        second, first = self._pop(), self._pop()
-        self.stack.append((first, second))
-
-    def _op_tuple3(self, _: None) -> None:
-        third, second, first = self._pop(), self._pop(), self._pop()
-        self.stack.append((first, second, third))
-
-    def _op_empty_dict(self, _: None) -> None:
-        self.stack.append({})
-
-    def _op_dict(self, _: None) -> None:
-        values = self._pop_mark()
-        self.stack.append({})
-        self._update(values)
-
-    def _op_setitem(self, _: None) -> None:
-        value, key = self._pop(), self._pop()
-        self._update([key, value])
-
-    def _op_setitems(self, _: None) -> None:
-        self._update(self._pop_mark())
-
-    def _update(self, values: list[Any]) -> None:
-        target = self._top()
+    def update(self, values: list[Any], fresh: dict[str, Any] | None = None) -> None:
+        """Set the items `values`, keys and values in turn, in the dict on top, or in a new one."""
+        if fresh is not None:
+            self.push(fresh)
+        target = self.top()
         expect(
             type(target) is dict and len(values) % 2 == 0,
             f"items are set in a {type(target).__name__}",
@@ -197,56 +117,34 @@ class _Machine:
             expect(type(key) is str, f"a dict key is a {type(key).__name__}, expected str")
             target[key] = value
 
-    # --- memo -------------------------------------------------------------------------------------
-    def _op_memoize(self, _: None) -> None:
-        self._op_put(len(self.memo))
-
-    def _op_put(self, key: int) -> None:
-        value = self._top()
+    def put(self, key: int) -> None:
+        value = self.top()
         self.memo[key] = value
         if isinstance(value, Unfinished):
             value.memo_keys.append(key)
 
-    def _op_get(self, key: int) -> None:
+    def get(self, key: int) -> None:
         expect(key in self.memo, f"memo {key} is not set")
-        self.stack.append(self.memo[key])
+        self.push(self.memo[key])
 
-    _op_binput = _op_long_binput = _op_put
-    _op_binget = _op_long_binget = _op_get
+    def stack_global(self) -> None:
+        module, name = self.pop_many(2)
+        expect(type(module) is type(name) is str, "a global is not named by strings")
+        self.push(global_name(module, name))
 
-    # --- names and what is built from them --------------------------------------------------------
-    def _op_global(self, argument: str) -> None:
-        module, _, name = argument.partition(" ")
-        self._push_global(module, name)
-
-    def _op_stack_global(self, _: None) -> None:
-        name, module = self._pop(), self._pop()
-        expect(type(name) is str and type(module) is str, "a global is not named by strings")
-        self._push_global(module, name)
-
-    def _push_global(self, module: str, name: str) -> None:
-        self.stack.append(global_name(module, name))
-
-    def _op_newobj(self, _: None) -> None:
-        args, target = self._pop(), self._pop()
-        self.stack.append(make_inert(target, args))
-
-    def _op_reduce(self, _: None) -> None:
-        args, target = self._pop(), self._pop()
+    def reduce(self, target: Any, args: Any) -> None:
         if not isinstance(target, Global) or type(args) is not tuple:
             raise UnsafeCheckpointError(f"it calls {describe(target)}")
-        self.stack.append(
-            self._encoded(target, args) if target == ENCODE else reduce_to_data(target, args)
-        )
+        self.push(self.encode(args) if target == ENCODE else reduce_to_data(target, args))
 
-    def _encoded(self, target: Global, args: tuple[Any, ...]) -> bytes:
+    def encode(self, args: tuple[Any, ...]) -> bytes:
         key = id(args[0]) if args else 0
         if key not in self.encoded:
-            self.encoded[key] = (args[0] if args else None, reduce_to_data(target, args))
+            self.encoded[key] = (args[0] if args else None, reduce_to_data(ENCODE, args))
         return self.encoded[key][1]
 
-    def _op_build(self, _: None) -> None:
-        state, target = self._pop(), self._top()
+    def build(self, state: Any) -> None:
+        target = self.top()
         if isinstance(target, Inert):  # optimiser states are not read
             return
         if not isinstance(target, Unfinished):
@@ -259,3 +157,47 @@ class _Machine:
         self.stack[-1] = finished
         for key in target.memo_keys:
             self.memo[key] = finished
+
+
+_ACCEPTED: dict[str, Callable[[_Machine, Any], object]] = {  # by opcode
+    "PROTO": lambda machine, _: None,
+    "FRAME": lambda machine, _: None,
+    # values
+    **dict.fromkeys(
+        "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT UNICODE SHORT_BINUNICODE "
+        "BINUNICODE BINUNICODE8 SHORT_BINBYTES BINBYTES BINBYTES8 BYTEARRAY8".split(),
+        _Machine.push,
+    ),
+    "NONE": lambda machine, _: machine.push(None),
+    "NEWTRUE": lambda machine, _: machine.push(True),
+    "NEWFALSE": lambda machine, _: machine.push(False),
+    # the stack
+    "MARK": lambda machine, _: machine.marks.append(len(machine.stack)),
+    "POP": lambda machine, _: machine.pop(),
+    "POP_MARK": lambda machine, _: machine.pop_mark(),
+    "DUP": lambda machine, _: machine.push(machine.top()),
+    # containers
+    "EMPTY_LIST": lambda machine, _: machine.push([]),
+    "LIST": lambda machine, _: machine.push(machine.pop_mark()),
+    "APPEND": lambda machine, _: machine.extend(machine.pop_many(1)),
+    "APPENDS": lambda machine, _: machine.extend(machine.pop_mark()),
+    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
+    "TUPLE": lambda machine, _: machine.push(tuple(machine.pop_mark())),
+    "TUPLE1": lambda machine, _: machine.push(tuple(machine.pop_many(1))),
+    "TUPLE2": lambda machine, _: machine.push(tuple(machine.pop_many(2))),
+    "TUPLE3": lambda machine, _: machine.push(tuple(machine.pop_many(3))),
+    "EMPTY_DICT": lambda machine, _: machine.push({}),
+    "DICT": lambda machine, _: machine.update(machine.pop_mark(), {}),
+    "SETITEM": lambda machine, _: machine.update(machine.pop_many(2)),
+    "SETITEMS": lambda machine, _: machine.update(machine.pop_mark()),
+    # memo
+    "MEMOIZE": lambda machine, _: machine.put(len(machine.memo)),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Machine.put),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _Machine.get),
+    # names, and what is built from them
+    "GLOBAL": lambda machine, name: machine.push(global_name(*name.split(" ", 1))),
+    "STACK_GLOBAL": lambda machine, _: machine.stack_global(),
+    "NEWOBJ": lambda machine, _: machine.push(make_inert(*machine.pop_many(2))),
+    "REDUCE": lambda machine, _: machine.reduce(*machine.pop_many(2)),
+    "BUILD": lambda machine, _: machine.build(machine.pop()),
+}
