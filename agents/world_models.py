@@ -1,11 +1,13 @@
-"""Parts shared by the agents' world models: starts of imagination and metrics of predicted costs.
+"""Parts shared by the agents' world models: pre-training, starts of imagination and metrics of
+predicted costs.
 
 Shapes: B batch, T time, N starts.
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +21,18 @@ def check_context(context: int, length: int) -> None:
         raise ValueError(
             f"context={context} must lie in 1..{length - 1}, below the {length} rows of a window"
         )
+
+
+def after_pretraining(
+    pretrain_updates: int, state: Any, learn: Callable[[Any], tuple[Any, dict[str, jax.Array]]]
+) -> tuple[Any, dict[str, jax.Array]]:
+    """`learn(state)`, the next state and metrics; during pre-training `state`, and metrics of 0."""
+    if not pretrain_updates:
+        return learn(state)
+    _, shapes = jax.eval_shape(learn, state)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    pretrained = state.updates >= pretrain_updates
+    return jax.lax.cond(pretrained, learn, lambda state: (state, zeros), state)
 
 
 def draw_starts(states: Tree, count: int, key: jax.Array) -> Tree:

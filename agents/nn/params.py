@@ -1,14 +1,35 @@
-"""Converts modules to parameters, pure dicts at the jit boundary."""
+"""Networks as static graph definitions and parameters, pure dicts at the jit boundary.
+
+`nets` is a module, or a NamedTuple of modules, in which None stands for an absent network.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+import jax
 from flax import nnx
 
 Params = dict[str, Any]
+Nets = TypeVar("Nets")
 
 
-def params_of(module: nnx.Module) -> Params:
-    """A module's parameters as a pure dict."""
-    return nnx.to_pure_dict(nnx.split(module)[1])
+def _is_net(x: Any) -> bool:
+    return isinstance(x, nnx.Module | nnx.GraphDef)
+
+
+def params_of(nets: Any) -> Any:
+    """The parameters of each network as a pure dict."""
+    return jax.tree.map(lambda net: nnx.to_pure_dict(nnx.split(net)[1]), nets, is_leaf=_is_net)
+
+
+def graphs_of(build: Callable[[nnx.Rngs], Nets]) -> Any:
+    """The graph definitions of the networks that `build` makes; computes shapes only."""
+    nets = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
+    return jax.tree.map(lambda net: nnx.split(net)[0], nets, is_leaf=_is_net)
+
+
+def merge(graphs: Nets, params: Any) -> Nets:
+    """Networks around parameters, for use inside a traced function."""
+    return jax.tree.map(nnx.merge, graphs, params, is_leaf=_is_net)

@@ -13,13 +13,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from agents.api import COST_NOW, EnvSpec, Mode, PyTree
+from agents.jitted import JittedAgent
 from agents.lagrangian import AugmentedState, imagined_excess, move_multiplier, update_pid
+from agents.nn.params import merge
 from agents.safedreamer.config import SafeDreamerConfig
 from agents.safedreamer.learner import AgentState, Learner
-from agents.safedreamer.networks import Networks, graphs, init_params, merge
+from agents.safedreamer.networks import Networks
 from agents.safedreamer.plan_outcomes import actor_proposals, make_evaluate
 from agents.safedreamer.planner import Evaluate, Plan, plan, warm_start
 from agents.safedreamer.planner_config import PlannerConfig
@@ -64,22 +65,17 @@ ACTING = 3  # folded into the policy's key for `Acting`; the policy splits that 
 Acting = Callable[[Networks, jax.Array], Networks]
 
 
-class SafeDreamer:
+class SafeDreamer(JittedAgent):
     """A SafeDreamer variant for one kind of environment; implements `agents.api.Agent`.
 
     `acting` replaces parts of the networks in `act`, for example by worse ones; the learner is not
     affected.
     """
 
-    pretrain_updates = 0
-
     def __init__(self, config: SafeDreamerConfig, env: EnvSpec, acting: Acting | None = None):
-        self.config = config
-        self.env = env
-        self.acting = acting
-        self.graphs = graphs(config, env)
-        self.learner = Learner(config, self.graphs, env.obs)
-        self._init = jax.jit(lambda key: self.learner.fresh_state(init_params(config, env, key)))
+        self.config, self.acting = config, acting
+        self.learner = Learner(config, env)
+        super().__init__(env, self.learner.init, self.learner.update)
         # Episode cost in simulator units per unit of predicted cost per agent step.
         self.episode_cost_per_step = env.episode_agent_steps * (
             env.action_repeat if config.model.counts_hazards else 1
@@ -89,19 +85,17 @@ class SafeDreamer:
         self.cost_scale = episode_cost / config.planner.horizon
         # A cost of c per agent step yields a discounted return of c / (1 - discount).
         self.return_scale = self.episode_cost_per_step * (1.0 - config.imagination.cost_discount)
-        self._act = jax.jit(self._act_impl, static_argnames="mode")
         # Jitted separately from `_act`, so that the latter's compilation, and thus its rounding, is
         # unchanged.
         self._cost_now = jax.jit(
-            lambda params, latent: nnx.merge(self.graphs.model, params).cost(untracked(latent))
+            lambda params, latent: merge(self.learner.graphs.model, params).cost(untracked(latent))
         )
-        self._update = jax.jit(self.learner.update, donate_argnums=0)
         self._end_episode = jax.jit(partial(update_pid, config.pid))
         self._end_episode_augmented = jax.jit(self._end_episode_augmented_impl)
 
     def networks(self, params: Networks) -> Networks:
         """Modules around parameters, for use inside a traced function."""
-        return merge(self.graphs, params)
+        return merge(self.learner.graphs, params)
 
     def acting_networks(self, params: Networks, key: jax.Array) -> Networks:
         """The modules that `act` uses: `networks`, modified by `acting`, if set, with a key of its
@@ -109,10 +103,6 @@ class SafeDreamer:
         """
         nets = self.networks(params)
         return nets if self.acting is None else self.acting(nets, jax.random.fold_in(key, ACTING))
-
-    def init(self, seed: int) -> AgentState:
-        """The learner's initial state."""
-        return self._init(jax.random.key(seed))
 
     def init_carry(self, num_envs: int) -> Carry:
         """Zeros; every row is replaced at its episode's first step."""
@@ -137,14 +127,14 @@ class SafeDreamer:
         key: jax.Array,
         mode: Mode,
     ) -> tuple[jax.Array, Carry, dict[str, jax.Array]]:
-        """Actions [E, A] for observations [E, ...]; see `agents.api.Agent.act`."""
-        obs = {name: obs[name] for name in self.env.obs}
-        action, carry, info = self._act(
-            state.params, state.pid.multiplier, carry, obs, is_first, key, mode=mode
-        )
+        """As `JittedAgent.act`; agents that learn costs add COST_NOW in training."""
+        action, carry, info = super().act(state, carry, obs, is_first, key, mode)
         if mode == "train" and self.config.model.cost_source == "head":
             info = info | {COST_NOW: self._cost_now(state.params.model, carry.latent)}
         return action, carry, info
+
+    def _acting(self, state: AgentState) -> tuple[Networks, jax.Array]:
+        return state.params, state.pid.multiplier
 
     def _act_impl(self, params, multiplier, carry, obs, is_first, key, mode):
         nets = self.acting_networks(params, key)
@@ -273,9 +263,3 @@ class SafeDreamer:
         )
         per_episode = updates / agent_steps * self.env.episode_agent_steps
         return move_multiplier(augmented, per_episode * excess)
-
-    def update(
-        self, state: AgentState, batch: Mapping[str, np.ndarray], key: jax.Array
-    ) -> tuple[AgentState, dict[str, jax.Array]]:
-        """One learner update on a replay batch [B, T, ...]; donates `state`."""
-        return self._update(state, dict(batch), key)

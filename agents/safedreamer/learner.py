@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 
-from agents.api import ObsSpec
+from agents.api import EnvSpec
 from agents.checks import count_nonfinite
 from agents.lagrangian import (
     AugmentedState,
@@ -28,9 +27,9 @@ from agents.lagrangian import (
     init_pid,
     update_augmented,
 )
-from agents.nn.params import Params
+from agents.nn.params import Params, graphs_of, merge
 from agents.nn.residuals import Residuals
-from agents.optimizers import make_optimizer
+from agents.optimizers import gradient_step, init_optimizers, make_optimizer
 from agents.returns import ReturnNormState, discount_weights, init_return_norm, update_return_norm
 from agents.safedreamer.actor_critic import (
     ActorTerms,
@@ -44,7 +43,7 @@ from agents.safedreamer.actor_critic import (
     with_gradient,
 )
 from agents.safedreamer.config import SafeDreamerConfig
-from agents.safedreamer.networks import Networks, merge
+from agents.safedreamer.networks import Networks, build, init_params
 from agents.safedreamer.tracking import Belief
 from agents.safedreamer.world_model import ModelOutput, fresh_residuals, model_loss
 from agents.world_models import draw_starts
@@ -77,13 +76,14 @@ class Objective(NamedTuple):
 
 
 class Learner:
-    """Optimisers and the update of one configuration.
+    """Graphs, optimisers and the update of one configuration.
 
     Stateless; see `AgentState`.
     """
 
-    def __init__(self, config: SafeDreamerConfig, graphs: Networks, obs: ObsSpec):
-        self.config, self.graphs, self.obs = config, graphs, obs
+    def __init__(self, config: SafeDreamerConfig, env: EnvSpec):
+        self.config, self.env = config, env
+        self.graphs = graphs_of(partial(build, config, env))
         self.optimizers = Networks(
             make_optimizer(config.model.optimizer),
             make_optimizer(config.actor.optimizer),
@@ -91,25 +91,23 @@ class Learner:
             make_optimizer(config.critic.optimizer),
         )
 
+    def init(self, key: jax.Array) -> AgentState:
+        """Initial learner state."""
+        return self.fresh_state(init_params(self.config, self.env, key))
+
     def fresh_state(self, params: Networks) -> AgentState:
         """Initial learner state for given parameters; slow critics start as copies."""
-        optimizers = Networks(
-            *(
-                None if p is None else o.init(p)
-                for o, p in zip(self.optimizers, params, strict=True)
-            )
-        )
         copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
         return AgentState(
             params,
             copy(params.critic),
             copy(params.cost_critic),
-            optimizers,
+            init_optimizers(self.optimizers, params),
             init_return_norm(),
             init_augmented(self.config.augmented),
             init_pid(self.config.pid),
             jnp.zeros((), jnp.int32),
-            fresh_residuals(self.config.model, self.obs),
+            fresh_residuals(self.config.model, self.env.obs),
         )
 
     def update(
@@ -117,51 +115,27 @@ class Learner:
     ) -> tuple[AgentState, dict[str, jax.Array]]:
         """One update on a replay batch [B, T, ...]: the next state and metrics (scalars)."""
         model_key, start_key, imagine_key = jax.random.split(key, 3)
-        params, opt = state.params, state.optimizers
-        metrics: dict[str, jax.Array] = {}
 
         def loss_model(p):
             return model_loss(nnx.merge(self.graphs.model, p), batch, model_key, state.residuals)
 
-        grads, output = jax.grad(loss_model, has_aux=True)(params.model)
-        metrics |= output.metrics | {"model/grad_norm": optax.tree.norm(grads)}
-        new_model, opt_model = self._apply("model", grads, opt.model, params.model)
-        params = params._replace(model=new_model)
+        grads, output = jax.grad(loss_model, has_aux=True)(state.params.model)
+        state, norm = gradient_step(self.optimizers, state, "model", grads)
+        metrics = output.metrics | {"model/grad_norm": norm}
 
         start, start_cont = self.starts(output, batch, start_key)
-        ac_grads, aux = self._actor_gradients(params, state, start, start_cont, imagine_key)
-        new_actor, opt_actor = self._apply("actor", ac_grads, opt.actor, params.actor)
-        metrics |= aux["metrics"]
-
-        new_critic, opt_critic, slow, values = self._critic_step(
-            "critic", params, state, aux["view"], aux["ret"], aux["weight"]
-        )
-        metrics |= values
-        new_cost, opt_cost, slow_cost = None, None, None
-        if self.config.use_cost:
-            new_cost, opt_cost, slow_cost, values = self._critic_step(
-                "cost_critic", params, state, aux["view"], aux["cost_ret"], aux["weight"]
-            )
-            metrics |= values
-        state = AgentState(
-            Networks(new_model, new_actor, new_critic, new_cost),
-            slow,
-            slow_cost,
-            Networks(opt_model, opt_actor, opt_critic, opt_cost),
-            aux["norm"],
-            aux["augmented"],
-            state.pid,
-            state.updates + 1,
-            output.residuals,
-        )
+        state, traj, objective, found = self._actor_step(state, start, start_cont, imagine_key)
+        metrics |= found
+        view = traj.view[:-1]
+        weight = discount_weights(traj.cont, self.config.imagination.discount)[:-1]
+        for name, returns in (("critic", objective.rewards), ("cost_critic", objective.costs)):
+            if returns is not None:
+                state, found = self._critic_step(name, state, view, returns.ret, weight)
+                metrics |= found
         if self.config.uses_pid:
             metrics["pid/multiplier"] = state.pid.multiplier
         metrics["nonfinite"] = count_nonfinite(metrics)
-        return state, metrics
-
-    def _apply(self, name: str, grads: Any, opt_state: Any, params: Any) -> tuple[Any, Any]:
-        updates, opt_state = getattr(self.optimizers, name).update(grads, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state
+        return state._replace(updates=state.updates + 1, residuals=output.residuals), metrics
 
     def starts(
         self, output: ModelOutput, batch: Mapping[str, jax.Array], key: jax.Array
@@ -195,30 +169,30 @@ class Learner:
         )
         return Objective(rewards, costs, norm, terms)
 
-    def _actor_gradients(
-        self,
-        params: Networks,
-        state: AgentState,
-        start: Belief,
-        start_cont: jax.Array,
-        key: jax.Array,
-    ):
-        """Gradients of the actor, and the parts of the imagined batch that the critics need."""
-        config, imagination = self.config, self.config.imagination
-        constrained = config.actor_multiplier == "augmented"
+    def _actor_step(
+        self, state: AgentState, start: Belief, start_cont: jax.Array, key: jax.Array
+    ) -> tuple[AgentState, Trajectory, Objective, dict[str, jax.Array]]:
+        """Update the actor, the normaliser and the augmented Lagrangian.
+
+        Returns the next state, the imagined batch that the critics fit too, and metrics.
+        """
+        config, params = self.config, state.params
 
         def loss(actor_params):
             nets = merge(self.graphs, params._replace(actor=actor_params))
-            traj = imagine(nets.model, nets.actor, start, start_cont, imagination.horizon, key)
+            horizon = config.imagination.horizon
+            traj = imagine(nets.model, nets.actor, start, start_cont, horizon, key)
             objective = self.objective(nets, state, traj)
             return objective.terms.loss, (traj, objective)
 
-        grads, (traj, (rewards, costs, norm, terms)) = jax.grad(loss, has_aux=True)(params.actor)
+        grads, (traj, objective) = jax.grad(loss, has_aux=True)(params.actor)
+        rewards, costs, norm, terms = objective
         augmented = self._next_augmented(state.augmented, terms.excess)
+        state, grad_norm = gradient_step(self.optimizers, state, "actor", grads)
         metrics = {
             "actor/loss": terms.loss,
             "actor/entropy": terms.entropy.mean(),
-            "actor/grad_norm": optax.tree.norm(grads),
+            "actor/grad_norm": grad_norm,
             "imagined/reward": rewards.reward.mean(),
             "imagined/return": rewards.ret.mean(),
             "imagined/value": rewards.value.mean(),
@@ -231,23 +205,14 @@ class Learner:
             }
         if config.actor_multiplier == "pid":
             metrics["pid/penalty"] = terms.penalty
-        if constrained:
+        if config.actor_multiplier == "augmented":
             metrics |= {
                 "augmented/multiplier": augmented.multiplier,
                 "augmented/penalty_coefficient": augmented.penalty,
                 "augmented/penalty": terms.penalty,
                 "augmented/excess": terms.excess,
             }
-        aux = {
-            "view": traj.view[:-1],
-            "weight": discount_weights(traj.cont, imagination.discount)[:-1],
-            "ret": rewards.ret,
-            "cost_ret": None if costs is None else costs.ret,
-            "norm": norm,
-            "augmented": augmented,
-            "metrics": metrics,
-        }
-        return grads, aux
+        return state._replace(return_norm=norm, augmented=augmented), traj, objective, metrics
 
     def _next_augmented(self, state: AugmentedState, excess: jax.Array) -> AugmentedState:
         """Multiplier and penalty coefficient after an update.
@@ -260,27 +225,19 @@ class Learner:
             return grow_penalty(self.config.augmented, state)
         return update_augmented(self.config.augmented, state, excess)
 
-    def _critic_step(self, name: str, params: Networks, state: AgentState, view, target, weight):
-        """Update one critic; returns parameters, optimiser state, slow copy and metrics."""
+    def _critic_step(self, name: str, state: AgentState, view, target, weight):
+        """Update one critic and its slow copy; returns the next state and metrics."""
         graph, slow = getattr(self.graphs, name), getattr(state, f"slow_{name}")
-        current = getattr(params, name)
+        config = self.config.critic
 
         def loss(p):
+            critic = nnx.merge(graph, p)
             return critic_loss(
-                nnx.merge(graph, p),
-                nnx.merge(graph, slow),
-                view,
-                target,
-                weight,
-                self.config.critic.slow_scale,
+                critic, nnx.merge(graph, slow), view, target, weight, config.slow_scale
             )
 
-        value, grads = jax.value_and_grad(loss)(current)
-        new, opt_state = self._apply(name, grads, getattr(state.optimizers, name), current)
-        metrics = {f"{name}/loss": value, f"{name}/grad_norm": optax.tree.norm(grads)}
-        return (
-            new,
-            opt_state,
-            update_slow(slow, new, state.updates, self.config.critic.slow_fraction),
-            metrics,
-        )
+        value, grads = jax.value_and_grad(loss)(getattr(state.params, name))
+        state, norm = gradient_step(self.optimizers, state, name, grads)
+        slow = update_slow(slow, getattr(state.params, name), state.updates, config.slow_fraction)
+        metrics = {f"{name}/loss": value, f"{name}/grad_norm": norm}
+        return state._replace(**{f"slow_{name}": slow}), metrics

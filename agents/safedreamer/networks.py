@@ -1,4 +1,4 @@
-"""The networks of a SafeDreamer agent: construction, splitting into parameters, and merging."""
+"""The networks of a SafeDreamer agent."""
 
 from __future__ import annotations
 
@@ -41,20 +41,6 @@ def build(config: SafeDreamerConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
     return Networks(model, actor, critic, cost_critic)
 
 
-def graphs(config: SafeDreamerConfig, env: EnvSpec) -> Networks:
-    """Graph definitions, which are static; computes shapes only."""
-    built = nnx.eval_shape(lambda: build(config, env, nnx.Rngs(0)))
-    return Networks(*(None if net is None else nnx.split(net)[0] for net in built))
-
-
 def init_params(config: SafeDreamerConfig, env: EnvSpec, key: jax.Array) -> Networks:
     """Newly initialised parameters, one pure dict per network."""
-    nets = build(config, env, nnx.Rngs(key))
-    return Networks(*(None if net is None else params_of(net) for net in nets))
-
-
-def merge(graph: Networks, params: Networks) -> Networks:
-    """Modules around parameters, for use inside a traced function."""
-    return Networks(
-        *(None if p is None else nnx.merge(g, p) for g, p in zip(graph, params, strict=True))
-    )
+    return params_of(build(config, env, nnx.Rngs(key)))

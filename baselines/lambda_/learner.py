@@ -14,15 +14,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 
 from agents.api import EnvSpec, PyTree
 from agents.checks import count_nonfinite
 from agents.lagrangian import AugmentedState, init_augmented, update_augmented
-from agents.nn.params import Params, params_of
-from agents.optimizers import make_optimizer
-from agents.world_models import draw_starts
+from agents.nn.params import Params, graphs_of, merge, params_of
+from agents.optimizers import gradient_step, init_optimizers, make_optimizer
+from agents.world_models import after_pretraining, draw_starts
 from baselines.lambda_.actor_critic import Actor, Critic, critic_loss
 from baselines.lambda_.config import LambdaConfig
 from baselines.lambda_.imagine import Trajectories, imagine
@@ -83,9 +82,8 @@ class Learner:
 
     def __init__(self, config: LambdaConfig, env: EnvSpec):
         self.config, self.env = config, env
-        shapes = nnx.eval_shape(lambda: build(config, env, nnx.Rngs(0)))
-        self.graphs = Networks(*(nnx.split(net)[0] for net in shapes))
-        self.dynamics_graph = nnx.split(shapes.model.dynamics)[0]
+        self.graphs = graphs_of(partial(build, config, env))
+        self.dynamics_graph = graphs_of(lambda rngs: build(config, env, rngs).model.dynamics)
         self.limit = config.imagined_limit(env.episode_agent_steps)
         imagination = config.imagination
         # discount and lambda of the returns
@@ -106,13 +104,13 @@ class Learner:
 
     def init(self, key: jax.Array) -> AgentState:
         """Initial learner state; target critics start as copies."""
-        params = Networks(*(params_of(net) for net in build(self.config, self.env, nnx.Rngs(key))))
+        params = params_of(build(self.config, self.env, nnx.Rngs(key)))
         copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
         return AgentState(
             params,
             copy(params.critic),
             copy(params.cost_critic),
-            Networks(*(optimizer.init(p) for optimizer, p in zip(self.optimizers, params))),
+            init_optimizers(self.optimizers, params),
             init_swag(self.config.swag, params.model[DYNAMICS]),
             init_augmented(self.config.augmented),
             jnp.zeros((), jnp.int32),
@@ -123,46 +121,30 @@ class Learner:
     ) -> tuple[AgentState, dict[str, jax.Array]]:
         """One update on a replay batch [B, T, ...]: the next state and metrics (scalars)."""
         model_key, start_key, models_key, imagine_key = jax.random.split(key, 4)
-        config, params, opt = self.config, state.params, state.optimizers
+        config, updates = self.config, state.updates
 
         def loss_model(p):
             return model_loss(nnx.merge(self.graphs.model, p), config.model, batch, model_key)
 
-        grads, output = jax.grad(loss_model, has_aux=True)(params.model)
-        metrics = output.metrics | {"model/grad_norm": optax.tree.norm(grads)}
-        model, opt_model = self._apply("model", grads, opt.model, params.model)
+        grads, output = jax.grad(loss_model, has_aux=True)(state.params.model)
+        state, norm = gradient_step(self.optimizers, state, "model", grads)
+        metrics = output.metrics | {"model/grad_norm": norm}
+        dynamics = state.params.model[DYNAMICS]
         biased = config.release.biased_moments
-        swag = follow(config.swag, state.swag, model[DYNAMICS], state.updates, biased=biased)
+        swag = follow(config.swag, state.swag, dynamics, updates, biased=biased)
 
         cont = 1.0 - batch["is_terminal"][:, 1:].astype(jnp.float32)
         start, start_cont = draw_starts((output.post, cont), config.imagination.starts, start_key)
-        models = draw_models(config.swag, swag, model[DYNAMICS], state.updates, models_key)
+        models = draw_models(config.swag, swag, dynamics, updates, models_key)
 
         def learn(state: AgentState):
             return self._policy_step(state, models, start, start_cont, imagine_key)
 
         state = state._replace(swag=swag)
-        if config.pretrain_updates:
-            _, shapes = jax.eval_shape(learn, state)
-            zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-            pretrained = state.updates >= config.pretrain_updates
-            state, policy_metrics = jax.lax.cond(
-                pretrained, learn, lambda state: (state, zeros), state
-            )
-        else:
-            state, policy_metrics = learn(state)
-        state = state._replace(
-            params=state.params._replace(model=model),
-            optimizers=state.optimizers._replace(model=opt_model),
-            updates=state.updates + 1,
-        )
+        state, policy_metrics = after_pretraining(config.pretrain_updates, state, learn)
         metrics |= policy_metrics | {"swag/snapshots": swag.snapshots.astype(jnp.float32)}
         metrics["nonfinite"] = count_nonfinite(metrics)
-        return state, metrics
-
-    def _apply(self, name: str, grads: Any, opt_state: Any, params: Any) -> tuple[Any, Any]:
-        updates, opt_state = getattr(self.optimizers, name).update(grads, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state
+        return state._replace(updates=updates + 1), metrics
 
     def objective(
         self,
@@ -179,7 +161,7 @@ class Learner:
         `start_cont` [N] is 1 - is_terminal of the starts.
         """
         config, release = self.config.imagination, self.config.release
-        actor, critic, cost_critic = (nnx.merge(g, p) for g, p in zip(self.graphs[1:], params[1:]))
+        actor, critic, cost_critic = merge(self.graphs[1:], params[1:])
         traj = imagine(
             self.dynamics_graph,
             models,
@@ -225,7 +207,7 @@ class Learner:
         key: jax.Array,
     ) -> tuple[AgentState, dict[str, jax.Array]]:
         """Update actor, multiplier and critics by one step each; the model is unchanged."""
-        config, params, opt = self.config, state.params, state.optimizers
+        params = state.params
 
         def loss(p):
             objective = self.objective(
@@ -234,17 +216,17 @@ class Learner:
             return objective.terms.loss, objective
 
         grads, (terms, rewards, costs, traj) = jax.grad(loss, has_aux=True)(params.actor)
-        actor, opt_actor = self._apply("actor", grads, opt.actor, params.actor)
-        augmented = update_augmented(config.augmented, state.augmented, terms.excess)
-        critic, opt_critic, slow, critic_metrics = self._critic_step(
+        state, norm = gradient_step(self.optimizers, state, "actor", grads)
+        augmented = update_augmented(self.config.augmented, state.augmented, terms.excess)
+        state, critic_metrics = self._critic_step(
             "critic", state, rewards, start_cont, *self.of_reward
         )
-        cost, opt_cost, slow_cost, cost_metrics = self._critic_step(
+        state, cost_metrics = self._critic_step(
             "cost_critic", state, costs, start_cont, *self.of_cost
         )
         metrics = {
             "actor/loss": terms.loss,
-            "actor/grad_norm": optax.tree.norm(grads),
+            "actor/grad_norm": norm,
             "imagined/reward": traj.reward.mean(),
             "imagined/return": rewards.ret.mean(),
             "imagined/optimism": rewards.margin,
@@ -258,11 +240,7 @@ class Learner:
             **critic_metrics,
             **cost_metrics,
         }
-        nets = Networks(params.model, actor, critic, cost)
-        optimizers = Networks(opt.model, opt_actor, opt_critic, opt_cost)
-        return AgentState(
-            nets, slow, slow_cost, optimizers, state.swag, augmented, state.updates
-        ), metrics
+        return state._replace(augmented=augmented), metrics
 
     def _critic_step(
         self,
@@ -273,12 +251,10 @@ class Learner:
         discount: float,
         lam: float,
     ):
-        """Update a critic towards λ-returns bootstrapped from its target copy; returns the critic,
-        the copy and metrics.
+        """Update a critic towards λ-returns bootstrapped from its target copy; returns the next
+        state and metrics.
         """
-        graph = getattr(self.graphs, name)
-        slow = getattr(state, f"slow_{name}")
-        current = getattr(state.params, name)
+        graph, slow = getattr(self.graphs, name), getattr(state, f"slow_{name}")
         reverse = self.config.release.reversed_returns
         target = returns(
             chosen.signal,
@@ -292,13 +268,10 @@ class Learner:
         def loss(p):
             return critic_loss(nnx.merge(graph, p), chosen.feat[:-1], target, start_cont)
 
-        value, grads = jax.value_and_grad(loss)(current)
-        new, opt_state = self._apply(name, grads, getattr(state.optimizers, name), current)
+        value, grads = jax.value_and_grad(loss)(getattr(state.params, name))
+        state, norm = gradient_step(self.optimizers, state, name, grads)
         copies = (state.updates + 1) % self.config.critic.slow_every == 0
+        new = getattr(state.params, name)
         slow = jax.tree.map(lambda old, fresh: jnp.where(copies, fresh, old), slow, new)
-        return (
-            new,
-            opt_state,
-            slow,
-            {f"{name}/loss": value, f"{name}/grad_norm": optax.tree.norm(grads)},
-        )
+        metrics = {f"{name}/loss": value, f"{name}/grad_norm": norm}
+        return state._replace(**{f"slow_{name}": slow}), metrics

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agents.nn.distributions import bernoulli_log_prob
-from agents.nn.params import params_of
+from agents.nn.params import graphs_of, params_of
 from baselines.layers import MLP
 from baselines.mbpo import moments as running
 from baselines.mbpo.config import ModelConfig
@@ -106,7 +106,7 @@ class Ensemble:
 
     def __init__(self, config: ModelConfig, size: int, action_dim: int):
         self.config, self.size, self.action_dim = config, size, action_dim
-        self.graph = nnx.split(nnx.eval_shape(lambda: self._build(nnx.Rngs(0))))[0]
+        self.graph = graphs_of(self._build)
 
     def _build(self, rngs: nnx.Rngs) -> MLP:
         fan_in, out = self.size + self.action_dim, 2 * (self.size + 2) + 1

@@ -19,13 +19,15 @@ from flax import nnx
 from agents.api import EnvSpec
 from agents.checks import count_nonfinite
 from agents.lagrangian import PIDState, init_pid, update_pid
+from agents.nn.params import graphs_of
+from agents.optimizers import init_optimizers
 from baselines.mbpo import ring
 from baselines.mbpo.config import MBPOConfig
 from baselines.mbpo.data import mix, real_transitions, used_keys
 from baselines.mbpo.ensemble import Ensemble, EnsembleParams, choose_elites, take_members
 from baselines.mbpo.expansion import expand
 from baselines.mbpo.fit import Fitter, ModelState
-from baselines.mbpo.networks import Learned, Networks, graphs, init_params, state_size
+from baselines.mbpo.networks import Learned, build, init_params, state_size
 from baselines.mbpo.ring import Ring
 from baselines.mbpo.rollouts import (
     RolloutNoise,
@@ -74,7 +76,7 @@ class Learner(ActorCriticLearner):
     def __init__(self, config: MBPOConfig, env: EnvSpec):
         self.config, self.env = config, env
         self.obs_names, self.size = used_keys(env.obs), state_size(env)
-        self.graphs: Networks = graphs(config, env)
+        self.graphs = graphs_of(partial(build, config, env))
         self.ensemble, self.fitter = None, None
         if config.uses_model:
             self.ensemble = Ensemble(config.model, self.size, env.action_dim)
@@ -85,12 +87,6 @@ class Learner(ActorCriticLearner):
     def init(self, key: jax.Array) -> AgentState:
         """Initial learner state; targets start as copies."""
         params = init_params(self.config, self.env, self.ensemble, key)
-        optimizers = Learned(
-            *(
-                None if o is None else o.init(p)
-                for o, p in zip(self.optimizers, params, strict=True)
-            )
-        )
         copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
         model = None if self.fitter is None else self.fitter.fresh()
         dual, multiplier = self._first_dual()
@@ -98,7 +94,7 @@ class Learner(ActorCriticLearner):
             params,
             copy(params.critic),
             copy(params.cost_critic),
-            optimizers,
+            init_optimizers(self.optimizers, params),
             dual,
             multiplier,
             model,
@@ -154,7 +150,7 @@ class Learner(ActorCriticLearner):
             data = mix(data, imagined, self.config.rollout.real_ratio, mix_key)
         if self.config.expansion.length:
             make_targets = self.expanded_targets
-        state, sac_metrics = self.sac_step(state, data, 1.0, sac_key, make_targets)
+        state, sac_metrics = self.sac_step(state, data, sac_key, make_targets=make_targets)
         metrics |= sac_metrics | {"multiplier": state.multiplier}
         metrics["nonfinite"] = count_nonfinite(metrics)
         return state._replace(updates=state.updates + 1), metrics

@@ -1,4 +1,4 @@
-"""The networks of an agent: construction and splitting into parameters."""
+"""The networks of an agent."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def state_size(env: EnvSpec) -> int:
     return sum(env.obs[name].shape[0] for name in used_keys(env.obs))
 
 
-def _build(config: MBPOConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
+def build(config: MBPOConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
     sac, size = config.sac, state_size(env)
     bias = discounted_limit(config.cost_limit, sac.cost_discount, env.episode_agent_steps)
     pair = size + env.action_dim
@@ -53,19 +53,12 @@ def _build(config: MBPOConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
     )
 
 
-def graphs(config: MBPOConfig, env: EnvSpec) -> Networks:
-    """Graph definitions, which are static; computes shapes only."""
-    nets = nnx.eval_shape(lambda: _build(config, env, nnx.Rngs(0)))
-    return Networks(*(nnx.split(net)[0] for net in nets))
-
-
 def init_params(
     config: MBPOConfig, env: EnvSpec, ensemble: Ensemble | None, key: jax.Array
 ) -> Learned:
     """Newly initialised parameters; actor and critics do not depend on whether there is a model."""
-    nets = _build(config, env, nnx.Rngs(key))
     return Learned(
-        *(params_of(net) for net in nets),
+        *params_of(build(config, env, nnx.Rngs(key))),
         log_temperature=jnp.log(jnp.float32(config.sac.temperature)),
         model=None if ensemble is None else ensemble.init(jax.random.fold_in(key, 1)),
     )

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from agents.optimizers import make_optimizer
+from agents.optimizers import gradient_step, make_optimizer
 from baselines.sac import actor_critic as sac
 from baselines.sac.config import SACConfig
 
@@ -65,11 +65,6 @@ def sac_optimizers(config: SACConfig) -> SACOptimizers:
     return SACOptimizers(of_actor, *[make_optimizer(config.optimizer)] * 3)
 
 
-def soft_update(target: Any, online: Any, fraction: float) -> Any:
-    """target <- (1 - fraction) target + fraction online."""
-    return optax.incremental_update(online, target, fraction)
-
-
 def weighted_mean(x: jax.Array, weight: jax.Array) -> jax.Array:
     """Weighted mean of x over elements, 0 if all weights are 0."""
     return (x * weight).sum() / jnp.maximum(weight.sum(), 1.0)
@@ -110,14 +105,14 @@ class ActorCriticLearner:
         self,
         state: Any,
         data: Transitions,
-        rates: jax.Array | float,
         key: jax.Array,
+        rates: jax.Array | None = None,
         make_targets: MakeTargets | None = None,
     ) -> tuple[Any, dict[str, jax.Array]]:
         """Update everything once; returns the next state and metrics.
 
-        `rates` multiplies every learning rate. Targets default to `one_step_targets`. The actor
-        learns from the states of `data`.
+        `rates`, if given, multiplies every learning rate. Targets default to `one_step_targets`.
+        The actor learns from the states of `data`.
         """
         target_key, cost_key, actor_key = jax.random.split(key, 3)
         targets = (make_targets or self.one_step_targets)(state, data, target_key, cost_key)
@@ -128,17 +123,16 @@ class ActorCriticLearner:
         grads = jax.grad(sac.temperature_loss)(
             state.params.log_temperature, of_actor["actor/entropy"], target_entropy
         )
-        state, _ = self.apply("log_temperature", grads, state, rates)
-        fraction = self.config.sac.target_fraction
-        state = state._replace(
-            target_critic=soft_update(state.target_critic, state.params.critic, fraction),
-            target_cost_critic=soft_update(
-                state.target_cost_critic, state.params.cost_critic, fraction
-            ),
+        state, _ = gradient_step(self.optimizers, state, "log_temperature", grads, rates)
+        averages: Any = optax.incremental_update(
+            (state.params.critic, state.params.cost_critic),
+            (state.target_critic, state.target_cost_critic),
+            self.config.sac.target_fraction,
         )
+        state = state._replace(target_critic=averages[0], target_cost_critic=averages[1])
         return state, metrics | of_actor | {"actor/temperature": temperature}
 
-    def _critic_steps(self, state: Any, targets: Targets, rates: jax.Array | float):
+    def _critic_steps(self, state: Any, targets: Targets, rates: jax.Array | None):
         graphs, w = self.graphs, targets.weight
 
         def critic_loss(p):
@@ -157,7 +151,7 @@ class ActorCriticLearner:
             ("cost_critic", cost_loss, targets.cost),
         ):
             value, grads = jax.value_and_grad(loss)(getattr(state.params, name))
-            state, norm = self.apply(name, grads, state, rates)
+            state, norm = gradient_step(self.optimizers, state, name, grads, rates)
             metrics |= {
                 f"{name}/loss": value,
                 f"{name}/target": weighted_mean(y, w),
@@ -170,7 +164,7 @@ class ActorCriticLearner:
         state: Any,
         data: Transitions,
         temperature: jax.Array,
-        rates: jax.Array | float,
+        rates: jax.Array | None,
         key: jax.Array,
     ):
         graphs, w = self.graphs, data.weight
@@ -190,26 +184,10 @@ class ActorCriticLearner:
         (value, (entropy, policy_cost)), grads = jax.value_and_grad(actor_loss, has_aux=True)(
             state.params.actor
         )
-        state, norm = self.apply("actor", grads, state, rates)
+        state, norm = gradient_step(self.optimizers, state, "actor", grads, rates)
         return state, {
             "cost_critic/value": policy_cost,
             "actor/loss": value,
             "actor/entropy": entropy,
             "actor/grad_norm": norm,
         }
-
-    def apply(
-        self, name: str, grads: Any, state: Any, rates: jax.Array | float
-    ) -> tuple[Any, jax.Array]:
-        """One optimiser step of one entry of the parameters, scaled by `rates`.
-
-        Also returns the norm of the gradient.
-        """
-        params, optimizer = getattr(state.params, name), getattr(self.optimizers, name)
-        updates, opt_state = optimizer.update(grads, getattr(state.optimizers, name), params)
-        new = optax.apply_updates(params, jax.tree.map(lambda x: rates * x, updates))
-        state = state._replace(
-            params=state.params._replace(**{name: new}),
-            optimizers=state.optimizers._replace(**{name: opt_state}),
-        )
-        return state, optax.tree.norm(grads)

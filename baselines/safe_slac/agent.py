@@ -4,21 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
-from agents.api import EnvSpec, Mode
+from agents.api import EnvSpec, PyTree
+from agents.jitted import JittedAgent
 from baselines.sac.actor_critic import sample_action
 from baselines.sac.multiplier import update_raw
-from baselines.safe_slac import codec
 from baselines.safe_slac.config import SafeSLACConfig
 from baselines.safe_slac.learner import AgentState, Learner, rate_factor
-from baselines.safe_slac.networks import graphs, init_params
 
 
 class Carry(NamedTuple):
@@ -31,31 +28,17 @@ class Carry(NamedTuple):
     action: jax.Array
 
 
-class SafeSLAC:
+class SafeSLAC(JittedAgent):
     """Safe SLAC for one kind of environment; implements `agents.api.Agent`.
 
     Raises ValueError for unsupported observations.
     """
 
     def __init__(self, config: SafeSLACConfig, env: EnvSpec):
-        self.config, self.env = config, env
-        images, vectors = codec.used_keys(config.latent, env.obs)
-        self.obs_names = images + vectors
-        self.graphs = graphs(config, env)
-        self.learner = Learner(config, self.graphs, self.obs_names)
-        self._init = jax.jit(lambda key: self.learner.fresh_state(init_params(config, env, key)))
-        self._act = jax.jit(self._act_impl, static_argnames="mode")
-        self._update = jax.jit(self.learner.update, donate_argnums=0)
+        self.config, self.pretrain_updates = config, config.pretrain_updates
+        self.learner = Learner(config, env)
+        super().__init__(env, self.learner.init, self.learner.update, self.learner.obs_names)
         self._end_episode = jax.jit(self._end_episode_impl)
-
-    @property
-    def pretrain_updates(self) -> int:
-        """Updates of the latent model alone, before the policy first acts."""
-        return self.config.pretrain_updates
-
-    def init(self, seed: int) -> AgentState:
-        """The learner's initial state."""
-        return self._init(jax.random.key(seed))
 
     def init_carry(self, num_envs: int) -> Carry:
         """Zeros; every row is replaced at its episode's first step."""
@@ -63,40 +46,19 @@ class SafeSLAC:
             jnp.zeros((num_envs, self.config.latent.z2)), jnp.zeros((num_envs, self.env.action_dim))
         )
 
-    def act(
-        self,
-        state: AgentState,
-        carry: Carry,
-        obs: Mapping[str, np.ndarray],
-        is_first: np.ndarray,
-        key: jax.Array,
-        mode: Mode,
-    ) -> tuple[jax.Array, Carry, dict[str, jax.Array]]:
-        """Actions [E, A] for observations [E, ...]; see `agents.api.Agent.act`.
-
-        The latent is filtered from the episode's start.
-        """
-        obs = {name: obs[name] for name in self.obs_names}
-        return self._act(
-            state.params.latent, state.params.actor, carry, obs, is_first, key, mode=mode
-        )
+    def _acting(self, state: AgentState) -> tuple[PyTree, ...]:
+        return state.params.latent, state.params.actor
 
     def _act_impl(self, latent_params, actor_params, carry, obs, is_first, key, mode):
         latent_key, action_key = jax.random.split(key)
-        model = nnx.merge(self.graphs.latent, latent_params)
+        model = nnx.merge(self.learner.graphs.latent, latent_params)
         feature = model.encoder(*model.targets(obs))
         noise = jax.random.normal(latent_key, (is_first.shape[0], self.config.latent.size))
         latent = model.obs_step(carry.z2, carry.action, feature, is_first, noise).latent
-        dist = nnx.merge(self.graphs.actor, actor_params)(latent.z)
+        dist = nnx.merge(self.learner.graphs.actor, actor_params)(latent.z)
         stochastic = mode == "train" or self.config.sac.eval_action == "sample"
         action = sample_action(dist, action_key)[0] if stochastic else jnp.tanh(dist.mean)
         return action, Carry(latent.z2, action), {"actor/std": dist.std.mean(-1)}
-
-    def update(
-        self, state: AgentState, batch: Mapping[str, np.ndarray], key: jax.Array
-    ) -> tuple[AgentState, dict[str, jax.Array]]:
-        """One learner update on a replay batch [B, T, ...]; donates `state`."""
-        return self._update(state, dict(batch), key)
 
     def end_episode(self, state: AgentState, cost: float, agent_steps: int) -> AgentState:
         """Update the multiplier with the cost of a finished training episode.

@@ -16,13 +16,17 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from agents.api import EnvSpec
 from agents.checks import count_nonfinite
-from agents.optimizers import make_optimizer
+from agents.nn.params import graphs_of
+from agents.optimizers import gradient_step, init_optimizers, make_optimizer
+from agents.world_models import after_pretraining
 from baselines.sac.multiplier import init_raw
 from baselines.sac.update import ActorCriticLearner, Transitions, sac_optimizers
+from baselines.safe_slac.codec import used_keys
 from baselines.safe_slac.config import SafeSLACConfig
 from baselines.safe_slac.losses import latent_loss
-from baselines.safe_slac.networks import Learned, Networks
+from baselines.safe_slac.networks import Learned, build, init_params
 from baselines.safe_slac.windows import Windows, make_windows, split
 
 
@@ -50,28 +54,30 @@ def rate_factor(config: SafeSLACConfig, updates: jax.Array | int) -> jax.Array:
 
 
 class Learner(ActorCriticLearner):
-    """Optimisers and the update of one configuration.
+    """Graphs, optimisers and the update of one configuration.
 
-    Stateless; see `AgentState`.
+    Stateless; see `AgentState`. Raises ValueError for unsupported observations.
     """
 
-    def __init__(self, config: SafeSLACConfig, graphs: Networks, obs_names: tuple[str, ...]):
-        self.config, self.graphs, self.obs_names = config, graphs, obs_names
+    def __init__(self, config: SafeSLACConfig, env: EnvSpec):
+        self.config, self.env = config, env
+        images, vectors = used_keys(config.latent, env.obs)
+        self.obs_names = images + vectors
+        self.graphs = graphs_of(partial(build, config, env))
         self.optimizers = Learned(
             make_optimizer(config.latent.optimizer), *sac_optimizers(config.sac)
         )
 
-    def fresh_state(self, params: Learned) -> AgentState:
-        """Initial learner state for given parameters; targets start as copies."""
-        optimizers = Learned(*(o.init(p) for o, p in zip(self.optimizers, params, strict=True)))
+    def init(self, key: jax.Array) -> AgentState:
+        """Initial learner state; targets start as copies."""
+        params = init_params(self.config, self.env, key)
         copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
-        raw = init_raw(self.config.multiplier.init)
         return AgentState(
             params,
             copy(params.critic),
             copy(params.cost_critic),
-            optimizers,
-            raw,
+            init_optimizers(self.optimizers, params),
+            init_raw(self.config.multiplier.init),
             jnp.zeros((), jnp.int32),
         )
 
@@ -99,23 +105,14 @@ class Learner(ActorCriticLearner):
             return latent_loss(nnx.merge(self.graphs.latent, p), for_latent, latent_key)
 
         grads, metrics = jax.grad(loss, has_aux=True)(state.params.latent)
-        state, norm = self.apply("latent", grads, state, rates)
+        state, norm = gradient_step(self.optimizers, state, "latent", grads, rates)
         metrics |= {"latent/grad_norm": norm}
 
         def learn(state: AgentState):
-            return self.sac_step(
-                state, self.transitions(state.params.latent, for_sac, encode_key), rates, sac_key
-            )
+            data = self.transitions(state.params.latent, for_sac, encode_key)
+            return self.sac_step(state, data, sac_key, rates)
 
-        if self.config.pretrain_updates:
-            _, shapes = jax.eval_shape(learn, state)
-            zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-            pretrained = state.updates >= self.config.pretrain_updates
-            state, sac_metrics = jax.lax.cond(
-                pretrained, learn, lambda state: (state, zeros), state
-            )
-        else:
-            state, sac_metrics = learn(state)
+        state, sac_metrics = after_pretraining(self.config.pretrain_updates, state, learn)
         metrics |= sac_metrics | {"multiplier": state.multiplier, "learning_rate_factor": rates}
         metrics["nonfinite"] = count_nonfinite(metrics)
         return state._replace(updates=state.updates + 1), metrics

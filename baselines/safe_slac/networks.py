@@ -1,4 +1,4 @@
-"""The networks of a Safe SLAC agent: construction, splitting into parameters, and merging."""
+"""The networks of a Safe SLAC agent."""
 
 from __future__ import annotations
 
@@ -46,14 +46,7 @@ def build(config: SafeSLACConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
     )
 
 
-def graphs(config: SafeSLACConfig, env: EnvSpec) -> Networks:
-    """Graph definitions, which are static; computes shapes only."""
-    return Networks(
-        *(nnx.split(net)[0] for net in nnx.eval_shape(lambda: build(config, env, nnx.Rngs(0))))
-    )
-
-
 def init_params(config: SafeSLACConfig, env: EnvSpec, key: jax.Array) -> Learned:
     """Newly initialised parameters, one pure dict per network, and the log temperature."""
-    params = Networks(*(params_of(net) for net in build(config, env, nnx.Rngs(key))))
+    params = params_of(build(config, env, nnx.Rngs(key)))
     return Learned(**params._asdict(), log_temperature=jnp.log(jnp.float32(config.sac.temperature)))

@@ -65,6 +65,15 @@ def test_updates_and_acts_trace_once_and_pretraining_touches_the_latent_model_al
             assert same(getattr(before.params, name), getattr(after.params, name)) == (n < 2), name
         assert same(before.target_critic, after.target_critic) == (n < 2)
         assert same(before.target_cost_critic, after.target_cost_critic) == (n < 2)
+    for name in ("critic", "cost_critic"):  # targets move by their fraction, 1 / 200
+        jax.tree.map(
+            lambda old, online, new: np.testing.assert_allclose(
+                new, 0.995 * old + 0.005 * online, rtol=1e-5, atol=1e-7
+            ),
+            getattr(states[-2], f"target_{name}"),
+            getattr(states[-1].params, name),
+            getattr(states[-1], f"target_{name}"),
+        )
     assert int(state.updates) == 4
 
     carry = agent.init_carry(3)

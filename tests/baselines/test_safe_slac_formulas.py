@@ -15,7 +15,7 @@ from baselines.layers import Normal
 from baselines.sac import actor_critic as sac
 from baselines.sac.config import MultiplierConfig, SACConfig
 from baselines.sac.multiplier import init_raw, update_raw
-from baselines.sac.update import soft_update, weighted_mean
+from baselines.sac.update import weighted_mean
 from baselines.safe_slac.config import LatentConfig, SafeSLACConfig
 from baselines.safe_slac.learner import rate_factor
 from baselines.safe_slac.losses import cost_log_prob
@@ -140,10 +140,6 @@ def test_one_step_an_episode_is_nearly_the_sum_of_the_steps_of_the_release():
 def test_learning_rates_halve_once():
     config = SafeSLACConfig(pretrain_updates=3, halve_after=4)
     assert [float(rate_factor(config, n)) for n in (0, 3, 6, 7, 100)] == [1.0, 1.0, 1.0, 0.5, 0.5]
-
-
-def test_targets_move_by_their_fraction():
-    assert float(soft_update({"w": jnp.float32(1.0)}, {"w": jnp.float32(3.0)}, 0.25)["w"]) == 1.5
 
 
 # Losses of the latent model
