@@ -184,21 +184,13 @@ class SafeDreamer(JittedAgent):
 
     def evaluation(self, nets: Networks, belief: Belief, planner: PlannerConfig) -> Evaluate:
         """Evaluation in the world model of plans from beliefs [E, ...], under these settings."""
-        imagination = self.config.imagination
         return make_evaluate(
-            nets.model,
-            nets.critic,
-            nets.cost_critic,
+            nets,
             belief,
-            discount=imagination.discount,
-            cost_discount=imagination.cost_discount,
-            lam=imagination.lam,
-            cost_lam=imagination.lam_of_costs,
+            self.config.imagination,
+            planner,
             cost_scale=self.cost_scale,
-            sample=planner.latents == "sample",
-            bootstrap_costs=planner.cost_critic,
-            pessimism=planner.pessimism,
-            return_scale=self.return_scale if planner.feasible_cost == "return" else None,
+            return_scale=self.return_scale,
         )
 
     def plan(

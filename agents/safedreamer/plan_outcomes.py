@@ -9,14 +9,11 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from agents.safedreamer.actor_critic import (
-    Actor,
-    Critic,
-    actor_rollout,
-    rollout,
-    trajectory_returns,
-)
+from agents.safedreamer.actor_critic import Actor, actor_rollout, rollout, trajectory_returns
+from agents.safedreamer.config import ImaginationConfig
+from agents.safedreamer.networks import Networks
 from agents.safedreamer.planner import Evaluate, Outcomes
+from agents.safedreamer.planner_config import PlannerConfig
 from agents.safedreamer.tracking import Belief
 from agents.safedreamer.world_model import WorldModel
 
@@ -49,37 +46,30 @@ def pessimistic(outcomes: Outcomes) -> Outcomes:
 
 
 def make_evaluate(
-    model: WorldModel,
-    critic: Critic,
-    cost_critic: Critic | None,
+    nets: Networks,
     start: Belief,
+    imagination: ImaginationConfig,
+    planner: PlannerConfig,
     *,
-    discount: float,
-    cost_discount: float,
-    lam: float,
-    cost_lam: float,
     cost_scale: float,
-    sample: bool = True,
-    bootstrap_costs: bool = True,
-    pessimism: int = 1,
-    return_scale: float | None = None,
+    return_scale: float,
 ) -> Evaluate:
     """Build the evaluation of plans from `start` [E, ...].
 
-    `cost_scale` extrapolates the sum of a plan's predicted costs to an episode. `sample` draws
-    latents; without it plans are evaluated along the prior's modes, so that none becomes an elite
-    by a lucky sample. Without `bootstrap_costs` the cost return is the discounted sum of a plan's
-    own costs, and the cost critic is not used. With `pessimism` above 1 every plan is imagined that
-    many times. With `return_scale` the episode cost is that many times the cost return, instead of
-    the scaled sum.
+    The episode cost is `cost_scale` times the sum of a plan's predicted costs or, with
+    `feasible_cost` return, `return_scale` times its cost return. Without sampled latents, plans are
+    evaluated along the prior's modes, so that none becomes an elite by a lucky sample.
     """
+    model = nets.model
 
     def evaluate(plans: jax.Array, key: jax.Array) -> Outcomes:
-        if pessimism == 1:
+        if planner.pessimism == 1:
             return imagined(plans, key)
         envs, count = plans.shape[:2]
-        repeated = imagined(jnp.repeat(plans, pessimism, 1), key)
-        return pessimistic(jax.tree.map(lambda x: x.reshape(envs, count, pessimism), repeated))
+        repeated = imagined(jnp.repeat(plans, planner.pessimism, 1), key)
+        return pessimistic(
+            jax.tree.map(lambda x: x.reshape(envs, count, planner.pessimism), repeated)
+        )
 
     def imagined(plans: jax.Array, key: jax.Array) -> Outcomes:
         envs, count, rows, _ = plans.shape
@@ -89,7 +79,7 @@ def make_evaluate(
             repeat_belief(start, count),
             lambda _, action: action,
             actions,
-            key if sample else None,
+            key if planner.latents == "sample" else None,
         )
         # Only states 1..H matter: the λ-return at the start reads neither the value nor the
         # continuation of the start itself.
@@ -102,17 +92,19 @@ def make_evaluate(
                 step_reward, jnp.concatenate([value[:1], value], 0), cont, discount, lam
             )
 
-        rewards = returns(model.reward(feat), critic.value(view), discount, lam)
-        costs = model.cost(beliefs)
-        if cost_critic is None:
-            cost_return = jnp.zeros(envs * count)
-        elif bootstrap_costs:
-            cost_return = returns(costs, cost_critic.value(view), cost_discount, cost_lam).ret[0]
-        else:
-            cost_return = returns(costs, jnp.zeros_like(costs), cost_discount, 1.0).ret[0]
-        episode_cost = (
-            cost_scale * costs.sum(0) if return_scale is None else return_scale * cost_return
+        rewards = returns(
+            model.reward(feat), nets.critic.value(view), imagination.discount, imagination.lam
         )
+        costs, discount = model.cost(beliefs), imagination.cost_discount
+        if nets.cost_critic is None:
+            cost_return = jnp.zeros(envs * count)
+        elif planner.cost_critic:
+            value = nets.cost_critic.value(view)
+            cost_return = returns(costs, value, discount, imagination.lam_of_costs).ret[0]
+        else:  # a plan's own costs only
+            cost_return = returns(costs, jnp.zeros_like(costs), discount, 1.0).ret[0]
+        by_return = planner.feasible_cost == "return"
+        episode_cost = return_scale * cost_return if by_return else cost_scale * costs.sum(0)
         per_plan = Outcomes(rewards.ret[0], rewards.reward.sum(0), cost_return, episode_cost)
         return jax.tree.map(lambda x: x.reshape(envs, count), per_plan)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -25,7 +27,10 @@ from agents.safedreamer.actor_critic import (
 )
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.config import ActorConfig, ImaginationConfig
+from agents.safedreamer.networks import Networks
 from agents.safedreamer.plan_outcomes import actor_proposals, make_evaluate
+from agents.safedreamer.planner import Evaluate
+from agents.safedreamer.planner_config import PlannerConfig
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import Belief, untracked
 from agents.safedreamer.world_model import WorldModel
@@ -129,22 +134,26 @@ def test_rollout_executes_the_given_actions(model: WorldModel):
     )
 
 
+def evaluation(
+    model: WorldModel, critic: Critic, of_cost: Critic, start: Belief, **planner: Any
+) -> Evaluate:
+    """Discounts 0.9 and 0.8, λ 0.95 and 0.7 of rewards and costs; scales of costs 100 and 40."""
+    return make_evaluate(
+        Networks(model, None, critic, of_cost),
+        start,
+        ImaginationConfig(discount_horizon=10.0, cost_discount_horizon=5.0, cost_lam=0.7),
+        PlannerConfig(**planner),
+        cost_scale=100.0,
+        return_scale=40.0,
+    )
+
+
 def test_plan_outcomes_are_those_of_a_rollout(model: WorldModel):
     """Recompute the planner's costs and returns from the model rollout of each plan."""
     critic, cost_critic, start = make_critic(1), make_critic(2), starts(2)
     # E, N, H+1, A
     plans = jnp.asarray(np.random.default_rng(8).uniform(-1, 1, (2, 3, 5, 2)), jnp.float32)
-    evaluate = make_evaluate(
-        model,
-        critic,
-        cost_critic,
-        start,
-        discount=0.9,
-        cost_discount=0.8,
-        lam=0.95,
-        cost_lam=0.7,
-        cost_scale=100.0,
-    )
+    evaluate = evaluation(model, critic, cost_critic, start)
     key = jax.random.key(3)
     got = jax.jit(evaluate)(plans, key)
     repeated = jax.tree.map(lambda x: jnp.repeat(x, 3, 0), start)
@@ -171,17 +180,8 @@ def test_plan_outcomes_are_those_of_a_rollout(model: WorldModel):
 def test_without_the_cost_critic_a_plan_pays_for_its_own_costs_only(model: WorldModel):
     cost_critic, start = make_critic(2), starts(2)
     plans = jnp.asarray(np.random.default_rng(8).uniform(-1, 1, (2, 3, 5, 2)), jnp.float32)
-    settings = {
-        "discount": 0.9,
-        "cost_discount": 0.8,
-        "lam": 0.95,
-        "cost_lam": 0.7,
-        "cost_scale": 100.0,
-    }
     key = jax.random.key(3)
-    without = make_evaluate(
-        model, make_critic(1), cost_critic, start, **settings, bootstrap_costs=False
-    )(plans, key)
+    without = evaluation(model, make_critic(1), cost_critic, start, cost_critic=False)(plans, key)
     repeated = jax.tree.map(lambda x: jnp.repeat(x, 3, 0), start)
     beliefs, _ = rollout(
         model, repeated, lambda _, a: a, plans.transpose(2, 0, 1, 3).reshape(5, 6, 2), key
@@ -195,7 +195,7 @@ def test_without_the_cost_critic_a_plan_pays_for_its_own_costs_only(model: World
     np.testing.assert_allclose(
         without.cost_return, np.reshape(expected, (2, 3)), rtol=1e-3, atol=1e-4
     )
-    with_critic = make_evaluate(model, make_critic(1), cost_critic, start, **settings)(plans, key)
+    with_critic = evaluation(model, make_critic(1), cost_critic, start)(plans, key)
     np.testing.assert_array_equal(without.ret, with_critic.ret)
     assert float(jnp.abs(without.cost_return - with_critic.cost_return).max()) > 1e-3
 
@@ -203,24 +203,15 @@ def test_without_the_cost_critic_a_plan_pays_for_its_own_costs_only(model: World
 def test_pessimism_and_the_cost_of_the_filter(model: WorldModel):
     """Over three rollouts of each plan, rewards are averaged and costs are maximised.
 
-    With `return_scale`, the episode cost is derived from the cost return.
+    With `feasible_cost` return, the episode cost is derived from the cost return.
     """
     cost_critic, start = make_critic(2), starts(2)
     plans = jnp.asarray(np.random.default_rng(8).uniform(-1, 1, (2, 3, 5, 2)), jnp.float32)
-    settings = {
-        "discount": 0.9,
-        "cost_discount": 0.8,
-        "lam": 0.95,
-        "cost_lam": 0.7,
-        "cost_scale": 100.0,
-    }
     one, three = (
-        make_evaluate(model, make_critic(1), cost_critic, start, **settings, **changes)(
-            x, jax.random.key(3)
-        )
+        evaluation(model, make_critic(1), cost_critic, start, **changes)(x, jax.random.key(3))
         for x, changes in (
             (jnp.repeat(plans, 3, 1), {}),
-            (plans, {"pessimism": 3, "return_scale": 40.0}),
+            (plans, {"pessimism": 3, "feasible_cost": "return"}),
         )
     )
     each = {name: np.asarray(getattr(one, name)).reshape(2, 3, 3) for name in one._fields}
