@@ -32,7 +32,6 @@ class Algorithm(NamedTuple):
     limit: tuple[str, ...]
     constrains: str
     paper: str
-    exact_resume: bool  # whether a resumed run equals an uninterrupted one
 
     @property
     def constrained(self) -> bool:
@@ -41,6 +40,14 @@ class Algorithm(NamedTuple):
 
 _SUTTON = "Sutton et al. 1999 (NIPS)"
 _PPO, _TRPO = "Schulman et al. 2017, arXiv:1707.06347", "Schulman et al. 2015, arXiv:1502.05477"
+_RCPO = "Tessler, Mankowitz and Mannor 2018, arXiv:1805.11074"
+_PDO = "Chow et al. 2017, arXiv:1512.01629"
+_CPO, _PCPO = "Achiam et al. 2017, arXiv:1705.10528", "Yang et al. 2020, arXiv:2010.03152"
+_FOCOPS = "Zhang, Vuong and Ross 2020, arXiv:2002.06506"
+_CUP = "Yang et al. 2022, arXiv:2209.07089"
+_IPO = "Liu, Ding and Liu 2019, arXiv:1910.09615"
+_P3O, _CRPO = "Zhang et al. 2022, arXiv:2205.11814", "Xu et al. 2020, arXiv:2011.05869"
+_CAP = "Ma et al. 2021, arXiv:2112.07701"
 _RAY = "Ray, Achiam and Amodei 2019 (Benchmarking Safe Exploration in Deep RL)"
 _STOOKE = "Stooke, Achiam and Abbeel 2020, arXiv:2007.03964"
 _SAUTE, _SIMMER = "Sootla et al. 2022, arXiv:2202.06558", "Sootla et al. 2022, arXiv:2206.02675"
@@ -53,11 +60,15 @@ _LOOP = "Sikchi, Zhou and Held 2020, arXiv:2008.10066"
 _IGNORED = "nothing: maximises reward"
 _MULTIPLIER = "mean episode cost, by a Lagrange multiplier"
 _PID = "mean episode cost, by a PID-controlled multiplier"
+_BARRIER = "mean episode cost, by a log barrier"
+_PENALTY = "mean episode cost, by an exact penalty"
+_SWITCHED = "mean episode cost: steps on it while too high"
 _REGION = "expected cost return, within each trust region"
 _BUDGET = "cost of every episode: past a budget in the state, rewards are replaced"
 _SHRUNK = "cost of every episode, by a budget that a PID controller moves"
 _ENDED = "cost of every episode: ends it where the limit is passed"
 _PLANNED = "predicted cost return of a plan"
+_ADAPTED = "predicted cost return, adaptive penalty"
 
 _ROWS: tuple[tuple[str, str, Family, tuple[str, ...], str, str], ...] = (
     ("policy_gradient", "PolicyGradient", "on-policy", NOWHERE, _IGNORED, _SUTTON),
@@ -66,52 +77,17 @@ _ROWS: tuple[tuple[str, str, Family, tuple[str, ...], str, str], ...] = (
     ("trpo", "TRPO", "on-policy", NOWHERE, _IGNORED, _TRPO),
     ("ppo_lag", "PPOLag", "on-policy", LAGRANGE, _MULTIPLIER, _RAY),
     ("trpo_lag", "TRPOLag", "on-policy", LAGRANGE, _MULTIPLIER, _RAY),
-    (
-        "rcpo",
-        "RCPO",
-        "on-policy",
-        LAGRANGE,
-        _MULTIPLIER,
-        "Tessler, Mankowitz and Mannor 2018, arXiv:1805.11074",
-    ),
-    ("pdo", "PDO", "on-policy", LAGRANGE, _MULTIPLIER, "Chow et al. 2017, arXiv:1512.01629"),
+    ("rcpo", "RCPO", "on-policy", LAGRANGE, _MULTIPLIER, _RCPO),
+    ("pdo", "PDO", "on-policy", LAGRANGE, _MULTIPLIER, _PDO),
     ("cppo_pid", "CPPOPID", "on-policy", LAGRANGE, _PID, _STOOKE),
     ("trpo_pid", "TRPOPID", "on-policy", LAGRANGE, _PID, _STOOKE),
-    ("cpo", "CPO", "on-policy", DIRECT, _REGION, "Achiam et al. 2017, arXiv:1705.10528"),
-    ("pcpo", "PCPO", "on-policy", DIRECT, _REGION, "Yang et al. 2020, arXiv:2010.03152"),
-    (
-        "focops",
-        "FOCOPS",
-        "on-policy",
-        LAGRANGE,
-        _MULTIPLIER,
-        "Zhang, Vuong and Ross 2020, arXiv:2002.06506",
-    ),
-    ("cup", "CUP", "on-policy", LAGRANGE, _MULTIPLIER, "Yang et al. 2022, arXiv:2209.07089"),
-    (
-        "ipo",
-        "IPO",
-        "on-policy",
-        DIRECT,
-        "mean episode cost, by a log barrier",
-        "Liu, Ding and Liu 2019, arXiv:1910.09615",
-    ),
-    (
-        "p3o",
-        "P3O",
-        "on-policy",
-        DIRECT,
-        "mean episode cost, by an exact penalty",
-        "Zhang et al. 2022, arXiv:2205.11814",
-    ),
-    (
-        "on_crpo",
-        "OnCRPO",
-        "on-policy",
-        DIRECT,
-        "mean episode cost: steps on it while too high",
-        "Xu et al. 2020, arXiv:2011.05869",
-    ),
+    ("cpo", "CPO", "on-policy", DIRECT, _REGION, _CPO),
+    ("pcpo", "PCPO", "on-policy", DIRECT, _REGION, _PCPO),
+    ("focops", "FOCOPS", "on-policy", LAGRANGE, _MULTIPLIER, _FOCOPS),
+    ("cup", "CUP", "on-policy", LAGRANGE, _MULTIPLIER, _CUP),
+    ("ipo", "IPO", "on-policy", DIRECT, _BARRIER, _IPO),
+    ("p3o", "P3O", "on-policy", DIRECT, _PENALTY, _P3O),
+    ("on_crpo", "OnCRPO", "on-policy", DIRECT, _SWITCHED, _CRPO),
     ("ppo_saute", "PPOSaute", "on-policy", SAUTE, _BUDGET, _SAUTE),
     ("trpo_saute", "TRPOSaute", "on-policy", SAUTE, _BUDGET, _SAUTE),
     ("ppo_simmer_pid", "PPOSimmerPID", "on-policy", SIMMER, _SHRUNK, _SIMMER),
@@ -131,18 +107,11 @@ _ROWS: tuple[tuple[str, str, Family, tuple[str, ...], str, str], ...] = (
     ("loop", "LOOP", "model-based", NOWHERE, _IGNORED, _LOOP),
     ("safe_loop", "SafeLOOP", "model-based", DIRECT, _PLANNED, _LOOP),
     ("cce_pets", "CCEPETS", "model-based", DIRECT, _PLANNED, "Wen and Topcu 2018 (NeurIPS)"),
-    (
-        "cap_pets",
-        "CAPPETS",
-        "model-based",
-        LAGRANGE,
-        "predicted cost return, adaptive penalty",
-        "Ma et al. 2021, arXiv:2112.07701",
-    ),
+    ("cap_pets", "CAPPETS", "model-based", LAGRANGE, _ADAPTED, _CAP),
     ("rce_pets", "RCEPETS", "model-based", DIRECT, _PLANNED, "Liu et al. 2020, arXiv:2010.07968"),
 )
 
-ALGORITHMS: Mapping[str, Algorithm] = {row[0]: Algorithm(*row, exact_resume=True) for row in _ROWS}
+ALGORITHMS: Mapping[str, Algorithm] = {row[0]: Algorithm(*row) for row in _ROWS}
 
 # These learn from a data set instead of an environment, unlike all methods of this suite.
 OFFLINE = ("vae_bc", "bcq", "bcq_lag", "crr", "c_crr", "coptidice")
@@ -167,11 +136,5 @@ def offline(name: str) -> str | None:
 
 def own_name(name: str) -> str | None:
     """Our name of the algorithm with OmniSafe's name (`PPOLag`), None if there is none."""
-    return next(
-        (
-            algorithm.name
-            for algorithm in ALGORITHMS.values()
-            if algorithm.omnisafe.lower() == name.lower()
-        ),
-        None,
-    )
+    names = {algorithm.omnisafe.lower(): algorithm.name for algorithm in ALGORITHMS.values()}
+    return names.get(name.lower())

@@ -67,10 +67,8 @@ LAMBDA = Method(
         "Lagrangian"
     ),
     paper="As et al. 2022, arXiv:2201.09802",
-    exact_resume=True,
     observations=OBSERVATIONS,
     presets=tuple(_PRESETS),
-    engine="jax",
     action_repeat=2,
     load_config_type=lambda obs: LambdaConfig,
     make_settings=_settings,

@@ -99,10 +99,8 @@ def _method(name: str) -> Method:
         if constrained
         else "nothing: maximises reward",
         paper=paper,
-        exact_resume=True,
         observations=("coordinates", "lidar", "default"),
         presets=tuple(_STEPS),
-        engine="jax",
         action_repeat=1,
         load_config_type=lambda obs: MBPOConfig,
         make_settings=make_settings,

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple
 
 from agents.api import Agent, EnvSpec
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.spec import LoopConfig, ReplayConfig, RunSpec
-
-Engine: TypeAlias = Literal["jax", "torch"]  # never both in one process
 
 
 class Settings(NamedTuple):
@@ -36,19 +34,23 @@ class Method:
     summary: str
     constrains: str
     paper: str
-    exact_resume: bool  # a resumed run equals an uninterrupted one
     observations: tuple[str, ...]
     presets: tuple[str, ...]
-    engine: Engine
     action_repeat: int | None  # of the release; None: the task decides
     load_config_type: Callable[[str], type]  # for an observation
     make_settings: Callable[[str, str, float, str], Settings]
-    make_agent: Callable[[Any, EnvSpec], Agent] | None = None  # in the engine "jax"
+    make_agent: Callable[[Any, EnvSpec], Agent] | None = None  # None in the engine "torch"
     no_pictures: str = ""  # why it does not support vision; "" if it does
+    exact_resume: bool = True  # a resumed run equals an uninterrupted one
     # raises BadInput if settings do not fit each other
     check: Callable[[RunSpec], None] = lambda spec: None
     # to show before a run starts
     warnings: Callable[[RunSpec], list[str]] = lambda spec: []
+
+    @property
+    def engine(self) -> Literal["jax", "torch"]:
+        """What trains it; never both in one process."""
+        return "torch" if self.make_agent is None else "jax"
 
     def config_type(self, obs: str) -> type:
         """The type of the agent's settings with an observation.

@@ -31,12 +31,10 @@ def _omnisafe(row: omnisafe.Algorithm) -> Method:
         summary=f"{row.omnisafe} of OmniSafe",
         constrains=row.constrains,
         paper=row.paper,
-        exact_resume=row.exact_resume,
         observations=OBSERVATIONS
         if row.family == "on-policy"
         else ("coordinates", "lidar", "default"),
         presets=("release", "matched", "cpu", "debug"),
-        engine="torch",
         action_repeat=None if row.family == "model-based" else 1,
         load_config_type=lambda obs: (
             configs.vision_config_type if obs == "vision" else configs.config_type
