@@ -18,16 +18,29 @@ from typing import Any, NamedTuple
 
 from agents.settings import replaced
 from baselines.omnisafe import config as configs
-from baselines.omnisafe.algorithms import ALGORITHMS, SINGLE_ENV
+from baselines.omnisafe.algorithms import ALGORITHMS, SINGLE_ENV, Algorithm
 from benchmarks.methods.method import Settings
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.spec import LoopConfig, ReplayConfig, RunSpec
 from benchmarks.tasks import PAPER_COST_LIMIT, get_task
 
-MATCHED_REPEAT = 4  # of bsrp_lag and osrp_lag
-EVALUATE_ENV_STEPS = 100_000
-CPU_STEPS = MATCHED_STEPS = 1_000_000
-DEBUG_REPEAT = 5
+
+class Schedule(NamedTuple):
+    """A preset's budget and loop; None stands for OmniSafe's own value."""
+
+    env_steps: int | None
+    repeat: int | None
+    eval_env_steps: int = 100_000  # between evaluations
+    eval_episodes: int = 10
+    checkpoint_every: int = 20_000
+
+
+SCHEDULES = {
+    "release": Schedule(None, None),
+    "matched": Schedule(2_000_000, 4),  # the action repeat of bsrp_lag and osrp_lag
+    "cpu": Schedule(1_000_000, None, 50_000, 5),
+    "debug": Schedule(4000, 5, 2000, 1, 400),
+}
 
 # OmniSafe has no settings for images. Release and matched keep those for vectors, with an encoder
 # in front; cpu has a smaller encoder and fewer passes over an epoch. Conjugate gradients
@@ -67,11 +80,34 @@ def settings(name: str, preset: str, task: str, obs: str = "lidar") -> Settings:
         raise BadInput(str(error)) from error
     # the networks are small: further threads only wait for each other; results do not change
     config = replaced(config, {"train_cfgs.torch_threads": 1})
-    repeat = configs.published_action_repeat(name, task)
-    chosen = {"release": _release, "matched": _matched, "cpu": _cpu, "debug": _debug}[preset](
-        name, config, repeat
-    )
-    return chosen._replace(agent=_with_vision(chosen.agent, preset)) if obs == VISION else chosen
+    config = replaced(config, _changes(ALGORITHMS[name], config, preset))
+    if obs == VISION:
+        config = _with_vision(config, preset)
+    schedule = SCHEDULES[preset]
+    loop = _loop(schedule, schedule.repeat or configs.published_action_repeat(name, task))
+    steps = schedule.env_steps or configs.published_steps(name)
+    return Settings(steps, loop, ReplayConfig(), config)
+
+
+def _changes(row: Algorithm, config: Any, preset: str) -> dict[str, Any]:
+    """What a preset changes in OmniSafe's settings."""
+    algo, changes = config.algo_cfgs, {}
+    if preset == "matched":
+        if row.constrained:
+            changes["cost_limit"] = PAPER_COST_LIMIT
+        if not configs.counts_simulator_steps(row.name):  # the same lengths in simulator steps
+            for name in ("steps_per_epoch", "start_learning_steps"):
+                if hasattr(algo, name):
+                    changes[f"algo_cfgs.{name}"] = getattr(algo, name) // SCHEDULES[preset].repeat
+    elif preset == "cpu":
+        length = 1000 if row.family == "off-policy" else 5000
+        changes["algo_cfgs.steps_per_epoch"] = length
+        if hasattr(algo, "warmup_epochs"):  # counted in epochs; as many steps as in the release
+            changes["algo_cfgs.warmup_epochs"] = algo.warmup_epochs * algo.steps_per_epoch // length
+    elif preset == "debug":
+        tiny = _TINY | _TINY_OF_FAMILY[row.family]
+        changes = {key: value for key, value in tiny.items() if _has(config, key)}
+    return changes
 
 
 def _with_vision(config: Any, preset: str) -> Any:
@@ -87,63 +123,20 @@ def _with_vision(config: Any, preset: str) -> Any:
     return replaced(config, changes)
 
 
-def _loop(repeat: int, every: int, episodes: int, checkpoint_every: int = 20_000) -> LoopConfig:
+def _loop(schedule: Schedule, repeat: int) -> LoopConfig:
     return LoopConfig(
         num_envs=1,
         action_repeat=repeat,
         batch_size=1,
         batch_length=2,
-        eval_every=every,
-        eval_episodes=episodes,
-        checkpoint_every=checkpoint_every,
+        eval_every=schedule.eval_env_steps // repeat,
+        eval_episodes=schedule.eval_episodes,
+        checkpoint_every=schedule.checkpoint_every,
         env_workers="inline",
     )
 
 
-def _release(name: str, config: Any, repeat: int) -> Settings:
-    return Settings(
-        configs.published_steps(name),
-        _loop(repeat, EVALUATE_ENV_STEPS // repeat, 10),
-        ReplayConfig(),
-        config,
-    )
-
-
-def _matched(name: str, config: Any, repeat: int) -> Settings:
-    del repeat
-    if ALGORITHMS[name].constrained:
-        config = replaced(config, {"cost_limit": PAPER_COST_LIMIT})
-    if not configs.counts_simulator_steps(name):
-        config = _in_actions(config, MATCHED_REPEAT)
-    loop = _loop(MATCHED_REPEAT, EVALUATE_ENV_STEPS // MATCHED_REPEAT, 10)
-    return Settings(2 * MATCHED_STEPS, loop, ReplayConfig(), config)
-
-
-def _in_actions(config: Any, repeat: int) -> Any:
-    """Divide lengths counted in actions by `repeat`, to keep them the same in simulator steps."""
-    algo = config.algo_cfgs
-    counted = [name for name in ("steps_per_epoch", "start_learning_steps") if hasattr(algo, name)]
-    return replaced(
-        config, {f"algo_cfgs.{name}": getattr(algo, name) // repeat for name in counted}
-    )
-
-
-def _cpu(name: str, config: Any, repeat: int) -> Settings:
-    algo = config.algo_cfgs
-    length = 1000 if ALGORITHMS[name].family == "off-policy" else 5000
-    changes = {"algo_cfgs.steps_per_epoch": length}
-    if hasattr(algo, "warmup_epochs"):  # counted in epochs; as many steps as in the release
-        changes["algo_cfgs.warmup_epochs"] = algo.warmup_epochs * algo.steps_per_epoch // length
-    return Settings(
-        CPU_STEPS,
-        _loop(repeat, 50_000 // repeat, 5),
-        ReplayConfig(),
-        replaced(config, changes),
-    )
-
-
 _TINY = {  # setting -> small value, for algorithms that have the setting
-    "algo_cfgs.update_iters": 2,
     "algo_cfgs.batch_size": 32,
     "algo_cfgs.size": 4000,
     "algo_cfgs.warmup_epochs": 0,
@@ -162,19 +155,15 @@ _TINY = {  # setting -> small value, for algorithms that have the setting
     "planner_cfgs.num_elites": 4,
     "planner_cfgs.mixture_coefficient": 0.2,
 }
-
-
-def _debug(name: str, config: Any, repeat: int) -> Settings:
-    del repeat
-    family = ALGORITHMS[name].family
-    lengths = {"on-policy": (400, 0), "off-policy": (200, 200), "model-based": (1000, 1000)}[family]
-    tiny = _TINY | dict(
-        zip(("algo_cfgs.steps_per_epoch", "algo_cfgs.start_learning_steps"), lengths)
-    )
-    if family == "off-policy":
-        tiny.pop("algo_cfgs.update_iters")
-    config = replaced(config, {key: value for key, value in tiny.items() if _has(config, key)})
-    return Settings(4000, _loop(DEBUG_REPEAT, 400, 1, 400), ReplayConfig(), config)
+_TINY_OF_FAMILY = {
+    "on-policy": {"algo_cfgs.steps_per_epoch": 400, "algo_cfgs.update_iters": 2},
+    "off-policy": {"algo_cfgs.steps_per_epoch": 200, "algo_cfgs.start_learning_steps": 200},
+    "model-based": {
+        "algo_cfgs.steps_per_epoch": 1000,
+        "algo_cfgs.start_learning_steps": 1000,
+        "algo_cfgs.update_iters": 2,
+    },
+}
 
 
 def _has(config: Any, key: str) -> bool:
@@ -218,7 +207,7 @@ def check(spec: RunSpec, episode_env_steps: int | None = None) -> None:
 
 
 def _refuse_unused(spec: RunSpec) -> None:
-    plain = {"loop": _loop(1, 1, 1), "replay": ReplayConfig()}
+    plain = {"loop": _loop(SCHEDULES["release"], 1), "replay": ReplayConfig()}
     for name, instead in ELSEWHERE.items():
         part, field = name.split(".")
         if getattr(getattr(spec, part), field) != getattr(plain[part], field):
