@@ -7,59 +7,19 @@ reconstructed in that form.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from agents.api import ObsSpec
-from agents.nn.observations import check_obs, image_keys, picture_of, vector_keys, vector_of
+from agents.nn.observations import Seen
 from baselines.lambda_.config import ModelConfig
 from baselines.layers import MLP, dense, xavier
 
 ENCODER_KERNELS = (4, 4, 4, 4)  # 64 -> 31 -> 14 -> 6 -> 2 pixels a side
 DECODER_KERNELS = (5, 5, 6, 6)  # 1 -> 5 -> 13 -> 30 -> 64
 ENCODED_SIDE = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class Seen:
-    """The arrays of an observation that the agent uses, in the form of its inputs and
-    reconstructions.
-    """
-
-    images: tuple[str, ...]
-    vectors: tuple[str, ...]
-    channels: int
-    """Channels of all images together."""
-    width: int
-    """Entries of all vectors together."""
-
-    @staticmethod
-    def of(config: ModelConfig, obs: ObsSpec) -> Seen:
-        """The arrays that an agent of this configuration uses from an environment.
-
-        Raises ValueError for arrays of unsupported shapes.
-        """
-        check_obs(obs)
-        images, vectors = image_keys(obs), vector_keys(obs)
-        images = images[:1] if config.cameras == "front" else images
-        return Seen(
-            images,
-            vectors,
-            sum(obs[k].shape[-1] for k in images),
-            sum(obs[k].shape[0] for k in vectors),
-        )
-
-    def picture(self, obs: Mapping[str, jax.Array]) -> jax.Array:
-        """[..., 64, 64, channels] in -0.5..0.5."""
-        return picture_of(obs, self.images) - 0.5
-
-    def vector(self, obs: Mapping[str, jax.Array]) -> jax.Array:
-        """[..., width] in symlog."""
-        return vector_of(obs, self.vectors)
 
 
 class Encoder(nnx.Module):
@@ -90,7 +50,7 @@ class Encoder(nnx.Module):
         """[..., *shape] for each array -> [..., size]."""
         parts = []
         if self.seen.images:
-            x = self.seen.picture(obs)
+            x = self.seen.picture(obs) - 0.5
             lead = x.shape[:-3]
             x = x.reshape(-1, *x.shape[-3:])
             for conv in self.convs:
@@ -143,9 +103,8 @@ class Decoder(nnx.Module):
         """
         logp = {}
         if self.seen.images:
-            logp["image"] = -0.5 * jnp.square(self.picture(feat) - self.seen.picture(obs)).sum(
-                (-3, -2, -1)
-            )
+            target = self.seen.picture(obs) - 0.5
+            logp["image"] = -0.5 * jnp.square(self.picture(feat) - target).sum((-3, -2, -1))
         if self.mlp is not None:
             logp["vector"] = -0.5 * jnp.square(self.mlp(feat) - self.seen.vector(obs)).sum(-1)
         return logp

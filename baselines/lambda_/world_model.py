@@ -16,8 +16,9 @@ from flax import nnx
 from agents.api import EnvSpec
 from agents.nn.distributions import bernoulli_log_prob
 from agents.nn.gaussian import normal_kl
+from agents.nn.observations import Seen
 from agents.world_models import cost_confusion
-from baselines.lambda_.codec import Decoder, Encoder, Seen
+from baselines.lambda_.codec import Decoder, Encoder
 from baselines.lambda_.config import ModelConfig
 from baselines.lambda_.rssm import Latent, Posterior, Transition, observe, zero_latent
 from baselines.layers import MLP
@@ -52,7 +53,7 @@ class WorldModel(nnx.Module):
     """Everything trained on replayed sequences."""
 
     def __init__(self, config: ModelConfig, env: EnvSpec, *, rngs: nnx.Rngs, dtype: jnp.dtype):
-        seen = Seen.of(config, env.obs)
+        seen = Seen.of(env.obs, config.cameras == "all")
         self.dynamics = Dynamics(config, env.action_dim, rngs=rngs, dtype=dtype)
         self.encoder = Encoder(config, seen, rngs=rngs, dtype=dtype)
         self.posterior = Posterior(config, self.encoder.size, rngs=rngs, dtype=dtype)

@@ -8,15 +8,12 @@ for vectors is ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from agents.api import ObsSpec
 from agents.nn.gaussian import normal_log_density
-from agents.nn.observations import check_obs, image_keys, picture_of, vector_keys, vector_of
+from agents.nn.observations import Seen
 from baselines.layers import MLP, leaky, xavier
 from baselines.safe_slac.config import LatentConfig
 
@@ -25,35 +22,14 @@ _ENCODER = ((5, 2, 2), (3, 2, 1), (3, 2, 1), (3, 2, 1), (4, 1, 0))
 _DECODER = ((4, 1, 0, 0), (3, 2, 1, 1), (3, 2, 1, 1), (3, 2, 1, 1), (5, 2, 2, 1))
 
 
-def used_keys(config: LatentConfig, obs: ObsSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the images and of the vectors that the agent uses.
-
-    Raises ValueError for arrays of unsupported shapes.
-    """
-    check_obs(obs)
-    images = image_keys(obs)
-    return (images[:1] if config.cameras == "first" else images), vector_keys(obs)
-
-
-def targets(
-    images: tuple[str, ...], vectors: tuple[str, ...], obs: Mapping[str, jax.Array]
-) -> tuple[jax.Array | None, jax.Array | None]:
-    """Inputs and reconstruction targets: images [..., 64, 64, c] in 0..1 and symlog of vectors
-    [..., V].
-
-    None for a missing kind.
-    """
-    picture = picture_of(obs, images) if images else None
-    return picture, vector_of(obs, vectors) if vectors else None
-
-
 class Encoder(nnx.Module):
     """Targets [..., *shape] -> feature [..., F].
 
     Features of images and vectors are concatenated.
     """
 
-    def __init__(self, config: LatentConfig, channels: int, width: int, *, rngs: nnx.Rngs):
+    def __init__(self, config: LatentConfig, seen: Seen, *, rngs: nnx.Rngs):
+        channels, width = seen.channels, seen.width
         self.size = config.feature * (bool(channels) + bool(width))
         depth = config.conv_depth
         if channels:
@@ -83,7 +59,8 @@ class Decoder(nnx.Module):
     LeakyReLU after every layer of images, the last included, as published.
     """
 
-    def __init__(self, config: LatentConfig, channels: int, width: int, *, rngs: nnx.Rngs):
+    def __init__(self, config: LatentConfig, seen: Seen, *, rngs: nnx.Rngs):
+        channels, width = seen.channels, seen.width
         depth = config.conv_depth
         if channels:
             sizes = [config.size, 8 * depth, 4 * depth, 2 * depth, depth, channels]

@@ -19,8 +19,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agents.api import EnvSpec
+from agents.nn.observations import Seen
 from baselines.layers import MLP, Gaussian, Normal
-from baselines.safe_slac import codec
+from baselines.safe_slac.codec import Decoder, Encoder
 from baselines.safe_slac.config import LatentConfig
 
 
@@ -52,11 +53,9 @@ class LatentModel(nnx.Module):
     """Encoder, decoder, both levels' Gaussians, reward head and cost head."""
 
     def __init__(self, config: LatentConfig, env: EnvSpec, *, rngs: nnx.Rngs):
-        self.images, self.vectors = codec.used_keys(config, env.obs)
-        channels = sum(env.obs[k].shape[-1] for k in self.images)
-        width = sum(env.obs[k].shape[0] for k in self.vectors)
-        self.encoder = codec.Encoder(config, channels, width, rngs=rngs)
-        self.decoder = codec.Decoder(config, channels, width, rngs=rngs)
+        self.seen = Seen.of(env.obs, config.cameras == "all")
+        self.encoder = Encoder(config, self.seen, rngs=rngs)
+        self.decoder = Decoder(config, self.seen, rngs=rngs)
         feature, action, sizes = self.encoder.size, env.action_dim, (config.units, config.layers)
         self.post1_first = Gaussian(feature, config.z1, *sizes, rngs=rngs)
         self.post1 = Gaussian(feature + config.z2 + action, config.z1, *sizes, rngs=rngs)
@@ -70,8 +69,12 @@ class LatentModel(nnx.Module):
         self.config = config
 
     def targets(self, obs: Mapping[str, jax.Array]) -> tuple[jax.Array | None, jax.Array | None]:
-        """Inputs and reconstruction targets, see `codec.targets`."""
-        return codec.targets(self.images, self.vectors, obs)
+        """Inputs and reconstruction targets: images [..., 64, 64, c] in 0..1 and symlog of vectors
+        [..., V]; None for a missing kind.
+        """
+        seen = self.seen
+        picture = seen.picture(obs) if seen.images else None
+        return picture, seen.vector(obs) if seen.vectors else None
 
     def obs_step(
         self,

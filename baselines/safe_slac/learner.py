@@ -18,12 +18,12 @@ from flax import nnx
 
 from agents.api import EnvSpec
 from agents.checks import count_nonfinite
+from agents.nn.observations import Seen
 from agents.nn.params import graphs_of
 from agents.optimizers import gradient_step, init_optimizers, make_optimizer
 from agents.world_models import after_pretraining
 from baselines.sac.multiplier import init_raw
 from baselines.sac.update import ActorCriticLearner, Transitions, sac_optimizers
-from baselines.safe_slac.codec import used_keys
 from baselines.safe_slac.config import SafeSLACConfig
 from baselines.safe_slac.losses import latent_loss
 from baselines.safe_slac.networks import Learned, build, init_params
@@ -61,8 +61,8 @@ class Learner(ActorCriticLearner):
 
     def __init__(self, config: SafeSLACConfig, env: EnvSpec):
         self.config, self.env = config, env
-        images, vectors = used_keys(config.latent, env.obs)
-        self.obs_names = images + vectors
+        seen = Seen.of(env.obs, config.latent.cameras == "all")
+        self.obs_names = seen.images + seen.vectors
         self.graphs = graphs_of(partial(build, config, env))
         self.optimizers = Learned(
             make_optimizer(config.latent.optimizer), *sac_optimizers(config.sac)

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from agents.nn.observations import Seen
 from agents.nn.params import params_of
 from baselines.lambda_.actor_critic import Actor, Critic, critic_loss
-from baselines.lambda_.codec import Decoder, Encoder, Seen
+from baselines.lambda_.codec import Decoder, Encoder
 from baselines.lambda_.config import ActorConfig, CriticConfig, LambdaConfig, ModelConfig
 from baselines.lambda_.imagine import imagine
 from baselines.lambda_.presets import DEBUG
@@ -35,14 +36,14 @@ F32 = jnp.dtype("float32")
 @pytest.mark.parametrize("cameras, channels", [("front", 3), ("all", 6)])
 def test_images_become_vectors_and_back(cameras: str, channels: int):
     config = dataclasses.replace(MODEL, cameras=cameras)
-    seen = Seen.of(config, VISION.obs)
+    seen = Seen.of(VISION.obs, cameras == "all")
     obs = observations(VISION, (2, 3))
     encoder = Encoder(config, seen, rngs=nnx.Rngs(0), dtype=F32)
     decoder = Decoder(config, seen, rngs=nnx.Rngs(0), dtype=F32)
     assert encoder(obs).shape == (2, 3, encoder.size) == (2, 3, 4 * 8 * config.conv_depth)
     feat = jnp.ones((2, 3, config.feat_dim))
     assert decoder.picture(feat).shape == (2, 3, 64, 64, channels)
-    target = seen.picture(obs)
+    target = seen.picture(obs) - 0.5
     assert (
         target.shape[-1] == channels and float(target.min()) == -0.5 and float(target.max()) == 0.5
     )
