@@ -45,12 +45,8 @@ def open_loop(
     model: WorldModel = nets.model
     check_context(context, rows["is_first"].shape[1])
     observe_key, predict_key = jax.random.split(key)
-    seen = {
-        name: rows[name][:, :context]
-        for name in (*model.encoder.images, *model.encoder.vectors, "action", "is_first")
-    }
-    post, _ = model.rssm.observe(model.encoder(seen), seen["action"], seen["is_first"], observe_key)
-    start = jax.tree.map(lambda x: x[:, -1], model.belief(post, seen))
+    seen, _ = model.observe({name: x[:, :context] for name, x in rows.items()}, observe_key)
+    start = jax.tree.map(lambda x: x[:, -1], seen)
     actions = jnp.swapaxes(rows["action"][:, context - 1 :], 0, 1)
     beliefs, _ = rollout(model, start, lambda _, action: action, actions, predict_key)
     beliefs = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), beliefs)
@@ -58,14 +54,12 @@ def open_loop(
     cost_value = (
         jnp.zeros(feat.shape[:2]) if nets.cost_critic is None else nets.cost_critic.value(view)
     )
-    value = nets.critic.value(view)
-    cost, probability = model.cost(beliefs), model.cost_probability(beliefs)
     return OpenLoop(
         model.decoder(feat),
         model.reward(feat),
-        cost,
-        probability,
-        value,
+        model.cost(beliefs),
+        model.cost_probability(beliefs),
+        nets.critic.value(view),
         cost_value,
         beliefs.hazards,
     )
@@ -91,9 +85,7 @@ def at_posterior(
     Windows may cross the ends of episodes.
     """
     model: WorldModel = nets.model
-    seen = {name: rows[name] for name in (*model.encoder.images, *model.encoder.vectors)}
-    post, _ = model.rssm.observe(model.encoder(seen), rows["action"], rows["is_first"], key)
-    belief = jax.tree.map(lambda x: x[:, context:], model.belief(post, seen))
+    belief = jax.tree.map(lambda x: x[:, context:], model.observe(rows, key)[0])
     return AtPosterior(
         model.decoder(belief.feat),
         model.reward(belief.feat),

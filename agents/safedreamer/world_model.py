@@ -95,6 +95,16 @@ class WorldModel(nnx.Module):
         self.hazards = env.layout.get(HAZARDS)
         self.view_dim = self.feat_dim + (config.lidar_bins if self.tracks else 0)
 
+    def observe(self, rows: Mapping[str, jax.Array], key: jax.Array) -> tuple[Belief, jax.Array]:
+        """Beliefs [B, T, ...] after each of the rows [B, T, ...], and the prior's logits; see
+        `RSSM.observe`.
+        """
+        obs = {k: rows[k] for k in (*self.encoder.images, *self.encoder.vectors)}
+        post, prior_logit = self.rssm.observe(
+            self.encoder(obs), rows["action"], rows["is_first"], key
+        )
+        return self.belief(post, obs), prior_logit
+
     def belief(self, latent: Latent, obs: Mapping[str, jax.Array]) -> Belief:
         """The belief after an observation [..., *shape].
 
@@ -286,11 +296,8 @@ def model_loss(
     With `residuals`, vector errors are relative to them; see `fresh_residuals`.
     """
     config = model.config
-    obs = {k: batch[k] for k in (*model.encoder.images, *model.encoder.vectors)}
-    post, prior_logit = model.rssm.observe(
-        model.encoder(obs), batch["action"], batch["is_first"], key
-    )
-    feat = post.feat
+    belief, prior_logit = model.observe(batch, key)
+    post, feat = belief.latent, belief.feat
     dyn, rep = kl_losses(post.logit, prior_logit, config.free_nats)
     logp, residuals = reconstruction_log_probs(model, feat, batch, residuals)
     logp |= _other_log_probs(model, feat, batch)
@@ -303,7 +310,6 @@ def model_loss(
         weights["cost"] = cost_weights(batch["cost"], config.cost_weight, config.cost_share)
     terms = {name: -value * weights[name] for name, value in logp.items()}
     terms |= {"dyn": config.dyn_scale * dyn, "rep": config.rep_scale * rep}
-    belief = model.belief(post, obs)
     loss = jnp.stack(list(terms.values())).sum(0).mean()
     metrics = {f"model/{name}_loss": value.mean() for name, value in terms.items()}
     metrics |= {
