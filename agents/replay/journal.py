@@ -33,16 +33,9 @@ SEGMENT_BYTES = 256 * 2**20
 
 # Raised by NumPy and zipfile for files that are not archives of arrays.
 _UNREADABLE = (
-    OSError,
-    KeyError,
-    ValueError,
-    EOFError,
-    TypeError,
-    OverflowError,
-    MemoryError,
-    NotImplementedError,
+    *(OSError, KeyError, ValueError, EOFError, TypeError, OverflowError, MemoryError),
+    *(NotImplementedError, zipfile.BadZipFile, zlib.error),
 )
-_UNREADABLE += (zipfile.BadZipFile, zlib.error)
 
 
 class SavedMark(NamedTuple):
@@ -190,9 +183,8 @@ def _manifest_to_continue(replay: Rows, directory: Path) -> dict[str, Any]:
                 f"{directory} lost its manifest.json since the last save: save to an empty "
                 "directory"
             )
-        specs = {key: [list(spec.shape), spec.dtype] for key, spec in replay.specs.items()}
-        layout = {"specs": specs, "num_streams": replay.num_streams, "slots": replay.slots}
-        return {"version": VERSION, **layout, "next_serial": 0, "marks": [], "segments": []}
+        empty = {"next_serial": 0, "marks": [], "segments": []}
+        return {"version": VERSION, **_layout(replay), **empty}
     _check_layout(replay, manifest, directory)
     if not continues or replay.saved is None or replay.saved.mark not in manifest["marks"]:
         raise ValueError(
@@ -231,14 +223,16 @@ def _check_fields(manifest: dict[str, Any]) -> None:
         raise ValueError("a segment is not a file name")
 
 
-def _check_layout(replay: Rows, manifest: dict[str, Any], directory: Path) -> None:
+def _layout(replay: Rows) -> dict[str, Any]:
     specs = {key: [list(spec.shape), spec.dtype] for key, spec in replay.specs.items()}
-    ours = {"num_streams": replay.num_streams, "slots per stream": replay.slots, **specs}
-    theirs = {
-        "num_streams": manifest["num_streams"],
-        "slots per stream": manifest["slots"],
-        **manifest["specs"],
-    }
+    return {"specs": specs, "num_streams": replay.num_streams, "slots": replay.slots}
+
+
+def _check_layout(replay: Rows, manifest: dict[str, Any], directory: Path) -> None:
+    ours, theirs = (
+        {"num_streams": of["num_streams"], "slots per stream": of["slots"], **of["specs"]}
+        for of in (_layout(replay), manifest)
+    )
     differences = [
         f"{key}: saved {theirs.get(key)}, here {ours.get(key)}"
         for key in sorted(ours.keys() | theirs.keys())

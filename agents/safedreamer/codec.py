@@ -8,6 +8,7 @@ axis are vectors.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import jax
@@ -34,14 +35,8 @@ class Encoder(nnx.Module):
         self.images, self.vectors = image_keys(obs), vector_keys(obs)
         self.size = 0
         if self.images:
-            depth = config.conv_depth
-            channels = [
-                sum(obs[k].shape[-1] for k in self.images),
-                depth,
-                2 * depth,
-                4 * depth,
-                8 * depth,
-            ]
+            pixel = sum(obs[k].shape[-1] for k in self.images)
+            channels = [pixel, *(config.conv_depth * 2**i for i in range(4))]
             self.convs = nnx.List(
                 Conv(
                     i, o, rngs=rngs, transpose=False, norm=True, impl=config.conv_impl, dtype=dtype
@@ -116,7 +111,7 @@ class Decoder(nnx.Module):
         )
         x = convolve(self.convs, x, self.conv_chunk)
         x = x.astype(jnp.float32).reshape(*lead, *x.shape[1:]) + 0.5
-        ends = [sum(list(self.splits.values())[: i + 1]) for i in range(len(self.splits) - 1)]
+        ends = list(itertools.accumulate(self.splits.values()))[:-1]
         return dict(zip(self.images, jnp.split(x, ends, -1), strict=True))
 
     def decode_vectors(self, feat: jax.Array) -> dict[str, jax.Array]:

@@ -165,34 +165,26 @@ def agent_state(
     arrays = checkpoint.agent
     template = jax.eval_shape(agent.init, 0)
     critics = "agent/task_behavior"
+    prefixes = Networks("", sizes["actor"], f"{critics}/critic/net", f"{critics}/cost_critic/net")
     params = Networks(
-        translate(template.params.model, arrays),
-        translate(template.params.actor, arrays, sizes["actor"]),
-        translate(template.params.critic, arrays, f"{critics}/critic/net"),
-        None
-        if template.params.cost_critic is None
-        else translate(template.params.cost_critic, arrays, f"{critics}/cost_critic/net"),
+        *(
+            None if net is None else translate(net, arrays, prefix)
+            for net, prefix in zip(template.params, prefixes, strict=True)
+        )
     )
     state = agent.learner.fresh_state(params)
-    state = state._replace(
-        slow_critic=translate(template.params.critic, arrays, f"{critics}/critic/slow")
-    )
-    if template.params.cost_critic is not None:
-        state = state._replace(
-            slow_cost_critic=translate(
-                template.params.cost_critic, arrays, f"{critics}/cost_critic/slow"
-            )
-        )
+    for name in ("critic", "cost_critic"):
+        if (net := getattr(template.params, name)) is not None:
+            slow = translate(net, arrays, f"{critics}/{name}/slow")
+            state = state._replace(**{f"slow_{name}": slow})
     behaviour = sizes["actor"].removesuffix("/actor")
 
     def scalar(name: str, default: jax.Array) -> jax.Array:
-        if f"{behaviour}/{name}" in arrays:
-            _check_finite(f"{behaviour}/{name}", arrays[f"{behaviour}/{name}"])
-        return (
-            jnp.asarray(arrays[f"{behaviour}/{name}"], jnp.float32)
-            if f"{behaviour}/{name}" in arrays
-            else default
-        )
+        path = f"{behaviour}/{name}"
+        if path not in arrays:
+            return default
+        _check_finite(path, arrays[path])
+        return jnp.asarray(arrays[path], jnp.float32)
 
     norm, multipliers = state.return_norm, state.augmented
     return state._replace(
