@@ -20,15 +20,9 @@ import optax
 from agents.optimizers import make_optimizer
 from baselines.mbpo import ring
 from baselines.mbpo.config import ModelConfig
-from baselines.mbpo.ensemble import (
-    Ensemble,
-    EnsembleParams,
-    Scales,
-    fresh_scales,
-    update_scales,
-)
+from baselines.mbpo.ensemble import Ensemble, EnsembleParams, Scales, fresh_scales, update_scales
 from baselines.mbpo.ring import Ring
-from baselines.sac.update import Transitions
+from baselines.sac.update import Transitions, zero_transition
 
 ERROR_DECAY = 0.98  # EMA decay of the held-out error of an ensemble fitted online
 GRID = 4096.0  # steps per unit to which values are rounded before hashing
@@ -87,8 +81,7 @@ class Fitter:
     def fresh(self) -> ModelState:
         """State before any data."""
         config, size, action = self.config, self.ensemble.size, self.ensemble.action_dim
-        scalar = jnp.zeros(())
-        row = Transitions(jnp.zeros(size), jnp.zeros(action), jnp.zeros(size), *[scalar] * 4)
+        row = zero_transition(size, action)
         converge = config.fit == "converge"
         return ModelState(
             fresh_scales(size, action, config.within_range),

@@ -29,13 +29,7 @@ from baselines.mbpo.expansion import expand
 from baselines.mbpo.fit import Fitter, ModelState
 from baselines.mbpo.networks import Learned, build, init_params, state_size
 from baselines.mbpo.ring import Ring
-from baselines.mbpo.rollouts import (
-    RolloutNoise,
-    Rollouts,
-    draw_noise,
-    rollout,
-    rollout_length,
-)
+from baselines.mbpo.rollouts import RolloutNoise, Rollouts, draw_noise, rollout, rollout_length
 from baselines.sac.actor_critic import sample_action
 from baselines.sac.multiplier import init_raw, update_raw
 from baselines.sac.update import (
@@ -44,6 +38,7 @@ from baselines.sac.update import (
     Transitions,
     sac_optimizers,
     weighted_mean,
+    zero_transition,
 )
 
 
@@ -90,6 +85,8 @@ class Learner(ActorCriticLearner):
         copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
         model = None if self.fitter is None else self.fitter.fresh()
         dual, multiplier = self._first_dual()
+        row, branches = zero_transition(self.size, self.env.action_dim), self.config.rollout
+        imagined = ring.empty(branches.capacity, row) if branches.longest else None
         return AgentState(
             params,
             copy(params.critic),
@@ -98,14 +95,9 @@ class Learner(ActorCriticLearner):
             dual,
             multiplier,
             model,
-            self._no_rollouts() if self.config.rollout.longest else None,
+            imagined,
             jnp.zeros((), jnp.int32),
         )
-
-    def _no_rollouts(self) -> Ring:
-        z, zero = jnp.zeros(self.size), jnp.zeros(())
-        row = Transitions(z, jnp.zeros(self.env.action_dim), z, *[zero] * 4)
-        return ring.empty(self.config.rollout.capacity, row)
 
     def _first_dual(self) -> tuple[jax.Array | PIDState, jax.Array]:
         """Dual state and multiplier before the first episode."""

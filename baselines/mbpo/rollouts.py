@@ -84,7 +84,8 @@ def advance(
     `drawn` [N, ...] is not used.
     """
     inputs = scales.inputs.scale(jnp.concatenate([z, action], -1))
-    pred = ensemble.predict(elites, jnp.broadcast_to(inputs, (elites_of(elites), *inputs.shape)))
+    count = jax.tree.leaves(elites.net)[0].shape[0]
+    pred = ensemble.predict(elites, jnp.broadcast_to(inputs, (count, *inputs.shape)))
     mean, log_var, logit = (x[drawn.member, jnp.arange(z.shape[0])] for x in pred)
     values = scales.targets.unscale(mean + jnp.exp(0.5 * log_var) * drawn.state)
     outcome = values.at[:, :-2].add(z)
@@ -117,8 +118,3 @@ def rollout(
 
     (last, _), (data, log_prob) = jax.lax.scan(step, (start, alive), noise)
     return Rollouts(data, log_prob, last)
-
-
-def elites_of(params: EnsembleParams) -> int:
-    """Number of members in these parameters."""
-    return jax.tree.leaves(params.net)[0].shape[0]

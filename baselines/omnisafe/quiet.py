@@ -66,10 +66,7 @@ class EpochLogger(Logger):
 
 
 def _of(key: str, name: str) -> bool:
-    return key == name or (
-        key.startswith(f"{name}/")
-        and key.removeprefix(f"{name}/") in ("Min", "Max", "Std", "Delta")
-    )
+    return key in (name, *(f"{name}/{part}" for part in ("Min", "Max", "Std", "Delta")))
 
 
 def _plain(items: Iterable[Any], *_: Any, **__: Any) -> Iterable[Any]:

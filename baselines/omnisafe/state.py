@@ -112,7 +112,7 @@ def is_value(value: Any) -> bool:
 def save(root: Any, skip: frozenset[str] = frozenset()) -> Tree:
     """The state of an algorithm."""
     tree = Tree()
-    for path, value, _ in _leaves(root, skip):
+    for path, value, _ in _Walk(skip).visit(root, ""):
         tree.pack(path, _state(value))
     return tree
 
@@ -122,7 +122,7 @@ def load(root: Any, tree: Tree, skip: frozenset[str] = frozenset()) -> None:
 
     Raises ValueError if they do not have the same structure.
     """
-    here = list(_leaves(root, skip))
+    here = list(_Walk(skip).visit(root, ""))
     missing = {path for path, _, _ in here} - set(tree.plain)
     if missing:
         raise ValueError(
@@ -160,13 +160,11 @@ def _state(value: Any) -> Any:
 Leaf = tuple[str, Any, Callable[[Any], None]]  # path, value, how to replace it
 
 
-def _leaves(root: Any, skip: frozenset[str]) -> Iterator[Leaf]:
-    """Everything that can change, each object once, in an order given by the structure alone."""
-    yield from _Walk(skip).visit(root, "")
-
-
 class _Walk:
-    """A walk over an algorithm that visits each object once."""
+    """A walk over an algorithm that visits each object once.
+
+    It yields all that can change, in an order given by the structure alone.
+    """
 
     def __init__(self, skip: frozenset[str]) -> None:
         self._skip = skip
@@ -178,7 +176,7 @@ class _Walk:
             here = f"{path}.{name}"
             if name in self._skip or _stays_as_it_is(value):
                 continue
-            if _is_leaf(value):
+            if isinstance(value, _TORCH) or is_value(value):
                 yield from self._leaf(owner, name, value, here)
             elif _is_theirs(value) and self._new(value):
                 yield from self.visit(value, here)
@@ -221,10 +219,6 @@ def _stays_as_it_is(value: Any) -> bool:
     ):
         return True
     return callable(value) and not isinstance(value, torch.nn.Module)
-
-
-def _is_leaf(value: Any) -> bool:
-    return isinstance(value, _TORCH) or is_value(value)
 
 
 def replays(root: Any) -> dict[str, OffPolicyBuffer]:

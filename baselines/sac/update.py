@@ -36,6 +36,12 @@ class Transitions(NamedTuple):
     weight: jax.Array
 
 
+def zero_transition(size: int, action_dim: int) -> Transitions:
+    """One transition of zeros, without the axis N; gives the shapes of a row to a buffer."""
+    z, zero = jnp.zeros(size), jnp.zeros(())
+    return Transitions(z, jnp.zeros(action_dim), z, *[zero] * 4)
+
+
 class Targets(NamedTuple):
     """Targets of the critics: pairs z [M, Z], action [M, A]; return, cost and weight [M]."""
 
