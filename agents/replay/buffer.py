@@ -184,15 +184,11 @@ class Replay:
     def write_rows(self, start: int, rows: Mapping[str, np.ndarray]) -> None:
         """Write rows [E, n, ...] into the slots of rows start..start+n-1, n <= S.
 
-        Only for restoring, see `set_added`.
+        Only for restoring: `added` is set afterwards.
         """
         slots = np.arange(start, start + rows[next(iter(self.specs))].shape[1]) % self.slots
         for key, array in self._arrays.items():
             array[:, slots] = rows[key]
-
-    def set_added(self, added: int) -> None:
-        """Mark the last rows before `added` as held, after `clear` and `write_rows`."""
-        self.added = added
 
     def _call_guards(self, oldest: int) -> None:
         for guard in self._guards:

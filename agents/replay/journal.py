@@ -48,6 +48,7 @@ class SavedMark(NamedTuple):
 class Rows(Protocol):
     """The part of `agents.replay.buffer.Replay` that saving and loading use."""
 
+    added: int  # rows per stream since the start of the run
     saved: SavedMark | None
 
     @property
@@ -57,13 +58,10 @@ class Rows(Protocol):
     @property
     def slots(self) -> int: ...
     @property
-    def added(self) -> int: ...
-    @property
     def held(self) -> int: ...
     def read_rows(self, start: int, stop: int, /) -> dict[str, np.ndarray]: ...
     def write_rows(self, start: int, rows: Mapping[str, np.ndarray], /) -> None: ...
     def clear(self) -> None: ...
-    def set_added(self, added: int, /) -> None: ...
 
 
 def save(replay: Rows, directory: str | os.PathLike[str]) -> int:
@@ -120,7 +118,7 @@ def load(replay: Rows, directory: str | os.PathLike[str], mark: int) -> None:
         replay.write_rows(
             first, {key: value[:, first - start : stop - start] for key, value in rows.items()}
         )
-    replay.set_added(mark)
+    replay.added = mark
     replay.saved = SavedMark(directory.resolve(), mark)
 
 

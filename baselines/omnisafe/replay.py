@@ -65,7 +65,3 @@ class SavedBuffer:
     def clear(self) -> None:
         """Remove all rows."""
         self.added = 0
-
-    def set_added(self, added: int) -> None:
-        """Set the number of rows added since the start of the run."""
-        self.added = added
