@@ -105,7 +105,6 @@ def _kept(row: Algorithm, flat: Flat) -> Flat:
     # IPO's file has an unused lagrange_cfgs
     sections = OUR_SECTIONS if row.limit == LAGRANGE else (*OUR_SECTIONS, "lagrange_cfgs")
     kept = {k: v for k, v in flat.items() if k not in hidden and k.split(".")[0] not in sections}
-    kept = {k: float(v) if k in AMOUNTS else v for k, v in kept.items()}
     return ({"cost_limit": float(flat[row.limit[0]])} if row.constrained else {}) | kept
 
 
@@ -113,7 +112,7 @@ def _kept(row: Algorithm, flat: Flat) -> Flat:
 def _schema(algorithm: str) -> Flat:
     """The defaults common to all tasks."""
     row = ALGORITHMS[algorithm]
-    flat = _kept(row, dict(_flatten(_yaml(algorithm)["defaults"])))
+    flat = _kept(row, task_block(algorithm, "defaults"))
     # The planners constrain the cost of predicted states. OmniSafe computes it from observations of
     # its own environments, which is impossible for ours: the model also predicts the cost, as in
     # OmniSafe's blocks for the Velocity tasks.
@@ -175,8 +174,8 @@ def defaults(algorithm: str, task: str = "", vision: bool = False) -> Any:
     """
     row = ALGORITHMS[algorithm]
     flat = _schema(algorithm)
-    block = {k: v for k, v in _flatten(_yaml(algorithm).get(task, {})) if k not in DEAD}
-    changes = {k: float(v) if k in AMOUNTS else v for k, v in block.items() if k in flat}
+    block = {k: v for k, v in task_block(algorithm, task).items() if k not in DEAD}
+    changes = {k: v for k, v in block.items() if k in flat}
     if limits := [block[name] for name in row.limit if name in block]:
         changes["cost_limit"] = float(limits[0])
     if vision:
@@ -185,8 +184,9 @@ def defaults(algorithm: str, task: str = "", vision: bool = False) -> Any:
 
 
 def task_block(algorithm: str, task: str) -> Flat:
-    """OmniSafe's changes for a task, as in its file."""
-    return dict(_flatten(_yaml(algorithm).get(task, {})))
+    """OmniSafe's changes for a task, or its "defaults", as in its file; amounts are floats."""
+    block = _flatten(_yaml(algorithm).get(task, {}))
+    return {k: float(v) if k in AMOUNTS else v for k, v in block}
 
 
 def published_action_repeat(algorithm: str, task: str = "") -> int:
@@ -194,13 +194,13 @@ def published_action_repeat(algorithm: str, task: str = "") -> int:
 
     1, except for model-based algorithms that set another value for the task.
     """
-    flat = dict(_flatten(_yaml(algorithm)["defaults"])) | task_block(algorithm, task)
+    flat = task_block(algorithm, "defaults") | task_block(algorithm, task)
     return int(flat.get("algo_cfgs.action_repeat", 1))
 
 
 def published_steps(algorithm: str) -> int:
     """Default number of simulator steps of training."""
-    return int(_yaml(algorithm)["defaults"]["train_cfgs"]["total_steps"])
+    return int(task_block(algorithm, "defaults")["train_cfgs.total_steps"])
 
 
 def to_omnisafe(
@@ -219,7 +219,7 @@ def to_omnisafe(
     `counts_simulator_steps`); `action_repeat` is the one that OmniSafe applies itself.
     """
     row = ALGORITHMS[algorithm]
-    base = dict(_flatten(_yaml(algorithm)["defaults"]))
+    base = task_block(algorithm, "defaults")
     chosen = {
         name: value
         for name, value in _flatten(dataclasses.asdict(config))
@@ -231,13 +231,13 @@ def to_omnisafe(
         "seed": seed,
         "env_cfgs": {},
         "train_cfgs.device": device_name(chosen["train_cfgs.device"]),
-    }
-    flat |= {
         "train_cfgs.vector_env_nums": num_envs,
         "train_cfgs.parallel": 1,
         "train_cfgs.total_steps": total_steps,
+        "train_cfgs.epochs": total_steps // chosen["algo_cfgs.steps_per_epoch"],
+        "logger_cfgs.use_wandb": False,
+        "logger_cfgs.use_tensorboard": False,
     }
-    flat["train_cfgs.epochs"] = total_steps // chosen["algo_cfgs.steps_per_epoch"]
     if "algo_cfgs.max_ep_len" in base:
         flat["algo_cfgs.max_ep_len"] = episode_steps
     if "algo_cfgs.action_repeat" in base:
@@ -246,7 +246,6 @@ def to_omnisafe(
         flat["train_cfgs.eval_episodes"] = 0
     if row.family == "model-based":
         flat["evaluation_cfgs.use_eval"] = False  # would record videos on unseeded layouts
-    flat |= {"logger_cfgs.use_wandb": False, "logger_cfgs.use_tensorboard": False}
     return _nest({k: list(v) if isinstance(v, tuple) else v for k, v in flat.items()})
 
 

@@ -197,16 +197,14 @@ def check(spec: RunSpec, episode_env_steps: int | None = None) -> None:
     if it is unknown (a user's own environment).
     """
     episode_env_steps = episode_env_steps or get_task(spec.task).episode_env_steps
-    _refuse_unused(spec)
-    _check_limit(spec)
+    _check_settings(spec)
     _check_envs(spec)
-    _check_vision(spec)
     _check_budget(spec)
     if episode_env_steps is not None:
         _check_epochs(spec, episode_env_steps)
 
 
-def _refuse_unused(spec: RunSpec) -> None:
+def _check_settings(spec: RunSpec) -> None:
     plain = {"loop": _loop(SCHEDULES["release"], 1), "replay": ReplayConfig()}
     for name, instead in ELSEWHERE.items():
         part, field = name.split(".")
@@ -216,13 +214,15 @@ def _refuse_unused(spec: RunSpec) -> None:
         raise BadInput(
             f"--init-from reads checkpoints of SafeDreamer's authors; {spec.method} has none"
         )
-
-
-def _check_limit(spec: RunSpec) -> None:
     if "algo_cfgs.safety_budget" in ALGORITHMS[spec.method].limit and spec.agent.cost_limit == 0:
         raise BadInput(
             f"{spec.method} observes the share of the cost limit that is left, and divides by it: "
             "--cost-limit above 0"
+        )
+    if spec.obs == VISION and spec.agent.algo_cfgs.obs_normalize:
+        raise BadInput(
+            "algo_cfgs.obs_normalize is not for images: the encoder scales them; "
+            "--algo-cfgs.no-obs-normalize"
         )
 
 
@@ -243,14 +243,6 @@ def _check_envs(spec: RunSpec) -> None:
         else "is made for one environment"
     )
     raise BadInput(f"{spec.method} {why}: --loop.num-envs 1, not {spec.loop.num_envs}")
-
-
-def _check_vision(spec: RunSpec) -> None:
-    if spec.obs == VISION and spec.agent.algo_cfgs.obs_normalize:
-        raise BadInput(
-            "algo_cfgs.obs_normalize is not for images: the encoder scales them; "
-            "--algo-cfgs.no-obs-normalize"
-        )
 
 
 def _check_budget(spec: RunSpec) -> None:
