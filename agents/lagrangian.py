@@ -127,9 +127,7 @@ def update_augmented(
     config: AugmentedConfig, state: AugmentedState, excess: jax.Array
 ) -> AugmentedState:
     """lambda <- max(0, lambda + mu g);  mu <- clip(mu (1 + growth), mu, max)."""
-    return AugmentedState(
-        move_multiplier(state, excess).multiplier, grow_penalty(config, state).penalty
-    )
+    return grow_penalty(config, move_multiplier(state, excess))
 
 
 def move_multiplier(state: AugmentedState, excess: jax.Array) -> AugmentedState:

@@ -25,6 +25,7 @@ from agents.nn.layers import LayerNorm, fan_avg_init
 
 Impl = Literal["auto", "xla", "matmul"]
 KERNEL, STRIDE = 4, 2
+PAIRS = (0, 0), (0, 1), (1, 0), (1, 1)  # rows and columns of a 2x2 block
 
 
 def resolve_impl(impl: Impl) -> Literal["xla", "matmul"]:
@@ -51,9 +52,7 @@ def conv_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     blocks = x.reshape(batch, rows + 1, 2, cols + 1, 2, channels).transpose(0, 1, 3, 2, 4, 5)
     blocks = blocks.reshape(batch, rows + 1, cols + 1, 4 * channels)
-    patches = jnp.concatenate(
-        [blocks[:, dy : dy + rows, dx : dx + cols] for dy in (0, 1) for dx in (0, 1)], -1
-    )
+    patches = jnp.concatenate([blocks[:, dy : dy + rows, dx : dx + cols] for dy, dx in PAIRS], -1)
     # Kernel rows in the same order: block (dy, dx), then pixel within the block, then channel.
     out = kernel.shape[-1]
     weight = (
@@ -84,14 +83,12 @@ def conv_transpose_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     out = kernel.shape[2]
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     phases = []
-    for py in (0, 1):
-        for px in (0, 1):
-            taps = [(dy, dx) for dy in (0, 1) for dx in (0, 1)]
-            patches = jnp.concatenate(
-                [x[:, py + dy : py + dy + rows, px + dx : px + dx + cols] for dy, dx in taps], -1
-            )
-            weight = jnp.concatenate([kernel[py + 2 * dy, px + 2 * dx].T for dy, dx in taps], 0)
-            phases.append(patches @ weight)
+    for py, px in PAIRS:
+        patches = jnp.concatenate(
+            [x[:, py + dy : py + dy + rows, px + dx : px + dx + cols] for dy, dx in PAIRS], -1
+        )
+        weight = jnp.concatenate([kernel[py + 2 * dy, px + 2 * dx].T for dy, dx in PAIRS], 0)
+        phases.append(patches @ weight)
     grid = jnp.stack(phases, 3).reshape(batch, rows, cols, 2, 2, out)
     return grid.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * rows, 2 * cols, out)
 
