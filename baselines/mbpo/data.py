@@ -18,14 +18,15 @@ from baselines.mbpo import ring
 from baselines.mbpo.ring import Ring
 from baselines.sac.update import Transitions
 
-NO_PICTURES = "its model predicts the next observation itself, which is for vectors only"
-
 
 def used_keys(obs: ObsSpec) -> tuple[str, ...]:
     """Names of the vectors of an observation. Raises ValueError if it has images."""
     check_obs(obs)
     if pictures := image_keys(obs):
-        raise ValueError(f"observation {', '.join(pictures)} is a picture: {NO_PICTURES}")
+        raise ValueError(
+            f"observation {', '.join(pictures)} is a picture: its model predicts the next "
+            "observation itself, which is for vectors only"
+        )
     return vector_keys(obs)
 
 

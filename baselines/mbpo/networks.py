@@ -13,15 +13,8 @@ from agents.nn.params import params_of
 from baselines.mbpo.config import MBPOConfig
 from baselines.mbpo.data import used_keys
 from baselines.mbpo.ensemble import Ensemble
-from baselines.sac.actor_critic import Actor, CostCritic, TwinCritic, discounted_limit
-
-
-class Networks(NamedTuple):
-    """Actor and critics: modules, graph definitions or parameters."""
-
-    actor: Any
-    critic: Any
-    cost_critic: Any
+from baselines.sac.actor_critic import SACNetworks
+from baselines.sac.actor_critic import build as build_sac
 
 
 class Learned(NamedTuple):
@@ -42,15 +35,9 @@ def state_size(env: EnvSpec) -> int:
     return sum(env.obs[name].shape[0] for name in used_keys(env.obs))
 
 
-def build(config: MBPOConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
-    sac, size = config.sac, state_size(env)
-    bias = discounted_limit(config.cost_limit, sac.cost_discount, env.episode_agent_steps)
-    pair = size + env.action_dim
-    return Networks(
-        Actor(size, env.action_dim, sac.units, rngs=rngs),
-        TwinCritic(pair, sac.units, rngs=rngs),
-        CostCritic(pair, sac, bias, rngs=rngs),
-    )
+def build(config: MBPOConfig, env: EnvSpec, rngs: nnx.Rngs) -> SACNetworks:
+    """Newly initialised modules for one kind of environment."""
+    return build_sac(config.sac, state_size(env), env, config.cost_limit, rngs)
 
 
 def init_params(

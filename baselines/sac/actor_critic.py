@@ -7,10 +7,13 @@ Shapes: N states or latents z [N, Z]; A action dimensions; C cost critics.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from agents.api import EnvSpec
 from agents.nn.gaussian import normal_log_prob
 from baselines.layers import MLP, Normal, leaky
 from baselines.sac.config import SACConfig
@@ -96,6 +99,27 @@ def discounted_limit(cost_limit: float, cost_discount: float, agent_steps: int) 
     Limit (1 - g^T) / (1 - g) / T.
     """
     return cost_limit * (1.0 - cost_discount**agent_steps) / (1.0 - cost_discount) / agent_steps
+
+
+class SACNetworks(NamedTuple):
+    """Actor and critics: modules, graph definitions or parameters."""
+
+    actor: Any
+    critic: Any
+    cost_critic: Any
+
+
+def build(
+    config: SACConfig, size: int, env: EnvSpec, cost_limit: float, rngs: nnx.Rngs
+) -> SACNetworks:
+    """Newly initialised modules on states of `size` entries."""
+    bias = discounted_limit(cost_limit, config.cost_discount, env.episode_agent_steps)
+    pair = size + env.action_dim
+    return SACNetworks(
+        Actor(size, env.action_dim, config.units, rngs=rngs),
+        TwinCritic(pair, config.units, rngs=rngs),
+        CostCritic(pair, config, bias, rngs=rngs),
+    )
 
 
 def reward_target(reward, terminal, value1, value2, log_prob, temperature, discount) -> jax.Array:

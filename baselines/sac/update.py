@@ -56,19 +56,12 @@ class Targets(NamedTuple):
 MakeTargets: TypeAlias = Callable[[Any, Transitions, jax.Array, jax.Array], Targets]
 
 
-class SACOptimizers(NamedTuple):
-    """Optimisers of actor and critics."""
-
-    actor: optax.GradientTransformation
-    critic: optax.GradientTransformation
-    cost_critic: optax.GradientTransformation
-    log_temperature: optax.GradientTransformation
-
-
-def sac_optimizers(config: SACConfig) -> SACOptimizers:
-    """Optimisers with the same settings, except for the actor's gradient clipping."""
+def sac_optimizers(config: SACConfig) -> tuple[optax.GradientTransformation, ...]:
+    """Optimisers of actor, critic, cost critic and temperature, with the same settings but for the
+    actor's gradient clipping.
+    """
     of_actor = make_optimizer(dataclasses.replace(config.optimizer, clip=config.actor_clip))
-    return SACOptimizers(of_actor, *[make_optimizer(config.optimizer)] * 3)
+    return of_actor, *[make_optimizer(config.optimizer)] * 3
 
 
 def weighted_mean(x: jax.Array, weight: jax.Array) -> jax.Array:

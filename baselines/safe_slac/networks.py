@@ -10,7 +10,7 @@ from flax import nnx
 
 from agents.api import EnvSpec
 from agents.nn.params import params_of
-from baselines.sac.actor_critic import Actor, CostCritic, TwinCritic, discounted_limit
+from baselines.sac.actor_critic import build as build_sac
 from baselines.safe_slac.config import SafeSLACConfig
 from baselines.safe_slac.latent import LatentModel
 
@@ -36,13 +36,10 @@ class Learned(NamedTuple):
 
 def build(config: SafeSLACConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
     """Newly initialised modules for one kind of environment."""
-    size, units = config.latent.size, config.sac.units
-    bias = discounted_limit(config.cost_limit, config.sac.cost_discount, env.episode_agent_steps)
+    size = config.latent.size
     return Networks(
         LatentModel(config.latent, env, rngs=rngs),
-        Actor(size, env.action_dim, units, rngs=rngs),
-        TwinCritic(size + env.action_dim, units, rngs=rngs),
-        CostCritic(size + env.action_dim, config.sac, bias, rngs=rngs),
+        *build_sac(config.sac, size, env, config.cost_limit, rngs),
     )
 
 
