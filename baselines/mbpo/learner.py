@@ -19,7 +19,7 @@ from flax import nnx
 from agents.api import EnvSpec
 from agents.checks import count_nonfinite
 from agents.lagrangian import PIDState, init_pid, update_pid
-from agents.nn.params import graphs_of
+from agents.nn.params import graphs_of, params_of
 from agents.optimizers import init_optimizers
 from baselines.mbpo import ring
 from baselines.mbpo.config import MBPOConfig
@@ -27,10 +27,9 @@ from baselines.mbpo.data import mix, real_transitions, used_keys
 from baselines.mbpo.ensemble import Ensemble, EnsembleParams, choose_elites, take_members
 from baselines.mbpo.expansion import expand
 from baselines.mbpo.fit import Fitter, ModelState
-from baselines.mbpo.networks import Learned, build, init_params, state_size
 from baselines.mbpo.ring import Ring
 from baselines.mbpo.rollouts import RolloutNoise, Rollouts, draw_noise, rollout, rollout_length
-from baselines.sac.actor_critic import sample_action
+from baselines.sac.actor_critic import build, sample_action
 from baselines.sac.multiplier import init_raw, update_raw
 from baselines.sac.update import (
     ActorCriticLearner,
@@ -40,6 +39,19 @@ from baselines.sac.update import (
     weighted_mean,
     zero_transition,
 )
+
+
+class Learned(NamedTuple):
+    """Everything with an optimiser: parameters, optimisers or their states.
+
+    `model` is None if unused.
+    """
+
+    actor: Any
+    critic: Any
+    cost_critic: Any
+    log_temperature: Any
+    model: Any
 
 
 class AgentState(NamedTuple):
@@ -61,7 +73,7 @@ class AgentState(NamedTuple):
 
 
 class Learner(ActorCriticLearner):
-    """Optimisers and the update of one configuration in one kind of environment.
+    """Graphs, optimisers and the update of one configuration in one kind of environment.
 
     Stateless; see `AgentState`. Raises ValueError for observations with images.
     """
@@ -70,8 +82,10 @@ class Learner(ActorCriticLearner):
 
     def __init__(self, config: MBPOConfig, env: EnvSpec):
         self.config, self.env = config, env
-        self.obs_names, self.size = used_keys(env.obs), state_size(env)
-        self.graphs = graphs_of(partial(build, config, env))
+        self.obs_names = used_keys(env.obs)
+        self.size = sum(env.obs[name].shape[0] for name in self.obs_names)
+        self.build = partial(build, config.sac, self.size, env, config.cost_limit)
+        self.graphs = graphs_of(self.build)
         self.ensemble, self.fitter = None, None
         if config.uses_model:
             self.ensemble = Ensemble(config.model, self.size, env.action_dim)
@@ -80,8 +94,15 @@ class Learner(ActorCriticLearner):
         self.optimizers = Learned(*sac_optimizers(config.sac), model=model)
 
     def init(self, key: jax.Array) -> AgentState:
-        """Initial learner state; targets start as copies."""
-        params = init_params(self.config, self.env, self.ensemble, key)
+        """Initial learner state; targets start as copies.
+
+        Actor and critics do not depend on whether there is a model.
+        """
+        params = Learned(
+            *params_of(self.build(nnx.Rngs(key))),
+            log_temperature=jnp.log(jnp.float32(self.config.sac.temperature)),
+            model=None if self.ensemble is None else self.ensemble.init(jax.random.fold_in(key, 1)),
+        )
         copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
         model = None if self.fitter is None else self.fitter.fresh()
         dual, multiplier = self._first_dual()

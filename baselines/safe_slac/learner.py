@@ -19,15 +19,35 @@ from flax import nnx
 from agents.api import EnvSpec
 from agents.checks import count_nonfinite
 from agents.nn.observations import Seen
-from agents.nn.params import graphs_of
+from agents.nn.params import graphs_of, params_of
 from agents.optimizers import gradient_step, init_optimizers, make_optimizer
 from agents.world_models import after_pretraining
+from baselines.sac.actor_critic import build as build_sac
 from baselines.sac.multiplier import init_raw
 from baselines.sac.update import ActorCriticLearner, Transitions, sac_optimizers
 from baselines.safe_slac.config import SafeSLACConfig
+from baselines.safe_slac.latent import LatentModel
 from baselines.safe_slac.losses import latent_loss
-from baselines.safe_slac.networks import Learned, build, init_params
 from baselines.safe_slac.windows import Windows, make_windows, split
+
+
+class Networks(NamedTuple):
+    """One entry per network: modules, graph definitions or parameters."""
+
+    latent: Any
+    actor: Any
+    critic: Any
+    cost_critic: Any
+
+
+class Learned(NamedTuple):
+    """Everything with an optimiser: parameters, optimisers or their states."""
+
+    latent: Any
+    actor: Any
+    critic: Any
+    cost_critic: Any
+    log_temperature: Any
 
 
 class AgentState(NamedTuple):
@@ -53,6 +73,14 @@ def rate_factor(config: SafeSLACConfig, updates: jax.Array | int) -> jax.Array:
     return jnp.where(jnp.asarray(updates) >= config.pretrain_updates + config.halve_after, 0.5, 1.0)
 
 
+def build(config: SafeSLACConfig, env: EnvSpec, rngs: nnx.Rngs) -> Networks:
+    """Newly initialised modules for one kind of environment."""
+    latent = LatentModel(config.latent, env, rngs=rngs)
+    return Networks(
+        latent, *build_sac(config.sac, config.latent.size, env, config.cost_limit, rngs)
+    )
+
+
 class Learner(ActorCriticLearner):
     """Graphs, optimisers and the update of one configuration.
 
@@ -70,7 +98,10 @@ class Learner(ActorCriticLearner):
 
     def init(self, key: jax.Array) -> AgentState:
         """Initial learner state; targets start as copies."""
-        params = init_params(self.config, self.env, key)
+        params = Learned(
+            *params_of(build(self.config, self.env, nnx.Rngs(key))),
+            log_temperature=jnp.log(jnp.float32(self.config.sac.temperature)),
+        )
         copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
         return AgentState(
             params,
