@@ -12,7 +12,7 @@ from typing import Any
 from agents.api import Agent, EnvSpec
 from baselines.lambda_.config import LambdaConfig
 from baselines.lambda_.presets import PRESETS
-from benchmarks.methods.loops import CPU, DEBUG
+from benchmarks.methods.loops import SHARED
 from benchmarks.methods.method import Method, Settings
 from benchmarks.runs.spec import OBSERVATIONS, LoopConfig, ReplayConfig
 
@@ -38,8 +38,7 @@ def _published(action_repeat: int) -> LoopConfig:
 _PRESETS = {
     "release": (2_000_000, _published(2), ReplayConfig()),
     "matched": (2_000_000, _published(4), ReplayConfig()),
-    "cpu": (2_000_000, CPU, ReplayConfig(capacity=500_000)),
-    "debug": (3000, DEBUG, ReplayConfig(capacity=4000)),
+    **SHARED,
 }
 
 

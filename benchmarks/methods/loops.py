@@ -1,11 +1,11 @@
-"""Loops shared by methods.
+"""Loops and replays shared by methods.
 
 Under one preset, methods differ in the cost of an update and in the data it learns from.
 """
 
 from __future__ import annotations
 
-from benchmarks.runs.spec import LoopConfig
+from benchmarks.runs.spec import LoopConfig, ReplayConfig
 
 # The same action repeat, prefill and evaluations for all methods, so that they are compared at
 # equal simulator steps. Four times the prefill only delayed learning by as much
@@ -34,3 +34,8 @@ DEBUG = LoopConfig(
     log_every=100,
     checkpoint_every=400,
 )
+# preset -> simulator steps, loop, replay
+SHARED = {
+    "cpu": (2_000_000, CPU, ReplayConfig(capacity=500_000)),
+    "debug": (3000, DEBUG, ReplayConfig(capacity=4000)),
+}

@@ -12,7 +12,7 @@ from typing import Any
 from agents.api import Agent, EnvSpec
 from baselines.mbpo.config import MBPOConfig
 from baselines.mbpo.presets import agent_config
-from benchmarks.methods.loops import CPU, DEBUG
+from benchmarks.methods.loops import SHARED
 from benchmarks.methods.method import Method, Settings
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.spec import LoopConfig, ReplayConfig, RunSpec
@@ -27,23 +27,26 @@ _ROWS = {  # name: (summary, paper)
     "dyna": ("SAC on one-step rollouts in an ensemble that is learned online", _DYNA),
     "mve": ("SAC whose targets are expanded over imagined steps", _MVE),
 }
-_STEPS = {"release": 1_000_000, "matched": 2_000_000, "cpu": 2_000_000, "debug": 3000}
+_PUBLISHED = {  # preset -> simulator steps, action repeat
+    "release": (1_000_000, 1),
+    "matched": (2_000_000, 4),
+}
 _ROWS_OF_A_BATCH = 2  # rows of a window: one transition
 
 
-def _loop(name: str, preset: str) -> tuple[LoopConfig, ReplayConfig]:
+def _loop(name: str, preset: str) -> tuple[int, LoopConfig, ReplayConfig]:
+    """Simulator steps, loop and replay."""
     batch = {"cpu": 128, "debug": 6}.get(preset, 256)
-    updates = 20 if name == "mbpo" and preset in ("release", "matched") else 1
+    updates = 20 if name == "mbpo" and preset in _PUBLISHED else 1
     changes = {
         "batch_size": batch,
         "batch_length": _ROWS_OF_A_BATCH,
         "train_ratio": float(updates * batch * _ROWS_OF_A_BATCH),
     }
-    if preset == "cpu":
-        return dataclasses.replace(CPU, **changes), ReplayConfig(capacity=500_000)
-    if preset == "debug":
-        return dataclasses.replace(DEBUG, **changes), ReplayConfig(capacity=4000)
-    repeat = {"release": 1, "matched": 4}[preset]
+    if preset in SHARED:
+        steps, loop, replay = SHARED[preset]
+        return steps, dataclasses.replace(loop, **changes), replay
+    steps, repeat = _PUBLISHED[preset]
     loop = LoopConfig(
         num_envs=1,
         action_repeat=repeat,
@@ -52,7 +55,7 @@ def _loop(name: str, preset: str) -> tuple[LoopConfig, ReplayConfig]:
         eval_episodes=10,
         **changes,
     )
-    return loop, ReplayConfig()
+    return steps, loop, ReplayConfig()
 
 
 def _make(config: Any, env: EnvSpec) -> Agent:
@@ -87,8 +90,7 @@ def _method(name: str) -> Method:
 
     def make_settings(obs: str, preset: str, hazard_radius: float, task: str) -> Settings:
         del obs, hazard_radius, task
-        loop, replay = _loop(name.removesuffix("_lag"), preset)
-        return Settings(_STEPS[preset], loop, replay, agent_config(name, preset))
+        return Settings(*_loop(name.removesuffix("_lag"), preset), agent_config(name, preset))
 
     return Method(
         name=name,
@@ -100,7 +102,7 @@ def _method(name: str) -> Method:
         else "nothing: maximises reward",
         paper=paper,
         observations=("coordinates", "lidar", "default"),
-        presets=tuple(_STEPS),
+        presets=(*_PUBLISHED, *SHARED),
         action_repeat=1,
         load_config_type=lambda obs: MBPOConfig,
         make_settings=make_settings,

@@ -13,7 +13,7 @@ from importlib import metadata
 from typing import Any
 
 from agents.api import Agent, EnvSpec
-from benchmarks.methods.loops import CPU, DEBUG
+from benchmarks.methods.loops import SHARED
 from benchmarks.methods.method import Method, Settings
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.references import is_reference, load_object
@@ -21,7 +21,6 @@ from benchmarks.runs.spec import LoopConfig, ReplayConfig
 
 GROUP = "safedreamer.methods"
 FAMILY = "own"
-_STEPS = {"cpu": 2_000_000, "debug": 3000}
 
 
 def own_method(
@@ -45,13 +44,14 @@ def own_method(
     """
     if not dataclasses.is_dataclass(config) or isinstance(config, type):
         raise BadInput(f"config must be an instance of a frozen dataclass, got {config!r:.80}")
+    debug_steps, debug_loop, debug_replay = SHARED["debug"]
     presets: dict[str, Settings] = {
         "release": Settings(steps, loop, replay, config),
-        "cpu": Settings(_STEPS["cpu"], CPU, ReplayConfig(capacity=500_000), config),
+        "cpu": Settings(*SHARED["cpu"], config),
         "debug": Settings(
-            _STEPS["debug"],
-            dataclasses.replace(DEBUG, resize=loop.resize),
-            ReplayConfig(capacity=4000),
+            debug_steps,
+            dataclasses.replace(debug_loop, resize=loop.resize),
+            debug_replay,
             config if debug_config is None else debug_config,
         ),
     }

@@ -11,11 +11,10 @@ from typing import Any
 from agents.api import Agent, EnvSpec
 from agents.safedreamer.config import SafeDreamerConfig
 from agents.safedreamer.presets import agent_config
-from benchmarks.methods.loops import CPU, DEBUG
+from benchmarks.methods.loops import SHARED
 from benchmarks.methods.method import Method, Settings
 from benchmarks.runs.spec import OBSERVATIONS, LoopConfig, ReplayConfig
 
-_STEPS = {"release": 2_000_000, "cpu": 2_000_000, "debug": 3000}
 _PAPER = "Huang et al. 2023, arXiv:2307.07176"
 
 # name: (simulator steps per agent step in the release, summary, what it constrains, paper)
@@ -65,10 +64,8 @@ def _safedreamer(name: str) -> Method:
 
     def make_settings(obs: str, preset: str, hazard_radius: float, task: str) -> Settings:
         del task
-        loop, replay = _loop(preset, repeat)
-        return Settings(
-            _STEPS[preset], loop, replay, agent_config(name, obs, preset, hazard_radius)
-        )
+        agent = agent_config(name, obs, preset, hazard_radius)
+        return Settings(*_loop(preset, repeat), agent)
 
     return Method(
         name=name,
@@ -86,14 +83,17 @@ def _safedreamer(name: str) -> Method:
     )
 
 
-def _loop(preset: str, repeat: int) -> tuple[LoopConfig, ReplayConfig]:
+def _loop(preset: str, repeat: int) -> tuple[int, LoopConfig, ReplayConfig]:
+    """Simulator steps, loop and replay."""
     if preset == "cpu":
         # An eighth of an update per agent step costs 25 ms of one core, as much as planning an
         # action; five simulator steps cost 1 ms.
-        return CPU, ReplayConfig(capacity=500_000)
+        return SHARED["cpu"]
     if preset == "debug":
-        return dataclasses.replace(DEBUG, action_repeat=repeat), ReplayConfig(capacity=4000)
-    return LoopConfig(action_repeat=repeat), ReplayConfig()  # all other defaults are the release's
+        steps, loop, replay = SHARED["debug"]
+        return steps, dataclasses.replace(loop, action_repeat=repeat), replay
+    # all other defaults are the release's
+    return 2_000_000, LoopConfig(action_repeat=repeat), ReplayConfig()
 
 
 ALL = {name: _safedreamer(name) for name in _SAFEDREAMER}
