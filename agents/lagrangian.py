@@ -33,15 +33,8 @@ class PIDState(NamedTuple):
 def init_pid(config: PIDConfig) -> PIDState:
     """Multiplier zero, integral at its initial value, everything else zero."""
     zero = jnp.zeros(())
-    return PIDState(
-        zero,
-        zero,
-        jnp.asarray(config.integral_init, jnp.float32),
-        zero,
-        zero,
-        jnp.zeros((config.delay,)),
-        zero,
-    )
+    integral = jnp.asarray(config.integral_init, jnp.float32)
+    return PIDState(zero, zero, integral, zero, zero, jnp.zeros((config.delay,)), zero)
 
 
 def scheduled_limit(

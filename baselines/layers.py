@@ -7,6 +7,7 @@ Shapes: [..., I] -> [..., O].
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -71,7 +72,7 @@ class MLP(nnx.Module):
     ):
         sizes = [fan_in, *[units] * layers]
         self.hidden = nnx.List(
-            dense(i, o, rngs=rngs, dtype=dtype) for i, o in zip(sizes, sizes[1:], strict=False)
+            dense(i, o, rngs=rngs, dtype=dtype) for i, o in itertools.pairwise(sizes)
         )
         self.out = (
             dense(sizes[-1], outputs, rngs=rngs, dtype=dtype, bias=out_bias) if outputs else None

@@ -111,9 +111,8 @@ class Conv(nnx.Module):
         dtype: jnp.dtype = jnp.float32,
     ):
         area = KERNEL * KERNEL
-        shape = (
-            (KERNEL, KERNEL, fan_out, fan_in) if transpose else (KERNEL, KERNEL, fan_in, fan_out)
-        )
+        channels = (fan_out, fan_in) if transpose else (fan_in, fan_out)
+        shape = (KERNEL, KERNEL, *channels)
         self.kernel = nnx.Param(
             fan_avg_init(rngs.params(), shape, 1.0, area * fan_in, area * fan_out)
         )

@@ -80,9 +80,8 @@ def bernoulli_mode(logit: jax.Array) -> jax.Array:
 
 def unimix_probs(logits: jax.Array, unimix: float) -> jax.Array:
     """softmax(logits) mixed with a share `unimix` of the uniform distribution; [..., C]."""
-    return (1.0 - unimix) * jax.nn.softmax(logits.astype(jnp.float32), -1) + unimix / logits.shape[
-        -1
-    ]
+    probs = jax.nn.softmax(logits.astype(jnp.float32), -1)
+    return (1.0 - unimix) * probs + unimix / logits.shape[-1]
 
 
 def onehot_from_uniform(uniform: jax.Array, probs: jax.Array) -> jax.Array:

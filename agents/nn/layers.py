@@ -6,6 +6,7 @@ Shapes: [..., I] -> [..., O].
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import jax
@@ -107,10 +108,7 @@ class MLP(nnx.Module):
     ):
         sizes = [fan_in, *[units] * layers]
         self.blocks = nnx.List(
-            [
-                DenseBlock(i, o, rngs=rngs, dtype=dtype)
-                for i, o in zip(sizes, sizes[1:], strict=False)
-            ]
+            DenseBlock(i, o, rngs=rngs, dtype=dtype) for i, o in itertools.pairwise(sizes)
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -76,11 +76,8 @@ def _cgroup_available_bytes() -> list[int]:
         if controllers == "":
             root, limit_name, used_name = Path("/sys/fs/cgroup"), "memory.max", "anon"
         elif controllers == "memory":
-            root, limit_name, used_name = (
-                Path("/sys/fs/cgroup/memory"),
-                "memory.limit_in_bytes",
-                "total_rss",
-            )
+            root = Path("/sys/fs/cgroup/memory")
+            limit_name, used_name = "memory.limit_in_bytes", "total_rss"
         else:
             continue
         inner = root / group.lstrip("/")
@@ -118,14 +115,11 @@ def check_fits(needed: int, available: int, capacity: int, place: str) -> None:
     if needed <= available:
         return
     affordable = int(capacity * available / needed)
-    fixes = [f"a smaller --replay.capacity (at most {affordable} fit)"]
-    if place == "memory":
-        fixes.insert(0, "--replay.directory DIR to keep it on disk")
-    else:
-        fixes.insert(0, "--replay.directory on a larger disk")
+    fix = "DIR to keep it on disk" if place == "memory" else "on a larger disk"
     raise ReplaySizeError(
         f"a replay of {capacity} transitions needs {needed / 1e9:.1f} GB, but {place} has "
-        f"{available / 1e9:.1f} GB free: use {' or '.join(fixes)}"
+        f"{available / 1e9:.1f} GB free: use --replay.directory {fix} or a smaller "
+        f"--replay.capacity (at most {affordable} fit)"
     )
 
 

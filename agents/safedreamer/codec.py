@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -37,12 +38,8 @@ class Encoder(nnx.Module):
         if self.images:
             pixel = sum(obs[k].shape[-1] for k in self.images)
             channels = [pixel, *(config.conv_depth * 2**i for i in range(4))]
-            self.convs = nnx.List(
-                Conv(
-                    i, o, rngs=rngs, transpose=False, norm=True, impl=config.conv_impl, dtype=dtype
-                )
-                for i, o in zip(channels, channels[1:], strict=False)
-            )
+            conv = partial(Conv, transpose=False, norm=True, impl=config.conv_impl, dtype=dtype)
+            self.convs = nnx.List(conv(i, o, rngs=rngs) for i, o in itertools.pairwise(channels))
             self.size += MIN_SIDE * MIN_SIDE * channels[-1]
         if self.vectors:
             width = sum(obs[k].shape[0] for k in self.vectors)
@@ -82,17 +79,13 @@ class Decoder(nnx.Module):
             self.image_in = Linear(
                 feat_dim, MIN_SIDE * MIN_SIDE * channels[0], rngs=rngs, dtype=dtype
             )
+            conv = partial(Conv, transpose=True, impl=config.conv_impl, rngs=rngs, dtype=dtype)
             self.convs = nnx.List(
-                Conv(
-                    i, o, rngs=rngs, transpose=True, norm=n < 3, impl=config.conv_impl, dtype=dtype
-                )
-                for n, (i, o) in enumerate(zip(channels, channels[1:], strict=False))
+                conv(i, o, norm=n < 3) for n, (i, o) in enumerate(itertools.pairwise(channels))
             )
         if self.vectors:
-            self.mlp = MLP(
-                feat_dim, config.vector_units, config.vector_layers, rngs=rngs, dtype=dtype
-            )
             units = config.vector_units
+            self.mlp = MLP(feat_dim, units, config.vector_layers, rngs=rngs, dtype=dtype)
             self.vector_out = nnx.Dict(
                 {k: Linear(units, obs[k].shape[0], rngs=rngs, dtype=dtype) for k in self.vectors}
             )

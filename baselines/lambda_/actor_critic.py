@@ -47,9 +47,8 @@ class Actor(nnx.Module):
         scale = self.config.mean_scale
         shift = math.log(math.expm1(self.config.init_std))
         std, most = jax.nn.softplus(raw + shift) + self.config.min_std, self.config.max_std
-        return scale * jnp.tanh(mean / scale), std if math.isinf(most) else most * jnp.tanh(
-            std / most
-        )
+        bounded = std if math.isinf(most) else most * jnp.tanh(std / most)
+        return scale * jnp.tanh(mean / scale), bounded
 
     def sample(self, feat: jax.Array, noise: jax.Array) -> jax.Array:
         """Actions [..., A] in -1..1 from standard normal `noise` [..., A]."""

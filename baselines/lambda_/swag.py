@@ -37,11 +37,9 @@ class SwagState(NamedTuple):
 
 def init_swag(config: SwagConfig, params: PyTree) -> SwagState:
     """State without snapshots."""
-    zeros = jax.tree.map(jnp.zeros_like, params)
+    mean, variance = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))
     deviations = jax.tree.map(lambda x: jnp.zeros((config.rank, *x.shape), x.dtype), params)
-    return SwagState(
-        zeros, jax.tree.map(jnp.zeros_like, params), deviations, jnp.zeros((), jnp.int32)
-    )
+    return SwagState(mean, variance, deviations, jnp.zeros((), jnp.int32))
 
 
 def triangular_rate(high: float, low: float, half_period: int) -> optax.Schedule:

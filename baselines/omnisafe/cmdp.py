@@ -38,10 +38,8 @@ class SuiteCMDP(core.CMDP):
     def __init__(self, env_id: str, num_envs: int = 1, device: Any = "cpu", **kwargs: Any) -> None:
         del kwargs  # cameras and render modes of OmniSafe's evaluation
         super().__init__(env_id)
-        waiting, SuiteCMDP._waiting = SuiteCMDP._waiting, None
-        self._envs, self._autoreset, self._frames = (
-            waiting if waiting is not None else (None, False, None)
-        )
+        self._envs, self._autoreset, self._frames = SuiteCMDP._waiting or (None, False, None)
+        SuiteCMDP._waiting = None
         self._dims = SuiteCMDP._sizes
         self._num_envs = num_envs
         self._device = torch.device(device)

@@ -28,7 +28,7 @@ from baselines.sac.update import ActorCriticLearner, Transitions, sac_optimizers
 from baselines.safe_slac.config import SafeSLACConfig
 from baselines.safe_slac.latent import LatentModel
 from baselines.safe_slac.losses import latent_loss
-from baselines.safe_slac.windows import Windows, make_windows, split
+from baselines.safe_slac.windows import Windows, make_windows
 
 
 class Networks(NamedTuple):
@@ -129,7 +129,10 @@ class Learner(ActorCriticLearner):
                 "actor and critics"
             )
         windows = make_windows(batch, self.obs_names, self.config.latent.whole_windows)
-        for_latent, for_sac = split(windows, count)
+        for_latent, for_sac = (
+            jax.tree.map(lambda x, part=part: x[part], windows)
+            for part in (slice(count), slice(count, None))
+        )
         rates = rate_factor(self.config, state.updates)
 
         def loss(p):

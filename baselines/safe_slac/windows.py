@@ -50,8 +50,3 @@ def make_windows(batch: Mapping[str, jax.Array], names: tuple[str, ...], whole: 
         weight=kept[:, None] * (1.0 - crossing.astype(jnp.float32)),
         kept=kept,
     )
-
-
-def split(windows: Windows, count: int) -> tuple[Windows, Windows]:
-    """The first `count` windows and the others."""
-    return jax.tree.map(lambda x: x[:count], windows), jax.tree.map(lambda x: x[count:], windows)

@@ -64,11 +64,8 @@ _JAX_ARRAY = {
     Global("jax._src.array", "_reconstruct_array"),
     Global("jax._src.device_array", "reconstruct_device_array"),
 }
-_NDARRAY, _DTYPE, ENCODE = (
-    Global("numpy", "ndarray"),
-    Global("numpy", "dtype"),
-    Global("_codecs", "encode"),
-)
+_NDARRAY, _DTYPE = Global("numpy", "ndarray"), Global("numpy", "dtype")
+ENCODE = Global("_codecs", "encode")
 _KNOWN = _RECONSTRUCT | _SCALAR | _FROMBUFFER | _JAX_ARRAY | {_NDARRAY, _DTYPE, ENCODE}
 _OPTAX_CLASS = re.compile(r"optax(\.[a-z_]+)*\.[A-Z][A-Za-z0-9]*State")
 MAX_RANK = 8  # of an array
