@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:  # this module is imported for --help, which loads neither JAX nor a simulator
     from agents.api import Agent, EnvSpec, PyTree
     from agents.safedreamer.agent import SafeDreamer
+    from benchmarks.training.traces import EpisodeTrace
     from benchmarks.video.dream import Dream
     from benchmarks.video.footage import Stage
-    from benchmarks.video.traces import EpisodeTrace
 
 
 class Filming(NamedTuple):

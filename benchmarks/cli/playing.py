@@ -55,9 +55,9 @@ def run(
     from benchmarks.training.evaluation import run_episodes
     from benchmarks.training.keys import evaluation_key
     from benchmarks.training.launch import environment
+    from benchmarks.training.traces import Recorder
     from benchmarks.video.footage import Stage
     from benchmarks.video.frame import SCENE
-    from benchmarks.video.traces import Recorder
 
     spec, _, env_steps, agent_steps, _ = policy.trained
     make, env_spec = environment(spec)

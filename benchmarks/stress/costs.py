@@ -24,8 +24,10 @@ class GradedCost(ChangedTask):
     cost' = (1 - s) [cost > 0] + s (sum over hazards of max(0, 1 - distance / size) + [other costs])
     """
 
+    at_most = 1
+
     def change(self, task: Any) -> None:
-        share, costs_of = self.share, task.calculate_cost
+        share, costs_of = self.strength, task.calculate_cost
         task.cost_conf.constrain_indicator = False  # raw costs, size - distance, instead of 0 or 1
 
         def graded() -> dict[str, float]:
@@ -47,10 +49,11 @@ class ExcessCost(Perturbed):
     that cost, and the bound is that of the walls; in velocity tasks they are speed and speed limit.
     """
 
-    def __init__(self, env: Any, strength: float) -> None:
-        super().__init__(env, strength)
+    at_most = 1
+
+    def __init__(self, env: Any, share: float) -> None:
+        super().__init__(env, share)
         simulator: Any = self.base.simulator
-        share = self.share
         excess, step_of = excess_of(simulator), simulator.step
 
         def step(action: Any, observe: bool) -> Transition:

@@ -17,24 +17,19 @@ from benchmarks.stress.wrapped import Perturbed
 
 
 class _Scaled(Perturbed):
-    """Multiplies fields of the model by a factor, in all rows unless `rows` is overridden."""
+    """Multiplies fields of the model by 1 + sign * strength, in all rows unless `rows` is
+    overridden.
+    """
 
     fields: tuple[str, ...] = ()
-    grows = True  # factor 1 + strength, else 1 - strength
+    sign = 1.0
 
     def __init__(self, env: Any, strength: float) -> None:
         super().__init__(env, strength)
         if not hasattr(type(self.base.simulator), "physics"):
             raise ValueError(f"{type(self).__name__}: your own environment exposes no MuJoCo model")
-        if not self.grows and strength > 1:
-            raise ValueError(f"{type(self).__name__}: strength {strength} must be at most 1")
         self._of: Any = None  # the last changed model
         self._before: dict[str, np.ndarray] = {}
-
-    @property
-    def factor(self) -> float:
-        """Factor of the fields."""
-        return 1.0 + self.strength if self.grows else 1.0 - self.strength
 
     def begin(self) -> None:
         model, data = self.base.simulator.physics  # type: ignore[attr-defined]
@@ -42,7 +37,7 @@ class _Scaled(Perturbed):
             self._of = model
             for name in self.fields:
                 field, rows = getattr(model, name), self.rows(model)
-                field[rows] = field[rows] * self.factor
+                field[rows] = field[rows] * (1.0 + self.sign * self.strength)
             # Update derived quantities (joint inertia, invweights). Scratch data, because
             # mj_setConst moves it to the model's reference pose.
             mujoco.mj_setConst(model, mujoco.MjData(model))
@@ -76,15 +71,13 @@ class Mass(_Scaled):
 class Friction(_Scaled):
     """`geom_friction` (sliding, torsional, rolling) of everything times 1 - strength."""
 
-    fields = ("geom_friction",)
-    grows = False
+    fields, sign, at_most = ("geom_friction",), -1.0, 1
 
 
 class Gear(_Scaled):
     """`actuator_gear` times 1 - strength: weaker motors, and a smaller range of servos."""
 
-    fields = ("actuator_gear",)
-    grows = False
+    fields, sign, at_most = ("actuator_gear",), -1.0, 1
 
 
 class Damping(_Scaled):

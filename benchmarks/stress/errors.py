@@ -11,26 +11,24 @@ predicted rows.
 from __future__ import annotations
 
 import csv
-import io
 import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from benchmarks.runs import records
-from benchmarks.runs.reading import DamagedFile, read_text
 from benchmarks.runs.records import ERROR_COLUMNS
 from benchmarks.stress.perturbation import Acting, plain
-from benchmarks.stress.records import Key, replace
+from benchmarks.stress.records import Key, read_lines, write_lines
 
 if TYPE_CHECKING:
     import jax
 
     from agents.api import EnvSpec
     from benchmarks.diagnosis.findings import Finding
+    from benchmarks.training.traces import EpisodeTrace
 
 # rows observed, rows predicted, and rows between window starts; as in `safedreamer diagnose`
 CONTEXT, HORIZON, STRIDE = 20, 15, 5
@@ -66,6 +64,19 @@ def measurable(it: Acting) -> bool:
     from agents.safedreamer.agent import SafeDreamer
 
     return isinstance(it.agent, SafeDreamer)
+
+
+def windows_of(traces: Iterable[EpisodeTrace]) -> dict[str, np.ndarray]:
+    """Windows [N, CONTEXT + HORIZON, ...] within the episodes; empty if all are too short."""
+    from benchmarks.diagnosis.diagnose import cut_windows
+
+    length, parts = CONTEXT + HORIZON, []
+    for trace in traces:
+        starts = np.arange(0, len(trace.rows["reward"]) - length + 1, STRIDE)
+        if len(starts):
+            rows = {name: v[None] for name, v in trace.rows.items() if name != "env_steps"}
+            parts.append(cut_windows(rows, starts, length))
+    return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]} if parts else {}
 
 
 def prediction_errors(
@@ -116,34 +127,19 @@ def read(file: str | os.PathLike[str]) -> list[ErrorRow]:
 
     Raises DamagedFile, with the line, for invalid content.
     """
-    file = Path(file)
-    try:
-        lines = list(csv.reader(read_text(file, records.MAX_FILE).splitlines()))
-    except FileNotFoundError:
-        return []
-    if not lines or tuple(lines[0]) != ERROR_COLUMNS:
-        raise DamagedFile(
-            file, 1, f"no prediction errors of a stress test: expected {','.join(ERROR_COLUMNS)}"
-        )
-    rows = []
-    for number, values in enumerate(lines[1:], start=2):
-        try:
-            run_id, method, task, perturbation, strength, windows, steps, *numbers = values
-            key = Key(run_id, method, task, perturbation, float(strength))
-            observation, reward, cost, predicted, true = map(float, numbers)
-            of = Errors(int(windows), int(steps), observation, reward, cost, predicted, true)
-        except ValueError as error:
-            raise DamagedFile(file, number, str(error)) from error
-        rows.append(ErrorRow(key, of))
-    return rows
+    return read_lines(Path(file), "prediction errors", ERROR_COLUMNS, _row)
+
+
+def _row(line: str) -> ErrorRow:
+    run_id, method, task, perturbation, strength, count, steps, *numbers = next(csv.reader([line]))
+    observation, reward, cost, predicted, true = map(float, numbers)
+    return ErrorRow(
+        Key(run_id, method, task, perturbation, float(strength)),
+        Errors(int(count), int(steps), observation, reward, cost, predicted, true),
+    )
 
 
 def write(file: str | os.PathLike[str], rows: Iterable[ErrorRow]) -> None:
     """Atomically replace the file with these rows."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(ERROR_COLUMNS)
-    for key, errors in rows:
-        cell: tuple[Any, ...] = (*key[:-1], plain(key.strength))
-        writer.writerow([*cell, *errors])
-    replace(Path(file), text.getvalue())
+    cells = ([*key[:-1], plain(key.strength), *errors] for key, errors in rows)
+    write_lines(Path(file), ERROR_COLUMNS, cells)

@@ -12,6 +12,8 @@ from typing import Any
 
 from benchmarks.stress.wrapped import Perturbed
 
+ALMOST_ALL = 0.99  # largest share that can be taken away: something has to be left
+
 
 class ChangedTask(Perturbed):
     """Changes the task object once."""
@@ -29,12 +31,6 @@ class ChangedTask(Perturbed):
     def change(self, task: Any) -> None:
         """Change the task object; called before its first reset."""
         raise NotImplementedError
-
-    def shrunk(self, what: str) -> float:
-        """The factor 1 - strength. Raises ValueError if it leaves nothing of `what`."""
-        if self.strength >= 1:
-            raise ValueError(f"{type(self).__name__}: strength {self.strength} leaves no {what}")
-        return 1.0 - self.strength
 
 
 class MoreHazards(ChangedTask):
@@ -56,8 +52,10 @@ class LargerHazards(ChangedTask):
 class SmallerGoal(ChangedTask):
     """`goal.size`, the radius at which the goal is reached, times 1 - strength."""
 
+    at_most = ALMOST_ALL
+
     def change(self, task: Any) -> None:
-        task.goal.size *= self.shrunk("goal")
+        task.goal.size *= 1.0 - self.strength
 
 
 class NearerWalls(ChangedTask):
@@ -65,8 +63,10 @@ class NearerWalls(ChangedTask):
     1 - strength; these walls are not observed by any sensor.
     """
 
+    at_most = ALMOST_ALL
+
     def change(self, task: Any) -> None:
-        factor, walls = self.shrunk("room between the walls"), task.sigwalls
+        factor, walls = 1.0 - self.strength, task.sigwalls
         walls.locate_factor *= factor
         walls.locations = [(x * factor, y * factor) for x, y in walls.locations]
 
@@ -76,8 +76,10 @@ class SmallerArena(ChangedTask):
     1 - strength.
     """
 
+    at_most = ALMOST_ALL
+
     def change(self, task: Any) -> None:
-        scale_extents(task, self.shrunk("arena"))
+        scale_extents(task, 1.0 - self.strength)
 
 
 class LargerArena(ChangedTask):

@@ -43,9 +43,11 @@ class CameraTilt(_Scene):
 class Sky(_Scene):
     """Mixes white into the sky's texture; strength: its share."""
 
+    at_most = 1
+
     def __init__(self, env: Any, strength: float) -> None:
         super().__init__(env, strength)
-        self.scene.sky_white = self.share
+        self.scene.sky_white = strength
 
 
 class _Colours(_Scene):
@@ -53,14 +55,12 @@ class _Colours(_Scene):
     drawn for the episode; opacity is unchanged.
     """
 
-    def __init__(self, env: Any, strength: float) -> None:
-        super().__init__(env, strength)
-        self._share, self._first = self.share, False
+    at_most = 1
 
     def begin(self) -> None:
-        model, _ = self.scene.physics
+        model, share = self.scene.physics[0], self.strength
         for geoms in self.groups(model):
-            old, share = model.geom_rgba[geoms, :3], self._share
+            old = model.geom_rgba[geoms, :3]
             model.geom_rgba[geoms, :3] = (1.0 - share) * old + share * self.rng.random(3)
         self._first = True
 

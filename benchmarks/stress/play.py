@@ -31,7 +31,6 @@ from benchmarks.stress.perturbation import (
     changed,
 )
 from benchmarks.stress.records import Key, Row
-from benchmarks.stress.visited import Visited
 from benchmarks.suites import names
 from benchmarks.tasks import get_task
 from benchmarks.training.episodes import UNSEEN_EPISODE, Episode
@@ -170,12 +169,13 @@ def _play_jax(
     from benchmarks.training.env_faults import describe
     from benchmarks.training.evaluation import run_episodes
     from benchmarks.training.keys import evaluation_key
+    from benchmarks.training.traces import Recorder
 
     subject = policy.subject
     loaded = load(subject)
     key = evaluation_key(episodes.seed, policy.env_steps)
     for cell in cells:
-        began, visited = time.perf_counter(), Visited()
+        began, visited = time.perf_counter(), Recorder(episodes.per_cell, UNSEEN_EPISODE)
         it = acting(cell.perturbation, subject, loaded, cell.strength)
         measured = subject.trained.entry is None and errors.measurable(it)
         done = run_episodes(
@@ -194,10 +194,7 @@ def _play_jax(
         rows = [_row(policy, cell, episodes.seed, e, seconds) for e in done]
         found = ()
         if measured:
-            numbers = [e.episode for e in done]
-            length = errors.CONTEXT + errors.HORIZON
-            windows = visited.windows(numbers, length, errors.STRIDE)
-            found = errors.prediction_errors(it, windows, key)
+            found = errors.prediction_errors(it, errors.windows_of(visited.traces()), key)
         yield Played(cell, rows, [errors.ErrorRow(policy.key(cell), each) for each in found])
         if it.agent is not loaded.agent:
             del it

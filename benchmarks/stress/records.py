@@ -10,14 +10,16 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from benchmarks.runs import records
 from benchmarks.runs.reading import DamagedFile, read_text
 from benchmarks.runs.records import STRESS_COLUMNS, EpisodeRecord
 from benchmarks.stress.perturbation import plain
+
+T = TypeVar("T")
 
 
 class Key(NamedTuple):
@@ -53,33 +55,45 @@ def read(file: str | os.PathLike[str]) -> list[Row]:
 
     Raises DamagedFile, with the line, if it is not a stress-test file.
     """
-    file = Path(file)
+    return read_lines(Path(file), "records", STRESS_COLUMNS, _row)
+
+
+def _row(line: str) -> Row:
+    record, perturbation, strength = line.rsplit(",", 2)
+    return Row(records.parse_row(record), perturbation, float(strength))
+
+
+def write(file: str | os.PathLike[str], rows: Iterable[Row]) -> None:
+    """Atomically replace the file with these rows."""
+    cells = ([*row.record, row.perturbation, plain(row.strength)] for row in rows)
+    write_lines(Path(file), STRESS_COLUMNS, cells)
+
+
+def read_lines(file: Path, what: str, columns: Sequence[str], parse: Callable[[str], T]) -> list[T]:
+    """The parsed lines below the header; empty if there is no file.
+
+    Raises DamagedFile, with the line, for another header or where `parse` raises ValueError.
+    """
     try:
-        lines = read_text(file, records.MAX_FILE).splitlines()
+        header, *lines = read_text(file, records.MAX_FILE).splitlines() or [""]
     except FileNotFoundError:
         return []
-    if not lines or lines[0] != ",".join(STRESS_COLUMNS):
-        raise DamagedFile(
-            file, 1, f"no records of a stress test: expected {','.join(STRESS_COLUMNS)}"
-        )
+    if header != ",".join(columns):
+        raise DamagedFile(file, 1, f"no {what} of a stress test: expected {','.join(columns)}")
     rows = []
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in enumerate(lines, start=2):
         try:
-            record, perturbation, strength = line.rsplit(",", 2)
-            rows.append(Row(records.parse_row(record), perturbation, float(strength)))
+            rows.append(parse(line))
         except ValueError as error:
             raise DamagedFile(file, number, str(error)) from error
     return rows
 
 
-def write(file: str | os.PathLike[str], rows: Iterable[Row]) -> None:
-    """Atomically replace the file with these rows."""
+def write_lines(file: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Atomically replace the file with a header and these rows."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(STRESS_COLUMNS)
-    for row in rows:
-        writer.writerow([*row.record, row.perturbation, plain(row.strength)])
-    replace(Path(file), text.getvalue())
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    replace(file, text.getvalue())
 
 
 def replace(file: Path, text: str) -> None:

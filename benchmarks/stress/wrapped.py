@@ -6,6 +6,7 @@ Wrappers run in the environment's process and import no learner.
 
 from __future__ import annotations
 
+import math
 import zlib
 from typing import Any
 
@@ -25,6 +26,7 @@ class Perturbed(gymnasium.Wrapper):
     """
 
     whole = False  # whether the strength is an integer
+    at_most = math.inf  # largest valid strength
 
     def __init__(self, env: gymnasium.Env, strength: float) -> None:
         super().__init__(env)
@@ -33,6 +35,8 @@ class Perturbed(gymnasium.Wrapper):
             raise ValueError(f"{name}: strength {strength} must be a number of at least 0")
         if self.whole and strength != int(strength):
             raise ValueError(f"{name}: strength {strength} must be a whole number")
+        if strength > self.at_most:
+            raise ValueError(f"{name}: strength {strength} must be at most {self.at_most:g}")
         self.strength = strength
         self.base = base_of(env)
         self.layout = self.base.simulator.layout
@@ -59,13 +63,6 @@ class Perturbed(gymnasium.Wrapper):
         obs, reward, terminated, truncated, info = self.env.step(acted)
         info = info | {"cost": self.costed(info["cost"], terminated or truncated)}
         return self.observed(obs), reward, terminated, truncated, info
-
-    @property
-    def share(self) -> float:
-        """The strength as a share. Raises ValueError if it exceeds 1."""
-        if self.strength > 1:
-            raise ValueError(f"{type(self).__name__}: strength {self.strength} must be at most 1")
-        return self.strength
 
     def begin(self) -> None:
         """Prepare an episode, after the environment's reset."""

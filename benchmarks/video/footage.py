@@ -16,7 +16,7 @@ from benchmarks.envs.worker import MAKE_SECONDS, as_action, make_request, single
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.spec import ENV_TIMEOUT_SECONDS, RunSpec
 from benchmarks.tasks import Task, get_task
-from benchmarks.video.traces import EpisodeTrace
+from benchmarks.training.traces import EpisodeTrace
 
 FOLLOWED = ("Run", "Velocity")  # tasks whose robots leave the arena
 TOLERANCE = 1e-4  # for reward and cost of a replayed step, relative and absolute

@@ -8,11 +8,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from agents.api import EnvSpec
+from benchmarks.training.traces import EpisodeTrace
 from benchmarks.video import dream_panel, look, strip
 from benchmarks.video.dream import NOT_YET, Dream
 from benchmarks.video.footage import Shot
 from benchmarks.video.look import FAINT, INK, LARGE, MEDIUM, SMALL
-from benchmarks.video.traces import EpisodeTrace
 
 SCENE = 448  # side of the outside view, pixels
 MARGIN, GAP, TOP = 16, 16, 46

@@ -30,9 +30,9 @@ from benchmarks.omnisafe import process
 from benchmarks.runs.errors import BadInput
 from benchmarks.training import evaluation, keys
 from benchmarks.training.launch import environment
+from benchmarks.training.traces import Recorder
 from benchmarks.video.footage import Stage
 from benchmarks.video.frame import SCENE
-from benchmarks.video.traces import Recorder
 from slurm import child
 from tests.fakes.toys import ToyAgent, no_fault, toy_spec
 from tests.tree import ROOT

@@ -491,7 +491,7 @@ def test_strengths_that_mean_nothing_are_refused():
         env_of("sensor_noise", -0.1)
     with pytest.raises(ValueError, match="strength 2 must be at most 1"):
         env_of("friction", 2)
-    with pytest.raises(ValueError, match=r"strength 1 leaves no goal"):
+    with pytest.raises(ValueError, match=r"strength 1 must be at most 0.99"):
         env_of("goal_size", 1)
     with pytest.raises(ValueError, match=r"objects up to 4\.5 m from .* floor ends at 3\.5 m"):
         env_of("arena_larger", 2)

@@ -20,7 +20,7 @@ from benchmarks.stress.errors import CONTEXT, HORIZON, ErrorRow, Errors
 from benchmarks.stress.perturbation import Acting, acting
 from benchmarks.stress.records import Key
 from benchmarks.stress.registry import PERTURBATIONS
-from benchmarks.stress.visited import Visited
+from benchmarks.training.traces import Recorder
 from tests.agent_inputs import LIDAR, VECTOR, tiny, window_rows
 
 LENGTH = CONTEXT + HORIZON
@@ -51,25 +51,24 @@ def steps_of(lengths: dict[int, int], envs: int) -> list[Step]:
 
 
 def test_windows_are_of_one_episode():
-    visited = Visited()
+    visited = Recorder(4)
     for count, step in enumerate(steps_of({0: 70, 1: 40, 2: 5, 3: LENGTH}, envs=2)):
         visited.add(step, np.full((2, 1), count, np.float32), {})
-    windows = visited.windows([0, 1, 2, 3], LENGTH, 15)
-    starts = [(0, 0), (0, 15), (0, 30), (1, 0), (3, 0)]  # episode, first row
-    assert windows["observation"].shape == (5, LENGTH, 2)
+    windows = errors.windows_of(visited.traces())
+    starts = [*((0, t) for t in range(0, 36, 5)), (1, 0), (1, 5), (3, 0)]  # episode, first row
+    assert "env_steps" not in windows
+    assert windows["observation"].shape == (11, LENGTH, 2)
     for window, rewards, (episode, first) in zip(
         windows["observation"], windows["reward"], starts, strict=True
     ):
         assert (window[:, 0] == episode).all()
         np.testing.assert_array_equal(window[:, 1], first + np.arange(LENGTH))
         np.testing.assert_array_equal(rewards, 10 * episode + window[:, 1])
-    np.testing.assert_array_equal(windows["action"][1, :, 0], 15 + np.arange(LENGTH))
+    np.testing.assert_array_equal(windows["action"][1, :, 0], 5 + np.arange(LENGTH))
     # episode 3 begins in the row after the 40 of episode 1, in the same environment
-    np.testing.assert_array_equal(windows["action"][4, :-1, 0], 40 + np.arange(LENGTH - 1))
-    assert (
-        visited.windows([2], LENGTH, 15) == {}
-        and errors.prediction_errors(A_SUBJECT, {}, A_SUBJECT) == ()
-    )
+    np.testing.assert_array_equal(windows["action"][10, :-1, 0], 40 + np.arange(LENGTH - 1))
+    assert errors.windows_of(visited.traces()[2:3]) == {}
+    assert errors.prediction_errors(A_SUBJECT, {}, A_SUBJECT) == ()
 
 
 def test_errors_are_relative_to_those_of_the_mean():

@@ -22,11 +22,11 @@ from benchmarks.envs import cameras, env_spec, episode_seed, make_env
 from benchmarks.runs.errors import BadInput
 from benchmarks.training.evaluation import run_episodes
 from benchmarks.training.keys import evaluation_key
+from benchmarks.training.traces import EpisodeTrace, Recorder
 from benchmarks.video import dream_panel, encode, lidar, look, positions, strip
 from benchmarks.video.dream import NOT_YET, Dream, dream
 from benchmarks.video.footage import Shot, Stage
 from benchmarks.video.frame import SCENE, Subject, compose, predicted_costs
-from benchmarks.video.traces import EpisodeTrace, Recorder
 from tests.agent_inputs import HAZARDS, VECTOR, VISION, observations, tiny
 from tests.fakes.toys import ToyAgent, no_fault, toy_env, toy_spec
 from tests.specs import spec_of
