@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+LIDAR = "_lidar"  # suffix of Safety-Gymnasium's name for the lidar of one kind of object
 # Sensor -> the components the release keeps.
 SENSORS: dict[str, slice] = {
     "velocimeter": slice(0, 2),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.stress.names import HAZARDS_LIDAR, LIDAR
+from benchmarks.envs.observations import LIDAR
 from benchmarks.stress.wrapped import Perturbed
 
 
@@ -39,7 +39,7 @@ class _Hazards(Perturbed):
 
     def observed(self, obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         task = self.base.simulator.task  # type: ignore[attr-defined]
-        seen, place = obs["observation"].copy(), self.layout[HAZARDS_LIDAR]
+        seen, place = obs["observation"].copy(), self.layout[f"hazards{LIDAR}"]
         positions = self.positions([np.asarray(xyz)[:2] for xyz in task.hazards.pos])
         seen[place] = (
             task._obs_lidar(positions, task.hazards.group)  # private; there is no public function

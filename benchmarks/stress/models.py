@@ -112,6 +112,13 @@ def _with(change: Callable[[Any, Any, float], Any]) -> ChangeAgent:
     return degraded
 
 
+def _with_model(it: Acting, model_in: Callable[[str], Any]) -> Acting:
+    """The agent with the world model `model_in(field)`, `field` being where its own one is."""
+    params = it.state.params
+    (field,) = (name for name in MODELS if hasattr(params, name))
+    return it._replace(state=it.state._replace(params=params._replace(**{field: model_in(field)})))
+
+
 def rounded(value: jax.Array, dropped: int) -> jax.Array:
     """float32 values with `dropped` fewer mantissa bits, rounded to nearest, ties up."""
     import jax
@@ -130,10 +137,10 @@ def fewer_bits(subject: Subject, it: Acting, strength: float) -> Acting:
     import jax
 
     del subject
-    params = it.state.params
-    (name,) = (name for name in MODELS if hasattr(params, name))
-    model = jax.tree.map(lambda x: rounded(x, int(strength)), getattr(params, name))
-    return it._replace(state=it.state._replace(params=params._replace(**{name: model})))
+    params, dropped = it.state.params, int(strength)
+    return _with_model(
+        it, lambda field: jax.tree.map(lambda x: rounded(x, dropped), getattr(params, field))
+    )
 
 
 def checkpoints(subject: Subject) -> list[Path]:
@@ -151,11 +158,7 @@ def earlier(subject: Subject, it: Acting, strength: float) -> Acting:
     """The agent with the world model from `strength` checkpoints earlier; the rest is unchanged."""
     path = checkpoints(subject)[int(strength) - 1]
     old = checkpoint.load(path, checkpoint.LEARNER, it.state).params
-    params = it.state.params
-    (name,) = (name for name in MODELS if hasattr(params, name))
-    return it._replace(
-        state=it.state._replace(params=params._replace(**{name: getattr(old, name)}))
-    )
+    return _with_model(it, lambda field: getattr(old, field))
 
 
 def _family(subject: Subject, strength: float) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from benchmarks.envs.observations import LIDAR
 from benchmarks.methods import method
-from benchmarks.stress.names import HAZARDS_LIDAR, LIDAR
 from benchmarks.stress.perturbation import Needs, Subject
 
 
@@ -26,7 +26,7 @@ def _arena_of(*tasks: str) -> Needs:
 flat = _needs("a flat observation", lambda it: 1 in _dimensions(it))
 pictures = _needs("pictures", lambda it: 3 in _dimensions(it))
 lidar = _needs("lidar", lambda it: any(part.endswith(LIDAR) for part in it.env.layout))
-lidar_of_hazards = _needs("a lidar of hazards", lambda it: HAZARDS_LIDAR in it.env.layout)
+lidar_of_hazards = _needs("a lidar of hazards", lambda it: f"hazards{LIDAR}" in it.env.layout)
 physics = _needs("a simulator of Safety-Gymnasium", lambda it: not it.task.custom)
 hazards = _needs("hazards", lambda it: it.env.hazard_size > 0)
 goal = _needs("a goal of Safety-Gymnasium's Goal tasks", lambda it: it.task.name == "Goal")

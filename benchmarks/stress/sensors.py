@@ -13,7 +13,7 @@ from collections import deque
 
 import numpy as np
 
-from benchmarks.stress.names import LIDAR
+from benchmarks.envs.observations import LIDAR
 from benchmarks.stress.wrapped import Perturbed, vectors
 
 

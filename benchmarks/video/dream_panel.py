@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from agents.api import EnvSpec
+from benchmarks.envs.observations import LIDAR
 from benchmarks.video import lidar, look, positions
 from benchmarks.video.dream import NOT_YET, Dream
 from benchmarks.video.look import FAINT, SMALL
@@ -88,7 +89,7 @@ def lidar_rings(env: EnvSpec, rows: Rows, dream: Dream, t: int, heading: float) 
     kinds = lidar.shown_kinds(env.layout)
     (name,) = env.obs
     true, said = (
-        {kind: array[t][env.layout[kind + lidar.SUFFIX]] for kind in kinds}
+        {kind: array[t][env.layout[kind + LIDAR]] for kind in kinds}
         for array in (rows[name], dream.obs[name])
     )
     panel = _blank(dream, t)

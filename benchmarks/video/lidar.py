@@ -14,16 +14,16 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image, ImageDraw
 
+from benchmarks.envs.observations import LIDAR
 from benchmarks.video import look
 
-SUFFIX = "_lidar"
 DETAIL = 2  # as in positions.py
 HOLE = 0.16  # share of the radius left free in the middle
 
 
 def shown_kinds(layout: Mapping[str, slice]) -> tuple[str, ...]:
     """Kinds of objects for which an observation has a lidar."""
-    return tuple(name.removesuffix(SUFFIX) for name in layout if name.endswith(SUFFIX))
+    return tuple(name.removesuffix(LIDAR) for name in layout if name.endswith(LIDAR))
 
 
 def draw(
