@@ -20,6 +20,7 @@ from baselines.omnisafe.interface import Rows
 from benchmarks.envs import Fault, VectorEnv
 from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.training.episodes import Episode, Tally
+from benchmarks.training.resume import flat, nested
 
 
 def frame_of(spec: EnvSpec) -> tuple[int, int, int] | None:
@@ -115,10 +116,7 @@ class EpisodeEnvs:
         """See baselines.omnisafe.interface.Envs."""
         running = which & ~self._over & ~self.fresh
         if ended and running.any():
-            nothing = np.zeros(self.num_envs)
-            self._tell(
-                self._tally.add(nothing, nothing, nothing.astype(np.int64), running, self._episode)
-            )
+            self._tell(self._tally.end(running, self._episode))
         self._tally.forget(which)
         needed = which & ~self._replaced
         if needed.any():
@@ -141,14 +139,11 @@ class EpisodeEnvs:
         self._take_faults()
         self.env_steps += self.num_envs * self._env_steps_per_step
         before, self._obs = self._obs, np.array(flatten(step.obs))
-        self._tally.forget(step.lost)
         self._episode = step.episode
         self._over = step.is_last | step.lost
         self._replaced = step.lost
         self.fresh = np.zeros(self.num_envs, bool)
-        self._tell(
-            self._tally.add(step.reward, step.cost, step.env_steps, step.is_last, step.episode)
-        )
+        self._tell(self._tally.add(step))
         self._on_step()
         obs = np.where(step.lost[:, None], before, self._obs)
         truncated = (step.is_last & ~step.is_terminal) | step.lost
@@ -157,12 +152,7 @@ class EpisodeEnvs:
     def snapshot(self) -> dict[str, np.ndarray]:
         """State of the environments, from which `restore` continues."""
         parts = {"vector": self._vector.snapshot(), "tally": self._tally.snapshot()}
-        flat = {
-            f"{part}:{name}": array
-            for part, arrays in parts.items()
-            for name, array in arrays.items()
-        }
-        return flat | {
+        return flat(parts) | {
             "obs": self._obs.copy(),
             "over": self._over.copy(),
             "env_steps": np.array(self.env_steps),
@@ -173,11 +163,7 @@ class EpisodeEnvs:
 
         Returns whether the observations are equal to the saved ones.
         """
-        parts: dict[str, dict[str, np.ndarray]] = {"vector": {}, "tally": {}}
-        for key, array in arrays.items():
-            part, _, name = key.partition(":")
-            if name:
-                parts[part][name] = array
+        parts = nested(arrays)
         self._tally.restore(parts["tally"])
         step = self._vector.restore(parts["vector"])
         self._tally.forget(step.lost)

@@ -81,10 +81,7 @@ def _play(
                 policy.paid(step.cost)
                 for fault in envs.take_faults():
                     on_fault(fault)
-                tally.forget(step.lost)
-                for finished in tally.add(
-                    step.reward, step.cost, step.env_steps, step.is_last, step.episode
-                ):
+                for finished in tally.add(step):
                     if finished.episode < last:
                         done[finished.episode] = finished
                 over |= step.is_last | step.lost

@@ -206,8 +206,8 @@ class RunLoop(Generic[Counts]):
         self.reports.evaluated(self.evaluation, self.snapshot("evaluate"))
         self.counters.evaluated_at = self.counters.env_steps
         seconds = self.elapsed() - start
-        self.reports.pause(seconds)
-        self.reports.took(max(0.0, seconds - self.compiling_seconds()))
+        self.reports.speed.pause(seconds)
+        self.reports.evaluation_seconds = max(0.0, seconds - self.compiling_seconds())
         self.evaluated(seconds)
 
     def evaluated(self, seconds: float) -> None:

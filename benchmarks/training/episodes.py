@@ -6,9 +6,12 @@ Needs neither JAX nor a simulator.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from benchmarks.envs import Step
 
 MAX_ENVS = 16  # parallel environments of an evaluation; further episodes run one after another
 # first episode of the evaluation split whose layout neither training nor its evaluations use
@@ -32,56 +35,43 @@ class Tally:
     """Sums reward, cost and simulator steps of the running episodes of E environments."""
 
     def __init__(self, num_envs: int) -> None:
-        self._returns = np.zeros(num_envs, np.float64)
-        self._costs = np.zeros(num_envs, np.float64)
-        self._lengths = np.zeros(num_envs, np.int64)
+        self._sums = {
+            "returns": np.zeros(num_envs, np.float64),
+            "costs": np.zeros(num_envs, np.float64),
+            "lengths": np.zeros(num_envs, np.int64),
+        }
 
-    def add(
-        self,
-        reward: np.ndarray,
-        cost: np.ndarray,
-        env_steps: np.ndarray,
-        is_last: np.ndarray,
-        episode: np.ndarray,
-    ) -> list[Episode]:
-        """Add one step of all environments ([E] each).
+    def add(self, step: Step) -> list[Episode]:
+        """Add one step of all environments, after dropping the episodes lost before it.
 
         Returns the episodes that ended with it, in environment order.
         """
-        self._returns += reward
-        self._costs += cost
-        self._lengths += env_steps
-        finished = []
-        for i in np.flatnonzero(is_last):
-            finished.append(
-                Episode(
-                    int(episode[i]),
-                    float(self._returns[i]),
-                    float(self._costs[i]),
-                    int(self._lengths[i]),
-                )
-            )
-            self._returns[i] = self._costs[i] = self._lengths[i] = 0
+        self.forget(step.lost)
+        for sums, values in zip(
+            self._sums.values(), (step.reward, step.cost, step.env_steps), strict=True
+        ):
+            sums += values
+        return self.end(step.is_last, step.episode)
+
+    def end(self, which: np.ndarray, episode: np.ndarray) -> list[Episode]:
+        """End the running episodes marked in `which` [E]; `episode` [E] are their indices."""
+        columns = (sums[which].tolist() for sums in (episode, *self._sums.values()))
+        finished = list(map(Episode, *columns))
+        self.forget(which)
         return finished
 
-    def forget(self, lost: np.ndarray) -> None:
-        """Reset the sums of abandoned episodes [E]."""
-        for sums in (self._returns, self._costs, self._lengths):
-            sums[lost] = 0
+    def forget(self, which: np.ndarray) -> None:
+        """Reset the sums of abandoned episodes, marked in `which` [E]."""
+        for sums in self._sums.values():
+            sums[which] = 0
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """Sums so far, [E] each, for `restore`."""
-        return {
-            "returns": self._returns.copy(),
-            "costs": self._costs.copy(),
-            "lengths": self._lengths.copy(),
-        }
+        return {name: sums.copy() for name, sums in self._sums.items()}
 
     def restore(self, sums: Mapping[str, np.ndarray]) -> None:
         """Continue from a snapshot."""
-        self._returns, self._costs, self._lengths = (
-            np.array(sums[name]) for name in ("returns", "costs", "lengths")
-        )
+        self._sums = {name: np.array(sums[name]) for name in self._sums}
 
 
 def costly(episodes: Iterable[Episode]) -> int:

@@ -120,11 +120,8 @@ def run_episodes(
                 for fault in faults:
                     on_fault(fault)
             count += 1
-            tally.forget(step.lost)
             lost |= {fault.episode for fault in faults if fault.lost and fault.episode < end}
-            for finished in tally.add(
-                step.reward, step.cost, step.env_steps, step.is_last, step.episode
-            ):
+            for finished in tally.add(step):
                 if finished.episode < end:
                     done[finished.episode] = finished
                     if on_episode is not None:

@@ -173,11 +173,7 @@ class Loop(RunLoop[Counters]):
         counters.previous_agent_steps = counters.agent_steps
         counters.agent_steps += int(np.count_nonzero(self.step.env_steps))
         counters.env_steps += int(np.sum(self.step.env_steps))
-        new = self.step
-        self.tally.forget(new.lost)
-        for episode in self.tally.add(
-            new.reward, new.cost, new.env_steps, new.is_last, new.episode
-        ):
+        for episode in self.tally.add(self.step):
             self.state = self.agent.end_episode(self.state, episode.cost, counters.agent_steps)
             self.record(records.TRAIN, episode)
 
@@ -299,10 +295,10 @@ class Loop(RunLoop[Counters]):
             yield
             return
         start = self.elapsed()
-        self.reports.compiling()
+        self.options.reporter.compiling()
         yield
         self.compiled.add(call)
-        self.reports.pause(self.elapsed() - start)
+        self.reports.speed.pause(self.elapsed() - start)
 
     def seconds_ahead(self) -> float:
         return self.forecast.seconds()
@@ -360,7 +356,7 @@ class Loop(RunLoop[Counters]):
     def report(self, state: State = "train") -> None:
         if self.counters.agent_steps < self.config.prefill:
             # random actions are fast and do not predict the speed of training
-            self.reports.forget_speed()
+            self.reports.speed.forget()
         super().report(state)
 
     def finished(self) -> bool:

@@ -34,8 +34,8 @@ class Reports:
         self.losses: dict[str, float] = {}
         self._recent: deque[Episode] = deque(maxlen=RECENT_EPISODES)
         self._evaluation: Sequence[Episode] = ()
-        self._speed, self._told_at = Speed(), 0.0
-        self._evaluation_seconds = 0.0  # of the last evaluation, compilation excluded
+        self.speed, self._told_at = Speed(), 0.0
+        self.evaluation_seconds = 0.0  # of the last evaluation, compilation excluded
 
     def episode(
         self, split: str, episode: Episode, env_steps: int, agent_steps: int, seconds: float
@@ -67,7 +67,7 @@ class Reports:
         recent, last = (
             mean_return_cost(x) if x else None for x in (self._recent, self._evaluation)
         )
-        speed = self._speed(seconds, env_steps)
+        speed = self.speed(seconds, env_steps)
         return Snapshot(
             env_steps,
             self._spec.steps,
@@ -78,7 +78,7 @@ class Reports:
             self.losses,
             state,
             self._max_seconds,
-            self._evaluations_ahead(env_steps) * self._evaluation_seconds,
+            self._evaluations_ahead(env_steps) * self.evaluation_seconds,
         )
 
     def _evaluations_ahead(self, env_steps: int) -> int:
@@ -95,22 +95,6 @@ class Reports:
         self._status.check()
         self._reporter.update(snapshot)
         self._status.update(**snapshot.status(), updates=updates)
-
-    def compiling(self) -> None:
-        """Show that something compiles until the next report."""
-        self._reporter.compiling()
-
-    def pause(self, seconds: float) -> None:
-        """Exclude the last `seconds`, spent on compilation or evaluation, from the speed."""
-        self._speed.pause(seconds)
-
-    def took(self, seconds: float) -> None:
-        """Record the duration of an evaluation, compilation excluded."""
-        self._evaluation_seconds = seconds
-
-    def forget_speed(self) -> None:
-        """Reset the speed estimate."""
-        self._speed.forget()
 
     def close(self) -> None:
         """Close the records."""

@@ -8,6 +8,7 @@ the actions, all randomness derives from the run's seed and counters, and no clo
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -192,17 +193,24 @@ def _rows_fault(file: Path, position: int) -> str | None:
     return next((f"{file.name}, line {line}: {why}" for line, why in damage.items()), None)
 
 
+def flat(parts: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The arrays of several parts in one dict, as `part:name`; `nested` is the inverse."""
+    return {f"{part}:{name}": x for part, arrays in parts.items() for name, x in arrays.items()}
+
+
+def nested(arrays: Mapping[str, np.ndarray]) -> defaultdict[str, dict[str, np.ndarray]]:
+    """The arrays of each part; those of no part are in "", and absent parts are empty."""
+    found: defaultdict[str, dict[str, np.ndarray]] = defaultdict(dict)
+    for key, array in arrays.items():
+        part, colon, name = key.partition(":")
+        found[part if colon else ""][name if colon else key] = array
+    return found
+
+
 def snapshot(envs: VectorEnv, step: Step, tally: Tally, window: Window) -> dict[str, np.ndarray]:
     """The loop's state as one flat dict, for a checkpoint."""
-    parts = {
-        "envs": envs.snapshot(),
-        "tally": tally.snapshot(),
-        "window": window.snapshot(),
-        "row": _row(step),
-    }
-    return {
-        f"{part}:{name}": array for part, arrays in parts.items() for name, array in arrays.items()
-    }
+    parts = {"envs": envs.snapshot(), "tally": tally.snapshot(), "window": window.snapshot()}
+    return flat(parts | {"row": _row(step)})
 
 
 def restore(
@@ -218,10 +226,7 @@ def restore(
 
     Reports environments whose row differs from the saved one.
     """
-    parts: dict[str, dict[str, np.ndarray]] = {"envs": {}, "tally": {}, "window": {}, "row": {}}
-    for key, array in arrays.items():
-        part, name = key.split(":", 1)
-        parts[part][name] = array
+    parts = nested(arrays)
     tally.restore(parts["tally"])
     window.restore(parts["window"])
     step = envs.restore(parts["envs"])

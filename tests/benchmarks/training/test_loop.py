@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from agents.replay.buffer import Replay
-from benchmarks.envs import VectorEnv
+from benchmarks.envs import Step, VectorEnv
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.records import read_records
 from benchmarks.training.evaluation import Tally, run_episodes
@@ -216,15 +216,27 @@ def test_more_episodes_than_environments_are_run_in_turns(monkeypatch):
 
 def test_tally_by_hand():
     tally = Tally(2)
-    no, both = np.array([False, False]), np.array([True, True])
-    ones = np.array([1, 1])
-    assert tally.add(np.array([1.0, 2.0]), np.array([0.0, 1.0]), ones, no, np.array([4, 5])) == []
-    first, second = tally.add(
-        np.array([0.5, 0.5]), np.array([0.0, 2.0]), ones, both, np.array([4, 5])
-    )
-    assert tuple(first) == (4, 1.5, 0.0, 2)
-    assert tuple(second) == (5, 2.5, 3.0, 2)
-    (again,) = tally.add(
-        np.array([7.0, 1.0]), np.zeros(2), ones, np.array([True, False]), np.array([6, 7])
-    )
-    assert tuple(again) == (6, 7.0, 0.0, 1)
+
+    def add(
+        reward: list[float], cost: list[float], episode: list[int], last: list[bool],
+        lost: tuple[bool, bool] = (False, False),
+    ) -> list[tuple]:  # fmt: skip
+        rewards, costs, ends, ones = *map(np.array, (reward, cost, last)), np.ones(2, np.int64)
+        step = Step({}, rewards, costs, ends, ends, ends, ones, np.array(episode), np.array(lost))
+        return [tuple(each) for each in tally.add(step)]
+
+    assert add([1.0, 2.0], [0.0, 1.0], [4, 5], [False, False]) == []
+    assert add([0.5, 0.5], [0.0, 2.0], [4, 5], [True, True]) == [
+        (4, 1.5, 0.0, 2),
+        (5, 2.5, 3.0, 2),
+    ]
+    assert add([7.0, 1.0], [0.0, 0.0], [6, 7], [True, False]) == [(6, 7.0, 0.0, 1)]
+    # the first episode goes on, the second was lost and the next has begun in its place
+    ended = add([1.0, 3.0], [1.0, 1.0], [8, 9], [True, True], lost=(False, True))
+    assert ended == [(8, 1.0, 1.0, 1), (9, 3.0, 1.0, 1)]
+    add([2.0, 2.0], [0.0, 0.0], [10, 11], [False, False])
+    assert tally.end(np.array([True, False]), np.array([10, 11])) == [(10, 2.0, 0.0, 1)]
+    assert add([1.0, 1.0], [0.0, 0.0], [12, 11], [True, True]) == [
+        (12, 1.0, 0.0, 1),
+        (11, 3.0, 0.0, 2),
+    ]
