@@ -39,8 +39,8 @@ class Pose:
     Position [m], quaternion (w, x, y, z), vertical field of view [deg].
     """
 
-    position: tuple[float, float, float]
-    quaternion: tuple[float, float, float, float]
+    position: Sequence[float] | np.ndarray
+    quaternion: Sequence[float] | np.ndarray
     fovy: float
 
     @property
@@ -64,7 +64,7 @@ def from_axes(
     up /= np.linalg.norm(up)
     quaternion = np.zeros(4)
     mujoco.mju_mat2Quat(quaternion, np.stack([right, up, np.cross(right, up)], axis=1).ravel())
-    return Pose(_triple(position), _quadruple(quaternion), fovy)
+    return Pose(position, quaternion, fovy)
 
 
 def from_euler(position: Sequence[float], euler: Sequence[float], fovy: float) -> Pose:
@@ -75,7 +75,7 @@ def from_euler(position: Sequence[float], euler: Sequence[float], fovy: float) -
         mujoco.mju_axisAngle2Quat(turn, axis, angle)
         mujoco.mju_mulQuat(product, total, turn)
         total = product
-    return Pose(_triple(position), _quadruple(total), fovy)
+    return Pose(position, total, fovy)
 
 
 def turned_around(pose: Pose) -> Pose:
@@ -83,7 +83,7 @@ def turned_around(pose: Pose) -> Pose:
     x, y, z = pose.position
     quaternion = np.zeros(4)
     mujoco.mju_mulQuat(quaternion, np.array([0.0, 0.0, 0.0, 1.0]), np.array(pose.quaternion))
-    return Pose((-x, -y, z), _quadruple(quaternion), pose.fovy)
+    return Pose((-x, -y, z), quaternion, pose.fovy)
 
 
 def tilted(pose: Pose, degrees: float) -> Pose:
@@ -91,7 +91,7 @@ def tilted(pose: Pose, degrees: float) -> Pose:
     turn, quaternion = np.zeros(4), np.zeros(4)
     mujoco.mju_axisAngle2Quat(turn, np.array([1.0, 0.0, 0.0]), -np.radians(degrees))
     mujoco.mju_mulQuat(quaternion, np.array(pose.quaternion), turn)
-    return dataclasses.replace(pose, quaternion=_quadruple(quaternion))
+    return dataclasses.replace(pose, quaternion=quaternion)
 
 
 def whiten_sky(model: Any, share: float) -> None:
@@ -103,16 +103,6 @@ def whiten_sky(model: Any, share: float) -> None:
         # bytes.translate, because 190 MB as array indices would take eight times as much
         bytes_of = model.tex_rgb[begin:end].tobytes()
         model.tex_rgb[begin:end] = np.frombuffer(bytes_of.translate(table), np.uint8)
-
-
-def _triple(values: Sequence[float]) -> tuple[float, float, float]:
-    x, y, z = (float(value) for value in values)
-    return x, y, z
-
-
-def _quadruple(values: Sequence[float] | np.ndarray) -> tuple[float, float, float, float]:
-    w, x, y, z = (float(value) for value in values)
-    return w, x, y, z
 
 
 FRONT_AND_BACK: dict[str, tuple[Pose, Pose]] = {
@@ -136,7 +126,7 @@ def front_and_back(agent: str, model: Any) -> tuple[Pose, Pose]:
     if agent in FRONT_AND_BACK:
         return FRONT_AND_BACK[agent]
     camera = model.camera("vision")
-    front = Pose(_triple(camera.pos), _quadruple(camera.quat), float(camera.fovy[0]))
+    front = Pose(camera.pos.copy(), camera.quat.copy(), float(camera.fovy[0]))
     return front, turned_around(front)
 
 

@@ -30,7 +30,6 @@ from benchmarks.envs.worker import (
     MAKE_SECONDS,
     InlineWorker,
     ProcessWorker,
-    as_action,
     make_request,
 )
 from benchmarks.runs.errors import RunFailed
@@ -214,7 +213,7 @@ class VectorEnv:
                 self._start(i)
                 requests.append(("reset", self._seed(i)))
             else:
-                self._actions[i].append(as_action(actions[i]))
+                self._actions[i].append(np.array(actions[i], np.float32))  # the caller may reuse it
                 requests.append(("step", self._actions[i][-1]))
         answers, lost = self._ask(requests)
         return self._as_step(answers, is_first | lost, lost)

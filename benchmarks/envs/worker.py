@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
-import numpy as np
 
 import benchmarks
 from benchmarks.envs.errors import EnvContractError, MissingGLError, WorkerError
@@ -284,8 +283,3 @@ def probed(make: EnvFactory, reset: bool | None = None) -> EnvSpec:
         return env_spec_of(make, reset, MAKE_SECONDS)
     except (EnvContractError, MissingGLError, ValueError) as error:
         raise BadInput(str(error)) from error
-
-
-def as_action(action: np.ndarray) -> np.ndarray:
-    """A contiguous float32 copy of an action, independent of the caller's buffer."""
-    return np.array(action, dtype=np.float32)

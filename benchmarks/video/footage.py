@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.envs import EnvContractError, EnvFactory, MissingGLError, episode_seed
 from benchmarks.envs.factory import chosen_python
 from benchmarks.envs.gl import OVERVIEW
-from benchmarks.envs.worker import MAKE_SECONDS, as_action, make_request, single_worker
+from benchmarks.envs.worker import MAKE_SECONDS, make_request, single_worker
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.spec import ENV_TIMEOUT_SECONDS, RunSpec
 from benchmarks.tasks import Task, get_task
@@ -80,7 +80,7 @@ class Stage:
         obs = self._ask("reset", episode_seed(self._spec.seed, "eval", trace.episode))
         yield self._shot(obs)
         for t, action in enumerate(rows["action"][:-1], 1):
-            obs, reward, terminated, truncated, info = self._ask("step", as_action(action))
+            obs, reward, terminated, truncated, info = self._ask("step", action)
             ended = bool(rows["is_last"][t])
             same = np.allclose(
                 (reward, info["cost"]),

@@ -7,9 +7,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import benchmarks.envs.compat  # noqa: F401 (first: it prepares what Gymnasium imports)
-
-# isort: split
 import numpy as np
 from gymnasium.spaces import Box, Dict
 

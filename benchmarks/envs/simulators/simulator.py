@@ -10,9 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-import benchmarks.envs.compat  # noqa: F401 (first: it prepares what Gymnasium imports)
-
-# isort: split
 import numpy as np
 from gymnasium.spaces import Box, Dict
 

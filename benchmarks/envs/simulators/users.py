@@ -5,9 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 
-import benchmarks.envs.compat  # noqa: F401 (first: it prepares what Gymnasium imports)
-
-# isort: split
 import numpy as np
 from gymnasium.spaces import Dict
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import benchmarks.envs.compat  # noqa: F401 (first: it prepares what Gymnasium imports)
-
-# isort: split
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
