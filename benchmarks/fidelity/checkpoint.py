@@ -20,20 +20,10 @@ def check(checkpoint: Path, listing: Path) -> list[Row]:
     held = {name: (x.shape, str(x.dtype)) for name, x in load_official(checkpoint).agent.items()}
     absent = sorted(listed.keys() ^ held.keys())
     differing = sorted(name for name in listed.keys() & held.keys() if listed[name] != held[name])
-    rows = []
-    for quantity, names in (
-        ("checkpoint/names", absent),
-        ("checkpoint/shapes and types", differing),
-    ):
-        note = f"{len(listed)} arrays" if not names else f"differ: {', '.join(names[:5])}"
-        rows.append(
-            Row(
-                quantity,
-                (len(listed),),
-                float(len(names)),
-                len(names) / max(1, len(listed)),
-                not names,
-                note,
-            )
-        )
+    rows, total = [], len(listed)
+    for what, names in (("names", absent), ("shapes and types", differing)):
+        count = len(names)
+        note = f"differ: {', '.join(names[:5])}" if names else f"{total} arrays"
+        shares = float(count), count / max(1, total)
+        rows.append(Row(f"checkpoint/{what}", (total,), *shares, not names, note))
     return rows

@@ -11,7 +11,7 @@ import numpy as np
 from agents.nn.distributions import twohot_log_prob, twohot_mean
 from agents.returns import init_return_norm, return_scale, update_return_norm
 from benchmarks.fidelity.arrays import load_arrays, require
-from benchmarks.fidelity.report import Row, compare
+from benchmarks.fidelity.report import Row, compare, compare_columns
 
 
 def run_normaliser(returns: np.ndarray) -> np.ndarray:
@@ -35,8 +35,5 @@ def check(path: Path) -> list[Row]:
     if any(name.startswith("moments_") for name in data):
         require(data, path, ("moments_x", "moments_offset_scale"))
         ours, ref = run_normaliser(data["moments_x"]), data["moments_offset_scale"]
-        rows += [
-            compare(f"normaliser/{name}", ours[:, i], ref[:, i])
-            for i, name in enumerate(("offset", "scale"))
-        ]
+        rows += compare_columns("normaliser", ("offset", "scale"), ours, ref)
     return rows

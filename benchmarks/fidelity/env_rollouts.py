@@ -24,14 +24,14 @@ import numpy as np
 
 from benchmarks.envs.compat import import_safety_gymnasium
 from benchmarks.envs.simulators.make import make_simulator
+from benchmarks.fidelity.arrays import load_arrays
 from benchmarks.fidelity.report import Row, compare
 from benchmarks.tasks import get_task
 
 RESET_TOLERANCE = 1e-9  # absolute
-REWARD_TOLERANCE = 1e-2  # absolute, first rewards of navigation tasks
 VELOCITY_TOLERANCE = 1e-6  # relative; measured at most 1e-7
-REWARD_STEPS = 3
-EVENT_STEPS = 15  # costs and episode ends of navigation tasks
+# of navigation tasks: quantity, compared steps, absolute tolerance
+NAVIGATION = (("reward", 3, 1e-2), ("cost", 15, 0.0), ("done", 15, 0.0))
 # shifts of cosine and sine, in units in the last place
 NUDGES = [nudge for nudge in itertools.product((-1, 0, 1), repeat=2) if nudge != (0, 0)]
 
@@ -47,8 +47,7 @@ class Rollout(NamedTuple):
 
 def check(path: Path) -> list[Row]:
     """Replay every task of a recording and compare."""
-    with np.load(path) as stored:
-        arrays = {key: stored[key] for key in stored.files}
+    arrays = load_arrays(path)
     task_ids = dict.fromkeys(key.split("/")[0] for key in arrays)
     return [row for task_id in task_ids for row in check_task(task_id, arrays)]
 
@@ -60,35 +59,15 @@ def check_task(task_id: str, arrays: Mapping[str, np.ndarray]) -> list[Row]:
     ours = replay(task_id, actions, seed)
     reset = _compare_reset(task_id, ours, recorded)
     if get_task(task_id).name == "Velocity":
-        fields = Rollout._fields
-        rows = [
-            compare(
-                f"{task_id} {name}",
-                getattr(ours, name),
-                getattr(recorded, name),
-                VELOCITY_TOLERANCE,
-            )
-            for name in fields
-        ]
-        return [reset, *rows]
+        pairs = zip(Rollout._fields, ours, recorded, strict=True)
+        return [reset, *(compare(f"{task_id} {n}", a, b, VELOCITY_TOLERANCE) for n, a, b in pairs)]
     if not reset.ok:
         reset, ours = _nearest_rounding(task_id, actions, seed, recorded, reset, ours)
-    reward = _absolute(
-        f"{task_id} reward",
-        ours.reward[:REWARD_STEPS],
-        recorded.reward[:REWARD_STEPS],
-        REWARD_TOLERANCE,
-    )
-    events = [
-        _absolute(
-            f"{task_id} {name}",
-            getattr(ours, name)[:EVENT_STEPS],
-            getattr(recorded, name)[:EVENT_STEPS],
-            0.0,
-        )
-        for name in ("cost", "done")
-    ]
-    return [reset, reward, *events]
+    rows = [reset]
+    for name, steps, tolerance in NAVIGATION:
+        a, b = (getattr(rollout, name)[:steps] for rollout in (ours, recorded))
+        rows.append(_absolute(f"{task_id} {name}", a, b, tolerance))
+    return rows
 
 
 def replay(task_id: str, actions: np.ndarray, seed: int) -> Rollout:
@@ -148,12 +127,8 @@ def _nearest_rounding(
 
 
 def _compare_reset(task_id: str, ours: Rollout, recorded: Rollout) -> Row:
-    return _absolute(
-        f"{task_id} reset observation",
-        ours.observation[0],
-        recorded.observation[0],
-        RESET_TOLERANCE,
-    )
+    first = ours.observation[0], recorded.observation[0]
+    return _absolute(f"{task_id} reset observation", *first, RESET_TOLERANCE)
 
 
 def _absolute(quantity: str, ours: np.ndarray, recorded: np.ndarray, tolerance: float) -> Row:

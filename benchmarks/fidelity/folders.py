@@ -48,28 +48,15 @@ def check_agent(rec: Recording) -> list[Row]:
 
     Arrays of a known family that no check compares count as errors; others are only listed.
     """
-    checks = (
-        model.check_model,
-        model.check_behaviour,
-        imagination.check_latents,
-        imagination.check_losses,
-    )
-    rows = [row for check in checks for row in check(rec)]
+    rows = [*model.check_model(rec), *model.check_behaviour(rec)]
+    rows += [*imagination.check_latents(rec), *imagination.check_losses(rec)]
     compared = {row.quantity for row in rows}
+    note = "not compared: our agent has no such quantity"
     for name, array in rec.arrays.items():
         if name not in compared and not name.startswith("data_"):
             known = FAMILIES.match(name) is not None
             error = np.inf if known else 0.0
-            rows.append(
-                Row(
-                    name,
-                    array.shape,
-                    error,
-                    error,
-                    not known,
-                    "not compared: our agent has no such quantity",
-                )
-            )
+            rows.append(Row(name, array.shape, error, error, not known, note))
     return rows
 
 
@@ -113,7 +100,4 @@ def check_folders(root: Path) -> Iterator[tuple[str, list[Row]]]:
                 yield heading, check()
         except (OSError, ValueError, KeyError) as error:
             reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-            yield (
-                label or ".",
-                [Row("recording", (), note=f"cannot be checked: {reason}")],
-            )
+            yield label or ".", [Row("recording", (), note=f"cannot be checked: {reason}")]

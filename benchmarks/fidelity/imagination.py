@@ -74,9 +74,8 @@ def check_losses(rec: Recording) -> list[Row]:
             "imag_cost_value": costs.value[:-1],
             "imag_cost_return": costs.ret,
         }
-    constrained = config.actor_multiplier == "augmented"
     computed["actor_loss"] = terms.loss
-    if constrained:
+    if config.actor_multiplier == "augmented":
         after = update_augmented(config.augmented, state.augmented, terms.excess)
         computed |= {
             "actor_penalty": terms.penalty,
@@ -86,16 +85,11 @@ def check_losses(rec: Recording) -> list[Row]:
     slow = agent.networks(
         state.params._replace(critic=state.slow_critic, cost_critic=state.slow_cost_critic)
     )
-    computed["critic_loss"] = critic_loss(
-        nets.critic, slow.critic, feat[:-1], rewards.ret, weight[:-1], config.critic.slow_scale
-    )
+    critics = {"critic_loss": (nets.critic, slow.critic, rewards)}
     if nets.cost_critic is not None and slow.cost_critic is not None and costs is not None:
-        computed["cost_critic_loss"] = critic_loss(
-            nets.cost_critic,
-            slow.cost_critic,
-            feat[:-1],
-            costs.ret,
-            weight[:-1],
-            config.critic.slow_scale,
+        critics["cost_critic_loss"] = nets.cost_critic, slow.cost_critic, costs
+    for name, (critic, slow_critic, returns) in critics.items():
+        computed[name] = critic_loss(
+            critic, slow_critic, feat[:-1], returns.ret, weight[:-1], config.critic.slow_scale
         )
     return [compare(name, value, ref[name]) for name, value in computed.items() if name in ref]

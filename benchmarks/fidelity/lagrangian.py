@@ -19,7 +19,7 @@ from agents.lagrangian import (
 )
 from agents.settings import AugmentedConfig, PIDConfig
 from benchmarks.fidelity.arrays import load_arrays, series_names
-from benchmarks.fidelity.report import Row, compare
+from benchmarks.fidelity.report import Row, compare_columns
 
 # Order of a recording's `*_gains`.
 GAINS = (
@@ -105,11 +105,8 @@ def check_pid(path: Path) -> list[Row]:
     rows, data = [], load_arrays(path)
     for name in series_names(data, path, ("_gains", "_episode_cost", "_env_step", "_out")):
         inputs = (data[f"{name}{end}"] for end in ("_gains", "_episode_cost", "_env_step"))
-        ours, ref = run_pid(*inputs, scheduled=SCHEDULED in name), data[f"{name}_out"]
-        rows += [
-            compare(f"pid/{name}/{column}", ours[:, i], ref[:, i])
-            for i, column in enumerate(PID_OUTPUTS)
-        ]
+        ours = run_pid(*inputs, scheduled=SCHEDULED in name)
+        rows += compare_columns(f"pid/{name}", PID_OUTPUTS, ours, data[f"{name}_out"])
     return rows
 
 
@@ -118,10 +115,6 @@ def check_augmented(path: Path) -> list[Row]:
     rows, data = [], load_arrays(path)
     for name in series_names(data, path, ("_init", "_cost_return", "_psi_lambda_mu")):
         ours = run_augmented(data[f"{name}_init"], data[f"{name}_cost_return"])
-        ref = data[f"{name}_psi_lambda_mu"]
         columns = ("penalty", "multiplier", "coefficient")
-        rows += [
-            compare(f"augmented/{name}/{column}", ours[:, i], ref[:, i])
-            for i, column in enumerate(columns)
-        ]
+        rows += compare_columns(f"augmented/{name}", columns, ours, data[f"{name}_psi_lambda_mu"])
     return rows

@@ -21,9 +21,9 @@ MAX_Z = 4.5
 
 def teacher_forced_posterior(
     rec: Recording,
-) -> tuple[jax.Array, jax.Array, Latent, jax.Array, Latent]:
-    """Embedding, deter [B, T, D] and posterior, each step computed from our previous deter and the
-    release's sampled stoch.
+) -> tuple[jax.Array, Latent, jax.Array, Latent]:
+    """Embedding, posterior [B, T, ...], prior's logits and initial latent, each step computed from
+    our previous deter and the release's sampled stoch.
     """
     batch, rssm = rec.batch, rec.nets.model.rssm
     obs = {k: batch[k] for k in rec.agent.env.obs}
@@ -41,13 +41,8 @@ def teacher_forced_posterior(
         stoch, action = rec.latent("post").stoch[:, t], batch["action"][:, t]
     deter = jnp.stack(deters, 1)
     post_logit = rssm.posterior(deter, rssm.embed_part(embed))
-    return (
-        embed,
-        deter,
-        Latent(deter, rec.latent("post").stoch, post_logit),
-        rssm.prior_logit(deter),
-        initial,
-    )
+    post = Latent(deter, rec.latent("post").stoch, post_logit)
+    return embed, post, rssm.prior_logit(deter), initial
 
 
 def sample_row(name: str, onehot: np.ndarray, logit: jax.Array) -> Row:
@@ -60,28 +55,22 @@ def sample_row(name: str, onehot: np.ndarray, logit: jax.Array) -> Row:
     mean = (probs * log_probs).sum(-1)
     variance = (probs * log_probs**2).sum(-1) - mean**2
     z = abs((onehot * log_probs).sum() - mean.sum()) / np.sqrt(variance.sum())
-    return Row(
-        name,
-        onehot.shape,
-        0.0,
-        0.0,
-        bool(z < MAX_Z),
-        f"sample; log-likelihood {z:.1f} sd from expectation",
-    )
+    note = f"sample; log-likelihood {z:.1f} sd from expectation"
+    return Row(name, onehot.shape, 0.0, 0.0, bool(z < MAX_Z), note)
 
 
 def check_model(rec: Recording) -> list[Row]:
     """Check encoder, initial state, posterior, prior, heads, likelihoods and KL terms."""
     ref, model, batch = rec.arrays, rec.nets.model, rec.batch
-    embed, deter, post, prior_logit, initial = teacher_forced_posterior(rec)
+    embed, post, prior_logit, initial = teacher_forced_posterior(rec)
     rows = [
         compare("embed", embed, ref["embed"]),
         compare("initial_deter", initial.deter, ref["initial_deter"]),
         compare("initial_stoch", initial.stoch, ref["initial_stoch"]),
-        compare("post_deter", deter, ref["post_deter"]),
+        compare("post_deter", post.deter, ref["post_deter"]),
         compare("post_logit", post.logit, ref["post_logit"]),
         sample_row("post_stoch", ref["post_stoch"], post.logit),
-        compare("prior_deter", deter, ref["prior_deter"]),
+        compare("prior_deter", post.deter, ref["prior_deter"]),
         compare("prior_logit", prior_logit, ref["prior_logit"]),
         sample_row("prior_stoch", ref["prior_stoch"], prior_logit),
     ]

@@ -18,6 +18,7 @@ Shapes: G starts, S recorded seeds, O our seeds, H planned steps, A actions; pla
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from statistics import NormalDist
@@ -95,21 +96,12 @@ def make_planner(
         first_key, second_key = jax.random.split(key)
         zeros = jnp.zeros((count, config.horizon + 1, agent.env.action_dim))
         no_proposals = jnp.zeros((count, 0, *zeros.shape[1:]))
-        first = plan(
-            config, evaluate, zeros, no_proposals, limit, jnp.asarray(multiplier), first_key
-        )
+        rest = no_proposals, limit, jnp.asarray(multiplier)
+        first = plan(config, evaluate, zeros, *rest, first_key)
         shifted = warm_start(first.mean, jnp.zeros(count, bool))
-        second = plan(
-            config, evaluate, shifted, no_proposals, limit, jnp.asarray(multiplier), second_key
-        )
-        return {
-            "action": first.mean[:, 0],
-            "mean": first.mean,
-            "std": first.std,
-            "action2": second.mean[:, 0],
-            "mean2": second.mean,
-            "std2": second.std,
-        }
+        second = plan(config, evaluate, shifted, *rest, second_key)
+        parts = [(p.mean[:, 0], p.mean, p.std) for p in (first, second)]
+        return dict(zip(QUANTITIES, itertools.chain(*parts), strict=True))
 
     return two_plans
 

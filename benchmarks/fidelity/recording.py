@@ -31,6 +31,7 @@ from agents.safedreamer.release.checkpoint import infer_sizes, load_official
 from agents.safedreamer.release.params import agent_state, model_config
 from agents.safedreamer.rssm import Latent
 from agents.settings import AugmentedConfig, PIDConfig
+from benchmarks.fidelity.arrays import load_arrays
 from benchmarks.runs.reading import read_object
 
 # Indices that the release, without a cost head, reads as hazard positions in its coordinate
@@ -153,8 +154,7 @@ def load_recording(folder: Path) -> Recording:
             f"{folder} must hold exactly one *.ckpt file, it holds {[f.name for f in files]}"
         )
     flat = read_object(folder / "config.json")
-    with np.load(folder / "arrays.npz") as stored:
-        arrays = {k: stored[k] for k in stored.files}
+    arrays = load_arrays(folder / "arrays.npz")
     checkpoint = load_official(files[0])
     sizes = infer_sizes(checkpoint.agent, flat["rssm.stoch"])
     config = translate_config(flat, sizes)
@@ -172,8 +172,5 @@ def load_recording(folder: Path) -> Recording:
     state = agent_state(agent, checkpoint, sizes)
     # The recorded losses belong to the first update: normaliser and multipliers start fresh.
     fresh = agent.learner.fresh_state(state.params)
-    return Recording(
-        arrays,
-        agent,
-        state._replace(return_norm=fresh.return_norm, augmented=fresh.augmented),
-    )
+    state = state._replace(return_norm=fresh.return_norm, augmented=fresh.augmented)
+    return Recording(arrays, agent, state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +38,15 @@ def compare(quantity: str, ours: object, reference: object, tolerance: float = T
     scale = float(np.abs(b).max(initial=0.0))
     relative = absolute / scale if scale > 0 else absolute
     return Row(quantity, b.shape, absolute, relative, relative <= tolerance)
+
+
+def compare_columns(
+    prefix: str, names: Sequence[str], ours: np.ndarray, reference: np.ndarray
+) -> list[Row]:
+    """Compare the columns of two tables [U, len(names)] one by one."""
+    return [
+        compare(f"{prefix}/{name}", ours[:, i], reference[:, i]) for i, name in enumerate(names)
+    ]
 
 
 def format_table(rows: Iterable[Row]) -> str:
