@@ -6,6 +6,8 @@ See kills.py, inject.py and report.py.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from benchmarks.cli.common import program
 from benchmarks.faults import inject, kills, report
@@ -15,23 +17,16 @@ PROG = "python -m benchmarks.faults"
 
 def run(arguments: list[str]) -> int:
     """Run the command in the first argument."""
-    own, extra = (
-        (arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :])
-        if "--" in arguments
-        else (arguments, [])
-    )
-    if own[:1] == ["kills"]:
-        return program(
-            kills.KillOptions,
-            lambda chosen: kills.main(chosen, extra),
-            f"{PROG} kills",
-            "",
-            own[1:],
-        )
-    if own[:1] == ["inject"]:
-        return program(inject.InjectOptions, inject.main, f"{PROG} inject", "", own[1:])
-    if own[:1] == ["report"]:
-        return program(report.ReportOptions, report.main, f"{PROG} report", "", own[1:])
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    own, extra = arguments[:at], arguments[at + 1 :]
+    commands: dict[str, tuple[type, Callable[[Any], int]]] = {
+        "kills": (kills.KillOptions, lambda chosen: kills.main(chosen, extra)),
+        "inject": (inject.InjectOptions, inject.main),
+        "report": (report.ReportOptions, report.main),
+    }
+    if own and own[0] in commands:
+        options, main = commands[own[0]]
+        return program(options, main, f"{PROG} {own[0]}", "", own[1:])
     print(__doc__, file=sys.stderr)
     return 2
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -18,14 +19,14 @@ GOOD_EPISODES = 8  # fault-free episodes of an environment before the first faul
 class Drift(gymnasium.Env):
     """A point pushed by the action; positions beyond 1 cost.
 
-    `_fault` is called in the middle of later episodes.
+    `fault` gives the reward in the middle of later episodes.
     """
 
     observation_space = Box(-np.inf, np.inf, (2,), np.float32)
     action_space = Box(-1.0, 1.0, (2,), np.float32)
 
-    def __init__(self) -> None:
-        self._episodes = 0
+    def __init__(self, fault: Callable[[], float]) -> None:
+        self._fault, self._episodes = fault, 0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -41,37 +42,19 @@ class Drift(gymnasium.Env):
         reward = float(action[0])
         if self._episodes > GOOD_EPISODES and self._steps == EPISODE_ENV_STEPS // 2:
             reward = self._fault()
-        return (
-            self._position.astype(np.float32),
-            reward,
-            False,
-            False,
-            {"cost": float(self._position[0] > 1.0)},
-        )
-
-    def _fault(self) -> float:
-        raise NotImplementedError
-
-
-class NaNReward(Drift):
-    """Returns a NaN reward in the faulty step."""
-
-    def _fault(self) -> float:
-        return float("nan")
-
-
-class Raising(Drift):
-    """Raises, like a simulator that became unstable."""
-
-    def _fault(self) -> float:
-        raise FloatingPointError("the simulation is unstable")
+        info = {"cost": float(self._position[0] > 1.0)}
+        return self._position.astype(np.float32), reward, False, False, info
 
 
 def nan_reward() -> gymnasium.Env:
-    """See NaNReward."""
-    return TimeLimit(NaNReward(), EPISODE_ENV_STEPS)
+    """An environment with a NaN reward in the faulty step."""
+    return TimeLimit(Drift(lambda: float("nan")), EPISODE_ENV_STEPS)
 
 
 def raising() -> gymnasium.Env:
-    """See Raising."""
-    return TimeLimit(Raising(), EPISODE_ENV_STEPS)
+    """An environment that raises in the faulty step, like a simulator that became unstable."""
+
+    def fault() -> float:
+        raise FloatingPointError("the simulation is unstable")
+
+    return TimeLimit(Drift(fault), EPISODE_ENV_STEPS)

@@ -87,21 +87,11 @@ def _signal(
 
 for _number in HEARD:
     injection(f"{_number.name} while training, preset cpu", number=_number, where=learning)(_signal)
-injection(
-    "SIGTERM while evaluating, preset cpu",
-    number=signal.SIGTERM,
-    where=lambda state, _: state == "evaluate",
-)(_signal)
-injection(
-    "SIGTERM while compiling, preset cpu", number=signal.SIGTERM, where=first_update, compiling=True
-)(_signal)
-injection(
-    "SIGINT twice, preset cpu, compiling",
-    number=signal.SIGINT,
-    where=first_update,
-    compiling=True,
-    twice=True,
-)(_signal)
+_term = functools.partial(injection, number=signal.SIGTERM)
+_term("SIGTERM while evaluating, preset cpu", where=lambda state, _: state == "evaluate")(_signal)
+_term("SIGTERM while compiling, preset cpu", where=first_update, compiling=True)(_signal)
+_twice = {"where": first_update, "compiling": True, "twice": True}
+injection("SIGINT twice, preset cpu, compiling", number=signal.SIGINT, **_twice)(_signal)
 
 
 def _worker(lab: Lab, folder: str, number: signal.Signals, *options: str) -> Outcome:
@@ -196,10 +186,7 @@ def _owner_dead(lab: Lab) -> Outcome:
 @injection("the owner of the folder was killed, on another machine")
 def _owner_elsewhere(lab: Lab) -> Outcome:
     run = lab.half("owner-elsewhere")
-    owner = read_object(run.out / OWNER_FILE) | {
-        "boot": "another kernel",
-        "host": "node7",
-    }
+    owner = read_object(run.out / OWNER_FILE) | {"boot": "another kernel", "host": "node7"}
     (run.out / OWNER_FILE).write_text(json.dumps(owner), encoding="utf-8")
     return lab.compared(run, started(run, pattern="takes over"))
 

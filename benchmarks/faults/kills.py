@@ -25,6 +25,7 @@ from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import write_report
 
 STARTING_EVERY = 4  # one in this many processes is killed while starting
+SHARED = ("method", "task", "obs", "preset", "seed", "steps")  # options that are the run's
 AFTER_SECONDS = 1.0  # longest delay between reaching the steps and the kill
 
 
@@ -65,21 +66,17 @@ class Kill(NamedTuple):
 
 def trainings(options: KillOptions, extra: Sequence[str]) -> tuple[Training, Training]:
     """The undisturbed run and the killed one, identical except for their folders."""
-    pair = []
-    for name in ("unbroken", "killed"):
-        mapped = (
-            ("--replay.directory", str(options.out / f"{name}-replay")) if options.mapped else ()
+
+    def training(name: str) -> Training:
+        mapped = ("--replay.directory", str(options.out / f"{name}-replay"))
+        return Training(
+            out=options.out / name,
+            **{name: getattr(options, name) for name in SHARED},
+            cache=options.out / "cache",
+            extra=(*extra, *(mapped if options.mapped else ())),
         )
-        of_run = (
-            options.method,
-            options.task,
-            options.obs,
-            options.preset,
-            options.seed,
-            options.steps,
-        )
-        pair.append(Training(options.out / name, *of_run, options.out / "cache", (*extra, *mapped)))
-    return pair[0], pair[1]
+
+    return training("unbroken"), training("killed")
 
 
 def kill_at(training: Training, env_steps: int, seconds: float) -> Kill | None:
@@ -110,13 +107,9 @@ def kill_at(training: Training, env_steps: int, seconds: float) -> Kill | None:
     newest, damaged = checkpoint.find(training.out / CHECKPOINTS)
     if damaged:
         raise RuntimeError(f"a kill left a damaged checkpoint: {damaged}")
-    lived = round(time.perf_counter() - start, 2)
-    return Kill(
-        lived,
-        status.state if status else "starting",
-        status.env_steps if status else 0,
-        int(newest.name) if newest else 0,
-    )
+    lived, saved = round(time.perf_counter() - start, 2), int(newest.name) if newest else 0
+    state, reached_steps = (status.state, status.env_steps) if status else ("starting", 0)
+    return Kill(lived, state, reached_steps, saved)
 
 
 def kill_and_resume(

@@ -54,17 +54,9 @@ class Lab:
         run, cache = self.out / "signal", self.out / ("cold-cache" if compiling else "cache")
         for folder in (run, cache) if compiling else (run,):
             shutil.rmtree(folder, ignore_errors=True)
-        soon = (
-            "--loop.prefill",
-            "500",
-            "--loop.eval-every",
-            "600",
-            "--loop.checkpoint-every",
-            "100000",
-        )
-        return Training(
-            run, "osrp_lag", "SafetyPointGoal1-v0", "coordinates", "cpu", 0, 10**7, cache, soon
-        )
+        soon = "--loop.prefill 500 --loop.eval-every 600 --loop.checkpoint-every 100000".split()
+        task, obs = "SafetyPointGoal1-v0", "coordinates"
+        return Training(run, "osrp_lag", task, obs, "cpu", 0, 10**7, cache, tuple(soon))
 
     def half(self, name: str) -> Training:
         """A small run killed halfway."""
@@ -127,15 +119,13 @@ def small_disk(folder: Path) -> Iterator[Callable[[], None]]:
 
     Requires permission to mount.
     """
+
+    def mount(*options: str) -> None:
+        subprocess.run(["mount", *options, str(folder)], check=True)
+
     folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)], check=True
-    )
+    mount("-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs")
     try:
-        yield (
-            lambda: (
-                subprocess.run(["mount", "-o", "remount,size=1g", str(folder)], check=True) and None
-            )
-        )
+        yield lambda: mount("-o", "remount,size=1g")
     finally:
         subprocess.run(["umount", str(folder)], check=True)

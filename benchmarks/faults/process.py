@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.process.options import option
 from benchmarks.runs import metrics, records
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import METRICS_FILE, RECORDS_FILE
@@ -38,11 +39,8 @@ class Training(NamedTuple):
 
     def command(self, *more: str) -> list[str]:
         """The command line."""
-        named = {
-            name: str(getattr(self, name))
-            for name in ("method", "task", "obs", "preset", "seed", "steps", "out")
-        }
-        flags = [part for name, value in named.items() for part in (f"--{name}", value)]
+        named = {name: x for name, x in self._asdict().items() if name not in ("cache", "extra")}
+        flags = [word for name, value in named.items() for word in option(name, value)]
         return [sys.executable, "-m", "benchmarks.cli", "train", *flags, *self.extra, *more]
 
     def start(self, *more: str) -> subprocess.Popen[str]:

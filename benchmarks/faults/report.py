@@ -43,13 +43,12 @@ def kills_table(report: dict[str, Any]) -> list[str]:
     verdict = ", ".join(
         f"`{name}` {'identical' if same else 'DIFFERENT'}" for name, same in report["equal"].items()
     )
-    lines = [f"## {settings['method']}, {settings['obs']}: {len(kills)} kills, {verdict}", ""]
-    lines += [
+    lines = [
+        f"## {settings['method']}, {settings['obs']}: {len(kills)} kills, {verdict}",
+        "",
         f"    python -m benchmarks.faults kills --out DIR {' '.join(flags)} -- "
         f"{' '.join(report['extra'])}",
         "",
-    ]
-    lines += [
         "| kill | after | while in state | simulator steps | of the checkpoint it left |",
         "|---|---|---|---|---|",
     ]
@@ -63,8 +62,11 @@ def kills_table(report: dict[str, Any]) -> list[str]:
 
 def injected_table(report: dict[str, Any]) -> list[str]:
     """One row per fault."""
-    lines = ["## Other faults", "", "    python -m benchmarks.faults inject --out DIR", ""]
-    lines += [
+    lines = [
+        "## Other faults",
+        "",
+        "    python -m benchmarks.faults inject --out DIR",
+        "",
         "| fault | exit status | after | finished run | message |",
         "|---|---|---|---|---|",
     ]

@@ -9,9 +9,8 @@ import sys
 from typing import Any
 
 from benchmarks.cli.common import program
-from benchmarks.perf.cases import SUITES, Case
+from benchmarks.perf.cases import SUITES, Case, PerfOptions
 from benchmarks.perf.children import check_checkout, measure_case
-from benchmarks.perf.options import PerfOptions
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import git_state, write_report
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -235,3 +236,28 @@ SUITES: dict[str, Callable[[], list[Case]]] = {
     "cpu": cpu_cases,
     "scaling": scaling_cases,
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class PerfOptions:
+    """Time planned actions and updates.
+
+    Reports medians, peak memory, and the share of the machine's matmul peak.
+    """
+
+    suite: Literal["release", "convolution", "baselines", "cpu", "scaling"] = "release"
+    """Cases: the release's presets, the implementations of the convolutions, updates of the
+    baselines, the preset cpu, or one size changed at a time.
+    """
+    repeats: int = 7
+    """Timed calls per case, after one to compile."""
+    only: str = ""
+    """Run only cases whose name contains this text."""
+    out: Path | None = None
+    """Folder for SUITE.json; if not given, results are only printed."""
+    against: Path | None = None
+    """Another checkout of this suite, in which each case is timed directly afterwards."""
+    rounds: int = 1
+    """Rounds in which each case is timed on both sides, in new processes. Reports the round with
+    the median ratio to the other checkout, or with the median time.
+    """

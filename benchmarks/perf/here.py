@@ -8,9 +8,8 @@ import sys
 from typing import Any
 
 from benchmarks.cli.common import program
-from benchmarks.perf.cases import SUITES, Case
+from benchmarks.perf.cases import SUITES, Case, PerfOptions
 from benchmarks.perf.flops import matmul_flops
-from benchmarks.perf.options import PerfOptions
 from benchmarks.perf.timing import matmul_peak, measure
 from benchmarks.process.allocator import keep_memory
 

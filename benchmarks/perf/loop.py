@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks.cli.common import program
+from benchmarks.perf.commands import command
+from benchmarks.process.options import option
 from benchmarks.runs.errors import RunFailed
 from benchmarks.runs.files import METRICS_FILE
 from benchmarks.runs.places import check_folder
@@ -64,17 +64,7 @@ def train(method: str, num_envs: int, options: LoopOptions, folder: Path) -> lis
         "loop.log-every": LOG_EVERY,
         "loop.eval-episodes": 0,
     }
-    arguments = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-    result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.cli", "train", *arguments],
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
-    if result.returncode:
-        said = (result.stderr or result.stdout).strip().splitlines()[-1:]
-        raise RunFailed(f"{method} with {num_envs} environments failed: {''.join(said)}")
+    command(["train", *(word for name, x in settings.items() for word in option(name, x))])
     return [json.loads(line) for line in (folder / METRICS_FILE).read_text().splitlines()]
 
 

@@ -19,7 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from agents.settings import replaced
 from baselines.omnisafe.algorithms import ALGORITHMS
@@ -29,6 +31,8 @@ from benchmarks.runs.errors import RunFailed
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import write_report
 from benchmarks.runs.spec import RunSpec
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,55 +57,45 @@ class Overhead:
     """Internal: which run this child process makes."""
 
 
-def spec_of(chosen: Overhead) -> RunSpec:
-    """The spec of the run, without evaluations."""
+def run_of(chosen: Overhead) -> tuple[RunSpec, dict[str, object]]:
+    """The spec of the run, without evaluations, and the settings of the algorithm it changes."""
     preset = settings(chosen.method, "lidar", "release", task=chosen.task)
-    changes: dict[str, object] = {"algo_cfgs.steps_per_epoch": chosen.steps_per_epoch}
+    changes: dict[str, object] = {"steps_per_epoch": chosen.steps_per_epoch}
     if hasattr(preset.agent.algo_cfgs, "kl_early_stop"):
         # early stopping would give the two runs different numbers of updates
-        changes["algo_cfgs.kl_early_stop"] = False
+        changes["kl_early_stop"] = False
     if ALGORITHMS[chosen.method].family == "off-policy":
-        changes["algo_cfgs.start_learning_steps"] = chosen.start_learning_steps
+        changes["start_learning_steps"] = chosen.start_learning_steps
     loop = dataclasses.replace(preset.loop, eval_episodes=0)
-    agent = replaced(preset.agent, changes)
-    return RunSpec(
+    agent = replaced(preset.agent, {f"algo_cfgs.{name}": value for name, value in changes.items()})
+    spec = RunSpec(
         chosen.method, chosen.task, "lidar", 0, chosen.steps, "release", loop, preset.replay, agent
     )
+    return spec, changes
 
 
-class Clock:
-    """Wall-clock and processor seconds since its creation."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter(), time.process_time()
-
-    def __call__(self) -> tuple[float, float]:
-        return time.perf_counter() - self._start[0], time.process_time() - self._start[1]
+def timed(run: Callable[[], T]) -> tuple[T, tuple[float, float]]:
+    """The result of `run()`, and its wall-clock and processor seconds."""
+    wall, processor = time.perf_counter(), time.process_time()
+    result = run()
+    return result, (time.perf_counter() - wall, time.process_time() - processor)
 
 
 def by_omnisafe(chosen: Overhead) -> tuple[float, float]:
     """Seconds of OmniSafe's own training."""
     import omnisafe
 
-    spec, row = spec_of(chosen), ALGORITHMS[chosen.method]
-    algo: dict[str, object] = {"steps_per_epoch": chosen.steps_per_epoch}
-    train: dict[str, object] = {
-        "total_steps": chosen.steps,
-        "torch_threads": spec.agent.train_cfgs.torch_threads,
-    }
-    if hasattr(spec.agent.algo_cfgs, "kl_early_stop"):
-        algo["kl_early_stop"] = False
+    (spec, algo), row = run_of(chosen), ALGORITHMS[chosen.method]
+    threads = spec.agent.train_cfgs.torch_threads
+    train: dict[str, object] = {"total_steps": chosen.steps, "torch_threads": threads}
     if row.family == "off-policy":
-        algo["start_learning_steps"] = chosen.start_learning_steps
         train["eval_episodes"] = 0
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         agent = omnisafe.Agent(
             row.omnisafe, chosen.task, custom_cfgs={"train_cfgs": train, "algo_cfgs": algo}
         )
-        clock = Clock()
-        agent.agent.learn()
-        return clock()
+        return timed(agent.agent.learn)[1]
 
 
 def by_the_suite(chosen: Overhead) -> tuple[float, float]:
@@ -109,16 +103,14 @@ def by_the_suite(chosen: Overhead) -> tuple[float, float]:
     from benchmarks.envs import make_env
     from benchmarks.omnisafe import loop
 
-    spec, seconds = spec_of(chosen), []
-    run = loop.Loop.run
+    (spec, _), seconds, run = run_of(chosen), [], loop.Loop.run
 
-    def timed(self: loop.Loop) -> loop.Result:
-        clock = Clock()
-        result = run(self)
-        seconds.append(clock())
+    def timed_run(self: loop.Loop) -> loop.Result:
+        result, took = timed(lambda: run(self))
+        seconds.append(took)
         return result
 
-    loop.Loop.run = timed
+    loop.Loop.run = timed_run
     with tempfile.TemporaryDirectory() as folder:
         loop.train(spec, Path(folder) / "run", functools.partial(make_env, spec.task, spec.obs, 1))
     return seconds[0]
@@ -130,11 +122,8 @@ def main(chosen: Overhead) -> int:
         from benchmarks.envs.compat import import_safety_gymnasium
 
         import_safety_gymnasium()
-        print(
-            json.dumps(
-                {"seconds": {"omnisafe": by_omnisafe, "suite": by_the_suite}[chosen.only](chosen)}
-            )
-        )
+        run = {"omnisafe": by_omnisafe, "suite": by_the_suite}[chosen.only]
+        print(json.dumps({"seconds": run(chosen)}))
         return 0
     if chosen.out:
         check_folder(chosen.out)
@@ -142,14 +131,8 @@ def main(chosen: Overhead) -> int:
     found: dict[str, list[list[float]]] = {"omnisafe": [], "suite": []}
     for pair in range(chosen.pairs):
         for who in sorted(found, reverse=bool(pair % 2)):
-            command = [
-                sys.executable,
-                "-m",
-                "benchmarks.perf.omnisafe",
-                *sys.argv[1:],
-                "--only",
-                who,
-            ]
+            words = [*sys.argv[1:], "--only", who]
+            command = [sys.executable, "-m", "benchmarks.perf.omnisafe", *words]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
             if done.returncode:
                 raise RunFailed(f"the run by {who} ended with status {done.returncode}")
@@ -171,10 +154,8 @@ def main(chosen: Overhead) -> int:
     for kind, value in overhead.items():
         print(f"overhead in {kind} time: {100 * value:.1f} % (median of {chosen.pairs} pairs)")
     if chosen.out:
-        what = dataclasses.asdict(chosen) | {"load_before": load}
-        for name in ("out", "only"):
-            del what[name]
-        report = what | {"seconds": found, "overhead": overhead}
+        what = {k: v for k, v in dataclasses.asdict(chosen).items() if k not in ("out", "only")}
+        report = what | {"load_before": load, "seconds": found, "overhead": overhead}
         write_report(chosen.out / f"omnisafe-{chosen.method}.json", report)
     return 0
 

@@ -15,7 +15,6 @@ import dataclasses
 import json
 import os
 import resource
-import shlex
 import shutil
 import statistics
 import subprocess
@@ -29,7 +28,7 @@ from typing import Any
 
 from benchmarks.cli.common import program
 from benchmarks.cli.defaults import task_settings
-from benchmarks.runs.errors import RunFailed
+from benchmarks.perf.commands import command
 from benchmarks.runs.files import RECORDS_FILE, STATUS_FILE
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import write_report
@@ -40,6 +39,7 @@ from benchmarks.suites.reading import parse
 from benchmarks.suites.suite import expand
 from benchmarks.sweep.plan import make_plan
 from benchmarks.sweep.prepare import prepare
+from benchmarks.training.episodes import Episode
 
 COMMANDS = ("sbatch", "squeue", "scancel", "sinfo", "scontrol")
 EPISODE_STEPS = 1000
@@ -80,9 +80,8 @@ def suite_text(runs: int) -> str:
 def fill(folder: Path, spec: RunSpec, episodes: int) -> None:
     """Write the files of a run with `episodes` finished episodes, one in ten from evaluation."""
     steps = episodes * EPISODE_STEPS
-    status = StatusFile(folder, spec)._status
     status = dataclasses.replace(
-        status,
+        StatusFile(folder, spec)._status,
         state="finished",
         env_steps=steps,
         total_env_steps=steps,
@@ -90,34 +89,12 @@ def fill(folder: Path, spec: RunSpec, episodes: int) -> None:
         eval_cost=0.5,
     )
     (folder / STATUS_FILE).write_text(json.dumps(dataclasses.asdict(status)), encoding="utf-8")
-    first = EpisodeRecord(
-        spec.run_id,
-        spec.method,
-        spec.task,
-        spec.obs,
-        spec.seed,
-        TRAIN,
-        0,
-        0,
-        0,
-        1.25,
-        3.0,
-        EPISODE_STEPS,
-        0.0,
-    )
     with RecordWriter(folder / RECORDS_FILE) as writer:
         for index in range(episodes):
             split = EVAL if index % 10 == 9 else TRAIN
             done = (index + 1) * EPISODE_STEPS
-            writer.write(
-                first._replace(
-                    split=split,
-                    episode=index,
-                    env_steps=done,
-                    agent_steps=done,
-                    wall_seconds=index / 10,
-                )
-            )
+            episode = Episode(index, 1.25, 3.0, EPISODE_STEPS)
+            writer.write(EpisodeRecord.of(spec, split, episode, done, done, index / 10))
 
 
 def timed(arguments: Sequence[str], repeats: int, variables: Mapping[str, str]) -> dict[str, float]:
@@ -125,16 +102,7 @@ def timed(arguments: Sequence[str], repeats: int, variables: Mapping[str, str]) 
     walls, processors = [], []
     for _ in range(repeats):
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.cli", *arguments],
-            env=dict(variables),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines()[-1:]
-            raise RunFailed(f"safedreamer {shlex.join(arguments)} failed: {''.join(said)}")
+        command(arguments, variables)
         walls.append(time.perf_counter() - start)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         processors.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
@@ -164,25 +132,16 @@ def submission(folder: Path, suite: Path, repeats: int) -> dict[str, Any]:
     queued.
     """
     variables = {**os.environ, "PATH": f"{counting(folder)}{os.pathsep}{os.environ['PATH']}"}
-    later = ["--slurm", "sbatch={begin: now+7days}", "memory_gb=1", "time=60"]
+    later = ["--cluster", "slurm", "--detach"]
+    later += ["--slurm", "sbatch={begin: now+7days}", "memory_gb=1", "time=60"]
     results = []
     for index in range(repeats):
         out = folder / f"submitted-{index}"
-        command = [
-            "sweep",
-            "--suite",
-            str(suite),
-            "--out",
-            str(out),
-            "--cluster",
-            "slurm",
-            "--detach",
-            *later,
-        ]
+        words = ["sweep", "--suite", str(suite), "--out", str(out), *later]
         (folder / "calls").write_text("")
-        first = timed(command, 1, variables)["seconds"]
+        first = timed(words, 1, variables)["seconds"]
         calls = Counter((folder / "calls").read_text().split())
-        again = timed(command, 1, variables)["seconds"]
+        again = timed(words, 1, variables)["seconds"]
         results.append((first, again, calls))
         names = ",".join(path.name for path in (out / "slurm").glob("safedreamer-*"))
         subprocess.run(["scancel", f"--name={names}"], check=True)
@@ -205,22 +164,14 @@ def measure(options: SweepOptions, folder: Path) -> dict[str, Any]:
         prepare(out, parsed, make_plan("large", entries, [])), entries, strict=True
     ):
         fill(path, entry.spec, options.episodes)
-    exported = str(folder / "all.parquet")
     result: dict[str, Any] = {"runs": options.runs, "episodes_per_run": options.episodes}
-    for name, arguments in {
+    for name, words in {
         "status": ["status", str(out)],
         "status_equal_progress": ["status", str(out), "--equal-progress"],
-        "export": ["export", str(out), "--out", exported],
-        "dry_run_paper20": [
-            "sweep",
-            "--suite",
-            "paper20",
-            "--dry-run",
-            "--out",
-            str(folder / "none"),
-        ],
+        "export": ["export", str(out), "--out", str(folder / "all.parquet")],
+        "dry_run_paper20": f"sweep --suite paper20 --dry-run --out={folder / 'none'}".split(),
     }.items():
-        result[name] = timed(arguments, options.repeats, os.environ)
+        result[name] = timed(words, options.repeats, os.environ)
         print(name, result[name], flush=True)
     if options.slurm:
         result["slurm"] = submission(folder, suite, options.repeats)

@@ -37,23 +37,18 @@ class Kind(NamedTuple):
 def kinds() -> list[Kind]:
     """Kinds of the built-in suites that run on a GPU, without variants that change sizes."""
     jax_methods = [name for name, method in METHODS.items() if method.engine == "jax"]
-    found = [
-        Kind(name, obs, "release")
-        for name in jax_methods
-        for obs in ("vision", "coordinates")
-        if obs in METHODS[name].observations
-    ]
-    found += [
-        Kind(name, "lidar", "release") for name in ("osrp", "osrp_lag", "bsrp_lag", "dreamerv3")
-    ]
-    found += [
-        Kind(name, obs, "matched")
-        for name in jax_methods
-        if "matched" in METHODS[name].presets
-        for obs in ("vision", "coordinates")
-        if obs in METHODS[name].observations
-    ]
-    return found
+
+    def under(preset: str) -> list[Kind]:
+        return [
+            Kind(name, obs, preset)
+            for name in jax_methods
+            if preset in METHODS[name].presets
+            for obs in ("vision", "coordinates")
+            if obs in METHODS[name].observations
+        ]
+
+    lidar = ("osrp", "osrp_lag", "bsrp_lag", "dreamerv3")
+    return [*under("release"), *(Kind(n, "lidar", "release") for n in lidar), *under("matched")]
 
 
 def count_act(kind: Kind) -> Products:

@@ -12,11 +12,10 @@ from agents.safedreamer.planner_config import PlannerConfig
 from benchmarks.cli.common import program
 from benchmarks.perf import __main__ as perf
 from benchmarks.perf import checkpoints, loop, planning, sweeps
-from benchmarks.perf.cases import SUITES
+from benchmarks.perf.cases import SUITES, PerfOptions
 from benchmarks.perf.checkpoints import CheckpointOptions
 from benchmarks.perf.children import Measured, measure_case
 from benchmarks.perf.flops import jaxpr_products, matmul_flops
-from benchmarks.perf.options import PerfOptions
 from benchmarks.perf.planning import PlanningOptions
 from benchmarks.perf.sweeps import SweepOptions
 from benchmarks.runs.errors import BadInput, RunFailed
