@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -22,14 +24,6 @@ PROG = "python -m slurm.minicluster"
 
 
 @dataclasses.dataclass(frozen=True)
-class Where:
-    """Which cluster."""
-
-    folder: tyro.conf.Positional[Path]
-    """Its folder."""
-
-
-@dataclasses.dataclass(frozen=True)
 class Up:
     """Start a cluster, or those of its daemons that are down."""
 
@@ -39,8 +33,21 @@ class Up:
 
 
 @dataclasses.dataclass(frozen=True)
+class Down:
+    """End every process of a cluster; its logs stay."""
+
+    folder: tyro.conf.Positional[Path]
+    """Its folder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Status(Down):
+    """The nodes and jobs of a cluster; 1 if it is not wholly up."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Run:
-    """Start a cluster, run a command with it, then take it down."""
+    """Run a command with a cluster up; down afterwards."""
 
     folder: tyro.conf.Positional[Path | None] = None
     """As for `up`."""
@@ -54,40 +61,38 @@ def main(arguments: list[str]) -> int:
 
     Returns 0, 1 (no cluster, or it failed), 2 (bad input), or the exit status of `run`'s command.
     """
-    commands = {"up": up, "down": down, "status": status, "run": run}
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"{__doc__}\n\nEach has --help.")
         return 0 if arguments else 2
-    return explained(
-        PROG, lambda: commands[choose("command", arguments[0], commands)](arguments[1:])
-    )
+    name, *words = arguments
+    at = words.index("--") if name == "run" and "--" in words else len(words)
+    commands: dict[str, tuple[type, Callable[[Any], int]]] = {
+        "up": (Up, up),
+        "down": (Down, down),
+        "status": (Status, status),
+        "run": (Run, lambda chosen: run(chosen, words[at + 1 :])),
+    }
+
+    def command() -> int:
+        options, carry_out = commands[choose("command", name, commands)]
+        return carry_out(parse(options, words[:at], f"{PROG} {name}", options.__doc__ or ""))
+
+    return explained(PROG, command)
 
 
-def up(arguments: list[str]) -> int:
-    chosen = parse(
-        Up, arguments, f"{PROG} up", "Start a cluster, or those of its daemons that are down."
-    )
+def up(chosen: Up) -> int:
     cluster = MiniCluster(chosen.folder, chosen.settings)
     cluster.up()
     print(f"export SLURM_CONF={cluster.conf}")  # for eval
     return 0
 
 
-def down(arguments: list[str]) -> int:
-    chosen = parse(
-        Where, arguments, f"{PROG} down", "End every process of a cluster; its logs stay."
-    )
+def down(chosen: Down) -> int:
     MiniCluster(chosen.folder).down()
     return 0
 
 
-def status(arguments: list[str]) -> int:
-    chosen = parse(
-        Where,
-        arguments,
-        f"{PROG} status",
-        "The nodes and jobs of a cluster; 1 if it is not wholly up.",
-    )
+def status(chosen: Status) -> int:
     cluster = MiniCluster(chosen.folder)
     nodes = cluster.nodes()
     print(
@@ -99,17 +104,11 @@ def status(arguments: list[str]) -> int:
     return 0 if cluster.is_up() else 1
 
 
-def run(arguments: list[str]) -> int:
-    if "--" not in arguments or not (words := arguments[arguments.index("--") + 1 :]):
+def run(chosen: Run, words: list[str]) -> int:
+    if not words:
         raise BadInput(
             "run needs a command after --, such as: run --temporary -- srun -N3 hostname"
         )
-    chosen = parse(
-        Run,
-        arguments[: arguments.index("--")],
-        f"{PROG} run",
-        "Run a command with a cluster up; down afterwards.",
-    )
     if (chosen.folder is None) != chosen.temporary:
         raise BadInput("run needs either a folder or --temporary")
     if shutil.which(words[0]) is None:

@@ -26,16 +26,8 @@ SAVED = "cluster.json"
 LONGEST_FOLDER = 72
 UP_S, COMMAND_S = 30.0, 30.0
 # Prefixes of variables by which an outer job or the user's settings would affect the cluster.
-FOREIGN = (
-    "SLURM_",
-    "SLURMD_",
-    "SBATCH_",
-    "SRUN_",
-    "SALLOC_",
-    "SQUEUE_",
-    "SINFO_",
-    "SCANCEL_",
-    "SCONTROL_",
+FOREIGN = tuple(
+    f"{name}_" for name in "SLURM SLURMD SBATCH SRUN SALLOC SQUEUE SINFO SCANCEL SCONTROL".split()
 )
 
 
@@ -118,13 +110,9 @@ class MiniCluster:
             )
         for name in ("run", "state", "spool"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        for file in (
-            *self.folder.glob("*.conf"),
-            *self.folder.glob("gpu*"),
-            self.folder / SAVED,
-            self.folder / "munge.key",
-        ):
-            file.unlink(missing_ok=True)
+        for pattern in ("*.conf", "gpu*", SAVED, "munge.key"):
+            for file in self.folder.glob(pattern):
+                file.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         self._guard = guard.start(self.folder)
@@ -151,15 +139,13 @@ class MiniCluster:
         slurmd.
         """
         self._known(node)
-
-        def of_node() -> list[Found]:
-            return [
+        processes.end(
+            lambda: [
                 one
                 for one in self.processes()
                 if one.node == node and (one.role == "slurmd" or not slurmd_only)
             ]
-
-        processes.end(of_node)
+        )
 
     def start_node(self, node: str) -> None:
         """Restart the node's slurmd.
@@ -301,7 +287,8 @@ class MiniCluster:
         Its output before it opens its own log goes to start.txt.
         """
         words = [packages.find(daemon) or daemon, *arguments]
-        with (self.folder / "log" / "start.txt").open("a+b") as said:
+        log = self.folder / "log" / "start.txt"
+        with log.open("a+b") as said:
             done = subprocess.run(
                 words,
                 env=self.environment,
@@ -312,12 +299,7 @@ class MiniCluster:
                 cwd="/",
             )
         if done.returncode:
-            last = (
-                (self.folder / "log" / "start.txt")
-                .read_text(errors="replace")
-                .strip()
-                .splitlines()[-1:]
-            )
+            last = log.read_text(errors="replace").strip().splitlines()[-1:]
             raise ClusterTrouble(f"{daemon} ended with status {done.returncode}: {' '.join(last)}")
 
 

@@ -117,6 +117,13 @@ def test_mistakes_get_one_line(arguments, words, capsys):
     assert words in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["up", "down", "status", "run"])
+def test_every_command_has_help(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0 and f"slurm.minicluster {name}" in capsys.readouterr().out
+
+
 def test_a_host_that_does_not_know_its_name_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(packages, "missing", lambda: "")
     monkeypatch.setattr(socket, "gethostname", lambda: "nowhere.invalid")
