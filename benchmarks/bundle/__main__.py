@@ -34,19 +34,9 @@ DEBIAN = (
     "python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libexpat1 libffi8 libuuid1 "
     "libbz2-1.0 liblzma5 zlib1g libssl3"
 ).split()
-LEARNER = (
-    "tyro",
-    "docstring-parser",
-    "typeguard",
-    "tensorboardx",
-)  # the machine has JAX, flax, optax, NumPy and what they need
-UNUSED = (
-    "tests",
-    "__pycache__",
-    "gymnasium_robotics/envs/assets",
-    "safety_gymnasium/tests",
-    "pygame",
-)
+# the machine has JAX, flax, optax, NumPy and what they need
+LEARNER = ("tyro", "docstring-parser", "typeguard", "tensorboardx")
+UNUSED = ("tests __pycache__ gymnasium_robotics/envs/assets safety_gymnasium/tests pygame").split()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,17 +55,9 @@ def pins(names: tuple[str, ...]) -> list[str]:
 
 def install(packages: list[str], target: Path) -> None:
     """Install packages without their dependencies into a folder."""
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-compile",
-        "--disable-pip-version-check",
-    ]
-    subprocess.run([*command, "--target", str(target), *packages], check=True)
+    options = "--quiet --no-deps --no-compile --disable-pip-version-check".split()
+    command = [sys.executable, "-m", "pip", "install", *options, "--target", str(target)]
+    subprocess.run([*command, *packages], check=True)
 
 
 def debian_python(target: Path) -> None:

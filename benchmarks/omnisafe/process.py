@@ -30,41 +30,23 @@ def train_in_child(
 
     Returns the child's exit status.
     """
-    return _run(
-        out,
-        {
-            "do": "train",
-            "spec": to_dict(spec),
-            "report_seconds": report_seconds,
-            "verbose": verbose,
-            "options": options,
-        },
-        spec.method,
-    )
+    shown = {"report_seconds": report_seconds, "verbose": verbose}
+    return _run("train", spec, out, options, **shown)
 
 
 def evaluate_in_child(spec: RunSpec, run: Path, **options: Any) -> int:
-    """Evaluate the newest checkpoint of `run`.
-
-    `options` are those of benchmarks.omnisafe.evaluate.evaluate_run.
-    """
-    return _run(run, {"do": "evaluate", "spec": to_dict(spec), "options": options}, spec.method)
+    """Call benchmarks.omnisafe.evaluate.evaluate_run with these options."""
+    return _run("evaluate", spec, run, options)
 
 
 def stress_in_child(spec: RunSpec, run: Path, **options: Any) -> int:
-    """Play the newest checkpoint of `run` on changed environments.
-
-    `options` are those of benchmarks.omnisafe.evaluate.evaluate_changed.
-    """
-    return _run(run, {"do": "stress", "spec": to_dict(spec), "options": options}, spec.method)
+    """Call benchmarks.omnisafe.evaluate.evaluate_changed with these options."""
+    return _run("stress", spec, run, options)
 
 
 def keep_in_child(spec: RunSpec, run: Path, **options: Any) -> int:
-    """Write the policy of the newest checkpoint of `run`, with only the arrays needed for acting.
-
-    `options` are those of benchmarks.omnisafe.publish.write_kept.
-    """
-    return _run(run, {"do": "keep", "spec": to_dict(spec), "options": options}, spec.method)
+    """Call benchmarks.omnisafe.publish.write_kept with these options."""
+    return _run("keep", spec, run, options)
 
 
 def check_interpreter(method: str) -> None:
@@ -81,8 +63,9 @@ def check_interpreter(method: str) -> None:
         )
 
 
-def _run(folder: Path, order: dict[str, Any], method: str) -> int:
-    check_interpreter(method)
+def _run(do: str, spec: RunSpec, folder: Path, options: dict[str, Any], **more: Any) -> int:
+    check_interpreter(spec.method)
+    order = {"do": do, "spec": to_dict(spec), "options": options, **more}
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
     command = [sys.executable, "-m", "benchmarks.omnisafe", str(folder)]
     with held_back():
@@ -97,8 +80,8 @@ def _run(folder: Path, order: dict[str, Any], method: str) -> int:
         name = signal.Signals(-status).name
         hint = "; out of memory is the usual cause" if name == "SIGKILL" else ""
         raise RunFailed(
-            f"the process of {method} was killed by {name}{hint}; the same command goes on from "
-            "what was saved"
+            f"the process of {spec.method} was killed by {name}{hint}; the same command goes on "
+            "from what was saved"
         )
     return status
 

@@ -93,18 +93,8 @@ class RunLoop(Generic[Counts]):
         self.counters: Counts = resume.counters(counts, meta, run.out)
         rewind(run.out, meta["positions"])
         self.started = time.perf_counter() - self.counters.wall_seconds
-        self.boards = run.stack.enter_context(
-            contextlib.closing(
-                boards(
-                    run.spec,
-                    run.out,
-                    run.options.tensorboard,
-                    run.options.wandb,
-                    self.counters.env_steps,
-                    run.options.mlflow,
-                )
-            )
-        )
+        self.boards = boards(run.spec, run.out, run.options, self.counters.env_steps)
+        run.stack.enter_context(contextlib.closing(self.boards))
         self.reports = Reports(run.spec, run.out, run.options.reporter, run.status, self.boards)
         run.stack.enter_context(contextlib.closing(self.reports))
         self.metrics = run.stack.enter_context(contextlib.closing(metrics.MetricsWriter(run.out)))

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.identity import flatten
 from benchmarks.runs.spec import RunSpec, to_dict
+from benchmarks.training.counters import Options
 
 
 class Board(Protocol):
@@ -126,21 +127,14 @@ class Boards:
             board.close()
 
 
-def boards(
-    spec: RunSpec,
-    out: Path,
-    tensorboard: bool,
-    wandb: str | None,
-    start: int = 0,
-    mlflow: str | None = None,
-) -> Boards:
+def boards(spec: RunSpec, out: Path, options: Options, start: int = 0) -> Boards:
     """The requested boards of a run that continues from step `start`.
 
     Raises BadInput if one is not installed.
     """
-    chosen: list[Board] = [TensorBoard(out / "tensorboard", start)] if tensorboard else []
-    if wandb is not None:
-        chosen.append(WeightsAndBiases(wandb, out, spec))
-    if mlflow is not None:
-        chosen.append(MLflow(mlflow, out, spec))
+    chosen: list[Board] = [TensorBoard(out / "tensorboard", start)] if options.tensorboard else []
+    if options.wandb is not None:
+        chosen.append(WeightsAndBiases(options.wandb, out, spec))
+    if options.mlflow is not None:
+        chosen.append(MLflow(options.mlflow, out, spec))
     return Boards(chosen)

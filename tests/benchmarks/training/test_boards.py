@@ -108,13 +108,13 @@ def test_mlflow_gets_the_same_and_a_resumed_run_goes_on_there(tmp_path, monkeypa
     assert [step for step, values in run["rows"] if "eval/return" in values] == [204, 300, 402, 600]
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(BadInput, match="pip install mlflow"):
-        boards(toy_spec(), tmp_path, tensorboard=False, wandb=None, mlflow="safety")
+        boards(toy_spec(), tmp_path, Options(mlflow="safety"))
 
 
 def test_without_the_package_the_remedy_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(BadInput, match="pip install wandb"):
-        boards(toy_spec(), tmp_path, tensorboard=False, wandb="safety")
+        boards(toy_spec(), tmp_path, Options(wandb="safety"))
 
 
 def test_nobody_is_told_without_being_asked(tmp_path, wandb):
