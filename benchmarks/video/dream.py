@@ -74,14 +74,8 @@ def dream(
         name: tiled(_displayed(values, agent.env.obs[name].dtype))
         for name, values in said.obs.items()
     }
-    return Dream(
-        ahead,
-        obs,
-        tiled(said.reward),
-        tiled(said.cost),
-        tiled(said.hazards),
-        agent.config.model.cost_source,
-    )
+    reward, cost, hazards = map(tiled, (said.reward, said.cost, said.hazards))
+    return Dream(ahead, obs, reward, cost, hazards, agent.config.model.cost_source)
 
 
 def _displayed(values: np.ndarray, dtype: str) -> np.ndarray:

@@ -45,24 +45,14 @@ def images(env: EnvSpec, rows: Rows, dream: Dream, t: int, heading: float) -> Im
     for i, name in enumerate(key for key, spec in env.obs.items() if len(spec.shape) == 3):
         top, known = i * (CAMERA + 2 * TITLE - 20), dream.ahead[t] != NOT_YET
         if i > 0:
-            look.text(
-                panel,
-                (0, top + TITLE - 4),
-                f"{CAMERA_NAMES.get(name, name)}, predicted",
-                SMALL,
-                FAINT,
-                "ls",
-            )
+            title = f"{CAMERA_NAMES.get(name, name)}, predicted"
+            look.text(panel, (0, top + TITLE - 4), title, SMALL, FAINT, "ls")
         look.text(panel, (WIDTH - CAMERA, top + TITLE - 4), "difference", SMALL, FAINT, "ls")
         true, said = rows[name][t], dream.obs[name][t]
         difference = np.abs(true.astype(np.int16) - said.astype(np.int16)).astype(np.uint8)
         for x, picture in ((0, said), (WIDTH - CAMERA, difference)):
-            shown = (
-                look.fitted(picture, CAMERA)
-                if known
-                else Image.new("RGB", (CAMERA, CAMERA), look.PANEL)
-            )
-            panel.paste(shown, (x, top + TITLE))
+            blank = Image.new("RGB", (CAMERA, CAMERA), look.PANEL)
+            panel.paste(look.fitted(picture, CAMERA) if known else blank, (x, top + TITLE))
     return panel
 
 
@@ -93,9 +83,8 @@ def lidar_rings(env: EnvSpec, rows: Rows, dream: Dream, t: int, heading: float) 
         for array in (rows[name], dream.obs[name])
     )
     panel = _blank(dream, t)
-    panel.paste(
-        lidar.draw(MAP, true, said if dream.ahead[t] != NOT_YET else None, heading), (0, TITLE + 4)
-    )
+    rings = lidar.draw(MAP, true, said if dream.ahead[t] != NOT_YET else None, heading)
+    panel.paste(rings, (0, TITLE + 4))
     _legend(panel, kinds, "lidar, from the inside outwards; filled: true, outline: predicted")
     return panel
 
@@ -131,13 +120,8 @@ def _blank(dream: Dream, t: int) -> Image.Image:
     elif ahead == 0:
         look.badge(panel, (0, 0), "seen", look.LINE, look.INK)
     else:
-        look.badge(
-            panel,
-            (0, 0),
-            f"predicted {ahead} step{'s' * (ahead > 1)} ahead",
-            look.DREAM,
-            look.BACKGROUND,
-        )
+        words = f"predicted {ahead} step{'s' * (ahead > 1)} ahead"
+        look.badge(panel, (0, 0), words, look.DREAM, look.BACKGROUND)
     return panel
 
 

@@ -60,18 +60,7 @@ def video(path: Path, frames_per_second: float) -> Iterator[Add]:
 
 @contextlib.contextmanager
 def _mp4(path: Path, frames_per_second: float) -> Iterator[Add]:
-    options = [
-        "-crf",
-        QUALITY,
-        "-maxrate",
-        MOST_BITS,
-        "-bufsize",
-        MOST_BITS,
-        "-preset",
-        "medium",
-        "-movflags",
-        "+faststart",
-    ]
+    options = f"-crf {QUALITY} -maxrate {MOST_BITS} -bufsize {MOST_BITS} -preset medium"
     writer: Any = imageio.get_writer(
         path,
         format="FFMPEG",
@@ -79,7 +68,7 @@ def _mp4(path: Path, frames_per_second: float) -> Iterator[Add]:
         fps=frames_per_second,
         codec="libx264",
         quality=None,
-        ffmpeg_params=options,
+        ffmpeg_params=[*options.split(), "-movflags", "+faststart"],
     )
 
     def add(frame: Image.Image) -> None:
@@ -129,23 +118,12 @@ def still_rows(costs: np.ndarray, count: int) -> list[int]:
 
     If there are costs, half of the rows are moved to rows with a cost.
     """
-    length = len(costs)
-    rows = (
-        np.unique(((np.arange(count) + 0.5) * length / count).astype(int))
-        if count
-        else np.zeros(0, int)
-    )
+    rows = np.unique(((np.arange(count) + 0.5) * len(costs) / max(1, count)).astype(int)).tolist()
     costly = np.flatnonzero(costs > 0)
-    if not len(costly) or not len(rows):
-        return rows.tolist()
-    moved = costly[
-        np.unique(
-            np.linspace(0, len(costly) - 1, min(len(costly), -(-len(rows) // 2)))
-            .round()
-            .astype(int)
-        )
-    ]
-    free = rows.tolist()
-    for row in moved.tolist():
-        free.remove(min(free, key=lambda other: abs(other - row)))
-    return sorted({*free, *moved.tolist()})
+    if not len(costly) or not rows:
+        return rows
+    evenly = np.linspace(0, len(costly) - 1, min(len(costly), -(-len(rows) // 2)))
+    moved = costly[np.unique(evenly.round().astype(int))].tolist()
+    for row in moved:
+        rows.remove(min(rows, key=lambda other: abs(other - row)))
+    return sorted({*rows, *moved})

@@ -41,18 +41,9 @@ class Stage:
         task = get_task(spec.task)
         obs = "vision" if task.vision else spec.obs
         self._spec = spec
-        repeat, camera = spec.loop.action_repeat, _camera(task)
-        make = EnvFactory(
-            task.id,
-            obs,
-            repeat,
-            "rgb_array",
-            camera,
-            size,
-            size,
-            resize=spec.loop.resize,
-            python=chosen_python(),
-        )
+        repeat, resize, python = spec.loop.action_repeat, spec.loop.resize, chosen_python()
+        view = "rgb_array", _camera(task), size, size
+        make = EnvFactory(task.id, obs, repeat, *view, resize=resize, python=python)
         self._worker = single_worker(make)
         try:
             self._ask(*make_request(make), timeout_seconds=MAKE_SECONDS)
@@ -60,11 +51,10 @@ class Stage:
             self._ask("render")
             # direction of the robot's front camera, radians to the left of its x axis; 0 without
             self.heading: float = self._ask("heading")
-        except (EnvContractError, MissingGLError) as error:
+        except BaseException as error:
             self._worker.close()
-            raise BadInput(str(error)) from error
-        except BaseException:
-            self._worker.close()
+            if isinstance(error, EnvContractError | MissingGLError):
+                raise BadInput(str(error)) from error
             raise
 
     def _ask(self, *request: Any, timeout_seconds: float = ENV_TIMEOUT_SECONDS) -> Any:
@@ -82,12 +72,8 @@ class Stage:
         for t, action in enumerate(rows["action"][:-1], 1):
             obs, reward, terminated, truncated, info = self._ask("step", action)
             ended = bool(rows["is_last"][t])
-            same = np.allclose(
-                (reward, info["cost"]),
-                (rows["reward"][t], rows["cost"][t]),
-                rtol=TOLERANCE,
-                atol=TOLERANCE,
-            )
+            now, then = (reward, info["cost"]), (rows["reward"][t], rows["cost"][t])
+            same = np.allclose(now, then, rtol=TOLERANCE, atol=TOLERANCE)
             if not same or (terminated or truncated) != ended:
                 raise BadInput(
                     f"{self._spec.task}: episode {trace.episode} does not repeat itself (step "
@@ -99,10 +85,8 @@ class Stage:
             yield self._shot(obs)
 
     def _shot(self, obs: dict[str, np.ndarray]) -> Shot:
-        return Shot(
-            self._ask("render"),
-            {name: value for name, value in obs.items() if value.ndim == 3},
-        )
+        images = {name: value for name, value in obs.items() if value.ndim == 3}
+        return Shot(self._ask("render"), images)
 
     def __enter__(self) -> Stage:
         return self

@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw
 
 from benchmarks.envs.observations import LIDAR
 from benchmarks.video import look
+from benchmarks.video.look import DETAIL
 
-DETAIL = 2  # as in positions.py
 HOLE = 0.16  # share of the radius left free in the middle
 
 
@@ -40,19 +40,16 @@ def draw(
     for ring, (name, readings) in enumerate(true.items()):
         inner = HOLE + ring * width
         kind = look.KINDS.get(name, look.OTHER)
-        for filled, values in (
-            (True, readings),
-            (False, None if predicted is None else predicted[name]),
-        ):
-            for i, value in enumerate(() if values is None else values):
+        for filled, values in ((True, readings), (False, predicted[name] if predicted else ())):
+            for i, value in enumerate(values):
                 outer = inner + (0.92 * width) * float(np.clip(value, 0.0, 1.0))
                 corners = _wedge(large, i, len(readings), inner, outer, heading)
                 if filled:
                     canvas.polygon(corners, fill=look.tint(kind.color))
                 elif value > 0.02:  # smaller values would be a line on the ring
                     canvas.line([*corners, corners[0]], fill=kind.color, width=2 * DETAIL)
-        _circle(canvas, large, inner)
-    _circle(canvas, large, 0.97)
+        look.circle(canvas, large, inner)
+    look.circle(canvas, large, 0.97)
     look.robot(canvas, large, 0.05 * large, 1.2)
     return image.resize((size, size), Image.Resampling.LANCZOS)
 
@@ -71,8 +68,3 @@ def _wedge(
         (size / 2 * (1 - r * float(np.sin(a))), size / 2 * (1 - r * float(np.cos(a))))
         for r, a in ring
     ]
-
-
-def _circle(canvas: ImageDraw.ImageDraw, size: int, radius: float) -> None:
-    low, high = size / 2 * (1 - radius), size / 2 * (1 + radius)
-    canvas.ellipse((low, low, high, high), outline=look.LINE, width=DETAIL)

@@ -24,6 +24,7 @@ COST: Color = (213, 94, 0)  # vermillion
 REWARD: Color = (0, 158, 115)  # bluish green, as the goal that earns it
 DREAM: Color = (0, 0, 0)  # predictions in general
 BAR = 0.6  # tone of bars, for `tint`
+DETAIL = 2  # supersampling factor of maps and rings, for smooth edges
 SMALL, MEDIUM, LARGE = 14, 17, 24  # pixels
 
 
@@ -102,20 +103,20 @@ def mark(
     x, y = xy
     fill, outline = (tint(kind.color), None) if filled else (None, kind.color)
     if kind.shape == "disc":
-        draw.ellipse(
-            (x - radius, y - radius, x + radius, y + radius),
-            fill=fill,
-            outline=outline,
-            width=width,
-        )
+        box = (x - radius, y - radius, x + radius, y + radius)
+        draw.ellipse(box, fill, outline, width)
     elif kind.shape == "square":
         side = 0.85 * radius
-        draw.rectangle(
-            (x - side, y - side, x + side, y + side), fill=fill, outline=outline, width=width
-        )
+        draw.rectangle((x - side, y - side, x + side, y + side), fill, outline, width)
     else:
         corners = [(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)]
-        draw.polygon(corners, fill=fill, outline=outline, width=width)
+        draw.polygon(corners, fill, outline, width)
+
+
+def circle(draw: ImageDraw.ImageDraw, size: int, radius: float) -> None:
+    """Draw a circle around the centre of a square; `radius` is a share of half its size."""
+    low, high = size / 2 * (1 - radius), size / 2 * (1 + radius)
+    draw.ellipse((low, low, high, high), outline=LINE, width=DETAIL)
 
 
 def robot(draw: ImageDraw.ImageDraw, size: int, length: float, nose: float) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.video import look
+from benchmarks.video.look import DETAIL
 
 REACH = 3.0  # metres from the robot to the edge of the map
-DETAIL = 2  # supersampling factor, for smooth edges
 MARK_RADIUS = 0.2  # metres; for objects whose size the observation does not contain
 
 
@@ -49,9 +49,7 @@ def draw(
     image = Image.new("RGB", (large, large), look.PANEL)
     canvas = ImageDraw.Draw(image)
     for metres in range(1, int(REACH) + 1):
-        radius = metres * large / 2 / REACH
-        box = (large / 2 - radius, large / 2 - radius, large / 2 + radius, large / 2 + radius)
-        canvas.ellipse(box, outline=look.LINE, width=DETAIL)
+        look.circle(canvas, large, metres / REACH)
     for objects, filled in ((true, True), (predicted or {}, False)):
         for name, positions in objects.items():
             metres = hazard_size if name == "hazards" and hazard_size else MARK_RADIUS
@@ -66,12 +64,6 @@ def draw(
     look.robot(canvas, large, 0.14 * large / 2 / REACH, 1.4)
     image = image.resize((size, size), Image.Resampling.LANCZOS)
     for metres in range(1, int(REACH) + 1):
-        look.text(
-            image,
-            (size / 2 + 3, size / 2 + metres * size / 2 / REACH - 2),
-            f"{metres} m",
-            12,
-            look.FAINT,
-            "ld",
-        )
+        place = (size / 2 + 3, size / 2 + metres * size / 2 / REACH - 2)
+        look.text(image, place, f"{metres} m", 12, look.FAINT, "ld")
     return image
