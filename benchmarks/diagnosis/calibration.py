@@ -42,33 +42,20 @@ def calibration(
         total_said, total_true = (
             np.bincount(index, weights=x, minlength=BINS) for x in (said, true)
         )
-        yield Finding(
-            f"{name}: calibration error",
-            k,
-            float(np.abs(total_said - total_true).sum() / len(said)),
-        )
-        for predictor, guess in (
-            (MODEL, said),
-            (LAST_SEEN, happened[:, 0]),
-            (MEAN, happened.mean()),
-        ):
-            yield Finding(
-                f"{name}: Brier score",
-                k,
-                float(np.square(guess - true.astype(np.float64)).mean()),
-                predictor,
-            )
+        error = float(np.abs(total_said - total_true).sum() / len(said))
+        yield Finding(f"{name}: calibration error", k, error)
+        guesses = ((MODEL, said), (LAST_SEEN, happened[:, 0]), (MEAN, happened.mean()))
+        for predictor, guess in guesses:
+            score = float(np.square(guess - true.astype(np.float64)).mean())
+            yield Finding(f"{name}: Brier score", k, score, predictor)
         if k not in TABLES_AT:
             continue
         for b in np.flatnonzero(count):
-            low = float(b / BINS)
-            yield Finding(f"{name}: steps in bin", k, int(count[b]), bin_low=low)
-            yield Finding(
-                f"{name}: mean prediction", k, float(total_said[b] / count[b]), bin_low=low
-            )
-            yield Finding(
-                f"{name}: observed frequency", k, float(total_true[b] / count[b]), bin_low=low
-            )
+            low, steps = float(b / BINS), int(count[b])
+            said_here, true_here = float(total_said[b] / steps), float(total_true[b] / steps)
+            yield Finding(f"{name}: steps in bin", k, steps, bin_low=low)
+            yield Finding(f"{name}: mean prediction", k, said_here, bin_low=low)
+            yield Finding(f"{name}: observed frequency", k, true_here, bin_low=low)
         owner = np.repeat(np.arange(episodes), len(said) // episodes)
         for b, low, high in zip(range(BINS), *_intervals(owner, index, true)):
             if np.isfinite(low):

@@ -92,13 +92,8 @@ def frozen_against_running(run: Path, traces: Traces) -> list[Finding]:
     findings = []
     for name in ("cost", "return"):
         if len(last):
-            findings.append(
-                Finding(
-                    f"episode {name}: last {len(last)} training episodes",
-                    -1,
-                    float(last[name].mean()),
-                )
-            )
+            quantity = f"episode {name}: last {len(last)} training episodes"
+            findings.append(Finding(quantity, -1, float(last[name].mean())))
         played = traces.rows["reward" if name == "return" else name].sum(1)
         findings.append(
             Finding(f"episode {name}: frozen, {len(played)} new layouts", -1, float(played.mean()))

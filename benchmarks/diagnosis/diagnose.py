@@ -162,11 +162,8 @@ def plan_report(agent: SafeDreamer, traces: Traces) -> Iterator[Finding]:
     candidates = planner.candidates_per_iteration[-1] + planner.proposals
     yield Finding("share of safe plans", -1, mean(safe))
     yield Finding("share of decisions without any safe plan", -1, mean(safe == 0))
-    yield Finding(
-        "share of decisions with fewer safe plans than elites",
-        -1,
-        mean(safe * candidates < planner.elites - 0.5),
-    )
+    fewer = mean(safe * candidates < planner.elites - 0.5)
+    yield Finding("share of decisions with fewer safe plans than elites", -1, fewer)
     cost = np.cumsum(traces.rows["cost"], 1)
     steps = safe.shape[1] - planner.horizon
     followed = (cost[:, planner.horizon : planner.horizon + steps] - cost[:, :steps]) * (

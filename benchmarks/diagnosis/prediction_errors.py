@@ -41,10 +41,7 @@ def prediction_errors(
             {name: truth[name][:, at] * unit(env, name) for name in names} for at in (k, 0)
         )
         said = {name: np.asarray(values)[:, k] for name, values in predicted.obs.items()}
-        said |= {
-            "reward": np.asarray(predicted.reward)[:, k],
-            "cost": np.asarray(predicted.cost)[:, k],
-        }
+        said |= {n: np.asarray(getattr(predicted, n))[:, k] for n in ("reward", "cost")}
         if np.size(predicted.hazards):
             said[TRACKED] = np.asarray(predicted.hazards)[:, k]
             last[TRACKED] = _hazards(env, last)
@@ -124,18 +121,12 @@ def _distances(env: EnvSpec, guess: Rows, true: Rows) -> Named:
             where = env.layout.get(part)
             if where is None:
                 continue
-            within = NEAR if part == "hazards" else np.inf
-            yield _label(part), _misplaced(guess[name][:, where], true[name][:, where], within)
+            within, which = (NEAR, f" nearer than {NEAR} m") if part == "hazards" else (np.inf, "")
+            said, seen = guess[name][:, where], true[name][:, where]
+            yield f"{part}{which}: error in metres", _misplaced(said, seen, within)
             if part == "hazards" and TRACKED in guess:
-                yield _label(TRACKED), _misplaced(guess[TRACKED], true[name][:, where], within)
-
-
-def _label(part: str) -> str:
-    return (
-        f"{part}: error in metres"
-        if part == "goal"
-        else f"{part} nearer than {NEAR} m: error in metres"
-    )
+                off = _misplaced(guess[TRACKED], seen, within)
+                yield f"{TRACKED}{which}: error in metres", off
 
 
 def _misplaced(guess: np.ndarray, true: np.ndarray, within: float) -> float:
@@ -172,8 +163,5 @@ def mean(values: np.ndarray) -> float:
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Pearson correlation; NaN if either array is constant."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    return (
-        float(np.corrcoef(a, b)[0, 1])
-        if np.size(a) > 1 and np.std(a) > 0 and np.std(b) > 0
-        else float("nan")
-    )
+    varied = np.size(a) > 1 and np.std(a) > 0 and np.std(b) > 0
+    return float(np.corrcoef(a, b)[0, 1]) if varied else float("nan")

@@ -84,29 +84,23 @@ class Program:
         """
         parallel = self.options.parallel or max(1, (os.cpu_count() or 1) // 4)
         chosen = [job for job in jobs(self.sizes) if job.part in self.options.parts]
-        trains = "b" in self.options.parts
         with (
             tempfile.TemporaryDirectory() as folder,
             Launcher(parallel, Path(folder), self.record) as launcher,
             ThreadPoolExecutor(1) as background,
         ):
             self.say(f"preparing {len(chosen)} jobs, {parallel} at once")
-            prepared = background.submit(
-                launcher.prepare, chosen, self.end - 60 * (MEASURING if chosen else 0.0)
-            )
-            if trains:
-                self.train(MEASURING if chosen else 0.0)
+            reserve = MEASURING if chosen else 0.0
+            prepared = background.submit(launcher.prepare, chosen, self.end - 60 * reserve)
+            if "b" in self.options.parts:
+                self.train(reserve)
                 self.save()
             launcher.measure(prepared.result(), self.end)
         self.save()
-        states = [row["state"] for row in self.report["jobs"].values()]
-        states += [
-            value["state"] for name, value in self.report.items() if name.startswith("part ")
-        ]
-        self.say(
-            "finished: "
-            f"{', '.join(f'{states.count(s)} {s}' for s in ('done', 'failed', 'skipped'))}"
-        )
+        rows = [*self.report["jobs"].values(), self.report.get("part b")]
+        states = [row["state"] for row in rows if row]
+        counts = (f"{states.count(state)} {state}" for state in ("done", "failed", "skipped"))
+        self.say(f"finished: {', '.join(counts)}")
         return 1 if "failed" in states else 0
 
     def train(self, reserve: float) -> None:
@@ -116,16 +110,13 @@ class Program:
         """
         minutes = (self.end - time.monotonic()) / 60 - reserve
         if minutes < LEAST_TRAINING and not self.options.rehearse:
-            self.report["part b"] = {
-                "state": "skipped",
-                "reason": f"{minutes:.1f} minutes were left",
-            }
+            reason = f"{minutes:.1f} minutes were left"
+            self.report["part b"] = {"state": "skipped", "reason": reason}
             return
         self.say(f"training for {minutes:.1f} minutes")
+        run, rehearse = self.options.out / "run", self.options.rehearse
         try:
-            found = training.train(
-                self.options.out / "run", minutes, self.options.rehearse, self.say
-            )
+            found = training.train(run, minutes, rehearse, self.say)
         except Exception:  # noqa: BLE001
             self.report["part b"] = {"state": "failed", "reason": traceback.format_exc()}
             self.say(f"training failed:\n{traceback.format_exc()}")

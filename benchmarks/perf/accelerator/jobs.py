@@ -49,6 +49,13 @@ class Sizes:
     repeats: int = 10
     every_kind_once: bool = False
 
+    def timed(
+        self, method: str, obs: str, preset: str, numbers: str, **more: Any
+    ) -> dict[str, Any]:
+        """Arguments of the jobs that time an agent."""
+        shared = {"method": method, "obs": obs, "preset": preset, "numbers": numbers}
+        return {**shared, **more, "repeats": self.repeats}
+
 
 FULL = Sizes()
 REHEARSAL = Sizes(
@@ -74,37 +81,14 @@ def jobs(sizes: Sizes) -> list[Job]:
         update(sizes, "TF32"),
         *(act(sizes, "osrp_lag", n, "bfloat16") for n in more),
         update(sizes, "float32"),
-        *(
-            Job(
-                f"render, {n} workers",
-                "a",
-                "render",
-                {"task": RENDERED_TASK, "workers": n, "seconds": sizes.render_seconds},
-            )
-            for n in sizes.workers
-        ),
+        *(render(sizes, n) for n in sizes.workers),
         update(sizes, "float32", obs="coordinates", preset=sizes.small),
         act(sizes, "bsrp_lag", sizes.workers[0], "bfloat16"),
         act(sizes, "osrp_lag", one, "TF32"),
         update(sizes, "bfloat16", conv_impl="matmul"),
+        *(seeds(sizes, "coordinates", n, "float32") for n in sizes.seeds),
+        *(seeds(sizes, "vision", n, "bfloat16") for n in sizes.seeds),
     ]
-    for obs, numbers in (("coordinates", "float32"), ("vision", "bfloat16")):
-        found += [
-            Job(
-                f"seeds, {obs}, {n}",
-                "c",
-                "seeds",
-                {
-                    "method": "bsrp_lag",
-                    "obs": obs,
-                    "preset": sizes.small,
-                    "numbers": numbers,
-                    "seeds": n,
-                    "repeats": sizes.repeats,
-                },
-            )
-            for n in sizes.seeds
-        ]
     if sizes.every_kind_once:
         return list({job.kind: job for job in reversed(found)}.values())[::-1]
     return found
@@ -115,25 +99,23 @@ def update(
 ) -> Job:
     """An update of BSRP-Lag."""
     form = "" if conv_impl == "auto" else f", convolutions by {conv_impl}"
-    args = {
-        "method": "bsrp_lag",
-        "obs": obs,
-        "preset": preset or sizes.vision,
-        "numbers": numbers,
-        "conv_impl": conv_impl,
-        "repeats": sizes.repeats,
-    }
+    args = sizes.timed("bsrp_lag", obs, preset or sizes.vision, numbers, conv_impl=conv_impl)
     return Job(f"update, {obs}, {numbers}{form}", "a", "update", args)
 
 
 def act(sizes: Sizes, method: str, envs: int, numbers: str) -> Job:
     """Actions for several environments at once, from vision."""
-    args = {
-        "method": method,
-        "obs": "vision",
-        "preset": sizes.vision,
-        "numbers": numbers,
-        "envs": envs,
-        "repeats": sizes.repeats,
-    }
+    args = sizes.timed(method, "vision", sizes.vision, numbers, envs=envs)
     return Job(f"act, {method}, {envs} environments, {numbers}", "a", "act", args)
+
+
+def seeds(sizes: Sizes, obs: str, count: int, numbers: str) -> Job:
+    """Updates of several seeds of BSRP-Lag in one process."""
+    args = sizes.timed("bsrp_lag", obs, sizes.small, numbers, seeds=count)
+    return Job(f"seeds, {obs}, {count}", "c", "seeds", args)
+
+
+def render(sizes: Sizes, workers: int) -> Job:
+    """Steps of rendering environments."""
+    args = {"task": RENDERED_TASK, "workers": workers, "seconds": sizes.render_seconds}
+    return Job(f"render, {workers} workers", "a", "render", args)

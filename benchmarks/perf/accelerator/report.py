@@ -10,13 +10,12 @@ Rows = dict[str, dict[str, Any]]
 def with_shares(rows: Rows) -> Rows:
     """Rows with FLOP/s as a share of the matmul peak of their number format, if measured."""
     peaks = next((row["peak_gflops"] for row in rows.values() if "peak_gflops" in row), {})
-    return {name: _with_share(row, peaks) for name, row in rows.items()}
-
-
-def _with_share(row: dict[str, Any], peaks: dict[str, float]) -> dict[str, Any]:
-    if not peaks or "pipelined" not in row:
-        return row
-    return row | {"share_of_peak": row["gflop"] / row["pipelined"] / peaks[row["args"]["numbers"]]}
+    shares = {
+        name: row["gflop"] / row["pipelined"] / peaks[row["args"]["numbers"]]
+        for name, row in rows.items()
+        if peaks and "pipelined" in row
+    }
+    return rows | {name: rows[name] | {"share_of_peak": share} for name, share in shares.items()}
 
 
 def line(row: dict[str, Any]) -> str:
@@ -37,11 +36,9 @@ def line(row: dict[str, Any]) -> str:
     if "updates_per_second" in row:
         parts.append(f"{row['updates_per_second']:.1f} updates/s over all seeds")
     if "frames_per_second" in row:
-        parts.append(
-            f"{row['steps_per_second']:.0f} steps/s, {row['frames_per_second']:.0f} frames/s"
-        )
+        parts.append(f"{row['steps_per_second']:.0f} steps/s")
+        parts.append(f"{row['frames_per_second']:.0f} frames/s")
     if "compile_seconds" in row:
-        parts.append(
-            f"traced {row['trace_seconds']:.1f} s, compiled {row['compile_seconds']:.1f} s"
-        )
+        parts.append(f"traced {row['trace_seconds']:.1f} s")
+        parts.append(f"compiled {row['compile_seconds']:.1f} s")
     return f"{row['state']:8} {row['name']}: {', '.join(parts)}"

@@ -58,35 +58,19 @@ def train(run: Path, minutes: float, rehearse: bool, say: Callable[[str], None])
     args, film = (REHEARSED_TRAIN, REHEARSED_FILM) if rehearse else (TRAIN, FILM)
     can_film = bool(chosen_python()) or importlib.util.find_spec("safety_gymnasium") is not None
     limit = max(0.5, minutes - AROUND_MINUTES - (FILM_MINUTES if can_film else 0.0))
-    command = [
-        "train",
-        *args,
-        "--out",
-        str(run),
-        "--max-minutes",
-        f"{limit:.2f}",
-        "--report-seconds",
-        f"{REPORT_SECONDS:g}",
-    ]
+    limits = ["--max-minutes", f"{limit:.2f}", "--report-seconds", f"{REPORT_SECONDS:g}"]
+    command = ["train", *args, "--out", str(run), *limits]
     begun = time.monotonic()
     trained = command_line(command, run.with_name("train.txt"), 60 * limit, say)
     found = {"train": trained, "last_metrics": last_row(run / METRICS_FILE)}
     left = 60 * minutes - (time.monotonic() - begun)
-    if not can_film:
-        found["film"] = {
-            "state": "skipped",
-            "reason": "no Safety-Gymnasium to draw with, here or by --env-python",
-        }
-    elif trained["state"] == "failed" or left <= 0:
-        found["film"] = {
-            "state": "skipped",
-            "reason": f"training {trained['state']}, {left:.0f} s left",
-        }
-    else:
-        found["film"] = command_line(
-            ["evaluate", str(run), *film], run.with_name("film.txt"), left, say
-        )
-    return found
+    if can_film and trained["state"] != "failed" and left > 0:
+        words = ["evaluate", str(run), *film]
+        return found | {"film": command_line(words, run.with_name("film.txt"), left, say)}
+    reason = "no Safety-Gymnasium to draw with, here or by --env-python"
+    if can_film:
+        reason = f"training {trained['state']}, {left:.0f} s left"
+    return found | {"film": {"state": "skipped", "reason": reason}}
 
 
 def command_line(
@@ -107,9 +91,7 @@ def command_line(
     try:
         for stop in (None, signal.SIGTERM, signal.SIGKILL):
             if stop is not None:
-                say(
-                    f"{args[0]}: {signal.Signals(stop).name} after {time.monotonic() - begun:.0f} s"
-                )
+                say(f"{args[0]}: {stop.name} after {time.monotonic() - begun:.0f} s")
                 process.send_signal(stop)
             if wait(process, log, seconds + GRACE_SECONDS if stop is None else GRACE_SECONDS, say):
                 break
