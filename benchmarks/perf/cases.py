@@ -148,55 +148,31 @@ def release_cases() -> list[Case]:
     ]
 
 
+def cpu(kind: str, method: str, what: str, **more: Any) -> Case:
+    """A case under the preset `cpu`."""
+    return Case(f"{kind}, {what}", method, "coordinates", kind, preset="cpu", **more)
+
+
 def cpu_cases() -> list[Case]:
     """Actions and updates under the preset `cpu`."""
-    return [
-        Case(f"{kind}, {name}, cpu", name, "coordinates", kind, preset="cpu")
-        for name, kind in (
-            ("bsrp_lag", "update"),
-            ("osrp_lag", "update"),
-            ("osrp_lag", "plan"),
-            ("bsrp_lag", "plan"),
-        )
-    ]
+    updates = [cpu("update", name, f"{name}, cpu") for name in ("bsrp_lag", "osrp_lag")]
+    return updates + [cpu("plan", name, f"{name}, cpu") for name in ("osrp_lag", "bsrp_lag")]
 
 
 def scaling_cases() -> list[Case]:
     """Growth of time and memory: the preset `cpu` with one size changed at a time."""
-    updates = [("batch_size", value) for value in (8, 16, 32, 64)]
-    sizes = {
+    updates = {
         "imagination.horizon": (5, 15, 30),
         "imagination.starts": (32, 64, 256),
         "model.deter": (64, 128, 256, 512),
         "model.units": (64, 128, 256, 512),
     }
     plans = {"planner.horizon": (5, 10, 15), "planner.candidates": (32, 64, 256, 500)}
-    return [
-        *(
-            Case(
-                f"update, {name}={value}",
-                "bsrp_lag",
-                "coordinates",
-                "update",
-                preset="cpu",
-                batch_size=value,
-            )
-            for name, value in updates
-        ),
-        *(
-            Case(
-                f"{kind}, {name}={value}",
-                method,
-                "coordinates",
-                kind,
-                preset="cpu",
-                sizes=((name, value),),
-            )
-            for kind, method, table in (("update", "bsrp_lag", sizes), ("plan", "osrp_lag", plans))
-            for name, values in table.items()
-            for value in values
-        ),
-    ]
+    cases = [cpu("update", "bsrp_lag", f"batch_size={n}", batch_size=n) for n in (8, 16, 32, 64)]
+    for kind, acting, sizes in (("update", "bsrp_lag", updates), ("plan", "osrp_lag", plans)):
+        for name, values in sizes.items():
+            cases += [cpu(kind, acting, f"{name}={n}", sizes=((name, n),)) for n in values]
+    return cases
 
 
 def convolution_cases() -> list[Case]:
@@ -212,18 +188,15 @@ def baseline_cases() -> list[Case]:
     it.
     """
     where = (("cpu", "coordinates"), ("release", "vision"), ("matched", "vision"))
-    cases = [
-        Case(f"update, {name}, {p} ({o})", name, o, "update", preset=p)
-        for p, o in where
-        for name in ("lambda", "safe_slac")
-    ]
     return [
-        Case(
-            "update, bsrp_lag, cpu (coordinates)", "bsrp_lag", "coordinates", "update", preset="cpu"
-        ),
-        *cases,
+        cpu("update", "bsrp_lag", "bsrp_lag, cpu (coordinates)"),
         *(
-            Case(f"update, {name}, cpu (coordinates)", name, "coordinates", "update", preset="cpu")
+            Case(f"update, {name}, {p} ({o})", name, o, "update", preset=p)
+            for p, o in where
+            for name in ("lambda", "safe_slac")
+        ),
+        *(
+            cpu("update", name, f"{name}, cpu (coordinates)")
             for name in ("sac_lag", "dyna_lag", "mbpo_lag", "mve_lag")
         ),
     ]
