@@ -41,18 +41,11 @@ def evaluate(
     """
     for mode, split in enumerate((records.EVAL, records.EVAL_SAMPLED)[: 1 + policy.samples]):
         seed = int(np.random.SeedSequence([run_seed, STREAM, env_steps, mode]).generate_state(1)[0])
+        played = range(first_episode, first_episode + episodes)
         with borrowed_rng(seed):
             yield (
                 split,
-                _play(
-                    policy,
-                    make_env,
-                    run_seed,
-                    range(first_episode, first_episode + episodes),
-                    mode == 0,
-                    on_fault,
-                    should_stop,
-                ),
+                _play(policy, make_env, run_seed, played, mode == 0, on_fault, should_stop),
             )
 
 

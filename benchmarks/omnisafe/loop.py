@@ -110,16 +110,12 @@ class Loop(RunLoop[Progress]):
         self.point = self._point()
 
     def _learner(self) -> Learner:
-        budget = self.budget
-        setup = Setup(
-            self.spec.method,
-            self.spec.agent,
-            self.spec.seed,
-            budget.total_steps,
-            budget.omnisafe_repeat,
-        )
+        spec, budget = self.spec, self.budget
+        steps = budget.total_steps, budget.omnisafe_repeat
         try:
-            return make_learner(setup, self.envs, self._tick)
+            return make_learner(
+                Setup(spec.method, spec.agent, spec.seed, *steps), self.envs, self._tick
+            )
         except ValueError as error:
             raise BadInput(str(error)) from error
 
@@ -254,12 +250,8 @@ class Loop(RunLoop[Progress]):
         self.reports.losses = {
             name: row[key] for key, name in SHOWN.items() if math.isfinite(row.get(key, math.nan))
         }
-        shown = {
-            "env_steps": counters.env_steps,
-            "agent_steps": counters.agent_steps,
-            "updates": self.updates,
-        }
-        self.write(shown | {"wall_seconds": round(now, 2)} | row)
+        steps = {"env_steps": counters.env_steps, "agent_steps": counters.agent_steps}
+        self.write(steps | {"updates": self.updates, "wall_seconds": round(now, 2)} | row)
         broken = [key for key, value in row.items() if key in SHOWN and not math.isfinite(value)]
         if broken:
             raise RunFailed(

@@ -65,18 +65,10 @@ class Watch:
         """
         for update, batch, values in self._pending:
             if int(values[NONFINITE]):
-                metrics = {
-                    name: float(np.mean(value))
-                    for name, value in jax.device_get(dict(values)).items()
-                }
+                fetched, arrays = jax.device_get((dict(values), dict(batch)))
+                metrics = {name: float(np.mean(value)) for name, value in fetched.items()}
                 wrong = [name for name, value in metrics.items() if not np.isfinite(value)]
-                self._raise(
-                    f"update {update}",
-                    env_steps,
-                    origins(wrong),
-                    jax.device_get(dict(batch)),
-                    metrics,
-                )
+                self._raise(f"update {update}", env_steps, origins(wrong), arrays, metrics)
         self._pending.clear()
 
     def check_actions(
@@ -98,15 +90,12 @@ class Watch:
         metrics: Mapping[str, float],
     ) -> None:
         advice = "lower the learning rate, or train with another seed"
-        finite = {
-            name: array[np.isfinite(array)]
+        largest = {
+            name: float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
             for name, array in arrays.items()
             if array.dtype.kind == "f"
         }
-        largest = {name: float(np.abs(values).max(initial=0.0)) for name, values in finite.items()}
-        if large := [
-            f"{name} reaches {value:.2g}" for name, value in largest.items() if value > LARGE
-        ]:
+        if large := [f"{name} reaches {x:.2g}" for name, x in largest.items() if x > LARGE]:
             advice = (
                 "the environment sent numbers whose squares float32 can hardly hold: "
                 f"{', '.join(large)}; scale them"

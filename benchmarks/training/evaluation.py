@@ -108,11 +108,8 @@ def run_episodes(
                 state, carry, step.obs, step.is_first, fold_in(key, count), "eval"
             )
             if on_step is not None:
-                on_step(
-                    step,
-                    np.asarray(actions),
-                    {name: np.asarray(value) for name, value in info.items()},
-                )
+                shown = {name: np.asarray(value) for name, value in info.items()}
+                on_step(step, np.asarray(actions), shown)
             try:
                 step = envs.step(np.asarray(actions))
             finally:  # reported even if the environment could not be replaced

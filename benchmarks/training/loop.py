@@ -94,11 +94,8 @@ class Loop(RunLoop[Counters]):
             mark = meta["replay_mark"]
             resume.fits(found, journal.load, self.replay, out / REPLAY, mark)
         else:
-            self.state = (
-                options.init_state(self.envs.spec)
-                if options.init_state
-                else self.agent.init(spec.seed)
-            )
+            init = options.init_state
+            self.state = init(self.envs.spec) if init else self.agent.init(spec.seed)
             self.discard_replay()
         batch = self.config.batch_size, self.config.batch_length
         self.batches = stack.enter_context(
@@ -226,9 +223,8 @@ class Loop(RunLoop[Counters]):
 
     def _random_actions(self) -> np.ndarray:
         rng = np.random.default_rng([self.spec.seed, PREFILL, self.counters.iterations])
-        return rng.uniform(-1.0, 1.0, (self.config.num_envs, self.envs.spec.action_dim)).astype(
-            np.float32
-        )
+        shape = self.config.num_envs, self.envs.spec.action_dim
+        return rng.uniform(-1.0, 1.0, shape).astype(np.float32)
 
     def _learn(self) -> None:
         """Dispatch the updates whose batches were drawn in the previous iteration, then request
@@ -330,8 +326,9 @@ class Loop(RunLoop[Counters]):
             "env_steps": env_steps,
             "agent_steps": self.counters.agent_steps,
             "updates": self.counters.updates,
+            "wall_seconds": round(now, 2),
+            "env_steps_per_second": round(speed, 2),
         }
-        row |= {"wall_seconds": round(now, 2), "env_steps_per_second": round(speed, 2)}
         self.write(row | values | self.sections.flush())
 
     def save(self) -> None:

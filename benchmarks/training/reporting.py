@@ -47,9 +47,8 @@ class Reports:
         self.records.write(record)
         if split == records.TRAIN:
             self._recent.append(episode)
-            self._boards.write(
-                {"train/return": episode.return_, "train/cost": episode.cost}, env_steps
-            )
+            values = {"train/return": episode.return_, "train/cost": episode.cost}
+            self._boards.write(values, env_steps)
 
     def evaluated(self, episodes: Sequence[Episode], snapshot: Snapshot) -> None:
         """Report a finished evaluation in a permanent line."""
@@ -68,6 +67,7 @@ class Reports:
             mean_return_cost(x) if x else None for x in (self._recent, self._evaluation)
         )
         speed = self.speed(seconds, env_steps)
+        ahead = self._evaluations_ahead(env_steps) * self.evaluation_seconds
         return Snapshot(
             env_steps,
             self._spec.steps,
@@ -78,7 +78,7 @@ class Reports:
             self.losses,
             state,
             self._max_seconds,
-            self._evaluations_ahead(env_steps) * self.evaluation_seconds,
+            ahead,
         )
 
     def _evaluations_ahead(self, env_steps: int) -> int:

@@ -7,7 +7,6 @@ the actions, all randomness derives from the run's seed and counters, and no clo
 
 from __future__ import annotations
 
-import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -134,21 +133,15 @@ def _unusable(out: Path, path: Path, run_id: str) -> str | None:
         file = path / checkpoint.META
         expect(meta, {"positions": dict}, file)
         positions = meta["positions"]
-        expect(
-            positions,
-            dict.fromkeys((RECORDS_FILE, METRICS_FILE), int),
-            file,
-            "positions.",
-        )
-        if fault := checkpoint.unreadable(path) or _rows_fault(
-            out / RECORDS_FILE, positions[RECORDS_FILE]
+        expect(positions, dict.fromkeys((RECORDS_FILE, METRICS_FILE), int), file, "positions.")
+        if fault := (
+            checkpoint.unreadable(path)
+            or _rows_fault(out / RECORDS_FILE, positions[RECORDS_FILE])
+            or _lines_fault(out / METRICS_FILE, positions[METRICS_FILE])
         ):
             return fault
-        if fault := _lines_fault(out / METRICS_FILE, positions[METRICS_FILE]):
-            return fault
-        marks: Any = (
-            {"": meta["replay_mark"]} if "replay_mark" in meta else meta.get("replay_marks")
-        )
+        mark = "replay_mark"
+        marks: Any = {"": meta[mark]} if mark in meta else meta.get("replay_marks")
         expect({"replay_marks": marks}, {"replay_marks": dict}, file)
         for name, mark in marks.items():
             replay_journal.check(out / REPLAY / name, mark)
@@ -169,9 +162,8 @@ def _lines_fault(file: Path, position: int) -> str | None:
             f"{file.name} has {size} bytes, fewer than the {position} that the checkpoint "
             "counts on: rows were removed"
         )
-    with contextlib.ExitStack() as stack:
-        if position:
-            opened = stack.enter_context(file.open("rb"))
+    if position:
+        with file.open("rb") as opened:
             opened.seek(position - 1)
             if opened.read(1) != b"\n":
                 return (
@@ -233,12 +225,9 @@ def restore(
     tally.forget(step.lost)
     now = _row(step)
     different = [
-        index
-        for index in range(envs.num_envs)
-        if any(
-            not np.array_equal(now[name][index], saved[index])
-            for name, saved in parts["row"].items()
-        )
+        i
+        for i in range(envs.num_envs)
+        if not all(np.array_equal(now[name][i], saved[i]) for name, saved in parts["row"].items())
     ]
     if different:
         say(

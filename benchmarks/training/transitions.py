@@ -20,15 +20,9 @@ from benchmarks.runs.spec import RunSpec
 
 def row_specs(env_spec: EnvSpec) -> dict[str, ArraySpec]:
     """Arrays of one replay row."""
-    scalars = {
-        "reward": "float32",
-        "cost": "float32",
-        "is_first": "bool",
-        "is_last": "bool",
-        "is_terminal": "bool",
-    }
     rows = dict(env_spec.obs) | {"action": ArraySpec((env_spec.action_dim,), "float32")}
-    return rows | {name: ArraySpec((), dtype) for name, dtype in scalars.items()}
+    rows |= dict.fromkeys(("reward", "cost"), ArraySpec((), "float32"))
+    return rows | dict.fromkeys(("is_first", "is_last", "is_terminal"), ArraySpec((), "bool"))
 
 
 def row(step: Step, actions: np.ndarray, truncation_is_terminal: bool) -> dict[str, np.ndarray]:
@@ -37,12 +31,7 @@ def row(step: Step, actions: np.ndarray, truncation_is_terminal: bool) -> dict[s
     The action is zero where the episode has ended.
     """
     rows = dict(step.obs) | {"action": np.where(step.is_last[:, None], np.float32(0), actions)}
-    rows |= {
-        "reward": step.reward,
-        "cost": step.cost,
-        "is_first": step.is_first,
-        "is_last": step.is_last,
-    }
+    rows |= {name: getattr(step, name) for name in ("reward", "cost", "is_first", "is_last")}
     return rows | {"is_terminal": step.is_last if truncation_is_terminal else step.is_terminal}
 
 
@@ -60,12 +49,7 @@ def make_replay(spec: RunSpec, env_spec: EnvSpec) -> Replay:
     """
     directory = Path(spec.replay.directory) if spec.replay.directory else None
     try:
-        return Replay(
-            row_specs(env_spec),
-            spec.replay.capacity,
-            spec.loop.num_envs,
-            directory,
-            rows_filled(spec),
-        )
+        size = spec.replay.capacity, spec.loop.num_envs
+        return Replay(row_specs(env_spec), *size, directory, rows_filled(spec))
     except ValueError as error:
         raise BadInput(str(error)) from error
