@@ -82,13 +82,7 @@ class Policy:
             workers="inline",
             first_episode=UNSEEN_EPISODE if unseen else 0,
         )
-        rows = {
-            "episode": [e.episode for e in done],
-            "return": [e.return_ for e in done],
-            "cost": [e.cost for e in done],
-            "length": [e.length for e in done],
-        }
-        return pd.DataFrame(rows)
+        return pd.DataFrame(done).rename(columns={"return_": "return"})
 
 
 def make_agent(

@@ -41,20 +41,10 @@ SIX_HELP = (
     "Safety-Gymnasium's six use safety_gymnasium.wrappers.SafeTimeLimit, or let step return five "
     'with the cost in info["cost"]'
 )
+RESET_HELP = "reset must take seed and options by keyword: reset(self, *, seed=None, options=None)"
 # Names that observation keys must not shadow: other arrays in a replay row, then other terms of the
 # world model's loss.
-RESERVED = (
-    "action",
-    "reward",
-    "cost",
-    "is_first",
-    "is_last",
-    "is_terminal",
-    "cont",
-    "motion",
-    "dyn",
-    "rep",
-)
+RESERVED = "action reward cost is_first is_last is_terminal cont motion dyn rep".split()
 
 
 class Transition(NamedTuple):
@@ -176,35 +166,27 @@ def _returned(result: Any) -> str:
 
 
 @contextlib.contextmanager
-def explain_wrapper() -> Iterator[None]:
-    """Turn the unpacking errors of Gymnasium's wrappers around a six-tuple into an EnvContractError
-    with the fix.
-    """
+def explain(kinds: tuple[type[Exception], ...], pattern: str, help_text: str) -> Iterator[None]:
+    """Turn an error of these kinds whose message matches into an EnvContractError with the fix."""
     try:
         yield
-    except (ValueError, TypeError, gymnasium.error.Error) as error:
-        if not re.search(
-            r"values to unpack \(expected 5|cannot unpack non-iterable|five element tuple",
-            str(error),
-        ):
+    except kinds as error:
+        if not re.search(pattern, str(error)):
             raise
-        raise EnvContractError(f"{SIX_HELP} ({error})") from error
+        raise EnvContractError(f"{help_text} ({error})") from error
 
 
-@contextlib.contextmanager
-def explain_reset() -> Iterator[None]:
-    """Turn the TypeError of a `reset` without seed or options into an EnvContractError."""
-    try:
-        yield
-    except TypeError as error:
-        if not re.search(
-            r"reset\(\) got an unexpected keyword argument '(seed|options)'", str(error)
-        ):
-            raise
-        raise EnvContractError(
-            "reset must take seed and options by keyword: reset(self, *, seed=None, "
-            f"options=None) ({error})"
-        ) from error
+def explain_wrapper() -> contextlib.AbstractContextManager[None]:
+    """Explain the unpacking errors of Gymnasium's wrappers around a six-tuple."""
+    kinds = (ValueError, TypeError, gymnasium.error.Error)
+    unpacking = r"values to unpack \(expected 5|cannot unpack non-iterable|five element tuple"
+    return explain(kinds, unpacking, SIX_HELP)
+
+
+def explain_reset() -> contextlib.AbstractContextManager[None]:
+    """Explain the TypeError of a `reset` without seed or options."""
+    unknown = r"reset\(\) got an unexpected keyword argument '(seed|options)'"
+    return explain((TypeError,), unknown, RESET_HELP)
 
 
 def box_actions(name: str, space: Any) -> Box:

@@ -86,7 +86,6 @@ class Server:
         return answer
 
     def close(self) -> None:
-        """Close the environment."""
         if self._env is not None:
             self._env.close()
 

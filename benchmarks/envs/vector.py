@@ -334,9 +334,8 @@ class VectorEnv:
                     answer = worker.receive(self._timeout_seconds)
             except WorkerError as again:
                 self._faults.append(Fault(index, episode, taken, True, str(error)))
-                error, self._actions[index] = again, []
-                self._episode[index] = self._next[index]
-                self._next[index] += self.num_envs
+                error = again
+                self._start(index)
             else:
                 if not attempt:
                     self._faults.append(Fault(index, episode, taken, False, str(error)))

@@ -118,7 +118,6 @@ class ProcessWorker:
 
     @property
     def pid(self) -> int:
-        """Process id."""
         return self._process.pid
 
     def send(self, request: tuple[Any, ...]) -> None:
@@ -219,7 +218,6 @@ class InlineWorker:
         """Nothing to wait for."""
 
     def close(self) -> None:
-        """Close the environment."""
         self._server.close()
 
     def kill(self) -> None:

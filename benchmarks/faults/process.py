@@ -38,7 +38,6 @@ class Training(NamedTuple):
     extra: tuple[str, ...] = ()
 
     def command(self, *more: str) -> list[str]:
-        """The command line."""
         named = {name: x for name, x in self._asdict().items() if name not in ("cache", "extra")}
         flags = [word for name, value in named.items() for word in option(name, value)]
         return [sys.executable, "-m", "benchmarks.cli", "train", *flags, *self.extra, *more]

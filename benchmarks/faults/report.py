@@ -81,7 +81,6 @@ def injected_table(report: dict[str, Any]) -> list[str]:
 
 
 def main(options: ReportOptions) -> int:
-    """Write the page."""
     lines: list[str] = [INTRODUCTION]
     for path in sorted(options.folder.glob("kills-*.json")):
         lines += kills_table(read_object(path))

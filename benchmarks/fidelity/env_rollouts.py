@@ -53,7 +53,6 @@ def check(path: Path) -> list[Row]:
 
 
 def check_task(task_id: str, arrays: Mapping[str, np.ndarray]) -> list[Row]:
-    """Compare one task; returns its rows."""
     recorded = Rollout(*(arrays[f"{task_id}/{field}"] for field in Rollout._fields))
     actions, seed = arrays[f"{task_id}/action"], int(arrays.get(f"{task_id}/seed", 0))
     ours = replay(task_id, actions, seed)

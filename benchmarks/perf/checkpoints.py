@@ -105,7 +105,6 @@ def size(paths: Any) -> int:
 
 
 def main(options: CheckpointOptions) -> int:
-    """Measure, print, and write JSON on request."""
     check_folder(options.scratch, "--scratch")
     if options.out:
         check_folder(options.out)

@@ -92,7 +92,6 @@ def throughput(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def main(options: LoopOptions) -> int:
-    """Measure, print, and write JSON on request."""
     if options.out:
         check_folder(options.out)
     rows = []

@@ -212,7 +212,6 @@ def with_shares(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def main(options: PlanningOptions) -> int:
-    """Measure, print, and write JSON on request."""
     if unknown := set(options.searches) - set(SEARCHES):
         raise BadInput(f"unknown searches {sorted(unknown)}; valid: {', '.join(SEARCHES)}")
     if options.out:

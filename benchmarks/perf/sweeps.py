@@ -179,7 +179,6 @@ def measure(options: SweepOptions, folder: Path) -> dict[str, Any]:
 
 
 def main(options: SweepOptions) -> int:
-    """Measure, print, and write JSON on request."""
     check_folder(options.scratch, "--scratch")
     if options.out:
         check_folder(options.out)

@@ -34,12 +34,10 @@ class TensorBoard:
         self._writer = SummaryWriter(str(folder), purge_step=start + 1 if start else 0)
 
     def write(self, values: Mapping[str, float], env_steps: int) -> None:
-        """Write one scalar per value."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, env_steps)
 
     def close(self) -> None:
-        """Flush buffered events and close the file."""
         self._writer.close()
 
 
@@ -66,11 +64,9 @@ class WeightsAndBiases:
         self._run.define_metric("*", step_metric="env_steps")
 
     def write(self, values: Mapping[str, float], env_steps: int) -> None:
-        """Log one row."""
         self._run.log({**values, "env_steps": env_steps})
 
     def close(self) -> None:
-        """Upload pending data and finish the run."""
         self._run.finish()
 
 
@@ -101,11 +97,9 @@ class MLflow:
         self._mlflow.log_params(flatten(to_dict(spec)))
 
     def write(self, values: Mapping[str, float], env_steps: int) -> None:
-        """Log one point of every metric."""
         self._mlflow.log_metrics(dict(values), step=env_steps)
 
     def close(self) -> None:
-        """End the run."""
         self._mlflow.end_run()
 
 
@@ -122,7 +116,6 @@ class Boards:
             board.write(finite, env_steps)
 
     def close(self) -> None:
-        """Close all boards."""
         for board in self._boards:
             board.close()
 

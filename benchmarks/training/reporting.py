@@ -97,5 +97,4 @@ class Reports:
         self._status.update(**snapshot.status(), updates=updates)
 
     def close(self) -> None:
-        """Close the records."""
         self.records.close()

@@ -130,7 +130,6 @@ class Program:
         return self.begun + 60 * self.options.minutes
 
     def record(self, job: Job, row: dict[str, Any]) -> None:
-        """Save the result of a job."""
         with self.lock:
             self.report["jobs"][job.name] = dataclasses.asdict(job) | row
             self.report["jobs"] = with_shares(self.report["jobs"])
