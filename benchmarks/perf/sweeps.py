@@ -169,7 +169,7 @@ def measure(options: SweepOptions, folder: Path) -> dict[str, Any]:
         "status": ["status", str(out)],
         "status_equal_progress": ["status", str(out), "--equal-progress"],
         "export": ["export", str(out), "--out", str(folder / "all.parquet")],
-        "dry_run_paper20": f"sweep --suite paper20 --dry-run --out={folder / 'none'}".split(),
+        "dry_run_paper20": ["sweep", "--suite=paper20", "--dry-run", f"--out={folder / 'none'}"],
     }.items():
         result[name] = timed(words, options.repeats, os.environ)
         print(name, result[name], flush=True)
