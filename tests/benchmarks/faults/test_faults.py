@@ -9,8 +9,9 @@ import pytest
 
 from benchmarks.faults import kills
 from benchmarks.faults import report as report_page
-from benchmarks.faults.inject import Outcome
+from benchmarks.faults.inject import INJECTIONS
 from benchmarks.faults.kills import KillOptions, kill_at, trainings
+from benchmarks.faults.lab import Lab, Outcome
 from benchmarks.faults.process import Training, without_clocks
 from benchmarks.training.loop import train
 from tests.fakes.toys import ToyAgent, toy_env, toy_spec
@@ -68,6 +69,13 @@ def test_a_killed_run_of_the_simulator_ends_like_an_unbroken_one(tmp_path):
     )
     states = ("starting", "train", "evaluate", "save")
     assert sum(page.count(f"| {state} |") for state in states) == len(report["kills"])
+
+
+@pytest.mark.slow
+def test_a_nan_reward_ends_the_run_with_its_place(tmp_path):
+    outcome = INJECTIONS["a reward is NaN"](Lab(tmp_path))
+    assert outcome.exit_status == 2
+    assert "step 25: the reward" in outcome.said and "finite" in outcome.said
 
 
 def test_injected_faults_are_listed(tmp_path):
