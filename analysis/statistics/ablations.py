@@ -12,7 +12,7 @@ NaN if any cell of a task has fewer than MIN_RUNS seeds.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -60,13 +60,16 @@ def parts(label: str) -> Parts | None:
 def with_parts(scores: pd.DataFrame) -> pd.DataFrame:
     """The scores of runs whose parts are known, with the columns of Parts.
 
-    A variant takes precedence over a plain method with the same parts. Runs with given costs never
+    Variants take precedence over the plain methods, unless only the plain methods have planner and
+    actor, with and without multiplier. They are never compared with one another, since the plain
+    methods of a preset may differ in more than a variant's name says. Runs with given costs never
     share a cell with runs that learn them: learned costs take precedence; methods without costs go
     with either.
     """
     known = {label: found for label in scores["method"].unique() if (found := parts(label))}
-    named = {found for label, found in known.items() if split_label(label).variant}
-    known = {n: found for n, found in known.items() if split_label(n).variant or found not in named}
+    varied = {n: found for n, found in known.items() if split_label(n).variant}
+    plain = {n: found for n, found in known.items() if n not in varied}
+    known = plain if not varied or (_square(plain) and not _square(varied)) else varied
     sources = sorted({split_label(label).given for label in known if not _costless(label)})
     keep = sources[0] if sources else ""  # "" is learned
     known = {n: found for n, found in known.items() if _costless(n) or split_label(n).given == keep}
@@ -74,6 +77,11 @@ def with_parts(scores: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(
         **{name: [getattr(known[n], name) for n in rows["method"]] for name in Parts._fields}
     )
+
+
+def _square(known: Mapping[str, Parts]) -> bool:
+    """Whether these parts include planner and actor, with and without multiplier."""
+    return {(part.acts, part.multiplier != "none") for part in known.values()} >= set(CELLS)
 
 
 def on_shared_tasks(rows: pd.DataFrame, cell: Sequence[str]) -> pd.DataFrame:

@@ -323,21 +323,31 @@ def test_every_part_of_a_method_is_averaged_over_the_same_tasks():
     assert "elsewhere" not in set(drawn["obs"]) and set(drawn["method"]) == set(four)
 
 
-def test_a_variant_takes_the_place_of_the_plain_method_with_its_parts_alone():
-    scores = metrics.scores(made(["bsrp_lag", "osrp", "osrp_lag"]))
-    names = {"osrp": "osrp [planner, no multiplier]"}
-    more = scores[scores["method"] == "osrp_lag"].assign(
-        method="osrp_lag [planner, PID, constrained proposals]"
-    )
-    rows = ablations.with_parts(pd.concat([scores, scores.replace({"method": names}), more]))
-    parts = rows.drop_duplicates("method").set_index("method")[["acts", "multiplier"]]
-    assert {name: tuple(row) for name, row in parts.iterrows()} == {
-        "bsrp_lag": ("actor", "augmented"),
-        "osrp_lag": ("planner", "PID"),
+PLANNERS = {
+    "osrp": "osrp [planner, no multiplier]",
+    "osrp_lag": "osrp_lag [planner, PID, constrained proposals]",
+}
+ACTORS = {"dreamerv3": "bsrp_lag [actor, no multiplier]", "bsrp_lag": "bsrp_lag [actor, augmented]"}
+
+
+def test_variants_are_compared_with_variants_and_plain_methods_with_plain_ones():
+    scores = metrics.scores(made([*PLANNERS, *ACTORS]))
+
+    def shown(names: dict[str, str], plain: pd.DataFrame = scores) -> dict[str, tuple[str, str]]:
+        varied = scores[scores["method"].isin(names)].replace({"method": names})
+        rows = ablations.with_parts(pd.concat([plain, varied])).drop_duplicates("method")
+        return dict(zip(rows["method"], zip(rows["acts"], rows["multiplier"])))
+
+    assert set(shown({})) == set(shown(PLANNERS)) == {*PLANNERS, *ACTORS}  # only these are whole
+    whole = ACTORS | PLANNERS | {"osrp_lag": "osrp_lag [planner, PID]"}
+    assert set(shown(whole)) == set(whole.values())
+    part = scores[scores["method"] != "dreamerv3"]
+    assert shown(PLANNERS, part) == {
         "osrp [planner, no multiplier]": ("planner", "none"),
         "osrp_lag [planner, PID, constrained proposals]": ("planner, constrained proposals", "PID"),
     }
-    figure = ablation_figures.contribution(pd.concat([scores, more]))
+    varied = scores.replace({"method": PLANNERS | ACTORS})
+    figure = ablation_figures.contribution(varied)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "actor", "planner", "planner, constrained proposals"
     ]  # fmt: skip
