@@ -246,7 +246,7 @@ def test_a_dry_run_plays_nothing(run, tmp_path, capfd):
 
 
 def test_suites():
-    for name in ("circle", "goal"):
+    for name in ("circle", "goal", "vision"):
         of_a_task = suite.load(name)
         assert len(of_a_task.perturbations) == 10 and of_a_task.strict
         assert {
@@ -268,7 +268,7 @@ def test_suites():
 
 
 def test_every_suite_is_listed():
-    assert {"robustness", "model", "transfer", "circle", "goal"} <= set(suite.names())
+    assert {"robustness", "model", "transfer", "circle", "goal", "vision"} <= set(suite.names())
 
 
 def on_goal(tmp_path: Path) -> Policy:
