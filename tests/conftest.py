@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes.util
 import functools
+import gc
 import importlib.util
 import os
 from collections.abc import Callable, Iterator
@@ -73,6 +74,16 @@ def compiled_for_a_file(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         jax.config.update("jax_disable_most_optimizations", before)
     forget_compiled()
+
+
+@pytest.fixture(autouse=True)
+def textures_of_a_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Collect the closed environments of a test that renders: each keeps 0.4 GB of textures until
+    then.
+    """
+    yield
+    if request.node.get_closest_marker("gl"):
+        gc.collect()
 
 
 def own_variables() -> dict[str, str]:
