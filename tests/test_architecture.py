@@ -38,7 +38,7 @@ FLOORS = {
     "diagnosis": {"runs", "training"},
     "video": {"tasks", "runs", "envs", "training"},
     "zoo": {"runs", "process", "envs", "methods", "training", "omnisafe", "sharing", "suites"},
-    "api": {"runs", "process", "envs", "methods", "training", "cli", "zoo", "sharing"},
+    "api": {"runs", "process", "envs", "methods", "training", "suites", "cli", "zoo", "sharing"},
     "stress": {
         "tasks", "runs", "process", "envs", "methods", "training", "omnisafe", "suites",
         "diagnosis", "zoo",

@@ -16,6 +16,7 @@ from benchmarks.envs import EnvFactory
 from benchmarks.methods import method
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.spec import RunSpec
+from benchmarks.suites.acting import acting
 from benchmarks.training.env_faults import describe
 from benchmarks.training.episodes import UNSEEN_EPISODE
 from benchmarks.training.evaluation import run_episodes
@@ -104,14 +105,16 @@ def make_agent(
     return Policy(spec, env, agent, agent.init(seed))
 
 
-def load_agent(folder: str | os.PathLike[str]) -> Policy:
+def load_agent(folder: str | os.PathLike[str], **settings: Any) -> Policy:
     """Load the newest checkpoint of a run folder or of a shared run, `hub:TARGET`, or a policy of
-    the zoo, `zoo:METHOD/TASK/SEED`.
+    the zoo, `zoo:METHOD/TASK/SEED`. It acts with `settings` in place of those of its training, such
+    as `act_with="planner"`, or `**{"planner.horizon": 5}`.
 
-    Raises BadInput if there is none.
+    Raises BadInput if there is none, or settings do not fit.
     """
     found = trained(folder)
     _check_engine(found.spec.method)
+    found = found._replace(spec=acting(found.spec, settings)[0])
     env = environment(found.spec)
     return Policy(found.spec, env, *found.load(env[1]), found.env_steps)
 

@@ -24,6 +24,7 @@ from benchmarks.runs.errors import BadInput, as_bad_input
 from benchmarks.runs.places import check_file, check_folder
 from benchmarks.runs.reading import read_text
 from benchmarks.runs.spec import RunSpec
+from benchmarks.suites.acting import acting, parsed
 from benchmarks.suites.names import MAX_TASK_BYTES, file_name
 from benchmarks.tasks import get_task, tasks
 from benchmarks.training.episodes import UNSEEN_EPISODE
@@ -54,6 +55,10 @@ class EvaluateArgs:
     """Observation; that of the run, or the published one of the task, if not given."""
     force: bool = False
     """Evaluate even if task or observation differ from those of training."""
+    set: tuple[str, ...] = ()
+    """Agent settings to act with instead of those of training: with act_with=planner
+    planner.feasible_cost=return an actor's agent plans.
+    """
     episodes: int = 10
     """Number of episodes, with fixed layouts 0, 1, ... of the seed: those of the evaluations during
     training.
@@ -115,6 +120,7 @@ def main(args: Sequence[str]) -> int:
 
     filming = chosen.filming()
     policy = _of_file(chosen) if chosen.official is not None else _of_run(chosen)
+    policy = _acting(policy, chosen.set)
     out = chosen.out or _default_out(policy, chosen.unseen)
     check_file(out)
     if filming is not None:
@@ -219,6 +225,12 @@ def tasks_named(path: Path) -> list[str]:
     ]
 
 
+def _acting(policy: Policy, texts: Sequence[str]) -> Policy:
+    """The policy with the settings of --set."""
+    spec, changed = acting(policy.trained.spec, parsed(texts))
+    return policy._replace(trained=policy.trained._replace(spec=spec), variant=changed)
+
+
 def _seeded(spec: RunSpec, chosen: EvaluateArgs) -> RunSpec:
     return spec if chosen.seed is None else dataclasses.replace(spec, seed=chosen.seed)
 
@@ -226,7 +238,8 @@ def _seeded(spec: RunSpec, chosen: EvaluateArgs) -> RunSpec:
 def _default_out(policy: Policy, unseen: bool) -> Path:
     spec, _, env_steps, *_ = policy.trained
     task, layouts = file_name(spec.task, MAX_TASK_BYTES), "-unseen" if unseen else ""
-    name = f"evaluation-{task}-{spec.obs}-{env_steps}{layouts}.csv"
+    changed = f"-{file_name(policy.variant)}" if policy.variant else ""
+    name = f"evaluation-{task}-{spec.obs}-{env_steps}{layouts}{changed}.csv"
     if policy.name:
         return Path(f"{here(policy.name)}-{name}")
     return Path(name) if policy.official else policy.trained.folder / name

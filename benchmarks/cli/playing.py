@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from benchmarks.cli.film import Filming
 from benchmarks.runs.records import EVAL, EpisodeRecord, write_records
+from benchmarks.suites.names import label
 from benchmarks.zoo.trained import Trained
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Policy(NamedTuple):
     official: bool = False
     stoch: int | None = None  # for an authors' checkpoint, if given
     name: str = ""  # zoo:METHOD/TASK/SEED or hub:TARGET
+    variant: str = ""  # settings that it acts with in place of those of its training
 
     def load(self, env: EnvSpec) -> tuple[Agent, PyTree]:
         """Load the agent and its learner's state. Raises BadInput if parameters do not fit."""
@@ -62,7 +64,8 @@ def run(
     spec, _, env_steps, agent_steps, _ = policy.trained
     make, env_spec = environment(spec)
     agent, state = policy.load(env_spec)
-    after = f"{spec.method} on {spec.task} ({spec.obs}) after {env_steps:,} simulator steps"
+    method = label(spec.method, policy.variant)
+    after = f"{method} on {spec.task} ({spec.obs}) after {env_steps:,} simulator steps"
     with contextlib.ExitStack() as stack:
         # before the episodes, so that missing rendering is reported at once
         stage = stack.enter_context(Stage(spec, SCENE)) if filming else None
@@ -96,7 +99,8 @@ def run(
                 f"have the other {len(done)}"
             )
         at = (env_steps, agent_steps, round(time.perf_counter() - began, 2))
-        write_records(out, (EpisodeRecord.of(spec, split, e, *at) for e in done))
+        rows = (EpisodeRecord.of(spec, split, e, *at)._replace(method=method) for e in done)
+        write_records(out, rows)
         print(f"wrote {out}", flush=True)
         if filming and stage and recorder:
             traces, folder = recorder.traces(), out.with_suffix("")

@@ -15,7 +15,6 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
-import yaml
 
 from benchmarks.cli import analysis
 from benchmarks.cli.common import parse
@@ -114,8 +113,9 @@ def planned(chosen: StressArgs) -> list[Plan]:
     from benchmarks.stress.plan import perturbed, transferred, with_settings
     from benchmarks.stress.play import policy_of
     from benchmarks.stress.suite import TRANSFER, load, narrowed
+    from benchmarks.suites.acting import parsed
 
-    suite, values = load(chosen.suite), settings(chosen.set)
+    suite, values = load(chosen.suite), parsed(chosen.set)
     policies = [with_settings(policy_of(run), values) for run in chosen.runs]
     ids = [policy.subject.spec.run_id for policy in policies]
     if len(set(ids)) < len(ids):
@@ -132,20 +132,6 @@ def planned(chosen: StressArgs) -> list[Plan]:
         raise BadInput("--tasks goes with --suite transfer")
     suite = narrowed(suite, chosen.only, chosen.strengths)
     return [perturbed(policy, suite) for policy in policies]
-
-
-def settings(texts: Sequence[str]) -> dict[str, object]:
-    """Parse NAME=VALUE, with values in YAML. Raises BadInput."""
-    values: dict[str, object] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or name in values:
-            raise BadInput(f"--set {text}: write each setting once, as NAME=VALUE")
-        try:
-            values[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise BadInput(f"--set {text}: {value!r} is not a value") from error
-    return values
 
 
 def describe(plan: Plan) -> str:

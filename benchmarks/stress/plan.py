@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from benchmarks.envs.worker import probed
-from benchmarks.methods import Settings
-from benchmarks.runs.errors import BadInput
 from benchmarks.stress.perturbation import OWN
 from benchmarks.stress.play import NOTHING, Cell, Policy, check_alike, factory
 from benchmarks.stress.registry import check
 from benchmarks.stress.suite import Suite
-from benchmarks.suites import overrides
+from benchmarks.suites.acting import acting
 from benchmarks.tasks import get_task
 
 UNDISTURBED_CELL = Cell(NOTHING, 0.0)
@@ -67,20 +65,6 @@ def with_settings(policy: Policy, values: Mapping[str, object]) -> Policy:
 
     Raises BadInput for unknown settings and invalid values.
     """
-    if not values:
-        return policy
-    spec = policy.subject.spec
-    if policy.subject.torch:
-        raise BadInput(f"{spec.method} acts with the settings of its training: leave --set")
-    settings = Settings(spec.steps, spec.loop, spec.replay, spec.agent)
-    checked = dict(overrides.check(settings, name, value) for name, value in values.items())
-    if parts := [name for name in checked if name.partition(".")[0] in overrides.PARTS]:
-        raise BadInput(f"{parts[0]} is a setting of training: --set takes those of the agent")
-    try:
-        agent = overrides.apply(settings, checked).agent
-    except ValueError as error:
-        raise BadInput(str(error)) from error
-    changed = [f"{name}={value}" for name, value in checked.items()]
-    variant = ", ".join(filter(None, [policy.variant, *changed]))
-    subject = policy.subject._replace(spec=dataclasses.replace(spec, agent=agent))
-    return policy._replace(subject=subject, variant=variant)
+    spec, changed = acting(policy.subject.spec, values)
+    variant = ", ".join(filter(None, [policy.variant, changed]))
+    return policy._replace(subject=policy.subject._replace(spec=spec), variant=variant)

@@ -1,7 +1,8 @@
 """Finds the arrays of a learner's state that acting and dreaming read: not optimisers, targets,
 normalisers of the actor's loss or replayed imaginations.
 
-They are found by tracing the functions, so that no method needs to list its own.
+They are found by tracing the functions, so that no method needs to list its own. Agents of the
+SafeDreamer family keep all of their networks, so that one trained to act with its actor can plan.
 """
 
 from __future__ import annotations
@@ -37,6 +38,16 @@ def needed(agent: Agent, state: PyTree, env: EnvSpec) -> frozenset[str]:
             "is_first": jnp.array([[True, False]]),
         }
         found |= read_by(lambda s: open_loop(agent.networks(s.params), rows, 1, key), state)
+    return found
+
+
+def kept(agent: Agent, state: PyTree, env: EnvSpec) -> frozenset[str]:
+    """Names of the leaves of `state` that a published policy has: those needed and, for
+    SafeDreamer-family agents, all networks.
+    """
+    found = needed(agent, state, env)
+    if isinstance(agent, SafeDreamer):
+        found |= read_by(lambda s: s.params, state)
     return found
 
 

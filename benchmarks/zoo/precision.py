@@ -43,9 +43,11 @@ def _heads(agent: Agent) -> Any:
         nets = agent.networks(params)
         belief = nets.model.belief(after.latent, obs)
         view, feat = nets.model.view(belief), belief.feat
+        mean, std = nets.actor(view)
         said = {
             "embed": nets.model.encoder(obs),
-            "action": nets.actor(view)[0],
+            "action": mean,
+            "std": std,
             "value": nets.critic.value(view),
             "reward": nets.model.reward(feat),
             "cost": nets.model.cost(belief),

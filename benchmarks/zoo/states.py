@@ -18,15 +18,15 @@ from benchmarks.runs.policy_file import check_fits
 from benchmarks.runs.reading import DamagedFile
 from benchmarks.training.launch import agent_for
 from benchmarks.zoo.entry import Entry, checked_file
-from benchmarks.zoo.needed import needed
+from benchmarks.zoo.needed import kept, needed
 
 
 def arrays_of(agent: Agent, state: PyTree, env: EnvSpec) -> dict[str, np.ndarray]:
-    """The arrays of a learner state needed for acting, by name of the leaf."""
-    kept = needed(agent, state, env)
+    """The arrays of a learner state that a published policy has, by name of the leaf."""
+    wanted = kept(agent, state, env)
     leaves = jax.tree_util.tree_flatten_with_path(jax.device_get(state))[0]
     named = ((jax.tree_util.keystr(path), leaf) for path, leaf in leaves)
-    return {name: np.asarray(leaf) for name, leaf in named if name in kept}
+    return {name: np.asarray(leaf) for name, leaf in named if name in wanted}
 
 
 def filled(template: PyTree, arrays: dict[str, np.ndarray], source: Path) -> PyTree:

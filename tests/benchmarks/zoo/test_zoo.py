@@ -100,6 +100,31 @@ def test_a_loaded_policy_scores_as_its_card_says(added, tmp_path, monkeypatch):
         evaluate.main(["zoo:bsrp_lag/tests.fakes.shore-shore/4"])
 
 
+def test_an_agent_trained_to_act_with_its_actor_can_plan(added, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(entry, "ROOT", added.folder.parents[2])
+    monkeypatch.chdir(tmp_path)
+    name, settings = f"zoo:{added.name}", ["act_with=planner", "planner.candidates=8"]
+    asked = [name, "--unseen", "--episodes", "2"]
+    assert evaluate.main(asked) == evaluate.main([*asked, "--set", *settings]) == 0
+    label = "bsrp_lag [act_with=planner, planner.candidates=8]"
+    assert f"{label} on " in capsys.readouterr().out
+    acted, planned = sorted(tmp_path.glob("*.csv"), key=lambda file: len(file.name))
+    assert planned.stem == f"{acted.stem}-act_with=planner--planner.candidates=8"
+    assert set(read_records(planned)["method"]) == {label}
+    policy = load_agent(name, act_with="planner", **{"planner.candidates": 8})
+    expected = policy.evaluate(2, unseen=True)["return"]
+    assert list(read_records(planned)["return"]) == pytest.approx(list(expected), abs=1e-4)
+    assert list(read_records(acted)["return"]) != pytest.approx(list(expected), abs=1e-4)
+    for wrong, why in (
+        ("planner.candidate=8", "did you mean planner.candidates"),
+        ("planner.elites=900", "planner.elites=900 must lie in"),
+        ("loop.num_envs=2", "loop.num_envs is a setting of training"),
+        ("cost_limit", "as NAME=VALUE"),
+    ):
+        with pytest.raises(BadInput, match=why):
+            evaluate.main([*asked, "--set", wrong])
+
+
 def test_a_policy_of_the_zoo_is_stressed_like_its_run(run, added, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(entry, "ROOT", added.folder.parents[2])
     monkeypatch.setattr(analysis, "run", lambda *_: 0)  # figures: tests/analysis/test_stress.py

@@ -1,0 +1,48 @@
+"""Agent settings that a trained policy acts with in place of those of its training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from benchmarks.methods import Settings, method
+from benchmarks.runs.errors import BadInput, as_bad_input
+from benchmarks.runs.spec import RunSpec
+from benchmarks.suites import overrides
+
+
+def parsed(texts: Sequence[str]) -> dict[str, object]:
+    """Parse NAME=VALUE of `--set`, with values in YAML. Raises BadInput."""
+    values: dict[str, object] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name in values:
+            raise BadInput(f"--set {text}: write each setting once, as NAME=VALUE")
+        try:
+            values[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise BadInput(f"--set {text}: {value!r} is not a value") from error
+    return values
+
+
+def acting(spec: RunSpec, values: Mapping[str, Any]) -> tuple[RunSpec, str]:
+    """The spec with changed agent settings, and these as a variant's name ("" without any).
+
+    Raises BadInput for unknown settings and invalid values, and for methods whose policies act only
+    as trained.
+    """
+    if not values:
+        return spec, ""
+    if method(spec.method).engine == "torch":
+        raise BadInput(f"{spec.method} acts with the settings of its training: leave --set")
+    settings = Settings(spec.steps, spec.loop, spec.replay, spec.agent)
+    checked = dict(overrides.check(settings, name, value) for name, value in values.items())
+    if parts := [name for name in checked if name.partition(".")[0] in overrides.PARTS]:
+        raise BadInput(f"{parts[0]} is a setting of training: --set takes those of the agent")
+    with as_bad_input():
+        agent = overrides.apply(settings, checked).agent
+    changed = ", ".join(f"{name}={value}" for name, value in checked.items())
+    return dataclasses.replace(spec, agent=agent), changed
