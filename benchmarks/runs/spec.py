@@ -29,6 +29,12 @@ ENV_TIMEOUT_SECONDS = 120.0
 MAX_ENV_FAULTS = 20  # environments replaced before the start gives up
 
 
+@functools.lru_cache(maxsize=4096)  # runs of a sweep share most of their settings
+def _check(prefix: str, part: Any) -> None:
+    """Check the ranges of a part's numbers, named as on the command line. Raises BadInput."""
+    check_numbers(flatten(dataclasses.asdict(part), prefix))
+
+
 @dataclasses.dataclass(frozen=True)
 class LoopConfig:
     """How the training loop runs. Agent steps are counted over all environments together."""
@@ -51,20 +57,7 @@ class LoopConfig:
     env_workers: Literal["process", "inline"] = "process"
 
     def __post_init__(self) -> None:
-        positive = (
-            "num_envs action_repeat batch_size eval_every log_every checkpoint_every train_ratio"
-        ).split()
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise BadInput(f"loop.{name}={getattr(self, name)} must be positive")
-        if self.batch_length < 2:
-            raise BadInput(
-                f"loop.batch_length={self.batch_length} must be at least 2: a sequence needs a "
-                "transition"
-            )
-        for name in ("eval_episodes", "resize"):
-            if getattr(self, name) < 0:
-                raise BadInput(f"loop.{name}={getattr(self, name)} must not be negative")
+        _check("loop.", self)
         needed = self.batch_length * self.num_envs
         if self.prefill < needed:
             raise BadInput(
@@ -92,8 +85,7 @@ class ReplayConfig:
     directory: str = ""
 
     def __post_init__(self) -> None:
-        if self.capacity < 1:
-            raise BadInput(f"replay.capacity={self.capacity} must be positive")
+        _check("replay.", self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,10 +108,8 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         check_numbers({"seed": self.seed, "steps": self.steps, "max_minutes": self.max_minutes})
-        # named as on the command line
-        for prefix, part in (("loop.", self.loop), ("replay.", self.replay), ("", self.agent)):
-            if dataclasses.is_dataclass(part):
-                _check_part(prefix, part)
+        if dataclasses.is_dataclass(self.agent):
+            _check("", self.agent)
         needed = self.loop.batch_length * self.loop.num_envs
         if self.replay.capacity < needed:
             raise BadInput(
@@ -134,11 +124,6 @@ class RunSpec:
         """Ten hex digits: a hash of all settings that affect the result, and of nothing else."""
         text = json.dumps(identity_of(to_dict(self)), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-@functools.lru_cache(maxsize=4096)  # runs of a sweep share most of their settings
-def _check_part(prefix: str, part: Any) -> None:
-    check_numbers(flatten(dataclasses.asdict(part), prefix))
 
 
 def with_minutes(spec: RunSpec, minutes: float | None) -> RunSpec:

@@ -106,7 +106,7 @@ def test_help_of_train_shows_every_setting_with_the_presets_default(capfd):
         (["train", "--steps", "0"], "steps=0 must be positive"),
         (["train", "--seed", "-1"], "seed=-1 must not be negative"),
         (["train", "--max-minutes", "0"], "max_minutes=0.0 must be positive"),
-        (["train", "--loop.num-envs", "0"], "loop.num_envs=0 must be positive"),
+        (["train", "--loop.num-envs", "0"], "loop.num_envs=0 must be at least 1"),
         (["train", "--loop.prefill", "9"], "loop.prefill=9 must be at least"),
         (["train", "--replay.capacity", "10"], "replay.capacity=10 must be at least"),
         (["train", "--dtype", "float17"], "invalid choice 'float17'"),

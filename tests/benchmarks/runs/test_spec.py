@@ -137,9 +137,9 @@ def test_a_run_from_before_a_setting_loads_and_continues(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_envs": 0}, "num_envs=0 must be positive"),
+        ({"num_envs": 0}, "num_envs=0 must be at least 1"),
         ({"train_ratio": 0.0}, "train_ratio=0.0 must be positive"),
-        ({"train_ratio": float("nan")}, "train_ratio=nan must be positive"),
+        ({"train_ratio": float("nan")}, "train_ratio=nan must be a number from above 0"),
         ({"batch_length": 1}, "batch_length=1 must be at least 2"),
         ({"prefill": 63}, "prefill=63 must be at least batch_length . num_envs = 64"),
         ({"eval_episodes": -1}, "eval_episodes=-1"),
