@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeVar
 from benchmarks.runs import records
 from benchmarks.runs.reading import DamagedFile, read_text
 from benchmarks.runs.records import STRESS_COLUMNS, EpisodeRecord
+from benchmarks.runs.writing import replace_text
 from benchmarks.stress.perturbation import plain
 
 T = TypeVar("T")
@@ -93,11 +94,4 @@ def write_lines(file: Path, columns: Sequence[str], rows: Iterable[Sequence[obje
     """Atomically replace the file with a header and these rows."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-    replace(file, text.getvalue())
-
-
-def replace(file: Path, text: str) -> None:
-    """Write the file atomically."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, file)
+    replace_text(file, text.getvalue())

@@ -17,10 +17,11 @@ from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import STRESS_ERRORS_FILE, STRESS_FILE, STRESS_RECORDS_FILE
 from benchmarks.runs.provenance import provenance
 from benchmarks.runs.reading import expect, read_object
+from benchmarks.runs.writing import replace_text
 from benchmarks.stress import errors
 from benchmarks.stress.plan import Plan
 from benchmarks.stress.play import Cell, Episodes, Policy
-from benchmarks.stress.records import Row, read, replace, write
+from benchmarks.stress.records import Row, read, write
 from benchmarks.zoo.trained import ZOO
 
 
@@ -46,7 +47,7 @@ class StressResults:
         self._write_facts()
 
     def _write_facts(self) -> None:
-        replace(self._about, json.dumps(self._facts, indent=1) + "\n")
+        replace_text(self._about, json.dumps(self._facts, indent=1) + "\n")
 
     def _agreed(self, episodes: Episodes) -> dict[str, Any]:
         asked = {"seed": episodes.seed, "episodes": episodes.per_cell}

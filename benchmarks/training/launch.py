@@ -19,7 +19,7 @@ from benchmarks.methods import method
 from benchmarks.methods.saved import newest
 from benchmarks.process.options import option
 from benchmarks.runs import checkpoint
-from benchmarks.runs.errors import BadInput
+from benchmarks.runs.errors import BadInput, as_bad_input
 from benchmarks.runs.folder import check
 from benchmarks.runs.identity import flatten
 from benchmarks.runs.plain_text import one_line
@@ -43,10 +43,8 @@ def agent_for(spec: RunSpec, env_spec: EnvSpec) -> Agent:
     environment variables request.
     """
     check_devices()
-    try:
+    with as_bad_input():
         return method(spec.method).agent(spec.agent, env_spec)
-    except ValueError as error:
-        raise BadInput(str(error)) from error
 
 
 def check_devices() -> None:
@@ -91,10 +89,8 @@ def official_agent(
     because the file does not contain it. Raises BadInput if the file is not such a checkpoint or
     was trained on other observations or actions.
     """
-    try:
+    with as_bad_input(str(path), (ValueError, OSError)):
         return load_agent(Path(path), env_spec, config, stoch=stoch)
-    except (ValueError, OSError) as error:
-        raise BadInput(f"{path}: {error}") from error
 
 
 def initial_state(spec: RunSpec, env_spec: EnvSpec) -> PyTree:
