@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.figures import style
 from analysis.figures.facets import facets
-from analysis.figures.overall import axis_label
+from analysis.figures.panels import axis_label
 from analysis.results.labels import plural, task_label
 from analysis.statistics.ablations import cells, effects, given_costs, on_shared_tasks, square
 

@@ -17,6 +17,8 @@ from matplotlib.figure import Figure
 
 from analysis.figures import ablations as ablation_figures
 from analysis.figures import curves, diagnosis, overall, style
+from analysis.figures.panels import axis_label
+from analysis.figures.scatter import scatter
 from analysis.read.diagnosis import read as read_diagnosis
 from analysis.results.frames import Results
 from analysis.results.labels import method_label, task_label
@@ -160,7 +162,7 @@ def aggregate_pictures(
     for metric in bars or [name for name in ("return", "cost") if name in tables]:
         table = tables[metric]
         columns = [overall.Column(name, table, name) for name in overall.STATISTICS]
-        figure = overall.intervals(columns, overall.axis_label(metric))
+        figure = overall.intervals(columns, axis_label(metric))
         name, title = _named("aggregates", metric), f"Aggregates: {METRICS[metric].label}"
         yield Picture(name, title, caption, figure, table)
     gain = next(name for name in GAINS if name in tables)
@@ -186,7 +188,7 @@ def aggregate_pictures(
         "Large: interquartile mean over runs and tasks with its intervals; small: mean over the "
         f"seeds of a task. {note}"
     )
-    figure = overall.scatter(scores, *both, x=cost, y=gain)
+    figure = scatter(scores, *both, x=cost, y=gain)
     data = pd.concat([table.assign(metric=name) for table, name in zip(both, (cost, gain))])
     yield Picture("scatter", "Return against cost", text, figure, data)
 

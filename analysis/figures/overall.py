@@ -1,40 +1,43 @@
 """Figures over all tasks: aggregates with intervals, performance profiles, sample efficiency,
-probability of improvement, return against cost.
+probability of improvement.
 
 Frames of `analysis.statistics.aggregates` and `analysis.statistics.metrics` in, Figure out, nothing
 saved. Every interval is the 95 % bootstrap interval computed there; a method with too few seeds for
 one has none drawn.
 
-Interval estimates, profiles and sample efficiency are drawn by rliable's plot utilities, the rest
-by seaborn. This file adds what they lack: rliable has no markers and no line styles for efficiency,
-sets sizes for slides (`_restyle`), and draws a row for each pair of methods, 132 for twelve, so
-improvement is a heat map instead. seaborn takes no precomputed intervals, so matplotlib draws those
-of the scatter.
+Interval estimates, profiles and sample efficiency are drawn by rliable's plot utilities. This file
+adds what they lack: rliable has no markers and no line styles for efficiency, sets sizes for slides
+(`_restyle`), and draws a row for each pair of methods, 132 for twelve, so improvement is a heat map
+by seaborn instead.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from analysis.figures import style
 from analysis.figures.facets import legend_beside, rows_of
-from analysis.results.labels import method_label, plural
+from analysis.figures.panels import (
+    LEGEND_COLUMN,
+    axis_label,
+    legend_below,
+    legend_height,
+    mark_limit,
+    spread_axis,
+)
+from analysis.results.labels import method_label
 from analysis.statistics.metrics import METRICS
 
 STATISTICS = ("IQM", "Median", "Mean")
 ROW = 0.21  # inches per method
-LEGEND_COLUMN = 1.7  # inches per column of a legend below the axes
-AT_LIMIT = {"cost_over_limit": 1.0}  # where a metric equals the cost limit
 
 
 class Column(NamedTuple):
@@ -119,9 +122,9 @@ def profiles(frame: pd.DataFrame, metric: str) -> Figure:
             axes.xaxis.set_major_locator(MaxNLocator(5))
             axes.set_ylim(-0.02, 1.02)
             if not above:
-                _spread_axis(axes, "x", frame["tau"])
+                spread_axis(axes, "x", frame["tau"])
             axes.set_xlim(taus.min(), taus.max())
-            _mark_limit(axes, metric, across=True)
+            mark_limit(axes, metric, across=True)
         return figure
 
 
@@ -158,8 +161,8 @@ def efficiency(frames: Mapping[str, pd.DataFrame]) -> Figure:
                 axes.set_xscale("log")
                 axes.set_xlim(left=frame["env_steps"].min())
             if not METRICS[metric].higher_is_better:
-                _spread_axis(axes, "y", frame["value"])
-                _mark_limit(axes, metric)
+                spread_axis(axes, "y", frame["value"])
+                mark_limit(axes, metric)
             if axes not in grid[-1]:
                 axes.set_xlabel("")
         return figure
@@ -214,113 +217,6 @@ def _square(frame: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, np.n
     return value.fillna(1.0 - value.T).to_numpy(float), sure | sure.T
 
 
-def scatter(
-    scores: pd.DataFrame,
-    across: pd.DataFrame,
-    up: pd.DataFrame,
-    x: str = "cost_over_limit",
-    y: str = "normalised_return",
-) -> Figure:
-    """Return against cost: small marks are tasks (mean over seeds), large marks methods with their
-    intervals; the line is the Pareto front.
-
-    Args: scores of `analysis.statistics.metrics.scores`; across and up, the rows of one statistic
-    of `aggregate` for the metrics x and y.
-    """
-    import seaborn as sns
-
-    looks = style.method_styles(scores["method"])
-    with style.context():
-        size = (style.COLUMN, 2.4 + _legend_height(len(looks) + 2, style.COLUMN))
-        figure = Figure(figsize=size, layout="constrained")
-        axes = figure.add_subplot()
-        tasks = scores.groupby(["method", "task", "obs"])[[x, y]].mean().reset_index()
-        sns.scatterplot(
-            tasks, x=x, y=y, hue="method", style="method", legend=False, ax=axes, s=10, alpha=0.35,
-            palette={name: look.color for name, look in looks.items()}, linewidth=0,
-            markers={name: look.marker for name, look in looks.items()}, gid="tasks",
-        )  # fmt: skip
-        keys = ["value_x", "value_y"]
-        centre = pd.merge(across, up, on="method", suffixes=("_x", "_y")).dropna(subset=keys)
-        for line in centre.itertuples():
-            look = looks[line.method]
-            error = {"fmt": look.marker, "color": look.color, "mec": "black", "mew": 0.6, "ms": 6.5}
-            arms = {"xerr": _arms(line, "x"), "yerr": _arms(line, "y")}
-            axes.errorbar(line.value_x, line.value_y, **arms, **error, elinewidth=1.1, zorder=5)
-        best = pareto(centre["value_x"].to_numpy(), centre["value_y"].to_numpy())
-        front = centre.iloc[best][keys]
-        line = {"color": style.TEXT_COLOR, "lw": 0.9}
-        axes.step(front["value_x"], front["value_y"], where="post", zorder=3, gid="front", **line)
-        _spread_axis(axes, "x", tasks[x])
-        _keep_readable(axes, centre, tasks[y])
-        axes.set_xlabel(axis_label(x))
-        axes.set_ylabel(axis_label(y))
-        extra = [Line2D([], [], label="Pareto front", **line)]
-        if _mark_limit(axes, x, across=True):
-            extra.append(Line2D([], [], label="cost limit", **style.LIMIT_LINE))
-        _legend_below(figure, looks, extra, lines=False)
-        return figure
-
-
-def _keep_readable(axes: Axes, centre: pd.DataFrame, values: pd.Series) -> None:
-    """Cut off the y axis where tasks lie far above all aggregates, and note how many are hidden."""
-    top = 2.0 * centre[["value_y", "high_y"]].max(axis=None)
-    beyond = int((values > top).sum())
-    if not beyond or not top > 0:
-        return
-    axes.set_ylim(top=top)
-    text = f"{plural(beyond, 'task mean')} above {top:.2g}"
-    look = {"ha": "right", "va": "top", "fontsize": 6, "color": style.TEXT_COLOR, "gid": "beyond"}
-    axes.text(0.98, 0.98, text, transform=axes.transAxes, **look)
-
-
-def pareto(cost: np.ndarray, gain: np.ndarray) -> list[int]:
-    """Indices, by rising cost, of the Pareto-optimal points.
-
-    No other point has less cost at no less gain, or more gain at no more cost.
-    """
-    order = sorted(range(len(cost)), key=lambda i: (cost[i], -gain[i]))
-    front: list[int] = []
-    for i in order:
-        if not front or gain[i] > gain[front[-1]]:
-            front.append(i)
-    return front
-
-
-def _arms(line: Any, axis: str) -> list[list[float]] | None:
-    """Lengths of an error bar below and above, or None where the interval cannot be trusted."""
-    value, low, high = (getattr(line, f"{name}_{axis}") for name in ("value", "low", "high"))
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return None
-    return [[max(0.0, value - low)], [max(0.0, high - value)]]
-
-
-def _spread_axis(axes: Axes, which: Literal["x", "y"], values: pd.Series) -> None:
-    """Make the axis logarithmic above 1 if values reach far beyond it."""
-    top = values[np.isfinite(values)].max()
-    if not top > 8.0:
-        return
-    decades = (step * 10.0**d for d in range(5) for step in (1, 3))
-    style.symlog(axes, which, 1.0, [0.0, *(t for t in decades if t <= top * 1.5)])
-    {"x": axes.set_xlim, "y": axes.set_ylim}[which](-0.1, top * 1.5)
-
-
-def _mark_limit(axes: Axes, metric: str, across: bool = False) -> bool:
-    """Add a labelled line where the metric equals the cost limit; returns whether there is one."""
-    if metric not in AT_LIMIT:
-        return False
-    style.limit_line(axes, AT_LIMIT[metric], across=across, text="cost = limit")
-    return True
-
-
-def axis_label(metric: str) -> str:
-    """Name and unit of a metric, and which way is better."""
-    known = METRICS[metric]
-    # units that are clear from the name
-    unit = f" ({known.unit})" if known.unit not in ("", "reward", "cost", "share") else ""
-    return f"{known.label}{unit} {'↑' if known.higher_is_better else '↓'}"
-
-
 def _restyle(axes: Axes, looks: Mapping[str, style.MethodStyle] | None = None) -> None:
     """Set page sizes for axes that rliable drew, and the methods' line styles and markers."""
     axes.tick_params(labelsize=7, length=2.5, width=0.6)
@@ -351,31 +247,15 @@ def _rows(
     """
     groups = rows_of(looks)
     if len(groups) == 1:
-        size = (width, height + _legend_height(len(looks), width))
+        size = (width, height + legend_height(len(looks), width))
     else:
         size = (min(style.PAGE, width + LEGEND_COLUMN), 0.8 * height * len(groups) + 0.3)
     figure = Figure(figsize=size, layout="constrained")
     shape = {"squeeze": False, "sharex": "col", "sharey": "col"}
     grid = figure.subplots(len(groups), columns, **shape)  # type: ignore[arg-type]
     if len(groups) == 1:
-        _legend_below(figure, looks)
+        legend_below(figure, looks)
     else:
         for axes, group in zip(grid[:, -1], groups):
             legend_beside(axes, [look.handle(ms=4, lw=1.3) for look in group.values()])
     return figure, grid, groups
-
-
-def _legend_height(entries: int, width: float) -> float:
-    return 0.17 * math.ceil(entries / max(1, int(width / LEGEND_COLUMN)))
-
-
-def _legend_below(
-    figure: Figure,
-    looks: Mapping[str, style.MethodStyle],
-    extra: Sequence[Line2D] = (),
-    lines: bool = True,
-) -> None:
-    """Add a legend of the methods with line and marker, in as many columns as fit."""
-    handles = [look.handle(line=lines, ms=4, lw=1.3) for look in looks.values()]
-    columns = max(1, int(figure.get_figwidth() / LEGEND_COLUMN))
-    figure.legend(handles=[*handles, *extra], loc="outside lower center", ncols=columns, fontsize=7)

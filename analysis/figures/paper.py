@@ -13,6 +13,7 @@ import pandas as pd
 
 from analysis.figures import curves, overall
 from analysis.figures.gallery import GalleryConfig, Picture, ablation_pictures, summarise
+from analysis.figures.panels import axis_label
 from analysis.results.frames import Results
 from analysis.results.labels import method_label, task_label
 from analysis.statistics.metrics import METRICS
@@ -84,9 +85,7 @@ def _normalised(scores: pd.DataFrame, config: GalleryConfig) -> Picture:
         caption += (
             " Model-free methods without runs from vision are those from their own observations."
         )
-    columns = [
-        overall.Column(overall.axis_label(metric), table) for metric, table in tables.items()
-    ]
+    columns = [overall.Column(axis_label(metric), table) for metric, table in tables.items()]
     data = pd.concat([table.assign(metric=metric) for metric, table in tables.items()])
     figure = overall.intervals(columns, "Interquartile mean")
     return Picture(name, title, caption, figure, data)

@@ -19,6 +19,8 @@ from analysis.figures import ablations as ablation_figures
 from analysis.figures import curves, gallery, overall, style
 from analysis.figures import paper as paper_figures
 from analysis.figures.gallery import GalleryConfig
+from analysis.figures.panels import axis_label
+from analysis.figures.scatter import pareto, scatter
 from analysis.read.load import load
 from analysis.results.frames import Results
 from analysis.results.judge import join_observations
@@ -138,7 +140,7 @@ def frame(**values) -> pd.DataFrame:
 def test_estimates_have_intervals_only_where_they_can_be_trusted():
     table = frame(osrp=(10.0, 9.0, 12.0, True), cem=(5.0, np.nan, np.nan, False),
                   lambda_=(np.nan, np.nan, np.nan, False))  # fmt: skip
-    figure = overall.intervals([overall.Column("IQM", table)], overall.axis_label("return"))
+    figure = overall.intervals([overall.Column("IQM", table)], axis_label("return"))
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.get_yticklabels()] == [
         "CEM (unsafe)", "OSRP", "lambda_"
@@ -160,8 +162,8 @@ def test_pareto_front():
     #                 a    b    c    d    e
     cost = np.array([0.0, 1.0, 2.0, 2.0, 3.0])
     gain = np.array([1.0, 0.5, 3.0, 2.0, 3.0])
-    assert overall.pareto(cost, gain) == [0, 2]
-    assert overall.pareto(np.array([]), np.array([])) == []
+    assert pareto(cost, gain) == [0, 2]
+    assert pareto(np.array([]), np.array([])) == []
 
 
 def test_scatter_marks_limit_and_front():
@@ -170,7 +172,7 @@ def test_scatter_marks_limit_and_front():
         aggregates.aggregate(scores, m, reps=20).query("statistic == 'IQM'")
         for m in ("cost_over_limit", "return")
     )
-    figure = overall.scatter(scores, across, up, y="return")
+    figure = scatter(scores, across, up, y="return")
     (axes,) = figure.axes
     (front,) = [line for line in axes.lines if line.get_gid() == "front"]
     ends = across.set_index("method")["value"]
