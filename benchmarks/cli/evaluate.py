@@ -21,6 +21,7 @@ from benchmarks.cli.film import Filming
 from benchmarks.cli.playing import PROG, Policy, run
 from benchmarks.envs.factory import choose_python
 from benchmarks.runs.errors import BadInput, as_bad_input
+from benchmarks.runs.folder import variant_of
 from benchmarks.runs.places import check_file, check_folder
 from benchmarks.runs.reading import read_text
 from benchmarks.runs.spec import RunSpec
@@ -226,9 +227,14 @@ def tasks_named(path: Path) -> list[str]:
 
 
 def _acting(policy: Policy, texts: Sequence[str]) -> Policy:
-    """The policy with the settings of --set."""
-    spec, changed = acting(policy.trained.spec, parsed(texts))
-    return policy._replace(trained=policy.trained._replace(spec=spec), variant=changed)
+    """The policy with the settings of --set, named after its variant and these, as in `stress`."""
+    found = policy.trained
+    spec, changed = acting(found.spec, parsed(texts))
+    if not changed:
+        return policy
+    variant = "" if policy.official else variant_of(found.folder)
+    variant = ", ".join(filter(None, [variant, changed]))
+    return policy._replace(trained=found._replace(spec=spec), variant=variant)
 
 
 def _seeded(spec: RunSpec, chosen: EvaluateArgs) -> RunSpec:

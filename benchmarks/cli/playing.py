@@ -26,7 +26,7 @@ class Policy(NamedTuple):
     official: bool = False
     stoch: int | None = None  # for an authors' checkpoint, if given
     name: str = ""  # zoo:METHOD/TASK/SEED or hub:TARGET
-    variant: str = ""  # settings that it acts with in place of those of its training
+    variant: str = ""  # of the suite, and settings that replace those of its training
 
     def load(self, env: EnvSpec) -> tuple[Agent, PyTree]:
         """Load the agent and its learner's state. Raises BadInput if parameters do not fit."""

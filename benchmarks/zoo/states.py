@@ -57,5 +57,5 @@ def load(entry: Entry, env: EnvSpec) -> tuple[Agent, PyTree]:
     agent = agent_for(entry.spec, env)
     template = agent.init(entry.spec.seed)
     if missing := sorted(needed(agent, template, env) - arrays.keys()):
-        raise DamagedFile(file, None, f"it lacks {missing[0]}")
+        raise DamagedFile(file, None, f"it lacks {missing[0]}, which its run folder has")
     return agent, filled(template, arrays, file)

@@ -125,6 +125,14 @@ def test_an_agent_trained_to_act_with_its_actor_can_plan(added, tmp_path, monkey
             evaluate.main([*asked, "--set", wrong])
 
 
+def test_other_settings_follow_the_variant_of_the_run(run, tmp_path):
+    varied, out = shutil.copytree(run, tmp_path / "run"), tmp_path / "out.csv"
+    (varied / SWEEP_FILE).write_text(json.dumps({"variant": "half"}))
+    asked = [str(varied), "--episodes", "1", "--out", str(out)]
+    assert evaluate.main([*asked, "--set", "cost_limit=3"]) == 0
+    assert set(read_records(out)["method"]) == {"bsrp_lag [half, cost_limit=3.0]"}
+
+
 def test_a_policy_of_the_zoo_is_stressed_like_its_run(run, added, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(entry, "ROOT", added.folder.parents[2])
     monkeypatch.setattr(analysis, "run", lambda *_: 0)  # figures: tests/analysis/test_stress.py
