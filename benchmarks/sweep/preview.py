@@ -1,13 +1,13 @@
 """Preview of a sweep command as text: runs, hours, memory, disk.
 
-Hours come from rates measured in the results folder. Without any, hours on a GPU are estimated if
-the run's work was counted, and marked by "~".
+Hours come from rates measured in the results folder. Without any, they are estimated and marked by
+"~": from the rates of other variants of the method, else for a GPU if the run's work was counted.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.methods import method
@@ -96,37 +96,58 @@ def _table(starts: Sequence[Start], rates: Rates) -> list[str]:
     return columns(header, rows) if rows else []
 
 
-def _left(start: Start, rates: Rates) -> float | None:
+def _measured(start: Start, rates: Rates) -> float | None:
     return rates.hours(start.entry, start.env_steps)
 
 
-def _estimated(start: Start) -> float | None:
+def _of_other_variants(start: Start, rates: Rates) -> float | None:
+    return rates.hours(start.entry, start.env_steps, any_variant=True)
+
+
+def _estimated(start: Start, rates: Rates) -> float | None:
     return gpu_hours.hours(start.entry.spec, start.env_steps, CARD)
 
 
 def _hours(starts: Sequence[Start], rates: Rates) -> str:
-    """Hours of runs that differ only by seed: measured, else estimated."""
-    for mark, of in (("", lambda start: _left(start, rates)), ("~", _estimated)):
-        hours = [of(start) for start in starts]
+    """Hours of runs that differ only by seed: measured, else estimated and marked."""
+    for mark, of in (("", _measured), ("~", _of_other_variants), ("~", _estimated)):
+        hours = [of(start, rates) for start in starts]
         if known := [value for value in hours if value is not None]:
             return f"{mark}{sum(known):.1f}" if len(known) == len(hours) else "unknown"
     return "unknown"
 
 
 def _time(starts: Sequence[Start], rates: Rates) -> Iterator[str]:
-    left = [(start, _left(start, rates)) for start in starts]
-    known = [value for _, value in left if value is not None]
-    text = f"time: {sum(known):.1f} hours of runs, one after another" if known else "time: unknown"
-    if len(known) < len(left):
-        text += (
-            f"; {len(left) - len(known)} of {len(left)} runs have no measured rate of their "
-            "kind in this folder yet"
+    known, left = _split(starts, rates, _measured)
+    like, left = _split(left, rates, _of_other_variants)
+    parts = []
+    if known:
+        parts.append(f"{sum(known):.1f} hours of runs, one after another")
+    if like:
+        parts.append(
+            f"~ {sum(like):.1f} hours of {len(like)} runs, at the rates of other variants of "
+            "their methods"
         )
-    yield text
-    guessed = [_estimated(start) for start, value in left if value is None]
-    if guesses := [value for value in guessed if value is not None]:
+    if left:
+        parts.append(
+            f"{len(left)} of {len(starts)} runs have no measured rate of their kind in this folder "
+            "yet"
+        )
+    yield "time: " + "; ".join(parts if known or like else ["unknown", *parts])
+    guesses, _ = _split(left, rates, _estimated)
+    if guesses:
         yield (
             f"~ {sum(guesses):.0f} GPU-hours for {len(guesses)} of these, estimated for one NVIDIA "
             f"{CARD} per run: operations counted, rates measured on an H200, nothing else "
             "(docs/howto/accelerator.md)"
         )
+
+
+def _split(
+    starts: Sequence[Start], rates: Rates, of: Callable[[Start, Rates], float | None]
+) -> tuple[list[float], list[Start]]:
+    """The hours that `of` knows, and the runs for which it knows none."""
+    hours = [(start, of(start, rates)) for start in starts]
+    return [value for _, value in hours if value is not None], [
+        start for start, value in hours if value is None
+    ]

@@ -28,24 +28,39 @@ class Rates:
     """
 
     def __init__(self, members: Iterable[Member]) -> None:
-        self._measured: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        self._measured: dict[tuple[str | None, ...], list[float]] = defaultdict(list)
         for member in members:
             if (rate := measured(member.folder)) is not None:
-                kind = (member.label, member.spec["obs"], member.spec["preset"])
-                self._measured[kind].append(rate)
-                self._measured[(*kind, member.spec["task"])].append(rate)
+                spec = member.spec
+                for kind in _kinds(spec["method"], member.variant, spec["obs"], spec["preset"]):
+                    self._measured[kind].append(rate)
+                    self._measured[(*kind, spec["task"])].append(rate)
 
     def __call__(self, entry: Entry) -> float | None:
         """The expected rate of a run; None if no comparable run has been measured."""
+        return self._median(entry, any_variant=False)
+
+    def hours(self, entry: Entry, env_steps: int, *, any_variant: bool = False) -> float | None:
+        """Remaining hours of a run after `env_steps`; None if its rate is unknown.
+
+        `any_variant` takes all variants of the method as comparable, although some do more work per
+        step than others.
+        """
+        rate = self._median(entry, any_variant)
+        return None if rate is None else max(0, entry.spec.steps - env_steps) / rate / 3600
+
+    def _median(self, entry: Entry, any_variant: bool) -> float | None:
         spec = entry.spec
-        kind = (entry.label, spec.obs, spec.preset)
+        kind = _kinds(spec.method, entry.variant, spec.obs, spec.preset)[any_variant]
         found = self._measured.get((*kind, spec.task)) or self._measured.get(kind)
         return statistics.median(found) if found else None
 
-    def hours(self, entry: Entry, env_steps: int) -> float | None:
-        """Remaining hours of a run after `env_steps`; None if its rate is unknown."""
-        rate = self(entry)
-        return None if rate is None else max(0, entry.spec.steps - env_steps) / rate / 3600
+
+def _kinds(
+    method: str, variant: str, obs: str, preset: str
+) -> tuple[tuple[str | None, ...], tuple[str | None, ...]]:
+    """What runs of a comparable rate share: with their variant, and without."""
+    return (method, obs, preset, variant), (method, obs, preset, None)
 
 
 def measured(folder: Path) -> float | None:

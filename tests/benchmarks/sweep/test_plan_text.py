@@ -63,6 +63,30 @@ def test_rates_are_medians_of_runs_alike(tmp_path):
     assert rates(entries(suite())[3]) is None
 
 
+def test_other_variants_of_a_method_give_a_marked_estimate(tmp_path):
+    block = "{methods: [osrp, dreamerv3], tasks: ['tests.fakes.toys:shore'], variants: VARIANTS}"
+    text = f"{{preset: debug, seeds: [0], steps: 600, runs: [{block}]}}"
+    narrow = parse(text.replace("VARIANTS", "{narrow: {cost_limit: 3}}"), "mine", "mine.yaml")
+    wide = parse(text.replace("VARIANTS", "{wide: {cost_limit: 4}}"), "mine", "mine.yaml")
+    osrp, _ = submit(tmp_path, narrow)
+    write_metrics(osrp, {"env_steps": 200, "updates": 9, "wall_seconds": 7200.0})
+    there = look_for(tmp_path).members
+    rates = Rates(there)
+    same, other = entries(narrow)[0], entries(wide)[0]
+    assert rates.hours(same, 0) == pytest.approx(6.0)
+    assert rates(other) is None and rates.hours(other, 0) is None
+    assert rates.hours(other, 0, any_variant=True) == pytest.approx(6.0)
+
+    plan = make_plan("mine", entries(wide), there)
+    needs = {entry.spec.run_id: Needs(1, 1) for entry in entries(wide)}
+    lines = preview(wide, entries(wide), plan, rates, needs, tmp_path)
+    assert lines[2].endswith("  ~6.0") and lines[3].endswith("  unknown")
+    assert lines[5] == (
+        "time: ~ 6.0 hours of 1 runs, at the rates of other variants of their methods; "
+        "1 of 2 runs have no measured rate of their kind in this folder yet"
+    )
+
+
 def test_the_last_whole_row_is_read(tmp_path):
     path = tmp_path / "metrics.jsonl"
     assert last_row(path) is None
