@@ -41,7 +41,7 @@ class SweepArgs:
 
     suite: str
     """Name of a suite, or a YAML file of your own; `safedreamer suites` lists the built-in ones."""
-    filters: Annotated[tuple[str, ...], tyro.conf.arg(name="only")] = ()
+    only: tuple[str, ...] = ()
     """Only runs that match FIELD=PATTERN or !FIELD=PATTERN: method=osrp* task=*Goal* seed=0."""
     out: Path | None = None
     """Results folder; runs/SUITE if not given. Suites may share one: common runs are run once."""
@@ -104,9 +104,9 @@ def main(args: Sequence[str]) -> int:
     suite = load(chosen.suite)
     suite = dataclasses.replace(suite, tags=(*suite.tags, *chosen.tags))
     out = chosen.out or Path("runs") / suite.name
-    entries = select_entries(expand(suite, task_settings), chosen.filters)
+    entries = select_entries(expand(suite, task_settings), chosen.only)
     plan, there, damaged = look(suite.name, out, entries)
-    if chosen.filters:  # filtered-out runs are still part of the suite
+    if chosen.only:  # filtered-out runs are still part of the suite
         plan.left.clear()
     estimate = Estimate(task_env_spec)
     needs = needs_of(plan.start, estimate)
@@ -144,7 +144,7 @@ def main(args: Sequence[str]) -> int:
 def _check(chosen: SweepArgs) -> None:
     if chosen.cluster != "slurm" and (chosen.profile or chosen.slurm or chosen.detach):
         raise BadInput("--profile, --slurm and --detach go with --cluster slurm")
-    if chosen.filters and chosen.sync:
+    if chosen.only and chosen.sync:
         raise BadInput("--sync compares the whole suite: it does not go with --only")
 
 

@@ -83,9 +83,21 @@ def parse(
         known = [name for name in option_names(cls, prog, extra) if name != "--help"]
         raise BadInput(_explain_unknown(unknown[0], known, prog))
     check_once(args)
+    _check_not_empty(value, args)
     values = flatten(dataclasses.asdict(value))
     check_numbers({re.sub(r"^(run|agent)\.", "", name): values[name] for name in values})
     return _with_user_paths(value)
+
+
+def _check_not_empty(value: Any, args: Sequence[str]) -> None:
+    """Raise BadInput for a list given without values, as by an unset variable of a shell.
+
+    It would be taken for the option's absence: `sweep --only $FILTER` would start every run.
+    """
+    for field in dataclasses.fields(value):
+        option = f"--{field.name.replace('_', '-')}"
+        if field.default == () == getattr(value, field.name) and option in args:
+            raise BadInput(f"{option} has no value; give at least one, or leave the option out")
 
 
 def parse_known(cls: type[T], args: Sequence[str], prog: str) -> T:

@@ -103,6 +103,23 @@ def test_options_of_commands_have_ranges(words, capsys, tmp_path):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sweep", "--suite", "core5", "--out", "RUNS", "--only"],
+        ["sweep", "--suite", "core5", "--out", "RUNS", "--tags", "--dry-run"],
+        ["evaluate", "RUN", "--set"],
+        ["stress", "RUN", "--strengths", "--dry-run"],
+        ["publish", "RUNS", "--suites"],
+    ],
+)
+def test_a_list_without_values_is_refused_instead_of_ignored(words, capsys):
+    option = [word for word in words if word != "--dry-run"][-1]
+    assert app.main(words) == 2
+    said = capsys.readouterr().err
+    assert f"{option} has no value; give at least one" in said and said.count("\n") == 1
+
+
 @pytest.mark.parametrize("out", ["FILE/x", "x" * 300, "\0", "/proc/nowhere/x"])
 def test_a_place_that_cannot_be_written_is_refused_first(out, capsys, tmp_path):
     (tmp_path / "FILE").write_text("")
