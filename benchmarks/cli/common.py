@@ -28,7 +28,7 @@ from benchmarks.runs.errors import BadInput
 from benchmarks.runs.identity import flatten
 from benchmarks.runs.places import possible_path
 from benchmarks.runs.plain_text import whole_number
-from benchmarks.runs.ranges import check_numbers
+from benchmarks.runs.ranges import check_numbers, is_own
 
 T = TypeVar("T")
 REGISTRY = ConstructorRegistry()
@@ -85,7 +85,10 @@ def parse(
     check_once(args)
     _check_not_empty(value, args)
     values = flatten(dataclasses.asdict(value))
-    check_numbers({re.sub(r"^(run|agent)\.", "", name): values[name] for name in values})
+    agent = {name: values.pop(name) for name in list(values) if name.startswith("agent.")}
+    check_numbers({name.removeprefix("run."): values[name] for name in values})
+    own = is_own(getattr(value, "agent", None))
+    check_numbers({name.removeprefix("agent."): agent[name] for name in agent}, own)
     return _with_user_paths(value)
 
 

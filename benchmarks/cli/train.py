@@ -120,6 +120,7 @@ def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
             steps=first.steps if first.steps is not None else preset.steps,
             max_minutes=first.max_minutes if first.max_minutes is not None else preset.max_minutes,
         )
+        _check_names(type(preset.agent), first.method)
         everything = _everything(type(preset.agent))
         default = everything(run=run, loop=preset.loop, replay=preset.replay, agent=preset.agent)
         chosen: Any = parse(everything, args, PROG, ABOUT, default, guide=GUIDE)
@@ -144,6 +145,16 @@ def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
         if first.init_from and not first.init_from.is_dir():
             check_official(spec, first.init_from)
     return chosen.run, spec
+
+
+def _check_names(agent_type: type, method: str) -> None:
+    """Raise BadInput if settings of a user's own method have the names of options."""
+    taken = {field.name for field in dataclasses.fields(TrainArgs)} | {"loop", "replay"}
+    if both := [field.name for field in dataclasses.fields(agent_type) if field.name in taken]:
+        raise BadInput(
+            f"{method}: {', '.join(both)} of its config would be --{both[0].replace('_', '-')}, "
+            "which is an option of train: rename it"
+        )
 
 
 def _everything(agent_type: type) -> Any:

@@ -40,10 +40,11 @@ def own_method(
 
     Preset release uses `loop`, `replay` and `config` for `steps` simulator steps; cpu and debug use
     the loops of the suite's methods; `debug_config` replaces `config` in debug. The method gets the
-    name by which it is loaded. Raises BadInput if `config` is not a dataclass instance.
+    name by which it is loaded. Raises BadInput if `config` is not an instance of a frozen dataclass
+    with hashable values.
     """
-    if not dataclasses.is_dataclass(config) or isinstance(config, type):
-        raise BadInput(f"config must be an instance of a frozen dataclass, got {config!r:.80}")
+    for given in (config, *([] if debug_config is None else [debug_config])):
+        _check_config(given)
     debug_steps, debug_loop, debug_replay = SHARED["debug"]
     presets: dict[str, Settings] = {
         "release": Settings(steps, loop, replay, config),
@@ -70,6 +71,23 @@ def own_method(
         make_agent=make_agent,
         no_pictures="its observations do not name vision",
     )
+
+
+def _check_config(config: Any) -> None:
+    if not dataclasses.is_dataclass(config) or isinstance(config, type):
+        raise BadInput(f"config must be an instance of a frozen dataclass, got {config!r:.80}")
+    name = type(config).__name__
+    if not type(config).__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise BadInput(f"{name} must be frozen: add frozen=True to its @dataclass")
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        try:
+            hash(value)
+        except TypeError as error:
+            raise BadInput(
+                f"{name}.{field.name} is a {type(value).__name__}, which can change: let it be a "
+                "number, text, a tuple or a frozen dataclass"
+            ) from error
 
 
 def is_own(name: str) -> bool:

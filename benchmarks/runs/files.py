@@ -12,6 +12,14 @@ LOCK_FILE = "run.lock"
 OWNER_FILE = "owner.json"
 
 SWEEP_FILE = "sweep.json"
+
+# written by runs, sweeps and `publish` alone: never the output of another command
+OF_A_RUN = frozenset(
+    (
+        *(SPEC_FILE, RECORDS_FILE, FINAL_FILE, METRICS_FILE, STATUS_FILE, ATTEMPTS_FILE),
+        *(CHECKPOINTS, REPLAY, LOCK_FILE, OWNER_FILE, SWEEP_FILE),
+    )
+)
 # in a results folder: the runs of its suites, written by `safedreamer publish`
 WANTED_FILE = "wanted.csv"
 # in a results folder: trials of each method before its runs, and their seeds; written by hand

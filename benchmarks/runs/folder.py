@@ -86,7 +86,7 @@ def check(spec: RunSpec, out: str | os.PathLike[str]) -> None:
     A run with damaged files is refused (DamagedFile, with the file). Changes nothing.
     """
     out = Path(out)
-    check_folder(out)
+    check_folder(out, of_run=True)
     if spec.replay.directory:
         check_folder(Path(spec.replay.directory), "replay.directory")
     if not out.exists():

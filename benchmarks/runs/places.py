@@ -1,6 +1,7 @@
 """User-supplied paths for results.
 
-`~` is expanded, and write access is tested before any work is done.
+`~` is expanded; write access, and that no run's own files would be replaced, are checked before any
+work is done.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.runs.errors import BadInput
+from benchmarks.runs.files import OF_A_RUN, SPEC_FILE
 
 
 def user_path(text: str | os.PathLike[str]) -> Path:
@@ -47,12 +49,17 @@ def user_cache() -> Path:
     return Path(home) / "safedreamer"
 
 
-def check_folder(folder: str | os.PathLike[str], option: str = "--out") -> None:
+def check_folder(
+    folder: str | os.PathLike[str], option: str = "--out", *, of_run: bool = False
+) -> None:
     """Raise BadInput unless files can be created in the folder, which need not exist yet.
 
-    Leaves nothing behind.
+    A run folder is refused unless `of_run`: results there would replace or hide the run's own
+    files. Leaves nothing behind.
     """
     folder = Path(folder)
+    if not of_run and (folder / SPEC_FILE).exists():
+        raise BadInput(f"{option} {_short(folder)} is a run folder: choose another one")
     with _refused(folder, option), _made(folder):
         if folder.exists() and not folder.is_dir():
             raise BadInput(f"{_short(folder)} is a file; {option} must be a folder")
@@ -64,9 +71,15 @@ def check_folder(folder: str | os.PathLike[str], option: str = "--out") -> None:
 def check_file(file: str | os.PathLike[str], option: str = "--out") -> None:
     """Raise BadInput unless the file can be written; its folder need not exist yet.
 
-    Leaves nothing behind, and an existing file unchanged.
+    A run's own files are refused. Leaves nothing behind, and an existing file unchanged.
     """
     file = Path(file)
+    for part in (file, *file.parents):
+        if part.name in OF_A_RUN and (part.parent / SPEC_FILE).exists():
+            raise BadInput(
+                f"{option} {_short(file)} belongs to the run in {_short(part.parent)}: choose "
+                "another one"
+            )
     with _refused(file, option), _made(file.parent):
         if file.is_dir():
             raise BadInput(f"{option} {_short(file)} is a folder; give a file")

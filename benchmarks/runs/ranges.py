@@ -2,8 +2,9 @@
 suites.
 
 A setting is looked up by its dotted name or the end of it. Without a row, it must be a finite
-number from 0 to LARGEST. Limits are far beyond sensible values; they exclude what overflows, never
-ends or cannot be allocated. NaN is always refused, infinity unless a row allows it.
+number from 0 to LARGEST, and of a user's own method one from -LARGEST to LARGEST. Limits are far
+beyond sensible values; they exclude what overflows, never ends or cannot be allocated. NaN is
+always refused, infinity unless a row allows it.
 """
 
 from __future__ import annotations
@@ -111,18 +112,19 @@ _ROWS: tuple[tuple[str, Range], ...] = (
 _PATTERNS = tuple(
     (re.compile(rf"(?:.*[.])?(?:{names.replace('.', '[.]')})"), found) for names, found in _ROWS
 )
-_ELSE = Range(0)
+_ELSE, _ELSE_OWN = Range(0), Range(-LARGEST)
 
 
 @functools.cache
-def range_of(name: str) -> Range:
-    """The valid range of the setting with that dotted name."""
-    return next((found for pattern, found in _PATTERNS if pattern.fullmatch(name)), _ELSE)
+def range_of(name: str, own: bool = False) -> Range:
+    """The valid range of the setting with that dotted name, `own` if of a user's own method."""
+    rest = _ELSE_OWN if own else _ELSE
+    return next((found for pattern, found in _PATTERNS if pattern.fullmatch(name)), rest)
 
 
-def check_number(name: str, value: float) -> None:
+def check_number(name: str, value: float, own: bool = False) -> None:
     """Raise BadInput unless the number is in its setting's range."""
-    allowed = range_of(name)
+    allowed = range_of(name, own)
     if allowed.holds(value):
         return
     shown = f"{name}={_shown(value)}"
@@ -135,15 +137,21 @@ def check_number(name: str, value: float) -> None:
     raise BadInput(f"{shown} must be a number from {allowed}")
 
 
-def check_numbers(values: Mapping[str, Any]) -> None:
+def check_numbers(values: Mapping[str, Any], own: bool = False) -> None:
     """Check all numbers in flat settings, including those in lists.
 
-    Raises BadInput naming the first one out of range.
+    `own`: they are settings of a user's own method. Raises BadInput naming the first one out of
+    range.
     """
     for name, value in values.items():
         for number in value if isinstance(value, list | tuple) else (value,):
             if is_a(number, float):
-                check_number(name, number)
+                check_number(name, number, own)
+
+
+def is_own(config: Any) -> bool:
+    """Whether the settings are of a user's own method: of a class that is not of this suite."""
+    return type(config).__module__.partition(".")[0] not in ("agents", "baselines", "benchmarks")
 
 
 def option(name: str, kind: type[int] | type[float] = int) -> Callable[[str], Any]:

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.identity import flatten, identity_of
 from benchmarks.runs.plain_text import choose
-from benchmarks.runs.ranges import check_numbers
+from benchmarks.runs.ranges import check_numbers, is_own
 
 Obs = Literal["vision", "coordinates", "lidar", "default"]
 Preset = Literal["release", "matched", "cpu", "debug"]
@@ -32,7 +32,7 @@ MAX_ENV_FAULTS = 20  # environments replaced before the start gives up
 @functools.lru_cache(maxsize=4096)  # runs of a sweep share most of their settings
 def _check(prefix: str, part: Any) -> None:
     """Check the ranges of a part's numbers, named as on the command line. Raises BadInput."""
-    check_numbers(flatten(dataclasses.asdict(part), prefix))
+    check_numbers(flatten(dataclasses.asdict(part), prefix), is_own(part))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,7 +25,7 @@ def fetch(target: str, out: Path, option: str = "DIR") -> None:
     match their checksums.
     """
     source = place(target)
-    check_folder(out, option)
+    check_folder(out, option, of_run=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".pull-") as folder:
         copy = Path(folder) / "run"

@@ -47,7 +47,7 @@ def perturbed(policy: Policy, suite: Suite) -> Plan:
 def transferred(policy: Policy, tasks: Sequence[str]) -> Plan:
     """Plan the policy's own task, then the others whose observations and actions match its own."""
     cells, left_out = [UNDISTURBED_CELL], {}
-    for name in tasks:
+    for name in dict.fromkeys(tasks):
         if name == policy.subject.spec.task:
             continue
         try:

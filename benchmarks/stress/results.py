@@ -116,5 +116,7 @@ class StressResults:
             played = {row.key for row in found}
             self.errors = [row for row in self.errors if row.key not in played] + [*found]
             errors.write(self._errors_file, self.errors)
-        self.rows = [*self.rows, *rows]
+        rows = list(rows)
+        keys = {row.key for row in rows}
+        self.rows = [row for row in self.rows if row.key not in keys] + rows
         write(self.file, self.rows)

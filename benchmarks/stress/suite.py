@@ -113,7 +113,8 @@ def narrowed(suite: Suite, only: Sequence[str], strengths: Sequence[float]) -> S
     Named ones need not be part of the suite; planning raises if one does not apply to a policy.
     """
     own: Mapping[str, tuple[float, ...]] = {each.name: given for each, given in suite.perturbations}
-    chosen = [find(name) for name in only] or [each for each, _ in suite.perturbations]
+    named = [find(name) for name in dict.fromkeys(only)]
+    chosen = named or [each for each, _ in suite.perturbations]
     pairs = []
     for each in chosen:
         levels = tuple(strengths) or own.get(each.name) or each.strengths

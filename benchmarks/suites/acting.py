@@ -19,11 +19,12 @@ def parsed(texts: Sequence[str]) -> dict[str, object]:
     values: dict[str, object] = {}
     for text in texts:
         name, equals, value = text.partition("=")
+        name = name.replace("-", "_")
         if not equals or name in values:
             raise BadInput(f"--set {text}: write each setting once, as NAME=VALUE")
         try:
             values[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # no date, too deep
             raise BadInput(f"--set {text}: {value!r} is not a value") from error
     return values
 

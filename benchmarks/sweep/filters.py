@@ -38,7 +38,10 @@ ENTRY_FIELDS: Fields[Entry] = {  # of a run that may not exist yet
 
 
 def select(found: Iterable[Member], filters: Sequence[str]) -> list[Member]:
-    """The runs that match all filters. Raises BadInput for an unknown field or no match."""
+    """The runs that match all filters.
+
+    Raises BadInput for an unknown field, no match, or an exclusion that excludes nothing.
+    """
     return _select(found, filters, FIELDS)
 
 
@@ -48,17 +51,29 @@ def select_entries(entries: Iterable[Entry], filters: Sequence[str]) -> list[Ent
 
 
 def _select(found: Iterable[Run], filters: Sequence[str], fields: Fields[Run]) -> list[Run]:
-    tests = [_test(text, fields) for text in filters]
-    kept = [run for run in found if all(test(run) for test in tests)]
+    found = list(found)
+    tests = {text: _test(text, fields) for text in filters}
+    for text, test in tests.items():
+        if text.startswith("!") and found and all(map(test, found)):
+            raise BadInput(f"{text} excludes nothing: no run has {text[1:]}")
+    kept = [run for run in found if all(test(run) for test in tests.values())]
     if not kept:
-        raise BadInput(f"no run matches {' '.join(filters)}" if filters else "there are no runs")
+        raise BadInput(_no_match(filters) if filters else "there are no runs")
     return kept
+
+
+def _no_match(filters: Sequence[str]) -> str:
+    """Say that no run matches, and how to write alternatives if that is what was meant."""
+    names = [text.partition("=")[0] for text in filters if "=" in text and text[0] != "!"]
+    again = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    hint = "; all filters must match: write alternatives as a pattern, such as seed=[01]"
+    return f"no run matches {' '.join(filters)}{hint if again else ''}"
 
 
 def _test(text: str, fields: Fields[Run]) -> Callable[[Run], bool]:
     negated, plain = text.startswith("!"), text.removeprefix("!")
     field, equals, pattern = plain.partition("=")
-    if equals and field.isidentifier():
+    if equals:
         values = fields[choose("field to filter by", field, fields)]
         return lambda run: (
             any(fnmatch.fnmatchcase(value, pattern) for value in values(run)) != negated

@@ -4,6 +4,7 @@ evaluated and plotted.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import json
 import sys
@@ -90,6 +91,48 @@ def test_a_sweep_of_the_template(folder: Path):
 def test_what_is_no_method_is_refused(folder: Path, name: str, message: str):
     with pytest.raises(BadInput, match=message):
         method(name)
+
+
+@dataclasses.dataclass
+class Thawed:
+    price: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Layers:
+    layers: dict = dataclasses.field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (Thawed, "must be an instance of a frozen dataclass"),
+        (Thawed(), "Thawed must be frozen: add frozen=True"),
+        (Layers(), "Layers.layers is a dict, which can change"),
+    ],
+)
+def test_a_config_that_can_change_is_refused(config: object, message: str):
+    with pytest.raises(BadInput, match=message):
+        own.own_method(lambda config, env: None, config, summary="x")
+
+
+def test_settings_of_an_own_method_may_be_negative_but_not_named_as_options(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = folder / "my_methods.py"
+    written = file.read_text()
+    assert "price: float = " in written
+    args = ["train", "--method", "my_methods:METHOD", "--task", "my_envs:my/Shore-v0", *QUICK]
+    assert app.main([*args, "--price", "-2", "--out", "run"]) == 0
+    assert json.loads((folder / "run" / "spec.json").read_text())["spec"]["agent"]["price"] == -2.0
+    assert app.main([*args, "--price", "nan", "--out", "other"]) == 2
+    assert app.main([*args, "--loop.num-envs", "-2", "--out", "other"]) == 2
+    file.write_text(written.replace("price: float = ", "steps: int = 3\n    price: float = "))
+    sys.modules.pop("my_methods")
+    own.load.cache_clear()
+    capsys.readouterr()
+    assert app.main([*args, "--out", "other"]) == 2
+    assert "steps of its config would be --steps, which is an option" in capsys.readouterr().err
 
 
 def test_presets_and_observations_of_an_own_method(folder: Path):

@@ -15,6 +15,8 @@ from benchmarks.methods import METHODS
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.identity import flatten
 from benchmarks.runs.ranges import MAX_SEED, check_number, check_numbers, range_of
+from benchmarks.runs.records import COLUMNS
+from tests.sweep_folders import submit, suite
 
 INFINITE = {"actor.max_std"}
 TRAIN = ["train", "--preset", "debug", "--task", "tests.fakes.toys:shore", "--obs", "default"]
@@ -128,6 +130,30 @@ def test_a_place_that_cannot_be_written_is_refused_first(out, capsys, tmp_path):
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "--out" in said
     assert [path.name for path in tmp_path.iterdir()] == ["FILE"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "plot RUN --out RUN",
+        "tables RUN --out RUN",
+        "report RUN --out RUN/spec.json",
+        "export RUN --out RUN/episodes.csv",
+        "evaluate RUN --out RUN/episodes.csv --episodes 1",
+        "evaluate RUN --out RUN/checkpoints/mine.csv --episodes 1",
+        "diagnose RUN --out RUN/final.csv",
+        "stress RUN --out RUN",
+        "sweep --suite core5 --out RUN",
+        "demo --out RUN",
+    ],
+)
+def test_no_command_writes_over_a_runs_own_files(words, capfd, tmp_path):
+    (run,) = submit(tmp_path, suite("0"))[:1]
+    (run / "episodes.csv").write_text(",".join(COLUMNS) + "\n")
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    assert app.main(words.replace("RUN", str(run)).split()) in (1, 2)
+    assert "choose another one" in capfd.readouterr().err
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
 def test_a_tilde_is_expanded(monkeypatch, tmp_path):

@@ -127,7 +127,7 @@ CALLS = {
     "load_flat": readings(
         "benchmarks.runs.checkpoint", "load_flat", "learner", at="run/checkpoints/000000001000"
     ),
-    "check_folder": readings("benchmarks.runs.places", "check_folder"),
+    "check_folder": readings("benchmarks.runs.places", "check_folder", at="run/new"),
     "check_file": readings("benchmarks.runs.places", "check_file", at="run/new"),
     "load_spec": readings("benchmarks.methods.saved", "load_spec"),
     "newest": readings("benchmarks.methods.saved", "newest"),

@@ -90,7 +90,7 @@ def test_cells_records_and_resumption(run, tmp_path, undrawn, capfd, monkeypatch
     for name, value in {"CONTEXT": 3, "HORIZON": 4, "STRIDE": 4, "STEPS_AHEAD": (1, 4)}.items():
         monkeypatch.setattr(errors, name, value)
     out, only = tmp_path / "out", ["action_gain", "sensor_delay", OWN]
-    line = ["stress", str(run), "--only", *only, "--strengths", "1", "--episodes", "3"]
+    line = ["stress", str(run), "--only", *only, only[0], "--strengths", "1", "--episodes", "3"]
     line += ["--out", str(out)]
     assert app.main(line) == 0
     file = out / "stress.csv"
@@ -101,6 +101,8 @@ def test_cells_records_and_resumption(run, tmp_path, undrawn, capfd, monkeypatch
         (*cell, UNSEEN_EPISODE + i) for cell in cells for i in range(3)
     ]
     assert {(r.record.env_steps, r.record.length) for r in rows} == {(ENV_STEPS, EPISODE_ENV_STEPS)}
+    # the same cells asked for twice are played once
+    assert line.count("action_gain") == 2 and len(rows) == 4 * 3
     costs = {cell: [r.record.return_ for r in rows[3 * i :][:3]] for i, cell in enumerate(cells)}
     assert len({tuple(returns) for returns in costs.values()}) == 4
     assert undrawn == [["stress", str(out)]]

@@ -239,8 +239,24 @@ def test_filters(tmp_path, folders):
     assert len(select(found, ["*-seed1-*"])) == 2 and len(select(found, ["!*-seed1-*"])) == 4
     with pytest.raises(BadInput, match="unknown field to filter by 'metod'; did you mean method"):
         select(found, ["metod=osrp"])
-    with pytest.raises(BadInput, match="no run matches seed=9"):
+    with pytest.raises(BadInput, match=r"no run matches seed=9$"):
         select(found, ["seed=9"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("!seed =0", "unknown field to filter by 'seed '; did you mean seed"),
+        ("!planner.horizon=5", "unknown field to filter by 'planner.horizon'"),
+        ("!state=runing", "!state=runing excludes nothing: no run has state=runing"),
+        ("!no-such-run", "!no-such-run excludes nothing"),
+        ("seed=0 seed=1", r"no run matches seed=0 seed=1; .* a pattern, such as seed=\[01\]"),
+    ],
+)
+def test_a_mistyped_filter_never_selects_everything(tmp_path, folders, text, said):
+    words = [text] if text.startswith("!") else text.split()
+    with pytest.raises(BadInput, match=said):
+        select(members(tmp_path), words)
 
 
 def test_folders_that_are_no_sweep_are_named(tmp_path, folders):
