@@ -49,10 +49,7 @@ def aggregate(scores: pd.DataFrame, metric: str, reps: int = 2000, seed: int = 0
         runs, trusted = _runs(table)
         values = np.full((3, len(STATISTICS)), np.nan)
         if table:
-            statistic = _statistics(sign * about.target)
-            values[0] = statistic(*_compact(table))
-            if trusted:
-                values[1:] = _interval(_compact(table), statistic, reps, seed)
+            values = _estimate(_statistics(sign * about.target), [table], reps, seed)
         values[:, :3] *= sign  # but not the gap, where lower is better already
         if sign < 0:
             values[1:, :3] = values[2:0:-1, :3]
@@ -63,9 +60,7 @@ def aggregate(scores: pd.DataFrame, metric: str, reps: int = 2000, seed: int = 0
     return pd.DataFrame(rows, columns=columns)
 
 
-def efficiency(
-    points: pd.DataFrame, metric: str, steps: int = 20, reps: int = 500, seed: int = 0
-) -> pd.DataFrame:
+def efficiency(points: pd.DataFrame, metric: str, steps: int = 20, reps: int = 500) -> pd.DataFrame:
     """Sample efficiency: interquartile mean over runs and tasks against simulator steps (Agarwal et
     al. 2021, section 4.3).
 
@@ -96,25 +91,14 @@ def efficiency(
         table = [
             np.stack([np.interp(grid, r["env_steps"], r[metric]) for r in some]) for some in runs
         ]
-        low = high = np.full(len(grid), np.nan)
-        if _runs(table)[1]:
-            low, high = _interval(_compact(table), _iqm_by_step, reps, seed)
-        value = _iqm_by_step(*_compact(table))
-        frames.append(
-            pd.DataFrame(
-                {"method": method, "env_steps": grid, "value": value, "low": low, "high": high}
-            )
-        )
+        bounds = dict(zip(("value", "low", "high"), _estimate(_iqm_by_step, [table], reps)))
+        frames.append(pd.DataFrame({"method": method, "env_steps": grid, **bounds}))
     columns = ["method", "env_steps", "value", "low", "high"]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
 
 def profiles(
-    scores: pd.DataFrame,
-    metric: str,
-    taus: Sequence[float] | np.ndarray,
-    reps: int = 2000,
-    seed: int = 0,
+    scores: pd.DataFrame, metric: str, taus: Sequence[float] | np.ndarray, reps: int = 2000
 ) -> pd.DataFrame:
     """Performance profiles: the share of runs better than each of `taus` (Agarwal et al. 2021,
     section 4.2).
@@ -131,17 +115,13 @@ def profiles(
 
     frames = []
     for method, table in _tables(scores, about)[0].items():
-        low = high = np.full(len(taus), np.nan)
-        if table and _runs(table)[1]:
-            low, high = _interval(_compact(table), share, reps, seed)
-        shares = share(*_compact(table)) if table else np.full(len(taus), np.nan)
-        frames.append(
-            pd.DataFrame({"method": method, "tau": taus, "share": shares, "low": low, "high": high})
-        )
+        values = _estimate(share, [table], reps) if table else np.full((3, len(taus)), np.nan)
+        bounds = dict(zip(("share", "low", "high"), values))
+        frames.append(pd.DataFrame({"method": method, "tau": taus, **bounds}))
     return pd.concat(frames, ignore_index=True)
 
 
-def improvement(scores: pd.DataFrame, metric: str, reps: int = 2000, seed: int = 0) -> pd.DataFrame:
+def improvement(scores: pd.DataFrame, metric: str, reps: int = 2000) -> pd.DataFrame:
     """Probability that a run of `x` is better than one of `y`, averaged over tasks (Agarwal et al.
     2021, section 4.3).
 
@@ -154,11 +134,8 @@ def improvement(scores: pd.DataFrame, metric: str, reps: int = 2000, seed: int =
         a, b = tables[x], tables[y]
         value = low = high = np.nan
         if a:
-            first, second = _compact(a), _compact(b)
-            better = functools.partial(_better, parts=len(first))
-            value = better(*first, *second).item()
-            if _runs(a)[1] and _runs(b)[1]:
-                low, high = _interval([*first, *second], better, reps, seed).ravel()
+            better = functools.partial(_better, parts=len(_compact(a)))
+            value, low, high = _estimate(better, [a, b], reps).ravel()
         rows += [(x, y, value, low, high), (y, x, 1.0 - value, 1.0 - high, 1.0 - low)]
     return pd.DataFrame(rows, columns=["x", "y", "probability", "low", "high"])
 
@@ -258,18 +235,23 @@ def _iqm_by_step(*columns: np.ndarray) -> np.ndarray:
     return values[cut : len(values) - cut].mean(axis=0)
 
 
-def _interval(
-    columns: list[np.ndarray], statistic: Callable[..., np.ndarray], reps: int, seed: int
+def _estimate(
+    statistic: Callable[..., np.ndarray], tables: list[list[np.ndarray]], reps: int, seed: int = 0
 ) -> np.ndarray:
-    """Bounds [2, ...] of `statistic` of the columns by rliable's bootstrap, which resamples the
-    runs of each task.
+    """`statistic` of one table or two, and its bounds by rliable's bootstrap, which resamples the
+    runs of each task, [3, ...]; bounds are NaN where a task has too few runs.
     """
+    columns = [column for table in tables for column in _compact(table)]
+    value = statistic(*columns)
+    if not all(_runs(table)[1] for table in tables):
+        return np.stack([value, *np.full((2, *value.shape), np.nan)])
     from rliable import library
 
     # rliable resamples each member of a list independently
     drawn = columns[0] if len(columns) == 1 else columns
     with seeded(seed):
-        return library.get_interval_estimates({"": drawn}, statistic, reps=reps)[1][""]
+        low, high = library.get_interval_estimates({"": drawn}, statistic, reps=reps)[1][""]
+    return np.stack([value, low, high])
 
 
 def _better(*columns: np.ndarray, parts: int) -> np.ndarray:
