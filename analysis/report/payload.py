@@ -84,14 +84,13 @@ def _line(found: Sequence[tuple[int, pd.DataFrame, pd.DataFrame]]) -> dict[str, 
         return line
     together = pd.concat(evaluated)
     bands = {column: band(together, column) for column in ("return", "cost")}
-    keep = _spread(len(bands["return"].env_steps), MAX_POINTS)
+    keep = _spread(len(bands["return"]), MAX_POINTS)
     if not len(keep):
         return line
-    line |= {"mean": True, "x": _plain(bands["return"].env_steps[keep])}
+    line |= {"mean": True, "x": _plain(bands["return"]["env_steps"][keep])}
     for column, shared in bands.items():
-        line[column] = {
-            name: _plain(getattr(shared, name)[keep]) for name in ("mean", "low", "high")
-        }
+        names = {"mean": column, "low": "low", "high": "high"}
+        line[column] = {name: _plain(shared[key][keep]) for name, key in names.items()}
     return line
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,18 +26,6 @@ class Kind(StrEnum):
     RUN = "run"  # evaluations of one run
     MEAN = "mean"  # over the evaluations of at least MIN_RUNS runs
     REST = "rest"  # evaluations that only some runs of a mean reached
-
-
-class Band(NamedTuple):
-    """Mean over runs [P] at `env_steps` [P] with its 95 % interval.
-
-    The interval is NaN with fewer than three runs.
-    """
-
-    env_steps: np.ndarray
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
 
 
 def evaluation_points(episodes: pd.DataFrame) -> pd.DataFrame:
@@ -95,9 +82,10 @@ def _points(episodes: pd.DataFrame) -> pd.DataFrame:
     return points.assign(episodes=count).reset_index()
 
 
-def band(points: pd.DataFrame, column: str) -> Band:
-    """Mean and interval over all runs of `points`, on the union of their evaluation steps within
-    the range that every run covers.
+def band(points: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean of a column over all runs of `points`, on the union of their evaluation steps within the
+    range that every run covers: `env_steps`, the column, `low`, `high` (95 %, NaN with fewer than
+    three runs).
 
     Runs evaluated at other steps are interpolated linearly. The mean ends with the shortest run: a
     mean over fewer runs would look like a change of performance.
@@ -109,7 +97,8 @@ def band(points: pd.DataFrame, column: str) -> Band:
     values = np.stack([np.interp(grid, r["env_steps"], r[column]) for r in runs])
     mean, half = values.mean(axis=0), mean_half_width(values)
     lowest = 0.0 if column == "cost" else -np.inf
-    return Band(grid, mean, np.maximum(mean - half, lowest), mean + half)
+    low, high = np.maximum(mean - half, lowest), mean + half
+    return pd.DataFrame({"env_steps": grid, column: mean, "low": low, "high": high})
 
 
 def curve_lines(results: Results, smooth_share: float | None = None) -> pd.DataFrame:
@@ -150,11 +139,11 @@ def curve_lines(results: Results, smooth_share: float | None = None) -> pd.DataF
 def _lines(runs: Sequence[pd.DataFrame], metric: str) -> Iterator[tuple[Kind, str, pd.DataFrame]]:
     """The mean of the runs and what each has outside its range; single runs if too few."""
     shared = band(pd.concat(runs), metric) if len(runs) >= MIN_RUNS else None
-    if shared is None or not len(shared.env_steps):
+    if shared is None or shared.empty:
         yield from ((Kind.RUN, run["run"].iloc[0], run) for run in runs)
         return
-    yield Kind.MEAN, "", pd.DataFrame(shared._asdict()).rename(columns={"mean": metric})
-    first, last = shared.env_steps[[0, -1]]
+    yield Kind.MEAN, "", shared
+    first, last = shared["env_steps"].iloc[[0, -1]]
     for run in runs:
         name = run["run"].iloc[0]
         for rest in (run[run["env_steps"] <= first], run[run["env_steps"] >= last]):

@@ -91,11 +91,11 @@ def test_band_interpolates_and_ends_with_the_shortest_run():
         columns=["run", "env_steps", "return"],
     )
     band = series.band(points, "return")
-    assert band.env_steps.tolist() == [5, 10]
+    assert band["env_steps"].tolist() == [5, 10]
     # at 5: (5 + 1 + 3) / 3; at 10: c lies a third of the way from 3 to 9: (10 + 2 + 5) / 3
-    np.testing.assert_allclose(band.mean, [3.0, 17.0 / 3.0])
+    np.testing.assert_allclose(band["return"], [3.0, 17.0 / 3.0])
     np.testing.assert_allclose(
-        band.high - band.mean,
+        band["high"] - band["return"],
         4.302653 * np.array([2.0, np.std([10, 2, 5], ddof=1)]) / np.sqrt(3),
         rtol=1e-6,
     )
