@@ -161,7 +161,7 @@ def aggregate_pictures(
     bars = [name for name in BARS if name in tables]
     for metric in bars or [name for name in ("return", "cost") if name in tables]:
         table = tables[metric]
-        columns = [overall.Column(name, table, name) for name in overall.STATISTICS]
+        columns = {name: table[table["statistic"] == name] for name in overall.STATISTICS}
         figure = overall.intervals(columns, axis_label(metric))
         name, title = _named("aggregates", metric), f"Aggregates: {METRICS[metric].label}"
         yield Picture(name, title, caption, figure, table)

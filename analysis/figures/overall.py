@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -40,36 +39,24 @@ STATISTICS = ("IQM", "Median", "Mean")
 ROW = 0.21  # inches per method
 
 
-class Column(NamedTuple):
-    """A panel of interval estimates: one statistic of a frame of `aggregate`."""
-
-    title: str
-    frame: pd.DataFrame
-    statistic: str = "IQM"
-
-
-def intervals(columns: Sequence[Column], label: str = "") -> Figure:
+def intervals(columns: Mapping[str, pd.DataFrame], label: str = "") -> Figure:
     """One panel per column, one row per method: its interval as a bar, its estimate as a stroke.
 
-    Args: label, of the axis below all panels.
+    Args: columns, title -> rows of one statistic of `analysis.statistics.aggregates.aggregate`;
+    label, of the axis below all panels.
     """
     import matplotlib.pyplot as plt
     from rliable import plot_utils  # local: the import takes seconds
 
-    looks = style.method_styles(name for column in columns for name in column.frame["method"])
-    rows = [
-        column.frame[column.frame["statistic"] == column.statistic]
-        .set_index("method")
-        .reindex(looks)
-        for column in columns
-    ]
+    looks = style.method_styles(name for frame in columns.values() for name in frame["method"])
+    rows = [frame.set_index("method").reindex(looks) for frame in columns.values()]
     values = np.array([row["value"].to_numpy(float) for row in rows])
     bounds = np.array([row[["low", "high"]].to_numpy(float).T for row in rows])
     with style.context():
         figure, axes = plot_utils.plot_interval_estimates(
             {name: values[:, place] for place, name in enumerate(looks)},
             {name: bounds[:, :, place].T for place, name in enumerate(looks)},
-            [column.title for column in columns],
+            list(columns),
             algorithms=list(looks),
             colors={name: look.color for name, look in looks.items()},
             xlabel="",

@@ -85,7 +85,8 @@ def _normalised(scores: pd.DataFrame, config: GalleryConfig) -> Picture:
         caption += (
             " Model-free methods without runs from vision are those from their own observations."
         )
-    columns = [overall.Column(axis_label(metric), table) for metric, table in tables.items()]
     data = pd.concat([table.assign(metric=metric) for metric, table in tables.items()])
+    iqm = data[data["statistic"] == "IQM"]
+    columns = {axis_label(str(metric)): rows for metric, rows in iqm.groupby("metric", sort=False)}
     figure = overall.intervals(columns, "Interquartile mean")
     return Picture(name, title, caption, figure, data)

@@ -140,7 +140,7 @@ def frame(**values) -> pd.DataFrame:
 def test_estimates_have_intervals_only_where_they_can_be_trusted():
     table = frame(osrp=(10.0, 9.0, 12.0, True), cem=(5.0, np.nan, np.nan, False),
                   lambda_=(np.nan, np.nan, np.nan, False))  # fmt: skip
-    figure = overall.intervals([overall.Column("IQM", table)], axis_label("return"))
+    figure = overall.intervals({"IQM": table}, axis_label("return"))
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.get_yticklabels()] == [
         "CEM (unsafe)", "OSRP", "lambda_"
