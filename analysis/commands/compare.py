@@ -14,9 +14,24 @@ from analysis.commands import inputs
 from analysis.results.labels import task_label
 from analysis.statistics import metrics, paired, seeds
 from analysis.statistics.aggregates import metric_named
+from analysis.tables.cells import Columns, listed
 from analysis.tables.formats import NONE, interval, markdown, number
 
 SHOWN_SEEDS = (3, 5, 10, 20, 50)
+# of the table of `analysis.statistics.paired.paired`
+COLUMNS: Columns = {
+    "Method": lambda r: r["method"],
+    "Task": lambda r: task_label(r["task"], r["obs"]),
+    "Pairs": lambda r: r["pairs"],
+    "A": lambda r: number(r["mean_a"], 2),
+    "B": lambda r: number(r["mean_b"], 2),
+    "B - A": lambda r: interval(r["difference"], r["low"], r["high"]),
+    "p": lambda r: number(r["p"], 4),
+    "corrected": lambda r: number(r["p_corrected"], 4),
+    "Different": lambda r: (
+        "yes" if r["changed"] else NONE if pd.isna(r["p_corrected"]) else "not shown"
+    ),
+}
 NOTE = (
     "\nPairs share task and seed. Per task: paired t-test, corrected by Holm; all tasks: "
     "permutation test of the mean difference, whose p is at least 0.0001. Below three pairs "
@@ -31,23 +46,10 @@ def run(args: argparse.Namespace) -> str:
     for name in args.metric:
         about = metric_named(name)
         table = paired.paired(scores, name, args.a, args.b, args.by)
-        parts.append(f"## {about.label}: {args.b} - {args.a}\n\n{paired_markdown(table)}")
+        parts.append(f"## {about.label}: {args.b} - {args.a}\n\n{listed(table, COLUMNS)}{NOTE}")
         if args.by == "method":
             parts.append(_plan(scores, name, args))
     return "\n".join(parts)
-
-
-def paired_markdown(table: pd.DataFrame) -> str:
-    """The table of `analysis.statistics.paired.paired` as Markdown."""
-    head = ("Method", "Task", "Pairs", "A", "B", "B - A", "p", "corrected", "Different")
-    rows = []
-    for r in table.itertuples():
-        means = (number(r.mean_a, 2), number(r.mean_b, 2), interval(r.difference, r.low, r.high))
-        p, corrected = number(r.p, 4), number(r.p_corrected, 4)
-        verdict = "yes" if r.changed else NONE if corrected == NONE else "not shown"
-        task = task_label(r.task, r.obs)
-        rows.append([r.method, task, r.pairs, *means, p, corrected, verdict])
-    return markdown(head, rows) + NOTE
 
 
 def _plan(scores: pd.DataFrame, name: str, args: argparse.Namespace) -> str:

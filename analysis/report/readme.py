@@ -53,12 +53,15 @@ class Sources(NamedTuple):
 def readme(sources: Sources) -> str:
     """The README as Markdown."""
     sections: Sequence[tuple[str, Callable[[Sources], str]]] = (
-        ("Return and cost of the trained policies", _performance),
+        (
+            "Return and cost of the trained policies",
+            lambda it: cells.performance(performance(it.scores), PERFORMANCE).markdown(),
+        ),
         ("Beside recordings", _agreement),
         ("Which methods obey the limit", _obey),
         ("The paper's claims", _claims),
         ("What makes the difference", lambda it: effects_markdown(it.scores, it.wanted)),
-        ("How many steps it takes", _reach),
+        ("How many steps it takes", lambda it: reach_markdown(reach(it.results, it.scores))),
         ("What training itself cost", lambda it: training_cost_markdown(it.scores)),
         ("What each agent was given", _given),
         ("Computing", _computing),
@@ -93,11 +96,6 @@ def _opening(sources: Sources) -> str:
         "settings, commit, versions and hardware (`spec.json`), its episodes (`episodes.csv`) and "
         "those of its frozen policy (`final.csv`).\n"
     )
-
-
-def _performance(sources: Sources) -> str:
-    table = performance(sources.scores)
-    return cells.performance(table, PERFORMANCE).markdown()
 
 
 def _agreement(sources: Sources) -> str:
@@ -169,12 +167,6 @@ def _claims(sources: Sources) -> str:
         f"not hold, with fewer than {MIN_RUNS} seeds. Figures are return at cost.\n"
     )
     return markdown(("Claim", "Verdict", "Figures"), rows) + "\n" + note
-
-
-def _reach(sources: Sources) -> str:
-    """Steps to a model-free method's return; "" if none of them ends within the limit."""
-    table = reach(sources.results, sources.scores)
-    return reach_markdown(table) if len(table) else ""
 
 
 def _given(sources: Sources) -> str:
@@ -257,15 +249,12 @@ def _others(sources: Sources) -> str:
 
 def _trials(sources: Sources) -> str:
     """Nothing where nothing is recorded."""
-    trials = sources.trials
-    if trials.empty:
+    if sources.trials.empty:
         return ""
     here = "these tasks" if several_tasks(sources.results.runs) else "this task"
     head = ("Method", f"Trials on {here}", "Elsewhere", "Seeds", "What was chosen")
-    rows = [
-        [method_label(r["method"]), r["here"], r["elsewhere"], r["seeds"], r["chosen"]]
-        for r in trials.to_dict("records")
-    ]
+    shown = sources.trials.assign(method=sources.trials["method"].map(method_label))
+    rows = shown[["method", "here", "elsewhere", "seeds", "chosen"]].to_numpy().tolist()
     note = (
         "Trials are training runs, short ones included, whose outcome was looked at before "
         "settings were chosen, counted from `results/log_of_trials.md`; elsewhere is "

@@ -5,28 +5,23 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.results.labels import method_label, task_label
-from analysis.tables.formats import NONE, markdown, number, plus_minus
+from analysis.tables.cells import Columns, listed
+from analysis.tables.formats import NONE, number, plus_minus
 
-HEAD = (
-    "Task", "Recording", "Seed", "Simulator steps", "Metric", "Theirs", "Ours", "Inside"
-)  # fmt: skip
+COLUMNS: Columns = {
+    "Task": lambda r: task_label(r["task"], r["obs"]),
+    "Recording": lambda r: method_label(r["method"]),
+    "Seed": lambda r: number(r["seed"], 0),
+    "Simulator steps": lambda r: f"{r['first']:,.0f} to {r['last']:,.0f}",
+    "Metric": lambda r: r["metric"],
+    "Theirs": lambda r: number(r["theirs"], 2),
+    "Ours": lambda r: plus_minus(r["ours"], r["half"]),
+    "Inside": lambda r: NONE if pd.isna(r["within"]) else "yes" if r["within"] else "no",
+}
 
 
 def agreement_markdown(table: pd.DataFrame) -> str:
     """The frame of `analysis.statistics.agreement.agreement` as Markdown."""
-    rows = [
-        [
-            task_label(r.task, r.obs),
-            method_label(r.method),
-            NONE if pd.isna(r.seed) else f"{r.seed:.0f}",
-            f"{r.first:,.0f} to {r.last:,.0f}",
-            r.metric,
-            number(r.theirs, 2),
-            plus_minus(r.ours, r.half),
-            NONE if pd.isna(r.within) else "yes" if r.within else "no",
-        ]
-        for r in table.itertuples()
-    ]
     known = table["within"].dropna()
     told = (
         f"{int(known.sum())} of {len(known)} lie inside; of as many that agree, "
@@ -38,4 +33,4 @@ def agreement_markdown(table: pd.DataFrame) -> str:
         "Mean return and cost of the training episodes in that part. Ours: mean over seeds ± half "
         f"the 95 % prediction interval of one further run. {told}\n"
     )
-    return markdown(HEAD, rows, table) + "\n" + note
+    return listed(table, COLUMNS, table) + "\n" + note

@@ -1,9 +1,9 @@
-"""Cells of tables of final performance: one column definition for every table that shows it."""
+"""Tables by column: name -> cell of a row; those of final performance are defined once for all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import pandas as pd
 
@@ -12,6 +12,7 @@ from analysis.statistics.intervals import MIN_RUNS
 from analysis.tables import formats
 from analysis.tables.formats import NONE, number, plus_minus, steps
 
+Columns: TypeAlias = Mapping[str, Callable[[dict[str, Any]], object]]
 # for rows of `analysis.statistics.final.performance` and published rows with the same columns
 COLUMNS: Mapping[str, Callable[[dict[str, Any]], str]] = {
     "Task": lambda r: task_label(r["task"], r["obs"]),
@@ -59,11 +60,17 @@ class Table(NamedTuple):
     def _marked(self) -> list[list[str]]:
         return [
             [
-                formats.bold(cell) if place in self.best and name in BOLD else cell
+                f"**{cell}**" if place in self.best and name in BOLD else cell
                 for name, cell in zip(self.head, row, strict=True)
             ]
             for place, row in enumerate(self.rows)
         ]
+
+
+def listed(table: pd.DataFrame, columns: Columns, task_of: pd.DataFrame | None = None) -> str:
+    """A pipe table of these columns, a line per row of the frame; `task_of` as for `markdown`."""
+    rows = [[cell(row) for cell in columns.values()] for row in table.to_dict("records")]
+    return formats.markdown(list(columns), rows, task_of)
 
 
 def performance(table: pd.DataFrame, head: Sequence[str], k: int | None = None) -> Table:

@@ -62,11 +62,6 @@ def escape(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)
 
 
-def bold(text: str) -> str:
-    """Mark a cell as bold for `markdown` and `latex`."""
-    return f"**{text}**"
-
-
 def number(value: float, digits: int, unit: str = "") -> str:
     """The number with `digits` digits after the point; a dash for NaN.
 

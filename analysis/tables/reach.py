@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from analysis.results.labels import method_label, task_label
 from analysis.statistics.reach import SHARE
-from analysis.tables.formats import NONE, markdown, number, several_tasks
+from analysis.tables.cells import Columns, listed
+from analysis.tables.formats import number, several_tasks
 
-HEAD = ("Task", "Cost limit", "Return", "Method", "Steps (median)", "Seeds", "Times fewer")
+
+def _steps(row: dict[str, Any]) -> str:
+    if not np.isfinite(row["steps"]):
+        return f"> {row['budget']:,.0f}"
+    return f"{'≤ ' if row['once'] else ''}{row['steps']:,.0f}"
+
+
+COLUMNS: Columns = {
+    "Task": lambda r: task_label(r["task"], r["obs"]),
+    "Cost limit": lambda r: number(r["cost_limit"], 6),
+    "Return": lambda r: number(r["target"], 1),
+    "Method": lambda r: method_label(r["method"]),
+    "Steps (median)": _steps,
+    "Seeds": lambda r: f"{r['reached']} of {r['seeds']}",
+    "Times fewer": lambda r: number(r["factor"], 1),
+}
 
 
 def reach_markdown(table: pd.DataFrame) -> str:
-    """The frame of `analysis.statistics.reach.reach` as Markdown."""
-    rows = [
-        [
-            task_label(r["task"], r["obs"]),
-            number(r["cost_limit"], 6),
-            number(r["target"], 1),
-            method_label(r["method"]),
-            _steps(r["steps"], r["once"], r["budget"]),
-            f"{r['reached']} of {r['seeds']}",
-            NONE if pd.isna(r["factor"]) else number(r["factor"], 1),
-        ]
-        for r in table.to_dict("records")
-    ]
+    """The frame of `analysis.statistics.reach.reach` as Markdown; "" if it is empty."""
+    if table.empty:
+        return ""
     several = several_tasks(table)
     names = {
         method_label(r.best) + (f" on {task_label(r.task, r.obs)}" if several else "")
@@ -40,10 +48,4 @@ def reach_markdown(table: pd.DataFrame) -> str:
         "model-free method that was evaluated during training, divided by these. Evaluations are "
         "as far apart as the runs' settings say, and of few episodes.\n"
     )
-    return markdown(HEAD, rows) + "\n" + note
-
-
-def _steps(steps: float, once: bool, budget: float) -> str:
-    if not np.isfinite(steps):
-        return f"> {budget:,.0f}"
-    return f"{'≤ ' if once else ''}{steps:,.0f}"
+    return listed(table, COLUMNS) + "\n" + note

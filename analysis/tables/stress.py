@@ -9,7 +9,19 @@ import pandas as pd
 
 from analysis.results.labels import method_label, method_order, task_label
 from analysis.statistics.stress import Stress
+from analysis.tables.cells import Columns, listed
 from analysis.tables.formats import NONE, interval, markdown, number
+
+LEVELS: Columns = {
+    "Method": lambda r: method_label(r["method"]),
+    "Task": lambda r: task_label(r["task"], r["obs"]),
+    "Perturbation": lambda r: r["perturbation"],
+    "Strength": lambda r: f"{r['strength']:g}",
+    "Return": lambda r: interval(r["return"], r["return_low"], r["return_high"]),
+    "Cost": lambda r: interval(r["cost"], r["cost_low"], r["cost_high"]),
+    "Runs": lambda r: r["runs"],
+    "Episodes": lambda r: r["episodes"],
+}
 
 
 def threshold_text(row: pd.Series) -> str:
@@ -63,20 +75,7 @@ def costlier_markdown(table: pd.DataFrame) -> str:
 
 def levels_markdown(found: Stress) -> str:
     """One row per method, task, perturbation and strength."""
-    head = ("Method", "Task", "Perturbation", "Strength", "Return", "Cost", "Runs", "Episodes")
-    rows = [
-        (
-            method_label(row["method"]),
-            task_label(row["task"], row["obs"]),
-            row["perturbation"],
-            f"{row['strength']:g}",
-            *(interval(row[m], row[f"{m}_low"], row[f"{m}_high"]) for m in ("return", "cost")),
-            row["runs"],
-            row["episodes"],
-        )
-        for row in found.levels.to_dict("records")
-    ]
-    return markdown(head, rows)
+    return listed(found.levels, LEVELS)
 
 
 def errors_markdown(table: pd.DataFrame) -> str:
