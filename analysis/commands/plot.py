@@ -10,7 +10,6 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 from analysis.commands import inputs
 from analysis.figures import curves, style
@@ -28,39 +27,32 @@ HEAD = (
 )  # fmt: skip
 
 
-class Report(NamedTuple):
-    """Files written, and one warning for each run that is incomplete or damaged."""
-
-    files: tuple[Path, ...]
-    warnings: tuple[str, ...]
-
-
 def run(args: argparse.Namespace) -> str:
     """Write the files and return the table; warnings go to stderr."""
     check_folder(args.out)
     style.use_fonts(args.fonts == "latex")
-    report = write(inputs.read(args), args.out, args.last, args.title)
-    for warning in report.warnings:
+    results = inputs.read(args)
+    files = write(results, args.out, args.last, args.title)
+    for warning in problems(results):
         print(f"warning: {warning}", file=sys.stderr)
     table = (args.out / "table.md").read_text(encoding="utf-8")
-    return f"{table}\nwrote {', '.join(map(str, report.files))}"
+    return f"{table}\nwrote {', '.join(map(str, files))}"
 
 
-def write(results: Results, out: Path, k: int = 10, title: str = "") -> Report:
-    """Write curves, tables and all episodes to the folder `out`.
+def write(results: Results, out: Path, k: int = 10, title: str = "") -> list[Path]:
+    """Write curves, tables and all episodes to the folder `out`; return the files.
 
     Args: k, evaluation episodes per run in the table. Raises ValueError when no run names a task.
     """
     figure = curves.curves(results, title=title)
     table = performance(final_runs(results, k))
-    warnings = tuple(problems(results))
     out.mkdir(parents=True, exist_ok=True)
     columns = ("Task", *HEAD) if several_tasks(table) else HEAD
     shown = cells.performance(table, columns, k).markdown()
     head = f"# {title}\n\n" if title else ""
     texts = {
         # written first: marks the folder as a report, not a run
-        REPORT_FILE: _summary(results, k, warnings, out),
+        REPORT_FILE: _summary(results, k, out),
         "table.md": f"{head}## Final performance\n\n{shown}\n## Runs\n\n{runs_markdown(results)}",
         "table.csv": csv_text(table),
         "episodes.csv": results.episodes.to_csv(index=False, lineterminator="\n"),
@@ -68,10 +60,10 @@ def write(results: Results, out: Path, k: int = 10, title: str = "") -> Report:
     for name, text in texts.items():
         (out / name).write_text(text, encoding="utf-8")
     drawn = style.save(figure, out / "curves", ("png", "pdf"))
-    return Report((*drawn, *(out / name for name in (*list(texts)[1:], REPORT_FILE))), warnings)
+    return [*drawn, *(out / name for name in (*list(texts)[1:], REPORT_FILE))]
 
 
-def _summary(results: Results, k: int, warnings: tuple[str, ...], out: Path) -> str:
+def _summary(results: Results, k: int, out: Path) -> str:
     # relative paths, so that a report that is moved together with its runs stays valid
     start = out.resolve()
     folders = [os.path.relpath(path, start) if path else "" for path in results.runs["folder"]]
@@ -80,6 +72,6 @@ def _summary(results: Results, k: int, warnings: tuple[str, ...], out: Path) -> 
         "last_evaluations": k,
         "runs": json.loads(runs.to_json(orient="records")),  # NaN becomes null
         "damage": json.loads(results.damage.to_json(orient="records")),
-        "warnings": warnings,
+        "warnings": problems(results),
     }
     return json.dumps(summary, indent=1) + "\n"
