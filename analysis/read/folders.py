@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.read.columns import frame_of
+from analysis.read.parquet import frame_of
 from analysis.results.frames import IDENTITY, Damage, Part, Status, damage_frame
 from benchmarks.runs.files import (
     ATTEMPTS_FILE,

@@ -4,24 +4,26 @@ file's metadata.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from analysis.read.columns import frame_of
+import pandas as pd
+
 from analysis.results.frames import FACTS, Part, Status, damage_frame
 from benchmarks.runs.files import RUNS_KEY
 from benchmarks.runs.reading import DamagedFile, decode, expect, parse_object
 from benchmarks.runs.records import COLUMNS
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 # recorded states that are kept; every other status follows from the records
 STATES = {status.value: status for status in (Status.FAILED, Status.CANCELLED)}
 
 
-def read(file: str | os.PathLike[str]) -> Part:
+def read(file: Path) -> Part:
     """All runs of the file. Raises ValueError for a file that is not an export."""
-    file = Path(file)
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -37,6 +39,12 @@ def read(file: str | os.PathLike[str]) -> Part:
         )
     facts = [{**_facts(run), "source": file.name} for run in _runs(file, table.schema.metadata)]
     return Part(frame_of(table.select(["run", *COLUMNS])), facts, damage_frame())
+
+
+def frame_of(table: pa.Table) -> pd.DataFrame:
+    """The table as a frame; rows of a dictionary-encoded column share their strings."""
+    frame = table.to_pandas()
+    return frame.astype(dict.fromkeys(frame.select_dtypes("category"), object))
 
 
 def _runs(file: Path, metadata: Mapping[bytes, bytes] | None) -> list[dict[str, Any]]:

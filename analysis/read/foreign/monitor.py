@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +27,7 @@ COST = "cost"
 
 
 def read(
-    folder: str | os.PathLike[str],
+    folder: Path,
     name: str,
     cost: str = COST,
     facts: Mapping[str, Any] | None = None,
@@ -38,7 +37,6 @@ def read(
     `facts` supply what the files lack. By default method and seed are guessed from folder names as
     in RL Zoo, `ALGO/TASK_NUMBER`, which the notes record.
     """
-    folder = Path(folder)
     episodes, damage, task, heads = [], [], "", set()
     for file in sorted(folder.glob(f"*{SUFFIX}")):
         lines = text_of(file).splitlines()

@@ -11,7 +11,6 @@ its `Time/Total` is the time of one epoch, OmniSafe's the time since the start.
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,8 @@ NEEDED = ("Metrics/EpRet", "Metrics/EpCost")
 EVALUATIONS = ("Metrics/Test", "Metrics/Eval")
 
 
-def read(folder: str | os.PathLike[str], name: str) -> Part:
+def read(folder: Path, name: str) -> Part:
     """The run of a folder; one that cannot be read keeps its place with the reason in its notes."""
-    folder = Path(folder)
     facts: dict[str, Any] = {
         "run": name,
         "folder": str(folder),
@@ -62,22 +60,18 @@ def _rows(
     prefix = next((p for p in EVALUATIONS if f"{p}EpRet" in head), None)
     rows, damage, seconds = [], [], 0.0
     for number, line in enumerate(lines, start=2):
-        if len(line) != len(head):
-            damage.append(Damage(FILE_NAME, number, f"{len(line)} of {len(head)} fields"))
-            continue
-        values = dict(zip(head, line))
         try:
-            common: dict[str, Any] = {"env_steps": steps_of(values[step])}
-            time = float(values.get("Time/Total") or "nan")
+            if len(line) != len(head):
+                raise ValueError(f"{len(line)} of {len(head)} fields")
+            values = dict(zip(head, line))
+            steps, time = steps_of(values[step]), float(values.get("Time/Total") or "nan")
             seconds = seconds + time if STEPS[step] == "safepo" else time
-            common["wall_seconds"] = seconds
-            found = [{**common, "split": TRAIN, **_metrics(values, "Metrics/")}]
+            found = [{"split": TRAIN, **_metrics(values, "Metrics/")}]
             if prefix:
-                found.append({**common, "split": EVAL, **_metrics(values, prefix)})
+                found.append({"split": EVAL, **_metrics(values, prefix)})
+            rows += [{"env_steps": steps, "wall_seconds": seconds, **each} for each in found]
         except ValueError as error:
             damage.append(Damage(FILE_NAME, number, str(error)))
-            continue
-        rows += found
     return rows, damage, prefix is not None
 
 

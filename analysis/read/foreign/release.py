@@ -10,7 +10,6 @@ split that ended at the same step, the file has only the last. Folders are named
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,8 @@ OBS = {"safetygym": "vision", "safetygymcoor": "coordinates", "safetygymmujoco":
 LACKS = "episodes that ended at the same step as another, lengths, wall clock"
 
 
-def read(folder: str | os.PathLike[str], name: str) -> Part:
+def read(folder: Path, name: str) -> Part:
     """The run of a folder."""
-    folder = Path(folder)
     facts = {
         "run": name,
         "folder": str(folder),

@@ -62,49 +62,41 @@ def read(
         raise DamagedFile(file, None, str(error)) from error
     if absent := sorted(set(columns.values()) - set(head)):
         raise ValueError(f"{file} has no columns {', '.join(absent)}; it has {', '.join(head)}")
-    good, damage = _rows(file.name, head, rows, columns, values)
+    good, damage = [], []
+    for number, cells in enumerate(rows, start=2):
+        try:
+            good.append(_row(head, cells, columns, values))
+        except (ValueError, OverflowError) as error:
+            damage.append(Damage(file.name, number, str(error)))
     return _parts(file, pd.DataFrame(good), damage, values, within)
 
 
-def read_folder(folder: str | os.PathLike[str], name: str) -> Part:
+def read_folder(folder: Path, name: str) -> Part:
     """The runs of the CSV file that the folder's `table.json` names, each under the folder's name.
 
     Raises ValueError as `read` does, DamagedFile for an invalid `table.json`.
     """
-    folder = Path(folder)
     about = read_object(folder / FILE_NAME)
     expect(about, {"file": str, "columns": dict, "values": dict}, folder / FILE_NAME)
     return read(folder / about["file"], about["columns"], about["values"], f"{name}/")
 
 
-def _rows(
-    name: str,
-    head: list[str],
-    rows: list[list[str]],
-    columns: Mapping[str, str],
-    values: Mapping[str, Any],
-) -> tuple[list[dict[str, Any]], list[Damage]]:
-    good, damage = [], []
-    for number, cells in enumerate(rows, start=2):
-        if len(cells) != len(head):
-            damage.append(Damage(name, number, f"{len(cells)} of {len(head)} fields"))
-            continue
-        row: dict[str, Any] = dict(values)
-        try:
-            for ours, theirs in columns.items():
-                text = cells[head.index(theirs)]
-                row[ours] = float(text) if ours in NUMBERS or ours == "cost_limit" else text
-            row["env_steps"] = steps_of(row["env_steps"])
-            if not _is_seed(row["seed"]):
-                raise ValueError(f"seed is {row['seed']:g}")
-        except (ValueError, OverflowError) as error:
-            damage.append(Damage(name, number, str(error)))
-            continue
-        if row["split"] not in SPLITS:
-            damage.append(Damage(name, number, f"split is {row['split']!r}"))
-            continue
-        good.append(row)
-    return good, damage
+def _row(
+    head: list[str], cells: list[str], columns: Mapping[str, str], values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One row in our columns. Raises ValueError for an invalid one."""
+    if len(cells) != len(head):
+        raise ValueError(f"{len(cells)} of {len(head)} fields")
+    row: dict[str, Any] = dict(values)
+    for ours, theirs in columns.items():
+        text = cells[head.index(theirs)]
+        row[ours] = float(text) if ours in NUMBERS or ours == "cost_limit" else text
+    row["env_steps"] = steps_of(row["env_steps"])
+    if not _is_seed(row["seed"]):
+        raise ValueError(f"seed is {row['seed']:g}")
+    if row["split"] not in SPLITS:
+        raise ValueError(f"split is {row['split']!r}")
+    return row
 
 
 def _is_seed(value: Any) -> bool:

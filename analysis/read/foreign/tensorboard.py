@@ -8,7 +8,6 @@ point if there is one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,7 @@ MISSING = "reading TensorBoard files needs the package tensorboardX (pip install
 
 
 def read(
-    folder: str | os.PathLike[str],
+    folder: Path,
     name: str,
     tags: Mapping[tuple[str, str], tuple[str, ...]] = TAGS,
     facts: Mapping[str, Any] | None = None,
@@ -60,7 +59,6 @@ def read(
     run's notes record. A folder that cannot be read, also because tensorboardX is not installed, is
     an unreadable run with the reason in its notes.
     """
-    folder = Path(folder)
     known = {
         "run": name,
         "folder": str(folder),
