@@ -62,9 +62,7 @@ def seeds_needed(
         )
     spread = {name: np.array([runs[name][task].var(ddof=1) for task in tasks]) for name in (a, b)}
     difference = float(np.mean([runs[b][task].mean() - runs[a][task].mean() for task in tasks]))
-    table = pd.DataFrame(
-        [_row(n, spread[a], spread[b], difference) for n in range(2, MAX_SEEDS + 1)]
-    )
+    table = _table(spread[a], spread[b], difference)
     enough = table.loc[table["power"] >= power, "seeds"]
     now = min(len(runs[name][task]) for name in (a, b) for task in tasks)
     needed = int(enough.iloc[0]) if len(enough) else None
@@ -80,22 +78,23 @@ def seeds_needed(
     return SeedPlan(table, now, needed, more, f"{measured} with {now} seeds: {told}")
 
 
-def _row(n: int, spread_a: np.ndarray, spread_b: np.ndarray, difference: float) -> dict[str, float]:
-    """The row for n seeds on each of M tasks; spreads [M] are variances between seeds."""
+def _table(spread_a: np.ndarray, spread_b: np.ndarray, difference: float) -> pd.DataFrame:
+    """A row per number of seeds on each of M tasks; spreads [M] are variances between seeds."""
     from scipy import stats
 
-    row: dict[str, float] = {"seeds": n}
-    error, freedom = 0.0, 1.0
+    n = np.arange(2, MAX_SEEDS + 1)
+    table = pd.DataFrame({"seeds": n})
+    error = bound = freedom = n
     for name, parts in (("a", [spread_a]), ("b", [spread_b]), ("difference", [spread_a, spread_b])):
-        variances = np.concatenate(parts) / n / len(spread_a) ** 2
-        total = variances.sum()
-        error = float(np.sqrt(total))
+        spread = np.concatenate(parts)
+        error = np.sqrt(spread.sum() / n) / len(spread_a)
         # Satterthwaite (1946)
-        freedom = float(total**2 / (variances**2 / (n - 1)).sum()) if total else float(n - 1)
-        row[f"width_{name}"] = 2.0 * float(stats.t.ppf((1.0 + LEVEL) / 2.0, freedom)) * error
-    if error == 0.0:
-        return row | {"power": float(difference != 0.0)}
-    bound, shift = stats.t.ppf((1.0 + LEVEL) / 2.0, freedom), abs(difference) / error
-    reached = float(stats.nct.sf(bound, freedom, shift) + stats.nct.cdf(-bound, freedom, shift))
+        freedom = (n - 1) * (spread.sum() ** 2 / (spread**2).sum() if spread.any() else 1.0)
+        bound = stats.t.ppf((1.0 + LEVEL) / 2.0, freedom)
+        table[f"width_{name}"] = 2.0 * bound * error
+    if not error.any():
+        return table.assign(power=float(difference != 0.0))
+    shift = abs(difference) / error
+    reached = stats.nct.sf(bound, freedom, shift) + stats.nct.cdf(-bound, freedom, shift)
     # nct gives NaN only if the shift is far beyond the bound
-    return row | {"power": 1.0 if np.isnan(reached) else reached}
+    return table.assign(power=np.nan_to_num(reached, nan=1.0))
