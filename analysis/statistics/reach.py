@@ -52,7 +52,7 @@ def reach(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
     """
     points = dict(list(evaluation_points(usable(results)).groupby("run")))
     judged = scores[scores["run"].isin(points)]
-    rows = []
+    frames = [pd.DataFrame(columns=list(COLUMNS))]
     for (task, obs, limit), here in judged.groupby(["task", "obs", "cost_limit"]):
         final = performance(here)
         learners = final["method"].map(without_variant).isin(MODEL_FREE)
@@ -64,18 +64,17 @@ def reach(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
         best = ends.loc[ends["return"].idxmax()]
         target = SHARE * best["return"]
         curves = [points[run] for run in here["run"]]
-        steps = pd.Series([first_within(each, limit, target) for each in curves], here.index)
-        needed = {name: steps[here["method"] == name] for name in method_order(here["method"])}
-        medians = {name: float(np.median(found)) for name, found in needed.items()}
-        single = pd.Series([len(each) == 1 for each in curves], here.index)
-        once = single.groupby(here["method"]).any()
-        known = [name for name in final.loc[learners, "method"] if not once[name]]
-        fewest = min((medians[name] for name in known), default=np.inf)
-        for name, found in needed.items():
-            mine = medians[name]
-            compared = np.isfinite(mine) and np.isfinite(fewest) and not once[name]
-            budget = float(here.loc[here["method"] == name, "env_steps"].max())
-            where = (task, obs, limit, target, best["method"], name)
-            reached = (int(np.isfinite(found).sum()), len(found), mine, once[name], budget)
-            rows.append((*where, *reached, fewest / mine if compared else np.nan))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+        seeds = here[["method"]].assign(
+            steps=[first_within(each, limit, target) for each in curves],
+            once=[len(each) == 1 for each in curves],
+            budget=here["env_steps"].astype(float),
+        )
+        grouped = seeds.assign(reached=np.isfinite(seeds["steps"])).groupby("method")
+        of = {"reached": "sum", "steps": "median", "once": "any", "budget": "max"}
+        table = grouped.agg(of).assign(seeds=grouped.size()).loc[method_order(here["method"])]
+        known = table["steps"].where(np.isfinite(table["steps"]) & ~table["once"])
+        fewest = known[known.index.isin(final.loc[learners, "method"])].min()
+        about = {"task": task, "obs": obs, "cost_limit": limit, "target": target}
+        about |= {"best": best["method"], "factor": fewest / known}
+        frames.append(table.assign(**about).reset_index()[list(COLUMNS)])
+    return pd.concat(frames[1:] or frames, ignore_index=True)
