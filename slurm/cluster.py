@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 from benchmarks.envs.factory import ENV_PYTHON
 from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.plain_text import choose
-from slurm.profile import Profile
-from slurm.profile import minutes as minutes_of
+from slurm.profile import Profile, minutes
 from slurm.supervise import Order, Supervisor
 
 COMMANDS = ("sbatch", "squeue", "scancel", "sinfo", "scontrol", "srun")
@@ -74,7 +73,11 @@ class SlurmCluster:
         limits = dict(line.split("|") for line in lines)
         if profile.partition is not None:
             for name in profile.partition.split(","):
-                _within(profile, limits[choose("partition", name, limits)], name)
+                limit = limits[choose("partition", name, limits)].strip()
+                if limit not in ("infinite", "n/a", "") and profile.minutes > minutes(limit):
+                    raise BadInput(
+                        f"time={profile.time} is longer than partition {name} allows ({limit})"
+                    )
         with tempfile.TemporaryDirectory() as folder:
             script = Path(folder) / "test.sh"
             executor = self._executor(Path(folder), "test", request)
@@ -175,10 +178,3 @@ def set_up(profile: Profile, code: Path) -> list[str]:
         # not inherited by srun in Slurm 22.05
         "export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}",
     ]
-
-
-def _within(profile: Profile, limit: str, partition: str) -> None:
-    if limit.strip() not in ("infinite", "n/a", "") and profile.minutes > minutes_of(limit):
-        raise BadInput(
-            f"time={profile.time} is longer than partition {partition} allows ({limit.strip()})"
-        )

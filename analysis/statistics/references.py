@@ -21,13 +21,6 @@ PUBLISHED, COMPUTED, NONE = "published", "computed from runs", "none"
 COLUMNS = ("return", "cost", "cost_rate")
 
 
-def published() -> pd.DataFrame:
-    """The published constants: `task`, `return`, `cost`, `cost_rate` (NaN where not published),
-    `source`, `protocol`.
-    """
-    return read("references.csv")
-
-
 def references(results: Results, k: int = 10) -> pd.DataFrame:
     """One row per task of the results.
 
@@ -37,7 +30,7 @@ def references(results: Results, k: int = 10) -> pd.DataFrame:
     cost rate), and tasks without a row, are computed from unconstrained PPO among the results: mean
     over runs of the last `k` evaluation episodes, and of training cost per training step.
     """
-    known = published().set_index("task")
+    known = read("references.csv").set_index("task")
     ours = _from_runs(results, k)
     rows = []
     for task in sorted(set(results.runs["task"]) - {""}):

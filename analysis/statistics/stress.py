@@ -74,7 +74,7 @@ def stress(frame: pd.DataFrame, reps: int = REPS) -> Stress:
         for name in names:
             chosen = group[group["perturbation"].isin([UNDISTURBED, name])]
             runs = [run for _, run in chosen.groupby("run_id")]
-            strengths = shared_strengths(runs)
+            strengths = sorted(set.intersection(*(set(run["strength"]) for run in runs)))
             if len(strengths) < 2 or strengths[0] != 0:
                 continue
             head = dict(zip(GROUP, key)) | {"perturbation": name}
@@ -137,12 +137,6 @@ def costlier(frame: pd.DataFrame, reps: int = REPS) -> pd.DataFrame:
             rows.append(row | {"difference": layouts.mean(), "low": low, "high": high})
     columns = ["task", "obs", "perturbation", "a", "b", "difference", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def shared_strengths(runs: Sequence[pd.DataFrame]) -> list[float]:
-    """The strengths that every run has played, ascending."""
-    played = [set(run["strength"]) for run in runs]
-    return sorted(set.intersection(*played)) if played else []
 
 
 def _values(run: pd.DataFrame, strengths: Sequence[float], metric: str) -> np.ndarray:

@@ -1,15 +1,11 @@
-"""Programs that a private cluster needs, and the Debian packages that provide them."""
+"""Programs that a private cluster needs, and the command that installs them."""
 
 from __future__ import annotations
 
 import os
 import shutil
 
-PACKAGES = {
-    **dict.fromkeys(("sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo"), "slurm-client"),
-    "slurmctld": "slurmctld",
-    "slurmd": "slurmd",
-}
+PROGRAMS = ("sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo", "slurmctld", "slurmd")
 INSTALL = "apt-get install slurmctld slurmd slurm-client munge"
 # folders of the daemons, not on an ordinary user's PATH
 _ADMINISTRATORS = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -22,5 +18,5 @@ def find(program: str) -> str | None:
 
 def missing() -> str:
     """The missing programs and the command that installs them, or ""."""
-    absent = [program for program in PACKAGES if find(program) is None]
+    absent = [program for program in PROGRAMS if find(program) is None]
     return f"no {', '.join(absent)} on this machine; {INSTALL}" if absent else ""
