@@ -117,13 +117,13 @@ def planned(chosen: StressArgs) -> list[Plan]:
 
     suite, values = load(chosen.suite), parsed(chosen.set)
     policies = [with_settings(policy_of(run), values) for run in chosen.runs]
-    ids = [policy.subject.spec.run_id for policy in policies]
+    ids = [policy.spec.run_id for policy in policies]
     if len(set(ids)) < len(ids):
         raise BadInput("two of the folders hold the same run")
     if suite.name == TRANSFER:
         if chosen.only or chosen.strengths:
             raise BadInput("--only and --strengths go with perturbations, not with transfer")
-        tasks = chosen.tasks or tuple(dict.fromkeys(p.subject.spec.task for p in policies))
+        tasks = chosen.tasks or tuple(dict.fromkeys(p.spec.task for p in policies))
         plans = [transferred(policy, tasks) for policy in policies]
         if all(len(plan.cells) == 1 for plan in plans) and any(p.left_out for p in plans):
             raise BadInput(next(why for plan in plans for why in plan.left_out.values()))
@@ -140,10 +140,10 @@ def describe(plan: Plan) -> str:
     for cell in plan.cells:
         levels = strengths.setdefault(cell.task or cell.perturbation.name, [])
         levels.append(f"{cell.strength:g}")
-    subject = policy.subject
+    spec, env_steps = policy.spec, policy.trained.env_steps
     lines = [
-        f"{policy.label} on {subject.spec.task} ({subject.spec.obs}), seed {subject.spec.seed}, "
-        f"after {policy.env_steps:,} simulator steps: {len(plan.cells)} cells"
+        f"{policy.label} on {spec.task} ({spec.obs}), seed {spec.seed}, after {env_steps:,} "
+        f"simulator steps: {len(plan.cells)} cells"
     ]
     lines += [f"  {name:<18} {' '.join(levels)}" for name, levels in strengths.items()]
     lines += [f"  {name:<18} left out: {why}" for name, why in plan.left_out.items()]

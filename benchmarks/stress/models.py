@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.methods import method
 from benchmarks.runs import checkpoint
-from benchmarks.stress.perturbation import Acting, ChangeAgent, Perturbation, Subject
+from benchmarks.stress.perturbation import Acting, ChangeAgent, Perturbation, Policy
 
 if TYPE_CHECKING:
     import jax
@@ -99,10 +99,10 @@ def noisy_costs(nets: Any, key: jax.Array, strength: float) -> Any:
 def _with(change: Callable[[Any, Any, float], Any]) -> ChangeAgent:
     """A ChangeAgent whose SafeDreamer-family agent acts with changed networks."""
 
-    def degraded(subject: Subject, it: Acting, strength: float) -> Acting:
+    def degraded(policy: Policy, it: Acting, strength: float) -> Acting:
         from agents.safedreamer.agent import SafeDreamer
 
-        del subject
+        del policy
         assert isinstance(it.agent, SafeDreamer)
         agent = SafeDreamer(
             it.agent.config, it.agent.env, acting=lambda nets, key: change(nets, key, strength)
@@ -132,21 +132,21 @@ def rounded(value: jax.Array, dropped: int) -> jax.Array:
     return jax.lax.bitcast_convert_type(new, jnp.float32)
 
 
-def fewer_bits(subject: Subject, it: Acting, strength: float) -> Acting:
+def fewer_bits(policy: Policy, it: Acting, strength: float) -> Acting:
     """The agent with `strength` fewer mantissa bits in its world model's parameters."""
     import jax
 
-    del subject
+    del policy
     params, dropped = it.state.params, int(strength)
     return _with_model(
         it, lambda field: jax.tree.map(lambda x: rounded(x, dropped), getattr(params, field))
     )
 
 
-def checkpoints(subject: Subject) -> list[Path]:
+def checkpoints(policy: Policy) -> list[Path]:
     """The run's checkpoints before the newest, latest first; none for the zoo."""
-    newest = subject.trained.source
-    if subject.trained.entry is not None:
+    newest = policy.trained.source
+    if policy.trained.entry is not None:
         return []
     return sorted(
         (path for path in newest.parent.glob("[0-9]*") if path < newest),
@@ -154,38 +154,38 @@ def checkpoints(subject: Subject) -> list[Path]:
     )
 
 
-def earlier(subject: Subject, it: Acting, strength: float) -> Acting:
+def earlier(policy: Policy, it: Acting, strength: float) -> Acting:
     """The agent with the world model from `strength` checkpoints earlier; the rest is unchanged."""
-    path = checkpoints(subject)[int(strength) - 1]
+    path = checkpoints(policy)[int(strength) - 1]
     old = checkpoint.load(path, checkpoint.LEARNER, it.state).params
     return _with_model(it, lambda field: getattr(old, field))
 
 
-def _family(subject: Subject, strength: float) -> str:
+def _family(policy: Policy, strength: float) -> str:
     del strength
-    found = method(subject.spec.method).family
+    found = method(policy.spec.method).family
     return "" if found == "safedreamer" else "a world model of SafeDreamer's family"
 
 
-def _planned_costs(subject: Subject, strength: float) -> str:
-    config = subject.spec.agent
-    if lacking := _family(subject, strength):
+def _planned_costs(policy: Policy, strength: float) -> str:
+    config = policy.spec.agent
+    if lacking := _family(policy, strength):
         return lacking
     uses = config.planner.feasible_filter or config.planner.objective == "lagrangian"
     return "" if config.act_with == "planner" and uses else "a planner that uses predicted costs"
 
 
-def _model(subject: Subject, strength: float) -> str:
-    if method(subject.spec.method).family not in ("safedreamer", "lambda", "safe_slac"):
+def _model(policy: Policy, strength: float) -> str:
+    if method(policy.spec.method).family not in ("safedreamer", "lambda", "safe_slac"):
         return "a world model that it acts with"
     fits = strength <= MANTISSA_BITS and strength == int(strength)
     return "" if fits else f"a whole number of at most {MANTISSA_BITS} mantissa bits"
 
 
-def _old(subject: Subject, strength: float) -> str:
-    if lacking := _model(subject, 0.0):
+def _old(policy: Policy, strength: float) -> str:
+    if lacking := _model(policy, 0.0):
         return lacking
-    found, wanted = len(checkpoints(subject)), int(strength or 1)
+    found, wanted = len(checkpoints(policy)), int(strength or 1)
     if wanted != (strength or 1) or wanted > found:
         return f"a checkpoint {strength or 1:g} before the newest (its folder has {found})"
     return ""

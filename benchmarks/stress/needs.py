@@ -6,16 +6,16 @@ from collections.abc import Callable
 
 from benchmarks.envs.observations import LIDAR
 from benchmarks.methods import method
-from benchmarks.stress.perturbation import Needs, Subject
+from benchmarks.stress.perturbation import Needs, Policy
 
 
-def _needs(what: str, there: Callable[[Subject], bool]) -> Needs:
+def _needs(what: str, there: Callable[[Policy], bool]) -> Needs:
     """A requirement at every strength: `what`, unless `there`."""
-    return lambda subject, strength: "" if there(subject) else what
+    return lambda policy, strength: "" if there(policy) else what
 
 
-def _dimensions(subject: Subject) -> set[int]:
-    return {len(array.shape) for array in subject.env.obs.values()}
+def _dimensions(policy: Policy) -> set[int]:
+    return {len(array.shape) for array in policy.env.obs.values()}
 
 
 def _arena_of(*tasks: str) -> Needs:
@@ -40,26 +40,26 @@ roomy_arena = _arena_of("Goal", "Push", "FadingEasy", "FadingHard")
 arena = _arena_of("Goal", "Push", "FadingEasy", "FadingHard", "Button")
 
 
-def scene(subject: Subject, strength: float) -> str:
-    rendered = "pictures that Safety-Gymnasium renders" if subject.task.custom else ""
-    return pictures(subject, strength) or rendered
+def scene(policy: Policy, strength: float) -> str:
+    rendered = "pictures that Safety-Gymnasium renders" if policy.task.custom else ""
+    return pictures(policy, strength) or rendered
 
 
-def friction(subject: Subject, strength: float) -> str:
-    sliding = subject.task.agent == "Point"  # planar joints: no weight rests on the floor
-    return "wheels or legs" if sliding else physics(subject, strength)
+def friction(policy: Policy, strength: float) -> str:
+    sliding = policy.task.agent == "Point"  # planar joints: no weight rests on the floor
+    return "wheels or legs" if sliding else physics(policy, strength)
 
 
-def countable_hazards(subject: Subject, strength: float) -> str:
-    if subject.spec.obs == "coordinates":
+def countable_hazards(policy: Policy, strength: float) -> str:
+    if policy.spec.obs == "coordinates":
         return "an observation whose size does not follow from the number of hazards"
-    return hazards(subject, strength)
+    return hazards(policy, strength)
 
 
-def predicted_costs(subject: Subject, strength: float) -> str:
+def predicted_costs(policy: Policy, strength: float) -> str:
     del strength
     # Policies do not observe costs when acting, so only predictions of costs would change.
-    if subject.trained.entry is not None:
+    if policy.trained.entry is not None:
         return "the decoder of its run, which the zoo does not keep"
-    ours = method(subject.spec.method).family == "safedreamer" and subject.spec.agent.use_cost
+    ours = method(policy.spec.method).family == "safedreamer" and policy.spec.agent.use_cost
     return "" if ours else "a world model of SafeDreamer's family that predicts costs"

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.envs.factory import EnvFactory
+from benchmarks.methods import method
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.spec import RunSpec
-from benchmarks.tasks import Task
+from benchmarks.suites.names import label
+from benchmarks.tasks import Task, get_task
 
 if TYPE_CHECKING:
     from agents.api import Agent, EnvSpec, PyTree
@@ -23,14 +25,28 @@ UNDISTURBED = "none"  # perturbation of the cells at strength 0
 OWN = "own"  # family of user-defined perturbations
 
 
-class Subject(NamedTuple):
-    """A trained policy and its environment, against which requirements are checked."""
+class Policy(NamedTuple):
+    """A trained policy and its environments."""
 
-    spec: RunSpec
-    task: Task
+    spec: RunSpec  # with the settings that it acts with; `trained.spec` has those of training
     env: EnvSpec
     trained: Trained
-    torch: bool  # whether it acts in its own process, without JAX
+    make: EnvFactory
+    variant: str = ""  # variant of the suite, and changed settings
+
+    @property
+    def task(self) -> Task:
+        return get_task(self.spec.task)
+
+    @property
+    def torch(self) -> bool:
+        """Whether it acts in its own process, without JAX."""
+        return method(self.spec.method).engine == "torch"
+
+    @property
+    def label(self) -> str:
+        """Method name in the records, with the variant in brackets."""
+        return label(self.spec.method, self.variant)
 
     @property
     def where(self) -> str:
@@ -45,16 +61,16 @@ class Acting(NamedTuple):
     state: PyTree
 
 
-# subject and strength -> what the subject lacks, "" if nothing
-Needs = Callable[[Subject, float], str]
+# policy and strength -> what the policy lacks, "" if nothing
+Needs = Callable[[Policy, float], str]
 ChangeEnv = Callable[[EnvFactory, float], EnvFactory]
-# agent and state of the subject, strength
-ChangeAgent = Callable[[Subject, Acting, float], Acting]
+# agent and state of the policy, strength
+ChangeAgent = Callable[[Policy, Acting, float], Acting]
 
 
-def possible(subject: Subject, strength: float = 0.0) -> str:
-    """A requirement that every subject meets."""
-    del subject, strength
+def possible(policy: Policy, strength: float = 0.0) -> str:
+    """A requirement that every policy meets."""
+    del policy, strength
     return ""
 
 
@@ -62,7 +78,7 @@ def possible(subject: Subject, strength: float = 0.0) -> str:
 class Perturbation:
     """A named change of the environment or of the policy's model; strength 0 is no change.
 
-    `needs(subject, strength)` is what the subject lacks, or "". Exactly one is set of `env`, which
+    `needs(policy, strength)` is what the policy lacks, or "". Exactly one is set of `env`, which
     changes how environments are made, and `agent`, which changes the agent of this process.
     """
 
@@ -87,11 +103,11 @@ class Perturbation:
         if strength > self.at_most:
             raise BadInput(f"{spelled} must be at most {self.at_most:g}")
 
-    def refusal(self, subject: Subject, strength: float = 0.0) -> str:
-        """Why the perturbation does not apply to the subject, or ""."""
-        if self.agent is not None and subject.torch:
+    def refusal(self, policy: Policy, strength: float = 0.0) -> str:
+        """Why the perturbation does not apply to the policy, or ""."""
+        if self.agent is not None and policy.torch:
             return "a world model in JAX"
-        return self.needs(subject, strength)
+        return self.needs(policy, strength)
 
 
 def wrapping(factory: str) -> ChangeEnv:
@@ -103,16 +119,11 @@ def wrapping(factory: str) -> ChangeEnv:
     return change
 
 
-def changed(perturbation: Perturbation, make: EnvFactory, strength: float) -> EnvFactory:
-    """The factory of the perturbed environments; `make` itself if the agent is changed instead."""
-    return make if perturbation.env is None else perturbation.env(make, strength)
-
-
-def acting(perturbation: Perturbation, subject: Subject, it: Acting, strength: float) -> Acting:
+def acting(perturbation: Perturbation, policy: Policy, it: Acting, strength: float) -> Acting:
     """The agent under the perturbation; `it` itself if environments are changed instead."""
     if perturbation.agent is None or not strength:
         return it
-    return perturbation.agent(subject, it, strength)
+    return perturbation.agent(policy, it, strength)
 
 
 def plain(value: Any) -> float | int:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from benchmarks.envs.worker import probed
-from benchmarks.stress.perturbation import OWN
-from benchmarks.stress.play import NOTHING, Cell, Policy, check_alike, factory
+from benchmarks.stress.perturbation import OWN, Policy
+from benchmarks.stress.play import NOTHING, Cell, check_alike, factory
 from benchmarks.stress.registry import check
 from benchmarks.stress.suite import Suite
 from benchmarks.suites.acting import acting
@@ -32,10 +32,10 @@ def perturbed(policy: Policy, suite: Suite) -> Plan:
     """
     cells, left_out = [UNDISTURBED_CELL], {}
     for perturbation, strengths in suite.perturbations:
-        refusals = (perturbation.refusal(policy.subject, strength) for strength in strengths)
+        refusals = (perturbation.refusal(policy, strength) for strength in strengths)
         if lacking := next(filter(None, refusals), ""):
             if suite.strict:
-                check(policy.subject, perturbation, strengths)
+                check(policy, perturbation, strengths)
             left_out[perturbation.name] = f"it needs {lacking}"
             continue
         if perturbation.family == OWN:  # a user's wrapper raises its objections when made
@@ -48,10 +48,10 @@ def transferred(policy: Policy, tasks: Sequence[str]) -> Plan:
     """Plan the policy's own task, then the others whose observations and actions match its own."""
     cells, left_out = [UNDISTURBED_CELL], {}
     for name in dict.fromkeys(tasks):
-        if name == policy.subject.spec.task:
+        if name == policy.spec.task:
             continue
         try:
-            get_task(name).check_obs(policy.subject.spec.obs)
+            get_task(name).check_obs(policy.spec.obs)
             check_alike(policy, probed(dataclasses.replace(policy.make, task=name)), name)
         except ValueError as error:  # including BadInput
             left_out[name] = str(error)
@@ -65,6 +65,6 @@ def with_settings(policy: Policy, values: Mapping[str, object]) -> Policy:
 
     Raises BadInput for unknown settings and invalid values.
     """
-    spec, changed = acting(policy.subject.spec, values)
+    spec, changed = acting(policy.spec, values)
     variant = ", ".join(filter(None, [policy.variant, changed]))
-    return policy._replace(subject=policy.subject._replace(spec=spec), variant=variant)
+    return policy._replace(spec=spec, variant=variant)

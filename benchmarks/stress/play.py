@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from agents.api import EnvSpec
 from benchmarks.envs.factory import EnvFactory
@@ -22,43 +22,12 @@ from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.folder import variant_of
 from benchmarks.runs.records import EVAL, EpisodeRecord, read_rows
 from benchmarks.stress import errors
-from benchmarks.stress.perturbation import (
-    UNDISTURBED,
-    Acting,
-    Perturbation,
-    Subject,
-    acting,
-    changed,
-)
+from benchmarks.stress.perturbation import UNDISTURBED, Acting, Perturbation, Policy, acting
 from benchmarks.stress.records import Key, Row
-from benchmarks.suites import names
-from benchmarks.tasks import get_task
 from benchmarks.training.episodes import UNSEEN_EPISODE, Episode
 from benchmarks.zoo.trained import trained
 
 NOTHING = Perturbation(UNDISTURBED, "", "nothing", "", ())
-
-
-class Policy(NamedTuple):
-    """A trained policy and its name in the records."""
-
-    subject: Subject
-    make: EnvFactory
-    env_steps: int  # of training
-    agent_steps: int
-    variant: str  # variant of the suite, and changed settings
-    trained: Any  # agent settings of training; `subject.spec` has those for acting
-
-    @property
-    def label(self) -> str:
-        """Method name in the records, with the variant in brackets."""
-        return names.label(self.subject.spec.method, self.variant)
-
-    def key(self, cell: Cell) -> Key:
-        task = cell.task or self.subject.spec.task
-        return Key(
-            self.subject.spec.run_id, self.label, task, cell.perturbation.name, cell.strength
-        )
 
 
 class Cell(NamedTuple):
@@ -69,14 +38,9 @@ class Cell(NamedTuple):
     task: str = ""  # empty: the policy's own
 
 
-class Played(NamedTuple):
-    """A cell with the rows of its episodes and, if measurable, the prediction errors of the world
-    model that acted in them.
-    """
-
-    cell: Cell
-    rows: list[Row]
-    errors: list[errors.ErrorRow]
+# a cell with the rows of its episodes and, if measurable, the prediction errors of the world model
+# that acted in them
+Played: TypeAlias = tuple[Cell, list[Row], list[errors.ErrorRow]]
 
 
 class Episodes(NamedTuple):
@@ -87,6 +51,11 @@ class Episodes(NamedTuple):
     workers: Literal["process", "inline"] = "inline"
 
 
+def key_of(policy: Policy, cell: Cell) -> Key:
+    task = cell.task or policy.spec.task
+    return Key(policy.spec.run_id, policy.label, task, cell.perturbation.name, cell.strength)
+
+
 def policy_of(name: str | os.PathLike[str]) -> Policy:
     """The policy of a run folder's newest checkpoint, of zoo:METHOD/TASK/SEED or of hub:TARGET.
 
@@ -94,16 +63,13 @@ def policy_of(name: str | os.PathLike[str]) -> Policy:
     """
     found = trained(name)
     spec = found.spec
-    torch = method(spec.method).engine == "torch"
     repeat = spec.loop.action_repeat
-    if torch:
+    if method(spec.method).engine == "torch":
         from benchmarks.methods import omnisafe_presets
 
         repeat = omnisafe_presets.budget(spec, 1).env_repeat
     make = env_factory(spec.task, spec.obs, repeat, spec.loop.resize)
-    subject = Subject(spec, get_task(spec.task), probed(make), found, torch)
-    variant = variant_of(found.folder)
-    return Policy(subject, make, found.env_steps, found.agent_steps, variant, spec.agent)
+    return Policy(spec, probed(make), found, make, variant_of(found.folder))
 
 
 def factory(policy: Policy, cell: Cell) -> EnvFactory:
@@ -115,7 +81,8 @@ def factory(policy: Policy, cell: Cell) -> EnvFactory:
     make = policy.make
     if cell.task:
         make = dataclasses.replace(make, task=cell.task)
-    make = changed(cell.perturbation, make, cell.strength)
+    if cell.perturbation.env is not None:
+        make = cell.perturbation.env(make, cell.strength)
     if make != policy.make:
         check_alike(policy, probed(make), make.task)
     return make
@@ -123,10 +90,10 @@ def factory(policy: Policy, cell: Cell) -> EnvFactory:
 
 def check_alike(policy: Policy, env: EnvSpec, task: str) -> None:
     """Raise BadInput unless observations and actions have the shapes of the policy's training."""
-    ours = policy.subject.env
+    ours = policy.env
     if (ours.obs, ours.action_dim) != (env.obs, env.action_dim):
         raise BadInput(
-            f"{policy.subject.where} cannot act on {task}: it was trained on observations "
+            f"{policy.where} cannot act on {task}: it was trained on observations "
             f"{shapes(ours)}, and that has {shapes(env)}"
         )
 
@@ -149,18 +116,18 @@ def play(
     `scratch` is a folder for files exchanged between processes; `warn` is called for each replaced
     environment.
     """
-    if policy.subject.torch:
+    if policy.torch:
         yield from _play_torch(policy, cells, episodes, scratch)
     else:
         yield from _play_jax(policy, cells, episodes, warn)
 
 
-def load(subject: Subject) -> Acting:
+def load(policy: Policy) -> Acting:
     """The agent, with the settings that it acts with, and its learner's state.
 
     Raises BadInput if the parameters do not fit.
     """
-    return Acting(*subject.trained._replace(spec=subject.spec).load(subject.env))
+    return Acting(*policy.trained._replace(spec=policy.spec).load(policy.env))
 
 
 def _play_jax(
@@ -171,13 +138,12 @@ def _play_jax(
     from benchmarks.training.keys import evaluation_key
     from benchmarks.training.traces import Recorder
 
-    subject = policy.subject
-    loaded = load(subject)
-    key = evaluation_key(episodes.seed, policy.env_steps)
+    loaded = load(policy)
+    key = evaluation_key(episodes.seed, policy.trained.env_steps)
     for cell in cells:
         began, visited = time.perf_counter(), Recorder(episodes.per_cell, UNSEEN_EPISODE)
-        it = acting(cell.perturbation, subject, loaded, cell.strength)
-        measured = subject.trained.entry is None and errors.measurable(it)
+        it = acting(cell.perturbation, policy, loaded, cell.strength)
+        measured = policy.trained.entry is None and errors.measurable(it)
         done = run_episodes(
             it.agent,
             it.state,
@@ -195,7 +161,7 @@ def _play_jax(
         found = ()
         if measured:
             found = errors.prediction_errors(it, errors.windows_of(visited.traces()), key)
-        yield Played(cell, rows, [errors.ErrorRow(policy.key(cell), each) for each in found])
+        yield cell, rows, [errors.ErrorRow(key_of(policy, cell), each) for each in found]
         if it.agent is not loaded.agent:
             del it
             forget_compiled()
@@ -203,8 +169,8 @@ def _play_jax(
 
 
 def _row(policy: Policy, cell: Cell, seed: int, e: Episode, seconds: float) -> Row:
-    key = policy.key(cell)
-    of_run = (policy.subject.spec, EVAL, e, policy.env_steps, policy.agent_steps)
+    key, trained = key_of(policy, cell), policy.trained
+    of_run = (policy.spec, EVAL, e, trained.env_steps, trained.agent_steps)
     record = EpisodeRecord.of(*of_run, seconds)
     record = record._replace(method=key.method, task=key.task, seed=seed)
     return Row(record, key.perturbation, key.strength)
@@ -216,7 +182,7 @@ def _play_torch(
     """Play all cells in one child process; finished ones count even if it fails later."""
     from benchmarks.omnisafe.process import stress_in_child
 
-    spec = dataclasses.replace(policy.subject.spec, seed=episodes.seed)
+    spec = dataclasses.replace(policy.spec, seed=episodes.seed)
     files = [scratch / f"{number}.csv" for number in range(len(cells))]
     orders = []
     for cell, file in zip(cells, files, strict=True):
@@ -228,11 +194,11 @@ def _play_torch(
     try:
         status = stress_in_child(
             spec,
-            policy.subject.trained.folder,
+            policy.trained.folder,
             episodes=episodes.per_cell,
             first_episode=UNSEEN_EPISODE,
             cells=orders,
-            published=policy.subject.trained.published(),
+            published=policy.trained.published(),
         )
         if status:
             failure = RunFailed(f"the process of {policy.label} ended with status {status}")
@@ -240,12 +206,12 @@ def _play_torch(
         failure = error
     for cell, file in zip(cells, files, strict=True):
         if file.is_file():
-            key = policy.key(cell)
+            key = key_of(policy, cell)
             records = (
                 record._replace(run_id=key.run_id, method=key.method, task=key.task)
                 for record in read_rows(file).records
             )
             rows = [Row(record, key.perturbation, key.strength) for record in records]
-            yield Played(cell, rows, [])
+            yield cell, rows, []
     if failure is not None:
         raise failure

@@ -18,7 +18,7 @@ from benchmarks.stress.perturbation import (
     OWN,
     Needs,
     Perturbation,
-    Subject,
+    Policy,
     possible,
     wrapping,
 )
@@ -33,12 +33,12 @@ def higher(task: Task, levels: int) -> Task | None:
     return tasks().get(name)
 
 
-def _level(subject: Subject, strength: float) -> str:
-    if subject.spec.obs == "coordinates":
+def _level(policy: Policy, strength: float) -> str:
+    if policy.spec.obs == "coordinates":
         return "an observation that is the same on every level (lidar, vision)"
     wanted = int(strength or 1)
-    found = higher(subject.task, wanted)
-    return "" if found and subject.task.level else f"a level {wanted} above that of the task"
+    found = higher(policy.task, wanted)
+    return "" if found and policy.task.level else f"a level {wanted} above that of the task"
 
 
 def _raise_level(make: EnvFactory, strength: float) -> EnvFactory:
@@ -163,16 +163,16 @@ def find(name: str) -> Perturbation:
     return PERTURBATIONS[choose("perturbation", name, PERTURBATIONS)]
 
 
-def available(subject: Subject) -> list[str]:
-    """Names of the perturbations that apply to the subject."""
-    return [name for name, each in PERTURBATIONS.items() if not each.refusal(subject)]
+def available(policy: Policy) -> list[str]:
+    """Names of the perturbations that apply to the policy."""
+    return [name for name, each in PERTURBATIONS.items() if not each.refusal(policy)]
 
 
-def check(subject: Subject, perturbation: Perturbation, strengths: Sequence[float]) -> None:
+def check(policy: Policy, perturbation: Perturbation, strengths: Sequence[float]) -> None:
     """Raise BadInput, listing the applicable ones, if a perturbation does not apply."""
     for strength in strengths:
-        if lacking := perturbation.refusal(subject, strength):
+        if lacking := perturbation.refusal(policy, strength):
             raise BadInput(
-                f"{perturbation.name} needs {lacking}, which {subject.where} lacks; it can have "
-                f"{', '.join(available(subject))}"
+                f"{perturbation.name} needs {lacking}, which {policy.where} lacks; it can have "
+                f"{', '.join(available(policy))}"
             )

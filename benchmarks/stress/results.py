@@ -19,8 +19,9 @@ from benchmarks.runs.provenance import provenance
 from benchmarks.runs.reading import expect, read_object
 from benchmarks.runs.writing import replace_text
 from benchmarks.stress import errors
+from benchmarks.stress.perturbation import Policy
 from benchmarks.stress.plan import Plan
-from benchmarks.stress.play import Cell, Episodes, Policy
+from benchmarks.stress.play import Cell, Episodes, key_of
 from benchmarks.stress.records import Row, read, write
 from benchmarks.zoo.trained import ZOO
 
@@ -72,15 +73,14 @@ class StressResults:
         return about
 
     def _add(self, runs: dict[str, Any], policy: Policy) -> None:
-        spec, name = policy.subject.spec, f"{policy.subject.spec.run_id} {policy.label}"
-        steps = runs.get(name, {}).get("env_steps", policy.env_steps)
-        if steps != policy.env_steps:
+        spec, found, name = policy.spec, policy.trained, f"{policy.spec.run_id} {policy.label}"
+        steps = runs.get(name, {}).get("env_steps", found.env_steps)
+        if steps != found.env_steps:
             raise BadInput(
                 f"{self._about.parent} holds cells of {policy.label} (run {spec.run_id}) after "
-                f"{steps:,} simulator steps, and now it has {policy.env_steps:,}: choose another "
+                f"{steps:,} simulator steps, and now it has {found.env_steps:,}: choose another "
                 "--out"
             )
-        found = policy.subject.trained
         runs[name] = {
             "folder": f"{ZOO}{found.entry.name}" if found.entry else str(found.folder),
             "run_id": spec.run_id,
@@ -88,18 +88,18 @@ class StressResults:
             "task": spec.task,
             "obs": spec.obs,
             "seed": spec.seed,
-            "cost_limit": getattr(policy.trained, "cost_limit", None),
-            "env_steps": policy.env_steps,
+            "cost_limit": getattr(found.spec.agent, "cost_limit", None),
+            "env_steps": found.env_steps,
         }
 
     def missing(self, policy: Policy, cells: Iterable[Cell]) -> list[Cell]:
         """The cells that have not been played."""
         done = {row.key for row in self.rows}
-        return [cell for cell in cells if policy.key(cell) not in done]
+        return [cell for cell in cells if key_of(policy, cell) not in done]
 
     def of(self, policy: Policy, cell: Cell) -> list[Row]:
         """The rows of a cell; empty before it was played."""
-        key = policy.key(cell)
+        key = key_of(policy, cell)
         return [row for row in self.rows if row.key == key]
 
     def add(self, rows: Iterable[Row], found: Sequence[errors.ErrorRow] = ()) -> None:

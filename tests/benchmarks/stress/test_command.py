@@ -20,9 +20,9 @@ from benchmarks.runs import checkpoint
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.reading import read_object
 from benchmarks.stress import errors, play, records, suite
-from benchmarks.stress.perturbation import Acting, acting
+from benchmarks.stress.perturbation import Acting, Policy, acting
 from benchmarks.stress.plan import perturbed, transferred, with_settings
-from benchmarks.stress.play import Cell, Episodes, Policy, factory, policy_of
+from benchmarks.stress.play import Cell, Episodes, factory, policy_of
 from benchmarks.stress.registry import PERTURBATIONS, SUITES, higher
 from benchmarks.stress.wrapped import Perturbed
 from benchmarks.tasks import get_task
@@ -147,8 +147,8 @@ def test_a_degraded_agent_is_released_after_its_cell(run, tmp_path, monkeypatch)
         monkeypatch.setattr(errors, name, value)
     cells = [Cell(PERTURBATIONS["latent_noise"], strength) for strength in (0.1, 0.3)]
     alive = []
-    for played in play.play(policy_of(run), cells, Episodes(0, 1, "inline"), tmp_path, print):
-        assert played.errors
+    for *_, found in play.play(policy_of(run), cells, Episodes(0, 1, "inline"), tmp_path, print):
+        assert found
         gc.collect()
         alive.append([agent() is not None for agent in made])
     assert alive == [[True], [False, True]]
@@ -171,7 +171,7 @@ def test_the_undisturbed_cell_is_what_evaluate_plays_whatever_the_runs_seed(run,
     mine = [row.record for row in records.read(tmp_path / "stress.csv")[:3]]
     for column, field in (("return", "return_"), ("cost", "cost"), ("episode", "episode")):
         assert plain[column].tolist() == [getattr(record, field) for record in mine]
-    assert policy_of(other).subject.spec.run_id != mine[0].run_id and plain["return"][0] != 0
+    assert policy_of(other).spec.run_id != mine[0].run_id and plain["return"][0] != 0
 
 
 def test_other_settings_are_named_in_the_records(run, tmp_path, undrawn, capfd):
@@ -182,7 +182,7 @@ def test_other_settings_are_named_in_the_records(run, tmp_path, undrawn, capfd):
     assert not (tmp_path / "prediction_errors.csv").exists()
     assert methods == {"dreamerv3 [planner.cost_margin=1.0, cost_limit=3.0]"}
     limits = [r["cost_limit"] for r in records_about(tmp_path)["runs"].values()]
-    assert limits == [policy_of(run).subject.spec.agent.cost_limit]  # judged by the run's own limit
+    assert limits == [policy_of(run).spec.agent.cost_limit]  # judged by the run's own limit
     assert "did you mean planner.cost_margin" in refused(
         capfd, *line, "--set", "planner.cost_margins=1"
     )
@@ -303,7 +303,7 @@ def test_transfer_to_tasks_of_the_same_shapes(tmp_path):
 def test_training_starts_from_the_learner_of_another_run(tmp_path, run):
     line = ["--method", "dreamerv3", "--task", SHORE, "--preset", "debug", "--seed", "1"]
     _, spec = train.read([*line, "--init-from", str(run)])
-    assert spec.init_sha256 == checkpoint.fingerprint(policy_of(run).subject.trained.source)
+    assert spec.init_sha256 == checkpoint.fingerprint(policy_of(run).trained.source)
     env_spec = environment(spec)[1]
     started = initial_state(spec, env_spec)
     saved = agent_for(spec, env_spec).init(0)  # the parameters of `run`

@@ -24,7 +24,7 @@ from benchmarks.training.traces import Recorder
 from tests.agent_inputs import LIDAR, VECTOR, tiny, window_rows
 
 LENGTH = CONTEXT + HORIZON
-A_SUBJECT: Any = None  # perturbations of the model do not use it
+A_POLICY: Any = None  # perturbations of the model do not use it
 
 
 def steps_of(lengths: dict[int, int], envs: int) -> list[Step]:
@@ -68,7 +68,7 @@ def test_windows_are_of_one_episode():
     # episode 3 begins in the row after the 40 of episode 1, in the same environment
     np.testing.assert_array_equal(windows["action"][10, :-1, 0], 40 + np.arange(LENGTH - 1))
     assert errors.windows_of(visited.traces()[2:3]) == {}
-    assert errors.prediction_errors(A_SUBJECT, {}, A_SUBJECT) == ()
+    assert errors.prediction_errors(A_POLICY, {}, A_POLICY) == ()
 
 
 def test_errors_are_relative_to_those_of_the_mean():
@@ -108,12 +108,12 @@ def test_errors_are_those_of_the_model_that_acted():
         assert mine.cost_true == truth["cost"][:, mine.steps_ahead].mean()
         assert mine.cost == report["cost root mean square error", "model", mine.steps_ahead]
     # only predicted costs are halved; noise changes predictions, not the true values
-    biased = acting(PERTURBATIONS["cost_bias"], A_SUBJECT, it, 0.5)
+    biased = acting(PERTURBATIONS["cost_bias"], A_POLICY, it, 0.5)
     for half, mine in zip(errors.prediction_errors(biased, windows, key), (near, far)):
         assert half.observation == mine.observation and half.reward == mine.reward
         assert half.cost_predicted == pytest.approx(0.5 * mine.cost_predicted, rel=1e-5)
         assert half.cost != mine.cost
-    noisy = acting(PERTURBATIONS["dynamics_noise"], A_SUBJECT, it, 1.0)
+    noisy = acting(PERTURBATIONS["dynamics_noise"], A_POLICY, it, 1.0)
     for rough, mine in zip(errors.prediction_errors(noisy, windows, key), (near, far)):
         assert rough.observation != mine.observation and rough.cost_true == mine.cost_true
 

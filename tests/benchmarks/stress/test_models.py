@@ -15,14 +15,14 @@ from agents.api import ArraySpec, EnvSpec
 from agents.safedreamer import agent as agent_module
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.tracking import untracked
+from benchmarks.envs.factory import EnvFactory
 from benchmarks.runs import checkpoint
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.spec import to_dict
 from benchmarks.runs.spec_file import from_dict
 from benchmarks.stress import models
-from benchmarks.stress.perturbation import Acting, Subject, acting
+from benchmarks.stress.perturbation import Acting, Policy, acting
 from benchmarks.stress.registry import PERTURBATIONS, check
-from benchmarks.tasks import get_task
 from benchmarks.zoo.trained import Trained
 from tests.agent_inputs import LIDAR, observations, tiny
 from tests.specs import spec_of
@@ -31,9 +31,9 @@ E = 3
 ENV = EnvSpec({"observation": ArraySpec((12,), "float32")}, 2, 4, 1000, {}, ("hazards",), 0.2)
 
 
-def subject(method: str, path: Path = Path(), **changes: Any) -> Subject:
+def policy(method: str, path: Path = Path(), **changes: Any) -> Policy:
     spec = spec_of(method, "lidar", **changes)
-    return Subject(spec, get_task(spec.task), ENV, Trained(spec, path, 0, 0), method == "ppo_lag")
+    return Policy(spec, ENV, Trained(spec, path, 0, 0), EnvFactory(spec.task, spec.obs))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def acts(it: Acting, env: EnvSpec = LIDAR) -> tuple[np.ndarray, Any, dict[str, n
 
 
 def degraded(name: str, it: Acting, method: str, strength: float) -> Acting:
-    return acting(PERTURBATIONS[name], subject(method), it, strength)
+    return acting(PERTURBATIONS[name], policy(method), it, strength)
 
 
 def test_strength_0_is_the_agent_itself(agents):
@@ -176,7 +176,7 @@ def test_the_world_model_of_an_earlier_checkpoint(agents, tmp_path):
         checkpoint.save(tmp_path, 100 * i, {checkpoint.LEARNER: s}, meta, keep=3)
         for i, s in enumerate(states, 1)
     ]
-    of = subject("bsrp_lag", paths[-1])
+    of = policy("bsrp_lag", paths[-1])
     assert models.checkpoints(of) == [paths[1], paths[0]]
     old = acting(PERTURBATIONS["older_model"], of, agents["bsrp_lag"], 2)
     for mine, theirs in zip(
@@ -207,7 +207,7 @@ def test_the_world_model_of_an_earlier_checkpoint(agents, tmp_path):
     ],
 )
 def test_what_a_policy_cannot_have_is_refused_with_what_it_can(method, name, lacks):
-    of = subject(method)
+    of = policy(method)
     if not lacks:
         check(of, PERTURBATIONS[name], [1])
         return
@@ -227,7 +227,7 @@ def test_what_a_policy_cannot_have_is_refused_with_what_it_can(method, name, lac
 )
 def test_arenas_and_looks_are_those_of_some_tasks(name, task, lacks):
     seen = dataclasses.replace(ENV, obs={"image": ArraySpec((64, 64, 3), "uint8")})
-    of = subject("bsrp_lag")._replace(task=get_task(task), env=seen)
+    of = policy("bsrp_lag", task=task)._replace(env=seen)
     refusal = PERTURBATIONS[name].refusal(of, 1.0)
     assert refusal.startswith(lacks) and bool(refusal) == bool(lacks)
 

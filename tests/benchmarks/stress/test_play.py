@@ -17,8 +17,9 @@ from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.records import EVAL, EpisodeRecord, write_records
 from benchmarks.runs.spec import RunSpec
 from benchmarks.stress import play
+from benchmarks.stress.perturbation import Policy
 from benchmarks.stress.plan import UNDISTURBED_CELL, with_settings
-from benchmarks.stress.play import Cell, Episodes, Policy, policy_of
+from benchmarks.stress.play import Cell, Episodes, policy_of
 from benchmarks.stress.registry import PERTURBATIONS
 from benchmarks.training.episodes import Episode
 from benchmarks.zoo.trained import Trained
@@ -42,19 +43,19 @@ def policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.slow
 def test_a_policy_of_the_zoo_acts_with_other_settings():
     policy = with_settings(policy_of("zoo:osrp_lag/PointCircle1/0"), {"planner.cost_margin": 1})
-    agent, _ = play.load(policy.subject)
+    agent, _ = play.load(policy)
     assert isinstance(agent, SafeDreamer)
-    assert policy.trained.planner.cost_margin != agent.config.planner.cost_margin == 1
+    assert policy.trained.spec.agent.planner.cost_margin != agent.config.planner.cost_margin == 1
     other = with_settings(policy, {"model.deter": 24})
     with pytest.raises(BadInput, match=r"zoo:osrp_lag/PointCircle1/0 cannot act with these"):
-        play.load(other.subject)
+        play.load(other)
 
 
 def test_images_have_the_size_of_training(policy):
     spec = spec_of("dreamerv3", "default", task=CAMERAS)
-    assert policy(spec).subject.env.obs["image"].shape == (16, 16, 3)
+    assert policy(spec).env.obs["image"].shape == (16, 16, 3)
     resized = policy(dataclasses.replace(spec, loop=dataclasses.replace(spec.loop, resize=8)))
-    assert resized.subject.env.obs["image"].shape == (8, 8, 3)
+    assert resized.env.obs["image"].shape == (8, 8, 3)
 
 
 @pytest.mark.omnisafe  # its settings describe the policy
@@ -73,10 +74,10 @@ def test_finished_cells_outlive_the_process_that_played_them(policy, tmp_path, m
     monkeypatch.setattr(process, "stress_in_child", killed)
     done = []
     with pytest.raises(RunFailed, match="killed by SIGKILL"):
-        for played in play.play(policy(spec), cells, Episodes(7, 2), tmp_path, print):
-            done.append(played)
-    assert [played.cell for played in done] == cells[:2]
-    row = done[1].rows[1]
+        for cell, rows, _ in play.play(policy(spec), cells, Episodes(7, 2), tmp_path, print):
+            done.append((cell, rows))
+    assert [cell for cell, _ in done] == cells[:2]
+    row = done[1][1][1]
     assert (row.perturbation, row.strength) == ("action_gain", 0.5)
     # the run's own id, and the seed of the layouts
     episode = Episode(1001, 1.1, 2.0, 20)
