@@ -1,8 +1,8 @@
-"""Loads the arrays of a recording's .npz and finds the series in it."""
+"""Loads the arrays of a recording's .npz."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -26,18 +26,3 @@ def require(arrays: Iterable[str], path: Path, names: Iterable[str]) -> None:
         raise RecordingError(
             f"{path.name} lacks {', '.join(missing)}; it holds {', '.join(held[:60])}"
         )
-
-
-def series_names(
-    arrays: Mapping[str, np.ndarray], path: Path, suffixes: tuple[str, ...]
-) -> list[str]:
-    """Names n for which n + suffix is an array for every suffix.
-
-    Raises RecordingError if only some are.
-    """
-    names = dict.fromkeys(
-        key.removesuffix(end) for key in arrays for end in suffixes if key.endswith(end)
-    )
-    for name in names:
-        require(arrays, path, [name + end for end in suffixes])
-    return list(names)

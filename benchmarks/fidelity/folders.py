@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.fidelity import checkpoint, distributions, imagination, lagrangian, model, planner
+from agents.safedreamer.release.checkpoint import load_official
+from benchmarks.fidelity import distributions, imagination, lagrangian, model, planner
 from benchmarks.fidelity.arrays import RecordingError
 from benchmarks.fidelity.recording import Recording, load_recording
 from benchmarks.fidelity.report import Row
+from benchmarks.runs.reading import read_object
 
 Check = Callable[[], list[Row]]
 
@@ -43,6 +45,23 @@ FILES: dict[str, Callable[[Path], list[Row]]] = {
 }
 
 
+def check_checkpoint(checkpoint: Path, listing: Path) -> list[Row]:
+    """Check that an official checkpoint, read without executing its content, holds exactly the
+    arrays of its list (`params.json`: path -> [shape, dtype]). Errors count arrays.
+    """
+    listed = {name: (tuple(shape), dtype) for name, (shape, dtype) in read_object(listing).items()}
+    held = {name: (x.shape, str(x.dtype)) for name, x in load_official(checkpoint).agent.items()}
+    absent = sorted(listed.keys() ^ held.keys())
+    differing = sorted(name for name in listed.keys() & held.keys() if listed[name] != held[name])
+    rows, total = [], len(listed)
+    for what, names in (("names", absent), ("shapes and types", differing)):
+        count = len(names)
+        note = f"differ: {', '.join(names[:5])}" if names else f"{total} arrays"
+        shares = float(count), count / max(1, total)
+        rows.append(Row(f"checkpoint/{what}", (total,), *shares, not names, note))
+    return rows
+
+
 def check_agent(rec: Recording) -> list[Row]:
     """Check everything in `arrays.npz`.
 
@@ -64,7 +83,7 @@ def agent_checks(folder: Path) -> Iterator[tuple[str, Check]]:
     """Checks of the agent recorded in a folder, if there is one."""
     checkpoints, listing = sorted(folder.glob("*.ckpt")), folder / "params.json"
     if checkpoints and listing.is_file():
-        yield "checkpoint", lambda: checkpoint.check(checkpoints[0], listing)
+        yield "checkpoint", lambda: check_checkpoint(checkpoints[0], listing)
     arrays, plans = folder / "arrays.npz", folder / "planner.npz"
     if arrays.is_file() or plans.is_file():
         missing = [name for name in ("arrays.npz", "config.json") if not (folder / name).is_file()]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -18,7 +19,7 @@ from agents.lagrangian import (
     update_pid,
 )
 from agents.settings import AugmentedConfig, PIDConfig
-from benchmarks.fidelity.arrays import load_arrays, series_names
+from benchmarks.fidelity.arrays import load_arrays, require
 from benchmarks.fidelity.report import Row, compare_columns
 
 # Order of a recording's `*_gains`.
@@ -98,6 +99,21 @@ def run_augmented(init: np.ndarray, cost_return: np.ndarray) -> np.ndarray:
     return np.asarray(
         jax.lax.scan(step, init_augmented(config), jnp.asarray(cost_return, jnp.float32))[1]
     )
+
+
+def series_names(
+    arrays: Mapping[str, np.ndarray], path: Path, suffixes: tuple[str, ...]
+) -> list[str]:
+    """Names n for which n + suffix is an array for every suffix.
+
+    Raises RecordingError if only some are.
+    """
+    names = dict.fromkeys(
+        key.removesuffix(end) for key in arrays for end in suffixes if key.endswith(end)
+    )
+    for name in names:
+        require(arrays, path, [name + end for end in suffixes])
+    return list(names)
 
 
 def check_pid(path: Path) -> list[Row]:

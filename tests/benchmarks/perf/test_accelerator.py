@@ -18,9 +18,9 @@ import pytest
 from benchmarks.cli.train import read
 from benchmarks.methods import METHODS
 from benchmarks.perf.accelerator import launcher, training
+from benchmarks.perf.accelerator.__main__ import line, with_shares
 from benchmarks.perf.accelerator.jobs import FULL, NUMBERS, REHEARSAL, Job, jobs
 from benchmarks.perf.accelerator.launcher import Launcher
-from benchmarks.perf.accelerator.report import line, with_shares
 
 # Behaves as the job's arguments specify; "measure" reports when it ran.
 STAND_IN = """
