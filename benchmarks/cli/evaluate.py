@@ -11,13 +11,12 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from benchmarks.cli import official_names
 from benchmarks.cli.common import parse
-from benchmarks.cli.film import Filming
 from benchmarks.cli.playing import PROG, Policy, run
 from benchmarks.envs.factory import choose_python
 from benchmarks.runs.errors import BadInput, as_bad_input
@@ -30,6 +29,9 @@ from benchmarks.suites.names import MAX_TASK_BYTES, file_name
 from benchmarks.tasks import get_task, tasks
 from benchmarks.training.episodes import UNSEEN_EPISODE
 from benchmarks.zoo.trained import Trained, here, named, trained
+
+if TYPE_CHECKING:
+    from benchmarks.video.film import Filming
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +103,8 @@ class EvaluateArgs:
         """What to film, or None."""
         if not (self.video or self.stills):
             return None
+        from benchmarks.video.film import Filming
+
         episodes = min(self.video_episodes, self.episodes)
         dreams = (self.dream_context, self.dream_steps)
         return Filming(self.video, self.stills, episodes, self.video_fps, *dreams)

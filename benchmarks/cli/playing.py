@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from benchmarks.cli.film import Filming
 from benchmarks.runs.records import EVAL, EpisodeRecord, write_records
 from benchmarks.suites.names import label
 from benchmarks.zoo.trained import Trained
 
 if TYPE_CHECKING:
     from agents.api import Agent, EnvSpec, PyTree
+    from benchmarks.video.film import Filming
 
 PROG = "safedreamer evaluate"
 
@@ -51,13 +51,13 @@ def run(
 
     Then film some, into the folder named like `out` without its suffix.
     """
-    from benchmarks.cli.film import film_episodes
     from benchmarks.training.env_faults import describe
     from benchmarks.training.episodes import costly, mean_return_cost
     from benchmarks.training.evaluation import run_episodes
     from benchmarks.training.keys import evaluation_key
     from benchmarks.training.launch import environment
     from benchmarks.training.traces import Recorder
+    from benchmarks.video.film import film_episodes
     from benchmarks.video.footage import Stage
     from benchmarks.video.frame import SCENE
 

@@ -17,7 +17,6 @@ from PIL import Image
 
 from agents.api import ArraySpec, EnvSpec
 from agents.safedreamer.agent import SafeDreamer
-from benchmarks.cli.film import Filming, film_episodes
 from benchmarks.envs import cameras, env_spec, episode_seed, make_env
 from benchmarks.runs.errors import BadInput
 from benchmarks.training.evaluation import run_episodes
@@ -25,6 +24,7 @@ from benchmarks.training.keys import evaluation_key
 from benchmarks.training.traces import EpisodeTrace, Recorder
 from benchmarks.video import dream_panel, encode, lidar, look, positions, strip
 from benchmarks.video.dream import NOT_YET, Dream, dream
+from benchmarks.video.film import Filming, film_episodes
 from benchmarks.video.footage import Shot, Stage
 from benchmarks.video.frame import SCENE, Subject, compose, predicted_costs
 from tests.agent_inputs import HAZARDS, VECTOR, VISION, observations, tiny
