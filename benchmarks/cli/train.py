@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from benchmarks.cli.aliases import translated
+from baselines.omnisafe.algorithms import own_name
 from benchmarks.cli.common import parse, parse_known
 from benchmarks.cli.foreground import train_here
 from benchmarks.envs.factory import choose_python
@@ -31,6 +31,13 @@ from benchmarks.runs.spec import (
 from benchmarks.suites.names import MAX_TASK_BYTES, file_name
 
 PROG = "safedreamer train"
+# options of `omnisafe train` as ours: `--algo PPOLag --env-id ID`
+OMNISAFE = {
+    "--algo": "--method",
+    "--env-id": "--task",
+    "--total-steps": "--steps",
+    "--vector-env-nums": "--loop.num-envs",
+}
 ABOUT = "Train a method on a task, into a run folder; the same command again continues it."
 GUIDE = Guide(
     brief=(
@@ -155,6 +162,25 @@ def _check_names(agent_type: type, method: str) -> None:
             f"{method}: {', '.join(both)} of its config would be --{both[0].replace('_', '-')}, "
             "which is an option of train: rename it"
         )
+
+
+def translated(args: Sequence[str]) -> list[str]:
+    """Replace OmniSafe's options, and its names of algorithms, by ours."""
+    words: list[str] = []
+    option = ""  # OmniSafe's option whose value is next
+    for word in args:
+        name, equals, value = word.partition("=")
+        if (spelled := name.replace("_", "-")) in OMNISAFE:
+            words.append(f"{OMNISAFE[spelled]}{equals}{_value(spelled, value)}")
+            option = "" if equals else spelled
+        else:
+            words.append(_value(option, word))
+            option = ""
+    return words
+
+
+def _value(option: str, value: str) -> str:
+    return (own_name(value) or value) if option == "--algo" else value
 
 
 def _everything(agent_type: type) -> Any:

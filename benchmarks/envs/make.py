@@ -15,11 +15,12 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from agents.api import ArraySpec, EnvSpec
-from benchmarks.envs.simulators.make import make_simulator
-from benchmarks.envs.simulators.navigation import IMAGE_SIZE
+from benchmarks.envs.simulators.navigation import IMAGE_SIZE, Navigation
 from benchmarks.envs.simulators.simulator import Simulator, View
+from benchmarks.envs.simulators.users import Custom
+from benchmarks.envs.simulators.velocity import Velocity
 from benchmarks.runs.references import load_object
-from benchmarks.tasks import get_task
+from benchmarks.tasks import Obs, Task, get_task
 
 
 class SafeEnv(gymnasium.Env):
@@ -111,6 +112,15 @@ class SafeEnv(gymnasium.Env):
     def close(self) -> None:
         """Free simulator and renderer."""
         self.simulator.close()
+
+
+def make_simulator(task: Task, obs: Obs, view: View | None, resize: int = 0) -> Simulator:
+    """The simulator of a task; `view` is None if `render()` is not used."""
+    if task.custom:
+        return Custom(task, view, resize)
+    if task.name == "Velocity":
+        return Velocity(task, view)
+    return Navigation(task, obs, view)
 
 
 def make_env(

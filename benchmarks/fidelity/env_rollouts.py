@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.envs.compat import import_safety_gymnasium
-from benchmarks.envs.simulators.make import make_simulator
+from benchmarks.envs.make import make_simulator
 from benchmarks.fidelity.arrays import load_arrays
 from benchmarks.fidelity.report import Row, compare
 from benchmarks.tasks import get_task

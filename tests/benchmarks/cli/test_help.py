@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import app, train
-from benchmarks.cli.aliases import translated
+from benchmarks.cli.train import translated
 from benchmarks.suites import reading
 from benchmarks.sweep import text
 from tests.tree import ROOT
