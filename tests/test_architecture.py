@@ -392,7 +392,7 @@ def test_planning_and_reading_runs_loads_neither_jax_nor_simulators():
         if file.parts[1] in LIGHT or file.name in FLAT["benchmarks"]
     ]
     assert "benchmarks.runs.checkpoint" in light and "benchmarks.tasks" in light
-    shown = ["benchmarks.cli.status", "benchmarks.sweep.overview", "benchmarks.sweep.records"]
+    shown = ["benchmarks.cli.status", "benchmarks.sweep.overview"]
     assert_loads_none(HEAVY, f"import {', '.join(light + shown)}")
 
 

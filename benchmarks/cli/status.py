@@ -91,15 +91,13 @@ def _compared(
 ) -> tuple[list[str], int]:
     """Evaluations at equal progress; runs with unreadable records are left out and reported."""
     from benchmarks.sweep import overview
-    from benchmarks.sweep.records import Reached, evaluations, reached
 
-    known: dict[Path, list[Reached]] = {}
+    known: dict[Path, list[overview.Reached]] = {}
     for member in found:
         try:
-            known[member.folder] = evaluations(member.folder)
+            known[member.folder] = overview.evaluations(member.folder)
         except ValueError as error:
             print(f"damaged, left out: {member.folder.name}: {error}", file=damage)
             status = DAMAGED
     able = [member for member in found if member.folder in known]
-    lines = overview.compared(able, lambda m, limit: reached(known[m.folder], limit), width)
-    return lines, status
+    return overview.compared(able, known, width), status

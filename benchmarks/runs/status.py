@@ -4,7 +4,7 @@ Written atomically while the run's process is alive.
 
 Two timestamps distinguish a dead process from a stuck one: `heartbeat` is set by a separate thread,
 `progressed` by the training loop. Times are UTC, ISO 8601, by the clock of the run's host, for
-people only: benchmarks.runs.heartbeat determines whether a run is alive. Reading needs neither JAX
+people only: benchmarks.sweep.members determines whether a run is alive. Reading needs neither JAX
 nor the run's process.
 """
 

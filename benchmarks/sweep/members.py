@@ -3,12 +3,18 @@
 Reads `spec.json`, `status.json`, `attempts.jsonl` and `sweep.json` (suites that contain the run,
 its variant, its tags). Imports neither JAX nor a simulator, so that a thousand runs take less than
 a second.
+
+Clocks of hosts differ, so times are compared by the file system's clock: every heartbeat replaces
+status.json, whose modification time is that of the last heartbeat; the current time is that of a
+newly created file.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import tempfile
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +23,6 @@ from benchmarks.runs import attempts
 from benchmarks.runs.attempts import Event
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import ATTEMPTS_FILE, SPEC_FILE, STATUS_FILE, SWEEP_FILE
-from benchmarks.runs.heartbeat import DEAD_AFTER_SECONDS, file_clock, modified
 from benchmarks.runs.ownership import died
 from benchmarks.runs.reading import DamagedFile, expect, read_object
 from benchmarks.runs.spec_file import read_spec
@@ -26,6 +31,31 @@ from benchmarks.suites.names import label
 
 RUNS = "runs"
 LOG_FILE = "log.txt"
+DEAD_AFTER_SECONDS = 60.0  # without a heartbeat; far longer than a busy file system delays one
+
+
+def file_clock(folder: Path) -> float:
+    """Current time of the folder's file system, in seconds since 1970.
+
+    If the folder is not writable, the time of this host, whose clock may differ.
+    """
+    try:
+        handle, probe = tempfile.mkstemp(prefix=".clock-", dir=folder)
+    except OSError:
+        return time.time()
+    try:
+        return os.fstat(handle).st_mtime
+    finally:
+        os.close(handle)
+        os.unlink(probe)
+
+
+def modified(path: Path) -> float:
+    """Modification time of a file, in seconds since 1970. Minus infinity if it is missing."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return float("-inf")
 
 
 class State(StrEnum):

@@ -1,20 +1,50 @@
-"""Tables of a sweep's progress: runs that differ only by seed share a line.
-
-Pure: members in, text out.
-"""
+"""Tables of a sweep's progress: runs that differ only by seed share a line."""
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
 
+from benchmarks.runs.files import RECORDS_FILE
+from benchmarks.runs.records import EVAL, read_whole_rows
 from benchmarks.sweep.members import Member, State
-from benchmarks.sweep.records import Reached
 from benchmarks.sweep.text import NONE, duration, fitted
 
 Group = tuple[str, str, str]  # method with variant, task, observation
+
+
+class Reached(NamedTuple):
+    """An evaluation: means over its episodes, after `env_steps` of training."""
+
+    env_steps: int
+    return_: float
+    cost: float
+
+
+def evaluations(folder: str | os.PathLike[str]) -> list[Reached]:
+    """Return all evaluations of a run, by steps; none without records.
+
+    An incomplete last row is skipped.
+
+    Raises BadInput for a file with other contents, DamagedFile, with the line, for damaged rows.
+    """
+    folder = Path(folder)
+    episodes: dict[int, list[tuple[float, float]]] = {}
+    file = folder / RECORDS_FILE
+    if not file.exists() or (file.is_file() and not file.stat().st_size):
+        return []
+    for row in read_whole_rows(file):
+        if row.split == EVAL:
+            episodes.setdefault(row.env_steps, []).append((row.return_, row.cost))
+    return [
+        Reached(steps, statistics.fmean(r for r, _ in found), statistics.fmean(c for _, c in found))
+        for steps, found in sorted(episodes.items())
+    ]
 
 
 def groups(members: Iterable[Member]) -> dict[Group, list[Member]]:
@@ -85,29 +115,27 @@ def failures(members: Iterable[Member], width: int | None = None) -> list[str]:
 
 def compared(
     members: Sequence[Member],
-    reached: Callable[[Member, int | None], Reached | None],
+    known: Mapping[Path, Sequence[Reached]],
     width: int | None = None,
 ) -> list[str]:
     """Table of evaluations at the step that all runs have reached.
 
-    Runs without an evaluation are listed, because the means do not include them.
-
-    `reached(member, limit)` is the run's last evaluation at or before `limit` steps (None: its last
-    one).
+    Runs without an evaluation are listed, because the means do not include them. `known` holds the
+    evaluations of each run, by folder.
     """
-    able, last, notes = [], [], []
-    for member in members:
-        if (at := reached(member, None)) is None:
-            notes.append(f"no evaluation yet, left out: {member.folder.name} ({member.state})")
-        else:
-            able.append(member)
-            last.append(at.env_steps)
+    able = [member for member in members if known[member.folder]]
+    notes = [
+        f"no evaluation yet, left out: {member.folder.name} ({member.state})"
+        for member in members
+        if not known[member.folder]
+    ]
     if not able:
         return notes
-    common = min(last)
+    common = min(known[member.folder][-1].env_steps for member in able)
     rows = []
     for kind, runs in groups(able).items():
-        found = [at for run in runs if (at := reached(run, common)) is not None]
+        before = ([at for at in known[run.folder] if at.env_steps <= common] for run in runs)
+        found = [evaluations[-1] for evaluations in before if evaluations]
         if not found:
             rows.append((*kind, "0", NONE, NONE, NONE))
             continue

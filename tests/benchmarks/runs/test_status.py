@@ -13,8 +13,8 @@ import pytest
 
 from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.files import STATUS_FILE
-from benchmarks.runs.heartbeat import file_clock, modified
 from benchmarks.runs.status import StatusFile, estimated_end, read_status
+from benchmarks.sweep.members import file_clock, modified
 from benchmarks.training.loop import Options, train
 from benchmarks.training.progress import Reporter
 from tests.fakes.toys import ToyAgent, toy_env, toy_spec

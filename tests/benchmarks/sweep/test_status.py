@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
@@ -25,8 +26,8 @@ from benchmarks.sweep import overview
 from benchmarks.sweep.export import export
 from benchmarks.sweep.live import live
 from benchmarks.sweep.members import LOG_FILE, look_for, member
+from benchmarks.sweep.overview import Reached, evaluations
 from benchmarks.sweep.plan import make_plan
-from benchmarks.sweep.records import Reached, evaluations, reached
 from benchmarks.sweep.text import fitted
 from tests.sweep_folders import entries, stand, submit, suite
 from tests.tree import ROOT
@@ -159,15 +160,18 @@ def test_runs_are_compared_at_the_step_that_all_have_reached(tmp_path, folders, 
     record(folders[1], "eval", 100, 7.0, 4.0)
     record(folders[1], "eval", 250, 8.0, 6.0)
     assert evaluations(folders[0])[-1] == Reached(300, 4.0, 1.0)
-    assert reached(evaluations(folders[0]), 250) == Reached(200, 2.0, 0.0)
+    assert evaluations(folders[0])[-2] == Reached(200, 2.0, 0.0)
     lines = safedreamer(capsys, "status", tmp_path, "--equal-progress", "method=osrp").splitlines()
     assert lines[0].startswith("last evaluations up to 250 simulator steps")
     assert cells(lines[2])[3:] == ["2", "200 to 250", "5.00", "3.00"]
     assert lines[3] == f"no evaluation yet, left out: {folders[2].name} (waiting)"
 
 
-def test_a_run_that_began_later_is_not_compared_earlier():
-    assert reached([Reached(100, 1.0, 1.0)], 50) is None and reached([], None) is None
+def test_a_run_that_began_later_is_not_compared_earlier(folders):
+    early, late = (dataclasses.replace(member(folders[i]), variant=str(i)) for i in (0, 1))
+    known = {early.folder: [Reached(50, 1.0, 1.0)], late.folder: [Reached(100, 1.0, 1.0)]}
+    lines = overview.compared([early, late], known)
+    assert [cells(line)[-4:-2] for line in lines[2:]] == [["1", "50"], ["0", "-"]]
 
 
 def test_logs_end_where_the_run_did(tmp_path, folders, capsys):
@@ -318,7 +322,7 @@ def test_watching_ends_with_ctrl_c(tmp_path, folders):
 
 
 def test_an_empty_comparison_names_who_is_missing(folders):
-    lines = overview.compared([member(folders[2])], lambda *_: None)
+    lines = overview.compared([member(folders[2])], {folders[2]: []})
     assert lines == [f"no evaluation yet, left out: {folders[2].name} (waiting)"]
 
 
