@@ -5,11 +5,10 @@ Prints what is trained, the progress and how it ended, and handles signals.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 from pathlib import Path
 from typing import Any
 
-from benchmarks.process.exits import training_ended
 from benchmarks.runs.spec import RunSpec
 
 
@@ -30,12 +29,8 @@ def train_here(
         from benchmarks.omnisafe.process import train_in_child
 
         return train_in_child(spec, out, report_seconds, verbose, **options)
-    from benchmarks.process.signals import OnSignal
+    from benchmarks.training.base import in_foreground
     from benchmarks.training.launch import launch
-    from benchmarks.training.loop import Options
-    from benchmarks.training.progress import reporter
 
-    live = reporter(spec.method, report_seconds, verbose)
-    with OnSignal() as stop, contextlib.closing(live):
-        result = launch(spec, out, Options(reporter=live, stop=stop, **options))
-    return training_ended(result.finished, stop(), result.env_steps, result.updates, out)
+    train = functools.partial(launch, spec, out)
+    return in_foreground(train, out, spec.method, report_seconds, verbose, **options)

@@ -96,10 +96,7 @@ def check_python(python: str) -> None:
 
 
 class ProcessWorker:
-    """An environment in its own process.
-
-    `send` returns at once; `receive` waits for the answer.
-    """
+    """An environment in its own process. `send` returns at once; `receive` waits for the answer."""
 
     def __init__(self, index: int, python: str = "") -> None:
         self._index = index

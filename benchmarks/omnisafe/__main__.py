@@ -26,12 +26,12 @@ from benchmarks.envs import EnvFactory  # noqa: E402
 from benchmarks.envs.worker import env_factory, probed  # noqa: E402
 from benchmarks.methods import method  # noqa: E402
 from benchmarks.methods import omnisafe_presets as presets  # noqa: E402
-from benchmarks.process.exits import FAILED, explained, training_ended  # noqa: E402
-from benchmarks.process.signals import OnSignal, let_through  # noqa: E402
+from benchmarks.process.exits import FAILED, explained  # noqa: E402
+from benchmarks.process.signals import let_through  # noqa: E402
 from benchmarks.process.stdout import going_on  # noqa: E402
 from benchmarks.runs.spec import RunSpec  # noqa: E402
 from benchmarks.runs.spec_file import from_dict  # noqa: E402
-from benchmarks.training.progress import reporter  # noqa: E402
+from benchmarks.training.base import in_foreground  # noqa: E402
 
 PROG = "safedreamer"
 
@@ -44,19 +44,19 @@ def environment(spec: RunSpec) -> EnvFactory:
     return make
 
 
-def train(
-    spec: RunSpec, out: Path, report_seconds: float, verbose: bool, options: dict[str, Any]
-) -> int:
+def train(spec: RunSpec, out: Path, order: dict[str, Any]) -> int:
     """Train; returns 0, or EXIT_STOPPED after a signal."""
     from benchmarks.omnisafe import loop
 
     presets.check(spec)
-    live = reporter(spec.method, report_seconds, verbose)
-    with OnSignal() as stop, contextlib.closing(live):
-        result = loop.train(
-            spec, out, environment(spec), loop.Options(reporter=live, stop=stop, **options)
-        )
-    return training_ended(result.finished, stop(), result.env_steps, result.updates, out)
+    return in_foreground(
+        lambda options: loop.train(spec, out, environment(spec), options),
+        out,
+        spec.method,
+        order["report_seconds"],
+        order["verbose"],
+        **order["options"],
+    )
 
 
 def _end_with_parent() -> None:
@@ -75,7 +75,7 @@ def main() -> int:
         )
         out = Path(sys.argv[1])
         if order["do"] == "train":
-            return train(spec, out, order["report_seconds"], order["verbose"], order["options"])
+            return train(spec, out, order)
         from benchmarks.omnisafe import evaluate, publish
 
         let_through()

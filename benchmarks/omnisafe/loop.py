@@ -80,7 +80,7 @@ class Loop(RunLoop[Progress]):
 
     def __init__(self, run: Opened) -> None:
         super().__init__(run, Progress)
-        spec, found = run.spec, run.saved.path
+        spec, found = run.spec, run.found
         # env_steps and evaluated_at of the newest checkpoint
         self.saved = self.counters.env_steps, self.counters.evaluated_at
         vector = self.environments()
@@ -102,7 +102,7 @@ class Loop(RunLoop[Progress]):
         self.policy = make_policy(self.learner)
         self.epoch_seconds = self.evaluation_seconds = 0.0
         if found:
-            self._restore(found, run.saved.meta)
+            self._restore(found, run.meta)
         else:
             self.discard_replay()
             for warning in presets.warnings(spec):
@@ -176,7 +176,7 @@ class Loop(RunLoop[Progress]):
         The epoch is played again on resume, or is not part of the run.
         """
         positions = self.point.meta["positions"]
-        self.reports.records.cut(positions[RECORDS_FILE])
+        self.records.cut(positions[RECORDS_FILE])
         self.metrics.cut(positions[METRICS_FILE])
 
     def settle(self) -> None:
@@ -242,12 +242,12 @@ class Loop(RunLoop[Progress]):
         """Handle stop requests and reports; called often, also within rollouts and updates."""
         if self.within_epoch and self.options.stop():
             raise Stopped
-        if self.reports.due(self.elapsed()):
+        if self.report_due():
             self.report()
 
     def _log(self, row: dict[str, float]) -> None:
         now, counters = self.elapsed(), self.counters
-        self.reports.losses = {
+        self.losses = {
             name: row[key] for key, name in SHOWN.items() if math.isfinite(row.get(key, math.nan))
         }
         steps = {"env_steps": counters.env_steps, "agent_steps": counters.agent_steps}

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.runs import attempts, records
 from benchmarks.runs.errors import BadInput
@@ -44,6 +44,7 @@ from benchmarks.runs.spec import RunSpec, to_dict
 from benchmarks.runs.spec_file import read_spec, starts_of, write_spec
 from benchmarks.runs.status import StatusFile, read_status
 
+T = TypeVar("T")
 # parts of `provenance` that affect rounding
 ROUNDING = {
     "hardware": ("cpu", "cores", "devices"),
@@ -57,14 +58,14 @@ def claim(
     out: Path,
     say: Callable[[str], None] = lambda _: None,
     devices: Callable[[], list[str]] = jax_devices,
-    look: Callable[[], None] = lambda: None,
-) -> Iterator[StatusFile]:
+    look: Callable[[], T | None] = lambda: None,
+) -> Iterator[tuple[StatusFile, T | None]]:
     """Create or check the folder `out` for `spec`, and own it for the duration of the context.
 
-    Yields its status, kept up to date.
+    Yields its status, kept up to date, and the result of `look`, which is called once the folder is
+    owned and before anything in it is changed; an exception from it cancels the start. `devices`
+    lists the devices of the learner's library, for provenance.
 
-    `devices` lists the devices of the learner's library, for provenance. `look` is called once the
-    folder is owned and before anything in it is changed; an exception from it cancels the start.
     Raises BadInput if the folder belongs to another configuration (with the difference), holds
     something else, or is in use.
     """
@@ -72,11 +73,11 @@ def claim(
     out.mkdir(parents=True, exist_ok=True)
     with own(out, say) as ownership:
         check(spec, out)  # again, now that no other process writes there
-        look()
+        found = look()
         before = read_status(out) if (out / STATUS_FILE).exists() else None
         _write_spec(spec, out, say, devices)
         with StatusFile(out, spec, on_beat=ownership.check, before=before) as status:
-            yield status
+            yield status, found
 
 
 def check(spec: RunSpec, out: str | os.PathLike[str]) -> None:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from benchmarks.envs import Fault, VectorEnv
 from benchmarks.envs.factory import MakeEnv
+from benchmarks.process.signals import EXIT_STOPPED, OnSignal
 from benchmarks.runs import checkpoint, metrics, records
 from benchmarks.runs.files import METRICS_FILE, RECORDS_FILE, REPLAY
 from benchmarks.runs.folder import claim, rewind
@@ -26,11 +29,12 @@ from benchmarks.training import resume
 from benchmarks.training.boards import boards
 from benchmarks.training.counters import Options, Progress
 from benchmarks.training.env_faults import EnvFaults
-from benchmarks.training.episodes import Episode, Stopped
-from benchmarks.training.progress import Snapshot
-from benchmarks.training.reporting import Reports
+from benchmarks.training.episodes import Episode, Stopped, mean_return_cost
+from benchmarks.training.progress import Snapshot, Speed, reporter
 
 Counts = TypeVar("Counts", bound=Progress)
+RECENT_EPISODES = 10  # training episodes whose mean is shown
+REPORT_SECONDS = 0.5
 
 
 class Result(NamedTuple):
@@ -40,6 +44,32 @@ class Result(NamedTuple):
     updates: int  # epochs of OmniSafe's on-policy family
     finished: bool  # the step budget is spent and the last evaluation is recorded
     evaluation: Sequence[Episode]  # the last one; empty when there was none
+
+
+def in_foreground(
+    train: Callable[[Options], Result],
+    out: Path,
+    method: str,
+    report_seconds: float,
+    verbose: bool,
+    **options: Any,
+) -> int:
+    """Train in `out` with the progress on stdout, until a signal, and print how it ended.
+
+    `options` are further fields of Options. Returns 0, or EXIT_STOPPED after a signal.
+    """
+    live = reporter(method, report_seconds, verbose)
+    with OnSignal() as stop, contextlib.closing(live):
+        result = train(Options(reporter=live, stop=stop, **options))
+    if result.finished:
+        state = "finished"
+    elif stop():
+        state = "stopped; the same command continues it"
+    else:
+        state = "done (time); a larger --max-minutes continues it;"
+    steps = f"{result.env_steps:,} simulator steps, {result.updates:,} updates"
+    print(f"{state} at {steps}; records in {out}", flush=True)
+    return EXIT_STOPPED if stop() and not result.finished else 0
 
 
 class Opened(NamedTuple):
@@ -54,7 +84,8 @@ class Opened(NamedTuple):
     options: Options
     status: StatusFile
     stack: contextlib.ExitStack
-    saved: resume.Saved
+    found: Path | None  # the checkpoint that the attempt continues from
+    meta: Mapping[str, Any]  # of that checkpoint
 
 
 @contextlib.contextmanager
@@ -71,13 +102,17 @@ def opened(
     another configuration or process, or its disk is full.
     """
     spec, out = with_minutes(spec, options.max_minutes), Path(out)
-    saved = resume.Saved(out, spec.run_id, options.reporter.say)
+    say = options.reporter.say
     with (
         checkpoint.explain_full_disk(out),
-        claim(spec, out, options.reporter.say, devices, saved.look) as status,
+        claim(spec, out, say, devices, lambda: resume.newest_checkpoint(out, spec.run_id, say)) as (
+            status,
+            newest,
+        ),
         contextlib.ExitStack() as stack,
     ):
-        yield Opened(spec, out, make_env, options, status, stack, saved)
+        found, meta = newest or (None, resume.NEW)
+        yield Opened(spec, out, make_env, options, status, stack, found, meta)
 
 
 class RunLoop(Generic[Counts]):
@@ -89,16 +124,19 @@ class RunLoop(Generic[Counts]):
         self.spec, self.config, self.out = run.spec, run.spec.loop, run.out
         self.options, self.make_env, self.stack = run.options, run.make_env, run.stack
         self.env_faults = EnvFaults(run.out, run.options.reporter.say, run.options.max_env_faults)
-        meta = run.saved.meta
-        self.counters: Counts = resume.counters(counts, meta, run.out)
-        rewind(run.out, meta["positions"])
+        self.counters: Counts = resume.counters(counts, run.meta, run.out)
+        rewind(run.out, run.meta["positions"])
         self.started = time.perf_counter() - self.counters.wall_seconds
         self.boards = boards(run.spec, run.out, run.options, self.counters.env_steps)
         run.stack.enter_context(contextlib.closing(self.boards))
-        self.reports = Reports(run.spec, run.out, run.options.reporter, run.status, self.boards)
-        run.stack.enter_context(contextlib.closing(self.reports))
+        self.records = run.stack.enter_context(records.RecordWriter(run.out / RECORDS_FILE))
         self.metrics = run.stack.enter_context(contextlib.closing(metrics.MetricsWriter(run.out)))
         self.evaluation: Sequence[Episode] = []
+        self.status, self.reporter = run.status, run.options.reporter
+        self.losses: dict[str, float] = {}
+        self.recent: deque[Episode] = deque(maxlen=RECENT_EPISODES)
+        self.speed, self.reported_at = Speed(), 0.0
+        self.pause_seconds = 0.0  # of the last evaluation, compilation excluded
 
     # What a loop defines
 
@@ -193,11 +231,15 @@ class RunLoop(Generic[Counts]):
             for episode in episodes:
                 self.record(split, episode)
         self.evaluation = played[records.EVAL]
-        self.reports.evaluated(self.evaluation, self.snapshot("evaluate"))
+        snapshot = self.snapshot("evaluate")
+        mean_return, mean_cost = mean_return_cost(self.evaluation)
+        values = {"eval/return": mean_return, "eval/cost": mean_cost}
+        self.boards.write(values, snapshot.env_steps)
+        self.reporter.evaluated(snapshot)
         self.counters.evaluated_at = self.counters.env_steps
         seconds = self.elapsed() - start
-        self.reports.speed.pause(seconds)
-        self.reports.evaluation_seconds = max(0.0, seconds - self.compiling_seconds())
+        self.speed.pause(seconds)
+        self.pause_seconds = max(0.0, seconds - self.compiling_seconds())
         self.evaluated(seconds)
 
     def evaluated(self, seconds: float) -> None:
@@ -212,11 +254,37 @@ class RunLoop(Generic[Counts]):
 
         Raises LostOwnership if another process has taken over the folder.
         """
-        self.reports.tell(self.snapshot(state), self.updates)
+        snapshot = self.snapshot(state)
+        self.reported_at = snapshot.wall_seconds
+        self.status.check()
+        self.reporter.update(snapshot)
+        self.status.update(**snapshot.status(), updates=self.updates)
+
+    def report_due(self) -> bool:
+        """Whether the next report is due."""
+        return self.elapsed() - self.reported_at > REPORT_SECONDS
 
     def snapshot(self, state: State) -> Snapshot:
         """Progress for display."""
-        return self.reports.snapshot(self.steps_now()[0], self.elapsed(), state)
+        env_steps, seconds, steps = self.steps_now()[0], self.elapsed(), self.spec.steps
+        every, minutes = self.config.eval_every * self.config.action_repeat, self.spec.max_minutes
+        ahead = -(-max(0, steps - env_steps) // every) if self.config.eval_episodes else 0
+        train, evaluation = (
+            mean_return_cost(episodes) if episodes else None
+            for episodes in (self.recent, self.evaluation)
+        )
+        return Snapshot(
+            env_steps,
+            steps,
+            seconds,
+            self.speed(seconds, env_steps),
+            train,
+            evaluation,
+            self.losses,
+            state,
+            max_seconds=math.inf if minutes is None else 60.0 * minutes,
+            pauses_seconds=ahead * self.pause_seconds,
+        )
 
     def steps_now(self) -> tuple[int, int]:
         """Simulator steps and agent steps so far."""
@@ -224,7 +292,13 @@ class RunLoop(Generic[Counts]):
 
     def record(self, split: str, episode: Episode) -> None:
         """Write a row of the records."""
-        self.reports.episode(split, episode, *self.steps_now(), self.elapsed())
+        env_steps, agent_steps = self.steps_now()
+        at = env_steps, agent_steps, round(self.elapsed(), 2)
+        self.records.write(records.EpisodeRecord.of(self.spec, split, episode, *at))
+        if split == records.TRAIN:
+            self.recent.append(episode)
+            values = {"train/return": episode.return_, "train/cost": episode.cost}
+            self.boards.write(values, env_steps)
 
     def fault(self, fault: Fault, split: str) -> None:
         """Record a replaced environment; raises RunFailed after too many."""
@@ -241,7 +315,7 @@ class RunLoop(Generic[Counts]):
             "run_id": self.spec.run_id,
             "counters": dataclasses.asdict(self.counters) | {"wall_seconds": self.elapsed()},
             "positions": {
-                RECORDS_FILE: self.reports.records.position(),
+                RECORDS_FILE: self.records.position(),
                 METRICS_FILE: self.metrics.position(),
             },
         }

@@ -1,7 +1,4 @@
-"""Counters and options common to all training loops.
-
-Imports neither JAX nor torch.
-"""
+"""Counters and options common to all training loops. Imports neither JAX nor torch."""
 
 from __future__ import annotations
 

@@ -40,10 +40,7 @@ def origins(names: Sequence[str]) -> str:
 
 
 class Watch:
-    """Keeps dispatched updates until their results are checked.
-
-    `out` is the run folder.
-    """
+    """Keeps dispatched updates until their results are checked. `out` is the run folder."""
 
     def __init__(self, out: Path) -> None:
         self._folder = out / FOLDER

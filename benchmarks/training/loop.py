@@ -82,7 +82,7 @@ class Loop(RunLoop[Counters]):
     def __init__(self, run: Opened, make_agent: MakeAgent) -> None:
         super().__init__(run, Counters)
         spec, out, options, stack = run.spec, run.out, run.options, run.stack
-        found, meta = run.saved.path, run.saved.meta
+        found, meta = run.found, run.meta
         self.watch = Watch(out)
         self.key = jax.random.key(spec.seed)
         self.saved = dataclasses.astuple(self.counters)
@@ -148,7 +148,7 @@ class Loop(RunLoop[Counters]):
             self.log()
         if self.counters.due(self.config.checkpoint_every):
             self.save()
-        if self.reports.due(self.elapsed()):
+        if self.report_due():
             self.report()
 
     def iterate(self) -> None:
@@ -294,7 +294,7 @@ class Loop(RunLoop[Counters]):
         self.options.reporter.compiling()
         yield
         self.compiled.add(call)
-        self.reports.speed.pause(self.elapsed() - start)
+        self.speed.pause(self.elapsed() - start)
 
     def seconds_ahead(self) -> float:
         return self.forecast.seconds()
@@ -321,7 +321,7 @@ class Loop(RunLoop[Counters]):
             if k.startswith("train/") and k.endswith("/loss")
         }
         # keep the old ones if the last row follows directly after another
-        self.reports.losses = losses or self.reports.losses
+        self.losses = losses or self.losses
         row = {
             "env_steps": env_steps,
             "agent_steps": self.counters.agent_steps,
@@ -353,7 +353,7 @@ class Loop(RunLoop[Counters]):
     def report(self, state: State = "train") -> None:
         if self.counters.agent_steps < self.config.prefill:
             # random actions are fast and do not predict the speed of training
-            self.reports.speed.forget()
+            self.speed.forget()
         super().report(state)
 
     def finished(self) -> bool:

@@ -31,23 +31,6 @@ T = TypeVar("T")
 C = TypeVar("C")
 
 
-class Saved:
-    """The checkpoint that an attempt continues from, once `look` has found it.
-
-    `path` is None if there is none.
-    """
-
-    def __init__(self, out: Path, run_id: str, say: Callable[[str], None]) -> None:
-        self._out, self._run_id, self._say = out, run_id, say
-        self.path: Path | None = None
-        self.meta: Mapping[str, Any] = NEW
-
-    def look(self) -> None:
-        """Find the checkpoint. Raises BadInput as `newest_checkpoint`."""
-        if found := newest_checkpoint(self._out, self._run_id, self._say):
-            self.path, self.meta = found
-
-
 def counters(kind: type[C], meta: Mapping[str, Any], out: Path) -> C:
     """The counters in a checkpoint of the run folder `out`.
 

@@ -43,10 +43,7 @@ def rows_filled(spec: RunSpec) -> int:
 
 
 def make_replay(spec: RunSpec, env_spec: EnvSpec) -> Replay:
-    """The run's replay buffer.
-
-    Raises BadInput if it does not fit into memory or on disk.
-    """
+    """The run's replay buffer. Raises BadInput if it does not fit into memory or on disk."""
     directory = Path(spec.replay.directory) if spec.replay.directory else None
     try:
         size = spec.replay.capacity, spec.loop.num_envs

@@ -89,7 +89,7 @@ def test_compiling_and_prefill_do_not_count_as_training(tmp_path, monkeypatch):
     """1 s per iteration and 1000 s for each first call, which the estimate must leave out."""
     clock = Clock()
     monkeypatch.setattr("benchmarks.training.base.time.perf_counter", clock)
-    monkeypatch.setattr("benchmarks.training.reporting.REPORT_SECONDS", 0.5)
+    monkeypatch.setattr("benchmarks.training.base.REPORT_SECONDS", 0.5)
 
     class Slow(ToyAgent):
         called: set[str] = set()  # noqa: RUF012
