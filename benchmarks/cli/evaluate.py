@@ -142,9 +142,10 @@ def main(args: Sequence[str]) -> int:
                 f"videos are not offered for {found.spec.method}, which runs in a process of "
                 "its own; leave --video and --stills"
             )
-        from benchmarks.omnisafe.process import evaluate_in_child
+        from benchmarks.omnisafe.process import run_in_child
 
-        return evaluate_in_child(
+        return run_in_child(
+            "evaluate",
             found.spec,
             found.folder,
             episodes=chosen.episodes,

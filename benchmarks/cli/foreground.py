@@ -26,9 +26,10 @@ def train_here(
         flush=True,
     )
     if method(spec.method).engine == "torch":
-        from benchmarks.omnisafe.process import train_in_child
+        from benchmarks.omnisafe.process import run_in_child
 
-        return train_in_child(spec, out, report_seconds, verbose, **options)
+        shown = {"report_seconds": report_seconds, "verbose": verbose}
+        return run_in_child("train", spec, out, **shown, **options)
     from benchmarks.training.base import in_foreground
     from benchmarks.training.launch import launch
 

@@ -52,7 +52,7 @@ def run(
     Then film some, into the folder named like `out` without its suffix.
     """
     from benchmarks.training.env_faults import describe
-    from benchmarks.training.episodes import costly, mean_return_cost
+    from benchmarks.training.episodes import HEADER, line, summary
     from benchmarks.training.evaluation import run_episodes
     from benchmarks.training.keys import evaluation_key
     from benchmarks.training.launch import environment
@@ -71,7 +71,7 @@ def run(
         stage = stack.enter_context(Stage(spec, SCENE)) if filming else None
         recorder = Recorder(filming.episodes, first_episode) if filming else None
         print(after, flush=True)
-        print(f"{'episode':>8} {'return':>9} {'cost':>8} {'length':>7}")
+        print(HEADER)
         began = time.perf_counter()
         done = run_episodes(
             agent,
@@ -84,20 +84,11 @@ def run(
                 f"{PROG}: {describe(fault, split)}", file=sys.stderr, flush=True
             ),
             workers=workers,
-            on_episode=lambda e: print(
-                f"{e.episode:>8} {e.return_:>9.2f} {e.cost:>8.1f} {e.length:>7}", flush=True
-            ),
+            on_episode=lambda e: print(line(e), flush=True),
             on_step=recorder.add if recorder else None,
             first_episode=first_episode,
         )
-        mean_return, mean_cost = mean_return_cost(done)
-        print(f"{'mean':>8} {mean_return:>9.2f} {mean_cost:>8.1f}")
-        print(f"{costly(done)} of {len(done)} episodes had any cost")
-        if lost := episodes - len(done):
-            print(
-                f"{lost} of {episodes} episodes lost with their environments; mean and records "
-                f"have the other {len(done)}"
-            )
+        print(summary(done, episodes))
         at = (env_steps, agent_steps, round(time.perf_counter() - began, 2))
         rows = (EpisodeRecord.of(spec, split, e, *at)._replace(method=method) for e in done)
         write_records(out, rows)

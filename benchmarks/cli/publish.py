@@ -116,10 +116,10 @@ def final_evaluation(member: Member, episodes: int) -> bool:
     print(printable(f"final evaluation of {member.folder.name}"), flush=True)
     out = member.folder / f".{FINAL_FILE}.tmp"
     if method(found.spec.method).engine == "torch":
-        from benchmarks.omnisafe.process import evaluate_in_child
+        from benchmarks.omnisafe.process import run_in_child
 
         options = {"episodes": episodes, "first_episode": UNSEEN_EPISODE, "final": True}
-        if status := evaluate_in_child(found.spec, member.folder, out=str(out), **options):
+        if status := run_in_child("evaluate", found.spec, member.folder, out=str(out), **options):
             raise BadInput(f"its process ended with {status}")
     else:
         # inline: sixteen processes would take longer to import simulators than to play

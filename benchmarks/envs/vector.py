@@ -119,7 +119,8 @@ class VectorEnv:
                 self._workers.append(self._new_worker(index))
             for worker in self._workers:
                 worker.send(self._factory)
-            self.spec: EnvSpec = self._made()
+            specs = [worker.receive(MAKE_SECONDS) for worker in self._workers]
+            self.spec: EnvSpec = spec_from_plain(specs[0])  # which they share
             self._declared = {
                 key: (array.shape, np.dtype(array.dtype)) for key, array in self.spec.obs.items()
             }
@@ -344,11 +345,6 @@ class VectorEnv:
             f"environment {index} failed in {1 + ATTEMPTS} episodes one after the other; the "
             f"last time: {error}"
         )
-
-    def _made(self) -> EnvSpec:
-        """Wait until all environments are made; returns the spec they share."""
-        specs = [worker.receive(MAKE_SECONDS) for worker in self._workers]
-        return spec_from_plain(specs[0])
 
     def _new_worker(self, index: int) -> ProcessWorker | InlineWorker:
         return (

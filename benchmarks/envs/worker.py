@@ -238,23 +238,6 @@ def single_worker(make: EnvFactory) -> ProcessWorker | InlineWorker:
     return ProcessWorker(0, make.python) if make.python else InlineWorker(0)
 
 
-def env_spec_of(make: EnvFactory, reset: bool, timeout_seconds: float) -> EnvSpec:
-    """Spec of one environment, made for this and closed; starts an episode if `reset`.
-
-    Errors of the environment propagate.
-    """
-    worker = single_worker(make)
-    try:
-        worker.send(make_request(make))
-        spec = spec_from_plain(worker.receive(timeout_seconds))
-        if reset:
-            worker.send(("reset", 0))
-            worker.receive(timeout_seconds)
-        return spec
-    finally:
-        worker.close()
-
-
 def env_factory(task: str, obs: str, action_repeat: int = 1, resize: int = 0) -> EnvFactory:
     """The factory of a task's environments, under the interpreter that the user chose.
 
@@ -274,7 +257,17 @@ def probed(make: EnvFactory, reset: bool | None = None) -> EnvSpec:
     """
     if reset is None:
         reset = make.obs == "vision" or get_task(make.task).custom
+    worker = single_worker(make)
     try:
-        return env_spec_of(make, reset, MAKE_SECONDS)
-    except (EnvContractError, MissingGLError, ValueError) as error:
+        worker.send(make_request(make))
+        spec = spec_from_plain(worker.receive(MAKE_SECONDS))
+        if reset:
+            worker.send(("reset", 0))
+            worker.receive(MAKE_SECONDS)
+        return spec
+    except BadInput:
+        raise
+    except (MissingGLError, ValueError) as error:
         raise BadInput(str(error)) from error
+    finally:
+        worker.close()

@@ -44,18 +44,18 @@ def environment(spec: RunSpec) -> EnvFactory:
     return make
 
 
-def train(spec: RunSpec, out: Path, order: dict[str, Any]) -> int:
+def train(spec: RunSpec, out: Path, report_seconds: float, verbose: bool, **options: Any) -> int:
     """Train; returns 0, or EXIT_STOPPED after a signal."""
     from benchmarks.omnisafe import loop
 
     presets.check(spec)
     return in_foreground(
-        lambda options: loop.train(spec, out, environment(spec), options),
+        lambda chosen: loop.train(spec, out, environment(spec), chosen),
         out,
         spec.method,
-        order["report_seconds"],
-        order["verbose"],
-        **order["options"],
+        report_seconds,
+        verbose,
+        **options,
     )
 
 
@@ -75,7 +75,7 @@ def main() -> int:
         )
         out = Path(sys.argv[1])
         if order["do"] == "train":
-            return train(spec, out, order)
+            return train(spec, out, **order["options"])
         from benchmarks.omnisafe import evaluate, publish
 
         let_through()

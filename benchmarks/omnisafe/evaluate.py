@@ -27,7 +27,7 @@ from benchmarks.runs.errors import BadInput
 from benchmarks.runs.policy_file import check_fits
 from benchmarks.runs.spec import RunSpec
 from benchmarks.training.env_faults import describe
-from benchmarks.training.episodes import Episode, costly, mean_return_cost
+from benchmarks.training.episodes import HEADER, Episode, line, mean_return_cost, summary
 
 PROG = "safedreamer evaluate"
 
@@ -58,7 +58,7 @@ def evaluate_run(
         found = []
         for split, done in play(make_env):
             split = records.FINAL if final else split
-            _show(split, done, episodes)
+            print(split, HEADER, *map(line, done), summary(done, episodes), sep="\n", flush=True)
             found += [(split, episode) for episode in done]
             if final:
                 break
@@ -194,17 +194,3 @@ def new_learner(spec: RunSpec, make_env: MakeEnv, stack: contextlib.ExitStack) -
     envs = EpisodeEnvs(vector, budget.env_repeat, lambda _: None, lambda _: None, lambda: None)
     setup = (spec.method, spec.agent, spec.seed, budget.total_steps, budget.omnisafe_repeat)
     return make_learner(Setup(*setup), envs)
-
-
-def _show(split: str, done: list[Episode], episodes: int) -> None:
-    print(f"{split}\n{'episode':>8} {'return':>9} {'cost':>8} {'length':>7}")
-    for e in done:
-        print(f"{e.episode:>8} {e.return_:>9.2f} {e.cost:>8.1f} {e.length:>7}")
-    mean_return, mean_cost = mean_return_cost(done)
-    print(f"{'mean':>8} {mean_return:>9.2f} {mean_cost:>8.1f}")
-    print(f"{costly(done)} of {len(done)} episodes had any cost", flush=True)
-    if lost := episodes - len(done):
-        print(
-            f"{lost} of {episodes} episodes lost with their environments; mean and records "
-            f"have the other {len(done)}"
-        )

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from agents.replay import journal
-from baselines.omnisafe.learner import Learner, OnPolicy, Setup, make_learner
+from baselines.omnisafe.learner import OnPolicy, Setup, make_learner
 from baselines.omnisafe.policy import make_policy
 from baselines.omnisafe.replay import SavedBuffer
 from baselines.omnisafe.state import Tree, replays
@@ -33,7 +33,7 @@ from benchmarks.methods import omnisafe_presets as presets
 from benchmarks.omnisafe.envs import EpisodeEnvs, explain_divergence
 from benchmarks.omnisafe.evaluation import evaluate
 from benchmarks.runs import checkpoint, records
-from benchmarks.runs.errors import BadInput, RunFailed
+from benchmarks.runs.errors import BadInput, RunFailed, as_bad_input
 from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, REPLAY
 from benchmarks.runs.spec import RunSpec
 from benchmarks.training.base import Opened, Result, RunLoop, opened
@@ -95,7 +95,10 @@ class Loop(RunLoop[Progress]):
             self._tick,
         )
         self.within_epoch = False  # within an on-policy epoch, which a stop discards
-        self.learner = self._learner()
+        steps = self.budget.total_steps, self.budget.omnisafe_repeat
+        setup = Setup(spec.method, spec.agent, spec.seed, *steps)
+        with as_bad_input():
+            self.learner = make_learner(setup, self.envs, self._tick)
         self.buffers = {
             name: SavedBuffer(buffer) for name, buffer in replays(self.learner.algo).items()
         }
@@ -108,16 +111,6 @@ class Loop(RunLoop[Progress]):
             for warning in presets.warnings(spec):
                 self.options.reporter.say(warning)
         self.point = self._point()
-
-    def _learner(self) -> Learner:
-        spec, budget = self.spec, self.budget
-        steps = budget.total_steps, budget.omnisafe_repeat
-        try:
-            return make_learner(
-                Setup(spec.method, spec.agent, spec.seed, *steps), self.envs, self._tick
-            )
-        except ValueError as error:
-            raise BadInput(str(error)) from error
 
     def _restore(self, found: Path, meta: Mapping[str, Any]) -> None:
         try:
@@ -158,7 +151,10 @@ class Loop(RunLoop[Progress]):
             with explain_divergence(self.envs):
                 row = self.learner.advance()
         except Stopped:
-            self._forget_epoch()
+            # the epoch is played again on resume, or is not part of the run
+            positions = self.point.meta["positions"]
+            self.records.cut(positions[RECORDS_FILE])
+            self.metrics.cut(positions[METRICS_FILE])
             raise
         finally:
             self.within_epoch = False
@@ -169,15 +165,6 @@ class Loop(RunLoop[Progress]):
         if row is not None:
             self.epoch_seconds = time.perf_counter() - start
             self._log(row)
-
-    def _forget_epoch(self) -> None:
-        """Remove the discarded epoch's rows from records and metrics.
-
-        The epoch is played again on resume, or is not part of the run.
-        """
-        positions = self.point.meta["positions"]
-        self.records.cut(positions[RECORDS_FILE])
-        self.metrics.cut(positions[METRICS_FILE])
 
     def settle(self) -> None:
         if self.on_policy:

@@ -16,37 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.process.signals import HEARD, held_back, let_through
 from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.spec import RunSpec, to_dict
-
-
-def train_in_child(
-    spec: RunSpec, out: Path, report_seconds: float, verbose: bool = False, **options: Any
-) -> int:
-    """Train `spec` in `out`; `options` are those of benchmarks.omnisafe.loop.Options.
-
-    Returns the child's exit status.
-    """
-    shown = {"report_seconds": report_seconds, "verbose": verbose}
-    return _run("train", spec, out, options, **shown)
-
-
-def evaluate_in_child(spec: RunSpec, run: Path, **options: Any) -> int:
-    """Call benchmarks.omnisafe.evaluate.evaluate_run with these options."""
-    return _run("evaluate", spec, run, options)
-
-
-def stress_in_child(spec: RunSpec, run: Path, **options: Any) -> int:
-    """Call benchmarks.omnisafe.evaluate.evaluate_changed with these options."""
-    return _run("stress", spec, run, options)
-
-
-def keep_in_child(spec: RunSpec, run: Path, **options: Any) -> int:
-    """Call benchmarks.omnisafe.publish.write_kept with these options."""
-    return _run("keep", spec, run, options)
 
 
 def check_interpreter(method: str) -> None:
@@ -63,9 +37,15 @@ def check_interpreter(method: str) -> None:
         )
 
 
-def _run(do: str, spec: RunSpec, folder: Path, options: dict[str, Any], **more: Any) -> int:
+def run_in_child(
+    do: Literal["train", "evaluate", "stress", "keep"], spec: RunSpec, folder: Path, **options: Any
+) -> int:
+    """Train, evaluate, stress or publish a run; returns the child's exit status.
+
+    `options` are those of the function in benchmarks.omnisafe.__main__ that does it.
+    """
     check_interpreter(spec.method)
-    order = {"do": do, "spec": to_dict(spec), "options": options, **more}
+    order = {"do": do, "spec": to_dict(spec), "options": options}
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
     command = [sys.executable, "-m", "benchmarks.omnisafe", str(folder)]
     with held_back():

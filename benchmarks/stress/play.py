@@ -180,7 +180,7 @@ def _play_torch(
     policy: Policy, cells: Sequence[Cell], episodes: Episodes, scratch: Path
 ) -> Iterator[Played]:
     """Play all cells in one child process; finished ones count even if it fails later."""
-    from benchmarks.omnisafe.process import stress_in_child
+    from benchmarks.omnisafe.process import run_in_child
 
     spec = dataclasses.replace(policy.spec, seed=episodes.seed)
     files = [scratch / f"{number}.csv" for number in range(len(cells))]
@@ -192,7 +192,8 @@ def _play_torch(
         orders.append({"name": name, "env": env, "out": str(file)})
     failure = None
     try:
-        status = stress_in_child(
+        status = run_in_child(
+            "stress",
             spec,
             policy.trained.folder,
             episodes=episodes.per_cell,

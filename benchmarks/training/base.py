@@ -21,8 +21,9 @@ from benchmarks.envs import Fault, VectorEnv
 from benchmarks.envs.factory import MakeEnv
 from benchmarks.process.signals import EXIT_STOPPED, OnSignal
 from benchmarks.runs import checkpoint, metrics, records
-from benchmarks.runs.files import METRICS_FILE, RECORDS_FILE, REPLAY
+from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, REPLAY
 from benchmarks.runs.folder import claim, rewind
+from benchmarks.runs.reading import typed
 from benchmarks.runs.spec import RunSpec, with_minutes
 from benchmarks.runs.status import State, StatusFile
 from benchmarks.training import resume
@@ -124,7 +125,8 @@ class RunLoop(Generic[Counts]):
         self.spec, self.config, self.out = run.spec, run.spec.loop, run.out
         self.options, self.make_env, self.stack = run.options, run.make_env, run.stack
         self.env_faults = EnvFaults(run.out, run.options.reporter.say, run.options.max_env_faults)
-        self.counters: Counts = resume.counters(counts, run.meta, run.out)
+        saved = run.meta["counters"]
+        self.counters: Counts = typed(counts, saved, run.out / CHECKPOINTS) if saved else counts()
         rewind(run.out, run.meta["positions"])
         self.started = time.perf_counter() - self.counters.wall_seconds
         self.boards = boards(run.spec, run.out, run.options, self.counters.env_steps)

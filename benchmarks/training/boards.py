@@ -22,6 +22,19 @@ class Board(Protocol):
     def close(self) -> None: ...
 
 
+def _imported(package: str) -> Any:
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise BadInput(f"--{package} needs the package {package}: pip install {package}") from error
+
+
+def _names(spec: RunSpec, folder: Path) -> tuple[str, str]:
+    """An id of the run, the same when it resumes, and a name to show."""
+    name = f"{spec.method}-{spec.task}-{spec.obs}-seed{spec.seed}"
+    return f"{spec.run_id}-{folder.resolve().name}", name
+
+
 class TensorBoard:
     """Event files in `folder`, from simulator step `start` on.
 
@@ -48,16 +61,13 @@ class WeightsAndBiases:
     """
 
     def __init__(self, project: str, folder: Path, spec: RunSpec) -> None:
-        try:
-            wandb = importlib.import_module("wandb")
-        except ImportError as error:
-            raise BadInput("--wandb needs the package wandb: pip install wandb") from error
-        self._run: Any = wandb.init(
+        own, name = _names(spec, folder)
+        self._run: Any = _imported("wandb").init(
             project=project,
             dir=str(folder),
-            id=f"{spec.run_id}-{folder.resolve().name}",
+            id=own,
             resume="allow",
-            name=f"{spec.method}-{spec.task}-{spec.obs}-seed{spec.seed}",
+            name=name,
             config=to_dict(spec),
         )
         # not W&B's own step, because a resumed run goes back to its checkpoint
@@ -79,11 +89,8 @@ class MLflow:
     TAG = "safedreamer.run"  # tag that identifies the MLflow run of a resumed run
 
     def __init__(self, experiment: str, folder: Path, spec: RunSpec) -> None:
-        try:
-            self._mlflow: Any = importlib.import_module("mlflow")
-        except ImportError as error:
-            raise BadInput("--mlflow needs the package mlflow: pip install mlflow") from error
-        own = f"{spec.run_id}-{folder.resolve().name}"
+        self._mlflow = _imported("mlflow")
+        own, name = _names(spec, folder)
         self._mlflow.set_experiment(experiment)
         query = f"tags.`{self.TAG}` = '{own}'"
         found = self._mlflow.search_runs(
@@ -92,7 +99,6 @@ class MLflow:
         if found:
             self._mlflow.start_run(run_id=found[0].info.run_id)
             return
-        name = f"{spec.method}-{spec.task}-{spec.obs}-seed{spec.seed}"
         self._mlflow.start_run(run_name=name, tags={self.TAG: own})
         self._mlflow.log_params(flatten(to_dict(spec)))
 

@@ -5,7 +5,7 @@ Needs neither JAX nor a simulator.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -74,12 +74,30 @@ class Tally:
         self._sums = {name: np.array(sums[name]) for name in self._sums}
 
 
-def costly(episodes: Iterable[Episode]) -> int:
-    """Number of episodes with any cost."""
-    return sum(e.cost > 0 for e in episodes)
-
-
 def mean_return_cost(episodes: Iterable[Episode]) -> tuple[float, float]:
     """Mean return and mean cost of the episodes."""
     returns, costs = zip(*((e.return_, e.cost) for e in episodes), strict=True)
     return float(np.mean(returns)), float(np.mean(costs))
+
+
+HEADER = f"{'episode':>8} {'return':>9} {'cost':>8} {'length':>7}"
+
+
+def line(e: Episode) -> str:
+    """An episode as a line of the table under HEADER."""
+    return f"{e.episode:>8} {e.return_:>9.2f} {e.cost:>8.1f} {e.length:>7}"
+
+
+def summary(done: Sequence[Episode], wanted: int) -> str:
+    """The last lines of the table: means, and how many episodes had a cost or were lost."""
+    mean_return, mean_cost = mean_return_cost(done)
+    lines = [
+        f"{'mean':>8} {mean_return:>9.2f} {mean_cost:>8.1f}",
+        f"{sum(e.cost > 0 for e in done)} of {len(done)} episodes had any cost",
+    ]
+    if lost := wanted - len(done):
+        lines.append(
+            f"{lost} of {wanted} episodes lost with their environments; mean and records "
+            f"have the other {len(done)}"
+        )
+    return "\n".join(lines)

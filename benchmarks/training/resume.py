@@ -21,22 +21,13 @@ from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, REPLAY, STATUS_FILE
 from benchmarks.runs.metrics import Window
 from benchmarks.runs.plain_text import one_line
-from benchmarks.runs.reading import DamagedFile, expect, typed
+from benchmarks.runs.reading import DamagedFile, expect
 from benchmarks.runs.status import read_status
 from benchmarks.training.episodes import Tally
 
 # meta of a run without a checkpoint
 NEW: Mapping[str, Any] = {"counters": {}, "positions": {}}
 T = TypeVar("T")
-C = TypeVar("C")
-
-
-def counters(kind: type[C], meta: Mapping[str, Any], out: Path) -> C:
-    """The counters in a checkpoint of the run folder `out`.
-
-    Raises DamagedFile if they do not match `kind`.
-    """
-    return typed(kind, meta["counters"], out / CHECKPOINTS) if meta["counters"] else kind()
 
 
 def fits(found: Path, restore: Callable[..., T], *args: Any) -> T:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import tempfile
@@ -14,7 +13,7 @@ import numpy as np
 
 from benchmarks.methods import method
 from benchmarks.methods.saved import newest
-from benchmarks.omnisafe.process import keep_in_child
+from benchmarks.omnisafe.process import run_in_child
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import FINAL_FILE
 from benchmarks.runs.folder import variant_of
@@ -35,16 +34,6 @@ LIMITS = (
     "cost on other tasks, other limits or a real robot are unknown, and an average cost within the "
     "limit is no promise for a single episode."
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Kept:
-    """Summary of the part written of a learner's state."""
-
-    count: int  # numbers written
-    of: int  # numbers in the whole state
-    dtype: str
-    error: float  # largest float16 error of a head, or of OmniSafe's actions
 
 
 def add(run: Path, root: Path | None = None) -> Entry:
@@ -108,7 +97,10 @@ def _final_rows(run: Path) -> list[EpisodeRecord]:
     return rows
 
 
-def _keep_jax(spec: RunSpec, checkpoint: Path, file: Path) -> Kept:
+def _keep_jax(spec: RunSpec, checkpoint: Path, file: Path) -> dict[str, Any]:
+    """Write the policy; returns the numbers written (`count`) and those of the whole state (`of`),
+    their dtype, and the largest `error` of a head, or of OmniSafe's actions, in float16.
+    """
     make, env_spec = environment(spec)
     agent, state = trained_agent(spec, checkpoint, env_spec)
     arrays = arrays_of(agent, state, env_spec)
@@ -118,16 +110,15 @@ def _keep_jax(spec: RunSpec, checkpoint: Path, file: Path) -> Kept:
     )
     arrays, dtype = (small, "float16") if error <= TOLERANCE else (arrays, "float32")
     write_policy(file, arrays)
-    return Kept(_count(arrays), _count(state), dtype, error)
+    return {"count": _count(arrays), "of": _count(state), "dtype": dtype, "error": error}
 
 
-def _keep_torch(spec: RunSpec, run: Path, file: Path) -> Kept:
+def _keep_torch(spec: RunSpec, run: Path, file: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         about = Path(folder) / "kept.json"
-        if status := keep_in_child(spec, run, file=str(file), about=str(about)):
+        if status := run_in_child("keep", spec, run, file=str(file), about=str(about)):
             raise BadInput(f"the process of {spec.method} ended with status {status}")
-        said = read_object(about)
-    return Kept(**said)
+        return read_object(about)
 
 
 def remove(name: str, root: Path | None = None) -> None:
@@ -139,7 +130,7 @@ def _count(tree: Any) -> int:
     return sum(int(np.size(leaf)) for leaf in jax.tree.leaves(tree))
 
 
-def _card(name: str, spec: RunSpec, run: Path, kept: Kept, file: Path) -> dict[str, Any]:
+def _card(name: str, spec: RunSpec, run: Path, kept: dict[str, Any], file: Path) -> dict[str, Any]:
     start = read_spec(run)["starts"][-1]
     hardware = start.get("hardware", {})
     return {
@@ -153,10 +144,10 @@ def _card(name: str, spec: RunSpec, run: Path, kept: Kept, file: Path) -> dict[s
         "given": given(spec),
         "cost_limit": limit_of(spec),
         "parameters": {
-            "count": kept.count,
-            "of": kept.of,
-            "dtype": kept.dtype,
-            "float16_error": kept.error,
+            "count": kept["count"],
+            "of": kept["of"],
+            "dtype": kept["dtype"],
+            "float16_error": kept["error"],
             "bytes": file.stat().st_size,
             "sha256": sha256_of(file),
         },

@@ -22,8 +22,8 @@ from benchmarks.envs.worker import (
     InlineWorker,
     check_python,
     env_factory,
-    env_spec_of,
     make_request,
+    probed,
     worker_environ,
 )
 from benchmarks.omnisafe import process
@@ -97,7 +97,7 @@ def test_specs_cross_the_connection_unchanged(other_python):
     mine, theirs = (
         EnvFactory(TASK, "coordinates", 3, python=python) for python in ("", other_python)
     )
-    assert env_spec_of(mine, False, 60) == env_spec_of(theirs, True, 60)
+    assert probed(mine, False) == probed(theirs, True)
 
 
 def test_another_interpreter_sees_none_of_this_ones_packages(other_python):
@@ -171,7 +171,9 @@ def test_nothing_runs_an_environment_in_the_learners_process(other_python, paint
 def test_omnisafe_without_a_simulator_of_its_own_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BadInput, match=r"OmniSafe imports Safety-Gymnasium.*make omnisafe"):
-        process.evaluate_in_child(dataclasses.replace(toy_spec(), method="ppo_lag"), tmp_path)
+        process.run_in_child(
+            "evaluate", dataclasses.replace(toy_spec(), method="ppo_lag"), tmp_path
+        )
 
 
 @pytest.mark.omnisafe
@@ -235,9 +237,9 @@ def test_what_the_user_has_to_change_comes_as_it_is(other_python, tmp_path, monk
     monkeypatch.syspath_prepend(str(tmp_path))
     for python in ("", other_python):
         with pytest.raises(EnvContractError, match="cost"):
-            env_spec_of(EnvFactory("costless:make", python=python), True, 60)
+            probed(EnvFactory("costless:make", python=python), True)
         with pytest.raises(ValueError, match="no module 'missing_module'"):
-            env_spec_of(EnvFactory("missing_module:make", python=python), True, 60)
+            probed(EnvFactory("missing_module:make", python=python), True)
 
 
 def test_interpreters_that_cannot_simulate_are_refused_with_the_fix(tmp_path, monkeypatch):

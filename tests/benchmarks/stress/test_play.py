@@ -63,7 +63,9 @@ def test_finished_cells_outlive_the_process_that_played_them(policy, tmp_path, m
     cells = [UNDISTURBED_CELL, *(Cell(PERTURBATIONS["action_gain"], s) for s in (0.5, 1.0))]
     spec = spec_of("ppo_lag", "default", task=SHORE)
 
-    def killed(order: RunSpec, run: Path, cells: Sequence[dict[str, Any]], **options: Any) -> int:
+    def killed(
+        do: str, order: RunSpec, run: Path, cells: Sequence[dict[str, Any]], **options: Any
+    ) -> int:
         """Play two cells and die in the third."""
         for number, cell in enumerate(cells[:2]):
             episodes = [Episode(1000 + i, number + 0.1 * i, 2.0, 20) for i in range(2)]
@@ -71,7 +73,7 @@ def test_finished_cells_outlive_the_process_that_played_them(policy, tmp_path, m
             write_records(cell["out"], rows)
         raise RunFailed("the process of ppo_lag was killed by SIGKILL")
 
-    monkeypatch.setattr(process, "stress_in_child", killed)
+    monkeypatch.setattr(process, "run_in_child", killed)
     done = []
     with pytest.raises(RunFailed, match="killed by SIGKILL"):
         for cell, rows, _ in play.play(policy(spec), cells, Episodes(7, 2), tmp_path, print):
