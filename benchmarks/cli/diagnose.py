@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -124,14 +124,14 @@ def table(findings: Sequence[Finding]) -> str:
         elif math.isnan(f.bin_low) and not f.quantity.startswith(AT_POSTERIOR):
             single.append(f"{f.quantity:<58} {f.value:10.3f}")
     columns = [k for k in SHOWN if any(k in values[MODEL] for values in by_step.values())]
-    lines = [f"{'agent steps ahead':<52}" + "".join(f"{k:>8}" for k in columns)]
+    lines = [_line("agent steps ahead", map(str, columns), 8)]
     for quantity, values in by_step.items():
-        lines.append(_line(quantity, [values[MODEL].get(k, math.nan) for k in columns]))
+        lines.append(_line(quantity, (_short(values[MODEL].get(k, math.nan)) for k in columns), 8))
         # errors of two baselines: the smaller one
         others = [values[name] for name in (LAST_SEEN, MEAN) if name in values]
         if others:
-            best = [min(other.get(k, math.nan) for other in others) for k in columns]
-            lines.append(_line("    without a model", best))
+            best = (_short(min(other.get(k, math.nan) for other in others)) for k in columns)
+            lines.append(_line("    without a model", best, 8))
     return "\n".join([*lines, "", *single])
 
 
@@ -146,21 +146,12 @@ def reliability(findings: Sequence[Finding]) -> str:
     if not cells:
         return "this agent predicts no cost probabilities that could be calibrated"
     lines = [f"{what}: mean prediction -> observed frequency (steps)"]
+    lines.append(_line("", (f"{k} ahead" for k in cells), 24, 10))
+    shown = "{mean prediction:.2f} -> {observed frequency:.2f} ({steps in bin:.0f})"
     for low in sorted({low for rows in cells.values() for low in rows}):
-        line = f"{low:.1f} to {low + 0.1:.1f}"
-        for rows in cells.values():
-            line += f"{_cell(rows[low]) if low in rows else '-':>24}"
-        lines.append(line)
-    return "\n".join(
-        [lines[0], " " * 10 + "".join(f"{f'{k} ahead':>24}" for k in cells), *lines[1:]]
-    )
-
-
-def _cell(row: dict[str, float]) -> str:
-    return (
-        f"{row['mean prediction']:.2f} -> {row['observed frequency']:.2f} "
-        f"({row['steps in bin']:.0f})"
-    )
+        bins = (shown.format_map(rows[low]) if low in rows else "-" for rows in cells.values())
+        lines.append(_line(f"{low:.1f} to {low + 0.1:.1f}", bins, 24, 10))
+    return "\n".join(lines)
 
 
 def by_heart(findings: Sequence[Finding]) -> str:
@@ -169,22 +160,15 @@ def by_heart(findings: Sequence[Finding]) -> str:
     for f in findings:
         if f.quantity.startswith(AT_POSTERIOR):
             rows, _, name = f.quantity.removeprefix(AT_POSTERIOR).partition(": ")
-            name = (
-                name
-                if math.isnan(f.bin_low)
-                else f"{name}, said {f.bin_low:.1f} to {f.bin_low + 0.1:.1f}"
-            )
+            if not math.isnan(f.bin_low):
+                name += f", said {f.bin_low:.1f} to {f.bin_low + 0.1:.1f}"
             cells.setdefault(name, {})[rows] = f.value
     if not cells:
         return "the run has no replay (any more) with which new rows could be compared"
-    lines = [f"{'at the posterior':<58}" + "".join(f"{name:>15}" for name in (REPLAYED, NEW))]
+    lines = [_line("at the posterior", (REPLAYED, NEW), 15, 58)]
     for name, values in cells.items():
-        lines.append(
-            f"{name:<58}"
-            + "".join(
-                f"{values[k]:15.3f}" if k in values else f"{'-':>15}" for k in (REPLAYED, NEW)
-            )
-        )
+        both = (f"{values[k]:.3f}" if k in values else "-" for k in (REPLAYED, NEW))
+        lines.append(_line(name, both, 15, 58))
     return "\n".join(lines)
 
 
@@ -199,18 +183,16 @@ def over_training(history: Sequence[Finding]) -> str:
         return "no history of training"
     every = max(1, math.ceil(len(steps) / SHOWN_ROWS))
     shown = steps[::-1][::every][::-1]
-    lines = [f"{'over training, simulator steps':<52}" + "".join(f"{step:>11,}" for step in shown)]
+    lines = [_line("over training, simulator steps", (f"{step:,}" for step in shown), 11)]
     for name, values in columns.items():
         latest = [max((step for step in values if step <= at), default=None) for at in shown]
-        lines.append(
-            f"{name:<52}"
-            + "".join(f"{'-':>11}" if step is None else f"{values[step]:11.4g}" for step in latest)
-        )
+        cells = ("-" if step is None else f"{values[step]:.4g}" for step in latest)
+        lines.append(_line(name, cells, 11))
     return "\n".join(lines)
 
 
-def _line(name: str, values: Sequence[float]) -> str:
-    return f"{name:<52}" + "".join(f"{_short(value):>8}" for value in values)
+def _line(name: str, cells: Iterable[str], width: int, name_width: int = 52) -> str:
+    return f"{name:<{name_width}}" + "".join(f"{cell:>{width}}" for cell in cells)
 
 
 def _short(value: float) -> str:

@@ -20,7 +20,6 @@ from agents.returns import lambda_return
 from agents.safedreamer.agent import SafeDreamer
 from agents.safedreamer.open_loop import OpenLoop, open_loop
 from baselines.mbpo.agent import MBPO
-from baselines.mbpo.open_loop import OpenLoop as EnsembleOpenLoop
 from baselines.mbpo.open_loop import open_loop as ensemble_open_loop
 from benchmarks.diagnosis.calibration import PROBABILITY, SOFT_COUNT, calibration
 from benchmarks.diagnosis.findings import Finding
@@ -57,7 +56,8 @@ def diagnose(
     truth = {name: values[:, context - 1 :] for name, values in windows.items()}
     key = jax.random.key(seed)
     if isinstance(agent, MBPO):
-        ahead = predict_by_ensemble(agent, state, windows, context, key)
+        run = jax.jit(partial(ensemble_open_loop, agent.learner, state, context=context))
+        ahead = in_parts(lambda rows, key: run(rows, key=key), windows, key)
         return [*prediction_errors(agent.env, ahead, truth)]
     predicted = predict(agent, state, windows, context, key)
     findings = [*prediction_errors(agent.env, predicted, truth)]
@@ -90,19 +90,7 @@ def predict(
     """Open-loop predictions of windows [N, C+K, ...] by the networks used for acting, see
     `open_loop`; images in half precision.
     """
-
-    def run(rows: dict[str, jax.Array], key: jax.Array) -> OpenLoop:
-        return _predict(agent, state.params, rows, key, context)
-
-    return in_parts(run, windows, key)
-
-
-def predict_by_ensemble(
-    agent: MBPO, state: PyTree, windows: dict[str, np.ndarray], context: int, key: jax.Array
-) -> EnsembleOpenLoop:
-    """Open-loop predictions by the ensemble of MBPO's family, see `baselines.mbpo.open_loop`."""
-    run = jax.jit(partial(ensemble_open_loop, agent.learner, state, context=context))
-    return in_parts(lambda rows, key: run(rows, key=key), windows, key)
+    return in_parts(partial(_predict, agent, state.params, context=context), windows, key)
 
 
 def in_parts(run: Callable[..., Any], windows: Mapping[str, np.ndarray], key: jax.Array) -> Any:

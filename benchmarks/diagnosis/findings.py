@@ -40,7 +40,7 @@ def write(path: Path, findings: Iterable[Finding], env_steps: int) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(FINDING_COLUMNS)
         for finding in findings:
-            row = finding._replace(
-                env_steps=env_steps if finding.env_steps < 0 else finding.env_steps
-            )._asdict()
+            row = finding._asdict()
+            if finding.env_steps < 0:
+                row["env_steps"] = env_steps
             writer.writerow([row[name] for name in FINDING_COLUMNS])
