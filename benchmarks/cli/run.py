@@ -32,13 +32,15 @@ def main(args: Sequence[str]) -> int:
             "add --here to train in the foreground; `safedreamer sweep` starts runs in the "
             "background or on a cluster"
         )
-    found = chosen.members()
+    from benchmarks.methods.saved import load_spec
+    from benchmarks.sweep.filters import select
+    from benchmarks.sweep.members import members
+
+    found = select(members(chosen.folder), chosen.filters)
     if len(found) > 1:
         raise BadInput(f"{len(found)} runs match; name one by its id, such as {found[0].run_id}")
     folder = found[0].folder
     if found[0].state == "done":  # its checkpoints may have been deleted
         print(f"finished already at {found[0].env_steps:,} simulator steps: {folder}")
         return 0
-    from benchmarks.methods.saved import load_spec
-
     return train_here(load_spec(folder), folder, chosen.report_seconds)

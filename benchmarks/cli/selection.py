@@ -30,13 +30,6 @@ class Selection:
     tag=paper.
     """
 
-    def members(self) -> list[Member]:
-        """The runs, in order of their names. Raises BadInput for none, or for a damaged one."""
-        from benchmarks.sweep.filters import select
-        from benchmarks.sweep.members import members
-
-        return select(members(self.folder), self.filters)
-
     def readable(self, out: TextIO | None = None) -> tuple[list[Member], int]:
         """Return the runs whose files can be read, and DAMAGED if others were left out, else 0.
 

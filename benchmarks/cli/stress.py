@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from benchmarks.stress.play import Cell, Episodes
     from benchmarks.stress.records import Row
     from benchmarks.stress.results import StressResults
+    from benchmarks.stress.suite import Suite
 
 PROG = "safedreamer stress"
 
@@ -90,7 +91,7 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.stress.suite import load
 
     suite = load(chosen.suite)
-    plans = planned(chosen)
+    plans = planned(chosen, suite)
     for plan in plans:
         print(describe(plan), flush=True)
     if chosen.dry_run:
@@ -108,14 +109,14 @@ def _default_out(run: str, name: str) -> Path:
     return Path(f"{here(run)}-{name}") if named(run) else user_path(run) / name
 
 
-def planned(chosen: StressArgs) -> list[Plan]:
+def planned(chosen: StressArgs, suite: Suite) -> list[Plan]:
     """Plan the cells of every run. Raises BadInput before anything is played."""
     from benchmarks.stress.plan import perturbed, transferred, with_settings
     from benchmarks.stress.play import policy_of
-    from benchmarks.stress.suite import TRANSFER, load, narrowed
+    from benchmarks.stress.suite import TRANSFER, narrowed
     from benchmarks.suites.acting import parsed
 
-    suite, values = load(chosen.suite), parsed(chosen.set)
+    values = parsed(chosen.set)
     policies = [with_settings(policy_of(run), values) for run in chosen.runs]
     ids = [policy.spec.run_id for policy in policies]
     if len(set(ids)) < len(ids):

@@ -94,7 +94,9 @@ _twice = {"where": first_update, "compiling": True, "twice": True}
 injection("SIGINT twice, preset cpu, compiling", number=signal.SIGINT, **_twice)(_signal)
 
 
-def _worker(lab: Lab, folder: str, number: signal.Signals, *options: str) -> Outcome:
+def _worker(
+    lab: Lab, folder: str, number: signal.Signals, options: tuple[str, ...] = ()
+) -> Outcome:
     run = lab.small(folder, *options)
     process = run.start()
     until(process, run, lambda _, env_steps: env_steps > 2500)
@@ -103,14 +105,15 @@ def _worker(lab: Lab, folder: str, number: signal.Signals, *options: str) -> Out
     return lab.compared(run, ended(process, since, pattern="environment"))
 
 
-@injection("an environment's process is killed (SIGKILL)")
-def _worker_killed(lab: Lab) -> Outcome:
-    return _worker(lab, "worker-killed", signal.SIGKILL)
-
-
-@injection("an environment's process hangs (SIGSTOP, time limit 5 s)")
-def _worker_hangs(lab: Lab) -> Outcome:
-    return _worker(lab, "worker-hangs", signal.SIGSTOP, "--env-timeout-seconds", "5")
+injection(
+    "an environment's process is killed (SIGKILL)", folder="worker-killed", number=signal.SIGKILL
+)(_worker)
+injection(
+    "an environment's process hangs (SIGSTOP, time limit 5 s)",
+    folder="worker-hangs",
+    number=signal.SIGSTOP,
+    options=("--env-timeout-seconds", "5"),
+)(_worker)
 
 
 @injection("an environment raises in the middle of episodes")

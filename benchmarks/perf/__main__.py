@@ -37,18 +37,16 @@ def measure_round(case: Case, options: PerfOptions) -> dict[str, Any]:
     The release was timed on another machine. The comparable quantity is time times the machine's
     peak, i.e. GFLOP divided by the share of the peak, including work that only one side does.
     """
-    ours = measure_case(options.suite, case.name, options.repeats)
-    row = ours.row | {"peak_bytes": ours.peak_bytes}
+    row = measure_case(options.suite, case.name, options.repeats)
     if case.release is not None:
         row["ratio_to_release"] = (
             row["gflop"] / row["share_of_peak"] * case.release.share / case.release.gflop
         )
     if options.against is not None:
         theirs = measure_case(options.suite, case.name, options.repeats, options.against.resolve())
-        row["against"] = {
-            name: theirs.row[name] for name in ("median", "low", "high", "peak_gflops")
-        } | {"peak_bytes": theirs.peak_bytes}
-        row["ratio_to_against"] = row["median"] / theirs.row["median"]
+        kept = ("median", "low", "high", "peak_gflops", "peak_bytes")
+        row["against"] = {name: theirs[name] for name in kept}
+        row["ratio_to_against"] = row["median"] / theirs["median"]
     return row
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmarks.cli.common import program
 from benchmarks.perf.cases import SUITES, Case, PerfOptions
@@ -34,24 +34,19 @@ sys.exit(status)
 """
 
 
-class Measured(NamedTuple):
-    """A row of `benchmarks.perf`, and the peak resident memory of its process in bytes."""
-
-    row: dict[str, Any]
-    peak_bytes: int
-
-
-def check_checkout(folder: Path) -> Path:
-    """The folder, if it is a checkout whose cases can be run; raises BadInput otherwise."""
+def check_checkout(folder: Path) -> None:
+    """Raise BadInput unless the folder is a checkout whose cases can be run."""
     if not (folder / "benchmarks" / "perf" / "__main__.py").is_file():
         raise BadInput(
             f"{folder} is not a checkout of this suite: git worktree add {folder} COMMIT makes one"
         )
-    return folder.resolve()
 
 
-def measure_case(suite: str, name: str, repeats: int, checkout: Path = HERE) -> Measured:
-    """Time a case in its own process. Raises RunFailed if that fails."""
+def measure_case(suite: str, name: str, repeats: int, checkout: Path = HERE) -> dict[str, Any]:
+    """Time a case in its own process; returns its row, with that process's peak resident memory.
+
+    Raises RunFailed if it fails.
+    """
     with tempfile.TemporaryDirectory() as out:
         options = ["--suite", suite, "--only", name, "--repeats", str(repeats), "--out", out]
         module = "benchmarks.perf.children" if checkout == HERE else "benchmarks.perf"
@@ -65,7 +60,7 @@ def measure_case(suite: str, name: str, repeats: int, checkout: Path = HERE) -> 
             raise RunFailed(f"{name} from {checkout} ended with status {found.returncode}")
         rows = json.loads((Path(out) / f"{suite}.json").read_text())["rows"]
     (row,) = (row for row in rows if row["name"] == name)
-    return Measured(row, int(found.stdout) * 1024)
+    return row | {"peak_bytes": int(found.stdout) * 1024}
 
 
 def run_case(case: Case, repeats: int) -> dict[str, Any]:

@@ -22,9 +22,6 @@ from benchmarks.runs.spec_file import read_spec
 from benchmarks.runs.tables import read_table
 from benchmarks.sweep.members import Member
 
-# columns; suites and tags are joined by commas
-ADDED = ("run", "variant", "preset", "suites", "tags", "state")
-
 
 class Exported(NamedTuple):
     """Result of an export."""
@@ -57,7 +54,7 @@ def export(members: Sequence[Member], path: str | os.PathLike[str]) -> Exported:
             empty.append(member)
             continue
         damage += [f"{file}, line {line}: {why}" for line, why in wrong.items()]
-        for name, value in zip(ADDED, _added(member), strict=True):
+        for name, value in _added(member).items():
             table = table.append_column(
                 name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows)
             )
@@ -80,15 +77,16 @@ def export(members: Sequence[Member], path: str | os.PathLike[str]) -> Exported:
     return Exported(whole.num_rows, empty, damage)
 
 
-def _added(member: Member) -> tuple[str, ...]:
-    return (
-        member.folder.name,
-        member.variant,
-        member.spec["preset"],
-        ",".join(member.suites),
-        ",".join(member.tags),
-        member.state,
-    )
+def _added(member: Member) -> dict[str, str]:
+    """Columns that the run's records lack."""
+    return {
+        "run": member.folder.name,
+        "variant": member.variant,
+        "preset": member.spec["preset"],
+        "suites": ",".join(member.suites),
+        "tags": ",".join(member.tags),
+        "state": member.state,
+    }
 
 
 def _listed(member: Member) -> dict[str, Any]:
@@ -97,8 +95,7 @@ def _listed(member: Member) -> dict[str, Any]:
     git, hardware = (
         last[part] if isinstance(last.get(part), dict) else {} for part in ("git", "hardware")
     )
-    columns = dict(zip(ADDED, _added(member), strict=True))
-    return columns | {
+    return _added(member) | {
         "run_id": member.run_id,
         **{key: member.spec[key] for key in ("method", "task", "obs", "seed")},
         "budget_env_steps": member.spec["steps"],

@@ -125,10 +125,6 @@ def _blank(dream: Dream, t: int) -> Image.Image:
     return panel
 
 
-def _spoken(kind: str) -> str:
-    return kind.replace("_", " ")
-
-
 def _legend(panel: Image.Image, kinds: tuple[str, ...], words: str) -> None:
     canvas = ImageDraw.Draw(panel)
     x, y = 0.0, TITLE + MAP + 17
@@ -136,6 +132,7 @@ def _legend(panel: Image.Image, kinds: tuple[str, ...], words: str) -> None:
         for filled in (True, False):
             look.mark(canvas, look.KINDS.get(name, look.OTHER), (x + 7, y), 7, filled)
             x += 17
-        look.text(panel, (x + 2, y), _spoken(name), SMALL, anchor="lm")
-        x += 12 + canvas.textlength(_spoken(name), font=look.font(SMALL)) + 8
+        spoken = name.replace("_", " ")
+        look.text(panel, (x + 2, y), spoken, SMALL, anchor="lm")
+        x += 12 + canvas.textlength(spoken, font=look.font(SMALL)) + 8
     look.text(panel, (0, y + 13), words, SMALL, FAINT)

@@ -30,6 +30,7 @@ from benchmarks.perf.accelerator.jobs import FULL, REHEARSAL, Job, jobs
 from benchmarks.perf.accelerator.launcher import Launcher
 from benchmarks.runs.places import check_folder
 from benchmarks.runs.provenance import command, git_state, hardware, versions
+from benchmarks.runs.writing import replace_text
 
 PROG = "python -m benchmarks.perf.accelerator"
 
@@ -139,10 +140,8 @@ class Program:
         """Write the report atomically."""
         with self.lock:
             self.report["seconds"] = time.monotonic() - self.begun
-            path = self.options.out / "report.json"
-            new = path.with_suffix(".new")
-            new.write_text(json.dumps(self.report, indent=1) + "\n")
-            new.replace(path)
+            text = json.dumps(self.report, indent=1) + "\n"
+            replace_text(self.options.out / "report.json", text)
 
     def say(self, text: str) -> None:
         print(f"[{time.monotonic() - self.begun:6.1f} s] {text}", flush=True)

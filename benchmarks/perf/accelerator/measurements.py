@@ -151,11 +151,7 @@ def render(task: str, workers: int, seconds: float) -> Prepared:
 
 
 KINDS: dict[str, Callable[..., Prepared]] = {
-    "peak": peak,
-    "update": update,
-    "act": act,
-    "seeds": seeds,
-    "render": render,
+    kind.__name__: kind for kind in (peak, update, act, seeds, render)
 }
 
 

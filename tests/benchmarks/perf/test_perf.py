@@ -14,7 +14,7 @@ from benchmarks.perf import __main__ as perf
 from benchmarks.perf import checkpoints, loop, planning, sweeps
 from benchmarks.perf.cases import SUITES, PerfOptions
 from benchmarks.perf.checkpoints import CheckpointOptions
-from benchmarks.perf.children import Measured, measure_case
+from benchmarks.perf.children import measure_case
 from benchmarks.perf.flops import jaxpr_products, matmul_flops
 from benchmarks.perf.planning import PlanningOptions
 from benchmarks.perf.sweeps import SweepOptions
@@ -94,7 +94,7 @@ def test_ratios_are_of_time_times_peak_and_of_a_run_beside(tmp_path, monkeypatch
 
     def measured(suite, name, repeats, checkout=None):
         asked.append((suite, name, repeats, checkout))
-        return Measured(row | {"median": 4.0} if checkout else row, 3_000_000_000)
+        return row | ({"median": 4.0} if checkout else {}) | {"peak_bytes": 3_000_000_000}
 
     monkeypatch.setattr(perf, "measure_case", measured)
     other = tmp_path / "other"
@@ -116,7 +116,7 @@ def test_the_round_with_the_median_ratio_counts(tmp_path, monkeypatch):
     sides = [2.0, 1.0, 3.0, 6.0, 1.2, 1.0]  # ours and theirs in turn: ratios 2, 0.5, 1.2
     row = {"name": "", "low": 1, "high": 1, "gflop": 1, "peak_gflops": 1, "share_of_peak": 1}
     monkeypatch.setattr(
-        perf, "measure_case", lambda *_: Measured(row | {"median": sides.pop(0)}, 1)
+        perf, "measure_case", lambda *_: row | {"median": sides.pop(0), "peak_bytes": 1}
     )
     case = SUITES["cpu"]()[0]
     found = perf.report_case(case, PerfOptions("cpu", against=tmp_path, rounds=3))
@@ -140,7 +140,7 @@ def test_a_case_runs_in_a_process_of_its_own():
     large = bytearray(b"1") * 3_000_000_000  # memory of the caller does not count
     del large
     found = measure_case("cpu", "plan, bsrp_lag, cpu", 1)
-    assert found.row["gflop"] > 0 and 1e8 < found.peak_bytes < 3e9
+    assert found["gflop"] > 0 and 1e8 < found["peak_bytes"] < 3e9
 
 
 def test_a_baselines_timed_update_is_a_whole_one():
