@@ -104,7 +104,7 @@ def _done(runs: pd.DataFrame, folder: Path) -> list[Path]:
     if len(wanted):
         counts &= runs["run_id"].isin(wanted["run_id"]) | (runs["source"] != OURS)
     if not counts.any():
-        asked = " that the suites ask for" if len(wanted) else ""
+        asked = " of the suites" if len(wanted) else ""
         raise ValueError(
             f"no run in {folder}{asked} is done; `safedreamer status` shows where they stand"
         )

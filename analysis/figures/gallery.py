@@ -68,11 +68,13 @@ def gallery(
 
 
 def curve_pictures(results: Results) -> Iterator[Picture]:
-    """The grid of all tasks, where there are several, and a figure per task."""
-    runs = results.runs[results.runs["task"] != ""]
-    plain = runs.loc[runs["variant"] == "", "label"]
-    shown = list(style.method_styles(plain if len(plain) else runs["label"]))
-    runs = runs[runs["label"].isin(shown)]
+    """The grid of all tasks, where there are several, and per task a figure of the plain methods
+    and, where there are variants of them, one of these and their variants.
+    """
+    every = results.runs[results.runs["task"] != ""]
+    plain = every.loc[every["variant"] == "", "label"]
+    shown = list(style.method_styles(plain if len(plain) else every["label"]))
+    runs = every[every["label"].isin(shown)]
     caption = (
         "Evaluations: mean over seeds with 95 % Student-t band from three seeds on, single seeds "
         "below. Dashed: cost limit."
@@ -83,13 +85,22 @@ def curve_pictures(results: Results) -> Iterator[Picture]:
         figure = curves.grid(results, methods=shown, data=data)
         drawn = data[data["kind"] != Kind.TRAINING]
         yield Picture("curves-grid", "All tasks", caption, figure, drawn)
+    caption += " Faint: training episodes, smoothed."
     for task, obs in tasks:
         here = results._replace(runs=runs[(runs["task"] == task) & (runs["obs"] == obs)])
         mine = data[(data["task"] == task) & (data["obs"] == obs)]
         name = f"curves-{task_label(task, '')}-{obs.replace(', ', '-')}".strip("-").lower()
-        text = caption + " Faint: training episodes, smoothed."
-        figure = curves.curves(here, data=mine)
-        yield Picture(name, task_label(task, obs), text, figure, mine)
+        title, figure = task_label(task, obs), curves.curves(here, data=mine)
+        yield Picture(name, title, caption, figure, mine)
+
+        beside = every[(every["task"] == task) & (every["obs"] == obs)]
+        varied = beside.loc[beside["variant"] != "", "method"]
+        beside = beside[beside["method"].isin(varied)]
+        if len(plain) and len(varied):
+            both = results._replace(runs=beside)
+            mine = curve_lines(both, curves.SMOOTH_SHARE)
+            figure = curves.curves(both, data=mine)
+            yield Picture(f"{name}-variants", f"{title}, variants", caption, figure, mine)
 
 
 class Summary(NamedTuple):

@@ -162,9 +162,11 @@ def _claims(sources: Sources) -> str:
     ]
     note = (
         f"Nearly zero: the whole 95 % interval of the mean cost is at most {NEAR_ZERO:g}. Partly: "
-        f"on some tasks only, with fewer than {MIN_RUNS} seeds, or where the intervals explain the "
-        "differences of return and, unless both costs are nearly zero, of cost. Undecided: does "
-        f"not hold, with fewer than {MIN_RUNS} seeds. Figures are return at cost.\n"
+        f"the claim holds on some tasks only, or on none with {MIN_RUNS} seeds, or the intervals "
+        "of two methods are too wide to tell their returns apart (or their costs, unless both are "
+        f"nearly zero). Undecided: it does not hold, with fewer than {MIN_RUNS} seeds. Figures are "
+        "return at cost. Two methods are compared as independent samples here, and paired by seed "
+        "in the next section.\n"
     )
     return markdown(("Claim", "Verdict", "Figures"), rows) + "\n" + note
 
@@ -226,7 +228,7 @@ def _missing(sources: Sources) -> str:
         name = method_label(label(method, variant, source))
         rows.append([name, task_label(task, obs), f"{len(told)} of {len(mine)}", ", ".join(told)])
     if not rows:
-        return "Every run that the suites ask for is done.\n"
+        return "Every run of the suites is done.\n"
     return markdown(("Method", "Task", "Runs", "Seeds"), rows)
 
 
@@ -243,7 +245,7 @@ def _others(sources: Sources) -> str:
         name, task = method_label(r.label), task_label(r.task, r.obs)
         rows.append([name, task, r.seed, r.status, r.run_id, r.commit[:9] or NONE])
     head = ("Method", "Task", "Seed", "Status", "Run", "Commit")
-    note = "No suite asks for these any more: their settings are not those of today's suite.\n"
+    note = "No suite contains these any more: their settings are not those of today's suite.\n"
     return markdown(head, rows, runs) + "\n" + note
 
 

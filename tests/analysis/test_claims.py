@@ -50,6 +50,18 @@ def test_a_claim_that_holds_on_some_tasks_is_partly_reproduced():
     assert "60.0" in found.evidence and "5 seeds" in found.evidence
 
 
+@pytest.mark.parametrize(
+    ("cost", "half", "expected"),
+    [(0.0, NAN, Verdict.REPRODUCED), (60.0, NAN, Verdict.PARTLY)],
+)
+def test_a_task_with_one_seed_can_weaken_a_claim_but_not_by_agreeing(cost, half, expected):
+    frame = table(
+        ("SafetyPointCircle1-v0", "osrp", 30.0, 0.0, 0.5, 5),
+        ("SafetyPointGoal1-v0", "osrp", 10.0, cost, half, 1),
+    )
+    assert verdict(frame, "OSRP reaches").verdict == expected
+
+
 def test_an_unsafe_agent_has_to_break_the_limit_with_its_whole_interval():
     certain = table(("dreamerv3", 47.0, 200.0, 50.0, 5))
     doubtful = table(("dreamerv3", 47.0, 20.0, 19.0, 5))

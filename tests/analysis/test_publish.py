@@ -164,7 +164,7 @@ def test_the_readme_of_several_tasks_names_the_task_of_everything(several):
     assert goal in effects and f"{question} PointGoal1 (lidar)" not in effects
     best = "(here CPO on PointGoal1 (coordinates), PPO-Lag on PointCircle1 (lidar))"
     assert best in sections["How many steps it takes"]
-    assert sections["Not done yet"].strip().endswith("Every run that the suites ask for is done.")
+    assert sections["Not done yet"].strip().endswith("Every run of the suites is done.")
     left = "| OSRP | PointGoal1 (lidar) | 9 | complete | earlier-id | – |"
     assert left in sections["Runs that do not count"]
     assert "| Method | Trials on these tasks |" in sections["Trials before these runs"]
