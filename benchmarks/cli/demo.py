@@ -54,7 +54,7 @@ def main(args: Sequence[str]) -> int:
     began = time.perf_counter()
     specs = demo_specs(config.seed, config.minutes - AFTER_MINUTES)
     check_folder(config.out)
-    clear(config.out, [spec.method for spec in specs])
+    clear(config.out, specs)
     task = specs[0].task
     print(
         f"demo: {' and '.join(spec.method for spec in specs)} on {task}, about "

@@ -22,8 +22,11 @@ from rich.table import Table
 from benchmarks.cli.defaults import task_settings
 from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.files import SPEC_FILE
+from benchmarks.runs.identity import diff
+from benchmarks.runs.ownership import own
 from benchmarks.runs.plain_text import one_line
-from benchmarks.runs.spec import RunSpec
+from benchmarks.runs.spec import RunSpec, to_dict
+from benchmarks.runs.spec_file import read_spec
 from benchmarks.runs.status import Status, read_status
 from benchmarks.suites.reading import load
 from benchmarks.suites.suite import expand
@@ -182,21 +185,34 @@ def _lines() -> Iterator[Show]:
     yield show
 
 
-def clear(out: Path, known: Sequence[str]) -> None:
-    """Remove the runs of an earlier demo, which have the names `known`.
+def clear(out: Path, specs: Sequence[RunSpec]) -> None:
+    """Remove the runs of an earlier demo: those of `specs`, whatever their seed and minutes.
 
-    Raises BadInput if the folder holds anything else that could be lost.
+    Raises BadInput if the folder holds anything else that could be lost, or if one still trains.
     """
     runs = out / RUNS
-    if not runs.is_dir():
+    if not os.path.lexists(runs):
         return
-    strange = [
-        path.name
-        for path in runs.iterdir()
-        if path.name not in known or not (path / SPEC_FILE).is_file()
-    ]
+    if runs.is_symlink() or not runs.is_dir():
+        raise BadInput(f"{runs} is a link or a file, which no demo wrote: choose another --out")
+    of_demo = {spec.method: spec for spec in specs}
+    strange = [path.name for path in runs.iterdir() if not _is_of(path, of_demo.get(path.name))]
     if strange:
         raise BadInput(
             f"{runs} holds {', '.join(sorted(strange))}, which no demo wrote: choose another --out"
         )
-    shutil.rmtree(runs)
+    with contextlib.ExitStack() as stack:
+        for folder in sorted(runs.iterdir()):
+            stack.enter_context(own(folder))
+        shutil.rmtree(runs)
+
+
+def _is_of(folder: Path, spec: RunSpec | None) -> bool:
+    """Whether a demo wrote the folder: its settings, but for the seed, are those of `spec`, and its
+    minutes are limited.
+    """
+    if spec is None or folder.is_symlink() or not (folder / SPEC_FILE).is_file():
+        return False
+    saved = read_spec(folder)["spec"]
+    limited = saved.get("max_minutes") is not None
+    return limited and diff(saved, to_dict(spec)).keys() <= {"seed"}

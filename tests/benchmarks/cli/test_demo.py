@@ -13,6 +13,8 @@ import pytest
 from benchmarks.cli import demo, demo_runs
 from benchmarks.cli.demo_runs import cells, clear, demo_specs, train_side_by_side
 from benchmarks.runs.errors import BadInput, RunFailed
+from benchmarks.runs.ownership import own
+from benchmarks.runs.spec_file import write_spec
 from benchmarks.runs.status import read_status
 from benchmarks.zoo import entry
 from tests.specs import spec_of
@@ -27,18 +29,59 @@ def test_the_demo_compares_a_safe_and_an_unsafe_agent_on_equal_terms():
     assert (safe.seed, safe.max_minutes) == (7, 3.0)
 
 
+def write_run(folder, spec):
+    folder.mkdir(parents=True)
+    write_spec(folder, spec, [])
+
+
 def test_an_earlier_demo_is_replaced_and_nothing_else(tmp_path):
-    clear(tmp_path, ["bsrp_lag"])  # nothing there yet
-    run = tmp_path / "runs" / "bsrp_lag"
-    run.mkdir(parents=True)
-    (run / "spec.json").write_text("{}")
+    specs = demo_specs(seed=1, minutes=3.0)
+    clear(tmp_path, specs)  # nothing there yet
+    for spec in demo_specs(seed=0, minutes=5.0):
+        write_run(tmp_path / "runs" / spec.method, spec)
     (tmp_path / "report.html").write_text("kept")
-    clear(tmp_path, ["bsrp_lag"])
+    clear(tmp_path, specs)
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     (tmp_path / "runs" / "thesis").mkdir(parents=True)
     with pytest.raises(BadInput, match="holds thesis, which no demo wrote"):
-        clear(tmp_path, ["bsrp_lag"])
+        clear(tmp_path, specs)
     assert (tmp_path / "runs" / "thesis").is_dir()
+
+
+@pytest.mark.parametrize("change", [{"steps": 777, "max_minutes": None}, {"cost_limit": 7.0}])
+def test_a_run_of_the_user_with_a_name_of_the_demo_is_kept(tmp_path, change):
+    specs = demo_specs(seed=0, minutes=3.0)
+    mine = specs[0]
+    if "cost_limit" in change:
+        mine = dataclasses.replace(mine, agent=dataclasses.replace(mine.agent, **change))
+    else:
+        mine = dataclasses.replace(mine, **change)
+    write_run(tmp_path / "runs" / mine.method, mine)
+    with pytest.raises(BadInput, match="holds bsrp_lag, which no demo wrote"):
+        clear(tmp_path, specs)
+    assert (tmp_path / "runs" / mine.method / "spec.json").is_file()
+
+
+def test_a_demo_that_still_trains_is_not_replaced(tmp_path):
+    specs = demo_specs(seed=0, minutes=3.0)
+    folders = [tmp_path / "runs" / spec.method for spec in specs]
+    for folder, spec in zip(folders, specs, strict=True):
+        write_run(folder, spec)
+    with own(folders[1]), pytest.raises(BadInput, match=r"in use: process \d+ .*another --out"):
+        clear(tmp_path, specs)
+    assert all((folder / "spec.json").is_file() for folder in folders)
+
+
+@pytest.mark.parametrize("linked", ["runs", "runs/bsrp_lag"])
+def test_a_demo_does_not_follow_links(tmp_path, linked):
+    specs = demo_specs(seed=0, minutes=3.0)
+    write_run(tmp_path / "real" / "runs" / "bsrp_lag", specs[0])
+    link = tmp_path / "out" / linked
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "real" / linked)
+    with pytest.raises(BadInput, match="which no demo wrote: choose another --out"):
+        clear(tmp_path / "out", specs)
+    assert (tmp_path / "real" / "runs" / "bsrp_lag" / "spec.json").is_file()
 
 
 def test_sigterm_ends_both_trainings(tmp_path, monkeypatch):
