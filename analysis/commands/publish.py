@@ -1,7 +1,8 @@
 """`publish`: figures, tables, page and README of a results folder, for `safedreamer publish`.
 
 Writes `figures/`, `tables/`, `report.html` and `README.md` from `runs/`, `wanted.csv` and
-`trials.csv` alone; the same records give the same bytes.
+`trials.csv` alone; the same records give the same bytes. All are written beside the old ones, which
+they replace at the end, folders as a whole.
 """
 
 from __future__ import annotations
@@ -39,23 +40,32 @@ def run(args: argparse.Namespace) -> str:
     folder = args.results[0]
     check_folder(folder)
     done = _done(load(folder / "runs").runs, folder)
-    for name in ("figures", "tables"):  # remove files that are no longer written
-        shutil.rmtree(folder / name, ignore_errors=True)
     title = args.title or _title(folder)
     reps = ("--reps", str(args.reps))
     drawn = (*reps, "--pair-reps", str(args.pair_reps))
     evaluated = scores(load(done))["return"].notna().any()
-    for command, out, options in (
-        ("tables", "tables", reps),
-        ("figures", "figures", (*drawn, "--formats", "png", "svg")),
-        ("report", "report.html", (*drawn, "--title", title)),
-    ):
-        if command == "tables" and not evaluated:
-            continue  # recordings of training only
-        words = [*map(str, done), "--out", str(folder / out), *options]
-        WRITERS[command].run(parser(command).parse_args(words))
-    text = summary(folder, title)
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    drafts: list[tuple[Path, Path]] = []  # each with the file or folder that it will replace
+    try:
+        for command, out, options in (
+            ("tables", "tables", reps),
+            ("figures", "figures", (*drawn, "--formats", "png", "svg")),
+            ("report", "report.html", (*drawn, "--title", title)),
+        ):
+            place = (folder / out).resolve()
+            draft = place.with_name(f".{out}.draft")
+            _remove(draft)  # of a publish that was killed
+            drafts.append((draft, place))
+            if command == "tables" and not evaluated:
+                continue  # recordings of training only
+            words = [*map(str, done), "--out", str(draft), *options]
+            WRITERS[command].run(parser(command).parse_args(words))
+        text = summary(folder, title)
+        drafts.append(_drafted(text, (folder / "README.md").resolve()))
+        for draft, place in drafts:
+            _swap(draft, place)
+    finally:
+        for draft, _ in drafts:
+            _remove(draft)
     show_claims(text, folder.resolve())
     return f"wrote README.md, report.html, figures and tables of {len(done)} runs in {folder}"
 
@@ -91,7 +101,37 @@ def show_claims(text: str, folder: Path) -> None:
     page = front.read_text(encoding="utf-8")
     block = re.compile(f"{re.escape(begin)}\n.*?{re.escape(end)}", re.DOTALL)
     shown = f"{begin}\n{found[1].strip()}\n{end}"
-    front.write_text(block.sub(lambda _: shown, page), encoding="utf-8")
+    draft, place = _drafted(block.sub(lambda _: shown, page), front)
+    draft.replace(place)
+
+
+def _drafted(text: str, place: Path) -> tuple[Path, Path]:
+    """Write a text beside the file that it will replace; returns both files."""
+    draft = place.with_name(f".{place.name}.draft")
+    try:
+        draft.write_text(text, encoding="utf-8")
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+    return draft, place
+
+
+def _swap(draft: Path, place: Path) -> None:
+    """Put the draft, or nothing if there is none, in the place of a file or folder."""
+    old = place.with_name(f".{place.name}.old")
+    _remove(old)
+    if place.exists():
+        place.rename(old)
+    if draft.exists():
+        draft.rename(place)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _title(folder: Path) -> str:

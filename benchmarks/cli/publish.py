@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import os
 import sys
@@ -193,5 +194,6 @@ def write_wanted(suites: Sequence[Suite], file: Path) -> None:
             rows.setdefault(spec.run_id, (spec.run_id, *about, spec.steps, minutes))
     if not rows:
         return
-    with file.open("w", newline="", encoding="utf-8") as out:
-        csv.writer(out, lineterminator="\n").writerows([WANTED, *rows.values()])
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([WANTED, *rows.values()])
+    replace_text(file, text.getvalue())

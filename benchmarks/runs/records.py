@@ -12,6 +12,7 @@ over the episode; `wall_seconds` counts from the start of the run, resumes inclu
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 from collections.abc import Iterable, Mapping
@@ -114,11 +115,24 @@ class RecordWriter(Appended):
 
 
 def write_records(path: str | os.PathLike[str], rows: Iterable[EpisodeRecord]) -> None:
-    """Write these records to a file, replacing an existing one."""
-    Path(path).unlink(missing_ok=True)
-    with RecordWriter(path) as writer:
-        for row in rows:
-            writer.write(row)
+    """Write these records to a file, replacing an existing one once all are written.
+
+    An OSError without a file, as of a full disk, gets its name.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{os.getpid()}.records.tmp")
+    try:
+        temporary.unlink(missing_ok=True)  # of a process that was killed
+        with RecordWriter(temporary) as writer:
+            for row in rows:
+                writer.write(row)
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            error.filename = os.fspath(path)
+        raise
 
 
 def check_header(path: str | os.PathLike[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import shutil
@@ -77,7 +78,53 @@ def test_the_same_records_give_the_same_files_anywhere(campaign, tmp_path):
     assert {"README.md", "report.html", "tables/comparison.md"} <= first.keys()
     assert "figures/curves-pointgoal1-coordinates.png" in first
     assert "figures/old.png" not in first
+    assert not [name for name in first if name.startswith(".")]
     assert not any(str(tmp_path).encode() in data for data in first.values())
+
+
+@pytest.mark.parametrize("writer", ["figures", "report"])
+def test_a_publish_that_fails_leaves_what_was_there(campaign, monkeypatch, writer):
+    before = {}
+    for name in ("figures/own.png", "tables/own.csv", "report.html", "README.md"):
+        (campaign / name).parent.mkdir(exist_ok=True)
+        (campaign / name).write_text(f"old {name}")
+        before[campaign / name] = f"old {name}"
+
+    def full(args):
+        raise OSError(errno.ENOSPC, "No space left on device", str(args.out))
+
+    monkeypatch.setattr(f"analysis.commands.{writer}.run", full)
+    if writer == "report":
+        monkeypatch.setattr("analysis.commands.figures.run", lambda args: args.out.mkdir())
+    there = sorted(campaign.iterdir())
+    assert main(["publish", str(campaign), "--reps", "20", "--pair-reps", "20"]) == 2
+    assert {file: file.read_text() for file in before} == before
+    assert sorted(campaign.iterdir()) == there
+
+
+def test_drafts_replace_what_was_there_through_links_too(campaign, monkeypatch, tmp_path):
+    """The writers are replaced by ones that write a file."""
+
+    def write(args):
+        if "html" in args.out.name:
+            args.out.write_text("new")
+        else:
+            args.out.mkdir()
+            (args.out / "new").touch()
+
+    for name in ("tables", "figures", "report"):
+        monkeypatch.setattr(f"analysis.commands.{name}.run", write)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "old").touch()
+    (campaign / "figures").symlink_to(tmp_path / "elsewhere")
+    (campaign / "tables").mkdir()
+    (campaign / "tables" / "old").touch()
+    assert main(["publish", str(campaign)]) == 0
+    assert (campaign / "figures").is_symlink()
+    for name in ("figures", "tables"):
+        assert [file.name for file in (campaign / name).iterdir()] == ["new"]
+    assert (campaign / "report.html").read_text() == "new"
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_the_readme_says_what_the_records_say(campaign):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from pathlib import Path
 
@@ -66,6 +67,17 @@ def test_a_suite_that_is_unknown_leaves_the_wanted_runs_alone(done: list[Path], 
     assert (tmp_path / WANTED_FILE).read_text() == "as before"
     assert publish.main([str(tmp_path), "--suites", "demo", "--records-only"]) == 0
     assert (tmp_path / WANTED_FILE).read_text().startswith("run_id,")
+
+
+def test_a_full_disk_leaves_the_wanted_runs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / WANTED_FILE).write_text("as before")
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        publish.write_wanted([load("demo")], tmp_path / WANTED_FILE)
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["as before"]
 
 
 def test_a_run_of_two_suites_is_wanted_once_under_the_name_of_the_first(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 
 import numpy as np
 import pytest
@@ -115,6 +116,20 @@ def test_reading_folders_and_missing_files(tmp_path):
         assert list(read_records(path)["run_id"]) == ["abc"]
     with pytest.raises(FileNotFoundError, match="b"):
         read_records(tmp_path / "b")
+
+
+def test_records_that_cannot_be_written_leave_the_file_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "evaluation.csv"
+    write_records(path, [RECORD])
+    before = path.read_text()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as a write, without a file
+
+    monkeypatch.setattr(RecordWriter, "write", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*evaluation\.csv"):
+        write_records(path, [RECORD, RECORD])
+    assert [file.read_text() for file in tmp_path.iterdir()] == [before]
 
 
 def test_a_row_cut_off_is_left_out_and_a_damaged_one_is_named(tmp_path):
