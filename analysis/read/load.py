@@ -32,12 +32,13 @@ def load(
     """Every run at or below the given folders, of the given Parquet files (`safedreamer export`),
     and of `parts`, which were read by other means.
 
-    Raises FileNotFoundError for a missing folder, ValueError for a file that is not an export and
-    if no path is given.
+    Raises FileNotFoundError for a missing folder, ValueError for a file that is not an export, if
+    no path is given, and if there is no run at or below the paths.
     """
     found: dict[Path, tuple[str, str]] = {}  # folder -> name, format
     read = list(parts)
-    for path in [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(p) for p in paths]:
+    roots = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(p) for p in paths]
+    for path in roots:
         if path.is_file() and path.suffix == ".parquet":
             read.append(parquet.read(path))
             continue
@@ -47,7 +48,8 @@ def load(
             name = Path(path.resolve().name, folder.relative_to(path)).as_posix()
             found.setdefault(folder.resolve(), (name, kind))
     if not found and not read:
-        raise ValueError("no folder given")
+        given = ", ".join(map(str, roots))
+        raise ValueError(f"no run at or below {given}" if given else "no folder given")
     often = Counter(name for name, _ in found.values())
     named = [
         (name if often[name] == 1 else str(folder), folder, kind)
@@ -71,16 +73,24 @@ def _foreign(kind: str, folder: Path, name: str) -> Part:
 
 
 def _run_folders(root: Path) -> Iterator[tuple[Path, str]]:
-    """(folder, format) of the runs at or below `root` in sorted order, and of empty folders."""
-    for base, subfolders, files in os.walk(root):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        names = {*files, *subfolders}
-        if REPORT_FILE in names:
-            continue
-        kind = _format(names)
-        if kind:
-            subfolders.clear()
-            yield Path(base), kind
+    """(folder, format) of the runs at or below `root` in sorted order, and of empty folders.
+
+    Links are followed, each folder once, after all that is found without them.
+    """
+    seen: set[str] = set()  # a link may lead to a folder that contains it
+    waiting = [str(root)]
+    for start in waiting:
+        for base, subfolders, files in os.walk(start):
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            names = {*files, *subfolders}
+            place = os.path.realpath(base)
+            kind = "" if REPORT_FILE in names else _format(names)
+            if place in seen or kind:
+                subfolders.clear()
+            if kind and place not in seen:
+                yield Path(base), kind
+            seen.add(place)
+            waiting += [path for name in subfolders if os.path.islink(path := f"{base}/{name}")]
 
 
 def _format(names: set[str]) -> str:

@@ -246,7 +246,13 @@ def _videos(roots: Iterable[Path], out: Path, embed_mb: float) -> tuple[list[dic
 
 
 def _video_files(root: Path) -> Iterable[Path]:
-    for base, folders, files in os.walk(root):
+    seen: set[str] = set()  # a link may lead to a folder that contains it
+    for base, folders, files in os.walk(root, followlinks=True):
+        place = os.path.realpath(base)
+        if place in seen:
+            folders.clear()
+            continue
+        seen.add(place)
         folders[:] = [
             name for name in folders if name not in SKIPPED_FOLDERS and not name.startswith(".")
         ]

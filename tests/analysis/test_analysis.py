@@ -3,6 +3,7 @@ all its files.
 """
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -210,6 +211,28 @@ def test_spec_that_contradicts_the_records_is_noted(tmp_path):
 def test_empty_folder_is_shown(sweep):
     (sweep / "osrp-9").mkdir()
     assert run_row(load([sweep]), "osrp-9")["status"] == "empty folder"
+
+
+def test_links_to_runs_are_followed_once_and_without_end(sweep, tmp_path_factory):
+    real = write_run(tmp_path_factory.mktemp("disk") / "mine", "osrp", 8, evals=[(4000, 1.0, 1.0)])
+    before = load([sweep]).runs["run"].tolist()
+    (sweep / "linked").symlink_to(real)
+    (sweep / "again").symlink_to(sweep / "osrp-0")  # its name stays that of the folder
+    (sweep / "loop").symlink_to(sweep)
+    (sweep / "nothing").symlink_to(sweep / "gone")
+    assert sorted(load([sweep]).runs["run"]) == sorted([*before, f"{sweep.name}/linked"])
+    (sweep / "link-of-links").symlink_to(real.parent)
+    assert len(load([sweep]).runs) == len(before) + 1
+    for where in (sweep / "linked", sweep / "link-of-links", real):
+        assert load([where]).runs["method"].tolist() == ["osrp"]
+
+
+def test_folders_without_runs_are_named(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ValueError, match=f"no run at or below {re.escape(str(tmp_path))}"):
+        load([tmp_path])
+    with pytest.raises(ValueError, match="no folder given"):
+        load([])
 
 
 def test_wrong_path_names_the_nearest(sweep):

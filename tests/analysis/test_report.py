@@ -184,6 +184,14 @@ def test_many_videos_are_linked_beside_the_page(folder, tmp_path, without_figure
     assert "1 videos of 0 MB are linked" in text
 
 
+def test_videos_of_linked_runs_are_shown_once(folder, tmp_path):
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "run").symlink_to(folder / "osrp-0")
+    (tmp_path / "linked" / "loop").symlink_to(tmp_path / "linked")
+    videos, _ = page._videos([tmp_path / "linked"], tmp_path / "r.html", 0.0)
+    assert [Path(video["source"]).name for video in videos] == ["episode-0.mp4"]
+
+
 def test_runs_can_be_judged_at_equal_progress(folder, without_figures):
     text = page.page(
         load.load([folder]), folder / "r.html", [], page.PageConfig(at=2000, gallery=FEW.gallery)
