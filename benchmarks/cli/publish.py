@@ -99,7 +99,7 @@ def _keep(member: Member, chosen: PublishArgs) -> list[str]:
 
 def final_evaluation(member: Member, episodes: int) -> bool:
     """Evaluate the run's newest checkpoint on unseen layouts into `final.csv` in its folder, unless
-    that is done.
+    that is done with as many episodes.
 
     Returns whether the run has a checkpoint; without one nothing is done.
     """
@@ -107,12 +107,16 @@ def final_evaluation(member: Member, episodes: int) -> bool:
     from benchmarks.methods.saved import newest
     from benchmarks.runs.files import CHECKPOINTS
 
+    evaluated = _evaluated(member.folder / FINAL_FILE)
     if not any((member.folder / CHECKPOINTS).glob("[0-9]*")):
         if not (member.folder / FINAL_FILE).exists():
             print(printable(f"no checkpoint and no final evaluation: {member.folder.name}"))
+        elif evaluated and evaluated[1] != episodes:
+            kept = f"its final evaluation of {evaluated[1]} episodes stays, not {episodes}"
+            print(printable(f"no checkpoint: {member.folder.name}; {kept}"))
         return False
     found = Trained(*newest(member.folder))
-    if _evaluated_at(member.folder / FINAL_FILE) == found.env_steps:
+    if evaluated == (found.env_steps, episodes):
         return True
     print(printable(f"final evaluation of {member.folder.name}"), flush=True)
     out = member.folder / f".{FINAL_FILE}.tmp"
@@ -130,10 +134,14 @@ def final_evaluation(member: Member, episodes: int) -> bool:
     return True
 
 
-def _evaluated_at(final: Path) -> int | None:
-    """Simulator steps of the policy in a final evaluation; None without a complete one."""
+def _evaluated(final: Path) -> tuple[int, int] | None:
+    """Simulator steps of the policy in a final evaluation, and its episodes, including those that
+    were lost with their environments; None without a complete one.
+    """
     rows, damage = read_rows(final) if final.exists() else ((), {})
-    return rows[0].env_steps if rows and not damage else None
+    if not rows or damage:
+        return None
+    return rows[0].env_steps, max(row.episode for row in rows) - UNSEEN_EPISODE + 1
 
 
 def publish_policy(member: Member) -> None:
@@ -148,8 +156,9 @@ def publish_policy(member: Member) -> None:
     name = entry.entry_name(member.spec)
     if name in entry.names():
         card = entry.find(name).card
-        there = card["run_id"], card["trained"]["env_steps"]
-        if there == (member.run_id, newest(member.folder).env_steps):
+        there = card["run_id"], card["trained"]["env_steps"], card["scores"]["episodes"]
+        scored = len(read_rows(member.folder / FINAL_FILE).records)
+        if there == (member.run_id, newest(member.folder).env_steps, scored):
             return
     added = add(member.folder)
     print(printable(f"zoo:{added.name}"), flush=True)

@@ -60,6 +60,26 @@ def test_the_final_evaluation_is_on_unseen_layouts_and_made_once(run):
     assert (run / FINAL_FILE).stat().st_mtime_ns == before
 
 
+def test_another_number_of_episodes_is_evaluated_again(run, added, tmp_path, monkeypatch, capsys):
+    other = tmp_path / "run"
+    shutil.copytree(run, other)
+    assert final_evaluation(member(other), 2)
+    assert list(read_records(other / FINAL_FILE)["episode"]) == [1000, 1001]
+    published = []
+    monkeypatch.setattr(entry, "ROOT", added.folder.parents[2])
+    monkeypatch.setattr(adding, "add", lambda folder: published.append(folder) or added)
+    publish_policy(member(other))
+    assert published == [other]  # the scores of its card are of 20 episodes
+    shutil.rmtree(other / "checkpoints")
+    capsys.readouterr()
+    assert not final_evaluation(member(other), 2)
+    assert capsys.readouterr().out == ""
+    assert not final_evaluation(member(other), 20)
+    said = "no checkpoint: run; its final evaluation of 2 episodes stays, not 20\n"
+    assert capsys.readouterr().out == said
+    assert len(read_records(other / FINAL_FILE)) == 2
+
+
 def test_a_run_without_checkpoint_is_not_evaluated(tmp_path, capsys):
     (tmp_path / SPEC_FILE).write_text(
         json.dumps({"run_id": "a", "spec": to_dict(spec_of("bsrp_lag")), "starts": []})
