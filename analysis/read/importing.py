@@ -1,6 +1,7 @@
 """Results of other programs with a map of their columns: `--import PATH ours=theirs ...`.
 
-A path is a file, a folder, or a glob pattern. `return=ep_ret` names a column of a CSV file or a
+A path is a file, a folder, or a glob pattern; a word that names an existing file or folder is that
+path, whatever characters it has. `return=ep_ret` names a column of a CSV file or a
 TensorBoard tag; if no column has that name, as in `method=theirs`, it is the value of all rows.
 """
 
@@ -31,21 +32,35 @@ USAGE = "--import PATH [return=COLUMN cost=COLUMN env_steps=COLUMN method=NAME t
 def read(words: Sequence[str]) -> list[Part]:
     """The runs of `PATH ... KEY=VALUE ...`.
 
-    Raises ValueError for a path without files or a map that does not fit them.
+    Raises ValueError for a path without files, for an option that is given twice, and for a map
+    that does not fit the files.
     """
-    given = [word for word in words if re.match(r"[a-z_]+=", word)]
-    options = dict(word.split("=", 1) for word in given)
-    paths = [word for word in words if word not in given]
+    options: dict[str, str] = {}
+    paths: dict[str, list[str]] = {}
+    for word in words:
+        files = _files(word)
+        if files or not re.match(r"[a-z_]+=", word):
+            paths[word] = files
+            continue
+        name, value = word.split("=", 1)
+        if name in options:
+            raise ValueError(f"--import: {name}={options[name]} and {word}; give {name} once")
+        options[name] = value
     if not paths:
         raise ValueError(f"give a file, a folder or a pattern: {USAGE}")
     found: dict[Path, Path] = {}  # each once, though several files of a folder may match
-    for pattern in paths:
-        matches = sorted(glob.glob(os.path.expanduser(pattern), recursive=True))
-        if not matches:
+    for pattern, files in paths.items():
+        if not files:
             raise ValueError(f"--import {pattern}: no such file or folder")
-        for path in map(_source, map(Path, matches)):
+        for path in map(_source, map(Path, files)):
             found.setdefault(path.resolve(), path)
     return [_one(path, options) for path in found.values()]
+
+
+def _files(pattern: str) -> list[str]:
+    """The file or folder of that name, else those that match the pattern."""
+    pattern = os.path.expanduser(pattern)
+    return [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern, recursive=True))
 
 
 def _source(path: Path) -> Path:

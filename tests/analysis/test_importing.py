@@ -120,6 +120,29 @@ def test_a_map_that_does_not_fit_is_refused(folder: Path, words: str, message: s
         importing.read(words.split())
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["imp [half size]/p.csv", "imp [half size]/*.csv", "seed=0/p.csv", "seed=0/*.csv"],
+)
+def test_a_path_with_characters_of_patterns_and_options_is_a_path(folder: Path, path: str):
+    file = folder / path.replace("*", "p")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text((folder / "theirs" / "seed0.csv").read_text())
+    if "/*" in path and "[" in path:
+        path = path.replace("[", "[[]")
+    words = "return=ep_ret cost=ep_cost env_steps=step method=theirs seed=5".split()
+    (part,) = importing.read([path, *words, f"task={TASK}"])
+    assert part.episodes["return"].tolist() == [-0.42, 3.17, 7.9]
+    assert [facts["seed"] for facts in part.facts] == [5]
+
+
+def test_an_option_that_is_given_twice_is_refused(folder: Path):
+    words = "theirs/*.csv return=ep_ret cost=ep_cost env_steps=step method=theirs method=x"
+    message = "method=theirs and method=x; give method once"
+    with pytest.raises(ValueError, match=message):
+        importing.read(words.split())
+
+
 def test_scalars_are_plain_values_or_tensors(tmp_path: Path):
     plain, tensor, text = Event(step=3), Event(step=4), Event(step=5)
     plain.summary.value.add(tag="a", simple_value=1.5)
