@@ -7,6 +7,7 @@ the arguments are parsed, so that --help loads neither pandas nor matplotlib.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import sys
 import time
@@ -218,9 +219,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             text = importlib.import_module(f"analysis.commands.{argv[0]}").run(args)
         except (OSError, ValueError) as error:
-            named = isinstance(error, FileNotFoundError | ValueError) or error.filename is not None
-            if not named:
-                raise  # an error of stdout, or a bug
+            if not isinstance(error, FileNotFoundError | ValueError) and error.filename is None:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise  # an error of stdout, or a bug
+                places = [getattr(args, "out", None), *getattr(args, "results", ())]
+                error.filename = next((str(place) for place in places if place), None)
             print(printable(f"safedreamer: error: {error}"), file=sys.stderr)
             return 2
         taken = f" in {time.perf_counter() - started:.1f} s" if COMMANDS[argv[0]].timed else ""

@@ -29,7 +29,11 @@ def main(args: Sequence[str]) -> int:
     found, status = chosen.readable()
     out = chosen.out or chosen.folder / "records.parquet"
     check_file(out)
-    rows, empty, damage = export(found, out)
+    try:
+        rows, empty, damage = export(found, out)
+    except OSError as error:
+        error.filename = error.filename or str(out)  # the error of a full disk has none
+        raise
     for member in empty:
         print(printable(f"no records yet ({member.shown}): {member.folder.name}"))
     for line in damage:

@@ -26,6 +26,7 @@ from benchmarks.cli.playing import Policy, run
 from benchmarks.process.compilation import forget_compiled
 from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.files import FINAL_FILE, STATUS_FILE, WANTED_FILE
+from benchmarks.runs.places import check_folder
 from benchmarks.runs.plain_text import printable
 from benchmarks.runs.records import FINAL, read_rows
 from benchmarks.runs.writing import replace_text
@@ -69,6 +70,9 @@ def main(args: Sequence[str]) -> int:
     from benchmarks.suites.reading import load
     from benchmarks.sweep.members import State, look_for
 
+    if not chosen.folder.is_dir():
+        raise BadInput(f"no folder {chosen.folder}; give the results folder of a sweep")
+    check_folder(chosen.folder, "RESULTS")
     suites = [load(name) for name in chosen.suites]
     found, damaged = look_for(chosen.folder)  # none in a folder of recordings
     failed = [str(error) for error in damaged.values()]

@@ -13,9 +13,12 @@ from analysis.commands.main import main as analysis
 from benchmarks.cli import app
 from benchmarks.cli.common import program
 from benchmarks.faults.inject import InjectOptions
+from benchmarks.process.exits import FAILED, explained
 from benchmarks.process.stdout import ending_quietly, going_on
 from benchmarks.runs import places
 from benchmarks.runs.errors import BadInput
+from tests.analysis_runs import write_run
+from tests.sweep_folders import submit, suite
 
 TOY = ["--preset", "debug", "--task", "tests.fakes.toys:shore", "--obs", "default"]
 COMMANDS = {
@@ -87,6 +90,56 @@ def test_programs_of_their_own_refuse_like_commands(capsys):
     assert lines == ["python -m x: error: no", "python -m x: error: --out is given twice"]
 
 
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOENT]
+)
+@pytest.mark.parametrize("file", ["a/b.csv", None])
+def test_a_file_that_cannot_be_written_is_one_line(number, file, capsys):
+    def command() -> int:
+        raise OSError(number, os.strerror(number), *[file] * (file is not None))
+
+    assert explained("safedreamer", command) == FAILED
+    where = f"{file}: " if file else ""
+    assert capsys.readouterr().err == f"safedreamer: error: {where}{os.strerror(number)}\n"
+
+
+def test_other_errors_of_the_system_keep_their_traceback():
+    def command() -> int:
+        raise OSError(errno.EBADF, "a bug")
+
+    with pytest.raises(OSError, match="a bug"):
+        explained("safedreamer", command)
+
+
+def full_disk(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")  # as a write, without a file
+
+
+def test_an_export_to_a_full_disk_names_its_file(tmp_path, monkeypatch, capsys):
+    submit(tmp_path, suite(seeds="0"))
+    monkeypatch.setattr("benchmarks.sweep.export.export", full_disk)
+    assert app.main(["export", str(tmp_path)]) == FAILED
+    file = tmp_path / "records.parquet"
+    assert capsys.readouterr().err == f"safedreamer: error: {file}: No space left on device\n"
+
+
+def test_tables_on_a_full_disk_name_their_folder(tmp_path, monkeypatch, capsys):
+    write_run(tmp_path / "runs" / "a", "osrp", evals=[(4000, 1.0, 1.0)])
+    monkeypatch.setattr(Path, "write_text", full_disk)
+    out = tmp_path / "t"
+    assert analysis(["tables", str(tmp_path / "runs"), "--out", str(out), "--reps", "20"]) == 2
+    said = capsys.readouterr().err
+    assert said == f"safedreamer: error: [Errno 28] No space left on device: '{out}'\n"
+
+
+@pytest.mark.parametrize("words", [["--suites", "demo", "--records-only"], []])
+def test_publish_needs_its_folder(tmp_path, capsys, words):
+    assert app.main(["publish", str(tmp_path / "nowhere"), *words]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"safedreamer: error: no folder {tmp_path / 'nowhere'}; give")
+    assert said.count("\n") == 1 and not (tmp_path / "nowhere").exists()
+
+
 TWICE = ["--out", "a", "--out=b"]
 
 
@@ -141,6 +194,14 @@ def test_what_works_goes_on_without_its_output(lost, capfd, monkeypatch, tmp_pat
     why = {"closed": "Broken pipe", "full": "No space left on device"}[into]
     said = "safedreamer: the output cannot be written ({}); safedreamer goes on without it\n"
     assert capfd.readouterr().err == said.format(why)
+
+
+def test_a_list_whose_output_is_lost_ends_as_before(lost, capfd, monkeypatch):
+    into, stream = lost
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert app.main(["methods"]) == {"closed": 141, "full": 1}[into]
+    said = "safedreamer: error: the output cannot be written (No space left on device)\n"
+    assert capfd.readouterr().err == {"closed": "", "full": said}[into]
 
 
 def test_what_only_shows_something_ends(lost, capfd, monkeypatch):
