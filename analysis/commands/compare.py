@@ -40,7 +40,14 @@ NOTE = (
 
 
 def run(args: argparse.Namespace) -> str:
-    """Return the tests and, for methods, the plan of seeds as Markdown."""
+    """Return the tests and, for methods, the plan of seeds as Markdown.
+
+    Raises ValueError if A is B, and for a power that no number of seeds has.
+    """
+    if args.a == args.b:
+        raise ValueError(f"A and B are both {args.a}: give two different {args.by}s")
+    if args.power >= 1.0:
+        raise ValueError(f"--power {args.power:g}: no number of seeds is certain; give less than 1")
     scores = metrics.scores(inputs.read(args), args.last)
     parts = []
     for name in args.metric:

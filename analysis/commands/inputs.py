@@ -10,10 +10,11 @@ from analysis.commands.main import EQUAL
 from analysis.read import importing
 from analysis.read.load import load
 from analysis.results.frames import Results
-from analysis.results.judge import join_observations, set_cost_limit
+from analysis.results.judge import join_observations, set_cost_limit, usable
 from analysis.statistics.metrics import equal_progress
 from benchmarks.runs.plain_text import printable
 from benchmarks.runs.ranges import check_number
+from benchmarks.runs.records import TRAIN
 
 
 def read(args: argparse.Namespace) -> Results:
@@ -36,7 +37,8 @@ def read(args: argparse.Namespace) -> Results:
 def step(text: str | None, results: Results) -> int | None:
     """The simulator step of `--at`; None for the end of each run.
 
-    Raises ValueError for anything but a number or EQUAL.
+    Raises ValueError for anything but a number or EQUAL, and for a number below the first
+    evaluation of all runs.
     """
     if text is None:
         return None
@@ -44,9 +46,17 @@ def step(text: str | None, results: Results) -> int | None:
         return equal_progress(results)
     try:
         check_number("at", float(text))
-        return int(float(text))
+        at = int(float(text))
     except (ValueError, OverflowError):
         raise ValueError(f"--at {text}: give a number of simulator steps or '{EQUAL}'") from None
+    judged = usable(results)
+    steps = judged.loc[judged["split"] != TRAIN, "env_steps"]
+    if len(steps) and at < steps.min():
+        raise ValueError(
+            f"no run has evaluations up to simulator step {at:,}; the first is at "
+            f"{steps.min():,}: give a larger --at"
+        )
+    return at
 
 
 def folder(args: argparse.Namespace) -> Path:

@@ -32,9 +32,9 @@ def paired(scores: pd.DataFrame, metric: str, a: str, b: str, by: str = "method"
     Args:
         by: "method" compares two methods; "tag" compares runs with tag a and tag b of each method
             that has both.
-    Pairs share method (for tags), task, observation and seed. A task with fewer than three pairs is
-    not tested: NaN, and not `changed`. Raises NoPairs when there are no pairs, ValueError when
-    there are several runs for one side of a pair.
+    Pairs share method (for tags), task, observation and seed. Fewer than three pairs, of a task or
+    of all, are not tested: NaN, and not `changed`. Raises NoPairs when there are no pairs,
+    ValueError when there are several runs for one side of a pair.
     """
     pairs = _pairs(scores, metric, a, b, by)
     rows, groups = [], []
@@ -46,7 +46,8 @@ def paired(scores: pd.DataFrame, metric: str, a: str, b: str, by: str = "method"
     first = {"method": ALL if by == "tag" else f"{b} - {a}", "task": ALL, "obs": ""}
     first |= {"pairs": len(pairs), **table[["mean_a", "mean_b", "difference"]].mean()}
     first["low"], first["high"] = _overall_interval(groups)
-    first["p"] = first["p_corrected"] = permutation_p(groups)
+    tested = len(pairs) >= MIN_RUNS
+    first["p"] = first["p_corrected"] = permutation_p(groups) if tested else float("nan")
     if by == "method":
         table["method"] = first["method"]
     table = pd.concat([pd.DataFrame([first]), table], ignore_index=True)

@@ -85,13 +85,24 @@ def test_runs_that_name_no_task_are_left_out_with_a_warning(tmp_path, capsys):
     [
         (["--at", "soon"], "--at soon: give a number of simulator steps or 'equal'"),
         (["--metrics", "reward"], "no metric 'reward'; there are return"),
-        (["--at", "10"], "no run has evaluations"),
+        (
+            ["--at", "10"],
+            "no run has evaluations up to simulator step 10; the first is at 1,000: give a larger",
+        ),
     ],
 )
 def test_mistakes_get_one_line(sweep, tmp_path, capsys, arguments, expected):
     assert main(["tables", str(sweep), "--out", str(tmp_path / "t"), *arguments]) == 2
     assert expected in capsys.readouterr().err
     assert not (tmp_path / "t").exists()
+
+
+@pytest.mark.parametrize("command", ["figures", "report"])
+def test_a_step_below_the_first_evaluation_is_refused(sweep, tmp_path, capsys, command):
+    out = tmp_path / "out"
+    assert main([command, str(sweep), "--out", str(out), "--at", "999"]) == 2
+    assert "the first is at 1,000: give a larger --at" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_number_out_of_range_gets_one_line_and_status_2(sweep, tmp_path, capsys):
@@ -113,6 +124,20 @@ def test_compare_prints_test_and_plan(sweep, capsys):
         "osrp and ppo have no task and seed in common; there are osrp, osrp_lag"
         in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["osrp", "osrp"], "A and B are both osrp: give two different methods"),
+        (["paper", "paper", "--by", "tag"], "A and B are both paper: give two different tags"),
+        (["osrp", "osrp_lag", "--power", "1"], "--power 1: no number of seeds is certain"),
+    ],
+)
+def test_comparisons_without_an_answer_get_one_line(sweep, capsys, arguments, expected):
+    assert main(["compare", str(sweep), *arguments]) == 2
+    said = capsys.readouterr()
+    assert expected in said.err and said.err.count("\n") == 1 and said.out == ""
 
 
 def test_compare_of_tags(tmp_path, capsys):

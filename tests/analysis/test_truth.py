@@ -318,6 +318,16 @@ def test_paired_finds_the_task_that_changed():
     )
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1)])
+def test_below_three_pairs_nothing_is_tested(shape):
+    a = np.zeros(shape)
+    few = paired.paired(frame({"a": a, "b": a + 1.0}), "return", "a", "b")
+    assert few["p"].isna().all() and few["p_corrected"].isna().all() and not few["changed"].any()
+    assert (few["difference"] == 1.0).all()
+    single = paired.paired(frame({"a": np.zeros((3, 1)), "b": np.ones((3, 1))}), "return", "a", "b")
+    assert single["p"].notna().tolist() == [True, False, False, False]  # three pairs of all tasks
+
+
 def test_two_tags_of_a_method_are_paired_by_seed():
     values = np.random.default_rng(11).normal(10.0, 3.0, (3, 4))
     before, after = (
