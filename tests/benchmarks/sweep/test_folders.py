@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.methods.saved import load_spec
-from benchmarks.runs import attempts, heartbeat
+from benchmarks.runs import attempts
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import ATTEMPTS_FILE, SPEC_FILE, STATUS_FILE
 from benchmarks.runs.folder import check
 from benchmarks.sweep.filters import select
-from benchmarks.sweep.members import look_for, member, members
+from benchmarks.sweep.members import file_clock, look_for, member, members
 from benchmarks.sweep.plan import make_plan
 from benchmarks.sweep.prepare import drop, prepare, still_wanted
 from tests.sweep_folders import entries, stand, submit, suite
@@ -108,11 +108,10 @@ def test_clocks_that_differ_change_nothing(folders, monkeypatch, whose, ahead_se
             os.utime(folder / ATTEMPTS_FILE, (dated - 1, dated - 1))
     if whose == "ours":
         now = time.time()
-        monkeypatch.setattr(heartbeat.time, "time", lambda: now + ahead_seconds)
+        monkeypatch.setattr("benchmarks.sweep.members.time.time", lambda: now + ahead_seconds)
     elif whose == "the file system's":
-        probe = heartbeat.file_clock
         monkeypatch.setattr(
-            "benchmarks.sweep.members.file_clock", lambda folder: probe(folder) + ahead_seconds
+            "benchmarks.sweep.members.file_clock", lambda folder: file_clock(folder) + ahead_seconds
         )
     assert [member(folder).state for folder in folders[:2]] == ["running", "stale"]
     seen = {each.folder: each.state for each in members(folders[0].parents[1])}
@@ -120,8 +119,8 @@ def test_clocks_that_differ_change_nothing(folders, monkeypatch, whose, ahead_se
 
 
 def test_where_nothing_can_be_written_our_clock_has_to_do(tmp_path):
-    assert abs(heartbeat.file_clock(tmp_path) - time.time()) < 5 and list(tmp_path.iterdir()) == []
-    assert abs(heartbeat.file_clock(Path("/proc")) - time.time()) < 5
+    assert abs(file_clock(tmp_path) - time.time()) < 5 and list(tmp_path.iterdir()) == []
+    assert abs(file_clock(Path("/proc")) - time.time()) < 5
 
 
 def test_one_probe_is_enough_for_a_scan(tmp_path, folders, monkeypatch):
