@@ -27,6 +27,7 @@ from benchmarks.runs.files import (
     STATUS_FILE,
     SWEEP_FILE,
 )
+from benchmarks.runs.identity import settings_id
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.reading import DamagedFile, is_a, read_lines, read_object
 from benchmarks.runs.records import LARGEST_INT
@@ -83,6 +84,7 @@ def _read_run(name: str, folder: Path) -> tuple[pa.Table, dict[str, Any], list[D
         "state": state,
         "budget_env_steps": _spec_number(saved, "steps"),
         "cost_limit": _spec_number(saved, "cost_limit"),
+        "settings_id": settings_id(saved["spec"]) if _object(saved.get("spec")) else "",
         **_provenance(saved),
         "notes": "; ".join(notes),
     }

@@ -21,6 +21,7 @@ from analysis.results.frames import (
 from analysis.results.labels import label
 from benchmarks.runs.records import EVAL, TRAIN
 
+INTERNAL = ("problem", "settings_id", "rows", "gap")  # columns that only this module needs
 LARGEST_VALUE = 1e12  # of a return or a cost; means and axes of larger ones overflow
 
 
@@ -61,7 +62,7 @@ def assemble(
     for at, column in enumerate(("variant", "label"), start=1):
         episodes.insert(at, column, names[column].to_numpy(dtype=object)[where])
     order = ["run", *IDENTITY, "variant", "label", "status", "used"]
-    rest = [c for c in runs.columns if c not in (*order, "problem", "rows", "gap")]
+    rest = [c for c in runs.columns if c not in (*order, *INTERNAL)]
     return Results(episodes, runs[order + rest], damage_frame() if damage is None else damage)
 
 
@@ -141,8 +142,9 @@ def _status(row: Mapping[str, Any]) -> Status:
 def _mark_duplicates(runs: pd.DataFrame, notes: dict[str, list[str]]) -> None:
     """Of runs with the same run id, use the one that got furthest and mark the others.
 
-    Runs that share only label, task and seed get a note. Runs with different tags are no
-    duplicates: tags may distinguish versions of the code, which a run id does not.
+    Runs that share only label, task and seed get a note, and so do those of one label with other
+    settings. Runs with different tags are no duplicates: tags may distinguish versions of the code,
+    which a run id does not.
     """
     order = runs[runs["used"]].sort_values("env_steps", ascending=False, kind="stable")
     for _, same in order.groupby(["run_id", "tags"], sort=False):
@@ -153,4 +155,11 @@ def _mark_duplicates(runs: pd.DataFrame, notes: dict[str, list[str]]) -> None:
         for index in same.index[1:]:
             notes[runs.loc[index, "run"]].append(
                 f"same method, task and seed as {same['run'].iloc[0]}"
+            )
+    known = runs[runs["used"] & (runs["settings_id"] != "")]
+    for _, same in known.groupby(["label", "task", "obs"], sort=False):
+        for index in same.index[same["settings_id"] != same["settings_id"].iloc[0]]:
+            notes[runs.loc[index, "run"]].append(
+                f"other settings than {same['run'].iloc[0]}, and averaged with it: name them as "
+                "variants of a suite"
             )

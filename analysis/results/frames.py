@@ -57,6 +57,7 @@ FACTS: Mapping[str, Any] = {
     "state": "",  # last state that the run recorded
     "budget_env_steps": np.nan,
     "cost_limit": np.nan,
+    "settings_id": "",  # of all settings but the seed (`benchmarks.runs.identity`); "" if unknown
     "source": OURS,
     "per_episode": True,  # False: its rows are means over several episodes
     "lacks": "",  # data that its format does not have
@@ -76,8 +77,9 @@ class Results(NamedTuple):
     episodes: one row per episode: `run`, `variant`, `label`, then the columns of
         `benchmarks.runs.records`. `length`, `agent_steps` and `wall_seconds` are NaN where a
         foreign format lacks them.
-    runs: one row per run: the columns of FACTS but `problem`, `label` (`analysis.results.labels`),
-        `status`, `used`, `train_episodes`, `eval_episodes`, `env_steps` (reached), `wall_seconds`.
+    runs: one row per run: the columns of FACTS but `problem` and `settings_id`, `label`
+        (`analysis.results.labels`), `status`, `used`, `train_episodes`, `eval_episodes`,
+        `env_steps` (reached), `wall_seconds`.
     damage: one row per damaged line: DAMAGE_COLUMNS.
     """
 

@@ -5,6 +5,8 @@ Left out are settings without effect, and newer settings at the value of the ear
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,6 +77,16 @@ def identity_of(data: Mapping[str, Any]) -> dict[str, Any]:
     return {
         k: v for k, v in flat.items() if k not in outside and not (k in BEFORE and v == BEFORE[k])
     }
+
+
+def settings_id(data: Mapping[str, Any]) -> str:
+    """Hash of the settings that affect the result: the same for all seeds of a method.
+
+    Seeds may start from parameters of their own (`init_sha256`).
+    """
+    flat = identity_of(data)
+    shared = {name: flat[name] for name in flat if name not in ("seed", "init_sha256")}
+    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:10]
 
 
 def diff(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.methods import Settings, check_spec
-from benchmarks.runs.errors import as_bad_input
-from benchmarks.runs.spec import RunSpec
+from benchmarks.runs.errors import BadInput, as_bad_input
+from benchmarks.runs.identity import diff, flatten
+from benchmarks.runs.plain_text import one_line
+from benchmarks.runs.spec import RunSpec, to_dict
 from benchmarks.suites.names import MAX_TASK_BYTES, file_name, label
 from benchmarks.suites.overrides import apply, check
 from benchmarks.tasks import TaskObs
@@ -97,10 +99,11 @@ def expand(suite: Suite, defaults: Defaults) -> tuple[Entry, ...]:
     """Return the runs of a suite, without duplicates.
 
     If variants lead to the same configuration, the first one's name is kept. Raises BadInput, with
-    the line of the suite's file.
+    the line of the suite's file, also for runs with different settings and the same label.
     """
     cached = functools.cache(defaults)
     found: dict[str, Entry] = {}
+    first: dict[Hashable, RunSpec] = {}  # by what tables and figures tell apart
     for block in suite.blocks:
         for method, (task, obs), variant in itertools.product(
             block.methods, block.tasks, block.variants
@@ -116,8 +119,25 @@ def expand(suite: Suite, defaults: Defaults) -> tuple[Entry, ...]:
                 chosen = apply(chosen, values)
                 for seed in block.seeds:
                     spec = _spec(block, chosen, method, task, obs, seed)
-                    found.setdefault(spec.run_id, Entry(spec, variant.name))
+                    if spec.run_id in found:
+                        continue
+                    entry = found[spec.run_id] = Entry(spec, variant.name)
+                    costs = flatten(dataclasses.asdict(spec.agent)).get("model.cost_source")
+                    alike = first.setdefault((entry.label, task, obs, costs), spec)
+                    _check_seeds(alike, spec, entry.label)
     return tuple(found.values())
+
+
+def _check_seeds(first: RunSpec, spec: RunSpec, label: str) -> None:
+    """Raise BadInput if two runs of one label differ in more than the seed."""
+    different = diff(to_dict(first), to_dict(dataclasses.replace(spec, seed=first.seed)))
+    if different:
+        shown = "; ".join(f"{name} {old!r}, here {new!r}" for name, (old, new) in different.items())
+        raise BadInput(
+            f"{label} on {spec.task} ({spec.obs}) has other settings in a block above "
+            f"({one_line(shown)}), and its runs would be averaged with these: name them with "
+            "variants:"
+        )
 
 
 def _spec(block: Block, chosen: Settings, method: str, task: str, obs: str, seed: int) -> RunSpec:

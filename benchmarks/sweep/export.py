@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import RECORDS_FILE, RUNS_KEY
-from benchmarks.runs.identity import flatten
+from benchmarks.runs.identity import flatten, settings_id
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.spec_file import read_spec
 from benchmarks.runs.tables import read_table
@@ -101,6 +101,7 @@ def _listed(member: Member) -> dict[str, Any]:
         "budget_env_steps": member.spec["steps"],
         "cost_limit": member.spec["agent"].get("cost_limit"),
         "cost_source": flatten(member.spec["agent"]).get("model.cost_source", ""),
+        "settings_id": settings_id(member.spec),
         "folder": str(member.folder),
         "commit": git.get("commit") or "",
         "dirty": bool(git.get("dirty")),

@@ -326,6 +326,18 @@ def test_one_run_under_two_tags_is_no_duplicate(tmp_path):
     assert sorted(load([tmp_path]).runs["status"]) == ["complete", "complete", "duplicate"]
 
 
+def test_runs_of_one_label_with_other_settings_say_so(tmp_path):
+    for seed, cost_limit in enumerate((1.0, 1.0, 3.0)):
+        folder = tmp_path / f"seed{seed}"
+        write_run(folder, "osrp", seed, evals=[(4000, 1.0, 1.0)], cost_limit=cost_limit)
+    write_run(tmp_path / "other", "ppo", evals=[(4000, 1.0, 1.0)], cost_limit=9.0)
+    notes = load([tmp_path]).runs.set_index("run")["notes"]
+    assert "other settings than" in notes[notes.index.str.endswith("seed2")].item()
+    assert not notes[~notes.index.str.endswith("seed2")].any()
+    (tmp_path / "seed2" / "sweep.json").write_text('{"variant": "limit 3"}')
+    assert not load([tmp_path]).runs["notes"].any()
+
+
 def test_failed_and_cancelled_runs_say_so(tmp_path):
     failed = write_run(tmp_path / "failed", "osrp", evals=[(2000, 1.0, 1.0)])
     (failed / "status.json").write_text('{"state": "failed", "last_error": "loss is NaN"}')

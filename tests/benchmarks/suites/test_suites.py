@@ -195,6 +195,40 @@ def test_equal_configurations_are_one_run():
     ]
 
 
+def two_blocks(first: str, second: str):
+    block = "methods: [osrp], tasks: [SafetyPointGoal1-v0]"
+    seeds = "seeds: [0, 1]", "seeds: [2, 3]"
+    blocks = [f"{{{block}, {of}, {more}}}" for of, more in zip(seeds, (first, second))]
+    return runs_of(f"runs: [{', '.join(blocks)}]")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("settings: {cost_limit: 1}", "settings: {cost_limit: 3}"),
+        ("preset: release", "preset: cpu"),
+        ("variants: {x: {cost_limit: 1}}", "variants: {x: {cost_limit: 3}}"),
+    ],
+)
+def test_runs_with_other_settings_are_no_further_seeds(first, second):
+    with pytest.raises(BadInput, match=r"mine.yaml:\d+: osrp.* other settings .* with variants:"):
+        two_blocks(first, second)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("settings: {cost_limit: 1}", "settings: {cost_limit: 1.0}"),
+        ("variants: {low: {cost_limit: 1}}", "variants: {high: {cost_limit: 3}}"),
+        ("obs: lidar", "obs: vision"),
+        ("steps: 1000000", "minutes: 3"),  # no part of a run's identity
+        ("settings: {model.cost_source: tracked}", "preset: release"),  # a label of its own
+    ],
+)
+def test_seeds_may_be_listed_in_several_blocks(first, second):
+    assert [entry.spec.seed for entry in two_blocks(first, second)] == [0, 1, 2, 3]
+
+
 def test_runs_never_share_a_folder_for_their_replay():
     text = (
         "{methods: [osrp], tasks: [SafetyPointGoal1-v0], seeds: [0, 1], settings: "
