@@ -8,6 +8,7 @@ unless forced.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from benchmarks.runs.places import check_file, check_folder
 from benchmarks.runs.reading import read_text
 from benchmarks.runs.spec import RunSpec
 from benchmarks.suites.acting import acting, parsed
-from benchmarks.suites.names import MAX_TASK_BYTES, file_name
+from benchmarks.suites.names import MAX_BYTES, MAX_TASK_BYTES, file_name, label
 from benchmarks.tasks import get_task, tasks
 from benchmarks.training.episodes import UNSEEN_EPISODE
 from benchmarks.zoo.trained import Trained, here, named, trained
@@ -73,8 +74,8 @@ class EvaluateArgs:
     seed: int | None = None
     """Seed of layouts and actions; the run's own, or 0, if not given."""
     out: Path | None = None
-    """File for the records; if not given, evaluation-TASK-OBS-STEPS.csv, in the run folder if there
-    is one.
+    """File for the records; if not given, evaluation-TASK-OBS-STEPS.csv, with --unseen, --seed and
+    --set in its name, in the run folder if there is one.
     """
     workers: Literal["process", "inline"] = "inline"
     """All environments in this process, or one process per environment, which takes 0.8 GB each
@@ -126,7 +127,7 @@ def main(args: Sequence[str]) -> int:
     filming = chosen.filming()
     policy = _of_file(chosen) if chosen.official is not None else _of_run(chosen)
     policy = _acting(policy, chosen.set)
-    out = chosen.out or _default_out(policy, chosen.unseen)
+    out = chosen.out or _default_out(policy, chosen)
     check_file(out)
     if filming is not None:
         if not out.suffix:
@@ -152,6 +153,7 @@ def main(args: Sequence[str]) -> int:
             first_episode=first_episode,
             out=str(out),
             published=found.published(),
+            label=label(found.spec.method, policy.variant),
         )
     run(policy, out, chosen.episodes, chosen.workers, filming, first_episode)
     return 0
@@ -235,8 +237,6 @@ def _acting(policy: Policy, texts: Sequence[str]) -> Policy:
     """The policy with the settings of --set, named after its variant and these, as in `stress`."""
     found = policy.trained
     spec, changed = acting(found.spec, parsed(texts))
-    if not changed:
-        return policy
     variant = "" if policy.official else variant_of(found.folder)
     variant = ", ".join(filter(None, [variant, changed]))
     return policy._replace(trained=found._replace(spec=spec), variant=variant)
@@ -246,11 +246,20 @@ def _seeded(spec: RunSpec, chosen: EvaluateArgs) -> RunSpec:
     return spec if chosen.seed is None else dataclasses.replace(spec, seed=chosen.seed)
 
 
-def _default_out(policy: Policy, unseen: bool) -> Path:
+def _default_out(policy: Policy, chosen: EvaluateArgs) -> Path:
+    """A file for each policy and choice of layouts and settings."""
     spec, _, env_steps, *_ = policy.trained
-    task, layouts = file_name(spec.task, MAX_TASK_BYTES), "-unseen" if unseen else ""
-    changed = f"-{file_name(policy.variant)}" if policy.variant else ""
-    name = f"evaluation-{task}-{spec.obs}-{env_steps}{layouts}{changed}.csv"
+    name = f"evaluation-{file_name(spec.task, MAX_TASK_BYTES)}-{spec.obs}-{env_steps}"
+    name += "-unseen" if chosen.unseen else ""
+    if policy.official:
+        name += f"-{file_name(spec.method)}"
+    if policy.official or chosen.seed is not None:
+        name += f"-seed{spec.seed}"
+    if chosen.set:
+        name += f"-{file_name(policy.variant)}"
+        if len(policy.variant.encode()) > MAX_BYTES:  # cut: two of them may begin alike
+            name += f"-{hashlib.sha256(policy.variant.encode()).hexdigest()[:6]}"
+    name += ".csv"
     if policy.name:
         return Path(f"{here(policy.name)}-{name}")
     return Path(name) if policy.official else policy.trained.folder / name

@@ -41,9 +41,10 @@ def evaluate_run(
     first_episode: int = 0,
     final: bool = False,
     published: Mapping[str, Any] | None = None,
+    label: str = "",
 ) -> int:
     """Play episodes from `first_episode` on with the policy of `run`, or the published one, on the
-    task and the layouts of `spec`.
+    task and the layouts of `spec`. `label` is the method's name in the records, if not its own.
 
     `final` plays deterministic actions only and records them under the split "final". Writes the
     records and prints them; returns 0.
@@ -51,7 +52,8 @@ def evaluate_run(
     playing = _playing(spec, run, make_env, episodes, first_episode, published)
     with playing as (play, env_steps, agent_steps):
         print(
-            f"{spec.method} on {spec.task} ({spec.obs}) after {env_steps:,} simulator steps",
+            f"{label or spec.method} on {spec.task} ({spec.obs}) after {env_steps:,} simulator "
+            "steps",
             flush=True,
         )
         began = time.perf_counter()
@@ -62,7 +64,7 @@ def evaluate_run(
             found += [(split, episode) for episode in done]
             if final:
                 break
-    _write(out, spec, env_steps, agent_steps, found, began)
+    _write(out, spec, env_steps, agent_steps, found, began, label)
     if not final:
         print(f"wrote {out}", flush=True)
     return 0
@@ -146,6 +148,7 @@ def _write(
     agent_steps: int,
     found: Sequence[tuple[str, Episode]],
     began: float,
+    label: str = "",
 ) -> None:
     """Write the records of (split, episode), replacing an older file."""
     seconds = round(time.perf_counter() - began, 2)
@@ -153,7 +156,7 @@ def _write(
         records.EpisodeRecord.of(spec, split, played, env_steps, agent_steps, seconds)
         for split, played in found
     )
-    records.write_records(out, rows)
+    records.write_records(out, (row._replace(method=label or row.method) for row in rows))
 
 
 def load_learner(

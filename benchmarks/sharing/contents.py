@@ -1,4 +1,5 @@
-"""Contents of a shared run: its spec, records, metrics, newest checkpoint, videos, and a card.
+"""Contents of a shared run: its spec, place in a sweep, records, metrics, newest checkpoint,
+videos, and a card.
 
 The replay buffer, logs and files of its process are not shared: a shared run can be evaluated,
 filmed and plotted, but not trained further.
@@ -12,7 +13,7 @@ from typing import Any
 
 from benchmarks.runs import checkpoint
 from benchmarks.runs.errors import BadInput
-from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, SPEC_FILE
+from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, SPEC_FILE, SWEEP_FILE
 from benchmarks.runs.identity import flatten
 from benchmarks.runs.reading import read_text, sha256_of
 from benchmarks.runs.records import EVAL, read_rows
@@ -32,7 +33,7 @@ def gather(run: Path, into: Path) -> None:
     found, _ = checkpoint.find(run / CHECKPOINTS)
     if found is None:
         raise BadInput(f"{run} has no intact checkpoint to share")
-    names = [SPEC_FILE, RECORDS_FILE, METRICS_FILE]
+    names = [SPEC_FILE, SWEEP_FILE, RECORDS_FILE, METRICS_FILE]
     files = [run / name for name in names if (run / name).is_file()]
     files += sorted(run.glob("evaluation-*.csv"))
     files += sorted(path for path in run.glob("evaluation-*/*") if path.suffix in VIDEOS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from benchmarks.cli.publish import final_evaluation
 from benchmarks.methods.saved import newest
 from benchmarks.process.signals import EXIT_STOPPED
 from benchmarks.runs import checkpoint
-from benchmarks.runs.files import FINAL_FILE
+from benchmarks.runs.files import FINAL_FILE, SWEEP_FILE
 from benchmarks.runs.policy_file import TOLERANCE
 from benchmarks.runs.reading import DamagedFile
 from benchmarks.runs.records import FINAL, read_records
@@ -293,6 +294,11 @@ def test_a_policy_of_the_zoo_is_evaluated_and_stressed_without_its_run(
     assert evaluate.main(args) == 0
     rows = read_records(out).query("split == 'eval'")
     assert list(rows["episode"]) == [1000, 1001]
+    varied = shutil.copytree(run, tmp_path / "varied")
+    (varied / SWEEP_FILE).write_text('{"variant": "half"}')
+    assert evaluate.main([str(varied), "--episodes", "1"]) == 0
+    (table,) = varied.glob("evaluation-*.csv")
+    assert set(read_records(table)["method"]) == {"ppo_lag [half]"}
     final = read_records(run / FINAL_FILE)
     np.testing.assert_allclose(rows["return"], final["return"], rtol=0.02, atol=0.02)
     stressed = [f"zoo:{added.name}", "--only", "sensor_noise", "--strengths", "0.1"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -16,15 +17,18 @@ import pytest
 
 from benchmarks.api.policies import load_agent
 from benchmarks.cli import analysis, evaluate, stress
+from benchmarks.cli.playing import Policy
 from benchmarks.cli.publish import final_evaluation, forget_place, publish_policy
 from benchmarks.methods import method
 from benchmarks.methods.saved import newest
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import FINAL_FILE, SPEC_FILE, STATUS_FILE, SWEEP_FILE
+from benchmarks.runs.folder import variant_of
 from benchmarks.runs.policy_file import TOLERANCE, write_policy
 from benchmarks.runs.reading import DamagedFile
 from benchmarks.runs.records import FINAL, read_records
 from benchmarks.runs.spec import to_dict
+from benchmarks.sharing.contents import gather
 from benchmarks.sweep.members import member
 from benchmarks.training.launch import environment, trained_agent
 from benchmarks.zoo import adding, entry, states
@@ -33,6 +37,7 @@ from benchmarks.zoo.card import mean_interval
 from benchmarks.zoo.needed import read_by
 from benchmarks.zoo.precision import half_error
 from benchmarks.zoo.rows import record
+from benchmarks.zoo.trained import trained
 from tests.specs import spec_of
 from tests.untrained import untrained_run
 
@@ -151,6 +156,37 @@ def test_other_settings_follow_the_variant_of_the_run(run, tmp_path):
     asked = [str(varied), "--episodes", "1", "--out", str(out)]
     assert evaluate.main([*asked, "--set", "cost_limit=3"]) == 0
     assert set(read_records(out)["method"]) == {"bsrp_lag [half, cost_limit=3.0]"}
+    assert evaluate.main(asked) == 0
+    assert set(read_records(out)["method"]) == {"bsrp_lag [half]"}
+
+
+def test_a_shared_run_keeps_its_variant(run, tmp_path):
+    varied = shutil.copytree(run, tmp_path / "run")
+    (varied / SWEEP_FILE).write_text(json.dumps({"variant": "half"}))
+    gather(varied, tmp_path / "shared")
+    assert variant_of(tmp_path / "shared") == "half"
+
+
+def test_no_evaluation_overwrites_another(run, tmp_path):
+    copied = shutil.copytree(run, tmp_path / "run")
+    policy = Policy(trained(copied))
+    spec = policy.trained.spec
+
+    def name(of: Policy = policy, **options) -> str:
+        chosen = evaluate.EvaluateArgs(str(copied), **options)
+        seeded = of.trained._replace(spec=evaluate._seeded(of.trained.spec, chosen))
+        changed = evaluate._acting(of._replace(trained=seeded), chosen.set)
+        return evaluate._default_out(changed, chosen).name
+
+    assert name() == f"evaluation-{spec.task.replace(':', '-')}-default-3000.csv"
+    long = ("planner.candidates=8", "planner.iterations=2", "planner.horizon=5", "cost_limit=")
+    changes = [(*long[:-1], f"{long[-1]}{limit}") for limit in (1, 2)]
+    names = [name(), name(unseen=True), name(seed=3), name(seed=4), name(set=("cost_limit=1",))]
+    names += [name(set=change) for change in changes]
+    for of, seed in (("bsrp_lag", 3), ("bsrp_lag", 4), ("osrp", 3)):
+        theirs = policy.trained._replace(spec=dataclasses.replace(spec, method=of, seed=seed))
+        names.append(name(policy._replace(official=True, trained=theirs)))
+    assert len(set(names)) == len(names) == 10
 
 
 def test_a_policy_of_the_zoo_is_stressed_like_its_run(run, added, tmp_path, monkeypatch, capsys):
