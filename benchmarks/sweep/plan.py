@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
+from benchmarks.runs.errors import BadInput
 from benchmarks.suites.suite import Entry
 from benchmarks.sweep.members import Budget, Member, State
 
@@ -50,8 +51,20 @@ class Plan(NamedTuple):
 
 
 def make_plan(suite: str, entries: Sequence[Entry], there: Iterable[Member]) -> Plan:
-    """Plan the suite's sweep in a results folder that holds the runs `there`."""
-    known = {member.run_id: member for member in there}
+    """Plan the suite's sweep in a results folder that holds the runs `there`.
+
+    Raises BadInput if two folders hold the same run of the suite.
+    """
+    there = list(there)
+    wanted = {entry.spec.run_id for entry in entries}
+    known: dict[str, Member] = {}
+    for member in there:
+        other = known.setdefault(member.run_id, member)
+        if other is not member and member.run_id in wanted:
+            raise BadInput(
+                f"{other.folder} and {member.folder} hold the same run: move the copy out of "
+                f"{member.folder.parent}"
+            )
     plan = Plan([], [], [], [], [], [])
     for entry in entries:
         member = known.get(entry.spec.run_id)
@@ -68,8 +81,7 @@ def make_plan(suite: str, entries: Sequence[Entry], there: Iterable[Member]) -> 
             plan.cleaned.append(member)
         else:
             plan.start.append(Start(entry, member, _why(member, entry)))
-    wanted = {entry.spec.run_id for entry in entries}
-    mine = [member for member in known.values() if suite in member.suites]
+    mine = [member for member in there if suite in member.suites]
     plan.left.extend(member for member in mine if member.run_id not in wanted)
     return plan
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -186,6 +187,17 @@ def test_a_repeated_command_starts_what_is_missing_failed_or_stale(tmp_path, fol
         "done": 1,
         "cancelled": 1,
     }
+
+
+def test_a_copy_of_a_run_is_refused_with_both_names(tmp_path, folders):
+    copy = folders[0].with_name(f"{folders[0].name}-backup")
+    shutil.copytree(folders[0], copy)
+    stand(copy, "finished", env_steps=600)
+    with pytest.raises(BadInput, match=f"{folders[0]} and {copy} hold the same run: move the copy"):
+        plan_of(tmp_path, suite())
+    assert plan_of(tmp_path, suite("1")).counts() == {"waiting": 2}  # not of this suite
+    copy.rename(tmp_path / copy.name)
+    assert plan_of(tmp_path, suite()).counts() == {"waiting": 6}
 
 
 def test_a_finished_run_grows(tmp_path, folders):
