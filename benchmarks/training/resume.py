@@ -18,11 +18,20 @@ from agents.replay import journal as replay_journal
 from benchmarks.envs import Step, VectorEnv
 from benchmarks.runs import checkpoint, records
 from benchmarks.runs.errors import BadInput
-from benchmarks.runs.files import CHECKPOINTS, METRICS_FILE, RECORDS_FILE, REPLAY, STATUS_FILE
+from benchmarks.runs.files import (
+    CHECKPOINTS,
+    METRICS_FILE,
+    RECORDS_FILE,
+    REPLAY,
+    SPEC_FILE,
+    STATUS_FILE,
+)
+from benchmarks.runs.identity import flatten
 from benchmarks.runs.metrics import Window
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.reading import DamagedFile, expect
-from benchmarks.runs.status import read_status
+from benchmarks.runs.spec_file import read_spec
+from benchmarks.runs.status import Status, read_status
 from benchmarks.training.episodes import Tally
 
 # meta of a run without a checkpoint
@@ -77,17 +86,11 @@ def newest_checkpoint(
 def _check_never_saved(out: Path, say: Callable[[str], None]) -> None:
     """Report that a run without a checkpoint starts over.
 
-    Raises BadInput if one had been saved, because its records would be lost.
+    Raises BadInput if one had been saved and was lost, because its records would be, too.
     """
     status = read_status(out) if (out / STATUS_FILE).exists() else None
     aside = [path.name for path in (out / CHECKPOINTS).glob("damaged-*")]
-    saved = (
-        status is not None
-        and status.state in ("stopped", "out_of_time", "finished")
-        and status.env_steps > 0
-        and status.last_error is None  # else interrupted at once, without saving
-    )
-    if saved or aside:
+    if aside or (status is not None and _has_saved(out, status)):
         raise BadInput(
             f"{out / CHECKPOINTS} holds no intact checkpoint, although this run saved one: put "
             f"it back, delete {out} to start over, or choose another --out"
@@ -95,6 +98,26 @@ def _check_never_saved(out: Path, say: Callable[[str], None]) -> None:
     rows = out / RECORDS_FILE
     if rows.is_file() and rows.stat().st_size > len(",".join(records.COLUMNS)) + 2:
         say("the run ended before its first checkpoint; it starts over, and so do its records")
+
+
+def _has_saved(out: Path, status: Status) -> bool:
+    """Whether a run has written a checkpoint, by its last status.
+
+    A run that died while it wrote its first one has not, although its replay may be there.
+    """
+    if status.state in ("stopped", "out_of_time", "finished"):
+        # with an error: interrupted at once, without saving
+        return status.env_steps > 0 and status.last_error is None
+    if status.state in ("train", "evaluate") and (out / REPLAY).exists():
+        return True
+    spec, file = read_spec(out)["spec"], out / SPEC_FILE
+    expect(spec, {"loop": dict}, file, "spec.")
+    loop, epoch = spec["loop"], flatten(spec["agent"]).get("algo_cfgs.steps_per_epoch", 0)
+    names = ("checkpoint_every", "num_envs", "action_repeat")
+    expect(loop, dict.fromkeys(names, int), file, "spec.loop.")
+    # the last agent step at which the first checkpoint is due; OmniSafe saves after whole epochs
+    first = loop["checkpoint_every"] + loop["num_envs"] + epoch
+    return status.env_steps > first * loop["action_repeat"]
 
 
 def _unusable(out: Path, path: Path, run_id: str) -> str | None:

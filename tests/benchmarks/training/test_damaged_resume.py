@@ -14,6 +14,7 @@ from benchmarks.runs.files import STATUS_FILE
 from benchmarks.runs.records import CLOCK, read_records
 from benchmarks.training.loop import Options, train
 from benchmarks.training.progress import Reporter
+from benchmarks.training.resume import newest_checkpoint
 from tests.damage import flip
 from tests.fakes.toys import Listener, ToyAgent, toy_env, toy_spec
 
@@ -95,6 +96,40 @@ def test_starting_over_is_said(env_steps: int, tmp_path):
     listener = Listener()
     train(toy_spec(steps=120), run, toy_env, ToyAgent, Options(reporter=listener))
     assert any("before its first checkpoint; it starts over" in text for text in listener.said)
+
+
+@pytest.mark.parametrize(
+    ("state", "env_steps", "replay", "refused"),
+    [
+        ("starting", 200, False, True),  # every 60 agent steps are 120 simulator steps
+        ("train", 200, False, True),
+        ("failed", 200, False, True),
+        ("train", 100, True, True),  # it was stopped earlier, and saved
+        ("evaluate", 100, True, True),
+        ("train", 100, False, False),
+        ("save", 120, True, False),  # killed while it wrote its first checkpoint
+        ("failed", 120, True, False),
+    ],
+)
+def test_a_run_whose_checkpoints_were_lost_keeps_its_records(
+    runs, tmp_path, state, env_steps, replay, refused
+):
+    run, listener = tmp_path / "run", Listener()
+    shutil.copytree(runs / "short", run)
+    shutil.rmtree(run / "checkpoints")
+    if not replay:
+        shutil.rmtree(run / "replay")
+    status = json.loads((run / STATUS_FILE).read_text())
+    (run / STATUS_FILE).write_text(json.dumps(status | {"state": state, "env_steps": env_steps}))
+    if refused:
+        with pytest.raises(BadInput, match="no intact checkpoint, although this run saved one"):
+            newest_checkpoint(run, SPEC.run_id, listener.say)
+    else:
+        assert newest_checkpoint(run, SPEC.run_id, listener.say) is None
+    assert listener.said == ([] if refused else [STARTS_OVER])
+
+
+STARTS_OVER = "the run ended before its first checkpoint; it starts over, and so do its records"
 
 
 class Breaking(Reporter):
