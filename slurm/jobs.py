@@ -122,7 +122,8 @@ def _canaries(
         flush=True,
     )
     starting = zip(folders, (start.entry for start in plan.start), strict=True)
-    under_way = ((member.folder, wanted[member.label]) for member in plan.running)
+    by_id = {entry.spec.run_id: entry for entry in wanted.values()}  # labels may be new
+    under_way = ((member.folder, by_id[member.run_id]) for member in plan.running)
     jobs = {}
     for folder, entry in (*starting, *under_way):
         memory, family = estimate(entry.spec).memory, method(entry.spec.method).family

@@ -9,10 +9,12 @@ import pytest
 
 from benchmarks.cli import app
 from benchmarks.runs.errors import BadInput
+from benchmarks.suites.reading import parse
 from benchmarks.sweep.canary import LEARNING_AGENT_STEPS, canaries
 from benchmarks.sweep.filters import select_entries
 from benchmarks.sweep.members import look_for, members
-from slurm import debug
+from benchmarks.sweep.needs import Needs
+from slurm import debug, jobs
 from tests.sweep_folders import entries, stand, suite
 
 SUITE = """\
@@ -90,6 +92,18 @@ def test_the_rest_starts_after_its_canary(file, tmp_path, trained):
     )
     trained.clear()
     assert sweep(file, tmp_path, "--canary") == 0 and trained == []
+
+
+def test_a_canary_is_followed_under_a_new_name(tmp_path):
+    text = SUITE + "    variants: {{{}: {{cost_limit: 3}}}}"
+    old, new = (parse(text.format(name), "mine", "mine.yaml") for name in ("old", "new"))
+
+    def start(of):
+        return jobs._canaries(of, tmp_path, entries(of)[:1], tmp_path, lambda _: Needs(0, 0))
+
+    (started,) = start(old).values()
+    stand(started.folder, "train", env_steps=10)
+    assert {name: job.folder for name, job in start(new).items()} == {"osrp [new]": started.folder}
 
 
 @pytest.mark.slow
