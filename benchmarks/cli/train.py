@@ -20,6 +20,7 @@ from benchmarks.envs.factory import choose_python
 from benchmarks.process.help import Guide
 from benchmarks.process.options import HELP
 from benchmarks.runs.errors import BadInput, as_bad_input
+from benchmarks.runs.files import CHECKPOINTS, SPEC_FILE
 from benchmarks.runs.reading import sha256_of
 from benchmarks.runs.spec import (
     ENV_TIMEOUT_SECONDS,
@@ -28,6 +29,7 @@ from benchmarks.runs.spec import (
     ReplayConfig,
     RunSpec,
 )
+from benchmarks.runs.spec_file import read_spec
 from benchmarks.suites.names import MAX_TASK_BYTES, file_name
 
 PROG = "safedreamer train"
@@ -145,12 +147,15 @@ def read(args: Sequence[str]) -> tuple[TrainArgs, RunSpec]:
             replay=chosen.replay,
             agent=chosen.agent,
             init_from=str(first.init_from) if first.init_from else "",
-            init_sha256=_sha256(first.init_from) if first.init_from else "",
             max_minutes=chosen.run.max_minutes,
         )
+        if first.init_from:
+            of_start = _recorded_sha256(spec, first.out or default_out(spec))
+            sha256 = of_start or _sha256(first.init_from)
+            spec = dataclasses.replace(spec, init_sha256=sha256)
+            if not of_start and not first.init_from.is_dir():
+                check_official(spec, first.init_from)
         check_spec(spec)
-        if first.init_from and not first.init_from.is_dir():
-            check_official(spec, first.init_from)
     return chosen.run, spec
 
 
@@ -197,6 +202,34 @@ def _everything(agent_type: type) -> Any:
     )
 
 
+def _recorded_sha256(spec: RunSpec, out: Path) -> str:
+    """Of the parameters that the run in `out` started from, if it continues from a checkpoint.
+
+    Otherwise "". The source may have been trained on, moved or deleted since.
+    """
+    if not _saved_steps(out):
+        return ""
+    recorded = read_spec(out)["spec"]
+    return recorded.get("init_sha256", "") if recorded.get("init_from") == spec.init_from else ""
+
+
+def _saved_steps(out: Path) -> int:
+    """Simulator steps of the newest checkpoint of the run in `out`; 0 if there is none."""
+    found = [int(path.name) for path in (out / CHECKPOINTS).glob("*") if path.name.isdecimal()]
+    return max(found, default=0) if (out / SPEC_FILE).exists() else 0
+
+
+def _check_steps(spec: RunSpec, out: Path) -> None:
+    """Raise BadInput if the run in `out` has passed the new, lower number of steps."""
+    if spec.steps < (reached := _saved_steps(out)) and (
+        spec.steps < (before := read_spec(out)["spec"]["steps"])
+    ):
+        raise BadInput(
+            f"{out} is at {reached} of {before} simulator steps, beyond --steps {spec.steps}: give "
+            f"--steps {before} to continue it, or choose another --out"
+        )
+
+
 def _sha256(path: Path) -> str:
     if path.is_dir():
         from benchmarks.methods.saved import newest
@@ -230,6 +263,7 @@ def start(args: Sequence[str]) -> tuple[int, Path]:
     from benchmarks.runs.folder import check
 
     check(spec, out)  # before the imports that take seconds
+    _check_steps(spec, out)
     status = train_here(
         spec,
         out,

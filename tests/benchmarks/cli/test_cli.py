@@ -5,6 +5,7 @@ Help, one-line errors with exit status 2, and one small run from training to plo
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import re
@@ -242,6 +243,45 @@ def test_a_folder_of_another_configuration_is_refused_with_the_difference(tmp_pa
         (tmp_path / "run" / "checkpoints" / "000000000100").mkdir(parents=True)
     line = refused(capfd, "train", *TOY, "--out", tmp_path / "run")
     assert "agent.planner.horizon: there 3, here 4" in line
+
+
+def test_fewer_steps_than_a_run_has_reached_are_refused(tmp_path, capfd):
+    from benchmarks.runs.folder import claim
+
+    out = tmp_path / "run"
+    spec = train.read([*TOY, "--steps", "1000"])[1]
+    with claim(spec, out):
+        (out / "checkpoints" / "000000000760").mkdir(parents=True)
+    before = (out / "spec.json").read_bytes()
+    line = refused(capfd, "train", *TOY, "--out", out, "--steps", "100")
+    assert f"{out} is at 760 of 1000 simulator steps, beyond --steps 100" in line
+    assert "--steps 1000 to continue it" in line and (out / "spec.json").read_bytes() == before
+    for steps in (760, 800, 1000, 2000):
+        train._check_steps(dataclasses.replace(spec, steps=steps), out)
+    (out / "checkpoints" / "000000000760").rename(out / "checkpoints" / "000000001002")
+    train._check_steps(spec, out)  # it passed its budget with its last step
+    train._check_steps(spec, tmp_path / "new")
+
+
+def test_a_run_continues_whatever_became_of_what_it_started_from(tmp_path):
+    from benchmarks.runs.folder import claim
+
+    source, out = tmp_path / "theirs.ckpt", tmp_path / "run"
+    source.write_bytes(b"parameters")
+    line = [*TOY, "--init-from", str(source), "--out", str(out)]
+    spec = train.read(line)[1]
+    with claim(spec, out):
+        pass
+    source.write_bytes(b"other parameters")
+    assert train.read(line)[1] != spec  # it has no checkpoint yet
+    (out / "checkpoints" / "000000000100").mkdir(parents=True)
+    assert train.read(line)[1] == spec
+    source.unlink()
+    assert train.read(line)[1] == spec
+    with pytest.raises(BadInput, match="no such file or run folder"):
+        train.read([*line[:-1], str(tmp_path / "new")])
+    with pytest.raises(BadInput, match="no such file or run folder"):
+        train.read([*TOY, "--init-from", str(tmp_path / "other.ckpt"), "--out", str(out)])
 
 
 def test_a_folder_in_use_is_refused(tmp_path):
