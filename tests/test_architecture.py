@@ -81,7 +81,10 @@ ANALYSIS_MAY_IMPORT = (
     "benchmarks.process.stdout",
     *(
         f"benchmarks.runs.{name}"
-        for name in ("records", "tables", "files", "reading", "plain_text", "places", "ranges")
+        for name in (
+            *("records", "tables", "files", "reading", "plain_text", "places", "ranges"),
+            "identity",
+        )
     ),
 )
 HEAVY = ("jax", "flax", "torch", "mujoco", "gymnasium", "safety_gymnasium", "omnisafe")
