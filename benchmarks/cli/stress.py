@@ -87,7 +87,7 @@ def main(args: Sequence[str]) -> int:
     out = chosen.out or _default_out(chosen.runs[0], f"stress-{Path(chosen.suite).stem}")
     check_folder(out)
     from benchmarks.stress.play import Episodes
-    from benchmarks.stress.results import StressResults
+    from benchmarks.stress.results import StressResults, locked
     from benchmarks.stress.suite import load
 
     suite = load(chosen.suite)
@@ -98,11 +98,12 @@ def main(args: Sequence[str]) -> int:
         return 0
     seed = suite.seed if chosen.seed is None else chosen.seed
     episodes = Episodes(seed, chosen.episodes or suite.episodes, chosen.workers)
-    results = StressResults(out, plans, episodes)
-    for plan in plans:
-        play_plan(plan, results, episodes)
-    print(f"wrote {results.file}", flush=True)
-    return analysis.run("stress", [str(out)])
+    with locked(out, warn):
+        results = StressResults(out, plans, episodes)
+        for plan in plans:
+            play_plan(plan, results, episodes)
+        print(f"wrote {results.file}", flush=True)
+        return analysis.run("stress", [str(out)])
 
 
 def _default_out(run: str, name: str) -> Path:

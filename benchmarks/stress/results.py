@@ -8,8 +8,10 @@ played cells.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,29 @@ from benchmarks.stress.play import Cell, Episodes, key_of
 from benchmarks.stress.records import Row, read, write
 from benchmarks.zoo.trained import ZOO
 
+LOCK = "stress.lock"
+
+
+@contextlib.contextmanager
+def locked(out: Path, warn: Callable[[str], None]) -> Iterator[None]:
+    """Keep other stress tests out of the folder, which is created.
+
+    Raises BadInput if another one is running there. `warn` is called if the file system has no
+    locks.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadInput(
+                f"{out} is in use by another stress: choose another --out; "
+                "`python -m analysis stress A B` draws both together"
+            ) from error
+        except OSError as error:
+            warn(f"{out} cannot be locked ({error.strerror}): run one stress at a time there")
+        yield
+
 
 class StressResults:
     """Existing results, to which finished cells are added.
@@ -36,7 +61,6 @@ class StressResults:
     def __init__(self, out: Path, plans: Iterable[Plan], episodes: Episodes) -> None:
         self.file, self._about = out / STRESS_RECORDS_FILE, out / STRESS_FILE
         self._errors_file = out / STRESS_ERRORS_FILE
-        out.mkdir(parents=True, exist_ok=True)
         self.rows: list[Row] = read(self.file)
         self.errors: list[errors.ErrorRow] = errors.read(self._errors_file)
         # read before any file is written, which would mark the checkout as dirty

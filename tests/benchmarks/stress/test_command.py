@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import gc
 import re
 import shutil
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 
 from agents.safedreamer.agent import SafeDreamer
-from benchmarks.cli import analysis, app, train
+from benchmarks.cli import analysis, app, stress, train
 from benchmarks.runs import checkpoint
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.reading import read_object
@@ -232,6 +234,35 @@ def test_bad_input_is_one_line(run, tmp_path, capfd, args, message):
     line = refused(capfd, run, *args, "--out", tmp_path / "out")
     assert re.search(message, line), line
     assert not (tmp_path / "out" / "stress.csv").exists()
+
+
+def test_a_folder_serves_one_stress_test_at_a_time(run, tmp_path, undrawn, capfd):
+    line = ["stress", str(run), "--only", "action_gain", "--episodes", "1", "--out", str(tmp_path)]
+    with (tmp_path / "stress.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "is in use by another stress: choose another --out" in refused(capfd, *line[1:])
+        assert [path.name for path in tmp_path.iterdir()] == ["stress.lock"]
+    assert not undrawn
+
+
+def test_the_lock_is_held_until_the_figures_are_drawn(run, tmp_path, monkeypatch, capfd):
+    line = ["stress", str(run), "--only", "action_gain", "--episodes", "1", "--out", str(tmp_path)]
+    monkeypatch.setattr(stress, "play_plan", lambda *_: None)
+    monkeypatch.setattr(analysis, "run", lambda *_: app.main(line))
+    assert app.main(line) == 2
+    assert "is in use by another stress" in capfd.readouterr().err
+    monkeypatch.setattr(analysis, "run", lambda *_: 0)
+    assert app.main(line) == 0  # released
+
+
+def test_a_file_system_without_locks_is_named(run, tmp_path, monkeypatch, undrawn, capfd):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(stress, "play_plan", lambda *_: None)
+    assert app.main(["stress", str(run), "--only", "action_gain", "--out", str(tmp_path)]) == 0
+    assert "cannot be locked (No locks available): run one" in capfd.readouterr().err
 
 
 def test_damaged_records_are_refused_with_their_line(run, tmp_path, capfd):
