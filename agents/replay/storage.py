@@ -24,6 +24,7 @@ import numpy as np
 from agents.api import ArraySpec
 
 ROW_DTYPES = ("uint8", "int32", "float32", "bool")  # as stored; wider floats are stored as float32
+LOCK = "replay.lock"  # in the directory of mapped arrays; stays there, and marks them as a replay's
 
 
 class ReplaySizeError(ValueError):
@@ -137,12 +138,21 @@ def allocate_mapped(
     """Arrays [streams, slots, ...] mapped to `directory`/KEY.npy, and the lock file that excludes
     other processes while open; `rows` of them must fit.
 
-    The files are scratch space of one process: existing ones of the same names are replaced
-    (`journal.save` persists a replay). Raises ReplaySizeError if the disk is too small, ValueError
-    if another open replay uses the directory.
+    The files are scratch space of one process: those of an earlier replay, which left its lock file
+    there, are replaced (`journal.save` persists a replay). Raises ReplaySizeError if the disk is
+    too small, ValueError if another open replay uses the directory, or it holds other files of the
+    same names.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    lock = (directory / "replay.lock").open("ab")
+    paths = {key: directory / f"{key}.npy" for key in specs}
+    # looked for before the lock, which a replay creates before its arrays
+    foreign = [path.name for path in paths.values() if os.path.lexists(path)]
+    if foreign and not (directory / LOCK).exists():
+        raise ValueError(
+            f"{directory} holds {', '.join(foreign)}, which no replay wrote and this one would "
+            "delete: choose an empty or new --replay.directory"
+        )
+    lock = (directory / LOCK).open("ab")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -151,7 +161,6 @@ def allocate_mapped(
             f"{directory} is in use by another replay: give each run its own --replay.directory"
         ) from error
     try:
-        paths = {key: directory / f"{key}.npy" for key in specs}
         for path in paths.values():
             path.unlink(missing_ok=True)
         free = shutil.disk_usage(directory).free

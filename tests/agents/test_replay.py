@@ -274,6 +274,20 @@ def test_a_directory_serves_one_replay_at_a_time(tmp_path):
     second.close()
 
 
+def test_files_that_no_replay_wrote_are_not_replaced(tmp_path):
+    mine = tmp_path / "count.npy"
+    mine.write_bytes(b"mine")
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"holds count\.npy, which no replay wrote"):
+            Replay(SPECS, 8, 2, tmp_path)
+    assert mine.read_bytes() == b"mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["count.npy"]
+    mine.rename(tmp_path / "mine.npy")
+    Replay(SPECS, 8, 2, tmp_path).close()
+    Replay(SPECS, 8, 2, tmp_path).close()  # its own files are replaced
+    assert (tmp_path / "mine.npy").read_bytes() == b"mine"
+
+
 # --- save and load --------------------------------------------------------------------------------
 def assert_same_content(left: Replay, right: Replay) -> None:
     assert (left.added, left.held) == (right.added, right.held)
