@@ -201,13 +201,14 @@ def box_actions(name: str, space: Any) -> Box:
         not isinstance(space, Box)
         or space.dtype.kind != "f"
         or len(space.shape) != 1
+        or space.shape[0] == 0
         or not space.is_bounded()
         or np.any(space.low >= space.high)
     ):
         raise EnvContractError(
-            f"task {name!r}: the action space must be a Box of floats with one axis and finite "
-            f"low < high, got {space}. For example gymnasium.spaces.Box(-1.0, 1.0, (2,), "
-            "dtype=numpy.float32)"
+            f"task {name!r}: the action space must be a Box of floats with one axis, not "
+            f"empty, and finite low < high, got {space}. For example "
+            "gymnasium.spaces.Box(-1.0, 1.0, (2,), dtype=numpy.float32)"
         )
     return space
 
@@ -240,6 +241,11 @@ def _converted(name: str, key: Any, part: Any) -> Box:
         raise EnvContractError(
             f"task {name!r}: observation {key!r} must be a Box, got {part}; flatten it with "
             "gymnasium.wrappers.FlattenObservation"
+        )
+    if 0 in part.shape:
+        raise EnvContractError(
+            f"task {name!r}: observation {key!r} is empty ({part}), and networks need at least one "
+            "number: leave it out, or observe a constant"
         )
     if not _is_image(part):
         return Box(-np.inf, np.inf, part.shape, dtype=np.float32)

@@ -182,6 +182,9 @@ def test_names_of_the_replay_and_of_the_loss_are_refused(monkeypatch, key):
         (Dict({"a/b": Box(-1, 1, (3,))}), "observation key 'a/b' must consist of letters"),
         (Dict({"a": Dict({"b": Box(-1, 1, (3,))})}), "observation 'a' must be a Box"),
         (Dict({}), "must be a Box or a Dict of Boxes"),
+        (Box(-1, 1, (0,)), r"observation 'observation' is empty \(Box.*observe a constant"),
+        (Dict({"a": Box(-1, 1, (3,)), "b": Box(-1, 1, (2, 0))}), "observation 'b' is empty"),
+        (Box(0, 255, (0, 64, 3), dtype=np.uint8), "observation 'image' is empty"),
     ],
 )
 def test_observation_spaces_that_agents_would_misread_are_refused(monkeypatch, space, message):
@@ -196,6 +199,13 @@ def test_whole_numbered_actions_are_refused(monkeypatch, dtype):
     monkeypatch.setattr(odd_envs, "whole", lambda: odd_envs.spaces(action=space), raising=False)
     with pytest.raises(EnvContractError, match="action space must be a Box of floats"):
         make("whole")()
+
+
+def test_an_empty_action_space_is_refused(monkeypatch):
+    space = Box(-1, 1, (0,), dtype=np.float32)
+    monkeypatch.setattr(odd_envs, "idle", lambda: odd_envs.spaces(action=space), raising=False)
+    with pytest.raises(EnvContractError, match="must be a Box of floats with one axis, not empty"):
+        make("idle")()
 
 
 def test_actions_reach_both_ends_of_a_very_wide_space(monkeypatch):
