@@ -4,6 +4,7 @@ cost in `info["cost"]`.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from agents.api import ArraySpec, EnvSpec
+from benchmarks.envs.errors import EnvContractError
 from benchmarks.envs.simulators.navigation import IMAGE_SIZE, Navigation
 from benchmarks.envs.simulators.simulator import Simulator, View
 from benchmarks.envs.simulators.users import Custom
@@ -172,14 +174,34 @@ def make_wrapped(wrappers: Iterable[tuple[str, float]] = (), **settings: Any) ->
     """Make the environment of `make_env(**settings)` inside wrappers, the first one innermost.
 
     Each wrapper is a pair of `module:factory` and the number in factory(env, number); wrappers must
-    keep the spaces. Raises ValueError for an unknown wrapper, and whatever `make_env` raises.
+    keep the spaces. Raises ValueError for an unknown wrapper, EnvContractError for one that cannot
+    be called like that or returns something else, and whatever `make_env` raises.
     """
     env: gymnasium.Env = make_env(**settings)
     for name, number in wrappers:
         with user_imports():
             factory = load_object("wrapper", name)
-        env = factory(env, number)
+        env = _called(name, factory, env, number)
     return env
+
+
+def _called(name: str, factory: Any, env: gymnasium.Env, number: float) -> gymnasium.Env:
+    try:
+        inspect.signature(factory).bind(env, number)
+    except TypeError as error:  # also for what is not callable
+        raise EnvContractError(
+            f"wrapper {name!r} must name a class or function that is called as "
+            f"factory(env, strength) ({error})"
+        ) from error
+    except ValueError:  # some callables have no signature to read
+        pass
+    made = factory(env, number)
+    if not (isinstance(made, gymnasium.Env) and isinstance(made.unwrapped, SafeEnv)):
+        raise EnvContractError(
+            f"wrapper {name!r} must return a gymnasium.Env around the one that it is called with, "
+            f"not {type(made).__name__}"
+        )
+    return made
 
 
 def base_of(env: gymnasium.Env) -> SafeEnv:

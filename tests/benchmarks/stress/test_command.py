@@ -59,6 +59,15 @@ def wider(env: gymnasium.Env, strength: float) -> gymnasium.Env:
     return env
 
 
+def alone(env: gymnasium.Env) -> gymnasium.Env:
+    """A perturbation without a strength."""
+    return env
+
+
+def nothing(env: gymnasium.Env, strength: float) -> None:
+    """A perturbation that forgets to return the environment."""
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "a"
@@ -223,6 +232,12 @@ def records_about(folder: Path) -> dict[str, Any]:
         (["--only", f"{__name__}:Refusing", "--strengths", "1"], "there is no moon here"),
         (["--only", f"{__name__}:wider", "--strengths", "1"], "cannot act on .* and that has"),
         (["--only", "no_module:X", "--strengths", "1"], "no module 'no_module'"),
+        (["--only", f"{__name__}:SHORE", "--strengths", "1"],
+         r"factory\(env, strength\) \('tests.* is not a callable object\)"),
+        (["--only", f"{__name__}:alone", "--strengths", "1"],
+         r"must name a class or function that is called as factory\(env, strength\) \(too many"),
+        (["--only", f"{__name__}:nothing", "--strengths", "1"],
+         "must return a gymnasium.Env around the one that it is called with, not NoneType"),
         (["--suite", "robust"], "unknown suite .*robustness"),
         (["--suite", "none.yaml"], "suite none.yaml cannot be read"),
         (["--episodes", "0"], "episodes=0 must be at least 1"),
