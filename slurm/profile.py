@@ -41,6 +41,11 @@ OURS = (
     *("array", "job-name", "output", "error", "open-mode", "signal", "requeue", "no-requeue"),
     *("dependency", "export"),
 )
+# options of sbatch that a field of the profile sets as well
+OF_SBATCH = {"cpus-per-task": "cpus", "mem": "memory_gb"} | {
+    name: name
+    for name in ("partition", "account", "qos", "constraint", "gres", "nodelist", "exclude")
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +78,10 @@ class Profile:
                 f"time={self.time} must be longer than signal_seconds={self.signal_seconds}, "
                 "in which a run saves; Slurm is up to a minute early besides"
             )
+        for name, _ in self.sbatch:
+            ours = OF_SBATCH.get(name)
+            if ours and getattr(self, ours) is not None:
+                raise BadInput(f"{ours} is given twice, also as {name} of sbatch: leave one out")
 
     @property
     def minutes(self) -> int:
@@ -119,13 +128,17 @@ def load(
         except FileNotFoundError as error:
             raise BadInput(f"profile {path} cannot be read: {error.strerror}") from error
         values |= _File(str(path), families).values(compose(text, str(path)))
+    overridden: dict[str, Any] = {}
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
             raise BadInput(f"--slurm {override}: expected KEY=VALUE, such as partition=gpu")
         source = f"--slurm {override}"
-        values |= _File(source, families).values(compose(f"{key}: {value}", source))
-    return Profile(**values)
+        found = _File(source, families).values(compose(f"{key}: {value}", source))
+        if twice := found.keys() & overridden.keys():
+            raise BadInput(f"{source}: {min(twice)} is given twice")
+        overridden |= found
+    return Profile(**values | overridden)
 
 
 class _File(Nodes):
@@ -146,7 +159,13 @@ class _File(Nodes):
             return tuple(self.text(item, key) for item in self.items(node, key))
         if key in ("python", "sbatch"):
             read = self._python if key == "python" else self._option
-            return tuple(read(name, item) for name, item in self.fields(node, None).items())
+            pairs: dict[str, Any] = {}
+            for written, item in self.fields(node, None).items():
+                name, value = read(written, item)
+                if name in pairs:  # mail-type and mail_type are one option
+                    self.wrong(item, f"{name} is given twice, also as {written}")
+                pairs[name] = value
+            return tuple(pairs.items())
         if key == "time":
             return self._time(node)
         if key in POSITIVE:

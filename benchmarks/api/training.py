@@ -32,8 +32,9 @@ def train(
     given = {"method": method, "task": task, "obs": obs, "preset": preset, "seed": seed}
     given |= {"steps": steps, "out": os.fspath(out)}
     given = {name: value for name, value in given.items() if value is not None}
-    given |= settings or {}
-    status, folder = start([word for name, value in given.items() for word in option(name, value)])
+    # not merged: a name in both is refused
+    pairs = [*given.items(), *(settings or {}).items()]
+    status, folder = start([word for name, value in pairs for word in option(name, value)])
     if status == EXIT_STOPPED:
         raise RunFailed(f"training in {folder} was stopped; the same call continues it")
     if status:

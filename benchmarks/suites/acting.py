@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
+from agents.settings import OptimizerConfig
 from benchmarks.methods import Settings, method
 from benchmarks.runs.errors import BadInput, as_bad_input
 from benchmarks.runs.spec import RunSpec
@@ -32,8 +34,8 @@ def parsed(texts: Sequence[str]) -> dict[str, object]:
 def acting(spec: RunSpec, values: Mapping[str, Any]) -> tuple[RunSpec, str]:
     """The spec with changed agent settings, and these as a variant's name ("" without any).
 
-    Raises BadInput for unknown settings and invalid values, and for methods whose policies act only
-    as trained.
+    Raises BadInput for unknown settings, invalid values, settings of the loop, the replay buffer or
+    an optimizer, and for methods whose policies act only as trained.
     """
     if not values:
         return spec, ""
@@ -41,8 +43,11 @@ def acting(spec: RunSpec, values: Mapping[str, Any]) -> tuple[RunSpec, str]:
         raise BadInput(f"{spec.method} acts with the settings of its training: leave --set")
     settings = Settings(spec.steps, spec.loop, spec.replay, spec.agent)
     checked = dict(overrides.check(settings, name, value) for name, value in values.items())
-    if parts := [name for name in checked if name.partition(".")[0] in overrides.PARTS]:
-        raise BadInput(f"{parts[0]} is a setting of training: --set takes those of the agent")
+    for name in checked:
+        path = name.split(".")[:-1]
+        of_training = name.partition(".")[0] in overrides.PARTS
+        if of_training or isinstance(functools.reduce(getattr, path, spec.agent), OptimizerConfig):
+            raise BadInput(f"{name} is a setting of training: --set takes those of the agent")
     with as_bad_input():
         agent = overrides.apply(settings, checked).agent
     changed = ", ".join(f"{name}={value}" for name, value in checked.items())

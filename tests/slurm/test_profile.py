@@ -114,6 +114,10 @@ def test_other_time_limits_are_refused(text):
         ),
         ("\nsbatch:\n  array: 0-3", ":3: array is set by the sweep"),
         ("sbatch:\n  exclusive: false", ":2: exclusive must be a value, or true"),
+        (
+            "sbatch:\n  mail-type: FAIL\n  mail_type: END",
+            ":3: mail-type is given twice, also as mail_",
+        ),
         ("time: later", ":1: time='later' must be minutes"),
         ("- partition", ":1: expected settings"),
         ("partition: [", ":1: "),
@@ -124,6 +128,22 @@ def test_mistakes_are_named_by_line(tmp_path, text, expected):
     with pytest.raises(BadInput) as error:
         load(path, families=["omnisafe"])
     assert f"{path}{expected}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["partition=a", "partition=b"], "--slurm partition=b: partition is given twice"),
+        (["cpus=8", "time=9", "cpus=8"], "--slurm cpus=8: cpus is given twice"),
+        (["account=a"], "account is given twice, also as account of sbatch: leave one out"),
+        (["memory_gb=4"], "memory_gb is given twice, also as mem of sbatch"),
+    ],
+)
+def test_a_setting_given_twice_is_refused(tmp_path, overrides, message):
+    path = write(tmp_path, "partition: gpu\nsbatch: {account: b, mem: 4G}")
+    assert load(path, ["partition=a", "cpus=8"]).partition == "a"  # after the file, once
+    with pytest.raises(BadInput, match=message):
+        load(path, overrides)
 
 
 @pytest.mark.parametrize(

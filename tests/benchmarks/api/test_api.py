@@ -73,6 +73,18 @@ def test_settings_are_those_of_the_command_line(tmp_path, monkeypatch):
     assert given == (True, "-project", 3)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seed", 3), ("preset", "cpu"), ("steps", 200), ("out", "there"), ("method", "sac_lag")],
+)
+def test_a_setting_that_is_also_an_argument_is_refused(name, value, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_command, "train_here", lambda *_, **__: 0)
+    given = {"obs": "lidar", "preset": "debug", "seed": 0, "steps": 100}
+    with pytest.raises(BadInput, match=f"--{name} is given twice"):
+        sd.train("sac", "SafetyPointGoal1-v0", tmp_path / "run", **given, settings={name: value})
+    assert not list(tmp_path.iterdir())
+
+
 def test_settings_with_several_values_are_several_words():
     assert option("vision.frame_channels", (8, 16)) == ["--vision.frame-channels", "8", "16"]
     assert option("max_minutes", None) == ["--max-minutes=None"]

@@ -51,6 +51,20 @@ def test_a_policy_of_the_zoo_acts_with_other_settings():
         play.load(other)
 
 
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("osrp_lag", "loop.num_envs"),
+        ("osrp_lag", "actor.optimizer.learning_rate"),
+        ("sac", "sac.optimizer.clip"),
+        ("lambda", "critic.cost_optimizer.eps"),
+    ],
+)
+def test_settings_of_training_alone_change_no_policy(policy, method, name):
+    with pytest.raises(BadInput, match=f"{name} is a setting of training"):
+        with_settings(policy(spec_of(method, "default", task=SHORE)), {name: 5})
+
+
 def test_images_have_the_size_of_training(policy):
     spec = spec_of("dreamerv3", "default", task=CAMERAS)
     assert policy(spec).env.obs["image"].shape == (16, 16, 3)
