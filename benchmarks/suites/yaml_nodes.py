@@ -155,7 +155,11 @@ class Nodes:
     def text(self, node: yaml.Node, what: str) -> str:
         value = self.value(node)
         if not isinstance(value, str):
-            self.wrong(node, f"{what}: {value!r} must be text")
+            self.wrong(
+                node,
+                f'{what}: {value!r} must be text: write it in quotes, "{node.value}" (in a shell '
+                f"'\"{node.value}\"')",
+            )
         return value
 
     def value(self, node: yaml.Node) -> Any:

@@ -105,7 +105,7 @@ def test_other_time_limits_are_refused(text):
         ("cpus: 0", ":1: cpus=0 must be a positive whole number"),
         ("account: lab\ncpus: 1.5", ":2: cpus=1.5 must be a positive whole number"),
         ("memory_gb: lots", ":1: memory_gb=lots must be a positive number"),
-        ("partition: 12", ":1: partition: 12 must be text"),
+        ("partition: 12", ':1: partition: 12 must be text: write it in quotes, "12"'),
         ("env_python: 3.11", ":1: env_python: 3.11 must be text"),
         ("setup: module load cuda", ":1: setup must be a list"),
         (
@@ -144,6 +144,14 @@ def test_a_setting_given_twice_is_refused(tmp_path, overrides, message):
     assert load(path, ["partition=a", "cpus=8"]).partition == "a"  # after the file, once
     with pytest.raises(BadInput, match=message):
         load(path, overrides)
+
+
+def test_text_that_reads_as_a_number_is_quoted(tmp_path):
+    with pytest.raises(BadInput) as error:
+        load(None, ["account=007"])
+    (word,) = shlex.split(str(error.value).partition("(in a shell ")[2].removesuffix(")"))
+    assert load(None, [f"account={word}"]).account == "007"
+    assert load(write(tmp_path, 'account: "007"')).account == "007"
 
 
 @pytest.mark.parametrize(
