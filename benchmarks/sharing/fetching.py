@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.runs.errors import BadInput
-from benchmarks.runs.places import check_folder, possible_path, user_cache
+from benchmarks.runs.places import check_folder, possible_path, user_cache, user_path
 from benchmarks.sharing.contents import SUMS, check
 from benchmarks.sharing.places import is_url, place
 
@@ -21,11 +21,16 @@ HUB = "hub:"
 def fetch(target: str, out: Path, option: str = "DIR") -> None:
     """Copy a shared run into the new folder `out`, completely or not at all.
 
-    `option` names the folder in errors. Raises BadInput if there is no run, or its files do not
-    match their checksums.
+    `option` names the folder in errors. Raises BadInput if there is no run, its files do not match
+    their checksums, or `out` is inside of it.
     """
     source = place(target)
     check_folder(out, option, of_run=True)
+    path = target.removeprefix("file://")
+    if not is_url(path) and out.resolve().is_relative_to(user_path(path).resolve()):
+        raise BadInput(
+            f"{out} is inside of {target}, and would become part of it: choose another {option}"
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".pull-") as folder:
         copy = Path(folder) / "run"

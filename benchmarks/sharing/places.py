@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.runs.errors import BadInput
-from benchmarks.runs.places import user_path
+from benchmarks.runs.places import possible_path
 from benchmarks.runs.plain_text import one_line
 
 HUGGING_FACE = "hf://"
@@ -52,7 +52,7 @@ class Folder:
     """A folder on this machine."""
 
     def __init__(self, path: str) -> None:
-        self._path = user_path(path)
+        self._path = possible_path(path)
 
     def put(self, folder: Path) -> None:
         with _reached(str(self._path)):

@@ -221,6 +221,26 @@ def test_a_cache_that_cannot_be_written_is_named(
         cached("hub:shared")
 
 
+@pytest.mark.parametrize("target", ["shared", "link", "file://{here}/shared"])
+@pytest.mark.parametrize("out", ["shared/copy", "shared/a/b", "link/copy"])
+def test_a_copy_inside_of_what_is_copied_is_refused(
+    target: str, out: str, places: None, tmp_path: Path, capfd
+):
+    untrained_run(tmp_path / "run", "sac")
+    assert app.main(["push", "run", "shared"]) == 0
+    Path("link").symlink_to("shared")
+    before = sorted(Path("shared").rglob("*"))
+    assert app.main(["pull", target.format(here=tmp_path), out]) == 2
+    assert f"{out} is inside of" in capfd.readouterr().err
+    assert sorted(Path("shared").rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"], ids=["long", "NUL"])
+def test_a_target_that_no_folder_can_have_is_one_line(name: str, places: None, capfd):
+    assert app.main(["pull", name, "theirs"]) == 2
+    assert capfd.readouterr().err.count("\n") == 1
+
+
 def test_a_card_may_be_edited(trained: Path, places: None):
     assert app.main(["push", str(trained), "shared"]) == 0
     Path("shared", CARD).write_text("more to say")
