@@ -39,6 +39,7 @@ from benchmarks.zoo.precision import half_error
 from benchmarks.zoo.rows import record
 from benchmarks.zoo.trained import trained
 from tests.specs import spec_of
+from tests.sweep_folders import stand
 from tests.untrained import untrained_run
 
 
@@ -91,6 +92,18 @@ def test_a_run_without_checkpoint_is_not_evaluated(tmp_path, capsys):
     )
     assert not final_evaluation(member(tmp_path), 20)
     assert "no checkpoint and no final evaluation" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("state", ["finished", "out_of_time", "train"])
+def test_a_finished_run_whose_checkpoints_were_not_kept_is_named(tmp_path, state):
+    untrained_run(tmp_path, "sac")
+    shutil.rmtree(tmp_path / "checkpoints")
+    with pytest.raises(BadInput, match="has no checkpoint yet"):  # before it wrote a status
+        evaluate.main([str(tmp_path)])
+    stand(tmp_path, state)
+    message = "yet" if state == "train" else ": its training is done.*zoo.* or train it again"
+    with pytest.raises(BadInput, match=f"has no checkpoint ?{message}"):
+        evaluate.main([str(tmp_path)])
 
 
 @pytest.mark.slow
