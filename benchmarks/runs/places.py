@@ -58,9 +58,9 @@ def check_folder(
     files. Leaves nothing behind.
     """
     folder = Path(folder)
-    if not of_run and (folder / SPEC_FILE).exists():
-        raise BadInput(f"{option} {_short(folder)} is a run folder: choose another one")
     with _refused(folder, option), _made(folder):
+        if not of_run and (folder / SPEC_FILE).exists():
+            raise BadInput(f"{option} {_short(folder)} is a run folder: choose another one")
         if folder.exists() and not folder.is_dir():
             raise BadInput(f"{_short(folder)} is a file; {option} must be a folder")
         handle, probe = tempfile.mkstemp(prefix=".probe-", dir=folder)
@@ -74,13 +74,13 @@ def check_file(file: str | os.PathLike[str], option: str = "--out") -> None:
     A run's own files are refused. Leaves nothing behind, and an existing file unchanged.
     """
     file = Path(file)
-    for part in (file, *file.parents):
-        if part.name in OF_A_RUN and (part.parent / SPEC_FILE).exists():
-            raise BadInput(
-                f"{option} {_short(file)} belongs to the run in {_short(part.parent)}: choose "
-                "another one"
-            )
     with _refused(file, option), _made(file.parent):
+        for part in (file, *file.parents):
+            if part.name in OF_A_RUN and (part.parent / SPEC_FILE).exists():
+                raise BadInput(
+                    f"{option} {_short(file)} belongs to the run in {_short(part.parent)}: choose "
+                    "another one"
+                )
         if file.is_dir():
             raise BadInput(f"{option} {_short(file)} is a folder; give a file")
         there = file.exists()
