@@ -43,11 +43,6 @@ MODULES = (
     "agents.safedreamer.release.checkpoint",
     "agents.safedreamer.release.inert_pickle",
     "analysis.read.load",
-    "analysis.read.parquet",
-    "analysis.read.foreign.progress",
-    "analysis.read.foreign.release",
-    "analysis.read.foreign.table",
-    "analysis.read.foreign.tensorboard",
     "analysis.read.diagnosis",
 )  # fmt: skip
 # Internal functions, whose paths no user passes: context managers and parts of the loop.
@@ -55,6 +50,9 @@ INTERNAL = {
     "benchmarks.runs.ownership.own",
     "benchmarks.runs.checkpoint.explain_full_disk",
     "benchmarks.runs.folder.claim",
+    "benchmarks.sweep.members.file_clock",
+    "benchmarks.sweep.members.modified",
+    "benchmarks.sweep.overview.compared",
 }
 
 
