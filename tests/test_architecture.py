@@ -83,7 +83,7 @@ ANALYSIS_MAY_IMPORT = (
         f"benchmarks.runs.{name}"
         for name in (
             *("records", "tables", "files", "reading", "plain_text", "places", "ranges"),
-            "identity",
+            *("identity", "writing"),
         )
     ),
 )

@@ -22,6 +22,7 @@ from analysis.results.frames import OURS, WHOLE
 from analysis.statistics.metrics import scores
 from benchmarks.runs.files import TRIALS_FILE, WANTED_FILE
 from benchmarks.runs.places import check_folder
+from benchmarks.runs.writing import replace_text
 
 WRITERS = {"tables": tables, "figures": figures, "report": report}
 TEXTS = {"run_id": str, "variant": str, "cost_source": str, "seeds": str}
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> str:
             words = [*map(str, done), "--out", str(draft), *options]
             WRITERS[command].run(parser(command).parse_args(words))
         text = summary(folder, title)
-        drafts.append(_drafted(text, (folder / "README.md").resolve()))
+        replace_text((folder / "README.md").resolve(), text)
         for draft, place in drafts:
             _swap(draft, place)
     finally:
@@ -101,19 +102,7 @@ def show_claims(text: str, folder: Path) -> None:
     page = front.read_text(encoding="utf-8")
     block = re.compile(f"{re.escape(begin)}\n.*?{re.escape(end)}", re.DOTALL)
     shown = f"{begin}\n{found[1].strip()}\n{end}"
-    draft, place = _drafted(block.sub(lambda _: shown, page), front)
-    draft.replace(place)
-
-
-def _drafted(text: str, place: Path) -> tuple[Path, Path]:
-    """Write a text beside the file that it will replace; returns both files."""
-    draft = place.with_name(f".{place.name}.draft")
-    try:
-        draft.write_text(text, encoding="utf-8")
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-    return draft, place
+    replace_text(front, block.sub(lambda _: shown, page))
 
 
 def _swap(draft: Path, place: Path) -> None:

@@ -28,7 +28,7 @@ from benchmarks.runs.errors import BadInput
 from benchmarks.runs.identity import flatten
 from benchmarks.runs.places import possible_path
 from benchmarks.runs.plain_text import whole_number
-from benchmarks.runs.ranges import check_numbers, is_own
+from benchmarks.runs.ranges import check_numbers, of_own_method
 
 T = TypeVar("T")
 REGISTRY = ConstructorRegistry()
@@ -87,7 +87,7 @@ def parse(
     values = flatten(dataclasses.asdict(value))
     agent = {name: values.pop(name) for name in list(values) if name.startswith("agent.")}
     check_numbers({name.removeprefix("run."): values[name] for name in values})
-    own = is_own(getattr(value, "agent", None))
+    own = of_own_method(getattr(value, "agent", None))
     check_numbers({name.removeprefix("agent."): agent[name] for name in agent}, own)
     return _with_user_paths(value)
 

@@ -29,11 +29,7 @@ def main(args: Sequence[str]) -> int:
     found, status = chosen.readable()
     out = chosen.out or chosen.folder / "records.parquet"
     check_file(out)
-    try:
-        rows, empty, damage = export(found, out)
-    except OSError as error:
-        error.filename = error.filename or str(out)  # the error of a full disk has none
-        raise
+    rows, empty, damage = export(found, out)
     for member in empty:
         print(printable(f"no records yet ({member.shown}): {member.folder.name}"))
     for line in damage:

@@ -79,14 +79,18 @@ def identity_of(data: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def digest(data: Mapping[str, Any]) -> str:
+    """Ten hex digits: a hash of plain values."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:10]
+
+
 def settings_id(data: Mapping[str, Any]) -> str:
-    """Hash of the settings that affect the result: the same for all seeds of a method.
+    """A hash of all settings that affect the result but the seed.
 
     Seeds may start from parameters of their own (`init_sha256`).
     """
     flat = identity_of(data)
-    shared = {name: flat[name] for name in flat if name not in ("seed", "init_sha256")}
-    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:10]
+    return digest({name: flat[name] for name in flat if name not in ("seed", "init_sha256")})
 
 
 def diff(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

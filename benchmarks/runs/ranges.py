@@ -149,7 +149,7 @@ def check_numbers(values: Mapping[str, Any], own: bool = False) -> None:
                 check_number(name, number, own)
 
 
-def is_own(config: Any) -> bool:
+def of_own_method(config: Any) -> bool:
     """Whether the settings are of a user's own method: of a class that is not of this suite."""
     return type(config).__module__.partition(".")[0] not in ("agents", "baselines", "benchmarks")
 

@@ -12,7 +12,6 @@ over the episode; `wall_seconds` counts from the start of the run, resumes inclu
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import os
 from collections.abc import Iterable, Mapping
@@ -23,7 +22,7 @@ from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import RECORDS_FILE
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.reading import DamagedFile, decode, read_bytes
-from benchmarks.runs.writing import Appended
+from benchmarks.runs.writing import Appended, replaced
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,24 +114,10 @@ class RecordWriter(Appended):
 
 
 def write_records(path: str | os.PathLike[str], rows: Iterable[EpisodeRecord]) -> None:
-    """Write these records to a file, replacing an existing one once all are written.
-
-    An OSError without a file, as of a full disk, gets its name.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}.records.tmp")
-    try:
-        temporary.unlink(missing_ok=True)  # of a process that was killed
-        with RecordWriter(temporary) as writer:
-            for row in rows:
-                writer.write(row)
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None:
-            error.filename = os.fspath(path)
-        raise
+    """Write these records to a file, replacing an existing one once all are written."""
+    with replaced(path) as temporary, RecordWriter(temporary) as writer:
+        for row in rows:
+            writer.write(row)
 
 
 def check_header(path: str | os.PathLike[str]) -> None:

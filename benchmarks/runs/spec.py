@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 from typing import Any, Literal, get_args
 
 from benchmarks.runs.errors import BadInput
-from benchmarks.runs.identity import flatten, identity_of
+from benchmarks.runs.identity import digest, flatten, identity_of
 from benchmarks.runs.plain_text import choose
-from benchmarks.runs.ranges import check_numbers, is_own
+from benchmarks.runs.ranges import check_numbers, of_own_method
 
 Obs = Literal["vision", "coordinates", "lidar", "default"]
 Preset = Literal["release", "matched", "cpu", "debug"]
@@ -32,7 +31,7 @@ MAX_ENV_FAULTS = 20  # environments replaced before the start gives up
 @functools.lru_cache(maxsize=4096)  # runs of a sweep share most of their settings
 def _check(prefix: str, part: Any) -> None:
     """Check the ranges of a part's numbers, named as on the command line. Raises BadInput."""
-    check_numbers(flatten(dataclasses.asdict(part), prefix), is_own(part))
+    check_numbers(flatten(dataclasses.asdict(part), prefix), of_own_method(part))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,9 +120,8 @@ class RunSpec:
 
     @functools.cached_property
     def run_id(self) -> str:
-        """Ten hex digits: a hash of all settings that affect the result, and of nothing else."""
-        text = json.dumps(identity_of(to_dict(self)), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:10]
+        """A hash of all settings that affect the result, and of nothing else."""
+        return digest(identity_of(to_dict(self)))
 
 
 def with_minutes(spec: RunSpec, minutes: float | None) -> RunSpec:

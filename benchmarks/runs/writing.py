@@ -5,21 +5,36 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 
-def replace_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a file so that readers see its old or its new text, whatever happens meanwhile."""
+@contextlib.contextmanager
+def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield the name of a temporary file, which replaces `path` when the context ends.
+
+    After an error nothing is replaced and the temporary file is removed; an OSError without a file,
+    as of a full disk, gets the name of `path`.
+    """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name[:60]}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.unlink(missing_ok=True)  # of a process that was killed
+        yield temporary
         os.replace(temporary, path)
-    except OSError:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            error.filename = os.fspath(path)
         raise
+
+
+def replace_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a file so that readers see its old or its new text, whatever happens meanwhile."""
+    with replaced(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def is_full_disk(error: BaseException) -> bool:

@@ -20,6 +20,7 @@ from benchmarks.runs.identity import flatten, settings_id
 from benchmarks.runs.plain_text import one_line
 from benchmarks.runs.spec_file import read_spec
 from benchmarks.runs.tables import read_table
+from benchmarks.runs.writing import replaced
 from benchmarks.sweep.members import Member
 
 
@@ -71,9 +72,8 @@ def export(members: Sequence[Member], path: str | os.PathLike[str]) -> Exported:
     listed = json.dumps([_listed(member) for member in members]).encode()
     whole = whole.replace_schema_metadata({**(whole.schema.metadata or {}), RUNS_KEY: listed})
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    parquet.write_table(whole, temporary)
-    temporary.replace(path)
+    with replaced(path) as temporary:
+        parquet.write_table(whole, temporary)
     return Exported(whole.num_rows, empty, damage)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -116,10 +117,14 @@ def full_disk(*_: object, **__: object) -> None:
 
 
 def test_an_export_to_a_full_disk_names_its_file(tmp_path, monkeypatch, capsys):
-    submit(tmp_path, suite(seeds="0"))
-    monkeypatch.setattr("benchmarks.sweep.export.export", full_disk)
-    assert app.main(["export", str(tmp_path)]) == FAILED
-    file = tmp_path / "records.parquet"
+    write_run(tmp_path / "other", "osrp", evals=[(4000, 1.0, 1.0)])
+    sweep = tmp_path / "sweep"
+    for folder in submit(sweep, suite(seeds="0")):
+        shutil.copy(tmp_path / "other" / "episodes.csv", folder)
+    monkeypatch.setattr("pyarrow.parquet.write_table", full_disk)
+    assert app.main(["export", str(sweep)]) == FAILED
+    file = sweep / "records.parquet"
+    assert [path.name for path in sweep.iterdir()] == ["runs"]
     assert capsys.readouterr().err == f"safedreamer: error: {file}: No space left on device\n"
 
 
