@@ -242,6 +242,16 @@ def test_published_rows_leave_out_what_is_no_result():
     )
 
 
+def test_published_returns_that_no_episode_can_have_are_marked():
+    table = published.published()
+    marked = table[table["protocol"].str.contains("not comparable")]
+    assert set(marked["task"]) == {"SafetyPointCircle1-v0"} and len(marked) == 9
+    # the offline methods of the same source are possible
+    offline = table[table["task"].str.startswith("SafetyPointCircle1-v0(")]
+    assert len(offline) == 12
+    assert (offline["return"] < published.MAX_RETURN["SafetyPointCircle1-v0"]).all()
+
+
 # -- what is missing, what is there twice ----------------------------------------------------------
 
 

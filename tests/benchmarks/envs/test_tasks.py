@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from analysis.statistics.published import MAX_RETURN
 from benchmarks.tasks import GROUPS, expand, get_task, tasks
 
 
@@ -93,3 +95,21 @@ def test_custom_task():
     task = get_task("some.module:factory")
     assert task.custom
     assert task.observations == ("default",)
+
+
+def test_an_episode_of_circle_returns_at_most_75():
+    """What `analysis.statistics.published.MAX_RETURN` holds published returns against."""
+    from benchmarks.envs.compat import import_safety_gymnasium
+
+    env = import_safety_gymnasium().make("SafetyPointCircle1-v0")
+    env.reset(seed=0)
+    speeds, steps, truncated = [], 0, False
+    while not truncated:
+        *_, truncated, _ = env.step(np.array([1.0, 0.0]))
+        speeds.append(np.linalg.norm(env.unwrapped.task.agent.vel))
+        steps += 1
+    # full throttle approaches 1.5 m/s and does not exceed it
+    assert steps == 500 and max(speeds) == pytest.approx(1.5, abs=1e-3)
+    task = env.unwrapped.task
+    highest = task.reward_factor * 1.5 * steps
+    assert highest == pytest.approx(MAX_RETURN["SafetyPointCircle1-v0"])
