@@ -101,8 +101,17 @@ class EvaluateArgs:
     """Agent steps per prediction of the world model, in videos."""
 
     def filming(self) -> Filming | None:
-        """What to film, or None."""
-        if not (self.video or self.stills):
+        """What to film, or None. Raises BadInput for settings of films without a film."""
+        filmed, needs = bool(self.video or self.stills), "--video or --stills"
+        for name, used, option in (
+            ("video_fps", self.video, "--video"),
+            ("video_episodes", filmed, needs),
+            ("dream_context", filmed, needs),
+            ("dream_steps", filmed, needs),
+        ):
+            if not used and getattr(self, name) != getattr(EvaluateArgs, name):
+                raise BadInput(f"--{name.replace('_', '-')} goes with {option}: add it")
+        if not filmed:
             return None
         from benchmarks.video.film import Filming
 
