@@ -66,6 +66,11 @@ def main(args: Sequence[str]) -> int:
     chosen = parse(DiagnoseArgs, args, PROG)
     if chosen.out is not None:
         check_file(chosen.out)
+        if chosen.out.suffix in (".png", ".pdf"):
+            raise BadInput(
+                f"--out {chosen.out}: a plot of that name is written next to the values, so give a "
+                ".csv file"
+            )
     choose_python(chosen.env_python)
     from agents.safedreamer.agent import SafeDreamer
     from baselines.mbpo.agent import MBPO
