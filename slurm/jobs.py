@@ -69,7 +69,7 @@ def unfinished(suite: str, out: Path, entries: Sequence[Entry]) -> int:
     names = [
         each.member.folder.name if each.member else each.entry.folder_name for each in plan.start
     ]
-    names += [member.folder.name for member in (*plan.running, *plan.cleaned)]
+    names += [member.folder.name for member in (*plan.running, *plan.cleaned, *plan.beyond)]
     for name in names:
         print(printable(f"not done: {name}"), flush=True)
     return 1 if names or damaged else 0

@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks.cli import analysis
 from benchmarks.cli.common import parse
 from benchmarks.runs.errors import BadInput
+from benchmarks.runs.ownership import own
 from benchmarks.runs.places import check_folder
 
 AFTER_MINUTES = 1.7  # reserved for videos, figures and report
@@ -49,11 +50,18 @@ def main(args: Sequence[str]) -> int:
         "safedreamer demo",
         "Train SafeDreamer's BSRP-Lag and unsafe DreamerV3 side by side for some minutes.",
     )
+    check_folder(config.out)
+    config.out.mkdir(parents=True, exist_ok=True)
+    # the runs own their folders only after some seconds of imports
+    with own(config.out, lambda text: print(text, flush=True)):
+        return _demo(config)
+
+
+def _demo(config: DemoConfig) -> int:
     from benchmarks.cli.demo_runs import RUNS, clear, demo_specs, train_side_by_side
 
     began = time.perf_counter()
     specs = demo_specs(config.seed, config.minutes - AFTER_MINUTES)
-    check_folder(config.out)
     clear(config.out, specs)
     task = specs[0].task
     print(

@@ -53,7 +53,7 @@ class DiagnoseArgs:
     """
     out: Path | None = None
     """CSV file for all values; plots are written next to it. If not given, diagnosis-STEPS.csv in
-    the run folder, or diagnosis-STEPS-random.csv with random actions.
+    the run folder, with random actions and the numbers that you change in its name.
     """
     env_python: str | None = None
     """Python interpreter for the environments, with Safety-Gymnasium; if not given,
@@ -66,6 +66,11 @@ def main(args: Sequence[str]) -> int:
     chosen = parse(DiagnoseArgs, args, PROG)
     if chosen.out is not None:
         check_file(chosen.out)
+        if chosen.out.suffix in (".png", ".pdf"):
+            raise BadInput(
+                f"--out {chosen.out}: a plot of that name is written next to the values, so give a "
+                ".csv file"
+            )
     choose_python(chosen.env_python)
     from agents.safedreamer.agent import SafeDreamer
     from baselines.mbpo.agent import MBPO
@@ -79,7 +84,7 @@ def main(args: Sequence[str]) -> int:
 
     spec, saved, env_steps, _ = newest(chosen.run)
     random = chosen.actions == "random"
-    out = chosen.out or chosen.run / f"diagnosis-{env_steps}{'-random' if random else ''}.csv"
+    out = chosen.out or _default_out(chosen, env_steps)
     check_file(out)
     make, env_spec = environment(spec)
     agent, state = trained_agent(spec, saved, env_spec)
@@ -112,6 +117,15 @@ def main(args: Sequence[str]) -> int:
     write(out, [*findings, *history], env_steps)
     print(f"wrote {out}", flush=True)
     return analysis.run("diagnosis", [str(out), "--title", title])
+
+
+def _default_out(chosen: DiagnoseArgs, env_steps: int) -> Path:
+    """A file for each checkpoint and choice of actions and windows."""
+    name = f"diagnosis-{env_steps}{'-random' if chosen.actions == 'random' else ''}"
+    for option in ("episodes", "context", "horizon", "stride"):
+        if (value := getattr(chosen, option)) != getattr(DiagnoseArgs, option):
+            name += f"-{option}{value}"
+    return chosen.run / f"{name}.csv"
 
 
 def table(findings: Sequence[Finding]) -> str:

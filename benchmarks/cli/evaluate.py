@@ -23,7 +23,7 @@ from benchmarks.envs.factory import choose_python
 from benchmarks.runs.errors import BadInput, as_bad_input
 from benchmarks.runs.folder import variant_of
 from benchmarks.runs.places import check_file, check_folder
-from benchmarks.runs.reading import read_text
+from benchmarks.runs.reading import read_text, sha256_of
 from benchmarks.runs.spec import RunSpec
 from benchmarks.suites.acting import acting, parsed
 from benchmarks.suites.names import MAX_BYTES, MAX_TASK_BYTES, file_name, label
@@ -74,8 +74,8 @@ class EvaluateArgs:
     seed: int | None = None
     """Seed of layouts and actions; the run's own, or 0, if not given."""
     out: Path | None = None
-    """File for the records; if not given, evaluation-TASK-OBS-STEPS.csv, with --unseen, --seed and
-    --set in its name, in the run folder if there is one.
+    """File for the records; if not given, evaluation-TASK-OBS-STEPS.csv, with --unseen, --seed,
+    --episodes and --set in its name, in the run folder if there is one.
     """
     workers: Literal["process", "inline"] = "inline"
     """All environments in this process, or one process per environment, which takes 0.8 GB each
@@ -101,8 +101,17 @@ class EvaluateArgs:
     """Agent steps per prediction of the world model, in videos."""
 
     def filming(self) -> Filming | None:
-        """What to film, or None."""
-        if not (self.video or self.stills):
+        """What to film, or None. Raises BadInput for settings of films without a film."""
+        filmed, needs = bool(self.video or self.stills), "--video or --stills"
+        for name, used, option in (
+            ("video_fps", self.video, "--video"),
+            ("video_episodes", filmed, needs),
+            ("dream_context", filmed, needs),
+            ("dream_steps", filmed, needs),
+        ):
+            if not used and getattr(self, name) != getattr(EvaluateArgs, name):
+                raise BadInput(f"--{name.replace('_', '-')} goes with {option}: add it")
+        if not filmed:
             return None
         from benchmarks.video.film import Filming
 
@@ -247,14 +256,16 @@ def _seeded(spec: RunSpec, chosen: EvaluateArgs) -> RunSpec:
 
 
 def _default_out(policy: Policy, chosen: EvaluateArgs) -> Path:
-    """A file for each policy and choice of layouts and settings."""
+    """A file for each policy and choice of layouts, number of episodes and settings."""
     spec, _, env_steps, *_ = policy.trained
     name = f"evaluation-{file_name(spec.task, MAX_TASK_BYTES)}-{spec.obs}-{env_steps}"
     name += "-unseen" if chosen.unseen else ""
     if policy.official:
-        name += f"-{file_name(spec.method)}"
+        name += f"-{file_name(spec.method)}-{sha256_of(policy.trained.source)[:6]}"
     if policy.official or chosen.seed is not None:
         name += f"-seed{spec.seed}"
+    if chosen.episodes != EvaluateArgs.episodes:
+        name += f"-episodes{chosen.episodes}"
     if chosen.set:
         name += f"-{file_name(policy.variant)}"
         if len(policy.variant.encode()) > MAX_BYTES:  # cut: two of them may begin alike

@@ -30,3 +30,4 @@ STRESS_RECORDS_FILE = "stress.csv"
 # next to it: prediction errors of the world models on these episodes, if there are any
 STRESS_ERRORS_FILE = "prediction_errors.csv"
 STRESS_FILE = "stress.json"  # next to it: the test's settings, and the cost limit of each run
+OF_A_STRESS_TEST = frozenset((STRESS_RECORDS_FILE, STRESS_ERRORS_FILE, STRESS_FILE))

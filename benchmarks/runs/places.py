@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.runs.errors import BadInput
-from benchmarks.runs.files import OF_A_RUN, SPEC_FILE
+from benchmarks.runs.files import OF_A_RUN, OF_A_STRESS_TEST, SPEC_FILE, STRESS_FILE
 
 
 def user_path(text: str | os.PathLike[str]) -> Path:
@@ -71,7 +71,8 @@ def check_folder(
 def check_file(file: str | os.PathLike[str], option: str = "--out") -> None:
     """Raise BadInput unless the file can be written; its folder need not exist yet.
 
-    A run's own files are refused. Leaves nothing behind, and an existing file unchanged.
+    Own files of a run or a stress test are refused. Leaves nothing behind, and an existing file
+    unchanged.
     """
     file = Path(file)
     with _refused(file, option), _made(file.parent):
@@ -81,6 +82,11 @@ def check_file(file: str | os.PathLike[str], option: str = "--out") -> None:
                     f"{option} {_short(file)} belongs to the run in {_short(part.parent)}: choose "
                     "another one"
                 )
+        if file.name in OF_A_STRESS_TEST and (file.parent / STRESS_FILE).exists():
+            raise BadInput(
+                f"{option} {_short(file)} belongs to the stress test in {_short(file.parent)}: "
+                "choose another one"
+            )
         if file.is_dir():
             raise BadInput(f"{option} {_short(file)} is a folder; give a file")
         there = file.exists()

@@ -3,7 +3,7 @@
 Pure: reads and writes no files.
 
 Runs are identified by run id, which does not depend on the step budget: a finished run with fewer
-steps than required continues.
+steps than required continues, and one that is to go on beyond them is left as it is.
 """
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ class Plan(NamedTuple):
     running: list[Member]
     cancelled: list[Member]  # `safedreamer retry` resets them
     cleaned: list[Member]  # finished with fewer steps than required, and cannot continue
+    beyond: list[Member]  # unfinished at more steps than required: fewer would hide the rest
     left: list[Member]  # runs of earlier versions of this suite
 
     def counts(self) -> dict[str, int]:
         """Number of runs of each kind, without empty kinds."""
         kinds = Counter[str](start.why for start in self.start)
-        for kind in ("running", "done", "cancelled", "cleaned"):
+        for kind in ("running", "done", "cancelled", "cleaned", "beyond"):
             kinds[kind] = len(getattr(self, kind))
         return {kind: count for kind, count in kinds.items() if count}
 
@@ -65,7 +66,7 @@ def make_plan(suite: str, entries: Sequence[Entry], there: Iterable[Member]) -> 
                 f"{other.folder} and {member.folder} hold the same run: move the copy out of "
                 f"{member.folder.parent}"
             )
-    plan = Plan([], [], [], [], [], [])
+    plan = Plan([], [], [], [], [], [], [])
     for entry in entries:
         member = known.get(entry.spec.run_id)
         budget = Budget(entry.spec.steps, entry.spec.max_minutes)  # that the suite now requires
@@ -79,6 +80,8 @@ def make_plan(suite: str, entries: Sequence[Entry], there: Iterable[Member]) -> 
             plan.cancelled.append(member)
         elif any(event.event == "cleaned" for event in member.events):
             plan.cleaned.append(member)
+        elif budget.steps < min(member.env_steps, member.steps):
+            plan.beyond.append(member)
         else:
             plan.start.append(Start(entry, member, _why(member, entry)))
     mine = [member for member in there if suite in member.suites]

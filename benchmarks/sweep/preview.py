@@ -51,6 +51,11 @@ def preview(
         for member in plan.cleaned
     ]
     lines += [
+        f"at {member.env_steps:,} of {member.steps:,} simulator steps, beyond those of the suite "
+        f"(give it steps: {member.steps}, or choose another --out): {member.folder.name}"
+        for member in plan.beyond
+    ]
+    lines += [
         f"no longer in the suite ({member.state}): {member.folder.name}" for member in plan.left
     ]
     return [*lines, *_warnings(plan.start)]

@@ -87,12 +87,13 @@ def film(stage: Stage, subject: Subject, filming: Filming, folder: Path) -> Iter
 
     Yields each file when it is complete.
 
-    Earlier files of the same episode are removed. Raises BadInput like `Stage.shots`.
+    Earlier files of the same episode and kind, video or stills, are removed once all new ones are
+    written. Raises BadInput like `Stage.shots`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"episode-{subject.trace.episode}"
-    for old in (*folder.glob(f"{name}.*"), *folder.glob(f"{name}-step-*.png")):
-        old.unlink()
+    earlier = {*folder.glob(f"{name}.mp4"), *folder.glob(f"{name}.gif")} if filming.video else set()
+    earlier |= set(folder.glob(f"{name}-step-*.png")) if filming.stills else set()
     costs = subject.trace.rows["cost"]
     stills = encode.still_rows(costs, filming.stills)
     with contextlib.ExitStack() as files:
@@ -112,6 +113,9 @@ def film(stage: Stage, subject: Subject, filming: Filming, folder: Path) -> Iter
             if t in stills:
                 still = folder / f"{name}-step-{subject.trace.env_steps[t]:04d}.png"
                 encode.still(still, frame)
+                earlier.discard(still)
                 yield still
+    for old in earlier - {path}:
+        old.unlink(missing_ok=True)
     if filming.video:
         yield path

@@ -5,6 +5,7 @@ It waits for other processes, takes over dead runs and lists unfinished ones.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -18,8 +19,10 @@ import pytest
 import slurm.child
 import slurm.jobs
 from benchmarks.cli import app
+from benchmarks.methods.saved import load_spec
 from benchmarks.runs.errors import BadInput
 from benchmarks.runs.files import OWNER_FILE
+from benchmarks.runs.spec_file import write_spec
 from benchmarks.sweep.members import LOG_FILE, member
 from slurm.drive import Drive, Retries
 from slurm.executor import Job
@@ -122,6 +125,18 @@ def test_what_died_on_this_host_is_taken_over_at_once(sweep):
     began = time.monotonic()
     assert give() == 0 and time.monotonic() - began < 30.0
     assert member(folders[0]).state == "done"
+
+
+def test_a_run_beyond_the_steps_of_the_suite_is_named_left_alone_and_the_status_is_1(sweep, capsys):
+    give, folders = sweep
+    spec = load_spec(folders[0])
+    write_spec(folders[0], dataclasses.replace(spec, steps=900), [])
+    stand(folders[0], "stopped", env_steps=750)
+    assert give() == 1
+    said = capsys.readouterr().out
+    assert f"give it steps: 900, or choose another --out): {folders[0].name}" in said
+    assert f"not done: {folders[0].name}" in said and load_spec(folders[0]).steps == 900
+    assert member(folders[1]).state == "done"
 
 
 def test_a_damaged_run_is_named_left_alone_and_the_status_is_1(sweep, capsys):

@@ -115,6 +115,11 @@ def test_help_of_train_shows_every_setting_with_the_presets_default(capfd):
         (["train", "--method", "sac", "--init-from", "README.md"], "not for sac"),
         (["train", "extra"], "unexpected argument 'extra'"),
         (["evaluate"], "give either a run folder or --official FILE"),
+        (["evaluate", "x", "--video-fps", "9"], "--video-fps goes with --video: add it"),
+        (["evaluate", "x", "--stills", "2", "--video-fps", "9"], "--video-fps goes with --video:"),
+        (["evaluate", "x", "--video-episodes", "2"], "goes with --video or --stills: add it"),
+        (["evaluate", "x", "--dream-context", "2"], "goes with --video or --stills: add it"),
+        (["evaluate", "x", "--dream-steps", "2"], "goes with --video or --stills: add it"),
         (["evaluate", "nowhere"], "nowhere is not a run folder: there is no such folder"),
         (["evaluate", "s3://bucket/mine"], "write hub:s3://bucket/mine"),
         (["evaluate", "--official", "nowhere.ckpt"], "--official needs --task"),
@@ -370,7 +375,7 @@ def test_train_continue_evaluate_and_plot(tmp_path, capfd):
     evaluate = ["evaluate", str(out)]
     assert app.main([*evaluate, "--episodes", "3", "--workers", "process"]) == 0
     shown = capfd.readouterr().out
-    rows = read_records(out / "evaluation-tests.fakes.toys-shore-default-500.csv")
+    rows = read_records(out / "evaluation-tests.fakes.toys-shore-default-500-episodes3.csv")
     assert (
         list(rows["episode"]) == [0, 1, 2]
         and set(rows["env_steps"]) == {500}
@@ -390,10 +395,11 @@ def test_train_continue_evaluate_and_plot(tmp_path, capfd):
     assert app.main(diagnose) == 2
     assert "fewer than a window of context 20 + horizon 15" in capfd.readouterr().err
     assert app.main([*diagnose, "--context", "3", "--horizon", "2"]) == 0
+    name = "diagnosis-500-episodes2-context3-horizon2"
     assert "cost precision" in capfd.readouterr().out and (
-        out / "diagnosis-500.csv"
+        out / f"{name}.csv"
     ).read_text().startswith("quantity,predictor,steps_ahead,bin_low,env_steps,value")
-    assert all((out / f"diagnosis-500.{suffix}").stat().st_size > 5000 for suffix in ("png", "pdf"))
+    assert all((out / f"{name}.{suffix}").stat().st_size > 5000 for suffix in ("png", "pdf"))
 
     assert app.main(["plot", str(out), "--out", str(tmp_path / "figures")]) == 0
     assert (tmp_path / "figures" / "curves.png").stat().st_size > 5000

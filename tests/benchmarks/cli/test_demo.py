@@ -6,14 +6,16 @@ import dataclasses
 import os
 import signal
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.cli import demo, demo_runs
+from benchmarks.cli import analysis, demo, demo_runs
 from benchmarks.cli.demo_runs import cells, clear, demo_specs, train_side_by_side
 from benchmarks.runs.errors import BadInput, RunFailed
 from benchmarks.runs.ownership import own
+from benchmarks.runs.spec import RunSpec
 from benchmarks.runs.spec_file import write_spec
 from benchmarks.runs.status import read_status
 from benchmarks.zoo import entry
@@ -70,6 +72,24 @@ def test_a_demo_that_still_trains_is_not_replaced(tmp_path):
     with own(folders[1]), pytest.raises(BadInput, match=r"in use: process \d+ .*another --out"):
         clear(tmp_path, specs)
     assert all((folder / "spec.json").is_file() for folder in folders)
+
+
+def test_a_second_demo_in_the_folder_is_refused_from_the_first_second(tmp_path, monkeypatch):
+    spec = tmp_path / "runs" / "bsrp_lag" / "spec.json"
+
+    def started(specs: list[RunSpec], runs: Path) -> None:
+        """As before any process of the runs owns its folder."""
+        write_run(runs / specs[0].method, specs[0])
+        with pytest.raises(BadInput, match=r"in use: process \d+ .*another --out"):
+            demo.main(["--out", str(tmp_path)])
+        assert spec.is_file()
+
+    monkeypatch.setattr(demo_runs, "train_side_by_side", started)
+    monkeypatch.setattr(demo, "film", lambda _: None)
+    monkeypatch.setattr(demo, "play_zoo", lambda *_: None)
+    monkeypatch.setattr(analysis, "run", lambda *_: 0)
+    assert demo.main(["--out", str(tmp_path)]) == 0 and spec.is_file()
+    assert demo.main(["--out", str(tmp_path)]) == 0  # the first one has ended
 
 
 @pytest.mark.parametrize("linked", ["runs", "runs/bsrp_lag"])

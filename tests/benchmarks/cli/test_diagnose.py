@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,7 +21,14 @@ from agents.settings import replaced
 from baselines.mbpo.agent import MBPO
 from baselines.mbpo.presets import agent_config
 from benchmarks.cli import app
-from benchmarks.cli.diagnose import by_heart, over_training, reliability, table
+from benchmarks.cli.diagnose import (
+    DiagnoseArgs,
+    _default_out,
+    by_heart,
+    over_training,
+    reliability,
+    table,
+)
 from benchmarks.diagnosis import replayed
 from benchmarks.diagnosis.calibration import calibration
 from benchmarks.diagnosis.cost_history import cost_history, frozen_against_running
@@ -388,6 +396,18 @@ def test_a_row_of_metrics_that_a_crash_cut_short_is_left_out(tmp_path):
     whole = cost_history(run, agent)
     (run / METRICS_FILE).write_text('{"env_steps": 1000}\n{"env_st')
     assert cost_history(run, agent) == whole != []
+
+
+def test_no_diagnosis_overwrites_another():
+    def name(**options: Any) -> str:
+        return _default_out(DiagnoseArgs(Path("run"), **options), 500).name
+
+    assert name() == "diagnosis-500.csv" and name(actions="random") == "diagnosis-500-random.csv"
+    changes = [{"episodes": 2}, {"context": 2}, {"horizon": 2}, {"stride": 2}, {"stride": 3}]
+    names = {
+        name(**change, actions=actions) for change in changes for actions in ("agent", "random")
+    }
+    assert len(names) == 10 and "diagnosis-500-random-horizon2.csv" in names
 
 
 def test_critics_against_what_followed_by_hand():

@@ -73,6 +73,24 @@ def test_no_command_works_for_a_place_that_cannot_be_written(
     assert {path.name for path in tmp_path.iterdir()} <= {"FILE", "READ-ONLY"}
 
 
+@pytest.mark.parametrize("command", ["evaluate", "diagnose", "export", "report"])
+@pytest.mark.parametrize("name", ["stress.csv", "prediction_errors.csv", "stress.json"])
+def test_no_command_replaces_files_of_a_stress_test(command, name, tmp_path, capsys):
+    for file in ("stress.csv", "prediction_errors.csv", "stress.json"):
+        (tmp_path / file).write_text("hours")
+    submit(tmp_path, suite())
+    run = analysis if command == "report" else app.main
+    assert run([command, str(tmp_path), "--out", str(tmp_path / name)]) == 2
+    assert f"{name} belongs to the stress test in {tmp_path}" in capsys.readouterr().err
+    assert (tmp_path / name).read_text() == "hours"
+
+
+@pytest.mark.parametrize("suffix", ["png", "pdf"])
+def test_a_diagnosis_is_no_file_that_its_plots_would_replace(suffix, tmp_path, capsys):
+    assert app.main(["diagnose", "nowhere", "--out", str(tmp_path / f"x.{suffix}")]) == 2
+    assert "a plot of that name is written next to the values" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", ["status", "logs", "evaluate", "sweep --suite", "run --here"])
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b"], ids=["long", "NUL"])
 def test_a_name_that_no_file_can_have_is_one_line(words, name, capsys):

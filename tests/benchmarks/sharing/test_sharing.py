@@ -188,7 +188,8 @@ def test_a_target_is_evaluated_and_loaded_as_its_run_is(places: None, tmp_path: 
     assert app.main(["evaluate", "hub:memory://bucket/mine", *options]) == 0
     (out,) = tmp_path.glob("hub-*.csv")
     assert (
-        out.name == "hub-memory---bucket-mine-evaluation-tests.fakes.shore-shore-default-3000.csv"
+        out.name
+        == "hub-memory---bucket-mine-evaluation-tests.fakes.shore-shore-default-3000-episodes2.csv"
     )
     theirs, own = (read_records(path).drop(columns="wall_seconds") for path in (out, "own.csv"))
     assert len(own) == 2 and theirs.equals(own)

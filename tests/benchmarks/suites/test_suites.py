@@ -11,8 +11,10 @@ import pytest
 
 from benchmarks.methods import method, settings
 from benchmarks.runs.errors import BadInput
+from benchmarks.suites.acting import acting, parsed
 from benchmarks.suites.reading import builtin, load, parse
 from benchmarks.suites.suite import expand
+from tests.specs import spec_of
 
 
 def defaults(name, task, obs, preset):
@@ -388,6 +390,17 @@ def test_a_setting_given_twice_is_refused(settings):
     text = f"seeds: [0]\nruns:\n  - methods: [osrp]\n    tasks: [core5]\n    settings: {settings}\n"
     with pytest.raises(BadInput, match=r"mine.yaml:5: .* is given twice"):
         parse(text, "mine", "mine.yaml")
+
+
+@pytest.mark.parametrize("other", ["cost-limit", "planner.noise-exponent"])
+def test_a_setting_to_act_with_given_twice_is_refused(other):
+    name = other.replace("-", "_")
+    for first, second in ((name, other), (other, name)):
+        with pytest.raises(BadInput, match=f"^{second} is given twice, also as {first}$"):
+            acting(spec_of("osrp"), {first: 1, second: 2})
+        with pytest.raises(BadInput, match=f"^--set {second}=2: {name} is given twice$"):
+            parsed([f"{first}=1", f"{second}=2"])
+    assert acting(spec_of("osrp"), {other: 1})[1] == f"{name}=1.0"
 
 
 def test_minutes_are_a_budget_that_is_no_part_of_the_identity():

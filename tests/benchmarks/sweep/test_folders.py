@@ -21,8 +21,11 @@ from benchmarks.runs.files import ATTEMPTS_FILE, SPEC_FILE, STATUS_FILE
 from benchmarks.runs.folder import check
 from benchmarks.sweep.filters import select
 from benchmarks.sweep.members import file_clock, look_for, member, members
+from benchmarks.sweep.needs import Needs
 from benchmarks.sweep.plan import make_plan
 from benchmarks.sweep.prepare import drop, prepare, still_wanted
+from benchmarks.sweep.preview import preview
+from benchmarks.sweep.rates import Rates
 from tests.sweep_folders import entries, stand, submit, suite
 
 
@@ -210,6 +213,29 @@ def test_a_finished_run_grows(tmp_path, folders):
     assert submit(tmp_path, longer) == [folders[0], folders[3]]
     assert (load_spec(folders[0]).steps, member(folders[0]).state) == (1200, "waiting")
     assert len(members(tmp_path)) == 6
+
+
+@pytest.mark.parametrize("state", ["stopped", "failed", "out_of_time"])
+def test_a_run_beyond_a_lower_budget_keeps_its_spec_and_is_named(tmp_path, folders, state):
+    stand(folders[0], state, env_steps=450)
+    before = (folders[0] / SPEC_FILE).read_bytes()
+    lower = suite("0", steps="300")
+    plan = plan_of(tmp_path, lower)
+    assert plan.counts() == {"waiting": 1, "beyond": 1} and plan.beyond[0].folder == folders[0]
+    assert submit(tmp_path, lower) == [folders[3]]
+    assert (folders[0] / SPEC_FILE).read_bytes() == before
+    needs = {entry.spec.run_id: Needs(1, 1) for entry in entries(lower)}
+    (line,) = (
+        x
+        for x in preview(lower, entries(lower), plan, Rates([]), needs, tmp_path)
+        if "beyond those" in x
+    )
+    assert "at 450 of 600 simulator steps" in line and "give it steps: 600" in line
+    assert folders[0].name in line
+    for steps in ("450", "500", "600", "900"):  # not passed yet, or as before
+        assert not plan_of(tmp_path, suite("0", steps=steps)).beyond
+    stand(folders[0], state, env_steps=602)  # it passed its budget with its last step
+    assert not plan_of(tmp_path, suite("0")).beyond
 
 
 def test_starts_survive_a_new_budget(tmp_path, folders):

@@ -441,6 +441,37 @@ def test_a_method_without_a_world_model_is_filmed_without_a_dream(tmp_path, caps
     assert len(written) == 6 and "episode-0-step-9999.png" not in written
 
 
+@pytest.mark.parametrize(
+    ("filming", "kept"),
+    [
+        (Filming(False, 2, 1, 20.0, 3, 2), {"episode-0.mp4", "episode-0.txt"}),
+        (Filming(True, 0, 1, 20.0, 3, 2), {"episode-0-step-9999.png", "episode-0.txt"}),
+    ],
+)
+def test_filming_again_replaces_only_files_of_its_kind(filming, kept, tmp_path):
+    _, traces = evaluated(2, 1, painted())
+    toy = ToyAgent(env_spec(painted()()))
+    for name in ("episode-0.mp4", "episode-0.gif", "episode-0-step-9999.png", "episode-0.txt"):
+        (tmp_path / name).write_bytes(b"earlier")
+    spec = dataclasses.replace(toy_spec(), task="tests.fakes.toys:painted_shore")
+
+    rows = traces[0].rows
+    wrong = traces[0]._replace(rows=rows | {"reward": rows["reward"] + 1})
+
+    def film(stage: Stage, trace: EpisodeTrace) -> None:
+        film_episodes(filming, stage, toy, toy.init(0), toy.env, [trace], "a run", tmp_path)
+
+    def earlier() -> set[str]:
+        return {path.name for path in tmp_path.iterdir() if path.read_bytes() == b"earlier"}
+
+    with Stage(spec, SCENE) as stage:
+        with pytest.raises(BadInput):
+            film(stage, wrong)
+        assert len(earlier()) == 4
+        film(stage, traces[0])
+    assert earlier() == (kept if filming.video else kept | {"episode-0.gif"})
+
+
 @pytest.mark.slow
 def test_records_are_the_same_with_and_without_video(tmp_path, monkeypatch, capfd):
     from benchmarks.cli import app

@@ -195,11 +195,20 @@ def test_no_evaluation_overwrites_another(run, tmp_path):
     long = ("planner.candidates=8", "planner.iterations=2", "planner.horizon=5", "cost_limit=")
     changes = [(*long[:-1], f"{long[-1]}{limit}") for limit in (1, 2)]
     names = [name(), name(unseen=True), name(seed=3), name(seed=4), name(set=("cost_limit=1",))]
+    names += [name(episodes=50), name(episodes=5), name(episodes=50, unseen=True)]
     names += [name(set=change) for change in changes]
-    for of, seed in (("bsrp_lag", 3), ("bsrp_lag", 4), ("osrp", 3)):
-        theirs = policy.trained._replace(spec=dataclasses.replace(spec, method=of, seed=seed))
+    (tmp_path / "a").write_bytes(b"a")
+    (tmp_path / "b").write_bytes(b"b")
+    for of, seed, file in (
+        ("bsrp_lag", 3, "a"),
+        ("bsrp_lag", 4, "a"),
+        ("osrp", 3, "a"),
+        ("osrp", 3, "b"),
+    ):
+        of_file = dataclasses.replace(spec, method=of, seed=seed)
+        theirs = policy.trained._replace(spec=of_file, source=tmp_path / file)
         names.append(name(policy._replace(official=True, trained=theirs)))
-    assert len(set(names)) == len(names) == 10
+    assert len(set(names)) == len(names) == 14
 
 
 def test_a_policy_of_the_zoo_is_stressed_like_its_run(run, added, tmp_path, monkeypatch, capsys):
