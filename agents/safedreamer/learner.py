@@ -31,21 +31,19 @@ from agents.nn.params import Params, graphs_of, merge
 from agents.nn.residuals import Residuals
 from agents.optimizers import gradient_step, init_optimizers, make_optimizer
 from agents.returns import ReturnNormState, discount_weights, init_return_norm, update_return_norm
-from agents.safedreamer.actor_critic import (
+from agents.safedreamer.actor_critic import critic_loss, update_slow
+from agents.safedreamer.config import SafeDreamerConfig
+from agents.safedreamer.imagine import Trajectory, imagine
+from agents.safedreamer.model_loss import ModelOutput, fresh_residuals, model_loss
+from agents.safedreamer.networks import Networks, build, init_params
+from agents.safedreamer.objectives import (
     ActorTerms,
     Returns,
-    Trajectory,
     actor_loss,
-    critic_loss,
-    imagine,
     imagined_returns,
-    update_slow,
     with_gradient,
 )
-from agents.safedreamer.config import SafeDreamerConfig
-from agents.safedreamer.networks import Networks, build, init_params
 from agents.safedreamer.tracking import Belief
-from agents.safedreamer.world_model import ModelOutput, fresh_residuals, model_loss
 from agents.world_models import draw_starts
 
 

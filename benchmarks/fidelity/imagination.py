@@ -8,7 +8,8 @@ import numpy as np
 
 from agents.lagrangian import update_augmented
 from agents.returns import discount_weights
-from agents.safedreamer.actor_critic import Trajectory, critic_loss
+from agents.safedreamer.actor_critic import critic_loss
+from agents.safedreamer.imagine import Trajectory
 from agents.safedreamer.tracking import untracked
 from benchmarks.fidelity.model import sample_row
 from benchmarks.fidelity.recording import Recording

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents.nn.distributions import normal_entropy
+from agents.safedreamer.model_loss import head_log_probs, kl_losses
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import untracked
-from agents.safedreamer.world_model import head_log_probs, kl_losses
 from benchmarks.fidelity.recording import Recording
 from benchmarks.fidelity.report import Row, compare
 

@@ -16,15 +16,10 @@ from agents.api import ArraySpec, EnvSpec
 from agents.nn.distributions import twohot_log_prob
 from agents.nn.observations import image_keys, vector_keys
 from agents.safedreamer.geometry import hazard_cost
+from agents.safedreamer.model_loss import cost_weights, head_log_probs, kl_losses, model_loss
 from agents.safedreamer.rssm import Latent
 from agents.safedreamer.tracking import untracked
-from agents.safedreamer.world_model import (
-    WorldModel,
-    cost_weights,
-    head_log_probs,
-    kl_losses,
-    model_loss,
-)
+from agents.safedreamer.world_model import WorldModel
 from agents.world_models import cost_confusion
 from tests.agent_inputs import (
     HAZARDS,
