@@ -27,7 +27,7 @@ from agents.lagrangian import (
     init_pid,
     update_augmented,
 )
-from agents.nn.params import Params, graphs_of, merge
+from agents.nn.params import Params, copied, graphs_of, merge
 from agents.nn.residuals import Residuals
 from agents.optimizers import gradient_step, init_optimizers, make_optimizer
 from agents.returns import ReturnNormState, discount_weights, init_return_norm, update_return_norm
@@ -95,11 +95,10 @@ class Learner:
 
     def fresh_state(self, params: Networks) -> AgentState:
         """Initial learner state for given parameters; slow critics start as copies."""
-        copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
         return AgentState(
             params,
-            copy(params.critic),
-            copy(params.cost_critic),
+            copied(params.critic),
+            copied(params.cost_critic),
             init_optimizers(self.optimizers, params),
             init_return_norm(),
             init_augmented(self.config.augmented),

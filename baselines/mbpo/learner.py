@@ -19,7 +19,7 @@ from flax import nnx
 from agents.api import EnvSpec
 from agents.checks import count_nonfinite
 from agents.lagrangian import PIDState, init_pid, update_pid
-from agents.nn.params import graphs_of, params_of
+from agents.nn.params import copied, graphs_of, params_of
 from agents.optimizers import init_optimizers
 from baselines.mbpo import ring
 from baselines.mbpo.config import MBPOConfig
@@ -103,15 +103,14 @@ class Learner(ActorCriticLearner):
             log_temperature=jnp.log(jnp.float32(self.config.sac.temperature)),
             model=None if self.ensemble is None else self.ensemble.init(jax.random.fold_in(key, 1)),
         )
-        copy = partial(jax.tree.map, jnp.copy)  # donated buffers must not be shared
         model = None if self.fitter is None else self.fitter.fresh()
         dual, multiplier = self._first_dual()
         row, branches = zero_transition(self.size, self.env.action_dim), self.config.rollout
         imagined = ring.empty(branches.capacity, row) if branches.longest else None
         return AgentState(
             params,
-            copy(params.critic),
-            copy(params.cost_critic),
+            copied(params.critic),
+            copied(params.cost_critic),
             init_optimizers(self.optimizers, params),
             dual,
             multiplier,

@@ -27,7 +27,7 @@ def check_latents(rec: Recording) -> list[Row]:
     for h in range(action.shape[0] - 1):
         deters.append(rssm.next_deter(deters[-1], imagined.stoch[h], action[h]))
     deter = jnp.stack(deters)
-    logit = rssm.prior_logit(deter[1:])
+    logit = jnp.log(rssm.prior_probs(deter[1:]))
     mean, std = actor(imagined.feat)
     z = np.abs(np.asarray((action - mean) / std))
     spread = float(np.sqrt(np.mean(z**2)))

@@ -120,7 +120,7 @@ def test_posterior_is_split_without_change(model: WorldModel):
     )
     probs = 0.99 * jax.nn.softmax(raw) + 0.01 / CONFIG.classes
     np.testing.assert_allclose(
-        jnp.exp(rssm.posterior(deter, rssm.embed_part(embed))), probs, rtol=1e-4
+        rssm.posterior_probs(deter, rssm.embed_part(embed)), probs, rtol=1e-4
     )
 
 
@@ -130,7 +130,7 @@ def test_initial_state(model: WorldModel):
         initial.deter, np.tile(np.tanh(model.rssm.initial_deter[...]), (2, 1)), rtol=1e-6
     )
     np.testing.assert_array_equal(
-        initial.stoch.argmax(-1), model.rssm.prior_logit(initial.deter).argmax(-1)
+        initial.stoch.argmax(-1), model.rssm.prior_probs(initial.deter).argmax(-1)
     )
     assert float(jnp.exp(initial.logit).min()) >= 0.01 / CONFIG.classes * 0.999  # the unimix floor
 
